@@ -1,0 +1,1 @@
+"""Design, check, train, explain and ship tiny convolutional nets that fit a budget."""

@@ -1,0 +1,299 @@
+"""What a net may cost and must reach, and the judgement of it: plain values, no torch.
+
+The same code judges a net that was never trained (``Budget.judge(facts)``) and a finished run
+(``Budget.judge(facts, outcome)``). Accuracy is judged on integers: 9,939 of 10,000 is not 99.4 %, and 9,940 is not
+above it. Only the last epoch on ``test`` counts.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Literal
+
+from netlet.errors import BudgetError
+from netlet.tables import count, table
+
+State = Literal["PASS", "FAIL", "NOT YET", "UNKNOWN"]
+
+
+@dataclass(frozen=True)
+class Score:
+    """``correct`` of ``total`` images of a split: ``train``, ``val`` (held out of train) or ``test``."""
+
+    split: str
+    correct: int
+    total: int
+
+    @property
+    def percent(self) -> float:
+        """The accuracy in percent, for reading; judgements use the integers."""
+        return 100 * self.correct / self.total
+
+    def __str__(self) -> str:
+        return f"{self.correct:,} of {self.total:,} {self.split} images ({self.percent:.2f} %)"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a net costs, known without training it.
+
+    ``None`` stands for what could not be found out, for instance the MACs of a net whose path depends on its input.
+    """
+
+    parameters: int
+    macs: int | None  # multiply-adds of one image; FLOPs are twice as many
+    weight_bytes: int  # what the weight file holds: parameters and persistent buffers
+    activation_bytes: int | None  # peak of what is alive at once, one image, float32
+    kinds: Mapping[str, int] = field(default_factory=dict)  # how often each kind of layer occurs
+    spending: Mapping[str, Sequence[tuple[str, int]]] = field(default_factory=dict)  # resource -> (layer, amount)
+    epochs: int | None = None  # planned by a recipe, where there is one
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What training decided: the held-out score of every epoch, first to last."""
+
+    scores: Sequence[Score]
+
+
+@dataclass(frozen=True)
+class Ruling:
+    """One rule of a budget, held against what was found."""
+
+    rule: str
+    limit: str
+    found: str
+    margin: str
+    state: State
+    spenders: tuple[str, ...] = ()  # on a failure: which layers spend the most, dearest first
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """All rulings of one budget; its ``str`` is the table a person reads."""
+
+    budget: str
+    rulings: tuple[Ruling, ...]
+
+    @property
+    def state(self) -> State:
+        """The worst ruling: FAIL before UNKNOWN before NOT YET before PASS."""
+        states = {ruling.state for ruling in self.rulings}
+        for state in ("FAIL", "UNKNOWN", "NOT YET"):
+            if state in states:
+                return state
+        return "PASS"
+
+    @property
+    def passed(self) -> bool:
+        """Whether every rule is shown to hold."""
+        return self.state == "PASS"
+
+    @property
+    def failed(self) -> bool:
+        """Whether some rule is broken, or cannot be shown to hold."""
+        return self.state in ("FAIL", "UNKNOWN")
+
+    def __str__(self) -> str:
+        rows = [(r.rule, r.limit, r.found, r.margin, r.state) for r in self.rulings]
+        lines = [f"{self.budget}: {self.state}", table(("rule", "limit", "found", "margin", ""), rows)]
+        lines += [f"{r.rule} is spent on: {', '.join(r.spenders)}" for r in self.rulings if r.spenders]
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """Limits that a net and its training must keep; each says its own strictness, and what is None is free.
+
+    Accuracies are in percent and exact: 99.4 means 994 of 1,000. ``forbids`` and ``requires`` name kinds of layers
+    as torch.nn does (``Linear``, ``Dropout``); a functional call counts as its layer.
+    """
+
+    name: str = "budget"
+    params_below: int | None = None
+    epochs_at_most: int | None = None
+    epochs_below: int | None = None
+    accuracy_at_least: float | None = None  # percent
+    accuracy_above: float | None = None  # percent
+    held_for_last: int | None = None  # the accuracy must hold in each of the last so many epochs
+    macs_below: int | None = None
+    weight_bytes_below: int | None = None
+    activation_bytes_below: int | None = None
+    forbids: tuple[str, ...] = ()
+    requires: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse limits that no net could meet or that contradict each other.
+
+        Raises:
+            BudgetError: With the field, its value and what to give instead.
+        """
+        for name in ("params_below", "macs_below", "weight_bytes_below", "activation_bytes_below", "epochs_below"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise BudgetError(f"budget {self.name}: {name}={value} leaves nothing; give a number of at least 1")
+        for name in ("epochs_at_most", "held_for_last"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise BudgetError(f"budget {self.name}: {name}={value} is not a count; give at least 1")
+        for name in ("accuracy_at_least", "accuracy_above"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value <= 100:
+                raise BudgetError(f"budget {self.name}: {name}={value} is not a percentage; give 0 to 100, like 99.4")
+        if self.accuracy_above == 100:
+            raise BudgetError(f"budget {self.name}: accuracy_above=100 cannot be met; use accuracy_at_least=100")
+        for one, other in (("epochs_at_most", "epochs_below"), ("accuracy_at_least", "accuracy_above")):
+            if getattr(self, one) is not None and getattr(self, other) is not None:
+                raise BudgetError(f"budget {self.name}: {one} and {other} are both set; keep one of them")
+        if self.held_for_last and self.accuracy_at_least is None and self.accuracy_above is None:
+            raise BudgetError(
+                f"budget {self.name}: held_for_last={self.held_for_last} holds nothing; "
+                "add accuracy_at_least or accuracy_above"
+            )
+        if both := {kind.lower() for kind in self.forbids} & {kind.lower() for kind in self.requires}:
+            raise BudgetError(f"budget {self.name}: {', '.join(sorted(both))} is both forbidden and required; drop one")
+
+    def but(self, **changes: object) -> Budget:
+        """The same budget with some limits changed.
+
+        Raises:
+            BudgetError: A limit of that name does not exist, or its value is out of range.
+        """
+        known = [f.name for f in dataclasses.fields(self)]
+        for name in changes:
+            if name not in known:
+                raise BudgetError(f"a budget has no limit {name!r}; it has: {', '.join(known)}")
+        return dataclasses.replace(self, **changes)  # type: ignore[arg-type]
+
+    def judge(self, facts: Facts, outcome: Outcome | None = None) -> Verdict:
+        """Hold a net, or a run of it, against every limit that is set.
+
+        Args:
+            facts: What the net costs.
+            outcome: What training decided; without it accuracy is NOT YET, and so are epochs unless planned.
+
+        Returns:
+            One ruling for each limit, in the order of the fields.
+        """
+        rulings = [
+            *_below("parameters", self.params_below, facts.parameters, facts),
+            *self._epochs(facts, outcome),
+            *self._accuracy(outcome),
+            *_below("MACs", self.macs_below, facts.macs, facts),
+            *_below("weight bytes", self.weight_bytes_below, facts.weight_bytes, facts),
+            *_below("activation bytes", self.activation_bytes_below, facts.activation_bytes, facts),
+            *(_kind(kind, facts, allowed=False) for kind in self.forbids),
+            *(_kind(kind, facts, allowed=True) for kind in self.requires),
+        ]
+        return Verdict(self.name, tuple(rulings))
+
+    def _epochs(self, facts: Facts, outcome: Outcome | None) -> list[Ruling]:
+        if self.epochs_at_most is not None:
+            most, limit = self.epochs_at_most, f"at most {self.epochs_at_most}"
+        elif self.epochs_below is not None:
+            most, limit = self.epochs_below - 1, f"below {self.epochs_below}"
+        else:
+            return []
+        found = len(outcome.scores) if outcome else facts.epochs
+        if found is None:
+            return [Ruling("epochs", limit, "-", "-", "NOT YET")]
+        shown = str(found) if outcome else f"{found} planned"
+        return [Ruling("epochs", limit, shown, _signed(most - found), "PASS" if found <= most else "FAIL")]
+
+    def _accuracy(self, outcome: Outcome | None) -> list[Ruling]:
+        if self.accuracy_at_least is not None:
+            bar, limit = _share(self.accuracy_at_least), f"at least {self.accuracy_at_least:g} %"
+        elif self.accuracy_above is not None:
+            bar, limit = _share(self.accuracy_above), f"above {self.accuracy_above:g} %"
+        else:
+            return []
+
+        def needed(total: int) -> int:
+            at_bar = bar * total
+            return math.ceil(at_bar) if self.accuracy_at_least is not None else math.floor(at_bar) + 1
+
+        def ruling(rule: str, limit: str, scores: Sequence[Score]) -> Ruling:
+            worst = min(scores, key=lambda score: score.correct - needed(score.total))
+            if worst.split != "test":
+                # A choice made on val must not look like a claim about test.
+                return Ruling(rule, limit, f"{worst}; judged on test only", "-", "NOT YET")
+            spare = worst.correct - needed(worst.total)
+            return Ruling(rule, limit, str(worst), f"{_signed(spare)} images", "PASS" if spare >= 0 else "FAIL")
+
+        k = self.held_for_last
+        held = f"accuracy, worst of last {k} epochs"
+        if outcome is None or not outcome.scores:
+            rules = ["accuracy, last epoch"] + ([held] if k else [])
+            return [Ruling(rule, limit, "-", "-", "NOT YET") for rule in rules]
+        rulings = [ruling("accuracy, last epoch", limit, outcome.scores[-1:])]
+        if k and len(outcome.scores) < k:
+            rulings.append(Ruling(held, limit, f"only {len(outcome.scores)} epochs run", "-", "FAIL"))
+        elif k:
+            rulings.append(ruling(held, limit, outcome.scores[-k:]))
+        return rulings
+
+
+def _share(percent: float) -> Fraction:
+    # Through the decimal text: 99.4 means 994/1000, not the nearest binary fraction.
+    return Fraction(str(percent)) / 100
+
+
+def _signed(number: int) -> str:
+    return f"{number:+,}" if number else "0"
+
+
+def _below(rule: str, limit: int | None, found: int | None, facts: Facts) -> list[Ruling]:
+    if limit is None:
+        return []
+    if found is None:
+        return [Ruling(rule, f"below {limit:,}", "unknown", "-", "UNKNOWN")]
+    spenders: tuple[str, ...] = ()
+    if found >= limit:
+        dearest = [(layer, amount) for layer, amount in facts.spending.get(rule, ()) if amount][:3]
+        spenders = tuple(f"{layer} {amount:,}" for layer, amount in dearest)
+    state: State = "PASS" if found < limit else "FAIL"
+    return [Ruling(rule, f"below {limit:,}", count(found), _signed(limit - 1 - found), state, spenders)]
+
+
+def _kind(kind: str, facts: Facts, *, allowed: bool) -> Ruling:
+    found = sum(times for name, times in facts.kinds.items() if name.lower() == kind.lower())
+    holds = (found > 0) == allowed
+    return Ruling(
+        f"{kind} layers", "at least 1" if allowed else "none", str(found), "-", "PASS" if holds else "FAIL"
+    )
+
+
+# One budget for each document, exactly as strict as its words.
+DOCUMENT_000 = Budget(name="document_000", params_below=20_000, epochs_at_most=20, accuracy_at_least=99.4)
+DOCUMENT_001 = Budget(name="document_001", params_below=8_000, epochs_at_most=15, accuracy_above=99.4)
+DOCUMENT_002 = Budget(name="document_002", params_below=20_000, epochs_below=20, accuracy_at_least=99.4)
+DOCUMENT_003 = Budget(
+    name="document_003", params_below=20_000, epochs_below=20, accuracy_above=99.4, forbids=("Linear",)
+)
+DOCUMENT_004 = Budget(name="document_004", params_below=8_000, epochs_below=15, accuracy_above=99.4)
+
+EIGHT_K = DOCUMENT_001.but(name="eight_k")
+TWENTY_K = DOCUMENT_002.but(name="twenty_k")
+
+BUDGETS = {
+    budget.name: budget
+    for budget in (DOCUMENT_000, DOCUMENT_001, DOCUMENT_002, DOCUMENT_003, DOCUMENT_004, EIGHT_K, TWENTY_K)
+}
+
+
+def named(name: str) -> Budget:
+    """The budget of that name.
+
+    Raises:
+        BudgetError: There is none; the message lists those there are.
+    """
+    if name in BUDGETS:
+        return BUDGETS[name]
+    close = difflib.get_close_matches(name, BUDGETS, n=1)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    raise BudgetError(f"no budget {name!r}; {hint}there are: {', '.join(BUDGETS)}")

@@ -1,0 +1,72 @@
+"""Random affine maps of a whole batch at once, on its device, each image with its own draw."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch.nn import functional as F
+
+from netlet.recipes import Affine
+
+
+def affine(images: torch.Tensor, ops: Sequence[Affine], generator: torch.Generator) -> torch.Tensor:
+    """Move each image at random, one op after the other.
+
+    Args:
+        images: float32 ``N C H W``, grey levels 0 to 255.
+        ops: What to draw from; the draws of one op are independent of those of the next.
+        generator: On the CPU, so that a seed means the same images on every device.
+
+    Returns:
+        float32 ``N C H W``.
+    """
+    for op in ops:
+        if not op.still:
+            images = warp(images, inverse_maps(op, len(images), generator), op)
+    return images
+
+
+def inverse_maps(op: Affine, n: int, generator: torch.Generator) -> torch.Tensor:
+    """Draw for each image the map from output pixel to input pixel, both measured from the centre.
+
+    The forward map shears, scales and rotates (counter-clockwise) about the centre, then shifts, like torchvision's
+    ``RandomAffine``.
+
+    Returns:
+        ``N 2 3``: x and y of the input as linear functions of x, y and 1 of the output, in pixels, y pointing down.
+    """
+    turn, scale, shear, right, down = (2 * torch.rand(5, n, generator=generator, dtype=torch.float64) - 1).unbind()
+    turn = torch.deg2rad(turn * op.rotate_deg)
+    shear = torch.tan(torch.deg2rad(shear * op.shear_deg))
+    scale = 1 + scale * op.scale
+    cos, sin = torch.cos(turn), torch.sin(turn)
+    # forward = rotate · scale · shear, with rotate = [[cos, sin], [-sin, cos]] since y points down
+    forward = torch.stack([cos, cos * shear + sin, -sin, cos - sin * shear], dim=1).view(n, 2, 2) * scale.view(n, 1, 1)
+    inverse = torch.linalg.inv(forward)
+    shift = torch.stack([right, down], dim=1).unsqueeze(2) * op.shift_px
+    return torch.cat([inverse, -inverse @ shift], dim=2)
+
+
+def warp(images: torch.Tensor, maps: torch.Tensor, op: Affine) -> torch.Tensor:
+    """Sample each image through its map; what lies outside is ``op.fill``.
+
+    Args:
+        images: float32 ``N C H W``.
+        maps: ``N 2 3`` as of :func:`inverse_maps`.
+        op: Gives fill and interpolation.
+
+    Returns:
+        float32 ``N C H W``.
+    """
+    n, c, h, w = images.shape
+    # grid_sample measures in half-extents: pixels to the right are 2/w, down 2/h, with the centre at 0.
+    half = maps.new_tensor([w / 2, h / 2])
+    unit = torch.cat([maps[:, :, :2] * half / half.unsqueeze(1), maps[:, :, 2:] / half.unsqueeze(1)], dim=2)
+    grid = F.affine_grid(unit.to(images), [n, c, h, w], align_corners=False)
+    if op.interpolation == "nearest":
+        # Exact halves would round to even; a nudge makes nearest-neighbour decide as image libraries do.
+        grid = grid + math.ulp(1.0) * 2**29
+    moved = F.grid_sample(images - op.fill, grid, mode=op.interpolation, padding_mode="zeros", align_corners=False)
+    return moved + op.fill

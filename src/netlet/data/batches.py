@@ -1,0 +1,40 @@
+"""One epoch as a stream of batches: indexed tensors, no worker processes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+
+from netlet.data.augment import affine
+from netlet.data.dataset import Split
+from netlet.recipes import Recipe
+
+# Augmenting many batches at once spreads the cost of some twenty small operations; more would fall out of the cache.
+_IMAGES_AT_ONCE = 2048
+
+
+def epoch_of_batches(
+    split: Split, recipe: Recipe, generator: torch.Generator
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Every image once, in an order drawn anew, augmented and normalised.
+
+    Args:
+        split: On the device where the batches shall be.
+        recipe: Gives batch size, augmentation, mean and std.
+        generator: On the CPU; the only source of chance.
+
+    Yields:
+        float32 images ``N C H W`` and int64 labels ``N``; the last batch may be smaller.
+    """
+    order = torch.randperm(len(split), generator=generator).to(split.labels.device)
+    chunk = max(1, _IMAGES_AT_ONCE // recipe.batch) * recipe.batch
+    for start in range(0, len(order), chunk):
+        index = order[start : start + chunk]
+        images = normalised(affine(split.images[index].float(), recipe.augment, generator), recipe)
+        yield from zip(images.split(recipe.batch), split.labels[index].split(recipe.batch), strict=True)
+
+
+def normalised(images: torch.Tensor, recipe: Recipe) -> torch.Tensor:
+    """Grey levels 0..255 to what a net is fed: ``(x / 255 - mean) / std``, float32, same shape."""
+    return (images.float() / 255 - recipe.mean) / recipe.std

@@ -1,0 +1,108 @@
+"""A data set in memory: uint8 images, labels, and where they are from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import torch
+
+from netlet.errors import DataError
+
+# Fixed, so that "val" means the same images in every record.
+HOLD_OUT_SEED = 5_000
+
+
+@dataclass(frozen=True)
+class Split:
+    """Some images and their labels.
+
+    Args:
+        name: ``train``, ``val`` (held out of train) or ``test``.
+        images: uint8, ``N C H W``.
+        labels: int64, ``N``, each at least 0 and below the number of classes.
+    """
+
+    name: str
+    images: torch.Tensor
+    labels: torch.Tensor
+
+    def __post_init__(self) -> None:
+        """Refuse images and labels that do not belong together.
+
+        Raises:
+            DataError: Wrong type or shape, or a different number of each.
+        """
+        if self.images.dtype != torch.uint8 or self.images.dim() != 4:
+            raise DataError(
+                f"{self.name} images: expected uint8 N C H W, found {self.images.dtype} {tuple(self.images.shape)}"
+            )
+        if self.labels.dtype != torch.int64 or self.labels.shape != self.images.shape[:1]:
+            raise DataError(
+                f"{self.name} labels: expected {len(self.images)} of int64, found {self.labels.dtype} "
+                f"{tuple(self.labels.shape)}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def to(self, device: torch.device) -> Split:
+        """The same images on a device."""
+        return Split(self.name, self.images.to(device), self.labels.to(device))
+
+    def take(self, index: torch.Tensor, name: str | None = None) -> Split:
+        """Those images that ``index`` names, in its order."""
+        return Split(name or self.name, self.images[index], self.labels[index])
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What is trained on, and what scores it.
+
+    ``held_out`` is ``test``, or ``val`` after :meth:`hold_out`; then nothing can look at ``test`` by accident.
+    """
+
+    name: str
+    train: Split
+    held_out: Split
+    classes: int
+    checksums: Mapping[str, str] = field(default_factory=dict)  # file -> MD5 of its raw content
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """``C H W`` of one image."""
+        c, h, w = self.train.images.shape[1:]
+        return c, h, w
+
+    def hold_out(self, images: int) -> Dataset:
+        """Part of ``train`` becomes the judge, every class in proportion, always the same images.
+
+        Args:
+            images: How many; at least one per class, and some of each class must stay.
+
+        Returns:
+            A data set whose ``held_out`` is called ``val`` and that no longer holds ``test``.
+
+        Raises:
+            DataError: The number is out of range.
+        """
+        n = len(self.train)
+        if not self.classes <= images <= n - self.classes:
+            raise DataError(
+                f"val={images} of {n:,} training images is out of range; "
+                f"give {self.classes} to {n - self.classes:,}, for instance {max(self.classes, n // 12):,}"
+            )
+        generator = torch.Generator().manual_seed(HOLD_OUT_SEED)
+        shuffled = torch.randperm(n, generator=generator)
+        labels = self.train.labels[shuffled]
+        # Largest remainders: shares that add up to exactly `images`.
+        exact = torch.bincount(labels, minlength=self.classes).double() * images / n
+        share = exact.floor().long()
+        for k in (exact - share).argsort(descending=True, stable=True)[: images - int(share.sum())]:
+            share[k] += 1
+        chosen = torch.cat([shuffled[labels == k][: share[k]] for k in range(self.classes)]).sort().values
+        keep = torch.ones(n, dtype=torch.bool)
+        keep[chosen] = False
+        return replace(
+            self, train=self.train.take(keep.nonzero()[:, 0]), held_out=self.train.take(chosen, "val")
+        )

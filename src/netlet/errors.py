@@ -1,0 +1,32 @@
+"""Every exception that netlet raises on purpose, in one tree.
+
+A message is one line that carries the name, the value and the remedy; the command line prints it as it is.
+"""
+
+
+class NetletError(Exception):
+    """Something a person can mend; its text says how."""
+
+
+class BudgetError(NetletError):
+    """A budget that cannot be judged: an unknown name, a limit out of range, two that contradict each other."""
+
+
+class RecipeError(NetletError):
+    """A recipe that cannot be followed: an unknown field, a value out of range."""
+
+
+class DataError(NetletError):
+    """A data set that is missing, damaged or not what its name says."""
+
+
+class NetError(NetletError):
+    """A net that cannot be found, built, run or given weights."""
+
+
+class TrainingError(NetletError):
+    """A training that cannot start or cannot go on."""
+
+
+class RecordError(NetletError):
+    """A record that is missing, damaged or of another kind."""

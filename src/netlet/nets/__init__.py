@@ -1,0 +1,31 @@
+"""Nets: building blocks, the registry of ours and the documents', and the way in for other people's."""
+
+from netlet.nets.codes import code_1, code_2, code_3, code_4
+from netlet.nets.expand_squeeze import expand_squeeze
+from netlet.nets.foreign import find_net
+from netlet.nets.mnistnet import mnistnet_1
+from netlet.nets.pyramid import pyramid
+from netlet.nets.registry import NETS, NetEntry, build, net
+from netlet.nets.swift import swift
+from netlet.nets.week4 import week4, week4_conv
+from netlet.nets.weights import load_weights, save_weights
+
+__all__ = [
+    "NETS",
+    "NetEntry",
+    "build",
+    "code_1",
+    "code_2",
+    "code_3",
+    "code_4",
+    "expand_squeeze",
+    "find_net",
+    "load_weights",
+    "mnistnet_1",
+    "net",
+    "pyramid",
+    "save_weights",
+    "swift",
+    "week4",
+    "week4_conv",
+]

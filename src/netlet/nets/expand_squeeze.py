@@ -1,0 +1,35 @@
+"""Document 002: blocks that widen by 3x3 convolutions and narrow by a 1x1."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from netlet.nets.blocks import Net
+from netlet.nets.registry import net
+
+
+def _expand(*widths: int) -> list[nn.Module]:
+    steps = zip(widths, widths[1:], strict=False)
+    return [
+        layer
+        for channels, out in steps
+        for layer in (nn.Conv2d(channels, out, 3, padding=1), nn.ReLU(), nn.BatchNorm2d(out))
+    ]
+
+
+def _squeeze(channels: int, out: int, dropout: float) -> list[nn.Module]:
+    return [nn.MaxPool2d(2), nn.Conv2d(channels, out, 1), nn.Dropout(dropout)]
+
+
+@net(source="document 002")
+def expand_squeeze(classes: int = 10, dropout: float = 0.2) -> nn.Module:
+    """Three blocks, each widening to 32 channels and squeezing through a 1x1; the last squeeze gives the classes.
+
+    As the document's table has it, the last dropout falls on the logits, against its own prose.
+    """
+    return Net(
+        *_expand(1, 8, 16, 32), *_squeeze(32, 8, dropout),
+        *_expand(8, 16, 32), *_squeeze(32, 8, dropout),
+        *_expand(8, 16, 32), *_squeeze(32, classes, dropout),
+        nn.AvgPool2d(3),
+    )  # fmt: skip

@@ -1,0 +1,50 @@
+"""Document 000: convolutions in pairs between poolings, and a linear head."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from netlet.nets.registry import net
+
+
+class Pyramid(nn.Module):
+    """Twice as many channels after each pooling; the document's ReLUs are function calls, so they have no rows."""
+
+    def __init__(self, classes: int, dropout: float) -> None:
+        super().__init__()
+
+        def pair(channels: int, out: int, padding: int) -> nn.ModuleList:
+            return nn.ModuleList(
+                layer
+                for wide in (channels, out)
+                for layer in (nn.Conv2d(wide, out, 3, padding=padding), nn.Dropout(dropout), nn.BatchNorm2d(out))
+            )
+
+        self.edges = pair(1, 8, padding=1)
+        self.edges_pool = nn.MaxPool2d(2, 2)
+        self.parts = pair(8, 16, padding=0)
+        self.parts_pool = nn.MaxPool2d(2, 2)
+        self.whole = nn.ModuleList([nn.Conv2d(16, 32, 3), nn.Dropout(dropout), nn.BatchNorm2d(32), nn.Conv2d(32, 32, 3)])
+        self.pool = nn.AvgPool2d((1, 1))
+        self.head = nn.Linear(32, classes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Images ``N 1 28 28`` to logits ``N K``."""
+        for layers, pool in ((self.edges, self.edges_pool), (self.parts, self.parts_pool), (self.whole, self.pool)):
+            for layer in layers:
+                x = layer(x)
+                if isinstance(layer, nn.Conv2d):
+                    x = F.relu(x)
+            x = pool(x)
+        return self.head(x.flatten(1))  # type: ignore[no-any-return]
+
+
+@net(source="document 000")
+def pyramid(classes: int = 10, dropout: float = 0.05) -> nn.Module:
+    """Pairs of convolutions, two poolings, a linear head; conv, ReLU, dropout, norm.
+
+    The document leaves the dropout rate open; 0.05 is chosen. Its ``AvgPool2d((1, 1))`` does nothing.
+    """
+    return Pyramid(classes, dropout)

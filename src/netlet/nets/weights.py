@@ -1,0 +1,91 @@
+"""Weights into files and out of them: safetensors, and other people's ``state_dict`` files; nothing is unpickled."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_safetensors
+from safetensors.torch import save as save_safetensors
+from torch import nn
+
+from netlet.errors import NetError
+from netlet.files import write_whole
+
+
+def save_weights(net: nn.Module, path: Path, metadata: Mapping[str, str] | None = None) -> str:
+    """Write a net's weights and buffers as safetensors, whole or not at all.
+
+    Returns:
+        The SHA-256 of the file.
+    """
+    # clone: shared parameters and channels-last strides are not for the file
+    state = {key: value.detach().cpu().contiguous().clone() for key, value in net.state_dict().items()}
+    content = save_safetensors(state, dict(metadata or {}))
+    write_whole(path, content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def load_weights(net: nn.Module, path: Path | str) -> None:
+    """Put the weights of a file into a net: all of them, or an error and the net as it was.
+
+    Args:
+        net: Changed in place.
+        path: A safetensors file, or a ``.pt``/``.pth`` that ``torch.save`` made of a ``state_dict``.
+
+    Raises:
+        NetError: The file cannot be read, holds something else, would run code, or does not fit the net (missing,
+            unexpected and misshapen entries are named).
+    """
+    path = Path(path)
+    found = read_state(path)
+    wanted = net.state_dict()
+    missing = [key for key in wanted if key not in found]
+    unexpected = [key for key in found if key not in wanted]
+    misshapen = [
+        f"{key} is {_shape(found[key])} where the net has {_shape(wanted[key])}"
+        for key in wanted
+        if key in found and found[key].shape != wanted[key].shape
+    ]
+    problems = [
+        f"{what}: {', '.join(keys[:5])}{f' and {len(keys) - 5} more' if len(keys) > 5 else ''}"
+        for what, keys in (("missing", missing), ("unexpected", unexpected), ("misshapen", misshapen))
+        if keys
+    ]
+    if problems:
+        raise NetError(f"{path}: these weights are of another net; {'; '.join(problems)}")
+    net.load_state_dict(found)
+
+
+def read_state(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a weights file by name.
+
+    Raises:
+        NetError: The file cannot be read, holds something else, or would run code.
+    """
+    if not path.is_file():
+        raise NetError(f"{path}: no such weights file")
+    try:
+        if path.suffix == ".safetensors":
+            return load_safetensors(path.read_bytes())
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except SafetensorError as error:
+        raise NetError(f"{path}: expected a safetensors file, found a broken one ({error})") from error
+    except pickle.UnpicklingError as error:
+        raise NetError(
+            f"{path}: refused, since loading it would run code it brings; save net.state_dict(), not the net"
+        ) from error
+    except (OSError, RuntimeError, EOFError, ValueError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise NetError(f"{path}: cannot be read as weights ({reason})") from error
+    if isinstance(loaded, Mapping) and loaded and all(isinstance(value, torch.Tensor) for value in loaded.values()):
+        return {str(key): value for key, value in loaded.items()}
+    raise NetError(f"{path}: expected a state_dict (names and tensors), found {type(loaded).__name__}")
+
+
+def _shape(tensor: torch.Tensor) -> str:
+    return "x".join(map(str, tensor.shape)) or "a single number"
