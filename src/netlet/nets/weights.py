@@ -61,6 +61,15 @@ def load_weights(net: nn.Module, path: Path | str) -> None:
     net.load_state_dict(found)
 
 
+def weights_digest(net: nn.Module) -> str:
+    """SHA-256 over the names, shapes and values of a net's weights and buffers: equal if and only if they are."""
+    digest = hashlib.sha256()
+    for key, value in sorted(net.state_dict().items()):
+        digest.update(f"{key} {value.dtype} {tuple(value.shape)}\n".encode())
+        digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
 def read_state(path: Path) -> dict[str, torch.Tensor]:
     """The tensors of a weights file by name.
 

@@ -1,0 +1,109 @@
+"""What a net costs, in the form that a budget judges."""
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from math import prod
+
+import torch
+from torch import nn
+
+from netlet.anatomy.trace import Trace, trace
+from netlet.budgets import Budget, Facts, Verdict
+from netlet.errors import BudgetError
+
+# A function counts as the layer that wraps it.
+_LAYER_OF = {
+    "conv": "Conv", "linear": "Linear", "batch_norm": "BatchNorm", "layer_norm": "LayerNorm", "group_norm": "GroupNorm",
+    "max_pool2d": "MaxPool2d", "avg_pool2d": "AvgPool2d", "adaptive_avg_pool2d": "AdaptiveAvgPool2d", "relu": "ReLU",
+    "sigmoid": "Sigmoid", "tanh": "Tanh", "gelu": "GELU", "silu": "SiLU", "dropout": "Dropout", "softmax": "Softmax",
+    "log_softmax": "LogSoftmax", "leaky_relu": "LeakyReLU", "elu": "ELU", "hardtanh": "Hardtanh",
+}  # fmt: skip
+
+
+def facts(net: nn.Module, shape: Sequence[int] = (1, 28, 28), epochs: int | None = None) -> Facts:
+    """What a net costs without training it.
+
+    Args:
+        net: Any module.
+        shape: Of one image, ``C H W``.
+        epochs: Planned, where a recipe is chosen.
+
+    Raises:
+        NetError: The net does not run on such an image.
+    """
+    return facts_of(trace(net, shape), epochs)
+
+
+def facts_of(traced: Trace, epochs: int | None = None) -> Facts:
+    """The facts of a net already traced."""
+    net = traced.net
+    parameters, macs, activations = Counter[str](), Counter[str](), Counter[str]()
+    for step in traced.steps:
+        layer = f"{step.name} ({step.kind})"
+        parameters[layer] += step.own
+        if step.leaf:
+            macs[layer] += step.macs or 0
+            activations[layer] = max(activations[layer], 4 * prod(step.output))
+    parameters.update({f"{path} (never ran)": n for path, n in traced.unused})
+    state = [value for value in net.state_dict(keep_vars=True).values() if isinstance(value, torch.Tensor)]
+    # A tensor under two names is stored once.
+    weight_bytes = sum(value.numel() * value.element_size() for value in {id(v): v for v in state}.values())
+    return Facts(
+        parameters=sum(p.numel() for p in net.parameters()),
+        macs=traced.macs(),
+        weight_bytes=weight_bytes,
+        activation_bytes=traced.activation_bytes,
+        kinds=_kinds(traced),
+        spending={
+            "parameters": _dearest(parameters),
+            "MACs": _dearest(macs),
+            "weight bytes": _dearest({name: 4 * n for name, n in parameters.items()}),
+            "activation bytes": _dearest(activations),
+        },
+        epochs=epochs,
+    )
+
+
+def check(
+    net: nn.Module, budget: Budget, shape: Sequence[int] = (1, 28, 28), epochs: int | None = None
+) -> Verdict:
+    """Hold a net against a budget before any training.
+
+    Returns:
+        PASS, FAIL, UNKNOWN or, for what only training decides, NOT YET, rule by rule.
+
+    Raises:
+        NetError: The net does not run on such an image.
+        BudgetError: The budget forbids or requires a kind of layer that does not exist.
+    """
+    found = facts(net, shape, epochs)
+    # A misspelt kind would forbid nothing without anyone noticing.
+    known = {name.lower(): name for name in [*dir(nn), *found.kinds]}
+    for kind in (*budget.forbids, *budget.requires):
+        if kind.lower() not in known:
+            close = difflib.get_close_matches(kind.lower(), known, n=1)
+            hint = f"; did you mean {known[close[0]]!r}?" if close else "; name it as torch.nn does, like 'Linear'"
+            raise BudgetError(f"budget {budget.name}: no kind of layer is called {kind!r}{hint}")
+    return budget.judge(found)
+
+
+def _kinds(traced: Trace) -> dict[str, int]:
+    kinds: Counter[str] = Counter()
+    for module in traced.net.modules():
+        names = {type(module).__name__}
+        # A subclass of a torch layer is one; its private bases are nobody's name for it.
+        names |= {base.__name__ for base in type(module).__mro__ if base.__module__.startswith("torch.nn.modules")}
+        kinds.update(name for name in names if not name.startswith("_") and name not in ("Module", "Sequential", "ModuleList"))
+    for step in traced.steps:
+        own_functions = [] if isinstance(step.module, nn.Conv2d | nn.Linear) else step.functions
+        for function in own_functions:
+            layer = _LAYER_OF.get(function, function)
+            kinds[f"{layer}2d" if layer in ("Conv", "BatchNorm") else layer] += 1
+    return dict(kinds)
+
+
+def _dearest(amounts: Mapping[str, int]) -> list[tuple[str, int]]:
+    return sorted(((name, n) for name, n in amounts.items() if n), key=lambda item: -item[1])

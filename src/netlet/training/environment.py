@@ -1,0 +1,50 @@
+"""On what a run was made: enough to tell whether another machine should give the same bits."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import netlet
+from netlet.recipes import Recipe
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """Versions, machine, threads and device."""
+    return {
+        "netlet": netlet.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "system": f"{platform.system()} {platform.machine()}",
+        "cpu": _cpu(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+    }
+
+
+def precision(recipe: Recipe, device: torch.device) -> str:
+    """What a recipe's precision comes to on a device: ``auto`` is bf16 where there are instructions for it."""
+    if recipe.precision != "auto":
+        return recipe.precision
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+    native = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    has = device.type == "cpu" and any(getattr(torch.cpu, name, lambda: False)() for name in native)
+    return "bf16" if has else "float32"
+
+
+def _cpu() -> str:
+    # platform.processor() is empty or just the architecture on Linux.
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,225 @@
+"""The engine: a net, a data set and a recipe make a run."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from datetime import UTC, datetime
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.nn.modules.dropout import _DropoutNd
+
+from netlet.anatomy import facts_of, receptive_field_of, summary_of, trace
+from netlet.budgets import Budget, Outcome
+from netlet.data import Dataset, Split, epoch_of_batches
+from netlet.errors import TrainingError
+from netlet.evaluation import evaluate
+from netlet.nets.weights import weights_digest
+from netlet.recipes import Recipe
+from netlet.records import Epoch, EpochScore, Run, plain
+from netlet.training.averaging import Average
+from netlet.training.environment import environment, precision
+from netlet.training.listeners import Listener, Plan, Progress
+from netlet.training.on_cpu import faster_layers, keep_freed_memory
+from netlet.training.optimisers import optimiser
+from netlet.training.schedules import learning_rate
+
+_STEPS_BETWEEN_REPORTS = 16  # reading the loss waits for the device
+
+
+def fit(
+    net: nn.Module,
+    data: Dataset,
+    recipe: Recipe,
+    *,
+    seed: int = 0,
+    budget: Budget | None = None,
+    val: int = 0,
+    name: str | None = None,
+    net_name: str | None = None,
+    listeners: Sequence[Listener] = (),
+    device: torch.device | str | None = None,
+) -> Run:
+    """Train a net in place, from the weights it has, and judge it.
+
+    The same weights to begin with, seed, machine and number of threads give bit-identical weights in the end;
+    ``netlet.build(builder, seed)`` gives the same weights to begin with. On a CPU with glibc, the process keeps freed
+    memory from here on (see ``on_cpu.keep_freed_memory``).
+
+    Args:
+        net: ``N C H W`` to logits or log-probabilities ``N K``; ends with the weights of the last epoch, averaged if
+            the recipe averages.
+        data: Trained on ``train``, scored after each epoch on what it holds out.
+        recipe: How.
+        seed: Of the order of images, the augmentation and the dropout.
+        budget: Judged at the end; without one there is no verdict.
+        val: So many images of ``train`` score instead of ``test``, so that a choice need never see ``test``.
+        name: Of the experiment, for the record.
+        net_name: Of the net, for the record.
+        listeners: Hear of each event, in their order.
+        device: CUDA where there is one, else the CPU, if not given.
+
+    Returns:
+        The run, ready to be written, its verdict included.
+
+    Raises:
+        TrainingError: The loss is no longer finite, or the net has nothing to train.
+        NetError: The net does not fit the data.
+        DataError: ``val`` is out of range.
+    """
+    began, started = time.perf_counter(), datetime.now(UTC).isoformat(timespec="seconds")
+    data = data.hold_out(val) if val else data
+    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    traced = trace(net, data.shape)
+    net.to(where)
+    if not any(p.requires_grad for p in net.parameters()):
+        raise TrainingError(f"{type(net).__name__} has no trainable parameters; nothing to fit")
+    used = precision(recipe, where)
+    train, held_out = data.train.to(where), data.held_out.to(where)
+    steps_per_epoch = math.ceil(len(train) / recipe.batch)
+    plan = Plan(
+        name or type(net).__name__, recipe, budget, seed, steps_per_epoch, len(train), held_out.name, len(held_out),
+        where.type, used,
+    )  # fmt: skip
+    average = Average(net, recipe, recipe.epochs * steps_per_epoch)
+    evaluate(average.net, held_out.take(torch.arange(1, device=where)), recipe, data.classes)  # fails early, if ever
+
+    for listener in listeners:
+        listener.started(plan)
+    epochs: list[Epoch] = []
+    with _seeded(seed), _dropout_of(net, recipe), _shortcuts(net, where, seed):
+        for epoch in _epochs(net, average, train, held_out, data.classes, plan, listeners):
+            epochs.append(epoch)
+            for listener in listeners:
+                listener.epoch_ended(epochs, average.net)
+
+    net.load_state_dict(average.net.state_dict())
+    final = evaluate(net, held_out, recipe, data.classes)
+    clean = evaluate(net, train, recipe, data.classes).score
+    found = facts_of(traced, recipe.epochs)
+    train_s, score_s = (sum(getattr(epoch, what) for epoch in epochs) for what in ("train_s", "score_s"))
+    best = max(epochs, key=lambda epoch: epoch.held_out.correct)
+    run = Run(
+        name=plan.name,
+        net=net_name or type(net).__name__,
+        seed=seed,
+        recipe=plain(recipe),
+        budget=plain(budget) if budget else None,
+        facts=plain(found),
+        verdict=budget.judge(found, Outcome([epoch.held_out for epoch in epochs])) if budget else None,
+        data={
+            "name": data.name,
+            "classes": data.classes,
+            "shape": list(data.shape),
+            "images": {split.name: len(split) for split in (train, held_out)},
+            "checksums": dict(data.checksums),
+        },
+        epochs=tuple(epochs),
+        last_epoch=EpochScore(epochs[-1].epoch, **dataclasses.asdict(epochs[-1].held_out)),
+        best_epoch=EpochScore(best.epoch, **dataclasses.asdict(best.held_out)),
+        train_clean=clean,
+        confusion=final.confusion,
+        calibration=tuple(plain(bin_) for bin_ in final.calibration),
+        mistakes=tuple(plain(mistake) for mistake in final.mistakes),
+        summary=plain(summary_of(traced).to_dict()),
+        receptive_field=plain(receptive_field_of(traced).to_dict()),
+        precision=used,
+        environment=environment(where),
+        times={"train_s": train_s, "score_s": score_s, "total_s": time.perf_counter() - began},
+        weights_digest=weights_digest(net),
+        started=started,
+    )
+    for listener in listeners:
+        listener.finished(run, net)
+    return run
+
+
+def _epochs(
+    net: nn.Module, average: Average, train: Split, held_out: Split, classes: int, plan: Plan,
+    listeners: Sequence[Listener],
+) -> Iterator[Epoch]:  # fmt: skip
+    recipe, device = plan.recipe, train.labels.device
+    descent = optimiser(net, recipe)
+    chance = torch.Generator().manual_seed(plan.seed)
+    half = torch.autocast(device.type, torch.bfloat16) if plan.precision == "bf16" else nullcontext()
+    done = 0
+    for number in range(1, recipe.epochs + 1):
+        begin = time.perf_counter()
+        net.train()
+        total_loss = torch.zeros((), dtype=torch.float64, device=device)
+        correct = torch.zeros((), dtype=torch.int64, device=device)
+        images = 0
+        for step, (x, labels) in enumerate(epoch_of_batches(train, recipe, chance), start=1):
+            rate = learning_rate(recipe, done, plan.steps_per_epoch)
+            for group in descent.param_groups:
+                group["lr"] = rate
+            with half:
+                logits = net(x)
+                loss = F.cross_entropy(logits.float(), labels, label_smoothing=recipe.label_smoothing)
+            descent.zero_grad()
+            loss.backward()
+            descent.step()
+            average.follow(done)
+            done += 1
+            images += len(labels)
+            total_loss += loss.detach() * len(labels)
+            correct += (logits.detach().argmax(1) == labels).sum()
+            if step % _STEPS_BETWEEN_REPORTS == 0 or step == plan.steps_per_epoch:
+                progress = Progress(number, step, images, loss.item(), int(correct), rate)
+                _refuse_divergence(progress, recipe)
+                for listener in listeners:
+                    listener.stepped(progress)
+        middle = time.perf_counter()
+        scored = evaluate(average.net, held_out, recipe, classes)
+        yield Epoch(
+            epoch=number,
+            lr=rate,
+            train_loss=float(total_loss) / images,
+            train=dataclasses.replace(scored.score, split=train.name, correct=int(correct), total=images),
+            held_out=scored.score,
+            held_out_loss=scored.loss,
+            train_s=middle - begin,
+            score_s=time.perf_counter() - middle,
+        )
+
+
+def _refuse_divergence(progress: Progress, recipe: Recipe) -> None:
+    if not math.isfinite(progress.loss):
+        raise TrainingError(
+            f"the loss is {progress.loss} at epoch {progress.epoch}, step {progress.step}; "
+            f"try a lower peak_lr than {recipe.peak_lr:g}, or precision=float32"
+        )
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """For what draws from torch's own generators (a net's own noise); they are as before when the block is left."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        yield
+
+
+@contextmanager
+def _dropout_of(net: nn.Module, recipe: Recipe) -> Iterator[None]:
+    """The recipe's dropout rate for all layers of dropout, for the time of the training."""
+    layers = [module for module in net.modules() if isinstance(module, _DropoutNd)]
+    own = [layer.p for layer in layers]
+    for layer in layers:
+        layer.p = layer.p if recipe.dropout is None else recipe.dropout
+    try:
+        yield
+    finally:
+        for layer, p in zip(layers, own, strict=True):
+            layer.p = p
+
+
+def _shortcuts(net: nn.Module, device: torch.device, seed: int) -> contextmanager[None]:  # type: ignore[type-arg]
+    if device.type != "cpu":
+        return nullcontext()  # type: ignore[return-value]
+    keep_freed_memory()
+    return faster_layers(net, seed)  # type: ignore[return-value]

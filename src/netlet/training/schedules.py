@@ -1,0 +1,43 @@
+"""The learning rate of every step."""
+
+import math
+
+from netlet.recipes import Recipe
+
+
+def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
+    """The learning rate of a step.
+
+    Args:
+        recipe: Gives schedule, peak and number of epochs.
+        step: Counted from 0 over the whole training.
+        steps_per_epoch: Optimiser steps in one epoch.
+
+    Returns:
+        * ``constant``: the peak.
+        * ``step``: the peak times ``step_factor`` for every ``step_epochs`` full epochs (document 001).
+        * ``triangular``: a straight rise from ``start_lr`` to the peak at ``peak_at``, a straight fall to ``end_lr``.
+        * ``one_cycle``: the same with half cosines (Smith and Topin, arXiv:1708.07120, as torch's OneCycleLR has it).
+        * ``cosine``: a half cosine from the peak to ``end_lr`` (Loshchilov and Hutter, arXiv:1608.03983).
+    """
+    last = max(1, recipe.epochs * steps_per_epoch - 1)
+    match recipe.schedule:
+        case "constant":
+            share = 1.0
+        case "step":
+            share = recipe.step_factor ** (step // (steps_per_epoch * recipe.step_epochs))
+        case "cosine":
+            share = recipe.end_lr + (1 - recipe.end_lr) * _ease(1 - step / last)
+        case "triangular" | "one_cycle":
+            peak = recipe.peak_at * last
+            ease = _ease if recipe.schedule == "one_cycle" else float
+            if step < peak:
+                share = recipe.start_lr + (1 - recipe.start_lr) * ease(step / peak)
+            else:
+                left = (last - step) / (last - peak) if last > peak else 1.0
+                share = recipe.end_lr + (1 - recipe.end_lr) * ease(left)
+    return recipe.peak_lr * share
+
+
+def _ease(share: float) -> float:
+    return (1 - math.cos(math.pi * share)) / 2
