@@ -5,13 +5,14 @@ from netlet.nets.expand_squeeze import expand_squeeze
 from netlet.nets.foreign import find_net
 from netlet.nets.mnistnet import mnistnet_1
 from netlet.nets.pyramid import pyramid
-from netlet.nets.registry import NETS, NetEntry, build, net
+from netlet.nets.registry import NETS, Builder, NetEntry, build, net
 from netlet.nets.swift import swift
 from netlet.nets.week4 import week4, week4_conv
 from netlet.nets.weights import load_weights, save_weights
 
 __all__ = [
     "NETS",
+    "Builder",
     "NetEntry",
     "build",
     "code_1",

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import torch
 from torch import nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from netlet.recipes import Recipe
 
@@ -17,16 +20,20 @@ class Average:
 
     def __init__(self, net: nn.Module, recipe: Recipe, steps: int) -> None:
         self._raw = net
+        self._decay = recipe.ema_decay
+        self._keep = 0.0
         self._first = 0 if recipe.averaging == "ema" else int((1 - recipe.tail_share) * steps)
         self._averaged: AveragedModel | None = None
         if recipe.averaging == "ema":
-            self._averaged = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema_decay), use_buffers=True)
+            self._averaged = AveragedModel(net, multi_avg_fn=self._forget, use_buffers=True)
         elif recipe.averaging == "tail":
             self._averaged = AveragedModel(net, use_buffers=True)
 
     def follow(self, step: int) -> None:
         """Take in the weights after ``step``, counted from 0."""
         if self._averaged is not None and step >= self._first:
+            # Forgets faster at first: else the first weights would weigh in for hundreds of steps.
+            self._keep = min(self._decay, (1 + step) / (10 + step))
             self._averaged.update_parameters(self._raw)
 
     @property
@@ -36,3 +43,10 @@ class Average:
             return self._raw
         module: nn.Module = self._averaged.module
         return module
+
+    @torch.no_grad()
+    def _forget(self, averaged: Any, raw: Any, n_averaged: Any) -> None:
+        if torch.is_floating_point(averaged[0]):
+            torch._foreach_lerp_(averaged, raw, 1 - self._keep)
+        else:  # counters
+            torch._foreach_copy_(averaged, raw)

@@ -1,0 +1,5 @@
+"""``python -m netlet``."""
+
+from netlet.cli import main
+
+main()

@@ -1,0 +1,92 @@
+"""The ``netlet`` command: its verbs, and how an error reaches a person.
+
+Results go to stdout, progress and errors to stderr. Exit codes: 0 nothing failed, 1 a budget was missed, 2 bad usage or bad
+input, 130 interrupted. Nothing here imports torch: ``netlet --help`` must answer at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from netlet import __version__
+from netlet.cli import check, listing, runs, show, train
+from netlet.errors import NetletError
+
+app = typer.Typer(
+    name="netlet",
+    help="Design, check, train and explain tiny convolutional nets that fit a budget.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,  # importing rich would take longer than all the rest
+    pretty_exceptions_enable=False,
+)
+app.command("list")(listing.list_)
+app.command("show")(show.show)
+app.command("check")(check.check)
+app.command("train")(train.train)
+app.command("runs")(runs.runs)
+
+# Typer carries its own click in some versions and imports it in others.
+_ClickError = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _netlet(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks; may stand anywhere.")] = False,
+) -> None:
+    pass
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and leave the process with its exit code."""
+    given = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in given
+    try:
+        code = app([word for word in given if word != "--debug"], prog_name="netlet", standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever reads has seen enough (netlet list | head).
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except (typer.Abort, KeyboardInterrupt):
+        _say("interrupted")
+        sys.exit(130)
+    except _ClickError as error:
+        _say(_usage(error))
+        sys.exit(2)
+    except NetletError as error:
+        if debug:
+            raise
+        _say(" ".join(str(error).split()))
+        sys.exit(2)
+    except Exception as error:
+        if debug:
+            raise
+        _say(f"{type(error).__name__}: {' '.join(str(error).split()) or 'no message'} (--debug shows where)")
+        sys.exit(2)
+    sys.exit(code or 0)
+
+
+def _usage(error: Exception) -> str:
+    # click's message ends in a full stop and carries the command's context apart from it.
+    message = " ".join(error.format_message().split()) if hasattr(error, "format_message") else str(error)
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context else "netlet"
+    return f"{message.rstrip('.')}; see '{path} --help'" if message else f"see '{path} --help'"
+
+
+def _say(message: str) -> None:
+    print(f"netlet: {message}", file=sys.stderr)
