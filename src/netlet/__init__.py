@@ -32,7 +32,7 @@ _FROM = {
     "summary": "netlet.anatomy",
 }
 
-__all__ = ["__version__", *_FROM]  # noqa: PLE0604
+__all__ = ["__version__", *_FROM]
 
 if TYPE_CHECKING:
     from netlet import anatomy, budgets, data, evaluation, experiments, nets, recipes, records, training

@@ -263,9 +263,7 @@ def _below(rule: str, limit: int | None, found: int | None, facts: Facts) -> lis
 def _kind(kind: str, facts: Facts, *, allowed: bool) -> Ruling:
     found = sum(times for name, times in facts.kinds.items() if name.lower() == kind.lower())
     holds = (found > 0) == allowed
-    return Ruling(
-        f"{kind} layers", "at least 1" if allowed else "none", str(found), "-", "PASS" if holds else "FAIL"
-    )
+    return Ruling(f"{kind} layers", "at least 1" if allowed else "none", str(found), "-", "PASS" if holds else "FAIL")
 
 
 # One budget for each document, exactly as strict as its words.

@@ -18,9 +18,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], align: str | None 
     widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
 
     def line(cells: Sequence[str]) -> str:
-        padded = (
-            c.rjust(w) if side == "r" else c.ljust(w) for c, w, side in zip(cells, widths, align, strict=True)
-        )
+        padded = (c.rjust(w) if side == "r" else c.ljust(w) for c, w, side in zip(cells, widths, align, strict=True))
         return "  ".join(padded).rstrip()
 
     return "\n".join([line(head), "  ".join("-" * w for w in widths), *map(line, rows)])

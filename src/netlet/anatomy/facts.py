@@ -67,9 +67,7 @@ def facts_of(traced: Trace, epochs: int | None = None) -> Facts:
     )
 
 
-def check(
-    net: nn.Module, budget: Budget, shape: Sequence[int] = (1, 28, 28), epochs: int | None = None
-) -> Verdict:
+def check(net: nn.Module, budget: Budget, shape: Sequence[int] = (1, 28, 28), epochs: int | None = None) -> Verdict:
     """Hold a net against a budget before any training.
 
     Returns:
@@ -96,7 +94,9 @@ def _kinds(traced: Trace) -> dict[str, int]:
         names = {type(module).__name__}
         # A subclass of a torch layer is one; its private bases are nobody's name for it.
         names |= {base.__name__ for base in type(module).__mro__ if base.__module__.startswith("torch.nn.modules")}
-        kinds.update(name for name in names if not name.startswith("_") and name not in ("Module", "Sequential", "ModuleList"))
+        kinds.update(
+            name for name in names if not name.startswith("_") and name not in ("Module", "Sequential", "ModuleList")
+        )
     for step in traced.steps:
         own_functions = [] if isinstance(step.module, nn.Conv2d | nn.Linear) else step.functions
         for function in own_functions:

@@ -124,7 +124,9 @@ def union(fields: Sequence[Field]) -> Field:
             joined.append(replace(axes[0], fixed=fixed))
             continue
         first = sliding[0]
-        if any((a.dim, a.length, a.jump, a.merged) != (first.dim, first.length, first.jump, first.merged) for a in sliding):
+        if any(
+            (a.dim, a.length, a.jump, a.merged) != (first.dim, first.length, first.jump, first.merged) for a in sliding
+        ):
             return None  # grids that do not line up
         start = min(axis.start for axis in sliding)
         end = max(axis.start + axis.size for axis in sliding)

@@ -42,26 +42,185 @@ class Effect:
 
 
 ELEMENTWISE = frozenset(
-    """abs add addcdiv addcmul alias bernoulli bitwise_and bitwise_not bitwise_or ceil celu clamp clamp_max clamp_min
-    clone contiguous copy cos cudnn_batch_norm detach div elu eq erf exp expm1 fill floor fmod gelu ge gt hardsigmoid
-    hardswish hardtanh isfinite isnan le leaky_relu lerp lift_fresh log log10 log1p log2 log_sigmoid_forward
-    logical_and logical_not logical_or lt masked_fill maximum minimum mish mul native_dropout ne neg nan_to_num pow prelu
-    reciprocal relu relu6 remainder round rsqrt rsub selu sgn sigmoid sign silu sin softplus sqrt square sub tan tanh
-    threshold to _to_copy trunc where xlogy _prelu_kernel""".split()
+    [
+        "abs",
+        "add",
+        "addcdiv",
+        "addcmul",
+        "alias",
+        "bernoulli",
+        "bitwise_and",
+        "bitwise_not",
+        "bitwise_or",
+        "ceil",
+        "celu",
+        "clamp",
+        "clamp_max",
+        "clamp_min",
+        "clone",
+        "contiguous",
+        "copy",
+        "cos",
+        "cudnn_batch_norm",
+        "detach",
+        "div",
+        "elu",
+        "eq",
+        "erf",
+        "exp",
+        "expm1",
+        "fill",
+        "floor",
+        "fmod",
+        "gelu",
+        "ge",
+        "gt",
+        "hardsigmoid",
+        "hardswish",
+        "hardtanh",
+        "isfinite",
+        "isnan",
+        "le",
+        "leaky_relu",
+        "lerp",
+        "lift_fresh",
+        "log",
+        "log10",
+        "log1p",
+        "log2",
+        "log_sigmoid_forward",
+        "logical_and",
+        "logical_not",
+        "logical_or",
+        "lt",
+        "masked_fill",
+        "maximum",
+        "minimum",
+        "mish",
+        "mul",
+        "native_dropout",
+        "ne",
+        "neg",
+        "nan_to_num",
+        "pow",
+        "prelu",
+        "reciprocal",
+        "relu",
+        "relu6",
+        "remainder",
+        "round",
+        "rsqrt",
+        "rsub",
+        "selu",
+        "sgn",
+        "sigmoid",
+        "sign",
+        "silu",
+        "sin",
+        "softplus",
+        "sqrt",
+        "square",
+        "sub",
+        "tan",
+        "tanh",
+        "threshold",
+        "to",
+        "_to_copy",
+        "trunc",
+        "where",
+        "xlogy",
+        "_prelu_kernel",
+    ]
 )
-REDUCTIONS = frozenset("all any amax amin argmax argmin logsumexp max mean median min prod std std_mean sum var var_mean norm linalg_vector_norm".split())
+REDUCTIONS = frozenset(
+    [
+        "all",
+        "any",
+        "amax",
+        "amin",
+        "argmax",
+        "argmin",
+        "logsumexp",
+        "max",
+        "mean",
+        "median",
+        "min",
+        "prod",
+        "std",
+        "std_mean",
+        "sum",
+        "var",
+        "var_mean",
+        "norm",
+        "linalg_vector_norm",
+    ]
+)
 MIXING = frozenset(
-    """native_group_norm scaled_dot_product_attention _scaled_dot_product_flash_attention_for_cpu
-    _scaled_dot_product_efficient_attention _scaled_dot_product_flash_attention""".split()
+    [
+        "native_group_norm",
+        "scaled_dot_product_attention",
+        "_scaled_dot_product_flash_attention_for_cpu",
+        "_scaled_dot_product_efficient_attention",
+        "_scaled_dot_product_flash_attention",
+    ]
 )
-CONSTANT = frozenset("ones_like zeros_like empty_like full_like rand_like randn_like new_zeros new_ones new_empty new_full sym_size".split())
+CONSTANT = frozenset(
+    [
+        "ones_like",
+        "zeros_like",
+        "empty_like",
+        "full_like",
+        "rand_like",
+        "randn_like",
+        "new_zeros",
+        "new_ones",
+        "new_empty",
+        "new_full",
+        "sym_size",
+    ]
+)
 # Their arithmetic is not counted here, and a figure without it would be wrong.
 UNCOUNTED = ("lstm", "gru", "rnn", "fft", "cdist", "linalg", "_thnn", "mkldnn_rnn", "_cudnn_rnn")
 # Reading a value back lets Python choose a path by it; the others give a shape that depends on values.
-VALUE_DEPENDENT = frozenset("_local_scalar_dense item nonzero masked_select unique _unique2 unique_consecutive equal is_nonzero".split())
+VALUE_DEPENDENT = frozenset(
+    [
+        "_local_scalar_dense",
+        "item",
+        "nonzero",
+        "masked_select",
+        "unique",
+        "_unique2",
+        "unique_consecutive",
+        "equal",
+        "is_nonzero",
+    ]
+)
 VIEWS = frozenset(
-    """alias as_strided chunk detach diagonal expand narrow permute reshape select slice split split_with_sizes squeeze t
-    transpose unbind unflatten unfold unsqueeze view _reshape_alias _unsafe_view""".split()
+    [
+        "alias",
+        "as_strided",
+        "chunk",
+        "detach",
+        "diagonal",
+        "expand",
+        "narrow",
+        "permute",
+        "reshape",
+        "select",
+        "slice",
+        "split",
+        "split_with_sizes",
+        "squeeze",
+        "t",
+        "transpose",
+        "unbind",
+        "unflatten",
+        "unfold",
+        "unsqueeze",
+        "view",
+        "_reshape_alias",
+        "_unsafe_view",
+    ]
 )
 
 

@@ -94,7 +94,11 @@ def receptive_field_of(traced: Trace) -> ReceptiveField:
         why = f"{traced.value_dependent} reads a value back and may choose a path by it"
     elif traced.field is None:
         first = next((step for step in traced.leaves() if step.field is None), None)
-        why = f"{first.name} ({first.kind}) mixes positions in a way that is not followed" if first else "no path leads there"
+        why = (
+            f"{first.name} ({first.kind}) mixes positions in a way that is not followed"
+            if first
+            else "no path leads there"
+        )
     return ReceptiveField(extent(traced.field), rows, why)
 
 

@@ -20,7 +20,9 @@ def torchsummary(traced: Trace) -> str:
     """The table of torchsummary 1.5.1; functions have no rows, nor have Sequential and the net itself."""
     thin, thick = "-" * 64, "=" * 64
     lines = [thin, f"{'Layer (type)':>20}  {'Output Shape':>25} {'Param #':>15}", thick]
-    steps = [step for step in _by_end(traced) if step.depth and not isinstance(step.module, nn.Sequential | nn.ModuleList)]
+    steps = [
+        step for step in _by_end(traced) if step.depth and not isinstance(step.module, nn.Sequential | nn.ModuleList)
+    ]
     for number, step in enumerate(steps, start=1):
         shape = str([-1, *step.output[1:]])
         lines.append(f"{f'{step.kind}-{number}':>20}  {shape:>25} {step.own:>15,}")

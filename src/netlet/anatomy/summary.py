@@ -119,7 +119,10 @@ def summary_of(traced: Trace) -> Summary:
     net = traced.net
     parameters = list(net.parameters())
     rows = [_row(step) for step in sorted(traced.steps, key=lambda step: step.done) if step.leaf or step.own]
-    rows += [Row(path or "(net)", _unused_kind(net, path), *[None] * 4, (), n, 0, None, None, "") for path, n in traced.unused]
+    rows += [
+        Row(path or "(net)", _unused_kind(net, path), *[None] * 4, (), n, 0, None, None, "")
+        for path, n in traced.unused
+    ]
     outputs = sum(prod(step.output) for step in traced.leaves() if step.module is not None)
     return Summary(
         net=type(net).__name__,
@@ -156,7 +159,9 @@ def _notes(traced: Trace) -> list[str]:
     for path, times in runs.items():
         if times > 1:
             notes.append(f"note: {path} runs {times} times; its parameters are counted once")
-    notes += [f"note: {step.name} shares parameters with a layer above; counted once" for step in traced.steps if step.tied]
+    notes += [
+        f"note: {step.name} shares parameters with a layer above; counted once" for step in traced.steps if step.tied
+    ]
     notes += [f"note: {path or '(net)'} holds {n:,} parameters and never ran" for path, n in traced.unused]
     if traced.value_dependent:
         notes.append(

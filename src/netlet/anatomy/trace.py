@@ -7,9 +7,9 @@ value back (to choose a path by it, say), receptive fields and totals from there
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-import dataclasses
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -224,7 +224,7 @@ class _Recorder(TorchDispatchMode):
         assert holder.module is not None
         if not _atomic(holder.module):
             holder.functions.append(_function_name(name))
-        if not _has_parts(holder.module):
+        if self._is_one_row(holder.module):
             holder.macs = None if holder.macs is None or macs is None else holder.macs + macs
             if effect.window:
                 holder.windows.append(effect.window)
@@ -251,8 +251,12 @@ class _Recorder(TorchDispatchMode):
         if _atomic(holder.module):
             return
         holder.functions.append("dropout")
-        if _has_parts(holder.module):
+        if not self._is_one_row(holder.module):
             self._function("dropout", out, None if self.value_dependent else self._known.of(out))
+
+    def _is_one_row(self, module: nn.Module) -> bool:
+        """Whether its functions are summed up in its row: torch's layers, and small ones of others (not the net itself)."""
+        return _atomic(module) or (module is not self.net and not any(True for _ in module.children()))
 
     def unused(self) -> list[tuple[str, int]]:
         found = []
@@ -292,7 +296,9 @@ class _Recorder(TorchDispatchMode):
     def failure(self, error: Exception, shape: tuple[int, ...]) -> str:
         lines = str(error).strip().splitlines()
         reason = lines[0] if lines else type(error).__name__
-        return f"{self._doing or _kind(self.net)}: {reason} (input {_by(shape)}; another size is given with --input C,H,W)"
+        return (
+            f"{self._doing or _kind(self.net)}: {reason} (input {_by(shape)}; another size is given with --input C,H,W)"
+        )
 
 
 class _Dropouts(TorchFunctionMode):
@@ -316,10 +322,6 @@ def _atomic(module: nn.Module) -> bool:
     if isinstance(module, torch.jit.ScriptModule):
         return True
     return type(module).__module__.startswith("torch.nn.modules") and not isinstance(module, _CONTAINERS)
-
-
-def _has_parts(module: nn.Module) -> bool:
-    return not _atomic(module) and any(True for _ in module.children())
 
 
 def _device(net: nn.Module) -> torch.device:

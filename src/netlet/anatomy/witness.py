@@ -51,7 +51,9 @@ def gradient_support(net: nn.Module, shape: Sequence[int]) -> dict[str, tuple[In
 
 
 class _Unobstructed(TorchFunctionMode):
-    _identity = frozenset(("relu", "relu_", "relu6", "leaky_relu", "sigmoid", "tanh", "gelu", "silu", "elu", "hardtanh"))
+    _identity = frozenset(
+        ("relu", "relu_", "relu6", "leaky_relu", "sigmoid", "tanh", "gelu", "silu", "elu", "hardtanh")
+    )
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = getattr(func, "__name__", "")

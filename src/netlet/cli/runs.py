@@ -15,7 +15,9 @@ from netlet.tables import table
 
 
 def runs(
-    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where to look, folders in it included.")] = Path("runs"),
+    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where to look, folders in it included.")] = Path(
+        "runs"
+    ),
     json: Json = False,
 ) -> None:
     """List the recorded runs below a folder."""
@@ -39,7 +41,19 @@ def runs(
             ]
             for path, run in found
         ]  # fmt: skip
-        head = ("name", "seed", "parameters", "epochs", "split", "last %", "best %", "train s", "verdict", "budget", "path")
+        head = (
+            "name",
+            "seed",
+            "parameters",
+            "epochs",
+            "split",
+            "last %",
+            "best %",
+            "train s",
+            "verdict",
+            "budget",
+            "path",
+        )
         typer.echo(table(head, rows, "lrrrlrrrlll"))
     else:
         typer.echo(f"no runs in {folder}")

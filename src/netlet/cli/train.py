@@ -28,9 +28,7 @@ def train(
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe, like epochs=5.")
     ] = None,
-    weights: Annotated[
-        Path | None, typer.Option("--weights", metavar="FILE", help="Begin with these weights.")
-    ] = None,
+    weights: Annotated[Path | None, typer.Option("--weights", metavar="FILE", help="Begin with these weights.")] = None,
     threads: Annotated[int | None, typer.Option("--threads", metavar="N", min=1, help="CPU threads.")] = None,
     json: Json = False,
 ) -> None:
@@ -73,7 +71,9 @@ def train(
     else:
         typer.echo(str(run.verdict))
         typer.echo(f"best epoch {run.best_epoch.epoch}: {run.best_epoch.score} (shown, not judged)")
-        typer.echo(f"{run.times['total_s']:.1f} s, of which {run.times['train_s']:.1f} s training; recorded in {folder}")
+        typer.echo(
+            f"{run.times['total_s']:.1f} s, of which {run.times['train_s']:.1f} s training; recorded in {folder}"
+        )
     raise typer.Exit(1 if run.verdict and run.verdict.failed else 0)
 
 

@@ -103,6 +103,4 @@ class Dataset:
         chosen = torch.cat([shuffled[labels == k][: share[k]] for k in range(self.classes)]).sort().values
         keep = torch.ones(n, dtype=torch.bool)
         keep[chosen] = False
-        return replace(
-            self, train=self.train.take(keep.nonzero()[:, 0]), held_out=self.train.take(chosen, "val")
-        )
+        return replace(self, train=self.train.take(keep.nonzero()[:, 0]), held_out=self.train.take(chosen, "val"))

@@ -51,7 +51,9 @@ def parse_idx(content: bytes, path: Path) -> NDArray[np.generic]:
         )
     start = 4 + 4 * rank
     if len(content) < start:
-        raise DataError(f"{path}: expected a header of {start} bytes, found {len(content)} bytes; the file is cut short")
+        raise DataError(
+            f"{path}: expected a header of {start} bytes, found {len(content)} bytes; the file is cut short"
+        )
     shape = struct.unpack(f">{rank}I", content[4:start])
     dtype = np.dtype(_TYPES[code])
     expected = start + prod(shape) * dtype.itemsize

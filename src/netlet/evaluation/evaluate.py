@@ -78,7 +78,8 @@ def evaluate(net: nn.Module, split: Split, recipe: Recipe, classes: int) -> Eval
         )
     labels = split.labels
     loss = F.cross_entropy(logits, labels).item()
-    confidence, predicted = logits.softmax(1).max(1)
+    # A net that has diverged gives NaN: its loss says so, and it is sure of nothing.
+    confidence, predicted = logits.softmax(1).nan_to_num(0).max(1)
     right = predicted == labels
     confusion = torch.bincount(labels * classes + predicted, minlength=classes * classes).view(classes, classes)
     wrong = (~right).nonzero()[:, 0]

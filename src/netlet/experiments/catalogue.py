@@ -64,5 +64,7 @@ def find_experiment(name: str) -> Experiment:
     if ":" not in name and name not in NETS:
         close = difflib.get_close_matches(name, [*EXPERIMENTS, *NETS], n=1)
         hint = f"did you mean {close[0]!r}? " if close else ""
-        raise NetError(f"no experiment or net {name!r}; {hint}'netlet list' shows ours, file.py:Name is somebody else's")
+        raise NetError(
+            f"no experiment or net {name!r}; {hint}'netlet list' shows ours, file.py:Name is somebody else's"
+        )
     return Experiment(name=name, net=find_net(name), recipe=STEADY, budget=budgets.TWENTY_K)

@@ -43,7 +43,13 @@ class Experiment:
         return dataclasses.replace(self, recipe=recipe or self.recipe, budget=budget or self.budget)
 
     def run(
-        self, data: Dataset, seed: int, *, val: int = 0, listeners: Sequence[Listener] = (), start: nn.Module | None = None
+        self,
+        data: Dataset,
+        seed: int,
+        *,
+        val: int = 0,
+        listeners: Sequence[Listener] = (),
+        start: nn.Module | None = None,
     ) -> Run:
         """Train once.
 

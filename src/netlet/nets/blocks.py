@@ -24,9 +24,7 @@ def named(**layers: nn.Module) -> Net:
 
 def conv_bn(channels: int, out: int, kernel: int = 3, padding: int = 0, stride: int = 1) -> nn.Sequential:
     """Convolution without bias, batch norm, ReLU: ``N channels H W`` to ``N out H' W'``."""
-    return nn.Sequential(
-        nn.Conv2d(channels, out, kernel, stride, padding, bias=False), nn.BatchNorm2d(out), nn.ReLU()
-    )
+    return nn.Sequential(nn.Conv2d(channels, out, kernel, stride, padding, bias=False), nn.BatchNorm2d(out), nn.ReLU())
 
 
 def pooled_logits(channels: int, classes: int) -> nn.Sequential:

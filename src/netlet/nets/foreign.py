@@ -39,7 +39,9 @@ def _foreign(address: str) -> NetEntry:
     module = _module(place, address)
     target = getattr(module, attribute, None) if attribute else None
     if target is None:
-        nets = [key for key, value in vars(module).items() if _is_net_class(value) and value.__module__ == module.__name__]
+        nets = [
+            key for key, value in vars(module).items() if _is_net_class(value) and value.__module__ == module.__name__
+        ]
         there = f"; its nets: {', '.join(nets)}" if nets else ""
         raise NetError(f"{address}: no {attribute!r} in {place}{there}")
     about = (inspect.getdoc(target) or "").strip().splitlines()
@@ -78,7 +80,9 @@ def _module(place: str, address: str) -> ModuleType:
     except NetError:
         raise
     except SystemExit as error:
-        raise NetError(f"{address}: its file exits when imported (code {error.code}); guard that with __main__") from error
+        raise NetError(
+            f"{address}: its file exits when imported (code {error.code}); guard that with __main__"
+        ) from error
     except Exception as error:
         raise NetError(f"{address}: importing it failed: {type(error).__name__}: {_first_line(error)}") from error
 
@@ -113,9 +117,7 @@ def _needed_arguments(target: object) -> list[str]:
         parameters = inspect.signature(target).parameters.values()  # type: ignore[arg-type]
     except (TypeError, ValueError):
         return []
-    return [
-        p.name for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
-    ]
+    return [p.name for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
 
 
 def _first_line(error: BaseException) -> str:

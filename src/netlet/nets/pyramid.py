@@ -26,7 +26,9 @@ class Pyramid(nn.Module):
         self.edges_pool = nn.MaxPool2d(2, 2)
         self.parts = pair(8, 16, padding=0)
         self.parts_pool = nn.MaxPool2d(2, 2)
-        self.whole = nn.ModuleList([nn.Conv2d(16, 32, 3), nn.Dropout(dropout), nn.BatchNorm2d(32), nn.Conv2d(32, 32, 3)])
+        self.whole = nn.ModuleList(
+            [nn.Conv2d(16, 32, 3), nn.Dropout(dropout), nn.BatchNorm2d(32), nn.Conv2d(32, 32, 3)]
+        )
         self.pool = nn.AvgPool2d((1, 1))
         self.head = nn.Linear(32, classes)
 

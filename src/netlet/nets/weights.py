@@ -88,7 +88,7 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
         raise NetError(
             f"{path}: refused, since loading it would run code it brings; save net.state_dict(), not the net"
         ) from error
-    except (OSError, RuntimeError, EOFError, ValueError) as error:
+    except Exception as error:  # what torch raises on rubbish is anybody's guess: EOFError, IndexError, ValueError, ...
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise NetError(f"{path}: cannot be read as weights ({reason})") from error
     if isinstance(loaded, Mapping) and loaded and all(isinstance(value, torch.Tensor) for value in loaded.values()):

@@ -171,11 +171,12 @@ def _epochs(
             correct += (logits.detach().argmax(1) == labels).sum()
             if step % _STEPS_BETWEEN_REPORTS == 0 or step == plan.steps_per_epoch:
                 progress = Progress(number, step, images, loss.item(), int(correct), rate)
-                _refuse_divergence(progress, recipe)
+                _refuse_divergence(progress.loss, f"epoch {number}, step {step}", recipe)
                 for listener in listeners:
                     listener.stepped(progress)
         middle = time.perf_counter()
         scored = evaluate(average.net, held_out, recipe, classes)
+        _refuse_divergence(scored.loss, f"the end of epoch {number}", recipe)
         yield Epoch(
             epoch=number,
             lr=rate,
@@ -188,11 +189,10 @@ def _epochs(
         )
 
 
-def _refuse_divergence(progress: Progress, recipe: Recipe) -> None:
-    if not math.isfinite(progress.loss):
+def _refuse_divergence(loss: float, where: str, recipe: Recipe) -> None:
+    if not math.isfinite(loss):
         raise TrainingError(
-            f"the loss is {progress.loss} at epoch {progress.epoch}, step {progress.step}; "
-            f"try a lower peak_lr than {recipe.peak_lr:g}, or precision=float32"
+            f"the loss is {loss} at {where}; try a lower peak_lr than {recipe.peak_lr:g}, or precision=float32"
         )
 
 

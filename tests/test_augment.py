@@ -1,0 +1,120 @@
+"""Augmentation against Pillow, and what the draws must be."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from netlet.data import Dataset, affine, epoch_of_batches
+from netlet.data.augment import inverse_maps, warp
+from netlet.data.batches import normalised
+from netlet.recipes import AUGMENTS, Affine, Recipe
+
+
+def picture() -> torch.Tensor:
+    """Smooth, so that a hair's breadth of difference in position does not show."""
+    y, x = torch.meshgrid(torch.arange(28.0), torch.arange(28.0), indexing="ij")
+    return (127 + 60 * torch.sin(x / 4) + 60 * torch.cos(y / 5 + x / 9))[None, None]
+
+
+def by_pillow(image: torch.Tensor, maps: torch.Tensor, fill: int, resample: Image.Resampling) -> np.ndarray:
+    """The same map in Pillow's terms: pixel corners instead of centres, measured from the upper left."""
+    (a, b, c), (d, e, f) = maps[0].tolist()
+    half = 14.0
+    data = (a, b, c + half - a * half - b * half, d, e, f + half - d * half - e * half)
+    source = Image.fromarray(image[0, 0].numpy())
+    return np.asarray(source.transform((28, 28), Image.Transform.AFFINE, data, resample, fillcolor=fill))
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("fill", [0, 40])
+def test_nearest_is_pillows(seed: int, fill: int) -> None:
+    op = Affine(rotate_deg=30, shift_px=4, scale=0.2, shear_deg=15, fill=fill, interpolation="nearest")
+    maps = inverse_maps(op, 1, torch.Generator().manual_seed(seed))
+    ours = warp(picture(), maps, op)[0, 0].numpy()
+    assert np.mean(np.abs(ours - by_pillow(picture(), maps, fill, Image.Resampling.NEAREST)) > 0.01) < 0.005
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_bilinear_is_pillows_inside(seed: int) -> None:
+    op = Affine(rotate_deg=30, shift_px=4, scale=0.2, shear_deg=15)
+    maps = inverse_maps(op, 1, torch.Generator().manual_seed(seed))
+    difference = np.abs(
+        warp(picture(), maps, op)[0, 0].numpy() - by_pillow(picture(), maps, 0, Image.Resampling.BILINEAR)
+    )
+    assert np.mean(difference[4:-4, 4:-4] > 0.5) < 0.08  # the border is blended with the fill or not, by taste
+
+
+def test_a_quarter_turn_turns() -> None:
+    op = Affine(rotate_deg=90, interpolation="nearest")
+    image = torch.arange(16.0).view(1, 1, 4, 4)
+    turn = math.radians(90)
+    maps = torch.tensor(
+        [[[math.cos(turn), -math.sin(turn), 0], [math.sin(turn), math.cos(turn), 0]]], dtype=torch.float64
+    )
+    assert torch.equal(warp(image, maps, op)[0, 0], torch.rot90(image[0, 0]))
+
+
+def test_shift_moves_by_pixels() -> None:
+    op = Affine(shift_px=2)
+    maps = torch.tensor([[[1.0, 0, -2], [0, 1, 1]]], dtype=torch.float64)  # 2 px to the right, 1 up
+    image = torch.zeros(1, 1, 8, 8)
+    image[0, 0, 4, 4] = 200
+    moved = warp(image, maps, op)
+    assert moved[0, 0, 3, 6].item() == pytest.approx(200, abs=1e-3)
+    assert moved.sum().item() == pytest.approx(200, abs=1e-2)
+
+
+def test_draws_keep_their_bounds_and_each_image_has_its_own() -> None:
+    op = Affine(rotate_deg=10, shift_px=2, scale=0.1)
+    maps = inverse_maps(op, 4_000, torch.Generator().manual_seed(0))
+    forward = torch.linalg.inv(maps[:, :, :2])
+    turn = torch.rad2deg(torch.atan2(forward[:, 0, 1], forward[:, 0, 0]))
+    scale = torch.linalg.det(forward).sqrt()
+    shift = (-forward @ maps[:, :, 2:])[:, :, 0]
+    for found, low, high in ((turn, -10, 10), (scale, 0.9, 1.1), (shift[:, 0], -2, 2), (shift[:, 1], -2, 2)):
+        assert low <= found.min() < low + 0.01 * (high - low)
+        assert high - 0.01 * (high - low) < found.max() <= high
+        assert found.mean().item() == pytest.approx((low + high) / 2, abs=0.03 * (high - low))
+        assert len(found.unique()) > 3_990
+    assert abs(torch.corrcoef(torch.stack([turn, scale, shift[:, 0]]))[0, 1].item()) < 0.06
+
+
+def test_document_001_fills_with_one_then_zero() -> None:
+    images = torch.full((64, 1, 28, 28), 200.0)
+    moved = affine(images, AUGMENTS["document_001"][:1], torch.Generator().manual_seed(1))
+    assert set(moved.unique().tolist()) == {1.0, 200.0}
+    both = affine(images, AUGMENTS["document_001"], torch.Generator().manual_seed(1))
+    assert set(both.unique().tolist()) == {0.0, 1.0, 200.0}
+
+
+def test_nothing_to_do_does_nothing() -> None:
+    images = torch.rand(3, 1, 5, 5)
+    assert affine(images, (), torch.Generator()) is images
+    assert affine(images, (Affine(fill=9),), torch.Generator()) is images
+
+
+def test_an_epoch_is_every_image_once_in_a_new_order(blob_data: Dataset) -> None:
+    recipe = Recipe(batch=128)
+    chance = torch.Generator().manual_seed(0)
+    first = list(epoch_of_batches(blob_data.train, recipe, chance))
+    again = list(epoch_of_batches(blob_data.train, recipe, chance))
+    assert [len(labels) for _, labels in first] == [128] * 4 + [88]
+    images = torch.cat([x for x, _ in first])
+    wanted = normalised(blob_data.train.images, recipe)
+    assert torch.equal(images.flatten(1).sort(0).values, wanted.flatten(1).sort(0).values)
+    assert not torch.equal(images, torch.cat([x for x, _ in again]))
+
+
+def test_batches_do_not_depend_on_how_many_are_augmented_at_once(
+    blob_data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = Recipe(batch=100)
+    whole = list(epoch_of_batches(blob_data.train, recipe, torch.Generator().manual_seed(5)))
+    monkeypatch.setattr("netlet.data.batches._IMAGES_AT_ONCE", 100)
+    parts = list(epoch_of_batches(blob_data.train, recipe, torch.Generator().manual_seed(5)))
+    assert all(torch.equal(a, b) and torch.equal(c, d) for (a, c), (b, d) in zip(whole, parts, strict=True))

@@ -1,0 +1,172 @@
+"""Judgement on integers, strictness as the documents have it, and what a failed rule says."""
+
+from __future__ import annotations
+
+import pytest
+
+from netlet import budgets
+from netlet.budgets import Budget, Facts, Outcome, Score
+from netlet.errors import BudgetError
+
+SMALL = Facts(
+    parameters=7_999, macs=1_000, weight_bytes=32_000, activation_bytes=5_000, kinds={"Conv2d": 3, "Linear": 1}
+)
+
+
+def outcome(*correct: int, split: str = "test") -> Outcome:
+    return Outcome([Score(split, c, 10_000) for c in correct])
+
+
+def state(budget: Budget, result: Outcome | None = None, facts: Facts = SMALL) -> str:
+    return budget.judge(facts, result).state
+
+
+@pytest.mark.parametrize(
+    ("correct", "at_least", "above"), [(9_939, "FAIL", "FAIL"), (9_940, "PASS", "FAIL"), (9_941, "PASS", "PASS")]
+)
+def test_integers_decide(correct: int, at_least: str, above: str) -> None:
+    assert state(Budget(accuracy_at_least=99.4), outcome(correct)) == at_least
+    assert state(Budget(accuracy_above=99.4), outcome(correct)) == above
+
+
+@pytest.mark.parametrize("total", [1, 7, 500, 999, 9_999, 10_000, 59_999])
+@pytest.mark.parametrize("percent", [0.1, 33.3, 98.6, 99.4, 99.99, 100.0])
+def test_integers_decide_for_any_total(total: int, percent: float) -> None:
+    tenths = round(percent * 100)
+    for correct in {
+        0,
+        total,
+        *(c for c in range(total * tenths // 10_000 - 2, total * tenths // 10_000 + 3) if 0 <= c <= total),
+    }:
+        result = Outcome([Score("test", correct, total)])
+        assert (state(Budget(accuracy_at_least=percent), result) == "PASS") == (correct * 10_000 >= tenths * total)
+        if percent < 100:
+            assert (state(Budget(accuracy_above=percent), result) == "PASS") == (correct * 10_000 > tenths * total)
+
+
+def test_the_last_epoch_counts_and_not_the_best() -> None:
+    assert state(Budget(accuracy_at_least=99.4), outcome(9_950, 9_960, 9_939)) == "FAIL"
+    assert state(Budget(accuracy_at_least=99.4), outcome(9_000, 9_940)) == "PASS"
+
+
+def test_held_for_the_last_epochs() -> None:
+    budget = Budget(accuracy_at_least=99.4, held_for_last=3)
+    assert state(budget, outcome(9_000, 9_940, 9_945, 9_941)) == "PASS"
+    assert state(budget, outcome(9_950, 9_940, 9_939, 9_945)) == "FAIL"
+    assert state(budget, outcome(9_950, 9_950)) == "FAIL"
+    assert "only 2 epochs run" in str(budget.judge(SMALL, outcome(9_950, 9_950)))
+    assert state(budget) == "NOT YET"
+
+
+def test_limits_are_as_strict_as_they_say() -> None:
+    assert state(Budget(params_below=8_000)) == "PASS"
+    assert state(Budget(params_below=7_999)) == "FAIL"
+    assert state(Budget(macs_below=1_000)) == "FAIL"
+    assert state(Budget(weight_bytes_below=32_001)) == "PASS"
+    assert state(Budget(activation_bytes_below=5_000)) == "FAIL"
+    for result, at_most, below in (
+        (outcome(*[1] * 15), "PASS", "FAIL"),
+        (outcome(*[1] * 14), "PASS", "PASS"),
+        (outcome(*[1] * 16), "FAIL", "FAIL"),
+    ):
+        assert state(Budget(epochs_at_most=15), result) == at_most
+        assert state(Budget(epochs_below=15), result) == below
+
+
+def test_planned_epochs_are_judged_before_training() -> None:
+    planned = Facts(parameters=1, macs=1, weight_bytes=4, activation_bytes=4, epochs=20)
+    assert state(Budget(epochs_at_most=20), facts=planned) == "PASS"
+    assert state(Budget(epochs_below=20), facts=planned) == "FAIL"
+    assert state(Budget(epochs_below=20)) == "NOT YET"
+
+
+def test_kinds() -> None:
+    assert state(Budget(forbids=("Linear",))) == "FAIL"
+    assert state(Budget(forbids=("linear",))) == "FAIL"
+    assert state(Budget(forbids=("Dropout",))) == "PASS"
+    assert state(Budget(requires=("Conv2d",))) == "PASS"
+    assert state(Budget(requires=("BatchNorm2d",))) == "FAIL"
+
+
+def test_a_failure_says_what_the_budget_is_spent_on() -> None:
+    facts = Facts(
+        parameters=300, macs=9, weight_bytes=1, activation_bytes=1,
+        spending={"parameters": [("head (Linear)", 200), ("stem (Conv2d)", 90), ("a", 6), ("b", 4)]},
+    )  # fmt: skip
+    verdict = Budget(params_below=300).judge(facts)
+    assert verdict.rulings[0].margin == "-1"
+    assert str(verdict).endswith("parameters is spent on: head (Linear) 200, stem (Conv2d) 90, a 6")
+    assert "spent" not in str(Budget(params_below=301).judge(facts))
+
+
+def test_margins_and_what_was_found() -> None:
+    verdict = budgets.EIGHT_K.judge(SMALL, outcome(9_951))
+    rows = {ruling.rule: (ruling.limit, ruling.found, ruling.margin, ruling.state) for ruling in verdict.rulings}
+    assert rows == {
+        "parameters": ("below 8,000", "7,999", "0", "PASS"),
+        "epochs": ("at most 15", "1", "+14", "PASS"),
+        "accuracy, last epoch": ("above 99.4 %", "9,951 of 10,000 test images (99.51 %)", "+10 images", "PASS"),
+    }
+    assert verdict.passed
+    assert not verdict.failed
+
+
+def test_unknown_is_neither_passed_nor_silent() -> None:
+    verdict = Budget(macs_below=10).judge(Facts(parameters=1, macs=None, weight_bytes=1, activation_bytes=1))
+    assert verdict.state == "UNKNOWN"
+    assert verdict.failed
+
+
+def test_a_score_on_val_is_no_score_on_test() -> None:
+    verdict = budgets.TWENTY_K.judge(SMALL, outcome(9_990, split="val"))
+    assert verdict.state == "NOT YET"
+    assert "val images" in str(verdict)
+    assert "judged on test only" in str(verdict)
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "correct", "epochs", "state_"),
+    [
+        ("document_000", 19_999, 9_940, 20, "PASS"), ("document_000", 20_000, 9_940, 20, "FAIL"),
+        ("document_000", 19_999, 9_940, 21, "FAIL"), ("document_000", 19_999, 9_939, 20, "FAIL"),
+        ("document_001", 7_999, 9_941, 15, "PASS"), ("document_001", 7_999, 9_940, 15, "FAIL"),
+        ("document_001", 7_999, 9_941, 16, "FAIL"), ("document_001", 8_000, 9_941, 15, "FAIL"),
+        ("document_002", 19_999, 9_940, 19, "PASS"), ("document_002", 19_999, 9_940, 20, "FAIL"),
+        ("document_003", 19_999, 9_941, 19, "PASS"), ("document_003", 19_999, 9_940, 19, "FAIL"),
+        ("document_003", 19_999, 9_941, 20, "FAIL"),
+        ("document_004", 7_999, 9_941, 14, "PASS"), ("document_004", 7_999, 9_941, 15, "FAIL"),
+        ("document_004", 7_999, 9_940, 14, "FAIL"),
+    ],
+)  # fmt: skip
+def test_each_documents_strictness(name: str, params: int, correct: int, epochs: int, state_: str) -> None:
+    facts = Facts(parameters=params, macs=1, weight_bytes=1, activation_bytes=1, kinds={"Conv2d": 1})
+    assert state(budgets.named(name), outcome(*[correct] * epochs), facts) == state_
+
+
+def test_document_003_forbids_linear() -> None:
+    assert state(budgets.DOCUMENT_003, outcome(9_990)) == "FAIL"
+
+
+@pytest.mark.parametrize(
+    ("limits", "message"),
+    [
+        ({"params_below": 0}, "params_below=0 leaves nothing"),
+        ({"epochs_at_most": 0}, "epochs_at_most=0 is not a count"),
+        ({"accuracy_at_least": 994}, "accuracy_at_least=994 is not a percentage; give 0 to 100"),
+        ({"accuracy_above": 100}, "accuracy_above=100 cannot be met"),
+        ({"epochs_at_most": 3, "epochs_below": 4}, "epochs_at_most and epochs_below are both set"),
+        ({"accuracy_above": 3, "accuracy_at_least": 4}, "are both set; keep one"),
+        ({"held_for_last": 3}, "held_for_last=3 holds nothing; add accuracy_at_least"),
+        ({"forbids": ("Linear",), "requires": ("linear",)}, "linear is both forbidden and required"),
+    ],
+)
+def test_budgets_that_cannot_be(limits: dict[str, object], message: str) -> None:
+    with pytest.raises(BudgetError, match=message):
+        Budget(name="mine").but(**limits)
+
+
+def test_names() -> None:
+    with pytest.raises(BudgetError, match=r"no budget 'eihgt_k'; did you mean 'eight_k'\?"):
+        budgets.named("eihgt_k")
+    with pytest.raises(BudgetError, match=r"a budget has no limit 'max_params'; it has: name, params_below"):
+        Budget().but(max_params=3)

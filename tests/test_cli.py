@@ -1,0 +1,209 @@
+"""The commands as a person runs them: output, exit codes, one line for each error."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from netlet.cli import main
+from netlet.nets import NETS
+
+
+@pytest.fixture
+def netlet(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as stop:
+            main(list(arguments))
+        out, err = capsys.readouterr()
+        return int(stop.value.code or 0), out, err
+
+    return call
+
+
+def test_list_shows_every_net(netlet) -> None:  # type: ignore[no-untyped-def]
+    code, out, _ = netlet("list")
+    assert code == 0
+    for name in NETS:
+        assert f"\n{name} " in out
+    rows = {row["name"]: row for row in json.loads(netlet("list", "--json")[1])}
+    assert rows["mnistnet_1"]["parameters"] == 7_416
+    assert rows["mnistnet_1"]["macs"] == 1_131_712
+    assert rows["mnistnet_1"]["receptive_field"] == [28, 28]
+    assert rows["mnistnet_1"]["standing"] == "NOT YET"
+    assert rows["week4"]["standing"] == "FAIL"
+    assert rows["code_1"]["standing"] == "FAIL"
+
+
+def test_show(netlet) -> None:  # type: ignore[no-untyped-def]
+    assert "7,416 (7,416 trainable, 0 not)" in netlet("show", "mnistnet_1")[1]
+    assert "Total mult-adds (M): 1.13" in netlet("show", "mnistnet_1", "--style", "torchinfo")[1]
+    assert "Estimated Total Size (MB): 0.47" in netlet("show", "pyramid", "--style", "torchsummary")[1]
+    rf = json.loads(netlet("show", "mnistnet_1", "--rf", "--json")[1])
+    assert [row["r_out"][0] for row in rf["rows"]] == [3, 5, 5, 6, 10, 14, 18, 28, 28]
+    assert json.loads(netlet("show", "code_2", "--json")[1])["parameters"] == 4_990
+    assert "receptive field: 28" in netlet("show", "mnistnet_1.documented", "--rf")[1]
+
+
+def test_check_exit_codes(netlet) -> None:  # type: ignore[no-untyped-def]
+    assert netlet("check", "mnistnet_1")[0] == 0
+    code, out, _ = netlet("check", "code_1", "--budget", "eight_k")
+    assert code == 1
+    assert "parameters is spent on: 13 (Conv2d) 47,040" in out
+    code, out, _ = netlet("check", "week4", "--forbid", "Linear")
+    assert (code, out.splitlines()[0]) == (1, "given: FAIL")
+    verdict = json.loads(netlet("check", "pyramid", "--params-below", "18531", "--json")[1])
+    assert verdict["state"] == "PASS"
+    assert verdict["rulings"][0]["found"] == "18,530"
+    assert netlet("check", "pyramid", "--params-below", "18530")[0] == 1
+    assert netlet("check", "mnistnet_1.documented")[0] == 1  # 20 epochs where 15 are asked
+    replaced = netlet("check", "mnistnet_1", "--budget", "eight_k", "--accuracy-at-least", "99", "--macs-below", "9")
+    assert replaced[0] == 1
+    assert "at least 99 %" in replaced[1]
+    assert "above 99.4" not in replaced[1]
+
+
+def test_foreign_nets_everywhere(netlet, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "mine.py").write_text(
+        "from torch import nn\n"
+        "def small(): return nn.Sequential(nn.Conv2d(3, 4, 5, 2), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 10))\n"
+    )
+    assert "3x32x40" in netlet("show", "mine.py:small", "--input", "3,32,40")[1]
+    assert netlet("check", "mine.py:small", "--input", "3,32,40")[0] == 0
+    code, _, err = netlet("show", "mine.py:small")
+    assert code == 2
+    assert "another size is given with --input C,H,W" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("show", "nope"), "no experiment or net 'nope'"),
+        (("show", "swfit"), "did you mean 'swift'?"),
+        (("show", "swift", "--style", "keras"), "no style 'keras'; there are: torchsummary, torchinfo"),
+        (("show", "swift", "--input", "28x28"), "--input '28x28' is no shape; write channels, height, width, like 1,28,28"),
+        (("show", "swift", "--input", "1,4,4"), "strokes.0 (Conv2d) got 8x1x1: "),
+        (("show", "swift", "--style", "torchinfo", "--json"), "leave out --rf and --json"),
+        (("check", "swift", "--budget", "mine"), "no budget 'mine'"),
+        (("check", "swift", "--params-below", "-1"), "params_below=-1 leaves nothing"),
+        (("check", "swift", "--forbid", "Liner"), "no kind of layer is called 'Liner'; did you mean 'Linear'?"),
+        (("check", "swift", "--epochs-below", "3", "--epochs-at-most", "3"), "exclude each other; keep one"),
+        (("check",), "Missing argument 'NET'; see 'netlet check --help'"),
+        (("frobnicate",), "No such command 'frobnicate'"),
+        (("train", "--set", "epochs"), "has no '='; write key=value, like epochs=5"),
+        (("train", "--set", "epochs=many"), "epochs='many' is not a whole number"),
+        (("train", "--set", "epoch=3"), "a recipe has no field 'epoch'; did you mean 'epochs'?"),
+        (("train", "--set", "nesterov=yes"), "nesterov='yes' is not true or false"),
+        (("train", "--set", "augment=wild"), "augment='wild' is not known; choose one of none, light"),
+        (("train", "--set", "augment.turn=3"), "augment has no field 'turn'"),
+        (("train", "--set", "peak_lr=-1"), "peak_lr=-1.0 is out of range"),
+        (("train", "--recipe", "slow"), "no recipe 'slow'"),
+        (("train", "--seed", "x"), "Invalid value for '--seed'"),
+        (("train", "--val", "7"), "val=7 of 600 training images is out of range"),
+        (("train", "--weights", "none.pt"), "no such weights file"),
+        (("train", "--data", "/nonexistent"), "mnist not found in /nonexistent"),
+        (("runs", "nowhere"), "nowhere: no such folder"),
+    ],
+)  # fmt: skip
+def test_every_error_is_one_line_and_exit_2(
+    netlet, blobs_for_mnist: Path, arguments: tuple[str, ...], message: str
+) -> None:  # type: ignore[no-untyped-def]
+    code, out, err = netlet(*arguments)
+    assert code == 2
+    assert message in err
+    assert len(err.splitlines()) <= (8 if "--val" in arguments else 1)  # val: the check comes first
+    assert err.splitlines()[-1].startswith("netlet: ")
+    assert out == ""
+
+
+def test_debug_shows_the_traceback() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "netlet", "show", "nope", "--debug"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode != 0
+    assert "Traceback" in done.stderr
+
+
+FAST = ("--set", "epochs=2", "--set", "batch=60", "--set", "precision=float32", "--set", "ema_decay=0.5")
+
+
+def test_train_records_judges_and_lists(netlet, blobs_for_mnist: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    code, out, err = netlet("train", "code_2", "--out", "mine", "--seed", "3", "--json", *FAST)
+    record = json.loads(out)
+    assert code == (0 if record["verdict"]["state"] == "PASS" else 1)
+    assert record["seed"] == 3
+    assert record["last_epoch"].keys() == {"epoch", "split", "correct", "total"}
+    assert record["last_epoch"]["split"] == "test"
+    assert record["recipe"]["epochs"] == 2
+    folder = tmp_path / "mine" / "code_2-seed3"
+    assert json.loads((folder / "run.json").read_text()) == record
+    assert err.count("epoch ") >= 2
+    assert "\r" not in err  # no bar where there is no terminal
+    assert "document_004: " in err.splitlines()[0]  # checked before it is trained
+
+    netlet("train", "code_2", "--out", "mine", "--seed", "3", *FAST)
+    assert (tmp_path / "mine" / "code_2-seed3-2" / "run.json").is_file()
+    assert json.loads((folder / "run.json").read_text()) == record
+
+    code, out, _ = netlet("runs", "mine")
+    assert code == 0
+    assert out.count("code_2") >= 4
+    listed = json.loads(netlet("runs", "mine", "--json")[1])
+    assert [row["path"] for row in listed] == ["mine/code_2-seed3", "mine/code_2-seed3-2"]
+    assert listed[0]["weights_digest"] == listed[1]["weights_digest"]
+
+
+def test_train_with_val_overrides_and_weights(netlet, blobs_for_mnist: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    code, out, _ = netlet(
+        "train", "code_3", "--val", "50", "--budget", "twenty_k", "--recipe", "quick", *FAST,
+        "--set", "augment.rotate_deg=9", "--set", "dropout=none", "--json",
+    )  # fmt: skip
+    record = json.loads(out)
+    assert code == 0  # NOT YET is no failure
+    assert record["last_epoch"]["split"] == "val"
+    assert record["verdict"]["budget"] == "twenty_k"
+    assert record["recipe"]["augment"][0]["rotate_deg"] == 9
+    assert record["recipe"]["dropout"] is None
+    weights = str(tmp_path / "runs" / "code_3-seed0" / "weights.safetensors")
+    code, out, _ = netlet("train", "code_3", "--weights", weights, *FAST, "--json", "--val", "50", "--recipe", "quick")
+    assert json.loads(out)["epochs"][0]["train_loss"] < record["epochs"][0]["train_loss"]
+    code, _, err = netlet("train", "code_2", "--weights", weights)
+    assert code == 2
+    assert "these weights are of another net; missing:" in err
+
+
+def test_train_says_its_verdict_in_words(netlet, blobs_for_mnist: Path) -> None:  # type: ignore[no-untyped-def]
+    code, out, _ = netlet("train", "code_2", *FAST, "--set", "epochs=1")
+    assert code in (0, 1)
+    assert out.startswith("document_004: ")
+    assert "shown, not judged" in out
+    assert "recorded in runs/code_2-seed0" in out
+
+
+def test_one_bad_record_does_not_hide_the_others(netlet, blobs_for_mnist: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    netlet("train", "code_2", *FAST, "--set", "epochs=1")
+    for name, text in (("cut", '{"schema": 1, "last_'), ("other", '{"a": 1}'), ("new", '{"schema": 99, "last_epoch": 1}'),
+                       ("lacks", '{"schema": 1, "last_epoch": {}}')):  # fmt: skip
+        (tmp_path / "runs" / name).mkdir()
+        (tmp_path / "runs" / name / "run.json").write_text(text)
+    code, out, err = netlet("runs")
+    assert code == 1
+    assert "code_2" in out
+    for words in ("found broken JSON", "found something else", "expected schema 1, found 99", "lacks or misnames"):
+        assert words in err
+    assert len(err.splitlines()) == 4
+
+
+def test_out_that_is_a_file_or_cannot_be_made(netlet, blobs_for_mnist: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "taken").write_text("mine")
+    code, _, err = netlet("train", "code_2", "--out", "taken", *FAST)
+    assert code == 2
+    assert "taken: is a file; name a folder with --out" in err
+    code, _, err = netlet("train", "code_2", "--out", "/proc/nothing", *FAST)
+    assert code == 2
+    assert "cannot be made" in err.splitlines()[-1]

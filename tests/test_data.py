@@ -1,0 +1,226 @@
+"""IDX files good and bad, where they are looked for, held-out splits."""
+
+from __future__ import annotations
+
+import gzip
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import md5_of, write_source
+
+from netlet.data import MNIST, Dataset, Source, Split, load, read_idx, sources, write_idx
+from netlet.data.sources import File, cache_folder, find
+from netlet.errors import DataError, NetletError
+
+
+@pytest.fixture
+def folder(tmp_path: Path, blob_source: Source) -> Path:
+    """Plain files, so that bytes can be damaged."""
+    write_source(tmp_path, suffix="")
+    return tmp_path
+
+
+def damage(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+@pytest.mark.parametrize("dtype", ["u1", "i1", "i2", "i4", "f4", "f8"])
+def test_idx_round_trip(tmp_path: Path, suffix: str, dtype: str) -> None:
+    values = np.arange(-30, 30).astype(dtype).reshape(3, 4, 5)
+    write_idx(tmp_path / f"x{suffix}", values)
+    back = read_idx(tmp_path / f"x{suffix}")
+    assert back.dtype == values.dtype
+    np.testing.assert_array_equal(back, values)
+
+
+def test_the_header_is_that_of_the_format(tmp_path: Path) -> None:
+    write_idx(tmp_path / "x", np.zeros((2, 3), np.uint8))
+    assert (tmp_path / "x").read_bytes() == bytes.fromhex("00000802 00000002 00000003") + bytes(6)
+
+
+def test_gzip_is_the_same_bytes_every_time(tmp_path: Path) -> None:
+    for name in ("a.gz", "b.gz"):
+        write_idx(tmp_path / name, np.ones(9, np.uint8))
+    assert (tmp_path / "a.gz").read_bytes() == (tmp_path / "b.gz").read_bytes()
+
+
+def test_what_idx_cannot_hold(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"x: cannot hold int64 of 1 dimensions; IDX holds uint8"):
+        write_idx(tmp_path / "x", np.zeros(3, np.int64))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"\x00\x00", r"bad: expected an IDX header of at least 4 bytes, found 2"),
+        (b"PK\x03\x04rubbish", r"bad: expected an IDX magic number such as 0x00000803, found 0x504b0304"),
+        (b"\x00\x00\x08\x03\x00\x00", r"bad: expected a header of 16 bytes, found 6 bytes"),
+        (b"\x00\x00\x08\x01\x00\x00\x00\x05abc", r"bad: expected 13 bytes for 5, found 11; the file is cut short"),
+        (b"\x00\x00\x08\x01\x00\x00\x00\x02abc", r"bad: expected 10 bytes for 2, found 11; there are trailing bytes"),
+    ],
+)
+def test_broken_idx(tmp_path: Path, content: bytes, message: str) -> None:
+    damage(tmp_path / "bad", content)
+    with pytest.raises(DataError, match=message):
+        read_idx(tmp_path / "bad")
+
+
+def test_broken_gzip(tmp_path: Path) -> None:
+    whole = gzip.compress(b"\x00\x00\x08\x01\x00\x00\x00\x01a" * 50)
+    for content in (whole[:-9], b"not gzip at all", whole[:20] + b"\xff\xff\xff" + whole[23:]):
+        damage(tmp_path / "x.gz", content)
+        with pytest.raises(DataError, match=r"x\.gz: expected a whole gzip file, found a broken one"):
+            read_idx(tmp_path / "x.gz")
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"nowhere: cannot be read \(No such file"):
+        read_idx(tmp_path / "nowhere")
+
+
+def test_a_whole_set(blob_data: Dataset) -> None:
+    assert blob_data.train.images.shape == (600, 1, 28, 28)
+    assert blob_data.train.images.dtype == torch.uint8
+    assert blob_data.held_out.name == "test"
+    assert len(blob_data.held_out) == 100
+    assert set(blob_data.checksums) == {file.name for file in MNIST.files}
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "message"),
+    [
+        ("train-labels-idx1-ubyte", np.zeros(599, np.uint8), r"train-labels-idx1-ubyte: expected 600, found 599"),
+        ("train-images-idx3-ubyte", np.zeros((600, 28, 27), np.uint8), r"expected 600x28x28, found 600x28x27"),
+        ("t10k-images-idx3-ubyte", np.zeros((100, 28), np.uint8), r"expected unsigned bytes of 3 dimensions, found uint8 of 2"),
+        ("t10k-labels-idx1-ubyte", np.zeros(100, np.int32), r"expected unsigned bytes of 1 dimensions, found int32"),
+        ("t10k-labels-idx1-ubyte", np.full(100, 10, np.uint8), r"expected labels 0 to 9, found 10 at index 0"),
+        ("t10k-labels-idx1-ubyte", np.zeros(100, np.uint8), r"expected MD5 [0-9a-f]{32} of the raw content, found [0-9a-f]{32}"),
+    ],
+)  # fmt: skip
+def test_a_wrong_file_is_named_and_nothing_is_loaded(
+    folder: Path, blob_source: Source, name: str, values: np.ndarray, message: str
+) -> None:
+    write_idx(folder / name, values)
+    with pytest.raises(DataError, match=message) as caught:
+        sources.read(blob_source, folder)
+    assert name in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_images_and_labels_that_differ_in_number() -> None:
+    with pytest.raises(DataError, match=r"labels: expected 3 labels for 3 images, found 2"):
+        sources.join("train", np.zeros((3, 2, 2), np.uint8), np.zeros(2, np.uint8), 10, Path("labels"))
+
+
+def test_every_single_changed_byte_is_noticed(folder: Path, blob_source: Source) -> None:
+    path = folder / "train-images-idx3-ubyte"
+    content = bytearray(path.read_bytes())
+    content[5_000] ^= 1
+    path.write_bytes(bytes(content))
+    with pytest.raises(DataError, match="expected MD5"):
+        sources.read(blob_source, folder)
+
+
+@pytest.mark.parametrize("layout", ["", "mnist", "MNIST/raw"])
+def test_layouts(folder: Path, blob_source: Source, tmp_path: Path, layout: str) -> None:
+    root = tmp_path / "root"
+    place = root / layout
+    place.mkdir(parents=True)
+    for file in blob_source.files:
+        shutil.copy(folder / file.name, place)
+    assert find(blob_source, root) == place
+    assert len(sources.read(blob_source, find(blob_source, root)).train) == 600
+
+
+def test_order_of_places(folder: Path, blob_source: Source, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(sources.platformdirs, "user_cache_dir", lambda *_, **__: str(tmp_path / "cache" / "netlet"))
+    monkeypatch.delenv("NETLET_DATA", raising=False)
+    with pytest.raises(DataError, match="mnist not found"):
+        find(blob_source)
+    for place in (tmp_path / "data" / "MNIST" / "raw", cache_folder() / "mnist"):
+        place.mkdir(parents=True)
+        for file in blob_source.files:
+            shutil.copy(folder / file.name, place)
+        assert find(blob_source) == place.relative_to(tmp_path) if "data" in place.parts else place
+    monkeypatch.setenv("NETLET_DATA", str(folder))
+    assert find(blob_source) == folder
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(DataError, match="not found in .*empty"):
+        find(blob_source, empty)
+
+
+def test_not_found_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NETLET_DATA", str(tmp_path))
+    with pytest.raises(
+        DataError, match=r"put its four IDX files .* into .*, or name their folder with --data DIR"
+    ) as caught:
+        load("mnist")
+    assert "\n" not in str(caught.value)
+
+
+def test_part_of_a_set_is_no_set(folder: Path, blob_source: Source) -> None:
+    (folder / "t10k-labels-idx1-ubyte").unlink()
+    with pytest.raises(DataError, match=r"holds part of mnist; missing: t10k-labels-idx1-ubyte"):
+        find(blob_source, folder)
+
+
+def test_unknown_set() -> None:
+    with pytest.raises(DataError, match=r"no data set 'minst'; there are: mnist"):
+        load("minst")
+
+
+def test_held_out_images_are_stratified_fixed_and_gone_from_train(blob_data: Dataset) -> None:
+    held = blob_data.hold_out(55)
+    assert held.held_out.name == "val"
+    assert len(held.held_out) == 55
+    assert len(held.train) == 545
+    counts = torch.bincount(held.held_out.labels, minlength=10)
+    assert counts.min() >= 5
+    assert counts.max() <= 6
+    assert torch.equal(held.held_out.images, blob_data.hold_out(55).held_out.images)
+    both = torch.cat([held.train.images, held.held_out.images]).flatten(1)
+    assert len(both.unique(dim=0)) == len(blob_data.train.images.flatten(1).unique(dim=0)) == 600
+
+
+@pytest.mark.parametrize("images", [0, 9, 591, 600])
+def test_held_out_out_of_range(blob_data: Dataset, images: int) -> None:
+    with pytest.raises(DataError, match=rf"val={images} of 600 training images is out of range; give 10 to 590"):
+        blob_data.hold_out(images)
+
+
+def test_splits_refuse_what_does_not_belong_together() -> None:
+    images, labels = torch.zeros(3, 1, 4, 4, dtype=torch.uint8), torch.zeros(3, dtype=torch.int64)
+    with pytest.raises(DataError, match="expected uint8 N C H W"):
+        Split("train", images.float(), labels)
+    with pytest.raises(DataError, match="expected 3 of int64"):
+        Split("train", images, labels[:2])
+
+
+def test_errors_form_one_tree() -> None:
+    assert issubclass(DataError, NetletError)
+
+
+def test_file_helper_agrees_with_the_writer(tmp_path: Path) -> None:
+    import hashlib
+
+    values = np.arange(12, dtype=np.uint8).reshape(3, 2, 2)
+    write_idx(tmp_path / "x", values)
+    assert File("x", md5_of(values)).md5 == hashlib.md5((tmp_path / "x").read_bytes()).hexdigest()
+
+
+@pytest.mark.mnist
+def test_real_mnist(mnist: Dataset) -> None:
+    assert len(mnist.train) == 60_000
+    assert len(mnist.held_out) == 10_000
+    assert mnist.train.labels[:8].tolist() == [5, 0, 4, 1, 9, 2, 1, 3]
+    pixels = mnist.train.images.double() / 255
+    assert pixels.mean().item() == pytest.approx(0.1307, abs=1e-4)
+    assert pixels.std().item() == pytest.approx(0.3081, abs=1e-4)

@@ -1,0 +1,102 @@
+"""The house: imports run downwards, as docs/architecture.md says; the command line starts without torch."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "src" / "netlet"
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def floors() -> dict[str, int]:
+    """Room -> floor, from the table in docs/architecture.md."""
+    rows = re.findall(r"^\| (\d+) \| (.+?) \|", (ROOT / "docs" / "architecture.md").read_text(), re.MULTILINE)
+    return {room.rstrip("/"): int(floor) for floor, rooms in rows for room in re.findall(r"`([\w/.]+)`", rooms)}
+
+
+def room_of(path: Path) -> str:
+    parts = path.relative_to(PACKAGE).parts
+    return parts[0] if len(parts) > 1 else path.name
+
+
+def imported(path: Path) -> set[str]:
+    """The netlet modules that a file imports anywhere in it, in full."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            assert node.level == 0, f"{path}: write imports in full"
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return {name for name in names if name.startswith("netlet.")}
+
+
+def rooms_imported(path: Path) -> set[str]:
+    known = floors()
+    firsts = {name.split(".")[1] for name in imported(path)}
+    return {room for room in known if room.removesuffix(".py") in firsts}
+
+
+def test_every_room_is_in_the_plan_and_the_other_way_round() -> None:
+    rooms = {room_of(path) for path in FILES} - {"__init__.py", "__main__.py"}
+    assert rooms == set(floors())
+
+
+@pytest.mark.parametrize("path", [f for f in FILES if f.parent != PACKAGE or f.name not in ("__init__.py", "__main__.py")],
+                         ids=lambda path: str(path.relative_to(PACKAGE)))  # fmt: skip
+def test_imports_run_downwards(path: Path) -> None:
+    known, here = floors(), room_of(path)
+    for room in rooms_imported(path) - {here}:
+        assert known[room] < known[here], (
+            f"{path.relative_to(PACKAGE)} on floor {known[here]} imports {room} on {known[room]}"
+        )
+
+
+def test_init_files_only_hand_on() -> None:
+    for path in FILES:
+        if path.name == "__init__.py" and path.parent != PACKAGE:
+            kinds = {type(node) for node in ast.parse(path.read_text()).body}
+            assert kinds <= {ast.Expr, ast.Import, ast.ImportFrom, ast.Assign}, path
+
+
+def test_files_are_of_readable_length_and_have_no_rag_bags() -> None:
+    for path in FILES:
+        assert path.stem not in {"utils", "helpers", "common", "misc", "manager"}
+        assert len(path.read_text().splitlines()) <= 350, path
+
+
+def test_help_never_imports_torch() -> None:
+    code = (
+        "import sys\nfrom netlet.cli import main\n"
+        "try:\n    main(['--help'])\nexcept SystemExit as stop:\n    assert not stop.code\n"
+        "assert 'torch' not in sys.modules, 'torch was imported'\nassert 'numpy' not in sys.modules, 'numpy was imported'\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for verb in ("list", "show", "check", "train", "runs"):
+        assert verb in done.stdout
+
+
+def test_import_netlet_is_lazy_and_whole() -> None:
+    code = (
+        "import sys, netlet\nassert 'torch' not in sys.modules\n"
+        "for name in netlet.__all__:\n    getattr(netlet, name)\nassert 'torch' in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_public_functions_have_docstrings() -> None:
+    bare = [
+        f"{path.relative_to(PACKAGE)}:{node.name}"
+        for path in FILES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_") and not ast.get_docstring(node)
+    ]
+    assert not bare

@@ -1,0 +1,116 @@
+"""The registry, and nets of other people."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import netlet
+from netlet import nets
+from netlet.errors import NetError
+from netlet.nets import find_net
+from netlet.nets.registry import NETS, net
+
+THEIRS = '''
+import torch
+from torch import nn
+from neighbour import WIDTH
+
+class Theirs(nn.Module):
+    """A net of somebody else."""
+    def __init__(self, classes=10):
+        super().__init__()
+        self.conv = nn.Conv2d(1, WIDTH, 3)
+        self.head = nn.Linear(WIDTH, classes)
+    def forward(self, x):
+        return self.head(self.conv(x).mean((2, 3)))
+
+class Needy(nn.Module):
+    def __init__(self, width, depth, *, act):
+        super().__init__()
+
+def made():
+    return Theirs()
+
+def no_net():
+    return 7
+
+def breaks():
+    raise RuntimeError("out of\\ncheese")
+
+ready = Theirs()
+number = 3
+'''
+
+
+@pytest.fixture
+def theirs(tmp_path: Path) -> Path:
+    (tmp_path / "neighbour.py").write_text("WIDTH = 4\n")
+    (tmp_path / "their_nets.py").write_text(THEIRS)
+    return tmp_path / "their_nets.py"
+
+
+@pytest.mark.parametrize("name", ["Theirs", "made", "ready"])
+def test_classes_functions_and_instances(theirs: Path, name: str) -> None:
+    built = find_net(f"{theirs}:{name}").builder()
+    assert netlet.summary(built).parameters == 40 + 50
+    assert netlet.receptive_field(built).size == (28, 28)
+
+
+def test_importable_modules() -> None:
+    entry = find_net("netlet.nets.codes:code_2")
+    assert netlet.summary(entry.builder()).parameters == 4_990
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("{file}:Nothing", r"no 'Nothing' in .*their_nets\.py; its nets: Theirs, Needy"),
+        ("{file}:Needy", r"Needy: needs arguments \(width, depth, act\); give them defaults, or add a function"),
+        ("{file}:no_net", r"no_net: expected a torch\.nn\.Module, got a int"),
+        ("{file}:breaks", r"breaks: building it failed: RuntimeError: out of"),
+        ("{file}:number", r"number: is a int; name a class, a function or a net"),
+        ("{folder}/absent.py:Net", r"no file .*absent\.py"),
+        ("{folder}/syntax.py:Net", r"syntax\.py:Net: importing it failed: SyntaxError: "),
+        ("{folder}/exits.py:Net", r"exits\.py:Net: its file exits when imported \(code 3\)"),
+        ("no_such_package.module:Net", r"importing it failed: ModuleNotFoundError: No module named 'no_such_package'"),
+        (":Net", r"no file or module before the colon"),
+        ("mnistnet1", r"no net 'mnistnet1'; did you mean 'mnistnet_1'\?"),
+    ],
+)
+def test_what_cannot_be_found_says_why(theirs: Path, address: str, message: str) -> None:
+    (theirs.parent / "syntax.py").write_text("class Net(:\n")
+    (theirs.parent / "exits.py").write_text("raise SystemExit(3)\n")
+    with pytest.raises(NetError, match=message) as caught:
+        find_net(address.format(file=theirs, folder=theirs.parent)).builder()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_net_is_one_function_known_by_its_name() -> None:
+    try:
+
+        @net(source="test")
+        def tiny_test_net(classes: int = 10) -> nn.Module:
+            """Flat."""
+            return nn.Sequential(nn.Flatten(), nn.Linear(784, classes))
+
+        assert NETS["tiny_test_net"].about == "Flat."
+        with pytest.raises(NetError, match="net 'tiny_test_net' is defined twice"):
+            net(source="test")(tiny_test_net)
+    finally:
+        NETS.pop("tiny_test_net", None)
+
+    def bare(width: int = 3) -> nn.Module:
+        return nn.Identity()
+
+    with pytest.raises(NetError, match="net 'bare' needs a docstring and a parameter classes"):
+        net(source="test")(bare)
+
+
+def test_seeded_building() -> None:
+    one, two, other = (netlet.build(nets.swift, seed) for seed in (1, 1, 2))
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
+    assert not all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))

@@ -1,0 +1,125 @@
+"""Recipes refuse what cannot be followed, and the documents' are as written."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from netlet import recipes
+from netlet.errors import RecipeError
+from netlet.recipes import Affine, Recipe
+from netlet.training.schedules import learning_rate
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"epochs": 0}, "epochs=0 is out of range; give at least 1"),
+        ({"epochs": 2.5}, "epochs=2.5 is not a whole number"),
+        ({"batch": -1}, "batch=-1 is out of range"),
+        ({"peak_lr": 0.0}, "peak_lr=0.0 is out of range; give above 0"),
+        ({"peak_lr": float("nan")}, "peak_lr=nan is not a number"),
+        ({"momentum": 1.0}, "momentum=1.0 is out of range; give at least 0 and below 1"),
+        ({"optimiser": "adam"}, "optimiser='adam' is not known; choose one of sgd, adamw"),
+        ({"schedule": "linear"}, "schedule='linear' is not known; choose one of constant, step"),
+        ({"precision": "fp16"}, "precision='fp16' is not known; choose one of auto, float32, bf16"),
+        ({"nesterov": True}, "nesterov=True needs optimiser='sgd'"),
+        ({"dropout": 1.0}, "dropout=1.0 is out of range"),
+        ({"augment": ("rotate",)}, r"augment holds 'rotate'; give Affine\(...\) values"),
+        ({"epoch": 3}, "a recipe has no field 'epoch'; did you mean 'epochs'"),
+        ({"weight_decay": "much"}, "weight_decay='much' is not a number"),
+        ({"tail_share": 0}, "tail_share=0 is out of range; give above 0 and at most 1"),
+    ],
+)
+def test_refusals(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        Recipe().but(**changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"rotate_deg": -3}, "rotate_deg=-3 is out of range; give at least 0 and at most 180"),
+        ({"fill": 300}, "fill=300 is out of range"),
+        ({"interpolation": "cubic"}, "interpolation='cubic' is not known; choose one of bilinear, nearest"),
+    ],
+)
+def test_affine_refusals(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        Affine(**changes)  # type: ignore[arg-type]
+
+
+def test_recipes_are_frozen_and_derive() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        recipes.STEADY.epochs = 3  # type: ignore[misc]
+    assert recipes.STEADY.but(epochs=5).epochs == 5
+    assert recipes.STEADY.but(epochs=5).but(epochs=recipes.STEADY.epochs) == recipes.STEADY
+    assert recipes.named("steady") is recipes.STEADY
+    with pytest.raises(RecipeError, match="no recipe 'staedy'; did you mean 'steady'"):
+        recipes.named("staedy")
+
+
+def test_document_001_is_as_written() -> None:
+    recipe = recipes.DOCUMENT_001
+    assert (recipe.batch, recipe.epochs, recipe.mean, recipe.std) == (128, 20, 0.1307, 0.3081)
+    assert recipe.augment == (
+        Affine(rotate_deg=7, fill=1, interpolation="nearest"),
+        Affine(rotate_deg=10, scale=0.05, interpolation="nearest"),
+    )
+    # The rates that its log prints, before each epoch.
+    logged = [0.015] * 7 + [0.006] * 7 + [0.0024] * 6
+    assert [learning_rate(recipe, epoch * 469, 469) for epoch in range(20)] == pytest.approx(logged)
+    assert [learning_rate(recipe, epoch * 469 + 468, 469) for epoch in range(20)] == pytest.approx(logged)
+
+
+def test_document_003_is_as_written() -> None:
+    assert (recipes.DOCUMENT_003.batch, recipes.DOCUMENT_003.peak_lr) == (64, 0.01)
+
+
+def rates(**changes: object) -> list[float]:
+    recipe = Recipe(epochs=10, peak_lr=2.0).but(**changes)
+    return [learning_rate(recipe, step, 10) for step in range(100)]
+
+
+def test_schedules() -> None:
+    assert set(rates(schedule="constant")) == {2.0}
+    triangle = rates(schedule="triangular", peak_at=0.25, start_lr=0.1, end_lr=0.05)
+    assert triangle[0] == pytest.approx(0.2)
+    assert max(triangle) == pytest.approx(2.0, rel=0.02)
+    assert triangle.index(max(triangle)) in (24, 25)
+    assert triangle[-1] == pytest.approx(0.1)
+    rises = [b - a for a, b in zip(triangle, triangle[1:], strict=False)]
+    assert all(rise == pytest.approx(rises[0]) for rise in rises[:24])
+    assert all(rise == pytest.approx(rises[-1]) for rise in rises[25:])
+    cycle = rates(schedule="one_cycle", peak_at=0.3, start_lr=0.04)
+    assert cycle[0] == pytest.approx(0.08)
+    assert cycle[-1] == pytest.approx(0, abs=1e-9)
+    cosine = rates(schedule="cosine", end_lr=0.5)
+    assert (cosine[0], cosine[-1]) == (2.0, pytest.approx(1.0))
+    assert cosine == sorted(cosine, reverse=True)
+    assert rates(schedule="step", step_epochs=4, step_factor=0.5)[::20] == [2.0, 2.0, 1.0, 1.0, 0.5]
+
+
+@pytest.mark.parametrize("schedule", ["constant", "step", "one_cycle", "triangular", "cosine"])
+@pytest.mark.parametrize("peak_at", [0.0, 0.5, 1.0])
+def test_schedules_of_one_step_and_at_the_edges(schedule: str, peak_at: float) -> None:
+    for epochs, steps in ((1, 1), (1, 2), (3, 5)):
+        recipe = Recipe(epochs=epochs, schedule=schedule, peak_at=peak_at)  # type: ignore[arg-type]
+        assert all(0 <= learning_rate(recipe, step, steps) <= recipe.peak_lr for step in range(epochs * steps))
+
+
+def test_our_one_cycle_is_torchs() -> None:
+    import torch
+
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    descent = torch.optim.SGD([parameter], lr=1.0)
+    theirs = torch.optim.lr_scheduler.OneCycleLR(
+        descent, max_lr=2.0, total_steps=100, pct_start=0.3, div_factor=25, final_div_factor=1e9, cycle_momentum=False
+    )
+    ours = rates(schedule="one_cycle", peak_at=0.3, start_lr=1 / 25)
+    for step in range(100):
+        # Torch puts the peak on a whole step, we on a share of all steps.
+        assert ours[step] == pytest.approx(theirs.get_last_lr()[0], abs=0.05)
+        descent.step()
+        theirs.step()

@@ -1,0 +1,313 @@
+"""The engine on small data: determinism, honesty about splits, shortcuts that change nothing, what it refuses."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+import netlet
+from netlet import budgets, records
+from netlet.data import Dataset
+from netlet.errors import DataError, NetError, TrainingError
+from netlet.evaluation import evaluate
+from netlet.nets.blocks import conv_bn, named, pooled_logits
+from netlet.nets.weights import load_weights, weights_digest
+from netlet.recipes import AUGMENTS, Affine, Recipe
+from netlet.records import Epoch, Run
+from netlet.training import Listener, Plan, Progress, Recorder, fit
+from netlet.training.averaging import Average
+from netlet.training.on_cpu import dropout, faster_layers
+from netlet.training.optimisers import optimiser
+
+FAST = Recipe(
+    epochs=2, batch=50, peak_lr=0.02, augment=(Affine(shift_px=0.5),), averaging="ema", ema_decay=0.9, dropout=0.1
+)
+
+
+def small() -> nn.Module:
+    return named(
+        stem=conv_bn(1, 8), halve=nn.MaxPool2d(2), drop=nn.Dropout(0.3), grow=conv_bn(8, 12, kernel=5),
+        flat=nn.Flatten(), head=nn.Linear(12 * 81, 10),
+    )  # fmt: skip
+
+
+def run(data: Dataset, recipe: Recipe = FAST, seed: int = 0, **more: object) -> tuple[Run, nn.Module]:
+    net = netlet.build(small, seed)
+    return fit(net, data, recipe, seed=seed, **more), net  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_the_same_seed_gives_the_same_bits(blob_data: Dataset, precision: str) -> None:
+    recipe = FAST.but(precision=precision)
+    one, net = run(blob_data, recipe)
+    torch.rand(7)  # the process's own chance must not matter
+    two, again = run(blob_data, recipe)
+    assert one.weights_digest == two.weights_digest
+    assert all(torch.equal(a, b) for a, b in zip(net.state_dict().values(), again.state_dict().values(), strict=True))
+    assert [e.train_loss for e in one.epochs] == [e.train_loss for e in two.epochs]
+    other, _ = run(blob_data, recipe, seed=1)
+    assert other.weights_digest != one.weights_digest
+
+
+def test_training_leaves_the_processs_chance_alone(blob_data: Dataset) -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    run(blob_data)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_it_learns_and_the_record_says_so(blob_data: Dataset) -> None:
+    record, net = run(blob_data, FAST.but(epochs=6), budget=budgets.TWENTY_K.but(accuracy_at_least=90))
+    assert record.last_epoch.split == "test"
+    assert record.last_epoch.correct >= 95
+    assert record.verdict is not None
+    assert record.verdict.passed
+    assert len(record.epochs) == 6
+    assert record.epochs[-1].held_out == record.last_epoch.score
+    assert record.best_epoch.correct == max(epoch.held_out.correct for epoch in record.epochs)
+    scored = evaluate(net, blob_data.held_out, FAST, 10)
+    assert scored.score == record.last_epoch.score
+    assert sum(map(sum, record.confusion)) == 100
+    assert sum(row[k] for k, row in enumerate(record.confusion)) == record.last_epoch.correct
+    assert len(record.mistakes) == 100 - record.last_epoch.correct
+    assert sum(bin_["count"] for bin_ in record.calibration) == 100
+    assert record.epochs[0].train.total == 600
+    assert record.train_clean.split == "train"
+    assert record.train_clean.total == 600
+    assert record.epochs[-1].train_loss < record.epochs[0].train_loss
+    assert record.facts["parameters"] == sum(p.numel() for p in net.parameters())
+    assert record.summary["rows"][0]["name"] == "stem.0"
+    assert record.environment["threads"] == torch.get_num_threads()
+    assert record.data["checksums"] == dict(blob_data.checksums)
+
+
+def test_val_never_touches_test(blob_data: Dataset) -> None:
+    poisoned = dataclasses.replace(
+        blob_data, held_out=blob_data.held_out.take(torch.zeros(0, dtype=torch.int64))
+    )  # were it looked at, its lack of images would show
+    record, _ = run(poisoned, val=60, budget=budgets.TWENTY_K)
+    assert record.last_epoch.split == "val"
+    assert record.last_epoch.total == 60
+    assert record.data["images"] == {"train": 540, "val": 60}
+    assert record.verdict is not None
+    assert record.verdict.state == "NOT YET"
+    with pytest.raises(DataError, match="val=599 of 600"):
+        run(blob_data, val=599)
+
+
+def test_a_record_comes_back_equal(blob_data: Dataset, tmp_path: Path) -> None:
+    record, _ = run(blob_data, budget=budgets.EIGHT_K)
+    assert Run.from_json(record.to_json()) == record
+    records.save(record, tmp_path)
+    assert records.load(tmp_path) == record
+    as_dict = record.to_dict()
+    assert as_dict["last_epoch"] == {"epoch": 2, "split": "test", "correct": record.last_epoch.correct, "total": 100}
+    assert as_dict["verdict"]["state"] == record.verdict.state  # type: ignore[union-attr]
+
+
+class Ear(Listener):
+    def __init__(self) -> None:
+        self.plan: Plan | None = None
+        self.progress: list[Progress] = []
+        self.epochs: list[int] = []
+        self.run: Run | None = None
+
+    def started(self, plan: Plan) -> None:
+        self.plan = plan
+
+    def stepped(self, progress: Progress) -> None:
+        self.progress.append(progress)
+
+    def epoch_ended(self, epochs: Sequence[Epoch], net: nn.Module) -> None:
+        self.epochs.append(len(epochs))
+
+    def finished(self, run: Run, net: nn.Module) -> None:
+        self.run = run
+
+
+def test_listeners_hear_everything_and_the_engine_prints_nothing(
+    blob_data: Dataset, capfd: pytest.CaptureFixture[str]
+) -> None:
+    ear = Ear()
+    record, _ = run(blob_data, listeners=[ear])
+    assert capfd.readouterr() == ("", "")
+    assert ear.plan is not None
+    assert (ear.plan.steps_per_epoch, ear.plan.held_out_images) == (12, 100)
+    assert ear.epochs == [1, 2]
+    assert [p.images for p in ear.progress if p.step == 12] == [600, 600]
+    assert ear.progress[-1].correct == record.epochs[-1].train.correct
+    assert ear.run is record
+
+
+def test_a_run_folder_holds_record_epochs_and_weights(blob_data: Dataset, tmp_path: Path) -> None:
+    folder = tmp_path / "deep" / "run"
+    record, net = run(blob_data, listeners=[Recorder(folder)])
+    assert sorted(path.name for path in folder.iterdir()) == ["epochs.jsonl", "run.json", "weights.safetensors"]
+    assert len((folder / "epochs.jsonl").read_text().splitlines()) == 2
+    fresh = small()
+    load_weights(fresh, folder / "weights.safetensors")
+    assert weights_digest(fresh) == record.weights_digest == weights_digest(net)
+    assert records.load(folder) == record
+    with pytest.raises(TrainingError, match="is there already; name another folder"):
+        run(blob_data, listeners=[Recorder(folder)])
+
+
+def test_an_interrupted_run_keeps_its_epochs(blob_data: Dataset, tmp_path: Path) -> None:
+    class Interrupts(Listener):
+        def epoch_ended(self, epochs: Sequence[Epoch], net: nn.Module) -> None:
+            if len(epochs) == 2:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(blob_data, FAST.but(epochs=4), listeners=[Recorder(tmp_path / "run"), Interrupts()])
+    assert len((tmp_path / "run" / "epochs.jsonl").read_text().splitlines()) == 2
+    load_weights(small(), tmp_path / "run" / "weights.safetensors")
+    assert not (tmp_path / "run" / "run.json").exists()
+
+
+def test_the_net_gets_its_own_dropout_and_forward_back(blob_data: Dataset) -> None:
+    _, net = run(blob_data, FAST.but(dropout=0.5))
+    assert net.drop.p == 0.3
+    assert not any("forward" in vars(module) for module in net.modules())
+
+
+def test_divergence_stops_with_advice(blob_data: Dataset) -> None:
+    with pytest.raises(TrainingError, match=r"the loss is (nan|inf) at .*epoch \d+.*; try a lower peak_lr than 1000"):
+        run(blob_data, FAST.but(optimiser="sgd", peak_lr=1000.0, epochs=20, precision="float32"))
+
+
+def test_nets_that_do_not_fit_are_refused(blob_data: Dataset) -> None:
+    with pytest.raises(NetError, match="it must give 1x10"):
+        fit(nn.Sequential(nn.Flatten(), nn.Linear(784, 7)), blob_data, FAST)
+    with pytest.raises(TrainingError, match="no trainable parameters"):
+        fit(nn.Sequential(nn.AvgPool2d(28), nn.Flatten()), blob_data, FAST)
+    with pytest.raises(NetError, match=r"Conv2d.*got 1x28x28"):
+        fit(nn.Sequential(nn.Conv2d(3, 4, 3)), blob_data, FAST)
+
+
+def test_log_probabilities_are_as_good_as_logits(blob_data: Dataset) -> None:
+    net = netlet.build(lambda: nn.Sequential(*small().children(), nn.LogSoftmax(1)), 0)
+    record = fit(net, blob_data, FAST)
+    assert record.weights_digest
+    assert math.isfinite(record.epochs[-1].train_loss)
+
+
+# --- the parts ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("p", [0.05, 0.25, 0.5, 0.9])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_cheap_dropout_is_dropout(p: float, dtype: torch.dtype) -> None:
+    n = 400_003  # not a multiple of four
+    x = torch.ones(n, dtype=dtype)
+    out = dropout(x, p, np.random.SFC64(0))
+    kept = (out != 0).double()
+    assert kept.mean().item() == pytest.approx(1 - p, abs=4 * math.sqrt(p * (1 - p) / n))
+    # Scaled as torch's own: same value for those that are kept.
+    assert out.unique().tolist() == pytest.approx([0, F.dropout(x, p).max().item()], rel=1e-4)
+    # No neighbour, near or a word of random bits away, tells anything of another.
+    for lag in (1, 2, 3, 4, 8, 64):
+        pairs = torch.stack([kept[:-lag], kept[lag:]])
+        assert abs(torch.corrcoef(pairs)[0, 1].item()) < 4 / math.sqrt(n)
+
+
+def test_cheap_dropout_keeps_strides_and_passes_the_gradient() -> None:
+    x = torch.randn(4, 8, 5, 5).to(memory_format=torch.channels_last).requires_grad_()
+    out = dropout(x, 0.4, np.random.SFC64(1))
+    assert out.stride() == x.stride()
+    out.sum().backward()
+    assert x.grad is not None
+    assert torch.equal(x.grad != 0, out != 0)
+    assert x.grad.max().item() == pytest.approx(1 / 0.6, rel=1e-4)
+
+
+@pytest.mark.parametrize("p", [0.0, 1.0])
+def test_cheap_dropout_at_the_edges(p: float) -> None:
+    x = torch.ones(10)
+    assert torch.equal(dropout(x, p, np.random.SFC64(0)), x * (1 - p))
+
+
+@pytest.mark.parametrize(
+    "pool", [nn.MaxPool2d(2), nn.MaxPool2d(3, 2, 1), nn.MaxPool2d((1, 2)), nn.MaxPool2d(3, 1, dilation=2)]
+)
+def test_shortcut_pooling_is_pooling(pool: nn.MaxPool2d) -> None:
+    x = torch.randn(3, 5, 13, 12)
+    x.requires_grad_()
+    plain = pool(x)
+    plain.square().sum().backward()
+    gradient, x.grad = x.grad, None
+    with faster_layers(pool, 0):
+        fast = pool(x)
+        fast.square().sum().backward()
+        assert pool(x[0]).shape == plain[0].shape
+    assert torch.equal(fast, plain)
+    assert torch.equal(x.grad, gradient)  # type: ignore[arg-type]
+    assert fast.is_contiguous()
+
+
+def test_shortcuts_leave_evaluation_alone() -> None:
+    net = nn.Sequential(nn.Dropout(0.5), nn.Dropout(0.5, inplace=True), nn.Dropout2d(0.5)).eval()
+    x = torch.ones(2, 3, 4, 4)
+    with faster_layers(net, 0):
+        assert torch.equal(net(x), x)
+
+
+def test_weight_decay_spares_norms_and_biases() -> None:
+    net = small()
+    decayed = optimiser(net, FAST.but(weight_decay=0.1))
+    shapes = {group["weight_decay"]: {p.ndim for p in group["params"]} for group in decayed.param_groups}
+    assert shapes == {0.1: {2, 4}, 0.0: {1}}
+    everywhere = optimiser(net, FAST.but(weight_decay=0.1, decay_norms_and_biases=True))
+    assert {group["weight_decay"] for group in everywhere.param_groups} == {0.1}
+    nesterov = optimiser(net, FAST.but(optimiser="sgd", nesterov=True, momentum=0.8))
+    assert (nesterov.defaults["nesterov"], nesterov.defaults["momentum"]) == (True, 0.8)
+
+
+def test_averages_by_hand() -> None:
+    net = nn.Linear(1, 1, bias=False)
+
+    def follow(recipe: Recipe, values: Sequence[float]) -> float:
+        average = Average(net, recipe, len(values))
+        for step, value in enumerate(values):
+            net.weight.data.fill_(value)
+            average.follow(step)
+        return next(average.net.parameters()).item()
+
+    assert follow(Recipe(averaging="none"), [1, 2, 3, 4]) == 4
+    assert follow(Recipe(averaging="tail", tail_share=0.5), [1, 2, 3, 5]) == pytest.approx(4)
+    # Keeps 2/11, 3/12, ... of the average at first (the first step is taken whole), and never more than the decay.
+    assert follow(Recipe(averaging="ema", ema_decay=0.5), [1, 2]) == pytest.approx(1 * 2 / 11 + 2 * 9 / 11)
+    assert follow(Recipe(averaging="ema", ema_decay=0.1), [1, 2]) == pytest.approx(1 * 0.1 + 2 * 0.9)
+
+
+def test_calibration_and_confusion_by_hand() -> None:
+    from netlet.data import Split
+
+    class Fixed(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.tensor([[0.97, 0.03], [0.3, 0.7], [0.45, 0.55]]).log()[: len(x)]
+
+    split = Split("test", torch.zeros(3, 1, 2, 2, dtype=torch.uint8), torch.tensor([0, 0, 1]))
+    found = evaluate(Fixed(), split, Recipe(), 2)
+    assert found.score == netlet.budgets.Score("test", 2, 3)
+    assert found.confusion == ((1, 1), (0, 1))
+    assert found.loss == pytest.approx(-(math.log(0.97) + math.log(0.3) + math.log(0.55)) / 3, rel=1e-5)
+    (mistake,) = found.mistakes
+    assert (mistake.index, mistake.label, mistake.predicted, mistake.confidence) == (1, 0, 1, pytest.approx(0.7))
+    filled = {(round(b.low, 1), b.count, b.correct) for b in found.calibration if b.count}
+    assert filled == {(0.9, 1, 1), (0.7, 1, 0), (0.5, 1, 1)} or filled == {(0.9, 1, 1), (0.6, 1, 0), (0.5, 1, 1)}
+
+
+def test_document_001s_augmentation_trains(blob_data: Dataset) -> None:
+    record, _ = run(blob_data, netlet.recipes.DOCUMENT_001.but(epochs=1, batch=60))
+    assert record.recipe["augment"][0]["fill"] == 1
+    assert AUGMENTS["document_001"][0].fill == 1

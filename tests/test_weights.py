@@ -1,0 +1,77 @@
+"""Weights files, ours and others', good and bad."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from netlet import nets
+from netlet.errors import NetError
+from netlet.nets.weights import load_weights, save_weights, weights_digest
+
+
+class Evil:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return (Path.touch, (Path("/tmp/netlet-was-here"),))  # type: ignore[return-value]
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    one, two = nets.mnistnet_1(), nets.mnistnet_1()
+    save_weights(one, tmp_path / "w.safetensors", {"name": "x"})
+    torch.save(one.state_dict(), tmp_path / "w.pt")
+    for name in ("w.safetensors", "w.pt"):
+        assert weights_digest(two) != weights_digest(one)
+        load_weights(two, tmp_path / name)
+        assert weights_digest(two) == weights_digest(one)
+        two = nets.mnistnet_1()
+
+
+def test_weights_of_another_net_are_named_and_nothing_changes(tmp_path: Path) -> None:
+    net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
+    torch.save(
+        {"0.weight": torch.zeros(2, 1, 5, 5), "0.bias": torch.zeros(2), "extra": torch.zeros(1)}, tmp_path / "w.pt"
+    )
+    before = weights_digest(net)
+    with pytest.raises(NetError) as caught:
+        load_weights(net, tmp_path / "w.pt")
+    message = str(caught.value)
+    assert "missing: 1.weight, 1.bias, 1.running_mean" in message
+    assert "unexpected: extra" in message
+    assert "misshapen: 0.weight is 2x1x5x5 where the net has 2x1x3x3" in message
+    assert weights_digest(net) == before
+
+
+def test_a_pickle_that_would_run_code_is_refused(tmp_path: Path) -> None:
+    witness = Path("/tmp/netlet-was-here")
+    witness.unlink(missing_ok=True)
+    torch.save({"weight": Evil()}, tmp_path / "evil.pt")
+    with pytest.raises(NetError, match=r"evil\.pt: refused, since loading it would run code it brings"):
+        load_weights(nn.Linear(1, 1), tmp_path / "evil.pt")
+    assert not witness.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("w.safetensors", b"rubbish", "expected a safetensors file, found a broken one"),
+        ("w.pt", b"rubbish", "w.pt: "),
+        ("w.pt", pickle.dumps([1, 2]), "w.pt: "),
+    ],
+)
+def test_files_that_hold_no_weights(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(NetError, match=message) as caught:
+        load_weights(nn.Linear(1, 1), tmp_path / name)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_and_foreign(tmp_path: Path) -> None:
+    with pytest.raises(NetError, match="no such weights file"):
+        load_weights(nn.Linear(1, 1), tmp_path / "w.pt")
+    torch.save([torch.zeros(1)], tmp_path / "list.pt")
+    with pytest.raises(NetError, match=r"expected a state_dict \(names and tensors\), found list"):
+        load_weights(nn.Linear(1, 1), tmp_path / "list.pt")
