@@ -1,0 +1,158 @@
+"""How many images a second netlet trains on, beside the usual pipeline on the same net.
+
+    python -m benchmarks.pipeline                      all nets of the documents, and the ratio for each
+    python -m benchmarks.pipeline --nets mnistnet_1    one of them
+
+The usual pipeline: a Dataset that turns each image into a Pillow picture and back (document 001's RandomRotation and
+RandomAffine, ToTensor, Normalize), a DataLoader with its best number of workers, nn.Dropout, eager float32. It is written
+anew from torchvision's published behaviour and does less per image than torchvision does, so it is not slowed down.
+netlet: ``fit`` with document 001's recipe, which means the same augmentation, batch size, optimiser and dropout.
+
+Each measurement has a process of its own, the two sides take turns, and the median over all epochs is quoted. Needs Pillow
+(``pip install 'netlet[bench]'``) and, for figures to quote, a machine that does nothing else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import random
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+NETS = ("mnistnet_1", "pyramid", "expand_squeeze", "week4", "code_2", "code_3", "code_4", "swift")
+EPOCHS = 2
+
+
+def usual(net_name: str, images: int, workers: int) -> list[float]:
+    """Seconds of each epoch of the usual pipeline."""
+    import numpy as np
+    import torch
+    from PIL import Image
+    from torch.nn import functional as F
+    from torch.utils.data import DataLoader, Dataset
+
+    from netlet import data, nets
+
+    pixels = data.load("mnist").train
+
+    class Pictures(Dataset[tuple[torch.Tensor, int]]):
+        def __len__(self) -> int:
+            return images
+
+        def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+            picture = Image.fromarray(pixels.images[index, 0].numpy())
+            picture = picture.rotate(random.uniform(-7, 7), Image.Resampling.NEAREST, fillcolor=1)
+            turn, scale = np.deg2rad(random.uniform(-10, 10)), random.uniform(0.95, 1.05)
+            a, b = np.cos(turn) / scale, np.sin(turn) / scale
+            matrix = (a, b, 14 - 14 * a - 14 * b, -b, a, 14 + 14 * b - 14 * a)
+            picture = picture.transform((28, 28), Image.Transform.AFFINE, matrix, Image.Resampling.NEAREST)
+            x = torch.from_numpy(np.array(picture)).unsqueeze(0).float().div(255)
+            return (x - 0.1307) / 0.3081, int(pixels.labels[index])
+
+    torch.manual_seed(0)
+    net = nets.NETS[net_name].builder().train()
+    descent = torch.optim.SGD(net.parameters(), lr=0.015, momentum=0.9)
+    loader = DataLoader(Pictures(), batch_size=128, shuffle=True, num_workers=workers, persistent_workers=workers > 0)
+    seconds = []
+    for _ in range(EPOCHS):
+        begin = time.perf_counter()
+        correct = 0
+        for x, labels in loader:
+            descent.zero_grad()
+            logits = net(x)
+            loss = F.cross_entropy(logits, labels)
+            loss.backward()
+            descent.step()
+            correct += int((logits.argmax(1) == labels).sum())
+        seconds.append(time.perf_counter() - begin)
+    return seconds
+
+
+def ours(net_name: str, images: int) -> list[float]:
+    """Seconds of each epoch of ``fit``."""
+    import torch
+
+    import netlet
+
+    digits = netlet.data.load("mnist")
+    digits = dataclasses.replace(digits, train=digits.train.take(torch.arange(images)))
+    digits = dataclasses.replace(digits, held_out=digits.held_out.take(torch.arange(100)))
+    recipe = netlet.recipes.DOCUMENT_001.but(epochs=EPOCHS)
+    net = netlet.build(netlet.nets.NETS[net_name].builder, seed=0)
+    return [epoch.train_s for epoch in netlet.fit(net, digits, recipe, device="cpu").epochs]
+
+
+def measured(side: str, net_name: str, images: int, workers: int) -> list[float]:
+    """The same in a process of its own: memory settings and warm caches of one side must not help the other."""
+    command = [sys.executable, "-m", "benchmarks.pipeline", "--side", side, "--nets", net_name]
+    command += ["--images", str(images), "--workers", str(workers)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(done.stderr)
+    seconds: list[float] = json.loads(done.stdout)
+    return seconds
+
+
+def compare(net_name: str, images: int, repeats: int, workers: list[int]) -> dict[str, Any]:
+    """Medians of both sides, taking turns; the usual pipeline with each number of workers."""
+    usually: dict[int, list[float]] = {count: [] for count in workers}
+    here: list[float] = []
+    for _ in range(repeats):
+        for count in workers:
+            usually[count] += measured("usual", net_name, images, count)
+        here += measured("ours", net_name, images, 0)
+    best = min(workers, key=lambda count: statistics.median(usually[count]))
+    theirs, mine = statistics.median(usually[best]), statistics.median(here)
+    return {
+        "net": net_name, "images": images, "usual_images_per_s": round(images / theirs),
+        "netlet_images_per_s": round(images / mine), "ratio": round(theirs / mine, 2), "best_workers": best,
+        "usual_s": {count: [round(s, 2) for s in times] for count, times in usually.items()},
+        "netlet_s": [round(s, 2) for s in here],
+    }  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--nets", nargs="+", default=NETS)
+    parser.add_argument("--images", type=int, default=20_000, help="an epoch's length")
+    parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--workers", type=int, nargs="+", default=[0, 1, 2], help="of the DataLoader; the best counts")
+    parser.add_argument("--out", type=Path, help="write the figures as JSON")
+    parser.add_argument("--side", choices=("usual", "ours"), help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.side:
+        side = usual(given.nets[0], given.images, given.workers[0]) if given.side == "usual" else None
+        print(json.dumps(side or ours(given.nets[0], given.images)))
+        return
+
+    import torch
+
+    from netlet.tables import table
+    from netlet.training.environment import environment
+
+    rows, workers = [], list(given.workers)
+    for name in given.nets:
+        row = compare(name, given.images, given.repeats, workers)
+        rows.append(row)
+        print(f"{name}: {row['ratio']} times as fast", file=sys.stderr, flush=True)
+        workers = [row["best_workers"]]  # found once, on the first net
+    head = ("net", "usual images/s", "netlet images/s", "ratio")
+    cells = [
+        [row["net"], f"{row['usual_images_per_s']:,}", f"{row['netlet_images_per_s']:,}", f"{row['ratio']:.2f}"]
+        for row in rows
+    ]
+    machine = environment(torch.device("cpu"))
+    print(table(head, cells, "lrrr"))
+    print(f"\n{machine['cpu']}, {machine['threads']} threads, torch {machine['torch']}; DataLoader workers: {workers[0]}")
+    if given.out:
+        given.out.write_text(json.dumps({"environment": machine, "rows": rows}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
