@@ -4,8 +4,8 @@
     python -m benchmarks.pipeline --nets mnistnet_1    one of them
 
 The usual pipeline: a Dataset that turns each image into a Pillow picture and back (document 001's RandomRotation and
-RandomAffine, ToTensor, Normalize), a DataLoader with its best number of workers, nn.Dropout, eager float32. It is written
-anew from torchvision's published behaviour and does less per image than torchvision does, so it is not slowed down.
+RandomAffine, ToTensor, Normalize: see ``benchmarks/transforms.py``), a DataLoader with its best number of workers,
+nn.Dropout, eager float32, torch's default memory settings.
 netlet: ``fit`` with document 001's recipe, which means the same augmentation, batch size, optimiser and dropout.
 
 Each measurement has a process of its own, the two sides take turns, and the median over all epochs is quoted. Needs Pillow
@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import random
 import statistics
 import subprocess
 import sys
@@ -31,29 +30,22 @@ EPOCHS = 2
 
 def usual(net_name: str, images: int, workers: int) -> list[float]:
     """Seconds of each epoch of the usual pipeline."""
-    import numpy as np
     import torch
-    from PIL import Image
     from torch.nn import functional as F
     from torch.utils.data import DataLoader, Dataset
 
+    from benchmarks.transforms import document_001
     from netlet import data, nets
 
-    pixels = data.load("mnist").train
+    train = data.load("mnist").train
+    pixels, labels = train.images[:images, 0], train.labels[:images]
 
     class Pictures(Dataset[tuple[torch.Tensor, int]]):
         def __len__(self) -> int:
             return images
 
         def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
-            picture = Image.fromarray(pixels.images[index, 0].numpy())
-            picture = picture.rotate(random.uniform(-7, 7), Image.Resampling.NEAREST, fillcolor=1)
-            turn, scale = np.deg2rad(random.uniform(-10, 10)), random.uniform(0.95, 1.05)
-            a, b = np.cos(turn) / scale, np.sin(turn) / scale
-            matrix = (a, b, 14 - 14 * a - 14 * b, -b, a, 14 + 14 * b - 14 * a)
-            picture = picture.transform((28, 28), Image.Transform.AFFINE, matrix, Image.Resampling.NEAREST)
-            x = torch.from_numpy(np.array(picture)).unsqueeze(0).float().div(255)
-            return (x - 0.1307) / 0.3081, int(pixels.labels[index])
+            return document_001(pixels[index]), int(labels[index])
 
     torch.manual_seed(0)
     net = nets.NETS[net_name].builder().train()
@@ -63,13 +55,13 @@ def usual(net_name: str, images: int, workers: int) -> list[float]:
     for _ in range(EPOCHS):
         begin = time.perf_counter()
         correct = 0
-        for x, labels in loader:
+        for x, y in loader:
             descent.zero_grad()
             logits = net(x)
-            loss = F.cross_entropy(logits, labels)
+            loss = F.cross_entropy(logits, y)
             loss.backward()
             descent.step()
-            correct += int((logits.argmax(1) == labels).sum())
+            correct += int((logits.argmax(1) == y).sum())
         seconds.append(time.perf_counter() - begin)
     return seconds
 

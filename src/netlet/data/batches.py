@@ -11,7 +11,7 @@ from netlet.data.dataset import Split
 from netlet.recipes import Recipe
 
 # Augmenting many batches at once spreads the cost of some twenty small operations; more would fall out of the cache.
-_IMAGES_AT_ONCE = 2048
+_IMAGES_AT_ONCE = 512
 
 
 def epoch_of_batches(

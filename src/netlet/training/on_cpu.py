@@ -97,6 +97,10 @@ def _max_pool_of(module: nn.MaxPool2d) -> Callable[[torch.Tensor], torch.Tensor]
     def forward(x: torch.Tensor) -> torch.Tensor:
         if x.dim() != 4:
             return nn.MaxPool2d.forward(module, x)
+        if x.requires_grad:
+            # Its gradient must not come back channels-last: every layer before would then mix two layouts.
+            x = x.view_as(x)
+            x.register_hook(torch.Tensor.contiguous)
         return nn.MaxPool2d.forward(module, x.contiguous(memory_format=torch.channels_last)).contiguous()
 
     return forward
