@@ -6,10 +6,10 @@
 The usual pipeline: a Dataset that turns each image into a Pillow picture and back (document 001's RandomRotation and
 RandomAffine, ToTensor, Normalize: see ``benchmarks/transforms.py``), a DataLoader with its best number of workers,
 nn.Dropout, eager float32, torch's default memory settings.
-netlet: ``fit`` with document 001's recipe, which means the same augmentation, batch size, optimiser and dropout.
+netlet: ``fit`` with document 001's recipe: the same augmentation, batch, optimiser and dropout.
 
-Each measurement has a process of its own, the two sides take turns, and the median over all epochs is quoted. Needs Pillow
-(``pip install 'netlet[bench]'``) and, for figures to quote, a machine that does nothing else.
+Each measurement has a process of its own, the two sides take turns, and the median over all epochs is quoted. Needs
+Pillow (``pip install 'netlet[bench]'``) and, for figures to quote, a machine that does nothing else.
 """
 
 from __future__ import annotations
@@ -141,7 +141,9 @@ def main() -> None:
     ]
     machine = environment(torch.device("cpu"))
     print(table(head, cells, "lrrr"))
-    print(f"\n{machine['cpu']}, {machine['threads']} threads, torch {machine['torch']}; DataLoader workers: {workers[0]}")
+    print(
+        f"\n{machine['cpu']}, {machine['threads']} threads, torch {machine['torch']}; DataLoader workers: {workers[0]}"
+    )
     if given.out:
         given.out.write_text(json.dumps({"environment": machine, "rows": rows}, indent=1) + "\n")
 

@@ -1,8 +1,8 @@
 """Document 001's transforms, image by image through Pillow, as torchvision's classes of the same names do them.
 
-Written anew from torchvision's documented behaviour, since its wheels cannot be imported beside a CPU-only torch: the same
-draws from torch's generator, the same Pillow calls and the same tensor operations for each image, without its checks of
-arguments.
+Written anew from torchvision's documented behaviour, since its wheels cannot be imported beside a CPU-only torch: the
+same draws from torch's generator, the same Pillow calls and the same tensor operations for each image, without its
+checks of arguments.
 """
 
 from __future__ import annotations

@@ -222,6 +222,39 @@ def test_an_operation_that_is_not_followed_is_unknown() -> None:
     assert receptive_field(Shuffled()).size is None
 
 
+def test_arithmetic_that_is_not_counted_is_unknown() -> None:
+    class Recurrent(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.rows = nn.GRU(28, 5, batch_first=True)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.rows(x.squeeze(1))[1].squeeze(0)
+
+    value = summary(Recurrent())
+    assert value.macs is None
+    assert value.field is None
+    assert value.parameters == sum(row.parameters for row in value.rows) == 15 * 28 + 15 * 5 + 30
+
+
+def test_attention_sees_everything() -> None:
+    class Attends(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.patches = nn.Conv2d(1, 8, 7, stride=7)
+            self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            tokens = self.patches(x).flatten(2).transpose(1, 2)
+            return self.attention(tokens, tokens, tokens, need_weights=False)[0].mean(1)
+
+    value = summary(Attends())
+    assert (
+        value.parameters == sum(p.numel() for p in Attends().parameters()) == sum(row.parameters for row in value.rows)
+    )
+    assert value.field in ((28, 28), None)
+
+
 def test_lazy_layers_are_counted_after_the_run() -> None:
     net = nn.Sequential(nn.LazyConv2d(4, 3), nn.LazyBatchNorm2d(), nn.Flatten(), nn.LazyLinear(10))
     value = summary(net)

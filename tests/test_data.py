@@ -153,7 +153,7 @@ def test_order_of_places(folder: Path, blob_source: Source, monkeypatch: pytest.
     assert find(blob_source) == folder
     empty = tmp_path / "empty"
     empty.mkdir()
-    with pytest.raises(DataError, match="not found in .*empty"):
+    with pytest.raises(DataError, match=r"not found in .*empty"):
         find(blob_source, empty)
 
 

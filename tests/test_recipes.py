@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 import pytest
 
@@ -89,7 +90,7 @@ def test_schedules() -> None:
     assert max(triangle) == pytest.approx(2.0, rel=0.02)
     assert triangle.index(max(triangle)) in (24, 25)
     assert triangle[-1] == pytest.approx(0.1)
-    rises = [b - a for a, b in zip(triangle, triangle[1:], strict=False)]
+    rises = [b - a for a, b in itertools.pairwise(triangle)]
     assert all(rise == pytest.approx(rises[0]) for rise in rises[:24])
     assert all(rise == pytest.approx(rises[-1]) for rise in rises[25:])
     cycle = rates(schedule="one_cycle", peak_at=0.3, start_lr=0.04)

@@ -18,7 +18,7 @@ from netlet import budgets, records
 from netlet.data import Dataset
 from netlet.errors import DataError, NetError, TrainingError
 from netlet.evaluation import evaluate
-from netlet.nets.blocks import conv_bn, named, pooled_logits
+from netlet.nets.blocks import conv_bn, named
 from netlet.nets.weights import load_weights, weights_digest
 from netlet.recipes import AUGMENTS, Affine, Recipe
 from netlet.records import Epoch, Run

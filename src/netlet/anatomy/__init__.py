@@ -2,14 +2,16 @@
 
 from netlet.anatomy.facts import check, facts, facts_of
 from netlet.anatomy.receptive import ReceptiveField, receptive_field, receptive_field_of
+from netlet.anatomy.steps import Step, Trace
 from netlet.anatomy.styles import STYLES, torchinfo, torchsummary
 from netlet.anatomy.summary import Summary, summary, summary_of
-from netlet.anatomy.trace import Trace, trace
+from netlet.anatomy.trace import trace
 from netlet.anatomy.witness import gradient_support
 
 __all__ = [
     "STYLES",
     "ReceptiveField",
+    "Step",
     "Summary",
     "Trace",
     "check",

@@ -10,7 +10,8 @@ from math import prod
 import torch
 from torch import nn
 
-from netlet.anatomy.trace import Trace, trace
+from netlet.anatomy.steps import Trace
+from netlet.anatomy.trace import trace
 from netlet.budgets import Budget, Facts, Verdict
 from netlet.errors import BudgetError
 

@@ -2,8 +2,8 @@
 
 Along each axis of the image (height, width) an element of a feature map depends on an interval of input positions.
 Most maps slide: element ``i`` depends on ``start + i*jump`` and the ``size - 1`` positions after it. What has passed
-a global pooling or a dense layer is fixed: every element depends on the same interval. A gated map is both. Padding is not
-clipped: positions before 0 or beyond the last are padding, as in the usual arithmetic (Araujo et al., "Computing
+a global pooling or a dense layer is fixed: every element depends on the same interval. A gated map is both. Padding is
+not clipped: positions before 0 or beyond the last are padding, as in the usual arithmetic (Araujo et al., "Computing
 Receptive Fields of Convolutional Neural Networks", Distill 2019), which this follows and extends to branches.
 """
 
@@ -64,7 +64,7 @@ Field = tuple[Axis, ...] | None  # one for each axis of the input; None: not kno
 
 
 class FieldMap:
-    """The fields of tensors that depend on the input, by the tensor itself; it keeps them alive, so none is mistaken."""
+    """The fields of tensors that depend on the input; it keeps the tensors alive, so none is mistaken for another."""
 
     def __init__(self) -> None:
         self._known: dict[int, tuple[torch.Tensor, Field]] = {}
@@ -173,7 +173,7 @@ def _groups(old: Sequence[int], new: Sequence[int]) -> list[tuple[list[int], lis
     # Runs of dimensions, from the left, that hold the same elements before and after; ones are left out.
     olds = [dim for dim, n in enumerate(old) if n != 1]
     news = [dim for dim, n in enumerate(new) if n != 1]
-    groups = []
+    groups: list[tuple[list[int], list[int]]] = []
     i = j = 0
     while i < len(olds) and j < len(news):
         a, b = [olds[i]], [news[j]]

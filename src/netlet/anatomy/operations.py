@@ -6,222 +6,64 @@ One place for both, since both follow from an operation's arguments. What is not
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from netlet.anatomy import fields
 from netlet.anatomy.fields import Field, FieldMap
-
-Args = Sequence[Any]
-Sizes = tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Window:
-    """A convolution, pooling or dense layer as the window it slides over the map."""
-
-    kernel: Sizes
-    stride: Sizes
-    padding: Sizes
-    dilation: Sizes
-    n_in: Sizes
-    n_out: Sizes
-    before: Field
-    after: Field
-
-
-@dataclass(frozen=True)
-class Effect:
-    """What an operation did: the field of its first output, its window if it has one, its multiply-adds."""
-
-    field: Field
-    window: Window | None = None
-    macs: int | None = 0
-
+from netlet.anatomy.windows import Args, Effect, adaptive_pooling, convolution, global_pooling, pooling, product
 
 ELEMENTWISE = frozenset(
     [
-        "abs",
-        "add",
-        "addcdiv",
-        "addcmul",
-        "alias",
-        "bernoulli",
-        "bitwise_and",
-        "bitwise_not",
-        "bitwise_or",
-        "ceil",
-        "celu",
-        "clamp",
-        "clamp_max",
-        "clamp_min",
-        "clone",
-        "contiguous",
-        "copy",
-        "cos",
-        "cudnn_batch_norm",
-        "detach",
-        "div",
-        "elu",
-        "eq",
-        "erf",
-        "exp",
-        "expm1",
-        "fill",
-        "floor",
-        "fmod",
-        "gelu",
-        "ge",
-        "gt",
-        "hardsigmoid",
-        "hardswish",
-        "hardtanh",
-        "isfinite",
-        "isnan",
-        "le",
-        "leaky_relu",
-        "lerp",
-        "lift_fresh",
-        "log",
-        "log10",
-        "log1p",
-        "log2",
-        "log_sigmoid_forward",
-        "logical_and",
-        "logical_not",
-        "logical_or",
-        "lt",
-        "masked_fill",
-        "maximum",
-        "minimum",
-        "mish",
-        "mul",
-        "native_dropout",
-        "ne",
-        "neg",
-        "nan_to_num",
-        "pow",
-        "prelu",
-        "reciprocal",
-        "relu",
-        "relu6",
-        "remainder",
-        "round",
-        "rsqrt",
-        "rsub",
-        "selu",
-        "sgn",
-        "sigmoid",
-        "sign",
-        "silu",
-        "sin",
-        "softplus",
-        "sqrt",
-        "square",
-        "sub",
-        "tan",
-        "tanh",
-        "threshold",
-        "to",
-        "_to_copy",
-        "trunc",
-        "where",
-        "xlogy",
-        "_prelu_kernel",
+        "abs", "add", "addcdiv", "addcmul", "alias", "bernoulli", "bitwise_and", "bitwise_not", "bitwise_or",
+        "ceil", "celu", "clamp", "clamp_max", "clamp_min", "clone", "contiguous", "copy", "cos",
+        "cudnn_batch_norm", "detach", "div", "elu", "eq", "erf", "exp", "expm1", "fill", "floor", "fmod", "gelu",
+        "ge", "gt", "hardsigmoid", "hardswish", "hardtanh", "isfinite", "isnan", "le", "leaky_relu", "lerp",
+        "lift_fresh", "log", "log10", "log1p", "log2", "log_sigmoid_forward", "logical_and", "logical_not",
+        "logical_or", "lt", "masked_fill", "maximum", "minimum", "mish", "mul", "native_dropout", "ne", "neg",
+        "nan_to_num", "pow", "prelu", "reciprocal", "relu", "relu6", "remainder", "round", "rsqrt", "rsub",
+        "selu", "sgn", "sigmoid", "sign", "silu", "sin", "softplus", "sqrt", "square", "sub", "tan", "tanh",
+        "threshold", "to", "_to_copy", "trunc", "where", "xlogy", "_prelu_kernel",
     ]
-)
+)  # fmt: skip
 REDUCTIONS = frozenset(
     [
-        "all",
-        "any",
-        "amax",
-        "amin",
-        "argmax",
-        "argmin",
-        "logsumexp",
-        "max",
-        "mean",
-        "median",
-        "min",
-        "prod",
-        "std",
-        "std_mean",
-        "sum",
-        "var",
-        "var_mean",
-        "norm",
-        "linalg_vector_norm",
+        "all", "any", "amax", "amin", "argmax", "argmin", "logsumexp", "max", "mean", "median", "min", "prod",
+        "std", "std_mean", "sum", "var", "var_mean", "norm", "linalg_vector_norm",
     ]
-)
+)  # fmt: skip
 MIXING = frozenset(
     [
-        "native_group_norm",
-        "scaled_dot_product_attention",
-        "_scaled_dot_product_flash_attention_for_cpu",
-        "_scaled_dot_product_efficient_attention",
-        "_scaled_dot_product_flash_attention",
+        "native_group_norm", "scaled_dot_product_attention", "_scaled_dot_product_flash_attention_for_cpu",
+        "_scaled_dot_product_efficient_attention", "_scaled_dot_product_flash_attention",
     ]
-)
+)  # fmt: skip
 CONSTANT = frozenset(
     [
-        "ones_like",
-        "zeros_like",
-        "empty_like",
-        "full_like",
-        "rand_like",
-        "randn_like",
-        "new_zeros",
-        "new_ones",
-        "new_empty",
-        "new_full",
-        "sym_size",
+        "ones_like", "zeros_like", "empty_like", "full_like", "rand_like", "randn_like", "new_zeros", "new_ones",
+        "new_empty", "new_full", "sym_size",
     ]
-)
+)  # fmt: skip
 # Their arithmetic is not counted here, and a figure without it would be wrong.
-UNCOUNTED = ("lstm", "gru", "rnn", "fft", "cdist", "linalg", "_thnn", "mkldnn_rnn", "_cudnn_rnn")
+UNCOUNTED = (
+    "lstm", "gru", "rnn", "_thnn", "_cudnn_rnn", "mkldnn", "linear", "matmul", "einsum", "bilinear", "_trilinear", "mv",
+    "addmv", "addbmm", "addr", "dot", "vdot", "fft", "_fft", "cdist", "_cdist", "linalg",
+)  # fmt: skip
 # Reading a value back lets Python choose a path by it; the others give a shape that depends on values.
 VALUE_DEPENDENT = frozenset(
     [
-        "_local_scalar_dense",
-        "item",
-        "nonzero",
-        "masked_select",
-        "unique",
-        "_unique2",
-        "unique_consecutive",
-        "equal",
-        "is_nonzero",
+        "_local_scalar_dense", "item", "nonzero", "masked_select", "unique", "_unique2", "unique_consecutive",
+        "equal", "is_nonzero",
     ]
-)
+)  # fmt: skip
 VIEWS = frozenset(
     [
-        "alias",
-        "as_strided",
-        "chunk",
-        "detach",
-        "diagonal",
-        "expand",
-        "narrow",
-        "permute",
-        "reshape",
-        "select",
-        "slice",
-        "split",
-        "split_with_sizes",
-        "squeeze",
-        "t",
-        "transpose",
-        "unbind",
-        "unflatten",
-        "unfold",
-        "unsqueeze",
-        "view",
-        "_reshape_alias",
-        "_unsafe_view",
+        "alias", "as_strided", "chunk", "detach", "diagonal", "expand", "narrow", "permute", "reshape", "select",
+        "slice", "split", "split_with_sizes", "squeeze", "t", "transpose", "unbind", "unflatten", "unfold",
+        "unsqueeze", "view", "_reshape_alias", "_unsafe_view",
     ]
-)
+)  # fmt: skip
 
 
 def effect(name: str, args: Args, kwargs: dict[str, Any], out: torch.Tensor, known: FieldMap) -> Effect:
@@ -235,16 +77,16 @@ def effect(name: str, args: Args, kwargs: dict[str, Any], out: torch.Tensor, kno
         known: The fields of the tensors so far that depend on the input.
     """
     if name == "convolution":
-        return _convolution(args, out, known)
+        return convolution(args, out, known)
     if name in ("max_pool2d_with_indices", "max_pool3d_with_indices", "avg_pool2d", "avg_pool3d", "max_pool2d"):
-        return _pooling(name, args, kwargs, out, known)
+        return pooling(name, args, kwargs, out, known)
     if name in ("_adaptive_avg_pool2d", "_adaptive_avg_pool3d", "adaptive_max_pool2d", "adaptive_max_pool3d"):
-        return _adaptive_pooling(args, out, known)
+        return adaptive_pooling(args, out, known)
     if name in ("mm", "addmm", "bmm", "baddbmm"):
-        return _product(args[1:] if name in ("addmm", "baddbmm") else args, out, known)
-    if name in ("mean", "sum", "amax", "amin") and (window := _global_pooling(args, out, known)):
+        return product(args[1:] if name in ("addmm", "baddbmm") else args, out, known)
+    if name in ("mean", "sum", "amax", "amin") and (window := global_pooling(args, out, known)):
         return Effect(window.after, window)
-    macs: int | None = None if any(name.startswith(prefix) for prefix in UNCOUNTED) else 0
+    macs: int | None = None if name.startswith(UNCOUNTED) and name not in REDUCTIONS else 0
     if "scaled_dot_product" in name:
         macs = args[0].numel() * args[1].shape[-2] + out.numel() * args[1].shape[-2]
     return Effect(_field(name, args, kwargs, out, known), macs=macs)
@@ -296,97 +138,6 @@ def _field(name: str, args: Args, kwargs: dict[str, Any], out: torch.Tensor, kno
     if name in ("constant_pad_nd", "reflection_pad2d", "replication_pad2d", "reflection_pad1d", "replication_pad1d"):
         return _padded(field, x, args[1], out)
     return None
-
-
-def _convolution(args: Args, out: torch.Tensor, known: FieldMap) -> Effect:
-    x, weight, _, stride, padding, dilation, transposed, _, _groups = args[:9]
-    rank = weight.dim() - 2
-    kernel = tuple(weight.shape[2:])
-    # Per output element one tap for each weight of its channel; turned round for a transposed convolution.
-    macs = (x.numel() // x.shape[1] * weight.numel()) if transposed else out.numel() // out.shape[1] * weight.numel()
-    if transposed:
-        return Effect(None, macs=macs)
-    window = _window(x, out, kernel, stride, padding, dilation, rank, known.of(x))
-    return Effect(window.after, window, macs)
-
-
-def _pooling(name: str, args: Args, kwargs: dict[str, Any], out: torch.Tensor, known: FieldMap) -> Effect:
-    x, kernel = args[0], args[1]
-    rank = 3 if "3d" in name else 2
-    stride = args[2] if len(args) > 2 and args[2] else kernel
-    padding = args[3] if len(args) > 3 else kwargs.get("padding", 0)
-    dilation: Any = 1
-    if name.startswith("max"):
-        dilation = args[4] if len(args) > 4 else kwargs.get("dilation", 1)
-    window = _window(x, out, kernel, stride, padding, dilation, rank, known.of(x))
-    return Effect(window.after, window)
-
-
-def _adaptive_pooling(args: Args, out: torch.Tensor, known: FieldMap) -> Effect:
-    x = args[0]
-    rank = len(args[1])
-    n_in, n_out = x.shape[-rank:], out.shape[-rank:]
-    if any(n % m for n, m in zip(n_in, n_out, strict=True)):
-        return Effect(None)  # windows of unequal sizes
-    kernel = [n // m for n, m in zip(n_in, n_out, strict=True)]
-    window = _window(x, out, kernel, kernel, 0, 1, rank, known.of(x))
-    return Effect(window.after, window)
-
-
-def _global_pooling(args: Args, out: torch.Tensor, known: FieldMap) -> Window | None:
-    """A reduction over all axes of the image is a pooling by one window as large as the map."""
-    x = args[0]
-    if len(args) < 2 or not isinstance(args[1], list | tuple) or not args[1]:
-        return None
-    dims = sorted(d % x.dim() for d in args[1])
-    field = known.of(x)
-    if field is None or x.dim() < 3 or dims != list(range(2, x.dim())) or dims != [axis.dim for axis in field]:
-        return None
-    sizes = tuple(x.shape[2:])
-    ones = (1,) * len(sizes)
-    axes = tuple(axis.window(n, n, 0, 1, 1) for axis, n in zip(field, sizes, strict=True))
-    after = axes if out.dim() == x.dim() else fields.collapsed(axes)
-    return Window(sizes, sizes, (0,) * len(sizes), ones, sizes, ones, field, after)
-
-
-def _window(
-    x: torch.Tensor, out: torch.Tensor, kernel: Any, stride: Any, padding: Any, dilation: Any, rank: int, field: Field
-) -> Window:
-    k, s, p, d = (_sizes(value, rank) for value in (kernel, stride, padding, dilation))
-    n_in, n_out = tuple(x.shape[-rank:]), tuple(out.shape[-rank:])
-    after: Field = None
-    if field is not None:
-        axes = []
-        for axis in field:
-            at = None if axis.dim is None else axis.dim - (x.dim() - rank)
-            if at is None:
-                axes.append(axis)
-            elif at < 0 or axis.merged:
-                break
-            else:
-                axes.append(axis.window(k[at], s[at], p[at], d[at], n_out[at]))
-        after = tuple(axes) if len(axes) == len(field) else None
-    return Window(k, s, p, d, n_in, n_out, field, after)
-
-
-def _product(factors: Args, out: torch.Tensor, known: FieldMap) -> Effect:
-    """``[B] M K`` times ``[B] K N``: the inner dimension is mixed."""
-    one, other = factors[:2]
-    macs = out.numel() * one.shape[-1]
-    last = one.dim() - 1
-    sides = [
-        fields.collapsed(known.of(factor), [inner])
-        for factor, inner in ((one, last), (other, last - 1))
-        if _tracked(factor, known)
-    ]
-    after = fields.union(sides)
-    window = None
-    if _tracked(one, known) and not _tracked(other, known) and (before := known.of(one)) is not None:
-        # A dense layer is a window over all it sees.
-        n = tuple(axis.length if axis.dim == last else 1 for axis in before)
-        ones = (1,) * len(n)
-        window = Window(n, n, (0,) * len(n), ones, n, ones, before, after)
-    return Effect(after, window, macs)
 
 
 def _elementwise(args: Args, out: torch.Tensor, known: FieldMap) -> Field:
@@ -461,8 +212,3 @@ def _slides(field: Field, dim: int) -> bool:
 
 def _tracked(value: object, known: FieldMap) -> bool:
     return isinstance(value, torch.Tensor) and value in known
-
-
-def _sizes(value: Any, rank: int) -> Sizes:
-    values = [value] if isinstance(value, int) else list(value)
-    return tuple(values * rank if len(values) == 1 else values)

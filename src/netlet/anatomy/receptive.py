@@ -9,7 +9,8 @@ from typing import Any
 from torch import nn
 
 from netlet.anatomy.fields import Field
-from netlet.anatomy.trace import Trace, trace
+from netlet.anatomy.steps import Trace
+from netlet.anatomy.trace import trace
 from netlet.tables import table
 
 PerAxis = tuple[int, ...]
@@ -40,7 +41,8 @@ class FieldRow:
 class ReceptiveField:
     """All windows of a net in the order they ran; ``size`` is the whole net's receptive field per axis.
 
-    Norms, dropout and activations have no row: they look at one position. A pooling over the whole map is a window as large as it.
+    Norms, dropout and activations have no row: they look at one position. A pooling over the whole map is a window as
+    large as the map.
     """
 
     size: PerAxis | None

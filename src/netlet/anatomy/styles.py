@@ -1,7 +1,7 @@
 """A net's layers as torchsummary and torchinfo print them, and as the documents therefore have them.
 
-The two count differently. torchsummary: 2^20 bytes to the MB, every row's output, times two. torchinfo: 10^6 bytes, only
-outputs of layers with parameters, times two; and the parameters of norms and biases count into the mult-adds.
+The two count differently. torchsummary: 2^20 bytes to the MB, every row's output, times two. torchinfo: 10^6 bytes,
+only outputs of layers with parameters, times two; and the parameters of norms and biases count into the mult-adds.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from math import prod
 
 from torch import nn
 
-from netlet.anatomy.trace import Step, Trace
+from netlet.anatomy.steps import Step, Trace
 
 _FLOAT_BYTES = 4
 

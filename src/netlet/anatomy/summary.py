@@ -5,14 +5,15 @@ from __future__ import annotations
 import html
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import prod
 from typing import Any
 
 from torch import nn
 
 from netlet.anatomy.receptive import PerAxis, extent, jump, per_axis
-from netlet.anatomy.trace import Step, Trace, trace
+from netlet.anatomy.steps import Step, Trace
+from netlet.anatomy.trace import trace
 from netlet.tables import count, table
 
 _FLOAT_BYTES = 4
@@ -25,16 +26,16 @@ class Row:
 
     name: str
     kind: str
-    kernel: PerAxis | None
-    stride: PerAxis | None
-    padding: PerAxis | None
-    dilation: PerAxis | None
     output: tuple[int, ...]  # for one image, the batch dimension left out
     parameters: int  # of its own, not counted in a row above
     macs: int | None
-    field: PerAxis | None
-    jump: PerAxis | None
-    note: str = ""
+    field: PerAxis | None = None
+    jump: PerAxis | None = None
+    kernel: PerAxis | None = None
+    stride: PerAxis | None = None
+    padding: PerAxis | None = None
+    dilation: PerAxis | None = None
+    shared: bool = False  # runs again, or with parameters that another layer brought
 
 
 @dataclass(frozen=True)
@@ -77,14 +78,14 @@ class Summary:
         return f"<table>{caption}<thead>{cells('th', _COLUMNS)}</thead><tbody>{rows}</tbody></table><p>{lines}</p>"
 
     def _cells(self) -> list[list[str]]:
-        return [
-            [
-                row.name, row.kind, *(per_axis(size) if size else "" for size in (row.kernel, row.stride, row.padding, row.dilation)),
-                _by(row.output), count(row.parameters) if row.parameters or not row.note else row.note,
-                count(row.macs), per_axis(row.field), per_axis(row.jump),
-            ]
-            for row in self.rows
-        ]  # fmt: skip
+        cells = []
+        for row in self.rows:
+            window = (row.kernel, row.stride, row.padding, row.dilation)
+            sizes = [per_axis(size) if size else "" for size in window]
+            own = "shared" if row.shared and not row.parameters else count(row.parameters)
+            reach = [per_axis(row.field), per_axis(row.jump)]
+            cells.append([row.name, row.kind, *sizes, _by(row.output), own, count(row.macs), *reach])
+        return cells
 
     def _totals(self) -> list[str]:
         frozen = self.parameters - self.trainable
@@ -119,10 +120,7 @@ def summary_of(traced: Trace) -> Summary:
     net = traced.net
     parameters = list(net.parameters())
     rows = [_row(step) for step in sorted(traced.steps, key=lambda step: step.done) if step.leaf or step.own]
-    rows += [
-        Row(path or "(net)", _unused_kind(net, path), *[None] * 4, (), n, 0, None, None, "")
-        for path, n in traced.unused
-    ]
+    rows += [Row(path or "(net)", _unused_kind(net, path), (), n, 0) for path, n in traced.unused]
     outputs = sum(prod(step.output) for step in traced.leaves() if step.module is not None)
     return Summary(
         net=type(net).__name__,
@@ -141,12 +139,20 @@ def summary_of(traced: Trace) -> Summary:
 
 
 def _row(step: Step) -> Row:
-    window = step.windows[0] if len(step.windows) == 1 and not step.kind.lower().endswith("linear") else None
-    sizes = (window.kernel, window.stride, window.padding, window.dilation) if window else (None,) * 4
-    note = "shared" if step.repeated or step.tied else ""
-    macs = step.macs if step.leaf else 0
-    kind = step.kind if step.leaf else f"{step.kind} (its own)"
-    return Row(step.name, kind, *sizes, step.output[1:], step.own, macs, extent(step.field), jump(step.field), note)
+    row = Row(
+        step.name,
+        step.kind if step.leaf else f"{step.kind} (its own)",
+        step.output[1:],
+        step.own,
+        step.macs if step.leaf else 0,
+        extent(step.field),
+        jump(step.field),
+        shared=step.repeated or step.tied,
+    )
+    if len(step.windows) != 1 or step.kind.lower().endswith("linear"):
+        return row
+    (window,) = step.windows
+    return replace(row, kernel=window.kernel, stride=window.stride, padding=window.padding, dilation=window.dilation)
 
 
 def _unused_kind(net: nn.Module, path: str) -> str:

@@ -84,8 +84,10 @@ def _keeper(name: str, outputs: dict[str, torch.Tensor]) -> Any:
 
 
 def _support(out: torch.Tensor, x: torch.Tensor) -> tuple[Interval, ...]:
-    middle = tuple(n // 2 for n in out.shape[2:])
-    (gradient,) = torch.autograd.grad(out[(slice(None), slice(None), *middle)].sum(), x, retain_graph=True)
+    element = out
+    for n in out.shape[2:]:
+        element = element.select(2, n // 2)
+    (gradient,) = torch.autograd.grad(element.sum(), x, retain_graph=True)
     reached = gradient.abs().sum((0, 1)) > 0
     intervals = []
     for axis in range(reached.dim()):

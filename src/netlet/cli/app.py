@@ -1,7 +1,7 @@
 """The ``netlet`` command: its verbs, and how an error reaches a person.
 
-Results go to stdout, progress and errors to stderr. Exit codes: 0 nothing failed, 1 a budget was missed, 2 bad usage or bad
-input, 130 interrupted. Nothing here imports torch: ``netlet --help`` must answer at once.
+Results go to stdout, progress and errors to stderr. Exit codes: 0 nothing failed, 1 a budget was missed, 2 bad usage or
+bad input, 130 interrupted. Nothing here imports torch: ``netlet --help`` must answer at once.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ app.command("train")(train.train)
 app.command("runs")(runs.runs)
 
 # Typer carries its own click in some versions and imports it in others.
-_ClickError = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
+_ClickError: type[Exception] = next(
+    base for base in typer.BadParameter.__mro__ if issubclass(base, Exception) and base.__name__ == "ClickException"
+)
 
 
 def _version(wanted: bool) -> None:

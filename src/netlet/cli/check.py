@@ -42,7 +42,8 @@ def check(
         "params_below": params_below, "epochs_at_most": epochs_at_most, "epochs_below": epochs_below,
         "accuracy_at_least": accuracy_at_least, "accuracy_above": accuracy_above, "held_for_last": held_for_last,
         "macs_below": macs_below, "weight_bytes_below": weight_bytes_below,
-        "activation_bytes_below": activation_bytes_below, "forbids": tuple(forbid or ()), "requires": tuple(require or ()),
+        "activation_bytes_below": activation_bytes_below,
+        "forbids": tuple(forbid or ()), "requires": tuple(require or ()),
     }  # fmt: skip
     experiment = find_experiment(net)
     own_limits = limited(Budget(name="given"), limits)

@@ -16,30 +16,27 @@ def list_(json: Json = False) -> None:
     from netlet.nets import NETS
 
     traced = {name: trace(entry.builder()) for name, entry in NETS.items()}
-    rows = []
+    rows, cells = [], []
     for name, experiment in EXPERIMENTS.items():
-        net = traced[experiment.net.name]
-        facts = facts_of(net, epochs=experiment.recipe.epochs)
+        net, recipe = traced[experiment.net.name], experiment.recipe
+        facts = facts_of(net, epochs=recipe.epochs)
         field = receptive_field_of(net).size
         state = experiment.budget.judge(facts).state
         rows.append(
             {
                 "name": name, "net": experiment.net.name, "parameters": facts.parameters, "macs": facts.macs,
-                "receptive_field": field, "recipe": experiment.recipe.name, "epochs": experiment.recipe.epochs,
+                "receptive_field": field, "recipe": recipe.name, "epochs": recipe.epochs,
                 "budget": experiment.budget.name, "standing": state, "source": experiment.net.source,
                 "about": experiment.net.about,
             }
         )  # fmt: skip
+        counts = [count(facts.parameters), count(facts.macs), per_axis(field)]
+        cells.append(
+            [name, *counts, recipe.name, str(recipe.epochs), experiment.budget.name, state, experiment.net.source]
+        )
     if json:
         print_json(rows)
         return
-    cells = [
-        [
-            row["name"], count(row["parameters"]), count(row["macs"]), per_axis(row["receptive_field"]),
-            row["recipe"], str(row["epochs"]), row["budget"], row["standing"], row["source"],
-        ]
-        for row in rows
-    ]  # fmt: skip
     head = ("name", "parameters", "MACs", "field", "recipe", "epochs", "budget", "standing", "source")
     typer.echo(table(head, cells, "lrrrlrlll"))
     typer.echo("\nstanding is before any training: NOT YET means that only training can tell")

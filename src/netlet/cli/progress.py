@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from torch import nn
 from tqdm import tqdm
@@ -16,7 +17,7 @@ class Narrator(Listener):
     """Shows loss, running accuracy, images per second and learning rate, and the held-out score of every epoch."""
 
     def __init__(self) -> None:
-        self._bar: tqdm[None] | None = None
+        self._bar: tqdm[Any] | None = None
         self._plan: Plan | None = None
 
     def say(self, text: str) -> None:
@@ -27,8 +28,8 @@ class Narrator(Listener):
         """Say what is about to happen."""
         self._plan = plan
         self.say(
-            f"\ntraining {plan.name}: recipe {plan.recipe.name}, {plan.recipe.epochs} epochs of {plan.train_images:,} images, "
-            f"batch {plan.recipe.batch}, seed {plan.seed}, {plan.device} {plan.precision}"
+            f"\ntraining {plan.name}: recipe {plan.recipe.name}, {plan.recipe.epochs} epochs of "
+            f"{plan.train_images:,} images, batch {plan.recipe.batch}, seed {plan.seed}, {plan.device} {plan.precision}"
         )
 
     def stepped(self, progress: Progress) -> None:
@@ -36,14 +37,16 @@ class Narrator(Listener):
         if not sys.stderr.isatty():
             return
         assert self._plan is not None
-        if self._bar is None:
-            self._bar = tqdm(total=self._plan.train_images, unit="img", unit_scale=True, leave=False, file=sys.stderr)
-        self._bar.set_description_str(
+        bar = self._bar
+        if bar is None:
+            images = self._plan.train_images
+            bar = self._bar = tqdm(total=images, unit="img", unit_scale=True, leave=False, file=sys.stderr)
+        bar.set_description_str(
             f"Epoch={progress.epoch}/{self._plan.recipe.epochs} Batch={progress.step} loss={progress.loss:.4f} "
             f"Accuracy={100 * progress.correct / progress.images:.2f}% lr={progress.lr:.4f}",
             refresh=False,
         )
-        self._bar.update(progress.images - self._bar.n)
+        bar.update(progress.images - bar.n)
 
     def epoch_ended(self, epochs: Sequence[Epoch], net: nn.Module) -> None:
         """One line for the epoch."""
@@ -53,7 +56,8 @@ class Narrator(Listener):
         speed = epoch.train.total / epoch.train_s
         self.say(
             f"epoch {epoch.epoch:>{len(str(self._plan.recipe.epochs))}}/{self._plan.recipe.epochs}  "
-            f"{epoch.held_out.split} {epoch.held_out.correct:,}/{epoch.held_out.total:,} ({epoch.held_out.percent:.2f} %)  "
+            f"{epoch.held_out.split} {epoch.held_out.correct:,}/{epoch.held_out.total:,} "
+            f"({epoch.held_out.percent:.2f} %)  "
             f"train {epoch.train.percent:.2f} %  loss {epoch.train_loss:.4f}  lr {epoch.lr:.2g}  "
             f"{speed:,.0f} images/s  {epoch.train_s + epoch.score_s:.1f} s"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Annotated
 
@@ -84,5 +85,5 @@ def _free_folder(out: Path, name: str) -> Path:
     safe = "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in name).strip("._")
     if not safe:
         raise NetError(f"{name!r} makes no folder name")
-    numbers = (f"{safe}-{k}" for k in range(2, 1_000_000))
-    return next(folder for folder in (out / safe, *map(out.joinpath, numbers)) if not folder.exists())
+    names = itertools.chain([safe], (f"{safe}-{k}" for k in itertools.count(2)))
+    return next(out / name for name in names if not (out / name).exists())

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import platformdirs
 import torch
+from numpy.typing import NDArray
 
 from netlet.data.dataset import Dataset, Split
 from netlet.data.idx import parse_idx, raw_content
@@ -118,7 +119,7 @@ def read(source: Source, folder: Path) -> Dataset:
     """
     checksums: dict[str, str] = {}
 
-    def array(file: File, expected: tuple[int, ...]) -> tuple[np.ndarray, Path]:  # type: ignore[type-arg]
+    def array(file: File, expected: tuple[int, ...]) -> tuple[NDArray[np.uint8], Path]:
         path = _on_disk(folder, file)
         if path is None:
             raise DataError(f"{folder / file.name}: the file has vanished; get {source.name} anew")
@@ -132,7 +133,7 @@ def read(source: Source, folder: Path) -> Dataset:
         if values.shape != expected:
             raise DataError(f"{path}: expected {_shape(expected)}, found {_shape(values.shape)}")
         checksums[file.name] = hashlib.md5(content, usedforsecurity=False).hexdigest()
-        return values, path
+        return values.astype(np.uint8, copy=False), path
 
     def split(name: str, image_file: File, label_file: File, number: int) -> Split:
         images, images_path = array(image_file, (number, *source.size))
@@ -155,7 +156,7 @@ def read(source: Source, folder: Path) -> Dataset:
     )
 
 
-def join(name: str, images: np.ndarray, labels: np.ndarray, classes: int, path: Path) -> Split:  # type: ignore[type-arg]
+def join(name: str, images: NDArray[np.uint8], labels: NDArray[np.uint8], classes: int, path: Path) -> Split:
     """Images ``N H W`` and their labels ``N`` as a split; ``path`` is for the messages.
 
     Raises:

@@ -11,7 +11,8 @@ class Net(nn.Sequential):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Images ``N C H W`` to logits ``N K``."""
-        return super().forward(x).flatten(1)
+        logits: torch.Tensor = super().forward(x)  # type: ignore[no-untyped-call]
+        return logits.flatten(1)
 
 
 def named(**layers: nn.Module) -> Net:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from torch import nn
 
 from netlet.nets.blocks import Net
@@ -9,7 +11,7 @@ from netlet.nets.registry import net
 
 
 def _expand(*widths: int) -> list[nn.Module]:
-    steps = zip(widths, widths[1:], strict=False)
+    steps = itertools.pairwise(widths)
     return [
         layer
         for channels, out in steps

@@ -31,15 +31,14 @@ def faster_layers(net: nn.Module, seed: int) -> Iterator[None]:
     random = np.random.SFC64(seed)
     changed: list[nn.Module] = []
     for module in net.modules():
-        forward: Callable[[torch.Tensor], torch.Tensor]
         # Exact types: a subclass may compute something else.
         if type(module) is nn.Dropout and not module.inplace:
-            forward = _dropout_of(module, random)
+            shortcut = _dropout_of(module, random)
         elif type(module) is nn.MaxPool2d and not module.return_indices:
-            forward = _max_pool_of(module)
+            shortcut = _max_pool_of(module)
         else:
             continue
-        module.forward = forward  # type: ignore[method-assign]  # shadows the class's method
+        setattr(module, "forward", shortcut)  # noqa: B010 - shadows the class's method
         changed.append(module)
     try:
         yield
@@ -93,14 +92,16 @@ def _dropout_of(module: nn.Dropout, random: np.random.BitGenerator) -> Callable[
 
 
 def _max_pool_of(module: nn.MaxPool2d) -> Callable[[torch.Tensor], torch.Tensor]:
+    plain: Callable[[torch.Tensor], torch.Tensor] = module.forward
+
     # The channels-last kernel is vectorised over channels, the other is not vectorised at all.
     def forward(x: torch.Tensor) -> torch.Tensor:
         if x.dim() != 4:
-            return nn.MaxPool2d.forward(module, x)
+            return plain(x)
         if x.requires_grad:
             # Its gradient must not come back channels-last: every layer before would then mix two layouts.
             x = x.view_as(x)
             x.register_hook(torch.Tensor.contiguous)
-        return nn.MaxPool2d.forward(module, x.contiguous(memory_format=torch.channels_last)).contiguous()
+        return plain(x.contiguous(memory_format=torch.channels_last)).contiguous()
 
     return forward

@@ -6,7 +6,7 @@ import dataclasses
 import math
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 
 import torch
@@ -218,8 +218,8 @@ def _dropout_of(net: nn.Module, recipe: Recipe) -> Iterator[None]:
             layer.p = p
 
 
-def _shortcuts(net: nn.Module, device: torch.device, seed: int) -> contextmanager[None]:  # type: ignore[type-arg]
+def _shortcuts(net: nn.Module, device: torch.device, seed: int) -> AbstractContextManager[None]:
     if device.type != "cpu":
-        return nullcontext()  # type: ignore[return-value]
+        return nullcontext()
     keep_freed_memory()
-    return faster_layers(net, seed)  # type: ignore[return-value]
+    return faster_layers(net, seed)
