@@ -32,6 +32,7 @@ def imported(path: Path) -> set[str]:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
+            assert "netlet" not in names, f"{path}: import the room; through netlet any room reaches any other unseen"
         elif isinstance(node, ast.ImportFrom) and node.module:
             assert node.level == 0, f"{path}: write imports in full"
             names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
@@ -40,7 +41,9 @@ def imported(path: Path) -> set[str]:
 
 def rooms_imported(path: Path) -> set[str]:
     known = floors()
-    firsts = {name.split(".")[1] for name in imported(path)}
+    firsts = {name.split(".")[1] for name in imported(path)} - {"__version__"}
+    unknown = firsts - {room.removesuffix(".py") for room in known}
+    assert not unknown, f"{path}: {unknown} are no rooms"
     return {room for room in known if room.removesuffix(".py") in firsts}
 
 

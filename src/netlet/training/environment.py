@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import os
 import platform
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-import netlet
 from netlet.recipes import Recipe
 
 
 def environment(device: torch.device) -> dict[str, Any]:
     """Versions, machine, threads and device."""
     return {
-        "netlet": netlet.__version__,
+        "netlet": version("netlet"),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": np.__version__,
