@@ -47,6 +47,8 @@ def test_show(netlet) -> None:  # type: ignore[no-untyped-def]
     rf = json.loads(netlet("show", "mnistnet_1", "--rf", "--json")[1])
     assert [row["r_out"][0] for row in rf["rows"]] == [3, 5, 5, 6, 10, 14, 18, 28, 28]
     assert json.loads(netlet("show", "code_2", "--json")[1])["parameters"] == 4_990
+    styled = json.loads(netlet("show", "code_2", "--style", "torchinfo", "--json")[1])
+    assert "Total params: 4,990" in styled["table"]
     assert "receptive field: 28" in netlet("show", "mnistnet_1.documented", "--rf")[1]
 
 
@@ -54,9 +56,9 @@ def test_check_exit_codes(netlet) -> None:  # type: ignore[no-untyped-def]
     assert netlet("check", "mnistnet_1")[0] == 0
     code, out, _ = netlet("check", "code_1", "--budget", "eight_k")
     assert code == 1
-    assert "parameters is spent on: 13 (Conv2d) 47,040" in out
+    assert "parameters in: 13 (Conv2d) 47,040" in out
     code, out, _ = netlet("check", "week4", "--forbid", "Linear")
-    assert (code, out.splitlines()[0]) == (1, "given: FAIL")
+    assert (code, out.splitlines()[0], out.splitlines()[-1]) == (1, "given: FAIL", "Linear layers in: fc2.0")
     verdict = json.loads(netlet("check", "pyramid", "--params-below", "18531", "--json")[1])
     assert verdict["state"] == "PASS"
     assert verdict["rulings"][0]["found"] == "18,530"
@@ -88,7 +90,7 @@ def test_foreign_nets_everywhere(netlet, tmp_path: Path) -> None:  # type: ignor
         (("show", "swift", "--style", "keras"), "no style 'keras'; there are: torchsummary, torchinfo"),
         (("show", "swift", "--input", "28x28"), "--input '28x28' is no shape; write channels, height, width, like 1,28,28"),
         (("show", "swift", "--input", "1,4,4"), "strokes.0 (Conv2d) got 8x1x1: "),
-        (("show", "swift", "--style", "torchinfo", "--json"), "leave out --rf and --json"),
+        (("show", "swift", "--style", "torchinfo", "--rf"), "--style and --rf are two tables; ask for one"),
         (("check", "swift", "--budget", "mine"), "no budget 'mine'"),
         (("check", "swift", "--params-below", "-1"), "params_below=-1 leaves nothing"),
         (("check", "swift", "--forbid", "Liner"), "no kind of layer is called 'Liner'; did you mean 'Linear'?"),

@@ -110,6 +110,19 @@ def test_a_net_is_one_function_known_by_its_name() -> None:
         net(source="test")(bare)
 
 
+def test_lazy_layers_depend_on_the_seed_alone() -> None:
+    def lazy() -> nn.Module:
+        return nn.Sequential(nn.LazyConv2d(4, 3), nn.Flatten(), nn.LazyLinear(10))
+
+    one, two, other = (netlet.build(lazy, seed, (2, 9, 9)) for seed in (1, 1, 2))
+    assert one[2].weight.shape == (10, 4 * 49)  # type: ignore[index]
+    assert torch.equal(one[2].weight, two[2].weight)  # type: ignore[index]
+    assert not torch.equal(one[2].weight, other[2].weight)  # type: ignore[index]
+    broken = netlet.build(lambda: nn.Sequential(nn.LazyConv2d(4, 30)), 0)
+    with pytest.raises(NetError, match="LazyConv2d|Conv2d"):
+        netlet.summary(broken)
+
+
 def test_seeded_building() -> None:
     one, two, other = (netlet.build(nets.swift, seed) for seed in (1, 1, 2))
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))

@@ -49,7 +49,7 @@ class Facts:
     macs: int | None  # multiply-adds of one image; FLOPs are twice as many
     weight_bytes: int  # what the weight file holds: parameters and persistent buffers
     activation_bytes: int | None  # peak of what is alive at once, one image, float32
-    kinds: Mapping[str, int] = field(default_factory=dict)  # how often each kind of layer occurs
+    kinds: Mapping[str, Sequence[str]] = field(default_factory=dict)  # kind of layer -> the layers of that kind
     spending: Mapping[str, Sequence[tuple[str, int]]] = field(default_factory=dict)  # resource -> (layer, amount)
     epochs: int | None = None  # planned by a recipe, where there is one
 
@@ -102,7 +102,7 @@ class Verdict:
     def __str__(self) -> str:
         rows = [(r.rule, r.limit, r.found, r.margin, r.state) for r in self.rulings]
         lines = [f"{self.budget}: {self.state}", table(("rule", "limit", "found", "margin", ""), rows)]
-        lines += [f"{r.rule} is spent on: {', '.join(r.spenders)}" for r in self.rulings if r.spenders]
+        lines += [f"{r.rule} in: {', '.join(r.spenders)}" for r in self.rulings if r.spenders]
         return "\n".join(lines)
 
 
@@ -187,8 +187,8 @@ class Budget:
             *_below("MACs", self.macs_below, facts.macs, facts),
             *_below("weight bytes", self.weight_bytes_below, facts.weight_bytes, facts),
             *_below("activation bytes", self.activation_bytes_below, facts.activation_bytes, facts),
-            *(_kind(kind, facts, allowed=False) for kind in self.forbids),
-            *(_kind(kind, facts, allowed=True) for kind in self.requires),
+            *(_kind(kind, facts, wanted=False) for kind in self.forbids),
+            *(_kind(kind, facts, wanted=True) for kind in self.requires),
         ]
         return Verdict(self.name, tuple(rulings))
 
@@ -260,10 +260,12 @@ def _below(rule: str, limit: int | None, found: int | None, facts: Facts) -> lis
     return [Ruling(rule, f"below {limit:,}", count(found), _signed(limit - 1 - found), state, spenders)]
 
 
-def _kind(kind: str, facts: Facts, *, allowed: bool) -> Ruling:
-    found = sum(times for name, times in facts.kinds.items() if name.lower() == kind.lower())
-    holds = (found > 0) == allowed
-    return Ruling(f"{kind} layers", "at least 1" if allowed else "none", str(found), "-", "PASS" if holds else "FAIL")
+def _kind(kind: str, facts: Facts, *, wanted: bool) -> Ruling:
+    layers = [layer for name, of_kind in facts.kinds.items() if name.lower() == kind.lower() for layer in of_kind]
+    rule, found = f"{kind} layers", str(len(layers))
+    if wanted:
+        return Ruling(rule, "at least 1", found, "-", "PASS" if layers else "FAIL")
+    return Ruling(rule, "none", found, "-", "FAIL" if layers else "PASS", tuple(layers[:3]))
 
 
 # One budget for each document, exactly as strict as its words.

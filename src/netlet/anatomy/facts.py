@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from math import prod
 
@@ -89,20 +89,19 @@ def check(net: nn.Module, budget: Budget, shape: Sequence[int] = (1, 28, 28), ep
     return budget.judge(found)
 
 
-def _kinds(traced: Trace) -> dict[str, int]:
-    kinds: Counter[str] = Counter()
-    for module in traced.net.modules():
-        names = {type(module).__name__}
+def _kinds(traced: Trace) -> dict[str, list[str]]:
+    kinds: dict[str, list[str]] = defaultdict(list)
+    for path, module in traced.net.named_modules():
         # A subclass of a torch layer is one; its private bases are nobody's name for it.
-        names |= {base.__name__ for base in type(module).__mro__ if base.__module__.startswith("torch.nn.modules")}
-        kinds.update(
-            name for name in names if not name.startswith("_") and name not in ("Module", "Sequential", "ModuleList")
-        )
+        bases = {base.__name__ for base in type(module).__mro__ if base.__module__.startswith("torch.nn.modules")}
+        for name in sorted({type(module).__name__} | bases - {"Module", "Sequential", "ModuleList"}):
+            if not name.startswith("_"):
+                kinds[name].append(path or "(net)")
     for step in traced.steps:
         own_functions = [] if isinstance(step.module, nn.Conv2d | nn.Linear) else step.functions
         for function in own_functions:
             layer = _LAYER_OF.get(function, function)
-            kinds[f"{layer}2d" if layer in ("Conv", "BatchNorm") else layer] += 1
+            kinds[f"{layer}2d" if layer in ("Conv", "BatchNorm") else layer].append(f"{step.name} (function)")
     return dict(kinds)
 
 

@@ -7,8 +7,7 @@ known and not guessed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import torch
 from torch import nn
@@ -17,6 +16,7 @@ from netlet.anatomy.memory import peak_bytes
 from netlet.anatomy.steps import Trace
 from netlet.anatomy.watcher import BATCH, Dropouts, Watcher, first_tensor
 from netlet.errors import NetError
+from netlet.nets.modes import evaluating
 
 
 def trace(net: nn.Module, shape: Sequence[int] = (1, 28, 28)) -> Trace:
@@ -32,7 +32,7 @@ def trace(net: nn.Module, shape: Sequence[int] = (1, 28, 28)) -> Trace:
     watcher = Watcher(net)
     x = torch.zeros(BATCH, *shape, device=_device(net))
     watcher.begin(x)
-    with _evaluating(net), torch.random.fork_rng(devices=[]), torch.no_grad(), watcher.hooked():
+    with evaluating(net), torch.random.fork_rng(devices=[]), torch.no_grad(), watcher.hooked():
         try:
             with Dropouts(watcher), watcher:
                 out = net(x)
@@ -52,14 +52,3 @@ def trace(net: nn.Module, shape: Sequence[int] = (1, 28, 28)) -> Trace:
 
 def _device(net: nn.Module) -> torch.device:
     return next((p.device for p in net.parameters()), torch.device("cpu"))
-
-
-@contextmanager
-def _evaluating(net: nn.Module) -> Iterator[None]:
-    modes = [(module, module.training) for module in net.modules()]
-    net.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode

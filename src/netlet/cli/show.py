@@ -25,14 +25,12 @@ def show(
 
     if style is not None and style not in STYLES:
         raise NetError(f"no style {style!r}; there are: {', '.join(STYLES)}")
-    if style and (rf or json):
-        raise NetError("--style prints another program's table; leave out --rf and --json")
+    if style and rf:
+        raise NetError("--style and --rf are two tables; ask for one")
     traced = trace(find_experiment(net).net.builder(), shape(input_))
-    if style:
-        typer.echo(STYLES[style](traced))
-        return
     value = receptive_field_of(traced) if rf else summary_of(traced)
+    text = STYLES[style](traced) if style else str(value)
     if json:
-        print_json({"name": net, **value.to_dict()})
+        print_json({"name": net, **value.to_dict(), **({"style": style, "table": text} if style else {})})
     else:
-        typer.echo(str(value))
+        typer.echo(text)

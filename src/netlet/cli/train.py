@@ -50,12 +50,12 @@ def train(
     experiment = experiment.but(recipe=overridden(experiment.recipe, set_ or []))
     if threads:
         torch.set_num_threads(threads)
-    net = build(experiment.net.builder, seed)
-    if weights:
-        load_weights(net, weights)
     digits = data_sets.load(folder=data)
     if val:
         digits = digits.hold_out(val)
+    net = build(experiment.net.builder, seed, digits.shape)
+    if weights:
+        load_weights(net, weights)
     narrator = Narrator()
     narrator.say(str(check(net, experiment.budget, digits.shape, experiment.recipe.epochs)))
     folder = _free_folder(out, f"{experiment.name}-seed{seed}")

@@ -12,6 +12,7 @@ from netlet.budgets import Score
 from netlet.data.batches import normalised
 from netlet.data.dataset import Split
 from netlet.errors import NetError
+from netlet.nets.modes import evaluating
 from netlet.recipes import Recipe
 
 _IMAGES_AT_ONCE = 500  # small enough for the maps of a tiny net to stay in the cache
@@ -62,15 +63,9 @@ def evaluate(net: nn.Module, split: Split, recipe: Recipe, classes: int) -> Eval
     Raises:
         NetError: The net's output is not ``N K``.
     """
-    modes = [(module, module.training) for module in net.modules()]
-    net.eval()
-    try:
-        with torch.inference_mode():
-            chunks = [net(normalised(images, recipe)) for images in split.images.split(_IMAGES_AT_ONCE)]
-            logits = torch.cat(chunks).float()
-    finally:
-        for module, mode in modes:
-            module.training = mode
+    with evaluating(net), torch.inference_mode():
+        chunks = [net(normalised(images, recipe)) for images in split.images.split(_IMAGES_AT_ONCE)]
+        logits = torch.cat(chunks).float()
     if logits.shape != (len(split), classes):
         raise NetError(
             f"the net gives {'x'.join(map(str, logits.shape))} for {len(split)} images of {classes} classes; "

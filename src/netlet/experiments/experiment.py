@@ -63,7 +63,7 @@ class Experiment:
         Raises:
             NetletError: As ``fit`` raises it.
         """
-        net = start or build(self.net.builder, seed)
+        net = start or build(self.net.builder, seed, data.shape)
         return fit(
             net, data, self.recipe, seed=seed, budget=self.budget, val=val, name=self.name, net_name=self.net.name,
             listeners=listeners,

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import torch
 from torch import nn
+from torch.nn.modules.lazy import LazyModuleMixin
 
 from netlet.errors import NetError
+from netlet.nets.modes import evaluating
 
 Builder = Callable[..., nn.Module]
 _B = TypeVar("_B", bound=Builder)
@@ -54,15 +57,22 @@ def net(*, source: str) -> Callable[[_B], _B]:
     return register
 
 
-def build(builder: Builder, seed: int | None = None) -> nn.Module:
+def build(builder: Builder, seed: int | None = None, shape: Sequence[int] = (1, 28, 28)) -> nn.Module:
     """Build a net whose first weights depend on the seed alone.
 
     Args:
         builder: A function or class that needs no arguments.
         seed: If None, the weights depend on torch's own generator, as when the builder is called by hand.
+        shape: Of one image, ``C H W``; a net with lazy layers gets their weights from a blank one, here and now.
     """
     if seed is None:
         return builder()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return builder()
+        net = builder()
+        lazy = [module for module in net.modules() if isinstance(module, LazyModuleMixin)]
+        if any(module.has_uninitialized_params() for module in lazy):  # type: ignore[no-untyped-call,misc]
+            # A net that cannot run is explained by whoever traces it, with the layer's name.
+            with contextlib.suppress(Exception), evaluating(net), torch.no_grad():
+                net(torch.zeros(2, *shape))
+        return net

@@ -1,0 +1,68 @@
+"""On real MNIST: skipped, by name, where it is not at hand."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+import netlet
+from netlet.data import Dataset
+from netlet.experiments import EXPERIMENTS
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.mark.mnist
+def test_a_few_seconds_of_document_001s_recipe_learn(mnist: Dataset) -> None:
+    part = dataclasses.replace(mnist, train=mnist.train.take(torch.arange(12_800)))
+    run = netlet.fit(
+        netlet.build(netlet.nets.mnistnet_1, 0), part, netlet.recipes.DOCUMENT_001.but(epochs=1), val=1_280
+    )
+    assert run.last_epoch.split == "val"
+    assert run.last_epoch.correct > 0.85 * 1_280
+
+
+@pytest.mark.mnist
+def test_the_benchmark_runs_at_toy_size(mnist: Dataset, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "benchmarks.pipeline", "--nets", "code_2", "--images", "256", "--repeats", "1"]
+    command += ["--workers", "0", "--out", str(tmp_path / "speed.json")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "code_2" in done.stdout
+    (row,) = json.loads((tmp_path / "speed.json").read_text())["rows"]
+    assert row["ratio"] > 0
+
+
+@pytest.mark.mnist
+def test_ctrl_c_says_what_is_kept(mnist: Dataset, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "netlet", "train", "code_1", "--out", str(tmp_path)]
+    running = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ)
+    assert running.stderr is not None
+    for line in running.stderr:
+        if line.startswith("training "):
+            break
+    time.sleep(1)
+    running.send_signal(signal.SIGINT)
+    out, err = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert out == ""
+    assert "interrupted; what was finished is in" in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.slow
+@pytest.mark.mnist
+@pytest.mark.parametrize("name", ["swift", "mnistnet_1"])
+def test_our_recipes_reach_the_bar_on_held_out_images(mnist: Dataset, name: str) -> None:
+    """On ``val``: the records under results/ hold the scores on ``test``."""
+    run = EXPERIMENTS[name].run(mnist, seed=1_000, val=5_000)
+    assert run.last_epoch.correct >= 4_955
+    assert run.train_clean.correct >= 0.995 * run.train_clean.total
