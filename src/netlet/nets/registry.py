@@ -71,7 +71,7 @@ def build(builder: Builder, seed: int | None = None, shape: Sequence[int] = (1, 
         torch.manual_seed(seed)
         net = builder()
         lazy = [module for module in net.modules() if isinstance(module, LazyModuleMixin)]
-        if any(module.has_uninitialized_params() for module in lazy):  # type: ignore[no-untyped-call,misc]
+        if any(module.has_uninitialized_params() for module in lazy):
             # A net that cannot run is explained by whoever traces it, with the layer's name.
             with contextlib.suppress(Exception), evaluating(net), torch.no_grad():
                 net(torch.zeros(2, *shape))
