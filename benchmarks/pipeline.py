@@ -49,7 +49,7 @@ def usual(net_name: str, images: int, workers: int) -> list[float]:
 
     torch.manual_seed(0)
     net = nets.NETS[net_name].builder().train()
-    descent = torch.optim.SGD(net.parameters(), lr=0.015, momentum=0.9)
+    descent = torch.optim.Adam(net.parameters(), lr=0.015)
     loader = DataLoader(Pictures(), batch_size=128, shuffle=True, num_workers=workers, persistent_workers=workers > 0)
     seconds = []
     for _ in range(EPOCHS):

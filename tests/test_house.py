@@ -31,8 +31,9 @@ def imported(path: Path) -> set[str]:
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-            assert "netlet" not in names, f"{path}: import the room; through netlet any room reaches any other unseen"
+            whole = {alias.name for alias in node.names}
+            assert "netlet" not in whole, f"{path}: import the room; through netlet any room reaches any other unseen"
+            names |= whole
         elif isinstance(node, ast.ImportFrom) and node.module:
             assert node.level == 0, f"{path}: write imports in full"
             names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}

@@ -64,6 +64,7 @@ def test_recipes_are_frozen_and_derive() -> None:
 def test_document_001_is_as_written() -> None:
     recipe = recipes.DOCUMENT_001
     assert (recipe.batch, recipe.epochs, recipe.mean, recipe.std) == (128, 20, 0.1307, 0.3081)
+    assert (recipe.optimiser, recipe.weight_decay, recipe.momentum, recipe.beta2) == ("adamw", 0.0, 0.9, 0.999)
     assert recipe.augment == (
         Affine(rotate_deg=7, fill=1, interpolation="nearest"),
         Affine(rotate_deg=10, scale=0.05, interpolation="nearest"),

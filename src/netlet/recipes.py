@@ -183,7 +183,8 @@ PLAIN = Recipe(
     label_smoothing=0.0, augment=(), averaging="none",
 )  # fmt: skip
 DOCUMENT_001 = PLAIN.but(
-    name="document_001", epochs=20, batch=128, peak_lr=0.015, schedule="step", step_epochs=7, step_factor=0.4,
+    name="document_001", epochs=20, batch=128, optimiser="adamw", beta2=0.999, peak_lr=0.015,  # no decay: Adam
+    schedule="step", step_epochs=7, step_factor=0.4,
     augment=AUGMENTS["document_001"],
 )  # fmt: skip
 DOCUMENT_000 = PLAIN.but(name="document_000", epochs=20)
