@@ -8,8 +8,9 @@ RandomAffine, ToTensor, Normalize: see ``benchmarks/transforms.py``), a DataLoad
 nn.Dropout, eager float32, torch's default memory settings.
 netlet: ``fit`` with document 001's recipe: the same augmentation, batch, optimiser and dropout.
 
-Each measurement has a process of its own, the two sides take turns, and the median over all epochs is quoted. Needs
-Pillow (``pip install 'netlet[bench]'``) and, for figures to quote, a machine that does nothing else.
+Each measurement has a process of its own, and its first epoch, which warms up, does not count. The two sides take turns;
+each turn gives one ratio, and the median of the ratios is quoted. Needs Pillow (``pip install 'netlet[bench]'``) and, for
+figures to quote, a machine that does nothing else.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 NETS = ("mnistnet_1", "pyramid", "expand_squeeze", "week4", "code_2", "code_3", "code_4", "swift")
-EPOCHS = 2
+EPOCHS = 3
 
 
 def usual(net_name: str, images: int, workers: int) -> list[float]:
@@ -88,32 +89,36 @@ def measured(side: str, net_name: str, images: int, workers: int) -> list[float]
     if done.returncode:
         sys.exit(done.stderr)
     seconds: list[float] = json.loads(done.stdout)
-    return seconds
+    return seconds[1:]
 
 
-def compare(net_name: str, images: int, repeats: int, workers: list[int]) -> dict[str, Any]:
-    """Medians of both sides, taking turns; the usual pipeline with each number of workers."""
-    usually: dict[int, list[float]] = {count: [] for count in workers}
-    here: list[float] = []
-    for _ in range(repeats):
-        for count in workers:
-            usually[count] += measured("usual", net_name, images, count)
-        here += measured("ours", net_name, images, 0)
-    best = min(workers, key=lambda count: statistics.median(usually[count]))
-    theirs, mine = statistics.median(usually[best]), statistics.median(here)
+def best_workers(net_name: str, images: int, choices: list[int]) -> int:
+    """The number of DataLoader workers with which the usual pipeline is fastest."""
+    trials = {count: measured("usual", net_name, images, count) for count in choices}
+    return min(trials, key=lambda count: statistics.median(trials[count]))
+
+
+def compare(net_name: str, images: int, repeats: int, workers: int) -> dict[str, Any]:
+    """Both sides in turn; each turn gives one ratio, so that a machine whose speed drifts hits both alike."""
+    turns = [
+        (measured("usual", net_name, images, workers), measured("ours", net_name, images, 0)) for _ in range(repeats)
+    ]
+    ratios = sorted(statistics.median(theirs) / statistics.median(mine) for theirs, mine in turns)
+    theirs, mine = (statistics.median(s for turn in turns for s in turn[side]) for side in (0, 1))
     return {
-        "net": net_name, "images": images, "usual_images_per_s": round(images / theirs),
-        "netlet_images_per_s": round(images / mine), "ratio": round(theirs / mine, 2), "best_workers": best,
-        "usual_s": {count: [round(s, 2) for s in times] for count, times in usually.items()},
-        "netlet_s": [round(s, 2) for s in here],
+        "net": net_name, "images": images, "workers": workers,
+        "usual_images_per_s": round(images / theirs), "netlet_images_per_s": round(images / mine),
+        "ratio": round(statistics.median(ratios), 2), "ratios": [round(ratio, 2) for ratio in ratios],
+        "usual_s": [[round(s, 2) for s in turn[0]] for turn in turns],
+        "netlet_s": [[round(s, 2) for s in turn[1]] for turn in turns],
     }  # fmt: skip
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--nets", nargs="+", default=NETS)
-    parser.add_argument("--images", type=int, default=20_000, help="an epoch's length")
-    parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--images", type=int, default=12_800, help="an epoch's length")
+    parser.add_argument("--repeats", type=int, default=3, help="turns")
     parser.add_argument("--workers", type=int, nargs="+", default=[0, 1, 2], help="of the DataLoader; the best counts")
     parser.add_argument("--out", type=Path, help="write the figures as JSON")
     parser.add_argument("--side", choices=("usual", "ours"), help=argparse.SUPPRESS)
@@ -128,22 +133,24 @@ def main() -> None:
     from netlet.tables import table
     from netlet.training.environment import environment
 
-    rows, workers = [], list(given.workers)
+    workers = given.workers[0]
+    if len(given.workers) > 1:
+        workers = best_workers(given.nets[0], given.images, given.workers)
+    rows = []
     for name in given.nets:
-        row = compare(name, given.images, given.repeats, workers)
-        rows.append(row)
-        print(f"{name}: {row['ratio']} times as fast", file=sys.stderr, flush=True)
-        workers = [row["best_workers"]]  # found once, on the first net
-    head = ("net", "usual images/s", "netlet images/s", "ratio")
+        rows.append(compare(name, given.images, given.repeats, workers))
+        print(f"{name}: {rows[-1]['ratio']} times as fast", file=sys.stderr, flush=True)
+    head = ("net", "usual images/s", "netlet images/s", "ratio", "of each turn")
     cells = [
-        [row["net"], f"{row['usual_images_per_s']:,}", f"{row['netlet_images_per_s']:,}", f"{row['ratio']:.2f}"]
+        [
+            row["net"], f"{row['usual_images_per_s']:,}", f"{row['netlet_images_per_s']:,}", f"{row['ratio']:.2f}",
+            " ".join(f"{ratio:.2f}" for ratio in row["ratios"]),
+        ]
         for row in rows
-    ]
+    ]  # fmt: skip
     machine = environment(torch.device("cpu"))
-    print(table(head, cells, "lrrr"))
-    print(
-        f"\n{machine['cpu']}, {machine['threads']} threads, torch {machine['torch']}; DataLoader workers: {workers[0]}"
-    )
+    print(table(head, cells, "lrrrl"))
+    print(f"\n{machine['cpu']}, {machine['threads']} threads, torch {machine['torch']}; DataLoader workers: {workers}")
     if given.out:
         given.out.write_text(json.dumps({"environment": machine, "rows": rows}, indent=1) + "\n")
 

@@ -264,6 +264,39 @@ def test_attention_sees_everything() -> None:
     assert value.field in ((28, 28), None)
 
 
+def test_writing_into_a_part_of_a_tensor_makes_the_whole_unknown() -> None:
+    class Pastes(nn.Module):
+        def __init__(self, into: str) -> None:
+            super().__init__()
+            self.into, self.conv = into, nn.Conv2d(1, 1, 5)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            canvas = torch.zeros(len(x), 1, 28, 28) if self.into == "blank" else x.clone()
+            canvas[:, :, 2:26, 2:26] = self.conv(x)
+            return canvas
+
+    assert receptive_field(Pastes("blank")).size is None
+    assert receptive_field(Pastes("image")).size is None
+
+
+def test_in_place_layers_change_nothing() -> None:
+    def net(inplace: bool) -> nn.Module:
+        return nn.Sequential(
+            nn.Conv2d(1, 2, 3), nn.ReLU(inplace), nn.Dropout(0.5, inplace), nn.MaxPool2d(2), nn.Conv2d(2, 2, 3)
+        )
+
+    assert receptive_field(net(True)) == receptive_field(net(False))
+    assert summary(net(True)).macs == summary(net(False)).macs
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+def test_scripted_nets_are_counted() -> None:
+    plain = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 10))
+    scripted = summary(torch.jit.script(plain))
+    assert scripted.parameters == summary(plain).parameters == sum(row.parameters for row in scripted.rows)
+    assert scripted.macs in (summary(plain).macs, None)
+
+
 def test_lazy_layers_are_counted_after_the_run() -> None:
     net = nn.Sequential(nn.LazyConv2d(4, 3), nn.LazyBatchNorm2d(), nn.Flatten(), nn.LazyLinear(10))
     value = summary(net)

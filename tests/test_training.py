@@ -254,6 +254,40 @@ def test_shortcut_pooling_is_pooling(pool: nn.MaxPool2d) -> None:
     assert fast.is_contiguous()
 
 
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize(
+    "conv",
+    [
+        nn.Conv2d(1, 8, 3), nn.Conv2d(1, 16, 5, stride=2, bias=False), nn.Conv2d(8, 8, 3, padding=1), nn.Conv2d(8, 10, 3, dilation=2),
+        nn.Conv2d(8, 16, 3), nn.Conv2d(8, 12, (1, 3), padding=(0, 1)), nn.Conv2d(8, 4, 1), nn.Conv2d(8, 8, 3, groups=8),
+        nn.Conv2d(8, 8, 3, padding="same"), nn.Conv2d(8, 8, 3, padding=1, padding_mode="circular"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_shortcut_convolution_is_convolution(conv: nn.Conv2d, half: bool) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(4, conv.in_channels, 11, 12, requires_grad=True)
+
+    def passed() -> tuple[torch.Tensor, ...]:
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            y = conv(x)
+        y.float().square().sum().backward()
+        found = (y.detach(), *(p.grad for p in (x, *conv.parameters())))
+        x.grad = None
+        conv.zero_grad()
+        return found  # type: ignore[return-value]
+
+    plain = passed()
+    with faster_layers(conv, 0):
+        fast = passed()
+    assert all(a.dtype == b.dtype and b.is_contiguous() for a, b in zip(plain, fast, strict=True))
+    assert torch.equal(plain[0], fast[0])
+    for a, b in zip(plain, fast, strict=True):
+        torch.testing.assert_close(
+            b, a, rtol=2e-2 if half else 1e-4, atol=float(a.abs().max()) * (1e-2 if half else 1e-5)
+        )
+
+
 def test_shortcuts_leave_evaluation_alone() -> None:
     net = nn.Sequential(nn.Dropout(0.5), nn.Dropout(0.5, inplace=True), nn.Dropout2d(0.5)).eval()
     x = torch.ones(2, 3, 4, 4)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from math import prod
 from typing import Any
@@ -48,24 +48,19 @@ class Watcher(TorchDispatchMode):
     @contextmanager
     def hooked(self) -> Iterator[None]:
         """Within it, the modules of the net report when they run."""
-        handles = []
-        for module in self.net.modules():
-            if not any(_atomic(parent) for parent in self._parents(module)):
-                handles.append(module.register_forward_pre_hook(self._enter))
-                handles.append(module.register_forward_hook(self._leave))
+        # Hooks for all modules alike: a scripted one takes none of its own.
+        before = torch.nn.modules.module.register_module_forward_pre_hook(self._enter)
+        after = torch.nn.modules.module.register_module_forward_hook(self._leave)
         try:
             yield
         finally:
-            for handle in handles:
-                handle.remove()
-
-    def _parents(self, module: nn.Module) -> Iterable[nn.Module]:
-        path = self._paths[module]
-        while path:
-            path = path.rpartition(".")[0]
-            yield self.net.get_submodule(path)
+            before.remove()
+            after.remove()
 
     def _enter(self, module: nn.Module, args: Any) -> None:
+        inside = self._stack[-1].module if self._stack else None
+        if module not in self._paths or (inside is not None and _atomic(inside)):
+            return
         step = Step(self._paths[module], _kind(module), len(self._stack), module, order=len(self.steps))
         if self._stack:
             self._stack[-1].leaf = False
@@ -75,6 +70,8 @@ class Watcher(TorchDispatchMode):
         self._doing = f"{step.name} ({step.kind}) got {_by(shapes[0][1:])}" if shapes else step.name
 
     def _leave(self, module: nn.Module, args: Any, out: Any) -> None:
+        if not self._stack or self._stack[-1].module is not module:
+            return
         step = self._stack.pop()
         # Here, not on entering: a lazy layer has its parameters only now.
         parameters = list(module.parameters(recurse=_atomic(module)))
@@ -105,6 +102,11 @@ class Watcher(TorchDispatchMode):
         outputs = list(_tensors(out))
         if outputs:
             self._note(name, func.namespace, args, kwargs, inputs, outputs)
+        if func._schema.is_mutable:
+            for tensor in outputs:
+                # Writing into a part of a tensor changes what the whole depends on.
+                if tensor._base is not None:
+                    self._known[tensor._base] = None
         return out
 
     def _note(
@@ -118,9 +120,6 @@ class Watcher(TorchDispatchMode):
             effect = Effect(None, macs=None)
         reached = None if self.value_dependent else effect.field
         for tensor in outputs:
-            # Writing into a part of a tensor changes what the whole depends on.
-            if tensor._base is not None and tensor in self._known and tensor._base in self._known:
-                self._known[tensor._base] = None
             self._known[tensor] = reached
         in_place = name in operations.ELEMENTWISE or "batch_norm" in name
         self.uses.append(Use(inputs, outputs, in_place))
