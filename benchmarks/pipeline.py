@@ -8,9 +8,9 @@ RandomAffine, ToTensor, Normalize: see ``benchmarks/transforms.py``), a DataLoad
 nn.Dropout, eager float32, torch's default memory settings.
 netlet: ``fit`` with document 001's recipe: the same augmentation, batch, optimiser and dropout.
 
-Each measurement has a process of its own, and its first epoch, which warms up, does not count. The two sides take turns;
-each turn gives one ratio, and the median of the ratios is quoted. Needs Pillow (``pip install 'netlet[bench]'``) and, for
-figures to quote, a machine that does nothing else.
+Each measurement has a process of its own, and its first epoch, which warms up, does not count. The two sides take
+turns; each turn gives one ratio, and the median of the ratios is quoted. Needs Pillow (``pip install 'netlet[bench]'``)
+and, for figures to quote, a machine that does nothing else.
 """
 
 from __future__ import annotations

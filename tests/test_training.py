@@ -288,6 +288,29 @@ def test_shortcut_convolution_is_convolution(conv: nn.Conv2d, half: bool) -> Non
         )
 
 
+@pytest.mark.parametrize("half", [False, True])
+def test_a_squeeze_into_a_pooling_is_the_same(half: bool) -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Conv2d(1, 16, 3), nn.BatchNorm2d(16), nn.Conv2d(16, 8, 1), nn.MaxPool2d(2), nn.BatchNorm2d(8)
+    )
+    x = torch.randn(4, 1, 12, 12)
+
+    def gradients() -> list[torch.Tensor]:
+        net.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            net(x).float().square().mul(torch.linspace(0, 1, 25).view(5, 5)).sum().backward()
+        return [p.grad.clone() for p in net.parameters()]  # type: ignore[union-attr]
+
+    plain = gradients()
+    with faster_layers(net, 0):
+        fast = gradients()
+    for a, b in zip(plain, fast, strict=True):
+        torch.testing.assert_close(
+            b, a, rtol=5e-2 if half else 1e-3, atol=float(a.abs().max()) * (3e-2 if half else 1e-4)
+        )
+
+
 def test_shortcuts_leave_evaluation_alone() -> None:
     net = nn.Sequential(nn.Dropout(0.5), nn.Dropout(0.5, inplace=True), nn.Dropout2d(0.5)).eval()
     x = torch.ones(2, 3, 4, 4)

@@ -6,6 +6,7 @@ Measured ratios are printed by ``python -m benchmarks.pipeline``.
 from __future__ import annotations
 
 import ctypes
+import itertools
 import math
 import platform
 from collections.abc import Callable, Iterator
@@ -23,13 +24,20 @@ _KEEP_BYTES = 1 << 30
 
 @contextmanager
 def faster_layers(net: nn.Module, seed: int) -> Iterator[None]:
-    """Within it, the net's dropouts and max pools take shorter ways to the same results.
+    """Within it, the net's convolutions, poolings and dropouts take shorter ways to the same results.
 
     Args:
         net: On the CPU; its layers are as before when the block is left.
         seed: Of the dropout masks.
     """
     random = np.random.SFC64(seed)
+    before_pool = {
+        layer
+        for module in net.modules()
+        if isinstance(module, nn.Sequential)
+        for layer, following in itertools.pairwise(module)
+        if type(following) is nn.MaxPool2d
+    }
     changed: list[nn.Module] = []
     for module in net.modules():
         # Exact types: a subclass may compute something else.
@@ -38,7 +46,7 @@ def faster_layers(net: nn.Module, seed: int) -> Iterator[None]:
         elif type(module) is nn.MaxPool2d and not module.return_indices:
             shortcut = _max_pool_of(module)
         elif type(module) is nn.Conv2d and module.groups == 1 and isinstance(module.padding, tuple):
-            shortcut = _conv_of(module)
+            shortcut = _conv_of(module, feeds_pool=module in before_pool)
         else:
             continue
         setattr(module, "forward", shortcut)  # noqa: B010 - shadows the class's method
@@ -101,8 +109,8 @@ def _max_pool_of(module: nn.MaxPool2d) -> Callable[[torch.Tensor], torch.Tensor]
     def forward(x: torch.Tensor) -> torch.Tensor:
         if x.dim() != 4:
             return plain(x)
-        if x.requires_grad:
-            # Its gradient must not come back channels-last: every layer before would then mix two layouts.
+        if x.requires_grad and x.is_contiguous():
+            # Its gradient must come back as the map came: else every layer before would mix two layouts.
             x = x.view_as(x)
             x.register_hook(torch.Tensor.contiguous)
         return plain(x.contiguous(memory_format=torch.channels_last)).contiguous()
@@ -110,20 +118,24 @@ def _max_pool_of(module: nn.MaxPool2d) -> Callable[[torch.Tensor], torch.Tensor]
     return forward
 
 
-def _conv_of(module: nn.Conv2d) -> Callable[[torch.Tensor], torch.Tensor]:
+def _conv_of(module: nn.Conv2d, *, feeds_pool: bool) -> Callable[[torch.Tensor], torch.Tensor]:
     plain: Callable[[torch.Tensor], torch.Tensor] = module.forward
+    pointwise = module.kernel_size == (1, 1)
+    # A 1x1 convolution gives the pooling after it the layout that both are fastest in.
+    layout = torch.channels_last if pointwise and feeds_pool else torch.contiguous_format
 
     def forward(x: torch.Tensor) -> torch.Tensor:
         half = torch.is_autocast_enabled("cpu")
         slow = module.in_channels == 1 if half else module.in_channels > 1
         # In bf16, sixteen output channels fill a register; other numbers take a path some ten times as slow.
-        slow = slow or (half and module.kernel_size != (1, 1) and module.out_channels % 16 != 0)
-        if not slow or x.dim() != 4 or module.padding_mode != "zeros":
+        slow = slow or (half and not pointwise and module.out_channels % 16 != 0)
+        if (not slow and layout is torch.contiguous_format) or x.dim() != 4 or module.padding_mode != "zeros":
             return plain(x)
         weight, bias = module.weight, module.bias
         if half:
             x, weight, bias = x.bfloat16(), weight.bfloat16(), None if bias is None else bias.bfloat16()
-        y: torch.Tensor = _Conv.apply(x, weight, bias, module.stride, module.padding, module.dilation)  # type: ignore[no-untyped-call]
+        geometry = (module.stride, module.padding, module.dilation)
+        y: torch.Tensor = _Conv.apply(x, weight, bias, layout, *geometry)  # type: ignore[no-untyped-call]
         return y
 
     return forward
@@ -134,8 +146,10 @@ class _Conv(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, *geometry: Any
-    ) -> torch.Tensor:
+        ctx: Any, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, layout: torch.memory_format,
+        *geometry: Any,
+    ) -> torch.Tensor:  # fmt: skip
+        x = x.contiguous(memory_format=layout)
         ctx.save_for_backward(x, weight)
         ctx.geometry = geometry
         return F.conv2d(x, weight, bias, *geometry)
@@ -152,4 +166,4 @@ class _Conv(torch.autograd.Function):
         wanted = ctx.needs_input_grad[:3]
         taken = torch.ops.aten.convolution_backward(*values, [weight.shape[0]], *ctx.geometry, False, [0, 0], 1, wanted)
         backs = [None if back is None else back.to(weight.dtype).contiguous() for back in taken]
-        return *backs, None, None, None
+        return *backs, None, None, None, None
