@@ -117,7 +117,7 @@ def compare(net_name: str, images: int, repeats: int, workers: int) -> dict[str,
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--nets", nargs="+", default=NETS)
-    parser.add_argument("--images", type=int, default=12_800, help="an epoch's length")
+    parser.add_argument("--images", type=int, default=6_400, help="an epoch's length")
     parser.add_argument("--repeats", type=int, default=3, help="turns")
     parser.add_argument("--workers", type=int, nargs="+", default=[0, 1, 2], help="of the DataLoader; the best counts")
     parser.add_argument("--out", type=Path, help="write the figures as JSON")
