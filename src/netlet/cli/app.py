@@ -24,11 +24,11 @@ app = typer.Typer(
     rich_markup_mode=None,  # importing rich would take longer than all the rest
     pretty_exceptions_enable=False,
 )
-app.command("list")(listing.list_)
-app.command("show")(show.show)
-app.command("check")(check.check)
-app.command("train")(train.train)
-app.command("runs")(runs.runs)
+app.command("list", short_help="Show all experiments and what their nets cost.")(listing.list_)
+app.command("show", short_help="Show a net's layers, costs and receptive field.")(show.show)
+app.command("check", short_help="Hold a net against a budget, without training.")(check.check)
+app.command("train", short_help="Train a net, judge it and record the run.")(train.train)
+app.command("runs", short_help="List the recorded runs below a folder.")(runs.runs)
 
 # Typer carries its own click in some versions and imports it in others.
 _ClickError: type[Exception] = next(
