@@ -170,7 +170,7 @@ def test_train_with_val_overrides_and_weights(netlet, blobs_for_mnist: Path, tmp
     assert record["last_epoch"]["split"] == "val"
     assert record["verdict"]["budget"] == "twenty_k"
     assert record["recipe"]["augment"][0]["rotate_deg"] == 9
-    assert record["recipe"]["name"] == "quick, changed"
+    assert record["recipe"]["name"] == "quick (changed)"
     assert record["recipe"]["dropout"] is None
     weights = str(tmp_path / "runs" / "code_3-seed0" / "weights.safetensors")
     code, out, _ = netlet("train", "code_3", "--weights", weights, *FAST, "--json", "--val", "50", "--recipe", "quick")

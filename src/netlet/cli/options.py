@@ -66,7 +66,7 @@ def overridden(recipe: Recipe, settings: list[str]) -> Recipe:
             raise RecipeError(f"--set {setting!r} has no '='; write key=value, like epochs=5")
         recipe = _set(recipe, key.strip(), text.strip())
     # A changed recipe must not pass for the named one in a list of runs.
-    return recipe.but(name=f"{recipe.name}, changed") if settings else recipe
+    return recipe.but(name=f"{recipe.name} (changed)") if settings else recipe
 
 
 def print_json(value: object) -> None:
