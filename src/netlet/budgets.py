@@ -8,14 +8,13 @@ above it. Only the last epoch on ``test`` counts.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Literal
 
-from netlet.errors import BudgetError
+from netlet.errors import BudgetError, did_you_mean
 from netlet.tables import count, table
 
 State = Literal["PASS", "FAIL", "NOT YET", "UNKNOWN"]
@@ -294,6 +293,4 @@ def named(name: str) -> Budget:
     """
     if name in BUDGETS:
         return BUDGETS[name]
-    close = difflib.get_close_matches(name, BUDGETS, n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    raise BudgetError(f"no budget {name!r}; {hint}there are: {', '.join(BUDGETS)}")
+    raise BudgetError(f"no budget {name!r}; {did_you_mean(name, BUDGETS)}there are: {', '.join(BUDGETS)}")

@@ -3,6 +3,16 @@
 A message is one line that carries the name, the value and the remedy; the command line prints it as it is.
 """
 
+import difflib
+from collections.abc import Iterable
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """``did you mean 'swift'? `` where a known name is close to one that is not, else nothing; case does not count."""
+    by_lower = {other.lower(): other for other in known}
+    close = difflib.get_close_matches(name.lower(), by_lower, n=1)
+    return f"did you mean {by_lower[close[0]]!r}? " if close else ""
+
 
 class NetletError(Exception):
     """Something a person can mend; its text says how."""

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from netlet.errors import RecipeError
+from netlet.errors import RecipeError, did_you_mean
 
 Optimiser = Literal["sgd", "adamw"]
 Schedule = Literal["constant", "step", "one_cycle", "triangular", "cosine"]
@@ -132,9 +131,9 @@ class Recipe:
         known = [f.name for f in dataclasses.fields(self)]
         for name in changes:
             if name not in known:
-                close = difflib.get_close_matches(name, known, n=1)
-                hint = f"did you mean {close[0]!r}?" if close else f"it has: {', '.join(known)}"
-                raise RecipeError(f"a recipe has no field {name!r}; {hint}")
+                raise RecipeError(
+                    f"a recipe has no field {name!r}; {did_you_mean(name, known)}it has: {', '.join(known)}"
+                )
         return dataclasses.replace(self, **changes)  # type: ignore[arg-type]
 
 
@@ -209,6 +208,4 @@ def named(name: str) -> Recipe:
     """
     if name in RECIPES:
         return RECIPES[name]
-    close = difflib.get_close_matches(name, RECIPES, n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    raise RecipeError(f"no recipe {name!r}; {hint}there are: {', '.join(RECIPES)}")
+    raise RecipeError(f"no recipe {name!r}; {did_you_mean(name, RECIPES)}there are: {', '.join(RECIPES)}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from math import prod
@@ -13,7 +12,7 @@ from torch import nn
 from netlet.anatomy.steps import Trace
 from netlet.anatomy.trace import trace
 from netlet.budgets import Budget, Facts, Verdict
-from netlet.errors import BudgetError
+from netlet.errors import BudgetError, did_you_mean
 
 # A function counts as the layer that wraps it.
 _LAYER_OF = {
@@ -80,12 +79,13 @@ def check(net: nn.Module, budget: Budget, shape: Sequence[int] = (1, 28, 28), ep
     """
     found = facts(net, shape, epochs)
     # A misspelt kind would forbid nothing without anyone noticing.
-    known = {name.lower(): name for name in [*dir(nn), *found.kinds]}
+    known = [*dir(nn), *found.kinds]
     for kind in (*budget.forbids, *budget.requires):
-        if kind.lower() not in known:
-            close = difflib.get_close_matches(kind.lower(), known, n=1)
-            hint = f"; did you mean {known[close[0]]!r}?" if close else "; name it as torch.nn does, like 'Linear'"
-            raise BudgetError(f"budget {budget.name}: no kind of layer is called {kind!r}{hint}")
+        if kind.lower() not in {name.lower() for name in known}:
+            raise BudgetError(
+                f"budget {budget.name}: no kind of layer is called {kind!r}; {did_you_mean(kind, known)}"
+                "name it as torch.nn does, like 'Linear'"
+            )
     return budget.judge(found)
 
 

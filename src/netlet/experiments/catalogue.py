@@ -5,11 +5,9 @@
 
 from __future__ import annotations
 
-import difflib
-
 from netlet import budgets, nets, recipes
 from netlet.budgets import Budget
-from netlet.errors import NetError
+from netlet.errors import NetError, did_you_mean
 from netlet.experiments.experiment import Claim, Experiment
 from netlet.nets import NETS, Builder, find_net
 from netlet.recipes import QUICK, STEADY, Recipe
@@ -62,8 +60,7 @@ def find_experiment(name: str) -> Experiment:
     if name in EXPERIMENTS:
         return EXPERIMENTS[name]
     if ":" not in name and name not in NETS:
-        close = difflib.get_close_matches(name, [*EXPERIMENTS, *NETS], n=1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
+        hint = did_you_mean(name, [*EXPERIMENTS, *NETS])
         raise NetError(
             f"no experiment or net {name!r}; {hint}'netlet list' shows ours, file.py:Name is somebody else's"
         )

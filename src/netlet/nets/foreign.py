@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import importlib.util
 import inspect
@@ -12,7 +11,7 @@ from types import ModuleType
 
 from torch import nn
 
-from netlet.errors import NetError
+from netlet.errors import NetError, did_you_mean
 from netlet.nets.registry import NETS, NetEntry
 
 
@@ -29,8 +28,7 @@ def find_net(name: str) -> NetEntry:
         return _foreign(name)
     if name in NETS:
         return NETS[name]
-    close = difflib.get_close_matches(name, NETS, n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
+    hint = did_you_mean(name, NETS)
     raise NetError(f"no net {name!r}; {hint}'netlet list' shows ours, file.py:Name is somebody else's")
 
 
