@@ -9,6 +9,7 @@ import pytest
 
 from netlet import recipes
 from netlet.errors import RecipeError
+from netlet.experiments import EXPERIMENTS
 from netlet.recipes import Affine, Recipe
 from netlet.training.schedules import learning_rate
 
@@ -57,6 +58,7 @@ def test_recipes_are_frozen_and_derive() -> None:
     assert recipes.STEADY.but(epochs=5).epochs == 5
     assert recipes.STEADY.but(epochs=5).but(epochs=recipes.STEADY.epochs) == recipes.STEADY
     assert recipes.named("steady") is recipes.STEADY
+    assert all(recipes.named(experiment.recipe.name) == experiment.recipe for experiment in EXPERIMENTS.values())
     with pytest.raises(RecipeError, match="no recipe 'staedy'; did you mean 'steady'"):
         recipes.named("staedy")
 

@@ -51,8 +51,6 @@ def train(
     if threads:
         torch.set_num_threads(threads)
     digits = data_sets.load(folder=data)
-    if val:
-        digits = digits.hold_out(val)
     net = build(experiment.net.builder, seed, digits.shape)
     if weights:
         load_weights(net, weights)
@@ -60,7 +58,7 @@ def train(
     narrator.say(str(check(net, experiment.budget, digits.shape, experiment.recipe.epochs)))
     folder = _free_folder(out, f"{experiment.name}-seed{seed}")
     try:
-        run = experiment.run(digits, seed, listeners=[narrator, Recorder(folder)], start=net)
+        run = experiment.run(digits, seed, val=val, listeners=[narrator, Recorder(folder)], start=net)
     except KeyboardInterrupt:
         narrator.close()
         narrator.say(f"interrupted; what was finished is in {folder}")

@@ -10,7 +10,7 @@ from netlet.budgets import Budget
 from netlet.errors import NetError, did_you_mean
 from netlet.experiments.experiment import Claim, Experiment
 from netlet.nets import NETS, Builder, find_net
-from netlet.recipes import QUICK, STEADY, Recipe
+from netlet.recipes import QUICK, STEADY, STEADY_14, Recipe
 
 
 def _both(
@@ -26,8 +26,6 @@ def _claim(document: str, parameters: int, correct: int | None = None) -> Claim:
     return Claim(document=document, parameters=parameters, correct=correct)
 
 
-_TEXT_4, _STEADY_14 = recipes.DOCUMENT_004, STEADY.but(name="steady_14", epochs=14)
-
 EXPERIMENTS: dict[str, Experiment] = {
     experiment.name: experiment
     for experiment in (
@@ -37,12 +35,12 @@ EXPERIMENTS: dict[str, Experiment] = {
         *_both(nets.expand_squeeze, STEADY, recipes.DOCUMENT_002, budgets.DOCUMENT_002, _claim("002", 18_666)),
         *_both(nets.week4, STEADY, recipes.DOCUMENT_003, budgets.DOCUMENT_003, _claim("003", 19_642)),
         *_both(nets.week4_conv, STEADY, recipes.DOCUMENT_003, budgets.DOCUMENT_003, _claim("003", 19_642)),
-        *_both(nets.code_1, _STEADY_14, _TEXT_4, budgets.DOCUMENT_004, _claim("004", 119_392, 9_851)),
-        *_both(nets.code_2, _STEADY_14, _TEXT_4, budgets.DOCUMENT_004, _claim("004", 4_990, 9_716)),
-        *_both(nets.code_3, _STEADY_14, _TEXT_4, budgets.DOCUMENT_004, _claim("004", 5_150, 9_807)),
-        *_both(nets.code_4, _STEADY_14, _TEXT_4, budgets.DOCUMENT_004, _claim("004", 7_904, 9_939)),
+        *_both(nets.code_1, STEADY_14, recipes.DOCUMENT_004, budgets.DOCUMENT_004, _claim("004", 119_392, 9_851)),
+        *_both(nets.code_2, STEADY_14, recipes.DOCUMENT_004, budgets.DOCUMENT_004, _claim("004", 4_990, 9_716)),
+        *_both(nets.code_3, STEADY_14, recipes.DOCUMENT_004, budgets.DOCUMENT_004, _claim("004", 5_150, 9_807)),
+        *_both(nets.code_4, STEADY_14, recipes.DOCUMENT_004, budgets.DOCUMENT_004, _claim("004", 7_904, 9_939)),
         *_both(
-            nets.code_4, _STEADY_14, recipes.DOCUMENT_004_CODE_5, budgets.DOCUMENT_004, _claim("004", 7_904, 9_941),
+            nets.code_4, STEADY_14, recipes.DOCUMENT_004_CODE_5, budgets.DOCUMENT_004, _claim("004", 7_904, 9_941),
             name="code_5",
         ),
     )

@@ -61,7 +61,7 @@ def faster_layers(net: nn.Module, seed: int) -> Iterator[None]:
 def dropout(x: torch.Tensor, p: float, random: np.random.BitGenerator) -> torch.Tensor:
     """Zero each element with probability ``p`` and scale the rest to the same mean.
 
-    Sixteen random bits an element, from a generator some ten times as fast as torch's serial one: ``p`` is rounded to
+    Sixteen random bits an element, from a generator far faster than torch's serial one: ``p`` is rounded to
     1/65536, and the scale is that of the rounded ``p``.
 
     Args:
@@ -86,8 +86,8 @@ def dropout(x: torch.Tensor, p: float, random: np.random.BitGenerator) -> torch.
 def keep_freed_memory() -> None:
     """Ask the C library to keep freed memory for the next step instead of handing it back to the system.
 
-    By default glibc unmaps large blocks when they are freed; a training step then takes thousands of page faults, a
-    third of its time. Holds for the whole process; does nothing where the C library is not glibc.
+    By default glibc unmaps large blocks when they are freed; a training step then takes page faults for
+    every map it makes. Holds for the whole process; does nothing where the C library is not glibc.
     """
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
@@ -127,7 +127,7 @@ def _conv_of(module: nn.Conv2d, *, feeds_pool: bool) -> Callable[[torch.Tensor],
     def forward(x: torch.Tensor) -> torch.Tensor:
         half = torch.is_autocast_enabled("cpu")
         slow = module.in_channels == 1 if half else module.in_channels > 1
-        # In bf16, sixteen output channels fill a register; other numbers take a path some ten times as slow.
+        # In bf16, sixteen output channels fill a register; most others take a far slower path.
         slow = slow or (half and not pointwise and module.out_channels % 16 != 0)
         if (not slow and layout is torch.contiguous_format) or x.dim() != 4 or module.padding_mode != "zeros":
             return plain(x)
