@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gzip
 import hashlib
 from pathlib import Path
 
@@ -10,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from netlet.data import MNIST, Dataset, Source, load, sources, write_idx
-from netlet.data.sources import File
+from netlet.data import MNIST, SOURCES, Dataset, Source, load, write_idx
+from netlet.data.on_disk import read
+from netlet.data.sources import File, Part
 from netlet.errors import DataError
 
 
@@ -27,29 +29,25 @@ def blobs(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 def write_source(folder: Path, train: int = 600, test: int = 100, suffix: str = ".gz") -> Source:
     """Four files in ``folder``, named like MNIST's, and the source that describes them."""
-    arrays = {}
-    for images, labels, n, seed in (
-        (MNIST.train_images, MNIST.train_labels, train, 0),
-        (MNIST.test_images, MNIST.test_labels, test, 1),
-    ):
-        arrays[images.name], arrays[labels.name] = blobs(n, seed)
-    for name, values in arrays.items():
-        write_idx(folder / f"{name}{suffix}", values)
-    return dataclasses.replace(
-        MNIST,
-        train_count=train,
-        test_count=test,
-        **{
-            field: File(file.name, md5_of(arrays[file.name]))
-            for field in ("train_images", "train_labels", "test_images", "test_labels")
-            for file in [getattr(MNIST, field)]
-        },
-    )
+    parts = []
+    for part, n, seed in ((MNIST.train, train, 0), (MNIST.test, test, 1)):
+        files = []
+        for file, values in zip((part.images, part.labels), blobs(n, seed), strict=True):
+            write_idx(folder / f"{file.name}{suffix}", values)
+            raw = raw_idx(values)
+            packed = gzip.compress(raw, mtime=0)
+            files.append(File(file.name, len(raw), md5_of(raw), md5_of(packed)))
+        parts.append(Part(part.name, *files, n))
+    return dataclasses.replace(MNIST, train=parts[0], test=parts[1])
 
 
-def md5_of(values: np.ndarray) -> str:
+def raw_idx(values: np.ndarray) -> bytes:
     header = bytes([0, 0, 8, values.ndim]) + b"".join(n.to_bytes(4, "big") for n in values.shape)
-    return hashlib.md5(header + values.tobytes()).hexdigest()
+    return header + values.tobytes()
+
+
+def md5_of(content: bytes) -> str:
+    return hashlib.md5(content).hexdigest()
 
 
 @pytest.fixture(scope="session")
@@ -66,13 +64,13 @@ def blob_source(blob_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture(scope="session")
 def blob_data(blob_folder: Path, blob_source: Source) -> Dataset:
-    return sources.read(blob_source, blob_folder)
+    return read(blob_source, blob_folder)
 
 
 @pytest.fixture
 def blobs_for_mnist(blob_source: Source, monkeypatch: pytest.MonkeyPatch, blob_folder: Path) -> Path:
     """The command line finds the blobs where it looks for MNIST."""
-    monkeypatch.setitem(sources.SOURCES, "mnist", blob_source)
+    monkeypatch.setitem(SOURCES, "mnist", blob_source)
     monkeypatch.setenv("NETLET_DATA", str(blob_folder))
     return blob_folder
 
@@ -86,5 +84,7 @@ def mnist() -> Dataset:
 
 
 @pytest.fixture(autouse=True)
-def _threads() -> None:
+def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reaches for the network unless it says so, and each has the same number of threads."""
+    monkeypatch.setenv("NETLET_OFFLINE", "1")
     torch.set_num_threads(2)

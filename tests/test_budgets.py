@@ -172,5 +172,5 @@ def test_budgets_that_cannot_be(limits: dict[str, object], message: str) -> None
 def test_names() -> None:
     with pytest.raises(BudgetError, match=r"no budget 'eihgt_k'; did you mean 'eight_k'\?"):
         budgets.named("eihgt_k")
-    with pytest.raises(BudgetError, match=r"a budget has no limit 'max_params'; it has: name, params_below"):
+    with pytest.raises(BudgetError, match=r"a budget has no limit 'max_params'; it has: name, dataset, params_below"):
         Budget().but(max_params=3)

@@ -9,10 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import md5_of, write_source
+from conftest import md5_of, raw_idx, write_source
 
-from netlet.data import MNIST, Dataset, Source, Split, load, read_idx, sources, write_idx
-from netlet.data.sources import File, cache_folder, find
+from netlet.data import MNIST, Dataset, Source, Split, cache_folder, find, load, on_disk, read_idx, write_idx
 from netlet.errors import DataError, NetletError
 
 
@@ -96,8 +95,8 @@ def test_a_whole_set(blob_data: Dataset) -> None:
     [
         ("train-labels-idx1-ubyte", np.zeros(599, np.uint8), r"train-labels-idx1-ubyte: expected 600, found 599"),
         ("train-images-idx3-ubyte", np.zeros((600, 28, 27), np.uint8), r"expected 600x28x28, found 600x28x27"),
-        ("t10k-images-idx3-ubyte", np.zeros((100, 28), np.uint8), r"expected unsigned bytes of 3 dimensions, found uint8 of 2"),
-        ("t10k-labels-idx1-ubyte", np.zeros(100, np.int32), r"expected unsigned bytes of 1 dimensions, found int32"),
+        ("t10k-images-idx3-ubyte", np.zeros((100, 28), np.uint8), r"expected uint8 of 3 dimensions, found uint8 of 2"),
+        ("t10k-labels-idx1-ubyte", np.zeros(100, np.int32), r"expected uint8 of 1 dimensions, found int32"),
         ("t10k-labels-idx1-ubyte", np.full(100, 10, np.uint8), r"expected labels 0 to 9, found 10 at index 0"),
         ("t10k-labels-idx1-ubyte", np.zeros(100, np.uint8), r"expected MD5 [0-9a-f]{32} of the raw content, found [0-9a-f]{32}"),
     ],
@@ -107,14 +106,14 @@ def test_a_wrong_file_is_named_and_nothing_is_loaded(
 ) -> None:
     write_idx(folder / name, values)
     with pytest.raises(DataError, match=message) as caught:
-        sources.read(blob_source, folder)
+        on_disk.read(blob_source, folder)
     assert name in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_images_and_labels_that_differ_in_number() -> None:
     with pytest.raises(DataError, match=r"labels: expected 3 labels for 3 images, found 2"):
-        sources.join("train", np.zeros((3, 2, 2), np.uint8), np.zeros(2, np.uint8), 10, Path("labels"))
+        on_disk.join("train", np.zeros((3, 2, 2), np.uint8), np.zeros(2, np.uint8), 10, Path("labels"))
 
 
 def test_every_single_changed_byte_is_noticed(folder: Path, blob_source: Source) -> None:
@@ -123,7 +122,7 @@ def test_every_single_changed_byte_is_noticed(folder: Path, blob_source: Source)
     content[5_000] ^= 1
     path.write_bytes(bytes(content))
     with pytest.raises(DataError, match="expected MD5"):
-        sources.read(blob_source, folder)
+        on_disk.read(blob_source, folder)
 
 
 @pytest.mark.parametrize("layout", ["", "mnist", "MNIST/raw"])
@@ -134,13 +133,13 @@ def test_layouts(folder: Path, blob_source: Source, tmp_path: Path, layout: str)
     for file in blob_source.files:
         shutil.copy(folder / file.name, place)
     assert find(blob_source, root) == place
-    assert len(sources.read(blob_source, find(blob_source, root)).train) == 600
+    assert len(on_disk.read(blob_source, find(blob_source, root)).train) == 600
 
 
 def test_order_of_places(folder: Path, blob_source: Source, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(sources.platformdirs, "user_cache_dir", lambda *_, **__: str(tmp_path / "cache" / "netlet"))
+    monkeypatch.setattr(on_disk.platformdirs, "user_cache_dir", lambda *_, **__: str(tmp_path / "cache" / "netlet"))
     monkeypatch.delenv("NETLET_DATA", raising=False)
     with pytest.raises(DataError, match="mnist not found"):
         find(blob_source)
@@ -160,7 +159,7 @@ def test_order_of_places(folder: Path, blob_source: Source, monkeypatch: pytest.
 def test_not_found_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NETLET_DATA", str(tmp_path))
     with pytest.raises(
-        DataError, match=r"put its four IDX files .* into .*, or name their folder with --data DIR"
+        DataError, match=r"put its four IDX files into .*, or name their folder with --data DIR"
     ) as caught:
         load("mnist")
     assert "\n" not in str(caught.value)
@@ -173,7 +172,7 @@ def test_part_of_a_set_is_no_set(folder: Path, blob_source: Source) -> None:
 
 
 def test_unknown_set() -> None:
-    with pytest.raises(DataError, match=r"no data set 'minst'; there are: mnist"):
+    with pytest.raises(DataError, match=r"no data set 'minst'; did you mean 'mnist'\? there are: mnist, fashion_mnist"):
         load("minst")
 
 
@@ -213,7 +212,7 @@ def test_file_helper_agrees_with_the_writer(tmp_path: Path) -> None:
 
     values = np.arange(12, dtype=np.uint8).reshape(3, 2, 2)
     write_idx(tmp_path / "x", values)
-    assert File("x", md5_of(values)).md5 == hashlib.md5((tmp_path / "x").read_bytes()).hexdigest()
+    assert md5_of(raw_idx(values)) == hashlib.md5((tmp_path / "x").read_bytes()).hexdigest()
 
 
 @pytest.mark.mnist

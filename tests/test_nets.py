@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -93,7 +94,7 @@ def test_a_net_is_one_function_known_by_its_name() -> None:
     try:
 
         @net(source="test")
-        def tiny_test_net(classes: int = 10) -> nn.Module:
+        def tiny_test_net(classes: int = 10, shape: Sequence[int] = (1, 28, 28)) -> nn.Module:
             """Flat."""
             return nn.Sequential(nn.Flatten(), nn.Linear(784, classes))
 
@@ -106,7 +107,7 @@ def test_a_net_is_one_function_known_by_its_name() -> None:
     def bare(width: int = 3) -> nn.Module:
         return nn.Identity()
 
-    with pytest.raises(NetError, match="net 'bare' needs a docstring and a parameter classes"):
+    with pytest.raises(NetError, match="net 'bare' needs a docstring and parameters classes and shape"):
         net(source="test")(bare)
 
 

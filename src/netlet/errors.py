@@ -30,6 +30,10 @@ class DataError(NetletError):
     """A data set that is missing, damaged or not what its name says."""
 
 
+class MissingDataError(DataError):
+    """A data set that is neither on this machine nor to be had from where it is published."""
+
+
 class NetError(NetletError):
     """A net that cannot be found, built, run or given weights."""
 

@@ -1,8 +1,12 @@
 """Writing files whole or not at all."""
 
 import os
+import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+
+UNFINISHED = ".part"  # what the name of a file or folder ends in while it is being made
 
 
 def write_whole(path: Path, content: bytes | str) -> None:
@@ -15,7 +19,7 @@ def write_whole(path: Path, content: bytes | str) -> None:
     """
     data = content.encode() if isinstance(content, str) else content
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=UNFINISHED, dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
@@ -25,6 +29,30 @@ def write_whole(path: Path, content: bytes | str) -> None:
         os.replace(name, path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
+        raise
+
+
+def make_whole(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Make a folder that holds some files from the moment it appears.
+
+    Raises:
+        FileExistsError: It is there already, and not empty.
+        OSError: Its parent cannot be written to, or the disk is full; nothing is left behind.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    made = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=UNFINISHED, dir=folder.parent))
+    try:
+        for name, content in contents.items():
+            write_whole(made / name, content)
+        made.chmod(0o777 & ~_umask())
+        try:
+            os.rename(made, folder)
+        except OSError as error:
+            if folder.exists():  # which error it is differs between systems
+                raise FileExistsError(error.errno, error.strerror, str(folder)) from error
+            raise
+    except BaseException:
+        shutil.rmtree(made, ignore_errors=True)
         raise
 
 

@@ -75,6 +75,7 @@ class Run:
     times: Mapping[str, float]  # train_s, score_s, total_s
     weights_digest: str  # SHA-256 over names, shapes and values
     started: str  # UTC, ISO 8601
+    resumed_after: tuple[int, ...] = ()  # the numbers of epochs after which the run was taken up again
     schema: int = field(default=SCHEMA)
 
     def to_dict(self) -> dict[str, Any]:
@@ -153,16 +154,23 @@ def epoch_lines(epochs: tuple[Epoch, ...]) -> str:
     return "".join(json.dumps(dataclasses.asdict(epoch)) + "\n" for epoch in epochs)
 
 
+def epochs_from_lines(lines: str) -> tuple[Epoch, ...]:
+    """What :func:`epoch_lines` wrote."""
+    return tuple(_epoch(json.loads(line)) for line in lines.splitlines())
+
+
+def _epoch(epoch: dict[str, Any]) -> Epoch:
+    return Epoch(**epoch | {"train": Score(**epoch["train"]), "held_out": Score(**epoch["held_out"])})
+
+
 def _run(record: dict[str, Any]) -> Run:
     verdict = record["verdict"]
     return Run(
         **record
         | {
-            "verdict": verdict and Verdict(verdict["budget"], tuple(_ruling(ruling) for ruling in verdict["rulings"])),
-            "epochs": tuple(
-                Epoch(**epoch | {"train": Score(**epoch["train"]), "held_out": Score(**epoch["held_out"])})
-                for epoch in record["epochs"]
-            ),
+            "verdict": verdict and _verdict(verdict),
+            "epochs": tuple(map(_epoch, record["epochs"])),
+            "resumed_after": tuple(record.get("resumed_after", ())),
             "last_epoch": EpochScore(**record["last_epoch"]),
             "best_epoch": EpochScore(**record["best_epoch"]),
             "train_clean": Score(**record["train_clean"]),
@@ -170,6 +178,12 @@ def _run(record: dict[str, Any]) -> Run:
             "calibration": tuple(record["calibration"]),
             "mistakes": tuple(record["mistakes"]),
         }
+    )
+
+
+def _verdict(verdict: dict[str, Any]) -> Verdict:
+    return Verdict(
+        verdict["budget"], tuple(_ruling(ruling) for ruling in verdict["rulings"]), verdict.get("withheld", "")
     )
 
 

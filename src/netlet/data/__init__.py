@@ -1,20 +1,36 @@
-"""Images and labels: read from IDX files, checked, kept as uint8, cut into augmented batches."""
+"""Images and labels: read, downloaded, made or brought along; checked, kept as uint8, cut into augmented batches."""
 
 from netlet.data.augment import affine
 from netlet.data.batches import epoch_of_batches
 from netlet.data.dataset import Dataset, Split
+from netlet.data.download import Fetching, fetch
 from netlet.data.idx import read_idx, write_idx
-from netlet.data.sources import MNIST, SOURCES, Source, load
+from netlet.data.load import NAMES, SCRIBBLE, load
+from netlet.data.on_disk import cache_folder, find
+from netlet.data.own import load_own
+from netlet.data.scribble import cached_scribble, make_scribble
+from netlet.data.sheet import contact_sheet
+from netlet.data.sources import MNIST, SOURCES, Source
 
 __all__ = [
     "MNIST",
+    "NAMES",
+    "SCRIBBLE",
     "SOURCES",
     "Dataset",
+    "Fetching",
     "Source",
     "Split",
     "affine",
+    "cache_folder",
+    "cached_scribble",
+    "contact_sheet",
     "epoch_of_batches",
+    "fetch",
+    "find",
     "load",
+    "load_own",
+    "make_scribble",
     "read_idx",
     "write_idx",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -18,7 +19,7 @@ class Split:
     """Some images and their labels.
 
     Args:
-        name: ``train``, ``val`` (held out of train) or ``test``.
+        name: ``train``, ``val`` (held out of train) or ``test``; ``test50k`` for QMNIST's.
         images: uint8, ``N C H W``.
         labels: int64, ``N``, each at least 0 and below the number of classes.
     """
@@ -54,19 +55,57 @@ class Split:
         """Those images that ``index`` names, in its order."""
         return Split(name or self.name, self.images[index], self.labels[index])
 
+    def sha256(self) -> str:
+        """SHA-256 over shape, images and labels."""
+        digest = hashlib.sha256(str(tuple(self.images.shape)).encode())
+        for values in (self.images, self.labels):
+            digest.update(values.cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
 
 @dataclass(frozen=True)
 class Dataset:
     """What is trained on, and what scores it.
 
     ``held_out`` is ``test``, or ``val`` after :meth:`hold_out`; then nothing can look at ``test`` by accident.
+
+    Args:
+        name: As a person would name it; a folder of one's own ends in a slash, so that it never passes for ours.
+        train: What is trained on.
+        held_out: What scores it.
+        class_names: In the order of the labels.
+        checksums: MD5 of each file's raw content, or SHA-256 of each split where there are no such files.
     """
 
     name: str
     train: Split
     held_out: Split
-    classes: int
-    checksums: Mapping[str, str] = field(default_factory=dict)  # file -> MD5 of its raw content
+    class_names: tuple[str, ...]
+    checksums: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse labels without a class.
+
+        Raises:
+            DataError: Names the split and the label.
+        """
+        for split in (self.train, self.held_out):
+            if len(split) and not 0 <= int(split.labels.min()) <= int(split.labels.max()) < self.classes:
+                raise DataError(
+                    f"{self.name}, {split.name}: expected labels 0 to {self.classes - 1}, "
+                    f"found {int(split.labels.min())} to {int(split.labels.max())}"
+                )
+
+    @property
+    def classes(self) -> int:
+        """``K``."""
+        return len(self.class_names)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over all checksums: equal for equal data."""
+        lines = "".join(f"{name} {checksum}\n" for name, checksum in sorted(self.checksums.items()))
+        return hashlib.sha256(lines.encode()).hexdigest()
 
     @property
     def shape(self) -> tuple[int, int, int]:

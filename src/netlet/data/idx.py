@@ -20,19 +20,30 @@ _TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E:
 _CODES = {np.dtype(text).newbyteorder("="): code for code, text in _TYPES.items()}
 
 
-def raw_content(path: Path) -> bytes:
-    """The bytes of a file, decompressed if its name ends in ``.gz``.
+def file_content(path: Path) -> bytes:
+    """The bytes of a file as they lie on the disk.
 
     Raises:
-        DataError: The file cannot be read, or its compression is broken or cut short.
+        DataError: The file cannot be read.
     """
     try:
-        content = path.read_bytes()
-        return gzip.decompress(content) if path.suffix == ".gz" else content
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"{path}: expected a whole gzip file, found a broken one ({error}); get it anew") from error
+        return path.read_bytes()
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+def unpacked(content: bytes, path: Path) -> bytes:
+    """The raw content: decompressed if it is gzipped, else as it is; ``path`` is for the messages.
+
+    Raises:
+        DataError: The compression is broken or cut short.
+    """
+    if content[:2] != b"\x1f\x8b" and path.suffix != ".gz":
+        return content
+    try:
+        return gzip.decompress(content)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(f"{path}: expected a whole gzip file, found a broken one ({error}); get it anew") from error
 
 
 def parse_idx(content: bytes, path: Path) -> NDArray[np.generic]:
@@ -76,7 +87,7 @@ def read_idx(path: Path | str) -> NDArray[np.generic]:
         DataError: The file cannot be read or is not one whole IDX array.
     """
     path = Path(path)
-    return parse_idx(raw_content(path), path)
+    return parse_idx(unpacked(file_content(path), path), path)
 
 
 def write_idx(path: Path | str, values: NDArray[np.generic]) -> None:

@@ -7,15 +7,25 @@ to 20 pixels, the centre of mass to the middle of 28x28).
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load as load_safetensors
+from safetensors.torch import save as save_safetensors
 from torch.nn import functional as F
 
 from netlet.data.dataset import Dataset, Split
 from netlet.data.skeletons import STYLES, Stroke, Style
+from netlet.errors import DataError
+from netlet.files import write_whole
 
+VERSION = 1  # of what is drawn; a cache of another is not read
+_SPLITS = ("train", "test")
 SIZE, BOX = 28, 20  # pixels: the frame, and the box that a digit fits into
 _MARKS = 80  # points that a skeleton is drawn by
 _AT_ONCE = 256  # images; their distances to all marks stay near the cache
@@ -124,7 +134,7 @@ def _curve(strokes: Sequence[Stroke]) -> tuple[torch.Tensor, torch.Tensor]:
     The curves are Catmull-Rom splines: linear in their control points, and through them.
     """
     points = list(dict.fromkeys(point for stroke in strokes for point in stroke))
-    lengths = [sum(math.dist(a, b) for a, b in zip(stroke, stroke[1:], strict=False)) for stroke in strokes]
+    lengths = [sum(math.dist(a, b) for a, b in itertools.pairwise(stroke)) for stroke in strokes]
     rows: list[list[float]] = []
     for s, stroke in enumerate(strokes):
         share = sum(lengths[: s + 1]) / sum(lengths)
@@ -153,6 +163,40 @@ def _curve(strokes: Sequence[Stroke]) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def make_scribble(train: int = 60_000, test: int = 10_000, seed: int = 0) -> Dataset:
-    """The data set: ``train`` and ``test`` images from two streams of one seed."""
+    """The data set: ``train`` and ``test`` from two streams of one seed.
+
+    Raises:
+        DataError: Fewer images than classes.
+    """
+    if min(train, test) < len(STYLES):
+        raise DataError(f"{min(train, test)} images do not hold {len(STYLES)} classes; ask for at least {len(STYLES)}")
     splits = [Split(name, *scribble(n, 2 * seed + i)) for i, (name, n) in enumerate((("train", train), ("test", test)))]
-    return Dataset("scribble", *splits, classes=len(STYLES))
+    return _dataset(*splits)
+
+
+def cached_scribble(folder: Path) -> Dataset:
+    """The data set as it was made here the first time, or made and kept in ``folder`` now.
+
+    A file there that is damaged is made anew; a folder that cannot be written to costs only the time of making.
+    """
+    path = folder / f"scribble-{VERSION}.safetensors"
+    with contextlib.suppress(OSError, SafetensorError, KeyError, DataError):
+        tensors = load_safetensors(path.read_bytes())
+        kept = _dataset(*(Split(name, tensors[f"{name}_images"], tensors[f"{name}_labels"]) for name in _SPLITS))
+        with safe_open(path, framework="pt") as file:
+            if kept.checksums == file.metadata():
+                return kept
+    made = make_scribble()
+    tensors = {
+        f"{split.name}_{what}": values
+        for split in (made.train, made.held_out)
+        for what, values in (("images", split.images), ("labels", split.labels))
+    }
+    with contextlib.suppress(OSError):
+        write_whole(path, save_safetensors(tensors, dict(made.checksums)))
+    return made
+
+
+def _dataset(train: Split, test: Split) -> Dataset:
+    checksums = {split.name: split.sha256() for split in (train, test)}
+    return Dataset("scribble", train, test, tuple(map(str, STYLES)), checksums)

@@ -5,6 +5,10 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from netlet.errors import NetError
+
+MNIST_SHAPE = (1, 28, 28)  # C H W of one image
+
 
 class Net(nn.Sequential):
     """Layers in order; class maps ``N K 1 1`` become logits ``N K`` at the end."""
@@ -13,6 +17,17 @@ class Net(nn.Sequential):
         """Images ``N C H W`` to logits ``N K``."""
         logits: torch.Tensor = super().forward(x)  # type: ignore[no-untyped-call]
         return logits.flatten(1)
+
+
+def window(h: int, w: int) -> int | tuple[int, int]:
+    """A kernel that covers a map of ``h x w``: one number where it is square, as people write it.
+
+    Raises:
+        NetError: Nothing is left of the map.
+    """
+    if min(h, w) < 1:
+        raise NetError(f"the images are too small for this net: its last map would be {h}x{w}; take a shallower net")
+    return h if h == w else (h, w)
 
 
 def named(**layers: nn.Module) -> Net:

@@ -6,36 +6,38 @@ No convolution has a bias.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import nn
 
-from netlet.nets.blocks import Net
+from netlet.nets.blocks import MNIST_SHAPE, Net, window
 from netlet.nets.registry import net
 
 
-def _conv(channels: int, out: int, kernel: int = 3, padding: int = 0) -> nn.Conv2d:
+def _conv(channels: int, out: int, kernel: int | tuple[int, int] = 3, padding: int = 0) -> nn.Conv2d:
     return nn.Conv2d(channels, out, kernel, padding=padding, bias=False)
 
 
 @net(source="document 004, Code 1 (reconstructed from its total)")
-def code_1(classes: int = 10) -> nn.Module:
+def code_1(classes: int = 10, shape: Sequence[int] = MNIST_SHAPE) -> nn.Module:
     """The skeleton: wide convolutions, one pooling, a 7x7 convolution for a head."""
     return Net(
-        _conv(1, 48), nn.ReLU(),
+        _conv(shape[0], 48), nn.ReLU(),
         _conv(48, 48), nn.ReLU(),
         _conv(48, 64), nn.ReLU(),
         nn.MaxPool2d(2),
         _conv(64, 10, kernel=1), nn.ReLU(),
         _conv(10, 24), nn.ReLU(),
         _conv(24, 96), nn.ReLU(),
-        _conv(96, classes, kernel=7),
+        _conv(96, classes, kernel=window(*((side - 6) // 2 - 4 for side in shape[1:]))),
     )  # fmt: skip
 
 
 @net(source="document 004, Code 2 (reconstructed from its total)")
-def code_2(classes: int = 10) -> nn.Module:
+def code_2(classes: int = 10, shape: Sequence[int] = MNIST_SHAPE) -> nn.Module:
     """The lighter one: ten to twenty channels, a global average for a head."""
     return Net(
-        _conv(1, 10), nn.ReLU(),
+        _conv(shape[0], 10), nn.ReLU(),
         _conv(10, 10), nn.ReLU(),
         _conv(10, 20), nn.ReLU(),
         nn.MaxPool2d(2),
@@ -47,14 +49,14 @@ def code_2(classes: int = 10) -> nn.Module:
 
 
 @net(source="document 004, Code 3 (reconstructed from its total)")
-def code_3(classes: int = 10) -> nn.Module:
+def code_3(classes: int = 10, shape: Sequence[int] = MNIST_SHAPE) -> nn.Module:
     """Code 2 with ReLU and batch norm after each of its six convolutions."""
 
     def block(channels: int, out: int, kernel: int = 3) -> list[nn.Module]:
         return [_conv(channels, out, kernel), nn.ReLU(), nn.BatchNorm2d(out)]
 
     return Net(
-        *block(1, 10), *block(10, 10), *block(10, 20),
+        *block(shape[0], 10), *block(10, 10), *block(10, 20),
         nn.MaxPool2d(2),
         *block(20, 10, kernel=1), *block(10, 20), *block(20, classes, kernel=1),
         nn.AdaptiveAvgPool2d(1),
@@ -62,7 +64,7 @@ def code_3(classes: int = 10) -> nn.Module:
 
 
 @net(source="document 004, Codes 4 and 5")
-def code_4(classes: int = 10, dropout: float = 0.05) -> nn.Module:
+def code_4(classes: int = 10, shape: Sequence[int] = MNIST_SHAPE, dropout: float = 0.05) -> nn.Module:
     """More capacity: eight convolutions, one pooling, a 1x1 head after the average; dropout of whole maps.
 
     The document leaves the dropout rate open; 0.05 is chosen. Code 5 is this net trained with augmentation.
@@ -72,9 +74,9 @@ def code_4(classes: int = 10, dropout: float = 0.05) -> nn.Module:
         return [_conv(channels, out, kernel, padding), nn.ReLU(), nn.BatchNorm2d(out), nn.Dropout2d(dropout)]
 
     return Net(
-        *block(1, 32), *block(32, 8, kernel=1), *block(8, 10),
+        *block(shape[0], 32), *block(32, 8, kernel=1), *block(8, 10),
         nn.MaxPool2d(2),
         *block(10, 16, padding=1), *block(16, 10, kernel=1), *block(10, 10), *block(10, 16), *block(16, 16),
-        nn.AvgPool2d(6),
+        nn.AvgPool2d(window(*((side - 4) // 2 - 6 for side in shape[1:]))),
         _conv(16, classes, kernel=1),
     )  # fmt: skip

@@ -2,37 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 
+from netlet.nets.blocks import MNIST_SHAPE
 from netlet.nets.registry import net
 
 
 class MnistNet(nn.Module):
     """Its containers are the document's, since its summary prints them."""
 
-    def __init__(self, classes: int, dropout: float) -> None:
+    def __init__(self, classes: int, channels: int, dropout: float) -> None:
         super().__init__()
 
-        def conv(channels: int, out: int) -> list[nn.Module]:
+        def conv(wide: int, out: int) -> list[nn.Module]:
             return [
-                nn.Conv2d(channels, out, 3, bias=False), nn.BatchNorm2d(out), nn.Dropout(dropout), nn.ReLU(),
+                nn.Conv2d(wide, out, 3, bias=False), nn.BatchNorm2d(out), nn.Dropout(dropout), nn.ReLU(),
             ]  # fmt: skip
 
-        self.fine = nn.Sequential(*conv(1, 8), *conv(8, 16), nn.Conv2d(16, 8, 1, bias=False), nn.MaxPool2d(2))
+        self.fine = nn.Sequential(*conv(channels, 8), *conv(8, 16), nn.Conv2d(16, 8, 1, bias=False), nn.MaxPool2d(2))
         self.coarse = nn.Sequential(*conv(8, 16), *conv(16, 16), *conv(16, 16))
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.head = nn.Sequential(nn.Conv2d(16, classes, 1, bias=False))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Images ``N 1 H W`` to logits ``N K``."""
+        """Images ``N C H W`` to logits ``N K``."""
         return self.head(self.pool(self.coarse(self.fine(x)))).flatten(1)  # type: ignore[no-any-return]
 
 
 @net(source="document 001")
-def mnistnet_1(classes: int = 10, dropout: float = 0.05) -> nn.Module:
+def mnistnet_1(classes: int = 10, shape: Sequence[int] = MNIST_SHAPE, dropout: float = 0.05) -> nn.Module:
     """Two convolutions, a bare 1x1 squeeze, one pooling, three convolutions, global average.
 
     The document leaves the dropout rate open; 0.05 is chosen.
     """
-    return MnistNet(classes, dropout)
+    return MnistNet(classes, shape[0], dropout)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from netlet.nets.blocks import MNIST_SHAPE, window
 from netlet.nets.registry import net
 
 
 class Pyramid(nn.Module):
     """Twice as many channels after each pooling; the document's ReLUs are function calls, so they have no rows."""
 
-    def __init__(self, classes: int, dropout: float) -> None:
+    def __init__(self, classes: int, shape: Sequence[int], dropout: float) -> None:
         super().__init__()
 
         def pair(channels: int, out: int, padding: int) -> nn.ModuleList:
@@ -22,18 +25,20 @@ class Pyramid(nn.Module):
                 for layer in (nn.Conv2d(wide, out, 3, padding=padding), nn.Dropout(dropout), nn.BatchNorm2d(out))
             )
 
-        self.edges = pair(1, 8, padding=1)
+        self.edges = pair(shape[0], 8, padding=1)
         self.edges_pool = nn.MaxPool2d(2, 2)
         self.parts = pair(8, 16, padding=0)
         self.parts_pool = nn.MaxPool2d(2, 2)
         self.whole = nn.ModuleList(
             [nn.Conv2d(16, 32, 3), nn.Dropout(dropout), nn.BatchNorm2d(32), nn.Conv2d(32, 32, 3)]
         )
-        self.pool = nn.AvgPool2d((1, 1))
+        h, w = (((side // 2) - 4) // 2 - 4 for side in shape[1:])
+        window(h, w)
+        self.pool = nn.AvgPool2d((h, w))
         self.head = nn.Linear(32, classes)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Images ``N 1 28 28`` to logits ``N K``."""
+        """Images ``N C H W`` to logits ``N K``."""
         for layers, pool in ((self.edges, self.edges_pool), (self.parts, self.parts_pool), (self.whole, self.pool)):
             for layer in layers:
                 x = layer(x)
@@ -44,9 +49,9 @@ class Pyramid(nn.Module):
 
 
 @net(source="document 000")
-def pyramid(classes: int = 10, dropout: float = 0.05) -> nn.Module:
+def pyramid(classes: int = 10, shape: Sequence[int] = MNIST_SHAPE, dropout: float = 0.05) -> nn.Module:
     """Pairs of convolutions, two poolings, a linear head; conv, ReLU, dropout, norm.
 
-    The document leaves the dropout rate open; 0.05 is chosen. Its ``AvgPool2d((1, 1))`` does nothing.
+    The document leaves the dropout rate open; 0.05 is chosen. Its ``AvgPool2d((1, 1))`` does nothing to MNIST.
     """
-    return Pyramid(classes, dropout)
+    return Pyramid(classes, shape, dropout)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import nn
 
-from netlet.nets.blocks import conv_bn, named, pooled_logits
+from netlet.nets.blocks import MNIST_SHAPE, conv_bn, named, pooled_logits
 from netlet.nets.registry import net
 
 
 @net(source="own")
-def swift(classes: int = 10) -> nn.Module:
+def swift(classes: int = 10, shape: Sequence[int] = MNIST_SHAPE) -> nn.Module:
     """Pool early, spend the channels where the maps are small.
 
     The first pooling comes after one convolution: full resolution is what costs time, not what costs parameters.
     """
     return named(
-        edges=conv_bn(1, 8),
+        edges=conv_bn(shape[0], 8),
         halve=nn.MaxPool2d(2),
         strokes=conv_bn(8, 16),
         parts=conv_bn(16, 24),

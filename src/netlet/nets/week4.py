@@ -2,53 +2,63 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 
 from netlet.nets import blocks
+from netlet.nets.blocks import MNIST_SHAPE
 from netlet.nets.registry import net
 
 
 class Net(nn.Module):
     """Named like the document's class, since its printed form is the document."""
 
-    def __init__(self, classes: int, dropout: float) -> None:
+    def __init__(self, classes: int, shape: Sequence[int], dropout: float) -> None:
         super().__init__()
-        self.conv1, self.conv2, self.fc1 = _features(dropout)
+        self.conv1, self.conv2, self.fc1 = _features(shape, dropout)
         self.fc2 = nn.Sequential(nn.Linear(16, classes))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Images ``N 1 28 28`` to logits ``N K``."""
+        """Images ``N C H W`` to logits ``N K``."""
         return self.fc2(self.fc1(self.conv2(self.conv1(x))).flatten(1))  # type: ignore[no-any-return]
 
 
-def _features(dropout: float) -> tuple[nn.Sequential, nn.Sequential, nn.Sequential]:
+def _features(shape: Sequence[int], dropout: float) -> tuple[nn.Sequential, nn.Sequential, nn.Sequential]:
     def conv(channels: int, out: int, kernel: int = 3) -> list[nn.Module]:
         return [nn.Conv2d(channels, out, kernel), nn.ReLU(), nn.BatchNorm2d(out)]
 
     def drop() -> nn.Dropout:
         return nn.Dropout(dropout)
 
+    last = blocks.window(*((side - 6) // 2 - 4 for side in shape[1:]))
     return (
         nn.Sequential(
-            *conv(1, 16), drop(), *conv(16, 16), drop(), *conv(16, 16), nn.MaxPool2d(kernel_size=2, stride=2), drop()
+            *conv(shape[0], 16),
+            drop(),
+            *conv(16, 16),
+            drop(),
+            *conv(16, 16),
+            nn.MaxPool2d(kernel_size=2, stride=2),
+            drop(),
         ),
         nn.Sequential(*conv(16, 32, 1), drop(), *conv(32, 32), drop(), *conv(32, 16), drop()),
-        nn.Sequential(nn.AvgPool2d(kernel_size=7, stride=7, padding=0)),
+        nn.Sequential(nn.AvgPool2d(kernel_size=last, stride=last, padding=0)),
     )
 
 
 @net(source="document 003")
-def week4(classes: int = 10, dropout: float = 0.25) -> nn.Module:
+def week4(classes: int = 10, shape: Sequence[int] = MNIST_SHAPE, dropout: float = 0.25) -> nn.Module:
     """Six convolutions, average pool, linear head.
 
     The document forbids fully connected layers and ends in one: this is its net to the letter.
     """
-    return Net(classes, dropout)
+    return Net(classes, shape, dropout)
 
 
 @net(source="document 003, its head as a convolution")
-def week4_conv(classes: int = 10, dropout: float = 0.25) -> nn.Module:
+def week4_conv(classes: int = 10, shape: Sequence[int] = MNIST_SHAPE, dropout: float = 0.25) -> nn.Module:
     """The same net with the linear head as a 1x1 convolution, which computes the same and keeps the document's rule."""
-    conv1, conv2, pool = _features(dropout)
+    conv1, conv2, pool = _features(shape, dropout)
     return blocks.named(conv1=conv1, conv2=conv2, fc1=pool, fc2=nn.Sequential(nn.Conv2d(16, classes, 1)))

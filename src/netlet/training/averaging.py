@@ -44,6 +44,11 @@ class Average:
         module: nn.Module = self._averaged.module
         return module
 
+    @property
+    def follower(self) -> nn.Module | None:
+        """What keeps the average, its counters included; None where the recipe does not average."""
+        return self._averaged
+
     @torch.no_grad()
     def _forget(self, averaged: Any, raw: Any, n_averaged: Any) -> None:
         if torch.is_floating_point(averaged[0]):

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -23,6 +24,8 @@ from netlet.nets.weights import weights_digest
 from netlet.recipes import Recipe
 from netlet.records import Epoch, EpochScore, Run, plain
 from netlet.training.averaging import Average
+from netlet.training.chance import Chance
+from netlet.training.checkpoint import Checkpoint
 from netlet.training.environment import environment, precision
 from netlet.training.listeners import Listener, Plan, Progress
 from netlet.training.on_cpu import faster_layers, keep_freed_memory
@@ -30,6 +33,7 @@ from netlet.training.optimisers import optimiser
 from netlet.training.schedules import learning_rate
 
 _STEPS_BETWEEN_REPORTS = 16  # reading the loss waits for the device
+_ABSURD = 1_000  # times the loss of guessing: no training comes back from there
 
 
 def fit(
@@ -44,10 +48,12 @@ def fit(
     net_name: str | None = None,
     listeners: Sequence[Listener] = (),
     device: torch.device | str | None = None,
+    resume: Checkpoint | None = None,
 ) -> Run:
-    """Train a net in place, from the weights it has, and judge it.
+    """Train a net in place, from the weights it has or from where it stood, and judge it.
 
-    The same weights to begin with, seed, machine and number of threads give bit-identical weights in the end;
+    The same weights to begin with, seed, machine and number of threads give bit-identical weights in the end, however
+    often the training was interrupted and resumed (but for a net that keeps more than parameters and buffers);
     ``netlet.build(builder, seed)`` gives the same weights to begin with. On a CPU with glibc, the process keeps freed
     memory from here on (see ``on_cpu.keep_freed_memory``).
 
@@ -63,16 +69,18 @@ def fit(
         net_name: Of the net, for the record.
         listeners: Hear of each event, in their order.
         device: CUDA where there is one, else the CPU, if not given.
+        resume: Go on from there; everything else must be as it was when the training began.
 
     Returns:
         The run, ready to be written, its verdict included.
 
     Raises:
-        TrainingError: The loss is no longer finite, or the net has nothing to train.
+        TrainingError: The loss is no longer finite, the net has nothing to train, or is another than the resumed one.
         NetError: The net does not fit the data.
         DataError: ``val`` is out of range.
     """
-    began, started = time.perf_counter(), datetime.now(UTC).isoformat(timespec="seconds")
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    began = time.perf_counter() - (resume.elapsed_s if resume else 0)
     data = data.hold_out(val) if val else data
     where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     traced = trace(net, data.shape)
@@ -89,14 +97,31 @@ def fit(
     average = Average(net, recipe, recipe.epochs * steps_per_epoch)
     evaluate(average.net, held_out.take(torch.arange(1, device=where)), recipe, data.classes)  # fails early, if ever
 
+    descent, chance = optimiser(net, recipe), Chance(seed)
+    epochs: list[Epoch] = []
+    resumed_after: tuple[int, ...] = ()
+    if resume:
+        resume.restore(net, average, descent)
+        epochs, resumed_after = list(resume.epochs), (*resume.resumed_after, len(resume.epochs))
+
+    def reached() -> None:
+        elapsed_s = time.perf_counter() - began
+        checkpoint = Checkpoint.of(net, average, descent, tuple(epochs), elapsed_s, resumed_after)
+        for listener in listeners:
+            listener.reached(checkpoint)
+
     for listener in listeners:
         listener.started(plan)
-    epochs: list[Epoch] = []
-    with _seeded(seed), _dropout_of(net, recipe), _shortcuts(net, where, seed):
-        for epoch in _epochs(net, average, train, held_out, data.classes, plan, listeners):
-            epochs.append(epoch)
+    reached()
+    with chance.kept_apart(), _dropout_of(net, recipe), _shortcuts(net, where, chance.masks):
+        for number in range(len(epochs) + 1, recipe.epochs + 1):
+            chance.begin(number)
+            epochs.append(
+                _epoch(number, net, average, descent, chance.order, train, held_out, data.classes, plan, listeners)
+            )
             for listener in listeners:
                 listener.epoch_ended(epochs, average.net)
+            reached()
 
     net.load_state_dict(average.net.state_dict())
     final = evaluate(net, held_out, recipe, data.classes)
@@ -111,13 +136,15 @@ def fit(
         recipe=plain(recipe),
         budget=plain(budget) if budget else None,
         facts=plain(found),
-        verdict=budget.judge(found, Outcome([epoch.held_out for epoch in epochs])) if budget else None,
+        verdict=budget.judge(found, Outcome([epoch.held_out for epoch in epochs], data.name)) if budget else None,
         data={
             "name": data.name,
             "classes": data.classes,
             "shape": list(data.shape),
             "images": {split.name: len(split) for split in (train, held_out)},
+            "class_names": list(data.class_names),
             "checksums": dict(data.checksums),
+            "digest": data.digest,
         },
         epochs=tuple(epochs),
         last_epoch=EpochScore(epochs[-1].epoch, **dataclasses.asdict(epochs[-1].held_out)),
@@ -133,75 +160,69 @@ def fit(
         times={"train_s": train_s, "score_s": score_s, "total_s": time.perf_counter() - began},
         weights_digest=weights_digest(net),
         started=started,
+        resumed_after=resumed_after,
     )
     for listener in listeners:
         listener.finished(run, net)
     return run
 
 
-def _epochs(
-    net: nn.Module, average: Average, train: Split, held_out: Split, classes: int, plan: Plan,
-    listeners: Sequence[Listener],
-) -> Iterator[Epoch]:  # fmt: skip
+def _epoch(
+    number: int, net: nn.Module, average: Average, descent: torch.optim.Optimizer, random: torch.Generator,
+    train: Split, held_out: Split, classes: int, plan: Plan, listeners: Sequence[Listener],
+) -> Epoch:  # fmt: skip
     recipe, device = plan.recipe, train.labels.device
-    descent = optimiser(net, recipe)
-    chance = torch.Generator().manual_seed(plan.seed)
     half = torch.autocast(device.type, torch.bfloat16) if plan.precision == "bf16" else nullcontext()
-    done = 0
-    for number in range(1, recipe.epochs + 1):
-        begin = time.perf_counter()
-        net.train()
-        total_loss = torch.zeros((), dtype=torch.float64, device=device)
-        correct = torch.zeros((), dtype=torch.int64, device=device)
-        images = 0
-        for step, (x, labels) in enumerate(epoch_of_batches(train, recipe, chance), start=1):
-            rate = learning_rate(recipe, done, plan.steps_per_epoch)
-            for group in descent.param_groups:
-                group["lr"] = rate
-            with half:
-                logits = net(x)
-                loss = F.cross_entropy(logits.float(), labels, label_smoothing=recipe.label_smoothing)
-            descent.zero_grad()
-            loss.backward()
-            descent.step()
-            average.follow(done)
-            done += 1
-            images += len(labels)
-            total_loss += loss.detach() * len(labels)
-            correct += (logits.detach().argmax(1) == labels).sum()
-            if step % _STEPS_BETWEEN_REPORTS == 0 or step == plan.steps_per_epoch:
-                progress = Progress(number, step, images, loss.item(), int(correct), rate)
-                _refuse_divergence(progress.loss, f"epoch {number}, step {step}", recipe)
-                for listener in listeners:
-                    listener.stepped(progress)
-        middle = time.perf_counter()
-        scored = evaluate(average.net, held_out, recipe, classes)
-        _refuse_divergence(scored.loss, f"the end of epoch {number}", recipe)
-        yield Epoch(
-            epoch=number,
-            lr=rate,
-            train_loss=float(total_loss) / images,
-            train=dataclasses.replace(scored.score, split=train.name, correct=int(correct), total=images),
-            held_out=scored.score,
-            held_out_loss=scored.loss,
-            train_s=middle - begin,
-            score_s=time.perf_counter() - middle,
-        )
+    before = (number - 1) * plan.steps_per_epoch
+    begin = time.perf_counter()
+    net.train()
+    total_loss = torch.zeros((), dtype=torch.float64, device=device)
+    correct = torch.zeros((), dtype=torch.int64, device=device)
+    images = 0
+    unread: list[torch.Tensor] = []
+    for step, (x, labels) in enumerate(epoch_of_batches(train, recipe, random), start=1):
+        rate = learning_rate(recipe, before + step - 1, plan.steps_per_epoch)
+        for group in descent.param_groups:
+            group["lr"] = rate
+        with half:
+            logits = net(x)
+            loss = F.cross_entropy(logits.float(), labels, label_smoothing=recipe.label_smoothing)
+        descent.zero_grad()
+        loss.backward()
+        descent.step()
+        average.follow(before + step - 1)
+        images += len(labels)
+        unread.append(loss.detach())
+        total_loss += unread[-1] * len(labels)
+        correct += (logits.detach().argmax(1) == labels).sum()
+        if step % _STEPS_BETWEEN_REPORTS == 0 or step == plan.steps_per_epoch:
+            losses = torch.stack(unread).tolist()
+            for at, value in enumerate(losses, start=step + 1 - len(losses)):
+                _refuse_divergence(value, classes, f"epoch {number}, step {at}", recipe)
+            progress = Progress(number, step, images, losses[-1], int(correct), rate)
+            unread.clear()
+            for listener in listeners:
+                listener.stepped(progress)
+    middle = time.perf_counter()
+    scored = evaluate(average.net, held_out, recipe, classes)
+    _refuse_divergence(scored.loss, classes, f"the end of epoch {number}", recipe)
+    return Epoch(
+        epoch=number,
+        lr=rate,
+        train_loss=float(total_loss) / images,
+        train=dataclasses.replace(scored.score, split=train.name, correct=int(correct), total=images),
+        held_out=scored.score,
+        held_out_loss=scored.loss,
+        train_s=middle - begin,
+        score_s=time.perf_counter() - middle,
+    )
 
 
-def _refuse_divergence(loss: float, where: str, recipe: Recipe) -> None:
-    if not math.isfinite(loss):
+def _refuse_divergence(loss: float, classes: int, where: str, recipe: Recipe) -> None:
+    if not loss <= _ABSURD * math.log(classes + 1):
         raise TrainingError(
-            f"the loss is {loss} at {where}; try a lower peak_lr than {recipe.peak_lr:g}, or precision=float32"
+            f"the loss is {loss:.4g} at {where}; try a lower peak_lr than {recipe.peak_lr:g}, or precision=float32"
         )
-
-
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """For what draws from torch's own generators (a net's own noise); they are as before when the block is left."""
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        yield
 
 
 @contextmanager
@@ -218,8 +239,8 @@ def _dropout_of(net: nn.Module, recipe: Recipe) -> Iterator[None]:
             layer.p = p
 
 
-def _shortcuts(net: nn.Module, device: torch.device, seed: int) -> AbstractContextManager[None]:
+def _shortcuts(net: nn.Module, device: torch.device, random: np.random.BitGenerator) -> AbstractContextManager[None]:
     if device.type != "cpu":
         return nullcontext()
     keep_freed_memory()
-    return faster_layers(net, seed)
+    return faster_layers(net, random)

@@ -10,6 +10,7 @@ from torch import nn
 from netlet.budgets import Budget
 from netlet.recipes import Recipe
 from netlet.records import Epoch, Run
+from netlet.training.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,9 @@ class Listener:
 
     def epoch_ended(self, epochs: Sequence[Epoch], net: nn.Module) -> None:
         """After each epoch: all epochs so far, and the net as it was scored (averaged, if the recipe says so)."""
+
+    def reached(self, checkpoint: Checkpoint) -> None:
+        """Before the first epoch, and after each: the training could go on from here."""
 
     def finished(self, run: Run, net: nn.Module) -> None:
         """After the last epoch, with everything recorded."""

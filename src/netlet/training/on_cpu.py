@@ -23,14 +23,13 @@ _KEEP_BYTES = 1 << 30
 
 
 @contextmanager
-def faster_layers(net: nn.Module, seed: int) -> Iterator[None]:
+def faster_layers(net: nn.Module, random: np.random.BitGenerator) -> Iterator[None]:
     """Within it, the net's convolutions, poolings and dropouts take shorter ways to the same results.
 
     Args:
         net: On the CPU; its layers are as before when the block is left.
-        seed: Of the dropout masks.
+        random: What the dropout masks are drawn from.
     """
-    random = np.random.SFC64(seed)
     before_pool = {
         layer
         for module in net.modules()

@@ -1,0 +1,184 @@
+"""Fetching public data sets: several mirrors, time-outs, retries; a file appears whole and verified, or not at all."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from netlet.data.idx import file_content
+from netlet.data.on_disk import verified
+from netlet.data.sources import File, Source
+from netlet.errors import DataError, MissingDataError
+from netlet.files import write_whole
+
+_TRIES = 3  # of each mirror, where trying again may help
+_PAUSE_S = 0.5  # before the second try; twice as long before each further one
+_CONNECT_S, _SILENCE_S = 5.0, 15.0  # to be connected; without a byte
+_SLOWEST = 5_000  # bytes a second, on average, after a first _SILENCE_S
+_CHUNK = 64 * 1024
+
+
+@dataclass(frozen=True)
+class Fetching:
+    """Where a download stands."""
+
+    file: str
+    mirror: str
+    received: int  # bytes
+    total: int | None  # bytes, where the server says
+    trouble: str = ""  # why this try failed, once it has
+
+
+Heard = Callable[[Fetching], None]
+
+
+class _RefusedError(Exception):
+    """This mirror will not give the file, however often it is asked."""
+
+
+class _FailedError(Exception):
+    """This try failed; the next may not."""
+
+
+def fetch(source: Source, into: Path, heard: Heard = lambda _: None) -> Path:
+    """Download those files of a data set that ``into`` does not hold whole.
+
+    Any number of processes may do so at once: each file is renamed into its place in one step. ``NETLET_OFFLINE``,
+    set to anything, forbids every download; proxies are taken from the environment (``HTTPS_PROXY``).
+
+    Args:
+        source: What to fetch.
+        into: The folder, made if need be.
+        heard: Hears how each file comes along.
+
+    Returns:
+        ``into``.
+
+    Raises:
+        MissingDataError: No mirror gave a file; names each mirror and why.
+        DataError: The folder cannot be written to.
+    """
+    for file in source.files:
+        if not _is_whole(into, file):
+            _fetch_file(source, file, into, heard)
+    return into
+
+
+def _is_whole(folder: Path, file: File) -> bool:
+    for path in (folder / file.name, folder / f"{file.name}.gz"):
+        if path.is_file():
+            try:
+                verified(file, file_content(path), path)
+            except DataError:
+                continue
+            return True
+    return False
+
+
+def _fetch_file(source: Source, file: File, into: Path, heard: Heard) -> None:
+    remedy = f"put its four IDX files into {into}, or name their folder with --data DIR or NETLET_DATA"
+    if os.environ.get("NETLET_OFFLINE"):
+        raise MissingDataError(
+            f"{source.name}: {file.name} is not here, and NETLET_OFFLINE forbids downloads; unset it, or {remedy}"
+        )
+    troubles = []
+    for mirror in source.mirrors:
+        try:
+            content = _from_mirror(mirror, file, heard)
+        except _RefusedError as trouble:
+            troubles.append(f"{mirror}: {trouble}")
+            continue
+        # A server may have unpacked it on the way.
+        name = f"{file.name}.gz" if content[:2] == b"\x1f\x8b" else file.name
+        try:
+            write_whole(into / name, content)
+        except OSError as error:
+            raise DataError(
+                f"{into}: cannot be written to ({error.strerror}); name another folder with --to"
+            ) from error
+        return
+    raise MissingDataError(
+        f"{source.name}: {file.name} could not be downloaded ({'; '.join(troubles)}); try again later, or {remedy}"
+    )
+
+
+def _from_mirror(mirror: str, file: File, heard: Heard) -> bytes:
+    for i in range(_TRIES):
+        if i:
+            time.sleep(_PAUSE_S * 2 ** (i - 1))
+        try:
+            content = _get(mirror, file, heard)
+            try:
+                verified(file, content, Path(file.name))
+            except DataError as error:
+                raise _FailedError("another file, or a damaged one") from error
+            return content
+        except _FailedError as failure:
+            trouble = str(failure)
+        except _RefusedError as refusal:
+            heard(Fetching(file.name, mirror, 0, None, str(refusal)))
+            raise
+        heard(Fetching(file.name, mirror, 0, None, trouble))
+    raise _RefusedError(f"{trouble}, {_TRIES} times")
+
+
+def _get(mirror: str, file: File, heard: Heard) -> bytes:
+    """What the mirror sends, bounded in size and time."""
+    # Here, since no other command needs them.
+    import requests
+    import urllib3
+
+    most = file.bytes + 65_536  # packed random bytes would grow by less
+    began = time.monotonic()
+    content = bytearray()
+    try:
+        with requests.get(
+            f"{mirror}{file.name}.gz",
+            stream=True,
+            timeout=(_CONNECT_S, _SILENCE_S),
+            headers={"Accept-Encoding": "identity"},  # the bytes as they are stored: their checksum is known
+        ) as answer:
+            if answer.status_code >= 500 or answer.status_code in (408, 429):
+                raise _FailedError(f"HTTP {answer.status_code}")
+            if answer.status_code != 200:
+                raise _RefusedError(f"HTTP {answer.status_code}")
+            length = answer.headers.get("Content-Length", "")
+            total = int(length) if length.isdecimal() else None
+            for chunk in answer.raw.stream(_CHUNK, decode_content=False):
+                content += chunk
+                seconds = time.monotonic() - began
+                if len(content) > most:
+                    raise _RefusedError(f"more than {most:,} bytes")
+                if seconds > _SILENCE_S and len(content) / seconds < _SLOWEST:
+                    raise _FailedError(f"{len(content):,} bytes in {seconds:.0f} s are too slow")
+                heard(Fetching(file.name, mirror, len(content), total))
+            if total is not None and len(content) < total:
+                raise _FailedError(f"cut short after {len(content):,} of {total:,} bytes")
+    except (requests.Timeout, urllib3.exceptions.TimeoutError) as error:
+        if isinstance(error, requests.ConnectTimeout):
+            raise _RefusedError(f"no connection within {_CONNECT_S:g} s") from error
+        raise _FailedError(f"silent for {_SILENCE_S:g} s") from error
+    except urllib3.exceptions.HTTPError as error:
+        raise _FailedError(f"cut short after {len(content):,} bytes") from error
+    except requests.ConnectionError as error:
+        raise _connection_trouble(error) from error
+    except requests.RequestException as error:
+        raise _RefusedError(type(error).__name__) from error
+    return bytes(content)
+
+
+def _connection_trouble(error: Exception) -> Exception:
+    # Which of the many layers knows the reason differs; its words are the same.
+    text = str(error)
+    if "resolve" in text or "Name or service" in text or "nodename" in text:
+        return _RefusedError("its name cannot be resolved; is there a network?")
+    if "refused" in text:
+        return _RefusedError("connection refused")
+    if "certificate" in text.lower():
+        return _RefusedError("its certificate is not trusted here; a proxy's own is named with REQUESTS_CA_BUNDLE")
+    if "proxy" in text.lower():
+        return _RefusedError("the proxy does not let it through")
+    return _FailedError("the connection broke")
