@@ -69,14 +69,14 @@ def test_importable_modules() -> None:
 @pytest.mark.parametrize(
     ("address", "message"),
     [
-        ("{file}:Nothing", r"no 'Nothing' in .*their_nets\.py; its nets: Theirs, Needy"),
+        ("{file}:Nothing", r"no 'Nothing' in .*their_nets\.py; it defines: Theirs, Needy, made"),
         ("{file}:Needy", r"Needy: needs arguments \(width, depth, act\); give them defaults, or add a function"),
         ("{file}:no_net", r"no_net: expected a torch\.nn\.Module, got a int"),
         ("{file}:breaks", r"breaks: building it failed: RuntimeError: out of"),
         ("{file}:number", r"number: is a int; name a class, a function or a net"),
         ("{folder}/absent.py:Net", r"no file .*absent\.py"),
         ("{folder}/syntax.py:Net", r"syntax\.py:Net: importing it failed: SyntaxError: "),
-        ("{folder}/exits.py:Net", r"exits\.py:Net: its file exits when imported \(code 3\)"),
+        ("{folder}/exits.py:Net", r"exits\.py:Net: importing it failed: it exits \(code 3\); guard that with __main__"),
         ("no_such_package.module:Net", r"importing it failed: ModuleNotFoundError: No module named 'no_such_package'"),
         (":Net", r"no file or module before the colon"),
         ("mnistnet1", r"no net 'mnistnet1'; did you mean 'mnistnet_1'\?"),
@@ -84,7 +84,7 @@ def test_importable_modules() -> None:
 )
 def test_what_cannot_be_found_says_why(theirs: Path, address: str, message: str) -> None:
     (theirs.parent / "syntax.py").write_text("class Net(:\n")
-    (theirs.parent / "exits.py").write_text("raise SystemExit(3)\n")
+    (theirs.parent / "exits.py").write_text("from torch import nn\nNet = nn.Identity\nimport sys\nNet = sys.exit(3)\n")
     with pytest.raises(NetError, match=message) as caught:
         find_net(address.format(file=theirs, folder=theirs.parent)).builder()
     assert "\n" not in str(caught.value)

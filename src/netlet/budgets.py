@@ -12,7 +12,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Literal
+from statistics import NormalDist
+from typing import Any, Literal
 
 from netlet.errors import BudgetError, did_you_mean
 from netlet.tables import count, table
@@ -32,6 +33,14 @@ class Score:
     def percent(self) -> float:
         """The accuracy in percent, for reading; judgements use the integers."""
         return 100 * self.correct / self.total
+
+    def interval(self, confidence: float = 0.95) -> tuple[float, float]:
+        """Between which percentages the accuracy on images of this kind lies (Wilson 1927, without correction)."""
+        z = NormalDist().inv_cdf((1 + confidence) / 2)
+        share, spread = self.correct / self.total, z * z / self.total
+        middle = share + spread / 2
+        half = z * math.sqrt(share * (1 - share) / self.total + spread / (4 * self.total))
+        return tuple(100 * min(max(edge / (1 + spread), 0), 1) for edge in (middle - half, middle + half))  # type: ignore[return-value]
 
     def __str__(self) -> str:
         return f"{self.correct:,} of {self.total:,} {self.split} images ({self.percent:.2f} %)"
@@ -294,6 +303,15 @@ BUDGETS = {
     budget.name: budget
     for budget in (DOCUMENT_000, DOCUMENT_001, DOCUMENT_002, DOCUMENT_003, DOCUMENT_004, EIGHT_K, TWENTY_K)
 }
+
+
+def from_plain(values: Mapping[str, Any]) -> Budget:
+    """A budget from the plain values that a record holds.
+
+    Raises:
+        BudgetError: A limit is unknown here, or its value is out of range.
+    """
+    return Budget().but(**{**values, **{name: tuple(values[name]) for name in ("forbids", "requires")}})
 
 
 def named(name: str) -> Budget:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -200,6 +201,15 @@ RECIPES = {
         DOCUMENT_000, DOCUMENT_001, DOCUMENT_002, DOCUMENT_003, DOCUMENT_004, DOCUMENT_004_CODE_5,
     )
 }  # fmt: skip
+
+
+def from_plain(values: Mapping[str, Any]) -> Recipe:
+    """A recipe from the plain values that a record holds.
+
+    Raises:
+        RecipeError: A field is unknown here, or its value is out of range.
+    """
+    return Recipe().but(**{**values, "augment": tuple(Affine(**op) for op in values["augment"])})
 
 
 def named(name: str) -> Recipe:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -149,14 +149,14 @@ def find(root: Path | str) -> Iterator[Path]:
     yield from sorted(root.rglob(RECORD))
 
 
-def epoch_lines(epochs: tuple[Epoch, ...]) -> str:
-    """One JSON line for each epoch."""
-    return "".join(json.dumps(dataclasses.asdict(epoch)) + "\n" for epoch in epochs)
+def epoch_lines(epochs: Sequence[Epoch], data: str) -> str:
+    """One JSON line for each epoch, each with the name of the data set, since such lines travel alone."""
+    return "".join(json.dumps({"data": data, **dataclasses.asdict(epoch)}) + "\n" for epoch in epochs)
 
 
-def epochs_from_lines(lines: str) -> tuple[Epoch, ...]:
-    """What :func:`epoch_lines` wrote."""
-    return tuple(_epoch(json.loads(line)) for line in lines.splitlines())
+def epochs_from_plain(epochs: Sequence[dict[str, Any]]) -> tuple[Epoch, ...]:
+    """Epochs from the plain values of each."""
+    return tuple(map(_epoch, epochs))
 
 
 def _epoch(epoch: dict[str, Any]) -> Epoch:
@@ -169,7 +169,7 @@ def _run(record: dict[str, Any]) -> Run:
         **record
         | {
             "verdict": verdict and _verdict(verdict),
-            "epochs": tuple(map(_epoch, record["epochs"])),
+            "epochs": epochs_from_plain(record["epochs"]),
             "resumed_after": tuple(record.get("resumed_after", ())),
             "last_epoch": EpochScore(**record["last_epoch"]),
             "best_epoch": EpochScore(**record["best_epoch"]),

@@ -13,7 +13,8 @@ from typing import Annotated
 import typer
 
 from netlet import __version__
-from netlet.cli import check, listing, runs, show, train
+from netlet.cli import check, data, evaluate, listing, runs, show, train
+from netlet.cli.results import only_results
 from netlet.errors import NetletError
 
 app = typer.Typer(
@@ -24,11 +25,13 @@ app = typer.Typer(
     rich_markup_mode=None,  # importing rich would take longer than all the rest
     pretty_exceptions_enable=False,
 )
-app.command("list", short_help="Show all experiments and what their nets cost.")(listing.list_)
-app.command("show", short_help="Show a net's layers, costs and receptive field.")(show.show)
-app.command("check", short_help="Hold a net against a budget, without training.")(check.check)
-app.command("train", short_help="Train a net, judge it and record the run.")(train.train)
-app.command("runs", short_help="List the recorded runs below a folder.")(runs.runs)
+app.command("list", short_help="Show all experiments and what their nets cost.")(only_results(listing.list_))
+app.command("show", short_help="Show a net's layers, costs and receptive field.")(only_results(show.show))
+app.command("check", short_help="Hold a net against a budget, without training.")(only_results(check.check))
+app.command("train", short_help="Train a net, judge it and record the run.")(only_results(train.train))
+app.command("runs", short_help="List the recorded runs below a folder.")(only_results(runs.runs))
+app.command("evaluate", short_help="Score a net with given weights on any data set.")(only_results(evaluate.evaluate))
+app.add_typer(data.app, name="data", short_help="Get, verify, list, show and make data sets.")
 
 # Typer carries its own click in some versions and imports it in others.
 _ClickError: type[Exception] = next(

@@ -9,7 +9,8 @@ import typer
 
 from netlet import budgets
 from netlet.budgets import Budget
-from netlet.cli.options import Input, Json, limited, print_json, shape
+from netlet.cli.options import Classes, Input, Json, limited, shape
+from netlet.cli.results import result, result_json
 
 
 def check(
@@ -29,6 +30,7 @@ def check(
     forbid: Annotated[list[str] | None, typer.Option(metavar="KIND", help="A kind of layer, like Linear.")] = None,
     require: Annotated[list[str] | None, typer.Option(metavar="KIND", help="Likewise.")] = None,
     input_: Input = "1,28,28",
+    classes: Classes = None,
     json: Json = False,
 ) -> None:
     """Hold a net against a budget, without training it; exit code 1 if it fails.
@@ -37,6 +39,7 @@ def check(
     """
     from netlet import anatomy
     from netlet.experiments import EXPERIMENTS, find_experiment
+    from netlet.nets import build
 
     limits = {
         "params_below": params_below, "epochs_at_most": epochs_at_most, "epochs_below": epochs_below,
@@ -54,9 +57,10 @@ def check(
     else:
         chosen = experiment.budget
     planned = experiment.recipe.epochs if net in EXPERIMENTS else None
-    verdict = anatomy.check(experiment.net.builder(), chosen, shape(input_), planned)
+    image = shape(input_)
+    verdict = anatomy.check(build(experiment.net.builder, None, image, classes), chosen, image, planned)
     if json:
-        print_json({"name": net, "state": verdict.state, **dataclasses.asdict(verdict)})
+        result_json({"name": net, "state": verdict.state, **dataclasses.asdict(verdict)})
     else:
-        typer.echo(str(verdict))
+        result(str(verdict))
     raise typer.Exit(1 if verdict.failed else 0)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import typer
-
-from netlet.cli.options import Json, print_json
+from netlet.cli.options import Json
+from netlet.cli.results import result, result_json
 from netlet.tables import count, table
 
 
@@ -35,8 +34,8 @@ def list_(json: Json = False) -> None:
             [name, *counts, recipe.name, str(recipe.epochs), experiment.budget.name, state, experiment.net.source]
         )
     if json:
-        print_json(rows)
+        result_json(rows)
         return
     head = ("name", "parameters", "MACs", "field", "recipe", "epochs", "budget", "standing", "source")
-    typer.echo(table(head, cells, "lrrrlrlll"))
-    typer.echo("\nstanding is before any training: NOT YET means that only training can tell")
+    result(table(head, cells, "lrrrlrlll"))
+    result("\nstanding is before any training: NOT YET means that only training can tell")

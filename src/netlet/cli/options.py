@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import types
 import typing
 from typing import Annotated, Any
@@ -16,6 +15,7 @@ from netlet.recipes import AUGMENTS, Affine, Recipe
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Input = Annotated[str, typer.Option("--input", metavar="C,H,W", help="Shape of one image.")]
+Classes = Annotated[int | None, typer.Option("--classes", metavar="K", min=2, help="Of a net that takes any number.")]
 
 _LIMIT_PAIRS = {
     "epochs_at_most": "epochs_below", "epochs_below": "epochs_at_most",
@@ -67,11 +67,6 @@ def overridden(recipe: Recipe, settings: list[str]) -> Recipe:
         recipe = _set(recipe, key.strip(), text.strip())
     # A changed recipe must not pass for the named one in a list of runs.
     return recipe.but(name=f"{recipe.name} (changed)") if settings else recipe
-
-
-def print_json(value: object) -> None:
-    """To stdout, indented."""
-    typer.echo(json.dumps(value, ensure_ascii=False, indent=1))
 
 
 def _set(recipe: Recipe, key: str, text: str) -> Recipe:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -28,7 +30,7 @@ class Narrator(Listener):
         """Say what is about to happen."""
         self._plan = plan
         self.say(
-            f"\ntraining {plan.name}: recipe {plan.recipe.name}, {plan.recipe.epochs} epochs of "
+            f"\ntraining {plan.name} on {plan.data}: recipe {plan.recipe.name}, {plan.recipe.epochs} epochs of "
             f"{plan.train_images:,} images, batch {plan.recipe.batch}, seed {plan.seed}, {plan.device} {plan.precision}"
         )
 
@@ -61,6 +63,19 @@ class Narrator(Listener):
             f"train {epoch.train.percent:.2f} %  loss {epoch.train_loss:.4f}  lr {epoch.lr:.2g}  "
             f"{speed:,.0f} images/s  {epoch.train_s + epoch.score_s:.1f} s"
         )
+
+    @contextmanager
+    def telling_how_to_resume(self, folder: Path) -> Iterator[None]:
+        """Take the bar away in the end; if a person stops the run, say how it goes on."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            self.close()
+            if folder.is_dir():
+                self.say(f"interrupted; 'netlet train --resume {folder}' goes on after the last whole epoch")
+            raise
+        finally:
+            self.close()
 
     def close(self) -> None:
         """Take the bar away."""

@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from netlet import records
-from netlet.cli.options import Json, print_json
+from netlet.cli.options import Json
+from netlet.cli.results import result, result_json
 from netlet.errors import RecordError
 from netlet.tables import table
 
@@ -30,31 +31,22 @@ def runs(
             print(f"netlet: {error}", file=sys.stderr)
             broken += 1
     if json:
-        print_json([{"path": str(path), **run.to_dict()} for path, run in found])
+        result_json([{"path": str(path), **run.to_dict()} for path, run in found])
     elif found:
         rows = [
             [
-                run.name, str(run.seed), f"{run.facts['parameters']:,}", str(len(run.epochs)), run.last_epoch.split,
-                f"{run.last_epoch.score.percent:.2f}", f"{run.best_epoch.score.percent:.2f}",
+                run.name, run.data["name"], str(run.seed), f"{run.facts['parameters']:,}", str(len(run.epochs)),
+                run.last_epoch.split, f"{run.last_epoch.score.percent:.2f}", f"{run.best_epoch.score.percent:.2f}",
                 f"{run.times['train_s']:.1f}", run.verdict.state if run.verdict else "-",
                 run.verdict.budget if run.verdict else "-", str(path),
             ]
             for path, run in found
         ]  # fmt: skip
         head = (
-            "name",
-            "seed",
-            "parameters",
-            "epochs",
-            "split",
-            "last %",
-            "best %",
-            "train s",
-            "verdict",
-            "budget",
+            "name", "data", "seed", "parameters", "epochs", "split", "last %", "best %", "train s", "verdict", "budget",
             "path",
-        )
-        typer.echo(table(head, rows, "lrrrlrrrlll"))
+        )  # fmt: skip
+        result(table(head, rows, "llrrrlrrrlll"))
     else:
-        typer.echo(f"no runs in {folder}")
+        result(f"no runs in {folder}")
     raise typer.Exit(1 if broken else 0)

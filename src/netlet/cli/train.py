@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from netlet import budgets, recipes
-from netlet.cli.options import Json, overridden
-from netlet.errors import NetError, TrainingError
+from netlet.budgets import Budget
+from netlet.cli.images import Channels, DataFolder, DatasetName, chosen_images
+from netlet.cli.options import Json, limited, overridden
+from netlet.cli.results import result
+from netlet.errors import DataError, NetError, TrainingError
+
+if TYPE_CHECKING:
+    from netlet.cli.progress import Narrator
+    from netlet.records import Run
 
 
 def train(
@@ -20,60 +27,114 @@ def train(
     ] = None,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the run's folder is made.")] = Path("runs"),
     seed: Annotated[int, typer.Option("--seed", metavar="N", min=0)] = 0,
-    data: Annotated[Path | None, typer.Option("--data", metavar="DIR", help="Where the data set lies.")] = None,
+    dataset: DatasetName = None,
+    data: DataFolder = None,
+    channels: Channels = None,
     val: Annotated[
         int, typer.Option("--val", metavar="N", min=0, help="Score N images held out of train instead of test.")
     ] = 0,
     recipe: Annotated[str | None, typer.Option("--recipe", metavar="NAME", help="Another recipe of ours.")] = None,
     budget: Annotated[str | None, typer.Option("--budget", metavar="NAME", help="Another budget of ours.")] = None,
+    accuracy_at_least: Annotated[
+        float | None, typer.Option(metavar="PERCENT", help="The budget's, of whichever data is trained on.")
+    ] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe, like epochs=5.")
     ] = None,
     weights: Annotated[Path | None, typer.Option("--weights", metavar="FILE", help="Begin with these weights.")] = None,
     threads: Annotated[int | None, typer.Option("--threads", metavar="N", min=1, help="CPU threads.")] = None,
+    resume: Annotated[
+        Path | None, typer.Option("--resume", metavar="RUN", help="Go on with the interrupted run in this folder.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Train a net, judge it by its budget and record the run; exit code 1 if it misses the budget."""
     chosen_recipe = recipes.named(recipe) if recipe else None
     chosen_budget = budgets.named(budget) if budget else None
 
-    import torch
-
-    from netlet import data as data_sets
-    from netlet.anatomy import check
     from netlet.cli.progress import Narrator
-    from netlet.experiments import DEFAULT, find_experiment
-    from netlet.nets import build, load_weights
-    from netlet.training import Recorder
 
-    experiment = find_experiment(name or DEFAULT).but(recipe=chosen_recipe, budget=chosen_budget)
-    experiment = experiment.but(recipe=overridden(experiment.recipe, set_ or []))
-    if threads:
-        torch.set_num_threads(threads)
-    digits = data_sets.load(folder=data)
-    net = build(experiment.net.builder, seed, digits.shape)
-    if weights:
-        load_weights(net, weights)
     narrator = Narrator()
-    narrator.say(str(check(net, experiment.budget, digits.shape, experiment.recipe.epochs)))
-    folder = _free_folder(out, f"{experiment.name}-seed{seed}")
-    try:
-        run = experiment.run(digits, seed, val=val, listeners=[narrator, Recorder(folder)], start=net)
-    except KeyboardInterrupt:
-        narrator.close()
-        narrator.say(f"interrupted; what was finished is in {folder}")
-        raise
-    finally:
-        narrator.close()
-    if json:
-        typer.echo(run.to_json(), nl=False)
+    if resume:
+        told = (name, dataset, data, channels, val, recipe, budget, accuracy_at_least, set_, weights)
+        if any(told) or seed:
+            raise TrainingError(f"--resume takes everything from {resume}; leave away what else you gave")
+        folder, run = resume, _go_on(resume, threads, narrator)
     else:
-        typer.echo(str(run.verdict))
-        typer.echo(f"best epoch {run.best_epoch.epoch}: {run.best_epoch.score} (shown, not judged)")
-        typer.echo(
-            f"{run.times['total_s']:.1f} s, of which {run.times['train_s']:.1f} s training; recorded in {folder}"
+        import torch
+
+        from netlet.anatomy import check
+        from netlet.experiments import DEFAULT, Assignment, find_experiment
+        from netlet.nets import build, load_weights
+        from netlet.training import Recorder
+
+        experiment = find_experiment(name or DEFAULT).but(recipe=chosen_recipe, budget=chosen_budget)
+        experiment = experiment.but(
+            recipe=overridden(experiment.recipe, set_ or []), budget=_with_bar(experiment.budget, accuracy_at_least)
+        )
+        if threads:
+            torch.set_num_threads(threads)
+        images = chosen_images(dataset, data, channels)
+        net = build(experiment.net.builder, seed, images.shape, images.classes)
+        if weights:
+            load_weights(net, weights)
+        narrator.say(str(check(net, experiment.budget, images.shape, experiment.recipe.epochs)))
+        label = "" if images.name == "mnist" else f"-{images.name}"
+        folder = _free_folder(out, f"{experiment.name}{label}-seed{seed}")
+        assignment = Assignment.of(experiment, seed, val, images, dataset, data, torch.get_num_threads())
+        recorder = Recorder(folder, assignment.to_dict())
+        with narrator.telling_how_to_resume(folder):
+            run = experiment.run(images, seed, val=val, listeners=[narrator, recorder], start=net)
+    if json:
+        result(run.to_json())
+    else:
+        result(str(run.verdict))
+        result(f"best epoch {run.best_epoch.epoch}: {run.best_epoch.score} (shown, not judged)")
+        result(
+            f"{run.times['total_s']:.1f} s, of which {run.times['train_s']:.1f} s training on {run.data['name']}; "
+            f"recorded in {folder}"
         )
     raise typer.Exit(1 if run.verdict and run.verdict.failed else 0)
+
+
+def _go_on(folder: Path, threads: int | None, narrator: Narrator) -> Run:
+    """Finish an interrupted run; of a finished one, give the record."""
+    import torch
+
+    from netlet import records
+    from netlet.experiments import Assignment
+    from netlet.training import Recorder, load_checkpoint
+
+    if (folder / records.RECORD).is_file():
+        narrator.say(f"{folder}: the run is finished")
+        return records.load(folder)
+    checkpoint, plain = load_checkpoint(folder)
+    try:
+        assignment = Assignment(**plain)
+    except TypeError as error:
+        raise TrainingError(f"{folder}: was begun by another program or version ({error}); begin anew") from error
+    threads = threads or assignment.threads
+    torch.set_num_threads(threads)
+    if threads != assignment.threads:
+        narrator.say(f"netlet: warning: {threads} threads instead of {assignment.threads}: the last bits may differ")
+    experiment = assignment.experiment()
+    images = chosen_images(assignment.dataset, Path(assignment.folder) if assignment.folder else None)
+    images = images.with_channels(assignment.channels)
+    if images.digest != assignment.digest:
+        raise DataError(f"{assignment.dataset}: is not what this run began with; bring the old data back or begin anew")
+    narrator.say(f"going on with {folder} after {len(checkpoint.epochs)} of {experiment.recipe.epochs} epochs")
+    with narrator.telling_how_to_resume(folder):
+        return experiment.run(
+            images, assignment.seed, val=assignment.val, resume=checkpoint,
+            listeners=[narrator, Recorder(folder, plain, resumed=True)],
+        )  # fmt: skip
+
+
+def _with_bar(budget: Budget, accuracy_at_least: float | None) -> Budget:
+    """A bar that a person gives is meant for the data at hand, whichever it is."""
+    if accuracy_at_least is None:
+        return budget
+    return limited(budget.but(name=f"{budget.name} (changed)", dataset=None), {"accuracy_at_least": accuracy_at_least})
 
 
 def _free_folder(out: Path, name: str) -> Path:

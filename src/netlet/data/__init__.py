@@ -7,7 +7,7 @@ from netlet.data.download import Fetching, fetch
 from netlet.data.idx import read_idx, write_idx
 from netlet.data.load import NAMES, SCRIBBLE, load
 from netlet.data.on_disk import cache_folder, find
-from netlet.data.own import load_own
+from netlet.data.own import load_own, save_npz
 from netlet.data.scribble import cached_scribble, make_scribble
 from netlet.data.sheet import contact_sheet
 from netlet.data.sources import MNIST, SOURCES, Source
@@ -32,5 +32,6 @@ __all__ = [
     "load_own",
     "make_scribble",
     "read_idx",
+    "save_npz",
     "write_idx",
 ]

@@ -113,6 +113,33 @@ class Dataset:
         c, h, w = self.train.images.shape[1:]
         return c, h, w
 
+    def split(self, name: str) -> Split:
+        """The split of that name.
+
+        Raises:
+            DataError: There is none.
+        """
+        for split in (self.train, self.held_out):
+            if split.name == name:
+                return split
+        raise DataError(f"{self.name} has no split {name!r}; it has {self.train.name} and {self.held_out.name}")
+
+    def with_channels(self, channels: int) -> Dataset:
+        """Grey images repeated for nets that take colour.
+
+        Raises:
+            DataError: The images have another number of channels, and not one.
+        """
+        if self.shape[0] == channels:
+            return self
+        if self.shape[0] != 1:
+            raise DataError(f"{self.name}: has {self.shape[0]} channels and cannot be given {channels}; only grey can")
+
+        def spread(split: Split) -> Split:
+            return replace(split, images=split.images.expand(-1, channels, -1, -1).contiguous())
+
+        return replace(self, train=spread(self.train), held_out=spread(self.held_out))
+
     def hold_out(self, images: int) -> Dataset:
         """Part of ``train`` becomes the judge, every class in proportion, always the same images.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from netlet.data.dataset import Dataset, Split
 from netlet.errors import DataError
+from netlet.files import write_whole
 
 LARGEST = 64  # pixels along a side
 _VAL_SHARE = 6  # where there are no images to test on, one in so many is held out of train
@@ -63,6 +65,27 @@ def _with_val(dataset: Dataset, path: Path) -> Dataset:
     if fewest < 2:
         raise DataError(f"{path}: a class has {fewest} image; give each at least 2, or a test set beside the train set")
     return dataset.hold_out(max(dataset.classes, len(dataset.train) // _VAL_SHARE))
+
+
+def save_npz(dataset: Dataset, path: Path) -> None:
+    """Write a data set as an ``.npz`` that :func:`load_own` reads, whole or not at all.
+
+    Raises:
+        DataError: The name does not end in ``.npz``, or the file cannot be written.
+    """
+    if path.suffix != ".npz":
+        raise DataError(f"{path}: is to be an .npz; name it {path.with_suffix('.npz')}")
+    content = io.BytesIO()
+    names = np.array(dataset.class_names)
+    np.savez_compressed(
+        content,
+        images=dataset.train.images.numpy(), labels=names[dataset.train.labels.numpy()],
+        test_images=dataset.held_out.images.numpy(), test_labels=names[dataset.held_out.labels.numpy()],
+    )  # fmt: skip
+    try:
+        write_whole(path, content.getvalue())
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written ({error.strerror}); name another with --out") from error
 
 
 # --- folders -----------------------------------------------------------------------------------------------------

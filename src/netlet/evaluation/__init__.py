@@ -1,5 +1,14 @@
 """What a net makes of a split: its score, where it errs, and how sure it is."""
 
 from netlet.evaluation.evaluate import Bin, Evaluation, Mistake, evaluate
+from netlet.evaluation.text import evaluation_dict, evaluation_text, worst_mistakes
 
-__all__ = ["Bin", "Evaluation", "Mistake", "evaluate"]
+__all__ = [
+    "Bin",
+    "Evaluation",
+    "Mistake",
+    "evaluate",
+    "evaluation_dict",
+    "evaluation_text",
+    "worst_mistakes",
+]

@@ -13,6 +13,7 @@ from netlet.data.batches import normalised
 from netlet.data.dataset import Split
 from netlet.errors import NetError
 from netlet.nets.modes import evaluating
+from netlet.nets.outputs import logits_of
 from netlet.recipes import Recipe
 
 _IMAGES_AT_ONCE = 500  # small enough for the maps of a tiny net to stay in the cache
@@ -64,7 +65,7 @@ def evaluate(net: nn.Module, split: Split, recipe: Recipe, classes: int) -> Eval
         NetError: The net's output is not ``N K``.
     """
     with evaluating(net), torch.inference_mode():
-        chunks = [net(normalised(images, recipe)) for images in split.images.split(_IMAGES_AT_ONCE)]
+        chunks = [logits_of(net(normalised(images, recipe))) for images in split.images.split(_IMAGES_AT_ONCE)]
         logits = torch.cat(chunks).float()
     if logits.shape != (len(split), classes):
         raise NetError(

@@ -14,7 +14,7 @@ from netlet.data import Dataset
 from netlet.nets import NetEntry, build
 from netlet.recipes import Recipe
 from netlet.records import Run
-from netlet.training import Listener, fit
+from netlet.training import Checkpoint, Listener, fit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +50,7 @@ class Experiment:
         val: int = 0,
         listeners: Sequence[Listener] = (),
         start: nn.Module | None = None,
+        resume: Checkpoint | None = None,
     ) -> Run:
         """Train once.
 
@@ -59,12 +60,13 @@ class Experiment:
             val: So many images of ``train`` score instead of ``test``.
             listeners: Hear of each event.
             start: Begin with this net's weights, and train it in place, instead of weights drawn by the seed.
+            resume: Go on from there.
 
         Raises:
             NetletError: As ``fit`` raises it.
         """
-        net = start or build(self.net.builder, seed, data.shape)
+        net = start or build(self.net.builder, seed, data.shape, data.classes)
         return fit(
             net, data, self.recipe, seed=seed, budget=self.budget, val=val, name=self.name, net_name=self.net.name,
-            listeners=listeners,
+            listeners=listeners, resume=resume,
         )  # fmt: skip

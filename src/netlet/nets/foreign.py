@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import importlib
-import importlib.util
 import inspect
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from torch import nn
 
 from netlet.errors import NetError, did_you_mean
-from netlet.nets.registry import NETS, NetEntry
+from netlet.nets.registry import NETS, NetEntry, settable
+from netlet.nets.slicing import defined, needed_for
 
 
 def find_net(name: str) -> NetEntry:
     """The net of that name.
 
     Args:
-        name: A registered net, or a class, function or module instance in a file or an importable module.
+        name: A registered net, or a class, function or module instance in a file or an importable module. Of a file,
+            only those statements are run that the net needs (see ``slicing.py``).
 
     Raises:
         NetError: There is no such net, file or name in it; or its import fails; or it needs arguments.
@@ -34,14 +39,10 @@ def find_net(name: str) -> NetEntry:
 
 def _foreign(address: str) -> NetEntry:
     place, _, attribute = address.rpartition(":")
-    module = _module(place, address)
-    target = getattr(module, attribute, None) if attribute else None
-    if target is None:
-        nets = [
-            key for key, value in vars(module).items() if _is_net_class(value) and value.__module__ == module.__name__
-        ]
-        there = f"; its nets: {', '.join(nets)}" if nets else ""
-        raise NetError(f"{address}: no {attribute!r} in {place}{there}")
+    if not place:
+        raise NetError(f"{address}: no file or module before the colon; write file.py:Name or package.module:Name")
+    with _one_line(address, "importing it failed"):
+        target = _target(place, attribute, address)
     about = (inspect.getdoc(target) or "").strip().splitlines()
     line = about[0] if about else ""
     if isinstance(target, nn.Module):
@@ -49,61 +50,78 @@ def _foreign(address: str) -> NetEntry:
         return NetEntry(address, lambda: instance, place, line)
     if not callable(target):
         raise NetError(f"{address}: is a {type(target).__name__}; name a class, a function or a net")
-    needed = _needed_arguments(target)
-    if needed:
+    if needed := _needed_arguments(target):
         raise NetError(
             f"{address}: needs arguments ({', '.join(needed)}); give them defaults, "
             "or add a function without arguments that builds it"
         )
 
-    def builder() -> nn.Module:
-        try:
-            made = target()
-        except Exception as error:
-            raise NetError(f"{address}: building it failed: {type(error).__name__}: {_first_line(error)}") from error
+    def builder(**settings: Any) -> nn.Module:
+        with _one_line(address, "building it failed"):
+            made = target(**settings)
         if not isinstance(made, nn.Module):
             raise NetError(f"{address}: expected a torch.nn.Module, got a {type(made).__name__}")
         return made
 
+    with contextlib.suppress(TypeError, ValueError):
+        # What can be set is what the target itself takes.
+        builder.__signature__ = inspect.signature(target)  # type: ignore[attr-defined]
     return NetEntry(address, builder, place, line)
 
 
-def _module(place: str, address: str) -> ModuleType:
-    if not place:
-        raise NetError(f"{address}: no file or module before the colon; write file.py:Name or package.module:Name")
-    try:
-        if place.endswith(".py") or "/" in place:
-            return _from_file(Path(place), address)
-        return importlib.import_module(place)
-    except NetError:
-        raise
-    except SystemExit as error:
-        raise NetError(
-            f"{address}: its file exits when imported (code {error.code}); guard that with __main__"
-        ) from error
-    except Exception as error:
-        raise NetError(f"{address}: importing it failed: {type(error).__name__}: {_first_line(error)}") from error
-
-
-def _from_file(path: Path, address: str) -> ModuleType:
+def _target(place: str, attribute: str, address: str) -> object:
+    """What the name after the colon stands for."""
+    if not (place.endswith(".py") or "/" in place):
+        module = importlib.import_module(place)
+        if not hasattr(module, attribute):
+            nets = [key for key, value in vars(module).items() if _is_net_class(value) and value.__module__ == place]
+            raise NetError(f"{address}: no {attribute!r} in {place}; its nets: {', '.join(nets) or 'none'}")
+        return getattr(module, attribute)
+    path = Path(place)
     if not path.is_file():
         raise NetError(f"{address}: no file {path}")
+    tree = ast.parse(path.read_bytes(), filename=str(path))
+    needed = needed_for(attribute, tree)
+    if needed is not None:
+        with contextlib.suppress(NameError):
+            # One that is bound in a way that its text does not show: then the whole file must run.
+            return vars(_run(needed, path))[attribute]
+    elif not any(isinstance(node, ast.ImportFrom) and node.names[0].name == "*" for node in tree.body):
+        raise NetError(f"{address}: no {attribute!r} in {place}; it defines: {', '.join(defined(tree)) or 'nothing'}")
+    module = _run(tree, path)
+    if not hasattr(module, attribute):
+        raise NetError(f"{address}: no {attribute!r} in {place}; it defines: {', '.join(defined(tree)) or 'nothing'}")
+    return getattr(module, attribute)
+
+
+def _run(tree: ast.Module, path: Path) -> ModuleType:
+    """A module made of those statements of a file."""
     name = f"netlet_foreign_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise NetError(f"{address}: {path} is no Python file")
-    module = importlib.util.module_from_spec(spec)
+    module = ModuleType(name)
+    module.__file__ = str(path)
     # Registered, and its folder on the path, as when the file is run: dataclasses and neighbours then work.
     sys.modules[name] = module
     folder = str(path.resolve().parent)
     if folder not in sys.path:
         sys.path.append(folder)
     try:
-        spec.loader.exec_module(module)
+        exec(compile(tree, str(path), "exec"), vars(module))
     except BaseException:
         del sys.modules[name]
         raise
     return module
+
+
+@contextlib.contextmanager
+def _one_line(address: str, what: str) -> Iterator[None]:
+    try:
+        yield
+    except NetError:
+        raise
+    except SystemExit as error:
+        raise NetError(f"{address}: {what}: it exits (code {error.code}); guard that with __main__") from error
+    except Exception as error:
+        raise NetError(f"{address}: {what}: {type(error).__name__}: {_first_line(error)}") from error
 
 
 def _is_net_class(value: object) -> bool:
@@ -115,7 +133,11 @@ def _needed_arguments(target: object) -> list[str]:
         parameters = inspect.signature(target).parameters.values()  # type: ignore[arg-type]
     except (TypeError, ValueError):
         return []
-    return [p.name for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    return [
+        p.name
+        for p in parameters
+        if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD) and settable(p.name) is None
+    ]
 
 
 def _first_line(error: BaseException) -> str:

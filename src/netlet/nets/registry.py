@@ -97,9 +97,15 @@ _SAID_AS = {
 
 def _settings(builder: Builder, shape: Sequence[int], classes: int | None) -> dict[str, Any]:
     try:
-        names = inspect.signature(builder).parameters
+        parameters = inspect.signature(builder).parameters
     except (TypeError, ValueError):  # some callables of C have none
         return {}
     known = {"classes": classes, "channels": shape[0], "shape": tuple(shape)}
-    settings = {name: known[meaning] for name in names if (meaning := settable(name)) is not None}
-    return {name: value for name, value in settings.items() if value is not None}
+    settings = {}
+    for name, parameter in parameters.items():
+        value = known.get(settable(name) or "")
+        if value is None and parameter.default is parameter.empty and settable(name) == "classes":
+            value = 10  # as everywhere where nothing else is said
+        if value is not None:
+            settings[name] = value
+    return settings

@@ -16,6 +16,8 @@ from torch import nn
 from netlet.errors import NetError
 from netlet.files import write_whole
 
+_STATES = ("state_dict", "model_state_dict", "model", "net")  # where training scripts keep it among other things
+
 
 def save_weights(net: nn.Module, path: Path, metadata: Mapping[str, str] | None = None) -> str:
     """Write a net's weights and buffers as safetensors, whole or not at all.
@@ -35,15 +37,20 @@ def load_weights(net: nn.Module, path: Path | str) -> None:
 
     Args:
         net: Changed in place.
-        path: A safetensors file, or a ``.pt``/``.pth`` that ``torch.save`` made of a ``state_dict``.
+        path: A safetensors file, or a ``.pt``/``.pth`` that ``torch.save`` made of a ``state_dict``, alone or in a dict
+            under ``state_dict``, ``model_state_dict``, ``model`` or ``net``. A prefix that all its names share
+            (``module.``, ``net.``), or all the net's, is no difference.
 
     Raises:
         NetError: The file cannot be read, holds something else, would run code, or does not fit the net (missing,
             unexpected and misshapen entries are named).
     """
     path = Path(path)
-    found = read_state(path)
     wanted = net.state_dict()
+    found = _aligned(read_state(path), wanted)
+    for key, value in wanted.items():
+        if key.endswith("num_batches_tracked"):  # files older than the counter lack it
+            found.setdefault(key, value)
     missing = [key for key in wanted if key not in found]
     unexpected = [key for key in found if key not in wanted]
     misshapen = [
@@ -91,9 +98,25 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
     except Exception as error:  # what torch raises on rubbish is anybody's guess: EOFError, IndexError, ValueError, ...
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise NetError(f"{path}: cannot be read as weights ({reason})") from error
-    if isinstance(loaded, Mapping) and loaded and all(isinstance(value, torch.Tensor) for value in loaded.values()):
-        return {str(key): value for key, value in loaded.items()}
+    for state in [loaded, *(loaded.get(name) for name in _STATES if isinstance(loaded, Mapping))]:
+        if isinstance(state, Mapping) and state and all(isinstance(value, torch.Tensor) for value in state.values()):
+            return {str(key): value for key, value in state.items()}
     raise NetError(f"{path}: expected a state_dict (names and tensors), found {type(loaded).__name__}")
+
+
+def _aligned(found: dict[str, torch.Tensor], wanted: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The tensors under the net's names, where a wrapper has put a prefix before all of them."""
+    candidates = [found]
+    while prefix := _shared_prefix(candidates[-1]):
+        candidates.append({key.removeprefix(prefix): value for key, value in candidates[-1].items()})
+    if prefix := _shared_prefix(wanted):
+        candidates += [{prefix + key: value for key, value in candidate.items()} for candidate in candidates]
+    return dict(max(candidates, key=lambda candidate: len(candidate.keys() & wanted.keys())))
+
+
+def _shared_prefix(names: Mapping[str, object]) -> str:
+    firsts = {key.partition(".")[0] + "." for key in names if "." in key}
+    return firsts.pop() if len(firsts) == 1 and all("." in key for key in names) else ""
 
 
 def _shape(tensor: torch.Tensor) -> str:

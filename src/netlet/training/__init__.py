@@ -1,7 +1,8 @@
 """Training: the engine, what it is made of, and who listens to it."""
 
+from netlet.training.checkpoint import Checkpoint, load_checkpoint
 from netlet.training.engine import fit
 from netlet.training.listeners import Listener, Plan, Progress
 from netlet.training.recorder import Recorder
 
-__all__ = ["Listener", "Plan", "Progress", "Recorder", "fit"]
+__all__ = ["Checkpoint", "Listener", "Plan", "Progress", "Recorder", "fit", "load_checkpoint"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import io
 import itertools
@@ -47,7 +48,7 @@ class Checkpoint:
             epochs=epochs,
             net={name: tensor.detach().cpu().clone() for name, tensor in _tensors(net)},
             average={name: tensor.detach().cpu().clone() for name, tensor in _tensors(average.follower)},
-            optimiser=descent.state_dict(),
+            optimiser=copy.deepcopy(descent.state_dict()),
             elapsed_s=elapsed_s,
             resumed_after=resumed_after,
         )
@@ -93,7 +94,7 @@ def packed(checkpoint: Checkpoint, assignment: Mapping[str, Any]) -> bytes:
     """The content of a checkpoint's file."""
     content = io.BytesIO()
     state = {field.name: getattr(checkpoint, field.name) for field in dataclasses.fields(checkpoint)}
-    state["epochs"] = records.epoch_lines(checkpoint.epochs)
+    state["epochs"] = [records.plain(epoch) for epoch in checkpoint.epochs]
     torch.save({"format": _FORMAT, "assignment": dict(assignment), "checkpoint": state}, content)
     return content.getvalue()
 
@@ -114,11 +115,9 @@ def load_checkpoint(folder: Path) -> tuple[Checkpoint, dict[str, Any]]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         if content["format"] != _FORMAT:
-            raise TrainingError(
-                f"{path}: expected format {_FORMAT}, found {content['format']}; use the version of then"
-            )
+            raise TrainingError(f"{path}: expected format {_FORMAT}, found {content['format']}; begin anew")
         state = content["checkpoint"]
-        state["epochs"] = records.epochs_from_lines(state["epochs"])
+        state["epochs"] = records.epochs_from_plain(state["epochs"])
         return Checkpoint(**state), content["assignment"]
     except TrainingError:
         raise

@@ -20,6 +20,7 @@ from netlet.budgets import Budget, Outcome
 from netlet.data import Dataset, Split, epoch_of_batches
 from netlet.errors import TrainingError
 from netlet.evaluation import evaluate
+from netlet.nets.outputs import logits_of
 from netlet.nets.weights import weights_digest
 from netlet.recipes import Recipe
 from netlet.records import Epoch, EpochScore, Run, plain
@@ -91,8 +92,8 @@ def fit(
     train, held_out = data.train.to(where), data.held_out.to(where)
     steps_per_epoch = math.ceil(len(train) / recipe.batch)
     plan = Plan(
-        name or type(net).__name__, recipe, budget, seed, steps_per_epoch, len(train), held_out.name, len(held_out),
-        where.type, used,
+        name or type(net).__name__, recipe, budget, seed, data.name, steps_per_epoch, len(train), held_out.name,
+        len(held_out), where.type, used,
     )  # fmt: skip
     average = Average(net, recipe, recipe.epochs * steps_per_epoch)
     evaluate(average.net, held_out.take(torch.arange(1, device=where)), recipe, data.classes)  # fails early, if ever
@@ -185,7 +186,7 @@ def _epoch(
         for group in descent.param_groups:
             group["lr"] = rate
         with half:
-            logits = net(x)
+            logits = logits_of(net(x))
             loss = F.cross_entropy(logits.float(), labels, label_smoothing=recipe.label_smoothing)
         descent.zero_grad()
         loss.backward()

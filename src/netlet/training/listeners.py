@@ -21,6 +21,7 @@ class Plan:
     recipe: Recipe
     budget: Budget | None
     seed: int
+    data: str  # name of the data set
     steps_per_epoch: int
     train_images: int
     held_out: str  # name of the split that scores

@@ -1,4 +1,4 @@
-"""A run's folder: the record, one line for each epoch, the weights, a checkpoint; nothing in it is ever half-written."""
+"""A run's folder: record, one line for each epoch, weights, checkpoint; nothing in it is ever half-written."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Recorder(Listener):
 
     def started(self, plan: Plan) -> None:
         """Take notice, and sweep up what a killed process may have left half-written."""
-        self._metadata = {"name": plan.name, "seed": str(plan.seed)}
+        self._metadata = {"name": plan.name, "seed": str(plan.seed), "data": plan.data}
         if self._resumed:
             for leftover in self.folder.glob(f".*{UNFINISHED}"):
                 leftover.unlink(missing_ok=True)
@@ -68,7 +68,7 @@ class Recorder(Listener):
     def _write(self, epochs: Sequence[Epoch], net: nn.Module) -> None:
         with self._unharmed():
             save_weights(net, self.folder / records.WEIGHTS, self._metadata | {"epoch": str(len(epochs))})
-            write_whole(self.folder / records.EPOCHS, records.epoch_lines(tuple(epochs)))
+            write_whole(self.folder / records.EPOCHS, records.epoch_lines(epochs, self._metadata["data"]))
 
     @contextmanager
     def _unharmed(self) -> Iterator[None]:

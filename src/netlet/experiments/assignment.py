@@ -1,0 +1,82 @@
+"""What a run was told to do, in plain values: enough for another process to go on with it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from netlet import budgets, recipes
+from netlet.data import NAMES, Dataset
+from netlet.experiments.catalogue import find_experiment
+from netlet.experiments.experiment import Experiment
+from netlet.records import plain
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assignment:
+    """An experiment as it was changed on the command line, its seed, and its images."""
+
+    name: str
+    net: str  # an address that is good from any folder
+    recipe: Mapping[str, Any]
+    budget: Mapping[str, Any]
+    seed: int
+    val: int
+    dataset: str  # a name, or an absolute path
+    folder: str | None  # where a public data set's files lie, if that was said
+    channels: int
+    digest: str  # of the data
+    threads: int
+
+    @staticmethod
+    def of(
+        experiment: Experiment, seed: int, val: int, data: Dataset, dataset: str | None, folder: Path | None,
+        threads: int,
+    ) -> Assignment:  # fmt: skip
+        """Write down what is about to be run.
+
+        Args:
+            experiment: With all changes.
+            seed: Of the run.
+            val: So many images of ``train`` score instead of ``test``.
+            data: The images, as loaded.
+            dataset: What they were asked for by, if by anything.
+            folder: Where they were said to lie, if that was said.
+            threads: Of the CPU; another number may give other last bits.
+        """
+        place, colon, attribute = experiment.net.name.rpartition(":")
+        is_file = place.endswith(".py") or "/" in place
+        own = dataset is not None and dataset not in NAMES
+        return Assignment(
+            name=experiment.name,
+            net=f"{Path(place).resolve()}:{attribute}" if colon and is_file else experiment.net.name,
+            recipe=plain(experiment.recipe),
+            budget=plain(experiment.budget),
+            seed=seed,
+            val=val,
+            dataset=str(Path(dataset).resolve()) if own and dataset else data.name,
+            folder=str(folder.resolve()) if folder else None,
+            channels=data.shape[0],
+            digest=data.digest,
+            threads=threads,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return dataclasses.asdict(self)
+
+    def experiment(self) -> Experiment:
+        """The experiment again.
+
+        Raises:
+            NetError: The net is not there any more.
+        """
+        return dataclasses.replace(
+            find_experiment(self.net),
+            name=self.name,
+            recipe=recipes.from_plain(self.recipe),
+            budget=budgets.from_plain(self.budget),
+        )
