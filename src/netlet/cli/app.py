@@ -70,6 +70,9 @@ def main(arguments: list[str] | None = None) -> None:
         _say("interrupted")
         sys.exit(130)
     except _ClickError as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            print(error.format_message())  # type: ignore[attr-defined]
+            sys.exit(0)
         _say(_usage(error))
         sys.exit(2)
     except NetletError as error:

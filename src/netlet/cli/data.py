@@ -131,7 +131,9 @@ def show(
 
     augment = recipes.named(recipe).augment if recipe else None
     found = chosen_images(name, data)
-    sheet = contact_sheet(found.split(split), found.class_names, augment, seed)
+    sheet = contact_sheet(
+        found.split(split), found.class_names, augment, seed, (f"{found.name} {split}", f"as {recipe} augments it")
+    )
     path = out or Path(f"{found.name.strip('/')}.png")
     try:
         sheet.save(path)

@@ -84,25 +84,23 @@ def _fetch_file(source: Source, file: File, into: Path, heard: Heard) -> None:
         raise MissingDataError(
             f"{source.name}: {file.name} is not here, and NETLET_OFFLINE forbids downloads; unset it, or {remedy}"
         )
-    troubles = []
+    troubles: dict[str, list[str]] = {}  # each trouble once, and who had it
     for mirror in source.mirrors:
         try:
             content = _from_mirror(mirror, file, heard)
         except _RefusedError as trouble:
-            troubles.append(f"{mirror}: {trouble}")
+            troubles.setdefault(str(trouble), []).append(mirror)
             continue
         # A server may have unpacked it on the way.
         name = f"{file.name}.gz" if content[:2] == b"\x1f\x8b" else file.name
         try:
             write_whole(into / name, content)
         except OSError as error:
-            raise DataError(
-                f"{into}: cannot be written to ({error.strerror}); name another folder with --to"
-            ) from error
+            reason = error.strerror
+            raise DataError(f"{into}: cannot be written to ({reason}); name another folder with --to") from error
         return
-    raise MissingDataError(
-        f"{source.name}: {file.name} could not be downloaded ({'; '.join(troubles)}); try again later, or {remedy}"
-    )
+    told = "; ".join(f"{', '.join(mirrors)}: {trouble}" for trouble, mirrors in troubles.items())
+    raise MissingDataError(f"{source.name}: {file.name} could not be downloaded ({told}); try again later, or {remedy}")
 
 
 def _from_mirror(mirror: str, file: File, heard: Heard) -> bytes:

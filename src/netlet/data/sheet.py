@@ -17,10 +17,15 @@ COLUMNS = 10
 _MOST_CLASSES = 200
 _SHOWN_PX = 56  # how large an image is drawn, at least, if it is smaller
 _GAP_PX = 4
+_TITLE_PX = 16
 
 
 def contact_sheet(
-    split: Split, class_names: Sequence[str], augment: Sequence[Affine] | None = None, seed: int = 0
+    split: Split,
+    class_names: Sequence[str],
+    augment: Sequence[Affine] | None = None,
+    seed: int = 0,
+    titles: tuple[str, str] = ("as they are", "as augmented"),
 ) -> Image.Image:
     """A row for each class, ten of its images drawn at random.
 
@@ -29,6 +34,7 @@ def contact_sheet(
         class_names: Written before the rows.
         augment: If given, each row goes on with the same ten as a recipe's augmentation may make them.
         seed: Of the choice and of the augmentation.
+        titles: Written above the ten, and above the augmented ten.
 
     Returns:
         An RGB image; places for which a class has no images stay blank.
@@ -47,21 +53,20 @@ def contact_sheet(
         blocks.append(affine(blocks[0], augment, random))
     h, w = split.images.shape[2:]
     zoom = max(1, round(_SHOWN_PX / max(h, w)))
-    margin = 8 * max(map(len, class_names)) + 2 * _GAP_PX
-    block_px = COLUMNS * (w * zoom + _GAP_PX)
-    sheet = Image.new(
-        "RGB", (margin + len(blocks) * (block_px + 4 * _GAP_PX), len(rows) * (h * zoom + _GAP_PX) + _GAP_PX), "#556"
-    )
+    column_px, row_px = w * zoom + _GAP_PX, h * zoom + _GAP_PX
+    margin_px, block_px = 8 * max(map(len, class_names)) + 2 * _GAP_PX, COLUMNS * column_px + 4 * _GAP_PX
+    sheet = Image.new("RGB", (margin_px + len(blocks) * block_px, _TITLE_PX + len(rows) * row_px + _GAP_PX), "#556")
     pen = ImageDraw.Draw(sheet)
-    for b, block in enumerate(blocks):
+    for block, title, left in zip(blocks, titles, range(margin_px, sheet.width, block_px), strict=False):
+        pen.text((left, _TITLE_PX // 2 + 2), title, fill="white", anchor="lm")
         pictures = iter(block)
         for k, row in enumerate(rows):
-            top = _GAP_PX + k * (h * zoom + _GAP_PX)
             for i in range(len(row)):
-                left = margin + b * (block_px + 4 * _GAP_PX) + i * (w * zoom + _GAP_PX)
-                sheet.paste(_picture(next(pictures), zoom), (left, top))
+                place = (left + i * column_px, _TITLE_PX + _GAP_PX + k * row_px)
+                sheet.paste(_picture(next(pictures), zoom), place)
     for k, name in enumerate(class_names):
-        pen.text((_GAP_PX, _GAP_PX + k * (h * zoom + _GAP_PX) + h * zoom // 2), name, fill="white", anchor="lm")
+        middle = _TITLE_PX + _GAP_PX + k * row_px + h * zoom // 2
+        pen.text((_GAP_PX, middle), name, fill="white", anchor="lm")
     return sheet
 
 
@@ -69,5 +74,5 @@ def _picture(image: torch.Tensor, zoom: int) -> Image.Image:
     """Grey levels ``C H W`` as a picture, each pixel a square of ``zoom``."""
     pixels = image.round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).numpy()
     pixels = np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
-    c = Image.fromarray(np.ascontiguousarray(pixels))
-    return c.resize((c.width * zoom, c.height * zoom), Image.Resampling.NEAREST)
+    picture = Image.fromarray(np.ascontiguousarray(pixels))
+    return picture.resize((picture.width * zoom, picture.height * zoom), Image.Resampling.NEAREST)

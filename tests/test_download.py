@@ -1,0 +1,362 @@
+"""Downloads against a real HTTP server that stalls, truncates, corrupts and refuses."""
+
+from __future__ import annotations
+
+import dataclasses
+import gzip
+import pickle
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from conftest import write_source
+
+from netlet.data import SOURCES, Fetching, Source, cache_folder, download, fetch, load, on_disk
+from netlet.errors import DataError, MissingDataError
+
+Answer = Callable[[BaseHTTPRequestHandler, bytes], None]
+
+
+class Mirror:
+    """A server of one folder; how it answers each request for a file, in turn, can be set; after that, well."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.answers: dict[str, list[Answer]] = {}
+        self.asked: Counter[str] = Counter()
+        mirror = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                name = self.path.rpartition("/")[2]
+                mirror.asked[name] += 1
+                queue = mirror.answers.get(name, []) or mirror.answers.get("*", [])
+                (queue.pop(0) if queue else well)(self, (mirror.folder / name).read_bytes())
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_port}/"
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def head(to: BaseHTTPRequestHandler, length: int | None, code: int = 200, **more: str) -> None:
+    to.send_response(code)
+    if length is not None:
+        to.send_header("Content-Length", str(length))
+    for key, value in more.items():
+        to.send_header(key.replace("_", "-"), value)
+    to.end_headers()
+
+
+def well(to: BaseHTTPRequestHandler, content: bytes) -> None:
+    head(to, len(content))
+    to.wfile.write(content)
+
+
+def refuses(code: int) -> Answer:
+    return lambda to, content: (head(to, 5, code), to.wfile.write(b"sorry"), None)[-1]
+
+
+def truncates(to: BaseHTTPRequestHandler, content: bytes) -> None:
+    head(to, len(content))
+    to.wfile.write(content[: len(content) // 2])
+
+
+def truncates_unannounced(to: BaseHTTPRequestHandler, content: bytes) -> None:
+    head(to, None)
+    to.wfile.write(content[: len(content) // 2])
+
+
+def corrupts(to: BaseHTTPRequestHandler, content: bytes) -> None:
+    bad = bytearray(content)
+    bad[len(bad) // 2] ^= 0x10
+    well(to, bytes(bad))
+
+
+def another_page(to: BaseHTTPRequestHandler, content: bytes) -> None:
+    well(to, b"<html>please log in to our network</html>")
+
+
+def stalls(to: BaseHTTPRequestHandler, content: bytes) -> None:
+    head(to, len(content))
+    to.wfile.write(content[:100])
+    to.wfile.flush()
+    time.sleep(1.5)
+
+
+def stalls_at_once(to: BaseHTTPRequestHandler, content: bytes) -> None:
+    time.sleep(1.5)
+
+
+def trickles(to: BaseHTTPRequestHandler, content: bytes) -> None:
+    head(to, len(content))
+    for byte in content[:40]:
+        to.wfile.write(bytes([byte]))
+        to.wfile.flush()
+        time.sleep(0.05)
+
+
+def floods(to: BaseHTTPRequestHandler, content: bytes) -> None:
+    head(to, None)
+    for _ in range(300):
+        to.wfile.write(bytes(65_536))
+
+
+def unpacks(to: BaseHTTPRequestHandler, content: bytes) -> None:
+    well(to, gzip.decompress(content))
+
+
+def says_it_is_encoded(to: BaseHTTPRequestHandler, content: bytes) -> None:
+    head(to, len(content), Content_Encoding="gzip")
+    to.wfile.write(content)
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("NETLET_OFFLINE")
+    monkeypatch.delenv("NETLET_DATA", raising=False)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    for name, value in (("_PAUSE_S", 0.01), ("_SILENCE_S", 0.5), ("_CONNECT_S", 1.0)):
+        monkeypatch.setattr(download, name, value)
+    monkeypatch.setattr(on_disk.platformdirs, "user_cache_dir", lambda *_, **__: str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def mirrors(tmp_path: Path) -> Iterator[list[Mirror]]:
+    folder = tmp_path / "served"
+    folder.mkdir()
+    write_source(folder)
+    made = [Mirror(folder), Mirror(folder)]
+    yield made
+    for mirror in made:
+        mirror.close()
+
+
+@pytest.fixture
+def source(mirrors: list[Mirror], tmp_path: Path) -> Source:
+    return dataclasses.replace(write_source(tmp_path / "again"), mirrors=tuple(mirror.url for mirror in mirrors))
+
+
+FIRST = "train-images-idx3-ubyte.gz"
+
+
+def files_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_download_is_heard_of_verified_and_not_repeated(
+    mirrors: list[Mirror], source: Source, tmp_path: Path
+) -> None:
+    heard: list[Fetching] = []
+    into = fetch(source, tmp_path / "into", heard.append)
+    assert files_in(into) == sorted(f"{file.name}.gz" for file in source.files)
+    assert len(on_disk.read(source, into).train) == 600
+    assert {f.file for f in heard} == {file.name for file in source.files}
+    assert all(f.received <= (f.total or 0) for f in heard)
+    assert [f.received == f.total for f in heard if f.file == source.files[0].name][-1]
+    fetch(source, into)
+    assert mirrors[0].asked == Counter({f"{file.name}.gz": 1 for file in source.files})
+    assert not mirrors[1].asked
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [refuses(500), refuses(503), refuses(429), truncates, truncates_unannounced, corrupts, another_page, stalls,
+     stalls_at_once, trickles],
+    ids=["500", "503", "429", "truncates", "truncates unannounced", "corrupts", "another page", "stalls",
+         "stalls at once", "trickles"],
+)  # fmt: skip
+def test_a_failure_is_tried_again_and_then_the_next_mirror(
+    mirrors: list[Mirror], source: Source, tmp_path: Path, answer: Answer
+) -> None:
+    mirrors[0].answers[FIRST] = [answer]
+    fetch(source, tmp_path / "once")
+    assert (mirrors[0].asked[FIRST], mirrors[1].asked[FIRST]) == (2, 0)
+    mirrors[0].answers[FIRST] = [answer] * 3
+    troubles: list[str] = []
+    fetch(source, tmp_path / "thrice", lambda f: troubles.append(f.trouble) if f.trouble else None)
+    assert (mirrors[0].asked[FIRST], mirrors[1].asked[FIRST]) == (5, 1)
+    assert len(troubles) == 3
+    for folder in ("once", "thrice"):
+        assert files_in(tmp_path / folder) == sorted(f"{file.name}.gz" for file in source.files)
+        assert len(on_disk.read(source, tmp_path / folder).held_out) == 100
+
+
+@pytest.mark.parametrize("answer", [refuses(404), refuses(403), floods], ids=["404", "403", "floods"])
+def test_a_refusal_goes_to_the_next_mirror_at_once(
+    mirrors: list[Mirror], source: Source, tmp_path: Path, answer: Answer
+) -> None:
+    mirrors[0].answers[FIRST] = [answer]
+    fetch(source, tmp_path / "into")
+    assert (mirrors[0].asked[FIRST], mirrors[1].asked[FIRST]) == (1, 1)
+
+
+@pytest.mark.parametrize("answer", [unpacks, says_it_is_encoded])
+def test_packed_or_not_is_no_matter(mirrors: list[Mirror], source: Source, tmp_path: Path, answer: Answer) -> None:
+    mirrors[0].answers["*"] = [answer] * 4
+    assert len(on_disk.read(source, fetch(source, tmp_path / "into")).train) == 600
+    assert mirrors[0].asked[FIRST] == 1
+
+
+def test_a_server_that_is_not_there(mirrors: list[Mirror], source: Source, tmp_path: Path) -> None:
+    mirrors[0].close()
+    fetch(source, tmp_path / "into")
+    unresolvable = dataclasses.replace(source, mirrors=("http://nowhere.invalid/", "http://127.0.0.1:9/"))
+    with pytest.raises(MissingDataError) as caught:
+        fetch(unresolvable, tmp_path / "other")
+    message = str(caught.value)
+    assert "http://nowhere.invalid/: its name cannot be resolved; is there a network?" in message
+    assert "http://127.0.0.1:9/: connection refused" in message
+    assert "try again later, or put its four IDX files into" in message
+    assert "\n" not in message
+    assert not (tmp_path / "other").exists() or not files_in(tmp_path / "other")
+
+
+def test_when_every_mirror_fails_what_was_there_stays(mirrors: list[Mirror], source: Source, tmp_path: Path) -> None:
+    into = tmp_path / "into"
+    fetch(source, into)
+    good = (into / "t10k-labels-idx1-ubyte.gz").read_bytes()
+    (into / FIRST).unlink()
+    mirrors[0].answers[FIRST], mirrors[1].answers[FIRST] = [corrupts] * 3, [refuses(404)]
+    with pytest.raises(MissingDataError, match=r"another file, or a damaged one, 3 times; .*HTTP 404"):
+        fetch(source, into)
+    assert FIRST not in files_in(into)
+    assert (into / "t10k-labels-idx1-ubyte.gz").read_bytes() == good
+    fetch(source, into)  # goes on with the one that is missing
+    assert mirrors[0].asked["t10k-labels-idx1-ubyte.gz"] == 1
+    assert len(on_disk.read(source, into).train) == 600
+
+
+def test_a_damaged_file_is_fetched_anew(mirrors: list[Mirror], source: Source, tmp_path: Path) -> None:
+    into = fetch(source, tmp_path / "into")
+    (into / FIRST).write_bytes(b"rubbish")
+    fetch(source, into)
+    assert len(on_disk.read(source, into).train) == 600
+    assert mirrors[0].asked[FIRST] == 2
+
+
+def test_checksums_of_the_packed_file_serve_where_no_others_are_known(
+    mirrors: list[Mirror], source: Source, tmp_path: Path
+) -> None:
+    part = source.train
+    packed = dataclasses.replace(
+        source, train=dataclasses.replace(part, images=dataclasses.replace(part.images, md5=None))
+    )
+    mirrors[0].answers[FIRST] = [unpacks, unpacks, corrupts]
+    into = fetch(packed, tmp_path / "into")
+    assert mirrors[1].asked[FIRST] == 1
+    assert len(on_disk.read(packed, into).train) == 600
+    (into / FIRST.removesuffix(".gz")).write_bytes(gzip.decompress((into / FIRST).read_bytes()))
+    (into / FIRST).unlink()
+    with pytest.raises(DataError, match=r"cannot be verified unpacked, no checksum is known; keep the \.gz"):
+        on_disk.read(packed, into)
+
+
+def test_two_processes_at_once_do_no_harm(mirrors: list[Mirror], source: Source, tmp_path: Path) -> None:
+    (tmp_path / "source").write_bytes(pickle.dumps(source))
+    code = (
+        "import pickle, sys\nfrom pathlib import Path\nfrom netlet.data import fetch\nfrom netlet.data.on_disk import read\n"
+        "source = pickle.loads(Path('source').read_bytes())\n"
+        "for i in range(20):\n    into = fetch(source, Path('shared') / str(i))\n    assert len(read(source, into).train) == 600\n"
+    )
+    processes = [subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path) for _ in range(2)]
+    assert [process.wait(timeout=100) for process in processes] == [0, 0]
+    for i in range(20):
+        assert files_in(tmp_path / "shared" / str(i)) == sorted(f"{file.name}.gz" for file in source.files)
+
+
+def test_load_downloads_into_the_cache_once(
+    mirrors: list[Mirror], source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(SOURCES, "mnist", source)
+    with pytest.raises(MissingDataError, match="'netlet data get mnist' downloads it"):
+        load("mnist", download=False)
+    assert len(load("mnist").train) == 600
+    mirrors[0].close()
+    assert len(load("mnist").train) == 600
+    assert files_in(cache_folder()) == ["mnist"]
+    (cache_folder() / "mnist" / FIRST).unlink()  # as after an interrupted download
+    assert len(load("mnist").train) == 600
+    assert mirrors[1].asked == {FIRST: 1}
+
+
+def test_offline_is_offline(
+    mirrors: list[Mirror], source: Source, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("NETLET_OFFLINE", "1")
+    with pytest.raises(MissingDataError, match="NETLET_OFFLINE forbids downloads; unset it, or put its four IDX files"):
+        fetch(source, tmp_path / "into")
+    assert not mirrors[0].asked
+
+
+def test_a_folder_that_cannot_be_written_to(mirrors: list[Mirror], source: Source, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(DataError, match=r"cannot be written to \(.*\); name another folder with --to"):
+        fetch(source, tmp_path / "file" / "into")
+
+
+def test_the_table_is_whole() -> None:
+    for source in SOURCES.values():
+        assert source.mirrors
+        assert all(mirror.startswith("http") and mirror.endswith("/") for mirror in source.mirrors)
+        assert len({file.name for file in source.files}) == 4
+        for part in (source.train, source.test):
+            assert part.images.bytes == 16 + part.count * 28 * 28
+            assert part.labels.bytes == (8 + part.count if "idx1" in part.labels.name else 12 + 4 * 8 * part.count)
+        for file in source.files:
+            assert all(len(md5) == 32 for md5 in (file.md5, file.gz_md5) if md5 is not None)
+    checksums = [file.gz_md5 for source in SOURCES.values() for file in source.files]
+    assert len(set(checksums)) == len(checksums)
+
+
+def test_qmnist_gives_the_first_of_eight_numbers_and_the_last_of_its_images(tmp_path: Path) -> None:
+    import numpy as np
+    from conftest import blobs, md5_of
+
+    from netlet.data import write_idx
+    from netlet.data.sources import File, Part
+
+    qmnist = SOURCES["qmnist"]
+    parts = []
+    for part, n in ((qmnist.train, 60), (qmnist.test, 50)):
+        images, labels = blobs(n, 0)
+        table = np.zeros((n, 8), np.int32)
+        table[:, 0], table[:, 1:] = labels, 4_000
+        for file, values in ((part.images, images), (part.labels, table)):
+            write_idx(tmp_path / f"{file.name}.gz", values)
+        files = [
+            File(file.name, 0, None, md5_of((tmp_path / f"{file.name}.gz").read_bytes()))
+            for file in (part.images, part.labels)
+        ]
+        parts.append(Part(part.name, *files, n, first=part.first // 1_000))
+    small = on_disk.read(dataclasses.replace(qmnist, train=parts[0], test=parts[1]), tmp_path)
+    assert small.held_out.name == "test50k"
+    assert (len(small.train), len(small.held_out)) == (60, 40)
+    assert small.held_out.labels.tolist() == [i % 10 for i in range(10, 50)]
+
+
+def test_files_of_another_set_under_the_same_names(
+    source: Source, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """MNIST's folder does not pass for Fashion-MNIST's, though the files are named alike."""
+    monkeypatch.setitem(SOURCES, "mnist", source)
+    with pytest.raises(MissingDataError, match="fashion_mnist not found in"):
+        on_disk.find(SOURCES["fashion_mnist"], tmp_path / "again")
+    assert on_disk.find(source, tmp_path / "again") == tmp_path / "again"

@@ -1,0 +1,437 @@
+"""Real kills, a real Ctrl-C, a real full disk: nothing is lost, and what goes on ends in the same bits."""
+
+from __future__ import annotations
+
+import json
+import math
+import multiprocessing
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import write_source
+from torch import nn
+
+import netlet
+from netlet import records
+from netlet.cli import main
+from netlet.data import SOURCES, Dataset, Source
+from netlet.errors import TrainingError
+from netlet.recipes import Recipe
+from netlet.training import Listener, Progress, Recorder, fit, load_checkpoint
+from netlet.training.checkpoint import FILE
+
+SETTINGS = (
+    "--set", "epochs=3", "--set", "batch=60", "--set", "averaging=ema", "--set", "ema_decay=0.9", "--set", "dropout=0.2",
+)  # fmt: skip
+
+
+def train(source: Source, data: str, folder: str, arguments: tuple[str, ...], write_to_die_in: int | None) -> None:
+    """In a process of its own: ``netlet train``; dies by SIGKILL in the middle of its n-th write, if one is given."""
+    SOURCES["mnist"] = source
+    os.environ["NETLET_DATA"] = data
+    os.chdir(folder)
+    torch.set_num_threads(1)
+    sys.stderr = sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+    if write_to_die_in is not None:
+        _die_in(write_to_die_in)
+    main(["train", *arguments])
+
+
+def _die_in(nth: int) -> None:
+    """Count the steps of writing a file (open, write, flush to disk, rename), and die at one of them."""
+    left = [nth]
+
+    def dying(step: Callable[..., object]) -> Callable[..., object]:
+        def counted(*args: object, **kwargs: object) -> object:
+            left[0] -= 1
+            if left[0] == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return step(*args, **kwargs)
+
+        return counted
+
+    for name in ("fdopen", "fsync", "chmod", "replace", "rename"):
+        setattr(os, name, dying(getattr(os, name)))
+
+
+class Bench:
+    """Starts trainings in processes that have torch loaded already."""
+
+    def __init__(self, source: Source, data: Path) -> None:
+        self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload(
+            ["netlet.cli", "netlet.experiments", "netlet.training", "test_interruption"]
+        )
+        self._source, self._data = source, data
+
+    def start(
+        self, folder: Path, *arguments: str, write_to_die_in: int | None = None
+    ) -> multiprocessing.context.ForkServerProcess:
+        folder.mkdir(exist_ok=True)
+        process = self._context.Process(
+            target=train, args=(self._source, str(self._data), str(folder), arguments, write_to_die_in)
+        )
+        process.start()
+        return process
+
+    def finish(self, folder: Path, *arguments: str) -> int | None:
+        process = self.start(folder, *arguments)
+        process.join(100)
+        return process.exitcode
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    data = tmp_path_factory.mktemp("bench")
+    source = write_source(data, train=240)
+    return Bench(source, data)
+
+
+RUN = "runs/mnistnet_1-seed5"
+BEGIN = ("mnistnet_1", "--seed", "5", *SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> tuple[records.Run, float]:
+    """The run as it is without any kill, and about how long it takes."""
+    folder = tmp_path_factory.mktemp("whole")
+    assert bench.finish(folder, *BEGIN) in (0, 1)
+    began = time.monotonic()
+    assert bench.finish(folder, *BEGIN, "--out", "again") in (0, 1)
+    return records.load(folder / RUN), time.monotonic() - began
+
+
+def ends_like(run: records.Run, whole: records.Run) -> None:
+    assert run.weights_digest == whole.weights_digest
+    assert run.last_epoch == whole.last_epoch
+    assert [e.train_loss for e in run.epochs] == [e.train_loss for e in whole.epochs]
+    assert [e.held_out for e in run.epochs] == [e.held_out for e in whole.epochs]
+    assert run.mistakes == whole.mistakes
+
+
+def go_on(bench: Bench, folder: Path) -> records.Run:
+    """As a person would: resume where there is a run, begin where there is none."""
+    arguments = ("--resume", RUN) if (folder / RUN).exists() else BEGIN
+    assert bench.finish(folder, *arguments) in (0, 1)
+    return records.load(folder / RUN)
+
+
+# Times are drawn anew each day, so that in the long run every moment is tried; a failure names its own.
+MOMENTS = random.Random(time.strftime("%Y%m%d"))
+
+
+@pytest.mark.parametrize("share", [round(MOMENTS.random(), 3) for _ in range(10)])
+def test_killed_at_a_random_time(
+    bench: Bench, uninterrupted: tuple[records.Run, float], tmp_path: Path, share: float
+) -> None:
+    whole, seconds = uninterrupted
+    process = bench.start(tmp_path, *BEGIN)
+    time.sleep(share * seconds)
+    process.kill()
+    process.join()
+    ends_like(go_on(bench, tmp_path), whole)
+
+
+@pytest.mark.parametrize("nth", sorted(MOMENTS.sample(range(1, 55), 10)))
+def test_killed_inside_a_write(
+    bench: Bench, uninterrupted: tuple[records.Run, float], tmp_path: Path, nth: int
+) -> None:
+    """More than fifty steps of writing make up a run; the process dies just before one of them."""
+    whole, _ = uninterrupted
+    process = bench.start(tmp_path, *BEGIN, write_to_die_in=nth)
+    process.join(100)
+    assert process.exitcode == -signal.SIGKILL
+    for path in (tmp_path / "runs").rglob("*.json"):
+        json.loads(path.read_text())  # never half a record
+    ends_like(go_on(bench, tmp_path), whole)
+    assert not list((tmp_path / RUN).glob(".*")), "half-written files are swept up"
+    assert sorted(path.name for path in (tmp_path / RUN).iterdir()) == [
+        "epochs.jsonl",
+        "run.json",
+        "weights.safetensors",
+    ]
+
+
+def test_killed_again_and_again(bench: Bench, uninterrupted: tuple[records.Run, float], tmp_path: Path) -> None:
+    whole, _ = uninterrupted
+    for nth in (20, 14, 10):
+        arguments = ("--resume", RUN) if (tmp_path / RUN).exists() else BEGIN
+        process = bench.start(tmp_path, *arguments, write_to_die_in=nth)
+        process.join(100)
+        assert process.exitcode == -signal.SIGKILL
+    run = go_on(bench, tmp_path)
+    ends_like(run, whole)
+    assert len(run.resumed_after) >= 3
+    assert not whole.resumed_after
+    assert bench.finish(tmp_path, "--resume", RUN) in (0, 1)  # a finished run gives its verdict again
+    assert records.load(tmp_path / RUN) == run
+
+
+@pytest.fixture
+def shell(bench: Bench, tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
+    """``netlet`` as a process of its own, on the blobs."""
+    import pickle
+
+    (tmp_path / "source.pickle").write_bytes(pickle.dumps(bench._source))
+    code = (
+        "import pickle, sys\nfrom netlet.data import SOURCES\n"
+        f"SOURCES['mnist'] = pickle.load(open({str(tmp_path / 'source.pickle')!r}, 'rb'))\n"
+        "from netlet.cli import main\nmain(sys.argv[1:])\n"
+    )
+
+    def run(*arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-c", code, *arguments],
+            cwd=tmp_path, env={**os.environ, "NETLET_DATA": str(bench._data), "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    return run
+
+
+def test_ctrl_c_leaves_a_resumable_run_and_says_how(
+    shell: Callable[..., subprocess.Popen[str]], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    process = shell("train", "code_4", "--set", "epochs=400", "--set", "batch=60")
+    while not (tmp_path / "runs/code_4-seed0/epochs.jsonl").exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted; 'netlet train --resume runs/code_4-seed0' goes on after the last whole epoch" in err
+    assert "Traceback" not in err
+    checkpoint, assignment = load_checkpoint(tmp_path / "runs/code_4-seed0")
+    assert len(checkpoint.epochs) >= 1
+    assert assignment["name"] == "code_4"
+
+
+# --- what can be wrong with a run that is to go on ----------------------------------------------------------------
+
+
+def small() -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+
+
+FAST = Recipe(epochs=3, batch=60, peak_lr=0.01, averaging="tail", tail_share=0.5, precision="float32")
+
+
+class Stops(Listener):
+    def __init__(self, after: int) -> None:
+        self.after = after
+
+    def epoch_ended(self, epochs: object, net: nn.Module) -> None:
+        if len(epochs) == self.after:  # type: ignore[arg-type]
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("averaging", ["none", "ema", "tail"])
+@pytest.mark.parametrize("optimiser", ["sgd", "adamw"])
+def test_resuming_from_python(blob_data: Dataset, tmp_path: Path, averaging: str, optimiser: str) -> None:
+    recipe = FAST.but(averaging=averaging, optimiser=optimiser, precision="auto")
+    whole = fit(netlet.build(small, 0), blob_data, recipe)
+    with pytest.raises(KeyboardInterrupt):
+        fit(netlet.build(small, 0), blob_data, recipe, listeners=[Stops(3), Recorder(tmp_path / "run")])
+    checkpoint, _ = load_checkpoint(tmp_path / "run")
+    assert len(checkpoint.epochs) == 2
+    again = Recorder(tmp_path / "run", resumed=True)
+    resumed = fit(netlet.build(small, 7), blob_data, recipe, resume=checkpoint, listeners=[again])
+    assert resumed.weights_digest == whole.weights_digest
+    assert resumed.resumed_after == (2,)
+    assert resumed.times["total_s"] >= checkpoint.elapsed_s
+    assert records.load(tmp_path / "run") == resumed
+
+
+def test_a_changed_net_or_a_broken_checkpoint_is_refused(blob_data: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        fit(small(), blob_data, FAST, listeners=[Recorder(tmp_path / "run"), Stops(2)])
+    checkpoint, _ = load_checkpoint(tmp_path / "run")
+    with pytest.raises(TrainingError, match=r"not the one that this run began with \(1.bias differs\)"):
+        fit(nn.Sequential(nn.Flatten(), nn.Linear(784, 10, bias=False)), blob_data, FAST, resume=checkpoint)
+    (tmp_path / "run" / FILE).write_bytes((tmp_path / "run" / FILE).read_bytes()[:500])
+    with pytest.raises(TrainingError, match=r"cannot be read as a checkpoint \(\w+\); begin anew"):
+        load_checkpoint(tmp_path / "run")
+    (tmp_path / "run" / FILE).unlink()
+    with pytest.raises(TrainingError, match=r"nothing to resume, it holds no checkpoint\.pt; begin anew"):
+        load_checkpoint(tmp_path / "run")
+    with pytest.raises(TrainingError, match="no such folder; name the folder of the run"):
+        load_checkpoint(tmp_path / "nowhere")
+
+
+@pytest.fixture
+def interrupted(blobs_for_mnist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run on the command line, stopped in its second epoch."""
+    monkeypatch.chdir(tmp_path)
+
+    def stop(self: Recorder, checkpoint: object) -> None:
+        original(self, checkpoint)
+        if len(checkpoint.epochs) == 1:  # type: ignore[attr-defined]
+            raise KeyboardInterrupt
+
+    original = Recorder.reached
+    with monkeypatch.context() as patch:
+        patch.setattr(Recorder, "reached", stop)
+        with pytest.raises(SystemExit) as left:
+            main(["train", "code_2", *SETTINGS, "--val", "50"])
+    assert left.value.code == 130
+    return Path("runs/code_2-seed0")
+
+
+def ended(capfd: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
+    capfd.readouterr()
+    with pytest.raises(SystemExit) as left:
+        main(["train", *arguments])
+    return int(left.value.code or 0), capfd.readouterr().err
+
+
+def test_resuming_takes_everything_from_the_folder(interrupted: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    code, err = ended(capfd, "--resume", str(interrupted), "--seed", "1")
+    assert code == 2
+    assert f"--resume takes everything from {interrupted}; leave away what else you gave" in err
+    code, err = ended(capfd, "--resume", str(interrupted))
+    assert code == 0
+    assert f"going on with {interrupted} after 1 of 3 epochs" in err
+    run = records.load(interrupted)
+    assert run.last_epoch.split == "val"
+    assert run.recipe["epochs"] == 3
+    assert run.resumed_after == (1,)
+
+
+def test_data_that_has_vanished_or_changed(
+    interrupted: Path, blobs_for_mnist: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    before = (interrupted / FILE).read_bytes()
+    monkeypatch.setenv("NETLET_DATA", str(tmp_path / "nowhere"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    code, err = ended(capfd, "--resume", str(interrupted))
+    assert (code, len(err.splitlines())) == (2, 1)
+    assert "mnist: train-images-idx3-ubyte is not here" in err
+    monkeypatch.setitem(SOURCES, "mnist", write_source(tmp_path / "other", train=500))
+    monkeypatch.setenv("NETLET_DATA", str(tmp_path / "other"))
+    code, err = ended(capfd, "--resume", str(interrupted))
+    assert (code, len(err.splitlines())) == (2, 1)
+    assert "mnist: is not what this run began with; bring the old data back or begin anew" in err
+    assert (interrupted / FILE).read_bytes() == before
+
+
+# --- divergence and full disks ------------------------------------------------------------------------------------
+
+
+def test_nan_stops_with_epoch_step_and_advice(blob_data: Dataset, tmp_path: Path) -> None:
+    class Poisoned(nn.Sequential):
+        steps = 0
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.steps += self.training
+            return super().forward(x) * (math.nan if self.steps == 17 else 1)
+
+    net = Poisoned(nn.Flatten(), nn.Linear(784, 10))
+    with pytest.raises(
+        TrainingError, match=r"the loss is nan at epoch 2, step 7; try a lower peak_lr than 0\.01, or precision=float32"
+    ):
+        fit(net, blob_data, FAST, listeners=[Recorder(tmp_path / "run")])
+    assert len((tmp_path / "run" / "epochs.jsonl").read_text().splitlines()) == 1
+    assert len(load_checkpoint(tmp_path / "run")[0].epochs) == 1
+
+
+def test_a_loss_beyond_all_measure_is_divergence_too(blob_data: Dataset) -> None:
+    class Explodes(nn.Sequential):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x) * 1e7
+
+    with pytest.raises(TrainingError, match=r"the loss is [\d.]+e\+\d+ at epoch 1, step 1; try a lower peak_lr"):
+        fit(Explodes(nn.Flatten(), nn.Linear(784, 10)), blob_data, FAST)
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 400 KiB, mounted for the test alone."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(disk)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("only root may mount a small disk here")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+class FillsTheDisk(Listener):
+    """Somebody else's file takes the rest of the disk in the middle of the second epoch."""
+
+    def __init__(self, disk: Path) -> None:
+        self.disk = disk
+
+    def stepped(self, progress: Progress) -> None:
+        if progress.epoch == 2 and not (self.disk / "rest").exists():
+            with (self.disk / "rest").open("wb", buffering=0) as rest:
+                try:
+                    while True:
+                        rest.write(bytes(4096))
+                except OSError:
+                    pass
+
+
+def test_a_full_disk_is_one_line_and_harms_nothing(blob_data: Dataset, tiny_disk: Path) -> None:
+    folder = tiny_disk / "run"
+    whole = fit(netlet.build(small, 0), blob_data, FAST)
+    with pytest.raises(
+        TrainingError, match=r"cannot be written to \(No space left on device\); what it held .* unharmed"
+    ) as caught:
+        fit(netlet.build(small, 0), blob_data, FAST, listeners=[Recorder(folder), FillsTheDisk(tiny_disk)])
+    assert "\n" not in str(caught.value)
+    assert f"'netlet train --resume {folder}' goes on from there" in str(caught.value)
+    checkpoint, _ = load_checkpoint(folder)
+    assert len(checkpoint.epochs) == 1
+    assert len((folder / "epochs.jsonl").read_text().splitlines()) == 1
+    assert not list(folder.glob(".*"))
+    (tiny_disk / "rest").unlink()
+    again = [Recorder(folder, resumed=True)]
+    assert fit(small(), blob_data, FAST, resume=checkpoint, listeners=again).weights_digest == whole.weights_digest
+
+
+def test_a_disk_too_full_to_begin(blob_data: Dataset, tiny_disk: Path) -> None:
+    with (tiny_disk / "rest").open("wb") as rest:
+        rest.write(bytes(360 * 1024))
+    with pytest.raises(TrainingError, match=r"cannot be made \(No space left on device\); name another with --out"):
+        fit(small(), blob_data, FAST, listeners=[Recorder(tiny_disk / "run")])
+    assert os.listdir(tiny_disk) == ["rest"]
+
+
+def test_a_read_only_folder(blob_data: Dataset, tiny_disk: Path) -> None:
+    def remount(how: str) -> None:
+        subprocess.run(["mount", "-o", f"remount,{how}", str(tiny_disk)], check=True)
+
+    class MakesItReadOnly(Listener):
+        def stepped(self, progress: Progress) -> None:
+            if progress.epoch == 2:
+                remount("ro")
+
+    folder = tiny_disk / "run"
+    with pytest.raises(
+        TrainingError, match=r"cannot be written to \(Read-only file system\); what it held .* unharmed"
+    ):
+        fit(small(), blob_data, FAST, listeners=[Recorder(folder), MakesItReadOnly()])
+    assert len(load_checkpoint(folder)[0].epochs) == 1
+    with pytest.raises(TrainingError, match=r"cannot be made \(Read-only file system\); name another with --out"):
+        fit(small(), blob_data, FAST, listeners=[Recorder(tiny_disk / "other")])
+    remount("rw")
+
+
+def test_a_run_folder_that_vanishes(blob_data: Dataset, tmp_path: Path) -> None:
+    class Deletes(Listener):
+        def epoch_ended(self, epochs: object, net: nn.Module) -> None:
+            shutil.rmtree(tmp_path / "run", ignore_errors=True)
+            (tmp_path / "run").write_text("in the way")
+
+    with pytest.raises(TrainingError, match="cannot be written to"):
+        fit(small(), blob_data, FAST, listeners=[Deletes(), Recorder(tmp_path / "run")])
