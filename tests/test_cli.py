@@ -79,7 +79,7 @@ def test_foreign_nets_everywhere(netlet, tmp_path: Path) -> None:  # type: ignor
     assert netlet("check", "mine.py:small", "--input", "3,32,40")[0] == 0
     code, _, err = netlet("show", "mine.py:small")
     assert code == 2
-    assert "another size is given with --input C,H,W" in err
+    assert "show and check take another with --input C,H,W" in err
 
 
 @pytest.mark.parametrize(
@@ -109,6 +109,12 @@ def test_foreign_nets_everywhere(netlet, tmp_path: Path) -> None:  # type: ignor
         (("train", "--val", "7"), "val=7 of 600 training images is out of range"),
         (("train", "--weights", "none.pt"), "no such weights file"),
         (("train", "--data", "/nonexistent"), "mnist not found in /nonexistent"),
+        (("train", "--dataset", "minst"), "no data set 'minst'; did you mean 'mnist'?"),
+        (("train", "--dataset", "./nothing"), "./nothing: no such folder or file; public data sets are: mnist"),
+        (("train", "--dataset", "scribble", "--data", "x"), "scribble is made here and lies in no folder; leave away x"),
+        (("train", "--resume", "nowhere"), "nowhere: no such folder; name the folder of the run to go on with"),
+        (("data", "get", "minst"), "no public data set 'minst'; did you mean 'mnist'?"),
+        (("data", "make", "kmnist"), "only scribble can be made"),
         (("runs", "nowhere"), "nowhere: no such folder"),
     ],
 )  # fmt: skip
@@ -210,3 +216,90 @@ def test_out_that_is_a_file_or_cannot_be_made(netlet, blobs_for_mnist: Path, tmp
     code, _, err = netlet("train", "code_2", "--out", "/proc/nothing", *FAST)
     assert code == 2
     assert "cannot be made" in err.splitlines()[-1]
+
+
+# --- which images --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A machine without MNIST and without a network, on which scribble is quick to draw."""
+    from netlet.data import load as loading
+    from netlet.data import make_scribble
+
+    monkeypatch.delenv("NETLET_DATA", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(sys.modules[loading.__module__], "cached_scribble", lambda _: make_scribble(600, 100))
+
+
+def test_without_mnist_it_trains_on_scribble_and_withholds_the_verdict(netlet, nowhere: None, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    code, out, err = netlet("train", *FAST)
+    assert code == 0
+    warnings = [line for line in err.splitlines() if line.startswith("netlet: ")]
+    assert warnings == [
+        "netlet: warning: MNIST is neither on this machine nor reachable; going on with scribble, digits drawn by a "
+        "program ('netlet data get mnist' says why)"
+    ]
+    assert "training swift on scribble: " in err
+    assert out.startswith("twenty_k: not judged: trained on scribble\n")
+    folder = tmp_path / "runs" / "swift-scribble-seed0"
+    record = json.loads((folder / "run.json").read_text())
+    assert record["data"]["name"] == "scribble"
+    assert record["verdict"]["state"] == "NOT JUDGED"
+    assert record["verdict"]["withheld"] == "trained on scribble"
+    assert json.loads((folder / "epochs.jsonl").read_text().splitlines()[0])["data"] == "scribble"
+    assert b'"data":"scribble"' in (folder / "weights.safetensors").read_bytes()
+    assert "scribble" in netlet("runs")[1]
+    # What it costs is judged all the same.
+    code, out, _ = netlet("train", "code_1", *FAST)
+    assert code == 1
+    assert out.startswith("document_004: FAIL\n")
+
+
+def test_mnist_by_name_is_mnist_or_nothing(netlet, nowhere: None, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    for arguments in (("train", "--dataset", "mnist"), ("train", "--data", "somewhere"), ("data", "show", "mnist")):
+        code, out, err = netlet(*arguments)
+        assert (code, out) == (2, "")
+        assert len(err.splitlines()) == 1
+        assert "put its four IDX files" in err
+    assert not (tmp_path / "runs").exists()
+    code, out, err = netlet("data", "verify", "mnist")
+    assert (code, out) == (1, "")
+    assert "'netlet data get mnist' downloads it" in err
+    code, out, _ = netlet("data", "verify")
+    assert code == 0
+    assert "mnist: not here" in out
+    assert "not here" in netlet("data", "list")[1]
+    assert {row["name"] for row in json.loads(netlet("data", "list", "--json")[1])} >= {"mnist", "qmnist", "scribble"}
+
+
+def test_a_damaged_mnist_is_no_reason_to_train_on_something_else(
+    netlet, blobs_for_mnist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # type: ignore[no-untyped-def]
+    import shutil
+
+    shutil.copytree(blobs_for_mnist, tmp_path / "bad")
+    path = tmp_path / "bad" / "train-images-idx3-ubyte.gz"
+    path.write_bytes(path.read_bytes()[:-20])
+    monkeypatch.setenv("NETLET_DATA", str(tmp_path / "bad"))
+    code, _, err = netlet("train")
+    assert code == 2
+    assert "expected a whole gzip file, found a broken one" in err
+    code, _, err = netlet("data", "verify")
+    assert code == 1
+    assert "train-images-idx3-ubyte.gz: expected a whole gzip file" in err
+
+
+def test_data_verify_and_list_name_what_is_here(netlet, blobs_for_mnist: Path) -> None:  # type: ignore[no-untyped-def]
+    code, out, _ = netlet("data", "verify")
+    assert code == 0
+    assert "mnist: whole, 600 train and 100 test images of 1x28x28, 10 classes, SHA-256 " in out
+    assert str(blobs_for_mnist) in netlet("data", "list")[1]
+
+
+def test_a_verb_without_anything_shows_its_help(netlet) -> None:  # type: ignore[no-untyped-def]
+    for arguments in ((), ("data",)):
+        code, out, err = netlet(*arguments)
+        assert (code, err) == (0, "")
+        assert "\n" in out.strip()
+        assert "Commands" in out

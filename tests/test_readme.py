@@ -15,8 +15,9 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 
 
-def runs(name: str) -> list[records.Run]:
-    return [run for run in map(records.load, records.find(ROOT / "results")) if run.name == name]
+def runs(name: str, data: str = "mnist") -> list[records.Run]:
+    found = map(records.load, records.find(ROOT / "results"))
+    return [run for run in found if (run.name, run.data["name"]) == (name, data)]
 
 
 @pytest.mark.parametrize("name", sorted({run.name for run in map(records.load, records.find(ROOT / "results"))}))
@@ -42,6 +43,16 @@ def test_the_claim_is_that_of_the_records() -> None:
     mean = statistics.mean(run.last_epoch.correct for run in found)
     assert f"{mean / 100:.2f} %" in README.split("```")[0]
     assert all(run.verdict is not None and run.verdict.passed for run in found)
+
+
+def test_the_scribble_claim_is_that_of_the_records() -> None:
+    judged = [
+        json.loads(path.read_text())["score"] for path in sorted((ROOT / "results").glob("*scribble*/mnist.json"))
+    ]
+    assert len(judged) == len(runs("swift", "scribble")) >= 3
+    correct = [score["correct"] for score in judged]
+    claim = f"{statistics.mean(correct) / 100:.2f} % of MNIST's test images (mean of {len(correct)} seeds, {min(correct):,} to"
+    assert claim in " ".join(README.split())
 
 
 def test_every_recorded_run_judged_test_with_the_recipe_of_the_catalogue() -> None:

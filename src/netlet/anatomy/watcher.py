@@ -180,7 +180,8 @@ class Watcher(TorchDispatchMode):
         lines = str(error).strip().splitlines()
         reason = lines[0] if lines else type(error).__name__
         return (
-            f"{self._doing or _kind(self.net)}: {reason} (input {_by(shape)}; another size is given with --input C,H,W)"
+            f"{self._doing or _kind(self.net)}: {reason} (input {_by(shape)}; show and check take another with "
+            "--input C,H,W, train and evaluate repeat grey images with --channels 3)"
         )
 
 

@@ -37,6 +37,7 @@ def evaluate(
 ) -> None:
     """Score a net with given weights on any data set: accuracy, classes, confusion, worst mistakes."""
     from netlet import evaluation, records
+    from netlet.anatomy import trace
     from netlet.experiments import find_experiment
     from netlet.nets import build, load_weights
 
@@ -52,6 +53,7 @@ def evaluate(
         load_weights(built, file)
     elif any(True for _ in built.parameters()):
         raise NetError(f"{net}: has weights to be told; give --weights FILE, or the folder of a run")
+    trace(built, images.shape)  # says in one line why a net cannot run on such images
     taught = Recipe(**{name: run.recipe[name] for name in ("mean", "std")}) if run else Recipe()
     given = {name: value for name, value in (("mean", mean), ("std", std)) if value is not None}
     judged = images.split(split) if split else images.held_out

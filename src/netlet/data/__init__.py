@@ -5,7 +5,7 @@ from netlet.data.batches import epoch_of_batches
 from netlet.data.dataset import Dataset, Split
 from netlet.data.download import Fetching, fetch
 from netlet.data.idx import read_idx, write_idx
-from netlet.data.load import NAMES, SCRIBBLE, load
+from netlet.data.loading import NAMES, SCRIBBLE, load
 from netlet.data.on_disk import cache_folder, find
 from netlet.data.own import load_own, save_npz
 from netlet.data.scribble import cached_scribble, make_scribble

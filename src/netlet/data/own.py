@@ -179,7 +179,7 @@ def _same_size(pictures: Sequence[NDArray[np.uint8]], files: Sequence[Path]) -> 
 def _channels(picture: NDArray[np.uint8], colour: bool) -> torch.Tensor:
     if colour and picture.ndim == 2:
         picture = np.repeat(picture[..., None], 3, axis=2)
-    pixels = torch.from_numpy(np.ascontiguousarray(picture))
+    pixels = torch.from_numpy(np.array(picture))
     return pixels.permute(2, 0, 1).contiguous() if picture.ndim == 3 else pixels.unsqueeze(0)
 
 

@@ -56,7 +56,8 @@ def evaluate(net: nn.Module, split: Split, recipe: Recipe, classes: int) -> Eval
     """Score a net, no augmentation, one pass.
 
     Args:
-        net: ``N C H W`` to logits or log-probabilities ``N K``; its training flags are left as they were.
+        net: ``N C H W`` to logits, log-probabilities or probabilities ``N K``; its training flags are
+            left as they were.
         split: On the net's device.
         recipe: Gives mean and std of the input.
         classes: ``K``.
@@ -72,6 +73,8 @@ def evaluate(net: nn.Module, split: Split, recipe: Recipe, classes: int) -> Eval
             f"the net gives {'x'.join(map(str, logits.shape))} for {len(split)} images of {classes} classes; "
             f"it must give {len(split)}x{classes}"
         )
+    if _are_probabilities(logits):
+        logits = logits.clamp(min=1e-12).log()
     labels = split.labels
     loss = F.cross_entropy(logits, labels).item()
     # A net that has diverged gives NaN: its loss says so, and it is sure of nothing.
@@ -92,6 +95,11 @@ def evaluate(net: nn.Module, split: Split, recipe: Recipe, classes: int) -> Eval
             )
         ),
     )  # fmt: skip
+
+
+def _are_probabilities(scores: torch.Tensor) -> bool:
+    """Whether a net ends in a softmax: its own scores sum to one, for every image."""
+    return bool((scores >= 0).all() and ((scores.sum(1) - 1).abs() < 1e-3).all())
 
 
 def _calibration(confidence: torch.Tensor, right: torch.Tensor) -> tuple[Bin, ...]:

@@ -1,0 +1,214 @@
+"""``netlet evaluate`` and what it tells; weights from elsewhere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from netlet import nets
+from netlet.budgets import Score
+from netlet.cli import main
+from netlet.data import Dataset
+from netlet.errors import NetError
+from netlet.evaluation import evaluate, evaluation_dict, evaluation_text
+from netlet.nets.weights import load_weights, weights_digest
+from netlet.recipes import Recipe
+
+Netlet = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def netlet(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, blobs_for_mnist: Path
+) -> Netlet:
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as stop:
+            main(list(arguments))
+        out, err = capsys.readouterr()
+        return int(stop.value.code or 0), out, err
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("correct", "total", "low", "high"),
+    [(9_940, 10_000, 99.2288, 99.5335), (0, 10, 0.0, 27.7533), (10, 10, 72.2467, 100.0), (1, 2, 9.4531, 90.5469)],
+)
+def test_intervals_are_wilsons(correct: int, total: int, low: float, high: float) -> None:
+    """Against statsmodels' proportion_confint(..., method='wilson')."""
+    assert Score("test", correct, total).interval() == pytest.approx((low, high), abs=5e-4)
+
+
+class Fixed(nn.Module):
+    """Says 'class 1' of everything, surer of brighter images."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        sure = x.mean((1, 2, 3))
+        return torch.stack([torch.zeros_like(sure), 3 + sure, torch.zeros_like(sure)], 1)
+
+
+def test_the_text_and_its_values_by_hand() -> None:
+    from netlet.data import Split
+
+    images = torch.arange(6, dtype=torch.uint8).mul(40).view(6, 1, 1, 1).expand(6, 1, 2, 2).contiguous()
+    split = Split("test", images, torch.tensor([0, 1, 1, 0, 0, 1]))
+    found = evaluate(Fixed(), split, Recipe(), 3)
+    text = evaluation_text(found, ("ant", "bee", "cow"), worst=2)
+    lines = text.splitlines()
+    assert lines[0].startswith("3 of 6 test images (50.00 %), 95 % interval 18.76 to 81.24 %; loss ")
+    assert "ant         3        0    0.00    0.00 to 56.15 %  bee (3)" in lines
+    assert "bee         3        3  100.00  43.85 to 100.00 %  -" in lines
+    assert "cow         0        0       -                  -  -" in lines
+    assert "ant    .    3    ." in lines
+    assert "worst 2 of 3 mistakes: wrong, and surest of it" in lines
+    assert [line.split()[0] for line in lines[-2:]] == ["4", "3"]  # the brightest of the wrong ones first
+    values = evaluation_dict(found, ("ant", "bee", "cow"), worst=2)
+    assert values["score"]["interval_percent"] == list(Score("test", 3, 6).interval())
+    assert [row["correct"] for row in values["classes"]] == [0, 3, 0]
+    assert values["classes"][2]["percent"] is None
+    assert [m["index"] for m in values["mistakes"]] == [4, 3]
+    assert values["confusion"] == [[0, 3, 0], [0, 3, 0], [0, 0, 0]]
+    json.dumps(values)
+
+
+def test_many_classes_have_no_confusion_table() -> None:
+    from netlet.data import Split
+
+    split = Split("test", torch.zeros(2, 1, 5, 6, dtype=torch.uint8), torch.tensor([0, 29]))
+    found = evaluate(nn.Flatten(), split, Recipe(), 30)
+    assert "label by row" not in evaluation_text(found, [str(k) for k in range(30)])
+
+
+FAST = ("--set", "epochs=2", "--set", "batch=60", "--set", "precision=float32", "--set", "ema_decay=0.5")
+
+
+@pytest.fixture
+def trained(netlet: Netlet) -> str:
+    netlet("train", "code_3", *FAST)
+    return "runs/code_3-seed0"
+
+
+def test_a_run_is_scored_again_as_it_was(netlet: Netlet, trained: str, tmp_path: Path) -> None:
+    record = json.loads((tmp_path / trained / "run.json").read_text())
+    code, out, _ = netlet("evaluate", trained, "--json")
+    found = json.loads(out)
+    assert code == 0
+    assert found["data"] == "mnist"
+    assert found["digest"] == record["data"]["digest"]
+    assert found["score"]["correct"] == record["last_epoch"]["correct"]
+    assert found["confusion"] == record["confusion"]
+    assert sum(row["images"] for row in found["classes"]) == 100
+    code, out, _ = netlet("evaluate", trained, "--split", "train", "--worst", "3")
+    assert code == 0
+    assert f"{record['train_clean']['correct']:,} of 600 train images" in out
+    assert "label by row, prediction by column" in out
+    for weights in ("weights.safetensors", "w.pt"):
+        if weights == "w.pt":
+            net = nets.code_3()
+            load_weights(net, tmp_path / trained / "weights.safetensors")
+            torch.save({"epoch": 3, "state_dict": net.state_dict()}, tmp_path / trained / weights)
+        code, out, _ = netlet("evaluate", "code_3", "--weights", f"{trained}/{weights}", "--json")
+        assert json.loads(out)["score"] == found["score"]
+    other = json.loads(netlet("evaluate", trained, "--mean", "0", "--std", "1", "--json")[1])
+    assert other["loss"] != found["loss"]
+
+
+def test_what_cannot_be_evaluated(netlet: Netlet, trained: str, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "seven.py").write_text(
+        "from torch import nn\ndef seven(): return nn.Sequential(nn.Flatten(), nn.Linear(784, 7))\n"
+        "def colour(): return nn.Sequential(nn.Conv2d(3, 10, 28), nn.Flatten())\n"
+    )
+    for name in ("seven", "colour"):
+        import importlib.util
+
+        spec = importlib.util.spec_from_file_location("seven", tmp_path / "seven.py")
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        torch.save(getattr(module, name)().state_dict(), tmp_path / f"{name}.pt")
+    for arguments, message in (
+        (("code_3",), "code_3: has weights to be told; give --weights FILE, or the folder of a run"),
+        (("empty",), "empty: holds no run.json; name a finished run"),
+        (("code_2", "--weights", f"{trained}/weights.safetensors"), "these weights are of another net; "),
+        (("code_3", "--weights", "nothing.pt"), "nothing.pt: no such weights file"),
+        (("nope", "--weights", "x.pt"), "no experiment or net 'nope'"),
+        ((trained, "--split", "val"), "mnist has no split 'val'; it has train and test"),
+        ((trained, "--dataset", "minst"), "no data set 'minst'; did you mean 'mnist'?"),
+        (("seven.py:seven", "--weights", "seven.pt"), "the net gives 100x7 for 100 images of 10 classes; it must give 100x10"),
+        (("seven.py:colour", "--weights", "colour.pt"), "--channels 3"),
+    ):  # fmt: skip
+        code, out, err = netlet("evaluate", *arguments)
+        assert (code, out) == (2, ""), arguments
+        assert message in err
+        assert len(err.splitlines()) == 1
+    assert netlet("evaluate", "seven.py:colour", "--weights", "colour.pt", "--channels", "3")[0] == 0
+
+
+# --- weights from elsewhere ---------------------------------------------------------------------------------------
+
+
+class Wrapped(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = nets.code_3()
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
+@pytest.mark.parametrize("prefix", ["", "module.", "net.", "module.net.", "_orig_mod.", "model."])
+def test_prefixes_are_no_difference(tmp_path: Path, prefix: str, suffix: str) -> None:
+    original, net, wrapped = nets.code_3(), nets.code_3(), Wrapped()
+    state = {prefix + key: value for key, value in original.state_dict().items()}
+    path = tmp_path / f"w{suffix}"
+    torch.save(state, path) if suffix == ".pt" else save_file(state, path)
+    for loaded, inside in ((net, net), (wrapped, wrapped.net)):
+        load_weights(loaded, path)
+        assert weights_digest(inside) == weights_digest(original)
+
+
+@pytest.mark.parametrize("key", ["state_dict", "model_state_dict", "model", "net"])
+def test_checkpoints_of_training_scripts(tmp_path: Path, key: str) -> None:
+    original, net = nets.code_3(), nets.code_3()
+    torch.save({"epoch": 3, "loss": 0.1, key: original.state_dict(), "optimizer": {"lr": 1}}, tmp_path / "w.pt")
+    load_weights(net, tmp_path / "w.pt")
+    assert weights_digest(net) == weights_digest(original)
+
+
+def test_files_older_than_the_counters_of_batch_norm(tmp_path: Path) -> None:
+    original, net = nets.code_3(), nets.code_3()
+    state = {key: value for key, value in original.state_dict().items() if "num_batches_tracked" not in key}
+    torch.save(state, tmp_path / "w.pt")
+    load_weights(net, tmp_path / "w.pt")
+    assert weights_digest(net) == weights_digest(original)
+
+
+def test_missing_and_unexpected_are_named_by_the_nets_own_names(tmp_path: Path) -> None:
+    net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Conv2d(2, 2, 3))
+    state = {f"module.{key}": value for key, value in net.state_dict().items()}
+    del state["module.1.bias"]
+    state["module.2.weight"] = torch.zeros(1)
+    torch.save(state, tmp_path / "w.pt")
+    with pytest.raises(NetError, match=r"these weights are of another net; missing: 1\.bias; unexpected: 2\.weight"):
+        load_weights(net, tmp_path / "w.pt")
+
+
+def test_log_probabilities_and_probabilities(blob_data: Dataset) -> None:
+    torch.manual_seed(0)
+    plain = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+    logits = evaluate(plain, blob_data.held_out, Recipe(), 10)
+    for ending in (nn.LogSoftmax(1), nn.Softmax(1)):
+        found = evaluate(nn.Sequential(plain, ending), blob_data.held_out, Recipe(), 10)
+        assert found.score == logits.score
+        assert found.loss == pytest.approx(logits.loss, rel=1e-4)
+        assert [m.confidence for m in found.mistakes] == pytest.approx(
+            [m.confidence for m in logits.mistakes], rel=1e-4
+        )

@@ -1,0 +1,386 @@
+"""One's own images: folders and arrays, good and bad, and the whole way from them to a recorded run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from netlet import records
+from netlet.cli import main
+from netlet.data import contact_sheet, load, load_own, make_scribble, save_npz
+from netlet.errors import DataError
+from netlet.recipes import AUGMENTS
+
+Random = np.random.Generator
+
+
+def picture(random: Random, k: int, size: tuple[int, int] = (20, 24), mode: str = "L") -> Image.Image:
+    """A noisy image whose bright band tells the class."""
+    pixels = random.integers(0, 60, (*size, 3), dtype=np.uint8)
+    pixels[2 + 4 * k : 6 + 4 * k] = (250, 240, 250) if mode == "L" else (250, 60, 20)
+    return Image.fromarray(pixels).convert(mode)
+
+
+def write_folder(
+    root: Path, classes: int = 3, images: int = 12, mode: str = "L", size: tuple[int, int] = (20, 24)
+) -> Path:
+    random = np.random.default_rng(0)
+    for k in range(classes):
+        (root / f"kind {k}").mkdir(parents=True)
+        for i in range(images):
+            picture(random, k, size, mode).save(root / f"kind {k}" / f"{i}.png")
+    return root
+
+
+def test_a_folder_of_class_folders(tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "kinds")
+    (root / "kind 0" / "notes.txt").write_text("not an image")
+    (root / "kind 0" / ".hidden.png").write_text("nor this")
+    (root / ".git").mkdir()
+    found = load(str(root))
+    assert found.name == "kinds/"
+    assert found.class_names == ("kind 0", "kind 1", "kind 2")
+    assert found.shape == (1, 20, 24)
+    assert found.held_out.name == "val"  # there is no test set: nothing that could be sold for one
+    assert (len(found.train), len(found.held_out)) == (30, 6)
+    assert torch.bincount(found.held_out.labels).tolist() == [2, 2, 2]
+    assert found.train.images[found.train.labels == 1].float().mean((0, 1, 3)).argmax() in range(6, 10)
+    again = load_own(root)
+    assert again.digest == found.digest
+    picture(np.random.default_rng(5), 0).save(root / "kind 0" / "0.png")
+    assert load_own(root).digest != found.digest
+
+
+def test_train_and_test_folders_and_classes_in_number_order(tmp_path: Path) -> None:
+    for part, n in (("train", 4), ("test", 2)):
+        for k in range(11):
+            (tmp_path / part / str(k)).mkdir(parents=True)
+            for i in range(n):
+                Image.new("L", (8, 8), 20 * k).save(tmp_path / part / str(k) / f"{i}.bmp")
+    found = load_own(tmp_path)
+    assert found.class_names == tuple(map(str, range(11)))
+    assert found.held_out.name == "test"
+    assert (len(found.train), len(found.held_out)) == (44, 22)
+    assert found.held_out.images[:, 0, 0, 0].tolist() == [20 * k for k in range(11) for _ in range(2)]
+
+
+@pytest.mark.parametrize(
+    ("mode", "channels"), [("1", 1), ("L", 1), ("RGB", 3), ("RGBA", 3), ("P", 3), ("CMYK", 3), ("LA", 1), ("I;16", 1)]
+)
+def test_modes(tmp_path: Path, mode: str, channels: int) -> None:
+    for k in range(2):
+        (tmp_path / str(k)).mkdir()
+        for i in range(3):
+            image = picture(np.random.default_rng(i), k, mode="RGB" if channels == 3 else "L")
+            if mode == "I;16":
+                image = Image.fromarray(np.asarray(image).astype(np.uint16) * 257)
+            else:
+                image = image.convert(mode)
+            image.save(tmp_path / str(k) / f"{i}.{'tiff' if mode in ('CMYK', 'I;16') else 'png'}")
+    found = load_own(tmp_path)
+    assert found.shape == (channels, 20, 24)
+    if mode in ("L", "LA", "I;16"):
+        image = np.asarray(picture(np.random.default_rng(0), 0))
+        at = (found.train.labels == 0).nonzero()[:, 0]
+        assert any(np.array_equal(found.train.images[i, 0].numpy(), image) for i in at) or len(at) < 3
+
+
+def test_one_in_colour_makes_all_of_three_channels(tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "kinds")
+    picture(np.random.default_rng(9), 0, mode="RGB").save(root / "kind 0" / "colour.png")
+    assert load_own(root).shape == (3, 20, 24)
+
+
+def test_grey_saved_as_colour_is_grey(tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "kinds")
+    for file in root.rglob("*.png"):
+        Image.open(file).convert("RGB").save(file)
+    assert load_own(root).shape == (1, 20, 24)
+
+
+def test_transparent_is_paper(tmp_path: Path) -> None:
+    for k in range(2):
+        (tmp_path / str(k)).mkdir()
+        for i in range(2):
+            Image.new("RGBA", (8, 8), (0, 0, 0, 255 * (1 - k))).save(tmp_path / str(k) / f"{i}.png")
+    found = load_own(tmp_path)
+    assert [int(found.train.images[found.train.labels == k].max()) for k in range(2)] == [0, 255]
+
+
+def edit(root: Path, what: str) -> None:
+    if what == "empty class":
+        (root / "kind 9").mkdir()
+    elif what == "one class":
+        for k in (1, 2):
+            for file in (root / f"kind {k}").iterdir():
+                file.unlink()
+            (root / f"kind {k}").rmdir()
+    elif what == "another size":
+        Image.new("L", (24, 21)).save(root / "kind 1" / "3.png")
+    elif what == "too large":
+        Image.new("L", (65, 20)).save(root / "kind 1" / "3.png")
+    elif what == "broken":
+        (root / "kind 1" / "3.png").write_bytes((root / "kind 1" / "3.png").read_bytes()[:200])
+    elif what == "no image":
+        (root / "kind 1" / "3.png").write_text("hello")
+    elif what == "lonely":
+        for file in sorted((root / "kind 1").iterdir())[1:]:
+            file.unlink()
+    elif what == "test only":
+        (root.parent / "moved").mkdir()
+        root.rename(root.parent / "moved" / "test")
+        (root.parent / "moved").rename(root)
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ("empty class", r"kind 9: holds no images \(PNG, JPEG, \.\.\.\); fill it, or take the class out"),
+        ("one class", r"found 1 class; a net needs at least 2"),
+        ("another size", r"3\.png: is 21x24 where 0\.png is 20x24; scale all images to one size"),
+        ("too large", r"3\.png: 20x65 is too large; scale all images to at most 64x64"),
+        ("broken", r"3\.png: cannot be read as an image \(.*\); mend or remove it"),
+        ("no image", r"3\.png: cannot be read as an image \(cannot identify"),
+        ("lonely", r"a class has 1 image; give each at least 2, or a test set beside the train set"),
+        ("test only", r"holds test but no train; put the images to train on into .*train"),
+    ],
+)
+def test_bad_folders(tmp_path: Path, what: str, message: str) -> None:
+    root = write_folder(tmp_path / "kinds")
+    edit(root, what)
+    with pytest.raises(DataError, match=message) as caught:
+        load_own(root)
+    assert "\n" not in str(caught.value)
+
+
+def test_no_folder_at_all(tmp_path: Path) -> None:
+    (tmp_path / "bare").mkdir()
+    with pytest.raises(DataError, match="bare: holds no class folders; make one for each class"):
+        load_own(tmp_path / "bare")
+    with pytest.raises(DataError, match="nowhere: no such folder or file; public data sets are: mnist"):
+        load(tmp_path / "nowhere")
+    (tmp_path / "x.zip").write_bytes(b"PK")
+    with pytest.raises(DataError, match=r"x\.zip: expected a folder of class folders, or an \.npz"):
+        load(tmp_path / "x.zip")
+
+
+# --- arrays ------------------------------------------------------------------------------------------------------
+
+
+def arrays(n: int = 24, shape: tuple[int, ...] = (10, 12), classes: int = 4) -> dict[str, np.ndarray]:
+    random = np.random.default_rng(1)
+    return {
+        "images": random.integers(0, 256, (n, *shape), dtype=np.uint8),
+        "labels": (np.arange(n) % classes).astype(np.int64),
+    }
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [((10, 12), (1, 10, 12)), ((10, 12, 1), (1, 10, 12)), ((10, 12, 3), (3, 10, 12)), ((3, 10, 12), (3, 10, 12)),
+     ((1, 64, 64), (1, 64, 64))],
+)  # fmt: skip
+def test_layouts_of_arrays(tmp_path: Path, shape: tuple[int, ...], expected: tuple[int, ...]) -> None:
+    np.savez(tmp_path / "own.npz", **arrays(shape=shape))
+    found = load_own(tmp_path / "own.npz")
+    assert found.name == "own.npz"
+    assert found.shape == expected
+    assert (found.classes, found.held_out.name, len(found.held_out)) == (4, "val", 4)
+    original = arrays(shape=shape)["images"]
+    if shape == (10, 12, 3):
+        whole = {image.numpy().tobytes() for split in (found.train, found.held_out) for image in split.images}
+        assert whole == {np.ascontiguousarray(image.transpose(2, 0, 1)).tobytes() for image in original}
+
+
+@pytest.mark.parametrize("names", [("x_train", "y_train", "x_test", "y_test"),
+                                   ("train_images", "train_labels", "test_images", "test_labels"),
+                                   ("images", "labels", "test_images", "test_labels")])  # fmt: skip
+def test_names_of_arrays_and_labels_of_any_kind(tmp_path: Path, names: tuple[str, ...]) -> None:
+    own = arrays()
+    words = np.array(["ant", "bee", "cow", "dog"])[own["labels"]]
+    column = (own["labels"] * 10 - 5).reshape(-1, 1)
+    for labels, expected in ((words, ("ant", "bee", "cow", "dog")), (column, ("-5", "5", "15", "25"))):
+        np.savez(
+            tmp_path / "own.npz",
+            **dict(zip(names, (own["images"], labels, own["images"][:8], labels[:8]), strict=True)),
+        )
+        found = load_own(tmp_path / "own.npz")
+        assert found.class_names == expected
+        assert found.held_out.name == "test"
+        assert found.held_out.labels.tolist() == [0, 1, 2, 3] * 2
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"images": arrays()["images"] / 255}, r"own\.npz\['images'\]: expected uint8 grey levels 0 to 255, found float64"),
+        ({"images": arrays(shape=(5, 10, 12))["images"]}, r"expected N H W, N H W C or N C H W with one or three channels, found 24x5x10x12"),
+        ({"images": arrays(shape=(70, 60))["images"]}, r"images of 70x60 are too large; scale them to at most 64x64"),
+        ({"labels": arrays()["labels"][:-1]}, r"\['labels'\]: expected one whole number or word for each of 24 images, found int64 23"),
+        ({"labels": arrays()["labels"] + 0.5}, r"expected one whole number or word .* found float64 24"),
+        ({"labels": np.zeros(24, int)}, r"found 1 class; a net needs at least 2"),
+        ({"labels": np.array([None] * 24)}, r"cannot be read as an \.npz of arrays \(an array of Python objects\)"),
+        ({"test_images": arrays()["images"], "test_labels": arrays()["labels"] + 1}, r"\['test_labels'\]: 4 is no class of the training images"),
+        ({"test_images": arrays(shape=(9, 9))["images"], "test_labels": arrays()["labels"]}, r"train has images of 1x10x12, test of 1x9x9; make them alike"),
+    ],
+)  # fmt: skip
+def test_bad_arrays(tmp_path: Path, change: dict[str, np.ndarray], message: str) -> None:
+    np.savez(tmp_path / "own.npz", **{**arrays(), **change})
+    with pytest.raises(DataError, match=message) as caught:
+        load_own(tmp_path / "own.npz")
+    assert "\n" not in str(caught.value)
+
+
+def test_files_that_are_no_arrays(tmp_path: Path) -> None:
+    (tmp_path / "own.npz").write_bytes(b"rubbish")
+    with pytest.raises(DataError, match=r"own\.npz: cannot be read as an \.npz of arrays"):
+        load_own(tmp_path / "own.npz")
+    np.savez(tmp_path / "own.npz", pictures=np.zeros(3))
+    with pytest.raises(DataError, match=r"expected 'images' and 'labels' \(or x_train and y_train\), found pictures"):
+        load_own(tmp_path / "own.npz")
+
+
+def test_what_is_saved_comes_back(tmp_path: Path) -> None:
+    drawn = make_scribble(40, 20)
+    save_npz(drawn, tmp_path / "drawn.npz")
+    back = load_own(tmp_path / "drawn.npz")
+    assert back.checksums == drawn.checksums
+    assert back.class_names == drawn.class_names
+    with pytest.raises(DataError, match=r"drawn\.zip: is to be an \.npz; name it .*drawn\.npz"):
+        save_npz(drawn, tmp_path / "drawn.zip")
+
+
+# --- the whole way ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def netlet(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[int, str, str]]:
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as stop:
+            main(list(arguments))
+        out, err = capsys.readouterr()
+        return int(stop.value.code or 0), out, err
+
+    return call
+
+
+@pytest.mark.parametrize(
+    "net", ["swift", "mnistnet_1", "pyramid", "expand_squeeze", "week4", "week4_conv", "code_1", "code_3", "code_4"]
+)
+def test_every_net_takes_its_classes_and_shape_from_the_data(
+    netlet: Callable[..., tuple[int, str, str]], tmp_path: Path, net: str
+) -> None:
+    write_folder(tmp_path / "kinds", classes=3, images=6, mode="RGB", size=(40, 36))
+    code, out, err = netlet("train", net, "--dataset", "kinds", "--set", "epochs=1", "--set", "batch=5", "--json")
+    assert code in (0, 1), err
+    record = json.loads(out)
+    assert record["data"]["name"] == "kinds/"
+    assert record["data"]["shape"] == [3, 40, 36]
+    assert record["data"]["classes"] == 3
+    assert record["data"]["class_names"] == ["kind 0", "kind 1", "kind 2"]
+    assert len(record["data"]["digest"]) == 64
+    assert record["last_epoch"]["split"] == "val"
+    assert len(record["confusion"]) == 3
+
+
+def test_training_evaluating_and_resuming_on_own_data(
+    netlet: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    write_folder(tmp_path / "all" / "train", images=30, size=(24, 24))
+    write_folder(tmp_path / "all" / "test", images=10, size=(24, 24))
+    fast = ("--set", "epochs=6", "--set", "batch=10", "--set", "ema_decay=0.8")
+    code, out, err = netlet("train", "swift", "--dataset", "all", *fast, "--accuracy-at-least", "90")
+    assert code == 0, out + err
+    assert "on all/" in err
+    assert "accuracy, last epoch  at least 90 %" in out
+    folder = "runs/swift-all_-seed0"
+    assert f"training on all/; recorded in {folder}" in out
+    run = records.load(tmp_path / folder)
+    assert run.verdict is not None
+    assert run.verdict.passed  # the bar was given for this data: it is judged
+    code, out, _ = netlet("evaluate", folder, "--dataset", "all", "--json")
+    assert json.loads(out)["score"]["correct"] == run.last_epoch.correct
+    assert netlet("evaluate", folder)[0] == 2  # where the data are must be said
+    code, _, err = netlet("evaluate", folder, "--dataset", "scribble")
+    assert (code, len(err.splitlines())) == (2, 1)
+    code, out, _ = netlet("train", "swift", "--dataset", "all", *fast)
+    assert "twenty_k: not judged: trained on all/" in out
+
+
+def test_images_too_small_for_a_net(netlet: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
+    write_folder(tmp_path / "tiny", size=(14, 14))
+    code, _, err = netlet("train", "code_4", "--dataset", "tiny")
+    assert (code, len(err.splitlines())) == (2, 1)
+    assert "the images are too small for this net: its last map would be -1x-1; take a shallower net" in err
+
+
+# --- contact sheets -----------------------------------------------------------------------------------------------
+
+
+def test_a_sheet_has_ten_images_a_class_and_ten_more_as_augmented(tmp_path: Path) -> None:
+    found = load_own(write_folder(tmp_path / "kinds", images=14))
+    plain = contact_sheet(found.train, found.class_names)
+    both = contact_sheet(found.train, found.class_names, AUGMENTS["none"])
+    zoom, gap, title = 2, 4, 16
+    assert plain.height == both.height == title + 3 * (20 * zoom + gap) + gap
+    block = 10 * (24 * zoom + gap) + 4 * gap
+    assert both.width - plain.width == block
+    pixels = np.asarray(both)
+    margin = both.width - 2 * block
+    known = {image.numpy().tobytes() for image in found.train.images[:, 0]}
+    for k in range(3):
+        top = title + gap + k * (20 * zoom + gap)
+        for i in range(10):
+            left = margin + i * (24 * zoom + gap)
+            shown = pixels[top : top + 20 * zoom : zoom, left : left + 24 * zoom : zoom, 0]
+            assert shown.tobytes() in known
+            assert 2 + 4 * k <= shown.mean(1).argmax() < 6 + 4 * k  # of its class
+            beside = pixels[top : top + 20 * zoom : zoom, left + block : left + block + 24 * zoom : zoom, 0]
+            assert np.array_equal(shown, beside)  # "none" moves nothing
+    moved = np.asarray(contact_sheet(found.train, found.class_names, AUGMENTS["full"]))
+    assert np.array_equal(moved[:, : margin + block - 4 * gap], pixels[:, : margin + block - 4 * gap])
+    assert not np.array_equal(moved, pixels)
+    assert np.array_equal(np.asarray(contact_sheet(found.train, found.class_names)), np.asarray(plain))
+
+
+def test_a_class_with_few_images_leaves_places_blank_and_many_classes_are_refused(tmp_path: Path) -> None:
+    found = load_own(write_folder(tmp_path / "kinds", images=4))
+    sheet = np.asarray(contact_sheet(found.train, found.class_names))
+    assert (sheet[30, -40] == sheet[2, -2]).all()
+    with pytest.raises(DataError, match="300 classes are too many for one sheet; it holds 200"):
+        contact_sheet(found.train, [str(i) for i in range(300)])
+
+
+def test_show_and_make_on_the_command_line(netlet: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
+    code, out, _ = netlet("data", "make", "--out", "few.npz", "--train", "200", "--test", "50", "--seed", "3")
+    assert code == 0
+    assert "200 train and 50 test images in few.npz" in out
+    code, out, _ = netlet("data", "show", "few.npz", "--recipe", "steady", "--out", "sheet.png", "--split", "test")
+    assert code == 0
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert f"sheet.png: {sheet.width}x{sheet.height}, few.npz test, and as steady augments it" in out
+    assert netlet("data", "show", "few.npz")[0] == 0
+    assert (tmp_path / "few.npz.png").is_file()
+    assert "SHA-256 " in netlet("data", "verify", "few.npz")[1]
+    for arguments, message in (
+        (("show", "few.npz", "--split", "val"), "few.npz has no split 'val'; it has train and test"),
+        (("show", "few.npz", "-o", "sheet.xyz"), "sheet.xyz: cannot be written (unknown file extension"),
+        (("show", "few.npz", "-o", "no/such/sheet.png"), "cannot be written (No such file or directory)"),
+        (("make", "mnist"), "only scribble can be made; 'mnist' can be got with 'netlet data get mnist'"),
+        (("make", "--seed", "3"), "give --out FILE.npz for others"),
+        (("get", "scribble"), "no public data set 'scribble'; scribble is made, not downloaded"),
+    ):
+        code, _, err = netlet("data", *arguments)
+        assert code == 2
+        assert message in err
+        assert len(err.splitlines()) == 1
