@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from netlet import budgets
@@ -174,3 +176,19 @@ def test_names() -> None:
         budgets.named("eihgt_k")
     with pytest.raises(BudgetError, match=r"a budget has no limit 'max_params'; it has: name, dataset, params_below"):
         Budget().but(max_params=3)
+
+
+def test_a_bar_is_of_the_data_set_that_it_was_set_for() -> None:
+    budget = Budget(dataset="mnist", accuracy_at_least=99.4, params_below=8_000)
+    assert budget.judge(SMALL, Outcome([Score("test", 9_950, 10_000)], "mnist")).state == "PASS"
+    for split in ("test", "val", "test50k"):
+        verdict = budget.judge(SMALL, Outcome([Score(split, 9_950, 10_000)], "scribble"))
+        assert (verdict.state, verdict.withheld) == ("NOT JUDGED", "trained on scribble")
+        assert str(verdict).startswith("budget: not judged: trained on scribble\n")
+        assert not verdict.passed
+        assert not verdict.failed
+    big = dataclasses.replace(SMALL, parameters=8_000)
+    assert budget.judge(big, Outcome([Score("test", 9_950, 10_000)], "scribble")).state == "FAIL"
+    free = Budget(accuracy_at_least=99.0)
+    assert free.judge(SMALL, Outcome([Score("test50k", 49_600, 50_000)], "qmnist")).state == "PASS"
+    assert free.judge(SMALL, Outcome([Score("val", 49_600, 50_000)], "qmnist")).state == "NOT YET"

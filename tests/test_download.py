@@ -104,12 +104,17 @@ def stalls_at_once(to: BaseHTTPRequestHandler, content: bytes) -> None:
     time.sleep(1.5)
 
 
-def trickles(to: BaseHTTPRequestHandler, content: bytes) -> None:
+def drips(to: BaseHTTPRequestHandler, content: bytes) -> None:
+    """Never silent for long enough to time out, and never done."""
     head(to, len(content))
-    for byte in content[:40]:
+    for byte in content[:200]:
         to.wfile.write(bytes([byte]))
         to.wfile.flush()
         time.sleep(0.05)
+
+
+def bombs(to: BaseHTTPRequestHandler, content: bytes) -> None:
+    well(to, gzip.compress(bytes(30_000_000)))
 
 
 def floods(to: BaseHTTPRequestHandler, content: bytes) -> None:
@@ -179,15 +184,17 @@ def test_a_download_is_heard_of_verified_and_not_repeated(
 @pytest.mark.parametrize(
     "answer",
     [refuses(500), refuses(503), refuses(429), truncates, truncates_unannounced, corrupts, another_page, stalls,
-     stalls_at_once, trickles],
+     stalls_at_once, drips, bombs],
     ids=["500", "503", "429", "truncates", "truncates unannounced", "corrupts", "another page", "stalls",
-         "stalls at once", "trickles"],
+         "stalls at once", "drips", "bombs"],
 )  # fmt: skip
 def test_a_failure_is_tried_again_and_then_the_next_mirror(
     mirrors: list[Mirror], source: Source, tmp_path: Path, answer: Answer
 ) -> None:
     mirrors[0].answers[FIRST] = [answer]
+    began = time.monotonic()
     fetch(source, tmp_path / "once")
+    assert time.monotonic() - began < 5  # the drip would go on for ten seconds
     assert (mirrors[0].asked[FIRST], mirrors[1].asked[FIRST]) == (2, 0)
     mirrors[0].answers[FIRST] = [answer] * 3
     troubles: list[str] = []
@@ -308,8 +315,25 @@ def test_offline_is_offline(
 
 def test_a_folder_that_cannot_be_written_to(mirrors: list[Mirror], source: Source, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(DataError, match=r"cannot be written to \(.*\); name another folder with --to"):
+    with pytest.raises(
+        MissingDataError, match=r"mnist cannot be kept in .*; get it into another folder with 'netlet data"
+    ):
         fetch(source, tmp_path / "file" / "into")
+
+
+def test_a_good_download_wins_over_a_damaged_file_beside_it(
+    mirrors: list[Mirror], source: Source, tmp_path: Path
+) -> None:
+    into = fetch(source, tmp_path / "into")
+    plain = into / FIRST.removesuffix(".gz")
+    plain.write_bytes(b"rubbish")
+    assert len(on_disk.read(source, into).train) == 600
+    plain.write_bytes(gzip.decompress((into / FIRST).read_bytes()))
+    (into / FIRST).unlink()
+    assert len(on_disk.read(source, into).train) == 600
+    plain.write_bytes(b"rubbish")
+    fetch(source, into)
+    assert len(on_disk.read(source, into).train) == 600
 
 
 def test_the_table_is_whole() -> None:
@@ -342,7 +366,7 @@ def test_qmnist_gives_the_first_of_eight_numbers_and_the_last_of_its_images(tmp_
         for file, values in ((part.images, images), (part.labels, table)):
             write_idx(tmp_path / f"{file.name}.gz", values)
         files = [
-            File(file.name, 0, None, md5_of((tmp_path / f"{file.name}.gz").read_bytes()))
+            File(file.name, 1 << 20, None, md5_of((tmp_path / f"{file.name}.gz").read_bytes()))
             for file in (part.images, part.labels)
         ]
         parts.append(Part(part.name, *files, n, first=part.first // 1_000))

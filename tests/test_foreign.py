@@ -95,9 +95,68 @@ def test_what_a_needed_import_says(tmp_path: Path) -> None:
         find_net(f"{path}:Net")
 
 
-def test_a_name_that_only_running_the_file_makes(tmp_path: Path) -> None:
+def test_a_name_that_only_running_the_whole_file_makes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     body = "globals()['hidden'] = 10\nclass Net(nn.Sequential):\n    def __init__(self):\n        super().__init__(nn.Flatten(), nn.Linear(784, 10))\nother = hidden\nmade = Net() if other else None\n"
-    assert netlet.summary(net_of(f"{write(tmp_path, 'hidden', body)}:made")).parameters == 7_850
+    path = write(tmp_path, "hidden_makes", body)
+    with pytest.raises(
+        NetError, match=r"name 'hidden' is not defined by what the net needs of the file; as module:Name"
+    ):
+        find_net(f"{path}:made")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert netlet.summary(net_of("hidden_makes:made")).parameters == 7_850
+
+
+CHANGED = {
+    "appended in a loop": ("layers = [nn.Flatten()]\nfor i in range(2):\n    layers.append(nn.Linear(784, 784))\nmodel = nn.Sequential(*layers)\n", 2),
+    "added to": ("model = nn.Sequential()\nmodel.add_module('flat', nn.Flatten())\nmodel.add_module('head', nn.Linear(784, 784))\n", 1),
+    "set by condition": ("cfg = {'n': 1}\nif True:\n    cfg['n'] = 3\nmodel = nn.Sequential(nn.Flatten(), *(nn.Linear(784, 784) for _ in range(cfg['n'])))\n", 3),
+    "set by tuple": ("class C: pass\nC.a, C.b = 1, 2\nmodel = nn.Sequential(nn.Flatten(), *(nn.Linear(784, 784) for _ in range(C.b)))\n", 2),
+    "replaced": ("model = nn.Sequential(nn.Flatten(), nn.Identity())\nmodel[1] = nn.Linear(784, 784)\n", 1),
+}  # fmt: skip
+TRAINING = """
+for i in range(3):
+    raise RuntimeError('trained')
+def train(model): raise RuntimeError('trained')
+if __name__ == '__main__':
+    model = train(model)
+torch.save(model.state_dict(), '/proc/nowhere')
+model.train()
+train(model)
+"""
+
+
+@pytest.mark.parametrize("how", CHANGED)
+def test_what_changes_a_net_after_it_was_made_is_part_of_it(tmp_path: Path, how: str) -> None:
+    body, layers = CHANGED[how]
+    training = TRAINING.replace("for i", "for step")
+    net = net_of(write(tmp_path, "changed", body + training) + ":model")
+    assert netlet.summary(net).parameters == layers * (784 * 784 + 784)
+
+
+def test_names_of_its_own_do_not_drag_training_in(tmp_path: Path) -> None:
+    body = (
+        "widths = [8 * i for i in range(1, 3)]\n"
+        "class Net(nn.Module):\n    x = 3\n    def __init__(self, n=x):\n        super().__init__()\n"
+        "        self.layers = nn.ModuleList(nn.Linear(784, w) for w in widths)\n        self.key = lambda loss: loss\n"
+        "    def forward(self, x):\n        out = [layer(x.flatten(1)) for layer in self.layers]\n"
+        "        for i, y in enumerate(out):\n            x = y\n        with torch.no_grad() as scope:\n            pass\n"
+        "        return x[:, :10]\n"
+        "for w in range(3):\n    i = y = out = loss = scope = layer = x = raise_it()\n"
+    )
+    net = net_of(write(tmp_path, "scopes", body) + ":Net")
+    assert netlet.summary(net).parameters == 785 * 24
+
+
+def test_what_is_only_made_when_the_file_is_run(tmp_path: Path) -> None:
+    body = "def make(): return nn.Flatten()\nif __name__ == '__main__':\n    model = make()\n"
+    path = write(tmp_path, "guarded", body)
+    with pytest.raises(NetError, match=r"no 'model' in .*guarded\.py; it defines: make"):
+        find_net(f"{path}:model")
+
+
+def test_annotations_stay_what_they_are(tmp_path: Path) -> None:
+    body = "class Net(nn.Flatten):\n    size: int = 3\n"
+    assert type(net_of(write(tmp_path, "annotated", body) + ":Net")).__annotations__ == {"size": int}
 
 
 def test_neighbours_and_imports_of_everything(tmp_path: Path) -> None:
@@ -144,7 +203,9 @@ class Net(nn.Module):
     ],
 )  # fmt: skip
 def test_tuples_dicts_log_probabilities_and_unflattened_logits(tmp_path: Path, blob_data: Dataset, what: str) -> None:
-    run = whole_way(net_of(write(tmp_path, "gives", TUPLE.format(what=what)) + ":Net"), blob_data)
+    net = net_of(write(tmp_path, "gives", TUPLE.format(what=what)) + ":Net")
+    assert netlet.receptive_field(net).size == (26, 26)  # of the logits, not of what comes with them
+    run = whole_way(net, blob_data)
     plain = whole_way(net_of(write(tmp_path, "plain", TUPLE.format(what="logits")) + ":Net"), blob_data)
     assert run.epochs[-1].train_loss == pytest.approx(plain.epochs[-1].train_loss, rel=1e-3)
 

@@ -435,3 +435,40 @@ def test_a_run_folder_that_vanishes(blob_data: Dataset, tmp_path: Path) -> None:
 
     with pytest.raises(TrainingError, match="cannot be written to"):
         fit(small(), blob_data, FAST, listeners=[Deletes(), Recorder(tmp_path / "run")])
+
+
+# --- several processes, and what they leave behind ----------------------------------------------------------------
+
+
+def test_runs_begun_at_once_each_get_a_folder(bench: Bench, tmp_path: Path) -> None:
+    processes = [bench.start(tmp_path, "code_2", *SETTINGS) for _ in range(3)]
+    for process in processes:
+        process.join(100)
+    assert {process.exitcode for process in processes} <= {0, 1}
+    runs = [records.load(path) for path in records.find(tmp_path / "runs")]
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == [
+        "code_2-seed0", "code_2-seed0-2", "code_2-seed0-3",
+    ]  # fmt: skip
+    assert len({run.weights_digest for run in runs}) == 1
+
+
+def test_only_what_the_dead_have_left_is_swept(tmp_path: Path) -> None:
+    from netlet.files import sweep
+
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    names = {f".run.json.{gone.pid}.x.part": False, f".run.json.{os.getpid()}.x.part": True, ".mine.part": True}
+    for name in names:
+        (tmp_path / name).write_text("half")
+    (tmp_path / f".swift-seed0.{gone.pid}.y.part").mkdir()
+    sweep(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {name for name, stays in names.items() if stays}
+    sweep(tmp_path / "nowhere")
+
+
+def test_a_checkpoint_can_be_used_twice(blob_data: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        fit(netlet.build(small, 0), blob_data, FAST, listeners=[Recorder(tmp_path / "run"), Stops(2)])
+    checkpoint, _ = load_checkpoint(tmp_path / "run")
+    digests = {fit(netlet.build(small, 0), blob_data, FAST, resume=checkpoint).weights_digest for _ in range(2)}
+    assert len(digests) == 1

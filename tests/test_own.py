@@ -250,7 +250,7 @@ def test_what_is_saved_comes_back(tmp_path: Path) -> None:
     drawn = make_scribble(40, 20)
     save_npz(drawn, tmp_path / "drawn.npz")
     back = load_own(tmp_path / "drawn.npz")
-    assert back.checksums == drawn.checksums
+    assert back.checksums.items() > drawn.checksums.items()
     assert back.class_names == drawn.class_names
     with pytest.raises(DataError, match=r"drawn\.zip: is to be an \.npz; name it .*drawn\.npz"):
         save_npz(drawn, tmp_path / "drawn.zip")
@@ -384,3 +384,108 @@ def test_show_and_make_on_the_command_line(netlet: Callable[..., tuple[int, str,
         assert code == 2
         assert message in err
         assert len(err.splitlines()) == 1
+
+
+# --- what is held out ---------------------------------------------------------------------------------------------
+
+
+def test_val_of_ones_own_is_held_out_once(tmp_path: Path) -> None:
+    found = load_own(write_folder(tmp_path / "kinds"))
+    assert (len(found.train), len(found.held_out)) == (30, 6)
+    more = found.hold_out(12)
+    assert (len(more.train), len(more.held_out)) == (24, 12)  # 36 in all: none is lost
+    assert torch.equal(found.hold_out(6).held_out.images, found.held_out.images)
+    assert found.with_channels(3).hold_out(12).shape == (3, 20, 24)
+
+
+def test_a_val_folder_is_the_judge_where_there_is_no_test(tmp_path: Path) -> None:
+    write_folder(tmp_path / "all" / "train")
+    write_folder(tmp_path / "all" / "val", images=5)
+    found = load_own(tmp_path / "all")
+    assert (found.held_out.name, len(found.train), len(found.held_out)) == ("val", 36, 15)
+    write_folder(tmp_path / "all" / "test", images=4)
+    found = load_own(tmp_path / "all")
+    assert (found.held_out.name, len(found.train), len(found.held_out)) == ("test", 36, 12)
+
+
+def test_every_class_however_small_is_on_both_sides(tmp_path: Path) -> None:
+    labels = np.array([0] * 80 + [1] * 2 + [2] * 3 + [3] * 35)
+    images = np.zeros((120, 8, 8), np.uint8)
+    np.savez(tmp_path / "own.npz", images=images, labels=labels)
+    for n in (4, 20, 60, 100):
+        held = load_own(tmp_path / "own.npz").hold_out(n)
+        counts = [torch.bincount(split.labels, minlength=4) for split in (held.held_out, held.train)]
+        assert all((count > 0).all() for count in counts)
+        assert int(counts[0].sum()) == n
+        assert int(counts[1].sum()) == 120 - n
+
+
+def test_evaluating_knows_what_the_run_held_out(netlet: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "kinds", images=30, size=(24, 24))
+    code, out, _ = netlet(
+        "train", "swift", "--dataset", "kinds", "--val", "30", "--set", "epochs=2", "--set", "batch=10", "--json"
+    )
+    record = json.loads(out)
+    assert record["data"]["images"] == {"train": 60, "val": 30}
+    folder = "runs/swift-kinds_-seed0"
+    for split, score in (("val", record["last_epoch"]), ("train", record["train_clean"])):
+        code, out, err = netlet("evaluate", folder, "--dataset", "kinds", "--split", split, "--json")
+        assert code == 0, err
+        found = json.loads(out)["score"]
+        assert (found["correct"], found["total"]) == (score["correct"], score["total"])
+    picture(np.random.default_rng(99), 1, (24, 24)).save(root / "kind 1" / "new.png")
+    code, _, err = netlet("evaluate", folder, "--dataset", "kinds")
+    assert code == 2
+    assert "kinds/ has changed since this run: its val would hold images that were trained on" in err
+
+
+def test_classes_are_matched_by_name(netlet: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
+    write_folder(tmp_path / "kinds", classes=4, images=30, size=(24, 24))
+    _, out, _ = netlet(
+        "train",
+        "swift",
+        "--dataset",
+        "kinds",
+        "--set",
+        "epochs=8",
+        "--set",
+        "batch=10",
+        "--set",
+        "ema_decay=0.8",
+        "--json",
+    )
+    assert json.loads(out)["last_epoch"]["correct"] >= 18
+    write_folder(tmp_path / "few", classes=4, images=10, size=(24, 24))
+    for name in ("kind 0", "kind 2"):  # so that the labels of the rest shift
+        for file in (tmp_path / "few" / name).iterdir():
+            file.unlink()
+        (tmp_path / "few" / name).rmdir()
+    code, out, err = netlet("evaluate", "runs/swift-kinds_-seed0", "--dataset", "few", "--split", "train", "--json")
+    assert code == 0, err
+    assert [row["images"] > 0 for row in json.loads(out)["classes"]] == [False, True, False, True]
+    assert json.loads(out)["score"]["correct"] >= 0.9 * json.loads(out)["score"]["total"]
+    (tmp_path / "few" / "kind 1").rename(tmp_path / "few" / "dragon")
+    code, _, err = netlet("evaluate", "runs/swift-kinds_-seed0", "--dataset", "few")
+    assert code == 2
+    assert "few/: has a class 'dragon', but what is asked for knows kind 0, kind 1, kind 2, kind 3" in err
+
+
+def test_a_last_image_that_would_be_alone(tmp_path: Path) -> None:
+    from netlet.data import epoch_of_batches, steps_of
+    from netlet.recipes import Recipe
+
+    found = make_scribble(65, 10).train
+    batches = [len(labels) for _, labels in epoch_of_batches(found, Recipe(batch=16), torch.Generator().manual_seed(0))]
+    assert batches == [16, 16, 16, 17]
+    assert steps_of(65, 16) == 4
+    assert [steps_of(n, b) for n, b in ((64, 16), (66, 16), (1, 16), (17, 16), (5, 1), (60_000, 128))] == [
+        4,
+        5,
+        1,
+        1,
+        5,
+        469,
+    ]
+    for batch in (700, 3):
+        seen = torch.cat([labels for _, labels in epoch_of_batches(found, Recipe(batch=batch), torch.Generator())])
+        assert torch.equal(seen.sort().values, found.labels.sort().values)

@@ -1,6 +1,7 @@
 """Writing files whole or not at all."""
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -19,7 +20,7 @@ def write_whole(path: Path, content: bytes | str) -> None:
     """
     data = content.encode() if isinstance(content, str) else content
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=UNFINISHED, dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=_prefix(path), suffix=UNFINISHED, dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
@@ -40,7 +41,7 @@ def make_whole(folder: Path, contents: Mapping[str, bytes]) -> None:
         OSError: Its parent cannot be written to, or the disk is full; nothing is left behind.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=UNFINISHED, dir=folder.parent))
+    made = Path(tempfile.mkdtemp(prefix=_prefix(folder), suffix=UNFINISHED, dir=folder.parent))
     try:
         for name, content in contents.items():
             write_whole(made / name, content)
@@ -54,6 +55,28 @@ def make_whole(folder: Path, contents: Mapping[str, bytes]) -> None:
     except BaseException:
         shutil.rmtree(made, ignore_errors=True)
         raise
+
+
+def sweep(folder: Path) -> None:
+    """Remove what processes that are gone have left unfinished in a folder."""
+    for path in folder.glob(f".*{UNFINISHED}"):
+        owner = re.match(r"\..*\.(\d+)\.", path.name)
+        if owner and not _alive(int(owner[1])):
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def _prefix(path: Path) -> str:
+    return f".{path.name}.{os.getpid()}."
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True  # somebody else's
+    return True
 
 
 def _umask() -> int:

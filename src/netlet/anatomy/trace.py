@@ -14,9 +14,10 @@ from torch import nn
 
 from netlet.anatomy.memory import peak_bytes
 from netlet.anatomy.steps import Trace
-from netlet.anatomy.watcher import BATCH, Dropouts, Watcher, first_tensor
+from netlet.anatomy.watcher import BATCH, Dropouts, Watcher
 from netlet.errors import NetError
 from netlet.nets.modes import evaluating
+from netlet.nets.outputs import first_tensor
 
 
 def trace(net: nn.Module, shape: Sequence[int] = (1, 28, 28)) -> Trace:

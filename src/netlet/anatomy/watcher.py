@@ -17,6 +17,7 @@ from netlet.anatomy.fields import Field, FieldMap, of_input
 from netlet.anatomy.memory import Use
 from netlet.anatomy.steps import Step
 from netlet.anatomy.windows import Effect
+from netlet.nets.outputs import first_tensor
 
 # Images in the run: two, since some nets squeeze away a batch of one.
 BATCH = 2
@@ -218,11 +219,6 @@ def _tensors(value: Any) -> Iterator[torch.Tensor]:
     elif isinstance(value, list | tuple):
         for part in value:
             yield from _tensors(part)
-
-
-def first_tensor(value: Any) -> torch.Tensor | None:
-    """The first tensor in nested lists, tuples and dicts."""
-    return next(_tensors(value), None)
 
 
 def _for_one(tensor: torch.Tensor) -> tuple[int, ...]:

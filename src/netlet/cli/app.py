@@ -14,7 +14,7 @@ import typer
 
 from netlet import __version__
 from netlet.cli import check, data, evaluate, listing, runs, show, train
-from netlet.cli.results import only_results
+from netlet.cli.results import only_results, say
 from netlet.errors import NetletError
 
 app = typer.Typer(
@@ -67,23 +67,23 @@ def main(arguments: list[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except (typer.Abort, KeyboardInterrupt):
-        _say("interrupted")
+        say("netlet: interrupted")
         sys.exit(130)
     except _ClickError as error:
         if type(error).__name__ == "NoArgsIsHelpError":
             print(error.format_message())  # type: ignore[attr-defined]
             sys.exit(0)
-        _say(_usage(error))
+        say(f"netlet: {_usage(error)}")
         sys.exit(2)
     except NetletError as error:
         if debug:
             raise
-        _say(" ".join(str(error).split()))
+        say(f"netlet: {' '.join(str(error).split())}")
         sys.exit(2)
     except Exception as error:
         if debug:
             raise
-        _say(f"{type(error).__name__}: {' '.join(str(error).split()) or 'no message'} (--debug shows where)")
+        say(f"netlet: {type(error).__name__}: {' '.join(str(error).split()) or 'no message'} (--debug shows where)")
         sys.exit(2)
     sys.exit(code or 0)
 
@@ -94,7 +94,3 @@ def _usage(error: Exception) -> str:
     context = getattr(error, "ctx", None)
     path = context.command_path if context else "netlet"
     return f"{message.rstrip('.')}; see '{path} --help'" if message else f"see '{path} --help'"
-
-
-def _say(message: str) -> None:
-    print(f"netlet: {message}", file=sys.stderr)

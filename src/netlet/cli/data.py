@@ -3,39 +3,44 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from netlet import recipes
-from netlet.cli.images import Bar, DataFolder, say
+from netlet.cli.images import Bar, DataFolder, chosen_images
 from netlet.cli.options import Json
-from netlet.cli.results import only_results, result, result_json
-from netlet.errors import DataError, MissingDataError
+from netlet.cli.results import only_results, result, result_json, say
+from netlet.errors import DataError, MissingDataError, did_you_mean
 from netlet.tables import table
+
+if TYPE_CHECKING:
+    from netlet.data import Source
 
 app = typer.Typer(help="Get, verify, list, show and make data sets.", no_args_is_help=True, rich_markup_mode=None)
 
-Names = Annotated[list[str], typer.Argument(metavar="NAME...", help="Data sets; all public ones if none is named.")]
+Names = Annotated[
+    list[str] | None, typer.Argument(metavar="[NAME...]", help="Data sets; all public ones if none is named.")
+]
 
 
 @app.command("get", short_help="Download public data sets, verified.")
 @only_results
 def get(
-    names: Names,
+    names: Names = None,
     to: Annotated[
-        Path | None, typer.Option("--to", metavar="DIR", help="Where to; the user's cache folder if not given.")
+        Path | None, typer.Option("--to", metavar="DIR", help="Into DIR/NAME; the user's cache folder if not given.")
     ] = None,
 ) -> None:
     """Download public data sets; what is there already and whole is not fetched again."""
     from netlet.data import SOURCES, cache_folder, fetch
 
-    sources = [_source(name) for name in names]
+    sources = [_source(name) for name in names or SOURCES]
     for source in sources:
-        into = to if to and len(sources) == 1 else (to or cache_folder()) / source.name
+        into = (to or cache_folder()) / source.name
         bar = Bar()
         try:
-            fetch(SOURCES[source.name], into, bar)
+            fetch(source, into, bar)
         finally:
             bar.close()
         result(f"{source.name}: whole and verified in {into}")
@@ -126,7 +131,6 @@ def show(
     data: DataFolder = None,
 ) -> None:
     """Write a contact sheet: a row for each class, ten images, and with --recipe the same ten augmented."""
-    from netlet.cli.images import chosen_images
     from netlet.data import contact_sheet
 
     augment = recipes.named(recipe).augment if recipe else None
@@ -176,9 +180,8 @@ def make(
     )
 
 
-def _source(name: str):  # type: ignore[no-untyped-def]  # a Source, whose import would bring torch
+def _source(name: str) -> Source:
     from netlet.data import SCRIBBLE, SOURCES
-    from netlet.errors import did_you_mean
 
     if name not in SOURCES:
         made = f"; {SCRIBBLE} is made, not downloaded" if name == SCRIBBLE else ""

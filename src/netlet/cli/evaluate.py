@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from netlet.cli.images import Channels, DataFolder, DatasetName, chosen_images
 from netlet.cli.options import Json
 from netlet.cli.results import result, result_json
-from netlet.errors import NetError
+from netlet.errors import DataError, NetError
 from netlet.recipes import Recipe
+
+if TYPE_CHECKING:
+    from netlet.data import Dataset
+    from netlet.records import Run
 
 
 def evaluate(
@@ -38,23 +42,26 @@ def evaluate(
     """Score a net with given weights on any data set: accuracy, classes, confusion, worst mistakes."""
     from netlet import evaluation, records
     from netlet.anatomy import trace
-    from netlet.experiments import find_experiment
+    from netlet.experiments import EXPERIMENTS, find_experiment
     from netlet.nets import build, load_weights
 
     run = records.load(net) if (Path(net) / records.RECORD).is_file() else None
-    if run is None and Path(net).is_dir():
+    if run is None and weights is None and Path(net).is_dir() and net not in EXPERIMENTS:
         raise NetError(f"{net}: holds no {records.RECORD}; name a finished run, or a net and --weights FILE")
-    images = chosen_images(dataset or (_own_dataset(run.data["name"]) if run else None), data, channels)
-    entry = find_experiment(run.net if run else net).net
-    shape, classes = (run.data["shape"], run.data["classes"]) if run else (images.shape, images.classes)
-    built = build(entry.builder, 0, shape, classes)
-    file = weights or (Path(net) / records.WEIGHTS if run else None)
+    if run:
+        images, split = _of_run(run, dataset, data, channels, split)
+        shape, classes = run.data["shape"], run.data["classes"]
+        file: Path | None = weights or Path(net) / records.WEIGHTS
+        taught = Recipe(**{name: run.recipe[name] for name in ("mean", "std")})
+    else:
+        images = chosen_images(dataset or "mnist", data, channels)
+        shape, classes, file, taught = images.shape, images.classes, weights, Recipe()
+    built = build(find_experiment(run.net if run else net).net.builder, 0, shape, classes)
     if file:
         load_weights(built, file)
     elif any(True for _ in built.parameters()):
         raise NetError(f"{net}: has weights to be told; give --weights FILE, or the folder of a run")
     trace(built, images.shape)  # says in one line why a net cannot run on such images
-    taught = Recipe(**{name: run.recipe[name] for name in ("mean", "std")}) if run else Recipe()
     given = {name: value for name, value in (("mean", mean), ("std", std)) if value is not None}
     judged = images.split(split) if split else images.held_out
     found = evaluation.evaluate(built, judged, taught.but(**given), images.classes)
@@ -65,10 +72,29 @@ def evaluate(
         result(f"{net} on {images.name}: {evaluation.evaluation_text(found, images.class_names, worst)}")
 
 
-def _own_dataset(name: str) -> str | None:
-    """The data set that a run was trained on, where its name says enough; else a person must choose."""
+def _of_run(
+    run: Run, dataset: str | None, folder: Path | None, channels: int | None, split: str | None
+) -> tuple[Dataset, str | None]:
+    """The images for a run as it saw them, and the split to judge on: its own data unless another is named.
+
+    Raises:
+        DataError: They have classes that it does not know, or images it was trained on would pass for held out.
+    """
     from netlet.data import NAMES
 
-    if name in NAMES:
-        return name
-    raise NetError(f"this run was trained on {name}, data of one's own; say where they are with --dataset PATH")
+    name = run.data["name"]
+    if not dataset and name not in NAMES:
+        raise NetError(f"this run was trained on {name}, data of one's own; say where they are with --dataset PATH")
+    images = chosen_images(dataset or name, folder, channels)
+    if not channels and images.shape[0] == 1:
+        images = images.with_channels(run.data["shape"][0])
+    digest, held_out = images.digest, run.data["images"].get("val")
+    brought_along = images.held_out.name == "val" and images.whole is None
+    if images.name == name and held_out and split != "test" and not brought_along:
+        if digest != run.data["digest"]:
+            raise DataError(
+                f"{name} has changed since this run: its val would hold images that were trained on; bring the old "
+                "ones back, or put new ones into a folder of their own"
+            )
+        images = images.hold_out(held_out)
+    return images.with_classes(run.data["class_names"]), split

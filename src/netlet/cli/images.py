@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from tqdm import tqdm
 
+from netlet.cli.results import say
 from netlet.errors import MissingDataError
 
 if TYPE_CHECKING:
@@ -31,9 +32,14 @@ Channels = Annotated[
 
 
 class Bar:
-    """Hears of a download: a bar for each file on a terminal, a line for each elsewhere, and each mirror's trouble."""
+    """Hears of a download: a bar for each file on a terminal, a line for each elsewhere, and each mirror's trouble.
 
-    def __init__(self) -> None:
+    Args:
+        troubles: Whether to tell of them.
+    """
+
+    def __init__(self, troubles: bool = True) -> None:
+        self._troubles = troubles
         self._bar: tqdm[Any] | None = None
         self._file = ""
 
@@ -41,7 +47,8 @@ class Bar:
         """Show where a download stands."""
         if fetching.trouble:
             self.close()
-            say(f"{fetching.file}: {fetching.mirror}: {fetching.trouble}")
+            if self._troubles:
+                say(f"{fetching.file}: {fetching.mirror}: {fetching.trouble}")
             return
         if self._file != f"{fetching.mirror}{fetching.file}":
             self.close()
@@ -63,33 +70,41 @@ class Bar:
             self._bar = None
 
 
-def chosen_images(dataset: str | None, folder: Path | None, channels: int | None = None) -> Dataset:
-    """The data set that a person asks for.
+def chosen_images(dataset: str, folder: Path | None, channels: int | None = None, *, troubles: bool = True) -> Dataset:
+    """The data set that a person asks for, downloaded if need be.
 
-    Without a choice it is MNIST, or ``scribble``, with a warning, where MNIST is neither here nor reachable.
+    Args:
+        dataset: A name or a path.
+        folder: Where the files of a public one lie, if that was said.
+        channels: Repeat grey images to so many.
+        troubles: Whether to tell of each mirror's.
 
     Raises:
         DataError: What was asked for is missing or damaged.
     """
     from netlet import data
 
-    bar = Bar()
+    bar = Bar(troubles)
     try:
-        # Without a choice, the mirrors' troubles are no news: there is something else to train on.
-        loaded = data.load(dataset or "mnist", folder, heard=bar if dataset else lambda _: None)
-    except MissingDataError:
-        if dataset or folder:
-            raise
-        say(
-            "netlet: warning: MNIST is neither on this machine nor reachable; going on with scribble, digits drawn "
-            "by a program ('netlet data get mnist' says why)"
-        )
-        loaded = data.load(data.SCRIBBLE)
+        loaded = data.load(dataset, folder, heard=bar)
     finally:
         bar.close()
     return loaded.with_channels(channels) if channels else loaded
 
 
-def say(text: str) -> None:
-    """To stderr, where progress goes."""
-    print(text, file=sys.stderr, flush=True)
+def images_to_train_on(dataset: str | None, folder: Path | None, channels: int | None) -> Dataset:
+    """The data set that a person asks for; without a choice MNIST, or, where that cannot be had, ``scribble``.
+
+    Raises:
+        DataError: What was asked for is missing or damaged, or MNIST is damaged.
+    """
+    if dataset or folder:
+        return chosen_images(dataset or "mnist", folder, channels)
+    try:
+        return chosen_images("mnist", None, channels, troubles=False)
+    except MissingDataError:
+        say(
+            "netlet: warning: MNIST is neither on this machine nor reachable; going on with scribble, digits drawn "
+            "by a program ('netlet data get mnist' says why)"
+        )
+        return chosen_images("scribble", None, channels)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from torch import nn
 from tqdm import tqdm
 
+from netlet.cli.results import say
 from netlet.records import Epoch
-from netlet.training import Listener, Plan, Progress
+from netlet.training import CHECKPOINT, Listener, Plan, Progress, Recorder
 
 
 class Narrator(Listener):
@@ -22,14 +22,10 @@ class Narrator(Listener):
         self._bar: tqdm[Any] | None = None
         self._plan: Plan | None = None
 
-    def say(self, text: str) -> None:
-        """Print lines above the bar."""
-        print(text, file=sys.stderr, flush=True)
-
     def started(self, plan: Plan) -> None:
         """Say what is about to happen."""
         self._plan = plan
-        self.say(
+        say(
             f"\ntraining {plan.name} on {plan.data}: recipe {plan.recipe.name}, {plan.recipe.epochs} epochs of "
             f"{plan.train_images:,} images, batch {plan.recipe.batch}, seed {plan.seed}, {plan.device} {plan.precision}"
         )
@@ -56,7 +52,7 @@ class Narrator(Listener):
         self.close()
         epoch = epochs[-1]
         speed = epoch.train.total / epoch.train_s
-        self.say(
+        say(
             f"epoch {epoch.epoch:>{len(str(self._plan.recipe.epochs))}}/{self._plan.recipe.epochs}  "
             f"{epoch.held_out.split} {epoch.held_out.correct:,}/{epoch.held_out.total:,} "
             f"({epoch.held_out.percent:.2f} %)  "
@@ -65,14 +61,14 @@ class Narrator(Listener):
         )
 
     @contextmanager
-    def telling_how_to_resume(self, folder: Path) -> Iterator[None]:
+    def telling_how_to_resume(self, recorder: Recorder) -> Iterator[None]:
         """Take the bar away in the end; if a person stops the run, say how it goes on."""
         try:
             yield
         except KeyboardInterrupt:
             self.close()
-            if folder.is_dir():
-                self.say(f"interrupted; 'netlet train --resume {folder}' goes on after the last whole epoch")
+            if (recorder.folder / CHECKPOINT).is_file():
+                say(f"interrupted; 'netlet train --resume {recorder.folder}' goes on after the last whole epoch")
             raise
         finally:
             self.close()

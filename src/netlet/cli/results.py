@@ -1,4 +1,4 @@
-"""The one way to stdout: results. What somebody's net prints goes to stderr, so that ``--json`` stays JSON."""
+"""Results go to stdout, all else to stderr; what somebody's net prints too, so that ``--json`` stays JSON."""
 
 from __future__ import annotations
 
@@ -38,3 +38,8 @@ def result(text: str) -> None:
 def result_json(value: object) -> None:
     """Print a result as JSON, indented."""
     result(json.dumps(value, ensure_ascii=False, indent=1))
+
+
+def say(text: str) -> None:
+    """Print what is no result: progress, warnings, errors."""
+    print(text, file=sys.stderr, flush=True)

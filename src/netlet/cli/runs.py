@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +9,7 @@ import typer
 
 from netlet import records
 from netlet.cli.options import Json
-from netlet.cli.results import result, result_json
+from netlet.cli.results import result, result_json, say
 from netlet.errors import RecordError
 from netlet.tables import table
 
@@ -28,7 +27,7 @@ def runs(
             found.append((path.parent, records.load(path)))
         except RecordError as error:
             # One bad record must not hide the others.
-            print(f"netlet: {error}", file=sys.stderr)
+            say(f"netlet: {error}")
             broken += 1
     if json:
         result_json([{"path": str(path), **run.to_dict()} for path, run in found])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,14 +9,16 @@ import typer
 
 from netlet import budgets, recipes
 from netlet.budgets import Budget
-from netlet.cli.images import Channels, DataFolder, DatasetName, chosen_images
+from netlet.cli.images import Channels, DataFolder, DatasetName, chosen_images, images_to_train_on
 from netlet.cli.options import Json, limited, overridden
-from netlet.cli.results import result
+from netlet.cli.results import result, say
 from netlet.errors import DataError, NetError, TrainingError
 
 if TYPE_CHECKING:
     from netlet.cli.progress import Narrator
     from netlet.records import Run
+
+_OUT = Path("runs")
 
 
 def train(
@@ -25,7 +26,7 @@ def train(
         str | None,
         typer.Argument(metavar="[NAME]", help="An experiment or net of ours, file.py:Name or package.module:Name."),
     ] = None,
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the run's folder is made.")] = Path("runs"),
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the run's folder is made.")] = _OUT,
     seed: Annotated[int, typer.Option("--seed", metavar="N", min=0)] = 0,
     dataset: DatasetName = None,
     data: DataFolder = None,
@@ -56,8 +57,8 @@ def train(
 
     narrator = Narrator()
     if resume:
-        told = (name, dataset, data, channels, val, recipe, budget, accuracy_at_least, set_, weights)
-        if any(told) or seed:
+        told = (name, dataset, data, channels, recipe, budget, accuracy_at_least, set_ or None, weights)
+        if any(given is not None for given in told) or seed or val or out != _OUT:
             raise TrainingError(f"--resume takes everything from {resume}; leave away what else you gave")
         folder, run = resume, _go_on(resume, threads, narrator)
     else:
@@ -74,17 +75,18 @@ def train(
         )
         if threads:
             torch.set_num_threads(threads)
-        images = chosen_images(dataset, data, channels)
+        images = images_to_train_on(dataset, data, channels)
         net = build(experiment.net.builder, seed, images.shape, images.classes)
         if weights:
             load_weights(net, weights)
-        narrator.say(str(check(net, experiment.budget, images.shape, experiment.recipe.epochs)))
+        say(str(check(net, experiment.budget, images.shape, experiment.recipe.epochs)))
         label = "" if images.name == "mnist" else f"-{images.name}"
-        folder = _free_folder(out, f"{experiment.name}{label}-seed{seed}")
+        folder = out / _folder_name(out, f"{experiment.name}{label}-seed{seed}")
         assignment = Assignment.of(experiment, seed, val, images, dataset, data, torch.get_num_threads())
-        recorder = Recorder(folder, assignment.to_dict())
-        with narrator.telling_how_to_resume(folder):
+        recorder = Recorder(folder, assignment.to_dict(), or_next=True)
+        with narrator.telling_how_to_resume(recorder):
             run = experiment.run(images, seed, val=val, listeners=[narrator, recorder], start=net)
+        folder = recorder.folder
     if json:
         result(run.to_json())
     else:
@@ -106,7 +108,7 @@ def _go_on(folder: Path, threads: int | None, narrator: Narrator) -> Run:
     from netlet.training import Recorder, load_checkpoint
 
     if (folder / records.RECORD).is_file():
-        narrator.say(f"{folder}: the run is finished")
+        say(f"{folder}: the run is finished")
         return records.load(folder)
     checkpoint, plain = load_checkpoint(folder)
     try:
@@ -116,18 +118,18 @@ def _go_on(folder: Path, threads: int | None, narrator: Narrator) -> Run:
     threads = threads or assignment.threads
     torch.set_num_threads(threads)
     if threads != assignment.threads:
-        narrator.say(f"netlet: warning: {threads} threads instead of {assignment.threads}: the last bits may differ")
+        say(f"netlet: warning: {threads} threads instead of {assignment.threads}: the last bits may differ")
     experiment = assignment.experiment()
-    images = chosen_images(assignment.dataset, Path(assignment.folder) if assignment.folder else None)
-    images = images.with_channels(assignment.channels)
+    place = Path(assignment.folder) if assignment.folder else None
+    images = chosen_images(assignment.dataset, place, assignment.channels)
     if images.digest != assignment.digest:
         raise DataError(f"{assignment.dataset}: is not what this run began with; bring the old data back or begin anew")
-    narrator.say(f"going on with {folder} after {len(checkpoint.epochs)} of {experiment.recipe.epochs} epochs")
-    with narrator.telling_how_to_resume(folder):
+    say(f"going on with {folder} after {len(checkpoint.epochs)} of {experiment.recipe.epochs} epochs")
+    recorder = Recorder(folder, plain, resumed=True)
+    with narrator.telling_how_to_resume(recorder):
         return experiment.run(
-            images, assignment.seed, val=assignment.val, resume=checkpoint,
-            listeners=[narrator, Recorder(folder, plain, resumed=True)],
-        )  # fmt: skip
+            images, assignment.seed, val=assignment.val, resume=checkpoint, listeners=[narrator, recorder]
+        )
 
 
 def _with_bar(budget: Budget, accuracy_at_least: float | None) -> Budget:
@@ -137,12 +139,11 @@ def _with_bar(budget: Budget, accuracy_at_least: float | None) -> Budget:
     return limited(budget.but(name=f"{budget.name} (changed)", dataset=None), {"accuracy_at_least": accuracy_at_least})
 
 
-def _free_folder(out: Path, name: str) -> Path:
-    """A folder that is not there yet: no run writes over another's."""
+def _folder_name(out: Path, name: str) -> str:
+    """A run's name as that of a folder."""
     if out.exists() and not out.is_dir():
         raise TrainingError(f"{out}: is a file; name a folder with --out")
     safe = "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in name).strip("._")
     if not safe:
         raise NetError(f"{name!r} makes no folder name")
-    names = itertools.chain([safe], (f"{safe}-{k}" for k in itertools.count(2)))
-    return next(out / name for name in names if not (out / name).exists())
+    return safe

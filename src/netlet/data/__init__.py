@@ -1,7 +1,7 @@
 """Images and labels: read, downloaded, made or brought along; checked, kept as uint8, cut into augmented batches."""
 
 from netlet.data.augment import affine
-from netlet.data.batches import epoch_of_batches
+from netlet.data.batches import epoch_of_batches, steps_of
 from netlet.data.dataset import Dataset, Split
 from netlet.data.download import Fetching, fetch
 from netlet.data.idx import read_idx, write_idx
@@ -33,5 +33,6 @@ __all__ = [
     "make_scribble",
     "read_idx",
     "save_npz",
+    "steps_of",
     "write_idx",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import torch
@@ -25,14 +26,27 @@ def epoch_of_batches(
         generator: On the CPU; the only source of chance.
 
     Yields:
-        float32 images ``N C H W`` and int64 labels ``N``; the last batch may be smaller.
+        float32 images ``N C H W`` and int64 labels ``N``; the last batch may be smaller, or larger by one (see
+        :func:`steps_of`).
     """
     order = torch.randperm(len(split), generator=generator).to(split.labels.device)
-    chunk = max(1, _IMAGES_AT_ONCE // recipe.batch) * recipe.batch
-    for start in range(0, len(order), chunk):
-        index = order[start : start + chunk]
+    steps = steps_of(len(split), recipe.batch)
+    sizes = [recipe.batch] * (steps - 1) + [len(split) - recipe.batch * (steps - 1)]
+    at_once = max(1, _IMAGES_AT_ONCE // recipe.batch)
+    for i in range(0, steps, at_once):
+        chunk = sizes[i : i + at_once]
+        index = order[i * recipe.batch :][: sum(chunk)]
         images = normalised(affine(split.images[index].float(), recipe.augment, generator), recipe)
-        yield from zip(images.split(recipe.batch), split.labels[index].split(recipe.batch), strict=True)
+        yield from zip(images.split(chunk), split.labels[index].split(chunk), strict=True)
+
+
+def steps_of(images: int, batch: int) -> int:
+    """How many batches an epoch has: a last image that would be alone joins the batch before.
+
+    Of one image, batch norm knows no variance.
+    """
+    alone = images > batch > 1 and images % batch == 1
+    return math.ceil(images / batch) - alone
 
 
 def normalised(images: torch.Tensor, recipe: Recipe) -> torch.Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -75,6 +75,7 @@ class Dataset:
         held_out: What scores it.
         class_names: In the order of the labels.
         checksums: MD5 of each file's raw content, or SHA-256 of each split where there are no such files.
+        whole: What it was before some of it was held out.
     """
 
     name: str
@@ -82,6 +83,7 @@ class Dataset:
     held_out: Split
     class_names: tuple[str, ...]
     checksums: Mapping[str, str] = field(default_factory=dict)
+    whole: Dataset | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Refuse labels without a class.
@@ -138,13 +140,14 @@ class Dataset:
         def spread(split: Split) -> Split:
             return replace(split, images=split.images.expand(-1, channels, -1, -1).contiguous())
 
-        return replace(self, train=spread(self.train), held_out=spread(self.held_out))
+        whole = self.whole and self.whole.with_channels(channels)
+        return replace(self, train=spread(self.train), held_out=spread(self.held_out), whole=whole)
 
     def hold_out(self, images: int) -> Dataset:
         """Part of ``train`` becomes the judge, every class in proportion, always the same images.
 
         Args:
-            images: How many; at least one per class, and some of each class must stay.
+            images: How many; at least one of each class is taken, and one stays.
 
         Returns:
             A data set whose ``held_out`` is called ``val`` and that no longer holds ``test``.
@@ -152,6 +155,8 @@ class Dataset:
         Raises:
             DataError: The number is out of range.
         """
+        if self.whole is not None:
+            return self.whole.hold_out(images)
         n = len(self.train)
         if not self.classes <= images <= n - self.classes:
             raise DataError(
@@ -166,7 +171,43 @@ class Dataset:
         share = exact.floor().long()
         for k in (exact - share).argsort(descending=True, stable=True)[: images - int(share.sum())]:
             share[k] += 1
+        _spare_small_classes(share, torch.bincount(labels, minlength=self.classes))
         chosen = torch.cat([shuffled[labels == k][: share[k]] for k in range(self.classes)]).sort().values
         keep = torch.ones(n, dtype=torch.bool)
         keep[chosen] = False
-        return replace(self, train=self.train.take(keep.nonzero()[:, 0]), held_out=self.train.take(chosen, "val"))
+        train, val = self.train.take(keep.nonzero()[:, 0]), self.train.take(chosen, "val")
+        return replace(self, train=train, held_out=val, whole=self)
+
+    def with_classes(self, names: Sequence[str]) -> Dataset:
+        """The same images with the labels of another list of classes, matched by name.
+
+        Raises:
+            DataError: A class is not in the list.
+        """
+        if tuple(names) == self.class_names:
+            return self
+        if unknown := [name for name in self.class_names if name not in names]:
+            raise DataError(f"{self.name}: has a class {unknown[0]!r}, but what is asked for knows {', '.join(names)}")
+        places = torch.tensor([list(names).index(name) for name in self.class_names])
+
+        def renumbered(split: Split) -> Split:
+            return replace(split, labels=places[split.labels])
+
+        return replace(
+            self,
+            train=renumbered(self.train),
+            held_out=renumbered(self.held_out),
+            class_names=tuple(names),
+            whole=self.whole and self.whole.with_classes(names),
+        )
+
+
+def _spare_small_classes(share: torch.Tensor, count: torch.Tensor) -> None:
+    """Move single images between the shares until none is empty and none is a whole class."""
+    for k in range(len(share)):
+        if share[k] == 0:
+            share[k] += 1
+            share[(share - 1).clamp(min=0).argmax()] -= 1
+        if share[k] == count[k] and count[k] > 1:
+            share[k] -= 1
+            share[(count - share).argmax()] += 1

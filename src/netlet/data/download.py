@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import time
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from netlet.data.idx import file_content
-from netlet.data.on_disk import verified
+from netlet.data.on_disk import path_of, verified
 from netlet.data.sources import File, Source
 from netlet.errors import DataError, MissingDataError
 from netlet.files import write_whole
@@ -19,6 +20,7 @@ _PAUSE_S = 0.5  # before the second try; twice as long before each further one
 _CONNECT_S, _SILENCE_S = 5.0, 15.0  # to be connected; without a byte
 _SLOWEST = 5_000  # bytes a second, on average, after a first _SILENCE_S
 _CHUNK = 64 * 1024
+_GZIP = b"\x1f\x8b"
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,7 @@ def fetch(source: Source, into: Path, heard: Heard = lambda _: None) -> Path:
         ``into``.
 
     Raises:
-        MissingDataError: No mirror gave a file; names each mirror and why.
-        DataError: The folder cannot be written to.
+        MissingDataError: No mirror gave a file, each is named and why; or the folder cannot be written to.
     """
     for file in source.files:
         if not _is_whole(into, file):
@@ -68,14 +69,14 @@ def fetch(source: Source, into: Path, heard: Heard = lambda _: None) -> Path:
 
 
 def _is_whole(folder: Path, file: File) -> bool:
-    for path in (folder / file.name, folder / f"{file.name}.gz"):
-        if path.is_file():
-            try:
-                verified(file, file_content(path), path)
-            except DataError:
-                continue
-            return True
-    return False
+    path = path_of(folder, file)
+    if path is None:
+        return False
+    try:
+        verified(file, file_content(path), path)
+    except DataError:
+        return False
+    return True
 
 
 def _fetch_file(source: Source, file: File, into: Path, heard: Heard) -> None:
@@ -92,12 +93,14 @@ def _fetch_file(source: Source, file: File, into: Path, heard: Heard) -> None:
             troubles.setdefault(str(trouble), []).append(mirror)
             continue
         # A server may have unpacked it on the way.
-        name = f"{file.name}.gz" if content[:2] == b"\x1f\x8b" else file.name
+        name = f"{file.name}.gz" if content[:2] == _GZIP else file.name
         try:
             write_whole(into / name, content)
         except OSError as error:
-            reason = error.strerror
-            raise DataError(f"{into}: cannot be written to ({reason}); name another folder with --to") from error
+            raise MissingDataError(
+                f"{source.name} cannot be kept in {into} ({error.strerror}); get it into another folder with "
+                f"'netlet data get {source.name} --to DIR' and name that with --data DIR or NETLET_DATA"
+            ) from error
         return
     told = "; ".join(f"{', '.join(mirrors)}: {trouble}" for trouble, mirrors in troubles.items())
     raise MissingDataError(f"{source.name}: {file.name} could not be downloaded ({told}); try again later, or {remedy}")
@@ -109,10 +112,8 @@ def _from_mirror(mirror: str, file: File, heard: Heard) -> bytes:
             time.sleep(_PAUSE_S * 2 ** (i - 1))
         try:
             content = _get(mirror, file, heard)
-            try:
-                verified(file, content, Path(file.name))
-            except DataError as error:
-                raise _FailedError("another file, or a damaged one") from error
+            if not _is_the_file(file, content):
+                raise _FailedError("another file, or a damaged one")
             return content
         except _FailedError as failure:
             trouble = str(failure)
@@ -121,6 +122,22 @@ def _from_mirror(mirror: str, file: File, heard: Heard) -> bytes:
             raise
         heard(Fetching(file.name, mirror, 0, None, trouble))
     raise _RefusedError(f"{trouble}, {_TRIES} times")
+
+
+def _is_the_file(file: File, content: bytes) -> bool:
+    if content[:2] == _GZIP:
+        # A small file may unpack to any size: no more than promised, and one byte, is unpacked here.
+        unpacking = zlib.decompressobj(wbits=31)
+        try:
+            if len(unpacking.decompress(content, file.bytes + 1)) > file.bytes:
+                return False
+        except zlib.error:
+            return False
+    try:
+        verified(file, content, Path(file.name))
+    except DataError:
+        return False
+    return True
 
 
 def _get(mirror: str, file: File, heard: Heard) -> bytes:
@@ -145,7 +162,8 @@ def _get(mirror: str, file: File, heard: Heard) -> bytes:
                 raise _RefusedError(f"HTTP {answer.status_code}")
             length = answer.headers.get("Content-Length", "")
             total = int(length) if length.isdecimal() else None
-            for chunk in answer.raw.stream(_CHUNK, decode_content=False):
+            # What has come so far, not a full chunk: a server that drips must not go unnoticed.
+            while chunk := answer.raw.read1(_CHUNK, decode_content=False):
                 content += chunk
                 seconds = time.monotonic() - began
                 if len(content) > most:

@@ -37,7 +37,7 @@ def find(source: Source, folder: Path | None = None) -> Path:
     set_by_hand = os.environ.get("NETLET_DATA")
     roots = [folder] if folder else [*([Path(set_by_hand)] if set_by_hand else []), cache_folder(), Path("data")]
     for place in (place for root in roots for place in _layouts(source, root)):
-        missing = [file.name for file in source.files if _path(place, file) is None]
+        missing = [file.name for file in source.files if path_of(place, file) is None]
         if not missing and not _holds_another(source, place):
             return place
         if 0 < len(missing) < len(source.files) and place.resolve() != (cache_folder() / source.name).resolve():
@@ -104,9 +104,18 @@ def join(name: str, images: NDArray[np.uint8], labels: NDArray[np.generic], clas
     return Split(name, torch.from_numpy(images).unsqueeze(1), torch.from_numpy(numbers))
 
 
+def path_of(folder: Path, file: File) -> Path | None:
+    """Where a folder holds a file, if it does."""
+    # The .gz first: it can always be verified, and it is what a new download leaves beside a damaged unpacked file.
+    for path in (folder / f"{file.name}.gz", folder / file.name):
+        if path.is_file():
+            return path
+    return None
+
+
 def _split(source: Source, part: Part, folder: Path, checksums: dict[str, str]) -> Split:
     def content(file: File) -> tuple[bytes, Path]:
-        path = _path(folder, file)
+        path = path_of(folder, file)
         if path is None:
             raise DataError(f"{folder / file.name}: the file has vanished; get {source.name} anew")
         return file_content(path), path
@@ -147,7 +156,7 @@ def _layouts(source: Source, root: Path) -> Iterator[Path]:
 
 def _holds_another(source: Source, place: Path) -> bool:
     """Whether the files under this source's names are known to be those of another."""
-    path = _path(place, source.test.labels)
+    path = path_of(place, source.test.labels)
     others = [other for other in SOURCES.values() if other.name != source.name]
     if path is None:
         return False
@@ -157,13 +166,6 @@ def _holds_another(source: Source, place: Path) -> bool:
     except DataError:
         return False  # reading it will say what is wrong
     return any({other.test.labels.md5, other.test.labels.gz_md5} & md5s for other in others)
-
-
-def _path(folder: Path, file: File) -> Path | None:
-    for path in (folder / file.name, folder / f"{file.name}.gz"):
-        if path.is_file():
-            return path
-    return None
 
 
 def _md5(content: bytes) -> str:

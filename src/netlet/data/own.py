@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from netlet.data.dataset import Dataset, Split
 from netlet.errors import DataError
@@ -21,7 +21,7 @@ _VAL_SHARE = 6  # where there are no images to test on, one in so many is held o
 # The names under which the makers of such files keep images and labels: Keras and MedMNIST, and the plain ones.
 _NPZ_TRAIN = (("images", "labels"), ("x_train", "y_train"), ("train_images", "train_labels"), ("x", "y"))
 _NPZ_TEST = (("test_images", "test_labels"), ("x_test", "y_test"))
-_TRAIN_FOLDERS, _TEST_FOLDERS = ("train", "training"), ("test", "testing")
+_TRAIN_FOLDERS, _TEST_FOLDERS, _VAL_FOLDERS = ("train", "training"), ("test", "testing"), ("val", "valid", "validation")
 
 
 def load_own(path: Path) -> Dataset:
@@ -33,8 +33,8 @@ def load_own(path: Path) -> Dataset:
             and perhaps ``test_images`` and ``test_labels`` (Keras's and MedMNIST's names are known too).
 
     Returns:
-        A data set that is scored on its ``test``, or, where it has none, on a ``val`` held out of ``train``, a sixth of
-        each class. Grey images have one channel; as soon as one is in colour, all have three.
+        A data set that is scored on its ``test``, or, where it has none, on its ``val``, or on a sixth held out of
+        ``train``. Grey images have one channel; as soon as one is in colour, all have three.
 
     Raises:
         DataError: With the file or entry at fault, what was expected and what was found.
@@ -56,6 +56,7 @@ def load_own(path: Path) -> Dataset:
             f"{path}: train has images of {_chw(dataset.train)}, test of {_chw(dataset.held_out)}; make them alike"
         )
     checksums = {split.name: split.sha256() for split in (dataset.train, dataset.held_out) if len(split)}
+    checksums["class names"] = hashlib.sha256("\n".join(dataset.class_names).encode()).hexdigest()
     whole = Dataset(dataset.name, dataset.train, dataset.held_out, dataset.class_names, checksums)
     return whole if len(whole.held_out) else _with_val(whole, path)
 
@@ -92,10 +93,12 @@ def save_npz(dataset: Dataset, path: Path) -> None:
 
 
 def _from_folder(path: Path) -> Dataset:
-    train, test = (_below(path, names) for names in (_TRAIN_FOLDERS, _TEST_FOLDERS))
+    train, test, val = (_below(path, names) for names in (_TRAIN_FOLDERS, _TEST_FOLDERS, _VAL_FOLDERS))
     if test and not train:
         raise DataError(f"{path}: holds {test.name} but no train; put the images to train on into {path / 'train'}")
-    parts = {"train": train or path, **({"test": test} if test else {})}
+    # What a person holds out for choosing stays out of train, and is a judge where there is no other.
+    judge = {"test": test} if test else {"val": val} if val and train else {}
+    parts = {"train": train or path, **judge}
     names = sorted({folder.name for part in parts.values() for folder in _class_folders(part)}, key=_natural)
     if not names:
         raise DataError(f"{path}: holds no class folders; make one for each class and put its images in")
@@ -113,11 +116,12 @@ def _from_folder(path: Path) -> Dataset:
         split: Split(split, torch.stack([_channels(picture, colour) for picture in pictures]), labels[split])
         for split, pictures in images.items()
     }
-    test_split = splits.get("test") or splits["train"].take(torch.arange(0), "test")
-    return Dataset(f"{path.resolve().name}/", splits["train"], test_split, tuple(names))
+    held_out = splits.get("test") or splits.get("val") or splits["train"].take(torch.arange(0), "test")
+    return Dataset(f"{path.resolve().name}/", splits["train"], held_out, tuple(names))
 
 
 def _below(path: Path, names: Sequence[str]) -> Path | None:
+    """The folder of a split, if there is one; a class may be called so, too, and then holds images and no folders."""
     return next((path / name for name in names if (path / name).is_dir() and _class_folders(path / name)), None)
 
 
@@ -161,8 +165,8 @@ def _picture(file: Path) -> NDArray[np.uint8]:
             pixels = np.asarray(picture.convert("RGB"))
     except DataError:
         raise
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        reason = str(error).splitlines()[0]
+    except Exception as error:  # what image readers raise on rubbish is anybody's guess
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(f"{file}: cannot be read as an image ({reason}); mend or remove it") from error
     grey = (pixels[..., 0] == pixels[..., 1]).all() and (pixels[..., 0] == pixels[..., 2]).all()
     return pixels[..., 0] if grey else pixels
@@ -192,8 +196,9 @@ def _from_npz(path: Path) -> Dataset:
             arrays = {name: file[name] for name in file.files}
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file") from error
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        reason = "an array of Python objects" if "pickle" in str(error) else str(error).splitlines()[0]
+    except Exception as error:  # from a broken zip, a broken array, or no zip at all
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = "an array of Python objects" if "pickle" in reason else reason
         raise DataError(f"{path}: cannot be read as an .npz of arrays ({reason})") from error
     train = _pair(arrays, _NPZ_TRAIN)
     if train is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -50,7 +51,7 @@ def evaluation_dict(found: Evaluation, class_names: Sequence[str], worst: int = 
     """The same as plain values; ``mistakes`` are those that the text lists, ``confusion`` is ``[label][predicted]``."""
     return {
         "score": dataclasses.asdict(found.score) | _percents(found.score),
-        "loss": found.loss,
+        "loss": found.loss if math.isfinite(found.loss) else None,
         "classes": [
             {"name": name, "images": sum(row), "correct": row[k], **_percents(Score("", row[k], sum(row)))}
             for k, (name, row) in enumerate(zip(class_names, found.confusion, strict=True))

@@ -20,7 +20,8 @@ class Assignment:
     """An experiment as it was changed on the command line, its seed, and its images."""
 
     name: str
-    net: str  # an address that is good from any folder
+    net: str  # as it was named
+    net_from: str  # the same, good from any folder
     recipe: Mapping[str, Any]
     budget: Mapping[str, Any]
     seed: int
@@ -52,7 +53,8 @@ class Assignment:
         own = dataset is not None and dataset not in NAMES
         return Assignment(
             name=experiment.name,
-            net=f"{Path(place).resolve()}:{attribute}" if colon and is_file else experiment.net.name,
+            net=experiment.net.name,
+            net_from=f"{Path(place).resolve()}:{attribute}" if colon and is_file else experiment.net.name,
             recipe=plain(experiment.recipe),
             budget=plain(experiment.budget),
             seed=seed,
@@ -74,9 +76,11 @@ class Assignment:
         Raises:
             NetError: The net is not there any more.
         """
+        found = find_experiment(self.net_from)
         return dataclasses.replace(
-            find_experiment(self.net),
+            found,
             name=self.name,
+            net=dataclasses.replace(found.net, name=self.net),
             recipe=recipes.from_plain(self.recipe),
             budget=budgets.from_plain(self.budget),
         )

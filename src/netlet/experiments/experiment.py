@@ -65,7 +65,7 @@ class Experiment:
         Raises:
             NetletError: As ``fit`` raises it.
         """
-        net = start or build(self.net.builder, seed, data.shape, data.classes)
+        net = start if start is not None else build(self.net.builder, seed, data.shape, data.classes)
         return fit(
             net, data, self.recipe, seed=seed, budget=self.budget, val=val, name=self.name, net_name=self.net.name,
             listeners=listeners, resume=resume,

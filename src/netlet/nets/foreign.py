@@ -82,16 +82,10 @@ def _target(place: str, attribute: str, address: str) -> object:
         raise NetError(f"{address}: no file {path}")
     tree = ast.parse(path.read_bytes(), filename=str(path))
     needed = needed_for(attribute, tree)
-    if needed is not None:
-        with contextlib.suppress(NameError):
-            # One that is bound in a way that its text does not show: then the whole file must run.
-            return vars(_run(needed, path))[attribute]
-    elif not any(isinstance(node, ast.ImportFrom) and node.names[0].name == "*" for node in tree.body):
+    found = vars(_run(needed, path)) if needed else {}
+    if attribute not in found:
         raise NetError(f"{address}: no {attribute!r} in {place}; it defines: {', '.join(defined(tree)) or 'nothing'}")
-    module = _run(tree, path)
-    if not hasattr(module, attribute):
-        raise NetError(f"{address}: no {attribute!r} in {place}; it defines: {', '.join(defined(tree)) or 'nothing'}")
-    return getattr(module, attribute)
+    return found[attribute]
 
 
 def _run(tree: ast.Module, path: Path) -> ModuleType:
@@ -99,16 +93,19 @@ def _run(tree: ast.Module, path: Path) -> ModuleType:
     name = f"netlet_foreign_{path.stem}"
     module = ModuleType(name)
     module.__file__ = str(path)
-    # Registered, and its folder on the path, as when the file is run: dataclasses and neighbours then work.
+    # Registered, and its folder the first on the path, as when the file is run: dataclasses and neighbours then work.
     sys.modules[name] = module
     folder = str(path.resolve().parent)
-    if folder not in sys.path:
-        sys.path.append(folder)
+    sys.path.insert(0, folder)
     try:
-        exec(compile(tree, str(path), "exec"), vars(module))
+        exec(compile(tree, str(path), "exec", dont_inherit=True), vars(module))
     except BaseException:
         del sys.modules[name]
         raise
+    finally:
+        # Last from now on: what it imports later is found, and nothing of ours is shadowed.
+        sys.path.remove(folder)
+        sys.path.append(folder)
     return module
 
 
@@ -120,6 +117,11 @@ def _one_line(address: str, what: str) -> Iterator[None]:
         raise
     except SystemExit as error:
         raise NetError(f"{address}: {what}: it exits (code {error.code}); guard that with __main__") from error
+    except NameError as error:
+        raise NetError(
+            f"{address}: {what}: {_first_line(error)} by what the net needs of the file; as module:Name the whole file "
+            "is run"
+        ) from error
     except Exception as error:
         raise NetError(f"{address}: {what}: {type(error).__name__}: {_first_line(error)}") from error
 

@@ -22,17 +22,18 @@ def logits_of(output: Any) -> torch.Tensor:
     Raises:
         NetError: There is no tensor in it.
     """
-    found = _first(output)
+    found = first_tensor(output)
     if found is None:
         raise NetError(f"the net gives a {type(output).__name__} without a tensor; it must give logits N K")
     return found.flatten(1) if found.dim() > 2 and found.shape[2:].numel() == 1 else found
 
 
-def _first(output: Any) -> torch.Tensor | None:
+def first_tensor(output: Any) -> torch.Tensor | None:
+    """The tensor that counts in whatever a module gives; None if there is none."""
     if isinstance(output, torch.Tensor):
         return output
     if isinstance(output, Mapping):
         output = [*(output[name] for name in _NAMED if name in output), *output.values()]
     if isinstance(output, list | tuple):
-        return next((tensor for value in output if (tensor := _first(value)) is not None), None)
+        return next((tensor for value in output if (tensor := first_tensor(value)) is not None), None)
     return None

@@ -59,7 +59,7 @@ def net(*, source: str) -> Callable[[_B], _B]:
 def build(
     builder: Builder, seed: int | None = None, shape: Sequence[int] = MNIST_SHAPE, classes: int | None = None
 ) -> nn.Module:
-    """Build a net whose first weights depend on the seed alone.
+    """Build a net; what its builder draws from torch's generator, its first weights, depends on the seed alone.
 
     Args:
         builder: A function or class that needs no arguments. It is given the shape, or its channels, and the classes

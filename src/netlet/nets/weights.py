@@ -92,6 +92,8 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
     except SafetensorError as error:
         raise NetError(f"{path}: expected a safetensors file, found a broken one ({error})") from error
     except pickle.UnpicklingError as error:
+        if "nsupported global" not in str(error):
+            raise NetError(f"{path}: expected a state_dict that torch.save wrote, found a broken file") from error
         raise NetError(
             f"{path}: refused, since loading it would run code it brings; save net.state_dict(), not the net"
         ) from error
@@ -101,7 +103,13 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
     for state in [loaded, *(loaded.get(name) for name in _STATES if isinstance(loaded, Mapping))]:
         if isinstance(state, Mapping) and state and all(isinstance(value, torch.Tensor) for value in state.values()):
             return {str(key): value for key, value in state.items()}
-    raise NetError(f"{path}: expected a state_dict (names and tensors), found {type(loaded).__name__}")
+    strange = [key for key, value in loaded.items() if not isinstance(value, torch.Tensor)] if _is_state(loaded) else []
+    what = f"{type(loaded[strange[0]]).__name__} under {strange[0]!r}" if strange else type(loaded).__name__
+    raise NetError(f"{path}: expected a state_dict (names and tensors), found {what}")
+
+
+def _is_state(loaded: object) -> bool:
+    return isinstance(loaded, Mapping) and any(isinstance(value, torch.Tensor) for value in loaded.values())
 
 
 def _aligned(found: dict[str, torch.Tensor], wanted: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

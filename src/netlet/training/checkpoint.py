@@ -73,7 +73,7 @@ class Checkpoint:
             with torch.no_grad():
                 for name, tensor in now.items():
                     tensor.copy_(kept[name])
-        descent.load_state_dict(dict(self.optimiser))
+        descent.load_state_dict(copy.deepcopy(dict(self.optimiser)))  # else the next step would change it here too
 
 
 def save_checkpoint(checkpoint: Checkpoint, assignment: Mapping[str, Any], folder: Path) -> None:

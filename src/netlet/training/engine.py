@@ -17,7 +17,7 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from netlet.anatomy import facts_of, receptive_field_of, summary_of, trace
 from netlet.budgets import Budget, Outcome
-from netlet.data import Dataset, Split, epoch_of_batches
+from netlet.data import Dataset, Split, epoch_of_batches, steps_of
 from netlet.errors import TrainingError
 from netlet.evaluation import evaluate
 from netlet.nets.outputs import logits_of
@@ -90,7 +90,7 @@ def fit(
         raise TrainingError(f"{type(net).__name__} has no trainable parameters; nothing to fit")
     used = precision(recipe, where)
     train, held_out = data.train.to(where), data.held_out.to(where)
-    steps_per_epoch = math.ceil(len(train) / recipe.batch)
+    steps_per_epoch = steps_of(len(train), recipe.batch)
     plan = Plan(
         name or type(net).__name__, recipe, budget, seed, data.name, steps_per_epoch, len(train), held_out.name,
         len(held_out), where.type, used,

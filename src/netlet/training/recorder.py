@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ from torch import nn
 
 from netlet import records
 from netlet.errors import TrainingError
-from netlet.files import UNFINISHED, make_whole, write_whole
+from netlet.files import make_whole, sweep, write_whole
 from netlet.nets.weights import save_weights
 from netlet.records import Epoch, Run
 from netlet.training import checkpoint as checkpoints
@@ -26,20 +27,30 @@ class Recorder(Listener):
         folder: Of the run. It appears with its first checkpoint in it, so that every folder there is can be resumed.
         assignment: What is trained on what, in plain values, for whoever resumes it.
         resumed: The folder is there already, with what the run wrote so far.
+        or_next: If a folder of that name is there, take the next free ``NAME-2``, ``NAME-3``, ...
+
+    Attributes:
+        folder: Where the run is written, once the training has begun.
     """
 
-    def __init__(self, folder: Path, assignment: Mapping[str, Any] | None = None, *, resumed: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        assignment: Mapping[str, Any] | None = None,
+        *,
+        resumed: bool = False,
+        or_next: bool = False,
+    ) -> None:
         self.folder = folder
         self._assignment = dict(assignment or {})
         self._resumed = resumed
+        self._or_next = or_next
         self._metadata: dict[str, str] = {}
 
     def started(self, plan: Plan) -> None:
         """Take notice, and sweep up what a killed process may have left half-written."""
         self._metadata = {"name": plan.name, "seed": str(plan.seed), "data": plan.data}
-        if self._resumed:
-            for leftover in self.folder.glob(f".*{UNFINISHED}"):
-                leftover.unlink(missing_ok=True)
+        sweep(self.folder if self._resumed else self.folder.parent)
 
     def reached(self, checkpoint: Checkpoint) -> None:
         """Write the checkpoint; the first one makes the folder, before any work is done."""
@@ -47,12 +58,19 @@ class Recorder(Listener):
             with self._unharmed():
                 checkpoints.save_checkpoint(checkpoint, self._assignment, self.folder)
             return
-        try:
-            make_whole(self.folder, {checkpoints.FILE: checkpoints.packed(checkpoint, self._assignment)})
-        except FileExistsError as error:
-            raise TrainingError(f"{self.folder}: is there already; name another folder") from error
-        except OSError as error:
-            raise TrainingError(f"{self.folder}: cannot be made ({error.strerror}); name another with --out") from error
+        content = {checkpoints.FILE: checkpoints.packed(checkpoint, self._assignment)}
+        first = self.folder
+        for folder in itertools.chain([first], (first.with_name(f"{first.name}-{k}") for k in itertools.count(2))):
+            try:
+                make_whole(folder, content)
+            except FileExistsError as error:
+                if self._or_next and folder.exists():
+                    continue
+                raise TrainingError(f"{folder}: is there already; name another folder") from error
+            except OSError as error:
+                raise TrainingError(f"{folder}: cannot be made ({error.strerror}); name another with --out") from error
+            self.folder = folder
+            return
 
     def epoch_ended(self, epochs: Sequence[Epoch], net: nn.Module) -> None:
         """Write the epochs and the weights so far."""
