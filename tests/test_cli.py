@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -303,3 +304,30 @@ def test_a_verb_without_anything_shows_its_help(netlet) -> None:  # type: ignore
         assert (code, err) == (0, "")
         assert "\n" in out.strip()
         assert "Commands" in out
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_download_shows_a_bar_on_a_terminal_and_a_line_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    from netlet.cli.images import Bar
+    from netlet.data import Fetching
+
+    def told(stream: io.StringIO, *, troubles: bool = True) -> str:
+        monkeypatch.setattr(sys, "stderr", stream)
+        bar = Bar(troubles)
+        for received in range(0, 4_000_001, 1_000_000):
+            bar(Fetching("images", "http://mirror/", received, 4_000_000))
+        bar(Fetching("images", "http://mirror/", 0, None, "HTTP 500"))
+        bar.close()
+        return stream.getvalue()
+
+    assert "images: " in told(Terminal())
+    assert "/4.00M" in told(Terminal())
+    assert told(io.StringIO()).splitlines() == [
+        "downloading images from http://mirror/",
+        "images: http://mirror/: HTTP 500",
+    ]
+    assert "HTTP" not in told(io.StringIO(), troubles=False)
