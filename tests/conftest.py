@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import gzip
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from netlet.cli import main
 from netlet.data import MNIST, SOURCES, Dataset, Source, load, write_idx
 from netlet.data.on_disk import read
 from netlet.data.sources import File, Part
@@ -73,6 +75,23 @@ def blobs_for_mnist(blob_source: Source, monkeypatch: pytest.MonkeyPatch, blob_f
     monkeypatch.setitem(SOURCES, "mnist", blob_source)
     monkeypatch.setenv("NETLET_DATA", str(blob_folder))
     return blob_folder
+
+
+Netlet = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def netlet(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Netlet:
+    """The command line in a folder of its own: arguments to exit code, stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as stop:
+            main(list(arguments))
+        out, err = capsys.readouterr()
+        return int(stop.value.code or 0), out, err
+
+    return call
 
 
 @pytest.fixture(scope="session")

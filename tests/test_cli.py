@@ -9,25 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import Netlet
 
-from netlet.cli import main
 from netlet.nets import NETS
 
 
-@pytest.fixture
-def netlet(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as stop:
-            main(list(arguments))
-        out, err = capsys.readouterr()
-        return int(stop.value.code or 0), out, err
-
-    return call
-
-
-def test_list_shows_every_net(netlet) -> None:  # type: ignore[no-untyped-def]
+def test_list_shows_every_net(netlet: Netlet) -> None:
     code, out, _ = netlet("list")
     assert code == 0
     for name in NETS:
@@ -41,7 +28,7 @@ def test_list_shows_every_net(netlet) -> None:  # type: ignore[no-untyped-def]
     assert rows["code_1"]["standing"] == "FAIL"
 
 
-def test_show(netlet) -> None:  # type: ignore[no-untyped-def]
+def test_show(netlet: Netlet) -> None:
     assert "7,416 (7,416 trainable, 0 not)" in netlet("show", "mnistnet_1")[1]
     assert "Total mult-adds (M): 1.13" in netlet("show", "mnistnet_1", "--style", "torchinfo")[1]
     assert "Estimated Total Size (MB): 0.47" in netlet("show", "pyramid", "--style", "torchsummary")[1]
@@ -53,7 +40,7 @@ def test_show(netlet) -> None:  # type: ignore[no-untyped-def]
     assert "receptive field: 28" in netlet("show", "mnistnet_1.documented", "--rf")[1]
 
 
-def test_check_exit_codes(netlet) -> None:  # type: ignore[no-untyped-def]
+def test_check_exit_codes(netlet: Netlet) -> None:
     assert netlet("check", "mnistnet_1")[0] == 0
     code, out, _ = netlet("check", "code_1", "--budget", "eight_k")
     assert code == 1
@@ -71,7 +58,7 @@ def test_check_exit_codes(netlet) -> None:  # type: ignore[no-untyped-def]
     assert "above 99.4" not in replaced[1]
 
 
-def test_foreign_nets_everywhere(netlet, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_foreign_nets_everywhere(netlet: Netlet, tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(
         "from torch import nn\n"
         "def small(): return nn.Sequential(nn.Conv2d(3, 4, 5, 2), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 10))\n"
@@ -120,8 +107,8 @@ def test_foreign_nets_everywhere(netlet, tmp_path: Path) -> None:  # type: ignor
     ],
 )  # fmt: skip
 def test_every_error_is_one_line_and_exit_2(
-    netlet, blobs_for_mnist: Path, arguments: tuple[str, ...], message: str
-) -> None:  # type: ignore[no-untyped-def]
+    netlet: Netlet, blobs_for_mnist: Path, arguments: tuple[str, ...], message: str
+) -> None:
     code, out, err = netlet(*arguments)
     assert code == 2
     assert message in err
@@ -141,7 +128,7 @@ def test_debug_shows_the_traceback() -> None:
 FAST = ("--set", "epochs=2", "--set", "batch=60", "--set", "precision=float32", "--set", "ema_decay=0.5")
 
 
-def test_train_records_judges_and_lists(netlet, blobs_for_mnist: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_train_records_judges_and_lists(netlet: Netlet, blobs_for_mnist: Path, tmp_path: Path) -> None:
     code, out, err = netlet("train", "code_2", "--out", "mine", "--seed", "3", "--json", *FAST)
     record = json.loads(out)
     assert code == (0 if record["verdict"]["state"] == "PASS" else 1)
@@ -167,7 +154,7 @@ def test_train_records_judges_and_lists(netlet, blobs_for_mnist: Path, tmp_path:
     assert listed[0]["weights_digest"] == listed[1]["weights_digest"]
 
 
-def test_train_with_val_overrides_and_weights(netlet, blobs_for_mnist: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_train_with_val_overrides_and_weights(netlet: Netlet, blobs_for_mnist: Path, tmp_path: Path) -> None:
     code, out, _ = netlet(
         "train", "code_3", "--val", "50", "--budget", "twenty_k", "--recipe", "quick", *FAST,
         "--set", "augment.rotate_deg=9", "--set", "dropout=none", "--json",
@@ -187,7 +174,7 @@ def test_train_with_val_overrides_and_weights(netlet, blobs_for_mnist: Path, tmp
     assert "these weights are of another net; missing:" in err
 
 
-def test_train_says_its_verdict_in_words(netlet, blobs_for_mnist: Path) -> None:  # type: ignore[no-untyped-def]
+def test_train_says_its_verdict_in_words(netlet: Netlet, blobs_for_mnist: Path) -> None:
     code, out, _ = netlet("train", "code_2", *FAST, "--set", "epochs=1")
     assert code in (0, 1)
     assert out.startswith("document_004: ")
@@ -195,7 +182,7 @@ def test_train_says_its_verdict_in_words(netlet, blobs_for_mnist: Path) -> None:
     assert "recorded in runs/code_2-seed0" in out
 
 
-def test_one_bad_record_does_not_hide_the_others(netlet, blobs_for_mnist: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_one_bad_record_does_not_hide_the_others(netlet: Netlet, blobs_for_mnist: Path, tmp_path: Path) -> None:
     netlet("train", "code_2", *FAST, "--set", "epochs=1")
     for name, text in (("cut", '{"schema": 1, "last_'), ("other", '{"a": 1}'), ("new", '{"schema": 99, "last_epoch": 1}'),
                        ("lacks", '{"schema": 1, "last_epoch": {}}')):  # fmt: skip
@@ -209,7 +196,7 @@ def test_one_bad_record_does_not_hide_the_others(netlet, blobs_for_mnist: Path, 
     assert len(err.splitlines()) == 4
 
 
-def test_out_that_is_a_file_or_cannot_be_made(netlet, blobs_for_mnist: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_out_that_is_a_file_or_cannot_be_made(netlet: Netlet, blobs_for_mnist: Path, tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("mine")
     code, _, err = netlet("train", "code_2", "--out", "taken", *FAST)
     assert code == 2
@@ -233,7 +220,9 @@ def nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(sys.modules[loading.__module__], "cached_scribble", lambda _: make_scribble(600, 100))
 
 
-def test_without_mnist_it_trains_on_scribble_and_withholds_the_verdict(netlet, nowhere: None, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_without_mnist_it_trains_on_scribble_and_withholds_the_verdict(
+    netlet: Netlet, nowhere: None, tmp_path: Path
+) -> None:
     code, out, err = netlet("train", *FAST)
     assert code == 0
     warnings = [line for line in err.splitlines() if line.startswith("netlet: ")]
@@ -257,7 +246,7 @@ def test_without_mnist_it_trains_on_scribble_and_withholds_the_verdict(netlet, n
     assert out.startswith("document_004: FAIL\n")
 
 
-def test_mnist_by_name_is_mnist_or_nothing(netlet, nowhere: None, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_mnist_by_name_is_mnist_or_nothing(netlet: Netlet, nowhere: None, tmp_path: Path) -> None:
     for arguments in (("train", "--dataset", "mnist"), ("train", "--data", "somewhere"), ("data", "show", "mnist")):
         code, out, err = netlet(*arguments)
         assert (code, out) == (2, "")
@@ -275,8 +264,8 @@ def test_mnist_by_name_is_mnist_or_nothing(netlet, nowhere: None, tmp_path: Path
 
 
 def test_a_damaged_mnist_is_no_reason_to_train_on_something_else(
-    netlet, blobs_for_mnist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:  # type: ignore[no-untyped-def]
+    netlet: Netlet, blobs_for_mnist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import shutil
 
     shutil.copytree(blobs_for_mnist, tmp_path / "bad")
@@ -291,14 +280,14 @@ def test_a_damaged_mnist_is_no_reason_to_train_on_something_else(
     assert "train-images-idx3-ubyte.gz: expected a whole gzip file" in err
 
 
-def test_data_verify_and_list_name_what_is_here(netlet, blobs_for_mnist: Path) -> None:  # type: ignore[no-untyped-def]
+def test_data_verify_and_list_name_what_is_here(netlet: Netlet, blobs_for_mnist: Path) -> None:
     code, out, _ = netlet("data", "verify")
     assert code == 0
     assert "mnist: whole, 600 train and 100 test images of 1x28x28, 10 classes, SHA-256 " in out
     assert str(blobs_for_mnist) in netlet("data", "list")[1]
 
 
-def test_a_verb_without_anything_shows_its_help(netlet) -> None:  # type: ignore[no-untyped-def]
+def test_a_verb_without_anything_shows_its_help(netlet: Netlet) -> None:
     for arguments in ((), ("data",)):
         code, out, err = netlet(*arguments)
         assert (code, err) == (0, "")

@@ -3,39 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from conftest import Netlet
 from safetensors.torch import save_file
 from torch import nn
 
 from netlet import nets
 from netlet.budgets import Score
-from netlet.cli import main
 from netlet.data import Dataset
 from netlet.errors import NetError
 from netlet.evaluation import evaluate, evaluation_dict, evaluation_text
 from netlet.nets.weights import load_weights, weights_digest
 from netlet.recipes import Recipe
 
-Netlet = Callable[..., tuple[int, str, str]]
 
-
-@pytest.fixture
-def netlet(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, blobs_for_mnist: Path
-) -> Netlet:
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as stop:
-            main(list(arguments))
-        out, err = capsys.readouterr()
-        return int(stop.value.code or 0), out, err
-
-    return call
+@pytest.fixture(autouse=True)
+def _blobs(blobs_for_mnist: Path) -> None:
+    pass
 
 
 @pytest.mark.parametrize(

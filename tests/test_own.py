@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from conftest import Netlet
 from PIL import Image
 
 from netlet import records
-from netlet.cli import main
 from netlet.data import contact_sheet, load, load_own, make_scribble, save_npz
 from netlet.errors import DataError
 from netlet.recipes import AUGMENTS
@@ -259,27 +258,10 @@ def test_what_is_saved_comes_back(tmp_path: Path) -> None:
 # --- the whole way ------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def netlet(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., tuple[int, str, str]]:
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as stop:
-            main(list(arguments))
-        out, err = capsys.readouterr()
-        return int(stop.value.code or 0), out, err
-
-    return call
-
-
 @pytest.mark.parametrize(
     "net", ["swift", "mnistnet_1", "pyramid", "expand_squeeze", "week4", "week4_conv", "code_1", "code_3", "code_4"]
 )
-def test_every_net_takes_its_classes_and_shape_from_the_data(
-    netlet: Callable[..., tuple[int, str, str]], tmp_path: Path, net: str
-) -> None:
+def test_every_net_takes_its_classes_and_shape_from_the_data(netlet: Netlet, tmp_path: Path, net: str) -> None:
     write_folder(tmp_path / "kinds", classes=3, images=6, mode="RGB", size=(40, 36))
     code, out, err = netlet("train", net, "--dataset", "kinds", "--set", "epochs=1", "--set", "batch=5", "--json")
     assert code in (0, 1), err
@@ -293,9 +275,7 @@ def test_every_net_takes_its_classes_and_shape_from_the_data(
     assert len(record["confusion"]) == 3
 
 
-def test_training_evaluating_and_resuming_on_own_data(
-    netlet: Callable[..., tuple[int, str, str]], tmp_path: Path
-) -> None:
+def test_training_evaluating_and_resuming_on_own_data(netlet: Netlet, tmp_path: Path) -> None:
     write_folder(tmp_path / "all" / "train", images=30, size=(24, 24))
     write_folder(tmp_path / "all" / "test", images=10, size=(24, 24))
     fast = ("--set", "epochs=6", "--set", "batch=10", "--set", "ema_decay=0.8")
@@ -317,7 +297,7 @@ def test_training_evaluating_and_resuming_on_own_data(
     assert "twenty_k: not judged: trained on all/" in out
 
 
-def test_images_too_small_for_a_net(netlet: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
+def test_images_too_small_for_a_net(netlet: Netlet, tmp_path: Path) -> None:
     write_folder(tmp_path / "tiny", size=(14, 14))
     code, _, err = netlet("train", "code_4", "--dataset", "tiny")
     assert (code, len(err.splitlines())) == (2, 1)
@@ -361,7 +341,7 @@ def test_a_class_with_few_images_leaves_places_blank_and_many_classes_are_refuse
         contact_sheet(found.train, [str(i) for i in range(300)])
 
 
-def test_show_and_make_on_the_command_line(netlet: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
+def test_show_and_make_on_the_command_line(netlet: Netlet, tmp_path: Path) -> None:
     code, out, _ = netlet("data", "make", "--out", "few.npz", "--train", "200", "--test", "50", "--seed", "3")
     assert code == 0
     assert "200 train and 50 test images in few.npz" in out
@@ -420,7 +400,7 @@ def test_every_class_however_small_is_on_both_sides(tmp_path: Path) -> None:
         assert int(counts[1].sum()) == 120 - n
 
 
-def test_evaluating_knows_what_the_run_held_out(netlet: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
+def test_evaluating_knows_what_the_run_held_out(netlet: Netlet, tmp_path: Path) -> None:
     root = write_folder(tmp_path / "kinds", images=30, size=(24, 24))
     code, out, _ = netlet(
         "train", "swift", "--dataset", "kinds", "--val", "30", "--set", "epochs=2", "--set", "batch=10", "--json"
@@ -439,7 +419,7 @@ def test_evaluating_knows_what_the_run_held_out(netlet: Callable[..., tuple[int,
     assert "kinds/ has changed since this run: its val would hold images that were trained on" in err
 
 
-def test_classes_are_matched_by_name(netlet: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
+def test_classes_are_matched_by_name(netlet: Netlet, tmp_path: Path) -> None:
     write_folder(tmp_path / "kinds", classes=4, images=30, size=(24, 24))
     _, out, _ = netlet(
         "train",
