@@ -9,8 +9,8 @@ nn.Dropout, eager float32, torch's default memory settings.
 netlet: ``fit`` with document 001's recipe: the same augmentation, batch, optimiser and dropout.
 
 Each measurement has a process of its own, and its first epoch, which warms up, does not count. The two sides take
-turns; each turn gives one ratio, and the median of the ratios is quoted.
-and, for figures to quote, a machine that does nothing else.
+turns; each turn gives one ratio, and the median of the ratios is quoted. For figures to quote, use a machine that does
+nothing else.
 """
 
 from __future__ import annotations

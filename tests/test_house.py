@@ -84,7 +84,7 @@ def test_help_never_imports_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    for verb in ("list", "show", "check", "train", "evaluate", "runs", "data"):
+    for verb in ("list", "show", "check", "train", "study", "evaluate", "runs", "data"):
         assert verb in done.stdout
 
 

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from netlet import __version__
-from netlet.cli import check, data, evaluate, listing, runs, show, train
+from netlet.cli import check, data, evaluate, listing, runs, show, study, train
 from netlet.cli.results import only_results, say
 from netlet.errors import NetletError
 
@@ -30,6 +30,7 @@ app.command("show", short_help="Show a net's layers, costs and receptive field."
 app.command("check", short_help="Hold a net against a budget, without training.")(only_results(check.check))
 app.command("train", short_help="Train a net, judge it and record the run.")(only_results(train.train))
 app.command("runs", short_help="List the recorded runs below a folder.")(only_results(runs.runs))
+app.command("study", short_help="Train an experiment from several seeds, side by side.")(only_results(study.study))
 app.command("evaluate", short_help="Score a net with given weights on any data set.")(only_results(evaluate.evaluate))
 app.add_typer(data.app, name="data", short_help="Get, verify, list, show and make data sets.")
 

@@ -9,10 +9,10 @@ import typer
 
 from netlet import budgets, recipes
 from netlet.budgets import Budget
-from netlet.cli.images import Channels, DataFolder, DatasetName, chosen_images, images_to_train_on
+from netlet.cli.images import Channels, DataFolder, DatasetName, images_to_train_on
 from netlet.cli.options import Json, limited, overridden
 from netlet.cli.results import result, say
-from netlet.errors import DataError, NetError, TrainingError
+from netlet.errors import NetError, TrainingError
 
 if TYPE_CHECKING:
     from netlet.cli.progress import Narrator
@@ -81,7 +81,7 @@ def train(
             load_weights(net, weights)
         say(str(check(net, experiment.budget, images.shape, experiment.recipe.epochs)))
         label = "" if images.name == "mnist" else f"-{images.name}"
-        folder = out / _folder_name(out, f"{experiment.name}{label}-seed{seed}")
+        folder = out / folder_name(out, f"{experiment.name}{label}-seed{seed}")
         assignment = Assignment.of(experiment, seed, val, images, dataset, data, torch.get_num_threads())
         recorder = Recorder(folder, assignment.to_dict(), or_next=True)
         with narrator.telling_how_to_resume(recorder):
@@ -111,19 +111,12 @@ def _go_on(folder: Path, threads: int | None, narrator: Narrator) -> Run:
         say(f"{folder}: the run is finished")
         return records.load(folder)
     checkpoint, plain = load_checkpoint(folder)
-    try:
-        assignment = Assignment(**plain)
-    except TypeError as error:
-        raise TrainingError(f"{folder}: was begun by another program or version ({error}); begin anew") from error
+    assignment = Assignment.from_dict(plain, folder)
     threads = threads or assignment.threads
     torch.set_num_threads(threads)
     if threads != assignment.threads:
         say(f"netlet: warning: {threads} threads instead of {assignment.threads}: the last bits may differ")
-    experiment = assignment.experiment()
-    place = Path(assignment.folder) if assignment.folder else None
-    images = chosen_images(assignment.dataset, place, assignment.channels)
-    if images.digest != assignment.digest:
-        raise DataError(f"{assignment.dataset}: is not what this run began with; bring the old data back or begin anew")
+    experiment, images = assignment.experiment(), assignment.images()
     say(f"going on with {folder} after {len(checkpoint.epochs)} of {experiment.recipe.epochs} epochs")
     recorder = Recorder(folder, plain, resumed=True)
     with narrator.telling_how_to_resume(recorder):
@@ -139,7 +132,7 @@ def _with_bar(budget: Budget, accuracy_at_least: float | None) -> Budget:
     return limited(budget.but(name=f"{budget.name} (changed)", dataset=None), {"accuracy_at_least": accuracy_at_least})
 
 
-def _folder_name(out: Path, name: str) -> str:
+def folder_name(out: Path, name: str) -> str:
     """A run's name as that of a folder."""
     if out.exists() and not out.is_dir():
         raise TrainingError(f"{out}: is a file; name a folder with --out")

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from netlet import budgets, recipes
-from netlet.data import NAMES, Dataset
+from netlet.data import NAMES, Dataset, load
+from netlet.errors import DataError, TrainingError
 from netlet.experiments.catalogue import find_experiment
 from netlet.experiments.experiment import Experiment
 from netlet.records import plain
@@ -66,9 +67,32 @@ class Assignment:
             threads=threads,
         )
 
+    @staticmethod
+    def from_dict(values: Mapping[str, Any], path: Path) -> Assignment:
+        """Back from plain values; ``path`` is for the message.
+
+        Raises:
+            TrainingError: They are of another program or version.
+        """
+        try:
+            return Assignment(**values)
+        except TypeError as error:
+            raise TrainingError(f"{path}: was begun by another program or version ({error}); begin anew") from error
+
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it."""
         return dataclasses.asdict(self)
+
+    def images(self) -> Dataset:
+        """The data again.
+
+        Raises:
+            DataError: It is not there any more, or is another.
+        """
+        found = load(self.dataset, self.folder).with_channels(self.channels)
+        if found.digest != self.digest:
+            raise DataError(f"{self.dataset}: is not what this run began with; bring the old data back or begin anew")
+        return found
 
     def experiment(self) -> Experiment:
         """The experiment again.

@@ -1,0 +1,99 @@
+"""``netlet study``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from tqdm import tqdm
+
+from netlet import budgets, recipes
+from netlet.cli.images import Channels, DataFolder, DatasetName, images_to_train_on
+from netlet.cli.options import Json, overridden
+from netlet.cli.results import result, say
+from netlet.cli.train import folder_name
+
+if TYPE_CHECKING:
+    from netlet.experiments import Word
+
+
+def study(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="An experiment or net, as for train.")],
+    seeds: Annotated[int, typer.Option("--seeds", metavar="N", min=1, help="How many.")] = 10,
+    first_seed: Annotated[int, typer.Option("--first-seed", metavar="S", min=0, help="S, S+1, ...")] = 0,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="The study's folder; studies/NAME if not given."),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", metavar="N", min=1, help="Processes; one for each core if not given.")
+    ] = None,
+    threads: Annotated[int, typer.Option("--threads", metavar="N", min=1, help="CPU threads of each.")] = 1,
+    dataset: DatasetName = None,
+    data: DataFolder = None,
+    channels: Channels = None,
+    val: Annotated[
+        int, typer.Option("--val", metavar="N", min=0, help="Score N images held out of train instead of test.")
+    ] = 0,
+    recipe: Annotated[str | None, typer.Option("--recipe", metavar="NAME", help="Another recipe of ours.")] = None,
+    budget: Annotated[str | None, typer.Option("--budget", metavar="NAME", help="Another budget of ours.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe, like epochs=5.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Train an experiment from several seeds, side by side, and sum up; exit code 1 if a seed misses the budget.
+
+    What was finished before, in the same folder, is not trained again; what was interrupted goes on.
+    """
+    chosen_recipe = recipes.named(recipe) if recipe else None
+    chosen_budget = budgets.named(budget) if budget else None
+
+    from netlet.experiments import Assignment, find_experiment, run_study
+
+    experiment = find_experiment(name).but(recipe=chosen_recipe, budget=chosen_budget)
+    experiment = experiment.but(recipe=overridden(experiment.recipe, set_ or []))
+    images = images_to_train_on(dataset, data, channels)
+    label = "" if images.name == "mnist" else f"-{images.name}"
+    folder = out or Path("studies") / folder_name(Path("studies"), f"{experiment.name}{label}")
+    assignment = Assignment.of(experiment, 0, val, images, dataset, data, threads)
+    hired = workers or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else workers or os.cpu_count()
+    lines = Lines()
+    try:
+        found = run_study(assignment, range(first_seed, first_seed + seeds), folder, hired or 1, lines)
+    except KeyboardInterrupt:
+        lines.close()
+        say(f"interrupted; what is finished stays in {folder}, and the same command does the rest")
+        raise
+    finally:
+        lines.close()
+    result(found.to_json() if json else f"{found}\nrecorded in {folder / 'study.json'}")
+    raise typer.Exit(1 if any(seed.verdict in ("FAIL", "UNKNOWN") for seed in found.seeds) else 0)
+
+
+class Lines:
+    """Hears of a study: a line for each worker on a terminal, one for each finished seed elsewhere."""
+
+    def __init__(self) -> None:
+        self._bars: dict[int, tqdm[Any]] = {}
+
+    def __call__(self, word: Word) -> None:
+        """Show what a worker says."""
+        at = f"worker {word.worker + 1}: seed {word.seed}"
+        if not sys.stderr.isatty():
+            if word.finished or word.trouble:
+                say(f"{at}: {word.trouble or word.score}")
+            return
+        if word.worker not in self._bars:
+            self._bars[word.worker] = tqdm(position=word.worker, bar_format="{desc}", leave=False, file=sys.stderr)
+        state = word.trouble or f"epoch {word.epochs}/{word.of} {word.score}"
+        self._bars[word.worker].set_description_str(f"{at}: {state}")
+
+    def close(self) -> None:
+        """Take the lines away."""
+        for bar in self._bars.values():
+            bar.close()
+        self._bars.clear()

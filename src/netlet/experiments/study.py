@@ -1,0 +1,207 @@
+"""Running a study: seeds side by side, each worker a process of its own that trains one seed after the other.
+
+On a CPU one thread in each of as many processes as there are cores is faster than all cores on one run: tiny nets keep
+no more than one core busy. Nothing is shared but pipes, so a worker that dies takes nothing with it but the epoch it
+was in.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import multiprocessing
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from netlet import records, studies
+from netlet.data import Dataset
+from netlet.errors import NetletError, RecordError, TrainingError
+from netlet.experiments.assignment import Assignment
+from netlet.records import Epoch, Run
+from netlet.studies import Study
+from netlet.training import CHECKPOINT, Listener, Plan, Recorder, load_checkpoint
+
+_STOP = -1  # instead of a seed
+
+
+@dataclass(frozen=True)
+class Word:
+    """What a worker says."""
+
+    worker: int  # from 0
+    seed: int
+    epochs: int  # done; 0: it begins
+    of: int
+    score: str = ""  # of the last of them
+    finished: bool = False
+    trouble: str = ""  # why this seed will not be finished now
+
+
+Heard = Callable[[Word], None]
+
+
+def run_study(
+    assignment: Assignment, seeds: Sequence[int], folder: Path, workers: int, heard: Heard = lambda _: None
+) -> Study:
+    """Train every seed that is not finished yet, several at a time, and sum all up.
+
+    Args:
+        assignment: What to run; its seed does not matter, its threads are each worker's.
+        seeds: Distinct.
+        folder: Holds a run's folder for each seed, ``seed-N``, and in the end ``study.json``. Finished seeds that are
+            there already are taken, interrupted ones go on.
+        workers: Processes.
+        heard: Hears each word of each worker.
+
+    Returns:
+        The study of all the seeds.
+
+    Raises:
+        RecordError: The folder holds runs of something else.
+        TrainingError: Some seeds could not be finished; the others are kept, and the same call does only the rest.
+    """
+    finished = {seed: run for seed in seeds if (run := _finished(assignment, seed, folder)) is not None}
+    left = [seed for seed in seeds if seed not in finished]
+    troubles = _side_by_side(assignment, left, folder, min(workers, len(left)), heard) if left else []
+    if troubles:
+        raise TrainingError(
+            f"{len(troubles)} of {len(seeds)} seeds are not finished ({'; '.join(troubles)}); what is finished stays "
+            f"in {folder}, and the same command does the rest"
+        )
+    study = Study.of([records.load(_place(folder, seed)) for seed in seeds])
+    studies.save(study, folder / studies.STUDY)
+    return study
+
+
+def _side_by_side(assignment: Assignment, seeds: Sequence[int], folder: Path, workers: int, heard: Heard) -> list[str]:
+    """Train seeds in processes; what went wrong, in a line for each seed."""
+    context = multiprocessing.get_context("spawn")  # a fork would inherit threads that it cannot use
+    waiting, troubles = list(seeds), []
+    pipes: dict[Connection, tuple[int, Any]] = {}
+    at_work: dict[int, int] = {}  # worker -> seed
+
+    def hire(number: int) -> None:
+        ours, theirs = context.Pipe()
+        process = context.Process(target=_work, args=(number, assignment.to_dict(), str(folder), theirs), daemon=True)
+        process.start()
+        theirs.close()
+        pipes[ours] = (number, process)
+        give(number, ours)
+
+    def give(number: int, pipe: Connection) -> None:
+        if waiting:
+            at_work[number] = waiting.pop(0)
+        pipe.send(at_work.get(number, _STOP))
+
+    try:
+        for number in range(workers):
+            hire(number)
+        while pipes:
+            for pipe in wait(list(pipes)):
+                assert isinstance(pipe, Connection)
+                number, process = pipes[pipe]
+                try:
+                    word: Word = pipe.recv()
+                except (EOFError, OSError):  # it is gone: as told, or killed
+                    del pipes[pipe]
+                    process.join()
+                    if number in at_work:
+                        seed = at_work.pop(number)
+                        word = Word(number, seed, 0, 0, trouble=f"its process died (code {process.exitcode})")
+                        heard(word)
+                        troubles.append(f"seed {seed}: {word.trouble}")
+                        if waiting:
+                            hire(number)
+                    continue
+                heard(word)
+                if word.trouble:
+                    troubles.append(f"seed {word.seed}: {word.trouble}")
+                if word.trouble or word.finished:
+                    del at_work[number]
+                    give(number, pipe)
+    finally:
+        for _, process in pipes.values():
+            process.terminate()
+    return troubles
+
+
+def _work(number: int, plain: dict[str, Any], folder: str, pipe: Connection) -> None:
+    """A worker's life: train the seeds that come through the pipe, the images loaded once."""
+    try:
+        torch.set_num_threads(plain["threads"])
+        assignment = Assignment(**plain)
+        images: Dataset | None = None
+        while (seed := pipe.recv()) != _STOP:
+            try:
+                images = images or assignment.images()
+                _train(dataclasses.replace(assignment, seed=seed), images, Path(folder), _Teller(number, seed, pipe))
+            except NetletError as error:
+                pipe.send(Word(number, seed, 0, 0, trouble=" ".join(str(error).split())))
+    except (KeyboardInterrupt, EOFError, BrokenPipeError):
+        os._exit(130)  # a person's Ctrl-C reaches every process; the first one speaks for all
+
+
+def _train(assignment: Assignment, images: Dataset, folder: Path, teller: _Teller) -> None:
+    place = _place(folder, assignment.seed)
+    checkpoint = load_checkpoint(place)[0] if (place / CHECKPOINT).is_file() else None
+    recorder = Recorder(place, assignment.to_dict(), resumed=checkpoint is not None)
+    # The recorder first: what is said to be finished is on the disk.
+    assignment.experiment().run(
+        images, assignment.seed, val=assignment.val, listeners=[recorder, teller], resume=checkpoint
+    )
+
+
+class _Teller(Listener):
+    """Sends what happens through the pipe."""
+
+    def __init__(self, number: int, seed: int, pipe: Connection) -> None:
+        self._about = (number, seed)
+        self._pipe = pipe
+        self._of = 0
+
+    def started(self, plan: Plan) -> None:
+        self._of = plan.recipe.epochs
+        self._pipe.send(Word(*self._about, 0, self._of))
+
+    def epoch_ended(self, epochs: Sequence[Epoch], net: nn.Module) -> None:
+        self._pipe.send(Word(*self._about, len(epochs), self._of, str(epochs[-1].held_out)))
+
+    def finished(self, run: Run, net: nn.Module) -> None:
+        self._pipe.send(Word(*self._about, self._of, self._of, str(run.last_epoch.score), finished=True))
+
+
+def _place(folder: Path, seed: int) -> Path:
+    return folder / f"seed-{seed}"
+
+
+def _finished(assignment: Assignment, seed: int, folder: Path) -> Run | None:
+    """A seed's run, if it is whole.
+
+    Raises:
+        RecordError: It is of something else.
+    """
+    place = _place(folder, seed)
+    whole, begun = (place / records.RECORD).is_file(), (place / CHECKPOINT).is_file()
+    if not whole and not begun:
+        return None
+    told: dict[str, Any] = {
+        "name": assignment.name, "recipe": assignment.recipe, "budget": assignment.budget, "val": assignment.val,
+        "digest": assignment.digest,
+    }  # fmt: skip
+    if whole:
+        run = records.load(place)
+        val, digest = run.data["images"].get("val", 0), run.data["digest"]
+        found = {"name": run.name, "recipe": run.recipe, "budget": run.budget, "val": val, "digest": digest}
+    else:
+        found = load_checkpoint(place)[1]
+    for name, value in told.items():
+        if found.get(name) != value:
+            what = "data set" if name == "digest" else name
+            raise RecordError(f"{place}: holds a run with another {what}; name another folder with --out")
+    return run if whole else None

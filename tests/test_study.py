@@ -1,0 +1,172 @@
+"""Studies: seeds side by side, nothing lost when a worker dies, only the rest done again, and the sums by hand."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import Netlet
+
+from netlet import records, studies
+from netlet.data import make_scribble, save_npz
+from netlet.errors import RecordError
+from netlet.studies import SeedResult, Study
+
+FAST = ("--set", "epochs=2", "--set", "batch=50", "--set", "precision=float32", "--set", "ema_decay=0.5")
+
+
+@pytest.fixture
+def digits(tmp_path: Path) -> str:
+    """Workers are processes of their own and know no fixture: their data is a file."""
+    save_npz(make_scribble(300, 100), tmp_path / "digits.npz")
+    return "digits.npz"
+
+
+def result(seed: int, correct: int, verdict: str = "PASS", train_s: float = 1.0) -> SeedResult:
+    return SeedResult(
+        seed, correct, (correct - 1, correct), 590, verdict, tuple(range(1_000 - correct)), train_s, 2.0, "x"
+    )
+
+
+def study(*seeds: SeedResult) -> Study:
+    return Study(
+        name="swift", net="swift", recipe={"name": "quick"}, budget={"name": "twenty_k"}, facts={"parameters": 3},
+        data={"name": "mnist"}, split="test", total=1_000, train_total=600, precision="float32",
+        environment={"threads": 1}, seeds=seeds,
+    )  # fmt: skip
+
+
+def test_the_sums_by_hand() -> None:
+    found = study(result(0, 990), result(1, 994, train_s=3.0), result(2, 995, "FAIL", 2.0))
+    assert found.mean == pytest.approx(99.3)
+    assert found.sd == pytest.approx((((3**2 + 1 + 2**2) / 2) ** 0.5) / 10)
+    low, high = found.interval()  # type: ignore[misc]
+    half = 4.30265 * (7**0.5 / 10) / 3**0.5  # Student's t at 0.975 with two degrees of freedom, from a printed table
+    assert (low, high) == pytest.approx((99.3 - half, 99.3 + half), abs=1e-5)
+    assert found.passed == 2
+    text = str(found)
+    assert "swift on mnist, 3 seeds, last epoch on 1,000 test images:" in text
+    assert "mean 99.300 %, sd 0.265, 95 % interval 98.643 to 99.957 %, min 990, max 995" in text
+    assert "2 of 3 meet the budget twenty_k; median training time 2.0 s, 1 thread each" in text
+    assert found.to_dict()["result"]["median_train_s"] == 2.0
+    alone = study(result(7, 990))
+    assert (alone.sd, alone.interval()) == (None, None)
+    assert "mean 99.000 %, min 990, max 990" in str(alone)
+
+
+def test_a_study_comes_back_equal(tmp_path: Path) -> None:
+    found = study(result(0, 990), result(1, 994))
+    studies.save(found, tmp_path / "study.json")
+    assert studies.load(tmp_path) == found
+    assert len((tmp_path / "study.json").read_text().splitlines()) < 25
+    for content, message in (
+        ("{", "cannot be read as a study"),
+        ("{}", r"cannot be read as a study \(KeyError: 'schema'\)"),
+        ('{"schema": 99}', "expected schema 1, found 99"),
+    ):
+        (tmp_path / "study.json").write_text(content)
+        with pytest.raises(RecordError, match=message):
+            studies.load(tmp_path)
+
+
+def test_seeds_side_by_side_are_the_runs_one_by_one(netlet: Netlet, digits: str, tmp_path: Path) -> None:
+    arguments = ("study", "code_2", "--dataset", digits, "--seeds", "3", "--first-seed", "4", "--workers", "2", *FAST)
+    code, out, err = netlet(*arguments)
+    assert code == 0, err  # not judged: the bar is MNIST's
+    assert "recorded in studies/code_2-digits.npz/study.json" in out
+    assert sorted(line.split(": ")[1] for line in err.splitlines()) == ["seed 4", "seed 5", "seed 6"]
+    folder = tmp_path / "studies" / "code_2-digits.npz"
+    found = studies.load(folder)
+    assert [seed.seed for seed in found.seeds] == [4, 5, 6]
+    netlet("train", "code_2", "--dataset", digits, "--seed", "5", "--threads", "1", *FAST)
+    alone = records.load(tmp_path / "runs" / "code_2-digits.npz-seed5")
+    assert found.seeds[1].weights_digest == alone.weights_digest
+    assert found.seeds[1].correct == alone.last_epoch.correct
+    assert len(found.seeds[1].mistakes) == 100 - alone.last_epoch.correct
+    assert found.environment["threads"] == 1
+
+    stamp = (folder / "seed-4" / "run.json").stat().st_mtime_ns
+    code, out, err = netlet(*arguments[:5], "4", *arguments[6:], "--json")
+    assert code == 0
+    assert "seed 7" in err  # the missing one
+    assert "seed 4" not in err
+    assert (folder / "seed-4" / "run.json").stat().st_mtime_ns == stamp
+    assert json.loads(out)["result"]["seeds"] == 4
+    for change, what in (
+        (("--set", "epochs=1"), "recipe"),
+        (("--val", "20"), "val"),
+        (("--budget", "eight_k"), "budget"),
+    ):
+        code, _, err = netlet(*arguments, *change)
+        assert code == 2
+        assert f"seed-4: holds a run with another {what}; name another folder with --out" in err
+        assert len(err.splitlines()) == 1
+
+
+KILLED_ONCE = """
+import os, signal
+from pathlib import Path
+import torch
+from torch import nn
+class Net(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Flatten(), nn.Linear(784, 10))
+        self.steps = 0
+    def forward(self, x):
+        self.steps += 1
+        if self.steps == 12 and not Path("killed").exists():
+            Path("killed").write_text("once")
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().forward(x)
+"""
+
+
+def test_a_dead_worker_loses_nothing(netlet: Netlet, digits: str, tmp_path: Path) -> None:
+    (tmp_path / "fragile.py").write_text(KILLED_ONCE)
+    arguments = ("study", "fragile.py:Net", "--dataset", digits, "--seeds", "3", "--workers", "2", "--out", "s", *FAST)
+    code, out, err = netlet(*arguments)
+    assert (code, out) == (2, "")
+    assert "1 of 3 seeds are not finished (seed " in err
+    assert "its process died (code -9)" in err
+    assert "what is finished stays in s, and the same command does the rest" in err
+    assert len(list((tmp_path / "s").glob("seed-*/run.json"))) == 2
+    assert not (tmp_path / "s" / "study.json").exists()
+    code, _, err = netlet(*arguments)
+    assert code == 0, err
+    assert err.count(": seed ") == 1  # the missing one went on
+    assert len(studies.load(tmp_path / "s").seeds) == 3
+
+
+def test_what_goes_wrong_in_a_worker_is_told(netlet: Netlet, digits: str, tmp_path: Path) -> None:
+    body = "from torch import nn\nclass Net(nn.Linear):\n    def __init__(self): super().__init__(784, 10)\n"
+    body += "    def forward(self, x): return super().forward(x.flatten(1)) * float('nan')\n"
+    (tmp_path / "lost.py").write_text(body)
+    code, _, err = netlet("study", "lost.py:Net", "--dataset", digits, "--seeds", "2", "--workers", "1", *FAST)
+    assert code == 2
+    assert (
+        "2 of 2 seeds are not finished (seed 0: the loss is nan at epoch 1, step 1; try a lower" in err.splitlines()[-1]
+    )
+    assert len(err.splitlines()) == 3
+
+
+def test_ctrl_c_keeps_what_is_finished(digits: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "netlet", "study", "code_2", "--dataset", digits, "--seeds", "50", "--out", "s",
+               "--workers", "1", *FAST]  # fmt: skip
+    process = subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    while not list((tmp_path / "s").glob("seed-*/run.json")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of them
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert out == ""
+    assert "interrupted; what is finished stays in s, and the same command does the rest" in err
+    assert "Traceback" not in err
