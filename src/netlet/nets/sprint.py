@@ -1,0 +1,23 @@
+"""Our net for the clock: full resolution is left at once, and channels come in sixteens, which fill a register."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from netlet.nets.blocks import MNIST_SHAPE, conv_bn, named, pooled_logits
+from netlet.nets.registry import net
+
+
+@net(source="own")
+def sprint(classes: int = 10, shape: Sequence[int] = MNIST_SHAPE) -> nn.Module:
+    """A 5x5 with stride 2, three 3x3 with one pooling between them, a global average."""
+    return named(
+        edges=conv_bn(shape[0], 16, kernel=5, padding=2, stride=2),
+        strokes=conv_bn(16, 16),
+        parts=conv_bn(16, 32),
+        halve=nn.MaxPool2d(2),
+        digits=conv_bn(32, 32),
+        head=pooled_logits(32, classes),
+    )
