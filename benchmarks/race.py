@@ -83,7 +83,7 @@ def measured(side: str, *how: object) -> dict[str, Any]:
     return found
 
 
-def race(names: Sequence[str], turns: int, images: int) -> dict[str, Any]:
+def race(names: Sequence[str], turns: int, images: int, with_cold: bool = True) -> dict[str, Any]:
     """The peer and our experiments in turn; who has choices is given the best of one trial each first."""
     cores = len(os.sched_getaffinity(0))
     counts = sorted({1, cores})
@@ -96,7 +96,7 @@ def race(names: Sequence[str], turns: int, images: int) -> dict[str, Any]:
         rounds.append({PEER: measured(PEER, *best, images), **{n: measured(n, threads[n], images) for n in names}})
         print(f"turn {turn + 1} of {turns}", file=sys.stderr, flush=True)
     rows = [row(PEER, rounds, best[0]), *(row(name, rounds, threads[name]) for name in names)]
-    for entry in rows[1:]:
+    for entry in rows[1:] if with_cold else []:
         entry["cold_s"] = round(cold(entry["name"], entry["threads"]), 2)
     tried = {f"{count} threads, {layout}": round(s, 2) for (count, layout), s in trials.items()}
     return {"images": images, "turns": turns, "peer_trials_s": tried, "rows": rows}
@@ -120,6 +120,7 @@ def main() -> None:
     parser.add_argument("--experiments", nargs="+", default=EXPERIMENTS)
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--images", type=int, default=60_000, help="to train on; all, for figures to quote")
+    parser.add_argument("--no-cold", action="store_true", help="leave the cold clock out")
     parser.add_argument("--out", type=Path, help="write the figures as JSON")
     parser.add_argument("--side", nargs="+", help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -134,7 +135,7 @@ def main() -> None:
     from netlet.tables import table
     from netlet.training.environment import environment
 
-    figures = race(given.experiments, given.turns, given.images)
+    figures = race(given.experiments, given.turns, given.images, with_cold=not given.no_cold)
     head = ("name", "parameters", "epochs", "threads", "training s", "ratio to T", "of each turn", "warm s", "cold s")
     cells = [
         [

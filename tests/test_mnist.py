@@ -42,6 +42,17 @@ def test_the_benchmark_runs_at_toy_size(mnist: Dataset, tmp_path: Path) -> None:
 
 
 @pytest.mark.mnist
+def test_the_race_runs_at_toy_size(mnist: Dataset, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "benchmarks.race", "--experiments", "sprint", "--turns", "1", "--images", "512"]
+    command += ["--out", str(tmp_path / "race.json"), "--no-cold"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "train_mnist_fast" in done.stdout
+    peer, sprint = json.loads((tmp_path / "race.json").read_text())["rows"]
+    assert (peer["parameters"], sprint["parameters"]) == (215_194, 17_040)
+    assert sprint["ratio"] > 0
+
+
+@pytest.mark.mnist
 def test_ctrl_c_says_what_is_kept(mnist: Dataset, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "netlet", "train", "code_1", "--out", str(tmp_path)]
     running = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from netlet import records
+from netlet import recipes, records, studies
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -78,3 +78,24 @@ def test_the_first_two_shell_blocks_are_the_two_commands() -> None:
     assert all(len(block.strip().splitlines()) == 1 for block in blocks)
     assert blocks[0].strip().endswith("netlet train")
     assert "pytest" in blocks[1]
+
+
+def test_the_speed_page_is_that_of_study_and_race() -> None:
+    page, readme = ((" ".join(text.split())) for text in ((ROOT / "docs" / "speed.md").read_text(), README))
+    study = studies.load(ROOT / "results" / "studies" / "sprint.json")
+    rows = {row["name"]: row for row in json.loads((ROOT / "results" / "race.json").read_text())["rows"]}
+    sprint, interval = rows["sprint"], study.interval()
+    assert interval is not None
+    assert len(study.seeds) == 10
+    assert f"| `sprint` | 17,040 | 3 | {study.mean:.3f} % | {sprint['train_s']:.2f} s | {sprint['ratio']:.2f} |" in page
+    assert f"95 % interval of the mean {interval[0]:.3f} to {interval[1]:.3f} %, sd {study.sd:.3f}" in page
+    for row in rows.values():
+        assert f"| `{row['name']}` | {row['threads']} | {row['train_s']:.2f} | {row['ratio']:.2f} |" in page
+    assert (
+        f"{study.mean:.2f} % (mean of 10 fresh seeds, 95 % interval {interval[0]:.2f} to {interval[1]:.2f} %" in readme
+    )
+    assert (
+        f"{sprint['train_s']:.1f} s of training on two cores, {sprint['ratio']:.2f} times what train_mnist_fast"
+        in readme
+    )
+    assert study.recipe == records.plain(recipes.SPRINT)
