@@ -69,7 +69,7 @@ class Bench:
     def __init__(self, source: Source, data: Path) -> None:
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(
-            ["netlet.cli", "netlet.experiments", "netlet.training", "test_interruption"]
+            ["netlet.cli", "netlet.experiments", "netlet.training", "torch._dynamo", "test_interruption"]
         )
         self._source, self._data = source, data
 
@@ -202,7 +202,9 @@ def test_ctrl_c_leaves_a_resumable_run_and_says_how(
     shell: Callable[..., subprocess.Popen[str]], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     process = shell("train", "code_4", "--set", "epochs=400", "--set", "batch=60")
-    while not (tmp_path / "runs/code_4-seed0/epochs.jsonl").exists():
+    lines = tmp_path / "runs/code_4-seed0/epochs.jsonl"
+    # The second line: the checkpoint of the first epoch is then written.
+    while not lines.exists() or len(lines.read_text().splitlines()) < 2:
         assert process.poll() is None
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
