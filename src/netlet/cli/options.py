@@ -16,6 +16,14 @@ from netlet.recipes import AUGMENTS, Affine, Recipe
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Input = Annotated[str, typer.Option("--input", metavar="C,H,W", help="Shape of one image.")]
 Classes = Annotated[int | None, typer.Option("--classes", metavar="K", min=2, help="Of a net that takes any number.")]
+Val = Annotated[
+    int, typer.Option("--val", metavar="N", min=0, help="Score N images held out of train instead of test.")
+]
+RecipeName = Annotated[str | None, typer.Option("--recipe", metavar="NAME", help="Another recipe of ours.")]
+BudgetName = Annotated[str | None, typer.Option("--budget", metavar="NAME", help="Another budget of ours.")]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe, like epochs=5.")
+]
 
 _LIMIT_PAIRS = {
     "epochs_at_most": "epochs_below", "epochs_below": "epochs_at_most",

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from netlet import budgets, recipes
 from netlet.cli.images import Channels, DataFolder, DatasetName, images_to_train_on
-from netlet.cli.options import Json, overridden
+from netlet.cli.options import BudgetName, Json, RecipeName, Settings, Val, overridden
 from netlet.cli.results import result, say
 from netlet.cli.train import folder_name
 
@@ -35,14 +35,10 @@ def study(
     dataset: DatasetName = None,
     data: DataFolder = None,
     channels: Channels = None,
-    val: Annotated[
-        int, typer.Option("--val", metavar="N", min=0, help="Score N images held out of train instead of test.")
-    ] = 0,
-    recipe: Annotated[str | None, typer.Option("--recipe", metavar="NAME", help="Another recipe of ours.")] = None,
-    budget: Annotated[str | None, typer.Option("--budget", metavar="NAME", help="Another budget of ours.")] = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe, like epochs=5.")
-    ] = None,
+    val: Val = 0,
+    recipe: RecipeName = None,
+    budget: BudgetName = None,
+    set_: Settings = None,
     json: Json = False,
 ) -> None:
     """Train an experiment from several seeds, side by side, and sum up; exit code 1 if a seed misses the budget.
@@ -60,10 +56,10 @@ def study(
     label = "" if images.name == "mnist" else f"-{images.name}"
     folder = out or Path("studies") / folder_name(Path("studies"), f"{experiment.name}{label}")
     assignment = Assignment.of(experiment, 0, val, images, dataset, data, threads)
-    hired = workers or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else workers or os.cpu_count()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     lines = Lines()
     try:
-        found = run_study(assignment, range(first_seed, first_seed + seeds), folder, hired or 1, lines)
+        found = run_study(assignment, range(first_seed, first_seed + seeds), folder, workers or cores, lines)
     except KeyboardInterrupt:
         lines.close()
         say(f"interrupted; what is finished stays in {folder}, and the same command does the rest")

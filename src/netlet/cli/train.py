@@ -10,7 +10,7 @@ import typer
 from netlet import budgets, recipes
 from netlet.budgets import Budget
 from netlet.cli.images import Channels, DataFolder, DatasetName, images_to_train_on
-from netlet.cli.options import Json, limited, overridden
+from netlet.cli.options import BudgetName, Json, RecipeName, Settings, Val, limited, overridden
 from netlet.cli.results import result, say
 from netlet.errors import NetError, TrainingError
 
@@ -31,17 +31,13 @@ def train(
     dataset: DatasetName = None,
     data: DataFolder = None,
     channels: Channels = None,
-    val: Annotated[
-        int, typer.Option("--val", metavar="N", min=0, help="Score N images held out of train instead of test.")
-    ] = 0,
-    recipe: Annotated[str | None, typer.Option("--recipe", metavar="NAME", help="Another recipe of ours.")] = None,
-    budget: Annotated[str | None, typer.Option("--budget", metavar="NAME", help="Another budget of ours.")] = None,
+    val: Val = 0,
+    recipe: RecipeName = None,
+    budget: BudgetName = None,
     accuracy_at_least: Annotated[
         float | None, typer.Option(metavar="PERCENT", help="The budget's, of whichever data is trained on.")
     ] = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe, like epochs=5.")
-    ] = None,
+    set_: Settings = None,
     weights: Annotated[Path | None, typer.Option("--weights", metavar="FILE", help="Begin with these weights.")] = None,
     threads: Annotated[int | None, typer.Option("--threads", metavar="N", min=1, help="CPU threads.")] = None,
     resume: Annotated[
