@@ -1,12 +1,12 @@
 """Running a study: seeds side by side, each worker a process of its own that trains one seed after the other.
 
-On a CPU one thread in each of as many processes as there are cores is faster than all cores on one run: tiny nets keep
-no more than one core busy. Nothing is shared but pipes, so a worker that dies takes nothing with it but the epoch it
-was in.
+On a CPU one thread in each of as many processes as there are cores is faster than all cores on one run after the other
+(docs/speed.md). Nothing is shared but pipes, so a worker that dies takes nothing with it but the epoch it was in.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import multiprocessing
 import os
@@ -97,7 +97,8 @@ def _side_by_side(assignment: Assignment, seeds: Sequence[int], folder: Path, wo
     def give(number: int, pipe: Connection) -> None:
         if waiting:
             at_work[number] = waiting.pop(0)
-        pipe.send(at_work.get(number, _STOP))
+        with contextlib.suppress(OSError):  # a worker that has just died is noticed where words are awaited
+            pipe.send(at_work.get(number, _STOP))
 
     try:
         for number in range(workers):
