@@ -21,9 +21,24 @@ def affine(images: torch.Tensor, ops: Sequence[Affine], generator: torch.Generat
     Returns:
         float32 ``N C H W``.
     """
-    for op in ops:
-        if not op.still:
-            images = warp(images, inverse_maps(op, len(images), generator), op)
+    ops = moving(ops)
+    return moved(images, ops, drawn(ops, len(images), generator)) if ops else images
+
+
+def moving(ops: Sequence[Affine]) -> list[Affine]:
+    """Those ops that move anything."""
+    return [op for op in ops if not op.still]
+
+
+def drawn(ops: Sequence[Affine], n: int, generator: torch.Generator) -> torch.Tensor:
+    """Each image's map by each op: float64 ``ops n 2 3`` as of :func:`inverse_maps`."""
+    return torch.stack([inverse_maps(op, n, generator) for op in ops]) if ops else torch.empty(0, n, 2, 3).double()
+
+
+def moved(images: torch.Tensor, ops: Sequence[Affine], maps: torch.Tensor) -> torch.Tensor:
+    """Images ``N C H W``, float32, through the maps of one op after the other; the same shape."""
+    for op, map_of_op in zip(ops, maps.to(images.device), strict=True):
+        images = warp(images, map_of_op, op)
     return images
 
 
@@ -41,11 +56,11 @@ def inverse_maps(op: Affine, n: int, generator: torch.Generator) -> torch.Tensor
     shear = torch.tan(torch.deg2rad(shear * op.shear_deg))
     scale = 1 + scale * op.scale
     cos, sin = torch.cos(turn), torch.sin(turn)
-    # forward = rotate · scale · shear, with rotate = [[cos, sin], [-sin, cos]] since y points down
-    forward = torch.stack([cos, cos * shear + sin, -sin, cos - sin * shear], dim=1).view(n, 2, 2) * scale.view(n, 1, 1)
-    inverse = torch.linalg.inv(forward)
-    shift = torch.stack([right, down], dim=1).unsqueeze(2) * op.shift_px
-    return torch.cat([inverse, -inverse @ shift], dim=2)
+    # forward = rotate · scale · shear, with rotate = [[cos, sin], [-sin, cos]] since y points down; its determinant is
+    # that of the scale.
+    inverse = torch.stack([cos - sin * shear, -cos * shear - sin, sin, cos], dim=1).view(n, 2, 2) / scale.view(n, 1, 1)
+    shift = torch.stack([right, down], dim=1).unsqueeze(1) * op.shift_px
+    return torch.cat([inverse, -(inverse * shift).sum(2, keepdim=True)], dim=2)
 
 
 def warp(images: torch.Tensor, maps: torch.Tensor, op: Affine) -> torch.Tensor:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 
-from netlet.data.augment import affine
+from netlet.data.augment import drawn, moved, moving
 from netlet.data.dataset import Split
+from netlet.native import NativeWarp, NotNative
 from netlet.recipes import Recipe
 
 # Augmenting many batches at once spreads the cost of some twenty small operations; more would fall out of the cache.
@@ -30,14 +31,27 @@ def epoch_of_batches(
         :func:`steps_of`).
     """
     order = torch.randperm(len(split), generator=generator).to(split.labels.device)
+    maps = drawn(moving(recipe.augment), len(split), generator).float()
+    prepared = _preparation(split, recipe)
     steps = steps_of(len(split), recipe.batch)
     sizes = [recipe.batch] * (steps - 1) + [len(split) - recipe.batch * (steps - 1)]
     at_once = max(1, _IMAGES_AT_ONCE // recipe.batch)
     for i in range(0, steps, at_once):
         chunk = sizes[i : i + at_once]
-        index = order[i * recipe.batch :][: sum(chunk)]
-        images = normalised(affine(split.images[index].float(), recipe.augment, generator), recipe)
-        yield from zip(images.split(chunk), split.labels[index].split(chunk), strict=True)
+        part = slice(i * recipe.batch, i * recipe.batch + sum(chunk))
+        images = prepared(order[part], maps[:, part].contiguous())
+        yield from zip(images.split(chunk), split.labels[order[part]].split(chunk), strict=True)
+
+
+def _preparation(split: Split, recipe: Recipe) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+    """What makes a net's input of an index and of maps ``ops n 2 3``: compiled, where that can be."""
+    ops = moving(recipe.augment)
+    if recipe.step == "auto":
+        try:
+            return NativeWarp(split.images, ops, recipe.mean, recipe.std)
+        except NotNative:
+            pass
+    return lambda index, maps: normalised(moved(split.images[index].float(), ops, maps), recipe)
 
 
 def steps_of(images: int, batch: int) -> int:
