@@ -75,6 +75,7 @@ class Run:
     times: Mapping[str, float]  # train_s, score_s, total_s
     weights_digest: str  # SHA-256 over names, shapes and values
     started: str  # UTC, ISO 8601
+    step: str = "eager"  # how batches were run; older records do not say
     resumed_after: tuple[int, ...] = ()  # the numbers of epochs after which the run was taken up again
     schema: int = field(default=SCHEMA)
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from netlet.recipes import Recipe
+from netlet.training.flat import Flat
 
 
 class Average:
@@ -20,21 +19,35 @@ class Average:
 
     def __init__(self, net: nn.Module, recipe: Recipe, steps: int) -> None:
         self._raw = net
-        self._decay = recipe.ema_decay
-        self._keep = 0.0
+        self._decay = recipe.ema_decay if recipe.averaging == "ema" else None
         self._first = 0 if recipe.averaging == "ema" else int((1 - recipe.tail_share) * steps)
-        self._averaged: AveragedModel | None = None
-        if recipe.averaging == "ema":
-            self._averaged = AveragedModel(net, multi_avg_fn=self._forget, use_buffers=True)
-        elif recipe.averaging == "tail":
-            self._averaged = AveragedModel(net, use_buffers=True)
+        # Torch's container, for its copy and its count; the arithmetic is done here, over long tensors.
+        self._averaged = AveragedModel(net) if recipe.averaging != "none" else None
+        self._flat = Flat(self._averaged.module) if self._averaged else None
+        self._taken: int | None = None
 
-    def follow(self, step: int) -> None:
-        """Take in the weights after ``step``, counted from 0."""
-        if self._averaged is not None and step >= self._first:
+    @torch.no_grad()
+    def follow(self, raw: Flat, step: int) -> None:
+        """Take in the net's weights after ``step``, counted from 0."""
+        if self._averaged is None or self._flat is None or step < self._first:
+            return
+        if self._taken is None:
+            self._taken = int(self._averaged.n_averaged)  # of a training that is taken up again
+        if self._taken == 0:
+            share = 1.0
+        elif self._decay is None:
+            share = 1 / (self._taken + 1)
+        else:
             # Forgets faster at first: else the first weights would weigh in for hundreds of steps.
-            self._keep = min(self._decay, (1 + step) / (10 + step))
-            self._averaged.update_parameters(self._raw)
+            share = 1 - min(self._decay, (1 + step) / (10 + step))
+        torch._foreach_lerp_(self._flat.floats, raw.floats, share)
+        for ours, theirs in zip(self._flat.others(), raw.others(), strict=True):
+            if share < 1 and torch.is_floating_point(ours):
+                ours.lerp_(theirs, share)
+            else:  # counters
+                ours.copy_(theirs)
+        self._taken += 1
+        self._averaged.n_averaged.fill_(self._taken)
 
     @property
     def net(self) -> nn.Module:
@@ -48,10 +61,3 @@ class Average:
     def follower(self) -> nn.Module | None:
         """What keeps the average, its counters included; None where the recipe does not average."""
         return self._averaged
-
-    @torch.no_grad()
-    def _forget(self, averaged: Any, raw: Any, n_averaged: Any) -> None:
-        if torch.is_floating_point(averaged[0]):
-            torch._foreach_lerp_(averaged, raw, 1 - self._keep)
-        else:  # counters
-            torch._foreach_copy_(averaged, raw)

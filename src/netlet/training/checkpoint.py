@@ -21,7 +21,7 @@ from netlet.records import Epoch
 from netlet.training.averaging import Average
 
 FILE = "checkpoint.pt"
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,11 @@ import dataclasses
 import math
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
-import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional as F
 from torch.nn.modules.dropout import _DropoutNd
 
 from netlet.anatomy import facts_of, receptive_field_of, summary_of, trace
@@ -20,7 +18,6 @@ from netlet.budgets import Budget, Outcome
 from netlet.data import Dataset, Split, epoch_of_batches, steps_of
 from netlet.errors import TrainingError
 from netlet.evaluation import evaluate
-from netlet.nets.outputs import logits_of
 from netlet.nets.weights import weights_digest
 from netlet.recipes import Recipe
 from netlet.records import Epoch, EpochScore, Run, plain
@@ -28,10 +25,11 @@ from netlet.training.averaging import Average
 from netlet.training.chance import Chance
 from netlet.training.checkpoint import Checkpoint
 from netlet.training.environment import environment, precision
+from netlet.training.flat import Flat, laid_flat
 from netlet.training.listeners import Listener, Plan, Progress
-from netlet.training.on_cpu import faster_layers, keep_freed_memory
 from netlet.training.optimisers import optimiser
 from netlet.training.schedules import learning_rate
+from netlet.training.steps import Step, step_for
 
 _STEPS_BETWEEN_REPORTS = 16  # reading the loss waits for the device
 _ABSURD = 1_000  # times the loss of guessing: no training comes back from there
@@ -95,36 +93,46 @@ def fit(
         name or type(net).__name__, recipe, budget, seed, data.name, steps_per_epoch, len(train), held_out.name,
         len(held_out), where.type, used,
     )  # fmt: skip
-    average = Average(net, recipe, recipe.epochs * steps_per_epoch)
-    evaluate(average.net, held_out.take(torch.arange(1, device=where)), recipe, data.classes)  # fails early, if ever
+    evaluate(net, held_out.take(torch.arange(1, device=where)), recipe, data.classes)  # fails early, if ever
 
-    descent, chance = optimiser(net, recipe), Chance(seed)
+    chance = Chance(seed)
     epochs: list[Epoch] = []
     resumed_after: tuple[int, ...] = ()
-    if resume:
-        resume.restore(net, average, descent)
-        epochs, resumed_after = list(resume.epochs), (*resume.resumed_after, len(resume.epochs))
+    average = Average(net, recipe, recipe.epochs * steps_per_epoch)
+    with laid_flat(net) as flat:
+        descent = optimiser(flat, recipe)
+        if resume:
+            resume.restore(net, average, descent)
+            epochs, resumed_after = list(resume.epochs), (*resume.resumed_after, len(resume.epochs))
 
-    def reached() -> None:
-        elapsed_s = time.perf_counter() - began
-        checkpoint = Checkpoint.of(net, average, descent, tuple(epochs), elapsed_s, resumed_after)
-        for listener in listeners:
-            listener.reached(checkpoint)
-
-    for listener in listeners:
-        listener.started(plan)
-    reached()
-    with chance.kept_apart(), _dropout_of(net, recipe), _shortcuts(net, where, chance.masks):
-        for number in range(len(epochs) + 1, recipe.epochs + 1):
-            chance.begin(number)
-            epochs.append(
-                _epoch(number, net, average, descent, chance.order, train, held_out, data.classes, plan, listeners)
-            )
+        def reached() -> None:
+            elapsed_s = time.perf_counter() - began
+            checkpoint = Checkpoint.of(net, average, descent, tuple(epochs), elapsed_s, resumed_after)
             for listener in listeners:
-                listener.epoch_ended(epochs, average.net)
-            reached()
+                listener.reached(checkpoint)
 
-    net.load_state_dict(average.net.state_dict())
+        for listener in listeners:
+            listener.started(plan)
+        reached()
+        with (
+            chance.kept_apart(),
+            _dropout_of(net, recipe),
+            step_for(net, flat, data, recipe, used, chance) as step,
+        ):
+            for number in range(len(epochs) + 1, recipe.epochs + 1):
+                chance.begin(number)
+                net.train()
+                epochs.append(
+                    _epoch(
+                        number, step, flat, average, descent, chance.order, train, held_out, data.classes, plan,
+                        listeners,
+                    )
+                )  # fmt: skip
+                for listener in listeners:
+                    listener.epoch_ended(epochs, average.net)
+                reached()
+        net.load_state_dict(average.net.state_dict())
+
     final = evaluate(net, held_out, recipe, data.classes)
     clean = evaluate(net, train, recipe, data.classes).score
     found = facts_of(traced, recipe.epochs)
@@ -157,6 +165,7 @@ def fit(
         summary=plain(summary_of(traced).to_dict()),
         receptive_field=plain(receptive_field_of(traced).to_dict()),
         precision=used,
+        step=step.kind,
         environment=environment(where),
         times={"train_s": train_s, "score_s": score_s, "total_s": time.perf_counter() - began},
         weights_digest=weights_digest(net),
@@ -169,39 +178,31 @@ def fit(
 
 
 def _epoch(
-    number: int, net: nn.Module, average: Average, descent: torch.optim.Optimizer, random: torch.Generator,
+    number: int, step: Step, flat: Flat, average: Average, descent: torch.optim.Optimizer, random: torch.Generator,
     train: Split, held_out: Split, classes: int, plan: Plan, listeners: Sequence[Listener],
 ) -> Epoch:  # fmt: skip
-    recipe, device = plan.recipe, train.labels.device
-    half = torch.autocast(device.type, torch.bfloat16) if plan.precision == "bf16" else nullcontext()
+    recipe = plan.recipe
     before = (number - 1) * plan.steps_per_epoch
     begin = time.perf_counter()
-    net.train()
-    total_loss = torch.zeros((), dtype=torch.float64, device=device)
-    correct = torch.zeros((), dtype=torch.int64, device=device)
-    images = 0
-    unread: list[torch.Tensor] = []
-    for step, (x, labels) in enumerate(epoch_of_batches(train, recipe, random), start=1):
-        rate = learning_rate(recipe, before + step - 1, plan.steps_per_epoch)
+    total_loss, correct, images = 0.0, 0, 0
+    unread: list[int] = []  # sizes of batches
+    for at, (x, labels) in enumerate(epoch_of_batches(train, recipe, random), start=1):
+        rate = learning_rate(recipe, before + at - 1, plan.steps_per_epoch)
         for group in descent.param_groups:
             group["lr"] = rate
-        with half:
-            logits = logits_of(net(x))
-            loss = F.cross_entropy(logits.float(), labels, label_smoothing=recipe.label_smoothing)
-        descent.zero_grad()
-        loss.backward()
+        step(x, labels)
         descent.step()
-        average.follow(before + step - 1)
+        average.follow(flat, before + at - 1)
         images += len(labels)
-        unread.append(loss.detach())
-        total_loss += unread[-1] * len(labels)
-        correct += (logits.detach().argmax(1) == labels).sum()
-        if step % _STEPS_BETWEEN_REPORTS == 0 or step == plan.steps_per_epoch:
-            losses = torch.stack(unread).tolist()
-            for at, value in enumerate(losses, start=step + 1 - len(losses)):
-                _refuse_divergence(value, classes, f"epoch {number}, step {at}", recipe)
-            progress = Progress(number, step, images, losses[-1], int(correct), rate)
+        unread.append(len(labels))
+        if at % _STEPS_BETWEEN_REPORTS == 0 or at == plan.steps_per_epoch:
+            losses, right = step.read()
+            for which, value in enumerate(losses, start=at + 1 - len(losses)):
+                _refuse_divergence(value, classes, f"epoch {number}, step {which}", recipe)
+            total_loss += sum(loss * size for loss, size in zip(losses, unread, strict=True))
+            correct += right
             unread.clear()
+            progress = Progress(number, at, images, losses[-1], correct, rate)
             for listener in listeners:
                 listener.stepped(progress)
     middle = time.perf_counter()
@@ -210,8 +211,8 @@ def _epoch(
     return Epoch(
         epoch=number,
         lr=rate,
-        train_loss=float(total_loss) / images,
-        train=dataclasses.replace(scored.score, split=train.name, correct=int(correct), total=images),
+        train_loss=total_loss / images,
+        train=dataclasses.replace(scored.score, split=train.name, correct=correct, total=images),
         held_out=scored.score,
         held_out_loss=scored.loss,
         train_s=middle - begin,
@@ -238,10 +239,3 @@ def _dropout_of(net: nn.Module, recipe: Recipe) -> Iterator[None]:
     finally:
         for layer, p in zip(layers, own, strict=True):
             layer.p = p
-
-
-def _shortcuts(net: nn.Module, device: torch.device, random: np.random.BitGenerator) -> AbstractContextManager[None]:
-    if device.type != "cpu":
-        return nullcontext()
-    keep_freed_memory()
-    return faster_layers(net, random)
