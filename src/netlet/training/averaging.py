@@ -42,10 +42,12 @@ class Average:
             share = 1 - min(self._decay, (1 + step) / (10 + step))
         torch._foreach_lerp_(self._flat.floats, raw.floats, share)
         for ours, theirs in zip(self._flat.others(), raw.others(), strict=True):
-            if share < 1 and torch.is_floating_point(ours):
+            if ours.is_floating_point():
                 ours.lerp_(theirs, share)
-            else:  # counters
+            else:
                 ours.copy_(theirs)
+        for ours, theirs in zip(self._flat.counts, raw.counts, strict=True):
+            ours.copy_(theirs)
         self._taken += 1
         self._averaged.n_averaged.fill_(self._taken)
 

@@ -21,6 +21,7 @@ class Flat:
         matrices: Trainable, of two and more dimensions; with gradients that are long as well.
         vectors: Trainable, of fewer.
         floats: All that an average averages: the above, and batch norm's statistics.
+        counts: Whole numbers: how many batches batch norm has seen.
     """
 
     def __init__(self, net: nn.Module) -> None:
@@ -30,7 +31,6 @@ class Flat:
             for module in net.modules()
             if isinstance(module, _NormBase)
             for buffer in module.buffers(recurse=False)
-            if buffer.is_floating_point()
         ]
         self._moved: list[torch.Tensor] = []
         memory: dict[int, int] = defaultdict(int)
@@ -39,18 +39,22 @@ class Flat:
         self._alone = {place for place, tensors in memory.items() if tensors == 1}
         self.matrices = [_with_gradient(long, parts) for long, parts in self._laid([p for p in parameters if p.ndim >= 2])]
         self.vectors = [_with_gradient(long, parts) for long, parts in self._laid([p for p in parameters if p.ndim < 2])]
-        floats = [long for long, _ in self._laid(list(dict.fromkeys(statistics)))]
-        self.floats: list[torch.Tensor] = [*(p.data for p in (*self.matrices, *self.vectors)), *floats]
+        long = [tensor for tensor, _ in self._laid(list(dict.fromkeys(statistics)))]
+        self.floats: list[torch.Tensor] = [*(p.data for p in (*self.matrices, *self.vectors)), *filter(_is_float, long)]
+        self.counts = [tensor for tensor in long if not _is_float(tensor)]
         known = {id(tensor) for tensor in (*parameters, *statistics)}
         self._net = net
-        self._others = [name for name, tensor in _named(net) if id(tensor) not in known]
+        self._others = [
+            (place, name)
+            for module in net.modules()
+            for place in (module._parameters, module._buffers)
+            for name, tensor in place.items()
+            if tensor is not None and id(tensor) not in known
+        ]
 
     def others(self) -> list[torch.Tensor]:
-        """What is left: counters, frozen weights, a net's own buffers, as they are now."""
-        if not self._others:
-            return []
-        now = dict(_named(self._net))
-        return [now[name].data for name in self._others]
+        """What is left: frozen weights and a net's own buffers, as they are now: a net may put new ones in their place."""
+        return [tensor.data for place, name in self._others if (tensor := place[name]) is not None]
 
     def release(self) -> None:
         """Give every tensor memory of its own again, and let go of the gradients."""
@@ -96,6 +100,5 @@ def _with_gradient(long: torch.Tensor, parts: list[torch.Tensor]) -> nn.Paramete
     return parameter
 
 
-def _named(net: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
-    yield from net.named_parameters()
-    yield from net.named_buffers()
+def _is_float(tensor: torch.Tensor) -> bool:
+    return tensor.is_floating_point()
