@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from importlib import resources
 
 from netlet.native.chain import Chain, Stage
@@ -50,24 +49,35 @@ def _fields(stage: Stage, half: bool, registers: int) -> str:
         kernel, stride, padding,
         conv.bias is not None, stage.relu_first, stage.norm is not None, stage.dropout > 0, stage.relu, stage.pool,
         stage.out_h, stage.out_w,
-        *_tile(stage.height, stage.width, out_blocks, registers),
-        *_tile(stage.in_h, stage.in_w, in_blocks, registers),
+        *_tile(stage.height, stage.width, out_blocks, registers, (kernel, stride, padding, stage.in_h)),
+        *_tile(
+            stage.in_h, stage.in_w, in_blocks, registers,
+            (kernel, 1, kernel - 1 - padding, (stage.height - 1) * stride + 1),
+        ),
         *_tile(kernel, run, out_blocks, registers),
     ]  # fmt: skip
     return "{" + ", ".join(str(int(value)) for value in values) + "}"
 
 
-def _tile(height: int, width: int, blocks: int, registers: int) -> tuple[int, int, int]:
+def _tile(
+    height: int, width: int, blocks: int, registers: int, window: tuple[int, int, int, int] = (1, 1, 0, 0)
+) -> tuple[int, int, int]:
     """Rows, columns and vectors of the tile that covers a map in the fewest cycles.
 
-    A tile's step takes a load for each of its positions and each of its vectors, and a multiply-add for each pair.
+    A tile's step takes a load for each of its positions and each of its vectors, and a multiply-add for each pair. Rows
+    of the window (kernel, stride, rows of zeros above, rows with numbers) that meet only zeros are left out.
     """
+    kernel, stride, edge, filled = window
+
     def cycles(tile: tuple[int, int, int]) -> int:
         rows, cols, vectors = tile
-        parts = itertools.product(_parts(height, rows), _parts(width, cols))
-        return blocks // vectors * sum(
-            count * other * max(r * c * vectors, r * c + vectors, _LATENCY) for (r, count), (c, other) in parts
-        )
+        total = 0
+        for row, r in _parts(height, rows):
+            met = kernel
+            if filled:
+                met = min(kernel, edge + filled - row * stride) - max(0, edge - (row + r - 1) * stride)
+            total += met * sum(max(r * c * vectors, r * c + vectors, _LATENCY) for _, c in _parts(width, cols))
+        return total * (blocks // vectors)
 
     shapes = (
         (rows, cols, vectors)
@@ -80,5 +90,5 @@ def _tile(height: int, width: int, blocks: int, registers: int) -> tuple[int, in
 
 
 def _parts(size: int, step: int) -> list[tuple[int, int]]:
-    """How long the pieces are that a size is cut into, and how many there are of each."""
-    return [(length, count) for length, count in ((step, size // step), (size % step, 1)) if length and count]
+    """Where the pieces begin that a size is cut into, and how long they are."""
+    return [(start, min(step, size - start)) for start in range(0, size, step)]

@@ -197,17 +197,18 @@ typedef struct {                 /* a window slid over maps that lie as h w c */
     int down, right;             /* from window to window of what is read */
     int h, w, blocks;            /* windows, and vectors given for each */
     int tile_rows, tile_cols, tile_blocks;
+    int stride, edge, filled;    /* rows of what is read: those between windows, of zeros above, and with numbers */
 } Slide;
 
 INLINE void slide_tile(Slide s, const elem *x, const elem *w, const float *start, elem *y, vec *sum, vec *square,
-                       int rows, int cols) {
+                       int rows, int cols, int first, int last) {
     const int blocks = s.tile_blocks;
     vec a[MOST];
     UNROLLED for (int b = 0; b < blocks; b++) {
         vec from = start ? read(start + b * LANES) : (vec){0};
         UNROLLED for (int i = 0; i < rows * cols; i++) a[i * blocks + b] = from;
     }
-    ROLLED for (int i = 0; i < s.kernel; i++) {
+    ROLLED for (int i = first; i < last; i++) {
         ROLLED for (int j = 0; j < s.run / PAIR; j++) {
             const elem *xj = x + i * s.row + j * PAIR, *wj = w + (i * (s.run / PAIR) + j) * s.blocks * LANES * PAIR;
             vec wb[MOST];
@@ -230,12 +231,16 @@ INLINE void slide_tile(Slide s, const elem *x, const elem *w, const float *start
 }
 
 INLINE void slide_band(Slide s, const elem *x, const elem *w, const float *start, elem *y, vec *sum, vec *square,
-                       int rows) {
+                       int row, int rows) {
     const int whole = s.w / s.tile_cols * s.tile_cols, rest = s.w - whole;
+    /* Rows of the kernel that meet more than zeros somewhere in the band. */
+    const int above = s.edge - (row + rows - 1) * s.stride, below = s.edge + s.filled - row * s.stride;
+    const int first = above > 0 ? above : 0, last = below < s.kernel ? below : s.kernel;
+    x += row * s.down, y += row * s.w * s.blocks * LANES;
     ROLLED for (int c = 0; c < whole; c += s.tile_cols)
-        slide_tile(s, x + c * s.right, w, start, y + c * s.blocks * LANES, sum, square, rows, s.tile_cols);
+        slide_tile(s, x + c * s.right, w, start, y + c * s.blocks * LANES, sum, square, rows, s.tile_cols, first, last);
     if (rest)
-        slide_tile(s, x + whole * s.right, w, start, y + whole * s.blocks * LANES, sum, square, rows, rest);
+        slide_tile(s, x + whole * s.right, w, start, y + whole * s.blocks * LANES, sum, square, rows, rest, first, last);
 }
 
 /* Sums of y and y^2 are added to `sum` and `square` where these are given. */
@@ -248,11 +253,8 @@ INLINE void slide(Slide s, const elem *x, const elem *w, const float *start, ele
         UNROLLED for (int i = 0; i < s.tile_blocks; i++) sums[i] = squares[i] = (vec){0};
         vec *into = sum ? sums : NULL, *into_squares = sum ? squares : NULL;
         ROLLED for (int r = 0; r < whole; r += s.tile_rows)
-            slide_band(s, x + r * s.down, wb, from, y + (r * s.w * s.blocks + b) * LANES, into, into_squares,
-                       s.tile_rows);
-        if (rest)
-            slide_band(s, x + whole * s.down, wb, from, y + (whole * s.w * s.blocks + b) * LANES, into, into_squares,
-                       rest);
+            slide_band(s, x, wb, from, y + b * LANES, into, into_squares, r, s.tile_rows);
+        if (rest) slide_band(s, x, wb, from, y + b * LANES, into, into_squares, whole, rest);
         if (sum)
             UNROLLED for (int i = 0; i < s.tile_blocks; i++) {
                 *(vec *)(sum + (b + i) * LANES) += sums[i];
@@ -263,12 +265,13 @@ INLINE void slide(Slide s, const elem *x, const elem *w, const float *start, ele
 
 INLINE Slide forward_slide(Stage s) {
     return (Slide){s.kernel, run(s), x_row(s), s.stride * x_row(s), s.stride * pitch(s), s.h, s.w,
-                   lanes(s) / LANES, s.rows, s.cols, s.blocks};
+                   lanes(s) / LANES, s.rows, s.cols, s.blocks, s.stride, s.padding, s.in_h};
 }
 
 INLINE Slide back_slide(Stage s) {
     return (Slide){s.kernel, back_run(s), back_row(s), back_row(s), back_pitch(s), s.in_h, s.in_w,
-                   back_lanes(s) / LANES, s.back_rows, s.back_cols, s.back_blocks};
+                   back_lanes(s) / LANES, s.back_rows, s.back_cols, s.back_blocks,
+                   1, s.kernel - 1 - s.padding, (s.h - 1) * s.stride + 1};
 }
 
 INLINE void grad_tile(Stage s, const elem *x, const float *dy, float *d_weight, int rows, int cols) {

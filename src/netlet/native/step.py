@@ -103,6 +103,7 @@ class _Bound:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
         self._library, self._shape, self._classes = library, tuple(shape), chain.classes
+        self._chain = chain  # what is pointed to must live
         self._net = Net()
         self._net.threads = threads or torch.get_num_threads()
         library.netlet_arena.restype = ctypes.c_size_t
