@@ -41,6 +41,7 @@ def _fields(stage: Stage, half: bool, registers: int) -> str:
     conv = stage.conv
     pair = 2 if half else 1
     (kernel, _), (stride, _), padding = conv.kernel_size, conv.stride, conv.padding[0]
+    assert isinstance(padding, int)
     out_blocks, in_blocks = (-(-channels // LANES) for channels in (conv.out_channels, conv.in_channels))
     run = kernel * (-(-conv.in_channels // pair) * pair)
     values = [

@@ -7,9 +7,7 @@ import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import torch
 from torch import fx, nn
-from torch.nn import functional as F
 
 
 class NotAChain(Exception):  # noqa: N818 - an answer, not an error
@@ -125,6 +123,15 @@ def chain_of(net: nn.Module, shape: Sequence[int]) -> Chain:
     return chain
 
 
+_FUNCTIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "relu_": nn.ReLU,
+    "max_pool2d": nn.MaxPool2d,
+    "avg_pool2d": nn.AvgPool2d,
+    "adaptive_avg_pool2d": nn.AdaptiveAvgPool2d,
+}
+
+
 def _asks_for_size(node: fx.Node, sizes: set[fx.Node]) -> bool:
     if node.op == "call_method" and node.target == "size":
         return True
@@ -138,13 +145,13 @@ def _layer(node: fx.Node, modules: dict[str, nn.Module]) -> nn.Module | str:
     if node.op == "call_module":
         return modules[str(node.target)]
     target = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", str(node.target))
-    if node.target in (F.relu, torch.relu) or target == "relu":
-        return nn.ReLU()
-    if node.target in (F.max_pool2d, torch.max_pool2d) and node.args[1:] in ((2,), (2, 2)) and not node.kwargs:
-        return nn.MaxPool2d(2)
-    if node.target is F.adaptive_avg_pool2d and node.args[1:] in ((1,), ((1, 1),)) and not node.kwargs:
-        return nn.AdaptiveAvgPool2d(1)
-    return target
+    as_module = _FUNCTIONS.get(target)
+    if as_module is None:
+        return target
+    try:
+        return as_module(*node.args[1:], **{name: value for name, value in node.kwargs.items() if name != "inplace"})
+    except TypeError as error:
+        raise NotAChain(f"{node.name} is called in a way that is not known ({error})") from error
 
 
 def _take(chain: Chain, layer: nn.Module | str, node: fx.Node, shape: tuple[int, ...]) -> None:
@@ -168,7 +175,12 @@ def _take(chain: Chain, layer: nn.Module | str, node: fx.Node, shape: tuple[int,
                 raise NotAChain(f"{node.name} leaves nothing of the map")
             chain.stages.append(stage)
     elif isinstance(layer, nn.Conv2d) and kind is nn.Conv2d and chain.averaged and chain.head is None:
-        if layer.kernel_size != (1, 1) or layer.stride != (1, 1) or layer.groups != 1 or layer.padding not in ((0, 0), "valid"):
+        if (
+            layer.kernel_size != (1, 1)
+            or layer.stride != (1, 1)
+            or layer.groups != 1
+            or layer.padding not in ((0, 0), "valid")
+        ):
             raise NotAChain(f"{node.name} is no plain 1x1 convolution")
         chain.head = layer
     elif isinstance(layer, nn.Linear) and kind is nn.Linear and last is not None and chain.head is None:
@@ -217,7 +229,12 @@ def _halves(pool: nn.MaxPool2d) -> bool:
     def both(value: object) -> object:
         return value if isinstance(value, tuple) else (value, value)
 
-    plain = (both(pool.padding), both(pool.dilation), pool.ceil_mode, pool.return_indices) == ((0, 0), (1, 1), False, False)
+    plain = (both(pool.padding), both(pool.dilation), pool.ceil_mode, pool.return_indices) == (
+        (0, 0),
+        (1, 1),
+        False,
+        False,
+    )
     return plain and both(pool.kernel_size) == (2, 2) == both(pool.stride)
 
 

@@ -61,7 +61,7 @@ class NativeStep:
 
         def accepted(library: ctypes.CDLL) -> None:
             twin = copy.deepcopy(net)
-            _compare(twin, _Bound(library, chain_of(twin, shape), twin, shape, threads))
+            _compare(twin, _Bound(library, chain_of(twin, shape), twin, shape, threads), min(images, _TRIED_IMAGES))
 
         self._bound = _Bound(compiled(source, accepted), chain, net, shape, threads)
 
@@ -135,7 +135,8 @@ class _Bound:
             ctypes.byref(self._net), ctypes.c_void_p(self._images(images)), ctypes.c_void_p(labels.data_ptr()),
             len(images), ctypes.c_float(smoothing), ctypes.c_uint64(seed), ctypes.byref(loss), ctypes.byref(correct),
         )  # fmt: skip
-        torch._foreach_add_(self._counters, 1)
+        if self._counters:
+            torch._foreach_add_(self._counters, 1)
         return loss.value, correct.value
 
     def scores(self, images: torch.Tensor) -> torch.Tensor:
@@ -157,15 +158,15 @@ def _gradient(parameter: torch.Tensor | None) -> int | None:
     return None if parameter is None else pointer(parameter.grad)
 
 
-def _compare(twin: nn.Module, bound: _Bound) -> None:
+def _compare(twin: nn.Module, bound: _Bound, n: int) -> None:
     """Hold a library's loss, gradients and scores against PyTorch's, on noise.
 
     Raises:
         NotNative: They differ.
     """
     random = torch.Generator().manual_seed(0)
-    images = torch.randn(_TRIED_IMAGES, *bound._shape, generator=random)
-    labels = torch.randint(bound._classes, (_TRIED_IMAGES,), generator=random)
+    images = torch.randn(n, *bound._shape, generator=random)
+    labels = torch.randint(bound._classes, (n,), generator=random)
     reference = copy.deepcopy(twin).train()
     for module in reference.modules():
         if isinstance(module, nn.Dropout):
@@ -182,7 +183,10 @@ def _compare(twin: nn.Module, bound: _Bound) -> None:
         assert mine.grad is not None
         assert theirs.grad is not None
         # What is zero but for rounding has no direction.
-        if theirs.grad.norm() > 1e-5 and F.cosine_similarity(mine.grad.flatten(), theirs.grad.flatten(), 0) < _WORST_ANGLE:
+        if (
+            theirs.grad.norm() > 1e-5
+            and F.cosine_similarity(mine.grad.flatten(), theirs.grad.flatten(), 0) < _WORST_ANGLE
+        ):
             raise NotNative(f"compiled, the gradient of {name} was not PyTorch's")
     reference.eval()
     with torch.no_grad():

@@ -37,8 +37,12 @@ class Flat:
         for tensor in [*net.parameters(), *net.buffers()]:
             memory[tensor.untyped_storage().data_ptr()] += 1
         self._alone = {place for place, tensors in memory.items() if tensors == 1}
-        self.matrices = [_with_gradient(long, parts) for long, parts in self._laid([p for p in parameters if p.ndim >= 2])]
-        self.vectors = [_with_gradient(long, parts) for long, parts in self._laid([p for p in parameters if p.ndim < 2])]
+        self.matrices = [
+            _with_gradient(long, parts) for long, parts in self._laid([p for p in parameters if p.ndim >= 2])
+        ]
+        self.vectors = [
+            _with_gradient(long, parts) for long, parts in self._laid([p for p in parameters if p.ndim < 2])
+        ]
         long = [tensor for tensor, _ in self._laid(list(dict.fromkeys(statistics)))]
         self.floats: list[torch.Tensor] = [*(p.data for p in (*self.matrices, *self.vectors)), *filter(_is_float, long)]
         self.counts = [tensor for tensor in long if not _is_float(tensor)]
@@ -53,7 +57,7 @@ class Flat:
         ]
 
     def others(self) -> list[torch.Tensor]:
-        """What is left: frozen weights and a net's own buffers, as they are now: a net may put new ones in their place."""
+        """What is left: frozen weights and a net's own buffers, which it may have put others in the place of."""
         return [tensor.data for place, name in self._others if (tensor := place[name]) is not None]
 
     def release(self) -> None:

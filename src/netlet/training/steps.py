@@ -40,7 +40,9 @@ class Step(Protocol):
 
 
 @contextmanager
-def step_for(net: nn.Module, flat: Flat, data: Dataset, recipe: Recipe, precision: str, chance: Chance) -> Iterator[Step]:
+def step_for(
+    net: nn.Module, flat: Flat, data: Dataset, recipe: Recipe, precision: str, chance: Chance
+) -> Iterator[Step]:
     """The fastest way there is to run a net where it lies.
 
     Args:
