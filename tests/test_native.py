@@ -228,7 +228,18 @@ def test_branches_and_choices_are_no_chain() -> None:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return x if x.sum() > 0 else -x
 
-    for net in (Residual(), Chooses()):
+    class Counts(nn.Module):
+        runs = 0
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(1, 1, 8)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.runs += 1
+            return self.conv(x) if self.runs > 3 else self.conv(x).relu()
+
+    for net in (Residual(), Chooses(), Counts()):
         with pytest.raises(NotAChain):
             chain_of(net, (1, 8, 8))
 

@@ -24,6 +24,7 @@ from netlet.recipes import AUGMENTS, Affine, Recipe
 from netlet.records import Epoch, Run
 from netlet.training import Listener, Plan, Progress, Recorder, fit
 from netlet.training.averaging import Average
+from netlet.training.flat import Flat, laid_flat
 from netlet.training.on_cpu import dropout, faster_layers
 from netlet.training.optimisers import optimiser
 
@@ -320,23 +321,60 @@ def test_shortcuts_leave_evaluation_alone() -> None:
 
 def test_weight_decay_spares_norms_and_biases() -> None:
     net = small()
-    decayed = optimiser(net, FAST.but(weight_decay=0.1))
-    shapes = {group["weight_decay"]: {p.ndim for p in group["params"]} for group in decayed.param_groups}
-    assert shapes == {0.1: {2, 4}, 0.0: {1}}
-    everywhere = optimiser(net, FAST.but(weight_decay=0.1, decay_norms_and_biases=True))
+    flat = Flat(net)
+    decayed = optimiser(flat, FAST.but(weight_decay=0.1))
+    sizes = {group["weight_decay"]: sum(p.numel() for p in group["params"]) for group in decayed.param_groups}
+    assert sizes == {
+        0.1: sum(p.numel() for p in net.parameters() if p.ndim > 1),
+        0.0: sum(p.numel() for p in net.parameters() if p.ndim == 1),
+    }
+    everywhere = optimiser(flat, FAST.but(weight_decay=0.1, decay_norms_and_biases=True))
     assert {group["weight_decay"] for group in everywhere.param_groups} == {0.1}
-    nesterov = optimiser(net, FAST.but(optimiser="sgd", nesterov=True, momentum=0.8))
+    nesterov = optimiser(flat, FAST.but(optimiser="sgd", nesterov=True, momentum=0.8))
     assert (nesterov.defaults["nesterov"], nesterov.defaults["momentum"]) == (True, 0.8)
+
+
+def test_a_flat_net_is_the_same_net() -> None:
+    class Odd(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = nn.Sequential(nn.Conv2d(1, 3, 2), nn.BatchNorm2d(3))
+            self.tied = nn.Parameter(self.inner[0].weight.data)  # type: ignore[arg-type] # the same memory
+            self.still = nn.Parameter(torch.ones(2), requires_grad=False)
+            self.register_buffer("own", torch.ones(2))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.own = self.own * 2
+            return self.inner(x).sum() * self.tied.sum()  # type: ignore[no-any-return]
+
+    net = Odd()
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    with laid_flat(net) as flat:
+        assert all(torch.equal(tensor, before[name]) for name, tensor in net.state_dict().items())
+        assert [len(p.shape) for p in flat.matrices] == [4, 4]  # the tied ones stay where they are
+        assert net.inner[0].weight.data_ptr() == net.tied.data_ptr()  # type: ignore[union-attr]
+        assert [p.numel() for p in flat.vectors] == [3 + 3 + 3]
+        assert [tensor.numel() for tensor in flat.counts] == [1]
+        net(torch.ones(1, 1, 4, 4)).backward()
+        assert flat.vectors[0].grad is not None
+        assert flat.vectors[0].grad.abs().sum() > 0
+        assert [tensor.tolist() for tensor in flat.others()] == [[1, 1], [2, 2]]
+        with torch.no_grad():
+            flat.vectors[0].fill_(7)
+    assert net.inner[0].bias.tolist() == [7, 7, 7]  # type: ignore[union-attr]
+    assert all(p.grad is None for p in net.parameters())
+    assert net.inner[0].bias.untyped_storage().nbytes() == 12  # type: ignore[union-attr]
 
 
 def test_averages_by_hand() -> None:
     net = nn.Linear(1, 1, bias=False)
+    flat = Flat(net)
 
     def follow(recipe: Recipe, values: Sequence[float]) -> float:
         average = Average(net, recipe, len(values))
         for step, value in enumerate(values):
             net.weight.data.fill_(value)
-            average.follow(step)
+            average.follow(flat, step)
         return next(average.net.parameters()).item()
 
     assert follow(Recipe(averaging="none"), [1, 2, 3, 4]) == 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import operator
 from collections.abc import Sequence
@@ -78,10 +79,13 @@ def chain_of(net: nn.Module, shape: Sequence[int]) -> Chain:
     Raises:
         NotAChain: It is none, or has a layer that a chain knows nothing of; says which.
     """
+    twin = copy.deepcopy(net)  # tracing runs the forward, which may leave traces of its own
     try:
-        graph = fx.Tracer().trace(net)
+        graph = fx.Tracer().trace(twin)
     except Exception as error:  # what a net's forward may raise on being traced is anybody's guess
         raise NotAChain(f"{type(net).__name__} cannot be traced ({type(error).__name__})") from error
+    if any(_state(one) != _state(other) for one, other in zip(net.modules(), twin.modules(), strict=True)):
+        raise NotAChain(f"{type(net).__name__} changes as it runs")
     chain, modules = Chain(), dict(net.named_modules())
     seen: set[str] = set()
     before: fx.Node | None = None
@@ -121,6 +125,10 @@ def chain_of(net: nn.Module, shape: Sequence[int]) -> Chain:
         for s in chain.stages
     ]
     return chain
+
+
+def _state(module: nn.Module) -> dict[str, object]:
+    return {name: value for name, value in vars(module).items() if isinstance(value, bool | int | float | str | None)}
 
 
 _FUNCTIONS: dict[str, type[nn.Module]] = {
