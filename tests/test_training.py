@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 import netlet
 from netlet import budgets, records
-from netlet.data import Dataset
+from netlet.data import Dataset, epoch_of_batches
 from netlet.errors import DataError, NetError, TrainingError
 from netlet.evaluation import evaluate
 from netlet.nets.blocks import conv_bn, named
@@ -24,9 +24,11 @@ from netlet.recipes import AUGMENTS, Affine, Recipe
 from netlet.records import Epoch, Run
 from netlet.training import Listener, Plan, Progress, Recorder, fit
 from netlet.training.averaging import Average
+from netlet.training.captured import CapturedStep
 from netlet.training.flat import Flat, laid_flat
 from netlet.training.on_cpu import dropout, faster_layers
 from netlet.training.optimisers import optimiser
+from netlet.training.steps import EagerStep
 
 FAST = Recipe(
     epochs=2, batch=50, peak_lr=0.02, augment=(Affine(shift_px=0.5),), averaging="ema", ema_decay=0.9, dropout=0.1
@@ -406,3 +408,43 @@ def test_document_001s_augmentation_trains(blob_data: Dataset) -> None:
     record, _ = run(blob_data, netlet.recipes.DOCUMENT_001.but(epochs=1, batch=60))
     assert record.recipe["augment"][0]["fill"] == 1
     assert AUGMENTS["document_001"][0].fill == 1
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_captured_step_is_the_eager_one(blob_data: Dataset, fails: bool) -> None:
+    """What records is a stand-in that runs the step; the rest is what runs on a CUDA device."""
+    recorded: list[int] = []
+
+    def record(run: Callable[[], None]) -> Callable[[], None]:
+        if fails:
+            raise RuntimeError("operation not permitted when stream is capturing")
+        recorded.append(1)
+        for _ in range(4):  # warming up must leave no trace
+            run()
+        return run
+
+    recipe = FAST.but(dropout=0.0, precision="float32")
+    found = []
+    for captured in (False, True):
+        net = netlet.build(
+            lambda: nn.Sequential(nn.Conv2d(1, 4, 5), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(2304, 10)),
+            0,
+        )
+        with laid_flat(net) as flat:
+            step = (
+                CapturedStep(net, flat, recipe, "float32", record)
+                if captured
+                else EagerStep(net, flat, recipe, "float32")
+            )
+            descent = optimiser(flat, recipe)
+            for x, labels in epoch_of_batches(
+                blob_data.train.take(torch.arange(130)), recipe, torch.Generator().manual_seed(0)
+            ):
+                step(x, labels)
+                descent.step()
+            found.append((step.read(), [tensor.clone() for tensor in (*flat.floats, *flat.counts)]))
+    assert step.kind == ("eager" if fails else "captured")
+    assert len(recorded) == (0 if fails else 2)  # batches of 50 and of 30
+    (plain, plain_tensors), (fast, fast_tensors) = found
+    assert fast == plain
+    assert all(torch.equal(a, b) for a, b in zip(fast_tensors, plain_tensors, strict=True))

@@ -28,8 +28,9 @@ from netlet.training.environment import environment, precision
 from netlet.training.flat import Flat, laid_flat
 from netlet.training.listeners import Listener, Plan, Progress
 from netlet.training.optimisers import optimiser
+from netlet.training.quickest import step_for
 from netlet.training.schedules import learning_rate
-from netlet.training.steps import Step, step_for
+from netlet.training.steps import Step
 
 _STEPS_BETWEEN_REPORTS = 16  # reading the loss waits for the device
 _ABSURD = 1_000  # times the loss of guessing: no training comes back from there
