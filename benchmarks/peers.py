@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import Any
 
@@ -10,6 +11,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from netlet.data import Split
+from netlet.native.chain import Chain
+from netlet.recipes import Recipe
 
 
 def train_mnist_fast(train: Split, test: Split, layout: str, seed: int = 0) -> dict[str, Any]:
@@ -46,3 +49,50 @@ def train_mnist_fast(train: Split, test: Split, layout: str, seed: int = 0) -> d
     return {
         "train_s": seconds, "correct": correct, "epochs": 1, "parameters": sum(p.numel() for p in net.parameters())
     }  # fmt: skip
+
+
+def keras_convnet(x: Any, y: Any) -> dict[str, Any]:
+    """Keras's "Simple MNIST convnet": two convolutions, dropout, Adam, batch 128."""
+    keras = _keras()
+    layers = keras.layers
+    net = keras.Sequential([
+        keras.Input((28, 28, 1)), layers.Conv2D(32, 3, activation="relu"), layers.MaxPooling2D(2),
+        layers.Conv2D(64, 3, activation="relu"), layers.MaxPooling2D(2), layers.Flatten(), layers.Dropout(0.5),
+        layers.Dense(10, activation="softmax"),
+    ])  # fmt: skip
+    net.compile(loss="sparse_categorical_crossentropy", optimizer="adam", metrics=["accuracy"])
+    return {**_epochs(net, x, y, batch=128, epochs=2), "parameters": net.count_params()}
+
+
+def keras_chain(x: Any, y: Any, chain: Chain, recipe: Recipe) -> dict[str, Any]:
+    """One of our nets, layer by layer, with a recipe's batch and optimiser."""
+    keras = _keras()
+    layers = keras.layers
+    stack = [keras.Input((28, 28, 1))]
+    for stage in chain.stages:
+        (kernel, _), (stride, _), padding = stage.conv.kernel_size, stage.conv.stride, stage.conv.padding[0]
+        stack += [layers.ZeroPadding2D(padding)] if padding else []
+        stack += [layers.Conv2D(stage.conv.out_channels, kernel, stride, use_bias=False), layers.BatchNormalization()]
+        stack += [layers.ReLU()] + ([layers.MaxPooling2D(2)] if stage.pool else [])
+    net = keras.Sequential([*stack, layers.GlobalAveragePooling2D(), layers.Dense(chain.classes, use_bias=False)])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    net.compile(loss=loss, optimizer=keras.optimizers.AdamW(recipe.peak_lr, weight_decay=0.0))
+    trainable = sum(int(weight.size) for weight in net.trainable_weights)
+    return {**_epochs(net, x, y, recipe.batch, epochs=2), "parameters": trainable}
+
+
+def _keras() -> Any:
+    os.environ["KERAS_BACKEND"] = "jax"
+    import keras
+
+    return keras
+
+
+def _epochs(net: Any, x: Any, y: Any, batch: int, epochs: int) -> dict[str, Any]:
+    """Seconds of the last epoch, and of the first, which compiles."""
+    seconds = []
+    for _ in range(epochs):
+        began = time.perf_counter()
+        net.fit(x, y, batch_size=batch, epochs=1, verbose=0)
+        seconds.append(time.perf_counter() - began)
+    return {"train_s": seconds[-1], "first_epoch_s": seconds[0], "epochs": 1}

@@ -29,7 +29,7 @@ NETS = ("mnistnet_1", "pyramid", "expand_squeeze", "week4", "code_2", "code_3", 
 EPOCHS = 3
 
 
-def usual(net_name: str, images: int, workers: int) -> list[float]:
+def usual(net_name: str, images: int, workers: int, epochs: int = EPOCHS) -> list[float]:
     """Seconds of each epoch of the usual pipeline."""
     import torch
     from torch.nn import functional as F
@@ -53,7 +53,7 @@ def usual(net_name: str, images: int, workers: int) -> list[float]:
     descent = torch.optim.Adam(net.parameters(), lr=0.015)
     loader = DataLoader(Pictures(), batch_size=128, shuffle=True, num_workers=workers, persistent_workers=workers > 0)
     seconds = []
-    for _ in range(EPOCHS):
+    for _ in range(epochs):
         begin = time.perf_counter()
         correct = 0
         for x, y in loader:

@@ -1,10 +1,12 @@
-"""How long training takes beside train_mnist_fast's recipe, T, measured in the same run on the same machine.
+"""How long training takes beside train_mnist_fast's recipe, T, and beside other peers, on this machine, now.
 
-    python -m benchmarks.race                         our fast experiments and the peer, five turns
-    python -m benchmarks.race --experiments swift     one of them
+    python -m benchmarks.race                           everything, three turns: about a quarter of an hour on two cores
+    python -m benchmarks.race --experiments dash --turns 1 --only T        one of ours beside T
 
-The peer: train_mnist_fast's published recipe, written anew (see ``benchmarks/peers.py``), at its best number of threads
-and layout. Ours: ``fit`` with an experiment's own net and recipe, at its best number of threads.
+T is the training time of train_mnist_fast's published recipe at its best number of threads and layout. Ours: ``fit`` with
+an experiment's own net and recipe. Other peers: the usual pipeline (DataLoader, Pillow, eager float32) on sprint's net,
+and Keras on JAX (``pip install 'netlet[bench]'``; without it that row is left out), with its own MNIST example and with
+sprint's net. What each side does is in ``benchmarks/sides.py``.
 
 Three clocks. Training only: from the first touch of the training images to the final weights. Warm: loading, training,
 scoring, all in a process that has its libraries. Cold: a whole ``netlet train``, from the shell's view, the record
@@ -15,141 +17,139 @@ A race says nothing of accuracy: one seed's score is printed to show that someth
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import itertools
 import json
-import os
 import statistics
 import subprocess
 import sys
-import tempfile
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-PEER = "train_mnist_fast"
-EXPERIMENTS = ("sprint", "swift")
+from benchmarks import sides
+
+EXPERIMENTS = ("sprint", "dash", "sprint8k", "swift")
+PARTS = ("T", "peers", "pipeline", "cold", "study")
+T = "train_mnist_fast"
 
 
-def peer(threads: int, layout: str, images: int) -> dict[str, Any]:
-    """One training by the peer's recipe."""
-    import torch
-
-    from benchmarks.peers import train_mnist_fast
-    from netlet import data
-
-    torch.set_num_threads(threads)
-    began = time.perf_counter()
-    digits = data.load("mnist")
-    found = train_mnist_fast(digits.train.take(torch.arange(images)), digits.held_out, layout)
-    return {**found, "warm_s": time.perf_counter() - began}
-
-
-def ours(name: str, threads: int, images: int) -> dict[str, Any]:
-    """One training of an experiment, without listeners."""
-    import dataclasses
-
-    import torch
-
-    from netlet import data
-    from netlet.experiments import EXPERIMENTS as KNOWN
-
-    torch.set_num_threads(threads)
-    began = time.perf_counter()
-    digits = data.load("mnist")
-    run = KNOWN[name].run(dataclasses.replace(digits, train=digits.train.take(torch.arange(images))), seed=0)
-    return {
-        "train_s": run.times["train_s"], "warm_s": time.perf_counter() - began, "correct": run.last_epoch.correct,
-        "epochs": len(run.epochs), "parameters": run.facts["parameters"],
-    }  # fmt: skip
-
-
-def cold(name: str, threads: int) -> float:
-    """Seconds of a whole ``netlet train``."""
-    with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "netlet", "train", name, "--threads", str(threads), "--out", folder]
-        began = time.perf_counter()
-        subprocess.run(command, capture_output=True, check=False)  # its exit code is its verdict
-        return time.perf_counter() - began
-
-
-def measured(side: str, *how: object) -> dict[str, Any]:
+def measured(side: str, images: int, *how: object) -> dict[str, Any]:
     """One measurement in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.race", "--side", side, *map(str, how)]
+    command = [sys.executable, "-m", "benchmarks.race", "--side", side, str(images), *map(str, how)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        sys.exit(done.stderr)
-    found: dict[str, Any] = json.loads(done.stdout)
+        sys.exit(done.stderr or f"{' '.join(command)} failed")
+    print(f"  {side} {' '.join(map(str, how))}", file=sys.stderr, flush=True)
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
 
 
-def race(names: Sequence[str], turns: int, images: int, with_cold: bool = True) -> dict[str, Any]:
-    """The peer and our experiments in turn; who has choices is given the best of one trial each first."""
-    cores = len(os.sched_getaffinity(0))
-    counts = sorted({1, cores})
-    choices = list(itertools.product(counts, ("contiguous", "channels_last")))
-    trials = {choice: measured(PEER, *choice, images)["train_s"] for choice in choices}
-    best = min(choices, key=trials.__getitem__)
-    threads = {name: min(counts, key=lambda n, name=name: measured(name, n, images)["train_s"]) for name in names}
-    rounds = []
+def fastest(choices: Sequence[tuple[Any, ...]], measure: Callable[..., dict[str, Any]]) -> tuple[Any, ...]:
+    """Of several ways to do the same, the one that took the shortest, in one trial each, which also warms up caches."""
+    return min(choices, key=lambda choice: measure(*choice)["train_s"]) if len(choices) > 1 else choices[0]
+
+
+def race(names: Sequence[str], turns: int, images: int, seeds: int, parts: Sequence[str]) -> dict[str, Any]:
+    """All sides in turn.
+
+    Args:
+        names: Of experiments.
+        turns: How often each side runs.
+        images: To train on.
+        seeds: Of the study that is timed.
+        parts: Of :data:`PARTS`, what to measure.
+    """
+    counts = sorted({1, sides.cores()})
+    layouts = ("contiguous", "channels_last")
+    entrants: dict[str, tuple[Any, ...]] = {}  # a row's name -> its measurement
+    entrants[T] = (T, images, *fastest(list(itertools.product(counts, layouts)), lambda *c: measured(T, images, *c)))
+    for name in names:
+        (threads,) = fastest([(n,) for n in counts], lambda n, name=name: measured("experiment", images, name, n))
+        entrants[name] = ("experiment", images, name, threads)
+    first = names[0]
+    lead = measured(*entrants[first])
+    if "peers" in parts:
+        workers = fastest([(n,) for n in range(len(counts) + 1)], lambda n: measured("usual", images // 10, first, n))
+        entrants[f"usual pipeline, {first}'s net"] = ("usual", images, first, *workers)
+        if importlib.util.find_spec("keras") and importlib.util.find_spec("jax"):
+            entrants["Keras on JAX, its own example"] = ("keras_convnet", images)
+            entrants[f"Keras on JAX, {first}'s net"] = ("keras_chain", images, first)
+    entrants["peak"] = ("peak", images, entrants[first][3], lead["precision"])
+    rounds: list[dict[str, dict[str, Any]]] = []
     for turn in range(turns):
-        rounds.append({PEER: measured(PEER, *best, images), **{n: measured(n, threads[n], images) for n in names}})
         print(f"turn {turn + 1} of {turns}", file=sys.stderr, flush=True)
-    rows = [row(PEER, rounds, best[0]), *(row(name, rounds, threads[name]) for name in names)]
-    for entry in rows[1:] if with_cold else []:
-        entry["cold_s"] = round(cold(entry["name"], entry["threads"]), 2)
-    tried = {f"{count} threads, {layout}": round(s, 2) for (count, layout), s in trials.items()}
-    return {"images": images, "turns": turns, "peer_trials_s": tried, "rows": rows}
+        rounds.append({name: measured(*how) for name, how in entrants.items()})
+        if "cold" in parts:
+            for name in names:
+                rounds[-1][name] |= measured("cold", images, name, entrants[name][3])
+    found: dict[str, Any] = {
+        "images": images,
+        "turns": turns,
+        "rows": [row(name, [one[name] for one in rounds], rounds, how) for name, how in entrants.items() if name != "peak"],
+    }
+    macs = sides.step_macs(first) * images * lead["epochs"]
+    shares = [macs / one[first]["train_s"] / one["peak"]["macs_per_s"] for one in rounds]
+    found["peak"] = {
+        "experiment": first, "precision": lead["precision"], "step": lead["step"],
+        "macs_per_s": round(statistics.median(one["peak"]["macs_per_s"] for one in rounds)),
+        "share": round(statistics.median(shares), 3),
+    }  # fmt: skip
+    if "pipeline" in parts:
+        from benchmarks import pipeline
+
+        few = max(1_280, images // 5)
+        found["pipeline"] = pipeline.compare(
+            "mnistnet_1", few, turns, pipeline.best_workers("mnistnet_1", few, [0, *counts])
+        )
+    if "study" in parts:
+        found["study"] = {"experiment": first, "seeds": seeds, **measured("study", images, first, seeds)}
+        found["study"]["ratio"] = round(found["study"]["one_by_one_s"] / found["study"]["study_s"], 2)
+    return found
 
 
-def row(name: str, rounds: Sequence[dict[str, Any]], threads: int) -> dict[str, Any]:
+def row(name: str, mine: Sequence[dict[str, Any]], rounds: Sequence[Mapping[str, Any]], how: Sequence[Any]) -> dict[str, Any]:
     """One side's figures over all turns."""
-    mine = [found[name] for found in rounds]
-    ratios = [found[name]["train_s"] / found[PEER]["train_s"] for found in rounds]
+    ratios = [found["train_s"] / one[T]["train_s"] for found, one in zip(mine, rounds, strict=True)]
+    clocks = {
+        clock: round(statistics.median(found[clock] for found in mine), 2)
+        for clock in ("train_s", "warm_s", "cold_s", "first_epoch_s")
+        if clock in mine[0]
+    }
+    if "cold_s" in clocks:
+        clocks["cold_beyond_training_s"] = round(statistics.median(one["cold_s"] - one["train_s"] for one in mine), 2)
     return {
-        "name": name, "threads": threads, "epochs": mine[0]["epochs"], "parameters": mine[0]["parameters"],
-        "correct_of_one_seed": mine[0]["correct"],
-        "train_s": round(statistics.median(one["train_s"] for one in mine), 2),
-        "warm_s": round(statistics.median(one["warm_s"] for one in mine), 2),
-        "ratio": round(statistics.median(ratios), 2), "ratios": [round(ratio, 2) for ratio in ratios],
+        "name": name, "how": [str(part) for part in (how[0], *how[2:])], "epochs": mine[0]["epochs"],
+        "parameters": mine[0]["parameters"], "correct_of_one_seed": mine[0].get("correct"), "step": mine[0].get("step"),
+        "ratio": round(statistics.median(ratios), 3), "ratios": [round(ratio, 3) for ratio in ratios], **clocks,
     }  # fmt: skip
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--experiments", nargs="+", default=EXPERIMENTS)
-    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--experiments", nargs="+", default=EXPERIMENTS, help="the first is also the one of the peers")
+    parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--images", type=int, default=60_000, help="to train on; all, for figures to quote")
-    parser.add_argument("--no-cold", action="store_true", help="leave the cold clock out")
+    parser.add_argument("--seeds", type=int, default=10, help="of the study that is timed")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="what to measure; T always")
     parser.add_argument("--out", type=Path, help="write the figures as JSON")
     parser.add_argument("--side", nargs="+", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.side:
-        name, *how = given.side
-        found = peer(int(how[0]), how[1], int(how[2])) if name == PEER else ours(name, int(how[0]), int(how[1]))
-        print(json.dumps(found))
+        side, *how = given.side
+        print(json.dumps(getattr(sides, side)(*(int(word) if word.isdecimal() else word for word in how))))
         return
 
     import torch
 
-    from netlet.tables import table
+    from benchmarks.pages import race_tables
     from netlet.training.environment import environment
 
-    figures = race(given.experiments, given.turns, given.images, with_cold=not given.no_cold)
-    head = ("name", "parameters", "epochs", "threads", "training s", "ratio to T", "of each turn", "warm s", "cold s")
-    cells = [
-        [
-            entry["name"], f"{entry['parameters']:,}", str(entry["epochs"]), str(entry["threads"]),
-            f"{entry['train_s']:.2f}", f"{entry['ratio']:.2f}", " ".join(f"{ratio:.2f}" for ratio in entry["ratios"]),
-            f"{entry['warm_s']:.2f}", f"{entry['cold_s']:.2f}" if "cold_s" in entry else "-",
-        ]
-        for entry in figures["rows"]
-    ]  # fmt: skip
-    machine = environment(torch.device("cpu"))
-    print(table(head, cells, "lrrrrrlrr"))
-    print(f"\n{machine['cpu']}, {machine['cores']} cores, torch {machine['torch']}")
+    figures = race(given.experiments, given.turns, given.images, given.seeds, given.only)
+    figures = {"environment": environment(torch.device("cpu")), **figures}
+    print(race_tables(figures))
     if given.out:
-        given.out.write_text(json.dumps({"environment": machine, **figures}, indent=1) + "\n")
+        given.out.write_text(json.dumps(figures, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -41,6 +41,11 @@ class Watcher(TorchDispatchMode):
         self._doing = ""
         self.uses: list[Use] = []
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        # Asked by torch; yes would import its compiler, a second's work, to tell it of a mode that it never meets.
+        return False
+
     def begin(self, x: torch.Tensor) -> None:
         """The run begins with this input."""
         self._known[x] = of_input(x.shape)

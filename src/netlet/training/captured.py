@@ -88,6 +88,10 @@ class CapturedStep:
         self._losses.append(recording.loss.clone())
         self._right.append(recording.right.clone())
 
+    def for_scoring(self, net: nn.Module) -> nn.Module:
+        """See :class:`~netlet.training.steps.Step`."""
+        return net
+
     def read(self) -> tuple[list[float], int]:
         """See :class:`~netlet.training.steps.Step`."""
         found = torch.stack(self._losses).tolist(), int(torch.stack(self._right).sum())

@@ -48,7 +48,7 @@ class Checkpoint:
             epochs=epochs,
             net={name: tensor.detach().cpu().clone() for name, tensor in _tensors(net)},
             average={name: tensor.detach().cpu().clone() for name, tensor in _tensors(average.follower)},
-            optimiser=copy.deepcopy(descent.state_dict()),
+            optimiser={str(k): copy.deepcopy(descent.state.get(p, {})) for k, p in enumerate(_stepped(descent))},
             elapsed_s=elapsed_s,
             resumed_after=resumed_after,
         )
@@ -73,7 +73,9 @@ class Checkpoint:
             with torch.no_grad():
                 for name, tensor in now.items():
                     tensor.copy_(kept[name])
-        descent.load_state_dict(copy.deepcopy(dict(self.optimiser)))  # else the next step would change it here too
+        for k, parameter in enumerate(_stepped(descent)):
+            if state := self.optimiser[str(k)]:
+                descent.state[parameter] = copy.deepcopy(state)  # else the next step would change it here too
 
 
 def save_checkpoint(checkpoint: Checkpoint, assignment: Mapping[str, Any], folder: Path) -> None:
@@ -123,6 +125,14 @@ def load_checkpoint(folder: Path) -> tuple[Checkpoint, dict[str, Any]]:
         raise
     except Exception as error:  # what torch raises on rubbish is anybody's guess
         raise TrainingError(f"{path}: cannot be read as a checkpoint ({type(error).__name__}); begin anew") from error
+
+
+def _stepped(descent: torch.optim.Optimizer) -> list[torch.Tensor]:
+    """What an optimiser steps, in its order.
+
+    Its own ``state_dict`` would import torch's compiler, a second's work; what else that holds is the recipe's.
+    """
+    return [parameter for group in descent.param_groups for parameter in group["params"]]
 
 
 def _tensors(module: nn.Module | None) -> Iterator[tuple[str, torch.Tensor]]:

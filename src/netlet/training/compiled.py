@@ -6,9 +6,12 @@ import torch
 from torch import nn
 
 from netlet.data import Dataset
-from netlet.native import NativeStep
+from netlet.native import NativeStep, NotNative
 from netlet.recipes import Recipe
 from netlet.training.chance import Chance
+
+
+_SCORED_AT_ONCE = 512
 
 
 class CompiledStep:
@@ -23,6 +26,7 @@ class CompiledStep:
     def __init__(self, net: nn.Module, data: Dataset, recipe: Recipe, precision: str, chance: Chance) -> None:
         # One more than a batch: a lone last image joins the batch before.
         self._step = NativeStep(net, data.shape, recipe.batch + 1, half=precision == "bf16")
+        self._shape = data.shape
         self._smoothing, self._chance = recipe.label_smoothing, chance
         self._losses: list[float] = []
         self._right = 0
@@ -34,8 +38,26 @@ class CompiledStep:
         self._losses.append(loss)
         self._right += right
 
+    def for_scoring(self, net: nn.Module) -> nn.Module:
+        """See :class:`~netlet.training.steps.Step`."""
+        try:
+            return _Scores(NativeStep(net, self._shape, _SCORED_AT_ONCE, half=False))
+        except NotNative:
+            return net
+
     def read(self) -> tuple[list[float], int]:
         """See :class:`~netlet.training.steps.Step`."""
         found = self._losses, self._right
         self._losses, self._right = [], 0
         return found
+
+
+class _Scores(nn.Module):
+    """A net's scores in float32, compiled, where a net is asked for."""
+
+    def __init__(self, step: NativeStep) -> None:
+        super().__init__()
+        self._step = step
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return torch.cat([self._step.scores(part.contiguous()) for part in images.split(_SCORED_AT_ONCE)])

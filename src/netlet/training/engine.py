@@ -132,10 +132,11 @@ def fit(
                 for listener in listeners:
                     listener.epoch_ended(epochs, average.net)
                 reached()
+            quick = step.for_scoring(average.net)
+            final = evaluate(quick, held_out, recipe, data.classes)
+            clean = evaluate(quick, train, recipe, data.classes).score
         net.load_state_dict(average.net.state_dict())
 
-    final = evaluate(net, held_out, recipe, data.classes)
-    clean = evaluate(net, train, recipe, data.classes).score
     found = facts_of(traced, recipe.epochs)
     train_s, score_s = (sum(getattr(epoch, what) for epoch in epochs) for what in ("train_s", "score_s"))
     best = max(epochs, key=lambda epoch: epoch.held_out.correct)
@@ -207,7 +208,7 @@ def _epoch(
             for listener in listeners:
                 listener.stepped(progress)
     middle = time.perf_counter()
-    scored = evaluate(average.net, held_out, recipe, classes)
+    scored = evaluate(step.for_scoring(average.net), held_out, recipe, classes)
     _refuse_divergence(scored.loss, classes, f"the end of epoch {number}", recipe)
     return Epoch(
         epoch=number,

@@ -1,0 +1,139 @@
+"""What a race measures: each function is one measurement, to be run in a process of its own.
+
+Seconds are of training only, from the first touch of the training images to the final weights, unless a name says
+otherwise. Peers are written anew from their published descriptions, and have their data resident where theirs have it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from typing import Any
+
+Found = dict[str, Any]
+
+
+def train_mnist_fast(images: int, threads: int, layout: str) -> Found:
+    """T: train_mnist_fast's recipe."""
+    import torch
+
+    from benchmarks.peers import train_mnist_fast
+    from netlet import data
+
+    torch.set_num_threads(threads)
+    began = time.perf_counter()
+    digits = data.load("mnist")
+    found = train_mnist_fast(digits.train.take(torch.arange(images)), digits.held_out, layout)
+    return {**found, "warm_s": time.perf_counter() - began}
+
+
+def experiment(images: int, name: str, threads: int) -> Found:
+    """An experiment of ours, without listeners."""
+    import torch
+
+    from netlet import data
+    from netlet.experiments import EXPERIMENTS
+
+    torch.set_num_threads(threads)
+    began = time.perf_counter()
+    digits = data.load("mnist")
+    digits = dataclasses.replace(digits, train=digits.train.take(torch.arange(images)))
+    run = EXPERIMENTS[name].run(digits, seed=0)
+    return {
+        "train_s": run.times["train_s"], "warm_s": time.perf_counter() - began, "correct": run.last_epoch.correct,
+        "epochs": len(run.epochs), "parameters": run.facts["parameters"], "step": run.step, "precision": run.precision,
+    }  # fmt: skip
+
+
+def usual(images: int, name: str, workers: int) -> Found:
+    """One epoch of an experiment's net by the usual pipeline (see ``benchmarks/pipeline.py``), its first."""
+    from benchmarks.pipeline import usual
+    from netlet import nets
+
+    parameters = sum(p.numel() for p in nets.NETS[name].builder().parameters())
+    return {"train_s": usual(name, images, workers, epochs=1)[0], "epochs": 1, "parameters": parameters}
+
+
+def keras_convnet(images: int) -> Found:
+    """Keras's own MNIST example on JAX, one epoch after the first, which compiles."""
+    from benchmarks.peers import keras_convnet
+
+    return keras_convnet(*_arrays(images))
+
+
+def keras_chain(images: int, name: str) -> Found:
+    """An experiment's net on Keras and JAX: its batch, its epochs, no augmentation, all epochs but the first."""
+    from benchmarks.peers import keras_chain
+    from netlet.experiments import EXPERIMENTS
+    from netlet.native.chain import chain_of
+
+    chosen = EXPERIMENTS[name]
+    return keras_chain(*_arrays(images), chain_of(chosen.net.builder(), (1, 28, 28)), chosen.recipe)
+
+
+def _arrays(images: int) -> tuple[Any, Any]:
+    from netlet import data
+
+    train = data.load("mnist").train
+    return (train.images[:images, 0, :, :, None].numpy() / 255).astype("float32"), train.labels[:images].numpy()
+
+
+def peak(images: int, threads: int, precision: str) -> Found:
+    """Multiply-adds a second that this machine reaches in a large matrix product, the best of several."""
+    import torch
+
+    torch.set_num_threads(threads)
+    n = 2_048
+    kind = torch.bfloat16 if precision == "bf16" else torch.float32
+    a, b = torch.randn(n, n).to(kind), torch.randn(n, n).to(kind)
+    seconds = []
+    for _ in range(12):
+        began = time.perf_counter()
+        a @ b
+        seconds.append(time.perf_counter() - began)
+    return {"macs_per_s": n**3 / min(seconds)}
+
+
+def step_macs(name: str) -> int:
+    """Multiply-adds of a training step for each image: forward, and both gradients of every layer but the first's input."""
+    from netlet.anatomy import trace
+    from netlet.experiments import EXPERIMENTS
+
+    seen = trace(EXPERIMENTS[name].net.builder())
+    macs = [step.macs or 0 for step in seen.leaves() if step.macs]
+    return 3 * sum(macs) - macs[0]
+
+
+def cold(images: int, name: str, threads: int) -> Found:
+    """A whole ``netlet train``, from the shell's view, the record written."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "netlet", "train", name, "--threads", str(threads), "--out", folder]
+        began = time.perf_counter()
+        subprocess.run(command, capture_output=True, check=False)  # its exit code is its verdict
+        return {"cold_s": time.perf_counter() - began}
+
+
+def study(images: int, name: str, seeds: int) -> Found:
+    """So many seeds by ``netlet study``, and one after another by ``netlet train``, from the shell's view."""
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.perf_counter()
+        _netlet("study", name, "--seeds", str(seeds), "--out", f"{folder}/study")
+        middle = time.perf_counter()
+        for seed in range(seeds):
+            _netlet("train", name, "--seed", str(seed), "--out", f"{folder}/{seed}")
+        return {"study_s": middle - began, "one_by_one_s": time.perf_counter() - middle}
+
+
+def _netlet(*words: str) -> None:
+    done = subprocess.run([sys.executable, "-m", "netlet", *words], capture_output=True, text=True, check=False)
+    if done.returncode not in (0, 1):  # 1: a verdict
+        sys.exit(f"netlet {' '.join(words)}: {done.stderr}")
+
+
+def cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
