@@ -40,7 +40,8 @@ def race_tables(race: Mapping[str, Any]) -> str:
     clocks = ("train_s", "warm_s", "cold_s")
     rows = [
         [
-            f"`{row['name']}`" if row["name"] in EXPERIMENTS else row["name"], f"{row['parameters']:,}", str(row["epochs"]),
+            f"`{row['name']}`" if row["name"] in EXPERIMENTS else row["name"],
+            f"{row['parameters']:,}", str(row["epochs"]),
             f"{row['train_s']:.2f} s", f"{row['ratio']:.2f}", " ".join(f"{ratio:.2f}" for ratio in row["ratios"]),
             *(f"{row[clock]:.2f} s" if clock in row else "-" for clock in clocks[1:]),
         ]
@@ -82,12 +83,13 @@ def targets() -> str:
             "reported", "40 %", f"{100 * share:.0f} %", _met(True, share >= 0.4),
         ],
         [
-            "a whole cold `netlet train sprint`, beyond its training time", "at most 5 s", "at most 3 s", f"{beyond:.1f} s",
-            _met(beyond <= 5, beyond <= 3),
+            "a whole cold `netlet train sprint`, beyond its training time", "at most 5 s", "at most 3 s",
+            f"{beyond:.1f} s", _met(beyond <= 5, beyond <= 3),
         ],
         [
-            "ten seeds of `sprint` by `netlet study`, against ten `netlet train` one after another", "at least 1.3 times",
-            "at least 1.8 times", f"{study_ratio:.2f} times", _met(study_ratio >= 1.3, study_ratio >= 1.8),
+            "ten seeds of `sprint` by `netlet study`, against ten `netlet train` one after another",
+            "at least 1.3 times", "at least 1.8 times", f"{study_ratio:.2f} times",
+            _met(study_ratio >= 1.3, study_ratio >= 1.8),
         ],
     ]  # fmt: skip
     return markdown(("what", "must", "goal", "measured", ""), rows)
@@ -147,10 +149,11 @@ def head_figure() -> str:
     row, (low, high) = _row(race, "sprint"), study.interval() or (0, 0)
     peer = race["rows"][0]
     return (
-        f"**`sprint`: {study.mean:.2f} % (mean of {len(study.seeds)} fresh seeds, 95 % interval {low:.2f} to {high:.2f} %, last "
-        f"epoch) with {row['parameters']:,} parameters after {row['train_s']:.1f} s of training on {race['environment']['cores']} "
-        f"CPU cores,** {row['ratio']:.2f} times what train_mnist_fast's recipe takes there for 99 % with "
-        f"{peer['parameters']:,} parameters: [docs/speed.md](docs/speed.md)."
+        f"**For the clock, `sprint`: {study.mean:.2f} % with {row['parameters']:,} parameters after "
+        f"{row['train_s']:.1f} s of training on {race['environment']['cores']} CPU cores** (mean of {len(study.seeds)} "
+        f"fresh seeds, 95 % interval {low:.2f} to {high:.2f} %, last epoch): {row['ratio']:.2f} times what "
+        f"train_mnist_fast's recipe takes there for 99 % with {peer['parameters']:,} parameters "
+        "([docs/speed.md](docs/speed.md))."
     )
 
 

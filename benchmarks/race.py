@@ -3,10 +3,10 @@
     python -m benchmarks.race                           everything, three turns: about a quarter of an hour on two cores
     python -m benchmarks.race --experiments dash --turns 1 --only T        one of ours beside T
 
-T is the training time of train_mnist_fast's published recipe at its best number of threads and layout. Ours: ``fit`` with
-an experiment's own net and recipe. Other peers: the usual pipeline (DataLoader, Pillow, eager float32) on sprint's net,
-and Keras on JAX (``pip install 'netlet[bench]'``; without it that row is left out), with its own MNIST example and with
-sprint's net. What each side does is in ``benchmarks/sides.py``.
+T is the training time of train_mnist_fast's published recipe at its best number of threads and layout. Ours: ``fit``
+with an experiment's own net and recipe. Other peers: the usual pipeline (DataLoader, Pillow, eager float32) on sprint's
+net, and Keras on JAX (``pip install 'netlet[bench]'``; without it those rows are left out), with its own MNIST example
+and with sprint's net. What each side does is in ``benchmarks/sides.py``.
 
 Three clocks. Training only: from the first touch of the training images to the final weights. Warm: loading, training,
 scoring, all in a process that has its libraries. Cold: a whole ``netlet train``, from the shell's view, the record
@@ -86,7 +86,9 @@ def race(names: Sequence[str], turns: int, images: int, seeds: int, parts: Seque
     found: dict[str, Any] = {
         "images": images,
         "turns": turns,
-        "rows": [row(name, [one[name] for one in rounds], rounds, how) for name, how in entrants.items() if name != "peak"],
+        "rows": [
+            row(name, [one[name] for one in rounds], rounds, how) for name, how in entrants.items() if name != "peak"
+        ],
     }
     macs = sides.step_macs(first) * images * lead["epochs"]
     shares = [macs / one[first]["train_s"] / one["peak"]["macs_per_s"] for one in rounds]
@@ -108,7 +110,9 @@ def race(names: Sequence[str], turns: int, images: int, seeds: int, parts: Seque
     return found
 
 
-def row(name: str, mine: Sequence[dict[str, Any]], rounds: Sequence[Mapping[str, Any]], how: Sequence[Any]) -> dict[str, Any]:
+def row(
+    name: str, mine: Sequence[dict[str, Any]], rounds: Sequence[Mapping[str, Any]], how: Sequence[Any]
+) -> dict[str, Any]:
     """One side's figures over all turns."""
     ratios = [found["train_s"] / one[T]["train_s"] for found, one in zip(mine, rounds, strict=True)]
     clocks = {

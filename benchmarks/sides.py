@@ -99,7 +99,7 @@ def peak(images: int, threads: int, precision: str) -> Found:
 
 
 def step_macs(name: str) -> int:
-    """Multiply-adds of a training step for each image: forward, and both gradients of every layer but the first's input."""
+    """Multiply-adds of a training step for each image: forward and both gradients, but for that of the first input."""
     from netlet.anatomy import trace
     from netlet.experiments import EXPERIMENTS
 

@@ -43,13 +43,16 @@ def test_the_benchmark_runs_at_toy_size(mnist: Dataset, tmp_path: Path) -> None:
 
 @pytest.mark.mnist
 def test_the_race_runs_at_toy_size(mnist: Dataset, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "benchmarks.race", "--experiments", "sprint", "--turns", "1", "--images", "512"]
-    command += ["--out", str(tmp_path / "race.json"), "--no-cold"]
+    command = [sys.executable, "-m", "benchmarks.race", "--experiments", "dash", "--turns", "1", "--images", "512"]
+    command += ["--out", str(tmp_path / "race.json"), "--only", "T", "cold"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert "train_mnist_fast" in done.stdout
-    peer, sprint = json.loads((tmp_path / "race.json").read_text())["rows"]
-    assert (peer["parameters"], sprint["parameters"]) == (215_194, 17_040)
-    assert sprint["ratio"] > 0
+    found = json.loads((tmp_path / "race.json").read_text())
+    peer, dash = found["rows"]
+    assert (peer["parameters"], dash["parameters"]) == (215_194, 17_040)
+    assert dash["cold_s"] > dash["warm_s"] > dash["train_s"] > 0
+    assert dash["ratio"] == pytest.approx(dash["train_s"] / peer["train_s"], rel=0.2)
+    assert 0 < found["peak"]["share"] < 1
 
 
 @pytest.mark.mnist

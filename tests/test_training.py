@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
@@ -321,19 +322,47 @@ def test_shortcuts_leave_evaluation_alone() -> None:
         assert torch.equal(net(x), x)
 
 
-def test_weight_decay_spares_norms_and_biases() -> None:
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        Recipe(optimiser="adamw"),
+        Recipe(optimiser="adamw", weight_decay=0.3, momentum=0.8, beta2=0.95),
+        Recipe(optimiser="adamw", weight_decay=0.3, decay_norms_and_biases=True),
+        Recipe(optimiser="sgd", momentum=0.0),
+        Recipe(optimiser="sgd", momentum=0.8, weight_decay=0.1),
+        Recipe(optimiser="sgd", momentum=0.8, nesterov=True, weight_decay=0.1, decay_norms_and_biases=True),
+    ],
+)
+def test_optimisers_step_as_torchs(recipe: Recipe) -> None:
     net = small()
-    flat = Flat(net)
-    decayed = optimiser(flat, FAST.but(weight_decay=0.1))
-    sizes = {group["weight_decay"]: sum(p.numel() for p in group["params"]) for group in decayed.param_groups}
-    assert sizes == {
-        0.1: sum(p.numel() for p in net.parameters() if p.ndim > 1),
-        0.0: sum(p.numel() for p in net.parameters() if p.ndim == 1),
-    }
-    everywhere = optimiser(flat, FAST.but(weight_decay=0.1, decay_norms_and_biases=True))
-    assert {group["weight_decay"] for group in everywhere.param_groups} == {0.1}
-    nesterov = optimiser(flat, FAST.but(optimiser="sgd", nesterov=True, momentum=0.8))
-    assert (nesterov.defaults["nesterov"], nesterov.defaults["momentum"]) == (True, 0.8)
+    theirs = copy.deepcopy(net)
+    decay = recipe.weight_decay
+    groups = [
+        {"params": [p for p in theirs.parameters() if p.ndim >= 2], "weight_decay": decay},
+        {
+            "params": [p for p in theirs.parameters() if p.ndim < 2],
+            "weight_decay": decay if recipe.decay_norms_and_biases else 0.0,
+        },
+    ]
+    reference: torch.optim.Optimizer
+    if recipe.optimiser == "sgd":
+        reference = torch.optim.SGD(groups, lr=1.0, momentum=recipe.momentum, nesterov=recipe.nesterov)
+    else:
+        reference = torch.optim.AdamW(groups, lr=1.0, betas=(recipe.momentum, recipe.beta2))
+    random = torch.Generator().manual_seed(0)
+    with laid_flat(net) as flat:
+        mine = optimiser(flat, recipe)
+        for rate in (0.01, 0.03, 0.02, 0.02):
+            for a, b in zip(net.parameters(), theirs.parameters(), strict=True):
+                assert a.grad is not None
+                b.grad = torch.randn(b.shape, generator=random)
+                a.grad.copy_(b.grad)
+            for group in reference.param_groups:
+                group["lr"] = rate
+            reference.step()
+            mine.step(rate)
+            for a, b in zip(net.parameters(), theirs.parameters(), strict=True):
+                torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-7)
 
 
 def test_a_flat_net_is_the_same_net() -> None:
@@ -353,16 +382,16 @@ def test_a_flat_net_is_the_same_net() -> None:
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
     with laid_flat(net) as flat:
         assert all(torch.equal(tensor, before[name]) for name, tensor in net.state_dict().items())
-        assert [len(p.shape) for p in flat.matrices] == [4, 4]  # the tied ones stay where they are
+        # The tied ones stay where they are.
+        assert sorted((len(one.weights), one.matrices) for one in flat.trained) == [(9, 0), (12, 12), (12, 12)]
         assert net.inner[0].weight.data_ptr() == net.tied.data_ptr()  # type: ignore[union-attr]
-        assert [p.numel() for p in flat.vectors] == [3 + 3 + 3]
         assert [tensor.numel() for tensor in flat.counts] == [1]
         net(torch.ones(1, 1, 4, 4)).backward()
-        assert flat.vectors[0].grad is not None
-        assert flat.vectors[0].grad.abs().sum() > 0
+        (vectors,) = [one for one in flat.trained if not one.matrices]
+        assert vectors.gradient.abs().sum() > 0
         assert [tensor.tolist() for tensor in flat.others()] == [[1, 1], [2, 2]]
         with torch.no_grad():
-            flat.vectors[0].fill_(7)
+            vectors.weights.fill_(7)
     assert net.inner[0].bias.tolist() == [7, 7, 7]  # type: ignore[union-attr]
     assert all(p.grad is None for p in net.parameters())
     assert net.inner[0].bias.untyped_storage().nbytes() == 12  # type: ignore[union-attr]
@@ -441,7 +470,7 @@ def test_a_captured_step_is_the_eager_one(blob_data: Dataset, fails: bool) -> No
                 blob_data.train.take(torch.arange(130)), recipe, torch.Generator().manual_seed(0)
             ):
                 step(x, labels)
-                descent.step()
+                descent.step(0.01)
             found.append((step.read(), [tensor.clone() for tensor in (*flat.floats, *flat.counts)]))
     assert step.kind == ("eager" if fails else "captured")
     assert len(recorded) == (0 if fails else 2)  # batches of 50 and of 30

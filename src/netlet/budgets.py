@@ -298,10 +298,11 @@ DOCUMENT_004 = Budget(name="document_004", dataset="mnist", params_below=8_000, 
 
 EIGHT_K = DOCUMENT_001.but(name="eight_k")
 TWENTY_K = DOCUMENT_002.but(name="twenty_k")
+NINETY_NINE = TWENTY_K.but(name="ninety_nine", accuracy_at_least=99)
 
 BUDGETS = {
     budget.name: budget
-    for budget in (DOCUMENT_000, DOCUMENT_001, DOCUMENT_002, DOCUMENT_003, DOCUMENT_004, EIGHT_K, TWENTY_K)
+    for budget in (DOCUMENT_000, DOCUMENT_001, DOCUMENT_002, DOCUMENT_003, DOCUMENT_004, EIGHT_K, TWENTY_K, NINETY_NINE)
 }
 
 

@@ -178,7 +178,9 @@ QUICK = Recipe(
     name="quick", epochs=5, batch=128, peak_lr=0.01, label_smoothing=0.1, dropout=0.0, augment=AUGMENTS["medium"],
     averaging="ema",
 )  # fmt: skip
-SPRINT = QUICK.but(name="sprint", epochs=3, peak_lr=0.03, augment=AUGMENTS["light"])
+SPRINT = QUICK.but(name="sprint", epochs=3, batch=96, peak_lr=0.03)
+DASH = SPRINT.but(name="dash", epochs=1, batch=64, augment=())
+SPRINT_8K = SPRINT.but(name="sprint8k", epochs=10, batch=64, label_smoothing=0.05)
 STEADY = QUICK.but(name="steady", epochs=15, peak_lr=0.02, label_smoothing=0.05, augment=AUGMENTS["full"])
 STEADY_14 = STEADY.but(name="steady_14", epochs=14)  # document 004 asks for fewer than 15
 
@@ -201,7 +203,7 @@ DOCUMENT_004_CODE_5 = DOCUMENT_004.but(name="document_004_code_5", augment=(Affi
 RECIPES = {
     recipe.name: recipe
     for recipe in (
-        QUICK, SPRINT, STEADY, STEADY_14, PLAIN,
+        QUICK, SPRINT, DASH, SPRINT_8K, STEADY, STEADY_14, PLAIN,
         DOCUMENT_000, DOCUMENT_001, DOCUMENT_002, DOCUMENT_003, DOCUMENT_004, DOCUMENT_004_CODE_5,
     )
 }  # fmt: skip

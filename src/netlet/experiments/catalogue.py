@@ -10,7 +10,7 @@ from netlet.budgets import Budget
 from netlet.errors import NetError, did_you_mean
 from netlet.experiments.experiment import Claim, Experiment
 from netlet.nets import NETS, Builder, find_net
-from netlet.recipes import QUICK, SPRINT, STEADY, STEADY_14, Recipe
+from netlet.recipes import DASH, QUICK, SPRINT, SPRINT_8K, STEADY, STEADY_14, Recipe
 
 
 def _both(
@@ -31,6 +31,8 @@ EXPERIMENTS: dict[str, Experiment] = {
     for experiment in (
         Experiment(name="swift", net=NETS["swift"], recipe=QUICK, budget=budgets.TWENTY_K),
         Experiment(name="sprint", net=NETS["sprint"], recipe=SPRINT, budget=budgets.TWENTY_K),
+        Experiment(name="sprint8k", net=NETS["sprint8k"], recipe=SPRINT_8K, budget=budgets.EIGHT_K),
+        Experiment(name="dash", net=NETS["dash"], recipe=DASH, budget=budgets.NINETY_NINE),
         *_both(nets.pyramid, STEADY, recipes.DOCUMENT_000, budgets.DOCUMENT_000, _claim("000", 18_530)),
         *_both(nets.mnistnet_1, STEADY, recipes.DOCUMENT_001, budgets.DOCUMENT_001, _claim("001", 7_416, 9_944)),
         *_both(nets.expand_squeeze, STEADY, recipes.DOCUMENT_002, budgets.DOCUMENT_002, _claim("002", 18_666)),

@@ -6,7 +6,7 @@ from netlet.nets.foreign import find_net
 from netlet.nets.mnistnet import mnistnet_1
 from netlet.nets.pyramid import pyramid
 from netlet.nets.registry import NETS, Builder, NetEntry, build, net
-from netlet.nets.sprint import dash, sprint
+from netlet.nets.sprint import dash, sprint, sprint8k
 from netlet.nets.swift import swift
 from netlet.nets.week4 import week4, week4_conv
 from netlet.nets.weights import load_weights, save_weights
@@ -29,6 +29,7 @@ __all__ = [
     "pyramid",
     "save_weights",
     "sprint",
+    "sprint8k",
     "swift",
     "week4",
     "week4_conv",

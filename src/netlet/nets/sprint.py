@@ -34,3 +34,16 @@ def dash(classes: int = 10, shape: Sequence[int] = MNIST_SHAPE) -> nn.Module:
         digits=conv_bn(32, 32),
         head=pooled_logits(32, classes),
     )
+
+
+@net(source="own")
+def sprint8k(classes: int = 10, shape: Sequence[int] = MNIST_SHAPE) -> nn.Module:
+    """A padded 5x5 with stride 2, four narrow 3x3, a global average: fewer than 8,000 parameters."""
+    return named(
+        edges=conv_bn(shape[0], 16, kernel=5, padding=2, stride=2),
+        strokes=conv_bn(16, 12),
+        bends=conv_bn(12, 16),
+        parts=conv_bn(16, 12),
+        digits=conv_bn(12, 16),
+        head=pooled_logits(16, classes),
+    )

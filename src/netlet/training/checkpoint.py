@@ -19,6 +19,7 @@ from netlet.errors import TrainingError
 from netlet.files import write_whole
 from netlet.records import Epoch
 from netlet.training.averaging import Average
+from netlet.training.optimisers import Optimiser
 
 FILE = "checkpoint.pt"
 _FORMAT = 2
@@ -40,7 +41,7 @@ class Checkpoint:
 
     @staticmethod
     def of(
-        net: nn.Module, average: Average, descent: torch.optim.Optimizer, epochs: tuple[Epoch, ...],
+        net: nn.Module, average: Average, descent: Optimiser, epochs: tuple[Epoch, ...],
         elapsed_s: float, resumed_after: tuple[int, ...],
     ) -> Checkpoint:  # fmt: skip
         """Copy everything that the next step will change."""
@@ -48,12 +49,12 @@ class Checkpoint:
             epochs=epochs,
             net={name: tensor.detach().cpu().clone() for name, tensor in _tensors(net)},
             average={name: tensor.detach().cpu().clone() for name, tensor in _tensors(average.follower)},
-            optimiser={str(k): copy.deepcopy(descent.state.get(p, {})) for k, p in enumerate(_stepped(descent))},
+            optimiser={"taken": descent.taken, "state": copy.deepcopy(descent.state)},
             elapsed_s=elapsed_s,
             resumed_after=resumed_after,
         )
 
-    def restore(self, net: nn.Module, average: Average, descent: torch.optim.Optimizer) -> None:
+    def restore(self, net: nn.Module, average: Average, descent: Optimiser) -> None:
         """Put everything back in place.
 
         Raises:
@@ -73,9 +74,10 @@ class Checkpoint:
             with torch.no_grad():
                 for name, tensor in now.items():
                     tensor.copy_(kept[name])
-        for k, parameter in enumerate(_stepped(descent)):
-            if state := self.optimiser[str(k)]:
-                descent.state[parameter] = copy.deepcopy(state)  # else the next step would change it here too
+        descent.taken = self.optimiser["taken"]
+        for mine, kept in zip(descent.state, self.optimiser["state"], strict=True):
+            for tensor, value in zip(mine, kept, strict=True):
+                tensor.copy_(value)
 
 
 def save_checkpoint(checkpoint: Checkpoint, assignment: Mapping[str, Any], folder: Path) -> None:
@@ -125,14 +127,6 @@ def load_checkpoint(folder: Path) -> tuple[Checkpoint, dict[str, Any]]:
         raise
     except Exception as error:  # what torch raises on rubbish is anybody's guess
         raise TrainingError(f"{path}: cannot be read as a checkpoint ({type(error).__name__}); begin anew") from error
-
-
-def _stepped(descent: torch.optim.Optimizer) -> list[torch.Tensor]:
-    """What an optimiser steps, in its order.
-
-    Its own ``state_dict`` would import torch's compiler, a second's work; what else that holds is the recipe's.
-    """
-    return [parameter for group in descent.param_groups for parameter in group["params"]]
 
 
 def _tensors(module: nn.Module | None) -> Iterator[tuple[str, torch.Tensor]]:

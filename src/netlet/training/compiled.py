@@ -10,7 +10,6 @@ from netlet.native import NativeStep, NotNative
 from netlet.recipes import Recipe
 from netlet.training.chance import Chance
 
-
 _SCORED_AT_ONCE = 512
 
 

@@ -27,7 +27,7 @@ from netlet.training.checkpoint import Checkpoint
 from netlet.training.environment import environment, precision
 from netlet.training.flat import Flat, laid_flat
 from netlet.training.listeners import Listener, Plan, Progress
-from netlet.training.optimisers import optimiser
+from netlet.training.optimisers import Optimiser, optimiser
 from netlet.training.quickest import step_for
 from netlet.training.schedules import learning_rate
 from netlet.training.steps import Step
@@ -180,7 +180,7 @@ def fit(
 
 
 def _epoch(
-    number: int, step: Step, flat: Flat, average: Average, descent: torch.optim.Optimizer, random: torch.Generator,
+    number: int, step: Step, flat: Flat, average: Average, descent: Optimiser, random: torch.Generator,
     train: Split, held_out: Split, classes: int, plan: Plan, listeners: Sequence[Listener],
 ) -> Epoch:  # fmt: skip
     recipe = plan.recipe
@@ -190,10 +190,8 @@ def _epoch(
     unread: list[int] = []  # sizes of batches
     for at, (x, labels) in enumerate(epoch_of_batches(train, recipe, random), start=1):
         rate = learning_rate(recipe, before + at - 1, plan.steps_per_epoch)
-        for group in descent.param_groups:
-            group["lr"] = rate
         step(x, labels)
-        descent.step()
+        descent.step(rate)
         average.follow(flat, before + at - 1)
         images += len(labels)
         unread.append(len(labels))

@@ -3,51 +3,62 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
 
+@dataclass(frozen=True)
+class Trained:
+    """Weights that are trained, end to end: those of tensors of two and more dimensions first."""
+
+    weights: torch.Tensor  # 1-D
+    gradient: torch.Tensor  # as long
+    matrices: int  # how many of them belong to tensors of two and more dimensions
+
+
 class Flat:
     """The tensors of a net as views of a few long ones, until :meth:`release`.
 
-    An optimiser's step over a tiny net costs its calls, not its arithmetic; so does an average of weights. Tensors that
-    share memory with others stay where they are, as tensors of their own.
+    A step of an optimiser over a tiny net costs its calls, not its arithmetic; so does an average of weights. Tensors
+    that share memory with others stay where they are, each as a long one of its own.
 
     Attributes:
-        matrices: Trainable, of two and more dimensions; with gradients that are long as well.
-        vectors: Trainable, of fewer.
-        floats: All that an average averages: the above, and batch norm's statistics.
+        trained: What an optimiser steps, with the gradients.
+        floats: All that an average averages: what is trained, and batch norm's statistics.
         counts: Whole numbers: how many batches batch norm has seen.
     """
 
     def __init__(self, net: nn.Module) -> None:
-        parameters = [p for p in net.parameters() if p.requires_grad]
-        statistics = [
+        parameters = sorted((p for p in net.parameters() if p.requires_grad), key=lambda p: p.ndim < 2)
+        statistics = dict.fromkeys(
             buffer
             for module in net.modules()
             if isinstance(module, _NormBase)
             for buffer in module.buffers(recurse=False)
-        ]
-        self._moved: list[torch.Tensor] = []
-        memory: dict[int, int] = defaultdict(int)
+        )
+        owners: dict[int, int] = defaultdict(int)
         for tensor in [*net.parameters(), *net.buffers()]:
-            memory[tensor.untyped_storage().data_ptr()] += 1
-        self._alone = {place for place, tensors in memory.items() if tensors == 1}
-        self.matrices = [
-            _with_gradient(long, parts) for long, parts in self._laid([p for p in parameters if p.ndim >= 2])
-        ]
-        self.vectors = [
-            _with_gradient(long, parts) for long, parts in self._laid([p for p in parameters if p.ndim < 2])
-        ]
-        long = [tensor for tensor, _ in self._laid(list(dict.fromkeys(statistics)))]
-        self.floats: list[torch.Tensor] = [*(p.data for p in (*self.matrices, *self.vectors)), *filter(_is_float, long)]
-        self.counts = [tensor for tensor in long if not _is_float(tensor)]
-        known = {id(tensor) for tensor in (*parameters, *statistics)}
+            owners[tensor.untyped_storage().data_ptr()] += 1
+        groups: dict[object, list[torch.Tensor]] = defaultdict(list)
+        for tensor in [*parameters, *statistics]:
+            free = owners[tensor.untyped_storage().data_ptr()] == 1 and tensor.is_contiguous()
+            groups[(tensor.dtype, tensor.device) if free else tensor].append(tensor)
         self._net = net
+        self._moved: list[torch.Tensor] = []
+        self.trained: list[Trained] = []
+        self.floats: list[torch.Tensor] = []
+        self.counts: list[torch.Tensor] = []
+        for parts in groups.values():
+            long = self._laid(parts)
+            (self.floats if long.is_floating_point() else self.counts).append(long)
+            if learning := [part for part in parts if isinstance(part, nn.Parameter)]:
+                self.trained.append(_with_gradients(long, learning))
+        known = {id(tensor) for tensor in (*parameters, *statistics)}
         self._others = [
             (place, name)
             for module in net.modules()
@@ -67,20 +78,15 @@ class Flat:
         for parameter in self._net.parameters():
             parameter.grad = None
 
-    def _laid(self, tensors: list[torch.Tensor]) -> Iterator[tuple[torch.Tensor, list[torch.Tensor]]]:
-        """Long tensors, each with the tensors that it now holds."""
-        kinds: dict[tuple[torch.dtype, torch.device], list[torch.Tensor]] = defaultdict(list)
-        for tensor in tensors:
-            if tensor.untyped_storage().data_ptr() in self._alone and tensor.is_contiguous():
-                kinds[tensor.dtype, tensor.device].append(tensor)
-            else:
-                yield tensor.data, [tensor]
-        for parts in kinds.values():
-            long = torch.cat([part.data.flatten() for part in parts])
-            for part, place in zip(parts, long.split([part.numel() for part in parts]), strict=True):
-                part.data = place.view(part.shape)
-                self._moved.append(part)
-            yield long, parts
+    def _laid(self, parts: Sequence[torch.Tensor]) -> torch.Tensor:
+        """One long tensor that now holds some tensors; a single one is left as it is."""
+        if len(parts) == 1:
+            return parts[0].data.view(-1) if parts[0].is_contiguous() else parts[0].data
+        long = torch.cat([part.data.flatten() for part in parts])
+        for part, place in zip(parts, long.split([part.numel() for part in parts]), strict=True):
+            part.data = place.view(part.shape)
+            self._moved.append(part)
+        return long
 
 
 @contextmanager
@@ -93,16 +99,14 @@ def laid_flat(net: nn.Module) -> Iterator[Flat]:
         flat.release()
 
 
-def _with_gradient(long: torch.Tensor, parts: list[torch.Tensor]) -> nn.Parameter:
-    parameter = nn.Parameter(long)
-    parameter.grad = torch.zeros_like(long)
-    if len(parts) == 1 and not long.is_contiguous():
-        parts[0].grad = parameter.grad
-        return parameter
-    for part, place in zip(parts, parameter.grad.view(-1).split([part.numel() for part in parts]), strict=True):
-        part.grad = place.view(part.shape)
-    return parameter
-
-
-def _is_float(tensor: torch.Tensor) -> bool:
-    return tensor.is_floating_point()
+def _with_gradients(long: torch.Tensor, parameters: Sequence[nn.Parameter]) -> Trained:
+    """The parameters at the front of a long tensor, with gradients as long."""
+    sizes = [parameter.numel() for parameter in parameters]
+    weights = long[: sum(sizes)] if long.ndim == 1 else long
+    gradient = torch.zeros_like(weights)
+    if long.ndim == 1:
+        for parameter, place in zip(parameters, gradient.split(sizes), strict=True):
+            parameter.grad = place.view(parameter.shape)
+    else:
+        parameters[0].grad = gradient
+    return Trained(weights, gradient, sum(size for p, size in zip(parameters, sizes, strict=True) if p.ndim >= 2))

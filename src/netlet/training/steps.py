@@ -47,7 +47,7 @@ class EagerStep:
 
     def __init__(self, net: nn.Module, flat: Flat, recipe: Recipe, precision: str) -> None:
         self._net, self._smoothing = net, recipe.label_smoothing
-        self._long = [*flat.matrices, *flat.vectors]
+        self._gradients = [trained.gradient for trained in flat.trained]
         self._bf16 = precision == "bf16"
         self._losses: list[torch.Tensor] = []
         self._right: list[torch.Tensor] = []
@@ -63,9 +63,8 @@ class EagerStep:
         with torch.autocast(images.device.type, torch.bfloat16) if self._bf16 else nullcontext():
             logits = logits_of(self._net(images))
             loss = F.cross_entropy(logits.float(), labels, label_smoothing=self._smoothing)
-        for parameter in self._long:
-            assert parameter.grad is not None
-            parameter.grad.zero_()
+        for gradient in self._gradients:
+            gradient.zero_()
         loss.backward()
         return loss.detach(), (logits.detach().argmax(1) == labels).sum()
 
