@@ -6,6 +6,8 @@ bad input, 130 interrupted. Nothing here imports torch: ``netlet --help`` must a
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 import sys
 from typing import Annotated
@@ -58,6 +60,10 @@ def _netlet(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and leave the process with its exit code."""
+    if arguments is None:
+        # The process is ours and short: looking for garbage among all that torch brings takes longer than it is worth.
+        gc.set_threshold(100_000, 50, 50)
+        atexit.register(gc.freeze)
     given = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in given
     try:

@@ -68,8 +68,14 @@ def read(source: Source, folder: Path) -> Dataset:
     )
 
 
-def verified(file: File, content: bytes, path: Path) -> str:
+def verified(file: File, content: bytes, path: Path, raw: bytes | None = None) -> str:
     """Hold a file's content, packed or not, against its checksum; ``path`` is for the messages.
+
+    Args:
+        file: What it should be.
+        content: As it lies on the disk.
+        path: Where.
+        raw: The same unpacked, if that was done already.
 
     Returns:
         The MD5 of the raw content.
@@ -77,7 +83,7 @@ def verified(file: File, content: bytes, path: Path) -> str:
     Raises:
         DataError: It is another file; or nobody knows its raw content's checksum and it is not packed.
     """
-    raw = unpacked(content, path)
+    raw = unpacked(content, path) if raw is None else raw
     found = md5 = _md5(raw)
     expected, of = file.md5, "raw content"
     if expected is None:
@@ -120,8 +126,8 @@ def _split(source: Source, part: Part, folder: Path, checksums: dict[str, str]) 
             raise DataError(f"{folder / file.name}: the file has vanished; get {source.name} anew")
         return file_content(path), path
 
-    def array(packed: bytes, path: Path, kind: type[np.generic], expected: tuple[int, ...]) -> NDArray[np.generic]:
-        values = parse_idx(unpacked(packed, path), path)
+    def array(raw: bytes, path: Path, kind: type[np.generic], expected: tuple[int, ...]) -> NDArray[np.generic]:
+        values = parse_idx(raw, path)
         if values.dtype != kind or values.ndim != len(expected):
             raise DataError(
                 f"{path}: expected {np.dtype(kind)} of {len(expected)} dimensions, "
@@ -132,17 +138,19 @@ def _split(source: Source, part: Part, folder: Path, checksums: dict[str, str]) 
         return values
 
     packed_images, images_path = content(part.images)
+    raw_images = unpacked(packed_images, images_path)
     packed_labels, labels_path = content(part.labels)
-    images = array(packed_images, images_path, np.uint8, (part.count, *source.size)).astype(np.uint8, copy=False)
+    raw_labels = unpacked(packed_labels, labels_path)
+    images = array(raw_images, images_path, np.uint8, (part.count, *source.size)).astype(np.uint8, copy=False)
     if "idx2" in part.labels.name:
         # QMNIST gives eight numbers an image; the first is the class.
-        labels = array(packed_labels, labels_path, np.int32, (part.count, 8))[:, 0]
+        labels = array(raw_labels, labels_path, np.int32, (part.count, 8))[:, 0]
     else:
-        labels = array(packed_labels, labels_path, np.uint8, (part.count,))
+        labels = array(raw_labels, labels_path, np.uint8, (part.count,))
     joined = join(part.name, images, labels, len(source.class_names), labels_path)
     # Last, since "a label of 12" tells more than "another checksum".
-    for file, packed, path in ((part.images, packed_images, images_path), (part.labels, packed_labels, labels_path)):
-        checksums[file.name] = verified(file, packed, path)
+    checksums[part.images.name] = verified(part.images, packed_images, images_path, raw_images)
+    checksums[part.labels.name] = verified(part.labels, packed_labels, labels_path, raw_labels)
     return joined.take(torch.arange(part.first, part.count)) if part.first else joined
 
 
