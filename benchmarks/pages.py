@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from netlet import records, studies
-from netlet.experiments import EXPERIMENTS
+from netlet.experiments import DEFAULT, EXPERIMENTS
 from netlet.studies import Study
 
 ROOT = Path(__file__).parent.parent
@@ -143,6 +143,21 @@ def pipeline_rows() -> str:
     )  # fmt: skip
 
 
+def claim() -> str:
+    """What the default experiment reaches, in a sentence."""
+    found = sorted(
+        (run for run in map(records.load, records.find(RESULTS)) if (run.name, run.data["name"]) == (DEFAULT, "mnist")),
+        key=lambda run: run.seed,
+    )
+    correct = [run.last_epoch.correct for run in found]
+    return (
+        f"**{statistics.mean(correct) / 100:.2f} % of the test images right on the last epoch (mean of {len(found)} seeds, "
+        f"{min(correct):,} to {max(correct):,} of 10,000) with {found[0].facts['parameters']:,} parameters after "
+        f"{len(found[0].epochs)} epochs, in {statistics.median(run.times['total_s'] for run in found):.0f} s on "
+        f"{found[0].environment['cores']} CPU cores.**"
+    )
+
+
 def head_figure() -> str:
     """The claim for the clock, in a sentence."""
     race, study = _race(), _study("sprint")
@@ -157,9 +172,28 @@ def head_figure() -> str:
     )
 
 
+def ladder_table(ladder: Mapping[str, Any]) -> str:
+    """What each change brought."""
+    head = ("change", "parameters", "epochs", "training", "in T", "times as fast", "expected")
+    before = [None, *(row["ratio"] for row in ladder["rows"])]
+    rows = [
+        [
+            row["change"], f"{row['parameters']:,}", str(row["epochs"]), f"{row['train_s']:.2f} s",
+            f"{row['ratio']:.2f}", f"{last / row['ratio']:.2f}" if last else "-", row["expected"],
+        ]
+        for last, row in zip(before, ladder["rows"], strict=False)
+    ]  # fmt: skip
+    return markdown(head, rows)
+
+
+def ladder_rows() -> str:
+    """The recorded ladder."""
+    return ladder_table(json.loads((RESULTS / "ladder.json").read_text()))
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "targets": targets, "race": race_rows, "studies": studied, "runs": recorded_runs, "pipeline": pipeline_rows,
-    "head": head_figure,
+    "claim": claim, "head": head_figure, "ladder": ladder_rows,
 }  # fmt: skip
 
 

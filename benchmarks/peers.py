@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from typing import Any
@@ -21,6 +22,8 @@ def train_mnist_fast(train: Split, test: Split, layout: str, seed: int = 0) -> d
     Two convolutions with pooling before ReLU, a hidden layer of 256; batch 256; Adam with betas .7 and .9, one-cycle to
     .01.
     """
+    import torch._dynamo  # which an optimiser of torch's imports when it is first made; a second that is no training
+
     torch.manual_seed(seed)
     net = nn.Sequential(
         nn.Conv2d(1, 24, 5), nn.MaxPool2d(2), nn.ReLU(), nn.Conv2d(24, 32, 3), nn.MaxPool2d(2), nn.ReLU(),
@@ -77,7 +80,7 @@ def keras_chain(x: Any, y: Any, chain: Chain, recipe: Recipe) -> dict[str, Any]:
     net = keras.Sequential([*stack, layers.GlobalAveragePooling2D(), layers.Dense(chain.classes, use_bias=False)])
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     net.compile(loss=loss, optimizer=keras.optimizers.AdamW(recipe.peak_lr, weight_decay=0.0))
-    trainable = sum(int(weight.size) for weight in net.trainable_weights)
+    trainable = sum(math.prod(weight.shape) for weight in net.trainable_weights)
     return {**_epochs(net, x, y, recipe.batch, epochs=2), "parameters": trainable}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from importlib import resources
 
 from netlet.native.chain import Chain, Stage
@@ -60,6 +61,7 @@ def _fields(stage: Stage, half: bool, registers: int) -> str:
     return "{" + ", ".join(str(int(value)) for value in values) + "}"
 
 
+@functools.cache
 def _tile(
     height: int, width: int, blocks: int, registers: int, window: tuple[int, int, int, int] = (1, 1, 0, 0)
 ) -> tuple[int, int, int]:
