@@ -239,8 +239,28 @@ def test_branches_and_choices_are_no_chain() -> None:
             self.runs += 1
             return self.conv(x) if self.runs > 3 else self.conv(x).relu()
 
-    for net in (Residual(), Chooses(), Counts()):
-        with pytest.raises(NotAChain):
+    class Softens(nn.Sequential):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = super().forward(x)
+            return x if self.training else x.relu()
+
+    class Frozen(nn.Sequential):
+        def train(self, mode: bool = True) -> Frozen:
+            super().train(mode)
+            self[1].eval()
+            return self
+
+    hooked = nn.Sequential(nn.Conv2d(1, 4, 8))
+    hooked[0].register_forward_hook(lambda module, given, found: found * 2)
+    for net, why in (
+        (Residual(), "takes more than the output of the layer before"),
+        (Chooses(), "cannot be traced"),
+        (Counts(), "changes as it runs"),
+        (Softens(nn.Conv2d(1, 4, 8)), "does something else when it does not train"),
+        (Frozen(nn.Conv2d(1, 4, 8), nn.BatchNorm2d(4)), "keeps layers out of training"),
+        (hooked, "has hooks"),
+    ):
+        with pytest.raises(NotAChain, match=why):
             chain_of(net, (1, 8, 8))
 
 

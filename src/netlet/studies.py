@@ -51,6 +51,7 @@ class Study:
     precision: str
     environment: Mapping[str, Any]
     seeds: tuple[SeedResult, ...]
+    step: str = "eager"  # how batches were run; older records do not say
     schema: int = field(default=SCHEMA)
 
     @staticmethod
@@ -80,6 +81,7 @@ class Study:
             total=first.last_epoch.total,
             train_total=first.train_clean.total,
             precision=first.precision,
+            step=first.step,
             environment=first.environment,
             seeds=tuple(map(_result, sorted(runs, key=lambda run: run.seed))),
         )

@@ -89,7 +89,7 @@ def train(
         result(str(run.verdict))
         result(f"best epoch {run.best_epoch.epoch}: {run.best_epoch.score} (shown, not judged)")
         result(
-            f"{run.times['total_s']:.1f} s, of which {run.times['train_s']:.1f} s training on {run.data['name']}; "
+            f"{run.times['total_s']:.1f} s, of which {run.times['train_s']:.1f} s training on {run.data['name']} ({run.step} step); "
             f"recorded in {folder}"
         )
     raise typer.Exit(1 if run.verdict and run.verdict.failed else 0)

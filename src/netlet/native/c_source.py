@@ -1,4 +1,4 @@
-"""A chain as the constants that ``step.c`` is compiled with."""
+"""A chain as the C program of its step: the sizes of its stages, then the files of ``c/``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from importlib import resources
 
 from netlet.native.chain import Chain, Stage
 
-LANES = 16  # as in step.c
+LANES = 16  # as in numbers.c
 _LATENCY = 6  # cycles until a sum can be added to again: fewer sums than that leave the machine idle
 
 
@@ -35,7 +35,9 @@ def c_source(chain: Chain, *, half: bool, images: int, registers: int) -> str:
         "#define FOR_STAGES_AFTER(DO) " + " ".join(f"DO({k}, {max(0, k - 1)})" for k in range(n)),
         "#define FOR_STAGES_BACKWARDS(DO) " + " ".join(f"DO({k}, {max(0, k - 1)})" for k in reversed(range(n))),
     ]
-    return "\n".join(lines) + "\n" + resources.files(__package__).joinpath("step.c").read_text()
+    folder = resources.files(__package__) / "c"
+    parts = [(folder / f"{part}.c").read_text() for part in ("numbers", "layout", "convolution", "activation", "step")]
+    return "\n".join([*lines, *parts])
 
 
 def _fields(stage: Stage, half: bool, registers: int) -> str:

@@ -79,13 +79,7 @@ def chain_of(net: nn.Module, shape: Sequence[int]) -> Chain:
     Raises:
         NotAChain: It is none, or has a layer that a chain knows nothing of; says which.
     """
-    twin = copy.deepcopy(net)  # tracing runs the forward, which may leave traces of its own
-    try:
-        graph = fx.Tracer().trace(twin)
-    except Exception as error:  # what a net's forward may raise on being traced is anybody's guess
-        raise NotAChain(f"{type(net).__name__} cannot be traced ({type(error).__name__})") from error
-    if any(_state(one) != _state(other) for one, other in zip(net.modules(), twin.modules(), strict=True)):
-        raise NotAChain(f"{type(net).__name__} changes as it runs")
+    graph = _graph(net)
     chain, modules = Chain(), dict(net.named_modules())
     seen: set[str] = set()
     before: fx.Node | None = None
@@ -125,6 +119,33 @@ def chain_of(net: nn.Module, shape: Sequence[int]) -> Chain:
         for s in chain.stages
     ]
     return chain
+
+
+def _graph(net: nn.Module) -> fx.Graph:
+    """What a net's forward does, whenever and in whichever mode it runs.
+
+    Raises:
+        NotAChain: It does not do the same each time, or something beside it would run along.
+    """
+    name = type(net).__name__
+    twin = copy.deepcopy(net).train()  # tracing runs the forward, which may leave traces of its own
+    if not all(module.training for module in twin.modules()):
+        raise NotAChain(f"{name} keeps layers out of training")
+    if any(m._forward_hooks or m._forward_pre_hooks or m._backward_hooks for m in net.modules()):
+        raise NotAChain(f"{name} has hooks")
+    before = [_state(module) for module in twin.modules()]
+    try:
+        training = fx.Tracer().trace(twin)
+        if before != [_state(module) for module in twin.modules()]:
+            raise NotAChain(f"{name} changes as it runs")
+        scoring = fx.Tracer().trace(twin.eval())
+    except NotAChain:
+        raise
+    except Exception as error:  # what a net's forward may raise on being traced is anybody's guess
+        raise NotAChain(f"{name} cannot be traced ({type(error).__name__})") from error
+    if str(training) != str(scoring):
+        raise NotAChain(f"{name} does something else when it does not train")
+    return training
 
 
 def _state(module: nn.Module) -> dict[str, object]:

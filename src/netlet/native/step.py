@@ -15,11 +15,12 @@ from netlet.native.chain import Chain, NotAChain, chain_of
 from netlet.native.library import NotNative, compiled, pointer
 
 _TRIED_IMAGES = 16
+_MOST_THREADS = 64  # as in numbers.c
 _WORST_ANGLE = 0.9  # cosine between two gradients; bfloat16 alone stays above 0.98
 
 
 class _Tensors(ctypes.Structure):
-    """``Tensors`` of step.c."""
+    """``Tensors`` of layout.c."""
 
     _fields_ = [
         *((name, ctypes.c_void_p) for name in ("weight", "bias", "gamma", "beta", "mean", "var")),
@@ -61,9 +62,10 @@ class NativeStep:
 
         def accepted(library: ctypes.CDLL) -> None:
             twin = copy.deepcopy(net)
-            _compare(twin, _Bound(library, chain_of(twin, shape), twin, shape, threads), min(images, _TRIED_IMAGES))
+            bound = _Bound(library, chain_of(twin, shape), twin, shape, images, threads)
+            _compare(twin, bound, min(images, _TRIED_IMAGES))
 
-        self._bound = _Bound(compiled(source, accepted), chain, net, shape, threads)
+        self._bound = _Bound(compiled(source, accepted), chain, net, shape, images, threads)
 
     def gradients(self, images: torch.Tensor, labels: torch.Tensor, smoothing: float, seed: int) -> tuple[float, int]:
         """Leave the gradients of the mean loss in the parameters' ``grad``, and move the running statistics.
@@ -88,10 +90,10 @@ class _Bound:
     """A library and the tensors that it works on."""
 
     def __init__(
-        self, library: ctypes.CDLL, chain: Chain, net: nn.Module, shape: Sequence[int], threads: int | None
+        self, library: ctypes.CDLL, chain: Chain, net: nn.Module, shape: Sequence[int], images: int, threads: int | None
     ) -> None:
         class Net(ctypes.Structure):
-            """``Net`` of step.c."""
+            """``Net`` of layout.c."""
 
             _fields_ = [
                 ("stage", _Tensors * len(chain.stages)),
@@ -105,7 +107,9 @@ class _Bound:
         self._library, self._shape, self._classes = library, tuple(shape), chain.classes
         self._chain = chain  # what is pointed to must live
         self._net = Net()
-        self._net.threads = threads or torch.get_num_threads()
+        self._net.threads = min(threads or torch.get_num_threads(), images, _MOST_THREADS)
+        if library.netlet_team(self._net.threads) != self._net.threads:
+            raise NotNative(f"OpenMP does not give {self._net.threads} threads")
         library.netlet_arena.restype = ctypes.c_size_t
         # Zeros, since the edges of padded maps are never written.
         self._arena = torch.zeros(library.netlet_arena(self._net.threads) + 64, dtype=torch.uint8)

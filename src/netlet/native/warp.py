@@ -68,4 +68,4 @@ class NativeWarp:
 
 @functools.cache
 def _library() -> ctypes.CDLL:
-    return compiled(resources.files(__package__).joinpath("warp.c").read_text())
+    return compiled(resources.files(__package__).joinpath("c", "warp.c").read_text())
