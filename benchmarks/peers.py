@@ -7,7 +7,6 @@ import os
 import time
 from typing import Any
 
-import torch
 from torch import nn
 from torch.nn import functional as F
 

@@ -117,11 +117,9 @@ def row(
     ratios = [found["train_s"] / one[T]["train_s"] for found, one in zip(mine, rounds, strict=True)]
     clocks = {
         clock: round(statistics.median(found[clock] for found in mine), 2)
-        for clock in ("train_s", "warm_s", "cold_s", "first_epoch_s")
+        for clock in ("train_s", "warm_s", "cold_s", "cold_beyond_training_s", "first_epoch_s")
         if clock in mine[0]
     }
-    if "cold_s" in clocks:
-        clocks["cold_beyond_training_s"] = round(statistics.median(one["cold_s"] - one["train_s"] for one in mine), 2)
     return {
         "name": name, "how": [str(part) for part in (how[0], *how[2:])], "epochs": mine[0]["epochs"],
         "parameters": mine[0]["parameters"], "correct_of_one_seed": mine[0].get("correct"), "step": mine[0].get("step"),

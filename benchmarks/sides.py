@@ -7,11 +7,13 @@ otherwise. Peers are written anew from their published descriptions, and have th
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
+from pathlib import Path
 from typing import Any
 
 Found = dict[str, Any]
@@ -114,7 +116,9 @@ def cold(images: int, name: str, threads: int) -> Found:
         command = [sys.executable, "-m", "netlet", "train", name, "--threads", str(threads), "--out", folder]
         began = time.perf_counter()
         subprocess.run(command, capture_output=True, check=False)  # its exit code is its verdict
-        return {"cold_s": time.perf_counter() - began}
+        cold_s = time.perf_counter() - began
+        (record,) = Path(folder).glob("*/run.json")
+        return {"cold_s": cold_s, "cold_beyond_training_s": cold_s - json.loads(record.read_text())["times"]["train_s"]}
 
 
 def study(images: int, name: str, seeds: int) -> Found:

@@ -88,10 +88,9 @@ def train(
     else:
         result(str(run.verdict))
         result(f"best epoch {run.best_epoch.epoch}: {run.best_epoch.score} (shown, not judged)")
-        result(
-            f"{run.times['total_s']:.1f} s, of which {run.times['train_s']:.1f} s training on {run.data['name']} ({run.step} step); "
-            f"recorded in {folder}"
-        )
+        total_s, train_s = (run.times[clock] for clock in ("total_s", "train_s"))
+        data, step = run.data["name"], run.step
+        result(f"{total_s:.1f} s, of which {train_s:.1f} s training on {data} ({step} step); recorded in {folder}")
     raise typer.Exit(1 if run.verdict and run.verdict.failed else 0)
 
 
