@@ -150,11 +150,12 @@ def claim() -> str:
         key=lambda run: run.seed,
     )
     correct = [run.last_epoch.correct for run in found]
+    seconds = statistics.median(run.times["total_s"] for run in found)
+    first = found[0]
     return (
-        f"**{statistics.mean(correct) / 100:.2f} % of the test images right on the last epoch "
-        f"(mean of {len(found)} seeds, {min(correct):,} to {max(correct):,} of 10,000) with {found[0].facts['parameters']:,} parameters after "
-        f"{len(found[0].epochs)} epochs, in {statistics.median(run.times['total_s'] for run in found):.0f} s on "
-        f"{found[0].environment['cores']} CPU cores.**"
+        f"**{statistics.mean(correct) / 100:.2f} % of the test images right on the last epoch (mean of {len(found)} "
+        f"seeds, {min(correct):,} to {max(correct):,} of 10,000) with {first.facts['parameters']:,} parameters after "
+        f"{len(first.epochs)} epochs, in {seconds:.0f} s on {first.environment['cores']} CPU cores.**"
     )
 
 

@@ -14,11 +14,12 @@ from torch.nn import functional as F
 
 import netlet
 from netlet.data import Dataset, epoch_of_batches
+from netlet.errors import TrainingError
 from netlet.native import NativeStep, NotNative, c_source, library
 from netlet.native.chain import NotAChain, chain_of
 from netlet.nets import NETS
 from netlet.recipes import AUGMENTS, Affine, Recipe
-from netlet.training import fit
+from netlet.training import Checkpoint, Listener, fit
 
 SMOOTHING = 0.1
 
@@ -264,7 +265,9 @@ def test_branches_and_choices_are_no_chain() -> None:
             chain_of(net, (1, 8, 8))
 
 
-RECIPE = Recipe(epochs=2, batch=50, peak_lr=0.02, augment=(Affine(shift_px=0.5),), averaging="ema", ema_decay=0.9)
+RECIPE = Recipe(
+    epochs=2, batch=50, peak_lr=0.02, augment=(Affine(shift_px=0.5),), averaging="ema", ema_decay=0.9, step="compiled"
+)  # fmt: skip
 
 
 def tiny() -> nn.Module:
@@ -274,7 +277,8 @@ def tiny() -> nn.Module:
 
 def test_a_training_is_that_of_the_eager_step(blob_data: Dataset) -> None:
     runs = [
-        fit(netlet.build(tiny, 0), blob_data, RECIPE.but(step=step, precision="float32")) for step in ("auto", "eager")
+        fit(netlet.build(tiny, 0), blob_data, RECIPE.but(step=step, precision="float32"))
+        for step in ("compiled", "eager")
     ]
     assert [run.step for run in runs] == ["compiled", "eager"]
     fast, plain = ([epoch.train_loss for epoch in run.epochs] for run in runs)
@@ -334,8 +338,33 @@ def test_training_goes_on_where_nothing_can_be_compiled(
         monkeypatch.setattr(library, "_compiler", lambda: "false")
     else:
         new_cache.write_text("a file, no folder")
-    run = fit(netlet.build(tiny, 0), blob_data, RECIPE.but(epochs=1))
+    monkeypatch.setattr("netlet.training.quickest._WORTH_COMPILING", 600)
+    run = fit(netlet.build(tiny, 0), blob_data, RECIPE.but(epochs=1, step="auto"))
     assert run.step == ("compiled" if trouble.endswith("written") else "eager")
+    if run.step == "eager":
+        with pytest.raises(TrainingError, match=r"no step can be compiled for this net: .+; leave step=auto"):
+            fit(netlet.build(tiny, 0), blob_data, RECIPE)
+
+
+def test_a_few_images_are_not_worth_compiling_for(blob_data: Dataset) -> None:
+    assert fit(netlet.build(tiny, 0), blob_data, RECIPE.but(step="auto")).step == "eager"
+
+
+def test_a_compiled_run_is_resumed_to_the_same_bits(blob_data: Dataset) -> None:
+    class Keeps(Listener):
+        kept: Checkpoint | None = None
+
+        def reached(self, checkpoint: Checkpoint) -> None:
+            self.kept = self.kept or (checkpoint if checkpoint.epochs else None)
+
+    ear = Keeps()
+    recipe = RECIPE.but(epochs=3)
+    whole = fit(netlet.build(tiny, 0), blob_data, recipe, listeners=[ear])
+    assert ear.kept is not None
+    again = fit(netlet.build(tiny, 1), blob_data, recipe, resume=ear.kept)
+    assert again.step == whole.step == "compiled"
+    assert again.weights_digest == whole.weights_digest
+    assert fit(netlet.build(tiny, 0), blob_data, recipe).weights_digest == whole.weights_digest
 
 
 @pytest.mark.parametrize("augment", AUGMENTS)

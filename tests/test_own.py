@@ -284,7 +284,7 @@ def test_training_evaluating_and_resuming_on_own_data(netlet: Netlet, tmp_path: 
     assert "on all/" in err
     assert "accuracy, last epoch  at least 90 %" in out
     folder = "runs/swift-all_-seed0"
-    assert f"training on all/; recorded in {folder}" in out
+    assert f"training on all/ (eager step); recorded in {folder}" in out
     run = records.load(tmp_path / folder)
     assert run.verdict is not None
     assert run.verdict.passed  # the bar was given for this data: it is judged

@@ -14,7 +14,7 @@ Optimiser = Literal["sgd", "adamw"]
 Schedule = Literal["constant", "step", "one_cycle", "triangular", "cosine"]
 Averaging = Literal["none", "ema", "tail"]
 Precision = Literal["auto", "float32", "bf16"]
-Step = Literal["auto", "eager"]
+Step = Literal["auto", "eager", "compiled"]
 Interpolation = Literal["bilinear", "nearest"]
 
 
@@ -86,7 +86,8 @@ class Recipe:
     tail_share: float = 0.25  # tail: share of all steps, the last ones, whose weights are averaged evenly
 
     precision: Precision = "auto"  # auto: bf16 where the machine has the instructions for it, else float32
-    step: Step = "auto"  # auto: compiled or captured where that can be done; eager: as PyTorch runs it
+    # auto: compiled or captured where that can be done and pays; compiled: or say why not; eager: as PyTorch runs it
+    step: Step = "auto"
 
     def __post_init__(self) -> None:
         """Refuse what cannot be followed.

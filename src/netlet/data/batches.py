@@ -46,7 +46,7 @@ def epoch_of_batches(
 def _preparation(split: Split, recipe: Recipe) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
     """What makes a net's input of an index and of maps ``ops n 2 3``: compiled, where that can be."""
     ops = moving(recipe.augment)
-    if recipe.step == "auto":
+    if recipe.step != "eager":
         try:
             return NativeWarp(split.images, ops, recipe.mean, recipe.std)
         except NotNative:
