@@ -144,11 +144,13 @@ def main() -> None:
 
     import torch
 
-    from benchmarks.pages import race_tables
+    from benchmarks.pages import RATIOS, race_tables, targets_table
     from netlet.training.environment import environment
 
     figures = race(given.experiments, given.turns, given.images, given.seeds, given.only)
     figures = {"environment": environment(torch.device("cpu")), **figures}
+    if set(given.only) >= {"pipeline", "cold", "study"} and set(RATIOS) <= set(given.experiments):
+        print(targets_table(figures), end="\n\n")
     print(race_tables(figures))
     if given.out:
         given.out.write_text(json.dumps(figures, indent=1) + "\n")
