@@ -42,7 +42,7 @@ def capture(run: Callable[[], None]) -> Repeat:
     return graph.replay
 
 
-class CapturedStep:
+class CapturedStep(EagerStep):
     """The eager step, its launches recorded for every size of batch that occurs.
 
     Args:
@@ -62,11 +62,9 @@ class CapturedStep:
         how: Callable[[Callable[[], None]], Repeat] = capture,
     ) -> None:
         self.kind = "captured"
-        self._eager = EagerStep(net, flat, recipe, precision)
+        super().__init__(net, flat, recipe, precision)
         self._flat, self._how = flat, how
         self._recordings: dict[int, _Recording] = {}
-        self._losses: list[torch.Tensor] = []
-        self._right: list[torch.Tensor] = []
 
     def __call__(self, images: torch.Tensor, labels: torch.Tensor) -> None:
         """See :class:`~netlet.training.steps.Step`."""
@@ -77,9 +75,7 @@ class CapturedStep:
             except RuntimeError:  # the net asks the device for a value, say, which cannot be recorded
                 self.kind = EagerStep.kind
         if recording is None:
-            loss, right = self._eager.run(images, labels)
-            self._losses.append(loss)
-            self._right.append(right)
+            super().__call__(images, labels)
             return
         recording.images.copy_(images)
         recording.labels.copy_(labels)
@@ -88,23 +84,12 @@ class CapturedStep:
         self._losses.append(recording.loss.clone())
         self._right.append(recording.right.clone())
 
-    def for_scoring(self, net: nn.Module) -> nn.Module:
-        """See :class:`~netlet.training.steps.Step`."""
-        return net
-
-    def read(self) -> tuple[list[float], int]:
-        """See :class:`~netlet.training.steps.Step`."""
-        found = torch.stack(self._losses).tolist(), int(torch.stack(self._right).sum())
-        self._losses.clear()
-        self._right.clear()
-        return found
-
     def _record(self, images: torch.Tensor, labels: torch.Tensor) -> _Recording:
         images, labels = images.clone(), labels.clone()
         loss, right = torch.zeros((), device=images.device), torch.zeros((), dtype=torch.int64, device=images.device)
 
         def run() -> None:
-            found, correct = self._eager.run(images, labels)
+            found, correct = self.run(images, labels)
             loss.copy_(found)
             right.copy_(correct)
 

@@ -43,7 +43,7 @@ class Step(Protocol):
 class EagerStep:
     """As PyTorch runs it."""
 
-    kind = "eager"
+    kind: str = "eager"
 
     def __init__(self, net: nn.Module, flat: Flat, recipe: Recipe, precision: str) -> None:
         self._net, self._smoothing = net, recipe.label_smoothing
