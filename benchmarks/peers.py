@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import time
@@ -98,3 +99,19 @@ def _epochs(net: Any, x: Any, y: Any, batch: int, epochs: int) -> dict[str, Any]
         net.fit(x, y, batch_size=batch, epochs=1, verbose=0)
         seconds.append(time.perf_counter() - began)
     return {"train_s": seconds[-1], "first_epoch_s": seconds[0], "epochs": 1}
+
+
+def main() -> None:
+    """What train_mnist_fast's recipe scores, ten seeds: ``python -m benchmarks.peers`` writes results/peer.json."""
+    from pathlib import Path
+
+    from netlet import data
+
+    digits = data.load("mnist")
+    correct = [train_mnist_fast(digits.train, digits.held_out, "channels_last", seed)["correct"] for seed in range(10)]
+    Path("results/peer.json").write_text(json.dumps({"seeds": list(range(10)), "correct_of_10000": correct}) + "\n")
+    print(correct)
+
+
+if __name__ == "__main__":
+    main()
