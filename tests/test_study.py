@@ -11,12 +11,11 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import Netlet
+from conftest import Netlet, result, study
 
-from netlet import records, studies
+from netlet import evidence, records, studies
 from netlet.data import make_scribble, save_npz
 from netlet.errors import RecordError
-from netlet.studies import SeedResult, Study
 
 FAST = ("--set", "epochs=2", "--set", "batch=50", "--set", "precision=float32", "--set", "ema_decay=0.5")
 
@@ -28,47 +27,34 @@ def digits(tmp_path: Path) -> str:
     return "digits.npz"
 
 
-def result(seed: int, correct: int, verdict: str = "PASS", train_s: float = 1.0) -> SeedResult:
-    return SeedResult(
-        seed, correct, (correct - 1, correct), 590, verdict, tuple(range(1_000 - correct)), train_s, 2.0, "x"
-    )
-
-
-def study(*seeds: SeedResult) -> Study:
-    return Study(
-        name="swift", net="swift", recipe={"name": "quick"}, budget={"name": "twenty_k"}, facts={"parameters": 3},
-        data={"name": "mnist"}, split="test", total=1_000, train_total=600, precision="float32",
-        environment={"threads": 1}, seeds=seeds,
-    )  # fmt: skip
-
-
 def test_the_sums_by_hand() -> None:
-    found = study(result(0, 990), result(1, 994, train_s=3.0), result(2, 995, "FAIL", 2.0))
-    assert found.mean == pytest.approx(99.3)
-    assert found.sd == pytest.approx((((3**2 + 1 + 2**2) / 2) ** 0.5) / 10)
-    low, high = found.interval()  # type: ignore[misc]
+    found = study(result(0, 990), result(1, 994, train_s=3.0), result(2, 995, verdict="FAIL", train_s=2.0))
+    assert evidence.mean_percent(found) == pytest.approx(99.3)
+    assert evidence.sd_points(found) == pytest.approx((((3**2 + 1 + 2**2) / 2) ** 0.5) / 10)
     half = 4.30265 * (7**0.5 / 10) / 3**0.5  # Student's t at 0.975 with two degrees of freedom, from a printed table
-    assert (low, high) == pytest.approx((99.3 - half, 99.3 + half), abs=1e-5)
-    assert found.passed == 2
-    text = str(found)
+    assert evidence.interval_over_seeds(found) == pytest.approx((99.3 - half, 99.3 + half), abs=1e-5)
+    text = evidence.study_text(found)
     assert "swift on mnist, 3 seeds, last epoch on 1,000 test images:" in text
-    assert "mean 99.300 %, sd 0.265, 95 % interval 98.643 to 99.957 %, min 990, max 995" in text
-    assert "2 of 3 meet the budget twenty_k; median training time 2.0 s, 1 thread each" in text
-    assert found.to_dict()["result"]["median_train_s"] == 2.0
+    assert "mean 99.300 %, sd 0.265, min 990, max 995" in text
+    assert "95 % interval, other seeds: 98.643 to 99.957 %; other images: 98." in text
+    assert "2 of 3 meet the budget" not in text  # it has none
+    assert "median training time 2.0 s, 1 thread each" in text
+    assert evidence.study_dict(found)["result"]["median_train_s"] == 2.0
     alone = study(result(7, 990))
-    assert (alone.sd, alone.interval()) == (None, None)
-    assert "mean 99.000 %, min 990, max 990" in str(alone)
+    assert (evidence.sd_points(alone), evidence.interval_over_seeds(alone)) == (None, None)
+    assert "mean 99.000 %, min 990, max 990" in evidence.study_text(alone)
+    assert "other seeds: one seed cannot say" in evidence.study_text(alone)
 
 
 def test_a_study_comes_back_equal(tmp_path: Path) -> None:
     found = study(result(0, 990), result(1, 994))
     studies.save(found, tmp_path / "study.json")
     assert studies.load(tmp_path) == found
-    assert len((tmp_path / "study.json").read_text().splitlines()) < 25
+    assert len((tmp_path / "study.json").read_text().splitlines()) < 30
     for content, message in (
         ("{", "cannot be read as a study"),
         ("{}", r"cannot be read as a study \(KeyError: 'schema'\)"),
-        ('{"schema": 99}', "expected schema 1, found 99"),
+        ('{"schema": 99}', "expected schema 2, found 99"),
     ):
         (tmp_path / "study.json").write_text(content)
         with pytest.raises(RecordError, match=message):
@@ -105,7 +91,7 @@ def test_seeds_side_by_side_are_the_runs_one_by_one(netlet: Netlet, digits: str,
     ):
         code, _, err = netlet(*arguments, *change)
         assert code == 2
-        assert f"seed-4: holds a run with another {what}; name another folder with --out" in err
+        assert f"code_2-digits.npz: holds a run with another {what}; name another folder with --out" in err
         assert len(err.splitlines()) == 1
 
 

@@ -35,15 +35,21 @@ class Score:
         return 100 * self.correct / self.total
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
-        """Between which percentages the accuracy on images of this kind lies (Wilson 1927, without correction)."""
-        z = NormalDist().inv_cdf((1 + confidence) / 2)
-        share, spread = self.correct / self.total, z * z / self.total
-        middle = share + spread / 2
-        half = z * math.sqrt(share * (1 - share) / self.total + spread / (4 * self.total))
-        return tuple(100 * min(max(edge / (1 + spread), 0), 1) for edge in (middle - half, middle + half))  # type: ignore[return-value]
+        """Between which percentages the accuracy on images of this kind lies, by :func:`wilson`."""
+        return wilson(self.correct / self.total, self.total, confidence)
 
     def __str__(self) -> str:
         return f"{self.correct:,} of {self.total:,} {self.split} images ({self.percent:.2f} %)"
+
+
+def wilson(share: float, images: float, confidence: float = 0.95) -> tuple[float, float]:
+    """The interval, in percent, about a share found on so many images (Wilson 1927, without correction)."""
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    spread = z * z / images
+    middle = share + spread / 2
+    half = z * math.sqrt(share * (1 - share) / images + spread / (4 * images))
+    low, high = (100 * min(max(edge / (1 + spread), 0), 1) for edge in (middle - half, middle + half))
+    return low, high
 
 
 @dataclass(frozen=True)
@@ -205,6 +211,12 @@ class Budget:
         withheld = any(ruling.state == "NOT JUDGED" for ruling in rulings)
         return Verdict(self.name, tuple(rulings), f"trained on {outcome.dataset}" if withheld and outcome else "")
 
+    @property
+    def bar(self) -> Fraction | None:
+        """The accuracy asked for, a share of 1: to be reached, or to be surpassed if it is ``accuracy_above``."""
+        percent = self.accuracy_above if self.accuracy_at_least is None else self.accuracy_at_least
+        return None if percent is None else _share(percent)
+
     def _epochs(self, facts: Facts, outcome: Outcome | None) -> list[Ruling]:
         if self.epochs_at_most is not None:
             most, limit = self.epochs_at_most, f"at most {self.epochs_at_most}"
@@ -219,16 +231,15 @@ class Budget:
         return [Ruling("epochs", limit, shown, _signed(most - found), "PASS" if found <= most else "FAIL")]
 
     def _accuracy(self, outcome: Outcome | None) -> list[Ruling]:
-        if self.accuracy_at_least is not None:
-            bar, limit = _share(self.accuracy_at_least), f"at least {self.accuracy_at_least:g} %"
-        elif self.accuracy_above is not None:
-            bar, limit = _share(self.accuracy_above), f"above {self.accuracy_above:g} %"
-        else:
+        bar = self.bar
+        if bar is None:
             return []
+        strict = self.accuracy_at_least is None
+        limit = f"above {self.accuracy_above:g} %" if strict else f"at least {self.accuracy_at_least:g} %"
 
         def needed(total: int) -> int:
             at_bar = bar * total
-            return math.ceil(at_bar) if self.accuracy_at_least is not None else math.floor(at_bar) + 1
+            return math.floor(at_bar) + 1 if strict else math.ceil(at_bar)
 
         def ruling(rule: str, limit: str, scores: Sequence[Score]) -> Ruling:
             worst = min(scores, key=lambda score: score.correct - needed(score.total))

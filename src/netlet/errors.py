@@ -44,3 +44,11 @@ class TrainingError(NetletError):
 
 class RecordError(NetletError):
     """A record that is missing, damaged or of another kind."""
+
+
+class LadderError(NetletError):
+    """A ladder that is missing, lacks something or has not been climbed."""
+
+
+class ReportError(NetletError):
+    """A report that cannot be drawn or written."""

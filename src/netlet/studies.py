@@ -1,23 +1,44 @@
-"""Studies: one experiment over several seeds, as plain values, and their JSON; compact enough to be committed."""
+"""Studies: one experiment over several seeds, as plain values, and their JSON.
+
+Compact enough to be committed, complete enough that every table and plot can be drawn without net, data or runs.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
-import statistics
-from collections.abc import Mapping, Sequence
+import operator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from netlet.budgets import Score
 from netlet.errors import RecordError
 from netlet.files import write_whole
 from netlet.records import Run
-from netlet.tables import table
 
-SCHEMA = 1
+SCHEMA = 2
 STUDY = "study.json"
+# What makes two trainings one experiment; the machine may differ, and is told by each run's record.
+_SHARED = ("name", "net", "recipe", "budget", "data", "split", "total", "train_total", "lr", "class_sizes", "summary")
+
+
+class Mistake(NamedTuple):
+    """A held-out image that is wrong after the last epoch."""
+
+    image: int  # its index in the split
+    label: int
+    predicted: int
+    confidence: float  # probability given to the prediction
+
+
+class Bin(NamedTuple):
+    """The images whose prediction has a confidence within an equal part of 0..1."""
+
+    images: int
+    correct: int
+    confidence: float  # mean
 
 
 @dataclass(frozen=True)
@@ -28,8 +49,12 @@ class SeedResult:
     correct: int  # last epoch, of the held-out images
     by_epoch: tuple[int, ...]  # correct after each epoch, for watching
     train_clean: int  # correct, of the training images as they are
+    train_by_epoch: tuple[int, ...]  # correct while training: augmented, with dropout
+    train_loss: tuple[float, ...]  # mean of each epoch, as trained
+    held_out_loss: tuple[float, ...]  # mean cross-entropy after each epoch
     verdict: str  # the budget's state; "" without a budget
-    mistakes: tuple[int, ...]  # indices of the held-out images that are wrong after the last epoch
+    mistakes: tuple[Mistake, ...]
+    calibration: tuple[Bin, ...]
     train_s: float
     total_s: float
     weights_digest: str
@@ -48,10 +73,14 @@ class Study:
     split: str  # that scored
     total: int  # its images
     train_total: int
+    class_sizes: tuple[int, ...]  # images of each class in the split
+    lr: tuple[float, ...]  # of each epoch's last step
+    summary: Mapping[str, Any]
+    receptive_field: Mapping[str, Any]
     precision: str
-    environment: Mapping[str, Any]
-    seeds: tuple[SeedResult, ...]
-    step: str = "eager"  # how batches were run; older records do not say
+    environment: Mapping[str, Any]  # of the first seed
+    seeds: tuple[SeedResult, ...]  # in their order, each once
+    step: str = "eager"  # how batches were run
     schema: int = field(default=SCHEMA)
 
     @staticmethod
@@ -63,71 +92,69 @@ class Study:
         """
         if not runs:
             raise RecordError("a study needs at least one run")
-        first = runs[0]
-        for run in runs[1:]:
-            for shared in ("name", "net", "recipe", "budget", "data"):
-                if getattr(run, shared) != getattr(first, shared):
-                    raise RecordError(f"runs of seeds {first.seed} and {run.seed} differ in their {shared}; no study")
-        if len({run.seed for run in runs}) < len(runs):
-            raise RecordError("two runs are of one seed; a study counts each once")
-        return Study(
-            name=first.name,
-            net=first.net,
-            recipe=first.recipe,
-            budget=first.budget,
-            facts={name: value for name, value in first.facts.items() if name not in ("kinds", "spending")},
-            data=first.data,
-            split=first.last_epoch.split,
-            total=first.last_epoch.total,
-            train_total=first.train_clean.total,
-            precision=first.precision,
-            step=first.step,
-            environment=first.environment,
-            seeds=tuple(map(_result, sorted(runs, key=lambda run: run.seed))),
-        )
+        first, *others = map(_study_of_one, runs)
+        for other in others:
+            first = first.joined(other)
+        return first
 
-    @property
-    def mean(self) -> float:
-        """Of the last epoch's accuracy, percent."""
-        return 100 * statistics.mean(seed.correct for seed in self.seeds) / self.total
+    def joined(self, other: Study) -> Study:
+        """The study of both's seeds.
 
-    @property
-    def sd(self) -> float | None:
-        """Of the last epoch's accuracy over seeds, points; None for one seed."""
-        if len(self.seeds) < 2:
-            return None
-        return 100 * statistics.stdev(seed.correct for seed in self.seeds) / self.total
-
-    def interval(self, confidence: float = 0.95) -> tuple[float, float] | None:
-        """Between which percentages the mean over all seeds lies, by Student's t; None for one seed.
-
-        It speaks of the seeds, not of other test images: those of a data set are the same for all.
+        Raises:
+            RecordError: They are not of one experiment, or both have a seed.
         """
-        if self.sd is None:
-            return None
-        from scipy import stats  # here, since it takes a while to import
+        for shared in _SHARED:
+            if getattr(self, shared) != getattr(other, shared):
+                mine, theirs = (_seeds_text(study) for study in (self, other))
+                what = "net: one name, two nets" if shared == "summary" else shared
+                raise RecordError(f"{self.name}: {mine} and {theirs} differ in their {what}; no study")
+        both = {seed.seed for seed in self.seeds} & {seed.seed for seed in other.seeds}
+        if both:
+            raise RecordError(f"{self.name}: two runs are of seed {min(both)}; a study counts each once")
+        seeds = tuple(sorted((*self.seeds, *other.seeds), key=operator.attrgetter("seed")))
+        return dataclasses.replace(self, seeds=seeds)
 
-        half = float(stats.t.ppf((1 + confidence) / 2, len(self.seeds) - 1)) * self.sd / len(self.seeds) ** 0.5
-        return self.mean - half, self.mean + half
+    def of_seeds(self, numbers: Sequence[int]) -> Study:
+        """The study of some of its seeds only."""
+        return dataclasses.replace(self, seeds=tuple(seed for seed in self.seeds if seed.seed in numbers))
 
     @property
-    def passed(self) -> int:
-        """How many seeds meet the budget."""
-        return sum(seed.verdict == "PASS" for seed in self.seeds)
+    def epochs(self) -> int:
+        """How many each seed was trained for."""
+        return len(self.lr)
+
+    @property
+    def net_digest(self) -> str:
+        """SHA-256 over the net's layers, sizes and receptive fields: the same for the same net, whatever its name."""
+        anatomy = {"rows": self.summary["rows"], "field": self.receptive_field}
+        return hashlib.sha256(json.dumps(anatomy, sort_keys=True).encode()).hexdigest()
+
+    def confusion(self) -> list[list[int]]:
+        """Of all seeds together: ``[label][predicted]``."""
+        classes = range(len(self.class_sizes))
+        counts = [[len(self.seeds) * self.class_sizes[k] * (j == k) for j in classes] for k in classes]
+        for mistake in self.mistakes():
+            counts[mistake.label][mistake.predicted] += 1
+            counts[mistake.label][mistake.label] -= 1
+        return counts
+
+    def calibration(self) -> list[Bin]:
+        """Of all seeds together."""
+        joined = []
+        for bins in zip(*(seed.calibration for seed in self.seeds), strict=True):
+            images = sum(one.images for one in bins)
+            confidence = sum(one.images * one.confidence for one in bins) / images if images else 0.0
+            joined.append(Bin(images, sum(one.correct for one in bins), confidence))
+        return joined
+
+    def mistakes(self) -> Iterator[Mistake]:
+        """Of all seeds, one after the other."""
+        for seed in self.seeds:
+            yield from seed.mistakes
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON has it, the figures that follow from the seeds included."""
-        correct = [seed.correct for seed in self.seeds]
-        interval = self.interval()
-        return {
-            "schema": self.schema,
-            "result": {
-                "seeds": len(correct), "mean_percent": self.mean, "sd_points": self.sd, "min_correct": min(correct),
-                "max_correct": max(correct), "interval_percent": list(interval) if interval else None,
-                "met_budget": self.passed, "median_train_s": statistics.median(s.train_s for s in self.seeds),
-            },
-            **{name: value for name, value in dataclasses.asdict(self).items() if name != "schema"},
-        }  # fmt: skip
+        """As JSON has it."""
+        return {"schema": self.schema} | {k: v for k, v in dataclasses.asdict(self).items() if k != "schema"}
 
     def to_json(self) -> str:
         """One JSON object, a line for each of its entries and each seed."""
@@ -135,30 +162,6 @@ class Study:
         lines = [f"{json.dumps(name)}: {json.dumps(value)}" for name, value in record.items() if name != "seeds"]
         seeds = ",\n  ".join(json.dumps(seed) for seed in record["seeds"])
         return "{" + ",\n ".join([*lines, f'"seeds": [\n  {seeds}]']) + "}\n"
-
-    def __str__(self) -> str:
-        scores = [Score(self.split, seed.correct, self.total) for seed in self.seeds]
-        rows = [
-            [
-                str(seed.seed), f"{seed.correct:,}", f"{score.percent:.2f}", f"{max(seed.by_epoch):,}",
-                f"{100 * seed.train_clean / self.train_total:.2f}", f"{seed.train_s:.1f}", seed.verdict or "-",
-            ]
-            for seed, score in zip(self.seeds, scores, strict=True)
-        ]  # fmt: skip
-        head = ("seed", "last epoch", "%", "best", "train %", "train s", "verdict")
-        correct, interval = [seed.correct for seed in self.seeds], self.interval()
-        about = f"{self.name} on {self.data['name']}, {len(correct)} seeds"
-        spread = f", sd {self.sd:.3f}, 95 % interval {interval[0]:.3f} to {interval[1]:.3f} %" if interval else ""
-        budget = f" {self.budget['name']}" if self.budget else ""
-        seconds, threads = statistics.median(seed.train_s for seed in self.seeds), self.environment["threads"]
-        lines = [
-            table(head, rows, "rrrrrrl"),
-            f"{about}, last epoch on {self.total:,} {self.split} images:",
-            f"mean {self.mean:.3f} %{spread}, min {min(correct):,}, max {max(correct):,}",
-            f"{self.passed} of {len(correct)} meet the budget{budget}; median training time {seconds:.1f} s, "
-            f"{threads} thread{'s' if threads > 1 else ''} each",
-        ]
-        return "\n".join(lines)
 
 
 def save(study: Study, path: Path) -> None:
@@ -170,7 +173,7 @@ def load(path: Path | str) -> Study:
     """The study in a file, or in a folder's ``study.json``.
 
     Raises:
-        RecordError: The file is missing, broken or something else.
+        RecordError: The file is missing, broken, contradicts itself or is something else.
     """
     path = Path(path)
     path = path / STUDY if path.is_dir() else path
@@ -178,14 +181,67 @@ def load(path: Path | str) -> Study:
         record = json.loads(path.read_text(encoding="utf-8"))
         if record["schema"] != SCHEMA:
             raise RecordError(f"{path}: expected schema {SCHEMA}, found {record['schema']}; from another version")
-        del record["result"]
-        seeds = tuple(
-            SeedResult(**seed | {name: tuple(seed[name]) for name in ("by_epoch", "mistakes")})
-            for seed in record["seeds"]
-        )
-        return Study(**record | {"seeds": seeds})
+        tuples = {name: tuple(record[name]) for name in ("class_sizes", "lr")}
+        study = Study(**record | tuples | {"seeds": tuple(map(_seed, record["seeds"]))})
     except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError) as error:
         raise RecordError(f"{path}: cannot be read as a study ({type(error).__name__}: {error})") from error
+    if fault := _fault(study):
+        raise RecordError(f"{path}: {fault}; the record was edited or cut short")
+    return study
+
+
+def _seed(record: dict[str, Any]) -> SeedResult:
+    curves = {name: tuple(record[name]) for name in ("by_epoch", "train_by_epoch", "train_loss", "held_out_loss")}
+    mistakes = tuple(Mistake(*mistake) for mistake in record["mistakes"])
+    calibration = tuple(Bin(*values) for values in record["calibration"])
+    return SeedResult(**record | curves | {"mistakes": mistakes, "calibration": calibration})
+
+
+def _fault(study: Study) -> str | None:
+    """Where a record's figures contradict each other, if they do: no figure may come of it."""
+    if not study.seeds:
+        return "it has no seeds"
+    if len({seed.seed for seed in study.seeds}) < len(study.seeds):
+        return "a seed is in it twice"
+    if sum(study.class_sizes) != study.total:
+        return f"its classes hold {sum(study.class_sizes):,} images of {study.total:,}"
+    for seed in study.seeds:
+        wrong = {mistake.image for mistake in seed.mistakes}
+        if len(wrong) != len(seed.mistakes) or seed.correct + len(wrong) != study.total:
+            return f"seed {seed.seed} has {seed.correct:,} right and {len(wrong):,} wrong of {study.total:,}"
+        if not wrong <= set(range(study.total)):
+            return f"seed {seed.seed} has a mistake that is no image of the split"
+        curves = (seed.by_epoch, seed.train_by_epoch, seed.train_loss, seed.held_out_loss)
+        if {len(curve) for curve in curves} != {study.epochs} or seed.by_epoch[-1] != seed.correct:
+            return f"seed {seed.seed}: its epochs do not end in its result"
+    return None
+
+
+def _seeds_text(study: Study) -> str:
+    numbers = [str(seed.seed) for seed in study.seeds]
+    return f"seed{'s' if len(numbers) > 1 else ''} {', '.join(numbers)}"
+
+
+def _study_of_one(run: Run) -> Study:
+    return Study(
+        name=run.name,
+        net=run.net,
+        recipe=run.recipe,
+        budget=run.budget,
+        facts={name: value for name, value in run.facts.items() if name != "spending"},
+        data=run.data,
+        split=run.last_epoch.split,
+        total=run.last_epoch.total,
+        train_total=run.train_clean.total,
+        class_sizes=tuple(map(sum, run.confusion)),
+        lr=tuple(epoch.lr for epoch in run.epochs),
+        summary=run.summary,
+        receptive_field=run.receptive_field,
+        precision=run.precision,
+        environment=run.environment,
+        step=run.step,
+        seeds=(_result(run),),
+    )
 
 
 def _result(run: Run) -> SeedResult:
@@ -194,8 +250,17 @@ def _result(run: Run) -> SeedResult:
         correct=run.last_epoch.correct,
         by_epoch=tuple(epoch.held_out.correct for epoch in run.epochs),
         train_clean=run.train_clean.correct,
+        train_by_epoch=tuple(epoch.train.correct for epoch in run.epochs),
+        train_loss=tuple(round(epoch.train_loss, 5) for epoch in run.epochs),
+        held_out_loss=tuple(round(epoch.held_out_loss, 5) for epoch in run.epochs),
         verdict=run.verdict.state if run.verdict else "",
-        mistakes=tuple(int(mistake["index"]) for mistake in run.mistakes),
+        mistakes=tuple(
+            Mistake(int(m["index"]), int(m["label"]), int(m["predicted"]), round(m["confidence"], 4))
+            for m in run.mistakes
+        ),
+        calibration=tuple(
+            Bin(int(bin_["count"]), int(bin_["correct"]), round(bin_["confidence"], 4)) for bin_ in run.calibration
+        ),
         train_s=round(run.times["train_s"], 3),
         total_s=round(run.times["total_s"], 3),
         weights_digest=run.weights_digest,

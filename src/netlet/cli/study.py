@@ -13,7 +13,7 @@ from tqdm import tqdm
 from netlet import budgets, recipes
 from netlet.cli.images import Channels, DataFolder, DatasetName, images_to_train_on
 from netlet.cli.options import BudgetName, Json, RecipeName, Settings, Val, overridden
-from netlet.cli.results import result, say
+from netlet.cli.results import result, result_json, say
 from netlet.cli.train import folder_name
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ def study(
     chosen_recipe = recipes.named(recipe) if recipe else None
     chosen_budget = budgets.named(budget) if budget else None
 
+    from netlet.evidence import study_dict, study_text
     from netlet.experiments import Assignment, find_experiment, run_study
 
     experiment = find_experiment(name).but(recipe=chosen_recipe, budget=chosen_budget)
@@ -56,18 +57,25 @@ def study(
     label = "" if images.name == "mnist" else f"-{images.name}"
     folder = out or Path("studies") / folder_name(Path("studies"), f"{experiment.name}{label}")
     assignment = Assignment.of(experiment, 0, val, images, dataset, data, threads)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     lines = Lines()
     try:
-        found = run_study(assignment, range(first_seed, first_seed + seeds), folder, workers or cores, lines)
+        found = run_study(assignment, range(first_seed, first_seed + seeds), folder, workers or cores(), lines)
     except KeyboardInterrupt:
         lines.close()
         say(f"interrupted; what is finished stays in {folder}, and the same command does the rest")
         raise
     finally:
         lines.close()
-    result(found.to_json() if json else f"{found}\nrecorded in {folder / 'study.json'}")
+    if json:
+        result_json(study_dict(found))
+    else:
+        result(f"{study_text(found)}\nrecorded in {folder / 'study.json'}")
     raise typer.Exit(1 if any(seed.verdict in ("FAIL", "UNKNOWN") for seed in found.seeds) else 0)
+
+
+def cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Lines:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import multiprocessing
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -28,6 +29,7 @@ from netlet.studies import Study
 from netlet.training import CHECKPOINT, Listener, Plan, Recorder, load_checkpoint
 
 _STOP = -1  # instead of a seed
+_Told = Mapping[str, Any]  # what a run was told to do
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,8 @@ def run_study(
         assignment: What to run; its seed does not matter, its threads are each worker's.
         seeds: Distinct.
         folder: Holds a run's folder for each seed, ``seed-N``, and in the end ``study.json``. Finished seeds that are
-            there already are taken, interrupted ones go on.
+            there already are taken, interrupted ones go on; of a ``study.json`` that has lost its runs, the seeds are
+            taken as it has them.
         workers: Processes.
         heard: Hears each word of each worker.
 
@@ -66,17 +69,29 @@ def run_study(
         RecordError: The folder holds runs of something else.
         TrainingError: Some seeds could not be finished; the others are kept, and the same call does only the rest.
     """
-    finished = {seed: run for seed in seeds if (run := _finished(assignment, seed, folder)) is not None}
-    left = [seed for seed in seeds if seed not in finished]
+    known = _known(assignment, seeds, folder)
+    left = [seed for seed in seeds if seed not in known]
     troubles = _side_by_side(assignment, left, folder, min(workers, len(left)), heard) if left else []
     if troubles:
         raise TrainingError(
             f"{len(troubles)} of {len(seeds)} seeds are not finished ({'; '.join(troubles)}); what is finished stays "
             f"in {folder}, and the same command does the rest"
         )
-    study = Study.of([records.load(_place(folder, seed)) for seed in seeds])
-    studies.save(study, folder / studies.STUDY)
-    return study
+    known |= {seed: Study.of([records.load(_place(folder, seed))]) for seed in left}
+    whole = functools.reduce(Study.joined, known.values())  # seeds of earlier calls included: the file loses nothing
+    studies.save(whole, folder / studies.STUDY)
+    return whole.of_seeds(seeds)
+
+
+def _known(assignment: Assignment, seeds: Sequence[int], folder: Path) -> dict[int, Study]:
+    """What is finished, by seed: from a run's own folder or, where that is gone, from the study's record."""
+    known = {}
+    if (folder / studies.STUDY).is_file():
+        old = studies.load(folder)
+        _refuse_another(assignment, _told(old.name, old.recipe, old.budget, old.data), folder)
+        known = {seed.seed: old.of_seeds([seed.seed]) for seed in old.seeds}
+    runs = {seed: run for seed in seeds if (run := _finished(assignment, seed, folder)) is not None}
+    return known | {seed: Study.of([run]) for seed, run in runs.items()}
 
 
 def _side_by_side(assignment: Assignment, seeds: Sequence[int], folder: Path, workers: int, heard: Heard) -> list[str]:
@@ -191,18 +206,21 @@ def _finished(assignment: Assignment, seed: int, folder: Path) -> Run | None:
     whole, begun = (place / records.RECORD).is_file(), (place / CHECKPOINT).is_file()
     if not whole and not begun:
         return None
-    told: dict[str, Any] = {
-        "name": assignment.name, "recipe": assignment.recipe, "budget": assignment.budget, "val": assignment.val,
-        "digest": assignment.digest,
+    run = records.load(place) if whole else None
+    found = _told(run.name, run.recipe, run.budget, run.data) if run else load_checkpoint(place)[1]
+    _refuse_another(assignment, found, place)
+    return run
+
+
+def _told(name: str, recipe: Mapping[str, Any], budget: Mapping[str, Any] | None, data: Mapping[str, Any]) -> _Told:
+    return {
+        "name": name, "recipe": recipe, "budget": budget, "val": data["images"].get("val", 0), "digest": data["digest"],
     }  # fmt: skip
-    if whole:
-        run = records.load(place)
-        val, digest = run.data["images"].get("val", 0), run.data["digest"]
-        found = {"name": run.name, "recipe": run.recipe, "budget": run.budget, "val": val, "digest": digest}
-    else:
-        found = load_checkpoint(place)[1]
-    for name, value in told.items():
-        if found.get(name) != value:
+
+
+def _refuse_another(assignment: Assignment, found: _Told, place: Path) -> None:
+    wanted = assignment.to_dict()
+    for name in ("name", "recipe", "budget", "val", "digest"):
+        if found.get(name) != wanted[name]:
             what = "data set" if name == "digest" else name
             raise RecordError(f"{place}: holds a run with another {what}; name another folder with --out")
-    return run if whole else None

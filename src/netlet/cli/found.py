@@ -1,0 +1,58 @@
+"""What a person means by the path of a record: a study, a run, a folder of either, or a ladder that was climbed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from netlet import ladders, records, studies
+from netlet.errors import RecordError
+from netlet.ladders import Climbed
+from netlet.studies import Study
+
+
+def found_study(path: Path) -> Study:
+    """The study at a path; of a single run, the study of its one seed.
+
+    Raises:
+        RecordError: There is none, or it is broken.
+    """
+    if path.is_dir():
+        if (path / studies.STUDY).is_file():
+            return studies.load(path)
+        if (path / records.RECORD).is_file():
+            return Study.of([records.load(path)])
+        if (path / ladders.LADDER).is_file():
+            raise RecordError(f"{path}: is a ladder; name one of its steps, or 'netlet report {path}'")
+        seeds = sorted(path.glob(f"*/{records.RECORD}"))
+        if seeds:
+            return Study.of([records.load(seed) for seed in seeds])
+        raise RecordError(
+            f"{path}: holds neither {studies.STUDY} nor {records.RECORD}; name a study's or a run's folder"
+        )
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        raise RecordError(f"{path}: cannot be read as a record ({type(error).__name__}: {error})") from error
+    if isinstance(record, dict) and "seeds" in record:
+        return studies.load(path)
+    return Study.of([records.load(path)])
+
+
+def found_all(paths: Sequence[Path]) -> tuple[list[Study], list[Climbed]]:
+    """The studies and the ladders at some paths; runs of one experiment become one study.
+
+    Raises:
+        NetletError: One of them is missing or broken, or runs of one name differ.
+    """
+    joined: dict[tuple[str, str], Study] = {}
+    climbs = []
+    for path in paths:
+        if (path / ladders.LADDER).is_file():
+            climbs.append(ladders.climbed(path))
+            continue
+        study = found_study(path)
+        key = (study.name, study.recipe["name"])
+        joined[key] = joined[key].joined(study) if key in joined else study
+    return list(joined.values()), climbs

@@ -1,0 +1,35 @@
+"""What records show, and how surely: intervals, p-values, comparisons and the analysis of a study."""
+
+from netlet.evidence.analysis import Gap, analysis, changes, fit, gap, p_text
+from netlet.evidence.compare import Comparison, Test, compare
+from netlet.evidence.images import error_rates, interval_over_images
+from netlet.evidence.judge import bar_percent, judge, pooled, reaches_bar
+from netlet.evidence.seeds import interval_over_seeds, mean_percent, p_reaches, percents, sd_points
+from netlet.evidence.text import comparison_dict, comparison_text, study_dict, study_text
+
+__all__ = [
+    "Comparison",
+    "Gap",
+    "Test",
+    "analysis",
+    "bar_percent",
+    "changes",
+    "compare",
+    "comparison_dict",
+    "comparison_text",
+    "error_rates",
+    "fit",
+    "gap",
+    "interval_over_images",
+    "interval_over_seeds",
+    "judge",
+    "mean_percent",
+    "p_reaches",
+    "p_text",
+    "percents",
+    "pooled",
+    "reaches_bar",
+    "sd_points",
+    "study_dict",
+    "study_text",
+]

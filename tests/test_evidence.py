@@ -1,0 +1,273 @@
+"""What records show: the statistics against scipy and sums by hand, and an analysis that follows the figures."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+from conftest import result, study
+from scipy import stats
+
+from netlet import budgets, evidence
+from netlet.budgets import Score
+from netlet.errors import RecordError
+from netlet.recipes import AUGMENTS, QUICK
+from netlet.records import plain
+from netlet.studies import Mistake, SeedResult, Study
+
+BUDGET = plain(budgets.Budget(name="bar", dataset="mnist", params_below=10, accuracy_at_least=99.0))
+
+
+def wrong(seed: SeedResult, *images: int) -> SeedResult:
+    """The same seed with just these images wrong, of as many as it had."""
+    total = seed.correct + len(seed.mistakes)
+    mistakes = tuple(Mistake(image, image % 10, (image + 1) % 10, 0.75) for image in images)
+    correct = total - len(images)
+    return dataclasses.replace(seed, correct=correct, by_epoch=(*seed.by_epoch[:-1], correct), mistakes=mistakes)
+
+
+def test_one_seed_says_nothing_of_seeds_and_wilsons_interval_of_images() -> None:
+    alone = study(result(0, 990))
+    assert evidence.sd_points(alone) is None
+    assert evidence.interval_over_seeds(alone) is None
+    assert evidence.p_reaches(alone, 98) is None
+    assert evidence.interval_over_images(alone) == pytest.approx(Score("test", 990, 1_000).interval())
+
+
+def test_one_sided_p_of_the_mean_is_scipys() -> None:
+    found = study(result(0, 990), result(1, 994), result(2, 995))
+    theirs = stats.ttest_1samp([99.0, 99.4, 99.5], 99.0, alternative="greater").pvalue
+    assert evidence.p_reaches(found, 99.0) == pytest.approx(theirs)
+    # By hand: t = 0.3 / (sqrt(0.07) / sqrt(3)) = 1.9640 with two degrees of freedom; P = (1 - t / sqrt(t^2 + 2)) / 2.
+    t = 0.3 / math.sqrt(0.07 / 3)
+    assert evidence.p_reaches(found, 99.0) == pytest.approx((1 - t / math.sqrt(t * t + 2)) / 2)
+    assert evidence.p_reaches(found, 99.9) > 0.9  # type: ignore[operator]
+    assert evidence.p_reaches(study(result(0, 990), result(1, 990)), 98) is None  # alike: no spread to measure by
+
+
+def test_errors_are_pooled_by_image() -> None:
+    found = study(wrong(result(0, 990), 1, 2, 3), wrong(result(1, 990), 3, 4))
+    rates = evidence.error_rates(found)
+    assert {int(image): float(rates[image]) for image in rates.nonzero()[0]} == {1: 0.5, 2: 0.5, 3: 1.0, 4: 0.5}
+    assert "4 images are wrong for some seed, 1 for all 2" in evidence.study_text(found)
+
+
+def test_other_images_as_many_seeds_on_the_same_images_add_nothing() -> None:
+    one, same = study(result(0, 990)), study(result(0, 990), result(1, 990), result(2, 990))
+    assert evidence.interval_over_images(same) == pytest.approx(evidence.interval_over_images(one))
+    apart = study(result(0, 990), result(1, 990, first=300), result(2, 990, first=600))
+    low, high = evidence.interval_over_images(apart)
+    assert high - low < evidence.interval_over_images(one)[1] - evidence.interval_over_images(one)[0]
+    perfect = study(result(0, 1_000))
+    assert evidence.interval_over_images(perfect) == pytest.approx(Score("test", 1_000, 1_000).interval())
+
+
+def test_two_single_seeds_are_compared_by_the_exact_mcnemar_test() -> None:
+    a = study(wrong(result(0, 990), *range(12)), name="a", net="a")
+    b = study(wrong(result(0, 990), 0, 1, 2, 50), name="b", net="b")
+    found = evidence.compare(a, b)
+    # b is right on 9 images that a misses and wrong on 1: P = 2 (C(10,0) + C(10,1)) / 2^10.
+    assert found.over_images.p == pytest.approx(2 * 11 / 1024)
+    assert found.over_images.p == pytest.approx(stats.binomtest(9, 10).pvalue)
+    assert found.over_images.about == "9 images better, 1 worse"
+    assert found.over_seeds.p is None
+    assert not found.shown
+    assert "over seeds cannot say: one seed of a and of b" in found.conclusion
+    assert found.difference == pytest.approx(0.8)
+
+
+def test_studies_are_compared_over_seeds_and_over_images() -> None:
+    a = study(result(0, 970), result(1, 972), result(2, 968), name="a", net="a")
+    b = study(result(0, 990), result(1, 991), result(2, 991), name="b", net="b")
+    found = evidence.compare(a, b)
+    assert found.over_seeds.name == "paired t test over seeds"
+    assert found.over_seeds.p == pytest.approx(stats.ttest_rel([99.0, 99.1, 99.1], [97.0, 97.2, 96.8]).pvalue)
+    # Clustered McNemar by hand: d = (wrong for a - wrong for b) / 3 of each image.
+    d = [
+        (sum(i < 1_000 - n for n in (970, 972, 968)) - sum(i < 1_000 - n for n in (990, 991, 991))) / 3
+        for i in range(40)
+    ]
+    statistic = sum(d) ** 2 / sum(x * x for x in d)
+    assert found.over_images.p == pytest.approx(stats.chi2.sf(statistic, 1))
+    assert found.shown
+    assert found.conclusion.startswith("b is better than a by 2.067 points, beyond")
+    back = evidence.compare(b, a)
+    assert back.conclusion == found.conclusion
+    assert back.over_images.p == found.over_images.p
+
+
+def test_other_seeds_are_compared_by_welchs_test() -> None:
+    a = study(result(0, 970), result(1, 972), result(2, 968), name="a", net="a")
+    b = study(result(5, 990), result(6, 991), name="b", net="b")
+    found = evidence.compare(a, b).over_seeds
+    theirs = stats.ttest_ind([99.0, 99.1], [97.0, 97.2, 96.8], equal_var=False)
+    assert found.p == pytest.approx(theirs.pvalue)
+    assert found.interval == pytest.approx(tuple(theirs.confidence_interval(0.95)))
+
+
+def test_clustered_mcnemar_of_one_seed_each_is_mcnemars_statistic() -> None:
+    # (b - c)^2 / (b + c), with 9 and 1; the clustered form must come to it when clusters are single pairs.
+    d = np.array([1.0] * 9 + [-1.0])
+    assert d.sum() ** 2 / (d**2).sum() == pytest.approx((9 - 1) ** 2 / (9 + 1))
+
+
+def test_a_few_seeds_of_the_same_kind_show_no_difference() -> None:
+    a = study(result(0, 990), result(1, 992), result(2, 991), name="a", net="a")
+    b = study(result(0, 991, first=5), result(1, 990, first=5), result(2, 993, first=5), name="b", net="b")
+    found = evidence.compare(a, b)
+    assert not found.shown
+    assert found.conclusion == "no difference shown between a and b: other seeds or images could turn it round"
+    same = evidence.compare(a, dataclasses.replace(a, name="c", net="c"))
+    assert (same.over_seeds.p, same.over_images.p) == (None, 1.0)
+    assert same.conclusion.startswith("no difference shown between a and c")
+
+
+def test_what_cannot_be_compared_is_refused() -> None:
+    a, b = study(result(0, 990), name="a", net="a"), study(result(0, 991), name="b", net="b")
+    other = dataclasses.replace(b, data=b.data | {"name": "scribble", "digest": "e" * 64})
+    with pytest.raises(
+        RecordError, match=r"a was scored on mnist \(digest dddddddd\), b on scribble \(digest eeeeeeee\)"
+    ):
+        evidence.compare(a, other)
+    with pytest.raises(RecordError, match="a was scored on 1,000 test images, b on 1,000 val images"):
+        evidence.compare(a, dataclasses.replace(b, split="val"))
+    changed = dataclasses.replace(a, summary={"net": "Net", "rows": []})
+    with pytest.raises(RecordError, match="a and a are called alike but are two different nets"):
+        evidence.compare(a, changed)
+
+
+def test_the_mean_of_a_study_is_judged_not_its_best_seed() -> None:
+    found = study(result(0, 989, verdict="FAIL"), result(1, 990), budget=BUDGET)
+    verdict = evidence.judge(found)
+    assert verdict is not None
+    assert verdict.state == "FAIL"
+    assert "1,979 of 2,000 test images" in str(verdict)
+    assert evidence.judge(dataclasses.replace(found, seeds=found.seeds[1:])).state == "PASS"  # type: ignore[union-attr]
+    held = BUDGET | {"held_for_last": 2}
+    # The last epoch keeps the bar, the one before it does not.
+    assert evidence.judge(study(result(0, 990, best=980), budget=held)).state == "FAIL"  # type: ignore[union-attr]
+    on_val = dataclasses.replace(found, split="val")
+    assert evidence.judge(on_val).state == "NOT YET"  # type: ignore[union-attr]
+    assert evidence.judge(study(result(0, 990))) is None
+
+
+def test_the_gap_and_its_uncertainty_by_hand() -> None:
+    found = evidence.gap(study(result(0, 980, train_clean=600), result(1, 980, train_clean=597)))
+    assert found.points == pytest.approx(99.75 - 98.0)
+    assert found.share == pytest.approx(1.75 / 2)
+    seeds = 12.7062 * np.std([2.0, 1.5], ddof=1) / math.sqrt(2)  # Student's t with one degree of freedom
+    images = 1.959964 * 100 * math.sqrt(0.98 * 0.02 / 1_000 + 0.9975 * 0.0025 / 600)
+    assert found.points - found.low == pytest.approx(math.hypot(seeds, images), rel=1e-4)
+
+
+OVER = study(
+    *(result(s, 9_700 + s, total=10_000, train_clean=600, running=600) for s in range(3)), budget=BUDGET, name="over"
+)
+UNDER = study(
+    *(result(s, 9_700 + s, total=10_000, train_clean=582, running=580) for s in range(3)), budget=BUDGET, name="under"
+)
+FINE = study(
+    *(result(s, 9_950 + s * s, total=10_000, train_clean=598, running=590) for s in range(3)),
+    budget=BUDGET,
+    name="fine",
+)
+
+
+def test_over_fitting_under_fitting_and_neither_are_told_apart() -> None:
+    assert [evidence.fit(s) for s in (OVER, UNDER, FINE)] == ["over-fitting", "under-fitting", "balanced"]
+    assert evidence.fit(study(result(0, 105))) == "at chance"
+    texts = [evidence.analysis(s) for s in (OVER, UNDER, FINE)]
+    assert texts[0][0].startswith("Over-fitting: 100.00 % of the training images as they are and 97.01 %")
+    assert "regularisation, augmentation or a smaller net rather than to capacity" in texts[0][0]
+    assert texts[1][0].startswith("Under-fitting: 97.00 % of the training images as they are and 97.01 %")
+    assert "capacity, or to longer or better training, rather than to regularisation" in texts[1][0]
+    assert texts[2][0].startswith("Neither over- nor under-fitting")
+    assert len({text[0] for text in texts}) == 3
+
+
+@pytest.mark.parametrize("name", ["code_1", "Final network", "x"])
+def test_the_analysis_does_not_depend_on_a_name(name: str) -> None:
+    for s in (OVER, UNDER, FINE):
+        assert evidence.analysis(dataclasses.replace(s, name=name)) == evidence.analysis(s)
+
+
+def test_training_below_test_is_explained_where_something_hinders_training() -> None:
+    hindered = dataclasses.replace(UNDER, recipe=plain(QUICK.but(epochs=2)))  # augmented
+    assert any(
+        "fewer than of the test images: those are counted with augmentation," in t for t in evidence.analysis(hindered)
+    )
+    bare = dataclasses.replace(UNDER, recipe=plain(QUICK.but(epochs=2, augment=())))
+    assert not any("While it trained" in text for text in evidence.analysis(bare))
+
+
+def test_what_is_said_of_bar_capacity_and_the_best_epoch() -> None:
+    fine, over = " ".join(evidence.analysis(FINE)), " ".join(evidence.analysis(OVER))
+    assert "meets the bar of at least 99 %; that the mean of all seeds does is shown (one-sided p < 0.001)" in fine
+    assert "misses the bar of at least 99 %" in over
+    assert "3 of fewer than 10 parameters: 6 could still be spent." in fine
+    large = dataclasses.replace(FINE, facts=FINE.facts | {"parameters": 25})
+    assert "25 parameters are 2.5 times the 10 that it must stay below." in " ".join(evidence.analysis(large))
+    chosen = study(result(0, 9_950, total=10_000, best=9_960), budget=BUDGET)
+    assert "reads 99.60 %, 0.10 points above the last; an epoch chosen on test is no result" in " ".join(
+        evidence.analysis(chosen)
+    )
+    assert "of other seeds it cannot say anything" in " ".join(evidence.analysis(chosen))
+    barely = study(*(result(s, 9_900 + 3 * (s - 1), total=10_000) for s in range(3)), budget=BUDGET)
+    assert "is not shown (one-sided p = 0.500)" in " ".join(evidence.analysis(barely))
+
+
+def test_what_changed_since_the_step_before_and_whether_it_matters() -> None:
+    before = dataclasses.replace(UNDER, net="small", recipe=plain(QUICK.but(epochs=2, augment=())))
+    rows = [*FINE.summary["rows"], FINE.summary["rows"][0] | {"name": "1", "kind": "BatchNorm2d"}]
+    after = dataclasses.replace(
+        FINE, net="large", summary={"net": "Net", "rows": rows}, facts=FINE.facts | {"parameters": 5}
+    )
+    told = evidence.analysis(after, before)
+    assert told[-2].startswith(
+        "Changed: the net (3 to 5 parameters; layers: +1 BatchNorm2d); augment (none to rotate_deg 5"
+    )
+    assert told[-1].startswith("Since under (+2.507 points): fine is better than under by 2.507 points, beyond what")
+    alike = dataclasses.replace(before, name="again", net="small")
+    told = evidence.analysis(alike, before)
+    assert told[-2] == "Changed: nothing that is recorded."
+    assert "no difference shown between under and again" in told[-1]
+    augmented = dataclasses.replace(alike, recipe=plain(QUICK.but(epochs=2, augment=AUGMENTS["document_001"])))
+    assert "augment (none to rotate_deg 7 then rotate_deg 10, scale 0.05)" in evidence.changes(augmented, before)
+
+
+def test_a_comparison_as_plain_values_has_its_conclusion() -> None:
+    a, b = study(result(0, 990), name="a", net="a"), study(result(0, 991), name="b", net="b")
+    found = evidence.compare(a, b)
+    plain_values = evidence.comparison_dict(found)
+    assert plain_values["difference_points"] == pytest.approx(0.1)
+    assert plain_values["shown"] is False
+    assert plain_values["conclusion"] in evidence.comparison_text(found)
+    assert "cannot say" in evidence.comparison_text(found)
+
+
+def _joins(a: Study, b: Study) -> Study:
+    return a.joined(b)
+
+
+def test_seeds_of_one_experiment_join_and_others_do_not() -> None:
+    a, b = study(result(0, 990)), study(result(3, 991))
+    assert [seed.seed for seed in _joins(b, a).seeds] == [0, 3]
+    with pytest.raises(RecordError, match="swift: two runs are of seed 0; a study counts each once"):
+        _joins(a, a)
+    with pytest.raises(RecordError, match="swift: seed 0 and seed 3 differ in their net: one name, two nets; no study"):
+        _joins(a, dataclasses.replace(b, summary={"net": "Net", "rows": []}))
+    with pytest.raises(RecordError, match="differ in their recipe"):
+        _joins(a, dataclasses.replace(b, recipe={"name": "another"}))
+    with pytest.raises(RecordError, match="differ in their data"):
+        _joins(a, dataclasses.replace(b, data=b.data | {"digest": "e"}))
+
+
+def test_confusion_and_calibration_of_all_seeds() -> None:
+    found = study(wrong(result(0, 998), 11, 12), wrong(result(1, 998), 11, 23))
+    confusion = found.confusion()
+    assert sum(map(sum, confusion)) == 2_000
+    assert (confusion[1][2], confusion[2][3], confusion[3][4]) == (2, 1, 1)
+    assert confusion[1][1] == 200 - 2
+    assert [one.images for one in found.calibration()] == [0] * 7 + [4, 0, 1_996]
