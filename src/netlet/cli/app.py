@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from netlet import __version__
-from netlet.cli import check, data, evaluate, listing, runs, show, study, train
+from netlet.cli import check, climb, compare, data, evaluate, listing, report, runs, show, study, train
 from netlet.cli.results import only_results, say
 from netlet.errors import NetletError
 
@@ -33,6 +33,13 @@ app.command("check", short_help="Hold a net against a budget, without training."
 app.command("train", short_help="Train a net, judge it and record the run.")(only_results(train.train))
 app.command("runs", short_help="List the recorded runs below a folder.")(only_results(runs.runs))
 app.command("study", short_help="Train an experiment from several seeds, side by side.")(only_results(study.study))
+app.command("compare", short_help="Say whether one study is better than another, or chance.")(
+    only_results(compare.compare)
+)
+app.command("climb", short_help="Run a ladder of experiments and write its page.")(only_results(climb.climb))
+app.command("report", short_help="Write what records show, as one HTML file or as Markdown.")(
+    only_results(report.report)
+)
 app.command("evaluate", short_help="Score a net with given weights on any data set.")(only_results(evaluate.evaluate))
 app.add_typer(data.app, name="data", short_help="Get, verify, list, show and make data sets.")
 

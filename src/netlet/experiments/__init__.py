@@ -1,8 +1,22 @@
-"""Experiments: a net, a recipe, a budget and, where a document makes one, a claim; and the catalogue of them."""
+"""Experiments: a net, a recipe, a budget and, where a document makes one, a claim; their catalogue; running them."""
 
 from netlet.experiments.assignment import Assignment
 from netlet.experiments.catalogue import DEFAULT, EXPERIMENTS, find_experiment
+from netlet.experiments.climb import LADDERS, climb, experiment_of, find_ladder
 from netlet.experiments.experiment import Claim, Experiment
 from netlet.experiments.study import Word, run_study
 
-__all__ = ["DEFAULT", "EXPERIMENTS", "Assignment", "Claim", "Experiment", "Word", "find_experiment", "run_study"]
+__all__ = [
+    "DEFAULT",
+    "EXPERIMENTS",
+    "LADDERS",
+    "Assignment",
+    "Claim",
+    "Experiment",
+    "Word",
+    "climb",
+    "experiment_of",
+    "find_experiment",
+    "find_ladder",
+    "run_study",
+]

@@ -1,0 +1,91 @@
+"""Climbing a ladder: the study of each step, one after the other, whatever is there already left as it is."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from netlet import budgets, ladders, recipes
+from netlet.errors import LadderError, RecipeError, did_you_mean
+from netlet.experiments.assignment import Assignment
+from netlet.experiments.catalogue import find_experiment
+from netlet.experiments.experiment import Experiment
+from netlet.experiments.study import Heard, run_study
+from netlet.files import write_whole
+from netlet.ladders import Climbed, Ladder, Rung
+from netlet.recipes import AUGMENTS, Recipe
+
+_HERE = Path(__file__).parent / "ladders"
+LADDERS: Mapping[str, Path] = {path.stem: path for path in sorted(_HERE.glob("*.toml"))}
+
+
+def find_ladder(name: str) -> Ladder:
+    """One of ours, or that in somebody's TOML file.
+
+    Raises:
+        LadderError: There is none of that name, or it cannot be read.
+    """
+    if name in LADDERS:
+        return ladders.load(LADDERS[name])
+    if name.endswith(".toml"):
+        return ladders.load(Path(name))
+    raise LadderError(
+        f"no ladder {name!r}; {did_you_mean(name, LADDERS)}there are: {', '.join(LADDERS)}, or name a .toml file"
+    )
+
+
+def experiment_of(rung: Rung) -> Experiment:
+    """What a step trains, with its recipe's changes.
+
+    Raises:
+        NetletError: It names something that there is not, or a value out of range.
+    """
+    found = find_experiment(rung.experiment)
+    recipe = recipes.named(rung.recipe) if rung.recipe else found.recipe
+    if rung.changes:
+        recipe = _changed(recipe, rung)
+    budget = budgets.named(rung.budget) if rung.budget else None
+    return dataclasses.replace(found.but(recipe=recipe, budget=budget), name=rung.name)
+
+
+def climb(
+    ladder: Ladder,
+    folder: Path,
+    assign: Callable[[Experiment], Assignment],
+    seeds: Sequence[int],
+    workers: int,
+    begins: Callable[[Rung], None] = lambda _: None,
+    heard: Heard = lambda _: None,
+) -> Climbed:
+    """Run what is missing of a ladder.
+
+    Args:
+        ladder: Its steps are all looked up before the first is trained.
+        folder: Gets a copy of the ladder and a study's folder for each step.
+        assign: Gives what an experiment is to be trained on, and how.
+        seeds: Of each step; of a step that asks for fewer, the first ones.
+        workers: Processes that train side by side.
+        begins: Hears of each step before it is run.
+        heard: Hears each word of each worker.
+
+    Raises:
+        NetletError: As ``experiment_of`` and ``run_study`` raise it; what is finished stays.
+    """
+    experiments = [experiment_of(rung) for rung in ladder.rungs]
+    write_whole(folder / ladders.LADDER, ladder.text)
+    for rung, experiment in zip(ladder.rungs, experiments, strict=True):
+        begins(rung)
+        run_study(assign(experiment), seeds[: rung.seeds], folder / rung.name, workers, heard)
+    return ladders.climbed(folder)
+
+
+def _changed(recipe: Recipe, rung: Rung) -> Recipe:
+    changes = dict(rung.changes)
+    if "augment" in changes:
+        if changes["augment"] not in AUGMENTS:
+            raise RecipeError(
+                f"step {rung.name}: augment={changes['augment']!r} is not known; choose one of {', '.join(AUGMENTS)}"
+            )
+        changes["augment"] = AUGMENTS[changes["augment"]]
+    return recipe.but(**changes).but(name=f"{recipe.name} (changed)")

@@ -1,0 +1,9 @@
+"""Records to pages: Markdown with pictures beside it, or one HTML file."""
+
+from netlet.report.commands import command_for
+from netlet.report.ladder_page import ladder_page
+from netlet.report.overview import overview
+from netlet.report.page import Page, together, write
+from netlet.report.study_page import study_page
+
+__all__ = ["Page", "command_for", "ladder_page", "overview", "study_page", "together", "write"]

@@ -1,0 +1,33 @@
+"""Pieces of Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], align: str | None = None) -> str:
+    """A table.
+
+    Args:
+        head: The column titles.
+        rows: Cells as text, as many in each row as there are titles.
+        align: One letter a column, ``l`` or ``r``; all to the left if not given.
+    """
+    rules = ["---:" if side == "r" else "---" for side in align or "l" * len(head)]
+    lines = [head, rules, *([cell.replace("|", "\\|") for cell in row] for row in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def bullets(sentences: Sequence[str]) -> str:
+    """A list."""
+    return "\n".join(f"- {sentence}" for sentence in sentences)
+
+
+def shell(command: str) -> str:
+    """A command to be typed."""
+    return f"```sh\n{command}\n```"
+
+
+def picture(name: str, about: str) -> str:
+    """A picture of the page's, with what it shows for those who do not see it."""
+    return f"![{about}]({name})"

@@ -1,0 +1,74 @@
+"""Several studies on one page: side by side first, then each by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from netlet import evidence
+from netlet.errors import RecordError
+from netlet.report import plots
+from netlet.report.markdown import picture, table
+from netlet.report.page import Page, together
+from netlet.report.study_rows import Rows
+from netlet.studies import Study
+
+
+def overview(studies: Sequence[Study], pages: Sequence[Page]) -> Page:
+    """Studies side by side, each held against the first, and then their pages.
+
+    Args:
+        studies: On the same images, each with its own name.
+        pages: Of each.
+
+    Raises:
+        RecordError: They were scored on different images, or two have one name.
+    """
+    names = [study.name for study in studies]
+    for name in names:
+        if names.count(name) > 1:
+            raise RecordError(f"{name}: two of the records have this name; report them one by one, or compare them")
+    text = "\n\n".join([
+        table(*study_rows(studies)),
+        picture("seeds.svg", "Each study's seeds, their mean, and the bar"),
+        table(*comparison_rows(studies)),
+    ])  # fmt: skip
+    return together(" beside ".join(names), text, pages, {"seeds.svg": plots.seeds_and_bar(studies)})
+
+
+def study_rows(studies: Sequence[Study]) -> Rows:
+    """A row for each study."""
+    rows = []
+    for study in studies:
+        interval, verdict, n = evidence.interval_over_seeds(study), evidence.judge(study), len(study.seeds)
+        met = sum(seed.verdict == "PASS" for seed in study.seeds)
+        rows.append([
+            f"`{study.name}`", f"{study.facts['parameters']:,}", str(study.epochs), str(n),
+            f"{evidence.mean_percent(study):.3f}",
+            f"{interval[0]:.3f} to {interval[1]:.3f}" if interval else "-",
+            f"{evidence.gap(study).points:.2f}", verdict.state if verdict else "-", f"{met} of {n}",
+        ])  # fmt: skip
+    head = (
+        "study",
+        "parameters",
+        "epochs",
+        "seeds",
+        "mean, %",
+        "95 % interval",
+        "gap",
+        "verdict",
+        "seeds that meet it",
+    )
+    return head, rows, "lrrrrrrlr"
+
+
+def comparison_rows(studies: Sequence[Study]) -> Rows:
+    """Every study held against the first."""
+    rows = []
+    for other in studies[1:]:
+        found = evidence.compare(studies[0], other)
+        p_values = [
+            "cannot say" if test.p is None else evidence.p_text(test.p)
+            for test in (found.over_seeds, found.over_images)
+        ]
+        rows.append([f"{found.difference:+.3f}", *p_values, found.conclusion])
+    return ("difference, points", "over seeds", "over images", "conclusion"), rows, "rlll"

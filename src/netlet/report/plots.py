@@ -1,0 +1,245 @@
+"""Pictures of records, as SVG that reads on light and on dark ground.
+
+Lines have colours of middling brightness; text and axes take the colour of the page around them (``currentColor``).
+Each picture is small, with one thing in it, so that a phone shows it whole and its text stays legible.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netlet import evidence
+from netlet.errors import ReportError
+from netlet.studies import Study
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_INK = "#010203"  # stands for the page's own colour until the picture is written
+_BLUE, _ORANGE, _GREY, _RED = "#3b82d6", "#d9822b", "#888888", "#d64550"
+_STYLE: Any = {
+    "svg.fonttype": "none",  # letters stay letters: they take the page's colour and can be searched
+    "svg.hashsalt": "netlet",  # the same picture is the same file
+    "font.family": "sans-serif",
+    "font.size": 10.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    **{f"{what}.color": _INK for what in ("text", "xtick", "ytick")},
+    **{f"axes.{what}color": _INK for what in ("edge", "label", "title")},
+    "legend.frameon": False,
+    "lines.linewidth": 1.8,
+}
+# As a file of its own the picture has no page around it: it follows what the reader's screen is set to.
+_ALONE = "<style>svg{color:#222}@media (prefers-color-scheme:dark){svg{color:#ddd}}</style>"
+
+
+def learning_curves(study: Study) -> str:
+    """Accuracy after each epoch: held out, and while training; the mean of the seeds, a band from lowest to highest."""
+    held_out = np.array([seed.by_epoch for seed in study.seeds]) * 100 / study.total
+    train = np.array([seed.train_by_epoch for seed in study.seeds]) * 100 / study.train_total
+
+    def draw(axes: Axes) -> None:
+        _band(axes, held_out, _BLUE, f"{study.split} images", "o")
+        _band(axes, train, _ORANGE, "while training", "s")
+        bar = evidence.bar_percent(study)
+        if bar is not None:
+            axes.axhline(bar, color=_GREY, linestyle="--", linewidth=1.2, label=f"bar {bar:g} %")
+        if study.epochs > 2:
+            # The first epochs would flatten all that is of interest.
+            lowest = min(float(held_out[:, 1:].min()), float(train[:, 1:].min()))
+            axes.set_ylim(bottom=lowest - 0.15 * (100 - lowest), top=100 + 0.03 * (100 - lowest))
+        axes.set(xlabel="epoch", ylabel="% right")
+        _whole_epochs(axes, study.epochs)
+        axes.legend(loc="lower right")
+
+    return _picture(draw)
+
+
+def loss_curves(study: Study) -> str:
+    """Cross-entropy after each epoch, held out, and as trained (smoothed labels, augmented, with dropout)."""
+
+    def draw(axes: Axes) -> None:
+        _band(axes, np.array([seed.held_out_loss for seed in study.seeds]), _BLUE, f"{study.split} images", "o")
+        _band(axes, np.array([seed.train_loss for seed in study.seeds]), _ORANGE, "as trained", "s")
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.yaxis.set_minor_formatter(lambda value, _: f"{value:g}" if str(f"{value:.0e}")[0] in "25" else "")
+        axes.set(xlabel="epoch", ylabel="loss")
+        _whole_epochs(axes, study.epochs)
+        axes.legend(loc="upper right")
+
+    return _picture(draw)
+
+
+def learning_rates(study: Study) -> str:
+    """The learning rate at the end of each epoch."""
+
+    def draw(axes: Axes) -> None:
+        axes.plot(range(1, study.epochs + 1), study.lr, color=_BLUE, marker="o", markersize=4)
+        axes.set(xlabel="epoch", ylabel="learning rate", ylim=(0, None))
+        _whole_epochs(axes, study.epochs)
+
+    return _picture(draw, height=2.2)
+
+
+def seeds_and_bar(studies: Sequence[Study]) -> str:
+    """Each seed of each study, the mean with its 95 % interval, and the bar."""
+
+    def draw(axes: Axes) -> None:
+        for row, study in enumerate(studies):
+            values = evidence.percents(study)
+            axes.plot(values, [row + 0.16] * len(values), "o", color=_BLUE, markersize=4.5, alpha=0.7)
+            mean, interval = evidence.mean_percent(study), evidence.interval_over_seeds(study)
+            if interval:
+                axes.plot(interval, [row - 0.16] * 2, color=_ORANGE, linewidth=3, solid_capstyle="butt")
+            axes.plot([mean], [row - 0.16], "D", color=_ORANGE, markersize=6)
+        bars = {bar for study in studies if (bar := evidence.bar_percent(study)) is not None}
+        for bar in bars:
+            axes.axvline(bar, color=_GREY, linestyle="--", linewidth=1.2)
+        names = [study.name for study in studies]
+        axes.set_yticks(range(len(names)), labels=names)
+        axes.set(xlabel="% right after the last epoch", ylim=(len(names) - 0.5, -0.5))
+        axes.ticklabel_format(axis="x", useOffset=False)
+        axes.locator_params(axis="x", nbins=4)
+        axes.plot([], [], "o", color=_BLUE, label="a seed")
+        axes.plot([], [], "D", color=_ORANGE, label="mean, 95 %")
+        if bars:
+            axes.plot([], [], "--", color=_GREY, label=f"bar {', '.join(f'{bar:g}' for bar in sorted(bars))} %")
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.32 / (0.6 + 0.34 * len(names))), ncols=3,
+                    columnspacing=1, handletextpad=0.3)  # fmt: skip
+
+    return _picture(draw, height=1.5 + 0.34 * len(studies))
+
+
+def confusion(study: Study) -> str:
+    """Which label is taken for which, of all seeds together; what is right is left out."""
+    counts = np.array(study.confusion())
+    np.fill_diagonal(counts, 0)
+    names = study.data["class_names"]
+
+    def draw(axes: Axes) -> None:
+        axes.imshow(counts, cmap=_fading(), vmin=0, vmax=max(int(counts.max()), 1))
+        if len(names) <= 20:
+            for row, column in zip(*counts.nonzero(), strict=True):
+                axes.text(column, row, str(counts[row, column]), ha="center", va="center", fontsize=8.5)
+            axes.set_xticks(range(len(names)), labels=names, rotation=0 if max(map(len, names)) < 3 else 90)
+            axes.set_yticks(range(len(names)), labels=names)
+        axes.set(xlabel="taken for", ylabel="label")
+        axes.tick_params(length=0)
+
+    return _picture(draw, height=4.2)
+
+
+def calibration(study: Study) -> str:
+    """How often the net is right when it says that it is so sure; on the diagonal it is as good as its word."""
+    bins = [one for one in study.calibration() if one.images]
+
+    def draw(axes: Axes) -> None:
+        axes.plot([0, 100], [0, 100], color=_GREY, linestyle="--", linewidth=1.2, label="as good as its word")
+        said, right = [100 * one.confidence for one in bins], [100 * one.correct / one.images for one in bins]
+        axes.plot(said, right, color=_BLUE, linewidth=1)
+        most = max(one.images for one in bins)
+        sizes = [30 + 170 * one.images / most for one in bins]
+        axes.scatter(said, right, s=sizes, color=_BLUE, alpha=0.85, zorder=3)
+        axes.set(xlabel="confidence, %", ylabel="% right", xlim=(0, 103), ylim=(0, 103))
+        axes.legend(loc="upper left")
+
+    return _picture(draw)
+
+
+def gallery(pictures: Sequence[NDArray[np.uint8]], captions: Sequence[str]) -> str:
+    """Images ``H W`` or ``H W 3`` with a caption under each, five in a row."""
+    columns = 5
+    rows = -(-len(pictures) // columns)
+    figure, axes = _figure((4.6, 1.22 * rows), rows, columns)
+    for place in axes.flat:
+        place.axis("off")
+    for place, picture, caption in zip(axes.flat, pictures, captions, strict=False):
+        place.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+        place.text(0.5, -0.06, caption, ha="center", va="top", fontsize=8.5, transform=place.transAxes)
+    return _svg(figure)
+
+
+def climb(names: Sequence[str], studies: Sequence[Study]) -> str:
+    """Held-out and training error of each step, on a logarithmic axis, and the bar."""
+
+    def draw(axes: Axes) -> None:
+        at = np.arange(len(studies))
+        errors = np.array([100 - evidence.mean_percent(study) for study in studies])
+        train = np.array([100 - evidence.gap(study).train_percent for study in studies])
+        intervals = np.array([evidence.interval_over_images(study) for study in studies])
+        low, high = 100 - intervals[:, 1], 100 - intervals[:, 0]
+        axes.errorbar(at, errors, [errors - low, high - errors], color=_BLUE, marker="o", capsize=3,
+                      label=f"{studies[0].split} images, 95 %")  # fmt: skip
+        axes.plot(at, np.maximum(train, 1e-3), color=_ORANGE, marker="s", label="training images as they are")
+        bars = {bar for study in studies if (bar := evidence.bar_percent(study)) is not None}
+        for bar in bars:
+            axes.axhline(100 - bar, color=_GREY, linestyle="--", linewidth=1.2, label=f"bar {bar:g} %")
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.yaxis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:.0e}"[0] in "25" else "")
+        axes.set(ylabel="% wrong")
+        axes.set_xticks(at, labels=names, rotation=35, ha="right")
+        axes.legend(loc="upper right", fontsize=9)
+
+    return _picture(draw, height=3.6)
+
+
+def _picture(draw: Callable[[Axes], None], height: float = 3.1) -> str:
+    figure, axes = _figure((4.6, height))
+    with _styled():
+        draw(axes)
+    return _svg(figure)
+
+
+def _styled() -> Any:
+    try:
+        import matplotlib
+    except ImportError as error:
+        raise ReportError("pictures need matplotlib, which is not installed; pip install 'netlet[report]'") from error
+    return matplotlib.rc_context(_STYLE)
+
+
+def _figure(inches: tuple[float, float], rows: int = 1, columns: int = 1) -> tuple[Figure, Any]:
+    with _styled():
+        from matplotlib.figure import Figure  # no pyplot: nothing global, no window system
+
+        figure = Figure(figsize=inches, layout="constrained")
+        return figure, figure.subplots(rows, columns)
+
+
+def _svg(figure: Figure) -> str:
+    with _styled():
+        content = io.StringIO()
+        figure.savefig(content, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    svg = content.getvalue().replace(_INK, "currentColor")
+    svg = svg[svg.index("<svg") :]
+    head = svg.index(">") + 1
+    return svg[:head] + _ALONE + svg[head:]
+
+
+def _band(axes: Axes, values: NDArray[np.float64], colour: str, label: str, marker: str) -> None:
+    epochs = np.arange(1, values.shape[1] + 1)
+    axes.plot(epochs, values.mean(0), color=colour, label=label, marker=marker, markersize=4)
+    if len(values) > 1:
+        axes.fill_between(epochs, values.min(0), values.max(0), color=colour, alpha=0.25, linewidth=0)
+
+
+def _whole_epochs(axes: Axes, epochs: int) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axes.set_xlim(0.7, epochs + 0.3)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+
+
+def _fading() -> Any:
+    """From nothing to red, so that an empty place has the colour of the page."""
+    from matplotlib.colors import LinearSegmentedColormap, to_rgb
+
+    return LinearSegmentedColormap.from_list("fading", [(*to_rgb(_RED), 0.0), (*to_rgb(_RED), 0.75)])

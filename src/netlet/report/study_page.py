@@ -1,0 +1,178 @@
+"""What there is to say of a study, from its record; only the pictures of mistakes need the images."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from netlet import evidence
+from netlet.data import Split
+from netlet.report import plots
+from netlet.report.commands import command_for
+from netlet.report.markdown import bullets, picture, shell, table
+from netlet.report.page import Page
+from netlet.report.study_rows import (
+    calibration_rows,
+    class_rows,
+    field_rows,
+    layer_rows,
+    mistake_rows,
+    per_axis,
+    seed_rows,
+    verdict_rows,
+    worst_mistakes,
+)
+from netlet.studies import Study
+from netlet.tables import count
+
+_SHOWN = 25  # mistakes in the gallery
+
+
+def study_page(study: Study, images: Split | None = None) -> Page:
+    """A study's report.
+
+    Args:
+        study: Of one seed or more.
+        images: The split that scored it, for the gallery of mistakes; without it they are a table only.
+
+    Raises:
+        ReportError: matplotlib is not installed.
+    """
+    slug = "".join(letter if letter.isalnum() else "-" for letter in study.name)
+    made: dict[str, str] = {}
+
+    def shown(name: str, svg: str, about: str) -> str:
+        made[f"{slug}-{name}.svg"] = svg
+        return picture(f"{slug}-{name}.svg", about)
+
+    parts = [_verdict(study), "## How sure this is", _sure(study)]
+    parts.append(shown("seeds", plots.seeds_and_bar([study]), "Each seed's accuracy after the last epoch, and the bar"))
+    parts += [table(*seed_rows(study)), "## What the figures mean", bullets(evidence.analysis(study))]
+    curves = [
+        shown("accuracy", plots.learning_curves(study), f"Accuracy by epoch, on {study.split} and while training"),
+        shown("loss", plots.loss_curves(study), f"Loss by epoch, on {study.split} and as trained"),
+        shown("rate", plots.learning_rates(study), "Learning rate by epoch"),
+    ]
+    band = "" if len(study.seeds) == 1 else " Lines are means of the seeds, bands reach from the lowest to the highest."
+    parts += [
+        "## Training",
+        f"Scores on {study.split} after each epoch are for watching; nothing was chosen by them.{band}",
+        "\n".join(curves),
+        "## The net",
+        _totals(study),
+        table(*layer_rows(study)),
+        "### Receptive field",
+        table(*field_rows(study)),
+        "## Where it errs",
+        shown("confusion", plots.confusion(study), "Which label is taken for which, of all seeds together")
+        + "\n"
+        + shown("calibration", plots.calibration(study), "How often the net is right, by how sure it is"),
+        table(*class_rows(study)),
+        "### Calibration",
+        table(*calibration_rows(study)),
+        "### Worst mistakes",
+    ]
+    worst = worst_mistakes(study)[:_SHOWN]
+    how = "wrong for most seeds, and surest of it" if len(study.seeds) > 1 else "surest of what is wrong"
+    parts.append(f"{len(worst)} of {len({m.image for m in study.mistakes()})} images that are wrong: {how}.")
+    if images is not None and worst:
+        pictures = [np.squeeze(images.images[one.image].permute(1, 2, 0).numpy(), 2) if images.images.shape[1] == 1
+                    else images.images[one.image].permute(1, 2, 0).numpy() for one in worst]  # fmt: skip
+        names = study.data["class_names"]
+        captions = [f"{names[one.label]} as {names[one.predicted]}, {100 * one.confidence:.0f} %" for one in worst]
+        parts.append(shown("mistakes", plots.gallery(pictures, captions), "The worst mistakes: label as prediction"))
+    elif worst:
+        parts.append("(Without their pictures: the images were not at hand when this was written.)")
+    parts += [table(*mistake_rows(study, worst)), "## How to repeat it", _repeat(study), _recorded(study)]
+    title = f"{study.name}: {evidence.mean_percent(study):.2f} % of {study.data['name']}'s {study.split} images"
+    return Page(title, "\n\n".join(parts), made)
+
+
+def _verdict(study: Study) -> str:
+    verdict = evidence.judge(study)
+    n = len(study.seeds)
+    low, high = study.seeds[0].seed, study.seeds[-1].seed
+    seeds = f"seed {low}" if n == 1 else f"the mean of {n} seeds, {low} to {high}"
+    head = (
+        f"`{study.net}`, {study.facts['parameters']:,} parameters, {study.epochs} epochs of recipe "
+        f"{study.recipe['name']}: {evidence.mean_percent(study):.3f} % of {study.total:,} {study.split} images of "
+        f"{study.data['name']} right after the last epoch ({seeds})."
+    )
+    rows = verdict_rows(study)
+    if verdict is None or rows is None:
+        return head
+    state = f"not judged, {verdict.withheld}" if verdict.state == "NOT JUDGED" else verdict.state
+    met = sum(seed.verdict == "PASS" for seed in study.seeds)
+    alone = f" Of the seeds, each by itself, {met} of {n} meet it." if n > 1 else ""
+    return f"**Budget {verdict.budget}: {state}.**{alone}\n\n{head}\n\n{table(*rows)}"
+
+
+def _sure(study: Study) -> str:
+    """Everything that a reader must know before believing the figure."""
+    n, (low, high) = len(study.seeds), evidence.interval_over_images(study)
+    over_seeds, sd = evidence.interval_over_seeds(study), evidence.sd_points(study)
+    rates, bar = evidence.error_rates(study), evidence.bar_percent(study)
+    told = []
+    if over_seeds and sd is not None:
+        told.append(
+            f"Other seeds: the mean of all lies between {over_seeds[0]:.3f} and {over_seeds[1]:.3f} % "
+            f"(95 %, Student's t, {n} seeds, sd {sd:.3f})."
+        )
+    else:
+        told.append("Other seeds: one seed cannot say what others would do.")
+    told.append(
+        f"Other images: these nets' accuracy on images of this kind lies between {low:.2f} and {high:.2f} % (95 %, "
+        "Wilson, each image with all its seeds counted once)."
+    )
+    if bar is not None:
+        p = evidence.p_reaches(study, bar)
+        at_all = f"{evidence.p_text(p)}, one-sided t test" if p is not None else "these seeds cannot say"
+        told.append(f"That the mean of all seeds surpasses {bar:g} %: {at_all}.")
+    if n > 1:
+        told.append(
+            f"{int((rates > 0).sum()):,} images are wrong for some seed, {int((rates == 1).sum()):,} for every one."
+        )
+    if study.split == "val":
+        told.append("Scored on images held out of train: good for choosing, no claim about test.")
+    else:
+        told.append(
+            f"The last epoch counts. Recipes of ours were chosen on images held out of train, never on {study.split}."
+        )
+    return bullets(told)
+
+
+def _totals(study: Study) -> str:
+    facts = study.facts
+    limits = study.budget or {}
+    allowed = f" of fewer than {limits['params_below']:,}" if limits.get("params_below") else ""
+    active = facts["activation_bytes"]
+    return (
+        f"{facts['parameters']:,} parameters{allowed}, {count(facts['macs'])} multiply-adds an image, weights "
+        f"{facts['weight_bytes'] / 1024:.1f} KiB, activations alive at once "
+        f"{'?' if active is None else f'{active / 1024:.1f} KiB'}, receptive field "
+        f"{per_axis(study.receptive_field['size'])} of {'x'.join(map(str, study.data['shape'][1:]))}."
+    )
+
+
+def _repeat(study: Study) -> str:
+    command = command_for(study)
+    if command is None:
+        return "No command says this recipe or budget: it was made in Python, from the values below."
+    return shell(command)
+
+
+def _recorded(study: Study) -> str:
+    machine: Mapping[str, Any] = study.environment
+    recipe = [[name, f"`{value}`"] for name, value in study.recipe.items()]
+    where = ", ".join(f"{what} {machine[what]}" for what in ("netlet", "torch", "python", "system", "cpu"))
+    seconds = statistics.median(seed.train_s for seed in study.seeds)
+    return "\n\n".join([
+        f"{where}; {machine['cores']} cores, {machine['threads']} thread{'s' if machine['threads'] > 1 else ''} a run, "
+        f"{study.precision}, {study.step} step; median training time {seconds:.1f} s. Data digest "
+        f"`{study.data['digest'][:16]}`, net digest `{study.net_digest[:16]}`. On another processor or version of "
+        "torch the last bits, and with them single images, may differ.",
+        table(("recipe", ""), recipe, "ll"),
+    ])  # fmt: skip

@@ -1,0 +1,135 @@
+"""The tables of a study's report, as titles, rows and alignment."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from netlet import evidence
+from netlet.budgets import Score
+from netlet.studies import Study
+from netlet.tables import count
+
+Rows = tuple[Sequence[str], Sequence[Sequence[str]], str]
+
+
+@dataclass(frozen=True)
+class Worst:
+    """An image that some seeds get wrong."""
+
+    image: int
+    label: int
+    predicted: int  # most often, of the wrong predictions
+    confidence: float  # mean over the seeds that are wrong
+    seeds: int  # that are wrong
+
+
+def worst_mistakes(study: Study) -> list[Worst]:
+    """Every image that is wrong for some seed; those wrong for most seeds first, of these the surest."""
+    by_image: dict[int, list[Any]] = {}
+    for mistake in study.mistakes():
+        by_image.setdefault(mistake.image, []).append(mistake)
+    found = [
+        Worst(
+            image, wrong[0].label, Counter(m.predicted for m in wrong).most_common(1)[0][0],
+            statistics.mean(m.confidence for m in wrong), len(wrong),
+        )
+        for image, wrong in by_image.items()
+    ]  # fmt: skip
+    return sorted(found, key=lambda one: (-one.seeds, -one.confidence, one.image))
+
+
+def verdict_rows(study: Study) -> Rows | None:
+    """The budget's rules held against the mean of the seeds; None without a budget."""
+    verdict = evidence.judge(study)
+    if verdict is None:
+        return None
+    rows = [(r.rule, r.limit, r.found, r.margin, f"**{r.state}**") for r in verdict.rulings]
+    return ("rule", "limit", "found", "margin", ""), rows, "lllll"
+
+
+def seed_rows(study: Study) -> Rows:
+    """What each seed came to."""
+    rows = [
+        [
+            str(seed.seed), f"{seed.correct:,}", f"{100 * seed.correct / study.total:.2f}", f"{max(seed.by_epoch):,}",
+            f"{100 * seed.train_by_epoch[-1] / study.train_total:.2f}",
+            f"{100 * seed.train_clean / study.train_total:.2f}", f"{seed.train_s:.1f}", seed.verdict or "-",
+        ]
+        for seed in study.seeds
+    ]  # fmt: skip
+    head = ("seed", f"right of {study.total:,}", "%", "best epoch", "% while training", "% of train as it is",
+            "training, s", "verdict")  # fmt: skip
+    return head, rows, "rrrrrrrl"
+
+
+def layer_rows(study: Study) -> Rows:
+    """The net's layers."""
+    rows = [
+        [
+            f"`{row['name']}`", row["kind"], *(per_axis(row[size]) for size in ("kernel", "stride", "padding")),
+            "x".join(map(str, row["output"])), f"{row['parameters']:,}", count(row["macs"]), per_axis(row["field"]),
+        ]
+        for row in study.summary["rows"]
+    ]  # fmt: skip
+    return ("layer", "kind", "k", "s", "p", "output", "parameters", "MACs", "field"), rows, "llrrrrrrr"
+
+
+def field_rows(study: Study) -> Rows:
+    """The receptive field, layer by layer, by the names of document 001."""
+    names = ("n_in", "k", "s", "p", "n_out", "r_in", "j_in", "r_out", "j_out")
+    rows = [
+        [f"`{row['name']}`", row["kind"], *(per_axis(row[name]) for name in names)]
+        for row in study.receptive_field["rows"]
+    ]
+    return ("layer", "kind", *names), rows, "ll" + "r" * len(names)
+
+
+def class_rows(study: Study) -> Rows:
+    """Each class: how many of its images are right, all seeds together, and what it is taken for."""
+    names, n = study.data["class_names"], len(study.seeds)
+    rows = []
+    for k, row in enumerate(study.confusion()):
+        taken = sorted(((count, names[j]) for j, count in enumerate(row) if j != k and count), reverse=True)[:3]
+        if not study.class_sizes[k]:
+            rows.append([names[k], "0", "-", "-", "-"])
+            continue
+        low, high = Score(study.split, round(row[k] / n), study.class_sizes[k]).interval()
+        percent = 100 * row[k] / sum(row)
+        mistaken = ", ".join(f"{name} ({count / n:.1f})" for count, name in taken) or "-"
+        rows.append([names[k], f"{study.class_sizes[k]:,}", f"{percent:.2f}", f"{low:.2f} to {high:.2f}", mistaken])
+    return ("class", "images", "% right", "95 % interval", "taken for (images a seed)"), rows, "lrrrl"
+
+
+def calibration_rows(study: Study) -> Rows:
+    """How often the net is right, by its confidence, all seeds together."""
+    bins = study.calibration()
+    rows = [
+        [
+            f"{100 * i / len(bins):.0f} to {100 * (i + 1) / len(bins):.0f} %", f"{one.images:,}",
+            f"{100 * one.confidence:.1f}", f"{100 * one.correct / one.images:.1f}",
+        ]
+        for i, one in enumerate(bins)
+        if one.images
+    ]  # fmt: skip
+    return ("confidence", "images", "mean confidence, %", "% right"), rows, "lrrr"
+
+
+def mistake_rows(study: Study, worst: Sequence[Worst]) -> Rows:
+    """Mistakes in figures."""
+    names, n = study.data["class_names"], len(study.seeds)
+    rows = [
+        [str(one.image), names[one.label], names[one.predicted], f"{100 * one.confidence:.1f}", f"{one.seeds} of {n}"]
+        for one in worst
+    ]
+    return ("image", "label", "prediction", "confidence, %", "seeds wrong"), rows, "rllrr"
+
+
+def per_axis(sizes: Sequence[int] | None) -> str:
+    """``3`` for equal sizes, ``3x1`` for others, nothing for none."""
+    if sizes is None:
+        return ""
+    return str(sizes[0]) if len(set(sizes)) == 1 else "x".join(map(str, sizes))
