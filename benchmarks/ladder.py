@@ -19,11 +19,11 @@ from unittest import mock
 
 from torch import nn
 
-from benchmarks.pages import ladder_table
 from netlet import recipes
 from netlet.nets import sprint
 from netlet.nets.blocks import conv_bn, named, pooled_logits
 from netlet.recipes import AUGMENTS, Recipe
+from pages.speed import ladder_table
 
 _FIRST = recipes.SPRINT.but(batch=128, augment=AUGMENTS["light"])
 

@@ -144,8 +144,8 @@ def main() -> None:
 
     import torch
 
-    from benchmarks.pages import RATIOS, race_tables, targets_table
     from netlet.training.environment import environment
+    from pages.speed import RATIOS, race_tables, targets_table
 
     figures = race(given.experiments, given.turns, given.images, given.seeds, given.only)
     figures = {"environment": environment(torch.device("cpu")), **figures}

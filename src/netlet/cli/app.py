@@ -31,7 +31,7 @@ app.command("list", short_help="Show all experiments and what their nets cost.")
 app.command("show", short_help="Show a net's layers, costs and receptive field.")(only_results(show.show))
 app.command("check", short_help="Hold a net against a budget, without training.")(only_results(check.check))
 app.command("train", short_help="Train a net, judge it and record the run.")(only_results(train.train))
-app.command("runs", short_help="List the recorded runs below a folder.")(only_results(runs.runs))
+app.command("runs", short_help="List, filter and compare the recorded runs below a folder.")(only_results(runs.runs))
 app.command("study", short_help="Train an experiment from several seeds, side by side.")(only_results(study.study))
 app.command("compare", short_help="Say whether one study is better than another, or chance.")(
     only_results(compare.compare)

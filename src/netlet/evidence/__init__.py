@@ -2,6 +2,7 @@
 
 from netlet.evidence.analysis import Gap, analysis, changes, fit, gap, p_text
 from netlet.evidence.compare import Comparison, Test, compare
+from netlet.evidence.gather import Entry, gather, grouped
 from netlet.evidence.images import error_rates, interval_over_images
 from netlet.evidence.judge import bar_percent, judge, pooled, reaches_bar
 from netlet.evidence.seeds import interval_over_seeds, mean_percent, p_reaches, percents, sd_points
@@ -9,6 +10,7 @@ from netlet.evidence.text import comparison_dict, comparison_text, study_dict, s
 
 __all__ = [
     "Comparison",
+    "Entry",
     "Gap",
     "Test",
     "analysis",
@@ -20,6 +22,8 @@ __all__ = [
     "error_rates",
     "fit",
     "gap",
+    "gather",
+    "grouped",
     "interval_over_images",
     "interval_over_seeds",
     "judge",

@@ -22,8 +22,8 @@ def _both(
     return [first, second]
 
 
-def _claim(document: str, parameters: int, correct: int | None = None) -> Claim:
-    return Claim(document=document, parameters=parameters, correct=correct)
+def _claim(document: str, parameters: int, correct: int | None = None, last: int | None = None) -> Claim:
+    return Claim(document=document, parameters=parameters, correct=correct, last_correct=last)
 
 
 EXPERIMENTS: dict[str, Experiment] = {
@@ -33,8 +33,9 @@ EXPERIMENTS: dict[str, Experiment] = {
         Experiment(name="sprint", net=NETS["sprint"], recipe=SPRINT, budget=budgets.TWENTY_K),
         Experiment(name="sprint8k", net=NETS["sprint8k"], recipe=SPRINT_8K, budget=budgets.EIGHT_K),
         Experiment(name="dash", net=NETS["dash"], recipe=DASH, budget=budgets.NINETY_NINE),
+        Experiment(name="summit", net=NETS["summit"], recipe=STEADY_14, budget=budgets.DOCUMENT_004),
         *_both(nets.pyramid, STEADY, recipes.DOCUMENT_000, budgets.DOCUMENT_000, _claim("000", 18_530)),
-        *_both(nets.mnistnet_1, STEADY, recipes.DOCUMENT_001, budgets.DOCUMENT_001, _claim("001", 7_416, 9_944)),
+        *_both(nets.mnistnet_1, STEADY, recipes.DOCUMENT_001, budgets.DOCUMENT_001, _claim("001", 7_416, 9_944, 9_936)),
         *_both(nets.expand_squeeze, STEADY, recipes.DOCUMENT_002, budgets.DOCUMENT_002, _claim("002", 18_666)),
         *_both(nets.week4, STEADY, recipes.DOCUMENT_003, budgets.DOCUMENT_003, _claim("003", 19_642)),
         *_both(nets.week4_conv, STEADY, recipes.DOCUMENT_003, budgets.DOCUMENT_003, _claim("003", 19_642)),

@@ -26,6 +26,7 @@ class Claim:
     correct: int | None = None  # of total test images; None: the document gives no accuracy
     total: int = 10_000
     which: Literal["best", "last"] = "best"
+    last_correct: int | None = None  # where the document gives both
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ from netlet.nets.mnistnet import mnistnet_1
 from netlet.nets.pyramid import pyramid
 from netlet.nets.registry import NETS, Builder, NetEntry, build, net
 from netlet.nets.sprint import dash, sprint, sprint8k
+from netlet.nets.summit import summit
 from netlet.nets.swift import swift
 from netlet.nets.week4 import week4, week4_conv
 from netlet.nets.weights import load_weights, save_weights
@@ -30,6 +31,7 @@ __all__ = [
     "save_weights",
     "sprint",
     "sprint8k",
+    "summit",
     "swift",
     "week4",
     "week4_conv",

@@ -44,6 +44,13 @@ class Page:
         """The whole text."""
         return f"# {self.title}\n\n{self.text.strip()}\n"
 
+    def markdown_at(self, path: Path) -> str:
+        """The whole text as it stands in a file, its pictures in a folder of the file's name beside it."""
+        text = self.markdown
+        for name in self.pictures:
+            text = text.replace(f"]({name})", f"]({path.stem}/{name})")
+        return text
+
     @property
     def html(self) -> str:
         """One file that needs no other.
@@ -80,10 +87,18 @@ def together(title: str, text: str, pages: Sequence[Page], pictures: Mapping[str
     parts = [text.strip()]
     every: dict[str, str] = dict(pictures or {})
     for page in pages:
-        lines = [f"#{line}" if line.startswith("#") else line for line in page.text.splitlines()]
-        parts.append(f"## {page.title}\n\n" + "\n".join(lines).strip())
+        parts.append(f"## {page.title}\n\n{_deeper(page.text).strip()}")
         every |= page.pictures
-    return Page(title, "\n\n".join(parts), every)
+    return Page(title, "\n\n".join(part for part in parts if part), every)
+
+
+def _deeper(text: str) -> str:
+    """Every heading one deeper; a ``#`` in a shell block is none."""
+    lines, fenced = [], False
+    for line in text.splitlines():
+        fenced ^= line.startswith("```")
+        lines.append(f"#{line}" if line.startswith("#") and not fenced else line)
+    return "\n".join(lines)
 
 
 def write(page: Page, path: Path) -> list[Path]:
@@ -101,10 +116,7 @@ def write(page: Page, path: Path) -> list[Path]:
         contents = {path: page.html}
     else:
         folder = path.with_suffix("")
-        text = page.markdown
-        for name in page.pictures:
-            text = text.replace(f"]({name})", f"]({folder.name}/{name})")
-        contents = {path: text} | {folder / name: svg for name, svg in page.pictures.items()}
+        contents = {path: page.markdown_at(path)} | {folder / name: svg for name, svg in page.pictures.items()}
     try:
         for place, content in contents.items():
             write_whole(place, content)

@@ -158,11 +158,12 @@ def gallery(pictures: Sequence[NDArray[np.uint8]], captions: Sequence[str]) -> s
     columns = 5
     rows = -(-len(pictures) // columns)
     figure, axes = _figure((4.6, 1.22 * rows), rows, columns)
-    for place in axes.flat:
-        place.axis("off")
-    for place, picture, caption in zip(axes.flat, pictures, captions, strict=False):
-        place.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-        place.text(0.5, -0.06, caption, ha="center", va="top", fontsize=8.5, transform=place.transAxes)
+    with _styled():
+        for place in axes.flat:
+            place.axis("off")
+        for place, picture, caption in zip(axes.flat, pictures, captions, strict=False):
+            place.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+            place.text(0.5, -0.06, caption, ha="center", va="top", fontsize=8.5, transform=place.transAxes)
     return _svg(figure)
 
 

@@ -1,0 +1,1 @@
+"""The project's own pages, drawn from the records under results/; no part of the package."""

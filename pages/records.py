@@ -1,0 +1,35 @@
+"""Where the records lie, and the studies among them."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+from netlet import ladders, studies
+from netlet.ladders import Climbed
+from netlet.studies import STUDY, Study
+
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "results"
+
+
+@functools.cache
+def all_studies() -> dict[str, Study]:
+    """Every recorded study by its experiment's name; one that lies in several places must be the same in all."""
+    found: dict[str, Study] = {}
+    for path in sorted(RESULTS.rglob(STUDY)):
+        study = studies.load(path)
+        if found.setdefault(study.name, study) != study:
+            raise SystemExit(f"{path}: another study of {study.name} is recorded elsewhere; keep one")
+    return found
+
+
+def study_of(name: str) -> Study:
+    """The recorded study of an experiment."""
+    return all_studies()[name]
+
+
+@functools.cache
+def climbed(name: str) -> Climbed:
+    """A recorded ladder."""
+    return ladders.climbed(RESULTS / "ladders" / name)

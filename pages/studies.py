@@ -1,0 +1,52 @@
+"""Tables of accuracy, from the recorded studies."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+
+from netlet import evidence
+from netlet.experiments import DEFAULT, EXPERIMENTS
+from netlet.report.markdown import table
+from pages.records import all_studies, study_of
+
+# Each with a document's net, or one of ours, trained by our recipe; the documents' recipes are in docs/documents.md.
+_OURS = [name for name in EXPERIMENTS if not name.endswith(".documented")]
+
+
+def studied() -> str:
+    """The recorded studies of our recipes."""
+    head = ("experiment", "parameters", "epochs", "seeds", "mean", "95 % interval", "sd", "lowest to highest", "budget",
+            "its mean", "p")  # fmt: skip
+    rows = []
+    for name in _OURS:
+        study = all_studies().get(name)
+        if study is None:
+            continue
+        interval, bar, verdict = evidence.interval_over_seeds(study), evidence.bar_percent(study), evidence.judge(study)
+        assert interval is not None
+        assert bar is not None
+        assert verdict is not None
+        correct, p = [seed.correct for seed in study.seeds], evidence.p_reaches(study, bar)
+        rows.append([
+            f"`{name}`", f"{study.facts['parameters']:,}", str(study.epochs), str(len(study.seeds)),
+            f"{evidence.mean_percent(study):.3f} %", f"{interval[0]:.3f} to {interval[1]:.3f} %",
+            f"{evidence.sd_points(study):.3f}", f"{min(correct):,} to {max(correct):,}", f"`{verdict.budget}`",
+            verdict.state, "-" if p is None else evidence.p_text(p).removeprefix("p ").removeprefix("= "),
+        ])  # fmt: skip
+    return table(head, rows, "lrrrrrrrllr")
+
+
+def claim() -> str:
+    """What the default experiment reaches, in a sentence."""
+    study = study_of(DEFAULT)
+    correct = [seed.correct for seed in study.seeds]
+    seconds = statistics.median(seed.total_s for seed in study.seeds)
+    return (
+        f"**{evidence.mean_percent(study):.2f} % of the test images right on the last epoch (mean of {len(correct)} "
+        f"seeds, {min(correct):,} to {max(correct):,} of 10,000) with {study.facts['parameters']:,} parameters after "
+        f"{study.epochs} epochs, in {seconds:.0f} s on {study.environment['cores']} CPU cores.**"
+    )
+
+
+TABLES: dict[str, Callable[[], str]] = {"studies": studied, "claim": claim}

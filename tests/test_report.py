@@ -1,0 +1,323 @@
+"""Reports: what is in them, that one file is one file, that commands in them make the same again; and netlet runs."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import re
+import shlex
+import shutil
+import xml.etree.ElementTree as ET
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import Netlet, result, study
+
+from netlet import budgets, recipes, records, studies
+from netlet.cli import main
+from netlet.cli.options import overridden
+from netlet.data import Split, make_scribble, save_npz
+from netlet.errors import ReportError
+from netlet.recipes import AUGMENTS, STEADY, Affine, Recipe
+from netlet.records import plain
+from netlet.report import Page, command_for, overview, study_page, together, write
+
+FAST = ("--set", "epochs=2", "--set", "batch=50", "--set", "precision=float32")
+BUDGET = plain(budgets.TWENTY_K)
+IMAGES = Split("test", torch.zeros(1_000, 1, 28, 28, dtype=torch.uint8), torch.arange(1_000) % 10)
+
+
+class Refs(HTMLParser):
+    """What a page would fetch from elsewhere."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fetched: list[str] = []
+        self.tags: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        for name, value in attrs:
+            local = (value or "").startswith(("#", "data:"))
+            if name in ("src", "href", "xlink:href") and not local and tag != "a":
+                self.fetched.append(f"{tag} {value}")
+
+
+def test_a_studys_report_has_all_that_a_reader_needs() -> None:
+    found = study(result(0, 990, verdict="FAIL"), result(1, 995), budget=BUDGET, net="swift")
+    page = study_page(found, IMAGES)
+    for words in (
+        "# swift: 99.25 % of mnist's test images", "**Budget twenty_k: FAIL.** Of the seeds, each by itself, 1 of 2 meet",
+        "| accuracy, last epoch | at least 99.4 % | 1,985 of 2,000 test images (99.25 %) | -3 images | **FAIL** |",
+        "## How sure this is", "Student's t, 2 seeds", "That the mean of all seeds surpasses 99.4 %: p =",
+        "10 images are wrong for some seed, 5 for every one", "chosen on images held out of train, never on test",
+        "## What the figures mean", "## Training", "bands reach from the lowest to the highest", "## The net",
+        "| `0` | Conv2d | 3 | 1 | 0 | 10x1x1 | 3 | 9 | 3 |", "### Receptive field",
+        "| `0` | Conv2d | 28 | 3 | 1 | 0 | 26 | 1 | 1 | 3 | 1 |", "## Where it errs", "### Calibration",
+        "| 70 to 80 % | 15 | 75.0 | 0.0 |", "| 4 | 100 | 99.00 | 94.55 to 99.82 | 5 (1.0) |",
+        "### Worst mistakes", "10 of 10 images that are wrong", "| 0 | 0 | 1 | 75.0 | 2 of 2 |", "## How to repeat it",
+        "netlet study swift", "| peak_lr | `0.01` |", "1 thread a run",
+    ):  # fmt: skip
+        assert words in page.markdown, words
+    shown = re.findall(r"^!\[.+?\]\((\S+)\)$", page.markdown, re.MULTILINE)
+    assert sorted(shown) == sorted(page.pictures)
+    assert {name.removeprefix("swift-") for name in shown} == {
+        "seeds.svg", "accuracy.svg", "loss.svg", "rate.svg", "confusion.svg", "calibration.svg", "mistakes.svg"
+    }  # fmt: skip
+
+
+def test_pictures_read_on_any_ground_and_are_the_same_each_time() -> None:
+    found = study(result(0, 990), result(1, 995), budget=BUDGET)
+    pictures = study_page(found, IMAGES).pictures
+    for name, svg in pictures.items():
+        ET.fromstring(svg)
+        assert "currentColor" in svg, name
+        assert "prefers-color-scheme:dark" in svg
+        assert not re.search(r"(?:fill|stroke): ?(?:#000000|black)", svg), f"{name}: black is lost on black"
+        assert "<text" in svg
+        assert "<metadata" not in svg or "date" not in svg
+    assert pictures == study_page(found, IMAGES).pictures
+
+
+def test_html_is_one_file_that_fetches_nothing(tmp_path: Path) -> None:
+    named = {"class_names": ["<b>0</b>", "a|b", *"23456789"]}
+    found = study(result(0, 990), budget=BUDGET, name="<script>alert(1)</script>")
+    found = dataclasses.replace(found, data=found.data | named)
+    written = write(study_page(found, IMAGES), tmp_path / "r.html")
+    assert written == [tmp_path / "r.html"]
+    text = written[0].read_text()
+    reader = Refs()
+    reader.feed(text)
+    assert reader.fetched == []
+    assert "script" not in reader.tags
+    assert reader.tags.count("svg") == 7
+    assert reader.tags.count("table") >= 7
+    assert "<td>a|b</td>" in text
+    assert '<meta name="viewport"' in text
+
+
+def test_markdown_has_its_pictures_beside_it(tmp_path: Path) -> None:
+    found = study(result(0, 990), budget=BUDGET)
+    page, *pictures = write(study_page(found), tmp_path / "deep" / "r.md")
+    assert page == tmp_path / "deep" / "r.md"
+    for name in re.findall(r"^!\[.+?\]\((\S+)\)$", page.read_text(), re.MULTILINE):
+        assert (page.parent / name).is_file()
+    assert len(pictures) == 6  # no gallery without the images
+    assert "Without their pictures" in page.read_text()
+    with pytest.raises(ReportError, match=r"r.pdf: a report is written as .html or .md"):
+        write(study_page(found), tmp_path / "r.pdf")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ReportError, match="cannot be written"):
+        write(study_page(found), tmp_path / "file" / "r.md")
+
+
+def test_several_studies_are_held_side_by_side() -> None:
+    a = study(result(0, 970), result(1, 973), result(2, 968), name="a", net="a", budget=BUDGET)
+    b = study(result(0, 995), result(1, 993), result(2, 996), name="b", net="b", budget=BUDGET)
+    page = overview([a, b], [study_page(one) for one in (a, b)])
+    assert page.title == "a beside b"
+    assert "b is better than a by 2.433 points, beyond what other seeds" in page.text
+    assert "\n## a: 97.03 % of mnist's test images" in page.text
+    assert "\n### Training" in page.text
+    assert len(page.pictures) == 1 + 2 * 6
+    whole = together("All", "", [Page("x", "## y\n\n```sh\n# z\n```", {})])
+    assert whole.text == "## x\n\n### y\n\n```sh\n# z\n```"
+
+
+def test_a_perfect_seed_and_one_at_chance_can_be_told() -> None:
+    for found in (study(result(0, 1_000), budget=BUDGET), study(result(0, 100), budget=BUDGET)):
+        page = study_page(found, IMAGES)
+        assert "## Where it errs" in page.markdown
+    assert "0 of 0 images that are wrong" in study_page(study(result(0, 1_000)), IMAGES).markdown
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        recipes.QUICK,
+        STEADY.but(name="steady (changed)", epochs=3, dropout=None, nesterov=False, optimiser="sgd"),
+        STEADY.but(name="steady (changed)", augment=()),
+        STEADY.but(name="steady (changed)", augment=AUGMENTS["document_001"]),
+        STEADY.but(name="steady (changed)", augment=(dataclasses.replace(AUGMENTS["full"][0], rotate_deg=9.5),)),
+        recipes.PLAIN.but(name="plain (changed)", augment=(Affine(rotate_deg=3),)),
+        Recipe(name="somebody's", epochs=4, augment=AUGMENTS["light"], nesterov=True, optimiser="sgd"),
+    ],
+    ids=lambda recipe: f"{recipe.name}-{recipe.epochs}",
+)
+def test_the_command_gives_the_recipe_again(recipe: Recipe) -> None:
+    found = study(result(3, 990), result(4, 991), recipe=plain(recipe), net="summit", name="step")
+    words = shlex.split(command_for(found) or "")
+    assert words[:3] == ["netlet", "study", "summit"]
+    assert words[-4:] == ["--first-seed", "3", "--seeds", "2"]
+    settings = [words[i + 1] for i, word in enumerate(words) if word == "--set"]
+    made = overridden(recipes.named(words[words.index("--recipe") + 1]), settings)
+    assert plain(made.but(name="x")) == plain(recipe.but(name="x"))
+
+
+def test_the_command_says_what_else_matters() -> None:
+    known = study(result(0, 990), recipe=plain(recipes.QUICK), budget=BUDGET, name="swift", net="swift")
+    assert command_for(known) == "netlet study swift --first-seed 0 --seeds 1"
+    other = dataclasses.replace(
+        known, split="val", data=known.data | {"name": "scribble"}, environment=known.environment | {"threads": 2}
+    )
+    assert command_for(other) == (
+        "netlet study swift --first-seed 0 --seeds 1 --workers 1 --threads 2 --val 1000 --dataset scribble"
+    )
+    assert command_for(dataclasses.replace(known, budget=plain(budgets.EIGHT_K))) == (
+        "netlet study swift --budget eight_k --first-seed 0 --seeds 1"
+    )
+    assert command_for(dataclasses.replace(known, budget=BUDGET | {"params_below": 7})) is None
+    odd = recipes.QUICK.but(augment=(Affine(rotate_deg=3), Affine(rotate_deg=4), Affine(scale=0.1)))
+    assert command_for(dataclasses.replace(known, recipe=plain(odd))) is None
+    assert "made in Python" in study_page(dataclasses.replace(known, recipe=plain(odd))).markdown
+
+
+@pytest.fixture(scope="module")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two studies of two seeds, and a run."""
+    folder = tmp_path_factory.mktemp("trained")
+    save_npz(make_scribble(300, 100), folder / "digits.npz")
+    with contextlib.chdir(folder):
+        words = ("--dataset", "digits.npz", *FAST)
+        for name in ("code_2", "code_3"):
+            with pytest.raises(SystemExit, match="0"):
+                main(["study", name, "--seeds", "2", *words])
+        with pytest.raises(SystemExit, match="0"):
+            main(["train", "code_2", "--seed", "7", *words])
+    return folder
+
+
+@pytest.fixture
+def trained(netlet: Netlet, once: Path, tmp_path: Path) -> Path:
+    """The same, to be spoiled."""
+    shutil.copytree(once, tmp_path, dirs_exist_ok=True)
+    return tmp_path
+
+
+def test_report_compare_and_runs_from_the_command_line(netlet: Netlet, trained: Path) -> None:
+    one, other = "studies/code_2-digits.npz", "studies/code_3-digits.npz"
+    code, out, err = netlet("report", one, "-o", "one.html")
+    assert (code, out.strip()) == (0, "one.html")
+    assert "without pictures of mistakes; name the images it was scored on with --dataset PATH" in err
+    code, out, err = netlet("report", one, other, "-o", "both.html", "--dataset", "digits.npz")
+    assert (code, err) == (0, "")
+    assert "code_2 beside code_3" in Path("both.html").read_text()
+    code, out, _ = netlet("report", "runs/code_2-digits.npz-seed7", "-o", "run.md", "--dataset", "digits.npz")
+    assert out.strip() == "run.md, and 7 pictures in run/"
+    # Single runs of one experiment are its study.
+    netlet("report", f"{one}/seed-0", f"{one}/seed-1/run.json", "-o", "joined.md", "--dataset", "digits.npz")
+    assert "the mean of 2 seeds, 0 to 1" in Path("joined.md").read_text()
+
+    code, out, _ = netlet("compare", one, other)
+    assert code == 0
+    assert "paired t test over seeds" in out
+    found = json.loads(netlet("compare", one, f"{other}/study.json", "--json")[1])
+    assert found["seeds"] == [2, 2]
+    assert netlet("compare", f"{one}/seed-0", f"{other}/seed-1")[0] == 0
+
+    rows = [json.loads(line) for line in netlet("runs", ".", "--jsonl")[1].splitlines()]
+    assert [(row["name"], row["seed"]) for row in rows] == [
+        ("code_2", 7), ("code_2", 0), ("code_2", 1), ("code_3", 0), ("code_3", 1)
+    ]  # fmt: skip
+    assert [row["seed"] for row in json.loads(netlet("runs", ".", "--name", "*_2", "--sort", "seed", "--json")[1])] == [
+        0,
+        1,
+        7,
+    ]
+    assert json.loads(netlet("runs", ".", "--params-below", "5000", "--net", "code_3", "--json")[1]) == []
+    assert "none of 5 runs in . is like that" in netlet("runs", ".", "--accuracy-at-least", "99.9")[1]
+    best_first = [row["last_percent"] for row in json.loads(netlet("runs", ".", "--sort", "last", "--json")[1])]
+    assert best_first == sorted(best_first, reverse=True)
+    code, out, _ = netlet("runs", ".", "--compare")
+    assert code == 0
+    assert re.search(r"^code_2 .+ 3 ", out, re.MULTILINE)
+    assert re.search(r"^code_3 .+ 2 .+(best|no difference shown|beyond chance)$", out, re.MULTILINE)
+
+
+def test_a_studys_record_stands_for_runs_that_are_gone(netlet: Netlet, trained: Path) -> None:
+    before = json.loads(netlet("runs", "studies", "--json")[1])
+    for path in (trained / "studies").rglob("run.json"):
+        path.unlink()
+    after = json.loads(netlet("runs", "studies", "--json")[1])
+    drop = ("path", "train_s")  # the study's record rounds the seconds
+    assert [{k: v for k, v in row.items() if k not in drop} for row in after] == [
+        {k: v for k, v in row.items() if k not in drop} for row in before
+    ]
+
+
+def test_bad_records_are_one_line_each_and_never_a_figure(netlet: Netlet, trained: Path) -> None:
+    path = trained / "studies" / "code_2-digits.npz" / "study.json"
+    whole = json.loads(path.read_text())
+
+    def says(record: object, message: str) -> None:
+        path.write_text(record if isinstance(record, str) else json.dumps(record))
+        for words in (("report", str(path), "-o", "x.md"), ("compare", str(path), "studies/code_3-digits.npz")):
+            code, out, err = netlet(*words)
+            assert (code, out) == (2, ""), err
+            assert message in err
+            assert len(err.splitlines()) == 1
+        code, _, err = netlet("runs", "studies")
+        assert code == 1
+        assert message in err
+        assert not Path("x.md").exists()
+
+    says(path.read_text()[:500], "cannot be read as a")
+    says("[]", "")
+    seeds = whole["seeds"]
+    says(whole | {"seeds": []}, "it has no seeds")
+    says(whole | {"seeds": [seeds[0], seeds[0]]}, "a seed is in it twice")
+    says(whole | {"seeds": [seeds[0] | {"correct": 99}]}, "seed 0 has 99 right and")
+    says(whole | {"seeds": [seeds[0] | {"by_epoch": seeds[0]["by_epoch"][:1]}]}, "its epochs do not end in its result")
+    says(whole | {"class_sizes": [10] * 9}, "its classes hold 90 images of 100")
+    says(whole | {"schema": 1}, "expected schema 2, found 1")
+    says({k: v for k, v in whole.items() if k != "recipe"}, "cannot be read as a study")
+
+
+def test_what_does_not_belong_together_is_refused(netlet: Netlet, trained: Path) -> None:
+    save_npz(make_scribble(300, 100, seed=5), trained / "digits2.npz")
+    netlet("study", "code_3", "--dataset", "digits2.npz", "--seeds", "1", "--out", "elsewhere", *FAST)
+    code, out, err = netlet("compare", "studies/code_2-digits.npz", "elsewhere")
+    assert (code, out) == (2, "")
+    assert "compare studies of one data set" in err
+    code, _, err = netlet("report", "studies/code_2-digits.npz", "elsewhere", "-o", "x.html")
+    assert code == 2
+    assert "compare studies of one data set" in err
+    code, _, err = netlet("report", "nowhere", "-o", "x.html")
+    assert (code, len(err.splitlines())) == (2, 1)
+    code, _, err = netlet("report", ".", "-o", "x.html")
+    assert "holds neither study.json nor run.json" in err
+    code, _, err = netlet("report", "elsewhere", "-o", "x.pdf")
+    assert "x.pdf: a report is written as .html or .md" in err
+    code, _, err = netlet("runs", ".", "--sort", "accuracy")
+    assert "--sort 'accuracy' is no column; choose one of" in err
+    # The images have changed since: figures stay, pictures are left out.
+    code, out, err = netlet("report", "elsewhere", "-o", "x.md", "--dataset", "digits.npz")
+    assert code == 0
+    assert "digits.npz: is not what code_3 was scored on" in err
+    assert "Without their pictures" in Path("x.md").read_text()
+
+
+def test_without_the_libraries_for_pictures_it_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
+    import builtins
+
+    real = builtins.__import__
+
+    def without(name: str, *rest: object, **more: object) -> object:
+        if name.split(".")[0] in ("matplotlib", "markdown_it"):
+            raise ImportError(name)
+        return real(name, *rest, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(ReportError, match=r"pictures need matplotlib, .* pip install 'netlet\[report\]'"):
+        study_page(study(result(0, 990)))
+    with pytest.raises(ReportError, match="HTML needs markdown-it-py"):
+        _ = Page("a", "b").html
+
+
+def test_a_study_is_the_same_from_runs_and_from_its_file(trained: Path) -> None:
+    folder = trained / "studies" / "code_2-digits.npz"
+    runs = [records.load(path) for path in sorted(folder.glob("seed-*"))]
+    assert studies.Study.of(runs) == studies.load(folder)
