@@ -53,6 +53,7 @@ CHAINS: dict[str, tuple[Callable[[], nn.Module], tuple[int, int, int]]] = {
     "sprint": (lambda: netlet.build(NETS["sprint"].builder, 0), (1, 28, 28)),
     "mnistnet_1, a bare 1x1": (lambda: netlet.build(NETS["mnistnet_1"].builder, 0), (1, 28, 28)),
     "written by hand": (Written, (1, 13, 13)),
+    "code_4, its dropout of whole maps switched off": (lambda: NETS["code_4"].builder(dropout=0.0), (1, 28, 28)),
     "colour, not square, odd maps, a linear head": (
         lambda: nn.Sequential(
             *normed(3, 5, 3, stride=2), *normed(5, 33, 3, padding=2), nn.MaxPool2d(2), *normed(33, 7, 3, stride=2, padding=1),
@@ -208,6 +209,7 @@ def test_dropout_keeps_the_mean() -> None:
         (nn.Sequential(nn.Flatten(), nn.Linear(64, 3)), "Flatten"),
         (nn.Sequential(nn.Conv2d(1, 4, 3), nn.MaxPool2d(3), nn.AdaptiveAvgPool2d(1)), "no 2x2 pooling"),
         (nn.Sequential(nn.Conv2d(1, 4, 3), nn.Dropout(0.1), nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(1)), "does not follow its"),
+        (nn.Sequential(nn.Conv2d(1, 4, 3), nn.Dropout2d(0.1), nn.AdaptiveAvgPool2d(1)), r"_1 \(Dropout2d\)"),
         (nn.Sequential(*([nn.Conv2d(1, 1, 3)] * 2), nn.AdaptiveAvgPool2d(1)), "used more than once"),
     ],
 )  # fmt: skip

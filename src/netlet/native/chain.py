@@ -228,11 +228,12 @@ def _take(chain: Chain, layer: nn.Module | str, node: fx.Node, shape: tuple[int,
         if not layer.affine or not layer.track_running_stats or layer.momentum is None:
             raise NotAChain(f"{node.name} is no plain batch norm")
         change = {"norm": layer}
+    elif type(layer) in (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d) and not layer.p:  # type: ignore[union-attr]
+        pass  # it drops nothing
     elif isinstance(layer, nn.Dropout) and kind is nn.Dropout:
-        if layer.p:
-            if last.pool or last.dropout or layer.p >= 1:
-                raise NotAChain(f"{node.name} does not come before its pooling")
-            change = {"dropout": layer.p}
+        if last.pool or last.dropout or layer.p >= 1:
+            raise NotAChain(f"{node.name} does not come before its pooling")
+        change = {"dropout": layer.p}
     elif isinstance(layer, nn.MaxPool2d) and kind is nn.MaxPool2d and not last.pool:
         if not _halves(layer) or min(last.height, last.width) < 2:
             raise NotAChain(f"{node.name} is no 2x2 pooling")

@@ -163,7 +163,7 @@ def gallery(pictures: Sequence[NDArray[np.uint8]], captions: Sequence[str]) -> s
             place.axis("off")
         for place, picture, caption in zip(axes.flat, pictures, captions, strict=False):
             place.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-            place.text(0.5, -0.06, caption, ha="center", va="top", fontsize=8.5, transform=place.transAxes)
+            place.text(0.5, -0.06, caption, ha="center", va="top", fontsize=9, transform=place.transAxes)
     return _svg(figure)
 
 
