@@ -9,7 +9,7 @@ from netlet.experiments import EXPERIMENTS, Claim
 from netlet.report import command_for
 from netlet.report.markdown import bullets, shell, table
 from netlet.studies import Study
-from pages.records import study_of
+from pages.records import studies_on_val, study_of
 
 # Experiment by the document's recipe, experiment by ours. Document 003's two heads compute the same: its own is trained
 # by its recipe, the one that keeps its rule by ours. Codes 1 to 4 are steps on the way: they have no recipe of ours.
@@ -41,6 +41,18 @@ def documents() -> str:
             str(mine.epochs) if mine else "-", _asked(theirs), f"**{verdict.state}**" if verdict else "-",
         ])  # fmt: skip
     return table(head, rows, "llrrlllllll")
+
+
+def chosen() -> str:
+    """The scores on held-out images that recipes were chosen by."""
+    rows = []
+    for study in sorted(studies_on_val(), key=lambda one: one.name):
+        seeds = ", ".join(str(seed.seed) for seed in study.seeds)
+        rows.append([
+            f"`{study.name}`", f"`{study.net}`", study.recipe["name"], f"{study.facts['parameters']:,}",
+            str(study.epochs), seeds, f"{evidence.mean_percent(study):.3f} %",
+        ])  # fmt: skip
+    return table(("experiment", "net", "recipe", "parameters", "epochs", "seeds", "mean on val"), rows, "lllrrlr")
 
 
 def explained() -> str:
@@ -120,4 +132,4 @@ def _asked(study: Study) -> str:
     return f"{bar}, below {budget['params_below']:,}, {epochs} epochs{forbidden}"
 
 
-TABLES: dict[str, Callable[[], str]] = {"documents": documents, "explained": explained, "bars": bars}
+TABLES: dict[str, Callable[[], str]] = {"documents": documents, "explained": explained, "bars": bars, "chosen": chosen}

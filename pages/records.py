@@ -15,11 +15,11 @@ RESULTS = ROOT / "results"
 
 @functools.cache
 def all_studies() -> dict[str, Study]:
-    """Every recorded study by its experiment's name; one that lies in several places must be the same in all."""
+    """Every recorded study on ``test``, by its experiment's name; one that lies in two places is the same in both."""
     found: dict[str, Study] = {}
     for path in sorted(RESULTS.rglob(STUDY)):
         study = studies.load(path)
-        if found.setdefault(study.name, study) != study:
+        if study.split == "test" and found.setdefault(study.name, study) != study:
             raise SystemExit(f"{path}: another study of {study.name} is recorded elsewhere; keep one")
     return found
 
@@ -27,6 +27,11 @@ def all_studies() -> dict[str, Study]:
 def study_of(name: str) -> Study:
     """The recorded study of an experiment."""
     return all_studies()[name]
+
+
+def studies_on_val() -> list[Study]:
+    """Those that recipes were chosen by, on images held out of train."""
+    return [studies.load(path) for path in sorted((RESULTS / "val").rglob(STUDY))]
 
 
 @functools.cache

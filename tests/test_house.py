@@ -84,8 +84,13 @@ def test_help_never_imports_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    for verb in ("list", "show", "check", "train", "study", "evaluate", "runs", "data"):
+    for verb in ("list", "show", "check", "train", "study", "compare", "climb", "report", "evaluate", "runs", "data"):
         assert verb in done.stdout
+
+
+def test_reading_records_never_imports_torch() -> None:
+    code = "import sys\nfrom netlet import evidence, ladders, studies\nimport netlet.cli.found\nassert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_import_netlet_is_lazy_and_whole() -> None:

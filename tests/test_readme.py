@@ -1,62 +1,145 @@
-"""The README's figures are those of the records, and its two commands are where they are looked for."""
+"""The pages' figures are those of the records, and the README's two commands are where they are looked for."""
 
 from __future__ import annotations
 
 import json
 import re
 import statistics
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from benchmarks.pages import PAGES, drawn
-from netlet import records, studies
+from netlet import evidence, records, studies
+from netlet.data import Dataset
+from netlet.experiments import EXPERIMENTS, experiment_of
+from netlet.ladders import climbed
+from pages.__main__ import LADDERS, PAGES, REPORTS, TABLES, drawn, ladder, report
+from pages.records import RESULTS, all_studies, studies_on_val
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-
-
-def runs(name: str, data: str = "mnist") -> list[records.Run]:
-    found = map(records.load, records.find(ROOT / "results"))
-    return [run for run in found if (run.name, run.data["name"]) == (name, data)]
+DOCUMENTS = (ROOT / "docs" / "documents.md").read_text()
+# Seeds that our recipes were scored with on test, at least, for the five documents' budgets.
+OURS = {"pyramid": 5, "mnistnet_1": 5, "expand_squeeze": 5, "week4_conv": 5, "code_5": 5}
+DOCUMENTED = {
+    "pyramid": 3, "mnistnet_1": 3, "expand_squeeze": 3, "week4": 3, "code_1": 1, "code_2": 3, "code_3": 3, "code_4": 3,
+    "code_5": 3,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_tables_are_those_of_the_records(page: Path) -> None:
     assert "<!-- records: " in page.read_text()
-    assert drawn(page.read_text()) == page.read_text(), "run python -m benchmarks.pages"
+    assert drawn(page.read_text()) == page.read_text(), "run python -m pages"
+
+
+def test_every_table_stands_in_some_page() -> None:
+    texts = "".join(page.read_text() for page in PAGES)
+    for name in TABLES:
+        assert f"<!-- records: {name} -->" in texts
+
+
+@pytest.mark.parametrize("path", LADDERS, ids=lambda path: path.name)
+def test_a_ladders_page_is_that_of_its_records(path: Path) -> None:
+    page = ladder(path)
+    assert page.markdown_at(path) == path.read_text(), "run python -m pages"
+    assert all((path.with_suffix("") / name).is_file() for name in page.pictures)
+
+
+@pytest.mark.mnist
+@pytest.mark.parametrize("path", REPORTS, ids=lambda path: path.name)
+def test_the_report_is_that_of_its_records(path: Path, mnist: Dataset) -> None:
+    page = report(path)
+    assert page.markdown_at(path) == path.read_text(), "run python -m pages"
+    assert all((path.with_suffix("") / name).is_file() for name in page.pictures)
+    assert page.title in path.with_suffix(".html").read_text()
 
 
 def test_a_figure_changed_by_hand_is_noticed() -> None:
-    found = re.search(r"<!-- records: runs -->.*?([0-9.]+) %", README, re.DOTALL)
+    found = re.search(r"<!-- records: studies -->.*?([0-9.]+) %", README, re.DOTALL)
     assert found is not None
     changed = README[: found.start(1)] + "99.99" + README[found.end(1) :]
     assert drawn(changed) == README
 
 
+@pytest.mark.mnist
+def test_pages_are_checked_from_the_command_line(mnist: Dataset) -> None:
+    done = subprocess.run([sys.executable, "-m", "pages", "--check"], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+
+
 def test_the_claim_is_that_of_the_records() -> None:
-    found = runs("swift")
-    mean = statistics.mean(run.last_epoch.correct for run in found)
+    found = studies.load(RESULTS / "studies" / "swift")
+    mean = statistics.mean(seed.correct for seed in found.seeds)
     assert f"{mean / 100:.2f} %" in README.split("```")[0]
-    assert all(run.verdict is not None and run.verdict.passed for run in found)
+    assert all(seed.verdict == "PASS" for seed in found.seeds)
 
 
 def test_the_scribble_claim_is_that_of_the_records() -> None:
-    judged = [
-        json.loads(path.read_text())["score"] for path in sorted((ROOT / "results").glob("*scribble*/mnist.json"))
-    ]
-    assert len(judged) == len(runs("swift", "scribble")) >= 3
+    judged = [json.loads(path.read_text())["score"] for path in sorted(RESULTS.glob("*scribble*/mnist.json"))]
+    runs = [records.load(path) for path in records.find(RESULTS) if "scribble" in str(path)]
+    assert len(judged) == len(runs) >= 3
     correct = [score["correct"] for score in judged]
     claim = f"{statistics.mean(correct) / 100:.2f} % of MNIST's test images (mean of {len(correct)} seeds, {min(correct):,} to"
     assert claim in " ".join(README.split())
 
 
-def test_every_recorded_run_judged_test_with_the_recipe_of_the_catalogue() -> None:
-    from netlet.experiments import EXPERIMENTS
-    from netlet.records import plain
+def test_every_record_is_of_the_catalogues_recipe_or_of_a_step() -> None:
+    steps = {
+        rung.name: experiment_of(rung)
+        for folder in (RESULTS / "ladders").iterdir()
+        for rung in climbed(folder).ladder.rungs
+    }
+    for run in map(records.load, records.find(RESULTS)):
+        assert run.recipe == records.plain(EXPERIMENTS[run.name].recipe), (
+            f"{run.name}: the recipe has changed; run it again"
+        )
+    for name, study in all_studies().items():
+        experiment = EXPERIMENTS.get(name) or steps[name]
+        assert study.recipe == records.plain(experiment.recipe), f"{name}: the recipe has changed; study it again"
+        assert study.budget == records.plain(experiment.budget)
+        assert (study.split, study.total, study.data["name"]) == ("test", 10_000, "mnist")
 
-    for run in map(records.load, records.find(ROOT / "results")):
-        assert run.recipe == plain(EXPERIMENTS[run.name].recipe), f"{run.name}: the recipe has changed; run it again"
+
+@pytest.mark.parametrize(("name", "seeds"), OURS.items())
+def test_our_recipe_meets_each_documents_own_budget_by_the_mean_of_the_last_epoch(name: str, seeds: int) -> None:
+    study = all_studies()[name]
+    assert len(study.seeds) >= seeds
+    verdict = evidence.judge(study)
+    assert verdict is not None
+    claim = EXPERIMENTS[name].claim
+    assert claim is not None
+    assert verdict.budget == f"document_{claim.document}"
+    assert verdict.passed, str(verdict)
+
+
+@pytest.mark.parametrize(("name", "seeds"), DOCUMENTED.items())
+def test_each_net_was_trained_by_its_documents_recipe(name: str, seeds: int) -> None:
+    study = all_studies()[f"{name}.documented"]
+    assert len(study.seeds) >= seeds
+    claim = EXPERIMENTS[f"{name}.documented"].claim
+    assert claim is not None
+    assert study.facts["parameters"] == claim.parameters
+
+
+def test_where_a_document_states_no_result_the_page_says_so() -> None:
+    rows = [line for line in DOCUMENTS.splitlines() if line.startswith(("| 000 |", "| 002 |", "| 003 |"))]
+    assert len(rows) == 3
+    assert all("none stated" in row for row in rows)
+    assert "best 99.44 %, last 99.36 %" in DOCUMENTS
+
+
+def test_choices_were_made_on_val_and_with_other_seeds() -> None:
+    chosen = studies_on_val()
+    assert {study.split for study in chosen} == {"val"}
+    tried = {json.loads(line)["seed"] for line in (RESULTS / "trials.jsonl").read_text().splitlines()}
+    tried |= {seed.seed for study in chosen for seed in study.seeds}
+    for name in ("sprint", "dash", "sprint8k"):
+        found = all_studies()[name]
+        assert len(found.seeds) == 10
+        assert not tried & {seed.seed for seed in found.seeds}
 
 
 def test_the_first_two_shell_blocks_are_the_two_commands() -> None:
@@ -65,15 +148,3 @@ def test_the_first_two_shell_blocks_are_the_two_commands() -> None:
     assert all(len(block.strip().splitlines()) == 1 for block in blocks)
     assert blocks[0].strip().endswith("netlet train")
     assert "pytest" in blocks[1]
-
-
-@pytest.mark.parametrize("name", ["sprint", "dash", "sprint8k"])
-def test_a_study_is_of_the_recipe_in_the_catalogue_and_of_seeds_used_once(name: str) -> None:
-    from netlet.experiments import EXPERIMENTS
-
-    study = studies.load(ROOT / "results" / "studies" / f"{name}.json")
-    assert study.recipe == records.plain(EXPERIMENTS[name].recipe), "the recipe has changed; study it again"
-    assert len(study.seeds) == 10
-    assert (study.split, study.total) == ("test", 10_000)
-    tried = {json.loads(line)["seed"] for line in (ROOT / "results" / "trials.jsonl").read_text().splitlines()}
-    assert not tried & {seed.seed for seed in study.seeds}

@@ -13,18 +13,24 @@ _FROM = {
     "budgets": "netlet.budgets",
     "data": "netlet.data",
     "evaluation": "netlet.evaluation",
+    "evidence": "netlet.evidence",
     "experiments": "netlet.experiments",
+    "ladders": "netlet.ladders",
     "nets": "netlet.nets",
     "recipes": "netlet.recipes",
     "records": "netlet.records",
+    "report": "netlet.report",
+    "studies": "netlet.studies",
     "training": "netlet.training",
     "Budget": "netlet.budgets",
     "Claim": "netlet.experiments",
     "Experiment": "netlet.experiments",
     "Recipe": "netlet.recipes",
     "Run": "netlet.records",
+    "Study": "netlet.studies",
     "build": "netlet.nets",
     "check": "netlet.anatomy",
+    "compare": "netlet.evidence",
     "facts": "netlet.anatomy",
     "fit": "netlet.training",
     "net": "netlet.nets",
@@ -35,13 +41,29 @@ _FROM = {
 __all__ = ["__version__", *_FROM]
 
 if TYPE_CHECKING:
-    from netlet import anatomy, budgets, data, evaluation, experiments, nets, recipes, records, training
+    from netlet import (
+        anatomy,
+        budgets,
+        data,
+        evaluation,
+        evidence,
+        experiments,
+        ladders,
+        nets,
+        recipes,
+        records,
+        report,
+        studies,
+        training,
+    )
     from netlet.anatomy import check, facts, receptive_field, summary
     from netlet.budgets import Budget
+    from netlet.evidence import compare
     from netlet.experiments import Claim, Experiment
     from netlet.nets import build, net
     from netlet.recipes import Recipe
     from netlet.records import Run
+    from netlet.studies import Study
     from netlet.training import fit
 
 

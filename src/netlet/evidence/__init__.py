@@ -1,7 +1,7 @@
 """What records show, and how surely: intervals, p-values, comparisons and the analysis of a study."""
 
 from netlet.evidence.analysis import Gap, analysis, changes, fit, gap, p_text
-from netlet.evidence.compare import Comparison, Test, compare
+from netlet.evidence.comparison import Comparison, Test, compare
 from netlet.evidence.gather import Entry, gather, grouped
 from netlet.evidence.images import error_rates, interval_over_images
 from netlet.evidence.judge import bar_percent, judge, pooled, reaches_bar

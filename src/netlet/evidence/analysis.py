@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from netlet.evidence.compare import compare
+from netlet.evidence.comparison import compare
 from netlet.evidence.images import error_rates, interval_over_images
 from netlet.evidence.judge import bar_percent, reaches_bar
 from netlet.evidence.seeds import half_width, interval_over_seeds, mean_percent, p_reaches

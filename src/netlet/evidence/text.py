@@ -8,7 +8,7 @@ from typing import Any
 
 from netlet.budgets import Score
 from netlet.evidence.analysis import fit, gap, p_text
-from netlet.evidence.compare import Comparison
+from netlet.evidence.comparison import Comparison
 from netlet.evidence.images import error_rates, interval_over_images
 from netlet.evidence.judge import bar_percent, judge
 from netlet.evidence.seeds import interval_over_seeds, mean_percent, p_reaches, sd_points
