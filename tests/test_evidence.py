@@ -51,6 +51,7 @@ def test_errors_are_pooled_by_image() -> None:
     found = study(wrong(result(0, 990), 1, 2, 3), wrong(result(1, 990), 3, 4))
     rates = evidence.error_rates(found)
     assert {int(image): float(rates[image]) for image in rates.nonzero()[0]} == {1: 0.5, 2: 0.5, 3: 1.0, 4: 0.5}
+    assert evidence.study_dict(found)["result"]["seeds_wrong_by_image"] == {1: 1, 2: 1, 3: 2, 4: 1}
     assert "4 images are wrong for some seed, 1 for all 2" in evidence.study_text(found)
 
 

@@ -82,6 +82,7 @@ def study_dict(study: Study) -> dict[str, Any]:
         "interval_over_images_percent": list(interval_over_images(study)),
         "p_mean_reaches_bar": _p(study), "verdict_of_mean": verdict.state if verdict else None,
         "met_budget": sum(seed.verdict == "PASS" for seed in study.seeds),
+        "seeds_wrong_by_image": {int(i): round(rates[i] * len(correct)) for i in rates.nonzero()[0]},
         "images_wrong_for_some": int((rates > 0).sum()), "images_wrong_for_all": int((rates == 1).sum()),
         "gap_points": found.points, "gap_interval_points": [found.low, found.high], "fit": fit(study),
         "median_train_s": statistics.median(seed.train_s for seed in study.seeds),
