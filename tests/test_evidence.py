@@ -44,7 +44,13 @@ def test_one_sided_p_of_the_mean_is_scipys() -> None:
     t = 0.3 / math.sqrt(0.07 / 3)
     assert evidence.p_reaches(found, 99.0) == pytest.approx((1 - t / math.sqrt(t * t + 2)) / 2)
     assert evidence.p_reaches(found, 99.9) > 0.9  # type: ignore[operator]
-    assert evidence.p_reaches(study(result(0, 990), result(1, 990)), 98) is None  # alike: no spread to measure by
+    alike = study(result(0, 990), result(1, 990))  # no spread to measure by
+    assert evidence.p_reaches(alike, 98) is None
+    assert evidence.interval_over_seeds(alike) is None
+    assert "other seeds: seeds that are all alike cannot say" in evidence.study_text(alike)
+    high = evidence.interval_over_seeds(study(result(0, 1_000), result(1, 1_000), result(2, 990)))
+    assert high is not None
+    assert high[1] == 100
 
 
 def test_errors_are_pooled_by_image() -> None:
@@ -61,8 +67,13 @@ def test_other_images_as_many_seeds_on_the_same_images_add_nothing() -> None:
     apart = study(result(0, 990), result(1, 990, first=300), result(2, 990, first=600))
     low, high = evidence.interval_over_images(apart)
     assert high - low < evidence.interval_over_images(one)[1] - evidence.interval_over_images(one)[0]
-    perfect = study(result(0, 1_000))
+    perfect = study(result(0, 1_000), result(1, 1_000), result(2, 1_000))
     assert evidence.interval_over_images(perfect) == pytest.approx(Score("test", 1_000, 1_000).interval())
+    once = study(result(0, 999), result(1, 1_000), result(2, 1_000))
+    assert evidence.interval_over_images(once)[0] < evidence.interval_over_images(perfect)[0]
+    # Each image wrong for one of two seeds: no variance between images, and still not surer than independent draws.
+    halves = study(result(0, 500), result(1, 500, first=500))
+    assert evidence.interval_over_images(halves) == pytest.approx(Score("test", 1_000, 2_000).interval())
 
 
 def test_two_single_seeds_are_compared_by_the_exact_mcnemar_test() -> None:
@@ -112,6 +123,15 @@ def test_clustered_mcnemar_of_one_seed_each_is_mcnemars_statistic() -> None:
     # (b - c)^2 / (b + c), with 9 and 1; the clustered form must come to it when clusters are single pairs.
     d = np.array([1.0] * 9 + [-1.0])
     assert d.sum() ** 2 / (d**2).sum() == pytest.approx((9 - 1) ** 2 / (9 + 1))
+
+
+def test_few_differing_images_are_counted_out_exactly() -> None:
+    a = study(*(wrong(result(s, 990), 1, 2, 3, 4) for s in range(3)), name="a", net="a")
+    b = study(*(wrong(result(s, 990)) for s in range(3)), name="b", net="b")
+    found = evidence.compare(a, b).over_images
+    assert found.name == "signs over images, exact"
+    assert found.p == pytest.approx(2 / 2**4)  # all four the same way, of sixteen ways; chi-square would say 0.0455
+    assert found.interval is None
 
 
 def test_a_few_seeds_of_the_same_kind_show_no_difference() -> None:
@@ -178,7 +198,18 @@ FINE = study(
 
 def test_over_fitting_under_fitting_and_neither_are_told_apart() -> None:
     assert [evidence.fit(s) for s in (OVER, UNDER, FINE)] == ["over-fitting", "under-fitting", "balanced"]
-    assert evidence.fit(study(result(0, 105))) == "at chance"
+    assert evidence.fit(study(result(0, 105, train_clean=61))) == "at chance"
+    by_heart = study(result(0, 105, train_clean=600))
+    assert evidence.fit(by_heart) == "over-fitting"
+    lopsided = study(result(0, 900, train_clean=540), class_sizes=(900, *(0,) * 8, 100))
+    assert evidence.fit(lopsided) == "at chance"  # always the larger class
+    assert evidence.fit(study(result(0, 1_000, train_clean=600))) == "balanced"
+    # A gap that two far seeds cannot tell from none, nor from all of the error.
+    apart = study(
+        result(0, 9_700, total=10_000, train_clean=600), result(1, 9_780, total=10_000, train_clean=600), budget=BUDGET
+    )
+    assert evidence.fit(apart) == "unclear"
+    assert evidence.analysis(apart)[0].startswith("Over- or under-fitting: 100.00 % of the training images")
     texts = [evidence.analysis(s) for s in (OVER, UNDER, FINE)]
     assert texts[0][0].startswith("Over-fitting: 100.00 % of the training images as they are and 97.01 %")
     assert "regularisation, augmentation or a smaller net rather than to capacity" in texts[0][0]
@@ -201,6 +232,14 @@ def test_training_below_test_is_explained_where_something_hinders_training() -> 
     )
     bare = dataclasses.replace(UNDER, recipe=plain(QUICK.but(epochs=2, augment=())))
     assert not any("While it trained" in text for text in evidence.analysis(bare))
+
+
+def test_a_bar_of_another_data_set_is_no_bar() -> None:
+    other = dataclasses.replace(FINE, data=FINE.data | {"name": "fashion_mnist"})
+    assert evidence.bar_percent(other) is None
+    assert evidence.reaches_bar(other) is None
+    assert "the bar" not in " ".join(evidence.analysis(other))
+    assert evidence.judge(other).state == "NOT JUDGED"  # type: ignore[union-attr]
 
 
 def test_what_is_said_of_bar_capacity_and_the_best_epoch() -> None:
@@ -234,8 +273,13 @@ def test_what_changed_since_the_step_before_and_whether_it_matters() -> None:
     told = evidence.analysis(alike, before)
     assert told[-2] == "Changed: nothing that is recorded."
     assert "no difference shown between under and again" in told[-1]
+    half = dataclasses.replace(alike, recipe=plain(QUICK.but(epochs=2, augment=(), precision="bf16")))
+    assert evidence.changes(half, before) == "Changed: precision (auto to bf16)."
     augmented = dataclasses.replace(alike, recipe=plain(QUICK.but(epochs=2, augment=AUGMENTS["document_001"])))
-    assert "augment (none to rotate_deg 7 then rotate_deg 10, scale 0.05)" in evidence.changes(augmented, before)
+    assert (
+        "augment (none to rotate_deg 7, fill 1, interpolation nearest then rotate_deg 10, scale 0.05, interpolation nearest)"
+        in evidence.changes(augmented, before)
+    )
 
 
 def test_a_comparison_as_plain_values_has_its_conclusion() -> None:
@@ -255,9 +299,16 @@ def _joins(a: Study, b: Study) -> Study:
 def test_seeds_of_one_experiment_join_and_others_do_not() -> None:
     a, b = study(result(0, 990)), study(result(3, 991))
     assert [seed.seed for seed in _joins(b, a).seeds] == [0, 3]
-    with pytest.raises(RecordError, match="swift: two runs are of seed 0; a study counts each once"):
-        _joins(a, a)
-    with pytest.raises(RecordError, match="swift: seed 0 and seed 3 differ in their net: one name, two nets; no study"):
+    assert _joins(a, a) == a
+    another = dataclasses.replace(a.seeds[0], weights_digest="other")
+    with pytest.raises(RecordError, match="swift: two different runs are of seed 0; a study counts each once"):
+        _joins(a, dataclasses.replace(a, seeds=(another,)))
+    assert _joins(a, b) == _joins(b, a)
+    with pytest.raises(RecordError, match="differ in their began_with"):
+        _joins(a, dataclasses.replace(b, began_with="abc"))
+    with pytest.raises(
+        RecordError, match="swift: seed 0 and seed 3 differ in their net: one name, two nets; they make"
+    ):
         _joins(a, dataclasses.replace(b, summary={"net": "Net", "rows": []}))
     with pytest.raises(RecordError, match="differ in their recipe"):
         _joins(a, dataclasses.replace(b, recipe={"name": "another"}))

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import Netlet
 
 from netlet import ladders, studies
+from netlet.cli import main
 from netlet.data import make_scribble, save_npz
 from netlet.errors import LadderError, NetletError
 from netlet.experiments import EXPERIMENTS, LADDERS, experiment_of, find_ladder
@@ -37,11 +41,33 @@ set = { epochs = 2, batch = 50, precision = "float32", augment = "light" }
 """
 
 
+CLIMB = ("climb", "two.toml", "--dataset", "digits.npz", "--seeds", "1", "--workers", "1")
+FIRST_STEP = STEPS[: STEPS.rindex("[[step]]")]
+
+
 @pytest.fixture
 def ladder(tmp_path: Path) -> Path:
     save_npz(make_scribble(300, 100), tmp_path / "digits.npz")
     (tmp_path / "two.toml").write_text(STEPS)
     return tmp_path / "two.toml"
+
+
+@pytest.fixture(scope="module")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The ladder, climbed with one seed."""
+    folder = tmp_path_factory.mktemp("climbed")
+    save_npz(make_scribble(300, 100), folder / "digits.npz")
+    (folder / "two.toml").write_text(STEPS)
+    with contextlib.chdir(folder), pytest.raises(SystemExit, match="0"):
+        main(list(CLIMB))
+    return folder
+
+
+@pytest.fixture
+def there(netlet: Netlet, once: Path, tmp_path: Path) -> Path:
+    """The same, to be spoiled."""
+    shutil.copytree(once, tmp_path, dirs_exist_ok=True)
+    return tmp_path
 
 
 def test_a_ladder_is_climbed_once_and_told(netlet: Netlet, ladder: Path, tmp_path: Path) -> None:
@@ -76,33 +102,67 @@ def test_a_ladder_is_climbed_once_and_told(netlet: Netlet, ladder: Path, tmp_pat
     assert "**Remarks:**\n\nI expected *more*." in (folder / "ladder.md").read_text()
 
 
-def test_a_record_without_its_runs_is_not_run_again(netlet: Netlet, ladder: Path, tmp_path: Path) -> None:
-    arguments = ("climb", "two.toml", "--dataset", "digits.npz", "--seeds", "1", "--workers", "1")
-    assert netlet(*arguments)[0] == 0
-    folder = tmp_path / "ladders" / "two"
+def test_a_record_without_its_runs_is_not_run_again(netlet: Netlet, there: Path) -> None:
+    folder = there / "ladders" / "two"
     first = (folder / "norms" / "study.json").read_text()
     for run in folder.rglob("run.json"):
         run.unlink()
-    code, _, err = netlet(*arguments)
+    code, _, err = netlet(*CLIMB)
     assert (code, err.count("test images")) == (0, 0)
     assert (folder / "norms" / "study.json").read_text() == first
-    code, _, err = netlet(*arguments[:-3], "2", "--workers", "1")
+    code, _, err = netlet(*CLIMB[:-3], "2", "--workers", "1")
     assert code == 0
     assert err.count("test images") == 1  # only the second seed of the second step
     both = studies.load(folder / "norms")
     assert [seed.seed for seed in both.seeds] == [0, 1]
     # Fewer seeds asked for: none are lost.
-    assert netlet(*arguments)[0] == 0
+    assert netlet(*CLIMB)[0] == 0
     assert studies.load(folder / "norms") == both
 
 
-def test_a_changed_step_is_refused_before_anything_is_lost(netlet: Netlet, ladder: Path, tmp_path: Path) -> None:
-    arguments = ("climb", "two.toml", "--dataset", "digits.npz", "--seeds", "1", "--workers", "1")
-    assert netlet(*arguments)[0] == 0
-    ladder.write_text(STEPS.replace('augment = "light"', 'augment = "full"'))
-    code, _, err = netlet(*arguments)
+def test_a_changed_step_is_refused_before_anything_is_lost(netlet: Netlet, there: Path) -> None:
+    (there / "two.toml").write_text(STEPS.replace('augment = "light"', 'augment = "full"'))
+    code, _, err = netlet(*CLIMB)
     assert code == 2
     assert "ladders/two/norms: holds a run with another recipe; name another folder with --out" in err
+    assert (there / "ladders" / "two" / "ladder.toml").read_text() == STEPS
+    (there / "two.toml").write_text(STEPS.replace('experiment = "code_2"', 'experiment = "code_4"'))
+    code, _, err = netlet(*CLIMB)
+    assert code == 2
+    assert "ladders/two/light: holds a run with another net; name another folder with --out" in err
+
+
+def test_a_study_of_something_else_is_no_step(netlet: Netlet, there: Path) -> None:
+    folder = there / "ladders" / "two"
+    shutil.copy(folder / "norms" / "study.json", folder / "light" / "study.json")
+    code, _, err = netlet("report", str(folder), "-o", "x.md")
+    assert code == 2
+    assert "light: is a study of norms, not of the step" in err
+
+
+def test_a_net_that_was_changed_under_its_name_is_refused(netlet: Netlet, ladder: Path, tmp_path: Path) -> None:
+    body = (
+        "from torch import nn\ndef net(): return nn.Sequential(nn.Flatten(), nn.Linear(784, {}), nn.Linear({}, 10))\n"
+    )
+    (tmp_path / "mine.py").write_text(body.format(4, 4))
+    ladder.write_text(FIRST_STEP.replace('experiment = "code_2"', 'experiment = "mine.py:net"'))
+    assert netlet(*CLIMB)[0] == 0
+    (tmp_path / "mine.py").write_text(body.format(5, 5))
+    code, _, err = netlet(*CLIMB)
+    assert code == 2
+    assert "light: holds runs of another net called mine.py:net: it has been changed since; name another" in err
+
+
+def test_own_images_without_a_test_set_can_be_climbed_twice(netlet: Netlet, ladder: Path, tmp_path: Path) -> None:
+    with np.load(tmp_path / "digits.npz") as whole:
+        parts = {name: whole[name] for name in whole.files if "test" not in name}
+    np.savez(tmp_path / "digits.npz", **parts)
+    ladder.write_text(FIRST_STEP)
+    code, _, err = netlet(*CLIMB)
+    assert code == 0, err
+    assert ladders.climbed(tmp_path / "ladders" / "two").studies[0].split == "val"
+    code, _, err = netlet(*CLIMB)
+    assert code == 0, err
 
 
 @pytest.mark.parametrize(
@@ -111,6 +171,16 @@ def test_a_changed_step_is_refused_before_anything_is_lost(netlet: Netlet, ladde
         ('title = "Two steps"', "", 'the ladder has no title; write title = "..."'),
         ("[[step]]", "[step]", "is no TOML"),
         ('target = "Small."', "", 'step 1 has no target; write target = "..."'),
+        ('target = "Small."', "target = 5", 'step 1 has target = 5; write target = "..."'),
+        ('about = "From small to *normed*."', "about = 5", 'the ladder has about = 5; write about = "..."'),
+        ('recipe = "plain"', "recipe = 5", 'step 1 has recipe = 5; write recipe = "..."'),
+        ('name = "light"', "name = 5", 'step 1 has name = 5; write name = "..."'),
+        ('name = "light"', 'name = "ladder.md"', "step 1: 'ladder.md' makes no folder name"),
+        ("parameters = 4991", 'parameters = "4991"', "the claim's parameters = '4991' is no number"),
+        ("seeds = 1", "seeds = true", "seeds = True is no number of seeds"),
+        ("seeds = 1", 'budget = "eight"', "no budget 'eight'; did you mean"),
+        ('augment = "light"', 'augment = ["light"]', "step norms: augment=['light'] is not known"),
+        ('set = { epochs = 2, batch = 50, precision = "float32" }', "set = 5", "step 1: set = 5; write it as a table"),
         ("seeds = 1", "sed = 1", "step 1 has no 'sed'; did you mean 'seeds'? it has: experiment"),
         ("seeds = 1", "seeds = 0", "step 1: seeds = 0 is no number of seeds; give at least 1"),
         ('name = "norms"', 'name = "light"', "two steps are called 'light'; give each its own name"),
@@ -125,9 +195,9 @@ def test_a_changed_step_is_refused_before_anything_is_lost(netlet: Netlet, ladde
     ],
 )  # fmt: skip
 def test_a_bad_ladder_is_one_line_and_nothing_is_run(
-    netlet: Netlet, ladder: Path, tmp_path: Path, old: str, new: str, message: str
+    netlet: Netlet, tmp_path: Path, old: str, new: str, message: str
 ) -> None:
-    ladder.write_text(STEPS.replace(old, new, 1) if old in STEPS else STEPS)
+    (tmp_path / "two.toml").write_text(STEPS.replace(old, new, 1) if old in STEPS else STEPS)
     code, out, err = netlet("climb", "two.toml", "--dataset", "digits.npz")
     assert (code, out) == (2, "")
     assert message in err

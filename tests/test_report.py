@@ -11,6 +11,7 @@ import shutil
 import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 import torch
@@ -64,7 +65,7 @@ def test_a_studys_report_has_all_that_a_reader_needs() -> None:
         assert words in page.markdown, words
     shown = re.findall(r"^!\[.+?\]\((\S+)\)$", page.markdown, re.MULTILINE)
     assert sorted(shown) == sorted(page.pictures)
-    assert {name.removeprefix("swift-") for name in shown} == {
+    assert set(shown) == {
         "seeds.svg", "accuracy.svg", "loss.svg", "rate.svg", "confusion.svg", "calibration.svg", "mistakes.svg"
     }  # fmt: skip
 
@@ -83,7 +84,7 @@ def test_pictures_read_on_any_ground_and_are_the_same_each_time() -> None:
 
 
 def test_html_is_one_file_that_fetches_nothing(tmp_path: Path) -> None:
-    named = {"class_names": ["<b>0</b>", "a|b", *"23456789"]}
+    named = {"class_names": ["<b>0</b>", "a|b", "__init__", "![x](http://e/a.png)", "$5^$", *"56789"]}
     found = study(result(0, 990), budget=BUDGET, name="<script>alert(1)</script>")
     found = dataclasses.replace(found, data=found.data | named)
     written = write(study_page(found, IMAGES), tmp_path / "r.html")
@@ -96,15 +97,17 @@ def test_html_is_one_file_that_fetches_nothing(tmp_path: Path) -> None:
     assert reader.tags.count("svg") == 7
     assert reader.tags.count("table") >= 7
     assert "<td>a|b</td>" in text
+    assert "<td>__init__</td>" in text
+    assert "<td>![x](http://e/a.png)</td>" in text
     assert '<meta name="viewport"' in text
 
 
 def test_markdown_has_its_pictures_beside_it(tmp_path: Path) -> None:
     found = study(result(0, 990), budget=BUDGET)
-    page, *pictures = write(study_page(found), tmp_path / "deep" / "r.md")
-    assert page == tmp_path / "deep" / "r.md"
-    for name in re.findall(r"^!\[.+?\]\((\S+)\)$", page.read_text(), re.MULTILINE):
-        assert (page.parent / name).is_file()
+    page, *pictures = write(study_page(found), tmp_path / "deep" / "my r.md")
+    assert page == tmp_path / "deep" / "my r.md"
+    shown = re.findall(r"^!\[.+?\]\((\S+)\)$", page.read_text(), re.MULTILINE)
+    assert {page.parent / unquote(name) for name in shown} == set(pictures)
     assert len(pictures) == 6  # no gallery without the images
     assert "Without their pictures" in page.read_text()
     with pytest.raises(ReportError, match=r"r.pdf: a report is written as .html or .md"):
@@ -122,7 +125,9 @@ def test_several_studies_are_held_side_by_side() -> None:
     assert "b is better than a by 2.433 points, beyond what other seeds" in page.text
     assert "\n## a: 97.03 % of mnist's test images" in page.text
     assert "\n### Training" in page.text
-    assert len(page.pictures) == 1 + 2 * 6
+    assert len(page.pictures) == 1 + 2 * 6  # of the same names in both, and none lost
+    for name in page.pictures:
+        assert f"]({name})" in page.text
     whole = together("All", "", [Page("x", "## y\n\n```sh\n# z\n```", {})])
     assert whole.text == "## x\n\n### y\n\n```sh\n# z\n```"
 
@@ -152,6 +157,10 @@ def test_the_command_gives_the_recipe_again(recipe: Recipe) -> None:
     words = shlex.split(command_for(found) or "")
     assert words[:3] == ["netlet", "study", "summit"]
     assert words[-4:] == ["--first-seed", "3", "--seeds", "2"]
+    gap = dataclasses.replace(found, seeds=(*found.seeds, result(7, 992)))
+    assert [line.split()[-4:] for line in (command_for(gap) or "").splitlines()] == [
+        ["--first-seed", "3", "--seeds", "2"], ["--first-seed", "7", "--seeds", "1"]
+    ]  # fmt: skip
     settings = [words[i + 1] for i, word in enumerate(words) if word == "--set"]
     made = overridden(recipes.named(words[words.index("--recipe") + 1]), settings)
     assert plain(made.but(name="x")) == plain(recipe.but(name="x"))
@@ -164,12 +173,20 @@ def test_the_command_says_what_else_matters() -> None:
         known, split="val", data=known.data | {"name": "scribble"}, environment=known.environment | {"threads": 2}
     )
     assert command_for(other) == (
-        "netlet study swift --first-seed 0 --seeds 1 --workers 1 --threads 2 --val 1000 --dataset scribble"
+        "netlet study swift --workers 1 --threads 2 --val 1000 --dataset scribble --first-seed 0 --seeds 1"
     )
     assert command_for(dataclasses.replace(known, budget=plain(budgets.EIGHT_K))) == (
         "netlet study swift --budget eight_k --first-seed 0 --seeds 1"
     )
     assert command_for(dataclasses.replace(known, budget=BUDGET | {"params_below": 7})) is None
+    assert "--channels 3" in (command_for(dataclasses.replace(known, data=known.data | {"shape": [3, 28, 28]})) or "")
+    # A step that is called like an experiment of ours, but is another net.
+    assert (command_for(dataclasses.replace(known, net="code_2")) or "").startswith(
+        "netlet study code_2 --recipe quick"
+    )
+    begun = dataclasses.replace(known, began_with="a" * 64)
+    assert command_for(begun) is None
+    assert "began with weights that somebody gave" in study_page(begun).markdown
     odd = recipes.QUICK.but(augment=(Affine(rotate_deg=3), Affine(rotate_deg=4), Affine(scale=0.1)))
     assert command_for(dataclasses.replace(known, recipe=plain(odd))) is None
     assert "made in Python" in study_page(dataclasses.replace(known, recipe=plain(odd))).markdown
@@ -209,7 +226,7 @@ def test_report_compare_and_runs_from_the_command_line(netlet: Netlet, trained: 
     assert out.strip() == "run.md, and 7 pictures in run/"
     # Single runs of one experiment are its study.
     netlet("report", f"{one}/seed-0", f"{one}/seed-1/run.json", "-o", "joined.md", "--dataset", "digits.npz")
-    assert "the mean of 2 seeds, 0 to 1" in Path("joined.md").read_text()
+    assert "the mean of 2 seeds: 0, 1" in Path("joined.md").read_text()
 
     code, out, _ = netlet("compare", one, other)
     assert code == 0
@@ -248,6 +265,34 @@ def test_a_studys_record_stands_for_runs_that_are_gone(netlet: Netlet, trained: 
     ]
 
 
+def test_an_edited_run_is_noticed(netlet: Netlet, trained: Path) -> None:
+    path = trained / "runs" / "code_2-digits.npz-seed7" / "run.json"
+    run = json.loads(path.read_text())
+    path.write_text(json.dumps(run | {"train_clean": run["train_clean"] | {"correct": 10_000}}))
+    code, _, err = netlet("report", str(path), "-o", "x.md")
+    assert code == 2
+    assert "code_2, seed 7: seed 7 has more training images right than there are; its record was edited" in err
+
+
+def test_the_same_run_in_two_places_counts_once(netlet: Netlet, trained: Path) -> None:
+    shutil.copytree(trained / "studies" / "code_2-digits.npz", trained / "copy")
+    rows = [
+        json.loads(line) for line in netlet("runs", ".", "--name", "code_2", "--compare", "--jsonl")[1].splitlines()
+    ]
+    assert [row["seeds"] for row in rows] == [3]
+
+
+def test_weights_that_somebody_gave_are_recorded_and_kept_apart(netlet: Netlet, trained: Path) -> None:
+    weights = str(trained / "runs" / "code_2-digits.npz-seed7" / "weights.safetensors")
+    code, _, err = netlet("train", "code_2", "--seed", "9", "--weights", weights, "--dataset", "digits.npz", *FAST)
+    assert code == 0, err
+    found = records.load("runs/code_2-digits.npz-seed9")
+    assert found.began_with == records.load("runs/code_2-digits.npz-seed7").weights_digest
+    code, _, err = netlet("report", "runs/code_2-digits.npz-seed7", "runs/code_2-digits.npz-seed9", "-o", "x.md")
+    assert code == 2
+    assert "differ in their began_with" in err
+
+
 def test_bad_records_are_one_line_each_and_never_a_figure(netlet: Netlet, trained: Path) -> None:
     path = trained / "studies" / "code_2-digits.npz" / "study.json"
     whole = json.loads(path.read_text())
@@ -270,9 +315,22 @@ def test_bad_records_are_one_line_each_and_never_a_figure(netlet: Netlet, traine
     says(whole | {"seeds": []}, "it has no seeds")
     says(whole | {"seeds": [seeds[0], seeds[0]]}, "a seed is in it twice")
     says(whole | {"seeds": [seeds[0] | {"correct": 99}]}, "seed 0 has 99 right and")
-    says(whole | {"seeds": [seeds[0] | {"by_epoch": seeds[0]["by_epoch"][:1]}]}, "its epochs do not end in its result")
+    says(
+        whole | {"seeds": [seeds[0] | {"by_epoch": seeds[0]["by_epoch"][:1]}]},
+        "seed 0 has epochs that do not end in its result",
+    )
     says(whole | {"class_sizes": [10] * 9}, "its classes hold 90 images of 100")
-    says(whole | {"schema": 1}, "expected schema 2, found 1")
+    said = seeds[0]["mistakes"]
+    says(whole | {"seeds": [seeds[0] | {"mistakes": [[said[0][0], -1, *said[0][2:]], *said[1:]]}]}, "or of no class")
+    says(whole | {"seeds": [seeds[0] | {"train_clean": 700}]}, "more training images right than there are")
+    says(whole | {"seeds": [seeds[0] | {"by_epoch": [5_000, seeds[0]["correct"]]}]}, "more right than there are images")
+    says(whole | {"seeds": [seeds[0] | {"calibration": []}]}, "a calibration of another number of images")
+    says(whole | {"lr": []}, "it has no epochs")
+    says(whole | {"data": whole["data"] | {"class_names": ["0"]}}, "10 classes have 1 names")
+    says(
+        whole | {"schema": 1},
+        "expected schema 2, found 1, of another version; take it away, and the same 'netlet study'",
+    )
     says({k: v for k, v in whole.items() if k != "recipe"}, "cannot be read as a study")
 
 
@@ -293,6 +351,9 @@ def test_what_does_not_belong_together_is_refused(netlet: Netlet, trained: Path)
     assert "x.pdf: a report is written as .html or .md" in err
     code, _, err = netlet("runs", ".", "--sort", "accuracy")
     assert "--sort 'accuracy' is no column; choose one of" in err
+    code, _, err = netlet("runs", ".", "--compare", "--verdict", "pass")
+    assert code == 2
+    assert "would leave out seeds for what they came to" in err
     # The images have changed since: figures stay, pictures are left out.
     code, out, err = netlet("report", "elsewhere", "-o", "x.md", "--dataset", "digits.npz")
     assert code == 0

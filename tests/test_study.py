@@ -88,6 +88,7 @@ def test_seeds_side_by_side_are_the_runs_one_by_one(netlet: Netlet, digits: str,
         (("--set", "epochs=1"), "recipe"),
         (("--val", "20"), "val"),
         (("--budget", "eight_k"), "budget"),
+        (("--channels", "3"), "number of channels"),
     ):
         code, _, err = netlet(*arguments, *change)
         assert code == 2

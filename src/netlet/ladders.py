@@ -30,7 +30,7 @@ from netlet import studies
 from netlet.errors import LadderError, did_you_mean
 from netlet.studies import STUDY, Study
 
-LADDER, REMARKS = "ladder.toml", "remarks.md"
+LADDER, PAGE, REMARKS = "ladder.toml", "ladder.md", "remarks.md"
 _OF_LADDER = ("title", "about", "step")
 _OF_STEP = ("experiment", "name", "title", "target", "recipe", "set", "budget", "seeds", "claim")
 _OF_CLAIM = ("parameters", "best_train", "best_test")
@@ -93,7 +93,8 @@ def load(path: Path) -> Ladder:
         if names.count(name) > 1:
             raise LadderError(f"{path}: two steps are called {name!r}; give each its own name")
     title = _text(values, "title", f"{path}: the ladder")
-    return Ladder(title=title, about=values.get("about", "").strip(), rungs=rungs, text=text)
+    about = _text(values, "about", f"{path}: the ladder") if "about" in values else ""
+    return Ladder(title=title, about=about, rungs=rungs, text=text)
 
 
 def climbed(folder: Path) -> Climbed:
@@ -110,6 +111,9 @@ def climbed(folder: Path) -> Climbed:
     if missing:
         raise LadderError(f"{folder}: the steps {', '.join(missing)} have not been run; 'netlet climb' runs them")
     found = tuple(studies.load(folder / rung.name) for rung in ladder.rungs)
+    for rung, study in zip(ladder.rungs, found, strict=True):
+        if study.name != rung.name:
+            raise LadderError(f"{folder / rung.name}: is a study of {study.name}, not of the step; climb elsewhere")
     return Climbed(ladder, found, tuple(_remarks(folder / rung.name / REMARKS) for rung in ladder.rungs))
 
 
@@ -118,20 +122,27 @@ def _rung(step: Mapping[str, Any], where: str) -> Rung:
     experiment = _text(step, "experiment", where)
     claim = step.get("claim", {})
     _refuse_unknown(claim, _OF_CLAIM, f"{where}: a claim")
-    name = step.get("name", experiment)
-    if not all(letter.isalnum() or letter in "._-" for letter in name) or not name.strip("._"):
+    for what, number in claim.items():
+        if isinstance(number, bool) or not isinstance(number, int | float):
+            raise LadderError(f"{where}: the claim's {what} = {number!r} is no number")
+    name = _text(step, "name", where) if "name" in step else experiment
+    safe = all(letter.isalnum() or letter in "._-" for letter in name) and name.strip("._")
+    if not safe or name in (LADDER, PAGE):
         raise LadderError(f"{where}: {name!r} makes no folder name; give the step a name of letters and digits")
     seeds = step.get("seeds")
-    if seeds is not None and (not isinstance(seeds, int) or seeds < 1):
+    if seeds is not None and (isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 1):
         raise LadderError(f"{where}: seeds = {seeds!r} is no number of seeds; give at least 1")
+    changes = step.get("set", {})
+    if not isinstance(changes, dict):
+        raise LadderError(f"{where}: set = {changes!r}; write it as a table, like set = {{ epochs = 14 }}")
     return Rung(
         name=name,
         experiment=experiment,
         title=_text(step, "title", where),
         target=_text(step, "target", where),
-        recipe=step.get("recipe"),
-        changes=step.get("set", {}),
-        budget=step.get("budget"),
+        recipe=_text(step, "recipe", where) if "recipe" in step else None,
+        changes=changes,
+        budget=_text(step, "budget", where) if "budget" in step else None,
         seeds=seeds,
         claim=claim,
     )
@@ -140,7 +151,8 @@ def _rung(step: Mapping[str, Any], where: str) -> Rung:
 def _text(values: Mapping[str, Any], name: str, where: str) -> str:
     value = values.get(name)
     if not isinstance(value, str) or not value.strip():
-        raise LadderError(f'{where} has no {name}; write {name} = "..."')
+        found = f"{name} = {value!r}" if name in values else f"no {name}"
+        raise LadderError(f'{where} has {found}; write {name} = "..."')
     return value.strip()
 
 

@@ -76,6 +76,7 @@ class Run:
     weights_digest: str  # SHA-256 over names, shapes and values
     started: str  # UTC, ISO 8601
     step: str = "eager"  # how batches were run; older records do not say
+    began_with: str = ""  # the digest of weights that somebody gave; "": drawn by the seed
     resumed_after: tuple[int, ...] = ()  # the numbers of epochs after which the run was taken up again
     schema: int = field(default=SCHEMA)
 

@@ -6,9 +6,10 @@ Compact enough to be committed, complete enough that every table and plot can be
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
-import operator
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +22,8 @@ from netlet.records import Run
 SCHEMA = 2
 STUDY = "study.json"
 # What makes two trainings one experiment; the machine may differ, and is told by each run's record.
-_SHARED = ("name", "net", "recipe", "budget", "data", "split", "total", "train_total", "lr", "class_sizes", "summary")
+_SHARED = ("name", "net", "recipe", "budget", "data", "split", "total", "train_total", "lr", "class_sizes", "summary",
+           "began_with")  # fmt: skip
 
 
 class Mistake(NamedTuple):
@@ -81,6 +83,7 @@ class Study:
     environment: Mapping[str, Any]  # of the first seed
     seeds: tuple[SeedResult, ...]  # in their order, each once
     step: str = "eager"  # how batches were run
+    began_with: str = ""  # the digest of weights that somebody gave; "": drawn by each seed
     schema: int = field(default=SCHEMA)
 
     @staticmethod
@@ -92,27 +95,31 @@ class Study:
         """
         if not runs:
             raise RecordError("a study needs at least one run")
-        first, *others = map(_study_of_one, runs)
-        for other in others:
-            first = first.joined(other)
-        return first
+        for run in runs:
+            if fault := _fault(_study_of_one(run)):
+                raise RecordError(f"{run.name}, seed {run.seed}: {fault}; its record was edited or cut short")
+        return functools.reduce(Study.joined, map(_study_of_one, runs))
 
     def joined(self, other: Study) -> Study:
-        """The study of both's seeds.
+        """The study of both's seeds; one that both have with the same outcome counts once.
 
         Raises:
-            RecordError: They are not of one experiment, or both have a seed.
+            RecordError: They are not of one experiment, or both have a seed and differ in what it came to.
         """
         for shared in _SHARED:
             if getattr(self, shared) != getattr(other, shared):
                 mine, theirs = (_seeds_text(study) for study in (self, other))
                 what = "net: one name, two nets" if shared == "summary" else shared
-                raise RecordError(f"{self.name}: {mine} and {theirs} differ in their {what}; no study")
-        both = {seed.seed for seed in self.seeds} & {seed.seed for seed in other.seeds}
-        if both:
-            raise RecordError(f"{self.name}: two runs are of seed {min(both)}; a study counts each once")
-        seeds = tuple(sorted((*self.seeds, *other.seeds), key=operator.attrgetter("seed")))
-        return dataclasses.replace(self, seeds=seeds)
+                raise RecordError(
+                    f"{self.name}: {mine} and {theirs} differ in their {what}; they make no study, name them apart"
+                )
+        mine_by_seed = {seed.seed: seed for seed in self.seeds}
+        for seed in other.seeds:
+            if mine_by_seed.setdefault(seed.seed, seed).weights_digest != seed.weights_digest:
+                raise RecordError(f"{self.name}: two different runs are of seed {seed.seed}; a study counts each once")
+        # What is told of the machine is that of the lowest seed, whichever way round they are joined.
+        first = min(self, other, key=lambda study: study.seeds[0].seed)
+        return dataclasses.replace(first, seeds=tuple(mine_by_seed[number] for number in sorted(mine_by_seed)))
 
     def of_seeds(self, numbers: Sequence[int]) -> Study:
         """The study of some of its seeds only."""
@@ -126,8 +133,7 @@ class Study:
     @property
     def net_digest(self) -> str:
         """SHA-256 over the net's layers, sizes and receptive fields: the same for the same net, whatever its name."""
-        anatomy = {"rows": self.summary["rows"], "field": self.receptive_field}
-        return hashlib.sha256(json.dumps(anatomy, sort_keys=True).encode()).hexdigest()
+        return net_digest(self.summary, self.receptive_field)
 
     def confusion(self) -> list[list[int]]:
         """Of all seeds together: ``[label][predicted]``."""
@@ -164,6 +170,12 @@ class Study:
         return "{" + ",\n ".join([*lines, f'"seeds": [\n  {seeds}]']) + "}\n"
 
 
+def net_digest(summary: Mapping[str, Any], receptive_field: Mapping[str, Any]) -> str:
+    """That of a net, from its tables as plain values."""
+    anatomy = {"rows": summary["rows"], "field": receptive_field}
+    return hashlib.sha256(json.dumps(anatomy, sort_keys=True).encode()).hexdigest()
+
+
 def save(study: Study, path: Path) -> None:
     """Write a study, whole or not at all."""
     write_whole(path, study.to_json())
@@ -180,7 +192,10 @@ def load(path: Path | str) -> Study:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         if record["schema"] != SCHEMA:
-            raise RecordError(f"{path}: expected schema {SCHEMA}, found {record['schema']}; from another version")
+            raise RecordError(
+                f"{path}: expected schema {SCHEMA}, found {record['schema']}, of another version; take it away, and "
+                "the same 'netlet study' writes it anew from the runs beside it"
+            )
         tuples = {name: tuple(record[name]) for name in ("class_sizes", "lr")}
         study = Study(**record | tuples | {"seeds": tuple(map(_seed, record["seeds"]))})
     except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError) as error:
@@ -205,15 +220,33 @@ def _fault(study: Study) -> str | None:
         return "a seed is in it twice"
     if sum(study.class_sizes) != study.total:
         return f"its classes hold {sum(study.class_sizes):,} images of {study.total:,}"
-    for seed in study.seeds:
-        wrong = {mistake.image for mistake in seed.mistakes}
-        if len(wrong) != len(seed.mistakes) or seed.correct + len(wrong) != study.total:
-            return f"seed {seed.seed} has {seed.correct:,} right and {len(wrong):,} wrong of {study.total:,}"
-        if not wrong <= set(range(study.total)):
-            return f"seed {seed.seed} has a mistake that is no image of the split"
-        curves = (seed.by_epoch, seed.train_by_epoch, seed.train_loss, seed.held_out_loss)
-        if {len(curve) for curve in curves} != {study.epochs} or seed.by_epoch[-1] != seed.correct:
-            return f"seed {seed.seed}: its epochs do not end in its result"
+    if len(study.data["class_names"]) != len(study.class_sizes):
+        return f"{len(study.class_sizes)} classes have {len(study.data['class_names'])} names"
+    if not study.lr:
+        return "it has no epochs"
+    return next((f"seed {seed.seed} {fault}" for seed in study.seeds if (fault := _fault_of_seed(seed, study))), None)
+
+
+def _fault_of_seed(seed: SeedResult, study: Study) -> str | None:
+    classes, images = range(len(study.class_sizes)), {mistake.image for mistake in seed.mistakes}
+    if len(images) != len(seed.mistakes) or seed.correct + len(images) != study.total:
+        return f"has {seed.correct:,} right and {len(images):,} wrong of {study.total:,}"
+    if not images <= set(range(study.total)):
+        return "has a mistake that is no image of the split"
+    if any(m.label not in classes or m.predicted not in classes or m.label == m.predicted for m in seed.mistakes):
+        return "has a mistake that is none, or of no class"
+    wrong = Counter(mistake.label for mistake in seed.mistakes)
+    if any(wrong[k] > study.class_sizes[k] for k in classes):
+        return "has more mistakes in a class than it has images"
+    curves = (seed.by_epoch, seed.train_by_epoch, seed.train_loss, seed.held_out_loss)
+    if {len(curve) for curve in curves} != {study.epochs} or seed.by_epoch[-1] != seed.correct:
+        return "has epochs that do not end in its result"
+    if not all(0 <= correct <= study.total for correct in seed.by_epoch):
+        return "has an epoch with more right than there are images"
+    if not all(0 <= correct <= study.train_total for correct in (*seed.train_by_epoch, seed.train_clean)):
+        return "has more training images right than there are"
+    if sum(one.images for one in seed.calibration) != study.total:
+        return "has a calibration of another number of images"
     return None
 
 
@@ -240,6 +273,7 @@ def _study_of_one(run: Run) -> Study:
         precision=run.precision,
         environment=run.environment,
         step=run.step,
+        began_with=run.began_with,
         seeds=(_result(run),),
     )
 

@@ -24,6 +24,13 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], align: str | None 
     return "\n".join([line(head), "  ".join("-" * w for w in widths), *map(line, rows)])
 
 
+def per_axis(sizes: Sequence[int] | None) -> str:
+    """``3`` for equal sizes, ``3x1`` for others, ``?`` for unknown ones."""
+    if sizes is None:
+        return "?"
+    return str(sizes[0]) if len(set(sizes)) == 1 else "x".join(map(str, sizes))
+
+
 def count(number: int | None) -> str:
     """A whole number with thousands separated, or ``?`` for one that is not known."""
     return "?" if number is None else f"{number:,}"

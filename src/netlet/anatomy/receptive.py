@@ -11,7 +11,7 @@ from torch import nn
 from netlet.anatomy.fields import Field
 from netlet.anatomy.steps import Trace
 from netlet.anatomy.trace import trace
-from netlet.tables import table
+from netlet.tables import per_axis, table
 
 PerAxis = tuple[int, ...]
 
@@ -112,10 +112,3 @@ def extent(field: Field) -> PerAxis | None:
 def jump(field: Field) -> PerAxis | None:
     """Input positions between neighbouring elements, per axis."""
     return None if field is None else tuple(axis.jump for axis in field)
-
-
-def per_axis(sizes: PerAxis | None) -> str:
-    """``3`` for equal sizes, ``3x1`` for others, ``?`` for unknown ones."""
-    if sizes is None:
-        return "?"
-    return str(sizes[0]) if len(set(sizes)) == 1 else "x".join(map(str, sizes))

@@ -11,10 +11,10 @@ from typing import Any
 
 from torch import nn
 
-from netlet.anatomy.receptive import PerAxis, extent, jump, per_axis
+from netlet.anatomy.receptive import PerAxis, extent, jump
 from netlet.anatomy.steps import Step, Trace
 from netlet.anatomy.trace import trace
-from netlet.tables import count, table
+from netlet.tables import count, per_axis, table
 
 _FLOAT_BYTES = 4
 _COLUMNS = ("layer", "kind", "k", "s", "p", "d", "output", "parameters", "MACs", "field", "jump")

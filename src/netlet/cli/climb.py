@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from netlet import ladders
 from netlet.cli.images import Channels, DataFolder, DatasetName, images_to_train_on
 from netlet.cli.options import Val
 from netlet.cli.results import result, say
@@ -63,7 +64,7 @@ def climb(
         raise
     finally:
         lines.close()
-    page = folder / "ladder.md"
+    page = folder / ladders.PAGE
     write_whole(page, ladder_page(found, pictures=False).markdown)
     head, rows, align = step_rows(found)
     result(table(head, [[cell.strip("`") for cell in row] for row in rows], align))

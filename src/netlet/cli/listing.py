@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from netlet.cli.options import Json
 from netlet.cli.results import result, result_json
-from netlet.tables import count, table
+from netlet.tables import count, per_axis, table
 
 
 def list_(json: Json = False) -> None:
     """Show all experiments: their nets' parameters, MACs and receptive field, recipe, budget and standing."""
     from netlet.anatomy import facts_of, receptive_field_of, trace
-    from netlet.anatomy.receptive import per_axis
     from netlet.experiments import EXPERIMENTS
     from netlet.nets import NETS
 

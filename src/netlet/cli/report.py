@@ -53,7 +53,7 @@ def _images(study: Study, dataset: str | None, folder: Path | None) -> Split | N
         say(f"{study.name}: without pictures of mistakes; name the images it was scored on with --dataset PATH")
         return None
     try:
-        images = load(name, folder).with_channels(study.data["shape"][0])
+        images = load(name, folder, download=False).with_channels(study.data["shape"][0])
         if images.digest != study.data["digest"]:
             raise DataError(f"{name}: is not what {study.name} was scored on")
         if study.split == "val" and images.held_out.name != "val":

@@ -23,6 +23,7 @@ _SORTS = {
     "last": "last_percent", "best": "best_percent", "train_s": "train_s",
 }  # fmt: skip
 _HIGHEST_FIRST = ("last", "best")
+_SAID = {"shown": "beyond chance", "not shown": "no difference shown", "cannot say": "cannot say, one seed"}
 
 
 def runs(
@@ -51,6 +52,12 @@ def runs(
         hint = did_you_mean(sort, _SORTS)
         raise RecordError(f"--sort {sort!r} is no column; {hint}choose one of {', '.join(_SORTS)}")
 
+    if compare and (verdict is not None or accuracy_at_least is not None):
+        raise RecordError(
+            "--compare with --verdict or --accuracy-at-least would leave out seeds for what they came to; "
+            "leave these away, or --compare"
+        )
+
     from netlet import evidence
 
     found, troubles = evidence.gather(folder)
@@ -58,7 +65,7 @@ def runs(
 
     def wanted(row: dict[str, Any]) -> bool:
         return (
-            all(fnmatch(str(row[what] or ""), glob) for what, glob in globs.items() if glob is not None)
+            all(fnmatch(str(row[what] or "").lower(), glob.lower()) for what, glob in globs.items() if glob is not None)
             and (params_below is None or row["parameters"] < params_below)
             and (accuracy_at_least is None or row["last_percent"] >= accuracy_at_least)
         )
@@ -84,7 +91,8 @@ def runs(
     for trouble in troubles:
         say(f"netlet: {trouble}")
     if jsonl:
-        result("\n".join(json_.dumps(row, ensure_ascii=False) for row in rows))
+        for row in rows:
+            result(json_.dumps(row, ensure_ascii=False))
     elif json:
         result_json(rows)
     elif rows:
@@ -117,7 +125,7 @@ def _compared(entries: list[Entry]) -> tuple[list[dict[str, Any]], list[list[str
         if first is not study:
             try:
                 found = evidence.compare(first, study)
-                behind, said = found.difference, "beyond chance" if found.shown else "no difference shown"
+                behind, said = found.difference, _SAID[found.outcome]
             except RecordError as error:
                 troubles.append(str(error))
                 said = "cannot say"

@@ -62,7 +62,7 @@ def train(
 
         from netlet.anatomy import check
         from netlet.experiments import DEFAULT, Assignment, find_experiment
-        from netlet.nets import build, load_weights
+        from netlet.nets import build, load_weights, weights_digest
         from netlet.training import Recorder
 
         experiment = find_experiment(name or DEFAULT).but(recipe=chosen_recipe, budget=chosen_budget)
@@ -78,10 +78,14 @@ def train(
         say(str(check(net, experiment.budget, images.shape, experiment.recipe.epochs)))
         label = "" if images.name == "mnist" else f"-{images.name}"
         folder = out / folder_name(out, f"{experiment.name}{label}-seed{seed}")
-        assignment = Assignment.of(experiment, seed, val, images, dataset, data, torch.get_num_threads())
+        began_with = weights_digest(net) if weights else ""
+        threads = torch.get_num_threads()
+        assignment = Assignment.of(experiment, seed, val, images, dataset, data, threads, began_with)
         recorder = Recorder(folder, assignment.to_dict(), or_next=True)
         with narrator.telling_how_to_resume(recorder):
-            run = experiment.run(images, seed, val=val, listeners=[narrator, recorder], start=net)
+            run = experiment.run(
+                images, seed, val=val, listeners=[narrator, recorder], start=net, began_with=began_with
+            )
         folder = recorder.folder
     if json:
         result(run.to_json())
@@ -116,7 +120,12 @@ def _go_on(folder: Path, threads: int | None, narrator: Narrator) -> Run:
     recorder = Recorder(folder, plain, resumed=True)
     with narrator.telling_how_to_resume(recorder):
         return experiment.run(
-            images, assignment.seed, val=assignment.val, resume=checkpoint, listeners=[narrator, recorder]
+            images,
+            assignment.seed,
+            val=assignment.val,
+            began_with=assignment.began_with,
+            resume=checkpoint,
+            listeners=[narrator, recorder],
         )
 
 

@@ -4,9 +4,9 @@ from netlet.evidence.analysis import Gap, analysis, changes, fit, gap, p_text
 from netlet.evidence.comparison import Comparison, Test, compare
 from netlet.evidence.gather import Entry, gather, grouped
 from netlet.evidence.images import error_rates, interval_over_images
-from netlet.evidence.judge import bar_percent, judge, pooled, reaches_bar
+from netlet.evidence.judge import bar_percent, judge, met, pooled, reaches_bar
 from netlet.evidence.seeds import interval_over_seeds, mean_percent, p_reaches, percents, sd_points
-from netlet.evidence.text import comparison_dict, comparison_text, study_dict, study_text
+from netlet.evidence.text import comparison_dict, comparison_text, study_dict, study_text, without_spread
 
 __all__ = [
     "Comparison",
@@ -28,6 +28,7 @@ __all__ = [
     "interval_over_seeds",
     "judge",
     "mean_percent",
+    "met",
     "p_reaches",
     "p_text",
     "percents",
@@ -36,4 +37,5 @@ __all__ = [
     "sd_points",
     "study_dict",
     "study_text",
+    "without_spread",
 ]

@@ -21,9 +21,9 @@ from netlet.evidence.images import error_rates, interval_over_images
 from netlet.evidence.judge import bar_percent, reaches_bar
 from netlet.evidence.seeds import half_width, interval_over_seeds, mean_percent, p_reaches
 from netlet.studies import Study
+from netlet.tables import per_axis
 
-Fit = Literal["at chance", "over-fitting", "under-fitting", "balanced"]
-_OF_NO_WEIGHT = ("name", "precision", "step")  # fields of a recipe that do not change what is learned
+Fit = Literal["at chance", "over-fitting", "under-fitting", "balanced", "unclear"]
 
 
 @dataclass(frozen=True)
@@ -69,18 +69,20 @@ def gap(study: Study, confidence: float = 0.95) -> Gap:
 def fit(study: Study) -> Fit:
     """Which of the two reasons for its errors a study should be rid of next.
 
-    ``at chance`` if guessing might do as well; ``over-fitting`` if the gap is shown and makes up half of the held-out
-    error or more; else ``under-fitting`` if the budget's bar is missed or, without a bar, if no gap is shown; else
-    ``balanced``.
+    ``at chance`` if always naming the largest class might do as well, on training images too; ``over-fitting`` if the
+    gap is shown and makes up half of the held-out error or more; else ``balanced`` if the bar is reached;
+    ``under-fitting`` if the gap is shown to be less than half of the error, and ``unclear`` if it is not.
     """
-    if interval_over_images(study)[0] <= 100 / len(study.class_sizes):
-        return "at chance"
+    chance = _guessing(study)
     found = gap(study)
+    if interval_over_images(study)[0] <= chance and found.train_percent <= interval_over_images(study)[1]:
+        return "at chance"
     if found.shown and found.share >= 0.5:
         return "over-fitting"
-    reached = reaches_bar(study)
-    missed = not found.shown if reached is None else not reached
-    return "under-fitting" if missed else "balanced"
+    error = 100 - found.held_out_percent
+    if reaches_bar(study) or not error:
+        return "balanced"
+    return "under-fitting" if found.high < error / 2 else "unclear"
 
 
 def analysis(study: Study, before: Study | None = None) -> list[str]:
@@ -105,7 +107,7 @@ def changes(study: Study, before: Study) -> str:
     if study.net_digest != before.net_digest:
         kinds, old = (Counter(row["kind"] for row in one.summary["rows"]) for one in (study, before))
         layers = [f"{kinds[k] - old[k]:+d} {k}" for k in sorted(kinds | old) if kinds[k] != old[k]]
-        fields = [_per_axis(one.receptive_field["size"]) for one in (before, study)]
+        fields = [per_axis(one.receptive_field["size"]) for one in (before, study)]
         sees = f", receptive field {fields[0]} to {fields[1]}" if fields[0] != fields[1] else ""
         parts.append(
             f"the net ({before.facts['parameters']:,} to {study.facts['parameters']:,} parameters"
@@ -114,7 +116,7 @@ def changes(study: Study, before: Study) -> str:
     new, was = study.recipe, before.recipe
     parts += [
         f"{name} ({_value(was.get(name))} to {_value(new.get(name))})"
-        for name in sorted({*new, *was} - set(_OF_NO_WEIGHT))
+        for name in sorted({*new, *was} - {"name"})
         if new.get(name) != was.get(name)
     ]
     return f"Changed: {'; '.join(parts)}." if parts else "Changed: nothing that is recorded."
@@ -129,11 +131,11 @@ def _fit_text(study: Study) -> str:
     )
     share = f"{100 * found.share:.0f} % of its {study.split} error"
     if kind == "at chance":
-        return f"It has learned nothing: {measured}, and guessing gives {100 / len(study.class_sizes):.1f} %."
+        return f"It has learned nothing: {measured}, and guessing gives {_guessing(study):.1f} %."
     if kind == "over-fitting":
         return (
-            f"Over-fitting: {measured}, {share}. That points to regularisation, augmentation or "
-            "a smaller net rather than to capacity."
+            f"Over-fitting: {measured}, {share}. That points to regularisation, augmentation or a smaller net rather "
+            "than to capacity."
         )
     if kind == "under-fitting":
         part = f"only {share}" if found.shown else "none is shown"
@@ -141,6 +143,8 @@ def _fit_text(study: Study) -> str:
             f"Under-fitting: {measured}; {part}: what it gets wrong it mostly could not learn. That points to "
             "capacity, or to longer or better training, rather than to regularisation."
         )
+    if kind == "unclear":
+        return f"Over- or under-fitting: {measured}; these seeds and images leave open which is the larger part of it."
     part = f"it makes up {share}" if found.shown else "none is shown"
     return f"Neither over- nor under-fitting: {measured}; {part}."
 
@@ -176,9 +180,9 @@ def _bar_text(study: Study) -> str:
         state = "meets" if reached else "misses"
         return f"Its one seed, {mean:.2f} %, {state} the bar of {asked}; of other seeds it cannot say anything."
     state = "meets" if reached else "misses"
-    low, high = interval_over_seeds(study) or (mean, mean)
-    text = f"The mean of {n} seeds, {mean:.3f} % (95 % interval {low:.3f} to {high:.3f}), {state} the bar of {asked}"
-    p = p_reaches(study, bar)
+    interval, p = interval_over_seeds(study), p_reaches(study, bar)
+    within = f" (95 % interval {interval[0]:.3f} to {interval[1]:.3f})" if interval else ""
+    text = f"The mean of {n} seeds, {mean:.3f} %{within}, {state} the bar of {asked}"
     if not reached:
         return f"{text}."
     if p is None:
@@ -221,17 +225,16 @@ def p_text(p: float) -> str:
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
-def _per_axis(sizes: Any) -> str:
-    if sizes is None:
-        return "?"
-    return "x".join(map(str, sorted(set(sizes)) if len(set(sizes)) == 1 else sizes))
-
-
 def _value(value: Any) -> str:
     """A recipe's value as a person would say it."""
     if isinstance(value, list):
         return " then ".join(map(_value, value)) or "none"
     if isinstance(value, dict):
-        moved = {name: amount for name, amount in value.items() if amount and name not in ("fill", "interpolation")}
-        return ", ".join(f"{name} {amount:g}" for name, amount in moved.items()) or "nothing"
+        moved = {name: amount for name, amount in value.items() if amount and amount != "bilinear"}
+        return ", ".join(f"{name} {_value(amount)}" for name, amount in moved.items()) or "nothing"
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _guessing(study: Study) -> float:
+    """Percent that whoever always names the largest class gets right."""
+    return 100 * max(study.class_sizes) / study.total

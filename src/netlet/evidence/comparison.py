@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 from netlet.errors import RecordError
 from netlet.evidence.images import error_rates
-from netlet.evidence.seeds import mean_percent, percents
+from netlet.evidence.seeds import ALIKE, mean_percent, percents
 from netlet.studies import Study
 
 SIGNIFICANCE = 0.05
+_FEW = 16  # images that differ: below, all 2^n ways of their falling out are counted instead of trusting chi-square
 
 
 @dataclass(frozen=True)
@@ -53,13 +55,20 @@ class Comparison:
         return self.over_seeds.shown and self.over_images.shown
 
     @property
+    def outcome(self) -> Literal["shown", "not shown", "cannot say"]:
+        """In a word or two."""
+        if self.shown:
+            return "shown"
+        return "cannot say" if self.over_seeds.p is None and self.over_images.shown else "not shown"
+
+    @property
     def conclusion(self) -> str:
         """In a sentence."""
         better, worse = (self.b, self.a) if self.difference > 0 else (self.a, self.b)
         by = f"{better} is better than {worse} by {abs(self.difference):.3f} points"
         if self.shown:
             return f"{by}, beyond what other seeds or other images would bring"
-        if self.over_seeds.p is None and self.over_images.shown:
+        if self.outcome == "cannot say":
             return f"{by} on more images than chance would bring, but over seeds cannot say: {self.over_seeds.about}"
         if self.over_seeds.p is None:
             return f"no difference shown between {self.a} and {self.b}; over seeds cannot say: {self.over_seeds.about}"
@@ -103,8 +112,7 @@ def _over_seeds(a: Study, b: Study) -> Test:
         return Test(name, None, None, f"one seed of {' and of '.join(alone)}")
     x, y = percents(b), percents(a)
     changing = [p - q for p, q in zip(x, y, strict=True)] if paired else [p - x[0] for p in x] + [q - y[0] for q in y]
-    # Differences of decimal fractions that ought to be the same differ in their last bits.
-    if max(changing) - min(changing) < 1e-9:
+    if max(changing) - min(changing) < ALIKE:
         return Test(name, None, None, "no spread between seeds to measure by")
     found = stats.ttest_rel(x, y) if paired else stats.ttest_ind(x, y, equal_var=False)
     low, high = found.confidence_interval(0.95)
@@ -117,7 +125,7 @@ def _over_images(a: Study, b: Study) -> Test:
 
     Durkalski et al., Analysis of clustered matched-pair data, Statistics in Medicine 22 (2003): with ``d`` the
     difference of an image's two error rates, ``(sum d)^2 / sum d^2`` is chi-square with one degree of freedom. Of one
-    seed each it is McNemar's statistic.
+    seed each it is McNemar's statistic. Where few images differ, the exact test of changed signs takes its place.
     """
     from scipy import stats
 
@@ -125,13 +133,20 @@ def _over_images(a: Study, b: Study) -> Test:
     gained, lost = int((differences > 0).sum()), int((differences < 0).sum())
     half = float(stats.norm.ppf(0.975)) * float(differences.std()) / math.sqrt(a.total)
     mean = float(differences.mean())
-    interval = (100 * (mean - half), 100 * (mean + half))
+    # Of a handful of images the normal approximation says more than it knows.
+    interval = (100 * (mean - half), 100 * (mean + half)) if gained + lost > _FEW else None
     about = f"{gained:,} images better, {lost:,} worse"
     if not gained + lost:
         return Test("McNemar over images", 1.0, interval, "every image alike")
     if len(a.seeds) == len(b.seeds) == 1:
         p = float(stats.binomtest(gained, gained + lost).pvalue)
         return Test("exact McNemar over images", p, interval, about)
+    if gained + lost <= _FEW:
+        differing = differences[differences != 0]
+        signs = stats.permutation_test(
+            (differing,), lambda x, axis: x.sum(axis), permutation_type="samples", vectorized=True, n_resamples=2**_FEW
+        )
+        return Test("signs over images, exact", float(signs.pvalue), None, about)
     statistic = float(differences.sum() ** 2 / (differences**2).sum())
     return Test("McNemar over images, seeds clustered", float(stats.chi2.sf(statistic, 1)), interval, about)
 

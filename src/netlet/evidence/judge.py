@@ -33,20 +33,30 @@ def judge(study: Study, budget: Budget | None = None) -> Verdict | None:
     return budget.judge(Facts(**study.facts), Outcome(pooled(study), study.data["name"]))
 
 
+def met(study: Study) -> int | None:
+    """How many seeds keep the budget, each by itself; None without one."""
+    return None if study.budget is None else sum(seed.verdict == "PASS" for seed in study.seeds)
+
+
 def bar_percent(study: Study) -> float | None:
-    """The accuracy that the study's budget asks for; None without one."""
-    bar = budgets.from_plain(study.budget).bar if study.budget else None
-    return None if bar is None else float(100 * bar)
+    """The accuracy that the study's budget asks for; None if it asks for none, or for that of another data set."""
+    budget = _budget_with_bar(study)
+    return None if budget is None or budget.bar is None else float(100 * budget.bar)
 
 
 def reaches_bar(study: Study) -> bool | None:
-    """Whether the mean of the last epoch keeps the budget's bar, its strictness included; None without a bar.
+    """Whether the mean of the last epoch keeps the bar, its strictness included; None where there is none.
 
-    On whichever images: what a budget says of its data set, and of ``val``, is for :func:`judge`.
+    On whichever split: what a budget says of ``val`` is for :func:`judge`.
     """
-    budget = budgets.from_plain(study.budget) if study.budget else None
+    budget = _budget_with_bar(study)
     if budget is None or budget.bar is None:
         return None
     last = pooled(study)[-1]
     found = Fraction(last.correct, last.total)
     return found > budget.bar if budget.accuracy_above is not None else found >= budget.bar
+
+
+def _budget_with_bar(study: Study) -> Budget | None:
+    budget = budgets.from_plain(study.budget) if study.budget else None
+    return budget if budget is not None and budget.dataset in (None, study.data["name"]) else None

@@ -10,6 +10,9 @@ import statistics
 
 from netlet.studies import Study
 
+# Values closer than this are the same: decimal fractions that ought to be equal differ in their last bits.
+ALIKE = 1e-9
+
 
 def percents(study: Study) -> list[float]:
     """Each seed's accuracy after the last epoch."""
@@ -27,15 +30,14 @@ def sd_points(study: Study) -> float | None:
 
 
 def interval_over_seeds(study: Study, confidence: float = 0.95) -> tuple[float, float] | None:
-    """Between which percentages the mean of all seeds lies, by Student's t; None for one seed."""
-    half = half_width(percents(study), confidence)
-    mean = mean_percent(study)
-    return None if half is None else (mean - half, mean + half)
+    """Between which percentages the mean of all seeds lies, by Student's t; None for one seed, or seeds all alike."""
+    half, mean = half_width(percents(study), confidence), mean_percent(study)
+    return None if half is None else (max(mean - half, 0.0), min(mean + half, 100.0))
 
 
 def half_width(values: list[float], confidence: float = 0.95) -> float | None:
-    """Half of the interval about the mean of some values, by Student's t; None for a single one."""
-    if len(values) < 2:
+    """Half of the interval about the mean of some values, by Student's t; None where they show no spread."""
+    if max(values) - min(values) < ALIKE:
         return None
     from scipy import stats
 
@@ -52,7 +54,7 @@ def p_reaches(study: Study, bar_percent: float) -> float | None:
         The p-value; None where nothing can be said: of one seed, or of seeds that are all alike.
     """
     values = percents(study)
-    if len(set(values)) < 2:
+    if max(values) - min(values) < ALIKE:
         return None
     from scipy import stats
 

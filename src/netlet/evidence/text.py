@@ -10,7 +10,7 @@ from netlet.budgets import Score
 from netlet.evidence.analysis import fit, gap, p_text
 from netlet.evidence.comparison import Comparison
 from netlet.evidence.images import error_rates, interval_over_images
-from netlet.evidence.judge import bar_percent, judge
+from netlet.evidence.judge import bar_percent, judge, met
 from netlet.evidence.seeds import interval_over_seeds, mean_percent, p_reaches, sd_points
 from netlet.studies import Study
 from netlet.tables import table
@@ -37,7 +37,7 @@ def _sums(study: Study) -> list[str]:
     lines = [
         f"{study.name} on {study.data['name']}, {seeds_text(n)}, last epoch on {study.total:,} {study.split} images:",
         f"mean {mean_percent(study):.3f} %{spread}, min {min(correct):,}, max {max(correct):,}",
-        f"95 % interval, other seeds: {span(over_seeds) if over_seeds else 'one seed cannot say'}; "
+        f"95 % interval, other seeds: {span(over_seeds) if over_seeds else f'{without_spread(study)} cannot say'}; "
         f"other images: {span(over_images)}",
     ]
     rates = error_rates(study)
@@ -50,11 +50,10 @@ def _sums(study: Study) -> list[str]:
         f"gap to the training images {found.points:.2f} points, {found.low:.2f} to {found.high:.2f}: {fit(study)}"
     )
     if study.budget is not None:
-        met = sum(seed.verdict == "PASS" for seed in study.seeds)
         verdict = judge(study)
         assert verdict is not None
         budget, state = study.budget["name"], verdict.state
-        lines.append(f"{met} of {n} meet the budget {budget}; their mean: {state}{_chance(study)}")
+        lines.append(f"{met(study)} of {n} meet the budget {budget}; their mean: {state}{_chance(study)}")
     seconds, threads = statistics.median(seed.train_s for seed in study.seeds), study.environment["threads"]
     lines.append(f"median training time {seconds:.1f} s, {threads} thread{'s' if threads > 1 else ''} each")
     return lines
@@ -81,7 +80,7 @@ def study_dict(study: Study) -> dict[str, Any]:
         "interval_over_seeds_percent": list(interval) if interval else None,
         "interval_over_images_percent": list(interval_over_images(study)),
         "p_mean_reaches_bar": _p(study), "verdict_of_mean": verdict.state if verdict else None,
-        "met_budget": sum(seed.verdict == "PASS" for seed in study.seeds),
+        "met_budget": met(study),
         "seeds_wrong_by_image": {int(i): round(rates[i] * len(correct)) for i in rates.nonzero()[0]},
         "images_wrong_for_some": int((rates > 0).sum()), "images_wrong_for_all": int((rates == 1).sum()),
         "gap_points": found.points, "gap_interval_points": [found.low, found.high], "fit": fit(study),
@@ -122,6 +121,11 @@ def span(interval: tuple[float, float] | None, unit: str = "%") -> str:
     if interval is None:
         return "-"
     return f"{interval[0]:.3f} to {interval[1]:.3f} {unit}"
+
+
+def without_spread(study: Study) -> str:
+    """The subject of a sentence about what seeds without spread cannot say."""
+    return "one seed" if len(study.seeds) == 1 else "seeds that are all alike"
 
 
 def seeds_text(n: int) -> str:

@@ -32,11 +32,13 @@ class Assignment:
     channels: int
     digest: str  # of the data
     threads: int
+    val_images: int = 0  # that score: val, or as many as own data without a test set holds out
+    began_with: str = ""  # the digest of weights that somebody gave
 
     @staticmethod
     def of(
         experiment: Experiment, seed: int, val: int, data: Dataset, dataset: str | None, folder: Path | None,
-        threads: int,
+        threads: int, began_with: str = "",
     ) -> Assignment:  # fmt: skip
         """Write down what is about to be run.
 
@@ -48,6 +50,7 @@ class Assignment:
             dataset: What they were asked for by, if by anything.
             folder: Where they were said to lie, if that was said.
             threads: Of the CPU; another number may give other last bits.
+            began_with: The digest of weights that somebody gave.
         """
         place, colon, attribute = experiment.net.name.rpartition(":")
         is_file = place.endswith(".py") or "/" in place
@@ -65,6 +68,8 @@ class Assignment:
             channels=data.shape[0],
             digest=data.digest,
             threads=threads,
+            val_images=val or (len(data.held_out) if data.held_out.name == "val" else 0),
+            began_with=began_with,
         )
 
     @staticmethod

@@ -11,7 +11,7 @@ from netlet.errors import LadderError, RecipeError, did_you_mean
 from netlet.experiments.assignment import Assignment
 from netlet.experiments.catalogue import find_experiment
 from netlet.experiments.experiment import Experiment
-from netlet.experiments.study import Heard, run_study
+from netlet.experiments.study import Heard, finished, run_study
 from netlet.files import write_whole
 from netlet.ladders import Climbed, Ladder, Rung
 from netlet.recipes import AUGMENTS, Recipe
@@ -72,18 +72,20 @@ def climb(
     Raises:
         NetletError: As ``experiment_of`` and ``run_study`` raise it; what is finished stays.
     """
-    experiments = [experiment_of(rung) for rung in ladder.rungs]
+    assignments = [assign(experiment_of(rung)) for rung in ladder.rungs]
+    for rung, assignment in zip(ladder.rungs, assignments, strict=True):
+        finished(assignment, seeds[: rung.seeds], folder / rung.name)  # refuses what is there of something else
     write_whole(folder / ladders.LADDER, ladder.text)
-    for rung, experiment in zip(ladder.rungs, experiments, strict=True):
+    for rung, assignment in zip(ladder.rungs, assignments, strict=True):
         begins(rung)
-        run_study(assign(experiment), seeds[: rung.seeds], folder / rung.name, workers, heard)
+        run_study(assignment, seeds[: rung.seeds], folder / rung.name, workers, heard)
     return ladders.climbed(folder)
 
 
 def _changed(recipe: Recipe, rung: Rung) -> Recipe:
     changes = dict(rung.changes)
     if "augment" in changes:
-        if changes["augment"] not in AUGMENTS:
+        if not isinstance(changes["augment"], str) or changes["augment"] not in AUGMENTS:
             raise RecipeError(
                 f"step {rung.name}: augment={changes['augment']!r} is not known; choose one of {', '.join(AUGMENTS)}"
             )

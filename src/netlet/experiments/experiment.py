@@ -51,6 +51,7 @@ class Experiment:
         val: int = 0,
         listeners: Sequence[Listener] = (),
         start: nn.Module | None = None,
+        began_with: str = "",
         resume: Checkpoint | None = None,
     ) -> Run:
         """Train once.
@@ -61,6 +62,7 @@ class Experiment:
             val: So many images of ``train`` score instead of ``test``.
             listeners: Hear of each event.
             start: Begin with this net's weights, and train it in place, instead of weights drawn by the seed.
+            began_with: The digest of its weights, if somebody gave them.
             resume: Go on from there.
 
         Raises:
@@ -69,5 +71,5 @@ class Experiment:
         net = start if start is not None else build(self.net.builder, seed, data.shape, data.classes)
         return fit(
             net, data, self.recipe, seed=seed, budget=self.budget, val=val, name=self.name, net_name=self.net.name,
-            listeners=listeners, resume=resume,
+            listeners=listeners, began_with=began_with, resume=resume,
         )  # fmt: skip

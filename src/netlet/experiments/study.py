@@ -21,11 +21,13 @@ import torch
 from torch import nn
 
 from netlet import records, studies
+from netlet.anatomy import receptive_field_of, summary_of, trace
 from netlet.data import Dataset
 from netlet.errors import NetletError, RecordError, TrainingError
 from netlet.experiments.assignment import Assignment
-from netlet.records import Epoch, Run
-from netlet.studies import Study
+from netlet.nets import build
+from netlet.records import Epoch, Run, plain
+from netlet.studies import Study, net_digest
 from netlet.training import CHECKPOINT, Listener, Plan, Recorder, load_checkpoint
 
 _STOP = -1  # instead of a seed
@@ -69,7 +71,7 @@ def run_study(
         RecordError: The folder holds runs of something else.
         TrainingError: Some seeds could not be finished; the others are kept, and the same call does only the rest.
     """
-    known = _known(assignment, seeds, folder)
+    known = finished(assignment, seeds, folder)
     left = [seed for seed in seeds if seed not in known]
     troubles = _side_by_side(assignment, left, folder, min(workers, len(left)), heard) if left else []
     if troubles:
@@ -83,15 +85,22 @@ def run_study(
     return whole.of_seeds(seeds)
 
 
-def _known(assignment: Assignment, seeds: Sequence[int], folder: Path) -> dict[int, Study]:
-    """What is finished, by seed: from a run's own folder or, where that is gone, from the study's record."""
+def finished(assignment: Assignment, seeds: Sequence[int], folder: Path) -> dict[int, Study]:
+    """What a study's folder has already, by seed: from a run's own folder or, where that is gone, from its record.
+
+    Raises:
+        RecordError: It holds runs of something else.
+    """
     known = {}
     if (folder / studies.STUDY).is_file():
         old = studies.load(folder)
-        _refuse_another(assignment, _told(old.name, old.recipe, old.budget, old.data), folder)
+        _refuse_another(assignment, _told(old), folder)
         known = {seed.seed: old.of_seeds([seed.seed]) for seed in old.seeds}
     runs = {seed: run for seed in seeds if (run := _finished(assignment, seed, folder)) is not None}
-    return known | {seed: Study.of([run]) for seed, run in runs.items()}
+    known |= {seed: Study.of([run]) for seed, run in runs.items()}
+    if known:
+        _refuse_another_net(assignment, next(iter(known.values())), folder)
+    return known
 
 
 def _side_by_side(assignment: Assignment, seeds: Sequence[int], folder: Path, workers: int, heard: Heard) -> list[str]:
@@ -207,20 +216,37 @@ def _finished(assignment: Assignment, seed: int, folder: Path) -> Run | None:
     if not whole and not begun:
         return None
     run = records.load(place) if whole else None
-    found = _told(run.name, run.recipe, run.budget, run.data) if run else load_checkpoint(place)[1]
+    found = _told(run) if run else load_checkpoint(place)[1]
     _refuse_another(assignment, found, place)
     return run
 
 
-def _told(name: str, recipe: Mapping[str, Any], budget: Mapping[str, Any] | None, data: Mapping[str, Any]) -> _Told:
+def _told(run: Run | Study) -> _Told:
+    """What a run, or the runs of a study, were told to do, by the names of an assignment."""
     return {
-        "name": name, "recipe": recipe, "budget": budget, "val": data["images"].get("val", 0), "digest": data["digest"],
+        "name": run.name, "net": run.net, "recipe": run.recipe, "budget": run.budget,
+        "val_images": run.data["images"].get("val", 0), "digest": run.data["digest"],
+        "channels": run.data["shape"][0], "began_with": run.began_with,
     }  # fmt: skip
 
 
 def _refuse_another(assignment: Assignment, found: _Told, place: Path) -> None:
     wanted = assignment.to_dict()
-    for name in ("name", "recipe", "budget", "val", "digest"):
+    said = {"val_images": "val", "digest": "data set", "channels": "number of channels", "began_with": "beginning"}
+    for name in ("name", "net", "recipe", "budget", "val_images", "digest", "channels", "began_with"):
         if found.get(name) != wanted[name]:
-            what = "data set" if name == "digest" else name
-            raise RecordError(f"{place}: holds a run with another {what}; name another folder with --out")
+            raise RecordError(
+                f"{place}: holds a run with another {said.get(name, name)}; name another folder with --out"
+            )
+
+
+def _refuse_another_net(assignment: Assignment, known: Study, folder: Path) -> None:
+    """A net of the same name may have been changed since."""
+    traced = trace(build(assignment.experiment().net.builder, 0, known.data["shape"], known.data["classes"]),
+                   known.data["shape"])  # fmt: skip
+    now = net_digest(plain(summary_of(traced).to_dict()), plain(receptive_field_of(traced).to_dict()))
+    if now != known.net_digest:
+        raise RecordError(
+            f"{folder}: holds runs of another net called {assignment.net}: it has been changed since; name another "
+            "folder with --out"
+        )

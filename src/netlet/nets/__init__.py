@@ -10,7 +10,7 @@ from netlet.nets.sprint import dash, sprint, sprint8k
 from netlet.nets.summit import summit
 from netlet.nets.swift import swift
 from netlet.nets.week4 import week4, week4_conv
-from netlet.nets.weights import load_weights, save_weights
+from netlet.nets.weights import load_weights, save_weights, weights_digest
 
 __all__ = [
     "NETS",
@@ -35,4 +35,5 @@ __all__ = [
     "swift",
     "week4",
     "week4_conv",
+    "weights_digest",
 ]

@@ -20,9 +20,14 @@ def command_for(study: Study) -> str | None:
     A name that the catalogue does not know (a ladder's step) is given as its net, recipe and budget.
 
     Returns:
-        The command; None of a recipe or budget that was made in Python and that no options can say.
+        The command, a line for each run of consecutive seeds; None of what no options of it can say: a recipe or budget
+        made in Python, or weights that somebody gave to begin with.
     """
+    if study.began_with:
+        return None
     known = EXPERIMENTS.get(study.name)
+    if known is not None and known.net.name != study.net:
+        known = None
     words = ["netlet", "study", study.name if known else study.net]
     if known is None or study.recipe != plain(known.recipe):
         options = _recipe(study.recipe)
@@ -34,7 +39,6 @@ def command_for(study: Study) -> str | None:
         if named is None or plain(named) != study.budget:
             return None
         words += ["--budget", named.name]
-    words += ["--first-seed", str(study.seeds[0].seed), "--seeds", str(len(study.seeds))]
     if study.environment["threads"] != 1:
         words += ["--workers", "1", "--threads", str(study.environment["threads"])]
     if study.split == "val":
@@ -42,7 +46,22 @@ def command_for(study: Study) -> str | None:
     if study.data["name"] != "mnist":
         own = study.data["name"] not in NAMES
         words += ["--dataset", "PATH" if own else study.data["name"]]
-    return shlex.join(words)
+    if study.data["shape"][0] != 1:
+        words += ["--channels", str(study.data["shape"][0])]
+    return "\n".join(
+        shlex.join([*words, "--first-seed", str(first), "--seeds", str(many)]) for first, many in _runs_of_seeds(study)
+    )
+
+
+def _runs_of_seeds(study: Study) -> list[tuple[int, int]]:
+    """The seeds as runs of consecutive numbers: the first and how many."""
+    runs: list[tuple[int, int]] = []
+    for seed in study.seeds:
+        if runs and seed.seed == sum(runs[-1]):
+            runs[-1] = (runs[-1][0], runs[-1][1] + 1)
+        else:
+            runs.append((seed.seed, 1))
+    return runs
 
 
 def _recipe(values: Mapping[str, Any]) -> list[str] | None:

@@ -13,8 +13,9 @@ from netlet.report import plots
 from netlet.report.commands import command_for
 from netlet.report.markdown import bullets, picture, shell, table
 from netlet.report.page import Page
-from netlet.report.study_rows import Rows, per_axis
+from netlet.report.study_rows import Rows
 from netlet.studies import Study
+from netlet.tables import per_axis
 
 
 def ladder_page(found: Climbed, *, pictures: bool = True) -> Page:
@@ -60,7 +61,7 @@ def step_rows(found: Climbed) -> Rows:
             f"`{rung.name}`", f"{study.facts['parameters']:,}", str(study.epochs), str(len(study.seeds)),
             f"{gap.train_percent:.2f}", f"{evidence.mean_percent(study):.3f}",
             f"{interval[0]:.3f} to {interval[1]:.3f}" if interval else "-", f"{gap.points:.2f}",
-            per_axis(study.receptive_field["size"]) or "?", verdict.state if verdict else "-",
+            per_axis(study.receptive_field["size"]), verdict.state if verdict else "-",
         ])  # fmt: skip
     split = found.studies[0].split
     head = ("step", "parameters", "epochs", "seeds", "train %", f"last {split} %", "95 % interval", "gap", "field", "")
@@ -97,8 +98,7 @@ def _results(rung: Rung, study: Study) -> list[str]:
         f"Last {study.split} accuracy: **{evidence.mean_percent(study):.2f}**"
         + (f", sd {sd:.3f} over {n} seeds" if sd is not None else ", one seed"),
         f"Gap: {gap.points:.2f} points (95 % interval {gap.low:.2f} to {gap.high:.2f})",
-        f"Receptive field: {per_axis(study.receptive_field['size']) or '?'} of "
-        f"{'x'.join(map(str, study.data['shape'][1:]))}",
+        f"Receptive field: {per_axis(study.receptive_field['size'])} of {'x'.join(map(str, study.data['shape'][1:]))}",
         f"Time: {study.epochs} epochs in {seconds:.0f} s ({threads} thread{'s' if threads > 1 else ''}, "
         f"{study.environment['cpu']})",
     ]

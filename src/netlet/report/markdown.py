@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 
@@ -16,6 +17,18 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], align: str | None 
     rules = ["---:" if side == "r" else "---" for side in align or "l" * len(head)]
     lines = [head, rules, *([cell.replace("|", "\\|") for cell in row] for row in rows)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def plain(text: str) -> str:
+    """Somebody's text, to stand in a line or cell as it is: no mark in it means anything."""
+    marks = r"[\\`*\[\]<~$&]|(?<![^\W_])_|_(?![^\W_])"  # an underscore within a word is none
+    return re.sub(marks, lambda mark: f"\\{mark[0]}", " ".join(text.split()))
+
+
+def code(name: str) -> str:
+    """A name, to stand in a page as code."""
+    quoted = " ".join(name.split()).replace("`", "'")
+    return f"`{quoted}`"
 
 
 def bullets(sentences: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from netlet import evidence
 from netlet.errors import RecordError
 from netlet.report import plots
-from netlet.report.markdown import picture, table
+from netlet.report.markdown import code, picture, plain, table
 from netlet.report.page import Page, together
 from netlet.report.study_rows import Rows
 from netlet.studies import Study
@@ -32,7 +32,7 @@ def overview(studies: Sequence[Study], pages: Sequence[Page]) -> Page:
         picture("seeds.svg", "Each study's seeds, their mean, and the bar"),
         table(*comparison_rows(studies)),
     ])  # fmt: skip
-    return together(" beside ".join(names), text, pages, {"seeds.svg": plots.seeds_and_bar(studies)})
+    return together(" beside ".join(map(plain, names)), text, pages, {"seeds.svg": plots.seeds_and_bar(studies)})
 
 
 def study_rows(studies: Sequence[Study]) -> Rows:
@@ -40,12 +40,12 @@ def study_rows(studies: Sequence[Study]) -> Rows:
     rows = []
     for study in studies:
         interval, verdict, n = evidence.interval_over_seeds(study), evidence.judge(study), len(study.seeds)
-        met = sum(seed.verdict == "PASS" for seed in study.seeds)
+        alone = "-" if study.budget is None else f"{evidence.met(study)} of {n}"
         rows.append([
-            f"`{study.name}`", f"{study.facts['parameters']:,}", str(study.epochs), str(n),
+            code(study.name), f"{study.facts['parameters']:,}", str(study.epochs), str(n),
             f"{evidence.mean_percent(study):.3f}",
             f"{interval[0]:.3f} to {interval[1]:.3f}" if interval else "-",
-            f"{evidence.gap(study).points:.2f}", verdict.state if verdict else "-", f"{met} of {n}",
+            f"{evidence.gap(study).points:.2f}", verdict.state if verdict else "-", alone,
         ])  # fmt: skip
     head = (
         "study",
@@ -70,5 +70,5 @@ def comparison_rows(studies: Sequence[Study]) -> Rows:
             "cannot say" if test.p is None else evidence.p_text(test.p)
             for test in (found.over_seeds, found.over_images)
         ]
-        rows.append([f"{found.difference:+.3f}", *p_values, found.conclusion])
+        rows.append([f"{found.difference:+.3f}", *p_values, plain(found.conclusion)])
     return ("difference, points", "over seeds", "over images", "conclusion"), rows, "rlll"

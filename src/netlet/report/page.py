@@ -6,6 +6,7 @@ import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote
 
 from netlet.errors import ReportError
 from netlet.files import write_whole
@@ -49,7 +50,7 @@ class Page:
         """The whole text as it stands in a file, its pictures in a folder of the file's name beside it."""
         text = self.markdown
         for name in self.pictures:
-            text = text.replace(f"]({name})", f"]({path.stem}/{name})")
+            text = text.replace(f"]({name})", f"]({quote(path.stem)}/{name})")
         return text
 
     @property
@@ -84,12 +85,15 @@ class Page:
 
 
 def together(title: str, text: str, pages: Sequence[Page], pictures: Mapping[str, str] | None = None) -> Page:
-    """Several pages as one, each a part with its headings one deeper; their pictures' names must differ."""
+    """Several pages as one, each a part with its headings one deeper and its pictures numbered with it."""
     parts = [text.strip()]
     every: dict[str, str] = dict(pictures or {})
-    for page in pages:
-        parts.append(f"## {page.title}\n\n{_deeper(page.text).strip()}")
-        every |= page.pictures
+    for number, page in enumerate(pages, start=1):
+        text = _deeper(page.text).strip()
+        for name in page.pictures:
+            text = text.replace(f"]({name})", f"]({number}-{name})")
+        parts.append(f"## {page.title}\n\n{text}")
+        every |= {f"{number}-{name}": svg for name, svg in page.pictures.items()}
     return Page(title, "\n\n".join(part for part in parts if part), every)
 
 

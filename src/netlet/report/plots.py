@@ -25,6 +25,7 @@ _INK = "#010203"  # stands for the page's own colour until the picture is writte
 _BLUE, _ORANGE, _GREY, _RED = "#3b82d6", "#d9822b", "#888888", "#d64550"
 _STYLE: Any = {
     "svg.fonttype": "none",  # letters stay letters: they take the page's colour and can be searched
+    "text.parse_math": False,  # a class may be called $5
     "svg.hashsalt": "netlet",  # the same picture is the same file
     "font.family": "sans-serif",
     "font.size": 10.5,
@@ -176,7 +177,7 @@ def climb(names: Sequence[str], studies: Sequence[Study]) -> str:
         train = np.array([100 - evidence.gap(study).train_percent for study in studies])
         intervals = np.array([evidence.interval_over_images(study) for study in studies])
         low, high = 100 - intervals[:, 1], 100 - intervals[:, 0]
-        axes.errorbar(at, errors, [errors - low, high - errors], color=_BLUE, marker="o", capsize=3,
+        axes.errorbar(at, errors, np.maximum([errors - low, high - errors], 0), color=_BLUE, marker="o", capsize=3,
                       label=f"{studies[0].split} images, 95 %")  # fmt: skip
         axes.plot(at, np.maximum(train, 1e-3), color=_ORANGE, marker="s", label="training images as they are")
         bars = {bar for study in studies if (bar := evidence.bar_percent(study)) is not None}

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from netlet import evidence, recipes
+from netlet import evidence, recipes, records
 from netlet.data import Split
-from netlet.records import plain
 from netlet.report import plots
 from netlet.report.commands import command_for
-from netlet.report.markdown import bullets, picture, shell, table
+from netlet.report.markdown import bullets, code, picture, plain, shell, table
 from netlet.report.page import Page
 from netlet.report.study_rows import (
     calibration_rows,
@@ -21,13 +21,12 @@ from netlet.report.study_rows import (
     field_rows,
     layer_rows,
     mistake_rows,
-    per_axis,
     seed_rows,
     verdict_rows,
     worst_mistakes,
 )
 from netlet.studies import Study
-from netlet.tables import count
+from netlet.tables import count, per_axis
 
 _SHOWN = 25  # mistakes in the gallery
 
@@ -42,12 +41,11 @@ def study_page(study: Study, images: Split | None = None) -> Page:
     Raises:
         ReportError: matplotlib is not installed.
     """
-    slug = "".join(letter if letter.isalnum() else "-" for letter in study.name)
     made: dict[str, str] = {}
 
     def shown(name: str, svg: str, about: str) -> str:
-        made[f"{slug}-{name}.svg"] = svg
-        return picture(f"{slug}-{name}.svg", about)
+        made[f"{name}.svg"] = svg
+        return picture(f"{name}.svg", about)
 
     parts = [_verdict(study), "## How sure this is", _sure(study)]
     parts.append(shown("seeds", plots.seeds_and_bar([study]), "Each seed's accuracy after the last epoch, and the bar"))
@@ -80,34 +78,33 @@ def study_page(study: Study, images: Split | None = None) -> Page:
     how = "wrong for most seeds, and surest of it" if len(study.seeds) > 1 else "surest of what is wrong"
     parts.append(f"{len(worst)} of {len({m.image for m in study.mistakes()})} images that are wrong: {how}.")
     if images is not None and worst:
-        pictures = [np.squeeze(images.images[one.image].permute(1, 2, 0).numpy(), 2) if images.images.shape[1] == 1
-                    else images.images[one.image].permute(1, 2, 0).numpy() for one in worst]  # fmt: skip
+        pictures = [_picture(images.images[one.image].permute(1, 2, 0).numpy()) for one in worst]
         names = study.data["class_names"]
         captions = [f"{names[one.label]} as {names[one.predicted]}, {100 * one.confidence:.0f} %" for one in worst]
         parts.append(shown("mistakes", plots.gallery(pictures, captions), "The worst mistakes: label as prediction"))
     elif worst:
         parts.append("(Without their pictures: the images were not at hand when this was written.)")
     parts += [table(*mistake_rows(study, worst)), "## How to repeat it", _repeat(study), _recorded(study)]
-    title = f"{study.name}: {evidence.mean_percent(study):.2f} % of {study.data['name']}'s {study.split} images"
+    name, data = plain(study.name), plain(study.data["name"])
+    title = f"{name}: {evidence.mean_percent(study):.2f} % of {data}'s {study.split} images"
     return Page(title, "\n\n".join(parts), made)
 
 
 def _verdict(study: Study) -> str:
     verdict = evidence.judge(study)
     n = len(study.seeds)
-    low, high = study.seeds[0].seed, study.seeds[-1].seed
-    seeds = f"seed {low}" if n == 1 else f"the mean of {n} seeds, {low} to {high}"
+    numbers = ", ".join(str(seed.seed) for seed in study.seeds)
+    seeds = f"seed {numbers}" if n == 1 else f"the mean of {n} seeds: {numbers}"
     head = (
-        f"`{study.net}`, {study.facts['parameters']:,} parameters, {study.epochs} epochs of recipe "
-        f"{study.recipe['name']}: {evidence.mean_percent(study):.3f} % of {study.total:,} {study.split} images of "
-        f"{study.data['name']} right after the last epoch ({seeds})."
+        f"{code(study.net)}, {study.facts['parameters']:,} parameters, {study.epochs} epochs of recipe "
+        f"{plain(study.recipe['name'])}: {evidence.mean_percent(study):.3f} % of {study.total:,} {study.split} images "
+        f"of {plain(study.data['name'])} right after the last epoch ({seeds})."
     )
     rows = verdict_rows(study)
     if verdict is None or rows is None:
         return head
     state = f"not judged, {verdict.withheld}" if verdict.state == "NOT JUDGED" else verdict.state
-    met = sum(seed.verdict == "PASS" for seed in study.seeds)
-    alone = f" Of the seeds, each by itself, {met} of {n} meet it." if n > 1 else ""
+    alone = f" Of the seeds, each by itself, {evidence.met(study)} of {n} meet it." if n > 1 else ""
     return f"**Budget {verdict.budget}: {state}.**{alone}\n\n{head}\n\n{table(*rows)}"
 
 
@@ -123,7 +120,7 @@ def _sure(study: Study) -> str:
             f"(95 %, Student's t, {n} seeds, sd {sd:.3f})."
         )
     else:
-        told.append("Other seeds: one seed cannot say what others would do.")
+        told.append(f"Other seeds: {evidence.without_spread(study)} cannot say what others would do.")
     told.append(
         f"Other images: these nets' accuracy on images of this kind lies between {low:.2f} and {high:.2f} % (95 %, "
         "Wilson, each image with all its seeds counted once)."
@@ -145,13 +142,13 @@ def _sure(study: Study) -> str:
 
 def _chosen(study: Study) -> str:
     """Where the recipe comes from: a choice made by the very images that judge would make the figure too good."""
-    name = study.recipe["name"]
-    known = recipes.RECIPES.get(name)
-    if known is None or plain(known) != study.recipe:
+    name = plain(study.recipe["name"])
+    known = recipes.RECIPES.get(study.recipe["name"])
+    if known is None or records.plain(known) != study.recipe:
         return f"Whether the recipe was chosen on {study.split}, the record cannot know."
-    if name == "plain" or name.startswith("document_"):
+    if study.recipe["name"].startswith(("plain", "document_")):
         return f"Recipe {name} is a document's, as far as that gives one, and was not chosen by any score here."
-    return f"Recipe {name} is netlet's, chosen on images held out of train."
+    return f"Recipe {name} is netlet's, chosen on images held out of MNIST's train."
 
 
 def _totals(study: Study) -> str:
@@ -170,13 +167,17 @@ def _totals(study: Study) -> str:
 def _repeat(study: Study) -> str:
     command = command_for(study)
     if command is None:
+        if study.began_with:
+            return (
+                f"It began with weights that somebody gave (digest {code(study.began_with[:16])}); no command has them."
+            )
         return "No command says this recipe or budget: it was made in Python, from the values below."
     return shell(command)
 
 
 def _recorded(study: Study) -> str:
     machine: Mapping[str, Any] = study.environment
-    recipe = [[name, f"`{value}`"] for name, value in study.recipe.items()]
+    recipe = [[name, code(str(value))] for name, value in study.recipe.items()]
     where = ", ".join(f"{what} {machine[what]}" for what in ("netlet", "torch", "python", "system", "cpu"))
     seconds = statistics.median(seed.train_s for seed in study.seeds)
     return "\n\n".join([
@@ -186,3 +187,8 @@ def _recorded(study: Study) -> str:
         "torch the last bits, and with them single images, may differ.",
         table(("recipe", ""), recipe, "ll"),
     ])  # fmt: skip
+
+
+def _picture(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """``H W C`` as it can be shown: colour if there are three channels, else the first."""
+    return image if image.shape[2] == 3 else image[:, :, 0]

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from netlet import evidence
-from netlet.budgets import Score
+from netlet.budgets import wilson
+from netlet.report.markdown import code, plain
 from netlet.studies import Study
-from netlet.tables import count
+from netlet.tables import count, per_axis
 
 Rows = tuple[Sequence[str], Sequence[Sequence[str]], str]
 
@@ -70,7 +71,8 @@ def layer_rows(study: Study) -> Rows:
     """The net's layers."""
     rows = [
         [
-            f"`{row['name']}`", row["kind"], *(per_axis(row[size]) for size in ("kernel", "stride", "padding")),
+            code(row["name"]), plain(row["kind"]),
+            *(per_axis(row[size]) if row[size] else "" for size in ("kernel", "stride", "padding")),
             "x".join(map(str, row["output"])), f"{row['parameters']:,}", count(row["macs"]), per_axis(row["field"]),
         ]
         for row in study.summary["rows"]
@@ -82,7 +84,7 @@ def field_rows(study: Study) -> Rows:
     """The receptive field, layer by layer, by the names of document 001."""
     names = ("n_in", "k", "s", "p", "n_out", "r_in", "j_in", "r_out", "j_out")
     rows = [
-        [f"`{row['name']}`", row["kind"], *(per_axis(row[name]) for name in names)]
+        [code(row["name"]), plain(row["kind"]), *(per_axis(row[name]) for name in names)]
         for row in study.receptive_field["rows"]
     ]
     return ("layer", "kind", *names), rows, "ll" + "r" * len(names)
@@ -90,17 +92,17 @@ def field_rows(study: Study) -> Rows:
 
 def class_rows(study: Study) -> Rows:
     """Each class: how many of its images are right, all seeds together, and what it is taken for."""
-    names, n = study.data["class_names"], len(study.seeds)
+    names, n = _class_names(study), len(study.seeds)
     rows = []
     for k, row in enumerate(study.confusion()):
         taken = sorted(((count, names[j]) for j, count in enumerate(row) if j != k and count), reverse=True)[:3]
         if not study.class_sizes[k]:
             rows.append([names[k], "0", "-", "-", "-"])
             continue
-        low, high = Score(study.split, round(row[k] / n), study.class_sizes[k]).interval()
-        percent = 100 * row[k] / sum(row)
+        share = row[k] / sum(row)
+        low, high = wilson(share, study.class_sizes[k])
         mistaken = ", ".join(f"{name} ({count / n:.1f})" for count, name in taken) or "-"
-        rows.append([names[k], f"{study.class_sizes[k]:,}", f"{percent:.2f}", f"{low:.2f} to {high:.2f}", mistaken])
+        rows.append([names[k], f"{study.class_sizes[k]:,}", f"{100 * share:.2f}", f"{low:.2f} to {high:.2f}", mistaken])
     return ("class", "images", "% right", "95 % interval", "taken for (images a seed)"), rows, "lrrrl"
 
 
@@ -120,7 +122,7 @@ def calibration_rows(study: Study) -> Rows:
 
 def mistake_rows(study: Study, worst: Sequence[Worst]) -> Rows:
     """Mistakes in figures."""
-    names, n = study.data["class_names"], len(study.seeds)
+    names, n = _class_names(study), len(study.seeds)
     rows = [
         [str(one.image), names[one.label], names[one.predicted], f"{100 * one.confidence:.1f}", f"{one.seeds} of {n}"]
         for one in worst
@@ -128,8 +130,5 @@ def mistake_rows(study: Study, worst: Sequence[Worst]) -> Rows:
     return ("image", "label", "prediction", "confidence, %", "seeds wrong"), rows, "rllrr"
 
 
-def per_axis(sizes: Sequence[int] | None) -> str:
-    """``3`` for equal sizes, ``3x1`` for others, nothing for none."""
-    if sizes is None:
-        return ""
-    return str(sizes[0]) if len(set(sizes)) == 1 else "x".join(map(str, sizes))
+def _class_names(study: Study) -> list[str]:
+    return [plain(name) for name in study.data["class_names"]]

@@ -46,6 +46,7 @@ def fit(
     val: int = 0,
     name: str | None = None,
     net_name: str | None = None,
+    began_with: str = "",
     listeners: Sequence[Listener] = (),
     device: torch.device | str | None = None,
     resume: Checkpoint | None = None,
@@ -67,6 +68,7 @@ def fit(
         val: So many images of ``train`` score instead of ``test``, so that a choice need never see ``test``.
         name: Of the experiment, for the record.
         net_name: Of the net, for the record.
+        began_with: The digest of the weights that the net begins with, if the seed did not draw them; for the record.
         listeners: Hear of each event, in their order.
         device: CUDA where there is one, else the CPU, if not given.
         resume: Go on from there; everything else must be as it was when the training began.
@@ -172,6 +174,7 @@ def fit(
         times={"train_s": train_s, "score_s": score_s, "total_s": time.perf_counter() - began},
         weights_digest=weights_digest(net),
         started=started,
+        began_with=began_with,
         resumed_after=resumed_after,
     )
     for listener in listeners:
