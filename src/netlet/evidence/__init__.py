@@ -1,12 +1,13 @@
 """What records show, and how surely: intervals, p-values, comparisons and the analysis of a study."""
 
-from netlet.evidence.analysis import Gap, analysis, changes, fit, gap, p_text
+from netlet.evidence.analysis import Gap, analysis, changes, fit, gap
 from netlet.evidence.comparison import Comparison, Test, compare
 from netlet.evidence.gather import Entry, gather, grouped
 from netlet.evidence.images import error_rates, interval_over_images
 from netlet.evidence.judge import bar_percent, judge, met, pooled, reaches_bar
 from netlet.evidence.seeds import interval_over_seeds, mean_percent, p_reaches, percents, sd_points
-from netlet.evidence.text import comparison_dict, comparison_text, study_dict, study_text, without_spread
+from netlet.evidence.text import comparison_dict, comparison_text, study_dict, study_text
+from netlet.evidence.wording import p_text, without_spread
 
 __all__ = [
     "Comparison",

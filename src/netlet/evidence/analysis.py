@@ -20,6 +20,7 @@ from netlet.evidence.comparison import compare
 from netlet.evidence.images import error_rates, interval_over_images
 from netlet.evidence.judge import bar_percent, reaches_bar
 from netlet.evidence.seeds import half_width, interval_over_seeds, mean_percent, p_reaches
+from netlet.evidence.wording import p_text
 from netlet.studies import Study
 from netlet.tables import per_axis
 
@@ -176,10 +177,9 @@ def _bar_text(study: Study) -> str:
     budget: Mapping[str, Any] = study.budget or {}
     reached = reaches_bar(study)
     asked = f"{'above' if budget['accuracy_above'] is not None else 'at least'} {bar:g} %"
-    if n == 1:
-        state = "meets" if reached else "misses"
-        return f"Its one seed, {mean:.2f} %, {state} the bar of {asked}; of other seeds it cannot say anything."
     state = "meets" if reached else "misses"
+    if n == 1:
+        return f"Its one seed, {mean:.2f} %, {state} the bar of {asked}; of other seeds it cannot say anything."
     interval, p = interval_over_seeds(study), p_reaches(study, bar)
     within = f" (95 % interval {interval[0]:.3f} to {interval[1]:.3f})" if interval else ""
     text = f"The mean of {n} seeds, {mean:.3f} %{within}, {state} the bar of {asked}"
@@ -218,11 +218,6 @@ def _effect_text(study: Study, before: Study) -> str:
     said = found.conclusion
     tests = [f"{test.name}: {p_text(test.p)}" for test in (found.over_seeds, found.over_images) if test.p is not None]
     return f"Since {before.name} ({found.difference:+.3f} points): {said} ({'; '.join(tests)})."
-
-
-def p_text(p: float) -> str:
-    """A p-value as people write it."""
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
 def _value(value: Any) -> str:

@@ -7,11 +7,12 @@ import statistics
 from typing import Any
 
 from netlet.budgets import Score
-from netlet.evidence.analysis import fit, gap, p_text
+from netlet.evidence.analysis import fit, gap
 from netlet.evidence.comparison import Comparison
 from netlet.evidence.images import error_rates, interval_over_images
 from netlet.evidence.judge import bar_percent, judge, met
 from netlet.evidence.seeds import interval_over_seeds, mean_percent, p_reaches, sd_points
+from netlet.evidence.wording import p_text, seeds_text, span, without_spread
 from netlet.studies import Study
 from netlet.tables import table
 
@@ -114,20 +115,3 @@ def comparison_dict(found: Comparison) -> dict[str, Any]:
     return dataclasses.asdict(found) | {
         "difference_points": found.difference, "shown": found.shown, "conclusion": found.conclusion
     }  # fmt: skip
-
-
-def span(interval: tuple[float, float] | None, unit: str = "%") -> str:
-    """An interval as people write it."""
-    if interval is None:
-        return "-"
-    return f"{interval[0]:.3f} to {interval[1]:.3f} {unit}"
-
-
-def without_spread(study: Study) -> str:
-    """The subject of a sentence about what seeds without spread cannot say."""
-    return "one seed" if len(study.seeds) == 1 else "seeds that are all alike"
-
-
-def seeds_text(n: int) -> str:
-    """How many seeds."""
-    return f"{n} seed{'' if n == 1 else 's'}"
