@@ -311,6 +311,14 @@ def test_it_is_compiled_once(new_cache: Path, monkeypatch: pytest.MonkeyPatch) -
         NativeStep(tiny(), (1, 28, 28), 9, half=False)
 
 
+def test_whether_it_is_kept_does_not_depend_on_the_first_runs_weights(new_cache: Path) -> None:
+    net = tiny()
+    for parameter in net.parameters():
+        nn.init.constant_(parameter, float("nan"))
+    NativeStep(net, (1, 28, 28), 20, half=False)
+    assert len(list(new_cache.iterdir())) == 1
+
+
 def test_what_computes_something_else_is_not_kept(new_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = c_source.c_source
 
