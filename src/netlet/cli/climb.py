@@ -9,9 +9,9 @@ import typer
 
 from netlet import ladders
 from netlet.cli.images import Channels, DataFolder, DatasetName, images_to_train_on
-from netlet.cli.options import Val
+from netlet.cli.options import FirstSeed, Val, Workers, WorkerThreads
 from netlet.cli.results import result, say
-from netlet.cli.study import Lines, cores
+from netlet.cli.study import cores, telling
 from netlet.files import write_whole
 
 if TYPE_CHECKING:
@@ -21,14 +21,12 @@ if TYPE_CHECKING:
 def climb(
     ladder: Annotated[str, typer.Argument(metavar="LADDER", help="One of ours, or a .toml file.")],
     seeds: Annotated[int, typer.Option("--seeds", metavar="N", min=1, help="How many for each step.")] = 3,
-    first_seed: Annotated[int, typer.Option("--first-seed", metavar="S", min=0, help="S, S+1, ...")] = 0,
+    first_seed: FirstSeed = 0,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="The ladder's folder; ladders/LADDER if not given.")
     ] = None,
-    workers: Annotated[
-        int | None, typer.Option("--workers", metavar="N", min=1, help="Processes; one for each core if not given.")
-    ] = None,
-    threads: Annotated[int, typer.Option("--threads", metavar="N", min=1, help="CPU threads of each.")] = 1,
+    workers: Workers = None,
+    threads: WorkerThreads = 1,
     dataset: DatasetName = None,
     data: DataFolder = None,
     channels: Channels = None,
@@ -52,18 +50,11 @@ def climb(
     def assign(experiment: Experiment) -> Assignment:
         return Assignment.of(experiment, 0, val, images, dataset, data, threads)
 
-    lines = Lines()
-    try:
-        numbers = range(first_seed, first_seed + seeds)
+    numbers = range(first_seed, first_seed + seeds)
+    with telling(folder) as lines:
         found = experiments.climb(
             chosen, folder, assign, numbers, workers or cores(), lambda rung: say(f"{rung.name}: {rung.title}"), lines
         )
-    except KeyboardInterrupt:
-        lines.close()
-        say(f"interrupted; what is finished stays in {folder}, and the same command does the rest")
-        raise
-    finally:
-        lines.close()
     page = folder / ladders.PAGE
     write_whole(page, ladder_page(found, pictures=False).markdown)
     head, rows, align = step_rows(found)

@@ -19,6 +19,11 @@ Classes = Annotated[int | None, typer.Option("--classes", metavar="K", min=2, he
 Val = Annotated[
     int, typer.Option("--val", metavar="N", min=0, help="Score N images held out of train instead of test.")
 ]
+FirstSeed = Annotated[int, typer.Option("--first-seed", metavar="S", min=0, help="S, S+1, ...")]
+Workers = Annotated[
+    int | None, typer.Option("--workers", metavar="N", min=1, help="Processes; one for each core if not given.")
+]
+WorkerThreads = Annotated[int, typer.Option("--threads", metavar="N", min=1, help="CPU threads of each.")]
 RecipeName = Annotated[str | None, typer.Option("--recipe", metavar="NAME", help="Another recipe of ours.")]
 BudgetName = Annotated[str | None, typer.Option("--budget", metavar="NAME", help="Another budget of ours.")]
 Settings = Annotated[

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +14,17 @@ from tqdm import tqdm
 
 from netlet import budgets, recipes
 from netlet.cli.images import Channels, DataFolder, DatasetName, images_to_train_on
-from netlet.cli.options import BudgetName, Json, RecipeName, Settings, Val, overridden
+from netlet.cli.options import (
+    BudgetName,
+    FirstSeed,
+    Json,
+    RecipeName,
+    Settings,
+    Val,
+    Workers,
+    WorkerThreads,
+    overridden,
+)
 from netlet.cli.results import result, result_json, say
 from netlet.cli.train import folder_name
 
@@ -23,15 +35,13 @@ if TYPE_CHECKING:
 def study(
     name: Annotated[str, typer.Argument(metavar="NAME", help="An experiment or net, as for train.")],
     seeds: Annotated[int, typer.Option("--seeds", metavar="N", min=1, help="How many.")] = 10,
-    first_seed: Annotated[int, typer.Option("--first-seed", metavar="S", min=0, help="S, S+1, ...")] = 0,
+    first_seed: FirstSeed = 0,
     out: Annotated[
         Path | None,
         typer.Option("--out", metavar="DIR", help="The study's folder; studies/NAME if not given."),
     ] = None,
-    workers: Annotated[
-        int | None, typer.Option("--workers", metavar="N", min=1, help="Processes; one for each core if not given.")
-    ] = None,
-    threads: Annotated[int, typer.Option("--threads", metavar="N", min=1, help="CPU threads of each.")] = 1,
+    workers: Workers = None,
+    threads: WorkerThreads = 1,
     dataset: DatasetName = None,
     data: DataFolder = None,
     channels: Channels = None,
@@ -57,15 +67,8 @@ def study(
     label = "" if images.name == "mnist" else f"-{images.name}"
     folder = out or Path("studies") / folder_name(Path("studies"), f"{experiment.name}{label}")
     assignment = Assignment.of(experiment, 0, val, images, dataset, data, threads)
-    lines = Lines()
-    try:
+    with telling(folder) as lines:
         found = run_study(assignment, range(first_seed, first_seed + seeds), folder, workers or cores(), lines)
-    except KeyboardInterrupt:
-        lines.close()
-        say(f"interrupted; what is finished stays in {folder}, and the same command does the rest")
-        raise
-    finally:
-        lines.close()
     if json:
         result_json(study_dict(found))
     else:
@@ -76,6 +79,20 @@ def study(
 def cores() -> int:
     """How many this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def telling(folder: Path) -> Iterator[Lines]:
+    """Show what workers say; whoever interrupts them is told what is kept."""
+    lines = Lines()
+    try:
+        yield lines
+    except KeyboardInterrupt:
+        lines.close()
+        say(f"interrupted; what is finished stays in {folder}, and the same command does the rest")
+        raise
+    finally:
+        lines.close()
 
 
 class Lines:

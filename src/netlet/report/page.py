@@ -27,7 +27,7 @@ th, td { padding: .25rem .6rem; border-bottom: 1px solid var(--line); text-align
 thead th { background: var(--faint); white-space: nowrap }
 pre { padding: .7rem; background: var(--faint); overflow-x: auto; font-size: .85rem }
 code { background: var(--faint); padding: .05rem .25rem; overflow-wrap: anywhere } pre code { padding: 0 }
-td:first-child code { white-space: nowrap }
+td:first-child code, td[style*=right] { white-space: nowrap }
 p:has(> .picture) { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr)) }
 .picture { display: block; max-width: 32rem } .picture svg { width: 100%; height: auto }
 """

@@ -45,9 +45,7 @@ def learning_curves(study: Study) -> str:
     held_out = np.array([seed.by_epoch for seed in study.seeds]) * 100 / study.total
     train = np.array([seed.train_by_epoch for seed in study.seeds]) * 100 / study.train_total
 
-    def draw(axes: Axes) -> None:
-        _band(axes, held_out, _BLUE, f"{study.split} images", "o")
-        _band(axes, train, _ORANGE, "while training", "s")
+    def dress(axes: Axes) -> None:
         bar = evidence.bar_percent(study)
         if bar is not None:
             axes.axhline(bar, color=_GREY, linestyle="--", linewidth=1.2, label=f"bar {bar:g} %")
@@ -55,27 +53,23 @@ def learning_curves(study: Study) -> str:
             # The first epochs would flatten all that is of interest.
             lowest = min(float(held_out[:, 1:].min()), float(train[:, 1:].min()))
             axes.set_ylim(bottom=lowest - 0.15 * (100 - lowest), top=100 + 0.03 * (100 - lowest))
-        axes.set(xlabel="epoch", ylabel="% right")
-        _whole_epochs(axes, study.epochs)
+        axes.set_ylabel("% right")
         axes.legend(loc="lower right")
 
-    return _picture(draw)
+    return _curves(study, held_out, train, "while training", dress)
 
 
 def loss_curves(study: Study) -> str:
     """Cross-entropy after each epoch, held out, and as trained (smoothed labels, augmented, with dropout)."""
+    held_out = np.array([seed.held_out_loss for seed in study.seeds])
+    train = np.array([seed.train_loss for seed in study.seeds])
 
-    def draw(axes: Axes) -> None:
-        _band(axes, np.array([seed.held_out_loss for seed in study.seeds]), _BLUE, f"{study.split} images", "o")
-        _band(axes, np.array([seed.train_loss for seed in study.seeds]), _ORANGE, "as trained", "s")
-        axes.set_yscale("log")
-        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-        axes.yaxis.set_minor_formatter(lambda value, _: f"{value:g}" if str(f"{value:.0e}")[0] in "25" else "")
-        axes.set(xlabel="epoch", ylabel="loss")
-        _whole_epochs(axes, study.epochs)
+    def dress(axes: Axes) -> None:
+        _logarithmic(axes)
+        axes.set_ylabel("loss")
         axes.legend(loc="upper right")
 
-    return _picture(draw)
+    return _curves(study, held_out, train, "as trained", dress)
 
 
 def learning_rates(study: Study) -> str:
@@ -83,8 +77,8 @@ def learning_rates(study: Study) -> str:
 
     def draw(axes: Axes) -> None:
         axes.plot(range(1, study.epochs + 1), study.lr, color=_BLUE, marker="o", markersize=4)
-        axes.set(xlabel="epoch", ylabel="learning rate", ylim=(0, None))
-        _whole_epochs(axes, study.epochs)
+        axes.set(ylabel="learning rate", ylim=(0, None))
+        _by_epoch(axes, study.epochs)
 
     return _picture(draw, height=2.2)
 
@@ -183,14 +177,30 @@ def climb(names: Sequence[str], studies: Sequence[Study]) -> str:
         bars = {bar for study in studies if (bar := evidence.bar_percent(study)) is not None}
         for bar in bars:
             axes.axhline(100 - bar, color=_GREY, linestyle="--", linewidth=1.2, label=f"bar {bar:g} %")
-        axes.set_yscale("log")
-        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-        axes.yaxis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:.0e}"[0] in "25" else "")
+        _logarithmic(axes)
         axes.set(ylabel="% wrong")
         axes.set_xticks(at, labels=names, rotation=35, ha="right")
-        axes.legend(loc="upper right", fontsize=9)
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, fontsize=9)
 
-    return _picture(draw, height=3.6)
+    return _picture(draw, height=4)
+
+
+def _curves(
+    study: Study, held_out: NDArray[np.float64], train: NDArray[np.float64], trained: str, dress: Callable[[Axes], None]
+) -> str:
+    def draw(axes: Axes) -> None:
+        for values, colour, label, marker in (
+            (held_out, _BLUE, f"{study.split} images", "o"),
+            (train, _ORANGE, trained, "s"),
+        ):
+            epochs = np.arange(1, study.epochs + 1)
+            axes.plot(epochs, values.mean(0), color=colour, label=label, marker=marker, markersize=4)
+            if len(values) > 1:
+                axes.fill_between(epochs, values.min(0), values.max(0), color=colour, alpha=0.25, linewidth=0)
+        _by_epoch(axes, study.epochs)
+        dress(axes)
+
+    return _picture(draw)
 
 
 def _picture(draw: Callable[[Axes], None], height: float = 3.1) -> str:
@@ -226,18 +236,17 @@ def _svg(figure: Figure) -> str:
     return svg[:head] + _ALONE + svg[head:]
 
 
-def _band(axes: Axes, values: NDArray[np.float64], colour: str, label: str, marker: str) -> None:
-    epochs = np.arange(1, values.shape[1] + 1)
-    axes.plot(epochs, values.mean(0), color=colour, label=label, marker=marker, markersize=4)
-    if len(values) > 1:
-        axes.fill_between(epochs, values.min(0), values.max(0), color=colour, alpha=0.25, linewidth=0)
-
-
-def _whole_epochs(axes: Axes, epochs: int) -> None:
+def _by_epoch(axes: Axes, epochs: int) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    axes.set_xlim(0.7, epochs + 0.3)
+    axes.set(xlabel="epoch", xlim=(0.7, epochs + 0.3))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+
+
+def _logarithmic(axes: Axes) -> None:
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.yaxis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:.0e}"[0] in "25" else "")
 
 
 def _fading() -> Any:
