@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from netlet.cli import main
-from netlet.data import MNIST, SOURCES, Dataset, Source, load, write_idx
+from netlet.data import MNIST, SOURCES, Dataset, Source, load, make_scribble, save_npz, write_idx
 from netlet.data.on_disk import read
 from netlet.data.sources import File, Part
 from netlet.errors import DataError
@@ -123,6 +123,14 @@ def study(*seeds: SeedResult, **changes: object) -> Study:
                         "system": "Linux"},
     }  # fmt: skip
     return Study(**values | changes)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="session")
+def digits_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """300 and 100 drawn digits, for processes that know no fixture."""
+    path = tmp_path_factory.mktemp("digits") / "digits.npz"
+    save_npz(make_scribble(300, 100), path)
+    return path
 
 
 Netlet = Callable[..., tuple[int, str, str]]

@@ -13,7 +13,6 @@ from conftest import Netlet
 
 from netlet import ladders, studies
 from netlet.cli import main
-from netlet.data import make_scribble, save_npz
 from netlet.errors import LadderError, NetletError
 from netlet.experiments import EXPERIMENTS, LADDERS, experiment_of, find_ladder
 
@@ -46,17 +45,17 @@ FIRST_STEP = STEPS[: STEPS.rindex("[[step]]")]
 
 
 @pytest.fixture
-def ladder(tmp_path: Path) -> Path:
-    save_npz(make_scribble(300, 100), tmp_path / "digits.npz")
+def ladder(digits_file: Path, tmp_path: Path) -> Path:
+    shutil.copy(digits_file, tmp_path)
     (tmp_path / "two.toml").write_text(STEPS)
     return tmp_path / "two.toml"
 
 
 @pytest.fixture(scope="module")
-def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def once(digits_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The ladder, climbed with one seed."""
     folder = tmp_path_factory.mktemp("climbed")
-    save_npz(make_scribble(300, 100), folder / "digits.npz")
+    shutil.copy(digits_file, folder)
     (folder / "two.toml").write_text(STEPS)
     with contextlib.chdir(folder), pytest.raises(SystemExit, match="0"):
         main(list(CLIMB))
@@ -71,7 +70,7 @@ def there(netlet: Netlet, once: Path, tmp_path: Path) -> Path:
 
 
 def test_a_ladder_is_climbed_once_and_told(netlet: Netlet, ladder: Path, tmp_path: Path) -> None:
-    arguments = ("climb", "two.toml", "--dataset", "digits.npz", "--seeds", "2", "--workers", "2")
+    arguments = ("climb", "two.toml", "--dataset", "digits.npz", "--seeds", "2", "--workers", "1")
     code, out, err = netlet(*arguments)
     assert code == 0, err
     assert err.index("light: A light net") < err.index("norms: Norms")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,17 +15,16 @@ import pytest
 from conftest import Netlet, result, study
 
 from netlet import evidence, records, studies
-from netlet.data import make_scribble, save_npz
 from netlet.errors import RecordError
 
 FAST = ("--set", "epochs=2", "--set", "batch=50", "--set", "precision=float32", "--set", "ema_decay=0.5")
 
 
 @pytest.fixture
-def digits(tmp_path: Path) -> str:
+def digits(digits_file: Path, tmp_path: Path) -> str:
     """Workers are processes of their own and know no fixture: their data is a file."""
-    save_npz(make_scribble(300, 100), tmp_path / "digits.npz")
-    return "digits.npz"
+    shutil.copy(digits_file, tmp_path)
+    return digits_file.name
 
 
 def test_the_sums_by_hand() -> None:
