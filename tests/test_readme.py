@@ -124,6 +124,13 @@ def test_each_net_was_trained_by_its_documents_recipe(name: str, seeds: int) -> 
     assert study.facts["parameters"] == claim.parameters
 
 
+def test_our_ladder_ends_above_what_any_documents_recipe_came_to() -> None:
+    top = climbed(RESULTS / "ladders" / "own").studies[-1]
+    assert evidence.judge(top).passed  # type: ignore[union-attr]
+    theirs = [evidence.mean_percent(all_studies()[f"{name}.documented"]) for name in DOCUMENTED]
+    assert evidence.mean_percent(top) > max(theirs)
+
+
 def test_where_a_document_states_no_result_the_page_says_so() -> None:
     rows = [line for line in DOCUMENTS.splitlines() if line.startswith(("| 000 |", "| 002 |", "| 003 |"))]
     assert len(rows) == 3
