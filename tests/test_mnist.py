@@ -41,6 +41,7 @@ def test_the_benchmark_runs_at_toy_size(mnist: Dataset, tmp_path: Path) -> None:
     assert row["ratio"] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.mnist
 def test_the_race_runs_at_toy_size(mnist: Dataset, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "benchmarks.race", "--experiments", "dash", "--turns", "1", "--images", "512"]
