@@ -19,7 +19,7 @@ import numpy as np
 from netlet.evidence.comparison import compare
 from netlet.evidence.images import error_rates, interval_over_images
 from netlet.evidence.judge import bar_percent, reaches_bar
-from netlet.evidence.seeds import half_width, interval_over_seeds, mean_percent, p_reaches
+from netlet.evidence.seeds import half_width, interval_over_seeds, mean_percent, p_reaches, percents
 from netlet.evidence.wording import p_text
 from netlet.studies import Study
 from netlet.tables import per_axis
@@ -56,7 +56,7 @@ class Gap:
 def gap(study: Study, confidence: float = 0.95) -> Gap:
     """A study's gap, with the chance of the seeds and that of the images, which add up as independent errors do."""
     train = [100 * seed.train_clean / study.train_total for seed in study.seeds]
-    held_out = [100 * seed.correct / study.total for seed in study.seeds]
+    held_out = percents(study)
     seeds = half_width([t - h for t, h in zip(train, held_out, strict=True)], confidence) or 0.0
     mean_train, mean_held_out = float(np.mean(train)), float(np.mean(held_out))
     share = mean_train / 100
@@ -74,9 +74,8 @@ def fit(study: Study) -> Fit:
     gap is shown and makes up half of the held-out error or more; else ``balanced`` if the bar is reached;
     ``under-fitting`` if the gap is shown to be less than half of the error, and ``unclear`` if it is not.
     """
-    chance = _guessing(study)
-    found = gap(study)
-    if interval_over_images(study)[0] <= chance and found.train_percent <= interval_over_images(study)[1]:
+    found, (low, high) = gap(study), interval_over_images(study)
+    if low <= _guessing(study) and found.train_percent <= high:
         return "at chance"
     if found.shown and found.share >= 0.5:
         return "over-fitting"

@@ -148,7 +148,7 @@ def _chosen(study: Study) -> str:
         return f"Whether the recipe was chosen on {study.split}, the record cannot know."
     if study.recipe["name"].startswith(("plain", "document_")):
         return f"Recipe {name} is a document's, as far as that gives one, and was not chosen by any score here."
-    return f"Recipe {name} is netlet's, chosen on images held out of MNIST's train."
+    return f"Recipe {name} is one of netlet's own; its docs/documents.md says how these were chosen."
 
 
 def _totals(study: Study) -> str:
