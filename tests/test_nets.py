@@ -47,6 +47,41 @@ number = 3
 '''
 
 
+@pytest.mark.parametrize(
+    ("notation", "parameters", "logits_of"),
+    [
+        ("8 8 P 12 14 16 16", 7_652, (1, 28, 28)),
+        ("16k5s2 16 16 32 P 32", 19_376, (1, 28, 28)),  # sprint
+        # 3x3 of each of 4 maps, 1x1 to 6, norm; the same to 10 in a 1x1; a head.
+        ("4p d6p x10", (36 + 8) + (36 + 24 + 12) + (60 + 20) + 100, (1, 5, 7)),
+        ("6k5s2p P", (450 + 12) + 60, (3, 9, 9)),
+    ],
+)
+def test_a_net_is_written_in_a_line(notation: str, parameters: int, logits_of: tuple[int, int, int]) -> None:
+    built = netlet.build(find_net(notation).builder, 0, logits_of)
+    assert sum(p.numel() for p in built.parameters()) == parameters
+    assert built(torch.zeros(2, *logits_of)).shape == (2, 10)
+
+
+def test_a_line_makes_the_net_that_has_a_name() -> None:
+    ours, line = (netlet.build(find_net(name).builder, 3) for name in ("summit", "8 8 P 12 14 16 16"))
+    for mine, other in zip(ours.parameters(), line.parameters(), strict=True):
+        assert torch.equal(mine, other)
+
+
+@pytest.mark.parametrize(
+    ("notation", "why"),
+    [
+        ("8 8q P", "'8q' in '8 8q P' is no layer; a layer is 16"),
+        ("8 P P P 8 8", "layer 6 .* 8, leaves nothing of its map; pad or pool less"),
+        ("8 0", "'0' in"),
+    ],
+)
+def test_what_is_no_line_of_layers_is_told_why(notation: str, why: str) -> None:
+    with pytest.raises(NetError, match=why):
+        netlet.build(find_net(notation).builder, 0)
+
+
 @pytest.fixture
 def theirs(tmp_path: Path) -> Path:
     (tmp_path / "neighbour.py").write_text("WIDTH = 4\n")

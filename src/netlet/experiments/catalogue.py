@@ -9,7 +9,7 @@ from netlet import budgets, nets, recipes
 from netlet.budgets import Budget
 from netlet.errors import NetError, did_you_mean
 from netlet.experiments.experiment import Claim, Experiment
-from netlet.nets import NETS, Builder, find_net
+from netlet.nets import NETS, Builder, find_net, is_notation
 from netlet.recipes import DASH, QUICK, SPRINT, SPRINT_8K, STEADY, STEADY_14, Recipe
 
 
@@ -61,7 +61,7 @@ def find_experiment(name: str) -> Experiment:
     """
     if name in EXPERIMENTS:
         return EXPERIMENTS[name]
-    if ":" not in name and name not in NETS:
+    if ":" not in name and name not in NETS and not is_notation(name):
         hint = did_you_mean(name, [*EXPERIMENTS, *NETS])
         raise NetError(
             f"no experiment or net {name!r}; {hint}'netlet list' shows ours, file.py:Name is somebody else's"

@@ -36,7 +36,10 @@ def c_source(chain: Chain, *, half: bool, images: int, registers: int) -> str:
         "#define FOR_STAGES_BACKWARDS(DO) " + " ".join(f"DO({k}, {max(0, k - 1)})" for k in reversed(range(n))),
     ]
     folder = resources.files(__package__) / "c"
-    parts = [(folder / f"{part}.c").read_text() for part in ("numbers", "layout", "convolution", "activation", "step")]
+    parts = [
+        (folder / f"{part}.c").read_text()
+        for part in ("numbers", "layout", "convolution", "depthwise", "activation", "step")
+    ]
     return "\n".join([*lines, *parts])
 
 
@@ -50,7 +53,7 @@ def _fields(stage: Stage, half: bool, registers: int) -> str:
     values = [
         conv.in_channels, stage.in_h, stage.in_w,
         conv.out_channels, stage.height, stage.width,
-        kernel, stride, padding,
+        kernel, stride, padding, conv.groups > 1,
         conv.bias is not None, stage.relu_first, stage.norm is not None, stage.dropout > 0, stage.relu, stage.pool,
         stage.out_h, stage.out_w,
         *_tile(stage.height, stage.width, out_blocks, registers, (kernel, stride, padding, stage.in_h)),

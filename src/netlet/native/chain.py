@@ -251,7 +251,9 @@ def _refuse_conv(conv: nn.Conv2d, node: fx.Node) -> None:
     padding = conv.padding
     if isinstance(padding, str) or len(set(padding)) != 1 or padding[0] >= conv.kernel_size[0] or not square:
         raise NotAChain(f"{node.name} has no square window, or its padding is not a number")
-    if conv.groups != 1 or conv.dilation != (1, 1) or conv.padding_mode != "zeros":
+    if conv.groups not in (1, conv.in_channels) or (conv.groups > 1 and conv.out_channels != conv.groups):
+        raise NotAChain(f"{node.name} has groups that are neither one nor a channel each")
+    if conv.dilation != (1, 1) or conv.padding_mode != "zeros":
         raise NotAChain(f"{node.name} is no plain convolution")
 
 

@@ -4,6 +4,7 @@ from netlet.nets.codes import code_1, code_2, code_3, code_4
 from netlet.nets.expand_squeeze import expand_squeeze
 from netlet.nets.foreign import find_net
 from netlet.nets.mnistnet import mnistnet_1
+from netlet.nets.notation import is_notation
 from netlet.nets.pyramid import pyramid
 from netlet.nets.registry import NETS, Builder, NetEntry, build, net
 from netlet.nets.sprint import dash, sprint, sprint8k
@@ -24,6 +25,7 @@ __all__ = [
     "dash",
     "expand_squeeze",
     "find_net",
+    "is_notation",
     "load_weights",
     "mnistnet_1",
     "net",

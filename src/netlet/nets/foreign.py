@@ -15,6 +15,7 @@ from typing import Any
 from torch import nn
 
 from netlet.errors import NetError, did_you_mean
+from netlet.nets.notation import is_notation, written
 from netlet.nets.registry import NETS, NetEntry, settable
 from netlet.nets.slicing import defined, needed_for
 
@@ -23,8 +24,9 @@ def find_net(name: str) -> NetEntry:
     """The net of that name.
 
     Args:
-        name: A registered net, or a class, function or module instance in a file or an importable module. Of a file,
-            only those statements are run that the net needs (see ``slicing.py``).
+        name: A registered net; one written in a line (see ``notation.py``); or a class, function or module instance
+            in a file or an importable module. Of a file, only those statements are run that the net needs (see
+            ``slicing.py``).
 
     Raises:
         NetError: There is no such net, file or name in it; or its import fails; or it needs arguments.
@@ -33,6 +35,8 @@ def find_net(name: str) -> NetEntry:
         return _foreign(name)
     if name in NETS:
         return NETS[name]
+    if is_notation(name):
+        return written(name)
     hint = did_you_mean(name, NETS)
     raise NetError(f"no net {name!r}; {hint}'netlet list' shows ours, file.py:Name is somebody else's")
 

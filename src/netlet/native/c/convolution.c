@@ -147,6 +147,15 @@ INLINE const elem *x_in_pairs(Stage s, const elem *x, float *pairs_of_x) {
 /* Torch's weights, out in kernel kernel, as the slides read them. */
 INLINE void pack(Stage s, const float *weight, elem *ahead, elem *back, int out_from, int out_to) {
     const int k = s.kernel, in_blocks = back_lanes(s), out_blocks = lanes(s);
+    if (s.depthwise) {
+        for (int o = out_from; o < out_to; o++)
+            for (int tap = 0; tap < k * k; tap++) {
+                const elem value = narrowed(weight[o * k * k + tap]);
+                ahead[tap * out_blocks + o] = value;
+                if (back) back[(k * k - 1 - tap) * out_blocks + o] = value;
+            }
+        return;
+    }
     for (int o = out_from; o < out_to; o++)
         for (int i = 0; i < s.in; i++)
             for (int r = 0; r < k; r++)

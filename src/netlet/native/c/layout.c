@@ -6,7 +6,7 @@
 typedef struct {
     int in, in_h, in_w;          /* of what it reads: channels, height, width */
     int out, h, w;               /* of what the convolution gives */
-    int kernel, stride, padding;
+    int kernel, stride, padding, depthwise;
     int bias, relu_first, norm, dropout, relu, pool;
     int out_h, out_w;            /* of what leaves the stage */
     int rows, cols, blocks;      /* tile of the forward pass: pixels and vectors of channels whose sums are in registers */

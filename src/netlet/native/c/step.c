@@ -1,6 +1,6 @@
 /* One training step of one net, compiled for that very net: forward, loss, backward; and its scores.
  *
- * `c_source.py` puts numbers.c, layout.c, convolution.c and activation.c before this file, and before them HALF, IMAGES,
+ * `c_source.py` puts numbers.c, layout.c, convolution.c, depthwise.c and activation.c before this file, and before them HALF, IMAGES,
  * CLASSES, HEAD, HEAD_BIAS, STAGES, and for each stage a literal STAGE_k. All sizes being constants, the compiler unrolls
  * every loop over a tile and keeps the tile's sums in registers.
  *
@@ -112,9 +112,15 @@ INLINE void convolve(Stage s, const Net *net, const Places *p, int k, int slot, 
         memset(start, 0, lanes(s) * 4);
         memcpy(start, net->stage[k].bias, s.out * 4);
     }
+    const elem *x = p->x[k] + slot * x_size(s);
     elem *y = p->y[k] + slot * y_size(s);
-    slide(forward_slide(s), p->x[k] + slot * x_size(s), p->weight[k], s.bias ? start : NULL, y,
-          s.norm && !s.relu_first ? own.sum : NULL, s.norm && !s.relu_first ? own.square : NULL);
+    const int summed = s.norm && !s.relu_first;
+    if (s.depthwise)
+        sweep(forward_sweep(s), x, p->weight[k], s.bias ? start : NULL, y, summed ? own.sum : NULL,
+              summed ? own.square : NULL);
+    else
+        slide(forward_slide(s), x, p->weight[k], s.bias ? start : NULL, y, summed ? own.sum : NULL,
+              summed ? own.square : NULL);
     if (s.norm && s.relu_first)
         for (int pixel = 0; pixel < s.h * s.w; pixel++)
             for (int b = 0; b < lanes(s); b += LANES) {
@@ -139,16 +145,19 @@ INLINE void convolve(Stage s, const Net *net, const Places *p, int k, int slot, 
     }                                                                                                               \
     static ALONE void convolution_gradient_##k(const Net *net, const Places *p, int thread, int n) {                \
         convolution_gradient(STAGE_##k, given_of(STAGE_##k, p, net, k, thread, n, 1),                               \
-                             p->g[k] + n * g_size(STAGE_##k), p->own[thread][k], k > 0);                            \
+                             p->g[k] + n * g_size(STAGE_##k), p->own[thread][k], k > 0 || STAGE_##k.depthwise);     \
     }                                                                                                               \
     static ALONE void weight_gradient_##k(const Places *p, int thread, int n) {                                     \
         const Own own = p->own[thread][k];                                                                          \
-        const elem *x = x_in_pairs(STAGE_##k, p->x[k] + n * x_size(STAGE_##k), own.x_pairs);                        \
-        weight_gradient(STAGE_##k, x, own.dy_pairs, own.d_weight);                                                  \
+        const elem *x = p->x[k] + n * x_size(STAGE_##k);                                                            \
+        if (STAGE_##k.depthwise) depthwise_gradient(STAGE_##k, x, own.dy, own.d_weight);                            \
+        else weight_gradient(STAGE_##k, x_in_pairs(STAGE_##k, x, own.x_pairs), own.dy_pairs, own.d_weight);         \
     }                                                                                                               \
     static ALONE void input_gradient_##k(const Places *p, int thread, int n) {                                      \
-        slide(back_slide(STAGE_##k), p->own[thread][k].dy, p->back_weight[k], NULL,                                 \
-              p->g[before] + n * g_size(STAGE_##before), NULL, NULL);                                               \
+        const elem *dy = p->own[thread][k].dy, *weight = p->back_weight[k];                                         \
+        elem *g = p->g[before] + n * g_size(STAGE_##before);                                                        \
+        if (STAGE_##k.depthwise) sweep(back_sweep(STAGE_##k), dy, weight, NULL, g, NULL, NULL);                     \
+        else slide(back_slide(STAGE_##k), dy, weight, NULL, g, NULL, NULL);                                         \
     }
 FOR_STAGES_AFTER(FUNCTIONS)
 
@@ -156,13 +165,13 @@ INLINE void hand_over(Stage s, const Net *net, const Places *p, int k, int threa
     const Tensors t = net->stage[k];
     const int kernel = s.kernel;
     for (int o = share(s.out, thread, net->threads); o < share(s.out, thread + 1, net->threads); o++) {
-        for (int i = 0; i < s.in; i++)
+        for (int i = 0; i < (s.depthwise ? 1 : s.in); i++)
             for (int r = 0; r < kernel; r++)
                 for (int c = 0; c < kernel; c++) {
+                    const int tap = s.depthwise ? r * kernel + c : r * run(s) + c * pitch(s) + i;
                     float sum = 0;
-                    for (int a = 0; a < net->threads; a++)
-                        sum += p->own[a][k].d_weight[(r * run(s) + c * pitch(s) + i) * lanes(s) + o];
-                    t.d_weight[((o * s.in + i) * kernel + r) * kernel + c] = sum;
+                    for (int a = 0; a < net->threads; a++) sum += p->own[a][k].d_weight[tap * lanes(s) + o];
+                    t.d_weight[((s.depthwise ? o : o * s.in + i) * kernel + r) * kernel + c] = sum;
                 }
         if (s.bias) {
             t.d_bias[o] = 0;
