@@ -1,8 +1,8 @@
 """Nets written in one line, ``"8 8 P 12 14 16 16"``: what a person tries out and a search draws from.
 
 A number is a 3x3 convolution with so many channels, batch norm and ReLU; ``k5`` gives it another kernel, ``s2`` a
-stride, ``p`` padding that keeps the size. ``x16`` is a 1x1; ``d16`` a depthwise convolution and a 1x1 after it, with one
-norm and one ReLU at the end; ``P`` a 2x2 max pooling. No convolution has a bias. A global average and a 1x1 to the
+stride, ``p`` padding that keeps the size. ``x16`` is a 1x1; ``d16`` a depthwise convolution and a 1x1 after it, with
+one norm and one ReLU at the end; ``P`` a 2x2 max pooling. No convolution has a bias. A global average and a 1x1 to the
 classes follow of themselves.
 """
 
