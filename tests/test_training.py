@@ -365,6 +365,77 @@ def test_optimisers_step_as_torchs(recipe: Recipe) -> None:
                 torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-7)
 
 
+def descents(recipe: Recipe, shape: tuple[int, ...], gradients: list[torch.Tensor], rate: float) -> list[torch.Tensor]:
+    """Where a weight that begins at one goes, step by step, beside a bias."""
+    net = nn.Module()
+    net.weight, net.bias = nn.Parameter(torch.ones(shape)), nn.Parameter(torch.ones(2))
+    seen = []
+    with laid_flat(net) as flat:
+        mine = optimiser(flat, recipe)
+        for gradient in gradients:
+            assert net.weight.grad is not None
+            net.weight.grad.copy_(gradient.view(shape))
+            mine.step(rate)
+            seen.append(net.weight.detach().clone())
+    return seen
+
+
+def test_muon_steps_along_the_orthogonal_of_its_momentum() -> None:
+    random = torch.Generator().manual_seed(0)
+    gradients = [torch.randn(6, 2 * 3 * 3, generator=random) * torch.logspace(0, -2, 18) for _ in range(3)]
+    recipe = Recipe(optimiser="muon", momentum=0.8, weight_decay=0.5)
+    weight, momentum = torch.ones(6, 18), torch.zeros(6, 18)
+    for found, gradient in zip(descents(recipe, (6, 2, 3, 3), gradients, 0.1), gradients, strict=True):
+        momentum = 0.8 * momentum + 0.2 * gradient
+        u, _, v = torch.linalg.svd(0.2 * gradient + 0.8 * momentum, full_matrices=False)
+        step = (weight * (1 - 0.1 * 0.5) - found.view(6, 18)) / (0.1 * 0.2 * 18**0.5)
+        # The iteration leaves singular values between 0.7 and 1.2, and the singular vectors what they are.
+        inner = u.T @ step @ v.T
+        assert ((inner.diagonal() > 0.67) & (inner.diagonal() < 1.21)).all()
+        assert (inner - torch.diag(inner.diagonal())).abs().max() < 1e-3
+        weight = found.view(6, 18)
+
+
+@pytest.mark.parametrize("shape", [(3, 7), (8, 2, 2, 2)])
+def test_soap_is_adamw_in_the_basis_where_gradients_are_diagonal(shape: tuple[int, ...]) -> None:
+    rows, columns, steps = shape[0], int(torch.tensor(shape[1:]).prod()), 25
+    n = min(rows, columns)
+    random = torch.Generator().manual_seed(1)
+    u = torch.linalg.qr(torch.randn(rows, rows, generator=random))[0][:, :n]
+    v = torch.linalg.qr(torch.randn(columns, columns, generator=random))[0][:, :n]
+    sizes = torch.logspace(0, -1, n) * (1 + torch.rand(steps, n, generator=random) / 10)
+    gradients = [u @ torch.diag(size) @ v.T for size in sizes]
+    recipe = Recipe(optimiser="soap", momentum=0.8, beta2=0.9)
+    found = descents(recipe, shape, gradients, 0.01)
+    assert torch.equal(found[0], torch.ones(shape))  # the first step measures the basis
+    diagonal = nn.Parameter(torch.zeros(n))
+    reference = torch.optim.AdamW([diagonal], lr=0.01, betas=(0.8, 0.9), weight_decay=0.0)
+    for place, size in zip(found[1:], sizes[1:], strict=True):
+        diagonal.grad = size.clone()
+        reference.step()
+        moved = u.T @ (place.view(rows, columns) - 1) @ v
+        torch.testing.assert_close(moved.diagonal(), diagonal.detach(), rtol=2e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["muon", "soap"])
+def test_norms_and_biases_step_as_by_adamw(name: str) -> None:
+    random = torch.Generator().manual_seed(0)
+    net = small()
+    nets = [net, copy.deepcopy(net)]
+    with laid_flat(nets[0]) as one, laid_flat(nets[1]) as two:
+        recipe = Recipe(weight_decay=0.3, decay_norms_and_biases=True)
+        descent = [optimiser(one, recipe.but(optimiser=name)), optimiser(two, recipe)]
+        for _ in range(3):
+            for a, b in zip(*(net.parameters() for net in nets), strict=True):
+                assert a.grad is not None
+                assert b.grad is not None
+                b.grad.copy_(a.grad.copy_(torch.randn(a.shape, generator=random)))
+            for each in descent:
+                each.step(0.02)
+    for a, b in zip(*(net.parameters() for net in nets), strict=True):
+        assert torch.equal(a, b) == (a.ndim < 2)
+
+
 def test_a_flat_net_is_the_same_net() -> None:
     class Odd(nn.Module):
         def __init__(self) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from netlet.errors import RecipeError, did_you_mean
 
-Optimiser = Literal["sgd", "adamw"]
+Optimiser = Literal["sgd", "adamw", "muon", "soap"]
 Schedule = Literal["constant", "step", "one_cycle", "triangular", "cosine"]
 Averaging = Literal["none", "ema", "tail"]
 Precision = Literal["auto", "float32", "bf16"]
@@ -61,10 +61,10 @@ class Recipe:
 
     optimiser: Optimiser = "adamw"
     peak_lr: float = 0.02  # the schedule's highest learning rate
-    momentum: float = 0.9  # SGD's momentum, AdamW's first beta
+    momentum: float = 0.9  # SGD's and Muon's momentum, the others' first beta
     nesterov: bool = False  # SGD only
-    beta2: float = 0.99  # AdamW only
-    weight_decay: float = 0.0  # per step times the learning rate for AdamW; added to the gradient for SGD
+    beta2: float = 0.99  # all but SGD
+    weight_decay: float = 0.0  # per step times the learning rate; for SGD, added to the gradient
     decay_norms_and_biases: bool = False
 
     schedule: Schedule = "triangular"

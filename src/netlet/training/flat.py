@@ -19,6 +19,24 @@ class Trained:
     weights: torch.Tensor  # 1-D
     gradient: torch.Tensor  # as long
     matrices: int  # how many of them belong to tensors of two and more dimensions
+    shapes: tuple[tuple[int, int], ...]  # of those tensors as matrices: a row for each output
+
+    def parted(self) -> tuple[Trained | None, Trained | None]:
+        """Those of tensors of two and more dimensions, and those of the others, where there are any."""
+        n = self.matrices
+        if n == self.weights.numel():
+            return self, None
+        vectors = Trained(self.weights[n:], self.gradient[n:], 0, ())
+        return (Trained(self.weights[:n], self.gradient[:n], n, self.shapes) if n else None), vectors
+
+    def as_matrices(self, values: torch.Tensor) -> list[torch.Tensor]:
+        """Values, one for each weight, as the matrices that the weights are."""
+        parts = values.flatten().split([rows * columns for rows, columns in self.shapes])
+        return [part.view(shape) for part, shape in zip(parts, self.shapes, strict=True)]
+
+    def laid(self, matrices: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Matrices as they lie in ``weights``."""
+        return torch.cat([matrix.flatten() for matrix in matrices]).view_as(self.weights)
 
 
 class Flat:
@@ -109,4 +127,5 @@ def _with_gradients(long: torch.Tensor, parameters: Sequence[nn.Parameter]) -> T
             parameter.grad = place.view(parameter.shape)
     else:
         parameters[0].grad = gradient
-    return Trained(weights, gradient, sum(size for p, size in zip(parameters, sizes, strict=True) if p.ndim >= 2))
+    shapes = tuple((p.shape[0], p.numel() // p.shape[0]) for p in parameters if p.ndim >= 2)
+    return Trained(weights, gradient, sum(rows * columns for rows, columns in shapes), shapes)

@@ -13,7 +13,11 @@ import torch
 from netlet.recipes import Recipe
 from netlet.training.flat import Flat, Trained
 
+# What turns a matrix's singular values towards 1 when applied five times: x -> a x + b x^3 + c x^5 (Jordan's Muon).
+_TOWARDS_ONE = (3.4445, -4.7750, 2.0315)
 _EPSILON = 1e-8  # as torch.optim.AdamW's
+_SIDES_KEEP = 0.95  # of SOAP's averages of G G' and G' G, at each step
+_STEPS_A_BASIS = 10  # SOAP's basis is used for so many
 
 
 class Optimiser(ABC):
@@ -81,6 +85,88 @@ class AdamW(Optimiser):
         trained.weights.addcdiv_(mean, size, value=-rate / (1 - recipe.momentum**self.taken))
 
 
+class Muon(AdamW):
+    """Matrices step along their momentum made orthogonal (Jordan and others, 2024); norms and biases as by AdamW.
+
+    A convolution's weight is a matrix with a row for each output channel. Steps are as large as AdamW's usually are
+    (Liu and others, arXiv:2502.16982), so that one learning rate serves both.
+    """
+
+    def _step(self, trained: Trained, state: Sequence[torch.Tensor], rate: float) -> None:
+        recipe, (matrices, vectors) = self._recipe, trained.parted()
+        if vectors:
+            super()._step(vectors, [values[trained.matrices :] for values in state], rate)
+        if not matrices:
+            return
+        if recipe.weight_decay:
+            matrices.weights.mul_(1 - rate * recipe.weight_decay)
+        momentum = state[0][: trained.matrices]
+        momentum.lerp_(matrices.gradient, 1 - recipe.momentum)
+        ahead = matrices.as_matrices(matrices.gradient.lerp(momentum, recipe.momentum))
+        ways = [_orthogonal(way).mul_(0.2 * max(way.shape) ** 0.5) for way in ahead]
+        matrices.weights.add_(matrices.laid(ways), alpha=-rate)
+
+
+def _orthogonal(matrix: torch.Tensor) -> torch.Tensor:
+    """Nearly the orthogonal matrix that is closest: all singular values between 0.7 and 1.2."""
+    x = matrix.T if len(matrix) > matrix.shape[1] else matrix
+    x = x / (x.norm() + _EPSILON)
+    a, b, c = _TOWARDS_ONE
+    for _ in range(5):
+        gram = x @ x.T
+        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x.T if len(matrix) > matrix.shape[1] else x
+
+
+class SOAP(AdamW):
+    """Matrices step as by AdamW in the basis in which Shampoo's preconditioner is diagonal (arXiv:2409.11321).
+
+    Norms and biases as by AdamW. The basis is renewed after every tenth step; the first step of all only measures it.
+    """
+
+    def __init__(self, flat: Flat, recipe: Recipe) -> None:
+        super().__init__(flat, recipe)
+        # Of each matrix: the averages of G G' and G' G, and their eigenvectors.
+        for trained, state in zip(self._trained, self.state, strict=True):
+            for rows, columns in trained.shapes:
+                state += [trained.weights.new_zeros(n, n) for n in (rows, columns, rows, columns)]
+
+    def _step(self, trained: Trained, state: Sequence[torch.Tensor], rate: float) -> None:
+        recipe, (matrices, vectors), n = self._recipe, trained.parted(), trained.matrices
+        if vectors:
+            super()._step(vectors, [values[n:] for values in state[:2]], rate)
+        if not matrices:
+            return
+        mean, square = (values[:n] for values in state[:2])
+        sides = [state[i : i + 4] for i in range(2, len(state), 4)]
+        gradients = matrices.as_matrices(matrices.gradient)
+        for gradient, (left, right, _, _) in zip(gradients, sides, strict=True):
+            left.lerp_(gradient @ gradient.T, 1 - _SIDES_KEEP)
+            right.lerp_(gradient.T @ gradient, 1 - _SIDES_KEEP)
+        taken = self.taken - 1
+        if taken:
+            bases = [(rows, columns) for _, _, rows, columns in sides]
+            if recipe.weight_decay:
+                matrices.weights.mul_(1 - rate * recipe.weight_decay)
+            mean.lerp_(matrices.gradient, 1 - recipe.momentum)
+            turned = matrices.laid([u.T @ g @ v for g, (u, v) in zip(gradients, bases, strict=True)])
+            square.mul_(recipe.beta2).addcmul_(turned, turned, value=1 - recipe.beta2)
+            size = (square / (1 - recipe.beta2**taken)).sqrt_().add_(_EPSILON)
+            means = zip(matrices.as_matrices(mean), matrices.as_matrices(size), bases, strict=True)
+            ways = [u @ ((u.T @ m @ v) / s) @ v.T for m, s, (u, v) in means]
+            matrices.weights.add_(matrices.laid(ways), alpha=-rate / (1 - recipe.momentum**taken))
+        if taken % _STEPS_A_BASIS == 0:
+            for left, right, rows, columns in sides:
+                _turn(rows, left, new=not taken)
+                _turn(columns, right, new=not taken)
+
+
+def _turn(basis: torch.Tensor, side: torch.Tensor, *, new: bool) -> None:
+    """Bring a basis closer to a symmetric matrix's eigenvectors: all the way, or by one step of power iteration."""
+    basis.copy_(torch.linalg.eigh(side)[1].flip(1) if new else torch.linalg.qr(side @ basis)[0])
+
+
 def optimiser(flat: Flat, recipe: Recipe) -> Optimiser:
     """A recipe's optimiser for a net."""
-    return {"sgd": SGD, "adamw": AdamW}[recipe.optimiser](flat, recipe)
+    kinds: dict[str, type[Optimiser]] = {"sgd": SGD, "adamw": AdamW, "muon": Muon, "soap": SOAP}
+    return kinds[recipe.optimiser](flat, recipe)
