@@ -185,6 +185,9 @@ def test_held_out_images_are_stratified_fixed_and_gone_from_train(blob_data: Dat
     assert counts.min() >= 5
     assert counts.max() <= 6
     assert torch.equal(held.held_out.images, blob_data.hold_out(55).held_out.images)
+    other = blob_data.hold_out(55, draw=1)
+    assert not torch.equal(held.held_out.images, other.held_out.images)
+    assert torch.equal(other.held_out.images, held.hold_out(55, draw=1).held_out.images)
     both = torch.cat([held.train.images, held.held_out.images]).flatten(1)
     assert len(both.unique(dim=0)) == len(blob_data.train.images.flatten(1).unique(dim=0)) == 600
 

@@ -143,11 +143,12 @@ class Dataset:
         whole = self.whole and self.whole.with_channels(channels)
         return replace(self, train=spread(self.train), held_out=spread(self.held_out), whole=whole)
 
-    def hold_out(self, images: int) -> Dataset:
-        """Part of ``train`` becomes the judge, every class in proportion, always the same images.
+    def hold_out(self, images: int, draw: int = 0) -> Dataset:
+        """Part of ``train`` becomes the judge, every class in proportion, for the same draw always the same images.
 
         Args:
             images: How many; at least one of each class is taken, and one stays.
+            draw: Another number takes others: several draws judge a choice more surely than one.
 
         Returns:
             A data set whose ``held_out`` is called ``val`` and that no longer holds ``test``.
@@ -156,14 +157,14 @@ class Dataset:
             DataError: The number is out of range.
         """
         if self.whole is not None:
-            return self.whole.hold_out(images)
+            return self.whole.hold_out(images, draw)
         n = len(self.train)
         if not self.classes <= images <= n - self.classes:
             raise DataError(
                 f"val={images} of {n:,} training images is out of range; "
                 f"give {self.classes} to {n - self.classes:,}, for instance {max(self.classes, n // 12):,}"
             )
-        generator = torch.Generator().manual_seed(HOLD_OUT_SEED)
+        generator = torch.Generator().manual_seed(HOLD_OUT_SEED + draw)
         shuffled = torch.randperm(n, generator=generator)
         labels = self.train.labels[shuffled]
         # Largest remainders: shares that add up to exactly `images`.

@@ -85,6 +85,7 @@ def fit(
     began = time.perf_counter() - (resume.elapsed_s if resume else 0)
     data = data.hold_out(val) if val else data
     where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    surroundings = environment(where)  # as it begins: the sources may be changed meanwhile
     traced = trace(net, data.shape)
     net.to(where)
     if not any(p.requires_grad for p in net.parameters()):
@@ -170,7 +171,7 @@ def fit(
         receptive_field=plain(receptive_field_of(traced).to_dict()),
         precision=used,
         step=step.kind,
-        environment=environment(where),
+        environment=surroundings,
         times={"train_s": train_s, "score_s": score_s, "total_s": time.perf_counter() - began},
         weights_digest=weights_digest(net),
         started=started,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
+import subprocess
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ def environment(device: torch.device) -> dict[str, Any]:
     """Versions, machine, threads and device."""
     return {
         "netlet": version("netlet"),
+        "commit": _commit(),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": np.__version__,
@@ -38,6 +41,22 @@ def precision(recipe: Recipe, device: torch.device) -> str:
     native = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     has = device.type == "cpu" and any(getattr(torch.cpu, name, lambda: False)() for name in native)
     return "bf16" if has else "float32"
+
+
+@functools.cache
+def _commit() -> str | None:
+    """Which commit of netlet's own repository runs, ``+`` after it if the sources are not as committed there."""
+    package = Path(__file__).resolve().parents[1]
+    if not (package.parents[1] / ".git").exists():
+        return None  # installed; whatever repository lies around it is somebody else's
+    try:
+        asked = [
+            subprocess.run(["git", "-C", package, *words], capture_output=True, text=True, check=True).stdout.strip()
+            for words in (("rev-parse", "HEAD"), ("status", "--porcelain", "--", "."))
+        ]
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return asked[0] + ("+" if asked[1] else "")
 
 
 def _cpu() -> str:
