@@ -1,7 +1,7 @@
 """Search for a net and a recipe under a budget.
 
-    python -m search SPACE --trials 40         tries so many more, and adds a line for each to results/trials/SPACE.jsonl
-    python -m search SPACE --repeat LINE       tries again what a line of it (from 1) records, and says what comes out
+    python -m search SPACE --trials 40       tries so many more; each becomes a line of results/trials/SPACE.jsonl
+    python -m search SPACE --repeat LINE     tries again what a line of it (from 1) records, and says what comes out
 
 Trials are scored on images held out of train; test is not read. What the file holds already, the sampler knows.
 """

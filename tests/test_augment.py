@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.nn import functional as F
 
-from netlet.data import Dataset, affine, epoch_of_batches
-from netlet.data.augment import inverse_maps, warp
+from netlet.data import Dataset, augmented, epoch_of_batches
+from netlet.data.augment import drawn, inverse_maps, warp
 from netlet.data.batches import normalised
-from netlet.recipes import AUGMENTS, Affine, Recipe
+from netlet.recipes import AUGMENTS, Recipe, Warp
 
 
 def picture() -> torch.Tensor:
@@ -33,7 +34,7 @@ def by_pillow(image: torch.Tensor, maps: torch.Tensor, fill: int, resample: Imag
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("fill", [0, 40])
 def test_nearest_is_pillows(seed: int, fill: int) -> None:
-    op = Affine(rotate_deg=30, shift_px=4, scale=0.2, shear_deg=15, fill=fill, interpolation="nearest")
+    op = Warp(rotate_deg=30, shift_px=4, scale=0.2, shear_deg=15, fill=fill, interpolation="nearest")
     maps = inverse_maps(op, 1, torch.Generator().manual_seed(seed))
     ours = warp(picture(), maps, op)[0, 0].numpy()
     assert np.mean(np.abs(ours - by_pillow(picture(), maps, fill, Image.Resampling.NEAREST)) > 0.01) < 0.005
@@ -41,7 +42,7 @@ def test_nearest_is_pillows(seed: int, fill: int) -> None:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_bilinear_is_pillows_inside(seed: int) -> None:
-    op = Affine(rotate_deg=30, shift_px=4, scale=0.2, shear_deg=15)
+    op = Warp(rotate_deg=30, shift_px=4, scale=0.2, shear_deg=15)
     maps = inverse_maps(op, 1, torch.Generator().manual_seed(seed))
     difference = np.abs(
         warp(picture(), maps, op)[0, 0].numpy() - by_pillow(picture(), maps, 0, Image.Resampling.BILINEAR)
@@ -49,8 +50,31 @@ def test_bilinear_is_pillows_inside(seed: int) -> None:
     assert np.mean(difference[4:-4, 4:-4] > 0.5) < 0.08  # the border is blended with the fill or not, by taste
 
 
+def test_an_elastic_map_moves_each_pixel_by_its_field() -> None:
+    op = Warp(elastic_px=1.5, elastic_points=4)
+    (draws,) = drawn([op], 3, torch.Generator().manual_seed(1))
+    assert draws.points.shape == (3, 2, 4, 4)
+    field = F.interpolate(draws.points, (28, 28), mode="bicubic", align_corners=True)
+    assert 0.5 < float(field.std()) < 1.5
+    x, y = torch.meshgrid(torch.arange(28.0), torch.arange(28.0), indexing="xy")
+    # Of a slope, bilinear sampling gives the very value at the place: inside, it is the place that a pixel came from.
+    for slope, places, axis in ((x, x, 0), (y, y, 1)):
+        seen = warp(slope.expand(3, 1, 28, 28), draws.maps, op, draws.points)[:, 0]
+        torch.testing.assert_close(seen[:, 7:-7, 7:-7], (places + field[:, axis])[:, 7:-7, 7:-7], rtol=1e-4, atol=1e-3)
+
+
+def test_the_elastic_draws_of_two_images_and_two_seeds_differ() -> None:
+    images = picture().repeat(2, 1, 1, 1)
+    one, same, other = (
+        augmented(images, [Warp(elastic_px=1)], torch.Generator().manual_seed(seed)) for seed in (0, 0, 1)
+    )
+    assert torch.equal(one, same)
+    assert not torch.equal(one[0], one[1])
+    assert not torch.equal(one, other)
+
+
 def test_a_quarter_turn_turns() -> None:
-    op = Affine(rotate_deg=90, interpolation="nearest")
+    op = Warp(rotate_deg=90, interpolation="nearest")
     image = torch.arange(16.0).view(1, 1, 4, 4)
     turn = math.radians(90)
     maps = torch.tensor(
@@ -60,7 +84,7 @@ def test_a_quarter_turn_turns() -> None:
 
 
 def test_shift_moves_by_pixels() -> None:
-    op = Affine(shift_px=2)
+    op = Warp(shift_px=2)
     maps = torch.tensor([[[1.0, 0, -2], [0, 1, 1]]], dtype=torch.float64)  # 2 px to the right, 1 up
     image = torch.zeros(1, 1, 8, 8)
     image[0, 0, 4, 4] = 200
@@ -70,7 +94,7 @@ def test_shift_moves_by_pixels() -> None:
 
 
 def test_draws_keep_their_bounds_and_each_image_has_its_own() -> None:
-    op = Affine(rotate_deg=10, shift_px=2, scale=0.1)
+    op = Warp(rotate_deg=10, shift_px=2, scale=0.1)
     maps = inverse_maps(op, 4_000, torch.Generator().manual_seed(0))
     forward = torch.linalg.inv(maps[:, :, :2])
     turn = torch.rad2deg(torch.atan2(forward[:, 0, 1], forward[:, 0, 0]))
@@ -86,16 +110,16 @@ def test_draws_keep_their_bounds_and_each_image_has_its_own() -> None:
 
 def test_document_001_fills_with_one_then_zero() -> None:
     images = torch.full((64, 1, 28, 28), 200.0)
-    moved = affine(images, AUGMENTS["document_001"][:1], torch.Generator().manual_seed(1))
+    moved = augmented(images, AUGMENTS["document_001"][:1], torch.Generator().manual_seed(1))
     assert set(moved.unique().tolist()) == {1.0, 200.0}
-    both = affine(images, AUGMENTS["document_001"], torch.Generator().manual_seed(1))
+    both = augmented(images, AUGMENTS["document_001"], torch.Generator().manual_seed(1))
     assert set(both.unique().tolist()) == {0.0, 1.0, 200.0}
 
 
 def test_nothing_to_do_does_nothing() -> None:
     images = torch.rand(3, 1, 5, 5)
-    assert affine(images, (), torch.Generator()) is images
-    assert affine(images, (Affine(fill=9),), torch.Generator()) is images
+    assert augmented(images, (), torch.Generator()) is images
+    assert augmented(images, (Warp(fill=9),), torch.Generator()) is images
 
 
 def test_an_epoch_is_every_image_once_in_a_new_order(blob_data: Dataset) -> None:

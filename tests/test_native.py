@@ -18,7 +18,7 @@ from netlet.errors import TrainingError
 from netlet.native import NativeStep, NotNative, c_source, library
 from netlet.native.chain import NotAChain, chain_of
 from netlet.nets import NETS
-from netlet.recipes import AUGMENTS, Affine, Recipe
+from netlet.recipes import AUGMENTS, Recipe, Warp
 from netlet.training import Checkpoint, Listener, fit
 
 SMOOTHING = 0.1
@@ -276,7 +276,7 @@ def test_branches_and_choices_are_no_chain() -> None:
 
 
 RECIPE = Recipe(
-    epochs=2, batch=50, peak_lr=0.02, augment=(Affine(shift_px=0.5),), averaging="ema", ema_decay=0.9, step="compiled"
+    epochs=2, batch=50, peak_lr=0.02, augment=(Warp(shift_px=0.5),), averaging="ema", ema_decay=0.9, step="compiled"
 )  # fmt: skip
 
 

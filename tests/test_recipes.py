@@ -10,7 +10,7 @@ import pytest
 from netlet import recipes
 from netlet.errors import RecipeError
 from netlet.experiments import EXPERIMENTS
-from netlet.recipes import Affine, Recipe
+from netlet.recipes import Recipe, Warp
 from netlet.training.schedules import learning_rate
 
 
@@ -28,7 +28,7 @@ from netlet.training.schedules import learning_rate
         ({"precision": "fp16"}, "precision='fp16' is not known; choose one of auto, float32, bf16"),
         ({"nesterov": True}, "nesterov=True needs optimiser='sgd'"),
         ({"dropout": 1.0}, "dropout=1.0 is out of range"),
-        ({"augment": ("rotate",)}, r"augment holds 'rotate'; give Affine\(...\) values"),
+        ({"augment": ("rotate",)}, r"augment holds 'rotate'; give Warp\(...\) values"),
         ({"epoch": 3}, "a recipe has no field 'epoch'; did you mean 'epochs'"),
         ({"weight_decay": "much"}, "weight_decay='much' is not a number"),
         ({"tail_share": 0}, "tail_share=0 is out of range; give above 0 and at most 1"),
@@ -44,12 +44,15 @@ def test_refusals(changes: dict[str, object], message: str) -> None:
     [
         ({"rotate_deg": -3}, "rotate_deg=-3 is out of range; give at least 0 and at most 180"),
         ({"fill": 300}, "fill=300 is out of range"),
+        ({"elastic_px": -1}, "elastic_px=-1 is out of range"),
+        ({"elastic_points": 1}, "elastic_points=1 is out of range; give at least 2"),
+        ({"elastic_points": 4.5}, "elastic_points=4.5 is not a whole number"),
         ({"interpolation": "cubic"}, "interpolation='cubic' is not known; choose one of bilinear, nearest"),
     ],
 )
-def test_affine_refusals(changes: dict[str, object], message: str) -> None:
+def test_warp_refusals(changes: dict[str, object], message: str) -> None:
     with pytest.raises(RecipeError, match=message):
-        Affine(**changes)  # type: ignore[arg-type]
+        Warp(**changes)  # type: ignore[arg-type]
 
 
 def test_recipes_are_frozen_and_derive() -> None:
@@ -68,8 +71,8 @@ def test_document_001_is_as_written() -> None:
     assert (recipe.batch, recipe.epochs, recipe.mean, recipe.std) == (128, 20, 0.1307, 0.3081)
     assert (recipe.optimiser, recipe.weight_decay, recipe.momentum, recipe.beta2) == ("adamw", 0.0, 0.9, 0.999)
     assert recipe.augment == (
-        Affine(rotate_deg=7, fill=1, interpolation="nearest"),
-        Affine(rotate_deg=10, scale=0.05, interpolation="nearest"),
+        Warp(rotate_deg=7, fill=1, interpolation="nearest"),
+        Warp(rotate_deg=10, scale=0.05, interpolation="nearest"),
     )
     # The rates that its log prints, before each epoch.
     logged = [0.015] * 7 + [0.006] * 7 + [0.0024] * 6

@@ -23,7 +23,7 @@ from netlet.cli import main
 from netlet.cli.options import overridden
 from netlet.data import Split
 from netlet.errors import ReportError
-from netlet.recipes import AUGMENTS, STEADY, Affine, Recipe
+from netlet.recipes import AUGMENTS, STEADY, Recipe, Warp
 from netlet.records import plain
 from netlet.report import Page, command_for, overview, study_page, together, write
 
@@ -148,7 +148,7 @@ def test_a_perfect_seed_and_one_at_chance_can_be_told() -> None:
         STEADY.but(name="steady (changed)", augment=()),
         STEADY.but(name="steady (changed)", augment=AUGMENTS["document_001"]),
         STEADY.but(name="steady (changed)", augment=(dataclasses.replace(AUGMENTS["full"][0], rotate_deg=9.5),)),
-        recipes.PLAIN.but(name="plain (changed)", augment=(Affine(rotate_deg=3),)),
+        recipes.PLAIN.but(name="plain (changed)", augment=(Warp(rotate_deg=3),)),
         Recipe(name="somebody's", epochs=4, augment=AUGMENTS["light"], nesterov=True, optimiser="sgd"),
     ],
     ids=lambda recipe: f"{recipe.name}-{recipe.epochs}",
@@ -188,7 +188,7 @@ def test_the_command_says_what_else_matters() -> None:
     begun = dataclasses.replace(known, began_with="a" * 64)
     assert command_for(begun) is None
     assert "began with weights that somebody gave" in study_page(begun).markdown
-    odd = recipes.QUICK.but(augment=(Affine(rotate_deg=3), Affine(rotate_deg=4), Affine(scale=0.1)))
+    odd = recipes.QUICK.but(augment=(Warp(rotate_deg=3), Warp(rotate_deg=4), Warp(scale=0.1)))
     assert command_for(dataclasses.replace(known, recipe=plain(odd))) is None
     assert "made in Python" in study_page(dataclasses.replace(known, recipe=plain(odd))).markdown
 

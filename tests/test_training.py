@@ -21,7 +21,7 @@ from netlet.errors import DataError, NetError, TrainingError
 from netlet.evaluation import evaluate
 from netlet.nets.blocks import conv_bn, named
 from netlet.nets.weights import load_weights, weights_digest
-from netlet.recipes import AUGMENTS, Affine, Recipe
+from netlet.recipes import AUGMENTS, Recipe, Warp
 from netlet.records import Epoch, Run
 from netlet.training import Listener, Plan, Progress, Recorder, fit
 from netlet.training.averaging import Average
@@ -32,7 +32,7 @@ from netlet.training.optimisers import optimiser
 from netlet.training.steps import EagerStep
 
 FAST = Recipe(
-    epochs=2, batch=50, peak_lr=0.02, augment=(Affine(shift_px=0.5),), averaging="ema", ema_decay=0.9, dropout=0.1
+    epochs=2, batch=50, peak_lr=0.02, augment=(Warp(shift_px=0.5),), averaging="ema", ema_decay=0.9, dropout=0.1
 )
 
 

@@ -19,16 +19,20 @@ Interpolation = Literal["bilinear", "nearest"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Affine:
-    """One random affine map of an image about its centre; each image draws its own, uniformly within the bounds.
+class Warp:
+    """One random map of an image: an affine one about its centre, bent if that is asked for; each image draws its own.
 
-    Strengths are half-widths: ``rotate_deg=7`` means -7 to 7 degrees.
+    The affine map is drawn uniformly within the bounds. Strengths are half-widths: ``rotate_deg=7`` means -7 to 7
+    degrees. What bends is an elastic field (after Simard and others, 2003): points of a grid over the image, its edges
+    among them, each move by their own normal draw, and what lies between follows smoothly.
     """
 
     rotate_deg: float = 0.0
     shift_px: float = 0.0  # along each axis
     scale: float = 0.0  # 0.05 means 0.95 to 1.05 times
     shear_deg: float = 0.0  # along the horizontal axis
+    elastic_px: float = 0.0  # standard deviation of a grid point's move, along each axis
+    elastic_points: int = 5  # of the grid, along each axis
     fill: int = 0  # grey level 0..255 of what comes in from outside
     interpolation: Interpolation = "bilinear"
 
@@ -42,13 +46,15 @@ class Affine:
         _within(self, "shift_px", 0, 64)
         _within(self, "scale", 0, 0.9)
         _within(self, "shear_deg", 0, 60)
+        _within(self, "elastic_px", 0, 64)
+        _whole(self, "elastic_points", 2, 28)
         _within(self, "fill", 0, 255)
         _one_of(self, "interpolation", Interpolation)
 
     @property
     def still(self) -> bool:
         """Whether it moves nothing."""
-        return not (self.rotate_deg or self.shift_px or self.scale or self.shear_deg)
+        return not (self.rotate_deg or self.shift_px or self.scale or self.shear_deg or self.elastic_px)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +83,7 @@ class Recipe:
     label_smoothing: float = 0.0
     dropout: float | None = None  # for all dropout layers of the net; None leaves their own rates
 
-    augment: tuple[Affine, ...] = ()  # one after the other
+    augment: tuple[Warp, ...] = ()  # one after the other
     mean: float = 0.1307  # of the grey levels, 0..1, subtracted from the input
     std: float = 0.3081  # divided by
 
@@ -104,9 +110,7 @@ class Recipe:
         ):
             _one_of(self, name, choices)
         for name in ("epochs", "batch", "step_epochs"):
-            _within(self, name, 1, math.inf)
-            if not isinstance(getattr(self, name), int):
-                raise RecipeError(f"{name}={getattr(self, name)!r} is not a whole number")
+            _whole(self, name, 1, math.inf)
         _within(self, "peak_lr", 0, 1_000, open_low=True)
         for name in ("momentum", "beta2", "ema_decay", "label_smoothing"):
             _within(self, name, 0, 1, open_high=True)
@@ -124,8 +128,8 @@ class Recipe:
                 f"nesterov=True needs optimiser='sgd' and momentum above 0; found {self.optimiser!r}, {self.momentum}"
             )
         for op in self.augment:
-            if not isinstance(op, Affine):
-                raise RecipeError(f"augment holds {op!r}; give Affine(...) values")
+            if not isinstance(op, Warp):
+                raise RecipeError(f"augment holds {op!r}; give Warp(...) values")
 
     def but(self, **changes: object) -> Recipe:
         """The same recipe with some fields changed.
@@ -155,22 +159,30 @@ def _within(
         raise RecipeError(f"{name}={number!r} is out of range; give {bounds}")
 
 
+def _whole(value: object, name: str, low: float, high: float) -> None:
+    _within(value, name, low, high)
+    if not isinstance(getattr(value, name), int):
+        raise RecipeError(f"{name}={getattr(value, name)!r} is not a whole number")
+
+
 def _one_of(value: object, name: str, choices: Any) -> None:
     given = getattr(value, name)
     if given not in choices.__args__:
         raise RecipeError(f"{name}={given!r} is not known; choose one of {', '.join(choices.__args__)}")
 
 
-AUGMENTS: dict[str, tuple[Affine, ...]] = {
+AUGMENTS: dict[str, tuple[Warp, ...]] = {
     "none": (),
     # A quarter, a half and seven tenths of (10 degrees, 2 px, 10 %, a shear of 0.1): the more epochs, the more of it.
-    "light": (Affine(rotate_deg=2.5, shift_px=0.5, scale=0.025, shear_deg=1.4),),
-    "medium": (Affine(rotate_deg=5, shift_px=1, scale=0.05, shear_deg=2.8),),
-    "full": (Affine(rotate_deg=7, shift_px=1.4, scale=0.07, shear_deg=4),),
+    "light": (Warp(rotate_deg=2.5, shift_px=0.5, scale=0.025, shear_deg=1.4),),
+    "medium": (Warp(rotate_deg=5, shift_px=1, scale=0.05, shear_deg=2.8),),
+    "full": (Warp(rotate_deg=7, shift_px=1.4, scale=0.07, shear_deg=4),),
+    # Half of it, and bent: for nets that learn their training images by heart.
+    "elastic": (Warp(rotate_deg=5, shift_px=1, scale=0.05, shear_deg=2.8, elastic_px=0.5),),
     # Document 001's RandomRotation and, independent of it, RandomAffine.
     "document_001": (
-        Affine(rotate_deg=7, fill=1, interpolation="nearest"),
-        Affine(rotate_deg=10, scale=0.05, interpolation="nearest"),
+        Warp(rotate_deg=7, fill=1, interpolation="nearest"),
+        Warp(rotate_deg=10, scale=0.05, interpolation="nearest"),
     ),
 }
 
@@ -199,7 +211,7 @@ DOCUMENT_000 = PLAIN.but(name="document_000", epochs=20)
 DOCUMENT_002 = PLAIN.but(name="document_002", epochs=19)
 DOCUMENT_003 = PLAIN.but(name="document_003", epochs=19)
 DOCUMENT_004 = PLAIN.but(name="document_004", epochs=14)
-DOCUMENT_004_CODE_5 = DOCUMENT_004.but(name="document_004_code_5", augment=(Affine(rotate_deg=7, fill=1),))
+DOCUMENT_004_CODE_5 = DOCUMENT_004.but(name="document_004_code_5", augment=(Warp(rotate_deg=7, fill=1),))
 
 RECIPES = {
     recipe.name: recipe
@@ -216,7 +228,13 @@ def from_plain(values: Mapping[str, Any]) -> Recipe:
     Raises:
         RecipeError: A field is unknown here, or its value is out of range.
     """
-    return Recipe().but(**{**values, "augment": tuple(Affine(**op) for op in values["augment"])})
+    return Recipe().but(**{**values, "augment": tuple(Warp(**op) for op in values["augment"])})
+
+
+def completed(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A recorded recipe with the fields that came after its record was written, which change nothing as they stand."""
+    still = dataclasses.asdict(Warp())
+    return dataclasses.asdict(Recipe()) | dict(values) | {"augment": [still | dict(op) for op in values["augment"]]}
 
 
 def named(name: str) -> Recipe:

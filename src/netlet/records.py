@@ -15,6 +15,7 @@ from typing import Any
 from netlet.budgets import Ruling, Score, Verdict
 from netlet.errors import RecordError
 from netlet.files import write_whole
+from netlet.recipes import completed
 
 SCHEMA = 1
 RECORD, EPOCHS, WEIGHTS = "run.json", "epochs.jsonl", "weights.safetensors"
@@ -170,6 +171,7 @@ def _run(record: dict[str, Any]) -> Run:
     return Run(
         **record
         | {
+            "recipe": completed(record["recipe"]),
             "verdict": verdict and _verdict(verdict),
             "epochs": epochs_from_plain(record["epochs"]),
             "resumed_after": tuple(record.get("resumed_after", ())),

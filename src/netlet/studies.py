@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from netlet.errors import RecordError
 from netlet.files import write_whole
+from netlet.recipes import completed
 from netlet.records import Run
 
 SCHEMA = 2
@@ -84,6 +85,7 @@ class Study:
     seeds: tuple[SeedResult, ...]  # in their order, each once
     step: str = "eager"  # how batches were run
     began_with: str = ""  # the digest of weights that somebody gave; "": drawn by each seed
+    chosen_by: Mapping[str, Any] | None = None  # the trials that led to net and recipe, if they were named
     schema: int = field(default=SCHEMA)
 
     @staticmethod
@@ -196,7 +198,7 @@ def load(path: Path | str) -> Study:
                 f"{path}: expected schema {SCHEMA}, found {record['schema']}, of another version; take it away, and "
                 "the same 'netlet study' writes it anew from the runs beside it"
             )
-        tuples = {name: tuple(record[name]) for name in ("class_sizes", "lr")}
+        tuples = {name: tuple(record[name]) for name in ("class_sizes", "lr")} | {"recipe": completed(record["recipe"])}
         study = Study(**record | tuples | {"seeds": tuple(map(_seed, record["seeds"]))})
     except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError) as error:
         raise RecordError(f"{path}: cannot be read as a study ({type(error).__name__}: {error})") from error

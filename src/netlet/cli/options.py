@@ -11,7 +11,7 @@ import typer
 
 from netlet.budgets import Budget
 from netlet.errors import BudgetError, NetError, RecipeError
-from netlet.recipes import AUGMENTS, Affine, Recipe
+from netlet.recipes import AUGMENTS, Recipe, Warp
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Input = Annotated[str, typer.Option("--input", metavar="C,H,W", help="Shape of one image.")]
@@ -91,7 +91,7 @@ def _set(recipe: Recipe, key: str, text: str) -> Recipe:
         if not recipe.augment:
             raise RecipeError(f"{key}: recipe {recipe.name} has no augmentation to change; set augment=light first")
         field = key.removeprefix("augment.")
-        value = _typed(Affine, field, text)
+        value = _typed(Warp, field, text)
         return recipe.but(augment=tuple(dataclasses.replace(op, **{field: value}) for op in recipe.augment))
     if key not in {field.name for field in dataclasses.fields(Recipe)}:
         recipe.but(**{key: text})  # says what there is

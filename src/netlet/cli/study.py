@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from tqdm import tqdm
 
-from netlet import budgets, recipes
+from netlet import budgets, recipes, trials
 from netlet.cli.images import Channels, DataFolder, DatasetName, images_to_train_on
 from netlet.cli.options import (
     BudgetName,
@@ -49,6 +49,14 @@ def study(
     recipe: RecipeName = None,
     budget: BudgetName = None,
     set_: Settings = None,
+    chosen_by: Annotated[
+        Path | None,
+        typer.Option(
+            "--chosen-by",
+            metavar="FILE",
+            help="Trials that led to net and recipe, a line of JSON each: recorded, and their seeds are refused.",
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Train an experiment from several seeds, side by side, and sum up; exit code 1 if a seed misses the budget.
@@ -66,9 +74,11 @@ def study(
     images = images_to_train_on(dataset, data, channels)
     label = "" if images.name == "mnist" else f"-{images.name}"
     folder = out or Path("studies") / folder_name(Path("studies"), f"{experiment.name}{label}")
+    numbers = range(first_seed, first_seed + seeds)
+    chosen = trials.read(chosen_by, numbers) if chosen_by else None
     assignment = Assignment.of(experiment, 0, val, images, dataset, data, threads)
     with telling(folder) as lines:
-        found = run_study(assignment, range(first_seed, first_seed + seeds), folder, workers or cores(), lines)
+        found = run_study(assignment, numbers, folder, workers or cores(), lines, chosen)
     if json:
         result_json(study_dict(found))
     else:

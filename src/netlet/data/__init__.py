@@ -1,6 +1,6 @@
 """Images and labels: read, downloaded, made or brought along; checked, kept as uint8, cut into augmented batches."""
 
-from netlet.data.augment import affine
+from netlet.data.augment import augmented
 from netlet.data.batches import epoch_of_batches, steps_of
 from netlet.data.dataset import Dataset, Split
 from netlet.data.download import Fetching, fetch
@@ -21,7 +21,7 @@ __all__ = [
     "Fetching",
     "Source",
     "Split",
-    "affine",
+    "augmented",
     "cache_folder",
     "cached_scribble",
     "contact_sheet",

@@ -1,16 +1,30 @@
-"""Random affine maps of a whole batch at once, on its device, each image with its own draw."""
+"""Random maps of a whole batch of images at once, on its device, each image with its own draw."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch.nn import functional as F
 
-from netlet.recipes import Affine
+from netlet.recipes import Warp
 
 
-def affine(images: torch.Tensor, ops: Sequence[Affine], generator: torch.Generator) -> torch.Tensor:
+@dataclass(frozen=True)
+class Draws:
+    """What one op drew for some images."""
+
+    maps: torch.Tensor  # n 2 3, as of inverse_maps
+    points: torch.Tensor  # n 2 p p: by how many pixels x and y of the grid's points move; n 2 0 0 if nothing bends
+
+    def of(self, part: slice) -> Draws:
+        """Those of some of the images."""
+        return Draws(self.maps[part], self.points[part])
+
+
+def augmented(images: torch.Tensor, ops: Sequence[Warp], generator: torch.Generator) -> torch.Tensor:
     """Move each image at random, one op after the other.
 
     Args:
@@ -25,24 +39,30 @@ def affine(images: torch.Tensor, ops: Sequence[Affine], generator: torch.Generat
     return moved(images, ops, drawn(ops, len(images), generator)) if ops else images
 
 
-def moving(ops: Sequence[Affine]) -> list[Affine]:
+def moving(ops: Sequence[Warp]) -> list[Warp]:
     """Those ops that move anything."""
     return [op for op in ops if not op.still]
 
 
-def drawn(ops: Sequence[Affine], n: int, generator: torch.Generator) -> torch.Tensor:
-    """Each image's map by each op: float64 ``ops n 2 3`` as of :func:`inverse_maps`."""
-    return torch.stack([inverse_maps(op, n, generator) for op in ops]) if ops else torch.empty(0, n, 2, 3).double()
+def drawn(ops: Sequence[Warp], n: int, generator: torch.Generator) -> list[Draws]:
+    """What each op draws for ``n`` images."""
+    return [Draws(inverse_maps(op, n, generator), _points(op, n, generator)) for op in ops]
 
 
-def moved(images: torch.Tensor, ops: Sequence[Affine], maps: torch.Tensor) -> torch.Tensor:
+def moved(images: torch.Tensor, ops: Sequence[Warp], draws: Sequence[Draws]) -> torch.Tensor:
     """Images ``N C H W``, float32, through the maps of one op after the other; the same shape."""
-    for op, map_of_op in zip(ops, maps.to(images.device), strict=True):
-        images = warp(images, map_of_op, op)
+    for op, of_op in zip(ops, draws, strict=True):
+        images = warp(images, of_op.maps.to(images.device), op, of_op.points.to(images.device))
     return images
 
 
-def inverse_maps(op: Affine, n: int, generator: torch.Generator) -> torch.Tensor:
+def _points(op: Warp, n: int, generator: torch.Generator) -> torch.Tensor:
+    if not op.elastic_px:
+        return torch.empty(n, 2, 0, 0)
+    return op.elastic_px * torch.randn(n, 2, op.elastic_points, op.elastic_points, generator=generator)
+
+
+def inverse_maps(op: Warp, n: int, generator: torch.Generator) -> torch.Tensor:
     """Draw for each image the map from output pixel to input pixel, both measured from the centre.
 
     The forward map shears, scales and rotates (counter-clockwise) about the centre, then shifts, like torchvision's
@@ -63,13 +83,25 @@ def inverse_maps(op: Affine, n: int, generator: torch.Generator) -> torch.Tensor
     return torch.cat([inverse, -(inverse * shift).sum(2, keepdim=True)], dim=2)
 
 
-def warp(images: torch.Tensor, maps: torch.Tensor, op: Affine) -> torch.Tensor:
+@functools.cache
+def between(points: int, size: int) -> torch.Tensor:
+    """What each point of a line, its ends among them, counts for at each of ``size`` pixels: ``size points``.
+
+    Cubic convolution, as ``torch.nn.functional.interpolate`` has it in two dimensions.
+    """
+    line = torch.eye(points)[:, None, None, :]
+    spread = F.interpolate(line.expand(-1, 1, 2, -1), (2, size), mode="bicubic", align_corners=True)
+    return spread[:, 0, 0].T.contiguous()
+
+
+def warp(images: torch.Tensor, maps: torch.Tensor, op: Warp, points: torch.Tensor | None = None) -> torch.Tensor:
     """Sample each image through its map; what lies outside is ``op.fill``.
 
     Args:
         images: float32 ``N C H W``.
         maps: ``N 2 3`` as of :func:`inverse_maps`.
         op: Gives fill and interpolation.
+        points: ``N 2 P P``, of the bending, in pixels; none: nothing bends.
 
     Returns:
         float32 ``N C H W``.
@@ -86,6 +118,9 @@ def warp(images: torch.Tensor, maps: torch.Tensor, op: Affine) -> torch.Tensor:
         # Exact halves would round to even; a nudge makes nearest-neighbour decide as image libraries do.
         rows = rows + 1e-7
     planes = columns.to(images)[:, :, None, :] + rows.to(images)[:, :, :, None]
+    if points is not None and points.numel():
+        down, across = (between(points.shape[-1], side).to(images) for side in (h, w))
+        planes = planes + (down @ points.to(images) @ across.T) / images.new_tensor([w / 2, h / 2])[:, None, None]
     grid = planes.permute(0, 2, 3, 1)
     source = images - op.fill if op.fill else images
     moved = F.grid_sample(source, grid, mode=op.interpolation, padding_mode="zeros", align_corners=False)

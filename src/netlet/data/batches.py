@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
-from netlet.data.augment import drawn, moved, moving
+from netlet.data.augment import Draws, between, drawn, moved, moving
 from netlet.data.dataset import Split
 from netlet.native import NativeWarp, NotNative
-from netlet.recipes import Recipe
+from netlet.recipes import Recipe, Warp
 
 # Augmenting many batches at once spreads the cost of some twenty small operations; more would fall out of the cache.
 _IMAGES_AT_ONCE = 512
@@ -31,7 +31,7 @@ def epoch_of_batches(
         :func:`steps_of`).
     """
     order = torch.randperm(len(split), generator=generator).to(split.labels.device)
-    maps = drawn(moving(recipe.augment), len(split), generator).float()
+    draws = drawn(moving(recipe.augment), len(split), generator)
     prepared = _preparation(split, recipe)
     steps = steps_of(len(split), recipe.batch)
     sizes = [recipe.batch] * (steps - 1) + [len(split) - recipe.batch * (steps - 1)]
@@ -39,19 +39,26 @@ def epoch_of_batches(
     for i in range(0, steps, at_once):
         chunk = sizes[i : i + at_once]
         part = slice(i * recipe.batch, i * recipe.batch + sum(chunk))
-        images = prepared(order[part], maps[:, part].contiguous())
+        images = prepared(order[part], [of_op.of(part) for of_op in draws])
         yield from zip(images.split(chunk), split.labels[order[part]].split(chunk), strict=True)
 
 
-def _preparation(split: Split, recipe: Recipe) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
-    """What makes a net's input of an index and of maps ``ops n 2 3``: compiled, where that can be."""
+def _preparation(split: Split, recipe: Recipe) -> Callable[[torch.Tensor, Sequence[Draws]], torch.Tensor]:
+    """What makes a net's input of an index and what each op drew: compiled, where that can be."""
     ops = moving(recipe.augment)
     if recipe.step != "eager":
         try:
-            return NativeWarp(split.images, ops, recipe.mean, recipe.std)
+            compiled = NativeWarp(split.images, ops, recipe.mean, recipe.std, [_spreads(op, split) for op in ops])
         except NotNative:
             pass
-    return lambda index, maps: normalised(moved(split.images[index].float(), ops, maps), recipe)
+        else:
+            return lambda index, draws: compiled(index, [(of_op.maps, of_op.points) for of_op in draws])
+    return lambda index, draws: normalised(moved(split.images[index].float(), ops, draws), recipe)
+
+
+def _spreads(op: Warp, split: Split) -> tuple[torch.Tensor, torch.Tensor] | None:
+    h, w = split.images.shape[2:]
+    return (between(op.elastic_points, h), between(op.elastic_points, w)) if op.elastic_px else None
 
 
 def steps_of(images: int, batch: int) -> int:

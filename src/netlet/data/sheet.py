@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
-from netlet.data.augment import affine
+from netlet.data.augment import augmented
 from netlet.data.dataset import Split
 from netlet.errors import DataError
-from netlet.recipes import Affine
+from netlet.recipes import Warp
 
 COLUMNS = 10
 _MOST_CLASSES = 200
@@ -23,7 +23,7 @@ _TITLE_PX = 16
 def contact_sheet(
     split: Split,
     class_names: Sequence[str],
-    augment: Sequence[Affine] | None = None,
+    augment: Sequence[Warp] | None = None,
     seed: int = 0,
     titles: tuple[str, str] = ("as they are", "as augmented"),
 ) -> Image.Image:
@@ -50,7 +50,7 @@ def contact_sheet(
     rows = [order[labels == k][:COLUMNS] for k in range(len(class_names))]
     blocks = [split.images.float()[torch.cat(rows)]]
     if augment is not None:
-        blocks.append(affine(blocks[0], augment, random))
+        blocks.append(augmented(blocks[0], augment, random))
     h, w = split.images.shape[2:]
     zoom = max(1, round(_SHOWN_PX / max(h, w)))
     column_px, row_px = w * zoom + _GAP_PX, h * zoom + _GAP_PX

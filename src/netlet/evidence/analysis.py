@@ -7,6 +7,7 @@ accuracy while training is no measure of either: it is of augmented images, with
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections import Counter
 from collections.abc import Mapping
@@ -21,6 +22,7 @@ from netlet.evidence.images import error_rates, interval_over_images
 from netlet.evidence.judge import bar_percent, reaches_bar
 from netlet.evidence.seeds import half_width, interval_over_seeds, mean_percent, p_reaches, percents
 from netlet.evidence.wording import p_text
+from netlet.recipes import Warp
 from netlet.studies import Study
 from netlet.tables import per_axis
 
@@ -224,7 +226,8 @@ def _value(value: Any) -> str:
     if isinstance(value, list):
         return " then ".join(map(_value, value)) or "none"
     if isinstance(value, dict):
-        moved = {name: amount for name, amount in value.items() if amount and amount != "bilinear"}
+        still = dataclasses.asdict(Warp())
+        moved = {name: amount for name, amount in value.items() if amount != still.get(name)}
         return ", ".join(f"{name} {_value(amount)}" for name, amount in moved.items()) or "nothing"
     return f"{value:g}" if isinstance(value, float) else str(value)
 

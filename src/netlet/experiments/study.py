@@ -29,6 +29,7 @@ from netlet.nets import build
 from netlet.records import Epoch, Run, plain
 from netlet.studies import Study, net_digest
 from netlet.training import CHECKPOINT, Listener, Plan, Recorder, load_checkpoint
+from netlet.trials import Trials
 
 _STOP = -1  # instead of a seed
 _Told = Mapping[str, Any]  # what a run was told to do
@@ -51,8 +52,9 @@ Heard = Callable[[Word], None]
 
 
 def run_study(
-    assignment: Assignment, seeds: Sequence[int], folder: Path, workers: int, heard: Heard = lambda _: None
-) -> Study:
+    assignment: Assignment, seeds: Sequence[int], folder: Path, workers: int, heard: Heard = lambda _: None,
+    chosen_by: Trials | None = None,
+) -> Study:  # fmt: skip
     """Train every seed that is not finished yet, several at a time, and sum all up.
 
     Args:
@@ -63,6 +65,7 @@ def run_study(
             taken as it has them.
         workers: Processes.
         heard: Hears each word of each worker.
+        chosen_by: The trials that led to this experiment, for the record.
 
     Returns:
         The study of all the seeds.
@@ -81,6 +84,8 @@ def run_study(
         )
     known |= {seed: Study.of([records.load(_place(folder, seed))]) for seed in left}
     whole = functools.reduce(Study.joined, known.values())  # seeds of earlier calls included: the file loses nothing
+    if chosen_by:
+        whole = dataclasses.replace(whole, chosen_by=chosen_by.to_dict())
     studies.save(whole, folder / studies.STUDY)
     return whole.of_seeds(seeds)
 

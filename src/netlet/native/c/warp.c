@@ -1,7 +1,8 @@
 /* Images picked from a set, moved, and normalised: n c h w, float, from bytes.
  *
  * Each image has `ops` affine maps from output pixel to input pixel, both measured from the centre, done one after the
- * other. Bytes are all that can be moved: every map but the last must be to the nearest pixel.
+ * other; a map may be bent by a grid of points that move. Bytes are all that can be moved: every map but the last must
+ * be to the nearest pixel.
  */
 #include <math.h>
 #include <stdint.h>
@@ -13,7 +14,11 @@
 #define LANES 16
 #define NUDGE 1.4e-6f /* exact halves go up, as image libraries have it */
 
-typedef struct { int nearest, fill; } Op;
+typedef struct {
+    int nearest, fill, points;
+    const float *down, *across;  /* h points, w points: what each point of a line counts for */
+    const float *maps, *moves;   /* n 2 3, n 2 points points */
+} Op;
 
 /* The four bytes whose corner lies at (x, y), from (-2, -2) to (w, h), as one number: one load fetches all. */
 static void four_at_once(const uint8_t *image, int h, int w, int fill, uint8_t *padded, uint32_t *fours) {
@@ -29,8 +34,27 @@ static void four_at_once(const uint8_t *image, int h, int w, int fill, uint8_t *
 
 static inline float clamp(float v, float low, float high) { return v < low ? low : v > high ? high : v; }
 
+/* By how much each pixel of an image is displaced, 2 h w. */
+static void bend(const Op *op, int image, int h, int w, float *displaced) {
+    const int p = op->points;
+    for (int axis = 0; axis < 2; axis++)
+        for (int y = 0; y < h; y++) {
+            float line[p], *to = displaced + (axis * h + y) * w;
+            const float *moves = op->moves + ((int64_t)image * 2 + axis) * p * p;
+            for (int j = 0; j < p; j++) {
+                line[j] = 0;
+                for (int i = 0; i < p; i++) line[j] += op->down[y * p + i] * moves[i * p + j];
+            }
+            for (int x = 0; x < w; x++) {
+                to[x] = 0;
+                for (int j = 0; j < p; j++) to[x] += op->across[x * p + j] * line[j];
+            }
+        }
+}
+
 /* One plane through one map; grey levels 0 to 255. */
-static inline __attribute__((always_inline)) void move(const uint32_t *fours, const float *map, int nearest, int h, int w, float *out) {
+static inline __attribute__((always_inline)) void move(const uint32_t *fours, const float *map, const float *bent,
+                                                       int nearest, int h, int w, float *out) {
     const int across = w + 3;
     const float mid_x = (w - 1) / 2.0f, mid_y = (h - 1) / 2.0f;
     for (int y = 0; y < h; y++) {
@@ -40,7 +64,9 @@ static inline __attribute__((always_inline)) void move(const uint32_t *fours, co
             float lane[LANES]; /* whole vectors, the last one beyond the edge */
             for (int i = 0; i < LANES; i++) {
                 const float right = x + i - mid_x;
-                float sx = clamp(map[0] * right + row_x, -2, w), sy = clamp(map[3] * right + row_y, -2, h);
+                float sx = map[0] * right + row_x, sy = map[3] * right + row_y;
+                if (bent) sx += bent[y * w + x + i], sy += bent[(h + y) * w + x + i];
+                sx = clamp(sx, -2, w), sy = clamp(sy, -2, h);
                 if (nearest) sx = floorf(clamp(sx + 0.5f + NUDGE, -2, w)), sy = floorf(clamp(sy + 0.5f + NUDGE, -2, h));
                 const float left = floorf(sx), top = floorf(sy), part_x = sx - left, part_y = sy - top;
                 const uint32_t four = fours[((int)top + 2) * across + (int)left + 2];
@@ -55,14 +81,15 @@ static inline __attribute__((always_inline)) void move(const uint32_t *fours, co
     }
 }
 
-/* maps: ops n 2 3. */
 void netlet_warp(const uint8_t *images, const int64_t *index, int n, int channels, int h, int w, int ops, const Op *op,
-                 const float *maps, float mean, float std, float *out, int threads) {
+                 float mean, float std, float *out, int threads) {
     const int size = h * w;
 #pragma omp parallel num_threads(threads)
     {
         uint8_t padded[(h + 4) * (w + 4)], bytes[size];
         uint32_t fours[(h + 4) * (w + 4)];
+        float bent[2 * size + LANES]; /* whole vectors, the last one beyond the edge */
+        memset(bent + 2 * size, 0, LANES * sizeof(float));
 #pragma omp for schedule(static)
         for (int i = 0; i < n; i++)
             for (int c = 0; c < channels; c++) {
@@ -74,9 +101,12 @@ void netlet_warp(const uint8_t *images, const int64_t *index, int n, int channel
                         from = bytes;
                     }
                     four_at_once(from, h, w, op[k].fill, padded, fours);
-                    const float *map = maps + ((int64_t)k * n + i) * 6;
-                    if (op[k].nearest) move(fours, map, 1, h, w, to); /* a constant: no choice is left in the loop */
-                    else move(fours, map, 0, h, w, to);
+                    const float *map = op[k].maps + (int64_t)i * 6;
+                    if (op[k].points) bend(op + k, i, h, w, bent);
+                    /* Constants: no choice is left in the loop. */
+                    if (op[k].nearest) move(fours, map, op[k].points ? bent : NULL, 1, h, w, to);
+                    else if (op[k].points) move(fours, map, bent, 0, h, w, to);
+                    else move(fours, map, NULL, 0, h, w, to);
                 }
                 if (!ops)
                     for (int p = 0; p < size; p++) to[p] = from[p];
