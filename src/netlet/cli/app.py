@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from netlet import __version__
-from netlet.cli import check, climb, compare, data, evaluate, listing, report, runs, show, study, train
+from netlet.cli import check, climb, compare, data, evaluate, frontier, listing, report, runs, show, study, train
 from netlet.cli.results import only_results, say
 from netlet.errors import NetletError
 
@@ -39,6 +39,9 @@ app.command("compare", short_help="Say whether one study is better than another,
 app.command("climb", short_help="Run a ladder of experiments and write its page.")(only_results(climb.climb))
 app.command("report", short_help="Write what records show, as one HTML file or as Markdown.")(
     only_results(report.report)
+)
+app.command("frontier", short_help="Show accuracy against parameters, other people's nets included.")(
+    only_results(frontier.frontier)
 )
 app.command("evaluate", short_help="Score a net with given weights on any data set.")(only_results(evaluate.evaluate))
 app.add_typer(data.app, name="data", short_help="Get, verify, list, show and make data sets.")

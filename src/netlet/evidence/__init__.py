@@ -2,6 +2,14 @@
 
 from netlet.evidence.analysis import Gap, analysis, changes, fit, gap
 from netlet.evidence.comparison import Comparison, Test, compare
+from netlet.evidence.frontier import (
+    PUBLISHED,
+    SHOWN_PARAMETERS,
+    Point,
+    frontier_text,
+    leading,
+    measured,
+)
 from netlet.evidence.gather import Entry, gather, grouped
 from netlet.evidence.images import error_rates, interval_over_images
 from netlet.evidence.judge import bar_percent, judge, met, pooled, reaches_bar
@@ -10,9 +18,12 @@ from netlet.evidence.text import comparison_dict, comparison_text, study_dict, s
 from netlet.evidence.wording import p_text, without_spread
 
 __all__ = [
+    "PUBLISHED",
+    "SHOWN_PARAMETERS",
     "Comparison",
     "Entry",
     "Gap",
+    "Point",
     "Test",
     "analysis",
     "bar_percent",
@@ -22,13 +33,16 @@ __all__ = [
     "comparison_text",
     "error_rates",
     "fit",
+    "frontier_text",
     "gap",
     "gather",
     "grouped",
     "interval_over_images",
     "interval_over_seeds",
     "judge",
+    "leading",
     "mean_percent",
+    "measured",
     "met",
     "p_reaches",
     "p_text",

@@ -185,6 +185,39 @@ def climb(names: Sequence[str], studies: Sequence[Study]) -> str:
     return _picture(draw, height=4)
 
 
+def frontier(points: Sequence[evidence.Point]) -> str:
+    """Test error against parameters, both logarithmic: studies with their 95 % intervals, the line of those that lead,
+    and what others have published.
+    """
+    shown = [point for point in points if point.parameters <= evidence.SHOWN_PARAMETERS]
+    ours, theirs = ([point for point in shown if point.measured is kind] for kind in (True, False))
+
+    def draw(axes: Axes) -> None:
+        front = evidence.leading(ours)
+        axes.plot([p.parameters for p in front], [100 - p.percent for p in front], color=_ORANGE, linewidth=1.2)
+        for point in ours:
+            colour = _ORANGE if point in front else _BLUE
+            low, high = point.interval or (point.percent, point.percent)
+            reach = [[max(high - point.percent, 0)], [max(point.percent - low, 0)]]
+            axes.errorbar([point.parameters], [100 - point.percent], reach, fmt="o", color=colour, markersize=5,
+                          capsize=2, linewidth=1)  # fmt: skip
+        axes.plot([p.parameters for p in theirs], [100 - p.percent for p in theirs], "x", color=_RED, markersize=7)
+        for point in front:
+            axes.annotate(point.name, (point.parameters, 100 - point.percent), xytext=(4, -11),
+                          textcoords="offset points", fontsize=8.5)  # fmt: skip
+        _logarithmic(axes)
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+        axes.xaxis.set_minor_formatter(lambda value, _: f"{value:,.0f}" if f"{value:.0e}"[0] in "25" else "")
+        axes.set(xlabel="parameters", ylabel="% of test images wrong")
+        axes.plot([], [], "o-", color=_ORANGE, label="measured, leads (mean, 95 %)")
+        axes.plot([], [], "o", color=_BLUE, label="measured")
+        axes.plot([], [], "x", color=_RED, label="published, single runs")
+        axes.legend(loc="upper right", fontsize=9)
+
+    return _picture(draw, height=4.4)
+
+
 def _curves(
     study: Study, held_out: NDArray[np.float64], train: NDArray[np.float64], trained: str, dress: Callable[[Axes], None]
 ) -> str:
