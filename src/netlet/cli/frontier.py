@@ -43,9 +43,7 @@ def frontier(
     points = [*evidence.measured(studies), *evidence.PUBLISHED]
     points = [point for point in points if params_below is None or point.parameters < params_below]
     if not points:
-        raise RecordError(
-            f"no net with fewer than {params_below:,} parameters is recorded or published; raise the limit"
-        )
+        raise RecordError(f"no net below {params_below:,} parameters is recorded or published; raise --params-below")
     if out:
         from netlet.report import frontier_page, write
 

@@ -186,9 +186,7 @@ def climb(names: Sequence[str], studies: Sequence[Study]) -> str:
 
 
 def frontier(points: Sequence[evidence.Point]) -> str:
-    """Test error against parameters, both logarithmic: studies with their 95 % intervals, the line of those that lead,
-    and what others have published.
-    """
+    """Test error against parameters: studies with their 95 % intervals, a line through those that lead, and others'."""
     shown = [point for point in points if point.parameters <= evidence.SHOWN_PARAMETERS]
     ours, theirs = ([point for point in shown if point.measured is kind] for kind in (True, False))
 
