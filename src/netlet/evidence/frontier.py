@@ -38,7 +38,7 @@ def _published(name: str, parameters: int, epochs: str, percent: float, standing
 
 # Read in public sources, not trained again. None is a mean over seeds.
 PUBLISHED = (
-    _published("separable convolutions", 697, "up to 2,000", 99.03, "best on test of about 700 runs; its weights give 9,903"),
+    _published("separable convolutions", 697, "up to 2,000", 99.03, "best of 700 runs on test; its weights give 9,903"),
     _published("a separable convolution shared three times", 1_936, "75", 99.10, "one run; its weights give 9,910"),
     _published("4-4-4 P 8-8-8 P 8-8-8", 3_762, "15", 99.52, "one chosen run; its weights give 9,952"),
     _published("dropout left out, momentum .98", 6_260, "15", 99.44, "one run's log"),

@@ -204,6 +204,10 @@ def frontier(points: Sequence[evidence.Point]) -> str:
             axes.annotate(point.name, (point.parameters, 100 - point.percent), xytext=(4, -11),
                           textcoords="offset points", fontsize=8.5)  # fmt: skip
         _logarithmic(axes)
+        axes.set_yticks([0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1, 2, 5, 10])
+        axes.set_yticks([], minor=True)
+        wrong = [100 - point.percent for point in shown]
+        axes.set_ylim(0.85 * min(wrong), 1.15 * max(wrong))
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
         axes.xaxis.set_minor_formatter(lambda value, _: f"{value:,.0f}" if f"{value:.0e}"[0] in "25" else "")
@@ -211,9 +215,9 @@ def frontier(points: Sequence[evidence.Point]) -> str:
         axes.plot([], [], "o-", color=_ORANGE, label="measured, leads (mean, 95 %)")
         axes.plot([], [], "o", color=_BLUE, label="measured")
         axes.plot([], [], "x", color=_RED, label="published, single runs")
-        axes.legend(loc="upper right", fontsize=9)
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, fontsize=9)
 
-    return _picture(draw, height=4.4)
+    return _picture(draw, height=4.6)
 
 
 def _curves(
