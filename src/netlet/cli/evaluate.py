@@ -43,7 +43,7 @@ def evaluate(
     from netlet import evaluation, records
     from netlet.anatomy import trace
     from netlet.experiments import EXPERIMENTS, find_experiment
-    from netlet.nets import build, load_weights
+    from netlet.nets import build, load_weights, shipped, shipped_weights
 
     run = records.load(net) if (Path(net) / records.RECORD).is_file() else None
     if run is None and weights is None and Path(net).is_dir() and net not in EXPERIMENTS:
@@ -55,12 +55,13 @@ def evaluate(
         taught = Recipe(**{name: run.recipe[name] for name in ("mean", "std")})
     else:
         images = chosen_images(dataset or "mnist", data, channels)
-        shape, classes, file, taught = images.shape, images.classes, weights, Recipe()
+        shape, classes, file, taught = images.shape, images.classes, weights or shipped_weights(net), Recipe()
     built = build(find_experiment(run.net if run else net).net.builder, 0, shape, classes)
     if file:
         load_weights(built, file)
     elif any(True for _ in built.parameters()):
-        raise NetError(f"{net}: has weights to be told; give --weights FILE, or the folder of a run")
+        trained = f"; {', '.join(shipped())} bring theirs along" if shipped() else ""
+        raise NetError(f"{net}: has weights to be told; give --weights FILE, or the folder of a run{trained}")
     trace(built, images.shape)  # says in one line why a net cannot run on such images
     given = {name: value for name, value in (("mean", mean), ("std", std)) if value is not None}
     judged = images.split(split) if split else images.held_out

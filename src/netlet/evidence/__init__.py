@@ -13,7 +13,7 @@ from netlet.evidence.frontier import (
 from netlet.evidence.gather import Entry, gather, grouped
 from netlet.evidence.images import error_rates, interval_over_images
 from netlet.evidence.judge import bar_percent, judge, met, pooled, reaches_bar
-from netlet.evidence.seeds import interval_over_seeds, mean_percent, p_reaches, percents, sd_points
+from netlet.evidence.seeds import interval_over_seeds, mean_percent, median_seed, p_reaches, percents, sd_points
 from netlet.evidence.text import comparison_dict, comparison_text, study_dict, study_text
 from netlet.evidence.wording import p_text, without_spread
 
@@ -43,6 +43,7 @@ __all__ = [
     "leading",
     "mean_percent",
     "measured",
+    "median_seed",
     "met",
     "p_reaches",
     "p_text",

@@ -29,6 +29,12 @@ def sd_points(study: Study) -> float | None:
     return statistics.stdev(percents(study)) if len(study.seeds) > 1 else None
 
 
+def median_seed(study: Study) -> int:
+    """The seed in the middle of a study, the lower one of two: neither its luckiest nor its unluckiest."""
+    ranked = sorted(study.seeds, key=lambda seed: (seed.correct, seed.seed))
+    return ranked[(len(ranked) - 1) // 2].seed
+
+
 def interval_over_seeds(study: Study, confidence: float = 0.95) -> tuple[float, float] | None:
     """Between which percentages the mean of all seeds lies, by Student's t; None for one seed, or seeds all alike."""
     half, mean = half_width(percents(study), confidence), mean_percent(study)

@@ -7,6 +7,7 @@ from netlet.nets.mnistnet import mnistnet_1
 from netlet.nets.notation import is_notation
 from netlet.nets.pyramid import pyramid
 from netlet.nets.registry import NETS, Builder, NetEntry, build, net
+from netlet.nets.shipped import shipped, shipped_weights
 from netlet.nets.sprint import dash, sprint, sprint8k
 from netlet.nets.summit import summit
 from netlet.nets.swift import swift
@@ -31,6 +32,8 @@ __all__ = [
     "net",
     "pyramid",
     "save_weights",
+    "shipped",
+    "shipped_weights",
     "sprint",
     "sprint8k",
     "summit",

@@ -143,6 +143,11 @@ def _sure(study: Study) -> str:
 def _chosen(study: Study) -> str:
     """Where the recipe comes from: a choice made by the very images that judge would make the figure too good."""
     name = plain(study.recipe["name"])
+    if study.chosen_by:
+        return (
+            f"Net and recipe {name} were chosen by {study.chosen_by['trials']:,} trials on images held out of train "
+            f"({code(str(study.chosen_by['file']))}), none of them with these seeds."
+        )
     known = recipes.RECIPES.get(study.recipe["name"])
     if known is None or records.plain(known) != study.recipe:
         return f"Whether the recipe was chosen on {study.split}, the record cannot know."

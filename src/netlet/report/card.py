@@ -1,0 +1,71 @@
+"""The card of trained weights: what they are for, what they were trained on and how, and what that came to."""
+
+from __future__ import annotations
+
+from netlet import evidence
+from netlet.report.commands import command_for
+from netlet.report.markdown import bullets, code, plain, shell, table
+from netlet.report.page import Page
+from netlet.report.study_rows import class_rows
+from netlet.studies import Study
+
+
+def card(study: Study, seed: int, file: str, sha256: str) -> Page:
+    """A model card, in the order of Mitchell and others (arXiv:1810.03993).
+
+    Args:
+        study: That the weights are of.
+        seed: Whose weights they are.
+        file: The weights file's name.
+        sha256: Of that file.
+    """
+    one, n = study.of_seeds([seed]), len(study.seeds)
+    (result,) = one.seeds
+    facts, data = study.facts, plain(study.data["name"])
+    interval = evidence.interval_over_seeds(study)
+    mean = f"{evidence.mean_percent(study):.3f} %" + (
+        f" ({interval[0]:.3f} to {interval[1]:.3f} %)" if interval else ""
+    )
+    rows = [
+        ["net", code(study.net)],
+        ["parameters", f"{facts['parameters']:,}"],
+        ["multiply-adds for an image", f"{facts['macs']:,}"],
+        ["input", f"grey levels 0..1 as {'x'.join(map(str, study.data['shape']))}, less {study.recipe['mean']:g}, "
+         f"over {study.recipe['std']:g}"],
+        ["output", f"{len(study.class_sizes)} logits"],
+        ["weights", f"{code(file)}, seed {seed}, SHA-256 {code(sha256)}"],
+        ["digest of the weights", code(result.weights_digest)],
+        ["licence", "MIT, as netlet's"],
+    ]  # fmt: skip
+    told = [
+        f"These weights: {result.correct:,} of {study.total:,} {study.split} images of {data} right "
+        f"({100 * result.correct / study.total:.2f} %), and {result.train_clean:,} of {study.train_total:,} it learnt from.",
+        f"The study they are of: {evidence.mean_percent(study):.3f} %{within}, the mean of {n} seeds after their last "
+        "epoch with its 95 % interval. These are the weights of the median seed, not of the best one.",
+        f"Error {100 - evidence.mean_percent(study):.2f} % is on {data} as it stands; on digits that are prepared "
+        "otherwise, or written elsewhere, expect more.",
+    ]
+    commit = study.environment.get("commit")
+    by = study.chosen_by
+    chosen = (
+        f"{by['trials']:,} trials on images held out of train ({code(str(by['file']))})" if by else "the recipe's own"
+    )
+    trained = [
+        f"Data: {data}'s {study.train_total:,} training images, digest {code(study.data['digest'][:16])}.",
+        f"Recipe: {plain(study.recipe['name'])}, {study.epochs} epochs{chosen}.",
+        *([f"Sources: commit {code(commit)}."] if commit else []),
+    ]
+    command = command_for(study)
+    text = "\n\n".join([
+        table(("what", "how much"), rows),
+        "## What it is for",
+        "Telling one handwritten digit, prepared as MNIST's are: teaching, small devices, a yardstick. Not for reading "
+        "what matters to anybody's money, health or rights.",
+        "## How good it is",
+        bullets(told),
+        table(*class_rows(one)),
+        "## How it was trained",
+        bullets(trained),
+        *([shell(command)] if command else []),
+    ])  # fmt: skip
+    return Page(plain(study.name), text)
