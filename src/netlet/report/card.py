@@ -23,6 +23,7 @@ def card(study: Study, seed: int, file: str, sha256: str) -> Page:
     (result,) = one.seeds
     facts, data = study.facts, plain(study.data["name"])
     interval = evidence.interval_over_seeds(study)
+    middle = " These weights are the median seed's, not the best one's." if seed == evidence.median_seed(study) else ""
     within = f" ({interval[0]:.3f} to {interval[1]:.3f} %)" if interval else ""
     rows = [
         ["net", code(study.net)],
@@ -37,9 +38,9 @@ def card(study: Study, seed: int, file: str, sha256: str) -> Page:
     ]  # fmt: skip
     told = [
         f"These weights: {result.correct:,} of {study.total:,} {study.split} images of {data} right "
-        f"({100 * result.correct / study.total:.2f} %), and {result.train_clean:,} of {study.train_total:,} it has seen.",
+        f"({100 * result.correct / study.total:.2f} %), and {result.train_clean:,} of {study.train_total:,} of train.",
         f"The study they are of: {evidence.mean_percent(study):.3f} %{within}, the mean of {n} seeds after their last "
-        "epoch with its 95 % interval. These are the weights of the median seed, not of the best one.",
+        f"epoch with its 95 % interval.{middle}",
         f"Error {100 - evidence.mean_percent(study):.2f} % is on {data} as it stands; on digits that are prepared "
         "otherwise, or written elsewhere, expect more.",
     ]
