@@ -197,6 +197,15 @@ SPRINT_8K = SPRINT.but(name="sprint8k", epochs=10, batch=64, label_smoothing=0.0
 STEADY = QUICK.but(name="steady", epochs=15, peak_lr=0.02, label_smoothing=0.05, augment=AUGMENTS["full"])
 STEADY_14 = STEADY.but(name="steady_14", epochs=14)  # document 004 asks for fewer than 15
 
+# For the frontier: matrices step as by Muon, images bend, the last weights are averaged evenly.
+FRONTIER = Recipe(
+    name="frontier", epochs=15, batch=64, optimiser="muon", peak_lr=0.01, weight_decay=0.05, label_smoothing=0.05,
+    dropout=0.0, augment=AUGMENTS["elastic"], averaging="tail", tail_share=0.15,
+)  # fmt: skip
+FRONTIER_19 = FRONTIER.but(name="frontier_19", epochs=19)
+# Nets that small cannot learn their images by heart: nothing holds them back.
+FRONTIER_TINY = FRONTIER.but(name="frontier_tiny", epochs=20, weight_decay=0.0, label_smoothing=0.0)
+
 # The documents'. What a document leaves open is chosen here and said: see docs/documents-as-written.md.
 PLAIN = Recipe(
     name="plain", epochs=15, batch=64, optimiser="sgd", peak_lr=0.01, momentum=0.9, schedule="constant",
@@ -216,7 +225,7 @@ DOCUMENT_004_CODE_5 = DOCUMENT_004.but(name="document_004_code_5", augment=(Warp
 RECIPES = {
     recipe.name: recipe
     for recipe in (
-        QUICK, SPRINT, DASH, SPRINT_8K, STEADY, STEADY_14, PLAIN,
+        QUICK, SPRINT, DASH, SPRINT_8K, STEADY, STEADY_14, FRONTIER, FRONTIER_19, FRONTIER_TINY, PLAIN,
         DOCUMENT_000, DOCUMENT_001, DOCUMENT_002, DOCUMENT_003, DOCUMENT_004, DOCUMENT_004_CODE_5,
     )
 }  # fmt: skip

@@ -10,7 +10,18 @@ from netlet.budgets import Budget
 from netlet.errors import NetError, did_you_mean
 from netlet.experiments.experiment import Claim, Experiment
 from netlet.nets import NETS, Builder, find_net, is_notation
-from netlet.recipes import DASH, QUICK, SPRINT, SPRINT_8K, STEADY, STEADY_14, Recipe
+from netlet.recipes import (
+    DASH,
+    FRONTIER,
+    FRONTIER_19,
+    FRONTIER_TINY,
+    QUICK,
+    SPRINT,
+    SPRINT_8K,
+    STEADY,
+    STEADY_14,
+    Recipe,
+)
 
 
 def _both(
@@ -34,6 +45,10 @@ EXPERIMENTS: dict[str, Experiment] = {
         Experiment(name="sprint8k", net=NETS["sprint8k"], recipe=SPRINT_8K, budget=budgets.EIGHT_K),
         Experiment(name="dash", net=NETS["dash"], recipe=DASH, budget=budgets.NINETY_NINE),
         Experiment(name="summit", net=NETS["summit"], recipe=STEADY_14, budget=budgets.DOCUMENT_004),
+        Experiment(name="mnistnet_2", net=NETS["mnistnet_2"], recipe=FRONTIER, budget=budgets.MNISTNET_2),
+        Experiment(name="mnistnet_3", net=NETS["mnistnet_3"], recipe=FRONTIER_TINY, budget=budgets.MNISTNET_3),
+        Experiment(name="crest", net=NETS["crest"], recipe=FRONTIER_19, budget=budgets.CREST),
+        Experiment(name="speck", net=NETS["speck"], recipe=FRONTIER_TINY, budget=budgets.SPECK),
         *_both(nets.pyramid, STEADY, recipes.DOCUMENT_000, budgets.DOCUMENT_000, _claim("000", 18_530)),
         *_both(nets.mnistnet_1, STEADY, recipes.DOCUMENT_001, budgets.DOCUMENT_001, _claim("001", 7_416, 9_944, 9_936)),
         *_both(nets.expand_squeeze, STEADY, recipes.DOCUMENT_002, budgets.DOCUMENT_002, _claim("002", 18_666)),

@@ -3,6 +3,7 @@
 from netlet.nets.codes import code_1, code_2, code_3, code_4
 from netlet.nets.expand_squeeze import expand_squeeze
 from netlet.nets.foreign import find_net
+from netlet.nets.frontier import crest, mnistnet_2, mnistnet_3, speck
 from netlet.nets.mnistnet import mnistnet_1
 from netlet.nets.notation import is_notation
 from netlet.nets.pyramid import pyramid
@@ -23,17 +24,21 @@ __all__ = [
     "code_2",
     "code_3",
     "code_4",
+    "crest",
     "dash",
     "expand_squeeze",
     "find_net",
     "is_notation",
     "load_weights",
     "mnistnet_1",
+    "mnistnet_2",
+    "mnistnet_3",
     "net",
     "pyramid",
     "save_weights",
     "shipped",
     "shipped_weights",
+    "speck",
     "sprint",
     "sprint8k",
     "summit",

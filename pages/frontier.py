@@ -1,0 +1,194 @@
+"""docs/frontier.md: what was asked, what is measured, and the trials that led there."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from netlet import evidence
+from netlet.experiments import EXPERIMENTS
+from netlet.recipes import AUGMENTS, STEADY, completed
+from netlet.records import plain
+from netlet.report import Page, command_for, frontier_page
+from netlet.report.markdown import code, shell, table
+from pages.records import RESULTS, all_studies, study_of
+
+TRIALS = RESULTS / "trials" / "frontier.jsonl"
+# Experiment, what it is, its limits in words, and the mean that its net has to reach.
+ASKED = (
+    ("mnistnet_2", "below 8,000 parameters, 15 epochs", "99.55 %", "99.65 %"),
+    ("mnistnet_3", "the smallest at 99.40 %, 20 epochs", "3,700 parameters", "2,000 parameters"),
+    ("crest", "below 20,000 parameters, 19 epochs", "99.62 %", "99.72 %"),
+    ("speck", "the smallest at 99.00 %, 20 epochs", "1,900 parameters", "800 parameters"),
+)
+_FIELDS = ("optimiser", "peak_lr", "batch", "augment", "label_smoothing", "weight_decay", "averaging", "ema_decay",
+           "peak_at", "precision")  # fmt: skip
+
+
+def frontier() -> Page:
+    """The whole page."""
+    ours = [study for name, study in all_studies().items() if name in EXPERIMENTS]
+    drawn = frontier_page([*evidence.measured(ours), *evidence.PUBLISHED])
+    lines = trials()
+    text = f"""\
+Means over seeds of accuracy on MNIST's 10,000 test images after the last epoch: one net, one look at each image. Nets
+and recipes were chosen on images held out of `train`, and committed before `test` was scored, with seeds that no trial
+had used. `netlet frontier` prints this table for any records; the weights of each median seed come with the package.
+
+## What was asked, and what is measured
+
+{_asked()}
+
+{_commands()}
+
+## Accuracy against parameters
+
+{drawn.text}
+
+## What helped, and what did not
+
+{len(lines):,} trials, each scored on 10,000 images held out of `train` with the other 50,000 to learn from
+(`results/trials/frontier.jsonl`; `python -m search frontier --repeat LINE` does one again). Ten thousand images tell
+two nets at 99.5 % apart by 0.1 points at best, and one seed differs from the next by 0.05: most of what follows is a
+hint.
+
+### One thing changed, all else the same
+
+Differences in images of 10,000, over pairs of trials that share net, seed, images and every other value; *t* is the
+mean over its standard error, and below 2 may be chance.
+
+{_pairs(lines)}
+
+### Many things drawn at random
+
+{_main_effects(lines)}
+
+### Shapes
+
+Nets by one recipe, smallest first.
+
+{_shapes(lines)}
+"""
+    return Page("The frontier", text, drawn.pictures)
+
+
+def trials() -> list[dict[str, Any]]:
+    """The recorded trials, each with its whole recipe under ``whole``."""
+    found = [json.loads(line) for line in TRIALS.read_text().splitlines()]
+    return [line | {"whole": completed(plain(STEADY) | line["changes"])} for line in found]
+
+
+def _asked() -> str:
+    rows = []
+    for name, limit, must, goal in ASKED:
+        if name not in all_studies():
+            rows.append([code(name), limit, must, goal, "-", "not measured yet", "-", "-", "-"])
+            continue
+        study = study_of(name)
+        interval, by = evidence.interval_over_seeds(study), study.chosen_by or {}
+        assert interval is not None
+        seeds = study.seeds
+        rows.append([
+            code(name), limit, must, goal, f"{study.facts['parameters']:,}",
+            f"**{evidence.mean_percent(study):.3f} %** ({interval[0]:.3f} to {interval[1]:.3f})",
+            f"{min(seed.correct for seed in seeds):,} to {max(seed.correct for seed in seeds):,}",
+            f"{len(seeds)}: {seeds[0].seed} to {seeds[-1].seed}", f"{by.get('trials', 0):,}",
+        ])  # fmt: skip
+    head = ("experiment", "limits", "must", "goal", "parameters", "mean (95 % interval)", "lowest to highest", "seeds",
+            "trials before")  # fmt: skip
+    return table(head, rows, "llrrrrrrr")
+
+
+def _commands() -> str:
+    measured = [study_of(name) for name, *_ in ASKED if name in all_studies()]
+    said = [
+        f"{code(study.name)} by the sources of commit {code(str(study.environment.get('commit')))}:\n\n"
+        f"{shell(command_for(study) or '')}"
+        for study in measured
+    ]
+    return "\n\n".join(said)
+
+
+def _pairs(lines: Sequence[Mapping[str, Any]]) -> str:
+    """Trials that differ in one value of the recipe only."""
+    alike: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for line in lines:
+        for field in _FIELDS:
+            rest = {name: value for name, value in line["whole"].items() if name != field}
+            key = json.dumps([field, line["net"], line["seed"], line["draw"], rest], sort_keys=True)
+            alike[key].append(line)
+    found: dict[tuple[str, str, str], list[Mapping[str, Any]]] = defaultdict(list)
+    for key, group in alike.items():
+        field = json.loads(key)[0]
+        for i, one in enumerate(group):
+            for other in group[i + 1 :]:
+                first, second = sorted((one, other), key=lambda line: _said(line["whole"][field]))
+                if _said(first["whole"][field]) != _said(second["whole"][field]):
+                    change = (field, _said(first["whole"][field]), _said(second["whole"][field]))
+                    found[change].append({"difference": second["correct"] - first["correct"], "net": first["net"]})
+    rows = [
+        [field, old, new, f"{len(pairs)}", f"{statistics.mean(p['difference'] for p in pairs):+.1f}",
+         _t([p["difference"] for p in pairs]), ", ".join(code(net) for net in sorted({p["net"] for p in pairs}))]
+        for (field, old, new), pairs in sorted(found.items())
+    ]  # fmt: skip
+    return table(("what", "from", "to", "pairs", "images", "t", "nets"), rows, "lllrrrl")
+
+
+def _t(values: Sequence[float]) -> str:
+    if len(values) < 2 or not (sd := statistics.stdev(values)):
+        return "-"
+    return f"{statistics.mean(values) / (sd / len(values) ** 0.5):.1f}"
+
+
+def _main_effects(lines: Sequence[Mapping[str, Any]]) -> str:
+    """Of the net with the most trials, whose recipes were drawn at random: the mean of each value of each field."""
+    by_net: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for line in lines:
+        by_net[line["net"]].append(line)
+    net, drawn = max(by_net.items(), key=lambda item: len(item[1]))
+    rows = []
+    for field in _FIELDS:
+        if field == "peak_lr":
+            continue  # drawn to suit optimiser and batch
+        levels: dict[str, list[int]] = defaultdict(list)
+        for line in drawn:
+            levels[_said(line["whole"][field])].append(line["correct"])
+        for value, correct in sorted(levels.items()):
+            if len(levels) > 1 and len(correct) > 2:
+                error = statistics.stdev(correct) / len(correct) ** 0.5
+                rows.append([field, value, str(len(correct)), f"{statistics.mean(correct):,.1f} ± {error:.1f}"])
+    text = f"{code(net)}, {len(drawn)} trials; means and their standard errors, in images of 10,000."
+    return f"{text}\n\n{table(('what', 'value', 'trials', 'right'), rows, 'llrr')}"
+
+
+def _shapes(lines: Sequence[Mapping[str, Any]]) -> str:
+    """Nets tried by the same recipe, for each recipe that three or more were tried by."""
+    by_recipe: dict[str, dict[str, list[Mapping[str, Any]]]] = defaultdict(lambda: defaultdict(list))
+    for line in lines:
+        by_recipe[json.dumps(line["whole"], sort_keys=True)][line["net"]].append(line)
+    rows = []
+    for number, nets in enumerate((nets for nets in by_recipe.values() if len(nets) > 2), start=1):
+        for net, tried in sorted(nets.items(), key=lambda item: item[1][0]["parameters"]):
+            rows.append([
+                str(number), code(net), f"{tried[0]['parameters']:,}", str(len(tried)),
+                f"{statistics.mean(line['correct'] for line in tried):,.1f}",
+                f"{statistics.mean(line['loss'] for line in tried):.4f}",
+                f"{100 * statistics.mean(line['train_clean'] for line in tried) / 50_000:.2f} %",
+            ])  # fmt: skip
+    head = ("recipe", "net", "parameters", "trials", "right of 10,000", "loss", "right of train")
+    return table(head, rows, "rlrrrrr")
+
+
+def _said(value: Any) -> str:
+    """A recipe's value in a word: an augmentation by its name and what bends it."""
+    if not isinstance(value, list):
+        return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+    if not value:
+        return "none"
+    straight = [{**op, "elastic_px": 0.0} for op in value]
+    names = [name for name, ops in AUGMENTS.items() if [plain(op) for op in ops] == straight] if len(value) == 1 else []
+    bent = f", elastic {value[0]['elastic_px']:g} px" if value[0]["elastic_px"] else ""
+    return f"{names[0] if names else 'other'}{bent}"
