@@ -4,25 +4,28 @@
     python -m pages --check    say whether it is what the records give
 
 A table stands between ``<!-- records: NAME -->`` and ``<!-- end -->``; whoever edits it by hand fails a test. A
-ladder's page, and the report of a study, are drawn whole, with their pictures.
+ladder's page, the report of a study, the frontier and the cards of the weights that come with the package are drawn
+whole, with their pictures.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from netlet import data
-from netlet.report import Page, ladder_page, study_page, write
-from pages import documents, speed, studies
+from netlet import data, evidence, nets
+from netlet.report import Page, card, ladder_page, study_page, write
+from pages import documents, frontier, speed, studies
 from pages.records import ROOT, climbed, study_of
 
 DOCS = ROOT / "docs"
 PAGES = (ROOT / "README.md", DOCS / "speed.md", DOCS / "documents.md")
 LADDERS = {DOCS / "ladders" / f"{name}.md": name for name in ("document_004", "own")}
+FRONTIER = DOCS / "frontier.md"
 REPORTS = {DOCS / "reports" / "mnistnet_1.md": "mnistnet_1"}
 TABLES: dict[str, Callable[[], str]] = {**speed.TABLES, **studies.TABLES, **documents.TABLES}
 
@@ -47,13 +50,25 @@ def report(path: Path) -> Page:
     return study_page(study, data.load(study.data["name"]).held_out)
 
 
+def cards() -> dict[Path, Page]:
+    """The cards of the weights that come with the package, beside these."""
+    found = {}
+    for name in nets.shipped():
+        weights, study = nets.shipped_weights(name), study_of(name)
+        assert weights is not None
+        digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+        found[weights.with_suffix(".md")] = card(study, evidence.median_seed(study), weights.name, digest)
+    return found
+
+
 def main() -> None:
     """Write, or check."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a page differs from the records")
     given = parser.parse_args()
     stale = [page for page in PAGES if drawn(page.read_text()) != page.read_text()]
-    wholes = {path: ladder(path) for path in LADDERS} | {path: report(path) for path in REPORTS}
+    wholes = {path: ladder(path) for path in LADDERS} | {path: report(path) for path in REPORTS} | cards()
+    wholes[FRONTIER] = frontier.frontier()
     stale += [path for path, page in wholes.items() if not path.is_file() or path.read_text() != page.markdown_at(path)]
     for path in stale:
         if not given.check:

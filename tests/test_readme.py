@@ -15,7 +15,8 @@ from netlet import evidence, records, studies
 from netlet.data import Dataset
 from netlet.experiments import EXPERIMENTS, experiment_of
 from netlet.ladders import climbed
-from pages.__main__ import LADDERS, PAGES, REPORTS, TABLES, drawn, ladder, report
+from pages.__main__ import FRONTIER, LADDERS, PAGES, REPORTS, TABLES, drawn, ladder, report
+from pages.frontier import frontier
 from pages.records import RESULTS, all_studies, studies_on_val
 
 ROOT = Path(__file__).parent.parent
@@ -46,6 +47,12 @@ def test_a_ladders_page_is_that_of_its_records(path: Path) -> None:
     page = ladder(path)
     assert page.markdown_at(path) == path.read_text(), "run python -m pages"
     assert all((path.with_suffix("") / name).is_file() for name in page.pictures)
+
+
+def test_the_frontier_is_that_of_its_records() -> None:
+    page = frontier()
+    assert page.markdown_at(FRONTIER) == FRONTIER.read_text(), "run python -m pages"
+    assert (FRONTIER.with_suffix("") / "frontier.svg").is_file()
 
 
 @pytest.mark.mnist
