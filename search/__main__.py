@@ -1,7 +1,7 @@
 """Search for a net and a recipe under a budget.
 
-    python -m search SPACE --trials 40       tries so many more; each becomes a line of results/trials/SPACE.jsonl
-    python -m search SPACE --repeat LINE     tries again what a line of it (from 1) records, and says what comes out
+    python -m search NAME --trials 40       tries so many more; each becomes a line of results/trials/NAME.jsonl
+    python -m search NAME --repeat LINE     tries again what a line of it (from 1) records, and says what comes out
 
 Trials are scored on images held out of train; test is not read. What the file holds already, the sampler knows.
 """
@@ -72,14 +72,16 @@ def repeat(line: dict[str, Any]) -> None:
 def main() -> None:
     """Parse and do."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("space", choices=SPACES, help="an experiment's name")
+    parser.add_argument("name", help=f"of a space ({', '.join(SPACES)}), or, to repeat, of any file of trials")
     parser.add_argument("--trials", type=int, default=20, metavar="N")
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="processes, a thread each")
     parser.add_argument("--repeat", type=int, metavar="LINE")
     given = parser.parse_args()
-    path = TRIALS / f"{given.space}.jsonl"
+    path = TRIALS / f"{given.name}.jsonl"
     if given.repeat is None:
-        search(SPACES[given.space], path, given.trials, given.workers)
+        if given.name not in SPACES:
+            sys.exit(f"no space {given.name!r}; there are: {', '.join(SPACES)}")
+        search(SPACES[given.name], path, given.trials, given.workers)
         return
     known = list(lines(path))
     if not 1 <= given.repeat <= len(known):

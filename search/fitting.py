@@ -25,7 +25,7 @@ def fitted(shape: str, below: int) -> str:
 
     Returns:
         The net in one line: all widths the same multiple of their ratios, then one channel more, from the last layer
-        to the first, wherever that still fits.
+        to the first, again and again wherever that still fits.
     """
     words = shape.split()
     ratios = [float(found[0]) if (found := _WIDTH.search(word)) else None for word in words]
@@ -42,9 +42,14 @@ def fitted(shape: str, below: int) -> str:
     widest, multiple = scaled(1), 1.0
     while parameters(line(trial := scaled(multiple))) < below:
         widest, multiple = trial, multiple + 0.25
-    for layer in reversed(range(len(words))):
-        if (width := widest[layer]) is not None:
-            wider = [*widest[:layer], width + 1, *widest[layer + 1 :]]
+    layers = [layer for layer in reversed(range(len(words))) if widest[layer] is not None]
+    while layers:  # those that may still be widened
+        fitting = []
+        for layer in layers:
+            wider = [*widest]
+            wider[layer] = (widest[layer] or 0) + 1
             if parameters(line(wider)) < below:
                 widest = wider
+                fitting.append(layer)
+        layers = fitting
     return line(widest)
