@@ -27,7 +27,7 @@ PAGES = (ROOT / "README.md", DOCS / "speed.md", DOCS / "documents.md")
 LADDERS = {DOCS / "ladders" / f"{name}.md": name for name in ("document_004", "own")}
 FRONTIER = DOCS / "frontier.md"
 REPORTS = {DOCS / "reports" / "mnistnet_1.md": "mnistnet_1"}
-TABLES: dict[str, Callable[[], str]] = {**speed.TABLES, **studies.TABLES, **documents.TABLES}
+TABLES: dict[str, Callable[[], str]] = {**speed.TABLES, **studies.TABLES, **documents.TABLES, **frontier.TABLES}
 
 
 def drawn(page: str) -> str:

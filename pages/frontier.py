@@ -62,6 +62,12 @@ mean over its standard error, and below 2 may be chance.
 
 {_pairs(lines)}
 
+### One net beside another
+
+The same recipe, seed and images; what is better is to the right.
+
+{_beside(lines)}
+
 ### Many things drawn at random
 
 {_main_effects(lines)}
@@ -82,6 +88,7 @@ def trials() -> list[dict[str, Any]]:
 
 
 def _asked() -> str:
+    """What was asked, and what the studies came to."""
     rows = []
     for name, limit, must, goal in ASKED:
         if name not in all_studies():
@@ -135,6 +142,41 @@ def _pairs(lines: Sequence[Mapping[str, Any]]) -> str:
         for (field, old, new), pairs in sorted(found.items())
     ]  # fmt: skip
     return table(("what", "from", "to", "pairs", "images", "t", "nets"), rows, "lllrrrl")
+
+
+# What each pair is to show, and the nets of it; they cost about the same, unless it says otherwise.
+_BESIDE = (
+    ("padding that keeps the size, and none", "6p P 8p 8p 8p P 8p 8p 8p 8p", "8 P 8 10 10 12"),
+    ("one convolution at full resolution, and two", "8 P 8 10 10 13", "6 5 P 8 10 11 11"),
+    ("padded and deep, and less deep without padding", "4p 4p 4p P 8p 8p 8p P 8p 8p 8p", "6 5 P 8 10 11 11"),
+    ("two at full resolution, and three", "8 9 P 12 14 16 17", "8 8 8 P 13 13 15 16"),
+    ("three at full resolution, and four", "8 8 8 P 13 13 15 16", "8 8 8 8 P 13 13 14 14"),
+    ("plain, and separable", "8 9 P 12 14 16 17", "15 d26 d30 P d36 d42 d45"),
+    ("plain, and separable", "4 4 P 6 6 8 8", "6 d9 d11 P d14 d16 d17"),
+    ("plain, and separable with fewer parameters", "6 5 P 8 10 11 11", "9 d15 d18 P d21 d24 d27"),
+    ("separable, and with norm and ReLU inside too", "6 d9 d11 P d14 d16 d17", "6 m9 m10 P m13 m15 m15"),
+    ("separable, and deeper", "6 d9 d11 P d14 d16 d17", "5 d8 d8 d10 P d10 d12 d13 d14"),
+    ("separable, and with some 5x5 windows", "6 d9 d11 P d14 d16 d17", "6 d9k5 d11 P d14k5 d16"),
+)  # fmt: skip
+
+
+def _beside(lines: Sequence[Mapping[str, Any]]) -> str:
+    """Pairs of nets by one recipe, seed and draw of images."""
+    found: dict[str, dict[str, Mapping[str, Any]]] = defaultdict(dict)
+    for line in lines:
+        key = json.dumps([line["seed"], line["draw"], line["whole"]], sort_keys=True)
+        found[line["net"]].setdefault(key, line)
+    rows = []
+    for said, one, other in _BESIDE:
+        pairs = [(found[one][key], found[other][key]) for key in found[one].keys() & found[other].keys()]
+        if not pairs:
+            continue
+        images, losses = ([new[what] - old[what] for old, new in pairs] for what in ("correct", "loss"))
+        rows.append([
+            said, f"{code(one)} ({pairs[0][0]['parameters']:,})", f"{code(other)} ({pairs[0][1]['parameters']:,})",
+            str(len(pairs)), f"{statistics.mean(images):+.1f}", f"{statistics.mean(losses):+.4f}",
+        ])  # fmt: skip
+    return table(("what", "net (parameters)", "beside it", "pairs", "images of 10,000", "loss"), rows, "lllrrr")
 
 
 def _t(values: Sequence[float]) -> str:
@@ -192,3 +234,6 @@ def _said(value: Any) -> str:
     names = [name for name, ops in AUGMENTS.items() if [plain(op) for op in ops] == straight] if len(value) == 1 else []
     bent = f", elastic {value[0]['elastic_px']:g} px" if value[0]["elastic_px"] else ""
     return f"{names[0] if names else 'other'}{bent}"
+
+
+TABLES = {"frontier": _asked}
