@@ -237,8 +237,11 @@ class Stops(Listener):
 
 
 @pytest.mark.parametrize("averaging", ["none", "ema", "tail"])
-@pytest.mark.parametrize("optimiser", ["sgd", "adamw"])
+@pytest.mark.parametrize("optimiser", ["sgd", "adamw", "soap"])
 def test_resuming_from_python(blob_data: Dataset, tmp_path: Path, averaging: str, optimiser: str) -> None:
+    def small() -> nn.Module:  # SOAP takes an eigenbasis as wide as a matrix
+        return nn.Sequential(nn.Conv2d(1, 3, 5, 5), nn.Flatten(), nn.Linear(75, 10))
+
     recipe = FAST.but(averaging=averaging, optimiser=optimiser, precision="auto")
     whole = fit(netlet.build(small, 0), blob_data, recipe)
     with pytest.raises(KeyboardInterrupt):

@@ -417,6 +417,23 @@ def test_soap_is_adamw_in_the_basis_where_gradients_are_diagonal(shape: tuple[in
         torch.testing.assert_close(moved.diagonal(), diagonal.detach(), rtol=2e-3, atol=1e-5)
 
 
+def test_soap_leaves_a_side_that_is_too_wide_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = torch.Generator().manual_seed(2)
+    gradients = [torch.randn(3, 8, generator=random) for _ in range(4)]
+    both = descents(Recipe(optimiser="soap"), (3, 8), gradients, 0.01)
+    monkeypatch.setattr("netlet.training.optimisers._WIDEST_SIDE", 5)
+    one = descents(Recipe(optimiser="soap"), (3, 8), gradients, 0.01)
+    monkeypatch.setattr("netlet.training.optimisers._WIDEST_SIDE", 2)
+    none = descents(Recipe(optimiser="soap"), (3, 8), gradients, 0.01)
+    assert not torch.allclose(both[-1], one[-1])
+    weight = nn.Parameter(torch.ones(3, 8))
+    reference = torch.optim.AdamW([weight], lr=0.01, betas=(0.9, 0.99), weight_decay=0.0)
+    for found, gradient in zip(none[1:], gradients[1:], strict=True):
+        weight.grad = gradient
+        reference.step()
+        torch.testing.assert_close(found, weight.detach())
+
+
 @pytest.mark.parametrize("name", ["muon", "soap"])
 def test_norms_and_biases_step_as_by_adamw(name: str) -> None:
     random = torch.Generator().manual_seed(0)

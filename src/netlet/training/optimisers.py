@@ -18,6 +18,7 @@ _TOWARDS_ONE = (3.4445, -4.7750, 2.0315)
 _EPSILON = 1e-8  # as torch.optim.AdamW's
 _SIDES_KEEP = 0.95  # of SOAP's averages of G G' and G' G, at each step
 _STEPS_A_BASIS = 10  # SOAP's basis is used for so many
+_WIDEST_SIDE = 2_048  # of a matrix that SOAP turns; a basis of more would cost more than it brings
 
 
 class Optimiser(ABC):
@@ -121,7 +122,8 @@ def _orthogonal(matrix: torch.Tensor) -> torch.Tensor:
 class SOAP(AdamW):
     """Matrices step as by AdamW in the basis in which Shampoo's preconditioner is diagonal (arXiv:2409.11321).
 
-    Norms and biases as by AdamW. The basis is renewed after every tenth step; the first step of all only measures it.
+    Norms and biases step as by AdamW; a side of a matrix that is too wide is left as it is. The basis is renewed after
+    every tenth step; the first step of all only measures it.
     """
 
     def __init__(self, flat: Flat, recipe: Recipe) -> None:
@@ -129,7 +131,8 @@ class SOAP(AdamW):
         # Of each matrix: the averages of G G' and G' G, and their eigenvectors.
         for trained, state in zip(self._trained, self.state, strict=True):
             for rows, columns in trained.shapes:
-                state += [trained.weights.new_zeros(n, n) for n in (rows, columns, rows, columns)]
+                sides = [n if n <= _WIDEST_SIDE else 0 for n in (rows, columns)]
+                state += [trained.weights.new_zeros(n, n) for n in (*sides, *sides)]
 
     def _step(self, trained: Trained, state: Sequence[torch.Tensor], rate: float) -> None:
         recipe, (matrices, vectors), n = self._recipe, trained.parted(), trained.matrices
@@ -141,19 +144,21 @@ class SOAP(AdamW):
         sides = [state[i : i + 4] for i in range(2, len(state), 4)]
         gradients = matrices.as_matrices(matrices.gradient)
         for gradient, (left, right, _, _) in zip(gradients, sides, strict=True):
-            left.lerp_(gradient @ gradient.T, 1 - _SIDES_KEEP)
-            right.lerp_(gradient.T @ gradient, 1 - _SIDES_KEEP)
+            if left.numel():
+                left.lerp_(gradient @ gradient.T, 1 - _SIDES_KEEP)
+            if right.numel():
+                right.lerp_(gradient.T @ gradient, 1 - _SIDES_KEEP)
         taken = self.taken - 1
         if taken:
             bases = [(rows, columns) for _, _, rows, columns in sides]
             if recipe.weight_decay:
                 matrices.weights.mul_(1 - rate * recipe.weight_decay)
             mean.lerp_(matrices.gradient, 1 - recipe.momentum)
-            turned = matrices.laid([u.T @ g @ v for g, (u, v) in zip(gradients, bases, strict=True)])
+            turned = matrices.laid([_between(u.T, g, v) for g, (u, v) in zip(gradients, bases, strict=True)])
             square.mul_(recipe.beta2).addcmul_(turned, turned, value=1 - recipe.beta2)
             size = (square / (1 - recipe.beta2**taken)).sqrt_().add_(_EPSILON)
             means = zip(matrices.as_matrices(mean), matrices.as_matrices(size), bases, strict=True)
-            ways = [u @ ((u.T @ m @ v) / s) @ v.T for m, s, (u, v) in means]
+            ways = [_between(u, _between(u.T, m, v) / s, v.T) for m, s, (u, v) in means]
             matrices.weights.add_(matrices.laid(ways), alpha=-rate / (1 - recipe.momentum**taken))
         if taken % _STEPS_A_BASIS == 0:
             for left, right, rows, columns in sides:
@@ -161,8 +166,16 @@ class SOAP(AdamW):
                 _turn(columns, right, new=not taken)
 
 
+def _between(left: torch.Tensor, matrix: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    """Their product; an empty side stands for the identity."""
+    matrix = left @ matrix if left.numel() else matrix
+    return matrix @ right if right.numel() else matrix
+
+
 def _turn(basis: torch.Tensor, side: torch.Tensor, *, new: bool) -> None:
     """Bring a basis closer to a symmetric matrix's eigenvectors: all the way, or by one step of power iteration."""
+    if not basis.numel():
+        return
     basis.copy_(torch.linalg.eigh(side)[1].flip(1) if new else torch.linalg.qr(side @ basis)[0])
 
 
