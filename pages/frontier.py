@@ -77,6 +77,11 @@ The same recipe, seed and images; what is better is to the right.
 Nets by one recipe, smallest first.
 
 {_shapes(lines)}
+
+### What is not known
+
+Not tried: blocks that share weights, squeeze-and-excite, learned or blurred pooling, activations other than ReLU, residual
+branches, training wide and folding, distillation. Nothing here is averaged over nets, and no image is looked at twice.
 """
     return Page("The frontier", text, drawn.pictures)
 

@@ -31,6 +31,7 @@ def test_a_few_seconds_of_document_001s_recipe_learn(mnist: Dataset) -> None:
     assert run.last_epoch.correct > 0.85 * 1_280
 
 
+@pytest.mark.slow
 @pytest.mark.mnist
 def test_the_benchmark_runs_at_toy_size(mnist: Dataset, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "benchmarks.pipeline", "--nets", "code_2", "--images", "256", "--repeats", "1"]
