@@ -80,8 +80,9 @@ Nets by one recipe, smallest first.
 
 ### What is not known
 
-Not tried: blocks that share weights, squeeze-and-excite, learned or blurred pooling, activations other than ReLU, residual
-branches, training wide and folding, distillation. Nothing here is averaged over nets, and no image is looked at twice.
+Not tried: blocks that share weights, squeeze-and-excite, learned or blurred pooling, activations other than ReLU,
+residual branches, training wide and folding, distillation. Nothing here is averaged over nets, and no image is looked
+at twice.
 """
     return Page("The frontier", text, drawn.pictures)
 
