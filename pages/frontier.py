@@ -108,7 +108,7 @@ def _asked() -> str:
             code(name), limit, must, goal, f"{study.facts['parameters']:,}",
             f"**{evidence.mean_percent(study):.3f} %** ({interval[0]:.3f} to {interval[1]:.3f})",
             f"{min(seed.correct for seed in seeds):,} to {max(seed.correct for seed in seeds):,}",
-            f"{len(seeds)}: {seeds[0].seed} to {seeds[-1].seed}", f"{by.get('trials', 0):,}",
+            f"{len(seeds)}: {seeds[0].seed} to {seeds[-1].seed}", f"{by.get('number', 0):,}",
         ])  # fmt: skip
     head = ("experiment", "limits", "must", "goal", "parameters", "mean (95 % interval)", "lowest to highest", "seeds",
             "trials before")  # fmt: skip

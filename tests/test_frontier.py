@@ -128,7 +128,7 @@ def test_a_frontier_study_has_ten_seeds_that_no_trial_used_and_its_sources(name:
     assert len(found.seeds) >= 10
     assert not {seed.seed for seed in found.seeds} & {line["seed"] for line in recorded_trials()}
     assert found.chosen_by
-    assert found.chosen_by["trials"] > 0
+    assert found.chosen_by["number"] > 0
     assert not found.environment["commit"].endswith("+")
     verdict = evidence.judge(found)
     assert verdict is not None

@@ -46,7 +46,7 @@ def card(study: Study, seed: int, file: str, sha256: str) -> Page:
     ]
     commit = study.environment.get("commit")
     by = study.chosen_by
-    chosen = f", chosen by {by['trials']:,} trials on images held out of train ({code(str(by['file']))})" if by else ""
+    chosen = f", chosen by {by['number']:,} trials on images held out of train ({code(str(by['file']))})" if by else ""
     trained = [
         f"Data: {data}'s {study.train_total:,} training images, digest {code(study.data['digest'][:16])}.",
         f"Recipe: {plain(study.recipe['name'])}, {study.epochs} epochs{chosen}.",

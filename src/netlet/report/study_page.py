@@ -145,7 +145,7 @@ def _chosen(study: Study) -> str:
     name = plain(study.recipe["name"])
     if study.chosen_by:
         return (
-            f"Net and recipe {name} were chosen by {study.chosen_by['trials']:,} trials on images held out of train "
+            f"Net and recipe {name} were chosen by {study.chosen_by['number']:,} trials on images held out of train "
             f"({code(str(study.chosen_by['file']))}), none of them with these seeds."
         )
     known = recipes.RECIPES.get(study.recipe["name"])
