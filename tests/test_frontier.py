@@ -18,6 +18,7 @@ from netlet.experiments import EXPERIMENTS
 from netlet.nets.shipped import FOLDER
 from netlet.recipes import STEADY, Recipe
 from netlet.report import card, frontier_page
+from pages.frontier import TRIALS
 from pages.frontier import trials as recorded_trials
 from pages.records import all_studies, study_of
 
@@ -128,7 +129,9 @@ def test_a_frontier_study_has_ten_seeds_that_no_trial_used_and_its_sources(name:
     assert len(found.seeds) >= 10
     assert not {seed.seed for seed in found.seeds} & {line["seed"] for line in recorded_trials()}
     assert found.chosen_by
-    assert found.chosen_by["number"] > 0
+    # The file only grows: what a choice was made by is its beginning.
+    before = TRIALS.read_bytes().splitlines(keepends=True)[: found.chosen_by["number"]]
+    assert hashlib.sha256(b"".join(before)).hexdigest() == found.chosen_by["sha256"]
     assert not found.environment["commit"].endswith("+")
     verdict = evidence.judge(found)
     assert verdict is not None
