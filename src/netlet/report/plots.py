@@ -187,22 +187,28 @@ def climb(names: Sequence[str], studies: Sequence[Study]) -> str:
 
 def frontier(points: Sequence[evidence.Point]) -> str:
     """Test error against parameters: studies with their 95 % intervals, a line through those that lead, and others'."""
-    shown = [point for point in points if point.parameters <= evidence.SHOWN_PARAMETERS]
+    # Of a few large or poor nets, the others would fall together.
+    shown = [
+        point for point in points if point.parameters <= evidence.SHOWN_PARAMETERS and point.percent > 98.8
+    ] or points
     ours, theirs = ([point for point in shown if point.measured is kind] for kind in (True, False))
 
     def draw(axes: Axes) -> None:
         front = evidence.leading(ours)
         axes.plot([p.parameters for p in front], [100 - p.percent for p in front], color=_ORANGE, linewidth=1.2)
         for point in ours:
-            colour = _ORANGE if point in front else _BLUE
+            by_document = point.name.endswith(".documented")
             low, high = point.interval or (point.percent, point.percent)
-            reach = [[max(high - point.percent, 0)], [max(point.percent - low, 0)]]
-            axes.errorbar([point.parameters], [100 - point.percent], reach, fmt="o", color=colour, markersize=5,
-                          capsize=2, linewidth=1)  # fmt: skip
+            axes.errorbar(
+                [point.parameters], [100 - point.percent], [[high - point.percent], [point.percent - low]],
+                fmt="s" if by_document else "o", markersize=5, capsize=2, linewidth=1,
+                color=_ORANGE if point in front else _GREY if by_document else _BLUE,
+            )  # fmt: skip
         axes.plot([p.parameters for p in theirs], [100 - p.percent for p in theirs], "x", color=_RED, markersize=7)
-        for point in front:
-            axes.annotate(point.name, (point.parameters, 100 - point.percent), xytext=(4, -11),
-                          textcoords="offset points", fontsize=8.5)  # fmt: skip
+        for number, point in enumerate(front):
+            left = number % 2 == 1  # neighbours' names go to either side
+            axes.annotate(point.name, (point.parameters, 100 - point.percent), xytext=(-5, -12) if left else (5, 5),
+                          textcoords="offset points", fontsize=8.5, ha="right" if left else "left")  # fmt: skip
         _logarithmic(axes)
         axes.set_yticks([0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1, 2, 5, 10])
         axes.set_yticks([], minor=True)
@@ -214,6 +220,7 @@ def frontier(points: Sequence[evidence.Point]) -> str:
         axes.set(xlabel="parameters", ylabel="% of test images wrong")
         axes.plot([], [], "o-", color=_ORANGE, label="measured, leads (mean, 95 %)")
         axes.plot([], [], "o", color=_BLUE, label="measured")
+        axes.plot([], [], "s", color=_GREY, label="a document's, by its recipe")
         axes.plot([], [], "x", color=_RED, label="published, single runs")
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, fontsize=9)
 
