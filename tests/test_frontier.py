@@ -54,9 +54,9 @@ def test_the_plot_for_a_terminal_puts_the_best_lowest_and_the_smallest_leftmost(
 
 
 def test_a_page_marks_those_that_lead() -> None:
-    page = frontier_page([point("a", 10, 98), point("b", 20, 97), *PUBLISHED])
-    assert "| `a` | 10 | 1 | **98.000 %** |" in page.text
-    assert "| `b` | 20 | 1 | 97.000 % |" in page.text
+    page = frontier_page([point("a", 10, 99.2), point("b", 20, 99.1), *PUBLISHED])
+    assert "| `a` | 10 | 1 | **99.200 %** |" in page.text
+    assert "| `b` | 20 | 1 | 99.100 % |" in page.text
     assert "697" in page.text
     assert ">a<" in page.pictures["frontier.svg"]
 
