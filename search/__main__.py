@@ -29,13 +29,16 @@ def search(space: Space, path: Path, trials: int, workers: int) -> None:
     known = list(lines(path))
     sampler = optuna.samplers.TPESampler(multivariate=True, constant_liar=True, seed=len(known))
     study = optuna.create_study(direction="maximize", sampler=sampler)
-    for line in known:
+    for number, line in enumerate(known, start=1):
         if line["params"]:
-            study.add_trial(_as_optunas(line, space))
-    number = max((line["seed"] for line in known), default=-1) + 1
+            try:
+                study.add_trial(_as_optunas(line, space))
+            except ValueError:
+                print(f"{path.name}, line {number}: is of another space; the sampler is not told")
+    first = max((line["seed"] for line in known), default=-1) + 1
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         running: dict[Future[dict[str, Any]], optuna.Trial] = {}
-        for seed in range(number, number + trials):
+        for seed in range(first, first + trials):
             if len(running) == workers:
                 _take(running, study, path)
             asked = study.ask()

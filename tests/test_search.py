@@ -48,6 +48,8 @@ def test_a_space_gives_nets_within_its_limit_and_recipes_that_can_be_followed() 
         known = _as_optunas({"params": asked.params, "correct": 99, "of": 100}, space)
         assert known.params == asked.params
         assert known.value == 0.99
+    with pytest.raises(ValueError, match="not in"):
+        _as_optunas({"params": asked.params | {"shape": "gone"}, "correct": 99, "of": 100}, space)
 
 
 @pytest.mark.usefixtures("blobs_for_mnist")
