@@ -11,7 +11,6 @@ from netlet.cli.images import Channels, DataFolder, DatasetName, chosen_images
 from netlet.cli.options import Json
 from netlet.cli.results import result, result_json
 from netlet.errors import DataError, NetError
-from netlet.recipes import Recipe
 
 if TYPE_CHECKING:
     from netlet.data import Dataset
@@ -40,34 +39,27 @@ def evaluate(
     json: Json = False,
 ) -> None:
     """Score a net with given weights on any data set: accuracy, classes, confusion, worst mistakes."""
-    from netlet import evaluation, records
+    from netlet import evaluation
     from netlet.anatomy import trace
-    from netlet.experiments import EXPERIMENTS, find_experiment
-    from netlet.nets import build, load_weights, shipped, shipped_weights
+    from netlet.experiments import run_at, trained_net
 
-    run = records.load(net) if (Path(net) / records.RECORD).is_file() else None
-    if run is None and weights is None and Path(net).is_dir() and net not in EXPERIMENTS:
-        raise NetError(f"{net}: holds no {records.RECORD}; name a finished run, or a net and --weights FILE")
+    run = run_at(net)
     if run:
         images, split = _of_run(run, dataset, data, channels, split)
-        shape, classes = run.data["shape"], run.data["classes"]
-        file: Path | None = weights or Path(net) / records.WEIGHTS
-        taught = Recipe(**{name: run.recipe[name] for name in ("mean", "std")})
+        taught = trained_net(net, weights, mean=mean, std=std)
     else:
         images = chosen_images(dataset or "mnist", data, channels)
-        shape, classes, file, taught = images.shape, images.classes, weights or shipped_weights(net), Recipe()
-    built = build(find_experiment(run.net if run else net).net.builder, 0, shape, classes)
-    if file:
-        load_weights(built, file)
-    elif any(True for _ in built.parameters()):
-        trained = f"; {', '.join(shipped())} bring theirs along" if shipped() else ""
-        raise NetError(f"{net}: has weights to be told; give --weights FILE, or the folder of a run{trained}")
-    trace(built, images.shape)  # says in one line why a net cannot run on such images
-    given = {name: value for name, value in (("mean", mean), ("std", std)) if value is not None}
+        taught = trained_net(net, weights, shape=images.shape, class_names=images.class_names, mean=mean, std=std)
+    trace(taught.net, images.shape)  # says in one line why a net cannot run on such images
     judged = images.split(split) if split else images.held_out
-    found = evaluation.evaluate(built, judged, taught.but(**given), images.classes)
+    found = evaluation.evaluate(taught.net, judged, taught.recipe, images.classes)
     if json:
-        head = {"net": net, "weights": str(file) if file else None, "data": images.name, "digest": images.digest}
+        head = {
+            "net": net,
+            "weights": str(taught.file) if taught.file else None,
+            "data": images.name,
+            "digest": images.digest,
+        }
         result_json(head | evaluation.evaluation_dict(found, images.class_names, worst))
     else:
         result(f"{net} on {images.name}: {evaluation.evaluation_text(found, images.class_names, worst)}")

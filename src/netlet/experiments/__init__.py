@@ -5,6 +5,7 @@ from netlet.experiments.catalogue import DEFAULT, EXPERIMENTS, find_experiment
 from netlet.experiments.climb import LADDERS, climb, experiment_of, find_ladder
 from netlet.experiments.experiment import Claim, Experiment
 from netlet.experiments.study import Word, run_study
+from netlet.experiments.trained import TrainedNet, run_at, trained_net
 
 __all__ = [
     "DEFAULT",
@@ -13,10 +14,13 @@ __all__ = [
     "Assignment",
     "Claim",
     "Experiment",
+    "TrainedNet",
     "Word",
     "climb",
     "experiment_of",
     "find_experiment",
     "find_ladder",
+    "run_at",
     "run_study",
+    "trained_net",
 ]
