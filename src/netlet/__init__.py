@@ -20,6 +20,7 @@ _FROM = {
     "recipes": "netlet.recipes",
     "records": "netlet.records",
     "report": "netlet.report",
+    "ship": "netlet.ship",
     "studies": "netlet.studies",
     "training": "netlet.training",
     "Budget": "netlet.budgets",
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
         recipes,
         records,
         report,
+        ship,
         studies,
         training,
     )

@@ -52,3 +52,7 @@ class LadderError(NetletError):
 
 class ReportError(NetletError):
     """A report that cannot be drawn or written."""
+
+
+class ShipError(NetletError):
+    """A net that cannot be exported, or an export that is not equal to the net it came from."""

@@ -1,0 +1,90 @@
+"""Whether an export does what its net does: both see the same images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from netlet.budgets import Score
+from netlet.data import Dataset, Split, make_scribble
+from netlet.data.batches import normalised
+from netlet.nets.outputs import logits_of
+from netlet.ship.graph import Ending
+from netlet.ship.origin import Origin
+
+Answers = Callable[[torch.Tensor], torch.Tensor]  # images uint8 N C H W to logits N K
+_IMAGES_AT_ONCE = 500
+_DRAWN = 1_000  # images, where there are none of the net's own
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """A net and its export on the same images."""
+
+    of: str  # the images
+    images: int
+    same: int  # predictions
+    largest: float  # difference between a logit of the one and of the other
+    net: Score
+    export: Score
+
+    @property
+    def lost_points(self) -> float:
+        """By how many points the export's accuracy lies below the net's."""
+        return self.net.percent - self.export.percent
+
+    def __str__(self) -> str:
+        return (
+            f"{self.same:,} of {self.images:,} predictions on {self.of} are the net's, logits differ by at most "
+            f"{self.largest:.2g}; accuracy {self.net.percent:.2f} % before, {self.export.percent:.2f} % after"
+        )
+
+
+def agreement(origin: Origin, answers: Answers, of: str, split: Split) -> Agreement:
+    """Hold an export against the net itself, which computes in float32 by PyTorch.
+
+    Args:
+        origin: The net.
+        answers: The export.
+        of: What the images are called.
+        split: At least one image of the net's shape.
+    """
+    wanted = torch.cat([_of_net(origin, images) for images in split.images.split(_IMAGES_AT_ONCE)])
+    found = torch.cat([answers(images) for images in split.images.split(_IMAGES_AT_ONCE)]).to(wanted.dtype)
+    # Log-probabilities are logits less one number for each image: compared as such where the net gives no logits.
+    wanted, found = _comparable(wanted, origin.graph.ending), found.log_softmax(1) if origin.graph.ending else found
+    of_net, of_export = wanted.argmax(1), found.argmax(1)
+    return Agreement(
+        of=of,
+        images=len(split),
+        same=int((of_net == of_export).sum()),
+        largest=float((wanted - found).abs().max()),
+        net=Score(split.name, int((of_net == split.labels).sum()), len(split)),
+        export=Score(split.name, int((of_export == split.labels).sum()), len(split)),
+    )
+
+
+def images_to_compare(origin: Origin, known: Dataset | None) -> tuple[str, Split]:
+    """The images to hold an export against its net on, and what they are called.
+
+    Args:
+        origin: The net.
+        known: What it was taught on, if that is at hand; else ``scribble``'s digits, as large as the net takes images.
+    """
+    if known is not None:
+        return f"{known.name} {known.held_out.name}", known.held_out
+    drawn = make_scribble(_DRAWN, _DRAWN).held_out
+    c, h, w = origin.trained.shape
+    images = torch.nn.functional.interpolate(drawn.images.float(), (h, w)).round().to(torch.uint8).expand(-1, c, -1, -1)
+    return "scribble test", Split(drawn.name, images.contiguous(), drawn.labels)
+
+
+def _of_net(origin: Origin, images: torch.Tensor) -> torch.Tensor:
+    with torch.inference_mode():
+        return logits_of(origin.trained.net(normalised(images, origin.trained.recipe)))
+
+
+def _comparable(scores: torch.Tensor, ending: Ending) -> torch.Tensor:
+    return scores.clamp(min=1e-30).log() if ending == "softmax" else scores
