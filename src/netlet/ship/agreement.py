@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from netlet.budgets import Score
-from netlet.data import Dataset, Split, make_scribble
+from netlet.data import Split
 from netlet.data.batches import normalised
 from netlet.nets.outputs import logits_of
 from netlet.ship.graph import Ending
@@ -16,7 +16,7 @@ from netlet.ship.origin import Origin
 
 Answers = Callable[[torch.Tensor], torch.Tensor]  # images uint8 N C H W to logits N K
 _IMAGES_AT_ONCE = 500
-_DRAWN = 1_000  # images, where there are none of the net's own
+_ROUNDING = 1e-4  # of a logit that is about 1
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,14 @@ class Agreement:
     images: int
     same: int  # predictions
     largest: float  # difference between a logit of the one and of the other
+    scale: float  # of the net's largest logit
     net: Score
     export: Score
+
+    @property
+    def faithful(self) -> bool:
+        """Whether they are the same function but for the rounding of float32."""
+        return self.same == self.images and self.largest <= _ROUNDING * max(1.0, self.scale)
 
     @property
     def lost_points(self) -> float:
@@ -61,24 +67,10 @@ def agreement(origin: Origin, answers: Answers, of: str, split: Split) -> Agreem
         images=len(split),
         same=int((of_net == of_export).sum()),
         largest=float((wanted - found).abs().max()),
+        scale=float(wanted.abs().max()),
         net=Score(split.name, int((of_net == split.labels).sum()), len(split)),
         export=Score(split.name, int((of_export == split.labels).sum()), len(split)),
     )
-
-
-def images_to_compare(origin: Origin, known: Dataset | None) -> tuple[str, Split]:
-    """The images to hold an export against its net on, and what they are called.
-
-    Args:
-        origin: The net.
-        known: What it was taught on, if that is at hand; else ``scribble``'s digits, as large as the net takes images.
-    """
-    if known is not None:
-        return f"{known.name} {known.held_out.name}", known.held_out
-    drawn = make_scribble(_DRAWN, _DRAWN).held_out
-    c, h, w = origin.trained.shape
-    images = torch.nn.functional.interpolate(drawn.images.float(), (h, w)).round().to(torch.uint8).expand(-1, c, -1, -1)
-    return "scribble test", Split(drawn.name, images.contiguous(), drawn.labels)
 
 
 def _of_net(origin: Origin, images: torch.Tensor) -> torch.Tensor:

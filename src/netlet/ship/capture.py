@@ -21,7 +21,7 @@ from netlet.nets.modes import evaluating
 from netlet.nets.outputs import logits_of
 from netlet.ship.graph import Graph
 from netlet.ship.notes import BATCH, Notes
-from netlet.ship.operations import KEEPING, take
+from netlet.ship.operations import KEEPING, RANDOM, take
 
 
 def capture(net: nn.Module, shape: Sequence[int], mean: float, std: float) -> Graph:
@@ -46,7 +46,7 @@ def capture(net: nn.Module, shape: Sequence[int], mean: float, std: float) -> Gr
     paths = {module: path for path, module in net.named_modules()}
 
     def entered(module: nn.Module, _: object) -> None:
-        notes.paths.append(paths.get(module, notes.name))
+        notes.paths.append(paths.get(module, notes.paths[-1]))
 
     def left(*_: object) -> None:
         notes.paths.pop()
@@ -87,6 +87,8 @@ class _Recorder(TorchDispatchMode):
         read = [tensor for tensor in _tensors((args, kwargs)) if tensor in notes]
         if name not in KEEPING and any(notes.map(tensor, padded=True) == notes.ending for tensor in read):
             raise notes.refused("softmax before the net's end", "logits, with the softmax last or in the loss, would")
+        if name in RANDOM:
+            raise notes.refused("dropout or other chance in evaluation", "F.dropout(x, training=self.training) would")
         out = func(*args, **kwargs)
         if read:
             take(notes, name, args, kwargs, out[0] if isinstance(out, tuple | list) else out)

@@ -27,6 +27,7 @@ class Notes:
         if len(shape) != 3:
             raise ShipError(f"images of shape {'x'.join(map(str, shape))}: an export takes C H W")
         self.paths = [""]  # of the modules that are running, the innermost last
+        self.operation = ""  # that is being written down
         self.padded: dict[int, Padding] = {}  # id of a tensor -> zeros around its map that no layer has taken over yet
         self.ending: int | None = None  # the map that a softmax was given
         self.ended_by: Ending = ""
@@ -41,8 +42,8 @@ class Notes:
 
     @property
     def name(self) -> str:
-        """The path of the module that is running."""
-        return self.paths[-1]
+        """The path of the module that is running, or, in the net's own forward, the function."""
+        return self.paths[-1] or self.operation
 
     def know(self, tensor: torch.Tensor, number: int) -> None:
         """From now on the tensor holds that map."""
@@ -94,7 +95,7 @@ class Notes:
 
     def refused(self, what: str, instead: str) -> ShipError:
         """An error that names the layer that is running, what it does and what would work."""
-        return ShipError(f"{self.name or self._net}: {what} cannot be exported; {instead}")
+        return ShipError(f"{self.paths[-1] or self._net}: {what} cannot be exported; {instead}")
 
     def graph(self, out: torch.Tensor) -> Graph:
         """All that was written down, given what the net gave.

@@ -32,13 +32,19 @@ _FUNCTIONS = {
     "sigmoid": "sigmoid", "silu": "silu", "tanh": "tanh",
 }  # fmt: skip
 _CLAMPS = frozenset(["clamp", "clamp_max", "clamp_min", "hardtanh", "relu", "relu6"])
+# Of a map only the shape is read.
+_CONSTANT = frozenset(
+    ["empty_like", "full_like", "new_empty", "new_full", "new_ones", "new_zeros", "ones_like", "zeros_like"]
+)
+RANDOM = frozenset(
+    ["bernoulli", "feature_dropout", "native_dropout", "normal", "rand", "rand_like", "randint", "randn", "randn_like",
+     "uniform"]
+)  # fmt: skip
 _STEADY = "nn.BatchNorm2d, which is folded away, would"
 # What people use that is not exported, and what would work in its place.
 _INSTEAD = {
     "native_group_norm": ("GroupNorm or InstanceNorm", _STEADY),
     "native_layer_norm": ("LayerNorm", _STEADY),
-    "bernoulli": ("dropout that acts in evaluation too", "F.dropout(x, training=self.training) would"),
-    "native_dropout": ("dropout that acts in evaluation too", "F.dropout(x, training=self.training) would"),
     "_local_scalar_dense": ("reading a value back", "a net that does the same to every image would"),
     "permute": ("permute", "maps in PyTorch's order, C H W, would"),
     "transpose": ("transpose", "maps in PyTorch's order, C H W, would"),
@@ -69,6 +75,9 @@ def take(notes: Notes, name: str, args: tuple[Any, ...], kwargs: dict[str, Any],
     Raises:
         ShipError: No export knows it; names the layer and what would work.
     """
+    if name in _CONSTANT:
+        return
+    notes.operation = name.strip("_").removesuffix("_with_indices")
     if not isinstance(out, torch.Tensor) or name in _INSTEAD:
         raise notes.refused(*_INSTEAD.get(name, (name, _WOULD_WORK)))
     x = args[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from netlet.anatomy import facts
 from netlet.budgets import Facts, Verdict
@@ -23,6 +24,12 @@ class Origin:
     digest: str  # of its weights
 
     @property
+    def stem(self) -> str:
+        """A file's name for it: what a person called it, without what no file's name can hold."""
+        name = self.trained.name.rpartition(":")[2]
+        return "".join(c if c.isalnum() or c in "._-" else "_" for c in name).strip("._-") or "net"
+
+    @property
     def verdict(self) -> Verdict | None:
         """What its budget says of its size; None if it has none."""
         budget = self.trained.budget
@@ -34,7 +41,7 @@ class Origin:
         trained = self.trained
         budget = {"budget": trained.budget.name} if trained.budget else {}
         return {
-            "net": trained.name,
+            "net": Path(trained.name).name,  # of somebody's file not the folder
             **budget,
             "parameters": str(self.facts.parameters),
             "digest": self.digest,

@@ -1,0 +1,63 @@
+"""Which images an export is held against its net on, and which an int8 one is calibrated by."""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional as F
+
+from netlet.data import Dataset, Split, make_scribble
+from netlet.errors import ShipError
+from netlet.ship.origin import Origin
+
+_DRAWN = 1_000  # images of scribble, where there are none of the net's own
+_CALIBRATING = 1_000
+_SEED = 7_000  # of their choice
+
+
+def images_to_compare(origin: Origin, known: Dataset | None) -> tuple[str, Split]:
+    """The images to hold an export against its net on, and what they are called.
+
+    Args:
+        origin: The net.
+        known: What it was taught on, if that is at hand; else ``scribble``'s digits, as large as the net takes images.
+
+    Raises:
+        ShipError: The images are of another shape, or of other classes, than the net's.
+    """
+    if known is None:
+        return "scribble test", _drawn(origin, seed=0)
+    _of_its_kind(origin, known)
+    return f"{known.name} {known.held_out.name}", known.held_out
+
+
+def images_to_calibrate(origin: Origin, known: Dataset | None) -> tuple[str, torch.Tensor]:
+    """A thousand training images, uint8 ``N C H W``, and what they are called.
+
+    Args:
+        origin: The net.
+        known: As above.
+
+    Raises:
+        ShipError: As above.
+    """
+    if known is None:
+        return "scribble train", _drawn(origin, seed=1).images
+    _of_its_kind(origin, known)
+    order = torch.randperm(len(known.train), generator=torch.Generator().manual_seed(_SEED))
+    return f"{known.name} train", known.train.images[order[:_CALIBRATING]]
+
+
+def _of_its_kind(origin: Origin, known: Dataset) -> None:
+    if known.shape != origin.graph.shape or known.classes != origin.graph.classes:
+        takes, has = ("x".join(map(str, shape)) for shape in (origin.graph.shape, known.shape))
+        raise ShipError(
+            f"{known.name} has images of {has} in {known.classes} classes, {origin.trained.name} takes {takes} and "
+            f"tells {origin.graph.classes}; name what it was taught on with --dataset"
+        )
+
+
+def _drawn(origin: Origin, seed: int) -> Split:
+    drawn = make_scribble(_DRAWN, _DRAWN, seed).held_out
+    c, h, w = origin.graph.shape
+    images = F.interpolate(drawn.images.float(), (h, w)).round().to(torch.uint8).expand(-1, c, -1, -1)
+    return Split(drawn.name, images.contiguous(), drawn.labels)
