@@ -18,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from netlet import data, evidence, nets
+from netlet.nets.shipped import LICENCE
 from netlet.report import Page, card, ladder_page, study_page, write
 from pages import documents, frontier, speed, studies
 from pages.records import ROOT, climbed, study_of
@@ -57,7 +58,7 @@ def cards() -> dict[Path, Page]:
         weights, study = nets.shipped_weights(name), study_of(name)
         assert weights is not None
         digest = hashlib.sha256(weights.read_bytes()).hexdigest()
-        found[weights.with_suffix(".md")] = card(study, evidence.median_seed(study), weights.name, digest)
+        found[weights.with_suffix(".md")] = card(study, evidence.median_seed(study), weights.name, digest, LICENCE)
     return found
 
 

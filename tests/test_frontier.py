@@ -15,7 +15,7 @@ from netlet.data import Dataset
 from netlet.errors import RecordError
 from netlet.evidence import PUBLISHED, Point, frontier_text, leading, measured, median_seed
 from netlet.experiments import EXPERIMENTS
-from netlet.nets.shipped import FOLDER
+from netlet.nets.shipped import FOLDER, LICENCE
 from netlet.recipes import STEADY, Recipe
 from netlet.report import card, frontier_page
 from pages.frontier import ASKED, TRIALS
@@ -150,7 +150,7 @@ def test_shipped_weights_are_the_median_seeds_with_a_card(name: str) -> None:
     assert nets.weights_digest(net) == seed.weights_digest
     with safe_open(path, "pt") as file:
         assert file.metadata()["digest"] == seed.weights_digest
-    drawn = card(found, seed.seed, path.name, hashlib.sha256(path.read_bytes()).hexdigest())
+    drawn = card(found, seed.seed, path.name, hashlib.sha256(path.read_bytes()).hexdigest(), LICENCE)
     assert path.with_suffix(".md").read_text() == drawn.markdown, "run python -m pages"
     assert "the median seed's" in drawn.markdown
 

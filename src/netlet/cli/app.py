@@ -15,7 +15,22 @@ from typing import Annotated
 import typer
 
 from netlet import __version__
-from netlet.cli import check, climb, compare, data, evaluate, frontier, listing, report, runs, show, study, train
+from netlet.cli import (
+    card,
+    check,
+    climb,
+    compare,
+    data,
+    evaluate,
+    export,
+    frontier,
+    listing,
+    report,
+    runs,
+    show,
+    study,
+    train,
+)
 from netlet.cli.results import only_results, say
 from netlet.errors import NetletError
 
@@ -40,11 +55,13 @@ app.command("climb", short_help="Run a ladder of experiments and write its page.
 app.command("report", short_help="Write what records show, as one HTML file or as Markdown.")(
     only_results(report.report)
 )
+app.command("card", short_help="Tell what trained weights are for and how good they are.")(only_results(card.card))
 app.command("frontier", short_help="Show accuracy against parameters, other people's nets included.")(
     only_results(frontier.frontier)
 )
 app.command("evaluate", short_help="Score a net with given weights on any data set.")(only_results(evaluate.evaluate))
 app.add_typer(data.app, name="data", short_help="Get, verify, list, show and make data sets.")
+app.command("export", short_help="Write a trained net as ONNX, C or a web page.")(only_results(export.export))
 
 # Typer carries its own click in some versions and imports it in others.
 _ClickError: type[Exception] = next(

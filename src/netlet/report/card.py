@@ -10,7 +10,7 @@ from netlet.report.study_rows import class_rows
 from netlet.studies import Study
 
 
-def card(study: Study, seed: int, file: str, sha256: str) -> Page:
+def card(study: Study, seed: int, file: str, sha256: str, licence: str | None = None) -> Page:
     """A model card, in the order of Mitchell and others (arXiv:1810.03993).
 
     Args:
@@ -18,6 +18,7 @@ def card(study: Study, seed: int, file: str, sha256: str) -> Page:
         seed: Whose weights they are.
         file: The weights file's name.
         sha256: Of that file.
+        licence: Of the weights; whose they are has to say it.
     """
     one, n = study.of_seeds([seed]), len(study.seeds)
     (result,) = one.seeds
@@ -34,30 +35,33 @@ def card(study: Study, seed: int, file: str, sha256: str) -> Page:
         ["output", f"{len(study.class_sizes)} logits"],
         ["weights", f"{code(file)}, seed {seed}, SHA-256 {code(sha256)}"],
         ["digest of the weights", code(result.weights_digest)],
-        ["licence", "MIT, as netlet's"],
+        ["licence", licence or "not stated"],
     ]  # fmt: skip
     told = [
         f"These weights: {result.correct:,} of {study.total:,} {study.split} images of {data} right "
         f"({100 * result.correct / study.total:.2f} %), and {result.train_clean:,} of {study.train_total:,} of train.",
         f"The study they are of: {evidence.mean_percent(study):.3f} %{within}, the mean of {n} seeds after their last "
-        f"epoch with its 95 % interval.{middle}",
-        f"Error {100 - evidence.mean_percent(study):.2f} % is on {data} as it stands; on digits that are prepared "
-        "otherwise, or written elsewhere, expect more.",
+        f"epoch with its 95 % interval.{middle}"
+        if n > 1
+        else "One training of one seed: what other seeds come to, it cannot say.",
+        f"Error {100 - evidence.mean_percent(study):.2f} % is on {data} as it stands; on "
+        + ("digits that are prepared otherwise, or written elsewhere," if _of_digits(study) else "other images")
+        + " expect more.",
     ]
     commit = study.environment.get("commit")
     by = study.chosen_by
     chosen = f", chosen by {by['number']:,} trials on images held out of train ({code(str(by['file']))})" if by else ""
     trained = [
         f"Data: {data}'s {study.train_total:,} training images, digest {code(study.data['digest'][:16])}.",
-        f"Recipe: {plain(study.recipe['name'])}, {study.epochs} epochs{chosen}.",
+        f"Recipe: {plain(study.recipe['name'])}, {study.epochs} epoch{'s' if study.epochs != 1 else ''}{chosen}.",
         *([f"Sources: commit {code(commit)}."] if commit else []),
     ]
     command = command_for(study)
     text = "\n\n".join([
         table(("what", "how much"), rows),
         "## What it is for",
-        "Telling one handwritten digit, prepared as MNIST's are: teaching, small devices, a yardstick. Not for reading "
-        "what matters to anybody's money, health or rights.",
+        f"{_purpose(study)}: teaching, small devices, a yardstick. Not for reading what matters to anybody's money, "
+        "health or rights.",
         "## How good it is",
         bullets(told),
         table(*class_rows(one)),
@@ -66,3 +70,15 @@ def card(study: Study, seed: int, file: str, sha256: str) -> Page:
         *([shell(command)] if command else []),
     ])  # fmt: skip
     return Page(plain(study.name), text)
+
+
+def _of_digits(study: Study) -> bool:
+    return list(study.data["class_names"]) == list("0123456789")
+
+
+def _purpose(study: Study) -> str:
+    if _of_digits(study):
+        return "Telling one handwritten digit, prepared as MNIST's are"
+    names = ", ".join(plain(name) for name in study.data["class_names"])
+    like = plain(study.data["name"])
+    return f"Telling which of {len(study.class_sizes)} classes ({names}) an image like those of {like} is"

@@ -1,0 +1,52 @@
+"""Model cards: of what comes with the package, of a run, and none where there are no weights."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from netlet import records
+from netlet.experiments import trained_net
+from netlet.nets import weights_digest
+from netlet.nets.shipped import FOLDER
+from tests.conftest import Netlet
+
+
+def test_the_card_of_what_comes_with_the_package_is_the_one_beside_it(netlet: Netlet) -> None:
+    code, out, err = netlet("card", "speck")
+    assert (code, err) == (0, "")
+    assert out == (FOLDER / "speck.md").read_text()
+    assert weights_digest(trained_net("speck").net) in out
+    code, out, _ = netlet("card", "speck", "-o", "speck.md")
+    assert (code, out.strip()) == (0, "speck.md")
+    assert Path("speck.md").read_text() == (FOLDER / "speck.md").read_text()
+
+
+def test_the_card_of_a_run_has_its_figures(netlet: Netlet, digits_file: Path) -> None:
+    words = ("--dataset", str(digits_file), "--set", "epochs=1", "--seed", "3", "--out", "runs")
+    code, _, _ = netlet("train", "speck", *words)
+    assert code in (0, 1)
+    (folder,) = Path("runs").iterdir()
+    run = records.load(folder)
+    for place in (folder, Path("runs")):
+        code, out, err = netlet("card", str(place))
+        assert (code, err) == (0, "")
+        assert f"These weights: {run.last_epoch.correct:,} of 100 test images of digits.npz right" in out
+        assert f"{run.train_clean.correct:,} of 300 of train" in out
+        assert hashlib.sha256((folder / records.WEIGHTS).read_bytes()).hexdigest() in out
+        assert run.weights_digest in out
+        assert "One training of one seed" in out
+        assert "seed 3" in out
+        assert "| licence | not stated |" in out
+    (folder / records.WEIGHTS).unlink()
+    code, out, err = netlet("card", str(folder))
+    assert (code, out) == (2, "")
+    assert "the weights of seed 3 are gone" in err
+
+
+def test_no_weights_no_card(netlet: Netlet) -> None:
+    code, out, err = netlet("card", "swift")
+    assert (code, out) == (2, "")
+    assert "no weights of it come with netlet" in err
+    assert "crest" in err
+    assert len(err.splitlines()) == 1
