@@ -25,6 +25,7 @@ from netlet.cli import (
     export,
     frontier,
     listing,
+    play,
     report,
     runs,
     show,
@@ -60,6 +61,9 @@ app.command("frontier", short_help="Show accuracy against parameters, other peop
     only_results(frontier.frontier)
 )
 app.command("evaluate", short_help="Score a net with given weights on any data set.")(only_results(evaluate.evaluate))
+app.command("play", short_help="Draw digits for a net in the browser.")(only_results(play.play))
+    only_results(predict.predict)
+)
 app.add_typer(data.app, name="data", short_help="Get, verify, list, show and make data sets.")
 app.command("export", short_help="Write a trained net as ONNX, C or a web page.")(only_results(export.export))
 

@@ -8,8 +8,6 @@ from typing import Annotated
 
 import typer
 
-from netlet import evidence, ladders, records, studies
-from netlet.cli.found import found_study
 from netlet.cli.results import result
 from netlet.errors import NetError, RecordError, ReportError
 from netlet.files import write_whole
@@ -49,7 +47,8 @@ def _of_shipped(name: str) -> str:
 
 def _of_record(folder: Path) -> str:
     """The card of a run's weights, or of those of a study's median seed."""
-    from netlet import report
+    from netlet import evidence, ladders, records, report, studies
+    from netlet.cli.found import found_study
 
     if (folder / ladders.LADDER).is_file():
         raise RecordError(f"{folder}: is a ladder, a net for each step; name one of its steps")

@@ -10,6 +10,7 @@ from netlet.ship.onnx_export import export_onnx
 from netlet.ship.onnx_model import onnx_model
 from netlet.ship.onnx_runtime import Runtime, quantised
 from netlet.ship.origin import Origin, origin
+from netlet.ship.page_file import export_page, page
 
 __all__ = [
     "Agreement",
@@ -20,10 +21,12 @@ __all__ = [
     "agreement",
     "capture",
     "export_onnx",
+    "export_page",
     "folded",
     "images_to_calibrate",
     "images_to_compare",
     "onnx_model",
     "origin",
+    "page",
     "quantised",
 ]
