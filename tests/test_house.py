@@ -84,7 +84,24 @@ def test_help_never_imports_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    for verb in ("list", "show", "check", "train", "study", "compare", "climb", "report", "evaluate", "runs", "data"):
+    for verb in (
+        "list",
+        "show",
+        "check",
+        "train",
+        "study",
+        "compare",
+        "climb",
+        "report",
+        "evaluate",
+        "runs",
+        "data",
+        "card",
+        "export",
+        "play",
+        "predict",
+        "frontier",
+    ):
         assert verb in done.stdout
 
 

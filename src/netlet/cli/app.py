@@ -26,6 +26,7 @@ from netlet.cli import (
     frontier,
     listing,
     play,
+    predict,
     report,
     runs,
     show,
@@ -62,6 +63,7 @@ app.command("frontier", short_help="Show accuracy against parameters, other peop
 )
 app.command("evaluate", short_help="Score a net with given weights on any data set.")(only_results(evaluate.evaluate))
 app.command("play", short_help="Draw digits for a net in the browser.")(only_results(play.play))
+app.command("predict", short_help="Say which digit is on a picture, drawn or photographed.")(
     only_results(predict.predict)
 )
 app.add_typer(data.app, name="data", short_help="Get, verify, list, show and make data sets.")

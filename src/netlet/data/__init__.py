@@ -2,12 +2,15 @@
 
 from netlet.data.augment import augmented
 from netlet.data.batches import epoch_of_batches, steps_of
+from netlet.data.captioned import captioned_sheet
 from netlet.data.dataset import Dataset, Split
 from netlet.data.download import Fetching, fetch
 from netlet.data.idx import read_idx, write_idx
 from netlet.data.loading import NAMES, SCRIBBLE, load
 from netlet.data.on_disk import cache_folder, find
 from netlet.data.own import load_own, save_npz
+from netlet.data.pictures import raw_picture, read_picture
+from netlet.data.prepare import prepared
 from netlet.data.scribble import cached_scribble, make_scribble
 from netlet.data.sheet import contact_sheet
 from netlet.data.sources import MNIST, SOURCES, Source
@@ -24,6 +27,7 @@ __all__ = [
     "augmented",
     "cache_folder",
     "cached_scribble",
+    "captioned_sheet",
     "contact_sheet",
     "epoch_of_batches",
     "fetch",
@@ -31,7 +35,10 @@ __all__ = [
     "load",
     "load_own",
     "make_scribble",
+    "prepared",
+    "raw_picture",
     "read_idx",
+    "read_picture",
     "save_npz",
     "steps_of",
     "write_idx",

@@ -16,7 +16,7 @@ from netlet.nets.modes import evaluating
 from netlet.nets.outputs import logits_of
 from netlet.recipes import Recipe
 
-_IMAGES_AT_ONCE = 500  # small enough for the maps of a tiny net to stay in the cache
+IMAGES_AT_ONCE = 500  # small enough for the maps of a tiny net to stay in the cache
 _BINS = 10
 
 
@@ -66,7 +66,7 @@ def evaluate(net: nn.Module, split: Split, recipe: Recipe, classes: int) -> Eval
         NetError: The net's output is not ``N K``.
     """
     with evaluating(net), torch.inference_mode():
-        chunks = [logits_of(net(normalised(images, recipe))) for images in split.images.split(_IMAGES_AT_ONCE)]
+        chunks = [logits_of(net(normalised(images, recipe))) for images in split.images.split(IMAGES_AT_ONCE)]
         logits = torch.cat(chunks).float()
     if logits.shape != (len(split), classes):
         raise NetError(
@@ -95,6 +95,18 @@ def evaluate(net: nn.Module, split: Split, recipe: Recipe, classes: int) -> Eval
             )
         ),
     )  # fmt: skip
+
+
+def probabilities(scores: torch.Tensor) -> torch.Tensor:
+    """What a net's scores say of each class.
+
+    Args:
+        scores: Logits, log-probabilities or probabilities, ``N K``.
+
+    Returns:
+        ``N K``, each row summing to 1; zeros where a net that has diverged gives NaN.
+    """
+    return scores.nan_to_num(0) if _are_probabilities(scores) else scores.softmax(1).nan_to_num(0)
 
 
 def _are_probabilities(scores: torch.Tensor) -> bool:

@@ -1,0 +1,420 @@
+"""Pictures that people have: read from real files of every kind, prepared as MNIST was, answered by shipped weights."""
+
+from __future__ import annotations
+
+import io
+import json
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import Netlet
+from PIL import Image
+from torch import nn
+
+from benchmarks import pictures
+from netlet import evaluation
+from netlet.data import Dataset, captioned_sheet, prepared, raw_picture, read_picture
+from netlet.data.scribble import scribble
+from netlet.errors import DataError, NetError
+from netlet.experiments import TrainedNet, trained_net
+from netlet.recipes import Recipe
+
+
+@pytest.fixture(scope="module")
+def digits() -> np.ndarray:
+    return scribble(40, seed=3)[0][:, 0].numpy()
+
+
+@pytest.fixture(scope="module")
+def crest() -> TrainedNet:
+    return trained_net("crest")
+
+
+@pytest.fixture(scope="module")
+def drawing(digits: np.ndarray) -> Image.Image:
+    """Dark on light, off-centre in 160x220."""
+    return pictures.as_image(pictures.placed(digits[0], np.random.default_rng(0), 112, (160, 220), 255, 0))
+
+
+def saved(picture: Image.Image, path: Path, **options: object) -> Path:
+    picture.save(path, **options)
+    return path
+
+
+def seen(path: Path) -> np.ndarray:
+    return prepared(read_picture(path)).astype(int)
+
+
+def difference(a: np.ndarray, b: np.ndarray) -> float:
+    """Mean over the pixels, in grey levels, wherever within a pixel; another digit is some 40 away."""
+    moved = [np.roll(a.astype(int), (down, right), (0, 1)) for down in (-1, 0, 1) for right in (-1, 0, 1)]
+    return float(min(np.abs(other - b).mean() for other in moved))
+
+
+# --- the frame ------------------------------------------------------------------------------------------------------
+
+
+def test_a_prepared_digit_has_mnists_geometry(digits: np.ndarray) -> None:
+    random = np.random.default_rng(0)
+    for digit in digits:
+        big = Image.fromarray(digit).resize([int(n) for n in random.integers(20, 300, 2)], Image.Resampling.BICUBIC)
+        frame = prepared(np.asarray(big))
+        assert (frame.shape, frame.dtype, frame.max()) == ((28, 28), np.uint8, 255)
+        rows, columns = frame.any(axis=1).nonzero()[0], frame.any(axis=0).nonzero()[0]
+        assert max(np.ptp(rows), np.ptp(columns)) + 1 in (19, 20)
+        for masses in (frame.sum(axis=1), frame.sum(axis=0)):
+            assert abs((masses * np.arange(28)).sum() / masses.sum() - 14) <= 0.5
+
+
+def test_preparing_is_area_averaging_in_whole_numbers() -> None:
+    ink = np.zeros((50, 41))
+    ink[5:45, 1:21] = 100  # 40x20: each new pixel is the mean of four
+    frame = prepared(ink)
+    wanted = np.zeros((28, 28))
+    wanted[5:, 10:20][:20] = 255  # 20x10, its centre of mass at (9.5, 4.5): from (4.5, 9.5) on, halves upwards
+    assert (frame == wanted).all()
+
+
+def test_each_rounding_is_as_the_docstring_says() -> None:
+    line = prepared(np.full((3, 200), 0.5))  # 0.5 is rounded to 1; 3 of 200 become 0.3 px, at least one
+    assert (line.any(axis=1).sum(), line.any(axis=0).sum()) == (1, 20)
+    assert line[14, 5:25].tolist() == [255] * 20  # (29 * 20 - 2 * 190) // 40 = 5
+    assert not (prepared(np.full((3, 200), 1.0)) != line).any()
+    half = prepared(np.array([[2.0, 1.0]]))  # enlarged by the same averaging: ten pixels each
+    assert half.max(axis=0)[half.any(axis=0)].tolist() == [255] * 10 + [128] * 10  # 127.5, halves upwards
+    corner = np.zeros((20, 20))
+    corner[0], corner[:, 0] = 1, 1
+    corner[:12, :12] = 255
+    frame = prepared(corner)
+    assert frame[8, 8] == 255  # its centre of mass is at 5.5: from 8.5 on, halves upwards 9, clamped to 8
+    with pytest.raises(DataError, match="blank"):
+        prepared(np.full((5, 5), 0.4))
+    with pytest.raises(DataError, match="found 2x2x2"):
+        prepared(np.ones((2, 2, 2)))
+
+
+@pytest.mark.mnist
+def test_mnist_itself_is_prepared_so_and_stays_as_it_is(mnist: Dataset) -> None:
+    images = mnist.train.images[:, 0].numpy()
+    rows, columns = images.any(axis=2), images.any(axis=1)
+    sides = [28 - side.argmax(axis=1) - side[:, ::-1].argmax(axis=1) for side in (rows, columns)]
+    assert (np.maximum(*sides) == 20).mean() > 0.9997
+    for axis in (1, 2):
+        masses = images.sum(axis=axis, dtype=np.int64)
+        centre = (masses * np.arange(28)).sum(axis=1) / masses.sum(axis=1)
+        assert (np.abs(centre - 14) <= 0.5).mean() > 0.9999
+    some = images[:3_000]
+    apart = np.array([np.abs(prepared(image).astype(int) - image).max() for image in some])
+    assert (apart <= 1).mean() > 0.999  # one level: where the brightest is 254
+    assert (apart == 0).mean() > 0.85
+
+
+# --- files ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.webp", "a.bmp", "a.gif", "a.tif"])
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "CMYK", "LA"])
+def test_every_format_and_mode_shows_the_same_digit(drawing: Image.Image, tmp_path: Path, name: str, mode: str) -> None:
+    try:
+        path = saved(drawing.convert(mode), tmp_path / name)
+    except (OSError, ValueError):
+        path = saved(drawing.convert(mode).convert("RGB"), tmp_path / name)  # the format does not hold such a mode
+    assert difference(seen(path), seen(saved(drawing, tmp_path / "plain.png"))) < (9 if mode == "1" else 3)
+
+
+def test_a_file_is_what_it_holds_and_not_what_it_is_called(drawing: Image.Image, tmp_path: Path) -> None:
+    path = saved(drawing, tmp_path / "photo.jpg", format="PNG")
+    assert seen(path).max() == 255
+
+
+@pytest.mark.parametrize("dark", [True, False])
+def test_sixteen_bits_and_fractions(drawing: Image.Image, tmp_path: Path, dark: bool) -> None:
+    levels = np.asarray(drawing) if dark else 255 - np.asarray(drawing)
+    wanted = seen(saved(drawing, tmp_path / "plain.png"))
+    deep = levels.astype(np.uint16) * 257
+    for name, values in (("a.png", deep), ("a.tif", deep), ("b.tif", levels.astype(np.int32) * 9_999),
+                         ("c.tif", levels.astype(np.float32) / 255)):  # fmt: skip
+        assert difference(seen(saved(Image.fromarray(values), tmp_path / name)), wanted) <= 0.1, name
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_camera_held_sideways(drawing: Image.Image, tmp_path: Path, orientation: int) -> None:
+    undo = {1: None, 2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}[
+        orientation
+    ]  # Image.Transpose that the tag promises to undo
+    turned = drawing if undo is None else drawing.transpose(Image.Transpose(undo))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = saved(turned, tmp_path / "a.png", exif=exif)
+    assert difference(seen(path), seen(saved(drawing, tmp_path / "plain.png"))) < 1
+
+
+def test_what_is_transparent_lies_on_what_contrasts(drawing: Image.Image, tmp_path: Path) -> None:
+    wanted = seen(saved(drawing, tmp_path / "plain.png"))
+    ink = 255 - np.asarray(drawing)
+    for level in (0, 255, 200):
+        layers = np.dstack([np.full_like(ink, level)] * 3 + [ink])
+        assert difference(seen(saved(Image.fromarray(layers), tmp_path / "a.png")), wanted) < 2, level
+    # Paper with its corners cut off.
+    opaque = np.full_like(ink, 255)
+    opaque[:20, :20] = 0
+    layers = np.dstack([255 - ink] * 3 + [opaque])
+    assert difference(seen(saved(Image.fromarray(layers), tmp_path / "a.png")), wanted) < 2
+
+
+def test_a_coloured_pen_on_paper_of_the_same_luminance(drawing: Image.Image, tmp_path: Path) -> None:
+    share = 1 - np.asarray(drawing)[..., None] / 255
+    colours = share * np.array([200, 40, 40]) + (1 - share) * np.array([40, 120, 40])
+    path = saved(Image.fromarray(colours.round().astype(np.uint8)), tmp_path / "a.png")
+    assert difference(seen(path), seen(saved(drawing, tmp_path / "plain.png"))) < 3
+
+
+@pytest.mark.parametrize("make", pictures.KINDS, ids=lambda make: make.__name__)
+def test_every_kind_of_picture_shows_the_digit(
+    digits: np.ndarray, tmp_path: Path, make: Callable[..., Image.Image]
+) -> None:
+    some = digits[1:5]
+    for found, digit in zip(pictures.reading(make, some, tmp_path), some, strict=True):
+        assert not isinstance(found, str), found
+        assert difference(found, digit) < (30 if make is pictures.by_a_thin_pen else 24)
+
+
+def test_a_large_picture_with_specks(digits: np.ndarray, tmp_path: Path) -> None:
+    levels = pictures.placed(digits[2], np.random.default_rng(0), 700, (2_400, 3_200), 250, 10)
+    levels[100:112, 200:212] = 0
+    levels[2_300:2_310, 3_000:3_030] = 60
+    path = saved(pictures.as_image(levels), tmp_path / "a.jpg")
+    assert difference(seen(path), digits[2]) < 12
+
+
+# --- what is refused ------------------------------------------------------------------------------------------------
+
+
+def bomb() -> bytes:
+    """A PNG whose head claims 30,000x30,000 pixels."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    head = struct.pack(">IIBBBBB", 30_000, 30_000, 8, 0, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(bytes(1_000))) + chunk(b"IEND", b"")
+    )
+
+
+def png(levels: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(levels).save(file, "PNG")
+    return file.getvalue()
+
+
+def noise(seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(150, 12, (300, 300)).clip(0, 255).astype(np.uint8)
+
+
+def dusty() -> np.ndarray:
+    levels = np.full((500, 500), 240, np.uint8)
+    levels[100:104, 100:103] = 20
+    return levels
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (png(np.full((90, 60), 255, np.uint8)), "blank, nothing is drawn on it; draw one digit"),
+        (png(np.zeros((90, 60), np.uint8)), "blank, nothing is drawn on it"),
+        (png(np.full((1, 1), 7, np.uint8)), "blank, nothing is drawn on it"),
+        (png(noise()), "blank"),
+        (png(dusty()), "blank, nothing larger than a speck is drawn on it"),
+        (b"", "empty; give a PNG, JPEG, WebP"),
+        (b"no image at all", "not an image that can be read; give a PNG"),
+        (png(noise())[:2_000], "cannot be read as an image ("),
+        (bomb(), "its pixels are far too many; scale it to at most 50 million"),
+    ],
+    ids=["white", "black", "one pixel", "noise", "dust", "empty", "text", "truncated", "bomb"],
+)  # fmt: skip
+def test_a_picture_that_is_none_is_refused_in_one_line(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(content)
+    with pytest.raises(DataError) as refused:
+        read_picture(path)
+    assert str(refused.value).startswith(f"{path}: {message}"), refused.value
+    assert "\n" not in str(refused.value)
+
+
+def test_more_pixels_than_ours_but_fewer_than_pillows_limit(tmp_path: Path) -> None:
+    path = saved(Image.new("1", (10_000, 6_000)), tmp_path / "a.png")
+    with pytest.raises(DataError, match="10000x6000 pixels are too many; scale it to at most 50 million"):
+        read_picture(path)
+
+
+def test_paper_on_a_dark_table_is_refused(digits: np.ndarray, tmp_path: Path) -> None:
+    table = np.full((640, 860), 60.0)
+    table[80:560, 110:750] = pictures.placed(digits[0], np.random.default_rng(0), 200, (480, 640), 230, 50)
+    with pytest.raises(DataError, match=r"an area and no strokes .*; cut the picture to the digit"):
+        read_picture(saved(pictures.as_image(table), tmp_path / "a.png"))
+
+
+def test_two_digits_are_said_to_be_two(digits: np.ndarray, tmp_path: Path) -> None:
+    for i in range(0, 20, 2):
+        pair = pictures.side_by_side(digits[i], digits[i + 1], gap_px=4)
+        large = pair.resize((pair.width * 7, pair.height * 7), Image.Resampling.BICUBIC)
+        for picture in (pair, large, Image.fromarray(255 - np.asarray(large))):
+            with pytest.raises(DataError, match="two digits side by side, or more; cut the picture to one digit"):
+                read_picture(saved(picture, tmp_path / "a.png"))
+
+
+@pytest.mark.mnist
+def test_two_digits_of_mnist_and_one(mnist: Dataset, tmp_path: Path) -> None:
+    images = mnist.train.images[:800, 0].numpy()
+    alone = pictures.reading(pictures.as_it_is, images[:400], tmp_path)
+    assert sum(isinstance(image, str) for image in alone) <= 1
+    others = iter(images[400:])
+    pairs = pictures.reading(lambda image, _: pictures.side_by_side(image, next(others), 3), images[:400], tmp_path)
+    assert sum(isinstance(image, str) and image.startswith("two digits") for image in pairs) > 0.98 * 400
+
+
+# --- answers --------------------------------------------------------------------------------------------------------
+
+
+def test_a_net_answers_alike_whatever_it_ends_in(digits: np.ndarray, crest: TrainedNet) -> None:
+    images = list(digits[:7])
+    plain = evaluation.predict(crest.net, images)
+    for end in (nn.LogSoftmax(1), nn.Softmax(1)):
+        for one, other in zip(plain, evaluation.predict(nn.Sequential(crest.net, end), images), strict=True):
+            np.testing.assert_allclose(one.probabilities, other.probabilities, atol=1e-5)
+    assert all(abs(sum(answer.probabilities) - 1) < 1e-5 for answer in plain)
+    assert all(answer.confidence >= answer.runner_up_confidence for answer in plain)
+    assert all(answer.best != answer.runner_up for answer in plain)
+    assert evaluation.predict(crest.net, []) == []
+
+
+def test_a_net_that_gives_no_row_for_each_image_is_refused(digits: np.ndarray) -> None:
+    with pytest.raises(NetError, match="it must give one row of scores for each"):
+        evaluation.predict(nn.Flatten(0), list(digits[:2]))
+    with pytest.raises(NetError, match="knows 1 class"):
+        evaluation.predict(nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()), list(digits[:2]))
+
+
+def test_many_images_are_one_batch_in_their_order(digits: np.ndarray, crest: TrainedNet) -> None:
+    sizes: list[int] = []
+    hook = crest.net.register_forward_hook(lambda _, inputs, __: sizes.append(len(inputs[0])))
+    many = list(digits) * 13  # 520
+    answers = evaluation.predict(crest.net, many, Recipe())
+    hook.remove()
+    assert sizes == [500, 20]
+    singly = [evaluation.predict(crest.net, [image])[0].best for image in digits[:5]]
+    assert [answer.best for answer in answers[:5]] == [answer.best for answer in answers[40:45]] == singly
+
+
+def test_the_verb_answers_the_good_files_beside_bad_ones(netlet: Netlet, digits: np.ndarray, tmp_path: Path) -> None:
+    for i in range(3):
+        saved(pictures.dark_on_light(digits[i], None), tmp_path / f"good{i}.png")
+    (tmp_path / "text.png").write_text("no image")
+    (tmp_path / "folder").mkdir()
+    code, out, err = netlet("predict", "good0.png", "text.png", "good1.png", "missing.png", "folder", "good2.png",
+                            "--show", "seen/all.png")  # fmt: skip
+    assert code == 1
+    assert [line.split(":")[1].strip() for line in err.splitlines()] == ["text.png", "missing.png", "folder"]
+    assert all(line.startswith("netlet: ") for line in err.splitlines())
+    assert "missing.png: no such file" in err
+    assert "folder: is a folder; name the images in it" in err
+    lines = out.splitlines()
+    assert lines[0].split()[:4] == ["file", "digit", "confidence", "runner-up"]
+    assert [line.split()[0] for line in lines[2:]] == ["good0.png", "good1.png", "good2.png"]
+    sheet = Image.open(tmp_path / "seen" / "all.png")
+    assert sheet.format == "PNG"
+    assert sheet.width > 3 * 140
+
+    code, out, err = netlet("predict", "good0.png", "missing.png", "--json")
+    good, bad = json.loads(out)
+    assert code == 1
+    assert set(bad) == {"file", "error"}
+    assert set(good) == {"file", "digit", "confidence", "runner_up", "runner_up_confidence", "probabilities"}
+    assert good["probabilities"][good["digit"]] == good["confidence"] == max(good["probabilities"].values())
+    assert good["digit"] == lines[2].split()[1]
+    assert netlet("predict", "good0.png")[0] == 0
+    code, out, err = netlet("predict", "missing.png")
+    assert (code, out) == (1, "")
+
+
+def test_raw_takes_an_image_as_it_is(netlet: Netlet, digits: np.ndarray, tmp_path: Path) -> None:
+    shifted = np.roll(digits[0], 2, axis=1)
+    path = saved(Image.fromarray(shifted), tmp_path / "raw.png")
+    assert (raw_picture(path) == shifted).all()
+    assert (raw_picture(saved(Image.fromarray(shifted).convert("RGB"), tmp_path / "rgb.png")) == shifted).all()
+    assert netlet("predict", "--raw", "raw.png")[0] == 0
+    colour = np.dstack([shifted, shifted, 0 * shifted])
+    for picture, message in (
+        (Image.fromarray(shifted).resize((29, 28)), "is 28x29 where --raw takes 28x28"),
+        (Image.fromarray(255 - shifted), "is dark on light where --raw takes light on dark"),
+        (Image.fromarray(colour), "is in colour where --raw takes grey"),
+        (Image.fromarray(shifted).convert("LA"), "is of mode LA where --raw takes 8-bit grey"),
+        (Image.new("L", (28, 28)), "blank, all of it is 0"),
+    ):
+        saved(picture, tmp_path / "bad.png")
+        code, out, err = netlet("predict", "--raw", "bad.png")
+        assert (code, out) == (1, "")
+        assert err.startswith(f"netlet: bad.png: {message}; "), err
+        assert len(err.splitlines()) == 1
+
+
+def test_bad_usage_is_exit_code_2(netlet: Netlet, digits: np.ndarray, tmp_path: Path) -> None:
+    saved(Image.fromarray(digits[0]), tmp_path / "a.png")
+    (tmp_path / "mine.py").write_text(
+        "from torch import nn\ndef small(): return nn.Sequential(nn.Flatten(), nn.Linear(784, 10))\n"
+    )
+    for arguments, message in (
+        (("--net", "swift"), "has weights to be told"),
+        (("--net", "mine.py:small"), "has weights to be told"),
+        (("--show", "a.jpg"), "a.jpg: what the net saw is written as PNG; name it a.png"),
+        (("--weights", "none.pt"), "no such weights file"),
+    ):
+        code, out, err = netlet("predict", "a.png", *arguments)
+        assert (code, out) == (2, "")
+        assert message in err
+        assert len(err.splitlines()) == 1
+    assert netlet("predict")[0] == 2
+
+
+def test_colour_nets_and_nets_for_other_sizes(
+    netlet: Netlet, digits: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crest: TrainedNet
+) -> None:
+    import dataclasses
+
+    class OfColour(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            assert x.shape[1:] == (3, 28, 28)
+            return crest.net(x.mean(1, keepdim=True))
+
+    saved(Image.fromarray(digits[0]), tmp_path / "a.png")
+    plain = json.loads(netlet("predict", "a.png", "--json")[1])
+    colour = dataclasses.replace(crest, net=OfColour(), shape=(3, 28, 28))
+    monkeypatch.setattr("netlet.experiments.trained_net", lambda *_: colour)
+    assert json.loads(netlet("predict", "a.png", "--json")[1])[0]["digit"] == plain[0]["digit"]
+    monkeypatch.setattr("netlet.experiments.trained_net", lambda *_: dataclasses.replace(crest, shape=(1, 32, 32)))
+    code, _, err = netlet("predict", "a.png")
+    assert code == 2
+    assert "looks at images of 1x32x32; pictures are prepared as 28x28" in err
+
+
+def test_a_sheet_has_a_tile_for_each_image(digits: np.ndarray) -> None:
+    one = captioned_sheet([digits[0]], [("a.png", "5  99.00 %")])
+    ten = captioned_sheet(list(digits[:10]), [("a rather long name of a file.png", "5")] * 10)
+    assert ten.width > 7 * one.width
+    assert ten.height > 1.9 * (one.height - 10)
+    assert (np.asarray(one)[6:146, 6:146, 0] == np.kron(digits[0], np.ones((5, 5)))).all()
+
+
+@pytest.mark.mnist
+def test_crest_reads_pictures_as_well_as_images(mnist: Dataset, crest: TrainedNet, tmp_path: Path) -> None:
+    images, labels = mnist.held_out.images[:300, 0].numpy(), mnist.held_out.labels[:300].tolist()
+    found = pictures.reading(pictures.in_slanting_light, images, tmp_path)
+    assert not [image for image in found if isinstance(image, str)]
+    answers = evaluation.predict(crest.net, found, crest.recipe)
+    assert sum(answer.best == label for answer, label in zip(answers, labels, strict=True)) >= 294
