@@ -350,9 +350,9 @@ def test_training_goes_on_where_nothing_can_be_compiled(
     if trouble == "switched off":
         monkeypatch.setenv(library.SWITCH, "0")
     elif trouble == "no compiler":
-        monkeypatch.setattr(library, "_compiler", lambda: (_ for _ in ()).throw(NotNative("there is no C compiler")))
+        monkeypatch.setattr(library, "compiler", lambda: (_ for _ in ()).throw(NotNative("there is no C compiler")))
     elif trouble == "a broken compiler":
-        monkeypatch.setattr(library, "_compiler", lambda: "false")
+        monkeypatch.setattr(library, "compiler", lambda: "false")
     else:
         new_cache.write_text("a file, no folder")
     monkeypatch.setattr("netlet.training.quickest._WORTH_COMPILING", 600)

@@ -290,6 +290,7 @@ def test_int8_is_smaller_and_nearly_as_good(name: str) -> None:
     source = origin(nets()[name])
     model = onnx_model(source)
     small = quantised(model, images_to_calibrate(source, digits())[1][:100])
+    assert agreement(source, Runtime(model), "scribble", some()).faithful  # what was quantised is as it was
     found = agreement(source, Runtime(small), "scribble", digits().held_out)
     assert found.lost_points <= 1.5, str(found)
     assert found.largest > 1e-3  # it is another arithmetic

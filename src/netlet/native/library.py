@@ -49,11 +49,11 @@ def compiled(source: str, accepted: Callable[[ctypes.CDLL], None] = lambda _: No
     with tempfile.TemporaryDirectory() as scratch:
         made = Path(scratch) / "netlet.so"
         done = subprocess.run(
-            [_compiler(), "-x", "c", *_FLAGS, "-", "-o", str(made), "-lm"],
+            [compiler(), "-x", "c", *_FLAGS, "-", "-o", str(made), "-lm"],
             input=source, capture_output=True, text=True, check=False,
         )  # fmt: skip
         if done.returncode:
-            raise NotNative(f"{_compiler()} cannot compile it: {_first_error(done.stderr)}")
+            raise NotNative(f"{compiler()} cannot compile it: {_first_error(done.stderr)}")
         library = ctypes.CDLL(str(made))
         accepted(library)
         try:
@@ -66,6 +66,19 @@ def compiled(source: str, accepted: Callable[[ctypes.CDLL], None] = lambda _: No
     return library
 
 
+@functools.cache
+def compiler() -> str:
+    """The C compiler of this machine: ``$CC``, or the first of the usual ones that is there.
+
+    Raises:
+        NotNative: There is none.
+    """
+    for name in (os.environ.get("CC"), "cc", "gcc", "clang"):
+        if name and (found := shutil.which(name)):
+            return found
+    raise NotNative("there is no C compiler")
+
+
 def pointer(tensor: torch.Tensor | None) -> int | None:
     """Where a tensor's numbers lie; None for none."""
     return None if tensor is None else tensor.data_ptr()
@@ -76,16 +89,8 @@ def _folder() -> Path:
 
 
 def _identity(source: str) -> str:
-    parts = (source, _version(_compiler()), *_FLAGS, _processor(), torch.__version__)
+    parts = (source, _version(compiler()), *_FLAGS, _processor(), torch.__version__)
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
-
-
-@functools.cache
-def _compiler() -> str:
-    for name in (os.environ.get("CC"), "cc", "gcc", "clang"):
-        if name and (found := shutil.which(name)):
-            return found
-    raise NotNative("there is no C compiler")
 
 
 @functools.cache

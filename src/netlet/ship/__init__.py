@@ -1,6 +1,7 @@
 """Weights to somewhere useful: a graph of the net, and what is written from it, each held against the net."""
 
 from netlet.ship.agreement import Agreement, agreement
+from netlet.ship.c_export import export_c
 from netlet.ship.capture import capture
 from netlet.ship.exported import Exported
 from netlet.ship.fold import folded
@@ -20,6 +21,7 @@ __all__ = [
     "Runtime",
     "agreement",
     "capture",
+    "export_c",
     "export_onnx",
     "export_page",
     "folded",

@@ -48,8 +48,10 @@ def quantised(model: onnx.ModelProto, calibration: torch.Tensor) -> onnx.ModelPr
 
     with _silent(), tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch) / "int8.onnx"
+        given = package.ModelProto()
+        given.CopyFrom(model)  # the quantiser moves the weights of what it is given into a file
         quantization.quantize_static(
-            model,
+            given,
             out,
             Images(),
             quant_format=quantization.QuantFormat.QDQ,

@@ -1,0 +1,35 @@
+/* Adds to the sums of so many columns and lanes what their windows hold, times weights.
+   x: depth numbers for each column, stride apart. w: depth rows of width channels. */
+INLINE void accumulate_each(float *sums, const float *x, int stride, const float *w, int width, int depth, int lanes,
+                            int columns)
+{
+    for (int k = 0; k < depth; k++)
+        for (int t = 0; t < columns; t++)
+            for (int o = 0; o < lanes; o++)
+                sums[t * LANES + o] += x[t * stride + k] * w[k * width + o];
+}
+
+#if FAST
+#define ACCUMULATE(n)                                                                                                  \
+    INLINE void accumulate_##n(float *sums, const float *x, int stride, const float *w, int width, int depth,          \
+                               int columns)                                                                            \
+    {                                                                                                                  \
+        sums_##n kept[MOST_COLUMNS];                                                                                   \
+        for (int t = 0; t < columns; t++)                                                                              \
+            kept[t] = *(const sums_##n *)(const void *)(sums + t * LANES);                                             \
+        for (int k = 0; k < depth; k++) {                                                                              \
+            const sums_##n row = *(const sums_##n *)(const void *)(w + k * width);                                     \
+            for (int t = 0; t < columns; t++)                                                                          \
+                kept[t] += row * x[t * stride + k];                                                                    \
+        }                                                                                                              \
+        for (int t = 0; t < columns; t++)                                                                              \
+            *(sums_##n *)(void *)(sums + t * LANES) = kept[t];                                                         \
+    }
+#if LANES >= 16
+ACCUMULATE(16)
+#endif
+#if LANES >= 8
+ACCUMULATE(8)
+#endif
+ACCUMULATE(4)
+#endif

@@ -1,0 +1,52 @@
+/* Adds to the sums of so many columns and lanes what their windows hold, times weights.
+   x: depth numbers for each column, stride apart. w: depth rows of width channels, four rows woven into one. */
+INLINE void accumulate_each(int32_t *sums, const uint8_t *x, int stride, const int8_t *w, int width, int depth,
+                            int lanes, int columns)
+{
+    for (int k = 0; k < depth; k++)
+        for (int t = 0; t < columns; t++)
+            for (int o = 0; o < lanes; o++)
+                sums[t * LANES + o] += (int32_t)x[t * stride + k] * w[(k - k % PACK) * width + o * PACK + k % PACK];
+}
+
+#if FAST
+#define ACCUMULATE(n)                                                                                                  \
+    INLINE void accumulate_##n(int32_t *sums, const uint8_t *x, int stride, const int8_t *w, int width, int depth,     \
+                               int columns)                                                                            \
+    {                                                                                                                  \
+        sums_##n kept[MOST_COLUMNS];                                                                                   \
+        for (int t = 0; t < columns; t++)                                                                              \
+            kept[t] = *(const sums_##n *)(const void *)(sums + t * LANES);                                             \
+        for (int k = 0; k < depth; k += PACK) {                                                                        \
+            const sums_##n rows = *(const sums_##n *)(const void *)(w + k * width);                                    \
+            MULTIPLY_AND_ADD(n)                                                                                        \
+        }                                                                                                              \
+        for (int t = 0; t < columns; t++)                                                                              \
+            *(sums_##n *)(void *)(sums + t * LANES) = kept[t];                                                         \
+    }
+#if defined(__AVX512VNNI__) && defined(__AVX512VL__) && !defined(__clang__)
+/* These processors do four rows by one instruction. */
+typedef int32_t four_bytes __attribute__((aligned(1), may_alias));
+#define MULTIPLY_AND_ADD(n)                                                                                            \
+    for (int t = 0; t < columns; t++) {                                                                                \
+        const sums_##n seen = (sums_##n){0} + *(const four_bytes *)(const void *)(x + t * stride + k);                 \
+        kept[t] = __builtin_ia32_vpdpbusd_v##n##si(kept[t], seen, rows);                                               \
+    }
+#else
+/* A lane holds four weights of a channel: each is shifted to the top and, its sign with it, down again. */
+#define MULTIPLY_AND_ADD(n)                                                                                            \
+    typedef uint32_t bits __attribute__((vector_size(4 * n)));                                                         \
+    for (int j = 0; j < PACK; j++) {                                                                                   \
+        const sums_##n row = (sums_##n)((bits)rows << (24 - 8 * j)) >> 24;                                             \
+        for (int t = 0; t < columns; t++)                                                                              \
+            kept[t] += row * (int32_t)x[t * stride + k + j];                                                           \
+    }
+#endif
+#if LANES >= 16
+ACCUMULATE(16)
+#endif
+#if LANES >= 8
+ACCUMULATE(8)
+#endif
+ACCUMULATE(4)
+#endif

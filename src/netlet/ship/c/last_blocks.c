@@ -1,0 +1,26 @@
+/* What is left of so many channels from channel o on: by whole vectors, though they do some channels twice. */
+#if LANES == 1
+#define LAST_BLOCKS(o, channels)
+#else
+#define LAST_BLOCKS(o, channels)                                                                                       \
+    if (channels - o > 8 && channels >= LANES)                                                                         \
+        BLOCK(channels - LANES, LANES);                                                                                \
+    else {                                                                                                             \
+        if (LANES > 8 && channels - o >= 8) {                                                                          \
+            BLOCK(o, 8);                                                                                               \
+            o += 8;                                                                                                    \
+        }                                                                                                              \
+        if (LANES >= 8 && channels - o > 4 && channels >= 8) {                                                         \
+            BLOCK(channels - 8, 8);                                                                                    \
+            o = channels;                                                                                              \
+        }                                                                                                              \
+        if (LANES > 4 && channels - o >= 4) {                                                                          \
+            BLOCK(o, 4);                                                                                               \
+            o += 4;                                                                                                    \
+        }                                                                                                              \
+        if (channels > o && channels >= 4)                                                                             \
+            BLOCK(channels - 4, 4);                                                                                    \
+        else if (channels > o)                                                                                         \
+            BLOCK(o, channels - o);                                                                                    \
+    }
+#endif

@@ -1,0 +1,66 @@
+"""Exporting a net to C: written, compiled, held against the net, and only then put on the disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from netlet.data import Dataset
+from netlet.native.library import NotNative
+from netlet.ship.agreement import Agreement, agreement
+from netlet.ship.c_program import c_program
+from netlet.ship.compiled_c import answers, built, loaded
+from netlet.ship.exported import Exported, accept_float, accept_int8, write_export
+from netlet.ship.images import images_to_calibrate, images_to_compare
+from netlet.ship.origin import Origin
+from netlet.ship.quantise import quantise
+
+MOST_LOST_POINTS = 0.1  # of accuracy, by int8
+
+
+def export_c(
+    origin: Origin,
+    folder: Path,
+    known: Dataset | None,
+    *,
+    int8: bool = False,
+    most_lost_points: float = MOST_LOST_POINTS,
+    forced: bool = False,
+) -> Exported:
+    """Write a net as C99: ``netlet.h`` and ``netlet.c``.
+
+    Where this machine has a C compiler, what it makes of them is held against the net and measured.
+
+    Args:
+        origin: The net.
+        folder: For the two files; other files in it are left alone.
+        known: What the net was taught on, to compare and calibrate with; None: ``scribble``.
+        int8: In integers throughout.
+        most_lost_points: Of accuracy, that int8 may lose.
+        forced: Write it even if it loses more.
+
+    Raises:
+        ShipError: A layer cannot be written so; the program is not the net's equal, loses too much or cannot be
+            written.
+    """
+    notes = []
+    integers = None
+    if int8:
+        calibrated, images = images_to_calibrate(origin, known)
+        integers = quantise(origin.graph, images)
+        notes.append(f"integers of 8 bits, calibrated on {len(images):,} images of {calibrated}")
+    texts = c_program(origin, integers)
+    found: Agreement | None = None
+    try:
+        found = agreement(origin, answers(loaded(texts), origin.graph.classes), *images_to_compare(origin, known))
+        size = built(texts)
+    except NotNative as reason:
+        notes.append(f"neither compiled nor compared: {reason}")
+    else:
+        if int8:
+            accept_int8(found, most_lost_points, forced=forced)
+        else:
+            accept_float(found)
+        notes.append(str(size) if size else "sizes unknown: there is no 'size' (GNU binutils) to read an object file")
+        notes += size.warnings if size else ()
+    total = write_export({folder / name: text for name, text in texts.items()})
+    return Exported(tuple(folder / name for name in texts), total, found, tuple(notes))
