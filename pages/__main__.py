@@ -20,15 +20,21 @@ from pathlib import Path
 from netlet import data, evidence, nets
 from netlet.nets.shipped import LICENCE
 from netlet.report import Page, card, ladder_page, study_page, write
-from pages import documents, frontier, speed, studies
+from pages import documents, frontier, ship, speed, studies
 from pages.records import ROOT, climbed, study_of
 
 DOCS = ROOT / "docs"
-PAGES = (ROOT / "README.md", DOCS / "speed.md", DOCS / "documents.md")
+PAGES = (ROOT / "README.md", DOCS / "speed.md", DOCS / "documents.md", DOCS / "ship.md")
 LADDERS = {DOCS / "ladders" / f"{name}.md": name for name in ("document_004", "own")}
 FRONTIER = DOCS / "frontier.md"
 REPORTS = {DOCS / "reports" / "mnistnet_1.md": "mnistnet_1"}
-TABLES: dict[str, Callable[[], str]] = {**speed.TABLES, **studies.TABLES, **documents.TABLES, **frontier.TABLES}
+TABLES: dict[str, Callable[[], str]] = {
+    **speed.TABLES,
+    **studies.TABLES,
+    **documents.TABLES,
+    **frontier.TABLES,
+    **ship.TABLES,
+}
 
 
 def drawn(page: str) -> str:

@@ -1,0 +1,52 @@
+"""Tables of what is shipped, from the records of the benchmarks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from netlet.report.markdown import table
+from pages.records import RESULTS
+
+HOST, BOARD = "this machine", "cortex-m4"
+
+
+def c_latency() -> str:
+    """Each side's latency and sizes, net by net."""
+    record = json.loads((RESULTS / "c_latency.json").read_text())
+    head = (
+        "net", "side", "one image", "of ONNX Runtime's", "flash, x86-64", "flash, Cortex-M4", "RAM", "stack",
+        "right of 10,000",
+    )  # fmt: skip
+    rows = [
+        [
+            f"`{net['net']}`", row["side"], f"{row['latency_us']:.1f} µs", f"{row['ratio']:.2f}",
+            *_sizes(row["size"]), f"{row['correct']:,}",
+        ]
+        for net in record["nets"]
+        for row in net["rows"]
+    ]  # fmt: skip
+    machine = record["environment"]
+    how = (
+        f"{machine['cpu']}, one thread, {record['compiler']}, `{' '.join(record['fast'])}`; medians of "
+        f"{record['turns']} turns of {record['images']:,} calls from Python, of which an empty C function takes "
+        f"{record['empty_call_us']:.2f} µs. Flash and RAM in bytes, of the object file built with `-Os`; of ONNX "
+        "Runtime the size of the model's file."
+    )
+    return f"{table(head, rows, 'llrrrrrrr')}\n\n{how}"
+
+
+def _sizes(size: Mapping[str, Any]) -> list[str]:
+    if "model_bytes" in size:
+        return [f"file: {size['model_bytes']:,}", "-", "-", "-"]
+    host, board = size[HOST], size.get(BOARD)
+    return [
+        f"{host['flash_bytes']:,}",
+        f"{board['flash_bytes']:,}" if board else "-",
+        f"{host['ram_bytes']:,}",
+        f"{host['stack_bytes']:,}" if host["stack_bytes"] is not None else "-",
+    ]
+
+
+TABLES: dict[str, Callable[[], str]] = {"c_latency": c_latency}
