@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from nets_to_ship import digits, nets
 from torch import nn
 
 from netlet.data import Dataset
@@ -29,7 +30,6 @@ from netlet.ship.c_program import HEADER, SOURCE, c_program
 from netlet.ship.compiled_c import SMALL, STRICT, answers, built, loaded
 from netlet.ship.graph import Activation, Concatenation, Convolution, Layer, Pooling, Product, Sum
 from netlet.ship.quantise import Quantised, quantise
-from tests.nets_to_ship import digits, nets
 
 try:
     compiler()

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from conftest import Netlet
+
 from netlet import records
 from netlet.experiments import trained_net
 from netlet.nets import weights_digest
 from netlet.nets.shipped import FOLDER
-from tests.conftest import Netlet
 
 
 def test_the_card_of_what_comes_with_the_package_is_the_one_beside_it(netlet: Netlet) -> None:

@@ -129,7 +129,7 @@ def go_on(bench: Bench, folder: Path) -> records.Run:
 MOMENTS = random.Random(time.strftime("%Y%m%d"))
 
 
-@pytest.mark.parametrize("share", [round(MOMENTS.random(), 3) for _ in range(10)])
+@pytest.mark.parametrize("share", [round(MOMENTS.random(), 3) for _ in range(6)])
 def test_killed_at_a_random_time(
     bench: Bench, uninterrupted: tuple[records.Run, float], tmp_path: Path, share: float
 ) -> None:
@@ -141,7 +141,7 @@ def test_killed_at_a_random_time(
     ends_like(go_on(bench, tmp_path), whole)
 
 
-@pytest.mark.parametrize("nth", sorted(MOMENTS.sample(range(1, 55), 10)))
+@pytest.mark.parametrize("nth", sorted(MOMENTS.sample(range(1, 55), 6)))
 def test_killed_inside_a_write(
     bench: Bench, uninterrupted: tuple[records.Run, float], tmp_path: Path, nth: int
 ) -> None:

@@ -71,6 +71,7 @@ def test_a_figure_changed_by_hand_is_noticed() -> None:
     assert drawn(changed) == README
 
 
+@pytest.mark.slow  # the tests above look at the same pages one by one
 @pytest.mark.mnist
 def test_pages_are_checked_from_the_command_line(mnist: Dataset) -> None:
     done = subprocess.run([sys.executable, "-m", "pages", "--check"], cwd=ROOT, capture_output=True, text=True)

@@ -10,6 +10,8 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from conftest import Netlet
+from nets_to_ship import digits, nets
 from torch import nn
 from torch.nn import functional as F
 
@@ -39,8 +41,6 @@ from netlet.ship import (
 )
 from netlet.ship.exported import accept_int8
 from netlet.ship.graph import Convolution, Pooling
-from tests.conftest import Netlet
-from tests.nets_to_ship import digits, nets
 
 NAMES = ("mnistnet_1", "pyramid", "speck", "braid", "smooth")
 SHAPE = (1, 28, 28)
