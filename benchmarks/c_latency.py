@@ -7,7 +7,7 @@
 One core, one image a call, in one process. The sides take turns; in each turn every side sees the same images, each
 call timed by itself, and the turn's figure is the median. A ratio is one of two figures of the same turn; the median
 of the turns is quoted. C is called through ctypes, ONNX Runtime through ``run_with_iobinding`` with its input and its
-output in place, and both pay for Python's call (an empty C function is measured too). C is built with -O3
+output in place, and both pay for Python's call (an empty C function and an empty model are measured, too). C is built with -O3
 -march=native for its speed, with -Os for its size. For figures to quote, use a machine that does nothing else.
 """
 
@@ -163,6 +163,18 @@ def empty_call(images: int) -> float:
     return statistics.median(latencies(side, images))
 
 
+def empty_model(images: int) -> float:
+    """Microseconds of a model that hands its image on, in ONNX Runtime called the same way."""
+    import numpy as np
+    from onnx import TensorProto, helper
+
+    values = [helper.make_tensor_value_info(name, TensorProto.UINT8, ["N", 1, 28, 28]) for name in ("image", "same")]
+    graph = helper.make_graph([helper.make_node("Identity", ["image"], ["same"])], "nothing", values[:1], values[1:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    side = runtime_side("nothing", model, np.zeros((images, 1, 28, 28), np.uint8))
+    return statistics.median(latencies(side, images))
+
+
 def compare(name: str, digits: Any, images: int, turns: int) -> list[dict[str, Any]]:
     """A net's sides, in turn."""
     sides = sides_of(name, digits)
@@ -206,7 +218,9 @@ def main() -> None:
     import torch
 
     from netlet import data
+    from netlet.experiments import trained_net
     from netlet.native.library import compiler
+    from netlet.nets import weights_digest
     from netlet.tables import table
     from netlet.training.environment import environment
 
@@ -216,7 +230,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name in given.nets:
             address = (given.run or _trained(folder)) if name == "mnistnet_1" else name
-            nets.append({"net": name, "rows": compare(address, digits, given.images, given.turns)})
+            digest = weights_digest(trained_net(address).net)
+            nets.append(
+                {"net": name, "weights_digest": digest, "rows": compare(address, digits, given.images, given.turns)}
+            )
     head = ("net", "", "us an image", "least", "of ONNX Runtime", "right of 10,000", "flash", "RAM", "stack", "model")
     cells = []
     for of in nets:
@@ -229,13 +246,17 @@ def main() -> None:
             ])  # fmt: skip
     machine = environment(torch.device("cpu"))
     told = subprocess.run([compiler(), "--version"], capture_output=True, text=True, check=False).stdout
-    nothing = empty_call(given.images)
+    nothing, identity = empty_call(given.images), empty_model(given.images)
     print(table(head, cells, "llrrrrrrrr"))
-    print(f"\n{machine['cpu']}, one thread; {told.splitlines()[0]}; a call of nothing takes {nothing:.1f} us")
+    print(
+        f"\n{machine['cpu']}, one thread; {told.splitlines()[0]}; a call of nothing takes "
+        f"{nothing:.1f} us in C, {identity:.1f} us in ONNX Runtime"
+    )
     if given.out:
         record = {
             "environment": machine, "compiler": told.splitlines()[0], "fast": FAST, "cortex_m4": CORTEX_M4,
-            "images": given.images, "turns": given.turns, "empty_call_us": round(nothing, 2), "nets": nets,
+            "images": given.images, "turns": given.turns, "empty_call_us": round(nothing, 2),
+            "empty_model_us": round(identity, 2), "nets": nets,
         }  # fmt: skip
         given.out.write_text(json.dumps(record, indent=1) + "\n")
 
