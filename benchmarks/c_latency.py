@@ -7,8 +7,8 @@
 One core, one image a call, in one process. The sides take turns; in each turn every side sees the same images, each
 call timed by itself, and the turn's figure is the median. A ratio is one of two figures of the same turn; the median
 of the turns is quoted. C is called through ctypes, ONNX Runtime through ``run_with_iobinding`` with its input and its
-output in place, and both pay for Python's call (an empty C function and an empty model are measured, too). C is built with -O3
--march=native for its speed, with -Os for its size. For figures to quote, use a machine that does nothing else.
+output in place, and both pay for Python's call (an empty C function and an empty model are measured, too). C is built
+with -O3 -march=native for its speed, with -Os for its size. For figures to quote, use a machine that does nothing else.
 """
 
 from __future__ import annotations

@@ -29,10 +29,10 @@ def c_latency() -> str:
     ]  # fmt: skip
     machine = record["environment"]
     how = (
-        f"{machine['cpu']}, one thread, {record['compiler']}, `{' '.join(record['fast'])}`; medians of "
-        f"{record['turns']} turns of {record['images']:,} calls from Python, of which an empty C function takes "
-        f"{record['empty_call_us']:.2f} µs, a model that hands its image on {record['empty_model_us']:.2f} µs. Flash and RAM in bytes, of the object file built with `-Os`; of ONNX "
-        "Runtime the size of the model's file."
+        f"{machine['cpu']}, one thread, {record['compiler']}, `{' '.join(record['fast'])}`; medians of {record['turns']} "
+        f"turns of {record['images']:,} calls from Python; of these an empty C function takes "
+        f"{record['empty_call_us']:.2f} µs, a model that hands its image on {record['empty_model_us']:.2f} µs. Flash and "
+        "RAM in bytes, of the object file built with `-Os`; of ONNX Runtime the size of the model's file."
     )
     return f"{table(head, rows, 'llrrrrrrr')}\n\n{how}"
 
