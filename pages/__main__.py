@@ -24,7 +24,7 @@ from pages import documents, frontier, ship, speed, studies
 from pages.records import ROOT, climbed, study_of
 
 DOCS = ROOT / "docs"
-PAGES = (ROOT / "README.md", DOCS / "speed.md", DOCS / "documents.md", DOCS / "ship.md")
+PAGES = (ROOT / "README.md", DOCS / "speed.md", DOCS / "documents.md", DOCS / "ship.md", DOCS / "pictures.md")
 LADDERS = {DOCS / "ladders" / f"{name}.md": name for name in ("document_004", "own")}
 FRONTIER = DOCS / "frontier.md"
 REPORTS = {DOCS / "reports" / "mnistnet_1.md": "mnistnet_1"}

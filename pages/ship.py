@@ -29,10 +29,10 @@ def c_latency() -> str:
     ]  # fmt: skip
     machine = record["environment"]
     how = (
-        f"{machine['cpu']}, one thread, {record['compiler']}, `{' '.join(record['fast'])}`; medians of {record['turns']} "
-        f"turns of {record['images']:,} calls from Python; of these an empty C function takes "
-        f"{record['empty_call_us']:.2f} µs, a model that hands its image on {record['empty_model_us']:.2f} µs. Flash and "
-        "RAM in bytes, of the object file built with `-Os`; of ONNX Runtime the size of the model's file."
+        f"{machine['cpu']}, one thread, {record['compiler']}, `{' '.join(record['fast'])}`; medians of "
+        f"{record['turns']} turns of {record['images']:,} calls from Python; of these an empty C function takes "
+        f"{record['empty_call_us']:.2f} µs, a model that hands its image on {record['empty_model_us']:.2f} µs. Flash "
+        "and RAM in bytes, of the object file built with `-Os`; of ONNX Runtime the size of the model's file."
     )
     return f"{table(head, rows, 'llrrrrrrr')}\n\n{how}"
 
@@ -49,4 +49,21 @@ def _sizes(size: Mapping[str, Any]) -> list[str]:
     ]
 
 
-TABLES: dict[str, Callable[[], str]] = {"c_latency": c_latency}
+def pictures() -> str:
+    """How many pictures of each kind are read, and how two digits are told from one."""
+    record = json.loads((RESULTS / "pictures.json").read_text())
+    rows = [["the images themselves, unprepared", f"{record['raw_right']:,}", "-"]]
+    rows += [
+        [kind.replace("_", " "), f"{found['right']:,}", str(found["refused"])]
+        for kind, found in record["kinds"].items()
+    ]
+    pairs, singles = record["pairs"], record["singles"]
+    head = ("kind of picture", f"right of {record['images']:,}", "refused")
+    return (
+        f"{table(head, rows, 'lrr')}\n\n"
+        f"Of {pairs['number']:,} pairs of train digits set side by side, 2 to 8 px apart, {pairs['taken_for_two']:,} are "
+        f"said to be two; of {singles['number']:,} single ones {singles['taken_for_two']}, wrongly."
+    )
+
+
+TABLES: dict[str, Callable[[], str]] = {"c_latency": c_latency, "pictures": pictures}
