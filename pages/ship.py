@@ -61,8 +61,8 @@ def pictures() -> str:
     head = ("kind of picture", f"right of {record['images']:,}", "refused")
     return (
         f"{table(head, rows, 'lrr')}\n\n"
-        f"Of {pairs['number']:,} pairs of train digits set side by side, 2 to 8 px apart, {pairs['taken_for_two']:,} are "
-        f"said to be two; of {singles['number']:,} single ones {singles['taken_for_two']}, wrongly."
+        f"Of {pairs['number']:,} pairs of train digits set side by side, 2 to 8 px apart, {pairs['taken_for_two']:,} "
+        f"are said to be two; of {singles['number']:,} single ones {singles['taken_for_two']}, wrongly."
     )
 
 
