@@ -60,8 +60,7 @@ def built(texts: Mapping[str, str], with_compiler: str | None = None, flags: Seq
     size = _size_beside(chosen)
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / "netlet.o"
-        usage = ["-fstack-usage"] if "clang" not in Path(chosen).name else []
-        told = _compile(texts, Path(folder), chosen, [*STRICT, *flags, *usage, "-c"], made)
+        told = _compile(texts, Path(folder), chosen, [*STRICT, *flags, "-fstack-usage", "-c"], made)
         if size is None:
             return None
         listed = subprocess.run([size, "-A", "-d", str(made)], capture_output=True, text=True, check=False).stdout
