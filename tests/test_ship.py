@@ -340,13 +340,13 @@ def test_export_from_the_command_line(netlet: Netlet, digits_file: Path) -> None
     code, out, err = netlet("export", "speck", "--to", "onnx", "--dataset", str(digits_file))
     assert (code, err) == (0, "")
     assert out.startswith("speck.onnx: ")
-    assert "100 of 100 predictions on digits.npz test are the net's" in out
+    assert "400 of 400 predictions on digits.npz test and train are the net's" in out
     code, out, _ = netlet(
         "export", "speck", "--to", "onnx", "--int8", "--dataset", str(digits_file), "--max-loss", "5", "--json"
     )
     told = json.loads(out)
     assert (code, told["files"], told["net"]) == (0, ["speck-int8.onnx"], "speck")
-    assert told["agreement"]["images"] == 100
+    assert told["agreement"]["images"] == 400
     assert Path("speck-int8.onnx").stat().st_size == told["size_bytes"]
 
 

@@ -42,7 +42,8 @@ def export_c(
         ShipError: A layer cannot be written so; the program is not the net's equal, loses too much or cannot be
             written.
     """
-    notes = []
+    notes: list[str] = []
+    room: dict[str, int | None] = {}
     integers = None
     if int8:
         calibrated, images = images_to_calibrate(origin, known)
@@ -61,6 +62,8 @@ def export_c(
         else:
             accept_float(found)
         notes.append(str(size) if size else "sizes unknown: there is no 'size' (GNU binutils) to read an object file")
-        notes += size.warnings if size else ()
+        if size:
+            notes += size.warnings
+            room = {"flash_bytes": size.flash_bytes, "ram_bytes": size.ram_bytes, "stack_bytes": size.stack_bytes}
     total = write_export({folder / name: text for name, text in texts.items()})
-    return Exported(tuple(folder / name for name in texts), total, found, tuple(notes))
+    return Exported(tuple(folder / name for name in texts), total, found, tuple(notes), room)

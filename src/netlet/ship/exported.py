@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ class Exported:
     size_bytes: int  # of all of them
     agreement: Agreement | None  # None: there was nothing here to run it with
     notes: tuple[str, ...] = ()  # further lines for a person
+    room: Mapping[str, int | None] = field(default_factory=dict)  # bytes it takes where it runs, by what they are
 
     def __str__(self) -> str:
         files = " and ".join(map(str, self.files))
@@ -33,6 +35,7 @@ class Exported:
             "size_bytes": self.size_bytes,
             "agreement": agreement,
             "notes": list(self.notes),
+            **self.room,
         }
 
 

@@ -9,7 +9,7 @@ from netlet.data import Dataset, Split, make_scribble
 from netlet.errors import ShipError
 from netlet.ship.origin import Origin
 
-_DRAWN = 1_000  # images of scribble, where there are none of the net's own
+_FEWEST = 1_000  # images that an export is held against its net on, if there are so many
 _CALIBRATING = 1_000
 _SEED = 7_000  # of their choice
 
@@ -19,7 +19,8 @@ def images_to_compare(origin: Origin, known: Dataset | None) -> tuple[str, Split
 
     Args:
         origin: The net.
-        known: What it was taught on, if that is at hand; else ``scribble``'s digits, as large as the net takes images.
+        known: What it was taught on, if that is at hand, filled up from ``train`` where it holds out fewer than a
+            thousand; else ``scribble``'s digits, as large as the net takes images.
 
     Raises:
         ShipError: The images are of another shape, or of other classes, than the net's.
@@ -27,7 +28,14 @@ def images_to_compare(origin: Origin, known: Dataset | None) -> tuple[str, Split
     if known is None:
         return "scribble test", _drawn(origin, seed=0)
     _of_its_kind(origin, known)
-    return f"{known.name} {known.held_out.name}", known.held_out
+    judge = known.held_out
+    if len(judge) >= _FEWEST:
+        return f"{known.name} {judge.name}", judge
+    more = _some_of(known.train, _FEWEST - len(judge))
+    whole = Split(
+        f"{judge.name} and train", torch.cat([judge.images, more.images]), torch.cat([judge.labels, more.labels])
+    )
+    return f"{known.name} {judge.name} and train", whole
 
 
 def images_to_calibrate(origin: Origin, known: Dataset | None) -> tuple[str, torch.Tensor]:
@@ -43,8 +51,12 @@ def images_to_calibrate(origin: Origin, known: Dataset | None) -> tuple[str, tor
     if known is None:
         return "scribble train", _drawn(origin, seed=1).images
     _of_its_kind(origin, known)
-    order = torch.randperm(len(known.train), generator=torch.Generator().manual_seed(_SEED))
-    return f"{known.name} train", known.train.images[order[:_CALIBRATING]]
+    return f"{known.name} train", _some_of(known.train, _CALIBRATING).images
+
+
+def _some_of(split: Split, number: int) -> Split:
+    order = torch.randperm(len(split), generator=torch.Generator().manual_seed(_SEED))
+    return split.take(order[:number])
 
 
 def _of_its_kind(origin: Origin, known: Dataset) -> None:
@@ -57,7 +69,7 @@ def _of_its_kind(origin: Origin, known: Dataset) -> None:
 
 
 def _drawn(origin: Origin, seed: int) -> Split:
-    drawn = make_scribble(_DRAWN, _DRAWN, seed).held_out
+    drawn = make_scribble(_FEWEST, _FEWEST, seed).held_out
     c, h, w = origin.graph.shape
     images = F.interpolate(drawn.images.float(), (h, w)).round().to(torch.uint8).expand(-1, c, -1, -1)
     return Split(drawn.name, images.contiguous(), drawn.labels)
