@@ -671,7 +671,7 @@ def test_what_the_net_costs_stands_on_the_page(crest: Origin, tmp_path: Path) ->
         "weight bytes": "80,680",
         "activation bytes": "65,104",
         "receptive field": "28",
-        "accuracy": f"{done.agreement.export.percent:.2f} %<small>{done.agreement.export.correct:,} of 40, scribble test</small>",
+        "accuracy": f"{done.agreement.export.percent:.2f} %<small>{done.agreement.export.correct:,} of 50, scribble test and train</small>",
         "digest": crest.digest[:12],
     }
 

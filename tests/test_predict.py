@@ -372,7 +372,9 @@ def test_bad_usage_is_exit_code_2(netlet: Netlet, digits: np.ndarray, tmp_path: 
     for arguments, message in (
         (("--net", "swift"), "has weights to be told"),
         (("--net", "mine.py:small"), "has weights to be told"),
-        (("--show", "a.jpg"), "a.jpg: what the net saw is written as PNG; name it a.png"),
+        (("--show", "a.jpg"), "a.jpg: what the net saw is written as PNG; name it like seen.png"),
+        (("--show", "."), "what the net saw is written as PNG; name it like seen.png"),
+        (("--show", "./a.png"), "a.png: is one of the pictures, and would be written over"),
         (("--weights", "none.pt"), "no such weights file"),
     ):
         code, out, err = netlet("predict", "a.png", *arguments)
@@ -380,6 +382,29 @@ def test_bad_usage_is_exit_code_2(netlet: Netlet, digits: np.ndarray, tmp_path: 
         assert message in err
         assert len(err.splitlines()) == 1
     assert netlet("predict")[0] == 2
+    assert (raw_picture(tmp_path / "a.png") == digits[0]).all()
+    code, out, err = netlet("predict", "a.png", "--show", "mine.py/seen.png")
+    assert code == 2
+    assert "a.png" in out  # a place that cannot be written to costs no answer
+    assert "mine.py/seen.png: cannot be written" in err
+
+
+def test_a_net_of_twelve_classes_and_one_that_has_diverged(netlet: Netlet, digits: np.ndarray, tmp_path: Path) -> None:
+    saved(Image.fromarray(digits[0]), tmp_path / "a.png")
+    (tmp_path / "mine.py").write_text(
+        "from torch import nn\ndef twelve(): return nn.Sequential(nn.Flatten(), nn.Linear(784, 12))\n"
+    )
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(784, 12))
+    net[1].bias.data[11] += 100
+    torch.save(net.state_dict(), tmp_path / "a.pt")
+    code, out, _ = netlet("predict", "a.png", "--net", "mine.py:twelve", "--weights", "a.pt", "--json")
+    assert code == 0
+    assert json.loads(out)[0]["digit"] == "11"
+    net[1].weight.data[0, 0] = float("nan")
+    torch.save(net.state_dict(), tmp_path / "a.pt")
+    code, out, err = netlet("predict", "a.png", "--net", "mine.py:twelve", "--weights", "a.pt")
+    assert (code, out) == (2, "")
+    assert "the net gives what is no number" in err
 
 
 def test_colour_nets_and_nets_for_other_sizes(

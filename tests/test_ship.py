@@ -210,11 +210,16 @@ REFUSED: dict[str, tuple[nn.Module, str]] = {
     "slicing": (_Functional(lambda x: x[:, 1:]), r"_Functional: slicing cannot be exported; a convolution"),
     "permute": (_Functional(lambda x: x.permute(0, 2, 3, 1)), r"_Functional: permute"),
     "upsampling": (_Functional(lambda x: x, nn.Upsample(scale_factor=2)), r"inner\.0: upsampling"),
-    "softmax amid": (_Functional(lambda x: x, nn.Softmax(1), nn.ReLU()), r"softmax before the net's end"),
+    "softmax amid": (_Functional(lambda x: x, nn.Softmax(1), nn.ReLU()), r"softmax over anything but the classes|softmax before the net's end"),
     "uneven": (_Functional(lambda x: F.adaptive_avg_pool2d(x, 4)), r"from 9x9 to 4x4.*; an output that divides"),
     "a constant for each place": (_Functional(lambda x: x * torch.arange(81.0).view(9, 9)), r"mul with a constant for each place.*; one for each channel"),
     "softplus": (_Functional(F.softplus), r"_Functional: softplus cannot be exported; convolutions, dense"),
     "padded pooling": (_Functional(lambda x: F.max_pool2d(F.pad(x, (1, 1, 1, 1)), 3)), r"padding before anything but a convolution"),
+    "softmax amid vectors": (nn.Sequential(_Functional(lambda x: x), nn.Softmax(1), nn.Linear(10, 3)), r"softmax before the net's end"),
+    "division that rounds": (_Functional(lambda x: torch.div(x, 0.3, rounding_mode="floor")), r"division that rounds"),
+    "softmax over images": (nn.Sequential(_Functional(lambda x: x), nn.Softmax(0)), r"softmax over anything but the classes"),
+    "pooling of another view": (_Functional(lambda x: F.avg_pool2d(x.view(-1, 4, 81, 1), (3, 1))), r"view from|taken for another"),
+    "clamp by channel": (_Functional(lambda x: x.clamp(max=torch.ones(4, 1, 1))), r"_Functional: clamp.* cannot be exported"),
     "padding with ones": (_Functional(lambda x: F.pad(x, (1, 1, 1, 1), value=1.0)), r"zeros cannot be exported"),
     "a map's end": (nn.Sequential(nn.Conv2d(1, 3, 3)), r"not logits N K"),
     "no image in it": (_Functional(lambda x: torch.zeros(2, 3)), r"not logits N K that come from the image"),
@@ -229,6 +234,74 @@ def test_what_is_not_known_is_refused_by_name_with_what_would_work(what: str) ->
     with pytest.raises(ShipError, match=said) as error:
         captured(net)
     assert "\n" not in str(error.value)
+
+
+class _Turning(nn.Module):
+    """Nets that one run does not show as they are."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.conv, self.head, self.how = nn.Conv2d(1, 4, 9), nn.Linear(1600, 10), how
+        self.seen = 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.conv(x)
+        if self.how == "alias":  # the view shows the map as it is changed afterwards
+            seen = x.flatten(1)
+            x.relu_()
+            return self.head(seen)
+        self.seen += 1
+        return self.head(x.flatten(1)) * self.seen
+
+
+@pytest.mark.parametrize("how", ["alias", "counts its images"])
+def test_what_one_run_does_not_show_is_noticed(how: str) -> None:
+    torch.manual_seed(0)
+    trained = TrainedNet(how, _Turning(how).eval(), SHAPE, tuple("0123456789"), 0.1307, 0.3081, None, None)
+    with pytest.raises(ShipError, match=r"does not do the same to every image"):
+        origin(trained)
+
+
+def test_a_softmax_aside_is_not_the_nets_ending() -> None:
+    class Aside(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.head = nn.Linear(784, 10)
+
+        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            logits = self.head(x.flatten(1))
+            return logits, logits.softmax(1)
+
+    assert captured(Aside().eval()).ending == ""
+    assert captured(nn.Sequential(nn.Flatten(), nn.Linear(784, 10), nn.LogSoftmax(1)).eval()).ending == "log_softmax"
+
+
+def test_labels_are_as_many_as_logits() -> None:
+    net = nn.Sequential(nn.Flatten(), nn.Linear(784, 12)).eval()
+    source = origin(TrainedNet("twelve", net, SHAPE, tuple("0123456789"), 0.1307, 0.3081, None, None))
+    assert source.labels == tuple(map(str, range(12)))
+    assert source.described["labels"] == ",".join(source.labels)
+
+
+def test_weights_that_are_no_numbers_are_refused() -> None:
+    net = nn.Sequential(nn.Flatten(), nn.Linear(784, 10)).eval()
+    net[1].bias.data[3] = float("nan")
+    with pytest.raises(ShipError, match=r"broken: 1\.bias holds what is no number"):
+        origin(TrainedNet("broken", net, SHAPE, tuple("0123456789"), 0.1307, 0.3081, None, None))
+
+
+def test_a_net_of_other_data_is_not_judged_on_drawn_digits(netlet: Netlet, digits_file: Path) -> None:
+    words = ("--dataset", str(digits_file), "--set", "epochs=1", "--out", "runs")
+    netlet("train", "speck", *words)
+    (run,) = Path("runs").iterdir()
+    code, out, err = netlet("export", str(run), "--to", "onnx", "-o", "a.onnx")
+    assert code == 0
+    assert "digits.npz is data of one's own; comparing on scribble" in err
+    assert "1,000 of 1,000 predictions on scribble are the net's" in out
+    assert "accuracy" not in out
+    code, out, err = netlet("export", str(run), "--to", "onnx", "--int8")
+    assert (code, out) == (2, "")
+    assert "int8 is calibrated and judged by images of what a net was taught on" in err
 
 
 def test_a_net_that_fails_is_told_in_one_line() -> None:
@@ -312,6 +385,8 @@ def test_int8_that_loses_too_much_is_refused_unless_forced() -> None:
     ):
         accept_int8(lost, 0.4, forced=False)
     accept_int8(lost, 0.5, forced=False)
+    tenth = Agreement("mnist test", 10_000, 9_990, 1.0, 9.0, Score("test", 9_957, 10_000), Score("test", 9_947, 10_000))
+    accept_int8(tenth, 0.1, forced=False)  # a tenth is not more than a tenth
     accept_int8(lost, 0.1, forced=True)
 
 

@@ -41,8 +41,10 @@ def predict(
     from netlet.data import prepared, raw_picture, read_picture
     from netlet.experiments import trained_net
 
-    if show and show.suffix.lower() != ".png":
-        raise DataError(f"{show}: what the net saw is written as PNG; name it {show.with_suffix('.png')}")
+    if show and (show.suffix.lower() != ".png" or show.is_dir()):
+        raise DataError(f"{show}: what the net saw is written as PNG; name it like seen.png")
+    if show and show.resolve() in {file.resolve() for file in files}:
+        raise DataError(f"{show}: is one of the pictures, and would be written over; name another with --show")
     trained = trained_net(net, weights)
     if tuple(trained.shape[1:]) != _SIDES:
         c, h, w = trained.shape
@@ -58,9 +60,7 @@ def predict(
     answers = dict(
         zip(seen, evaluation.predict(trained.net, list(seen.values()), trained.recipe, trained.shape[0]), strict=True)
     )
-    names = trained.class_names
-    if show and answers:
-        _write_sheet(show, list(seen.values()), [_caption(files[i], answers[i], names) for i in answers])
+    names = _names(trained.class_names, next((len(answer.probabilities) for answer in answers.values()), 0))
     if json:
         result_json(
             [
@@ -74,7 +74,15 @@ def predict(
             for i, a in answers.items()
         ]
         result(table(("file", "digit", "confidence", "runner-up", "its confidence"), rows, "llrlr"))
+    # Last, so that a place that cannot be written to costs no answer.
+    if show and answers:
+        _write_sheet(show, list(seen.values()), [_caption(files[i], answers[i], names) for i in answers])
     raise typer.Exit(1 if errors else 0)
+
+
+def _names(known: tuple[str, ...], classes: int) -> tuple[str, ...]:
+    """Numbers where somebody's net tells more or fewer classes than there are names."""
+    return known if len(known) == classes else tuple(map(str, range(classes)))
 
 
 def _entry(file: Path, answer: Prediction, names: tuple[str, ...]) -> dict[str, Any]:

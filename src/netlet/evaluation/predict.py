@@ -74,7 +74,7 @@ def predict(
         One answer for each image, in their order.
 
     Raises:
-        NetError: The net's output is not ``N K``.
+        NetError: The net's output is not ``N K``, or not numbers.
     """
     if not images:
         return []
@@ -87,4 +87,6 @@ def predict(
             f"the net gives {'x'.join(map(str, logits.shape))} for {len(images)} images; it must give one row of "
             "scores for each"
         )
+    if bool(logits.isnan().any()):
+        raise NetError("the net gives what is no number; it has diverged, or its weights are broken: train it again")
     return [Prediction(tuple(row)) for row in probabilities(logits).tolist()]

@@ -11,11 +11,11 @@ from netlet.budgets import Score
 from netlet.data import Split
 from netlet.data.batches import normalised
 from netlet.nets.outputs import logits_of
-from netlet.ship.graph import Ending
-from netlet.ship.origin import Origin
+from netlet.ship.origin import Origin, comparable
 
 Answers = Callable[[torch.Tensor], torch.Tensor]  # images uint8 N C H W to logits N K
 _IMAGES_AT_ONCE = 500
+STAND_IN = "stand-in"  # the split of images that are not of what the net was taught on
 _ROUNDING = 1e-4  # of a logit that is about 1
 
 
@@ -30,6 +30,7 @@ class Agreement:
     scale: float  # of the net's largest logit
     net: Score
     export: Score
+    judges: bool = True  # whether these are images of what the net was taught on, so that a score means something
 
     @property
     def faithful(self) -> bool:
@@ -39,12 +40,13 @@ class Agreement:
     @property
     def lost_points(self) -> float:
         """By how many points the export's accuracy lies below the net's."""
-        return self.net.percent - self.export.percent
+        return round(100 * (self.net.correct - self.export.correct) / self.images, 6)
 
     def __str__(self) -> str:
+        accuracy = f"; accuracy {self.net.percent:.2f} % before, {self.export.percent:.2f} % after" * self.judges
         return (
             f"{self.same:,} of {self.images:,} predictions on {self.of} are the net's, logits differ by at most "
-            f"{self.largest:.2g}; accuracy {self.net.percent:.2f} % before, {self.export.percent:.2f} % after"
+            f"{self.largest:.2g}{accuracy}"
         )
 
 
@@ -60,7 +62,7 @@ def agreement(origin: Origin, answers: Answers, of: str, split: Split) -> Agreem
     wanted = torch.cat([_of_net(origin, images) for images in split.images.split(_IMAGES_AT_ONCE)])
     found = torch.cat([answers(images) for images in split.images.split(_IMAGES_AT_ONCE)]).to(wanted.dtype)
     # Log-probabilities are logits less one number for each image: compared as such where the net gives no logits.
-    wanted, found = _comparable(wanted, origin.graph.ending), found.log_softmax(1) if origin.graph.ending else found
+    wanted, found = comparable(wanted, origin.graph.ending), found.log_softmax(1) if origin.graph.ending else found
     of_net, of_export = wanted.argmax(1), found.argmax(1)
     return Agreement(
         of=of,
@@ -70,13 +72,10 @@ def agreement(origin: Origin, answers: Answers, of: str, split: Split) -> Agreem
         scale=float(wanted.abs().max()),
         net=Score(split.name, int((of_net == split.labels).sum()), len(split)),
         export=Score(split.name, int((of_export == split.labels).sum()), len(split)),
+        judges=split.name != STAND_IN,
     )
 
 
 def _of_net(origin: Origin, images: torch.Tensor) -> torch.Tensor:
     with torch.inference_mode():
         return logits_of(origin.trained.net(normalised(images, origin.trained.recipe)))
-
-
-def _comparable(scores: torch.Tensor, ending: Ending) -> torch.Tensor:
-    return scores.clamp(min=1e-30).log() if ending == "softmax" else scores

@@ -160,7 +160,7 @@ def _predict(graph: Graph, calls: str, whole: Quantised | None) -> str:
 def _header(origin: Origin, kind: str, arena_bytes: int) -> str:
     described = origin.described
     about = "".join(f"   {key}: {_in_comment(value)}\n" for key, value in described.items() if key != "labels")
-    labels = ", ".join(map(_c_string, origin.trained.class_names))
+    labels = ", ".join(map(_c_string, origin.labels))
     image, classes = math.prod(origin.graph.shape), origin.graph.classes
     return f"""/* A trained net, written by netlet.
 {about}   numbers: {kind} */

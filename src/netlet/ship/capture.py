@@ -21,7 +21,7 @@ from netlet.nets.modes import evaluating
 from netlet.nets.outputs import logits_of
 from netlet.ship.graph import Graph
 from netlet.ship.notes import BATCH, Notes
-from netlet.ship.operations import KEEPING, RANDOM, take
+from netlet.ship.operations import KEEPING, RANDOM, WOULD_WORK, take
 
 
 def capture(net: nn.Module, shape: Sequence[int], mean: float, std: float) -> Graph:
@@ -85,13 +85,18 @@ class _Recorder(TorchDispatchMode):
         notes, kwargs = self._notes, kwargs or {}
         name = func.overloadpacket.__name__.rstrip("_")
         read = [tensor for tensor in _tensors((args, kwargs)) if tensor in notes]
-        if name not in KEEPING and any(notes.map(tensor, padded=True) == notes.ending for tensor in read):
+        if name not in KEEPING and any(id(tensor) in notes.endings for tensor in read):
             raise notes.refused("softmax before the net's end", "logits, with the softmax last or in the loss, would")
         if name in RANDOM:
             raise notes.refused("dropout or other chance in evaluation", "F.dropout(x, training=self.training) would")
         out = func(*args, **kwargs)
         if read:
-            take(notes, name, args, kwargs, out[0] if isinstance(out, tuple | list) else out)
+            try:
+                take(notes, name, args, kwargs, out[0] if isinstance(out, tuple | list) else out)
+            except ShipError:
+                raise
+            except Exception as error:  # a way of calling it that nobody has thought of
+                raise notes.refused(f"{name}, as it is called here ({error}),", WOULD_WORK) from error
         return out
 
 

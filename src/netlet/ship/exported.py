@@ -11,6 +11,8 @@ from netlet.errors import ShipError
 from netlet.files import write_whole
 from netlet.ship.agreement import Agreement
 
+MOST_LOST_POINTS = 0.1  # of accuracy, by int8
+
 
 @dataclass(frozen=True)
 class Exported:

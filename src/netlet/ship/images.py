@@ -7,10 +7,12 @@ from torch.nn import functional as F
 
 from netlet.data import Dataset, Split, make_scribble
 from netlet.errors import ShipError
+from netlet.ship.agreement import STAND_IN
 from netlet.ship.origin import Origin
 
 _FEWEST = 1_000  # images that an export is held against its net on, if there are so many
 _CALIBRATING = 1_000
+_DIGITS = ("mnist", "qmnist", "scribble")
 _SEED = 7_000  # of their choice
 
 
@@ -26,7 +28,10 @@ def images_to_compare(origin: Origin, known: Dataset | None) -> tuple[str, Split
         ShipError: The images are of another shape, or of other classes, than the net's.
     """
     if known is None:
-        return "scribble test", _drawn(origin, seed=0)
+        drawn = _drawn(origin, seed=0)
+        if tells_digits(origin):
+            return "scribble test", drawn
+        return "scribble", Split(STAND_IN, drawn.images, drawn.labels)
     _of_its_kind(origin, known)
     judge = known.held_out
     if len(judge) >= _FEWEST:
@@ -46,12 +51,23 @@ def images_to_calibrate(origin: Origin, known: Dataset | None) -> tuple[str, tor
         known: As above.
 
     Raises:
-        ShipError: As above.
+        ShipError: As above, or there are none that are like what the net was taught on.
     """
+    if known is None and not tells_digits(origin):
+        raise ShipError(
+            f"{origin.trained.name}: int8 is calibrated and judged by images of what a net was taught on, and these "
+            "are not at hand; name them with --dataset"
+        )
     if known is None:
         return "scribble train", _drawn(origin, seed=1).images
     _of_its_kind(origin, known)
     return f"{known.name} train", _some_of(known.train, _CALIBRATING).images
+
+
+def tells_digits(origin: Origin) -> bool:
+    """Whether drawn digits are like what a net was taught on; of a net without a record they are taken to be."""
+    run = origin.trained.run
+    return run is None or run.data["name"] in _DIGITS
 
 
 def _some_of(split: Split, number: int) -> Split:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from netlet.ship.agreement import Answers
 from netlet.ship.graph import Activation, Concatenation, Convolution, Layer, Padding, Pooling, Product, Sum
 from netlet.ship.quantise import Grid, Numbers, Quantised
 
@@ -25,6 +27,15 @@ def logits(quantised: Quantised, images: NDArray[np.uint8]) -> Integers:
     chunks = [images[start : start + _IMAGES_AT_ONCE] for start in range(0, len(images), _IMAGES_AT_ONCE)]
     last = quantised.grids[-1].zero
     return np.concatenate([maps(quantised, chunk)[-1].reshape(len(chunk), -1) - last for chunk in chunks])
+
+
+def by_numpy(quantised: Quantised) -> Answers:
+    """A graph in integers as something that answers: images uint8 ``N C H W`` to logits ``N K``."""
+
+    def answer(images: torch.Tensor) -> torch.Tensor:
+        return torch.from_numpy(logits(quantised, images.numpy()) * quantised.logit_scale)
+
+    return answer
 
 
 def maps(quantised: Quantised, images: NDArray[np.uint8]) -> list[Integers]:

@@ -29,8 +29,7 @@ class Notes:
         self.paths = [""]  # of the modules that are running, the innermost last
         self.operation = ""  # that is being written down
         self.padded: dict[int, Padding] = {}  # id of a tensor -> zeros around its map that no layer has taken over yet
-        self.ending: int | None = None  # the map that a softmax was given
-        self.ended_by: Ending = ""
+        self.endings: dict[int, Ending] = {}  # id of a tensor -> what was done to the logits of its map to get it
         self._net = net
         self._shape: Shape = (shape[0], shape[1], shape[2])
         self._layers: list[Layer] = []
@@ -49,6 +48,7 @@ class Notes:
         """From now on the tensor holds that map."""
         self._numbers[id(tensor)] = number
         self.padded.pop(id(tensor), None)
+        self.endings.pop(id(tensor), None)
         self._alive.append(tensor)
 
     def map(self, tensor: torch.Tensor, padded: bool = False) -> int:
@@ -104,14 +104,14 @@ class Notes:
             ShipError: That is no vector of logits that comes from the image.
         """
         # Logits K 1 1 are flattened outside of the run.
-        holds = (tensor for tensor in reversed(self._alive) if tensor.data_ptr() == out.data_ptr())
-        number = next((self._numbers[id(tensor)] for tensor in holds), None)
+        holds = next((tensor for tensor in reversed(self._alive) if tensor.data_ptr() == out.data_ptr()), out)
+        number = self._numbers.get(id(holds))
         if not number or out.dim() != 2 or len(out) != BATCH:
             found = "x".join(map(str, out.shape))
             raise ShipError(f"{self._net}: gives {found}, not logits N K that come from the image")
         if self.shape_of(number) != (out.shape[1], 1, 1):
             raise ShipError(f"{self._net}: ends in a map, not in K numbers for an image; flatten a 1x1 map at its end")
-        return Graph(self._shape, tuple(self._layers[:number]), self.ended_by if self.ending == number else "")
+        return Graph(self._shape, tuple(self._layers[:number]), self.endings.get(id(holds), ""))
 
 
 def chw(tensor: torch.Tensor) -> Shape:

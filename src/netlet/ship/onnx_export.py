@@ -7,13 +7,11 @@ from pathlib import Path
 from netlet.data import Dataset
 from netlet.errors import ShipError
 from netlet.ship.agreement import agreement
-from netlet.ship.exported import Exported, accept_float, accept_int8, write_export
+from netlet.ship.exported import MOST_LOST_POINTS, Exported, accept_float, accept_int8, write_export
 from netlet.ship.images import images_to_calibrate, images_to_compare
 from netlet.ship.onnx_model import Input, onnx_model
 from netlet.ship.onnx_runtime import Runtime, quantised
 from netlet.ship.origin import Origin
-
-MOST_LOST_POINTS = 0.1  # of accuracy, by int8
 
 
 def export_onnx(

@@ -56,7 +56,7 @@ _INSTEAD = {
     "upsample_bilinear2d": ("upsampling", "a net that only shrinks its maps would"),
     "pixel_shuffle": ("pixel_shuffle", "a strided convolution would"),
 }
-_WOULD_WORK = (
+WOULD_WORK = (
     "convolutions, dense layers, batch norm, max and mean pooling, sums, products, concatenation and the usual "
     "activations would"
 )
@@ -79,11 +79,13 @@ def take(notes: Notes, name: str, args: tuple[Any, ...], kwargs: dict[str, Any],
         return
     notes.operation = name.strip("_").removesuffix("_with_indices")
     if not isinstance(out, torch.Tensor) or name in _INSTEAD:
-        raise notes.refused(*_INSTEAD.get(name, (name, _WOULD_WORK)))
+        raise notes.refused(*_INSTEAD.get(name, (name, WOULD_WORK)))
     x = args[0]
     if name in _SAME:
+        around = notes.padded.get(id(x))
         notes.know(out, notes.map(x, padded=True))
-        notes.padded.update({id(out): notes.padded[id(x)]} if id(x) in notes.padded else {})
+        if around:
+            notes.padded[id(out)] = around
     elif name in _VIEWS:
         _view(notes, name, x, out)
     elif name == "constant_pad_nd":
@@ -111,10 +113,12 @@ def take(notes: Notes, name: str, args: tuple[Any, ...], kwargs: dict[str, Any],
     elif name in ("prelu", "_prelu_kernel"):
         _prelu(notes, args, out)
     elif name in _ENDINGS:
-        notes.ending, notes.ended_by = notes.map(x), _ENDINGS[name]
-        notes.know(out, notes.ending)
+        if args[1] % x.dim() != 1 or x.dim() != 2:
+            raise notes.refused("softmax over anything but the classes", "dim=1 of N K would")
+        notes.know(out, notes.map(x))
+        notes.endings[id(out)] = _ENDINGS[name]
     else:
-        raise notes.refused(name, _WOULD_WORK)
+        raise notes.refused(name, WOULD_WORK)
 
 
 # --- what each operation becomes ------------------------------------------------------------------------------
@@ -128,7 +132,10 @@ def _view(notes: Notes, name: str, x: torch.Tensor, out: torch.Tensor) -> None:
     if name == "expand" or out.shape[:1] != (BATCH,) or not (squeezed or tuple(out.shape[1:]) in allowed):
         was, now = ("x".join(map(str, shape)) for shape in ((c, h, w), out.shape[1:]))
         raise notes.refused(f"{name} from {was} to {now}", "flattening a whole map would")
+    ending = notes.endings.get(id(x))
     notes.know(out, number)
+    if ending:
+        notes.endings[id(out)] = ending
 
 
 def _pad(notes: Notes, x: torch.Tensor, pad: Sequence[int], value: float, out: torch.Tensor) -> None:
@@ -162,7 +169,7 @@ def _convolve(notes: Notes, args: tuple[Any, ...], out: torch.Tensor) -> None:
 def _dense(notes: Notes, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], out: torch.Tensor) -> None:
     bias, x, weight = args if name == "addmm" else (None, *args)
     if x not in notes or weight in notes or any(v != 1 for v in kwargs.values()):
-        raise notes.refused("a product of maps", _WOULD_WORK)
+        raise notes.refused("a product of maps", WOULD_WORK)
     number = notes.map(x)
     c, h, w = notes.shape_of(number)
     given = floats(weight.t()).reshape(-1, c, h, w)
@@ -197,6 +204,7 @@ def _pool(notes: Notes, name: str, args: tuple[Any, ...], out: torch.Tensor) -> 
         raise notes.refused("a divisor of its own", "mean pooling without divisor_override would")
     counts = bool(told.get("counts", True)) and "avg" in name and padding != (0, 0)
     number = notes.map(x)
+    notes.same_shape(x, number)
     shape = chw(out)
     size = notes.shape_of(number)[1:]
     # With ceil_mode the last windows hang over: as if there were more padding below and to the right.
@@ -210,6 +218,7 @@ def _pool(notes: Notes, name: str, args: tuple[Any, ...], out: torch.Tensor) -> 
 
 def _pool_evenly(notes: Notes, how: str, x: torch.Tensor, out: torch.Tensor) -> None:
     number = notes.map(x)
+    notes.same_shape(x, number)
     _, h, w = notes.shape_of(number)
     c, to_h, to_w = chw(out)
     if h % to_h or w % to_w:
@@ -223,6 +232,7 @@ def _pool_evenly(notes: Notes, how: str, x: torch.Tensor, out: torch.Tensor) -> 
 
 def _pool_whole(notes: Notes, how: str, x: torch.Tensor, args: tuple[Any, ...], out: torch.Tensor) -> None:
     number = notes.map(x)
+    notes.same_shape(x, number)
     dims = {dim % x.dim() for dim in (args[1] if len(args) > 1 and args[1] else range(x.dim()))}
     c, h, w = notes.shape_of(number)
     if x.dim() != 4 or dims != {2, 3}:
@@ -233,6 +243,8 @@ def _pool_whole(notes: Notes, how: str, x: torch.Tensor, args: tuple[Any, ...], 
 def _combine(notes: Notes, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], out: torch.Tensor) -> None:
     one, other = args[:2]
     alpha = kwargs.get("alpha", 1)
+    if kwargs.get("rounding_mode"):
+        raise notes.refused("division that rounds", "plain division would")
     known = [isinstance(v, torch.Tensor) and v in notes for v in (one, other)]
     if all(known):
         if name not in ("add", "mul") or alpha != 1:
@@ -263,7 +275,7 @@ def _combine(notes: Notes, name: str, args: tuple[Any, ...], kwargs: dict[str, A
     elif name == "rsub":
         plus, times = values, -alpha * times
     else:
-        raise notes.refused("a number divided by a map", _WOULD_WORK)
+        raise notes.refused("a number divided by a map", WOULD_WORK)
     notes.scale(number, out, times, plus)
 
 

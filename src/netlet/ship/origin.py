@@ -5,13 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from netlet.anatomy import facts
 from netlet.budgets import Facts, Verdict
+from netlet.data.batches import normalised
+from netlet.errors import ShipError
 from netlet.experiments import TrainedNet
 from netlet.nets import weights_digest
+from netlet.nets.outputs import logits_of
+from netlet.ship import reference
 from netlet.ship.capture import capture
 from netlet.ship.fold import folded
-from netlet.ship.graph import Graph
+from netlet.ship.graph import Ending, Graph
+
+_NOISE = 16  # images
 
 
 @dataclass(frozen=True)
@@ -36,6 +44,12 @@ class Origin:
         return budget.judge(self.facts) if budget else None
 
     @property
+    def labels(self) -> tuple[str, ...]:
+        """Of the logits; numbers where somebody's net has more or fewer of them than its images have classes."""
+        names, classes = self.trained.class_names, self.graph.classes
+        return names if len(names) == classes else tuple(map(str, range(classes)))
+
+    @property
     def described(self) -> dict[str, str]:
         """What an export says of itself."""
         trained = self.trained
@@ -45,7 +59,7 @@ class Origin:
             **budget,
             "parameters": str(self.facts.parameters),
             "digest": self.digest,
-            "labels": ",".join(trained.class_names),
+            "labels": ",".join(self.labels),
             "input": "x".join(map(str, trained.shape)) + ", grey levels 0 to 255; normalisation is inside",
             "output": f"{self.graph.classes} logits"
             + (f", before the net's {self.graph.ending}" * bool(self.graph.ending)),
@@ -56,7 +70,36 @@ def origin(trained: TrainedNet) -> Origin:
     """What exports of a net are written from.
 
     Raises:
-        ShipError: It does something that no export knows; names the layer and what would work.
+        ShipError: It does something that no export knows (names the layer and what would work), or has weights that
+            are not numbers.
     """
+    broken = [key for key, value in trained.net.state_dict().items() if not bool(value.isfinite().all())]
+    if broken:
+        raise ShipError(f"{trained.name}: {broken[0]} holds what is no number; such a net has diverged, train it again")
     graph = folded(capture(trained.net, trained.shape, trained.mean, trained.std))
+    _hold_against(graph, trained)
     return Origin(trained, graph, facts(trained.net, trained.shape), weights_digest(trained.net))
+
+
+def _hold_against(graph: Graph, trained: TrainedNet) -> None:
+    """Some images of noise, so that what one run cannot show, as a path chosen by a value, shows here.
+
+    Raises:
+        ShipError: The graph is not the net.
+    """
+    noise = torch.randint(256, (_NOISE, *graph.shape), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    noise[::2] *= (noise[::2, :, :1] > 127).to(torch.uint8)  # half of them with dark columns
+    with torch.inference_mode():
+        wanted = comparable(logits_of(trained.net(normalised(noise, trained.recipe))), graph.ending)
+    found = reference.logits(graph, noise)
+    found = found.log_softmax(1) if graph.ending else found
+    if not bool(((wanted - found).abs() <= 1e-3 * wanted.abs().max().clamp(min=1)).all()):
+        raise ShipError(
+            f"{trained.name}: does not do the same to every image, or changes a map that it goes on using, and cannot "
+            "be exported; a net without such turns would"
+        )
+
+
+def comparable(scores: torch.Tensor, ending: Ending) -> torch.Tensor:
+    """What a net gives, as log-probabilities if it ends in a softmax: logits less one number for each image."""
+    return scores.clamp(min=1e-30).log() if ending == "softmax" else scores

@@ -115,9 +115,7 @@ def _weights(origin: Origin) -> str:
 
 def _net(origin: Origin) -> dict[str, Any]:
     """The graph but for its weights, and what the page shows with it."""
-    graph, names = origin.graph, origin.trained.class_names
-    if len(names) != graph.classes:  # somebody's net has as many outputs as it has, whatever the images' classes
-        names = tuple(map(str, range(graph.classes)))
+    graph, names = origin.graph, origin.labels
     layers, at = [], 0
     for layer, field in zip(graph.layers, receptive_fields(graph)[1:], strict=True):
         plain = _plain(layer) | {"field": _plain_field(field)}
@@ -167,7 +165,7 @@ def _facts(origin: Origin, found: Agreement | None) -> Iterator[str]:
     yield _row("activation bytes", count(facts.activation_bytes), rulings.get("activation bytes"))
     yield from (_row(rule, ruling.found, ruling) for rule, ruling in rulings.items() if rule.endswith(" layers"))
     yield _row("receptive field", per_axis([axis.extent for axis in seen] if seen else None))
-    if found:
+    if found and found.judges:
         yield _row(
             "accuracy", f"{found.export.percent:.2f} %", f"{found.export.correct:,} of {found.images:,}, {found.of}"
         )

@@ -133,7 +133,8 @@ def _convolution(layer: Convolution, read: Grid, to: Grid, last: bool) -> tuple[
     largest = np.abs(weight).max((1, 2, 3))
     # A channel of tiny weights under a large bias: its scale is what keeps the bias within 32 bits.
     scale = np.maximum(largest / _WEIGHT_TOP, np.abs(bias) / (read.scale * 2.0**29))
-    scale[scale == 0] = 1.0
+    # A channel of zeros takes any scale; a large one would set that of all logits.
+    scale[scale == 0] = scale[scale > 0].min(initial=1.0)
     whole = np.rint(weight / scale[:, None, None, None]).astype(np.int8)
     raw = np.rint(bias / (read.scale * scale)).astype(np.int64) - read.zero * whole.sum((1, 2, 3), dtype=np.int64)
     if (np.abs(raw) + TOP * np.abs(whole.astype(np.int64)).sum((1, 2, 3))).max() >= 2**31:
@@ -152,7 +153,12 @@ def _limits(clamp: Clamp, to: Grid) -> tuple[int, int]:
 def _factors(ratios: list[float], bits: int = _FACTOR_BITS) -> Factors:
     """Integers for the ratios, of one shift, the largest of them as large as may be."""
     shift = min(max(bits - math.frexp(max(ratios))[1], 1), 2 * bits)
-    return Factors(np.rint(np.array(ratios) * 2.0**shift).astype(np.int32), shift)
+    whole = np.rint(np.array(ratios) * 2.0**shift)
+    if whole.max() >= 2**31:
+        raise ShipError(
+            "a map's numbers are so much smaller than the next one's that int8 cannot tell them; export float32"
+        )
+    return Factors(whole.astype(np.int32), shift)
 
 
 def _table(layer: Activation, read: Grid, to: Grid) -> NDArray[np.uint8]:

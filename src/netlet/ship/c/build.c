@@ -1,3 +1,5 @@
+typedef char netlet_needs_int_of_32_bits[sizeof(int) >= 4 ? 1 : -1];
+
 /* Built for size there is one copy of each function, and it does one number at a time. Built for speed each layer has a
    copy of its own, in which its sizes are constants and the sums of a few columns and LANES channels stay in registers:
    that takes vectors, which GCC and Clang have beyond C99. */
