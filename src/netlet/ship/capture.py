@@ -21,7 +21,8 @@ from netlet.nets.modes import evaluating
 from netlet.nets.outputs import logits_of
 from netlet.ship.graph import Graph
 from netlet.ship.notes import BATCH, Notes
-from netlet.ship.operations import KEEPING, RANDOM, WOULD_WORK, take
+from netlet.ship.operations import KEEPING, take
+from netlet.ship.refusals import RANDOM, WOULD_WORK
 
 
 def capture(net: nn.Module, shape: Sequence[int], mean: float, std: float) -> Graph:

@@ -21,6 +21,7 @@ from netlet.ship.graph import (
     Sum,
 )
 from netlet.ship.notes import BATCH, Notes, chw, floats
+from netlet.ship.refusals import INSTEAD, WOULD_WORK
 
 # Operations that give what they are given, image by image.
 _SAME = frozenset(["alias", "clone", "contiguous", "detach", "lift_fresh", "to", "_to_copy"])
@@ -35,30 +36,6 @@ _CLAMPS = frozenset(["clamp", "clamp_max", "clamp_min", "hardtanh", "relu", "rel
 # Of a map only the shape is read.
 _CONSTANT = frozenset(
     ["empty_like", "full_like", "new_empty", "new_full", "new_ones", "new_zeros", "ones_like", "zeros_like"]
-)
-RANDOM = frozenset(
-    ["bernoulli", "feature_dropout", "native_dropout", "normal", "rand", "rand_like", "randint", "randn", "randn_like",
-     "uniform"]
-)  # fmt: skip
-_STEADY = "nn.BatchNorm2d, which is folded away, would"
-# What people use that is not exported, and what would work in its place.
-_INSTEAD = {
-    "native_group_norm": ("GroupNorm or InstanceNorm", _STEADY),
-    "native_layer_norm": ("LayerNorm", _STEADY),
-    "_local_scalar_dense": ("reading a value back", "a net that does the same to every image would"),
-    "permute": ("permute", "maps in PyTorch's order, C H W, would"),
-    "transpose": ("transpose", "maps in PyTorch's order, C H W, would"),
-    "slice": ("slicing", "a convolution with fewer channels would"),
-    "split": ("split", "a convolution of each part's own would"),
-    "split_with_sizes": ("split", "a convolution of each part's own would"),
-    "bmm": ("a product of maps (attention)", "convolutions, or multiplying element by element, would"),
-    "upsample_nearest2d": ("upsampling", "a net that only shrinks its maps would"),
-    "upsample_bilinear2d": ("upsampling", "a net that only shrinks its maps would"),
-    "pixel_shuffle": ("pixel_shuffle", "a strided convolution would"),
-}
-WOULD_WORK = (
-    "convolutions, dense layers, batch norm, max and mean pooling, sums, products, concatenation and the usual "
-    "activations would"
 )
 
 
@@ -78,8 +55,8 @@ def take(notes: Notes, name: str, args: tuple[Any, ...], kwargs: dict[str, Any],
     if name in _CONSTANT:
         return
     notes.operation = name.strip("_").removesuffix("_with_indices")
-    if not isinstance(out, torch.Tensor) or name in _INSTEAD:
-        raise notes.refused(*_INSTEAD.get(name, (name, WOULD_WORK)))
+    if not isinstance(out, torch.Tensor) or name in INSTEAD:
+        raise notes.refused(*INSTEAD.get(name, (name, WOULD_WORK)))
     x = args[0]
     if name in _SAME:
         around = notes.padded.get(id(x))
