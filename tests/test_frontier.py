@@ -156,7 +156,7 @@ def test_shipped_weights_are_the_median_seeds_with_a_card(name: str) -> None:
 
 
 @pytest.mark.mnist
-@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("name", ["speck", *(pytest.param(n, marks=pytest.mark.slow) for n in SHIPPED if n != "speck")])
 def test_shipped_weights_score_what_the_card_says(name: str, mnist: Dataset) -> None:
     found = study_of(name)
     (seed,) = found.of_seeds([median_seed(found)]).seeds

@@ -438,8 +438,8 @@ def test_a_sheet_has_a_tile_for_each_image(digits: np.ndarray) -> None:
 
 @pytest.mark.mnist
 def test_crest_reads_pictures_as_well_as_images(mnist: Dataset, crest: TrainedNet, tmp_path: Path) -> None:
-    images, labels = mnist.held_out.images[:300, 0].numpy(), mnist.held_out.labels[:300].tolist()
+    images, labels = mnist.held_out.images[:200, 0].numpy(), mnist.held_out.labels[:200].tolist()
     found = pictures.reading(pictures.in_slanting_light, images, tmp_path)
     assert not [image for image in found if isinstance(image, str)]
     answers = evaluation.predict(crest.net, found, crest.recipe)
-    assert sum(answer.best == label for answer, label in zip(answers, labels, strict=True)) >= 294
+    assert sum(answer.best == label for answer, label in zip(answers, labels, strict=True)) >= 196
