@@ -76,6 +76,7 @@ class Signed(nn.Module):
 
 
 WINDOW, BORDER = "windows as wide as a padded map", "depthwise over the border, a mean that counts zeros"
+FEW = "depthwise of three channels over the border"
 ODD: dict[str, tuple[nn.Module, tuple[int, int, int]]] = {
     "colour, ending in a mean": (
         nn.Sequential(
@@ -90,6 +91,11 @@ ODD: dict[str, tuple[nn.Module, tuple[int, int, int]]] = {
         nn.Sequential(nn.Conv2d(2, 23, (3, 5), padding=(1, 0)), nn.ReLU(), nn.Conv2d(23, 4, 3, padding=1), nn.ReLU(),
                       nn.Conv2d(4, 4, (4, 1), groups=4), nn.Flatten()),
         (2, 4, 5),
+    ),
+    FEW: (
+        nn.Sequential(nn.Conv2d(1, 3, (1, 4), (2, 1), padding=(0, 1)),
+                      nn.Conv2d(3, 3, (1, 2), (2, 1), padding=2, groups=3), nn.Flatten(), nn.Linear(3 * 3 * 42, 4)),
+        (1, 1, 40),
     ),
     BORDER: (
         nn.Sequential(nn.Conv2d(1, 21, 3), nn.Conv2d(21, 21, 3, padding=2, dilation=2, groups=21), nn.ReLU(),
@@ -258,6 +264,13 @@ def test_what_is_written_says_what_it_is_and_needs_nothing(tmp_path: Path) -> No
     arena_bytes = int(re.findall(r"NETLET_ARENA_BYTES (\d+)", header)[0])
     assert arena_bytes <= size.ram_bytes < arena_bytes + 32
     assert source("mnistnet_1").graph.weights < size.flash_bytes
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", [FEW, BORDER, WINDOW, "speck"])
+def test_built_for_speed_it_gives_the_same(name: str, kind: str) -> None:
+    # Without sanitizers, which keep a compiler from some of what it does; tests/test_random_nets.py has more such nets.
+    held(name, kind, answers(loaded(program(name, kind)), source(name).graph.classes)(images(name)).numpy())
 
 
 def test_nothing_but_copying_is_asked_of_a_library(tmp_path: Path) -> None:

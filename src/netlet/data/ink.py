@@ -29,7 +29,7 @@ _SMALLEST_PX, _SMALLEST = 6, 0.015  # a digit's longer side, at least; the same 
 # Chosen on MNIST's train images and pairs of them (docs/pictures.md says what they give).
 _BROAD, _SOLID = 0.5, 0.8  # shorter by longer side; of its box that a digit so broad fills at most
 _TWO_HEIGHT, _TWO_AREA, _TWO_BESIDE, _TWO_LEVEL = 0.5, 0.2, 0.25, 0.5
-_THINNEST_PX = 2.0  # of a pen, where the digit's longer side is 20 px; 5 % of MNIST's are thinner than 1.8
+_THINNEST_PX = 2.0  # of a pen, where the digit's longer side is 20 px; few of MNIST's are thinner
 _EIGHT_NEIGHBOURS = np.ones((3, 3))
 
 

@@ -78,9 +78,9 @@ def written(place: Place) -> Written:
 
 
 def c_float(value: float) -> str:
-    """A float32 constant, exact; the largest one in place of what is infinite."""
+    """The nearest float32, written so that a compiler reads just that; the largest one in place of what is infinite."""
     largest = float(np.finfo(np.float32).max)
-    text = f"{min(max(float(value), -largest), largest):.9g}"
+    text = f"{np.float32(min(max(float(value), -largest), largest)):.9g}"
     return f"{text if any(sign in text for sign in '.en') else f'{text}.0'}F"
 
 
