@@ -3,6 +3,7 @@
     python -m benchmarks.c_latency                     mnistnet_1 (trained here for three epochs), crest, mnistnet_2
     python -m benchmarks.c_latency --run RUN           the same with mnistnet_1 as that run left it
     python -m benchmarks.c_latency --nets crest        one of them
+    python -m benchmarks.c_latency --flags=-O2         C built by other flags
 
 One core, one image a call, in one process. The sides take turns; in each turn every side sees the same images, each
 call timed by itself, and the turn's figure is the median. A ratio is one of two figures of the same turn; the median
@@ -23,7 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from typing import Any
 CORTEX_M4 = ("-Os", "-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16")
 REFERENCE = "ONNX Runtime, float32"
 FAST = ("-O3", "-march=native")
+QUIET = ("-w", "-lm")  # for code that is not ours
 _PREDICT = "int netlet_predict(const unsigned char *i, float *s) { theirs((const void *)i, (void *)s); return 0; }"
 
 
@@ -45,22 +47,22 @@ class Side:
     size: Mapping[str, Any]
 
 
-def c_side(name: str, texts: Mapping[str, str], images: Any, classes: int, extra: tuple[str, ...] = ()) -> Side:
+def c_side(name: str, texts: Mapping[str, str], images: Any, classes: int, flags: Sequence[str]) -> Side:
     """A C program that has ``netlet_predict``."""
     import numpy as np
 
     from netlet.ship.compiled_c import SMALL, built, loaded
 
-    predict = loaded(texts, (*FAST, *extra)).netlet_predict
+    predict = loaded(texts, flags).netlet_predict
     scores = np.zeros(classes, np.float32)
     image = np.zeros(images[0].size, np.uint8)
     given = ctypes.c_void_p(image.ctypes.data), ctypes.c_void_p(scores.ctypes.data)
     size: dict[str, Any] = {}
-    for target, compiler, flags in (
+    for target, compiler, small in (
         ("this machine", None, SMALL), ("cortex-m4", shutil.which("arm-none-eabi-gcc"), CORTEX_M4),
     ):  # fmt: skip
         if target == "this machine" or compiler:
-            found = built(texts, compiler, (*flags, *extra))
+            found = built(texts, compiler, (*small, *(flag for flag in flags if flag in QUIET)))
             size[target] = found and {
                 key: value for key, value in asdict(found).items() if key in ("flash_bytes", "ram_bytes", "stack_bytes")
             }
@@ -107,7 +109,7 @@ def theirs(model: Any) -> dict[str, str]:
         return {SOURCE: f"{made.read_text()}\n{_PREDICT}\n"}
 
 
-def sides_of(name: str, digits: Any) -> list[Side]:
+def sides_of(name: str, digits: Any, flags: Sequence[str]) -> list[Side]:
     """Everything that a net becomes."""
     from netlet.experiments import trained_net
     from netlet.ship import images_to_calibrate, onnx_model, origin, quantised
@@ -119,13 +121,13 @@ def sides_of(name: str, digits: Any) -> list[Side]:
     images, classes = digits.held_out.images.numpy(), of.graph.classes
     model, model_int8 = onnx_model(of), quantised(onnx_model(of), seen)
     sides = [
-        c_side("netlet's C, float32", c_program(of), images, classes),
-        c_side("netlet's C, int8", c_program(of, quantise(of.graph, seen)), images, classes),
+        c_side("netlet's C, float32", c_program(of), images, classes, flags),
+        c_side("netlet's C, int8", c_program(of, quantise(of.graph, seen)), images, classes, flags),
         runtime_side(REFERENCE, model, images),
         runtime_side("ONNX Runtime, int8", model_int8, images),
     ]
     with contextlib.suppress(ImportError):
-        quiet = ("-w", "-lm")
+        quiet = (*flags, *QUIET)
         sides.append(c_side("emx-onnx-cgen's C, float32", theirs(model), images, classes, quiet))
         sides.append(c_side("emx-onnx-cgen's C, int8", theirs(model_int8), images, classes, quiet))
     return sides
@@ -159,7 +161,7 @@ def empty_call(images: int) -> float:
     from netlet.ship.c_program import SOURCE
 
     text = {SOURCE: "int netlet_predict(const unsigned char *i, float *s) { (void)i; (void)s; return 0; }\n"}
-    side = c_side("nothing", text, np.zeros((images, 784), np.uint8), 10)
+    side = c_side("nothing", text, np.zeros((images, 784), np.uint8), 10, FAST)
     return statistics.median(latencies(side, images))
 
 
@@ -175,9 +177,9 @@ def empty_model(images: int) -> float:
     return statistics.median(latencies(side, images))
 
 
-def compare(name: str, digits: Any, images: int, turns: int) -> list[dict[str, Any]]:
+def compare(name: str, digits: Any, images: int, turns: int, flags: Sequence[str]) -> list[dict[str, Any]]:
     """A net's sides, in turn."""
-    sides = sides_of(name, digits)
+    sides = sides_of(name, digits, flags)
     right = {side.name: correct(side, digits) for side in sides}  # warms up, too
     medians: dict[str, list[float]] = {side.name: [] for side in sides}
     least: dict[str, float] = {side.name: float("inf") for side in sides}
@@ -213,7 +215,9 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=500, help="of each turn")
     parser.add_argument("--turns", type=int, default=15)
     parser.add_argument("--out", type=Path, help="write the figures as JSON")
+    parser.add_argument("--flags", default=" ".join(FAST), help="that C is built by for its speed")
     given = parser.parse_args()
+    flags = given.flags.split()
 
     import torch
 
@@ -232,7 +236,11 @@ def main() -> None:
             address = (given.run or _trained(folder)) if name == "mnistnet_1" else name
             digest = weights_digest(trained_net(address).net)
             nets.append(
-                {"net": name, "weights_digest": digest, "rows": compare(address, digits, given.images, given.turns)}
+                {
+                    "net": name,
+                    "weights_digest": digest,
+                    "rows": compare(address, digits, given.images, given.turns, flags),
+                }
             )
     head = ("net", "", "us an image", "least", "of ONNX Runtime", "right of 10,000", "flash", "RAM", "stack", "model")
     cells = []
@@ -254,7 +262,7 @@ def main() -> None:
     )
     if given.out:
         record = {
-            "environment": machine, "compiler": told.splitlines()[0], "fast": FAST, "cortex_m4": CORTEX_M4,
+            "environment": machine, "compiler": told.splitlines()[0], "fast": flags, "cortex_m4": CORTEX_M4,
             "images": given.images, "turns": given.turns, "empty_call_us": round(nothing, 2),
             "empty_model_us": round(identity, 2), "nets": nets,
         }  # fmt: skip
