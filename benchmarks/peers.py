@@ -11,33 +11,46 @@ from typing import Any
 from torch import nn
 from torch.nn import functional as F
 
+from netlet.backends.cpu.chain import Chain
 from netlet.data import Split
-from netlet.native.chain import Chain
 from netlet.recipes import Recipe
 
 
 def train_mnist_fast(train: Split, test: Split, layout: str, seed: int = 0) -> dict[str, Any]:
     """train_mnist_fast: 99 % in one epoch, data resident, no augmentation, float32.
 
-    Two convolutions with pooling before ReLU, a hidden layer of 256; batch 256; Adam with betas .7 and .9, one-cycle to
-    .01.
+    Two convolutions with pooling before ReLU, a hidden layer of 256; batch 256; Adam with betas .7
+    and .9, one-cycle to .01.
     """
-    import torch._dynamo  # which an optimiser of torch's imports when it is first made; a second that is no training
+    # which an optimizer of torch's imports when it is first made; a second that is no training
+    import torch._dynamo
 
     torch.manual_seed(seed)
     net = nn.Sequential(
-        nn.Conv2d(1, 24, 5), nn.MaxPool2d(2), nn.ReLU(), nn.Conv2d(24, 32, 3), nn.MaxPool2d(2), nn.ReLU(),
-        nn.Flatten(), nn.Linear(800, 256), nn.ReLU(), nn.Linear(256, 10),
-    )  # fmt: skip
+        nn.Conv2d(1, 24, 5),
+        nn.MaxPool2d(2),
+        nn.ReLU(),
+        nn.Conv2d(24, 32, 3),
+        nn.MaxPool2d(2),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(800, 256),
+        nn.ReLU(),
+        nn.Linear(256, 10),
+    )
     memory = torch.channels_last if layout == "channels_last" else torch.contiguous_format
     net = net.to(memory_format=memory)  # type: ignore[call-overload]
     began = time.perf_counter()
     images = ((train.images.float() / 255 - 0.1307) / 0.3081).contiguous(memory_format=memory)
     batches = torch.randperm(len(train)).split(256)
     descent = torch.optim.Adam(net.parameters(), lr=0.01, betas=(0.7, 0.9))
-    schedule = torch.optim.lr_scheduler.OneCycleLR(descent, 0.01, total_steps=len(batches), cycle_momentum=False)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        descent, 0.01, total_steps=len(batches), cycle_momentum=False
+    )
     for batch in batches:
-        loss = F.cross_entropy(net(images[batch].contiguous(memory_format=memory)), train.labels[batch])
+        loss = F.cross_entropy(
+            net(images[batch].contiguous(memory_format=memory)), train.labels[batch]
+        )
         descent.zero_grad()
         loss.backward()
         descent.step()
@@ -50,38 +63,57 @@ def train_mnist_fast(train: Split, test: Split, layout: str, seed: int = 0) -> d
             for x, y in zip(shown.split(1_000), test.labels.split(1_000), strict=True)
         )
     return {
-        "train_s": seconds, "correct": correct, "epochs": 1, "parameters": sum(p.numel() for p in net.parameters())
-    }  # fmt: skip
+        "train_s": seconds,
+        "correct": correct,
+        "epochs": 1,
+        "parameters": sum(p.numel() for p in net.parameters()),
+    }
 
 
 def keras_convnet(x: Any, y: Any) -> dict[str, Any]:
     """Keras's "Simple MNIST convnet": two convolutions, dropout, Adam, batch 128."""
     keras = _keras()
     layers = keras.layers
-    net = keras.Sequential([
-        keras.Input((28, 28, 1)), layers.Conv2D(32, 3, activation="relu"), layers.MaxPooling2D(2),
-        layers.Conv2D(64, 3, activation="relu"), layers.MaxPooling2D(2), layers.Flatten(), layers.Dropout(0.5),
-        layers.Dense(10, activation="softmax"),
-    ])  # fmt: skip
+    net = keras.Sequential(
+        [
+            keras.Input((28, 28, 1)),
+            layers.Conv2D(32, 3, activation="relu"),
+            layers.MaxPooling2D(2),
+            layers.Conv2D(64, 3, activation="relu"),
+            layers.MaxPooling2D(2),
+            layers.Flatten(),
+            layers.Dropout(0.5),
+            layers.Dense(10, activation="softmax"),
+        ]
+    )
     net.compile(loss="sparse_categorical_crossentropy", optimizer="adam", metrics=["accuracy"])
     return {**_epochs(net, x, y, batch=128, epochs=2), "parameters": net.count_params()}
 
 
 def keras_chain(x: Any, y: Any, chain: Chain, recipe: Recipe) -> dict[str, Any]:
-    """One of our nets, layer by layer, with a recipe's batch and optimiser."""
+    """One of our nets, layer by layer, with a recipe's batch and optimizer."""
     keras = _keras()
     layers = keras.layers
     stack = [keras.Input((28, 28, 1))]
     for stage in chain.stages:
-        (kernel, _), (stride, _), padding = stage.conv.kernel_size, stage.conv.stride, stage.conv.padding[0]
+        (kernel, _), (stride, _), padding = (
+            stage.conv.kernel_size,
+            stage.conv.stride,
+            stage.conv.padding[0],
+        )
         stack += [layers.ZeroPadding2D(padding)] if padding else []
-        stack += [layers.Conv2D(stage.conv.out_channels, kernel, stride, use_bias=False), layers.BatchNormalization()]
+        stack += [
+            layers.Conv2D(stage.conv.out_channels, kernel, stride, use_bias=False),
+            layers.BatchNormalization(),
+        ]
         stack += [layers.ReLU()] + ([layers.MaxPooling2D(2)] if stage.pool else [])
-    net = keras.Sequential([*stack, layers.GlobalAveragePooling2D(), layers.Dense(chain.classes, use_bias=False)])
+    net = keras.Sequential(
+        [*stack, layers.GlobalAveragePooling2D(), layers.Dense(chain.classes, use_bias=False)]
+    )
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     net.compile(loss=loss, optimizer=keras.optimizers.AdamW(recipe.peak_lr, weight_decay=0.0))
     trainable = sum(math.prod(weight.shape) for weight in net.trainable_weights)
-    return {**_epochs(net, x, y, recipe.batch, epochs=2), "parameters": trainable}
+    return {**_epochs(net, x, y, recipe.batch_size, epochs=2), "parameters": trainable}
 
 
 def _keras() -> Any:
@@ -108,8 +140,13 @@ def main() -> None:
     from netlet import data
 
     digits = data.load("mnist")
-    correct = [train_mnist_fast(digits.train, digits.held_out, "channels_last", seed)["correct"] for seed in range(10)]
-    Path("results/peer.json").write_text(json.dumps({"seeds": list(range(10)), "correct_of_10000": correct}) + "\n")
+    correct = [
+        train_mnist_fast(digits.train, digits.held_out, "channels_last", seed)["correct"]
+        for seed in range(10)
+    ]
+    Path("results/peer.json").write_text(
+        json.dumps({"seeds": list(range(10)), "correct_of_10000": correct}) + "\n"
+    )
     print(correct)
 
 

@@ -2,8 +2,8 @@
 
     python -m benchmarks.pictures [--images 2000]
 
-writes results/pictures.json. Everything that reading does was chosen on train images; two digits side by side are
-counted on train images, too.
+writes results/pictures.json. Everything that reading does was chosen on train images; two digits
+side by side are counted on train images, too.
 """
 
 from __future__ import annotations
@@ -54,7 +54,9 @@ def drawn_off_centre(digit, random):
 
 def in_slanting_light(digit, random):
     """Eight times as large, dark on light, anywhere, one side up to half again as bright as the other."""
-    return as_image(placed(digit, random, 224, (320, 420), 1, 0.25) * (200 * slant((320, 420), random, 0.2)))
+    return as_image(
+        placed(digit, random, 224, (320, 420), 1, 0.25) * (200 * slant((320, 420), random, 0.2))
+    )
 
 
 def slant(shape, random, share):
@@ -66,7 +68,11 @@ def slant(shape, random, share):
 def photographed(digit, random, pen=0.35):
     """Dark pen, unsharp, uneven light, darker corners, grain, a tint, JPEG; the digit a third to 7/10 of the height."""
     size = (480, 640)
-    levels = placed(digit, random, int(random.integers(140, 340)), size, 1, pen) * 170 * slant(size, random, 0.3)
+    levels = (
+        placed(digit, random, int(random.integers(140, 340)), size, 1, pen)
+        * 170
+        * slant(size, random, 0.3)
+    )
     grain = ndimage.gaussian_filter(random.normal(0, 10, size), 0.7)
     levels = ndimage.gaussian_filter(levels, 1.2) + grain
     tinted = np.stack([levels * 1.05, levels, levels * 0.85], axis=2).clip(0, 255).astype(np.uint8)
@@ -84,7 +90,9 @@ def chalk_photographed(digit, random):
 
 
 def small_on_a_sheet(digit, random):
-    return as_image(placed(digit, random, 130, (900, 1200), 240, 60) + random.normal(0, 4, (900, 1200)))
+    return as_image(
+        placed(digit, random, 130, (900, 1200), 240, 60) + random.normal(0, 4, (900, 1200))
+    )
 
 
 def on_ruled_paper(digit, random):
@@ -130,9 +138,19 @@ def thinned(ink):
 
 
 KINDS: tuple[Callable, ...] = (
-    as_it_is, dark_on_light, eight_times_as_large, drawn_off_centre, in_slanting_light, photographed,
-    pencil_photographed, chalk_photographed, small_on_a_sheet, on_ruled_paper, cut_to_its_box, by_a_thin_pen,
-)  # fmt: skip
+    as_it_is,
+    dark_on_light,
+    eight_times_as_large,
+    drawn_off_centre,
+    in_slanting_light,
+    photographed,
+    pencil_photographed,
+    chalk_photographed,
+    small_on_a_sheet,
+    on_ruled_paper,
+    cut_to_its_box,
+    by_a_thin_pen,
+)
 
 
 def side_by_side(one, other, gap_px):
@@ -142,7 +160,9 @@ def side_by_side(one, other, gap_px):
         rows, columns = digit.any(axis=1).nonzero()[0], digit.any(axis=0).nonzero()[0]
         boxes.append(digit[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
     a, b = boxes
-    picture = np.zeros((max(len(a), len(b)) + 8, a.shape[1] + b.shape[1] + gap_px + 8), dtype=np.uint8)
+    picture = np.zeros(
+        (max(len(a), len(b)) + 8, a.shape[1] + b.shape[1] + gap_px + 8), dtype=np.uint8
+    )
     picture[4 : 4 + len(a), 4 : 4 + a.shape[1]] = a
     picture[4 : 4 + len(b), -4 - b.shape[1] : -4] = b
     return Image.fromarray(picture)
@@ -158,7 +178,9 @@ def reading(make, images, folder, seed=0):
     for image in images:
         picture = make(image, random)
         path = Path(folder) / ("picture.jpg" if picture.format == "JPEG" else "picture.png")
-        picture.save(path, **({"quality": 90} if picture.format == "JPEG" else {"compress_level": 1}))
+        picture.save(
+            path, **({"quality": 90} if picture.format == "JPEG" else {"compress_level": 1})
+        )
         try:
             found.append(prepared(read_picture(path)))
         except DataError as error:
@@ -182,11 +204,22 @@ def main() -> None:
     crest = trained_net("crest")
 
     def right(images):
-        answered = [(image, label) for image, label in zip(images, labels, strict=True) if not isinstance(image, str)]
+        answered = [
+            (image, label)
+            for image, label in zip(images, labels, strict=True)
+            if not isinstance(image, str)
+        ]
         answers = evaluation.predict(crest.net, [image for image, _ in answered], crest.recipe)
-        return sum(answer.best == label for answer, (_, label) in zip(answers, answered, strict=True))
+        return sum(
+            answer.best == label for answer, (_, label) in zip(answers, answered, strict=True)
+        )
 
-    found: dict[str, object] = {"net": "crest", "images": len(test), "raw_right": right(list(test)), "kinds": {}}
+    found: dict[str, object] = {
+        "net": "crest",
+        "images": len(test),
+        "raw_right": right(list(test)),
+        "kinds": {},
+    }
     with tempfile.TemporaryDirectory() as folder:
         for make in KINDS:
             images = reading(make, test, folder)
@@ -208,7 +241,11 @@ def main() -> None:
         ):
             told = [image for image in reading(make, images, folder) if isinstance(image, str)]
             two = sum(text.startswith("two digits") for text in told)
-            found[name] = {"number": len(images), "taken_for_two": two, "otherwise_refused": len(told) - two}
+            found[name] = {
+                "number": len(images),
+                "taken_for_two": two,
+                "otherwise_refused": len(told) - two,
+            }
             print(name, found[name], flush=True)
     OUT.write_text(json.dumps(found, indent=1) + "\n")
 

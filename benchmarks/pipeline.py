@@ -1,16 +1,17 @@
 """How many images a second netlet trains on, beside the usual pipeline on the same net.
 
-    python -m benchmarks.pipeline                      all nets of the documents, and the ratio for each
-    python -m benchmarks.pipeline --nets mnistnet_1    one of them
+    python -m benchmarks.pipeline                      all nets of the documents, and the ratio for
+    each python -m benchmarks.pipeline --nets mnistnet_1    one of them
 
-The usual pipeline: a Dataset that turns each image into a Pillow picture and back (document 001's RandomRotation and
-RandomAffine, ToTensor, Normalize: see ``benchmarks/transforms.py``), a DataLoader with its best number of workers,
-nn.Dropout, eager float32, torch's default memory settings.
-netlet: ``fit`` with document 001's recipe: the same augmentation, batch, optimiser and dropout.
+The usual pipeline: a Dataset that turns each image into a Pillow picture and back (document 001's
+RandomRotation and RandomAffine, ToTensor, Normalize: see ``benchmarks/transforms.py``), a
+DataLoader with its best number of workers, nn.Dropout, eager float32, torch's default memory
+settings. netlet: ``fit`` with document 001's recipe: the same augmentation, batch, optimizer and
+dropout.
 
-Each measurement has a process of its own, and its first epoch, which warms up, does not count. The two sides take
-turns; each turn gives one ratio, and the median of the ratios is quoted. For figures to quote, use a machine that does
-nothing else.
+Each measurement has a process of its own, and its first epoch, which warms up, does not count. The
+two sides take turns; each turn gives one ratio, and the median of the ratios is quoted. For figures
+to quote, use a machine that does nothing else.
 """
 
 from __future__ import annotations
@@ -51,7 +52,13 @@ def usual(net_name: str, images: int, workers: int, epochs: int = EPOCHS) -> lis
     torch.manual_seed(0)
     net = nets.NETS[net_name].builder().train()
     descent = torch.optim.Adam(net.parameters(), lr=0.015)
-    loader = DataLoader(Pictures(), batch_size=128, shuffle=True, num_workers=workers, persistent_workers=workers > 0)
+    loader = DataLoader(
+        Pictures(),
+        batch_size=128,
+        shuffle=True,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+    )
     seconds = []
     for _ in range(epochs):
         begin = time.perf_counter()
@@ -76,7 +83,7 @@ def ours(net_name: str, images: int) -> list[float]:
     digits = netlet.data.load("mnist")
     digits = dataclasses.replace(digits, train=digits.train.take(torch.arange(images)))
     digits = dataclasses.replace(digits, held_out=digits.held_out.take(torch.arange(100)))
-    recipe = netlet.recipes.DOCUMENT_001.but(epochs=EPOCHS)
+    recipe = netlet.recipes.DOCUMENT_001.replace(epochs=EPOCHS)
     net = netlet.build(netlet.nets.NETS[net_name].builder, seed=0)
     return [epoch.train_s for epoch in netlet.fit(net, digits, recipe, device="cpu").epochs]
 
@@ -101,36 +108,51 @@ def best_workers(net_name: str, images: int, choices: list[int]) -> int:
 def compare(net_name: str, images: int, repeats: int, workers: int) -> dict[str, Any]:
     """Both sides in turn; each turn gives one ratio, so that a machine whose speed drifts hits both alike."""
     turns = [
-        (measured("usual", net_name, images, workers), measured("ours", net_name, images, 0)) for _ in range(repeats)
+        (measured("usual", net_name, images, workers), measured("ours", net_name, images, 0))
+        for _ in range(repeats)
     ]
     ratios = sorted(statistics.median(theirs) / statistics.median(mine) for theirs, mine in turns)
     theirs, mine = (statistics.median(s for turn in turns for s in turn[side]) for side in (0, 1))
     return {
-        "net": net_name, "images": images, "workers": workers,
-        "usual_images_per_s": round(images / theirs), "netlet_images_per_s": round(images / mine),
-        "ratio": round(statistics.median(ratios), 2), "ratios": [round(ratio, 2) for ratio in ratios],
+        "net": net_name,
+        "images": images,
+        "workers": workers,
+        "usual_images_per_s": round(images / theirs),
+        "netlet_images_per_s": round(images / mine),
+        "ratio": round(statistics.median(ratios), 2),
+        "ratios": [round(ratio, 2) for ratio in ratios],
         "usual_s": [[round(s, 2) for s in turn[0]] for turn in turns],
         "netlet_s": [[round(s, 2) for s in turn[1]] for turn in turns],
-    }  # fmt: skip
+    }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--nets", nargs="+", default=NETS)
     parser.add_argument("--images", type=int, default=6_400, help="an epoch's length")
     parser.add_argument("--repeats", type=int, default=3, help="turns")
-    parser.add_argument("--workers", type=int, nargs="+", default=[0, 1, 2], help="of the DataLoader; the best counts")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        nargs="+",
+        default=[0, 1, 2],
+        help="of the DataLoader; the best counts",
+    )
     parser.add_argument("--out", type=Path, help="write the figures as JSON")
     parser.add_argument("--side", choices=("usual", "ours"), help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.side:
-        side = usual(given.nets[0], given.images, given.workers[0]) if given.side == "usual" else None
+        side = (
+            usual(given.nets[0], given.images, given.workers[0]) if given.side == "usual" else None
+        )
         print(json.dumps(side or ours(given.nets[0], given.images)))
         return
 
     import torch
 
-    from netlet.tables import table
+    from netlet.text import table
     from netlet.training.environment import environment
 
     workers = given.workers[0]
@@ -143,14 +165,19 @@ def main() -> None:
     head = ("net", "usual images/s", "netlet images/s", "ratio", "of each turn")
     cells = [
         [
-            row["net"], f"{row['usual_images_per_s']:,}", f"{row['netlet_images_per_s']:,}", f"{row['ratio']:.2f}",
+            row["net"],
+            f"{row['usual_images_per_s']:,}",
+            f"{row['netlet_images_per_s']:,}",
+            f"{row['ratio']:.2f}",
             " ".join(f"{ratio:.2f}" for ratio in row["ratios"]),
         ]
         for row in rows
-    ]  # fmt: skip
+    ]
     machine = environment(torch.device("cpu"))
     print(table(head, cells, "lrrrl"))
-    print(f"\n{machine['cpu']}, {machine['threads']} threads, torch {machine['torch']}; DataLoader workers: {workers}")
+    print(
+        f"\n{machine['cpu']}, {machine['threads']} threads, torch {machine['torch']}; DataLoader workers: {workers}"
+    )
     if given.out:
         given.out.write_text(json.dumps({"environment": machine, "rows": rows}, indent=1) + "\n")
 

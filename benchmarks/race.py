@@ -1,17 +1,20 @@
 """How long training takes beside train_mnist_fast's recipe, T, and beside other peers, on this machine, now.
 
-    python -m benchmarks.race                           everything, three turns: about a quarter of an hour on two cores
-    python -m benchmarks.race --experiments dash --turns 1 --only T        one of ours beside T
+    python -m benchmarks.race                           everything, three turns: about a quarter of
+    an hour on two cores python -m benchmarks.race --experiments dash --turns 1 --only T        one
+    of ours beside T
 
-T is the training time of train_mnist_fast's published recipe at its best number of threads and layout. Ours: ``fit``
-with an experiment's own net and recipe. Other peers: the usual pipeline (DataLoader, Pillow, eager float32) on sprint's
-net, and Keras on JAX (``pip install 'netlet[bench]'``; without it those rows are left out), with its own MNIST example
-and with sprint's net. What each side does is in ``benchmarks/sides.py``.
+T is the training time of train_mnist_fast's published recipe at its best number of threads and
+layout. Ours: ``fit`` with an experiment's own net and recipe. Other peers: the usual pipeline
+(DataLoader, Pillow, eager float32) on sprint's net, and Keras on JAX (``pip install
+'netlet[bench]'``; without it those rows are left out), with its own MNIST example and with sprint's
+net. What each side does is in ``benchmarks/sides.py``.
 
-Three clocks. Training only: from the first touch of the training images to the final weights. Warm: loading, training,
-scoring, all in a process that has its libraries. Cold: a whole ``netlet train``, from the shell's view, the record
-written. Each measurement has a process of its own; sides take turns, each turn gives one ratio, and medians are quoted.
-A race says nothing of accuracy: one seed's score is printed to show that something was learned; claims are studies.
+Three clocks. Training only: from the first touch of the training images to the final weights. Warm:
+loading, training, scoring, all in a process that has its libraries. Cold: a whole ``netlet train``,
+from the shell's view, the record written. Each measurement has a process of its own; sides take
+turns, each turn gives one ratio, and medians are quoted. A race says nothing of accuracy: one
+seed's score is printed to show that something was learned; claims are studies.
 """
 
 from __future__ import annotations
@@ -45,12 +48,20 @@ def measured(side: str, images: int, *how: object) -> dict[str, Any]:
     return found
 
 
-def fastest(choices: Sequence[tuple[Any, ...]], measure: Callable[..., dict[str, Any]]) -> tuple[Any, ...]:
+def fastest(
+    choices: Sequence[tuple[Any, ...]], measure: Callable[..., dict[str, Any]]
+) -> tuple[Any, ...]:
     """Of several ways to do the same, the one that took the shortest, in one trial each, which also warms up caches."""
-    return min(choices, key=lambda choice: measure(*choice)["train_s"]) if len(choices) > 1 else choices[0]
+    return (
+        min(choices, key=lambda choice: measure(*choice)["train_s"])
+        if len(choices) > 1
+        else choices[0]
+    )
 
 
-def race(names: Sequence[str], turns: int, images: int, seeds: int, parts: Sequence[str]) -> dict[str, Any]:
+def race(
+    names: Sequence[str], turns: int, images: int, seeds: int, parts: Sequence[str]
+) -> dict[str, Any]:
     """All sides in turn.
 
     Args:
@@ -63,14 +74,23 @@ def race(names: Sequence[str], turns: int, images: int, seeds: int, parts: Seque
     counts = sorted({1, sides.cores()})
     layouts = ("contiguous", "channels_last")
     entrants: dict[str, tuple[Any, ...]] = {}  # a row's name -> its measurement
-    entrants[T] = (T, images, *fastest(list(itertools.product(counts, layouts)), lambda *c: measured(T, images, *c)))
+    entrants[T] = (
+        T,
+        images,
+        *fastest(list(itertools.product(counts, layouts)), lambda *c: measured(T, images, *c)),
+    )
     for name in names:
-        (threads,) = fastest([(n,) for n in counts], lambda n, name=name: measured("experiment", images, name, n))
+        (threads,) = fastest(
+            [(n,) for n in counts], lambda n, name=name: measured("experiment", images, name, n)
+        )
         entrants[name] = ("experiment", images, name, threads)
     first = names[0]
     lead = measured(*entrants[first])
     if "peers" in parts:
-        workers = fastest([(n,) for n in range(len(counts) + 1)], lambda n: measured("usual", images // 10, first, n))
+        workers = fastest(
+            [(n,) for n in range(len(counts) + 1)],
+            lambda n: measured("usual", images // 10, first, n),
+        )
         entrants[f"usual pipeline, {first}'s net"] = ("usual", images, first, *workers)
         if importlib.util.find_spec("keras") and importlib.util.find_spec("jax"):
             entrants["Keras on JAX, its own example"] = ("keras_convnet", images)
@@ -87,16 +107,20 @@ def race(names: Sequence[str], turns: int, images: int, seeds: int, parts: Seque
         "images": images,
         "turns": turns,
         "rows": [
-            row(name, [one[name] for one in rounds], rounds, how) for name, how in entrants.items() if name != "peak"
+            row(name, [one[name] for one in rounds], rounds, how)
+            for name, how in entrants.items()
+            if name != "peak"
         ],
     }
     macs = sides.step_macs(first) * images * lead["epochs"]
     shares = [macs / one[first]["train_s"] / one["peak"]["macs_per_s"] for one in rounds]
     found["peak"] = {
-        "experiment": first, "precision": lead["precision"], "step": lead["step"],
+        "experiment": first,
+        "precision": lead["precision"],
+        "backend": lead["backend"],
         "macs_per_s": round(statistics.median(one["peak"]["macs_per_s"] for one in rounds)),
         "share": round(statistics.median(shares), 3),
-    }  # fmt: skip
+    }
     if "pipeline" in parts:
         from benchmarks import pipeline
 
@@ -105,13 +129,22 @@ def race(names: Sequence[str], turns: int, images: int, seeds: int, parts: Seque
             "mnistnet_1", few, turns, pipeline.best_workers("mnistnet_1", few, [0, *counts])
         )
     if "study" in parts:
-        found["study"] = {"experiment": first, "seeds": seeds, **measured("study", images, first, seeds)}
-        found["study"]["ratio"] = round(found["study"]["one_by_one_s"] / found["study"]["study_s"], 2)
+        found["study"] = {
+            "experiment": first,
+            "seeds": seeds,
+            **measured("study", images, first, seeds),
+        }
+        found["study"]["ratio"] = round(
+            found["study"]["one_by_one_s"] / found["study"]["study_s"], 2
+        )
     return found
 
 
 def row(
-    name: str, mine: Sequence[dict[str, Any]], rounds: Sequence[Mapping[str, Any]], how: Sequence[Any]
+    name: str,
+    mine: Sequence[dict[str, Any]],
+    rounds: Sequence[Mapping[str, Any]],
+    how: Sequence[Any],
 ) -> dict[str, Any]:
     """One side's figures over all turns."""
     ratios = [found["train_s"] / one[T]["train_s"] for found, one in zip(mine, rounds, strict=True)]
@@ -121,31 +154,52 @@ def row(
         if clock in mine[0]
     }
     return {
-        "name": name, "how": [str(part) for part in (how[0], *how[2:])], "epochs": mine[0]["epochs"],
-        "parameters": mine[0]["parameters"], "correct_of_one_seed": mine[0].get("correct"), "step": mine[0].get("step"),
-        "ratio": round(statistics.median(ratios), 3), "ratios": [round(ratio, 3) for ratio in ratios], **clocks,
-    }  # fmt: skip
+        "name": name,
+        "how": [str(part) for part in (how[0], *how[2:])],
+        "epochs": mine[0]["epochs"],
+        "parameters": mine[0]["parameters"],
+        "correct_of_one_seed": mine[0].get("correct"),
+        "backend": mine[0].get("backend"),
+        "ratio": round(statistics.median(ratios), 3),
+        "ratios": [round(ratio, 3) for ratio in ratios],
+        **clocks,
+    }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--experiments", nargs="+", default=EXPERIMENTS, help="the first is also the one of the peers")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--experiments",
+        nargs="+",
+        default=EXPERIMENTS,
+        help="the first is also the one of the peers",
+    )
     parser.add_argument("--turns", type=int, default=3)
-    parser.add_argument("--images", type=int, default=60_000, help="to train on; all, for figures to quote")
+    parser.add_argument(
+        "--images", type=int, default=60_000, help="to train on; all, for figures to quote"
+    )
     parser.add_argument("--seeds", type=int, default=10, help="of the study that is timed")
-    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="what to measure; T always")
+    parser.add_argument(
+        "--only", nargs="+", choices=PARTS, default=PARTS, help="what to measure; T always"
+    )
     parser.add_argument("--out", type=Path, help="write the figures as JSON")
     parser.add_argument("--side", nargs="+", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.side:
         side, *how = given.side
-        print(json.dumps(getattr(sides, side)(*(int(word) if word.isdecimal() else word for word in how))))
+        print(
+            json.dumps(
+                getattr(sides, side)(*(int(word) if word.isdecimal() else word for word in how))
+            )
+        )
         return
 
     import torch
 
     from netlet.training.environment import environment
-    from pages.speed import RATIOS, race_tables, targets_table
+    from tools.speed import RATIOS, race_tables, targets_table
 
     figures = race(given.experiments, given.turns, given.images, given.seeds, given.only)
     figures = {"environment": environment(torch.device("cpu")), **figures}

@@ -1,7 +1,8 @@
 """What a race measures: each function is one measurement, to be run in a process of its own.
 
-Seconds are of training only, from the first touch of the training images to the final weights, unless a name says
-otherwise. Peers are written anew from their published descriptions, and have their data resident where theirs have it.
+Seconds are of training only, from the first touch of the training images to the final weights,
+unless a name says otherwise. Peers are written anew from their published descriptions, and have
+their data resident where theirs have it.
 """
 
 from __future__ import annotations
@@ -46,9 +47,14 @@ def experiment(images: int, name: str, threads: int) -> Found:
     digits = dataclasses.replace(digits, train=digits.train.take(torch.arange(images)))
     run = EXPERIMENTS[name].run(digits, seed=0)
     return {
-        "train_s": run.times["train_s"], "warm_s": time.perf_counter() - began, "correct": run.last_epoch.correct,
-        "epochs": len(run.epochs), "parameters": run.facts["parameters"], "step": run.step, "precision": run.precision,
-    }  # fmt: skip
+        "train_s": run.times["train_s"],
+        "warm_s": time.perf_counter() - began,
+        "correct": run.last_epoch.correct,
+        "epochs": len(run.epochs),
+        "parameters": run.cost["parameters"],
+        "backend": run.backend,
+        "precision": run.precision,
+    }
 
 
 def usual(images: int, name: str, workers: int) -> Found:
@@ -57,7 +63,11 @@ def usual(images: int, name: str, workers: int) -> Found:
     from netlet import nets
 
     parameters = sum(p.numel() for p in nets.NETS[name].builder().parameters())
-    return {"train_s": usual(name, images, workers, epochs=1)[0], "epochs": 1, "parameters": parameters}
+    return {
+        "train_s": usual(name, images, workers, epochs=1)[0],
+        "epochs": 1,
+        "parameters": parameters,
+    }
 
 
 def keras_convnet(images: int) -> Found:
@@ -70,8 +80,8 @@ def keras_convnet(images: int) -> Found:
 def keras_chain(images: int, name: str) -> Found:
     """An experiment's net on Keras and JAX: its batch, its epochs, no augmentation, all epochs but the first."""
     from benchmarks.peers import keras_chain
+    from netlet.backends.cpu.chain import chain_of
     from netlet.experiments import EXPERIMENTS
-    from netlet.native.chain import chain_of
 
     chosen = EXPERIMENTS[name]
     return keras_chain(*_arrays(images), chain_of(chosen.net.builder(), (1, 28, 28)), chosen.recipe)
@@ -81,7 +91,9 @@ def _arrays(images: int) -> tuple[Any, Any]:
     from netlet import data
 
     train = data.load("mnist").train
-    return (train.images[:images, 0, :, :, None].numpy() / 255).astype("float32"), train.labels[:images].numpy()
+    return (train.images[:images, 0, :, :, None].numpy() / 255).astype("float32"), train.labels[
+        :images
+    ].numpy()
 
 
 def peak(images: int, threads: int, precision: str) -> Found:
@@ -102,7 +114,7 @@ def peak(images: int, threads: int, precision: str) -> Found:
 
 def step_macs(name: str) -> int:
     """Multiply-adds of a training step for each image: forward and both gradients, but for that of the first input."""
-    from netlet.anatomy import trace
+    from netlet.analysis import trace
     from netlet.experiments import EXPERIMENTS
 
     seen = trace(EXPERIMENTS[name].net.builder())
@@ -113,12 +125,25 @@ def step_macs(name: str) -> int:
 def cold(images: int, name: str, threads: int) -> Found:
     """A whole ``netlet train``, from the shell's view, the record written."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "netlet", "train", name, "--threads", str(threads), "--out", folder]
+        command = [
+            sys.executable,
+            "-m",
+            "netlet",
+            "train",
+            name,
+            "--threads",
+            str(threads),
+            "--out",
+            folder,
+        ]
         began = time.perf_counter()
         subprocess.run(command, capture_output=True, check=False)  # its exit code is its verdict
         cold_s = time.perf_counter() - began
         (record,) = Path(folder).glob("*/run.json")
-        return {"cold_s": cold_s, "cold_beyond_training_s": cold_s - json.loads(record.read_text())["times"]["train_s"]}
+        return {
+            "cold_s": cold_s,
+            "cold_beyond_training_s": cold_s - json.loads(record.read_text())["times"]["train_s"],
+        }
 
 
 def study(images: int, name: str, seeds: int) -> Found:
@@ -133,7 +158,9 @@ def study(images: int, name: str, seeds: int) -> Found:
 
 
 def _netlet(*words: str) -> None:
-    done = subprocess.run([sys.executable, "-m", "netlet", *words], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "netlet", *words], capture_output=True, text=True, check=False
+    )
     if done.returncode not in (0, 1):  # 1: a verdict
         sys.exit(f"netlet {' '.join(words)}: {done.stderr}")
 

@@ -1,8 +1,8 @@
 """Document 001's transforms, image by image through Pillow, as torchvision's classes of the same names do them.
 
-Written anew from torchvision's documented behaviour, since its wheels cannot be imported beside a CPU-only torch: the
-same draws from torch's generator, the same Pillow calls and the same tensor operations for each image, without its
-checks of arguments.
+Written anew from torchvision's documented behavior, since its wheels cannot be imported beside a
+CPU-only torch: the same draws from torch's generator, the same Pillow calls and the same tensor
+operations for each image, without its checks of arguments.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ def random_affine(picture: Image.Image) -> Image.Image:
     x, y = picture.width / 2, picture.height / 2
     a, b = math.cos(angle) / scale, math.sin(angle) / scale
     matrix = (a, b, x - a * x - b * y, -b, a, y + b * x - a * y)
-    return picture.transform(picture.size, Image.Transform.AFFINE, matrix, Image.Resampling.NEAREST, fillcolor=0)
+    return picture.transform(
+        picture.size, Image.Transform.AFFINE, matrix, Image.Resampling.NEAREST, fillcolor=0
+    )
 
 
 def to_tensor(picture: Image.Image) -> torch.Tensor:

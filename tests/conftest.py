@@ -18,8 +18,8 @@ from netlet.data.on_disk import read
 from netlet.data.sources import File, Part
 from netlet.errors import DataError
 from netlet.recipes import QUICK
-from netlet.records import plain
-from netlet.studies import Bin, Mistake, SeedResult, Study
+from netlet.records import to_json_value
+from netlet.records.study import Bin, Mistake, SeedResult, Study
 
 
 def blobs(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -73,7 +73,9 @@ def blob_data(blob_folder: Path, blob_source: Source) -> Dataset:
 
 
 @pytest.fixture
-def blobs_for_mnist(blob_source: Source, monkeypatch: pytest.MonkeyPatch, blob_folder: Path) -> Path:
+def blobs_for_mnist(
+    blob_source: Source, monkeypatch: pytest.MonkeyPatch, blob_folder: Path
+) -> Path:
     """The command line finds the blobs where it looks for MNIST."""
     monkeypatch.setitem(SOURCES, "mnist", blob_source)
     monkeypatch.setenv("NETLET_DATA", str(blob_folder))
@@ -95,33 +97,101 @@ def result(
     """A seed of two epochs on a study of ten classes; the images from ``first`` on are wrong, taken for the next class."""
     wrong = range(first, first + total - correct)
     return SeedResult(
-        seed=seed, correct=correct, by_epoch=(correct - 1 if best is None else best, correct), train_clean=train_clean,
-        train_by_epoch=(running - 10, running), train_loss=(0.5, 0.25), held_out_loss=(0.4, 0.2), verdict=verdict,
-        mistakes=tuple(Mistake(image % total, image % 10, (image + 1) % 10, 0.75) for image in wrong),
-        calibration=(*(Bin(0, 0, 0.0),) * 7, Bin(total - correct, 0, 0.75), Bin(0, 0, 0.0), Bin(correct, correct, 0.99)),
-        train_s=train_s, total_s=2.0, weights_digest=f"{seed:064x}",
-    )  # fmt: skip
+        seed=seed,
+        correct=correct,
+        by_epoch=(correct - 1 if best is None else best, correct),
+        train_clean=train_clean,
+        train_by_epoch=(running - 10, running),
+        train_loss=(0.5, 0.25),
+        held_out_loss=(0.4, 0.2),
+        verdict=verdict,
+        mistakes=tuple(
+            Mistake(image % total, image % 10, (image + 1) % 10, 0.75) for image in wrong
+        ),
+        calibration=(
+            *(Bin(0, 0, 0.0),) * 7,
+            Bin(total - correct, 0, 0.75),
+            Bin(0, 0, 0.0),
+            Bin(correct, correct, 0.99),
+        ),
+        train_s=train_s,
+        total_s=2.0,
+        weights_digest=f"{seed:064x}",
+    )
 
 
 def study(*seeds: SeedResult, **changes: object) -> Study:
     """Of 600 training and 1,000 test images unless they are changed; the net is one layer."""
     total = seeds[0].correct + len(seeds[0].mistakes)
-    row = {"name": "0", "kind": "Conv2d", "output": [10, 1, 1], "parameters": 3, "macs": 9, "field": [3, 3],
-           "jump": [1, 1], "kernel": [3, 3], "stride": [1, 1], "padding": [0, 0], "dilation": [1, 1], "shared": False}  # fmt: skip
-    field_row = {"name": "0", "kind": "Conv2d", "n_in": [28, 28], "k": [3, 3], "s": [1, 1], "p": [0, 0], "d": [1, 1],
-                 "n_out": [26, 26], "r_in": [1, 1], "j_in": [1, 1], "r_out": [3, 3], "j_out": [1, 1]}  # fmt: skip
+    row = {
+        "name": "0",
+        "kind": "Conv2d",
+        "output": [10, 1, 1],
+        "parameters": 3,
+        "macs": 9,
+        "field": [3, 3],
+        "jump": [1, 1],
+        "kernel": [3, 3],
+        "stride": [1, 1],
+        "padding": [0, 0],
+        "dilation": [1, 1],
+        "shared": False,
+    }
+    field_row = {
+        "name": "0",
+        "kind": "Conv2d",
+        "n_in": [28, 28],
+        "k": [3, 3],
+        "s": [1, 1],
+        "p": [0, 0],
+        "d": [1, 1],
+        "n_out": [26, 26],
+        "r_in": [1, 1],
+        "j_in": [1, 1],
+        "r_out": [3, 3],
+        "j_out": [1, 1],
+    }
     values: dict[str, object] = {
-        "name": "swift", "net": "swift", "recipe": plain(QUICK.but(epochs=2)), "budget": None,
-        "facts": {"parameters": 3, "macs": 9, "weight_bytes": 12, "activation_bytes": 40, "kinds": {"Conv2d": ["0"]},
-                  "epochs": 2},
-        "data": {"name": "mnist", "digest": "d" * 64, "images": {"train": 600, "test": total}, "shape": [1, 28, 28],
-                 "classes": 10, "class_names": list("0123456789")},
-        "split": "test", "total": total, "train_total": 600, "class_sizes": (total // 10,) * 10, "lr": (0.02, 0.0),
-        "summary": {"net": "Net", "rows": [row]}, "receptive_field": {"size": [3, 3], "rows": [field_row]},
-        "precision": "float32", "step": "eager", "seeds": seeds,
-        "environment": {"threads": 1, "cores": 2, "cpu": "a processor", "netlet": "0", "torch": "2", "python": "3",
-                        "system": "Linux"},
-    }  # fmt: skip
+        "name": "swift",
+        "net": "swift",
+        "recipe": to_json_value(QUICK.replace(epochs=2)),
+        "budget": None,
+        "cost": {
+            "parameters": 3,
+            "macs": 9,
+            "weight_bytes": 12,
+            "activation_bytes": 40,
+            "kinds": {"Conv2d": ["0"]},
+            "epochs": 2,
+        },
+        "data": {
+            "name": "mnist",
+            "digest": "d" * 64,
+            "images": {"train": 600, "test": total},
+            "shape": [1, 28, 28],
+            "classes": 10,
+            "class_names": list("0123456789"),
+        },
+        "split": "test",
+        "total": total,
+        "train_total": 600,
+        "class_sizes": (total // 10,) * 10,
+        "lr": (0.02, 0.0),
+        "summary": {"net": "Net", "rows": [row]},
+        "receptive_field": {"size": [3, 3], "rows": [field_row]},
+        "precision": "float32",
+        "backend": "eager",
+        "seeds": seeds,
+        "environment": {
+            "threads": 1,
+            "cores": 2,
+            "cpu": "a processor",
+            "netlet": "0",
+            "torch": "2",
+            "python": "3",
+            "system": "Linux",
+        },
+    }
     return Study(**values | changes)  # type: ignore[arg-type]
 
 
@@ -137,7 +207,9 @@ Netlet = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def netlet(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Netlet:
+def netlet(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Netlet:
     """The command line in a folder of its own: arguments to exit code, stdout, stderr."""
     monkeypatch.chdir(tmp_path)
 

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from netlet.data import Dataset, augmented, epoch_of_batches
 from netlet.data.augment import drawn, inverse_maps, warp
-from netlet.data.batches import normalised
+from netlet.data.batches import normalized
 from netlet.recipes import AUGMENTS, Recipe, Warp
 
 
@@ -22,22 +22,31 @@ def picture() -> torch.Tensor:
     return (127 + 60 * torch.sin(x / 4) + 60 * torch.cos(y / 5 + x / 9))[None, None]
 
 
-def by_pillow(image: torch.Tensor, maps: torch.Tensor, fill: int, resample: Image.Resampling) -> np.ndarray:
+def by_pillow(
+    image: torch.Tensor, maps: torch.Tensor, fill: int, resample: Image.Resampling
+) -> np.ndarray:
     """The same map in Pillow's terms: pixel corners instead of centres, measured from the upper left."""
     (a, b, c), (d, e, f) = maps[0].tolist()
     half = 14.0
     data = (a, b, c + half - a * half - b * half, d, e, f + half - d * half - e * half)
     source = Image.fromarray(image[0, 0].numpy())
-    return np.asarray(source.transform((28, 28), Image.Transform.AFFINE, data, resample, fillcolor=fill))
+    return np.asarray(
+        source.transform((28, 28), Image.Transform.AFFINE, data, resample, fillcolor=fill)
+    )
 
 
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("fill", [0, 40])
 def test_nearest_is_pillows(seed: int, fill: int) -> None:
-    op = Warp(rotate_deg=30, shift_px=4, scale=0.2, shear_deg=15, fill=fill, interpolation="nearest")
+    op = Warp(
+        rotate_deg=30, shift_px=4, scale=0.2, shear_deg=15, fill=fill, interpolation="nearest"
+    )
     maps = inverse_maps(op, 1, torch.Generator().manual_seed(seed))
     ours = warp(picture(), maps, op)[0, 0].numpy()
-    assert np.mean(np.abs(ours - by_pillow(picture(), maps, fill, Image.Resampling.NEAREST)) > 0.01) < 0.005
+    assert (
+        np.mean(np.abs(ours - by_pillow(picture(), maps, fill, Image.Resampling.NEAREST)) > 0.01)
+        < 0.005
+    )
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -45,9 +54,12 @@ def test_bilinear_is_pillows_inside(seed: int) -> None:
     op = Warp(rotate_deg=30, shift_px=4, scale=0.2, shear_deg=15)
     maps = inverse_maps(op, 1, torch.Generator().manual_seed(seed))
     difference = np.abs(
-        warp(picture(), maps, op)[0, 0].numpy() - by_pillow(picture(), maps, 0, Image.Resampling.BILINEAR)
+        warp(picture(), maps, op)[0, 0].numpy()
+        - by_pillow(picture(), maps, 0, Image.Resampling.BILINEAR)
     )
-    assert np.mean(difference[4:-4, 4:-4] > 0.5) < 0.08  # the border is blended with the fill or not, by taste
+    assert (
+        np.mean(difference[4:-4, 4:-4] > 0.5) < 0.08
+    )  # the border is blended with the fill or not, by taste
 
 
 def test_an_elastic_map_moves_each_pixel_by_its_field() -> None:
@@ -57,16 +69,20 @@ def test_an_elastic_map_moves_each_pixel_by_its_field() -> None:
     field = F.interpolate(draws.points, (28, 28), mode="bicubic", align_corners=True)
     assert 0.5 < float(field.std()) < 1.5
     x, y = torch.meshgrid(torch.arange(28.0), torch.arange(28.0), indexing="xy")
-    # Of a slope, bilinear sampling gives the very value at the place: inside, it is the place that a pixel came from.
+    # Of a slope, bilinear sampling gives the very value at the place: inside, it is the place that
+    # a pixel came from.
     for slope, places, axis in ((x, x, 0), (y, y, 1)):
         seen = warp(slope.expand(3, 1, 28, 28), draws.maps, op, draws.points)[:, 0]
-        torch.testing.assert_close(seen[:, 7:-7, 7:-7], (places + field[:, axis])[:, 7:-7, 7:-7], rtol=1e-4, atol=1e-3)
+        torch.testing.assert_close(
+            seen[:, 7:-7, 7:-7], (places + field[:, axis])[:, 7:-7, 7:-7], rtol=1e-4, atol=1e-3
+        )
 
 
 def test_the_elastic_draws_of_two_images_and_two_seeds_differ() -> None:
     images = picture().repeat(2, 1, 1, 1)
     one, same, other = (
-        augmented(images, [Warp(elastic_px=1)], torch.Generator().manual_seed(seed)) for seed in (0, 0, 1)
+        augmented(images, [Warp(elastic_px=1)], torch.Generator().manual_seed(seed))
+        for seed in (0, 0, 1)
     )
     assert torch.equal(one, same)
     assert not torch.equal(one[0], one[1])
@@ -78,7 +94,8 @@ def test_a_quarter_turn_turns() -> None:
     image = torch.arange(16.0).view(1, 1, 4, 4)
     turn = math.radians(90)
     maps = torch.tensor(
-        [[[math.cos(turn), -math.sin(turn), 0], [math.sin(turn), math.cos(turn), 0]]], dtype=torch.float64
+        [[[math.cos(turn), -math.sin(turn), 0], [math.sin(turn), math.cos(turn), 0]]],
+        dtype=torch.float64,
     )
     assert torch.equal(warp(image, maps, op)[0, 0], torch.rot90(image[0, 0]))
 
@@ -100,7 +117,12 @@ def test_draws_keep_their_bounds_and_each_image_has_its_own() -> None:
     turn = torch.rad2deg(torch.atan2(forward[:, 0, 1], forward[:, 0, 0]))
     scale = torch.linalg.det(forward).sqrt()
     shift = (-forward @ maps[:, :, 2:])[:, :, 0]
-    for found, low, high in ((turn, -10, 10), (scale, 0.9, 1.1), (shift[:, 0], -2, 2), (shift[:, 1], -2, 2)):
+    for found, low, high in (
+        (turn, -10, 10),
+        (scale, 0.9, 1.1),
+        (shift[:, 0], -2, 2),
+        (shift[:, 1], -2, 2),
+    ):
         assert low <= found.min() < low + 0.01 * (high - low)
         assert high - 0.01 * (high - low) < found.max() <= high
         assert found.mean().item() == pytest.approx((low + high) / 2, abs=0.03 * (high - low))
@@ -123,13 +145,13 @@ def test_nothing_to_do_does_nothing() -> None:
 
 
 def test_an_epoch_is_every_image_once_in_a_new_order(blob_data: Dataset) -> None:
-    recipe = Recipe(batch=128)
+    recipe = Recipe(batch_size=128)
     chance = torch.Generator().manual_seed(0)
     first = list(epoch_of_batches(blob_data.train, recipe, chance))
     again = list(epoch_of_batches(blob_data.train, recipe, chance))
     assert [len(labels) for _, labels in first] == [128] * 4 + [88]
     images = torch.cat([x for x, _ in first])
-    wanted = normalised(blob_data.train.images, recipe)
+    wanted = normalized(blob_data.train.images, recipe)
     assert torch.equal(images.flatten(1).sort(0).values, wanted.flatten(1).sort(0).values)
     assert not torch.equal(images, torch.cat([x for x, _ in again]))
 
@@ -137,8 +159,10 @@ def test_an_epoch_is_every_image_once_in_a_new_order(blob_data: Dataset) -> None
 def test_batches_do_not_depend_on_how_many_are_augmented_at_once(
     blob_data: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recipe = Recipe(batch=100)
+    recipe = Recipe(batch_size=100)
     whole = list(epoch_of_batches(blob_data.train, recipe, torch.Generator().manual_seed(5)))
     monkeypatch.setattr("netlet.data.batches._IMAGES_AT_ONCE", 100)
     parts = list(epoch_of_batches(blob_data.train, recipe, torch.Generator().manual_seed(5)))
-    assert all(torch.equal(a, b) and torch.equal(c, d) for (a, c), (b, d) in zip(whole, parts, strict=True))
+    assert all(
+        torch.equal(a, b) and torch.equal(c, d) for (a, c), (b, d) in zip(whole, parts, strict=True)
+    )

@@ -7,10 +7,10 @@ import dataclasses
 import pytest
 
 from netlet import budgets
-from netlet.budgets import Budget, Facts, Outcome, Score
+from netlet.budgets import Budget, ModelCost, Outcome, Score
 from netlet.errors import BudgetError
 
-SMALL = Facts(
+SMALL = ModelCost(
     parameters=7_999,
     macs=1_000,
     weight_bytes=32_000,
@@ -23,12 +23,13 @@ def outcome(*correct: int, split: str = "test") -> Outcome:
     return Outcome([Score(split, c, 10_000) for c in correct])
 
 
-def state(budget: Budget, result: Outcome | None = None, facts: Facts = SMALL) -> str:
-    return budget.judge(facts, result).state
+def state(budget: Budget, result: Outcome | None = None, cost: ModelCost = SMALL) -> str:
+    return budget.judge(cost, result).state
 
 
 @pytest.mark.parametrize(
-    ("correct", "at_least", "above"), [(9_939, "FAIL", "FAIL"), (9_940, "PASS", "FAIL"), (9_941, "PASS", "PASS")]
+    ("correct", "at_least", "above"),
+    [(9_939, "FAIL", "FAIL"), (9_940, "PASS", "FAIL"), (9_941, "PASS", "PASS")],
 )
 def test_integers_decide(correct: int, at_least: str, above: str) -> None:
     assert state(Budget(accuracy_at_least=99.4), outcome(correct)) == at_least
@@ -42,12 +43,20 @@ def test_integers_decide_for_any_total(total: int, percent: float) -> None:
     for correct in {
         0,
         total,
-        *(c for c in range(total * tenths // 10_000 - 2, total * tenths // 10_000 + 3) if 0 <= c <= total),
+        *(
+            c
+            for c in range(total * tenths // 10_000 - 2, total * tenths // 10_000 + 3)
+            if 0 <= c <= total
+        ),
     }:
         result = Outcome([Score("test", correct, total)])
-        assert (state(Budget(accuracy_at_least=percent), result) == "PASS") == (correct * 10_000 >= tenths * total)
+        assert (state(Budget(accuracy_at_least=percent), result) == "PASS") == (
+            correct * 10_000 >= tenths * total
+        )
         if percent < 100:
-            assert (state(Budget(accuracy_above=percent), result) == "PASS") == (correct * 10_000 > tenths * total)
+            assert (state(Budget(accuracy_above=percent), result) == "PASS") == (
+                correct * 10_000 > tenths * total
+            )
 
 
 def test_the_last_epoch_counts_and_not_the_best() -> None:
@@ -80,9 +89,9 @@ def test_limits_are_as_strict_as_they_say() -> None:
 
 
 def test_planned_epochs_are_judged_before_training() -> None:
-    planned = Facts(parameters=1, macs=1, weight_bytes=4, activation_bytes=4, epochs=20)
-    assert state(Budget(epochs_at_most=20), facts=planned) == "PASS"
-    assert state(Budget(epochs_below=20), facts=planned) == "FAIL"
+    planned = ModelCost(parameters=1, macs=1, weight_bytes=4, activation_bytes=4, epochs=20)
+    assert state(Budget(epochs_at_most=20), cost=planned) == "PASS"
+    assert state(Budget(epochs_below=20), cost=planned) == "FAIL"
     assert state(Budget(epochs_below=20)) == "NOT YET"
 
 
@@ -95,30 +104,50 @@ def test_kinds() -> None:
 
 
 def test_a_failure_says_what_the_budget_is_spent_on() -> None:
-    facts = Facts(
-        parameters=300, macs=9, weight_bytes=1, activation_bytes=1,
-        spending={"parameters": [("head (Linear)", 200), ("stem (Conv2d)", 90), ("a", 6), ("b", 4)]},
-    )  # fmt: skip
-    verdict = Budget(params_below=300).judge(facts)
-    assert verdict.rulings[0].margin == "-1"
+    cost = ModelCost(
+        parameters=300,
+        macs=9,
+        weight_bytes=1,
+        activation_bytes=1,
+        spending={
+            "parameters": [("head (Linear)", 200), ("stem (Conv2d)", 90), ("a", 6), ("b", 4)]
+        },
+    )
+    verdict = Budget(params_below=300).judge(cost)
+    assert verdict.rule_results[0].margin == "-1"
     assert str(verdict).endswith("parameters in: head (Linear) 200, stem (Conv2d) 90, a 6")
-    assert " in: " not in str(Budget(params_below=301).judge(facts))
+    assert " in: " not in str(Budget(params_below=301).judge(cost))
 
 
 def test_margins_and_what_was_found() -> None:
     verdict = budgets.EIGHT_K.judge(SMALL, outcome(9_951))
-    rows = {ruling.rule: (ruling.limit, ruling.found, ruling.margin, ruling.state) for ruling in verdict.rulings}
+    rows = {
+        rule_result.rule: (
+            rule_result.limit,
+            rule_result.found,
+            rule_result.margin,
+            rule_result.state,
+        )
+        for rule_result in verdict.rule_results
+    }
     assert rows == {
         "parameters": ("below 8,000", "7,999", "0", "PASS"),
         "epochs": ("at most 15", "1", "+14", "PASS"),
-        "accuracy, last epoch": ("above 99.4 %", "9,951 of 10,000 test images (99.51 %)", "+10 images", "PASS"),
+        "accuracy, last epoch": (
+            "above 99.4 %",
+            "9,951 of 10,000 test images (99.51 %)",
+            "+10 images",
+            "PASS",
+        ),
     }
     assert verdict.passed
     assert not verdict.failed
 
 
 def test_unknown_is_neither_passed_nor_silent() -> None:
-    verdict = Budget(macs_below=10).judge(Facts(parameters=1, macs=None, weight_bytes=1, activation_bytes=1))
+    verdict = Budget(macs_below=10).judge(
+        ModelCost(parameters=1, macs=None, weight_bytes=1, activation_bytes=1)
+    )
     assert verdict.state == "UNKNOWN"
     assert verdict.failed
 
@@ -133,20 +162,31 @@ def test_a_score_on_val_is_no_score_on_test() -> None:
 @pytest.mark.parametrize(
     ("name", "params", "correct", "epochs", "state_"),
     [
-        ("document_000", 19_999, 9_940, 20, "PASS"), ("document_000", 20_000, 9_940, 20, "FAIL"),
-        ("document_000", 19_999, 9_940, 21, "FAIL"), ("document_000", 19_999, 9_939, 20, "FAIL"),
-        ("document_001", 7_999, 9_941, 15, "PASS"), ("document_001", 7_999, 9_940, 15, "FAIL"),
-        ("document_001", 7_999, 9_941, 16, "FAIL"), ("document_001", 8_000, 9_941, 15, "FAIL"),
-        ("document_002", 19_999, 9_940, 19, "PASS"), ("document_002", 19_999, 9_940, 20, "FAIL"),
-        ("document_003", 19_999, 9_941, 19, "PASS"), ("document_003", 19_999, 9_940, 19, "FAIL"),
+        ("document_000", 19_999, 9_940, 20, "PASS"),
+        ("document_000", 20_000, 9_940, 20, "FAIL"),
+        ("document_000", 19_999, 9_940, 21, "FAIL"),
+        ("document_000", 19_999, 9_939, 20, "FAIL"),
+        ("document_001", 7_999, 9_941, 15, "PASS"),
+        ("document_001", 7_999, 9_940, 15, "FAIL"),
+        ("document_001", 7_999, 9_941, 16, "FAIL"),
+        ("document_001", 8_000, 9_941, 15, "FAIL"),
+        ("document_002", 19_999, 9_940, 19, "PASS"),
+        ("document_002", 19_999, 9_940, 20, "FAIL"),
+        ("document_003", 19_999, 9_941, 19, "PASS"),
+        ("document_003", 19_999, 9_940, 19, "FAIL"),
         ("document_003", 19_999, 9_941, 20, "FAIL"),
-        ("document_004", 7_999, 9_941, 14, "PASS"), ("document_004", 7_999, 9_941, 15, "FAIL"),
+        ("document_004", 7_999, 9_941, 14, "PASS"),
+        ("document_004", 7_999, 9_941, 15, "FAIL"),
         ("document_004", 7_999, 9_940, 14, "FAIL"),
     ],
-)  # fmt: skip
-def test_each_documents_strictness(name: str, params: int, correct: int, epochs: int, state_: str) -> None:
-    facts = Facts(parameters=params, macs=1, weight_bytes=1, activation_bytes=1, kinds={"Conv2d": ["a"]})
-    assert state(budgets.named(name), outcome(*[correct] * epochs), facts) == state_
+)
+def test_each_documents_strictness(
+    name: str, params: int, correct: int, epochs: int, state_: str
+) -> None:
+    cost = ModelCost(
+        parameters=params, macs=1, weight_bytes=1, activation_bytes=1, kinds={"Conv2d": ["a"]}
+    )
+    assert state(budgets.find_budget(name), outcome(*[correct] * epochs), cost) == state_
 
 
 def test_document_003_forbids_linear() -> None:
@@ -163,19 +203,25 @@ def test_document_003_forbids_linear() -> None:
         ({"epochs_at_most": 3, "epochs_below": 4}, "epochs_at_most and epochs_below are both set"),
         ({"accuracy_above": 3, "accuracy_at_least": 4}, "are both set; keep one"),
         ({"held_for_last": 3}, "held_for_last=3 holds nothing; add accuracy_at_least"),
-        ({"forbids": ("Linear",), "requires": ("linear",)}, "linear is both forbidden and required"),
+        (
+            {"forbids": ("Linear",), "requires": ("linear",)},
+            "linear is both forbidden and required",
+        ),
     ],
 )
 def test_budgets_that_cannot_be(limits: dict[str, object], message: str) -> None:
     with pytest.raises(BudgetError, match=message):
-        Budget(name="mine").but(**limits)
+        Budget(name="mine").replace(**limits)
 
 
 def test_names() -> None:
     with pytest.raises(BudgetError, match=r"no budget 'eihgt_k'; did you mean 'eight_k'\?"):
-        budgets.named("eihgt_k")
-    with pytest.raises(BudgetError, match=r"a budget has no limit 'max_params'; it has: name, dataset, params_below"):
-        Budget().but(max_params=3)
+        budgets.find_budget("eihgt_k")
+    with pytest.raises(
+        BudgetError,
+        match=r"a budget has no limit 'max_params'; it has: name, dataset, params_below",
+    ):
+        Budget().replace(max_params=3)
 
 
 def test_a_bar_is_of_the_data_set_that_it_was_set_for() -> None:

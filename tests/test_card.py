@@ -28,17 +28,20 @@ def test_the_card_of_a_run_has_its_figures(netlet: Netlet, digits_file: Path) ->
     code, _, _ = netlet("train", "speck", *words)
     assert code in (0, 1)
     (folder,) = Path("runs").iterdir()
-    run = records.load(folder)
+    run = records.load_run(folder)
     for place in (folder, Path("runs")):
         code, out, err = netlet("card", str(place))
         assert (code, err) == (0, "")
-        assert f"These weights: {run.last_epoch.correct:,} of 100 test images of digits.npz right" in out
+        assert (
+            f"These weights: {run.last_epoch.correct:,} of 100 test images of digits.npz right"
+            in out
+        )
         assert f"{run.train_clean.correct:,} of 300 of train" in out
         assert hashlib.sha256((folder / records.WEIGHTS).read_bytes()).hexdigest() in out
         assert run.weights_digest in out
         assert "One training of one seed" in out
         assert "seed 3" in out
-        assert "| licence | not stated |" in out
+        assert "| license | not stated |" in out
     (folder / records.WEIGHTS).unlink()
     code, out, err = netlet("card", str(folder))
     assert (code, out) == (2, "")

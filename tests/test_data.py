@@ -11,7 +11,18 @@ import pytest
 import torch
 from conftest import md5_of, raw_idx, write_source
 
-from netlet.data import MNIST, Dataset, Source, Split, cache_folder, find, load, on_disk, read_idx, write_idx
+from netlet.data import (
+    MNIST,
+    Dataset,
+    Source,
+    Split,
+    cache_folder,
+    find,
+    load,
+    on_disk,
+    read_idx,
+    write_idx,
+)
 from netlet.errors import DataError, NetletError
 
 
@@ -57,10 +68,19 @@ def test_what_idx_cannot_hold(tmp_path: Path) -> None:
     ("content", "message"),
     [
         (b"\x00\x00", r"bad: expected an IDX header of at least 4 bytes, found 2"),
-        (b"PK\x03\x04rubbish", r"bad: expected an IDX magic number such as 0x00000803, found 0x504b0304"),
+        (
+            b"PK\x03\x04rubbish",
+            r"bad: expected an IDX magic number such as 0x00000803, found 0x504b0304",
+        ),
         (b"\x00\x00\x08\x03\x00\x00", r"bad: expected a header of 16 bytes, found 6 bytes"),
-        (b"\x00\x00\x08\x01\x00\x00\x00\x05abc", r"bad: expected 13 bytes for 5, found 11; the file is cut short"),
-        (b"\x00\x00\x08\x01\x00\x00\x00\x02abc", r"bad: expected 10 bytes for 2, found 11; there are trailing bytes"),
+        (
+            b"\x00\x00\x08\x01\x00\x00\x00\x05abc",
+            r"bad: expected 13 bytes for 5, found 11; the file is cut short",
+        ),
+        (
+            b"\x00\x00\x08\x01\x00\x00\x00\x02abc",
+            r"bad: expected 10 bytes for 2, found 11; there are trailing bytes",
+        ),
     ],
 )
 def test_broken_idx(tmp_path: Path, content: bytes, message: str) -> None:
@@ -73,7 +93,9 @@ def test_broken_gzip(tmp_path: Path) -> None:
     whole = gzip.compress(b"\x00\x00\x08\x01\x00\x00\x00\x01a" * 50)
     for content in (whole[:-9], b"not gzip at all", whole[:20] + b"\xff\xff\xff" + whole[23:]):
         damage(tmp_path / "x.gz", content)
-        with pytest.raises(DataError, match=r"x\.gz: expected a whole gzip file, found a broken one"):
+        with pytest.raises(
+            DataError, match=r"x\.gz: expected a whole gzip file, found a broken one"
+        ):
             read_idx(tmp_path / "x.gz")
 
 
@@ -93,14 +115,38 @@ def test_a_whole_set(blob_data: Dataset) -> None:
 @pytest.mark.parametrize(
     ("name", "values", "message"),
     [
-        ("train-labels-idx1-ubyte", np.zeros(599, np.uint8), r"train-labels-idx1-ubyte: expected 600, found 599"),
-        ("train-images-idx3-ubyte", np.zeros((600, 28, 27), np.uint8), r"expected 600x28x28, found 600x28x27"),
-        ("t10k-images-idx3-ubyte", np.zeros((100, 28), np.uint8), r"expected uint8 of 3 dimensions, found uint8 of 2"),
-        ("t10k-labels-idx1-ubyte", np.zeros(100, np.int32), r"expected uint8 of 1 dimensions, found int32"),
-        ("t10k-labels-idx1-ubyte", np.full(100, 10, np.uint8), r"expected labels 0 to 9, found 10 at index 0"),
-        ("t10k-labels-idx1-ubyte", np.zeros(100, np.uint8), r"expected MD5 [0-9a-f]{32} of the raw content, found [0-9a-f]{32}"),
+        (
+            "train-labels-idx1-ubyte",
+            np.zeros(599, np.uint8),
+            r"train-labels-idx1-ubyte: expected 600, found 599",
+        ),
+        (
+            "train-images-idx3-ubyte",
+            np.zeros((600, 28, 27), np.uint8),
+            r"expected 600x28x28, found 600x28x27",
+        ),
+        (
+            "t10k-images-idx3-ubyte",
+            np.zeros((100, 28), np.uint8),
+            r"expected uint8 of 3 dimensions, found uint8 of 2",
+        ),
+        (
+            "t10k-labels-idx1-ubyte",
+            np.zeros(100, np.int32),
+            r"expected uint8 of 1 dimensions, found int32",
+        ),
+        (
+            "t10k-labels-idx1-ubyte",
+            np.full(100, 10, np.uint8),
+            r"expected labels 0 to 9, found 10 at index 0",
+        ),
+        (
+            "t10k-labels-idx1-ubyte",
+            np.zeros(100, np.uint8),
+            r"expected MD5 [0-9a-f]{32} of the raw content, found [0-9a-f]{32}",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_wrong_file_is_named_and_nothing_is_loaded(
     folder: Path, blob_source: Source, name: str, values: np.ndarray, message: str
 ) -> None:
@@ -113,7 +159,9 @@ def test_a_wrong_file_is_named_and_nothing_is_loaded(
 
 def test_images_and_labels_that_differ_in_number() -> None:
     with pytest.raises(DataError, match=r"labels: expected 3 labels for 3 images, found 2"):
-        on_disk.join("train", np.zeros((3, 2, 2), np.uint8), np.zeros(2, np.uint8), 10, Path("labels"))
+        on_disk.join(
+            "train", np.zeros((3, 2, 2), np.uint8), np.zeros(2, np.uint8), 10, Path("labels")
+        )
 
 
 def test_every_single_changed_byte_is_noticed(folder: Path, blob_source: Source) -> None:
@@ -136,10 +184,14 @@ def test_layouts(folder: Path, blob_source: Source, tmp_path: Path, layout: str)
     assert len(on_disk.read(blob_source, find(blob_source, root)).train) == 600
 
 
-def test_order_of_places(folder: Path, blob_source: Source, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_order_of_places(
+    folder: Path, blob_source: Source, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(on_disk.platformdirs, "user_cache_dir", lambda *_, **__: str(tmp_path / "cache" / "netlet"))
+    monkeypatch.setattr(
+        on_disk.platformdirs, "user_cache_dir", lambda *_, **__: str(tmp_path / "cache" / "netlet")
+    )
     monkeypatch.delenv("NETLET_DATA", raising=False)
     with pytest.raises(DataError, match="mnist not found"):
         find(blob_source)
@@ -172,7 +224,10 @@ def test_part_of_a_set_is_no_set(folder: Path, blob_source: Source) -> None:
 
 
 def test_unknown_set() -> None:
-    with pytest.raises(DataError, match=r"no data set 'minst'; did you mean 'mnist'\? there are: mnist, fashion_mnist"):
+    with pytest.raises(
+        DataError,
+        match=r"no data set 'minst'; did you mean 'mnist'\? there are: mnist, fashion_mnist",
+    ):
         load("minst")
 
 
@@ -194,7 +249,9 @@ def test_held_out_images_are_stratified_fixed_and_gone_from_train(blob_data: Dat
 
 @pytest.mark.parametrize("images", [0, 9, 591, 600])
 def test_held_out_out_of_range(blob_data: Dataset, images: int) -> None:
-    with pytest.raises(DataError, match=rf"val={images} of 600 training images is out of range; give 10 to 590"):
+    with pytest.raises(
+        DataError, match=rf"val={images} of 600 training images is out of range; give 10 to 590"
+    ):
         blob_data.hold_out(images)
 
 

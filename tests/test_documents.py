@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from netlet import nets
-from netlet.anatomy import receptive_field, torchinfo, torchsummary, trace
+from netlet.analysis import receptive_field, torchinfo, torchsummary, trace
 
 GOLDEN = Path(__file__).parent / "golden"
 TORCHSUMMARY = {
@@ -19,9 +19,16 @@ TORCHSUMMARY = {
     "document_004": nets.code_4,
 }
 TOTALS = {
-    "pyramid": 18_530, "mnistnet_1": 7_416, "expand_squeeze": 18_666, "week4": 19_642, "week4_conv": 19_642,
-    "code_1": 119_392, "code_2": 4_990, "code_3": 5_150, "code_4": 7_904,
-}  # fmt: skip
+    "pyramid": 18_530,
+    "mnistnet_1": 7_416,
+    "expand_squeeze": 18_666,
+    "week4": 19_642,
+    "week4_conv": 19_642,
+    "code_1": 119_392,
+    "code_2": 4_990,
+    "code_3": 5_150,
+    "code_4": 7_904,
+}
 
 
 def content(text: str) -> list[str]:
@@ -39,13 +46,17 @@ def test_every_row_and_total_is_the_documents(document: str) -> None:
 def test_document_000_is_reproduced_to_the_character() -> None:
     golden = (GOLDEN / "document_000.torchsummary.txt").read_text()
     ours = torchsummary(trace(nets.pyramid()))
-    assert [line.rstrip() for line in ours.splitlines()] == [line.rstrip() for line in golden.splitlines()]
+    assert [line.rstrip() for line in ours.splitlines()] == [
+        line.rstrip() for line in golden.splitlines()
+    ]
 
 
 def test_document_001_is_reproduced_to_the_character() -> None:
     golden = (GOLDEN / "document_001.torchinfo.txt").read_text()
     ours = torchinfo(trace(nets.mnistnet_1()))
-    assert [line.rstrip() for line in ours.splitlines()] == [line.rstrip() for line in golden.splitlines()]
+    assert [line.rstrip() for line in ours.splitlines()] == [
+        line.rstrip() for line in golden.splitlines()
+    ]
 
 
 def test_document_001_receptive_field_table_and_what_it_left_out() -> None:
@@ -89,7 +100,9 @@ def test_the_golden_tables_catch_a_missing_bias_and_swapped_layers(document: str
     assert content(style(trace(other))) != golden
 
     swapped = builder()
-    parent = next(m for m in swapped.modules() if isinstance(m, nn.Sequential | nn.ModuleList) and len(m) > 2)
+    parent = next(
+        m for m in swapped.modules() if isinstance(m, nn.Sequential | nn.ModuleList) and len(m) > 2
+    )
     parent[1], parent[2] = parent[2], parent[1]
     assert content(style(trace(swapped))) != golden
 
@@ -113,6 +126,7 @@ def test_code_3_is_code_2_with_norms_on_80_channels() -> None:
     norms = [module for module in nets.code_3().modules() if isinstance(module, nn.BatchNorm2d)]
     assert sum(norm.num_features for norm in norms) == 80
     convs = [
-        [m.weight.shape for m in net.modules() if isinstance(m, nn.Conv2d)] for net in (nets.code_2(), nets.code_3())
+        [m.weight.shape for m in net.modules() if isinstance(m, nn.Conv2d)]
+        for net in (nets.code_2(), nets.code_3())
     ]
     assert convs[0] == convs[1]

@@ -140,7 +140,9 @@ def _impatient(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     for name, value in (("_PAUSE_S", 0.01), ("_SILENCE_S", 0.5), ("_CONNECT_S", 1.0)):
         monkeypatch.setattr(download, name, value)
-    monkeypatch.setattr(on_disk.platformdirs, "user_cache_dir", lambda *_, **__: str(tmp_path / "cache"))
+    monkeypatch.setattr(
+        on_disk.platformdirs, "user_cache_dir", lambda *_, **__: str(tmp_path / "cache")
+    )
     monkeypatch.chdir(tmp_path)
 
 
@@ -157,7 +159,9 @@ def mirrors(tmp_path: Path) -> Iterator[list[Mirror]]:
 
 @pytest.fixture
 def source(mirrors: list[Mirror], tmp_path: Path) -> Source:
-    return dataclasses.replace(write_source(tmp_path / "again"), mirrors=tuple(mirror.url for mirror in mirrors))
+    return dataclasses.replace(
+        write_source(tmp_path / "again"), mirrors=tuple(mirror.url for mirror in mirrors)
+    )
 
 
 FIRST = "train-images-idx3-ubyte.gz"
@@ -184,11 +188,33 @@ def test_a_download_is_heard_of_verified_and_not_repeated(
 
 @pytest.mark.parametrize(
     "answer",
-    [refuses(500), refuses(503), refuses(429), truncates, truncates_unannounced, corrupts, another_page, stalls,
-     stalls_at_once, drips, bombs],
-    ids=["500", "503", "429", "truncates", "truncates unannounced", "corrupts", "another page", "stalls",
-         "stalls at once", "drips", "bombs"],
-)  # fmt: skip
+    [
+        refuses(500),
+        refuses(503),
+        refuses(429),
+        truncates,
+        truncates_unannounced,
+        corrupts,
+        another_page,
+        stalls,
+        stalls_at_once,
+        drips,
+        bombs,
+    ],
+    ids=[
+        "500",
+        "503",
+        "429",
+        "truncates",
+        "truncates unannounced",
+        "corrupts",
+        "another page",
+        "stalls",
+        "stalls at once",
+        "drips",
+        "bombs",
+    ],
+)
 def test_a_failure_is_tried_again_and_then_the_next_mirror(
     mirrors: list[Mirror], source: Source, tmp_path: Path, answer: Answer
 ) -> None:
@@ -207,7 +233,9 @@ def test_a_failure_is_tried_again_and_then_the_next_mirror(
         assert len(on_disk.read(source, tmp_path / folder).held_out) == 100
 
 
-@pytest.mark.parametrize("answer", [refuses(404), refuses(403), floods], ids=["404", "403", "floods"])
+@pytest.mark.parametrize(
+    "answer", [refuses(404), refuses(403), floods], ids=["404", "403", "floods"]
+)
 def test_a_refusal_goes_to_the_next_mirror_at_once(
     mirrors: list[Mirror], source: Source, tmp_path: Path, answer: Answer
 ) -> None:
@@ -217,7 +245,9 @@ def test_a_refusal_goes_to_the_next_mirror_at_once(
 
 
 @pytest.mark.parametrize("answer", [unpacks, says_it_is_encoded])
-def test_packed_or_not_is_no_matter(mirrors: list[Mirror], source: Source, tmp_path: Path, answer: Answer) -> None:
+def test_packed_or_not_is_no_matter(
+    mirrors: list[Mirror], source: Source, tmp_path: Path, answer: Answer
+) -> None:
     mirrors[0].answers["*"] = [answer] * 4
     assert len(on_disk.read(source, fetch(source, tmp_path / "into")).train) == 600
     assert mirrors[0].asked[FIRST] == 1
@@ -226,7 +256,9 @@ def test_packed_or_not_is_no_matter(mirrors: list[Mirror], source: Source, tmp_p
 def test_a_server_that_is_not_there(mirrors: list[Mirror], source: Source, tmp_path: Path) -> None:
     mirrors[0].close()
     fetch(source, tmp_path / "into")
-    unresolvable = dataclasses.replace(source, mirrors=("http://nowhere.invalid/", "http://127.0.0.1:9/"))
+    unresolvable = dataclasses.replace(
+        source, mirrors=("http://nowhere.invalid/", "http://127.0.0.1:9/")
+    )
     with pytest.raises(MissingDataError) as caught:
         fetch(unresolvable, tmp_path / "other")
     message = str(caught.value)
@@ -237,13 +269,17 @@ def test_a_server_that_is_not_there(mirrors: list[Mirror], source: Source, tmp_p
     assert not (tmp_path / "other").exists() or not files_in(tmp_path / "other")
 
 
-def test_when_every_mirror_fails_what_was_there_stays(mirrors: list[Mirror], source: Source, tmp_path: Path) -> None:
+def test_when_every_mirror_fails_what_was_there_stays(
+    mirrors: list[Mirror], source: Source, tmp_path: Path
+) -> None:
     into = tmp_path / "into"
     fetch(source, into)
     good = (into / "t10k-labels-idx1-ubyte.gz").read_bytes()
     (into / FIRST).unlink()
     mirrors[0].answers[FIRST], mirrors[1].answers[FIRST] = [corrupts] * 3, [refuses(404)]
-    with pytest.raises(MissingDataError, match=r"another file, or a damaged one, 3 times; .*HTTP 404"):
+    with pytest.raises(
+        MissingDataError, match=r"another file, or a damaged one, 3 times; .*HTTP 404"
+    ):
         fetch(source, into)
     assert FIRST not in files_in(into)
     assert (into / "t10k-labels-idx1-ubyte.gz").read_bytes() == good
@@ -252,7 +288,9 @@ def test_when_every_mirror_fails_what_was_there_stays(mirrors: list[Mirror], sou
     assert len(on_disk.read(source, into).train) == 600
 
 
-def test_a_damaged_file_is_fetched_anew(mirrors: list[Mirror], source: Source, tmp_path: Path) -> None:
+def test_a_damaged_file_is_fetched_anew(
+    mirrors: list[Mirror], source: Source, tmp_path: Path
+) -> None:
     into = fetch(source, tmp_path / "into")
     (into / FIRST).write_bytes(b"rubbish")
     fetch(source, into)
@@ -273,11 +311,15 @@ def test_checksums_of_the_packed_file_serve_where_no_others_are_known(
     assert len(on_disk.read(packed, into).train) == 600
     (into / FIRST.removesuffix(".gz")).write_bytes(gzip.decompress((into / FIRST).read_bytes()))
     (into / FIRST).unlink()
-    with pytest.raises(DataError, match=r"cannot be verified unpacked, no checksum is known; keep the \.gz"):
+    with pytest.raises(
+        DataError, match=r"cannot be verified unpacked, no checksum is known; keep the \.gz"
+    ):
         on_disk.read(packed, into)
 
 
-def test_two_processes_at_once_do_no_harm(mirrors: list[Mirror], source: Source, tmp_path: Path) -> None:
+def test_two_processes_at_once_do_no_harm(
+    mirrors: list[Mirror], source: Source, tmp_path: Path
+) -> None:
     (tmp_path / "source").write_bytes(pickle.dumps(source))
     code = (
         "import pickle, sys\nfrom pathlib import Path\nfrom netlet.data import fetch\nfrom netlet.data.on_disk import read\n"
@@ -287,7 +329,9 @@ def test_two_processes_at_once_do_no_harm(mirrors: list[Mirror], source: Source,
     processes = [subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path) for _ in range(2)]
     assert [process.wait(timeout=100) for process in processes] == [0, 0]
     for i in range(20):
-        assert files_in(tmp_path / "shared" / str(i)) == sorted(f"{file.name}.gz" for file in source.files)
+        assert files_in(tmp_path / "shared" / str(i)) == sorted(
+            f"{file.name}.gz" for file in source.files
+        )
 
 
 def test_load_downloads_into_the_cache_once(
@@ -309,15 +353,21 @@ def test_offline_is_offline(
     mirrors: list[Mirror], source: Source, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("NETLET_OFFLINE", "1")
-    with pytest.raises(MissingDataError, match="NETLET_OFFLINE forbids downloads; unset it, or put its four IDX files"):
+    with pytest.raises(
+        MissingDataError,
+        match="NETLET_OFFLINE forbids downloads; unset it, or put its four IDX files",
+    ):
         fetch(source, tmp_path / "into")
     assert not mirrors[0].asked
 
 
-def test_a_folder_that_cannot_be_written_to(mirrors: list[Mirror], source: Source, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_to(
+    mirrors: list[Mirror], source: Source, tmp_path: Path
+) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(
-        MissingDataError, match=r"mnist cannot be kept in .*; get it into another folder with 'netlet data"
+        MissingDataError,
+        match=r"mnist cannot be kept in .*; get it into another folder with 'netlet data",
     ):
         fetch(source, tmp_path / "file" / "into")
 
@@ -344,7 +394,9 @@ def test_the_table_is_whole() -> None:
         assert len({file.name for file in source.files}) == 4
         for part in (source.train, source.test):
             assert part.images.bytes == 16 + part.count * 28 * 28
-            assert part.labels.bytes == (8 + part.count if "idx1" in part.labels.name else 12 + 4 * 8 * part.count)
+            assert part.labels.bytes == (
+                8 + part.count if "idx1" in part.labels.name else 12 + 4 * 8 * part.count
+            )
         for file in source.files:
             assert all(len(md5) == 32 for md5 in (file.md5, file.gz_md5) if md5 is not None)
     checksums = [file.gz_md5 for source in SOURCES.values() for file in source.files]

@@ -27,7 +27,12 @@ def _blobs(blobs_for_mnist: Path) -> None:
 
 @pytest.mark.parametrize(
     ("correct", "total", "low", "high"),
-    [(9_940, 10_000, 99.2285, 99.5335), (0, 10, 0.0, 27.7533), (10, 10, 72.2467, 100.0), (1, 2, 9.4531, 90.5469)],
+    [
+        (9_940, 10_000, 99.2285, 99.5335),
+        (0, 10, 0.0, 27.7533),
+        (10, 10, 72.2467, 100.0),
+        (1, 2, 9.4531, 90.5469),
+    ],
 )
 def test_intervals_are_wilsons(correct: int, total: int, low: float, high: float) -> None:
     """Against statsmodels' proportion_confint(..., method='wilson')."""
@@ -45,18 +50,25 @@ class Fixed(nn.Module):
 def test_the_text_and_its_values_by_hand() -> None:
     from netlet.data import Split
 
-    images = torch.arange(6, dtype=torch.uint8).mul(40).view(6, 1, 1, 1).expand(6, 1, 2, 2).contiguous()
+    images = (
+        torch.arange(6, dtype=torch.uint8).mul(40).view(6, 1, 1, 1).expand(6, 1, 2, 2).contiguous()
+    )
     split = Split("test", images, torch.tensor([0, 1, 1, 0, 0, 1]))
     found = evaluate(Fixed(), split, Recipe(), 3)
     text = evaluation_text(found, ("ant", "bee", "cow"), worst=2)
     lines = text.splitlines()
-    assert lines[0].startswith("3 of 6 test images (50.00 %), 95 % interval 18.76 to 81.24 %; loss ")
+    assert lines[0].startswith(
+        "3 of 6 test images (50.00 %), 95 % interval 18.76 to 81.24 %; loss "
+    )
     assert "ant         3        0    0.00    0.00 to 56.15 %  bee (3)" in lines
     assert "bee         3        3  100.00  43.85 to 100.00 %  -" in lines
     assert "cow         0        0       -                  -  -" in lines
     assert "ant    .    3    ." in lines
     assert "worst 2 of 3 mistakes: wrong, and surest of it" in lines
-    assert [line.split()[0] for line in lines[-2:]] == ["4", "3"]  # the brightest of the wrong ones first
+    assert [line.split()[0] for line in lines[-2:]] == [
+        "4",
+        "3",
+    ]  # the brightest of the wrong ones first
     values = evaluation_dict(found, ("ant", "bee", "cow"), worst=2)
     assert values["score"]["interval_percent"] == list(Score("test", 3, 6).interval())
     assert [row["correct"] for row in values["classes"]] == [0, 3, 0]
@@ -74,7 +86,16 @@ def test_many_classes_have_no_confusion_table() -> None:
     assert "label by row" not in evaluation_text(found, [str(k) for k in range(30)])
 
 
-FAST = ("--set", "epochs=2", "--set", "batch=60", "--set", "precision=float32", "--set", "ema_decay=0.5")
+FAST = (
+    "--set",
+    "epochs=2",
+    "--set",
+    "batch_size=60",
+    "--set",
+    "precision=float32",
+    "--set",
+    "ema_decay=0.5",
+)
 
 
 @pytest.fixture
@@ -112,9 +133,9 @@ def test_what_cannot_be_evaluated(netlet: Netlet, trained: str, tmp_path: Path) 
     (tmp_path / "empty").mkdir()
     (tmp_path / "seven.py").write_text(
         "from torch import nn\ndef seven(): return nn.Sequential(nn.Flatten(), nn.Linear(784, 7))\n"
-        "def colour(): return nn.Sequential(nn.Conv2d(3, 10, 28), nn.Flatten())\n"
+        "def color(): return nn.Sequential(nn.Conv2d(3, 10, 28), nn.Flatten())\n"
     )
-    for name in ("seven", "colour"):
+    for name in ("seven", "color"):
         import importlib.util
 
         spec = importlib.util.spec_from_file_location("seven", tmp_path / "seven.py")
@@ -124,24 +145,34 @@ def test_what_cannot_be_evaluated(netlet: Netlet, trained: str, tmp_path: Path) 
         spec.loader.exec_module(module)
         torch.save(getattr(module, name)().state_dict(), tmp_path / f"{name}.pt")
     for arguments, message in (
-        (("code_3",), "code_3: has weights to be told; give --weights FILE, or the folder of a run"),
+        (
+            ("code_3",),
+            "code_3: has weights to be told; give --weights FILE, or the folder of a run",
+        ),
         (("empty",), "empty: holds no run.json; name a finished run"),
-        (("code_2", "--weights", f"{trained}/weights.safetensors"), "these weights are of another net; "),
+        (
+            ("code_2", "--weights", f"{trained}/weights.safetensors"),
+            "these weights are of another net; ",
+        ),
         (("code_3", "--weights", "nothing.pt"), "nothing.pt: no such weights file"),
         (("nope", "--weights", "x.pt"), "no experiment or net 'nope'"),
         ((trained, "--split", "val"), "mnist has no split 'val'; it has train and test"),
         ((trained, "--dataset", "minst"), "no data set 'minst'; did you mean 'mnist'?"),
-        (("seven.py:seven", "--weights", "seven.pt"), "the net gives 100x7 for 100 images of 10 classes; it must give 100x10"),
-        (("seven.py:colour", "--weights", "colour.pt"), "--channels 3"),
-    ):  # fmt: skip
+        (
+            ("seven.py:seven", "--weights", "seven.pt"),
+            "the net gives 100x7 for 100 images of 10 classes; it must give 100x10",
+        ),
+        (("seven.py:color", "--weights", "color.pt"), "--channels 3"),
+    ):
         code, out, err = netlet("evaluate", *arguments)
         assert (code, out) == (2, ""), arguments
         assert message in err
         assert len(err.splitlines()) == 1
-    assert netlet("evaluate", "seven.py:colour", "--weights", "colour.pt", "--channels", "3")[0] == 0
+    assert netlet("evaluate", "seven.py:color", "--weights", "color.pt", "--channels", "3")[0] == 0
 
 
-# --- weights from elsewhere ---------------------------------------------------------------------------------------
+# --- weights from elsewhere
+# ---------------------------------------------------------------------------------------
 
 
 class Wrapped(nn.Module):
@@ -165,14 +196,21 @@ def test_prefixes_are_no_difference(tmp_path: Path, prefix: str, suffix: str) ->
 @pytest.mark.parametrize("key", ["state_dict", "model_state_dict", "model", "net"])
 def test_checkpoints_of_training_scripts(tmp_path: Path, key: str) -> None:
     original, net = nets.code_3(), nets.code_3()
-    torch.save({"epoch": 3, "loss": 0.1, key: original.state_dict(), "optimizer": {"lr": 1}}, tmp_path / "w.pt")
+    torch.save(
+        {"epoch": 3, "loss": 0.1, key: original.state_dict(), "optimizer": {"lr": 1}},
+        tmp_path / "w.pt",
+    )
     load_weights(net, tmp_path / "w.pt")
     assert weights_digest(net) == weights_digest(original)
 
 
 def test_files_older_than_the_counters_of_batch_norm(tmp_path: Path) -> None:
     original, net = nets.code_3(), nets.code_3()
-    state = {key: value for key, value in original.state_dict().items() if "num_batches_tracked" not in key}
+    state = {
+        key: value
+        for key, value in original.state_dict().items()
+        if "num_batches_tracked" not in key
+    }
     torch.save(state, tmp_path / "w.pt")
     load_weights(net, tmp_path / "w.pt")
     assert weights_digest(net) == weights_digest(original)
@@ -184,7 +222,9 @@ def test_missing_and_unexpected_are_named_by_the_nets_own_names(tmp_path: Path) 
     del state["module.1.bias"]
     state["module.2.weight"] = torch.zeros(1)
     torch.save(state, tmp_path / "w.pt")
-    with pytest.raises(NetError, match=r"these weights are of another net; missing: 1\.bias; unexpected: 2\.weight"):
+    with pytest.raises(
+        NetError, match=r"these weights are of another net; missing: 1\.bias; unexpected: 2\.weight"
+    ):
         load_weights(net, tmp_path / "w.pt")
 
 
@@ -207,19 +247,36 @@ def test_nan_is_null_in_json(blob_data: Dataset) -> None:
             return x.flatten(1)[:, :10] * float("nan")
 
     found = evaluate(Lost(), blob_data.held_out, Recipe(), 10)
-    assert json.loads(json.dumps(evaluation_dict(found, blob_data.class_names), allow_nan=False))["loss"] is None
+    assert (
+        json.loads(json.dumps(evaluation_dict(found, blob_data.class_names), allow_nan=False))[
+            "loss"
+        ]
+        is None
+    )
     assert "loss nan" in evaluation_text(found, blob_data.class_names)
 
 
-def test_a_run_that_was_scored_on_val_is_scored_on_val_again(netlet: Netlet, tmp_path: Path) -> None:
+def test_a_run_that_was_scored_on_val_is_scored_on_val_again(
+    netlet: Netlet, tmp_path: Path
+) -> None:
     netlet("train", "code_3", *FAST, "--val", "60")
     record = json.loads((tmp_path / "runs/code_3-seed0/run.json").read_text())
     found = json.loads(netlet("evaluate", "runs/code_3-seed0", "--json")[1])
-    assert (found["score"]["split"], found["score"]["correct"]) == ("val", record["last_epoch"]["correct"])
-    assert json.loads(netlet("evaluate", "runs/code_3-seed0", "--split", "test", "--json")[1])["score"]["total"] == 100
+    assert (found["score"]["split"], found["score"]["correct"]) == (
+        "val",
+        record["last_epoch"]["correct"],
+    )
+    assert (
+        json.loads(netlet("evaluate", "runs/code_3-seed0", "--split", "test", "--json")[1])[
+            "score"
+        ]["total"]
+        == 100
+    )
 
 
-def test_a_net_by_name_is_not_mistaken_for_a_folder(netlet: Netlet, trained: str, tmp_path: Path) -> None:
+def test_a_net_by_name_is_not_mistaken_for_a_folder(
+    netlet: Netlet, trained: str, tmp_path: Path
+) -> None:
     (tmp_path / "code_3").mkdir()
     assert netlet("evaluate", "code_3", "--weights", f"{trained}/weights.safetensors")[0] == 0
     assert "has weights to be told" in netlet("evaluate", "code_3")[2]
@@ -230,7 +287,8 @@ def test_files_that_are_broken_and_files_that_hold_other_things(tmp_path: Path) 
     torch.save(net.state_dict(), tmp_path / "w.pt")
     (tmp_path / "w.pt").write_bytes((tmp_path / "w.pt").read_bytes()[:300])
     with pytest.raises(
-        NetError, match=r"w\.pt: (cannot be read as weights|expected a state_dict that torch\.save wrote)"
+        NetError,
+        match=r"w\.pt: (cannot be read as weights|expected a state_dict that torch\.save wrote)",
     ):
         load_weights(net, tmp_path / "w.pt")
     (tmp_path / "w.pt").write_bytes(b"\x80\x02}q\x00PK rubbish")
@@ -238,5 +296,7 @@ def test_files_that_are_broken_and_files_that_hold_other_things(tmp_path: Path) 
         load_weights(net, tmp_path / "w.pt")
     assert "would run code" not in str(caught.value)
     torch.save({**net.state_dict(), "epoch": 3}, tmp_path / "w.pt")
-    with pytest.raises(NetError, match=r"expected a state_dict \(names and tensors\), found int under 'epoch'"):
+    with pytest.raises(
+        NetError, match=r"expected a state_dict \(names and tensors\), found int under 'epoch'"
+    ):
         load_weights(net, tmp_path / "w.pt")

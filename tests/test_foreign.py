@@ -16,7 +16,7 @@ from netlet.nets import find_net
 from netlet.recipes import Recipe
 from netlet.training import fit
 
-FAST = Recipe(epochs=1, batch=60, peak_lr=0.01)
+FAST = Recipe(epochs=1, batch_size=60, peak_lr=0.01)
 
 SCRIPT = '''
 from __future__ import annotations
@@ -69,7 +69,7 @@ def net_of(address: str, shape: tuple[int, ...] = (1, 28, 28)) -> nn.Module:
 
 
 def whole_way(net: nn.Module, data: Dataset) -> netlet.Run:
-    """Summary, field, facts, training, score: everything that a net goes through."""
+    """Summary, field, cost, training, score: everything that a net goes through."""
     assert str(netlet.summary(net))
     assert str(netlet.receptive_field(net))
     run = fit(net, data, FAST, budget=netlet.budgets.TWENTY_K)
@@ -90,16 +90,24 @@ def test_a_script_that_prints_trains_and_imports_what_is_not_there(
 
 
 def test_what_a_needed_import_says(tmp_path: Path) -> None:
-    path = write(tmp_path, "needs", "import no_such_package_at_all as lib\nclass Net(lib.Module): pass\n")
-    with pytest.raises(NetError, match=r"importing it failed: ModuleNotFoundError: No module named 'no_such_package_a"):
+    path = write(
+        tmp_path, "needs", "import no_such_package_at_all as lib\nclass Net(lib.Module): pass\n"
+    )
+    with pytest.raises(
+        NetError,
+        match=r"importing it failed: ModuleNotFoundError: No module named 'no_such_package_a",
+    ):
         find_net(f"{path}:Net")
 
 
-def test_a_name_that_only_running_the_whole_file_makes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_that_only_running_the_whole_file_makes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     body = "globals()['hidden'] = 10\nclass Net(nn.Sequential):\n    def __init__(self):\n        super().__init__(nn.Flatten(), nn.Linear(784, 10))\nother = hidden\nmade = Net() if other else None\n"
     path = write(tmp_path, "hidden_makes", body)
     with pytest.raises(
-        NetError, match=r"name 'hidden' is not defined by what the net needs of the file; as module:Name"
+        NetError,
+        match=r"name 'hidden' is not defined by what the net needs of the file; as module:Name",
     ):
         find_net(f"{path}:made")
     monkeypatch.syspath_prepend(tmp_path)
@@ -107,12 +115,27 @@ def test_a_name_that_only_running_the_whole_file_makes(tmp_path: Path, monkeypat
 
 
 CHANGED = {
-    "appended in a loop": ("layers = [nn.Flatten()]\nfor i in range(2):\n    layers.append(nn.Linear(784, 784))\nmodel = nn.Sequential(*layers)\n", 2),
-    "added to": ("model = nn.Sequential()\nmodel.add_module('flat', nn.Flatten())\nmodel.add_module('head', nn.Linear(784, 784))\n", 1),
-    "set by condition": ("cfg = {'n': 1}\nif True:\n    cfg['n'] = 3\nmodel = nn.Sequential(nn.Flatten(), *(nn.Linear(784, 784) for _ in range(cfg['n'])))\n", 3),
-    "set by tuple": ("class C: pass\nC.a, C.b = 1, 2\nmodel = nn.Sequential(nn.Flatten(), *(nn.Linear(784, 784) for _ in range(C.b)))\n", 2),
-    "replaced": ("model = nn.Sequential(nn.Flatten(), nn.Identity())\nmodel[1] = nn.Linear(784, 784)\n", 1),
-}  # fmt: skip
+    "appended in a loop": (
+        "layers = [nn.Flatten()]\nfor i in range(2):\n    layers.append(nn.Linear(784, 784))\nmodel = nn.Sequential(*layers)\n",
+        2,
+    ),
+    "added to": (
+        "model = nn.Sequential()\nmodel.add_module('flat', nn.Flatten())\nmodel.add_module('head', nn.Linear(784, 784))\n",
+        1,
+    ),
+    "set by condition": (
+        "cfg = {'n': 1}\nif True:\n    cfg['n'] = 3\nmodel = nn.Sequential(nn.Flatten(), *(nn.Linear(784, 784) for _ in range(cfg['n'])))\n",
+        3,
+    ),
+    "set by tuple": (
+        "class C: pass\nC.a, C.b = 1, 2\nmodel = nn.Sequential(nn.Flatten(), *(nn.Linear(784, 784) for _ in range(C.b)))\n",
+        2,
+    ),
+    "replaced": (
+        "model = nn.Sequential(nn.Flatten(), nn.Identity())\nmodel[1] = nn.Linear(784, 784)\n",
+        1,
+    ),
+}
 TRAINING = """
 for i in range(3):
     raise RuntimeError('trained')
@@ -156,7 +179,9 @@ def test_what_is_only_made_when_the_file_is_run(tmp_path: Path) -> None:
 
 def test_annotations_stay_what_they_are(tmp_path: Path) -> None:
     body = "class Net(nn.Flatten):\n    size: int = 3\n"
-    assert type(net_of(write(tmp_path, "annotated", body) + ":Net")).__annotations__ == {"size": int}
+    assert type(net_of(write(tmp_path, "annotated", body) + ":Net")).__annotations__ == {
+        "size": int
+    }
 
 
 def test_neighbours_and_imports_of_everything(tmp_path: Path) -> None:
@@ -178,7 +203,9 @@ def test_constructor_arguments_are_named_or_known(tmp_path: Path) -> None:
         "    def forward(self, x): return self.head(x.mean((2, 3)))\n"
     )
     path = write(tmp_path, "args", body)
-    with pytest.raises(NetError, match=r"Needy: needs arguments \(width, depth\); give them defaults"):
+    with pytest.raises(
+        NetError, match=r"Needy: needs arguments \(width, depth\); give them defaults"
+    ):
         find_net(f"{path}:Needy")
     assert netlet.summary(net_of(f"{path}:Told", (3, 9, 9)), (3, 9, 9)).parameters == 40
     assert netlet.build(find_net(f"{path}:Told").builder, 0, (2, 9, 9), 7).head.out_features == 7  # type: ignore[union-attr]
@@ -198,15 +225,26 @@ class Net(nn.Module):
 @pytest.mark.parametrize(
     "what",
     [
-        "(logits, x)", "[logits]", "{'features': x, 'logits': logits}", "{'aux': None, 'y': (logits, 3)}",
-        "F.log_softmax(logits, 1)", "logits[:, :, None, None]",
+        "(logits, x)",
+        "[logits]",
+        "{'features': x, 'logits': logits}",
+        "{'aux': None, 'y': (logits, 3)}",
+        "F.log_softmax(logits, 1)",
+        "logits[:, :, None, None]",
     ],
-)  # fmt: skip
-def test_tuples_dicts_log_probabilities_and_unflattened_logits(tmp_path: Path, blob_data: Dataset, what: str) -> None:
+)
+def test_tuples_dicts_log_probabilities_and_unflattened_logits(
+    tmp_path: Path, blob_data: Dataset, what: str
+) -> None:
     net = net_of(write(tmp_path, "gives", TUPLE.format(what=what)) + ":Net")
-    assert netlet.receptive_field(net).size == (26, 26)  # of the logits, not of what comes with them
+    assert netlet.receptive_field(net).size == (
+        26,
+        26,
+    )  # of the logits, not of what comes with them
     run = whole_way(net, blob_data)
-    plain = whole_way(net_of(write(tmp_path, "plain", TUPLE.format(what="logits")) + ":Net"), blob_data)
+    plain = whole_way(
+        net_of(write(tmp_path, "plain", TUPLE.format(what="logits")) + ":Net"), blob_data
+    )
     assert run.epochs[-1].train_loss == pytest.approx(plain.epochs[-1].train_loss, rel=1e-3)
 
 
@@ -274,11 +312,11 @@ class Net(nn.Module):
 def test_hard_nets_go_the_whole_way(tmp_path: Path, blob_data: Dataset, kind: str) -> None:
     net = net_of(write(tmp_path, "hard", HARD[kind]) + ":Net")
     run = whole_way(net, blob_data)
-    assert run.facts["parameters"] == sum(p.numel() for p in net.parameters())
+    assert run.cost["parameters"] == sum(p.numel() for p in net.parameters())
     if kind == "dead layers":
         assert "never" in str(netlet.summary(net))
     if kind == "control flow":
-        assert run.facts["macs"] is None  # the path hangs on a value
+        assert run.cost["macs"] is None  # the path hangs on a value
 
 
 def test_a_net_without_parameters(tmp_path: Path, blob_data: Dataset) -> None:
@@ -293,7 +331,7 @@ def test_a_net_without_parameters(tmp_path: Path, blob_data: Dataset) -> None:
 
 def test_three_channels_on_grey_images(tmp_path: Path, blob_data: Dataset) -> None:
     body = "class Net(nn.Sequential):\n    def __init__(self):\n        super().__init__(nn.Conv2d(3, 4, 5, stride=3), nn.Flatten(), nn.Linear(256, 10))\n"
-    net = net_of(write(tmp_path, "colour", body) + ":Net")
+    net = net_of(write(tmp_path, "color", body) + ":Net")
     with pytest.raises(NetError, match=r"0 \(Conv2d\) got 1x28x28"):
         fit(net, blob_data, FAST)
     coloured = blob_data.with_channels(3)
@@ -301,7 +339,9 @@ def test_three_channels_on_grey_images(tmp_path: Path, blob_data: Dataset) -> No
     assert fit(net, coloured, FAST).data["shape"] == [3, 28, 28]
 
 
-def test_json_stays_json_whatever_a_net_prints(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_json_stays_json_whatever_a_net_prints(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     from netlet.cli import main
 
     body = "print('imported')\nclass Net(nn.Module):\n    def __init__(self):\n        super().__init__()\n        print('built')\n    def forward(self, x):\n        print('forward', x.shape)\n        return x.flatten(1)[:, :10]\n"
@@ -323,5 +363,8 @@ def test_the_chance_of_a_noisy_net(tmp_path: Path, blob_data: Dataset) -> None:
         "        return super().forward(x * (1 + random.random() + float(np.random.rand()) + torch.rand(())))\n"
     )
     path = write(tmp_path, "noisy", body)
-    digests = {fit(net_of(f"{path}:Net"), blob_data, FAST.but(precision="float32")).weights_digest for _ in range(2)}
+    digests = {
+        fit(net_of(f"{path}:Net"), blob_data, FAST.replace(precision="float32")).weights_digest
+        for _ in range(2)
+    }
     assert len(digests) == 1

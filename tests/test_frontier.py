@@ -10,27 +10,40 @@ import pytest
 from conftest import Netlet, result, study
 from safetensors import safe_open
 
-from netlet import evaluation, evidence, nets, studies, trials
+from netlet import evaluation, nets, records, stats
 from netlet.data import Dataset
 from netlet.errors import RecordError
-from netlet.evidence import PUBLISHED, Point, frontier_text, leading, measured, median_seed
 from netlet.experiments import EXPERIMENTS
-from netlet.nets.shipped import FOLDER, LICENCE
+from netlet.nets.shipped import FOLDER, LICENSE
 from netlet.recipes import STEADY, Recipe
 from netlet.report import card, frontier_page
-from pages.frontier import ASKED, TRIALS
-from pages.frontier import trials as recorded_trials
-from pages.records import study_of
+from netlet.stats import PUBLISHED, Point, frontier_text, leading, measured, median_seed
+from tools.frontier import ASKED, TRIALS
+from tools.frontier import trials as recorded_trials
+from tools.records import study_of
 
 SHIPPED = nets.shipped()
 
 
 def point(name: str, parameters: int, percent: float, seeds: int = 1) -> Point:
-    return Point(name=name, parameters=parameters, epochs="1", percent=percent, seeds=seeds, standing="made up")
+    return Point(
+        name=name,
+        parameters=parameters,
+        epochs="1",
+        percent=percent,
+        seeds=seeds,
+        standing="made up",
+    )
 
 
 def test_a_net_leads_if_none_as_small_is_as_good() -> None:
-    points = [point("a", 10, 98), point("b", 20, 97), point("c", 20, 99), point("d", 30, 99), point("e", 40, 99.5)]
+    points = [
+        point("a", 10, 98),
+        point("b", 20, 97),
+        point("c", 20, 99),
+        point("d", 30, 99),
+        point("e", 40, 99.5),
+    ]
     assert [p.name for p in leading([*points, point("theirs", 5, 100, seeds=0)])] == ["a", "c", "e"]
 
 
@@ -40,13 +53,20 @@ def test_only_studies_on_mnists_test_are_measured() -> None:
     elsewhere = study(result(0, 999), name="elsewhere", data={**ours.data, "name": "scribble"})
     (found,) = measured([on_val, ours, elsewhere])
     assert (found.name, found.percent, found.seeds) == ("ours", pytest.approx(99.1), 2)
-    assert found.interval == evidence.interval_over_seeds(ours)
+    assert found.interval == stats.interval_over_seeds(ours)
 
 
 def test_the_plot_for_a_terminal_puts_the_best_lowest_and_the_smallest_leftmost() -> None:
-    text = frontier_text([point("small", 100, 98), point("good", 10_000, 99.8), point("theirs", 1_000, 99, seeds=0)])
+    text = frontier_text(
+        [point("small", 100, 98), point("good", 10_000, 99.8), point("theirs", 1_000, 99, seeds=0)]
+    )
     canvas = [line for line in text.splitlines() if "|" in line]
-    place = {mark: (row, line.index(mark)) for row, line in enumerate(canvas) for mark in "ABa" if mark in line}
+    place = {
+        mark: (row, line.index(mark))
+        for row, line in enumerate(canvas)
+        for mark in "ABa"
+        if mark in line
+    }
     assert place["A"] == (0, 7)
     assert place["B"][0] == len(canvas) - 1
     assert place["A"][1] < place["a"][1] < place["B"][1]
@@ -62,7 +82,9 @@ def test_a_page_marks_those_that_lead() -> None:
 
 
 def test_the_frontier_of_a_folder(netlet: Netlet, tmp_path: Path) -> None:
-    studies.save(study(result(0, 990), result(1, 992), name="mine"), tmp_path / "mine" / "study.json")
+    records.save_study(
+        study(result(0, 990), result(1, 992), name="mine"), tmp_path / "mine" / "study.json"
+    )
     code, out, err = netlet("frontier", ".", "--params-below", "5000", "--out", "page.md")
     assert code == 0, err
     assert "mine" in out
@@ -81,32 +103,57 @@ def test_the_frontier_of_a_folder(netlet: Netlet, tmp_path: Path) -> None:
 def test_trials_are_named_by_a_study_and_their_seeds_refused(tmp_path: Path) -> None:
     file = tmp_path / "trials.jsonl"
     file.write_text('{"seed": 3}\n{"seed": 7}\n')
-    found = trials.read(file, range(8, 12))
+    found = records.read_trials(file, range(8, 12))
     assert found.number == 2
     assert found.sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
     with pytest.raises(RecordError, match="seed 7 has served for a trial; take seeds from 8 on"):
-        trials.read(file, range(5, 9))
-    for content, why in (("", "holds no trials"), ("{}\n", "KeyError"), ("nonsense\n", "cannot be read as trials")):
+        records.read_trials(file, range(5, 9))
+    for content, why in (
+        ("", "holds no trials"),
+        ("{}\n", "KeyError"),
+        ("nonsense\n", "cannot be read as trials"),
+    ):
         file.write_text(content)
         with pytest.raises(RecordError, match=why):
-            trials.read(file, [0])
+            records.read_trials(file, [0])
 
 
-def test_a_study_records_the_trials_that_led_to_it(netlet: Netlet, digits_file: Path, tmp_path: Path) -> None:
+def test_a_study_records_the_trials_that_led_to_it(
+    netlet: Netlet, digits_file: Path, tmp_path: Path
+) -> None:
     file = tmp_path / "trials.jsonl"
     file.write_text('{"seed": 0}\n')
-    command = ("study", "speck", "--dataset", str(digits_file), "--seeds", "1", "--workers", "1", "--set", "epochs=1",
-               "--chosen-by", str(file), "--out", "s")  # fmt: skip
+    command = (
+        "study",
+        "speck",
+        "--dataset",
+        str(digits_file),
+        "--seeds",
+        "1",
+        "--workers",
+        "1",
+        "--set",
+        "epochs=1",
+        "--chosen-by",
+        str(file),
+        "--out",
+        "s",
+    )
     code, _, err = netlet(*command)
     assert code == 2
     assert "seed 0 has served" in err
     code, _, _ = netlet(*command, "--first-seed", "1")
     assert code in (0, 1)
-    assert studies.load(tmp_path / "s").chosen_by == trials.read(file, [1]).to_dict()
+    assert records.load_study(tmp_path / "s").chosen_by == records.read_trials(file, [1]).to_dict()
 
 
 def test_the_median_seed_is_neither_the_best_nor_the_worst() -> None:
-    assert median_seed(study(*(result(seed, correct) for seed, correct in enumerate((990, 995, 991, 992))))) == 2
+    assert (
+        median_seed(
+            study(*(result(seed, correct) for seed, correct in enumerate((990, 995, 991, 992))))
+        )
+        == 2
+    )
     assert median_seed(study(result(5, 990))) == 5
 
 
@@ -115,8 +162,13 @@ def test_recorded_trials_are_told_whole_and_never_scored_on_test() -> None:
     assert len(lines) > 50
     for line in lines:
         assert line["of"] == 10_000
-        assert sum(p.numel() for p in nets.find_net(line["net"]).builder().parameters()) == line["parameters"]
-        Recipe().but(**{name: value for name, value in line["whole"].items() if name != "augment"})
+        assert (
+            sum(p.numel() for p in nets.find_net(line["net"]).builder().parameters())
+            == line["parameters"]
+        )
+        Recipe().replace(
+            **{name: value for name, value in line["whole"].items() if name != "augment"}
+        )
         assert line["recipe"] == STEADY.name
 
 
@@ -133,7 +185,7 @@ def test_a_frontier_study_has_ten_seeds_that_no_trial_used_and_its_sources(name:
     before = TRIALS.read_bytes().splitlines(keepends=True)[: found.chosen_by["number"]]
     assert hashlib.sha256(b"".join(before)).hexdigest() == found.chosen_by["sha256"]
     assert not found.environment["commit"].endswith("+")
-    verdict = evidence.judge(found)
+    verdict = stats.judge(found)
     assert verdict is not None
     assert verdict.state == "PASS", verdict
 
@@ -150,20 +202,25 @@ def test_shipped_weights_are_the_median_seeds_with_a_card(name: str) -> None:
     assert nets.weights_digest(net) == seed.weights_digest
     with safe_open(path, "pt") as file:
         assert file.metadata()["digest"] == seed.weights_digest
-    drawn = card(found, seed.seed, path.name, hashlib.sha256(path.read_bytes()).hexdigest(), LICENCE)
-    assert path.with_suffix(".md").read_text() == drawn.markdown, "run python -m pages"
+    drawn = card(
+        found, seed.seed, path.name, hashlib.sha256(path.read_bytes()).hexdigest(), LICENSE
+    )
+    assert path.with_suffix(".md").read_text() == drawn.markdown, "run python -m tools"
     assert "the median seed's" in drawn.markdown
 
 
 @pytest.mark.mnist
-@pytest.mark.parametrize("name", ["speck", *(pytest.param(n, marks=pytest.mark.slow) for n in SHIPPED if n != "speck")])
+@pytest.mark.parametrize(
+    "name", ["speck", *(pytest.param(n, marks=pytest.mark.slow) for n in SHIPPED if n != "speck")]
+)
 def test_shipped_weights_score_what_the_card_says(name: str, mnist: Dataset) -> None:
     found = study_of(name)
     (seed,) = found.of_seeds([median_seed(found)]).seeds
     net = nets.build(EXPERIMENTS[name].net.builder, 0)
     nets.load_weights(net, FOLDER / f"{name}.safetensors")
     score = evaluation.evaluate(net, mnist.held_out, EXPERIMENTS[name].recipe, 10).score
-    # On another processor sums come in another order; an image on the edge may fall to the other side.
+    # On another processor sums come in another order; an image on the edge may fall to the other
+    # side.
     assert abs(score.correct - seed.correct) <= 2
 
 

@@ -15,10 +15,18 @@ PACKAGE = ROOT / "src" / "netlet"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 
-def floors() -> dict[str, int]:
-    """Room -> floor, from the table in docs/architecture.md."""
-    rows = re.findall(r"^\| (\d+) \| (.+?) \|", (ROOT / "docs" / "architecture.md").read_text(), re.MULTILINE)
-    return {room.rstrip("/"): int(floor) for floor, rooms in rows for room in re.findall(r"`([\w/.]+)`", rooms)}
+def positions() -> dict[str, tuple[int, int]]:
+    """Room -> (floor, position from the left), from the table in docs/architecture.md."""
+    rows = re.findall(
+        r"^\| (\d) [\w ']+ \| (.+?) \|",
+        (ROOT / "docs" / "architecture.md").read_text(),
+        re.MULTILINE,
+    )
+    return {
+        room: (int(floor), position)
+        for floor, rooms in rows
+        for position, room in enumerate(re.findall(r"`([\w.]+)`", rooms))
+    }
 
 
 def room_of(path: Path) -> str:
@@ -32,7 +40,9 @@ def imported(path: Path) -> set[str]:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             whole = {alias.name for alias in node.names}
-            assert "netlet" not in whole, f"{path}: import the room; through netlet any room reaches any other unseen"
+            assert "netlet" not in whole, (
+                f"{path}: import the room; through netlet any room reaches any other unseen"
+            )
             names |= whole
         elif isinstance(node, ast.ImportFrom) and node.module:
             assert node.level == 0, f"{path}: write imports in full"
@@ -41,7 +51,7 @@ def imported(path: Path) -> set[str]:
 
 
 def rooms_imported(path: Path) -> set[str]:
-    known = floors()
+    known = positions()
     firsts = {name.split(".")[1] for name in imported(path)} - {"__version__"}
     unknown = firsts - {room.removesuffix(".py") for room in known}
     assert not unknown, f"{path}: {unknown} are no rooms"
@@ -50,16 +60,19 @@ def rooms_imported(path: Path) -> set[str]:
 
 def test_every_room_is_in_the_plan_and_the_other_way_round() -> None:
     rooms = {room_of(path) for path in FILES} - {"__init__.py", "__main__.py"}
-    assert rooms == set(floors())
+    assert rooms == set(positions())
 
 
-@pytest.mark.parametrize("path", [f for f in FILES if f.parent != PACKAGE or f.name not in ("__init__.py", "__main__.py")],
-                         ids=lambda path: str(path.relative_to(PACKAGE)))  # fmt: skip
+@pytest.mark.parametrize(
+    "path",
+    [f for f in FILES if f.parent != PACKAGE or f.name not in ("__init__.py", "__main__.py")],
+    ids=lambda path: str(path.relative_to(PACKAGE)),
+)
 def test_imports_run_downwards(path: Path) -> None:
-    known, here = floors(), room_of(path)
+    known, here = positions(), room_of(path)
     for room in rooms_imported(path) - {here}:
         assert known[room] < known[here], (
-            f"{path.relative_to(PACKAGE)} on floor {known[here]} imports {room} on {known[room]}"
+            f"{path.relative_to(PACKAGE)} at {known[here]} imports {room} at {known[room]}"
         )
 
 
@@ -106,7 +119,7 @@ def test_help_never_imports_torch() -> None:
 
 
 def test_reading_records_never_imports_torch() -> None:
-    code = "import sys\nfrom netlet import evidence, ladders, studies\nimport netlet.cli.found\nassert 'torch' not in sys.modules"
+    code = "import sys\nfrom netlet import records, stats\nimport netlet.cli.found\nassert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
@@ -123,6 +136,8 @@ def test_public_functions_have_docstrings() -> None:
         f"{path.relative_to(PACKAGE)}:{node.name}"
         for path in FILES
         for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.ClassDef) and not node.name.startswith("_") and not ast.get_docstring(node)
+        if isinstance(node, ast.ClassDef)
+        and not node.name.startswith("_")
+        and not ast.get_docstring(node)
     ]
     assert not bare

@@ -30,11 +30,22 @@ from netlet.training import Listener, Progress, Recorder, fit, load_checkpoint
 from netlet.training.checkpoint import FILE
 
 SETTINGS = (
-    "--set", "epochs=3", "--set", "batch=60", "--set", "averaging=ema", "--set", "ema_decay=0.9", "--set", "dropout=0.2",
-)  # fmt: skip
+    "--set",
+    "epochs=3",
+    "--set",
+    "batch_size=60",
+    "--set",
+    "averaging=ema",
+    "--set",
+    "ema_decay=0.9",
+    "--set",
+    "dropout=0.2",
+)
 
 
-def train(source: Source, data: str, folder: str, arguments: tuple[str, ...], write_to_die_in: int | None) -> None:
+def train(
+    source: Source, data: str, folder: str, arguments: tuple[str, ...], write_to_die_in: int | None
+) -> None:
     """In a process of its own: ``netlet train``; dies by SIGKILL in the middle of its n-th write, if one is given."""
     SOURCES["mnist"] = source
     os.environ["NETLET_DATA"] = data
@@ -69,7 +80,13 @@ class Bench:
     def __init__(self, source: Source, data: Path) -> None:
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(
-            ["netlet.cli", "netlet.experiments", "netlet.training", "torch._dynamo", "test_interruption"]
+            [
+                "netlet.cli",
+                "netlet.experiments",
+                "netlet.training",
+                "torch._dynamo",
+                "test_interruption",
+            ]
         )
         self._source, self._data = source, data
 
@@ -78,7 +95,8 @@ class Bench:
     ) -> multiprocessing.context.ForkServerProcess:
         folder.mkdir(exist_ok=True)
         process = self._context.Process(
-            target=train, args=(self._source, str(self._data), str(folder), arguments, write_to_die_in)
+            target=train,
+            args=(self._source, str(self._data), str(folder), arguments, write_to_die_in),
         )
         process.start()
         return process
@@ -101,13 +119,15 @@ BEGIN = ("mnistnet_1", "--seed", "5", *SETTINGS)
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> tuple[records.Run, float]:
+def uninterrupted(
+    bench: Bench, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[records.Run, float]:
     """The run as it is without any kill, and about how long it takes."""
     folder = tmp_path_factory.mktemp("whole")
     assert bench.finish(folder, *BEGIN) in (0, 1)
     began = time.monotonic()
     assert bench.finish(folder, *BEGIN, "--out", "again") in (0, 1)
-    return records.load(folder / RUN), time.monotonic() - began
+    return records.load_run(folder / RUN), time.monotonic() - began
 
 
 def ends_like(run: records.Run, whole: records.Run) -> None:
@@ -122,10 +142,11 @@ def go_on(bench: Bench, folder: Path) -> records.Run:
     """As a person would: resume where there is a run, begin where there is none."""
     arguments = ("--resume", RUN) if (folder / RUN).exists() else BEGIN
     assert bench.finish(folder, *arguments) in (0, 1)
-    return records.load(folder / RUN)
+    return records.load_run(folder / RUN)
 
 
-# Times are drawn anew each day, so that in the long run every moment is tried; a failure names its own.
+# Times are drawn anew each day, so that in the long run every moment is tried; a failure names its
+# own.
 MOMENTS = random.Random(time.strftime("%Y%m%d"))
 
 
@@ -161,7 +182,9 @@ def test_killed_inside_a_write(
     ]
 
 
-def test_killed_again_and_again(bench: Bench, uninterrupted: tuple[records.Run, float], tmp_path: Path) -> None:
+def test_killed_again_and_again(
+    bench: Bench, uninterrupted: tuple[records.Run, float], tmp_path: Path
+) -> None:
     whole, _ = uninterrupted
     for nth in (20, 14, 10):
         arguments = ("--resume", RUN) if (tmp_path / RUN).exists() else BEGIN
@@ -172,8 +195,11 @@ def test_killed_again_and_again(bench: Bench, uninterrupted: tuple[records.Run, 
     ends_like(run, whole)
     assert len(run.resumed_after) >= 3
     assert not whole.resumed_after
-    assert bench.finish(tmp_path, "--resume", RUN) in (0, 1)  # a finished run gives its verdict again
-    assert records.load(tmp_path / RUN) == run
+    assert bench.finish(tmp_path, "--resume", RUN) in (
+        0,
+        1,
+    )  # a finished run gives its verdict again
+    assert records.load_run(tmp_path / RUN) == run
 
 
 @pytest.fixture
@@ -191,9 +217,12 @@ def shell(bench: Bench, tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
     def run(*arguments: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [sys.executable, "-c", code, *arguments],
-            cwd=tmp_path, env={**os.environ, "NETLET_DATA": str(bench._data), "OMP_NUM_THREADS": "1"},
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
+            cwd=tmp_path,
+            env={**os.environ, "NETLET_DATA": str(bench._data), "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
 
     return run
 
@@ -201,7 +230,7 @@ def shell(bench: Bench, tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
 def test_ctrl_c_leaves_a_resumable_run_and_says_how(
     shell: Callable[..., subprocess.Popen[str]], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    process = shell("train", "code_4", "--set", "epochs=400", "--set", "batch=60")
+    process = shell("train", "code_4", "--set", "epochs=400", "--set", "batch_size=60")
     lines = tmp_path / "runs/code_4-seed0/epochs.jsonl"
     # The second line: the checkpoint of the first epoch is then written.
     while not lines.exists() or len(lines.read_text().splitlines()) < 2:
@@ -210,21 +239,27 @@ def test_ctrl_c_leaves_a_resumable_run_and_says_how(
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "interrupted; 'netlet train --resume runs/code_4-seed0' goes on after the last whole epoch" in err
+    assert (
+        "interrupted; 'netlet train --resume runs/code_4-seed0' goes on after the last whole epoch"
+        in err
+    )
     assert "Traceback" not in err
     checkpoint, assignment = load_checkpoint(tmp_path / "runs/code_4-seed0")
     assert len(checkpoint.epochs) >= 1
     assert assignment["name"] == "code_4"
 
 
-# --- what can be wrong with a run that is to go on ----------------------------------------------------------------
+# --- what can be wrong with a run that is to go on
+# ----------------------------------------------------------------
 
 
 def small() -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
 
 
-FAST = Recipe(epochs=3, batch=60, peak_lr=0.01, averaging="tail", tail_share=0.5, precision="float32")
+FAST = Recipe(
+    epochs=3, batch_size=60, peak_lr=0.01, averaging="tail", tail_share=0.5, precision="float32"
+)
 
 
 class Stops(Listener):
@@ -237,15 +272,22 @@ class Stops(Listener):
 
 
 @pytest.mark.parametrize("averaging", ["none", "ema", "tail"])
-@pytest.mark.parametrize("optimiser", ["sgd", "adamw", "soap"])
-def test_resuming_from_python(blob_data: Dataset, tmp_path: Path, averaging: str, optimiser: str) -> None:
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw", "soap"])
+def test_resuming_from_python(
+    blob_data: Dataset, tmp_path: Path, averaging: str, optimizer: str
+) -> None:
     def small() -> nn.Module:  # SOAP takes an eigenbasis as wide as a matrix
         return nn.Sequential(nn.Conv2d(1, 3, 5, 5), nn.Flatten(), nn.Linear(75, 10))
 
-    recipe = FAST.but(averaging=averaging, optimiser=optimiser, precision="auto")
+    recipe = FAST.replace(averaging=averaging, optimizer=optimizer, precision="auto")
     whole = fit(netlet.build(small, 0), blob_data, recipe)
     with pytest.raises(KeyboardInterrupt):
-        fit(netlet.build(small, 0), blob_data, recipe, listeners=[Stops(3), Recorder(tmp_path / "run")])
+        fit(
+            netlet.build(small, 0),
+            blob_data,
+            recipe,
+            listeners=[Stops(3), Recorder(tmp_path / "run")],
+        )
     checkpoint, _ = load_checkpoint(tmp_path / "run")
     assert len(checkpoint.epochs) == 2
     again = Recorder(tmp_path / "run", resumed=True)
@@ -253,20 +295,31 @@ def test_resuming_from_python(blob_data: Dataset, tmp_path: Path, averaging: str
     assert resumed.weights_digest == whole.weights_digest
     assert resumed.resumed_after == (2,)
     assert resumed.times["total_s"] >= checkpoint.elapsed_s
-    assert records.load(tmp_path / "run") == resumed
+    assert records.load_run(tmp_path / "run") == resumed
 
 
-def test_a_changed_net_or_a_broken_checkpoint_is_refused(blob_data: Dataset, tmp_path: Path) -> None:
+def test_a_changed_net_or_a_broken_checkpoint_is_refused(
+    blob_data: Dataset, tmp_path: Path
+) -> None:
     with pytest.raises(KeyboardInterrupt):
         fit(small(), blob_data, FAST, listeners=[Recorder(tmp_path / "run"), Stops(2)])
     checkpoint, _ = load_checkpoint(tmp_path / "run")
-    with pytest.raises(TrainingError, match=r"not the one that this run began with \(1.bias differs\)"):
-        fit(nn.Sequential(nn.Flatten(), nn.Linear(784, 10, bias=False)), blob_data, FAST, resume=checkpoint)
+    with pytest.raises(
+        TrainingError, match=r"not the one that this run began with \(1.bias differs\)"
+    ):
+        fit(
+            nn.Sequential(nn.Flatten(), nn.Linear(784, 10, bias=False)),
+            blob_data,
+            FAST,
+            resume=checkpoint,
+        )
     (tmp_path / "run" / FILE).write_bytes((tmp_path / "run" / FILE).read_bytes()[:500])
     with pytest.raises(TrainingError, match=r"cannot be read as a checkpoint \(\w+\); begin anew"):
         load_checkpoint(tmp_path / "run")
     (tmp_path / "run" / FILE).unlink()
-    with pytest.raises(TrainingError, match=r"nothing to resume, it holds no checkpoint\.pt; begin anew"):
+    with pytest.raises(
+        TrainingError, match=r"nothing to resume, it holds no checkpoint\.pt; begin anew"
+    ):
         load_checkpoint(tmp_path / "run")
     with pytest.raises(TrainingError, match="no such folder; name the folder of the run"):
         load_checkpoint(tmp_path / "nowhere")
@@ -298,23 +351,28 @@ def ended(capfd: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]
     return int(left.value.code or 0), capfd.readouterr().err
 
 
-def test_resuming_takes_everything_from_the_folder(interrupted: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_resuming_takes_everything_from_the_folder(
+    interrupted: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     code, err = ended(capfd, "--resume", str(interrupted), "--seed", "1")
     assert code == 2
     assert f"--resume takes everything from {interrupted}; leave away what else you gave" in err
     code, err = ended(capfd, "--resume", str(interrupted))
     assert code == 0
     assert f"going on with {interrupted} after 1 of 3 epochs" in err
-    run = records.load(interrupted)
+    run = records.load_run(interrupted)
     assert run.last_epoch.split == "val"
     assert run.recipe["epochs"] == 3
     assert run.resumed_after == (1,)
 
 
 def test_data_that_has_vanished_or_changed(
-    interrupted: Path, blobs_for_mnist: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+    interrupted: Path,
+    blobs_for_mnist: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
-) -> None:  # fmt: skip
+) -> None:
     before = (interrupted / FILE).read_bytes()
     monkeypatch.setenv("NETLET_DATA", str(tmp_path / "nowhere"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -329,7 +387,8 @@ def test_data_that_has_vanished_or_changed(
     assert (interrupted / FILE).read_bytes() == before
 
 
-# --- divergence and full disks ------------------------------------------------------------------------------------
+# --- divergence and full disks
+# ------------------------------------------------------------------------------------
 
 
 def test_nan_stops_with_epoch_step_and_advice(blob_data: Dataset, tmp_path: Path) -> None:
@@ -342,7 +401,8 @@ def test_nan_stops_with_epoch_step_and_advice(blob_data: Dataset, tmp_path: Path
 
     net = Poisoned(nn.Flatten(), nn.Linear(784, 10))
     with pytest.raises(
-        TrainingError, match=r"the loss is nan at epoch 2, step 7; try a lower peak_lr than 0\.01, or precision=float32"
+        TrainingError,
+        match=r"the loss is nan at epoch 2, step 7; try a lower peak_lr than 0\.01, or precision=float32",
     ):
         fit(net, blob_data, FAST, listeners=[Recorder(tmp_path / "run")])
     assert len((tmp_path / "run" / "epochs.jsonl").read_text().splitlines()) == 1
@@ -354,7 +414,9 @@ def test_a_loss_beyond_all_measure_is_divergence_too(blob_data: Dataset) -> None
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return super().forward(x) * 1e7
 
-    with pytest.raises(TrainingError, match=r"the loss is [\d.]+e\+\d+ at epoch 1, step 1; try a lower peak_lr"):
+    with pytest.raises(
+        TrainingError, match=r"the loss is [\d.]+e\+\d+ at epoch 1, step 1; try a lower peak_lr"
+    ):
         fit(Explodes(nn.Flatten(), nn.Linear(784, 10)), blob_data, FAST)
 
 
@@ -390,9 +452,15 @@ def test_a_full_disk_is_one_line_and_harms_nothing(blob_data: Dataset, tiny_disk
     folder = tiny_disk / "run"
     whole = fit(netlet.build(small, 0), blob_data, FAST)
     with pytest.raises(
-        TrainingError, match=r"cannot be written to \(No space left on device\); what it held .* unharmed"
+        TrainingError,
+        match=r"cannot be written to \(No space left on device\); what it held .* unharmed",
     ) as caught:
-        fit(netlet.build(small, 0), blob_data, FAST, listeners=[Recorder(folder), FillsTheDisk(tiny_disk)])
+        fit(
+            netlet.build(small, 0),
+            blob_data,
+            FAST,
+            listeners=[Recorder(folder), FillsTheDisk(tiny_disk)],
+        )
     assert "\n" not in str(caught.value)
     assert f"'netlet train --resume {folder}' goes on from there" in str(caught.value)
     checkpoint, _ = load_checkpoint(folder)
@@ -401,13 +469,18 @@ def test_a_full_disk_is_one_line_and_harms_nothing(blob_data: Dataset, tiny_disk
     assert not list(folder.glob(".*"))
     (tiny_disk / "rest").unlink()
     again = [Recorder(folder, resumed=True)]
-    assert fit(small(), blob_data, FAST, resume=checkpoint, listeners=again).weights_digest == whole.weights_digest
+    assert (
+        fit(small(), blob_data, FAST, resume=checkpoint, listeners=again).weights_digest
+        == whole.weights_digest
+    )
 
 
 def test_a_disk_too_full_to_begin(blob_data: Dataset, tiny_disk: Path) -> None:
     with (tiny_disk / "rest").open("wb") as rest:
         rest.write(bytes(360 * 1024))
-    with pytest.raises(TrainingError, match=r"cannot be made \(No space left on device\); name another with --out"):
+    with pytest.raises(
+        TrainingError, match=r"cannot be made \(No space left on device\); name another with --out"
+    ):
         fit(small(), blob_data, FAST, listeners=[Recorder(tiny_disk / "run")])
     assert os.listdir(tiny_disk) == ["rest"]
 
@@ -423,11 +496,14 @@ def test_a_read_only_folder(blob_data: Dataset, tiny_disk: Path) -> None:
 
     folder = tiny_disk / "run"
     with pytest.raises(
-        TrainingError, match=r"cannot be written to \(Read-only file system\); what it held .* unharmed"
+        TrainingError,
+        match=r"cannot be written to \(Read-only file system\); what it held .* unharmed",
     ):
         fit(small(), blob_data, FAST, listeners=[Recorder(folder), MakesItReadOnly()])
     assert len(load_checkpoint(folder)[0].epochs) == 1
-    with pytest.raises(TrainingError, match=r"cannot be made \(Read-only file system\); name another with --out"):
+    with pytest.raises(
+        TrainingError, match=r"cannot be made \(Read-only file system\); name another with --out"
+    ):
         fit(small(), blob_data, FAST, listeners=[Recorder(tiny_disk / "other")])
     remount("rw")
 
@@ -442,7 +518,8 @@ def test_a_run_folder_that_vanishes(blob_data: Dataset, tmp_path: Path) -> None:
         fit(small(), blob_data, FAST, listeners=[Deletes(), Recorder(tmp_path / "run")])
 
 
-# --- several processes, and what they leave behind ----------------------------------------------------------------
+# --- several processes, and what they leave behind
+# ----------------------------------------------------------------
 
 
 def test_runs_begun_at_once_each_get_a_folder(bench: Bench, tmp_path: Path) -> None:
@@ -450,10 +527,12 @@ def test_runs_begun_at_once_each_get_a_folder(bench: Bench, tmp_path: Path) -> N
     for process in processes:
         process.join(100)
     assert {process.exitcode for process in processes} <= {0, 1}
-    runs = [records.load(path) for path in records.find(tmp_path / "runs")]
+    runs = [records.load_run(path) for path in records.find_runs(tmp_path / "runs")]
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == [
-        "code_2-seed0", "code_2-seed0-2", "code_2-seed0-3",
-    ]  # fmt: skip
+        "code_2-seed0",
+        "code_2-seed0-2",
+        "code_2-seed0-3",
+    ]
     assert len({run.weights_digest for run in runs}) == 1
 
 
@@ -462,18 +541,32 @@ def test_only_what_the_dead_have_left_is_swept(tmp_path: Path) -> None:
 
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    names = {f".run.json.{gone.pid}.x.part": False, f".run.json.{os.getpid()}.x.part": True, ".mine.part": True}
+    names = {
+        f".run.json.{gone.pid}.x.part": False,
+        f".run.json.{os.getpid()}.x.part": True,
+        ".mine.part": True,
+    }
     for name in names:
         (tmp_path / name).write_text("half")
     (tmp_path / f".swift-seed0.{gone.pid}.y.part").mkdir()
     sweep(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {name for name, stays in names.items() if stays}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        name for name, stays in names.items() if stays
+    }
     sweep(tmp_path / "nowhere")
 
 
 def test_a_checkpoint_can_be_used_twice(blob_data: Dataset, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
-        fit(netlet.build(small, 0), blob_data, FAST, listeners=[Recorder(tmp_path / "run"), Stops(2)])
+        fit(
+            netlet.build(small, 0),
+            blob_data,
+            FAST,
+            listeners=[Recorder(tmp_path / "run"), Stops(2)],
+        )
     checkpoint, _ = load_checkpoint(tmp_path / "run")
-    digests = {fit(netlet.build(small, 0), blob_data, FAST, resume=checkpoint).weights_digest for _ in range(2)}
+    digests = {
+        fit(netlet.build(small, 0), blob_data, FAST, resume=checkpoint).weights_digest
+        for _ in range(2)
+    }
     assert len(digests) == 1

@@ -25,7 +25,10 @@ ROOT = Path(__file__).parent.parent
 def test_a_few_seconds_of_document_001s_recipe_learn(mnist: Dataset) -> None:
     part = dataclasses.replace(mnist, train=mnist.train.take(torch.arange(12_800)))
     run = netlet.fit(
-        netlet.build(netlet.nets.mnistnet_1, 0), part, netlet.recipes.DOCUMENT_001.but(epochs=1), val=1_280
+        netlet.build(netlet.nets.mnistnet_1, 0),
+        part,
+        netlet.recipes.DOCUMENT_001.replace(epochs=1),
+        val=1_280,
     )
     assert run.last_epoch.split == "val"
     assert run.last_epoch.correct > 0.85 * 1_280
@@ -34,7 +37,17 @@ def test_a_few_seconds_of_document_001s_recipe_learn(mnist: Dataset) -> None:
 @pytest.mark.slow
 @pytest.mark.mnist
 def test_the_benchmark_runs_at_toy_size(mnist: Dataset, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "benchmarks.pipeline", "--nets", "code_2", "--images", "256", "--repeats", "1"]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.pipeline",
+        "--nets",
+        "code_2",
+        "--images",
+        "256",
+        "--repeats",
+        "1",
+    ]
     command += ["--workers", "0", "--out", str(tmp_path / "speed.json")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert "code_2" in done.stdout
@@ -45,7 +58,17 @@ def test_the_benchmark_runs_at_toy_size(mnist: Dataset, tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.mnist
 def test_the_race_runs_at_toy_size(mnist: Dataset, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "benchmarks.race", "--experiments", "dash", "--turns", "1", "--images", "512"]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.race",
+        "--experiments",
+        "dash",
+        "--turns",
+        "1",
+        "--images",
+        "512",
+    ]
     command += ["--out", str(tmp_path / "race.json"), "--only", "T", "cold"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert "train_mnist_fast" in done.stdout
@@ -53,14 +76,18 @@ def test_the_race_runs_at_toy_size(mnist: Dataset, tmp_path: Path) -> None:
     peer, dash = found["rows"]
     assert (peer["parameters"], dash["parameters"]) == (215_194, 17_040)
     assert dash["cold_s"] > dash["warm_s"] > dash["train_s"] > 0
-    assert dash["ratio"] == pytest.approx(dash["train_s"] / peer["train_s"], abs=0.01 / peer["train_s"])
+    assert dash["ratio"] == pytest.approx(
+        dash["train_s"] / peer["train_s"], abs=0.01 / peer["train_s"]
+    )
     assert 0 < found["peak"]["share"] < 1
 
 
 @pytest.mark.mnist
 def test_ctrl_c_says_what_is_kept(mnist: Dataset, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "netlet", "train", "code_1", "--out", str(tmp_path)]
-    running = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ)
+    running = subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ
+    )
     assert running.stderr is not None
     for line in running.stderr:
         if line.startswith("training "):
@@ -70,7 +97,10 @@ def test_ctrl_c_says_what_is_kept(mnist: Dataset, tmp_path: Path) -> None:
     out, err = running.communicate(timeout=60)
     assert running.returncode == 130
     assert out == ""
-    assert f"interrupted; 'netlet train --resume {tmp_path}/code_1-seed0' goes on after the last whole epoch" in err
+    assert (
+        f"interrupted; 'netlet train --resume {tmp_path}/code_1-seed0' goes on after the last whole epoch"
+        in err
+    )
     assert "Traceback" not in err
 
 

@@ -58,14 +58,18 @@ number = 3
         ("6k5s2p P", (450 + 12) + 60, (3, 9, 9)),
     ],
 )
-def test_a_net_is_written_in_a_line(notation: str, parameters: int, logits_of: tuple[int, int, int]) -> None:
+def test_a_net_is_written_in_a_line(
+    notation: str, parameters: int, logits_of: tuple[int, int, int]
+) -> None:
     built = netlet.build(find_net(notation).builder, 0, logits_of)
     assert sum(p.numel() for p in built.parameters()) == parameters
     assert built(torch.zeros(2, *logits_of)).shape == (2, 10)
 
 
 def test_a_line_makes_the_net_that_has_a_name() -> None:
-    ours, line = (netlet.build(find_net(name).builder, 3) for name in ("summit", "8 8 P 12 14 16 16"))
+    ours, line = (
+        netlet.build(find_net(name).builder, 3) for name in ("summit", "8 8 P 12 14 16 16")
+    )
     for mine, other in zip(ours.parameters(), line.parameters(), strict=True):
         assert torch.equal(mine, other)
 
@@ -106,21 +110,32 @@ def test_importable_modules() -> None:
     ("address", "message"),
     [
         ("{file}:Nothing", r"no 'Nothing' in .*their_nets\.py; it defines: Theirs, Needy, made"),
-        ("{file}:Needy", r"Needy: needs arguments \(width, depth, act\); give them defaults, or add a function"),
+        (
+            "{file}:Needy",
+            r"Needy: needs arguments \(width, depth, act\); give them defaults, or add a function",
+        ),
         ("{file}:no_net", r"no_net: expected a torch\.nn\.Module, got a int"),
         ("{file}:breaks", r"breaks: building it failed: RuntimeError: out of"),
         ("{file}:number", r"number: is a int; name a class, a function or a net"),
         ("{folder}/absent.py:Net", r"no file .*absent\.py"),
         ("{folder}/syntax.py:Net", r"syntax\.py:Net: importing it failed: SyntaxError: "),
-        ("{folder}/exits.py:Net", r"exits\.py:Net: importing it failed: it exits \(code 3\); guard that with __main__"),
-        ("no_such_package.module:Net", r"importing it failed: ModuleNotFoundError: No module named 'no_such_package'"),
+        (
+            "{folder}/exits.py:Net",
+            r"exits\.py:Net: importing it failed: it exits \(code 3\); guard that with __main__",
+        ),
+        (
+            "no_such_package.module:Net",
+            r"importing it failed: ModuleNotFoundError: No module named 'no_such_package'",
+        ),
         (":Net", r"no file or module before the colon"),
         ("mnistnet1", r"no net 'mnistnet1'; did you mean 'mnistnet_1'\?"),
     ],
 )
 def test_what_cannot_be_found_says_why(theirs: Path, address: str, message: str) -> None:
     (theirs.parent / "syntax.py").write_text("class Net(:\n")
-    (theirs.parent / "exits.py").write_text("from torch import nn\nNet = nn.Identity\nimport sys\nNet = sys.exit(3)\n")
+    (theirs.parent / "exits.py").write_text(
+        "from torch import nn\nNet = nn.Identity\nimport sys\nNet = sys.exit(3)\n"
+    )
     with pytest.raises(NetError, match=message) as caught:
         find_net(address.format(file=theirs, folder=theirs.parent)).builder()
     assert "\n" not in str(caught.value)
@@ -143,7 +158,9 @@ def test_a_net_is_one_function_known_by_its_name() -> None:
     def bare(width: int = 3) -> nn.Module:
         return nn.Identity()
 
-    with pytest.raises(NetError, match="net 'bare' needs a docstring and parameters classes and shape"):
+    with pytest.raises(
+        NetError, match="net 'bare' needs a docstring and parameters classes and shape"
+    ):
         net(source="test")(bare)
 
 
@@ -163,4 +180,6 @@ def test_lazy_layers_depend_on_the_seed_alone() -> None:
 def test_seeded_building() -> None:
     one, two, other = (netlet.build(nets.swift, seed) for seed in (1, 1, 2))
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
-    assert not all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+    assert not all(
+        torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True)
+    )

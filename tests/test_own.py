@@ -19,7 +19,9 @@ from netlet.recipes import AUGMENTS
 Random = np.random.Generator
 
 
-def picture(random: Random, k: int, size: tuple[int, int] = (20, 24), mode: str = "L") -> Image.Image:
+def picture(
+    random: Random, k: int, size: tuple[int, int] = (20, 24), mode: str = "L"
+) -> Image.Image:
     """A noisy image whose bright band tells the class."""
     pixels = random.integers(0, 60, (*size, 3), dtype=np.uint8)
     pixels[2 + 4 * k : 6 + 4 * k] = (250, 240, 250) if mode == "L" else (250, 60, 20)
@@ -27,7 +29,11 @@ def picture(random: Random, k: int, size: tuple[int, int] = (20, 24), mode: str 
 
 
 def write_folder(
-    root: Path, classes: int = 3, images: int = 12, mode: str = "L", size: tuple[int, int] = (20, 24)
+    root: Path,
+    classes: int = 3,
+    images: int = 12,
+    mode: str = "L",
+    size: tuple[int, int] = (20, 24),
 ) -> Path:
     random = np.random.default_rng(0)
     for k in range(classes):
@@ -49,7 +55,9 @@ def test_a_folder_of_class_folders(tmp_path: Path) -> None:
     assert found.held_out.name == "val"  # there is no test set: nothing that could be sold for one
     assert (len(found.train), len(found.held_out)) == (30, 6)
     assert torch.bincount(found.held_out.labels).tolist() == [2, 2, 2]
-    assert found.train.images[found.train.labels == 1].float().mean((0, 1, 3)).argmax() in range(6, 10)
+    assert found.train.images[found.train.labels == 1].float().mean((0, 1, 3)).argmax() in range(
+        6, 10
+    )
     again = load_own(root)
     assert again.digest == found.digest
     picture(np.random.default_rng(5), 0).save(root / "kind 0" / "0.png")
@@ -66,11 +74,14 @@ def test_train_and_test_folders_and_classes_in_number_order(tmp_path: Path) -> N
     assert found.class_names == tuple(map(str, range(11)))
     assert found.held_out.name == "test"
     assert (len(found.train), len(found.held_out)) == (44, 22)
-    assert found.held_out.images[:, 0, 0, 0].tolist() == [20 * k for k in range(11) for _ in range(2)]
+    assert found.held_out.images[:, 0, 0, 0].tolist() == [
+        20 * k for k in range(11) for _ in range(2)
+    ]
 
 
 @pytest.mark.parametrize(
-    ("mode", "channels"), [("1", 1), ("L", 1), ("RGB", 3), ("RGBA", 3), ("P", 3), ("CMYK", 3), ("LA", 1), ("I;16", 1)]
+    ("mode", "channels"),
+    [("1", 1), ("L", 1), ("RGB", 3), ("RGBA", 3), ("P", 3), ("CMYK", 3), ("LA", 1), ("I;16", 1)],
 )
 def test_modes(tmp_path: Path, mode: str, channels: int) -> None:
     for k in range(2):
@@ -87,12 +98,14 @@ def test_modes(tmp_path: Path, mode: str, channels: int) -> None:
     if mode in ("L", "LA", "I;16"):
         image = np.asarray(picture(np.random.default_rng(0), 0))
         at = (found.train.labels == 0).nonzero()[:, 0]
-        assert any(np.array_equal(found.train.images[i, 0].numpy(), image) for i in at) or len(at) < 3
+        assert (
+            any(np.array_equal(found.train.images[i, 0].numpy(), image) for i in at) or len(at) < 3
+        )
 
 
 def test_one_in_colour_makes_all_of_three_channels(tmp_path: Path) -> None:
     root = write_folder(tmp_path / "kinds")
-    picture(np.random.default_rng(9), 0, mode="RGB").save(root / "kind 0" / "colour.png")
+    picture(np.random.default_rng(9), 0, mode="RGB").save(root / "kind 0" / "color.png")
     assert load_own(root).shape == (3, 20, 24)
 
 
@@ -140,13 +153,19 @@ def edit(root: Path, what: str) -> None:
 @pytest.mark.parametrize(
     ("what", "message"),
     [
-        ("empty class", r"kind 9: holds no images \(PNG, JPEG, \.\.\.\); fill it, or take the class out"),
+        (
+            "empty class",
+            r"kind 9: holds no images \(PNG, JPEG, \.\.\.\); fill it, or take the class out",
+        ),
         ("one class", r"found 1 class; a net needs at least 2"),
         ("another size", r"3\.png: is 21x24 where 0\.png is 20x24; scale all images to one size"),
         ("too large", r"3\.png: 20x65 is too large; scale all images to at most 64x64"),
         ("broken", r"3\.png: cannot be read as an image \(.*\); mend or remove it"),
         ("no image", r"3\.png: cannot be read as an image \(cannot identify"),
-        ("lonely", r"a class has 1 image; give each at least 2, or a test set beside the train set"),
+        (
+            "lonely",
+            r"a class has 1 image; give each at least 2, or a test set beside the train set",
+        ),
         ("test only", r"holds test but no train; put the images to train on into .*train"),
     ],
 )
@@ -162,17 +181,22 @@ def test_no_folder_at_all(tmp_path: Path) -> None:
     (tmp_path / "bare").mkdir()
     with pytest.raises(DataError, match="bare: holds no class folders; make one for each class"):
         load_own(tmp_path / "bare")
-    with pytest.raises(DataError, match="nowhere: no such folder or file; public data sets are: mnist"):
+    with pytest.raises(
+        DataError, match="nowhere: no such folder or file; public data sets are: mnist"
+    ):
         load(tmp_path / "nowhere")
     (tmp_path / "x.zip").write_bytes(b"PK")
     with pytest.raises(DataError, match=r"x\.zip: expected a folder of class folders, or an \.npz"):
         load(tmp_path / "x.zip")
 
 
-# --- arrays ------------------------------------------------------------------------------------------------------
+# --- arrays
+# ------------------------------------------------------------------------------------------------------
 
 
-def arrays(n: int = 24, shape: tuple[int, ...] = (10, 12), classes: int = 4) -> dict[str, np.ndarray]:
+def arrays(
+    n: int = 24, shape: tuple[int, ...] = (10, 12), classes: int = 4
+) -> dict[str, np.ndarray]:
     random = np.random.default_rng(1)
     return {
         "images": random.integers(0, 256, (n, *shape), dtype=np.uint8),
@@ -182,10 +206,17 @@ def arrays(n: int = 24, shape: tuple[int, ...] = (10, 12), classes: int = 4) -> 
 
 @pytest.mark.parametrize(
     ("shape", "expected"),
-    [((10, 12), (1, 10, 12)), ((10, 12, 1), (1, 10, 12)), ((10, 12, 3), (3, 10, 12)), ((3, 10, 12), (3, 10, 12)),
-     ((1, 64, 64), (1, 64, 64))],
-)  # fmt: skip
-def test_layouts_of_arrays(tmp_path: Path, shape: tuple[int, ...], expected: tuple[int, ...]) -> None:
+    [
+        ((10, 12), (1, 10, 12)),
+        ((10, 12, 1), (1, 10, 12)),
+        ((10, 12, 3), (3, 10, 12)),
+        ((3, 10, 12), (3, 10, 12)),
+        ((1, 64, 64), (1, 64, 64)),
+    ],
+)
+def test_layouts_of_arrays(
+    tmp_path: Path, shape: tuple[int, ...], expected: tuple[int, ...]
+) -> None:
     np.savez(tmp_path / "own.npz", **arrays(shape=shape))
     found = load_own(tmp_path / "own.npz")
     assert found.name == "own.npz"
@@ -193,18 +224,32 @@ def test_layouts_of_arrays(tmp_path: Path, shape: tuple[int, ...], expected: tup
     assert (found.classes, found.held_out.name, len(found.held_out)) == (4, "val", 4)
     original = arrays(shape=shape)["images"]
     if shape == (10, 12, 3):
-        whole = {image.numpy().tobytes() for split in (found.train, found.held_out) for image in split.images}
-        assert whole == {np.ascontiguousarray(image.transpose(2, 0, 1)).tobytes() for image in original}
+        whole = {
+            image.numpy().tobytes()
+            for split in (found.train, found.held_out)
+            for image in split.images
+        }
+        assert whole == {
+            np.ascontiguousarray(image.transpose(2, 0, 1)).tobytes() for image in original
+        }
 
 
-@pytest.mark.parametrize("names", [("x_train", "y_train", "x_test", "y_test"),
-                                   ("train_images", "train_labels", "test_images", "test_labels"),
-                                   ("images", "labels", "test_images", "test_labels")])  # fmt: skip
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("x_train", "y_train", "x_test", "y_test"),
+        ("train_images", "train_labels", "test_images", "test_labels"),
+        ("images", "labels", "test_images", "test_labels"),
+    ],
+)
 def test_names_of_arrays_and_labels_of_any_kind(tmp_path: Path, names: tuple[str, ...]) -> None:
     own = arrays()
     words = np.array(["ant", "bee", "cow", "dog"])[own["labels"]]
     column = (own["labels"] * 10 - 5).reshape(-1, 1)
-    for labels, expected in ((words, ("ant", "bee", "cow", "dog")), (column, ("-5", "5", "15", "25"))):
+    for labels, expected in (
+        (words, ("ant", "bee", "cow", "dog")),
+        (column, ("-5", "5", "15", "25")),
+    ):
         np.savez(
             tmp_path / "own.npz",
             **dict(zip(names, (own["images"], labels, own["images"][:8], labels[:8]), strict=True)),
@@ -218,17 +263,41 @@ def test_names_of_arrays_and_labels_of_any_kind(tmp_path: Path, names: tuple[str
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"images": arrays()["images"] / 255}, r"own\.npz\['images'\]: expected uint8 grey levels 0 to 255, found float64"),
-        ({"images": arrays(shape=(5, 10, 12))["images"]}, r"expected N H W, N H W C or N C H W with one or three channels, found 24x5x10x12"),
-        ({"images": arrays(shape=(70, 60))["images"]}, r"images of 70x60 are too large; scale them to at most 64x64"),
-        ({"labels": arrays()["labels"][:-1]}, r"\['labels'\]: expected one whole number or word for each of 24 images, found int64 23"),
-        ({"labels": arrays()["labels"] + 0.5}, r"expected one whole number or word .* found float64 24"),
+        (
+            {"images": arrays()["images"] / 255},
+            r"own\.npz\['images'\]: expected uint8 gray levels 0 to 255, found float64",
+        ),
+        (
+            {"images": arrays(shape=(5, 10, 12))["images"]},
+            r"expected N H W, N H W C or N C H W with one or three channels, found 24x5x10x12",
+        ),
+        (
+            {"images": arrays(shape=(70, 60))["images"]},
+            r"images of 70x60 are too large; scale them to at most 64x64",
+        ),
+        (
+            {"labels": arrays()["labels"][:-1]},
+            r"\['labels'\]: expected one whole number or word for each of 24 images, found int64 23",
+        ),
+        (
+            {"labels": arrays()["labels"] + 0.5},
+            r"expected one whole number or word .* found float64 24",
+        ),
         ({"labels": np.zeros(24, int)}, r"found 1 class; a net needs at least 2"),
-        ({"labels": np.array([None] * 24)}, r"cannot be read as an \.npz of arrays \(an array of Python objects\)"),
-        ({"test_images": arrays()["images"], "test_labels": arrays()["labels"] + 1}, r"\['test_labels'\]: 4 is no class of the training images"),
-        ({"test_images": arrays(shape=(9, 9))["images"], "test_labels": arrays()["labels"]}, r"train has images of 1x10x12, test of 1x9x9; make them alike"),
+        (
+            {"labels": np.array([None] * 24)},
+            r"cannot be read as an \.npz of arrays \(an array of Python objects\)",
+        ),
+        (
+            {"test_images": arrays()["images"], "test_labels": arrays()["labels"] + 1},
+            r"\['test_labels'\]: 4 is no class of the training images",
+        ),
+        (
+            {"test_images": arrays(shape=(9, 9))["images"], "test_labels": arrays()["labels"]},
+            r"train has images of 1x10x12, test of 1x9x9; make them alike",
+        ),
     ],
-)  # fmt: skip
+)
 def test_bad_arrays(tmp_path: Path, change: dict[str, np.ndarray], message: str) -> None:
     np.savez(tmp_path / "own.npz", **{**arrays(), **change})
     with pytest.raises(DataError, match=message) as caught:
@@ -241,7 +310,10 @@ def test_files_that_are_no_arrays(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"own\.npz: cannot be read as an \.npz of arrays"):
         load_own(tmp_path / "own.npz")
     np.savez(tmp_path / "own.npz", pictures=np.zeros(3))
-    with pytest.raises(DataError, match=r"expected 'images' and 'labels' \(or x_train and y_train\), found pictures"):
+    with pytest.raises(
+        DataError,
+        match=r"expected 'images' and 'labels' \(or x_train and y_train\), found pictures",
+    ):
         load_own(tmp_path / "own.npz")
 
 
@@ -255,15 +327,31 @@ def test_what_is_saved_comes_back(tmp_path: Path) -> None:
         save_npz(drawn, tmp_path / "drawn.zip")
 
 
-# --- the whole way ------------------------------------------------------------------------------------------------
+# --- the whole way
+# ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    "net", ["swift", "mnistnet_1", "pyramid", "expand_squeeze", "week4", "week4_conv", "code_1", "code_3", "code_4"]
+    "net",
+    [
+        "swift",
+        "mnistnet_1",
+        "pyramid",
+        "expand_squeeze",
+        "week4",
+        "week4_conv",
+        "code_1",
+        "code_3",
+        "code_4",
+    ],
 )
-def test_every_net_takes_its_classes_and_shape_from_the_data(netlet: Netlet, tmp_path: Path, net: str) -> None:
+def test_every_net_takes_its_classes_and_shape_from_the_data(
+    netlet: Netlet, tmp_path: Path, net: str
+) -> None:
     write_folder(tmp_path / "kinds", classes=3, images=6, mode="RGB", size=(40, 36))
-    code, out, err = netlet("train", net, "--dataset", "kinds", "--set", "epochs=1", "--set", "batch=5", "--json")
+    code, out, err = netlet(
+        "train", net, "--dataset", "kinds", "--set", "epochs=1", "--set", "batch_size=5", "--json"
+    )
     assert code in (0, 1), err
     record = json.loads(out)
     assert record["data"]["name"] == "kinds/"
@@ -278,14 +366,16 @@ def test_every_net_takes_its_classes_and_shape_from_the_data(netlet: Netlet, tmp
 def test_training_evaluating_and_resuming_on_own_data(netlet: Netlet, tmp_path: Path) -> None:
     write_folder(tmp_path / "all" / "train", images=30, size=(24, 24))
     write_folder(tmp_path / "all" / "test", images=10, size=(24, 24))
-    fast = ("--set", "epochs=6", "--set", "batch=10", "--set", "ema_decay=0.8")
-    code, out, err = netlet("train", "swift", "--dataset", "all", *fast, "--accuracy-at-least", "90")
+    fast = ("--set", "epochs=6", "--set", "batch_size=10", "--set", "ema_decay=0.8")
+    code, out, err = netlet(
+        "train", "swift", "--dataset", "all", *fast, "--accuracy-at-least", "90"
+    )
     assert code == 0, out + err
     assert "on all/" in err
     assert "accuracy, last epoch  at least 90 %" in out
     folder = "runs/swift-all_-seed0"
     assert f"training on all/ (eager step); recorded in {folder}" in out
-    run = records.load(tmp_path / folder)
+    run = records.load_run(tmp_path / folder)
     assert run.verdict is not None
     assert run.verdict.passed  # the bar was given for this data: it is judged
     code, out, _ = netlet("evaluate", folder, "--dataset", "all", "--json")
@@ -301,10 +391,14 @@ def test_images_too_small_for_a_net(netlet: Netlet, tmp_path: Path) -> None:
     write_folder(tmp_path / "tiny", size=(14, 14))
     code, _, err = netlet("train", "code_4", "--dataset", "tiny")
     assert (code, len(err.splitlines())) == (2, 1)
-    assert "the images are too small for this net: its last map would be -1x-1; take a shallower net" in err
+    assert (
+        "the images are too small for this net: its last map would be -1x-1; take a shallower net"
+        in err
+    )
 
 
-# --- contact sheets -----------------------------------------------------------------------------------------------
+# --- contact sheets
+# -----------------------------------------------------------------------------------------------
 
 
 def test_a_sheet_has_ten_images_a_class_and_ten_more_as_augmented(tmp_path: Path) -> None:
@@ -325,15 +419,23 @@ def test_a_sheet_has_ten_images_a_class_and_ten_more_as_augmented(tmp_path: Path
             shown = pixels[top : top + 20 * zoom : zoom, left : left + 24 * zoom : zoom, 0]
             assert shown.tobytes() in known
             assert 2 + 4 * k <= shown.mean(1).argmax() < 6 + 4 * k  # of its class
-            beside = pixels[top : top + 20 * zoom : zoom, left + block : left + block + 24 * zoom : zoom, 0]
+            beside = pixels[
+                top : top + 20 * zoom : zoom, left + block : left + block + 24 * zoom : zoom, 0
+            ]
             assert np.array_equal(shown, beside)  # "none" moves nothing
     moved = np.asarray(contact_sheet(found.train, found.class_names, AUGMENTS["full"]))
-    assert np.array_equal(moved[:, : margin + block - 4 * gap], pixels[:, : margin + block - 4 * gap])
+    assert np.array_equal(
+        moved[:, : margin + block - 4 * gap], pixels[:, : margin + block - 4 * gap]
+    )
     assert not np.array_equal(moved, pixels)
-    assert np.array_equal(np.asarray(contact_sheet(found.train, found.class_names)), np.asarray(plain))
+    assert np.array_equal(
+        np.asarray(contact_sheet(found.train, found.class_names)), np.asarray(plain)
+    )
 
 
-def test_a_class_with_few_images_leaves_places_blank_and_many_classes_are_refused(tmp_path: Path) -> None:
+def test_a_class_with_few_images_leaves_places_blank_and_many_classes_are_refused(
+    tmp_path: Path,
+) -> None:
     found = load_own(write_folder(tmp_path / "kinds", images=4))
     sheet = np.asarray(contact_sheet(found.train, found.class_names))
     assert (sheet[30, -40] == sheet[2, -2]).all()
@@ -342,21 +444,40 @@ def test_a_class_with_few_images_leaves_places_blank_and_many_classes_are_refuse
 
 
 def test_show_and_make_on_the_command_line(netlet: Netlet, tmp_path: Path) -> None:
-    code, out, _ = netlet("data", "make", "--out", "few.npz", "--train", "200", "--test", "50", "--seed", "3")
+    code, out, _ = netlet(
+        "data", "make", "--out", "few.npz", "--train", "200", "--test", "50", "--seed", "3"
+    )
     assert code == 0
     assert "200 train and 50 test images in few.npz" in out
-    code, out, _ = netlet("data", "show", "few.npz", "--recipe", "steady", "--out", "sheet.png", "--split", "test")
+    code, out, _ = netlet(
+        "data", "show", "few.npz", "--recipe", "steady", "--out", "sheet.png", "--split", "test"
+    )
     assert code == 0
     with Image.open(tmp_path / "sheet.png") as sheet:
-        assert f"sheet.png: {sheet.width}x{sheet.height}, few.npz test, and as steady augments it" in out
+        assert (
+            f"sheet.png: {sheet.width}x{sheet.height}, few.npz test, and as steady augments it"
+            in out
+        )
     assert netlet("data", "show", "few.npz")[0] == 0
     assert (tmp_path / "few.npz.png").is_file()
     assert "SHA-256 " in netlet("data", "verify", "few.npz")[1]
     for arguments, message in (
-        (("show", "few.npz", "--split", "val"), "few.npz has no split 'val'; it has train and test"),
-        (("show", "few.npz", "-o", "sheet.xyz"), "sheet.xyz: cannot be written (unknown file extension"),
-        (("show", "few.npz", "-o", "no/such/sheet.png"), "cannot be written (No such file or directory)"),
-        (("make", "mnist"), "only scribble can be made; 'mnist' can be got with 'netlet data get mnist'"),
+        (
+            ("show", "few.npz", "--split", "val"),
+            "few.npz has no split 'val'; it has train and test",
+        ),
+        (
+            ("show", "few.npz", "-o", "sheet.xyz"),
+            "sheet.xyz: cannot be written (unknown file extension",
+        ),
+        (
+            ("show", "few.npz", "-o", "no/such/sheet.png"),
+            "cannot be written (No such file or directory)",
+        ),
+        (
+            ("make", "mnist"),
+            "only scribble can be made; 'mnist' can be got with 'netlet data get mnist'",
+        ),
         (("make", "--seed", "3"), "give --out FILE.npz for others"),
         (("get", "scribble"), "no public data set 'scribble'; scribble is made, not downloaded"),
     ):
@@ -366,7 +487,8 @@ def test_show_and_make_on_the_command_line(netlet: Netlet, tmp_path: Path) -> No
         assert len(err.splitlines()) == 1
 
 
-# --- what is held out ---------------------------------------------------------------------------------------------
+# --- what is held out
+# ---------------------------------------------------------------------------------------------
 
 
 def test_val_of_ones_own_is_held_out_once(tmp_path: Path) -> None:
@@ -394,7 +516,9 @@ def test_every_class_however_small_is_on_both_sides(tmp_path: Path) -> None:
     np.savez(tmp_path / "own.npz", images=images, labels=labels)
     for n in (4, 20, 60, 100):
         held = load_own(tmp_path / "own.npz").hold_out(n)
-        counts = [torch.bincount(split.labels, minlength=4) for split in (held.held_out, held.train)]
+        counts = [
+            torch.bincount(split.labels, minlength=4) for split in (held.held_out, held.train)
+        ]
         assert all((count > 0).all() for count in counts)
         assert int(counts[0].sum()) == n
         assert int(counts[1].sum()) == 120 - n
@@ -403,20 +527,34 @@ def test_every_class_however_small_is_on_both_sides(tmp_path: Path) -> None:
 def test_evaluating_knows_what_the_run_held_out(netlet: Netlet, tmp_path: Path) -> None:
     root = write_folder(tmp_path / "kinds", images=30, size=(24, 24))
     code, out, _ = netlet(
-        "train", "swift", "--dataset", "kinds", "--val", "30", "--set", "epochs=2", "--set", "batch=10", "--json"
+        "train",
+        "swift",
+        "--dataset",
+        "kinds",
+        "--val",
+        "30",
+        "--set",
+        "epochs=2",
+        "--set",
+        "batch_size=10",
+        "--json",
     )
     record = json.loads(out)
     assert record["data"]["images"] == {"train": 60, "val": 30}
     folder = "runs/swift-kinds_-seed0"
     for split, score in (("val", record["last_epoch"]), ("train", record["train_clean"])):
-        code, out, err = netlet("evaluate", folder, "--dataset", "kinds", "--split", split, "--json")
+        code, out, err = netlet(
+            "evaluate", folder, "--dataset", "kinds", "--split", split, "--json"
+        )
         assert code == 0, err
         found = json.loads(out)["score"]
         assert (found["correct"], found["total"]) == (score["correct"], score["total"])
     picture(np.random.default_rng(99), 1, (24, 24)).save(root / "kind 1" / "new.png")
     code, _, err = netlet("evaluate", folder, "--dataset", "kinds")
     assert code == 2
-    assert "kinds/ has changed since this run: its val would hold images that were trained on" in err
+    assert (
+        "kinds/ has changed since this run: its val would hold images that were trained on" in err
+    )
 
 
 def test_classes_are_matched_by_name(netlet: Netlet, tmp_path: Path) -> None:
@@ -429,7 +567,7 @@ def test_classes_are_matched_by_name(netlet: Netlet, tmp_path: Path) -> None:
         "--set",
         "epochs=8",
         "--set",
-        "batch=10",
+        "batch_size=10",
         "--set",
         "ema_decay=0.8",
         "--json",
@@ -440,14 +578,19 @@ def test_classes_are_matched_by_name(netlet: Netlet, tmp_path: Path) -> None:
         for file in (tmp_path / "few" / name).iterdir():
             file.unlink()
         (tmp_path / "few" / name).rmdir()
-    code, out, err = netlet("evaluate", "runs/swift-kinds_-seed0", "--dataset", "few", "--split", "train", "--json")
+    code, out, err = netlet(
+        "evaluate", "runs/swift-kinds_-seed0", "--dataset", "few", "--split", "train", "--json"
+    )
     assert code == 0, err
     assert [row["images"] > 0 for row in json.loads(out)["classes"]] == [False, True, False, True]
     assert json.loads(out)["score"]["correct"] >= 0.9 * json.loads(out)["score"]["total"]
     (tmp_path / "few" / "kind 1").rename(tmp_path / "few" / "dragon")
     code, _, err = netlet("evaluate", "runs/swift-kinds_-seed0", "--dataset", "few")
     assert code == 2
-    assert "few/: has a class 'dragon', but what is asked for knows kind 0, kind 1, kind 2, kind 3" in err
+    assert (
+        "few/: has a class 'dragon', but what is asked for knows kind 0, kind 1, kind 2, kind 3"
+        in err
+    )
 
 
 def test_a_last_image_that_would_be_alone(tmp_path: Path) -> None:
@@ -455,10 +598,17 @@ def test_a_last_image_that_would_be_alone(tmp_path: Path) -> None:
     from netlet.recipes import Recipe
 
     found = make_scribble(65, 10).train
-    batches = [len(labels) for _, labels in epoch_of_batches(found, Recipe(batch=16), torch.Generator().manual_seed(0))]
+    batches = [
+        len(labels)
+        for _, labels in epoch_of_batches(
+            found, Recipe(batch_size=16), torch.Generator().manual_seed(0)
+        )
+    ]
     assert batches == [16, 16, 16, 17]
     assert steps_of(65, 16) == 4
-    assert [steps_of(n, b) for n, b in ((64, 16), (66, 16), (1, 16), (17, 16), (5, 1), (60_000, 128))] == [
+    assert [
+        steps_of(n, b) for n, b in ((64, 16), (66, 16), (1, 16), (17, 16), (5, 1), (60_000, 128))
+    ] == [
         4,
         5,
         1,
@@ -467,5 +617,12 @@ def test_a_last_image_that_would_be_alone(tmp_path: Path) -> None:
         469,
     ]
     for batch in (700, 3):
-        seen = torch.cat([labels for _, labels in epoch_of_batches(found, Recipe(batch=batch), torch.Generator())])
+        seen = torch.cat(
+            [
+                labels
+                for _, labels in epoch_of_batches(
+                    found, Recipe(batch_size=batch), torch.Generator()
+                )
+            ]
+        )
         assert torch.equal(seen.sort().values, found.labels.sort().values)

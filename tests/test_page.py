@@ -17,22 +17,22 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from nets_to_ship import nets
+from nets_to_export import nets
 
-from netlet.anatomy import receptive_field
-from netlet.anatomy.receptive import extent, jump
+from netlet.analysis import receptive_field
+from netlet.analysis.receptive import extent, jump
 from netlet.data import Dataset, make_scribble
-from netlet.data.batches import normalised
+from netlet.data.batches import normalized
 from netlet.data.prepare import prepared
 from netlet.data.skeletons import STYLES
 from netlet.errors import ShipError
 from netlet.experiments import TrainedNet, trained_net
+from netlet.export import Graph, TrainedModel, capture, folded, origin, reference
+from netlet.export.graph import Activation, Concatenation, Convolution, Pooling, Product, Sum
+from netlet.export.page_file import export_page, page
+from netlet.export.receptive import receptive_fields
 from netlet.nets import NETS, build, shipped
 from netlet.nets.outputs import logits_of
-from netlet.ship import Graph, Origin, capture, folded, origin, reference
-from netlet.ship.graph import Activation, Concatenation, Convolution, Pooling, Product, Sum
-from netlet.ship.page_file import export_page, page
-from netlet.ship.receptive import receptive_fields
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 QUIET = [
@@ -48,10 +48,15 @@ SHEET, PEN = 560, 46  # as page/drawing.js has it
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install 'netlet[test]'")
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="needs Playwright: pip install 'netlet[test]'"
+    )
     program = next(filter(None, map(shutil.which, BROWSERS)), None)
     if program is None:
-        pytest.skip("needs a browser: apt-get install chromium, or another that is called " + " or ".join(BROWSERS[1:]))
+        pytest.skip(
+            "needs a browser: apt-get install chromium, or another that is called "
+            + " or ".join(BROWSERS[1:])
+        )
     with playwright.sync_playwright() as running:
         chromium = running.chromium.launch(executable_path=program, args=QUIET)
         yield chromium
@@ -62,7 +67,9 @@ class Visit:
     """A page that somebody has opened from a file, with nothing else within reach."""
 
     def __init__(self, browser: Any, file: Path, **circumstances: Any) -> None:
-        self.context = browser.new_context(**{"viewport": DESK, "reduced_motion": "reduce"} | circumstances)
+        self.context = browser.new_context(
+            **{"viewport": DESK, "reduced_motion": "reduce"} | circumstances
+        )
         self.context.set_offline(True)
         self.page = self.context.new_page()
         self.complaints: list[str] = []
@@ -78,13 +85,17 @@ class Visit:
         # As text: Playwright takes an array apart number by number.
         given = json.dumps(images.flatten(1).tolist())
         return json.loads(
-            self.page.evaluate(f"(given) => JSON.stringify(JSON.parse(given).map(window.netlet.{name}))", given)
+            self.page.evaluate(
+                f"(given) => JSON.stringify(JSON.parse(given).map(window.netlet.{name}))", given
+            )
         )
 
     def prepared(self, ink: np.ndarray) -> list[int]:
         given = json.dumps([ink.ravel().tolist(), ink.shape[1], ink.shape[0]])
         return json.loads(
-            self.page.evaluate("(given) => JSON.stringify(window.netlet.prepare(...JSON.parse(given)))", given)
+            self.page.evaluate(
+                "(given) => JSON.stringify(window.netlet.prepare(...JSON.parse(given)))", given
+            )
         )
 
     def until(self, condition: str) -> None:
@@ -96,7 +107,9 @@ class Visit:
         raise AssertionError(f"never: {condition}")
 
     def settled(self) -> None:
-        self.page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        self.page.evaluate(
+            "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+        )
 
     @property
     def best(self) -> str:
@@ -119,7 +132,9 @@ class Visit:
     def sheet(self, x: float, y: float) -> tuple[float, float]:
         """Where on the screen a point of the unit square is that a digit fills."""
         box = self.page.locator("#drawing").bounding_box()
-        return box["x"] + box["width"] * (0.25 + x / 2), box["y"] + box["height"] * (0.17 + y * 0.66)
+        return box["x"] + box["width"] * (0.25 + x / 2), box["y"] + box["height"] * (
+            0.17 + y * 0.66
+        )
 
 
 @pytest.fixture(scope="session")
@@ -127,7 +142,7 @@ def visits(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[A
     """Opens the page of an origin; once, if asked for the same circumstances again."""
     folder, known = tmp_path_factory.mktemp("pages"), {}
 
-    def visit(name: str, source: Origin, **circumstances: Any) -> Visit:
+    def visit(name: str, source: TrainedModel, **circumstances: Any) -> Visit:
         key = name + json.dumps(circumstances, sort_keys=True)
         if key not in known:
             file = folder / f"{len(known)}.html"
@@ -141,23 +156,27 @@ def visits(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[A
 
 
 @functools.cache
-def source_of(name: str) -> Origin:
+def source_of(name: str) -> TrainedModel:
     """Of a net to ship, of one that comes with the package, or of another of ours that has learnt nothing."""
     if name in shipped():
         return origin(trained_net(name))
     if name in ("mnistnet_1", "pyramid", "braid", "smooth"):
         return origin(nets()[name])
     net = build(NETS[name].builder, 0).eval()
-    return origin(TrainedNet(name, net, (1, 28, 28), tuple("0123456789"), 0.1307, 0.3081, file=None, budget=None))
+    return origin(
+        TrainedNet(
+            name, net, (1, 28, 28), tuple("0123456789"), 0.1307, 0.3081, file=None, budget=None
+        )
+    )
 
 
 @pytest.fixture(scope="session")
-def crest() -> Origin:
+def crest() -> TrainedModel:
     return source_of("crest")
 
 
 @pytest.fixture
-def desk(visits: Any, crest: Origin) -> Visit:
+def desk(visits: Any, crest: TrainedModel) -> Visit:
     """A blank sheet for our most accurate net."""
     visit = visits("crest", crest)
     visit.page.set_viewport_size(DESK)
@@ -168,7 +187,9 @@ def desk(visits: Any, crest: Origin) -> Visit:
 @functools.cache
 def images() -> torch.Tensor:
     """Digits, noise, a blank one and a full one."""
-    noise = torch.randint(0, 256, (2, 1, 28, 28), generator=torch.Generator().manual_seed(1), dtype=torch.uint8)
+    noise = torch.randint(
+        0, 256, (2, 1, 28, 28), generator=torch.Generator().manual_seed(1), dtype=torch.uint8
+    )
     ends = torch.tensor([0, 255], dtype=torch.uint8).view(2, 1, 1, 1).expand(-1, -1, 28, 28)
     return torch.cat([make_scribble(10, 10).held_out.images[:6], noise, ends])
 
@@ -177,14 +198,17 @@ def difference(visit: Visit, trained: TrainedNet, some: torch.Tensor | None = No
     """The largest between a logit of the page and of the net itself, by PyTorch."""
     some = images() if some is None else some
     with torch.inference_mode():
-        wanted = logits_of(trained.net(normalised(some, trained.recipe)))
+        wanted = logits_of(trained.net(normalized(some, trained.recipe)))
     found = torch.tensor(visit.call("logits", some))
-    if torch.allclose(wanted.exp().sum(1), torch.ones(1)):  # log-probabilities: the page leaves the softmax out
+    if torch.allclose(
+        wanted.exp().sum(1), torch.ones(1)
+    ):  # log-probabilities: the page leaves the softmax out
         found = found.log_softmax(1)
     return float((wanted - found).abs().max())
 
 
-# --- the arithmetic ------------------------------------------------------------------------------------------------
+# --- the arithmetic
+# ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["mnistnet_1", "pyramid", "speck", "braid", "smooth", "crest"])
@@ -194,7 +218,9 @@ def test_logits_are_those_of_pytorch(visits: Any, name: str) -> None:
 
 
 @pytest.mark.mnist
-def test_logits_of_real_digits_are_those_of_pytorch(visits: Any, crest: Origin, mnist: Dataset) -> None:
+def test_logits_of_real_digits_are_those_of_pytorch(
+    visits: Any, crest: TrainedModel, mnist: Dataset
+) -> None:
     assert difference(visits("crest", crest), crest.trained, mnist.held_out.images[::50]) < 1e-4
 
 
@@ -202,7 +228,9 @@ def assert_same_maps(visit: Visit, graph: Graph, some: torch.Tensor) -> None:
     wanted = reference.maps(graph, some, torch.float64)
     for i, found in enumerate(visit.call("maps", some)):
         for layer, mine, theirs in zip(graph.layers, wanted[1:], found[1:], strict=True):
-            np.testing.assert_allclose(theirs, mine[i].flatten(), rtol=1e-4, atol=1e-5, err_msg=layer.name)
+            np.testing.assert_allclose(
+                theirs, mine[i].flatten(), rtol=1e-4, atol=1e-5, err_msg=layer.name
+            )
 
 
 @pytest.mark.parametrize("name", ["braid", "smooth"])
@@ -210,9 +238,11 @@ def test_every_map_is_that_of_the_graph(visits: Any, name: str) -> None:
     assert_same_maps(visits(name, source_of(name)), source_of(name).graph, images()[::3])
 
 
-def test_every_kind_of_layer_is_computed(visits: Any, crest: Origin) -> None:
+def test_every_kind_of_layer_is_computed(visits: Any, crest: TrainedModel) -> None:
     graph = everything()
-    assert_same_maps(visits("everything", dataclasses.replace(crest, graph=graph)), graph, images()[::3])
+    assert_same_maps(
+        visits("everything", dataclasses.replace(crest, graph=graph)), graph, images()[::3]
+    )
 
 
 def everything() -> Graph:
@@ -222,19 +252,44 @@ def everything() -> Graph:
     def convolution(
         name: str, read: int, shape: tuple[int, int, int], weight: tuple[int, ...], **more: Any
     ) -> Convolution:
-        values = (random.normal(0, 0.5, weight) / math.sqrt(math.prod(weight[1:]))).astype(np.float32)
+        values = (random.normal(0, 0.5, weight) / math.sqrt(math.prod(weight[1:]))).astype(
+            np.float32
+        )
         return Convolution(
-            name, (read,), shape, weight=values, bias=random.normal(0, 0.3, shape[0]).astype(np.float32), **more
+            name,
+            (read,),
+            shape,
+            weight=values,
+            bias=random.normal(0, 0.3, shape[0]).astype(np.float32),
+            **more,
         )
 
-    functions = ("leaky_relu", "elu", "hardswish", "hardsigmoid", "sigmoid", "tanh", "silu", "gelu", "gelu_tanh")
+    functions = (
+        "leaky_relu",
+        "elu",
+        "hardswish",
+        "hardsigmoid",
+        "sigmoid",
+        "tanh",
+        "silu",
+        "gelu",
+        "gelu_tanh",
+    )
     layers: list[Any] = [
         Convolution(
-            "input", (0,), (1, 28, 28), weight=np.full((1, 1, 1, 1), 0.04, np.float32), bias=np.full(1, -4, np.float32)
+            "input",
+            (0,),
+            (1, 28, 28),
+            weight=np.full((1, 1, 1, 1), 0.04, np.float32),
+            bias=np.full(1, -4, np.float32),
         ),
         convolution("odd", 1, (4, 14, 28), (4, 1, 2, 5), stride=(2, 1), padding=(0, 1, 0, 3)),
-        Pooling("pool", (2,), (4, 7, 10), how="max", window=(3, 2), stride=(2, 3), padding=(1, 0, 0, 1)),
-        Pooling("mean", (2,), (4, 7, 10), how="mean", window=(3, 2), stride=(2, 3), padding=(1, 0, 0, 1)),
+        Pooling(
+            "pool", (2,), (4, 7, 10), how="max", window=(3, 2), stride=(2, 3), padding=(1, 0, 0, 1)
+        ),
+        Pooling(
+            "mean", (2,), (4, 7, 10), how="mean", window=(3, 2), stride=(2, 3), padding=(1, 0, 0, 1)
+        ),
         Pooling(
             "counted",
             (2,),
@@ -260,12 +315,17 @@ def everything() -> Graph:
         Pooling("whole", (8,), (8, 1, 1), how="mean", window=(7, 10)),
         Product("gate", (8, 9), (8, 7, 10)),
         Sum("spread", (10, 9), (8, 7, 10)),
-        *(Activation(function, (11,), (8, 7, 10), function=function, parameter=0.3) for function in functions),
+        *(
+            Activation(function, (11,), (8, 7, 10), function=function, parameter=0.3)
+            for function in functions
+        ),
         Activation("clamp", (11,), (8, 7, 10), function="clamp", bounds=(float("-inf"), 0.5)),
     ]
     at = len(layers)
     layers += [
-        Concatenation("all", tuple(range(at - len(functions), at + 1)), (8 * (len(functions) + 1), 7, 10)),
+        Concatenation(
+            "all", tuple(range(at - len(functions), at + 1)), (8 * (len(functions) + 1), 7, 10)
+        ),
         Product("squared", (7, 7), (6, 5, 8)),
         convolution("dense", at + 1, (10, 1, 1), (10, 8 * (len(functions) + 1), 7, 10)),
         convolution("narrow", at + 2, (10, 1, 1), (10, 6, 5, 8)),
@@ -295,13 +355,24 @@ def inks() -> Iterator[np.ndarray]:
                 ink = np.maximum(ink, 255 * np.clip(pen + 0.5 - far, 0, 1))
         if ink.any():
             yield ink.round()
-    for height, width, row, column in ((5, 7, 0, 0), (28, 28, 27, 27), (300, 200, 150, 199), (1, 1, 0, 0)):
+    for height, width, row, column in (
+        (5, 7, 0, 0),
+        (28, 28, 27, 27),
+        (300, 200, 150, 199),
+        (1, 1, 0, 0),
+    ):
         dot = np.zeros((height, width))
         dot[row, column] = 1
         yield dot
     line = np.zeros((50, 400))
     line[49, 3:] = 7
-    yield from (line, line.T, np.full((20, 20), 255), np.full((61, 23), 3), random.integers(0, 256, (173, 211)))
+    yield from (
+        line,
+        line.T,
+        np.full((20, 20), 255),
+        np.full((61, 23), 3),
+        random.integers(0, 256, (173, 211)),
+    )
     yield random.normal(100, 120, (40, 50))  # below 0, above 255 and between whole numbers
 
 
@@ -315,7 +386,7 @@ def test_preparation_is_that_of_python_to_the_pixel(desk: Visit) -> None:
     assert desk.prepared(np.array([[0, 0], [0, 0.4]])) == []
 
 
-def test_a_perturbed_weight_shows(browser: Any, crest: Origin, tmp_path: Path) -> None:
+def test_a_perturbed_weight_shows(browser: Any, crest: TrainedModel, tmp_path: Path) -> None:
     text = page(crest)
     blob = re.search(r'id="weights">([^<]+)<', text)
     assert blob
@@ -328,18 +399,23 @@ def test_a_perturbed_weight_shows(browser: Any, crest: Origin, tmp_path: Path) -
     visit.context.close()
 
 
-# --- receptive fields ----------------------------------------------------------------------------------------------
+# --- receptive fields
+# ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", list(NETS))
 def test_fields_of_a_graph_are_those_of_the_net(name: str) -> None:
     net = build(NETS[name].builder, 0).eval()
     measured, graph = receptive_field(net), capture(net, (1, 28, 28), 0.13, 0.31)
-    fields = dict(zip((layer.name for layer in graph.layers), receptive_fields(graph)[1:], strict=True))
+    fields = dict(
+        zip((layer.name for layer in graph.layers), receptive_fields(graph)[1:], strict=True)
+    )
     rows = [row for row in measured.rows if row.name in fields]
     assert len(rows) > 5
     for row in rows:
-        assert (extent(fields[row.name]), jump(fields[row.name])) == (row.r_out, row.j_out), row.name
+        assert (extent(fields[row.name]), jump(fields[row.name])) == (row.r_out, row.j_out), (
+            row.name
+        )
     assert extent(receptive_fields(folded(graph))[-1]) == measured.size
 
 
@@ -355,14 +431,19 @@ def test_a_map_depends_on_its_field_and_on_no_more(name: str) -> None:
         inside.append(torch.zeros(1, 28, 28, dtype=torch.bool))
         inside[-1][:, max(top, 0) : bottom + 1, max(left, 0) : right + 1] = True
     masks = torch.stack(inside)
-    # The image; for each map one that differs outside of its field; for each one that differs within.
+    # The image; for each map one that differs outside of its field; for each one that differs
+    # within.
     maps = reference.maps(
         graph,
-        torch.cat([image, torch.where(masks, image, 255 - image), torch.where(masks, 255 - image, image)]),
+        torch.cat(
+            [image, torch.where(masks, image, 255 - image), torch.where(masks, 255 - image, image)]
+        ),
         torch.float64,
     )
     for i, (row, column) in enumerate(looked_at):
-        before, outside, within = (maps[i][n, :, row, column] for n in (0, 1 + i, 1 + len(masks) + i))
+        before, outside, within = (
+            maps[i][n, :, row, column] for n in (0, 1 + i, 1 + len(masks) + i)
+        )
         torch.testing.assert_close(outside, before, rtol=1e-9, atol=1e-9)
         assert (within - before).abs().max() > 1e-3
 
@@ -370,20 +451,27 @@ def test_a_map_depends_on_its_field_and_on_no_more(name: str) -> None:
 def test_the_page_has_the_same_fields(visits: Any) -> None:
     source = source_of("braid")
     wanted = [
-        [[list(axis.interval(i)) for i in range(shape[1 + a])] for a, axis in enumerate(field or ())]
-        for field, shape in zip(receptive_fields(source.graph)[1:], source.graph.shapes[1:], strict=True)
+        [
+            [list(axis.interval(i)) for i in range(shape[1 + a])]
+            for a, axis in enumerate(field or ())
+        ]
+        for field, shape in zip(
+            receptive_fields(source.graph)[1:], source.graph.shapes[1:], strict=True
+        )
     ]
     assert visits("braid", source).page.evaluate("window.netlet.fields()") == wanted
 
 
-def test_pointing_at_a_map_outlines_its_field(desk: Visit, crest: Origin) -> None:
+def test_pointing_at_a_map_outlines_its_field(desk: Visit, crest: TrainedModel) -> None:
     desk.page.keyboard.press("7")
     desk.settled()
     layer, row, column = 3, 3, 6
     maps = desk.page.locator(".layer").nth(layer).locator(".maps")
     map_ = maps.locator(".map").nth(2)
     box = map_.bounding_box()
-    map_.hover(position={"x": (column + 0.5) / 10 * box["width"], "y": (row + 0.5) / 10 * box["height"]})
+    map_.hover(
+        position={"x": (column + 0.5) / 10 * box["width"], "y": (row + 0.5) / 10 * box["height"]}
+    )
     field = receptive_fields(crest.graph)[layer + 1]
     assert field is not None
 
@@ -394,11 +482,14 @@ def test_pointing_at_a_map_outlines_its_field(desk: Visit, crest: Origin) -> Non
         edges = []
         for axis, first, last in ((1, left, right), (0, top, bottom)):
             drawn, shown = (np.flatnonzero(levels.any(axis=1 - axis)) for levels in (ink, frame))
-            # No row of a box's rim is empty here, so what is shown has the size that it was scaled to.
+            # No row of a box's rim is empty here, so what is shown has the size that it was scaled
+            # to.
             scale = (drawn[-1] - drawn[0] + 1) / (shown[-1] - shown[0] + 1)
             edges.append((drawn[0] + (first - shown[0]) * scale, (last + 1 - first) * scale))
         on_seen = [100 * value / 28 for value in (left, top, right + 1 - left, bottom + 1 - top)]
-        on_sheet = [100 * value / SHEET for value in (edges[0][0], edges[1][0], edges[0][1], edges[1][1])]
+        on_sheet = [
+            100 * value / SHEET for value in (edges[0][0], edges[1][0], edges[0][1], edges[1][1])
+        ]
         return on_seen, on_sheet
 
     def outlined() -> tuple[list[float], list[float]]:
@@ -413,24 +504,29 @@ def test_pointing_at_a_map_outlines_its_field(desk: Visit, crest: Origin) -> Non
 
     for found, wanted in zip(outlined(), expected(row, column), strict=True):
         np.testing.assert_allclose(found, wanted, atol=1e-3)
-    value = reference.maps(crest.graph, torch.from_numpy(desk.seen()[..., 0].copy())[None, None])[layer + 1][
-        0, 2, row, column
-    ]
+    value = reference.maps(crest.graph, torch.from_numpy(desk.seen()[..., 0].copy())[None, None])[
+        layer + 1
+    ][0, 2, row, column]
     text = str(desk.page.locator("figcaption").text_content())
     assert f"4_20.0, channel 2, row {row}, column {column} is " in text
-    assert float(text.split(" is ")[1].split(";")[0]) == pytest.approx(float(value), rel=0.01, abs=1e-3)
+    assert float(text.split(" is ")[1].split(";")[0]) == pytest.approx(
+        float(value), rel=0.01, abs=1e-3
+    )
 
     maps.focus()
     desk.page.keyboard.press("ArrowDown")
     desk.page.keyboard.press("PageUp")
     for found, wanted in zip(outlined(), expected(row + 1, column), strict=True):
         np.testing.assert_allclose(found, wanted, atol=1e-3)
-    assert f"channel 1, row {row + 1}, column {column}" in str(desk.page.locator("figcaption").text_content())
+    assert f"channel 1, row {row + 1}, column {column}" in str(
+        desk.page.locator("figcaption").text_content()
+    )
     maps.blur()
     assert desk.page.locator("#on-drawing").is_hidden()
 
 
-# --- people --------------------------------------------------------------------------------------------------------
+# --- people
+# --------------------------------------------------------------------------------------------------------
 
 
 def polyline(digit: int) -> list[list[tuple[float, float]]]:
@@ -438,7 +534,9 @@ def polyline(digit: int) -> list[list[tuple[float, float]]]:
 
 
 @pytest.mark.parametrize("digit", [4, 7])
-def test_what_the_mouse_draws_is_prepared_and_answered_as_python_would(desk: Visit, crest: Origin, digit: int) -> None:
+def test_what_the_mouse_draws_is_prepared_and_answered_as_python_would(
+    desk: Visit, crest: TrainedModel, digit: int
+) -> None:
     assert desk.best == "–"
     for stroke in polyline(digit):
         desk.page.mouse.move(*desk.sheet(*stroke[0]))
@@ -451,7 +549,9 @@ def test_what_the_mouse_draws_is_prepared_and_answered_as_python_would(desk: Vis
     np.testing.assert_array_equal(desk.seen()[..., 0], frame)
     wanted = reference.logits(crest.graph, torch.from_numpy(frame)[None, None]).softmax(1)[0]
     rows = desk.page.locator("#probabilities tr").all_inner_texts()
-    assert [row.split() for row in rows] == [[str(i), f"{100 * p:.1f}", "%"] for i, p in enumerate(wanted.tolist())]
+    assert [row.split() for row in rows] == [
+        [str(i), f"{100 * p:.1f}", "%"] for i, p in enumerate(wanted.tolist())
+    ]
     desk.page.get_by_role("button", name="Undo").click()
     assert desk.ink().any()
     desk.page.keyboard.press("Control+z")
@@ -482,7 +582,7 @@ def test_samples_are_told_and_differ_when_asked_for_again(desk: Visit) -> None:
         assert (desk.ink() != first).any()
 
 
-def test_a_finger_and_a_pen_draw_and_do_not_scroll(visits: Any, crest: Origin) -> None:
+def test_a_finger_and_a_pen_draw_and_do_not_scroll(visits: Any, crest: TrainedModel) -> None:
     visit = visits("crest", crest, viewport=PHONE, has_touch=True, is_mobile=True)
     devtools = visit.context.new_cdp_session(visit.page)
 
@@ -500,13 +600,22 @@ def test_a_finger_and_a_pen_draw_and_do_not_scroll(visits: Any, crest: Origin) -
     for stroke in polyline(7):
         for i, point in enumerate(stroke):
             x, y = visit.sheet(*point)
-            pen = {"x": x, "y": y, "button": "left", "buttons": 1, "clickCount": 1, "pointerType": "pen"}
-            devtools.send("Input.dispatchMouseEvent", {"type": "mouseMoved" if i else "mousePressed", **pen})
+            pen = {
+                "x": x,
+                "y": y,
+                "button": "left",
+                "buttons": 1,
+                "clickCount": 1,
+                "pointerType": "pen",
+            }
+            devtools.send(
+                "Input.dispatchMouseEvent", {"type": "mouseMoved" if i else "mousePressed", **pen}
+            )
         devtools.send("Input.dispatchMouseEvent", {"type": "mouseReleased", **pen})
     assert visit.best == "7"
 
 
-def test_tapping_a_map_keeps_the_frame_in_sight(visits: Any, crest: Origin) -> None:
+def test_tapping_a_map_keeps_the_frame_in_sight(visits: Any, crest: TrainedModel) -> None:
     visit = visits("crest", crest, viewport=PHONE, has_touch=True, is_mobile=True)
     layer = visit.page.locator(".layer").nth(6)
     layer.locator("summary").tap()
@@ -525,7 +634,9 @@ def test_all_of_it_works_by_keyboard_and_is_announced(desk: Visit) -> None:
         keys.press(key)
     assert desk.best == "1"
     percent = desk.page.locator("#best span").inner_text().split()[0]
-    desk.until(f"document.getElementById('said').textContent.startsWith('1, {percent} percent; next ')")
+    desk.until(
+        f"document.getElementById('said').textContent.startsWith('1, {percent} percent; next ')"
+    )
     desk.until("document.getElementById('told').textContent === 'pen up, row 23, column 14 of 28'")
     keys.press("Shift+ArrowLeft")  # the pen is up
     assert desk.best == "1"
@@ -543,25 +654,39 @@ def test_all_of_it_works_by_keyboard_and_is_announced(desk: Visit) -> None:
         )
     assert {"maps pointed", "SUMMARY"} <= visited
     desk.page.evaluate("scrollTo(0, 0)")
-    assert desk.page.evaluate("document.querySelectorAll('[tabindex]:not([tabindex=\"0\"])').length") == 0
+    assert (
+        desk.page.evaluate("document.querySelectorAll('[tabindex]:not([tabindex=\"0\"])').length")
+        == 0
+    )
 
 
 def test_everything_has_a_name(desk: Visit) -> None:
     desk.page.keyboard.press("7")
     desk.settled()
     snapshot = desk.page.locator("body").aria_snapshot()
-    for line in ('heading "crest" [level=1]', 'application "Sheet to draw on"', 'button "Undo"', 'button "Clear"', 'group "Samples"',
-                 'button "Sample 7"', 'img "What the net sees: 28 by 28 pixels, ink in 20 rows', 'table "Probability of each class"',
-                 'heading "Layer by layer"', 'application "Maps of 4_20.0: 20 of 10 by 10"'):  # fmt: skip
+    for line in (
+        'heading "crest" [level=1]',
+        'application "Sheet to draw on"',
+        'button "Undo"',
+        'button "Clear"',
+        'group "Samples"',
+        'button "Sample 7"',
+        'img "What the net sees: 28 by 28 pixels, ink in 20 rows',
+        'table "Probability of each class"',
+        'heading "Layer by layer"',
+        'application "Maps of 4_20.0: 20 of 10 by 10"',
+    ):
         assert line in snapshot, line
     assert re.search(r'row "7 \d\d\.\d %"', snapshot)
-    assert not re.search(r"^\s*- (button|application|img|table|checkbox|link|textbox)(?! \")", snapshot, re.MULTILINE)
+    assert not re.search(
+        r"^\s*- (button|application|img|table|checkbox|link|textbox)(?! \")", snapshot, re.MULTILINE
+    )
 
 
 CONTRASTS = """() => {
-  const numbers = (colour) => colour.match(/[\\d.]+/g).map(Number);
-  const light = (colour) => {
-    const [r, g, b] = numbers(colour).map((v) => (v / 255 <= 0.04045 ? v / 255 / 12.92 : ((v / 255 + 0.055) / 1.055) ** 2.4));
+  const numbers = (color) => color.match(/[\\d.]+/g).map(Number);
+  const light = (color) => {
+    const [r, g, b] = numbers(color).map((v) => (v / 255 <= 0.04045 ? v / 255 / 12.92 : ((v / 255 + 0.055) / 1.055) ** 2.4));
     return 0.2126 * r + 0.7152 * g + 0.0722 * b;
   };
   const found = [];
@@ -593,25 +718,34 @@ def test_texts_stand_out(desk: Visit, scheme: str) -> None:
 def test_nothing_sticks_out_sideways(desk: Visit, width: int) -> None:
     desk.page.set_viewport_size({"width": width, "height": 700})
     desk.page.reload()
-    desk.page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
+    desk.page.evaluate(
+        "document.querySelectorAll('details').forEach((each) => { each.open = true; })"
+    )
     desk.page.keyboard.press("8")
     assert desk.best == "8"
     assert desk.page.evaluate("document.documentElement.scrollWidth") <= width
 
 
-def test_it_asks_for_nothing_and_complains_of_nothing(desk: Visit, visits: Any, crest: Origin) -> None:
+def test_it_asks_for_nothing_and_complains_of_nothing(
+    desk: Visit, visits: Any, crest: TrainedModel
+) -> None:
     visit = visits("alone", crest)
     visit.page.get_by_role("button", name="Sample 9").click()
     assert visit.best == "9"
     assert visit.requests == [visit.uri]
     assert visit.complaints == []
-    assert visit.page.evaluate("fetch('data:,x').then(() => 'let through', () => 'refused')") == "refused"
+    assert (
+        visit.page.evaluate("fetch('data:,x').then(() => 'let through', () => 'refused')")
+        == "refused"
+    )
     policy = visit.page.locator("meta[http-equiv]").get_attribute("content")
     assert policy.startswith("default-src 'none'; script-src 'sha256-")
     assert "unsafe" not in policy
 
 
-def test_samples_are_written_before_one_s_eyes_unless_motion_is_unwanted(visits: Any, crest: Origin) -> None:
+def test_samples_are_written_before_one_s_eyes_unless_motion_is_unwanted(
+    visits: Any, crest: TrainedModel
+) -> None:
     visit = visits("moving", crest, reduced_motion="no-preference")
     steps = visit.page.evaluate(
         "() => new Promise((done) => { const sums = [], sheet = document.getElementById('drawing');"
@@ -629,10 +763,14 @@ def test_samples_are_written_before_one_s_eyes_unless_motion_is_unwanted(visits:
     np.testing.assert_array_equal(visit.ink(), late)
 
 
-def test_names_are_text_and_never_markup(visits: Any, crest: Origin) -> None:
-    nasty = "</script><script>window.broken = 1</script><img src=x onerror='window.broken = 1'>$name"
+def test_names_are_text_and_never_markup(visits: Any, crest: TrainedModel) -> None:
+    nasty = (
+        "</script><script>window.broken = 1</script><img src=x onerror='window.broken = 1'>$name"
+    )
     trained = dataclasses.replace(
-        crest.trained, name="<img src=x onerror=window.broken=1>&amp;", class_names=(nasty, *"abc4567", "<b>", "🦊")
+        crest.trained,
+        name="<img src=x onerror=window.broken=1>&amp;",
+        class_names=(nasty, *"abc4567", "<b>", "🦊"),
     )
     first = dataclasses.replace(crest.graph.layers[0], name=nasty)
     graph = dataclasses.replace(crest.graph, layers=(first, *crest.graph.layers[1:]))
@@ -649,7 +787,8 @@ def test_names_are_text_and_never_markup(visits: Any, crest: Origin) -> None:
     assert visit.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
 
 
-# --- the file ------------------------------------------------------------------------------------------------------
+# --- the file
+# ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", [*shipped(), "swift", "sprint", "summit", "pyramid"])
@@ -657,7 +796,7 @@ def test_the_file_is_small(name: str) -> None:
     assert len(page(source_of(name)).encode()) < 150_000
 
 
-def test_what_the_net_costs_stands_on_the_page(crest: Origin, tmp_path: Path) -> None:
+def test_what_the_net_costs_stands_on_the_page(crest: TrainedModel, tmp_path: Path) -> None:
     done = export_page(crest, tmp_path / "crest.html", make_scribble(10, 40))
     text = (tmp_path / "crest.html").read_text(encoding="utf-8")
     assert done.size_bytes == (tmp_path / "crest.html").stat().st_size
@@ -676,18 +815,24 @@ def test_what_the_net_costs_stands_on_the_page(crest: Origin, tmp_path: Path) ->
     }
 
 
-def test_other_images_are_refused(crest: Origin, tmp_path: Path) -> None:
-    colour = build(NETS["swift"].builder, 0, (3, 32, 32)).eval()
-    source = origin(dataclasses.replace(crest.trained, name="swift", net=colour, shape=(3, 32, 32)))
+def test_other_images_are_refused(crest: TrainedModel, tmp_path: Path) -> None:
+    color = build(NETS["swift"].builder, 0, (3, 32, 32)).eval()
+    source = origin(dataclasses.replace(crest.trained, name="swift", net=color, shape=(3, 32, 32)))
     with pytest.raises(ShipError, match="swift: takes images 3x32x32, a page draws 1x28x28"):
         export_page(source, tmp_path / "page.html", None)
     assert not list(tmp_path.iterdir())
 
 
-def test_play_writes_the_page_and_opens_it(netlet: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_play_writes_the_page_and_opens_it(
+    netlet: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     opened: list[str] = []
     monkeypatch.setattr(webbrowser, "open", lambda uri: bool(opened.append(uri)))
-    assert netlet("play", "speck", "-o", "a page.html", "--no-open") == (0, f"{tmp_path / 'a page.html'}\n", "")
+    assert netlet("play", "speck", "-o", "a page.html", "--no-open") == (
+        0,
+        f"{tmp_path / 'a page.html'}\n",
+        "",
+    )
     assert opened == []
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     code, out, err = netlet("play")

@@ -37,8 +37,10 @@ def crest() -> TrainedNet:
 
 @pytest.fixture(scope="module")
 def drawing(digits: np.ndarray) -> Image.Image:
-    """Dark on light, off-centre in 160x220."""
-    return pictures.as_image(pictures.placed(digits[0], np.random.default_rng(0), 112, (160, 220), 255, 0))
+    """Dark on light, off-center in 160x220."""
+    return pictures.as_image(
+        pictures.placed(digits[0], np.random.default_rng(0), 112, (160, 220), 255, 0)
+    )
 
 
 def saved(picture: Image.Image, path: Path, **options: object) -> Path:
@@ -51,18 +53,23 @@ def seen(path: Path) -> np.ndarray:
 
 
 def difference(a: np.ndarray, b: np.ndarray) -> float:
-    """Mean over the pixels, in grey levels, wherever within a pixel; another digit is some 40 away."""
-    moved = [np.roll(a.astype(int), (down, right), (0, 1)) for down in (-1, 0, 1) for right in (-1, 0, 1)]
+    """Mean over the pixels, in gray levels, wherever within a pixel; another digit is some 40 away."""
+    moved = [
+        np.roll(a.astype(int), (down, right), (0, 1)) for down in (-1, 0, 1) for right in (-1, 0, 1)
+    ]
     return float(min(np.abs(other - b).mean() for other in moved))
 
 
-# --- the frame ------------------------------------------------------------------------------------------------------
+# --- the frame
+# ------------------------------------------------------------------------------------------------------
 
 
 def test_a_prepared_digit_has_mnists_geometry(digits: np.ndarray) -> None:
     random = np.random.default_rng(0)
     for digit in digits:
-        big = Image.fromarray(digit).resize([int(n) for n in random.integers(20, 300, 2)], Image.Resampling.BICUBIC)
+        big = Image.fromarray(digit).resize(
+            [int(n) for n in random.integers(20, 300, 2)], Image.Resampling.BICUBIC
+        )
         frame = prepared(np.asarray(big))
         assert (frame.shape, frame.dtype, frame.max()) == ((28, 28), np.uint8, 255)
         rows, columns = frame.any(axis=1).nonzero()[0], frame.any(axis=0).nonzero()[0]
@@ -76,22 +83,30 @@ def test_preparing_is_area_averaging_in_whole_numbers() -> None:
     ink[5:45, 1:21] = 100  # 40x20: each new pixel is the mean of four
     frame = prepared(ink)
     wanted = np.zeros((28, 28))
-    wanted[5:, 10:20][:20] = 255  # 20x10, its centre of mass at (9.5, 4.5): from (4.5, 9.5) on, halves upwards
+    wanted[5:, 10:20][:20] = (
+        255  # 20x10, its center of mass at (9.5, 4.5): from (4.5, 9.5) on, halves upwards
+    )
     assert (frame == wanted).all()
 
 
 def test_each_rounding_is_as_the_docstring_says() -> None:
-    line = prepared(np.full((3, 200), 0.5))  # 0.5 is rounded to 1; 3 of 200 become 0.3 px, at least one
+    line = prepared(
+        np.full((3, 200), 0.5)
+    )  # 0.5 is rounded to 1; 3 of 200 become 0.3 px, at least one
     assert (line.any(axis=1).sum(), line.any(axis=0).sum()) == (1, 20)
     assert line[14, 5:25].tolist() == [255] * 20  # (29 * 20 - 2 * 190) // 40 = 5
     assert not (prepared(np.full((3, 200), 1.0)) != line).any()
     half = prepared(np.array([[2.0, 1.0]]))  # enlarged by the same averaging: ten pixels each
-    assert half.max(axis=0)[half.any(axis=0)].tolist() == [255] * 10 + [128] * 10  # 127.5, halves upwards
+    assert (
+        half.max(axis=0)[half.any(axis=0)].tolist() == [255] * 10 + [128] * 10
+    )  # 127.5, halves upwards
     corner = np.zeros((20, 20))
     corner[0], corner[:, 0] = 1, 1
     corner[:12, :12] = 255
     frame = prepared(corner)
-    assert frame[8, 8] == 255  # its centre of mass is at 5.5: from 8.5 on, halves upwards 9, clamped to 8
+    assert (
+        frame[8, 8] == 255
+    )  # its center of mass is at 5.5: from 8.5 on, halves upwards 9, clamped to 8
     with pytest.raises(DataError, match="blank"):
         prepared(np.full((5, 5), 0.4))
     with pytest.raises(DataError, match="found 2x2x2"):
@@ -107,8 +122,8 @@ def test_mnist_itself_is_prepared_so_and_stays_as_it_is(mnist: Dataset) -> None:
     near = np.ones(len(images), bool)
     for axis in (1, 2):
         masses = images.sum(axis=axis, dtype=np.int64)
-        centre = (masses * np.arange(28)).sum(axis=1) / masses.sum(axis=1)
-        near &= np.abs(centre - 14) <= 0.5
+        center = (masses * np.arange(28)).sum(axis=1) / masses.sum(axis=1)
+        near &= np.abs(center - 14) <= 0.5
     assert near.sum() == 59_998
     some = images[:3_000]
     apart = np.array([np.abs(prepared(image).astype(int) - image).max() for image in some])
@@ -116,20 +131,29 @@ def test_mnist_itself_is_prepared_so_and_stays_as_it_is(mnist: Dataset) -> None:
     assert (apart == 0).mean() > 0.85
 
 
-# --- files ----------------------------------------------------------------------------------------------------------
+# --- files
+# ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.webp", "a.bmp", "a.gif", "a.tif"])
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "CMYK", "LA"])
-def test_every_format_and_mode_shows_the_same_digit(drawing: Image.Image, tmp_path: Path, name: str, mode: str) -> None:
+def test_every_format_and_mode_shows_the_same_digit(
+    drawing: Image.Image, tmp_path: Path, name: str, mode: str
+) -> None:
     try:
         path = saved(drawing.convert(mode), tmp_path / name)
     except (OSError, ValueError):
-        path = saved(drawing.convert(mode).convert("RGB"), tmp_path / name)  # the format does not hold such a mode
-    assert difference(seen(path), seen(saved(drawing, tmp_path / "plain.png"))) < (9 if mode == "1" else 3)
+        path = saved(
+            drawing.convert(mode).convert("RGB"), tmp_path / name
+        )  # the format does not hold such a mode
+    assert difference(seen(path), seen(saved(drawing, tmp_path / "plain.png"))) < (
+        9 if mode == "1" else 3
+    )
 
 
-def test_a_file_is_what_it_holds_and_not_what_it_is_called(drawing: Image.Image, tmp_path: Path) -> None:
+def test_a_file_is_what_it_holds_and_not_what_it_is_called(
+    drawing: Image.Image, tmp_path: Path
+) -> None:
     path = saved(drawing, tmp_path / "photo.jpg", format="PNG")
     assert seen(path).max() == 255
 
@@ -139,9 +163,15 @@ def test_sixteen_bits_and_fractions(drawing: Image.Image, tmp_path: Path, dark: 
     levels = np.asarray(drawing) if dark else 255 - np.asarray(drawing)
     wanted = seen(saved(drawing, tmp_path / "plain.png"))
     deep = levels.astype(np.uint16) * 257
-    for name, values in (("a.png", deep), ("a.tif", deep), ("b.tif", levels.astype(np.int32) * 9_999),
-                         ("c.tif", levels.astype(np.float32) / 255)):  # fmt: skip
-        assert difference(seen(saved(Image.fromarray(values), tmp_path / name)), wanted) <= 0.1, name
+    for name, values in (
+        ("a.png", deep),
+        ("a.tif", deep),
+        ("b.tif", levels.astype(np.int32) * 9_999),
+        ("c.tif", levels.astype(np.float32) / 255),
+    ):
+        assert difference(seen(saved(Image.fromarray(values), tmp_path / name)), wanted) <= 0.1, (
+            name
+        )
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -161,7 +191,9 @@ def test_what_is_transparent_lies_on_what_contrasts(drawing: Image.Image, tmp_pa
     ink = 255 - np.asarray(drawing)
     for level in (0, 255, 200):
         layers = np.dstack([np.full_like(ink, level)] * 3 + [ink])
-        assert difference(seen(saved(Image.fromarray(layers), tmp_path / "a.png")), wanted) < 2, level
+        assert difference(seen(saved(Image.fromarray(layers), tmp_path / "a.png")), wanted) < 2, (
+            level
+        )
     # Paper with its corners cut off.
     opaque = np.full_like(ink, 255)
     opaque[:20, :20] = 0
@@ -169,10 +201,12 @@ def test_what_is_transparent_lies_on_what_contrasts(drawing: Image.Image, tmp_pa
     assert difference(seen(saved(Image.fromarray(layers), tmp_path / "a.png")), wanted) < 2
 
 
-def test_a_coloured_pen_on_paper_of_the_same_luminance(drawing: Image.Image, tmp_path: Path) -> None:
+def test_a_coloured_pen_on_paper_of_the_same_luminance(
+    drawing: Image.Image, tmp_path: Path
+) -> None:
     share = 1 - np.asarray(drawing)[..., None] / 255
-    colours = share * np.array([200, 40, 40]) + (1 - share) * np.array([40, 120, 40])
-    path = saved(Image.fromarray(colours.round().astype(np.uint8)), tmp_path / "a.png")
+    colors = share * np.array([200, 40, 40]) + (1 - share) * np.array([40, 120, 40])
+    path = saved(Image.fromarray(colors.round().astype(np.uint8)), tmp_path / "a.png")
     assert difference(seen(path), seen(saved(drawing, tmp_path / "plain.png"))) < 3
 
 
@@ -194,18 +228,27 @@ def test_a_large_picture_with_specks(digits: np.ndarray, tmp_path: Path) -> None
     assert difference(seen(path), digits[2]) < 12
 
 
-# --- what is refused ------------------------------------------------------------------------------------------------
+# --- what is refused
+# ------------------------------------------------------------------------------------------------
 
 
 def bomb() -> bytes:
     """A PNG whose head claims 30,000x30,000 pixels."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+        return (
+            struct.pack(">I", len(content))
+            + kind
+            + content
+            + struct.pack(">I", zlib.crc32(kind + content))
+        )
 
     head = struct.pack(">IIBBBBB", 30_000, 30_000, 8, 0, 0, 0, 0)
     return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(bytes(1_000))) + chunk(b"IEND", b"")
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", head)
+        + chunk(b"IDAT", zlib.compress(bytes(1_000)))
+        + chunk(b"IEND", b"")
     )
 
 
@@ -239,8 +282,10 @@ def dusty() -> np.ndarray:
         (bomb(), "its pixels are far too many; scale it to at most 50 million"),
     ],
     ids=["white", "black", "one pixel", "noise", "dust", "empty", "text", "truncated", "bomb"],
-)  # fmt: skip
-def test_a_picture_that_is_none_is_refused_in_one_line(tmp_path: Path, content: bytes, message: str) -> None:
+)
+def test_a_picture_that_is_none_is_refused_in_one_line(
+    tmp_path: Path, content: bytes, message: str
+) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(content)
     with pytest.raises(DataError) as refused:
@@ -251,13 +296,17 @@ def test_a_picture_that_is_none_is_refused_in_one_line(tmp_path: Path, content: 
 
 def test_more_pixels_than_ours_but_fewer_than_pillows_limit(tmp_path: Path) -> None:
     path = saved(Image.new("1", (10_000, 6_000)), tmp_path / "a.png")
-    with pytest.raises(DataError, match="10000x6000 pixels are too many; scale it to at most 50 million"):
+    with pytest.raises(
+        DataError, match="10000x6000 pixels are too many; scale it to at most 50 million"
+    ):
         read_picture(path)
 
 
 def test_paper_on_a_dark_table_is_refused(digits: np.ndarray, tmp_path: Path) -> None:
     table = np.full((640, 860), 60.0)
-    table[80:560, 110:750] = pictures.placed(digits[0], np.random.default_rng(0), 200, (480, 640), 230, 50)
+    table[80:560, 110:750] = pictures.placed(
+        digits[0], np.random.default_rng(0), 200, (480, 640), 230, 50
+    )
     with pytest.raises(DataError, match=r"an area and no strokes .*; cut the picture to the digit"):
         read_picture(saved(pictures.as_image(table), tmp_path / "a.png"))
 
@@ -267,7 +316,9 @@ def test_two_digits_are_said_to_be_two(digits: np.ndarray, tmp_path: Path) -> No
         pair = pictures.side_by_side(digits[i], digits[i + 1], gap_px=4)
         large = pair.resize((pair.width * 7, pair.height * 7), Image.Resampling.BICUBIC)
         for picture in (pair, large, Image.fromarray(255 - np.asarray(large))):
-            with pytest.raises(DataError, match="two digits side by side, or more; cut the picture to one digit"):
+            with pytest.raises(
+                DataError, match="two digits side by side, or more; cut the picture to one digit"
+            ):
                 read_picture(saved(picture, tmp_path / "a.png"))
 
 
@@ -277,18 +328,26 @@ def test_two_digits_of_mnist_and_one(mnist: Dataset, tmp_path: Path) -> None:
     alone = pictures.reading(pictures.as_it_is, images[:400], tmp_path)
     assert sum(isinstance(image, str) for image in alone) <= 1
     others = iter(images[400:])
-    pairs = pictures.reading(lambda image, _: pictures.side_by_side(image, next(others), 3), images[:400], tmp_path)
-    assert sum(isinstance(image, str) and image.startswith("two digits") for image in pairs) > 0.98 * 400
+    pairs = pictures.reading(
+        lambda image, _: pictures.side_by_side(image, next(others), 3), images[:400], tmp_path
+    )
+    assert (
+        sum(isinstance(image, str) and image.startswith("two digits") for image in pairs)
+        > 0.98 * 400
+    )
 
 
-# --- answers --------------------------------------------------------------------------------------------------------
+# --- answers
+# --------------------------------------------------------------------------------------------------------
 
 
 def test_a_net_answers_alike_whatever_it_ends_in(digits: np.ndarray, crest: TrainedNet) -> None:
     images = list(digits[:7])
     plain = evaluation.predict(crest.net, images)
     for end in (nn.LogSoftmax(1), nn.Softmax(1)):
-        for one, other in zip(plain, evaluation.predict(nn.Sequential(crest.net, end), images), strict=True):
+        for one, other in zip(
+            plain, evaluation.predict(nn.Sequential(crest.net, end), images), strict=True
+        ):
             np.testing.assert_allclose(one.probabilities, other.probabilities, atol=1e-5)
     assert all(abs(sum(answer.probabilities) - 1) < 1e-5 for answer in plain)
     assert all(answer.confidence >= answer.runner_up_confidence for answer in plain)
@@ -311,18 +370,37 @@ def test_many_images_are_one_batch_in_their_order(digits: np.ndarray, crest: Tra
     hook.remove()
     assert sizes == [500, 20]
     singly = [evaluation.predict(crest.net, [image])[0].best for image in digits[:5]]
-    assert [answer.best for answer in answers[:5]] == [answer.best for answer in answers[40:45]] == singly
+    assert (
+        [answer.best for answer in answers[:5]]
+        == [answer.best for answer in answers[40:45]]
+        == singly
+    )
 
 
-def test_the_verb_answers_the_good_files_beside_bad_ones(netlet: Netlet, digits: np.ndarray, tmp_path: Path) -> None:
+def test_the_verb_answers_the_good_files_beside_bad_ones(
+    netlet: Netlet, digits: np.ndarray, tmp_path: Path
+) -> None:
     for i in range(3):
         saved(pictures.dark_on_light(digits[i], None), tmp_path / f"good{i}.png")
     (tmp_path / "text.png").write_text("no image")
     (tmp_path / "folder").mkdir()
-    code, out, err = netlet("predict", "good0.png", "text.png", "good1.png", "missing.png", "folder", "good2.png",
-                            "--show", "seen/all.png")  # fmt: skip
+    code, out, err = netlet(
+        "predict",
+        "good0.png",
+        "text.png",
+        "good1.png",
+        "missing.png",
+        "folder",
+        "good2.png",
+        "--show",
+        "seen/all.png",
+    )
     assert code == 1
-    assert [line.split(":")[1].strip() for line in err.splitlines()] == ["text.png", "missing.png", "folder"]
+    assert [line.split(":")[1].strip() for line in err.splitlines()] == [
+        "text.png",
+        "missing.png",
+        "folder",
+    ]
     assert all(line.startswith("netlet: ") for line in err.splitlines())
     assert "missing.png: no such file" in err
     assert "folder: is a folder; name the images in it" in err
@@ -337,8 +415,19 @@ def test_the_verb_answers_the_good_files_beside_bad_ones(netlet: Netlet, digits:
     good, bad = json.loads(out)
     assert code == 1
     assert set(bad) == {"file", "error"}
-    assert set(good) == {"file", "digit", "confidence", "runner_up", "runner_up_confidence", "probabilities"}
-    assert good["probabilities"][good["digit"]] == good["confidence"] == max(good["probabilities"].values())
+    assert set(good) == {
+        "file",
+        "digit",
+        "confidence",
+        "runner_up",
+        "runner_up_confidence",
+        "probabilities",
+    }
+    assert (
+        good["probabilities"][good["digit"]]
+        == good["confidence"]
+        == max(good["probabilities"].values())
+    )
     assert good["digit"] == lines[2].split()[1]
     assert netlet("predict", "good0.png")[0] == 0
     code, out, err = netlet("predict", "missing.png")
@@ -349,14 +438,16 @@ def test_raw_takes_an_image_as_it_is(netlet: Netlet, digits: np.ndarray, tmp_pat
     shifted = np.roll(digits[0], 2, axis=1)
     path = saved(Image.fromarray(shifted), tmp_path / "raw.png")
     assert (raw_picture(path) == shifted).all()
-    assert (raw_picture(saved(Image.fromarray(shifted).convert("RGB"), tmp_path / "rgb.png")) == shifted).all()
+    assert (
+        raw_picture(saved(Image.fromarray(shifted).convert("RGB"), tmp_path / "rgb.png")) == shifted
+    ).all()
     assert netlet("predict", "--raw", "raw.png")[0] == 0
-    colour = np.dstack([shifted, shifted, 0 * shifted])
+    color = np.dstack([shifted, shifted, 0 * shifted])
     for picture, message in (
         (Image.fromarray(shifted).resize((29, 28)), "is 28x29 where --raw takes 28x28"),
         (Image.fromarray(255 - shifted), "is dark on light where --raw takes light on dark"),
-        (Image.fromarray(colour), "is in colour where --raw takes grey"),
-        (Image.fromarray(shifted).convert("LA"), "is of mode LA where --raw takes 8-bit grey"),
+        (Image.fromarray(color), "is in color where --raw takes gray"),
+        (Image.fromarray(shifted).convert("LA"), "is of mode LA where --raw takes 8-bit gray"),
         (Image.new("L", (28, 28)), "blank, all of it is 0"),
     ):
         saved(picture, tmp_path / "bad.png")
@@ -391,7 +482,9 @@ def test_bad_usage_is_exit_code_2(netlet: Netlet, digits: np.ndarray, tmp_path: 
     assert "mine.py/seen.png: cannot be written" in err
 
 
-def test_a_net_of_twelve_classes_and_one_that_has_diverged(netlet: Netlet, digits: np.ndarray, tmp_path: Path) -> None:
+def test_a_net_of_twelve_classes_and_one_that_has_diverged(
+    netlet: Netlet, digits: np.ndarray, tmp_path: Path
+) -> None:
     saved(Image.fromarray(digits[0]), tmp_path / "a.png")
     (tmp_path / "mine.py").write_text(
         "from torch import nn\ndef twelve(): return nn.Sequential(nn.Flatten(), nn.Linear(784, 12))\n"
@@ -399,7 +492,9 @@ def test_a_net_of_twelve_classes_and_one_that_has_diverged(netlet: Netlet, digit
     net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(784, 12))
     net[1].bias.data[11] += 100
     torch.save(net.state_dict(), tmp_path / "a.pt")
-    code, out, _ = netlet("predict", "a.png", "--net", "mine.py:twelve", "--weights", "a.pt", "--json")
+    code, out, _ = netlet(
+        "predict", "a.png", "--net", "mine.py:twelve", "--weights", "a.pt", "--json"
+    )
     assert code == 0
     assert json.loads(out)[0]["digit"] == "11"
     net[1].weight.data[0, 0] = float("nan")
@@ -410,7 +505,11 @@ def test_a_net_of_twelve_classes_and_one_that_has_diverged(netlet: Netlet, digit
 
 
 def test_colour_nets_and_nets_for_other_sizes(
-    netlet: Netlet, digits: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crest: TrainedNet
+    netlet: Netlet,
+    digits: np.ndarray,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    crest: TrainedNet,
 ) -> None:
     import dataclasses
 
@@ -421,10 +520,12 @@ def test_colour_nets_and_nets_for_other_sizes(
 
     saved(Image.fromarray(digits[0]), tmp_path / "a.png")
     plain = json.loads(netlet("predict", "a.png", "--json")[1])
-    colour = dataclasses.replace(crest, net=OfColour(), shape=(3, 28, 28))
-    monkeypatch.setattr("netlet.experiments.trained_net", lambda *_: colour)
+    color = dataclasses.replace(crest, net=OfColour(), shape=(3, 28, 28))
+    monkeypatch.setattr("netlet.experiments.trained_net", lambda *_: color)
     assert json.loads(netlet("predict", "a.png", "--json")[1])[0]["digit"] == plain[0]["digit"]
-    monkeypatch.setattr("netlet.experiments.trained_net", lambda *_: dataclasses.replace(crest, shape=(1, 32, 32)))
+    monkeypatch.setattr(
+        "netlet.experiments.trained_net", lambda *_: dataclasses.replace(crest, shape=(1, 32, 32))
+    )
     code, _, err = netlet("predict", "a.png")
     assert code == 2
     assert "looks at images of 1x32x32; pictures are prepared as 28x28" in err
@@ -439,7 +540,9 @@ def test_a_sheet_has_a_tile_for_each_image(digits: np.ndarray) -> None:
 
 
 @pytest.mark.mnist
-def test_crest_reads_pictures_as_well_as_images(mnist: Dataset, crest: TrainedNet, tmp_path: Path) -> None:
+def test_crest_reads_pictures_as_well_as_images(
+    mnist: Dataset, crest: TrainedNet, tmp_path: Path
+) -> None:
     images, labels = mnist.held_out.images[:200, 0].numpy(), mnist.held_out.labels[:200].tolist()
     found = pictures.reading(pictures.in_slanting_light, images, tmp_path)
     assert not [image for image in found if isinstance(image, str)]

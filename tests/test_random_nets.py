@@ -10,13 +10,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from netlet.data.batches import normalised
+from netlet.data.batches import normalized
 from netlet.experiments import TrainedNet
+from netlet.export import Runtime, integers, onnx_model, origin, reference
+from netlet.export.c_program import c_program
+from netlet.export.compiled_c import answers, loaded
+from netlet.export.quantize import quantize
 from netlet.recipes import Recipe
-from netlet.ship import Runtime, integers, onnx_model, origin, reference
-from netlet.ship.c_program import c_program
-from netlet.ship.compiled_c import answers, loaded
-from netlet.ship.quantise import quantise
 
 SHAPES = ((1, 28, 28), (3, 16, 20), (1, 1, 40), (2, 9, 5))
 ACTIVATIONS = (
@@ -37,7 +37,9 @@ class RandomNet(nn.Module):
         self.parts = nn.ModuleList()
         x = torch.zeros(2, *shape)
         while len(self.parts) < draw.randint(3, 9):
-            part = draw.choice((convolution, convolution, norm, Function, pooling, Branch, Gate))(draw, x.shape[1])
+            part = draw.choice((convolution, convolution, norm, Function, pooling, Branch, Gate))(
+                draw, x.shape[1]
+            )
             try:
                 given = part.eval()(x)
             except RuntimeError:  # the map has become too small for this one
@@ -55,10 +57,16 @@ class RandomNet(nn.Module):
 
 def convolution(draw: random.Random, channels: int) -> nn.Module:
     groups = draw.choice([n for n in range(1, channels + 1) if channels % n == 0])
-    window, stride, dilation = ((draw.randint(1, 4), draw.randint(1, 4)), (draw.randint(1, 2), draw.randint(1, 3)), (draw.randint(1, 2), 1))  # fmt: skip
+    window, stride, dilation = (
+        (draw.randint(1, 4), draw.randint(1, 4)),
+        (draw.randint(1, 2), draw.randint(1, 3)),
+        (draw.randint(1, 2), 1),
+    )
     padding = (draw.randint(0, 2), draw.randint(0, 2))
     out = groups * draw.choice((1, 2, 3, 5))
-    return nn.Conv2d(channels, out, window, stride, padding, dilation, groups, bias=draw.random() < 0.5)
+    return nn.Conv2d(
+        channels, out, window, stride, padding, dilation, groups, bias=draw.random() < 0.5
+    )
 
 
 def norm(draw: random.Random, channels: int) -> nn.Module:
@@ -101,7 +109,13 @@ class Branch(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y = self.norm(self.conv(x))
-        return x + y if self.how == "sum" else y * x if self.how == "product" else torch.cat([x, F.relu(y)], 1)
+        return (
+            x + y
+            if self.how == "sum"
+            else y * x
+            if self.how == "product"
+            else torch.cat([x, F.relu(y)], 1)
+        )
 
 
 class Gate(nn.Module):
@@ -122,11 +136,15 @@ def test_all_exports_of_a_random_net_do_what_it_does(seed: int) -> None:
     torch.manual_seed(seed)
     shape, classes = draw.choice(SHAPES), draw.randint(2, 12)
     net = RandomNet(draw, shape, classes).eval()
-    of = origin(TrainedNet("random", net, shape, tuple(map(str, range(classes))), 0.1307, 0.3081, None, None))
+    of = origin(
+        TrainedNet(
+            "random", net, shape, tuple(map(str, range(classes))), 0.1307, 0.3081, None, None
+        )
+    )
     images = torch.randint(256, (24, *shape), dtype=torch.uint8)
     images[0], images[1] = 0, 255
     with torch.no_grad():
-        wanted = net(normalised(images, Recipe()))
+        wanted = net(normalized(images, Recipe()))
     near = 1e-4 * max(1.0, float(wanted.abs().max()))
     for found in (
         reference.logits(of.graph, images),
@@ -135,6 +153,10 @@ def test_all_exports_of_a_random_net_do_what_it_does(seed: int) -> None:
     ):
         torch.testing.assert_close(found, wanted, atol=near, rtol=0)
     # Calibrated on darker images, so that maps are clamped, too.
-    whole = quantise(of.graph, (images * 0.4).to(torch.uint8))
-    expected = integers.logits(whole, images.numpy()).astype(np.float32) * np.float32(whole.logit_scale)
-    np.testing.assert_array_equal(answers(loaded(c_program(of, whole)), classes)(images).numpy(), expected)
+    whole = quantize(of.graph, (images * 0.4).to(torch.uint8))
+    expected = integers.logits(whole, images.numpy()).astype(np.float32) * np.float32(
+        whole.logit_scale
+    )
+    np.testing.assert_array_equal(
+        answers(loaded(c_program(of, whole)), classes)(images).numpy(), expected
+    )

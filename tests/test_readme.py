@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from netlet import evidence, records, studies
+from netlet import records, stats
 from netlet.data import Dataset
 from netlet.experiments import EXPERIMENTS, experiment_of
-from netlet.ladders import climbed
-from pages.__main__ import FRONTIER, LADDERS, PAGES, REPORTS, TABLES, drawn, ladder, report
-from pages.frontier import frontier
-from pages.records import RESULTS, all_studies, studies_on_val
+from netlet.records.ladder import load_climbed
+from tools.__main__ import FRONTIER, LADDERS, PAGES, REPORTS, TABLES, drawn, ladder, report
+from tools.frontier import frontier
+from tools.records import RESULTS, all_studies, studies_on_val
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -25,15 +25,22 @@ DOCUMENTS = (ROOT / "docs" / "documents.md").read_text()
 # Seeds that our recipes were scored with on test, at least, for the five documents' budgets.
 OURS = {"pyramid": 5, "mnistnet_1": 5, "expand_squeeze": 5, "week4_conv": 5, "code_5": 5}
 DOCUMENTED = {
-    "pyramid": 3, "mnistnet_1": 3, "expand_squeeze": 3, "week4": 3, "code_1": 1, "code_2": 3, "code_3": 3, "code_4": 3,
+    "pyramid": 3,
+    "mnistnet_1": 3,
+    "expand_squeeze": 3,
+    "week4": 3,
+    "code_1": 1,
+    "code_2": 3,
+    "code_3": 3,
+    "code_4": 3,
     "code_5": 3,
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_tables_are_those_of_the_records(page: Path) -> None:
     assert "<!-- records: " in page.read_text()
-    assert drawn(page.read_text()) == page.read_text(), "run python -m pages"
+    assert drawn(page.read_text()) == page.read_text(), "run python -m tools"
 
 
 def test_every_table_stands_in_some_page() -> None:
@@ -45,13 +52,13 @@ def test_every_table_stands_in_some_page() -> None:
 @pytest.mark.parametrize("path", LADDERS, ids=lambda path: path.name)
 def test_a_ladders_page_is_that_of_its_records(path: Path) -> None:
     page = ladder(path)
-    assert page.markdown_at(path) == path.read_text(), "run python -m pages"
+    assert page.markdown_at(path) == path.read_text(), "run python -m tools"
     assert all((path.with_suffix("") / name).is_file() for name in page.pictures)
 
 
 def test_the_frontier_is_that_of_its_records() -> None:
     page = frontier()
-    assert page.markdown_at(FRONTIER) == FRONTIER.read_text(), "run python -m pages"
+    assert page.markdown_at(FRONTIER) == FRONTIER.read_text(), "run python -m tools"
     assert (FRONTIER.with_suffix("") / "frontier.svg").is_file()
 
 
@@ -59,7 +66,7 @@ def test_the_frontier_is_that_of_its_records() -> None:
 @pytest.mark.parametrize("path", REPORTS, ids=lambda path: path.name)
 def test_the_report_is_that_of_its_records(path: Path, mnist: Dataset) -> None:
     page = report(path)
-    assert page.markdown_at(path) == path.read_text(), "run python -m pages"
+    assert page.markdown_at(path) == path.read_text(), "run python -m tools"
     assert all((path.with_suffix("") / name).is_file() for name in page.pictures)
     assert page.title in path.with_suffix(".html").read_text()
 
@@ -74,20 +81,27 @@ def test_a_figure_changed_by_hand_is_noticed() -> None:
 @pytest.mark.slow  # the tests above look at the same pages one by one
 @pytest.mark.mnist
 def test_pages_are_checked_from_the_command_line(mnist: Dataset) -> None:
-    done = subprocess.run([sys.executable, "-m", "pages", "--check"], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "pages", "--check"], cwd=ROOT, capture_output=True, text=True
+    )
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
 
 
 def test_the_claim_is_that_of_the_records() -> None:
-    found = studies.load(RESULTS / "studies" / "swift")
+    found = records.load_study(RESULTS / "studies" / "swift")
     mean = statistics.mean(seed.correct for seed in found.seeds)
     assert f"{mean / 100:.2f} %" in README.split("```")[0]
     assert all(seed.verdict == "PASS" for seed in found.seeds)
 
 
 def test_the_scribble_claim_is_that_of_the_records() -> None:
-    judged = [json.loads(path.read_text())["score"] for path in sorted(RESULTS.glob("*scribble*/mnist.json"))]
-    runs = [records.load(path) for path in records.find(RESULTS) if "scribble" in str(path)]
+    judged = [
+        json.loads(path.read_text())["score"]
+        for path in sorted(RESULTS.glob("*scribble*/mnist.json"))
+    ]
+    runs = [
+        records.load_run(path) for path in records.find_runs(RESULTS) if "scribble" in str(path)
+    ]
     assert len(judged) == len(runs) >= 3
     correct = [score["correct"] for score in judged]
     claim = f"{statistics.mean(correct) / 100:.2f} % of MNIST's test images (mean of {len(correct)} seeds, {min(correct):,} to"
@@ -98,24 +112,28 @@ def test_every_record_is_of_the_catalogues_recipe_or_of_a_step() -> None:
     steps = {
         rung.name: experiment_of(rung)
         for folder in (RESULTS / "ladders").iterdir()
-        for rung in climbed(folder).ladder.rungs
+        for rung in load_climbed(folder).ladder.rungs
     }
-    for run in map(records.load, records.find(RESULTS)):
-        assert run.recipe == records.plain(EXPERIMENTS[run.name].recipe), (
+    for run in map(records.load_run, records.find_runs(RESULTS)):
+        assert run.recipe == records.to_json_value(EXPERIMENTS[run.name].recipe), (
             f"{run.name}: the recipe has changed; run it again"
         )
     for name, study in all_studies().items():
         experiment = EXPERIMENTS.get(name) or steps[name]
-        assert study.recipe == records.plain(experiment.recipe), f"{name}: the recipe has changed; study it again"
-        assert study.budget == records.plain(experiment.budget)
+        assert study.recipe == records.to_json_value(experiment.recipe), (
+            f"{name}: the recipe has changed; study it again"
+        )
+        assert study.budget == records.to_json_value(experiment.budget)
         assert (study.split, study.total, study.data["name"]) == ("test", 10_000, "mnist")
 
 
 @pytest.mark.parametrize(("name", "seeds"), OURS.items())
-def test_our_recipe_meets_each_documents_own_budget_by_the_mean_of_the_last_epoch(name: str, seeds: int) -> None:
+def test_our_recipe_meets_each_documents_own_budget_by_the_mean_of_the_last_epoch(
+    name: str, seeds: int
+) -> None:
     study = all_studies()[name]
     assert len(study.seeds) >= seeds
-    verdict = evidence.judge(study)
+    verdict = stats.judge(study)
     assert verdict is not None
     claim = EXPERIMENTS[name].claim
     assert claim is not None
@@ -129,18 +147,22 @@ def test_each_net_was_trained_by_its_documents_recipe(name: str, seeds: int) -> 
     assert len(study.seeds) >= seeds
     claim = EXPERIMENTS[f"{name}.documented"].claim
     assert claim is not None
-    assert study.facts["parameters"] == claim.parameters
+    assert study.cost["parameters"] == claim.parameters
 
 
 def test_our_ladder_ends_above_what_any_documents_recipe_came_to() -> None:
-    top = climbed(RESULTS / "ladders" / "own").studies[-1]
-    assert evidence.judge(top).passed  # type: ignore[union-attr]
-    theirs = [evidence.mean_percent(all_studies()[f"{name}.documented"]) for name in DOCUMENTED]
-    assert evidence.mean_percent(top) > max(theirs)
+    top = load_climbed(RESULTS / "ladders" / "own").studies[-1]
+    assert stats.judge(top).passed  # type: ignore[union-attr]
+    theirs = [stats.mean_percent(all_studies()[f"{name}.documented"]) for name in DOCUMENTED]
+    assert stats.mean_percent(top) > max(theirs)
 
 
 def test_where_a_document_states_no_result_the_page_says_so() -> None:
-    rows = [line for line in DOCUMENTS.splitlines() if line.startswith(("| 000 |", "| 002 |", "| 003 |"))]
+    rows = [
+        line
+        for line in DOCUMENTS.splitlines()
+        if line.startswith(("| 000 |", "| 002 |", "| 003 |"))
+    ]
     assert len(rows) == 3
     assert all("none stated" in row for row in rows)
     assert "best 99.44 %, last 99.36 %" in DOCUMENTS
@@ -149,7 +171,10 @@ def test_where_a_document_states_no_result_the_page_says_so() -> None:
 def test_choices_were_made_on_val_and_with_other_seeds() -> None:
     chosen = studies_on_val()
     assert {study.split for study in chosen} == {"val"}
-    tried = {json.loads(line)["seed"] for line in (RESULTS / "trials" / "clock.jsonl").read_text().splitlines()}
+    tried = {
+        json.loads(line)["seed"]
+        for line in (RESULTS / "trials" / "clock.jsonl").read_text().splitlines()
+    }
     tried |= {seed.seed for study in chosen for seed in study.seeds}
     for name in ("sprint", "dash", "sprint8k"):
         found = all_studies()[name]

@@ -19,14 +19,14 @@ from netlet.training.schedules import learning_rate
     [
         ({"epochs": 0}, "epochs=0 is out of range; give at least 1"),
         ({"epochs": 2.5}, "epochs=2.5 is not a whole number"),
-        ({"batch": -1}, "batch=-1 is out of range"),
+        ({"batch_size": -1}, "batch_size=-1 is out of range"),
         ({"peak_lr": 0.0}, "peak_lr=0.0 is out of range; give above 0"),
         ({"peak_lr": float("nan")}, "peak_lr=nan is not a number"),
         ({"momentum": 1.0}, "momentum=1.0 is out of range; give at least 0 and below 1"),
-        ({"optimiser": "adam"}, "optimiser='adam' is not known; choose one of sgd, adamw"),
+        ({"optimizer": "adam"}, "optimizer='adam' is not known; choose one of sgd, adamw"),
         ({"schedule": "linear"}, "schedule='linear' is not known; choose one of constant, step"),
         ({"precision": "fp16"}, "precision='fp16' is not known; choose one of auto, float32, bf16"),
-        ({"nesterov": True}, "nesterov=True needs optimiser='sgd'"),
+        ({"nesterov": True}, "nesterov=True needs optimizer='sgd'"),
         ({"dropout": 1.0}, "dropout=1.0 is out of range"),
         ({"augment": ("rotate",)}, r"augment holds 'rotate'; give Warp\(...\) values"),
         ({"epoch": 3}, "a recipe has no field 'epoch'; did you mean 'epochs'"),
@@ -36,7 +36,7 @@ from netlet.training.schedules import learning_rate
 )
 def test_refusals(changes: dict[str, object], message: str) -> None:
     with pytest.raises(RecipeError, match=message):
-        Recipe().but(**changes)
+        Recipe().replace(**changes)
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,10 @@ def test_refusals(changes: dict[str, object], message: str) -> None:
         ({"elastic_px": -1}, "elastic_px=-1 is out of range"),
         ({"elastic_points": 1}, "elastic_points=1 is out of range; give at least 2"),
         ({"elastic_points": 4.5}, "elastic_points=4.5 is not a whole number"),
-        ({"interpolation": "cubic"}, "interpolation='cubic' is not known; choose one of bilinear, nearest"),
+        (
+            {"interpolation": "cubic"},
+            "interpolation='cubic' is not known; choose one of bilinear, nearest",
+        ),
     ],
 )
 def test_warp_refusals(changes: dict[str, object], message: str) -> None:
@@ -58,18 +61,26 @@ def test_warp_refusals(changes: dict[str, object], message: str) -> None:
 def test_recipes_are_frozen_and_derive() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         recipes.STEADY.epochs = 3  # type: ignore[misc]
-    assert recipes.STEADY.but(epochs=5).epochs == 5
-    assert recipes.STEADY.but(epochs=5).but(epochs=recipes.STEADY.epochs) == recipes.STEADY
-    assert recipes.named("steady") is recipes.STEADY
-    assert all(recipes.named(experiment.recipe.name) == experiment.recipe for experiment in EXPERIMENTS.values())
+    assert recipes.STEADY.replace(epochs=5).epochs == 5
+    assert recipes.STEADY.replace(epochs=5).replace(epochs=recipes.STEADY.epochs) == recipes.STEADY
+    assert recipes.find_recipe("steady") is recipes.STEADY
+    assert all(
+        recipes.find_recipe(experiment.recipe.name) == experiment.recipe
+        for experiment in EXPERIMENTS.values()
+    )
     with pytest.raises(RecipeError, match="no recipe 'staedy'; did you mean 'steady'"):
-        recipes.named("staedy")
+        recipes.find_recipe("staedy")
 
 
 def test_document_001_is_as_written() -> None:
     recipe = recipes.DOCUMENT_001
-    assert (recipe.batch, recipe.epochs, recipe.mean, recipe.std) == (128, 20, 0.1307, 0.3081)
-    assert (recipe.optimiser, recipe.weight_decay, recipe.momentum, recipe.beta2) == ("adamw", 0.0, 0.9, 0.999)
+    assert (recipe.batch_size, recipe.epochs, recipe.mean, recipe.std) == (128, 20, 0.1307, 0.3081)
+    assert (recipe.optimizer, recipe.weight_decay, recipe.momentum, recipe.beta2) == (
+        "adamw",
+        0.0,
+        0.9,
+        0.999,
+    )
     assert recipe.augment == (
         Warp(rotate_deg=7, fill=1, interpolation="nearest"),
         Warp(rotate_deg=10, scale=0.05, interpolation="nearest"),
@@ -77,15 +88,17 @@ def test_document_001_is_as_written() -> None:
     # The rates that its log prints, before each epoch.
     logged = [0.015] * 7 + [0.006] * 7 + [0.0024] * 6
     assert [learning_rate(recipe, epoch * 469, 469) for epoch in range(20)] == pytest.approx(logged)
-    assert [learning_rate(recipe, epoch * 469 + 468, 469) for epoch in range(20)] == pytest.approx(logged)
+    assert [learning_rate(recipe, epoch * 469 + 468, 469) for epoch in range(20)] == pytest.approx(
+        logged
+    )
 
 
 def test_document_003_is_as_written() -> None:
-    assert (recipes.DOCUMENT_003.batch, recipes.DOCUMENT_003.peak_lr) == (64, 0.01)
+    assert (recipes.DOCUMENT_003.batch_size, recipes.DOCUMENT_003.peak_lr) == (64, 0.01)
 
 
 def rates(**changes: object) -> list[float]:
-    recipe = Recipe(epochs=10, peak_lr=2.0).but(**changes)
+    recipe = Recipe(epochs=10, peak_lr=2.0).replace(**changes)
     return [learning_rate(recipe, step, 10) for step in range(100)]
 
 
@@ -113,7 +126,10 @@ def test_schedules() -> None:
 def test_schedules_of_one_step_and_at_the_edges(schedule: str, peak_at: float) -> None:
     for epochs, steps in ((1, 1), (1, 2), (3, 5)):
         recipe = Recipe(epochs=epochs, schedule=schedule, peak_at=peak_at)  # type: ignore[arg-type]
-        assert all(0 <= learning_rate(recipe, step, steps) <= recipe.peak_lr for step in range(epochs * steps))
+        assert all(
+            0 <= learning_rate(recipe, step, steps) <= recipe.peak_lr
+            for step in range(epochs * steps)
+        )
 
 
 def test_our_one_cycle_is_torchs() -> None:
@@ -122,7 +138,13 @@ def test_our_one_cycle_is_torchs() -> None:
     parameter = torch.nn.Parameter(torch.zeros(1))
     descent = torch.optim.SGD([parameter], lr=1.0)
     theirs = torch.optim.lr_scheduler.OneCycleLR(
-        descent, max_lr=2.0, total_steps=100, pct_start=0.3, div_factor=25, final_div_factor=1e9, cycle_momentum=False
+        descent,
+        max_lr=2.0,
+        total_steps=100,
+        pct_start=0.3,
+        div_factor=25,
+        final_div_factor=1e9,
+        cycle_momentum=False,
     )
     ours = rates(schedule="one_cycle", peak_at=0.3, start_lr=1 / 25)
     for step in range(100):

@@ -18,17 +18,17 @@ import pytest
 import torch
 from conftest import Netlet, result, study
 
-from netlet import budgets, recipes, records, studies
+from netlet import budgets, recipes, records
 from netlet.cli import main
 from netlet.cli.options import overridden
 from netlet.data import Split
 from netlet.errors import ReportError
 from netlet.recipes import AUGMENTS, STEADY, Recipe, Warp
-from netlet.records import plain
+from netlet.records import to_json_value
 from netlet.report import Page, command_for, overview, study_page, together, write
 
-FAST = ("--set", "epochs=2", "--set", "batch=50", "--set", "precision=float32")
-BUDGET = plain(budgets.TWENTY_K)
+FAST = ("--set", "epochs=2", "--set", "batch_size=50", "--set", "precision=float32")
+BUDGET = to_json_value(budgets.TWENTY_K)
 IMAGES = Split("test", torch.zeros(1_000, 1, 28, 28, dtype=torch.uint8), torch.arange(1_000) % 10)
 
 
@@ -52,23 +52,46 @@ def test_a_studys_report_has_all_that_a_reader_needs() -> None:
     found = study(result(0, 990, verdict="FAIL"), result(1, 995), budget=BUDGET, net="swift")
     page = study_page(found, IMAGES)
     for words in (
-        "# swift: 99.25 % of mnist's test images", "**Budget twenty_k: FAIL.** Of the seeds, each by itself, 1 of 2 meet",
+        "# swift: 99.25 % of mnist's test images",
+        "**Budget twenty_k: FAIL.** Of the seeds, each by itself, 1 of 2 meet",
         "| accuracy, last epoch | at least 99.4 % | 1,985 of 2,000 test images (99.25 %) | -3 images | **FAIL** |",
-        "## How sure this is", "Student's t, 2 seeds", "That the mean of all seeds surpasses 99.4 %: p =",
-        "10 images are wrong for some seed, 5 for every one", "the last one counts", "Whether the recipe was chosen on test, the record cannot know",
-        "## What the figures mean", "## Training", "bands reach from the lowest to the highest", "## The net",
-        "| `0` | Conv2d | 3 | 1 | 0 | 10x1x1 | 3 | 9 | 3 |", "### Receptive field",
-        "| `0` | Conv2d | 28 | 3 | 1 | 0 | 26 | 1 | 1 | 3 | 1 |", "## Where it errs", "### Calibration",
-        "| 70 to 80 % | 15 | 75.0 | 0.0 |", "| 4 | 100 | 99.00 | 94.55 to 99.82 | 5 (1.0) |",
-        "### Worst mistakes", "10 of 10 images that are wrong", "| 0 | 0 | 1 | 75.0 | 2 of 2 |", "## How to repeat it",
-        "netlet study swift", "| peak_lr | `0.01` |", "1 thread a run",
-    ):  # fmt: skip
+        "## How sure this is",
+        "Student's t, 2 seeds",
+        "That the mean of all seeds surpasses 99.4 %: p =",
+        "10 images are wrong for some seed, 5 for every one",
+        "the last one counts",
+        "Whether the recipe was chosen on test, the record cannot know",
+        "## What the figures mean",
+        "## Training",
+        "bands reach from the lowest to the highest",
+        "## The net",
+        "| `0` | Conv2d | 3 | 1 | 0 | 10x1x1 | 3 | 9 | 3 |",
+        "### Receptive field",
+        "| `0` | Conv2d | 28 | 3 | 1 | 0 | 26 | 1 | 1 | 3 | 1 |",
+        "## Where it errs",
+        "### Calibration",
+        "| 70 to 80 % | 15 | 75.0 | 0.0 |",
+        "| 4 | 100 | 99.00 | 94.55 to 99.82 | 5 (1.0) |",
+        "### Worst mistakes",
+        "10 of 10 images that are wrong",
+        "| 0 | 0 | 1 | 75.0 | 2 of 2 |",
+        "## How to repeat it",
+        "netlet study swift",
+        "| peak_lr | `0.01` |",
+        "1 thread a run",
+    ):
         assert words in page.markdown, words
     shown = re.findall(r"^!\[.+?\]\((\S+)\)$", page.markdown, re.MULTILINE)
     assert sorted(shown) == sorted(page.pictures)
     assert set(shown) == {
-        "seeds.svg", "accuracy.svg", "loss.svg", "rate.svg", "confusion.svg", "calibration.svg", "mistakes.svg"
-    }  # fmt: skip
+        "seeds.svg",
+        "accuracy.svg",
+        "loss.svg",
+        "rate.svg",
+        "confusion.svg",
+        "calibration.svg",
+        "mistakes.svg",
+    }
 
 
 def test_pictures_read_on_any_ground_and_are_the_same_each_time() -> None:
@@ -78,14 +101,18 @@ def test_pictures_read_on_any_ground_and_are_the_same_each_time() -> None:
         ET.fromstring(svg)
         assert "currentColor" in svg, name
         assert "prefers-color-scheme:dark" in svg
-        assert not re.search(r"(?:fill|stroke): ?(?:#000000|black)", svg), f"{name}: black is lost on black"
+        assert not re.search(r"(?:fill|stroke): ?(?:#000000|black)", svg), (
+            f"{name}: black is lost on black"
+        )
         assert "<text" in svg
         assert "<metadata" not in svg or "date" not in svg
     assert pictures == study_page(found, IMAGES).pictures
 
 
 def test_html_is_one_file_that_fetches_nothing(tmp_path: Path) -> None:
-    named = {"class_names": ["<b>0</b>", "a|b", "__init__", "![x](http://e/a.png)", "$5^$", *"56789"]}
+    named = {
+        "class_names": ["<b>0</b>", "a|b", "__init__", "![x](http://e/a.png)", "$5^$", *"56789"]
+    }
     found = study(result(0, 990), budget=BUDGET, name="<script>alert(1)</script>")
     found = dataclasses.replace(found, data=found.data | named)
     written = write(study_page(found, IMAGES), tmp_path / "r.html")
@@ -144,43 +171,64 @@ def test_a_perfect_seed_and_one_at_chance_can_be_told() -> None:
     "recipe",
     [
         recipes.QUICK,
-        STEADY.but(name="steady (changed)", epochs=3, dropout=None, nesterov=False, optimiser="sgd"),
-        STEADY.but(name="steady (changed)", augment=()),
-        STEADY.but(name="steady (changed)", augment=AUGMENTS["document_001"]),
-        STEADY.but(name="steady (changed)", augment=(dataclasses.replace(AUGMENTS["full"][0], rotate_deg=9.5),)),
-        recipes.PLAIN.but(name="plain (changed)", augment=(Warp(rotate_deg=3),)),
-        Recipe(name="somebody's", epochs=4, augment=AUGMENTS["light"], nesterov=True, optimiser="sgd"),
+        STEADY.replace(
+            name="steady (changed)", epochs=3, dropout=None, nesterov=False, optimizer="sgd"
+        ),
+        STEADY.replace(name="steady (changed)", augment=()),
+        STEADY.replace(name="steady (changed)", augment=AUGMENTS["document_001"]),
+        STEADY.replace(
+            name="steady (changed)",
+            augment=(dataclasses.replace(AUGMENTS["full"][0], rotate_deg=9.5),),
+        ),
+        recipes.PLAIN.replace(name="plain (changed)", augment=(Warp(rotate_deg=3),)),
+        Recipe(
+            name="somebody's", epochs=4, augment=AUGMENTS["light"], nesterov=True, optimizer="sgd"
+        ),
     ],
     ids=lambda recipe: f"{recipe.name}-{recipe.epochs}",
 )
 def test_the_command_gives_the_recipe_again(recipe: Recipe) -> None:
-    found = study(result(3, 990), result(4, 991), recipe=plain(recipe), net="summit", name="step")
+    found = study(
+        result(3, 990), result(4, 991), recipe=to_json_value(recipe), net="summit", name="step"
+    )
     words = shlex.split(command_for(found) or "")
     assert words[:3] == ["netlet", "study", "summit"]
     assert words[-4:] == ["--first-seed", "3", "--seeds", "2"]
     gap = dataclasses.replace(found, seeds=(*found.seeds, result(7, 992)))
     assert [line.split()[-4:] for line in (command_for(gap) or "").splitlines()] == [
-        ["--first-seed", "3", "--seeds", "2"], ["--first-seed", "7", "--seeds", "1"]
-    ]  # fmt: skip
+        ["--first-seed", "3", "--seeds", "2"],
+        ["--first-seed", "7", "--seeds", "1"],
+    ]
     settings = [words[i + 1] for i, word in enumerate(words) if word == "--set"]
-    made = overridden(recipes.named(words[words.index("--recipe") + 1]), settings)
-    assert plain(made.but(name="x")) == plain(recipe.but(name="x"))
+    made = overridden(recipes.find_recipe(words[words.index("--recipe") + 1]), settings)
+    assert to_json_value(made.replace(name="x")) == to_json_value(recipe.replace(name="x"))
 
 
 def test_the_command_says_what_else_matters() -> None:
-    known = study(result(0, 990), recipe=plain(recipes.QUICK), budget=BUDGET, name="swift", net="swift")
+    known = study(
+        result(0, 990),
+        recipe=to_json_value(recipes.QUICK),
+        budget=BUDGET,
+        name="swift",
+        net="swift",
+    )
     assert command_for(known) == "netlet study swift --first-seed 0 --seeds 1"
     other = dataclasses.replace(
-        known, split="val", data=known.data | {"name": "scribble"}, environment=known.environment | {"threads": 2}
+        known,
+        split="val",
+        data=known.data | {"name": "scribble"},
+        environment=known.environment | {"threads": 2},
     )
     assert command_for(other) == (
         "netlet study swift --workers 1 --threads 2 --val 1000 --dataset scribble --first-seed 0 --seeds 1"
     )
-    assert command_for(dataclasses.replace(known, budget=plain(budgets.EIGHT_K))) == (
+    assert command_for(dataclasses.replace(known, budget=to_json_value(budgets.EIGHT_K))) == (
         "netlet study swift --budget eight_k --first-seed 0 --seeds 1"
     )
     assert command_for(dataclasses.replace(known, budget=BUDGET | {"params_below": 7})) is None
-    assert "--channels 3" in (command_for(dataclasses.replace(known, data=known.data | {"shape": [3, 28, 28]})) or "")
+    assert "--channels 3" in (
+        command_for(dataclasses.replace(known, data=known.data | {"shape": [3, 28, 28]})) or ""
+    )
     # A step that is called like an experiment of ours, but is another net.
     assert (command_for(dataclasses.replace(known, net="code_2")) or "").startswith(
         "netlet study code_2 --recipe quick"
@@ -188,9 +236,12 @@ def test_the_command_says_what_else_matters() -> None:
     begun = dataclasses.replace(known, began_with="a" * 64)
     assert command_for(begun) is None
     assert "began with weights that somebody gave" in study_page(begun).markdown
-    odd = recipes.QUICK.but(augment=(Warp(rotate_deg=3), Warp(rotate_deg=4), Warp(scale=0.1)))
-    assert command_for(dataclasses.replace(known, recipe=plain(odd))) is None
-    assert "made in Python" in study_page(dataclasses.replace(known, recipe=plain(odd))).markdown
+    odd = recipes.QUICK.replace(augment=(Warp(rotate_deg=3), Warp(rotate_deg=4), Warp(scale=0.1)))
+    assert command_for(dataclasses.replace(known, recipe=to_json_value(odd))) is None
+    assert (
+        "made in Python"
+        in study_page(dataclasses.replace(known, recipe=to_json_value(odd))).markdown
+    )
 
 
 @pytest.fixture(scope="module")
@@ -219,14 +270,26 @@ def test_report_compare_and_runs_from_the_command_line(netlet: Netlet, trained: 
     one, other = "studies/code_2-digits.npz", "studies/code_3-digits.npz"
     code, out, err = netlet("report", one, "-o", "one.html")
     assert (code, out.strip()) == (0, "one.html")
-    assert "without pictures of mistakes; name the images it was scored on with --dataset PATH" in err
+    assert (
+        "without pictures of mistakes; name the images it was scored on with --dataset PATH" in err
+    )
     code, out, err = netlet("report", one, other, "-o", "both.html", "--dataset", "digits.npz")
     assert (code, err) == (0, "")
     assert "code_2 beside code_3" in Path("both.html").read_text()
-    code, out, _ = netlet("report", "runs/code_2-digits.npz-seed7", "-o", "run.md", "--dataset", "digits.npz")
+    code, out, _ = netlet(
+        "report", "runs/code_2-digits.npz-seed7", "-o", "run.md", "--dataset", "digits.npz"
+    )
     assert out.strip() == "run.md, and 7 pictures in run/"
     # Single runs of one experiment are its study.
-    netlet("report", f"{one}/seed-0", f"{one}/seed-1/run.json", "-o", "joined.md", "--dataset", "digits.npz")
+    netlet(
+        "report",
+        f"{one}/seed-0",
+        f"{one}/seed-1/run.json",
+        "-o",
+        "joined.md",
+        "--dataset",
+        "digits.npz",
+    )
     assert "the mean of 2 seeds: 0, 1" in Path("joined.md").read_text()
 
     code, out, _ = netlet("compare", one, other)
@@ -238,16 +301,31 @@ def test_report_compare_and_runs_from_the_command_line(netlet: Netlet, trained: 
 
     rows = [json.loads(line) for line in netlet("runs", ".", "--jsonl")[1].splitlines()]
     assert [(row["name"], row["seed"]) for row in rows] == [
-        ("code_2", 7), ("code_2", 0), ("code_2", 1), ("code_3", 0), ("code_3", 1)
-    ]  # fmt: skip
-    assert [row["seed"] for row in json.loads(netlet("runs", ".", "--name", "*_2", "--sort", "seed", "--json")[1])] == [
+        ("code_2", 7),
+        ("code_2", 0),
+        ("code_2", 1),
+        ("code_3", 0),
+        ("code_3", 1),
+    ]
+    assert [
+        row["seed"]
+        for row in json.loads(netlet("runs", ".", "--name", "*_2", "--sort", "seed", "--json")[1])
+    ] == [
         0,
         1,
         7,
     ]
-    assert json.loads(netlet("runs", ".", "--params-below", "5000", "--net", "code_3", "--json")[1]) == []
-    assert "none of 5 runs in . is like that" in netlet("runs", ".", "--accuracy-at-least", "99.9")[1]
-    best_first = [row["last_percent"] for row in json.loads(netlet("runs", ".", "--sort", "last", "--json")[1])]
+    assert (
+        json.loads(netlet("runs", ".", "--params-below", "5000", "--net", "code_3", "--json")[1])
+        == []
+    )
+    assert (
+        "none of 5 runs in . is like that" in netlet("runs", ".", "--accuracy-at-least", "99.9")[1]
+    )
+    best_first = [
+        row["last_percent"]
+        for row in json.loads(netlet("runs", ".", "--sort", "last", "--json")[1])
+    ]
     assert best_first == sorted(best_first, reverse=True)
     code, out, _ = netlet("runs", ".", "--compare")
     assert code == 0
@@ -272,24 +350,34 @@ def test_an_edited_run_is_noticed(netlet: Netlet, trained: Path) -> None:
     path.write_text(json.dumps(run | {"train_clean": run["train_clean"] | {"correct": 10_000}}))
     code, _, err = netlet("report", str(path), "-o", "x.md")
     assert code == 2
-    assert "code_2, seed 7: seed 7 has more training images right than there are; its record was edited" in err
+    assert (
+        "code_2, seed 7: seed 7 has more training images right than there are; its record was edited"
+        in err
+    )
 
 
 def test_the_same_run_in_two_places_counts_once(netlet: Netlet, trained: Path) -> None:
     shutil.copytree(trained / "studies" / "code_2-digits.npz", trained / "copy")
     rows = [
-        json.loads(line) for line in netlet("runs", ".", "--name", "code_2", "--compare", "--jsonl")[1].splitlines()
+        json.loads(line)
+        for line in netlet("runs", ".", "--name", "code_2", "--compare", "--jsonl")[1].splitlines()
     ]
     assert [row["seeds"] for row in rows] == [3]
 
 
-def test_weights_that_somebody_gave_are_recorded_and_kept_apart(netlet: Netlet, trained: Path) -> None:
+def test_weights_that_somebody_gave_are_recorded_and_kept_apart(
+    netlet: Netlet, trained: Path
+) -> None:
     weights = str(trained / "runs" / "code_2-digits.npz-seed7" / "weights.safetensors")
-    code, _, err = netlet("train", "code_2", "--seed", "9", "--weights", weights, "--dataset", "digits.npz", *FAST)
+    code, _, err = netlet(
+        "train", "code_2", "--seed", "9", "--weights", weights, "--dataset", "digits.npz", *FAST
+    )
     assert code == 0, err
-    found = records.load("runs/code_2-digits.npz-seed9")
-    assert found.began_with == records.load("runs/code_2-digits.npz-seed7").weights_digest
-    code, _, err = netlet("report", "runs/code_2-digits.npz-seed7", "runs/code_2-digits.npz-seed9", "-o", "x.md")
+    found = records.load_run("runs/code_2-digits.npz-seed9")
+    assert found.began_with == records.load_run("runs/code_2-digits.npz-seed7").weights_digest
+    code, _, err = netlet(
+        "report", "runs/code_2-digits.npz-seed7", "runs/code_2-digits.npz-seed9", "-o", "x.md"
+    )
     assert code == 2
     assert "differ in their began_with" in err
 
@@ -300,7 +388,10 @@ def test_bad_records_are_one_line_each_and_never_a_figure(netlet: Netlet, traine
 
     def says(record: object, message: str) -> None:
         path.write_text(record if isinstance(record, str) else json.dumps(record))
-        for words in (("report", str(path), "-o", "x.md"), ("compare", str(path), "studies/code_3-digits.npz")):
+        for words in (
+            ("report", str(path), "-o", "x.md"),
+            ("compare", str(path), "studies/code_3-digits.npz"),
+        ):
             code, out, err = netlet(*words)
             assert (code, out) == (2, ""), err
             assert message in err
@@ -322,10 +413,22 @@ def test_bad_records_are_one_line_each_and_never_a_figure(netlet: Netlet, traine
     )
     says(whole | {"class_sizes": [10] * 9}, "its classes hold 90 images of 100")
     said = seeds[0]["mistakes"]
-    says(whole | {"seeds": [seeds[0] | {"mistakes": [[said[0][0], -1, *said[0][2:]], *said[1:]]}]}, "or of no class")
-    says(whole | {"seeds": [seeds[0] | {"train_clean": 700}]}, "more training images right than there are")
-    says(whole | {"seeds": [seeds[0] | {"by_epoch": [5_000, seeds[0]["correct"]]}]}, "more right than there are images")
-    says(whole | {"seeds": [seeds[0] | {"calibration": []}]}, "a calibration of another number of images")
+    says(
+        whole | {"seeds": [seeds[0] | {"mistakes": [[said[0][0], -1, *said[0][2:]], *said[1:]]}]},
+        "or of no class",
+    )
+    says(
+        whole | {"seeds": [seeds[0] | {"train_clean": 700}]},
+        "more training images right than there are",
+    )
+    says(
+        whole | {"seeds": [seeds[0] | {"by_epoch": [5_000, seeds[0]["correct"]]}]},
+        "more right than there are images",
+    )
+    says(
+        whole | {"seeds": [seeds[0] | {"calibration": []}]},
+        "a calibration of another number of images",
+    )
     says(whole | {"lr": []}, "it has no epochs")
     says(whole | {"data": whole["data"] | {"class_names": ["0"]}}, "10 classes have 1 names")
     says(
@@ -374,7 +477,9 @@ def test_without_the_libraries_for_pictures_it_says_which(monkeypatch: pytest.Mo
         return real(name, *rest, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(ReportError, match=r"pictures need matplotlib, .* pip install 'netlet\[report\]'"):
+    with pytest.raises(
+        ReportError, match=r"pictures need matplotlib, .* pip install 'netlet\[report\]'"
+    ):
         study_page(study(result(0, 990)))
     with pytest.raises(ReportError, match="HTML needs markdown-it-py"):
         _ = Page("a", "b").html
@@ -382,5 +487,5 @@ def test_without_the_libraries_for_pictures_it_says_which(monkeypatch: pytest.Mo
 
 def test_a_study_is_the_same_from_runs_and_from_its_file(trained: Path) -> None:
     folder = trained / "studies" / "code_2-digits.npz"
-    runs = [records.load(path) for path in sorted(folder.glob("seed-*"))]
-    assert studies.Study.of(runs) == studies.load(folder)
+    runs = [records.load_run(path) for path in sorted(folder.glob("seed-*"))]
+    assert records.Study.of(runs) == records.load_study(folder)

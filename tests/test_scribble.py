@@ -38,7 +38,7 @@ def test_what_is_drawn(digits: Dataset) -> None:
 
 
 def test_the_frame_is_mnists(digits: Dataset) -> None:
-    """The longer side 20 px, the centre of mass at (14, 14) to half a pixel, black around, full ink inside."""
+    """The longer side 20 px, the center of mass at (14, 14) to half a pixel, black around, full ink inside."""
     ink = digits.train.images[:, 0].double()
     places = torch.arange(28.0, dtype=torch.float64)
     mass = ink.sum((1, 2))
@@ -75,7 +75,12 @@ def test_every_style_of_every_digit_can_be_drawn() -> None:
 def test_the_curve_goes_through_its_points() -> None:
     strokes = (((0.0, 0.0), (0.5, 1.0), (1.0, 0.0)), ((1.0, 0.0), (1.0, 1.0)))
     points, basis = drawing._curve(strokes)
-    assert points.tolist() == [[0.0, 0.0], [0.5, 1.0], [1.0, 0.0], [1.0, 1.0]]  # the shared one once
+    assert points.tolist() == [
+        [0.0, 0.0],
+        [0.5, 1.0],
+        [1.0, 0.0],
+        [1.0, 1.0],
+    ]  # the shared one once
     torch.testing.assert_close(basis.sum(1), torch.ones(len(basis)))
     marks = basis @ points
     for point in points:
@@ -117,9 +122,9 @@ def scribble_records() -> list[Path]:
 
 @pytest.mark.parametrize("folder", scribble_records(), ids=lambda path: path.name)
 def test_the_record_carries_its_mnist_score(folder: Path) -> None:
-    run = records.load(folder)
+    run = records.load_run(folder)
     assert run.data["name"] == "scribble"
-    assert run.facts["parameters"] < 20_000
+    assert run.cost["parameters"] < 20_000
     assert run.verdict is not None
     assert run.verdict.state == "NOT JUDGED"
     judged = json.loads((folder / "mnist.json").read_text())
@@ -131,7 +136,7 @@ def test_the_record_carries_its_mnist_score(folder: Path) -> None:
 @pytest.mark.mnist
 def test_the_recorded_score_is_that_of_the_recorded_weights(mnist: Dataset) -> None:
     folder = scribble_records()[0]
-    run = records.load(folder)
+    run = records.load_run(folder)
     net = netlet.nets.swift()
     netlet.nets.load_weights(net, folder / records.WEIGHTS)
     found = evaluate(net, mnist.held_out, netlet.recipes.from_plain(run.recipe), 10)
@@ -144,5 +149,7 @@ def test_the_recorded_score_is_that_of_the_recorded_weights(mnist: Dataset) -> N
 def test_mnist_from_scribble_alone(mnist: Dataset) -> None:
     """Judged on MNIST's train images, on which the styles were chosen; the record has the test images' score."""
     drawn = dataclasses.replace(make_scribble(seed=9), held_out=mnist.train)
-    run = netlet.fit(netlet.build(netlet.nets.swift, 9), drawn, netlet.recipes.QUICK.but(epochs=2), seed=9)
+    run = netlet.fit(
+        netlet.build(netlet.nets.swift, 9), drawn, netlet.recipes.QUICK.replace(epochs=2), seed=9
+    )
     assert run.last_epoch.correct >= 0.95 * 60_000

@@ -14,10 +14,19 @@ from pathlib import Path
 import pytest
 from conftest import Netlet, result, study
 
-from netlet import evidence, records, studies
+from netlet import records, stats
 from netlet.errors import RecordError
 
-FAST = ("--set", "epochs=2", "--set", "batch=50", "--set", "precision=float32", "--set", "ema_decay=0.5")
+FAST = (
+    "--set",
+    "epochs=2",
+    "--set",
+    "batch_size=50",
+    "--set",
+    "precision=float32",
+    "--set",
+    "ema_decay=0.5",
+)
 
 
 @pytest.fixture
@@ -28,28 +37,32 @@ def digits(digits_file: Path, tmp_path: Path) -> str:
 
 
 def test_the_sums_by_hand() -> None:
-    found = study(result(0, 990), result(1, 994, train_s=3.0), result(2, 995, verdict="FAIL", train_s=2.0))
-    assert evidence.mean_percent(found) == pytest.approx(99.3)
-    assert evidence.sd_points(found) == pytest.approx((((3**2 + 1 + 2**2) / 2) ** 0.5) / 10)
-    half = 4.30265 * (7**0.5 / 10) / 3**0.5  # Student's t at 0.975 with two degrees of freedom, from a printed table
-    assert evidence.interval_over_seeds(found) == pytest.approx((99.3 - half, 99.3 + half), abs=1e-5)
-    text = evidence.study_text(found)
+    found = study(
+        result(0, 990), result(1, 994, train_s=3.0), result(2, 995, verdict="FAIL", train_s=2.0)
+    )
+    assert stats.mean_percent(found) == pytest.approx(99.3)
+    assert stats.sd_points(found) == pytest.approx((((3**2 + 1 + 2**2) / 2) ** 0.5) / 10)
+    half = (
+        4.30265 * (7**0.5 / 10) / 3**0.5
+    )  # Student's t at 0.975 with two degrees of freedom, from a printed table
+    assert stats.interval_over_seeds(found) == pytest.approx((99.3 - half, 99.3 + half), abs=1e-5)
+    text = stats.study_text(found)
     assert "swift on mnist, 3 seeds, last epoch on 1,000 test images:" in text
     assert "mean 99.300 %, sd 0.265, min 990, max 995" in text
     assert "95 % interval, other seeds: 98.643 to 99.957 %; other images: 98." in text
     assert "2 of 3 meet the budget" not in text  # it has none
     assert "median training time 2.0 s, 1 thread each" in text
-    assert evidence.study_dict(found)["result"]["median_train_s"] == 2.0
+    assert stats.study_dict(found)["result"]["median_train_s"] == 2.0
     alone = study(result(7, 990))
-    assert (evidence.sd_points(alone), evidence.interval_over_seeds(alone)) == (None, None)
-    assert "mean 99.000 %, min 990, max 990" in evidence.study_text(alone)
-    assert "other seeds: one seed cannot say" in evidence.study_text(alone)
+    assert (stats.sd_points(alone), stats.interval_over_seeds(alone)) == (None, None)
+    assert "mean 99.000 %, min 990, max 990" in stats.study_text(alone)
+    assert "other seeds: one seed cannot say" in stats.study_text(alone)
 
 
 def test_a_study_comes_back_equal(tmp_path: Path) -> None:
     found = study(result(0, 990), result(1, 994))
-    studies.save(found, tmp_path / "study.json")
-    assert studies.load(tmp_path) == found
+    records.save_study(found, tmp_path / "study.json")
+    assert records.load_study(tmp_path) == found
     assert len((tmp_path / "study.json").read_text().splitlines()) < 30
     for content, message in (
         ("{", "cannot be read as a study"),
@@ -58,20 +71,38 @@ def test_a_study_comes_back_equal(tmp_path: Path) -> None:
     ):
         (tmp_path / "study.json").write_text(content)
         with pytest.raises(RecordError, match=message):
-            studies.load(tmp_path)
+            records.load_study(tmp_path)
 
 
-def test_seeds_side_by_side_are_the_runs_one_by_one(netlet: Netlet, digits: str, tmp_path: Path) -> None:
-    arguments = ("study", "code_2", "--dataset", digits, "--seeds", "3", "--first-seed", "4", "--workers", "2", *FAST)
+def test_seeds_side_by_side_are_the_runs_one_by_one(
+    netlet: Netlet, digits: str, tmp_path: Path
+) -> None:
+    arguments = (
+        "study",
+        "code_2",
+        "--dataset",
+        digits,
+        "--seeds",
+        "3",
+        "--first-seed",
+        "4",
+        "--workers",
+        "2",
+        *FAST,
+    )
     code, out, err = netlet(*arguments)
     assert code == 0, err  # not judged: the bar is MNIST's
     assert "recorded in studies/code_2-digits.npz/study.json" in out
-    assert sorted(line.split(": ")[1] for line in err.splitlines()) == ["seed 4", "seed 5", "seed 6"]
+    assert sorted(line.split(": ")[1] for line in err.splitlines()) == [
+        "seed 4",
+        "seed 5",
+        "seed 6",
+    ]
     folder = tmp_path / "studies" / "code_2-digits.npz"
-    found = studies.load(folder)
+    found = records.load_study(folder)
     assert [seed.seed for seed in found.seeds] == [4, 5, 6]
     netlet("train", "code_2", "--dataset", digits, "--seed", "5", "--threads", "1", *FAST)
-    alone = records.load(tmp_path / "runs" / "code_2-digits.npz-seed5")
+    alone = records.load_run(tmp_path / "runs" / "code_2-digits.npz-seed5")
     assert found.seeds[1].weights_digest == alone.weights_digest
     assert found.seeds[1].correct == alone.last_epoch.correct
     assert len(found.seeds[1].mistakes) == 100 - alone.last_epoch.correct
@@ -92,7 +123,10 @@ def test_seeds_side_by_side_are_the_runs_one_by_one(netlet: Netlet, digits: str,
     ):
         code, _, err = netlet(*arguments, *change)
         assert code == 2
-        assert f"code_2-digits.npz: holds a run with another {what}; name another folder with --out" in err
+        assert (
+            f"code_2-digits.npz: holds a run with another {what}; name another folder with --out"
+            in err
+        )
         assert len(err.splitlines()) == 1
 
 
@@ -116,7 +150,19 @@ class Net(nn.Sequential):
 
 def test_a_dead_worker_loses_nothing(netlet: Netlet, digits: str, tmp_path: Path) -> None:
     (tmp_path / "fragile.py").write_text(KILLED_ONCE)
-    arguments = ("study", "fragile.py:Net", "--dataset", digits, "--seeds", "3", "--workers", "2", "--out", "s", *FAST)
+    arguments = (
+        "study",
+        "fragile.py:Net",
+        "--dataset",
+        digits,
+        "--seeds",
+        "3",
+        "--workers",
+        "2",
+        "--out",
+        "s",
+        *FAST,
+    )
     code, out, err = netlet(*arguments)
     assert (code, out) == (2, "")
     assert "1 of 3 seeds are not finished (seed " in err
@@ -127,26 +173,48 @@ def test_a_dead_worker_loses_nothing(netlet: Netlet, digits: str, tmp_path: Path
     code, _, err = netlet(*arguments)
     assert code == 0, err
     assert err.count(": seed ") == 1  # the missing one went on
-    assert len(studies.load(tmp_path / "s").seeds) == 3
+    assert len(records.load_study(tmp_path / "s").seeds) == 3
 
 
 def test_what_goes_wrong_in_a_worker_is_told(netlet: Netlet, digits: str, tmp_path: Path) -> None:
     body = "from torch import nn\nclass Net(nn.Linear):\n    def __init__(self): super().__init__(784, 10)\n"
     body += "    def forward(self, x): return super().forward(x.flatten(1)) * float('nan')\n"
     (tmp_path / "lost.py").write_text(body)
-    code, _, err = netlet("study", "lost.py:Net", "--dataset", digits, "--seeds", "2", "--workers", "1", *FAST)
+    code, _, err = netlet(
+        "study", "lost.py:Net", "--dataset", digits, "--seeds", "2", "--workers", "1", *FAST
+    )
     assert code == 2
     assert (
-        "2 of 2 seeds are not finished (seed 0: the loss is nan at epoch 1, step 1; try a lower" in err.splitlines()[-1]
+        "2 of 2 seeds are not finished (seed 0: the loss is nan at epoch 1, step 1; try a lower"
+        in err.splitlines()[-1]
     )
     assert len(err.splitlines()) == 3
 
 
 def test_ctrl_c_keeps_what_is_finished(digits: str, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "netlet", "study", "code_2", "--dataset", digits, "--seeds", "50", "--out", "s",
-               "--workers", "1", *FAST]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "netlet",
+        "study",
+        "code_2",
+        "--dataset",
+        digits,
+        "--seeds",
+        "50",
+        "--out",
+        "s",
+        "--workers",
+        "1",
+        *FAST,
+    ]
     process = subprocess.Popen(
-        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
     while not list((tmp_path / "s").glob("seed-*/run.json")):
         assert process.poll() is None

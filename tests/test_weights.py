@@ -33,7 +33,8 @@ def test_round_trip(tmp_path: Path) -> None:
 def test_weights_of_another_net_are_named_and_nothing_changes(tmp_path: Path) -> None:
     net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
     torch.save(
-        {"0.weight": torch.zeros(2, 1, 5, 5), "0.bias": torch.zeros(2), "extra": torch.zeros(1)}, tmp_path / "w.pt"
+        {"0.weight": torch.zeros(2, 1, 5, 5), "0.bias": torch.zeros(2), "extra": torch.zeros(1)},
+        tmp_path / "w.pt",
     )
     before = weights_digest(net)
     with pytest.raises(NetError) as caught:
@@ -49,7 +50,9 @@ def test_a_pickle_that_would_run_code_is_refused(tmp_path: Path) -> None:
     witness = Path("/tmp/netlet-was-here")
     witness.unlink(missing_ok=True)
     torch.save({"weight": Evil()}, tmp_path / "evil.pt")
-    with pytest.raises(NetError, match=r"evil\.pt: refused, since loading it would run code it brings"):
+    with pytest.raises(
+        NetError, match=r"evil\.pt: refused, since loading it would run code it brings"
+    ):
         load_weights(nn.Linear(1, 1), tmp_path / "evil.pt")
     assert not witness.exists()
 
@@ -62,7 +65,9 @@ def test_a_pickle_that_would_run_code_is_refused(tmp_path: Path) -> None:
         ("w.pt", pickle.dumps([1, 2]), "w.pt: "),
     ],
 )
-def test_files_that_hold_no_weights(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+def test_files_that_hold_no_weights(
+    tmp_path: Path, name: str, content: bytes, message: str
+) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(NetError, match=message) as caught:
         load_weights(nn.Linear(1, 1), tmp_path / name)

@@ -1,6 +1,7 @@
 """Design, check, train, explain and ship tiny convolutional nets that fit a budget.
 
-Names are handed on when first used, so that ``import netlet`` stays fast and never imports torch by itself.
+Names are handed on when first used, so that ``import netlet`` stays fast and never imports torch by
+itself.
 """
 
 from importlib import import_module
@@ -9,63 +10,58 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _FROM = {
-    "anatomy": "netlet.anatomy",
+    "analysis": "netlet.analysis",
     "budgets": "netlet.budgets",
     "data": "netlet.data",
     "evaluation": "netlet.evaluation",
-    "evidence": "netlet.evidence",
+    "stats": "netlet.stats",
     "experiments": "netlet.experiments",
-    "ladders": "netlet.ladders",
     "nets": "netlet.nets",
     "recipes": "netlet.recipes",
     "records": "netlet.records",
     "report": "netlet.report",
-    "ship": "netlet.ship",
-    "studies": "netlet.studies",
+    "export": "netlet.export",
     "training": "netlet.training",
     "Budget": "netlet.budgets",
     "Claim": "netlet.experiments",
     "Experiment": "netlet.experiments",
     "Recipe": "netlet.recipes",
     "Run": "netlet.records",
-    "Study": "netlet.studies",
+    "Study": "netlet.records",
     "build": "netlet.nets",
-    "check": "netlet.anatomy",
-    "compare": "netlet.evidence",
-    "facts": "netlet.anatomy",
+    "check": "netlet.analysis",
+    "compare": "netlet.stats",
+    "cost": "netlet.analysis",
     "fit": "netlet.training",
     "net": "netlet.nets",
-    "receptive_field": "netlet.anatomy",
-    "summary": "netlet.anatomy",
+    "receptive_field": "netlet.analysis",
+    "summary": "netlet.analysis",
 }
 
 __all__ = ["__version__", *_FROM]
 
 if TYPE_CHECKING:
     from netlet import (
-        anatomy,
+        analysis,
         budgets,
         data,
         evaluation,
-        evidence,
         experiments,
-        ladders,
+        export,
         nets,
         recipes,
         records,
         report,
-        ship,
-        studies,
+        stats,
         training,
     )
-    from netlet.anatomy import check, facts, receptive_field, summary
+    from netlet.analysis import check, cost, receptive_field, summary
     from netlet.budgets import Budget
-    from netlet.evidence import compare
     from netlet.experiments import Claim, Experiment
     from netlet.nets import build, net
     from netlet.recipes import Recipe
-    from netlet.records import Run
-    from netlet.studies import Study
+    from netlet.records import Run, Study
+    from netlet.stats import compare
     from netlet.training import fit
 
 

@@ -1,6 +1,7 @@
 """Every exception that netlet raises on purpose, in one tree.
 
-A message is one line that carries the name, the value and the remedy; the command line prints it as it is.
+A message is one line that carries the name, the value and the remedy; the command line prints it as
+it is.
 """
 
 import difflib

@@ -16,7 +16,8 @@ def write_whole(path: Path, content: bytes | str) -> None:
     The bytes go to a neighbour of ``path`` first, reach the disk, and are renamed in one step.
 
     Raises:
-        OSError: The folder cannot be written to, or the disk is full; an earlier file under ``path`` is unharmed.
+        OSError: The folder cannot be written to, or the disk is full; an earlier file under
+            ``path`` is unharmed.
     """
     data = content.encode() if isinstance(content, str) else content
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -62,7 +63,9 @@ def sweep(folder: Path) -> None:
     for path in folder.glob(f".*{UNFINISHED}"):
         owner = re.match(r"\..*\.(\d+)\.", path.name)
         if owner and not _alive(int(owner[1])):
-            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(
+                missing_ok=True
+            )
 
 
 def _prefix(path: Path) -> str:
@@ -80,7 +83,8 @@ def _alive(process: int) -> bool:
 
 
 def _umask() -> int:
-    # The only way to read the mask is to set it; mkstemp's 0600 would keep a team from reading its own records.
+    # The only way to read the mask is to set it; mkstemp's 0600 would keep a team from reading its
+    # own records.
     mask = os.umask(0)
     os.umask(mask)
     return mask

@@ -15,10 +15,15 @@ from netlet.files import write_whole
 
 def card(
     net: Annotated[
-        str, typer.Argument(metavar="NET|RUN|STUDY", help="One whose weights come with netlet, or a folder of records.")
+        str,
+        typer.Argument(
+            metavar="NET|RUN|STUDY",
+            help="One whose weights come with netlet, or a folder of records.",
+        ),
     ],
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="FILE", help="Write it there instead of printing it.")
+        Path | None,
+        typer.Option("--out", "-o", metavar="FILE", help="Write it there instead of printing it."),
     ] = None,
 ) -> None:
     """Tell what trained weights are for, how good they are and how they came about: a model card in Markdown."""
@@ -29,7 +34,9 @@ def card(
     try:
         write_whole(out, text)
     except OSError as error:
-        raise ReportError(f"{out}: cannot be written ({error.strerror}); name another with --out") from error
+        raise ReportError(
+            f"{out}: cannot be written ({error.strerror}); name another with --out"
+        ) from error
     result(str(out))
 
 
@@ -47,22 +54,24 @@ def _of_shipped(name: str) -> str:
 
 def _of_record(folder: Path) -> str:
     """The card of a run's weights, or of those of a study's median seed."""
-    from netlet import evidence, ladders, records, report, studies
+    from netlet import records, report, stats
     from netlet.cli.found import found_study
 
-    if (folder / ladders.LADDER).is_file():
+    if (folder / records.LADDER).is_file():
         raise RecordError(f"{folder}: is a ladder, a net for each step; name one of its steps")
     study = found_study(folder)
-    seed = evidence.median_seed(study)
+    seed = stats.median_seed(study)
     runs = [folder, *sorted(folder.glob("*/"))]
     files = (
-        run / records.WEIGHTS for run in runs if (run / records.RECORD).is_file() and records.load(run).seed == seed
+        run / records.WEIGHTS
+        for run in runs
+        if (run / records.RECORD).is_file() and records.load_run(run).seed == seed
     )
     weights = next((file for file in files if file.is_file()), None)
     if weights is None:
         raise RecordError(
             f"{folder}: the weights of seed {seed} are gone, and a card is of weights; 'netlet study' trains again "
-            f"what is missing beside {studies.STUDY}"
+            f"what is missing beside {records.STUDY}"
         )
     sha256 = hashlib.sha256(weights.read_bytes()).hexdigest()
     return report.card(study, seed, weights.name, sha256).markdown

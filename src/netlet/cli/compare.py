@@ -13,15 +13,18 @@ from netlet.cli.results import result, result_json
 
 
 def compare(
-    a: Annotated[Path, typer.Argument(metavar="A", help="A study, a run, or a folder of runs of one experiment.")],
+    a: Annotated[
+        Path,
+        typer.Argument(metavar="A", help="A study, a run, or a folder of runs of one experiment."),
+    ],
     b: Annotated[Path, typer.Argument(metavar="B", help="Another, scored on the same images.")],
     json: Json = False,
 ) -> None:
     """Say whether B is better than A, or whether other seeds or other images could turn it round."""
-    from netlet import evidence
+    from netlet import stats
 
-    found = evidence.compare(found_study(a), found_study(b))
+    found = stats.compare(found_study(a), found_study(b))
     if json:
-        result_json(evidence.comparison_dict(found))
+        result_json(stats.comparison_dict(found))
     else:
-        result(evidence.comparison_text(found))
+        result(stats.comparison_text(found))

@@ -12,15 +12,18 @@ from netlet.cli.images import Bar, DataFolder, chosen_images
 from netlet.cli.options import Json
 from netlet.cli.results import only_results, result, result_json, say
 from netlet.errors import DataError, MissingDataError, did_you_mean
-from netlet.tables import table
+from netlet.text import table
 
 if TYPE_CHECKING:
     from netlet.data import Source
 
-app = typer.Typer(help="Get, verify, list, show and make data sets.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="Get, verify, list, show and make data sets.", no_args_is_help=True, rich_markup_mode=None
+)
 
 Names = Annotated[
-    list[str] | None, typer.Argument(metavar="[NAME...]", help="Data sets; all public ones if none is named.")
+    list[str] | None,
+    typer.Argument(metavar="[NAME...]", help="Data sets; all public ones if none is named."),
 ]
 
 
@@ -29,7 +32,10 @@ Names = Annotated[
 def get(
     names: Names = None,
     to: Annotated[
-        Path | None, typer.Option("--to", metavar="DIR", help="Into DIR/NAME; the user's cache folder if not given.")
+        Path | None,
+        typer.Option(
+            "--to", metavar="DIR", help="Into DIR/NAME; the user's cache folder if not given."
+        ),
     ] = None,
 ) -> None:
     """Download public data sets; what is there already and whole is not fetched again."""
@@ -60,35 +66,51 @@ def list_(json: Json = False) -> None:
             place = None
         rows.append(
             {
-                "name": source.name, "title": source.title, "train": source.train.count,
-                "test": source.test.count - source.test.first, "split": source.test.name, "place": place,
-                "terms": source.terms, "mirrors": list(source.mirrors),
+                "name": source.name,
+                "title": source.title,
+                "train": source.train.count,
+                "test": source.test.count - source.test.first,
+                "split": source.test.name,
+                "place": place,
+                "terms": source.terms,
+                "mirrors": list(source.mirrors),
             }
-        )  # fmt: skip
+        )
     rows.append(
         {
-            "name": "scribble", "title": "digits drawn by a program", "train": 60_000, "test": 10_000,
-            "split": "test", "place": "made when needed", "terms": "of this project; MIT", "mirrors": [],
+            "name": "scribble",
+            "title": "digits drawn by a program",
+            "train": 60_000,
+            "test": 10_000,
+            "split": "test",
+            "place": "made when needed",
+            "terms": "of this project; MIT",
+            "mirrors": [],
         }
-    )  # fmt: skip
+    )
     if json:
         result_json(rows)
         return
     cells = [
         [
-            str(row["name"]), f"{row['train']:,}", f"{row['test']:,} {row['split']}", str(row["title"]),
-            str(row["place"] or "not here"), str(row["terms"]),
+            str(row["name"]),
+            f"{row['train']:,}",
+            f"{row['test']:,} {row['split']}",
+            str(row["title"]),
+            str(row["place"] or "not here"),
+            str(row["terms"]),
         ]
         for row in rows
-    ]  # fmt: skip
-    result(table(("name", "train", "held out", "what", "where", "by, licence"), cells, "lrrlll"))
+    ]
+    result(table(("name", "train", "held out", "what", "where", "by, license"), cells, "lrrlll"))
 
 
 @app.command("verify", short_help="Check data sets on the disk, byte by byte.")
 @only_results
 def verify(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME|PATH...]", help="All that are here, if none is named.")
+        list[str] | None,
+        typer.Argument(metavar="[NAME|PATH...]", help="All that are here, if none is named."),
     ] = None,
     data: DataFolder = None,
 ) -> None:
@@ -110,40 +132,62 @@ def verify(
             say(f"netlet: {error}")
             broken += 1
             continue
-        sizes = " and ".join(f"{len(split):,} {split.name}" for split in (found.train, found.held_out))
+        sizes = " and ".join(
+            f"{len(split):,} {split.name}" for split in (found.train, found.held_out)
+        )
         c, h, w = found.shape
-        result(f"{name}: whole, {sizes} images of {c}x{h}x{w}, {found.classes} classes, SHA-256 {found.digest}")
+        result(
+            f"{name}: whole, {sizes} images of {c}x{h}x{w}, {found.classes} classes, SHA-256 {found.digest}"
+        )
     raise typer.Exit(1 if broken else 0)
 
 
 @app.command("show", short_help="Write a contact sheet, so that a person sees what a net sees.")
 @only_results
 def show(
-    name: Annotated[str, typer.Argument(metavar="NAME|PATH", help="A data set, or your own.")] = "mnist",
+    name: Annotated[
+        str, typer.Argument(metavar="NAME|PATH", help="A data set, or your own.")
+    ] = "mnist",
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="FILE", help="The PNG to write; NAME.png if not given.")
+        Path | None,
+        typer.Option(
+            "--out", "-o", metavar="FILE", help="The PNG to write; NAME.png if not given."
+        ),
     ] = None,
     recipe: Annotated[
-        str | None, typer.Option("--recipe", metavar="NAME", help="Beside each row, as this recipe augments it.")
+        str | None,
+        typer.Option(
+            "--recipe", metavar="NAME", help="Beside each row, as this recipe augments it."
+        ),
     ] = None,
-    split: Annotated[str, typer.Option("--split", metavar="NAME", help="train, or the held-out one.")] = "train",
-    seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Of the choice of images.")] = 0,
+    split: Annotated[
+        str, typer.Option("--split", metavar="NAME", help="train, or the held-out one.")
+    ] = "train",
+    seed: Annotated[
+        int, typer.Option("--seed", metavar="N", min=0, help="Of the choice of images.")
+    ] = 0,
     data: DataFolder = None,
 ) -> None:
     """Write a contact sheet: a row for each class, ten images, and with --recipe the same ten augmented."""
     from netlet.data import contact_sheet
 
-    augment = recipes.named(recipe).augment if recipe else None
+    augment = recipes.find_recipe(recipe).augment if recipe else None
     found = chosen_images(name, data)
     sheet = contact_sheet(
-        found.split(split), found.class_names, augment, seed, (f"{found.name} {split}", f"as {recipe} augments it")
+        found.split(split),
+        found.class_names,
+        augment,
+        seed,
+        (f"{found.name} {split}", f"as {recipe} augments it"),
     )
     path = out or Path(f"{found.name.strip('/')}.png")
     try:
         sheet.save(path)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise DataError(f"{path}: cannot be written ({reason}); name a file like sheet.png with --out") from error
+        raise DataError(
+            f"{path}: cannot be written ({reason}); name a file like sheet.png with --out"
+        ) from error
     beside = f", and as {recipe} augments it" if recipe else ""
     result(f"{path}: {sheet.width}x{sheet.height}, {found.name} {split}{beside}")
 
@@ -153,11 +197,18 @@ def show(
 def make(
     what: Annotated[str, typer.Argument(metavar="[scribble]")] = "scribble",
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="FILE", help="An .npz; the cache folder if not given.")
+        Path | None,
+        typer.Option("--out", "-o", metavar="FILE", help="An .npz; the cache folder if not given."),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Of what is drawn; needs --out.")] = 0,
-    train: Annotated[int, typer.Option("--train", metavar="N", help="Images to train on; needs --out.")] = 60_000,
-    test: Annotated[int, typer.Option("--test", metavar="N", help="Images to test on; needs --out.")] = 10_000,
+    seed: Annotated[
+        int, typer.Option("--seed", metavar="N", min=0, help="Of what is drawn; needs --out.")
+    ] = 0,
+    train: Annotated[
+        int, typer.Option("--train", metavar="N", help="Images to train on; needs --out.")
+    ] = 60_000,
+    test: Annotated[
+        int, typer.Option("--test", metavar="N", help="Images to test on; needs --out.")
+    ] = 10_000,
 ) -> None:
     """Draw scribble: into the cache, where '--dataset scribble' finds it, or any of it into an .npz of your own."""
     import time
@@ -165,11 +216,15 @@ def make(
     from netlet.data import SCRIBBLE, cache_folder, cached_scribble, make_scribble, save_npz
 
     if what != SCRIBBLE:
-        raise DataError(f"only {SCRIBBLE} can be made; {what!r} can be got with 'netlet data get {what}'")
+        raise DataError(
+            f"only {SCRIBBLE} can be made; {what!r} can be got with 'netlet data get {what}'"
+        )
     began = time.perf_counter()
     if out is None:
         if (seed, train, test) != (0, 60_000, 10_000):
-            raise DataError("the cache holds seed 0, 60,000 and 10,000 images; give --out FILE.npz for others")
+            raise DataError(
+                "the cache holds seed 0, 60,000 and 10,000 images; give --out FILE.npz for others"
+            )
         made, place = cached_scribble(cache_folder()), cache_folder()
     else:
         made, place = make_scribble(train, test, seed), out

@@ -20,27 +20,40 @@ if TYPE_CHECKING:
 def evaluate(
     net: Annotated[
         str,
-        typer.Argument(metavar="NET|RUN", help="An experiment or net, file.py:Name, or the folder of a run."),
+        typer.Argument(
+            metavar="NET|RUN", help="An experiment or net, file.py:Name, or the folder of a run."
+        ),
     ],
     weights: Annotated[
-        Path | None, typer.Option("--weights", metavar="FILE", help="A safetensors file, or a .pt of a state_dict.")
+        Path | None,
+        typer.Option(
+            "--weights", metavar="FILE", help="A safetensors file, or a .pt of a state_dict."
+        ),
     ] = None,
     dataset: DatasetName = None,
     data: DataFolder = None,
     split: Annotated[
-        str | None, typer.Option("--split", metavar="NAME", help="train, or the held-out one (the default).")
+        str | None,
+        typer.Option("--split", metavar="NAME", help="train, or the held-out one (the default)."),
     ] = None,
     channels: Channels = None,
     mean: Annotated[
-        float | None, typer.Option("--mean", help="Of the grey levels 0..1, subtracted; MNIST's .1307 by default.")
+        float | None,
+        typer.Option(
+            "--mean", help="Of the gray levels 0..1, subtracted; MNIST's .1307 by default."
+        ),
     ] = None,
-    std: Annotated[float | None, typer.Option("--std", help="Divided by; MNIST's .3081 by default.")] = None,
-    worst: Annotated[int, typer.Option("--worst", metavar="N", min=0, help="How many mistakes to list.")] = 10,
+    std: Annotated[
+        float | None, typer.Option("--std", help="Divided by; MNIST's .3081 by default.")
+    ] = None,
+    worst: Annotated[
+        int, typer.Option("--worst", metavar="N", min=0, help="How many mistakes to list.")
+    ] = 10,
     json: Json = False,
 ) -> None:
     """Score a net with given weights on any data set: accuracy, classes, confusion, worst mistakes."""
     from netlet import evaluation
-    from netlet.anatomy import trace
+    from netlet.analysis import trace
     from netlet.experiments import run_at, trained_net
 
     run = run_at(net)
@@ -49,7 +62,9 @@ def evaluate(
         taught = trained_net(net, weights, mean=mean, std=std)
     else:
         images = chosen_images(dataset or "mnist", data, channels)
-        taught = trained_net(net, weights, shape=images.shape, class_names=images.class_names, mean=mean, std=std)
+        taught = trained_net(
+            net, weights, shape=images.shape, class_names=images.class_names, mean=mean, std=std
+        )
     trace(taught.net, images.shape)  # says in one line why a net cannot run on such images
     judged = images.split(split) if split else images.held_out
     found = evaluation.evaluate(taught.net, judged, taught.recipe, images.classes)
@@ -62,7 +77,9 @@ def evaluate(
         }
         result_json(head | evaluation.evaluation_dict(found, images.class_names, worst))
     else:
-        result(f"{net} on {images.name}: {evaluation.evaluation_text(found, images.class_names, worst)}")
+        result(
+            f"{net} on {images.name}: {evaluation.evaluation_text(found, images.class_names, worst)}"
+        )
 
 
 def _of_run(
@@ -71,13 +88,16 @@ def _of_run(
     """The images for a run as it saw them, and the split to judge on: its own data unless another is named.
 
     Raises:
-        DataError: They have classes that it does not know, or images it was trained on would pass for held out.
+        DataError: They have classes that it does not know, or images it was trained on would pass
+            for held out.
     """
     from netlet.data import NAMES
 
     name = run.data["name"]
     if not dataset and name not in NAMES:
-        raise NetError(f"this run was trained on {name}, data of one's own; say where they are with --dataset PATH")
+        raise NetError(
+            f"this run was trained on {name}, data of one's own; say where they are with --dataset PATH"
+        )
     images = chosen_images(dataset or name, folder, channels)
     if not channels and images.shape[0] == 1:
         images = images.with_channels(run.data["shape"][0])

@@ -6,10 +6,10 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from netlet import ladders, records, studies
+from netlet import records
 from netlet.errors import RecordError
-from netlet.ladders import Climbed
-from netlet.studies import Study
+from netlet.records.ladder import Climbed
+from netlet.records.study import Study
 
 
 def found_study(path: Path) -> Study:
@@ -19,25 +19,29 @@ def found_study(path: Path) -> Study:
         RecordError: There is none, or it is broken.
     """
     if path.is_dir():
-        if (path / studies.STUDY).is_file():
-            return studies.load(path)
+        if (path / records.STUDY).is_file():
+            return records.load_study(path)
         if (path / records.RECORD).is_file():
-            return Study.of([records.load(path)])
-        if (path / ladders.LADDER).is_file():
-            raise RecordError(f"{path}: is a ladder; name one of its steps, or 'netlet report {path}'")
+            return Study.of([records.load_run(path)])
+        if (path / records.LADDER).is_file():
+            raise RecordError(
+                f"{path}: is a ladder; name one of its steps, or 'netlet report {path}'"
+            )
         seeds = sorted(path.glob(f"*/{records.RECORD}"))
         if seeds:
-            return Study.of([records.load(seed) for seed in seeds])
+            return Study.of([records.load_run(seed) for seed in seeds])
         raise RecordError(
-            f"{path}: holds neither {studies.STUDY} nor {records.RECORD}; name a study's or a run's folder"
+            f"{path}: holds neither {records.STUDY} nor {records.RECORD}; name a study's or a run's folder"
         )
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, ValueError) as error:
-        raise RecordError(f"{path}: cannot be read as a record ({type(error).__name__}: {error})") from error
+        raise RecordError(
+            f"{path}: cannot be read as a record ({type(error).__name__}: {error})"
+        ) from error
     if isinstance(record, dict) and "seeds" in record:
-        return studies.load(path)
-    return Study.of([records.load(path)])
+        return records.load_study(path)
+    return Study.of([records.load_run(path)])
 
 
 def found_all(paths: Sequence[Path]) -> tuple[list[Study], list[Climbed]]:
@@ -49,8 +53,8 @@ def found_all(paths: Sequence[Path]) -> tuple[list[Study], list[Climbed]]:
     joined: dict[tuple[str, str], Study] = {}
     climbs = []
     for path in paths:
-        if (path / ladders.LADDER).is_file():
-            climbs.append(ladders.climbed(path))
+        if (path / records.LADDER).is_file():
+            climbs.append(records.load_climbed(path))
             continue
         study = found_study(path)
         key = (study.name, study.recipe["name"])

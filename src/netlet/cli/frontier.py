@@ -17,13 +17,18 @@ _USUAL = (Path("results/studies"), Path("studies"))
 def frontier(
     folders: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[DIR...]", help="Where records lie; results/studies and studies if not given."),
+        typer.Argument(
+            metavar="[DIR...]", help="Where records lie; results/studies and studies if not given."
+        ),
     ] = None,
     params_below: Annotated[
         int | None, typer.Option("--params-below", metavar="N", min=1, help="Smaller nets only.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="FILE", help="Also as a page: .html, or .md and its picture.")
+        Path | None,
+        typer.Option(
+            "--out", "-o", metavar="FILE", help="Also as a page: .html, or .md and its picture."
+        ),
     ] = None,
     json: Json = False,
 ) -> None:
@@ -33,25 +38,31 @@ def frontier(
 
     import dataclasses
 
-    from netlet import evidence
+    from netlet import stats
 
     places = folders or [place for place in _USUAL if place.is_dir()]
-    gathered = [evidence.gather(place) for place in places]
-    studies, troubles = evidence.grouped(entry for entries, _ in gathered for entry in entries)
+    gathered = [stats.gather(place) for place in places]
+    studies, troubles = stats.grouped(entry for entries, _ in gathered for entry in entries)
     for trouble in [*(trouble for _, some in gathered for trouble in some), *troubles]:
         say(trouble)
-    points = [*evidence.measured(studies), *evidence.PUBLISHED]
+    points = [*stats.measured(studies), *stats.PUBLISHED]
     points = [point for point in points if params_below is None or point.parameters < params_below]
     if not points:
-        raise RecordError(f"no net below {params_below:,} parameters is recorded or published; raise --params-below")
+        raise RecordError(
+            f"no net below {params_below:,} parameters is recorded or published; raise --params-below"
+        )
     if out:
         from netlet.report import frontier_page, write
 
         write(frontier_page(points), out)
     if json:
-        front = evidence.leading(points)
-        result_json({"points": [dataclasses.asdict(point) | {"leads": point in front} for point in points]})
+        front = stats.leading(points)
+        result_json(
+            {"points": [dataclasses.asdict(point) | {"leads": point in front} for point in points]}
+        )
     else:
-        result(evidence.frontier_text(points) + (f"\n\nwritten to {out}" if out else ""))
+        result(stats.frontier_text(points) + (f"\n\nwritten to {out}" if out else ""))
         if not any(point.measured for point in points):
-            say("nothing is measured here yet: 'netlet study NAME' records a study, or name a folder that holds some")
+            say(
+                "nothing is measured here yet: 'netlet study NAME' records a study, or name a folder that holds some"
+            )

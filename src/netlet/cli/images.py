@@ -24,10 +24,14 @@ DatasetName = Annotated[
     ),
 ]
 DataFolder = Annotated[
-    Path | None, typer.Option("--data", metavar="DIR", help="Where the files of a public data set lie.")
+    Path | None,
+    typer.Option("--data", metavar="DIR", help="Where the files of a public data set lie."),
 ]
 Channels = Annotated[
-    int | None, typer.Option("--channels", metavar="N", min=1, help="Repeat grey images for a net that takes N.")
+    int | None,
+    typer.Option(
+        "--channels", metavar="N", min=1, help="Repeat gray images for a net that takes N."
+    ),
 ]
 
 
@@ -58,7 +62,12 @@ class Bar:
         if sys.stderr.isatty():
             if self._bar is None:
                 self._bar = tqdm(
-                    total=fetching.total, unit="B", unit_scale=True, desc=fetching.file, leave=False, file=sys.stderr
+                    total=fetching.total,
+                    unit="B",
+                    unit_scale=True,
+                    desc=fetching.file,
+                    leave=False,
+                    file=sys.stderr,
                 )
             self._bar.update(fetching.received - self._bar.n)
 
@@ -70,13 +79,15 @@ class Bar:
             self._bar = None
 
 
-def chosen_images(dataset: str, folder: Path | None, channels: int | None = None, *, troubles: bool = True) -> Dataset:
+def chosen_images(
+    dataset: str, folder: Path | None, channels: int | None = None, *, troubles: bool = True
+) -> Dataset:
     """The data set that a person asks for, downloaded if need be.
 
     Args:
         dataset: A name or a path.
         folder: Where the files of a public one lie, if that was said.
-        channels: Repeat grey images to so many.
+        channels: Repeat gray images to so many.
         troubles: Whether to tell of each mirror's.
 
     Raises:

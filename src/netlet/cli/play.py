@@ -12,26 +12,38 @@ from netlet.cli.results import result, say
 
 def play(
     net: Annotated[
-        str, typer.Argument(metavar="NET|RUN", help="As for 'netlet evaluate': with weights, or the folder of a run.")
+        str,
+        typer.Argument(
+            metavar="NET|RUN",
+            help="As for 'netlet evaluate': with weights, or the folder of a run.",
+        ),
     ] = "crest",
     weights: Annotated[
-        Path | None, typer.Option("--weights", metavar="FILE", help="A safetensors file, or a .pt of a state_dict.")
+        Path | None,
+        typer.Option(
+            "--weights", metavar="FILE", help="A safetensors file, or a .pt of a state_dict."
+        ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="FILE", help="The page; in the cache folder if not given.")
+        Path | None,
+        typer.Option(
+            "--out", "-o", metavar="FILE", help="The page; in the cache folder if not given."
+        ),
     ] = None,
-    no_open: Annotated[bool, typer.Option("--no-open", help="Write the page and say where; open no browser.")] = False,
+    no_open: Annotated[
+        bool, typer.Option("--no-open", help="Write the page and say where; open no browser.")
+    ] = False,
 ) -> None:
     """Draw digits for a net in the browser: one page, with no server and no network."""
     import webbrowser
 
-    from netlet import ship
+    from netlet import export
     from netlet.data import cache_folder
     from netlet.experiments import trained_net
-    from netlet.ship.exported import write_export
-    from netlet.ship.page_file import page
+    from netlet.export.exported import write_export
+    from netlet.export.page_file import page
 
-    source = ship.origin(trained_net(net, weights))
+    source = export.origin(trained_net(net, weights))
     path = (out or cache_folder() / "play" / f"{source.stem}.html").absolute()
     write_export({path: page(source)})
     result(str(path))

@@ -11,7 +11,7 @@ import typer
 from netlet.cli.options import Json
 from netlet.cli.results import result, result_json, say
 from netlet.errors import DataError, NetError
-from netlet.tables import table
+from netlet.text import table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,16 +23,31 @@ _SIDES = (28, 28)
 
 
 def predict(
-    files: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="PNG, JPEG, WebP, BMP, GIF or TIFF.")],
+    files: Annotated[
+        list[Path], typer.Argument(metavar="IMAGE...", help="PNG, JPEG, WebP, BMP, GIF or TIFF.")
+    ],
     net: Annotated[
-        str, typer.Option("--net", metavar="NET|RUN", help="An experiment or net, file.py:Name, or a run's folder.")
+        str,
+        typer.Option(
+            "--net",
+            metavar="NET|RUN",
+            help="An experiment or net, file.py:Name, or a run's folder.",
+        ),
     ] = "crest",
     weights: Annotated[
-        Path | None, typer.Option("--weights", metavar="FILE", help="A safetensors file, or a .pt of a state_dict.")
+        Path | None,
+        typer.Option(
+            "--weights", metavar="FILE", help="A safetensors file, or a .pt of a state_dict."
+        ),
     ] = None,
-    raw: Annotated[bool, typer.Option("--raw", help="The images are 28x28, light on dark, as MNIST's are.")] = False,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="The images are 28x28, light on dark, as MNIST's are.")
+    ] = False,
     show: Annotated[
-        Path | None, typer.Option("--show", metavar="FILE", help="Write a PNG of what the net saw of each image.")
+        Path | None,
+        typer.Option(
+            "--show", metavar="FILE", help="Write a PNG of what the net saw of each image."
+        ),
     ] = None,
     json: Json = False,
 ) -> None:
@@ -44,11 +59,15 @@ def predict(
     if show and (show.suffix.lower() != ".png" or show.is_dir()):
         raise DataError(f"{show}: what the net saw is written as PNG; name it like seen.png")
     if show and show.resolve() in {file.resolve() for file in files}:
-        raise DataError(f"{show}: is one of the pictures, and would be written over; name another with --show")
+        raise DataError(
+            f"{show}: is one of the pictures, and would be written over; name another with --show"
+        )
     trained = trained_net(net, weights)
     if tuple(trained.shape[1:]) != _SIDES:
         c, h, w = trained.shape
-        raise NetError(f"{net}: looks at images of {c}x{h}x{w}; pictures are prepared as 28x28, name a net for these")
+        raise NetError(
+            f"{net}: looks at images of {c}x{h}x{w}; pictures are prepared as 28x28, name a net for these"
+        )
     seen: dict[int, NDArray[np.uint8]] = {}
     errors: dict[int, str] = {}
     for i, file in enumerate(files):
@@ -58,25 +77,41 @@ def predict(
             errors[i] = " ".join(str(error).split())
             say(f"netlet: {errors[i]}")
     answers = dict(
-        zip(seen, evaluation.predict(trained.net, list(seen.values()), trained.recipe, trained.shape[0]), strict=True)
+        zip(
+            seen,
+            evaluation.predict(trained.net, list(seen.values()), trained.recipe, trained.shape[0]),
+            strict=True,
+        )
     )
-    names = _names(trained.class_names, next((len(answer.probabilities) for answer in answers.values()), 0))
+    names = _names(
+        trained.class_names, next((len(answer.probabilities) for answer in answers.values()), 0)
+    )
     if json:
         result_json(
             [
-                _entry(file, answers[i], names) if i in answers else {"file": str(file), "error": errors[i]}
+                _entry(file, answers[i], names)
+                if i in answers
+                else {"file": str(file), "error": errors[i]}
                 for i, file in enumerate(files)
             ]
         )
     elif answers:
         rows = [
-            [str(files[i]), names[a.best], _percent(a.confidence), names[a.runner_up], _percent(a.runner_up_confidence)]
+            [
+                str(files[i]),
+                names[a.best],
+                _percent(a.confidence),
+                names[a.runner_up],
+                _percent(a.runner_up_confidence),
+            ]
             for i, a in answers.items()
         ]
         result(table(("file", "digit", "confidence", "runner-up", "its confidence"), rows, "llrlr"))
     # Last, so that a place that cannot be written to costs no answer.
     if show and answers:
-        _write_sheet(show, list(seen.values()), [_caption(files[i], answers[i], names) for i in answers])
+        _write_sheet(
+            show, list(seen.values()), [_caption(files[i], answers[i], names) for i in answers]
+        )
     raise typer.Exit(1 if errors else 0)
 
 
@@ -87,10 +122,13 @@ def _names(known: tuple[str, ...], classes: int) -> tuple[str, ...]:
 
 def _entry(file: Path, answer: Prediction, names: tuple[str, ...]) -> dict[str, Any]:
     return {
-        "file": str(file), "digit": names[answer.best], "confidence": answer.confidence,
-        "runner_up": names[answer.runner_up], "runner_up_confidence": answer.runner_up_confidence,
+        "file": str(file),
+        "digit": names[answer.best],
+        "confidence": answer.confidence,
+        "runner_up": names[answer.runner_up],
+        "runner_up_confidence": answer.runner_up_confidence,
         "probabilities": dict(zip(names, answer.probabilities, strict=True)),
-    }  # fmt: skip
+    }
 
 
 def _percent(share: float) -> str:
@@ -110,4 +148,6 @@ def _write_sheet(path: Path, images: list[NDArray[np.uint8]], captions: list[lis
     try:
         write_whole(path, content.getvalue())
     except OSError as error:
-        raise DataError(f"{path}: cannot be written ({error.strerror}); name another with --show") from error
+        raise DataError(
+            f"{path}: cannot be written ({error.strerror}); name another with --show"
+        ) from error

@@ -27,7 +27,7 @@ class Narrator(Listener):
         self._plan = plan
         say(
             f"\ntraining {plan.name} on {plan.data}: recipe {plan.recipe.name}, {plan.recipe.epochs} epochs of "
-            f"{plan.train_images:,} images, batch {plan.recipe.batch}, seed {plan.seed}, {plan.device} {plan.precision}"
+            f"{plan.train_images:,} images, batch {plan.recipe.batch_size}, seed {plan.seed}, {plan.device} {plan.precision}"
         )
 
     def stepped(self, progress: Progress) -> None:
@@ -38,7 +38,9 @@ class Narrator(Listener):
         bar = self._bar
         if bar is None:
             images = self._plan.train_images
-            bar = self._bar = tqdm(total=images, unit="img", unit_scale=True, leave=False, file=sys.stderr)
+            bar = self._bar = tqdm(
+                total=images, unit="img", unit_scale=True, leave=False, file=sys.stderr
+            )
         bar.set_description_str(
             f"Epoch={progress.epoch}/{self._plan.recipe.epochs} Batch={progress.step} loss={progress.loss:.4f} "
             f"Accuracy={100 * progress.correct / progress.images:.2f}% lr={progress.lr:.4f}",
@@ -68,7 +70,9 @@ class Narrator(Listener):
         except KeyboardInterrupt:
             self.close()
             if (recorder.folder / CHECKPOINT).is_file():
-                say(f"interrupted; 'netlet train --resume {recorder.folder}' goes on after the last whole epoch")
+                say(
+                    f"interrupted; 'netlet train --resume {recorder.folder}' goes on after the last whole epoch"
+                )
             raise
         finally:
             self.close()

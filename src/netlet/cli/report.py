@@ -14,18 +14,27 @@ from netlet.errors import DataError, ReportError
 
 if TYPE_CHECKING:
     from netlet.data import Split
-    from netlet.studies import Study
+    from netlet.records.study import Study
 
 
 def report(
     paths: Annotated[
-        list[Path], typer.Argument(metavar="RUN|STUDY|LADDER...", help="Records, or the folders that hold them.")
+        list[Path],
+        typer.Argument(
+            metavar="RUN|STUDY|LADDER...", help="Records, or the folders that hold them."
+        ),
     ],
     out: Annotated[
-        Path, typer.Option("--out", "-o", metavar="FILE", help=".html, one file; or .md, its pictures beside it.")
+        Path,
+        typer.Option(
+            "--out", "-o", metavar="FILE", help=".html, one file; or .md, its pictures beside it."
+        ),
     ] = Path("report.html"),
     dataset: Annotated[
-        str | None, typer.Option("--dataset", metavar="PATH", help="One's own images, for the pictures of mistakes.")
+        str | None,
+        typer.Option(
+            "--dataset", metavar="PATH", help="One's own images, for the pictures of mistakes."
+        ),
     ] = None,
     data: DataFolder = None,
 ) -> None:
@@ -41,7 +50,10 @@ def report(
     pages += own if len(own) < 2 else [overview(found, own)]
     page = pages[0] if len(pages) == 1 else together("Report", "", pages)
     written = write(page, out)
-    result(f"{written[0]}" + (f", and {len(written) - 1} pictures in {out.with_suffix('')}/" if written[1:] else ""))
+    result(
+        f"{written[0]}"
+        + (f", and {len(written) - 1} pictures in {out.with_suffix('')}/" if written[1:] else "")
+    )
 
 
 def _images(study: Study, dataset: str | None, folder: Path | None) -> Split | None:
@@ -50,7 +62,9 @@ def _images(study: Study, dataset: str | None, folder: Path | None) -> Split | N
 
     name = dataset or study.data["name"]
     if dataset is None and name not in NAMES:
-        say(f"{study.name}: without pictures of mistakes; name the images it was scored on with --dataset PATH")
+        say(
+            f"{study.name}: without pictures of mistakes; name the images it was scored on with --dataset PATH"
+        )
         return None
     try:
         images = load(name, folder, download=False).with_channels(study.data["shape"][0])

@@ -12,9 +12,13 @@ from netlet.errors import NetError
 
 
 def show(
-    net: Annotated[str, typer.Argument(metavar="NET", help="A net of ours, file.py:Name or package.module:Name.")],
+    net: Annotated[
+        str,
+        typer.Argument(metavar="NET", help="A net of ours, file.py:Name or package.module:Name."),
+    ],
     style: Annotated[
-        str | None, typer.Option("--style", metavar="STYLE", help="Print as torchsummary or torchinfo does.")
+        str | None,
+        typer.Option("--style", metavar="STYLE", help="Print as torchsummary or torchinfo does."),
     ] = None,
     rf: Annotated[bool, typer.Option("--rf", help="Print the receptive-field table.")] = False,
     input_: Input = "1,28,28",
@@ -22,7 +26,7 @@ def show(
     json: Json = False,
 ) -> None:
     """Show a net's layers: parameters, MACs, receptive field, sizes."""
-    from netlet.anatomy import STYLES, receptive_field_of, summary_of, trace
+    from netlet.analysis import STYLES, receptive_field_of, summary_of, trace
     from netlet.experiments import find_experiment
     from netlet.nets import build
 
@@ -35,6 +39,8 @@ def show(
     value = receptive_field_of(traced) if rf else summary_of(traced)
     text = STYLES[style](traced) if style else str(value)
     if json:
-        result_json({"name": net, **value.to_dict(), **({"style": style, "table": text} if style else {})})
+        result_json(
+            {"name": net, **value.to_dict(), **({"style": style, "table": text} if style else {})}
+        )
     else:
         result(text)

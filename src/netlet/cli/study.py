@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from tqdm import tqdm
 
-from netlet import budgets, recipes, trials
+from netlet import budgets, recipes, records
 from netlet.cli.images import Channels, DataFolder, DatasetName, images_to_train_on
 from netlet.cli.options import (
     BudgetName,
@@ -29,11 +29,13 @@ from netlet.cli.results import result, result_json, say
 from netlet.cli.train import folder_name
 
 if TYPE_CHECKING:
-    from netlet.experiments import Word
+    from netlet.experiments import WorkerEvent
 
 
 def study(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="An experiment or net, as for train.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="An experiment or net, as for train.")
+    ],
     seeds: Annotated[int, typer.Option("--seeds", metavar="N", min=1, help="How many.")] = 10,
     first_seed: FirstSeed = 0,
     out: Annotated[
@@ -61,22 +63,23 @@ def study(
 ) -> None:
     """Train an experiment from several seeds, side by side, and sum up; exit code 1 if a seed misses the budget.
 
-    What was finished before, in the same folder, is not trained again; what was interrupted goes on.
+    What was finished before, in the same folder, is not trained again; what was interrupted goes
+    on.
     """
-    chosen_recipe = recipes.named(recipe) if recipe else None
-    chosen_budget = budgets.named(budget) if budget else None
+    chosen_recipe = recipes.find_recipe(recipe) if recipe else None
+    chosen_budget = budgets.find_budget(budget) if budget else None
 
-    from netlet.evidence import study_dict, study_text
-    from netlet.experiments import Assignment, find_experiment, run_study
+    from netlet.experiments import RunConfig, find_experiment, run_study
+    from netlet.stats import study_dict, study_text
 
-    experiment = find_experiment(name).but(recipe=chosen_recipe, budget=chosen_budget)
-    experiment = experiment.but(recipe=overridden(experiment.recipe, set_ or []))
+    experiment = find_experiment(name).replace(recipe=chosen_recipe, budget=chosen_budget)
+    experiment = experiment.replace(recipe=overridden(experiment.recipe, set_ or []))
     images = images_to_train_on(dataset, data, channels)
     label = "" if images.name == "mnist" else f"-{images.name}"
     folder = out or Path("studies") / folder_name(Path("studies"), f"{experiment.name}{label}")
     numbers = range(first_seed, first_seed + seeds)
-    chosen = trials.read(chosen_by, numbers) if chosen_by else None
-    assignment = Assignment.of(experiment, 0, val, images, dataset, data, threads)
+    chosen = records.read_trials(chosen_by, numbers) if chosen_by else None
+    assignment = RunConfig.of(experiment, 0, val, images, dataset, data, threads)
     with telling(folder) as lines:
         found = run_study(assignment, numbers, folder, workers or cores(), lines, chosen)
     if json:
@@ -111,7 +114,7 @@ class Lines:
     def __init__(self) -> None:
         self._bars: dict[int, tqdm[Any]] = {}
 
-    def __call__(self, word: Word) -> None:
+    def __call__(self, word: WorkerEvent) -> None:
         """Show what a worker says."""
         at = f"worker {word.worker + 1}: seed {word.seed}"
         if not sys.stderr.isatty():
@@ -119,7 +122,9 @@ class Lines:
                 say(f"{at}: {word.trouble or word.score}")
             return
         if word.worker not in self._bars:
-            self._bars[word.worker] = tqdm(position=word.worker, bar_format="{desc}", leave=False, file=sys.stderr)
+            self._bars[word.worker] = tqdm(
+                position=word.worker, bar_format="{desc}", leave=False, file=sys.stderr
+            )
         state = word.trouble or f"epoch {word.epochs}/{word.of} {word.score}"
         self._bars[word.worker].set_description_str(f"{at}: {state}")
 

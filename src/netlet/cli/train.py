@@ -24,9 +24,14 @@ _OUT = Path("runs")
 def train(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="[NAME]", help="An experiment or net of ours, file.py:Name or package.module:Name."),
+        typer.Argument(
+            metavar="[NAME]",
+            help="An experiment or net of ours, file.py:Name or package.module:Name.",
+        ),
     ] = None,
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the run's folder is made.")] = _OUT,
+    out: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="Where the run's folder is made.")
+    ] = _OUT,
     seed: Annotated[int, typer.Option("--seed", metavar="N", min=0)] = 0,
     dataset: DatasetName = None,
     data: DataFolder = None,
@@ -35,39 +40,62 @@ def train(
     recipe: RecipeName = None,
     budget: BudgetName = None,
     accuracy_at_least: Annotated[
-        float | None, typer.Option(metavar="PERCENT", help="The budget's, of whichever data is trained on.")
+        float | None,
+        typer.Option(metavar="PERCENT", help="The budget's, of whichever data is trained on."),
     ] = None,
     set_: Settings = None,
-    weights: Annotated[Path | None, typer.Option("--weights", metavar="FILE", help="Begin with these weights.")] = None,
-    threads: Annotated[int | None, typer.Option("--threads", metavar="N", min=1, help="CPU threads.")] = None,
+    weights: Annotated[
+        Path | None, typer.Option("--weights", metavar="FILE", help="Begin with these weights.")
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option("--threads", metavar="N", min=1, help="CPU threads.")
+    ] = None,
     resume: Annotated[
-        Path | None, typer.Option("--resume", metavar="RUN", help="Go on with the interrupted run in this folder.")
+        Path | None,
+        typer.Option(
+            "--resume", metavar="RUN", help="Go on with the interrupted run in this folder."
+        ),
     ] = None,
     json: Json = False,
 ) -> None:
     """Train a net, judge it by its budget and record the run; exit code 1 if it misses the budget."""
-    chosen_recipe = recipes.named(recipe) if recipe else None
-    chosen_budget = budgets.named(budget) if budget else None
+    chosen_recipe = recipes.find_recipe(recipe) if recipe else None
+    chosen_budget = budgets.find_budget(budget) if budget else None
 
     from netlet.cli.progress import Narrator
 
     narrator = Narrator()
     if resume:
-        told = (name, dataset, data, channels, recipe, budget, accuracy_at_least, set_ or None, weights)
+        told = (
+            name,
+            dataset,
+            data,
+            channels,
+            recipe,
+            budget,
+            accuracy_at_least,
+            set_ or None,
+            weights,
+        )
         if any(given is not None for given in told) or seed or val or out != _OUT:
-            raise TrainingError(f"--resume takes everything from {resume}; leave away what else you gave")
+            raise TrainingError(
+                f"--resume takes everything from {resume}; leave away what else you gave"
+            )
         folder, run = resume, _go_on(resume, threads, narrator)
     else:
         import torch
 
-        from netlet.anatomy import check
-        from netlet.experiments import DEFAULT, Assignment, find_experiment
+        from netlet.analysis import check
+        from netlet.experiments import DEFAULT, RunConfig, find_experiment
         from netlet.nets import build, load_weights, weights_digest
         from netlet.training import Recorder
 
-        experiment = find_experiment(name or DEFAULT).but(recipe=chosen_recipe, budget=chosen_budget)
-        experiment = experiment.but(
-            recipe=overridden(experiment.recipe, set_ or []), budget=_with_bar(experiment.budget, accuracy_at_least)
+        experiment = find_experiment(name or DEFAULT).replace(
+            recipe=chosen_recipe, budget=chosen_budget
+        )
+        experiment = experiment.replace(
+            recipe=overridden(experiment.recipe, set_ or []),
+            budget=_with_bar(experiment.budget, accuracy_at_least),
         )
         if threads:
             torch.set_num_threads(threads)
@@ -80,11 +108,16 @@ def train(
         folder = out / folder_name(out, f"{experiment.name}{label}-seed{seed}")
         began_with = weights_digest(net) if weights else ""
         threads = torch.get_num_threads()
-        assignment = Assignment.of(experiment, seed, val, images, dataset, data, threads, began_with)
+        assignment = RunConfig.of(experiment, seed, val, images, dataset, data, threads, began_with)
         recorder = Recorder(folder, assignment.to_dict(), or_next=True)
         with narrator.telling_how_to_resume(recorder):
             run = experiment.run(
-                images, seed, val=val, listeners=[narrator, recorder], start=net, began_with=began_with
+                images,
+                seed,
+                val=val,
+                listeners=[narrator, recorder],
+                start=net,
+                began_with=began_with,
             )
         folder = recorder.folder
     if json:
@@ -93,8 +126,10 @@ def train(
         result(str(run.verdict))
         result(f"best epoch {run.best_epoch.epoch}: {run.best_epoch.score} (shown, not judged)")
         total_s, train_s = (run.times[clock] for clock in ("total_s", "train_s"))
-        data, step = run.data["name"], run.step
-        result(f"{total_s:.1f} s, of which {train_s:.1f} s training on {data} ({step} step); recorded in {folder}")
+        data, step = run.data["name"], run.backend
+        result(
+            f"{total_s:.1f} s, of which {train_s:.1f} s training on {data} ({step} step); recorded in {folder}"
+        )
     raise typer.Exit(1 if run.verdict and run.verdict.failed else 0)
 
 
@@ -103,20 +138,24 @@ def _go_on(folder: Path, threads: int | None, narrator: Narrator) -> Run:
     import torch
 
     from netlet import records
-    from netlet.experiments import Assignment
+    from netlet.experiments import RunConfig
     from netlet.training import Recorder, load_checkpoint
 
     if (folder / records.RECORD).is_file():
         say(f"{folder}: the run is finished")
-        return records.load(folder)
+        return records.load_run(folder)
     checkpoint, plain = load_checkpoint(folder)
-    assignment = Assignment.from_dict(plain, folder)
+    assignment = RunConfig.from_dict(plain, folder)
     threads = threads or assignment.threads
     torch.set_num_threads(threads)
     if threads != assignment.threads:
-        say(f"netlet: warning: {threads} threads instead of {assignment.threads}: the last bits may differ")
+        say(
+            f"netlet: warning: {threads} threads instead of {assignment.threads}: the last bits may differ"
+        )
     experiment, images = assignment.experiment(), assignment.images()
-    say(f"going on with {folder} after {len(checkpoint.epochs)} of {experiment.recipe.epochs} epochs")
+    say(
+        f"going on with {folder} after {len(checkpoint.epochs)} of {experiment.recipe.epochs} epochs"
+    )
     recorder = Recorder(folder, plain, resumed=True)
     with narrator.telling_how_to_resume(recorder):
         return experiment.run(
@@ -133,14 +172,19 @@ def _with_bar(budget: Budget, accuracy_at_least: float | None) -> Budget:
     """A bar that a person gives is meant for the data at hand, whichever it is."""
     if accuracy_at_least is None:
         return budget
-    return limited(budget.but(name=f"{budget.name} (changed)", dataset=None), {"accuracy_at_least": accuracy_at_least})
+    return limited(
+        budget.replace(name=f"{budget.name} (changed)", dataset=None),
+        {"accuracy_at_least": accuracy_at_least},
+    )
 
 
 def folder_name(out: Path, name: str) -> str:
     """A run's name as that of a folder."""
     if out.exists() and not out.is_dir():
         raise TrainingError(f"{out}: is a file; name a folder with --out")
-    safe = "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in name).strip("._")
+    safe = "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in name).strip(
+        "._"
+    )
     if not safe:
         raise NetError(f"{name!r} makes no folder name")
     return safe

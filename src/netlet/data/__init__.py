@@ -1,7 +1,7 @@
 """Images and labels: read, downloaded, made or brought along; checked, kept as uint8, cut into augmented batches."""
 
 from netlet.data.augment import augmented
-from netlet.data.batches import epoch_of_batches, steps_of
+from netlet.data.batches import Preparation, epoch_of_batches, prepare_eagerly, steps_of
 from netlet.data.captioned import captioned_sheet
 from netlet.data.dataset import Dataset, Split
 from netlet.data.download import Fetching, fetch
@@ -22,6 +22,7 @@ __all__ = [
     "SOURCES",
     "Dataset",
     "Fetching",
+    "Preparation",
     "Source",
     "Split",
     "augmented",
@@ -35,6 +36,7 @@ __all__ = [
     "load",
     "load_own",
     "make_scribble",
+    "prepare_eagerly",
     "prepared",
     "raw_picture",
     "read_idx",

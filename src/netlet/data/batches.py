@@ -7,58 +7,51 @@ from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
-from netlet.data.augment import Draws, between, drawn, moved, moving
+from netlet.data.augment import Draws, drawn, moved, moving
 from netlet.data.dataset import Split
-from netlet.native import NativeWarp, NotNative
-from netlet.recipes import Recipe, Warp
+from netlet.recipes import Recipe
 
-# Augmenting many batches at once spreads the cost of some twenty small operations; more would fall out of the cache.
+# Augmenting many batches at once spreads the cost of some twenty small operations; more would fall
+# out of the cache.
 _IMAGES_AT_ONCE = 512
 
 
+# From the images' index and what each op drew for them to a net's input.
+Preparation = Callable[[torch.Tensor, Sequence[Draws]], torch.Tensor]
+
+
 def epoch_of_batches(
-    split: Split, recipe: Recipe, generator: torch.Generator
+    split: Split, recipe: Recipe, generator: torch.Generator, prepare: Preparation | None = None
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Every image once, in an order drawn anew, augmented and normalised.
+    """Every image once, in an order drawn anew, augmented and normalized.
 
     Args:
         split: On the device where the batches shall be.
         recipe: Gives batch size, augmentation, mean and std.
-        generator: On the CPU; the only source of chance.
+        generator: On the CPU; the only source of randomness.
+        prepare: Augments and normalizes; :func:`prepare_eagerly` if not given.
 
     Yields:
-        float32 images ``N C H W`` and int64 labels ``N``; the last batch may be smaller, or larger by one (see
-        :func:`steps_of`).
+        float32 images ``N C H W`` and int64 labels ``N``; the last batch may be smaller, or larger
+        by one (see :func:`steps_of`).
     """
     order = torch.randperm(len(split), generator=generator).to(split.labels.device)
     draws = drawn(moving(recipe.augment), len(split), generator)
-    prepared = _preparation(split, recipe)
-    steps = steps_of(len(split), recipe.batch)
-    sizes = [recipe.batch] * (steps - 1) + [len(split) - recipe.batch * (steps - 1)]
-    at_once = max(1, _IMAGES_AT_ONCE // recipe.batch)
+    prepare = prepare or prepare_eagerly(split, recipe)
+    steps = steps_of(len(split), recipe.batch_size)
+    sizes = [recipe.batch_size] * (steps - 1) + [len(split) - recipe.batch_size * (steps - 1)]
+    at_once = max(1, _IMAGES_AT_ONCE // recipe.batch_size)
     for i in range(0, steps, at_once):
         chunk = sizes[i : i + at_once]
-        part = slice(i * recipe.batch, i * recipe.batch + sum(chunk))
-        images = prepared(order[part], [of_op.of(part) for of_op in draws])
+        part = slice(i * recipe.batch_size, i * recipe.batch_size + sum(chunk))
+        images = prepare(order[part], [of_op.of(part) for of_op in draws])
         yield from zip(images.split(chunk), split.labels[order[part]].split(chunk), strict=True)
 
 
-def _preparation(split: Split, recipe: Recipe) -> Callable[[torch.Tensor, Sequence[Draws]], torch.Tensor]:
-    """What makes a net's input of an index and what each op drew: compiled, where that can be."""
+def prepare_eagerly(split: Split, recipe: Recipe) -> Preparation:
+    """Augmentation and normalization by PyTorch, wherever the split lies."""
     ops = moving(recipe.augment)
-    if recipe.step != "eager":
-        try:
-            compiled = NativeWarp(split.images, ops, recipe.mean, recipe.std, [_spreads(op, split) for op in ops])
-        except NotNative:
-            pass
-        else:
-            return lambda index, draws: compiled(index, [(of_op.maps, of_op.points) for of_op in draws])
-    return lambda index, draws: normalised(moved(split.images[index].float(), ops, draws), recipe)
-
-
-def _spreads(op: Warp, split: Split) -> tuple[torch.Tensor, torch.Tensor] | None:
-    h, w = split.images.shape[2:]
-    return (between(op.elastic_points, h), between(op.elastic_points, w)) if op.elastic_px else None
+    return lambda index, draws: normalized(moved(split.images[index].float(), ops, draws), recipe)
 
 
 def steps_of(images: int, batch: int) -> int:
@@ -70,6 +63,6 @@ def steps_of(images: int, batch: int) -> int:
     return math.ceil(images / batch) - alone
 
 
-def normalised(images: torch.Tensor, recipe: Recipe) -> torch.Tensor:
-    """Grey levels 0..255 to what a net is fed: ``(x / 255 - mean) / std``, float32, same shape."""
+def normalized(images: torch.Tensor, recipe: Recipe) -> torch.Tensor:
+    """Gray levels 0..255 to what a net is fed: ``(x / 255 - mean) / std``, float32, same shape."""
     return (images.float() / 255 - recipe.mean) / recipe.std

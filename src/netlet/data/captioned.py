@@ -15,19 +15,26 @@ _GAP_PX, _LINE_PX, _LETTER_PX = 6, 14, 6
 _ROWS_AT_MOST = 250
 
 
-def captioned_sheet(images: Sequence[NDArray[np.uint8]], captions: Sequence[Sequence[str]]) -> Image.Image:
+def captioned_sheet(
+    images: Sequence[NDArray[np.uint8]], captions: Sequence[Sequence[str]]
+) -> Image.Image:
     """A tile for each image, its caption below; up to eight beside each other and 250 rows.
 
     Args:
         images: uint8 ``H W`` each, of one size; at least one.
-        captions: Of each image some lines, as many for all; what is too long for a tile loses its beginning.
+        captions: Of each image some lines, as many for all; what is too long for a tile loses its
+            beginning.
     """
     images, captions = images[: _COLUMNS * _ROWS_AT_MOST], captions[: _COLUMNS * _ROWS_AT_MOST]
     zoom = max(1, round(_SHOWN_PX / max(images[0].shape)))
     h, w = (side * zoom for side in images[0].shape)
     tile_w, tile_h = w + _GAP_PX, h + len(captions[0]) * _LINE_PX + _GAP_PX
     columns = min(len(images), _COLUMNS)
-    sheet = Image.new("RGB", (columns * tile_w + _GAP_PX, math.ceil(len(images) / columns) * tile_h + _GAP_PX), "#556")
+    sheet = Image.new(
+        "RGB",
+        (columns * tile_w + _GAP_PX, math.ceil(len(images) / columns) * tile_h + _GAP_PX),
+        "#556",
+    )
     pen = ImageDraw.Draw(sheet)
     letters = w // _LETTER_PX
     for i, (image, lines) in enumerate(zip(images, captions, strict=True)):
@@ -35,5 +42,9 @@ def captioned_sheet(images: Sequence[NDArray[np.uint8]], captions: Sequence[Sequ
         sheet.paste(Image.fromarray(image).resize((w, h), Image.Resampling.NEAREST), (left, top))
         for n, line in enumerate(lines):
             short = line if len(line) <= letters else f"..{line[2 - letters :]}"
-            pen.text((left, top + h + n * _LINE_PX), short.encode("ascii", "replace").decode(), fill="white")
+            pen.text(
+                (left, top + h + n * _LINE_PX),
+                short.encode("ascii", "replace").decode(),
+                fill="white",
+            )
     return sheet

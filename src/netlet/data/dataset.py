@@ -67,14 +67,17 @@ class Split:
 class Dataset:
     """What is trained on, and what scores it.
 
-    ``held_out`` is ``test``, or ``val`` after :meth:`hold_out`; then nothing can look at ``test`` by accident.
+    ``held_out`` is ``test``, or ``val`` after :meth:`hold_out`; then nothing can look at ``test``
+    by accident.
 
     Args:
-        name: As a person would name it; a folder of one's own ends in a slash, so that it never passes for ours.
+        name: As a person would name it; a folder of one's own ends in a slash, so that it never
+            passes for ours.
         train: What is trained on.
         held_out: What scores it.
         class_names: In the order of the labels.
-        checksums: MD5 of each file's raw content, or SHA-256 of each split where there are no such files.
+        checksums: MD5 of each file's raw content, or SHA-256 of each split where there are no such
+            files.
         whole: What it was before some of it was held out.
     """
 
@@ -92,7 +95,10 @@ class Dataset:
             DataError: Names the split and the label.
         """
         for split in (self.train, self.held_out):
-            if len(split) and not 0 <= int(split.labels.min()) <= int(split.labels.max()) < self.classes:
+            if (
+                len(split)
+                and not 0 <= int(split.labels.min()) <= int(split.labels.max()) < self.classes
+            ):
                 raise DataError(
                     f"{self.name}, {split.name}: expected labels 0 to {self.classes - 1}, "
                     f"found {int(split.labels.min())} to {int(split.labels.max())}"
@@ -124,10 +130,12 @@ class Dataset:
         for split in (self.train, self.held_out):
             if split.name == name:
                 return split
-        raise DataError(f"{self.name} has no split {name!r}; it has {self.train.name} and {self.held_out.name}")
+        raise DataError(
+            f"{self.name} has no split {name!r}; it has {self.train.name} and {self.held_out.name}"
+        )
 
     def with_channels(self, channels: int) -> Dataset:
-        """Grey images repeated for nets that take colour.
+        """Gray images repeated for nets that take color.
 
         Raises:
             DataError: The images have another number of channels, and not one.
@@ -135,7 +143,9 @@ class Dataset:
         if self.shape[0] == channels:
             return self
         if self.shape[0] != 1:
-            raise DataError(f"{self.name}: has {self.shape[0]} channels and cannot be given {channels}; only grey can")
+            raise DataError(
+                f"{self.name}: has {self.shape[0]} channels and cannot be given {channels}; only gray can"
+            )
 
         def spread(split: Split) -> Split:
             return replace(split, images=split.images.expand(-1, channels, -1, -1).contiguous())
@@ -173,7 +183,11 @@ class Dataset:
         for k in (exact - share).argsort(descending=True, stable=True)[: images - int(share.sum())]:
             share[k] += 1
         _spare_small_classes(share, torch.bincount(labels, minlength=self.classes))
-        chosen = torch.cat([shuffled[labels == k][: share[k]] for k in range(self.classes)]).sort().values
+        chosen = (
+            torch.cat([shuffled[labels == k][: share[k]] for k in range(self.classes)])
+            .sort()
+            .values
+        )
         keep = torch.ones(n, dtype=torch.bool)
         keep[chosen] = False
         train, val = self.train.take(keep.nonzero()[:, 0]), self.train.take(chosen, "val")
@@ -188,7 +202,9 @@ class Dataset:
         if tuple(names) == self.class_names:
             return self
         if unknown := [name for name in self.class_names if name not in names]:
-            raise DataError(f"{self.name}: has a class {unknown[0]!r}, but what is asked for knows {', '.join(names)}")
+            raise DataError(
+                f"{self.name}: has a class {unknown[0]!r}, but what is asked for knows {', '.join(names)}"
+            )
         places = torch.tensor([list(names).index(name) for name in self.class_names])
 
         def renumbered(split: Split) -> Split:

@@ -48,8 +48,9 @@ class _FailedError(Exception):
 def fetch(source: Source, into: Path, heard: Heard = lambda _: None) -> Path:
     """Download those files of a data set that ``into`` does not hold whole.
 
-    Any number of processes may do so at once: each file is renamed into its place in one step. ``NETLET_OFFLINE``,
-    set to anything, forbids every download; proxies are taken from the environment (``HTTPS_PROXY``).
+    Any number of processes may do so at once: each file is renamed into its place in one step.
+    ``NETLET_OFFLINE``, set to anything, forbids every download; proxies are taken from the
+    environment (``HTTPS_PROXY``).
 
     Args:
         source: What to fetch.
@@ -60,7 +61,8 @@ def fetch(source: Source, into: Path, heard: Heard = lambda _: None) -> Path:
         ``into``.
 
     Raises:
-        MissingDataError: No mirror gave a file, each is named and why; or the folder cannot be written to.
+        MissingDataError: No mirror gave a file, each is named and why; or the folder cannot be
+            written to.
     """
     for file in source.files:
         if not _is_whole(into, file):
@@ -80,7 +82,9 @@ def _is_whole(folder: Path, file: File) -> bool:
 
 
 def _fetch_file(source: Source, file: File, into: Path, heard: Heard) -> None:
-    remedy = f"put its four IDX files into {into}, or name their folder with --data DIR or NETLET_DATA"
+    remedy = (
+        f"put its four IDX files into {into}, or name their folder with --data DIR or NETLET_DATA"
+    )
     if os.environ.get("NETLET_OFFLINE"):
         raise MissingDataError(
             f"{source.name}: {file.name} is not here, and NETLET_OFFLINE forbids downloads; unset it, or {remedy}"
@@ -103,7 +107,9 @@ def _fetch_file(source: Source, file: File, into: Path, heard: Heard) -> None:
             ) from error
         return
     told = "; ".join(f"{', '.join(mirrors)}: {trouble}" for trouble, mirrors in troubles.items())
-    raise MissingDataError(f"{source.name}: {file.name} could not be downloaded ({told}); try again later, or {remedy}")
+    raise MissingDataError(
+        f"{source.name}: {file.name} could not be downloaded ({told}); try again later, or {remedy}"
+    )
 
 
 def _from_mirror(mirror: str, file: File, heard: Heard) -> bytes:
@@ -126,7 +132,8 @@ def _from_mirror(mirror: str, file: File, heard: Heard) -> bytes:
 
 def _is_the_file(file: File, content: bytes) -> bool:
     if content[:2] == _GZIP:
-        # A small file may unpack to any size: no more than promised, and one byte, is unpacked here.
+        # A small file may unpack to any size: no more than promised, and one byte, is unpacked
+        # here.
         unpacking = zlib.decompressobj(wbits=31)
         try:
             if len(unpacking.decompress(content, file.bytes + 1)) > file.bytes:
@@ -154,7 +161,9 @@ def _get(mirror: str, file: File, heard: Heard) -> bytes:
             f"{mirror}{file.name}.gz",
             stream=True,
             timeout=(_CONNECT_S, _SILENCE_S),
-            headers={"Accept-Encoding": "identity"},  # the bytes as they are stored: their checksum is known
+            headers={
+                "Accept-Encoding": "identity"
+            },  # the bytes as they are stored: their checksum is known
         ) as answer:
             if answer.status_code >= 500 or answer.status_code in (408, 429):
                 raise _FailedError(f"HTTP {answer.status_code}")
@@ -194,7 +203,9 @@ def _connection_trouble(error: Exception) -> Exception:
     if "refused" in text:
         return _RefusedError("connection refused")
     if "certificate" in text.lower():
-        return _RefusedError("its certificate is not trusted here; a proxy's own is named with REQUESTS_CA_BUNDLE")
+        return _RefusedError(
+            "its certificate is not trusted here; a proxy's own is named with REQUESTS_CA_BUNDLE"
+        )
     if "proxy" in text.lower():
         return _RefusedError("the proxy does not let it through")
     return _FailedError("the connection broke")

@@ -1,7 +1,8 @@
 """The IDX format of the MNIST files, plain and gzipped.
 
-Two zero bytes, one byte for the type, one for the number of dimensions, each dimension as a big-endian 32-bit
-count, then the values, big-endian, last dimension fastest (http://yann.lecun.com/exdb/mnist/, "The IDX file format").
+Two zero bytes, one byte for the type, one for the number of dimensions, each dimension as a
+big-endian 32-bit count, then the values, big-endian, last dimension fastest
+(http://yann.lecun.com/exdb/mnist/, "The IDX file format").
 """
 
 import gzip
@@ -43,7 +44,9 @@ def unpacked(content: bytes, path: Path) -> bytes:
     try:
         return gzip.decompress(content)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"{path}: expected a whole gzip file, found a broken one ({error}); get it anew") from error
+        raise DataError(
+            f"{path}: expected a whole gzip file, found a broken one ({error}); get it anew"
+        ) from error
 
 
 def parse_idx(content: bytes, path: Path) -> NDArray[np.generic]:
@@ -53,7 +56,9 @@ def parse_idx(content: bytes, path: Path) -> NDArray[np.generic]:
         DataError: Wrong magic, or fewer or more bytes than the header promises.
     """
     if len(content) < 4:
-        raise DataError(f"{path}: expected an IDX header of at least 4 bytes, found {len(content)} bytes")
+        raise DataError(
+            f"{path}: expected an IDX header of at least 4 bytes, found {len(content)} bytes"
+        )
     zero, code, rank = struct.unpack(">HBB", content[:4])
     if zero != 0 or code not in _TYPES or rank == 0:
         raise DataError(
@@ -101,7 +106,9 @@ def write_idx(path: Path | str, values: NDArray[np.generic]) -> None:
     code = _CODES.get(values.dtype.newbyteorder("="))
     if code is None or not 1 <= values.ndim <= 255:
         known = ", ".join(str(dtype) for dtype in _CODES)
-        raise DataError(f"{path}: cannot hold {values.dtype} of {values.ndim} dimensions; IDX holds {known}")
+        raise DataError(
+            f"{path}: cannot hold {values.dtype} of {values.ndim} dimensions; IDX holds {known}"
+        )
     header = struct.pack(f">HBB{values.ndim}I", 0, code, values.ndim, *values.shape)
     content = header + values.astype(_TYPES[code]).tobytes()
     # No time stamp: the same array gives the same bytes.

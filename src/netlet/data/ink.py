@@ -16,16 +16,20 @@ _Levels = NDArray[np.float64]
 _Mask = NDArray[np.bool_]
 
 _PAPER_PX = 64  # light on paper changes slowly: so many pixels along the longer side show it
-_TWO_LEVELS = 0.85  # share of the variance between two levels; evenly spread levels, as of slanting light, have 0.75
+# share of the variance between two levels; evenly spread levels, as of slanting light, have 0.75
+_TWO_LEVELS = 0.85
 _FITS = 12  # rounds until the paper's surface lies still
 _PEN_WEIGHT = 0.01  # of pixels beyond the paper, against 1 for its own
-_FAINTEST = 10.0  # grey levels; what differs less from the paper is not seen
+_FAINTEST = 10.0  # gray levels; what differs less from the paper is not seen
 _GRAINS = 5.0  # standard deviations of the paper's grain; what differs less is grain
 _EDGE_GRAINS = 3.0  # the same at the edge of what is seen
 _FLOOR = 0.1  # of the pen's level; below it a pixel is paper
 _EDGE = 0.05  # of the digit's longer side; so far from the stroke its soft edge goes
 _SPECK = 0.02  # of the largest piece's area; a smaller piece is dirt
-_SMALLEST_PX, _SMALLEST = 6, 0.015  # a digit's longer side, at least; the same as a share of the picture's
+_SMALLEST_PX, _SMALLEST = (
+    6,
+    0.015,
+)  # a digit's longer side, at least; the same as a share of the picture's
 # Chosen on MNIST's train images and pairs of them (docs/pictures.md says what they give).
 _BROAD, _SOLID = 0.5, 0.8  # shorter by longer side; of its box that a digit so broad fills at most
 _TWO_HEIGHT, _TWO_AREA, _TWO_BESIDE, _TWO_LEVEL = 0.5, 0.2, 0.25, 0.5
@@ -33,15 +37,16 @@ _THINNEST_PX = 2.0  # of a pen, where the digit's longer side is 20 px; few of M
 _EIGHT_NEIGHBOURS = np.ones((3, 3))
 
 
-def ink_of(grey: NDArray[np.generic]) -> NDArray[np.uint8]:
+def ink_of(gray: NDArray[np.generic]) -> NDArray[np.uint8]:
     """The ink on a picture; its soft edges kept, paper, grain and specks gone, a very thin pen made broader.
 
-    The paper is taken for one level where two levels explain the picture (Otsu 1979), otherwise for the second-degree
-    surface on its lightest pixels, or its darkest, found by asymmetric least squares (Eilers 2003), and what
-    deviates smoothly from it. The pen is darker or lighter, whichever covers less of the picture and its rim.
+    The paper is taken for one level where two levels explain the picture (Otsu 1979), otherwise for
+    the second-degree surface on its lightest pixels, or its darkest, found by asymmetric least
+    squares (Eilers 2003), and what deviates smoothly from it. The pen is darker or lighter,
+    whichever covers less of the picture and its rim.
 
     Args:
-        grey: ``H W``, levels 0..255.
+        gray: ``H W``, levels 0..255.
 
     Returns:
         uint8 ``h w``, cut to the ink, 0 paper to 255 ink.
@@ -49,23 +54,29 @@ def ink_of(grey: NDArray[np.generic]) -> NDArray[np.uint8]:
     Raises:
         DataError: Nothing is drawn there, an area instead of strokes, or two digits side by side.
     """
-    levels = grey.astype(np.float64)
+    levels = gray.astype(np.float64)
     drawn = _drawn(levels) if np.ptp(levels) > _FAINTEST else np.zeros_like(levels)
     # The ink is all on the other side of the paper's level.
     grain = 1.4826 * float(np.median(-drawn[drawn <= 0]))
     seen = drawn[drawn > max(_FAINTEST, _GRAINS * grain)]
     if not len(seen):
-        raise DataError("blank, nothing is drawn on it; draw one digit, or take a sharper picture of it")
+        raise DataError(
+            "blank, nothing is drawn on it; draw one digit, or take a sharper picture of it"
+        )
     # Otsu alone would divide what is seen of a pen that has but one level.
     threshold = max(min(_otsu(seen), float(np.percentile(seen, 98)) / 2), _EDGE_GRAINS * grain)
     core, largest = _without_specks(drawn > threshold)
     if max(largest.shape) < max(_SMALLEST_PX, _SMALLEST * max(core.shape)):
-        raise DataError("blank, nothing larger than a speck is drawn on it; draw one digit, or cut the picture to it")
+        raise DataError(
+            "blank, nothing larger than a speck is drawn on it; draw one digit, or cut the picture to it"
+        )
     if _two_digits(core):
         raise DataError("two digits side by side, or more; cut the picture to one digit")
     longer, shorter = sorted(core[_box(core)].shape, reverse=True)
     if shorter > _BROAD * longer and core[_box(core)].mean() > _SOLID:
-        raise DataError("an area and no strokes (a shadow, or what the paper lies on?); cut the picture to the digit")
+        raise DataError(
+            "an area and no strokes (a shadow, or what the paper lies on?); cut the picture to the digit"
+        )
     full = float(np.percentile(drawn[core], 75))
     # Farther away lie ruled lines, shadows and what shines through.
     near = ndimage.binary_dilation(core, iterations=max(2, round(_EDGE * longer)))
@@ -76,12 +87,14 @@ def ink_of(grey: NDArray[np.generic]) -> NDArray[np.uint8]:
     return _broadened(levels, core, longer).round().astype(np.uint8)
 
 
-def _drawn(grey: _Levels) -> _Levels:
+def _drawn(gray: _Levels) -> _Levels:
     """How far each pixel is from the paper, towards the pen; about 0 on paper."""
-    h, w = grey.shape
+    h, w = gray.shape
     scale = min(1, _PAPER_PX / max(h, w))
     small_px = (max(1, round(w * scale)), max(1, round(h * scale)))
-    small = np.asarray(Image.fromarray(grey.astype(np.float32)).resize(small_px, Image.Resampling.BOX), np.float64)
+    small = np.asarray(
+        Image.fromarray(gray.astype(np.float32)).resize(small_px, Image.Resampling.BOX), np.float64
+    )
     threshold = _otsu(small)
     upper = small > threshold
     between = upper.mean() * (1 - upper.mean()) * (small[upper].mean() - small[~upper].mean()) ** 2
@@ -92,7 +105,7 @@ def _drawn(grey: _Levels) -> _Levels:
     if _coverage(light - small) <= _coverage(small - dark):
         paper = light
     else:
-        small, grey, paper = -small, -grey, -dark
+        small, gray, paper = -small, -gray, -dark
     below = paper - small
     of_paper = (below < below.max() / 4).astype(np.float64)
     sigma_px = max(small.shape) / 8
@@ -101,7 +114,7 @@ def _drawn(grey: _Levels) -> _Levels:
         ndimage.gaussian_filter(of_paper, sigma_px) + 0.05
     )
     smooth = Image.fromarray(paper.astype(np.float32)).resize((w, h), Image.Resampling.BILINEAR)
-    drawn: _Levels = np.asarray(smooth, np.float64) - grey
+    drawn: _Levels = np.asarray(smooth, np.float64) - gray
     return drawn
 
 

@@ -26,11 +26,13 @@ def load(
     """Load a data set whole and checked, or not at all.
 
     Args:
-        name: ``mnist``, ``fashion_mnist``, ``kmnist``, ``qmnist``; ``scribble``, made by a program and kept in the
-            user's cache folder; or the path of one's own images (see :func:`netlet.data.load_own`).
-        folder: Where a public data set's files lie. If not given: ``NETLET_DATA``, the user's cache folder,
-            torchvision's usual ``data`` folder (see :func:`netlet.data.find`).
-        download: Fetch a public data set into the cache folder if it lies nowhere and no folder is given.
+        name: ``mnist``, ``fashion_mnist``, ``kmnist``, ``qmnist``; ``scribble``, made by a program
+            and kept in the user's cache folder; or the path of one's own images (see
+            :func:`netlet.data.load_own`).
+        folder: Where a public data set's files lie. If not given: ``NETLET_DATA``, the user's cache
+            folder, torchvision's usual ``data`` folder (see :func:`netlet.data.find`).
+        download: Fetch a public data set into the cache folder if it lies nowhere and no folder is
+            given.
         heard: Hears how a download comes along.
 
     Raises:
@@ -38,11 +40,15 @@ def load(
         DataError: The name is unknown, or something is not what it must be.
     """
     known = str(name)
-    if known not in NAMES and (isinstance(name, Path) or Path(known).exists() or "/" in known or "." in known):
+    if known not in NAMES and (
+        isinstance(name, Path) or Path(known).exists() or "/" in known or "." in known
+    ):
         if folder is not None:
             raise DataError(f"{name}: is a path already; leave away {folder}")
         if not Path(name).exists():
-            raise DataError(f"{name}: no such folder or file; public data sets are: {', '.join(NAMES)}")
+            raise DataError(
+                f"{name}: no such folder or file; public data sets are: {', '.join(NAMES)}"
+            )
         return load_own(Path(name))
     if known not in NAMES:
         raise DataError(

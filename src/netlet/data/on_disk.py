@@ -26,23 +26,32 @@ def cache_folder() -> Path:
 def find(source: Source, folder: Path | None = None) -> Path:
     """The folder that holds a source's four files.
 
-    Looked into: ``folder`` alone if it is given; else ``NETLET_DATA``, then the user's cache folder, then torchvision's
-    usual ``data``. In each, the files may lie in the folder itself, in one named like the data set, or as torchvision
-    lays them out (``MNIST/raw``), plain or gzipped.
+    Looked into: ``folder`` alone if it is given; else ``NETLET_DATA``, then the user's cache
+    folder, then torchvision's usual ``data``. In each, the files may lie in the folder itself, in
+    one named like the data set, or as torchvision lays them out (``MNIST/raw``), plain or gzipped.
 
     Raises:
         MissingDataError: No folder holds any of them.
         DataError: One holds some but not all.
     """
     set_by_hand = os.environ.get("NETLET_DATA")
-    roots = [folder] if folder else [*([Path(set_by_hand)] if set_by_hand else []), cache_folder(), Path("data")]
+    roots = (
+        [folder]
+        if folder
+        else [*([Path(set_by_hand)] if set_by_hand else []), cache_folder(), Path("data")]
+    )
     for place in (place for root in roots for place in _layouts(source, root)):
         missing = [file.name for file in source.files if path_of(place, file) is None]
         if not missing and not _holds_another(source, place):
             return place
-        if 0 < len(missing) < len(source.files) and place.resolve() != (cache_folder() / source.name).resolve():
+        if (
+            0 < len(missing) < len(source.files)
+            and place.resolve() != (cache_folder() / source.name).resolve()
+        ):
             # In the cache it is a download that was interrupted and can go on.
-            raise DataError(f"{place}: holds part of {source.name}; missing: {', '.join(missing)} (plain or .gz)")
+            raise DataError(
+                f"{place}: holds part of {source.name}; missing: {', '.join(missing)} (plain or .gz)"
+            )
     looked = ", ".join(str(root) for root in roots)
     raise MissingDataError(
         f"{source.name} not found in {looked}; 'netlet data get {source.name}' downloads it; or put its four IDX files "
@@ -55,8 +64,8 @@ def read(source: Source, folder: Path) -> Dataset:
     """Read and check the four files of a source.
 
     Raises:
-        DataError: A file is not the known one, or its array is not of the promised shape; names the file, what was
-            expected and what was found.
+        DataError: A file is not the known one, or its array is not of the promised shape; names the
+            file, what was expected and what was found.
     """
     checksums: dict[str, str] = {}
     return Dataset(
@@ -81,38 +90,48 @@ def verified(file: File, content: bytes, path: Path, raw: bytes | None = None) -
         The MD5 of the raw content.
 
     Raises:
-        DataError: It is another file; or nobody knows its raw content's checksum and it is not packed.
+        DataError: It is another file; or nobody knows its raw content's checksum and it is not
+            packed.
     """
     raw = unpacked(content, path) if raw is None else raw
     found = md5 = _md5(raw)
     expected, of = file.md5, "raw content"
     if expected is None:
         if raw is content:
-            raise DataError(f"{path}: cannot be verified unpacked, no checksum is known; keep the .gz as downloaded")
+            raise DataError(
+                f"{path}: cannot be verified unpacked, no checksum is known; keep the .gz as downloaded"
+            )
         expected, of, found = file.gz_md5, ".gz", _md5(content)
     if found != expected:
         raise DataError(f"{path}: expected MD5 {expected} of the {of}, found {found}; get it anew")
     return md5
 
 
-def join(name: str, images: NDArray[np.uint8], labels: NDArray[np.generic], classes: int, path: Path) -> Split:
+def join(
+    name: str, images: NDArray[np.uint8], labels: NDArray[np.generic], classes: int, path: Path
+) -> Split:
     """Images ``N H W`` and their labels ``N`` as a split; ``path`` is for the messages.
 
     Raises:
         DataError: They differ in number, or a label is out of range.
     """
     if len(images) != len(labels):
-        raise DataError(f"{path}: expected {len(images):,} labels for {len(images):,} images, found {len(labels):,}")
+        raise DataError(
+            f"{path}: expected {len(images):,} labels for {len(images):,} images, found {len(labels):,}"
+        )
     numbers = labels.astype(np.int64)
     if len(numbers) and (numbers.max() >= classes or numbers.min() < 0):
         at = int(((numbers >= classes) | (numbers < 0)).argmax())
-        raise DataError(f"{path}: expected labels 0 to {classes - 1}, found {numbers[at]} at index {at}")
+        raise DataError(
+            f"{path}: expected labels 0 to {classes - 1}, found {numbers[at]} at index {at}"
+        )
     return Split(name, torch.from_numpy(images).unsqueeze(1), torch.from_numpy(numbers))
 
 
 def path_of(folder: Path, file: File) -> Path | None:
     """Where a folder holds a file, if it does."""
-    # The .gz first: it can always be verified, and it is what a new download leaves beside a damaged unpacked file.
+    # The .gz first: it can always be verified, and it is what a new download leaves beside a
+    # damaged unpacked file.
     for path in (folder / f"{file.name}.gz", folder / file.name):
         if path.is_file():
             return path
@@ -126,7 +145,9 @@ def _split(source: Source, part: Part, folder: Path, checksums: dict[str, str]) 
             raise DataError(f"{folder / file.name}: the file has vanished; get {source.name} anew")
         return file_content(path), path
 
-    def array(raw: bytes, path: Path, kind: type[np.generic], expected: tuple[int, ...]) -> NDArray[np.generic]:
+    def array(
+        raw: bytes, path: Path, kind: type[np.generic], expected: tuple[int, ...]
+    ) -> NDArray[np.generic]:
         values = parse_idx(raw, path)
         if values.dtype != kind or values.ndim != len(expected):
             raise DataError(
@@ -141,7 +162,9 @@ def _split(source: Source, part: Part, folder: Path, checksums: dict[str, str]) 
     raw_images = unpacked(packed_images, images_path)
     packed_labels, labels_path = content(part.labels)
     raw_labels = unpacked(packed_labels, labels_path)
-    images = array(raw_images, images_path, np.uint8, (part.count, *source.size)).astype(np.uint8, copy=False)
+    images = array(raw_images, images_path, np.uint8, (part.count, *source.size)).astype(
+        np.uint8, copy=False
+    )
     if "idx2" in part.labels.name:
         # QMNIST gives eight numbers an image; the first is the class.
         labels = array(raw_labels, labels_path, np.int32, (part.count, 8))[:, 0]

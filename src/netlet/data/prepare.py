@@ -1,4 +1,4 @@
-"""Putting a digit into MNIST's frame: the longer side 20 pixels, the centre of mass in the middle of 28x28."""
+"""Putting a digit into MNIST's frame: the longer side 20 pixels, the center of mass in the middle of 28x28."""
 
 from __future__ import annotations
 
@@ -12,22 +12,28 @@ from netlet.errors import DataError
 def prepared(ink: NDArray[np.generic]) -> NDArray[np.uint8]:
     """Ink as MNIST's makers prepared theirs (LeCun et al. 1998, LeCun's page on MNIST).
 
-    All of it is done in whole numbers, none above 2**53 for fewer than 2**35 pixels: no order of summing, no language
-    with 64-bit floats gives anything else. ``a // b`` is the floor of the quotient.
+    All of it is done in whole numbers, none above 2**53 for fewer than 2**35 pixels: no order of
+    summing, no language with 64-bit floats gives anything else. ``a // b`` is the floor of the
+    quotient.
 
     1. Levels are rounded, ``floor(level + 0.5)``, and clamped to 0..255.
     2. The image is cut to the box of all levels above 0: ``h`` rows, ``w`` columns.
-    3. The longer side becomes 20 px, the other ``max(1, (40 * shorter + longer) // (2 * longer))``: the nearest whole
+    3. The longer side becomes 20 px, the other ``max(1, (40 * shorter + longer) // (2 * longer))``:
+    the nearest whole
        number, halves upwards.
-    4. Area averaging, rows and columns alike: of ``n`` pixels to ``m``, pixel ``j`` counts for the new pixel ``i`` by
-       ``max(0, min((i + 1) * n, (j + 1) * m) - max(i * n, j * m))``, by how much they overlap in units of ``1 / m``
-       px. What is summed is not divided, since the next step divides by the brightest.
-    5. ``level = (510 * sum + brightest) // (2 * brightest)``: the brightest sum becomes 255, the others are rounded,
+    4. Area averaging, rows and columns alike: of ``n`` pixels to ``m``, pixel ``j`` counts for the
+    new pixel ``i`` by
+       ``max(0, min((i + 1) * n, (j + 1) * m) - max(i * n, j * m))``, by how much they overlap in
+       units of ``1 / m`` px. What is summed is not divided, since the next step divides by the
+       brightest.
+    5. ``level = (510 * sum + brightest) // (2 * brightest)``: the brightest sum becomes 255, the
+    others are rounded,
        halves upwards.
-    6. With ``mass`` the sum of all levels and ``moment`` that of level times row (or column) in the box, the box begins
-       at row (column) ``(29 * mass - 2 * moment) // (2 * mass)``: the centre of mass comes to pixel 14, nearer than
-       half a pixel or just half a pixel beyond; then the beginning is clamped to ``0..28 - side``, so that nothing
-       is cut off.
+    6. With ``mass`` the sum of all levels and ``moment`` that of level times row (or column) in the
+    box, the box begins
+       at row (column) ``(29 * mass - 2 * moment) // (2 * mass)``: the center of mass comes to pixel
+       14, nearer than half a pixel or just half a pixel beyond; then the beginning is clamped to
+       ``0..28 - side``, so that nothing is cut off.
 
     Args:
         ink: ``H W``, 0 background to 255 ink, any number type.
@@ -39,7 +45,9 @@ def prepared(ink: NDArray[np.generic]) -> NDArray[np.uint8]:
         DataError: It is not ``H W``, or nothing in it is above 0.
     """
     if ink.ndim != 2:
-        raise DataError(f"expected ink of H W, found {'x'.join(map(str, ink.shape))}; give one grey image")
+        raise DataError(
+            f"expected ink of H W, found {'x'.join(map(str, ink.shape))}; give one gray image"
+        )
     levels = np.floor(ink.astype(np.float64) + 0.5).clip(0, 255).astype(np.int64)
     rows, columns = (np.flatnonzero(levels.any(axis=axis)) for axis in (1, 0))
     if not len(rows):

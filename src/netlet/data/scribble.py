@@ -1,8 +1,8 @@
 """``scribble``: digits as if written by hand, drawn by a program, so that everything runs with no network and no files.
 
-Each image is one style of ``skeletons.py``, written by another hand: control points shaken, the whole slanted, turned
-and bent, drawn with a pen of varying width, then put into MNIST's frame (LeCun et al. 1998: the longer side fitted
-to 20 pixels, the centre of mass to the middle of 28x28).
+Each image is one style of ``skeletons.py``, written by another hand: control points shaken, the
+whole slanted, turned and bent, drawn with a pen of varying width, then put into MNIST's frame
+(LeCun et al. 1998: the longer side fitted to 20 pixels, the center of mass to the middle of 28x28).
 """
 
 from __future__ import annotations
@@ -48,7 +48,9 @@ def scribble(images: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
     for digit, styles in STYLES.items():
         mine = (labels == digit).nonzero()[:, 0]
         shares = torch.tensor([style.share for style in styles], dtype=torch.float64)
-        chosen = torch.multinomial(shares, max(1, len(mine)), replacement=True, generator=random)[: len(mine)]
+        chosen = torch.multinomial(shares, max(1, len(mine)), replacement=True, generator=random)[
+            : len(mine)
+        ]
         for i, style in enumerate(styles):
             for some in mine[chosen == i].split(_AT_ONCE):
                 drawn[some] = _draw(_write(style, len(some), random), random)
@@ -65,12 +67,18 @@ def _write(style: Style, n: int, random: torch.Generator) -> torch.Tensor:
     def uniform(*shape: int) -> torch.Tensor:
         return 2 * torch.rand(*shape, generator=random) - 1
 
-    shaken = controls + 0.035 * normal(n, 1, 1).abs() * normal(n, *controls.shape) + 0.012 * normal(n, *controls.shape)
+    shaken = (
+        controls
+        + 0.035 * normal(n, 1, 1).abs() * normal(n, *controls.shape)
+        + 0.012 * normal(n, *controls.shape)
+    )
     marks = basis @ shaken - 0.5
     # Two slow waves across the square bend everything a little, as an unsteady hand does.
     for _ in range(2):
         pull, phase = math.pi * 1.5 * normal(n, 1, 2), math.pi * uniform(n, 1, 1)
-        marks = marks + 0.035 * normal(n, 1, 2) * torch.sin((marks * pull).sum(2, keepdim=True) + phase)
+        marks = marks + 0.035 * normal(n, 1, 2) * torch.sin(
+            (marks * pull).sum(2, keepdim=True) + phase
+        )
     aspect = torch.exp(0.16 * normal(n, 1))
     slant = 0.12 + 0.25 * normal(n, 1)
     turn = torch.deg2rad(6 * normal(n, 1))
@@ -96,32 +104,43 @@ def _draw(marks: torch.Tensor, random: torch.Generator) -> torch.Tensor:
     return _centred(ink)
 
 
-def _ink(marks: torch.Tensor, radius: torch.Tensor, mean_radius: torch.Tensor, edge: torch.Tensor) -> torch.Tensor:
-    """Grey levels 0..1 of a frame with the tracks in its middle, ``n 28 28``.
+def _ink(
+    marks: torch.Tensor, radius: torch.Tensor, mean_radius: torch.Tensor, edge: torch.Tensor
+) -> torch.Tensor:
+    """Gray levels 0..1 of a frame with the tracks in its middle, ``n 28 28``.
 
-    A pixel's darkness falls from one to zero over ``edge`` px about the rim of the nearest mark. In units of each
-    mark's radius the squared distance is a product of four numbers of the pixel and four of the mark, so that one
-    matrix product gives them all.
+    A pixel's darkness falls from one to zero over ``edge`` px about the rim of the nearest mark. In
+    units of each mark's radius the squared distance is a product of four numbers of the pixel and
+    four of the mark, so that one matrix product gives them all.
     """
     axis = torch.arange(SIZE) - (SIZE - 1) / 2
     y, x = torch.meshgrid(axis, axis, indexing="ij")
-    pixels = torch.stack([x * x + y * y, x, y, torch.ones_like(x)], dim=-1).view(1, -1, 4).expand(len(marks), -1, -1)
+    pixels = (
+        torch.stack([x * x + y * y, x, y, torch.ones_like(x)], dim=-1)
+        .view(1, -1, 4)
+        .expand(len(marks), -1, -1)
+    )
     weight = radius.square().reciprocal()
-    of_mark = [weight, -2 * weight * marks[..., 0], -2 * weight * marks[..., 1], weight * marks.square().sum(2)]
+    of_mark = [
+        weight,
+        -2 * weight * marks[..., 0],
+        -2 * weight * marks[..., 1],
+        weight * marks.square().sum(2),
+    ]
     nearest = torch.bmm(pixels, torch.stack(of_mark, dim=1)).amin(2)
     outside = (nearest.clamp(min=0).sqrt() - 1) * mean_radius
     return (0.5 - outside / edge).clamp(0, 1).view(-1, SIZE, SIZE)
 
 
 def _centred(ink: torch.Tensor) -> torch.Tensor:
-    """Move the centre of mass to pixel (14, 14), by whole pixels, as MNIST has it; uint8."""
-    grey = (255 * ink).round().to(torch.uint8)
+    """Move the center of mass to pixel (14, 14), by whole pixels, as MNIST has it; uint8."""
+    gray = (255 * ink).round().to(torch.uint8)
     positions = torch.arange(SIZE, dtype=torch.float32)
     mass = ink.sum((1, 2)).clamp(min=1e-6)
     shift_x = (SIZE // 2 - (ink.sum(1) * positions).sum(1) / mass).round().long()
     shift_y = (SIZE // 2 - (ink.sum(2) * positions).sum(1) / mass).round().long()
     pad = 8
-    padded = F.pad(grey, (pad, pad, pad, pad))
+    padded = F.pad(gray, (pad, pad, pad, pad))
     index = torch.arange(SIZE) + pad
     rows = (index - shift_y.clamp(-pad, pad).unsqueeze(1)).unsqueeze(2)
     columns = (index - shift_x.clamp(-pad, pad).unsqueeze(1)).unsqueeze(1)
@@ -169,20 +188,28 @@ def make_scribble(train: int = 60_000, test: int = 10_000, seed: int = 0) -> Dat
         DataError: Fewer images than classes.
     """
     if min(train, test) < len(STYLES):
-        raise DataError(f"{min(train, test)} images do not hold {len(STYLES)} classes; ask for at least {len(STYLES)}")
-    splits = [Split(name, *scribble(n, 2 * seed + i)) for i, (name, n) in enumerate((("train", train), ("test", test)))]
+        raise DataError(
+            f"{min(train, test)} images do not hold {len(STYLES)} classes; ask for at least {len(STYLES)}"
+        )
+    splits = [
+        Split(name, *scribble(n, 2 * seed + i))
+        for i, (name, n) in enumerate((("train", train), ("test", test)))
+    ]
     return _dataset(*splits)
 
 
 def cached_scribble(folder: Path) -> Dataset:
     """The data set as it was made here the first time, or made and kept in ``folder`` now.
 
-    A file there that is damaged is made anew; a folder that cannot be written to costs only the time of making.
+    A file there that is damaged is made anew; a folder that cannot be written to costs only the
+    time of making.
     """
     path = folder / f"scribble-{VERSION}.safetensors"
     with contextlib.suppress(OSError, SafetensorError, KeyError, DataError):
         tensors = load_safetensors(path.read_bytes())
-        kept = _dataset(*(Split(name, tensors[f"{name}_images"], tensors[f"{name}_labels"]) for name in _SPLITS))
+        kept = _dataset(
+            *(Split(name, tensors[f"{name}_images"], tensors[f"{name}_labels"]) for name in _SPLITS)
+        )
         with safe_open(path, framework="pt") as file:
             if kept.checksums == file.metadata():
                 return kept

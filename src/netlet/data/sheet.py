@@ -32,7 +32,8 @@ def contact_sheet(
     Args:
         split: What to show.
         class_names: Written before the rows.
-        augment: If given, each row goes on with the same ten as a recipe's augmentation may make them.
+        augment: If given, each row goes on with the same ten as a recipe's augmentation may make
+            them.
         seed: Of the choice and of the augmentation.
         titles: Written above the ten, and above the augmented ten.
 
@@ -43,7 +44,9 @@ def contact_sheet(
         DataError: There are too many classes for one sheet.
     """
     if len(class_names) > _MOST_CLASSES:
-        raise DataError(f"{len(class_names)} classes are too many for one sheet; it holds {_MOST_CLASSES}")
+        raise DataError(
+            f"{len(class_names)} classes are too many for one sheet; it holds {_MOST_CLASSES}"
+        )
     random = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(split), generator=random)
     labels = split.labels[order]
@@ -54,10 +57,19 @@ def contact_sheet(
     h, w = split.images.shape[2:]
     zoom = max(1, round(_SHOWN_PX / max(h, w)))
     column_px, row_px = w * zoom + _GAP_PX, h * zoom + _GAP_PX
-    margin_px, block_px = 8 * max(map(len, class_names)) + 2 * _GAP_PX, COLUMNS * column_px + 4 * _GAP_PX
-    sheet = Image.new("RGB", (margin_px + len(blocks) * block_px, _TITLE_PX + len(rows) * row_px + _GAP_PX), "#556")
+    margin_px, block_px = (
+        8 * max(map(len, class_names)) + 2 * _GAP_PX,
+        COLUMNS * column_px + 4 * _GAP_PX,
+    )
+    sheet = Image.new(
+        "RGB",
+        (margin_px + len(blocks) * block_px, _TITLE_PX + len(rows) * row_px + _GAP_PX),
+        "#556",
+    )
     pen = ImageDraw.Draw(sheet)
-    for block, title, left in zip(blocks, titles, range(margin_px, sheet.width, block_px), strict=False):
+    for block, title, left in zip(
+        blocks, titles, range(margin_px, sheet.width, block_px), strict=False
+    ):
         pen.text((left, _TITLE_PX // 2 + 2), title, fill="white", anchor="lm")
         pictures = iter(block)
         for k, row in enumerate(rows):
@@ -71,7 +83,7 @@ def contact_sheet(
 
 
 def _picture(image: torch.Tensor, zoom: int) -> Image.Image:
-    """Grey levels ``C H W`` as a picture, each pixel a square of ``zoom``."""
+    """Gray levels ``C H W`` as a picture, each pixel a square of ``zoom``."""
     pixels = image.round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).numpy()
     pixels = np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
     picture = Image.fromarray(np.ascontiguousarray(pixels))

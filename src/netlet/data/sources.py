@@ -9,8 +9,8 @@ from dataclasses import dataclass
 class File:
     """One IDX file of a data set.
 
-    What is downloaded or read must be it by ``md5``, or, where nobody has published the checksum of its raw content,
-    by ``gz_md5``.
+    What is downloaded or read must be it by ``md5``, or, where nobody has published the checksum of
+    its raw content, by ``gz_md5``.
     """
 
     name: str  # without .gz
@@ -41,7 +41,7 @@ class Source:
     train: Part
     test: Part
     mirrors: tuple[str, ...]  # tried in this order; a file's name and .gz follow
-    terms: str  # by whom, and under which licence
+    terms: str  # by whom, and under which license
     size: tuple[int, int] = (28, 28)  # H W
 
     @property
@@ -52,7 +52,12 @@ class Source:
 
 _TRAIN_IMAGES, _TRAIN_LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
 _TEST_IMAGES, _TEST_LABELS = "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"
-_BYTES = {_TRAIN_IMAGES: 47_040_016, _TRAIN_LABELS: 60_008, _TEST_IMAGES: 7_840_016, _TEST_LABELS: 10_008}
+_BYTES = {
+    _TRAIN_IMAGES: 47_040_016,
+    _TRAIN_LABELS: 60_008,
+    _TEST_IMAGES: 7_840_016,
+    _TEST_LABELS: 10_008,
+}
 
 
 def _parts(checksums: dict[str, tuple[str | None, str]]) -> tuple[Part, Part]:
@@ -66,12 +71,14 @@ def _parts(checksums: dict[str, tuple[str | None, str]]) -> tuple[Part, Part]:
 
 _DIGITS = tuple("0123456789")
 
-_MNIST_TRAIN, _MNIST_TEST = _parts({
-    _TRAIN_IMAGES: ("6bbc9ace898e44ae57da46a324031adb", "f68b3c2dcbeaaa9fbdd348bbdeb94873"),
-    _TRAIN_LABELS: ("a25bea736e30d166cdddb491f175f624", "d53e105ee54ea40749a09fcbcd1e9432"),
-    _TEST_IMAGES: ("2646ac647ad5339dbf082846283269ea", "9fb629c4189551a2d022fa330f9573f3"),
-    _TEST_LABELS: ("27ae3e4e09519cfbb04c329615203637", "ec29112dd5afa0611ce80d1b7f02629c"),
-})  # fmt: skip
+_MNIST_TRAIN, _MNIST_TEST = _parts(
+    {
+        _TRAIN_IMAGES: ("6bbc9ace898e44ae57da46a324031adb", "f68b3c2dcbeaaa9fbdd348bbdeb94873"),
+        _TRAIN_LABELS: ("a25bea736e30d166cdddb491f175f624", "d53e105ee54ea40749a09fcbcd1e9432"),
+        _TEST_IMAGES: ("2646ac647ad5339dbf082846283269ea", "9fb629c4189551a2d022fa330f9573f3"),
+        _TEST_LABELS: ("27ae3e4e09519cfbb04c329615203637", "ec29112dd5afa0611ce80d1b7f02629c"),
+    }
+)
 MNIST = Source(
     name="mnist",
     title="MNIST, handwritten digits",
@@ -87,18 +94,29 @@ MNIST = Source(
     terms="Y. LeCun, C. Cortes, C. Burges; CC BY-SA 3.0",
 )
 
-_FASHION_TRAIN, _FASHION_TEST = _parts({
-    _TRAIN_IMAGES: ("f4a8712d7a061bf5bd6d2ca38dc4d50a", "8d4fb7e6c68d591d4c3dfef9ec88bf0d"),
-    _TRAIN_LABELS: ("9018921c3c673c538a1fc5bad174d6f9", "25c81989df183df01b3e8a0aad5dffbe"),
-    _TEST_IMAGES: ("8181f5470baa50b63fa0f6fddb340f0a", "bef4ecab320f06d8554ea6380940ec79"),
-    _TEST_LABELS: ("15d484375f8d13e6eb1aabb0c3f46965", "bb300cfdad3c16e7a12a480ee83cd310"),
-})  # fmt: skip
+_FASHION_TRAIN, _FASHION_TEST = _parts(
+    {
+        _TRAIN_IMAGES: ("f4a8712d7a061bf5bd6d2ca38dc4d50a", "8d4fb7e6c68d591d4c3dfef9ec88bf0d"),
+        _TRAIN_LABELS: ("9018921c3c673c538a1fc5bad174d6f9", "25c81989df183df01b3e8a0aad5dffbe"),
+        _TEST_IMAGES: ("8181f5470baa50b63fa0f6fddb340f0a", "bef4ecab320f06d8554ea6380940ec79"),
+        _TEST_LABELS: ("15d484375f8d13e6eb1aabb0c3f46965", "bb300cfdad3c16e7a12a480ee83cd310"),
+    }
+)
 FASHION_MNIST = Source(
     name="fashion_mnist",
     title="Fashion-MNIST, articles of clothing",
     folder="FashionMNIST",
     class_names=(
-        "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
+        "T-shirt/top",
+        "Trouser",
+        "Pullover",
+        "Dress",
+        "Coat",
+        "Sandal",
+        "Shirt",
+        "Sneaker",
+        "Bag",
+        "Ankle boot",
     ),
     train=_FASHION_TRAIN,
     test=_FASHION_TEST,
@@ -107,14 +125,16 @@ FASHION_MNIST = Source(
         "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
     ),
     terms="Zalando SE; MIT",
-)  # fmt: skip
+)
 
-_KMNIST_TRAIN, _KMNIST_TEST = _parts({
-    _TRAIN_IMAGES: (None, "bdb82020997e1d708af4cf47b453dcf7"),
-    _TRAIN_LABELS: (None, "e144d726b3acfaa3e44228e80efcd344"),
-    _TEST_IMAGES: (None, "5c965bf0a639b31b8f53240b1b52f4d7"),
-    _TEST_LABELS: (None, "7320c461ea6c1c855c0b718fb2a4b134"),
-})  # fmt: skip
+_KMNIST_TRAIN, _KMNIST_TEST = _parts(
+    {
+        _TRAIN_IMAGES: (None, "bdb82020997e1d708af4cf47b453dcf7"),
+        _TRAIN_LABELS: (None, "e144d726b3acfaa3e44228e80efcd344"),
+        _TEST_IMAGES: (None, "5c965bf0a639b31b8f53240b1b52f4d7"),
+        _TEST_LABELS: (None, "7320c461ea6c1c855c0b718fb2a4b134"),
+    }
+)
 KMNIST = Source(
     name="kmnist",
     title="Kuzushiji-MNIST, cursive Japanese characters",
@@ -124,12 +144,14 @@ KMNIST = Source(
     test=_KMNIST_TEST,
     mirrors=(
         "http://codh.rois.ac.jp/kmnist/dataset/kmnist/",
-        "https://storage.googleapis.com/kuzushiji-mnist/",  # an earlier version has lain here: the checksum decides
+        # an earlier version has lain here: the checksum decides
+        "https://storage.googleapis.com/kuzushiji-mnist/",
     ),
     terms="T. Clanuwat et al., CODH; CC BY-SA 4.0",
 )
 
-# Its first 10,000 test images are MNIST's own, reconstructed; the other 50,000 nobody has tuned on: the second judge.
+# Its first 10,000 test images are MNIST's own, reconstructed; the other 50,000 nobody has tuned on:
+# the second judge.
 QMNIST = Source(
     name="qmnist",
     title="QMNIST, MNIST's digits and 50,000 lost test images",
@@ -137,7 +159,9 @@ QMNIST = Source(
     class_names=_DIGITS,
     train=Part(
         "train",
-        File("qmnist-train-images-idx3-ubyte", 47_040_016, None, "ed72d4157d28c017586c42bc6afe6370"),
+        File(
+            "qmnist-train-images-idx3-ubyte", 47_040_016, None, "ed72d4157d28c017586c42bc6afe6370"
+        ),
         File("qmnist-train-labels-idx2-int", 1_920_012, None, "0058f8dd561b90ffdd0f734c6a30e5e4"),
         60_000,
     ),

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from netlet.budgets import Score
-from netlet.data.batches import normalised
+from netlet.data.batches import normalized
 from netlet.data.dataset import Split
 from netlet.errors import NetError
 from netlet.nets.modes import evaluating
@@ -56,8 +56,8 @@ def evaluate(net: nn.Module, split: Split, recipe: Recipe, classes: int) -> Eval
     """Score a net, no augmentation, one pass.
 
     Args:
-        net: ``N C H W`` to logits, log-probabilities or probabilities ``N K``; its training flags are
-            left as they were.
+        net: ``N C H W`` to logits, log-probabilities or probabilities ``N K``; its training flags
+            are left as they were.
         split: On the net's device.
         recipe: Gives mean and std of the input.
         classes: ``K``.
@@ -66,7 +66,10 @@ def evaluate(net: nn.Module, split: Split, recipe: Recipe, classes: int) -> Eval
         NetError: The net's output is not ``N K``.
     """
     with evaluating(net), torch.inference_mode():
-        chunks = [logits_of(net(normalised(images, recipe))) for images in split.images.split(IMAGES_AT_ONCE)]
+        chunks = [
+            logits_of(net(normalized(images, recipe)))
+            for images in split.images.split(IMAGES_AT_ONCE)
+        ]
         logits = torch.cat(chunks).float()
     if logits.shape != (len(split), classes):
         raise NetError(
@@ -80,7 +83,9 @@ def evaluate(net: nn.Module, split: Split, recipe: Recipe, classes: int) -> Eval
     # A net that has diverged gives NaN: its loss says so, and it is sure of nothing.
     confidence, predicted = logits.softmax(1).nan_to_num(0).max(1)
     right = predicted == labels
-    confusion = torch.bincount(labels * classes + predicted, minlength=classes * classes).view(classes, classes)
+    confusion = torch.bincount(labels * classes + predicted, minlength=classes * classes).view(
+        classes, classes
+    )
     wrong = (~right).nonzero()[:, 0]
     return Evaluation(
         score=Score(split.name, int(right.sum()), len(split)),
@@ -90,11 +95,14 @@ def evaluate(net: nn.Module, split: Split, recipe: Recipe, classes: int) -> Eval
         mistakes=tuple(
             Mistake(*values)
             for values in zip(
-                wrong.tolist(), labels[wrong].tolist(), predicted[wrong].tolist(), confidence[wrong].tolist(),
+                wrong.tolist(),
+                labels[wrong].tolist(),
+                predicted[wrong].tolist(),
+                confidence[wrong].tolist(),
                 strict=True,
             )
         ),
-    )  # fmt: skip
+    )
 
 
 def probabilities(scores: torch.Tensor) -> torch.Tensor:
@@ -120,6 +128,12 @@ def _calibration(confidence: torch.Tensor, right: torch.Tensor) -> tuple[Bin, ..
     correct = torch.bincount(which, right.double(), minlength=_BINS)
     total = torch.bincount(which, confidence.double(), minlength=_BINS)
     return tuple(
-        Bin(i / _BINS, (i + 1) / _BINS, int(count[i]), int(correct[i]), float(total[i] / count[i].clamp(min=1)))
+        Bin(
+            i / _BINS,
+            (i + 1) / _BINS,
+            int(count[i]),
+            int(correct[i]),
+            float(total[i] / count[i].clamp(min=1)),
+        )
         for i in range(_BINS)
     )

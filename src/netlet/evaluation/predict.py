@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from netlet.data.batches import normalised
+from netlet.data.batches import normalized
 from netlet.errors import NetError
 from netlet.evaluation.evaluate import IMAGES_AT_ONCE, probabilities
 from netlet.nets.modes import evaluating
@@ -31,7 +31,9 @@ class Prediction:
             NetError: There are fewer than two classes.
         """
         if len(self.probabilities) < 2:
-            raise NetError(f"the net knows {len(self.probabilities)} class; it needs at least 2 to tell apart")
+            raise NetError(
+                f"the net knows {len(self.probabilities)} class; it needs at least 2 to tell apart"
+            )
 
     @property
     def best(self) -> int:
@@ -59,16 +61,20 @@ class Prediction:
 
 
 def predict(
-    net: nn.Module, images: Sequence[NDArray[np.uint8]], recipe: Recipe | None = None, channels: int = 1
+    net: nn.Module,
+    images: Sequence[NDArray[np.uint8]],
+    recipe: Recipe | None = None,
+    channels: int = 1,
 ) -> list[Prediction]:
     """Put images to a net, all as one batch (in parts of 500).
 
     Args:
-        net: ``N C H W`` to logits, log-probabilities or probabilities ``N K``, on the CPU; its training flags are left
-            as they were.
-        images: uint8 ``H W`` each, of one size, light on dark, as :func:`netlet.data.prepared` gives them.
+        net: ``N C H W`` to logits, log-probabilities or probabilities ``N K``, on the CPU; its
+            training flags are left as they were.
+        images: uint8 ``H W`` each, of one size, light on dark, as :func:`netlet.data.prepared`
+            gives them.
         recipe: Gives mean and std of the input; MNIST's if not given.
-        channels: ``C``; the grey image is repeated for nets that take colour.
+        channels: ``C``; the gray image is repeated for nets that take color.
 
     Returns:
         One answer for each image, in their order.
@@ -81,12 +87,16 @@ def predict(
     batch = torch.from_numpy(np.stack(images)).unsqueeze(1).expand(-1, channels, -1, -1)
     recipe = recipe or Recipe()
     with evaluating(net), torch.inference_mode():
-        logits = torch.cat([logits_of(net(normalised(some, recipe))) for some in batch.split(IMAGES_AT_ONCE)]).float()
+        logits = torch.cat(
+            [logits_of(net(normalized(some, recipe))) for some in batch.split(IMAGES_AT_ONCE)]
+        ).float()
     if logits.dim() != 2 or len(logits) != len(images):
         raise NetError(
             f"the net gives {'x'.join(map(str, logits.shape))} for {len(images)} images; it must give one row of "
             "scores for each"
         )
     if bool(logits.isnan().any()):
-        raise NetError("the net gives what is no number; it has diverged, or its weights are broken: train it again")
+        raise NetError(
+            "the net gives what is no number; it has diverged, or its weights are broken: train it again"
+        )
     return [Prediction(tuple(row)) for row in probabilities(logits).tolist()]

@@ -9,7 +9,7 @@ from typing import Any
 
 from netlet.budgets import Score
 from netlet.evaluation.evaluate import Evaluation, Mistake
-from netlet.tables import table
+from netlet.text import table
 
 _WIDEST = 20  # classes; a wider confusion table fits no terminal
 
@@ -32,14 +32,19 @@ def evaluation_text(found: Evaluation, class_names: Sequence[str], worst: int = 
     ]
     if len(class_names) <= _WIDEST:
         rows = [
-            [name, *(str(n) if n else "." for n in row)] for name, row in zip(class_names, found.confusion, strict=True)
+            [name, *(str(n) if n else "." for n in row)]
+            for name, row in zip(class_names, found.confusion, strict=True)
         ]
         parts.append(
-            "label by row, prediction by column\n" + table(("", *class_names), rows, "l" + "r" * len(class_names))
+            "label by row, prediction by column\n"
+            + table(("", *class_names), rows, "l" + "r" * len(class_names))
         )
     mistakes = worst_mistakes(found, worst)
     if mistakes:
-        rows = [[str(m.index), class_names[m.label], class_names[m.predicted], f"{m.confidence:.4f}"] for m in mistakes]
+        rows = [
+            [str(m.index), class_names[m.label], class_names[m.predicted], f"{m.confidence:.4f}"]
+            for m in mistakes
+        ]
         parts.append(
             f"worst {len(mistakes)} of {len(found.mistakes)} mistakes: wrong, and surest of it\n"
             + table(("image", "label", "prediction", "confidence"), rows, "rllr")
@@ -47,13 +52,20 @@ def evaluation_text(found: Evaluation, class_names: Sequence[str], worst: int = 
     return "\n\n".join(parts)
 
 
-def evaluation_dict(found: Evaluation, class_names: Sequence[str], worst: int = 10) -> dict[str, Any]:
+def evaluation_dict(
+    found: Evaluation, class_names: Sequence[str], worst: int = 10
+) -> dict[str, Any]:
     """The same as plain values; ``mistakes`` are those that the text lists, ``confusion`` is ``[label][predicted]``."""
     return {
         "score": dataclasses.asdict(found.score) | _percents(found.score),
         "loss": found.loss if math.isfinite(found.loss) else None,
         "classes": [
-            {"name": name, "images": sum(row), "correct": row[k], **_percents(Score("", row[k], sum(row)))}
+            {
+                "name": name,
+                "images": sum(row),
+                "correct": row[k],
+                **_percents(Score("", row[k], sum(row))),
+            }
             for k, (name, row) in enumerate(zip(class_names, found.confusion, strict=True))
         ],
         "confusion": [list(row) for row in found.confusion],
@@ -70,11 +82,20 @@ def worst_mistakes(found: Evaluation, most: int) -> list[Mistake]:
 def _class_row(found: Evaluation, k: int, names: Sequence[str]) -> list[str]:
     row = found.confusion[k]
     score = Score(found.score.split, row[k], sum(row))
-    wrong = sorted(((n, names[j]) for j, n in enumerate(row) if j != k and n), key=lambda item: -item[0])[:3]
+    wrong = sorted(
+        ((n, names[j]) for j, n in enumerate(row) if j != k and n), key=lambda item: -item[0]
+    )[:3]
     taken = ", ".join(f"{name} ({n})" for n, name in wrong) or "-"
     if not score.total:
         return [names[k], "0", "0", "-", "-", taken]
-    return [names[k], f"{score.total:,}", f"{score.correct:,}", f"{score.percent:.2f}", _span(score), taken]
+    return [
+        names[k],
+        f"{score.total:,}",
+        f"{score.correct:,}",
+        f"{score.percent:.2f}",
+        _span(score),
+        taken,
+    ]
 
 
 def _span(score: Score) -> str:

@@ -6,15 +6,15 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from netlet import budgets, ladders, recipes
+from netlet import budgets, recipes, records
 from netlet.errors import LadderError, RecipeError, did_you_mean
-from netlet.experiments.assignment import Assignment
 from netlet.experiments.catalogue import find_experiment
+from netlet.experiments.config import RunConfig
 from netlet.experiments.experiment import Experiment
 from netlet.experiments.study import Heard, finished, run_study
 from netlet.files import write_whole
-from netlet.ladders import Climbed, Ladder, Rung
 from netlet.recipes import AUGMENTS, Recipe
+from netlet.records.ladder import Climbed, Ladder, Rung
 
 _HERE = Path(__file__).parent / "ladders"
 LADDERS: Mapping[str, Path] = {path.stem: path for path in sorted(_HERE.glob("*.toml"))}
@@ -27,9 +27,9 @@ def find_ladder(name: str) -> Ladder:
         LadderError: There is none of that name, or it cannot be read.
     """
     if name in LADDERS:
-        return ladders.load(LADDERS[name])
+        return records.load_ladder(LADDERS[name])
     if name.endswith(".toml"):
-        return ladders.load(Path(name))
+        return records.load_ladder(Path(name))
     raise LadderError(
         f"no ladder {name!r}; {did_you_mean(name, LADDERS)}there are: {', '.join(LADDERS)}, or name a .toml file"
     )
@@ -42,17 +42,17 @@ def experiment_of(rung: Rung) -> Experiment:
         NetletError: It names something that there is not, or a value out of range.
     """
     found = find_experiment(rung.experiment)
-    recipe = recipes.named(rung.recipe) if rung.recipe else found.recipe
+    recipe = recipes.find_recipe(rung.recipe) if rung.recipe else found.recipe
     if rung.changes:
         recipe = _changed(recipe, rung)
-    budget = budgets.named(rung.budget) if rung.budget else None
-    return dataclasses.replace(found.but(recipe=recipe, budget=budget), name=rung.name)
+    budget = budgets.find_budget(rung.budget) if rung.budget else None
+    return dataclasses.replace(found.replace(recipe=recipe, budget=budget), name=rung.name)
 
 
 def climb(
     ladder: Ladder,
     folder: Path,
-    assign: Callable[[Experiment], Assignment],
+    assign: Callable[[Experiment], RunConfig],
     seeds: Sequence[int],
     workers: int,
     begins: Callable[[Rung], None] = lambda _: None,
@@ -74,12 +74,14 @@ def climb(
     """
     assignments = [assign(experiment_of(rung)) for rung in ladder.rungs]
     for rung, assignment in zip(ladder.rungs, assignments, strict=True):
-        finished(assignment, seeds[: rung.seeds], folder / rung.name)  # refuses what is there of something else
-    write_whole(folder / ladders.LADDER, ladder.text)
+        finished(
+            assignment, seeds[: rung.seeds], folder / rung.name
+        )  # refuses what is there of something else
+    write_whole(folder / records.LADDER, ladder.text)
     for rung, assignment in zip(ladder.rungs, assignments, strict=True):
         begins(rung)
         run_study(assignment, seeds[: rung.seeds], folder / rung.name, workers, heard)
-    return ladders.climbed(folder)
+    return records.load_climbed(folder)
 
 
 def _changed(recipe: Recipe, rung: Rung) -> Recipe:
@@ -90,4 +92,4 @@ def _changed(recipe: Recipe, rung: Rung) -> Recipe:
                 f"step {rung.name}: augment={changes['augment']!r} is not known; choose one of {', '.join(AUGMENTS)}"
             )
         changes["augment"] = AUGMENTS[changes["augment"]]
-    return recipe.but(**changes).but(name=f"{recipe.name} (changed)")
+    return recipe.replace(**changes).replace(name=f"{recipe.name} (changed)")

@@ -39,7 +39,7 @@ class Experiment:
     budget: Budget
     claim: Claim | None = None
 
-    def but(self, *, recipe: Recipe | None = None, budget: Budget | None = None) -> Experiment:
+    def replace(self, *, recipe: Recipe | None = None, budget: Budget | None = None) -> Experiment:
         """The same experiment with another recipe or budget."""
         return dataclasses.replace(self, recipe=recipe or self.recipe, budget=budget or self.budget)
 
@@ -61,15 +61,27 @@ class Experiment:
             seed: Of the first weights and of everything after.
             val: So many images of ``train`` score instead of ``test``.
             listeners: Hear of each event.
-            start: Begin with this net's weights, and train it in place, instead of weights drawn by the seed.
+            start: Begin with this net's weights, and train it in place, instead of weights drawn by
+                the seed.
             began_with: The digest of its weights, if somebody gave them.
             resume: Go on from there.
 
         Raises:
             NetletError: As ``fit`` raises it.
         """
-        net = start if start is not None else build(self.net.builder, seed, data.shape, data.classes)
+        net = (
+            start if start is not None else build(self.net.builder, seed, data.shape, data.classes)
+        )
         return fit(
-            net, data, self.recipe, seed=seed, budget=self.budget, val=val, name=self.name, net_name=self.net.name,
-            listeners=listeners, began_with=began_with, resume=resume,
-        )  # fmt: skip
+            net,
+            data,
+            self.recipe,
+            seed=seed,
+            budget=self.budget,
+            val=val,
+            name=self.name,
+            net_name=self.net.name,
+            listeners=listeners,
+            began_with=began_with,
+            resume=resume,
+        )

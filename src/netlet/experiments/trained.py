@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from netlet import records
-from netlet.anatomy import trace
+from netlet.analysis import trace
 from netlet.budgets import Budget
 from netlet.errors import NetError
 from netlet.experiments.catalogue import EXPERIMENTS, find_experiment
@@ -30,7 +30,7 @@ class TrainedNet:
     net: nn.Module
     shape: tuple[int, ...]  # of one image, C H W
     class_names: tuple[str, ...]
-    mean: float  # of grey levels 0..1, subtracted from the input
+    mean: float  # of gray levels 0..1, subtracted from the input
     std: float  # divided by
     file: Path | None  # that the weights are from; None: it has none to tell
     budget: Budget | None
@@ -55,15 +55,16 @@ def trained_net(
 
     Args:
         name: The folder of a finished run; or an experiment or net, ours or ``file.py:Name``.
-        weights: A safetensors file or a ``.pt`` of a ``state_dict``; if not given, the run's own, or those that come
-            with the package.
+        weights: A safetensors file or a ``.pt`` of a ``state_dict``; if not given, the run's own,
+            or those that come with the package.
         shape: Of one image, ``C H W``; if not given, that of the run's images, or MNIST's.
         class_names: If not given, the run's, or the ten digits.
-        mean: Of grey levels 0..1; if not given, the run's, or MNIST's.
+        mean: Of gray levels 0..1; if not given, the run's, or MNIST's.
         std: Likewise.
 
     Raises:
-        NetError: No such net, no weights for it, weights of another net, or it does not run on such an image.
+        NetError: No such net, no weights for it, weights of another net, or it does not run on such
+            an image.
         RecordError: The run's record is broken.
     """
     run = run_at(name)
@@ -77,11 +78,13 @@ def trained_net(
         load_weights(net, file)
     elif any(True for _ in net.parameters()):
         theirs = f"; {', '.join(shipped())} bring theirs along" if shipped() else ""
-        raise NetError(f"{name}: has weights to be told; give --weights FILE, or the folder of a run{theirs}")
+        raise NetError(
+            f"{name}: has weights to be told; give --weights FILE, or the folder of a run{theirs}"
+        )
     trace(net, shape)  # says in one line why a net cannot run on such images
     taught = Recipe(**{key: run.recipe[key] for key in ("mean", "std")}) if run else Recipe()
     if run:
-        budget = Budget().but(**_with_tuples(run.budget)) if run.budget else None
+        budget = Budget().replace(**_with_tuples(run.budget)) if run.budget else None
     else:
         budget = experiment.budget if name in EXPERIMENTS else None
     return TrainedNet(
@@ -105,11 +108,15 @@ def run_at(name: str) -> Run | None:
         RecordError: Its record is broken.
     """
     if (Path(name) / records.RECORD).is_file():
-        return records.load(name)
+        return records.load_run(name)
     if Path(name).is_dir() and name not in EXPERIMENTS:
-        raise NetError(f"{name}: holds no {records.RECORD}; name a finished run, or a net and --weights FILE")
+        raise NetError(
+            f"{name}: holds no {records.RECORD}; name a finished run, or a net and --weights FILE"
+        )
     return None
 
 
 def _with_tuples(record: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in record.items()}
+    return {
+        key: tuple(value) if isinstance(value, list) else value for key, value in record.items()
+    }

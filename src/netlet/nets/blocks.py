@@ -26,7 +26,9 @@ def window(h: int, w: int) -> int | tuple[int, int]:
         NetError: Nothing is left of the map.
     """
     if min(h, w) < 1:
-        raise NetError(f"the images are too small for this net: its last map would be {h}x{w}; take a shallower net")
+        raise NetError(
+            f"the images are too small for this net: its last map would be {h}x{w}; take a shallower net"
+        )
     return h if h == w else (h, w)
 
 
@@ -38,9 +40,15 @@ def named(**layers: nn.Module) -> Net:
     return net
 
 
-def conv_bn(channels: int, out: int, kernel: int = 3, padding: int = 0, stride: int = 1) -> nn.Sequential:
+def conv_bn(
+    channels: int, out: int, kernel: int = 3, padding: int = 0, stride: int = 1
+) -> nn.Sequential:
     """Convolution without bias, batch norm, ReLU: ``N channels H W`` to ``N out H' W'``."""
-    return nn.Sequential(nn.Conv2d(channels, out, kernel, stride, padding, bias=False), nn.BatchNorm2d(out), nn.ReLU())
+    return nn.Sequential(
+        nn.Conv2d(channels, out, kernel, stride, padding, bias=False),
+        nn.BatchNorm2d(out),
+        nn.ReLU(),
+    )
 
 
 def pooled_logits(channels: int, classes: int) -> nn.Sequential:

@@ -1,7 +1,7 @@
 """Document 004: five codes on four nets, from a skeleton of 119,392 parameters to 7,904.
 
-Of Codes 1 to 3 the document gives nothing but the total; the nets here are reconstructions that match it exactly.
-No convolution has a bias.
+Of Codes 1 to 3 the document gives nothing but the total; the nets here are reconstructions that
+match it exactly. No convolution has a bias.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from netlet.nets.blocks import MNIST_SHAPE, Net, window
 from netlet.nets.registry import net
 
 
-def _conv(channels: int, out: int, kernel: int | tuple[int, int] = 3, padding: int = 0) -> nn.Conv2d:
+def _conv(
+    channels: int, out: int, kernel: int | tuple[int, int] = 3, padding: int = 0
+) -> nn.Conv2d:
     return nn.Conv2d(channels, out, kernel, padding=padding, bias=False)
 
 
@@ -22,30 +24,41 @@ def _conv(channels: int, out: int, kernel: int | tuple[int, int] = 3, padding: i
 def code_1(classes: int = 10, shape: Sequence[int] = MNIST_SHAPE) -> nn.Module:
     """The skeleton: wide convolutions, one pooling, a 7x7 convolution for a head."""
     return Net(
-        _conv(shape[0], 48), nn.ReLU(),
-        _conv(48, 48), nn.ReLU(),
-        _conv(48, 64), nn.ReLU(),
+        _conv(shape[0], 48),
+        nn.ReLU(),
+        _conv(48, 48),
+        nn.ReLU(),
+        _conv(48, 64),
+        nn.ReLU(),
         nn.MaxPool2d(2),
-        _conv(64, 10, kernel=1), nn.ReLU(),
-        _conv(10, 24), nn.ReLU(),
-        _conv(24, 96), nn.ReLU(),
+        _conv(64, 10, kernel=1),
+        nn.ReLU(),
+        _conv(10, 24),
+        nn.ReLU(),
+        _conv(24, 96),
+        nn.ReLU(),
         _conv(96, classes, kernel=window(*((side - 6) // 2 - 4 for side in shape[1:]))),
-    )  # fmt: skip
+    )
 
 
 @net(source="document 004, Code 2 (reconstructed from its total)")
 def code_2(classes: int = 10, shape: Sequence[int] = MNIST_SHAPE) -> nn.Module:
     """The lighter one: ten to twenty channels, a global average for a head."""
     return Net(
-        _conv(shape[0], 10), nn.ReLU(),
-        _conv(10, 10), nn.ReLU(),
-        _conv(10, 20), nn.ReLU(),
+        _conv(shape[0], 10),
+        nn.ReLU(),
+        _conv(10, 10),
+        nn.ReLU(),
+        _conv(10, 20),
+        nn.ReLU(),
         nn.MaxPool2d(2),
-        _conv(20, 10, kernel=1), nn.ReLU(),
-        _conv(10, 20), nn.ReLU(),
+        _conv(20, 10, kernel=1),
+        nn.ReLU(),
+        _conv(10, 20),
+        nn.ReLU(),
         _conv(20, classes, kernel=1),
         nn.AdaptiveAvgPool2d(1),
-    )  # fmt: skip
+    )
 
 
 @net(source="document 004, Code 3 (reconstructed from its total)")
@@ -56,27 +69,45 @@ def code_3(classes: int = 10, shape: Sequence[int] = MNIST_SHAPE) -> nn.Module:
         return [_conv(channels, out, kernel), nn.ReLU(), nn.BatchNorm2d(out)]
 
     return Net(
-        *block(shape[0], 10), *block(10, 10), *block(10, 20),
+        *block(shape[0], 10),
+        *block(10, 10),
+        *block(10, 20),
         nn.MaxPool2d(2),
-        *block(20, 10, kernel=1), *block(10, 20), *block(20, classes, kernel=1),
+        *block(20, 10, kernel=1),
+        *block(10, 20),
+        *block(20, classes, kernel=1),
         nn.AdaptiveAvgPool2d(1),
-    )  # fmt: skip
+    )
 
 
 @net(source="document 004, Codes 4 and 5")
-def code_4(classes: int = 10, shape: Sequence[int] = MNIST_SHAPE, dropout: float = 0.05) -> nn.Module:
+def code_4(
+    classes: int = 10, shape: Sequence[int] = MNIST_SHAPE, dropout: float = 0.05
+) -> nn.Module:
     """More capacity: eight convolutions, one pooling, a 1x1 head after the average; dropout of whole maps.
 
-    The document leaves the dropout rate open; 0.05 is chosen. Code 5 is this net trained with augmentation.
+    The document leaves the dropout rate open; 0.05 is chosen. Code 5 is this net trained with
+    augmentation.
     """
 
     def block(channels: int, out: int, kernel: int = 3, padding: int = 0) -> list[nn.Module]:
-        return [_conv(channels, out, kernel, padding), nn.ReLU(), nn.BatchNorm2d(out), nn.Dropout2d(dropout)]
+        return [
+            _conv(channels, out, kernel, padding),
+            nn.ReLU(),
+            nn.BatchNorm2d(out),
+            nn.Dropout2d(dropout),
+        ]
 
     return Net(
-        *block(shape[0], 32), *block(32, 8, kernel=1), *block(8, 10),
+        *block(shape[0], 32),
+        *block(32, 8, kernel=1),
+        *block(8, 10),
         nn.MaxPool2d(2),
-        *block(10, 16, padding=1), *block(16, 10, kernel=1), *block(10, 10), *block(10, 16), *block(16, 16),
+        *block(10, 16, padding=1),
+        *block(16, 10, kernel=1),
+        *block(10, 10),
+        *block(10, 16),
+        *block(16, 16),
         nn.AvgPool2d(window(*((side - 4) // 2 - 6 for side in shape[1:]))),
         _conv(16, classes, kernel=1),
-    )  # fmt: skip
+    )

@@ -25,14 +25,19 @@ def _squeeze(channels: int, out: int, dropout: float) -> list[nn.Module]:
 
 
 @net(source="document 002")
-def expand_squeeze(classes: int = 10, shape: Sequence[int] = MNIST_SHAPE, dropout: float = 0.2) -> nn.Module:
+def expand_squeeze(
+    classes: int = 10, shape: Sequence[int] = MNIST_SHAPE, dropout: float = 0.2
+) -> nn.Module:
     """Three blocks, each widening to 32 channels and squeezing through a 1x1; the last squeeze gives the classes.
 
     As the document's table has it, the last dropout falls on the logits, against its own prose.
     """
     return Net(
-        *_expand(shape[0], 8, 16, 32), *_squeeze(32, 8, dropout),
-        *_expand(8, 16, 32), *_squeeze(32, 8, dropout),
-        *_expand(8, 16, 32), *_squeeze(32, classes, dropout),
+        *_expand(shape[0], 8, 16, 32),
+        *_squeeze(32, 8, dropout),
+        *_expand(8, 16, 32),
+        *_squeeze(32, 8, dropout),
+        *_expand(8, 16, 32),
+        *_squeeze(32, classes, dropout),
         nn.AvgPool2d(window(*(side // 8 for side in shape[1:]))),
-    )  # fmt: skip
+    )

@@ -17,19 +17,20 @@ from torch import nn
 from netlet.errors import NetError, did_you_mean
 from netlet.nets.notation import is_notation, written
 from netlet.nets.registry import NETS, NetEntry, settable
-from netlet.nets.slicing import defined, needed_for
+from netlet.nets.script import defined, needed_for
 
 
 def find_net(name: str) -> NetEntry:
     """The net of that name.
 
     Args:
-        name: A registered net; one written in a line (see ``notation.py``); or a class, function or module instance
-            in a file or an importable module. Of a file, only those statements are run that the net needs (see
-            ``slicing.py``).
+        name: A registered net; one written in a line (see ``notation.py``); or a class, function or
+            module instance in a file or an importable module. Of a file, only those statements are
+            run that the net needs (see ``slicing.py``).
 
     Raises:
-        NetError: There is no such net, file or name in it; or its import fails; or it needs arguments.
+        NetError: There is no such net, file or name in it; or its import fails; or it needs
+            arguments.
     """
     if ":" in name:
         return _foreign(name)
@@ -38,13 +39,17 @@ def find_net(name: str) -> NetEntry:
     if is_notation(name):
         return written(name)
     hint = did_you_mean(name, NETS)
-    raise NetError(f"no net {name!r}; {hint}'netlet list' shows ours, file.py:Name is somebody else's")
+    raise NetError(
+        f"no net {name!r}; {hint}'netlet list' shows ours, file.py:Name is somebody else's"
+    )
 
 
 def _foreign(address: str) -> NetEntry:
     place, _, attribute = address.rpartition(":")
     if not place:
-        raise NetError(f"{address}: no file or module before the colon; write file.py:Name or package.module:Name")
+        raise NetError(
+            f"{address}: no file or module before the colon; write file.py:Name or package.module:Name"
+        )
     with _one_line(address, "importing it failed"):
         target = _target(place, attribute, address)
     about = (inspect.getdoc(target) or "").strip().splitlines()
@@ -53,7 +58,9 @@ def _foreign(address: str) -> NetEntry:
         instance = target
         return NetEntry(address, lambda: instance, place, line)
     if not callable(target):
-        raise NetError(f"{address}: is a {type(target).__name__}; name a class, a function or a net")
+        raise NetError(
+            f"{address}: is a {type(target).__name__}; name a class, a function or a net"
+        )
     if needed := _needed_arguments(target):
         raise NetError(
             f"{address}: needs arguments ({', '.join(needed)}); give them defaults, "
@@ -78,8 +85,14 @@ def _target(place: str, attribute: str, address: str) -> object:
     if not (place.endswith(".py") or "/" in place):
         module = importlib.import_module(place)
         if not hasattr(module, attribute):
-            nets = [key for key, value in vars(module).items() if _is_net_class(value) and value.__module__ == place]
-            raise NetError(f"{address}: no {attribute!r} in {place}; its nets: {', '.join(nets) or 'none'}")
+            nets = [
+                key
+                for key, value in vars(module).items()
+                if _is_net_class(value) and value.__module__ == place
+            ]
+            raise NetError(
+                f"{address}: no {attribute!r} in {place}; its nets: {', '.join(nets) or 'none'}"
+            )
         return getattr(module, attribute)
     path = Path(place)
     if not path.is_file():
@@ -88,7 +101,9 @@ def _target(place: str, attribute: str, address: str) -> object:
     needed = needed_for(attribute, tree)
     found = vars(_run(needed, path)) if needed else {}
     if attribute not in found:
-        raise NetError(f"{address}: no {attribute!r} in {place}; it defines: {', '.join(defined(tree)) or 'nothing'}")
+        raise NetError(
+            f"{address}: no {attribute!r} in {place}; it defines: {', '.join(defined(tree)) or 'nothing'}"
+        )
     return found[attribute]
 
 
@@ -97,7 +112,8 @@ def _run(tree: ast.Module, path: Path) -> ModuleType:
     name = f"netlet_foreign_{path.stem}"
     module = ModuleType(name)
     module.__file__ = str(path)
-    # Registered, and its folder the first on the path, as when the file is run: dataclasses and neighbours then work.
+    # Registered, and its folder the first on the path, as when the file is run: dataclasses and
+    # neighbours then work.
     sys.modules[name] = module
     folder = str(path.resolve().parent)
     sys.path.insert(0, folder)
@@ -120,14 +136,18 @@ def _one_line(address: str, what: str) -> Iterator[None]:
     except NetError:
         raise
     except SystemExit as error:
-        raise NetError(f"{address}: {what}: it exits (code {error.code}); guard that with __main__") from error
+        raise NetError(
+            f"{address}: {what}: it exits (code {error.code}); guard that with __main__"
+        ) from error
     except NameError as error:
         raise NetError(
             f"{address}: {what}: {_first_line(error)} by what the net needs of the file; as module:Name the whole file "
             "is run"
         ) from error
     except Exception as error:
-        raise NetError(f"{address}: {what}: {type(error).__name__}: {_first_line(error)}") from error
+        raise NetError(
+            f"{address}: {what}: {type(error).__name__}: {_first_line(error)}"
+        ) from error
 
 
 def _is_net_class(value: object) -> bool:
@@ -142,7 +162,9 @@ def _needed_arguments(target: object) -> list[str]:
     return [
         p.name
         for p in parameters
-        if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD) and settable(p.name) is None
+        if p.default is p.empty
+        and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+        and settable(p.name) is None
     ]
 
 

@@ -1,8 +1,8 @@
 """Our nets for the frontier: as much accuracy as so many parameters give; docs/frontier.md says how they were found.
 
-A 3x3, two separable convolutions at full resolution, a pooling, three more. Nothing is padded: of nets of one size,
-those whose maps shrink with depth were found to learn less by heart. Where parameters abound, plain convolutions do as
-well.
+A 3x3, two separable convolutions at full resolution, a pooling, three more. Nothing is padded: of
+nets of one size, those whose maps shrink with depth were found to learn less by heart. Where
+parameters abound, plain convolutions do as well.
 """
 
 from __future__ import annotations

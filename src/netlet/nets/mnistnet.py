@@ -19,10 +19,15 @@ class MnistNet(nn.Module):
 
         def conv(wide: int, out: int) -> list[nn.Module]:
             return [
-                nn.Conv2d(wide, out, 3, bias=False), nn.BatchNorm2d(out), nn.Dropout(dropout), nn.ReLU(),
-            ]  # fmt: skip
+                nn.Conv2d(wide, out, 3, bias=False),
+                nn.BatchNorm2d(out),
+                nn.Dropout(dropout),
+                nn.ReLU(),
+            ]
 
-        self.fine = nn.Sequential(*conv(channels, 8), *conv(8, 16), nn.Conv2d(16, 8, 1, bias=False), nn.MaxPool2d(2))
+        self.fine = nn.Sequential(
+            *conv(channels, 8), *conv(8, 16), nn.Conv2d(16, 8, 1, bias=False), nn.MaxPool2d(2)
+        )
         self.coarse = nn.Sequential(*conv(8, 16), *conv(16, 16), *conv(16, 16))
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.head = nn.Sequential(nn.Conv2d(16, classes, 1, bias=False))
@@ -33,7 +38,9 @@ class MnistNet(nn.Module):
 
 
 @net(source="document 001")
-def mnistnet_1(classes: int = 10, shape: Sequence[int] = MNIST_SHAPE, dropout: float = 0.05) -> nn.Module:
+def mnistnet_1(
+    classes: int = 10, shape: Sequence[int] = MNIST_SHAPE, dropout: float = 0.05
+) -> nn.Module:
     """Two convolutions, a bare 1x1 squeeze, one pooling, three convolutions, global average.
 
     The document leaves the dropout rate open; 0.05 is chosen.

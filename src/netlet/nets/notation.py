@@ -1,9 +1,10 @@
 """Nets written in one line, ``"8 8 P 12 14 16 16"``: what a person tries out and a search draws from.
 
-A number is a 3x3 convolution with so many channels, batch norm and ReLU; ``k5`` gives it another kernel, ``s2`` a
-stride, ``p`` padding that keeps the size. ``x16`` is a 1x1; ``d16`` a depthwise convolution and a 1x1 after it, with
-one norm and one ReLU at the end, ``m16`` (as in MobileNet) with both after either; ``P`` a 2x2 max pooling. No
-convolution has a bias. A global average and a 1x1 to the classes follow of themselves.
+A number is a 3x3 convolution with so many channels, batch norm and ReLU; ``k5`` gives it another
+kernel, ``s2`` a stride, ``p`` padding that keeps the size. ``x16`` is a 1x1; ``d16`` a depthwise
+convolution and a 1x1 after it, with one norm and one ReLU at the end, ``m16`` (as in MobileNet)
+with both after either; ``P`` a 2x2 max pooling. No convolution has a bias. A global average and a
+1x1 to the classes follow of themselves.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from netlet.errors import NetError
 from netlet.nets.blocks import MNIST_SHAPE, Net, pooled_logits
 from netlet.nets.registry import NetEntry
 
-_LAYER = re.compile(r"(?P<kind>[xdm]?)(?P<out>[1-9]\d*)(?:k(?P<kernel>[1-9]\d?))?(?:s(?P<stride>[1-9]))?(?P<padded>p?)")
+_LAYER = re.compile(
+    r"(?P<kind>[xdm]?)(?P<out>[1-9]\d*)(?:k(?P<kernel>[1-9]\d?))?(?:s(?P<stride>[1-9]))?(?P<padded>p?)"
+)
 _GRAMMAR = "a layer is 16, 16k5s2p, x16, d16p, m16 or P"
 
 
@@ -63,7 +66,9 @@ def _layer(word: str, size: tuple[int, ...]) -> tuple[nn.Module, tuple[int, ...]
     kernel = int(found["kernel"] or (1 if found["kind"] == "x" else 3))
     padding = kernel // 2 if found["padded"] else 0
     if found["kind"] in ("d", "m"):
-        apart: nn.Module = nn.Conv2d(channels, channels, kernel, stride, padding, groups=channels, bias=False)
+        apart: nn.Module = nn.Conv2d(
+            channels, channels, kernel, stride, padding, groups=channels, bias=False
+        )
         between = [nn.BatchNorm2d(channels), nn.ReLU()] if found["kind"] == "m" else []
         convolutions = [apart, *between, nn.Conv2d(channels, out, 1, bias=False)]
     else:

@@ -22,7 +22,11 @@ class Pyramid(nn.Module):
             return nn.ModuleList(
                 layer
                 for wide in (channels, out)
-                for layer in (nn.Conv2d(wide, out, 3, padding=padding), nn.Dropout(dropout), nn.BatchNorm2d(out))
+                for layer in (
+                    nn.Conv2d(wide, out, 3, padding=padding),
+                    nn.Dropout(dropout),
+                    nn.BatchNorm2d(out),
+                )
             )
 
         self.edges = pair(shape[0], 8, padding=1)
@@ -39,7 +43,11 @@ class Pyramid(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Images ``N C H W`` to logits ``N K``."""
-        for layers, pool in ((self.edges, self.edges_pool), (self.parts, self.parts_pool), (self.whole, self.pool)):
+        for layers, pool in (
+            (self.edges, self.edges_pool),
+            (self.parts, self.parts_pool),
+            (self.whole, self.pool),
+        ):
             for layer in layers:
                 x = layer(x)
                 if isinstance(layer, nn.Conv2d):
@@ -49,9 +57,12 @@ class Pyramid(nn.Module):
 
 
 @net(source="document 000")
-def pyramid(classes: int = 10, shape: Sequence[int] = MNIST_SHAPE, dropout: float = 0.05) -> nn.Module:
+def pyramid(
+    classes: int = 10, shape: Sequence[int] = MNIST_SHAPE, dropout: float = 0.05
+) -> nn.Module:
     """Pairs of convolutions, two poolings, a linear head; conv, ReLU, dropout, norm.
 
-    The document leaves the dropout rate open; 0.05 is chosen. Its ``AvgPool2d((1, 1))`` does nothing to MNIST.
+    The document leaves the dropout rate open; 0.05 is chosen. Its ``AvgPool2d((1, 1))`` does
+    nothing to MNIST.
     """
     return Pyramid(classes, shape, dropout)

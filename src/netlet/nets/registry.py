@@ -40,16 +40,23 @@ def net(*, source: str) -> Callable[[_B], _B]:
         source: Where the net is from: a document, a paper, or ``own``.
 
     Raises:
-        NetError: The name is taken, or the function has no docstring or no ``classes`` and ``shape`` with defaults.
+        NetError: The name is taken, or the function has no docstring or no ``classes`` and
+            ``shape`` with defaults.
     """
 
     def register(builder: _B) -> _B:
         name = builder.__name__
         if name in NETS:
             raise NetError(f"net {name!r} is defined twice; rename one of them")
-        optional = {p.name for p in inspect.signature(builder).parameters.values() if p.default is not p.empty}
+        optional = {
+            p.name
+            for p in inspect.signature(builder).parameters.values()
+            if p.default is not p.empty
+        }
         if not builder.__doc__ or not {"classes", "shape"} <= optional:
-            raise NetError(f"net {name!r} needs a docstring and parameters classes and shape with defaults")
+            raise NetError(
+                f"net {name!r} needs a docstring and parameters classes and shape with defaults"
+            )
         NETS[name] = NetEntry(name, builder, source, builder.__doc__.strip().splitlines()[0])
         return builder
 
@@ -57,15 +64,21 @@ def net(*, source: str) -> Callable[[_B], _B]:
 
 
 def build(
-    builder: Builder, seed: int | None = None, shape: Sequence[int] = MNIST_SHAPE, classes: int | None = None
+    builder: Builder,
+    seed: int | None = None,
+    shape: Sequence[int] = MNIST_SHAPE,
+    classes: int | None = None,
 ) -> nn.Module:
     """Build a net; what its builder draws from torch's generator, its first weights, depends on the seed alone.
 
     Args:
-        builder: A function or class that needs no arguments. It is given the shape, or its channels, and the classes
-            if it has parameters for them, by the names that people use (``in_channels``, ``num_classes``, ...).
-        seed: If None, the weights depend on torch's own generator, as when the builder is called by hand.
-        shape: Of one image, ``C H W``; a net with lazy layers gets their weights from a blank one, here and now.
+        builder: A function or class that needs no arguments. It is given the shape, or its
+            channels, and the classes if it has parameters for them, by the names that people use
+            (``in_channels``, ``num_classes``, ...).
+        seed: If None, the weights depend on torch's own generator, as when the builder is called by
+            hand.
+        shape: Of one image, ``C H W``; a net with lazy layers gets their weights from a blank one,
+            here and now.
         classes: ``K``; if None, the builder's own default.
     """
     settings = _settings(builder, shape, classes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import resources
 from pathlib import Path
 
-LICENCE = "MIT, as netlet's"
+LICENSE = "MIT, as netlet's"
 FOLDER = Path(str(resources.files(__package__) / "trained"))
 
 

@@ -14,7 +14,8 @@ from netlet.nets.registry import net
 def swift(classes: int = 10, shape: Sequence[int] = MNIST_SHAPE) -> nn.Module:
     """Pool early, spend the channels where the maps are small.
 
-    The first pooling comes after one convolution: full resolution is what costs time, not what costs parameters.
+    The first pooling comes after one convolution: full resolution is what costs time, not what
+    costs parameters.
     """
     return named(
         edges=conv_bn(shape[0], 8),

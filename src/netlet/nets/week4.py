@@ -25,7 +25,9 @@ class Net(nn.Module):
         return self.fc2(self.fc1(self.conv2(self.conv1(x))).flatten(1))  # type: ignore[no-any-return]
 
 
-def _features(shape: Sequence[int], dropout: float) -> tuple[nn.Sequential, nn.Sequential, nn.Sequential]:
+def _features(
+    shape: Sequence[int], dropout: float
+) -> tuple[nn.Sequential, nn.Sequential, nn.Sequential]:
     def conv(channels: int, out: int, kernel: int = 3) -> list[nn.Module]:
         return [nn.Conv2d(channels, out, kernel), nn.ReLU(), nn.BatchNorm2d(out)]
 
@@ -49,7 +51,9 @@ def _features(shape: Sequence[int], dropout: float) -> tuple[nn.Sequential, nn.S
 
 
 @net(source="document 003")
-def week4(classes: int = 10, shape: Sequence[int] = MNIST_SHAPE, dropout: float = 0.25) -> nn.Module:
+def week4(
+    classes: int = 10, shape: Sequence[int] = MNIST_SHAPE, dropout: float = 0.25
+) -> nn.Module:
     """Six convolutions, average pool, linear head.
 
     The document forbids fully connected layers and ends in one: this is its net to the letter.
@@ -58,7 +62,11 @@ def week4(classes: int = 10, shape: Sequence[int] = MNIST_SHAPE, dropout: float 
 
 
 @net(source="document 003, its head as a convolution")
-def week4_conv(classes: int = 10, shape: Sequence[int] = MNIST_SHAPE, dropout: float = 0.25) -> nn.Module:
+def week4_conv(
+    classes: int = 10, shape: Sequence[int] = MNIST_SHAPE, dropout: float = 0.25
+) -> nn.Module:
     """The same net with the linear head as a 1x1 convolution, which computes the same and keeps the document's rule."""
     conv1, conv2, pool = _features(shape, dropout)
-    return blocks.named(conv1=conv1, conv2=conv2, fc1=pool, fc2=nn.Sequential(nn.Conv2d(16, classes, 1)))
+    return blocks.named(
+        conv1=conv1, conv2=conv2, fc1=pool, fc2=nn.Sequential(nn.Conv2d(16, classes, 1))
+    )

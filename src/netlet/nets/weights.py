@@ -16,7 +16,12 @@ from torch import nn
 from netlet.errors import NetError
 from netlet.files import write_whole
 
-_STATES = ("state_dict", "model_state_dict", "model", "net")  # where training scripts keep it among other things
+_STATES = (
+    "state_dict",
+    "model_state_dict",
+    "model",
+    "net",
+)  # where training scripts keep it among other things
 
 
 def save_weights(net: nn.Module, path: Path, metadata: Mapping[str, str] | None = None) -> str:
@@ -26,7 +31,9 @@ def save_weights(net: nn.Module, path: Path, metadata: Mapping[str, str] | None 
         The SHA-256 of the file.
     """
     # clone: shared parameters and channels-last strides are not for the file
-    state = {key: value.detach().cpu().contiguous().clone() for key, value in net.state_dict().items()}
+    state = {
+        key: value.detach().cpu().contiguous().clone() for key, value in net.state_dict().items()
+    }
     content = save_safetensors(state, dict(metadata or {}))
     write_whole(path, content)
     return hashlib.sha256(content).hexdigest()
@@ -37,13 +44,14 @@ def load_weights(net: nn.Module, path: Path | str) -> None:
 
     Args:
         net: Changed in place.
-        path: A safetensors file, or a ``.pt``/``.pth`` that ``torch.save`` made of a ``state_dict``, alone or in a dict
-            under ``state_dict``, ``model_state_dict``, ``model`` or ``net``. A prefix that all its names share
-            (``module.``, ``net.``), or all the net's, is no difference.
+        path: A safetensors file, or a ``.pt``/``.pth`` that ``torch.save`` made of a
+            ``state_dict``, alone or in a dict under ``state_dict``, ``model_state_dict``, ``model``
+            or ``net``. A prefix that all its names share (``module.``, ``net.``), or all the net's,
+            is no difference.
 
     Raises:
-        NetError: The file cannot be read, holds something else, would run code, or does not fit the net (missing,
-            unexpected and misshapen entries are named).
+        NetError: The file cannot be read, holds something else, would run code, or does not fit the
+            net (missing, unexpected and misshapen entries are named).
     """
     path = Path(path)
     wanted = net.state_dict()
@@ -60,7 +68,11 @@ def load_weights(net: nn.Module, path: Path | str) -> None:
     ]
     problems = [
         f"{what}: {', '.join(keys[:5])}{f' and {len(keys) - 5} more' if len(keys) > 5 else ''}"
-        for what, keys in (("missing", missing), ("unexpected", unexpected), ("misshapen", misshapen))
+        for what, keys in (
+            ("missing", missing),
+            ("unexpected", unexpected),
+            ("misshapen", misshapen),
+        )
         if keys
     ]
     if problems:
@@ -73,7 +85,9 @@ def weights_digest(net: nn.Module) -> str:
     digest = hashlib.sha256()
     for key, value in sorted(net.state_dict().items()):
         digest.update(f"{key} {value.dtype} {tuple(value.shape)}\n".encode())
-        digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+        digest.update(
+            value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes()
+        )
     return digest.hexdigest()
 
 
@@ -90,35 +104,60 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
             return load_safetensors(path.read_bytes())
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except SafetensorError as error:
-        raise NetError(f"{path}: expected a safetensors file, found a broken one ({error})") from error
+        raise NetError(
+            f"{path}: expected a safetensors file, found a broken one ({error})"
+        ) from error
     except pickle.UnpicklingError as error:
         if "nsupported global" not in str(error):
-            raise NetError(f"{path}: expected a state_dict that torch.save wrote, found a broken file") from error
+            raise NetError(
+                f"{path}: expected a state_dict that torch.save wrote, found a broken file"
+            ) from error
         raise NetError(
             f"{path}: refused, since loading it would run code it brings; save net.state_dict(), not the net"
         ) from error
-    except Exception as error:  # what torch raises on rubbish is anybody's guess: EOFError, IndexError, ValueError, ...
+    # what torch raises on rubbish is anybody's guess: EOFError, IndexError, ValueError, ...
+    except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise NetError(f"{path}: cannot be read as weights ({reason})") from error
     for state in [loaded, *(loaded.get(name) for name in _STATES if isinstance(loaded, Mapping))]:
-        if isinstance(state, Mapping) and state and all(isinstance(value, torch.Tensor) for value in state.values()):
+        if (
+            isinstance(state, Mapping)
+            and state
+            and all(isinstance(value, torch.Tensor) for value in state.values())
+        ):
             return {str(key): value for key, value in state.items()}
-    strange = [key for key, value in loaded.items() if not isinstance(value, torch.Tensor)] if _is_state(loaded) else []
-    what = f"{type(loaded[strange[0]]).__name__} under {strange[0]!r}" if strange else type(loaded).__name__
+    strange = (
+        [key for key, value in loaded.items() if not isinstance(value, torch.Tensor)]
+        if _is_state(loaded)
+        else []
+    )
+    what = (
+        f"{type(loaded[strange[0]]).__name__} under {strange[0]!r}"
+        if strange
+        else type(loaded).__name__
+    )
     raise NetError(f"{path}: expected a state_dict (names and tensors), found {what}")
 
 
 def _is_state(loaded: object) -> bool:
-    return isinstance(loaded, Mapping) and any(isinstance(value, torch.Tensor) for value in loaded.values())
+    return isinstance(loaded, Mapping) and any(
+        isinstance(value, torch.Tensor) for value in loaded.values()
+    )
 
 
-def _aligned(found: dict[str, torch.Tensor], wanted: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def _aligned(
+    found: dict[str, torch.Tensor], wanted: Mapping[str, torch.Tensor]
+) -> dict[str, torch.Tensor]:
     """The tensors under the net's names, where a wrapper has put a prefix before all of them."""
     candidates = [found]
     while prefix := _shared_prefix(candidates[-1]):
-        candidates.append({key.removeprefix(prefix): value for key, value in candidates[-1].items()})
+        candidates.append(
+            {key.removeprefix(prefix): value for key, value in candidates[-1].items()}
+        )
     if prefix := _shared_prefix(wanted):
-        candidates += [{prefix + key: value for key, value in candidate.items()} for candidate in candidates]
+        candidates += [
+            {prefix + key: value for key, value in candidate.items()} for candidate in candidates
+        ]
     return dict(max(candidates, key=lambda candidate: len(candidate.keys() & wanted.keys())))
 
 

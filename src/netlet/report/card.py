@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from netlet import evidence
+from netlet import stats
+from netlet.records.study import Study
 from netlet.report.commands import command_for
 from netlet.report.markdown import bullets, code, plain, shell, table
 from netlet.report.page import Page
 from netlet.report.study_rows import class_rows
-from netlet.studies import Study
 
 
-def card(study: Study, seed: int, file: str, sha256: str, licence: str | None = None) -> Page:
+def card(study: Study, seed: int, file: str, sha256: str, license: str | None = None) -> Page:
     """A model card, in the order of Mitchell and others (arXiv:1810.03993).
 
     Args:
@@ -18,57 +18,74 @@ def card(study: Study, seed: int, file: str, sha256: str, licence: str | None = 
         seed: Whose weights they are.
         file: The weights file's name.
         sha256: Of that file.
-        licence: Of the weights; whose they are has to say it.
+        license: Of the weights; whose they are has to say it.
     """
     one, n = study.of_seeds([seed]), len(study.seeds)
     (result,) = one.seeds
-    facts, data = study.facts, plain(study.data["name"])
-    interval = evidence.interval_over_seeds(study)
-    middle = " These weights are the median seed's, not the best one's." if seed == evidence.median_seed(study) else ""
+    cost, data = study.cost, plain(study.data["name"])
+    interval = stats.interval_over_seeds(study)
+    middle = (
+        " These weights are the median seed's, not the best one's."
+        if seed == stats.median_seed(study)
+        else ""
+    )
     within = f" ({interval[0]:.3f} to {interval[1]:.3f} %)" if interval else ""
     rows = [
         ["net", code(study.net)],
-        ["parameters", f"{facts['parameters']:,}"],
-        ["multiply-adds for an image", f"{facts['macs']:,}"],
-        ["input", f"grey levels 0..1 as {'x'.join(map(str, study.data['shape']))}, less {study.recipe['mean']:g}, "
-         f"over {study.recipe['std']:g}"],
+        ["parameters", f"{cost['parameters']:,}"],
+        ["multiply-adds for an image", f"{cost['macs']:,}"],
+        [
+            "input",
+            f"gray levels 0..1 as {'x'.join(map(str, study.data['shape']))}, less {study.recipe['mean']:g}, "
+            f"over {study.recipe['std']:g}",
+        ],
         ["output", f"{len(study.class_sizes)} logits"],
         ["weights", f"{code(file)}, seed {seed}, SHA-256 {code(sha256)}"],
         ["digest of the weights", code(result.weights_digest)],
-        ["licence", licence or "not stated"],
-    ]  # fmt: skip
+        ["license", license or "not stated"],
+    ]
     told = [
         f"These weights: {result.correct:,} of {study.total:,} {study.split} images of {data} right "
         f"({100 * result.correct / study.total:.2f} %), and {result.train_clean:,} of {study.train_total:,} of train.",
-        f"The study they are of: {evidence.mean_percent(study):.3f} %{within}, the mean of {n} seeds after their last "
+        f"The study they are of: {stats.mean_percent(study):.3f} %{within}, the mean of {n} seeds after their last "
         f"epoch with its 95 % interval.{middle}"
         if n > 1
         else "One training of one seed: what other seeds come to, it cannot say.",
-        f"Error {100 - evidence.mean_percent(study):.2f} % is on {data} as it stands; on "
-        + ("digits that are prepared otherwise, or written elsewhere," if _of_digits(study) else "other images")
+        f"Error {100 - stats.mean_percent(study):.2f} % is on {data} as it stands; on "
+        + (
+            "digits that are prepared otherwise, or written elsewhere,"
+            if _of_digits(study)
+            else "other images"
+        )
         + " expect more.",
     ]
     commit = study.environment.get("commit")
     by = study.chosen_by
-    chosen = f", chosen by {by['number']:,} trials on images held out of train ({code(str(by['file']))})" if by else ""
+    chosen = (
+        f", chosen by {by['number']:,} trials on images held out of train ({code(str(by['file']))})"
+        if by
+        else ""
+    )
     trained = [
         f"Data: {data}'s {study.train_total:,} training images, digest {code(study.data['digest'][:16])}.",
         f"Recipe: {plain(study.recipe['name'])}, {study.epochs} epoch{'s' if study.epochs != 1 else ''}{chosen}.",
         *([f"Sources: commit {code(commit)}."] if commit else []),
     ]
     command = command_for(study)
-    text = "\n\n".join([
-        table(("what", "how much"), rows),
-        "## What it is for",
-        f"{_purpose(study)}: teaching, small devices, a yardstick. Not for reading what matters to anybody's money, "
-        "health or rights.",
-        "## How good it is",
-        bullets(told),
-        table(*class_rows(one)),
-        "## How it was trained",
-        bullets(trained),
-        *([shell(command)] if command else []),
-    ])  # fmt: skip
+    text = "\n\n".join(
+        [
+            table(("what", "how much"), rows),
+            "## What it is for",
+            f"{_purpose(study)}: teaching, small devices, a yardstick. Not for reading what matters to anybody's money, "
+            "health or rights.",
+            "## How good it is",
+            bullets(told),
+            table(*class_rows(one)),
+            "## How it was trained",
+            bullets(trained),
+            *([shell(command)] if command else []),
+        ]
+    )
     return Page(plain(study.name), text)
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from netlet import evidence
-from netlet.evidence import Point
+from netlet import stats
 from netlet.report import plots
 from netlet.report.markdown import code, picture, plain, table
 from netlet.report.page import Page
+from netlet.stats import Point
 
 
 def frontier_page(points: Sequence[Point]) -> Page:
@@ -17,22 +17,36 @@ def frontier_page(points: Sequence[Point]) -> Page:
     Args:
         points: Measured and published ones.
     """
-    text = "\n\n".join([
-        picture("frontier.svg", "Test error against parameters: studies with their intervals, and published figures"),
-        frontier_table(points),
-    ])  # fmt: skip
+    text = "\n\n".join(
+        [
+            picture(
+                "frontier.svg",
+                "Test error against parameters: studies with their intervals, and published figures",
+            ),
+            frontier_table(points),
+        ]
+    )
     return Page("The frontier", text, {"frontier.svg": plots.frontier(points)})
 
 
 def frontier_table(points: Sequence[Point]) -> str:
     """A row for each net, smallest first; those that lead are bold."""
-    front = evidence.leading(points)
+    front = stats.leading(points)
     rows = []
     for point in sorted(points, key=lambda point: (point.parameters, -point.percent)):
         percent = f"{point.percent:.3f} %" if point.measured else f"{point.percent:.2f} %"
-        rows.append([
-            code(point.name) if point.measured else plain(point.name), f"{point.parameters:,}", point.epochs,
-            f"**{percent}**" if point in front else percent,
-            f"{point.interval[0]:.3f} to {point.interval[1]:.3f}" if point.interval else "-", plain(point.standing),
-        ])  # fmt: skip
-    return table(("net", "parameters", "epochs", "right", "95 % interval over seeds", "standing"), rows, "lrrrrl")
+        rows.append(
+            [
+                code(point.name) if point.measured else plain(point.name),
+                f"{point.parameters:,}",
+                point.epochs,
+                f"**{percent}**" if point in front else percent,
+                f"{point.interval[0]:.3f} to {point.interval[1]:.3f}" if point.interval else "-",
+                plain(point.standing),
+            ]
+        )
+    return table(
+        ("net", "parameters", "epochs", "right", "95 % interval over seeds", "standing"),
+        rows,
+        "lrrrrl",
+    )

@@ -7,15 +7,15 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from netlet import evidence
-from netlet.ladders import Climbed, Rung
+from netlet import stats
+from netlet.records.ladder import Climbed, Rung
+from netlet.records.study import Study
 from netlet.report import plots
 from netlet.report.commands import command_for
 from netlet.report.markdown import bullets, picture, shell, table
 from netlet.report.page import Page
 from netlet.report.study_rows import Rows
-from netlet.studies import Study
-from netlet.tables import per_axis
+from netlet.text import per_axis
 
 
 def ladder_page(found: Climbed, *, pictures: bool = True) -> Page:
@@ -41,7 +41,7 @@ def ladder_page(found: Climbed, *, pictures: bool = True) -> Page:
             f"## {rung.title}",
             f"**Target:** {rung.target}",
             f"**Results:**\n\n{bullets(_results(rung, study))}",
-            f"**Analysis:**\n\n{bullets(evidence.analysis(study, before))}",
+            f"**Analysis:**\n\n{bullets(stats.analysis(study, before))}",
         ]
         if remarks:
             parts.append(f"**Remarks:**\n\n{remarks}")
@@ -55,16 +55,35 @@ def step_rows(found: Climbed) -> Rows:
     """All steps at a glance."""
     rows = []
     for rung, study in zip(found.ladder.rungs, found.studies, strict=True):
-        gap, interval = evidence.gap(study), evidence.interval_over_seeds(study)
-        verdict = evidence.judge(study)
-        rows.append([
-            f"`{rung.name}`", f"{study.facts['parameters']:,}", str(study.epochs), str(len(study.seeds)),
-            f"{gap.train_percent:.2f}", f"{evidence.mean_percent(study):.3f}",
-            f"{interval[0]:.3f} to {interval[1]:.3f}" if interval else "-", f"{gap.points:.2f}",
-            per_axis(study.receptive_field["size"]), verdict.state if verdict else "-",
-        ])  # fmt: skip
+        gap, interval = stats.gap(study), stats.interval_over_seeds(study)
+        verdict = stats.judge(study)
+        rows.append(
+            [
+                f"`{rung.name}`",
+                f"{study.cost['parameters']:,}",
+                str(study.epochs),
+                str(len(study.seeds)),
+                f"{gap.train_percent:.2f}",
+                f"{stats.mean_percent(study):.3f}",
+                f"{interval[0]:.3f} to {interval[1]:.3f}" if interval else "-",
+                f"{gap.points:.2f}",
+                per_axis(study.receptive_field["size"]),
+                verdict.state if verdict else "-",
+            ]
+        )
     split = found.studies[0].split
-    head = ("step", "parameters", "epochs", "seeds", "train %", f"last {split} %", "95 % interval", "gap", "field", "")
+    head = (
+        "step",
+        "parameters",
+        "epochs",
+        "seeds",
+        "train %",
+        f"last {split} %",
+        "95 % interval",
+        "gap",
+        "field",
+        "",
+    )
     return head, rows, "lrrrrrrrrl"
 
 
@@ -83,7 +102,7 @@ def _results(rung: Rung, study: Study) -> list[str]:
     n = len(study.seeds)
     running = np.array([seed.train_by_epoch for seed in study.seeds]) * 100 / study.train_total
     held_out = np.array([seed.by_epoch for seed in study.seeds]) * 100 / study.total
-    gap, sd = evidence.gap(study), evidence.sd_points(study)
+    gap, sd = stats.gap(study), stats.sd_points(study)
     seconds = statistics.median(seed.train_s for seed in study.seeds)
     threads = study.environment["threads"]
 
@@ -91,11 +110,11 @@ def _results(rung: Rung, study: Study) -> list[str]:
         return f" (claimed: {format(claim[name], form)})" if name in claim else ""
 
     return [
-        f"Parameters: {study.facts['parameters']:,}{claimed('parameters', ',')}",
+        f"Parameters: {study.cost['parameters']:,}{claimed('parameters', ',')}",
         f"Best train accuracy: {running.max(1).mean():.2f} while training{claimed('best_train', '.2f')}; "
         f"{gap.train_percent:.2f} on the images as they are, after the last epoch",
         f"Best {study.split} accuracy: {held_out.max(1).mean():.2f}{claimed('best_test', '.2f')}",
-        f"Last {study.split} accuracy: **{evidence.mean_percent(study):.2f}**"
+        f"Last {study.split} accuracy: **{stats.mean_percent(study):.2f}**"
         + (f", sd {sd:.3f} over {n} seeds" if sd is not None else ", one seed"),
         f"Gap: {gap.points:.2f} points (95 % interval {gap.low:.2f} to {gap.high:.2f})",
         f"Receptive field: {per_axis(study.receptive_field['size'])} of {'x'.join(map(str, study.data['shape'][1:]))}",

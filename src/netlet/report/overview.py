@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from netlet import evidence
+from netlet import stats
 from netlet.errors import RecordError
+from netlet.records.study import Study
 from netlet.report import plots
 from netlet.report.markdown import code, picture, plain, table
 from netlet.report.page import Page, together
 from netlet.report.study_rows import Rows
-from netlet.studies import Study
 
 
 def overview(studies: Sequence[Study], pages: Sequence[Page]) -> Page:
@@ -26,27 +26,44 @@ def overview(studies: Sequence[Study], pages: Sequence[Page]) -> Page:
     names = [study.name for study in studies]
     for name in names:
         if names.count(name) > 1:
-            raise RecordError(f"{name}: two of the records have this name; report them one by one, or compare them")
-    text = "\n\n".join([
-        table(*study_rows(studies)),
-        picture("seeds.svg", "Each study's seeds, their mean, and the bar"),
-        table(*comparison_rows(studies)),
-    ])  # fmt: skip
-    return together(" beside ".join(map(plain, names)), text, pages, {"seeds.svg": plots.seeds_and_bar(studies)})
+            raise RecordError(
+                f"{name}: two of the records have this name; report them one by one, or compare them"
+            )
+    text = "\n\n".join(
+        [
+            table(*study_rows(studies)),
+            picture("seeds.svg", "Each study's seeds, their mean, and the bar"),
+            table(*comparison_rows(studies)),
+        ]
+    )
+    return together(
+        " beside ".join(map(plain, names)), text, pages, {"seeds.svg": plots.seeds_and_bar(studies)}
+    )
 
 
 def study_rows(studies: Sequence[Study]) -> Rows:
     """A row for each study."""
     rows = []
     for study in studies:
-        interval, verdict, n = evidence.interval_over_seeds(study), evidence.judge(study), len(study.seeds)
-        alone = "-" if study.budget is None else f"{evidence.met(study)} of {n}"
-        rows.append([
-            code(study.name), f"{study.facts['parameters']:,}", str(study.epochs), str(n),
-            f"{evidence.mean_percent(study):.3f}",
-            f"{interval[0]:.3f} to {interval[1]:.3f}" if interval else "-",
-            f"{evidence.gap(study).points:.2f}", verdict.state if verdict else "-", alone,
-        ])  # fmt: skip
+        interval, verdict, n = (
+            stats.interval_over_seeds(study),
+            stats.judge(study),
+            len(study.seeds),
+        )
+        alone = "-" if study.budget is None else f"{stats.met(study)} of {n}"
+        rows.append(
+            [
+                code(study.name),
+                f"{study.cost['parameters']:,}",
+                str(study.epochs),
+                str(n),
+                f"{stats.mean_percent(study):.3f}",
+                f"{interval[0]:.3f} to {interval[1]:.3f}" if interval else "-",
+                f"{stats.gap(study).points:.2f}",
+                verdict.state if verdict else "-",
+                alone,
+            ]
+        )
     head = (
         "study",
         "parameters",
@@ -65,9 +82,9 @@ def comparison_rows(studies: Sequence[Study]) -> Rows:
     """Every study held against the first."""
     rows = []
     for other in studies[1:]:
-        found = evidence.compare(studies[0], other)
+        found = stats.compare(studies[0], other)
         p_values = [
-            "cannot say" if test.p is None else evidence.p_text(test.p)
+            "cannot say" if test.p is None else stats.p_text(test.p)
             for test in (found.over_seeds, found.over_images)
         ]
         rows.append([f"{found.difference:+.3f}", *p_values, plain(found.conclusion)])

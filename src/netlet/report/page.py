@@ -74,9 +74,13 @@ class Page:
                     child.type, child.tag = "html_inline", ""
                     about = html.escape(child.content, quote=True)
                     svg = self.pictures[str(child.attrs["src"])]
-                    child.content = f'<span class="picture" role="img" aria-label="{about}">{svg}</span>'
+                    child.content = (
+                        f'<span class="picture" role="img" aria-label="{about}">{svg}</span>'
+                    )
         body = reader.renderer.render(tokens, reader.options, {})
-        body = body.replace("<table>", '<div class="wide"><table>').replace("</table>", "</table></div>")
+        body = body.replace("<table>", '<div class="wide"><table>').replace(
+            "</table>", "</table></div>"
+        )
         return (
             '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
             '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -84,7 +88,9 @@ class Page:
         )
 
 
-def together(title: str, text: str, pages: Sequence[Page], pictures: Mapping[str, str] | None = None) -> Page:
+def together(
+    title: str, text: str, pages: Sequence[Page], pictures: Mapping[str, str] | None = None
+) -> Page:
     """Several pages as one, each a part with its headings one deeper and its pictures numbered with it."""
     parts = [text.strip()]
     every: dict[str, str] = dict(pictures or {})
@@ -113,7 +119,8 @@ def write(page: Page, path: Path) -> list[Path]:
         What was written, the page first.
 
     Raises:
-        ReportError: Another ending, a library that is missing, or a place that cannot be written to.
+        ReportError: Another ending, a library that is missing, or a place that cannot be written
+            to.
     """
     if path.suffix not in (".html", ".md"):
         raise ReportError(f"{path}: a report is written as .html or .md; name such a file")
@@ -121,10 +128,14 @@ def write(page: Page, path: Path) -> list[Path]:
         contents = {path: page.html}
     else:
         folder = path.with_suffix("")
-        contents = {path: page.markdown_at(path)} | {folder / name: svg for name, svg in page.pictures.items()}
+        contents = {path: page.markdown_at(path)} | {
+            folder / name: svg for name, svg in page.pictures.items()
+        }
     try:
         for place, content in contents.items():
             write_whole(place, content)
     except OSError as error:
-        raise ReportError(f"{path}: cannot be written ({error.strerror}); name another with -o") from error
+        raise ReportError(
+            f"{path}: cannot be written ({error.strerror}); name another with -o"
+        ) from error
     return list(contents)

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from netlet import evidence
+from netlet import stats
 from netlet.budgets import wilson
+from netlet.records.study import Study
 from netlet.report.markdown import code, plain
-from netlet.studies import Study
-from netlet.tables import count, per_axis
+from netlet.text import count, per_axis
 
 Rows = tuple[Sequence[str], Sequence[Sequence[str]], str]
 
@@ -35,20 +35,23 @@ def worst_mistakes(study: Study) -> list[Worst]:
         by_image.setdefault(mistake.image, []).append(mistake)
     found = [
         Worst(
-            image, wrong[0].label, Counter(m.predicted for m in wrong).most_common(1)[0][0],
-            statistics.mean(m.confidence for m in wrong), len(wrong),
+            image,
+            wrong[0].label,
+            Counter(m.predicted for m in wrong).most_common(1)[0][0],
+            statistics.mean(m.confidence for m in wrong),
+            len(wrong),
         )
         for image, wrong in by_image.items()
-    ]  # fmt: skip
+    ]
     return sorted(found, key=lambda one: (-one.seeds, -one.confidence, one.image))
 
 
 def verdict_rows(study: Study) -> Rows | None:
     """The budget's rules held against the mean of the seeds; None without a budget."""
-    verdict = evidence.judge(study)
+    verdict = stats.judge(study)
     if verdict is None:
         return None
-    rows = [(r.rule, r.limit, r.found, r.margin, f"**{r.state}**") for r in verdict.rulings]
+    rows = [(r.rule, r.limit, r.found, r.margin, f"**{r.state}**") for r in verdict.rule_results]
     return ("rule", "limit", "found", "margin", ""), rows, "lllll"
 
 
@@ -56,14 +59,27 @@ def seed_rows(study: Study) -> Rows:
     """What each seed came to."""
     rows = [
         [
-            str(seed.seed), f"{seed.correct:,}", f"{100 * seed.correct / study.total:.2f}", f"{max(seed.by_epoch):,}",
+            str(seed.seed),
+            f"{seed.correct:,}",
+            f"{100 * seed.correct / study.total:.2f}",
+            f"{max(seed.by_epoch):,}",
             f"{100 * seed.train_by_epoch[-1] / study.train_total:.2f}",
-            f"{100 * seed.train_clean / study.train_total:.2f}", f"{seed.train_s:.1f}", seed.verdict or "-",
+            f"{100 * seed.train_clean / study.train_total:.2f}",
+            f"{seed.train_s:.1f}",
+            seed.verdict or "-",
         ]
         for seed in study.seeds
-    ]  # fmt: skip
-    head = ("seed", f"right of {study.total:,}", "%", "best epoch", "% while training", "% of train as it is",
-            "training, s", "verdict")  # fmt: skip
+    ]
+    head = (
+        "seed",
+        f"right of {study.total:,}",
+        "%",
+        "best epoch",
+        "% while training",
+        "% of train as it is",
+        "training, s",
+        "verdict",
+    )
     return head, rows, "rrrrrrrl"
 
 
@@ -71,13 +87,21 @@ def layer_rows(study: Study) -> Rows:
     """The net's layers."""
     rows = [
         [
-            code(row["name"]), plain(row["kind"]),
+            code(row["name"]),
+            plain(row["kind"]),
             *(per_axis(row[size]) if row[size] else "" for size in ("kernel", "stride", "padding")),
-            "x".join(map(str, row["output"])), f"{row['parameters']:,}", count(row["macs"]), per_axis(row["field"]),
+            "x".join(map(str, row["output"])),
+            f"{row['parameters']:,}",
+            count(row["macs"]),
+            per_axis(row["field"]),
         ]
         for row in study.summary["rows"]
-    ]  # fmt: skip
-    return ("layer", "kind", "k", "s", "p", "output", "parameters", "MACs", "field"), rows, "llrrrrrrr"
+    ]
+    return (
+        ("layer", "kind", "k", "s", "p", "output", "parameters", "MACs", "field"),
+        rows,
+        "llrrrrrrr",
+    )
 
 
 def field_rows(study: Study) -> Rows:
@@ -95,15 +119,29 @@ def class_rows(study: Study) -> Rows:
     names, n = _class_names(study), len(study.seeds)
     rows = []
     for k, row in enumerate(study.confusion()):
-        taken = sorted(((count, names[j]) for j, count in enumerate(row) if j != k and count), reverse=True)[:3]
+        taken = sorted(
+            ((count, names[j]) for j, count in enumerate(row) if j != k and count), reverse=True
+        )[:3]
         if not study.class_sizes[k]:
             rows.append([names[k], "0", "-", "-", "-"])
             continue
         share = row[k] / sum(row)
         low, high = wilson(share, study.class_sizes[k])
         mistaken = ", ".join(f"{name} ({count / n:.1f})" for count, name in taken) or "-"
-        rows.append([names[k], f"{study.class_sizes[k]:,}", f"{100 * share:.2f}", f"{low:.2f} to {high:.2f}", mistaken])
-    return ("class", "images", "% right", "95 % interval", "taken for (images a seed)"), rows, "lrrrl"
+        rows.append(
+            [
+                names[k],
+                f"{study.class_sizes[k]:,}",
+                f"{100 * share:.2f}",
+                f"{low:.2f} to {high:.2f}",
+                mistaken,
+            ]
+        )
+    return (
+        ("class", "images", "% right", "95 % interval", "taken for (images a seed)"),
+        rows,
+        "lrrrl",
+    )
 
 
 def calibration_rows(study: Study) -> Rows:
@@ -111,12 +149,14 @@ def calibration_rows(study: Study) -> Rows:
     bins = study.calibration()
     rows = [
         [
-            f"{100 * i / len(bins):.0f} to {100 * (i + 1) / len(bins):.0f} %", f"{one.images:,}",
-            f"{100 * one.confidence:.1f}", f"{100 * one.correct / one.images:.1f}",
+            f"{100 * i / len(bins):.0f} to {100 * (i + 1) / len(bins):.0f} %",
+            f"{one.images:,}",
+            f"{100 * one.confidence:.1f}",
+            f"{100 * one.correct / one.images:.1f}",
         ]
         for i, one in enumerate(bins)
         if one.images
-    ]  # fmt: skip
+    ]
     return ("confidence", "images", "mean confidence, %", "% right"), rows, "lrrr"
 
 
@@ -124,7 +164,13 @@ def mistake_rows(study: Study, worst: Sequence[Worst]) -> Rows:
     """Mistakes in figures."""
     names, n = _class_names(study), len(study.seeds)
     rows = [
-        [str(one.image), names[one.label], names[one.predicted], f"{100 * one.confidence:.1f}", f"{one.seeds} of {n}"]
+        [
+            str(one.image),
+            names[one.label],
+            names[one.predicted],
+            f"{100 * one.confidence:.1f}",
+            f"{one.seeds} of {n}",
+        ]
         for one in worst
     ]
     return ("image", "label", "prediction", "confidence, %", "seeds wrong"), rows, "rllrr"

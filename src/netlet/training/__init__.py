@@ -2,8 +2,17 @@
 
 from netlet.training.checkpoint import FILE as CHECKPOINT
 from netlet.training.checkpoint import Checkpoint, load_checkpoint
-from netlet.training.engine import fit
 from netlet.training.listeners import Listener, Plan, Progress
 from netlet.training.recorder import Recorder
+from netlet.training.trainer import fit
 
-__all__ = ["CHECKPOINT", "Checkpoint", "Listener", "Plan", "Progress", "Recorder", "fit", "load_checkpoint"]
+__all__ = [
+    "CHECKPOINT",
+    "Checkpoint",
+    "Listener",
+    "Plan",
+    "Progress",
+    "Recorder",
+    "fit",
+    "load_checkpoint",
+]

@@ -6,22 +6,23 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
+from netlet.backends.flat import Flat
 from netlet.recipes import Recipe
-from netlet.training.flat import Flat
 
 
 class Average:
     """Follows a net in training; ``net`` is what to score and keep.
 
-    ``ema`` forgets exponentially, ``tail`` takes the even mean of the last steps (Izmailov et al., arXiv:1803.05407).
-    Running statistics of batch norm are averaged with the weights.
+    ``ema`` forgets exponentially, ``tail`` takes the even mean of the last steps (Izmailov et al.,
+    arXiv:1803.05407). Running statistics of batch norm are averaged with the weights.
     """
 
     def __init__(self, net: nn.Module, recipe: Recipe, steps: int) -> None:
         self._raw = net
         self._decay = recipe.ema_decay if recipe.averaging == "ema" else None
         self._first = 0 if recipe.averaging == "ema" else int((1 - recipe.tail_share) * steps)
-        # Torch's container, for its copy and its count; the arithmetic is done here, over long tensors.
+        # Torch's container, for its copy and its count; the arithmetic is done here, over long
+        # tensors.
         self._averaged = AveragedModel(net) if recipe.averaging != "none" else None
         self._flat = Flat(self._averaged.module) if self._averaged else None
         self._taken: int | None = None

@@ -19,7 +19,7 @@ from netlet.errors import TrainingError
 from netlet.files import write_whole
 from netlet.records import Epoch
 from netlet.training.averaging import Average
-from netlet.training.optimisers import Optimiser
+from netlet.training.optimizers import Optimizer
 
 FILE = "checkpoint.pt"
 _FORMAT = 2
@@ -29,32 +29,43 @@ _FORMAT = 2
 class Checkpoint:
     """A training after some epochs, or before the first.
 
-    Chance needs no place in it (see ``chance.py``), and neither do data, net and recipe, which do not change.
+    RandomStreams needs no place in it (see ``chance.py``), and neither do data, net and recipe,
+    which do not change.
     """
 
     epochs: tuple[Epoch, ...]
-    net: Mapping[str, torch.Tensor]  # parameters and all buffers, those that no weights file holds too
+    net: Mapping[
+        str, torch.Tensor
+    ]  # parameters and all buffers, those that no weights file holds too
     average: Mapping[str, torch.Tensor]
-    optimiser: Mapping[str, Any]
+    optimizer: Mapping[str, Any]
     elapsed_s: float
-    resumed_after: tuple[int, ...] = ()  # the numbers of epochs after which the run was taken up again
+    resumed_after: tuple[
+        int, ...
+    ] = ()  # the numbers of epochs after which the run was taken up again
 
     @staticmethod
     def of(
-        net: nn.Module, average: Average, descent: Optimiser, epochs: tuple[Epoch, ...],
-        elapsed_s: float, resumed_after: tuple[int, ...],
-    ) -> Checkpoint:  # fmt: skip
+        net: nn.Module,
+        average: Average,
+        descent: Optimizer,
+        epochs: tuple[Epoch, ...],
+        elapsed_s: float,
+        resumed_after: tuple[int, ...],
+    ) -> Checkpoint:
         """Copy everything that the next step will change."""
         return Checkpoint(
             epochs=epochs,
             net={name: tensor.detach().cpu().clone() for name, tensor in _tensors(net)},
-            average={name: tensor.detach().cpu().clone() for name, tensor in _tensors(average.follower)},
-            optimiser={"taken": descent.taken, "state": copy.deepcopy(descent.state)},
+            average={
+                name: tensor.detach().cpu().clone() for name, tensor in _tensors(average.follower)
+            },
+            optimizer={"taken": descent.taken, "state": copy.deepcopy(descent.state)},
             elapsed_s=elapsed_s,
             resumed_after=resumed_after,
         )
 
-    def restore(self, net: nn.Module, average: Average, descent: Optimiser) -> None:
+    def restore(self, net: nn.Module, average: Average, descent: Optimizer) -> None:
         """Put everything back in place.
 
         Raises:
@@ -63,9 +74,10 @@ class Checkpoint:
         for module, kept in ((net, self.net), (average.follower, self.average)):
             now = dict(_tensors(module))
             changed = [
-                name for name in sorted(now.keys() | kept.keys())
+                name
+                for name in sorted(now.keys() | kept.keys())
                 if name not in now or name not in kept or now[name].shape != kept[name].shape
-            ]  # fmt: skip
+            ]
             if changed:
                 raise TrainingError(
                     f"the net is not the one that this run began with ({changed[0]} differs); bring back the old one, "
@@ -74,8 +86,8 @@ class Checkpoint:
             with torch.no_grad():
                 for name, tensor in now.items():
                     tensor.copy_(kept[name])
-        descent.taken = self.optimiser["taken"]
-        for mine, kept in zip(descent.state, self.optimiser["state"], strict=True):
+        descent.taken = self.optimizer["taken"]
+        for mine, kept in zip(descent.state, self.optimizer["state"], strict=True):
             for tensor, value in zip(mine, kept, strict=True):
                 tensor.copy_(value)
 
@@ -97,8 +109,10 @@ def save_checkpoint(checkpoint: Checkpoint, assignment: Mapping[str, Any], folde
 def packed(checkpoint: Checkpoint, assignment: Mapping[str, Any]) -> bytes:
     """The content of a checkpoint's file."""
     content = io.BytesIO()
-    state = {field.name: getattr(checkpoint, field.name) for field in dataclasses.fields(checkpoint)}
-    state["epochs"] = [records.plain(epoch) for epoch in checkpoint.epochs]
+    state = {
+        field.name: getattr(checkpoint, field.name) for field in dataclasses.fields(checkpoint)
+    }
+    state["epochs"] = [records.to_json_value(epoch) for epoch in checkpoint.epochs]
     torch.save({"format": _FORMAT, "assignment": dict(assignment), "checkpoint": state}, content)
     return content.getvalue()
 
@@ -119,15 +133,23 @@ def load_checkpoint(folder: Path) -> tuple[Checkpoint, dict[str, Any]]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         if content["format"] != _FORMAT:
-            raise TrainingError(f"{path}: expected format {_FORMAT}, found {content['format']}; begin anew")
+            raise TrainingError(
+                f"{path}: expected format {_FORMAT}, found {content['format']}; begin anew"
+            )
         state = content["checkpoint"]
         state["epochs"] = records.epochs_from_plain(state["epochs"])
         return Checkpoint(**state), content["assignment"]
     except TrainingError:
         raise
     except Exception as error:  # what torch raises on rubbish is anybody's guess
-        raise TrainingError(f"{path}: cannot be read as a checkpoint ({type(error).__name__}); begin anew") from error
+        raise TrainingError(
+            f"{path}: cannot be read as a checkpoint ({type(error).__name__}); begin anew"
+        ) from error
 
 
 def _tensors(module: nn.Module | None) -> Iterator[tuple[str, torch.Tensor]]:
-    return iter(()) if module is None else itertools.chain(module.named_parameters(), module.named_buffers())
+    return (
+        iter(())
+        if module is None
+        else itertools.chain(module.named_parameters(), module.named_buffers())
+    )

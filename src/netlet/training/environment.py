@@ -51,7 +51,9 @@ def _commit() -> str | None:
         return None  # installed; whatever repository lies around it is somebody else's
     try:
         asked = [
-            subprocess.run(["git", "-C", package, *words], capture_output=True, text=True, check=True).stdout.strip()
+            subprocess.run(
+                ["git", "-C", package, *words], capture_output=True, text=True, check=True
+            ).stdout.strip()
             for words in (("rev-parse", "HEAD"), ("status", "--porcelain", "--", "."))
         ]
     except (OSError, subprocess.CalledProcessError):

@@ -24,7 +24,8 @@ class Recorder(Listener):
     """Writes a run as it goes; what was written before an interruption stays, and the run can go on from there.
 
     Args:
-        folder: Of the run. It appears with its first checkpoint in it, so that every folder there is can be resumed.
+        folder: Of the run. It appears with its first checkpoint in it, so that every folder there
+            is can be resumed.
         assignment: What is trained on what, in plain values, for whoever resumes it.
         resumed: The folder is there already, with what the run wrote so far.
         or_next: If a folder of that name is there, take the next free ``NAME-2``, ``NAME-3``, ...
@@ -60,7 +61,9 @@ class Recorder(Listener):
             return
         content = {checkpoints.FILE: checkpoints.packed(checkpoint, self._assignment)}
         first = self.folder
-        for folder in itertools.chain([first], (first.with_name(f"{first.name}-{k}") for k in itertools.count(2))):
+        for folder in itertools.chain(
+            [first], (first.with_name(f"{first.name}-{k}") for k in itertools.count(2))
+        ):
             try:
                 make_whole(folder, content)
             except FileExistsError as error:
@@ -68,7 +71,9 @@ class Recorder(Listener):
                     continue
                 raise TrainingError(f"{folder}: is there already; name another folder") from error
             except OSError as error:
-                raise TrainingError(f"{folder}: cannot be made ({error.strerror}); name another with --out") from error
+                raise TrainingError(
+                    f"{folder}: cannot be made ({error.strerror}); name another with --out"
+                ) from error
             self.folder = folder
             return
 
@@ -80,13 +85,17 @@ class Recorder(Listener):
         """Write the record, last: where it is, the run is whole and its checkpoint is not needed any more."""
         self._write(run.epochs, net)
         with self._unharmed():
-            records.save(run, self.folder)
+            records.save_run(run, self.folder)
             (self.folder / checkpoints.FILE).unlink(missing_ok=True)
 
     def _write(self, epochs: Sequence[Epoch], net: nn.Module) -> None:
         with self._unharmed():
-            save_weights(net, self.folder / records.WEIGHTS, self._metadata | {"epoch": str(len(epochs))})
-            write_whole(self.folder / records.EPOCHS, records.epoch_lines(epochs, self._metadata["data"]))
+            save_weights(
+                net, self.folder / records.WEIGHTS, self._metadata | {"epoch": str(len(epochs))}
+            )
+            write_whole(
+                self.folder / records.EPOCHS, records.epoch_lines(epochs, self._metadata["data"])
+            )
 
     @contextmanager
     def _unharmed(self) -> Iterator[None]:

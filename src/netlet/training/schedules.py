@@ -11,14 +11,18 @@ def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
     Args:
         recipe: Gives schedule, peak and number of epochs.
         step: Counted from 0 over the whole training.
-        steps_per_epoch: Optimiser steps in one epoch.
+        steps_per_epoch: Optimizer steps in one epoch.
 
     Returns:
         * ``constant``: the peak.
-        * ``step``: the peak times ``step_factor`` for every ``step_epochs`` full epochs (document 001).
-        * ``triangular``: a straight rise from ``start_lr`` to the peak at ``peak_at``, a straight fall to ``end_lr``.
-        * ``one_cycle``: the same with half cosines (Smith and Topin, arXiv:1708.07120, as torch's OneCycleLR has it).
-        * ``cosine``: a half cosine from the peak to ``end_lr`` (Loshchilov and Hutter, arXiv:1608.03983).
+        * ``step``: the peak times ``step_factor`` for every ``step_epochs`` full epochs (document
+          001).
+        * ``triangular``: a straight rise from ``start_lr`` to the peak at ``peak_at``, a straight
+          fall to ``end_lr``.
+        * ``one_cycle``: the same with half cosines (Smith and Topin, arXiv:1708.07120, as torch's
+          OneCycleLR has it).
+        * ``cosine``: a half cosine from the peak to ``end_lr`` (Loshchilov and Hutter,
+          arXiv:1608.03983).
     """
     last = max(1, recipe.epochs * steps_per_epoch - 1)
     match recipe.schedule:

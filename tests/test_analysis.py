@@ -1,0 +1,461 @@
+"""Counts and receptive fields, each against a second witness: numel, hand-worked MACs, torch's counter, the gradient."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
+
+from netlet import nets
+from netlet.analysis import (
+    cost,
+    gradient_support,
+    receptive_field,
+    summary,
+    torchinfo,
+    torchsummary,
+    trace,
+)
+from netlet.errors import NetError
+
+
+class Residual(nn.Module):
+    """Two paths of different reach, joined by a sum."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.long = nn.Sequential(
+            nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 4, 5, padding=2)
+        )
+        self.short = nn.Conv2d(1, 4, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.relu(self.long(x) + self.short(x))
+
+
+class Inception(nn.Module):
+    """Paths joined by concatenation, one of them dilated."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one = nn.Conv2d(1, 2, 1)
+        self.three = nn.Conv2d(1, 2, 3, padding=1)
+        self.dilated = nn.Conv2d(1, 2, 3, padding=3, dilation=3)
+        self.pooled = nn.MaxPool2d(3, 1, 1)
+        self.end = nn.Conv2d(7, 4, 3, stride=2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.end(
+            torch.cat([self.one(x), self.three(x), self.dilated(x), self.pooled(x)], dim=1)
+        )
+
+
+class Gated(nn.Module):
+    """Squeeze and excite: every element sees the whole map."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Conv2d(1, 4, 3, padding=1)
+        self.gate = nn.Conv2d(4, 4, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.body(x)
+        return x * torch.sigmoid(self.gate(x.mean((2, 3), keepdim=True)))
+
+
+class Functional(nn.Module):
+    """No layers at all, only functions on its own parameters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kernel = nn.Parameter(torch.randn(6, 1, 3, 3))
+        self.dense = nn.Parameter(torch.randn(10, 6))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = F.max_pool2d(F.relu(F.conv2d(x, self.kernel)), 2)
+        x = F.adaptive_avg_pool2d(F.dropout(x, 0.1, self.training), 1)
+        return F.log_softmax(F.linear(x.view(-1, 6), self.dense), dim=1)
+
+
+class SharedLayer(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(1, 4, 3, padding=1)
+        self.again = nn.Conv2d(4, 4, 3, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.first(x)
+        for _ in range(3):
+            x = self.again(x)
+        return x.mean((2, 3))
+
+
+class TiedWeights(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.one = nn.Conv2d(1, 1, 3)
+        self.two = nn.Conv2d(1, 1, 3)
+        self.two.weight = self.one.weight
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.two(self.one(x))
+
+
+class Chooses(nn.Module):
+    """Takes a path by what it sees."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.before, self.one, self.other = (
+            nn.Conv2d(1, 2, 3),
+            nn.Conv2d(2, 2, 3),
+            nn.Conv2d(2, 2, 5),
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.before(x)
+        return self.one(x) if x.mean() > 0 else self.other(x)
+
+
+SLIDING = {
+    "residual": Residual(),
+    "inception": Inception(),
+    "depthwise": nn.Sequential(
+        nn.Conv2d(1, 6, 3), nn.Conv2d(6, 6, 3, stride=2, groups=6), nn.Conv2d(6, 8, 1, groups=2)
+    ),
+    "oblong": nn.Sequential(
+        nn.Conv2d(1, 4, (1, 5), stride=(1, 2)),
+        nn.MaxPool2d((2, 3), (2, 1)),
+        nn.Conv2d(4, 4, (3, 1)),
+    ),
+    "uneven padding": nn.Sequential(
+        nn.ZeroPad2d((2, 0, 1, 0)), nn.Conv2d(1, 4, 3), nn.Conv2d(4, 4, 4, padding="same")
+    ),
+    "dilated pool": nn.Sequential(
+        nn.Conv2d(1, 3, 3), nn.MaxPool2d(3, 2, dilation=2), nn.AvgPool2d(2)
+    ),
+    "sliced": nn.Sequential(nn.Conv2d(1, 3, 3), nn.Conv2d(3, 3, 3, stride=3)),
+}
+
+
+@pytest.mark.parametrize("name", SLIDING)
+def test_sliding_fields_are_where_the_gradient_is(name: str) -> None:
+    """On an input larger than the field, the element in the middle reaches exactly what the arithmetic says."""
+    net, shape = SLIDING[name], (1, 60, 66)
+    traced, support = trace(net, shape), gradient_support(net, shape)
+    compared = 0
+    for step in traced.steps:
+        if step.module is None:
+            continue
+        assert step.field is not None
+        assert (
+            tuple(axis.interval(axis.length // 2) for axis in step.field) == support[step.path]
+        ), step.path
+        compared += 1
+    assert compared >= 3
+
+
+@pytest.mark.parametrize("name", nets.NETS)
+def test_fields_of_our_nets_are_where_the_gradient_is(name: str) -> None:
+    """Layers before the global pooling exactly, on an image larger than any field; those after it see all."""
+    net, big = nets.NETS[name].builder().eval(), (1, 120, 120)
+    native, support = trace(net), gradient_support(net, big)
+    compared = 0
+    for step in native.leaves():
+        assert step.field is not None
+        if any(axis.length == 1 for axis in step.field):
+            break  # on the larger image, the map and what follows it are others
+        if step.module is not None:
+            sizes = tuple(last - first + 1 for first, last in support[step.path])
+            assert sizes == tuple(axis.extent for axis in step.field), step.path
+            compared += 1
+    assert compared >= 5
+    whole = gradient_support(net, (1, 28, 28))[""]
+    assert native.field is not None
+    for axis, (first, last) in zip(native.field, whole, strict=True):
+        # Padding is part of the arithmetic, but no gradient reaches it; nor the border that a
+        # pooling leaves over.
+        assert axis.extent >= last - first + 1 >= 26
+
+
+def test_gated_maps_see_everything() -> None:
+    net = Gated()
+    assert gradient_support(net, (1, 28, 28))[""] == ((0, 27), (0, 27))
+    assert receptive_field(net).size == (30, 30)  # 28 and the padding of a 3x3 on both sides
+
+
+@pytest.mark.parametrize("norm", [nn.GroupNorm(2, 4), nn.InstanceNorm2d(4)])
+def test_norms_by_the_map_see_the_map_and_batch_norm_does_not(norm: nn.Module) -> None:
+    def size(layer: nn.Module) -> object:
+        return receptive_field(nn.Sequential(nn.Conv2d(1, 4, 3), layer)).size
+
+    assert size(nn.BatchNorm2d(4)) == (3, 3)
+    assert size(norm) == (28, 28)
+
+
+def test_flattening_to_a_dense_layer_sees_everything() -> None:
+    net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(2 * 26 * 26, 10))
+    field = receptive_field(net)
+    assert field.size == (28, 28)
+    assert field.rows[1].k == (26, 26)
+    assert cost(net).macs == 26 * 26 * 2 * 9 + 2 * 26 * 26 * 10
+
+
+def test_functions_have_rows_and_count() -> None:
+    value = summary(Functional())
+    kinds = [row.kind for row in value.rows]
+    for kind in ("conv", "relu", "max_pool2d", "dropout", "linear", "log_softmax"):
+        assert kind in kinds
+    assert value.parameters == 54 + 60
+    assert value.macs == 26 * 26 * 54 + 60
+    assert value.field == (28, 28)
+    assert sum(row.parameters for row in value.rows) == 114
+    assert cost(Functional()).kinds["Linear"] == ["(net) (function)"]
+    assert cost(Functional()).kinds["Dropout"] == ["(net) (function)"]
+
+
+def test_shared_layers_are_counted_once_and_said_so() -> None:
+    value = summary(SharedLayer())
+    assert value.parameters == 40 + 148 == sum(row.parameters for row in value.rows)
+    assert value.macs == 784 * (36 + 3 * 144)
+    assert "again runs 3 times" in str(value)
+    assert [row.field for row in value.rows if row.name == "again"] == [(5, 5), (7, 7), (9, 9)]
+    assert "(recursive)" in torchinfo(trace(SharedLayer()))
+
+
+def test_tied_parameters_are_counted_once_and_said_so() -> None:
+    value = summary(TiedWeights())
+    assert value.parameters == 9 + 1 + 1 == sum(row.parameters for row in value.rows)
+    assert "two shares parameters" in str(value)
+
+
+def test_what_depends_on_a_value_is_unknown_and_not_guessed() -> None:
+    value, field = summary(Chooses()), receptive_field(Chooses())
+    assert value.macs is None
+    assert value.field is None
+    assert field.size is None
+    assert "reads a value back" in str(field)
+    assert "?" in str(value)
+    before = next(row for row in value.rows if row.name == "before")
+    assert before.field == (3, 3)
+    assert before.macs == 26 * 26 * 18
+
+
+def test_an_operation_that_is_not_followed_is_unknown() -> None:
+    class Shuffled(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return F.pixel_unshuffle(x, 2).flip(2)
+
+    assert receptive_field(Shuffled()).size is None
+
+
+def test_recurrent_layers_are_counted_step_by_step() -> None:
+    class Recurrent(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.rows = nn.GRU(28, 5, batch_first=True)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.rows(x.squeeze(1))[1].squeeze(0)
+
+    value = summary(Recurrent())
+    # 28 steps; the first one's state of zeros does not depend on the image, so its product is left
+    # out.
+    assert value.macs == 28 * (15 * 28) + 27 * (15 * 5)
+    assert value.field is None
+    assert value.parameters == sum(row.parameters for row in value.rows) == 15 * 28 + 15 * 5 + 30
+
+
+def test_arithmetic_that_is_not_counted_is_unknown() -> None:
+    class Spectral(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.fft.rfft2(x).abs()
+
+    assert summary(Spectral()).macs is None
+
+
+def test_attention_sees_everything() -> None:
+    class Attends(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.patches = nn.Conv2d(1, 8, 7, stride=7)
+            self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            tokens = self.patches(x).flatten(2).transpose(1, 2)
+            return self.attention(tokens, tokens, tokens, need_weights=False)[0].mean(1)
+
+    value = summary(Attends())
+    assert (
+        value.parameters
+        == sum(p.numel() for p in Attends().parameters())
+        == sum(row.parameters for row in value.rows)
+    )
+    assert value.field in ((28, 28), None)
+
+
+def test_writing_into_a_part_of_a_tensor_makes_the_whole_unknown() -> None:
+    class Pastes(nn.Module):
+        def __init__(self, into: str) -> None:
+            super().__init__()
+            self.into, self.conv = into, nn.Conv2d(1, 1, 5)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            canvas = torch.zeros(len(x), 1, 28, 28) if self.into == "blank" else x.clone()
+            canvas[:, :, 2:26, 2:26] = self.conv(x)
+            return canvas
+
+    assert receptive_field(Pastes("blank")).size is None
+    assert receptive_field(Pastes("image")).size is None
+
+
+def test_in_place_layers_change_nothing() -> None:
+    def net(inplace: bool) -> nn.Module:
+        return nn.Sequential(
+            nn.Conv2d(1, 2, 3),
+            nn.ReLU(inplace),
+            nn.Dropout(0.5, inplace),
+            nn.MaxPool2d(2),
+            nn.Conv2d(2, 2, 3),
+        )
+
+    assert receptive_field(net(True)) == receptive_field(net(False))
+    assert summary(net(True)).macs == summary(net(False)).macs
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+def test_scripted_nets_are_counted() -> None:
+    plain = nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 10)
+    )
+    scripted = summary(torch.jit.script(plain))
+    assert (
+        scripted.parameters
+        == summary(plain).parameters
+        == sum(row.parameters for row in scripted.rows)
+    )
+    assert scripted.macs in (summary(plain).macs, None)
+
+
+def test_lazy_layers_are_counted_after_the_run() -> None:
+    net = nn.Sequential(nn.LazyConv2d(4, 3), nn.LazyBatchNorm2d(), nn.Flatten(), nn.LazyLinear(10))
+    value = summary(net)
+    assert (
+        value.parameters
+        == 40 + 8 + 4 * 26 * 26 * 10 + 10
+        == sum(p.numel() for p in net.parameters())
+    )
+
+
+def test_layers_that_never_ran_are_shown_and_counted() -> None:
+    net = nn.Sequential(nn.Conv2d(1, 2, 3))
+    net.forward = lambda x: net[0](x)  # type: ignore[method-assign]
+    net.add_module("dead", nn.Linear(3, 3))
+    value = summary(net)
+    assert value.parameters == 20 + 12 == sum(row.parameters for row in value.rows)
+    assert "never ran" in str(value)
+
+
+@pytest.mark.parametrize(
+    "net", [nn.Conv1d(3, 4, 3), nn.Sequential(nn.Conv1d(3, 4, 3, 2), nn.Conv1d(4, 4, 3))]
+)
+def test_one_axis(net: nn.Module) -> None:
+    assert summary(net, (3, 50)).field in ((3,), (7,))
+
+
+def test_three_channels_and_oblong_input() -> None:
+    value = summary(nn.Conv2d(3, 8, (3, 5)), (3, 20, 30))
+    assert value.rows[0].output == (8, 18, 26)
+    assert value.field == (3, 5)
+
+
+@pytest.mark.parametrize(
+    ("net", "shape", "macs"),
+    [
+        (nn.Conv2d(3, 8, 3, padding=1), (3, 10, 10), 100 * 8 * 27),
+        (nn.Conv2d(8, 8, 3, groups=8), (8, 10, 10), 64 * 8 * 9),
+        (nn.Conv2d(8, 4, 1, stride=2), (8, 10, 10), 25 * 4 * 8),
+        (nn.Sequential(nn.Flatten(), nn.Linear(50, 7, bias=False)), (2, 5, 5), 350),
+        (nn.ConvTranspose2d(2, 3, 2, stride=2), (2, 5, 5), 25 * 2 * 3 * 4),
+    ],
+)
+def test_macs_by_hand(net: nn.Module, shape: tuple[int, ...], macs: int) -> None:
+    assert summary(net, shape).macs == macs
+
+
+@pytest.mark.parametrize("name", nets.NETS)
+def test_parameters_and_macs_of_every_net_have_two_witnesses(name: str) -> None:
+    net = nets.NETS[name].builder().eval()
+    value = summary(net)
+    assert (
+        value.parameters
+        == sum(p.numel() for p in net.parameters())
+        == sum(row.parameters for row in value.rows)
+    )
+    with FlopCounterMode(display=False) as counter:
+        net(torch.zeros(1, 1, 28, 28))
+    assert value.macs is not None
+    assert 2 * value.macs == counter.get_total_flops()
+    assert value.macs == sum(row.macs or 0 for row in value.rows)
+
+
+@pytest.mark.parametrize("net", [Residual(), Inception(), Gated(), Functional(), SharedLayer()])
+def test_macs_of_odd_nets_against_torchs_counter(net: nn.Module) -> None:
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        net.eval()(torch.zeros(2, 1, 28, 28))
+    found = cost(net).macs
+    assert found is not None
+    assert 2 * 2 * found == counter.get_total_flops()
+
+
+def test_peak_activations_by_hand() -> None:
+    plain = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2))
+    # Norm and ReLU write over the map they read, so the convolution with its image is the peak, not
+    # the ReLU.
+    assert cost(plain).activation_bytes == 4 * (28 * 28 + 4 * 26 * 26)
+    # The sum still needs the short path when the long one is done: three maps of four channels, or
+    # two and the image.
+    assert cost(Residual()).activation_bytes == 4 * (28 * 28 + 2 * 4 * 28 * 28)
+
+
+def test_the_net_is_left_as_it_was() -> None:
+    net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Dropout(0.5)).train()
+    net[1].eval()
+    before = {key: value.clone() for key, value in net.state_dict().items()}
+    state = torch.random.get_rng_state()
+    summary(net)
+    gradient_support(net, (1, 28, 28))
+    assert net.training
+    assert not net[1].training
+    assert net[2].training
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
+    assert not net[0]._forward_hooks
+
+
+def test_a_net_that_cannot_run_names_layer_and_shape() -> None:
+    net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.MaxPool2d(20), nn.Conv2d(2, 2, 7))
+    with pytest.raises(NetError, match=r"2 \(Conv2d\) got 2x1x1: .*[Kk]ernel size"):
+        summary(net)
+    with pytest.raises(NetError, match=r"input 3x28x28"):
+        summary(nets.mnistnet_1(), (3, 28, 28))
+
+
+def test_summary_is_a_value_with_text_html_and_dict() -> None:
+    value = summary(nets.week4())
+    assert "fc2.0" in str(value)
+    assert "19,642" in str(value)
+    page = value._repr_html_()
+    assert page.count("<tr>") == len(value.rows) + 1
+    record = value.to_dict()
+    assert record["parameters"] == 19_642
+    assert (
+        record["total_bytes"]
+        == record["input_bytes"] + record["forward_backward_bytes"] + record["parameter_bytes"]
+    )
+
+
+def test_styles_leave_functions_out() -> None:
+    assert "relu" not in torchsummary(trace(nets.pyramid())).lower()

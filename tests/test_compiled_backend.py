@@ -1,0 +1,487 @@
+"""What is compiled gives what PyTorch gives; where it cannot, PyTorch does the work and it is said why."""
+
+from __future__ import annotations
+
+import copy
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+import netlet
+from netlet.backends import select_preparation
+from netlet.backends.cpu import CompilationError, CompiledStep, c_source, library
+from netlet.backends.cpu.chain import UnsupportedNetError, chain_of
+from netlet.data import Dataset, epoch_of_batches
+from netlet.errors import TrainingError
+from netlet.nets import NETS
+from netlet.recipes import AUGMENTS, Recipe, Warp
+from netlet.training import Checkpoint, Listener, fit
+
+SMOOTHING = 0.1
+
+
+def conv(*sizes: int, bias: bool = False, **more: int) -> list[nn.Module]:
+    channels, out, kernel = sizes
+    return [nn.Conv2d(channels, out, kernel, bias=bias, **more)]
+
+
+def normed(*sizes: int, **more: int) -> list[nn.Module]:
+    return [*conv(*sizes, **more), nn.BatchNorm2d(sizes[1]), nn.ReLU()]  # type: ignore[arg-type]
+
+
+class Written(nn.Module):
+    """As in a student's script: functions, views, log-probabilities; ReLU before the norm; biases."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one = nn.Conv2d(1, 10, 3)
+        self.norm = nn.BatchNorm2d(10)
+        self.two = nn.Conv2d(10, 16, 3, padding=1)
+        self.last = nn.Conv2d(16, 10, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = F.max_pool2d(self.norm(F.relu(self.one(x))), 2)
+        x = self.last(torch.relu(self.two(x)))
+        return F.log_softmax(F.adaptive_avg_pool2d(x, 1).view(x.size(0), -1), dim=1)
+
+
+CHAINS: dict[str, tuple[Callable[[], nn.Module], tuple[int, int, int]]] = {
+    "sprint": (lambda: netlet.build(NETS["sprint"].builder, 0), (1, 28, 28)),
+    "mnistnet_1, a bare 1x1": (lambda: netlet.build(NETS["mnistnet_1"].builder, 0), (1, 28, 28)),
+    "written by hand": (Written, (1, 13, 13)),
+    "code_4, its dropout of whole maps switched off": (
+        lambda: NETS["code_4"].builder(dropout=0.0),
+        (1, 28, 28),
+    ),
+    "color, not square, odd maps, a linear head": (
+        lambda: nn.Sequential(
+            *normed(3, 5, 3, stride=2),
+            *normed(5, 33, 3, padding=2),
+            nn.MaxPool2d(2),
+            *normed(33, 7, 3, stride=2, padding=1),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+            nn.Linear(7, 4),
+        ),
+        (3, 19, 14),
+    ),
+    "depthwise, strided, in two blocks": (
+        lambda: nn.Sequential(
+            *normed(2, 2, 3, padding=1, groups=2),
+            *conv(2, 19, 1),
+            *normed(19, 19, 3, stride=2, padding=2, groups=19),
+            nn.Conv2d(19, 6, 1, bias=False),
+            nn.BatchNorm2d(6),
+            nn.Conv2d(6, 6, 5, groups=6),
+            nn.Conv2d(6, 8, 1),
+            nn.ReLU(),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Conv2d(8, 5, 1, bias=False),
+        ),
+        (2, 15, 12),
+    ),
+    "no norm, no head, a pooling that leaves a row": (
+        lambda: nn.Sequential(
+            *conv(1, 6, 4, bias=True),
+            nn.MaxPool2d(2, 2),
+            nn.ReLU(),
+            *conv(6, 3, 4, bias=True, padding=3),
+            nn.AvgPool2d(7),
+            nn.Flatten(),
+        ),
+        (1, 12, 12),
+    ),
+}
+
+
+def net_of(name: str) -> tuple[nn.Module, tuple[int, int, int]]:
+    make, shape = CHAINS[name]
+    torch.manual_seed(1)
+    net = make()
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):  # nothing that a new net has by chance
+            nn.init.uniform_(module.weight, -1, 1.5)
+            nn.init.uniform_(module.bias, -0.5, 0.5)
+            nn.init.uniform_(module.running_var, 0.5, 2)  # type: ignore[arg-type]
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    return net, shape
+
+
+def batch_of(
+    n: int, shape: tuple[int, int, int], classes: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    random = torch.Generator().manual_seed(2)
+    return torch.randn(n, *shape, generator=random), torch.randint(classes, (n,), generator=random)
+
+
+def by_torch(
+    net: nn.Module, images: torch.Tensor, labels: torch.Tensor, half: bool = False
+) -> tuple[float, int]:
+    net.zero_grad()
+    with torch.autocast("cpu", torch.bfloat16, enabled=half):
+        logits = net.train()(images).flatten(1)
+    loss = F.cross_entropy(logits.float(), labels, label_smoothing=SMOOTHING)
+    loss.backward()
+    return loss.item(), int((logits.argmax(1) == labels).sum())
+
+
+def gradients(net: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: p.grad for name, p in net.named_parameters() if p.grad is not None}
+
+
+@pytest.mark.parametrize("name", CHAINS)
+def test_it_is_what_pytorch_computes(name: str) -> None:
+    net, shape = net_of(name)
+    theirs = copy.deepcopy(net)
+    step = CompiledStep(net, shape, 24, half=False)
+    classes = chain_of(net, shape).classes
+    for n in (24, 7, 2):
+        images, labels = batch_of(n, shape, classes)
+        loss, right = step.gradients(images, labels, SMOOTHING, 0)
+        expected, expected_right = by_torch(theirs, images, labels)
+        assert loss == pytest.approx(expected, rel=1e-5)
+        assert right == expected_right
+        wanted = gradients(theirs)
+        largest = max(float(grad.norm()) for grad in wanted.values())
+        for key, grad in gradients(net).items():
+            # A bias before a norm has no gradient but rounding.
+            assert (grad - wanted[key]).norm() <= 1e-3 * wanted[key].norm() + 1e-5 * largest, key
+    for (key, mine), other in zip(net.named_buffers(), theirs.buffers(), strict=True):
+        torch.testing.assert_close(mine, other, rtol=1e-4, atol=1e-5, msg=key)
+    images, _ = batch_of(24, shape, classes)
+    with torch.no_grad():
+        logits = theirs.eval()(images).flatten(1)
+    scores = step.scores(images)
+    torch.testing.assert_close(scores.log_softmax(1), logits.log_softmax(1), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["sprint", "color, not square, odd maps, a linear head"])
+def test_in_bfloat16_it_errs_no_more_than_autocast(name: str) -> None:
+    if not getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)():
+        pytest.skip("this processor does not multiply bfloat16")
+    net, shape = net_of(name)
+    exact, cast = copy.deepcopy(net), copy.deepcopy(net)
+    step = CompiledStep(net, shape, 64, half=True)
+    images, labels = batch_of(64, shape, chain_of(net, shape).classes)
+    step.gradients(images, labels, SMOOTHING, 0)
+    by_torch(exact, images, labels)
+    by_torch(cast, images, labels, half=True)
+    wanted, accepted = gradients(exact), gradients(cast)
+    for key, grad in gradients(net).items():
+        error, theirs = (
+            (g[key] - wanted[key]).norm() / wanted[key].norm() for g in ({key: grad}, accepted)
+        )
+        assert error < 2 * theirs + 0.01, key
+
+
+def test_dropout_drops_its_share_and_its_gradient_is_that_of_its_loss() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        # No ReLU and no pooling, whose kinks a difference would step over.
+        nn.Conv2d(1, 16, 3),
+        nn.BatchNorm2d(16),
+        nn.Dropout(0.25),
+        nn.Conv2d(16, 10, 3),
+        nn.AdaptiveAvgPool2d(1),
+    )
+    shape = (1, 12, 12)
+    images, labels = batch_of(32, shape, 10)
+    step = CompiledStep(net, shape, 32, half=False)
+
+    def loss(seed: int) -> float:
+        return step.gradients(images, labels, 0.0, seed)[0]
+
+    assert loss(3) == loss(3)
+    assert len({loss(seed) for seed in range(20)}) == 20
+    loss(3)
+    found = {name: grad.clone() for name, grad in gradients(net).items()}
+    random = torch.Generator().manual_seed(4)
+    for name, parameter in net.named_parameters():
+        way = torch.randn(parameter.shape, generator=random)
+        way /= way.norm()
+        size = 4e-3
+        with torch.no_grad():
+            parameter += size * way
+            up = loss(3)
+            parameter -= 2 * size * way
+            down = loss(3)
+            parameter += size * way
+        assert (up - down) / (2 * size) == pytest.approx(
+            float((way * found[name]).sum()), rel=0.05, abs=3e-4
+        ), name
+
+
+def test_dropout_keeps_the_mean() -> None:
+    # Ones everywhere, through a norm that does nothing: each lane's mean is what dropout makes of a
+    # one.
+    net = nn.Sequential(
+        nn.Conv2d(1, 16, 1, bias=False),
+        nn.BatchNorm2d(16, eps=0),
+        nn.Dropout(0.3),
+        nn.AdaptiveAvgPool2d(1),
+    )
+    nn.init.zeros_(net[0].weight)  # type: ignore[arg-type]
+    nn.init.ones_(net[1].bias)  # type: ignore[arg-type]
+    net[1].eps = 1.0  # type: ignore[assignment] # no variance is no trouble then
+    images, labels = batch_of(200, (1, 20, 20), 16)
+    step = CompiledStep(net, (1, 20, 20), 200, half=False)
+    bias = net[1].bias
+    found = []
+    for seed in range(5):
+        step.gradients(images, labels, 0.0, seed)
+        assert bias.grad is not None
+        found.append(bias.grad.clone())
+    # d loss / d bias of a class is (softmax - wanted) times what was kept, scaled: sums to nothing
+    # only if it is fair.
+    total = torch.stack(found).sum(1).abs()
+    assert float(total.max()) < 2e-3
+    assert not torch.equal(found[0], found[1])
+
+
+@pytest.mark.parametrize(
+    ("net", "why"),
+    [
+        (
+            nn.Sequential(
+                nn.Conv2d(1, 4, 3), nn.Conv2d(4, 4, 3, groups=2), nn.AdaptiveAvgPool2d(1)
+            ),
+            "neither one nor a channel each",
+        ),
+        (
+            nn.Sequential(nn.Conv2d(1, 4, 3), nn.Sigmoid(), nn.AdaptiveAvgPool2d(1)),
+            r"_1 \(Sigmoid\)",
+        ),
+        (nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten()), "not averaged at the end"),
+        (nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(4 * 36, 3)), "reads whole maps"),
+        (nn.Sequential(nn.Flatten(), nn.Linear(64, 3)), "Flatten"),
+        (
+            nn.Sequential(nn.Conv2d(1, 4, 3), nn.MaxPool2d(3), nn.AdaptiveAvgPool2d(1)),
+            "no 2x2 pooling",
+        ),
+        (
+            nn.Sequential(
+                nn.Conv2d(1, 4, 3), nn.Dropout(0.1), nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(1)
+            ),
+            "does not follow its",
+        ),
+        (
+            nn.Sequential(nn.Conv2d(1, 4, 3), nn.Dropout2d(0.1), nn.AdaptiveAvgPool2d(1)),
+            r"_1 \(Dropout2d\)",
+        ),
+        (
+            nn.Sequential(*([nn.Conv2d(1, 1, 3)] * 2), nn.AdaptiveAvgPool2d(1)),
+            "used more than once",
+        ),
+    ],
+)
+def test_what_is_no_chain_is_told_why(net: nn.Module, why: str) -> None:
+    with pytest.raises(UnsupportedNetError, match=why):
+        chain_of(net, (1, 8, 8))
+
+
+def test_branches_and_choices_are_no_chain() -> None:
+    class Residual(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(1, 1, 3, padding=1)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return F.adaptive_avg_pool2d(self.conv(x) + x, 1)
+
+    class Chooses(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x if x.sum() > 0 else -x
+
+    class Counts(nn.Module):
+        runs = 0
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(1, 1, 8)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.runs += 1
+            return self.conv(x) if self.runs > 3 else self.conv(x).relu()
+
+    class Softens(nn.Sequential):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = super().forward(x)
+            return x if self.training else x.relu()
+
+    class Frozen(nn.Sequential):
+        def train(self, mode: bool = True) -> Frozen:
+            super().train(mode)
+            self[1].eval()
+            return self
+
+    hooked = nn.Sequential(nn.Conv2d(1, 4, 8))
+    hooked[0].register_forward_hook(lambda module, given, found: found * 2)
+    for net, why in (
+        (Residual(), "takes more than the output of the layer before"),
+        (Chooses(), "cannot be traced"),
+        (Counts(), "changes as it runs"),
+        (Softens(nn.Conv2d(1, 4, 8)), "does something else when it does not train"),
+        (Frozen(nn.Conv2d(1, 4, 8), nn.BatchNorm2d(4)), "keeps layers out of training"),
+        (hooked, "has hooks"),
+    ):
+        with pytest.raises(UnsupportedNetError, match=why):
+            chain_of(net, (1, 8, 8))
+
+
+RECIPE = Recipe(
+    epochs=2,
+    batch_size=50,
+    peak_lr=0.02,
+    augment=(Warp(shift_px=0.5),),
+    averaging="ema",
+    ema_decay=0.9,
+    backend="compiled",
+)
+
+
+def tiny() -> nn.Module:
+    return nn.Sequential(
+        *normed(1, 8, 5, stride=2),
+        nn.MaxPool2d(2),
+        *normed(8, 12, 3),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(12, 10),
+    )
+
+
+def test_a_training_is_that_of_the_eager_step(blob_data: Dataset) -> None:
+    runs = [
+        fit(netlet.build(tiny, 0), blob_data, RECIPE.replace(backend=step, precision="float32"))
+        for step in ("compiled", "eager")
+    ]
+    assert [run.backend for run in runs] == ["compiled", "eager"]
+    fast, plain = ([epoch.train_loss for epoch in run.epochs] for run in runs)
+    assert fast == pytest.approx(plain, rel=1e-3)
+    assert abs(runs[0].last_epoch.correct - runs[1].last_epoch.correct) <= 1
+
+
+@pytest.fixture
+def new_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(library, "_folder", lambda: tmp_path / "native")
+    return tmp_path / "native"
+
+
+def refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(*args: object, **more: object) -> None:
+        raise AssertionError("the compiler was called")
+
+    monkeypatch.setattr(subprocess, "run", run)
+
+
+def test_it_is_compiled_once(new_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    CompiledStep(tiny(), (1, 28, 28), 8, half=False)
+    (kept,) = new_cache.iterdir()
+    assert kept.suffix == ".so"
+    refused(monkeypatch)
+    CompiledStep(tiny(), (1, 28, 28), 8, half=False)
+    with pytest.raises(AssertionError, match="the compiler was called"):
+        CompiledStep(tiny(), (1, 28, 28), 9, half=False)
+
+
+def test_whether_it_is_kept_does_not_depend_on_the_first_runs_weights(new_cache: Path) -> None:
+    net = tiny()
+    for parameter in net.parameters():
+        nn.init.constant_(parameter, float("nan"))
+    CompiledStep(net, (1, 28, 28), 20, half=False)
+    assert len(list(new_cache.iterdir())) == 1
+
+
+def test_what_computes_something_else_is_not_kept(
+    new_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = c_source.c_source
+
+    def wrong(*args: object, **more: object) -> str:
+        text = plain(*args, **more)  # type: ignore[arg-type]
+        assert "* kernel + r) * kernel + c] = sum" in text
+        return text.replace(
+            "* kernel + r) * kernel + c] = sum", "* kernel + c) * kernel + r] = sum"
+        )
+
+    monkeypatch.setattr("netlet.backends.cpu.compiled_step.c_source", wrong)
+    with pytest.raises(CompilationError, match=r"the gradient of 0\.weight was not PyTorch's"):
+        CompiledStep(tiny(), (1, 28, 28), 8, half=False)
+    assert not new_cache.exists()
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    ["switched off", "no compiler", "a broken compiler", "a cache that cannot be written"],
+)
+def test_training_goes_on_where_nothing_can_be_compiled(
+    trouble: str, new_cache: Path, blob_data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if trouble == "switched off":
+        monkeypatch.setenv(library.SWITCH, "0")
+    elif trouble == "no compiler":
+        monkeypatch.setattr(
+            library,
+            "compiler",
+            lambda: (_ for _ in ()).throw(CompilationError("there is no C compiler")),
+        )
+    elif trouble == "a broken compiler":
+        monkeypatch.setattr(library, "compiler", lambda: "false")
+    else:
+        new_cache.write_text("a file, no folder")
+    monkeypatch.setattr("netlet.backends.select._WORTH_COMPILING", 600)
+    run = fit(netlet.build(tiny, 0), blob_data, RECIPE.replace(epochs=1, backend="auto"))
+    assert run.backend == ("compiled" if trouble.endswith("written") else "eager")
+    if run.backend == "eager":
+        with pytest.raises(
+            TrainingError, match=r"no step can be compiled for this net: .+; leave backend=auto"
+        ):
+            fit(netlet.build(tiny, 0), blob_data, RECIPE)
+
+
+def test_a_few_images_are_not_worth_compiling_for(blob_data: Dataset) -> None:
+    assert fit(netlet.build(tiny, 0), blob_data, RECIPE.replace(backend="auto")).backend == "eager"
+
+
+def test_a_compiled_run_is_resumed_to_the_same_bits(blob_data: Dataset) -> None:
+    class Keeps(Listener):
+        kept: Checkpoint | None = None
+
+        def reached(self, checkpoint: Checkpoint) -> None:
+            self.kept = self.kept or (checkpoint if checkpoint.epochs else None)
+
+    ear = Keeps()
+    recipe = RECIPE.replace(epochs=3)
+    whole = fit(netlet.build(tiny, 0), blob_data, recipe, listeners=[ear])
+    assert ear.kept is not None
+    again = fit(netlet.build(tiny, 1), blob_data, recipe, resume=ear.kept)
+    assert again.backend == whole.backend == "compiled"
+    assert again.weights_digest == whole.weights_digest
+    assert fit(netlet.build(tiny, 0), blob_data, recipe).weights_digest == whole.weights_digest
+
+
+@pytest.mark.parametrize("augment", AUGMENTS)
+def test_images_are_moved_as_pytorch_moves_them(augment: str, blob_data: Dataset) -> None:
+    recipe = Recipe(augment=AUGMENTS[augment], batch_size=64)
+    mine, theirs = (
+        torch.cat(
+            [
+                x
+                for x, _ in epoch_of_batches(
+                    blob_data.train,
+                    r,
+                    torch.Generator().manual_seed(3),
+                    select_preparation(blob_data.train, r),
+                )
+            ]
+        )
+        for r in (recipe, recipe.replace(backend="eager"))
+    )
+    # A pixel that lies on an edge to the last digit may fall to either side of it.
+    assert ((mine - theirs).abs() > 1e-4).double().mean() < 1e-5

@@ -1,0 +1,395 @@
+"""What records show: the statistics against scipy and sums by hand, and an analysis that follows the figures."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+from conftest import result, study
+from scipy import stats as scipy_stats
+
+from netlet import budgets, stats
+from netlet.budgets import Score
+from netlet.errors import RecordError
+from netlet.recipes import AUGMENTS, QUICK
+from netlet.records import to_json_value
+from netlet.records.study import Mistake, SeedResult, Study
+
+BUDGET = to_json_value(
+    budgets.Budget(name="bar", dataset="mnist", params_below=10, accuracy_at_least=99.0)
+)
+
+
+def wrong(seed: SeedResult, *images: int) -> SeedResult:
+    """The same seed with just these images wrong, of as many as it had."""
+    total = seed.correct + len(seed.mistakes)
+    mistakes = tuple(Mistake(image, image % 10, (image + 1) % 10, 0.75) for image in images)
+    correct = total - len(images)
+    return dataclasses.replace(
+        seed, correct=correct, by_epoch=(*seed.by_epoch[:-1], correct), mistakes=mistakes
+    )
+
+
+def test_one_seed_says_nothing_of_seeds_and_wilsons_interval_of_images() -> None:
+    alone = study(result(0, 990))
+    assert stats.sd_points(alone) is None
+    assert stats.interval_over_seeds(alone) is None
+    assert stats.p_reaches(alone, 98) is None
+    assert stats.interval_over_images(alone) == pytest.approx(Score("test", 990, 1_000).interval())
+
+
+def test_one_sided_p_of_the_mean_is_scipys() -> None:
+    found = study(result(0, 990), result(1, 994), result(2, 995))
+    theirs = scipy_stats.ttest_1samp([99.0, 99.4, 99.5], 99.0, alternative="greater").pvalue
+    assert stats.p_reaches(found, 99.0) == pytest.approx(theirs)
+    # By hand: t = 0.3 / (sqrt(0.07) / sqrt(3)) = 1.9640 with two degrees of freedom; P = (1 - t /
+    # sqrt(t^2 + 2)) / 2.
+    t = 0.3 / math.sqrt(0.07 / 3)
+    assert stats.p_reaches(found, 99.0) == pytest.approx((1 - t / math.sqrt(t * t + 2)) / 2)
+    assert stats.p_reaches(found, 99.9) > 0.9  # type: ignore[operator]
+    alike = study(result(0, 990), result(1, 990))  # no spread to measure by
+    assert stats.p_reaches(alike, 98) is None
+    assert stats.interval_over_seeds(alike) is None
+    assert "other seeds: seeds that are all alike cannot say" in stats.study_text(alike)
+    high = stats.interval_over_seeds(study(result(0, 1_000), result(1, 1_000), result(2, 990)))
+    assert high is not None
+    assert high[1] == 100
+
+
+def test_errors_are_pooled_by_image() -> None:
+    found = study(wrong(result(0, 990), 1, 2, 3), wrong(result(1, 990), 3, 4))
+    rates = stats.error_rates(found)
+    assert {int(image): float(rates[image]) for image in rates.nonzero()[0]} == {
+        1: 0.5,
+        2: 0.5,
+        3: 1.0,
+        4: 0.5,
+    }
+    assert stats.study_dict(found)["result"]["seeds_wrong_by_image"] == {1: 1, 2: 1, 3: 2, 4: 1}
+    assert "4 images are wrong for some seed, 1 for all 2" in stats.study_text(found)
+
+
+def test_other_images_as_many_seeds_on_the_same_images_add_nothing() -> None:
+    one, same = study(result(0, 990)), study(result(0, 990), result(1, 990), result(2, 990))
+    assert stats.interval_over_images(same) == pytest.approx(stats.interval_over_images(one))
+    apart = study(result(0, 990), result(1, 990, first=300), result(2, 990, first=600))
+    low, high = stats.interval_over_images(apart)
+    assert high - low < stats.interval_over_images(one)[1] - stats.interval_over_images(one)[0]
+    perfect = study(result(0, 1_000), result(1, 1_000), result(2, 1_000))
+    assert stats.interval_over_images(perfect) == pytest.approx(
+        Score("test", 1_000, 1_000).interval()
+    )
+    once = study(result(0, 999), result(1, 1_000), result(2, 1_000))
+    assert stats.interval_over_images(once)[0] < stats.interval_over_images(perfect)[0]
+    # Each image wrong for one of two seeds: no variance between images, and still not surer than
+    # independent draws.
+    halves = study(result(0, 500), result(1, 500, first=500))
+    assert stats.interval_over_images(halves) == pytest.approx(
+        Score("test", 1_000, 2_000).interval()
+    )
+
+
+def test_two_single_seeds_are_compared_by_the_exact_mcnemar_test() -> None:
+    a = study(wrong(result(0, 990), *range(12)), name="a", net="a")
+    b = study(wrong(result(0, 990), 0, 1, 2, 50), name="b", net="b")
+    found = stats.compare(a, b)
+    # b is right on 9 images that a misses and wrong on 1: P = 2 (C(10,0) + C(10,1)) / 2^10.
+    assert found.over_images.p == pytest.approx(2 * 11 / 1024)
+    assert found.over_images.p == pytest.approx(scipy_stats.binomtest(9, 10).pvalue)
+    assert found.over_images.about == "9 images better, 1 worse"
+    assert found.over_seeds.p is None
+    assert not found.shown
+    assert "over seeds cannot say: one seed of a and of b" in found.conclusion
+    assert found.difference == pytest.approx(0.8)
+
+
+def test_studies_are_compared_over_seeds_and_over_images() -> None:
+    a = study(result(0, 970), result(1, 972), result(2, 968), name="a", net="a")
+    b = study(result(0, 990), result(1, 991), result(2, 991), name="b", net="b")
+    found = stats.compare(a, b)
+    assert found.over_seeds.name == "paired t test over seeds"
+    assert found.over_seeds.p == pytest.approx(
+        scipy_stats.ttest_rel([99.0, 99.1, 99.1], [97.0, 97.2, 96.8]).pvalue
+    )
+    # Clustered McNemar by hand: d = (wrong for a - wrong for b) / 3 of each image.
+    d = [
+        (sum(i < 1_000 - n for n in (970, 972, 968)) - sum(i < 1_000 - n for n in (990, 991, 991)))
+        / 3
+        for i in range(40)
+    ]
+    statistic = sum(d) ** 2 / sum(x * x for x in d)
+    assert found.over_images.p == pytest.approx(scipy_stats.chi2.sf(statistic, 1))
+    assert found.shown
+    assert found.conclusion.startswith("b is better than a by 2.067 points, beyond")
+    back = stats.compare(b, a)
+    assert back.conclusion == found.conclusion
+    assert back.over_images.p == found.over_images.p
+
+
+def test_other_seeds_are_compared_by_welchs_test() -> None:
+    a = study(result(0, 970), result(1, 972), result(2, 968), name="a", net="a")
+    b = study(result(5, 990), result(6, 991), name="b", net="b")
+    found = stats.compare(a, b).over_seeds
+    theirs = scipy_stats.ttest_ind([99.0, 99.1], [97.0, 97.2, 96.8], equal_var=False)
+    assert found.p == pytest.approx(theirs.pvalue)
+    assert found.interval == pytest.approx(tuple(theirs.confidence_interval(0.95)))
+
+
+def test_clustered_mcnemar_of_one_seed_each_is_mcnemars_statistic() -> None:
+    # (b - c)^2 / (b + c), with 9 and 1; the clustered form must come to it when clusters are single
+    # pairs.
+    d = np.array([1.0] * 9 + [-1.0])
+    assert d.sum() ** 2 / (d**2).sum() == pytest.approx((9 - 1) ** 2 / (9 + 1))
+
+
+def test_few_differing_images_are_counted_out_exactly() -> None:
+    a = study(*(wrong(result(s, 990), 1, 2, 3, 4) for s in range(3)), name="a", net="a")
+    b = study(*(wrong(result(s, 990)) for s in range(3)), name="b", net="b")
+    found = stats.compare(a, b).over_images
+    assert found.name == "signs over images, exact"
+    assert found.p == pytest.approx(
+        2 / 2**4
+    )  # all four the same way, of sixteen ways; chi-square would say 0.0455
+    assert found.interval is None
+
+
+def test_a_few_seeds_of_the_same_kind_show_no_difference() -> None:
+    a = study(result(0, 990), result(1, 992), result(2, 991), name="a", net="a")
+    b = study(
+        result(0, 991, first=5), result(1, 990, first=5), result(2, 993, first=5), name="b", net="b"
+    )
+    found = stats.compare(a, b)
+    assert not found.shown
+    assert (
+        found.conclusion
+        == "no difference shown between a and b: other seeds or images could turn it round"
+    )
+    same = stats.compare(a, dataclasses.replace(a, name="c", net="c"))
+    assert (same.over_seeds.p, same.over_images.p) == (None, 1.0)
+    assert same.conclusion.startswith("no difference shown between a and c")
+
+
+def test_what_cannot_be_compared_is_refused() -> None:
+    a, b = study(result(0, 990), name="a", net="a"), study(result(0, 991), name="b", net="b")
+    other = dataclasses.replace(b, data=b.data | {"name": "scribble", "digest": "e" * 64})
+    with pytest.raises(
+        RecordError,
+        match=r"a was scored on mnist \(digest dddddddd\), b on scribble \(digest eeeeeeee\)",
+    ):
+        stats.compare(a, other)
+    with pytest.raises(
+        RecordError, match="a was scored on 1,000 test images, b on 1,000 val images"
+    ):
+        stats.compare(a, dataclasses.replace(b, split="val"))
+    changed = dataclasses.replace(a, summary={"net": "Net", "rows": []})
+    with pytest.raises(RecordError, match="a and a are called alike but are two different nets"):
+        stats.compare(a, changed)
+
+
+def test_the_mean_of_a_study_is_judged_not_its_best_seed() -> None:
+    found = study(result(0, 989, verdict="FAIL"), result(1, 990), budget=BUDGET)
+    verdict = stats.judge(found)
+    assert verdict is not None
+    assert verdict.state == "FAIL"
+    assert "1,979 of 2,000 test images" in str(verdict)
+    assert stats.judge(dataclasses.replace(found, seeds=found.seeds[1:])).state == "PASS"  # type: ignore[union-attr]
+    held = BUDGET | {"held_for_last": 2}
+    # The last epoch keeps the bar, the one before it does not.
+    assert stats.judge(study(result(0, 990, best=980), budget=held)).state == "FAIL"  # type: ignore[union-attr]
+    on_val = dataclasses.replace(found, split="val")
+    assert stats.judge(on_val).state == "NOT YET"  # type: ignore[union-attr]
+    assert stats.judge(study(result(0, 990))) is None
+
+
+def test_the_gap_and_its_uncertainty_by_hand() -> None:
+    found = stats.gap(study(result(0, 980, train_clean=600), result(1, 980, train_clean=597)))
+    assert found.points == pytest.approx(99.75 - 98.0)
+    assert found.share == pytest.approx(1.75 / 2)
+    seeds = (
+        12.7062 * np.std([2.0, 1.5], ddof=1) / math.sqrt(2)
+    )  # Student's t with one degree of freedom
+    images = 1.959964 * 100 * math.sqrt(0.98 * 0.02 / 1_000 + 0.9975 * 0.0025 / 600)
+    assert found.points - found.low == pytest.approx(math.hypot(seeds, images), rel=1e-4)
+
+
+OVER = study(
+    *(result(s, 9_700 + s, total=10_000, train_clean=600, running=600) for s in range(3)),
+    budget=BUDGET,
+    name="over",
+)
+UNDER = study(
+    *(result(s, 9_700 + s, total=10_000, train_clean=582, running=580) for s in range(3)),
+    budget=BUDGET,
+    name="under",
+)
+FINE = study(
+    *(result(s, 9_950 + s * s, total=10_000, train_clean=598, running=590) for s in range(3)),
+    budget=BUDGET,
+    name="fine",
+)
+
+
+def test_over_fitting_under_fitting_and_neither_are_told_apart() -> None:
+    assert [stats.fit(s) for s in (OVER, UNDER, FINE)] == [
+        "over-fitting",
+        "under-fitting",
+        "balanced",
+    ]
+    assert stats.fit(study(result(0, 105, train_clean=61))) == "at chance"
+    by_heart = study(result(0, 105, train_clean=600))
+    assert stats.fit(by_heart) == "over-fitting"
+    lopsided = study(result(0, 900, train_clean=540), class_sizes=(900, *(0,) * 8, 100))
+    assert stats.fit(lopsided) == "at chance"  # always the larger class
+    assert stats.fit(study(result(0, 1_000, train_clean=600))) == "balanced"
+    # A gap that two far seeds cannot tell from none, nor from all of the error.
+    apart = study(
+        result(0, 9_700, total=10_000, train_clean=600),
+        result(1, 9_780, total=10_000, train_clean=600),
+        budget=BUDGET,
+    )
+    assert stats.fit(apart) == "unclear"
+    assert stats.analysis(apart)[0].startswith(
+        "Over- or under-fitting: 100.00 % of the training images"
+    )
+    texts = [stats.analysis(s) for s in (OVER, UNDER, FINE)]
+    assert texts[0][0].startswith(
+        "Over-fitting: 100.00 % of the training images as they are and 97.01 %"
+    )
+    assert "regularisation, augmentation or a smaller net rather than to capacity" in texts[0][0]
+    assert texts[1][0].startswith(
+        "Under-fitting: 97.00 % of the training images as they are and 97.01 %"
+    )
+    assert "capacity, or to longer or better training, rather than to regularisation" in texts[1][0]
+    assert texts[2][0].startswith("Neither over- nor under-fitting")
+    assert len({text[0] for text in texts}) == 3
+
+
+@pytest.mark.parametrize("name", ["code_1", "Final network", "x"])
+def test_the_analysis_does_not_depend_on_a_name(name: str) -> None:
+    for s in (OVER, UNDER, FINE):
+        assert stats.analysis(dataclasses.replace(s, name=name)) == stats.analysis(s)
+
+
+def test_training_below_test_is_explained_where_something_hinders_training() -> None:
+    hindered = dataclasses.replace(
+        UNDER, recipe=to_json_value(QUICK.replace(epochs=2))
+    )  # augmented
+    assert any(
+        "fewer than of the test images: those are counted with augmentation," in t
+        for t in stats.analysis(hindered)
+    )
+    bare = dataclasses.replace(UNDER, recipe=to_json_value(QUICK.replace(epochs=2, augment=())))
+    assert not any("While it trained" in text for text in stats.analysis(bare))
+
+
+def test_a_bar_of_another_data_set_is_no_bar() -> None:
+    other = dataclasses.replace(FINE, data=FINE.data | {"name": "fashion_mnist"})
+    assert stats.bar_percent(other) is None
+    assert stats.reaches_bar(other) is None
+    assert "the bar" not in " ".join(stats.analysis(other))
+    assert stats.judge(other).state == "NOT JUDGED"  # type: ignore[union-attr]
+
+
+def test_what_is_said_of_bar_capacity_and_the_best_epoch() -> None:
+    fine, over = " ".join(stats.analysis(FINE)), " ".join(stats.analysis(OVER))
+    assert (
+        "meets the bar of at least 99 %; that the mean of all seeds does is shown (one-sided p < 0.001)"
+        in fine
+    )
+    assert "misses the bar of at least 99 %" in over
+    assert "3 of fewer than 10 parameters: 6 could still be spent." in fine
+    large = dataclasses.replace(FINE, cost=FINE.cost | {"parameters": 25})
+    assert "25 parameters are 2.5 times the 10 that it must stay below." in " ".join(
+        stats.analysis(large)
+    )
+    chosen = study(result(0, 9_950, total=10_000, best=9_960), budget=BUDGET)
+    assert (
+        "reads 99.60 %, 0.10 points above the last; an epoch chosen on test is no result"
+        in " ".join(stats.analysis(chosen))
+    )
+    assert "of other seeds it cannot say anything" in " ".join(stats.analysis(chosen))
+    barely = study(*(result(s, 9_900 + 3 * (s - 1), total=10_000) for s in range(3)), budget=BUDGET)
+    assert "is not shown (one-sided p = 0.500)" in " ".join(stats.analysis(barely))
+
+
+def test_what_changed_since_the_step_before_and_whether_it_matters() -> None:
+    before = dataclasses.replace(
+        UNDER, net="small", recipe=to_json_value(QUICK.replace(epochs=2, augment=()))
+    )
+    rows = [*FINE.summary["rows"], FINE.summary["rows"][0] | {"name": "1", "kind": "BatchNorm2d"}]
+    after = dataclasses.replace(
+        FINE,
+        net="large",
+        summary={"net": "Net", "rows": rows},
+        cost=FINE.cost | {"parameters": 5},
+    )
+    told = stats.analysis(after, before)
+    assert told[-2].startswith(
+        "Changed: the net (3 to 5 parameters; layers: +1 BatchNorm2d); augment (none to rotate_deg 5"
+    )
+    assert told[-1].startswith(
+        "Since under (+2.507 points): fine is better than under by 2.507 points, beyond what"
+    )
+    alike = dataclasses.replace(before, name="again", net="small")
+    told = stats.analysis(alike, before)
+    assert told[-2] == "Changed: nothing that is recorded."
+    assert "no difference shown between under and again" in told[-1]
+    half = dataclasses.replace(
+        alike, recipe=to_json_value(QUICK.replace(epochs=2, augment=(), precision="bf16"))
+    )
+    assert stats.changes(half, before) == "Changed: precision (auto to bf16)."
+    augmented = dataclasses.replace(
+        alike, recipe=to_json_value(QUICK.replace(epochs=2, augment=AUGMENTS["document_001"]))
+    )
+    assert (
+        "augment (none to rotate_deg 7, fill 1, interpolation nearest then rotate_deg 10, scale 0.05, interpolation nearest)"
+        in stats.changes(augmented, before)
+    )
+
+
+def test_a_comparison_as_plain_values_has_its_conclusion() -> None:
+    a, b = study(result(0, 990), name="a", net="a"), study(result(0, 991), name="b", net="b")
+    found = stats.compare(a, b)
+    plain_values = stats.comparison_dict(found)
+    assert plain_values["difference_points"] == pytest.approx(0.1)
+    assert plain_values["shown"] is False
+    assert plain_values["conclusion"] in stats.comparison_text(found)
+    assert "cannot say" in stats.comparison_text(found)
+
+
+def _joins(a: Study, b: Study) -> Study:
+    return a.joined(b)
+
+
+def test_seeds_of_one_experiment_join_and_others_do_not() -> None:
+    a, b = study(result(0, 990)), study(result(3, 991))
+    assert [seed.seed for seed in _joins(b, a).seeds] == [0, 3]
+    assert _joins(a, a) == a
+    another = dataclasses.replace(a.seeds[0], weights_digest="other")
+    with pytest.raises(
+        RecordError, match="swift: two different runs are of seed 0; a study counts each once"
+    ):
+        _joins(a, dataclasses.replace(a, seeds=(another,)))
+    assert _joins(a, b) == _joins(b, a)
+    with pytest.raises(RecordError, match="differ in their began_with"):
+        _joins(a, dataclasses.replace(b, began_with="abc"))
+    with pytest.raises(
+        RecordError,
+        match="swift: seed 0 and seed 3 differ in their net: one name, two nets; they make",
+    ):
+        _joins(a, dataclasses.replace(b, summary={"net": "Net", "rows": []}))
+    with pytest.raises(RecordError, match="differ in their recipe"):
+        _joins(a, dataclasses.replace(b, recipe={"name": "another"}))
+    with pytest.raises(RecordError, match="differ in their data"):
+        _joins(a, dataclasses.replace(b, data=b.data | {"digest": "e"}))
+
+
+def test_confusion_and_calibration_of_all_seeds() -> None:
+    found = study(wrong(result(0, 998), 11, 12), wrong(result(1, 998), 11, 23))
+    confusion = found.confusion()
+    assert sum(map(sum, confusion)) == 2_000
+    assert (confusion[1][2], confusion[2][3], confusion[3][4]) == (2, 1, 1)
+    assert confusion[1][1] == 200 - 2
+    assert [one.images for one in found.calibration()] == [0] * 7 + [4, 0, 1_996]

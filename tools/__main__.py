@@ -1,0 +1,118 @@
+"""Everything in the project's pages that is drawn from records.
+
+    python -m tools            write it anew
+    python -m tools --check    say whether it is what the records give
+
+A table stands between ``<!-- records: NAME -->`` and ``<!-- end -->``; whoever edits it by hand
+fails a test. A ladder's page, the report of a study, the frontier and the cards of the weights that
+come with the package are drawn whole, with their pictures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from netlet import data, nets, stats
+from netlet.nets.shipped import LICENSE
+from netlet.report import Page, card, ladder_page, study_page, write
+from tools import documents, frontier, ship, speed, studies
+from tools.records import ROOT, climbed, study_of
+
+DOCS = ROOT / "docs"
+PAGES = (
+    ROOT / "README.md",
+    DOCS / "speed.md",
+    DOCS / "documents.md",
+    DOCS / "export.md",
+    DOCS / "pictures.md",
+)
+LADDERS = {DOCS / "ladders" / f"{name}.md": name for name in ("document_004", "own")}
+FRONTIER = DOCS / "frontier.md"
+REPORTS = {DOCS / "reports" / "mnistnet_1.md": "mnistnet_1"}
+TABLES: dict[str, Callable[[], str]] = {
+    **speed.TABLES,
+    **studies.TABLES,
+    **documents.TABLES,
+    **frontier.TABLES,
+    **ship.TABLES,
+}
+
+
+def drawn(page: str) -> str:
+    """A page with its tables drawn anew."""
+
+    def table(found: re.Match[str]) -> str:
+        return f"<!-- records: {found[1]} -->\n{TABLES[found[1]]()}\n<!-- end -->"
+
+    return re.sub(r"<!-- records: (\w+) -->\n.*?<!-- end -->", table, page, flags=re.DOTALL)
+
+
+def ladder(path: Path) -> Page:
+    """A ladder's page."""
+    return ladder_page(climbed(LADDERS[path]))
+
+
+def report(path: Path) -> Page:
+    """A study's report, its mistakes shown."""
+    study = study_of(REPORTS[path])
+    return study_page(study, data.load(study.data["name"]).held_out)
+
+
+def cards() -> dict[Path, Page]:
+    """The cards of the weights that come with the package, beside these."""
+    found = {}
+    for name in nets.shipped():
+        weights, study = nets.shipped_weights(name), study_of(name)
+        assert weights is not None
+        digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+        found[weights.with_suffix(".md")] = card(
+            study, stats.median_seed(study), weights.name, digest, LICENSE
+        )
+    return found
+
+
+def main() -> None:
+    """Write, or check."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="write nothing; exit 1 if a page differs from the records",
+    )
+    given = parser.parse_args()
+    stale = [page for page in PAGES if drawn(page.read_text()) != page.read_text()]
+    wholes = (
+        {path: ladder(path) for path in LADDERS}
+        | {path: report(path) for path in REPORTS}
+        | cards()
+    )
+    wholes[FRONTIER] = frontier.frontier()
+    stale += [
+        path
+        for path, page in wholes.items()
+        if not path.is_file() or path.read_text() != page.markdown_at(path)
+    ]
+    for path in stale:
+        if not given.check:
+            if path in wholes:
+                write(wholes[path], path)
+            else:
+                path.write_text(drawn(path.read_text()))
+        print(
+            f"{path.relative_to(ROOT)}: {'differs from the records' if given.check else 'drawn anew'}"
+        )
+    if not given.check:
+        for path in REPORTS:
+            write(wholes[path], path.with_suffix(".html"))
+    sys.exit(1 if given.check and stale else 0)
+
+
+if __name__ == "__main__":
+    main()
