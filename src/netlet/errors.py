@@ -5,6 +5,7 @@ it is.
 """
 
 import difflib
+import warnings
 from collections.abc import Iterable
 
 
@@ -13,6 +14,32 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     by_lower = {other.lower(): other for other in known}
     close = difflib.get_close_matches(name.lower(), by_lower, n=1)
     return f"did you mean {by_lower[close[0]]!r}? " if close else ""
+
+
+def install_hint(extra: str) -> str:
+    """Return how to install an optional group of packages (netlet is not on the package index).
+
+    Args:
+        extra: A key of ``optional-dependencies`` in pyproject.toml: ``report``, ``export``,
+            ``search``.
+    """
+    import importlib.metadata  # takes as long to import as everything else here
+    import re
+    import shlex
+
+    try:
+        needed = importlib.metadata.requires("netlet") or []
+    except importlib.metadata.PackageNotFoundError:
+        needed = []
+    packages = [
+        requirement.partition(";")[0].strip()
+        for requirement in needed
+        if re.search(rf"extra == ['\"]{extra}['\"]", requirement)
+    ]
+    in_checkout = f"run pip install '.[{extra}]' in a checkout of netlet"
+    if not packages:
+        return in_checkout
+    return f"{in_checkout}, or pip install {' '.join(map(shlex.quote, packages))}"
 
 
 class NetletError(Exception):
@@ -51,9 +78,30 @@ class LadderError(NetletError):
     """A ladder that is missing, lacks something or has not been climbed."""
 
 
+class OutputError(NetletError):
+    """A file that a command was asked for and that cannot be written."""
+
+
 class ReportError(NetletError):
     """A report that cannot be drawn or written."""
 
 
-class ShipError(NetletError):
+class ExportError(NetletError):
     """A net that cannot be exported, or an export that is not equal to the net it came from."""
+
+
+class NetletDeprecationWarning(DeprecationWarning):
+    """A name of an earlier version that still works for now."""
+
+
+def warn_of_but(kind: str) -> None:
+    """Warn that ``but`` is called ``replace`` now.
+
+    Args:
+        kind: The class whose method it is.
+    """
+    warnings.warn(
+        f"{kind}.but is now called {kind}.replace; the old name will stop working in version 0.3",
+        NetletDeprecationWarning,
+        stacklevel=3,
+    )

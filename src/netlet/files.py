@@ -7,6 +7,8 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from netlet.errors import OutputError
+
 UNFINISHED = ".part"  # what the name of a file or folder ends in while it is being made
 
 
@@ -32,6 +34,25 @@ def write_whole(path: Path, content: bytes | str) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def write_output(path: Path, content: bytes | str, option: str = "--out") -> None:
+    """Write a file that a command was asked for, as ``write_whole`` does.
+
+    Args:
+        path: Of the file; folders on the way to it are made.
+        content: Text is written as UTF-8.
+        option: That named the path; the error message says to give another.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    try:
+        write_whole(path, content)
+    except OSError as error:
+        raise OutputError(
+            f"{path}: cannot be written ({error.strerror}); name another file with {option}"
+        ) from error
 
 
 def make_whole(folder: Path, contents: Mapping[str, bytes]) -> None:
