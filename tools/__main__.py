@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from netlet import data, nets, stats
-from netlet.nets.shipped import LICENSE
+from netlet.nets.shipped import WEIGHTS_LICENSE
 from netlet.report import Page, card, ladder_page, study_page, write
 from tools import documents, frontier, ship, speed, studies
 from tools.records import ROOT, climbed, study_of
@@ -26,6 +26,7 @@ from tools.records import ROOT, climbed, study_of
 DOCS = ROOT / "docs"
 PAGES = (
     ROOT / "README.md",
+    DOCS / "results.md",
     DOCS / "speed.md",
     DOCS / "documents.md",
     DOCS / "export.md",
@@ -66,12 +67,12 @@ def report(path: Path) -> Page:
 def cards() -> dict[Path, Page]:
     """The cards of the weights that come with the package, beside these."""
     found = {}
-    for name in nets.shipped():
-        weights, study = nets.shipped_weights(name), study_of(name)
+    for name in nets.list_shipped_weights():
+        weights, study = nets.find_shipped_weights(name), study_of(name)
         assert weights is not None
         digest = hashlib.sha256(weights.read_bytes()).hexdigest()
         found[weights.with_suffix(".md")] = card(
-            study, stats.median_seed(study), weights.name, digest, LICENSE
+            study, stats.median_seed(study), weights.name, digest, WEIGHTS_LICENSE
         )
     return found
 

@@ -1,0 +1,41 @@
+"""Configuration of the documentation site; build it with the command in docs/README.md."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
+
+from netlet import __version__
+
+project = "netlet"
+author = "netlet contributors"
+project_copyright = "netlet contributors"
+release = version = __version__
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinxcontrib.mermaid",
+    "command_reference",
+]
+exclude_patterns = ["_build", "README.md"]
+
+myst_heading_anchors = 4
+myst_fence_as_directive = ["mermaid"]
+highlight_language = "none"  # indented blocks are terminal sessions, not Python
+
+autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented"
+autodoc_member_order = "groupwise"
+autodoc_preserve_defaults = True
+autodoc_default_options = {"members": True, "imported-members": True}
+napoleon_numpy_docstring = False
+napoleon_use_ivar = True  # an attribute of a dataclass is described once
+
+html_theme = "furo"
+html_title = f"netlet {release}"
+html_static_path: list[str] = []
+html_theme_options = {"navigation_with_keys": True}
