@@ -1,28 +1,28 @@
 """What a net is, without training it: layers, parameters, multiply-adds, memory, receptive field."""
 
-from netlet.analysis.cost import check, cost, cost_of
-from netlet.analysis.receptive import ReceptiveField, receptive_field, receptive_field_of
-from netlet.analysis.steps import Step, Trace
-from netlet.analysis.styles import STYLES, torchinfo, torchsummary
-from netlet.analysis.summary import Summary, summary, summary_of
+from netlet.analysis.cost import check, cost, cost_from_trace
+from netlet.analysis.receptive_field import ReceptiveField, receptive_field, receptive_field_from_trace
+from netlet.analysis.ops import Op, Trace
+from netlet.analysis.table_styles import TABLE_STYLES, format_torchinfo, format_torchsummary
+from netlet.analysis.summary import Summary, summary, summary_from_trace
 from netlet.analysis.trace import trace
-from netlet.analysis.witness import gradient_support
+from netlet.analysis.gradient_check import gradient_support
 
 __all__ = [
-    "STYLES",
+    "TABLE_STYLES",
     "ReceptiveField",
-    "Step",
+    "Op",
     "Summary",
     "Trace",
     "check",
     "cost",
-    "cost_of",
+    "cost_from_trace",
     "gradient_support",
     "receptive_field",
-    "receptive_field_of",
+    "receptive_field_from_trace",
     "summary",
-    "summary_of",
-    "torchinfo",
-    "torchsummary",
+    "summary_from_trace",
+    "format_torchinfo",
+    "format_torchsummary",
     "trace",
 ]

@@ -9,7 +9,7 @@ from math import prod
 import torch
 from torch import nn
 
-from netlet.analysis.steps import Trace
+from netlet.analysis.ops import Trace
 from netlet.analysis.trace import trace
 from netlet.budgets import Budget, ModelCost, Verdict
 from netlet.errors import BudgetError, did_you_mean
@@ -51,10 +51,10 @@ def cost(
     Raises:
         NetError: The net does not run on such an image.
     """
-    return cost_of(trace(net, shape), epochs)
+    return cost_from_trace(trace(net, shape), epochs)
 
 
-def cost_of(traced: Trace, epochs: int | None = None) -> ModelCost:
+def cost_from_trace(traced: Trace, epochs: int | None = None) -> ModelCost:
     """The facts of a net already traced."""
     net = traced.net
     parameters, macs, activations = Counter[str](), Counter[str](), Counter[str]()

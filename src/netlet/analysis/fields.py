@@ -41,7 +41,7 @@ class Axis:
         """The positions that element ``i`` depends on, padding included."""
         first = self.start + i * self.jump
         sliding = None if self.dim is None else (first, first + self.size - 1)
-        interval = hull(self.fixed, sliding)
+        interval = join_intervals(self.fixed, sliding)
         assert interval is not None  # an axis without a dimension has a fixed interval
         return interval
 
@@ -49,7 +49,7 @@ class Axis:
         """Every element depends on all that any element did."""
         if self.dim is None:
             return self
-        whole = hull(self.interval(0), self.interval(self.length - 1))
+        whole = join_intervals(self.interval(0), self.interval(self.length - 1))
         return replace(self, dim=None, length=1, fixed=whole, merged=False)
 
     def window(self, kernel: int, stride: int, padding: int, dilation: int, length: int) -> Axis:
@@ -78,24 +78,24 @@ class FieldMap:
     def __setitem__(self, tensor: torch.Tensor, field: Field) -> None:
         self._known[id(tensor)] = (tensor, field)
 
-    def of(self, tensor: torch.Tensor) -> Field:
+    def get(self, tensor: torch.Tensor) -> Field:
         """The field of a tensor; None where it is not known, or the tensor does not depend on the input."""
         return self._known[id(tensor)][1] if tensor in self else None
 
 
-def hull(one: Interval | None, other: Interval | None) -> Interval | None:
+def join_intervals(one: Interval | None, other: Interval | None) -> Interval | None:
     """The shortest interval that holds both."""
     if one is None or other is None:
         return one or other
     return min(one[0], other[0]), max(one[1], other[1])
 
 
-def of_input(shape: Sequence[int]) -> Field:
+def input_field(shape: Sequence[int]) -> Field:
     """The field of the input itself, ``N C`` and then its axes."""
     return tuple(Axis(dim, shape[dim], 0, 1, 1) for dim in range(2, len(shape)))
 
 
-def moved(field: Field, where: Sequence[int | None]) -> Field:
+def remap_dims(field: Field, where: Sequence[int | None]) -> Field:
     """Dimensions renamed: ``where[d]`` is the new place of dimension ``d``, None if it is gone."""
     if field is None:
         return None
@@ -106,14 +106,14 @@ def moved(field: Field, where: Sequence[int | None]) -> Field:
     return tuple(axes)
 
 
-def collapsed(field: Field, dims: Sequence[int] | None = None) -> Field:
+def collapse(field: Field, dims: Sequence[int] | None = None) -> Field:
     """Elements along ``dims`` (all, if not given) are mixed, so each depends on what any did."""
     if field is None:
         return None
     return tuple(axis.collapsed() if dims is None or axis.dim in dims else axis for axis in field)
 
 
-def union(fields: Sequence[Field]) -> Field:
+def join_fields(fields: Sequence[Field]) -> Field:
     """What depends on several tensors of one shape depends on all that they did."""
     if not fields or any(field is None for field in fields):
         return None
@@ -122,7 +122,7 @@ def union(fields: Sequence[Field]) -> Field:
         sliding = [axis for axis in axes if axis.dim is not None]
         fixed = None
         for axis in axes:
-            fixed = hull(fixed, axis.fixed)
+            fixed = join_intervals(fixed, axis.fixed)
         if not sliding:
             joined.append(replace(axes[0], fixed=fixed))
             continue
@@ -139,16 +139,16 @@ def union(fields: Sequence[Field]) -> Field:
     return tuple(joined)
 
 
-def broadcast(field: Field, shape: Sequence[int], to: Sequence[int]) -> Field:
+def broadcast_field(field: Field, shape: Sequence[int], to: Sequence[int]) -> Field:
     """The field of a tensor of ``shape`` spread over a larger shape, dimensions counted from the right."""
     if field is None:
         return None
     ahead = len(to) - len(shape)
     spread = [dim for dim, n in enumerate(shape) if n == 1 and to[dim + ahead] != 1]
-    return moved(collapsed(field, spread), [dim + ahead for dim in range(len(shape))])
+    return remap_dims(collapse(field, spread), [dim + ahead for dim in range(len(shape))])
 
 
-def reshaped(field: Field, old: Sequence[int], new: Sequence[int]) -> Field:
+def reshape_field(field: Field, old: Sequence[int], new: Sequence[int]) -> Field:
     """The field after a view of the same elements in another shape.
 
     Dimensions that stay, and those that are merged into one, are followed; a split along an axis of
@@ -157,7 +157,7 @@ def reshaped(field: Field, old: Sequence[int], new: Sequence[int]) -> Field:
     if field is None:
         return None
     # A single element slides nowhere.
-    field = collapsed(field, [dim for dim, n in enumerate(old) if n == 1])
+    field = collapse(field, [dim for dim, n in enumerate(old) if n == 1])
     assert field is not None
     to: dict[int, tuple[int, bool] | None] = {}
     for olds, news in _groups(old, new):

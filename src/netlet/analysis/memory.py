@@ -9,7 +9,7 @@ import torch
 
 
 @dataclass(frozen=True)
-class Use:
+class TensorUse:
     """One operation: the tensors it read and made, and whether it could write over what it read."""
 
     inputs: list[torch.Tensor]
@@ -17,7 +17,7 @@ class Use:
     in_place: bool = False
 
 
-def peak_bytes(uses: Sequence[Use], batch: int) -> int:
+def peak_bytes(uses: Sequence[TensorUse], batch: int) -> int:
     """Most bytes alive at once: a tensor lives from the operation that makes it to the last that reads it.
 
     Views share their memory; an element-wise operation writes over its input where nobody needs

@@ -11,8 +11,8 @@ from typing import Any
 
 from torch import nn
 
-from netlet.analysis.receptive import PerAxis, extent, jump
-from netlet.analysis.steps import Step, Trace
+from netlet.analysis.receptive_field import PerAxis, field_size, field_jump
+from netlet.analysis.ops import Op, Trace
 from netlet.analysis.trace import trace
 from netlet.text import count, per_axis, table
 
@@ -129,10 +129,10 @@ def summary(net: nn.Module, shape: Sequence[int] = (1, 28, 28)) -> Summary:
     Raises:
         NetError: The net does not run on such an image.
     """
-    return summary_of(trace(net, shape))
+    return summary_from_trace(trace(net, shape))
 
 
-def summary_of(traced: Trace) -> Summary:
+def summary_from_trace(traced: Trace) -> Summary:
     """The summary of a net already traced."""
     net = traced.net
     parameters = list(net.parameters())
@@ -150,7 +150,7 @@ def summary_of(traced: Trace) -> Summary:
         parameters=sum(p.numel() for p in parameters),
         trainable=sum(p.numel() for p in parameters if p.requires_grad),
         macs=traced.macs(),
-        field=extent(traced.field),
+        field=field_size(traced.field),
         input_bytes=prod(traced.shape) * _FLOAT_BYTES,
         forward_backward_bytes=2 * outputs * _FLOAT_BYTES,
         parameter_bytes=sum(p.numel() * p.element_size() for p in parameters),
@@ -159,15 +159,15 @@ def summary_of(traced: Trace) -> Summary:
     )
 
 
-def _row(step: Step) -> Row:
+def _row(step: Op) -> Row:
     row = Row(
         step.name,
         step.kind if step.leaf else f"{step.kind} (its own)",
         step.output[1:],
         step.own,
         step.macs if step.leaf else 0,
-        extent(step.field),
-        jump(step.field),
+        field_size(step.field),
+        field_jump(step.field),
         shared=step.repeated or step.tied,
     )
     if len(step.windows) != 1 or step.kind.lower().endswith("linear"):

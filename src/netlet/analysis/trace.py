@@ -13,10 +13,10 @@ import torch
 from torch import nn
 
 from netlet.analysis.memory import peak_bytes
-from netlet.analysis.steps import Trace
-from netlet.analysis.watcher import BATCH, Dropouts, Watcher
+from netlet.analysis.ops import Trace
+from netlet.analysis.tracer import BATCH, DropoutObserver, Tracer
 from netlet.errors import NetError
-from netlet.nets.modes import evaluating
+from netlet.nets.eval_mode import eval_mode
 from netlet.nets.outputs import first_tensor
 
 
@@ -31,12 +31,12 @@ def trace(net: nn.Module, shape: Sequence[int] = (1, 28, 28)) -> Trace:
         NetError: The net does not run on such an image, or gives no tensor; names the layer and the
             shape it got.
     """
-    watcher = Watcher(net)
+    watcher = Tracer(net)
     x = torch.zeros(BATCH, *shape, device=_device(net))
     watcher.begin(x)
-    with evaluating(net), torch.random.fork_rng(devices=[]), torch.no_grad(), watcher.hooked():
+    with eval_mode(net), torch.random.fork_rng(devices=[]), torch.no_grad(), watcher.hooked():
         try:
-            with Dropouts(watcher), watcher:
+            with DropoutObserver(watcher), watcher:
                 out = net(x)
         except Exception as error:
             raise NetError(watcher.failure(error, tuple(shape))) from error

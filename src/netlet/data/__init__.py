@@ -1,47 +1,47 @@
 """Images and labels: read, downloaded, made or brought along; checked, kept as uint8, cut into augmented batches."""
 
-from netlet.data.augment import augmented
-from netlet.data.batches import Preparation, epoch_of_batches, prepare_eagerly, steps_of
-from netlet.data.captioned import captioned_sheet
+from netlet.data.augment import augment_images
+from netlet.data.batches import Preparation, iterate_epoch, eager_preparation, count_steps
+from netlet.data.captioned_sheet import draw_captioned_sheet
 from netlet.data.dataset import Dataset, Split
-from netlet.data.download import Fetching, fetch
+from netlet.data.download import DownloadProgress, fetch
 from netlet.data.idx import read_idx, write_idx
-from netlet.data.loading import NAMES, SCRIBBLE, load
-from netlet.data.on_disk import cache_folder, find
-from netlet.data.own import load_own, save_npz
-from netlet.data.pictures import raw_picture, read_picture
-from netlet.data.prepare import prepared
-from netlet.data.scribble import cached_scribble, make_scribble
-from netlet.data.sheet import contact_sheet
+from netlet.data.loading import DATASET_NAMES, SCRIBBLE, load
+from netlet.data.source_files import cache_folder, find_source
+from netlet.data.user_images import load_user_images, save_npz
+from netlet.data.pictures import read_raw_picture, read_picture
+from netlet.data.mnist_frame import prepare_digit
+from netlet.data.scribble import load_scribble, make_scribble
+from netlet.data.contact_sheet import draw_contact_sheet
 from netlet.data.sources import MNIST, SOURCES, Source
 
 __all__ = [
     "MNIST",
-    "NAMES",
+    "DATASET_NAMES",
     "SCRIBBLE",
     "SOURCES",
     "Dataset",
-    "Fetching",
+    "DownloadProgress",
     "Preparation",
     "Source",
     "Split",
-    "augmented",
+    "augment_images",
     "cache_folder",
-    "cached_scribble",
-    "captioned_sheet",
-    "contact_sheet",
-    "epoch_of_batches",
+    "load_scribble",
+    "draw_captioned_sheet",
+    "draw_contact_sheet",
+    "iterate_epoch",
     "fetch",
-    "find",
+    "find_source",
     "load",
-    "load_own",
+    "load_user_images",
     "make_scribble",
-    "prepare_eagerly",
-    "prepared",
-    "raw_picture",
+    "eager_preparation",
+    "prepare_digit",
+    "read_raw_picture",
     "read_idx",
     "read_picture",
     "save_npz",
-    "steps_of",
+    "count_steps",
     "write_idx",
 ]

@@ -13,7 +13,7 @@ from netlet.recipes import Warp
 
 
 @dataclass(frozen=True)
-class Draws:
+class WarpParameters:
     """What one op drew for some images."""
 
     maps: torch.Tensor  # n 2 3, as of inverse_maps
@@ -21,12 +21,12 @@ class Draws:
         torch.Tensor
     )  # n 2 p p: by how many pixels x and y of the grid's points move; n 2 0 0 if nothing bends
 
-    def of(self, part: slice) -> Draws:
+    def select(self, part: slice) -> WarpParameters:
         """Those of some of the images."""
-        return Draws(self.maps[part], self.points[part])
+        return WarpParameters(self.maps[part], self.points[part])
 
 
-def augmented(
+def augment_images(
     images: torch.Tensor, ops: Sequence[Warp], generator: torch.Generator
 ) -> torch.Tensor:
     """Move each image at random, one op after the other.
@@ -39,24 +39,24 @@ def augmented(
     Returns:
         float32 ``N C H W``.
     """
-    ops = moving(ops)
-    return moved(images, ops, drawn(ops, len(images), generator)) if ops else images
+    ops = drop_identity_ops(ops)
+    return warp_images(images, ops, draw_augmentation(ops, len(images), generator)) if ops else images
 
 
-def moving(ops: Sequence[Warp]) -> list[Warp]:
+def drop_identity_ops(ops: Sequence[Warp]) -> list[Warp]:
     """Those ops that move anything."""
     return [op for op in ops if not op.still]
 
 
-def drawn(ops: Sequence[Warp], n: int, generator: torch.Generator) -> list[Draws]:
+def draw_augmentation(ops: Sequence[Warp], n: int, generator: torch.Generator) -> list[WarpParameters]:
     """What each op draws for ``n`` images."""
-    return [Draws(inverse_maps(op, n, generator), _points(op, n, generator)) for op in ops]
+    return [WarpParameters(draw_inverse_maps(op, n, generator), _points(op, n, generator)) for op in ops]
 
 
-def moved(images: torch.Tensor, ops: Sequence[Warp], draws: Sequence[Draws]) -> torch.Tensor:
+def warp_images(images: torch.Tensor, ops: Sequence[Warp], draws: Sequence[WarpParameters]) -> torch.Tensor:
     """Images ``N C H W``, float32, through the maps of one op after the other; the same shape."""
     for op, of_op in zip(ops, draws, strict=True):
-        images = warp(images, of_op.maps.to(images.device), op, of_op.points.to(images.device))
+        images = apply_warp(images, of_op.maps.to(images.device), op, of_op.points.to(images.device))
     return images
 
 
@@ -68,7 +68,7 @@ def _points(op: Warp, n: int, generator: torch.Generator) -> torch.Tensor:
     )
 
 
-def inverse_maps(op: Warp, n: int, generator: torch.Generator) -> torch.Tensor:
+def draw_inverse_maps(op: Warp, n: int, generator: torch.Generator) -> torch.Tensor:
     """Draw for each image the map from output pixel to input pixel, both measured from the center.
 
     The forward map shears, scales and rotates (counter-clockwise) about the center, then shifts,
@@ -95,7 +95,7 @@ def inverse_maps(op: Warp, n: int, generator: torch.Generator) -> torch.Tensor:
 
 
 @functools.cache
-def between(points: int, size: int) -> torch.Tensor:
+def cubic_weights(points: int, size: int) -> torch.Tensor:
     """What each point of a line, its ends among them, counts for at each of ``size`` pixels: ``size points``.
 
     Cubic convolution, as ``torch.nn.functional.interpolate`` has it in two dimensions.
@@ -105,7 +105,7 @@ def between(points: int, size: int) -> torch.Tensor:
     return spread[:, 0, 0].T.contiguous()
 
 
-def warp(
+def apply_warp(
     images: torch.Tensor, maps: torch.Tensor, op: Warp, points: torch.Tensor | None = None
 ) -> torch.Tensor:
     """Sample each image through its map; what lies outside is ``op.fill``.
@@ -133,7 +133,7 @@ def warp(
         rows = rows + 1e-7
     planes = columns.to(images)[:, :, None, :] + rows.to(images)[:, :, :, None]
     if points is not None and points.numel():
-        down, across = (between(points.shape[-1], side).to(images) for side in (h, w))
+        down, across = (cubic_weights(points.shape[-1], side).to(images) for side in (h, w))
         planes = (
             planes
             + (down @ points.to(images) @ across.T)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
-from netlet.data.augment import Draws, drawn, moved, moving
+from netlet.data.augment import WarpParameters, draw_augmentation, warp_images, drop_identity_ops
 from netlet.data.dataset import Split
 from netlet.recipes import Recipe
 
@@ -17,10 +17,10 @@ _IMAGES_AT_ONCE = 512
 
 
 # From the images' index and what each op drew for them to a net's input.
-Preparation = Callable[[torch.Tensor, Sequence[Draws]], torch.Tensor]
+Preparation = Callable[[torch.Tensor, Sequence[WarpParameters]], torch.Tensor]
 
 
-def epoch_of_batches(
+def iterate_epoch(
     split: Split, recipe: Recipe, generator: torch.Generator, prepare: Preparation | None = None
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Every image once, in an order drawn anew, augmented and normalized.
@@ -36,25 +36,25 @@ def epoch_of_batches(
         by one (see :func:`steps_of`).
     """
     order = torch.randperm(len(split), generator=generator).to(split.labels.device)
-    draws = drawn(moving(recipe.augment), len(split), generator)
-    prepare = prepare or prepare_eagerly(split, recipe)
-    steps = steps_of(len(split), recipe.batch_size)
+    draws = draw_augmentation(drop_identity_ops(recipe.augment), len(split), generator)
+    prepare = prepare or eager_preparation(split, recipe)
+    steps = count_steps(len(split), recipe.batch_size)
     sizes = [recipe.batch_size] * (steps - 1) + [len(split) - recipe.batch_size * (steps - 1)]
     at_once = max(1, _IMAGES_AT_ONCE // recipe.batch_size)
     for i in range(0, steps, at_once):
         chunk = sizes[i : i + at_once]
         part = slice(i * recipe.batch_size, i * recipe.batch_size + sum(chunk))
-        images = prepare(order[part], [of_op.of(part) for of_op in draws])
+        images = prepare(order[part], [parameters.select(part) for parameters in draws])
         yield from zip(images.split(chunk), split.labels[order[part]].split(chunk), strict=True)
 
 
-def prepare_eagerly(split: Split, recipe: Recipe) -> Preparation:
+def eager_preparation(split: Split, recipe: Recipe) -> Preparation:
     """Augmentation and normalization by PyTorch, wherever the split lies."""
-    ops = moving(recipe.augment)
-    return lambda index, draws: normalized(moved(split.images[index].float(), ops, draws), recipe)
+    ops = drop_identity_ops(recipe.augment)
+    return lambda index, draws: normalize(warp_images(split.images[index].float(), ops, draws), recipe)
 
 
-def steps_of(images: int, batch: int) -> int:
+def count_steps(images: int, batch: int) -> int:
     """How many batches an epoch has: a last image that would be alone joins the batch before.
 
     Of one image, batch norm knows no variance.
@@ -63,6 +63,6 @@ def steps_of(images: int, batch: int) -> int:
     return math.ceil(images / batch) - alone
 
 
-def normalized(images: torch.Tensor, recipe: Recipe) -> torch.Tensor:
+def normalize(images: torch.Tensor, recipe: Recipe) -> torch.Tensor:
     """Gray levels 0..255 to what a net is fed: ``(x / 255 - mean) / std``, float32, same shape."""
     return (images.float() / 255 - recipe.mean) / recipe.std

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 
@@ -78,7 +79,7 @@ class Dataset:
         class_names: In the order of the labels.
         checksums: MD5 of each file's raw content, or SHA-256 of each split where there are no such
             files.
-        whole: What it was before some of it was held out.
+        before_hold_out: What it was before some of it was held out.
     """
 
     name: str
@@ -86,7 +87,7 @@ class Dataset:
     held_out: Split
     class_names: tuple[str, ...]
     checksums: Mapping[str, str] = field(default_factory=dict)
-    whole: Dataset | None = field(default=None, repr=False, compare=False)
+    before_hold_out: Dataset | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Refuse labels without a class.
@@ -121,6 +122,18 @@ class Dataset:
         c, h, w = self.train.images.shape[1:]
         return c, h, w
 
+    def describe(self) -> dict[str, Any]:
+        """Return what records say about the data set, as JSON stores it."""
+        return {
+            "name": self.name,
+            "classes": self.classes,
+            "shape": list(self.shape),
+            "images": {split.name: len(split) for split in (self.train, self.held_out)},
+            "class_names": list(self.class_names),
+            "checksums": dict(self.checksums),
+            "digest": self.digest,
+        }
+
     def split(self, name: str) -> Split:
         """The split of that name.
 
@@ -150,8 +163,8 @@ class Dataset:
         def spread(split: Split) -> Split:
             return replace(split, images=split.images.expand(-1, channels, -1, -1).contiguous())
 
-        whole = self.whole and self.whole.with_channels(channels)
-        return replace(self, train=spread(self.train), held_out=spread(self.held_out), whole=whole)
+        before_hold_out = self.before_hold_out and self.before_hold_out.with_channels(channels)
+        return replace(self, train=spread(self.train), held_out=spread(self.held_out), before_hold_out=before_hold_out)
 
     def hold_out(self, images: int, draw: int = 0) -> Dataset:
         """Part of ``train`` becomes the judge, every class in proportion, for the same draw always the same images.
@@ -166,8 +179,8 @@ class Dataset:
         Raises:
             DataError: The number is out of range.
         """
-        if self.whole is not None:
-            return self.whole.hold_out(images, draw)
+        if self.before_hold_out is not None:
+            return self.before_hold_out.hold_out(images, draw)
         n = len(self.train)
         if not self.classes <= images <= n - self.classes:
             raise DataError(
@@ -191,7 +204,7 @@ class Dataset:
         keep = torch.ones(n, dtype=torch.bool)
         keep[chosen] = False
         train, val = self.train.take(keep.nonzero()[:, 0]), self.train.take(chosen, "val")
-        return replace(self, train=train, held_out=val, whole=self)
+        return replace(self, train=train, held_out=val, before_hold_out=self)
 
     def with_classes(self, names: Sequence[str]) -> Dataset:
         """The same images with the labels of another list of classes, matched by name.
@@ -215,12 +228,12 @@ class Dataset:
             train=renumbered(self.train),
             held_out=renumbered(self.held_out),
             class_names=tuple(names),
-            whole=self.whole and self.whole.with_classes(names),
+            before_hold_out=self.before_hold_out and self.before_hold_out.with_classes(names),
         )
 
 
 def _spare_small_classes(share: torch.Tensor, count: torch.Tensor) -> None:
-    """Move single images between the shares until none is empty and none is a whole class."""
+    """Move single images between the shares until none is empty and none is a before_hold_out class."""
     for k in range(len(share)):
         if share[k] == 0:
             share[k] += 1

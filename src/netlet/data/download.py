@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from netlet.data.idx import file_content
-from netlet.data.on_disk import path_of, verified
+from netlet.data.idx import read_file
+from netlet.data.source_files import find_file, verify_checksum
 from netlet.data.sources import File, Source
 from netlet.errors import DataError, MissingDataError
 from netlet.files import write_whole
@@ -24,7 +24,7 @@ _GZIP = b"\x1f\x8b"
 
 
 @dataclass(frozen=True)
-class Fetching:
+class DownloadProgress:
     """Where a download stands."""
 
     file: str
@@ -34,18 +34,18 @@ class Fetching:
     trouble: str = ""  # why this try failed, once it has
 
 
-Heard = Callable[[Fetching], None]
+OnProgress = Callable[[DownloadProgress], None]
 
 
-class _RefusedError(Exception):
+class _PermanentError(Exception):
     """This mirror will not give the file, however often it is asked."""
 
 
-class _FailedError(Exception):
+class _TransientError(Exception):
     """This try failed; the next may not."""
 
 
-def fetch(source: Source, into: Path, heard: Heard = lambda _: None) -> Path:
+def fetch(source: Source, into: Path, on_progress: OnProgress = lambda _: None) -> Path:
     """Download those files of a data set that ``into`` does not hold whole.
 
     Any number of processes may do so at once: each file is renamed into its place in one step.
@@ -55,7 +55,7 @@ def fetch(source: Source, into: Path, heard: Heard = lambda _: None) -> Path:
     Args:
         source: What to fetch.
         into: The folder, made if need be.
-        heard: Hears how each file comes along.
+        on_progress: Hears how each file comes along.
 
     Returns:
         ``into``.
@@ -66,22 +66,22 @@ def fetch(source: Source, into: Path, heard: Heard = lambda _: None) -> Path:
     """
     for file in source.files:
         if not _is_whole(into, file):
-            _fetch_file(source, file, into, heard)
+            _fetch_file(source, file, into, on_progress)
     return into
 
 
 def _is_whole(folder: Path, file: File) -> bool:
-    path = path_of(folder, file)
+    path = find_file(folder, file)
     if path is None:
         return False
     try:
-        verified(file, file_content(path), path)
+        verify_checksum(file, read_file(path), path)
     except DataError:
         return False
     return True
 
 
-def _fetch_file(source: Source, file: File, into: Path, heard: Heard) -> None:
+def _fetch_file(source: Source, file: File, into: Path, on_progress: OnProgress) -> None:
     remedy = (
         f"put its four IDX files into {into}, or name their folder with --data DIR or NETLET_DATA"
     )
@@ -92,8 +92,8 @@ def _fetch_file(source: Source, file: File, into: Path, heard: Heard) -> None:
     troubles: dict[str, list[str]] = {}  # each trouble once, and who had it
     for mirror in source.mirrors:
         try:
-            content = _from_mirror(mirror, file, heard)
-        except _RefusedError as trouble:
+            content = _from_mirror(mirror, file, on_progress)
+        except _PermanentError as trouble:
             troubles.setdefault(str(trouble), []).append(mirror)
             continue
         # A server may have unpacked it on the way.
@@ -112,22 +112,22 @@ def _fetch_file(source: Source, file: File, into: Path, heard: Heard) -> None:
     )
 
 
-def _from_mirror(mirror: str, file: File, heard: Heard) -> bytes:
+def _from_mirror(mirror: str, file: File, on_progress: OnProgress) -> bytes:
     for i in range(_TRIES):
         if i:
             time.sleep(_PAUSE_S * 2 ** (i - 1))
         try:
-            content = _get(mirror, file, heard)
+            content = _get(mirror, file, on_progress)
             if not _is_the_file(file, content):
-                raise _FailedError("another file, or a damaged one")
+                raise _TransientError("another file, or a damaged one")
             return content
-        except _FailedError as failure:
+        except _TransientError as failure:
             trouble = str(failure)
-        except _RefusedError as refusal:
-            heard(Fetching(file.name, mirror, 0, None, str(refusal)))
+        except _PermanentError as refusal:
+            on_progress(DownloadProgress(file.name, mirror, 0, None, str(refusal)))
             raise
-        heard(Fetching(file.name, mirror, 0, None, trouble))
-    raise _RefusedError(f"{trouble}, {_TRIES} times")
+        on_progress(DownloadProgress(file.name, mirror, 0, None, trouble))
+    raise _PermanentError(f"{trouble}, {_TRIES} times")
 
 
 def _is_the_file(file: File, content: bytes) -> bool:
@@ -141,13 +141,13 @@ def _is_the_file(file: File, content: bytes) -> bool:
         except zlib.error:
             return False
     try:
-        verified(file, content, Path(file.name))
+        verify_checksum(file, content, Path(file.name))
     except DataError:
         return False
     return True
 
 
-def _get(mirror: str, file: File, heard: Heard) -> bytes:
+def _get(mirror: str, file: File, on_progress: OnProgress) -> bytes:
     """What the mirror sends, bounded in size and time."""
     # Here, since no other command needs them.
     import requests
@@ -166,9 +166,9 @@ def _get(mirror: str, file: File, heard: Heard) -> bytes:
             },  # the bytes as they are stored: their checksum is known
         ) as answer:
             if answer.status_code >= 500 or answer.status_code in (408, 429):
-                raise _FailedError(f"HTTP {answer.status_code}")
+                raise _TransientError(f"HTTP {answer.status_code}")
             if answer.status_code != 200:
-                raise _RefusedError(f"HTTP {answer.status_code}")
+                raise _PermanentError(f"HTTP {answer.status_code}")
             length = answer.headers.get("Content-Length", "")
             total = int(length) if length.isdecimal() else None
             # What has come so far, not a full chunk: a server that drips must not go unnoticed.
@@ -176,22 +176,22 @@ def _get(mirror: str, file: File, heard: Heard) -> bytes:
                 content += chunk
                 seconds = time.monotonic() - began
                 if len(content) > most:
-                    raise _RefusedError(f"more than {most:,} bytes")
+                    raise _PermanentError(f"more than {most:,} bytes")
                 if seconds > _SILENCE_S and len(content) / seconds < _SLOWEST:
-                    raise _FailedError(f"{len(content):,} bytes in {seconds:.0f} s are too slow")
-                heard(Fetching(file.name, mirror, len(content), total))
+                    raise _TransientError(f"{len(content):,} bytes in {seconds:.0f} s are too slow")
+                on_progress(DownloadProgress(file.name, mirror, len(content), total))
             if total is not None and len(content) < total:
-                raise _FailedError(f"cut short after {len(content):,} of {total:,} bytes")
+                raise _TransientError(f"cut short after {len(content):,} of {total:,} bytes")
     except (requests.Timeout, urllib3.exceptions.TimeoutError) as error:
         if isinstance(error, requests.ConnectTimeout):
-            raise _RefusedError(f"no connection within {_CONNECT_S:g} s") from error
-        raise _FailedError(f"silent for {_SILENCE_S:g} s") from error
+            raise _PermanentError(f"no connection within {_CONNECT_S:g} s") from error
+        raise _TransientError(f"silent for {_SILENCE_S:g} s") from error
     except urllib3.exceptions.HTTPError as error:
-        raise _FailedError(f"cut short after {len(content):,} bytes") from error
+        raise _TransientError(f"cut short after {len(content):,} bytes") from error
     except requests.ConnectionError as error:
         raise _connection_trouble(error) from error
     except requests.RequestException as error:
-        raise _RefusedError(type(error).__name__) from error
+        raise _PermanentError(type(error).__name__) from error
     return bytes(content)
 
 
@@ -199,13 +199,13 @@ def _connection_trouble(error: Exception) -> Exception:
     # Which of the many layers knows the reason differs; its words are the same.
     text = str(error)
     if "resolve" in text or "Name or service" in text or "nodename" in text:
-        return _RefusedError("its name cannot be resolved; is there a network?")
+        return _PermanentError("its name cannot be resolved; is there a network?")
     if "refused" in text:
-        return _RefusedError("connection refused")
+        return _PermanentError("connection refused")
     if "certificate" in text.lower():
-        return _RefusedError(
+        return _PermanentError(
             "its certificate is not trusted here; a proxy's own is named with REQUESTS_CA_BUNDLE"
         )
     if "proxy" in text.lower():
-        return _RefusedError("the proxy does not let it through")
-    return _FailedError("the connection broke")
+        return _PermanentError("the proxy does not let it through")
+    return _TransientError("the connection broke")

@@ -21,7 +21,7 @@ _TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E:
 _CODES = {np.dtype(text).newbyteorder("="): code for code, text in _TYPES.items()}
 
 
-def file_content(path: Path) -> bytes:
+def read_file(path: Path) -> bytes:
     """The bytes of a file as they lie on the disk.
 
     Raises:
@@ -33,7 +33,7 @@ def file_content(path: Path) -> bytes:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
-def unpacked(content: bytes, path: Path) -> bytes:
+def decompress(content: bytes, path: Path) -> bytes:
     """The raw content: decompressed if it is gzipped, else as it is; ``path`` is for the messages.
 
     Raises:
@@ -92,7 +92,7 @@ def read_idx(path: Path | str) -> NDArray[np.generic]:
         DataError: The file cannot be read or is not one whole IDX array.
     """
     path = Path(path)
-    return parse_idx(unpacked(file_content(path), path), path)
+    return parse_idx(decompress(read_file(path), path), path)
 
 
 def write_idx(path: Path | str, values: NDArray[np.generic]) -> None:

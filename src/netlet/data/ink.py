@@ -37,7 +37,7 @@ _THINNEST_PX = 2.0  # of a pen, where the digit's longer side is 20 px; few of M
 _EIGHT_NEIGHBOURS = np.ones((3, 3))
 
 
-def ink_of(gray: NDArray[np.generic]) -> NDArray[np.uint8]:
+def extract_ink(gray: NDArray[np.generic]) -> NDArray[np.uint8]:
     """The ink on a picture; its soft edges kept, paper, grain and specks gone, a very thin pen made broader.
 
     The paper is taken for one level where two levels explain the picture (Otsu 1979), otherwise for

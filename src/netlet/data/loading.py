@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from netlet.data.dataset import Dataset
-from netlet.data.download import Heard, fetch
-from netlet.data.on_disk import cache_folder, find, read
-from netlet.data.own import load_own
-from netlet.data.scribble import cached_scribble
+from netlet.data.download import OnProgress, fetch
+from netlet.data.source_files import cache_folder, find_source, read_source
+from netlet.data.user_images import load_user_images
+from netlet.data.scribble import load_scribble
 from netlet.data.sources import SOURCES
 from netlet.errors import DataError, MissingDataError, did_you_mean
 
 SCRIBBLE = "scribble"
-NAMES = (*SOURCES, SCRIBBLE)
+DATASET_NAMES = (*SOURCES, SCRIBBLE)
 
 
 def load(
@@ -21,7 +21,7 @@ def load(
     folder: Path | str | None = None,
     *,
     download: bool = True,
-    heard: Heard = lambda _: None,
+    on_progress: OnProgress = lambda _: None,
 ) -> Dataset:
     """Load a data set whole and checked, or not at all.
 
@@ -33,36 +33,36 @@ def load(
             folder, torchvision's usual ``data`` folder (see :func:`netlet.data.find`).
         download: Fetch a public data set into the cache folder if it lies nowhere and no folder is
             given.
-        heard: Hears how a download comes along.
+        on_progress: Hears how a download comes along.
 
     Raises:
         MissingDataError: A public data set that lies nowhere and cannot be fetched.
         DataError: The name is unknown, or something is not what it must be.
     """
     known = str(name)
-    if known not in NAMES and (
+    if known not in DATASET_NAMES and (
         isinstance(name, Path) or Path(known).exists() or "/" in known or "." in known
     ):
         if folder is not None:
             raise DataError(f"{name}: is a path already; leave away {folder}")
         if not Path(name).exists():
             raise DataError(
-                f"{name}: no such folder or file; public data sets are: {', '.join(NAMES)}"
+                f"{name}: no such folder or file; public data sets are: {', '.join(DATASET_NAMES)}"
             )
-        return load_own(Path(name))
-    if known not in NAMES:
+        return load_user_images(Path(name))
+    if known not in DATASET_NAMES:
         raise DataError(
-            f"no data set {known!r}; {did_you_mean(known, NAMES)}there are: {', '.join(NAMES)}, "
+            f"no data set {known!r}; {did_you_mean(known, DATASET_NAMES)}there are: {', '.join(DATASET_NAMES)}, "
             "or the path of a folder of class folders or of an .npz"
         )
     if known == SCRIBBLE:
         if folder is not None:
             raise DataError(f"{SCRIBBLE} is made here and lies in no folder; leave away {folder}")
-        return cached_scribble(cache_folder())
+        return load_scribble(cache_folder())
     source = SOURCES[known]
     try:
-        return read(source, find(source, Path(folder) if folder is not None else None))
+        return read_source(source, find_source(source, Path(folder) if folder is not None else None))
     except MissingDataError:
         if folder is not None or not download:
             raise
-    return read(source, fetch(source, cache_folder() / source.name, heard))
+    return read_source(source, fetch(source, cache_folder() / source.name, on_progress))

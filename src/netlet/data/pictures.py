@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from netlet.data.ink import ink_of
+from netlet.data.ink import extract_ink
 from netlet.data.scribble import SIZE
 from netlet.errors import DataError
 
@@ -52,12 +52,12 @@ def read_picture(path: Path | str) -> NDArray[np.uint8]:
         factor = -(-max(gray.shape) // _LONGER_PX)
         gray = np.asarray(Image.fromarray(gray).reduce(factor)) if factor > 1 else gray
     try:
-        return ink_of(gray)
+        return extract_ink(gray)
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
 
 
-def raw_picture(path: Path | str) -> NDArray[np.uint8]:
+def read_raw_picture(path: Path | str) -> NDArray[np.uint8]:
     """A picture that is as MNIST's are already: taken as it is.
 
     Args:

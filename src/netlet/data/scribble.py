@@ -31,7 +31,7 @@ _MARKS = 80  # points that a skeleton is drawn by
 _AT_ONCE = 256  # images; their distances to all marks stay near the cache
 
 
-def scribble(images: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+def draw_digits(images: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Digits with their labels, every class equally often up to one image.
 
     Args:
@@ -192,13 +192,13 @@ def make_scribble(train: int = 60_000, test: int = 10_000, seed: int = 0) -> Dat
             f"{min(train, test)} images do not hold {len(STYLES)} classes; ask for at least {len(STYLES)}"
         )
     splits = [
-        Split(name, *scribble(n, 2 * seed + i))
+        Split(name, *draw_digits(n, 2 * seed + i))
         for i, (name, n) in enumerate((("train", train), ("test", test)))
     ]
     return _dataset(*splits)
 
 
-def cached_scribble(folder: Path) -> Dataset:
+def load_scribble(folder: Path) -> Dataset:
     """The data set as it was made here the first time, or made and kept in ``folder`` now.
 
     A file there that is damaged is made anew; a folder that cannot be written to costs only the

@@ -1,14 +1,14 @@
 """Nets: building blocks, the registry of ours and the documents', and the way in for other people's."""
 
-from netlet.nets.codes import code_1, code_2, code_3, code_4
+from netlet.nets.document_004 import code_1, code_2, code_3, code_4
 from netlet.nets.expand_squeeze import expand_squeeze
-from netlet.nets.foreign import find_net
+from netlet.nets.user_code import find_net
 from netlet.nets.frontier import crest, mnistnet_2, mnistnet_3, speck
 from netlet.nets.mnistnet import mnistnet_1
 from netlet.nets.notation import is_notation
 from netlet.nets.pyramid import pyramid
 from netlet.nets.registry import NETS, Builder, NetEntry, build, net
-from netlet.nets.shipped import shipped, shipped_weights
+from netlet.nets.shipped_weights import list_shipped_weights, find_shipped_weights
 from netlet.nets.sprint import dash, sprint, sprint8k
 from netlet.nets.summit import summit
 from netlet.nets.swift import swift
@@ -36,8 +36,8 @@ __all__ = [
     "net",
     "pyramid",
     "save_weights",
-    "shipped",
-    "shipped_weights",
+    "list_shipped_weights",
+    "find_shipped_weights",
     "speck",
     "sprint",
     "sprint8k",

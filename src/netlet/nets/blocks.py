@@ -19,7 +19,7 @@ class Net(nn.Sequential):
         return logits.flatten(1)
 
 
-def window(h: int, w: int) -> int | tuple[int, int]:
+def full_map_kernel(h: int, w: int) -> int | tuple[int, int]:
     """A kernel that covers a map of ``h x w``: one number where it is square, as people write it.
 
     Raises:
@@ -32,7 +32,7 @@ def window(h: int, w: int) -> int | tuple[int, int]:
     return h if h == w else (h, w)
 
 
-def named(**layers: nn.Module) -> Net:
+def stack_layers(**layers: nn.Module) -> Net:
     """A net whose layers are known by the names they are given here."""
     net = Net()
     for name, layer in layers.items():

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from netlet.nets.blocks import MNIST_SHAPE, Net, window
+from netlet.nets.blocks import MNIST_SHAPE, Net, full_map_kernel
 from netlet.nets.registry import net
 
 
@@ -39,5 +39,5 @@ def expand_squeeze(
         *_squeeze(32, 8, dropout),
         *_expand(8, 16, 32),
         *_squeeze(32, classes, dropout),
-        nn.AvgPool2d(window(*(side // 8 for side in shape[1:]))),
+        nn.AvgPool2d(full_map_kernel(*(side // 8 for side in shape[1:]))),
     )

@@ -30,7 +30,7 @@ def is_notation(name: str) -> bool:
     return len(words) > 1 and _LAYER.fullmatch(words[0]) is not None
 
 
-def written(notation: str) -> NetEntry:
+def parse_notation(notation: str) -> NetEntry:
     """The net that a line stands for.
 
     Raises:

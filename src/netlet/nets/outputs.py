@@ -12,7 +12,7 @@ from netlet.errors import NetError
 _NAMED = ("logits", "out", "output", "y", "scores")  # in dicts, first of all
 
 
-def logits_of(output: Any) -> torch.Tensor:
+def extract_logits(output: Any) -> torch.Tensor:
     """The scores ``N K`` in whatever a net gives.
 
     Args:

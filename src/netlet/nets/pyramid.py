@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from netlet.nets.blocks import MNIST_SHAPE, window
+from netlet.nets.blocks import MNIST_SHAPE, full_map_kernel
 from netlet.nets.registry import net
 
 
@@ -37,7 +37,7 @@ class Pyramid(nn.Module):
             [nn.Conv2d(16, 32, 3), nn.Dropout(dropout), nn.BatchNorm2d(32), nn.Conv2d(32, 32, 3)]
         )
         h, w = (((side // 2) - 4) // 2 - 4 for side in shape[1:])
-        window(h, w)
+        full_map_kernel(h, w)
         self.pool = nn.AvgPool2d((h, w))
         self.head = nn.Linear(32, classes)
 

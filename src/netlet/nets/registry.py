@@ -14,7 +14,7 @@ from torch.nn.modules.lazy import LazyModuleMixin
 
 from netlet.errors import NetError
 from netlet.nets.blocks import MNIST_SHAPE
-from netlet.nets.modes import evaluating
+from netlet.nets.eval_mode import eval_mode
 
 Builder = Callable[..., nn.Module]
 _B = TypeVar("_B", bound=Builder)
@@ -90,12 +90,12 @@ def build(
         lazy = [module for module in net.modules() if isinstance(module, LazyModuleMixin)]
         if any(module.has_uninitialized_params() for module in lazy):
             # A net that cannot run is explained by whoever traces it, with the layer's name.
-            with contextlib.suppress(Exception), evaluating(net), torch.no_grad():
+            with contextlib.suppress(Exception), eval_mode(net), torch.no_grad():
                 net(torch.zeros(2, *shape))
         return net
 
 
-def settable(name: str) -> str | None:
+def recognize_parameter(name: str) -> str | None:
     """What a builder's parameter of this name stands for: ``classes``, ``channels``, ``shape``, or nothing known."""
     return next((meaning for meaning, names in _SAID_AS.items() if name in names), None)
 
@@ -116,8 +116,8 @@ def _settings(builder: Builder, shape: Sequence[int], classes: int | None) -> di
     known = {"classes": classes, "channels": shape[0], "shape": tuple(shape)}
     settings = {}
     for name, parameter in parameters.items():
-        value = known.get(settable(name) or "")
-        if value is None and parameter.default is parameter.empty and settable(name) == "classes":
+        value = known.get(recognize_parameter(name) or "")
+        if value is None and parameter.default is parameter.empty and recognize_parameter(name) == "classes":
             value = 10  # as everywhere where nothing else is said
         if value is not None:
             settings[name] = value

@@ -33,7 +33,7 @@ _CHANGES = {
 }
 
 
-def needed_for(name: str, tree: ast.Module) -> ast.Module | None:
+def select_statements(name: str, tree: ast.Module) -> ast.Module | None:
     """Those statements of a module, in their order, without which a name would not be what it is.
 
     Kept are the statements that bind the name, those that change what it is bound to (``Net.forward
@@ -72,7 +72,7 @@ def needed_for(name: str, tree: ast.Module) -> ast.Module | None:
         needed.update(*(uses[i] for i in more))
 
 
-def defined(tree: ast.Module) -> list[str]:
+def list_definitions(tree: ast.Module) -> list[str]:
     """The names of a module's classes and functions, in their order."""
     kinds = (ast.ClassDef, ast.FunctionDef)
     return [

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from netlet.nets.blocks import MNIST_SHAPE, conv_bn, named, pooled_logits
+from netlet.nets.blocks import MNIST_SHAPE, conv_bn, stack_layers, pooled_logits
 from netlet.nets.registry import net
 
 
 @net(source="own")
 def sprint(classes: int = 10, shape: Sequence[int] = MNIST_SHAPE) -> nn.Module:
     """A 5x5 with stride 2, four 3x3 with one pooling before the last, a global average; no padding."""
-    return named(
+    return stack_layers(
         edges=conv_bn(shape[0], 16, kernel=5, stride=2),
         strokes=conv_bn(16, 16),
         bends=conv_bn(16, 16),
@@ -27,7 +27,7 @@ def sprint(classes: int = 10, shape: Sequence[int] = MNIST_SHAPE) -> nn.Module:
 @net(source="own")
 def dash(classes: int = 10, shape: Sequence[int] = MNIST_SHAPE) -> nn.Module:
     """A 5x5 with stride 3, three 3x3, a global average: good for 99 % after one look at each image."""
-    return named(
+    return stack_layers(
         edges=conv_bn(shape[0], 16, kernel=5, stride=3),
         strokes=conv_bn(16, 16),
         parts=conv_bn(16, 32),
@@ -39,7 +39,7 @@ def dash(classes: int = 10, shape: Sequence[int] = MNIST_SHAPE) -> nn.Module:
 @net(source="own")
 def sprint8k(classes: int = 10, shape: Sequence[int] = MNIST_SHAPE) -> nn.Module:
     """A padded 5x5 with stride 2, four narrow 3x3, a global average: fewer than 8,000 parameters."""
-    return named(
+    return stack_layers(
         edges=conv_bn(shape[0], 16, kernel=5, padding=2, stride=2),
         strokes=conv_bn(16, 12),
         bends=conv_bn(12, 16),

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from netlet.nets.blocks import MNIST_SHAPE, conv_bn, named, pooled_logits
+from netlet.nets.blocks import MNIST_SHAPE, conv_bn, stack_layers, pooled_logits
 from netlet.nets.registry import net
 
 
 @net(source="own")
 def summit(classes: int = 10, shape: Sequence[int] = MNIST_SHAPE) -> nn.Module:
     """Two 3x3 at full resolution, one pooling, four more; channels lie where each sees more of the image."""
-    return named(
+    return stack_layers(
         edges=conv_bn(shape[0], 8),
         strokes=conv_bn(8, 8),
         halve=nn.MaxPool2d(2),

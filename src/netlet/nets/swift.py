@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from netlet.nets.blocks import MNIST_SHAPE, conv_bn, named, pooled_logits
+from netlet.nets.blocks import MNIST_SHAPE, conv_bn, stack_layers, pooled_logits
 from netlet.nets.registry import net
 
 
@@ -17,7 +17,7 @@ def swift(classes: int = 10, shape: Sequence[int] = MNIST_SHAPE) -> nn.Module:
     The first pooling comes after one convolution: full resolution is what costs time, not what
     costs parameters.
     """
-    return named(
+    return stack_layers(
         edges=conv_bn(shape[0], 8),
         halve=nn.MaxPool2d(2),
         strokes=conv_bn(8, 16),

@@ -34,7 +34,7 @@ def _features(
     def drop() -> nn.Dropout:
         return nn.Dropout(dropout)
 
-    last = blocks.window(*((side - 6) // 2 - 4 for side in shape[1:]))
+    last = blocks.full_map_kernel(*((side - 6) // 2 - 4 for side in shape[1:]))
     return (
         nn.Sequential(
             *conv(shape[0], 16),
@@ -67,6 +67,6 @@ def week4_conv(
 ) -> nn.Module:
     """The same net with the linear head as a 1x1 convolution, which computes the same and keeps the document's rule."""
     conv1, conv2, pool = _features(shape, dropout)
-    return blocks.named(
+    return blocks.stack_layers(
         conv1=conv1, conv2=conv2, fc1=pool, fc2=nn.Sequential(nn.Conv2d(16, classes, 1))
     )

@@ -55,7 +55,7 @@ def load_weights(net: nn.Module, path: Path | str) -> None:
     """
     path = Path(path)
     wanted = net.state_dict()
-    found = _aligned(read_state(path), wanted)
+    found = _aligned(read_state_dict(path), wanted)
     for key, value in wanted.items():
         if key.endswith("num_batches_tracked"):  # files older than the counter lack it
             found.setdefault(key, value)
@@ -91,7 +91,7 @@ def weights_digest(net: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def read_state(path: Path) -> dict[str, torch.Tensor]:
+def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
     """The tensors of a weights file by name.
 
     Raises:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from netlet.nets.blocks import MNIST_SHAPE, Net, window
+from netlet.nets.blocks import MNIST_SHAPE, Net, full_map_kernel
 from netlet.nets.registry import net
 
 
@@ -37,7 +37,7 @@ def code_1(classes: int = 10, shape: Sequence[int] = MNIST_SHAPE) -> nn.Module:
         nn.ReLU(),
         _conv(24, 96),
         nn.ReLU(),
-        _conv(96, classes, kernel=window(*((side - 6) // 2 - 4 for side in shape[1:]))),
+        _conv(96, classes, kernel=full_map_kernel(*((side - 6) // 2 - 4 for side in shape[1:]))),
     )
 
 
@@ -108,6 +108,6 @@ def code_4(
         *block(10, 10),
         *block(10, 16),
         *block(16, 16),
-        nn.AvgPool2d(window(*((side - 4) // 2 - 6 for side in shape[1:]))),
+        nn.AvgPool2d(full_map_kernel(*((side - 4) // 2 - 6 for side in shape[1:]))),
         _conv(16, classes, kernel=1),
     )

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
-from netlet.data.augment import augmented
+from netlet.data.augment import augment_images
 from netlet.data.dataset import Split
 from netlet.errors import DataError
 from netlet.recipes import Warp
@@ -20,7 +20,7 @@ _GAP_PX = 4
 _TITLE_PX = 16
 
 
-def contact_sheet(
+def draw_contact_sheet(
     split: Split,
     class_names: Sequence[str],
     augment: Sequence[Warp] | None = None,
@@ -53,7 +53,7 @@ def contact_sheet(
     rows = [order[labels == k][:COLUMNS] for k in range(len(class_names))]
     blocks = [split.images.float()[torch.cat(rows)]]
     if augment is not None:
-        blocks.append(augmented(blocks[0], augment, random))
+        blocks.append(augment_images(blocks[0], augment, random))
     h, w = split.images.shape[2:]
     zoom = max(1, round(_SHOWN_PX / max(h, w)))
     column_px, row_px = w * zoom + _GAP_PX, h * zoom + _GAP_PX

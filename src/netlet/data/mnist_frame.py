@@ -9,7 +9,7 @@ from netlet.data.scribble import BOX, SIZE
 from netlet.errors import DataError
 
 
-def prepared(ink: NDArray[np.generic]) -> NDArray[np.uint8]:
+def prepare_digit(ink: NDArray[np.generic]) -> NDArray[np.uint8]:
     """Ink as MNIST's makers prepared theirs (LeCun et al. 1998, LeCun's page on MNIST).
 
     All of it is done in whole numbers, none above 2**53 for fewer than 2**35 pixels: no order of

@@ -15,7 +15,7 @@ _GAP_PX, _LINE_PX, _LETTER_PX = 6, 14, 6
 _ROWS_AT_MOST = 250
 
 
-def captioned_sheet(
+def draw_captioned_sheet(
     images: Sequence[NDArray[np.uint8]], captions: Sequence[Sequence[str]]
 ) -> Image.Image:
     """A tile for each image, its caption below; up to eight beside each other and 250 rows.

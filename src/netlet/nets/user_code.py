@@ -15,9 +15,9 @@ from typing import Any
 from torch import nn
 
 from netlet.errors import NetError, did_you_mean
-from netlet.nets.notation import is_notation, written
-from netlet.nets.registry import NETS, NetEntry, settable
-from netlet.nets.script import defined, needed_for
+from netlet.nets.notation import is_notation, parse_notation
+from netlet.nets.registry import NETS, NetEntry, recognize_parameter
+from netlet.nets.script import list_definitions, select_statements
 
 
 def find_net(name: str) -> NetEntry:
@@ -37,7 +37,7 @@ def find_net(name: str) -> NetEntry:
     if name in NETS:
         return NETS[name]
     if is_notation(name):
-        return written(name)
+        return parse_notation(name)
     hint = did_you_mean(name, NETS)
     raise NetError(
         f"no net {name!r}; {hint}'netlet list' shows ours, file.py:Name is somebody else's"
@@ -98,11 +98,11 @@ def _target(place: str, attribute: str, address: str) -> object:
     if not path.is_file():
         raise NetError(f"{address}: no file {path}")
     tree = ast.parse(path.read_bytes(), filename=str(path))
-    needed = needed_for(attribute, tree)
+    needed = select_statements(attribute, tree)
     found = vars(_run(needed, path)) if needed else {}
     if attribute not in found:
         raise NetError(
-            f"{address}: no {attribute!r} in {place}; it defines: {', '.join(defined(tree)) or 'nothing'}"
+            f"{address}: no {attribute!r} in {place}; it defines: {', '.join(list_definitions(tree)) or 'nothing'}"
         )
     return found[attribute]
 
@@ -164,7 +164,7 @@ def _needed_arguments(target: object) -> list[str]:
         for p in parameters
         if p.default is p.empty
         and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
-        and settable(p.name) is None
+        and recognize_parameter(p.name) is None
     ]
 
 

@@ -13,14 +13,14 @@ import torch
 
 from netlet.analysis import fields
 from netlet.analysis.fields import Field, FieldMap
-from netlet.analysis.windows import (
+from netlet.analysis.window_ops import (
     Args,
     Effect,
-    adaptive_pooling,
-    convolution,
-    global_pooling,
-    pooling,
-    product,
+    adaptive_pooling_effect,
+    convolution_effect,
+    global_pooling_window,
+    pooling_effect,
+    matmul_effect,
 )
 
 ELEMENTWISE = frozenset(
@@ -230,7 +230,7 @@ VIEWS = frozenset(
 )
 
 
-def effect(
+def analyze_op(
     name: str, args: Args, kwargs: dict[str, Any], out: torch.Tensor, known: FieldMap
 ) -> Effect:
     """What an operation did.
@@ -243,7 +243,7 @@ def effect(
         known: The fields of the tensors so far that depend on the input.
     """
     if name == "convolution":
-        return convolution(args, out, known)
+        return convolution_effect(args, out, known)
     if name in (
         "max_pool2d_with_indices",
         "max_pool3d_with_indices",
@@ -251,17 +251,17 @@ def effect(
         "avg_pool3d",
         "max_pool2d",
     ):
-        return pooling(name, args, kwargs, out, known)
+        return pooling_effect(name, args, kwargs, out, known)
     if name in (
         "_adaptive_avg_pool2d",
         "_adaptive_avg_pool3d",
         "adaptive_max_pool2d",
         "adaptive_max_pool3d",
     ):
-        return adaptive_pooling(args, out, known)
+        return adaptive_pooling_effect(args, out, known)
     if name in ("mm", "addmm", "bmm", "baddbmm"):
-        return product(args[1:] if name in ("addmm", "baddbmm") else args, out, known)
-    if name in ("mean", "sum", "amax", "amin") and (window := global_pooling(args, out, known)):
+        return matmul_effect(args[1:] if name in ("addmm", "baddbmm") else args, out, known)
+    if name in ("mean", "sum", "amax", "amin") and (window := global_pooling_window(args, out, known)):
         return Effect(window.after, window)
     macs: int | None = None if name.startswith(UNCOUNTED) and name not in REDUCTIONS else 0
     if "scaled_dot_product" in name:
@@ -279,34 +279,34 @@ def _field(
         return _joined(name, args, kwargs, out, known)
     if not isinstance(x, torch.Tensor):
         return None
-    field, old, new = known.of(x), x.shape, out.shape
+    field, old, new = known.get(x), x.shape, out.shape
     if name.startswith(("native_batch_norm", "_native_batch_norm_legit", "batch_norm")):
         # In evaluation mode a fixed map of each element; without running statistics it looks at the
         # whole map.
         own_statistics = any(arg is True for arg in args[3:6])
-        return fields.collapsed(field) if own_statistics else field
+        return fields.collapse(field) if own_statistics else field
     if name in MIXING:
-        return fields.collapsed(fields.union([known.of(a) for a in args if _tracked(a, known)]))
+        return fields.collapse(fields.join_fields([known.get(a) for a in args if _tracked(a, known)]))
     if name == "native_layer_norm":
-        return fields.collapsed(field, range(x.dim() - len(args[1]), x.dim()))
+        return fields.collapse(field, range(x.dim() - len(args[1]), x.dim()))
     if name in ("_softmax", "_log_softmax", "softmax", "log_softmax"):
-        return fields.collapsed(field, [args[1] % x.dim()])
+        return fields.collapse(field, [args[1] % x.dim()])
     if name in REDUCTIONS:
         return _reduced(field, x, args, kwargs, out)
     if name in ("view", "_unsafe_view", "reshape", "_reshape_alias", "unflatten"):
-        return fields.reshaped(field, old, new)
+        return fields.reshape_field(field, old, new)
     if name in ("permute", "transpose", "t"):
         order = _order(name, args, x.dim())
-        return fields.moved(field, [order.index(dim) for dim in range(x.dim())])
+        return fields.remap_dims(field, [order.index(dim) for dim in range(x.dim())])
     if name == "unsqueeze":
         at = args[1] % (x.dim() + 1)
-        return fields.moved(field, [dim + (dim >= at) for dim in range(x.dim())])
+        return fields.remap_dims(field, [dim + (dim >= at) for dim in range(x.dim())])
     if name == "squeeze":
         given = args[1] if len(args) > 1 else list(range(x.dim()))
         gone = {d % x.dim() for d in ([given] if isinstance(given, int) else given) if old[d] == 1}
-        return fields.moved(field, _without(gone, x.dim()))
+        return fields.remap_dims(field, _without(gone, x.dim()))
     if name == "expand":
-        return fields.broadcast(field, old, new)
+        return fields.broadcast_field(field, old, new)
     if name in ("slice", "select", "narrow"):
         return _sliced(name, field, x, args, out)
     if name in ("split", "split_with_sizes", "chunk"):
@@ -314,7 +314,7 @@ def _field(
         return None if _slides(field, dim) else field
     if name == "unbind":
         dim = (args[1] if len(args) > 1 else 0) % x.dim()
-        return None if _slides(field, dim) else fields.moved(field, _without({dim}, x.dim()))
+        return None if _slides(field, dim) else fields.remap_dims(field, _without({dim}, x.dim()))
     if name in (
         "constant_pad_nd",
         "reflection_pad2d",
@@ -328,24 +328,24 @@ def _field(
 
 def _elementwise(args: Args, out: torch.Tensor, known: FieldMap) -> Field:
     tensors = [arg for arg in args if _tracked(arg, known)]
-    return fields.union([fields.broadcast(known.of(x), x.shape, out.shape) for x in tensors])
+    return fields.join_fields([fields.broadcast_field(known.get(x), x.shape, out.shape) for x in tensors])
 
 
 def _joined(
     name: str, args: Args, kwargs: dict[str, Any], out: torch.Tensor, known: FieldMap
 ) -> Field:
     dim = (args[1] if len(args) > 1 else kwargs.get("dim", 0)) % out.dim()
-    parts = [known.of(x) for x in args[0] if _tracked(x, known)]
+    parts = [known.get(x) for x in args[0] if _tracked(x, known)]
     if name == "stack":
         parts = [
-            fields.moved(part, [d + (d >= dim) for d in range(out.dim() - 1)]) for part in parts
+            fields.remap_dims(part, [d + (d >= dim) for d in range(out.dim() - 1)]) for part in parts
         ]
     elif any(_slides(part, dim) for part in parts):
         # Vectors end to end: what they depend on together is known, which element on what no longer
         # is.
         merged = all(part is None or all(a.merged or a.dim != dim for a in part) for part in parts)
-        parts = [fields.collapsed(part, [dim]) if merged else None for part in parts]
-    return fields.union(parts)
+        parts = [fields.collapse(part, [dim]) if merged else None for part in parts]
+    return fields.join_fields(parts)
 
 
 def _reduced(
@@ -356,14 +356,14 @@ def _reduced(
         return None
     listed = [given] if isinstance(given, int) else list(given or range(x.dim()))
     dims = {d % x.dim() for d in listed}
-    mixed = fields.collapsed(field, sorted(dims))
-    return mixed if out.dim() == x.dim() else fields.moved(mixed, _without(dims, x.dim()))
+    mixed = fields.collapse(field, sorted(dims))
+    return mixed if out.dim() == x.dim() else fields.remap_dims(mixed, _without(dims, x.dim()))
 
 
 def _sliced(name: str, field: Field, x: torch.Tensor, args: Args, out: torch.Tensor) -> Field:
     dim = (args[1] if len(args) > 1 else 0) % x.dim()
     if field is None or not _slides(field, dim):
-        return fields.moved(field, _without({dim}, x.dim())) if name == "select" else field
+        return fields.remap_dims(field, _without({dim}, x.dim())) if name == "select" else field
     first = args[2] if len(args) > 2 and args[2] is not None else 0
     first = max(0, first + x.shape[dim]) if first < 0 else min(first, x.shape[dim])
     step = args[4] if name == "slice" and len(args) > 4 else 1
@@ -374,7 +374,7 @@ def _sliced(name: str, field: Field, x: torch.Tensor, args: Args, out: torch.Ten
     cut = tuple(
         axis.window(1, step, -first, 1, length) if axis.dim == dim else axis for axis in field
     )
-    return fields.moved(cut, _without({dim}, x.dim())) if name == "select" else cut
+    return fields.remap_dims(cut, _without({dim}, x.dim())) if name == "select" else cut
 
 
 def _padded(field: Field, x: torch.Tensor, pad: Sequence[int], out: torch.Tensor) -> Field:

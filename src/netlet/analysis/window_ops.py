@@ -38,7 +38,7 @@ class Effect:
     macs: int | None = 0
 
 
-def convolution(args: Args, out: torch.Tensor, known: FieldMap) -> Effect:
+def convolution_effect(args: Args, out: torch.Tensor, known: FieldMap) -> Effect:
     """``aten::convolution``, of any rank, grouped, dilated; of a transposed one the field is not followed."""
     x, weight, _, stride, padding, dilation, transposed, _, _groups = args[:9]
     rank = weight.dim() - 2
@@ -52,11 +52,11 @@ def convolution(args: Args, out: torch.Tensor, known: FieldMap) -> Effect:
     )
     if transposed:
         return Effect(None, macs=macs)
-    window = _window(x, out, kernel, stride, padding, dilation, rank, known.of(x))
+    window = _window(x, out, kernel, stride, padding, dilation, rank, known.get(x))
     return Effect(window.after, window, macs)
 
 
-def pooling(
+def pooling_effect(
     name: str, args: Args, kwargs: dict[str, Any], out: torch.Tensor, known: FieldMap
 ) -> Effect:
     """Max and average pooling in two and three dimensions."""
@@ -67,11 +67,11 @@ def pooling(
     dilation: Any = 1
     if name.startswith("max"):
         dilation = args[4] if len(args) > 4 else kwargs.get("dilation", 1)
-    window = _window(x, out, kernel, stride, padding, dilation, rank, known.of(x))
+    window = _window(x, out, kernel, stride, padding, dilation, rank, known.get(x))
     return Effect(window.after, window)
 
 
-def adaptive_pooling(args: Args, out: torch.Tensor, known: FieldMap) -> Effect:
+def adaptive_pooling_effect(args: Args, out: torch.Tensor, known: FieldMap) -> Effect:
     """Pooling to a given size; its field is followed where all windows are of one size."""
     x = args[0]
     rank = len(args[1])
@@ -79,17 +79,17 @@ def adaptive_pooling(args: Args, out: torch.Tensor, known: FieldMap) -> Effect:
     if any(n % m for n, m in zip(n_in, n_out, strict=True)):
         return Effect(None)  # windows of unequal sizes
     kernel = [n // m for n, m in zip(n_in, n_out, strict=True)]
-    window = _window(x, out, kernel, kernel, 0, 1, rank, known.of(x))
+    window = _window(x, out, kernel, kernel, 0, 1, rank, known.get(x))
     return Effect(window.after, window)
 
 
-def global_pooling(args: Args, out: torch.Tensor, known: FieldMap) -> Window | None:
+def global_pooling_window(args: Args, out: torch.Tensor, known: FieldMap) -> Window | None:
     """A reduction over all axes of the image is a pooling by one window as large as the map."""
     x = args[0]
     if len(args) < 2 or not isinstance(args[1], list | tuple) or not args[1]:
         return None
     dims = sorted(d % x.dim() for d in args[1])
-    field = known.of(x)
+    field = known.get(x)
     if (
         field is None
         or x.dim() < 3
@@ -100,7 +100,7 @@ def global_pooling(args: Args, out: torch.Tensor, known: FieldMap) -> Window | N
     sizes = tuple(x.shape[2:])
     ones = (1,) * len(sizes)
     axes = tuple(axis.window(n, n, 0, 1, 1) for axis, n in zip(field, sizes, strict=True))
-    after = axes if out.dim() == x.dim() else fields.collapsed(axes)
+    after = axes if out.dim() == x.dim() else fields.collapse(axes)
     return Window(sizes, sizes, (0,) * len(sizes), ones, sizes, ones, field, after)
 
 
@@ -131,19 +131,19 @@ def _window(
     return Window(k, s, p, d, n_in, n_out, field, after)
 
 
-def product(factors: Args, out: torch.Tensor, known: FieldMap) -> Effect:
+def matmul_effect(factors: Args, out: torch.Tensor, known: FieldMap) -> Effect:
     """``[B] M K`` times ``[B] K N``: the inner dimension is mixed."""
     one, other = factors[:2]
     macs = out.numel() * one.shape[-1]
     last = one.dim() - 1
     sides = [
-        fields.collapsed(known.of(factor), [inner])
+        fields.collapse(known.get(factor), [inner])
         for factor, inner in ((one, last), (other, last - 1))
         if factor in known
     ]
-    after = fields.union(sides)
+    after = fields.join_fields(sides)
     window = None
-    if one in known and other not in known and (before := known.of(one)) is not None:
+    if one in known and other not in known and (before := known.get(one)) is not None:
         # A dense layer is a window over all it sees.
         n = tuple(axis.length if axis.dim == last else 1 for axis in before)
         ones = (1,) * len(n)

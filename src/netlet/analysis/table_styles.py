@@ -12,12 +12,12 @@ from math import prod
 
 from torch import nn
 
-from netlet.analysis.steps import Step, Trace
+from netlet.analysis.ops import Op, Trace
 
 _FLOAT_BYTES = 4
 
 
-def torchsummary(traced: Trace) -> str:
+def format_torchsummary(traced: Trace) -> str:
     """The table of torchsummary 1.5.1; functions have no rows, nor have Sequential and the net itself."""
     thin, thick = "-" * 64, "=" * 64
     lines = [thin, f"{'Layer (type)':>20}  {'Output Shape':>25} {'Param #':>15}", thick]
@@ -51,7 +51,7 @@ def torchsummary(traced: Trace) -> str:
     )
 
 
-def torchinfo(traced: Trace) -> str:
+def format_torchinfo(traced: Trace) -> str:
     """The table of torchinfo 1.8 for a batch of one; containers have rows, functions have none."""
     thick = "=" * 90
     steps = [step for step in traced.steps if step.module is not None]
@@ -94,10 +94,10 @@ def torchinfo(traced: Trace) -> str:
     )
 
 
-STYLES = {"torchsummary": torchsummary, "torchinfo": torchinfo}
+TABLE_STYLES = {"torchsummary": format_torchsummary, "torchinfo": format_torchinfo}
 
 
-def _by_end(traced: Trace) -> list[Step]:
+def _by_end(traced: Trace) -> list[Op]:
     return sorted(
         (step for step in traced.steps if step.module is not None), key=lambda step: step.done
     )
@@ -108,10 +108,10 @@ def _parameters(traced: Trace) -> tuple[int, int]:
     return sum(p.numel() for p in parameters), sum(p.numel() for p in parameters if p.requires_grad)
 
 
-def _own_parameters(step: Step) -> list[nn.Parameter]:
+def _own_parameters(step: Op) -> list[nn.Parameter]:
     return [] if step.module is None else list(step.module.parameters(recurse=False))
 
 
-def _mult_adds(step: Step) -> int:
+def _mult_adds(step: Op) -> int:
     parameters = sum(p.numel() for p in _own_parameters(step))
     return parameters * prod(step.output[2:]) if step.kind.startswith("Conv") else parameters

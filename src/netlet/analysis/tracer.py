@@ -12,11 +12,11 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from netlet.analysis import operations
-from netlet.analysis.fields import Field, FieldMap, of_input
-from netlet.analysis.memory import Use
-from netlet.analysis.steps import Step
-from netlet.analysis.windows import Effect
+from netlet.analysis import aten_ops
+from netlet.analysis.fields import Field, FieldMap, input_field
+from netlet.analysis.memory import TensorUse
+from netlet.analysis.ops import Op
+from netlet.analysis.window_ops import Effect
 from netlet.nets.outputs import first_tensor
 
 # Images in the run: two, since some nets squeeze away a batch of one.
@@ -24,22 +24,22 @@ BATCH = 2
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
 
-class Watcher(TorchDispatchMode):
+class Tracer(TorchDispatchMode):
     """Writes down the steps of a net while it runs within this mode."""
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.net = net
-        self.steps: list[Step] = []
+        self.steps: list[Op] = []
         self.value_dependent: str | None = None
         self._paths = {module: path for path, module in net.named_modules()}
-        self._stack: list[Step] = []
+        self._stack: list[Op] = []
         self._known = FieldMap()
         self._counted: set[nn.Parameter] = set()
         self._ran: set[nn.Module] = set()
         self._ended = 0
         self._doing = ""
-        self.uses: list[Use] = []
+        self.uses: list[TensorUse] = []
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -49,8 +49,8 @@ class Watcher(TorchDispatchMode):
 
     def begin(self, x: torch.Tensor) -> None:
         """The run begins with this input."""
-        self._known[x] = of_input(x.shape)
-        self.uses.append(Use([], [x]))
+        self._known[x] = input_field(x.shape)
+        self.uses.append(TensorUse([], [x]))
 
     @contextmanager
     def hooked(self) -> Iterator[None]:
@@ -68,7 +68,7 @@ class Watcher(TorchDispatchMode):
         inside = self._stack[-1].module if self._stack else None
         if module not in self._paths or (inside is not None and _atomic(inside)):
             return
-        step = Step(
+        step = Op(
             self._paths[module], _kind(module), len(self._stack), module, order=len(self.steps)
         )
         if self._stack:
@@ -92,10 +92,10 @@ class Watcher(TorchDispatchMode):
         tensor = first_tensor(out)
         if tensor is not None:
             step.output = _for_one(tensor)
-            step.field = None if self.value_dependent else self._known.of(tensor)
+            step.field = None if self.value_dependent else self._known.get(tensor)
         self._end(step)
 
-    def _end(self, step: Step) -> None:
+    def _end(self, step: Op) -> None:
         step.done = self._ended
         self._ended += 1
 
@@ -106,7 +106,7 @@ class Watcher(TorchDispatchMode):
         inputs = [x for x in _tensors([args, kwargs]) if x in self._known]
         if not inputs:
             return out
-        if name in operations.VALUE_DEPENDENT or (name == "index" and _by_mask(args)):
+        if name in aten_ops.VALUE_DEPENDENT or (name == "index" and _by_mask(args)):
             self.value_dependent = self.value_dependent or self._stack[-1].name
         outputs = list(_tensors(out))
         if outputs:
@@ -127,17 +127,17 @@ class Watcher(TorchDispatchMode):
         inputs: list[torch.Tensor],
         outputs: list[torch.Tensor],
     ) -> None:
-        if name in operations.CONSTANT:
+        if name in aten_ops.CONSTANT:
             return
         if namespace == "aten":
-            effect = operations.effect(name, args, kwargs, outputs[0], self._known)
+            effect = aten_ops.analyze_op(name, args, kwargs, outputs[0], self._known)
         else:
             effect = Effect(None, macs=None)
         reached = None if self.value_dependent else effect.field
         for tensor in outputs:
             self._known[tensor] = reached
-        in_place = name in operations.ELEMENTWISE or "batch_norm" in name
-        self.uses.append(Use(inputs, outputs, in_place))
+        in_place = name in aten_ops.ELEMENTWISE or "batch_norm" in name
+        self.uses.append(TensorUse(inputs, outputs, in_place))
         self._account(name, effect, reached, outputs[0])
 
     def _account(self, name: str, effect: Effect, reached: Field, out: torch.Tensor) -> None:
@@ -151,18 +151,18 @@ class Watcher(TorchDispatchMode):
             if effect.window:
                 holder.windows.append(effect.window)
             return
-        if name in operations.VIEWS and name not in ("view", "_unsafe_view", "reshape"):
+        if name in aten_ops.VIEWS and name not in ("view", "_unsafe_view", "reshape"):
             return
         step = self._function(
-            "reshape" if name in operations.VIEWS else _function_name(name), out, reached
+            "reshape" if name in aten_ops.VIEWS else _function_name(name), out, reached
         )
         step.macs = macs
         step.windows = [effect.window] if effect.window else []
 
-    def _function(self, kind: str, out: torch.Tensor, reached: Field) -> Step:
+    def _function(self, kind: str, out: torch.Tensor, reached: Field) -> Op:
         holder = self._stack[-1]
         holder.leaf = False
-        step = Step(
+        step = Op(
             holder.path, kind, len(self._stack), None, order=len(self.steps), output=_for_one(out)
         )
         step.field = reached
@@ -178,7 +178,7 @@ class Watcher(TorchDispatchMode):
             return
         holder.functions.append("dropout")
         if not self._is_one_row(holder.module):
-            self._function("dropout", out, None if self.value_dependent else self._known.of(out))
+            self._function("dropout", out, None if self.value_dependent else self._known.get(out))
 
     def _is_one_row(self, module: nn.Module) -> bool:
         """Whether its functions are summed up in its row: torch's layers, others' small ones, not the net itself."""
@@ -206,10 +206,10 @@ class Watcher(TorchDispatchMode):
         )
 
 
-class Dropouts(TorchFunctionMode):
+class DropoutObserver(TorchFunctionMode):
     """Tells a watcher of functional dropouts, which dispatch nothing in evaluation mode."""
 
-    def __init__(self, watcher: Watcher) -> None:
+    def __init__(self, watcher: Tracer) -> None:
         super().__init__()
         self._watcher = watcher
 

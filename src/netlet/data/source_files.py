@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from netlet.data.dataset import Dataset, Split
-from netlet.data.idx import file_content, parse_idx, unpacked
+from netlet.data.idx import read_file, parse_idx, decompress
 from netlet.data.sources import SOURCES, File, Part, Source
 from netlet.errors import DataError, MissingDataError
 
@@ -23,7 +23,7 @@ def cache_folder() -> Path:
     return Path(platformdirs.user_cache_dir("netlet", appauthor=False))
 
 
-def find(source: Source, folder: Path | None = None) -> Path:
+def find_source(source: Source, folder: Path | None = None) -> Path:
     """The folder that holds a source's four files.
 
     Looked into: ``folder`` alone if it is given; else ``NETLET_DATA``, then the user's cache
@@ -41,7 +41,7 @@ def find(source: Source, folder: Path | None = None) -> Path:
         else [*([Path(set_by_hand)] if set_by_hand else []), cache_folder(), Path("data")]
     )
     for place in (place for root in roots for place in _layouts(source, root)):
-        missing = [file.name for file in source.files if path_of(place, file) is None]
+        missing = [file.name for file in source.files if find_file(place, file) is None]
         if not missing and not _holds_another(source, place):
             return place
         if (
@@ -60,7 +60,7 @@ def find(source: Source, folder: Path | None = None) -> Path:
     )
 
 
-def read(source: Source, folder: Path) -> Dataset:
+def read_source(source: Source, folder: Path) -> Dataset:
     """Read and check the four files of a source.
 
     Raises:
@@ -77,7 +77,7 @@ def read(source: Source, folder: Path) -> Dataset:
     )
 
 
-def verified(file: File, content: bytes, path: Path, raw: bytes | None = None) -> str:
+def verify_checksum(file: File, content: bytes, path: Path, raw: bytes | None = None) -> str:
     """Hold a file's content, packed or not, against its checksum; ``path`` is for the messages.
 
     Args:
@@ -93,7 +93,7 @@ def verified(file: File, content: bytes, path: Path, raw: bytes | None = None) -
         DataError: It is another file; or nobody knows its raw content's checksum and it is not
             packed.
     """
-    raw = unpacked(content, path) if raw is None else raw
+    raw = decompress(content, path) if raw is None else raw
     found = md5 = _md5(raw)
     expected, of = file.md5, "raw content"
     if expected is None:
@@ -107,7 +107,7 @@ def verified(file: File, content: bytes, path: Path, raw: bytes | None = None) -
     return md5
 
 
-def join(
+def make_split(
     name: str, images: NDArray[np.uint8], labels: NDArray[np.generic], classes: int, path: Path
 ) -> Split:
     """Images ``N H W`` and their labels ``N`` as a split; ``path`` is for the messages.
@@ -128,7 +128,7 @@ def join(
     return Split(name, torch.from_numpy(images).unsqueeze(1), torch.from_numpy(numbers))
 
 
-def path_of(folder: Path, file: File) -> Path | None:
+def find_file(folder: Path, file: File) -> Path | None:
     """Where a folder holds a file, if it does."""
     # The .gz first: it can always be verified, and it is what a new download leaves beside a
     # damaged unpacked file.
@@ -140,10 +140,10 @@ def path_of(folder: Path, file: File) -> Path | None:
 
 def _split(source: Source, part: Part, folder: Path, checksums: dict[str, str]) -> Split:
     def content(file: File) -> tuple[bytes, Path]:
-        path = path_of(folder, file)
+        path = find_file(folder, file)
         if path is None:
             raise DataError(f"{folder / file.name}: the file has vanished; get {source.name} anew")
-        return file_content(path), path
+        return read_file(path), path
 
     def array(
         raw: bytes, path: Path, kind: type[np.generic], expected: tuple[int, ...]
@@ -159,9 +159,9 @@ def _split(source: Source, part: Part, folder: Path, checksums: dict[str, str]) 
         return values
 
     packed_images, images_path = content(part.images)
-    raw_images = unpacked(packed_images, images_path)
+    raw_images = decompress(packed_images, images_path)
     packed_labels, labels_path = content(part.labels)
-    raw_labels = unpacked(packed_labels, labels_path)
+    raw_labels = decompress(packed_labels, labels_path)
     images = array(raw_images, images_path, np.uint8, (part.count, *source.size)).astype(
         np.uint8, copy=False
     )
@@ -170,10 +170,10 @@ def _split(source: Source, part: Part, folder: Path, checksums: dict[str, str]) 
         labels = array(raw_labels, labels_path, np.int32, (part.count, 8))[:, 0]
     else:
         labels = array(raw_labels, labels_path, np.uint8, (part.count,))
-    joined = join(part.name, images, labels, len(source.class_names), labels_path)
+    joined = make_split(part.name, images, labels, len(source.class_names), labels_path)
     # Last, since "a label of 12" tells more than "another checksum".
-    checksums[part.images.name] = verified(part.images, packed_images, images_path, raw_images)
-    checksums[part.labels.name] = verified(part.labels, packed_labels, labels_path, raw_labels)
+    checksums[part.images.name] = verify_checksum(part.images, packed_images, images_path, raw_images)
+    checksums[part.labels.name] = verify_checksum(part.labels, packed_labels, labels_path, raw_labels)
     return joined.take(torch.arange(part.first, part.count)) if part.first else joined
 
 
@@ -187,13 +187,13 @@ def _layouts(source: Source, root: Path) -> Iterator[Path]:
 
 def _holds_another(source: Source, place: Path) -> bool:
     """Whether the files under this source's names are known to be those of another."""
-    path = path_of(place, source.test.labels)
+    path = find_file(place, source.test.labels)
     others = [other for other in SOURCES.values() if other.name != source.name]
     if path is None:
         return False
     try:
-        content = file_content(path)
-        md5s = {_md5(content), _md5(unpacked(content, path))}
+        content = read_file(path)
+        md5s = {_md5(content), _md5(decompress(content, path))}
     except DataError:
         return False  # reading it will say what is wrong
     return any({other.test.labels.md5, other.test.labels.gz_md5} & md5s for other in others)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from netlet.data.dataset import Dataset, Split
 from netlet.errors import DataError
 from netlet.files import write_whole
 
-LARGEST = 64  # pixels along a side
+MAX_SIDE_PX = 64  # pixels along a side
 _VAL_SHARE = 6  # where there are no images to test on, one in so many is held out of train
 # The names under which the makers of such files keep images and labels: Keras and MedMNIST, and the
 # plain ones.
@@ -34,7 +35,7 @@ _TRAIN_FOLDERS, _TEST_FOLDERS, _VAL_FOLDERS = (
 )
 
 
-def load_own(path: Path) -> Dataset:
+def load_user_images(path: Path) -> Dataset:
     """Images of one's own, all of one size up to 64x64, gray or color, of any number of classes.
 
     Args:
@@ -65,9 +66,9 @@ def load_own(path: Path) -> Dataset:
         )
     for split in (dataset.train, dataset.held_out):
         h, w = split.images.shape[2:]
-        if max(h, w) > LARGEST:
+        if max(h, w) > MAX_SIDE_PX:
             raise DataError(
-                f"{path}: images of {h}x{w} are too large; scale them to at most {LARGEST}x{LARGEST}"
+                f"{path}: images of {h}x{w} are too large; scale them to at most {MAX_SIDE_PX}x{MAX_SIDE_PX}"
             )
     if dataset.train.images.shape[1:] != dataset.held_out.images.shape[1:]:
         raise DataError(
@@ -184,12 +185,23 @@ def _class_folders(path: Path) -> list[Path]:
 def _image_files(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
-    known = Image.registered_extensions()
+    known = {
+        suffix
+        for suffix, image_format in Image.registered_extensions().items()
+        if image_format in _safe_formats()
+    }
     files = (file for file in folder.iterdir() if file.is_file() and not file.name.startswith("."))
     return sorted(
         (file for file in files if file.suffix.lower() in known),
         key=lambda file: _natural(file.name),
     )
+
+
+@functools.cache
+def _safe_formats() -> tuple[str, ...]:
+    """Return the formats that Pillow reads by itself; for EPS it would start Ghostscript on a stranger's file."""
+    Image.init()
+    return tuple(image_format for image_format in Image.OPEN if image_format != "EPS")
 
 
 def _natural(name: str) -> tuple[int, str]:
@@ -200,12 +212,12 @@ def _natural(name: str) -> tuple[int, str]:
 def _picture(file: Path) -> NDArray[np.uint8]:
     """``H W`` for a gray image, ``H W 3`` for one in color."""
     try:
-        with Image.open(file) as opened:
+        with Image.open(file, formats=_safe_formats()) as opened:
             # Before its pixels are read: the head of a small file may promise a gigantic image.
-            if max(opened.size) > LARGEST:
+            if max(opened.size) > MAX_SIDE_PX:
                 w, h = opened.size
                 raise DataError(
-                    f"{file}: {h}x{w} is too large; scale all images to at most {LARGEST}x{LARGEST}"
+                    f"{file}: {h}x{w} is too large; scale all images to at most {MAX_SIDE_PX}x{MAX_SIDE_PX}"
                 )
             picture = ImageOps.exif_transpose(opened)
             if picture.mode.startswith("I;16") or picture.mode == "I":

@@ -9,7 +9,7 @@ from torch import nn
 
 
 @contextmanager
-def evaluating(net: nn.Module) -> Iterator[None]:
+def eval_mode(net: nn.Module) -> Iterator[None]:
     """Within it, all modules are in evaluation mode; afterwards each is in the mode that it was in."""
     modes = [(module, module.training) for module in net.modules()]
     net.eval()

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from torch import nn
 
 from netlet.analysis.fields import Field
-from netlet.analysis.windows import Window
+from netlet.analysis.window_ops import Window
 
 
 @dataclass
-class Step:
+class Op:
     """A layer or function that ran once; a container if other steps ran inside it."""
 
     path: str  # as in named_modules(); of a function: the module it ran in
@@ -45,7 +45,7 @@ class Trace:
 
     net: nn.Module
     shape: tuple[int, ...]  # of the input, without the batch
-    steps: list[Step]
+    steps: list[Op]
     value_dependent: str | None  # where the net first read a value back
     unused: list[tuple[str, int]]  # modules with parameters that never ran, and how many
     activation_bytes: int | None
@@ -60,7 +60,7 @@ class Trace:
         """The receptive field of the net's output."""
         return self.steps[0].field
 
-    def leaves(self) -> list[Step]:
+    def leaves(self) -> list[Op]:
         """What did the work: layers and functions, in the order in which they finished."""
         return sorted((step for step in self.steps if step.leaf), key=lambda step: step.done)
 

@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from netlet.analysis.fields import Field
-from netlet.analysis.steps import Trace
+from netlet.analysis.ops import Trace
 from netlet.analysis.trace import trace
 from netlet.text import per_axis, table
 
@@ -79,10 +79,10 @@ def receptive_field(net: nn.Module, shape: Sequence[int] = (1, 28, 28)) -> Recep
     Raises:
         NetError: The net does not run on such an image.
     """
-    return receptive_field_of(trace(net, shape))
+    return receptive_field_from_trace(trace(net, shape))
 
 
-def receptive_field_of(traced: Trace) -> ReceptiveField:
+def receptive_field_from_trace(traced: Trace) -> ReceptiveField:
     """The table of a net already traced."""
     rows = tuple(
         FieldRow(
@@ -94,10 +94,10 @@ def receptive_field_of(traced: Trace) -> ReceptiveField:
             w.padding,
             w.dilation,
             w.n_out,
-            extent(w.before),
-            jump(w.before),
-            extent(w.after),
-            jump(w.after),
+            field_size(w.before),
+            field_jump(w.before),
+            field_size(w.after),
+            field_jump(w.after),
         )
         for step in traced.leaves()
         for w in step.windows
@@ -112,14 +112,14 @@ def receptive_field_of(traced: Trace) -> ReceptiveField:
             if first
             else "no path leads there"
         )
-    return ReceptiveField(extent(traced.field), rows, why)
+    return ReceptiveField(field_size(traced.field), rows, why)
 
 
-def extent(field: Field) -> PerAxis | None:
+def field_size(field: Field) -> PerAxis | None:
     """Receptive field per axis."""
     return None if field is None else tuple(axis.extent for axis in field)
 
 
-def jump(field: Field) -> PerAxis | None:
+def field_jump(field: Field) -> PerAxis | None:
     """Input positions between neighbouring elements, per axis."""
     return None if field is None else tuple(axis.jump for axis in field)
