@@ -13,10 +13,19 @@ import pytest
 
 from netlet import records, stats
 from netlet.data import Dataset
-from netlet.experiments import EXPERIMENTS, experiment_of
-from netlet.records.ladder import load_climbed
-from tools.__main__ import FRONTIER, LADDERS, PAGES, REPORTS, TABLES, drawn, ladder, report
-from tools.frontier import frontier
+from netlet.experiments import EXPERIMENTS, build_experiment
+from netlet.records.ladder import load_ladder_result
+from tools.__main__ import (
+    FRONTIER,
+    LADDERS,
+    PAGES,
+    REPORTS,
+    TABLES,
+    draw_ladder,
+    draw_report,
+    fill_tables,
+)
+from tools.frontier import draw_frontier
 from tools.records import RESULTS, all_studies, studies_on_val
 
 ROOT = Path(__file__).parent.parent
@@ -40,7 +49,7 @@ DOCUMENTED = {
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_tables_are_those_of_the_records(page: Path) -> None:
     assert "<!-- records: " in page.read_text()
-    assert drawn(page.read_text()) == page.read_text(), "run python -m tools"
+    assert fill_tables(page.read_text()) == page.read_text(), "run python -m tools"
 
 
 def test_every_table_stands_in_some_page() -> None:
@@ -51,13 +60,13 @@ def test_every_table_stands_in_some_page() -> None:
 
 @pytest.mark.parametrize("path", LADDERS, ids=lambda path: path.name)
 def test_a_ladders_page_is_that_of_its_records(path: Path) -> None:
-    page = ladder(path)
+    page = draw_ladder(path)
     assert page.markdown_at(path) == path.read_text(), "run python -m tools"
     assert all((path.with_suffix("") / name).is_file() for name in page.pictures)
 
 
 def test_the_frontier_is_that_of_its_records() -> None:
-    page = frontier()
+    page = draw_frontier()
     assert page.markdown_at(FRONTIER) == FRONTIER.read_text(), "run python -m tools"
     assert (FRONTIER.with_suffix("") / "frontier.svg").is_file()
 
@@ -65,7 +74,7 @@ def test_the_frontier_is_that_of_its_records() -> None:
 @pytest.mark.mnist
 @pytest.mark.parametrize("path", REPORTS, ids=lambda path: path.name)
 def test_the_report_is_that_of_its_records(path: Path, mnist: Dataset) -> None:
-    page = report(path)
+    page = draw_report(path)
     assert page.markdown_at(path) == path.read_text(), "run python -m tools"
     assert all((path.with_suffix("") / name).is_file() for name in page.pictures)
     assert page.title in path.with_suffix(".html").read_text()
@@ -75,7 +84,7 @@ def test_a_figure_changed_by_hand_is_noticed() -> None:
     found = re.search(r"<!-- records: studies -->.*?([0-9.]+) %", README, re.DOTALL)
     assert found is not None
     changed = README[: found.start(1)] + "99.99" + README[found.end(1) :]
-    assert drawn(changed) == README
+    assert fill_tables(changed) == README
 
 
 @pytest.mark.slow  # the tests above look at the same pages one by one
@@ -110,9 +119,9 @@ def test_the_scribble_claim_is_that_of_the_records() -> None:
 
 def test_every_record_is_of_the_catalogues_recipe_or_of_a_step() -> None:
     steps = {
-        rung.name: experiment_of(rung)
+        rung.name: build_experiment(rung)
         for folder in (RESULTS / "ladders").iterdir()
-        for rung in load_climbed(folder).ladder.rungs
+        for rung in load_ladder_result(folder).ladder.rungs
     }
     for run in map(records.load_run, records.find_runs(RESULTS)):
         assert run.recipe == records.to_json_value(EXPERIMENTS[run.name].recipe), (
@@ -133,7 +142,7 @@ def test_our_recipe_meets_each_documents_own_budget_by_the_mean_of_the_last_epoc
 ) -> None:
     study = all_studies()[name]
     assert len(study.seeds) >= seeds
-    verdict = stats.judge(study)
+    verdict = stats.study_verdict(study)
     assert verdict is not None
     claim = EXPERIMENTS[name].claim
     assert claim is not None
@@ -151,8 +160,8 @@ def test_each_net_was_trained_by_its_documents_recipe(name: str, seeds: int) -> 
 
 
 def test_our_ladder_ends_above_what_any_documents_recipe_came_to() -> None:
-    top = load_climbed(RESULTS / "ladders" / "own").studies[-1]
-    assert stats.judge(top).passed  # type: ignore[union-attr]
+    top = load_ladder_result(RESULTS / "ladders" / "own").studies[-1]
+    assert stats.study_verdict(top).passed  # type: ignore[union-attr]
     theirs = [stats.mean_percent(all_studies()[f"{name}.documented"]) for name in DOCUMENTED]
     assert stats.mean_percent(top) > max(theirs)
 

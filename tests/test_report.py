@@ -25,7 +25,7 @@ from netlet.data import Split
 from netlet.errors import ReportError
 from netlet.recipes import AUGMENTS, STEADY, Recipe, Warp
 from netlet.records import to_json_value
-from netlet.report import Page, command_for, overview, study_page, together, write
+from netlet.report import Page, combine_pages, command_for, comparison_page, study_page, write
 
 FAST = ("--set", "epochs=2", "--set", "batch_size=50", "--set", "precision=float32")
 BUDGET = to_json_value(budgets.TWENTY_K)
@@ -148,7 +148,7 @@ def test_markdown_has_its_pictures_beside_it(tmp_path: Path) -> None:
 def test_several_studies_are_held_side_by_side() -> None:
     a = study(result(0, 970), result(1, 973), result(2, 968), name="a", net="a", budget=BUDGET)
     b = study(result(0, 995), result(1, 993), result(2, 996), name="b", net="b", budget=BUDGET)
-    page = overview([a, b], [study_page(one) for one in (a, b)])
+    page = comparison_page([a, b], [study_page(one) for one in (a, b)])
     assert page.title == "a beside b"
     assert "b is better than a by 2.433 points, beyond what other seeds" in page.text
     assert "\n## a: 97.03 % of mnist's test images" in page.text
@@ -156,7 +156,7 @@ def test_several_studies_are_held_side_by_side() -> None:
     assert len(page.pictures) == 1 + 2 * 6  # of the same names in both, and none lost
     for name in page.pictures:
         assert f"]({name})" in page.text
-    whole = together("All", "", [Page("x", "## y\n\n```sh\n# z\n```", {})])
+    whole = combine_pages("All", "", [Page("x", "## y\n\n```sh\n# z\n```", {})])
     assert whole.text == "## x\n\n### y\n\n```sh\n# z\n```"
 
 
@@ -233,7 +233,7 @@ def test_the_command_says_what_else_matters() -> None:
     assert (command_for(dataclasses.replace(known, net="code_2")) or "").startswith(
         "netlet study code_2 --recipe quick"
     )
-    begun = dataclasses.replace(known, began_with="a" * 64)
+    begun = dataclasses.replace(known, initial_weights_digest="a" * 64)
     assert command_for(begun) is None
     assert "began with weights that somebody gave" in study_page(begun).markdown
     odd = recipes.QUICK.replace(augment=(Warp(rotate_deg=3), Warp(rotate_deg=4), Warp(scale=0.1)))
@@ -347,7 +347,7 @@ def test_a_studys_record_stands_for_runs_that_are_gone(netlet: Netlet, trained: 
 def test_an_edited_run_is_noticed(netlet: Netlet, trained: Path) -> None:
     path = trained / "runs" / "code_2-digits.npz-seed7" / "run.json"
     run = json.loads(path.read_text())
-    path.write_text(json.dumps(run | {"train_clean": run["train_clean"] | {"correct": 10_000}}))
+    path.write_text(json.dumps(run | {"train_score": run["train_score"] | {"correct": 10_000}}))
     code, _, err = netlet("report", str(path), "-o", "x.md")
     assert code == 2
     assert (
@@ -374,12 +374,12 @@ def test_weights_that_somebody_gave_are_recorded_and_kept_apart(
     )
     assert code == 0, err
     found = records.load_run("runs/code_2-digits.npz-seed9")
-    assert found.began_with == records.load_run("runs/code_2-digits.npz-seed7").weights_digest
+    assert found.initial_weights_digest == records.load_run("runs/code_2-digits.npz-seed7").weights_digest
     code, _, err = netlet(
         "report", "runs/code_2-digits.npz-seed7", "runs/code_2-digits.npz-seed9", "-o", "x.md"
     )
     assert code == 2
-    assert "differ in their began_with" in err
+    assert "differ in their initial weights" in err
 
 
 def test_bad_records_are_one_line_each_and_never_a_figure(netlet: Netlet, trained: Path) -> None:
@@ -418,7 +418,7 @@ def test_bad_records_are_one_line_each_and_never_a_figure(netlet: Netlet, traine
         "or of no class",
     )
     says(
-        whole | {"seeds": [seeds[0] | {"train_clean": 700}]},
+        whole | {"seeds": [seeds[0] | {"train_correct": 700}]},
         "more training images right than there are",
     )
     says(
@@ -488,4 +488,4 @@ def test_without_the_libraries_for_pictures_it_says_which(monkeypatch: pytest.Mo
 def test_a_study_is_the_same_from_runs_and_from_its_file(trained: Path) -> None:
     folder = trained / "studies" / "code_2-digits.npz"
     runs = [records.load_run(path) for path in sorted(folder.glob("seed-*"))]
-    assert records.Study.of(runs) == records.load_study(folder)
+    assert records.Study.from_runs(runs) == records.load_study(folder)

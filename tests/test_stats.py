@@ -28,7 +28,7 @@ def wrong(seed: SeedResult, *images: int) -> SeedResult:
     mistakes = tuple(Mistake(image, image % 10, (image + 1) % 10, 0.75) for image in images)
     correct = total - len(images)
     return dataclasses.replace(
-        seed, correct=correct, by_epoch=(*seed.by_epoch[:-1], correct), mistakes=mistakes
+        seed, correct=correct, correct_by_epoch=(*seed.correct_by_epoch[:-1], correct), mistakes=mistakes
     )
 
 
@@ -36,21 +36,21 @@ def test_one_seed_says_nothing_of_seeds_and_wilsons_interval_of_images() -> None
     alone = study(result(0, 990))
     assert stats.sd_points(alone) is None
     assert stats.interval_over_seeds(alone) is None
-    assert stats.p_reaches(alone, 98) is None
+    assert stats.p_value_mean_above(alone, 98) is None
     assert stats.interval_over_images(alone) == pytest.approx(Score("test", 990, 1_000).interval())
 
 
 def test_one_sided_p_of_the_mean_is_scipys() -> None:
     found = study(result(0, 990), result(1, 994), result(2, 995))
     theirs = scipy_stats.ttest_1samp([99.0, 99.4, 99.5], 99.0, alternative="greater").pvalue
-    assert stats.p_reaches(found, 99.0) == pytest.approx(theirs)
+    assert stats.p_value_mean_above(found, 99.0) == pytest.approx(theirs)
     # By hand: t = 0.3 / (sqrt(0.07) / sqrt(3)) = 1.9640 with two degrees of freedom; P = (1 - t /
     # sqrt(t^2 + 2)) / 2.
     t = 0.3 / math.sqrt(0.07 / 3)
-    assert stats.p_reaches(found, 99.0) == pytest.approx((1 - t / math.sqrt(t * t + 2)) / 2)
-    assert stats.p_reaches(found, 99.9) > 0.9  # type: ignore[operator]
+    assert stats.p_value_mean_above(found, 99.0) == pytest.approx((1 - t / math.sqrt(t * t + 2)) / 2)
+    assert stats.p_value_mean_above(found, 99.9) > 0.9  # type: ignore[operator]
     alike = study(result(0, 990), result(1, 990))  # no spread to measure by
-    assert stats.p_reaches(alike, 98) is None
+    assert stats.p_value_mean_above(alike, 98) is None
     assert stats.interval_over_seeds(alike) is None
     assert "other seeds: seeds that are all alike cannot say" in stats.study_text(alike)
     high = stats.interval_over_seeds(study(result(0, 1_000), result(1, 1_000), result(2, 990)))
@@ -67,7 +67,7 @@ def test_errors_are_pooled_by_image() -> None:
         3: 1.0,
         4: 0.5,
     }
-    assert stats.study_dict(found)["result"]["seeds_wrong_by_image"] == {1: 1, 2: 1, 3: 2, 4: 1}
+    assert stats.study_to_json(found)["result"]["seeds_wrong_by_image"] == {1: 1, 2: 1, 3: 2, 4: 1}
     assert "4 images are wrong for some seed, 1 for all 2" in stats.study_text(found)
 
 
@@ -190,21 +190,21 @@ def test_what_cannot_be_compared_is_refused() -> None:
 
 def test_the_mean_of_a_study_is_judged_not_its_best_seed() -> None:
     found = study(result(0, 989, verdict="FAIL"), result(1, 990), budget=BUDGET)
-    verdict = stats.judge(found)
+    verdict = stats.study_verdict(found)
     assert verdict is not None
     assert verdict.state == "FAIL"
     assert "1,979 of 2,000 test images" in str(verdict)
-    assert stats.judge(dataclasses.replace(found, seeds=found.seeds[1:])).state == "PASS"  # type: ignore[union-attr]
+    assert stats.study_verdict(dataclasses.replace(found, seeds=found.seeds[1:])).state == "PASS"  # type: ignore[union-attr]
     held = BUDGET | {"held_for_last": 2}
     # The last epoch keeps the bar, the one before it does not.
-    assert stats.judge(study(result(0, 990, best=980), budget=held)).state == "FAIL"  # type: ignore[union-attr]
+    assert stats.study_verdict(study(result(0, 990, best=980), budget=held)).state == "FAIL"  # type: ignore[union-attr]
     on_val = dataclasses.replace(found, split="val")
-    assert stats.judge(on_val).state == "NOT YET"  # type: ignore[union-attr]
-    assert stats.judge(study(result(0, 990))) is None
+    assert stats.study_verdict(on_val).state == "NOT YET"  # type: ignore[union-attr]
+    assert stats.study_verdict(study(result(0, 990))) is None
 
 
 def test_the_gap_and_its_uncertainty_by_hand() -> None:
-    found = stats.gap(study(result(0, 980, train_clean=600), result(1, 980, train_clean=597)))
+    found = stats.generalization_gap(study(result(0, 980, train_correct=600), result(1, 980, train_correct=597)))
     assert found.points == pytest.approx(99.75 - 98.0)
     assert found.share == pytest.approx(1.75 / 2)
     seeds = (
@@ -215,45 +215,45 @@ def test_the_gap_and_its_uncertainty_by_hand() -> None:
 
 
 OVER = study(
-    *(result(s, 9_700 + s, total=10_000, train_clean=600, running=600) for s in range(3)),
+    *(result(s, 9_700 + s, total=10_000, train_correct=600, running=600) for s in range(3)),
     budget=BUDGET,
     name="over",
 )
 UNDER = study(
-    *(result(s, 9_700 + s, total=10_000, train_clean=582, running=580) for s in range(3)),
+    *(result(s, 9_700 + s, total=10_000, train_correct=582, running=580) for s in range(3)),
     budget=BUDGET,
     name="under",
 )
 FINE = study(
-    *(result(s, 9_950 + s * s, total=10_000, train_clean=598, running=590) for s in range(3)),
+    *(result(s, 9_950 + s * s, total=10_000, train_correct=598, running=590) for s in range(3)),
     budget=BUDGET,
     name="fine",
 )
 
 
 def test_over_fitting_under_fitting_and_neither_are_told_apart() -> None:
-    assert [stats.fit(s) for s in (OVER, UNDER, FINE)] == [
+    assert [stats.diagnose(s) for s in (OVER, UNDER, FINE)] == [
         "over-fitting",
         "under-fitting",
         "balanced",
     ]
-    assert stats.fit(study(result(0, 105, train_clean=61))) == "at chance"
-    by_heart = study(result(0, 105, train_clean=600))
-    assert stats.fit(by_heart) == "over-fitting"
-    lopsided = study(result(0, 900, train_clean=540), class_sizes=(900, *(0,) * 8, 100))
-    assert stats.fit(lopsided) == "at chance"  # always the larger class
-    assert stats.fit(study(result(0, 1_000, train_clean=600))) == "balanced"
+    assert stats.diagnose(study(result(0, 105, train_correct=61))) == "at chance"
+    by_heart = study(result(0, 105, train_correct=600))
+    assert stats.diagnose(by_heart) == "over-fitting"
+    lopsided = study(result(0, 900, train_correct=540), class_sizes=(900, *(0,) * 8, 100))
+    assert stats.diagnose(lopsided) == "at chance"  # always the larger class
+    assert stats.diagnose(study(result(0, 1_000, train_correct=600))) == "balanced"
     # A gap that two far seeds cannot tell from none, nor from all of the error.
     apart = study(
-        result(0, 9_700, total=10_000, train_clean=600),
-        result(1, 9_780, total=10_000, train_clean=600),
+        result(0, 9_700, total=10_000, train_correct=600),
+        result(1, 9_780, total=10_000, train_correct=600),
         budget=BUDGET,
     )
-    assert stats.fit(apart) == "unclear"
-    assert stats.analysis(apart)[0].startswith(
+    assert stats.diagnose(apart) == "unclear"
+    assert stats.analyze_study(apart)[0].startswith(
         "Over- or under-fitting: 100.00 % of the training images"
     )
-    texts = [stats.analysis(s) for s in (OVER, UNDER, FINE)]
+    texts = [stats.analyze_study(s) for s in (OVER, UNDER, FINE)]
     assert texts[0][0].startswith(
         "Over-fitting: 100.00 % of the training images as they are and 97.01 %"
     )
@@ -269,7 +269,7 @@ def test_over_fitting_under_fitting_and_neither_are_told_apart() -> None:
 @pytest.mark.parametrize("name", ["code_1", "Final network", "x"])
 def test_the_analysis_does_not_depend_on_a_name(name: str) -> None:
     for s in (OVER, UNDER, FINE):
-        assert stats.analysis(dataclasses.replace(s, name=name)) == stats.analysis(s)
+        assert stats.analyze_study(dataclasses.replace(s, name=name)) == stats.analyze_study(s)
 
 
 def test_training_below_test_is_explained_where_something_hinders_training() -> None:
@@ -278,22 +278,22 @@ def test_training_below_test_is_explained_where_something_hinders_training() -> 
     )  # augmented
     assert any(
         "fewer than of the test images: those are counted with augmentation," in t
-        for t in stats.analysis(hindered)
+        for t in stats.analyze_study(hindered)
     )
     bare = dataclasses.replace(UNDER, recipe=to_json_value(QUICK.replace(epochs=2, augment=())))
-    assert not any("While it trained" in text for text in stats.analysis(bare))
+    assert not any("While it trained" in text for text in stats.analyze_study(bare))
 
 
 def test_a_bar_of_another_data_set_is_no_bar() -> None:
     other = dataclasses.replace(FINE, data=FINE.data | {"name": "fashion_mnist"})
-    assert stats.bar_percent(other) is None
-    assert stats.reaches_bar(other) is None
-    assert "the bar" not in " ".join(stats.analysis(other))
-    assert stats.judge(other).state == "NOT JUDGED"  # type: ignore[union-attr]
+    assert stats.target_percent(other) is None
+    assert stats.reaches_target(other) is None
+    assert "the bar" not in " ".join(stats.analyze_study(other))
+    assert stats.study_verdict(other).state == "NOT JUDGED"  # type: ignore[union-attr]
 
 
 def test_what_is_said_of_bar_capacity_and_the_best_epoch() -> None:
-    fine, over = " ".join(stats.analysis(FINE)), " ".join(stats.analysis(OVER))
+    fine, over = " ".join(stats.analyze_study(FINE)), " ".join(stats.analyze_study(OVER))
     assert (
         "meets the bar of at least 99 %; that the mean of all seeds does is shown (one-sided p < 0.001)"
         in fine
@@ -302,16 +302,16 @@ def test_what_is_said_of_bar_capacity_and_the_best_epoch() -> None:
     assert "3 of fewer than 10 parameters: 6 could still be spent." in fine
     large = dataclasses.replace(FINE, cost=FINE.cost | {"parameters": 25})
     assert "25 parameters are 2.5 times the 10 that it must stay below." in " ".join(
-        stats.analysis(large)
+        stats.analyze_study(large)
     )
     chosen = study(result(0, 9_950, total=10_000, best=9_960), budget=BUDGET)
     assert (
         "reads 99.60 %, 0.10 points above the last; an epoch chosen on test is no result"
-        in " ".join(stats.analysis(chosen))
+        in " ".join(stats.analyze_study(chosen))
     )
-    assert "of other seeds it cannot say anything" in " ".join(stats.analysis(chosen))
+    assert "of other seeds it cannot say anything" in " ".join(stats.analyze_study(chosen))
     barely = study(*(result(s, 9_900 + 3 * (s - 1), total=10_000) for s in range(3)), budget=BUDGET)
-    assert "is not shown (one-sided p = 0.500)" in " ".join(stats.analysis(barely))
+    assert "is not shown (one-sided p = 0.500)" in " ".join(stats.analyze_study(barely))
 
 
 def test_what_changed_since_the_step_before_and_whether_it_matters() -> None:
@@ -325,7 +325,7 @@ def test_what_changed_since_the_step_before_and_whether_it_matters() -> None:
         summary={"net": "Net", "rows": rows},
         cost=FINE.cost | {"parameters": 5},
     )
-    told = stats.analysis(after, before)
+    told = stats.analyze_study(after, before)
     assert told[-2].startswith(
         "Changed: the net (3 to 5 parameters; layers: +1 BatchNorm2d); augment (none to rotate_deg 5"
     )
@@ -333,26 +333,26 @@ def test_what_changed_since_the_step_before_and_whether_it_matters() -> None:
         "Since under (+2.507 points): fine is better than under by 2.507 points, beyond what"
     )
     alike = dataclasses.replace(before, name="again", net="small")
-    told = stats.analysis(alike, before)
+    told = stats.analyze_study(alike, before)
     assert told[-2] == "Changed: nothing that is recorded."
     assert "no difference shown between under and again" in told[-1]
     half = dataclasses.replace(
         alike, recipe=to_json_value(QUICK.replace(epochs=2, augment=(), precision="bf16"))
     )
-    assert stats.changes(half, before) == "Changed: precision (auto to bf16)."
+    assert stats.describe_changes(half, before) == "Changed: precision (auto to bf16)."
     augmented = dataclasses.replace(
         alike, recipe=to_json_value(QUICK.replace(epochs=2, augment=AUGMENTS["document_001"]))
     )
     assert (
         "augment (none to rotate_deg 7, fill 1, interpolation nearest then rotate_deg 10, scale 0.05, interpolation nearest)"
-        in stats.changes(augmented, before)
+        in stats.describe_changes(augmented, before)
     )
 
 
 def test_a_comparison_as_plain_values_has_its_conclusion() -> None:
     a, b = study(result(0, 990), name="a", net="a"), study(result(0, 991), name="b", net="b")
     found = stats.compare(a, b)
-    plain_values = stats.comparison_dict(found)
+    plain_values = stats.comparison_to_json(found)
     assert plain_values["difference_points"] == pytest.approx(0.1)
     assert plain_values["shown"] is False
     assert plain_values["conclusion"] in stats.comparison_text(found)
@@ -360,7 +360,7 @@ def test_a_comparison_as_plain_values_has_its_conclusion() -> None:
 
 
 def _joins(a: Study, b: Study) -> Study:
-    return a.joined(b)
+    return a.merge(b)
 
 
 def test_seeds_of_one_experiment_join_and_others_do_not() -> None:
@@ -373,8 +373,8 @@ def test_seeds_of_one_experiment_join_and_others_do_not() -> None:
     ):
         _joins(a, dataclasses.replace(a, seeds=(another,)))
     assert _joins(a, b) == _joins(b, a)
-    with pytest.raises(RecordError, match="differ in their began_with"):
-        _joins(a, dataclasses.replace(b, began_with="abc"))
+    with pytest.raises(RecordError, match="differ in their initial weights"):
+        _joins(a, dataclasses.replace(b, initial_weights_digest="abc"))
     with pytest.raises(
         RecordError,
         match="swift: seed 0 and seed 3 differ in their net: one name, two nets; they make",

@@ -18,10 +18,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from netlet import data, nets, stats
-from netlet.nets.shipped import WEIGHTS_LICENSE
-from netlet.report import Page, card, ladder_page, study_page, write
-from tools import documents, frontier, ship, speed, studies
-from tools.records import ROOT, climbed, study_of
+from netlet.nets.shipped_weights import WEIGHTS_LICENSE
+from netlet.report import Page, ladder_page, model_card, study_page, write
+from tools import documents, export, frontier, speed, studies
+from tools.records import ROOT, recorded_ladder, recorded_study
 
 DOCS = ROOT / "docs"
 PAGES = (
@@ -40,11 +40,11 @@ TABLES: dict[str, Callable[[], str]] = {
     **studies.TABLES,
     **documents.TABLES,
     **frontier.TABLES,
-    **ship.TABLES,
+    **export.TABLES,
 }
 
 
-def drawn(page: str) -> str:
+def fill_tables(page: str) -> str:
     """A page with its tables drawn anew."""
 
     def table(found: re.Match[str]) -> str:
@@ -53,25 +53,25 @@ def drawn(page: str) -> str:
     return re.sub(r"<!-- records: (\w+) -->\n.*?<!-- end -->", table, page, flags=re.DOTALL)
 
 
-def ladder(path: Path) -> Page:
+def draw_ladder(path: Path) -> Page:
     """A ladder's page."""
-    return ladder_page(climbed(LADDERS[path]))
+    return ladder_page(recorded_ladder(LADDERS[path]))
 
 
-def report(path: Path) -> Page:
+def draw_report(path: Path) -> Page:
     """A study's report, its mistakes shown."""
-    study = study_of(REPORTS[path])
+    study = recorded_study(REPORTS[path])
     return study_page(study, data.load(study.data["name"]).held_out)
 
 
-def cards() -> dict[Path, Page]:
+def draw_cards() -> dict[Path, Page]:
     """The cards of the weights that come with the package, beside these."""
     found = {}
     for name in nets.list_shipped_weights():
-        weights, study = nets.find_shipped_weights(name), study_of(name)
+        weights, study = nets.find_shipped_weights(name), recorded_study(name)
         assert weights is not None
         digest = hashlib.sha256(weights.read_bytes()).hexdigest()
-        found[weights.with_suffix(".md")] = card(
+        found[weights.with_suffix(".md")] = model_card(
             study, stats.median_seed(study), weights.name, digest, WEIGHTS_LICENSE
         )
     return found
@@ -88,13 +88,13 @@ def main() -> None:
         help="write nothing; exit 1 if a page differs from the records",
     )
     given = parser.parse_args()
-    stale = [page for page in PAGES if drawn(page.read_text()) != page.read_text()]
+    stale = [page for page in PAGES if fill_tables(page.read_text()) != page.read_text()]
     wholes = (
-        {path: ladder(path) for path in LADDERS}
-        | {path: report(path) for path in REPORTS}
-        | cards()
+        {path: draw_ladder(path) for path in LADDERS}
+        | {path: draw_report(path) for path in REPORTS}
+        | draw_cards()
     )
-    wholes[FRONTIER] = frontier.frontier()
+    wholes[FRONTIER] = frontier.draw_frontier()
     stale += [
         path
         for path, page in wholes.items()
@@ -105,7 +105,7 @@ def main() -> None:
             if path in wholes:
                 write(wholes[path], path)
             else:
-                path.write_text(drawn(path.read_text()))
+                path.write_text(fill_tables(path.read_text()))
         print(
             f"{path.relative_to(ROOT)}: {'differs from the records' if given.check else 'drawn anew'}"
         )

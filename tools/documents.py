@@ -8,8 +8,8 @@ from netlet import stats
 from netlet.experiments import EXPERIMENTS, Claim
 from netlet.records.study import Study
 from netlet.report import command_for
-from netlet.report.markdown import bullets, shell, table
-from tools.records import studies_on_val, study_of
+from netlet.report.markdown import bullet_list, markdown_table, shell_block
+from tools.records import recorded_study, studies_on_val
 
 # Experiment by the document's recipe, experiment by ours. Document 003's two heads compute the
 # same: its own is trained by its recipe, the one that keeps its rule by ours. Codes 1 to 4 are
@@ -44,9 +44,9 @@ def documents() -> str:
     )
     rows = []
     for documented, ours in _ROWS:
-        theirs, claim = study_of(documented), _claim(documented)
-        mine = study_of(ours) if ours else None
-        verdict = stats.judge(mine) if mine else None
+        theirs, claim = recorded_study(documented), _claim(documented)
+        mine = recorded_study(ours) if ours else None
+        verdict = stats.study_verdict(mine) if mine else None
         rows.append(
             [
                 _title(documented),
@@ -62,7 +62,7 @@ def documents() -> str:
                 f"**{verdict.state}**" if verdict else "-",
             ]
         )
-    return table(head, rows, "llrrlllllll")
+    return markdown_table(head, rows, "llrrlllllll")
 
 
 def chosen() -> str:
@@ -81,7 +81,7 @@ def chosen() -> str:
                 f"{stats.mean_percent(study):.3f} %",
             ]
         )
-    return table(
+    return markdown_table(
         ("experiment", "net", "recipe", "parameters", "epochs", "seeds", "mean on val"),
         rows,
         "lllrrlr",
@@ -92,22 +92,22 @@ def explained() -> str:
     """Each document's nets: the verdicts, what the figures mean, and how to repeat them."""
     parts = []
     for documented, ours in _ROWS:
-        theirs, claim = study_of(documented), _claim(documented)
-        parts += [f"### {_title(documented)}: `{theirs.net}`", bullets(_told(theirs, claim))]
+        theirs, claim = recorded_study(documented), _claim(documented)
+        parts += [f"### {_title(documented)}: `{theirs.net}`", bullet_list(_told(theirs, claim))]
         commands = [command_for(theirs)]
         if ours:
-            mine = study_of(ours)
-            verdict, compared = stats.judge(mine), stats.compare(theirs, mine)
+            mine = recorded_study(ours)
+            verdict, compared = stats.study_verdict(mine), stats.compare(theirs, mine)
             assert verdict is not None
             found = "; ".join(
-                f"{r.rule} {r.found}, {r.limit}: {r.state}" for r in verdict.rule_results
+                f"{r.rule} {r.found}, {r.limit}: {r.state}" for r in verdict.results
             )
             parts += [
                 f"By our recipe, `{mine.recipe['name']}`, against the document's own budget: {found}.",
-                bullets([*stats.analysis(mine), f"Beside its own recipe: {compared.conclusion}."]),
+                bullet_list([*stats.analyze_study(mine), f"Beside its own recipe: {compared.conclusion}."]),
             ]
             commands.append(command_for(mine))
-        parts.append(shell("\n".join(command for command in commands if command)))
+        parts.append(shell_block("\n".join(command for command in commands if command)))
     return "\n\n".join(parts)
 
 
@@ -116,7 +116,7 @@ def bars() -> str:
     met = [
         ours
         for _, ours in _ROWS
-        if ours and (v := stats.judge(study_of(ours))) is not None and v.passed
+        if ours and (v := stats.study_verdict(recorded_study(ours))) is not None and v.passed
     ]
     asked = [ours for _, ours in _ROWS if ours]
     return (
@@ -127,7 +127,7 @@ def bars() -> str:
 
 def _told(study: Study, claim: Claim) -> list[str]:
     """What the document's own recipe gives, beside what the document says."""
-    best = 100 * sum(max(seed.by_epoch) for seed in study.seeds) / (len(study.seeds) * study.total)
+    best = 100 * sum(max(seed.correct_by_epoch) for seed in study.seeds) / (len(study.seeds) * study.total)
     if claim.correct is None:
         said = "The document states no result."
     else:
@@ -135,7 +135,7 @@ def _told(study: Study, claim: Claim) -> list[str]:
         of = "one seed" if len(study.seeds) == 1 else f"{len(study.seeds)} seeds"
         said = f"The document's best epoch is {stated:.2f} %; here each seed's best is {best:.2f} % (mean of {of}), "
         said += f"{abs(best - stated):.2f} points {'above' if best >= stated else 'below'}."
-    return [said, *stats.analysis(study)]
+    return [said, *stats.analyze_study(study)]
 
 
 def _claim(name: str) -> Claim:

@@ -11,11 +11,11 @@ from typing import Any
 from netlet import stats
 from netlet.experiments import EXPERIMENTS
 from netlet.experiments.search.trials import lines
-from netlet.recipes import AUGMENTS, STEADY, completed
+from netlet.recipes import AUGMENTS, STEADY, complete_recipe
 from netlet.records import to_json_value
 from netlet.report import Page, command_for, frontier_page
-from netlet.report.markdown import code, shell, table
-from tools.records import RESULTS, all_studies, study_of
+from netlet.report.markdown import inline_code, markdown_table, shell_block
+from tools.records import RESULTS, all_studies, recorded_study
 
 TRIALS = RESULTS / "trials" / "frontier.jsonl"
 # Experiment, what it is, its limits in words, and the mean that its net has to reach.
@@ -39,10 +39,10 @@ _FIELDS = (
 )
 
 
-def frontier() -> Page:
+def draw_frontier() -> Page:
     """The whole page."""
     ours = [study for name, study in all_studies().items() if name in EXPERIMENTS]
-    drawn = frontier_page([*stats.measured(ours), *stats.PUBLISHED])
+    drawn = frontier_page([*stats.measured_points(ours), *stats.PUBLISHED_POINTS])
     tried = trials()
     text = f"""\
 Means over seeds of accuracy on MNIST's 10,000 test images after the last epoch: one net, one look at each image. Nets
@@ -103,7 +103,7 @@ at twice.
 def trials() -> list[dict[str, Any]]:
     """The recorded trials, each with its whole recipe under ``whole``."""
     return [
-        line | {"whole": completed(to_json_value(STEADY) | line["changes"])}
+        line | {"whole": complete_recipe(to_json_value(STEADY) | line["changes"])}
         for line in lines(TRIALS)
     ]
 
@@ -112,14 +112,14 @@ def _asked() -> str:
     """What was asked, and what the studies came to."""
     rows = []
     for name, limit, must, goal in ASKED:
-        study = study_of(name)
+        study = recorded_study(name)
         interval, by = stats.interval_over_seeds(study), study.chosen_by
         assert interval is not None
         assert by is not None
         seeds = study.seeds
         rows.append(
             [
-                code(name),
+                inline_code(name),
                 limit,
                 must,
                 goal,
@@ -141,14 +141,14 @@ def _asked() -> str:
         "seeds",
         "trials before",
     )
-    return table(head, rows, "llrrrrrrr")
+    return markdown_table(head, rows, "llrrrrrrr")
 
 
 def _commands() -> str:
     said = [
-        f"{code(study.name)} by the sources of commit {code(str(study.environment.get('commit')))}:\n\n"
-        f"{shell(command_for(study) or '')}"
-        for study in (study_of(name) for name, *_ in ASKED)
+        f"{inline_code(study.name)} by the sources of commit {inline_code(str(study.environment.get('commit')))}:\n\n"
+        f"{shell_block(command_for(study) or '')}"
+        for study in (recorded_study(name) for name, *_ in ASKED)
     ]
     return "\n\n".join(said)
 
@@ -180,11 +180,11 @@ def _pairs(lines: Sequence[Mapping[str, Any]]) -> str:
             f"{len(pairs)}",
             f"{statistics.mean(p['difference'] for p in pairs):+.1f}",
             _t([p["difference"] for p in pairs]),
-            ", ".join(code(net) for net in sorted({p["net"] for p in pairs})),
+            ", ".join(inline_code(net) for net in sorted({p["net"] for p in pairs})),
         ]
         for (field, old, new), pairs in sorted(found.items())
     ]
-    return table(("what", "from", "to", "pairs", "images", "t", "nets"), rows, "lllrrrl")
+    return markdown_table(("what", "from", "to", "pairs", "images", "t", "nets"), rows, "lllrrrl")
 
 
 # What each pair is to show, and the nets of it; they cost about the same, unless it says otherwise.
@@ -234,14 +234,14 @@ def _beside(lines: Sequence[Mapping[str, Any]]) -> str:
         rows.append(
             [
                 said,
-                f"{code(one)} ({pairs[0][0]['parameters']:,})",
-                f"{code(other)} ({pairs[0][1]['parameters']:,})",
+                f"{inline_code(one)} ({pairs[0][0]['parameters']:,})",
+                f"{inline_code(other)} ({pairs[0][1]['parameters']:,})",
                 str(len(pairs)),
                 f"{statistics.mean(images):+.1f}",
                 f"{statistics.mean(losses):+.4f}",
             ]
         )
-    return table(
+    return markdown_table(
         ("what", "net (parameters)", "beside it", "pairs", "images of 10,000", "loss"),
         rows,
         "lllrrr",
@@ -278,8 +278,8 @@ def _main_effects(lines: Sequence[Mapping[str, Any]]) -> str:
                         f"{statistics.mean(correct):,.1f} ± {error:.1f}",
                     ]
                 )
-    text = f"{code(net)}, {len(drawn)} trials, most by recipes drawn at random; means with standard errors, of 10,000."
-    return f"{text}\n\n{table(('what', 'value', 'trials', 'right'), rows, 'llrr')}"
+    text = f"{inline_code(net)}, {len(drawn)} trials, most by recipes drawn at random; means with standard errors, of 10,000."
+    return f"{text}\n\n{markdown_table(('what', 'value', 'trials', 'right'), rows, 'llrr')}"
 
 
 def _shapes(lines: Sequence[Mapping[str, Any]]) -> str:
@@ -295,16 +295,16 @@ def _shapes(lines: Sequence[Mapping[str, Any]]) -> str:
             rows.append(
                 [
                     str(number),
-                    code(net),
+                    inline_code(net),
                     f"{tried[0]['parameters']:,}",
                     str(len(tried)),
                     f"{statistics.mean(line['correct'] for line in tried):,.1f}",
                     f"{statistics.mean(line['loss'] for line in tried):.4f}",
-                    f"{100 * statistics.mean(line['train_clean'] for line in tried) / 50_000:.2f} %",
+                    f"{100 * statistics.mean(line['train_correct'] for line in tried) / 50_000:.2f} %",
                 ]
             )
     head = ("recipe", "net", "parameters", "trials", "right of 10,000", "loss", "right of train")
-    return table(head, rows, "rlrrrrr")
+    return markdown_table(head, rows, "rlrrrrr")
 
 
 def _said(value: Any) -> str:

@@ -6,7 +6,7 @@ import functools
 from pathlib import Path
 
 from netlet import records
-from netlet.records.ladder import Climbed
+from netlet.records.ladder import LadderResult
 from netlet.records.study import STUDY, Study
 
 ROOT = Path(__file__).parent.parent
@@ -26,7 +26,7 @@ def all_studies() -> dict[str, Study]:
     return found
 
 
-def study_of(name: str) -> Study:
+def recorded_study(name: str) -> Study:
     """The recorded study of an experiment."""
     return all_studies()[name]
 
@@ -37,6 +37,6 @@ def studies_on_val() -> list[Study]:
 
 
 @functools.cache
-def climbed(name: str) -> Climbed:
+def recorded_ladder(name: str) -> LadderResult:
     """A recorded ladder."""
-    return records.load_climbed(RESULTS / "ladders" / name)
+    return records.load_ladder_result(RESULTS / "ladders" / name)

@@ -9,8 +9,8 @@ from typing import Any
 
 from netlet import stats
 from netlet.experiments import EXPERIMENTS
-from netlet.report.markdown import table
-from tools.records import RESULTS, study_of
+from netlet.report.markdown import markdown_table
+from tools.records import RESULTS, recorded_study
 
 # Of each experiment for the clock: the most T it must take, the goal, and the accuracy its seeds
 # must have on average.
@@ -36,7 +36,7 @@ def race_tables(race: Mapping[str, Any]) -> str:
     machine = race["environment"]
     hows = "; ".join(f"{row['name']}: {' '.join(row['how'])}" for row in race["rows"])
     return (
-        f"{table(head, rows)}\n\n{machine['cpu']}, {machine['cores']} cores, torch {machine['torch']}, "
+        f"{markdown_table(head, rows)}\n\n{machine['cpu']}, {machine['cores']} cores, torch {machine['torch']}, "
         f"{race['images']:,} images an epoch, medians of {race['turns']} turns. How each side was run: {hows}."
     )
 
@@ -55,7 +55,7 @@ def targets_table(race: Mapping[str, Any]) -> str:
     """What this was to reach, and what it does: times of a race, accuracy of the recorded studies."""
     rows = []
     for name, (must, goal, bar) in RATIOS.items():
-        mean, ratio = stats.mean_percent(study_of(name)), _row(race, name)["ratio"]
+        mean, ratio = stats.mean_percent(recorded_study(name)), _row(race, name)["ratio"]
         rows.append(
             [
                 f"`{name}`: mean of ten fresh seeds at least {bar:.2f} %; training time",
@@ -101,13 +101,13 @@ def targets_table(race: Mapping[str, Any]) -> str:
             _met(study_ratio >= 1.3, study_ratio >= 1.8),
         ],
     ]
-    return table(("what", "must", "goal", "measured", ""), rows)
+    return markdown_table(("what", "must", "goal", "measured", ""), rows)
 
 
 def pipeline_rows() -> str:
     """Images a second beside the usual pipeline."""
     rows = json.loads((RESULTS / "pipeline.json").read_text())["rows"]
-    return table(
+    return markdown_table(
         ("net", "usual", "netlet", "ratio"),
         [
             [
@@ -123,7 +123,7 @@ def pipeline_rows() -> str:
 
 def head_figure() -> str:
     """The claim for the clock, in a sentence."""
-    race, study = _race(), study_of("sprint")
+    race, study = _race(), recorded_study("sprint")
     row, (low, high) = _row(race, "sprint"), stats.interval_over_seeds(study) or (0, 0)
     peer = race["rows"][0]
     return (
@@ -157,7 +157,7 @@ def ladder_table(ladder: Mapping[str, Any]) -> str:
         ]
         for last, row in zip(before, ladder["rows"], strict=False)
     ]
-    return table(head, rows)
+    return markdown_table(head, rows)
 
 
 def ladder_rows() -> str:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 
 from netlet import stats
 from netlet.experiments import DEFAULT, EXPERIMENTS
-from netlet.report.markdown import table
-from tools.records import all_studies, study_of
+from netlet.report.markdown import markdown_table
+from tools.records import all_studies, recorded_study
 
 # Each with a document's net, or one of ours, trained by our recipe; the documents' recipes are in
 # docs/documents.md.
@@ -42,16 +42,16 @@ def _studies(names: Sequence[str]) -> str:
     )
     rows = []
     for name in names:
-        study = study_of(name)
+        study = recorded_study(name)
         interval, bar, verdict = (
             stats.interval_over_seeds(study),
-            stats.bar_percent(study),
-            stats.judge(study),
+            stats.target_percent(study),
+            stats.study_verdict(study),
         )
         assert interval is not None
         assert bar is not None
         assert verdict is not None
-        correct, p = [seed.correct for seed in study.seeds], stats.p_reaches(study, bar)
+        correct, p = [seed.correct for seed in study.seeds], stats.p_value_mean_above(study, bar)
         rows.append(
             [
                 f"`{name}`",
@@ -64,15 +64,15 @@ def _studies(names: Sequence[str]) -> str:
                 f"{min(correct):,} to {max(correct):,}",
                 f"`{verdict.budget}`",
                 verdict.state,
-                "-" if p is None else stats.p_text(p).removeprefix("p ").removeprefix("= "),
+                "-" if p is None else stats.format_p_value(p).removeprefix("p ").removeprefix("= "),
             ]
         )
-    return table(head, rows, "lrrrrrrrllr")
+    return markdown_table(head, rows, "lrrrrrrrllr")
 
 
 def claim() -> str:
     """What the default experiment reaches, in a sentence."""
-    study = study_of(DEFAULT)
+    study = recorded_study(DEFAULT)
     correct = [seed.correct for seed in study.seeds]
     seconds = statistics.median(seed.total_s for seed in study.seeds)
     return (

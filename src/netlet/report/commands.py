@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from netlet import budgets, recipes
-from netlet.data import NAMES
+from netlet.data import DATASET_NAMES
 from netlet.experiments import EXPERIMENTS
 from netlet.records import to_json_value
 from netlet.records.study import Study
@@ -24,7 +24,7 @@ def command_for(study: Study) -> str | None:
         The command, a line for each run of consecutive seeds; None of what no options of it can
         say: a recipe or budget made in Python, or weights that somebody gave to begin with.
     """
-    if study.began_with:
+    if study.initial_weights_digest:
         return None
     known = EXPERIMENTS.get(study.name)
     if known is not None and known.net.name != study.net:
@@ -45,7 +45,7 @@ def command_for(study: Study) -> str | None:
     if study.split == "val":
         words += ["--val", str(study.total)]
     if study.data["name"] != "mnist":
-        own = study.data["name"] not in NAMES
+        own = study.data["name"] not in DATASET_NAMES
         words += ["--dataset", "PATH" if own else study.data["name"]]
     if study.data["shape"][0] != 1:
         words += ["--channels", str(study.data["shape"][0])]

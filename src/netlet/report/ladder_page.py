@@ -8,17 +8,17 @@ from collections.abc import Mapping
 import numpy as np
 
 from netlet import stats
-from netlet.records.ladder import Climbed, Rung
+from netlet.records.ladder import LadderResult, Rung
 from netlet.records.study import Study
 from netlet.report import plots
 from netlet.report.commands import command_for
-from netlet.report.markdown import bullets, picture, shell, table
+from netlet.report.markdown import bullet_list, image_link, markdown_table, shell_block
 from netlet.report.page import Page
-from netlet.report.study_rows import Rows
+from netlet.report.study_tables import Rows
 from netlet.text import per_axis
 
 
-def ladder_page(found: Climbed, *, pictures: bool = True) -> Page:
+def ladder_page(found: LadderResult, *, pictures: bool = True) -> Page:
     """What climbing a ladder showed, step by step; each step's analysis is computed from its study and the one before.
 
     Args:
@@ -31,32 +31,32 @@ def ladder_page(found: Climbed, *, pictures: bool = True) -> Page:
     """
     ladder = found.ladder
     parts, made = [ladder.about] if ladder.about else [], {}
-    parts += [_how_counted(found), table(*step_rows(found))]
+    parts += [_how_counted(found), markdown_table(*rung_table(found))]
     if pictures:
         made["climb.svg"] = plots.climb([rung.name for rung in ladder.rungs], found.studies)
-        parts.append(picture("climb.svg", "Share of wrong images at each step"))
+        parts.append(image_link("climb.svg", "Share of wrong images at each step"))
     before: Study | None = None
     for rung, study, remarks in zip(ladder.rungs, found.studies, found.remarks, strict=True):
         parts += [
             f"## {rung.title}",
             f"**Target:** {rung.target}",
-            f"**Results:**\n\n{bullets(_results(rung, study))}",
-            f"**Analysis:**\n\n{bullets(stats.analysis(study, before))}",
+            f"**Results:**\n\n{bullet_list(_results(rung, study))}",
+            f"**Analysis:**\n\n{bullet_list(stats.analyze_study(study, before))}",
         ]
         if remarks:
             parts.append(f"**Remarks:**\n\n{remarks}")
         if command := command_for(study):
-            parts.append(shell(command))
+            parts.append(shell_block(command))
         before = study
     return Page(ladder.title, "\n\n".join(parts), made)
 
 
-def step_rows(found: Climbed) -> Rows:
+def rung_table(found: LadderResult) -> Rows:
     """All steps at a glance."""
     rows = []
     for rung, study in zip(found.ladder.rungs, found.studies, strict=True):
-        gap, interval = stats.gap(study), stats.interval_over_seeds(study)
-        verdict = stats.judge(study)
+        gap, interval = stats.generalization_gap(study), stats.interval_over_seeds(study)
+        verdict = stats.study_verdict(study)
         rows.append(
             [
                 f"`{rung.name}`",
@@ -87,7 +87,7 @@ def step_rows(found: Climbed) -> Rows:
     return head, rows, "lrrrrrrrrl"
 
 
-def _how_counted(found: Climbed) -> str:
+def _how_counted(found: LadderResult) -> str:
     first = found.studies[0]
     return (
         f"Accuracies are means of the seeds in percent; the last epoch counts. *Train* is of the {first.train_total:,} "
@@ -100,9 +100,9 @@ def _how_counted(found: Climbed) -> str:
 def _results(rung: Rung, study: Study) -> list[str]:
     claim: Mapping[str, float] = rung.claim
     n = len(study.seeds)
-    running = np.array([seed.train_by_epoch for seed in study.seeds]) * 100 / study.train_total
-    held_out = np.array([seed.by_epoch for seed in study.seeds]) * 100 / study.total
-    gap, sd = stats.gap(study), stats.sd_points(study)
+    running = np.array([seed.train_correct_by_epoch for seed in study.seeds]) * 100 / study.train_total
+    held_out = np.array([seed.correct_by_epoch for seed in study.seeds]) * 100 / study.total
+    gap, sd = stats.generalization_gap(study), stats.sd_points(study)
     seconds = statistics.median(seed.train_s for seed in study.seeds)
     threads = study.environment["threads"]
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]], align: str | None = None) -> str:
+def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]], align: str | None = None) -> str:
     """A table.
 
     Args:
@@ -19,28 +19,28 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], align: str | None 
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def plain(text: str) -> str:
+def escape_markdown(text: str) -> str:
     """Somebody's text, to stand in a line or cell as it is: no mark in it means anything."""
     marks = r"[\\`*\[\]<~$&]|(?<![^\W_])_|_(?![^\W_])"  # an underscore within a word is none
     return re.sub(marks, lambda mark: f"\\{mark[0]}", " ".join(text.split()))
 
 
-def code(name: str) -> str:
+def inline_code(name: str) -> str:
     """A name, to stand in a page as code."""
     quoted = " ".join(name.split()).replace("`", "'")
     return f"`{quoted}`"
 
 
-def bullets(sentences: Sequence[str]) -> str:
+def bullet_list(sentences: Sequence[str]) -> str:
     """A list."""
     return "\n".join(f"- {sentence}" for sentence in sentences)
 
 
-def shell(command: str) -> str:
+def shell_block(command: str) -> str:
     """A command to be typed."""
     return f"```sh\n{command}\n```"
 
 
-def picture(name: str, about: str) -> str:
+def image_link(name: str, about: str) -> str:
     """A picture of the page's, with what it shows for those who do not see it."""
     return f"![{about}]({name})"

@@ -88,7 +88,7 @@ class Page:
         )
 
 
-def together(
+def combine_pages(
     title: str, text: str, pages: Sequence[Page], pictures: Mapping[str, str] | None = None
 ) -> Page:
     """Several pages as one, each a part with its headings one deeper and its pictures numbered with it."""

@@ -44,11 +44,11 @@ _ALONE = "<style>svg{color:#222}@media (prefers-color-scheme:dark){svg{color:#dd
 
 def learning_curves(study: Study) -> str:
     """Accuracy after each epoch: held out, and while training; the mean of the seeds, a band from lowest to highest."""
-    held_out = np.array([seed.by_epoch for seed in study.seeds]) * 100 / study.total
-    train = np.array([seed.train_by_epoch for seed in study.seeds]) * 100 / study.train_total
+    held_out = np.array([seed.correct_by_epoch for seed in study.seeds]) * 100 / study.total
+    train = np.array([seed.train_correct_by_epoch for seed in study.seeds]) * 100 / study.train_total
 
     def dress(axes: Axes) -> None:
-        bar = stats.bar_percent(study)
+        bar = stats.target_percent(study)
         if bar is not None:
             axes.axhline(bar, color=_GREY, linestyle="--", linewidth=1.2, label=f"bar {bar:g} %")
         if study.epochs > 2:
@@ -63,8 +63,8 @@ def learning_curves(study: Study) -> str:
 
 def loss_curves(study: Study) -> str:
     """Cross-entropy after each epoch, held out, and as trained (smoothed labels, augmented, with dropout)."""
-    held_out = np.array([seed.held_out_loss for seed in study.seeds])
-    train = np.array([seed.train_loss for seed in study.seeds])
+    held_out = np.array([seed.held_out_losses for seed in study.seeds])
+    train = np.array([seed.train_losses for seed in study.seeds])
 
     def dress(axes: Axes) -> None:
         _logarithmic(axes)
@@ -78,7 +78,7 @@ def learning_rates(study: Study) -> str:
     """The learning rate at the end of each epoch."""
 
     def draw(axes: Axes) -> None:
-        axes.plot(range(1, study.epochs + 1), study.lr, color=_BLUE, marker="o", markersize=4)
+        axes.plot(range(1, study.epochs + 1), study.lr_by_epoch, color=_BLUE, marker="o", markersize=4)
         axes.set(ylabel="learning rate", ylim=(0, None))
         _by_epoch(axes, study.epochs)
 
@@ -90,7 +90,7 @@ def seeds_and_bar(studies: Sequence[Study]) -> str:
 
     def draw(axes: Axes) -> None:
         for row, study in enumerate(studies):
-            values = stats.percents(study)
+            values = stats.seed_percents(study)
             axes.plot(
                 values, [row + 0.16] * len(values), "o", color=_BLUE, markersize=4.5, alpha=0.7
             )
@@ -100,7 +100,7 @@ def seeds_and_bar(studies: Sequence[Study]) -> str:
                     interval, [row - 0.16] * 2, color=_ORANGE, linewidth=3, solid_capstyle="butt"
                 )
             axes.plot([mean], [row - 0.16], "D", color=_ORANGE, markersize=6)
-        bars = {bar for study in studies if (bar := stats.bar_percent(study)) is not None}
+        bars = {bar for study in studies if (bar := stats.target_percent(study)) is not None}
         for bar in bars:
             axes.axvline(bar, color=_GREY, linestyle="--", linewidth=1.2)
         names = [study.name for study in studies]
@@ -201,7 +201,7 @@ def climb(names: Sequence[str], studies: Sequence[Study]) -> str:
     def draw(axes: Axes) -> None:
         at = np.arange(len(studies))
         errors = np.array([100 - stats.mean_percent(study) for study in studies])
-        train = np.array([100 - stats.gap(study).train_percent for study in studies])
+        train = np.array([100 - stats.generalization_gap(study).train_percent for study in studies])
         intervals = np.array([stats.interval_over_images(study) for study in studies])
         low, high = 100 - intervals[:, 1], 100 - intervals[:, 0]
         axes.errorbar(
@@ -220,7 +220,7 @@ def climb(names: Sequence[str], studies: Sequence[Study]) -> str:
             marker="s",
             label="training images as they are",
         )
-        bars = {bar for study in studies if (bar := stats.bar_percent(study)) is not None}
+        bars = {bar for study in studies if (bar := stats.target_percent(study)) is not None}
         for bar in bars:
             axes.axhline(
                 100 - bar, color=_GREY, linestyle="--", linewidth=1.2, label=f"bar {bar:g} %"
@@ -233,18 +233,18 @@ def climb(names: Sequence[str], studies: Sequence[Study]) -> str:
     return _picture(draw, height=4)
 
 
-def frontier(points: Sequence[stats.Point]) -> str:
+def frontier(points: Sequence[stats.FrontierPoint]) -> str:
     """Test error against parameters: studies with their 95 % intervals, a line through those that lead, and others'."""
     # Of a few large or poor nets, the others would fall together.
     shown = [
         point
         for point in points
-        if point.parameters <= stats.SHOWN_PARAMETERS and point.percent > 98.8
+        if point.parameters <= stats.PLOTTED_PARAMETERS and point.percent > 98.8
     ] or points
     ours, theirs = ([point for point in shown if point.measured is kind] for kind in (True, False))
 
     def draw(axes: Axes) -> None:
-        front = stats.leading(ours)
+        front = stats.pareto_front(ours)
         axes.plot(
             [p.parameters for p in front],
             [100 - p.percent for p in front],

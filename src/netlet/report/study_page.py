@@ -14,16 +14,23 @@ from netlet.data import Split
 from netlet.records.study import Study
 from netlet.report import plots
 from netlet.report.commands import command_for
-from netlet.report.markdown import bullets, code, picture, plain, shell, table
+from netlet.report.markdown import (
+    bullet_list,
+    escape_markdown,
+    image_link,
+    inline_code,
+    markdown_table,
+    shell_block,
+)
 from netlet.report.page import Page
-from netlet.report.study_rows import (
-    calibration_rows,
-    class_rows,
-    field_rows,
-    layer_rows,
-    mistake_rows,
+from netlet.report.study_tables import (
+    calibration_table,
+    class_table,
+    layer_table,
+    mistake_table,
+    receptive_field_table,
     seed_rows,
-    verdict_rows,
+    verdict_table,
     worst_mistakes,
 )
 from netlet.text import count, per_axis
@@ -46,7 +53,7 @@ def study_page(study: Study, images: Split | None = None) -> Page:
 
     def shown(name: str, svg: str, about: str) -> str:
         made[f"{name}.svg"] = svg
-        return picture(f"{name}.svg", about)
+        return image_link(f"{name}.svg", about)
 
     parts = [_verdict(study), "## How sure this is", _sure(study)]
     parts.append(
@@ -56,7 +63,7 @@ def study_page(study: Study, images: Split | None = None) -> Page:
             "Each seed's accuracy after the last epoch, and the bar",
         )
     )
-    parts += [table(*seed_rows(study)), "## What the figures mean", bullets(stats.analysis(study))]
+    parts += [markdown_table(*seed_rows(study)), "## What the figures mean", bullet_list(stats.analyze_study(study))]
     curves = [
         shown(
             "accuracy",
@@ -77,9 +84,9 @@ def study_page(study: Study, images: Split | None = None) -> Page:
         "\n".join(curves),
         "## The net",
         _totals(study),
-        table(*layer_rows(study)),
+        markdown_table(*layer_table(study)),
         "### Receptive field",
-        table(*field_rows(study)),
+        markdown_table(*receptive_field_table(study)),
         "## Where it errs",
         shown(
             "confusion",
@@ -90,9 +97,9 @@ def study_page(study: Study, images: Split | None = None) -> Page:
         + shown(
             "calibration", plots.calibration(study), "How often the net is right, by how sure it is"
         ),
-        table(*class_rows(study)),
+        markdown_table(*class_table(study)),
         "### Calibration",
-        table(*calibration_rows(study)),
+        markdown_table(*calibration_table(study)),
         "### Worst mistakes",
     ]
     worst = worst_mistakes(study)[:_SHOWN]
@@ -121,39 +128,39 @@ def study_page(study: Study, images: Split | None = None) -> Page:
     elif worst:
         parts.append("(Without their pictures: the images were not at hand when this was written.)")
     parts += [
-        table(*mistake_rows(study, worst)),
+        markdown_table(*mistake_table(study, worst)),
         "## How to repeat it",
         _repeat(study),
         _recorded(study),
     ]
-    name, data = plain(study.name), plain(study.data["name"])
+    name, data = escape_markdown(study.name), escape_markdown(study.data["name"])
     title = f"{name}: {stats.mean_percent(study):.2f} % of {data}'s {study.split} images"
     return Page(title, "\n\n".join(parts), made)
 
 
 def _verdict(study: Study) -> str:
-    verdict = stats.judge(study)
+    verdict = stats.study_verdict(study)
     n = len(study.seeds)
     numbers = ", ".join(str(seed.seed) for seed in study.seeds)
     seeds = f"seed {numbers}" if n == 1 else f"the mean of {n} seeds: {numbers}"
     head = (
-        f"{code(study.net)}, {study.cost['parameters']:,} parameters, {study.epochs} epochs of recipe "
-        f"{plain(study.recipe['name'])}: {stats.mean_percent(study):.3f} % of {study.total:,} {study.split} images "
-        f"of {plain(study.data['name'])} right after the last epoch ({seeds})."
+        f"{inline_code(study.net)}, {study.cost['parameters']:,} parameters, {study.epochs} epochs of recipe "
+        f"{escape_markdown(study.recipe['name'])}: {stats.mean_percent(study):.3f} % of {study.total:,} {study.split} images "
+        f"of {escape_markdown(study.data['name'])} right after the last epoch ({seeds})."
     )
-    rows = verdict_rows(study)
+    rows = verdict_table(study)
     if verdict is None or rows is None:
         return head
     state = f"not judged, {verdict.withheld}" if verdict.state == "NOT JUDGED" else verdict.state
-    alone = f" Of the seeds, each by itself, {stats.met(study)} of {n} meet it." if n > 1 else ""
-    return f"**Budget {verdict.budget}: {state}.**{alone}\n\n{head}\n\n{table(*rows)}"
+    alone = f" Of the seeds, each by itself, {stats.count_passing_seeds(study)} of {n} meet it." if n > 1 else ""
+    return f"**Budget {verdict.budget}: {state}.**{alone}\n\n{head}\n\n{markdown_table(*rows)}"
 
 
 def _sure(study: Study) -> str:
     """Everything that a reader must know before believing the figure."""
     n, (low, high) = len(study.seeds), stats.interval_over_images(study)
     over_seeds, sd = stats.interval_over_seeds(study), stats.sd_points(study)
-    rates, bar = stats.error_rates(study), stats.bar_percent(study)
+    rates, bar = stats.error_rates(study), stats.target_percent(study)
     told = []
     if over_seeds and sd is not None:
         told.append(
@@ -161,15 +168,15 @@ def _sure(study: Study) -> str:
             f"(95 %, Student's t, {n} seeds, sd {sd:.3f})."
         )
     else:
-        told.append(f"Other seeds: {stats.without_spread(study)} cannot say what others would do.")
+        told.append(f"Other seeds: {stats.name_single_value_seeds(study)} cannot say what others would do.")
     told.append(
         f"Other images: these nets' accuracy on images of this kind lies between {low:.2f} and {high:.2f} % (95 %, "
         "Wilson, each image with all its seeds counted once)."
     )
     if bar is not None:
-        p = stats.p_reaches(study, bar)
+        p = stats.p_value_mean_above(study, bar)
         at_all = (
-            f"{stats.p_text(p)}, one-sided t test" if p is not None else "these seeds cannot say"
+            f"{stats.format_p_value(p)}, one-sided t test" if p is not None else "these seeds cannot say"
         )
         told.append(f"That the mean of all seeds surpasses {bar:g} %: {at_all}.")
     if n > 1:
@@ -180,16 +187,16 @@ def _sure(study: Study) -> str:
         told.append("Scored on images held out of train: good for choosing, no claim about test.")
     else:
         told.append(f"The last epoch counts. {_chosen(study)}")
-    return bullets(told)
+    return bullet_list(told)
 
 
 def _chosen(study: Study) -> str:
     """Where the recipe comes from: a choice made by the very images that judge would make the figure too good."""
-    name = plain(study.recipe["name"])
+    name = escape_markdown(study.recipe["name"])
     if study.chosen_by:
         return (
             f"Net and recipe {name} were chosen by {study.chosen_by['number']:,} trials on images held out of train "
-            f"({code(str(study.chosen_by['file']))}), none of them with these seeds."
+            f"({inline_code(str(study.chosen_by['file']))}), none of them with these seeds."
         )
     known = recipes.RECIPES.get(study.recipe["name"])
     if known is None or records.to_json_value(known) != study.recipe:
@@ -217,17 +224,17 @@ def _totals(study: Study) -> str:
 def _repeat(study: Study) -> str:
     command = command_for(study)
     if command is None:
-        if study.began_with:
-            return f"It began with weights that somebody gave (digest {code(study.began_with[:16])}); no command has them."
+        if study.initial_weights_digest:
+            return f"It began with weights that somebody gave (digest {inline_code(study.initial_weights_digest[:16])}); no command has them."
         return (
             "No command says this recipe or budget: it was made in Python, from the values below."
         )
-    return shell(command)
+    return shell_block(command)
 
 
 def _recorded(study: Study) -> str:
     machine: Mapping[str, Any] = study.environment
-    recipe = [[name, code(str(value))] for name, value in study.recipe.items()]
+    recipe = [[name, inline_code(str(value))] for name, value in study.recipe.items()]
     where = ", ".join(
         f"{what} {machine[what]}" for what in ("netlet", "torch", "python", "system", "cpu")
     )
@@ -238,7 +245,7 @@ def _recorded(study: Study) -> str:
             f"{study.precision}, {study.backend} step; median training time {seconds:.1f} s. Data digest "
             f"`{study.data['digest'][:16]}`, net digest `{study.net_digest[:16]}`. On another processor or version of "
             "torch the last bits, and with them single images, may differ.",
-            table(("recipe", ""), recipe, "ll"),
+            markdown_table(("recipe", ""), recipe, "ll"),
         ]
     )
 

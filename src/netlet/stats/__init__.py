@@ -1,64 +1,76 @@
 """What records show, and how surely: intervals, p-values, comparisons and the analysis of a study."""
 
-from netlet.stats.analysis import Gap, analysis, changes, fit, gap
-from netlet.stats.comparison import Comparison, Test, compare
-from netlet.stats.frontier import (
-    PUBLISHED,
-    SHOWN_PARAMETERS,
-    Point,
-    frontier_text,
-    leading,
-    measured,
+from netlet.stats.collect import SeedRecord, collect_seed_records, group_into_studies
+from netlet.stats.comparison import Comparison, SignificanceTest, compare
+from netlet.stats.diagnosis import (
+    GeneralizationGap,
+    analyze_study,
+    describe_changes,
+    diagnose,
+    generalization_gap,
 )
-from netlet.stats.gather import Entry, gather, grouped
+from netlet.stats.formatting import format_p_value, name_single_value_seeds
+from netlet.stats.frontier import (
+    PLOTTED_PARAMETERS,
+    PUBLISHED_POINTS,
+    FrontierPoint,
+    frontier_text,
+    measured_points,
+    pareto_front,
+)
 from netlet.stats.images import error_rates, interval_over_images
-from netlet.stats.judge import bar_percent, judge, met, pooled, reaches_bar
 from netlet.stats.seeds import (
     interval_over_seeds,
     mean_percent,
     median_seed,
-    p_reaches,
-    percents,
+    p_value_mean_above,
     sd_points,
+    seed_percents,
 )
-from netlet.stats.text import comparison_dict, comparison_text, study_dict, study_text
-from netlet.stats.wording import p_text, without_spread
+from netlet.stats.text import comparison_text, comparison_to_json, study_text, study_to_json
+from netlet.stats.verdict import (
+    count_passing_seeds,
+    pooled_scores,
+    reaches_target,
+    study_verdict,
+    target_percent,
+)
 
 __all__ = [
-    "PUBLISHED",
-    "SHOWN_PARAMETERS",
+    "PLOTTED_PARAMETERS",
+    "PUBLISHED_POINTS",
     "Comparison",
-    "Entry",
-    "Gap",
-    "Point",
-    "Test",
-    "analysis",
-    "bar_percent",
-    "changes",
+    "FrontierPoint",
+    "GeneralizationGap",
+    "SeedRecord",
+    "SignificanceTest",
+    "analyze_study",
+    "collect_seed_records",
     "compare",
-    "comparison_dict",
     "comparison_text",
+    "comparison_to_json",
+    "count_passing_seeds",
+    "describe_changes",
+    "diagnose",
     "error_rates",
-    "fit",
+    "format_p_value",
     "frontier_text",
-    "gap",
-    "gather",
-    "grouped",
+    "generalization_gap",
+    "group_into_studies",
     "interval_over_images",
     "interval_over_seeds",
-    "judge",
-    "leading",
     "mean_percent",
-    "measured",
+    "measured_points",
     "median_seed",
-    "met",
-    "p_reaches",
-    "p_text",
-    "percents",
-    "pooled",
-    "reaches_bar",
+    "name_single_value_seeds",
+    "p_value_mean_above",
+    "pareto_front",
+    "pooled_scores",
+    "reaches_target",
     "sd_points",
-    "study_dict",
+    "seed_percents",
     "study_text",
-    "without_spread",
+    "study_to_json",
+    "study_verdict",
+    "target_percent",
 ]

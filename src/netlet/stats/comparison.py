@@ -9,7 +9,7 @@ from typing import Literal
 from netlet.errors import RecordError
 from netlet.records.study import Study
 from netlet.stats.images import error_rates
-from netlet.stats.seeds import ALIKE, mean_percent, percents
+from netlet.stats.seeds import ALIKE, mean_percent, seed_percents
 
 SIGNIFICANCE = 0.05
 # images that differ: below, all 2^n ways of their falling out are counted instead of trusting
@@ -18,7 +18,7 @@ _FEW = 16
 
 
 @dataclass(frozen=True)
-class Test:
+class SignificanceTest:
     """One way of asking whether a difference is chance."""
 
     name: str
@@ -43,8 +43,8 @@ class Comparison:
     seeds: tuple[int, int]
     split: str
     total: int
-    over_seeds: Test
-    over_images: Test
+    over_seeds: SignificanceTest
+    over_images: SignificanceTest
 
     @property
     def difference(self) -> float:
@@ -115,7 +115,7 @@ def compare(a: Study, b: Study) -> Comparison:
     )
 
 
-def _over_seeds(a: Study, b: Study) -> Test:
+def _over_seeds(a: Study, b: Study) -> SignificanceTest:
     """Student's t test of the seeds' accuracies, paired by seed where both have the same seeds, else Welch's."""
     from scipy import stats  # here, since it takes a while to import
 
@@ -123,22 +123,22 @@ def _over_seeds(a: Study, b: Study) -> Test:
     name = "paired t test over seeds" if paired else "Welch's t test over seeds"
     alone = [study.name for study in (a, b) if len(study.seeds) < 2]
     if alone:
-        return Test(name, None, None, f"one seed of {' and of '.join(alone)}")
-    x, y = percents(b), percents(a)
+        return SignificanceTest(name, None, None, f"one seed of {' and of '.join(alone)}")
+    x, y = seed_percents(b), seed_percents(a)
     changing = (
         [p - q for p, q in zip(x, y, strict=True)]
         if paired
         else [p - x[0] for p in x] + [q - y[0] for q in y]
     )
     if max(changing) - min(changing) < ALIKE:
-        return Test(name, None, None, "no spread between seeds to measure by")
+        return SignificanceTest(name, None, None, "no spread between seeds to measure by")
     found = stats.ttest_rel(x, y) if paired else stats.ttest_ind(x, y, equal_var=False)
     low, high = found.confidence_interval(0.95)
     about = f"{len(x)} pairs" if paired else f"{len(y)} seeds and {len(x)}"
-    return Test(name, float(found.pvalue), (float(low), float(high)), about)
+    return SignificanceTest(name, float(found.pvalue), (float(low), float(high)), about)
 
 
-def _over_images(a: Study, b: Study) -> Test:
+def _over_images(a: Study, b: Study) -> SignificanceTest:
     """McNemar's test: exact for one seed each, else its form for clusters, an image with all its seeds being one.
 
     Durkalski et al., Analysis of clustered matched-pair data, Statistics in Medicine 22 (2003):
@@ -156,10 +156,10 @@ def _over_images(a: Study, b: Study) -> Test:
     interval = (100 * (mean - half), 100 * (mean + half)) if gained + lost > _FEW else None
     about = f"{gained:,} images better, {lost:,} worse"
     if not gained + lost:
-        return Test("McNemar over images", 1.0, interval, "every image alike")
+        return SignificanceTest("McNemar over images", 1.0, interval, "every image alike")
     if len(a.seeds) == len(b.seeds) == 1:
         p = float(stats.binomtest(gained, gained + lost).pvalue)
-        return Test("exact McNemar over images", p, interval, about)
+        return SignificanceTest("exact McNemar over images", p, interval, about)
     if gained + lost <= _FEW:
         differing = differences[differences != 0]
         signs = stats.permutation_test(
@@ -169,9 +169,9 @@ def _over_images(a: Study, b: Study) -> Test:
             vectorized=True,
             n_resamples=2**_FEW,
         )
-        return Test("signs over images, exact", float(signs.pvalue), None, about)
+        return SignificanceTest("signs over images, exact", float(signs.pvalue), None, about)
     statistic = float(differences.sum() ** 2 / (differences**2).sum())
-    return Test(
+    return SignificanceTest(
         "McNemar over images, seeds clustered", float(stats.chi2.sf(statistic, 1)), interval, about
     )
 

@@ -10,12 +10,12 @@ from netlet.records.study import Study
 from netlet.stats.seeds import interval_over_seeds, mean_percent
 from netlet.text import table
 
-SHOWN_PARAMETERS = 25_000  # plots end there
+PLOTTED_PARAMETERS = 25_000  # plots end there
 _COLUMNS, _ROWS = 66, 18
 
 
 @dataclass(frozen=True, kw_only=True)
-class Point:
+class FrontierPoint:
     """A net: what it costs, and how often it is right on MNIST's test images."""
 
     name: str
@@ -33,14 +33,14 @@ class Point:
         return self.seeds > 0
 
 
-def _published(name: str, parameters: int, epochs: str, percent: float, standing: str) -> Point:
-    return Point(
+def _published(name: str, parameters: int, epochs: str, percent: float, standing: str) -> FrontierPoint:
+    return FrontierPoint(
         name=name, parameters=parameters, epochs=epochs, percent=percent, standing=standing
     )
 
 
 # Read in public sources, not trained again. None is a mean over seeds.
-PUBLISHED = (
+PUBLISHED_POINTS = (
     _published(
         "separable convolutions",
         697,
@@ -65,10 +65,10 @@ PUBLISHED = (
 )
 
 
-def measured(studies: Iterable[Study]) -> list[Point]:
+def measured_points(studies: Iterable[Study]) -> list[FrontierPoint]:
     """The studies on MNIST's test images, smallest nets first; those on other images are left out."""
     points = [
-        Point(
+        FrontierPoint(
             name=study.name,
             parameters=study.cost["parameters"],
             epochs=str(study.epochs),
@@ -83,9 +83,9 @@ def measured(studies: Iterable[Study]) -> list[Point]:
     return sorted(points, key=lambda point: (point.parameters, -point.percent, point.name))
 
 
-def leading(points: Sequence[Point]) -> list[Point]:
+def pareto_front(points: Sequence[FrontierPoint]) -> list[FrontierPoint]:
     """Of measured points, those that no net with as few parameters equals: the frontier, smallest first."""
-    front: list[Point] = []
+    front: list[FrontierPoint] = []
     for point in sorted(
         (p for p in points if p.measured), key=lambda point: (point.parameters, -point.percent)
     ):
@@ -94,9 +94,9 @@ def leading(points: Sequence[Point]) -> list[Point]:
     return front
 
 
-def frontier_text(points: Sequence[Point]) -> str:
+def frontier_text(points: Sequence[FrontierPoint]) -> str:
     """A table of points, and a plot of them for a terminal."""
-    front = leading(points)
+    front = pareto_front(points)
     ours, theirs = ([p for p in points if p.measured is kind] for kind in (True, False))
     marks = {
         id(p): _letter(i, first)
@@ -118,7 +118,7 @@ def frontier_text(points: Sequence[Point]) -> str:
     ]
     head = ("", "net", "parameters", "epochs", "% right", "95 % interval", "leads", "standing")
     shown = [
-        point for point in points if point.parameters <= SHOWN_PARAMETERS and point.percent < 100
+        point for point in points if point.parameters <= PLOTTED_PARAMETERS and point.percent < 100
     ]
     return (
         f"{table(head, rows, 'llrrrrll')}\n\n{_plot(shown, marks)}"
@@ -131,7 +131,7 @@ def _letter(number: int, first: str) -> str:
     return chr(ord(first) + number) if number < 26 else "?"
 
 
-def _plot(points: Sequence[Point], marks: dict[int, str]) -> str:
+def _plot(points: Sequence[FrontierPoint], marks: dict[int, str]) -> str:
     """Errors against parameters, both on logarithmic axes; ``+`` where several lie."""
     x, y = [math.log(p.parameters) for p in points], [math.log(100 - p.percent) for p in points]
     canvas = [[" "] * _COLUMNS for _ in range(_ROWS)]

@@ -15,7 +15,7 @@ from netlet.records.study import Study
 ALIKE = 1e-9
 
 
-def percents(study: Study) -> list[float]:
+def seed_percents(study: Study) -> list[float]:
     """Each seed's accuracy after the last epoch."""
     return [100 * seed.correct / study.total for seed in study.seeds]
 
@@ -27,7 +27,7 @@ def mean_percent(study: Study) -> float:
 
 def sd_points(study: Study) -> float | None:
     """Of the last epoch's accuracy from seed to seed; None for one seed."""
-    return statistics.stdev(percents(study)) if len(study.seeds) > 1 else None
+    return statistics.stdev(seed_percents(study)) if len(study.seeds) > 1 else None
 
 
 def median_seed(study: Study) -> int:
@@ -38,11 +38,11 @@ def median_seed(study: Study) -> int:
 
 def interval_over_seeds(study: Study, confidence: float = 0.95) -> tuple[float, float] | None:
     """Between which percentages the mean of all seeds lies, by Student's t; None for one seed, or seeds all alike."""
-    half, mean = half_width(percents(study), confidence), mean_percent(study)
+    half, mean = confidence_half_width(seed_percents(study), confidence), mean_percent(study)
     return None if half is None else (max(mean - half, 0.0), min(mean + half, 100.0))
 
 
-def half_width(values: list[float], confidence: float = 0.95) -> float | None:
+def confidence_half_width(values: list[float], confidence: float = 0.95) -> float | None:
     """Half of the interval about the mean of some values, by Student's t; None where they show no spread."""
     if max(values) - min(values) < ALIKE:
         return None
@@ -52,7 +52,7 @@ def half_width(values: list[float], confidence: float = 0.95) -> float | None:
     return float(stats.t.ppf((1 + confidence) / 2, len(values) - 1)) * error
 
 
-def p_reaches(study: Study, bar_percent: float) -> float | None:
+def p_value_mean_above(study: Study, bar_percent: float) -> float | None:
     """How probable so high a mean would be if the mean of all seeds were the bar, by a one-sided t test.
 
     A small value shows that the experiment's mean surpasses the bar.
@@ -60,7 +60,7 @@ def p_reaches(study: Study, bar_percent: float) -> float | None:
     Returns:
         The p-value; None where nothing can be said: of one seed, or of seeds that are all alike.
     """
-    values = percents(study)
+    values = seed_percents(study)
     if max(values) - min(values) < ALIKE:
         return None
     from scipy import stats

@@ -8,12 +8,17 @@ from typing import Any
 
 from netlet.budgets import Score
 from netlet.records.study import Study
-from netlet.stats.analysis import fit, gap
 from netlet.stats.comparison import Comparison
+from netlet.stats.diagnosis import diagnose, generalization_gap
+from netlet.stats.formatting import (
+    format_interval,
+    format_p_value,
+    format_seed_count,
+    name_single_value_seeds,
+)
 from netlet.stats.images import error_rates, interval_over_images
-from netlet.stats.judge import bar_percent, judge, met
-from netlet.stats.seeds import interval_over_seeds, mean_percent, p_reaches, sd_points
-from netlet.stats.wording import p_text, seeds_text, span, without_spread
+from netlet.stats.seeds import interval_over_seeds, mean_percent, p_value_mean_above, sd_points
+from netlet.stats.verdict import count_passing_seeds, study_verdict, target_percent
 from netlet.text import table
 
 
@@ -25,8 +30,8 @@ def study_text(study: Study) -> str:
             str(seed.seed),
             f"{seed.correct:,}",
             f"{score.percent:.2f}",
-            f"{max(seed.by_epoch):,}",
-            f"{100 * seed.train_clean / study.train_total:.2f}",
+            f"{max(seed.correct_by_epoch):,}",
+            f"{100 * seed.train_correct / study.train_total:.2f}",
             f"{seed.train_s:.1f}",
             seed.verdict or "-",
         ]
@@ -45,26 +50,26 @@ def _sums(study: Study) -> list[str]:
     )
     spread = f", sd {sd:.3f}" if sd is not None else ""
     lines = [
-        f"{study.name} on {study.data['name']}, {seeds_text(n)}, last epoch on {study.total:,} {study.split} images:",
+        f"{study.name} on {study.data['name']}, {format_seed_count(n)}, last epoch on {study.total:,} {study.split} images:",
         f"mean {mean_percent(study):.3f} %{spread}, min {min(correct):,}, max {max(correct):,}",
-        f"95 % interval, other seeds: {span(over_seeds) if over_seeds else f'{without_spread(study)} cannot say'}; "
-        f"other images: {span(over_images)}",
+        f"95 % interval, other seeds: {format_interval(over_seeds) if over_seeds else f'{name_single_value_seeds(study)} cannot say'}; "
+        f"other images: {format_interval(over_images)}",
     ]
     rates = error_rates(study)
     if n > 1:
         lines.append(
             f"{int((rates > 0).sum()):,} images are wrong for some seed, {int((rates == 1).sum()):,} for all {n}"
         )
-    found = gap(study)
+    found = generalization_gap(study)
     lines.append(
-        f"gap to the training images {found.points:.2f} points, {found.low:.2f} to {found.high:.2f}: {fit(study)}"
+        f"gap to the training images {found.points:.2f} points, {found.low:.2f} to {found.high:.2f}: {diagnose(study)}"
     )
     if study.budget is not None:
-        verdict = judge(study)
+        verdict = study_verdict(study)
         assert verdict is not None
         budget, state = study.budget["name"], verdict.state
         lines.append(
-            f"{met(study)} of {n} meet the budget {budget}; their mean: {state}{_chance(study)}"
+            f"{count_passing_seeds(study)} of {n} meet the budget {budget}; their mean: {state}{_chance(study)}"
         )
     seconds, threads = (
         statistics.median(seed.train_s for seed in study.seeds),
@@ -78,18 +83,18 @@ def _sums(study: Study) -> list[str]:
 
 def _chance(study: Study) -> str:
     p = _p(study)
-    return "" if p is None else f" (one-sided {p_text(p)})"
+    return "" if p is None else f" (one-sided {format_p_value(p)})"
 
 
 def _p(study: Study) -> float | None:
-    bar = bar_percent(study)
-    return None if bar is None else p_reaches(study, bar)
+    bar = target_percent(study)
+    return None if bar is None else p_value_mean_above(study, bar)
 
 
-def study_dict(study: Study) -> dict[str, Any]:
+def study_to_json(study: Study) -> dict[str, Any]:
     """The study as plain values, with the figures that follow from its seeds under ``result``."""
     correct = [seed.correct for seed in study.seeds]
-    verdict, rates, found = judge(study), error_rates(study), gap(study)
+    verdict, rates, found = study_verdict(study), error_rates(study), generalization_gap(study)
     interval = interval_over_seeds(study)
     result = {
         "seeds": len(correct),
@@ -101,7 +106,7 @@ def study_dict(study: Study) -> dict[str, Any]:
         "interval_over_images_percent": list(interval_over_images(study)),
         "p_mean_reaches_bar": _p(study),
         "verdict_of_mean": verdict.state if verdict else None,
-        "met_budget": met(study),
+        "met_budget": count_passing_seeds(study),
         "seeds_wrong_by_image": {
             int(i): round(rates[i] * len(correct)) for i in rates.nonzero()[0]
         },
@@ -109,7 +114,7 @@ def study_dict(study: Study) -> dict[str, Any]:
         "images_wrong_for_all": int((rates == 1).sum()),
         "gap_points": found.points,
         "gap_interval_points": [found.low, found.high],
-        "fit": fit(study),
+        "fit": diagnose(study),
         "median_train_s": statistics.median(seed.train_s for seed in study.seeds),
     }
     return {"result": result, **study.to_dict()}
@@ -124,8 +129,8 @@ def comparison_text(found: Comparison) -> str:
     tests = [
         [
             test.name,
-            "cannot say" if test.p is None else p_text(test.p),
-            span(test.interval, "points"),
+            "cannot say" if test.p is None else format_p_value(test.p),
+            format_interval(test.interval, "points"),
             test.about,
         ]
         for test in (found.over_seeds, found.over_images)
@@ -140,7 +145,7 @@ def comparison_text(found: Comparison) -> str:
     )
 
 
-def comparison_dict(found: Comparison) -> dict[str, Any]:
+def comparison_to_json(found: Comparison) -> dict[str, Any]:
     """The same as plain values."""
     return dataclasses.asdict(found) | {
         "difference_points": found.difference,

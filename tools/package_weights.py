@@ -12,12 +12,12 @@ import sys
 from pathlib import Path
 
 from netlet import nets, records, stats
-from netlet.nets.shipped import FOLDER
+from netlet.nets.shipped_weights import WEIGHTS_FOLDER
 
 STUDIES = Path(__file__).parents[1] / "results" / "studies"
 
 
-def ship(name: str) -> Path:
+def package_weights(name: str) -> Path:
     """Copy the weights, with what they are in the file's own metadata; where they are now."""
     study = records.load_study(STUDIES / name)
     seed = stats.median_seed(study)
@@ -25,7 +25,7 @@ def ship(name: str) -> Path:
         nets.find_net(study.net).builder, 0, study.data["shape"], study.data["classes"]
     )
     nets.load_weights(net, STUDIES / name / f"seed-{seed}" / records.WEIGHTS)
-    (result,) = study.of_seeds([seed]).seeds
+    (result,) = study.select_seeds([seed]).seeds
     if nets.weights_digest(net) != result.weights_digest:
         raise SystemExit(f"{name}: the weights of seed {seed} are not those that its study records")
     told = {
@@ -35,11 +35,11 @@ def ship(name: str) -> Path:
         "digest": result.weights_digest,
         "license": "MIT",
     }
-    FOLDER.mkdir(exist_ok=True)
-    nets.save_weights(net, FOLDER / f"{name}.safetensors", told)
-    return FOLDER / f"{name}.safetensors"
+    WEIGHTS_FOLDER.mkdir(exist_ok=True)
+    nets.save_weights(net, WEIGHTS_FOLDER / f"{name}.safetensors", told)
+    return WEIGHTS_FOLDER / f"{name}.safetensors"
 
 
 if __name__ == "__main__":
     for name in sys.argv[1:]:
-        print(ship(name))
+        print(package_weights(name))

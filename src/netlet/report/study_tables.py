@@ -11,7 +11,7 @@ from typing import Any
 from netlet import stats
 from netlet.budgets import wilson
 from netlet.records.study import Study
-from netlet.report.markdown import code, plain
+from netlet.report.markdown import escape_markdown, inline_code
 from netlet.text import count, per_axis
 
 Rows = tuple[Sequence[str], Sequence[Sequence[str]], str]
@@ -46,12 +46,12 @@ def worst_mistakes(study: Study) -> list[Worst]:
     return sorted(found, key=lambda one: (-one.seeds, -one.confidence, one.image))
 
 
-def verdict_rows(study: Study) -> Rows | None:
+def verdict_table(study: Study) -> Rows | None:
     """The budget's rules held against the mean of the seeds; None without a budget."""
-    verdict = stats.judge(study)
+    verdict = stats.study_verdict(study)
     if verdict is None:
         return None
-    rows = [(r.rule, r.limit, r.found, r.margin, f"**{r.state}**") for r in verdict.rule_results]
+    rows = [(r.rule, r.limit, r.found, r.margin, f"**{r.state}**") for r in verdict.results]
     return ("rule", "limit", "found", "margin", ""), rows, "lllll"
 
 
@@ -62,9 +62,9 @@ def seed_rows(study: Study) -> Rows:
             str(seed.seed),
             f"{seed.correct:,}",
             f"{100 * seed.correct / study.total:.2f}",
-            f"{max(seed.by_epoch):,}",
-            f"{100 * seed.train_by_epoch[-1] / study.train_total:.2f}",
-            f"{100 * seed.train_clean / study.train_total:.2f}",
+            f"{max(seed.correct_by_epoch):,}",
+            f"{100 * seed.train_correct_by_epoch[-1] / study.train_total:.2f}",
+            f"{100 * seed.train_correct / study.train_total:.2f}",
             f"{seed.train_s:.1f}",
             seed.verdict or "-",
         ]
@@ -83,12 +83,12 @@ def seed_rows(study: Study) -> Rows:
     return head, rows, "rrrrrrrl"
 
 
-def layer_rows(study: Study) -> Rows:
+def layer_table(study: Study) -> Rows:
     """The net's layers."""
     rows = [
         [
-            code(row["name"]),
-            plain(row["kind"]),
+            inline_code(row["name"]),
+            escape_markdown(row["kind"]),
             *(per_axis(row[size]) if row[size] else "" for size in ("kernel", "stride", "padding")),
             "x".join(map(str, row["output"])),
             f"{row['parameters']:,}",
@@ -104,17 +104,17 @@ def layer_rows(study: Study) -> Rows:
     )
 
 
-def field_rows(study: Study) -> Rows:
+def receptive_field_table(study: Study) -> Rows:
     """The receptive field, layer by layer, by the names of document 001."""
     names = ("n_in", "k", "s", "p", "n_out", "r_in", "j_in", "r_out", "j_out")
     rows = [
-        [code(row["name"]), plain(row["kind"]), *(per_axis(row[name]) for name in names)]
+        [inline_code(row["name"]), escape_markdown(row["kind"]), *(per_axis(row[name]) for name in names)]
         for row in study.receptive_field["rows"]
     ]
     return ("layer", "kind", *names), rows, "ll" + "r" * len(names)
 
 
-def class_rows(study: Study) -> Rows:
+def class_table(study: Study) -> Rows:
     """Each class: how many of its images are right, all seeds together, and what it is taken for."""
     names, n = _class_names(study), len(study.seeds)
     rows = []
@@ -144,7 +144,7 @@ def class_rows(study: Study) -> Rows:
     )
 
 
-def calibration_rows(study: Study) -> Rows:
+def calibration_table(study: Study) -> Rows:
     """How often the net is right, by its confidence, all seeds together."""
     bins = study.calibration()
     rows = [
@@ -160,7 +160,7 @@ def calibration_rows(study: Study) -> Rows:
     return ("confidence", "images", "mean confidence, %", "% right"), rows, "lrrr"
 
 
-def mistake_rows(study: Study, worst: Sequence[Worst]) -> Rows:
+def mistake_table(study: Study, worst: Sequence[Worst]) -> Rows:
     """Mistakes in figures."""
     names, n = _class_names(study), len(study.seeds)
     rows = [
@@ -177,4 +177,4 @@ def mistake_rows(study: Study, worst: Sequence[Worst]) -> Rows:
 
 
 def _class_names(study: Study) -> list[str]:
-    return [plain(name) for name in study.data["class_names"]]
+    return [escape_markdown(name) for name in study.data["class_names"]]

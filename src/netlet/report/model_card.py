@@ -5,12 +5,18 @@ from __future__ import annotations
 from netlet import stats
 from netlet.records.study import Study
 from netlet.report.commands import command_for
-from netlet.report.markdown import bullets, code, plain, shell, table
+from netlet.report.markdown import (
+    bullet_list,
+    escape_markdown,
+    inline_code,
+    markdown_table,
+    shell_block,
+)
 from netlet.report.page import Page
-from netlet.report.study_rows import class_rows
+from netlet.report.study_tables import class_table
 
 
-def card(study: Study, seed: int, file: str, sha256: str, license: str | None = None) -> Page:
+def model_card(study: Study, seed: int, file: str, sha256: str, license: str | None = None) -> Page:
     """A model card, in the order of Mitchell and others (arXiv:1810.03993).
 
     Args:
@@ -20,9 +26,9 @@ def card(study: Study, seed: int, file: str, sha256: str, license: str | None = 
         sha256: Of that file.
         license: Of the weights; whose they are has to say it.
     """
-    one, n = study.of_seeds([seed]), len(study.seeds)
+    one, n = study.select_seeds([seed]), len(study.seeds)
     (result,) = one.seeds
-    cost, data = study.cost, plain(study.data["name"])
+    cost, data = study.cost, escape_markdown(study.data["name"])
     interval = stats.interval_over_seeds(study)
     middle = (
         " These weights are the median seed's, not the best one's."
@@ -31,7 +37,7 @@ def card(study: Study, seed: int, file: str, sha256: str, license: str | None = 
     )
     within = f" ({interval[0]:.3f} to {interval[1]:.3f} %)" if interval else ""
     rows = [
-        ["net", code(study.net)],
+        ["net", inline_code(study.net)],
         ["parameters", f"{cost['parameters']:,}"],
         ["multiply-adds for an image", f"{cost['macs']:,}"],
         [
@@ -40,13 +46,13 @@ def card(study: Study, seed: int, file: str, sha256: str, license: str | None = 
             f"over {study.recipe['std']:g}",
         ],
         ["output", f"{len(study.class_sizes)} logits"],
-        ["weights", f"{code(file)}, seed {seed}, SHA-256 {code(sha256)}"],
-        ["digest of the weights", code(result.weights_digest)],
+        ["weights", f"{inline_code(file)}, seed {seed}, SHA-256 {inline_code(sha256)}"],
+        ["digest of the weights", inline_code(result.weights_digest)],
         ["license", license or "not stated"],
     ]
     told = [
         f"These weights: {result.correct:,} of {study.total:,} {study.split} images of {data} right "
-        f"({100 * result.correct / study.total:.2f} %), and {result.train_clean:,} of {study.train_total:,} of train.",
+        f"({100 * result.correct / study.total:.2f} %), and {result.train_correct:,} of {study.train_total:,} of train.",
         f"The study they are of: {stats.mean_percent(study):.3f} %{within}, the mean of {n} seeds after their last "
         f"epoch with its 95 % interval.{middle}"
         if n > 1
@@ -62,31 +68,31 @@ def card(study: Study, seed: int, file: str, sha256: str, license: str | None = 
     commit = study.environment.get("commit")
     by = study.chosen_by
     chosen = (
-        f", chosen by {by['number']:,} trials on images held out of train ({code(str(by['file']))})"
+        f", chosen by {by['number']:,} trials on images held out of train ({inline_code(str(by['file']))})"
         if by
         else ""
     )
     trained = [
-        f"Data: {data}'s {study.train_total:,} training images, digest {code(study.data['digest'][:16])}.",
-        f"Recipe: {plain(study.recipe['name'])}, {study.epochs} epoch{'s' if study.epochs != 1 else ''}{chosen}.",
-        *([f"Sources: commit {code(commit)}."] if commit else []),
+        f"Data: {data}'s {study.train_total:,} training images, digest {inline_code(study.data['digest'][:16])}.",
+        f"Recipe: {escape_markdown(study.recipe['name'])}, {study.epochs} epoch{'s' if study.epochs != 1 else ''}{chosen}.",
+        *([f"Sources: commit {inline_code(commit)}."] if commit else []),
     ]
     command = command_for(study)
     text = "\n\n".join(
         [
-            table(("what", "how much"), rows),
+            markdown_table(("what", "how much"), rows),
             "## What it is for",
             f"{_purpose(study)}: teaching, small devices, a yardstick. Not for reading what matters to anybody's money, "
             "health or rights.",
             "## How good it is",
-            bullets(told),
-            table(*class_rows(one)),
+            bullet_list(told),
+            markdown_table(*class_table(one)),
             "## How it was trained",
-            bullets(trained),
-            *([shell(command)] if command else []),
+            bullet_list(trained),
+            *([shell_block(command)] if command else []),
         ]
     )
-    return Page(plain(study.name), text)
+    return Page(escape_markdown(study.name), text)
 
 
 def _of_digits(study: Study) -> bool:
@@ -96,6 +102,6 @@ def _of_digits(study: Study) -> bool:
 def _purpose(study: Study) -> str:
     if _of_digits(study):
         return "Telling one handwritten digit, prepared as MNIST's are"
-    names = ", ".join(plain(name) for name in study.data["class_names"])
-    like = plain(study.data["name"])
+    names = ", ".join(escape_markdown(name) for name in study.data["class_names"])
+    like = escape_markdown(study.data["name"])
     return f"Telling which of {len(study.class_sizes)} classes ({names}) an image like those of {like} is"

@@ -9,14 +9,14 @@ from netlet.budgets import Budget, ModelCost, Outcome, Score, Verdict
 from netlet.records.study import Study
 
 
-def pooled(study: Study) -> list[Score]:
+def pooled_scores(study: Study) -> list[Score]:
     """The held-out score of each epoch, all seeds counted into one."""
     total = study.total * len(study.seeds)
-    by_epoch = zip(*(seed.by_epoch for seed in study.seeds), strict=True)
+    by_epoch = zip(*(seed.correct_by_epoch for seed in study.seeds), strict=True)
     return [Score(study.split, sum(correct), total) for correct in by_epoch]
 
 
-def judge(study: Study, budget: Budget | None = None) -> Verdict | None:
+def study_verdict(study: Study, budget: Budget | None = None) -> Verdict | None:
     """The verdict on the mean of the seeds: last epoch, and the last few where the budget asks for them.
 
     Args:
@@ -30,21 +30,21 @@ def judge(study: Study, budget: Budget | None = None) -> Verdict | None:
         if study.budget is None:
             return None
         budget = budgets.budget_from_json(study.budget)
-    return budget.judge(ModelCost(**study.cost), Outcome(pooled(study), study.data["name"]))
+    return budget.judge(ModelCost(**study.cost), Outcome(pooled_scores(study), study.data["name"]))
 
 
-def met(study: Study) -> int | None:
+def count_passing_seeds(study: Study) -> int | None:
     """How many seeds keep the budget, each by itself; None without one."""
     return None if study.budget is None else sum(seed.verdict == "PASS" for seed in study.seeds)
 
 
-def bar_percent(study: Study) -> float | None:
+def target_percent(study: Study) -> float | None:
     """The accuracy that the study's budget asks for; None if it asks for none, or for that of another data set."""
     budget = _budget_with_bar(study)
     return None if budget is None or budget.bar is None else float(100 * budget.bar)
 
 
-def reaches_bar(study: Study) -> bool | None:
+def reaches_target(study: Study) -> bool | None:
     """Whether the mean of the last epoch keeps the bar, its strictness included; None where there is none.
 
     On whichever split: what a budget says of ``val`` is for :func:`judge`.
@@ -52,7 +52,7 @@ def reaches_bar(study: Study) -> bool | None:
     budget = _budget_with_bar(study)
     if budget is None or budget.bar is None:
         return None
-    last = pooled(study)[-1]
+    last = pooled_scores(study)[-1]
     found = Fraction(last.correct, last.total)
     return found > budget.bar if budget.accuracy_above is not None else found >= budget.bar
 

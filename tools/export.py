@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from netlet.report.markdown import table
+from netlet.report.markdown import markdown_table
 from tools.records import RESULTS
 
 HOST, BOARD = "this machine", "cortex-m4"
@@ -45,7 +45,7 @@ def c_latency() -> str:
         f"{record['empty_call_us']:.2f} µs, a model that hands its image on {record['empty_model_us']:.2f} µs. Flash "
         "and RAM in bytes, of the object file built with `-Os`; of ONNX Runtime the size of the model's file."
     )
-    return f"{table(head, rows, 'llrrrrrrr')}\n\n{how}"
+    return f"{markdown_table(head, rows, 'llrrrrrrr')}\n\n{how}"
 
 
 def _sizes(size: Mapping[str, Any]) -> list[str]:
@@ -71,7 +71,7 @@ def pictures() -> str:
     pairs, singles = record["pairs"], record["singles"]
     head = ("kind of picture", f"right of {record['images']:,}", "refused")
     return (
-        f"{table(head, rows, 'lrr')}\n\n"
+        f"{markdown_table(head, rows, 'lrr')}\n\n"
         f"Of {pairs['number']:,} pairs of train digits set side by side, 2 to 8 px apart, {pairs['taken_for_two']:,} "
         f"are said to be two; of {singles['number']:,} single ones {singles['taken_for_two']}, wrongly."
     )

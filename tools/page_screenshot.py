@@ -1,6 +1,6 @@
 """The README's picture of the page, taken in a real browser.
 
-    python -m tools.picture
+    python -m tools.page_screenshot
 
 Needs Playwright and Chromium; the same page gives the same picture but for the fonts that a machine
 has.
@@ -16,8 +16,8 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from netlet.experiments import trained_net
-from netlet.export import origin
+from netlet.experiments import load_trained_net
+from netlet.export import trace_model
 from netlet.export.page_file import page
 from tools.records import ROOT
 
@@ -49,7 +49,7 @@ def main() -> None:
     """Take it."""
     with tempfile.TemporaryDirectory() as folder:
         html = Path(folder) / "page.html"
-        html.write_text(page(origin(trained_net(NET))), encoding="utf-8")
+        html.write_text(page(trace_model(load_trained_net(NET))), encoding="utf-8")
         picture = Image.open(io.BytesIO(taken(html))).convert("RGB")
     path = ROOT / "docs" / "page.png"
     picture.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(

@@ -12,7 +12,7 @@ from netlet.records.study import STUDY, Study
 
 
 @dataclass(frozen=True)
-class Entry:
+class SeedRecord:
     """One seed, as a line of a list has it."""
 
     path: Path  # the run's folder, or that of the study whose record has the seed
@@ -31,8 +31,8 @@ class Entry:
             "recipe": study.recipe["name"],
             "split": study.split,
             "last_percent": 100 * seed.correct / study.total,
-            "best_percent": 100 * max(seed.by_epoch) / study.total,
-            "train_percent": 100 * seed.train_clean / study.train_total,
+            "best_percent": 100 * max(seed.correct_by_epoch) / study.total,
+            "train_percent": 100 * seed.train_correct / study.train_total,
             "train_s": seed.train_s,
             "weights_digest": seed.weights_digest,
             "verdict": seed.verdict or None,
@@ -41,7 +41,7 @@ class Entry:
         }
 
 
-def gather(root: Path) -> tuple[list[Entry], list[str]]:
+def collect_seed_records(root: Path) -> tuple[list[SeedRecord], list[str]]:
     """The seeds of all runs and studies below a folder, by path; and what is wrong with records that cannot be read.
 
     A study's seed whose run lies beside its record is listed once, as the run.
@@ -53,11 +53,11 @@ def gather(root: Path) -> tuple[list[Entry], list[str]]:
     listed: set[tuple[Path, int]] = set()
     for path in records.find_runs(root):
         try:
-            study = Study.of([records.load_run(path)])
+            study = Study.from_runs([records.load_run(path)])
         except RecordError as error:  # one bad record must not hide the others
             troubles.append(str(error))
             continue
-        entries.append(Entry(path.parent, study))
+        entries.append(SeedRecord(path.parent, study))
         listed.add((path.parent.parent, study.seeds[0].seed))
     for path in sorted(root.rglob(STUDY)):
         try:
@@ -66,14 +66,14 @@ def gather(root: Path) -> tuple[list[Entry], list[str]]:
             troubles.append(str(error))
             continue
         entries += [
-            Entry(path.parent, study.of_seeds([seed.seed]))
+            SeedRecord(path.parent, study.select_seeds([seed.seed]))
             for seed in study.seeds
             if (path.parent, seed.seed) not in listed
         ]
     return sorted(entries, key=lambda entry: (str(entry.path), entry.study.seeds[0].seed)), troubles
 
 
-def grouped(entries: Iterable[Entry]) -> tuple[list[Study], list[str]]:
+def group_into_studies(entries: Iterable[SeedRecord]) -> tuple[list[Study], list[str]]:
     """Seeds of one experiment on the same images as one study; and why some could not be joined."""
     found: dict[tuple[str, ...], Study] = {}
     troubles = []
@@ -88,7 +88,7 @@ def grouped(entries: Iterable[Entry]) -> tuple[list[Study], list[str]]:
             *images,
         )
         try:
-            found[key] = found[key].joined(study) if key in found else study
+            found[key] = found[key].merge(study) if key in found else study
         except RecordError as error:
             troubles.append(f"{entry.path}: {error}")
     return list(found.values()), troubles

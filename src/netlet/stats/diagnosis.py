@@ -21,17 +21,23 @@ import numpy as np
 from netlet.recipes import Warp
 from netlet.records.study import Study
 from netlet.stats.comparison import compare
+from netlet.stats.formatting import format_p_value
 from netlet.stats.images import error_rates, interval_over_images
-from netlet.stats.judge import bar_percent, reaches_bar
-from netlet.stats.seeds import half_width, interval_over_seeds, mean_percent, p_reaches, percents
-from netlet.stats.wording import p_text
+from netlet.stats.seeds import (
+    confidence_half_width,
+    interval_over_seeds,
+    mean_percent,
+    p_value_mean_above,
+    seed_percents,
+)
+from netlet.stats.verdict import reaches_target, target_percent
 from netlet.text import per_axis
 
-Fit = Literal["at chance", "over-fitting", "under-fitting", "balanced", "unclear"]
+Diagnosis = Literal["at chance", "over-fitting", "under-fitting", "balanced", "unclear"]
 
 
 @dataclass(frozen=True)
-class Gap:
+class GeneralizationGap:
     """How much better a net does on the images it was trained on than on others; points, with its 95 % interval."""
 
     train_percent: float  # of the training images as they are
@@ -56,11 +62,11 @@ class Gap:
         return self.low > 0
 
 
-def gap(study: Study, confidence: float = 0.95) -> Gap:
+def generalization_gap(study: Study, confidence: float = 0.95) -> GeneralizationGap:
     """A study's gap, with the chance of the seeds and that of the images, which add up as independent errors do."""
-    train = [100 * seed.train_clean / study.train_total for seed in study.seeds]
-    held_out = percents(study)
-    seeds = half_width([t - h for t, h in zip(train, held_out, strict=True)], confidence) or 0.0
+    train = [100 * seed.train_correct / study.train_total for seed in study.seeds]
+    held_out = seed_percents(study)
+    seeds = confidence_half_width([t - h for t, h in zip(train, held_out, strict=True)], confidence) or 0.0
     mean_train, mean_held_out = float(np.mean(train)), float(np.mean(held_out))
     share = mean_train / 100
     variance = (
@@ -69,10 +75,10 @@ def gap(study: Study, confidence: float = 0.95) -> Gap:
     images = 100 * NormalDist().inv_cdf((1 + confidence) / 2) * math.sqrt(variance)
     half = math.hypot(seeds, images)
     points = mean_train - mean_held_out
-    return Gap(mean_train, mean_held_out, points - half, points + half)
+    return GeneralizationGap(mean_train, mean_held_out, points - half, points + half)
 
 
-def fit(study: Study) -> Fit:
+def diagnose(study: Study) -> Diagnosis:
     """Which of the two reasons for its errors a study should be rid of next.
 
     ``at chance`` if always naming the largest class might do as well, on training images too;
@@ -80,18 +86,18 @@ def fit(study: Study) -> Fit:
     ``balanced`` if the bar is reached; ``under-fitting`` if the gap is shown to be less than half
     of the error, and ``unclear`` if it is not.
     """
-    found, (low, high) = gap(study), interval_over_images(study)
+    found, (low, high) = generalization_gap(study), interval_over_images(study)
     if low <= _guessing(study) and found.train_percent <= high:
         return "at chance"
     if found.shown and found.share >= 0.5:
         return "over-fitting"
     error = 100 - found.held_out_percent
-    if reaches_bar(study) or not error:
+    if reaches_target(study) or not error:
         return "balanced"
     return "under-fitting" if found.high < error / 2 else "unclear"
 
 
-def analysis(study: Study, before: Study | None = None) -> list[str]:
+def analyze_study(study: Study, before: Study | None = None) -> list[str]:
     """All that the figures say, a sentence or a few for each matter.
 
     Args:
@@ -110,11 +116,11 @@ def analysis(study: Study, before: Study | None = None) -> list[str]:
         _best_text(study),
     ]
     if before is not None:
-        told += [changes(study, before), _effect_text(study, before)]
+        told += [describe_changes(study, before), _effect_text(study, before)]
     return [text for text in told if text]
 
 
-def changes(study: Study, before: Study) -> str:
+def describe_changes(study: Study, before: Study) -> str:
     """What distinguishes a study's net and recipe from another's."""
     parts = []
     if study.net_digest != before.net_digest:
@@ -138,7 +144,7 @@ def changes(study: Study, before: Study) -> str:
 
 
 def _fit_text(study: Study) -> str:
-    found, kind = gap(study), fit(study)
+    found, kind = generalization_gap(study), diagnose(study)
     measured = (
         f"{found.train_percent:.2f} % of the training images as they are and {found.held_out_percent:.2f} % of the "
         f"{study.split} images are right: a gap of {found.points:.2f} points "
@@ -166,7 +172,7 @@ def _fit_text(study: Study) -> str:
 
 def _running_text(study: Study) -> str:
     running = (
-        100 * float(np.mean([seed.train_by_epoch[-1] for seed in study.seeds])) / study.train_total
+        100 * float(np.mean([seed.train_correct_by_epoch[-1] for seed in study.seeds])) / study.train_total
     )
     held_out = mean_percent(study)
     hindered = _hindrances(study)
@@ -186,17 +192,17 @@ def _hindrances(study: Study) -> list[str]:
 
 
 def _bar_text(study: Study) -> str:
-    bar = bar_percent(study)
+    bar = target_percent(study)
     if bar is None:
         return ""
     mean, n = mean_percent(study), len(study.seeds)
     budget: Mapping[str, Any] = study.budget or {}
-    reached = reaches_bar(study)
+    reached = reaches_target(study)
     asked = f"{'above' if budget['accuracy_above'] is not None else 'at least'} {bar:g} %"
     state = "meets" if reached else "misses"
     if n == 1:
         return f"Its one seed, {mean:.2f} %, {state} the bar of {asked}; of other seeds it cannot say anything."
-    interval, p = interval_over_seeds(study), p_reaches(study, bar)
+    interval, p = interval_over_seeds(study), p_value_mean_above(study, bar)
     within = f" (95 % interval {interval[0]:.3f} to {interval[1]:.3f})" if interval else ""
     text = f"The mean of {n} seeds, {mean:.3f} %{within}, {state} the bar of {asked}"
     if not reached:
@@ -204,7 +210,7 @@ def _bar_text(study: Study) -> str:
     if p is None:
         return f"{text}; all seeds are alike, so nothing can be said of its chance."
     sure = "shown" if p < 0.05 else "not shown"
-    return f"{text}; that the mean of all seeds does is {sure} (one-sided {p_text(p)})."
+    return f"{text}; that the mean of all seeds does is {sure} (one-sided {format_p_value(p)})."
 
 
 def _capacity_text(study: Study) -> str:
@@ -220,7 +226,7 @@ def _capacity_text(study: Study) -> str:
 
 
 def _best_text(study: Study) -> str:
-    best = float(np.mean([max(seed.by_epoch) for seed in study.seeds])) * 100 / study.total
+    best = float(np.mean([max(seed.correct_by_epoch) for seed in study.seeds])) * 100 / study.total
     above = best - mean_percent(study)
     if above <= 0:
         return ""
@@ -235,7 +241,7 @@ def _effect_text(study: Study, before: Study) -> str:
     found = compare(before, study)
     said = found.conclusion
     tests = [
-        f"{test.name}: {p_text(test.p)}"
+        f"{test.name}: {format_p_value(test.p)}"
         for test in (found.over_seeds, found.over_images)
         if test.p is not None
     ]

@@ -8,12 +8,12 @@ from netlet import stats
 from netlet.errors import RecordError
 from netlet.records.study import Study
 from netlet.report import plots
-from netlet.report.markdown import code, picture, plain, table
-from netlet.report.page import Page, together
-from netlet.report.study_rows import Rows
+from netlet.report.markdown import escape_markdown, image_link, inline_code, markdown_table
+from netlet.report.page import Page, combine_pages
+from netlet.report.study_tables import Rows
 
 
-def overview(studies: Sequence[Study], pages: Sequence[Page]) -> Page:
+def comparison_page(studies: Sequence[Study], pages: Sequence[Page]) -> Page:
     """Studies side by side, each held against the first, and then their pages.
 
     Args:
@@ -31,35 +31,35 @@ def overview(studies: Sequence[Study], pages: Sequence[Page]) -> Page:
             )
     text = "\n\n".join(
         [
-            table(*study_rows(studies)),
-            picture("seeds.svg", "Each study's seeds, their mean, and the bar"),
-            table(*comparison_rows(studies)),
+            markdown_table(*study_table(studies)),
+            image_link("seeds.svg", "Each study's seeds, their mean, and the bar"),
+            markdown_table(*comparison_table(studies)),
         ]
     )
-    return together(
-        " beside ".join(map(plain, names)), text, pages, {"seeds.svg": plots.seeds_and_bar(studies)}
+    return combine_pages(
+        " beside ".join(map(escape_markdown, names)), text, pages, {"seeds.svg": plots.seeds_and_bar(studies)}
     )
 
 
-def study_rows(studies: Sequence[Study]) -> Rows:
+def study_table(studies: Sequence[Study]) -> Rows:
     """A row for each study."""
     rows = []
     for study in studies:
         interval, verdict, n = (
             stats.interval_over_seeds(study),
-            stats.judge(study),
+            stats.study_verdict(study),
             len(study.seeds),
         )
-        alone = "-" if study.budget is None else f"{stats.met(study)} of {n}"
+        alone = "-" if study.budget is None else f"{stats.count_passing_seeds(study)} of {n}"
         rows.append(
             [
-                code(study.name),
+                inline_code(study.name),
                 f"{study.cost['parameters']:,}",
                 str(study.epochs),
                 str(n),
                 f"{stats.mean_percent(study):.3f}",
                 f"{interval[0]:.3f} to {interval[1]:.3f}" if interval else "-",
-                f"{stats.gap(study).points:.2f}",
+                f"{stats.generalization_gap(study).points:.2f}",
                 verdict.state if verdict else "-",
                 alone,
             ]
@@ -78,14 +78,14 @@ def study_rows(studies: Sequence[Study]) -> Rows:
     return head, rows, "lrrrrrrlr"
 
 
-def comparison_rows(studies: Sequence[Study]) -> Rows:
+def comparison_table(studies: Sequence[Study]) -> Rows:
     """Every study held against the first."""
     rows = []
     for other in studies[1:]:
         found = stats.compare(studies[0], other)
         p_values = [
-            "cannot say" if test.p is None else stats.p_text(test.p)
+            "cannot say" if test.p is None else stats.format_p_value(test.p)
             for test in (found.over_seeds, found.over_images)
         ]
-        rows.append([f"{found.difference:+.3f}", *p_values, plain(found.conclusion)])
+        rows.append([f"{found.difference:+.3f}", *p_values, escape_markdown(found.conclusion)])
     return ("difference, points", "over seeds", "over images", "conclusion"), rows, "rlll"
