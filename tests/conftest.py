@@ -14,12 +14,11 @@ import torch
 
 from netlet.cli import main
 from netlet.data import MNIST, SOURCES, Dataset, Source, load, make_scribble, save_npz, write_idx
-from netlet.data.on_disk import read
+from netlet.data.source_files import read_source
 from netlet.data.sources import File, Part
 from netlet.errors import DataError
 from netlet.recipes import QUICK
-from netlet.records import to_json_value
-from netlet.records.study import Bin, Mistake, SeedResult, Study
+from netlet.records import CalibrationBin, Mistake, SeedResult, Study, to_json_value
 
 
 def blobs(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -69,7 +68,7 @@ def blob_source(blob_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture(scope="session")
 def blob_data(blob_folder: Path, blob_source: Source) -> Dataset:
-    return read(blob_source, blob_folder)
+    return read_source(blob_source, blob_folder)
 
 
 @pytest.fixture
@@ -87,7 +86,7 @@ def result(
     correct: int,
     *,
     total: int = 1_000,
-    train_clean: int = 590,
+    train_correct: int = 590,
     running: int = 580,
     best: int | None = None,
     verdict: str = "PASS",
@@ -99,20 +98,20 @@ def result(
     return SeedResult(
         seed=seed,
         correct=correct,
-        by_epoch=(correct - 1 if best is None else best, correct),
-        train_clean=train_clean,
-        train_by_epoch=(running - 10, running),
-        train_loss=(0.5, 0.25),
-        held_out_loss=(0.4, 0.2),
+        correct_by_epoch=(correct - 1 if best is None else best, correct),
+        train_correct=train_correct,
+        train_correct_by_epoch=(running - 10, running),
+        train_losses=(0.5, 0.25),
+        held_out_losses=(0.4, 0.2),
         verdict=verdict,
         mistakes=tuple(
             Mistake(image % total, image % 10, (image + 1) % 10, 0.75) for image in wrong
         ),
         calibration=(
-            *(Bin(0, 0, 0.0),) * 7,
-            Bin(total - correct, 0, 0.75),
-            Bin(0, 0, 0.0),
-            Bin(correct, correct, 0.99),
+            *(CalibrationBin(0, 0, 0.0),) * 7,
+            CalibrationBin(total - correct, 0, 0.75),
+            CalibrationBin(0, 0, 0.0),
+            CalibrationBin(correct, correct, 0.99),
         ),
         train_s=train_s,
         total_s=2.0,
@@ -176,7 +175,7 @@ def study(*seeds: SeedResult, **changes: object) -> Study:
         "total": total,
         "train_total": 600,
         "class_sizes": (total // 10,) * 10,
-        "lr": (0.02, 0.0),
+        "lr_by_epoch": (0.02, 0.0),
         "summary": {"net": "Net", "rows": [row]},
         "receptive_field": {"size": [3, 3], "rows": [field_row]},
         "precision": "float32",

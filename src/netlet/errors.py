@@ -1,7 +1,7 @@
-"""Every exception that netlet raises on purpose, in one tree.
+"""The exceptions and warnings of netlet.
 
-A message is one line that carries the name, the value and the remedy; the command line prints it as
-it is.
+A message is one line that says what is wrong, the value, and the remedy. The command line prints
+it unchanged.
 """
 
 import difflib
@@ -10,7 +10,12 @@ from collections.abc import Iterable
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """``did you mean 'swift'? `` where a known name is close to one that is not, else nothing; case does not count."""
+    """Return ``did you mean 'swift'? `` if a known name is similar, else an empty string.
+
+    Args:
+        name: The unknown name; upper and lower case are treated alike.
+        known: The known names.
+    """
     by_lower = {other.lower(): other for other in known}
     close = difflib.get_close_matches(name.lower(), by_lower, n=1)
     return f"did you mean {by_lower[close[0]]!r}? " if close else ""
@@ -43,31 +48,31 @@ def install_hint(extra: str) -> str:
 
 
 class NetletError(Exception):
-    """Something a person can mend; its text says how."""
+    """An error that the user can fix; its message says how."""
 
 
 class BudgetError(NetletError):
-    """A budget that cannot be judged: an unknown name, a limit out of range, two that contradict each other."""
+    """An invalid budget: an unknown name, a limit out of range, or contradictory limits."""
 
 
 class RecipeError(NetletError):
-    """A recipe that cannot be followed: an unknown field, a value out of range."""
+    """An invalid recipe: an unknown name or field, or a value out of range."""
 
 
 class DataError(NetletError):
-    """A data set that is missing, damaged or not what its name says."""
+    """A data set that is missing, damaged, or does not match its checksums."""
 
 
 class MissingDataError(DataError):
-    """A data set that is neither on this machine nor to be had from where it is published."""
+    """A data set that is not on this machine and could not be downloaded."""
 
 
 class NetError(NetletError):
-    """A net that cannot be found, built, run or given weights."""
+    """A net that cannot be found, built or run, or weights that do not fit it."""
 
 
 class TrainingError(NetletError):
-    """A training that cannot start or cannot go on."""
+    """A training run that cannot start or continue."""
 
 
 class RecordError(NetletError):
@@ -75,11 +80,11 @@ class RecordError(NetletError):
 
 
 class LadderError(NetletError):
-    """A ladder that is missing, lacks something or has not been climbed."""
+    """A ladder that is missing, incomplete or not trained yet."""
 
 
 class OutputError(NetletError):
-    """A file that a command was asked for and that cannot be written."""
+    """An output file that cannot be written."""
 
 
 class ReportError(NetletError):
@@ -87,11 +92,11 @@ class ReportError(NetletError):
 
 
 class ExportError(NetletError):
-    """A net that cannot be exported, or an export that is not equal to the net it came from."""
+    """A net that cannot be exported, or an export whose outputs differ from the net's."""
 
 
 class NetletDeprecationWarning(DeprecationWarning):
-    """A name of an earlier version that still works for now."""
+    """A name of an earlier version that still works, but will be removed."""
 
 
 def warn_of_but(kind: str) -> None:

@@ -1,4 +1,4 @@
-"""Writing files whole or not at all."""
+"""Atomic writing of files and folders, and safe file names."""
 
 import os
 import re
@@ -9,17 +9,21 @@ from pathlib import Path
 
 from netlet.errors import OutputError
 
-UNFINISHED = ".part"  # what the name of a file or folder ends in while it is being made
+UNFINISHED = ".part"  # suffix of a file or folder that is being written
 
 
 def write_whole(path: Path, content: bytes | str) -> None:
-    """Put ``content`` under ``path`` so that no reader, and no crash, ever sees half of it.
+    """Write a file atomically: readers see the old content or the new, also after a crash.
 
-    The bytes go to a neighbour of ``path`` first, reach the disk, and are renamed in one step.
+    The bytes go to a temporary file in the same folder, are flushed to the disk, and the file is
+    renamed.
+
+    Args:
+        path: Of the file; missing parent folders are created.
+        content: Text is written as UTF-8.
 
     Raises:
-        OSError: The folder cannot be written to, or the disk is full; an earlier file under
-            ``path`` is unharmed.
+        OSError: The folder is not writable, or the disk is full; an earlier file stays as it was.
     """
     data = content.encode() if isinstance(content, str) else content
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -37,12 +41,12 @@ def write_whole(path: Path, content: bytes | str) -> None:
 
 
 def write_output(path: Path, content: bytes | str, option: str = "--out") -> None:
-    """Write a file that a command was asked for, as ``write_whole`` does.
+    """Write a file that the user named, as :func:`write_whole` does.
 
     Args:
-        path: Of the file; folders on the way to it are made.
+        path: Of the file; missing parent folders are created.
         content: Text is written as UTF-8.
-        option: That named the path; the error message says to give another.
+        option: The command-line option that named the path, for the error message.
 
     Raises:
         OutputError: The file cannot be written.
@@ -56,11 +60,15 @@ def write_output(path: Path, content: bytes | str, option: str = "--out") -> Non
 
 
 def make_whole(folder: Path, contents: Mapping[str, bytes]) -> None:
-    """Make a folder that holds some files from the moment it appears.
+    """Create a folder atomically: it appears together with its files.
+
+    Args:
+        folder: To create; missing parent folders are created, too.
+        contents: Content of each file by name.
 
     Raises:
-        FileExistsError: It is there already, and not empty.
-        OSError: Its parent cannot be written to, or the disk is full; nothing is left behind.
+        FileExistsError: The folder exists and is not empty.
+        OSError: Its parent is not writable, or the disk is full; nothing is left behind.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     made = Path(tempfile.mkdtemp(prefix=_prefix(folder), suffix=UNFINISHED, dir=folder.parent))
@@ -80,13 +88,23 @@ def make_whole(folder: Path, contents: Mapping[str, bytes]) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what processes that are gone have left unfinished in a folder."""
+    """Remove the temporary files that killed processes left in a folder."""
     for path in folder.glob(f".*{UNFINISHED}"):
         owner = re.match(r"\..*\.(\d+)\.", path.name)
         if owner and not _alive(int(owner[1])):
             shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(
                 missing_ok=True
             )
+
+
+def safe_name(name: str) -> str:
+    """Return a name that is safe for files and folders on every system.
+
+    Letters, digits, ``.``, ``_`` and ``-`` stay, other characters become ``_``, and the result
+    neither starts nor ends with ``.`` or ``_``; it is empty if nothing is left.
+    """
+    kept = (letter if letter.isalnum() or letter in "._-" else "_" for letter in name)
+    return "".join(kept).strip("._")
 
 
 def _prefix(path: Path) -> str:
@@ -99,13 +117,13 @@ def _alive(process: int) -> bool:
     except ProcessLookupError:
         return False
     except OSError:
-        return True  # somebody else's
+        return True  # it exists, but belongs to another user
     return True
 
 
 def _umask() -> int:
-    # The only way to read the mask is to set it; mkstemp's 0600 would keep a team from reading its
-    # own records.
+    # Setting the mask is the only way to read it. It is needed because mkstemp creates files with
+    # mode 0600, which would prevent a team from sharing records.
     mask = os.umask(0)
     os.umask(mask)
     return mask

@@ -1,18 +1,18 @@
-"""Aligned plain text: the one way in which netlet lays out a table for a terminal."""
+"""Plain text: tables for a terminal, shapes and counts."""
 
 from collections.abc import Sequence
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], align: str | None = None) -> str:
-    """Lay rows out under a head, columns two spaces apart.
+    """Return an aligned table with columns two spaces apart.
 
     Args:
-        head: The column titles.
-        rows: Cells as text, as many in each row as there are titles.
-        align: One letter a column, ``l`` or ``r``; all to the left if not given.
+        head: Column titles.
+        rows: Cells as text, one for each title.
+        align: One letter for each column, ``l`` or ``r``; default: all left.
 
     Returns:
-        Lines without trailing blanks: the head, a rule, the rows.
+        The titles, a rule and the rows, one line each, without trailing spaces.
     """
     align = align or "l" * len(head)
     widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
@@ -27,13 +27,18 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], align: str | None 
     return "\n".join([line(head), "  ".join("-" * w for w in widths), *map(line, rows)])
 
 
+def format_shape(shape: Sequence[int]) -> str:
+    """Return ``1x28x28`` for the shape ``(1, 28, 28)``."""
+    return "x".join(map(str, shape))
+
+
 def per_axis(sizes: Sequence[int] | None) -> str:
-    """``3`` for equal sizes, ``3x1`` for others, ``?`` for unknown ones."""
+    """Return ``3`` for equal sizes along all axes, ``3x1`` for others, ``?`` for unknown ones."""
     if sizes is None:
         return "?"
-    return str(sizes[0]) if len(set(sizes)) == 1 else "x".join(map(str, sizes))
+    return str(sizes[0]) if len(set(sizes)) == 1 else format_shape(sizes)
 
 
 def count(number: int | None) -> str:
-    """A whole number with thousands separated, or ``?`` for one that is not known."""
+    """Return a number with thousands separators, or ``?`` if it is unknown."""
     return "?" if number is None else f"{number:,}"

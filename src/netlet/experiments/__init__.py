@@ -1,11 +1,12 @@
-"""Experiments: a net, a recipe, a budget and, where a document makes one, a claim; their catalogue; running them."""
+"""Experiments: a net, a recipe, a budget and perhaps a claim; the catalogue; running them."""
 
 from netlet.experiments.catalogue import DEFAULT, EXPERIMENTS, find_experiment
-from netlet.experiments.climb import LADDERS, climb, experiment_of, find_ladder
-from netlet.experiments.config import RunConfig
+from netlet.experiments.climb import LADDERS, build_experiment, climb, find_ladder
+from netlet.experiments.config import configure_run, load_data, load_experiment
 from netlet.experiments.experiment import Claim, Experiment
-from netlet.experiments.study import WorkerEvent, run_study
-from netlet.experiments.trained import TrainedNet, run_at, trained_net
+from netlet.experiments.study import run_study
+from netlet.experiments.trained import TrainedNet, find_run, load_trained_net
+from netlet.experiments.workers import WorkerEvent
 
 __all__ = [
     "DEFAULT",
@@ -13,14 +14,16 @@ __all__ = [
     "LADDERS",
     "Claim",
     "Experiment",
-    "RunConfig",
     "TrainedNet",
     "WorkerEvent",
+    "build_experiment",
     "climb",
-    "experiment_of",
+    "configure_run",
     "find_experiment",
     "find_ladder",
-    "run_at",
+    "find_run",
+    "load_data",
+    "load_experiment",
+    "load_trained_net",
     "run_study",
-    "trained_net",
 ]

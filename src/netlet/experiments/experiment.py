@@ -14,7 +14,7 @@ from netlet.data import Dataset
 from netlet.nets import NetEntry, build
 from netlet.recipes import Recipe
 from netlet.records import Run
-from netlet.training import Checkpoint, Listener, fit
+from netlet.training import Callback, Checkpoint, fit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,9 +49,9 @@ class Experiment:
         seed: int,
         *,
         val: int = 0,
-        listeners: Sequence[Listener] = (),
+        listeners: Sequence[Callback] = (),
         start: nn.Module | None = None,
-        began_with: str = "",
+        initial_weights_digest: str = "",
         resume: Checkpoint | None = None,
     ) -> Run:
         """Train once.
@@ -63,7 +63,7 @@ class Experiment:
             listeners: Hear of each event.
             start: Begin with this net's weights, and train it in place, instead of weights drawn by
                 the seed.
-            began_with: The digest of its weights, if somebody gave them.
+            initial_weights_digest: The digest of its weights, if somebody gave them.
             resume: Go on from there.
 
         Raises:
@@ -82,6 +82,6 @@ class Experiment:
             name=self.name,
             net_name=self.net.name,
             listeners=listeners,
-            began_with=began_with,
+            initial_weights_digest=initial_weights_digest,
             resume=resume,
         )

@@ -14,7 +14,7 @@ from netlet.analysis import trace
 from netlet.budgets import Budget
 from netlet.errors import NetError
 from netlet.experiments.catalogue import EXPERIMENTS, find_experiment
-from netlet.nets import build, load_weights, shipped, shipped_weights
+from netlet.nets import build, find_shipped_weights, list_shipped_weights, load_weights
 from netlet.nets.blocks import MNIST_SHAPE
 from netlet.recipes import Recipe
 from netlet.records import Run
@@ -42,7 +42,7 @@ class TrainedNet:
         return Recipe(mean=self.mean, std=self.std)
 
 
-def trained_net(
+def load_trained_net(
     name: str,
     weights: Path | None = None,
     *,
@@ -67,17 +67,21 @@ def trained_net(
             an image.
         RecordError: The run's record is broken.
     """
-    run = run_at(name)
+    run = find_run(name)
     source = run.net if run else name
     shape = tuple(shape or (run.data["shape"] if run else MNIST_SHAPE))
     class_names = tuple(class_names or (run.data["class_names"] if run else _DIGITS))
     experiment = find_experiment(source)
     net = build(experiment.net.builder, 0, shape, len(class_names))
-    file = weights or (Path(name) / records.WEIGHTS if run else shipped_weights(name))
+    file = weights or (Path(name) / records.WEIGHTS if run else find_shipped_weights(name))
     if file:
         load_weights(net, file)
     elif any(True for _ in net.parameters()):
-        theirs = f"; {', '.join(shipped())} bring theirs along" if shipped() else ""
+        theirs = (
+            f"; {', '.join(list_shipped_weights())} bring theirs along"
+            if list_shipped_weights()
+            else ""
+        )
         raise NetError(
             f"{name}: has weights to be told; give --weights FILE, or the folder of a run{theirs}"
         )
@@ -100,7 +104,7 @@ def trained_net(
     )
 
 
-def run_at(name: str) -> Run | None:
+def find_run(name: str) -> Run | None:
     """The finished run in a folder of that name; None if the name is no run's folder but a net's.
 
     Raises:

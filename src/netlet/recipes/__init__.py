@@ -30,8 +30,10 @@ from netlet.recipes.recipe import (
     Recipe,
     Schedule,
     Warp,
-    completed,
+    complete_recipe,
     recipe_from_json,
+    upgrade_recipe,
+    warn_of_old_names,
 )
 
 __all__ = [
@@ -61,7 +63,9 @@ __all__ = [
     "Recipe",
     "Schedule",
     "Warp",
-    "completed",
+    "complete_recipe",
     "find_recipe",
     "recipe_from_json",
+    "upgrade_recipe",
+    "warn_of_old_names",
 ]

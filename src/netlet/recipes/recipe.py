@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from netlet.errors import RecipeError, did_you_mean
+from netlet.errors import NetletDeprecationWarning, RecipeError, did_you_mean, warn_of_but
 
 Optimizer = Literal["sgd", "adamw", "muon", "soap"]
 Schedule = Literal["constant", "step", "one_cycle", "triangular", "cosine"]
@@ -16,6 +17,9 @@ Averaging = Literal["none", "ema", "tail"]
 Precision = Literal["auto", "float32", "bf16"]
 BackendChoice = Literal["auto", "eager", "compiled"]
 Interpolation = Literal["bilinear", "nearest"]
+
+# Field names of version 0.1.
+_OLD_NAMES = {"optimiser": "optimizer", "batch": "batch_size", "step": "backend"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,18 +146,30 @@ class Recipe:
                 raise RecipeError(f"augment holds {op!r}; give Warp(...) values")
 
     def replace(self, **changes: object) -> Recipe:
-        """The same recipe with some fields changed.
+        """Return a copy with some fields changed.
+
+        Args:
+            changes: New values by field name. The field names of version 0.1 (``optimiser``,
+                ``batch``, ``step``) still work, with a warning.
 
         Raises:
-            RecipeError: There is no such field, or its value is out of range.
+            RecipeError: A field does not exist, or its value is out of range.
         """
+        warn_of_old_names(changes)
+        changes = upgrade_recipe(changes)
         known = [f.name for f in dataclasses.fields(self)]
         for name in changes:
             if name not in known:
                 raise RecipeError(
-                    f"a recipe has no field {name!r}; {did_you_mean(name, known)}it has: {', '.join(known)}"
+                    f"a recipe has no field {name!r}; {did_you_mean(name, known)}"
+                    f"the fields are: {', '.join(known)}"
                 )
         return dataclasses.replace(self, **changes)  # type: ignore[arg-type]
+
+    def but(self, **changes: object) -> Recipe:
+        """Return a copy with some fields changed; deprecated, use :meth:`replace`."""
+        warn_of_but("Recipe")
+        return self.replace(**changes)
 
 
 def _within(
@@ -195,19 +211,45 @@ def _one_of(value: object, name: str, choices: Any) -> None:
 
 
 def recipe_from_json(values: Mapping[str, Any]) -> Recipe:
-    """A recipe from the plain values that a record holds.
+    """Return a recipe from the values that JSON stores.
+
+    Args:
+        values: Fields of ``Recipe``; ``augment`` is a list of the fields of each ``Warp``. Missing
+            fields keep their defaults, and old field names are accepted.
 
     Raises:
-        RecipeError: A field is unknown here, or its value is out of range.
+        RecipeError: A field is unknown, or its value is out of range.
     """
-    return Recipe().replace(**{**values, "augment": tuple(Warp(**op) for op in values["augment"])})
+    current = complete_recipe(values)
+    return Recipe().replace(
+        **{**current, "augment": tuple(Warp(**warp) for warp in current["augment"])}
+    )
 
 
-def completed(values: Mapping[str, Any]) -> dict[str, Any]:
-    """A recorded recipe with the fields that came after its record was written, which change nothing as they stand."""
-    still = dataclasses.asdict(Warp())
+def complete_recipe(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a recorded recipe with every field of today's ``Recipe`` under today's name.
+
+    Fields that are newer than the record get their defaults, which train as before.
+    """
     return (
         dataclasses.asdict(Recipe())
-        | dict(values)
-        | {"augment": [still | dict(op) for op in values["augment"]]}
+        | upgrade_recipe(values)
+        | {"augment": [dataclasses.asdict(Warp()) | dict(warp) for warp in values["augment"]]}
     )
+
+
+def upgrade_recipe(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return fields of a recipe with the names of version 0.1 replaced by today's."""
+    return {_OLD_NAMES.get(name, name): value for name, value in values.items()}
+
+
+def warn_of_old_names(names: Iterable[str]) -> None:
+    """Warn if one of some field names is from version 0.1, and say what it is called now."""
+    for name in names:
+        if name in _OLD_NAMES:
+            warnings.warn(
+                f"the recipe field {name!r} is now called {_OLD_NAMES[name]!r};"
+                " the old name will stop working in version 0.3",
+                NetletDeprecationWarning,
+                stacklevel=3,
+            )

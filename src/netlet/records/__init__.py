@@ -1,14 +1,16 @@
-"""Records: runs, studies, ladders and trials as plain values, and their files."""
+"""Records: configurations, runs, studies, ladders and trials as plain values, and their files."""
 
+from netlet.records.config import ExperimentConfig, RunConfig, find_difference
+from netlet.records.evaluation import CalibrationBin, Mistake
 from netlet.records.ladder import (
     LADDER,
     PAGE,
     REMARKS,
-    Climbed,
     Ladder,
+    LadderResult,
     Rung,
-    load_climbed,
     load_ladder,
+    load_ladder_result,
 )
 from netlet.records.run import (
     EPOCHS,
@@ -18,7 +20,7 @@ from netlet.records.run import (
     EpochScore,
     Run,
     epoch_lines,
-    epochs_from_plain,
+    epochs_from_json,
     find_runs,
     load_run,
     save_run,
@@ -26,8 +28,6 @@ from netlet.records.run import (
 )
 from netlet.records.study import (
     STUDY,
-    Bin,
-    Mistake,
     SeedResult,
     Study,
     load_study,
@@ -44,22 +44,25 @@ __all__ = [
     "REMARKS",
     "STUDY",
     "WEIGHTS",
-    "Bin",
-    "Climbed",
+    "CalibrationBin",
     "Epoch",
     "EpochScore",
+    "ExperimentConfig",
     "Ladder",
+    "LadderResult",
     "Mistake",
     "Run",
+    "RunConfig",
     "Rung",
     "SeedResult",
     "Study",
     "Trials",
     "epoch_lines",
-    "epochs_from_plain",
+    "epochs_from_json",
+    "find_difference",
     "find_runs",
-    "load_climbed",
     "load_ladder",
+    "load_ladder_result",
     "load_run",
     "load_study",
     "net_digest",

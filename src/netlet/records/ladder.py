@@ -1,80 +1,81 @@
-"""Ladders: chains of experiments, each derived from the one before, as a TOML file has them.
+"""Ladders: chains of experiments, each derived from the one before, as a TOML file describes them.
 
-    title = "From a skeleton to the bar"
-    about = "What the whole is for."
+    title = "From a skeleton to the target"
+    about = "What the ladder as a whole is for."
 
-    [[step]]
+    [[rung]]
     experiment = "code_2"              # an experiment or net, as for 'netlet train'
-    name = "lighter"                   # of the step; the experiment's if not given
+    name = "lighter"                   # of the rung; default: the experiment's name
     title = "A lighter net"
-    target = "Fewer than 5,000 parameters, and no loss."
-    recipe = "plain"                   # another recipe of ours, if given
-    set = { epochs = 14 }              # changes of the recipe, if any; augment takes a name
-    budget = "document_004"            # another budget of ours, if given
-    seeds = 1                          # at most so many, for a step that is dear
-    claim = { parameters = 4990, best_train = 96.84, best_test = 97.16 }  # what somebody wrote of
-    it, if anything
+    target = "Fewer than 5,000 parameters without losing accuracy."
+    recipe = "plain"                   # optional: another recipe
+    set = { epochs = 14 }              # optional: changes to the recipe; augment takes a name
+    budget = "document_004"            # optional: another budget
+    seeds = 1                          # optional: use at most this many seeds
+    claim = { parameters = 4990, best_train = 96.84, best_test = 97.16 }  # optional: published values
 
-Climbing leaves a copy of this file and, beside it, a study's folder for each step. A person's own
-words about a step lie in that folder, in ``remarks.md``.
+``netlet climb`` writes a copy of this file and, beside it, a study's folder for each rung. Your own
+remarks on a rung belong into that folder, in ``remarks.md``.
 """
 
 from __future__ import annotations
 
 import tomllib
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from netlet.errors import LadderError, did_you_mean
+from netlet.errors import LadderError, NetletDeprecationWarning, did_you_mean
+from netlet.files import safe_name
 from netlet.records.study import STUDY, Study, load_study
 
 LADDER, PAGE, REMARKS = "ladder.toml", "ladder.md", "remarks.md"
-_OF_LADDER = ("title", "about", "step")
-_OF_STEP = ("experiment", "name", "title", "target", "recipe", "set", "budget", "seeds", "claim")
-_OF_CLAIM = ("parameters", "best_train", "best_test")
+_LADDER_KEYS = ("title", "about", "rung")
+_RUNG_KEYS = ("experiment", "name", "title", "target", "recipe", "set", "budget", "seeds", "claim")
+_CLAIM_KEYS = ("parameters", "best_train", "best_test")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rung:
-    """One step of a ladder."""
+    """One experiment of a ladder."""
 
-    name: str  # of the experiment it makes, and of its folder
-    experiment: str  # as for 'netlet train'
+    name: str  # of the experiment that it makes, and of its folder
+    experiment: str  # that it starts from, as for 'netlet train'
     title: str
     target: str
     recipe: str | None = None
-    changes: Mapping[str, Any] = field(default_factory=dict)  # of the recipe
+    changes: Mapping[str, Any] = field(default_factory=dict)  # to the recipe
     budget: str | None = None
-    seeds: int | None = None  # at most
+    max_seeds: int | None = None
     claim: Mapping[str, float] = field(default_factory=dict)  # accuracies in percent
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ladder:
-    """Steps from the first to the last."""
+    """Rungs from the first to the last."""
 
     title: str
     about: str
     rungs: tuple[Rung, ...]
-    text: str = field(repr=False)  # of its file
+    toml: str = field(repr=False)  # content of its file
 
 
 @dataclass(frozen=True)
-class Climbed:
-    """A ladder and what its steps came to."""
+class LadderResult:
+    """A ladder and the studies of its rungs."""
 
     ladder: Ladder
-    studies: tuple[Study, ...]  # of each rung
-    remarks: tuple[str, ...]  # a person's own words on each rung; "" where there are none
+    studies: tuple[Study, ...]  # one for each rung
+    remarks: tuple[str, ...]  # the user's remarks on each rung; empty where there are none
 
 
 def load_ladder(path: Path) -> Ladder:
-    """The ladder that a TOML file holds.
+    """Load the ladder in a TOML file.
 
     Raises:
-        LadderError: It cannot be read, lacks something, or has what a ladder has not.
+        LadderError: The file cannot be read, or a key is missing, unknown or invalid.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -82,105 +83,126 @@ def load_ladder(path: Path) -> Ladder:
     except (OSError, UnicodeDecodeError) as error:
         raise LadderError(f"{path}: cannot be read as a ladder ({error})") from error
     except tomllib.TOMLDecodeError as error:
-        raise LadderError(f"{path}: is no TOML ({error})") from error
-    _refuse_unknown(values, _OF_LADDER, f"{path}: a ladder")
-    steps = values.get("step", [])
-    if not isinstance(steps, list) or not steps:
-        raise LadderError(f"{path}: has no [[step]]; a ladder needs at least one")
+        raise LadderError(f"{path}: is not valid TOML ({error})") from error
+    if "step" in values:
+        warnings.warn(
+            f"{path}: [[step]] is now called [[rung]]; the old name will stop working in 0.3",
+            NetletDeprecationWarning,
+            stacklevel=2,
+        )
+        values["rung"] = values.pop("step")
+    _check_keys(values, _LADDER_KEYS, f"{path}: a ladder")
+    entries = values.get("rung", [])
+    if not isinstance(entries, list) or not entries:
+        raise LadderError(f"{path}: has no [[rung]]; a ladder needs at least one")
     rungs = tuple(
-        _rung(step, f"{path}: step {number}") for number, step in enumerate(steps, start=1)
+        _parse_rung(entry, f"{path}: rung {number}")
+        for number, entry in enumerate(entries, start=1)
     )
     names = [rung.name for rung in rungs]
     for name in names:
         if names.count(name) > 1:
-            raise LadderError(f"{path}: two steps are called {name!r}; give each its own name")
-    title = _text(values, "title", f"{path}: the ladder")
-    about = _text(values, "about", f"{path}: the ladder") if "about" in values else ""
-    return Ladder(title=title, about=about, rungs=rungs, text=text)
+            raise LadderError(f"{path}: two rungs are called {name!r}; give each its own name")
+    title = _read_text(values, "title", f"{path}: the ladder")
+    about = _read_text(values, "about", f"{path}: the ladder") if "about" in values else ""
+    return Ladder(title=title, about=about, rungs=rungs, toml=text)
 
 
-def load_climbed(folder: Path) -> Climbed:
-    """What climbing left in a folder.
+def load_ladder_result(folder: Path) -> LadderResult:
+    """Load a ladder and its studies from the folder that ``netlet climb`` wrote.
 
     Raises:
-        LadderError: It holds no ladder.
-        RecordError: A step's study is missing or broken.
+        LadderError: The folder holds no ladder, or a rung has not been trained yet.
+        RecordError: A study is broken.
     """
     if not (folder / LADDER).is_file():
         raise LadderError(
-            f"{folder}: holds no {LADDER}; 'netlet climb LADDER --out {folder}' makes it"
+            f"{folder}: holds no {LADDER}; run 'netlet climb LADDER --out {folder}' first"
         )
     ladder = load_ladder(folder / LADDER)
     missing = [rung.name for rung in ladder.rungs if not (folder / rung.name / STUDY).is_file()]
     if missing:
         raise LadderError(
-            f"{folder}: the steps {', '.join(missing)} have not been run; 'netlet climb' runs them"
+            f"{folder}: not trained yet: {', '.join(missing)}; run 'netlet climb' again"
         )
-    found = tuple(load_study(folder / rung.name) for rung in ladder.rungs)
-    for rung, study in zip(ladder.rungs, found, strict=True):
+    studies = tuple(load_study(folder / rung.name) for rung in ladder.rungs)
+    for rung, study in zip(ladder.rungs, studies, strict=True):
         if study.name != rung.name:
             raise LadderError(
-                f"{folder / rung.name}: is a study of {study.name}, not of the step; climb elsewhere"
+                f"{folder / rung.name}: holds a study of {study.name}, not of the rung;"
+                " use another folder for the ladder"
             )
-    return Climbed(
-        ladder, found, tuple(_remarks(folder / rung.name / REMARKS) for rung in ladder.rungs)
-    )
+    remarks = tuple(_read_remarks(folder / rung.name / REMARKS) for rung in ladder.rungs)
+    return LadderResult(ladder, studies, remarks)
 
 
-def _rung(step: Mapping[str, Any], where: str) -> Rung:
-    _refuse_unknown(step, _OF_STEP, where)
-    experiment = _text(step, "experiment", where)
-    claim = step.get("claim", {})
-    _refuse_unknown(claim, _OF_CLAIM, f"{where}: a claim")
-    for what, number in claim.items():
-        if isinstance(number, bool) or not isinstance(number, int | float):
-            raise LadderError(f"{where}: the claim's {what} = {number!r} is no number")
-    name = _text(step, "name", where) if "name" in step else experiment
-    safe = all(letter.isalnum() or letter in "._-" for letter in name) and name.strip("._")
-    if not safe or name in (LADDER, PAGE):
-        raise LadderError(
-            f"{where}: {name!r} makes no folder name; give the step a name of letters and digits"
-        )
-    seeds = step.get("seeds")
-    if seeds is not None and (isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 1):
-        raise LadderError(f"{where}: seeds = {seeds!r} is no number of seeds; give at least 1")
-    changes = step.get("set", {})
+def _parse_rung(entry: Mapping[str, Any], where: str) -> Rung:
+    _check_keys(entry, _RUNG_KEYS, where)
+    experiment = _read_text(entry, "experiment", where)
+    changes = entry.get("set", {})
     if not isinstance(changes, dict):
         raise LadderError(
             f"{where}: set = {changes!r}; write it as a table, like set = {{ epochs = 14 }}"
         )
     return Rung(
-        name=name,
+        name=_read_name(entry, experiment, where),
         experiment=experiment,
-        title=_text(step, "title", where),
-        target=_text(step, "target", where),
-        recipe=_text(step, "recipe", where) if "recipe" in step else None,
+        title=_read_text(entry, "title", where),
+        target=_read_text(entry, "target", where),
+        recipe=_read_text(entry, "recipe", where) if "recipe" in entry else None,
         changes=changes,
-        budget=_text(step, "budget", where) if "budget" in step else None,
-        seeds=seeds,
-        claim=claim,
+        budget=_read_text(entry, "budget", where) if "budget" in entry else None,
+        max_seeds=_read_seeds(entry, where),
+        claim=_read_claim(entry, where),
     )
 
 
-def _text(values: Mapping[str, Any], name: str, where: str) -> str:
-    value = values.get(name)
+def _read_name(entry: Mapping[str, Any], experiment: str, where: str) -> str:
+    name = _read_text(entry, "name", where) if "name" in entry else experiment
+    if safe_name(name) != name or name in (LADDER, PAGE):
+        raise LadderError(
+            f"{where}: {name!r} cannot be a folder's name;"
+            " give the rung a name of letters and digits"
+        )
+    return name
+
+
+def _read_seeds(entry: Mapping[str, Any], where: str) -> int | None:
+    seeds = entry.get("seeds")
+    if seeds is not None and (isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 1):
+        raise LadderError(f"{where}: seeds = {seeds!r} is not a number of seeds; give 1 or more")
+    return seeds
+
+
+def _read_claim(entry: Mapping[str, Any], where: str) -> dict[str, float]:
+    claim = entry.get("claim", {})
+    _check_keys(claim, _CLAIM_KEYS, f"{where}: a claim")
+    for key, number in claim.items():
+        if isinstance(number, bool) or not isinstance(number, int | float):
+            raise LadderError(f"{where}: the claim's {key} = {number!r} is not a number")
+    return dict(claim)
+
+
+def _read_text(values: Mapping[str, Any], key: str, where: str) -> str:
+    value = values.get(key)
     if not isinstance(value, str) or not value.strip():
-        found = f"{name} = {value!r}" if name in values else f"no {name}"
-        raise LadderError(f'{where} has {found}; write {name} = "..."')
+        found = f"{key} = {value!r}" if key in values else f"no {key}"
+        raise LadderError(f'{where} has {found}; write {key} = "..."')
     return value.strip()
 
 
-def _refuse_unknown(values: Any, known: tuple[str, ...], where: str) -> None:
+def _check_keys(values: Any, known: tuple[str, ...], where: str) -> None:
     if not isinstance(values, dict):
         raise LadderError(f"{where} is {values!r}; write it as a table of {', '.join(known)}")
-    for name in values:
-        if name not in known:
+    for key in values:
+        if key not in known:
             raise LadderError(
-                f"{where} has no {name!r}; {did_you_mean(name, known)}it has: {', '.join(known)}"
+                f"{where} has no key {key!r}; {did_you_mean(key, known)}"
+                f"the keys are: {', '.join(known)}"
             )
 
 
-def _remarks(path: Path) -> str:
+def _read_remarks(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8").strip()
     except FileNotFoundError:

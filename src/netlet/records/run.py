@@ -1,7 +1,7 @@
-"""What happened: runs as plain values and their JSON, complete enough to draw every report without net or data.
+"""Runs: one training of one net from one seed, as plain values, and the JSON of each.
 
-A score is always ``{"split": ..., "correct": ..., "total": ...}``; the one that counts is under
-``last_epoch``.
+A record is complete enough to draw every report without the net or the data. A score is stored as
+``{"split": ..., "correct": ..., "total": ...}``; the score that counts is ``last_epoch``.
 """
 
 from __future__ import annotations
@@ -9,17 +9,17 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from netlet.budgets import RuleResult, Score, Verdict
 from netlet.errors import RecordError
 from netlet.files import write_whole
-from netlet.recipes import completed
-from netlet.records.upgrade import upgrade
+from netlet.records.config import ExperimentConfig
+from netlet.records.evaluation import CalibrationBin, Mistake
+from netlet.records.upgrade import RUN_SCHEMA, upgrade_run
 
-SCHEMA = 1
 RECORD, EPOCHS, WEIGHTS = "run.json", "epochs.jsonl", "weights.safetensors"
 
 
@@ -28,9 +28,9 @@ class Epoch:
     """One pass over the training images."""
 
     epoch: int  # from 1
-    lr: float  # of its last step
-    train_loss: float  # mean as trained: augmented, smoothed, with dropout
-    train: Score  # running: each batch before its step, augmented, with dropout
+    lr: float  # learning rate of its last step
+    train_loss: float  # mean over its batches, with augmentation, label smoothing and dropout
+    train: Score  # running: each batch before its step, with augmentation and dropout
     held_out: Score
     held_out_loss: float  # mean cross-entropy
     train_s: float
@@ -39,7 +39,7 @@ class Epoch:
 
 @dataclass(frozen=True)
 class EpochScore:
-    """A held-out score and the epoch it is of."""
+    """A held-out score and the epoch after which it was measured."""
 
     epoch: int
     split: str
@@ -48,60 +48,56 @@ class EpochScore:
 
     @property
     def score(self) -> Score:
-        """Without the epoch."""
+        """The score without the epoch."""
         return Score(self.split, self.correct, self.total)
 
 
-@dataclass(frozen=True)
-class Run:
-    """One training of one net, from one seed."""
+@dataclass(frozen=True, kw_only=True)
+class Run(ExperimentConfig):
+    """One training of one net from one seed."""
 
-    name: str  # of the experiment
-    net: str  # as a person would name it to netlet
     seed: int
-    recipe: Mapping[str, Any]
-    budget: Mapping[str, Any] | None
-    cost: Mapping[str, Any]
-    verdict: Verdict | None
-    data: Mapping[str, Any]  # name, checksums, numbers of images by split
+    cost: Mapping[str, Any]  # the fields of ModelCost
+    verdict: Verdict | None  # None without a budget
     epochs: tuple[Epoch, ...]
-    last_epoch: EpochScore  # counts
-    best_epoch: EpochScore  # shown, never judged
-    train_clean: Score  # the final net on the training images as they are
-    confusion: tuple[tuple[int, ...], ...]  # last epoch, held out: [label][predicted]
-    calibration: tuple[Mapping[str, float], ...]  # bins of confidence
-    mistakes: tuple[Mapping[str, float], ...]  # index, label, predicted, confidence
+    last_epoch: EpochScore  # the score that counts
+    best_epoch: EpochScore  # for information; never judged
+    train_score: Score  # the final net on the training images without augmentation
+    confusion: tuple[tuple[int, ...], ...]  # held-out images, last epoch: [label][predicted]
+    calibration: tuple[CalibrationBin, ...]
+    mistakes: tuple[Mistake, ...]
     summary: Mapping[str, Any]
     receptive_field: Mapping[str, Any]
-    precision: str  # what "auto" came to
+    precision: str  # float32 or bf16, also where the recipe says auto
     environment: Mapping[str, Any]  # versions, machine, threads, device
     times: Mapping[str, float]  # train_s, score_s, total_s
     weights_digest: str  # SHA-256 over names, shapes and values
-    started: str  # UTC, ISO 8601
-    backend: str = "eager"  # how batches were run; older records do not say
-    began_with: str = ""  # the digest of weights that somebody gave; "": drawn by the seed
-    resumed_after: tuple[
-        int, ...
-    ] = ()  # the numbers of epochs after which the run was taken up again
-    schema: int = field(default=SCHEMA)
+    started_at: str  # UTC, ISO 8601
+    backend: str = "eager"  # how training steps were computed
+    resumed_after: tuple[int, ...] = ()  # epochs after which the run was interrupted and resumed
+    schema: int = RUN_SCHEMA
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """Return the record as JSON stores it."""
         record = dataclasses.asdict(self)
         if self.verdict is not None:
             record["verdict"]["state"] = self.verdict.state
         return {"schema": record.pop("schema"), **record}
 
     def to_json(self) -> str:
-        """One JSON object; read back, it gives an equal run."""
+        """Return one JSON object; :meth:`from_json` restores an equal run from it."""
         return json.dumps(self.to_dict(), ensure_ascii=False, indent=1) + "\n"
 
     @staticmethod
     def from_json(text: str, path: Path | str = "record") -> Run:
-        """A run from its JSON; ``path`` is for the messages.
+        """Return a run from its JSON, whichever version of netlet wrote it.
+
+        Args:
+            text: One JSON object.
+            path: Where it is from, for error messages.
 
         Raises:
-            RecordError: It is no JSON, no run, or of a schema this version does not know.
+            RecordError: The text is not JSON or not a run, or a newer version wrote it.
         """
         try:
             record = json.loads(text)
@@ -111,34 +107,50 @@ class Run:
             ) from error
         if not isinstance(record, dict) or "last_epoch" not in record:
             raise RecordError(f"{path}: expected the record of a run, found something else")
-        if record.get("schema") != SCHEMA:
-            raise RecordError(
-                f"{path}: expected schema {SCHEMA}, found {record.get('schema')}; it was written by another version"
-            )
+        check_schema(record.get("schema"), range(1, RUN_SCHEMA + 1), path)
         try:
-            return _run(upgrade(record))
-        except (KeyError, TypeError) as error:
+            return _run_from_dict(upgrade_run(record))
+        except (KeyError, TypeError, AttributeError) as error:
             raise RecordError(
-                f"{path}: the record lacks or misnames {error}; it was edited or cut short"
+                f"{path}: a field is missing or misnamed ({error});"
+                " the record was edited or cut short"
             ) from error
 
 
+def check_schema(found: object, known: range, path: Path | str) -> None:
+    """Check that this version can read a record.
+
+    Args:
+        found: The record's schema number.
+        known: The schema numbers that this version reads.
+        path: Where the record is, for the error message.
+
+    Raises:
+        RecordError: The number is another one.
+    """
+    if found not in known:
+        raise RecordError(
+            f"{path}: expected schema {known[0]} to {known[-1]}, found {found}; another version of"
+            " netlet wrote it: use that version, or delete the file and run the command again"
+        )
+
+
 def to_json_value(value: Any) -> Any:
-    """A dataclass, or what JSON knows, exactly as it would come back from a file."""
-    is_value = dataclasses.is_dataclass(value) and not isinstance(value, type)
-    return json.loads(json.dumps(dataclasses.asdict(value) if is_value else value))
+    """Return a dataclass or a plain value exactly as it would be read back from a JSON file."""
+    is_instance = dataclasses.is_dataclass(value) and not isinstance(value, type)
+    return json.loads(json.dumps(dataclasses.asdict(value) if is_instance else value))
 
 
 def save_run(run: Run, folder: Path) -> None:
-    """Write a run's record into its folder, whole or not at all."""
+    """Write a run's record into its folder atomically."""
     write_whole(folder / RECORD, run.to_json())
 
 
 def load_run(path: Path | str) -> Run:
-    """The run recorded in a file, or in a folder's ``run.json``.
+    """Load the run in a file, or in a folder's ``run.json``.
 
     Raises:
-        RecordError: The file is missing, broken or something else.
+        RecordError: The file is missing, broken or not the record of a run.
     """
     path = Path(path)
     path = path / RECORD if path.is_dir() else path
@@ -150,61 +162,62 @@ def load_run(path: Path | str) -> Run:
 
 
 def find_runs(root: Path | str) -> Iterator[Path]:
-    """The records of all runs below a folder, by path.
+    """Yield the record of every run below a folder, sorted by path.
 
     Raises:
-        RecordError: There is no such folder.
+        RecordError: The folder does not exist.
     """
     root = Path(root)
     if not root.is_dir():
-        raise RecordError(f"{root}: no such folder; 'netlet train' makes it, or name another")
+        raise RecordError(f"{root}: no such folder; run 'netlet train' first, or name another")
     yield from sorted(root.rglob(RECORD))
 
 
 def epoch_lines(epochs: Sequence[Epoch], data: str) -> str:
-    """One JSON line for each epoch, each with the name of the data set, since such lines travel alone."""
+    """Return one line of JSON for each epoch.
+
+    Args:
+        epochs: In order.
+        data: Name of the data set; it is part of each line, since the file may be moved away from
+            the run's record.
+    """
     return "".join(
         json.dumps({"data": data, **dataclasses.asdict(epoch)}) + "\n" for epoch in epochs
     )
 
 
-def epochs_from_plain(epochs: Sequence[dict[str, Any]]) -> tuple[Epoch, ...]:
-    """Epochs from the plain values of each."""
-    return tuple(map(_epoch, epochs))
-
-
-def _epoch(epoch: dict[str, Any]) -> Epoch:
-    return Epoch(
-        **epoch | {"train": Score(**epoch["train"]), "held_out": Score(**epoch["held_out"])}
+def epochs_from_json(epochs: Sequence[dict[str, Any]]) -> tuple[Epoch, ...]:
+    """Return epochs from the values that JSON stores for each."""
+    return tuple(
+        Epoch(**epoch | {"train": Score(**epoch["train"]), "held_out": Score(**epoch["held_out"])})
+        for epoch in epochs
     )
 
 
-def _run(record: dict[str, Any]) -> Run:
+def _run_from_dict(record: dict[str, Any]) -> Run:
     verdict = record["verdict"]
     return Run(
         **record
         | {
-            "recipe": completed(record["recipe"]),
-            "verdict": verdict and _verdict(verdict),
-            "epochs": epochs_from_plain(record["epochs"]),
+            "verdict": verdict and _verdict_from_dict(verdict),
+            "epochs": epochs_from_json(record["epochs"]),
             "resumed_after": tuple(record.get("resumed_after", ())),
             "last_epoch": EpochScore(**record["last_epoch"]),
             "best_epoch": EpochScore(**record["best_epoch"]),
-            "train_clean": Score(**record["train_clean"]),
+            "train_score": Score(**record["train_score"]),
             "confusion": tuple(tuple(row) for row in record["confusion"]),
-            "calibration": tuple(record["calibration"]),
-            "mistakes": tuple(record["mistakes"]),
+            "calibration": tuple(CalibrationBin(*values) for values in record["calibration"]),
+            "mistakes": tuple(Mistake(*values) for values in record["mistakes"]),
         }
     )
 
 
-def _verdict(verdict: dict[str, Any]) -> Verdict:
+def _verdict_from_dict(verdict: dict[str, Any]) -> Verdict:
     return Verdict(
         verdict["budget"],
-        tuple(_ruling(rule_result) for rule_result in verdict["rule_results"]),
+        tuple(
+            RuleResult(**result | {"spenders": tuple(result["spenders"])})
+            for result in verdict["results"]
+        ),
         verdict.get("withheld", ""),
     )
-
-
-def _ruling(rule_result: dict[str, Any]) -> RuleResult:
-    return RuleResult(**rule_result | {"spenders": tuple(rule_result["spenders"])})

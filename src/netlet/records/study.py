@@ -1,7 +1,7 @@
-"""Studies: one experiment over several seeds, as plain values, and their JSON.
+"""Studies: one experiment trained with several seeds, as plain values, and the JSON of each.
 
-Compact enough to be committed, complete enough that every table and plot can be drawn without net,
-data or runs.
+A record is compact enough to be committed and complete enough to draw every table and plot without
+the net, the data or the runs.
 """
 
 from __future__ import annotations
@@ -12,159 +12,125 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from netlet.errors import RecordError
 from netlet.files import write_whole
-from netlet.recipes import completed
-from netlet.records.run import Run
-from netlet.records.upgrade import upgrade
+from netlet.records.config import ExperimentConfig, find_difference
+from netlet.records.evaluation import CalibrationBin, Mistake
+from netlet.records.run import Run, check_schema
+from netlet.records.upgrade import STUDY_SCHEMA, upgrade_study
 
-SCHEMA = 2
 STUDY = "study.json"
-# What makes two trainings one experiment; the machine may differ, and is told by each run's record.
-_SHARED = (
-    "name",
-    "net",
-    "recipe",
-    "budget",
-    "data",
-    "split",
-    "total",
-    "train_total",
-    "lr",
-    "class_sizes",
-    "summary",
-    "began_with",
-)
-
-
-class Mistake(NamedTuple):
-    """A held-out image that is wrong after the last epoch."""
-
-    image: int  # its index in the split
-    label: int
-    predicted: int
-    confidence: float  # probability given to the prediction
-
-
-class Bin(NamedTuple):
-    """The images whose prediction has a confidence within an equal part of 0..1."""
-
-    images: int
-    correct: int
-    confidence: float  # mean
+# What all runs of a study share beside their configuration. The machine may differ; each run's
+# record describes it.
+_SHARED = ("data", "split", "total", "train_total", "lr_by_epoch", "class_sizes", "summary")
 
 
 @dataclass(frozen=True)
 class SeedResult:
-    """What one seed came to."""
+    """The result of one seed; what has an entry for each epoch is in order of the epochs."""
 
     seed: int
-    correct: int  # last epoch, of the held-out images
-    by_epoch: tuple[int, ...]  # correct after each epoch, for watching
-    train_clean: int  # correct, of the training images as they are
-    train_by_epoch: tuple[int, ...]  # correct while training: augmented, with dropout
-    train_loss: tuple[float, ...]  # mean of each epoch, as trained
-    held_out_loss: tuple[float, ...]  # mean cross-entropy after each epoch
-    verdict: str  # the budget's state; "" without a budget
+    correct: int  # held-out images after the last epoch
+    correct_by_epoch: tuple[int, ...]  # for information; only the last one is judged
+    train_correct: int  # training images without augmentation, after the last epoch
+    train_correct_by_epoch: tuple[int, ...]  # while training, with augmentation and dropout
+    train_losses: tuple[float, ...]  # mean of each epoch, with augmentation and label smoothing
+    held_out_losses: tuple[float, ...]  # mean cross-entropy after each epoch
+    verdict: str  # the budget's state; empty without a budget
     mistakes: tuple[Mistake, ...]
-    calibration: tuple[Bin, ...]
+    calibration: tuple[CalibrationBin, ...]
     train_s: float
     total_s: float
     weights_digest: str
 
 
-@dataclass(frozen=True)
-class Study:
-    """One experiment over seeds; what all its runs share, and what each came to."""
+@dataclass(frozen=True, kw_only=True)
+class Study(ExperimentConfig):
+    """One experiment trained with several seeds: what all runs share, and each seed's result."""
 
-    name: str
-    net: str
-    recipe: Mapping[str, Any]
-    budget: Mapping[str, Any] | None
-    cost: Mapping[str, Any]
-    data: Mapping[str, Any]
-    split: str  # that scored
+    cost: Mapping[str, Any]  # the fields of ModelCost
+    split: str  # the held-out split
     total: int  # its images
-    train_total: int
-    class_sizes: tuple[int, ...]  # images of each class in the split
-    lr: tuple[float, ...]  # of each epoch's last step
+    train_total: int  # training images
+    class_sizes: tuple[int, ...]  # held-out images of each class
+    lr_by_epoch: tuple[float, ...]  # learning rate of each epoch's last step
     summary: Mapping[str, Any]
     receptive_field: Mapping[str, Any]
     precision: str
-    environment: Mapping[str, Any]  # of the first seed
-    seeds: tuple[SeedResult, ...]  # in their order, each once
-    backend: str = "eager"  # how batches were run
-    began_with: str = ""  # the digest of weights that somebody gave; "": drawn by each seed
-    chosen_by: Mapping[str, Any] | None = (
-        None  # the trials that led to net and recipe, if they were named
-    )
-    schema: int = field(default=SCHEMA)
+    environment: Mapping[str, Any]  # of the lowest seed
+    seeds: tuple[SeedResult, ...]  # in increasing order, each once
+    backend: str = "eager"  # how training steps were computed
+    chosen_by: Mapping[str, Any] | None = None  # the trials that led to net and recipe, if recorded
+    schema: int = STUDY_SCHEMA
 
     @staticmethod
-    def of(runs: Sequence[Run]) -> Study:
-        """The study that some runs make.
+    def from_runs(runs: Sequence[Run]) -> Study:
+        """Return the study that some runs make.
 
         Raises:
-            RecordError: There are none, or they are not of one experiment, or two are of one seed.
+            RecordError: There are no runs, they are of different experiments, or two have the same
+                seed and different results.
         """
         if not runs:
             raise RecordError("a study needs at least one run")
         for run in runs:
-            if fault := _fault(_study_of_one(run)):
+            if fault := _find_fault(_study_of_run(run)):
                 raise RecordError(
                     f"{run.name}, seed {run.seed}: {fault}; its record was edited or cut short"
                 )
-        return functools.reduce(Study.joined, map(_study_of_one, runs))
+        return functools.reduce(Study.merge, map(_study_of_run, runs))
 
-    def joined(self, other: Study) -> Study:
-        """The study of both's seeds; one that both have with the same outcome counts once.
+    def merge(self, other: Study) -> Study:
+        """Return the study of both studies' seeds; a seed that both have counts once.
 
         Raises:
-            RecordError: They are not of one experiment, or both have a seed and differ in what it
-                came to.
+            RecordError: The studies are of different experiments, or have different results for
+                the same seed.
         """
-        for shared in _SHARED:
-            if getattr(self, shared) != getattr(other, shared):
-                mine, theirs = (_seeds_text(study) for study in (self, other))
-                what = "net: one name, two nets" if shared == "summary" else shared
-                raise RecordError(
-                    f"{self.name}: {mine} and {theirs} differ in their {what}; they make no study, name them apart"
-                )
-        mine_by_seed = {seed.seed: seed for seed in self.seeds}
+        what = find_difference(self, other) or next(
+            (name for name in _SHARED if getattr(self, name) != getattr(other, name)), None
+        )
+        if what:
+            mine, theirs = (_seeds_text(study) for study in (self, other))
+            raise RecordError(
+                f"{self.name}: {mine} and {theirs} differ in their {_IN_WORDS.get(what, what)};"
+                " a study needs runs of one experiment, give them different names"
+            )
+        by_seed = {seed.seed: seed for seed in self.seeds}
         for seed in other.seeds:
-            if mine_by_seed.setdefault(seed.seed, seed).weights_digest != seed.weights_digest:
+            if by_seed.setdefault(seed.seed, seed).weights_digest != seed.weights_digest:
                 raise RecordError(
-                    f"{self.name}: two different runs are of seed {seed.seed}; a study counts each once"
+                    f"{self.name}: two different runs have seed {seed.seed};"
+                    " a study counts each seed once, remove one of them"
                 )
-        # What is told of the machine is that of the lowest seed, whichever way round they are
-        # joined.
+        # The lowest seed's machine is recorded, in whatever order studies are merged.
         first = min(self, other, key=lambda study: study.seeds[0].seed)
         return dataclasses.replace(
-            first, seeds=tuple(mine_by_seed[number] for number in sorted(mine_by_seed))
+            first, seeds=tuple(by_seed[number] for number in sorted(by_seed))
         )
 
-    def of_seeds(self, numbers: Sequence[int]) -> Study:
-        """The study of some of its seeds only."""
+    def select_seeds(self, numbers: Sequence[int]) -> Study:
+        """Return the study of some of its seeds."""
         return dataclasses.replace(
             self, seeds=tuple(seed for seed in self.seeds if seed.seed in numbers)
         )
 
     @property
     def epochs(self) -> int:
-        """How many each seed was trained for."""
-        return len(self.lr)
+        """The number of epochs of each run."""
+        return len(self.lr_by_epoch)
 
     @property
     def net_digest(self) -> str:
-        """SHA-256 over the net's layers, sizes and receptive fields: the same for the same net, whatever its name."""
+        """SHA-256 over the net's layers, sizes and receptive fields, whatever the net's name."""
         return net_digest(self.summary, self.receptive_field)
 
     def confusion(self) -> list[list[int]]:
-        """Of all seeds together: ``[label][predicted]``."""
+        """Return the confusion matrix ``[label][predicted]``, summed over all seeds."""
         classes = range(len(self.class_sizes))
         counts = [
             [len(self.seeds) * self.class_sizes[k] * (j == k) for j in classes] for k in classes
@@ -174,30 +140,30 @@ class Study:
             counts[mistake.label][mistake.label] -= 1
         return counts
 
-    def calibration(self) -> list[Bin]:
-        """Of all seeds together."""
-        joined = []
+    def calibration(self) -> list[CalibrationBin]:
+        """Return the calibration over all seeds together."""
+        merged = []
         for bins in zip(*(seed.calibration for seed in self.seeds), strict=True):
             images = sum(one.images for one in bins)
             confidence = (
                 sum(one.images * one.confidence for one in bins) / images if images else 0.0
             )
-            joined.append(Bin(images, sum(one.correct for one in bins), confidence))
-        return joined
+            correct = sum(one.correct for one in bins)
+            merged.append(CalibrationBin(bins[0].low, bins[0].high, images, correct, confidence))
+        return merged
 
     def mistakes(self) -> Iterator[Mistake]:
-        """Of all seeds, one after the other."""
+        """Yield the mistakes of all seeds, seed by seed."""
         for seed in self.seeds:
             yield from seed.mistakes
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON has it."""
-        return {"schema": self.schema} | {
-            k: v for k, v in dataclasses.asdict(self).items() if k != "schema"
-        }
+        """Return the record as JSON stores it."""
+        record = dataclasses.asdict(self)
+        return {"schema": record.pop("schema"), **record}
 
     def to_json(self) -> str:
-        """One JSON object, a line for each of its entries and each seed."""
+        """Return one JSON object with a line for each field and each seed."""
         record = self.to_dict()
         lines = [
             f"{json.dumps(name)}: {json.dumps(value)}"
@@ -208,103 +174,119 @@ class Study:
         return "{" + ",\n ".join([*lines, f'"seeds": [\n  {seeds}]']) + "}\n"
 
 
+_IN_WORDS = {"summary": "net (one name, two nets)", "lr_by_epoch": "learning rates"}
+
+
 def net_digest(summary: Mapping[str, Any], receptive_field: Mapping[str, Any]) -> str:
-    """That of a net, from its tables as plain values."""
-    anatomy = {"rows": summary["rows"], "field": receptive_field}
-    return hashlib.sha256(json.dumps(anatomy, sort_keys=True).encode()).hexdigest()
+    """Return the digest of a net.
+
+    Args:
+        summary: Its summary as JSON stores it.
+        receptive_field: Its table of receptive fields as JSON stores it.
+    """
+    tables = {"rows": summary["rows"], "field": receptive_field}
+    return hashlib.sha256(json.dumps(tables, sort_keys=True).encode()).hexdigest()
 
 
 def save_study(study: Study, path: Path) -> None:
-    """Write a study, whole or not at all."""
+    """Write a study into a file atomically."""
     write_whole(path, study.to_json())
 
 
 def load_study(path: Path | str) -> Study:
-    """The study in a file, or in a folder's ``study.json``.
+    """Load the study in a file, or in a folder's ``study.json``, whichever version wrote it.
 
     Raises:
-        RecordError: The file is missing, broken, contradicts itself or is something else.
+        RecordError: The file is missing, broken, contradicts itself or is not a study.
     """
     path = Path(path)
     path = path / STUDY if path.is_dir() else path
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        if record["schema"] != SCHEMA:
-            raise RecordError(
-                f"{path}: expected schema {SCHEMA}, found {record['schema']}, of another version; take it away, and "
-                "the same 'netlet study' writes it anew from the runs beside it"
-            )
-        record = upgrade(record)
-        tuples = {name: tuple(record[name]) for name in ("class_sizes", "lr")} | {
-            "recipe": completed(record["recipe"])
-        }
-        study = Study(**record | tuples | {"seeds": tuple(map(_seed, record["seeds"]))})
-    except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError) as error:
+        check_schema(record["schema"], range(2, STUDY_SCHEMA + 1), path)
+        study = _study_from_dict(upgrade_study(record))
+    except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RecordError(
             f"{path}: cannot be read as a study ({type(error).__name__}: {error})"
         ) from error
-    if fault := _fault(study):
+    if fault := _find_fault(study):
         raise RecordError(f"{path}: {fault}; the record was edited or cut short")
     return study
 
 
-def _seed(record: dict[str, Any]) -> SeedResult:
-    curves = {
-        name: tuple(record[name])
-        for name in ("by_epoch", "train_by_epoch", "train_loss", "held_out_loss")
-    }
-    mistakes = tuple(Mistake(*mistake) for mistake in record["mistakes"])
-    calibration = tuple(Bin(*values) for values in record["calibration"])
-    return SeedResult(**record | curves | {"mistakes": mistakes, "calibration": calibration})
+def _study_from_dict(record: dict[str, Any]) -> Study:
+    tuples = {name: tuple(record[name]) for name in ("class_sizes", "lr_by_epoch")}
+    return Study(**record | tuples | {"seeds": tuple(map(_seed_from_dict, record["seeds"]))})
 
 
-def _fault(study: Study) -> str | None:
-    """Where a record's figures contradict each other, if they do: no figure may come of it."""
+_CURVES = ("correct_by_epoch", "train_correct_by_epoch", "train_losses", "held_out_losses")
+
+
+def _seed_from_dict(record: dict[str, Any]) -> SeedResult:
+    return SeedResult(
+        **record
+        | {name: tuple(record[name]) for name in _CURVES}
+        | {
+            "mistakes": tuple(Mistake(*values) for values in record["mistakes"]),
+            "calibration": tuple(CalibrationBin(*values) for values in record["calibration"]),
+        }
+    )
+
+
+def _find_fault(study: Study) -> str | None:
+    """Return where a record contradicts itself, so that no figure is drawn from it."""
     if not study.seeds:
         return "it has no seeds"
     if len({seed.seed for seed in study.seeds}) < len(study.seeds):
-        return "a seed is in it twice"
+        return "it contains a seed twice"
     if sum(study.class_sizes) != study.total:
-        return f"its classes hold {sum(study.class_sizes):,} images of {study.total:,}"
+        return f"its classes hold {sum(study.class_sizes):,} images, but total is {study.total:,}"
     if len(study.data["class_names"]) != len(study.class_sizes):
         return f"{len(study.class_sizes)} classes have {len(study.data['class_names'])} names"
-    if not study.lr:
+    if not study.lr_by_epoch:
         return "it has no epochs"
     return next(
         (
             f"seed {seed.seed} {fault}"
             for seed in study.seeds
-            if (fault := _fault_of_seed(seed, study))
+            if (fault := _find_fault_of_seed(seed, study))
         ),
         None,
     )
 
 
-def _fault_of_seed(seed: SeedResult, study: Study) -> str | None:
+def _find_fault_of_seed(seed: SeedResult, study: Study) -> str | None:
     classes, images = range(len(study.class_sizes)), {mistake.image for mistake in seed.mistakes}
     if len(images) != len(seed.mistakes) or seed.correct + len(images) != study.total:
-        return f"has {seed.correct:,} right and {len(images):,} wrong of {study.total:,}"
+        return (
+            f"has {seed.correct:,} correct and {len(images):,} wrong images,"
+            f" but total is {study.total:,}"
+        )
     if not images <= set(range(study.total)):
-        return "has a mistake that is no image of the split"
+        return "has a mistake on an image that is not in the split"
     if any(
         m.label not in classes or m.predicted not in classes or m.label == m.predicted
         for m in seed.mistakes
     ):
-        return "has a mistake that is none, or of no class"
+        return "has a mistake with an impossible label or prediction"
     wrong = Counter(mistake.label for mistake in seed.mistakes)
     if any(wrong[k] > study.class_sizes[k] for k in classes):
-        return "has more mistakes in a class than it has images"
-    curves = (seed.by_epoch, seed.train_by_epoch, seed.train_loss, seed.held_out_loss)
-    if {len(curve) for curve in curves} != {study.epochs} or seed.by_epoch[-1] != seed.correct:
+        return "has more mistakes in a class than the class has images"
+    return _find_fault_of_curves(seed, study)
+
+
+def _find_fault_of_curves(seed: SeedResult, study: Study) -> str | None:
+    by_epoch = seed.correct_by_epoch
+    lengths = {len(getattr(seed, name)) for name in _CURVES}
+    if lengths != {study.epochs} or by_epoch[-1] != seed.correct:
         return "has epochs that do not end in its result"
-    if not all(0 <= correct <= study.total for correct in seed.by_epoch):
-        return "has an epoch with more right than there are images"
-    if not all(
-        0 <= correct <= study.train_total for correct in (*seed.train_by_epoch, seed.train_clean)
-    ):
-        return "has more training images right than there are"
+    if not all(0 <= correct <= study.total for correct in by_epoch):
+        return "has an epoch with more correct images than there are"
+    train = (*seed.train_correct_by_epoch, seed.train_correct)
+    if not all(0 <= correct <= study.train_total for correct in train):
+        return "has more correct training images than there are"
     if sum(one.images for one in seed.calibration) != study.total:
-        return "has a calibration of another number of images"
+        return "has a calibration over a different number of images"
     return None
 
 
@@ -313,49 +295,36 @@ def _seeds_text(study: Study) -> str:
     return f"seed{'s' if len(numbers) > 1 else ''} {', '.join(numbers)}"
 
 
-def _study_of_one(run: Run) -> Study:
+def _study_of_run(run: Run) -> Study:
     return Study(
-        name=run.name,
-        net=run.net,
-        recipe=run.recipe,
-        budget=run.budget,
+        **{field.name: getattr(run, field.name) for field in dataclasses.fields(ExperimentConfig)},
         cost={name: value for name, value in run.cost.items() if name != "spending"},
-        data=run.data,
         split=run.last_epoch.split,
         total=run.last_epoch.total,
-        train_total=run.train_clean.total,
+        train_total=run.train_score.total,
         class_sizes=tuple(map(sum, run.confusion)),
-        lr=tuple(epoch.lr for epoch in run.epochs),
+        lr_by_epoch=tuple(epoch.lr for epoch in run.epochs),
         summary=run.summary,
         receptive_field=run.receptive_field,
         precision=run.precision,
         environment=run.environment,
         backend=run.backend,
-        began_with=run.began_with,
-        seeds=(_result(run),),
+        seeds=(_seed_of_run(run),),
     )
 
 
-def _result(run: Run) -> SeedResult:
+def _seed_of_run(run: Run) -> SeedResult:
     return SeedResult(
         seed=run.seed,
         correct=run.last_epoch.correct,
-        by_epoch=tuple(epoch.held_out.correct for epoch in run.epochs),
-        train_clean=run.train_clean.correct,
-        train_by_epoch=tuple(epoch.train.correct for epoch in run.epochs),
-        train_loss=tuple(round(epoch.train_loss, 5) for epoch in run.epochs),
-        held_out_loss=tuple(round(epoch.held_out_loss, 5) for epoch in run.epochs),
+        correct_by_epoch=tuple(epoch.held_out.correct for epoch in run.epochs),
+        train_correct=run.train_score.correct,
+        train_correct_by_epoch=tuple(epoch.train.correct for epoch in run.epochs),
+        train_losses=tuple(round(epoch.train_loss, 5) for epoch in run.epochs),
+        held_out_losses=tuple(round(epoch.held_out_loss, 5) for epoch in run.epochs),
         verdict=run.verdict.state if run.verdict else "",
-        mistakes=tuple(
-            Mistake(
-                int(m["index"]), int(m["label"]), int(m["predicted"]), round(m["confidence"], 4)
-            )
-            for m in run.mistakes
-        ),
-        calibration=tuple(
-            Bin(int(bin_["count"]), int(bin_["correct"]), round(bin_["confidence"], 4))
-            for bin_ in run.calibration
-        ),
+        mistakes=tuple(m._replace(confidence=round(m.confidence, 4)) for m in run.mistakes),
+        calibration=tuple(b._replace(confidence=round(b.confidence, 4)) for b in run.calibration),
         train_s=round(run.times["train_s"], 3),
         total_s=round(run.times["total_s"], 3),
         weights_digest=run.weights_digest,

@@ -1,4 +1,4 @@
-"""What a recipe was chosen by: a file with a line of JSON for each trial, as ``python -m search`` leaves it."""
+"""The trials by which a net and a recipe were chosen: a file with one line of JSON for each."""
 
 from __future__ import annotations
 
@@ -14,38 +14,40 @@ from netlet.errors import RecordError
 
 @dataclass(frozen=True)
 class Trials:
-    """Enough to tell later by which trials a choice was made."""
+    """Identifies the trials by which a choice was made."""
 
-    file: str  # as it was named
+    file: str  # path as the user typed it
     number: int
     sha256: str  # of the file
 
     def to_dict(self) -> dict[str, object]:
-        """As JSON has it."""
+        """Return the fields as JSON stores them."""
         return dataclasses.asdict(self)
 
 
-def read_trials(path: Path, fresh: Sequence[int]) -> Trials:
-    """The trials in a file, none of which may have used the seeds that shall judge the choice.
+def read_trials(path: Path, new_seeds: Sequence[int]) -> Trials:
+    """Read a file of trials and check that none of them used certain seeds.
 
     Args:
-        path: A line of JSON for each trial; ``seed`` is its seed.
-        fresh: Seeds that must be unused.
+        path: A file with one line of JSON for each trial; ``seed`` is its seed.
+        new_seeds: The seeds that will be used to measure what the trials chose.
 
     Raises:
-        RecordError: The file cannot be read as that, holds no trial, or a seed was used.
+        RecordError: The file cannot be read or holds no trials, or a trial used one of the seeds.
     """
     try:
         content = path.read_bytes()
         used = [int(json.loads(line)["seed"]) for line in content.decode().splitlines()]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RecordError(
-            f"{path}: cannot be read as trials, a line of JSON each ({type(error).__name__}: {error})"
+            f"{path}: cannot be read as trials, one line of JSON each"
+            f" ({type(error).__name__}: {error})"
         ) from error
     if not used:
         raise RecordError(f"{path}: holds no trials")
-    if spent := sorted(set(used) & set(fresh)):
+    if reused := sorted(set(used) & set(new_seeds)):
         raise RecordError(
-            f"{path}: seed {spent[0]} has served for a trial; take seeds from {max(used) + 1} on with --first-seed"
+            f"{path}: a trial used seed {reused[0]} already;"
+            f" start from seed {max(used) + 1} with --first-seed"
         )
     return Trials(path.as_posix(), len(used), hashlib.sha256(content).hexdigest())

@@ -1,25 +1,128 @@
-"""Read records that older versions wrote: the one place that knows their spelling."""
+"""Convert records that older versions of netlet wrote; the only place that knows their spelling.
+
+Version 0.1 wrote runs with schema 1, studies with schema 2, and checkpoints and trials without a
+schema. Every function accepts a record that is up to date already and returns it unchanged.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-_RECIPE_KEYS = {"optimiser": "optimizer", "batch": "batch_size", "step": "backend"}
-_RECORD_KEYS = {"step": "backend", "facts": "cost"}
-_VERDICT_KEYS = {"rulings": "rule_results"}
+from netlet.recipes import complete_recipe, upgrade_recipe
+
+RUN_SCHEMA = 2
+STUDY_SCHEMA = 3
+
+_CONFIG_KEYS = {
+    "step": "backend",
+    "facts": "cost",
+    "began_with": "initial_weights_digest",
+}
+_RUN_KEYS = _CONFIG_KEYS | {"train_clean": "train_score", "started": "started_at"}
+_STUDY_KEYS = _CONFIG_KEYS | {"lr": "lr_by_epoch"}
+_SEED_KEYS = {
+    "by_epoch": "correct_by_epoch",
+    "train_clean": "train_correct",
+    "train_by_epoch": "train_correct_by_epoch",
+    "train_loss": "train_losses",
+    "held_out_loss": "held_out_losses",
+}
+_VERDICT_KEYS = {"rulings": "results", "rule_results": "results"}
+_CHECKPOINT_KEYS = _CONFIG_KEYS | {"net_from": "net_source", "folder": "data_folder"}
+_TRIAL_KEYS = {"step": "backend", "train_clean": "train_correct", "of": "total"}
+# Budgets that differed from these by their name alone.
+_BUDGETS = {"document_001": "eight_k", "document_002": "twenty_k"}
 
 
-def upgrade(record: Mapping[str, Any]) -> dict[str, Any]:
-    """The record of a run, study or trial in today's spelling; one that has it already is as it was."""
-    upgraded = _renamed(record, _RECORD_KEYS)
-    for name in ("recipe", "changes"):
-        if upgraded.get(name) and isinstance(upgraded[name], Mapping):
-            upgraded[name] = _renamed(upgraded[name], _RECIPE_KEYS)
-    if isinstance(upgraded.get("verdict"), Mapping):
-        upgraded["verdict"] = _renamed(upgraded["verdict"], _VERDICT_KEYS)
+def upgrade_run(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the record of a run with today's schema.
+
+    Raises:
+        KeyError, TypeError, AttributeError: The record is damaged.
+    """
+    upgraded = _upgrade_config(_rename(record, _RUN_KEYS))
+    if upgraded["verdict"]:
+        verdict = _rename(upgraded["verdict"], _VERDICT_KEYS)
+        verdict["budget"] = _BUDGETS.get(verdict["budget"], verdict["budget"])
+        upgraded["verdict"] = verdict
+    upgraded["mistakes"] = [
+        [mistake[key] for key in ("index", "label", "predicted", "confidence")]
+        if isinstance(mistake, Mapping)
+        else mistake
+        for mistake in upgraded["mistakes"]
+    ]
+    upgraded["calibration"] = [
+        [one[key] for key in ("low", "high", "count", "correct", "confidence")]
+        if isinstance(one, Mapping)
+        else one
+        for one in upgraded["calibration"]
+    ]
+    return upgraded | {"schema": RUN_SCHEMA}
+
+
+def upgrade_study(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the record of a study with today's schema.
+
+    Raises:
+        KeyError, TypeError, AttributeError: The record is damaged.
+    """
+    upgraded = _upgrade_config(_rename(record, _STUDY_KEYS))
+    upgraded["seeds"] = [
+        seed | {"calibration": _add_bounds(seed["calibration"])}
+        for seed in (_rename(seed, _SEED_KEYS) for seed in upgraded["seeds"])
+    ]
+    return upgraded | {"schema": STUDY_SCHEMA}
+
+
+def upgrade_config(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the run configuration that a checkpoint holds, in today's form.
+
+    Version 0.1 stored only the digest, the channels and the validation images of the data set,
+    which is what resuming a run compares.
+
+    Raises:
+        KeyError, TypeError, AttributeError: The configuration is damaged.
+    """
+    upgraded = _upgrade_config(_rename(values, _CHECKPOINT_KEYS))
+    if "data" not in upgraded:
+        val = upgraded.pop("val_images", 0)
+        upgraded["data"] = {
+            "name": upgraded["dataset"],
+            "digest": upgraded.pop("digest"),
+            "shape": [upgraded.pop("channels")],
+            "images": {"val": val} if val else {},
+        }
     return upgraded
 
 
-def _renamed(values: Mapping[str, Any], keys: Mapping[str, str]) -> dict[str, Any]:
+def upgrade_trial(line: Mapping[str, Any]) -> dict[str, Any]:
+    """Return one line of a trials file in today's form."""
+    upgraded = upgrade_recipe(_rename(line, _TRIAL_KEYS))
+    if isinstance(upgraded.get("changes"), Mapping):
+        upgraded["changes"] = upgrade_recipe(upgraded["changes"])
+    if isinstance(upgraded.get("params"), Mapping):
+        upgraded["params"] = upgrade_recipe(upgraded["params"])
+    return upgraded
+
+
+def _upgrade_config(record: dict[str, Any]) -> dict[str, Any]:
+    """Upgrade what runs, studies and checkpoints share."""
+    record["recipe"] = complete_recipe(record["recipe"])
+    if record["budget"]:
+        name = record["budget"]["name"]
+        record["budget"] = {**record["budget"], "name": _BUDGETS.get(name, name)}
+    return record
+
+
+def _add_bounds(bins: list[list[float]]) -> list[list[float]]:
+    """Give the bins of a study the bounds of their equal parts of 0..1."""
+    parts = len(bins)
+    return [
+        [k / parts, (k + 1) / parts, *values] if len(values) == 3 else values
+        for k, values in enumerate(bins)
+    ]
+
+
+def _rename(values: Mapping[str, Any], keys: Mapping[str, str]) -> dict[str, Any]:
     return {keys.get(name, name): value for name, value in values.items()}

@@ -51,7 +51,7 @@ def tried(trial: Trial) -> dict[str, Any]:
         "correct": last.held_out.correct,
         "of": last.held_out.total,
         "loss": round(last.held_out_loss, 5),
-        "train_clean": run.train_clean.correct,
+        "train_correct": run.train_score.correct,
         "train_s": round(run.times["train_s"], 1),
         "backend": run.backend,
         "precision": run.precision,

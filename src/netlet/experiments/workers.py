@@ -1,0 +1,204 @@
+"""Worker processes that train the seeds of a study, several at a time.
+
+On a CPU, one thread in each of as many processes as there are cores is faster than all cores on one
+run after the other (docs/speed.md). Workers share nothing but pipes with the main process, so a
+worker that dies loses nothing but its current epoch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import multiprocessing
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from netlet.data import Dataset
+from netlet.errors import NetletError
+from netlet.experiments.config import load_data, load_experiment
+from netlet.records import Epoch, Run, RunConfig
+from netlet.training import CHECKPOINT, Callback, Plan, Recorder, load_checkpoint
+
+_STOP = -1  # sent instead of a seed
+
+
+@dataclass(frozen=True)
+class WorkerEvent:
+    """Something that happened in a worker process."""
+
+    worker: int  # from 0
+    seed: int
+    epochs: int = 0  # completed
+    total_epochs: int = 0
+    score: str = ""  # after the last completed epoch
+    finished: bool = False
+    error: str = ""  # why this seed could not be finished
+
+
+OnEvent = Callable[[WorkerEvent], None]
+
+
+def run_folder(folder: Path, seed: int) -> Path:
+    """Return the folder of a seed's run in a study's folder."""
+    return folder / f"seed-{seed}"
+
+
+def train_seeds(
+    config: RunConfig, seeds: Sequence[int], folder: Path, workers: int, on_event: OnEvent
+) -> list[str]:
+    """Train seeds in worker processes, and resume those that were interrupted.
+
+    Args:
+        config: What to train; its seed is ignored.
+        seeds: Distinct.
+        folder: Of the study; each run is recorded in :func:`run_folder`.
+        workers: Number of processes.
+        on_event: Called for each event of each worker.
+
+    Returns:
+        An error message for each seed that could not be finished.
+    """
+    pool = _WorkerPool(config, seeds, folder, on_event)
+    try:
+        return pool.run(min(workers, len(seeds)))
+    finally:
+        pool.terminate()
+
+
+class _WorkerPool:
+    """Worker processes and the seeds that they train.
+
+    Args:
+        config: What to train.
+        seeds: To train, in this order.
+        folder: Of the study.
+        on_event: Called for each event of each worker.
+    """
+
+    def __init__(
+        self, config: RunConfig, seeds: Sequence[int], folder: Path, on_event: OnEvent
+    ) -> None:
+        self._config, self._folder, self._on_event = config, folder, on_event
+        self._waiting = list(seeds)
+        self._errors: list[str] = []
+        self._processes: dict[Connection, tuple[int, SpawnProcess]] = {}
+        self._seed_of: dict[int, int] = {}  # worker -> the seed that it trains
+        # A forked process would inherit threads that it cannot use.
+        self._context = multiprocessing.get_context("spawn")
+
+    def run(self, workers: int) -> list[str]:
+        """Train all seeds; return the errors."""
+        for worker in range(workers):
+            self._start_worker(worker)
+        while self._processes:
+            for pipe in wait(list(self._processes)):
+                assert isinstance(pipe, Connection)
+                self._receive(pipe)
+        return self._errors
+
+    def terminate(self) -> None:
+        """End the processes that are still running."""
+        for _, process in self._processes.values():
+            process.terminate()
+
+    def _start_worker(self, worker: int) -> None:
+        ours, theirs = self._context.Pipe()
+        process = self._context.Process(
+            target=_run_worker,
+            args=(worker, self._config.to_dict(), str(self._folder), theirs),
+            daemon=True,
+        )
+        process.start()
+        theirs.close()
+        self._processes[ours] = (worker, process)
+        self._send_seed(worker, ours)
+
+    def _send_seed(self, worker: int, pipe: Connection) -> None:
+        if self._waiting:
+            self._seed_of[worker] = self._waiting.pop(0)
+        # If the worker has just died, the next wait() returns its pipe.
+        with contextlib.suppress(OSError):
+            pipe.send(self._seed_of.get(worker, _STOP))
+
+    def _receive(self, pipe: Connection) -> None:
+        worker, _ = self._processes[pipe]
+        try:
+            event: WorkerEvent = pipe.recv()
+        except (EOFError, OSError):
+            self._remove_worker(pipe)
+            return
+        self._handle(event)
+        if event.error or event.finished:
+            del self._seed_of[worker]
+            self._send_seed(worker, pipe)
+
+    def _remove_worker(self, pipe: Connection) -> None:
+        """Remove a worker that has ended; if it died while training a seed, start another."""
+        worker, process = self._processes.pop(pipe)
+        process.join()
+        if worker in self._seed_of:
+            error = f"its process died (code {process.exitcode})"
+            self._handle(WorkerEvent(worker, self._seed_of.pop(worker), error=error))
+            if self._waiting:
+                self._start_worker(worker)
+
+    def _handle(self, event: WorkerEvent) -> None:
+        self._on_event(event)
+        if event.error:
+            self._errors.append(f"seed {event.seed}: {event.error}")
+
+
+def _run_worker(worker: int, config: dict[str, Any], folder: str, pipe: Connection) -> None:
+    """Train the seeds that the pipe delivers; runs in its own process and loads the data once."""
+    try:
+        base = RunConfig.from_dict(config, folder)
+        torch.set_num_threads(base.threads)
+        images: Dataset | None = None
+        while (seed := pipe.recv()) != _STOP:
+            try:
+                images = images or load_data(base)
+                reporter = _PipeReporter(worker, seed, pipe)
+                _train_seed(dataclasses.replace(base, seed=seed), images, Path(folder), reporter)
+            except NetletError as error:
+                pipe.send(WorkerEvent(worker, seed, error=" ".join(str(error).split())))
+    except (KeyboardInterrupt, EOFError, BrokenPipeError):
+        os._exit(130)  # Ctrl-C reaches every process; the main process prints the message
+
+
+def _train_seed(config: RunConfig, images: Dataset, folder: Path, reporter: _PipeReporter) -> None:
+    place = run_folder(folder, config.seed)
+    checkpoint = load_checkpoint(place)[0] if (place / CHECKPOINT).is_file() else None
+    # The recorder comes first: a seed is reported as finished once its record is on the disk.
+    recorder = Recorder(place, config.to_dict(), resumed=checkpoint is not None)
+    load_experiment(config).run(
+        images, config.seed, val=config.val, listeners=[recorder, reporter], resume=checkpoint
+    )
+
+
+class _PipeReporter(Callback):
+    """Sends the events of a training through a pipe."""
+
+    def __init__(self, worker: int, seed: int, pipe: Connection) -> None:
+        self._worker, self._seed, self._pipe = worker, seed, pipe
+        self._total = 0
+
+    def started(self, plan: Plan) -> None:
+        self._total = plan.recipe.epochs
+        self._send(0)
+
+    def epoch_ended(self, epochs: Sequence[Epoch], net: nn.Module) -> None:
+        self._send(len(epochs), str(epochs[-1].held_out))
+
+    def finished(self, run: Run, net: nn.Module) -> None:
+        self._send(self._total, str(run.last_epoch.score), finished=True)
+
+    def _send(self, epochs: int, score: str = "", *, finished: bool = False) -> None:
+        self._pipe.send(WorkerEvent(self._worker, self._seed, epochs, self._total, score, finished))

@@ -1,0 +1,89 @@
+"""What a run was asked to do: net, recipe, budget, data and seed, as plain values."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from netlet.errors import RecordError
+from netlet.records.upgrade import upgrade_config
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExperimentConfig:
+    """What all runs of one experiment share; runs and studies extend it with their results.
+
+    ``recipe`` and ``budget`` hold the fields of ``Recipe`` and ``Budget`` as JSON stores them.
+    ``data`` describes the data set: ``name``, ``digest``, ``shape``, ``classes``,
+    ``class_names``, ``checksums`` and ``images``, the number of images in each split.
+    """
+
+    name: str  # of the experiment
+    net: str  # the name that was passed to netlet
+    recipe: Mapping[str, Any]
+    budget: Mapping[str, Any] | None
+    data: Mapping[str, Any]
+    initial_weights_digest: str = ""  # empty if the seed initialized the weights
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig(ExperimentConfig):
+    """Everything that another process needs to start or resume one run."""
+
+    seed: int
+    val: int  # training images to hold out for scoring; 0: score on test
+    net_source: str  # like net, but with an absolute path, so that it works in any folder
+    dataset: str  # name of a public data set, or an absolute path
+    data_folder: str | None  # where the files of a public data set are, if that was specified
+    threads: int  # CPU threads; another number may change the last bits of the weights
+
+    @staticmethod
+    def from_dict(values: Mapping[str, Any], where: object) -> RunConfig:
+        """Restore a configuration from a checkpoint, whichever version of netlet wrote it.
+
+        Args:
+            values: What ``to_dict`` returned.
+            where: The checkpoint's path, for the error message.
+
+        Raises:
+            RecordError: A field is missing or unknown.
+        """
+        try:
+            return RunConfig(**upgrade_config(values))
+        except (TypeError, KeyError, AttributeError) as error:
+            raise RecordError(
+                f"{where}: cannot read its configuration, which another program or version of"
+                f" netlet wrote ({error}); start a new run"
+            ) from error
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON stores them."""
+        return dataclasses.asdict(self)
+
+
+_IDENTITY: Mapping[str, Callable[[ExperimentConfig], object]] = {
+    "name": lambda config: config.name,
+    "net": lambda config: config.net,
+    "recipe": lambda config: config.recipe,
+    "budget": lambda config: config.budget,
+    "validation split": lambda config: config.data["images"].get("val", 0),
+    "data set": lambda config: config.data["digest"],
+    "number of channels": lambda config: config.data["shape"][0],
+    "initial weights": lambda config: config.initial_weights_digest,
+}
+
+
+def find_difference(one: ExperimentConfig, other: ExperimentConfig) -> str | None:
+    """Return what two runs or studies differ in, in words.
+
+    The machine, the seed and the location of files may differ.
+
+    Returns:
+        For instance ``"recipe"``; None if both are of the same experiment.
+    """
+    return next(
+        (what for what, value in _IDENTITY.items() if value(one) != value(other)),
+        None,
+    )
