@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import statistics
 import subprocess
 import sys
@@ -30,6 +31,8 @@ from tools.records import RESULTS, all_studies, studies_on_val
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+BASH_BLOCK = re.compile(r"^```bash\n(.*?)^```", re.MULTILINE | re.DOTALL)
+CI_MARKER = "<!-- ci: test -->"
 DOCUMENTS = (ROOT / "docs" / "documents.md").read_text()
 # Seeds that our recipes were scored with on test, at least, for the five documents' budgets.
 OURS = {"pyramid": 5, "mnistnet_1": 5, "expand_squeeze": 5, "week4_conv": 5, "code_5": 5}
@@ -91,7 +94,7 @@ def test_a_figure_changed_by_hand_is_noticed() -> None:
 @pytest.mark.mnist
 def test_pages_are_checked_from_the_command_line(mnist: Dataset) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "pages", "--check"], cwd=ROOT, capture_output=True, text=True
+        [sys.executable, "-m", "tools", "--check"], cwd=ROOT, capture_output=True, text=True
     )
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
 
@@ -192,8 +195,24 @@ def test_choices_were_made_on_val_and_with_other_seeds() -> None:
 
 
 def test_the_first_two_shell_blocks_are_the_two_commands() -> None:
-    blocks = re.findall(r"^```bash\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 2
-    assert all(len(block.strip().splitlines()) == 1 for block in blocks)
-    assert blocks[0].strip().endswith("netlet train")
-    assert "pytest" in blocks[1]
+    train, test = BASH_BLOCK.findall(README)[:2]
+    assert len(train.strip().splitlines()) == len(test.strip().splitlines()) == 1
+    assert train.strip().endswith("netlet train")
+    assert test.strip().endswith("python -m pytest")
+
+
+def test_the_ci_marker_stands_above_the_test_command() -> None:
+    assert README.count(CI_MARKER) == 1
+    after = README.partition(CI_MARKER)[2]
+    assert after.startswith("\n```bash\n"), "put the marker on the line above the block"
+    assert BASH_BLOCK.findall(after)[0] == BASH_BLOCK.findall(README)[1]
+
+
+def test_ci_without_the_marker_says_where_to_put_it(tmp_path: Path) -> None:
+    (tmp_path / ".ci").mkdir()
+    shutil.copy(ROOT / ".ci" / "run", tmp_path / ".ci" / "run")
+    (tmp_path / "README.md").write_text(README.replace(CI_MARKER, ""))
+    done = subprocess.run([tmp_path / ".ci" / "run"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    (line,) = done.stderr.splitlines()
+    assert line.endswith(f"after a line '{CI_MARKER}'; put the marker above the test command")
