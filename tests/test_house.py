@@ -63,6 +63,41 @@ def test_every_room_is_in_the_plan_and_the_other_way_round() -> None:
     assert rooms == set(positions())
 
 
+def picture() -> tuple[dict[int, list[str]], list[tuple[str, str]]]:
+    """The diagram in docs/architecture.md: floor -> rooms, and the arrows."""
+    found = re.search(
+        r"^```mermaid\n(.*?)^```",
+        (ROOT / "docs" / "architecture.md").read_text(),
+        re.MULTILINE | re.DOTALL,
+    )
+    assert found is not None
+    floors = re.findall(r"subgraph floor(\d) \[.*?\]\n(.*?)\n  end", found[1], re.DOTALL)
+    rooms = {int(floor): names.split() for floor, names in floors}
+    return rooms, re.findall(r"^  (\w+) --> (\w+)$", found[1], re.MULTILINE)
+
+
+def test_picture_has_the_floors_and_rooms_of_the_table() -> None:
+    plan: dict[int, list[str]] = {}
+    for room, (floor, _) in positions().items():
+        plan.setdefault(floor, []).append(room.removesuffix(".py"))
+    rooms, arrows = picture()
+    assert rooms == plan
+    assert {name for arrow in arrows for name in arrow} == {r for rs in plan.values() for r in rs}
+
+
+def test_every_arrow_of_the_picture_is_an_import_that_runs_downwards() -> None:
+    known = {room.removesuffix(".py"): position for room, position in positions().items()}
+    imports: dict[str, set[str]] = {}
+    for path in FILES:
+        here = room_of(path).removesuffix(".py")
+        if here not in ("__init__", "__main__"):
+            reached = {room.removesuffix(".py") for room in rooms_imported(path)}
+            imports.setdefault(here, set()).update(reached)
+    for above, below in picture()[1]:
+        assert below in imports[above], f"{above} does not import {below}"
+        assert known[below] < known[above], f"{above} --> {below} does not run downwards"
+
+
 @pytest.mark.parametrize(
     "path",
     [f for f in FILES if f.parent != PACKAGE or f.name not in ("__init__.py", "__main__.py")],

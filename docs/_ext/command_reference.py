@@ -1,4 +1,4 @@
-"""Append the reference of every command to the page ``commands.md``, from the command line itself."""
+"""Append the reference of every command, read from the command line, to ``commands.md``."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def append_reference(sphinx: Sphinx, page: str, source: list[str]) -> None:
 
 
 def command_reference() -> str:
-    """Return the reference of all commands as Markdown, grouped as ``netlet --help`` groups them."""
+    """Return the reference of all commands as Markdown, in the groups of ``netlet --help``."""
     root = typer.main.get_command(command_line)
     groups: dict[str, list[str]] = {}
     for command, words in commands_below(root, ("netlet",)):

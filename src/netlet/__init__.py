@@ -7,7 +7,7 @@ itself.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 _FROM = {
     "analysis": "netlet.analysis",

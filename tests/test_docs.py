@@ -1,0 +1,101 @@
+"""The documentation: examples run, links lead somewhere, and the files that it names exist."""
+
+from __future__ import annotations
+
+import doctest
+import re
+from pathlib import Path
+
+import pytest
+
+import netlet
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+PAGES = sorted(
+    [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *DOCS.rglob("*.md")]
+)
+API = sorted((DOCS / "api").glob("*.md"))
+FENCE = re.compile(r"^```([\w.{}-]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return [text for found, text in FENCE.findall(page.read_text()) if found == language]
+
+
+def prose(page: Path) -> str:
+    return FENCE.sub("", page.read_text())
+
+
+@pytest.mark.parametrize("page", API, ids=lambda page: page.stem)
+def test_examples_of_the_api_pages_run(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NETLET_OFFLINE", "1")
+    text = "\n".join(blocks(page, "pycon"))
+    examples = doctest.DocTestParser().get_doctest(text, {}, page.name, str(page), 0)
+    assert examples.examples, "every page of the API has an example"
+    failures: list[str] = []
+    doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(examples, out=failures.append)
+    assert not failures, "".join(failures)
+
+
+def test_every_public_name_has_an_example_and_every_room_a_page() -> None:
+    text = "\n".join(text for page in API for text in blocks(page, "pycon"))
+    for name in netlet.__all__:
+        assert re.search(rf"\bnetlet\.{name}\b", text), f"no example of netlet.{name} in docs/api"
+        if name.islower() and hasattr(getattr(netlet, name), "__path__"):
+            assert f"automodule:: netlet.{name}\n" in (DOCS / "api" / f"{name}.md").read_text()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_to_files(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
+        if not re.match(r"https?:|mailto:|#", target):
+            assert (page.parent / target.partition("#")[0]).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_files_named_in_a_page_exist(page: Path) -> None:
+    names = re.findall(r"`((?:[\w-]+/)*[\w-]+\.(?:py|c|h|js|toml|jsonl?))`", prose(page))
+    known = {str(path) for folder in SOURCES for path in (ROOT / folder).rglob("*")}
+    for name in names:
+        found = name in FREE or any(path.endswith(f"/{name}") for path in known)
+        assert found, f"{page.name} names {name}, which does not exist"
+
+
+# Folders of the repository that pages name files of, and names of files that netlet or a reader writes.
+SOURCES = ("src", "tests", "tools", "benchmarks", "results", "docs", ".github")
+FREE = {
+    "epochs.jsonl",
+    "ladder.toml",
+    "net.py",
+    "netlet.c",
+    "netlet.h",
+    "pyproject.toml",
+    "run.json",
+    "small_net.py",
+    "study.json",
+}
+
+
+def test_architecture_names_functions_that_exist() -> None:
+    for name in re.findall(r"`((?:\w+\.)+\w+)\(\)`", prose(DOCS / "architecture.md")):
+        value: object = netlet
+        for part in name.split("."):
+            assert hasattr(value, part), f"netlet.{name} does not exist"
+            value = getattr(value, part)
+
+
+def test_every_page_is_in_the_contents_of_the_site() -> None:
+    contents = {
+        line.strip()
+        for page in (DOCS / "index.md", DOCS / "api" / "index.md")
+        for block in blocks(page, "{toctree}")
+        for line in block.splitlines()
+    }
+    for page in DOCS.rglob("*.md"):
+        name = str(page.relative_to(DOCS).with_suffix(""))
+        if name not in ("index", "README"):
+            assert name in contents or name.removeprefix("api/") in contents, page
