@@ -7,6 +7,7 @@ from netlet.experiments.experiment import Claim, Experiment
 from netlet.experiments.study import run_study
 from netlet.experiments.trained import TrainedNet, find_run, load_trained_net
 from netlet.experiments.workers import WorkerEvent
+from netlet.records.shipped_studies import find_study, list_studies, shipped_studies_folder
 
 __all__ = [
     "DEFAULT",
@@ -22,8 +23,11 @@ __all__ = [
     "find_experiment",
     "find_ladder",
     "find_run",
+    "find_study",
+    "list_studies",
     "load_data",
     "load_experiment",
     "load_trained_net",
     "run_study",
+    "shipped_studies_folder",
 ]

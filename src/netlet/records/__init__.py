@@ -26,6 +26,7 @@ from netlet.records.run import (
     save_run,
     to_json_value,
 )
+from netlet.records.shipped_studies import find_study, list_studies, shipped_studies_folder
 from netlet.records.study import (
     STUDY,
     SeedResult,
@@ -61,6 +62,8 @@ __all__ = [
     "epochs_from_json",
     "find_difference",
     "find_runs",
+    "find_study",
+    "list_studies",
     "load_ladder",
     "load_ladder_result",
     "load_run",
@@ -69,5 +72,6 @@ __all__ = [
     "read_trials",
     "save_run",
     "save_study",
+    "shipped_studies_folder",
     "to_json_value",
 ]
