@@ -28,7 +28,10 @@ def wrong(seed: SeedResult, *images: int) -> SeedResult:
     mistakes = tuple(Mistake(image, image % 10, (image + 1) % 10, 0.75) for image in images)
     correct = total - len(images)
     return dataclasses.replace(
-        seed, correct=correct, correct_by_epoch=(*seed.correct_by_epoch[:-1], correct), mistakes=mistakes
+        seed,
+        correct=correct,
+        correct_by_epoch=(*seed.correct_by_epoch[:-1], correct),
+        mistakes=mistakes,
     )
 
 
@@ -47,12 +50,14 @@ def test_one_sided_p_of_the_mean_is_scipys() -> None:
     # By hand: t = 0.3 / (sqrt(0.07) / sqrt(3)) = 1.9640 with two degrees of freedom; P = (1 - t /
     # sqrt(t^2 + 2)) / 2.
     t = 0.3 / math.sqrt(0.07 / 3)
-    assert stats.p_value_mean_above(found, 99.0) == pytest.approx((1 - t / math.sqrt(t * t + 2)) / 2)
+    assert stats.p_value_mean_above(found, 99.0) == pytest.approx(
+        (1 - t / math.sqrt(t * t + 2)) / 2
+    )
     assert stats.p_value_mean_above(found, 99.9) > 0.9  # type: ignore[operator]
     alike = study(result(0, 990), result(1, 990))  # no spread to measure by
     assert stats.p_value_mean_above(alike, 98) is None
     assert stats.interval_over_seeds(alike) is None
-    assert "other seeds: seeds that are all alike cannot say" in stats.study_text(alike)
+    assert "over seeds: unknown, all seeds have the same accuracy" in stats.study_text(alike)
     high = stats.interval_over_seeds(study(result(0, 1_000), result(1, 1_000), result(2, 990)))
     assert high is not None
     assert high[1] == 100
@@ -68,7 +73,7 @@ def test_errors_are_pooled_by_image() -> None:
         4: 0.5,
     }
     assert stats.study_to_json(found)["result"]["seeds_wrong_by_image"] == {1: 1, 2: 1, 3: 2, 4: 1}
-    assert "4 images are wrong for some seed, 1 for all 2" in stats.study_text(found)
+    assert "4 images are misclassified by at least one seed, 1 by all 2" in stats.study_text(found)
 
 
 def test_other_images_as_many_seeds_on_the_same_images_add_nothing() -> None:
@@ -100,8 +105,8 @@ def test_two_single_seeds_are_compared_by_the_exact_mcnemar_test() -> None:
     assert found.over_images.p == pytest.approx(scipy_stats.binomtest(9, 10).pvalue)
     assert found.over_images.about == "9 images better, 1 worse"
     assert found.over_seeds.p is None
-    assert not found.shown
-    assert "over seeds cannot say: one seed of a and of b" in found.conclusion
+    assert not found.significant
+    assert "undecided over seeds (only one seed of a and of b)" in found.conclusion
     assert found.difference == pytest.approx(0.8)
 
 
@@ -121,8 +126,10 @@ def test_studies_are_compared_over_seeds_and_over_images() -> None:
     ]
     statistic = sum(d) ** 2 / sum(x * x for x in d)
     assert found.over_images.p == pytest.approx(scipy_stats.chi2.sf(statistic, 1))
-    assert found.shown
-    assert found.conclusion.startswith("b is better than a by 2.067 points, beyond")
+    assert found.significant
+    assert found.conclusion.startswith(
+        "b is better than a by 2.067 points, significant over seeds and"
+    )
     back = stats.compare(b, a)
     assert back.conclusion == found.conclusion
     assert back.over_images.p == found.over_images.p
@@ -148,7 +155,7 @@ def test_few_differing_images_are_counted_out_exactly() -> None:
     a = study(*(wrong(result(s, 990), 1, 2, 3, 4) for s in range(3)), name="a", net="a")
     b = study(*(wrong(result(s, 990)) for s in range(3)), name="b", net="b")
     found = stats.compare(a, b).over_images
-    assert found.name == "signs over images, exact"
+    assert found.name == "exact permutation test over images"
     assert found.p == pytest.approx(
         2 / 2**4
     )  # all four the same way, of sixteen ways; chi-square would say 0.0455
@@ -161,14 +168,11 @@ def test_a_few_seeds_of_the_same_kind_show_no_difference() -> None:
         result(0, 991, first=5), result(1, 990, first=5), result(2, 993, first=5), name="b", net="b"
     )
     found = stats.compare(a, b)
-    assert not found.shown
-    assert (
-        found.conclusion
-        == "no difference shown between a and b: other seeds or images could turn it round"
-    )
+    assert not found.significant
+    assert found.conclusion == "no significant difference between a and b over seeds or images"
     same = stats.compare(a, dataclasses.replace(a, name="c", net="c"))
     assert (same.over_seeds.p, same.over_images.p) == (None, 1.0)
-    assert same.conclusion.startswith("no difference shown between a and c")
+    assert same.conclusion.startswith("no significant difference between a and c")
 
 
 def test_what_cannot_be_compared_is_refused() -> None:
@@ -184,7 +188,7 @@ def test_what_cannot_be_compared_is_refused() -> None:
     ):
         stats.compare(a, dataclasses.replace(b, split="val"))
     changed = dataclasses.replace(a, summary={"net": "Net", "rows": []})
-    with pytest.raises(RecordError, match="a and a are called alike but are two different nets"):
+    with pytest.raises(RecordError, match="a and a have one name but two different nets"):
         stats.compare(a, changed)
 
 
@@ -204,7 +208,9 @@ def test_the_mean_of_a_study_is_judged_not_its_best_seed() -> None:
 
 
 def test_the_gap_and_its_uncertainty_by_hand() -> None:
-    found = stats.generalization_gap(study(result(0, 980, train_correct=600), result(1, 980, train_correct=597)))
+    found = stats.generalization_gap(
+        study(result(0, 980, train_correct=600), result(1, 980, train_correct=597))
+    )
     assert found.points == pytest.approx(99.75 - 98.0)
     assert found.share == pytest.approx(1.75 / 2)
     seeds = (
@@ -233,13 +239,13 @@ FINE = study(
 
 def test_over_fitting_under_fitting_and_neither_are_told_apart() -> None:
     assert [stats.diagnose(s) for s in (OVER, UNDER, FINE)] == [
-        "over-fitting",
-        "under-fitting",
+        "overfitting",
+        "underfitting",
         "balanced",
     ]
     assert stats.diagnose(study(result(0, 105, train_correct=61))) == "at chance"
     by_heart = study(result(0, 105, train_correct=600))
-    assert stats.diagnose(by_heart) == "over-fitting"
+    assert stats.diagnose(by_heart) == "overfitting"
     lopsided = study(result(0, 900, train_correct=540), class_sizes=(900, *(0,) * 8, 100))
     assert stats.diagnose(lopsided) == "at chance"  # always the larger class
     assert stats.diagnose(study(result(0, 1_000, train_correct=600))) == "balanced"
@@ -251,18 +257,22 @@ def test_over_fitting_under_fitting_and_neither_are_told_apart() -> None:
     )
     assert stats.diagnose(apart) == "unclear"
     assert stats.analyze_study(apart)[0].startswith(
-        "Over- or under-fitting: 100.00 % of the training images"
+        "Overfitting or underfitting: accuracy is 100.00% on the training images"
     )
     texts = [stats.analyze_study(s) for s in (OVER, UNDER, FINE)]
     assert texts[0][0].startswith(
-        "Over-fitting: 100.00 % of the training images as they are and 97.01 %"
+        "Overfitting: accuracy is 100.00% on the training images (without augmentation) and 97.01%"
     )
-    assert "regularisation, augmentation or a smaller net rather than to capacity" in texts[0][0]
+    assert (
+        "regularization, augmentation or a smaller net would help more than capacity" in texts[0][0]
+    )
     assert texts[1][0].startswith(
-        "Under-fitting: 97.00 % of the training images as they are and 97.01 %"
+        "Underfitting: accuracy is 97.00% on the training images (without augmentation) and 97.01%"
     )
-    assert "capacity, or to longer or better training, rather than to regularisation" in texts[1][0]
-    assert texts[2][0].startswith("Neither over- nor under-fitting")
+    assert (
+        "capacity, or longer or better training, would help more than regularization" in texts[1][0]
+    )
+    assert texts[2][0].startswith("Neither overfitting nor underfitting")
     assert len({text[0] for text in texts}) == 3
 
 
@@ -277,41 +287,43 @@ def test_training_below_test_is_explained_where_something_hinders_training() -> 
         UNDER, recipe=to_json_value(QUICK.replace(epochs=2))
     )  # augmented
     assert any(
-        "fewer than of the test images: those are counted with augmentation," in t
+        "lower than on the test images. It is measured with augmentation and does" in t
         for t in stats.analyze_study(hindered)
     )
     bare = dataclasses.replace(UNDER, recipe=to_json_value(QUICK.replace(epochs=2, augment=())))
-    assert not any("While it trained" in text for text in stats.analyze_study(bare))
+    assert not any("accuracy during training" in text for text in stats.analyze_study(bare))
 
 
 def test_a_bar_of_another_data_set_is_no_bar() -> None:
     other = dataclasses.replace(FINE, data=FINE.data | {"name": "fashion_mnist"})
     assert stats.target_percent(other) is None
     assert stats.reaches_target(other) is None
-    assert "the bar" not in " ".join(stats.analyze_study(other))
+    assert "the target" not in " ".join(stats.analyze_study(other))
     assert stats.study_verdict(other).state == "NOT JUDGED"  # type: ignore[union-attr]
 
 
 def test_what_is_said_of_bar_capacity_and_the_best_epoch() -> None:
     fine, over = " ".join(stats.analyze_study(FINE)), " ".join(stats.analyze_study(OVER))
     assert (
-        "meets the bar of at least 99 %; that the mean of all seeds does is shown (one-sided p < 0.001)"
+        "reaches the target accuracy of at least 99%; it is significantly above 99% (one-sided p < 0.001)"
         in fine
     )
-    assert "misses the bar of at least 99 %" in over
-    assert "3 of fewer than 10 parameters: 6 could still be spent." in fine
+    assert "misses the target accuracy of at least 99%" in over
+    assert "The net has 3 parameters; the limit of fewer than 10 leaves 6." in fine
     large = dataclasses.replace(FINE, cost=FINE.cost | {"parameters": 25})
-    assert "25 parameters are 2.5 times the 10 that it must stay below." in " ".join(
+    assert "25 parameters, 2.5 times the limit of fewer than 10." in " ".join(
         stats.analyze_study(large)
     )
     chosen = study(result(0, 9_950, total=10_000, best=9_960), budget=BUDGET)
     assert (
-        "reads 99.60 %, 0.10 points above the last; an epoch chosen on test is no result"
+        "reaches 99.60%, 0.10 points above the last epoch; choosing an epoch by its test accuracy would bias the result"
         in " ".join(stats.analyze_study(chosen))
     )
-    assert "of other seeds it cannot say anything" in " ".join(stats.analyze_study(chosen))
+    assert "one seed says nothing about other seeds" in " ".join(stats.analyze_study(chosen))
     barely = study(*(result(s, 9_900 + 3 * (s - 1), total=10_000) for s in range(3)), budget=BUDGET)
-    assert "is not shown (one-sided p = 0.500)" in " ".join(stats.analyze_study(barely))
+    assert "is not significantly above 99% (one-sided p = 0.500)" in " ".join(
+        stats.analyze_study(barely)
+    )
 
 
 def test_what_changed_since_the_step_before_and_whether_it_matters() -> None:
@@ -330,12 +342,12 @@ def test_what_changed_since_the_step_before_and_whether_it_matters() -> None:
         "Changed: the net (3 to 5 parameters; layers: +1 BatchNorm2d); augment (none to rotate_deg 5"
     )
     assert told[-1].startswith(
-        "Since under (+2.507 points): fine is better than under by 2.507 points, beyond what"
+        "Compared with under (+2.507 points): fine is better than under by 2.507 points, significant"
     )
     alike = dataclasses.replace(before, name="again", net="small")
     told = stats.analyze_study(alike, before)
-    assert told[-2] == "Changed: nothing that is recorded."
-    assert "no difference shown between under and again" in told[-1]
+    assert told[-2] == "Changed: nothing that the record holds."
+    assert "no significant difference between under and again" in told[-1]
     half = dataclasses.replace(
         alike, recipe=to_json_value(QUICK.replace(epochs=2, augment=(), precision="bf16"))
     )
@@ -349,14 +361,14 @@ def test_what_changed_since_the_step_before_and_whether_it_matters() -> None:
     )
 
 
-def test_a_comparison_as_plain_values_has_its_conclusion() -> None:
+def test_a_comparison_as_values_has_its_conclusion() -> None:
     a, b = study(result(0, 990), name="a", net="a"), study(result(0, 991), name="b", net="b")
     found = stats.compare(a, b)
-    plain_values = stats.comparison_to_json(found)
-    assert plain_values["difference_points"] == pytest.approx(0.1)
-    assert plain_values["shown"] is False
-    assert plain_values["conclusion"] in stats.comparison_text(found)
-    assert "cannot say" in stats.comparison_text(found)
+    values = stats.comparison_to_json(found)
+    assert values["difference_points"] == pytest.approx(0.1)
+    assert values["significant"] is False
+    assert values["conclusion"] in stats.comparison_text(found)
+    assert "undecided" in stats.comparison_text(found)
 
 
 def _joins(a: Study, b: Study) -> Study:

@@ -1,6 +1,18 @@
 """Plain text: tables for a terminal, shapes and counts."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
+
+
+class Table(NamedTuple):
+    """A table, whatever it is written as: titles, rows of cells, a letter for each column."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    align: str  # ``l`` or ``r`` for each column
+
+    def __str__(self) -> str:
+        return table(self.columns, self.rows, self.align)
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], align: str | None = None) -> str:

@@ -1,4 +1,4 @@
-"""What records show, and how surely: intervals, p-values, comparisons and the analysis of a study."""
+"""Statistics of studies: intervals, significance tests, comparisons and explanations."""
 
 from netlet.stats.collect import SeedRecord, collect_seed_records, group_into_studies
 from netlet.stats.comparison import Comparison, SignificanceTest, compare
@@ -9,14 +9,20 @@ from netlet.stats.diagnosis import (
     diagnose,
     generalization_gap,
 )
-from netlet.stats.formatting import format_p_value, name_single_value_seeds
+from netlet.stats.formatting import (
+    explain_missing_interval,
+    format_interval,
+    format_p_value,
+    format_seed_count,
+)
 from netlet.stats.frontier import (
-    PLOTTED_PARAMETERS,
     PUBLISHED_POINTS,
     FrontierPoint,
     frontier_text,
     measured_points,
+    name_fronts,
     pareto_front,
+    sort_by_size,
 )
 from netlet.stats.images import error_rates, interval_over_images
 from netlet.stats.seeds import (
@@ -27,7 +33,13 @@ from netlet.stats.seeds import (
     sd_points,
     seed_percents,
 )
-from netlet.stats.text import comparison_text, comparison_to_json, study_text, study_to_json
+from netlet.stats.text import (
+    comparison_text,
+    comparison_to_json,
+    seed_table,
+    study_text,
+    study_to_json,
+)
 from netlet.stats.verdict import (
     count_passing_seeds,
     pooled_scores,
@@ -37,7 +49,6 @@ from netlet.stats.verdict import (
 )
 
 __all__ = [
-    "PLOTTED_PARAMETERS",
     "PUBLISHED_POINTS",
     "Comparison",
     "FrontierPoint",
@@ -53,7 +64,10 @@ __all__ = [
     "describe_changes",
     "diagnose",
     "error_rates",
+    "explain_missing_interval",
+    "format_interval",
     "format_p_value",
+    "format_seed_count",
     "frontier_text",
     "generalization_gap",
     "group_into_studies",
@@ -62,13 +76,15 @@ __all__ = [
     "mean_percent",
     "measured_points",
     "median_seed",
-    "name_single_value_seeds",
+    "name_fronts",
     "p_value_mean_above",
     "pareto_front",
     "pooled_scores",
     "reaches_target",
     "sd_points",
     "seed_percents",
+    "seed_table",
+    "sort_by_size",
     "study_text",
     "study_to_json",
     "study_verdict",

@@ -1,4 +1,7 @@
-"""All records below a folder, seed by seed; there is no index on disk that could go stale, each call reads anew."""
+"""All runs and studies below a folder, one entry for each seed.
+
+Each call reads the records anew; there is no index on disk that could become stale.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +16,13 @@ from netlet.records.study import STUDY, Study
 
 @dataclass(frozen=True)
 class SeedRecord:
-    """One seed, as a line of a list has it."""
+    """One seed of a run or study."""
 
-    path: Path  # the run's folder, or that of the study whose record has the seed
-    study: Study  # of this seed alone
+    path: Path  # the run's folder, or the folder of the study that records the seed
+    study: Study  # with this seed only
 
     def to_dict(self) -> dict[str, str | int | float | None]:
-        """Plain values, the same for a run and for a seed of a study."""
+        """Return values for JSON, the same for a run and for a seed of a study."""
         study, seed = self.study, self.study.seeds[0]
         return {
             "name": study.name,
@@ -42,20 +45,23 @@ class SeedRecord:
 
 
 def collect_seed_records(root: Path) -> tuple[list[SeedRecord], list[str]]:
-    """The seeds of all runs and studies below a folder, by path; and what is wrong with records that cannot be read.
+    """Read the seeds of all runs and studies below a folder.
 
-    A study's seed whose run lies beside its record is listed once, as the run.
+    A seed that has a run folder beside its study's record is listed once, as the run.
+
+    Returns:
+        The seeds, sorted by path, and an error message for each record that cannot be read.
 
     Raises:
-        RecordError: There is no such folder.
+        RecordError: The folder does not exist.
     """
-    entries, troubles = [], []
+    entries, problems = [], []
     listed: set[tuple[Path, int]] = set()
     for path in records.find_runs(root):
         try:
             study = Study.from_runs([records.load_run(path)])
-        except RecordError as error:  # one bad record must not hide the others
-            troubles.append(str(error))
+        except RecordError as error:  # one damaged record must not hide the others
+            problems.append(str(error))
             continue
         entries.append(SeedRecord(path.parent, study))
         listed.add((path.parent.parent, study.seeds[0].seed))
@@ -63,32 +69,36 @@ def collect_seed_records(root: Path) -> tuple[list[SeedRecord], list[str]]:
         try:
             study = records.load_study(path)
         except RecordError as error:
-            troubles.append(str(error))
+            problems.append(str(error))
             continue
         entries += [
             SeedRecord(path.parent, study.select_seeds([seed.seed]))
             for seed in study.seeds
             if (path.parent, seed.seed) not in listed
         ]
-    return sorted(entries, key=lambda entry: (str(entry.path), entry.study.seeds[0].seed)), troubles
+    return sorted(entries, key=lambda entry: (str(entry.path), entry.study.seeds[0].seed)), problems
 
 
 def group_into_studies(entries: Iterable[SeedRecord]) -> tuple[list[Study], list[str]]:
-    """Seeds of one experiment on the same images as one study; and why some could not be joined."""
-    found: dict[tuple[str, ...], Study] = {}
-    troubles = []
+    """Merge the seeds of each experiment that were scored on the same images into one study.
+
+    Returns:
+        The studies, and an error message for each seed that contradicts the others.
+    """
+    studies: dict[tuple[str, ...], Study] = {}
+    problems = []
     for entry in entries:
         study = entry.study
-        images = (study.data["digest"], study.split, str(study.total))
+        scored_on = (study.data["digest"], study.split, str(study.total))
         key = (
             study.name,
             study.net_digest,
             str(sorted(study.recipe.items(), key=str)),
             str(study.budget),
-            *images,
+            *scored_on,
         )
         try:
-            found[key] = found[key].merge(study) if key in found else study
+            studies[key] = studies[key].merge(study) if key in studies else study
         except RecordError as error:
-            troubles.append(f"{entry.path}: {error}")
-    return list(found.values()), troubles
+            problems.append(f"{entry.path}: {error}")
+    return list(studies.values()), problems

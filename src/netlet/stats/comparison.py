@@ -1,4 +1,4 @@
-"""Two studies beside each other: is the one better, or would other seeds, or other images, turn it round?"""
+"""Comparison of two studies: is one better beyond the chance of seeds and the chance of images?"""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from netlet.stats.images import error_rates
 from netlet.stats.seeds import ALIKE, mean_percent, seed_percents
 
 SIGNIFICANCE = 0.05
-# images that differ: below, all 2^n ways of their falling out are counted instead of trusting
-# chi-square
+# Up to this many differing images, all 2^n assignments of signs are counted instead of using the
+# chi-square approximation.
 _FEW = 16
 
 
 @dataclass(frozen=True)
 class SignificanceTest:
-    """One way of asking whether a difference is chance."""
+    """A significance test of the difference between two studies."""
 
     name: str
-    p: float | None  # two-sided; None: cannot be said
-    interval: tuple[float, float] | None  # 95 %, of the difference in points
-    about: str  # what it was found from, or why nothing can be said
+    p: float | None  # two-sided; None: the test cannot be computed
+    interval: tuple[float, float] | None  # 95%, of the difference in points
+    about: str  # sample sizes, or why the test cannot be computed
 
     @property
-    def shown(self) -> bool:
-        """Whether chance alone would rarely do it."""
+    def significant(self) -> bool:
+        """Whether ``p`` is below 0.05."""
         return self.p is not None and self.p < SIGNIFICANCE
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """How ``b`` does beside ``a``, on the same images."""
+    """The difference in accuracy of two studies, ``b`` minus ``a``, on the same images."""
 
     a: str
     b: str
@@ -48,61 +48,67 @@ class Comparison:
 
     @property
     def difference(self) -> float:
-        """Points by which the mean of ``b`` is above that of ``a``."""
+        """Mean accuracy of ``b`` minus that of ``a``, in percentage points."""
         return self.b_percent - self.a_percent
 
     @property
-    def shown(self) -> bool:
-        """Whether the difference is beyond what other seeds and other images would bring."""
-        return self.over_seeds.shown and self.over_images.shown
+    def significant(self) -> bool:
+        """Whether the difference is significant over seeds and over images."""
+        return self.over_seeds.significant and self.over_images.significant
 
     @property
-    def outcome(self) -> Literal["shown", "not shown", "cannot say"]:
-        """In a word or two."""
-        if self.shown:
-            return "shown"
-        return "cannot say" if self.over_seeds.p is None and self.over_images.shown else "not shown"
+    def outcome(self) -> Literal["significant", "not significant", "undecided"]:
+        """The result of both tests together; undecided if one seed leaves only the images."""
+        if self.significant:
+            return "significant"
+        undecided = self.over_seeds.p is None and self.over_images.significant
+        return "undecided" if undecided else "not significant"
 
     @property
     def conclusion(self) -> str:
-        """In a sentence."""
+        """The result of both tests together, as a sentence without a period."""
         better, worse = (self.b, self.a) if self.difference > 0 else (self.a, self.b)
         by = f"{better} is better than {worse} by {abs(self.difference):.3f} points"
-        if self.shown:
-            return f"{by}, beyond what other seeds or other images would bring"
-        if self.outcome == "cannot say":
-            return f"{by} on more images than chance would bring, but over seeds cannot say: {self.over_seeds.about}"
+        if self.significant:
+            return f"{by}, significant over seeds and over images"
+        undecided = f"undecided over seeds ({self.over_seeds.about})"
+        if self.outcome == "undecided":
+            return f"{by}, significant over images; {undecided}"
+        none = f"no significant difference between {self.a} and {self.b}"
         if self.over_seeds.p is None:
-            return f"no difference shown between {self.a} and {self.b}; over seeds cannot say: {self.over_seeds.about}"
-        against = [
-            what
-            for test, what in ((self.over_seeds, "seeds"), (self.over_images, "images"))
-            if not test.shown
+            return f"{none} over images; {undecided}"
+        chance = [
+            name
+            for test, name in ((self.over_seeds, "seeds"), (self.over_images, "images"))
+            if not test.significant
         ]
-        return f"no difference shown between {self.a} and {self.b}: other {' or '.join(against)} could turn it round"
+        return f"{none} over {' or '.join(chance)}"
 
 
 def compare(a: Study, b: Study) -> Comparison:
-    """Hold one study against another, paired over images, and over seeds where both have the same.
+    """Compare two studies that were scored on the same images.
+
+    The test over images is paired; the test over seeds is paired if both have the same seeds.
 
     Raises:
-        RecordError: They were not scored on the same images, or one name stands for two nets.
+        RecordError: The studies were scored on different images, or share a name but not the net.
     """
     if (a.data["name"], a.data["digest"]) != (b.data["name"], b.data["digest"]):
         raise RecordError(
-            f"{a.name} was scored on {_data(a)}, {b.name} on {_data(b)}; compare studies of one data set"
+            f"{a.name} was scored on {_name_data(a)}, {b.name} on {_name_data(b)}; compare studies of "
+            "one data set"
         )
     if (a.split, a.total) != (b.split, b.total):
         raise RecordError(
-            f"{a.name} was scored on {a.total:,} {a.split} images, {b.name} on {b.total:,} {b.split} images; "
-            "compare studies of the same images"
+            f"{a.name} was scored on {a.total:,} {a.split} images, {b.name} on {b.total:,} "
+            f"{b.split} images; compare studies that were scored on the same images"
         )
     if (a.net == b.net or a.name == b.name) and a.net_digest != b.net_digest:
         raise RecordError(
-            f"{a.name} and {b.name} are called alike but are two different nets (digests "
-            f"{a.net_digest[:8]} and {b.net_digest[:8]}); give one of them another name and study it again"
+            f"{a.name} and {b.name} have one name but two different nets (digests "
+            f"{a.net_digest[:8]} and {b.net_digest[:8]}); rename one of them and run its study again"
         )
-    names = _labels(a, b)
+    names = _label_pair(a, b)
     return Comparison(
         *names,
         mean_percent(a),
@@ -116,14 +122,14 @@ def compare(a: Study, b: Study) -> Comparison:
 
 
 def _over_seeds(a: Study, b: Study) -> SignificanceTest:
-    """Student's t test of the seeds' accuracies, paired by seed where both have the same seeds, else Welch's."""
-    from scipy import stats  # here, since it takes a while to import
+    """Return a t test of the seeds' accuracies: paired for equal seeds, else Welch's."""
+    from scipy import stats  # slow to import
 
     paired = [seed.seed for seed in a.seeds] == [seed.seed for seed in b.seeds]
     name = "paired t test over seeds" if paired else "Welch's t test over seeds"
-    alone = [study.name for study in (a, b) if len(study.seeds) < 2]
-    if alone:
-        return SignificanceTest(name, None, None, f"one seed of {' and of '.join(alone)}")
+    single = [study.name for study in (a, b) if len(study.seeds) < 2]
+    if single:
+        return SignificanceTest(name, None, None, f"only one seed of {' and of '.join(single)}")
     x, y = seed_percents(b), seed_percents(a)
     changing = (
         [p - q for p, q in zip(x, y, strict=True)]
@@ -131,20 +137,21 @@ def _over_seeds(a: Study, b: Study) -> SignificanceTest:
         else [p - x[0] for p in x] + [q - y[0] for q in y]
     )
     if max(changing) - min(changing) < ALIKE:
-        return SignificanceTest(name, None, None, "no spread between seeds to measure by")
-    found = stats.ttest_rel(x, y) if paired else stats.ttest_ind(x, y, equal_var=False)
-    low, high = found.confidence_interval(0.95)
-    about = f"{len(x)} pairs" if paired else f"{len(y)} seeds and {len(x)}"
-    return SignificanceTest(name, float(found.pvalue), (float(low), float(high)), about)
+        return SignificanceTest(name, None, None, "the seeds do not vary")
+    result = stats.ttest_rel(x, y) if paired else stats.ttest_ind(x, y, equal_var=False)
+    low, high = result.confidence_interval(0.95)
+    about = f"{len(x)} pairs of seeds" if paired else f"{len(y)} and {len(x)} seeds"
+    return SignificanceTest(name, float(result.pvalue), (float(low), float(high)), about)
 
 
 def _over_images(a: Study, b: Study) -> SignificanceTest:
-    """McNemar's test: exact for one seed each, else its form for clusters, an image with all its seeds being one.
+    """Return McNemar's test over images.
 
-    Durkalski et al., Analysis of clustered matched-pair data, Statistics in Medicine 22 (2003):
-    with ``d`` the difference of an image's two error rates, ``(sum d)^2 / sum d^2`` is chi-square
-    with one degree of freedom. Of one seed each it is McNemar's statistic. Where few images differ,
-    the exact test of changed signs takes its place.
+    For one seed each it is the exact test. For several seeds, an image with all its seeds is one
+    cluster (Durkalski et al., Analysis of clustered matched-pair data, Statistics in Medicine 22,
+    2003): with ``d`` the difference of an image's two error rates, ``(sum d)^2 / sum d^2`` is
+    chi-square distributed with one degree of freedom; for one seed each this is McNemar's
+    statistic. If few images differ, an exact permutation test of the signs replaces it.
     """
     from scipy import stats
 
@@ -152,14 +159,14 @@ def _over_images(a: Study, b: Study) -> SignificanceTest:
     gained, lost = int((differences > 0).sum()), int((differences < 0).sum())
     half = float(stats.norm.ppf(0.975)) * float(differences.std()) / math.sqrt(a.total)
     mean = float(differences.mean())
-    # Of a handful of images the normal approximation says more than it knows.
+    # The normal approximation is invalid for a handful of images.
     interval = (100 * (mean - half), 100 * (mean + half)) if gained + lost > _FEW else None
     about = f"{gained:,} images better, {lost:,} worse"
     if not gained + lost:
-        return SignificanceTest("McNemar over images", 1.0, interval, "every image alike")
+        return SignificanceTest("McNemar test over images", 1.0, interval, "no image differs")
     if len(a.seeds) == len(b.seeds) == 1:
         p = float(stats.binomtest(gained, gained + lost).pvalue)
-        return SignificanceTest("exact McNemar over images", p, interval, about)
+        return SignificanceTest("exact McNemar test over images", p, interval, about)
     if gained + lost <= _FEW:
         differing = differences[differences != 0]
         signs = stats.permutation_test(
@@ -169,18 +176,20 @@ def _over_images(a: Study, b: Study) -> SignificanceTest:
             vectorized=True,
             n_resamples=2**_FEW,
         )
-        return SignificanceTest("signs over images, exact", float(signs.pvalue), None, about)
+        return SignificanceTest(
+            "exact permutation test over images", float(signs.pvalue), None, about
+        )
     statistic = float(differences.sum() ** 2 / (differences**2).sum())
-    return SignificanceTest(
-        "McNemar over images, seeds clustered", float(stats.chi2.sf(statistic, 1)), interval, about
-    )
+    p = float(stats.chi2.sf(statistic, 1))
+    return SignificanceTest("clustered McNemar test over images", p, interval, about)
 
 
-def _data(study: Study) -> str:
+def _name_data(study: Study) -> str:
     return f"{study.data['name']} (digest {study.data['digest'][:8]})"
 
 
-def _labels(a: Study, b: Study) -> tuple[str, str]:
+def _label_pair(a: Study, b: Study) -> tuple[str, str]:
+    """Return names that tell two studies apart."""
     if a.name != b.name:
         return a.name, b.name
     if a.recipe["name"] != b.recipe["name"]:

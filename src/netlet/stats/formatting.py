@@ -1,4 +1,4 @@
-"""How figures are said, wherever they are."""
+"""How numbers are written in every text and table."""
 
 from __future__ import annotations
 
@@ -6,20 +6,22 @@ from netlet.records.study import Study
 
 
 def format_p_value(p: float) -> str:
-    """A p-value as people write it."""
+    """Return ``p = 0.012`` or ``p < 0.001``."""
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
 def format_interval(interval: tuple[float, float] | None, unit: str = "%") -> str:
-    """An interval as people write it."""
-    return "-" if interval is None else f"{interval[0]:.3f} to {interval[1]:.3f} {unit}"
+    """Return ``99.481 to 99.579%``; ``-`` for None."""
+    if interval is None:
+        return "-"
+    return f"{interval[0]:.3f} to {interval[1]:.3f}{'' if unit == '%' else ' '}{unit}"
 
 
 def format_seed_count(n: int) -> str:
-    """How many seeds."""
+    """Return ``1 seed`` or ``5 seeds``."""
     return f"{n} seed{'' if n == 1 else 's'}"
 
 
-def name_single_value_seeds(study: Study) -> str:
-    """The subject of a sentence about what seeds without spread cannot say."""
-    return "one seed" if len(study.seeds) == 1 else "seeds that are all alike"
+def explain_missing_interval(study: Study) -> str:
+    """Return why a study has no interval over seeds."""
+    return "there is one seed only" if len(study.seeds) == 1 else "all seeds have the same accuracy"

@@ -1,72 +1,152 @@
-"""Accuracy against parameters: what is measured here, and what is published elsewhere."""
+"""Accuracy against parameters: studies recorded here and results published elsewhere."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from string import ascii_lowercase, ascii_uppercase, digits
 
 from netlet.records.study import Study
 from netlet.stats.seeds import interval_over_seeds, mean_percent
+from netlet.stats.terminal_plot import Mark, draw_plot
 from netlet.text import table
 
-PLOTTED_PARAMETERS = 25_000  # plots end there
-_COLUMNS, _ROWS = 66, 18
+# Plots end there: a few large or inaccurate nets would squeeze the others together.
+PLOTTED_PARAMETERS = 25_000
+PLOTTED_PERCENT = 98.8
 
 
 @dataclass(frozen=True, kw_only=True)
 class FrontierPoint:
-    """A net: what it costs, and how often it is right on MNIST's test images."""
+    """A net's size and its accuracy on MNIST's 10,000 test images."""
 
     name: str
     parameters: int
     epochs: str
-    # the mean of a study's seeds after their last epoch; as published, of somebody else's
-    percent: float
-    interval: tuple[float, float] | None = None  # 95 %, over seeds
-    seeds: int = 0  # 0: not measured here
-    standing: str  # how the figure came about
+    percent: float  # of a study: mean of its seeds after the last epoch; else as published
+    interval: tuple[float, float] | None = None  # 95%, over seeds
+    seeds: int = 0  # trained here; 0 for a published result
+    evidence: str  # what the accuracy is of: "mean of 10 seeds", "one run", ...
+    author: str = ""
+    year: int | None = None
+    url: str = ""
 
     @property
     def measured(self) -> bool:
-        """Whether it is a study's."""
+        """Whether the point is a study recorded here."""
         return self.seeds > 0
 
+    @property
+    def source(self) -> str:
+        """Author and year as ``A. Author, 2020``; empty for a study or where neither is known."""
+        return ", ".join(filter(None, (self.author, str(self.year or ""))))
 
-def _published(name: str, parameters: int, epochs: str, percent: float, standing: str) -> FrontierPoint:
-    return FrontierPoint(
-        name=name, parameters=parameters, epochs=epochs, percent=percent, standing=standing
-    )
+    @property
+    def plotted(self) -> bool:
+        """Whether the point lies within the range of the plots."""
+        return self.parameters <= PLOTTED_PARAMETERS and self.percent > PLOTTED_PERCENT
 
 
-# Read in public sources, not trained again. None is a mean over seeds.
+# Read in public sources and not trained again; "re-scored" means that the published weights were
+# run on the test images here.
 PUBLISHED_POINTS = (
-    _published(
-        "separable convolutions",
-        697,
-        "up to 2,000",
-        99.03,
-        "best of 700 runs on test; its weights give 9,903",
+    FrontierPoint(
+        name="Neural Golfing",
+        parameters=575,
+        epochs="not stated",
+        percent=98.0,
+        evidence="claimed: 98% after pruning",
+        author="hexhowells",
+        year=2025,
+        url="https://hexhowells.com/posts/neural-golfing.html",
     ),
-    _published(
-        "a separable convolution shared three times",
-        1_936,
-        "75",
-        99.10,
-        "one run; its weights give 9,910",
+    FrontierPoint(
+        name="Parameter-Efficient-MNIST",
+        parameters=697,
+        epochs="up to 2,000",
+        percent=99.03,
+        evidence="best of about 700 runs, chosen on the test images; weights re-scored: 9,903",
+        author="JoshWarn",
+        url="https://github.com/JoshWarn/Parameter-Efficient-MNIST",
     ),
-    _published(
-        "4-4-4 P 8-8-8 P 8-8-8", 3_762, "15", 99.52, "one chosen run; its weights give 9,952"
+    FrontierPoint(
+        name="mnist-minimal-model",
+        parameters=1_936,
+        epochs="75",
+        percent=99.10,
+        evidence="one run; weights re-scored: 9,910",
+        author="ruslangrimov",
+        url="https://github.com/ruslangrimov/mnist-minimal-model",
     ),
-    _published("dropout left out, momentum .98", 6_260, "15", 99.44, "one run's log"),
-    _published("batch norm, global pooling, rotation", 9_994, "15", 99.60, "one run's log"),
-    _published("SimpleNet", 310_000, "not said", 99.72, "claimed"),
-    _published("capsules", 1_514_187, "not said", 99.83, "claimed"),
+    FrontierPoint(
+        name="4-4-4 P 8-8-8 P 8-8-8",
+        parameters=3_762,
+        epochs="15",
+        percent=99.52,
+        evidence="one chosen run; weights re-scored: 9,952",
+        author="woolly-of-cv",
+        url="https://github.com/woolly-of-cv",
+    ),
+    FrontierPoint(
+        name="training log A",
+        parameters=6_260,
+        epochs="15",
+        percent=99.44,
+        evidence="log of one run: momentum 0.98, no dropout",
+    ),
+    FrontierPoint(
+        name="training log B",
+        parameters=9_994,
+        epochs="15",
+        percent=99.60,
+        evidence="log of one run: batch norm, global pooling, rotation",
+    ),
+    FrontierPoint(
+        name="BitNetMCU",
+        parameters=33_088,
+        epochs="60 to 120",
+        percent=99.55,
+        evidence="one run; quantized weights of 11 kB",
+        author="cpldcpu",
+        url="https://github.com/cpldcpu/BitNetMCU",
+    ),
+    FrontierPoint(
+        name="SimpleNet",
+        parameters=310_000,
+        epochs="not stated",
+        percent=99.72,
+        evidence="claimed",
+        author="Hasanpour et al.",
+        year=2016,
+        url="https://arxiv.org/abs/1608.06037",
+    ),
+    FrontierPoint(
+        name="HVC (capsules)",
+        parameters=1_514_187,
+        epochs="not stated",
+        percent=99.83,
+        evidence="claimed: best single net",
+        author="Byerly et al.",
+        year=2020,
+        url="https://arxiv.org/abs/2001.09136",
+    ),
+    FrontierPoint(
+        name="ttdoucet/mnist",
+        parameters=4_700_000,
+        epochs="11",
+        percent=99.738,
+        evidence="mean of ten nets (sd 0.031) in a notebook; about 4.7 million parameters",
+        author="ttdoucet",
+        url="https://github.com/ttdoucet/mnist",
+    ),
 )
 
 
 def measured_points(studies: Iterable[Study]) -> list[FrontierPoint]:
-    """The studies on MNIST's test images, smallest nets first; those on other images are left out."""
+    """Return a point for each study on MNIST's test images, smallest nets first.
+
+    Studies that were scored on other images are left out.
+    """
     points = [
         FrontierPoint(
             name=study.name,
@@ -75,79 +155,80 @@ def measured_points(studies: Iterable[Study]) -> list[FrontierPoint]:
             percent=mean_percent(study),
             interval=interval_over_seeds(study),
             seeds=len(study.seeds),
-            standing=f"mean of {len(study.seeds)} seeds" if len(study.seeds) > 1 else "one seed",
+            evidence=f"mean of {len(study.seeds)} seeds" if len(study.seeds) > 1 else "one seed",
         )
         for study in studies
         if (study.data["name"], study.split) == ("mnist", "test")
     ]
+    return sort_by_size(points)
+
+
+def sort_by_size(points: Iterable[FrontierPoint]) -> list[FrontierPoint]:
+    """Return points with the smallest nets first; of equal size the most accurate first."""
     return sorted(points, key=lambda point: (point.parameters, -point.percent, point.name))
 
 
-def pareto_front(points: Sequence[FrontierPoint]) -> list[FrontierPoint]:
-    """Of measured points, those that no net with as few parameters equals: the frontier, smallest first."""
+def pareto_front(
+    points: Iterable[FrontierPoint], *, published: bool = False
+) -> list[FrontierPoint]:
+    """Return the points that no net with as few parameters equals in accuracy, smallest first.
+
+    Args:
+        points: Studies and published results.
+        published: Whether published results compete too. They are single runs, most of them the
+            best of several, so a front with them is no statement about means.
+    """
     front: list[FrontierPoint] = []
-    for point in sorted(
-        (p for p in points if p.measured), key=lambda point: (point.parameters, -point.percent)
-    ):
+    for point in sort_by_size(point for point in points if published or point.measured):
         if not front or point.percent > front[-1].percent:
             front.append(point)
     return front
 
 
+def name_fronts(point: FrontierPoint, points: Sequence[FrontierPoint]) -> str:
+    """Return the Pareto fronts that a point is on: ``measured``, ``all``, both or none."""
+    fronts = (("measured", pareto_front(points)), ("all", pareto_front(points, published=True)))
+    return ", ".join(name for name, front in fronts if point in front)
+
+
 def frontier_text(points: Sequence[FrontierPoint]) -> str:
-    """A table of points, and a plot of them for a terminal."""
-    front = pareto_front(points)
-    ours, theirs = ([p for p in points if p.measured is kind] for kind in (True, False))
-    marks = {
-        id(p): _letter(i, first)
-        for some, first in ((ours, "A"), (theirs, "a"))
-        for i, p in enumerate(some)
-    }
+    """Return a table of points and, below it, a plot of them for a terminal."""
+    points = sort_by_size(points)
+    letters = _assign_letters(points)
     rows = [
         [
-            marks[id(point)],
-            point.name,
+            letters[id(point)],
+            f"{point.name} ({point.source})" if point.source else point.name,
             f"{point.parameters:,}",
             point.epochs,
-            f"{point.percent:.3f}" if point.measured else f"{point.percent:.2f}",
-            f"{point.interval[0]:.3f} to {point.interval[1]:.3f}" if point.interval else "-",
-            "yes" if point in front else "",
-            point.standing,
+            f"{point.percent:.3f}%" if point.measured else f"{point.percent:.2f}%",
+            f"{point.interval[0]:.3f} to {point.interval[1]:.3f}%" if point.interval else "-",
+            name_fronts(point, points) or "-",
+            point.evidence,
         ]
         for point in points
     ]
-    head = ("", "net", "parameters", "epochs", "% right", "95 % interval", "leads", "standing")
-    shown = [
-        point for point in points if point.parameters <= PLOTTED_PARAMETERS and point.percent < 100
+    columns = ("", "net", "parameters", "epochs", "accuracy", "95% interval", "front", "evidence")
+    text = table(columns, rows, "llrrrrll")
+    shown = [point for point in points if point.plotted] or [p for p in points if p.percent < 100]
+    if not shown:
+        return text
+    marks = [Mark(p.parameters, 100 - p.percent, letters[id(p)]) for p in shown]
+    notes = [
+        "A, B, ...: recorded here, means of their seeds; a, b, ...: published, mostly single runs.",
+        "front: measured = no recorded net with as few parameters is as accurate;",
+        "       all = no published net either.",
     ]
-    return (
-        f"{table(head, rows, 'llrrrrll')}\n\n{_plot(shown, marks)}"
-        if shown
-        else table(head, rows, "llrrrrll")
-    )
+    if left_out := [point.name for point in points if point not in shown]:
+        notes.append(f"Not in the plot: {', '.join(left_out)}.")
+    plot = draw_plot(marks, "test error (%)", "parameters")
+    return "\n\n".join([text, plot, "\n".join(notes)])
 
 
-def _letter(number: int, first: str) -> str:
-    return chr(ord(first) + number) if number < 26 else "?"
-
-
-def _plot(points: Sequence[FrontierPoint], marks: dict[int, str]) -> str:
-    """Errors against parameters, both on logarithmic axes; ``+`` where several lie."""
-    x, y = [math.log(p.parameters) for p in points], [math.log(100 - p.percent) for p in points]
-    canvas = [[" "] * _COLUMNS for _ in range(_ROWS)]
-    for point, across, up in zip(points, _spread(x, _COLUMNS), _spread(y, _ROWS), strict=True):
-        place = canvas[_ROWS - 1 - up]
-        place[across] = marks[id(point)] if place[across] == " " else "+"
-    edge = {0: max(y), _ROWS - 1: min(y)}
-    lines = [f"{math.exp(edge[i]):5.2f} |" if i in edge else "      |" for i in range(_ROWS)]
-    plot = [line + "".join(row).rstrip() for line, row in zip(lines, canvas, strict=True)]
-    left, right = (f"{round(math.exp(value)):,}" for value in (min(x), max(x)))
-    below = f"       {left}{'parameters':^{_COLUMNS - len(left) - len(right)}}{right}"
-    return "\n".join(["% wrong", *plot, "      +" + "-" * _COLUMNS, below])
-
-
-def _spread(values: Sequence[float], places: int) -> list[int]:
-    low, high = min(values), max(values)
-    return [
-        round((value - low) / (high - low) * (places - 1)) if high > low else 0 for value in values
-    ]
+def _assign_letters(points: Sequence[FrontierPoint]) -> dict[int, str]:
+    """Return a mark for each point: upper case (then digits) for studies, else lower case."""
+    letters = {}
+    for measured, marks in ((True, ascii_uppercase + digits), (False, ascii_lowercase)):
+        for number, point in enumerate(p for p in points if p.measured is measured):
+            letters[id(point)] = marks[number] if number < len(marks) else "?"
+    return letters

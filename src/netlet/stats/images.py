@@ -1,4 +1,4 @@
-"""What a study's images say of all images: would the same nets do as well on other images of this kind?"""
+"""Uncertainty over images: how accurate would the same nets be on other images of this kind?"""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from netlet.budgets import wilson
 from netlet.records.study import Study
 
-_ENOUGH_WRONG = 10  # images, for a variance between them to be worth its name
+_MIN_WRONG_IMAGES = 10  # fewer give no usable estimate of the variance between images
 
 
 def error_rates(study: Study) -> NDArray[np.float64]:
-    """The share of the seeds that get each held-out image wrong, one for each image of the split."""
+    """Return the share of seeds that misclassify each held-out image, one value for each image."""
     rates = np.zeros(study.total)
     for index, wrong in Counter(mistake.image for mistake in study.mistakes()).items():
         rates[index] = wrong / len(study.seeds)
@@ -22,17 +22,17 @@ def error_rates(study: Study) -> NDArray[np.float64]:
 
 
 def interval_over_images(study: Study, confidence: float = 0.95) -> tuple[float, float]:
-    """Between which percentages these nets' accuracy on images of this kind lies.
+    """Return the confidence interval of these nets' accuracy on images of this kind, in percent.
 
-    All seeds see the same images, so their errors are no independent draws: this is Wilson's
-    interval with as many images as would, drawn independently, give the variance found between
-    images. Of one seed it is Wilson's interval; where few images are wrong, too few to find a
-    variance, each image counts once, whatever the number of seeds.
+    All seeds are scored on the same images, so their errors are not independent. This is Wilson's
+    interval for the number of independent images that would give the observed variance between
+    images (the effective sample size). For one seed it is Wilson's interval. If fewer than ten
+    images are wrong, the variance cannot be estimated, and each image counts once.
     """
     rates = error_rates(study)
     share, variance = float(rates.mean()), float(rates.var())
     images = float(study.total)
-    if np.count_nonzero(rates) >= _ENOUGH_WRONG:
+    if np.count_nonzero(rates) >= _MIN_WRONG_IMAGES:
         most = study.total * len(study.seeds)
         images = (
             min(study.total * share * (1 - share) / variance, most) if variance > 1e-12 else most

@@ -1,6 +1,6 @@
-"""What a study's seeds say of all seeds: on these very images, would other draws of chance do as well?
+"""Uncertainty over seeds: how accurate would other seeds be on the same images?
 
-scipy is imported where it is used: it takes longer than all the rest.
+scipy is imported inside functions because it is slow to import.
 """
 
 from __future__ import annotations
@@ -10,40 +10,43 @@ import statistics
 
 from netlet.records.study import Study
 
-# Values closer than this are the same: decimal fractions that ought to be equal differ in their
-# last bits.
+# Values closer than this count as equal: they differ by rounding only.
 ALIKE = 1e-9
 
 
 def seed_percents(study: Study) -> list[float]:
-    """Each seed's accuracy after the last epoch."""
+    """Return each seed's accuracy after the last epoch, in percent."""
     return [100 * seed.correct / study.total for seed in study.seeds]
 
 
 def mean_percent(study: Study) -> float:
-    """Of the last epoch's accuracy."""
+    """Return the mean accuracy of the seeds after the last epoch, in percent."""
     return 100 * statistics.mean(seed.correct for seed in study.seeds) / study.total
 
 
 def sd_points(study: Study) -> float | None:
-    """Of the last epoch's accuracy from seed to seed; None for one seed."""
+    """Return the standard deviation over seeds, in percentage points; None for one seed."""
     return statistics.stdev(seed_percents(study)) if len(study.seeds) > 1 else None
 
 
 def median_seed(study: Study) -> int:
-    """The seed in the middle of a study, the lower one of two: neither its luckiest nor its unluckiest."""
+    """Return the seed with the median accuracy; of two in the middle the less accurate one."""
     ranked = sorted(study.seeds, key=lambda seed: (seed.correct, seed.seed))
     return ranked[(len(ranked) - 1) // 2].seed
 
 
 def interval_over_seeds(study: Study, confidence: float = 0.95) -> tuple[float, float] | None:
-    """Between which percentages the mean of all seeds lies, by Student's t; None for one seed, or seeds all alike."""
+    """Return the confidence interval of the mean over seeds, in percent, by Student's t.
+
+    Returns:
+        The interval; None for one seed, or if all seeds have the same accuracy.
+    """
     half, mean = confidence_half_width(seed_percents(study), confidence), mean_percent(study)
     return None if half is None else (max(mean - half, 0.0), min(mean + half, 100.0))
 
 
 def confidence_half_width(values: list[float], confidence: float = 0.95) -> float | None:
-    """Half of the interval about the mean of some values, by Student's t; None where they show no spread."""
+    """Return half the width of the t interval of a mean; None if the values do not vary."""
     if max(values) - min(values) < ALIKE:
         return None
     from scipy import stats
@@ -52,17 +55,17 @@ def confidence_half_width(values: list[float], confidence: float = 0.95) -> floa
     return float(stats.t.ppf((1 + confidence) / 2, len(values) - 1)) * error
 
 
-def p_value_mean_above(study: Study, bar_percent: float) -> float | None:
-    """How probable so high a mean would be if the mean of all seeds were the bar, by a one-sided t test.
+def p_value_mean_above(study: Study, percent: float) -> float | None:
+    """Return the p-value of a one-sided t test of whether the mean over seeds is above ``percent``.
 
-    A small value shows that the experiment's mean surpasses the bar.
+    A small value shows that it is: so high a sample mean would be improbable otherwise.
 
     Returns:
-        The p-value; None where nothing can be said: of one seed, or of seeds that are all alike.
+        The p-value; None for one seed, or if all seeds have the same accuracy.
     """
     values = seed_percents(study)
     if max(values) - min(values) < ALIKE:
         return None
     from scipy import stats
 
-    return float(stats.ttest_1samp(values, bar_percent, alternative="greater").pvalue)
+    return float(stats.ttest_1samp(values, percent, alternative="greater").pvalue)

@@ -1,4 +1,4 @@
-"""A study held against its budget: what its seeds reach on average, all of them taken together."""
+"""The verdict on a study: its mean over seeds checked against its budget."""
 
 from __future__ import annotations
 
@@ -10,21 +10,23 @@ from netlet.records.study import Study
 
 
 def pooled_scores(study: Study) -> list[Score]:
-    """The held-out score of each epoch, all seeds counted into one."""
+    """Return the held-out score of each epoch, summed over the seeds."""
     total = study.total * len(study.seeds)
     by_epoch = zip(*(seed.correct_by_epoch for seed in study.seeds), strict=True)
     return [Score(study.split, sum(correct), total) for correct in by_epoch]
 
 
 def study_verdict(study: Study, budget: Budget | None = None) -> Verdict | None:
-    """The verdict on the mean of the seeds: last epoch, and the last few where the budget asks for them.
+    """Check the mean of a study's seeds against a budget.
+
+    The last epoch counts, and the epochs before it as far as the budget requires.
 
     Args:
-        study: Of any number of seeds.
-        budget: The study's own if not given.
+        study: A study with any number of seeds.
+        budget: The budget; default: the study's own.
 
     Returns:
-        The verdict; None where there is no budget.
+        The verdict; None if there is no budget.
     """
     if budget is None:
         if study.budget is None:
@@ -34,29 +36,38 @@ def study_verdict(study: Study, budget: Budget | None = None) -> Verdict | None:
 
 
 def count_passing_seeds(study: Study) -> int | None:
-    """How many seeds keep the budget, each by itself; None without one."""
+    """Return how many seeds pass the budget, each by itself; None without a budget."""
     return None if study.budget is None else sum(seed.verdict == "PASS" for seed in study.seeds)
 
 
 def target_percent(study: Study) -> float | None:
-    """The accuracy that the study's budget asks for; None if it asks for none, or for that of another data set."""
-    budget = _budget_with_bar(study)
+    """Return the accuracy that a study's budget requires, in percent.
+
+    Returns:
+        The target accuracy; None if the budget requires none, or requires it on another data set.
+    """
+    budget = _applicable_budget(study)
     return None if budget is None or budget.bar is None else float(100 * budget.bar)
 
 
 def reaches_target(study: Study) -> bool | None:
-    """Whether the mean of the last epoch keeps the bar, its strictness included; None where there is none.
+    """Return whether the mean after the last epoch reaches the target accuracy, on any split.
 
-    On whichever split: what a budget says of ``val`` is for :func:`judge`.
+    ``accuracy_above`` is strict, ``accuracy_at_least`` is not. :func:`study_verdict` applies the
+    budget's rule about the split as well.
+
+    Returns:
+        Whether it does; None if there is no target.
     """
-    budget = _budget_with_bar(study)
+    budget = _applicable_budget(study)
     if budget is None or budget.bar is None:
         return None
     last = pooled_scores(study)[-1]
-    found = Fraction(last.correct, last.total)
-    return found > budget.bar if budget.accuracy_above is not None else found >= budget.bar
+    share = Fraction(last.correct, last.total)
+    return share > budget.bar if budget.accuracy_above is not None else share >= budget.bar
 
 
-def _budget_with_bar(study: Study) -> Budget | None:
+def _applicable_budget(study: Study) -> Budget | None:
+    """Return a study's budget if its accuracy rule is for the study's data set."""
     budget = budgets.budget_from_json(study.budget) if study.budget else None
     return budget if budget is not None and budget.dataset in (None, study.data["name"]) else None
