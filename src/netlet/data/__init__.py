@@ -1,23 +1,24 @@
-"""Images and labels: read, downloaded, made or brought along; checked, kept as uint8, cut into augmented batches."""
+"""Data sets: load, download, generate, check and augment them, and cut them into batches."""
 
 from netlet.data.augment import augment_images
-from netlet.data.batches import Preparation, iterate_epoch, eager_preparation, count_steps
+from netlet.data.batches import Preparation, count_steps, eager_preparation, iterate_epoch
 from netlet.data.captioned_sheet import draw_captioned_sheet
+from netlet.data.contact_sheet import draw_contact_sheet
 from netlet.data.dataset import Dataset, Split
 from netlet.data.download import DownloadProgress, fetch
 from netlet.data.idx import read_idx, write_idx
 from netlet.data.loading import DATASET_NAMES, SCRIBBLE, load
-from netlet.data.source_files import cache_folder, find_source
-from netlet.data.user_images import load_user_images, save_npz
-from netlet.data.pictures import read_raw_picture, read_picture
 from netlet.data.mnist_frame import prepare_digit
+from netlet.data.npz import save_npz
+from netlet.data.pictures import read_picture, read_raw_picture
 from netlet.data.scribble import load_scribble, make_scribble
-from netlet.data.contact_sheet import draw_contact_sheet
+from netlet.data.source_files import cache_folder, find_source
 from netlet.data.sources import MNIST, SOURCES, Source
+from netlet.data.user_images import load_user_images
 
 __all__ = [
-    "MNIST",
     "DATASET_NAMES",
+    "MNIST",
     "SCRIBBLE",
     "SOURCES",
     "Dataset",
@@ -27,21 +28,21 @@ __all__ = [
     "Split",
     "augment_images",
     "cache_folder",
-    "load_scribble",
+    "count_steps",
     "draw_captioned_sheet",
     "draw_contact_sheet",
-    "iterate_epoch",
+    "eager_preparation",
     "fetch",
     "find_source",
+    "iterate_epoch",
     "load",
+    "load_scribble",
     "load_user_images",
     "make_scribble",
-    "eager_preparation",
     "prepare_digit",
-    "read_raw_picture",
     "read_idx",
     "read_picture",
+    "read_raw_picture",
     "save_npz",
-    "count_steps",
     "write_idx",
 ]

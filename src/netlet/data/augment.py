@@ -1,4 +1,4 @@
-"""Random maps of a whole batch of images at once, on its device, each image with its own draw."""
+"""Random augmentation of whole batches on their device; each image has its own parameters."""
 
 from __future__ import annotations
 
@@ -14,53 +14,77 @@ from netlet.recipes import Warp
 
 @dataclass(frozen=True)
 class WarpParameters:
-    """What one op drew for some images."""
+    """The random parameters of one warp for ``N`` images.
 
-    maps: torch.Tensor  # n 2 3, as of inverse_maps
-    points: (
-        torch.Tensor
-    )  # n 2 p p: by how many pixels x and y of the grid's points move; n 2 0 0 if nothing bends
+    Attributes:
+        maps: ``N 2 3``, affine maps as returned by :func:`draw_inverse_maps`.
+        points: ``N 2 P P``, the displacements in x and y of the elastic grid's points, in pixels;
+            ``N 2 0 0`` if the warp has no elastic part.
+    """
+
+    maps: torch.Tensor
+    points: torch.Tensor
 
     def select(self, part: slice) -> WarpParameters:
-        """Those of some of the images."""
+        """Return the parameters of some of the images."""
         return WarpParameters(self.maps[part], self.points[part])
 
 
 def augment_images(
     images: torch.Tensor, ops: Sequence[Warp], generator: torch.Generator
 ) -> torch.Tensor:
-    """Move each image at random, one op after the other.
+    """Warp each image at random, one op after the other.
 
     Args:
         images: float32 ``N C H W``, gray levels 0 to 255.
-        ops: What to draw from; the draws of one op are independent of those of the next.
-        generator: On the CPU, so that a seed means the same images on every device.
+        ops: The warps to apply; the draws of one are independent of those of the next.
+        generator: On the CPU, so that a seed gives the same images on every device.
 
     Returns:
         float32 ``N C H W``.
     """
     ops = drop_identity_ops(ops)
-    return warp_images(images, ops, draw_augmentation(ops, len(images), generator)) if ops else images
+    if not ops:
+        return images
+    return warp_images(images, ops, draw_augmentation(ops, len(images), generator))
 
 
 def drop_identity_ops(ops: Sequence[Warp]) -> list[Warp]:
-    """Those ops that move anything."""
+    """Return the ops without those that change nothing."""
     return [op for op in ops if not op.still]
 
 
-def draw_augmentation(ops: Sequence[Warp], n: int, generator: torch.Generator) -> list[WarpParameters]:
-    """What each op draws for ``n`` images."""
-    return [WarpParameters(draw_inverse_maps(op, n, generator), _points(op, n, generator)) for op in ops]
+def draw_augmentation(
+    ops: Sequence[Warp], n: int, generator: torch.Generator
+) -> list[WarpParameters]:
+    """Draw the parameters of each op for ``n`` images."""
+    return [
+        WarpParameters(draw_inverse_maps(op, n, generator), _draw_grid_points(op, n, generator))
+        for op in ops
+    ]
 
 
-def warp_images(images: torch.Tensor, ops: Sequence[Warp], draws: Sequence[WarpParameters]) -> torch.Tensor:
-    """Images ``N C H W``, float32, through the maps of one op after the other; the same shape."""
-    for op, of_op in zip(ops, draws, strict=True):
-        images = apply_warp(images, of_op.maps.to(images.device), op, of_op.points.to(images.device))
+def warp_images(
+    images: torch.Tensor, ops: Sequence[Warp], parameters: Sequence[WarpParameters]
+) -> torch.Tensor:
+    """Apply ops one after the other, with parameters that have been drawn already.
+
+    Args:
+        images: float32 ``N C H W``.
+        ops: The warps to apply.
+        parameters: Those of each op, in the same order.
+
+    Returns:
+        float32 ``N C H W``.
+    """
+    for op, drawn in zip(ops, parameters, strict=True):
+        images = apply_warp(
+            images, drawn.maps.to(images.device), op, drawn.points.to(images.device)
+        )
     return images
 
 
-def _points(op: Warp, n: int, generator: torch.Generator) -> torch.Tensor:
+def _draw_grid_points(op: Warp, n: int, generator: torch.Generator) -> torch.Tensor:
     if not op.elastic_px:
         return torch.empty(n, 2, 0, 0)
     return op.elastic_px * torch.randn(
@@ -69,14 +93,14 @@ def _points(op: Warp, n: int, generator: torch.Generator) -> torch.Tensor:
 
 
 def draw_inverse_maps(op: Warp, n: int, generator: torch.Generator) -> torch.Tensor:
-    """Draw for each image the map from output pixel to input pixel, both measured from the center.
+    """Draw for each image the affine map from output to input pixels, relative to the center.
 
     The forward map shears, scales and rotates (counter-clockwise) about the center, then shifts,
     like torchvision's ``RandomAffine``.
 
     Returns:
-        ``N 2 3``: x and y of the input as linear functions of x, y and 1 of the output, in pixels,
-        y pointing down.
+        ``N 2 3``, float64: x and y of the input as linear functions of x, y and 1 of the output, in
+        pixels, with y pointing down.
     """
     turn, scale, shear, right, down = (
         2 * torch.rand(5, n, generator=generator, dtype=torch.float64) - 1
@@ -96,9 +120,12 @@ def draw_inverse_maps(op: Warp, n: int, generator: torch.Generator) -> torch.Ten
 
 @functools.cache
 def cubic_weights(points: int, size: int) -> torch.Tensor:
-    """What each point of a line, its ends among them, counts for at each of ``size`` pixels: ``size points``.
+    """Return weights that interpolate ``size`` pixels from points spread evenly from edge to edge.
 
-    Cubic convolution, as ``torch.nn.functional.interpolate`` has it in two dimensions.
+    Cubic convolution, the same as bicubic ``torch.nn.functional.interpolate`` in one dimension.
+
+    Returns:
+        float32 ``size points``.
     """
     line = torch.eye(points)[:, None, None, :]
     spread = F.interpolate(line.expand(-1, 1, 2, -1), (2, size), mode="bicubic", align_corners=True)
@@ -108,28 +135,29 @@ def cubic_weights(points: int, size: int) -> torch.Tensor:
 def apply_warp(
     images: torch.Tensor, maps: torch.Tensor, op: Warp, points: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """Sample each image through its map; what lies outside is ``op.fill``.
+    """Sample each image through its map; pixels from outside the image become ``op.fill``.
 
     Args:
         images: float32 ``N C H W``.
-        maps: ``N 2 3`` as of :func:`inverse_maps`.
-        op: Gives fill and interpolation.
-        points: ``N 2 P P``, of the bending, in pixels; none: nothing bends.
+        maps: ``N 2 3``, as returned by :func:`draw_inverse_maps`.
+        op: Supplies the fill level and the interpolation.
+        points: ``N 2 P P``, displacements of the elastic grid in pixels, or None for an affine map
+            only.
 
     Returns:
         float32 ``N C H W``.
     """
     h, w = images.shape[2:]
-    x, y = _centred(w, maps), _centred(h, maps)
+    x, y = _centered_positions(w, maps), _centered_positions(h, maps)
     # grid_sample measures in half-extents from the center.
     maps = maps / maps.new_tensor([w / 2, h / 2])[:, None]
-    # Each coordinate is a part of the column plus a part of the row: one sum instead of
-    # affine_grid's slow products, and plane by plane, so that it runs along whole rows.
+    # Each coordinate is a term of the column plus a term of the row. One sum replaces the slow
+    # matrix products of affine_grid; plane by plane, it runs along whole rows.
     columns = maps[:, :, 0, None] * x
     rows = maps[:, :, 1, None] * y + maps[:, :, 2, None]
     if op.interpolation == "nearest":
-        # Exact halves would round to even; a nudge makes nearest-neighbour decide as image
-        # libraries do.
+        # Exact halves would round to even; a nudge makes nearest-neighbor round as image libraries
+        # do.
         rows = rows + 1e-7
     planes = columns.to(images)[:, :, None, :] + rows.to(images)[:, :, :, None]
     if points is not None and points.numel():
@@ -141,12 +169,12 @@ def apply_warp(
         )
     grid = planes.permute(0, 2, 3, 1)
     source = images - op.fill if op.fill else images
-    moved = F.grid_sample(
+    warped = F.grid_sample(
         source, grid, mode=op.interpolation, padding_mode="zeros", align_corners=False
     )
-    return moved + op.fill if op.fill else moved
+    return warped + op.fill if op.fill else warped
 
 
-def _centred(n: int, like: torch.Tensor) -> torch.Tensor:
-    """Positions of ``n`` pixels, measured from the middle of them all."""
+def _centered_positions(n: int, like: torch.Tensor) -> torch.Tensor:
+    """Return the positions of ``n`` pixels relative to their center."""
     return torch.arange(n, dtype=like.dtype, device=like.device) - (n - 1) / 2

@@ -1,4 +1,4 @@
-"""Single images, enlarged, each with what there is to say of it: what a net saw, for a person's eye."""
+"""A sheet of enlarged images, each with a caption: what a net saw and what it predicted."""
 
 from __future__ import annotations
 
@@ -10,23 +10,26 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 _COLUMNS = 8
-_SHOWN_PX = 140  # how large an image is drawn, at least, if it is smaller
+_MAX_ROWS = 250
+_MIN_SIDE_PX = 140  # smaller images are enlarged to about this size
 _GAP_PX, _LINE_PX, _LETTER_PX = 6, 14, 6
-_ROWS_AT_MOST = 250
 
 
 def draw_captioned_sheet(
     images: Sequence[NDArray[np.uint8]], captions: Sequence[Sequence[str]]
 ) -> Image.Image:
-    """A tile for each image, its caption below; up to eight beside each other and 250 rows.
+    """Draw a tile for each image, with its caption below, in up to 8 columns and 250 rows.
 
     Args:
-        images: uint8 ``H W`` each, of one size; at least one.
-        captions: Of each image some lines, as many for all; what is too long for a tile loses its
-            beginning.
+        images: uint8 ``H W`` each, all of one size; at least one.
+        captions: The lines below each image, the same number for all; a line that is too long for
+            its tile loses its beginning.
+
+    Returns:
+        An RGB image.
     """
-    images, captions = images[: _COLUMNS * _ROWS_AT_MOST], captions[: _COLUMNS * _ROWS_AT_MOST]
-    zoom = max(1, round(_SHOWN_PX / max(images[0].shape)))
+    images, captions = images[: _COLUMNS * _MAX_ROWS], captions[: _COLUMNS * _MAX_ROWS]
+    zoom = max(1, round(_MIN_SIDE_PX / max(images[0].shape)))
     h, w = (side * zoom for side in images[0].shape)
     tile_w, tile_h = w + _GAP_PX, h + len(captions[0]) * _LINE_PX + _GAP_PX
     columns = min(len(images), _COLUMNS)

@@ -1,8 +1,9 @@
-"""Contact sheets: what is in a data set, and what a net sees of it, for a person's eye."""
+"""Contact sheets: what a data set contains, and what augmentation makes of it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -14,8 +15,8 @@ from netlet.errors import DataError
 from netlet.recipes import Warp
 
 COLUMNS = 10
-_MOST_CLASSES = 200
-_SHOWN_PX = 56  # how large an image is drawn, at least, if it is smaller
+_MAX_CLASSES = 200
+_MIN_SIDE_PX = 56  # smaller images are enlarged to about this size
 _GAP_PX = 4
 _TITLE_PX = 16
 
@@ -27,25 +28,24 @@ def draw_contact_sheet(
     seed: int = 0,
     titles: tuple[str, str] = ("as they are", "as augmented"),
 ) -> Image.Image:
-    """A row for each class, ten of its images drawn at random.
+    """Draw a row of ten random images for each class.
 
     Args:
-        split: What to show.
+        split: The images to show.
         class_names: Written before the rows.
-        augment: If given, each row goes on with the same ten as a recipe's augmentation may make
-            them.
-        seed: Of the choice and of the augmentation.
-        titles: Written above the ten, and above the augmented ten.
+        augment: If given, the same ten images follow in each row, augmented by these ops.
+        seed: Selects the images and the augmentation.
+        titles: Written above the original images and above the augmented ones.
 
     Returns:
-        An RGB image; places for which a class has no images stay blank.
+        An RGB image; the places of images that a class does not have stay blank.
 
     Raises:
         DataError: There are too many classes for one sheet.
     """
-    if len(class_names) > _MOST_CLASSES:
+    if len(class_names) > _MAX_CLASSES:
         raise DataError(
-            f"{len(class_names)} classes are too many for one sheet; it holds {_MOST_CLASSES}"
+            f"{len(class_names)} classes are too many for one sheet; it holds {_MAX_CLASSES}"
         )
     random = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(split), generator=random)
@@ -55,35 +55,52 @@ def draw_contact_sheet(
     if augment is not None:
         blocks.append(augment_images(blocks[0], augment, random))
     h, w = split.images.shape[2:]
-    zoom = max(1, round(_SHOWN_PX / max(h, w)))
-    column_px, row_px = w * zoom + _GAP_PX, h * zoom + _GAP_PX
-    margin_px, block_px = (
-        8 * max(map(len, class_names)) + 2 * _GAP_PX,
-        COLUMNS * column_px + 4 * _GAP_PX,
-    )
-    sheet = Image.new(
-        "RGB",
-        (margin_px + len(blocks) * block_px, _TITLE_PX + len(rows) * row_px + _GAP_PX),
-        "#556",
-    )
+    layout = _Layout.for_images(h, w, class_names)
+    sheet = Image.new("RGB", layout.sheet_size(len(blocks), len(rows)), "#556")
     pen = ImageDraw.Draw(sheet)
-    for block, title, left in zip(
-        blocks, titles, range(margin_px, sheet.width, block_px), strict=False
-    ):
+    for number, (block, title) in enumerate(zip(blocks, titles, strict=False)):
+        left = layout.margin_px + number * layout.block_px
         pen.text((left, _TITLE_PX // 2 + 2), title, fill="white", anchor="lm")
-        pictures = iter(block)
-        for k, row in enumerate(rows):
-            for i in range(len(row)):
-                place = (left + i * column_px, _TITLE_PX + _GAP_PX + k * row_px)
-                sheet.paste(_picture(next(pictures), zoom), place)
+        _paste_block(sheet, block, [len(row) for row in rows], left, layout)
     for k, name in enumerate(class_names):
-        middle = _TITLE_PX + _GAP_PX + k * row_px + h * zoom // 2
+        middle = _TITLE_PX + _GAP_PX + k * layout.row_px + (layout.row_px - _GAP_PX) // 2
         pen.text((_GAP_PX, middle), name, fill="white", anchor="lm")
     return sheet
 
 
-def _picture(image: torch.Tensor, zoom: int) -> Image.Image:
-    """Gray levels ``C H W`` as a picture, each pixel a square of ``zoom``."""
+@dataclass(frozen=True)
+class _Layout:
+    zoom: int
+    column_px: int
+    row_px: int
+    margin_px: int  # left of the images, for the class names
+    block_px: int  # the ten images of a row, and a gap
+
+    @classmethod
+    def for_images(cls, h: int, w: int, class_names: Sequence[str]) -> _Layout:
+        zoom = max(1, round(_MIN_SIDE_PX / max(h, w)))
+        column_px = w * zoom + _GAP_PX
+        margin_px = 8 * max(map(len, class_names)) + 2 * _GAP_PX
+        return cls(
+            zoom, column_px, h * zoom + _GAP_PX, margin_px, COLUMNS * column_px + 4 * _GAP_PX
+        )
+
+    def sheet_size(self, blocks: int, rows: int) -> tuple[int, int]:
+        return self.margin_px + blocks * self.block_px, _TITLE_PX + rows * self.row_px + _GAP_PX
+
+
+def _paste_block(
+    sheet: Image.Image, block: torch.Tensor, row_lengths: Sequence[int], left: int, layout: _Layout
+) -> None:
+    pictures = iter(block)
+    for k, length in enumerate(row_lengths):
+        for i in range(length):
+            place = (left + i * layout.column_px, _TITLE_PX + _GAP_PX + k * layout.row_px)
+            sheet.paste(_enlarge(next(pictures), layout.zoom), place)
+
+
+def _enlarge(image: torch.Tensor, zoom: int) -> Image.Image:
+    """Turn gray levels ``C H W`` into a picture in which each pixel covers ``zoom`` by ``zoom``."""
     pixels = image.round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).numpy()
     pixels = np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
     picture = Image.fromarray(np.ascontiguousarray(pixels))

@@ -1,4 +1,4 @@
-"""A data set in memory: uint8 images, labels, and where they are from."""
+"""A data set in memory: uint8 images, their labels, and where they come from."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ HOLD_OUT_SEED = 5_000
 
 @dataclass(frozen=True)
 class Split:
-    """Some images and their labels.
+    """Images and their labels.
 
     Args:
-        name: ``train``, ``val`` (held out of train) or ``test``; ``test50k`` for QMNIST's.
+        name: ``train``, ``val`` (held out of train) or ``test``; ``test50k`` for QMNIST.
         images: uint8, ``N C H W``.
-        labels: int64, ``N``, each at least 0 and below the number of classes.
+        labels: int64, ``N``, from 0 to ``K - 1``.
     """
 
     name: str
@@ -30,34 +30,35 @@ class Split:
     labels: torch.Tensor
 
     def __post_init__(self) -> None:
-        """Refuse images and labels that do not belong together.
+        """Check types and shapes.
 
         Raises:
-            DataError: Wrong type or shape, or a different number of each.
+            DataError: A wrong type or shape, or different numbers of images and labels.
         """
         if self.images.dtype != torch.uint8 or self.images.dim() != 4:
             raise DataError(
-                f"{self.name} images: expected uint8 N C H W, found {self.images.dtype} {tuple(self.images.shape)}"
+                f"{self.name} images: expected uint8 N C H W, "
+                f"found {self.images.dtype} {tuple(self.images.shape)}"
             )
         if self.labels.dtype != torch.int64 or self.labels.shape != self.images.shape[:1]:
             raise DataError(
-                f"{self.name} labels: expected {len(self.images)} of int64, found {self.labels.dtype} "
-                f"{tuple(self.labels.shape)}"
+                f"{self.name} labels: expected {len(self.images)} of int64, "
+                f"found {self.labels.dtype} {tuple(self.labels.shape)}"
             )
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def to(self, device: torch.device) -> Split:
-        """The same images on a device."""
+        """Return the same images on a device."""
         return Split(self.name, self.images.to(device), self.labels.to(device))
 
     def take(self, index: torch.Tensor, name: str | None = None) -> Split:
-        """Those images that ``index`` names, in its order."""
+        """Return the images at the given indices, in that order."""
         return Split(name or self.name, self.images[index], self.labels[index])
 
     def sha256(self) -> str:
-        """SHA-256 over shape, images and labels."""
+        """Return the SHA-256 of shape, images and labels."""
         digest = hashlib.sha256(str(tuple(self.images.shape)).encode())
         for values in (self.images, self.labels):
             digest.update(values.cpu().contiguous().numpy().tobytes())
@@ -66,20 +67,20 @@ class Split:
 
 @dataclass(frozen=True)
 class Dataset:
-    """What is trained on, and what scores it.
+    """Images for training and images for scoring.
 
-    ``held_out`` is ``test``, or ``val`` after :meth:`hold_out`; then nothing can look at ``test``
-    by accident.
+    ``held_out`` is ``test``, or ``val`` after :meth:`hold_out`. In the latter case the data set no
+    longer contains ``test``, so that nothing can look at it by accident.
 
     Args:
-        name: As a person would name it; a folder of one's own ends in a slash, so that it never
-            passes for ours.
-        train: What is trained on.
-        held_out: What scores it.
+        name: The name shown to people. That of a user's folder ends in a slash, so that it cannot
+            be mistaken for a public data set.
+        train: The images to train on.
+        held_out: The images that give the score.
         class_names: In the order of the labels.
-        checksums: MD5 of each file's raw content, or SHA-256 of each split where there are no such
+        checksums: MD5 of each file's raw content, or SHA-256 of each split if there are no such
             files.
-        before_hold_out: What it was before some of it was held out.
+        before_hold_out: The data set from which a validation split was held out, if one was.
     """
 
     name: str
@@ -90,10 +91,10 @@ class Dataset:
     before_hold_out: Dataset | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Refuse labels without a class.
+        """Check that each label belongs to a class.
 
         Raises:
-            DataError: Names the split and the label.
+            DataError: With the split and the range of its labels.
         """
         for split in (self.train, self.held_out):
             if (
@@ -107,23 +108,23 @@ class Dataset:
 
     @property
     def classes(self) -> int:
-        """``K``."""
+        """The number of classes, ``K``."""
         return len(self.class_names)
 
     @property
     def digest(self) -> str:
-        """SHA-256 over all checksums: equal for equal data."""
+        """The SHA-256 of all checksums, equal for equal data."""
         lines = "".join(f"{name} {checksum}\n" for name, checksum in sorted(self.checksums.items()))
         return hashlib.sha256(lines.encode()).hexdigest()
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """``C H W`` of one image."""
+        """The shape ``C H W`` of one image."""
         c, h, w = self.train.images.shape[1:]
         return c, h, w
 
     def describe(self) -> dict[str, Any]:
-        """Return what records say about the data set, as JSON stores it."""
+        """Return what records store about the data set, as plain values for JSON."""
         return {
             "name": self.name,
             "classes": self.classes,
@@ -135,7 +136,7 @@ class Dataset:
         }
 
     def split(self, name: str) -> Split:
-        """The split of that name.
+        """Return the split with this name.
 
         Raises:
             DataError: There is none.
@@ -148,36 +149,44 @@ class Dataset:
         )
 
     def with_channels(self, channels: int) -> Dataset:
-        """Gray images repeated for nets that take color.
+        """Repeat gray images for a net with color input.
 
         Raises:
-            DataError: The images have another number of channels, and not one.
+            DataError: The images have another number of channels, and are not gray.
         """
         if self.shape[0] == channels:
             return self
         if self.shape[0] != 1:
             raise DataError(
-                f"{self.name}: has {self.shape[0]} channels and cannot be given {channels}; only gray can"
+                f"{self.name}: its {self.shape[0]} channels cannot become {channels}; "
+                "only gray images can be repeated"
             )
 
-        def spread(split: Split) -> Split:
+        def repeat(split: Split) -> Split:
             return replace(split, images=split.images.expand(-1, channels, -1, -1).contiguous())
 
-        before_hold_out = self.before_hold_out and self.before_hold_out.with_channels(channels)
-        return replace(self, train=spread(self.train), held_out=spread(self.held_out), before_hold_out=before_hold_out)
+        original = self.before_hold_out and self.before_hold_out.with_channels(channels)
+        return replace(
+            self,
+            train=repeat(self.train),
+            held_out=repeat(self.held_out),
+            before_hold_out=original,
+        )
 
     def hold_out(self, images: int, draw: int = 0) -> Dataset:
-        """Part of ``train`` becomes the judge, every class in proportion, for the same draw always the same images.
+        """Hold a stratified validation split out of ``train``; it replaces ``test``.
 
         Args:
-            images: How many; at least one of each class is taken, and one stays.
-            draw: Another number takes others: several draws judge a choice more surely than one.
+            images: Number of images to hold out. Each class keeps at least one image in either
+                split.
+            draw: Selects the images: the same number always gives the same images. Scoring on
+                several draws makes a comparison more reliable than scoring on one.
 
         Returns:
-            A data set whose ``held_out`` is called ``val`` and that no longer holds ``test``.
+            A data set whose ``held_out`` is called ``val`` and that no longer contains ``test``.
 
         Raises:
-            DataError: The number is out of range.
+            DataError: The number of images is out of range.
         """
         if self.before_hold_out is not None:
             return self.before_hold_out.hold_out(images, draw)
@@ -185,19 +194,16 @@ class Dataset:
         if not self.classes <= images <= n - self.classes:
             raise DataError(
                 f"val={images} of {n:,} training images is out of range; "
-                f"give {self.classes} to {n - self.classes:,}, for instance {max(self.classes, n // 12):,}"
+                f"choose {self.classes} to {n - self.classes:,}, "
+                f"for instance {max(self.classes, n // 12):,}"
             )
         generator = torch.Generator().manual_seed(HOLD_OUT_SEED + draw)
         shuffled = torch.randperm(n, generator=generator)
         labels = self.train.labels[shuffled]
-        # Largest remainders: shares that add up to exactly `images`.
-        exact = torch.bincount(labels, minlength=self.classes).double() * images / n
-        share = exact.floor().long()
-        for k in (exact - share).argsort(descending=True, stable=True)[: images - int(share.sum())]:
-            share[k] += 1
-        _spare_small_classes(share, torch.bincount(labels, minlength=self.classes))
+        counts = torch.bincount(labels, minlength=self.classes)
+        shares = _allocate_shares(counts, images)
         chosen = (
-            torch.cat([shuffled[labels == k][: share[k]] for k in range(self.classes)])
+            torch.cat([shuffled[labels == k][: shares[k]] for k in range(self.classes)])
             .sort()
             .values
         )
@@ -207,7 +213,7 @@ class Dataset:
         return replace(self, train=train, held_out=val, before_hold_out=self)
 
     def with_classes(self, names: Sequence[str]) -> Dataset:
-        """The same images with the labels of another list of classes, matched by name.
+        """Renumber the labels to match another list of classes, by name.
 
         Raises:
             DataError: A class is not in the list.
@@ -216,28 +222,38 @@ class Dataset:
             return self
         if unknown := [name for name in self.class_names if name not in names]:
             raise DataError(
-                f"{self.name}: has a class {unknown[0]!r}, but what is asked for knows {', '.join(names)}"
+                f"{self.name}: its class {unknown[0]!r} is not among the expected classes "
+                f"({', '.join(names)}); rename it, or remove its images"
             )
         places = torch.tensor([list(names).index(name) for name in self.class_names])
 
-        def renumbered(split: Split) -> Split:
+        def renumber(split: Split) -> Split:
             return replace(split, labels=places[split.labels])
 
         return replace(
             self,
-            train=renumbered(self.train),
-            held_out=renumbered(self.held_out),
+            train=renumber(self.train),
+            held_out=renumber(self.held_out),
             class_names=tuple(names),
             before_hold_out=self.before_hold_out and self.before_hold_out.with_classes(names),
         )
 
 
-def _spare_small_classes(share: torch.Tensor, count: torch.Tensor) -> None:
-    """Move single images between the shares until none is empty and none is a before_hold_out class."""
-    for k in range(len(share)):
-        if share[k] == 0:
-            share[k] += 1
-            share[(share - 1).clamp(min=0).argmax()] -= 1
-        if share[k] == count[k] and count[k] > 1:
-            share[k] -= 1
-            share[(count - share).argmax()] += 1
+def _allocate_shares(counts: torch.Tensor, images: int) -> torch.Tensor:
+    """Divide ``images`` among classes in proportion to their counts, by largest remainders.
+
+    Single images then move between classes until no share is empty and none is a whole class.
+    """
+    exact = counts.double() * images / counts.sum()
+    shares = exact.floor().long()
+    left = images - int(shares.sum())
+    for k in (exact - shares).argsort(descending=True, stable=True)[:left]:
+        shares[k] += 1
+    for k in range(len(shares)):
+        if shares[k] == 0:
+            shares[k] += 1
+            shares[(shares - 1).clamp(min=0).argmax()] -= 1
+        if shares[k] == counts[k] and counts[k] > 1:
+            shares[k] -= 1
+            shares[(counts - shares).argmax()] += 1
+    return shares

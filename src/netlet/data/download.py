@@ -1,4 +1,4 @@
-"""Fetching public data sets: several mirrors, time-outs, retries; a file appears whole and verified, or not at all."""
+"""Download public data sets from mirrors; a file appears complete and verified or not at all."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from netlet.data.idx import read_file
 from netlet.data.source_files import find_file, verify_checksum
@@ -15,62 +16,73 @@ from netlet.data.sources import File, Source
 from netlet.errors import DataError, MissingDataError
 from netlet.files import write_whole
 
-_TRIES = 3  # of each mirror, where trying again may help
-_PAUSE_S = 0.5  # before the second try; twice as long before each further one
-_CONNECT_S, _SILENCE_S = 5.0, 15.0  # to be connected; without a byte
-_SLOWEST = 5_000  # bytes a second, on average, after a first _SILENCE_S
-_CHUNK = 64 * 1024
-_GZIP = b"\x1f\x8b"
+if TYPE_CHECKING:
+    import requests
+
+_ATTEMPTS = 3  # per mirror, for errors that may be temporary
+_PAUSE_S = 0.5  # before the second attempt; doubled before each further one
+_CONNECT_TIMEOUT_S, _READ_TIMEOUT_S = 5.0, 15.0
+_MIN_BYTES_PER_S = 5_000  # on average, once _READ_TIMEOUT_S has passed
+_CHUNK_BYTES = 64 * 1024
+_GZIP_MAGIC = b"\x1f\x8b"
 
 
 @dataclass(frozen=True)
 class DownloadProgress:
-    """Where a download stands."""
+    """The state of a download.
+
+    Attributes:
+        file: The name of the file.
+        mirror: The URL it is downloaded from.
+        received: Bytes so far.
+        total: Bytes in all, if the server announces them.
+        error: Why this attempt failed; empty while it runs.
+    """
 
     file: str
     mirror: str
-    received: int  # bytes
-    total: int | None  # bytes, where the server says
-    trouble: str = ""  # why this try failed, once it has
+    received: int
+    total: int | None
+    error: str = ""
 
 
 OnProgress = Callable[[DownloadProgress], None]
 
 
 class _PermanentError(Exception):
-    """This mirror will not give the file, however often it is asked."""
+    """The mirror does not serve the file; another attempt would not help."""
 
 
 class _TransientError(Exception):
-    """This try failed; the next may not."""
+    """This attempt failed; the next may succeed."""
 
 
 def fetch(source: Source, into: Path, on_progress: OnProgress = lambda _: None) -> Path:
-    """Download those files of a data set that ``into`` does not hold whole.
+    """Download the files of a data set that are missing or damaged in a folder.
 
-    Any number of processes may do so at once: each file is renamed into its place in one step.
-    ``NETLET_OFFLINE``, set to anything, forbids every download; proxies are taken from the
-    environment (``HTTPS_PROXY``).
+    Several processes may do so at the same time: each file is renamed into place in one step.
+    Setting ``NETLET_OFFLINE`` to any value forbids downloads. Proxies are read from the environment
+    (``HTTPS_PROXY``).
 
     Args:
-        source: What to fetch.
-        into: The folder, made if need be.
-        on_progress: Hears how each file comes along.
+        source: The data set.
+        into: The folder; created if it does not exist.
+        on_progress: Called with the state of the download, and with each failed attempt.
 
     Returns:
         ``into``.
 
     Raises:
-        MissingDataError: No mirror gave a file, each is named and why; or the folder cannot be
-            written to.
+        MissingDataError: A file could not be downloaded from any mirror (each is named, with the
+            reason), or the folder cannot be written to.
     """
     for file in source.files:
-        if not _is_whole(into, file):
+        if not _is_valid(into, file):
             _fetch_file(source, file, into, on_progress)
     return into
 
 
-def _is_whole(folder: Path, file: File) -> bool:
+def _is_valid(folder: Path, file: File) -> bool:
     path = find_file(folder, file)
     if path is None:
         return False
@@ -87,56 +99,58 @@ def _fetch_file(source: Source, file: File, into: Path, on_progress: OnProgress)
     )
     if os.environ.get("NETLET_OFFLINE"):
         raise MissingDataError(
-            f"{source.name}: {file.name} is not here, and NETLET_OFFLINE forbids downloads; unset it, or {remedy}"
+            f"{source.name}: {file.name} is missing, and NETLET_OFFLINE forbids downloads; "
+            f"unset it, or {remedy}"
         )
-    troubles: dict[str, list[str]] = {}  # each trouble once, and who had it
+    failures: dict[str, list[str]] = {}  # the mirrors that failed, by reason
     for mirror in source.mirrors:
         try:
-            content = _from_mirror(mirror, file, on_progress)
-        except _PermanentError as trouble:
-            troubles.setdefault(str(trouble), []).append(mirror)
+            content = _download_with_retries(mirror, file, on_progress)
+        except _PermanentError as error:
+            failures.setdefault(str(error), []).append(mirror)
             continue
-        # A server may have unpacked it on the way.
-        name = f"{file.name}.gz" if content[:2] == _GZIP else file.name
+        # A server may have decompressed the file.
+        name = f"{file.name}.gz" if content[:2] == _GZIP_MAGIC else file.name
         try:
             write_whole(into / name, content)
         except OSError as error:
             raise MissingDataError(
-                f"{source.name} cannot be kept in {into} ({error.strerror}); get it into another folder with "
-                f"'netlet data get {source.name} --to DIR' and name that with --data DIR or NETLET_DATA"
+                f"{source.name} cannot be saved in {into} ({error.strerror}); "
+                f"download it elsewhere with 'netlet data get {source.name} --to DIR' and name "
+                "that folder with --data DIR or NETLET_DATA"
             ) from error
         return
-    told = "; ".join(f"{', '.join(mirrors)}: {trouble}" for trouble, mirrors in troubles.items())
+    reasons = "; ".join(f"{', '.join(mirrors)}: {reason}" for reason, mirrors in failures.items())
     raise MissingDataError(
-        f"{source.name}: {file.name} could not be downloaded ({told}); try again later, or {remedy}"
+        f"{source.name}: {file.name} could not be downloaded ({reasons}); "
+        f"try again later, or {remedy}"
     )
 
 
-def _from_mirror(mirror: str, file: File, on_progress: OnProgress) -> bytes:
-    for i in range(_TRIES):
-        if i:
-            time.sleep(_PAUSE_S * 2 ** (i - 1))
+def _download_with_retries(mirror: str, file: File, on_progress: OnProgress) -> bytes:
+    for attempt in range(_ATTEMPTS):
+        if attempt:
+            time.sleep(_PAUSE_S * 2 ** (attempt - 1))
         try:
-            content = _get(mirror, file, on_progress)
-            if not _is_the_file(file, content):
-                raise _TransientError("another file, or a damaged one")
+            content = _download(mirror, file, on_progress)
+            if not _has_right_checksum(file, content):
+                raise _TransientError("a wrong or damaged file")
             return content
-        except _TransientError as failure:
-            trouble = str(failure)
-        except _PermanentError as refusal:
-            on_progress(DownloadProgress(file.name, mirror, 0, None, str(refusal)))
+        except _TransientError as error:
+            reason = str(error)
+        except _PermanentError as error:
+            on_progress(DownloadProgress(file.name, mirror, 0, None, str(error)))
             raise
-        on_progress(DownloadProgress(file.name, mirror, 0, None, trouble))
-    raise _PermanentError(f"{trouble}, {_TRIES} times")
+        on_progress(DownloadProgress(file.name, mirror, 0, None, reason))
+    raise _PermanentError(f"{reason}, {_ATTEMPTS} times")
 
 
-def _is_the_file(file: File, content: bytes) -> bool:
-    if content[:2] == _GZIP:
-        # A small file may unpack to any size: no more than promised, and one byte, is unpacked
-        # here.
-        unpacking = zlib.decompressobj(wbits=31)
+def _has_right_checksum(file: File, content: bytes) -> bool:
+    if content[:2] == _GZIP_MAGIC:
+        # A small file may decompress to any size: stop one byte after the expected size.
+        decompressor = zlib.decompressobj(wbits=31)
         try:
-            if len(unpacking.decompress(content, file.bytes + 1)) > file.bytes:
+            if len(decompressor.decompress(content, file.bytes + 1)) > file.bytes:
                 return False
         except zlib.error:
             return False
@@ -147,65 +161,76 @@ def _is_the_file(file: File, content: bytes) -> bool:
     return True
 
 
-def _get(mirror: str, file: File, on_progress: OnProgress) -> bytes:
-    """What the mirror sends, bounded in size and time."""
-    # Here, since no other command needs them.
+def _download(mirror: str, file: File, on_progress: OnProgress) -> bytes:
+    """Return what a mirror sends, limited in size and time."""
+    # Imported here, since no other command needs them.
     import requests
     import urllib3
 
-    most = file.bytes + 65_536  # packed random bytes would grow by less
-    began = time.monotonic()
     content = bytearray()
     try:
         with requests.get(
             f"{mirror}{file.name}.gz",
             stream=True,
-            timeout=(_CONNECT_S, _SILENCE_S),
-            headers={
-                "Accept-Encoding": "identity"
-            },  # the bytes as they are stored: their checksum is known
-        ) as answer:
-            if answer.status_code >= 500 or answer.status_code in (408, 429):
-                raise _TransientError(f"HTTP {answer.status_code}")
-            if answer.status_code != 200:
-                raise _PermanentError(f"HTTP {answer.status_code}")
-            length = answer.headers.get("Content-Length", "")
-            total = int(length) if length.isdecimal() else None
-            # What has come so far, not a full chunk: a server that drips must not go unnoticed.
-            while chunk := answer.raw.read1(_CHUNK, decode_content=False):
-                content += chunk
-                seconds = time.monotonic() - began
-                if len(content) > most:
-                    raise _PermanentError(f"more than {most:,} bytes")
-                if seconds > _SILENCE_S and len(content) / seconds < _SLOWEST:
-                    raise _TransientError(f"{len(content):,} bytes in {seconds:.0f} s are too slow")
-                on_progress(DownloadProgress(file.name, mirror, len(content), total))
-            if total is not None and len(content) < total:
-                raise _TransientError(f"cut short after {len(content):,} of {total:,} bytes")
+            timeout=(_CONNECT_TIMEOUT_S, _READ_TIMEOUT_S),
+            # The bytes as they are stored, since the checksum is that of the .gz.
+            headers={"Accept-Encoding": "identity"},
+        ) as response:
+            _receive(response, file, mirror, content, on_progress)
     except (requests.Timeout, urllib3.exceptions.TimeoutError) as error:
         if isinstance(error, requests.ConnectTimeout):
-            raise _PermanentError(f"no connection within {_CONNECT_S:g} s") from error
-        raise _TransientError(f"silent for {_SILENCE_S:g} s") from error
+            raise _PermanentError(f"no connection within {_CONNECT_TIMEOUT_S:g} s") from error
+        raise _TransientError(f"no data for {_READ_TIMEOUT_S:g} s") from error
     except urllib3.exceptions.HTTPError as error:
         raise _TransientError(f"cut short after {len(content):,} bytes") from error
     except requests.ConnectionError as error:
-        raise _connection_trouble(error) from error
+        raise _classify_connection_error(error) from error
     except requests.RequestException as error:
         raise _PermanentError(type(error).__name__) from error
     return bytes(content)
 
 
-def _connection_trouble(error: Exception) -> Exception:
-    # Which of the many layers knows the reason differs; its words are the same.
+def _receive(
+    response: requests.Response,
+    file: File,
+    mirror: str,
+    content: bytearray,
+    on_progress: OnProgress,
+) -> None:
+    """Append the body of a response to ``content``."""
+    if response.status_code >= 500 or response.status_code in (408, 429):
+        raise _TransientError(f"HTTP {response.status_code}")
+    if response.status_code != 200:
+        raise _PermanentError(f"HTTP {response.status_code}")
+    length = response.headers.get("Content-Length", "")
+    total = int(length) if length.isdecimal() else None
+    max_bytes = file.bytes + 65_536  # gzip makes random bytes longer, but by less than this
+    start = time.monotonic()
+    # read1 returns what has arrived instead of waiting for a full chunk, so that a server that
+    # sends a few bytes at a time is noticed.
+    while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=False):
+        content += chunk
+        seconds = time.monotonic() - start
+        if len(content) > max_bytes:
+            raise _PermanentError(f"more than {max_bytes:,} bytes")
+        if seconds > _READ_TIMEOUT_S and len(content) / seconds < _MIN_BYTES_PER_S:
+            raise _TransientError(f"too slow, {len(content):,} bytes in {seconds:.0f} s")
+        on_progress(DownloadProgress(file.name, mirror, len(content), total))
+    if total is not None and len(content) < total:
+        raise _TransientError(f"cut short after {len(content):,} of {total:,} bytes")
+
+
+def _classify_connection_error(error: Exception) -> Exception:
+    # The exception that holds the reason lies at varying depth; the text always contains it.
     text = str(error)
     if "resolve" in text or "Name or service" in text or "nodename" in text:
-        return _PermanentError("its name cannot be resolved; is there a network?")
+        return _PermanentError("cannot resolve the host name; is there a network?")
     if "refused" in text:
         return _PermanentError("connection refused")
     if "certificate" in text.lower():
         return _PermanentError(
-            "its certificate is not trusted here; a proxy's own is named with REQUESTS_CA_BUNDLE"
+            "its certificate is not trusted; name a proxy's own certificate with REQUESTS_CA_BUNDLE"
         )
     if "proxy" in text.lower():
-        return _PermanentError("the proxy does not let it through")
+        return _PermanentError("the proxy rejects the connection")
     return _TransientError("the connection broke")

@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 
 from netlet.errors import DataError
 from netlet.files import write_whole
+from netlet.text import format_shape
 
 _TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _CODES = {np.dtype(text).newbyteorder("="): code for code, text in _TYPES.items()}
 
 
 def read_file(path: Path) -> bytes:
-    """The bytes of a file as they lie on the disk.
+    """Return the content of a file.
 
     Raises:
         DataError: The file cannot be read.
@@ -34,10 +35,14 @@ def read_file(path: Path) -> bytes:
 
 
 def decompress(content: bytes, path: Path) -> bytes:
-    """The raw content: decompressed if it is gzipped, else as it is; ``path`` is for the messages.
+    """Decompress gzipped content; return other content unchanged.
+
+    Args:
+        content: The content of a file.
+        path: Of the file, for error messages.
 
     Raises:
-        DataError: The compression is broken or cut short.
+        DataError: The gzip data is damaged or incomplete.
     """
     if content[:2] != b"\x1f\x8b" and path.suffix != ".gz":
         return content
@@ -45,15 +50,20 @@ def decompress(content: bytes, path: Path) -> bytes:
         return gzip.decompress(content)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(
-            f"{path}: expected a whole gzip file, found a broken one ({error}); get it anew"
+            f"{path}: expected a complete gzip file, found a broken one ({error}); "
+            "download it again"
         ) from error
 
 
 def parse_idx(content: bytes, path: Path) -> NDArray[np.generic]:
-    """The array in the raw content of an IDX file; ``path`` is for the messages.
+    """Return the array in the raw content of an IDX file.
+
+    Args:
+        content: The uncompressed content.
+        path: Of the file, for error messages.
 
     Raises:
-        DataError: Wrong magic, or fewer or more bytes than the header promises.
+        DataError: A wrong magic number, or more or fewer bytes than the header announces.
     """
     if len(content) < 4:
         raise DataError(
@@ -62,13 +72,14 @@ def parse_idx(content: bytes, path: Path) -> NDArray[np.generic]:
     zero, code, rank = struct.unpack(">HBB", content[:4])
     if zero != 0 or code not in _TYPES or rank == 0:
         raise DataError(
-            f"{path}: expected an IDX magic number such as 0x00000803, found 0x{content[:4].hex()}; "
-            "this is not an IDX file"
+            f"{path}: expected an IDX magic number such as 0x00000803, "
+            f"found 0x{content[:4].hex()}; this is not an IDX file"
         )
     start = 4 + 4 * rank
     if len(content) < start:
         raise DataError(
-            f"{path}: expected a header of {start} bytes, found {len(content)} bytes; the file is cut short"
+            f"{path}: expected a header of {start} bytes, found {len(content)} bytes; "
+            "the file is cut short"
         )
     shape = struct.unpack(f">{rank}I", content[4:start])
     dtype = np.dtype(_TYPES[code])
@@ -76,7 +87,8 @@ def parse_idx(content: bytes, path: Path) -> NDArray[np.generic]:
     if len(content) != expected:
         what = "the file is cut short" if len(content) < expected else "there are trailing bytes"
         raise DataError(
-            f"{path}: expected {expected:,} bytes for {'x'.join(map(str, shape))}, found {len(content):,}; {what}"
+            f"{path}: expected {expected:,} bytes for {format_shape(shape)}, "
+            f"found {len(content):,}; {what}"
         )
     values = np.frombuffer(content, dtype, offset=start).reshape(shape)
     return values.astype(dtype.newbyteorder("="))
@@ -86,20 +98,22 @@ def read_idx(path: Path | str) -> NDArray[np.generic]:
     """Read an IDX file, plain or ``.gz``.
 
     Returns:
-        An array of the file's own shape and type, in native byte order.
+        An array with the file's shape and type, in native byte order.
 
     Raises:
-        DataError: The file cannot be read or is not one whole IDX array.
+        DataError: The file cannot be read or is not one complete IDX array.
     """
     path = Path(path)
     return parse_idx(decompress(read_file(path), path), path)
 
 
 def write_idx(path: Path | str, values: NDArray[np.generic]) -> None:
-    """Write an array as IDX, gzipped if the name ends in ``.gz``; the file appears whole or not at all.
+    """Write an array as IDX, gzipped if the name ends in ``.gz``.
+
+    The file appears complete or not at all.
 
     Raises:
-        DataError: The type is none of the six that IDX knows, or the array has no dimension.
+        DataError: IDX cannot store the array's type, or the array has no dimension.
         OSError: The folder cannot be written to.
     """
     path = Path(path)
@@ -107,9 +121,9 @@ def write_idx(path: Path | str, values: NDArray[np.generic]) -> None:
     if code is None or not 1 <= values.ndim <= 255:
         known = ", ".join(str(dtype) for dtype in _CODES)
         raise DataError(
-            f"{path}: cannot hold {values.dtype} of {values.ndim} dimensions; IDX holds {known}"
+            f"{path}: cannot store {values.dtype} of {values.ndim} dimensions; IDX stores {known}"
         )
     header = struct.pack(f">HBB{values.ndim}I", 0, code, values.ndim, *values.shape)
     content = header + values.astype(_TYPES[code]).tobytes()
-    # No time stamp: the same array gives the same bytes.
+    # No time stamp, so that the same array gives the same bytes.
     write_whole(path, gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)

@@ -1,4 +1,4 @@
-"""The one door to all images: a public data set by name, ``scribble``, or a path to one's own."""
+"""Load any data set: a public one by name, ``scribble``, or the user's own images by path."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from pathlib import Path
 
 from netlet.data.dataset import Dataset
 from netlet.data.download import OnProgress, fetch
+from netlet.data.scribble import OnDraw, load_scribble
 from netlet.data.source_files import cache_folder, find_source, read_source
-from netlet.data.user_images import load_user_images
-from netlet.data.scribble import load_scribble
 from netlet.data.sources import SOURCES
+from netlet.data.user_images import load_user_images
 from netlet.errors import DataError, MissingDataError, did_you_mean
 
 SCRIBBLE = "scribble"
@@ -22,29 +22,33 @@ def load(
     *,
     download: bool = True,
     on_progress: OnProgress = lambda _: None,
+    on_draw: OnDraw = lambda done, total: None,
 ) -> Dataset:
-    """Load a data set whole and checked, or not at all.
+    """Load a complete data set and check it.
 
     Args:
-        name: ``mnist``, ``fashion_mnist``, ``kmnist``, ``qmnist``; ``scribble``, made by a program
-            and kept in the user's cache folder; or the path of one's own images (see
-            :func:`netlet.data.load_own`).
-        folder: Where a public data set's files lie. If not given: ``NETLET_DATA``, the user's cache
-            folder, torchvision's usual ``data`` folder (see :func:`netlet.data.find`).
-        download: Fetch a public data set into the cache folder if it lies nowhere and no folder is
-            given.
-        on_progress: Hears how a download comes along.
+        name: ``mnist``, ``fashion_mnist``, ``kmnist`` or ``qmnist``; ``scribble``, which is
+            generated and kept in the user's cache folder; or the path of the user's own images (see
+            :func:`netlet.data.load_user_images`).
+        folder: The folder of a public data set's files. By default ``NETLET_DATA``, the user's
+            cache folder and torchvision's usual ``data`` folder are searched (see
+            :func:`netlet.data.find_source`).
+        download: Whether to download a public data set into the cache folder if it is not found and
+            no folder is given.
+        on_progress: Called with the state of a download.
+        on_draw: Called with the number of images drawn and the total while ``scribble`` is
+            generated.
 
     Raises:
-        MissingDataError: A public data set that lies nowhere and cannot be fetched.
-        DataError: The name is unknown, or something is not what it must be.
+        MissingDataError: A public data set was not found and cannot be downloaded.
+        DataError: The name is unknown, or a file is damaged or is not what its name says.
     """
     known = str(name)
     if known not in DATASET_NAMES and (
         isinstance(name, Path) or Path(known).exists() or "/" in known or "." in known
     ):
         if folder is not None:
-            raise DataError(f"{name}: is a path already; leave away {folder}")
+            raise DataError(f"{name}: is already a path; leave out {folder}")
         if not Path(name).exists():
             raise DataError(
                 f"{name}: no such folder or file; public data sets are: {', '.join(DATASET_NAMES)}"
@@ -52,16 +56,19 @@ def load(
         return load_user_images(Path(name))
     if known not in DATASET_NAMES:
         raise DataError(
-            f"no data set {known!r}; {did_you_mean(known, DATASET_NAMES)}there are: {', '.join(DATASET_NAMES)}, "
-            "or the path of a folder of class folders or of an .npz"
+            f"no data set {known!r}; {did_you_mean(known, DATASET_NAMES)}"
+            f"choose one of {', '.join(DATASET_NAMES)}, "
+            "or give the path of a folder of class folders or of an .npz"
         )
     if known == SCRIBBLE:
         if folder is not None:
-            raise DataError(f"{SCRIBBLE} is made here and lies in no folder; leave away {folder}")
-        return load_scribble(cache_folder())
+            raise DataError(f"{SCRIBBLE} is generated, not read from a folder; leave out {folder}")
+        return load_scribble(cache_folder(), on_draw)
     source = SOURCES[known]
     try:
-        return read_source(source, find_source(source, Path(folder) if folder is not None else None))
+        return read_source(
+            source, find_source(source, Path(folder) if folder is not None else None)
+        )
     except MissingDataError:
         if folder is not None or not download:
             raise

@@ -1,4 +1,4 @@
-"""A person's pictures, photographed or drawn, in whatever file: decoded, and the ink found on them."""
+"""Read the user's pictures of digits, photographed or drawn, and find the ink in them."""
 
 from __future__ import annotations
 
@@ -15,41 +15,38 @@ from netlet.data.ink import extract_ink
 from netlet.data.scribble import SIZE
 from netlet.errors import DataError
 
-_LARGEST_PIXELS = 50_000_000
-_LONGER_PX = 1024  # larger pictures are reduced to at most so much before the ink is looked for
-_FORMATS = (
-    "PNG",
-    "JPEG",
-    "WEBP",
-    "BMP",
-    "GIF",
-    "TIFF",
-    "PPM",
-)  # others would run programs, as Pillow's EPS does
-_KNOWN = "PNG, JPEG, WebP, BMP, GIF or TIFF"
-_CLEARER = 1.5  # times the contrast of the luminance that a color must have to be looked at instead
+_MAX_PIXELS = 50_000_000
+_MAX_SIDE_PX = 1024  # larger pictures are reduced before the ink is searched
+# Pillow runs other programs to decode some formats, such as EPS; these it decodes itself.
+_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+_FORMATS_TEXT = "PNG, JPEG, WebP, BMP, GIF or TIFF"
+_CHANNEL_GAIN = (
+    1.5  # a color channel is used instead of luminance if its contrast is this much higher
+)
 
 
 def read_picture(path: Path | str) -> NDArray[np.uint8]:
-    """What is drawn on a picture, to be put into MNIST's frame by :func:`netlet.data.prepared`.
+    """Read a picture and return the ink in it.
+
+    :func:`netlet.data.prepare_digit` then puts the ink into MNIST's frame.
 
     Args:
-        path: A PNG, JPEG, WebP, BMP, GIF or TIFF, told by its content; of up to 50 million pixels;
-            gray, color, palette, CMYK, with transparency or 16 bits; turned as its EXIF says; the
-            first frame of several.
+        path: A PNG, JPEG, WebP, BMP, GIF or TIFF, recognized by its content, of up to 50 million
+            pixels: gray, color, palette, CMYK, transparent or 16 bits. EXIF orientation is applied;
+            of several frames the first is read.
 
     Returns:
-        uint8 ``H W``, cut to the ink, 0 paper to 255 ink, of a picture reduced to at most 1,024 px
-        along a side.
+        uint8 ``H W``, cropped to the ink, 0 paper to 255 ink. Pictures larger than 1,024 px along a
+        side are reduced first.
 
     Raises:
-        DataError: The file is missing, no image, damaged or too large, nothing is drawn on it, or
-            two digits.
+        DataError: The file is missing, not an image, damaged or too large; or there is nothing
+            drawn on it, or more than one digit.
     """
-    with _opened(Path(path)) as opened:
-        opened.draft(None, (_LONGER_PX, _LONGER_PX))  # a large JPEG is decoded smaller at once
-        gray = _grey(ImageOps.exif_transpose(opened))
-        factor = -(-max(gray.shape) // _LONGER_PX)
+    with _open_image(Path(path)) as opened:
+        opened.draft(None, (_MAX_SIDE_PX, _MAX_SIDE_PX))  # decodes a large JPEG at a smaller size
+        gray = _to_gray(ImageOps.exif_transpose(opened))
+        factor = -(-max(gray.shape) // _MAX_SIDE_PX)
         gray = np.asarray(Image.fromarray(gray).reduce(factor)) if factor > 1 else gray
     try:
         return extract_ink(gray)
@@ -58,79 +55,77 @@ def read_picture(path: Path | str) -> NDArray[np.uint8]:
 
 
 def read_raw_picture(path: Path | str) -> NDArray[np.uint8]:
-    """A picture that is as MNIST's are already: taken as it is.
+    """Read a picture that already has MNIST's form, unchanged.
 
     Args:
-        path: A file as for :func:`read_picture`, of 28x28 pixels, 8 bits, gray or in colors that
-            are all gray, light on dark.
+        path: A file as for :func:`read_picture`, of 28x28 pixels and 8 bits, gray (also stored as
+            RGB), light on dark.
 
     Returns:
         uint8 ``28 28``.
 
     Raises:
-        DataError: The file is missing, no image, damaged, or another kind of image.
+        DataError: The file is missing, not an image, damaged, or an image of another form.
     """
-    remedy = "leave away --raw to have it prepared"
-    with _opened(Path(path)) as opened:
+    remedy = "drop --raw to have it prepared"
+    with _open_image(Path(path)) as opened:
         if opened.size != (SIZE, SIZE):
             w, h = opened.size
-            raise DataError(f"{path}: is {h}x{w} where --raw takes {SIZE}x{SIZE}; {remedy}")
+            raise DataError(f"{path}: is {h}x{w}, but --raw needs {SIZE}x{SIZE}; {remedy}")
         if opened.mode not in ("1", "L", "P", "RGB") or opened.has_transparency_data:
-            raise DataError(
-                f"{path}: is of mode {opened.mode} where --raw takes 8-bit gray; {remedy}"
-            )
+            raise DataError(f"{path}: has mode {opened.mode}, but --raw needs 8-bit gray; {remedy}")
         pixels = np.array(opened.convert("RGB"))
     if (pixels != pixels[..., :1]).any():
-        raise DataError(f"{path}: is in color where --raw takes gray; {remedy}")
+        raise DataError(f"{path}: is in color, but --raw needs gray; {remedy}")
     gray = pixels[..., 0]
-    rim = np.concatenate([gray[0], gray[-1], gray[:, 0], gray[:, -1]])
+    border = np.concatenate([gray[0], gray[-1], gray[:, 0], gray[:, -1]])
     if not gray.any() or gray.min() == gray.max():
-        raise DataError(f"{path}: blank, all of it is {gray.flat[0]}; draw one digit")
-    if np.median(rim) > 127:
-        raise DataError(f"{path}: is dark on light where --raw takes light on dark; {remedy}")
+        raise DataError(f"{path}: blank, every pixel is {gray.flat[0]}; draw one digit")
+    if np.median(border) > 127:
+        raise DataError(f"{path}: is dark on light, but --raw needs light on dark; {remedy}")
     return gray
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
-    """An image whose head is read; whatever goes wrong with it is one line."""
+def _open_image(path: Path) -> Iterator[Image.Image]:
+    """Open an image; turn every error, also one while its pixels are decoded, into one line."""
     if path.is_dir():
-        raise DataError(f"{path}: is a folder; name the images in it, like {path / '*.png'}")
+        raise DataError(f"{path}: is a folder; name the images in it, for example {path / '*.png'}")
     try:
         with warnings.catch_warnings(action="ignore"), Image.open(path, formats=_FORMATS) as opened:
             w, h = opened.size
-            if w * h > _LARGEST_PIXELS:
-                raise _too_large(path, f"{w}x{h} pixels are")
+            if w * h > _MAX_PIXELS:
+                raise _too_large_error(path, f"{w}x{h} pixels are")
             yield opened
     except DataError:
         raise
     except Image.DecompressionBombError as error:
-        raise _too_large(path, "its pixels are far") from error
+        raise _too_large_error(path, "its pixels are far") from error
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file; check its name") from error
     except UnidentifiedImageError as error:
         what = "empty" if path.stat().st_size == 0 else "not an image that can be read"
-        raise DataError(f"{path}: {what}; give a {_KNOWN}") from error
-    except Exception as error:  # what image readers raise on rubbish is anybody's guess
+        raise DataError(f"{path}: {what}; use a {_FORMATS_TEXT}") from error
+    except Exception as error:  # image readers raise exceptions of many types
         reason = (
             getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
         )
         raise DataError(
-            f"{path}: cannot be read as an image ({reason}); mend it or give another"
+            f"{path}: cannot be read as an image ({reason}); repair it or use another"
         ) from error
 
 
-def _too_large(path: Path, what: str) -> DataError:
+def _too_large_error(path: Path, what: str) -> DataError:
     return DataError(
-        f"{path}: {what} too many; scale it to at most {_LARGEST_PIXELS // 1_000_000} million"
+        f"{path}: {what} too many; scale it to at most {_MAX_PIXELS // 1_000_000} million"
     )
 
 
-def _grey(picture: Image.Image) -> NDArray[np.float32]:
-    """Levels 0..255, ``H W``."""
+def _to_gray(picture: Image.Image) -> NDArray[np.float32]:
+    """Return gray levels 0..255, ``H W``, over a contrasting backing if there is transparency."""
     if picture.mode.startswith("I") or picture.mode == "F":
         deep = np.nan_to_num(np.asarray(picture).astype(np.float32))
-        # 16 bits have a known range; of 32 bits and of fractions only the image itself tells.
+        # The range of 16 bits is known; that of 32 bits and of floats is taken from the image.
         sixteen_bits = picture.mode.startswith("I;16") or (
             picture.mode == "I" and 255 < deep.max() <= 65_535
         )
@@ -139,29 +134,32 @@ def _grey(picture: Image.Image) -> NDArray[np.float32]:
     if picture.mode in ("1", "L"):
         return np.asarray(picture.convert("L")).astype(np.float32)
     if not picture.has_transparency_data:
-        return _clearest(picture.convert("RGB"))
+        return _clearest_channel(picture.convert("RGB"))
     layered = picture.convert("RGBA")
-    gray, opaque = (
-        _clearest(layered.convert("RGB")),
-        np.asarray(layered.getchannel("A"), dtype=np.float32) / 255,
-    )
-    backing = np.float32(_backing(gray[opaque > 0.5], opaque.size))
+    gray = _clearest_channel(layered.convert("RGB"))
+    opaque = np.asarray(layered.getchannel("A"), dtype=np.float32) / 255
+    backing = np.float32(_choose_backing(gray[opaque > 0.5], opaque.size))
     return backing + opaque * (gray - backing)
 
 
-def _clearest(picture: Image.Image) -> NDArray[np.float32]:
-    """The luminance, or the red, green or blue in which a coloured pen stands out much more."""
+def _clearest_channel(picture: Image.Image) -> NDArray[np.float32]:
+    """Return the luminance, or the color channel in which a colored pen has far more contrast."""
     channels = [np.asarray(channel) for channel in (picture.convert("L"), *picture.split())]
     contrasts = [float(np.ptp(np.percentile(channel, (0.2, 99.8)))) for channel in channels]
     best = int(np.argmax(contrasts))
-    return channels[best if contrasts[best] > _CLEARER * contrasts[0] else 0].astype(np.float32)
+    return channels[best if contrasts[best] > _CHANNEL_GAIN * contrasts[0] else 0].astype(
+        np.float32
+    )
 
 
-def _backing(seen: NDArray[np.float32], pixels: int) -> float:
-    """What to lay under an image: what contrasts with a drawing alone, or what is like the paper that is drawn on."""
-    if not len(seen):
+def _choose_backing(visible: NDArray[np.float32], pixels: int) -> float:
+    """Choose the level below transparent areas.
+
+    A drawing without paper gets a contrasting level, a picture that includes paper the paper's.
+    """
+    if not len(visible):
         return 255.0
-    low, middle, high = np.percentile(seen, (1, 50, 99))
-    if len(seen) > pixels / 2 and high - low > 64:
+    low, middle, high = np.percentile(visible, (1, 50, 99))
+    if len(visible) > pixels / 2 and high - low > 64:
         return float(middle)
     return 255.0 if middle < 128 else 0.0

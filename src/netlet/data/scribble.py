@@ -1,8 +1,8 @@
-"""``scribble``: digits as if written by hand, drawn by a program, so that everything runs with no network and no files.
+"""``scribble``, a generated data set of handwritten-looking digits that needs no network or files.
 
-Each image is one style of ``skeletons.py``, written by another hand: control points shaken, the
-whole slanted, turned and bent, drawn with a pen of varying width, then put into MNIST's frame
-(LeCun et al. 1998: the longer side fitted to 20 pixels, the center of mass to the middle of 28x28).
+Each image is one style of ``skeletons.py`` in a random handwriting: control points are jittered, and
+the digit is slanted, rotated, bent, drawn with a pen of varying width, then put into MNIST's frame
+(LeCun et al. 1998: the longer side becomes 20 pixels, the center of mass the middle of 28x28).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -24,19 +24,24 @@ from netlet.data.skeletons import STYLES, Stroke, Style
 from netlet.errors import DataError
 from netlet.files import write_whole
 
-VERSION = 1  # of what is drawn; a cache of another is not read
+VERSION = 1  # of the images; a cache with another version is ignored
 _SPLITS = ("train", "test")
-SIZE, BOX = 28, 20  # pixels: the frame, and the box that a digit fits into
-_MARKS = 80  # points that a skeleton is drawn by
-_AT_ONCE = 256  # images; their distances to all marks stay near the cache
+SIZE, BOX = 28, 20  # pixels: the side of the frame, and of the box that a digit is fitted into
+_MARKS = 80  # points per digit at which the pen's ink is computed
+_IMAGES_AT_ONCE = 256  # keeps the distances from pixels to marks close to the cache
+
+OnDraw = Callable[[int, int], None]  # the images drawn so far, and all
 
 
-def draw_digits(images: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Digits with their labels, every class equally often up to one image.
+def draw_digits(
+    images: int, seed: int, on_progress: OnDraw = lambda done, total: None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Draw digits with their labels; class counts differ by at most one.
 
     Args:
-        images: How many.
+        images: Number of images.
         seed: The same seed gives the same images.
+        on_progress: Called with the number of images drawn so far and the total.
 
     Returns:
         uint8 ``N 1 28 28`` and int64 ``N``, in random order.
@@ -45,21 +50,28 @@ def draw_digits(images: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
     labels = torch.arange(images) % len(STYLES)
     labels = labels[torch.randperm(images, generator=random)]
     drawn = torch.empty(images, SIZE, SIZE, dtype=torch.uint8)
+    done = 0
     for digit, styles in STYLES.items():
-        mine = (labels == digit).nonzero()[:, 0]
+        of_digit = (labels == digit).nonzero()[:, 0]
         shares = torch.tensor([style.share for style in styles], dtype=torch.float64)
-        chosen = torch.multinomial(shares, max(1, len(mine)), replacement=True, generator=random)[
-            : len(mine)
-        ]
+        chosen = torch.multinomial(
+            shares, max(1, len(of_digit)), replacement=True, generator=random
+        )[: len(of_digit)]
         for i, style in enumerate(styles):
-            for some in mine[chosen == i].split(_AT_ONCE):
-                drawn[some] = _draw(_write(style, len(some), random), random)
+            for part in of_digit[chosen == i].split(_IMAGES_AT_ONCE):
+                drawn[part] = _render(_draw_tracks(style, len(part), random), random)
+                done += len(part)
+                on_progress(done, images)
     return drawn.unsqueeze(1), labels
 
 
-def _write(style: Style, n: int, random: torch.Generator) -> torch.Tensor:
-    """``n`` hands write a style: where their pens have been, ``n marks 2``, about the unit square."""
-    controls, basis = _curve(style.strokes)
+def _draw_tracks(style: Style, n: int, random: torch.Generator) -> torch.Tensor:
+    """Return the pen tracks of ``n`` digits in one style, each in a different handwriting.
+
+    Returns:
+        ``n marks 2``, x and y within about the unit square around 0.
+    """
+    controls, basis = _build_curves(style.strokes)
 
     def normal(*shape: int) -> torch.Tensor:
         return torch.randn(*shape, generator=random)
@@ -67,13 +79,13 @@ def _write(style: Style, n: int, random: torch.Generator) -> torch.Tensor:
     def uniform(*shape: int) -> torch.Tensor:
         return 2 * torch.rand(*shape, generator=random) - 1
 
-    shaken = (
+    jittered = (
         controls
         + 0.035 * normal(n, 1, 1).abs() * normal(n, *controls.shape)
         + 0.012 * normal(n, *controls.shape)
     )
-    marks = basis @ shaken - 0.5
-    # Two slow waves across the square bend everything a little, as an unsteady hand does.
+    marks = basis @ jittered - 0.5
+    # Two slow waves across the square bend the digit a little, as an unsteady hand does.
     for _ in range(2):
         pull, phase = math.pi * 1.5 * normal(n, 1, 2), math.pi * uniform(n, 1, 1)
         marks = marks + 0.035 * normal(n, 1, 2) * torch.sin(
@@ -86,32 +98,32 @@ def _write(style: Style, n: int, random: torch.Generator) -> torch.Tensor:
     return torch.stack([x * turn.cos() - y * turn.sin(), x * turn.sin() + y * turn.cos()], dim=2)
 
 
-def _draw(marks: torch.Tensor, random: torch.Generator) -> torch.Tensor:
-    """Pen tracks ``n marks 2`` to MNIST-style images, uint8 ``n 28 28``."""
+def _render(marks: torch.Tensor, random: torch.Generator) -> torch.Tensor:
+    """Draw pen tracks ``n marks 2`` as MNIST-style images, uint8 ``n 28 28``."""
     n = len(marks)
     width = (2.7 * torch.exp(0.34 * torch.randn(n, 1, generator=random))).clamp(1.2, 6.0)  # px
-    # Fit the inked box, pen included, to 20 px.
+    # Fit the bounding box of the ink, including the pen's width, to 20 px.
     low, high = marks.amin(1), marks.amax(1)
     extent = (high - low).amax(1, keepdim=True).clamp(min=1e-3)
     marks = (marks - (low + high).unsqueeze(1) / 2) * ((BOX - width) / extent).unsqueeze(2)
-    # A pen presses differently along its way.
+    # The pressure of the pen varies along the track.
     along = torch.linspace(0, 1, marks.shape[1])
     phase = torch.rand(n, 1, generator=random)
     speed = 0.5 + 1.5 * torch.rand(n, 1, generator=random)
     press = 0.25 * torch.rand(n, 1, generator=random)
     radius = width / 2 * (1 + press * torch.sin(2 * math.pi * (speed * along + phase)))
-    ink = _ink(marks, radius, width / 2, 0.6 + 0.7 * torch.rand(n, 1, generator=random))
-    return _centred(ink)
+    edge = 0.6 + 0.7 * torch.rand(n, 1, generator=random)
+    return _center_mass(_ink_tracks(marks, radius, width / 2, edge))
 
 
-def _ink(
+def _ink_tracks(
     marks: torch.Tensor, radius: torch.Tensor, mean_radius: torch.Tensor, edge: torch.Tensor
 ) -> torch.Tensor:
-    """Gray levels 0..1 of a frame with the tracks in its middle, ``n 28 28``.
+    """Return gray levels 0..1 of a frame with the tracks in its center, ``n 28 28``.
 
-    A pixel's darkness falls from one to zero over ``edge`` px about the rim of the nearest mark. In
-    units of each mark's radius the squared distance is a product of four numbers of the pixel and
-    four of the mark, so that one matrix product gives them all.
+    Ink falls from one to zero over ``edge`` px around the rim of the nearest mark. In units of a
+    mark's radius, the squared distance is the dot product of four numbers of the pixel and four of
+    the mark, so one matrix product computes all distances.
     """
     axis = torch.arange(SIZE) - (SIZE - 1) / 2
     y, x = torch.meshgrid(axis, axis, indexing="ij")
@@ -121,19 +133,23 @@ def _ink(
         .expand(len(marks), -1, -1)
     )
     weight = radius.square().reciprocal()
-    of_mark = [
+    coefficients = [
         weight,
         -2 * weight * marks[..., 0],
         -2 * weight * marks[..., 1],
         weight * marks.square().sum(2),
     ]
-    nearest = torch.bmm(pixels, torch.stack(of_mark, dim=1)).amin(2)
+    nearest = torch.bmm(pixels, torch.stack(coefficients, dim=1)).amin(2)
     outside = (nearest.clamp(min=0).sqrt() - 1) * mean_radius
     return (0.5 - outside / edge).clamp(0, 1).view(-1, SIZE, SIZE)
 
 
-def _centred(ink: torch.Tensor) -> torch.Tensor:
-    """Move the center of mass to pixel (14, 14), by whole pixels, as MNIST has it; uint8."""
+def _center_mass(ink: torch.Tensor) -> torch.Tensor:
+    """Move the center of mass to pixel (14, 14) by whole pixels, as in MNIST.
+
+    Returns:
+        uint8 ``n 28 28``.
+    """
     gray = (255 * ink).round().to(torch.uint8)
     positions = torch.arange(SIZE, dtype=torch.float32)
     mass = ink.sum((1, 2)).clamp(min=1e-6)
@@ -147,10 +163,15 @@ def _centred(ink: torch.Tensor) -> torch.Tensor:
     return padded[torch.arange(len(ink)).view(-1, 1, 1), rows, columns]
 
 
-def _curve(strokes: Sequence[Stroke]) -> tuple[torch.Tensor, torch.Tensor]:
-    """A style's distinct control points ``M 2``, and the ``marks x M`` matrix from them to points along the curves.
+def _build_curves(strokes: Sequence[Stroke]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return a style's curves as control points and a matrix that interpolates them.
 
-    The curves are Catmull-Rom splines: linear in their control points, and through them.
+    The curves are Catmull-Rom splines, which pass through their control points and are linear in
+    them.
+
+    Returns:
+        The distinct control points ``M 2``, and the matrix ``marks M`` that maps them to points
+        along the curves.
     """
     points = list(dict.fromkeys(point for stroke in strokes for point in stroke))
     lengths = [sum(math.dist(a, b) for a, b in itertools.pairwise(stroke)) for stroke in strokes]
@@ -170,7 +191,7 @@ def _curve(strokes: Sequence[Stroke]) -> tuple[torch.Tensor, torch.Tensor]:
                 (k + 2, (-(t**2) + t**3) / 2),
             )
             for j, value in around:
-                # Beyond an end the curve goes on as it came: p[-1] = 2 p[0] - p[1].
+                # Beyond an end, the control points are mirrored: p[-1] = 2 p[0] - p[1].
                 inside = min(max(j, 0), len(stroke) - 1)
                 if inside == j:
                     row[points.index(stroke[j])] += value
@@ -181,49 +202,65 @@ def _curve(strokes: Sequence[Stroke]) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.tensor(points), torch.tensor(rows)
 
 
-def make_scribble(train: int = 60_000, test: int = 10_000, seed: int = 0) -> Dataset:
-    """The data set: ``train`` and ``test`` from two streams of one seed.
+def make_scribble(
+    train: int = 60_000,
+    test: int = 10_000,
+    seed: int = 0,
+    on_progress: OnDraw = lambda done, total: None,
+) -> Dataset:
+    """Generate the data set.
+
+    Args:
+        train: Number of training images.
+        test: Number of test images.
+        seed: Each seed gives two independent random streams, one for each split.
+        on_progress: Called with the number of images drawn so far and the total.
 
     Raises:
-        DataError: Fewer images than classes.
+        DataError: There are fewer images than classes.
     """
     if min(train, test) < len(STYLES):
         raise DataError(
-            f"{min(train, test)} images do not hold {len(STYLES)} classes; ask for at least {len(STYLES)}"
+            f"{min(train, test)} images are too few for {len(STYLES)} classes; "
+            f"ask for at least {len(STYLES)}"
         )
-    splits = [
-        Split(name, *draw_digits(n, 2 * seed + i))
-        for i, (name, n) in enumerate((("train", train), ("test", test)))
-    ]
-    return _dataset(*splits)
+    total = train + test
+    return _build_dataset(
+        Split("train", *draw_digits(train, 2 * seed, lambda n, _: on_progress(n, total))),
+        Split("test", *draw_digits(test, 2 * seed + 1, lambda n, _: on_progress(train + n, total))),
+    )
 
 
-def load_scribble(folder: Path) -> Dataset:
-    """The data set as it was made here the first time, or made and kept in ``folder`` now.
+def load_scribble(folder: Path, on_progress: OnDraw = lambda done, total: None) -> Dataset:
+    """Load the default data set from a cache folder, or generate it and save it there.
 
-    A file there that is damaged is made anew; a folder that cannot be written to costs only the
-    time of making.
+    A damaged file is replaced. If the folder cannot be written to, the data set is generated each
+    time.
+
+    Args:
+        folder: The cache folder.
+        on_progress: Called while images are drawn, with the number so far and the total.
     """
     path = folder / f"scribble-{VERSION}.safetensors"
     with contextlib.suppress(OSError, SafetensorError, KeyError, DataError):
         tensors = load_safetensors(path.read_bytes())
-        kept = _dataset(
+        cached = _build_dataset(
             *(Split(name, tensors[f"{name}_images"], tensors[f"{name}_labels"]) for name in _SPLITS)
         )
         with safe_open(path, framework="pt") as file:
-            if kept.checksums == file.metadata():
-                return kept
-    made = make_scribble()
+            if cached.checksums == file.metadata():
+                return cached
+    dataset = make_scribble(on_progress=on_progress)
     tensors = {
         f"{split.name}_{what}": values
-        for split in (made.train, made.held_out)
+        for split in (dataset.train, dataset.held_out)
         for what, values in (("images", split.images), ("labels", split.labels))
     }
     with contextlib.suppress(OSError):
-        write_whole(path, save_safetensors(tensors, dict(made.checksums)))
-    return made
+        write_whole(path, save_safetensors(tensors, dict(dataset.checksums)))
+    return dataset
 
 
-def _dataset(train: Split, test: Split) -> Dataset:
+def _build_dataset(train: Split, test: Split) -> Dataset:
     checksums = {split.name: split.sha256() for split in (train, test)}
     return Dataset("scribble", train, test, tuple(map(str, STYLES)), checksums)

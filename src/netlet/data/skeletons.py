@@ -1,8 +1,8 @@
-"""How people write the ten digits: pen strokes through control points, several styles for each digit.
+"""Skeletons of handwritten digits: pen strokes through control points, in several styles per digit.
 
-``x`` runs right and ``y`` down, a digit fills about the unit square. A stroke is a smooth curve
-through its points; a corner is where one stroke ends and the next begins. Equal points of one style
-move together.
+``x`` points right and ``y`` down, and a digit fills about the unit square. A stroke is a smooth
+curve through its points; at a corner one stroke ends and the next begins. Points of a style that
+are equal stay equal when they are jittered.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Stroke = tuple[Point, ...]
 
 @dataclass(frozen=True)
 class Style:
-    """One way of writing a digit, and how common it is among the ways of that digit."""
+    """One way of writing a digit; ``share`` is its frequency relative to the other ways."""
 
     share: float
     strokes: tuple[Stroke, ...]
@@ -25,7 +25,7 @@ class Style:
 def arc(
     x: float, y: float, rx: float, ry: float, start_deg: float, end_deg: float, points: int = 7
 ) -> Stroke:
-    """Points along an ellipse about ``(x, y)``; 0 degrees is right, 90 is down."""
+    """Return points along an ellipse around ``(x, y)``; 0 degrees is right, 90 is down."""
     angles = [
         math.radians(start_deg + (end_deg - start_deg) * i / (points - 1)) for i in range(points)
     ]

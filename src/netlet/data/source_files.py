@@ -1,4 +1,4 @@
-"""Public data sets on this machine: the folders in which they may lie, and reading them whole and checked."""
+"""The files of public data sets on this machine: find their folder, read and verify them."""
 
 from __future__ import annotations
 
@@ -13,85 +13,87 @@ import torch
 from numpy.typing import NDArray
 
 from netlet.data.dataset import Dataset, Split
-from netlet.data.idx import read_file, parse_idx, decompress
+from netlet.data.idx import decompress, parse_idx, read_file
 from netlet.data.sources import SOURCES, File, Part, Source
 from netlet.errors import DataError, MissingDataError
+from netlet.text import format_shape
 
 
 def cache_folder() -> Path:
-    """The user's cache folder for data sets, by the platform's conventions."""
+    """Return the user's cache folder for data sets, by the platform's conventions."""
     return Path(platformdirs.user_cache_dir("netlet", appauthor=False))
 
 
 def find_source(source: Source, folder: Path | None = None) -> Path:
-    """The folder that holds a source's four files.
+    """Return the folder that contains a data set's four files.
 
-    Looked into: ``folder`` alone if it is given; else ``NETLET_DATA``, then the user's cache
-    folder, then torchvision's usual ``data``. In each, the files may lie in the folder itself, in
-    one named like the data set, or as torchvision lays them out (``MNIST/raw``), plain or gzipped.
+    If ``folder`` is given, only that is searched; otherwise ``NETLET_DATA``, then the user's cache
+    folder, then torchvision's usual ``data``. In each, the files may lie in the folder itself, in a
+    subfolder named like the data set, or as torchvision stores them (``MNIST/raw``), plain or
+    gzipped.
 
     Raises:
-        MissingDataError: No folder holds any of them.
-        DataError: One holds some but not all.
+        MissingDataError: No folder contains any of them.
+        DataError: A folder contains some of them but not all.
     """
-    set_by_hand = os.environ.get("NETLET_DATA")
-    roots = (
-        [folder]
-        if folder
-        else [*([Path(set_by_hand)] if set_by_hand else []), cache_folder(), Path("data")]
-    )
+    from_environment = os.environ.get("NETLET_DATA")
+    if folder:
+        roots = [folder]
+    else:
+        roots = [*([Path(from_environment)] if from_environment else [])]
+        roots += [cache_folder(), Path("data")]
     for place in (place for root in roots for place in _layouts(source, root)):
         missing = [file.name for file in source.files if find_file(place, file) is None]
-        if not missing and not _holds_another(source, place):
+        if not missing and not _holds_another_source(source, place):
             return place
-        if (
-            0 < len(missing) < len(source.files)
-            and place.resolve() != (cache_folder() / source.name).resolve()
-        ):
-            # In the cache it is a download that was interrupted and can go on.
+        # In the cache, some of the files mean an interrupted download, which can be resumed.
+        is_cache = place.resolve() == (cache_folder() / source.name).resolve()
+        if 0 < len(missing) < len(source.files) and not is_cache:
             raise DataError(
-                f"{place}: holds part of {source.name}; missing: {', '.join(missing)} (plain or .gz)"
+                f"{place}: contains only part of {source.name}; "
+                f"missing: {', '.join(missing)} (plain or .gz)"
             )
-    looked = ", ".join(str(root) for root in roots)
+    searched = ", ".join(str(root) for root in roots)
     raise MissingDataError(
-        f"{source.name} not found in {looked}; 'netlet data get {source.name}' downloads it; or put its four IDX files "
-        f"({source.files[0].name}, ..., plain or .gz) into {folder or cache_folder() / source.name}, "
+        f"{source.name} not found in {searched}; 'netlet data get {source.name}' downloads it; "
+        f"or put its four IDX files ({source.files[0].name}, ..., plain or .gz) into "
+        f"{folder or cache_folder() / source.name}, "
         "or name their folder with --data DIR or NETLET_DATA"
     )
 
 
 def read_source(source: Source, folder: Path) -> Dataset:
-    """Read and check the four files of a source.
+    """Read and verify the four files of a data set.
 
     Raises:
-        DataError: A file is not the known one, or its array is not of the promised shape; names the
-            file, what was expected and what was found.
+        DataError: A file has the wrong checksum, or its array the wrong shape; with the path, the
+            expected and the actual value.
     """
     checksums: dict[str, str] = {}
     return Dataset(
         name=source.name,
-        train=_split(source, source.train, folder, checksums),
-        held_out=_split(source, source.test, folder, checksums),
+        train=_read_split(source, source.train, folder, checksums),
+        held_out=_read_split(source, source.test, folder, checksums),
         class_names=source.class_names,
         checksums=checksums,
     )
 
 
 def verify_checksum(file: File, content: bytes, path: Path, raw: bytes | None = None) -> str:
-    """Hold a file's content, packed or not, against its checksum; ``path`` is for the messages.
+    """Compare a file's content, gzipped or not, with the known checksum.
 
     Args:
-        file: What it should be.
-        content: As it lies on the disk.
-        path: Where.
-        raw: The same unpacked, if that was done already.
+        file: The file it should be.
+        content: The content as stored.
+        path: Of the file, for error messages.
+        raw: The decompressed content, if the caller has it already.
 
     Returns:
         The MD5 of the raw content.
 
     Raises:
-        DataError: It is another file; or nobody knows its raw content's checksum and it is not
-            packed.
+        DataError: The checksum is wrong; or the file is not gzipped and only the checksum of its
+            ``.gz`` is known.
     """
     raw = decompress(content, path) if raw is None else raw
     found = md5 = _md5(raw)
@@ -99,25 +101,36 @@ def verify_checksum(file: File, content: bytes, path: Path, raw: bytes | None = 
     if expected is None:
         if raw is content:
             raise DataError(
-                f"{path}: cannot be verified unpacked, no checksum is known; keep the .gz as downloaded"
+                f"{path}: cannot be verified, since only the checksum of the .gz is known; "
+                "keep the .gz as downloaded"
             )
         expected, of, found = file.gz_md5, ".gz", _md5(content)
     if found != expected:
-        raise DataError(f"{path}: expected MD5 {expected} of the {of}, found {found}; get it anew")
+        raise DataError(
+            f"{path}: expected MD5 {expected} of the {of}, found {found}; download it again"
+        )
     return md5
 
 
 def make_split(
     name: str, images: NDArray[np.uint8], labels: NDArray[np.generic], classes: int, path: Path
 ) -> Split:
-    """Images ``N H W`` and their labels ``N`` as a split; ``path`` is for the messages.
+    """Combine images and labels into a split.
+
+    Args:
+        name: Of the split.
+        images: ``N H W``.
+        labels: ``N``, whole numbers of any type.
+        classes: ``K``.
+        path: Of the file of labels, for error messages.
 
     Raises:
-        DataError: They differ in number, or a label is out of range.
+        DataError: Images and labels differ in number, or a label is out of range.
     """
     if len(images) != len(labels):
         raise DataError(
-            f"{path}: expected {len(images):,} labels for {len(images):,} images, found {len(labels):,}"
+            f"{path}: expected {len(images):,} labels for {len(images):,} images, "
+            f"found {len(labels):,}"
         )
     numbers = labels.astype(np.int64)
     if len(numbers) and (numbers.max() >= classes or numbers.min() < 0):
@@ -129,64 +142,75 @@ def make_split(
 
 
 def find_file(folder: Path, file: File) -> Path | None:
-    """Where a folder holds a file, if it does."""
-    # The .gz first: it can always be verified, and it is what a new download leaves beside a
-    # damaged unpacked file.
+    """Return the path of a file in a folder, gzipped or plain, or None if it is not there."""
+    # The .gz comes first: it can always be verified, and a new download leaves it beside a damaged
+    # plain file.
     for path in (folder / f"{file.name}.gz", folder / file.name):
         if path.is_file():
             return path
     return None
 
 
-def _split(source: Source, part: Part, folder: Path, checksums: dict[str, str]) -> Split:
-    def content(file: File) -> tuple[bytes, Path]:
-        path = find_file(folder, file)
-        if path is None:
-            raise DataError(f"{folder / file.name}: the file has vanished; get {source.name} anew")
-        return read_file(path), path
-
-    def array(
-        raw: bytes, path: Path, kind: type[np.generic], expected: tuple[int, ...]
-    ) -> NDArray[np.generic]:
-        values = parse_idx(raw, path)
-        if values.dtype != kind or values.ndim != len(expected):
-            raise DataError(
-                f"{path}: expected {np.dtype(kind)} of {len(expected)} dimensions, "
-                f"found {values.dtype} of {values.ndim}; is this another file under its name?"
-            )
-        if values.shape != expected:
-            raise DataError(f"{path}: expected {_shape(expected)}, found {_shape(values.shape)}")
-        return values
-
-    packed_images, images_path = content(part.images)
-    raw_images = decompress(packed_images, images_path)
-    packed_labels, labels_path = content(part.labels)
-    raw_labels = decompress(packed_labels, labels_path)
-    images = array(raw_images, images_path, np.uint8, (part.count, *source.size)).astype(
-        np.uint8, copy=False
-    )
+def _read_split(source: Source, part: Part, folder: Path, checksums: dict[str, str]) -> Split:
+    """Read the images and labels of a split; enter their checksums into ``checksums``."""
+    stored_images, images_path = _read_stored(source, part.images, folder)
+    raw_images = decompress(stored_images, images_path)
+    stored_labels, labels_path = _read_stored(source, part.labels, folder)
+    raw_labels = decompress(stored_labels, labels_path)
+    images = _parse_array(
+        raw_images, images_path, np.uint8, expected=(part.count, *source.size)
+    ).astype(np.uint8, copy=False)
     if "idx2" in part.labels.name:
-        # QMNIST gives eight numbers an image; the first is the class.
-        labels = array(raw_labels, labels_path, np.int32, (part.count, 8))[:, 0]
+        # QMNIST has eight numbers for each image; the first is the class.
+        labels = _parse_array(raw_labels, labels_path, np.int32, expected=(part.count, 8))[:, 0]
     else:
-        labels = array(raw_labels, labels_path, np.uint8, (part.count,))
-    joined = make_split(part.name, images, labels, len(source.class_names), labels_path)
-    # Last, since "a label of 12" tells more than "another checksum".
-    checksums[part.images.name] = verify_checksum(part.images, packed_images, images_path, raw_images)
-    checksums[part.labels.name] = verify_checksum(part.labels, packed_labels, labels_path, raw_labels)
-    return joined.take(torch.arange(part.first, part.count)) if part.first else joined
+        labels = _parse_array(raw_labels, labels_path, np.uint8, expected=(part.count,))
+    split = make_split(part.name, images, labels, len(source.class_names), labels_path)
+    # Checksums come last: "found a label of 12" is more helpful than "wrong checksum".
+    checksums[part.images.name] = verify_checksum(
+        part.images, stored_images, images_path, raw_images
+    )
+    checksums[part.labels.name] = verify_checksum(
+        part.labels, stored_labels, labels_path, raw_labels
+    )
+    return split.take(torch.arange(part.first, part.count)) if part.first else split
+
+
+def _read_stored(source: Source, file: File, folder: Path) -> tuple[bytes, Path]:
+    path = find_file(folder, file)
+    if path is None:
+        raise DataError(
+            f"{folder / file.name}: the file has disappeared; download {source.name} again"
+        )
+    return read_file(path), path
+
+
+def _parse_array(
+    raw: bytes, path: Path, kind: type[np.generic], expected: tuple[int, ...]
+) -> NDArray[np.generic]:
+    values = parse_idx(raw, path)
+    if values.dtype != kind or values.ndim != len(expected):
+        raise DataError(
+            f"{path}: expected {np.dtype(kind)} of {len(expected)} dimensions, "
+            f"found {values.dtype} of {values.ndim}; is this another file under its name?"
+        )
+    if values.shape != expected:
+        raise DataError(
+            f"{path}: expected {format_shape(expected)}, found {format_shape(values.shape)}"
+        )
+    return values
 
 
 def _layouts(source: Source, root: Path) -> Iterator[Path]:
-    # First where nothing else can lie: several data sets use MNIST's file names.
+    # Unambiguous folders come first, since several data sets use MNIST's file names.
     yield root / source.name
     yield root / source.folder / "raw"
     yield root
     yield root / "raw"
 
 
-def _holds_another(source: Source, place: Path) -> bool:
-    """Whether the files under this source's names are known to be those of another."""
+def _holds_another_source(source: Source, place: Path) -> bool:
+    """Return whether the files are known to belong to another data set with the same file names."""
     path = find_file(place, source.test.labels)
     others = [other for other in SOURCES.values() if other.name != source.name]
     if path is None:
@@ -195,13 +219,9 @@ def _holds_another(source: Source, place: Path) -> bool:
         content = read_file(path)
         md5s = {_md5(content), _md5(decompress(content, path))}
     except DataError:
-        return False  # reading it will say what is wrong
+        return False  # reading the file will report what is wrong
     return any({other.test.labels.md5, other.test.labels.gz_md5} & md5s for other in others)
 
 
 def _md5(content: bytes) -> str:
     return hashlib.md5(content, usedforsecurity=False).hexdigest()
-
-
-def _shape(shape: tuple[int, ...]) -> str:
-    return "x".join(map(str, shape))

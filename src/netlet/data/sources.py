@@ -1,4 +1,4 @@
-"""The public data sets that netlet knows, as rows of a table: what each must be, and where it can be had."""
+"""The public data sets: their files, checksums, mirrors and licenses."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from dataclasses import dataclass
 class File:
     """One IDX file of a data set.
 
-    What is downloaded or read must be it by ``md5``, or, where nobody has published the checksum of
-    its raw content, by ``gz_md5``.
+    A file is verified by ``md5``, or by ``gz_md5`` if no checksum of its raw content has been
+    published.
     """
 
     name: str  # without .gz
@@ -21,18 +21,18 @@ class File:
 
 @dataclass(frozen=True)
 class Part:
-    """Images and labels that belong together."""
+    """The files of a split."""
 
     name: str  # of the split
     images: File
     labels: File
     count: int
-    first: int = 0  # images before it belong to another data set and are left out
+    first: int = 0  # index of the first image used; those before it belong to another data set
 
 
 @dataclass(frozen=True)
 class Source:
-    """A data set in four IDX files."""
+    """A public data set in four IDX files."""
 
     name: str
     title: str
@@ -40,13 +40,13 @@ class Source:
     class_names: tuple[str, ...]
     train: Part
     test: Part
-    mirrors: tuple[str, ...]  # tried in this order; a file's name and .gz follow
-    terms: str  # by whom, and under which license
+    mirrors: tuple[str, ...]  # URLs to which a file's name and .gz are appended, in order of use
+    terms: str  # authors and license
     size: tuple[int, int] = (28, 28)  # H W
 
     @property
     def files(self) -> tuple[File, ...]:
-        """All four."""
+        """All four files."""
         return self.train.images, self.train.labels, self.test.images, self.test.labels
 
 
@@ -61,7 +61,7 @@ _BYTES = {
 
 
 def _parts(checksums: dict[str, tuple[str | None, str]]) -> tuple[Part, Part]:
-    """Train and test in files named and sized like MNIST's."""
+    """Return train and test for files with MNIST's names and sizes."""
     files = {name: File(name, size, *checksums[name]) for name, size in _BYTES.items()}
     return (
         Part("train", files[_TRAIN_IMAGES], files[_TRAIN_LABELS], 60_000),
@@ -144,14 +144,14 @@ KMNIST = Source(
     test=_KMNIST_TEST,
     mirrors=(
         "http://codh.rois.ac.jp/kmnist/dataset/kmnist/",
-        # an earlier version has lain here: the checksum decides
+        # This mirror has served an earlier version; the checksum rejects it.
         "https://storage.googleapis.com/kuzushiji-mnist/",
     ),
     terms="T. Clanuwat et al., CODH; CC BY-SA 4.0",
 )
 
-# Its first 10,000 test images are MNIST's own, reconstructed; the other 50,000 nobody has tuned on:
-# the second judge.
+# QMNIST's first 10,000 test images reconstruct MNIST's test set. The other 50,000 had been lost,
+# so nobody has tuned on them: they are an independent test set for any MNIST result.
 QMNIST = Source(
     name="qmnist",
     title="QMNIST, MNIST's digits and 50,000 lost test images",
