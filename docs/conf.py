@@ -37,5 +37,6 @@ napoleon_use_ivar = True  # an attribute of a dataclass is described once
 
 html_theme = "furo"
 html_title = f"netlet {release}"
-html_static_path: list[str] = []
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_theme_options = {"navigation_with_keys": True}

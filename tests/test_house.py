@@ -154,7 +154,7 @@ def test_help_never_imports_torch() -> None:
 
 
 def test_reading_records_never_imports_torch() -> None:
-    code = "import sys\nfrom netlet import records, stats\nimport netlet.cli.found\nassert 'torch' not in sys.modules"
+    code = "import sys\nfrom netlet import records, stats\nimport netlet.cli.locate\nassert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
