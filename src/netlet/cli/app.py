@@ -1,8 +1,8 @@
-"""The ``netlet`` command: its verbs, and how an error reaches a person.
+"""The ``netlet`` command: its subcommands, and how an error is reported.
 
-Results go to stdout, progress and errors to stderr. Exit codes: 0 nothing failed, 1 a budget was
-missed, 2 bad usage or bad input, 130 interrupted. Nothing here imports torch: ``netlet --help``
-must answer at once.
+Results go to stdout, progress and errors to stderr. Exit codes: 0 success; 1 a budget was missed,
+or a record or data set that was looked at is damaged; 2 wrong usage or input; 130 interrupted.
+Nothing here imports torch, so that ``netlet --help`` and shell completion answer at once.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ import atexit
 import gc
 import os
 import sys
-from typing import Annotated
+import traceback
+import warnings
+from typing import Annotated, Any
 
 import typer
 
@@ -30,67 +32,117 @@ from netlet.cli import (
     predict,
     report,
     runs,
+    search,
     show,
     study,
     train,
 )
-from netlet.cli.results import only_results, say
-from netlet.errors import NetletError
+from netlet.cli.commands import GROUPS, Group, add_command
+from netlet.cli.results import say
+from netlet.errors import NetletDeprecationWarning, NetletError
 
 app = typer.Typer(
     name="netlet",
-    help="Design, check, train and explain tiny convolutional nets that fit a budget.",
+    cls=Group,
+    help="Design, check, train, explain and ship tiny convolutional nets that fit a budget.",
+    epilog="netlet train\nnetlet check mine.py:Net --params-below 20000",
     no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,  # importing rich would take longer than all the rest
+    rich_markup_mode=None,  # importing rich would take longer than everything else
     pretty_exceptions_enable=False,
 )
-app.command("list", short_help="Show all experiments and what their nets cost.")(
-    only_results(listing.list_)
-)
-app.command("show", short_help="Show a net's layers, costs and receptive field.")(
-    only_results(show.show)
-)
-app.command("check", short_help="Hold a net against a budget, without training.")(
-    only_results(check.check)
-)
-app.command("train", short_help="Train a net, judge it and record the run.")(
-    only_results(train.train)
-)
-app.command("runs", short_help="List, filter and compare the recorded runs below a folder.")(
-    only_results(runs.runs)
-)
-app.command("study", short_help="Train an experiment from several seeds, side by side.")(
-    only_results(study.study)
-)
-app.command("compare", short_help="Say whether one study is better than another, or chance.")(
-    only_results(compare.compare)
-)
-app.command("climb", short_help="Run a ladder of experiments and write its page.")(
-    only_results(climb.climb)
-)
-app.command("report", short_help="Write what records show, as one HTML file or as Markdown.")(
-    only_results(report.report)
-)
-app.command("card", short_help="Tell what trained weights are for and how good they are.")(
-    only_results(card.card)
-)
-app.command(
-    "frontier", short_help="Show accuracy against parameters, other people's nets included."
-)(only_results(frontier.frontier))
-app.command("evaluate", short_help="Score a net with given weights on any data set.")(
-    only_results(evaluate.evaluate)
-)
-app.command("play", short_help="Draw digits for a net in the browser.")(only_results(play.play))
-app.command("predict", short_help="Say which digit is on a picture, drawn or photographed.")(
-    only_results(predict.predict)
-)
-app.add_typer(data.app, name="data", short_help="Get, verify, list, show and make data sets.")
-app.command("export", short_help="Write a trained net as ONNX, C or a web page.")(
-    only_results(export.export)
-)
 
-# Typer carries its own click in some versions and imports it in others.
+DESIGN, TRAIN, UNDERSTAND, SHIP, DATA = GROUPS
+add_command(
+    app, listing.list_, "netlet list", "netlet list --recipes --budgets", name="list", group=DESIGN
+)
+add_command(
+    app, show.show, "netlet show swift", "netlet show '8 8 P 12 14 16 16' --rf", group=DESIGN
+)
+add_command(
+    app,
+    check.check,
+    "netlet check week4 --budget document_003",
+    "netlet check mine.py:Net --params-below 20000 --forbid Linear",
+    group=DESIGN,
+)
+add_command(
+    app,
+    search.search,
+    "netlet search speck --trials 40",
+    "netlet search speck --repeat 12",
+    group=DESIGN,
+)
+add_command(
+    app,
+    train.train,
+    "netlet train",
+    "netlet train mine.py:Net --recipe steady --set epochs=5 --seed 1",
+    group=TRAIN,
+)
+add_command(
+    app,
+    study.study,
+    "netlet study swift --seeds 5",
+    "netlet study swift --val 10000 -o studies/on-val",
+    group=TRAIN,
+)
+add_command(app, climb.climb, "netlet climb own", "netlet climb mine.toml --seeds 5", group=TRAIN)
+add_command(
+    app,
+    runs.runs,
+    "netlet runs",
+    "netlet runs studies --compare --params-below 8000",
+    group=UNDERSTAND,
+)
+add_command(
+    app,
+    compare.compare,
+    "netlet compare swift sprint",
+    "netlet compare studies/swift studies/mine --json",
+    group=UNDERSTAND,
+)
+add_command(
+    app,
+    report.report,
+    "netlet report swift",
+    "netlet report studies/swift studies/sprint -o report.md",
+    group=UNDERSTAND,
+)
+add_command(
+    app,
+    evaluate.evaluate,
+    "netlet evaluate crest",
+    "netlet evaluate mine.py:Net --weights mine.pt --dataset fashion_mnist",
+    group=UNDERSTAND,
+)
+add_command(
+    app,
+    frontier.frontier,
+    "netlet frontier",
+    "netlet frontier studies --params-below 20000 -o frontier.html",
+    group=UNDERSTAND,
+)
+add_command(
+    app,
+    export.export,
+    "netlet export crest --to onnx",
+    "netlet export runs/swift-seed0 --to c --int8 -o swift",
+    group=SHIP,
+)
+add_command(
+    app,
+    predict.predict,
+    "netlet predict photo.jpg",
+    "netlet predict *.png --net speck --show seen.png",
+    group=SHIP,
+)
+add_command(app, play.play, "netlet play", "netlet play speck --no-open -o speck.html", group=SHIP)
+add_command(
+    app, card.card, "netlet card crest", "netlet card studies/swift -o swift.md", group=SHIP
+)
+app.add_typer(data.app, name="data", rich_help_panel=DATA)
+
+# Typer has its own copy of click in some versions and imports click in others.
 _ClickError: type[Exception] = next(
     base
     for base in typer.BadParameter.__mro__
@@ -107,62 +159,87 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def _netlet(
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+        bool,
+        typer.Option(
+            "--version", help="Print the version and exit.", callback=_version, is_eager=True
+        ),
     ] = False,
     debug: Annotated[
-        bool, typer.Option("--debug", help="Show tracebacks; may stand anywhere.")
+        bool, typer.Option("--debug", help="Print tracebacks of errors; works anywhere.")
     ] = False,
 ) -> None:
     pass
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and leave the process with its exit code."""
+    """Run the command line and exit the process with its exit code."""
     if arguments is None:
-        # The process is ours and short: looking for garbage among all that torch brings takes
-        # longer than it is worth.
+        # This process is short: collecting garbage among all that torch imports takes longer than
+        # it is worth.
         gc.set_threshold(100_000, 50, 50)
         atexit.register(gc.freeze)
-    given = sys.argv[1:] if arguments is None else arguments
-    debug = "--debug" in given
+        _show_deprecations()
+    _accept_clicks_completion_variable()
+    words = sys.argv[1:] if arguments is None else arguments
     try:
         code = app(
-            [word for word in given if word != "--debug"], prog_name="netlet", standalone_mode=False
+            [word for word in words if word != "--debug"], prog_name="netlet", standalone_mode=False
         )
         sys.stdout.flush()
     except BrokenPipeError:
-        # Whoever reads has seen enough (netlet list | head).
+        # The reader has closed the pipe (netlet list | head).
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except (typer.Abort, KeyboardInterrupt):
         say("netlet: interrupted")
         sys.exit(130)
-    except _ClickError as error:
+    except Exception as error:
         if type(error).__name__ == "NoArgsIsHelpError":
             print(error.format_message())  # type: ignore[attr-defined]
             sys.exit(0)
-        say(f"netlet: {_usage(error)}")
-        sys.exit(2)
-    except NetletError as error:
-        if debug:
-            raise
-        say(f"netlet: {' '.join(str(error).split())}")
-        sys.exit(2)
-    except Exception as error:
-        if debug:
-            raise
-        say(
-            f"netlet: {type(error).__name__}: {' '.join(str(error).split()) or 'no message'} (--debug shows where)"
-        )
+        if "--debug" in words:
+            traceback.print_exc()
+        else:
+            say(f"netlet: {_message(error)}")
         sys.exit(2)
     sys.exit(code or 0)
 
 
-def _usage(error: Exception) -> str:
-    # click's message ends in a full stop and carries the command's context apart from it.
-    message = (
-        " ".join(error.format_message().split()) if hasattr(error, "format_message") else str(error)
-    )
+def _message(error: Exception) -> str:
+    """Return an error in one line."""
+    if isinstance(error, _ClickError):
+        return _usage_message(error)
+    text = " ".join(str(error).split())
+    if isinstance(error, NetletError):
+        return text
+    return f"{type(error).__name__}: {text or 'no message'} (--debug shows where)"
+
+
+def _usage_message(error: Exception) -> str:
+    # click's message ends in a full stop, and names its command apart from the text.
+    text = error.format_message() if hasattr(error, "format_message") else str(error)
+    message = " ".join(text.split()).rstrip(".")
     context = getattr(error, "ctx", None)
-    path = context.command_path if context else "netlet"
-    return f"{message.rstrip('.')}; see '{path} --help'" if message else f"see '{path} --help'"
+    hint = f"see '{context.command_path if context else 'netlet'} --help'"
+    return f"{message}; {hint}" if message else hint
+
+
+def _show_deprecations() -> None:
+    """Print netlet's deprecation warnings as one line each; Python hides them by default."""
+    show_other = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *rest: Any, **named: Any) -> None:
+        if issubclass(category, NetletDeprecationWarning):
+            say(f"netlet: warning: {message}")
+        else:
+            show_other(message, category, *rest, **named)
+
+    warnings.simplefilter("default", NetletDeprecationWarning)
+    warnings.showwarning = show
+
+
+def _accept_clicks_completion_variable() -> None:
+    """Accept ``_NETLET_COMPLETE=bash_source``, click's spelling of typer's ``source_bash``."""
+    shell, _, what = os.environ.get("_NETLET_COMPLETE", "").partition("_")
+    if what == "source":
+        os.environ["_NETLET_COMPLETE"] = f"source_{shell}"

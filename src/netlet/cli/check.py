@@ -2,53 +2,97 @@
 
 from __future__ import annotations
 
-import dataclasses
-from typing import Annotated
+import re
+from typing import Annotated, Any
 
 import typer
 
-from netlet import budgets
-from netlet.budgets import Budget
-from netlet.cli.options import Classes, Input, Json, limited, shape
-from netlet.cli.results import result, result_json
+from netlet import catalog
+from netlet.budgets import Budget, RuleResult, Verdict
+from netlet.cli.options import Classes, Input, Json, Net, budget_names
+from netlet.cli.results import print_json, print_result
+from netlet.cli.settings import apply_limits, parse_shape
 
 
 def check(
-    net: Annotated[
-        str,
-        typer.Argument(
-            metavar="NET", help="An experiment or net of ours, file.py:Name or package.module:Name."
-        ),
-    ],
+    net: Net,
     budget: Annotated[
-        str | None, typer.Option("--budget", metavar="NAME", help="A budget of ours.")
+        str | None,
+        typer.Option(
+            "--budget",
+            metavar="NAME",
+            help="Check against this budget ('netlet list --budgets') instead of its own.",
+            autocompletion=budget_names,
+        ),
     ] = None,
-    params_below: Annotated[int | None, typer.Option(metavar="N")] = None,
-    epochs_at_most: Annotated[int | None, typer.Option(metavar="N")] = None,
-    epochs_below: Annotated[int | None, typer.Option(metavar="N")] = None,
-    accuracy_at_least: Annotated[float | None, typer.Option(metavar="PERCENT")] = None,
-    accuracy_above: Annotated[float | None, typer.Option(metavar="PERCENT")] = None,
-    held_for_last: Annotated[int | None, typer.Option(metavar="EPOCHS")] = None,
-    macs_below: Annotated[int | None, typer.Option(metavar="N")] = None,
-    weight_bytes_below: Annotated[int | None, typer.Option(metavar="BYTES")] = None,
-    activation_bytes_below: Annotated[int | None, typer.Option(metavar="BYTES")] = None,
+    params_below: Annotated[
+        int | None, typer.Option(metavar="N", help="Require fewer than N parameters.")
+    ] = None,
+    epochs_at_most: Annotated[
+        int | None, typer.Option(metavar="N", help="Allow at most N epochs of training.")
+    ] = None,
+    epochs_below: Annotated[
+        int | None, typer.Option(metavar="N", help="Allow fewer than N epochs of training.")
+    ] = None,
+    accuracy_at_least: Annotated[
+        float | None,
+        typer.Option(
+            metavar="PERCENT", help="Require at least this test accuracy in percent, like 99.4."
+        ),
+    ] = None,
+    accuracy_above: Annotated[
+        float | None,
+        typer.Option(
+            metavar="PERCENT", help="Require more than this test accuracy in percent, like 99.4."
+        ),
+    ] = None,
+    held_for_last: Annotated[
+        int | None,
+        typer.Option(
+            metavar="EPOCHS",
+            help="Require the accuracy after each of the last EPOCHS epochs, not only the last.",
+        ),
+    ] = None,
+    macs_below: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Require fewer than N multiply-adds (MACs) per image."),
+    ] = None,
+    weight_bytes_below: Annotated[
+        int | None,
+        typer.Option(metavar="BYTES", help="Require weights of fewer than BYTES bytes in float32."),
+    ] = None,
+    activation_bytes_below: Annotated[
+        int | None,
+        typer.Option(
+            metavar="BYTES",
+            help="Require a peak below BYTES bytes of feature maps for one image in float32.",
+        ),
+    ] = None,
     forbid: Annotated[
-        list[str] | None, typer.Option(metavar="KIND", help="A kind of layer, like Linear.")
+        list[str] | None,
+        typer.Option(
+            metavar="KIND",
+            help="Forbid a kind of layer, like Linear; may be given several times.",
+        ),
     ] = None,
-    require: Annotated[list[str] | None, typer.Option(metavar="KIND", help="Likewise.")] = None,
+    require: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KIND",
+            help="Require a kind of layer, like Dropout; may be given several times.",
+        ),
+    ] = None,
     input_: Input = "1,28,28",
     classes: Classes = None,
     json: Json = False,
 ) -> None:
-    """Hold a net against a budget, without training it; exit code 1 if it fails.
+    """Check a net against a budget, without training it.
 
-    Without --budget or a limit, the budget is the experiment's own; limits given beside --budget
-    replace its.
+    Exit code 1 if it fails, 0 if it passes or only training can tell.
+
+    Limits that are given replace those of --budget; without --budget, they are the whole budget.
+    Without either, the budget is the experiment's own.
     """
-    from netlet import analysis
-    from netlet.experiments import EXPERIMENTS, find_experiment
-    from netlet.nets import build
-
     limits = {
         "params_below": params_below,
         "epochs_at_most": epochs_at_most,
@@ -62,21 +106,66 @@ def check(
         "forbids": tuple(forbid or ()),
         "requires": tuple(require or ()),
     }
+    verdict = _check(net, budget, limits, parse_shape(input_), classes)
+    if json:
+        print_json("check", {"name": net, **verdict_to_dict(verdict)})
+    else:
+        print_result(str(verdict))
+    raise typer.Exit(1 if verdict.failed else 0)
+
+
+def _check(
+    net: str,
+    budget: str | None,
+    limits: dict[str, Any],
+    shape: tuple[int, ...],
+    classes: int | None,
+) -> Verdict:
+    from netlet import analysis
+    from netlet.experiments import EXPERIMENTS, find_experiment
+    from netlet.nets import build
+
     experiment = find_experiment(net)
-    own_limits = limited(Budget(name="given"), limits)
+    only_limits = apply_limits(Budget(name="given"), limits)
     if budget:
-        chosen = limited(budgets.find_budget(budget), limits)
-    elif own_limits != Budget(name="given"):
-        chosen = own_limits
+        chosen = apply_limits(catalog.find_budget(budget), limits)
+    elif only_limits != Budget(name="given"):
+        chosen = only_limits
     else:
         chosen = experiment.budget
     planned = experiment.recipe.epochs if net in EXPERIMENTS else None
-    image = shape(input_)
-    verdict = analysis.check(
-        build(experiment.net.builder, None, image, classes), chosen, image, planned
-    )
-    if json:
-        result_json({"name": net, "state": verdict.state, **dataclasses.asdict(verdict)})
-    else:
-        result(str(verdict))
-    raise typer.Exit(1 if verdict.failed else 0)
+    built = build(experiment.net.builder, None, shape, classes)
+    return analysis.check(built, chosen, shape, planned)
+
+
+def verdict_to_dict(verdict: Verdict) -> dict[str, Any]:
+    """Return a verdict as plain values, its counts as numbers."""
+    return {
+        "state": verdict.state,
+        "budget": verdict.budget,
+        "withheld": verdict.withheld,
+        "rules": [_rule_to_dict(rule) for rule in verdict.results],
+    }
+
+
+def _rule_to_dict(rule: RuleResult) -> dict[str, Any]:
+    strictness = next((word for word in ("at least", "at most") if word in rule.limit), None)
+    strictness = strictness or rule.limit.split()[0]
+    return {
+        "rule": rule.rule,
+        "state": rule.state,
+        "strictness": "at most" if strictness == "none" else strictness,
+        "limit": 0 if strictness == "none" else _number(rule.limit),
+        "found": _number(rule.found),
+        "margin": _number(rule.margin),
+        "spenders": list(rule.spenders),
+    }
+
+
+def _number(text: str) -> int | float | None:
+    """Return the first number in a cell of the verdict's table: 7416 for ``7,416``, else None."""
+    match = re.search(r"[+-]?\d[\d,]*(?:\.\d+)?", text)
+    if match is None:
+        return None
+    digits = match[0].replace(",", "")
+    return float(digits) if "." in digits else int(digits)

@@ -8,66 +8,115 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from netlet import records
-from netlet.cli.images import Channels, DataFolder, DatasetName, images_to_train_on
-from netlet.cli.options import FirstSeed, Val, Workers, WorkerThreads
-from netlet.cli.results import result, say
-from netlet.cli.study import cores, telling
+from netlet.cli.datasets import load_training_dataset
+from netlet.cli.options import (
+    Channels,
+    DataDir,
+    DatasetName,
+    FirstSeed,
+    Json,
+    Val,
+    Workers,
+    WorkerThreads,
+)
+from netlet.cli.progress import show_workers
+from netlet.cli.results import print_json, print_result, say
+from netlet.cli.settings import cpu_cores
 from netlet.files import write_whole
+from netlet.text import table
 
 if TYPE_CHECKING:
-    from netlet.experiments import Experiment, RunConfig
+    from netlet.experiments import Experiment
+    from netlet.records import LadderResult, RunConfig
+
+
+def ladder_names() -> list[str]:
+    """Return what shell completion offers for a ladder."""
+    from netlet.experiments import LADDERS
+
+    return list(LADDERS)
 
 
 def climb(
-    ladder: Annotated[str, typer.Argument(metavar="LADDER", help="One of ours, or a .toml file.")],
+    ladder: Annotated[
+        str,
+        typer.Argument(
+            metavar="LADDER",
+            help="A ladder that comes with netlet (own, document_004), or a .toml file.",
+            autocompletion=ladder_names,
+        ),
+    ],
     seeds: Annotated[
-        int, typer.Option("--seeds", metavar="N", min=1, help="How many for each step.")
+        int, typer.Option("--seeds", metavar="N", min=1, help="Number of seeds of each step.")
     ] = 3,
     first_seed: FirstSeed = 0,
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", metavar="DIR", help="The ladder's folder; ladders/LADDER if not given."
+            "--out", "-o", metavar="DIR", help="Folder of the ladder; ladders/LADDER if not given."
         ),
     ] = None,
     workers: Workers = None,
     threads: WorkerThreads = 1,
     dataset: DatasetName = None,
-    data: DataFolder = None,
+    data_dir: DataDir = None,
     channels: Channels = None,
     val: Val = 0,
+    json: Json = False,
 ) -> None:
-    """Run what is missing of a ladder, and write its page: of each step target, results and analysis.
+    """Train a ladder of experiments and compare its steps.
 
-    A person's own words on a step, in STEP/remarks.md of the ladder's folder, go into the page.
+    Steps that are finished are not trained again. Your own remarks on a step, in STEP/remarks.md of
+    the ladder's folder, are put on the page.
     """
     from netlet import experiments
-    from netlet.experiments import RunConfig
-    from netlet.report.ladder_page import ladder_page, step_rows
-    from netlet.text import table
 
     chosen = experiments.find_ladder(ladder)
     for rung in chosen.rungs:
-        experiments.experiment_of(rung)  # what cannot be run is said before anything is
-    images = images_to_train_on(dataset, data, channels)
+        experiments.build_experiment(
+            rung
+        )  # an error in a later step must not cost the earlier ones
+    images = load_training_dataset(dataset, data_dir, channels)
     folder = out or Path("ladders") / Path(ladder).stem
 
-    def assign(experiment: Experiment) -> RunConfig:
-        return RunConfig.of(experiment, 0, val, images, dataset, data, threads)
+    def configure(experiment: Experiment) -> RunConfig:
+        return experiments.configure_run(
+            experiment, images, val=val, dataset=dataset, data_folder=data_dir, threads=threads
+        )
 
-    numbers = range(first_seed, first_seed + seeds)
-    with telling(folder) as lines:
-        found = experiments.climb(
+    with show_workers(folder) as lines:
+        climbed = experiments.climb(
             chosen,
             folder,
-            assign,
-            numbers,
-            workers or cores(),
+            configure,
+            range(first_seed, first_seed + seeds),
+            workers or cpu_cores(),
             lambda rung: say(f"{rung.name}: {rung.title}"),
             lines,
         )
+    _print(climbed, folder, json=json)
+
+
+def _print(climbed: LadderResult, folder: Path, *, json: bool) -> None:
+    """Write the ladder's page and print its table."""
+    from netlet import stats
+    from netlet.report.ladder_page import ladder_page, rung_table
+
     page = folder / records.PAGE
-    write_whole(page, ladder_page(found, pictures=False).markdown)
-    head, rows, align = step_rows(found)
-    result(table(head, [[cell.strip("`") for cell in row] for row in rows], align))
-    result(f"its page: {page}; with pictures: netlet report {folder} -o ladder.html")
+    write_whole(page, ladder_page(climbed, pictures=False).markdown)
+    if json:
+        steps = [
+            {
+                "step": rung.name,
+                "title": rung.title,
+                "target": rung.target,
+                "folder": str(folder / rung.name),
+                **stats.study_to_json(study)["result"],
+            }
+            for rung, study in zip(climbed.ladder.rungs, climbed.studies, strict=True)
+        ]
+        print_json("climb", {"title": climbed.ladder.title, "page": str(page), "steps": steps})
+        return
+    head, rows, align = rung_table(climbed)
+    print_result(table(head, [[cell.strip("`") for cell in row] for row in rows], align))
+    print_result(f"page: {page}; with pictures: netlet report {folder} -o ladder.html")

@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from netlet.cli.found import found_study
-from netlet.cli.options import Json
-from netlet.cli.results import result, result_json
+from netlet.cli.options import STUDY, Json, study_names
+from netlet.cli.results import print_json, print_result
+from netlet.records import find_study
 
 
 def compare(
-    a: Annotated[
-        Path,
-        typer.Argument(metavar="A", help="A study, a run, or a folder of runs of one experiment."),
+    a: Annotated[str, typer.Argument(metavar="A", help=STUDY, autocompletion=study_names)],
+    b: Annotated[
+        str,
+        typer.Argument(
+            metavar="B",
+            help="Another study, scored on the same images.",
+            autocompletion=study_names,
+        ),
     ],
-    b: Annotated[Path, typer.Argument(metavar="B", help="Another, scored on the same images.")],
     json: Json = False,
 ) -> None:
-    """Say whether B is better than A, or whether other seeds or other images could turn it round."""
+    """Test whether one study is better than another.
+
+    The difference is tested over seeds and over images.
+    """
     from netlet import stats
 
-    found = stats.compare(found_study(a), found_study(b))
+    comparison = stats.compare(find_study(a), find_study(b))
     if json:
-        result_json(stats.comparison_dict(found))
+        print_json("comparison", stats.comparison_to_json(comparison))
     else:
-        result(stats.comparison_text(found))
+        print_result(stats.comparison_text(comparison))

@@ -1,69 +1,99 @@
-"""``netlet data``: get, verify, list, show and make data sets."""
+"""``netlet data``: get, list, verify, show and make data sets."""
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from netlet import recipes
-from netlet.cli.images import Bar, DataFolder, chosen_images
-from netlet.cli.options import Json
-from netlet.cli.results import only_results, result, result_json, say
-from netlet.errors import DataError, MissingDataError, did_you_mean
+from netlet import catalog
+from netlet.cli.commands import Group, add_command
+from netlet.cli.datasets import load_dataset
+from netlet.cli.options import DataDir, Json, dataset_names, recipe_names
+from netlet.cli.progress import DownloadBar, show_progress
+from netlet.cli.results import print_json, print_result, say
+from netlet.errors import DataError, MissingDataError, OutputError, did_you_mean
 from netlet.text import table
 
 if TYPE_CHECKING:
-    from netlet.data import Source
+    from netlet.data import Dataset, Source
 
-app = typer.Typer(
-    help="Get, verify, list, show and make data sets.", no_args_is_help=True, rich_markup_mode=None
-)
-
-Names = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="[NAME...]", help="Data sets; all public ones if none is named."),
-]
+_ALL = (60_000, 10_000)  # images of scribble in the cache
 
 
-@app.command("get", short_help="Download public data sets, verified.")
-@only_results
 def get(
-    names: Names = None,
-    to: Annotated[
-        Path | None,
-        typer.Option(
-            "--to", metavar="DIR", help="Into DIR/NAME; the user's cache folder if not given."
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="NAME",
+            help="Public data sets; all of them if none is named.",
+            autocompletion=dataset_names,
         ),
     ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="DIR",
+            help="Folder to write, with a folder NAME in it for each; the cache if not given.",
+        ),
+    ] = None,
+    json: Json = False,
 ) -> None:
-    """Download public data sets; what is there already and whole is not fetched again."""
+    """Download public data sets and verify their checksums.
+
+    Data sets that are complete are not downloaded again.
+    """
     from netlet.data import SOURCES, cache_folder, fetch
 
-    sources = [_source(name) for name in names or SOURCES]
-    for source in sources:
-        into = (to or cache_folder()) / source.name
-        bar = Bar()
+    rows = []
+    for source in [_find_source(name) for name in names or SOURCES]:
+        folder = (out or cache_folder()) / source.name
+        bar = DownloadBar()
         try:
-            fetch(source, into, bar)
+            fetch(source, folder, bar)
         finally:
             bar.close()
-        result(f"{source.name}: whole and verified in {into}")
+        rows.append({"name": source.name, "folder": str(folder)})
+        if not json:
+            print_result(f"{source.name}: complete and verified in {folder}")
+    if json:
+        print_json("data_get", {"datasets": rows})
 
 
-@app.command("list", short_help="List the data sets and where they lie.")
-@only_results
 def list_(json: Json = False) -> None:
-    """List the data sets that netlet knows by name, and where they lie on this machine."""
-    from netlet.data import SOURCES, find
+    """List the data sets with sizes, folders and licenses."""
+    rows = _dataset_rows()
+    if json:
+        print_json("data_list", {"datasets": rows})
+        return
+    cells = [
+        [
+            row["name"],
+            f"{row['train']:,}",
+            f"{row['test']:,} {row['split']}",
+            row["title"],
+            row["folder"] or ("made when needed" if row["made"] else "not here"),
+            row["terms"],
+        ]
+        for row in rows
+    ]
+    head = ("name", "train", "held out", "content", "folder", "author, license")
+    print_result(table(head, cells, "lrrlll"))
 
-    rows = []
+
+def _dataset_rows() -> list[dict[str, Any]]:
+    from netlet.data import SCRIBBLE, SOURCES, find_source
+
+    rows: list[dict[str, Any]] = []
     for source in SOURCES.values():
         try:
-            place = str(find(source))
+            folder = str(find_source(source))
         except DataError:
-            place = None
+            folder = None
         rows.append(
             {
                 "name": source.name,
@@ -71,171 +101,204 @@ def list_(json: Json = False) -> None:
                 "train": source.train.count,
                 "test": source.test.count - source.test.first,
                 "split": source.test.name,
-                "place": place,
+                "folder": folder,
+                "made": False,
                 "terms": source.terms,
                 "mirrors": list(source.mirrors),
             }
         )
+    train, test = _ALL
     rows.append(
         {
-            "name": "scribble",
-            "title": "digits drawn by a program",
-            "train": 60_000,
-            "test": 10_000,
+            "name": SCRIBBLE,
+            "title": "synthetic digits",
+            "train": train,
+            "test": test,
             "split": "test",
-            "place": "made when needed",
-            "terms": "of this project; MIT",
+            "folder": None,
+            "made": True,
+            "terms": "this project, MIT",
             "mirrors": [],
         }
     )
-    if json:
-        result_json(rows)
-        return
-    cells = [
-        [
-            str(row["name"]),
-            f"{row['train']:,}",
-            f"{row['test']:,} {row['split']}",
-            str(row["title"]),
-            str(row["place"] or "not here"),
-            str(row["terms"]),
-        ]
-        for row in rows
-    ]
-    result(table(("name", "train", "held out", "what", "where", "by, license"), cells, "lrrlll"))
+    return rows
 
 
-@app.command("verify", short_help="Check data sets on the disk, byte by byte.")
-@only_results
 def verify(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME|PATH...]", help="All that are here, if none is named."),
+        typer.Argument(
+            metavar="NAME|PATH",
+            help="Data sets; all public ones on this machine if none is named.",
+            autocompletion=dataset_names,
+        ),
     ] = None,
-    data: DataFolder = None,
+    data_dir: DataDir = None,
+    json: Json = False,
 ) -> None:
-    """Read data sets whole and check their checksums; exit code 1 if one is damaged or missing."""
+    """Check data sets on this machine against their checksums.
+
+    Exit code 1 if one is damaged, or named and missing.
+    """
     from netlet.data import SOURCES, load
 
-    broken = 0
+    rows: list[dict[str, Any]] = []
     for name in names or SOURCES:
         try:
-            found = load(name, data, download=False)
-        except MissingDataError as error:
-            if names:
-                say(f"netlet: {error}")
-                broken += 1
-            else:
-                result(f"{name}: not here")
-            continue
+            rows.append(_describe(name, load(name, data_dir, download=False)))
         except DataError as error:
-            say(f"netlet: {error}")
-            broken += 1
-            continue
-        sizes = " and ".join(
-            f"{len(split):,} {split.name}" for split in (found.train, found.held_out)
-        )
-        c, h, w = found.shape
-        result(
-            f"{name}: whole, {sizes} images of {c}x{h}x{w}, {found.classes} classes, SHA-256 {found.digest}"
-        )
+            missing = isinstance(error, MissingDataError)
+            message = " ".join(str(error).split())
+            rows.append(
+                {"name": name, "state": "missing" if missing else "damaged", "error": message}
+            )
+    broken = [row for row in rows if row["state"] == "damaged" or (names and "error" in row)]
+    for row in broken:
+        say(f"netlet: {row['error']}")
+    if json:
+        print_json("data_verify", {"datasets": rows})
+    else:
+        for row in rows:
+            if row not in broken:
+                print_result(_verified_line(row))
     raise typer.Exit(1 if broken else 0)
 
 
-@app.command("show", short_help="Write a contact sheet, so that a person sees what a net sees.")
-@only_results
+def _describe(name: str, found: Dataset) -> dict[str, Any]:
+    return {
+        "name": name,
+        "state": "complete",
+        "images": {split.name: len(split) for split in (found.train, found.held_out)},
+        "shape": list(found.shape),
+        "classes": found.classes,
+        "digest": found.digest,
+    }
+
+
+def _verified_line(row: dict[str, Any]) -> str:
+    if row["state"] == "missing":
+        return f"{row['name']}: not on this machine"
+    sizes = " and ".join(f"{count:,} {split}" for split, count in row["images"].items())
+    c, h, w = row["shape"]
+    return (
+        f"{row['name']}: complete, {sizes} images of {c}x{h}x{w}, {row['classes']} classes, "
+        f"SHA-256 {row['digest']}"
+    )
+
+
 def show(
     name: Annotated[
-        str, typer.Argument(metavar="NAME|PATH", help="A data set, or your own.")
+        str,
+        typer.Argument(
+            metavar="NAME|PATH",
+            help="A data set: a name from 'netlet data list', a folder, or an .npz file.",
+            autocompletion=dataset_names,
+        ),
     ] = "mnist",
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", "-o", metavar="FILE", help="The PNG to write; NAME.png if not given."
+            "--out", "-o", metavar="FILE", help="PNG file to write; NAME.png if not given."
         ),
     ] = None,
     recipe: Annotated[
         str | None,
         typer.Option(
-            "--recipe", metavar="NAME", help="Beside each row, as this recipe augments it."
+            "--recipe",
+            metavar="NAME",
+            help="Show each row again, augmented as this recipe does while training.",
+            autocompletion=recipe_names,
         ),
     ] = None,
     split: Annotated[
-        str, typer.Option("--split", metavar="NAME", help="train, or the held-out one.")
+        str, typer.Option("--split", metavar="NAME", help="Split to show: train, val or test.")
     ] = "train",
     seed: Annotated[
-        int, typer.Option("--seed", metavar="N", min=0, help="Of the choice of images.")
+        int, typer.Option("--seed", metavar="N", min=0, help="Seed of the choice of images.")
     ] = 0,
-    data: DataFolder = None,
+    data_dir: DataDir = None,
+    json: Json = False,
 ) -> None:
-    """Write a contact sheet: a row for each class, ten images, and with --recipe the same ten augmented."""
-    from netlet.data import contact_sheet
+    """Draw a contact sheet of a data set: ten images per class."""
+    from netlet.data import draw_contact_sheet
 
-    augment = recipes.find_recipe(recipe).augment if recipe else None
-    found = chosen_images(name, data)
-    sheet = contact_sheet(
-        found.split(split),
-        found.class_names,
-        augment,
-        seed,
-        (f"{found.name} {split}", f"as {recipe} augments it"),
-    )
+    augment = catalog.find_recipe(recipe).augment if recipe else None
+    found = load_dataset(name, data_dir)
+    captions = (f"{found.name} {split}", f"as {recipe} augments it")
+    sheet = draw_contact_sheet(found.split(split), found.class_names, augment, seed, captions)
     path = out or Path(f"{found.name.strip('/')}.png")
     try:
         sheet.save(path)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise DataError(
+        raise OutputError(
             f"{path}: cannot be written ({reason}); name a file like sheet.png with --out"
         ) from error
-    beside = f", and as {recipe} augments it" if recipe else ""
-    result(f"{path}: {sheet.width}x{sheet.height}, {found.name} {split}{beside}")
+    if json:
+        size = {"width": sheet.width, "height": sheet.height}
+        print_json("data_show", {"file": str(path), "name": found.name, "split": split, **size})
+        return
+    augmented = f", and as {recipe} augments it" if recipe else ""
+    print_result(f"{path}: {sheet.width}x{sheet.height}, {found.name} {split}{augmented}")
 
 
-@app.command("make", short_help="Draw scribble, the built-in data set.")
-@only_results
 def make(
-    what: Annotated[str, typer.Argument(metavar="[scribble]")] = "scribble",
+    what: Annotated[
+        str, typer.Argument(metavar="NAME", help="Data set to make; there is only scribble.")
+    ] = "scribble",
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", metavar="FILE", help="An .npz; the cache folder if not given."),
+        typer.Option(
+            "--out", "-o", metavar="FILE", help=".npz file to write; the cache if not given."
+        ),
     ] = None,
     seed: Annotated[
-        int, typer.Option("--seed", metavar="N", min=0, help="Of what is drawn; needs --out.")
+        int, typer.Option("--seed", metavar="N", min=0, help="Seed of the images; needs --out.")
     ] = 0,
     train: Annotated[
-        int, typer.Option("--train", metavar="N", help="Images to train on; needs --out.")
-    ] = 60_000,
+        int, typer.Option("--train", metavar="N", help="Number of training images; needs --out.")
+    ] = _ALL[0],
     test: Annotated[
-        int, typer.Option("--test", metavar="N", help="Images to test on; needs --out.")
-    ] = 10_000,
+        int, typer.Option("--test", metavar="N", help="Number of test images; needs --out.")
+    ] = _ALL[1],
+    json: Json = False,
 ) -> None:
-    """Draw scribble: into the cache, where '--dataset scribble' finds it, or any of it into an .npz of your own."""
-    import time
+    """Generate scribble, the data set of synthetic digits.
 
-    from netlet.data import SCRIBBLE, cache_folder, cached_scribble, make_scribble, save_npz
+    Without --out, it goes into the cache, where --dataset scribble finds it.
+    """
+    from netlet.data import SCRIBBLE, cache_folder
 
     if what != SCRIBBLE:
+        raise DataError(f"only {SCRIBBLE} can be made; 'netlet data get {what}' downloads {what!r}")
+    if out is None and (seed, train, test) != (0, *_ALL):
         raise DataError(
-            f"only {SCRIBBLE} can be made; {what!r} can be got with 'netlet data get {what}'"
+            "the cache holds seed 0, 60,000 and 10,000 images; give --out FILE.npz for others"
         )
     began = time.perf_counter()
-    if out is None:
-        if (seed, train, test) != (0, 60_000, 10_000):
-            raise DataError(
-                "the cache holds seed 0, 60,000 and 10,000 images; give --out FILE.npz for others"
-            )
-        made, place = cached_scribble(cache_folder()), cache_folder()
-    else:
-        made, place = make_scribble(train, test, seed), out
-        save_npz(made, out)
-    result(
+    made = _make_scribble(train, test, seed, out)
+    seconds, place = time.perf_counter() - began, out or cache_folder()
+    if json:
+        print_json("data_make", {**_describe(what, made), "place": str(place), "seconds": seconds})
+        return
+    print_result(
         f"scribble: {len(made.train):,} train and {len(made.held_out):,} test images in {place}, "
-        f"{time.perf_counter() - began:.1f} s, SHA-256 {made.digest}"
+        f"{seconds:.1f} s, SHA-256 {made.digest}"
     )
 
 
-def _source(name: str) -> Source:
+def _make_scribble(train: int, test: int, seed: int, out: Path | None) -> Dataset:
+    from netlet.data import cache_folder, load_scribble, make_scribble, save_npz
+
+    with show_progress("generating scribble"):
+        if out is None:
+            return load_scribble(cache_folder())
+        made = make_scribble(train, test, seed)
+        save_npz(made, out)
+        return made
+
+
+def _find_source(name: str) -> Source:
     from netlet.data import SCRIBBLE, SOURCES
 
     if name not in SOURCES:
@@ -243,3 +306,27 @@ def _source(name: str) -> Source:
         hint = did_you_mean(name, SOURCES)
         raise DataError(f"no public data set {name!r}{made}; {hint}there are: {', '.join(SOURCES)}")
     return SOURCES[name]
+
+
+app = typer.Typer(
+    cls=Group,
+    help="Get, list, verify, show and make data sets.",
+    epilog="netlet data get mnist\nnetlet data list",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+add_command(app, get, "netlet data get mnist", "netlet data get mnist kmnist -o data")
+add_command(app, list_, "netlet data list", "netlet data list --json", name="list")
+add_command(app, verify, "netlet data verify", "netlet data verify mnist --data-dir data")
+add_command(
+    app,
+    show,
+    "netlet data show mnist --recipe quick -o mnist.png",
+    "netlet data show scribble --split test",
+)
+add_command(
+    app,
+    make,
+    "netlet data make",
+    "netlet data make scribble --train 1000 --test 100 --seed 3 -o few.npz",
+)

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from netlet.cli.images import Channels, DataFolder, DatasetName, chosen_images
-from netlet.cli.options import Json
-from netlet.cli.results import result, result_json
+from netlet.cli.datasets import load_dataset
+from netlet.cli.locate import locate_weights
+from netlet.cli.options import Channels, DataDir, DatasetName, Json, TrainedNet, Weights
+from netlet.cli.progress import show_progress
+from netlet.cli.results import print_json, print_result
 from netlet.errors import DataError, NetError
 
 if TYPE_CHECKING:
@@ -18,96 +20,110 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    net: Annotated[
-        str,
-        typer.Argument(
-            metavar="NET|RUN", help="An experiment or net, file.py:Name, or the folder of a run."
-        ),
-    ],
-    weights: Annotated[
-        Path | None,
-        typer.Option(
-            "--weights", metavar="FILE", help="A safetensors file, or a .pt of a state_dict."
-        ),
-    ] = None,
+    net: TrainedNet,
+    weights: Weights = None,
     dataset: DatasetName = None,
-    data: DataFolder = None,
+    data_dir: DataDir = None,
     split: Annotated[
         str | None,
-        typer.Option("--split", metavar="NAME", help="train, or the held-out one (the default)."),
+        typer.Option(
+            "--split",
+            metavar="NAME",
+            help="Split to score: train, val or test; held out if not given.",
+        ),
     ] = None,
     channels: Channels = None,
     mean: Annotated[
         float | None,
         typer.Option(
-            "--mean", help="Of the gray levels 0..1, subtracted; MNIST's .1307 by default."
+            "--mean",
+            metavar="X",
+            help="Mean of the gray levels (0 to 1) to subtract; the run's or MNIST's if not given.",
         ),
     ] = None,
     std: Annotated[
-        float | None, typer.Option("--std", help="Divided by; MNIST's .3081 by default.")
+        float | None,
+        typer.Option(
+            "--std",
+            metavar="X",
+            help="Standard deviation to divide by; the run's or MNIST's if not given.",
+        ),
     ] = None,
     worst: Annotated[
-        int, typer.Option("--worst", metavar="N", min=0, help="How many mistakes to list.")
+        int,
+        typer.Option(
+            "--worst", metavar="N", min=0, help="List the N mistakes with the highest confidence."
+        ),
     ] = 10,
     json: Json = False,
 ) -> None:
-    """Score a net with given weights on any data set: accuracy, classes, confusion, worst mistakes."""
+    """Score a trained net on a data set.
+
+    Prints accuracy with its 95% interval, classes, confusion matrix and worst mistakes.
+    """
     from netlet import evaluation
     from netlet.analysis import trace
-    from netlet.experiments import run_at, trained_net
+    from netlet.experiments import find_run, load_trained_net
 
-    run = run_at(net)
+    place = locate_weights(net)
+    run = find_run(place)
     if run:
-        images, split = _of_run(run, dataset, data, channels, split)
-        taught = trained_net(net, weights, mean=mean, std=std)
+        images, split = _images_of_run(run, dataset, data_dir, channels, split)
+        trained = load_trained_net(place, weights, mean=mean, std=std)
     else:
-        images = chosen_images(dataset or "mnist", data, channels)
-        taught = trained_net(
-            net, weights, shape=images.shape, class_names=images.class_names, mean=mean, std=std
+        images = load_dataset(dataset or "mnist", data_dir, channels)
+        names = images.class_names
+        trained = load_trained_net(
+            place, weights, shape=images.shape, class_names=names, mean=mean, std=std
         )
-    trace(taught.net, images.shape)  # says in one line why a net cannot run on such images
-    judged = images.split(split) if split else images.held_out
-    found = evaluation.evaluate(taught.net, judged, taught.recipe, images.classes)
-    if json:
-        head = {
-            "net": net,
-            "weights": str(taught.file) if taught.file else None,
-            "data": images.name,
-            "digest": images.digest,
-        }
-        result_json(head | evaluation.evaluation_dict(found, images.class_names, worst))
-    else:
-        result(
-            f"{net} on {images.name}: {evaluation.evaluation_text(found, images.class_names, worst)}"
+    trace(trained.net, images.shape)  # says in one line why a net cannot run on such images
+    scored = images.split(split) if split else images.held_out
+    with show_progress("evaluating") as bar:
+        result = evaluation.evaluate(
+            trained.net, scored, trained.recipe, images.classes, on_progress=bar
         )
+    if not json:
+        text = evaluation.format_evaluation(result, images.class_names, worst)
+        print_result(f"{net} on {images.name}: {text}")
+        return
+    head = {
+        "net": net,
+        "weights": str(trained.file) if trained.file else None,
+        "data": images.name,
+        "digest": images.digest,
+    }
+    print_json(
+        "evaluation", head | evaluation.evaluation_to_dict(result, images.class_names, worst)
+    )
 
 
-def _of_run(
-    run: Run, dataset: str | None, folder: Path | None, channels: int | None, split: str | None
+def _images_of_run(
+    run: Run, dataset: str | None, data_dir: Path | None, channels: int | None, split: str | None
 ) -> tuple[Dataset, str | None]:
-    """The images for a run as it saw them, and the split to judge on: its own data unless another is named.
+    """Load the images for a run, and the split to score: its own data unless another is named.
 
     Raises:
-        DataError: They have classes that it does not know, or images it was trained on would pass
-            for held out.
+        DataError: They have classes that the run does not know, or images it was trained on would
+            count as held out.
     """
-    from netlet.data import NAMES
+    from netlet.data import DATASET_NAMES
 
     name = run.data["name"]
-    if not dataset and name not in NAMES:
+    if not dataset and name not in DATASET_NAMES:
         raise NetError(
-            f"this run was trained on {name}, data of one's own; say where they are with --dataset PATH"
+            f"this run was trained on {name}, which is not a public data set; say where it is with "
+            "--dataset PATH"
         )
-    images = chosen_images(dataset or name, folder, channels)
+    images = load_dataset(dataset or name, data_dir, channels)
     if not channels and images.shape[0] == 1:
         images = images.with_channels(run.data["shape"][0])
-    digest, held_out = images.digest, run.data["images"].get("val")
-    brought_along = images.held_out.name == "val" and images.whole is None
-    if images.name == name and held_out and split != "test" and not brought_along:
-        if digest != run.data["digest"]:
+    held_out = run.data["images"].get("val")
+    has_own_val = images.held_out.name == "val" and images.before_hold_out is None
+    if images.name == name and held_out and split != "test" and not has_own_val:
+        if images.digest != run.data["digest"]:
             raise DataError(
-                f"{name} has changed since this run: its val would hold images that were trained on; bring the old "
-                "ones back, or put new ones into a folder of their own"
+                f"{name} has changed since this run: its val split would contain images that were "
+                "trained on; restore the old images, or put new ones into a folder of their own"
             )
         images = images.hold_out(held_out)
     return images.with_classes(run.data["class_names"]), split

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from netlet.cli.images import DataFolder, chosen_images
-from netlet.cli.options import Json
-from netlet.cli.results import result, result_json, say
-from netlet.errors import MissingDataError, ShipError
+from netlet.cli.datasets import load_dataset
+from netlet.cli.locate import locate_weights
+from netlet.cli.options import DataDir, Json, TrainedNet, Weights
+from netlet.cli.results import print_json, print_result, say
+from netlet.errors import ExportError, MissingDataError
 
 if TYPE_CHECKING:
+    from netlet import experiments
+    from netlet import export as exporting
     from netlet.data import Dataset
-    from netlet.experiments import TrainedNet
 
 
 class Target(enum.StrEnum):
@@ -26,125 +28,150 @@ class Target(enum.StrEnum):
     PAGE = "page"
 
 
-class Taking(enum.StrEnum):
-    """What an ONNX model can take."""
+class InputType(enum.StrEnum):
+    """What an ONNX model takes."""
 
     UINT8 = "uint8"
     FLOAT = "float"
 
 
 def export(
-    net: Annotated[
-        str,
-        typer.Argument(
-            metavar="NET|RUN",
-            help="As for 'netlet evaluate': with weights, or the folder of a run.",
-        ),
-    ],
+    net: TrainedNet,
     to: Annotated[
-        Target, typer.Option("--to", help="An ONNX model, C99 source, or a page for the browser.")
+        Target,
+        typer.Option("--to", help="Format: an ONNX model, C99 source code, or a web page."),
     ],
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", "-o", metavar="PATH", help="A file, for C a folder; NAME... if not given."
+            "--out",
+            "-o",
+            metavar="PATH",
+            help="File to write, for C a folder; NET.onnx, NET-c/ or NET.html if not given.",
         ),
     ] = None,
-    weights: Annotated[
-        Path | None,
-        typer.Option(
-            "--weights", metavar="FILE", help="A safetensors file, or a .pt of a state_dict."
-        ),
-    ] = None,
+    weights: Weights = None,
     int8: Annotated[
-        bool, typer.Option("--int8", help="Of ONNX and C: in 8-bit integers, calibrated.")
+        bool, typer.Option("--int8", help="Quantize to 8-bit integers (ONNX and C).")
     ] = False,
-    taking: Annotated[
-        Taking,
-        typer.Option("--input", help="Of ONNX: gray levels 0 to 255 (uint8), or 0 to 1 (float)."),
-    ] = Taking.UINT8,
+    input_type: Annotated[
+        InputType,
+        typer.Option(
+            "--input-type",
+            help="Input of the ONNX model: gray levels 0 to 255 (uint8) or 0 to 1 (float).",
+        ),
+    ] = InputType.UINT8,
     max_loss: Annotated[
         float,
         typer.Option(
-            "--max-loss", metavar="POINTS", min=0, help="Accuracy that int8 may lose, in points."
+            "--max-loss",
+            metavar="POINTS",
+            min=0,
+            help="Accuracy that int8 may lose, in percentage points.",
         ),
     ] = 0.1,
     force: Annotated[
-        bool, typer.Option("--force", help="Write it even if int8 loses more.")
+        bool, typer.Option("--force", help="Write the int8 export even if it loses more.")
     ] = False,
     dataset: Annotated[
         str | None,
         typer.Option(
             "--dataset",
             metavar="NAME|PATH",
-            help="What it was taught on, to compare and calibrate with.",
+            help="Data set to verify and calibrate with; the one NET was trained on if not given.",
         ),
     ] = None,
-    data: DataFolder = None,
+    data_dir: DataDir = None,
     json: Json = False,
 ) -> None:
-    """Write a trained net as something that runs elsewhere, held against the net itself before it is written."""
+    """Export a trained net as ONNX, C or a web page.
+
+    The export is verified against the PyTorch model before it is written.
+    """
     if int8 and to is Target.PAGE:
-        raise ShipError("the page computes in float32; leave --int8 away, or export to onnx or c")
-    if taking is Taking.FLOAT and (int8 or to is not Target.ONNX):
-        raise ShipError(
-            "--input float is for a float32 ONNX model; int8, C and the page take gray levels 0 to 255"
+        raise ExportError("the page computes in float32; drop --int8, or export to onnx or c")
+    if input_type is InputType.FLOAT and (int8 or to is not Target.ONNX):
+        raise ExportError(
+            "--input-type float is for a float32 ONNX model; int8, C and the page take gray levels "
+            "0 to 255"
         )
 
     from netlet import export
-    from netlet.experiments import trained_net
+    from netlet.experiments import load_trained_net
 
-    trained = trained_net(net, weights)
-    source = export.origin(trained)
-    known = _taught_on(trained, dataset, data)
-    name = f"{source.stem}{'-int8' if int8 else ''}"
-    if to is Target.ONNX:
-        done = export.export_onnx(
-            source,
-            out or Path(f"{name}.onnx"),
-            known,
-            taking=taking.value,
-            int8=int8,
-            most_lost_points=max_loss,
-            forced=force,
-        )
-    elif to is Target.C:
-        done = export.export_c(
-            source,
-            out or Path(f"{name}-c"),
-            known,
-            int8=int8,
-            most_lost_points=max_loss,
-            forced=force,
-        )
-    else:
-        done = export.export_page(source, out or Path(f"{name}.html"), known)
+    trained = load_trained_net(locate_weights(net), weights)
+    model = export.trace_model(trained)
+    images = _images_to_verify(trained, dataset, data_dir)
+    path = out or _default_path(model.stem, to, int8=int8)
+    exported = _write(model, to, path, images, input_type, max_loss, int8=int8, force=force)
     if json:
-        result_json({"net": trained.name, "digest": source.digest} | done.to_dict())
+        print_json(
+            "export",
+            {"net": trained.name, "digest": model.digest, "format": to.value, **exported.to_dict()},
+        )
     else:
-        result(str(done))
+        print_result(str(exported))
 
 
-def _taught_on(trained: TrainedNet, dataset: str | None, folder: Path | None) -> Dataset | None:
-    """The images to compare on: those that were named, or that the net was taught on if they are at hand."""
-    from netlet.data import NAMES, load
+def _default_path(stem: str, to: Target, *, int8: bool) -> Path:
+    ending = {Target.ONNX: ".onnx", Target.C: "-c", Target.PAGE: ".html"}[to]
+    return Path(f"{stem}{'-int8' if int8 else ''}{ending}")
+
+
+def _write(
+    model: exporting.TracedModel,
+    to: Target,
+    path: Path,
+    images: Dataset | None,
+    input_type: InputType,
+    max_loss: float,
+    *,
+    int8: bool,
+    force: bool,
+) -> exporting.ExportResult:
+    from netlet import export
+
+    if to is Target.PAGE:
+        return export.export_page(model, path, images)
+    if to is Target.C:
+        return export.export_c(
+            model, path, images, int8=int8, max_accuracy_drop=max_loss, force=force
+        )
+    return export.export_onnx(
+        model,
+        path,
+        images,
+        input_type=input_type.value,
+        int8=int8,
+        max_accuracy_drop=max_loss,
+        force=force,
+    )
+
+
+def _images_to_verify(
+    trained: experiments.TrainedNet, dataset: str | None, data_dir: Path | None
+) -> Dataset | None:
+    """Load the data set that was named, or that the net was trained on if it is on this machine."""
+    from netlet.data import DATASET_NAMES, load
 
     run = trained.run
     name = dataset or (run.data["name"] if run else "mnist")
-    if dataset or folder:
-        found = chosen_images(name, folder)
+    if dataset or data_dir:
+        images = load_dataset(name, data_dir)
     else:
-        if name not in NAMES:
+        if name not in DATASET_NAMES:
             say(
-                f"netlet: {name} is data of one's own; comparing on scribble instead (--dataset PATH names it)"
+                f"netlet: {name} is not a public data set; verifying on scribble instead "
+                "(--dataset PATH names it)"
             )
             return None
         try:
-            found = load(name, download=False)
+            images = load(name, download=False)
         except MissingDataError:
             say(
-                f"netlet: {name} is not on this machine; comparing on scribble, digits drawn by a program, instead"
+                f"netlet: {name} is not on this machine; verifying on scribble, synthetic digits, "
+                "instead"
             )
             return None
     channels = trained.shape[0]
-    return found.with_channels(channels) if found.shape[0] == 1 != channels else found
+    return images.with_channels(channels) if images.shape[0] == 1 != channels else images

@@ -2,67 +2,92 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from netlet.cli.options import Json
-from netlet.cli.results import result, result_json, say
+from netlet.cli.results import print_json, print_result, say
 from netlet.errors import RecordError, ReportError
 
-_USUAL = (Path("results/studies"), Path("studies"))
+if TYPE_CHECKING:
+    from netlet.records.study import Study
+    from netlet.stats import FrontierPoint
+
+_USUAL_FOLDERS = (Path("results/studies"), Path("studies"))
 
 
 def frontier(
     folders: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="[DIR...]", help="Where records lie; results/studies and studies if not given."
+            metavar="DIR",
+            help="Folders with studies; results/studies and studies if none is given.",
         ),
     ] = None,
     params_below: Annotated[
-        int | None, typer.Option("--params-below", metavar="N", min=1, help="Smaller nets only.")
+        int | None,
+        typer.Option(
+            "--params-below",
+            metavar="N",
+            min=1,
+            help="Show only nets with fewer than N parameters.",
+        ),
     ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", "-o", metavar="FILE", help="Also as a page: .html, or .md and its picture."
+            "--out",
+            "-o",
+            metavar="FILE",
+            help="File to write as well: .html or .md (the page).",
         ),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Show accuracy against parameters: the studies that are recorded, and what other people have published."""
+    """Show accuracy against parameters, beside published nets."""
     if out and out.suffix not in (".html", ".md"):
-        raise ReportError(f"{out}: a page is written as .html or .md; name such a file with --out")
-
-    import dataclasses
+        raise ReportError(f"{out}: cannot write this format; name a .html or .md file with --out")
 
     from netlet import stats
 
-    places = folders or [place for place in _USUAL if place.is_dir()]
-    gathered = [stats.gather(place) for place in places]
-    studies, troubles = stats.grouped(entry for entries, _ in gathered for entry in entries)
-    for trouble in [*(trouble for _, some in gathered for trouble in some), *troubles]:
-        say(trouble)
-    points = [*stats.measured(studies), *stats.PUBLISHED]
+    studies = _collect(folders or [folder for folder in _USUAL_FOLDERS if folder.is_dir()])
+    points = [*stats.measured_points(studies), *stats.PUBLISHED_POINTS]
     points = [point for point in points if params_below is None or point.parameters < params_below]
     if not points:
         raise RecordError(
-            f"no net below {params_below:,} parameters is recorded or published; raise --params-below"
+            f"no recorded or published net has fewer than {params_below:,} parameters; "
+            "raise --params-below"
         )
     if out:
         from netlet.report import frontier_page, write
 
         write(frontier_page(points), out)
+    _print(points, out, json=json)
+
+
+def _collect(folders: Sequence[Path]) -> list[Study]:
+    """Load the studies below some folders; what cannot be read is reported on stderr."""
+    from netlet import stats
+
+    collected = [stats.collect_seed_records(folder) for folder in folders]
+    studies, problems = stats.group_into_studies(seed for seeds, _ in collected for seed in seeds)
+    for problem in [*(problem for _, some in collected for problem in some), *problems]:
+        say(f"netlet: {problem}")
+    return studies
+
+
+def _print(points: Sequence[FrontierPoint], out: Path | None, *, json: bool) -> None:
+    from netlet import stats
+
     if json:
-        front = stats.leading(points)
-        result_json(
-            {"points": [dataclasses.asdict(point) | {"leads": point in front} for point in points]}
-        )
-    else:
-        result(stats.frontier_text(points) + (f"\n\nwritten to {out}" if out else ""))
-        if not any(point.measured for point in points):
-            say(
-                "nothing is measured here yet: 'netlet study NAME' records a study, or name a folder that holds some"
-            )
+        front = stats.pareto_front(points)
+        rows = [dataclasses.asdict(point) | {"leads": point in front} for point in points]
+        print_json("frontier", {"points": rows, "file": str(out) if out else None})
+        return
+    print_result(stats.frontier_text(points) + (f"\n\nwritten to {out}" if out else ""))
+    if not any(point.measured for point in points):
+        say("no studies found; record one with 'netlet study NET', or name a folder that has some")

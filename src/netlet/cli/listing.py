@@ -2,54 +2,93 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from netlet import catalog
+from netlet.budgets import Budget
 from netlet.cli.options import Json
-from netlet.cli.results import result, result_json
+from netlet.cli.results import print_json, print_result
+from netlet.recipes import Recipe
 from netlet.text import count, per_axis, table
 
 
-def list_(json: Json = False) -> None:
-    """Show all experiments: their nets' parameters, MACs and receptive field, recipe, budget and standing."""
-    from netlet.analysis import cost_of, receptive_field_of, trace
+def list_(
+    show_recipes: Annotated[
+        bool, typer.Option("--recipes", help="List the recipes instead of the experiments.")
+    ] = False,
+    show_budgets: Annotated[
+        bool, typer.Option("--budgets", help="List the budgets instead of the experiments.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """List experiments and their cost, recipes, or budgets."""
+    lists: dict[str, list[dict[str, Any]]] = {}
+    if show_recipes:
+        lists["recipes"] = [_recipe_row(recipe) for recipe in catalog.RECIPES.values()]
+    if show_budgets:
+        lists["budgets"] = [_budget_row(budget) for budget in catalog.BUDGETS.values()]
+    if not lists:
+        lists["experiments"] = _experiment_rows()
+    if json:
+        print_json("list", lists)
+    else:
+        print_result("\n\n".join(_TABLES[name](rows) for name, rows in lists.items()))
+
+
+def _experiment_rows() -> list[dict[str, Any]]:
+    from netlet.analysis import cost_from_trace, receptive_field_from_trace, trace
     from netlet.experiments import EXPERIMENTS
     from netlet.nets import NETS
 
     traced = {name: trace(entry.builder()) for name, entry in NETS.items()}
-    rows, cells = [], []
+    rows = []
     for name, experiment in EXPERIMENTS.items():
         net, recipe = traced[experiment.net.name], experiment.recipe
-        cost = cost_of(net, epochs=recipe.epochs)
-        field = receptive_field_of(net).size
-        state = experiment.budget.judge(cost).state
+        cost = cost_from_trace(net, epochs=recipe.epochs)
         rows.append(
             {
                 "name": name,
                 "net": experiment.net.name,
                 "parameters": cost.parameters,
                 "macs": cost.macs,
-                "receptive_field": field,
+                "receptive_field": receptive_field_from_trace(net).size,
                 "recipe": recipe.name,
                 "epochs": recipe.epochs,
                 "budget": experiment.budget.name,
-                "standing": state,
+                "standing": experiment.budget.judge(cost).state,
                 "source": experiment.net.source,
                 "about": experiment.net.about,
             }
         )
-        counts = [count(cost.parameters), count(cost.macs), per_axis(field)]
-        cells.append(
-            [
-                name,
-                *counts,
-                recipe.name,
-                str(recipe.epochs),
-                experiment.budget.name,
-                state,
-                experiment.net.source,
-            ]
-        )
-    if json:
-        result_json(rows)
-        return
+    return rows
+
+
+def _recipe_row(recipe: Recipe) -> dict[str, Any]:
+    return {
+        "name": recipe.name,
+        "about": recipe.about,
+        "epochs": recipe.epochs,
+        "batch_size": recipe.batch_size,
+        "optimizer": recipe.optimizer,
+        "peak_lr": recipe.peak_lr,
+        "schedule": recipe.schedule,
+    }
+
+
+def _budget_row(budget: Budget) -> dict[str, Any]:
+    limits = {
+        name: value
+        for name, value in dataclasses.asdict(budget).items()
+        if name not in ("name", "about") and value not in (None, ())
+    }
+    return {"name": budget.name, "about": budget.about, "limits": limits}
+
+
+def _experiment_table(rows: list[dict[str, Any]]) -> str:
     head = (
         "name",
         "parameters",
@@ -61,5 +100,59 @@ def list_(json: Json = False) -> None:
         "standing",
         "source",
     )
-    result(table(head, cells, "lrrrlrlll"))
-    result("\nstanding is before any training: NOT YET means that only training can tell")
+    cells = [
+        [
+            row["name"],
+            count(row["parameters"]),
+            count(row["macs"]),
+            per_axis(row["receptive_field"]),
+            row["recipe"],
+            str(row["epochs"]),
+            row["budget"],
+            row["standing"],
+            row["source"],
+        ]
+        for row in rows
+    ]
+    note = "standing is before any training: NOT YET means that only training can tell"
+    return f"{table(head, cells, 'lrrrlrlll')}\n\n{note}"
+
+
+def _recipe_table(rows: list[dict[str, Any]]) -> str:
+    cells = [
+        [
+            row["name"],
+            str(row["epochs"]),
+            str(row["batch_size"]),
+            row["optimizer"],
+            f"{row['peak_lr']:g}",
+            row["about"],
+        ]
+        for row in rows
+    ]
+    head = ("recipe", "epochs", "batch size", "optimizer", "peak lr", "what it is for")
+    return table(head, cells, "lrrlrl")
+
+
+def _budget_table(rows: list[dict[str, Any]]) -> str:
+    cells = [[row["name"], _limits_text(row["limits"]), row["about"]] for row in rows]
+    return table(("budget", "limits", "what it is for"), cells)
+
+
+def _limits_text(limits: Mapping[str, Any]) -> str:
+    """Return limits as ``check`` takes them: ``params-below 8,000, accuracy-above 99.4%``."""
+    parts = []
+    for name, value in limits.items():
+        if name == "dataset":
+            continue
+        text = ", ".join(value) if isinstance(value, tuple | list) else f"{value:,}"
+        percent = "%" if name.startswith("accuracy") else ""
+        parts.append(f"{name.replace('_', '-')} {text}{percent}")
+    return ", ".join(parts)
+
+
+_TABLES = {
+    "experiments": _experiment_table,
+    "recipes": _recipe_table,
+    "budgets": _budget_table,
+}

@@ -1,144 +1,176 @@
-"""Options that several verbs share, and how their text becomes values."""
+"""Options that several commands share.
+
+The same word means the same thing in every command:
+
+- ``NET`` is the first argument: a name from ``netlet list``, a net in one line (``'8 8 P 16'``), or
+  ``file.py:Name``. Commands that need weights also take the folder of a run or of a study (its
+  median seed's run); a name uses the weights that come with netlet, ``--weights FILE`` any others.
+- ``predict`` is the one exception. Its arguments are images, because a shell expands ``*.png`` to
+  any number of them and a net among them could not be told apart; the net is ``--net NET``.
+- ``STUDY`` is the folder of a study or run, its record, or the name of a study that comes with
+  netlet.
+- ``-o``, ``--out PATH`` is where the result is written: exactly there, never a folder to put it
+  into. The help says whether it is a file or a folder.
+- ``--dataset NAME|PATH`` is the data set, ``--data-dir DIR`` the folder with a public data set's
+  files. ``runs --dataset``, like all filters of ``runs``, takes a pattern.
+- ``--json`` prints one JSON document instead of text (docs/json.md).
+
+Names of 0.1 that differ (``--data``, ``data get --to``) still work, with a warning:
+``netlet.cli.commands.RENAMED``.
+"""
 
 from __future__ import annotations
 
-import dataclasses
-import types
-import typing
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
-from netlet.budgets import Budget
-from netlet.errors import BudgetError, NetError, RecipeError
-from netlet.recipes import AUGMENTS, Recipe, Warp
+from netlet import catalog, records
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Input = Annotated[str, typer.Option("--input", metavar="C,H,W", help="Shape of one image.")]
+
+def recipe_names() -> list[str]:
+    """Return what shell completion offers for a recipe."""
+    return list(catalog.RECIPES)
+
+
+def budget_names() -> list[str]:
+    """Return what shell completion offers for a budget."""
+    return list(catalog.BUDGETS)
+
+
+def dataset_names() -> list[str]:
+    """Return what shell completion offers for a data set."""
+    from netlet.data import DATASET_NAMES
+
+    return list(DATASET_NAMES)
+
+
+def net_names() -> list[str]:
+    """Return what shell completion offers for a net."""
+    return [definition.name for definition in catalog.DEFINITIONS]
+
+
+def study_names() -> list[str]:
+    """Return what shell completion offers for a study."""
+    return records.list_studies()
+
+
+def weights_names() -> list[str]:
+    """Return what shell completion offers for a net with weights."""
+    from netlet.nets import list_shipped_weights
+
+    return list(list_shipped_weights())
+
+
+NET = "A name from 'netlet list', a net in one line, or file.py:Name."
+NET_WITH_WEIGHTS = (
+    "A name whose weights come with netlet, the folder of a run or study, or a net and --weights."
+)
+
+STUDY = "Folder of a study or run, its record, or the name of a study that comes with netlet."
+
+Net = Annotated[str, typer.Argument(metavar="NET", help=NET, autocompletion=net_names)]
+TrainedNet = Annotated[
+    str, typer.Argument(metavar="NET", help=NET_WITH_WEIGHTS, autocompletion=weights_names)
+]
+Weights = Annotated[
+    Path | None,
+    typer.Option(
+        "--weights",
+        metavar="FILE",
+        help="Weights of NET: a safetensors file, or a .pt file with a state_dict.",
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print a JSON document instead of text.")]
+Input = Annotated[
+    str,
+    typer.Option(
+        "--input", metavar="C,H,W", help="Shape of one image: channels, height and width in pixels."
+    ),
+]
 Classes = Annotated[
     int | None,
-    typer.Option("--classes", metavar="K", min=2, help="Of a net that takes any number."),
+    typer.Option(
+        "--classes",
+        metavar="K",
+        min=2,
+        help="Number of classes, for a net that takes any number; 10 if not given.",
+    ),
 ]
 Val = Annotated[
     int,
     typer.Option(
-        "--val", metavar="N", min=0, help="Score N images held out of train instead of test."
+        "--val",
+        metavar="N",
+        min=0,
+        help="Hold N training images out and score on these instead of on the test images.",
     ),
 ]
-FirstSeed = Annotated[int, typer.Option("--first-seed", metavar="S", min=0, help="S, S+1, ...")]
+FirstSeed = Annotated[
+    int, typer.Option("--first-seed", metavar="S", min=0, help="Train seeds S, S+1, S+2, ...")
+]
 Workers = Annotated[
     int | None,
     typer.Option(
-        "--workers", metavar="N", min=1, help="Processes; one for each core if not given."
+        "--workers",
+        metavar="N",
+        min=1,
+        help="Number of processes that train side by side; one per CPU core if not given.",
     ),
 ]
 WorkerThreads = Annotated[
-    int, typer.Option("--threads", metavar="N", min=1, help="CPU threads of each.")
+    int, typer.Option("--threads", metavar="N", min=1, help="CPU threads of each process.")
 ]
 RecipeName = Annotated[
-    str | None, typer.Option("--recipe", metavar="NAME", help="Another recipe of ours.")
+    str | None,
+    typer.Option(
+        "--recipe",
+        metavar="NAME",
+        help="Train by this recipe ('netlet list --recipes') instead of the experiment's own.",
+        autocompletion=recipe_names,
+    ),
 ]
 BudgetName = Annotated[
-    str | None, typer.Option("--budget", metavar="NAME", help="Another budget of ours.")
+    str | None,
+    typer.Option(
+        "--budget",
+        metavar="NAME",
+        help="Judge by this budget ('netlet list --budgets') instead of the experiment's own.",
+        autocompletion=budget_names,
+    ),
 ]
 Settings = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe, like epochs=5."),
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change one setting of the recipe, like epochs=5; may be given several times.",
+    ),
 ]
-
-_LIMIT_PAIRS = {
-    "epochs_at_most": "epochs_below",
-    "epochs_below": "epochs_at_most",
-    "accuracy_at_least": "accuracy_above",
-    "accuracy_above": "accuracy_at_least",
-}
-
-
-def shape(text: str) -> tuple[int, ...]:
-    """``1,28,28`` as numbers.
-
-    Raises:
-        NetError: It is something else.
-    """
-    try:
-        sizes = tuple(int(part) for part in text.split(","))
-    except ValueError:
-        sizes = ()
-    if len(sizes) < 2 or min(sizes) < 1:
-        raise NetError(f"--input {text!r} is no shape; write channels, height, width, like 1,28,28")
-    return sizes
-
-
-def limited(budget: Budget, limits: dict[str, Any]) -> Budget:
-    """A budget with those limits that were given (not None, not empty) in place of its own.
-
-    A limit replaces its other strictness: ``accuracy_at_least`` takes the place of
-    ``accuracy_above``.
-    """
-    given = {name: value for name, value in limits.items() if value not in (None, ())}
-    both = [name for name in given if _LIMIT_PAIRS.get(name) in given]
-    if both:
-        flags = " and ".join("--" + name.replace("_", "-") for name in both)
-        raise BudgetError(f"{flags} exclude each other; keep one")
-    freed = {_LIMIT_PAIRS[name]: None for name in given if name in _LIMIT_PAIRS}
-    return budget.replace(**freed, **given) if given else budget
-
-
-def overridden(recipe: Recipe, settings: list[str]) -> Recipe:
-    """A recipe with ``key=value`` settings applied, each value read as its field's type.
-
-    ``augment`` takes the name of an augmentation; ``augment.rotate_deg`` changes that field of the
-    recipe's own.
-
-    Raises:
-        RecipeError: No ``=``, no such field, or a value that its type or range refuses.
-    """
-    for setting in settings:
-        key, equals, text = setting.partition("=")
-        if not equals:
-            raise RecipeError(f"--set {setting!r} has no '='; write key=value, like epochs=5")
-        recipe = _set(recipe, key.strip(), text.strip())
-    # A changed recipe must not pass for the named one in a list of runs.
-    return recipe.replace(name=f"{recipe.name} (changed)") if settings else recipe
-
-
-def _set(recipe: Recipe, key: str, text: str) -> Recipe:
-    if key == "augment":
-        if text not in AUGMENTS:
-            raise RecipeError(f"augment={text!r} is not known; choose one of {', '.join(AUGMENTS)}")
-        return recipe.replace(augment=AUGMENTS[text])
-    if key.startswith("augment."):
-        if not recipe.augment:
-            raise RecipeError(
-                f"{key}: recipe {recipe.name} has no augmentation to change; set augment=light first"
-            )
-        field = key.removeprefix("augment.")
-        value = _typed(Warp, field, text)
-        return recipe.replace(
-            augment=tuple(dataclasses.replace(op, **{field: value}) for op in recipe.augment)
-        )
-    if key not in {field.name for field in dataclasses.fields(Recipe)}:
-        recipe.replace(**{key: text})  # says what there is
-    return recipe.replace(**{key: _typed(Recipe, key, text)})
-
-
-def _typed(owner: type, name: str, text: str) -> Any:
-    hints = typing.get_type_hints(owner)
-    if name not in hints:
-        raise RecipeError(f"augment has no field {name!r}; it has: {', '.join(hints)}")
-    hint = hints[name]
-    options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-    if type(None) in options and text.lower() == "none":
-        return None
-    kind = next(option for option in options if option is not type(None))
-    if kind is bool:
-        if text.lower() not in ("true", "false"):
-            raise RecipeError(f"{name}={text!r} is not true or false")
-        return text.lower() == "true"
-    if kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError as error:
-            whole = "a whole number" if kind is int else "a number"
-            raise RecipeError(f"{name}={text!r} is not {whole}") from error
-    return text
+DatasetName = Annotated[
+    str | None,
+    typer.Option(
+        "--dataset",
+        metavar="NAME|PATH",
+        help="Data set: a name from 'netlet data list', a folder of class folders, or an .npz.",
+        autocompletion=dataset_names,
+    ),
+]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-dir",
+        metavar="DIR",
+        help="Folder with the files of a public data set; searched for if not given.",
+    ),
+]
+Channels = Annotated[
+    int | None,
+    typer.Option(
+        "--channels",
+        metavar="N",
+        min=1,
+        help="Repeat gray images N times, for a net that takes N channels.",
+    ),
+]

@@ -7,45 +7,43 @@ from typing import Annotated
 
 import typer
 
-from netlet.cli.results import result, say
+from netlet.cli.locate import locate_weights
+from netlet.cli.options import Json, TrainedNet, Weights
+from netlet.cli.results import print_json, print_result, say
 
 
 def play(
-    net: Annotated[
-        str,
-        typer.Argument(
-            metavar="NET|RUN",
-            help="As for 'netlet evaluate': with weights, or the folder of a run.",
-        ),
-    ] = "crest",
-    weights: Annotated[
-        Path | None,
-        typer.Option(
-            "--weights", metavar="FILE", help="A safetensors file, or a .pt of a state_dict."
-        ),
-    ] = None,
+    net: TrainedNet = "crest",
+    weights: Weights = None,
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", "-o", metavar="FILE", help="The page; in the cache folder if not given."
+            "--out", "-o", metavar="FILE", help="HTML file to write; in the cache if not given."
         ),
     ] = None,
     no_open: Annotated[
-        bool, typer.Option("--no-open", help="Write the page and say where; open no browser.")
+        bool, typer.Option("--no-open", help="Write the page without opening a browser.")
     ] = False,
+    json: Json = False,
 ) -> None:
-    """Draw digits for a net in the browser: one page, with no server and no network."""
+    """Draw digits in the browser and watch a net classify them.
+
+    Writes one page that works offline, without a server.
+    """
     import webbrowser
 
     from netlet import export
     from netlet.data import cache_folder
-    from netlet.experiments import trained_net
-    from netlet.export.exported import write_export
-    from netlet.export.page_file import page
+    from netlet.experiments import load_trained_net
+    from netlet.export.page_export import build_page
+    from netlet.export.result import write_files
 
-    source = export.origin(trained_net(net, weights))
-    path = (out or cache_folder() / "play" / f"{source.stem}.html").absolute()
-    write_export({path: page(source)})
-    result(str(path))
+    model = export.trace_model(load_trained_net(locate_weights(net), weights))
+    path = (out or cache_folder() / "play" / f"{model.stem}.html").absolute()
+    write_files({path: build_page(model)})
+    if json:
+        print_json("play", {"net": net, "file": str(path)})
+    else:
+        print_result(str(path))
     if not no_open and not webbrowser.open(path.as_uri()):
-        say("netlet: found no browser to open it with; open the file yourself")
+        say("netlet: no browser found; open the file yourself")

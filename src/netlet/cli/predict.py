@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from netlet.cli.options import Json
-from netlet.cli.results import result, result_json, say
+from netlet.cli.locate import locate_weights
+from netlet.cli.options import NET_WITH_WEIGHTS, Json, Weights
+from netlet.cli.results import print_json, print_result, say
 from netlet.errors import DataError, NetError
+from netlet.files import write_output
 from netlet.text import table
 
 if TYPE_CHECKING:
@@ -19,135 +23,145 @@ if TYPE_CHECKING:
 
     from netlet.evaluation import Prediction
 
-_SIDES = (28, 28)
+_SIZE = (28, 28)
 
 
 def predict(
     files: Annotated[
-        list[Path], typer.Argument(metavar="IMAGE...", help="PNG, JPEG, WebP, BMP, GIF or TIFF.")
+        list[Path],
+        typer.Argument(metavar="IMAGE", help="Pictures: PNG, JPEG, WebP, BMP, GIF or TIFF files."),
     ],
-    net: Annotated[
-        str,
-        typer.Option(
-            "--net",
-            metavar="NET|RUN",
-            help="An experiment or net, file.py:Name, or a run's folder.",
-        ),
-    ] = "crest",
-    weights: Annotated[
-        Path | None,
-        typer.Option(
-            "--weights", metavar="FILE", help="A safetensors file, or a .pt of a state_dict."
-        ),
-    ] = None,
+    net: Annotated[str, typer.Option("--net", metavar="NET", help=NET_WITH_WEIGHTS)] = "crest",
+    weights: Weights = None,
     raw: Annotated[
-        bool, typer.Option("--raw", help="The images are 28x28, light on dark, as MNIST's are.")
+        bool,
+        typer.Option(
+            "--raw", help="Use the images as they are: 28x28 pixels, light ink on black, as MNIST."
+        ),
     ] = False,
     show: Annotated[
         Path | None,
         typer.Option(
-            "--show", metavar="FILE", help="Write a PNG of what the net saw of each image."
+            "--show", metavar="FILE", help="PNG file to write, with what the net saw of each image."
         ),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Say which digit is on each picture, how surely, and what else it might be; exit code 1 if one cannot be read."""
-    from netlet import evaluation
-    from netlet.data import prepared, raw_picture, read_picture
-    from netlet.experiments import trained_net
+    """Classify pictures of digits, drawn or photographed.
 
-    if show and (show.suffix.lower() != ".png" or show.is_dir()):
-        raise DataError(f"{show}: what the net saw is written as PNG; name it like seen.png")
-    if show and show.resolve() in {file.resolve() for file in files}:
-        raise DataError(
-            f"{show}: is one of the pictures, and would be written over; name another with --show"
-        )
-    trained = trained_net(net, weights)
-    if tuple(trained.shape[1:]) != _SIDES:
+    Exit code 1 if a picture cannot be read. The net is an option here because the arguments are
+    images: a shell turns *.png into any number of them.
+    """
+    from netlet.experiments import load_trained_net
+
+    _check_show(show, files)
+    trained = load_trained_net(locate_weights(net), weights)
+    if tuple(trained.shape[1:]) != _SIZE:
         c, h, w = trained.shape
         raise NetError(
-            f"{net}: looks at images of {c}x{h}x{w}; pictures are prepared as 28x28, name a net for these"
+            f"{net}: takes images of {c}x{h}x{w}, but pictures are prepared as 28x28; "
+            "name a net for these"
         )
-    seen: dict[int, NDArray[np.uint8]] = {}
-    errors: dict[int, str] = {}
-    for i, file in enumerate(files):
-        try:
-            seen[i] = raw_picture(file) if raw else prepared(read_picture(file))
-        except DataError as error:
-            errors[i] = " ".join(str(error).split())
-            say(f"netlet: {errors[i]}")
-    answers = dict(
-        zip(
-            seen,
-            evaluation.predict(trained.net, list(seen.values()), trained.recipe, trained.shape[0]),
-            strict=True,
-        )
-    )
-    names = _names(
-        trained.class_names, next((len(answer.probabilities) for answer in answers.values()), 0)
-    )
+    images, errors = _read(files, raw=raw)
+    answers = _classify(images, trained)
     if json:
-        result_json(
-            [
-                _entry(file, answers[i], names)
-                if i in answers
-                else {"file": str(file), "error": errors[i]}
-                for i, file in enumerate(files)
-            ]
-        )
-    elif answers:
-        rows = [
-            [
-                str(files[i]),
-                names[a.best],
-                _percent(a.confidence),
-                names[a.runner_up],
-                _percent(a.runner_up_confidence),
-            ]
-            for i, a in answers.items()
+        entries = [
+            answers[i].to_dict(file) if i in answers else {"file": str(file), "error": errors[i]}
+            for i, file in enumerate(files)
         ]
-        result(table(("file", "digit", "confidence", "runner-up", "its confidence"), rows, "llrlr"))
-    # Last, so that a place that cannot be written to costs no answer.
+        print_json("predictions", {"net": net, "predictions": entries})
+    elif answers:
+        head = ("file", "digit", "confidence", "runner-up", "its confidence")
+        rows = [[str(files[i]), *answer.cells()] for i, answer in answers.items()]
+        print_result(table(head, rows, "llrlr"))
+    # Last, so that a file that cannot be written costs no answer.
     if show and answers:
-        _write_sheet(
-            show, list(seen.values()), [_caption(files[i], answers[i], names) for i in answers]
-        )
+        captions = [answer.caption(files[i]) for i, answer in answers.items()]
+        _write_sheet(show, list(images.values()), captions)
     raise typer.Exit(1 if errors else 0)
 
 
-def _names(known: tuple[str, ...], classes: int) -> tuple[str, ...]:
-    """Numbers where somebody's net tells more or fewer classes than there are names."""
-    return known if len(known) == classes else tuple(map(str, range(classes)))
+@dataclass(frozen=True)
+class Answer:
+    """A net's answer for one image, with the names of the classes."""
+
+    prediction: Prediction
+    names: tuple[str, ...]
+
+    def cells(self) -> list[str]:
+        """Return the answer as a row of the table."""
+        answer = self.prediction
+        return [
+            self.names[answer.best],
+            _percent(answer.confidence),
+            self.names[answer.runner_up],
+            _percent(answer.runner_up_confidence),
+        ]
+
+    def caption(self, file: Path) -> list[str]:
+        """Return the two lines below the image on the sheet."""
+        answer = self.prediction
+        return [file.name, f"{self.names[answer.best]}  {_percent(answer.confidence)}"]
+
+    def to_dict(self, file: Path) -> dict[str, Any]:
+        """Return the answer as plain values."""
+        answer = self.prediction
+        return {
+            "file": str(file),
+            "digit": self.names[answer.best],
+            "confidence": answer.confidence,
+            "runner_up": self.names[answer.runner_up],
+            "runner_up_confidence": answer.runner_up_confidence,
+            "probabilities": dict(zip(self.names, answer.probabilities, strict=True)),
+        }
 
 
-def _entry(file: Path, answer: Prediction, names: tuple[str, ...]) -> dict[str, Any]:
-    return {
-        "file": str(file),
-        "digit": names[answer.best],
-        "confidence": answer.confidence,
-        "runner_up": names[answer.runner_up],
-        "runner_up_confidence": answer.runner_up_confidence,
-        "probabilities": dict(zip(names, answer.probabilities, strict=True)),
-    }
+def _check_show(show: Path | None, files: Sequence[Path]) -> None:
+    if show and (show.suffix.lower() != ".png" or show.is_dir()):
+        raise DataError(f"{show}: the sheet is a PNG file; name it like seen.png")
+    if show and show.resolve() in {file.resolve() for file in files}:
+        raise DataError(
+            f"{show}: is one of the pictures and would be overwritten; name another with --show"
+        )
+
+
+def _read(
+    files: Sequence[Path], *, raw: bool
+) -> tuple[dict[int, NDArray[np.uint8]], dict[int, str]]:
+    """Read pictures; return the images by position, and the errors of those that cannot be read."""
+    from netlet.data import prepare_digit, read_picture, read_raw_picture
+
+    images: dict[int, NDArray[np.uint8]] = {}
+    errors: dict[int, str] = {}
+    for i, file in enumerate(files):
+        try:
+            images[i] = read_raw_picture(file) if raw else prepare_digit(read_picture(file))
+        except DataError as error:
+            errors[i] = " ".join(str(error).split())
+            say(f"netlet: {errors[i]}")
+    return images, errors
+
+
+def _classify(images: Mapping[int, NDArray[np.uint8]], trained: Any) -> dict[int, Answer]:
+    from netlet import evaluation
+
+    predictions = evaluation.predict(
+        trained.net, list(images.values()), trained.recipe, trained.shape[0]
+    )
+    classes = len(predictions[0].probabilities) if predictions else 0
+    # Somebody's net may have more or fewer classes than there are names: numbers, then.
+    known = trained.class_names
+    names = known if len(known) == classes else tuple(map(str, range(classes)))
+    return {i: Answer(prediction, names) for i, prediction in zip(images, predictions, strict=True)}
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.2f} %"
-
-
-def _caption(file: Path, answer: Prediction, names: tuple[str, ...]) -> list[str]:
-    return [file.name, f"{names[answer.best]}  {_percent(answer.confidence)}"]
+    return f"{100 * share:.2f}%"
 
 
 def _write_sheet(path: Path, images: list[NDArray[np.uint8]], captions: list[list[str]]) -> None:
-    from netlet.data import captioned_sheet
-    from netlet.files import write_whole
+    from netlet.data import draw_captioned_sheet
 
     content = io.BytesIO()
-    captioned_sheet(images, captions).save(content, "PNG")
-    try:
-        write_whole(path, content.getvalue())
-    except OSError as error:
-        raise DataError(
-            f"{path}: cannot be written ({error.strerror}); name another with --show"
-        ) from error
+    draw_captioned_sheet(images, captions).save(content, "PNG")
+    write_output(path, content.getvalue(), "--show")

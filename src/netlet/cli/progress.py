@@ -1,84 +1,154 @@
-"""Telling a person how a training goes: a bar on a terminal, one line for each epoch elsewhere; all on stderr."""
+"""Progress on stderr: bars on a terminal; elsewhere only lines for what takes minutes.
+
+Everything here works without torch. What trains has :mod:`netlet.cli.training_progress`.
+"""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from torch import nn
 from tqdm import tqdm
 
 from netlet.cli.results import say
-from netlet.records import Epoch
-from netlet.training import CHECKPOINT, Listener, Plan, Progress, Recorder
+
+if TYPE_CHECKING:
+    from netlet.data import DownloadProgress
+    from netlet.experiments import WorkerEvent
+
+DELAY_S = 0.5  # a bar that would be gone at once is not shown
 
 
-class Narrator(Listener):
-    """Shows loss, running accuracy, images per second and learning rate, and the held-out score of every epoch."""
+class Bar:
+    """A progress bar on a terminal, nothing elsewhere.
 
-    def __init__(self) -> None:
+    It is a callback, too: ``bar(done, total)`` is what ``evaluate``, ``make_scribble`` and the
+    exports call as they go.
+
+    Args:
+        label: Shown before the bar, until ``update`` changes it.
+        unit: Of what is counted.
+        delay: Seconds before the bar appears.
+    """
+
+    def __init__(self, label: str = "", unit: str = "img", delay: float = DELAY_S) -> None:
+        self._label, self._unit, self._delay = label, unit, delay
         self._bar: tqdm[Any] | None = None
-        self._plan: Plan | None = None
 
-    def started(self, plan: Plan) -> None:
-        """Say what is about to happen."""
-        self._plan = plan
-        say(
-            f"\ntraining {plan.name} on {plan.data}: recipe {plan.recipe.name}, {plan.recipe.epochs} epochs of "
-            f"{plan.train_images:,} images, batch {plan.recipe.batch_size}, seed {plan.seed}, {plan.device} {plan.precision}"
-        )
+    def __call__(self, done: int, total: int) -> None:
+        """Show that ``done`` of ``total`` are done."""
+        self.update(done, total, self._label)
 
-    def stepped(self, progress: Progress) -> None:
-        """Move the bar."""
+    def update(self, done: int, total: int | None, label: str) -> None:
+        """Show progress under another label; a count that falls begins a new bar."""
         if not sys.stderr.isatty():
             return
-        assert self._plan is not None
-        bar = self._bar
-        if bar is None:
-            images = self._plan.train_images
-            bar = self._bar = tqdm(
-                total=images, unit="img", unit_scale=True, leave=False, file=sys.stderr
+        if self._bar is not None and done < self._bar.n:
+            self.close()
+        if self._bar is None:
+            self._bar = tqdm(
+                total=total,
+                unit=self._unit,
+                unit_scale=True,
+                delay=self._delay,
+                leave=False,
+                file=sys.stderr,
             )
-        bar.set_description_str(
-            f"Epoch={progress.epoch}/{self._plan.recipe.epochs} Batch={progress.step} loss={progress.loss:.4f} "
-            f"Accuracy={100 * progress.correct / progress.images:.2f}% lr={progress.lr:.4f}",
-            refresh=False,
-        )
-        bar.update(progress.images - bar.n)
-
-    def epoch_ended(self, epochs: Sequence[Epoch], net: nn.Module) -> None:
-        """One line for the epoch."""
-        assert self._plan is not None
-        self.close()
-        epoch = epochs[-1]
-        speed = epoch.train.total / epoch.train_s
-        say(
-            f"epoch {epoch.epoch:>{len(str(self._plan.recipe.epochs))}}/{self._plan.recipe.epochs}  "
-            f"{epoch.held_out.split} {epoch.held_out.correct:,}/{epoch.held_out.total:,} "
-            f"({epoch.held_out.percent:.2f} %)  "
-            f"train {epoch.train.percent:.2f} %  loss {epoch.train_loss:.4f}  lr {epoch.lr:.2g}  "
-            f"{speed:,.0f} images/s  {epoch.train_s + epoch.score_s:.1f} s"
-        )
-
-    @contextmanager
-    def telling_how_to_resume(self, recorder: Recorder) -> Iterator[None]:
-        """Take the bar away in the end; if a person stops the run, say how it goes on."""
-        try:
-            yield
-        except KeyboardInterrupt:
-            self.close()
-            if (recorder.folder / CHECKPOINT).is_file():
-                say(
-                    f"interrupted; 'netlet train --resume {recorder.folder}' goes on after the last whole epoch"
-                )
-            raise
-        finally:
-            self.close()
+        self._bar.set_description_str(label, refresh=False)
+        self._bar.update(done - self._bar.n)
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         if self._bar is not None:
             self._bar.close()
             self._bar = None
+
+
+@contextmanager
+def show_progress(label: str, unit: str = "img") -> Iterator[Bar]:
+    """Show a bar while the block runs; the block passes it on as a callback."""
+    bar = Bar(label, unit)
+    try:
+        yield bar
+    finally:
+        bar.close()
+
+
+class DownloadBar:
+    """Show a download: a bar per file on a terminal, a line per file elsewhere, and what failed.
+
+    Args:
+        failures: Whether to print which mirrors failed.
+    """
+
+    def __init__(self, *, failures: bool = True) -> None:
+        self._failures = failures
+        self._bar = Bar(unit="B")
+        self._file = ""
+
+    def __call__(self, event: DownloadProgress) -> None:
+        """Show an event of the download."""
+        if event.error:
+            self.close()
+            if self._failures:
+                say(f"{event.file}: {event.mirror}: {event.error}")
+            return
+        if self._file != f"{event.mirror}{event.file}":
+            self.close()
+            self._file = f"{event.mirror}{event.file}"
+            if not sys.stderr.isatty():
+                say(f"downloading {event.file} from {event.mirror}")
+        self._bar.update(event.received, event.total, event.file)
+
+    def close(self) -> None:
+        """Remove the bar."""
+        self._file = ""
+        self._bar.close()
+
+
+class WorkerLines:
+    """Show a study's workers: a line for each on a terminal, one per finished seed elsewhere."""
+
+    def __init__(self) -> None:
+        self._bars: dict[int, tqdm[Any]] = {}
+
+    def __call__(self, event: WorkerEvent) -> None:
+        """Show an event of a worker."""
+        worker = f"worker {event.worker + 1}: seed {event.seed}"
+        if not sys.stderr.isatty():
+            if event.finished or event.error:
+                say(f"{worker}: {event.error or event.score}")
+            return
+        if event.worker not in self._bars:
+            self._bars[event.worker] = tqdm(
+                position=event.worker, bar_format="{desc}", leave=False, file=sys.stderr
+            )
+        state = event.error or f"epoch {event.epochs}/{event.total_epochs} {event.score}"
+        self._bars[event.worker].set_description_str(f"{worker}: {state}")
+
+    def close(self) -> None:
+        """Remove the lines."""
+        for bar in self._bars.values():
+            bar.close()
+        self._bars.clear()
+
+
+@contextmanager
+def show_workers(folder: Path) -> Iterator[WorkerLines]:
+    """Show workers while the block runs; on Ctrl-C, say what is kept.
+
+    Args:
+        folder: Where finished seeds are recorded.
+    """
+    lines = WorkerLines()
+    try:
+        yield lines
+    except KeyboardInterrupt:
+        lines.close()
+        say(f"interrupted; finished seeds are kept in {folder}, run the same command for the rest")
+        raise
+    finally:
+        lines.close()

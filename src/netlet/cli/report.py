@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from netlet.cli.found import found_all
-from netlet.cli.images import DataFolder
-from netlet.cli.results import result, say
+from netlet.cli.locate import locate_records
+from netlet.cli.options import DataDir, Json, study_names
+from netlet.cli.results import print_json, print_result, say
 from netlet.errors import DataError, ReportError
 
 if TYPE_CHECKING:
@@ -18,58 +18,72 @@ if TYPE_CHECKING:
 
 
 def report(
-    paths: Annotated[
-        list[Path],
+    names: Annotated[
+        list[str],
         typer.Argument(
-            metavar="RUN|STUDY|LADDER...", help="Records, or the folders that hold them."
+            metavar="RECORD",
+            help="Runs, studies or ladders: their folders, their records, or names of studies that "
+            "come with netlet.",
+            autocompletion=study_names,
         ),
     ],
     out: Annotated[
         Path,
         typer.Option(
-            "--out", "-o", metavar="FILE", help=".html, one file; or .md, its pictures beside it."
+            "--out",
+            "-o",
+            metavar="FILE",
+            help="File to write: .html, or .md with its pictures in a folder beside it.",
         ),
     ] = Path("report.html"),
     dataset: Annotated[
         str | None,
         typer.Option(
-            "--dataset", metavar="PATH", help="One's own images, for the pictures of mistakes."
+            "--dataset",
+            metavar="NAME|PATH",
+            help="Data set that the records were scored on, for the pictures of mistakes.",
         ),
     ] = None,
-    data: DataFolder = None,
+    data_dir: DataDir = None,
+    json: Json = False,
 ) -> None:
-    """Write what records show: verdict, how sure it is, net, curves, mistakes, and how to repeat it."""
+    """Write a report of runs, studies or ladders.
+
+    It shows verdict, statistics, the net, curves, mistakes, and the command that repeats it.
+    """
     if out.suffix not in (".html", ".md"):
-        raise ReportError(f"{out}: a report is written as .html or .md; name such a file with -o")
-    found, climbs = found_all(paths)
+        raise ReportError(f"{out}: cannot write this format; name a .html or .md file with --out")
+    studies, climbs = locate_records(names)
 
-    from netlet.report import ladder_page, overview, study_page, together, write
+    from netlet.report import combine_pages, comparison_page, ladder_page, study_page, write
 
-    pages = [ladder_page(climb) for climb in climbs]
-    own = [study_page(study, _images(study, dataset, data)) for study in found]
-    pages += own if len(own) < 2 else [overview(found, own)]
-    page = pages[0] if len(pages) == 1 else together("Report", "", pages)
-    written = write(page, out)
-    result(
-        f"{written[0]}"
-        + (f", and {len(written) - 1} pictures in {out.with_suffix('')}/" if written[1:] else "")
-    )
+    pages = [ladder_page(climbed) for climbed in climbs]
+    own = [study_page(study, _scored_images(study, dataset, data_dir)) for study in studies]
+    pages += own if len(own) < 2 else [comparison_page(studies, own)]
+    page = pages[0] if len(pages) == 1 else combine_pages("Report", "", pages)
+    files = write(page, out)
+    if json:
+        print_json("report", {"files": [str(file) for file in files]})
+        return
+    pictures = f", and {len(files) - 1} pictures in {out.with_suffix('')}/" if files[1:] else ""
+    print_result(f"{files[0]}{pictures}")
 
 
-def _images(study: Study, dataset: str | None, folder: Path | None) -> Split | None:
-    """The images that scored a study, if they are at hand and are still the same."""
-    from netlet.data import NAMES, load
+def _scored_images(study: Study, dataset: str | None, data_dir: Path | None) -> Split | None:
+    """Load the images that scored a study, if they are on this machine and unchanged."""
+    from netlet.data import DATASET_NAMES, load
 
     name = dataset or study.data["name"]
-    if dataset is None and name not in NAMES:
+    if dataset is None and name not in DATASET_NAMES:
         say(
-            f"{study.name}: without pictures of mistakes; name the images it was scored on with --dataset PATH"
+            f"{study.name}: without pictures of mistakes; name the data set it was scored on with "
+            "--dataset PATH"
         )
         return None
     try:
-        images = load(name, folder, download=False).with_channels(study.data["shape"][0])
+        images = load(name, data_dir, download=False).with_channels(study.data["shape"][0])
         if images.digest != study.data["digest"]:
-            raise DataError(f"{name}: is not what {study.name} was scored on")
+            raise DataError(f"{name} is not the data set that {study.name} was scored on")
         if study.split == "val" and images.held_out.name != "val":
             images = images.hold_out(study.total)
         return images.held_out

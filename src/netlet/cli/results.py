@@ -1,4 +1,4 @@
-"""Results go to stdout, all else to stderr; what somebody's net prints too, so that ``--json`` stays JSON."""
+"""Print results to stdout, all else to stderr, so that ``--json`` is always valid JSON."""
 
 from __future__ import annotations
 
@@ -6,40 +6,88 @@ import contextlib
 import functools
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from typing import ParamSpec, TextIO, TypeVar
+from typing import Any, ParamSpec, TextIO, TypeVar
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 _stdout: ContextVar[TextIO | None] = ContextVar("stdout", default=None)
 
+# Version of each kind of JSON document; a number goes up when a key changes its name or meaning, or
+# is removed. docs/json.md describes them all. "run" and "study" have the number of their records.
+SCHEMAS: Mapping[str, int] = {
+    "list": 1,
+    "summary": 1,
+    "receptive_field": 1,
+    "check": 1,
+    "search": 1,
+    "search_repeat": 1,
+    "climb": 1,
+    "runs": 1,
+    "run_row": 1,
+    "runs_compared": 1,
+    "experiment_row": 1,
+    "comparison": 1,
+    "report": 1,
+    "frontier": 1,
+    "evaluation": 1,
+    "export": 1,
+    "predictions": 1,
+    "play": 1,
+    "card": 1,
+    "data_get": 1,
+    "data_list": 1,
+    "data_verify": 1,
+    "data_show": 1,
+    "data_make": 1,
+}
 
-def only_results(verb: Callable[_P, _R]) -> Callable[_P, _R]:
-    """While the verb runs, nothing but :func:`result` reaches stdout."""
 
-    @functools.wraps(verb)
-    def quiet(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+def reserve_stdout(command: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Keep stdout for ``print_result`` and ``print_json`` while a command runs.
+
+    Other prints, such as those of somebody's net, go to stderr.
+    """
+
+    @functools.wraps(command)
+    def wrapped(*args: _P.args, **kwargs: _P.kwargs) -> _R:
         token = _stdout.set(sys.stdout)
         try:
             with contextlib.redirect_stdout(sys.stderr):
-                return verb(*args, **kwargs)
+                return command(*args, **kwargs)
         finally:
             _stdout.reset(token)
 
-    return quiet
+    return wrapped
 
 
-def result(text: str) -> None:
-    """Print a result, and a line's end if it has none."""
+def print_result(text: str) -> None:
+    """Print a result to stdout, with a newline at its end if it has none."""
     print(text, end="" if text.endswith("\n") else "\n", file=_stdout.get() or sys.stdout)
 
 
-def result_json(value: object) -> None:
-    """Print a result as JSON, indented."""
-    result(json.dumps(value, ensure_ascii=False, indent=1))
+def json_document(kind: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a JSON document: its schema number and kind, then its values.
+
+    Args:
+        kind: A key of ``SCHEMAS``, or ``run`` or ``study``, whose records have a schema number.
+        values: What JSON can hold.
+    """
+    schema = values["schema"] if "schema" in values else SCHEMAS[kind]
+    return {"schema": schema, "kind": kind} | dict(values)
+
+
+def print_json(kind: str, values: Mapping[str, Any]) -> None:
+    """Print a JSON document, indented."""
+    print_result(json.dumps(json_document(kind, values), ensure_ascii=False, indent=1))
+
+
+def print_json_line(kind: str, values: Mapping[str, Any]) -> None:
+    """Print a JSON document on a line of its own."""
+    print_result(json.dumps(json_document(kind, values), ensure_ascii=False))
 
 
 def say(text: str) -> None:
-    """Print what is no result: progress, warnings, errors."""
+    """Print to stderr what is not a result: progress, warnings, errors."""
     print(text, file=sys.stderr, flush=True)

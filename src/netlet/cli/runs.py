@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import json as json_
-from fnmatch import fnmatch
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from netlet.cli.options import Json
-from netlet.cli.results import result, result_json, say
+from netlet.cli.results import print_json, print_json_line, print_result, say
+from netlet.cli.run_rows import (
+    Filters,
+    Row,
+    comparison_cells,
+    comparison_rows,
+    row_cells,
+    unfinished_rows,
+)
 from netlet.errors import RecordError, did_you_mean
 from netlet.text import table
-
-if TYPE_CHECKING:
-    from netlet.records.study import Study
-    from netlet.stats import Entry
 
 _SORTS = {
     "path": "path",
@@ -29,202 +32,135 @@ _SORTS = {
     "train_s": "train_s",
 }
 _HIGHEST_FIRST = ("last", "best")
-_SAID = {
-    "shown": "beyond chance",
-    "not shown": "no difference shown",
-    "cannot say": "cannot say, one seed",
-}
 
 
 def runs(
     folder: Annotated[
-        Path, typer.Argument(metavar="[DIR]", help="Where to look, folders in it included.")
+        Path, typer.Argument(metavar="DIR", help="Folder to search, with everything below it.")
     ] = Path("runs"),
     name: Annotated[
-        str | None, typer.Option("--name", metavar="GLOB", help="Experiments, like 'code_*'.")
+        str | None,
+        typer.Option("--name", metavar="GLOB", help="Only experiments like this: 'code_*'."),
     ] = None,
-    net: Annotated[str | None, typer.Option("--net", metavar="GLOB")] = None,
-    data: Annotated[str | None, typer.Option("--data", metavar="GLOB", help="Data sets.")] = None,
-    budget: Annotated[str | None, typer.Option("--budget", metavar="GLOB")] = None,
+    net: Annotated[
+        str | None, typer.Option("--net", metavar="GLOB", help="Only nets like this: 'code_*'.")
+    ] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option("--dataset", metavar="GLOB", help="Only data sets like this: '*mnist'."),
+    ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option("--budget", metavar="GLOB", help="Only budgets like this: 'document_*'."),
+    ] = None,
     verdict: Annotated[
-        str | None, typer.Option("--verdict", metavar="STATE", help="PASS, FAIL, ...")
+        str | None,
+        typer.Option("--verdict", metavar="STATE", help="Only this verdict: PASS, FAIL, ..."),
     ] = None,
     split: Annotated[
-        str | None, typer.Option("--split", metavar="NAME", help="test or val.")
+        str | None,
+        typer.Option("--split", metavar="NAME", help="Only runs scored on this split: test, val."),
     ] = None,
-    params_below: Annotated[int | None, typer.Option("--params-below", metavar="N", min=1)] = None,
+    params_below: Annotated[
+        int | None,
+        typer.Option(
+            "--params-below", metavar="N", min=1, help="Only nets with fewer than N parameters."
+        ),
+    ] = None,
     accuracy_at_least: Annotated[
         float | None,
-        typer.Option("--accuracy-at-least", metavar="PERCENT", help="After the last epoch."),
+        typer.Option(
+            "--accuracy-at-least",
+            metavar="PERCENT",
+            help="Only runs with this accuracy in percent after the last epoch, like 99.4.",
+        ),
     ] = None,
     sort: Annotated[
-        str, typer.Option("--sort", metavar="COLUMN", help=f"{', '.join(_SORTS)}.")
+        str,
+        typer.Option(
+            "--sort",
+            metavar="COLUMN",
+            help=f"Column to sort by: {', '.join(_SORTS)}.",
+            autocompletion=lambda: list(_SORTS),
+        ),
     ] = "path",
     compare: Annotated[
         bool,
         typer.Option(
-            "--compare", help="A row for each experiment, best first, held against the best."
+            "--compare", help="Show a row per experiment, best first, compared with the best."
         ),
     ] = False,
     jsonl: Annotated[
-        bool, typer.Option("--jsonl", help="A JSON line for each row: an index, made anew.")
+        bool, typer.Option("--jsonl", help="Print a JSON document per row, each on its own line.")
     ] = False,
     json: Json = False,
 ) -> None:
-    """List, filter and compare the recorded runs and studies below a folder, a row for each seed."""
+    """List, filter and compare recorded runs and studies.
+
+    Each row is a seed. Exit code 1 if a record there is damaged. Interrupted runs are listed, too:
+    'netlet train --resume DIR' finishes one.
+    """
     if sort not in _SORTS:
         hint = did_you_mean(sort, _SORTS)
         raise RecordError(f"--sort {sort!r} is no column; {hint}choose one of {', '.join(_SORTS)}")
-
     if compare and (verdict is not None or accuracy_at_least is not None):
         raise RecordError(
-            "--compare with --verdict or --accuracy-at-least would leave out seeds for what they came to; "
-            "leave these away, or --compare"
+            "--compare with --verdict or --accuracy-at-least would drop seeds because of their "
+            "results; drop these options, or --compare"
         )
-
-    from netlet import stats
-
-    found, troubles = stats.gather(folder)
     globs = {
         "name": name,
         "net": net,
-        "data": data,
+        "data": dataset,
         "budget": budget,
         "verdict": verdict,
         "split": split,
     }
+    filters = Filters(globs, params_below, accuracy_at_least)
 
-    def wanted(row: dict[str, Any]) -> bool:
-        return (
-            all(
-                fnmatch(str(row[what] or "").lower(), glob.lower())
-                for what, glob in globs.items()
-                if glob is not None
-            )
-            and (params_below is None or row["parameters"] < params_below)
-            and (accuracy_at_least is None or row["last_percent"] >= accuracy_at_least)
-        )
-
-    chosen = [(entry, entry.to_dict()) for entry in found]
-    chosen = [(entry, row) for entry, row in chosen if wanted(row)]
-    chosen.sort(key=lambda pair: pair[1][_SORTS[sort]], reverse=sort in _HIGHEST_FIRST)  # type: ignore[arg-type, return-value]
-    rows = [row for _, row in chosen]
-    if compare:
-        rows, cells, more = _compared([entry for entry, _ in chosen])
-        troubles += more
-        head: tuple[str, ...] = (
-            "name",
-            "recipe",
-            "data",
-            "split",
-            "parameters",
-            "epochs",
-            "seeds",
-            "mean %",
-            "sd",
-            "to best",
-            "",
-        )
-        align = "llllrrrrrrl"
-    else:
-        cells = [_cells(row) for row in rows]
-        head = (
-            "name",
-            "data",
-            "seed",
-            "parameters",
-            "epochs",
-            "split",
-            "last %",
-            "best %",
-            "train s",
-            "verdict",
-            "budget",
-            "path",
-        )
-        align = "llrrrlrrrlll"
-    for trouble in troubles:
-        say(f"netlet: {trouble}")
-    if jsonl:
-        for row in rows:
-            result(json_.dumps(row, ensure_ascii=False))
-    elif json:
-        result_json(rows)
-    elif rows:
-        result(table(head, cells, align))
-    else:
-        result(
-            f"no runs in {folder}"
-            if not found
-            else f"none of {len(found)} runs in {folder} is like that"
-        )
-    raise typer.Exit(1 if troubles else 0)
-
-
-def _cells(row: dict[str, Any]) -> list[str]:
-    return [
-        row["name"],
-        row["data"],
-        str(row["seed"]),
-        f"{row['parameters']:,}",
-        str(row["epochs"]),
-        row["split"],
-        f"{row['last_percent']:.2f}",
-        f"{row['best_percent']:.2f}",
-        f"{row['train_s']:.1f}",
-        row["verdict"] or "-",
-        row["budget"] or "-",
-        row["path"],
-    ]
-
-
-def _compared(entries: list[Entry]) -> tuple[list[dict[str, Any]], list[list[str]], list[str]]:
-    """Experiments on the same images beside the best of them."""
     from netlet import stats
 
-    groups, troubles = stats.grouped(entries)
-    groups.sort(key=lambda study: (study.data["name"], study.split, -stats.mean_percent(study)))
-    best: dict[tuple[Any, ...], Study] = {}
-    rows, cells = [], []
-    for study in groups:
-        first = best.setdefault((study.data["digest"], study.split, study.total), study)
-        mean, sd = stats.mean_percent(study), stats.sd_points(study)
-        said, behind = "best", 0.0
-        if first is not study:
-            try:
-                found = stats.compare(first, study)
-                behind, said = found.difference, _SAID[found.outcome]
-            except RecordError as error:
-                troubles.append(str(error))
-                said = "cannot say"
-        rows.append(
-            {
-                "name": study.name,
-                "recipe": study.recipe["name"],
-                "data": study.data["name"],
-                "split": study.split,
-                "parameters": study.cost["parameters"],
-                "epochs": study.epochs,
-                "seeds": len(study.seeds),
-                "mean_percent": mean,
-                "sd_points": sd,
-                "points_to_best": behind,
-                "said": said,
-            }
-        )
-        cells.append(
-            [
-                study.name,
-                study.recipe["name"],
-                study.data["name"],
-                study.split,
-                f"{study.cost['parameters']:,}",
-                str(study.epochs),
-                str(len(study.seeds)),
-                f"{mean:.3f}",
-                "-" if sd is None else f"{sd:.3f}",
-                f"{behind:+.3f}" if behind else "-",
-                said,
-            ]
-        )
-    return rows, cells, troubles
+    found, problems = stats.collect_seed_records(folder)
+    seeds = [seed for seed in found if filters.match(seed.to_dict())]
+    if compare:
+        rows, more = comparison_rows(seeds)
+        problems = [*problems, *more]
+    else:
+        unfinished, more = unfinished_rows(folder)
+        problems = [*problems, *more]
+        rows = [seed.to_dict() | {"state": "finished"} for seed in seeds]
+        rows += [row for row in unfinished if filters.match(row)]
+        _sort(rows, _SORTS[sort], reverse=sort in _HIGHEST_FIRST)
+    for problem in problems:
+        say(f"netlet: {problem}")
+    _print(rows, compare=compare, jsonl=jsonl, json=json, nothing=_nothing(folder, len(found)))
+    raise typer.Exit(1 if problems else 0)
+
+
+def _sort(rows: list[Row], key: str, *, reverse: bool) -> None:
+    """Sort rows in place; those without a value come last."""
+    known = [row for row in rows if row[key] is not None]
+    unknown = [row for row in rows if row[key] is None]
+
+    rows[:] = sorted(known, key=lambda row: row[key], reverse=reverse) + unknown
+
+
+def _nothing(folder: Path, found: int) -> str:
+    return f"none of the {found} runs in {folder} matches" if found else f"no runs in {folder}"
+
+
+def _print(rows: Sequence[Row], *, compare: bool, jsonl: bool, json: bool, nothing: str) -> None:
+    if jsonl:
+        for row in rows:
+            print_json_line("experiment_row" if compare else "run_row", row)
+    elif json:
+        key: dict[str, Any] = {"experiments" if compare else "runs": list(rows)}
+        print_json("runs_compared" if compare else "runs", key)
+    elif not rows:
+        print_result(nothing)
+    elif compare:
+        print_result(table(*comparison_cells(rows)))
+    else:
+        print_result(table(*row_cells(rows)))
+        if resumable := [row["path"] for row in rows if row["state"] == "unfinished"]:
+            print_result(f"\nunfinished runs resume with 'netlet train --resume {resumable[0]}'")

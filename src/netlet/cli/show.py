@@ -6,41 +6,45 @@ from typing import Annotated
 
 import typer
 
-from netlet.cli.options import Classes, Input, Json, shape
-from netlet.cli.results import result, result_json
+from netlet.cli.options import Classes, Input, Json, Net
+from netlet.cli.results import print_json, print_result
+from netlet.cli.settings import parse_shape
 from netlet.errors import NetError
 
 
 def show(
-    net: Annotated[
-        str,
-        typer.Argument(metavar="NET", help="A net of ours, file.py:Name or package.module:Name."),
-    ],
+    net: Net,
     style: Annotated[
         str | None,
-        typer.Option("--style", metavar="STYLE", help="Print as torchsummary or torchinfo does."),
+        typer.Option(
+            "--style",
+            metavar="STYLE",
+            help="Print the table that torchsummary or torchinfo would print.",
+            autocompletion=lambda: ["torchsummary", "torchinfo"],
+        ),
     ] = None,
-    rf: Annotated[bool, typer.Option("--rf", help="Print the receptive-field table.")] = False,
+    rf: Annotated[
+        bool, typer.Option("--rf", help="Print how the receptive field grows, layer by layer.")
+    ] = False,
     input_: Input = "1,28,28",
     classes: Classes = None,
     json: Json = False,
 ) -> None:
-    """Show a net's layers: parameters, MACs, receptive field, sizes."""
-    from netlet.analysis import STYLES, receptive_field_of, summary_of, trace
+    """Show a net's layers, parameters, MACs and receptive field."""
+    from netlet.analysis import TABLE_STYLES, receptive_field_from_trace, summary_from_trace, trace
     from netlet.experiments import find_experiment
     from netlet.nets import build
 
-    if style is not None and style not in STYLES:
-        raise NetError(f"no style {style!r}; there are: {', '.join(STYLES)}")
+    if style is not None and style not in TABLE_STYLES:
+        raise NetError(f"no style {style!r}; there are: {', '.join(TABLE_STYLES)}")
     if style and rf:
-        raise NetError("--style and --rf are two tables; ask for one")
-    image = shape(input_)
-    traced = trace(build(find_experiment(net).net.builder, None, image, classes), image)
-    value = receptive_field_of(traced) if rf else summary_of(traced)
-    text = STYLES[style](traced) if style else str(value)
-    if json:
-        result_json(
-            {"name": net, **value.to_dict(), **({"style": style, "table": text} if style else {})}
-        )
-    else:
-        result(text)
+        raise NetError("--style and --rf are two different tables; pass one of them")
+    shape = parse_shape(input_)
+    traced = trace(build(find_experiment(net).net.builder, None, shape, classes), shape)
+    value = receptive_field_from_trace(traced) if rf else summary_from_trace(traced)
+    text = TABLE_STYLES[style](traced) if style else str(value)
+    if not json:
+        print_result(text)
+        return
+    styled = {"style": style, "table": text} if style else {}
+    print_json("receptive_field" if rf else "summary", {"name": net, **value.to_dict(), **styled})

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from tqdm import tqdm
 
-from netlet import budgets, recipes, records
-from netlet.cli.images import Channels, DataFolder, DatasetName, images_to_train_on
+from netlet import records
+from netlet.cli.datasets import load_training_dataset
 from netlet.cli.options import (
+    NET,
     BudgetName,
+    Channels,
+    DataDir,
+    DatasetName,
     FirstSeed,
     Json,
     RecipeName,
@@ -23,29 +22,35 @@ from netlet.cli.options import (
     Val,
     Workers,
     WorkerThreads,
-    overridden,
+    net_names,
 )
-from netlet.cli.results import result, result_json, say
-from netlet.cli.train import folder_name
+from netlet.cli.progress import show_workers
+from netlet.cli.results import print_json, print_result
+from netlet.cli.settings import configure_experiment, cpu_cores, safe_folder_name
 
 if TYPE_CHECKING:
-    from netlet.experiments import WorkerEvent
+    from netlet.data import Dataset
+    from netlet.experiments import Experiment
+
+STUDIES = Path("studies")  # where studies go if --out is not given
 
 
 def study(
-    name: Annotated[
-        str, typer.Argument(metavar="NAME", help="An experiment or net, as for train.")
-    ],
-    seeds: Annotated[int, typer.Option("--seeds", metavar="N", min=1, help="How many.")] = 10,
+    net: Annotated[str, typer.Argument(metavar="NET", help=NET, autocompletion=net_names)],
+    seeds: Annotated[
+        int, typer.Option("--seeds", metavar="N", min=1, help="Number of seeds to train.")
+    ] = 10,
     first_seed: FirstSeed = 0,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="DIR", help="The study's folder; studies/NAME if not given."),
+        typer.Option(
+            "--out", "-o", metavar="DIR", help="Folder of the study; studies/NET if not given."
+        ),
     ] = None,
     workers: Workers = None,
     threads: WorkerThreads = 1,
     dataset: DatasetName = None,
-    data: DataFolder = None,
+    data_dir: DataDir = None,
     channels: Channels = None,
     val: Val = 0,
     recipe: RecipeName = None,
@@ -56,80 +61,37 @@ def study(
         typer.Option(
             "--chosen-by",
             metavar="FILE",
-            help="Trials that led to net and recipe, a line of JSON each: recorded, and their seeds are refused.",
+            help="Trials of 'netlet search' that led to this net; the seeds they used are refused.",
         ),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Train an experiment from several seeds, side by side, and sum up; exit code 1 if a seed misses the budget.
+    """Train an experiment with several seeds and sum up.
 
-    What was finished before, in the same folder, is not trained again; what was interrupted goes
-    on.
+    Exit code 1 if a seed misses the budget. Seeds that are finished in the same folder are not
+    trained again; interrupted ones are resumed.
     """
-    chosen_recipe = recipes.find_recipe(recipe) if recipe else None
-    chosen_budget = budgets.find_budget(budget) if budget else None
+    experiment = configure_experiment(net, recipe, budget, set_)
 
-    from netlet.experiments import RunConfig, find_experiment, run_study
-    from netlet.stats import study_dict, study_text
+    from netlet import stats
+    from netlet.experiments import configure_run, run_study
 
-    experiment = find_experiment(name).replace(recipe=chosen_recipe, budget=chosen_budget)
-    experiment = experiment.replace(recipe=overridden(experiment.recipe, set_ or []))
-    images = images_to_train_on(dataset, data, channels)
-    label = "" if images.name == "mnist" else f"-{images.name}"
-    folder = out or Path("studies") / folder_name(Path("studies"), f"{experiment.name}{label}")
+    images = load_training_dataset(dataset, data_dir, channels)
+    folder = out or _default_folder(experiment, images)
     numbers = range(first_seed, first_seed + seeds)
-    chosen = records.read_trials(chosen_by, numbers) if chosen_by else None
-    assignment = RunConfig.of(experiment, 0, val, images, dataset, data, threads)
-    with telling(folder) as lines:
-        found = run_study(assignment, numbers, folder, workers or cores(), lines, chosen)
+    trials = records.read_trials(chosen_by, numbers) if chosen_by else None
+    config = configure_run(
+        experiment, images, val=val, dataset=dataset, data_folder=data_dir, threads=threads
+    )
+    with show_workers(folder) as lines:
+        result = run_study(config, numbers, folder, workers or cpu_cores(), lines, trials)
     if json:
-        result_json(study_dict(found))
+        print_json("study", {**stats.study_to_json(result), "folder": str(folder)})
     else:
-        result(f"{study_text(found)}\nrecorded in {folder / 'study.json'}")
-    raise typer.Exit(1 if any(seed.verdict in ("FAIL", "UNKNOWN") for seed in found.seeds) else 0)
+        print_result(f"{stats.study_text(result)}\nrecorded in {folder / records.STUDY}")
+    raise typer.Exit(1 if any(seed.verdict in ("FAIL", "UNKNOWN") for seed in result.seeds) else 0)
 
 
-def cores() -> int:
-    """How many this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-@contextmanager
-def telling(folder: Path) -> Iterator[Lines]:
-    """Show what workers say; whoever interrupts them is told what is kept."""
-    lines = Lines()
-    try:
-        yield lines
-    except KeyboardInterrupt:
-        lines.close()
-        say(f"interrupted; what is finished stays in {folder}, and the same command does the rest")
-        raise
-    finally:
-        lines.close()
-
-
-class Lines:
-    """Hears of a study: a line for each worker on a terminal, one for each finished seed elsewhere."""
-
-    def __init__(self) -> None:
-        self._bars: dict[int, tqdm[Any]] = {}
-
-    def __call__(self, word: WorkerEvent) -> None:
-        """Show what a worker says."""
-        at = f"worker {word.worker + 1}: seed {word.seed}"
-        if not sys.stderr.isatty():
-            if word.finished or word.trouble:
-                say(f"{at}: {word.trouble or word.score}")
-            return
-        if word.worker not in self._bars:
-            self._bars[word.worker] = tqdm(
-                position=word.worker, bar_format="{desc}", leave=False, file=sys.stderr
-            )
-        state = word.trouble or f"epoch {word.epochs}/{word.of} {word.score}"
-        self._bars[word.worker].set_description_str(f"{at}: {state}")
-
-    def close(self) -> None:
-        """Take the lines away."""
-        for bar in self._bars.values():
-            bar.close()
-        self._bars.clear()
+def _default_folder(experiment: Experiment, images: Dataset) -> Path:
+    label = "" if images.name == "mnist" else f"-{images.name}"
+    return STUDIES / safe_folder_name(f"{experiment.name}{label}")

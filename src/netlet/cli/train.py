@@ -2,189 +2,249 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from netlet import budgets, recipes
-from netlet.budgets import Budget
-from netlet.cli.images import Channels, DataFolder, DatasetName, images_to_train_on
-from netlet.cli.options import BudgetName, Json, RecipeName, Settings, Val, limited, overridden
-from netlet.cli.results import result, say
-from netlet.errors import NetError, TrainingError
+from netlet.cli.datasets import load_training_dataset
+from netlet.cli.options import (
+    NET,
+    BudgetName,
+    Channels,
+    DataDir,
+    DatasetName,
+    Json,
+    RecipeName,
+    Settings,
+    Val,
+    net_names,
+)
+from netlet.cli.results import print_json, print_result, say
+from netlet.cli.settings import configure_experiment, safe_folder_name
+from netlet.errors import TrainingError
 
 if TYPE_CHECKING:
-    from netlet.cli.progress import Narrator
+    from netlet.data import Dataset
+    from netlet.experiments import Experiment
     from netlet.records import Run
 
-_OUT = Path("runs")
+RUNS = Path("runs")  # where runs go if --out is not given
+# What may be given beside --resume; everything else is taken from the run.
+_BESIDE_RESUME = ("resume", "threads", "json")
 
 
 def train(
-    name: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[NAME]",
-            help="An experiment or net of ours, file.py:Name or package.module:Name.",
-        ),
+    ctx: typer.Context,
+    net: Annotated[
+        str | None, typer.Argument(metavar="NET", help=NET, autocompletion=net_names)
     ] = None,
     out: Annotated[
-        Path, typer.Option("--out", metavar="DIR", help="Where the run's folder is made.")
-    ] = _OUT,
-    seed: Annotated[int, typer.Option("--seed", metavar="N", min=0)] = 0,
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="DIR",
+            help="Folder of the run, to be made; runs/NET-seedN if not given.",
+        ),
+    ] = None,
+    seed: Annotated[
+        int, typer.Option("--seed", metavar="N", min=0, help="Seed of all random numbers.")
+    ] = 0,
     dataset: DatasetName = None,
-    data: DataFolder = None,
+    data_dir: DataDir = None,
     channels: Channels = None,
     val: Val = 0,
     recipe: RecipeName = None,
     budget: BudgetName = None,
     accuracy_at_least: Annotated[
         float | None,
-        typer.Option(metavar="PERCENT", help="The budget's, of whichever data is trained on."),
+        typer.Option(
+            metavar="PERCENT",
+            help="Require this accuracy in percent, like 99.4, on whatever data set is trained on.",
+        ),
     ] = None,
     set_: Settings = None,
     weights: Annotated[
-        Path | None, typer.Option("--weights", metavar="FILE", help="Begin with these weights.")
+        Path | None,
+        typer.Option(
+            "--weights", metavar="FILE", help="Start from these weights instead of random ones."
+        ),
     ] = None,
     threads: Annotated[
-        int | None, typer.Option("--threads", metavar="N", min=1, help="CPU threads.")
+        int | None,
+        typer.Option(
+            "--threads", metavar="N", min=1, help="CPU threads; PyTorch's default if not given."
+        ),
     ] = None,
     resume: Annotated[
         Path | None,
         typer.Option(
-            "--resume", metavar="RUN", help="Go on with the interrupted run in this folder."
+            "--resume",
+            metavar="DIR",
+            help="Resume the interrupted run in this folder, bit-for-bit, with its own options.",
         ),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Train a net, judge it by its budget and record the run; exit code 1 if it misses the budget."""
-    chosen_recipe = recipes.find_recipe(recipe) if recipe else None
-    chosen_budget = budgets.find_budget(budget) if budget else None
+    """Train a net, judge it by its budget and record the run.
 
-    from netlet.cli.progress import Narrator
-
-    narrator = Narrator()
+    Without NET, the net is swift. Exit code 1 if it misses its budget.
+    """
     if resume:
-        told = (
-            name,
-            dataset,
-            data,
-            channels,
-            recipe,
-            budget,
-            accuracy_at_least,
-            set_ or None,
-            weights,
-        )
-        if any(given is not None for given in told) or seed or val or out != _OUT:
-            raise TrainingError(
-                f"--resume takes everything from {resume}; leave away what else you gave"
-            )
-        folder, run = resume, _go_on(resume, threads, narrator)
+        _refuse_beside_resume(ctx, resume)
+        folder, run = resume, _resume(resume, threads)
     else:
-        import torch
-
-        from netlet.analysis import check
-        from netlet.experiments import DEFAULT, RunConfig, find_experiment
-        from netlet.nets import build, load_weights, weights_digest
-        from netlet.training import Recorder
-
-        experiment = find_experiment(name or DEFAULT).replace(
-            recipe=chosen_recipe, budget=chosen_budget
-        )
-        experiment = experiment.replace(
-            recipe=overridden(experiment.recipe, set_ or []),
-            budget=_with_bar(experiment.budget, accuracy_at_least),
-        )
-        if threads:
-            torch.set_num_threads(threads)
-        images = images_to_train_on(dataset, data, channels)
-        net = build(experiment.net.builder, seed, images.shape, images.classes)
-        if weights:
-            load_weights(net, weights)
-        say(str(check(net, experiment.budget, images.shape, experiment.recipe.epochs)))
-        label = "" if images.name == "mnist" else f"-{images.name}"
-        folder = out / folder_name(out, f"{experiment.name}{label}-seed{seed}")
-        began_with = weights_digest(net) if weights else ""
-        threads = torch.get_num_threads()
-        assignment = RunConfig.of(experiment, seed, val, images, dataset, data, threads, began_with)
-        recorder = Recorder(folder, assignment.to_dict(), or_next=True)
-        with narrator.telling_how_to_resume(recorder):
-            run = experiment.run(
-                images,
-                seed,
-                val=val,
-                listeners=[narrator, recorder],
-                start=net,
-                began_with=began_with,
-            )
-        folder = recorder.folder
+        experiment = configure_experiment(net, recipe, budget, set_, accuracy_at_least)
+        _set_threads(threads)
+        images = load_training_dataset(dataset, data_dir, channels)
+        place = out or _default_folder(experiment, images, seed)
+        options = {"seed": seed, "val": val, "dataset": dataset, "data_folder": data_dir}
+        folder, run = _begin(experiment, images, weights, place, options, numbered=out is None)
     if json:
-        result(run.to_json())
+        print_json("run", {**run.to_dict(), "folder": str(folder)})
     else:
-        result(str(run.verdict))
-        result(f"best epoch {run.best_epoch.epoch}: {run.best_epoch.score} (shown, not judged)")
-        total_s, train_s = (run.times[clock] for clock in ("total_s", "train_s"))
-        data, step = run.data["name"], run.backend
-        result(
-            f"{total_s:.1f} s, of which {train_s:.1f} s training on {data} ({step} step); recorded in {folder}"
-        )
+        print_result(_summary(run, folder))
     raise typer.Exit(1 if run.verdict and run.verdict.failed else 0)
 
 
-def _go_on(folder: Path, threads: int | None, narrator: Narrator) -> Run:
-    """Finish an interrupted run; of a finished one, give the record."""
+def _refuse_beside_resume(ctx: typer.Context, resume: Path) -> None:
+    """Refuse options that a resumed run takes from its checkpoint.
+
+    Raises:
+        TrainingError: One of them was given.
+    """
+    given = [
+        param.opts[0]
+        for param in ctx.command.params
+        if param.name not in _BESIDE_RESUME
+        and getattr(ctx.get_parameter_source(str(param.name)), "name", "") == "COMMANDLINE"
+    ]
+    if given:
+        raise TrainingError(
+            f"--resume takes everything from {resume}; leave out {', '.join(given)}"
+        )
+
+
+def _set_threads(threads: int | None) -> None:
+    if threads:
+        import torch
+
+        torch.set_num_threads(threads)
+
+
+def _default_folder(experiment: Experiment, images: Dataset, seed: int) -> Path:
+    label = "" if images.name == "mnist" else f"-{images.name}"
+    return RUNS / safe_folder_name(f"{experiment.name}{label}-seed{seed}")
+
+
+def _begin(
+    experiment: Experiment,
+    images: Dataset,
+    weights: Path | None,
+    folder: Path,
+    options: Mapping[str, Any],
+    *,
+    numbered: bool,
+) -> tuple[Path, Run]:
+    """Build, check and train a net.
+
+    Args:
+        experiment: With all changes.
+        images: To train and score on.
+        weights: To start from.
+        folder: Of the run.
+        options: ``seed``, ``val``, ``dataset`` and ``data_folder`` of ``configure_run``.
+        numbered: Whether to number the folder if its name is taken.
+
+    Returns:
+        The folder in which the run is recorded, and the run.
+    """
+    import torch
+
+    from netlet.analysis import check
+    from netlet.cli.training_progress import TrainingProgress
+    from netlet.experiments import configure_run
+    from netlet.nets import build, load_weights, weights_digest
+    from netlet.training import Recorder
+
+    if folder.exists() and not folder.is_dir():
+        raise TrainingError(f"{folder}: is a file; name a folder with --out")
+    if not numbered and folder.is_dir() and any(folder.iterdir()):
+        raise TrainingError(
+            f"{folder}: is not empty; --out is the run's own folder, name a new one, like "
+            f"{folder / safe_folder_name(experiment.name)}"
+        )
+    net = build(experiment.net.builder, options["seed"], images.shape, images.classes)
+    if weights:
+        load_weights(net, weights)
+    say(str(check(net, experiment.budget, images.shape, experiment.recipe.epochs)))
+    digest = weights_digest(net) if weights else ""
+    config = configure_run(
+        experiment,
+        images,
+        threads=torch.get_num_threads(),
+        initial_weights_digest=digest,
+        **options,
+    )
+    recorder = Recorder(folder, config.to_dict(), or_next=numbered)
+    progress = TrainingProgress()
+    with progress.hint_at_resume(recorder):
+        run = experiment.run(
+            images,
+            options["seed"],
+            val=options["val"],
+            listeners=[progress, recorder],
+            start=net,
+            initial_weights_digest=digest,
+        )
+    return recorder.folder, run
+
+
+def _resume(folder: Path, threads: int | None) -> Run:
+    """Finish an interrupted run; return the record if it is finished already."""
     import torch
 
     from netlet import records
-    from netlet.experiments import RunConfig
+    from netlet.cli.training_progress import TrainingProgress
+    from netlet.experiments import load_data, load_experiment
+    from netlet.records import RunConfig
     from netlet.training import Recorder, load_checkpoint
 
     if (folder / records.RECORD).is_file():
         say(f"{folder}: the run is finished")
         return records.load_run(folder)
-    checkpoint, plain = load_checkpoint(folder)
-    assignment = RunConfig.from_dict(plain, folder)
-    threads = threads or assignment.threads
-    torch.set_num_threads(threads)
-    if threads != assignment.threads:
+    checkpoint, values = load_checkpoint(folder)
+    config = RunConfig.from_dict(values, folder)
+    torch.set_num_threads(threads or config.threads)
+    if threads and threads != config.threads:
         say(
-            f"netlet: warning: {threads} threads instead of {assignment.threads}: the last bits may differ"
+            f"netlet: warning: {threads} threads instead of {config.threads}: the result may "
+            "differ in the last bits"
         )
-    experiment, images = assignment.experiment(), assignment.images()
-    say(
-        f"going on with {folder} after {len(checkpoint.epochs)} of {experiment.recipe.epochs} epochs"
-    )
-    recorder = Recorder(folder, plain, resumed=True)
-    with narrator.telling_how_to_resume(recorder):
+    experiment, images = load_experiment(config), load_data(config)
+    say(f"resuming {folder} after {len(checkpoint.epochs)} of {experiment.recipe.epochs} epochs")
+    recorder = Recorder(folder, values, resumed=True)
+    progress = TrainingProgress()
+    with progress.hint_at_resume(recorder):
         return experiment.run(
             images,
-            assignment.seed,
-            val=assignment.val,
-            began_with=assignment.began_with,
+            config.seed,
+            val=config.val,
+            initial_weights_digest=config.initial_weights_digest,
             resume=checkpoint,
-            listeners=[narrator, recorder],
+            listeners=[progress, recorder],
         )
 
 
-def _with_bar(budget: Budget, accuracy_at_least: float | None) -> Budget:
-    """A bar that a person gives is meant for the data at hand, whichever it is."""
-    if accuracy_at_least is None:
-        return budget
-    return limited(
-        budget.replace(name=f"{budget.name} (changed)", dataset=None),
-        {"accuracy_at_least": accuracy_at_least},
+def _summary(run: Run, folder: Path) -> str:
+    best, total_s, train_s = run.best_epoch, run.times["total_s"], run.times["train_s"]
+    return "\n".join(
+        [
+            str(run.verdict),
+            f"best epoch {best.epoch}: {best.score} (shown, not judged)",
+            f"{total_s:.1f} s, of which {train_s:.1f} s training on {run.data['name']} "
+            f"({run.backend} backend); recorded in {folder}",
+        ]
     )
-
-
-def folder_name(out: Path, name: str) -> str:
-    """A run's name as that of a folder."""
-    if out.exists() and not out.is_dir():
-        raise TrainingError(f"{out}: is a file; name a folder with --out")
-    safe = "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in name).strip(
-        "._"
-    )
-    if not safe:
-        raise NetError(f"{name!r} makes no folder name")
-    return safe

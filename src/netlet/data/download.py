@@ -95,7 +95,7 @@ def _is_valid(folder: Path, file: File) -> bool:
 
 def _fetch_file(source: Source, file: File, into: Path, on_progress: OnProgress) -> None:
     remedy = (
-        f"put its four IDX files into {into}, or name their folder with --data DIR or NETLET_DATA"
+        f"put its four IDX files into {into}, or name their folder with --data-dir DIR or NETLET_DATA"
     )
     if os.environ.get("NETLET_OFFLINE"):
         raise MissingDataError(
@@ -116,8 +116,8 @@ def _fetch_file(source: Source, file: File, into: Path, on_progress: OnProgress)
         except OSError as error:
             raise MissingDataError(
                 f"{source.name} cannot be saved in {into} ({error.strerror}); "
-                f"download it elsewhere with 'netlet data get {source.name} --to DIR' and name "
-                "that folder with --data DIR or NETLET_DATA"
+                f"download it elsewhere with 'netlet data get {source.name} --out DIR' and name "
+                "that folder with --data-dir DIR or NETLET_DATA"
             ) from error
         return
     reasons = "; ".join(f"{', '.join(mirrors)}: {reason}" for reason, mirrors in failures.items())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -9,36 +10,16 @@ from torch import nn
 from torch.nn import functional as F
 
 from netlet.budgets import Score
-from netlet.data.batches import normalized
+from netlet.data.batches import normalize
 from netlet.data.dataset import Split
 from netlet.errors import NetError
-from netlet.nets.modes import evaluating
-from netlet.nets.outputs import logits_of
+from netlet.nets.eval_mode import eval_mode
+from netlet.nets.outputs import extract_logits
 from netlet.recipes import Recipe
+from netlet.records import CalibrationBin, Mistake
 
 IMAGES_AT_ONCE = 500  # small enough for the maps of a tiny net to stay in the cache
-_BINS = 10
-
-
-@dataclass(frozen=True)
-class Mistake:
-    """An image that the net gets wrong."""
-
-    index: int  # in the split
-    label: int
-    predicted: int
-    confidence: float  # probability given to the prediction
-
-
-@dataclass(frozen=True)
-class Bin:
-    """Images whose prediction has a confidence in ``low..high``; calibrated, ``correct / count`` is ``confidence``."""
-
-    low: float
-    high: float
-    count: int
-    correct: int
-    confidence: float  # mean over the images; 0 for none
+_CALIBRATION_BINS = 10
 
 
 @dataclass(frozen=True)
@@ -48,11 +29,17 @@ class Evaluation:
     score: Score
     loss: float  # mean cross-entropy, no label smoothing
     confusion: tuple[tuple[int, ...], ...]  # [label][predicted]
-    calibration: tuple[Bin, ...]
+    calibration: tuple[CalibrationBin, ...]
     mistakes: tuple[Mistake, ...]  # by index
 
 
-def evaluate(net: nn.Module, split: Split, recipe: Recipe, classes: int) -> Evaluation:
+def evaluate(
+    net: nn.Module,
+    split: Split,
+    recipe: Recipe,
+    classes: int,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Evaluation:
     """Score a net, no augmentation, one pass.
 
     Args:
@@ -61,15 +48,17 @@ def evaluate(net: nn.Module, split: Split, recipe: Recipe, classes: int) -> Eval
         split: On the net's device.
         recipe: Gives mean and std of the input.
         classes: ``K``.
+        on_progress: Called after each batch with the images scored so far and their total.
 
     Raises:
         NetError: The net's output is not ``N K``.
     """
-    with evaluating(net), torch.inference_mode():
-        chunks = [
-            logits_of(net(normalized(images, recipe)))
-            for images in split.images.split(IMAGES_AT_ONCE)
-        ]
+    with eval_mode(net), torch.inference_mode():
+        chunks: list[torch.Tensor] = []
+        for images in split.images.split(IMAGES_AT_ONCE):
+            chunks.append(extract_logits(net(normalize(images, recipe))))
+            if on_progress is not None:
+                on_progress(min(len(chunks) * IMAGES_AT_ONCE, len(split)), len(split))
         logits = torch.cat(chunks).float()
     if logits.shape != (len(split), classes):
         raise NetError(
@@ -105,7 +94,7 @@ def evaluate(net: nn.Module, split: Split, recipe: Recipe, classes: int) -> Eval
     )
 
 
-def probabilities(scores: torch.Tensor) -> torch.Tensor:
+def to_probabilities(scores: torch.Tensor) -> torch.Tensor:
     """What a net's scores say of each class.
 
     Args:
@@ -122,18 +111,18 @@ def _are_probabilities(scores: torch.Tensor) -> bool:
     return bool((scores >= 0).all() and ((scores.sum(1) - 1).abs() < 1e-3).all())
 
 
-def _calibration(confidence: torch.Tensor, right: torch.Tensor) -> tuple[Bin, ...]:
-    which = (confidence * _BINS).long().clamp(max=_BINS - 1)
-    count = torch.bincount(which, minlength=_BINS)
-    correct = torch.bincount(which, right.double(), minlength=_BINS)
-    total = torch.bincount(which, confidence.double(), minlength=_BINS)
+def _calibration(confidence: torch.Tensor, right: torch.Tensor) -> tuple[CalibrationBin, ...]:
+    which = (confidence * _CALIBRATION_BINS).long().clamp(max=_CALIBRATION_BINS - 1)
+    count = torch.bincount(which, minlength=_CALIBRATION_BINS)
+    correct = torch.bincount(which, right.double(), minlength=_CALIBRATION_BINS)
+    total = torch.bincount(which, confidence.double(), minlength=_CALIBRATION_BINS)
     return tuple(
-        Bin(
-            i / _BINS,
-            (i + 1) / _BINS,
+        CalibrationBin(
+            i / _CALIBRATION_BINS,
+            (i + 1) / _CALIBRATION_BINS,
             int(count[i]),
             int(correct[i]),
             float(total[i] / count[i].clamp(min=1)),
         )
-        for i in range(_BINS)
+        for i in range(_CALIBRATION_BINS)
     )

@@ -1,0 +1,142 @@
+"""What all commands share: grouped help that ends with examples, and old option names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, ParamSpec, TypeVar
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from netlet.cli.results import reserve_stdout, say
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+GROUPS = ("Design a net", "Train it", "Understand the results", "Ship it", "Data sets")
+
+# Option of netlet 0.1 -> today's option; both work in 0.2, the old one with a warning.
+RENAMED = {"--data": "--data-dir"}
+RENAMED_IN: Mapping[str, Mapping[str, str]] = {
+    "runs": {"--data": "--dataset"},
+    "get": {"--to": "--out"},
+}
+
+
+class _Examples:
+    """Writes an epilog as a section of examples, a line each."""
+
+    epilog: str | None
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        """Write the examples."""
+        if self.epilog:
+            with formatter.section("Examples"):
+                for line in self.epilog.splitlines():
+                    formatter.write(f"  {line}\n")
+
+
+class Command(_Examples, TyperCommand):
+    """A command whose help ends with examples and which still accepts its old option names."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse arguments after replacing option names of earlier releases."""
+        quiet = ctx.resilient_parsing  # shell completion must not print
+        return super().parse_args(ctx, _with_current_names(str(self.name), args, quiet=quiet))
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Return the usage line's words: ``[OPTIONS] NET``, optional arguments in brackets."""
+        return ["[OPTIONS]", *(_usage(param) for param in self.params if _is_argument(param))]
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the tables of arguments and options."""
+        arguments, options = [], []
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record and _is_argument(param):
+                arguments.append((_usage(param).strip("[]"), record[1]))
+            elif record:
+                options.append(record)
+        for title, rows in (("Arguments", arguments), ("Options", options)):
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
+
+
+class Group(_Examples, TyperGroup):
+    """Commands listed under the headings of ``GROUPS`` instead of in one long list."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write each heading with its commands, in the order of registration."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for name in self.list_commands(ctx):
+            command = self.get_command(ctx, name)
+            if command is not None and not command.hidden:
+                heading = getattr(command, "rich_help_panel", None)
+                heading = heading if isinstance(heading, str) else "Commands"
+                sections.setdefault(heading, []).append((name, _summary(command)))
+        for heading, rows in sections.items():
+            with formatter.section(heading):
+                formatter.write_dl(rows)
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the commands first: they are what most people look for."""
+        self.format_commands(ctx, formatter)
+        rows = [record for param in self.get_params(ctx) if (record := param.get_help_record(ctx))]
+        with formatter.section("Options"):
+            formatter.write_dl(rows)
+
+
+def add_command(
+    app: typer.Typer, function: Callable[_P, _R], *lines: str, name: str = "", group: str = ""
+) -> None:
+    """Register a function as a command.
+
+    Args:
+        app: Gets the command.
+        function: Parses its options, calls the library and prints; the first line of its
+            docstring is its line in the list of commands.
+        lines: Two examples, each a command line that works as it stands.
+        name: Of the command; the function's name if not given.
+        group: Its heading in the list of commands.
+    """
+    app.command(
+        name or function.__name__,
+        cls=Command,
+        epilog="\n".join(lines),
+        rich_help_panel=group or None,
+        no_args_is_help=False,
+    )(reserve_stdout(function))
+
+
+def _summary(command: Any) -> str:
+    """Return the first line of a command's help."""
+    return str(command.short_help or (command.help or "").strip().partition("\n")[0])
+
+
+def _is_argument(param: Any) -> bool:
+    return bool(param.param_type_name == "argument")
+
+
+def _usage(param: Any) -> str:
+    name = str(param.metavar or str(param.name).upper()) + ("..." if param.nargs != 1 else "")
+    return name if param.required else f"[{name}]"
+
+
+def _with_current_names(command: str, arguments: list[str], *, quiet: bool) -> list[str]:
+    """Replace old option names, with a warning for each."""
+    renamed = {**RENAMED, **RENAMED_IN.get(command, {})}
+    current: list[str] = []
+    for i, argument in enumerate(arguments):
+        if argument == "--":
+            return current + arguments[i:]
+        option, equals, value = argument.partition("=")
+        if option in renamed:
+            if not quiet:
+                say(
+                    f"netlet: warning: {option} is now called {renamed[option]}; "
+                    f"{option} will stop working in the next release"
+                )
+            option = renamed[option]
+        current.append(f"{option}{equals}{value}")
+    return current

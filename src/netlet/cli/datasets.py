@@ -1,0 +1,57 @@
+"""Load the data set that a command's options name, showing the download."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from netlet.cli.progress import DownloadBar
+from netlet.cli.results import say
+from netlet.errors import MissingDataError
+
+if TYPE_CHECKING:
+    from netlet.data import Dataset
+
+
+def load_dataset(
+    dataset: str, data_dir: Path | None, channels: int | None = None, *, failures: bool = True
+) -> Dataset:
+    """Load a data set, downloading it if need be.
+
+    Args:
+        dataset: A name or a path.
+        data_dir: Folder with a public data set's files; None searches for them.
+        channels: Repeat gray images to this many channels.
+        failures: Whether to print which mirrors failed.
+
+    Raises:
+        DataError: The data set is missing or damaged.
+    """
+    from netlet import data
+
+    bar = DownloadBar(failures=failures)
+    try:
+        loaded = data.load(dataset, data_dir, on_progress=bar)
+    finally:
+        bar.close()
+    return loaded.with_channels(channels) if channels else loaded
+
+
+def load_training_dataset(
+    dataset: str | None, data_dir: Path | None, channels: int | None
+) -> Dataset:
+    """Load what to train on: the data set that was named, else MNIST, else ``scribble``.
+
+    Raises:
+        DataError: The data set that was named is missing or damaged, or MNIST is damaged.
+    """
+    if dataset or data_dir:
+        return load_dataset(dataset or "mnist", data_dir, channels)
+    try:
+        return load_dataset("mnist", None, channels, failures=False)
+    except MissingDataError:
+        say(
+            "netlet: warning: MNIST is not on this machine and cannot be downloaded; training on "
+            "scribble, synthetic digits, instead ('netlet data get mnist' shows why)"
+        )
+        return load_dataset("scribble", None, channels)

@@ -1,0 +1,220 @@
+"""The rows of ``netlet runs``: one per seed, finished or not, or one per experiment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from netlet import records
+from netlet.errors import NetletError, RecordError
+
+if TYPE_CHECKING:
+    from netlet.records import Study
+    from netlet.stats import SeedRecord
+
+Row = dict[str, Any]
+Table = tuple[tuple[str, ...], list[list[str]], str]  # head, rows, alignment
+
+# netlet.training.CHECKPOINT, whose import would load torch.
+CHECKPOINT = "checkpoint.pt"
+_OUTCOMES = {
+    "significant": "worse",
+    "not significant": "no difference shown",
+    "undecided": "unknown, one seed",
+}
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Which rows a person wants to see."""
+
+    globs: Mapping[str, str | None]  # column -> pattern, in any case of letters
+    params_below: int | None
+    accuracy_at_least: float | None  # percent
+
+    def match(self, row: Mapping[str, Any]) -> bool:
+        """Return whether a row passes all filters; an unknown value passes none."""
+        return (
+            all(
+                fnmatch(str(row[column] or "").lower(), glob.lower())
+                for column, glob in self.globs.items()
+                if glob is not None
+            )
+            and (
+                self.params_below is None
+                or (row["parameters"] is not None and row["parameters"] < self.params_below)
+            )
+            and (
+                self.accuracy_at_least is None
+                or (
+                    row["last_percent"] is not None
+                    and row["last_percent"] >= self.accuracy_at_least
+                )
+            )
+        )
+
+
+def unfinished_rows(root: Path) -> tuple[list[Row], list[str]]:
+    """Return a row for each run below a folder that can be resumed, and what is wrong with others.
+
+    The keys are those of a finished run; what only the end of a run can tell is None.
+    """
+    rows, problems = [], []
+    for path in sorted(root.rglob(CHECKPOINT)):
+        folder = path.parent
+        if (folder / records.RECORD).is_file():
+            continue
+        try:
+            rows.append(_unfinished_row(folder))
+        except NetletError as error:  # one damaged checkpoint must not hide the others
+            problems.append(str(error))
+    return rows, problems
+
+
+def _unfinished_row(folder: Path) -> Row:
+    from netlet.training import load_checkpoint
+
+    checkpoint, values = load_checkpoint(folder)
+    config = records.RunConfig.from_dict(values, folder)
+    held_out = [epoch.held_out for epoch in checkpoint.epochs]
+    return {
+        "name": config.name,
+        "net": config.net,
+        "data": config.data["name"],
+        "seed": config.seed,
+        "parameters": None,
+        "epochs": config.recipe["epochs"],
+        "recipe": config.recipe["name"],
+        "split": held_out[-1].split if held_out else None,
+        "last_percent": held_out[-1].percent if held_out else None,
+        "best_percent": max(score.percent for score in held_out) if held_out else None,
+        "train_percent": None,
+        "train_s": sum(epoch.train_s for epoch in checkpoint.epochs),
+        "weights_digest": None,
+        "verdict": None,
+        "budget": config.budget["name"] if config.budget else None,
+        "path": str(folder),
+        "state": "unfinished",
+        "epochs_done": len(held_out),
+    }
+
+
+def row_cells(rows: Sequence[Row]) -> Table:
+    """Return the table of seeds."""
+    head = (
+        "name",
+        "data",
+        "seed",
+        "parameters",
+        "epochs",
+        "split",
+        "last %",
+        "best %",
+        "train s",
+        "verdict",
+        "budget",
+        "state",
+        "path",
+    )
+    return head, [_cells(row) for row in rows], "llrrrlrrrllll"
+
+
+def _cells(row: Row) -> list[str]:
+    done = f"{row['epochs_done']} of " if row["state"] == "unfinished" else ""
+    return [
+        row["name"],
+        row["data"],
+        str(row["seed"]),
+        _optional(row["parameters"], ","),
+        f"{done}{row['epochs']}",
+        row["split"] or "-",
+        _optional(row["last_percent"], ".2f"),
+        _optional(row["best_percent"], ".2f"),
+        _optional(row["train_s"], ".1f"),
+        row["verdict"] or "-",
+        row["budget"] or "-",
+        row["state"],
+        row["path"],
+    ]
+
+
+def _optional(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
+
+
+def comparison_rows(seeds: Sequence[SeedRecord]) -> tuple[list[Row], list[str]]:
+    """Return a row per experiment, compared with the best one on the same images; and problems."""
+    from netlet import stats
+
+    studies, problems = stats.group_into_studies(seeds)
+    problems = list(problems)
+    studies.sort(key=lambda study: (study.data["name"], study.split, -stats.mean_percent(study)))
+    best: dict[tuple[Any, ...], Study] = {}
+    rows = []
+    for study in studies:
+        first = best.setdefault((study.data["digest"], study.split, study.total), study)
+        difference, outcome = 0.0, "best"
+        if first is not study:
+            try:
+                comparison = stats.compare(first, study)
+                difference, outcome = comparison.difference, _OUTCOMES[comparison.outcome]
+            except RecordError as error:
+                problems.append(str(error))
+                outcome = "unknown"
+        rows.append(_comparison_row(study, difference, outcome))
+    return rows, problems
+
+
+def _comparison_row(study: Study, difference: float, outcome: str) -> Row:
+    from netlet import stats
+
+    return {
+        "name": study.name,
+        "recipe": study.recipe["name"],
+        "data": study.data["name"],
+        "split": study.split,
+        "parameters": study.cost["parameters"],
+        "epochs": study.epochs,
+        "seeds": len(study.seeds),
+        "mean_percent": stats.mean_percent(study),
+        "sd_points": stats.sd_points(study),
+        "points_to_best": difference,
+        "outcome": outcome,
+    }
+
+
+def comparison_cells(rows: Sequence[Row]) -> Table:
+    """Return the table of experiments."""
+    head = (
+        "name",
+        "recipe",
+        "data",
+        "split",
+        "parameters",
+        "epochs",
+        "seeds",
+        "mean %",
+        "sd",
+        "to best",
+        "outcome",
+    )
+    cells = [
+        [
+            row["name"],
+            row["recipe"],
+            row["data"],
+            row["split"],
+            f"{row['parameters']:,}",
+            str(row["epochs"]),
+            str(row["seeds"]),
+            f"{row['mean_percent']:.3f}",
+            _optional(row["sd_points"], ".3f"),
+            f"{row['points_to_best']:+.3f}" if row["points_to_best"] else "-",
+            row["outcome"],
+        ]
+        for row in rows
+    ]
+    return head, cells, "llllrrrrrrl"

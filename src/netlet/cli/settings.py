@@ -1,0 +1,182 @@
+"""Turn the text of options into values: image shapes, changed recipes, other limits."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import types
+import typing
+from typing import TYPE_CHECKING, Any
+
+from netlet import catalog, recipes
+from netlet.budgets import Budget
+from netlet.errors import BudgetError, NetError, RecipeError
+from netlet.recipes import AUGMENTS, Recipe, Warp
+
+if TYPE_CHECKING:
+    from netlet.experiments import Experiment
+
+_LIMIT_PAIRS = {
+    "epochs_at_most": "epochs_below",
+    "epochs_below": "epochs_at_most",
+    "accuracy_at_least": "accuracy_above",
+    "accuracy_above": "accuracy_at_least",
+}
+
+
+def parse_shape(text: str) -> tuple[int, ...]:
+    """Parse ``1,28,28``.
+
+    Raises:
+        NetError: The text is not a list of positive whole numbers.
+    """
+    try:
+        sizes = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        sizes = ()
+    if len(sizes) < 2 or min(sizes) < 1:
+        raise NetError(
+            f"--input {text!r} is not a shape; write channels, height, width, like 1,28,28"
+        )
+    return sizes
+
+
+def apply_limits(budget: Budget, limits: dict[str, Any]) -> Budget:
+    """Return a budget with some of its limits replaced.
+
+    A limit also replaces its counterpart: ``accuracy_at_least`` takes the place of
+    ``accuracy_above``.
+
+    Args:
+        budget: To start from.
+        limits: By field name; None and empty tuples are ignored.
+
+    Raises:
+        BudgetError: A limit and its counterpart are both given.
+    """
+    given = {name: value for name, value in limits.items() if value not in (None, ())}
+    both = [name for name in given if _LIMIT_PAIRS.get(name) in given]
+    if both:
+        flags = " and ".join("--" + name.replace("_", "-") for name in both)
+        raise BudgetError(f"{flags} exclude each other; keep one")
+    cleared = {_LIMIT_PAIRS[name]: None for name in given if name in _LIMIT_PAIRS}
+    return budget.replace(**cleared, **given) if given else budget
+
+
+def apply_settings(recipe: Recipe, settings: list[str]) -> Recipe:
+    """Return a recipe with ``key=value`` settings applied, each value parsed as its field's type.
+
+    ``augment`` takes the name of an augmentation; ``augment.rotate_deg`` changes that field of the
+    recipe's own augmentation.
+
+    Raises:
+        RecipeError: A setting has no ``=``, names no field, or its value has the wrong type or is
+            out of range.
+    """
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals:
+            raise RecipeError(f"--set {setting!r} has no '='; write key=value, like epochs=5")
+        recipe = _apply(recipe, key.strip(), text.strip())
+    # Lists of runs must show that this is not the recipe of that name.
+    return recipe.replace(name=f"{recipe.name} (changed)") if settings else recipe
+
+
+def _apply(recipe: Recipe, key: str, text: str) -> Recipe:
+    if key == "augment":
+        if text not in AUGMENTS:
+            raise RecipeError(f"augment={text!r} is unknown; choose one of {', '.join(AUGMENTS)}")
+        return recipe.replace(augment=AUGMENTS[text])
+    if key.startswith("augment."):
+        if not recipe.augment:
+            raise RecipeError(
+                f"{key}: recipe {recipe.name} has no augmentation to change; "
+                "set augment=light first"
+            )
+        field = key.removeprefix("augment.")
+        value = _parse(Warp, field, text)
+        return recipe.replace(
+            augment=tuple(dataclasses.replace(op, **{field: value}) for op in recipe.augment)
+        )
+    recipes.warn_of_old_names([key])
+    (key,) = recipes.upgrade_recipe({key: text})
+    if key not in {field.name for field in dataclasses.fields(Recipe)}:
+        recipe.replace(**{key: text})  # raises, and names the fields that there are
+    return recipe.replace(**{key: _parse(Recipe, key, text)})
+
+
+def _parse(owner: type, name: str, text: str) -> Any:
+    hints = typing.get_type_hints(owner)
+    if name not in hints:
+        raise RecipeError(f"augment has no field {name!r}; it has: {', '.join(hints)}")
+    hint = hints[name]
+    options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    if type(None) in options and text.lower() == "none":
+        return None
+    kind = next(option for option in options if option is not type(None))
+    if kind is bool:
+        if text.lower() not in ("true", "false"):
+            raise RecipeError(f"{name}={text!r} is not true or false")
+        return text.lower() == "true"
+    if kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError as error:
+            whole = "a whole number" if kind is int else "a number"
+            raise RecipeError(f"{name}={text!r} is not {whole}") from error
+    return text
+
+
+def cpu_cores() -> int:
+    """Return how many CPU cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def safe_folder_name(name: str) -> str:
+    """Return a run's name as the name of a folder: letters, digits, dots, dashes, underscores.
+
+    Raises:
+        NetError: Nothing of the name is left.
+    """
+    safe = "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in name)
+    if not safe.strip("._"):
+        raise NetError(f"{name!r} has no letter or digit to name a folder by")
+    return safe.strip("._")
+
+
+def configure_experiment(
+    net: str | None,
+    recipe: str | None,
+    budget: str | None,
+    settings: list[str] | None,
+    accuracy_at_least: float | None = None,
+) -> Experiment:
+    """Return the experiment that a command's options describe.
+
+    Args:
+        net: An experiment or a net; None is the default experiment.
+        recipe: Name of another recipe than its own.
+        budget: Name of another budget than its own.
+        settings: Changes of the recipe, ``key=value``.
+        accuracy_at_least: Test accuracy in percent to require instead of the budget's, on whatever
+            data set is trained on.
+
+    Raises:
+        NetletError: One of the names is unknown, or a setting is out of range.
+    """
+    # Before torch is imported, so that a typo is answered at once.
+    other_recipe = catalog.find_recipe(recipe) if recipe else None
+    other_budget = catalog.find_budget(budget) if budget else None
+
+    from netlet.experiments import DEFAULT, find_experiment
+
+    experiment = find_experiment(net or DEFAULT).replace(recipe=other_recipe, budget=other_budget)
+    judged_by = experiment.budget
+    if accuracy_at_least is not None:
+        judged_by = apply_limits(
+            judged_by.replace(name=f"{judged_by.name} (changed)", dataset=None),
+            {"accuracy_at_least": accuracy_at_least},
+        )
+    return experiment.replace(
+        recipe=apply_settings(experiment.recipe, settings or []), budget=judged_by
+    )

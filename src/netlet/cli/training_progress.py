@@ -1,0 +1,72 @@
+"""Show how a training run is going: a bar on a terminal, one line per epoch everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from torch import nn
+
+from netlet.cli.progress import Bar
+from netlet.cli.results import say
+from netlet.records import Epoch
+from netlet.training import CHECKPOINT, Callback, Plan, Progress, Recorder
+
+
+class TrainingProgress(Callback):
+    """A callback that prints loss, accuracy, speed, learning rate and held-out scores."""
+
+    def __init__(self) -> None:
+        self._bar = Bar(unit="img", delay=0)
+        self._plan: Plan | None = None
+
+    def started(self, plan: Plan) -> None:
+        """Print what is trained on what, and how."""
+        self._plan = plan
+        recipe = plan.recipe
+        say(
+            f"\ntraining {plan.name} on {plan.data}: recipe {recipe.name}, "
+            f"{recipe.epochs} epochs of {plan.train_images:,} images, "
+            f"batch size {recipe.batch_size}, seed {plan.seed}, {plan.device} {plan.precision}"
+        )
+
+    def stepped(self, progress: Progress) -> None:
+        """Update the bar."""
+        assert self._plan is not None
+        self._bar.update(
+            progress.images,
+            self._plan.train_images,
+            f"Epoch={progress.epoch}/{self._plan.recipe.epochs} Batch={progress.step} "
+            f"loss={progress.loss:.4f} Accuracy={100 * progress.correct / progress.images:.2f}% "
+            f"lr={progress.lr:.4f}",
+        )
+
+    def epoch_ended(self, epochs: Sequence[Epoch], net: nn.Module) -> None:
+        """Print the epoch's line."""
+        assert self._plan is not None
+        self._bar.close()
+        epoch, planned = epochs[-1], self._plan.recipe.epochs
+        held_out = epoch.held_out
+        say(
+            f"epoch {epoch.epoch:>{len(str(planned))}}/{planned}  "
+            f"{held_out.split} {held_out.correct:,}/{held_out.total:,} ({held_out.percent:.2f}%)  "
+            f"train {epoch.train.percent:.2f}%  loss {epoch.train_loss:.4f}  lr {epoch.lr:.2g}  "
+            f"{epoch.train.total / epoch.train_s:,.0f} images/s  "
+            f"{epoch.train_s + epoch.score_s:.1f} s"
+        )
+
+    @contextmanager
+    def hint_at_resume(self, recorder: Recorder) -> Iterator[None]:
+        """Remove the bar at the end; on Ctrl-C, print the command that resumes the run."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            self._bar.close()
+            if (recorder.folder / CHECKPOINT).is_file():
+                say(
+                    f"interrupted; 'netlet train --resume {recorder.folder}' continues after the "
+                    "last complete epoch"
+                )
+            raise
+        finally:
+            self._bar.close()
