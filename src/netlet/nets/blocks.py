@@ -1,4 +1,4 @@
-"""What nets are put together from: ``N C H W`` in, ``N C H W`` out."""
+"""Building blocks of nets; each maps ``N C H W`` to ``N C H W``."""
 
 from __future__ import annotations
 
@@ -11,29 +11,30 @@ MNIST_SHAPE = (1, 28, 28)  # C H W of one image
 
 
 class Net(nn.Sequential):
-    """Layers in order; class maps ``N K 1 1`` become logits ``N K`` at the end."""
+    """Layers in sequence whose output ``N K 1 1`` is flattened to logits ``N K``."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Images ``N C H W`` to logits ``N K``."""
+        """Map images ``N C H W`` to logits ``N K``."""
         logits: torch.Tensor = super().forward(x)  # type: ignore[no-untyped-call]
         return logits.flatten(1)
 
 
 def full_map_kernel(h: int, w: int) -> int | tuple[int, int]:
-    """A kernel that covers a map of ``h x w``: one number where it is square, as people write it.
+    """Return the kernel size that covers a whole ``h x w`` feature map, one number if it is square.
 
     Raises:
-        NetError: Nothing is left of the map.
+        NetError: The map is empty.
     """
     if min(h, w) < 1:
         raise NetError(
-            f"the images are too small for this net: its last map would be {h}x{w}; take a shallower net"
+            f"the images are too small for this net: its last feature map would be {h}x{w}; "
+            "use a shallower net or larger images"
         )
     return h if h == w else (h, w)
 
 
 def stack_layers(**layers: nn.Module) -> Net:
-    """A net whose layers are known by the names they are given here."""
+    """Build a net from layers; the keyword arguments are the layers' names."""
     net = Net()
     for name, layer in layers.items():
         net.add_module(name, layer)
@@ -43,7 +44,10 @@ def stack_layers(**layers: nn.Module) -> Net:
 def conv_bn(
     channels: int, out: int, kernel: int = 3, padding: int = 0, stride: int = 1
 ) -> nn.Sequential:
-    """Convolution without bias, batch norm, ReLU: ``N channels H W`` to ``N out H' W'``."""
+    """Build a convolution without bias, batch norm and ReLU.
+
+    Maps ``N channels H W`` to ``N out H' W'``.
+    """
     return nn.Sequential(
         nn.Conv2d(channels, out, kernel, stride, padding, bias=False),
         nn.BatchNorm2d(out),
@@ -52,5 +56,8 @@ def conv_bn(
 
 
 def pooled_logits(channels: int, classes: int) -> nn.Sequential:
-    """Global average, then a 1x1 convolution without bias: ``N channels H W`` to ``N classes 1 1``."""
+    """Build a head: global average pooling, then a 1x1 convolution without bias.
+
+    Maps ``N channels H W`` to ``N classes 1 1``.
+    """
     return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(channels, classes, 1, bias=False))

@@ -1,7 +1,7 @@
-"""Document 004: five codes on four nets, from a skeleton of 119,392 parameters to 7,904.
+"""Document 004: five experiments ("codes") with four nets, from 119,392 parameters to 7,904.
 
-Of Codes 1 to 3 the document gives nothing but the total; the nets here are reconstructions that
-match it exactly. No convolution has a bias.
+Of Codes 1 to 3 the document states only the total number of parameters; the nets here are
+reconstructions that match it exactly. No convolution has a bias.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def _conv(
 
 @net(source="document 004, Code 1 (reconstructed from its total)")
 def code_1(classes: int = 10, shape: Sequence[int] = MNIST_SHAPE) -> nn.Module:
-    """The skeleton: wide convolutions, one pooling, a 7x7 convolution for a head."""
+    """The skeleton: wide convolutions, one pooling, a 7x7 convolution as head."""
     return Net(
         _conv(shape[0], 48),
         nn.ReLU(),
@@ -43,7 +43,7 @@ def code_1(classes: int = 10, shape: Sequence[int] = MNIST_SHAPE) -> nn.Module:
 
 @net(source="document 004, Code 2 (reconstructed from its total)")
 def code_2(classes: int = 10, shape: Sequence[int] = MNIST_SHAPE) -> nn.Module:
-    """The lighter one: ten to twenty channels, a global average for a head."""
+    """The lighter net: 10 to 20 channels, global average pooling as head."""
     return Net(
         _conv(shape[0], 10),
         nn.ReLU(),
@@ -84,9 +84,9 @@ def code_3(classes: int = 10, shape: Sequence[int] = MNIST_SHAPE) -> nn.Module:
 def code_4(
     classes: int = 10, shape: Sequence[int] = MNIST_SHAPE, dropout: float = 0.05
 ) -> nn.Module:
-    """More capacity: eight convolutions, one pooling, a 1x1 head after the average; dropout of whole maps.
+    """More capacity: eight convolutions, one pooling, dropout of channels, an average, a 1x1 head.
 
-    The document leaves the dropout rate open; 0.05 is chosen. Code 5 is this net trained with
+    The document does not state the dropout rate; 0.05 was chosen. Code 5 is this net trained with
     augmentation.
     """
 

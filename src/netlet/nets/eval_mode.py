@@ -1,4 +1,4 @@
-"""Switching a net to evaluation for a while."""
+"""Evaluation mode as a context manager."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import nn
 
 @contextmanager
 def eval_mode(net: nn.Module) -> Iterator[None]:
-    """Within it, all modules are in evaluation mode; afterwards each is in the mode that it was in."""
+    """Put all modules of a net into evaluation mode; restore each module's own mode at the end."""
     modes = [(module, module.training) for module in net.modules()]
     net.eval()
     try:

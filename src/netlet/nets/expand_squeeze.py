@@ -1,4 +1,4 @@
-"""Document 002: blocks that widen by 3x3 convolutions and narrow by a 1x1."""
+"""Document 002: blocks that expand with 3x3 convolutions and squeeze with a 1x1."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def _squeeze(channels: int, out: int, dropout: float) -> list[nn.Module]:
 def expand_squeeze(
     classes: int = 10, shape: Sequence[int] = MNIST_SHAPE, dropout: float = 0.2
 ) -> nn.Module:
-    """Three blocks, each widening to 32 channels and squeezing through a 1x1; the last squeeze gives the classes.
+    """Three blocks that each expand to 32 channels and squeeze with a 1x1, the last to the classes.
 
-    As the document's table has it, the last dropout falls on the logits, against its own prose.
+    The last dropout acts on the logits, as in the document's table; its text says otherwise.
     """
     return Net(
         *_expand(shape[0], 8, 16, 32),

@@ -1,4 +1,4 @@
-"""Document 001: a squeeze before the only pooling, then three convolutions and a global average."""
+"""Document 001: a 1x1 squeeze before the only pooling, three convolutions, a global average."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from netlet.nets.registry import net
 
 
 class MnistNet(nn.Module):
-    """Its containers are the document's, since its summary prints them."""
+    """The net of document 001, with the document's containers, since its summary lists them."""
 
     def __init__(self, classes: int, channels: int, dropout: float) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class MnistNet(nn.Module):
         self.head = nn.Sequential(nn.Conv2d(16, classes, 1, bias=False))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Images ``N C H W`` to logits ``N K``."""
+        """Map images ``N C H W`` to logits ``N K``."""
         return self.head(self.pool(self.coarse(self.fine(x)))).flatten(1)  # type: ignore[no-any-return]
 
 
@@ -43,6 +43,6 @@ def mnistnet_1(
 ) -> nn.Module:
     """Two convolutions, a bare 1x1 squeeze, one pooling, three convolutions, global average.
 
-    The document leaves the dropout rate open; 0.05 is chosen.
+    The document does not state the dropout rate; 0.05 was chosen.
     """
     return MnistNet(classes, shape[0], dropout)

@@ -1,10 +1,14 @@
-"""Nets written in one line, ``"8 8 P 12 14 16 16"``: what a person tries out and a search draws from.
+"""Nets in one line of notation, such as ``"8 8 P 12 14 16 16"``, for quick trials and for searches.
 
-A number is a 3x3 convolution with so many channels, batch norm and ReLU; ``k5`` gives it another
-kernel, ``s2`` a stride, ``p`` padding that keeps the size. ``x16`` is a 1x1; ``d16`` a depthwise
-convolution and a 1x1 after it, with one norm and one ReLU at the end, ``m16`` (as in MobileNet)
-with both after either; ``P`` a 2x2 max pooling. No convolution has a bias. A global average and a
-1x1 to the classes follow of themselves.
+- ``16`` is a 3x3 convolution to 16 channels with batch norm and ReLU. ``k5`` after it sets the
+  kernel size, ``s2`` the stride, ``p`` adds padding that keeps the size.
+- ``x16`` is the same with a 1x1 kernel.
+- ``d16`` is a depthwise convolution, a 1x1 convolution, then one batch norm and one ReLU.
+- ``m16`` is the same with batch norm and ReLU after each convolution, as in MobileNet.
+- ``P`` is a 2x2 max pooling.
+
+No convolution has a bias. A global average and a 1x1 convolution to the classes are added at the
+end.
 """
 
 from __future__ import annotations
@@ -25,39 +29,40 @@ _GRAMMAR = "a layer is 16, 16k5s2p, x16, d16p, m16 or P"
 
 
 def is_notation(name: str) -> bool:
-    """Whether a name is a net written down: more than one word, the first of them a layer."""
+    """Return whether a name is notation: several words, of which the first is a layer."""
     words = name.split()
     return len(words) > 1 and _LAYER.fullmatch(words[0]) is not None
 
 
 def parse_notation(notation: str) -> NetEntry:
-    """The net that a line stands for.
+    """Return the net for a line of notation.
 
     Raises:
-        NetError: A word is no layer; or, once it is built, nothing is left of the map.
+        NetError: A word is not a layer. The net's builder raises it if a feature map becomes empty.
     """
     words = notation.split()
     for word in words:
         if word != "P" and not _LAYER.fullmatch(word):
-            raise NetError(f"{word!r} in {notation!r} is no layer; {_GRAMMAR}")
+            raise NetError(f"{word!r} in {notation!r} is not a layer; {_GRAMMAR}")
 
     def builder(classes: int = 10, shape: Sequence[int] = MNIST_SHAPE) -> nn.Module:
         net, size = Net(), tuple(shape)
         for number, word in enumerate(words):
-            layer, size = _layer(word, size)
+            layer, size = _build_layer(word, size)
             if min(size[1:]) < 1:
                 raise NetError(
-                    f"layer {number + 1} of {notation!r}, {word}, leaves nothing of its map; pad or pool less"
+                    f"layer {number + 1} of {notation!r}, {word}, has an empty feature map; "
+                    "add padding or remove a pooling"
                 )
             net.add_module(f"{number + 1}_{word}", layer)
         net.add_module("head", pooled_logits(size[0], classes))
         return net
 
-    return NetEntry(" ".join(words), builder, "notation", "written in one line")
+    return NetEntry(" ".join(words), builder, "notation", "built from notation")
 
 
-def _layer(word: str, size: tuple[int, ...]) -> tuple[nn.Module, tuple[int, ...]]:
-    """A layer for maps ``C H W``, and what it makes of them."""
+def _build_layer(word: str, size: tuple[int, ...]) -> tuple[nn.Module, tuple[int, ...]]:
+    """Build the layer for a feature map ``C H W``; return it with its output shape ``C H W``."""
     channels, h, w = size
     found = _LAYER.fullmatch(word)
     if not found:
@@ -66,11 +71,11 @@ def _layer(word: str, size: tuple[int, ...]) -> tuple[nn.Module, tuple[int, ...]
     kernel = int(found["kernel"] or (1 if found["kind"] == "x" else 3))
     padding = kernel // 2 if found["padded"] else 0
     if found["kind"] in ("d", "m"):
-        apart: nn.Module = nn.Conv2d(
+        depthwise: nn.Module = nn.Conv2d(
             channels, channels, kernel, stride, padding, groups=channels, bias=False
         )
         between = [nn.BatchNorm2d(channels), nn.ReLU()] if found["kind"] == "m" else []
-        convolutions = [apart, *between, nn.Conv2d(channels, out, 1, bias=False)]
+        convolutions = [depthwise, *between, nn.Conv2d(channels, out, 1, bias=False)]
     else:
         convolutions = [nn.Conv2d(channels, out, kernel, stride, padding, bias=False)]
     h, w = ((side + 2 * padding - kernel) // stride + 1 for side in (h, w))

@@ -1,4 +1,4 @@
-"""What nets give: logits, alone or among other things."""
+"""Find the logits in a net's output, which may be a tensor, tuple, list or dict."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ import torch
 
 from netlet.errors import NetError
 
-_NAMED = ("logits", "out", "output", "y", "scores")  # in dicts, first of all
+_KEYS = ("logits", "out", "output", "y", "scores")  # searched first in dicts
 
 
 def extract_logits(output: Any) -> torch.Tensor:
-    """The scores ``N K`` in whatever a net gives.
+    """Return the logits ``N K`` from a net's output.
 
     Args:
-        output: A tensor ``N K`` or ``N K 1 1``; or a tuple or list, whose first tensor counts; or a
-            dict, whose ``logits`` (``out``, ``output``, ...) count, else its first tensor.
+        output: A tensor ``N K`` or ``N K 1 1``; a tuple or list, whose first tensor is used; or a
+            dict, whose ``logits`` (``out``, ``output``, ...) or else first tensor is used.
 
     Raises:
-        NetError: There is no tensor in it.
+        NetError: The output contains no tensor.
     """
     found = first_tensor(output)
     if found is None:
         raise NetError(
-            f"the net gives a {type(output).__name__} without a tensor; it must give logits N K"
+            f"the net returns a {type(output).__name__} without a tensor; it must return logits N K"
         )
     return found.flatten(1) if found.dim() > 2 and found.shape[2:].numel() == 1 else found
 
 
 def first_tensor(output: Any) -> torch.Tensor | None:
-    """The tensor that counts in whatever a module gives; None if there is none."""
+    """Return the first tensor in a module's output, in dicts by preferred keys, or None."""
     if isinstance(output, torch.Tensor):
         return output
     if isinstance(output, Mapping):
-        output = [*(output[name] for name in _NAMED if name in output), *output.values()]
+        output = [*(output[name] for name in _KEYS if name in output), *output.values()]
     if isinstance(output, list | tuple):
         return next(
             (tensor for value in output if (tensor := first_tensor(value)) is not None), None

@@ -1,4 +1,4 @@
-"""Document 000: convolutions in pairs between poolings, and a linear head."""
+"""Document 000: pairs of convolutions between poolings, and a linear head."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from netlet.nets.registry import net
 
 
 class Pyramid(nn.Module):
-    """Twice as many channels after each pooling; the document's ReLUs are function calls, so they have no rows."""
+    """A net whose channels double after each pooling.
+
+    The ReLUs are function calls, as in the document, so its summary has no rows for them.
+    """
 
     def __init__(self, classes: int, shape: Sequence[int], dropout: float) -> None:
         super().__init__()
@@ -42,7 +45,7 @@ class Pyramid(nn.Module):
         self.head = nn.Linear(32, classes)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Images ``N C H W`` to logits ``N K``."""
+        """Map images ``N C H W`` to logits ``N K``."""
         for layers, pool in (
             (self.edges, self.edges_pool),
             (self.parts, self.parts_pool),
@@ -62,7 +65,7 @@ def pyramid(
 ) -> nn.Module:
     """Pairs of convolutions, two poolings, a linear head; conv, ReLU, dropout, norm.
 
-    The document leaves the dropout rate open; 0.05 is chosen. Its ``AvgPool2d((1, 1))`` does
-    nothing to MNIST.
+    The document does not state the dropout rate; 0.05 was chosen. Its ``AvgPool2d((1, 1))`` has no
+    effect on MNIST's image size.
     """
     return Pyramid(classes, shape, dropout)

@@ -1,4 +1,4 @@
-"""The nets that netlet knows by name: a net is one function under ``@net`` and is known by that function's name."""
+"""The registry of nets: a function under ``@net`` registers a net under the function's name."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _B = TypeVar("_B", bound=Builder)
 
 @dataclass(frozen=True)
 class NetEntry:
-    """A net by name: the function that builds it, and where it is from."""
+    """A net's name, the function that builds it, and where it comes from."""
 
     name: str
     builder: Builder
@@ -34,14 +34,14 @@ NETS: dict[str, NetEntry] = {}
 
 
 def net(*, source: str) -> Callable[[_B], _B]:
-    """Register a function that builds a net; its name and docstring are the net's.
+    """Register a function that builds a net, under its name and with its docstring.
 
     Args:
-        source: Where the net is from: a document, a paper, or ``own``.
+        source: Where the net comes from: a document, a paper, or ``own``.
 
     Raises:
-        NetError: The name is taken, or the function has no docstring or no ``classes`` and
-            ``shape`` with defaults.
+        NetError: The name is taken; the function has no docstring; or ``classes`` and ``shape``
+            with defaults are not among its parameters.
     """
 
     def register(builder: _B) -> _B:
@@ -69,19 +69,22 @@ def build(
     shape: Sequence[int] = MNIST_SHAPE,
     classes: int | None = None,
 ) -> nn.Module:
-    """Build a net; what its builder draws from torch's generator, its first weights, depends on the seed alone.
+    """Build a net whose initial weights depend on the seed alone.
 
     Args:
-        builder: A function or class that needs no arguments. It is given the shape, or its
-            channels, and the classes if it has parameters for them, by the names that people use
-            (``in_channels``, ``num_classes``, ...).
-        seed: If None, the weights depend on torch's own generator, as when the builder is called by
-            hand.
-        shape: Of one image, ``C H W``; a net with lazy layers gets their weights from a blank one,
-            here and now.
-        classes: ``K``; if None, the builder's own default.
+        builder: A function or class without required arguments. If it has parameters for the image
+            shape, the input channels or the number of classes, under common names
+            (``in_channels``, ``num_classes``, ...), they are passed to it.
+        seed: Of the initial weights; if None, they depend on the state of torch's global generator,
+            as when the builder is called directly.
+        shape: Of one image, ``C H W``. Lazy layers are initialized by running the net on blank
+            images of this shape.
+        classes: ``K``; if None, the builder's default.
+
+    Returns:
+        The net.
     """
-    settings = _settings(builder, shape, classes)
+    settings = _builder_arguments(builder, shape, classes)
     if seed is None:
         return builder(**settings)
     with torch.random.fork_rng(devices=[]):
@@ -89,36 +92,45 @@ def build(
         net = builder(**settings)
         lazy = [module for module in net.modules() if isinstance(module, LazyModuleMixin)]
         if any(module.has_uninitialized_params() for module in lazy):
-            # A net that cannot run is explained by whoever traces it, with the layer's name.
+            # If the net cannot run, tracing it reports the error with the layer's name.
             with contextlib.suppress(Exception), eval_mode(net), torch.no_grad():
                 net(torch.zeros(2, *shape))
         return net
 
 
 def recognize_parameter(name: str) -> str | None:
-    """What a builder's parameter of this name stands for: ``classes``, ``channels``, ``shape``, or nothing known."""
-    return next((meaning for meaning, names in _SAID_AS.items() if name in names), None)
+    """Return what a builder's parameter of this name means: ``classes``, ``channels`` or ``shape``.
+
+    None if the name is not recognized.
+    """
+    return next((meaning for meaning, names in _PARAMETER_NAMES.items() if name in names), None)
 
 
-_SAID_AS = {
-    # Only what cannot be meant otherwise: "channels" is often the width of a hidden layer.
+_PARAMETER_NAMES = {
+    # Only unambiguous names: "channels" is often the width of a hidden layer.
     "classes": ("classes", "num_classes", "n_classes", "nb_classes"),
     "channels": ("in_channels", "in_chans"),
     "shape": ("shape",),
 }
 
 
-def _settings(builder: Builder, shape: Sequence[int], classes: int | None) -> dict[str, Any]:
+def _builder_arguments(
+    builder: Builder, shape: Sequence[int], classes: int | None
+) -> dict[str, Any]:
     try:
         parameters = inspect.signature(builder).parameters
-    except (TypeError, ValueError):  # some callables of C have none
+    except (TypeError, ValueError):  # some callables written in C have no signature
         return {}
     known = {"classes": classes, "channels": shape[0], "shape": tuple(shape)}
     settings = {}
     for name, parameter in parameters.items():
         value = known.get(recognize_parameter(name) or "")
-        if value is None and parameter.default is parameter.empty and recognize_parameter(name) == "classes":
-            value = 10  # as everywhere where nothing else is said
+        if (
+            value is None
+            and parameter.default is parameter.empty
+            and recognize_parameter(name) == "classes"
+        ):
+            value = 10  # the default throughout netlet
         if value is not None:
             settings[name] = value
     return settings

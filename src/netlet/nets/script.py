@@ -1,7 +1,7 @@
-"""From somebody's script, only what a net needs: the imports, definitions and values that lead to its name.
+"""Select from a user's script only the statements that a net needs.
 
-Scripts and exported notebooks train, print and download where they define their nets; none of that
-is run.
+Scripts and exported notebooks train, print and download in the file that defines their nets. Only
+imports, definitions and values that the net depends on are run.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
-# Methods that make another thing of what they are called on; calling others, like a net's train(),
-# does not.
-_CHANGES = {
+# Methods that modify the object they are called on in a way that matters to a net. Others, such as
+# a net's train(), do not.
+_MUTATING_METHODS = {
     "append",
     "extend",
     "insert",
@@ -34,37 +34,44 @@ _CHANGES = {
 
 
 def select_statements(name: str, tree: ast.Module) -> ast.Module | None:
-    """Those statements of a module, in their order, without which a name would not be what it is.
+    """Return the statements of a module that a name depends on, in their order.
 
-    Kept are the statements that bind the name, those that change what it is bound to (``Net.forward
-    = ...``, ``layers.append(...)``), those that bind or change what these use, and so on; changes
-    of ``sys.path``; imports of everything. What is under ``if __name__ == "__main__"`` is not part
-    of a module.
+    These are the statements that bind the name, those that modify the object (``Net.forward =
+    ...``, ``layers.append(...)``), those that bind or modify what these use, and so on. Changes of
+    ``sys.path`` and star imports are always kept. The block under ``if __name__ == "__main__"`` is
+    left out.
+
+    Args:
+        name: The name of the net.
+        tree: The module.
 
     Returns:
-        None where no statement binds the name, by itself or by importing everything from somewhere.
+        A smaller module, or None if no statement binds the name, not even a star import.
     """
     body = [statement for statement in tree.body if not _is_main_guard(statement)]
-    binds, uses = (
-        [set(_bound(statement)) for statement in body],
-        [_used(statement) for statement in body],
-    )
+    binds = [set(_names_bound(statement)) for statement in body]
+    uses = [_names_used(statement) for statement in body]
     imported = {
         name
         for statement in body
         if isinstance(statement, ast.Import | ast.ImportFrom)
-        for name in _bound(statement)
+        for name in _names_bound(statement)
     }
     if not any(name in names or "*" in names for names in binds):
         return None
     needed, kept = {name}, set[int]()
     while True:
-        values = needed - imported  # numpy.random.seed(1) changes nothing of ours
+        # Imported modules are left out: numpy.random.seed(1), say, does not modify the net.
+        values = needed - imported
         more = {
             i
             for i, statement in enumerate(body)
             if i not in kept
-            and (binds[i] & needed or _changed(statement) & values or _always(statement))
+            and (
+                binds[i] & needed
+                or _names_modified(statement) & values
+                or _is_always_kept(statement)
+            )
         }
         if not more:
             return ast.Module([body[i] for i in sorted(kept)], tree.type_ignores)
@@ -73,15 +80,15 @@ def select_statements(name: str, tree: ast.Module) -> ast.Module | None:
 
 
 def list_definitions(tree: ast.Module) -> list[str]:
-    """The names of a module's classes and functions, in their order."""
+    """Return the names of a module's public classes and functions, in their order."""
     kinds = (ast.ClassDef, ast.FunctionDef)
     return [
         node.name for node in tree.body if isinstance(node, kinds) and not node.name.startswith("_")
     ]
 
 
-def _bound(node: ast.AST) -> Iterator[str]:
-    """Names that running a statement gives the module; ``*`` for an import of everything."""
+def _names_bound(node: ast.AST) -> Iterator[str]:
+    """Yield the module-level names that a statement binds, and ``*`` for a star import."""
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         yield node.name
     elif isinstance(node, ast.Import | ast.ImportFrom):
@@ -91,74 +98,86 @@ def _bound(node: ast.AST) -> Iterator[str]:
         yield node.id
     elif not isinstance(node, (*_FUNCTIONS, *_COMPREHENSIONS)):
         for child in ast.iter_child_nodes(node):
-            yield from _bound(child)
+            yield from _names_bound(child)
 
 
-def _used(node: ast.AST) -> set[str]:
-    """Names of the module that a statement reads, inside its functions and classes too, but not their own names."""
+def _names_used(node: ast.AST) -> set[str]:
+    """Return the module-level names that a statement reads.
+
+    Names read inside its functions and classes count, but not their local names.
+    """
     if isinstance(node, ast.Name):
         return {node.id} if isinstance(node.ctx, ast.Load) else set()
     if isinstance(node, _FUNCTIONS):
-        return _used_around(node) | _used_inside(node)
+        return _names_used_by_header(node) | _names_used_by_body(node)
     if isinstance(node, ast.ClassDef):
-        # A class's own names are seen by its statements, but not inside its methods.
+        # A class's own names are visible to its statements, but not inside its methods.
         methods = [child for child in node.body if isinstance(child, _FUNCTIONS)]
         others = [child for child in node.body if child not in methods]
-        seen = _used_by(others).union(*map(_used_around, methods)) - {
-            name for child in others for name in _bound(child)
+        in_class = _names_used_by_all(others).union(*map(_names_used_by_header, methods)) - {
+            name for child in others for name in _names_bound(child)
         }
-        around = [child for child in ast.iter_child_nodes(node) if child not in node.body]
-        return seen.union(_used_by(around), *map(_used_inside, methods))
-    children = _used_by(ast.iter_child_nodes(node))
+        header = [child for child in ast.iter_child_nodes(node) if child not in node.body]
+        return in_class.union(_names_used_by_all(header), *map(_names_used_by_body, methods))
+    children = _names_used_by_all(ast.iter_child_nodes(node))
     if isinstance(node, _COMPREHENSIONS):
         return children - {
-            name for generator in node.generators for name in _bound(generator.target)
+            name for generator in node.generators for name in _names_bound(generator.target)
         }
     return children
 
 
-def _used_around(function: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> set[str]:
-    """What a function's decorators, defaults and annotations read."""
+def _names_used_by_header(
+    function: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda,
+) -> set[str]:
+    """Return the names that a function's decorators, defaults and annotations read."""
     body = function.body if isinstance(function.body, list) else [function.body]
-    return _used_by(child for child in ast.iter_child_nodes(function) if child not in body)
+    return _names_used_by_all(
+        child for child in ast.iter_child_nodes(function) if child not in body
+    )
 
 
-def _used_inside(function: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> set[str]:
+def _names_used_by_body(
+    function: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda,
+) -> set[str]:
+    """Return the names that a function's body reads, without its local names."""
     body = function.body if isinstance(function.body, list) else [function.body]
     arguments = {n.arg for n in ast.walk(function.args) if isinstance(n, ast.arg)}
-    public = {name for n in ast.walk(function) if isinstance(n, ast.Global) for name in n.names}
-    own = arguments.union(*(_bound(statement) for statement in body)) - public
-    return _used_by(body) - own
+    declared_global = {
+        name for n in ast.walk(function) if isinstance(n, ast.Global) for name in n.names
+    }
+    local = arguments.union(*(_names_bound(statement) for statement in body)) - declared_global
+    return _names_used_by_all(body) - local
 
 
-def _used_by(nodes: Iterable[ast.AST]) -> set[str]:
-    return set().union(*map(_used, nodes))
+def _names_used_by_all(nodes: Iterable[ast.AST]) -> set[str]:
+    return set().union(*map(_names_used, nodes))
 
 
-def _changed(statement: ast.AST) -> set[str]:
-    """Whose attributes or items a statement sets, and on what it calls a method that changes it."""
+def _names_modified(statement: ast.AST) -> set[str]:
+    """Return the names whose objects a statement modifies: attributes, items, mutating methods."""
     if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        return set()  # until it is called
+        return set()  # a definition modifies nothing until it is called
     names = set()
     for node in ast.walk(statement):
         if isinstance(node, ast.Attribute | ast.Subscript) and isinstance(node.ctx, ast.Store):
-            names.add(_root(node))
+            names.add(_root_name(node))
         elif (
             isinstance(node, ast.Call)
             and isinstance(node.func, ast.Attribute)
-            and node.func.attr in _CHANGES
+            and node.func.attr in _MUTATING_METHODS
         ):
-            names.add(_root(node.func))
+            names.add(_root_name(node.func))
     return names
 
 
-def _root(node: ast.expr) -> str:
+def _root_name(node: ast.expr) -> str:
     while isinstance(node, ast.Attribute | ast.Subscript):
         node = node.value
     return node.id if isinstance(node, ast.Name) else ""
 
 
-def _always(node: ast.AST) -> bool:
+def _is_always_kept(node: ast.AST) -> bool:
     if isinstance(node, ast.ImportFrom):
         return node.module == "__future__" or any(alias.name == "*" for alias in node.names)
     if isinstance(node, ast.Import):

@@ -1,4 +1,4 @@
-"""Trained weights that come with the package, so that its best nets answer without a training."""
+"""Trained weights shipped with the package, so that its best nets work without training."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ WEIGHTS_FOLDER = Path(str(resources.files(__package__) / "trained"))
 
 
 def list_shipped_weights() -> list[str]:
-    """The experiments whose weights come with the package."""
+    """Return the names of the experiments whose weights are shipped with the package."""
     return sorted(path.stem for path in WEIGHTS_FOLDER.glob("*.safetensors"))
 
 
 def find_shipped_weights(name: str) -> Path | None:
-    """The file of an experiment's weights, a card (``.md``) beside it; None if there is none."""
+    """Return the file of an experiment's shipped weights, or None if there is none.
+
+    A model card (``.md``) lies beside it.
+    """
     path = WEIGHTS_FOLDER / f"{name}.safetensors"
     return path if path.is_file() else None

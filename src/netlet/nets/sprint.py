@@ -1,4 +1,8 @@
-"""Our nets for the clock: full resolution is left at once, and channels come in sixteens, which fill a register."""
+"""Nets for training speed.
+
+The first layer already reduces the resolution, and channels are mostly multiples of 16, the number
+of float32 values in a vector register.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +10,13 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from netlet.nets.blocks import MNIST_SHAPE, conv_bn, stack_layers, pooled_logits
+from netlet.nets.blocks import MNIST_SHAPE, conv_bn, pooled_logits, stack_layers
 from netlet.nets.registry import net
 
 
 @net(source="own")
 def sprint(classes: int = 10, shape: Sequence[int] = MNIST_SHAPE) -> nn.Module:
-    """A 5x5 with stride 2, four 3x3 with one pooling before the last, a global average; no padding."""
+    """A 5x5 with stride 2, four 3x3, a pooling before the last, a global average; no padding."""
     return stack_layers(
         edges=conv_bn(shape[0], 16, kernel=5, stride=2),
         strokes=conv_bn(16, 16),
@@ -26,7 +30,7 @@ def sprint(classes: int = 10, shape: Sequence[int] = MNIST_SHAPE) -> nn.Module:
 
 @net(source="own")
 def dash(classes: int = 10, shape: Sequence[int] = MNIST_SHAPE) -> nn.Module:
-    """A 5x5 with stride 3, three 3x3, a global average: good for 99 % after one look at each image."""
+    """A 5x5 with stride 3, three 3x3, a global average: 99% test accuracy after one epoch."""
     return stack_layers(
         edges=conv_bn(shape[0], 16, kernel=5, stride=3),
         strokes=conv_bn(16, 16),
@@ -38,7 +42,7 @@ def dash(classes: int = 10, shape: Sequence[int] = MNIST_SHAPE) -> nn.Module:
 
 @net(source="own")
 def sprint8k(classes: int = 10, shape: Sequence[int] = MNIST_SHAPE) -> nn.Module:
-    """A padded 5x5 with stride 2, four narrow 3x3, a global average: fewer than 8,000 parameters."""
+    """A padded 5x5 with stride 2, four narrow 3x3, a global average; under 8,000 parameters."""
     return stack_layers(
         edges=conv_bn(shape[0], 16, kernel=5, padding=2, stride=2),
         strokes=conv_bn(16, 12),

@@ -1,4 +1,4 @@
-"""Our net at the top of the ladder that starts from document 004's skeleton (``netlet climb own``)."""
+"""The last net of the ladder that starts from document 004's skeleton (``netlet climb own``)."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from netlet.nets.blocks import MNIST_SHAPE, conv_bn, stack_layers, pooled_logits
+from netlet.nets.blocks import MNIST_SHAPE, conv_bn, pooled_logits, stack_layers
 from netlet.nets.registry import net
 
 
 @net(source="own")
 def summit(classes: int = 10, shape: Sequence[int] = MNIST_SHAPE) -> nn.Module:
-    """Two 3x3 at full resolution, one pooling, four more; channels lie where each sees more of the image."""
+    """Two 3x3 at full resolution, one pooling, four more; most channels after the pooling."""
     return stack_layers(
         edges=conv_bn(shape[0], 8),
         strokes=conv_bn(8, 8),

@@ -1,4 +1,4 @@
-"""Our net for the everyday budget of fewer than 20,000 parameters: quick to train, and over the bar."""
+"""A net of fewer than 20,000 parameters that trains quickly."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from netlet.nets.blocks import MNIST_SHAPE, conv_bn, stack_layers, pooled_logits
+from netlet.nets.blocks import MNIST_SHAPE, conv_bn, pooled_logits, stack_layers
 from netlet.nets.registry import net
 
 
 @net(source="own")
 def swift(classes: int = 10, shape: Sequence[int] = MNIST_SHAPE) -> nn.Module:
-    """Pool early, spend the channels where the maps are small.
+    """Pools early and has most channels where the feature maps are small.
 
-    The first pooling comes after one convolution: full resolution is what costs time, not what
-    costs parameters.
+    The first pooling follows the first convolution: layers at full resolution cost time but few
+    parameters.
     """
     return stack_layers(
         edges=conv_bn(shape[0], 8),

@@ -1,4 +1,4 @@
-"""Finding a net by what a person types: a name of ours, ``path/to/file.py:Name`` or ``package.module:Name``."""
+"""Find a net: a registered name, notation, ``path/to/file.py:Name`` or ``package.module:Name``."""
 
 from __future__ import annotations
 
@@ -21,99 +21,103 @@ from netlet.nets.script import list_definitions, select_statements
 
 
 def find_net(name: str) -> NetEntry:
-    """The net of that name.
+    """Return the net with this name.
 
     Args:
-        name: A registered net; one written in a line (see ``notation.py``); or a class, function or
-            module instance in a file or an importable module. Of a file, only those statements are
-            run that the net needs (see ``slicing.py``).
+        name: A registered net; notation (see ``notation.py``); or a class, function or module
+            instance in a file or an importable module. Of a file, only the statements that the net
+            depends on are run (see ``script.py``).
 
     Raises:
-        NetError: There is no such net, file or name in it; or its import fails; or it needs
-            arguments.
+        NetError: The net, the file or the name in it does not exist; importing it fails; or the net
+            has required arguments.
     """
     if ":" in name:
-        return _foreign(name)
+        return _load_user_net(name)
     if name in NETS:
         return NETS[name]
     if is_notation(name):
         return parse_notation(name)
     hint = did_you_mean(name, NETS)
     raise NetError(
-        f"no net {name!r}; {hint}'netlet list' shows ours, file.py:Name is somebody else's"
+        f"no net {name!r}; {hint}'netlet list' shows the built-in nets, and file.py:Name names one "
+        "of your own"
     )
 
 
-def _foreign(address: str) -> NetEntry:
+def _load_user_net(address: str) -> NetEntry:
     place, _, attribute = address.rpartition(":")
     if not place:
         raise NetError(
-            f"{address}: no file or module before the colon; write file.py:Name or package.module:Name"
+            f"{address}: no file or module before the colon; "
+            "write file.py:Name or package.module:Name"
         )
-    with _one_line(address, "importing it failed"):
-        target = _target(place, attribute, address)
-    about = (inspect.getdoc(target) or "").strip().splitlines()
-    line = about[0] if about else ""
+    with _one_line_errors(address, "importing it failed"):
+        target = _resolve_target(place, attribute, address)
+    docstring = (inspect.getdoc(target) or "").strip().splitlines()
+    about = docstring[0] if docstring else ""
     if isinstance(target, nn.Module):
         instance = target
-        return NetEntry(address, lambda: instance, place, line)
+        return NetEntry(address, lambda: instance, place, about)
     if not callable(target):
         raise NetError(
             f"{address}: is a {type(target).__name__}; name a class, a function or a net"
         )
-    if needed := _needed_arguments(target):
+    if required := _required_arguments(target):
         raise NetError(
-            f"{address}: needs arguments ({', '.join(needed)}); give them defaults, "
-            "or add a function without arguments that builds it"
+            f"{address}: has required arguments ({', '.join(required)}); give them defaults, "
+            "or add a function without arguments that builds the net"
         )
 
     def builder(**settings: Any) -> nn.Module:
-        with _one_line(address, "building it failed"):
-            made = target(**settings)
-        if not isinstance(made, nn.Module):
-            raise NetError(f"{address}: expected a torch.nn.Module, got a {type(made).__name__}")
-        return made
+        with _one_line_errors(address, "building it failed"):
+            net = target(**settings)
+        if not isinstance(net, nn.Module):
+            raise NetError(f"{address}: expected a torch.nn.Module, got a {type(net).__name__}")
+        return net
 
     with contextlib.suppress(TypeError, ValueError):
-        # What can be set is what the target itself takes.
+        # The registry reads from the signature which arguments it can pass.
         builder.__signature__ = inspect.signature(target)  # type: ignore[attr-defined]
-    return NetEntry(address, builder, place, line)
+    return NetEntry(address, builder, place, about)
 
 
-def _target(place: str, attribute: str, address: str) -> object:
-    """What the name after the colon stands for."""
-    if not (place.endswith(".py") or "/" in place):
-        module = importlib.import_module(place)
-        if not hasattr(module, attribute):
-            nets = [
-                key
-                for key, value in vars(module).items()
-                if _is_net_class(value) and value.__module__ == place
-            ]
-            raise NetError(
-                f"{address}: no {attribute!r} in {place}; its nets: {', '.join(nets) or 'none'}"
-            )
-        return getattr(module, attribute)
-    path = Path(place)
+def _resolve_target(place: str, attribute: str, address: str) -> object:
+    """Return the object that an address names."""
+    if place.endswith(".py") or "/" in place:
+        return _load_from_file(Path(place), attribute, address)
+    module = importlib.import_module(place)
+    if not hasattr(module, attribute):
+        nets = [
+            key
+            for key, value in vars(module).items()
+            if _is_net_class(value) and value.__module__ == place
+        ]
+        raise NetError(
+            f"{address}: no {attribute!r} in {place}; its nets: {', '.join(nets) or 'none'}"
+        )
+    return getattr(module, attribute)
+
+
+def _load_from_file(path: Path, attribute: str, address: str) -> object:
     if not path.is_file():
         raise NetError(f"{address}: no file {path}")
     tree = ast.parse(path.read_bytes(), filename=str(path))
-    needed = select_statements(attribute, tree)
-    found = vars(_run(needed, path)) if needed else {}
+    selected = select_statements(attribute, tree)
+    found = vars(_run_module(selected, path)) if selected else {}
     if attribute not in found:
-        raise NetError(
-            f"{address}: no {attribute!r} in {place}; it defines: {', '.join(list_definitions(tree)) or 'nothing'}"
-        )
+        defined = ", ".join(list_definitions(tree)) or "nothing"
+        raise NetError(f"{address}: no {attribute!r} in {path}; it defines: {defined}")
     return found[attribute]
 
 
-def _run(tree: ast.Module, path: Path) -> ModuleType:
-    """A module made of those statements of a file."""
-    name = f"netlet_foreign_{path.stem}"
+def _run_module(tree: ast.Module, path: Path) -> ModuleType:
+    """Run statements of a file as a module and return it."""
+    name = f"netlet_user_{path.stem}"
     module = ModuleType(name)
     module.__file__ = str(path)
-    # Registered, and its folder the first on the path, as when the file is run: dataclasses and
-    # neighbours then work.
+    # The module is registered and its folder put first on the path, as when Python runs the file:
+    # dataclasses and imports of neighboring files need this.
     sys.modules[name] = module
     folder = str(path.resolve().parent)
     sys.path.insert(0, folder)
@@ -123,14 +127,15 @@ def _run(tree: ast.Module, path: Path) -> ModuleType:
         del sys.modules[name]
         raise
     finally:
-        # Last from now on: what it imports later is found, and nothing of ours is shadowed.
+        # Moved to the end: later imports by the net still work, and no other module is shadowed.
         sys.path.remove(folder)
         sys.path.append(folder)
     return module
 
 
 @contextlib.contextmanager
-def _one_line(address: str, what: str) -> Iterator[None]:
+def _one_line_errors(address: str, what: str) -> Iterator[None]:
+    """Turn every exception of a user's code into a one-line NetError."""
     try:
         yield
     except NetError:
@@ -141,8 +146,8 @@ def _one_line(address: str, what: str) -> Iterator[None]:
         ) from error
     except NameError as error:
         raise NetError(
-            f"{address}: {what}: {_first_line(error)} by what the net needs of the file; as module:Name the whole file "
-            "is run"
+            f"{address}: {what}: {_first_line(error)} by the statements that the net depends on; "
+            "named as module:Name, the whole file is run"
         ) from error
     except Exception as error:
         raise NetError(
@@ -154,7 +159,7 @@ def _is_net_class(value: object) -> bool:
     return isinstance(value, type) and issubclass(value, nn.Module)
 
 
-def _needed_arguments(target: object) -> list[str]:
+def _required_arguments(target: object) -> list[str]:
     try:
         parameters = inspect.signature(target).parameters.values()  # type: ignore[arg-type]
     except (TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""Document 003: three 3x3 convolutions, a pooling, a 1x1 and two more, an average, and a head in two forms."""
+"""Document 003: six convolutions, one pooling, an average pooling, and a head in two forms."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from netlet.nets.registry import net
 
 
 class Net(nn.Module):
-    """Named like the document's class, since its printed form is the document."""
+    """The net of document 003, with the document's class name, since its ``repr`` is compared."""
 
     def __init__(self, classes: int, shape: Sequence[int], dropout: float) -> None:
         super().__init__()
@@ -21,7 +21,7 @@ class Net(nn.Module):
         self.fc2 = nn.Sequential(nn.Linear(16, classes))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Images ``N C H W`` to logits ``N K``."""
+        """Map images ``N C H W`` to logits ``N K``."""
         return self.fc2(self.fc1(self.conv2(self.conv1(x))).flatten(1))  # type: ignore[no-any-return]
 
 
@@ -54,9 +54,9 @@ def _features(
 def week4(
     classes: int = 10, shape: Sequence[int] = MNIST_SHAPE, dropout: float = 0.25
 ) -> nn.Module:
-    """Six convolutions, average pool, linear head.
+    """Six convolutions, average pooling, linear head.
 
-    The document forbids fully connected layers and ends in one: this is its net to the letter.
+    The document forbids fully connected layers, yet its net ends in one; this is that net.
     """
     return Net(classes, shape, dropout)
 
@@ -65,7 +65,7 @@ def week4(
 def week4_conv(
     classes: int = 10, shape: Sequence[int] = MNIST_SHAPE, dropout: float = 0.25
 ) -> nn.Module:
-    """The same net with the linear head as a 1x1 convolution, which computes the same and keeps the document's rule."""
+    """The same net with a 1x1 convolution as head, which computes the same and obeys the rule."""
     conv1, conv2, pool = _features(shape, dropout)
     return blocks.stack_layers(
         conv1=conv1, conv2=conv2, fc1=pool, fc2=nn.Sequential(nn.Conv2d(16, classes, 1))

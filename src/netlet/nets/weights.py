@@ -1,4 +1,4 @@
-"""Weights into files and out of them: safetensors, and other people's ``state_dict`` files; nothing is unpickled."""
+"""Save and load weights: safetensors, and ``state_dict`` files without running pickled code."""
 
 from __future__ import annotations
 
@@ -15,22 +15,24 @@ from torch import nn
 
 from netlet.errors import NetError
 from netlet.files import write_whole
+from netlet.text import format_shape
 
-_STATES = (
-    "state_dict",
-    "model_state_dict",
-    "model",
-    "net",
-)  # where training scripts keep it among other things
+# Keys under which training scripts save the state_dict in a larger checkpoint.
+_STATE_KEYS = ("state_dict", "model_state_dict", "model", "net")
 
 
 def save_weights(net: nn.Module, path: Path, metadata: Mapping[str, str] | None = None) -> str:
-    """Write a net's weights and buffers as safetensors, whole or not at all.
+    """Write a net's weights and buffers as safetensors; the file appears complete or not at all.
+
+    Args:
+        net: The net.
+        path: Of the file.
+        metadata: Written into the file's header.
 
     Returns:
         The SHA-256 of the file.
     """
-    # clone: shared parameters and channels-last strides are not for the file
+    # Cloned, since safetensors cannot store shared parameters and channels-last strides.
     state = {
         key: value.detach().cpu().contiguous().clone() for key, value in net.state_dict().items()
     }
@@ -40,48 +42,54 @@ def save_weights(net: nn.Module, path: Path, metadata: Mapping[str, str] | None 
 
 
 def load_weights(net: nn.Module, path: Path | str) -> None:
-    """Put the weights of a file into a net: all of them, or an error and the net as it was.
+    """Load the weights in a file into a net; on an error the net stays unchanged.
 
     Args:
         net: Changed in place.
-        path: A safetensors file, or a ``.pt``/``.pth`` that ``torch.save`` made of a
+        path: A safetensors file, or a ``.pt``/``.pth`` written by ``torch.save`` from a
             ``state_dict``, alone or in a dict under ``state_dict``, ``model_state_dict``, ``model``
-            or ``net``. A prefix that all its names share (``module.``, ``net.``), or all the net's,
-            is no difference.
+            or ``net``. A prefix shared by all names of the file, or of the net (``module.``,
+            ``net.``), is ignored.
 
     Raises:
-        NetError: The file cannot be read, holds something else, would run code, or does not fit the
-            net (missing, unexpected and misshapen entries are named).
+        NetError: The file cannot be read, contains something else, would run code, or does not fit
+            the net (missing, unexpected and wrongly shaped entries are named).
     """
     path = Path(path)
     wanted = net.state_dict()
-    found = _aligned(read_state_dict(path), wanted)
+    found = _align_names(read_state_dict(path), wanted)
     for key, value in wanted.items():
-        if key.endswith("num_batches_tracked"):  # files older than the counter lack it
+        if key.endswith("num_batches_tracked"):  # missing in old files
             found.setdefault(key, value)
+    if problems := _find_mismatches(found, wanted):
+        raise NetError(f"{path}: these weights belong to another net; {'; '.join(problems)}")
+    net.load_state_dict(found)
+
+
+def _find_mismatches(
+    found: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor]
+) -> list[str]:
+    """Return what prevents tensors from being loaded into a net, one text for each kind."""
     missing = [key for key in wanted if key not in found]
     unexpected = [key for key in found if key not in wanted]
     misshapen = [
-        f"{key} is {_shape(found[key])} where the net has {_shape(wanted[key])}"
+        f"{key} is {_describe_shape(found[key])}, in the net {_describe_shape(wanted[key])}"
         for key in wanted
         if key in found and found[key].shape != wanted[key].shape
     ]
-    problems = [
+    return [
         f"{what}: {', '.join(keys[:5])}{f' and {len(keys) - 5} more' if len(keys) > 5 else ''}"
         for what, keys in (
             ("missing", missing),
             ("unexpected", unexpected),
-            ("misshapen", misshapen),
+            ("wrong shape", misshapen),
         )
         if keys
     ]
-    if problems:
-        raise NetError(f"{path}: these weights are of another net; {'; '.join(problems)}")
-    net.load_state_dict(found)
 
 
 def weights_digest(net: nn.Module) -> str:
-    """SHA-256 over the names, shapes and values of a net's weights and buffers: equal if and only if they are."""
+    """Return the SHA-256 of the names, shapes and values of a net's weights and buffers."""
     digest = hashlib.sha256()
     for key, value in sorted(net.state_dict().items()):
         digest.update(f"{key} {value.dtype} {tuple(value.shape)}\n".encode())
@@ -92,10 +100,10 @@ def weights_digest(net: nn.Module) -> str:
 
 
 def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a weights file by name.
+    """Return the tensors in a weights file by name.
 
     Raises:
-        NetError: The file cannot be read, holds something else, or would run code.
+        NetError: The file cannot be read, contains something else, or would run code.
     """
     if not path.is_file():
         raise NetError(f"{path}: no such weights file")
@@ -110,16 +118,20 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
     except pickle.UnpicklingError as error:
         if "nsupported global" not in str(error):
             raise NetError(
-                f"{path}: expected a state_dict that torch.save wrote, found a broken file"
+                f"{path}: expected a state_dict written by torch.save, found a broken file"
             ) from error
         raise NetError(
-            f"{path}: refused, since loading it would run code it brings; save net.state_dict(), not the net"
+            f"{path}: refused, since loading it would run code stored in the file; "
+            "save net.state_dict(), not the net"
         ) from error
-    # what torch raises on rubbish is anybody's guess: EOFError, IndexError, ValueError, ...
+    # torch.load raises exceptions of many types: EOFError, IndexError, ValueError, ...
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise NetError(f"{path}: cannot be read as weights ({reason})") from error
-    for state in [loaded, *(loaded.get(name) for name in _STATES if isinstance(loaded, Mapping))]:
+    for state in [
+        loaded,
+        *(loaded.get(name) for name in _STATE_KEYS if isinstance(loaded, Mapping)),
+    ]:
         if (
             isinstance(state, Mapping)
             and state
@@ -145,10 +157,10 @@ def _is_state(loaded: object) -> bool:
     )
 
 
-def _aligned(
+def _align_names(
     found: dict[str, torch.Tensor], wanted: Mapping[str, torch.Tensor]
 ) -> dict[str, torch.Tensor]:
-    """The tensors under the net's names, where a wrapper has put a prefix before all of them."""
+    """Rename tensors to match the net's names, if either has a common prefix from a wrapper."""
     candidates = [found]
     while prefix := _shared_prefix(candidates[-1]):
         candidates.append(
@@ -166,5 +178,5 @@ def _shared_prefix(names: Mapping[str, object]) -> str:
     return firsts.pop() if len(firsts) == 1 and all("." in key for key in names) else ""
 
 
-def _shape(tensor: torch.Tensor) -> str:
-    return "x".join(map(str, tensor.shape)) or "a single number"
+def _describe_shape(tensor: torch.Tensor) -> str:
+    return format_shape(tensor.shape) or "a single number"
