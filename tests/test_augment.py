@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
-from netlet.data import Dataset, augmented, epoch_of_batches
-from netlet.data.augment import drawn, inverse_maps, warp
-from netlet.data.batches import normalized
+from netlet.data import Dataset, augment_images, iterate_epoch
+from netlet.data.augment import draw_augmentation, draw_inverse_maps, apply_warp
+from netlet.data.batches import normalize
 from netlet.recipes import AUGMENTS, Recipe, Warp
 
 
@@ -41,8 +41,8 @@ def test_nearest_is_pillows(seed: int, fill: int) -> None:
     op = Warp(
         rotate_deg=30, shift_px=4, scale=0.2, shear_deg=15, fill=fill, interpolation="nearest"
     )
-    maps = inverse_maps(op, 1, torch.Generator().manual_seed(seed))
-    ours = warp(picture(), maps, op)[0, 0].numpy()
+    maps = draw_inverse_maps(op, 1, torch.Generator().manual_seed(seed))
+    ours = apply_warp(picture(), maps, op)[0, 0].numpy()
     assert (
         np.mean(np.abs(ours - by_pillow(picture(), maps, fill, Image.Resampling.NEAREST)) > 0.01)
         < 0.005
@@ -52,9 +52,9 @@ def test_nearest_is_pillows(seed: int, fill: int) -> None:
 @pytest.mark.parametrize("seed", range(6))
 def test_bilinear_is_pillows_inside(seed: int) -> None:
     op = Warp(rotate_deg=30, shift_px=4, scale=0.2, shear_deg=15)
-    maps = inverse_maps(op, 1, torch.Generator().manual_seed(seed))
+    maps = draw_inverse_maps(op, 1, torch.Generator().manual_seed(seed))
     difference = np.abs(
-        warp(picture(), maps, op)[0, 0].numpy()
+        apply_warp(picture(), maps, op)[0, 0].numpy()
         - by_pillow(picture(), maps, 0, Image.Resampling.BILINEAR)
     )
     assert (
@@ -64,7 +64,7 @@ def test_bilinear_is_pillows_inside(seed: int) -> None:
 
 def test_an_elastic_map_moves_each_pixel_by_its_field() -> None:
     op = Warp(elastic_px=1.5, elastic_points=4)
-    (draws,) = drawn([op], 3, torch.Generator().manual_seed(1))
+    (draws,) = draw_augmentation([op], 3, torch.Generator().manual_seed(1))
     assert draws.points.shape == (3, 2, 4, 4)
     field = F.interpolate(draws.points, (28, 28), mode="bicubic", align_corners=True)
     assert 0.5 < float(field.std()) < 1.5
@@ -72,7 +72,7 @@ def test_an_elastic_map_moves_each_pixel_by_its_field() -> None:
     # Of a slope, bilinear sampling gives the very value at the place: inside, it is the place that
     # a pixel came from.
     for slope, places, axis in ((x, x, 0), (y, y, 1)):
-        seen = warp(slope.expand(3, 1, 28, 28), draws.maps, op, draws.points)[:, 0]
+        seen = apply_warp(slope.expand(3, 1, 28, 28), draws.maps, op, draws.points)[:, 0]
         torch.testing.assert_close(
             seen[:, 7:-7, 7:-7], (places + field[:, axis])[:, 7:-7, 7:-7], rtol=1e-4, atol=1e-3
         )
@@ -81,7 +81,7 @@ def test_an_elastic_map_moves_each_pixel_by_its_field() -> None:
 def test_the_elastic_draws_of_two_images_and_two_seeds_differ() -> None:
     images = picture().repeat(2, 1, 1, 1)
     one, same, other = (
-        augmented(images, [Warp(elastic_px=1)], torch.Generator().manual_seed(seed))
+        augment_images(images, [Warp(elastic_px=1)], torch.Generator().manual_seed(seed))
         for seed in (0, 0, 1)
     )
     assert torch.equal(one, same)
@@ -97,7 +97,7 @@ def test_a_quarter_turn_turns() -> None:
         [[[math.cos(turn), -math.sin(turn), 0], [math.sin(turn), math.cos(turn), 0]]],
         dtype=torch.float64,
     )
-    assert torch.equal(warp(image, maps, op)[0, 0], torch.rot90(image[0, 0]))
+    assert torch.equal(apply_warp(image, maps, op)[0, 0], torch.rot90(image[0, 0]))
 
 
 def test_shift_moves_by_pixels() -> None:
@@ -105,14 +105,14 @@ def test_shift_moves_by_pixels() -> None:
     maps = torch.tensor([[[1.0, 0, -2], [0, 1, 1]]], dtype=torch.float64)  # 2 px to the right, 1 up
     image = torch.zeros(1, 1, 8, 8)
     image[0, 0, 4, 4] = 200
-    moved = warp(image, maps, op)
+    moved = apply_warp(image, maps, op)
     assert moved[0, 0, 3, 6].item() == pytest.approx(200, abs=1e-3)
     assert moved.sum().item() == pytest.approx(200, abs=1e-2)
 
 
 def test_draws_keep_their_bounds_and_each_image_has_its_own() -> None:
     op = Warp(rotate_deg=10, shift_px=2, scale=0.1)
-    maps = inverse_maps(op, 4_000, torch.Generator().manual_seed(0))
+    maps = draw_inverse_maps(op, 4_000, torch.Generator().manual_seed(0))
     forward = torch.linalg.inv(maps[:, :, :2])
     turn = torch.rad2deg(torch.atan2(forward[:, 0, 1], forward[:, 0, 0]))
     scale = torch.linalg.det(forward).sqrt()
@@ -132,26 +132,26 @@ def test_draws_keep_their_bounds_and_each_image_has_its_own() -> None:
 
 def test_document_001_fills_with_one_then_zero() -> None:
     images = torch.full((64, 1, 28, 28), 200.0)
-    moved = augmented(images, AUGMENTS["document_001"][:1], torch.Generator().manual_seed(1))
+    moved = augment_images(images, AUGMENTS["document_001"][:1], torch.Generator().manual_seed(1))
     assert set(moved.unique().tolist()) == {1.0, 200.0}
-    both = augmented(images, AUGMENTS["document_001"], torch.Generator().manual_seed(1))
+    both = augment_images(images, AUGMENTS["document_001"], torch.Generator().manual_seed(1))
     assert set(both.unique().tolist()) == {0.0, 1.0, 200.0}
 
 
 def test_nothing_to_do_does_nothing() -> None:
     images = torch.rand(3, 1, 5, 5)
-    assert augmented(images, (), torch.Generator()) is images
-    assert augmented(images, (Warp(fill=9),), torch.Generator()) is images
+    assert augment_images(images, (), torch.Generator()) is images
+    assert augment_images(images, (Warp(fill=9),), torch.Generator()) is images
 
 
 def test_an_epoch_is_every_image_once_in_a_new_order(blob_data: Dataset) -> None:
     recipe = Recipe(batch_size=128)
     chance = torch.Generator().manual_seed(0)
-    first = list(epoch_of_batches(blob_data.train, recipe, chance))
-    again = list(epoch_of_batches(blob_data.train, recipe, chance))
+    first = list(iterate_epoch(blob_data.train, recipe, chance))
+    again = list(iterate_epoch(blob_data.train, recipe, chance))
     assert [len(labels) for _, labels in first] == [128] * 4 + [88]
     images = torch.cat([x for x, _ in first])
-    wanted = normalized(blob_data.train.images, recipe)
+    wanted = normalize(blob_data.train.images, recipe)
     assert torch.equal(images.flatten(1).sort(0).values, wanted.flatten(1).sort(0).values)
     assert not torch.equal(images, torch.cat([x for x, _ in again]))
 
@@ -160,9 +160,9 @@ def test_batches_do_not_depend_on_how_many_are_augmented_at_once(
     blob_data: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe = Recipe(batch_size=100)
-    whole = list(epoch_of_batches(blob_data.train, recipe, torch.Generator().manual_seed(5)))
+    whole = list(iterate_epoch(blob_data.train, recipe, torch.Generator().manual_seed(5)))
     monkeypatch.setattr("netlet.data.batches._IMAGES_AT_ONCE", 100)
-    parts = list(epoch_of_batches(blob_data.train, recipe, torch.Generator().manual_seed(5)))
+    parts = list(iterate_epoch(blob_data.train, recipe, torch.Generator().manual_seed(5)))
     assert all(
         torch.equal(a, b) and torch.equal(c, d) for (a, c), (b, d) in zip(whole, parts, strict=True)
     )

@@ -13,14 +13,14 @@ from torch import nn
 from torch.nn import functional as F
 
 import netlet
-from netlet.backends import select_preparation
+from netlet.backends import select_augmentation
 from netlet.backends.cpu import CompilationError, CompiledStep, c_source, library
-from netlet.backends.cpu.chain import UnsupportedNetError, chain_of
-from netlet.data import Dataset, epoch_of_batches
+from netlet.backends.cpu.chain import UnsupportedNetError, read_chain
+from netlet.data import Dataset, iterate_epoch
 from netlet.errors import TrainingError
 from netlet.nets import NETS
 from netlet.recipes import AUGMENTS, Recipe, Warp
-from netlet.training import Checkpoint, Listener, fit
+from netlet.training import Checkpoint, Callback, fit
 
 SMOOTHING = 0.1
 
@@ -140,7 +140,7 @@ def test_it_is_what_pytorch_computes(name: str) -> None:
     net, shape = net_of(name)
     theirs = copy.deepcopy(net)
     step = CompiledStep(net, shape, 24, half=False)
-    classes = chain_of(net, shape).classes
+    classes = read_chain(net, shape).classes
     for n in (24, 7, 2):
         images, labels = batch_of(n, shape, classes)
         loss, right = step.gradients(images, labels, SMOOTHING, 0)
@@ -168,7 +168,7 @@ def test_in_bfloat16_it_errs_no_more_than_autocast(name: str) -> None:
     net, shape = net_of(name)
     exact, cast = copy.deepcopy(net), copy.deepcopy(net)
     step = CompiledStep(net, shape, 64, half=True)
-    images, labels = batch_of(64, shape, chain_of(net, shape).classes)
+    images, labels = batch_of(64, shape, read_chain(net, shape).classes)
     step.gradients(images, labels, SMOOTHING, 0)
     by_torch(exact, images, labels)
     by_torch(cast, images, labels, half=True)
@@ -282,7 +282,7 @@ def test_dropout_keeps_the_mean() -> None:
 )
 def test_what_is_no_chain_is_told_why(net: nn.Module, why: str) -> None:
     with pytest.raises(UnsupportedNetError, match=why):
-        chain_of(net, (1, 8, 8))
+        read_chain(net, (1, 8, 8))
 
 
 def test_branches_and_choices_are_no_chain() -> None:
@@ -331,7 +331,7 @@ def test_branches_and_choices_are_no_chain() -> None:
         (hooked, "has hooks"),
     ):
         with pytest.raises(UnsupportedNetError, match=why):
-            chain_of(net, (1, 8, 8))
+            read_chain(net, (1, 8, 8))
 
 
 RECIPE = Recipe(
@@ -401,7 +401,7 @@ def test_whether_it_is_kept_does_not_depend_on_the_first_runs_weights(new_cache:
 def test_what_computes_something_else_is_not_kept(
     new_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = c_source.c_source
+    plain = c_source.generate_c_source
 
     def wrong(*args: object, **more: object) -> str:
         text = plain(*args, **more)  # type: ignore[arg-type]
@@ -424,7 +424,7 @@ def test_training_goes_on_where_nothing_can_be_compiled(
     trouble: str, new_cache: Path, blob_data: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if trouble == "switched off":
-        monkeypatch.setenv(library.SWITCH, "0")
+        monkeypatch.setenv(library.ENABLE_VARIABLE, "0")
     elif trouble == "no compiler":
         monkeypatch.setattr(
             library,
@@ -450,15 +450,15 @@ def test_a_few_images_are_not_worth_compiling_for(blob_data: Dataset) -> None:
 
 
 def test_a_compiled_run_is_resumed_to_the_same_bits(blob_data: Dataset) -> None:
-    class Keeps(Listener):
+    class Keeps(Callback):
         kept: Checkpoint | None = None
 
-        def reached(self, checkpoint: Checkpoint) -> None:
+        def on_checkpoint(self, checkpoint: Checkpoint) -> None:
             self.kept = self.kept or (checkpoint if checkpoint.epochs else None)
 
     ear = Keeps()
     recipe = RECIPE.replace(epochs=3)
-    whole = fit(netlet.build(tiny, 0), blob_data, recipe, listeners=[ear])
+    whole = fit(netlet.build(tiny, 0), blob_data, recipe, callbacks=[ear])
     assert ear.kept is not None
     again = fit(netlet.build(tiny, 1), blob_data, recipe, resume=ear.kept)
     assert again.backend == whole.backend == "compiled"
@@ -473,11 +473,11 @@ def test_images_are_moved_as_pytorch_moves_them(augment: str, blob_data: Dataset
         torch.cat(
             [
                 x
-                for x, _ in epoch_of_batches(
+                for x, _ in iterate_epoch(
                     blob_data.train,
                     r,
                     torch.Generator().manual_seed(3),
-                    select_preparation(blob_data.train, r),
+                    select_augmentation(blob_data.train, r),
                 )
             ]
         )

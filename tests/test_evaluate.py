@@ -15,7 +15,7 @@ from netlet import nets
 from netlet.budgets import Score
 from netlet.data import Dataset
 from netlet.errors import NetError
-from netlet.evaluation import evaluate, evaluation_dict, evaluation_text
+from netlet.evaluation import evaluate, evaluation_to_dict, format_evaluation
 from netlet.nets.weights import load_weights, weights_digest
 from netlet.recipes import Recipe
 
@@ -55,7 +55,7 @@ def test_the_text_and_its_values_by_hand() -> None:
     )
     split = Split("test", images, torch.tensor([0, 1, 1, 0, 0, 1]))
     found = evaluate(Fixed(), split, Recipe(), 3)
-    text = evaluation_text(found, ("ant", "bee", "cow"), worst=2)
+    text = format_evaluation(found, ("ant", "bee", "cow"), worst=2)
     lines = text.splitlines()
     assert lines[0].startswith(
         "3 of 6 test images (50.00 %), 95 % interval 18.76 to 81.24 %; loss "
@@ -69,7 +69,7 @@ def test_the_text_and_its_values_by_hand() -> None:
         "4",
         "3",
     ]  # the brightest of the wrong ones first
-    values = evaluation_dict(found, ("ant", "bee", "cow"), worst=2)
+    values = evaluation_to_dict(found, ("ant", "bee", "cow"), worst=2)
     assert values["score"]["interval_percent"] == list(Score("test", 3, 6).interval())
     assert [row["correct"] for row in values["classes"]] == [0, 3, 0]
     assert values["classes"][2]["percent"] is None
@@ -83,7 +83,7 @@ def test_many_classes_have_no_confusion_table() -> None:
 
     split = Split("test", torch.zeros(2, 1, 5, 6, dtype=torch.uint8), torch.tensor([0, 29]))
     found = evaluate(nn.Flatten(), split, Recipe(), 30)
-    assert "label by row" not in evaluation_text(found, [str(k) for k in range(30)])
+    assert "label by row" not in format_evaluation(found, [str(k) for k in range(30)])
 
 
 FAST = (
@@ -116,7 +116,7 @@ def test_a_run_is_scored_again_as_it_was(netlet: Netlet, trained: str, tmp_path:
     assert sum(row["images"] for row in found["classes"]) == 100
     code, out, _ = netlet("evaluate", trained, "--split", "train", "--worst", "3")
     assert code == 0
-    assert f"{record['train_clean']['correct']:,} of 600 train images" in out
+    assert f"{record['train_score']['correct']:,} of 600 train images" in out
     assert "label by row, prediction by column" in out
     for weights in ("weights.safetensors", "w.pt"):
         if weights == "w.pt":
@@ -248,12 +248,12 @@ def test_nan_is_null_in_json(blob_data: Dataset) -> None:
 
     found = evaluate(Lost(), blob_data.held_out, Recipe(), 10)
     assert (
-        json.loads(json.dumps(evaluation_dict(found, blob_data.class_names), allow_nan=False))[
+        json.loads(json.dumps(evaluation_to_dict(found, blob_data.class_names), allow_nan=False))[
             "loss"
         ]
         is None
     )
-    assert "loss nan" in evaluation_text(found, blob_data.class_names)
+    assert "loss nan" in format_evaluation(found, blob_data.class_names)
 
 
 def test_a_run_that_was_scored_on_val_is_scored_on_val_again(

@@ -26,8 +26,8 @@ from netlet.cli import main
 from netlet.data import SOURCES, Dataset, Source
 from netlet.errors import TrainingError
 from netlet.recipes import Recipe
-from netlet.training import Listener, Progress, Recorder, fit, load_checkpoint
-from netlet.training.checkpoint import FILE
+from netlet.training import Callback, Progress, Recorder, fit, load_checkpoint
+from netlet.training.checkpoint import CHECKPOINT_FILE
 
 SETTINGS = (
     "--set",
@@ -262,11 +262,11 @@ FAST = Recipe(
 )
 
 
-class Stops(Listener):
+class Stops(Callback):
     def __init__(self, after: int) -> None:
         self.after = after
 
-    def epoch_ended(self, epochs: object, net: nn.Module) -> None:
+    def on_epoch_end(self, epochs: object, net: nn.Module) -> None:
         if len(epochs) == self.after:  # type: ignore[arg-type]
             raise KeyboardInterrupt
 
@@ -286,12 +286,12 @@ def test_resuming_from_python(
             netlet.build(small, 0),
             blob_data,
             recipe,
-            listeners=[Stops(3), Recorder(tmp_path / "run")],
+            callbacks=[Stops(3), Recorder(tmp_path / "run")],
         )
     checkpoint, _ = load_checkpoint(tmp_path / "run")
     assert len(checkpoint.epochs) == 2
     again = Recorder(tmp_path / "run", resumed=True)
-    resumed = fit(netlet.build(small, 7), blob_data, recipe, resume=checkpoint, listeners=[again])
+    resumed = fit(netlet.build(small, 7), blob_data, recipe, resume=checkpoint, callbacks=[again])
     assert resumed.weights_digest == whole.weights_digest
     assert resumed.resumed_after == (2,)
     assert resumed.times["total_s"] >= checkpoint.elapsed_s
@@ -302,7 +302,7 @@ def test_a_changed_net_or_a_broken_checkpoint_is_refused(
     blob_data: Dataset, tmp_path: Path
 ) -> None:
     with pytest.raises(KeyboardInterrupt):
-        fit(small(), blob_data, FAST, listeners=[Recorder(tmp_path / "run"), Stops(2)])
+        fit(small(), blob_data, FAST, callbacks=[Recorder(tmp_path / "run"), Stops(2)])
     checkpoint, _ = load_checkpoint(tmp_path / "run")
     with pytest.raises(
         TrainingError, match=r"not the one that this run began with \(1.bias differs\)"
@@ -313,10 +313,10 @@ def test_a_changed_net_or_a_broken_checkpoint_is_refused(
             FAST,
             resume=checkpoint,
         )
-    (tmp_path / "run" / FILE).write_bytes((tmp_path / "run" / FILE).read_bytes()[:500])
+    (tmp_path / "run" / CHECKPOINT_FILE).write_bytes((tmp_path / "run" / CHECKPOINT_FILE).read_bytes()[:500])
     with pytest.raises(TrainingError, match=r"cannot be read as a checkpoint \(\w+\); begin anew"):
         load_checkpoint(tmp_path / "run")
-    (tmp_path / "run" / FILE).unlink()
+    (tmp_path / "run" / CHECKPOINT_FILE).unlink()
     with pytest.raises(
         TrainingError, match=r"nothing to resume, it holds no checkpoint\.pt; begin anew"
     ):
@@ -335,9 +335,9 @@ def interrupted(blobs_for_mnist: Path, tmp_path: Path, monkeypatch: pytest.Monke
         if len(checkpoint.epochs) == 1:  # type: ignore[attr-defined]
             raise KeyboardInterrupt
 
-    original = Recorder.reached
+    original = Recorder.on_checkpoint
     with monkeypatch.context() as patch:
-        patch.setattr(Recorder, "reached", stop)
+        patch.setattr(Recorder, "on_checkpoint", stop)
         with pytest.raises(SystemExit) as left:
             main(["train", "code_2", *SETTINGS, "--val", "50"])
     assert left.value.code == 130
@@ -373,7 +373,7 @@ def test_data_that_has_vanished_or_changed(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    before = (interrupted / FILE).read_bytes()
+    before = (interrupted / CHECKPOINT_FILE).read_bytes()
     monkeypatch.setenv("NETLET_DATA", str(tmp_path / "nowhere"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     code, err = ended(capfd, "--resume", str(interrupted))
@@ -384,7 +384,7 @@ def test_data_that_has_vanished_or_changed(
     code, err = ended(capfd, "--resume", str(interrupted))
     assert (code, len(err.splitlines())) == (2, 1)
     assert "mnist: is not what this run began with; bring the old data back or begin anew" in err
-    assert (interrupted / FILE).read_bytes() == before
+    assert (interrupted / CHECKPOINT_FILE).read_bytes() == before
 
 
 # --- divergence and full disks
@@ -404,7 +404,7 @@ def test_nan_stops_with_epoch_step_and_advice(blob_data: Dataset, tmp_path: Path
         TrainingError,
         match=r"the loss is nan at epoch 2, step 7; try a lower peak_lr than 0\.01, or precision=float32",
     ):
-        fit(net, blob_data, FAST, listeners=[Recorder(tmp_path / "run")])
+        fit(net, blob_data, FAST, callbacks=[Recorder(tmp_path / "run")])
     assert len((tmp_path / "run" / "epochs.jsonl").read_text().splitlines()) == 1
     assert len(load_checkpoint(tmp_path / "run")[0].epochs) == 1
 
@@ -432,13 +432,13 @@ def tiny_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(disk)], check=True)
 
 
-class FillsTheDisk(Listener):
+class FillsTheDisk(Callback):
     """Somebody else's file takes the rest of the disk in the middle of the second epoch."""
 
     def __init__(self, disk: Path) -> None:
         self.disk = disk
 
-    def stepped(self, progress: Progress) -> None:
+    def on_step(self, progress: Progress) -> None:
         if progress.epoch == 2 and not (self.disk / "rest").exists():
             with (self.disk / "rest").open("wb", buffering=0) as rest:
                 try:
@@ -459,7 +459,7 @@ def test_a_full_disk_is_one_line_and_harms_nothing(blob_data: Dataset, tiny_disk
             netlet.build(small, 0),
             blob_data,
             FAST,
-            listeners=[Recorder(folder), FillsTheDisk(tiny_disk)],
+            callbacks=[Recorder(folder), FillsTheDisk(tiny_disk)],
         )
     assert "\n" not in str(caught.value)
     assert f"'netlet train --resume {folder}' goes on from there" in str(caught.value)
@@ -470,7 +470,7 @@ def test_a_full_disk_is_one_line_and_harms_nothing(blob_data: Dataset, tiny_disk
     (tiny_disk / "rest").unlink()
     again = [Recorder(folder, resumed=True)]
     assert (
-        fit(small(), blob_data, FAST, resume=checkpoint, listeners=again).weights_digest
+        fit(small(), blob_data, FAST, resume=checkpoint, callbacks=again).weights_digest
         == whole.weights_digest
     )
 
@@ -481,7 +481,7 @@ def test_a_disk_too_full_to_begin(blob_data: Dataset, tiny_disk: Path) -> None:
     with pytest.raises(
         TrainingError, match=r"cannot be made \(No space left on device\); name another with --out"
     ):
-        fit(small(), blob_data, FAST, listeners=[Recorder(tiny_disk / "run")])
+        fit(small(), blob_data, FAST, callbacks=[Recorder(tiny_disk / "run")])
     assert os.listdir(tiny_disk) == ["rest"]
 
 
@@ -489,8 +489,8 @@ def test_a_read_only_folder(blob_data: Dataset, tiny_disk: Path) -> None:
     def remount(how: str) -> None:
         subprocess.run(["mount", "-o", f"remount,{how}", str(tiny_disk)], check=True)
 
-    class MakesItReadOnly(Listener):
-        def stepped(self, progress: Progress) -> None:
+    class MakesItReadOnly(Callback):
+        def on_step(self, progress: Progress) -> None:
             if progress.epoch == 2:
                 remount("ro")
 
@@ -499,23 +499,23 @@ def test_a_read_only_folder(blob_data: Dataset, tiny_disk: Path) -> None:
         TrainingError,
         match=r"cannot be written to \(Read-only file system\); what it held .* unharmed",
     ):
-        fit(small(), blob_data, FAST, listeners=[Recorder(folder), MakesItReadOnly()])
+        fit(small(), blob_data, FAST, callbacks=[Recorder(folder), MakesItReadOnly()])
     assert len(load_checkpoint(folder)[0].epochs) == 1
     with pytest.raises(
         TrainingError, match=r"cannot be made \(Read-only file system\); name another with --out"
     ):
-        fit(small(), blob_data, FAST, listeners=[Recorder(tiny_disk / "other")])
+        fit(small(), blob_data, FAST, callbacks=[Recorder(tiny_disk / "other")])
     remount("rw")
 
 
 def test_a_run_folder_that_vanishes(blob_data: Dataset, tmp_path: Path) -> None:
-    class Deletes(Listener):
-        def epoch_ended(self, epochs: object, net: nn.Module) -> None:
+    class Deletes(Callback):
+        def on_epoch_end(self, epochs: object, net: nn.Module) -> None:
             shutil.rmtree(tmp_path / "run", ignore_errors=True)
             (tmp_path / "run").write_text("in the way")
 
     with pytest.raises(TrainingError, match="cannot be written to"):
-        fit(small(), blob_data, FAST, listeners=[Deletes(), Recorder(tmp_path / "run")])
+        fit(small(), blob_data, FAST, callbacks=[Deletes(), Recorder(tmp_path / "run")])
 
 
 # --- several processes, and what they leave behind
@@ -562,7 +562,7 @@ def test_a_checkpoint_can_be_used_twice(blob_data: Dataset, tmp_path: Path) -> N
             netlet.build(small, 0),
             blob_data,
             FAST,
-            listeners=[Recorder(tmp_path / "run"), Stops(2)],
+            callbacks=[Recorder(tmp_path / "run"), Stops(2)],
         )
     checkpoint, _ = load_checkpoint(tmp_path / "run")
     digests = {

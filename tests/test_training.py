@@ -18,18 +18,18 @@ import netlet
 from netlet import budgets, records
 from netlet.backends.cuda_graph import CudaGraphBackend
 from netlet.backends.eager import EagerBackend
-from netlet.backends.eager_cpu_layers import dropout, faster_layers
-from netlet.backends.flat import Flat, laid_flat
-from netlet.data import Dataset, epoch_of_batches
+from netlet.backends.eager_cpu_layers import fast_dropout, use_fast_cpu_layers
+from netlet.backends.flat_parameters import FlatParameters, flatten_parameters
+from netlet.data import Dataset, iterate_epoch
 from netlet.errors import DataError, NetError, TrainingError
 from netlet.evaluation import evaluate
-from netlet.nets.blocks import conv_bn, named
+from netlet.nets.blocks import conv_bn, stack_layers
 from netlet.nets.weights import load_weights, weights_digest
 from netlet.recipes import AUGMENTS, Recipe, Warp
 from netlet.records import Epoch, Run
-from netlet.training import Listener, Plan, Progress, Recorder, fit
-from netlet.training.averaging import Average
-from netlet.training.optimizers import optimizer
+from netlet.training import Callback, Plan, Progress, Recorder, fit
+from netlet.training.averaging import WeightAverage
+from netlet.training.optimizers import make_optimizer
 
 FAST = Recipe(
     epochs=2,
@@ -43,7 +43,7 @@ FAST = Recipe(
 
 
 def small() -> nn.Module:
-    return named(
+    return stack_layers(
         stem=conv_bn(1, 8),
         halve=nn.MaxPool2d(2),
         drop=nn.Dropout(0.3),
@@ -100,10 +100,10 @@ def test_it_learns_and_the_record_says_so(blob_data: Dataset) -> None:
     assert sum(map(sum, record.confusion)) == 100
     assert sum(row[k] for k, row in enumerate(record.confusion)) == record.last_epoch.correct
     assert len(record.mistakes) == 100 - record.last_epoch.correct
-    assert sum(bin_["count"] for bin_ in record.calibration) == 100
+    assert sum(bin_.images for bin_ in record.calibration) == 100
     assert record.epochs[0].train.total == 600
-    assert record.train_clean.split == "train"
-    assert record.train_clean.total == 600
+    assert record.train_score.split == "train"
+    assert record.train_score.total == 600
     assert record.epochs[-1].train_loss < record.epochs[0].train_loss
     assert record.cost["parameters"] == sum(p.numel() for p in net.parameters())
     assert record.summary["rows"][0]["name"] == "stem.0"
@@ -140,23 +140,23 @@ def test_a_record_comes_back_equal(blob_data: Dataset, tmp_path: Path) -> None:
     assert as_dict["verdict"]["state"] == record.verdict.state  # type: ignore[union-attr]
 
 
-class Ear(Listener):
+class Ear(Callback):
     def __init__(self) -> None:
         self.plan: Plan | None = None
         self.progress: list[Progress] = []
         self.epochs: list[int] = []
         self.run: Run | None = None
 
-    def started(self, plan: Plan) -> None:
+    def on_start(self, plan: Plan) -> None:
         self.plan = plan
 
-    def stepped(self, progress: Progress) -> None:
+    def on_step(self, progress: Progress) -> None:
         self.progress.append(progress)
 
-    def epoch_ended(self, epochs: Sequence[Epoch], net: nn.Module) -> None:
+    def on_epoch_end(self, epochs: Sequence[Epoch], net: nn.Module) -> None:
         self.epochs.append(len(epochs))
 
-    def finished(self, run: Run, net: nn.Module) -> None:
+    def on_finish(self, run: Run, net: nn.Module) -> None:
         self.run = run
 
 
@@ -164,7 +164,7 @@ def test_listeners_hear_everything_and_the_engine_prints_nothing(
     blob_data: Dataset, capfd: pytest.CaptureFixture[str]
 ) -> None:
     ear = Ear()
-    record, _ = run(blob_data, listeners=[ear])
+    record, _ = run(blob_data, callbacks=[ear])
     assert capfd.readouterr() == ("", "")
     assert ear.plan is not None
     assert (ear.plan.steps_per_epoch, ear.plan.held_out_images) == (12, 100)
@@ -176,7 +176,7 @@ def test_listeners_hear_everything_and_the_engine_prints_nothing(
 
 def test_a_run_folder_holds_record_epochs_and_weights(blob_data: Dataset, tmp_path: Path) -> None:
     folder = tmp_path / "deep" / "run"
-    record, net = run(blob_data, listeners=[Recorder(folder)])
+    record, net = run(blob_data, callbacks=[Recorder(folder)])
     assert sorted(path.name for path in folder.iterdir()) == [
         "epochs.jsonl",
         "run.json",
@@ -188,17 +188,17 @@ def test_a_run_folder_holds_record_epochs_and_weights(blob_data: Dataset, tmp_pa
     assert weights_digest(fresh) == record.weights_digest == weights_digest(net)
     assert records.load_run(folder) == record
     with pytest.raises(TrainingError, match="is there already; name another folder"):
-        run(blob_data, listeners=[Recorder(folder)])
+        run(blob_data, callbacks=[Recorder(folder)])
 
 
 def test_an_interrupted_run_keeps_its_epochs(blob_data: Dataset, tmp_path: Path) -> None:
-    class Interrupts(Listener):
-        def epoch_ended(self, epochs: Sequence[Epoch], net: nn.Module) -> None:
+    class Interrupts(Callback):
+        def on_epoch_end(self, epochs: Sequence[Epoch], net: nn.Module) -> None:
             if len(epochs) == 2:
                 raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(blob_data, FAST.replace(epochs=4), listeners=[Recorder(tmp_path / "run"), Interrupts()])
+        run(blob_data, FAST.replace(epochs=4), callbacks=[Recorder(tmp_path / "run"), Interrupts()])
     assert len((tmp_path / "run" / "epochs.jsonl").read_text().splitlines()) == 2
     load_weights(small(), tmp_path / "run" / "weights.safetensors")
     assert not (tmp_path / "run" / "run.json").exists()
@@ -244,7 +244,7 @@ def test_log_probabilities_are_as_good_as_logits(blob_data: Dataset) -> None:
 def test_cheap_dropout_is_dropout(p: float, dtype: torch.dtype) -> None:
     n = 400_003  # not a multiple of four
     x = torch.ones(n, dtype=dtype)
-    out = dropout(x, p, SFC64(0))
+    out = fast_dropout(x, p, SFC64(0))
     kept = (out != 0).double()
     assert kept.mean().item() == pytest.approx(1 - p, abs=4 * math.sqrt(p * (1 - p) / n))
     # Scaled as torch's own: same value for those that are kept.
@@ -257,7 +257,7 @@ def test_cheap_dropout_is_dropout(p: float, dtype: torch.dtype) -> None:
 
 def test_cheap_dropout_keeps_strides_and_passes_the_gradient() -> None:
     x = torch.randn(4, 8, 5, 5).to(memory_format=torch.channels_last).requires_grad_()
-    out = dropout(x, 0.4, SFC64(1))
+    out = fast_dropout(x, 0.4, SFC64(1))
     assert out.stride() == x.stride()
     out.sum().backward()
     assert x.grad is not None
@@ -268,7 +268,7 @@ def test_cheap_dropout_keeps_strides_and_passes_the_gradient() -> None:
 @pytest.mark.parametrize("p", [0.0, 1.0])
 def test_cheap_dropout_at_the_edges(p: float) -> None:
     x = torch.ones(10)
-    assert torch.equal(dropout(x, p, SFC64(0)), x * (1 - p))
+    assert torch.equal(fast_dropout(x, p, SFC64(0)), x * (1 - p))
 
 
 @pytest.mark.parametrize(
@@ -281,7 +281,7 @@ def test_shortcut_pooling_is_pooling(pool: nn.MaxPool2d) -> None:
     plain = pool(x)
     plain.square().sum().backward()
     gradient, x.grad = x.grad, None
-    with faster_layers(pool, SFC64(0)):
+    with use_fast_cpu_layers(pool, SFC64(0)):
         fast = pool(x)
         fast.square().sum().backward()
         assert pool(x[0]).shape == plain[0].shape
@@ -321,7 +321,7 @@ def test_shortcut_convolution_is_convolution(conv: nn.Conv2d, half: bool) -> Non
         return found  # type: ignore[return-value]
 
     plain = passed()
-    with faster_layers(conv, SFC64(0)):
+    with use_fast_cpu_layers(conv, SFC64(0)):
         fast = passed()
     assert all(a.dtype == b.dtype and b.is_contiguous() for a, b in zip(plain, fast, strict=True))
     assert torch.equal(plain[0], fast[0])
@@ -350,7 +350,7 @@ def test_a_squeeze_into_a_pooling_is_the_same(half: bool) -> None:
         return [p.grad.clone() for p in net.parameters()]  # type: ignore[union-attr]
 
     plain = gradients()
-    with faster_layers(net, SFC64(0)):
+    with use_fast_cpu_layers(net, SFC64(0)):
         fast = gradients()
     for a, b in zip(plain, fast, strict=True):
         torch.testing.assert_close(
@@ -361,7 +361,7 @@ def test_a_squeeze_into_a_pooling_is_the_same(half: bool) -> None:
 def test_shortcuts_leave_evaluation_alone() -> None:
     net = nn.Sequential(nn.Dropout(0.5), nn.Dropout(0.5, inplace=True), nn.Dropout2d(0.5)).eval()
     x = torch.ones(2, 3, 4, 4)
-    with faster_layers(net, SFC64(0)):
+    with use_fast_cpu_layers(net, SFC64(0)):
         assert torch.equal(net(x), x)
 
 
@@ -401,8 +401,8 @@ def test_optimisers_step_as_torchs(recipe: Recipe) -> None:
     else:
         reference = torch.optim.AdamW(groups, lr=1.0, betas=(recipe.momentum, recipe.beta2))
     random = torch.Generator().manual_seed(0)
-    with laid_flat(net) as flat:
-        mine = optimizer(flat, recipe)
+    with flatten_parameters(net) as flat:
+        mine = make_optimizer(flat, recipe)
         for rate in (0.01, 0.03, 0.02, 0.02):
             for a, b in zip(net.parameters(), theirs.parameters(), strict=True):
                 assert a.grad is not None
@@ -423,8 +423,8 @@ def descents(
     net = nn.Module()
     net.weight, net.bias = nn.Parameter(torch.ones(shape)), nn.Parameter(torch.ones(2))
     seen = []
-    with laid_flat(net) as flat:
-        mine = optimizer(flat, recipe)
+    with flatten_parameters(net) as flat:
+        mine = make_optimizer(flat, recipe)
         for gradient in gradients:
             assert net.weight.grad is not None
             net.weight.grad.copy_(gradient.view(shape))
@@ -497,9 +497,9 @@ def test_norms_and_biases_step_as_by_adamw(name: str) -> None:
     random = torch.Generator().manual_seed(0)
     net = small()
     nets = [net, copy.deepcopy(net)]
-    with laid_flat(nets[0]) as one, laid_flat(nets[1]) as two:
+    with flatten_parameters(nets[0]) as one, flatten_parameters(nets[1]) as two:
         recipe = Recipe(weight_decay=0.3, decay_norms_and_biases=True)
-        descent = [optimizer(one, recipe.replace(optimizer=name)), optimizer(two, recipe)]
+        descent = [make_optimizer(one, recipe.replace(optimizer=name)), make_optimizer(two, recipe)]
         for _ in range(3):
             for a, b in zip(*(net.parameters() for net in nets), strict=True):
                 assert a.grad is not None
@@ -526,7 +526,7 @@ def test_a_flat_net_is_the_same_net() -> None:
 
     net = Odd()
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
-    with laid_flat(net) as flat:
+    with flatten_parameters(net) as flat:
         assert all(torch.equal(tensor, before[name]) for name, tensor in net.state_dict().items())
         # The tied ones stay where they are.
         assert sorted((len(one.weights), one.matrices) for one in flat.trained) == [
@@ -549,10 +549,10 @@ def test_a_flat_net_is_the_same_net() -> None:
 
 def test_averages_by_hand() -> None:
     net = nn.Linear(1, 1, bias=False)
-    flat = Flat(net)
+    flat = FlatParameters(net)
 
     def follow(recipe: Recipe, values: Sequence[float]) -> float:
-        average = Average(net, recipe, len(values))
+        average = WeightAverage(net, recipe, len(values))
         for step, value in enumerate(values):
             net.weight.data.fill_(value)
             average.follow(flat, step)
@@ -585,13 +585,13 @@ def test_calibration_and_confusion_by_hand() -> None:
         -(math.log(0.97) + math.log(0.3) + math.log(0.55)) / 3, rel=1e-5
     )
     (mistake,) = found.mistakes
-    assert (mistake.index, mistake.label, mistake.predicted, mistake.confidence) == (
+    assert (mistake.image, mistake.label, mistake.predicted, mistake.confidence) == (
         1,
         0,
         1,
         pytest.approx(0.7),
     )
-    filled = {(round(b.low, 1), b.count, b.correct) for b in found.calibration if b.count}
+    filled = {(round(b.low, 1), b.images, b.correct) for b in found.calibration if b.images}
     assert filled == {(0.9, 1, 1), (0.7, 1, 0), (0.5, 1, 1)} or filled == {
         (0.9, 1, 1),
         (0.6, 1, 0),
@@ -600,7 +600,7 @@ def test_calibration_and_confusion_by_hand() -> None:
 
 
 def test_document_001s_augmentation_trains(blob_data: Dataset) -> None:
-    record, _ = run(blob_data, netlet.recipes.DOCUMENT_001.replace(epochs=1, batch_size=60))
+    record, _ = run(blob_data, netlet.catalog.find_recipe("document_001").replace(epochs=1, batch_size=60))
     assert record.recipe["augment"][0]["fill"] == 1
     assert AUGMENTS["document_001"][0].fill == 1
 
@@ -627,14 +627,14 @@ def test_a_captured_step_is_the_eager_one(blob_data: Dataset, fails: bool) -> No
             ),
             0,
         )
-        with laid_flat(net) as flat:
+        with flatten_parameters(net) as flat:
             step = (
                 CudaGraphBackend(net, flat, recipe, "float32", record)
                 if captured
                 else EagerBackend(net, flat, recipe, "float32")
             )
-            descent = optimizer(flat, recipe)
-            for x, labels in epoch_of_batches(
+            descent = make_optimizer(flat, recipe)
+            for x, labels in iterate_epoch(
                 blob_data.train.take(torch.arange(130)), recipe, torch.Generator().manual_seed(0)
             ):
                 step(x, labels)

@@ -2,15 +2,15 @@
 
 from netlet.backends.backend import Backend
 from netlet.backends.eager import EagerBackend
-from netlet.backends.flat import Flat, Trained, laid_flat
-from netlet.backends.select import select_backend, select_preparation
+from netlet.backends.flat_parameters import FlatParameters, ParameterGroup, flatten_parameters
+from netlet.backends.select import select_backend, select_augmentation
 
 __all__ = [
     "Backend",
     "EagerBackend",
-    "Flat",
-    "Trained",
-    "laid_flat",
+    "FlatParameters",
+    "ParameterGroup",
+    "flatten_parameters",
     "select_backend",
-    "select_preparation",
+    "select_augmentation",
 ]

@@ -21,7 +21,7 @@ class Backend(Protocol):
             labels: int64 ``N``.
         """
 
-    def for_scoring(self, net: nn.Module) -> nn.Module:
+    def evaluation_net(self, net: nn.Module) -> nn.Module:
         """What gives the same scores as a net of the same kind in evaluation mode, in float32, perhaps sooner.
 
         It sees every change of the net's tensors, while they stay where they are.

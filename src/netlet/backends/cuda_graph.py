@@ -14,11 +14,11 @@ import torch
 from torch import nn
 
 from netlet.backends.eager import EagerBackend
-from netlet.backends.flat import Flat
+from netlet.backends.flat_parameters import FlatParameters
 from netlet.recipes import Recipe
 
-_WARM_UPS = 3  # as PyTorch's documentation has it: libraries choose their kernels in the first runs
-Repeat = Callable[[], None]
+_WARM_UP_RUNS = 3  # as PyTorch's documentation has it: libraries choose their kernels in the first runs
+Replay = Callable[[], None]
 
 
 class _Recording(NamedTuple):
@@ -26,15 +26,15 @@ class _Recording(NamedTuple):
     labels: torch.Tensor
     loss: torch.Tensor  # where its results appear
     right: torch.Tensor
-    repeat: Repeat
+    repeat: Replay
 
 
-def capture(run: Callable[[], None]) -> Repeat:
+def capture_cuda_graph(run: Callable[[], None]) -> Replay:
     """Record what a function launches; what it returns launches the same again."""
     aside = torch.cuda.Stream()
     aside.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(aside):
-        for _ in range(_WARM_UPS):
+        for _ in range(_WARM_UP_RUNS):
             run()
     torch.cuda.current_stream().wait_stream(aside)
     graph = torch.cuda.CUDAGraph()
@@ -57,10 +57,10 @@ class CudaGraphBackend(EagerBackend):
     def __init__(
         self,
         net: nn.Module,
-        flat: Flat,
+        flat: FlatParameters,
         recipe: Recipe,
         precision: str,
-        how: Callable[[Callable[[], None]], Repeat] = capture,
+        how: Callable[[Callable[[], None]], Replay] = capture_cuda_graph,
     ) -> None:
         self.kind = "captured"
         super().__init__(net, flat, recipe, precision)
@@ -99,14 +99,14 @@ class CudaGraphBackend(EagerBackend):
             loss.copy_(found)
             right.copy_(correct)
 
-        with _unmoved(self._flat):
+        with _preserve_tensors(self._flat):
             recording = _Recording(images, labels, loss, right, self._how(run))
         self._recordings[len(images)] = recording
         return recording
 
 
 @contextmanager
-def _unmoved(flat: Flat) -> Iterator[None]:
+def _preserve_tensors(flat: FlatParameters) -> Iterator[None]:
     """Batch norm's statistics are, after the block, as they were before it: warming up is no training."""
     kept = [tensor.clone() for tensor in (*flat.floats, *flat.counts)]
     try:

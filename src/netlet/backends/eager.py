@@ -8,8 +8,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from netlet.backends.flat import Flat
-from netlet.nets.outputs import logits_of
+from netlet.backends.flat_parameters import FlatParameters
+from netlet.nets.outputs import extract_logits
 from netlet.recipes import Recipe
 
 
@@ -18,7 +18,7 @@ class EagerBackend:
 
     kind: str = "eager"
 
-    def __init__(self, net: nn.Module, flat: Flat, recipe: Recipe, precision: str) -> None:
+    def __init__(self, net: nn.Module, flat: FlatParameters, recipe: Recipe, precision: str) -> None:
         self._net, self._smoothing = net, recipe.label_smoothing
         self._gradients = [trained.gradient for trained in flat.trained]
         self._bf16 = precision == "bf16"
@@ -34,14 +34,14 @@ class EagerBackend:
     def run(self, images: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The same, its results given at once: the mean loss and how many were right, on the device."""
         with torch.autocast(images.device.type, torch.bfloat16) if self._bf16 else nullcontext():
-            logits = logits_of(self._net(images))
+            logits = extract_logits(self._net(images))
             loss = F.cross_entropy(logits.float(), labels, label_smoothing=self._smoothing)
         for gradient in self._gradients:
             gradient.zero_()
         loss.backward()
         return loss.detach(), (logits.detach().argmax(1) == labels).sum()
 
-    def for_scoring(self, net: nn.Module) -> nn.Module:
+    def evaluation_net(self, net: nn.Module) -> nn.Module:
         """See :class:`~netlet.backends.Backend`."""
         return net
 

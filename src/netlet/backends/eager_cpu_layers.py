@@ -23,7 +23,7 @@ _KEEP_BYTES = 1 << 30
 
 
 @contextmanager
-def faster_layers(net: nn.Module, random: np.random.BitGenerator) -> Iterator[None]:
+def use_fast_cpu_layers(net: nn.Module, random: np.random.BitGenerator) -> Iterator[None]:
     """Within it, the net's convolutions, poolings and dropouts take shorter ways to the same results.
 
     Args:
@@ -41,11 +41,11 @@ def faster_layers(net: nn.Module, random: np.random.BitGenerator) -> Iterator[No
     for module in net.modules():
         # Exact types: a subclass may compute something else.
         if type(module) is nn.Dropout and not module.inplace:
-            shortcut = _dropout_of(module, random)
+            shortcut = _fast_dropout_forward(module, random)
         elif type(module) is nn.MaxPool2d and not module.return_indices:
-            shortcut = _max_pool_of(module)
+            shortcut = _fast_max_pool_forward(module)
         elif type(module) is nn.Conv2d and module.groups == 1 and isinstance(module.padding, tuple):
-            shortcut = _conv_of(module, feeds_pool=module in before_pool)
+            shortcut = _fast_conv_forward(module, feeds_pool=module in before_pool)
         else:
             continue
         setattr(module, "forward", shortcut)  # noqa: B010 - shadows the class's method
@@ -57,7 +57,7 @@ def faster_layers(net: nn.Module, random: np.random.BitGenerator) -> Iterator[No
             del module.forward
 
 
-def dropout(x: torch.Tensor, p: float, random: np.random.BitGenerator) -> torch.Tensor:
+def fast_dropout(x: torch.Tensor, p: float, random: np.random.BitGenerator) -> torch.Tensor:
     """Zero each element with probability ``p`` and scale the rest to the same mean.
 
     Sixteen random bits an element, from a generator far faster than torch's serial one: ``p`` is
@@ -96,16 +96,16 @@ def keep_freed_memory() -> None:
         libc.mallopt(_M_MMAP_THRESHOLD, _KEEP_BYTES)
 
 
-def _dropout_of(
+def _fast_dropout_forward(
     module: nn.Dropout, random: np.random.BitGenerator
 ) -> Callable[[torch.Tensor], torch.Tensor]:
     def forward(x: torch.Tensor) -> torch.Tensor:
-        return dropout(x, module.p, random) if module.training else x
+        return fast_dropout(x, module.p, random) if module.training else x
 
     return forward
 
 
-def _max_pool_of(module: nn.MaxPool2d) -> Callable[[torch.Tensor], torch.Tensor]:
+def _fast_max_pool_forward(module: nn.MaxPool2d) -> Callable[[torch.Tensor], torch.Tensor]:
     plain: Callable[[torch.Tensor], torch.Tensor] = module.forward
 
     # The channels-last kernel is vectorised over channels, the other is not vectorised at all.
@@ -122,7 +122,7 @@ def _max_pool_of(module: nn.MaxPool2d) -> Callable[[torch.Tensor], torch.Tensor]
     return forward
 
 
-def _conv_of(module: nn.Conv2d, *, feeds_pool: bool) -> Callable[[torch.Tensor], torch.Tensor]:
+def _fast_conv_forward(module: nn.Conv2d, *, feeds_pool: bool) -> Callable[[torch.Tensor], torch.Tensor]:
     plain: Callable[[torch.Tensor], torch.Tensor] = module.forward
     pointwise = module.kernel_size == (1, 1)
     # A 1x1 convolution gives the pooling after it the layout that both are fastest in.
@@ -147,13 +147,13 @@ def _conv_of(module: nn.Conv2d, *, feeds_pool: bool) -> Callable[[torch.Tensor],
                 None if bias is None else bias.bfloat16(),
             )
         geometry = (module.stride, module.padding, module.dilation)
-        y: torch.Tensor = _Conv.apply(x, weight, bias, layout, *geometry)  # type: ignore[no-untyped-call]
+        y: torch.Tensor = _FastConv.apply(x, weight, bias, layout, *geometry)  # type: ignore[no-untyped-call]
         return y
 
     return forward
 
 
-class _Conv(torch.autograd.Function):
+class _FastConv(torch.autograd.Function):
     """A convolution with its gradients taken where that is fast: channels-last; in float32 for one input channel."""
 
     @staticmethod

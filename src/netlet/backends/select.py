@@ -13,14 +13,14 @@ from netlet.backends.cpu import CompilationError, CompiledAugmentation
 from netlet.backends.cpu.backend import CompiledBackend
 from netlet.backends.cuda_graph import CudaGraphBackend
 from netlet.backends.eager import EagerBackend
-from netlet.backends.eager_cpu_layers import faster_layers, keep_freed_memory
-from netlet.backends.flat import Flat
-from netlet.data import Dataset, Preparation, Split, prepare_eagerly
-from netlet.data.augment import between, moving
+from netlet.backends.eager_cpu_layers import use_fast_cpu_layers, keep_freed_memory
+from netlet.backends.flat_parameters import FlatParameters
+from netlet.data import Dataset, Preparation, Split, eager_preparation
+from netlet.data.augment import cubic_weights, drop_identity_ops
 from netlet.errors import TrainingError
 from netlet.recipes import Recipe
 
-_WORTH_COMPILING = (
+_MIN_IMAGES_TO_COMPILE = (
     30_000  # images, over all epochs: eager steps on fewer are done before the compiler is
 )
 
@@ -28,7 +28,7 @@ _WORTH_COMPILING = (
 @contextmanager
 def select_backend(
     net: nn.Module,
-    flat: Flat,
+    flat: FlatParameters,
     data: Dataset,
     recipe: Recipe,
     precision: str,
@@ -60,7 +60,7 @@ def select_backend(
         return
     keep_freed_memory()
     if recipe.backend == "compiled" or (
-        recipe.backend == "auto" and len(data.train) * recipe.epochs >= _WORTH_COMPILING
+        recipe.backend == "auto" and len(data.train) * recipe.epochs >= _MIN_IMAGES_TO_COMPILE
     ):
         try:
             step = CompiledBackend(net, data, recipe, precision, masks)
@@ -72,17 +72,17 @@ def select_backend(
         else:
             yield step
             return
-    with faster_layers(net, masks):
+    with use_fast_cpu_layers(net, masks):
         yield EagerBackend(net, flat, recipe, precision)
 
 
-def select_preparation(split: Split, recipe: Recipe) -> Preparation:
+def select_augmentation(split: Split, recipe: Recipe) -> Preparation:
     """The fastest way to augment and normalize a split where it lies: compiled, or else eager PyTorch."""
     if recipe.backend != "eager":
-        ops = moving(recipe.augment)
+        ops = drop_identity_ops(recipe.augment)
         height, width = split.images.shape[2:]
         spreads = [
-            (between(op.elastic_points, height), between(op.elastic_points, width))
+            (cubic_weights(op.elastic_points, height), cubic_weights(op.elastic_points, width))
             if op.elastic_px
             else None
             for op in ops
@@ -95,4 +95,4 @@ def select_preparation(split: Split, recipe: Recipe) -> Preparation:
             return lambda index, draws: compiled(
                 index, [(of_op.maps, of_op.points) for of_op in draws]
             )
-    return prepare_eagerly(split, recipe)
+    return eager_preparation(split, recipe)

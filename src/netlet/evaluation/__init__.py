@@ -1,18 +1,16 @@
 """What a net makes of a split: its score, where it errs, and how sure it is."""
 
-from netlet.evaluation.evaluate import Bin, Evaluation, Mistake, evaluate, probabilities
+from netlet.evaluation.evaluate import Evaluation, evaluate, to_probabilities
 from netlet.evaluation.predict import Prediction, predict
-from netlet.evaluation.text import evaluation_dict, evaluation_text, worst_mistakes
+from netlet.evaluation.format import evaluation_to_dict, format_evaluation, worst_mistakes
 
 __all__ = [
-    "Bin",
     "Evaluation",
-    "Mistake",
     "Prediction",
     "evaluate",
-    "evaluation_dict",
-    "evaluation_text",
+    "evaluation_to_dict",
+    "format_evaluation",
     "predict",
-    "probabilities",
+    "to_probabilities",
     "worst_mistakes",
 ]

@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from netlet.data.batches import normalized
+from netlet.data.batches import normalize
 from netlet.errors import NetError
-from netlet.evaluation.evaluate import IMAGES_AT_ONCE, probabilities
-from netlet.nets.modes import evaluating
-from netlet.nets.outputs import logits_of
+from netlet.evaluation.evaluate import IMAGES_AT_ONCE, to_probabilities
+from netlet.nets.eval_mode import eval_mode
+from netlet.nets.outputs import extract_logits
 from netlet.recipes import Recipe
 
 
@@ -22,7 +22,7 @@ from netlet.recipes import Recipe
 class Prediction:
     """A net's answer for one image."""
 
-    probabilities: tuple[float, ...]  # of each class; they sum to 1
+    to_probabilities: tuple[float, ...]  # of each class; they sum to 1
 
     def __post_init__(self) -> None:
         """Refuse what leaves no runner-up.
@@ -86,9 +86,9 @@ def predict(
         return []
     batch = torch.from_numpy(np.stack(images)).unsqueeze(1).expand(-1, channels, -1, -1)
     recipe = recipe or Recipe()
-    with evaluating(net), torch.inference_mode():
+    with eval_mode(net), torch.inference_mode():
         logits = torch.cat(
-            [logits_of(net(normalized(some, recipe))) for some in batch.split(IMAGES_AT_ONCE)]
+            [extract_logits(net(normalize(some, recipe))) for some in batch.split(IMAGES_AT_ONCE)]
         ).float()
     if logits.dim() != 2 or len(logits) != len(images):
         raise NetError(
@@ -99,4 +99,4 @@ def predict(
         raise NetError(
             "the net gives what is no number; it has diverged, or its weights are broken: train it again"
         )
-    return [Prediction(tuple(row)) for row in probabilities(logits).tolist()]
+    return [Prediction(tuple(row)) for row in to_probabilities(logits).tolist()]

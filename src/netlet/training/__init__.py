@@ -1,15 +1,15 @@
 """Training: the engine, what it is made of, and who listens to it."""
 
-from netlet.training.checkpoint import FILE as CHECKPOINT
+from netlet.training.checkpoint import CHECKPOINT_FILE
 from netlet.training.checkpoint import Checkpoint, load_checkpoint
-from netlet.training.listeners import Listener, Plan, Progress
+from netlet.training.callbacks import Callback, Plan, Progress
 from netlet.training.recorder import Recorder
 from netlet.training.trainer import fit
 
 __all__ = [
-    "CHECKPOINT",
+    "CHECKPOINT_FILE",
     "Checkpoint",
-    "Listener",
+    "Callback",
     "Plan",
     "Progress",
     "Recorder",

@@ -6,11 +6,11 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from netlet.backends.flat import Flat
+from netlet.backends.flat_parameters import FlatParameters
 from netlet.recipes import Recipe
 
 
-class Average:
+class WeightAverage:
     """Follows a net in training; ``net`` is what to score and keep.
 
     ``ema`` forgets exponentially, ``tail`` takes the even mean of the last steps (Izmailov et al.,
@@ -24,11 +24,11 @@ class Average:
         # Torch's container, for its copy and its count; the arithmetic is done here, over long
         # tensors.
         self._averaged = AveragedModel(net) if recipe.averaging != "none" else None
-        self._flat = Flat(self._averaged.module) if self._averaged else None
+        self._flat = FlatParameters(self._averaged.module) if self._averaged else None
         self._taken: int | None = None
 
     @torch.no_grad()
-    def follow(self, raw: Flat, step: int) -> None:
+    def follow(self, raw: FlatParameters, step: int) -> None:
         """Take in the net's weights after ``step``, counted from 0."""
         if self._averaged is None or self._flat is None or step < self._first:
             return

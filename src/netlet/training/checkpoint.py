@@ -18,10 +18,10 @@ from netlet import records
 from netlet.errors import TrainingError
 from netlet.files import write_whole
 from netlet.records import Epoch
-from netlet.training.averaging import Average
+from netlet.training.averaging import WeightAverage
 from netlet.training.optimizers import Optimizer
 
-FILE = "checkpoint.pt"
+CHECKPOINT_FILE = "checkpoint.pt"
 _FORMAT = 2
 
 
@@ -47,7 +47,7 @@ class Checkpoint:
     @staticmethod
     def of(
         net: nn.Module,
-        average: Average,
+        average: WeightAverage,
         descent: Optimizer,
         epochs: tuple[Epoch, ...],
         elapsed_s: float,
@@ -56,23 +56,23 @@ class Checkpoint:
         """Copy everything that the next step will change."""
         return Checkpoint(
             epochs=epochs,
-            net={name: tensor.detach().cpu().clone() for name, tensor in _tensors(net)},
+            net={name: tensor.detach().cpu().clone() for name, tensor in _named_tensors(net)},
             average={
-                name: tensor.detach().cpu().clone() for name, tensor in _tensors(average.follower)
+                name: tensor.detach().cpu().clone() for name, tensor in _named_tensors(average.follower)
             },
             optimizer={"taken": descent.taken, "state": copy.deepcopy(descent.state)},
             elapsed_s=elapsed_s,
             resumed_after=resumed_after,
         )
 
-    def restore(self, net: nn.Module, average: Average, descent: Optimizer) -> None:
+    def restore(self, net: nn.Module, average: WeightAverage, descent: Optimizer) -> None:
         """Put everything back in place.
 
         Raises:
             TrainingError: The net is not the one that the run began with.
         """
         for module, kept in ((net, self.net), (average.follower, self.average)):
-            now = dict(_tensors(module))
+            now = dict(_named_tensors(module))
             changed = [
                 name
                 for name in sorted(now.keys() | kept.keys())
@@ -103,10 +103,10 @@ def save_checkpoint(checkpoint: Checkpoint, assignment: Mapping[str, Any], folde
     Raises:
         OSError: The folder cannot be written to; an earlier checkpoint is unharmed.
     """
-    write_whole(folder / FILE, packed(checkpoint, assignment))
+    write_whole(folder / CHECKPOINT_FILE, checkpoint_to_bytes(checkpoint, assignment))
 
 
-def packed(checkpoint: Checkpoint, assignment: Mapping[str, Any]) -> bytes:
+def checkpoint_to_bytes(checkpoint: Checkpoint, assignment: Mapping[str, Any]) -> bytes:
     """The content of a checkpoint's file."""
     content = io.BytesIO()
     state = {
@@ -123,12 +123,12 @@ def load_checkpoint(folder: Path) -> tuple[Checkpoint, dict[str, Any]]:
     Raises:
         TrainingError: There is none, or it is not readable.
     """
-    path = folder / FILE
+    path = folder / CHECKPOINT_FILE
     if not folder.is_dir():
         raise TrainingError(f"{folder}: no such folder; name the folder of the run to go on with")
     if not path.is_file():
         whole = (folder / records.RECORD).is_file()
-        why = "the run is finished" if whole else f"it holds no {FILE}; begin anew"
+        why = "the run is finished" if whole else f"it holds no {CHECKPOINT_FILE}; begin anew"
         raise TrainingError(f"{folder}: nothing to resume, {why}")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
@@ -137,7 +137,7 @@ def load_checkpoint(folder: Path) -> tuple[Checkpoint, dict[str, Any]]:
                 f"{path}: expected format {_FORMAT}, found {content['format']}; begin anew"
             )
         state = content["checkpoint"]
-        state["epochs"] = records.epochs_from_plain(state["epochs"])
+        state["epochs"] = records.epochs_from_json(state["epochs"])
         return Checkpoint(**state), content["assignment"]
     except TrainingError:
         raise
@@ -147,7 +147,7 @@ def load_checkpoint(folder: Path) -> tuple[Checkpoint, dict[str, Any]]:
         ) from error
 
 
-def _tensors(module: nn.Module | None) -> Iterator[tuple[str, torch.Tensor]]:
+def _named_tensors(module: nn.Module | None) -> Iterator[tuple[str, torch.Tensor]]:
     return (
         iter(())
         if module is None

@@ -16,23 +16,23 @@ import torch
 from netlet.recipes import Recipe
 
 
-def environment(device: torch.device) -> dict[str, Any]:
+def describe_environment(device: torch.device) -> dict[str, Any]:
     """Versions, machine, threads and device."""
     return {
         "netlet": version("netlet"),
-        "commit": _commit(),
+        "commit": _source_commit(),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": np.__version__,
         "system": f"{platform.system()} {platform.machine()}",
-        "cpu": _cpu(),
+        "cpu": _cpu_name(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
     }
 
 
-def precision(recipe: Recipe, device: torch.device) -> str:
+def resolve_precision(recipe: Recipe, device: torch.device) -> str:
     """What a recipe's precision comes to on a device: ``auto`` is bf16 where there are instructions for it."""
     if recipe.precision != "auto":
         return recipe.precision
@@ -44,7 +44,7 @@ def precision(recipe: Recipe, device: torch.device) -> str:
 
 
 @functools.cache
-def _commit() -> str | None:
+def _source_commit() -> str | None:
     """Which commit of netlet's own repository runs, ``+`` after it if the sources are not as committed there."""
     package = Path(__file__).resolve().parents[1]
     if not (package.parents[1] / ".git").exists():
@@ -61,7 +61,7 @@ def _commit() -> str | None:
     return asked[0] + ("+" if asked[1] else "")
 
 
-def _cpu() -> str:
+def _cpu_name() -> str:
     # platform.processor() is empty or just the architecture on Linux.
     info = Path("/proc/cpuinfo")
     if info.is_file():

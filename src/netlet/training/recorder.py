@@ -17,10 +17,10 @@ from netlet.nets.weights import save_weights
 from netlet.records import Epoch, Run
 from netlet.training import checkpoint as checkpoints
 from netlet.training.checkpoint import Checkpoint
-from netlet.training.listeners import Listener, Plan
+from netlet.training.callbacks import Callback, Plan
 
 
-class Recorder(Listener):
+class Recorder(Callback):
     """Writes a run as it goes; what was written before an interruption stays, and the run can go on from there.
 
     Args:
@@ -48,18 +48,18 @@ class Recorder(Listener):
         self._or_next = or_next
         self._metadata: dict[str, str] = {}
 
-    def started(self, plan: Plan) -> None:
+    def on_start(self, plan: Plan) -> None:
         """Take notice, and sweep up what a killed process may have left half-written."""
         self._metadata = {"name": plan.name, "seed": str(plan.seed), "data": plan.data}
         sweep(self.folder if self._resumed else self.folder.parent)
 
-    def reached(self, checkpoint: Checkpoint) -> None:
+    def on_checkpoint(self, checkpoint: Checkpoint) -> None:
         """Write the checkpoint; the first one makes the folder, before any work is done."""
         if self._resumed or checkpoint.epochs:
             with self._unharmed():
                 checkpoints.save_checkpoint(checkpoint, self._assignment, self.folder)
             return
-        content = {checkpoints.FILE: checkpoints.packed(checkpoint, self._assignment)}
+        content = {checkpoints.CHECKPOINT_FILE: checkpoints.checkpoint_to_bytes(checkpoint, self._assignment)}
         first = self.folder
         for folder in itertools.chain(
             [first], (first.with_name(f"{first.name}-{k}") for k in itertools.count(2))
@@ -77,16 +77,16 @@ class Recorder(Listener):
             self.folder = folder
             return
 
-    def epoch_ended(self, epochs: Sequence[Epoch], net: nn.Module) -> None:
+    def on_epoch_end(self, epochs: Sequence[Epoch], net: nn.Module) -> None:
         """Write the epochs and the weights so far."""
         self._write(epochs, net)
 
-    def finished(self, run: Run, net: nn.Module) -> None:
+    def on_finish(self, run: Run, net: nn.Module) -> None:
         """Write the record, last: where it is, the run is whole and its checkpoint is not needed any more."""
         self._write(run.epochs, net)
         with self._unharmed():
             records.save_run(run, self.folder)
-            (self.folder / checkpoints.FILE).unlink(missing_ok=True)
+            (self.folder / checkpoints.CHECKPOINT_FILE).unlink(missing_ok=True)
 
     def _write(self, epochs: Sequence[Epoch], net: nn.Module) -> None:
         with self._unharmed():

@@ -31,10 +31,10 @@ def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
         case "step":
             share = recipe.step_factor ** (step // (steps_per_epoch * recipe.step_epochs))
         case "cosine":
-            share = recipe.end_lr + (1 - recipe.end_lr) * _ease(1 - step / last)
+            share = recipe.end_lr + (1 - recipe.end_lr) * _half_cosine(1 - step / last)
         case "triangular" | "one_cycle":
             peak = recipe.peak_at * last
-            ease = _ease if recipe.schedule == "one_cycle" else float
+            ease = _half_cosine if recipe.schedule == "one_cycle" else float
             if step < peak:
                 share = recipe.start_lr + (1 - recipe.start_lr) * ease(step / peak)
             else:
@@ -43,5 +43,5 @@ def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
     return recipe.peak_lr * share
 
 
-def _ease(share: float) -> float:
+def _half_cosine(share: float) -> float:
     return (1 - math.cos(math.pi * share)) / 2

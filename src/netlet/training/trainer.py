@@ -13,27 +13,27 @@ import torch
 from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 
-from netlet.analysis import cost_of, receptive_field_of, summary_of, trace
+from netlet.analysis import cost_from_trace, receptive_field_from_trace, summary_from_trace, trace
 from netlet.backends import Backend
-from netlet.backends.flat import Flat, laid_flat
-from netlet.backends.select import select_backend, select_preparation
+from netlet.backends.flat_parameters import FlatParameters, flatten_parameters
+from netlet.backends.select import select_backend, select_augmentation
 from netlet.budgets import Budget, Outcome
-from netlet.data import Dataset, Preparation, Split, epoch_of_batches, steps_of
+from netlet.data import Dataset, Preparation, Split, iterate_epoch, count_steps
 from netlet.errors import TrainingError
 from netlet.evaluation import evaluate
 from netlet.nets.weights import weights_digest
 from netlet.recipes import Recipe
 from netlet.records import Epoch, EpochScore, Run, to_json_value
-from netlet.training.averaging import Average
+from netlet.training.averaging import WeightAverage
 from netlet.training.checkpoint import Checkpoint
-from netlet.training.environment import environment, precision
-from netlet.training.listeners import Listener, Plan, Progress
-from netlet.training.optimizers import Optimizer, optimizer
+from netlet.training.environment import describe_environment, resolve_precision
+from netlet.training.callbacks import Callback, Plan, Progress
+from netlet.training.optimizers import Optimizer, make_optimizer
 from netlet.training.rng import RandomStreams
 from netlet.training.schedules import learning_rate
 
-_STEPS_BETWEEN_REPORTS = 16  # reading the loss waits for the device
-_ABSURD = 1_000  # times the loss of guessing: no training comes back from there
+_STEPS_PER_REPORT = 16  # reading the loss waits for the device
+_DIVERGED_RATIO = 1_000  # times the loss of guessing: no training comes back from there
 
 
 def fit(
@@ -46,8 +46,8 @@ def fit(
     val: int = 0,
     name: str | None = None,
     net_name: str | None = None,
-    began_with: str = "",
-    listeners: Sequence[Listener] = (),
+    initial_weights_digest: str = "",
+    callbacks: Sequence[Callback] = (),
     device: torch.device | str | None = None,
     resume: Checkpoint | None = None,
 ) -> Run:
@@ -70,9 +70,9 @@ def fit(
             ``test``.
         name: Of the experiment, for the record.
         net_name: Of the net, for the record.
-        began_with: The digest of the weights that the net begins with, if the seed did not draw
+        initial_weights_digest: The digest of the weights that the net begins with, if the seed did not draw
             them; for the record.
-        listeners: Hear of each event, in their order.
+        callbacks: Hear of each event, in their order.
         device: CUDA where there is one, else the CPU, if not given.
         resume: Go on from there; everything else must be as it was when the training began.
 
@@ -89,14 +89,14 @@ def fit(
     began = time.perf_counter() - (resume.elapsed_s if resume else 0)
     data = data.hold_out(val) if val else data
     where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    surroundings = environment(where)  # as it begins: the sources may be changed meanwhile
+    surroundings = describe_environment(where)  # as it begins: the sources may be changed meanwhile
     traced = trace(net, data.shape)
     net.to(where)
     if not any(p.requires_grad for p in net.parameters()):
         raise TrainingError(f"{type(net).__name__} has no trainable parameters; nothing to fit")
-    used = precision(recipe, where)
+    used = resolve_precision(recipe, where)
     train, held_out = data.train.to(where), data.held_out.to(where)
-    steps_per_epoch = steps_of(len(train), recipe.batch_size)
+    steps_per_epoch = count_steps(len(train), recipe.batch_size)
     plan = Plan(
         name or type(net).__name__,
         recipe,
@@ -117,10 +117,10 @@ def fit(
     chance = RandomStreams(seed)
     epochs: list[Epoch] = []
     resumed_after: tuple[int, ...] = ()
-    prepare = select_preparation(train, recipe)
-    average = Average(net, recipe, recipe.epochs * steps_per_epoch)
-    with laid_flat(net) as flat:
-        descent = optimizer(flat, recipe)
+    prepare = select_augmentation(train, recipe)
+    average = WeightAverage(net, recipe, recipe.epochs * steps_per_epoch)
+    with flatten_parameters(net) as flat:
+        descent = make_optimizer(flat, recipe)
         if resume:
             resume.restore(net, average, descent)
             epochs, resumed_after = list(resume.epochs), (*resume.resumed_after, len(resume.epochs))
@@ -130,11 +130,11 @@ def fit(
             checkpoint = Checkpoint.of(
                 net, average, descent, tuple(epochs), elapsed_s, resumed_after
             )
-            for listener in listeners:
-                listener.reached(checkpoint)
+            for callback in callbacks:
+                callback.on_checkpoint(checkpoint)
 
-        for listener in listeners:
-            listener.started(plan)
+        for callback in callbacks:
+            callback.on_start(plan)
         reached()
         with (
             chance.kept_apart(),
@@ -157,18 +157,18 @@ def fit(
                         prepare,
                         data.classes,
                         plan,
-                        listeners,
+                        callbacks,
                     )
                 )
-                for listener in listeners:
-                    listener.epoch_ended(epochs, average.net)
+                for callback in callbacks:
+                    callback.on_epoch_end(epochs, average.net)
                 reached()
-            quick = step.for_scoring(average.net)
+            quick = step.evaluation_net(average.net)
             final = evaluate(quick, held_out, recipe, data.classes)
             clean = evaluate(quick, train, recipe, data.classes).score
         net.load_state_dict(average.net.state_dict())
 
-    found = cost_of(traced, recipe.epochs)
+    found = cost_from_trace(traced, recipe.epochs)
     train_s, score_s = (
         sum(getattr(epoch, what) for epoch in epochs) for what in ("train_s", "score_s")
     )
@@ -183,43 +183,35 @@ def fit(
         verdict=budget.judge(found, Outcome([epoch.held_out for epoch in epochs], data.name))
         if budget
         else None,
-        data={
-            "name": data.name,
-            "classes": data.classes,
-            "shape": list(data.shape),
-            "images": {split.name: len(split) for split in (train, held_out)},
-            "class_names": list(data.class_names),
-            "checksums": dict(data.checksums),
-            "digest": data.digest,
-        },
+        data=data.describe(),
         epochs=tuple(epochs),
         last_epoch=EpochScore(epochs[-1].epoch, **dataclasses.asdict(epochs[-1].held_out)),
         best_epoch=EpochScore(best.epoch, **dataclasses.asdict(best.held_out)),
-        train_clean=clean,
+        train_score=clean,
         confusion=final.confusion,
-        calibration=tuple(to_json_value(bin_) for bin_ in final.calibration),
-        mistakes=tuple(to_json_value(mistake) for mistake in final.mistakes),
-        summary=to_json_value(summary_of(traced).to_dict()),
-        receptive_field=to_json_value(receptive_field_of(traced).to_dict()),
+        calibration=final.calibration,
+        mistakes=final.mistakes,
+        summary=to_json_value(summary_from_trace(traced).to_dict()),
+        receptive_field=to_json_value(receptive_field_from_trace(traced).to_dict()),
         precision=used,
         backend=step.kind,
         environment=surroundings,
         times={"train_s": train_s, "score_s": score_s, "total_s": time.perf_counter() - began},
         weights_digest=weights_digest(net),
-        started=started,
-        began_with=began_with,
+        started_at=started,
+        initial_weights_digest=initial_weights_digest,
         resumed_after=resumed_after,
     )
-    for listener in listeners:
-        listener.finished(run, net)
+    for callback in callbacks:
+        callback.on_finish(run, net)
     return run
 
 
 def _epoch(
     number: int,
     step: Backend,
-    flat: Flat,
-    average: Average,
+    flat: FlatParameters,
+    average: WeightAverage,
     descent: Optimizer,
     random: torch.Generator,
     train: Split,
@@ -227,21 +219,21 @@ def _epoch(
     prepare: Preparation,
     classes: int,
     plan: Plan,
-    listeners: Sequence[Listener],
+    callbacks: Sequence[Callback],
 ) -> Epoch:
     recipe = plan.recipe
     before = (number - 1) * plan.steps_per_epoch
     begin = time.perf_counter()
     total_loss, correct, images = 0.0, 0, 0
     unread: list[int] = []  # sizes of batches
-    for at, (x, labels) in enumerate(epoch_of_batches(train, recipe, random, prepare), start=1):
+    for at, (x, labels) in enumerate(iterate_epoch(train, recipe, random, prepare), start=1):
         rate = learning_rate(recipe, before + at - 1, plan.steps_per_epoch)
         step(x, labels)
         descent.step(rate)
         average.follow(flat, before + at - 1)
         images += len(labels)
         unread.append(len(labels))
-        if at % _STEPS_BETWEEN_REPORTS == 0 or at == plan.steps_per_epoch:
+        if at % _STEPS_PER_REPORT == 0 or at == plan.steps_per_epoch:
             losses, right = step.read()
             for which, value in enumerate(losses, start=at + 1 - len(losses)):
                 _refuse_divergence(value, classes, f"epoch {number}, step {which}", recipe)
@@ -249,10 +241,10 @@ def _epoch(
             correct += right
             unread.clear()
             progress = Progress(number, at, images, losses[-1], correct, rate)
-            for listener in listeners:
-                listener.stepped(progress)
+            for callback in callbacks:
+                callback.on_step(progress)
     middle = time.perf_counter()
-    scored = evaluate(step.for_scoring(average.net), held_out, recipe, classes)
+    scored = evaluate(step.evaluation_net(average.net), held_out, recipe, classes)
     _refuse_divergence(scored.loss, classes, f"the end of epoch {number}", recipe)
     return Epoch(
         epoch=number,
@@ -267,7 +259,7 @@ def _epoch(
 
 
 def _refuse_divergence(loss: float, classes: int, where: str, recipe: Recipe) -> None:
-    if not loss <= _ABSURD * math.log(classes + 1):
+    if not loss <= _DIVERGED_RATIO * math.log(classes + 1):
         raise TrainingError(
             f"the loss is {loss:.4g} at {where}; try a lower peak_lr than {recipe.peak_lr:g}, or precision=float32"
         )

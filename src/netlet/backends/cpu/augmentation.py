@@ -9,11 +9,11 @@ from importlib import resources
 
 import torch
 
-from netlet.backends.cpu.library import CompilationError, compiled, pointer
+from netlet.backends.cpu.library import CompilationError, compile_library, data_pointer
 from netlet.recipes import Warp
 
 
-class _Op(ctypes.Structure):
+class _WarpOp(ctypes.Structure):
     """``Op`` of warp.c."""
 
     _fields_ = [
@@ -49,15 +49,15 @@ class CompiledAugmentation:
             raise CompilationError("the images are not on the CPU")
         if any(op.interpolation != "nearest" for op in ops[:-1]):
             raise CompilationError("a map between gray levels is followed by another")
-        self._library = _library()
+        self._library = _load_library()
         self._images = images
-        self._ops = (_Op * len(ops))()
+        self._ops = (_WarpOp * len(ops))()
         self._spreads = spreads  # what is pointed to must live
         for place, op, spread in zip(self._ops, ops, spreads, strict=True):
             place.nearest, place.fill = op.interpolation == "nearest", op.fill
             if spread:
                 place.points = op.elastic_points
-                place.down, place.across = (pointer(side) for side in spread)
+                place.down, place.across = (data_pointer(side) for side in spread)
         self._mean, self._std = mean, std
 
     def __call__(
@@ -97,5 +97,5 @@ class CompiledAugmentation:
 
 
 @functools.cache
-def _library() -> ctypes.CDLL:
-    return compiled(resources.files(__package__).joinpath("c", "warp.c").read_text())
+def _load_library() -> ctypes.CDLL:
+    return compile_library(resources.files(__package__).joinpath("c", "warp.c").read_text())

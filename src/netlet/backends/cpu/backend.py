@@ -10,7 +10,7 @@ from netlet.backends.cpu import CompilationError, CompiledStep
 from netlet.data import Dataset
 from netlet.recipes import Recipe
 
-_SCORED_AT_ONCE = 512
+_EVALUATION_BATCH = 512
 
 
 class CompiledBackend:
@@ -44,10 +44,10 @@ class CompiledBackend:
         self._losses.append(loss)
         self._right += right
 
-    def for_scoring(self, net: nn.Module) -> nn.Module:
+    def evaluation_net(self, net: nn.Module) -> nn.Module:
         """See :class:`~netlet.backends.Backend`."""
         try:
-            return _Scores(CompiledStep(net, self._shape, _SCORED_AT_ONCE, half=False))
+            return _CompiledScores(CompiledStep(net, self._shape, _EVALUATION_BATCH, half=False))
         except CompilationError:
             return net
 
@@ -58,7 +58,7 @@ class CompiledBackend:
         return found
 
 
-class _Scores(nn.Module):
+class _CompiledScores(nn.Module):
     """A net's scores in float32, compiled, where a net is asked for."""
 
     def __init__(self, step: CompiledStep) -> None:
@@ -67,5 +67,5 @@ class _Scores(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return torch.cat(
-            [self._step.scores(part.contiguous()) for part in images.split(_SCORED_AT_ONCE)]
+            [self._step.scores(part.contiguous()) for part in images.split(_EVALUATION_BATCH)]
         )

@@ -8,12 +8,12 @@ from importlib import resources
 from netlet.backends.cpu.chain import Chain, Stage
 
 LANES = 16  # as in numbers.c
-_LATENCY = (
+_ADD_LATENCY = (
     6  # cycles until a sum can be added to again: fewer sums than that leave the machine idle
 )
 
 
-def c_source(chain: Chain, *, half: bool, images: int, registers: int) -> str:
+def generate_c_source(chain: Chain, *, half: bool, images: int, registers: int) -> str:
     """The whole C program of a net's step.
 
     Args:
@@ -32,14 +32,14 @@ def c_source(chain: Chain, *, half: bool, images: int, registers: int) -> str:
         f"#define HEAD_BIAS {int(head is not None and head.bias is not None)}",
         f"#define STAGES {n}",
         *(
-            f"#define STAGE_{k} ((Stage){_fields(stage, half, registers)})"
+            f"#define STAGE_{k} ((Stage){_stage_literal(stage, half, registers)})"
             for k, stage in enumerate(chain.stages)
         ),
         "#define ALL_STAGES "
-        + ", ".join(_fields(stage, half, registers) for stage in chain.stages),
+        + ", ".join(_stage_literal(stage, half, registers) for stage in chain.stages),
         "#define FOR_STAGES(DO) " + " ".join(f"DO({k})" for k in range(n)),
-        "#define FOR_STAGES_AFTER(DO) " + " ".join(f"DO({k}, {max(0, k - 1)})" for k in range(n)),
-        "#define FOR_STAGES_BACKWARDS(DO) "
+        "#define FOR_STAGES_WITH_PREVIOUS(DO) " + " ".join(f"DO({k}, {max(0, k - 1)})" for k in range(n)),
+        "#define FOR_STAGES_REVERSED(DO) "
         + " ".join(f"DO({k}, {max(0, k - 1)})" for k in reversed(range(n))),
     ]
     folder = resources.files(__package__) / "c"
@@ -50,7 +50,7 @@ def c_source(chain: Chain, *, half: bool, images: int, registers: int) -> str:
     return "\n".join([*lines, *parts])
 
 
-def _fields(stage: Stage, half: bool, registers: int) -> str:
+def _stage_literal(stage: Stage, half: bool, registers: int) -> str:
     conv = stage.conv
     pair = 2 if half else 1
     (kernel, _), (stride, _), padding = conv.kernel_size, conv.stride, conv.padding[0]
@@ -78,23 +78,23 @@ def _fields(stage: Stage, half: bool, registers: int) -> str:
         stage.pool,
         stage.out_h,
         stage.out_w,
-        *_tile(
+        *_fastest_tile(
             stage.height, stage.width, out_blocks, registers, (kernel, stride, padding, stage.in_h)
         ),
-        *_tile(
+        *_fastest_tile(
             stage.in_h,
             stage.in_w,
             in_blocks,
             registers,
             (kernel, 1, kernel - 1 - padding, (stage.height - 1) * stride + 1),
         ),
-        *_tile(kernel, run, out_blocks, registers),
+        *_fastest_tile(kernel, run, out_blocks, registers),
     ]
     return "{" + ", ".join(str(int(value)) for value in values) + "}"
 
 
 @functools.cache
-def _tile(
+def _fastest_tile(
     height: int,
     width: int,
     blocks: int,
@@ -112,14 +112,14 @@ def _tile(
     def cycles(tile: tuple[int, int, int]) -> int:
         rows, cols, vectors = tile
         total = 0
-        for row, r in _parts(height, rows):
+        for row, r in _split_into_tiles(height, rows):
             met = kernel
             if filled:
                 met = min(kernel, edge + filled - row * stride) - max(
                     0, edge - (row + r - 1) * stride
                 )
             total += met * sum(
-                max(r * c * vectors, r * c + vectors, _LATENCY) for _, c in _parts(width, cols)
+                max(r * c * vectors, r * c + vectors, _ADD_LATENCY) for _, c in _split_into_tiles(width, cols)
             )
         return total * (blocks // vectors)
 
@@ -134,6 +134,6 @@ def _tile(
     return min(shapes, key=lambda tile: (cycles(tile), -tile[1]))
 
 
-def _parts(size: int, step: int) -> list[tuple[int, int]]:
+def _split_into_tiles(size: int, step: int) -> list[tuple[int, int]]:
     """Where the pieces begin that a size is cut into, and how long they are."""
     return [(start, min(step, size - start)) for start in range(0, size, step)]

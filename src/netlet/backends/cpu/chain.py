@@ -73,7 +73,7 @@ class Chain:
         )
 
 
-def chain_of(net: nn.Module, shape: Sequence[int]) -> Chain:
+def read_chain(net: nn.Module, shape: Sequence[int]) -> Chain:
     """Read a net as a chain.
 
     Args:
@@ -83,7 +83,7 @@ def chain_of(net: nn.Module, shape: Sequence[int]) -> Chain:
     Raises:
         UnsupportedNetError: It is none, or has a layer that a chain knows nothing of; says which.
     """
-    graph = _graph(net)
+    graph = _trace_forward(net)
     chain, modules = Chain(), dict(net.named_modules())
     seen: set[str] = set()
     before: fx.Node | None = None
@@ -98,7 +98,7 @@ def chain_of(net: nn.Module, shape: Sequence[int]) -> Chain:
                 raise UnsupportedNetError("the net takes more than images")
             before = node
             continue
-        if _asks_for_size(node, sizes):
+        if _reads_size(node, sizes):
             sizes.add(node)
             continue
         if [n for n in node.all_input_nodes if n not in sizes] != [before]:
@@ -106,7 +106,7 @@ def chain_of(net: nn.Module, shape: Sequence[int]) -> Chain:
         if node.op == "call_module" and node.target in seen:
             raise UnsupportedNetError(f"{node.target} is used more than once")
         seen.add(str(node.target))
-        _take(chain, _layer(node, modules), node, tuple(shape))
+        _append_layer(chain, _layer_called_by(node, modules), node, tuple(shape))
         before = node
     if not chain.stages:
         raise UnsupportedNetError("it has no convolution")
@@ -128,7 +128,7 @@ def chain_of(net: nn.Module, shape: Sequence[int]) -> Chain:
     return chain
 
 
-def _graph(net: nn.Module) -> fx.Graph:
+def _trace_forward(net: nn.Module) -> fx.Graph:
     """What a net's forward does, whenever and in whichever mode it runs.
 
     Raises:
@@ -141,10 +141,10 @@ def _graph(net: nn.Module) -> fx.Graph:
         raise UnsupportedNetError(f"{name} keeps layers out of training")
     if any(m._forward_hooks or m._forward_pre_hooks or m._backward_hooks for m in net.modules()):
         raise UnsupportedNetError(f"{name} has hooks")
-    before = [_state(module) for module in twin.modules()]
+    before = [_simple_attributes(module) for module in twin.modules()]
     try:
         training = fx.Tracer().trace(twin)
-        if before != [_state(module) for module in twin.modules()]:
+        if before != [_simple_attributes(module) for module in twin.modules()]:
             raise UnsupportedNetError(f"{name} changes as it runs")
         scoring = fx.Tracer().trace(twin.eval())
     except UnsupportedNetError:
@@ -156,7 +156,7 @@ def _graph(net: nn.Module) -> fx.Graph:
     return training
 
 
-def _state(module: nn.Module) -> dict[str, object]:
+def _simple_attributes(module: nn.Module) -> dict[str, object]:
     return {
         name: value
         for name, value in vars(module).items()
@@ -173,7 +173,7 @@ _FUNCTIONS: dict[str, type[nn.Module]] = {
 }
 
 
-def _asks_for_size(node: fx.Node, sizes: set[fx.Node]) -> bool:
+def _reads_size(node: fx.Node, sizes: set[fx.Node]) -> bool:
     if node.op == "call_method" and node.target == "size":
         return True
     if node.op == "call_function" and node.target is getattr and node.args[1] == "shape":
@@ -181,7 +181,7 @@ def _asks_for_size(node: fx.Node, sizes: set[fx.Node]) -> bool:
     return node.op == "call_function" and node.target is operator.getitem and node.args[0] in sizes
 
 
-def _layer(node: fx.Node, modules: dict[str, nn.Module]) -> nn.Module | str:
+def _layer_called_by(node: fx.Node, modules: dict[str, nn.Module]) -> nn.Module | str:
     """A layer, be it called as a module or as a function; or what a function or method does to the output's shape."""
     if node.op == "call_module":
         return modules[str(node.target)]
@@ -204,7 +204,7 @@ def _layer(node: fx.Node, modules: dict[str, nn.Module]) -> nn.Module | str:
         ) from error
 
 
-def _take(chain: Chain, layer: nn.Module | str, node: fx.Node, shape: tuple[int, ...]) -> None:
+def _append_layer(chain: Chain, layer: nn.Module | str, node: fx.Node, shape: tuple[int, ...]) -> None:
     """Add what comes next to a chain.
 
     Raises:
@@ -228,7 +228,7 @@ def _take(chain: Chain, layer: nn.Module | str, node: fx.Node, shape: tuple[int,
         ):
             chain.head = layer
         else:
-            _refuse_conv(layer, node)
+            _check_conv(layer, node)
             stage = Stage(layer, before[1], before[2])
             if min(stage.height, stage.width) < 1:
                 raise UnsupportedNetError(f"{node.name} leaves nothing of the map")
@@ -253,10 +253,10 @@ def _take(chain: Chain, layer: nn.Module | str, node: fx.Node, shape: tuple[int,
         if not chain.averaged and (last.out_h, last.out_w) != (1, 1):
             raise UnsupportedNetError(f"{node.name} reads whole maps")
         chain.head = layer
-    elif _only_shapes(layer, node) and last is not None:
+    elif _only_reshapes(layer, node) and last is not None:
         pass
     elif not open_ or last is None:
-        raise UnsupportedNetError(f"{node.name} ({_said(layer)}) comes where a chain has none")
+        raise UnsupportedNetError(f"{node.name} ({_layer_name(layer)}) comes where a chain has none")
     elif kind is nn.ReLU and not last.relu and not (last.relu_first and last.norm is None):
         change = (
             {"relu_first": True}
@@ -276,18 +276,18 @@ def _take(chain: Chain, layer: nn.Module | str, node: fx.Node, shape: tuple[int,
             raise UnsupportedNetError(f"{node.name} does not come before its pooling")
         change = {"dropout": layer.p}
     elif isinstance(layer, nn.MaxPool2d) and kind is nn.MaxPool2d and not last.pool:
-        if not _halves(layer) or min(last.height, last.width) < 2:
+        if not _is_2x2_pooling(layer) or min(last.height, last.width) < 2:
             raise UnsupportedNetError(f"{node.name} is no 2x2 pooling")
         change = {"pool": True}
-    elif _averages(layer, (last.out_h, last.out_w)):
+    elif _is_global_average(layer, (last.out_h, last.out_w)):
         chain.averaged = True
     else:
-        raise UnsupportedNetError(f"{node.name} ({_said(layer)}) is not among the layers it knows")
+        raise UnsupportedNetError(f"{node.name} ({_layer_name(layer)}) is not among the layers it knows")
     if change and last is not None:
         chain.stages[-1] = dataclasses.replace(last, **change)  # type: ignore[arg-type]
 
 
-def _refuse_conv(conv: nn.Conv2d, node: fx.Node) -> None:
+def _check_conv(conv: nn.Conv2d, node: fx.Node) -> None:
     square = len(set(conv.kernel_size)) == len(set(conv.stride)) == 1
     padding = conv.padding
     if (
@@ -307,7 +307,7 @@ def _refuse_conv(conv: nn.Conv2d, node: fx.Node) -> None:
         raise UnsupportedNetError(f"{node.name} is no plain convolution")
 
 
-def _halves(pool: nn.MaxPool2d) -> bool:
+def _is_2x2_pooling(pool: nn.MaxPool2d) -> bool:
     def both(value: object) -> object:
         return value if isinstance(value, tuple) else (value, value)
 
@@ -320,7 +320,7 @@ def _halves(pool: nn.MaxPool2d) -> bool:
     return plain and both(pool.kernel_size) == (2, 2) == both(pool.stride)
 
 
-def _averages(layer: nn.Module | str, size: tuple[int, int]) -> bool:
+def _is_global_average(layer: nn.Module | str, size: tuple[int, int]) -> bool:
     if isinstance(layer, nn.AdaptiveAvgPool2d):
         return layer.output_size in (1, (1, 1))
     if isinstance(layer, nn.AvgPool2d):
@@ -331,12 +331,12 @@ def _averages(layer: nn.Module | str, size: tuple[int, int]) -> bool:
     return False
 
 
-def _only_shapes(layer: nn.Module | str, node: fx.Node) -> bool:
+def _only_reshapes(layer: nn.Module | str, node: fx.Node) -> bool:
     """Whether it leaves the logits what they are, but for their shape and a constant that the loss takes off anyway."""
     if isinstance(layer, str):
         return layer in ("flatten", "view", "reshape", "squeeze", "log_softmax")
     return type(layer) in (nn.Identity, nn.Flatten, nn.LogSoftmax)
 
 
-def _said(layer: nn.Module | str) -> str:
+def _layer_name(layer: nn.Module | str) -> str:
     return layer if isinstance(layer, str) else type(layer).__name__

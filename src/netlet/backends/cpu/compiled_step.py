@@ -10,14 +10,14 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from netlet.backends.cpu.c_source import c_source
-from netlet.backends.cpu.chain import Chain, UnsupportedNetError, chain_of
-from netlet.backends.cpu.library import CompilationError, compiled, pointer
+from netlet.backends.cpu.c_source import generate_c_source
+from netlet.backends.cpu.chain import Chain, UnsupportedNetError, read_chain
+from netlet.backends.cpu.library import CompilationError, compile_library, data_pointer
 
-_TRIED_IMAGES = 16
-_DRAWS = 5  # of weights that a new library is tried with, until it agrees with PyTorch for one
-_MOST_THREADS = 64  # as in numbers.c
-_WORST_ANGLE = 0.9  # cosine between two gradients; bfloat16 alone stays above 0.98
+_CHECKED_IMAGES = 16
+_CHECK_ATTEMPTS = 5  # of weights that a new library is tried with, until it agrees with PyTorch for one
+_MAX_THREADS = 64  # as in numbers.c
+_MIN_COSINE = 0.9  # cosine between two gradients; bfloat16 alone stays above 0.98
 
 
 class _Tensors(ctypes.Structure):
@@ -58,7 +58,7 @@ class CompiledStep:
         threads: int | None = None,
     ) -> None:
         try:
-            chain = chain_of(net, shape)
+            chain = read_chain(net, shape)
         except UnsupportedNetError as why:
             raise CompilationError(str(why)) from why
         tensors = [*net.parameters(), *net.buffers()]
@@ -69,23 +69,23 @@ class CompiledStep:
                 "its parameters are not all float32, contiguous and trainable on the CPU"
             )
         wide = torch.backends.cpu.get_cpu_capability() == "AVX512"
-        source = c_source(chain, half=half, images=images, registers=30 if wide else 6)
+        source = generate_c_source(chain, half=half, images=images, registers=30 if wide else 6)
 
         def accepted(library: ctypes.CDLL) -> None:
             # Of weights that are the same for every run: one seed must not train otherwise than
             # another, nor otherwise for having been the first. A draw may be unlucky in bfloat16; a
             # library that is wrong is wrong for all.
-            for draw in range(_DRAWS):
-                twin = _drawn_anew(net, draw)
-                bound = _Bound(library, chain_of(twin, shape), twin, shape, images, threads)
+            for draw in range(_CHECK_ATTEMPTS):
+                twin = _reinitialized_copy(net, draw)
+                bound = _BoundLibrary(library, read_chain(twin, shape), twin, shape, images, threads)
                 try:
-                    _compare(twin, bound, min(images, _TRIED_IMAGES))
+                    _check_against_pytorch(twin, bound, min(images, _CHECKED_IMAGES))
                     break
                 except CompilationError:
-                    if draw == _DRAWS - 1:
+                    if draw == _CHECK_ATTEMPTS - 1:
                         raise
 
-        self._bound = _Bound(compiled(source, accepted), chain, net, shape, images, threads)
+        self._bound = _BoundLibrary(compile_library(source, accepted), chain, net, shape, images, threads)
 
     def gradients(
         self, images: torch.Tensor, labels: torch.Tensor, smoothing: float, seed: int
@@ -108,7 +108,7 @@ class CompiledStep:
         return self._bound.scores(images)
 
 
-class _Bound:
+class _BoundLibrary:
     """A library and the tensors that it works on."""
 
     def __init__(
@@ -127,7 +127,7 @@ class _Bound:
                 ("stage", _Tensors * len(chain.stages)),
                 *(
                     (name, ctypes.c_void_p)
-                    for name in ("head", "head_bias", "d_head", "d_head_bias", "arena")
+                    for name in ("head", "head_bias", "d_head", "d_head_bias", "memory")
                 ),
                 ("threads", ctypes.c_int),
             ]
@@ -138,31 +138,31 @@ class _Bound:
         self._library, self._shape, self._classes = library, tuple(shape), chain.classes
         self._chain = chain  # what is pointed to must live
         self._net = Net()
-        self._net.threads = min(threads or torch.get_num_threads(), images, _MOST_THREADS)
-        if library.netlet_team(self._net.threads) != self._net.threads:
+        self._net.threads = min(threads or torch.get_num_threads(), images, _MAX_THREADS)
+        if library.netlet_thread_count(self._net.threads) != self._net.threads:
             raise CompilationError(f"OpenMP does not give {self._net.threads} threads")
-        library.netlet_arena.restype = ctypes.c_size_t
+        library.netlet_arena_size.restype = ctypes.c_size_t
         # Zeros, since the edges of padded maps are never written.
-        self._arena = torch.zeros(library.netlet_arena(self._net.threads) + 64, dtype=torch.uint8)
-        self._net.arena = (self._arena.data_ptr() + 63) // 64 * 64
+        self._memory = torch.zeros(library.netlet_arena_size(self._net.threads) + 64, dtype=torch.uint8)
+        self._net.memory = (self._memory.data_ptr() + 63) // 64 * 64
         for place, stage in zip(self._net.stage, chain.stages, strict=True):
             conv, norm = stage.conv, stage.norm
-            place.weight, place.bias = pointer(conv.weight), pointer(conv.bias)
-            place.d_weight, place.d_bias = _gradient(conv.weight), _gradient(conv.bias)
+            place.weight, place.bias = data_pointer(conv.weight), data_pointer(conv.bias)
+            place.d_weight, place.d_bias = _gradient_pointer(conv.weight), _gradient_pointer(conv.bias)
             place.dropout = stage.dropout
             if norm is not None:
-                place.gamma, place.beta = pointer(norm.weight), pointer(norm.bias)
-                place.d_gamma, place.d_beta = _gradient(norm.weight), _gradient(norm.bias)
-                place.mean, place.var = pointer(norm.running_mean), pointer(norm.running_var)
+                place.gamma, place.beta = data_pointer(norm.weight), data_pointer(norm.bias)
+                place.d_gamma, place.d_beta = _gradient_pointer(norm.weight), _gradient_pointer(norm.bias)
+                place.mean, place.var = data_pointer(norm.running_mean), data_pointer(norm.running_var)
                 place.epsilon, place.momentum = norm.eps, norm.momentum
         if chain.head is not None:
             self._net.head, self._net.d_head = (
-                pointer(chain.head.weight),
-                _gradient(chain.head.weight),
+                data_pointer(chain.head.weight),
+                _gradient_pointer(chain.head.weight),
             )
             self._net.head_bias, self._net.d_head_bias = (
-                pointer(chain.head.bias),
-                _gradient(chain.head.bias),
+                data_pointer(chain.head.bias),
+                _gradient_pointer(chain.head.bias),
             )
         self._counters = [
             stage.norm.num_batches_tracked
@@ -205,11 +205,11 @@ class _Bound:
         return images.data_ptr()
 
 
-def _gradient(parameter: torch.Tensor | None) -> int | None:
-    return None if parameter is None else pointer(parameter.grad)
+def _gradient_pointer(parameter: torch.Tensor | None) -> int | None:
+    return None if parameter is None else data_pointer(parameter.grad)
 
 
-def _drawn_anew(net: nn.Module, seed: int) -> nn.Module:
+def _reinitialized_copy(net: nn.Module, seed: int) -> nn.Module:
     """A copy whose layers have the weights that torch would give them."""
     twin = copy.deepcopy(net)
     with torch.random.fork_rng(devices=[]):
@@ -220,7 +220,7 @@ def _drawn_anew(net: nn.Module, seed: int) -> nn.Module:
     return twin
 
 
-def _compare(twin: nn.Module, bound: _Bound, n: int) -> None:
+def _check_against_pytorch(twin: nn.Module, bound: _BoundLibrary, n: int) -> None:
     """Hold a library's loss, gradients and scores against PyTorch's, on noise.
 
     Raises:
@@ -249,7 +249,7 @@ def _compare(twin: nn.Module, bound: _Bound, n: int) -> None:
         # What is zero but for rounding has no direction.
         if (
             theirs.grad.norm() > 1e-5
-            and F.cosine_similarity(mine.grad.flatten(), theirs.grad.flatten(), 0) < _WORST_ANGLE
+            and F.cosine_similarity(mine.grad.flatten(), theirs.grad.flatten(), 0) < _MIN_COSINE
         ):
             raise CompilationError(f"compiled, the gradient of {name} was not PyTorch's")
     reference.eval()

@@ -16,7 +16,7 @@ from pathlib import Path
 import platformdirs
 import torch
 
-SWITCH = "NETLET_NATIVE"  # set to 0, nothing is compiled and nothing that was compiled is used
+ENABLE_VARIABLE = "NETLET_NATIVE"  # set to 0, nothing is compiled and nothing that was compiled is used
 # Not -ffast-math: NaN must stay NaN. Of what it allows, what loops need to be done in vectors.
 _FLAGS = (
     "-std=gnu11",
@@ -36,7 +36,7 @@ class CompilationError(Exception):
     """Why something runs without compiled help."""
 
 
-def compiled(source: str, accepted: Callable[[ctypes.CDLL], None] = lambda _: None) -> ctypes.CDLL:
+def compile_library(source: str, accepted: Callable[[ctypes.CDLL], None] = lambda _: None) -> ctypes.CDLL:
     """The library of a C program, from the cache or newly compiled.
 
     What is in the cache has been accepted; it is told apart by program, compiler, flags, processor
@@ -51,22 +51,22 @@ def compiled(source: str, accepted: Callable[[ctypes.CDLL], None] = lambda _: No
         CompilationError: It was switched off, there is no compiler, it cannot compile this, or the
             library was not accepted.
     """
-    if os.environ.get(SWITCH) == "0":
-        raise CompilationError(f"{SWITCH}=0")
-    path = _folder() / f"{_identity(source)}.so"
+    if os.environ.get(ENABLE_VARIABLE) == "0":
+        raise CompilationError(f"{ENABLE_VARIABLE}=0")
+    path = _cache_folder() / f"{_cache_key(source)}.so"
     if path.is_file():
         return ctypes.CDLL(str(path))
     with tempfile.TemporaryDirectory() as scratch:
         made = Path(scratch) / "netlet.so"
         done = subprocess.run(
-            [compiler(), "-x", "c", *_FLAGS, "-", "-o", str(made), "-lm"],
+            [find_compiler(), "-x", "c", *_FLAGS, "-", "-o", str(made), "-lm"],
             input=source,
             capture_output=True,
             text=True,
             check=False,
         )
         if done.returncode:
-            raise CompilationError(f"{compiler()} cannot compile it: {_first_error(done.stderr)}")
+            raise CompilationError(f"{find_compiler()} cannot compile it: {_first_error(done.stderr)}")
         library = ctypes.CDLL(str(made))
         accepted(library)
         try:
@@ -80,7 +80,7 @@ def compiled(source: str, accepted: Callable[[ctypes.CDLL], None] = lambda _: No
 
 
 @functools.cache
-def compiler() -> str:
+def find_compiler() -> str:
     """The C compiler of this machine: ``$CC``, or the first of the usual ones that is there.
 
     Raises:
@@ -92,29 +92,29 @@ def compiler() -> str:
     raise CompilationError("there is no C compiler")
 
 
-def pointer(tensor: torch.Tensor | None) -> int | None:
+def data_pointer(tensor: torch.Tensor | None) -> int | None:
     """Where a tensor's numbers lie; None for none."""
     return None if tensor is None else tensor.data_ptr()
 
 
-def _folder() -> Path:
+def _cache_folder() -> Path:
     return Path(platformdirs.user_cache_dir("netlet", appauthor=False)) / "native"
 
 
-def _identity(source: str) -> str:
-    parts = (source, _version(compiler()), *_FLAGS, _processor(), torch.__version__)
+def _cache_key(source: str) -> str:
+    parts = (source, _compiler_version(find_compiler()), *_FLAGS, _processor_features(), torch.__version__)
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
 
 
 @functools.cache
-def _version(compiler: str) -> str:
+def _compiler_version(compiler: str) -> str:
     return subprocess.run(
         [compiler, "--version"], capture_output=True, text=True, check=False
     ).stdout
 
 
 @functools.cache
-def _processor() -> str:
+def _processor_features() -> str:
     """What ``-march=native`` looks at."""
     try:
         lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()

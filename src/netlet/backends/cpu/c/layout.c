@@ -1,20 +1,29 @@
-/* What a stage is, how large what it reads and gives, and where everything lies in one piece of memory.
+/* The stages of a net, the sizes of their feature maps, and the memory layout.
  *
- * Maps lie as n h w c, channels rounded up to whole vectors of LANES where they are written by the convolution, and to
- * PAIR where they are read by it.
+ * Feature maps are stored as N H W C. A convolution's output has its channels rounded up to a
+ * multiple of LANES, its input to a multiple of PAIR.
+ *
+ * Names: x is a convolution's input, y its output, g the gradient of the stage's output, dz the
+ * gradient of the batch norm's output, dy the gradient of y.
  */
+
+/* Convolution, ReLU, batch norm, dropout, ReLU, 2x2 max pooling; all but the first are optional. */
 typedef struct {
-    int in, in_h, in_w;          /* of what it reads: channels, height, width */
-    int out, h, w;               /* of what the convolution gives */
+    int in, in_h, in_w; /* channels, height and width of the input */
+    int out, h, w;      /* channels, height and width of the convolution's output */
     int kernel, stride, padding, depthwise;
     int bias, relu_first, norm, dropout, relu, pool;
-    int out_h, out_w;            /* of what leaves the stage */
-    int rows, cols, blocks;      /* tile of the forward pass: pixels and vectors of channels whose sums are in registers */
-    int back_rows, back_cols, back_blocks;       /* tile of the input's gradient */
-    int grad_rows, grad_cols, grad_blocks;       /* tile of the weights' gradient: kernel rows, elements of one, vectors */
+    int out_h, out_w; /* size of the stage's output, after pooling */
+    /* Tile of the forward pass: the output pixels and vectors of channels summed in registers. */
+    int rows, cols, blocks;
+    /* Tile of the input's gradient. */
+    int back_rows, back_cols, back_blocks;
+    /* Tile of the weights' gradient: kernel rows, elements of a kernel row, vectors. */
+    int grad_rows, grad_cols, grad_blocks;
 } Stage;
 
-typedef struct {                 /* where torch keeps one stage's tensors; NULL where it has none */
+/* Pointers to the PyTorch tensors of one stage; NULL for a tensor that it does not have. */
+typedef struct {
     float *weight, *bias, *gamma, *beta, *mean, *var;
     float *d_weight, *d_bias, *d_gamma, *d_beta;
     float epsilon, momentum, dropout;
@@ -23,88 +32,104 @@ typedef struct {                 /* where torch keeps one stage's tensors; NULL 
 typedef struct {
     Tensors stage[STAGES];
     float *head, *head_bias, *d_head, *d_head_bias;
-    void *arena;
+    void *memory; /* netlet_arena_size() bytes, aligned to 64 */
     int threads;
 } Net;
 
-INLINE int up(int n, int to) { return (n + to - 1) / to * to; }
-INLINE int pitch(Stage s) { return up(s.in, PAIR); }                /* from pixel to pixel of what a stage reads */
-INLINE int lanes(Stage s) { return up(s.out, LANES); }              /* from pixel to pixel of what it gives */
+INLINE int round_up(int n, int to) { return (n + to - 1) / to * to; }
+
+/* Numbers from one pixel to the next: of the input, and of the convolution's output. */
+INLINE int pitch(Stage s) { return round_up(s.in, PAIR); }
+INLINE int lanes(Stage s) { return round_up(s.out, LANES); }
+
+/* Sizes in numbers: a padded row of the input; one image's x, y and g; all weights. */
 INLINE int padded_h(Stage s) { return s.in_h + 2 * s.padding; }
 INLINE int padded_w(Stage s) { return s.in_w + 2 * s.padding; }
 INLINE int x_row(Stage s) { return padded_w(s) * pitch(s); }
 INLINE size_t x_size(Stage s) { return (size_t)padded_h(s) * x_row(s); }
 INLINE size_t y_size(Stage s) { return (size_t)s.h * s.w * lanes(s); }
 INLINE size_t g_size(Stage s) { return (size_t)s.out_h * s.out_w * lanes(s); }
-INLINE int run(Stage s) { return up(s.kernel * pitch(s), PAIR); }   /* numbers under one row of the kernel */
-INLINE size_t w_size(Stage s) { return (size_t)s.kernel * run(s) * lanes(s); }
-INLINE int back_pitch(Stage s) { return up(s.out, PAIR); }
+INLINE int kernel_row(Stage s) { return round_up(s.kernel * pitch(s), PAIR); }
+INLINE size_t w_size(Stage s) { return (size_t)s.kernel * kernel_row(s) * lanes(s); }
+
+/* The same for the input's gradient, whose convolution reads dy. */
+INLINE int back_pitch(Stage s) { return round_up(s.out, PAIR); }
 INLINE int back_row(Stage s) { return (s.in_w + s.kernel - 1) * back_pitch(s); }
 INLINE size_t back_size(Stage s) { return (size_t)(s.in_h + s.kernel - 1) * back_row(s); }
-INLINE int back_run(Stage s) { return s.kernel * back_pitch(s); }
-INLINE int back_lanes(Stage s) { return up(s.in, LANES); }
-INLINE size_t back_w_size(Stage s) { return (size_t)s.kernel * back_run(s) * back_lanes(s); }
-INLINE int pairs(Stage s) { return (s.w + PAIR - 1) / PAIR; }
+INLINE int back_kernel_row(Stage s) { return s.kernel * back_pitch(s); }
+INLINE int back_lanes(Stage s) { return round_up(s.in, LANES); }
+INLINE size_t back_w_size(Stage s) { return (size_t)s.kernel * back_kernel_row(s) * back_lanes(s); }
 
-typedef struct {                 /* one thread's own */
-    float *sum, *square;         /* over its images: of y and y^2, then of dz and dz * normalised y */
+/* Pairs of neighboring pixels in a row of the output. */
+INLINE int pixel_pairs(Stage s) { return (s.w + PAIR - 1) / PAIR; }
+
+/* Scratch memory of one thread for one stage. */
+typedef struct {
+    /* Sums over the thread's images: y and y^2 in the forward pass, later dz and dz * normalized y.
+     */
+    float *sum, *square;
     float *d_weight, *d_bias;
-    float *scale, *shift, *centre, *inverse, *gain, *mean_dz, *mean_dzy;
-    float *dz;                   /* one image's, where a pooling scatters it */
-    elem *dy;                    /* one image's, spread and padded for the input's gradient */
-    float *dy_pairs;             /* one image's, for the weights' gradient */
-    float *x_pairs;
-} Own;
+    float *scale, *shift, *center, *inv_std, *grad_scale, *mean_dz, *mean_dzy;
+    float *dz;       /* of one image, if the stage ends in a pooling */
+    elem *dy;        /* of one image, spread by the stride and padded, for the input's gradient */
+    float *dy_pairs; /* of one image, in pairs of pixels, for the weights' gradient */
+    float *x_pairs;  /* the input of one image in pairs, with HALF */
+} ThreadWorkspace;
 
+/* All memory of a net: pointers into `Net.memory`. */
 typedef struct {
     elem *x[STAGES], *y[STAGES], *g[STAGES];
     elem *weight[STAGES], *back_weight[STAGES];
-    uint16_t *kept[STAGES];      /* by dropout: a bit for each lane */
-    Own own[MAX_THREADS][STAGES];
+    uint16_t *masks[STAGES]; /* kept by dropout: one bit for each lane */
+    ThreadWorkspace workspace[MAX_THREADS][STAGES];
     float *d_head[MAX_THREADS], *d_head_bias[MAX_THREADS];
-    double loss[MAX_THREADS][8]; /* a cache line each */
+    double loss[MAX_THREADS][8]; /* one cache line for each thread */
     int64_t correct[MAX_THREADS][8];
-} Places;
+} Arena;
 
-INLINE void *take(char **at, size_t bytes) {
-    char *here = *at;
-    *at += (bytes + LANES * 8 + 63) / 64 * 64; /* a vector may be read beyond the end */
-    return here;
+INLINE void *allocate(char **next, size_t bytes) {
+    char *start = *next;
+    *next += (bytes + LANES * 8 + 63) / 64 * 64; /* a vector may be read beyond the end */
+    return start;
 }
 
 static const Stage stages[STAGES] = {ALL_STAGES};
 
-static size_t lay_out(char *arena, int threads, Places *p) {
-    char *at = arena;
+/* Set the pointers of an arena that begins at `memory`; return its size in bytes. */
+static size_t lay_out_arena(char *memory, int threads, Arena *arena) {
+    char *next = memory;
     for (int k = 0; k < STAGES; k++) {
         const Stage s = stages[k];
-        p->x[k] = take(&at, IMAGES * x_size(s) * sizeof(elem));
-        p->y[k] = take(&at, IMAGES * y_size(s) * sizeof(elem));
-        p->g[k] = take(&at, IMAGES * g_size(s) * sizeof(elem));
-        p->weight[k] = take(&at, w_size(s) * sizeof(elem));
-        p->back_weight[k] = take(&at, back_w_size(s) * sizeof(elem));
-        p->kept[k] = take(&at, s.dropout ? IMAGES * y_size(s) / LANES * 2 : 0);
+        arena->x[k] = allocate(&next, IMAGES * x_size(s) * sizeof(elem));
+        arena->y[k] = allocate(&next, IMAGES * y_size(s) * sizeof(elem));
+        arena->g[k] = allocate(&next, IMAGES * g_size(s) * sizeof(elem));
+        arena->weight[k] = allocate(&next, w_size(s) * sizeof(elem));
+        arena->back_weight[k] = allocate(&next, back_w_size(s) * sizeof(elem));
+        arena->masks[k] = allocate(&next, s.dropout ? IMAGES * y_size(s) / LANES * 2 : 0);
     }
     for (int t = 0; t < threads; t++) {
         for (int k = 0; k < STAGES; k++) {
             const Stage s = stages[k];
-            Own *own = &p->own[t][k];
-            float **small[] = {&own->sum, &own->square, &own->d_bias, &own->scale, &own->shift, &own->centre,
-                               &own->inverse, &own->gain, &own->mean_dz, &own->mean_dzy};
-            for (size_t i = 0; i < sizeof small / sizeof *small; i++) *small[i] = take(&at, lanes(s) * 4);
-            own->d_weight = take(&at, w_size(s) * 4);
-            own->dz = take(&at, y_size(s) * 4);
-            own->dy = take(&at, back_size(s) * sizeof(elem));
-            own->dy_pairs = take(&at, (size_t)s.h * pairs(s) * lanes(s) * 4);
-            own->x_pairs = take(&at, HALF ? (x_size(s) + (size_t)s.stride * pitch(s)) * 4 : 0);
+            ThreadWorkspace *ws = &arena->workspace[t][k];
+            float **per_channel[] = {&ws->sum,     &ws->square,  &ws->d_bias,  &ws->scale,
+                                     &ws->shift,   &ws->center,  &ws->inv_std, &ws->grad_scale,
+                                     &ws->mean_dz, &ws->mean_dzy};
+            for (size_t i = 0; i < sizeof per_channel / sizeof *per_channel; i++)
+                *per_channel[i] = allocate(&next, lanes(s) * 4);
+            ws->d_weight = allocate(&next, w_size(s) * 4);
+            ws->dz = allocate(&next, y_size(s) * 4);
+            ws->dy = allocate(&next, back_size(s) * sizeof(elem));
+            ws->dy_pairs = allocate(&next, (size_t)s.h * pixel_pairs(s) * lanes(s) * 4);
+            ws->x_pairs = allocate(&next, HALF ? (x_size(s) + (size_t)s.stride * pitch(s)) * 4 : 0);
         }
-        p->d_head[t] = take(&at, CLASSES * lanes(stages[STAGES - 1]) * 4);
-        p->d_head_bias[t] = take(&at, CLASSES * 4);
+        arena->d_head[t] = allocate(&next, CLASSES * lanes(stages[STAGES - 1]) * 4);
+        arena->d_head_bias[t] = allocate(&next, CLASSES * 4);
     }
-    return (size_t)(at - arena);
+    return (size_t)(next - memory);
 }
 
-size_t netlet_arena(int threads) {
-    static Places p;
-    return lay_out(NULL, threads, &p) + sizeof p + 64;
+/* Bytes of memory that a net needs. */
+size_t netlet_arena_size(int threads) {
+    static Arena arena;
+    return lay_out_arena(NULL, threads, &arena) + sizeof arena + 64;
 }

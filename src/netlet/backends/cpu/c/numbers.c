@@ -1,5 +1,7 @@
-/* Vectors of numbers: float, or bfloat16 where HALF, as under torch.autocast: what convolutions read is bfloat16, what
- * they sum is float.
+/* Vector types and arithmetic.
+ *
+ * With HALF, tensors between layers hold bfloat16 and convolutions accumulate in float32, as under
+ * torch.autocast. Without it, everything is float32.
  */
 #include <math.h>
 #include <stddef.h>
@@ -14,41 +16,45 @@
 
 #define LANES 16
 #define INLINE static inline __attribute__((always_inline))
-#define ALONE __attribute__((noinline, unused))
+#define NOINLINE __attribute__((noinline, unused))
 #define UNROLLED _Pragma("GCC unroll 64")
 #define ROLLED _Pragma("GCC unroll 1")
 #define MAX_THREADS 64
-#define MOST 32                  /* vectors that any machine has registers for; sizes must be literals to stay in them */
+/* Upper limit on the vectors in one tile. Tile sizes are compile-time constants, so that the
+ * compiler keeps a tile's sums in registers. */
+#define MAX_TILE 32
 
 typedef float vec __attribute__((vector_size(4 * LANES), aligned(4)));
-typedef int32_t bits __attribute__((vector_size(4 * LANES), aligned(4)));
-typedef uint32_t words __attribute__((vector_size(4 * LANES), aligned(4)));
+typedef int32_t int_vec __attribute__((vector_size(4 * LANES), aligned(4)));
+typedef uint32_t uint_vec __attribute__((vector_size(4 * LANES), aligned(4)));
 
 #if HALF
 #define PAIR 2
 typedef uint16_t elem;
 
 INLINE vec load(const elem *p) {
-    return (vec)_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p)), 16);
+    return (vec)_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p)),
+                                  16);
 }
 
 INLINE void store(elem *p, vec v) {
     _mm256_storeu_si256((__m256i *)p, (__m256i)_mm512_cvtneps_pbh((__m512)v));
 }
 
-INLINE elem narrowed(float value) {
+INLINE elem to_elem(float value) {
     return (elem)_mm_extract_epi16((__m128i)_mm_cvtneps_pbh(_mm_set_ss(value)), 0);
 }
 
-/* a + w * x, each lane of w holding a pair of numbers, x pointing to a pair that all lanes share. */
+/* a + w * x. Each lane of w holds a pair of bfloat16 numbers; x points to one pair used by all
+ * lanes. */
 INLINE vec mac(vec a, vec w, const void *x) {
     int32_t pair;
     memcpy(&pair, x, 4);
     return (vec)_mm512_dpbf16_ps((__m512)a, (__m512bh)w, (__m512bh)_mm512_set1_epi32(pair));
 }
 
-/* Two neighbours' lanes side by side: what `mac` takes for w. */
-INLINE vec paired(vec first, vec second) {
+/* Put the lanes of two vectors side by side as pairs, the format of `w` in `mac`. */
+INLINE vec interleave(vec first, vec second) {
     __m512i low = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh((__m512)first));
     __m512i high = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh((__m512)second));
     return (vec)_mm512_or_si512(low, _mm512_slli_epi32(high, 16));
@@ -58,10 +64,14 @@ INLINE vec paired(vec first, vec second) {
 typedef float elem;
 INLINE vec load(const elem *p) { return *(const vec *)p; }
 INLINE void store(elem *p, vec v) { *(vec *)p = v; }
-INLINE elem narrowed(float value) { return value; }
+INLINE elem to_elem(float value) { return value; }
 INLINE vec mac(vec a, vec w, const void *x) { return a + w * *(const float *)x; }
 #endif
 
-INLINE vec read(const float *p) { return *(const vec *)p; }
-INLINE vec chosen(bits mask, vec a, vec b) { return (vec)(((bits)a & mask) | ((bits)b & ~mask)); }
-INLINE vec positive(vec v) { return chosen(v > 0.0f, v, v - v); }
+INLINE vec load_f32(const float *p) { return *(const vec *)p; }
+/* Select a where mask is set, else b. */
+INLINE vec blend(int_vec mask, vec a, vec b) {
+    return (vec)(((int_vec)a & mask) | ((int_vec)b & ~mask));
+}
+/* v - v instead of 0 keeps NaN. */
+INLINE vec relu_of(vec v) { return blend(v > 0.0f, v, v - v); }

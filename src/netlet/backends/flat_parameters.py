@@ -13,7 +13,7 @@ from torch.nn.modules.batchnorm import _NormBase
 
 
 @dataclass(frozen=True)
-class Trained:
+class ParameterGroup:
     """Weights that are trained, end to end: those of tensors of two and more dimensions first."""
 
     weights: torch.Tensor  # 1-D
@@ -21,14 +21,14 @@ class Trained:
     matrices: int  # how many of them belong to tensors of two and more dimensions
     shapes: tuple[tuple[int, int], ...]  # of those tensors as matrices: a row for each output
 
-    def parted(self) -> tuple[Trained | None, Trained | None]:
+    def parted(self) -> tuple[ParameterGroup | None, ParameterGroup | None]:
         """Those of tensors of two and more dimensions, and those of the others, where there are any."""
         n = self.matrices
         if n == self.weights.numel():
             return self, None
-        vectors = Trained(self.weights[n:], self.gradient[n:], 0, ())
+        vectors = ParameterGroup(self.weights[n:], self.gradient[n:], 0, ())
         return (
-            Trained(self.weights[:n], self.gradient[:n], n, self.shapes) if n else None
+            ParameterGroup(self.weights[:n], self.gradient[:n], n, self.shapes) if n else None
         ), vectors
 
     def as_matrices(self, values: torch.Tensor) -> list[torch.Tensor]:
@@ -41,7 +41,7 @@ class Trained:
         return torch.cat([matrix.flatten() for matrix in matrices]).view_as(self.weights)
 
 
-class Flat:
+class FlatParameters:
     """The tensors of a net as views of a few long ones, until :meth:`release`.
 
     A step of an optimizer over a tiny net costs its calls, not its arithmetic; so does an average
@@ -73,14 +73,14 @@ class Flat:
             groups[(tensor.dtype, tensor.device) if free else tensor].append(tensor)
         self._net = net
         self._moved: list[torch.Tensor] = []
-        self.trained: list[Trained] = []
+        self.trained: list[ParameterGroup] = []
         self.floats: list[torch.Tensor] = []
         self.counts: list[torch.Tensor] = []
         for parts in groups.values():
             long = self._laid(parts)
             (self.floats if long.is_floating_point() else self.counts).append(long)
             if learning := [part for part in parts if isinstance(part, nn.Parameter)]:
-                self.trained.append(_with_gradients(long, learning))
+                self.trained.append(_group_with_gradients(long, learning))
         known = {id(tensor) for tensor in (*parameters, *statistics)}
         self._others = [
             (place, name)
@@ -113,16 +113,16 @@ class Flat:
 
 
 @contextmanager
-def laid_flat(net: nn.Module) -> Iterator[Flat]:
+def flatten_parameters(net: nn.Module) -> Iterator[FlatParameters]:
     """A net's tensors laid end to end, for the time of a training."""
-    flat = Flat(net)
+    flat = FlatParameters(net)
     try:
         yield flat
     finally:
         flat.release()
 
 
-def _with_gradients(long: torch.Tensor, parameters: Sequence[nn.Parameter]) -> Trained:
+def _group_with_gradients(long: torch.Tensor, parameters: Sequence[nn.Parameter]) -> ParameterGroup:
     """The parameters at the front of a long tensor, with gradients as long."""
     sizes = [parameter.numel() for parameter in parameters]
     weights = long[: sum(sizes)] if long.ndim == 1 else long
@@ -133,4 +133,4 @@ def _with_gradients(long: torch.Tensor, parameters: Sequence[nn.Parameter]) -> T
     else:
         parameters[0].grad = gradient
     shapes = tuple((p.shape[0], p.numel() // p.shape[0]) for p in parameters if p.ndim >= 2)
-    return Trained(weights, gradient, sum(rows * columns for rows, columns in shapes), shapes)
+    return ParameterGroup(weights, gradient, sum(rows * columns for rows, columns in shapes), shapes)

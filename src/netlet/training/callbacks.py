@@ -42,20 +42,20 @@ class Progress:
     lr: float
 
 
-class Listener:
+class Callback:
     """Hears of each event; overrides what it cares for."""
 
-    def started(self, plan: Plan) -> None:
+    def on_start(self, plan: Plan) -> None:
         """Before the first step."""
 
-    def stepped(self, progress: Progress) -> None:
+    def on_step(self, progress: Progress) -> None:
         """Every few steps, and after the last of each epoch."""
 
-    def epoch_ended(self, epochs: Sequence[Epoch], net: nn.Module) -> None:
+    def on_epoch_end(self, epochs: Sequence[Epoch], net: nn.Module) -> None:
         """After each epoch: all epochs so far, and the net as it was scored (averaged, if the recipe says so)."""
 
-    def reached(self, checkpoint: Checkpoint) -> None:
+    def on_checkpoint(self, checkpoint: Checkpoint) -> None:
         """Before the first epoch, and after each: the training could go on from here."""
 
-    def finished(self, run: Run, net: nn.Module) -> None:
+    def on_finish(self, run: Run, net: nn.Module) -> None:
         """After the last epoch, with everything recorded."""
