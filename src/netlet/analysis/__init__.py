@@ -1,28 +1,32 @@
-"""What a net is, without training it: layers, parameters, multiply-adds, memory, receptive field."""
+"""Analyze a net without training it: layers, parameters, multiply-adds, memory, receptive field."""
 
 from netlet.analysis.cost import check, cost, cost_from_trace
-from netlet.analysis.receptive_field import ReceptiveField, receptive_field, receptive_field_from_trace
-from netlet.analysis.ops import Op, Trace
-from netlet.analysis.table_styles import TABLE_STYLES, format_torchinfo, format_torchsummary
-from netlet.analysis.summary import Summary, summary, summary_from_trace
-from netlet.analysis.trace import trace
 from netlet.analysis.gradient_check import gradient_support
+from netlet.analysis.ops import Op, Trace
+from netlet.analysis.receptive_field import (
+    ReceptiveField,
+    receptive_field,
+    receptive_field_from_trace,
+)
+from netlet.analysis.summary import Summary, summary, summary_from_trace
+from netlet.analysis.table_styles import TABLE_STYLES, format_torchinfo, format_torchsummary
+from netlet.analysis.trace import trace
 
 __all__ = [
     "TABLE_STYLES",
-    "ReceptiveField",
     "Op",
+    "ReceptiveField",
     "Summary",
     "Trace",
     "check",
     "cost",
     "cost_from_trace",
+    "format_torchinfo",
+    "format_torchsummary",
     "gradient_support",
     "receptive_field",
     "receptive_field_from_trace",
     "summary",
     "summary_from_trace",
-    "format_torchinfo",
-    "format_torchsummary",
     "trace",
 ]

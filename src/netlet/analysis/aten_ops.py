@@ -1,7 +1,7 @@
-"""What each ATen operation does to receptive fields, and how many multiply-adds it takes.
+"""The effect of each ATen operation on receptive fields, and its multiply-adds.
 
-One place for both, since both follow from an operation's arguments. What is not listed is not
-known: its field is None.
+Both follow from an operation's arguments. The receptive field after an operation that is not listed
+here is unknown.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from netlet.analysis.window_ops import (
     adaptive_pooling_effect,
     convolution_effect,
     global_pooling_window,
-    pooling_effect,
     matmul_effect,
+    pooling_effect,
 )
 
 ELEMENTWISE = frozenset(
@@ -161,7 +161,7 @@ CONSTANT = frozenset(
         "sym_size",
     ]
 )
-# Their arithmetic is not counted here, and a figure without it would be wrong.
+# Their multiply-adds are not counted here, so a total would be wrong: it is unknown.
 UNCOUNTED = (
     "lstm",
     "gru",
@@ -186,8 +186,8 @@ UNCOUNTED = (
     "_cdist",
     "linalg",
 )
-# Reading a value back lets Python choose a path by it; the others give a shape that depends on
-# values.
+# Operations that return a value to Python, which may choose a path by it, or whose output shape
+# depends on values.
 VALUE_DEPENDENT = frozenset(
     [
         "_local_scalar_dense",
@@ -233,14 +233,14 @@ VIEWS = frozenset(
 def analyze_op(
     name: str, args: Args, kwargs: dict[str, Any], out: torch.Tensor, known: FieldMap
 ) -> Effect:
-    """What an operation did.
+    """Return the effect of an operation.
 
     Args:
         name: Its ATen name, without overload and trailing underscore.
-        args: As it was called, defaults left out.
-        kwargs: Likewise.
-        out: Its first output.
-        known: The fields of the tensors so far that depend on the input.
+        args: The positional arguments of the call, without defaults.
+        kwargs: The keyword arguments of the call.
+        out: The first output.
+        known: The fields of all tensors so far that depend on the input.
     """
     if name == "convolution":
         return convolution_effect(args, out, known)
@@ -261,7 +261,9 @@ def analyze_op(
         return adaptive_pooling_effect(args, out, known)
     if name in ("mm", "addmm", "bmm", "baddbmm"):
         return matmul_effect(args[1:] if name in ("addmm", "baddbmm") else args, out, known)
-    if name in ("mean", "sum", "amax", "amin") and (window := global_pooling_window(args, out, known)):
+    if name in ("mean", "sum", "amax", "amin") and (
+        window := global_pooling_window(args, out, known)
+    ):
         return Effect(window.after, window)
     macs: int | None = None if name.startswith(UNCOUNTED) and name not in REDUCTIONS else 0
     if "scaled_dot_product" in name:
@@ -281,12 +283,14 @@ def _field(
         return None
     field, old, new = known.get(x), x.shape, out.shape
     if name.startswith(("native_batch_norm", "_native_batch_norm_legit", "batch_norm")):
-        # In evaluation mode a fixed map of each element; without running statistics it looks at the
-        # whole map.
+        # In evaluation mode, batch norm maps each element by itself; without running statistics, it
+        # uses the whole map.
         own_statistics = any(arg is True for arg in args[3:6])
         return fields.collapse(field) if own_statistics else field
     if name in MIXING:
-        return fields.collapse(fields.join_fields([known.get(a) for a in args if _tracked(a, known)]))
+        return fields.collapse(
+            fields.join_fields([known.get(a) for a in args if _tracked(a, known)])
+        )
     if name == "native_layer_norm":
         return fields.collapse(field, range(x.dim() - len(args[1]), x.dim()))
     if name in ("_softmax", "_log_softmax", "softmax", "log_softmax"):
@@ -328,7 +332,9 @@ def _field(
 
 def _elementwise(args: Args, out: torch.Tensor, known: FieldMap) -> Field:
     tensors = [arg for arg in args if _tracked(arg, known)]
-    return fields.join_fields([fields.broadcast_field(known.get(x), x.shape, out.shape) for x in tensors])
+    return fields.join_fields(
+        [fields.broadcast_field(known.get(x), x.shape, out.shape) for x in tensors]
+    )
 
 
 def _joined(
@@ -338,11 +344,12 @@ def _joined(
     parts = [known.get(x) for x in args[0] if _tracked(x, known)]
     if name == "stack":
         parts = [
-            fields.remap_dims(part, [d + (d >= dim) for d in range(out.dim() - 1)]) for part in parts
+            fields.remap_dims(part, [d + (d >= dim) for d in range(out.dim() - 1)])
+            for part in parts
         ]
     elif any(_slides(part, dim) for part in parts):
-        # Vectors end to end: what they depend on together is known, which element on what no longer
-        # is.
+        # Concatenated vectors: what they depend on together is known, but not which element depends
+        # on what.
         merged = all(part is None or all(a.merged or a.dim != dim for a in part) for part in parts)
         parts = [fields.collapse(part, [dim]) if merged else None for part in parts]
     return fields.join_fields(parts)
@@ -352,7 +359,7 @@ def _reduced(
     field: Field, x: torch.Tensor, args: Args, kwargs: dict[str, Any], out: torch.Tensor
 ) -> Field:
     given = args[1] if len(args) > 1 else kwargs.get("dim")
-    if isinstance(given, torch.Tensor):  # the other meaning of max(x, y)
+    if isinstance(given, torch.Tensor):  # max(x, y) of two tensors is not a reduction
         return None
     listed = [given] if isinstance(given, int) else list(given or range(x.dim()))
     dims = {d % x.dim() for d in listed}
@@ -370,9 +377,9 @@ def _sliced(name: str, field: Field, x: torch.Tensor, args: Args, out: torch.Ten
     length = 1 if name == "select" else out.shape[dim]
     if any(axis.dim == dim and axis.merged for axis in field) or length == 0:
         return None
-    # A slice is a window of one tap that starts late.
+    # A slice is a window with a kernel of 1 that starts later.
     cut = tuple(
-        axis.window(1, step, -first, 1, length) if axis.dim == dim else axis for axis in field
+        axis.slide_window(1, step, -first, 1, length) if axis.dim == dim else axis for axis in field
     )
     return fields.remap_dims(cut, _without({dim}, x.dim())) if name == "select" else cut
 
@@ -380,12 +387,12 @@ def _sliced(name: str, field: Field, x: torch.Tensor, args: Args, out: torch.Ten
 def _padded(field: Field, x: torch.Tensor, pad: Sequence[int], out: torch.Tensor) -> Field:
     if field is None:
         return None
-    # Given from the last dimension backwards, two numbers each.
+    # Padding is given from the last dimension backwards, two numbers for each.
     before = {x.dim() - 1 - i: pad[2 * i] for i in range(len(pad) // 2)}
     return tuple(
         axis
         if axis.dim is None
-        else axis.window(1, 1, before.get(axis.dim, 0), 1, out.shape[axis.dim])
+        else axis.slide_window(1, 1, before.get(axis.dim, 0), 1, out.shape[axis.dim])
         for axis in field
     )
 

@@ -1,9 +1,9 @@
-"""What a net costs, in the form that a budget judges."""
+"""The cost of a net, in the form that a budget judges."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import prod
 
 import torch
@@ -15,7 +15,7 @@ from netlet.budgets import Budget, ModelCost, Verdict
 from netlet.errors import BudgetError, did_you_mean
 
 # A function counts as the layer that wraps it.
-_LAYER_OF = {
+_LAYER_OF_FUNCTION = {
     "conv": "Conv",
     "linear": "Linear",
     "batch_norm": "BatchNorm",
@@ -36,17 +36,37 @@ _LAYER_OF = {
     "elu": "ELU",
     "hardtanh": "Hardtanh",
 }
+# Suggested first for an unknown kind of layer, in this order.
+_COMMON_LAYERS = (
+    "Conv2d",
+    "Linear",
+    "BatchNorm2d",
+    "MaxPool2d",
+    "AvgPool2d",
+    "AdaptiveAvgPool2d",
+    "Dropout",
+    "Dropout2d",
+    "ReLU",
+    "GELU",
+    "SiLU",
+    "Sigmoid",
+    "Softmax",
+    "LayerNorm",
+    "GroupNorm",
+    "ConvTranspose2d",
+    "Flatten",
+)
 
 
 def cost(
     net: nn.Module, shape: Sequence[int] = (1, 28, 28), epochs: int | None = None
 ) -> ModelCost:
-    """What a net costs without training it.
+    """Return the cost of a net without training it.
 
     Args:
         net: Any module.
         shape: Of one image, ``C H W``.
-        epochs: Planned, where a recipe is chosen.
+        epochs: The planned number of epochs, if a recipe has been chosen.
 
     Raises:
         NetError: The net does not run on such an image.
@@ -55,22 +75,22 @@ def cost(
 
 
 def cost_from_trace(traced: Trace, epochs: int | None = None) -> ModelCost:
-    """The facts of a net already traced."""
+    """Return the cost of a net that has been traced."""
     net = traced.net
     parameters, macs, activations = Counter[str](), Counter[str](), Counter[str]()
-    for step in traced.steps:
-        layer = f"{step.name} ({step.kind})"
-        parameters[layer] += step.own
-        if step.leaf:
-            macs[layer] += step.macs or 0
-            activations[layer] = max(activations[layer], 4 * prod(step.output))
+    for op in traced.ops:
+        layer = f"{op.name} ({op.kind})"
+        parameters[layer] += op.own_parameters
+        if op.leaf:
+            macs[layer] += op.macs or 0
+            activations[layer] = max(activations[layer], 4 * prod(op.output))
     parameters.update({f"{path} (never ran)": n for path, n in traced.unused})
     state = [
         value
         for value in net.state_dict(keep_vars=True).values()
         if isinstance(value, torch.Tensor)
     ]
-    # A tensor under two names is stored once.
+    # A tensor with two names is stored once.
     weight_bytes = sum(
         value.numel() * value.element_size() for value in {id(v): v for v in state}.values()
     )
@@ -79,12 +99,12 @@ def cost_from_trace(traced: Trace, epochs: int | None = None) -> ModelCost:
         macs=traced.macs(),
         weight_bytes=weight_bytes,
         activation_bytes=traced.activation_bytes,
-        kinds=_kinds(traced),
+        kinds=_collect_kinds(traced),
         spending={
-            "parameters": _dearest(parameters),
-            "MACs": _dearest(macs),
-            "weight bytes": _dearest({name: 4 * n for name, n in parameters.items()}),
-            "activation bytes": _dearest(activations),
+            "parameters": _largest_first(parameters),
+            "MACs": _largest_first(macs),
+            "weight bytes": _largest_first({name: 4 * n for name, n in parameters.items()}),
+            "activation bytes": _largest_first(activations),
         },
         epochs=epochs,
     )
@@ -93,31 +113,55 @@ def cost_from_trace(traced: Trace, epochs: int | None = None) -> ModelCost:
 def check(
     net: nn.Module, budget: Budget, shape: Sequence[int] = (1, 28, 28), epochs: int | None = None
 ) -> Verdict:
-    """Hold a net against a budget before any training.
+    """Check a net against a budget before any training.
+
+    Args:
+        net: Any module.
+        budget: The limits.
+        shape: Of one image, ``C H W``.
+        epochs: The planned number of epochs, if a recipe has been chosen.
 
     Returns:
-        PASS, FAIL, UNKNOWN or, for what only training decides, NOT YET, rule by rule.
+        For each rule PASS, FAIL, UNKNOWN, or NOT YET if only training can decide it.
 
     Raises:
         NetError: The net does not run on such an image.
         BudgetError: The budget forbids or requires a kind of layer that does not exist.
     """
     found = cost(net, shape, epochs)
-    # A misspelt kind would forbid nothing without anyone noticing.
-    known = [*dir(nn), *found.kinds]
+    # A misspelled kind would otherwise forbid nothing, unnoticed.
+    known = {name.lower() for name in [*dir(nn), *found.kinds]}
     for kind in (*budget.forbids, *budget.requires):
-        if kind.lower() not in {name.lower() for name in known}:
+        if kind.lower() not in known:
             raise BudgetError(
-                f"budget {budget.name}: no kind of layer is called {kind!r}; {did_you_mean(kind, known)}"
-                "name it as torch.nn does, like 'Linear'"
+                f"budget {budget.name}: no kind of layer is called {kind!r}; "
+                f"{_suggest_kind(kind, found.kinds)}use the name in torch.nn, such as 'Linear'"
             )
     return budget.judge(found)
 
 
-def _kinds(traced: Trace) -> dict[str, list[str]]:
+def _suggest_kind(kind: str, in_net: Iterable[str]) -> str:
+    """Return ``did you mean 'Conv2d'? `` for ``conv``, or nothing if no kind of layer is similar.
+
+    Common layers come before rare ones, and names that start with ``kind`` before similar ones.
+    """
+    all_layers = [
+        name
+        for name, value in vars(nn).items()
+        if isinstance(value, type) and issubclass(value, nn.Module)
+    ]
+    candidates = [*_COMMON_LAYERS, *in_net, *all_layers]
+    prefixed = [name for name in candidates if name.lower().startswith(kind.lower())]
+    if prefixed and kind:
+        return f"did you mean {prefixed[0]!r}? "
+    return did_you_mean(kind, _COMMON_LAYERS) or did_you_mean(kind, candidates)
+
+
+def _collect_kinds(traced: Trace) -> dict[str, list[str]]:
+    """Return for each kind of layer or function the names of the modules in which it occurs."""
     kinds: dict[str, list[str]] = defaultdict(list)
     for path, module in traced.net.named_modules():
-        # A subclass of a torch layer is one; its private bases are nobody's name for it.
+        # A subclass of a torch layer counts as that layer, too, except for torch's private bases.
         bases = {
             base.__name__
             for base in type(module).__mro__
@@ -128,15 +172,15 @@ def _kinds(traced: Trace) -> dict[str, list[str]]:
         ):
             if not name.startswith("_"):
                 kinds[name].append(path or "(net)")
-    for step in traced.steps:
-        own_functions = [] if isinstance(step.module, nn.Conv2d | nn.Linear) else step.functions
-        for function in own_functions:
-            layer = _LAYER_OF.get(function, function)
+    for op in traced.ops:
+        functions = [] if isinstance(op.module, nn.Conv2d | nn.Linear) else op.functions
+        for function in functions:
+            layer = _LAYER_OF_FUNCTION.get(function, function)
             kinds[f"{layer}2d" if layer in ("Conv", "BatchNorm") else layer].append(
-                f"{step.name} (function)"
+                f"{op.name} (function)"
             )
     return dict(kinds)
 
 
-def _dearest(amounts: Mapping[str, int]) -> list[tuple[str, int]]:
+def _largest_first(amounts: Mapping[str, int]) -> list[tuple[str, int]]:
     return sorted(((name, n) for name, n in amounts.items() if n), key=lambda item: -item[1])

@@ -1,11 +1,12 @@
 """Receptive fields as intervals, and how they combine.
 
-Along each axis of the image (height, width) an element of a feature map depends on an interval of
-input positions. Most maps slide: element ``i`` depends on ``start + i*jump`` and the ``size - 1``
-positions after it. What has passed a global pooling or a dense layer is fixed: every element
-depends on the same interval. A gated map is both. Padding is not clipped: positions before 0 or
-beyond the last are padding, as in the usual arithmetic (Araujo et al., "Computing Receptive Fields
-of Convolutional Neural Networks", Distill 2019), which this follows and extends to branches.
+Along each axis of the image (height, width), an element of a feature map depends on an interval of
+input positions. In most maps the interval slides: element ``i`` depends on position ``start +
+i*jump`` and the ``size - 1`` positions after it. After a global pooling or a dense layer it is
+fixed: every element depends on the same interval. In a gated map it has both parts. Intervals are
+not clipped to the image: positions below 0 or beyond the last one are padding. This is the usual
+arithmetic (Araujo et al., "Computing Receptive Fields of Convolutional Neural Networks", Distill
+2019), extended to branches.
 """
 
 from __future__ import annotations
@@ -15,45 +16,57 @@ from dataclasses import dataclass, replace
 
 import torch
 
-Interval = tuple[int, int]  # first and last position
+Interval = tuple[int, int]  # the first and last position
 
 
 @dataclass(frozen=True)
 class Axis:
-    """What the elements of a tensor depend on along one axis of the input."""
+    """The input positions along one axis that the elements of a tensor depend on.
 
-    dim: int | None  # the tensor's dimension along which the field slides; None: it does not
-    length: int  # elements along dim
+    Attributes:
+        dim: The tensor's dimension along which the field slides, or None if it does not slide.
+        length: The number of elements along ``dim``.
+        start: The first position that element 0 depends on.
+        size: The number of positions that slide.
+        jump: The distance in input positions between neighboring elements.
+        fixed: The positions that every element depends on in addition.
+        merged: Whether ``dim`` combines several dimensions, as after flattening.
+    """
+
+    dim: int | None
+    length: int
     start: int
     size: int
     jump: int
-    fixed: Interval | None = None  # what every element depends on besides
-    merged: bool = False  # dim holds other dimensions too, as after flattening
+    fixed: Interval | None = None
+    merged: bool = False
 
     @property
     def extent(self) -> int:
-        """The receptive field: the longest interval that some element depends on."""
+        """The receptive field: the length of the longest interval that an element depends on."""
         return max(
             last - first + 1 for first, last in (self.interval(0), self.interval(self.length - 1))
         )
 
     def interval(self, i: int) -> Interval:
-        """The positions that element ``i`` depends on, padding included."""
+        """Return the positions that element ``i`` depends on, including padding."""
         first = self.start + i * self.jump
         sliding = None if self.dim is None else (first, first + self.size - 1)
         interval = join_intervals(self.fixed, sliding)
-        assert interval is not None  # an axis without a dimension has a fixed interval
+        assert interval is not None  # an axis that does not slide has a fixed interval
         return interval
 
-    def collapsed(self) -> Axis:
-        """Every element depends on all that any element did."""
+    def collapse(self) -> Axis:
+        """Return the axis after mixing: every element depends on what any element depended on."""
         if self.dim is None:
             return self
-        whole = join_intervals(self.interval(0), self.interval(self.length - 1))
-        return replace(self, dim=None, length=1, fixed=whole, merged=False)
+        everything = join_intervals(self.interval(0), self.interval(self.length - 1))
+        return replace(self, dim=None, length=1, fixed=everything, merged=False)
 
-    def window(self, kernel: int, stride: int, padding: int, dilation: int, length: int) -> Axis:
-        """The field after a window of ``kernel`` taps has slid over it, giving ``length`` elements."""
+    def slide_window(
+        self, kernel: int, stride: int, padding: int, dilation: int, length: int
+    ) -> Axis:
+        """Return the axis after sliding a window over it, with ``length`` output elements."""
         return replace(
             self,
             length=length,
@@ -63,11 +76,14 @@ class Axis:
         )
 
 
-Field = tuple[Axis, ...] | None  # one for each axis of the input; None: not known
+Field = tuple[Axis, ...] | None  # one Axis for each axis of the input; None if unknown
 
 
 class FieldMap:
-    """The fields of tensors that depend on the input; it keeps the tensors alive, so none is mistaken for another."""
+    """The fields of the tensors that depend on the input.
+
+    It keeps the tensors alive, so that no id is reused for another tensor.
+    """
 
     def __init__(self) -> None:
         self._known: dict[int, tuple[torch.Tensor, Field]] = {}
@@ -79,42 +95,42 @@ class FieldMap:
         self._known[id(tensor)] = (tensor, field)
 
     def get(self, tensor: torch.Tensor) -> Field:
-        """The field of a tensor; None where it is not known, or the tensor does not depend on the input."""
+        """Return a tensor's field; None if unknown or if it does not depend on the input."""
         return self._known[id(tensor)][1] if tensor in self else None
 
 
 def join_intervals(one: Interval | None, other: Interval | None) -> Interval | None:
-    """The shortest interval that holds both."""
+    """Return the shortest interval that contains both; None is empty."""
     if one is None or other is None:
         return one or other
     return min(one[0], other[0]), max(one[1], other[1])
 
 
 def input_field(shape: Sequence[int]) -> Field:
-    """The field of the input itself, ``N C`` and then its axes."""
+    """Return the field of the input itself, whose shape is ``N C`` and then its axes."""
     return tuple(Axis(dim, shape[dim], 0, 1, 1) for dim in range(2, len(shape)))
 
 
 def remap_dims(field: Field, where: Sequence[int | None]) -> Field:
-    """Dimensions renamed: ``where[d]`` is the new place of dimension ``d``, None if it is gone."""
+    """Renumber dimensions: ``where[d]`` is the new number of dimension ``d``, None if removed."""
     if field is None:
         return None
     axes = []
     for axis in field:
         to = None if axis.dim is None else where[axis.dim]
-        axes.append(axis.collapsed() if to is None else replace(axis, dim=to))
+        axes.append(axis.collapse() if to is None else replace(axis, dim=to))
     return tuple(axes)
 
 
 def collapse(field: Field, dims: Sequence[int] | None = None) -> Field:
-    """Elements along ``dims`` (all, if not given) are mixed, so each depends on what any did."""
+    """Return the field after mixing the elements along ``dims``, by default along all."""
     if field is None:
         return None
-    return tuple(axis.collapsed() if dims is None or axis.dim in dims else axis for axis in field)
+    return tuple(axis.collapse() if dims is None or axis.dim in dims else axis for axis in field)
 
 
 def join_fields(fields: Sequence[Field]) -> Field:
-    """What depends on several tensors of one shape depends on all that they did."""
+    """Return the field of a tensor computed from several tensors of one shape."""
     if not fields or any(field is None for field in fields):
         return None
     joined: list[Axis] = []
@@ -132,7 +148,7 @@ def join_fields(fields: Sequence[Field]) -> Field:
             != (first.dim, first.length, first.jump, first.merged)
             for a in sliding
         ):
-            return None  # grids that do not line up
+            return None  # the grids do not align
         start = min(axis.start for axis in sliding)
         end = max(axis.start + axis.size for axis in sliding)
         joined.append(replace(first, start=start, size=end - start, fixed=fixed))
@@ -140,7 +156,7 @@ def join_fields(fields: Sequence[Field]) -> Field:
 
 
 def broadcast_field(field: Field, shape: Sequence[int], to: Sequence[int]) -> Field:
-    """The field of a tensor of ``shape`` spread over a larger shape, dimensions counted from the right."""
+    """Return the field of a tensor of ``shape`` after broadcasting it to the shape ``to``."""
     if field is None:
         return None
     ahead = len(to) - len(shape)
@@ -149,18 +165,18 @@ def broadcast_field(field: Field, shape: Sequence[int], to: Sequence[int]) -> Fi
 
 
 def reshape_field(field: Field, old: Sequence[int], new: Sequence[int]) -> Field:
-    """The field after a view of the same elements in another shape.
+    """Return the field after a view of the same elements in another shape.
 
-    Dimensions that stay, and those that are merged into one, are followed; a split along an axis of
-    the image is not.
+    Dimensions that stay or are merged keep a known field; after a split along an axis of the image,
+    the field is unknown.
     """
     if field is None:
         return None
-    # A single element slides nowhere.
+    # A dimension of one element cannot slide.
     field = collapse(field, [dim for dim, n in enumerate(old) if n == 1])
     assert field is not None
     to: dict[int, tuple[int, bool] | None] = {}
-    for olds, news in _groups(old, new):
+    for olds, news in _matching_groups(old, new):
         for dim in olds:
             to[dim] = (news[0], len(olds) > 1) if len(news) == 1 else None
     axes: list[Axis] = []
@@ -175,9 +191,11 @@ def reshape_field(field: Field, old: Sequence[int], new: Sequence[int]) -> Field
     return tuple(axes)
 
 
-def _groups(old: Sequence[int], new: Sequence[int]) -> list[tuple[list[int], list[int]]]:
-    # Runs of dimensions, from the left, that hold the same elements before and after; ones are left
-    # out.
+def _matching_groups(old: Sequence[int], new: Sequence[int]) -> list[tuple[list[int], list[int]]]:
+    """Return groups of dimensions, from the left, with equally many elements before and after.
+
+    Dimensions of size one are left out.
+    """
     olds = [dim for dim, n in enumerate(old) if n != 1]
     news = [dim for dim, n in enumerate(new) if n != 1]
     groups: list[tuple[list[int], list[int]]] = []

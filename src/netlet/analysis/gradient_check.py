@@ -1,8 +1,8 @@
-"""A second witness for receptive fields: where the gradient of one output element reaches the input.
+"""An independent check of receptive fields: where the gradient of an output element is not zero.
 
-It shares nothing with the arithmetic of ``fields``: the net runs forward and backward for real,
-with every obstacle to the gradient taken away (positive weights, activations as identity, max pools
-as average pools, evaluation mode).
+It shares no code with the arithmetic in ``fields``. The net runs forward and backward, with
+everything removed that could block the gradient: weights are positive, activations are the
+identity, max pooling becomes average pooling, and the net is in evaluation mode.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from netlet.analysis.fields import Interval
 
 
 def gradient_support(net: nn.Module, shape: Sequence[int]) -> dict[str, tuple[Interval, ...]]:
-    """For each module that gives a feature map or vector, the input that the element in the middle depends on.
+    """Return the input positions that the middle element of each module's output depends on.
 
     Args:
-        net: Left as it is; a copy does the work.
-        shape: Of one image, ``C H W``. If the net cannot take it to the end (a fixed head on a
-            large image), the modules before that are answered.
+        net: Not changed; a copy is run.
+        shape: Of one image, ``C H W``. If the net fails on this shape (a head of fixed size on a
+            large image), the modules before the failure are included.
 
     Returns:
-        By path (``""`` is the net itself), for each axis of the image the first and last position
-        with a gradient.
+        For each module path (``""`` for the net itself) the first and last position with a
+        gradient, along each axis of the image.
     """
     twin = copy.deepcopy(net).double().eval()
     for tensor in (*twin.parameters(), *twin.buffers()):
         if tensor.is_floating_point():
-            # Uneven, so that nothing cancels.
+            # All different and positive, so that nothing cancels.
             tensor.data = torch.linspace(0.5, 1.5, tensor.numel(), dtype=torch.float64).view(
                 tensor.shape
             )
@@ -47,18 +47,20 @@ def gradient_support(net: nn.Module, shape: Sequence[int]) -> dict[str, tuple[In
             twin.set_submodule(name, nn.Identity())
     outputs: dict[str, torch.Tensor] = {}
     for name, module in twin.named_modules():
-        module.register_forward_hook(_keeper(name, outputs))
+        module.register_forward_hook(_make_output_hook(name, outputs))
     x = torch.ones(2, *shape, dtype=torch.float64, requires_grad=True)
-    with _Unobstructed():
+    with _GradientPaths():
         try:
             twin(x)
         except RuntimeError:
             if not outputs:
                 raise
-    return {name: _support(out, x) for name, out in outputs.items()}
+    return {name: _find_support(out, x) for name, out in outputs.items()}
 
 
-class _Unobstructed(TorchFunctionMode):
+class _GradientPaths(TorchFunctionMode):
+    """A mode in which activations are the identity and max pooling is average pooling."""
+
     _identity = frozenset(
         (
             "relu",
@@ -79,10 +81,10 @@ class _Unobstructed(TorchFunctionMode):
         if name in self._identity:
             return args[0]
         if "max_pool2d" in name and "adaptive" not in name:
-            return self._averaged(*args, **(kwargs or {}))
+            return self._average_pool(*args, **(kwargs or {}))
         return func(*args, **(kwargs or {}))
 
-    def _averaged(
+    def _average_pool(
         self,
         x: torch.Tensor,
         kernel_size: Any,
@@ -93,14 +95,14 @@ class _Unobstructed(TorchFunctionMode):
         return_indices: bool = False,
     ) -> torch.Tensor:
         if dilation not in (1, (1, 1)):
-            # A depthwise convolution of ones is the average pool that knows dilation.
+            # avg_pool2d has no dilation; a depthwise convolution of ones has.
             k = kernel_size if isinstance(kernel_size, tuple) else (kernel_size, kernel_size)
             ones = torch.ones(x.shape[1], 1, *k, dtype=x.dtype)
             return F.conv2d(x, ones, None, stride or kernel_size, padding, dilation, x.shape[1])
         return F.avg_pool2d(x, kernel_size, stride, padding, ceil_mode)
 
 
-def _keeper(name: str, outputs: dict[str, torch.Tensor]) -> Any:
+def _make_output_hook(name: str, outputs: dict[str, torch.Tensor]) -> Any:
     def keep(module: nn.Module, args: Any, out: Any) -> None:
         if isinstance(out, torch.Tensor):
             outputs[name] = out
@@ -108,7 +110,7 @@ def _keeper(name: str, outputs: dict[str, torch.Tensor]) -> Any:
     return keep
 
 
-def _support(out: torch.Tensor, x: torch.Tensor) -> tuple[Interval, ...]:
+def _find_support(out: torch.Tensor, x: torch.Tensor) -> tuple[Interval, ...]:
     element = out
     for n in out.shape[2:]:
         element = element.select(2, n // 2)

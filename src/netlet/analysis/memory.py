@@ -1,4 +1,4 @@
-"""How much memory the maps of a net need at once."""
+"""The peak of memory for a net's activations."""
 
 from __future__ import annotations
 
@@ -10,7 +10,13 @@ import torch
 
 @dataclass(frozen=True)
 class TensorUse:
-    """One operation: the tensors it read and made, and whether it could write over what it read."""
+    """The tensors of one operation.
+
+    Attributes:
+        inputs: Tensors it read.
+        outputs: Tensors it created.
+        in_place: Whether it could write its output over its input.
+    """
 
     inputs: list[torch.Tensor]
     outputs: list[torch.Tensor]
@@ -18,30 +24,29 @@ class TensorUse:
 
 
 def peak_bytes(uses: Sequence[TensorUse], batch: int) -> int:
-    """Most bytes alive at once: a tensor lives from the operation that makes it to the last that reads it.
+    """Return the maximum number of bytes alive at the same time, for one image.
 
-    Views share their memory; an element-wise operation writes over its input where nobody needs
-    that again.
+    A tensor is alive from the operation that creates it to the last one that reads it. Views share
+    their memory. An element-wise operation overwrites its input if nothing reads that again.
 
     Args:
-        uses: All operations in their order, the first of them making the input.
-        batch: Images that the tensors hold; the answer is for one.
+        uses: All operations in order; the first creates the input.
+        batch: Number of images in the tensors.
     """
-    last: dict[int, int] = {}
+    last_use: dict[int, int] = {}
     size: dict[int, int] = {}
     for at, use in enumerate(uses):
         for tensor in [*use.inputs, *use.outputs]:
-            last[_memory(tensor)] = at
+            last_use[_storage(tensor)] = at
         for tensor in use.outputs:
             bytes_ = tensor.numel() * tensor.element_size() // batch
-            size[_memory(tensor)] = max(bytes_, size.get(_memory(tensor), 0))
+            size[_storage(tensor)] = max(bytes_, size.get(_storage(tensor), 0))
     alive: set[int] = set()
     peak = 0
     for at, use in enumerate(uses):
-        made = _memory(
-            use.outputs[0]
-        )  # further outputs (indices, saved statistics) serve training only
-        dying = {m for m in map(_memory, use.inputs) if last[m] == at and m != made}
+        # Further outputs (indices, saved statistics) serve training only.
+        made = _storage(use.outputs[0])
+        dying = {m for m in map(_storage, use.inputs) if last_use[m] == at and m != made}
         if use.in_place and any(size[m] == size[made] for m in dying):
             alive -= dying
             dying = set()
@@ -51,5 +56,5 @@ def peak_bytes(uses: Sequence[TensorUse], batch: int) -> int:
     return peak
 
 
-def _memory(tensor: torch.Tensor) -> int:
+def _storage(tensor: torch.Tensor) -> int:
     return tensor.untyped_storage().data_ptr()

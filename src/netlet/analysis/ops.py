@@ -1,4 +1,4 @@
-"""What one run of a net showed: its steps, and what follows from them."""
+"""The result of tracing a net: its operations, and what follows from them."""
 
 from __future__ import annotations
 
@@ -13,60 +13,88 @@ from netlet.analysis.window_ops import Window
 
 @dataclass
 class Op:
-    """A layer or function that ran once; a container if other steps ran inside it."""
+    """One run of a layer, a function or a container.
 
-    path: str  # as in named_modules(); of a function: the module it ran in
-    kind: str  # the class's name, or the function's
-    depth: int  # 0 for the net itself
-    module: nn.Module | None  # None: a function
-    order: int = 0  # by beginning
-    done: int = 0  # by end
+    Attributes:
+        path: The module's path as in ``named_modules()``; for a function, the module that called
+            it.
+        kind: The name of the class or function.
+        depth: The depth of the module tree; 0 for the net itself.
+        module: The module; None for a function.
+        end_order: The position in the order in which operations finished.
+        leaf: False for a container, that is, if other operations ran inside it.
+        own_parameters: The number of parameters of its own that no earlier operation had.
+        repeated: Whether the module ran before.
+        tied: Whether it has parameters that another module had before.
+        output: The output shape for one image, with a batch dimension of 1.
+        macs: Multiply-adds for one image; None if they cannot be counted.
+        field: The receptive field of the output.
+        functions: The functions called by a module that is not one of torch's layers.
+        windows: The windows that slid over a feature map.
+    """
+
+    path: str
+    kind: str
+    depth: int
+    module: nn.Module | None
+    end_order: int = 0
     leaf: bool = True
-    own: int = 0  # parameters of its own, those counted before left out
-    repeated: bool = False  # a module that ran before
-    tied: bool = False  # holds parameters that another module brought
-    output: tuple[int, ...] = ()  # shape for one image, the batch dimension being 1
-    macs: int | None = 0  # multiply-adds of one image
+    own_parameters: int = 0
+    repeated: bool = False
+    tied: bool = False
+    output: tuple[int, ...] = ()
+    macs: int | None = 0
     field: Field = None
-    functions: list[str] = dataclasses.field(
-        default_factory=list
-    )  # what it called, if it is no layer of torch's
+    functions: list[str] = dataclasses.field(default_factory=list)
     windows: list[Window] = dataclasses.field(default_factory=list)
 
     @property
     def name(self) -> str:
-        """What a table calls it."""
+        """The name shown in tables."""
         return self.path or "(net)"
 
 
 @dataclass
 class Trace:
-    """What one run of a net showed."""
+    """What one run of a net showed.
+
+    Attributes:
+        net: The net.
+        shape: The input shape ``C H W``.
+        ops: The operations in the order in which they started; the first is the net itself.
+        value_dependent: The name of the module that first read a value of a tensor, or None. From
+            there on, the path may depend on the image.
+        unused: Modules with parameters that never ran, with their number of parameters.
+        activation_bytes: The peak of activation memory for one image, or None if unknown.
+    """
 
     net: nn.Module
-    shape: tuple[int, ...]  # of the input, without the batch
-    steps: list[Op]
-    value_dependent: str | None  # where the net first read a value back
-    unused: list[tuple[str, int]]  # modules with parameters that never ran, and how many
+    shape: tuple[int, ...]
+    ops: list[Op]
+    value_dependent: str | None
+    unused: list[tuple[str, int]]
     activation_bytes: int | None
 
     @property
     def output(self) -> tuple[int, ...]:
-        """Shape of the net's output for one image, batch dimension included."""
-        return self.steps[0].output
+        """The net's output shape for one image, with a batch dimension of 1."""
+        return self.ops[0].output
 
     @property
     def field(self) -> Field:
         """The receptive field of the net's output."""
-        return self.steps[0].field
+        return self.ops[0].field
 
     def leaves(self) -> list[Op]:
-        """What did the work: layers and functions, in the order in which they finished."""
-        return sorted((step for step in self.steps if step.leaf), key=lambda step: step.done)
+        """Return layers and functions, without containers, in the order in which they finished."""
+        return sorted((op for op in self.ops if op.leaf), key=lambda op: op.end_order)
 
     def macs(self) -> int | None:
-        """Multiply-adds of one image; None where they depend on the image or cannot be counted."""
+        """Return the multiply-adds for one image.
+
+        None if they depend on the image or cannot be counted.
+        """
         if self.value_dependent:
             return None
-        found = [step.macs for step in self.steps if step.leaf]
-        return None if any(macs is None for macs in found) else sum(macs or 0 for macs in found)
+        counts = [op.macs for op in self.ops if op.leaf]
+        return None if any(macs is None for macs in counts) else sum(macs or 0 for macs in counts)

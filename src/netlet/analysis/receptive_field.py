@@ -1,4 +1,4 @@
-"""The receptive-field table of document 001, for any net."""
+"""The receptive-field table, as in document 001, for any net."""
 
 from __future__ import annotations
 
@@ -18,9 +18,23 @@ PerAxis = tuple[int, ...]
 
 @dataclass(frozen=True)
 class FieldRow:
-    """One window: sizes per axis of the image; ``r`` receptive field and ``j`` jump, before and after.
+    """One window, with sizes for each axis of the image.
 
-    ``r_out = r_in + (k - 1) * d * j_in`` and ``j_out = j_in * s``; None where they are not known.
+    ``r_out = r_in + (k - 1) * d * j_in`` and ``j_out = j_in * s``; None if unknown.
+
+    Attributes:
+        name: The layer's name.
+        kind: The class or function.
+        n_in: Input size.
+        k: Kernel size.
+        s: Stride.
+        p: Padding.
+        d: Dilation.
+        n_out: Output size.
+        r_in: Receptive field of the input.
+        j_in: Jump (distance in the image between neighboring elements) of the input.
+        r_out: Receptive field of the output.
+        j_out: Jump of the output.
     """
 
     name: str
@@ -39,10 +53,15 @@ class FieldRow:
 
 @dataclass(frozen=True)
 class ReceptiveField:
-    """All windows of a net in the order they ran; ``size`` is the whole net's receptive field per axis.
+    """The receptive-field table of a net; its ``str`` is the table as text.
 
-    Norms, dropout and activations have no row: they look at one position. A pooling over the whole
-    map is a window as large as the map.
+    Norms, dropout and activations have no row, since they act on single positions. A global pooling
+    is a window as large as the map.
+
+    Attributes:
+        size: The receptive field of the net's output for each axis, or None if unknown.
+        rows: All windows in the order in which they ran.
+        why_unknown: Why ``size`` is None; else empty.
     """
 
     size: PerAxis | None
@@ -50,7 +69,7 @@ class ReceptiveField:
     why_unknown: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """Return the table as plain data for JSON."""
         return asdict(self)
 
     def __str__(self) -> str:
@@ -64,16 +83,15 @@ class ReceptiveField:
             rows.append([row.name, row.kind, *map(per_axis, sizes_and_fields)])
         end = f"receptive field: {per_axis(self.size)}"
         if self.why_unknown:
-            end += f"; unknown, since {self.why_unknown}"
+            end += f" (unknown: {self.why_unknown})"
         return f"{table(head, rows, 'll' + 'r' * (len(head) - 2))}\n{end}"
 
 
 def receptive_field(net: nn.Module, shape: Sequence[int] = (1, 28, 28)) -> ReceptiveField:
-    """The receptive-field table of a net.
+    """Return the receptive-field table of a net.
 
     Args:
-        net: Any module; branches are united, ``size`` covers all paths from the input to the
-            output.
+        net: Any module. If it has branches, ``size`` covers all paths from the input to the output.
         shape: Of one image, ``C H W``.
 
     Raises:
@@ -83,11 +101,11 @@ def receptive_field(net: nn.Module, shape: Sequence[int] = (1, 28, 28)) -> Recep
 
 
 def receptive_field_from_trace(traced: Trace) -> ReceptiveField:
-    """The table of a net already traced."""
+    """Return the receptive-field table of a net that has been traced."""
     rows = tuple(
         FieldRow(
-            step.name,
-            step.kind,
+            op.name,
+            op.kind,
             w.n_in,
             w.kernel,
             w.stride,
@@ -99,27 +117,27 @@ def receptive_field_from_trace(traced: Trace) -> ReceptiveField:
             field_size(w.after),
             field_jump(w.after),
         )
-        for step in traced.leaves()
-        for w in step.windows
+        for op in traced.leaves()
+        for w in op.windows
     )
     why = ""
     if traced.value_dependent:
-        why = f"{traced.value_dependent} reads a value back and may choose a path by it"
+        why = f"{traced.value_dependent} reads a tensor's value and may choose a path by it"
     elif traced.field is None:
-        first = next((step for step in traced.leaves() if step.field is None), None)
+        first = next((op for op in traced.leaves() if op.field is None), None)
         why = (
-            f"{first.name} ({first.kind}) mixes positions in a way that is not followed"
+            f"{first.name} ({first.kind}) mixes positions in a way that is not analyzed"
             if first
-            else "no path leads there"
+            else "no path leads from the input to the output"
         )
     return ReceptiveField(field_size(traced.field), rows, why)
 
 
 def field_size(field: Field) -> PerAxis | None:
-    """Receptive field per axis."""
+    """Return the receptive field along each axis, or None if unknown."""
     return None if field is None else tuple(axis.extent for axis in field)
 
 
 def field_jump(field: Field) -> PerAxis | None:
-    """Input positions between neighbouring elements, per axis."""
+    """Return the distance between neighboring elements in input positions, along each axis."""
     return None if field is None else tuple(axis.jump for axis in field)

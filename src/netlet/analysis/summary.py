@@ -1,4 +1,4 @@
-"""The table of a net's layers and its totals: a value whose ``str`` is the table."""
+"""The summary of a net: a table of its layers, with totals."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Any
 
 from torch import nn
 
-from netlet.analysis.receptive_field import PerAxis, field_size, field_jump
 from netlet.analysis.ops import Op, Trace
+from netlet.analysis.receptive_field import PerAxis, field_jump, field_size
 from netlet.analysis.trace import trace
-from netlet.text import count, per_axis, table
+from netlet.text import count, format_shape, per_axis, table
 
 _FLOAT_BYTES = 4
 _COLUMNS = ("layer", "kind", "k", "s", "p", "d", "output", "parameters", "MACs", "field", "jump")
@@ -22,12 +22,12 @@ _COLUMNS = ("layer", "kind", "k", "s", "p", "d", "output", "parameters", "MACs",
 
 @dataclass(frozen=True)
 class Row:
-    """A layer or function; what it has not, or what is not known, is None."""
+    """A layer or function; None for properties that it does not have or that are unknown."""
 
     name: str
     kind: str
-    output: tuple[int, ...]  # for one image, the batch dimension left out
-    parameters: int  # of its own, not counted in a row above
+    output: tuple[int, ...]  # for one image, without the batch dimension
+    parameters: int  # that no row above has counted
     macs: int | None
     field: PerAxis | None = None
     jump: PerAxis | None = None
@@ -35,12 +35,15 @@ class Row:
     stride: PerAxis | None = None
     padding: PerAxis | None = None
     dilation: PerAxis | None = None
-    shared: bool = False  # runs again, or with parameters that another layer brought
+    shared: bool = False  # the layer ran before, or its parameters belong to an earlier layer
 
 
 @dataclass(frozen=True)
 class Summary:
-    """Rows, totals, and what a reader should know of them. MACs are of one image; FLOPs are twice as many."""
+    """Rows, totals and notes; its ``str`` is the table as text.
+
+    MACs are for one image. FLOPs are twice the MACs.
+    """
 
     net: str
     input: tuple[int, ...]
@@ -50,18 +53,18 @@ class Summary:
     macs: int | None
     field: PerAxis | None
     input_bytes: int
-    forward_backward_bytes: int  # every row's output and its gradient, one image, float32
+    forward_backward_bytes: int  # all outputs and their gradients, for one image in float32
     parameter_bytes: int
-    activation_bytes: int | None  # peak of what is alive at once without training
+    activation_bytes: int | None  # peak during inference
     notes: tuple[str, ...]
 
     @property
     def total_bytes(self) -> int:
-        """Input, forward and backward, parameters."""
+        """The sum of input, forward/backward and parameter bytes."""
         return self.input_bytes + self.forward_backward_bytes + self.parameter_bytes
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON has it, derived totals included."""
+        """Return the summary as plain data for JSON, including derived totals."""
         return asdict(self) | {
             "non_trainable": self.parameters - self.trainable,
             "total_bytes": self.total_bytes,
@@ -70,7 +73,13 @@ class Summary:
     def __str__(self) -> str:
         body = table(_COLUMNS, self._cells(), "llrrrrrrrrr")
         return "\n".join(
-            [f"{self.net}, input {_by(self.input)}", body, "", *self._totals(), *self.notes]
+            [
+                f"{self.net}, input {format_shape(self.input)}",
+                body,
+                "",
+                *self._totals(),
+                *self.notes,
+            ]
         )
 
     def _repr_html_(self) -> str:
@@ -83,8 +92,9 @@ class Summary:
 
         rows = "".join(cells("td", row) for row in self._cells())
         lines = "<br>".join(html.escape(line) for line in [*self._totals(), *self.notes])
-        caption = f"<caption>{html.escape(self.net)}, input {_by(self.input)}</caption>"
-        return f"<table>{caption}<thead>{cells('th', _COLUMNS)}</thead><tbody>{rows}</tbody></table><p>{lines}</p>"
+        caption = f"<caption>{html.escape(self.net)}, input {format_shape(self.input)}</caption>"
+        head = f"<thead>{cells('th', _COLUMNS)}</thead>"
+        return f"<table>{caption}{head}<tbody>{rows}</tbody></table><p>{lines}</p>"
 
     def _cells(self) -> list[list[str]]:
         cells = []
@@ -94,7 +104,7 @@ class Summary:
             own = "shared" if row.shared and not row.parameters else count(row.parameters)
             reach = [per_axis(row.field), per_axis(row.jump)]
             cells.append(
-                [row.name, row.kind, *sizes, _by(row.output), own, count(row.macs), *reach]
+                [row.name, row.kind, *sizes, format_shape(row.output), own, count(row.macs), *reach]
             )
         return cells
 
@@ -112,18 +122,19 @@ class Summary:
         return [
             f"parameters  {self.parameters:,} ({self.trainable:,} trainable, {frozen:,} not)",
             f"mult-adds   {count(self.macs)} an image (FLOPs: 2 x MACs = {flops})",
-            f"field       {per_axis(self.field)} of {_by(self.input[1:])}",
-            f"size        input {one}, forward and backward {both}, parameters {weights}, total {total}",
-            f"inference   {active} of activations alive at once",
+            f"field       {per_axis(self.field)} of {format_shape(self.input[1:])}",
+            f"size        input {one}, forward and backward {both}, parameters {weights}, "
+            f"total {total}",
+            f"inference   {active} of activations at the peak",
         ]
 
 
 def summary(net: nn.Module, shape: Sequence[int] = (1, 28, 28)) -> Summary:
-    """What a net consists of and costs.
+    """Return a net's layers, their shapes and costs, and the totals.
 
     Args:
-        net: Any module; a layer that runs several times has a row each time, its parameters in the
-            first.
+        net: Any module. A layer that runs several times has a row for each run; its parameters are
+            counted in the first.
         shape: Of one image, ``C H W``.
 
     Raises:
@@ -133,16 +144,16 @@ def summary(net: nn.Module, shape: Sequence[int] = (1, 28, 28)) -> Summary:
 
 
 def summary_from_trace(traced: Trace) -> Summary:
-    """The summary of a net already traced."""
+    """Return the summary of a net that has been traced."""
     net = traced.net
     parameters = list(net.parameters())
     rows = [
-        _row(step)
-        for step in sorted(traced.steps, key=lambda step: step.done)
-        if step.leaf or step.own
+        _make_row(op)
+        for op in sorted(traced.ops, key=lambda op: op.end_order)
+        if op.leaf or op.own_parameters
     ]
     rows += [Row(path or "(net)", _unused_kind(net, path), (), n, 0) for path, n in traced.unused]
-    outputs = sum(prod(step.output) for step in traced.leaves() if step.module is not None)
+    outputs = sum(prod(op.output) for op in traced.leaves() if op.module is not None)
     return Summary(
         net=type(net).__name__,
         input=traced.shape,
@@ -155,24 +166,24 @@ def summary_from_trace(traced: Trace) -> Summary:
         forward_backward_bytes=2 * outputs * _FLOAT_BYTES,
         parameter_bytes=sum(p.numel() * p.element_size() for p in parameters),
         activation_bytes=traced.activation_bytes,
-        notes=tuple(_notes(traced)),
+        notes=tuple(_write_notes(traced)),
     )
 
 
-def _row(step: Op) -> Row:
+def _make_row(op: Op) -> Row:
     row = Row(
-        step.name,
-        step.kind if step.leaf else f"{step.kind} (its own)",
-        step.output[1:],
-        step.own,
-        step.macs if step.leaf else 0,
-        field_size(step.field),
-        field_jump(step.field),
-        shared=step.repeated or step.tied,
+        op.name,
+        op.kind if op.leaf else f"{op.kind} (its own)",
+        op.output[1:],
+        op.own_parameters,
+        op.macs if op.leaf else 0,
+        field_size(op.field),
+        field_jump(op.field),
+        shared=op.repeated or op.tied,
     )
-    if len(step.windows) != 1 or step.kind.lower().endswith("linear"):
+    if len(op.windows) != 1 or op.kind.lower().endswith("linear"):
         return row
-    (window,) = step.windows
+    (window,) = op.windows
     return replace(
         row,
         kernel=window.kernel,
@@ -186,27 +197,23 @@ def _unused_kind(net: nn.Module, path: str) -> str:
     return f"{type(net.get_submodule(path)).__name__} (never ran)"
 
 
-def _notes(traced: Trace) -> list[str]:
+def _write_notes(traced: Trace) -> list[str]:
     notes = []
-    runs = Counter(step.path for step in traced.steps if step.module is not None and step.leaf)
+    runs = Counter(op.path for op in traced.ops if op.module is not None and op.leaf)
     for path, times in runs.items():
         if times > 1:
             notes.append(f"note: {path} runs {times} times; its parameters are counted once")
     notes += [
-        f"note: {step.name} shares parameters with a layer above; counted once"
-        for step in traced.steps
-        if step.tied
+        f"note: {op.name} shares parameters with a layer above; they are counted once"
+        for op in traced.ops
+        if op.tied
     ]
     notes += [
-        f"note: {path or '(net)'} holds {n:,} parameters and never ran" for path, n in traced.unused
+        f"note: {path or '(net)'} has {n:,} parameters and never ran" for path, n in traced.unused
     ]
     if traced.value_dependent:
         notes.append(
-            f"note: {traced.value_dependent} reads a value back, so the path may depend on the image; "
-            "MACs and fields from there on are not known"
+            f"note: {traced.value_dependent} reads a tensor's value, so the path may depend on the "
+            "image; MACs and receptive fields from there on are unknown"
         )
     return notes
-
-
-def _by(shape: Sequence[int]) -> str:
-    return "x".join(map(str, shape))

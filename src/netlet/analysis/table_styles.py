@@ -1,8 +1,8 @@
-"""A net's layers as torchsummary and torchinfo print them, and as the documents therefore have them.
+"""Tables of a net's layers in the formats of torchsummary and torchinfo, which the documents use.
 
-The two count differently. torchsummary: 2^20 bytes to the MB, every row's output, times two.
-torchinfo: 10^6 bytes, only outputs of layers with parameters, times two; and the parameters of
-norms and biases count into the mult-adds.
+The two count differently. In torchsummary, a MB has 2^20 bytes, and the forward/backward size is
+twice the outputs of all rows. In torchinfo, a MB has 10^6 bytes, the size is twice the outputs of
+layers with parameters, and the parameters of norms and biases are part of the mult-adds.
 """
 
 from __future__ import annotations
@@ -18,100 +18,88 @@ _FLOAT_BYTES = 4
 
 
 def format_torchsummary(traced: Trace) -> str:
-    """The table of torchsummary 1.5.1; functions have no rows, nor have Sequential and the net itself."""
+    """Return the table in the format of torchsummary 1.5.1.
+
+    Functions, ``Sequential`` containers and the net itself have no rows.
+    """
     thin, thick = "-" * 64, "=" * 64
     lines = [thin, f"{'Layer (type)':>20}  {'Output Shape':>25} {'Param #':>15}", thick]
-    steps = [
-        step
-        for step in _by_end(traced)
-        if step.depth and not isinstance(step.module, nn.Sequential | nn.ModuleList)
+    ops = [
+        op
+        for op in _modules_by_end(traced)
+        if op.depth and not isinstance(op.module, nn.Sequential | nn.ModuleList)
     ]
-    for number, step in enumerate(steps, start=1):
-        shape = str([-1, *step.output[1:]])
-        lines.append(f"{f'{step.kind}-{number}':>20}  {shape:>25} {step.own:>15,}")
-    total, trainable = _parameters(traced)
-    mib = 2**20 / _FLOAT_BYTES
-    image = prod(traced.shape) / mib
-    both_ways = 2 * sum(prod(step.output) for step in steps) / mib
-    weights = total / mib
-    return "\n".join(
-        [
-            *lines,
-            thick,
-            f"Total params: {total:,}",
-            f"Trainable params: {trainable:,}",
-            f"Non-trainable params: {total - trainable:,}",
-            thin,
-            f"Input size (MB): {image:.2f}",
-            f"Forward/backward pass size (MB): {both_ways:.2f}",
-            f"Params size (MB): {weights:.2f}",
-            f"Estimated Total Size (MB): {image + both_ways + weights:.2f}",
-            thin,
-        ]
-    )
+    for number, op in enumerate(ops, start=1):
+        shape = str([-1, *op.output[1:]])
+        lines.append(f"{f'{op.kind}-{number}':>20}  {shape:>25} {op.own_parameters:>15,}")
+    outputs = sum(prod(op.output) for op in ops)
+    sizes = _size_lines(traced, outputs, megabyte=2**20)
+    return "\n".join([*lines, thick, *_parameter_lines(traced), thin, *sizes, thin])
 
 
 def format_torchinfo(traced: Trace) -> str:
-    """The table of torchinfo 1.8 for a batch of one; containers have rows, functions have none."""
+    """Return the table in the format of torchinfo 1.8 for a batch of one.
+
+    Containers have rows, functions have none.
+    """
     thick = "=" * 90
-    steps = [step for step in traced.steps if step.module is not None]
+    ops = [op for op in traced.ops if op.module is not None]
     lines = [thick, f"{'Layer (type:depth-idx)':<41}{'Output Shape':<26}Param #", thick]
     numbers: Counter[int] = Counter()
-    for step in steps:
-        numbers[step.depth] += 1
-        name = step.kind if step.depth == 0 else f"{step.kind}: {step.depth}-{numbers[step.depth]}"
+    for op in ops:
+        numbers[op.depth] += 1
+        name = op.kind if op.depth == 0 else f"{op.kind}: {op.depth}-{numbers[op.depth]}"
         branch = (
-            ""
-            if step.depth == 0
-            else "│    " * (step.depth - 1) + ("├─" if step.depth == 1 else "└─")
+            "" if op.depth == 0 else "│    " * (op.depth - 1) + ("├─" if op.depth == 1 else "└─")
         )
-        own = "(recursive)" if step.repeated else f"{step.own:,}" if step.own else "--"
-        lines.append(f"{branch + name:<41}{list(step.output)!s:<26}{own}")
-    total, trainable = _parameters(traced)
-    weighted = [step for step in steps if step.leaf and any(True for _ in _own_parameters(step))]
-    image = prod(traced.shape) * _FLOAT_BYTES / 1e6
-    both_ways = 2 * sum(prod(step.output) for step in weighted) * _FLOAT_BYTES / 1e6
-    weights = total * _FLOAT_BYTES / 1e6
-    mult_adds = sum(_mult_adds(step) for step in weighted)
+        parameters = f"{op.own_parameters:,}" if op.own_parameters else "--"
+        last = "(recursive)" if op.repeated else parameters
+        lines.append(f"{branch + name:<41}{list(op.output)!s:<26}{last}")
+    weighted = [op for op in ops if op.leaf and _own_parameters(op)]
+    mult_adds = sum(_mult_adds(op) for op in weighted)
     unit, scale = next(
         (u, s) for u, s in (("G", 1e9), ("M", 1e6), ("k", 1e3), ("", 1)) if mult_adds >= s or s == 1
     )
-    return "\n".join(
-        [
-            *lines,
-            thick,
-            f"Total params: {total:,}",
-            f"Trainable params: {trainable:,}",
-            f"Non-trainable params: {total - trainable:,}",
-            f"Total mult-adds{f' ({unit})' if unit else ''}: {mult_adds / scale:.2f}",
-            thick,
-            f"Input size (MB): {image:.2f}",
-            f"Forward/backward pass size (MB): {both_ways:.2f}",
-            f"Params size (MB): {weights:.2f}",
-            f"Estimated Total Size (MB): {image + both_ways + weights:.2f}",
-            thick,
-        ]
-    )
+    total = f"Total mult-adds{f' ({unit})' if unit else ''}: {mult_adds / scale:.2f}"
+    sizes = _size_lines(traced, sum(prod(op.output) for op in weighted), megabyte=1e6)
+    return "\n".join([*lines, thick, *_parameter_lines(traced), total, thick, *sizes, thick])
 
 
 TABLE_STYLES = {"torchsummary": format_torchsummary, "torchinfo": format_torchinfo}
 
 
-def _by_end(traced: Trace) -> list[Op]:
-    return sorted(
-        (step for step in traced.steps if step.module is not None), key=lambda step: step.done
-    )
+def _modules_by_end(traced: Trace) -> list[Op]:
+    return sorted((op for op in traced.ops if op.module is not None), key=lambda op: op.end_order)
 
 
-def _parameters(traced: Trace) -> tuple[int, int]:
+def _parameter_lines(traced: Trace) -> list[str]:
     parameters = list(traced.net.parameters())
-    return sum(p.numel() for p in parameters), sum(p.numel() for p in parameters if p.requires_grad)
+    total = sum(p.numel() for p in parameters)
+    trainable = sum(p.numel() for p in parameters if p.requires_grad)
+    return [
+        f"Total params: {total:,}",
+        f"Trainable params: {trainable:,}",
+        f"Non-trainable params: {total - trainable:,}",
+    ]
 
 
-def _own_parameters(step: Op) -> list[nn.Parameter]:
-    return [] if step.module is None else list(step.module.parameters(recurse=False))
+def _size_lines(traced: Trace, outputs: int, megabyte: float) -> list[str]:
+    """Return the lines about sizes; ``outputs`` is the number of output elements that count."""
+    image = prod(traced.shape) * _FLOAT_BYTES / megabyte
+    both_passes = 2 * outputs * _FLOAT_BYTES / megabyte
+    weights = sum(p.numel() for p in traced.net.parameters()) * _FLOAT_BYTES / megabyte
+    return [
+        f"Input size (MB): {image:.2f}",
+        f"Forward/backward pass size (MB): {both_passes:.2f}",
+        f"Params size (MB): {weights:.2f}",
+        f"Estimated Total Size (MB): {image + both_passes + weights:.2f}",
+    ]
 
 
-def _mult_adds(step: Op) -> int:
-    parameters = sum(p.numel() for p in _own_parameters(step))
-    return parameters * prod(step.output[2:]) if step.kind.startswith("Conv") else parameters
+def _own_parameters(op: Op) -> list[nn.Parameter]:
+    return [] if op.module is None else list(op.module.parameters(recurse=False))
+
+
+def _mult_adds(op: Op) -> int:
+    parameters = sum(p.numel() for p in _own_parameters(op))
+    return parameters * prod(op.output[2:]) if op.kind.startswith("Conv") else parameters

@@ -1,8 +1,8 @@
-"""Running a net once and writing down what it did: which layers and functions, on what, costing how much.
+"""Trace a net: run it once and record its layers and functions, with their shapes and costs.
 
-The net runs for real on two blank images, so that branches, functions, shared layers and lazy
-layers are seen as they are. If the net reads a value back (to choose a path by it, say), receptive
-fields and totals from there on are not known and not guessed.
+The net runs on two blank images, so branches, functions, shared layers and lazy layers are recorded
+as they really run. If the net reads a value of a tensor (to choose a path, say), receptive fields
+and totals from there on are reported as unknown.
 """
 
 from __future__ import annotations
@@ -21,36 +21,38 @@ from netlet.nets.outputs import first_tensor
 
 
 def trace(net: nn.Module, shape: Sequence[int] = (1, 28, 28)) -> Trace:
-    """Run a net once, in evaluation mode, and write down what it did.
+    """Run a net once in evaluation mode and record its operations.
 
     Args:
-        net: As it is; only lazy layers change: they take their shapes from this run.
+        net: Any module. It is left unchanged, except that lazy layers take their shapes from this
+            run.
         shape: Of one image, ``C H W``.
 
     Raises:
-        NetError: The net does not run on such an image, or gives no tensor; names the layer and the
-            shape it got.
+        NetError: The net does not run on such an image (with the layer and its input shape), or its
+            output contains no tensor.
     """
-    watcher = Tracer(net)
+    tracer = Tracer(net)
     x = torch.zeros(BATCH, *shape, device=_device(net))
-    watcher.begin(x)
-    with eval_mode(net), torch.random.fork_rng(devices=[]), torch.no_grad(), watcher.hooked():
+    tracer.start(x)
+    with eval_mode(net), torch.random.fork_rng(devices=[]), torch.no_grad(), tracer.module_hooks():
         try:
-            with DropoutObserver(watcher), watcher:
+            with DropoutObserver(tracer), tracer:
                 out = net(x)
         except Exception as error:
-            raise NetError(watcher.failure(error, tuple(shape))) from error
+            raise NetError(tracer.describe_error(error, tuple(shape))) from error
     if first_tensor(out) is None:
         raise NetError(
-            f"{type(net).__name__}: gives a {type(out).__name__} without a tensor; it must give logits N K"
+            f"{type(net).__name__}: returns a {type(out).__name__} without a tensor; "
+            "it must return logits N K"
         )
     return Trace(
         net=net,
         shape=tuple(shape),
-        steps=watcher.steps,
-        value_dependent=watcher.value_dependent,
-        unused=watcher.unused(),
-        activation_bytes=None if watcher.value_dependent else peak_bytes(watcher.uses, BATCH),
+        ops=tracer.ops,
+        value_dependent=tracer.value_dependent,
+        unused=tracer.find_unused(),
+        activation_bytes=None if tracer.value_dependent else peak_bytes(tracer.uses, BATCH),
     )
 
 

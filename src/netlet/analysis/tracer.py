@@ -1,8 +1,9 @@
-"""Watching a net run: modules through hooks, everything else through the operations that PyTorch dispatches."""
+"""Record a running net: modules through hooks, everything else through PyTorch's dispatcher."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator
 from contextlib import contextmanager
 from math import prod
 from typing import Any
@@ -18,176 +19,176 @@ from netlet.analysis.memory import TensorUse
 from netlet.analysis.ops import Op
 from netlet.analysis.window_ops import Effect
 from netlet.nets.outputs import first_tensor
+from netlet.text import format_shape
 
-# Images in the run: two, since some nets squeeze away a batch of one.
+# Images in the traced batch. Two, since some nets squeeze away a batch dimension of one.
 BATCH = 2
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
+# Words that occur in PyTorch's messages about shapes, and words of other errors that mention sizes.
+_SHAPE_WORDS = re.compile(r"shape|\bsizes?\b|dimension|\bdims?\b|channel|\d-?D\b|elements", re.I)
+_OTHER_WORDS = re.compile(r"CUDA|cuDNN|cuBLAS|HIP|MPS|\bmemory\b|\bdevices?\b", re.I)
 
 
 class Tracer(TorchDispatchMode):
-    """Writes down the steps of a net while it runs within this mode."""
+    """A mode that records the operations of a net that runs within it."""
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.net = net
-        self.steps: list[Op] = []
+        self.ops: list[Op] = []
         self.value_dependent: str | None = None
+        self.uses: list[TensorUse] = []
         self._paths = {module: path for path, module in net.named_modules()}
-        self._stack: list[Op] = []
-        self._known = FieldMap()
+        self._stack: list[Op] = []  # the modules that are running, outermost first
+        self._fields = FieldMap()
         self._counted: set[nn.Parameter] = set()
         self._ran: set[nn.Module] = set()
-        self._ended = 0
-        self._doing = ""
-        self.uses: list[TensorUse] = []
+        self._finished = 0  # operations
+        self._current = ""  # the module that started last, and its input shape
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        # Asked by torch; yes would import its compiler, a second's work, to tell it of a mode that
-        # it never meets.
+        # Called by torch. Returning True would make it import its compiler, which takes a second,
+        # only to exclude this mode from compilation, where it never occurs.
         return False
 
-    def begin(self, x: torch.Tensor) -> None:
-        """The run begins with this input."""
-        self._known[x] = input_field(x.shape)
+    def start(self, x: torch.Tensor) -> None:
+        """Register the input of the net."""
+        self._fields[x] = input_field(x.shape)
         self.uses.append(TensorUse([], [x]))
 
     @contextmanager
-    def hooked(self) -> Iterator[None]:
-        """Within it, the modules of the net report when they run."""
-        # Hooks for all modules alike: a scripted one takes none of its own.
-        before = torch.nn.modules.module.register_module_forward_pre_hook(self._enter)
-        after = torch.nn.modules.module.register_module_forward_hook(self._leave)
+    def module_hooks(self) -> Iterator[None]:
+        """Install hooks that record when modules start and finish."""
+        # Global hooks, since scripted modules accept no hooks of their own.
+        before = torch.nn.modules.module.register_module_forward_pre_hook(self._enter_module)
+        after = torch.nn.modules.module.register_module_forward_hook(self._leave_module)
         try:
             yield
         finally:
             before.remove()
             after.remove()
 
-    def _enter(self, module: nn.Module, args: Any) -> None:
+    def _enter_module(self, module: nn.Module, args: Any) -> None:
         inside = self._stack[-1].module if self._stack else None
-        if module not in self._paths or (inside is not None and _atomic(inside)):
+        if module not in self._paths or (inside is not None and _is_atomic(inside)):
             return
-        step = Op(
-            self._paths[module], _kind(module), len(self._stack), module, order=len(self.steps)
-        )
+        op = Op(self._paths[module], _class_name(module), len(self._stack), module)
         if self._stack:
             self._stack[-1].leaf = False
-        self.steps.append(step)
-        self._stack.append(step)
+        self.ops.append(op)
+        self._stack.append(op)
         shapes = [tuple(arg.shape) for arg in args if isinstance(arg, torch.Tensor)]
-        self._doing = f"{step.name} ({step.kind}) got {_by(shapes[0][1:])}" if shapes else step.name
+        self._current = (
+            f"{op.name} ({op.kind}) with input {_format_shape(shapes[0][1:])}"
+            if shapes
+            else op.name
+        )
 
-    def _leave(self, module: nn.Module, args: Any, out: Any) -> None:
+    def _leave_module(self, module: nn.Module, args: Any, out: Any) -> None:
         if not self._stack or self._stack[-1].module is not module:
             return
-        step = self._stack.pop()
-        # Here, not on entering: a lazy layer has its parameters only now.
-        parameters = list(module.parameters(recurse=_atomic(module)))
-        step.repeated = module in self._ran
-        step.own = sum(p.numel() for p in parameters if p not in self._counted)
-        step.tied = not step.repeated and any(p in self._counted for p in parameters)
+        op = self._stack.pop()
+        # Read here and not on entering, since lazy layers have their parameters only now.
+        parameters = list(module.parameters(recurse=_is_atomic(module)))
+        op.repeated = module in self._ran
+        op.own_parameters = sum(p.numel() for p in parameters if p not in self._counted)
+        op.tied = not op.repeated and any(p in self._counted for p in parameters)
         self._counted.update(parameters)
         self._ran.add(module)
         tensor = first_tensor(out)
         if tensor is not None:
-            step.output = _for_one(tensor)
-            step.field = None if self.value_dependent else self._known.get(tensor)
-        self._end(step)
+            op.output = _shape_for_one(tensor)
+            op.field = None if self.value_dependent else self._fields.get(tensor)
+        self._finish(op)
 
-    def _end(self, step: Op) -> None:
-        step.done = self._ended
-        self._ended += 1
+    def _finish(self, op: Op) -> None:
+        op.end_order = self._finished
+        self._finished += 1
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         out = func(*args, **kwargs)
         name = func._schema.name.removeprefix("aten::").removesuffix("_")
-        inputs = [x for x in _tensors([args, kwargs]) if x in self._known]
+        inputs = [x for x in _iterate_tensors([args, kwargs]) if x in self._fields]
         if not inputs:
             return out
-        if name in aten_ops.VALUE_DEPENDENT or (name == "index" and _by_mask(args)):
+        if name in aten_ops.VALUE_DEPENDENT or (name == "index" and _has_mask(args)):
             self.value_dependent = self.value_dependent or self._stack[-1].name
-        outputs = list(_tensors(out))
-        if outputs:
-            self._note(name, func.namespace, args, kwargs, inputs, outputs)
+        outputs = list(_iterate_tensors(out))
+        if outputs and name not in aten_ops.CONSTANT:
+            if func.namespace == "aten":
+                effect = aten_ops.analyze_op(name, args, kwargs, outputs[0], self._fields)
+            else:
+                effect = Effect(None, macs=None)
+            self._record_tensors(name, effect, inputs, outputs)
+            self._record_op(name, effect, outputs[0])
         if func._schema.is_mutable:
             for tensor in outputs:
                 # Writing into a part of a tensor changes what the whole depends on.
                 if tensor._base is not None:
-                    self._known[tensor._base] = None
+                    self._fields[tensor._base] = None
         return out
 
-    def _note(
-        self,
-        name: str,
-        namespace: str,
-        args: Any,
-        kwargs: Any,
-        inputs: list[torch.Tensor],
-        outputs: list[torch.Tensor],
+    def _record_tensors(
+        self, name: str, effect: Effect, inputs: list[torch.Tensor], outputs: list[torch.Tensor]
     ) -> None:
-        if name in aten_ops.CONSTANT:
-            return
-        if namespace == "aten":
-            effect = aten_ops.analyze_op(name, args, kwargs, outputs[0], self._known)
-        else:
-            effect = Effect(None, macs=None)
-        reached = None if self.value_dependent else effect.field
         for tensor in outputs:
-            self._known[tensor] = reached
+            self._fields[tensor] = self._known_field(effect.field)
         in_place = name in aten_ops.ELEMENTWISE or "batch_norm" in name
         self.uses.append(TensorUse(inputs, outputs, in_place))
-        self._account(name, effect, reached, outputs[0])
 
-    def _account(self, name: str, effect: Effect, reached: Field, out: torch.Tensor) -> None:
-        holder = self._stack[-1]
+    def _known_field(self, field: Field) -> Field:
+        return None if self.value_dependent else field
+
+    def _record_op(self, name: str, effect: Effect, out: torch.Tensor) -> None:
+        """Add an operation to the module that called it, or as a row of its own."""
+        caller = self._stack[-1]
         macs = None if effect.macs is None else effect.macs // BATCH
-        assert holder.module is not None
-        if not _atomic(holder.module):
-            holder.functions.append(_function_name(name))
-        if self._is_one_row(holder.module):
-            holder.macs = None if holder.macs is None or macs is None else holder.macs + macs
+        assert caller.module is not None
+        if not _is_atomic(caller.module):
+            caller.functions.append(_function_name(name))
+        if self._is_one_row(caller.module):
+            caller.macs = None if caller.macs is None or macs is None else caller.macs + macs
             if effect.window:
-                holder.windows.append(effect.window)
+                caller.windows.append(effect.window)
             return
         if name in aten_ops.VIEWS and name not in ("view", "_unsafe_view", "reshape"):
             return
-        step = self._function(
-            "reshape" if name in aten_ops.VIEWS else _function_name(name), out, reached
-        )
-        step.macs = macs
-        step.windows = [effect.window] if effect.window else []
+        kind = "reshape" if name in aten_ops.VIEWS else _function_name(name)
+        op = self._add_function(kind, out, self._known_field(effect.field))
+        op.macs = macs
+        op.windows = [effect.window] if effect.window else []
 
-    def _function(self, kind: str, out: torch.Tensor, reached: Field) -> Op:
-        holder = self._stack[-1]
-        holder.leaf = False
-        step = Op(
-            holder.path, kind, len(self._stack), None, order=len(self.steps), output=_for_one(out)
-        )
-        step.field = reached
-        self.steps.append(step)
-        self._end(step)
-        return step
+    def _add_function(self, kind: str, out: torch.Tensor, field: Field) -> Op:
+        caller = self._stack[-1]
+        caller.leaf = False
+        op = Op(caller.path, kind, len(self._stack), None, output=_shape_for_one(out), field=field)
+        self.ops.append(op)
+        self._finish(op)
+        return op
 
-    def dropped(self, out: torch.Tensor) -> None:
-        """A functional dropout ran; in evaluation mode it leaves no operation to dispatch."""
-        holder = self._stack[-1]
-        assert holder.module is not None
-        if _atomic(holder.module):
+    def record_dropout(self, out: torch.Tensor) -> None:
+        """Record a functional dropout, which dispatches no operation in evaluation mode."""
+        caller = self._stack[-1]
+        assert caller.module is not None
+        if _is_atomic(caller.module):
             return
-        holder.functions.append("dropout")
-        if not self._is_one_row(holder.module):
-            self._function("dropout", out, None if self.value_dependent else self._known.get(out))
+        caller.functions.append("dropout")
+        if not self._is_one_row(caller.module):
+            self._add_function("dropout", out, self._known_field(self._fields.get(out)))
 
     def _is_one_row(self, module: nn.Module) -> bool:
-        """Whether its functions are summed up in its row: torch's layers, others' small ones, not the net itself."""
-        return _atomic(module) or (
+        """Return whether a module's functions are summed in its row instead of having their own.
+
+        True for torch's layers and for other modules without children, except the net itself.
+        """
+        return _is_atomic(module) or (
             module is not self.net and not any(True for _ in module.children())
         )
 
-    def unused(self) -> list[tuple[str, int]]:
-        """Modules with parameters that never ran, and how many parameters."""
+    def find_unused(self) -> list[tuple[str, int]]:
+        """Return the modules with parameters that never ran, and their number of parameters."""
         found = []
         for path, module in self.net.named_modules():
             parameters = [p for p in module.parameters(recurse=False) if p not in self._counted]
@@ -196,36 +197,42 @@ class Tracer(TorchDispatchMode):
                 self._counted.update(parameters)
         return found
 
-    def failure(self, error: Exception, shape: tuple[int, ...]) -> str:
-        """What to tell a person whose net broke: the layer, what it got, why."""
+    def describe_error(self, error: Exception, shape: tuple[int, ...]) -> str:
+        """Return a message for a net that failed to run: the layer, its input shape, the reason.
+
+        If the reason is about shapes, the message also says how to change the input shape.
+        """
         lines = str(error).strip().splitlines()
         reason = lines[0] if lines else type(error).__name__
+        message = f"{self._current or _class_name(self.net)}: {reason}"
+        if not _is_shape_error(error):
+            return message
         return (
-            f"{self._doing or _kind(self.net)}: {reason} (input {_by(shape)}; show and check take another with "
-            "--input C,H,W, train and evaluate repeat gray images with --channels 3)"
+            f"{message} (input {_format_shape(shape)}; set another with --input C,H,W in show and "
+            "check, or repeat gray images with --channels 3 in train and evaluate)"
         )
 
 
 class DropoutObserver(TorchFunctionMode):
-    """Tells a watcher of functional dropouts, which dispatch nothing in evaluation mode."""
+    """A mode that reports functional dropouts to a tracer."""
 
-    def __init__(self, watcher: Tracer) -> None:
+    def __init__(self, tracer: Tracer) -> None:
         super().__init__()
-        self._watcher = watcher
+        self._tracer = tracer
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
         if "dropout" in getattr(func, "__name__", ""):
-            self._watcher.dropped(out)
+            self._tracer.record_dropout(out)
         return out
 
 
-def _kind(module: nn.Module) -> str:
+def _class_name(module: nn.Module) -> str:
     return str(getattr(module, "original_name", type(module).__name__))
 
 
-def _atomic(module: nn.Module) -> bool:
-    """Whether what happens inside is its own affair: torch's own layers, even those with parts, and scripted nets."""
+def _is_atomic(module: nn.Module) -> bool:
+    """Return whether a module is shown as a whole: torch's own layers, and scripted modules."""
     if isinstance(module, torch.jit.ScriptModule):
         return True
     return type(module).__module__.startswith("torch.nn.modules") and not isinstance(
@@ -233,23 +240,28 @@ def _atomic(module: nn.Module) -> bool:
     )
 
 
-def _tensors(value: Any) -> Iterator[torch.Tensor]:
+def _is_shape_error(error: Exception) -> bool:
+    text = str(error)
+    return bool(_SHAPE_WORDS.search(text)) and not _OTHER_WORDS.search(text)
+
+
+def _iterate_tensors(value: Any) -> Iterator[torch.Tensor]:
     if isinstance(value, torch.Tensor):
         yield value
     elif isinstance(value, dict):
-        yield from _tensors(list(value.values()))
+        yield from _iterate_tensors(list(value.values()))
     elif isinstance(value, list | tuple):
         for part in value:
-            yield from _tensors(part)
+            yield from _iterate_tensors(part)
 
 
-def _for_one(tensor: torch.Tensor) -> tuple[int, ...]:
+def _shape_for_one(tensor: torch.Tensor) -> tuple[int, ...]:
     shape = tuple(tensor.shape)
     return (1, *shape[1:]) if shape and shape[0] == BATCH else shape
 
 
-def _by_mask(args: Any) -> bool:
-    return any(index.dtype in (torch.bool, torch.uint8) for index in _tensors(args[1:]))
+def _has_mask(args: Any) -> bool:
+    return any(index.dtype in (torch.bool, torch.uint8) for index in _iterate_tensors(args[1:]))
 
 
 _FUNCTION_NAMES = {
@@ -273,5 +285,5 @@ def _function_name(name: str) -> str:
     return _FUNCTION_NAMES.get(name, name)
 
 
-def _by(shape: Sequence[int]) -> str:
-    return "x".join(map(str, shape)) if prod(shape) else "nothing"
+def _format_shape(shape: tuple[int, ...]) -> str:
+    return format_shape(shape) if prod(shape) else "of no elements"

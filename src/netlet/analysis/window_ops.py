@@ -1,4 +1,4 @@
-"""Operations that slide a window over the map: convolutions, poolings, dense layers; and their multiply-adds."""
+"""Operations that slide a window over a feature map: convolutions, poolings and dense layers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ Sizes = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Window:
-    """A convolution, pooling or dense layer as the window it slides over the map."""
+    """A convolution, pooling or dense layer as a window that slides over a feature map.
+
+    Sizes have one number for each axis; ``before`` and ``after`` are the receptive fields of input
+    and output.
+    """
 
     kernel: Sizes
     stride: Sizes
@@ -31,7 +35,13 @@ class Window:
 
 @dataclass(frozen=True)
 class Effect:
-    """What an operation did: the field of its first output, its window if it has one, its multiply-adds."""
+    """The effect of an operation.
+
+    Attributes:
+        field: The receptive field of its first output.
+        window: The window that it slides, if any.
+        macs: Its multiply-adds; None if they cannot be counted.
+    """
 
     field: Field
     window: Window | None = None
@@ -39,12 +49,15 @@ class Effect:
 
 
 def convolution_effect(args: Args, out: torch.Tensor, known: FieldMap) -> Effect:
-    """``aten::convolution``, of any rank, grouped, dilated; of a transposed one the field is not followed."""
+    """Return the effect of ``aten::convolution`` of any rank, also grouped or dilated.
+
+    After a transposed convolution the receptive field is unknown.
+    """
     x, weight, _, stride, padding, dilation, transposed, _, _groups = args[:9]
     rank = weight.dim() - 2
     kernel = tuple(weight.shape[2:])
-    # Per output element one tap for each weight of its channel; turned round for a transposed
-    # convolution.
+    # One multiply-add per output element and weight of its channel; for a transposed convolution,
+    # per input element.
     macs = (
         (x.numel() // x.shape[1] * weight.numel())
         if transposed
@@ -59,7 +72,7 @@ def convolution_effect(args: Args, out: torch.Tensor, known: FieldMap) -> Effect
 def pooling_effect(
     name: str, args: Args, kwargs: dict[str, Any], out: torch.Tensor, known: FieldMap
 ) -> Effect:
-    """Max and average pooling in two and three dimensions."""
+    """Return the effect of max or average pooling in two or three dimensions."""
     x, kernel = args[0], args[1]
     rank = 3 if "3d" in name else 2
     stride = args[2] if len(args) > 2 and args[2] else kernel
@@ -72,19 +85,25 @@ def pooling_effect(
 
 
 def adaptive_pooling_effect(args: Args, out: torch.Tensor, known: FieldMap) -> Effect:
-    """Pooling to a given size; its field is followed where all windows are of one size."""
+    """Return the effect of pooling to a given size.
+
+    The receptive field is unknown if the windows differ in size.
+    """
     x = args[0]
     rank = len(args[1])
     n_in, n_out = x.shape[-rank:], out.shape[-rank:]
     if any(n % m for n, m in zip(n_in, n_out, strict=True)):
-        return Effect(None)  # windows of unequal sizes
+        return Effect(None)  # the windows differ in size
     kernel = [n // m for n, m in zip(n_in, n_out, strict=True)]
     window = _window(x, out, kernel, kernel, 0, 1, rank, known.get(x))
     return Effect(window.after, window)
 
 
 def global_pooling_window(args: Args, out: torch.Tensor, known: FieldMap) -> Window | None:
-    """A reduction over all axes of the image is a pooling by one window as large as the map."""
+    """Return the window of a reduction over all axes of the image, or None for other reductions.
+
+    Such a reduction is a pooling with a window as large as the map.
+    """
     x = args[0]
     if len(args) < 2 or not isinstance(args[1], list | tuple) or not args[1]:
         return None
@@ -99,7 +118,7 @@ def global_pooling_window(args: Args, out: torch.Tensor, known: FieldMap) -> Win
         return None
     sizes = tuple(x.shape[2:])
     ones = (1,) * len(sizes)
-    axes = tuple(axis.window(n, n, 0, 1, 1) for axis, n in zip(field, sizes, strict=True))
+    axes = tuple(axis.slide_window(n, n, 0, 1, 1) for axis, n in zip(field, sizes, strict=True))
     after = axes if out.dim() == x.dim() else fields.collapse(axes)
     return Window(sizes, sizes, (0,) * len(sizes), ones, sizes, ones, field, after)
 
@@ -126,13 +145,13 @@ def _window(
             elif at < 0 or axis.merged:
                 break
             else:
-                axes.append(axis.window(k[at], s[at], p[at], d[at], n_out[at]))
+                axes.append(axis.slide_window(k[at], s[at], p[at], d[at], n_out[at]))
         after = tuple(axes) if len(axes) == len(field) else None
     return Window(k, s, p, d, n_in, n_out, field, after)
 
 
 def matmul_effect(factors: Args, out: torch.Tensor, known: FieldMap) -> Effect:
-    """``[B] M K`` times ``[B] K N``: the inner dimension is mixed."""
+    """Return the effect of a matrix product ``[B] M K`` times ``[B] K N``; it mixes along ``K``."""
     one, other = factors[:2]
     macs = out.numel() * one.shape[-1]
     last = one.dim() - 1
@@ -144,7 +163,7 @@ def matmul_effect(factors: Args, out: torch.Tensor, known: FieldMap) -> Effect:
     after = fields.join_fields(sides)
     window = None
     if one in known and other not in known and (before := known.get(one)) is not None:
-        # A dense layer is a window over all it sees.
+        # A dense layer is a window over its whole input.
         n = tuple(axis.length if axis.dim == last else 1 for axis in before)
         ones = (1,) * len(n)
         window = Window(n, n, (0,) * len(n), ones, n, ones, before, after)
