@@ -1,8 +1,10 @@
-"""What a race measures: each function is one measurement, to be run in a process of its own.
+"""What a race measures: each public function is one side, to be run in a process of its own.
 
-Seconds are of training only, from the first touch of the training images to the final weights,
-unless a name says otherwise. Peers are written anew from their published descriptions, and have
-their data resident where theirs have it.
+``benchmarks/race.py`` calls a function by its name, which also stands in the record.
+
+Seconds are those of training only, from the first access to the training images to the final
+weights, unless a name says otherwise. Other people's recipes are written anew from their published
+descriptions, and keep their data in memory if the original does.
 """
 
 from __future__ import annotations
@@ -17,11 +19,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-Found = dict[str, Any]
+Figures = dict[str, Any]
 
 
-def train_mnist_fast(images: int, threads: int, layout: str) -> Found:
-    """T: train_mnist_fast's recipe."""
+def train_mnist_fast(images: int, threads: int, layout: str) -> Figures:
+    """Time T: train_mnist_fast's recipe."""
     import torch
 
     from benchmarks.peers import train_mnist_fast
@@ -34,8 +36,8 @@ def train_mnist_fast(images: int, threads: int, layout: str) -> Found:
     return {**found, "warm_s": time.perf_counter() - began}
 
 
-def experiment(images: int, name: str, threads: int) -> Found:
-    """An experiment of ours, without listeners."""
+def experiment(images: int, name: str, threads: int) -> Figures:
+    """Time an experiment of netlet's, without progress output or records."""
     import torch
 
     from netlet import data
@@ -57,47 +59,52 @@ def experiment(images: int, name: str, threads: int) -> Found:
     }
 
 
-def usual(images: int, name: str, workers: int) -> Found:
-    """One epoch of an experiment's net by the usual pipeline (see ``benchmarks/pipeline.py``), its first."""
-    from benchmarks.pipeline import usual
+def usual(images: int, name: str, workers: int) -> Figures:
+    """Time the first epoch of an experiment's net in the usual pipeline.
+
+    ``benchmarks/pipeline.py`` describes that pipeline.
+    """
+    from benchmarks.pipeline import time_usual_pipeline
     from netlet import nets
 
     parameters = sum(p.numel() for p in nets.NETS[name].builder().parameters())
     return {
-        "train_s": usual(name, images, workers, epochs=1)[0],
+        "train_s": time_usual_pipeline(name, images, workers, epochs=1)[0],
         "epochs": 1,
         "parameters": parameters,
     }
 
 
-def keras_convnet(images: int) -> Found:
-    """Keras's own MNIST example on JAX, one epoch after the first, which compiles."""
+def keras_convnet(images: int) -> Figures:
+    """Time Keras's own MNIST example on JAX: the second epoch, since the first compiles."""
     from benchmarks.peers import keras_convnet
 
     return keras_convnet(*_arrays(images))
 
 
-def keras_chain(images: int, name: str) -> Found:
-    """An experiment's net on Keras and JAX: its batch, its epochs, no augmentation, all epochs but the first."""
+def keras_chain(images: int, name: str) -> Figures:
+    """Time an experiment's net on Keras and JAX: the second epoch, without augmentation."""
     from benchmarks.peers import keras_chain
-    from netlet.backends.cpu.chain import chain_of
+    from netlet.backends.cpu.chain import read_chain
     from netlet.experiments import EXPERIMENTS
 
     chosen = EXPERIMENTS[name]
-    return keras_chain(*_arrays(images), chain_of(chosen.net.builder(), (1, 28, 28)), chosen.recipe)
+    return keras_chain(
+        *_arrays(images), read_chain(chosen.net.builder(), (1, 28, 28)), chosen.recipe
+    )
 
 
 def _arrays(images: int) -> tuple[Any, Any]:
+    """Return training images as float32 ``N H W C`` from 0 to 1, and their labels."""
     from netlet import data
 
     train = data.load("mnist").train
-    return (train.images[:images, 0, :, :, None].numpy() / 255).astype("float32"), train.labels[
-        :images
-    ].numpy()
+    pixels = train.images[:images, 0, :, :, None].numpy()
+    return (pixels / 255).astype("float32"), train.labels[:images].numpy()
 
 
-def peak(images: int, threads: int, precision: str) -> Found:
-    """Multiply-adds a second that this machine reaches in a large matrix product, the best of several."""
+def peak(images: int, threads: int, precision: str) -> Figures:
+    """Return the multiply-adds per second of a large matrix product, the best of 12."""
     import torch
 
     torch.set_num_threads(threads)
@@ -113,7 +120,11 @@ def peak(images: int, threads: int, precision: str) -> Found:
 
 
 def step_macs(name: str) -> int:
-    """Multiply-adds of a training step for each image: forward and both gradients, but for that of the first input."""
+    """Return the multiply-adds per image of a training step.
+
+    These are the forward pass and the gradients of weights and inputs. The gradient of the images
+    is not needed and not counted.
+    """
     from netlet.analysis import trace
     from netlet.experiments import EXPERIMENTS
 
@@ -122,8 +133,8 @@ def step_macs(name: str) -> int:
     return 3 * sum(macs) - macs[0]
 
 
-def cold(images: int, name: str, threads: int) -> Found:
-    """A whole ``netlet train``, from the shell's view, the record written."""
+def cold(images: int, name: str, threads: int) -> Figures:
+    """Time a whole ``netlet train`` from outside, including start-up and the record."""
     with tempfile.TemporaryDirectory() as folder:
         command = [
             sys.executable,
@@ -137,17 +148,17 @@ def cold(images: int, name: str, threads: int) -> Found:
             folder,
         ]
         began = time.perf_counter()
-        subprocess.run(command, capture_output=True, check=False)  # its exit code is its verdict
+        subprocess.run(command, capture_output=True, check=False)  # 1: budget missed
         cold_s = time.perf_counter() - began
-        (record,) = Path(folder).glob("*/run.json")
+        record = Path(folder) / "run.json"
         return {
             "cold_s": cold_s,
             "cold_beyond_training_s": cold_s - json.loads(record.read_text())["times"]["train_s"],
         }
 
 
-def study(images: int, name: str, seeds: int) -> Found:
-    """So many seeds by ``netlet study``, and one after another by ``netlet train``, from the shell's view."""
+def study(images: int, name: str, seeds: int) -> Figures:
+    """Time ``netlet study`` with several seeds, and ``netlet train`` once for each of them."""
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
         _netlet("study", name, "--seeds", str(seeds), "--out", f"{folder}/study")
@@ -161,10 +172,10 @@ def _netlet(*words: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "netlet", *words], capture_output=True, text=True, check=False
     )
-    if done.returncode not in (0, 1):  # 1: a verdict
+    if done.returncode not in (0, 1):  # 1: budget missed
         sys.exit(f"netlet {' '.join(words)}: {done.stderr}")
 
 
 def cores() -> int:
-    """How many this process may use."""
+    """Return the number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -8,23 +8,23 @@ from pathlib import Path
 from conftest import Netlet
 
 from netlet import records
-from netlet.experiments import trained_net
+from netlet.experiments import load_trained_net
 from netlet.nets import weights_digest
-from netlet.nets.shipped import FOLDER
+from netlet.nets.shipped_weights import WEIGHTS_FOLDER
 
 
 def test_the_card_of_what_comes_with_the_package_is_the_one_beside_it(netlet: Netlet) -> None:
     code, out, err = netlet("card", "speck")
     assert (code, err) == (0, "")
-    assert out == (FOLDER / "speck.md").read_text()
-    assert weights_digest(trained_net("speck").net) in out
+    assert out == (WEIGHTS_FOLDER / "speck.md").read_text()
+    assert weights_digest(load_trained_net("speck").net) in out
     code, out, _ = netlet("card", "speck", "-o", "speck.md")
     assert (code, out.strip()) == (0, "speck.md")
-    assert Path("speck.md").read_text() == (FOLDER / "speck.md").read_text()
+    assert Path("speck.md").read_text() == (WEIGHTS_FOLDER / "speck.md").read_text()
 
 
 def test_the_card_of_a_run_has_its_figures(netlet: Netlet, digits_file: Path) -> None:
-    words = ("--dataset", str(digits_file), "--set", "epochs=1", "--seed", "3", "--out", "runs")
+    words = ("--dataset", str(digits_file), "--set", "epochs=1", "--seed", "3")
     code, _, _ = netlet("train", "speck", *words)
     assert code in (0, 1)
     (folder,) = Path("runs").iterdir()
@@ -36,7 +36,7 @@ def test_the_card_of_a_run_has_its_figures(netlet: Netlet, digits_file: Path) ->
             f"These weights: {run.last_epoch.correct:,} of 100 test images of digits.npz right"
             in out
         )
-        assert f"{run.train_clean.correct:,} of 300 of train" in out
+        assert f"{run.train_score.correct:,} of 300 of train" in out
         assert hashlib.sha256((folder / records.WEIGHTS).read_bytes()).hexdigest() in out
         assert run.weights_digest in out
         assert "One training of one seed" in out

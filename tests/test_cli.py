@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 from conftest import Netlet
 
-from netlet.budgets import BUDGETS
+from netlet.catalog import BUDGETS, RECIPES
 from netlet.nets import NETS
-from netlet.recipes import RECIPES
 
 
 def test_list_shows_every_net(netlet: Netlet) -> None:
@@ -100,7 +99,7 @@ def test_foreign_nets_everywhere(netlet: Netlet, tmp_path: Path) -> None:
     assert netlet("check", "mine.py:small", "--input", "3,32,40")[0] == 0
     code, _, err = netlet("show", "mine.py:small")
     assert code == 2
-    assert "show and check take another with --input C,H,W" in err
+    assert "set another with --input C,H,W in show and check" in err
 
 
 @pytest.mark.parametrize(
@@ -116,13 +115,13 @@ def test_foreign_nets_everywhere(netlet: Netlet, tmp_path: Path) -> None:
             ("show", "swift", "--input", "28x28"),
             "--input '28x28' is not a shape; write channels, height, width, like 1,28,28",
         ),
-        (("show", "swift", "--input", "1,4,4"), "strokes.0 (Conv2d) got 8x1x1: "),
+        (("show", "swift", "--input", "1,4,4"), "strokes.0 (Conv2d) with input 8x1x1: "),
         (
             ("show", "swift", "--style", "torchinfo", "--rf"),
             "--style and --rf are two different tables; pass one of them",
         ),
         (("check", "swift", "--budget", "mine"), "no budget 'mine'"),
-        (("check", "swift", "--params-below", "-1"), "params_below=-1 leaves nothing"),
+        (("check", "swift", "--params-below", "-1"), "params_below=-1 is too small; give 1 or more"),
         (
             ("check", "swift", "--forbid", "Liner"),
             "no kind of layer is called 'Liner'; did you mean 'Linear'?",
@@ -155,7 +154,7 @@ def test_foreign_nets_everywhere(netlet: Netlet, tmp_path: Path) -> None:
         ),
         (
             ("train", "--dataset", "scribble", "--data-dir", "x"),
-            "scribble is made here and lies in no folder; leave away x",
+            "scribble is generated, not read from a folder; leave out x",
         ),
         (
             ("train", "--resume", "nowhere"),
@@ -263,7 +262,7 @@ def test_train_with_val_overrides_and_weights(
     assert json.loads(out)["epochs"][0]["train_loss"] < record["epochs"][0]["train_loss"]
     code, _, err = netlet("train", "code_2", "--weights", weights)
     assert code == 2
-    assert "these weights are of another net; missing:" in err
+    assert "these weights belong to another net;" in err
 
 
 def test_train_says_its_verdict_in_words(netlet: Netlet, blobs_for_mnist: Path) -> None:
@@ -292,8 +291,8 @@ def test_one_bad_record_does_not_hide_the_others(
     for words in (
         "found broken JSON",
         "found something else",
-        "expected schema 1, found 99",
-        "lacks or misnames",
+        "expected schema 1 to",
+        "a field is missing or misnamed",
     ):
         assert words in err
     assert len(err.splitlines()) == 4
@@ -329,7 +328,7 @@ def nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("NETLET_DATA", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(
-        sys.modules[loading.__module__], "cached_scribble", lambda _: make_scribble(600, 100)
+        sys.modules[loading.__module__], "load_scribble", lambda *_: make_scribble(600, 100)
     )
 
 
@@ -395,10 +394,10 @@ def test_a_damaged_mnist_is_no_reason_to_train_on_something_else(
     monkeypatch.setenv("NETLET_DATA", str(tmp_path / "bad"))
     code, _, err = netlet("train")
     assert code == 2
-    assert "expected a whole gzip file, found a broken one" in err
+    assert "expected a complete gzip file, found a broken one" in err
     code, _, err = netlet("data", "verify")
     assert code == 1
-    assert "train-images-idx3-ubyte.gz: expected a whole gzip file" in err
+    assert "train-images-idx3-ubyte.gz: expected a complete gzip file" in err
 
 
 def test_data_verify_and_list_name_what_is_here(netlet: Netlet, blobs_for_mnist: Path) -> None:
@@ -476,10 +475,10 @@ def test_old_option_names_still_work_with_a_warning(netlet: Netlet, blobs_for_mn
 
 
 def test_runs_lists_what_can_be_resumed(netlet: Netlet, blobs_for_mnist: Path) -> None:
-    from netlet.cli.run_rows import CHECKPOINT
-    from netlet.training import CHECKPOINT as CHECKPOINT_OF_TRAINING
+    from netlet.cli.run_rows import CHECKPOINT_FILE
+    from netlet.training import CHECKPOINT_FILE as CHECKPOINT_OF_TRAINING
 
-    assert CHECKPOINT == CHECKPOINT_OF_TRAINING
+    assert CHECKPOINT_FILE == CHECKPOINT_OF_TRAINING
     netlet("train", "code_2", *FAST)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("netlet.records.save_run", interrupt)

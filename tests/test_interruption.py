@@ -240,7 +240,7 @@ def test_ctrl_c_leaves_a_resumable_run_and_says_how(
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert (
-        "interrupted; 'netlet train --resume runs/code_4-seed0' goes on after the last whole epoch"
+        "interrupted; 'netlet train --resume runs/code_4-seed0' continues after the last complete epoch"
         in err
     )
     assert "Traceback" not in err
@@ -356,10 +356,10 @@ def test_resuming_takes_everything_from_the_folder(
 ) -> None:
     code, err = ended(capfd, "--resume", str(interrupted), "--seed", "1")
     assert code == 2
-    assert f"--resume takes everything from {interrupted}; leave away what else you gave" in err
+    assert f"--resume takes everything from {interrupted}; leave out --seed" in err
     code, err = ended(capfd, "--resume", str(interrupted))
     assert code == 0
-    assert f"going on with {interrupted} after 1 of 3 epochs" in err
+    assert f"resuming {interrupted} after 1 of 3 epochs" in err
     run = records.load_run(interrupted)
     assert run.last_epoch.split == "val"
     assert run.recipe["epochs"] == 3

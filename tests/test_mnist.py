@@ -27,7 +27,7 @@ def test_a_few_seconds_of_document_001s_recipe_learn(mnist: Dataset) -> None:
     run = netlet.fit(
         netlet.build(netlet.nets.mnistnet_1, 0),
         part,
-        netlet.recipes.DOCUMENT_001.replace(epochs=1),
+        netlet.catalog.find_recipe("document_001").replace(epochs=1),
         val=1_280,
     )
     assert run.last_epoch.split == "val"
@@ -84,7 +84,7 @@ def test_the_race_runs_at_toy_size(mnist: Dataset, tmp_path: Path) -> None:
 
 @pytest.mark.mnist
 def test_ctrl_c_says_what_is_kept(mnist: Dataset, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "netlet", "train", "code_1", "--out", str(tmp_path)]
+    command = [sys.executable, "-m", "netlet", "train", "code_1", "-o", f"{tmp_path}/mine"]
     running = subprocess.Popen(
         command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ
     )
@@ -98,7 +98,7 @@ def test_ctrl_c_says_what_is_kept(mnist: Dataset, tmp_path: Path) -> None:
     assert running.returncode == 130
     assert out == ""
     assert (
-        f"interrupted; 'netlet train --resume {tmp_path}/code_1-seed0' goes on after the last whole epoch"
+        f"interrupted; 'netlet train --resume {tmp_path}/mine' continues after the last complete epoch"
         in err
     )
     assert "Traceback" not in err
@@ -111,4 +111,4 @@ def test_our_recipes_reach_the_bar_on_held_out_images(mnist: Dataset, name: str)
     """On ``val``: the records under results/ hold the scores on ``test``."""
     run = EXPERIMENTS[name].run(mnist, seed=1_000, val=5_000)
     assert run.last_epoch.correct >= 4_955
-    assert run.train_clean.correct >= 0.995 * run.train_clean.total
+    assert run.train_score.correct >= 0.995 * run.train_score.total

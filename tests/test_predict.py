@@ -18,28 +18,28 @@ from torch import nn
 
 from benchmarks import pictures
 from netlet import evaluation
-from netlet.data import Dataset, captioned_sheet, prepared, raw_picture, read_picture
-from netlet.data.scribble import scribble
+from netlet.data import Dataset, draw_captioned_sheet, prepare_digit, read_picture, read_raw_picture
+from netlet.data.scribble import draw_digits
 from netlet.errors import DataError, NetError
-from netlet.experiments import TrainedNet, trained_net
+from netlet.experiments import TrainedNet, load_trained_net
 from netlet.recipes import Recipe
 
 
 @pytest.fixture(scope="module")
 def digits() -> np.ndarray:
-    return scribble(40, seed=3)[0][:, 0].numpy()
+    return draw_digits(40, seed=3)[0][:, 0].numpy()
 
 
 @pytest.fixture(scope="module")
 def crest() -> TrainedNet:
-    return trained_net("crest")
+    return load_trained_net("crest")
 
 
 @pytest.fixture(scope="module")
 def drawing(digits: np.ndarray) -> Image.Image:
     """Dark on light, off-center in 160x220."""
-    return pictures.as_image(
-        pictures.placed(digits[0], np.random.default_rng(0), 112, (160, 220), 255, 0)
+    return pictures.to_image(
+        pictures.place_digit(digits[0], np.random.default_rng(0), 112, (160, 220), 255, 0)
     )
 
 
@@ -49,7 +49,7 @@ def saved(picture: Image.Image, path: Path, **options: object) -> Path:
 
 
 def seen(path: Path) -> np.ndarray:
-    return prepared(read_picture(path)).astype(int)
+    return prepare_digit(read_picture(path)).astype(int)
 
 
 def difference(a: np.ndarray, b: np.ndarray) -> float:
@@ -70,7 +70,7 @@ def test_a_prepared_digit_has_mnists_geometry(digits: np.ndarray) -> None:
         big = Image.fromarray(digit).resize(
             [int(n) for n in random.integers(20, 300, 2)], Image.Resampling.BICUBIC
         )
-        frame = prepared(np.asarray(big))
+        frame = prepare_digit(np.asarray(big))
         assert (frame.shape, frame.dtype, frame.max()) == ((28, 28), np.uint8, 255)
         rows, columns = frame.any(axis=1).nonzero()[0], frame.any(axis=0).nonzero()[0]
         assert max(np.ptp(rows), np.ptp(columns)) + 1 in (19, 20)
@@ -81,7 +81,7 @@ def test_a_prepared_digit_has_mnists_geometry(digits: np.ndarray) -> None:
 def test_preparing_is_area_averaging_in_whole_numbers() -> None:
     ink = np.zeros((50, 41))
     ink[5:45, 1:21] = 100  # 40x20: each new pixel is the mean of four
-    frame = prepared(ink)
+    frame = prepare_digit(ink)
     wanted = np.zeros((28, 28))
     wanted[5:, 10:20][:20] = (
         255  # 20x10, its center of mass at (9.5, 4.5): from (4.5, 9.5) on, halves upwards
@@ -90,27 +90,27 @@ def test_preparing_is_area_averaging_in_whole_numbers() -> None:
 
 
 def test_each_rounding_is_as_the_docstring_says() -> None:
-    line = prepared(
+    line = prepare_digit(
         np.full((3, 200), 0.5)
     )  # 0.5 is rounded to 1; 3 of 200 become 0.3 px, at least one
     assert (line.any(axis=1).sum(), line.any(axis=0).sum()) == (1, 20)
     assert line[14, 5:25].tolist() == [255] * 20  # (29 * 20 - 2 * 190) // 40 = 5
-    assert not (prepared(np.full((3, 200), 1.0)) != line).any()
-    half = prepared(np.array([[2.0, 1.0]]))  # enlarged by the same averaging: ten pixels each
+    assert not (prepare_digit(np.full((3, 200), 1.0)) != line).any()
+    half = prepare_digit(np.array([[2.0, 1.0]]))  # enlarged by the same averaging: ten pixels each
     assert (
         half.max(axis=0)[half.any(axis=0)].tolist() == [255] * 10 + [128] * 10
     )  # 127.5, halves upwards
     corner = np.zeros((20, 20))
     corner[0], corner[:, 0] = 1, 1
     corner[:12, :12] = 255
-    frame = prepared(corner)
+    frame = prepare_digit(corner)
     assert (
         frame[8, 8] == 255
     )  # its center of mass is at 5.5: from 8.5 on, halves upwards 9, clamped to 8
     with pytest.raises(DataError, match="blank"):
-        prepared(np.full((5, 5), 0.4))
+        prepare_digit(np.full((5, 5), 0.4))
     with pytest.raises(DataError, match="found 2x2x2"):
-        prepared(np.ones((2, 2, 2)))
+        prepare_digit(np.ones((2, 2, 2)))
 
 
 @pytest.mark.mnist
@@ -126,7 +126,7 @@ def test_mnist_itself_is_prepared_so_and_stays_as_it_is(mnist: Dataset) -> None:
         near &= np.abs(center - 14) <= 0.5
     assert near.sum() == 59_998
     some = images[:3_000]
-    apart = np.array([np.abs(prepared(image).astype(int) - image).max() for image in some])
+    apart = np.array([np.abs(prepare_digit(image).astype(int) - image).max() for image in some])
     assert (apart <= 1).mean() > 0.999  # one level: where the brightest is 254
     assert (apart == 0).mean() > 0.85
 
@@ -215,16 +215,16 @@ def test_every_kind_of_picture_shows_the_digit(
     digits: np.ndarray, tmp_path: Path, make: Callable[..., Image.Image]
 ) -> None:
     some = digits[1:5]
-    for found, digit in zip(pictures.reading(make, some, tmp_path), some, strict=True):
+    for found, digit in zip(pictures.read_back(make, some, tmp_path), some, strict=True):
         assert not isinstance(found, str), found
         assert difference(found, digit) < (30 if make is pictures.by_a_thin_pen else 24)
 
 
 def test_a_large_picture_with_specks(digits: np.ndarray, tmp_path: Path) -> None:
-    levels = pictures.placed(digits[2], np.random.default_rng(0), 700, (2_400, 3_200), 250, 10)
+    levels = pictures.place_digit(digits[2], np.random.default_rng(0), 700, (2_400, 3_200), 250, 10)
     levels[100:112, 200:212] = 0
     levels[2_300:2_310, 3_000:3_030] = 60
-    path = saved(pictures.as_image(levels), tmp_path / "a.jpg")
+    path = saved(pictures.to_image(levels), tmp_path / "a.jpg")
     assert difference(seen(path), digits[2]) < 12
 
 
@@ -304,16 +304,16 @@ def test_more_pixels_than_ours_but_fewer_than_pillows_limit(tmp_path: Path) -> N
 
 def test_paper_on_a_dark_table_is_refused(digits: np.ndarray, tmp_path: Path) -> None:
     table = np.full((640, 860), 60.0)
-    table[80:560, 110:750] = pictures.placed(
+    table[80:560, 110:750] = pictures.place_digit(
         digits[0], np.random.default_rng(0), 200, (480, 640), 230, 50
     )
     with pytest.raises(DataError, match=r"an area and no strokes .*; cut the picture to the digit"):
-        read_picture(saved(pictures.as_image(table), tmp_path / "a.png"))
+        read_picture(saved(pictures.to_image(table), tmp_path / "a.png"))
 
 
 def test_two_digits_are_said_to_be_two(digits: np.ndarray, tmp_path: Path) -> None:
     for i in range(0, 20, 2):
-        pair = pictures.side_by_side(digits[i], digits[i + 1], gap_px=4)
+        pair = pictures.join_digits(digits[i], digits[i + 1], gap_px=4)
         large = pair.resize((pair.width * 7, pair.height * 7), Image.Resampling.BICUBIC)
         for picture in (pair, large, Image.fromarray(255 - np.asarray(large))):
             with pytest.raises(
@@ -325,11 +325,11 @@ def test_two_digits_are_said_to_be_two(digits: np.ndarray, tmp_path: Path) -> No
 @pytest.mark.mnist
 def test_two_digits_of_mnist_and_one(mnist: Dataset, tmp_path: Path) -> None:
     images = mnist.train.images[:800, 0].numpy()
-    alone = pictures.reading(pictures.as_it_is, images[:400], tmp_path)
+    alone = pictures.read_back(pictures.as_it_is, images[:400], tmp_path)
     assert sum(isinstance(image, str) for image in alone) <= 1
     others = iter(images[400:])
-    pairs = pictures.reading(
-        lambda image, _: pictures.side_by_side(image, next(others), 3), images[:400], tmp_path
+    pairs = pictures.read_back(
+        lambda image, _: pictures.join_digits(image, next(others), 3), images[:400], tmp_path
     )
     assert (
         sum(isinstance(image, str) and image.startswith("two digits") for image in pairs)
@@ -412,7 +412,7 @@ def test_the_verb_answers_the_good_files_beside_bad_ones(
     assert sheet.width > 3 * 140
 
     code, out, err = netlet("predict", "good0.png", "missing.png", "--json")
-    good, bad = json.loads(out)
+    good, bad = json.loads(out)["predictions"]
     assert code == 1
     assert set(bad) == {"file", "error"}
     assert set(good) == {
@@ -437,9 +437,9 @@ def test_the_verb_answers_the_good_files_beside_bad_ones(
 def test_raw_takes_an_image_as_it_is(netlet: Netlet, digits: np.ndarray, tmp_path: Path) -> None:
     shifted = np.roll(digits[0], 2, axis=1)
     path = saved(Image.fromarray(shifted), tmp_path / "raw.png")
-    assert (raw_picture(path) == shifted).all()
+    assert (read_raw_picture(path) == shifted).all()
     assert (
-        raw_picture(saved(Image.fromarray(shifted).convert("RGB"), tmp_path / "rgb.png")) == shifted
+        read_raw_picture(saved(Image.fromarray(shifted).convert("RGB"), tmp_path / "rgb.png")) == shifted
     ).all()
     assert netlet("predict", "--raw", "raw.png")[0] == 0
     color = np.dstack([shifted, shifted, 0 * shifted])
@@ -475,7 +475,7 @@ def test_bad_usage_is_exit_code_2(netlet: Netlet, digits: np.ndarray, tmp_path: 
         assert message in err
         assert len(err.splitlines()) == 1
     assert netlet("predict")[0] == 2
-    assert (raw_picture(tmp_path / "a.png") == digits[0]).all()
+    assert (read_raw_picture(tmp_path / "a.png") == digits[0]).all()
     code, out, err = netlet("predict", "a.png", "--show", "mine.py/seen.png")
     assert code == 2
     assert "a.png" in out  # a place that cannot be written to costs no answer
@@ -496,7 +496,7 @@ def test_a_net_of_twelve_classes_and_one_that_has_diverged(
         "predict", "a.png", "--net", "mine.py:twelve", "--weights", "a.pt", "--json"
     )
     assert code == 0
-    assert json.loads(out)[0]["digit"] == "11"
+    assert json.loads(out)["predictions"][0]["digit"] == "11"
     net[1].weight.data[0, 0] = float("nan")
     torch.save(net.state_dict(), tmp_path / "a.pt")
     code, out, err = netlet("predict", "a.png", "--net", "mine.py:twelve", "--weights", "a.pt")
@@ -519,12 +519,17 @@ def test_colour_nets_and_nets_for_other_sizes(
             return crest.net(x.mean(1, keepdim=True))
 
     saved(Image.fromarray(digits[0]), tmp_path / "a.png")
-    plain = json.loads(netlet("predict", "a.png", "--json")[1])
+
+    def predicted() -> str:
+        (only,) = json.loads(netlet("predict", "a.png", "--json")[1])["predictions"]
+        return str(only["digit"])
+
+    plain = predicted()
     color = dataclasses.replace(crest, net=OfColour(), shape=(3, 28, 28))
-    monkeypatch.setattr("netlet.experiments.trained_net", lambda *_: color)
-    assert json.loads(netlet("predict", "a.png", "--json")[1])[0]["digit"] == plain[0]["digit"]
+    monkeypatch.setattr("netlet.experiments.load_trained_net", lambda *_: color)
+    assert predicted() == plain
     monkeypatch.setattr(
-        "netlet.experiments.trained_net", lambda *_: dataclasses.replace(crest, shape=(1, 32, 32))
+        "netlet.experiments.load_trained_net", lambda *_: dataclasses.replace(crest, shape=(1, 32, 32))
     )
     code, _, err = netlet("predict", "a.png")
     assert code == 2
@@ -532,8 +537,8 @@ def test_colour_nets_and_nets_for_other_sizes(
 
 
 def test_a_sheet_has_a_tile_for_each_image(digits: np.ndarray) -> None:
-    one = captioned_sheet([digits[0]], [("a.png", "5  99.00 %")])
-    ten = captioned_sheet(list(digits[:10]), [("a rather long name of a file.png", "5")] * 10)
+    one = draw_captioned_sheet([digits[0]], [("a.png", "5  99.00 %")])
+    ten = draw_captioned_sheet(list(digits[:10]), [("a rather long name of a file.png", "5")] * 10)
     assert ten.width > 7 * one.width
     assert ten.height > 1.9 * (one.height - 10)
     assert (np.asarray(one)[6:146, 6:146, 0] == np.kron(digits[0], np.ones((5, 5)))).all()
@@ -544,7 +549,7 @@ def test_crest_reads_pictures_as_well_as_images(
     mnist: Dataset, crest: TrainedNet, tmp_path: Path
 ) -> None:
     images, labels = mnist.held_out.images[:200, 0].numpy(), mnist.held_out.labels[:200].tolist()
-    found = pictures.reading(pictures.in_slanting_light, images, tmp_path)
+    found = pictures.read_back(pictures.in_slanting_light, images, tmp_path)
     assert not [image for image in found if isinstance(image, str)]
     answers = evaluation.predict(crest.net, found, crest.recipe)
     assert sum(answer.best == label for answer, label in zip(answers, labels, strict=True)) >= 196

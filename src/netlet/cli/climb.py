@@ -10,6 +10,7 @@ import typer
 from netlet import records
 from netlet.cli.datasets import load_training_dataset
 from netlet.cli.options import (
+    FORMATS,
     Channels,
     DataDir,
     DatasetName,
@@ -56,6 +57,14 @@ def climb(
             "--out", "-o", metavar="DIR", help="Folder of the ladder; ladders/LADDER if not given."
         ),
     ] = None,
+    page: Annotated[
+        Path | None,
+        typer.Option(
+            "--page",
+            metavar="FILE",
+            help=f"File to write the comparison to as well, {FORMATS}.",
+        ),
+    ] = None,
     workers: Workers = None,
     threads: WorkerThreads = 1,
     dataset: DatasetName = None,
@@ -67,10 +76,13 @@ def climb(
     """Train a ladder of experiments and compare its steps.
 
     Steps that are finished are not trained again. Your own remarks on a step, in STEP/remarks.md of
-    the ladder's folder, are put on the page.
+    the ladder's folder, are put on the page, ladder.md.
     """
     from netlet import experiments
+    from netlet.report.page import check_suffix
 
+    if page:
+        check_suffix(page, "--page")
     chosen = experiments.find_ladder(ladder)
     for rung in chosen.rungs:
         experiments.build_experiment(
@@ -94,16 +106,18 @@ def climb(
             lambda rung: say(f"{rung.name}: {rung.title}"),
             lines,
         )
-    _print(climbed, folder, json=json)
+    _print(climbed, folder, page, json=json)
 
 
-def _print(climbed: LadderResult, folder: Path, *, json: bool) -> None:
+def _print(climbed: LadderResult, folder: Path, extra: Path | None, *, json: bool) -> None:
     """Write the ladder's page and print its table."""
     from netlet import stats
-    from netlet.report.ladder_page import ladder_page, rung_table
+    from netlet.report import ladder_page, write
+    from netlet.report.ladder_page import rung_table
 
     page = folder / records.PAGE
     write_whole(page, ladder_page(climbed, pictures=False).markdown)
+    files = [page, *(write(ladder_page(climbed), extra) if extra else ())]
     if json:
         steps = [
             {
@@ -115,8 +129,10 @@ def _print(climbed: LadderResult, folder: Path, *, json: bool) -> None:
             }
             for rung, study in zip(climbed.ladder.rungs, climbed.studies, strict=True)
         ]
-        print_json("climb", {"title": climbed.ladder.title, "page": str(page), "steps": steps})
+        names = [str(file) for file in files]
+        print_json("climb", {"title": climbed.ladder.title, "files": names, "steps": steps})
         return
     head, rows, align = rung_table(climbed)
     print_result(table(head, [[cell.strip("`") for cell in row] for row in rows], align))
-    print_result(f"page: {page}; with pictures: netlet report {folder} -o ladder.html")
+    more = "" if extra else f"; with figures: netlet report {folder} -o ladder.html"
+    print_result(f"written to {', '.join(str(file) for file in files)}{more}")

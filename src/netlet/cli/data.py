@@ -249,7 +249,7 @@ def make(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", "-o", metavar="FILE", help=".npz file to write; the cache if not given."
+            "--out", "-o", metavar="FILE", help="File to write, an .npz; the cache if not given."
         ),
     ] = None,
     seed: Annotated[
@@ -290,10 +290,10 @@ def make(
 def _make_scribble(train: int, test: int, seed: int, out: Path | None) -> Dataset:
     from netlet.data import cache_folder, load_scribble, make_scribble, save_npz
 
-    with show_progress("generating scribble"):
+    with show_progress("generating scribble") as bar:
         if out is None:
-            return load_scribble(cache_folder())
-        made = make_scribble(train, test, seed)
+            return load_scribble(cache_folder(), bar)
+        made = make_scribble(train, test, seed, bar)
         save_npz(made, out)
         return made
 

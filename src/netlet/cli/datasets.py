@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from netlet.cli.progress import DownloadBar
+from netlet.cli.progress import DownloadBar, show_progress
 from netlet.cli.results import say
 from netlet.errors import MissingDataError
 
@@ -31,7 +31,8 @@ def load_dataset(
 
     bar = DownloadBar(failures=failures)
     try:
-        loaded = data.load(dataset, data_dir, on_progress=bar)
+        with show_progress("generating scribble") as drawing:
+            loaded = data.load(dataset, data_dir, on_progress=bar, on_draw=drawing)
     finally:
         bar.close()
     return loaded.with_channels(channels) if channels else loaded

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -103,7 +104,8 @@ def export(
     model = export.trace_model(trained)
     images = _images_to_verify(trained, dataset, data_dir)
     path = out or _default_path(model.stem, to, int8=int8)
-    exported = _write(model, to, path, images, input_type, max_loss, int8=int8, force=force)
+    max_accuracy_drop = math.inf if force else max_loss
+    exported = _write(model, to, path, images, input_type, max_accuracy_drop, int8=int8)
     if json:
         print_json(
             "export",
@@ -124,27 +126,23 @@ def _write(
     path: Path,
     images: Dataset | None,
     input_type: InputType,
-    max_loss: float,
+    max_accuracy_drop: float,
     *,
     int8: bool,
-    force: bool,
 ) -> exporting.ExportResult:
     from netlet import export
 
     if to is Target.PAGE:
         return export.export_page(model, path, images)
     if to is Target.C:
-        return export.export_c(
-            model, path, images, int8=int8, max_accuracy_drop=max_loss, force=force
-        )
+        return export.export_c(model, path, images, int8=int8, max_accuracy_drop=max_accuracy_drop)
     return export.export_onnx(
         model,
         path,
         images,
         input_type=input_type.value,
         int8=int8,
-        max_accuracy_drop=max_loss,
-        force=force,
+        max_accuracy_drop=max_accuracy_drop,
     )
 
 

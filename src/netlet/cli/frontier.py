@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from netlet.cli.options import Json
+from netlet.cli.options import FORMATS, Json
 from netlet.cli.results import print_json, print_result, say
-from netlet.errors import RecordError, ReportError
+from netlet.errors import RecordError
 
 if TYPE_CHECKING:
     from netlet.records.study import Study
@@ -43,17 +43,17 @@ def frontier(
             "--out",
             "-o",
             metavar="FILE",
-            help="File to write as well: .html or .md (the page).",
+            help=f"File to write as well, {FORMATS}.",
         ),
     ] = None,
     json: Json = False,
 ) -> None:
     """Show accuracy against parameters, beside published nets."""
-    if out and out.suffix not in (".html", ".md"):
-        raise ReportError(f"{out}: cannot write this format; name a .html or .md file with --out")
-
     from netlet import stats
+    from netlet.report.page import check_suffix
 
+    if out:
+        check_suffix(out)
     studies = _collect(folders or [folder for folder in _USUAL_FOLDERS if folder.is_dir()])
     points = [*stats.measured_points(studies), *stats.PUBLISHED_POINTS]
     points = [point for point in points if params_below is None or point.parameters < params_below]
@@ -62,11 +62,12 @@ def frontier(
             f"no recorded or published net has fewer than {params_below:,} parameters; "
             "raise --params-below"
         )
+    files: list[Path] = []
     if out:
         from netlet.report import frontier_page, write
 
-        write(frontier_page(points), out)
-    _print(points, out, json=json)
+        files = write(frontier_page(points), out)
+    _print(points, files, json=json)
 
 
 def _collect(folders: Sequence[Path]) -> list[Study]:
@@ -80,14 +81,14 @@ def _collect(folders: Sequence[Path]) -> list[Study]:
     return studies
 
 
-def _print(points: Sequence[FrontierPoint], out: Path | None, *, json: bool) -> None:
+def _print(points: Sequence[FrontierPoint], files: Sequence[Path], *, json: bool) -> None:
     from netlet import stats
 
     if json:
         front = stats.pareto_front(points)
         rows = [dataclasses.asdict(point) | {"leads": point in front} for point in points]
-        print_json("frontier", {"points": rows, "file": str(out) if out else None})
+        print_json("frontier", {"points": rows, "files": [str(file) for file in files]})
         return
-    print_result(stats.frontier_text(points) + (f"\n\nwritten to {out}" if out else ""))
+    print_result(stats.frontier_text(points) + (f"\n\nwritten to {files[0]}" if files else ""))
     if not any(point.measured for point in points):
         say("no studies found; record one with 'netlet study NET', or name a folder that has some")

@@ -63,6 +63,7 @@ def weights_names() -> list[str]:
     return list(list_shipped_weights())
 
 
+FORMATS = ".html or .md (page), .svg, .pdf or .png (figures), .csv or .tex (tables)"
 NET = "A name from 'netlet list', a net in one line, or file.py:Name."
 NET_WITH_WEIGHTS = (
     "A name whose weights come with netlet, the folder of a run or study, or a net and --weights."

@@ -31,11 +31,12 @@ class Bar:
     Args:
         label: Shown before the bar, until ``update`` changes it.
         unit: Of what is counted.
-        delay: Seconds before the bar appears.
+        delay: Seconds before the bar appears; ``DELAY_S`` if not given.
     """
 
-    def __init__(self, label: str = "", unit: str = "img", delay: float = DELAY_S) -> None:
-        self._label, self._unit, self._delay = label, unit, delay
+    def __init__(self, label: str = "", unit: str = "img", delay: float | None = None) -> None:
+        self._label, self._unit = label, unit
+        self._delay = DELAY_S if delay is None else delay
         self._bar: tqdm[Any] | None = None
 
     def __call__(self, done: int, total: int) -> None:
@@ -50,6 +51,7 @@ class Bar:
             self.close()
         if self._bar is None:
             self._bar = tqdm(
+                desc=label,
                 total=total,
                 unit=self._unit,
                 unit_scale=True,

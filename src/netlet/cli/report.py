@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from netlet.cli.locate import locate_records
-from netlet.cli.options import DataDir, Json, study_names
+from netlet.cli.options import FORMATS, DataDir, Json, study_names
 from netlet.cli.results import print_json, print_result, say
-from netlet.errors import DataError, ReportError
+from netlet.errors import DataError
 
 if TYPE_CHECKING:
     from netlet.data import Split
@@ -33,7 +33,7 @@ def report(
             "--out",
             "-o",
             metavar="FILE",
-            help="File to write: .html, or .md with its pictures in a folder beside it.",
+            help=f"File to write, {FORMATS}; several figures or tables become several files.",
         ),
     ] = Path("report.html"),
     dataset: Annotated[
@@ -51,22 +51,23 @@ def report(
 
     It shows verdict, statistics, the net, curves, mistakes, and the command that repeats it.
     """
-    if out.suffix not in (".html", ".md"):
-        raise ReportError(f"{out}: cannot write this format; name a .html or .md file with --out")
+    from netlet.report.page import check_suffix
+
+    check_suffix(out)
     studies, climbs = locate_records(names)
 
-    from netlet.report import combine_pages, comparison_page, ladder_page, study_page, write
+    from netlet.report import Page, combine_pages, comparison_page, ladder_page, study_page, write
 
     pages = [ladder_page(climbed) for climbed in climbs]
     own = [study_page(study, _scored_images(study, dataset, data_dir)) for study in studies]
     pages += own if len(own) < 2 else [comparison_page(studies, own)]
-    page = pages[0] if len(pages) == 1 else combine_pages("Report", "", pages)
+    page = pages[0] if len(pages) == 1 else combine_pages(Page("Report", ""), pages)
     files = write(page, out)
     if json:
         print_json("report", {"files": [str(file) for file in files]})
         return
-    pictures = f", and {len(files) - 1} pictures in {out.with_suffix('')}/" if files[1:] else ""
-    print_result(f"{files[0]}{pictures}")
+    figures = f", and {len(files) - 1} figures in {out.with_suffix('')}/" if files[1:] else ""
+    print_result(f"{files[0]}{figures}" if out.suffix == ".md" else "\n".join(map(str, files)))
 
 
 def _scored_images(study: Study, dataset: str | None, data_dir: Path | None) -> Split | None:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 Table = tuple[tuple[str, ...], list[list[str]], str]  # head, rows, alignment
 
-# netlet.training.CHECKPOINT, whose import would load torch.
-CHECKPOINT = "checkpoint.pt"
+# netlet.training.CHECKPOINT_FILE, whose import would load torch.
+CHECKPOINT_FILE = "checkpoint.pt"
 _OUTCOMES = {
     "significant": "worse",
     "not significant": "no difference shown",
@@ -63,7 +63,7 @@ def unfinished_rows(root: Path) -> tuple[list[Row], list[str]]:
     The keys are those of a finished run; what only the end of a run can tell is None.
     """
     rows, problems = [], []
-    for path in sorted(root.rglob(CHECKPOINT)):
+    for path in sorted(root.rglob(CHECKPOINT_FILE)):
         folder = path.parent
         if (folder / records.RECORD).is_file():
             continue

@@ -188,14 +188,14 @@ def _begin(
         initial_weights_digest=digest,
         **options,
     )
-    recorder = Recorder(folder, config.to_dict(), or_next=numbered)
+    recorder = Recorder(folder, config.to_dict(), next_free_name=numbered)
     progress = TrainingProgress()
     with progress.hint_at_resume(recorder):
         run = experiment.run(
             images,
             options["seed"],
             val=options["val"],
-            listeners=[progress, recorder],
+            callbacks=[progress, recorder],
             start=net,
             initial_weights_digest=digest,
         )
@@ -234,7 +234,7 @@ def _resume(folder: Path, threads: int | None) -> Run:
             val=config.val,
             initial_weights_digest=config.initial_weights_digest,
             resume=checkpoint,
-            listeners=[progress, recorder],
+            callbacks=[progress, recorder],
         )
 
 

@@ -10,7 +10,7 @@ from torch import nn
 from netlet.cli.progress import Bar
 from netlet.cli.results import say
 from netlet.records import Epoch
-from netlet.training import CHECKPOINT, Callback, Plan, Progress, Recorder
+from netlet.training import CHECKPOINT_FILE, Callback, Plan, Progress, Recorder
 
 
 class TrainingProgress(Callback):
@@ -20,7 +20,7 @@ class TrainingProgress(Callback):
         self._bar = Bar(unit="img", delay=0)
         self._plan: Plan | None = None
 
-    def started(self, plan: Plan) -> None:
+    def on_start(self, plan: Plan) -> None:
         """Print what is trained on what, and how."""
         self._plan = plan
         recipe = plan.recipe
@@ -30,7 +30,7 @@ class TrainingProgress(Callback):
             f"batch size {recipe.batch_size}, seed {plan.seed}, {plan.device} {plan.precision}"
         )
 
-    def stepped(self, progress: Progress) -> None:
+    def on_step(self, progress: Progress) -> None:
         """Update the bar."""
         assert self._plan is not None
         self._bar.update(
@@ -41,7 +41,7 @@ class TrainingProgress(Callback):
             f"lr={progress.lr:.4f}",
         )
 
-    def epoch_ended(self, epochs: Sequence[Epoch], net: nn.Module) -> None:
+    def on_epoch_end(self, epochs: Sequence[Epoch], net: nn.Module) -> None:
         """Print the epoch's line."""
         assert self._plan is not None
         self._bar.close()
@@ -62,7 +62,7 @@ class TrainingProgress(Callback):
             yield
         except KeyboardInterrupt:
             self._bar.close()
-            if (recorder.folder / CHECKPOINT).is_file():
+            if (recorder.folder / CHECKPOINT_FILE).is_file():
                 say(
                     f"interrupted; 'netlet train --resume {recorder.folder}' continues after the "
                     "last complete epoch"
