@@ -1,34 +1,36 @@
-"""Weights to somewhere useful: a graph of the net, and what is written from it, each held against the net."""
+"""Exports of a trained net: ONNX, C and a web page, each verified against PyTorch."""
 
-from netlet.export.agreement import Agreement, agreement
 from netlet.export.c_export import export_c
-from netlet.export.capture import capture
-from netlet.export.exported import Exported
-from netlet.export.fold import folded
+from netlet.export.fold import fold_graph
 from netlet.export.graph import Graph
-from netlet.export.images import images_to_calibrate, images_to_compare
+from netlet.export.image_selection import select_calibration_images, select_verification_images
 from netlet.export.onnx_export import export_onnx
-from netlet.export.onnx_model import onnx_model
-from netlet.export.onnx_runtime import Runtime, quantized
-from netlet.export.page_file import export_page, page
-from netlet.export.trained_model import TrainedModel, origin
+from netlet.export.onnx_model import build_onnx
+from netlet.export.onnx_runtime import OnnxPredictor, quantize_onnx
+from netlet.export.page_export import build_page, export_page
+from netlet.export.progress import OnProgress
+from netlet.export.result import ExportResult
+from netlet.export.traced_model import TracedModel, trace_model
+from netlet.export.tracer import trace_graph
+from netlet.export.verification import Verification, compare_with_pytorch
 
 __all__ = [
-    "Agreement",
-    "Exported",
+    "ExportResult",
     "Graph",
-    "Runtime",
-    "TrainedModel",
-    "agreement",
-    "capture",
+    "OnProgress",
+    "OnnxPredictor",
+    "TracedModel",
+    "Verification",
+    "build_onnx",
+    "build_page",
+    "compare_with_pytorch",
     "export_c",
     "export_onnx",
     "export_page",
-    "folded",
-    "images_to_calibrate",
-    "images_to_compare",
-    "onnx_model",
-    "origin",
-    "page",
-    "quantized",
+    "fold_graph",
+    "quantize_onnx",
+    "select_calibration_images",
+    "select_verification_images",
+    "trace_graph",
+    "trace_model",
 ]

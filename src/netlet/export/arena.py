@@ -1,4 +1,4 @@
-"""One piece of memory for all maps of a net: a map takes the place of one that nobody needs any more."""
+"""The memory plan of the C export: all feature maps share one static arena."""
 
 from __future__ import annotations
 
@@ -11,73 +11,79 @@ from netlet.export.graph import Activation, Graph, Product, Sum
 
 @dataclass(frozen=True)
 class Arena:
-    """Where each map lies; offsets and size count numbers, not bytes."""
+    """The offset of each feature map; offsets and size are in elements, not bytes."""
 
-    offsets: tuple[int | None, ...]  # by map, the image first; None: it lies elsewhere
+    offsets: tuple[int | None, ...]  # by feature map, the image first; None: stored elsewhere
     size: int
 
 
 def lifetimes(graph: Graph) -> list[tuple[int, int]]:
-    """For each map the layers, by place, from the one that gives it to the last that reads it; the image's from -1."""
+    """Return the lifetime of each feature map.
+
+    Returns:
+        For each feature map the index of the layer that computes it (-1 for the image) and of the
+        last layer that reads it.
+    """
     return [
         (number - 1, max(graph.readers(number), default=number - 1))
         for number in range(len(graph.layers) + 1)
     ]
 
 
-def arena(graph: Graph, elsewhere: Collection[int]) -> Arena:
-    """Places for the maps of a graph.
+def plan_arena(graph: Graph, elsewhere: Collection[int]) -> Arena:
+    """Assign an offset to each feature map.
 
-    The largest map first, each at the lowest place that is free for as long as it is needed, as
-    TensorFlow Lite's planner has it ("greedy by size", Pisarchyk and Lee 2020). What works number
-    by number may write over its input.
+    Largest first, each at the lowest offset that is free during its lifetime: "greedy by size" of
+    TensorFlow Lite's planner (Pisarchyk and Lee 2020). An element-wise layer may overwrite its
+    input.
 
     Args:
-        graph: Any.
-        elsewhere: Maps that need no place.
+        graph: The graph.
+        elsewhere: Numbers of feature maps that are stored outside the arena.
     """
     alive = lifetimes(graph)
-    buffers: list[
-        list[int]
-    ] = []  # maps that share one place, in the order in which they come about
-    for number in range(len(graph.layers) + 1):
-        if number in elsewhere:
-            continue
-        over = _overwritten(graph, number)
-        shared = next(
-            (buffer for buffer in buffers if over is not None and buffer[-1] == over), None
-        )
-        if shared is None:
-            buffers.append([number])
-        else:
-            shared.append(number)
-
-    def span(buffer: list[int]) -> tuple[int, int]:
-        return alive[buffer[0]][0], alive[buffer[-1]][1]
+    buffers = _shared_buffers(graph, elsewhere)
 
     def size(buffer: list[int]) -> int:
         return math.prod(graph.shapes[buffer[0]])
 
     offsets: list[int | None] = [None] * len(alive)
-    taken: list[tuple[int, int, tuple[int, int]]] = []  # from, to, when
+    placed: list[tuple[int, int, tuple[int, int]]] = []  # first offset, end, lifetime
     for buffer in sorted(buffers, key=lambda buffer: (-size(buffer), buffer)):
-        first, last = span(buffer)
+        first, last = alive[buffer[0]][0], alive[buffer[-1]][1]
         start = 0
-        for begin, end, (since, until) in sorted(taken):
+        for begin, end, (since, until) in sorted(placed):
             if since <= last and first <= until and start + size(buffer) > begin:
                 start = max(start, end)
-        taken.append((start, start + size(buffer), (first, last)))
+        placed.append((start, start + size(buffer), (first, last)))
         for number in buffer:
             offsets[number] = start
-    return Arena(tuple(offsets), max((end for _, end, _ in taken), default=0))
+    return Arena(tuple(offsets), max((end for _, end, _ in placed), default=0))
 
 
-def _overwritten(graph: Graph, number: int) -> int | None:
-    """The input that the layer of a map may write over; None if there is none."""
+def _shared_buffers(graph: Graph, elsewhere: Collection[int]) -> list[list[int]]:
+    """Group the feature maps that overwrite one another, in order of execution."""
+    buffers: list[list[int]] = []
+    for number in range(len(graph.layers) + 1):
+        if number in elsewhere:
+            continue
+        overwritten = _input_to_overwrite(graph, number)
+        shared = next(
+            (b for b in buffers if overwritten is not None and b[-1] == overwritten), None
+        )
+        if shared is None:
+            buffers.append([number])
+        else:
+            shared.append(number)
+    return buffers
+
+
+def _input_to_overwrite(graph: Graph, number: int) -> int | None:
+    """Return the input that a feature map's layer may overwrite; None if there is none."""
     if number == 0 or not isinstance(layer := graph.layers[number - 1], Activation | Sum | Product):
         return None
     for read in layer.inputs:
-        same = graph.shapes[read] == layer.shape
-        if same and max(graph.readers(read)) == number - 1:
+        same_shape = graph.shapes[read] == layer.shape
+        if same_shape and max(graph.readers(read)) == number - 1:
             return read
     return None

@@ -1,4 +1,4 @@
-"""Exporting a net to C: written, compiled, held against the net, and only then put on the disk."""
+"""Export to C: generate the program, compile it, verify it against PyTorch, then write it."""
 
 from __future__ import annotations
 
@@ -6,83 +6,104 @@ from pathlib import Path
 
 from netlet.backends.cpu.library import CompilationError
 from netlet.data import Dataset
-from netlet.export.agreement import Agreement, agreement
-from netlet.export.c_program import c_program
-from netlet.export.compiled_c import answers, built, loaded
-from netlet.export.exported import (
-    MOST_LOST_POINTS,
-    Exported,
-    accept_float,
-    accept_int8,
-    write_export,
+from netlet.export.c_build import BuildSize, library_predictor, load_library, measure_build
+from netlet.export.c_program import generate_program
+from netlet.export.image_selection import select_calibration_images, select_verification_images
+from netlet.export.int8_reference import numpy_predictor
+from netlet.export.progress import OnProgress, ignore_progress
+from netlet.export.quantize import quantize_graph
+from netlet.export.result import (
+    MAX_ACCURACY_DROP,
+    ExportResult,
+    check_float32,
+    check_int8,
+    write_files,
 )
-from netlet.export.images import images_to_calibrate, images_to_compare
-from netlet.export.integers import by_numpy
-from netlet.export.quantize import quantize
-from netlet.export.trained_model import TrainedModel
+from netlet.export.traced_model import TracedModel
+from netlet.export.verification import LogitsFunction, Verification, compare_with_pytorch
 
 
 def export_c(
-    origin: TrainedModel,
+    model: TracedModel,
     folder: Path,
-    known: Dataset | None,
+    dataset: Dataset | None,
     *,
     int8: bool = False,
-    most_lost_points: float = MOST_LOST_POINTS,
-    forced: bool = False,
-) -> Exported:
-    """Write a net as C99: ``netlet.h`` and ``netlet.c``.
+    max_accuracy_drop: float = MAX_ACCURACY_DROP,
+    on_progress: OnProgress = ignore_progress,
+) -> ExportResult:
+    """Write a model as C99: ``netlet.h`` and ``netlet.c``.
 
-    Where this machine has a C compiler, what it makes of them is held against the net and measured.
+    If this machine has a C compiler, the program is compiled, verified and measured first.
 
     Args:
-        origin: The net.
+        model: The model.
         folder: For the two files; other files in it are left alone.
-        known: What the net was taught on, to compare and calibrate with; None: ``scribble``.
-        int8: In integers throughout.
-        most_lost_points: Of accuracy, that int8 may lose.
-        forced: Write it even if it loses more.
+        dataset: The data set that the net was trained on, for calibration and verification; None:
+            synthetic digits (``scribble``).
+        int8: Generate integer arithmetic throughout.
+        max_accuracy_drop: That int8 may cost, in percentage points; infinite accepts any loss.
+        on_progress: Called when a phase begins.
 
     Raises:
-        ShipError: A layer cannot be written so; the program is not the net's equal, loses too much
-            or cannot be written.
+        ExportError: The C export does not support a layer, or the verification fails.
+        OutputError: A file cannot be written.
     """
     notes: list[str] = []
-    room: dict[str, int | None] = {}
-    integers = None
+    quantized = None
     if int8:
-        calibrated, images = images_to_calibrate(origin, known)
-        integers = quantize(origin.graph, images)
-        notes.append(f"integers of 8 bits, calibrated on {len(images):,} images of {calibrated}")
-    texts = c_program(origin, integers)
-    found: Agreement | None = None
+        image_set, images = select_calibration_images(model, dataset)
+        on_progress(f"calibrating on {len(images):,} images")
+        quantized = quantize_graph(model.graph, images)
+        notes.append(f"int8, calibrated on {len(images):,} images of {image_set}")
+    texts = generate_program(model, quantized)
+    accepted_drop = max_accuracy_drop if int8 else None
+    verification, size = None, None
     try:
-        found = agreement(
-            origin, answers(loaded(texts), origin.graph.classes), *images_to_compare(origin, known)
-        )
-        size = built(texts)
+        on_progress("compiling")
+        predict = library_predictor(load_library(texts), model.graph.classes)
+        size = measure_build(texts)
     except CompilationError as reason:
         notes.append(f"not compiled: {reason}")
-        if integers is not None:  # what C would give, to the bit
-            found = agreement(origin, by_numpy(integers), *images_to_compare(origin, known))
-            accept_int8(found, most_lost_points, forced=forced)
-            notes.append("compared by NumPy, in the same integers")
+        if quantized is not None:  # NumPy computes the same integers as the program
+            predict = numpy_predictor(quantized)
+            verification = _verify(model, predict, dataset, accepted_drop, on_progress)
+            notes.append("verified with NumPy, which computes the same integers as the C program")
     else:
-        if int8:
-            accept_int8(found, most_lost_points, forced=forced)
-        else:
-            accept_float(found)
-        notes.append(
-            str(size)
-            if size
-            else "sizes unknown: there is no 'size' (GNU binutils) to read an object file"
-        )
-        if size:
-            notes += size.warnings
-            room = {
-                "flash_bytes": size.flash_bytes,
-                "ram_bytes": size.ram_bytes,
-                "stack_bytes": size.stack_bytes,
-            }
-    total = write_export({folder / name: text for name, text in texts.items()})
-    return Exported(tuple(folder / name for name in texts), total, found, tuple(notes), room)
+        verification = _verify(model, predict, dataset, accepted_drop, on_progress)
+        notes += _size_notes(size)
+    total = write_files({folder / name: text for name, text in texts.items()})
+    files = tuple(folder / name for name in texts)
+    return ExportResult(files, total, verification, tuple(notes), _memory(size))
+
+
+def _verify(
+    model: TracedModel,
+    predict: LogitsFunction,
+    dataset: Dataset | None,
+    max_accuracy_drop: float | None,  # None: float32, which may not differ at all
+    on_progress: OnProgress,
+) -> Verification:
+    image_set, split = select_verification_images(model, dataset)
+    verification = compare_with_pytorch(model, predict, image_set, split, on_progress)
+    if max_accuracy_drop is None:
+        check_float32(verification, "C program")
+    else:
+        check_int8(verification, max_accuracy_drop)
+    return verification
+
+
+def _size_notes(size: BuildSize | None) -> tuple[str, ...]:
+    if size is None:
+        return ("size unknown: install 'size' (GNU binutils), which reads the object file",)
+    return (str(size), *size.warnings)
+
+
+def _memory(size: BuildSize | None) -> dict[str, int | None]:
+    if size is None:
+        return {}
+    return {
+        "flash_bytes": size.flash_bytes,
+        "ram_bytes": size.ram_bytes,
+        "stack_bytes": size.stack_bytes,
+    }

@@ -1,33 +1,33 @@
-"""A net as C99: one header, one source, constant weights and one static arena.
+"""The C99 program of a net: one header and one source, with constant weights and a static arena.
 
-The functions that do the work are files of ``c/``, of which those that a net needs are taken over
-as they are; what is written here are its weights, the sizes of its layers, and ``netlet_predict``,
-a call for each layer.
+The source consists of the files of ``c/`` that the net needs, copied unchanged, followed by its
+weights, the sizes of its layers, and ``netlet_predict`` with one call for each layer.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from dataclasses import dataclass
 from importlib import resources
 
-from netlet.export.arena import Arena, arena
-from netlet.export.c_layers import Place, Written, c_float, written
+from netlet.export.arena import Arena, plan_arena
+from netlet.export.c_layers import CLayer, LayerContext, emit_layer, format_c_float
 from netlet.export.graph import Graph
-from netlet.export.quantize import Quantized
-from netlet.export.trained_model import TrainedModel
+from netlet.export.quantize import QuantizedGraph
+from netlet.export.traced_model import TracedModel
 
 HEADER, SOURCE = "netlet.h", "netlet.c"
-# Files of c/ in the order in which they stand in the source, each with those that it needs; * is
+# Files of c/ in the order in which the source includes them, each with those that it needs; * is
 # float32 or int8.
 _PARTS: dict[str, tuple[str, ...]] = {
     "build": (),
-    "*/numbers": (),
-    "*/clamped": (),
-    "int8/shifted": (),
-    "*/finish": ("*/clamped", "int8/shifted"),
-    "image": (),
-    "window": (),
+    "*/types": (),
+    "*/clamp_value": (),
+    "int8/round_shift": (),
+    "*/store_outputs": ("*/clamp_value", "int8/round_shift"),
+    "read_image": (),
+    "gather_window": (),
     "*/lanes": (),
     "*/products": ("*/lanes",),
     "*/accumulate": ("*/lanes",),
@@ -36,153 +36,178 @@ _PARTS: dict[str, tuple[str, ...]] = {
     "convolution": ("last_blocks",),
     "depthwise": ("*/products", "last_blocks"),
     "max_pooling": (),
-    "int8/divided": (),
-    "*/mean_pooling": ("int8/divided", "int8/clamped"),
-    "int8/pair": (),
-    "*/sum": ("int8/pair", "*/clamped", "int8/shifted"),
-    "*/product": ("int8/pair", "int8/clamped", "int8/shifted"),
-    "*/concatenation": ("int8/pair", "int8/clamped", "int8/shifted"),
-    "int8/look_up": (),
-    "float32/clamp": ("*/clamped",),
+    "int8/round_divide": (),
+    "*/mean_pooling": ("int8/round_divide", "int8/clamp_value"),
+    "int8/rescale": (),
+    "*/sum": ("int8/rescale", "*/clamp_value", "int8/round_shift"),
+    "*/product": ("int8/rescale", "int8/clamp_value", "int8/round_shift"),
+    "*/concatenation": ("int8/rescale", "int8/clamp_value", "int8/round_shift"),
+    "int8/lookup_table": (),
+    "float32/clamp": ("*/clamp_value",),
     "float32/leaky_relu": (),
-    "float32/hardswish": ("*/clamped",),
-    "float32/hardsigmoid": ("*/clamped",),
-    "int8/widen": (),
+    "float32/hardswish": ("*/clamp_value",),
+    "float32/hardsigmoid": ("*/clamp_value",),
+    "int8/to_int32": (),
 }
 
 
-def c_program(origin: TrainedModel, whole: Quantized | None = None) -> dict[str, str]:
-    """A net in C.
+@dataclass(frozen=True)
+class _Storage:
+    """Where the program keeps its feature maps."""
+
+    arena: Arena
+    reads_image: bool  # whether the image is used in place, without a copy in the arena
+    writes_scores: bool  # whether the last layer writes the scores itself
+    places: tuple[str, ...]  # C expressions, by feature map
+
+
+def generate_program(model: TracedModel, quantized: QuantizedGraph | None = None) -> dict[str, str]:
+    """Generate the C program of a model.
 
     Args:
-        origin: The net.
-        whole: The same in integers; if not given, the program computes in float32.
+        model: The model.
+        quantized: Its quantized graph; None: the program computes in float32.
 
     Returns:
-        The text of the header and of the source, by the file's name.
+        The text of the header and of the source, by file name.
 
     Raises:
-        ShipError: A layer cannot be computed so; names it and what would work.
+        ExportError: The C export does not support a layer; the message names it and an alternative.
     """
-    graph = origin.graph
-    kind = "float32" if whole is None else "int8"
-    last = len(graph.layers)
-    wide = whole is None or whole.numbers[-1].wide
-    # A gray image is a map of bytes as it is.
-    as_it_is = whole is not None and (graph.shape[0] == 1 or graph.shape[1:] == (1, 1))
-    elsewhere = [number for number, there in ((0, as_it_is), (last, wide)) if there]
-    room = arena(graph, elsewhere)
-    where = [_where(number, room, last, whole) for number in range(last + 1)]
-    layers = [
-        written(
-            Place(
-                at + 1,
-                layer,
-                tuple(graph.shapes[number] for number in layer.inputs),
-                tuple(where[number] for number in layer.inputs),
-                where[at + 1],
-                whole.numbers[at] if whole else None,
-                tuple(whole.grids[number] for number in (*layer.inputs, at + 1)) if whole else (),
-            )
-        )
-        for at, layer in enumerate(graph.layers)
-    ]
-    calls = "".join(layer.call for layer in layers)
+    graph = model.graph
+    kind = "float32" if quantized is None else "int8"
+    storage = _plan_storage(graph, quantized)
+    layers = _emit_layers(graph, quantized, storage)
     parts = {part for layer in layers for part in layer.parts}
-    if not as_it_is:
-        parts.add("image")
+    calls = "".join(layer.call for layer in layers)
+    if not storage.reads_image:
+        parts.add("read_image")
         c, h, w = graph.shape
-        calls = f"    read_image(image, {where[0]}, {h * w}, {c});\n" + calls
-    if not wide:
-        assert whole is not None
-        parts.add("int8/widen")
-        calls += f"    widen({where[last]}, logits, {graph.classes}, {whole.grids[-1].zero});\n"
-    number = "float" if whole is None else "uint8_t"
+        calls = f"    read_image(image, {storage.places[0]}, {h * w}, {c});\n" + calls
+    if not storage.writes_scores:
+        assert quantized is not None
+        parts.add("int8/to_int32")
+        zero_point = quantized.params[-1].zero_point
+        calls += f"    to_int32({storage.places[-1]}, logits, {graph.classes}, {zero_point});\n"
+    element, element_bytes = ("float", 4) if quantized is None else ("uint8_t", 1)
+    size = storage.arena.size
     source = [
         f'#include "{HEADER}"\n',
-        _sizes(layers),
-        *_files(parts, kind),
+        _emit_buffer_sizes(layers),
+        *_read_parts(parts, kind),
         *(layer.tables for layer in layers if layer.tables),
-        *([f"static {number} arena[{room.size}]; /* of all maps */\n"] if room.size else []),
-        _predict(graph, calls, whole),
+        *([f"static {element} arena[{size}]; /* all feature maps */\n"] if size else []),
+        _emit_predict(graph, calls, quantized),
     ]
-    arena_bytes = room.size * (4 if whole is None else 1)
-    return {HEADER: _header(origin, kind, arena_bytes), SOURCE: "\n".join(source)}
+    return {HEADER: _emit_header(model, kind, size * element_bytes), SOURCE: "\n".join(source)}
 
 
-def _where(number: int, room: Arena, last: int, whole: Quantized | None) -> str:
-    offset = room.offsets[number]
-    if offset is not None:
-        return f"arena + {offset}"
-    if number != last:
-        return "image"
-    return "scores" if whole is None else "(uint8_t *)logits"
+def _plan_storage(graph: Graph, quantized: QuantizedGraph | None) -> _Storage:
+    last = len(graph.layers)
+    writes_scores = quantized is None or quantized.layers[-1].int32_output
+    # In int8 a gray image already is a feature map H W C.
+    gray = graph.shape[0] == 1 or graph.shape[1:] == (1, 1)
+    reads_image = quantized is not None and gray
+    outside = [number for number, yes in ((0, reads_image), (last, writes_scores)) if yes]
+    arena = plan_arena(graph, outside)
+    scores = "scores" if quantized is None else "(uint8_t *)logits"
+    places = tuple(
+        f"arena + {offset}" if offset is not None else "image" if number != last else scores
+        for number, offset in enumerate(arena.offsets)
+    )
+    return _Storage(arena, reads_image, writes_scores, places)
 
 
-def _sizes(layers: Iterable[Written]) -> str:
+def _emit_layers(graph: Graph, quantized: QuantizedGraph | None, storage: _Storage) -> list[CLayer]:
+    layers = []
+    for number, layer in enumerate(graph.layers, start=1):
+        context = LayerContext(
+            number,
+            layer,
+            shapes=tuple(graph.shapes[read] for read in layer.inputs),
+            inputs=tuple(storage.places[read] for read in layer.inputs),
+            output=storage.places[number],
+            integers=quantized.layers[number - 1] if quantized else None,
+            params=tuple(quantized.params[read] for read in (*layer.inputs, number))
+            if quantized
+            else (),
+        )
+        layers.append(emit_layer(context))
+    return layers
+
+
+def _emit_buffer_sizes(layers: Iterable[CLayer]) -> str:
     layers = list(layers)
+    window = max(layer.window for layer in layers)
+    buffer = max(layer.window * layer.columns for layer in layers)
+    columns = max(layer.columns for layer in layers)
     return (
-        f"#define NETLET_WINDOW {max(layer.window for layer in layers)} /* numbers of the largest that is gathered */\n"
-        f"#define NETLET_WINDOWS {max(layer.window * layer.columns for layer in layers)}\n"
-        f"#define NETLET_COLUMNS {max(layer.columns for layer in layers)}\n"
+        f"#define NETLET_WINDOW_SIZE {window} /* elements of the largest gathered window */\n"
+        f"#define NETLET_WINDOW_BUFFER {buffer} /* elements of all windows gathered at once */\n"
+        f"#define NETLET_MAX_COLUMNS {columns} /* columns computed at once */\n"
     )
 
 
-def _files(parts: set[str], kind: str) -> list[str]:
-    """The texts of some files of ``c/`` and of those that they need."""
+def _read_parts(parts: set[str], kind: str) -> list[str]:
+    """Return the texts of some files of ``c/`` and of those that they need."""
     needs = {
         part.replace("*", kind): [name.replace("*", kind) for name in needed]
         for part, needed in _PARTS.items()
     }
-    taken = {"build", f"{kind}/numbers", *(part.replace("*", kind) for part in parts)}
-    for part in reversed(needs):  # what is needed stands before
-        if part in taken:
-            taken.update(needs[part])
+    included = {"build", f"{kind}/types", *(part.replace("*", kind) for part in parts)}
+    for part in reversed(needs):  # a part stands after those that it needs
+        if part in included:
+            included.update(needs[part])
     other = "int8/" if kind == "float32" else "float32/"
     folder = resources.files(__package__) / "c"
     return [
         (folder / f"{part}.c").read_text()
         for part in needs
-        if part in taken and not part.startswith(other)
+        if part in included and not part.startswith(other)
     ]
 
 
-def _predict(graph: Graph, calls: str, whole: Quantized | None) -> str:
-    scores = "scores" if whole is None else "logits"
-    given = ""
-    if whole is not None:
-        given = (
-            f"    for (int k = 0; k < {graph.classes}; k++)\n"
-            f"        scores[k] = (float)logits[k] * {c_float(whole.logit_scale)};\n"
+def _emit_predict(graph: Graph, calls: str, quantized: QuantizedGraph | None) -> str:
+    image, classes = math.prod(graph.shape), graph.classes
+    logits, declaration, conversion = "scores", "", ""
+    if quantized is not None:
+        logits = "logits"
+        declaration = f"    int32_t logits[{classes}];\n"
+        conversion = (
+            f"    for (int k = 0; k < {classes}; k++)\n"
+            f"        scores[k] = (float)logits[k] * {format_c_float(quantized.logit_scale)};\n"
         )
-    kept = "" if whole is None else f"    int32_t logits[{graph.classes}];\n"
     return (
-        f"int netlet_predict(const uint8_t image[{math.prod(graph.shape)}], float scores[{graph.classes}])\n{{\n{kept}"
-        f"    int best = 0;\n{calls}{given}"
-        f"    for (int k = 1; k < {graph.classes}; k++)\n"
-        f"        if ({scores}[k] > {scores}[best])\n"
+        f"int netlet_predict(const uint8_t image[{image}], float scores[{classes}])\n"
+        "{\n"
+        f"{declaration}"
+        "    int best = 0;\n"
+        f"{calls}{conversion}"
+        f"    for (int k = 1; k < {classes}; k++)\n"
+        f"        if ({logits}[k] > {logits}[best])\n"
         "            best = k;\n"
-        "    return best;\n}\n"
+        "    return best;\n"
+        "}\n"
     )
 
 
-def _header(origin: TrainedModel, kind: str, arena_bytes: int) -> str:
-    described = origin.described
+def _emit_header(model: TracedModel, kind: str, arena_bytes: int) -> str:
+    metadata = model.metadata
     about = "".join(
-        f"   {key}: {_in_comment(value)}\n" for key, value in described.items() if key != "labels"
+        f"   {key}: {_comment_safe(value)}\n" for key, value in metadata.items() if key != "labels"
     )
-    labels = ", ".join(map(_c_string, origin.labels))
-    image, classes = math.prod(origin.graph.shape), origin.graph.classes
-    return f"""/* A trained net, written by netlet.
-{about}   numbers: {kind} */
+    labels = ", ".join(map(_c_string, model.labels))
+    image, classes = math.prod(model.graph.shape), model.graph.classes
+    return f"""/* A trained net, generated by netlet.
+{about}   arithmetic: {kind} */
 #ifndef NETLET_H
 #define NETLET_H
 
 #include <stdint.h>
 
-#define NETLET_NET {_c_string(described["net"])}
-#define NETLET_PARAMETERS {origin.cost.parameters}
-#define NETLET_DIGEST {_c_string(origin.digest)}
+#define NETLET_NET {_c_string(metadata["net"])}
+#define NETLET_PARAMETERS {model.cost.parameters}
+#define NETLET_DIGEST {_c_string(model.digest)}
 #define NETLET_IMAGE_BYTES {image}
 #define NETLET_CLASSES {classes}
 #define NETLET_LABELS {{{labels}}}
@@ -192,9 +217,9 @@ def _header(origin: TrainedModel, kind: str, arena_bytes: int) -> str:
 extern "C" {{
 #endif
 
-/* The class of an image, and the logit of each class.
-   image: gray levels 0 to 255, bright on dark, row by row; of several channels one whole channel after the other.
-   Not to be called from two threads at once: all maps lie in one static arena. */
+/* Return the predicted class of an image, and write the logit of each class to scores.
+   image: gray levels 0 to 255, bright on dark, row by row, one channel after the other.
+   Not thread-safe: all feature maps share one static arena. */
 int netlet_predict(const uint8_t image[{image}], float scores[{classes}]);
 
 #ifdef __cplusplus
@@ -205,12 +230,12 @@ int netlet_predict(const uint8_t image[{image}], float scores[{classes}]);
 """
 
 
-def _in_comment(text: str) -> str:
+def _comment_safe(text: str) -> str:
     return text.replace("*/", "* /").replace("/*", "/ *").replace("\n", " ")
 
 
 def _c_string(text: str) -> str:
-    """A C string literal: bytes beyond ASCII as octal escapes, which end after three digits."""
+    """Return a C string literal; bytes beyond ASCII become octal escapes of three digits."""
     safe = "".join(
         chr(byte) if 32 <= byte < 127 and chr(byte) not in '"\\?' else f"\\{byte:03o}"
         for byte in text.encode()

@@ -1,7 +1,7 @@
-"""The same function with fewer layers: what training needed apart and running does not.
+"""Graph folding: fewer layers that compute the same function.
 
-Each rule gives a graph that is equal to the one before in real arithmetic; they are applied until
-none applies.
+Each rule returns a graph that is equal to the one before in exact arithmetic. The rules are applied
+until none applies any more.
 """
 
 from __future__ import annotations
@@ -11,16 +11,29 @@ from collections.abc import Callable
 
 import numpy as np
 
-from netlet.export.graph import FREE, Activation, Clamp, Convolution, Graph, Layer, Pooling, Sum
+from netlet.export.graph import (
+    UNBOUNDED,
+    Activation,
+    Clamp,
+    Convolution,
+    Graph,
+    Layer,
+    Pooling,
+    Sum,
+)
 
 _Rule = Callable[[Graph, int], Graph | None]
 
 
-def folded(graph: Graph) -> Graph:
-    """A graph without batch norms and normalization of its own where a convolution can do their work; float32."""
-    graph = _without_dead(graph)
-    while (smaller := _once(graph)) is not None:
-        graph = smaller
+def fold_graph(graph: Graph) -> Graph:
+    """Fold batch norm, input normalization and ReLU into the layers beside them.
+
+    Returns:
+        An equivalent graph with float32 weights.
+    """
+    graph = _remove_unread_layers(graph)
+    while (folded := _apply_first_rule(graph)) is not None:
+        graph = folded
     layers = [
         dataclasses.replace(
             layer, weight=layer.weight.astype(np.float32), bias=layer.bias.astype(np.float32)
@@ -32,152 +45,153 @@ def folded(graph: Graph) -> Graph:
     return dataclasses.replace(graph, layers=tuple(layers))
 
 
-def _once(graph: Graph) -> Graph | None:
-    for at in range(len(graph.layers)):
+def _apply_first_rule(graph: Graph) -> Graph | None:
+    for index in range(len(graph.layers)):
         for rule in _RULES:
-            if (changed := rule(graph, at)) is not None:
-                return changed
+            if (folded := rule(graph, index)) is not None:
+                return folded
     return None
 
 
-def _without_dead(graph: Graph) -> Graph:
-    for at in reversed(range(len(graph.layers) - 1)):
-        if not graph.readers(at + 1):
-            graph = graph.without(at, 0, {})
+def _remove_unread_layers(graph: Graph) -> Graph:
+    for index in reversed(range(len(graph.layers) - 1)):
+        if not graph.readers(index + 1):
+            graph = graph.remove_layer(index, 0, {})
     return graph
 
 
-def _alone_after(graph: Graph, at: int) -> tuple[int, Layer] | None:
-    """The only layer that reads what a layer gives, and its place."""
-    readers = graph.readers(at + 1)
+def _sole_reader(graph: Graph, index: int) -> tuple[int, Layer] | None:
+    """Return index and layer of the only reader of a layer's output; None if there are several."""
+    readers = graph.readers(index + 1)
     return (readers[0], graph.layers[readers[0]]) if len(readers) == 1 else None
 
 
-def _scale_into_convolution_before(graph: Graph, at: int) -> Graph | None:
-    """A scale that alone reads a convolution which does not clamp: batch norm after convolution."""
-    conv, after = graph.layers[at], _alone_after(graph, at)
-    if not isinstance(conv, Convolution) or conv.clamp != FREE or after is None:
+def _fold_scale_into_previous_convolution(graph: Graph, index: int) -> Graph | None:
+    """Fold a channel scale after an unclamped convolution: batch norm after a convolution."""
+    conv, reader = graph.layers[index], _sole_reader(graph, index)
+    if not isinstance(conv, Convolution) or conv.clamp != UNBOUNDED or reader is None:
         return None
-    place, scale = after
-    if not isinstance(scale, Convolution) or not scale.scales_only:
+    reader_index, scale = reader
+    if not isinstance(scale, Convolution) or not scale.is_channel_scale:
         return None
     factor = scale.weight.reshape(-1)
     merged = dataclasses.replace(
         conv, weight=conv.weight * factor.reshape(-1, 1, 1, 1), bias=conv.bias * factor + scale.bias
     )
-    return graph.without(place, at + 1, {at: merged})
+    return graph.remove_layer(reader_index, index + 1, {index: merged})
 
 
-def _scale_into_convolution_after(graph: Graph, at: int) -> Graph | None:
-    """A scale before a convolution without padding: normalization of the input, batch norm after ReLU.
+def _fold_scale_into_next_convolution(graph: Graph, index: int) -> Graph | None:
+    """Fold a channel scale before an unpadded convolution: input normalization, batch norm.
 
-    With padding it stays: the zeros are put around what it gives, and are other numbers before it.
+    Before a padded convolution it stays: the zeros are padded around the scaled feature map, and
+    would be other numbers before the scale.
     """
-    scale, after = graph.layers[at], _alone_after(graph, at)
-    if not isinstance(scale, Convolution) or not scale.scales_only or after is None:
+    scale, reader = graph.layers[index], _sole_reader(graph, index)
+    if not isinstance(scale, Convolution) or not scale.is_channel_scale or reader is None:
         return None
-    place, conv = after
+    reader_index, conv = reader
     if not isinstance(conv, Convolution) or any(conv.padding):
         return None
     out, per_group, *_ = conv.weight.shape
-    # Channel i of output o is channel (o's group) * per_group + i of the input.
+    # Input channel i of output channel o is channel (group of o) * per_group + i of the input.
     group = np.arange(out) // (out // conv.groups)
-    reads = group[:, None] * per_group + np.arange(per_group)
-    factor, shift = scale.weight.reshape(-1)[reads], scale.bias[reads]
+    channels = group[:, None] * per_group + np.arange(per_group)
+    factor, shift = scale.weight.reshape(-1)[channels], scale.bias[channels]
     bias = conv.bias + (conv.weight.sum((2, 3)) * shift).sum(1)
     merged = dataclasses.replace(
         conv, inputs=scale.inputs, weight=conv.weight * factor[:, :, None, None], bias=bias
     )
-    return graph.without(at, scale.inputs[0], {place: merged})
+    return graph.remove_layer(index, scale.inputs[0], {reader_index: merged})
 
 
-def _scale_behind_pooling(graph: Graph, at: int) -> Graph | None:
-    """A scale before a pooling does the same after it, on a smaller map, and may find a convolution there.
+def _move_scale_after_pooling(graph: Graph, index: int) -> Graph | None:
+    """Swap a channel scale and the pooling after it.
 
-    For the largest of a window only where no channel's sign turns; for the mean only without zeros
-    counted in.
+    The scale then works on a smaller feature map and may be foldable into the next convolution. Max
+    pooling requires positive scales; mean pooling must not count padding.
     """
-    scale, after = graph.layers[at], _alone_after(graph, at)
-    if not isinstance(scale, Convolution) or not scale.scales_only or after is None:
+    scale, reader = graph.layers[index], _sole_reader(graph, index)
+    if not isinstance(scale, Convolution) or not scale.is_channel_scale or reader is None:
         return None
-    place, pool = after
-    if (
-        not isinstance(pool, Pooling)
-        or pool.counts_padding
-        or (pool.how == "max" and (scale.weight <= 0).any())
-    ):
+    reader_index, pool = reader
+    if not isinstance(pool, Pooling) or pool.count_include_pad:
         return None
-    return _swapped(graph, at, place, pool, dataclasses.replace(scale, shape=pool.shape))
+    if pool.mode == "max" and (scale.weight <= 0).any():
+        return None
+    moved = dataclasses.replace(scale, shape=pool.shape)
+    return _swap_layers(graph, (index, reader_index), (pool, moved))
 
 
-def _pointwise_behind_mean(graph: Graph, at: int) -> Graph | None:
-    """A 1x1 convolution that does not clamp, before a mean: the mean first, then far fewer multiply-adds."""
-    conv, after = graph.layers[at], _alone_after(graph, at)
-    if (
-        not isinstance(conv, Convolution)
-        or conv.window != (1, 1)
-        or conv.clamp != FREE
-        or after is None
-    ):
+def _move_pointwise_after_mean(graph: Graph, index: int) -> Graph | None:
+    """Swap an unclamped 1x1 convolution and the mean after it: far fewer multiply-adds."""
+    conv, reader = graph.layers[index], _sole_reader(graph, index)
+    if not isinstance(conv, Convolution) or reader is None:
         return None
-    place, pool = after
-    if not isinstance(pool, Pooling) or pool.how != "mean" or pool.counts_padding:
+    if conv.window != (1, 1) or conv.clamp != UNBOUNDED:
         return None
-    if any(conv.padding) or conv.stride != (1, 1) or conv.scales_only:
+    reader_index, pool = reader
+    if not isinstance(pool, Pooling) or pool.mode != "mean" or pool.count_include_pad:
+        return None
+    if any(conv.padding) or conv.stride != (1, 1) or conv.is_channel_scale:
         return None
     channels = conv.weight.shape[1] * conv.groups
-    averaged = dataclasses.replace(pool, shape=(channels, *pool.shape[1:]))
-    return _swapped(graph, at, place, averaged, dataclasses.replace(conv, shape=pool.shape))
+    mean = dataclasses.replace(pool, shape=(channels, *pool.shape[1:]))
+    moved = dataclasses.replace(conv, shape=pool.shape)
+    return _swap_layers(graph, (index, reader_index), (mean, moved))
 
 
-def _swapped(graph: Graph, at: int, place: int, first: Layer, second: Layer) -> Graph:
-    # What lies between the two does not read either: one reads the other alone, and layers stand in
-    # any valid order.
-    layers = list(graph.layers)
-    moved = dataclasses.replace(first, inputs=graph.layers[at].inputs)
-    rest = dataclasses.replace(second, inputs=(at + 1,))
-    layers[at], layers[place] = moved, rest
-    return dataclasses.replace(graph, layers=tuple(layers))
+def _swap_layers(graph: Graph, indices: tuple[int, int], layers: tuple[Layer, Layer]) -> Graph:
+    """Put two layers in place of the two at these indices, the second of which reads the first."""
+    # Layers between the two are not affected: the second alone reads the first.
+    first, second = indices
+    swapped = list(graph.layers)
+    swapped[first] = dataclasses.replace(layers[0], inputs=graph.layers[first].inputs)
+    swapped[second] = dataclasses.replace(layers[1], inputs=(first + 1,))
+    return dataclasses.replace(graph, layers=tuple(swapped))
 
 
-def _clamp_into_layer_before(graph: Graph, at: int) -> Graph | None:
-    """A ReLU into the convolution or sum that it alone reads."""
-    layer, after = graph.layers[at], _alone_after(graph, at)
-    if not isinstance(layer, Convolution | Sum) or after is None:
+def _fold_clamp_into_previous_layer(graph: Graph, index: int) -> Graph | None:
+    """Fold a ReLU into the convolution or sum before it."""
+    layer, reader = graph.layers[index], _sole_reader(graph, index)
+    if not isinstance(layer, Convolution | Sum) or reader is None:
         return None
-    place, clamp = after
+    reader_index, clamp = reader
     if not isinstance(clamp, Activation) or clamp.function != "clamp":
         return None
-    merged = dataclasses.replace(layer, clamp=_both(layer.clamp, clamp.bounds))
-    return graph.without(place, at + 1, {at: merged})
+    merged = dataclasses.replace(layer, clamp=_compose_clamps(layer.clamp, clamp.bounds))
+    return graph.remove_layer(reader_index, index + 1, {index: merged})
 
 
-def _clamp_before_max_pooling(graph: Graph, at: int) -> Graph | None:
-    """The largest of what is clamped is the clamped largest; so a ReLU after a pooling finds the convolution before."""
-    pool, after = graph.layers[at], _alone_after(graph, at)
-    if not isinstance(pool, Pooling) or pool.how != "max" or after is None:
+def _fold_clamp_through_max_pooling(graph: Graph, index: int) -> Graph | None:
+    """Fold a ReLU after a max pooling into the convolution or sum before the pooling.
+
+    The maximum of clamped numbers is the clamped maximum.
+    """
+    pool, reader = graph.layers[index], _sole_reader(graph, index)
+    if not isinstance(pool, Pooling) or pool.mode != "max" or reader is None:
         return None
-    place, clamp = after
+    reader_index, clamp = reader
     before = pool.inputs[0]
     if not isinstance(clamp, Activation) or clamp.function != "clamp" or not before:
         return None
     layer = graph.layers[before - 1]
     if not isinstance(layer, Convolution | Sum) or len(graph.readers(before)) != 1:
         return None
-    merged = dataclasses.replace(layer, clamp=_both(layer.clamp, clamp.bounds))
-    return graph.without(place, at + 1, {before - 1: merged})
+    merged = dataclasses.replace(layer, clamp=_compose_clamps(layer.clamp, clamp.bounds))
+    return graph.remove_layer(reader_index, index + 1, {before - 1: merged})
 
 
-def _both(first: Clamp, then: Clamp) -> Clamp:
+def _compose_clamps(first: Clamp, then: Clamp) -> Clamp:
     low, high = (min(max(bound, then[0]), then[1]) for bound in first)
     return low, high
 
 
 _RULES: tuple[_Rule, ...] = (
-    _scale_into_convolution_before,
-    _scale_into_convolution_after,
-    _clamp_into_layer_before,
-    _clamp_before_max_pooling,
-    _scale_behind_pooling,
-    _pointwise_behind_mean,
+    _fold_scale_into_previous_convolution,
+    _fold_scale_into_next_convolution,
+    _fold_clamp_into_previous_layer,
+    _fold_clamp_through_max_pooling,
+    _move_scale_after_pooling,
+    _move_pointwise_after_mean,
 )

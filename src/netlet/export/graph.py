@@ -1,9 +1,10 @@
-"""A trained net as plain values: what every export is written from.
+"""The graph of a trained net: the plain values that every export is generated from.
 
-A graph is a list of layers that read maps and give one. Map 0 is the image, gray levels 0 to 255;
-map ``k`` is what the ``k``-th layer gives. A map is ``C H W``, for one image; a vector of ``K``
-numbers is ``K 1 1``. The last map holds the logits. Weights are NumPy arrays, float32 once
-everything is folded: nothing here knows of PyTorch.
+A graph is a list of layers. Each layer reads feature maps and computes one. Feature map 0 is the
+image (gray levels 0 to 255); feature map ``k`` is the output of layer ``k``, counted from 1. A
+feature map has the shape ``C H W`` (one image, no batch dimension); a vector of ``K`` numbers is
+``K 1 1``. The last feature map holds the logits. Weights are NumPy arrays, float32 after folding.
+This module does not import PyTorch.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.floating[Any]]
 Shape = tuple[int, int, int]  # C H W
-Clamp = tuple[float, float]  # lowest and highest; infinite where there is no bound
+Clamp = tuple[float, float]  # lower and upper bound; infinite where there is none
 Padding = tuple[int, int, int, int]  # rows above, columns left, rows below, columns right
-FREE: Clamp = (float("-inf"), float("inf"))
+UNBOUNDED: Clamp = (float("-inf"), float("inf"))
 
-# Functions of one number, as PyTorch defines them; those with a parameter have it in
+# Element-wise functions as PyTorch defines them. A function with a parameter reads it from
 # ``Activation.parameter``.
-Function = Literal[
+FunctionName = Literal[
     "clamp",
     "leaky_relu",
     "elu",
@@ -37,30 +38,29 @@ Function = Literal[
     "gelu_tanh",
 ]
 
-
-Ending = Literal["", "softmax", "log_softmax"]
+FinalSoftmax = Literal["", "softmax", "log_softmax"]
 
 
 @dataclass(frozen=True)
 class Layer:
-    """What all layers have."""
+    """The fields that all layers share."""
 
-    name: str  # the path of the module in the net, or of the one that called the function
-    inputs: tuple[int, ...]  # the maps it reads
-    shape: Shape  # of the map it gives
+    name: str  # path of the module in the net, or the function's name in the net's own forward
+    inputs: tuple[int, ...]  # numbers of the feature maps it reads
+    shape: Shape  # of its output
 
     @property
     def kind(self) -> str:
-        """What it does, in a word."""
+        """What the layer computes, in a word or two."""
         return type(self).__name__.lower()
 
 
 @dataclass(frozen=True)
 class Convolution(Layer):
-    """Cross-correlation over a map padded with zeros, plus bias, clamped.
+    """A cross-correlation of a zero-padded feature map, plus bias, then clamped.
 
-    A dense layer is one whose window is the whole map; a scale and a shift of each channel (a batch
-    norm that could not be folded away) is one of window 1 with as many groups as channels.
+    A linear layer is a convolution whose window covers the whole feature map. A scale and shift per
+    channel (a batch norm that could not be folded) is a 1x1 convolution with one group per channel.
     """
 
     weight: Floats  # O I/groups KH KW
@@ -69,127 +69,130 @@ class Convolution(Layer):
     padding: Padding = (0, 0, 0, 0)
     dilation: tuple[int, int] = (1, 1)
     groups: int = 1
-    clamp: Clamp = FREE
+    clamp: Clamp = UNBOUNDED
 
     @property
     def window(self) -> tuple[int, int]:
-        """Rows and columns."""
+        """Rows and columns of the kernel."""
         return int(self.weight.shape[2]), int(self.weight.shape[3])
 
     @property
-    def scales_only(self) -> bool:
-        """Whether it only scales and shifts each channel, and does not clamp."""
+    def is_channel_scale(self) -> bool:
+        """Whether it only scales and shifts each channel, without a clamp."""
         o, i, kh, kw = self.weight.shape
-        still = self.stride == (1, 1) and self.padding == (0, 0, 0, 0)
-        return still and (i, kh, kw) == (1, 1, 1) and self.groups == o and self.clamp == FREE
+        in_place = self.stride == (1, 1) and self.padding == (0, 0, 0, 0)
+        one_by_one = (i, kh, kw) == (1, 1, 1) and self.groups == o
+        return in_place and one_by_one and self.clamp == UNBOUNDED
 
 
 @dataclass(frozen=True)
 class Pooling(Layer):
-    """The largest or the mean of what lies within a window; what lies in the padding is left out of either.
+    """Max or mean pooling over a window; padding does not take part in the maximum or the sum.
 
-    With ``counts_padding`` the sum is divided by the whole window nevertheless.
+    With ``count_include_pad`` the sum is divided by the size of the whole window all the same.
     """
 
-    how: Literal["max", "mean"]
+    mode: Literal["max", "mean"]
     window: tuple[int, int]
     stride: tuple[int, int] = (1, 1)
     padding: Padding = (0, 0, 0, 0)
-    counts_padding: bool = False
+    count_include_pad: bool = False
 
     @property
     def kind(self) -> str:
-        """Max pooling or mean pooling."""
-        return f"{self.how} pooling"
+        """``max pooling`` or ``mean pooling``."""
+        return f"{self.mode} pooling"
 
 
 @dataclass(frozen=True)
 class Sum(Layer):
-    """Two maps added, then clamped; the second may be ``C 1 1`` beside a larger first."""
+    """Two feature maps added, then clamped; the second may be ``C 1 1`` and is then broadcast."""
 
-    clamp: Clamp = FREE
+    clamp: Clamp = UNBOUNDED
 
 
 @dataclass(frozen=True)
 class Product(Layer):
-    """Two maps multiplied; the second may be ``C 1 1`` beside a larger first."""
+    """Two feature maps multiplied; the second may be ``C 1 1`` and is then broadcast."""
 
 
 @dataclass(frozen=True)
 class Concatenation(Layer):
-    """Maps one after the other along the channels."""
+    """Feature maps concatenated along the channels."""
 
 
 @dataclass(frozen=True)
 class Activation(Layer):
-    """A function of each number."""
+    """An element-wise function."""
 
-    function: Function
-    parameter: float = 0.0  # the slope below zero of leaky_relu, alpha of elu
-    bounds: Clamp = FREE  # of clamp
+    function: FunctionName
+    parameter: float = 0.0  # negative slope of leaky_relu, alpha of elu
+    bounds: Clamp = UNBOUNDED  # of clamp
 
 
 @dataclass(frozen=True)
 class Graph:
-    """A net with one input and one output, and what a person is to know of it."""
+    """A net with one input and one output, as a list of layers."""
 
-    shape: Shape  # of an image
-    layers: tuple[Layer, ...]  # each reads maps before it only; the last gives logits, K 1 1
-    ending: Ending = ""  # what the net does to the logits after them, which is left out
+    shape: Shape  # of one image
+    layers: tuple[Layer, ...]  # in order of execution; the output of the last is K 1 1
+    final_softmax: FinalSoftmax = ""  # the net's softmax after the logits, which is left out
 
     @property
     def shapes(self) -> list[Shape]:
-        """Of all maps, the image first."""
+        """Shapes of all feature maps, the image first."""
         return [self.shape, *(layer.shape for layer in self.layers)]
 
     @property
     def classes(self) -> int:
-        """How many logits."""
+        """Number of logits."""
         return self.layers[-1].shape[0]
 
     @property
     def weights(self) -> int:
-        """How many numbers the layers hold, biases included: what is shipped, after folding."""
+        """Number of weights and biases in all layers."""
         return sum(c.weight.size + c.bias.size for c in self.convolutions())
 
     def convolutions(self) -> Iterator[Convolution]:
-        """Those of its layers."""
+        """Yield the layers that are convolutions."""
         return (layer for layer in self.layers if isinstance(layer, Convolution))
 
     def readers(self, number: int) -> list[int]:
-        """Which layers read a map, by their place; a layer that reads it twice stands twice."""
-        return [
-            at for at, layer in enumerate(self.layers) for read in layer.inputs if read == number
-        ]
-
-    def without(self, dead: int, stead: int, changed: dict[int, Layer]) -> Graph:
-        """The graph less one layer.
+        """Return the indices of the layers that read a feature map.
 
         Args:
-            dead: The layer's place; the map it gave must not be an input of the graph.
-            stead: The map that its readers read instead.
-            changed: Layers to put in at the same time, by their old place, still reading maps by
-                their old numbers.
+            number: Of the feature map. A layer that reads it twice is listed twice.
         """
-        gone = dead + 1
+        return [
+            index
+            for index, layer in enumerate(self.layers)
+            for read in layer.inputs
+            if read == number
+        ]
 
-        def renamed(number: int) -> int:
-            number = stead if number == gone else number
-            return number - (number > gone)
+    def remove_layer(self, index: int, substitute: int, updates: dict[int, Layer]) -> Graph:
+        """Return the graph without one layer.
 
-        kept = [(at, changed.get(at, layer)) for at, layer in enumerate(self.layers) if at != dead]
+        Args:
+            index: Of the layer to remove.
+            substitute: Number of the feature map that the layer's readers read from now on.
+            updates: Layers to replace at the same time, by their old index; their inputs are old
+                numbers, too.
+        """
+        removed = index + 1
+
+        def renumber(number: int) -> int:
+            number = substitute if number == removed else number
+            return number - (number > removed)
+
+        kept = [updates.get(i, layer) for i, layer in enumerate(self.layers) if i != index]
         layers = [
-            dataclasses.replace(layer, inputs=tuple(map(renamed, layer.inputs)))
-            for _, layer in kept
+            dataclasses.replace(layer, inputs=tuple(map(renumber, layer.inputs))) for layer in kept
         ]
         return dataclasses.replace(self, layers=tuple(layers))
 
-    def with_layer(self, at: int, layer: Layer) -> Graph:
-        """The graph with another layer in one place."""
-        return dataclasses.replace(self, layers=(*self.layers[:at], layer, *self.layers[at + 1 :]))
 
-
-def window_shape(
+def output_shape(
     shape: Sequence[int],
     channels: int,
     window: tuple[int, int],
@@ -197,7 +200,7 @@ def window_shape(
     padding: Padding,
     dilation: tuple[int, int] = (1, 1),
 ) -> Shape:
-    """The shape of what a window gives that slides over a map ``C H W``."""
+    """Return the output shape of a window that slides over a feature map ``C H W``."""
     top, left, bottom, right = padding
     h = (shape[1] + top + bottom - dilation[0] * (window[0] - 1) - 1) // stride[0] + 1
     w = (shape[2] + left + right - dilation[1] * (window[1] - 1) - 1) // stride[1] + 1

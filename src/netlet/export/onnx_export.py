@@ -1,68 +1,75 @@
-"""Exporting a net to ONNX: written, run by ONNX Runtime, held against the net, and only then put on the disk."""
+"""Export to ONNX: build the model, run it in ONNX Runtime, verify it against PyTorch, write it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from netlet.data import Dataset
-from netlet.errors import ShipError
-from netlet.export.agreement import agreement
-from netlet.export.exported import (
-    MOST_LOST_POINTS,
-    Exported,
-    accept_float,
-    accept_int8,
-    write_export,
+from netlet.errors import ExportError
+from netlet.export.image_selection import select_calibration_images, select_verification_images
+from netlet.export.onnx_model import InputType, build_onnx
+from netlet.export.onnx_runtime import OnnxPredictor, quantize_onnx
+from netlet.export.progress import OnProgress, ignore_progress
+from netlet.export.result import (
+    MAX_ACCURACY_DROP,
+    ExportResult,
+    check_float32,
+    check_int8,
+    write_files,
 )
-from netlet.export.images import images_to_calibrate, images_to_compare
-from netlet.export.onnx_model import Input, onnx_model
-from netlet.export.onnx_runtime import Runtime, quantized
-from netlet.export.trained_model import TrainedModel
+from netlet.export.traced_model import TracedModel
+from netlet.export.verification import compare_with_pytorch
+from netlet.text import format_shape
 
 
 def export_onnx(
-    origin: TrainedModel,
+    model: TracedModel,
     path: Path,
-    known: Dataset | None,
+    dataset: Dataset | None,
     *,
-    taking: Input = "uint8",
+    input_type: InputType = "uint8",
     int8: bool = False,
-    most_lost_points: float = MOST_LOST_POINTS,
-    forced: bool = False,
-) -> Exported:
-    """Write a net as one ONNX file.
+    max_accuracy_drop: float = MAX_ACCURACY_DROP,
+    on_progress: OnProgress = ignore_progress,
+) -> ExportResult:
+    """Write a model as one ONNX file.
 
     Args:
-        origin: The net.
+        model: The model.
         path: Of the file.
-        known: What the net was taught on, to compare and calibrate with; None: ``scribble``.
-        taking: Gray levels 0 to 255 (``uint8``) or 0 to 1 (``float``).
-        int8: Quantise it, weights by channel.
-        most_lost_points: Of accuracy, that int8 may lose.
-        forced: Write it even if it loses more.
+        dataset: The data set that the net was trained on, for calibration and verification; None:
+            synthetic digits (``scribble``).
+        input_type: Gray levels 0 to 255 (``uint8``) or 0 to 1 (``float``).
+        int8: Quantize the model, with a scale for each output channel.
+        max_accuracy_drop: That int8 may cost, in percentage points; infinite accepts any loss.
+        on_progress: Called when a phase begins.
 
     Raises:
-        ShipError: It is not the net's equal, loses too much, or cannot be written; or a package is
-            missing.
+        ExportError: The verification fails, or a package is missing.
+        OutputError: The file cannot be written.
     """
-    if int8 and taking != "uint8":
-        raise ShipError("an int8 model takes gray levels 0 to 255; leave away --input float")
-    model = onnx_model(origin, taking)
+    if int8 and input_type != "uint8":
+        raise ExportError("an int8 model takes gray levels 0 to 255; drop --input-type float")
+    on_progress("building the ONNX model")
+    proto = build_onnx(model, input_type)
     notes = [
-        f"image {taking} N x {'x'.join(map(str, origin.graph.shape))}, gray levels 0 to "
-        f"{255 if taking == 'uint8' else 1}; logits float32 N x {origin.graph.classes}"
+        f"image {input_type} N x {format_shape(model.graph.shape)}, gray levels 0 to "
+        f"{255 if input_type == 'uint8' else 1}; logits float32 N x {model.graph.classes}"
     ]
     if int8:
-        calibrated, images = images_to_calibrate(origin, known)
+        image_set, images = select_calibration_images(model, dataset)
         notes.append(
-            f"int8, weights by channel, calibrated on {len(images):,} images of {calibrated}; "
-            f"in float32 it would be {model.ByteSize():,} bytes"
+            f"int8, one scale per output channel, calibrated on {len(images):,} images of "
+            f"{image_set}; in float32 it is {proto.ByteSize():,} bytes"
         )
-        model = quantized(model, images)
-    found = agreement(origin, Runtime(model), *images_to_compare(origin, known))
+        on_progress(f"calibrating on {len(images):,} images")
+        proto = quantize_onnx(proto, images)
+    image_set, split = select_verification_images(model, dataset)
+    predict = OnnxPredictor(proto)
+    verification = compare_with_pytorch(model, predict, image_set, split, on_progress)
     if int8:
-        accept_int8(found, most_lost_points, forced=forced)
+        check_int8(verification, max_accuracy_drop)
     else:
-        accept_float(found)
-    size = write_export({path: model.SerializeToString()})
-    return Exported((path,), size, found, tuple(notes))
+        check_float32(verification, "ONNX model")
+    size = write_files({path: proto.SerializeToString()})
+    return ExportResult((path,), size, verification, tuple(notes))

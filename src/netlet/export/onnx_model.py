@@ -1,183 +1,202 @@
-"""A net as an ONNX model: one file for any runtime, its normalization inside, its batch norms folded away.
+"""The ONNX model of a net: one file for any runtime, with normalization and batch norm folded in.
 
-Written from the graph, node by node, since the graph is what every export is written from.
+It is built node by node from the graph, like every other export.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from netlet.errors import ShipError
+from netlet.errors import ExportError, install_hint
 from netlet.export.graph import (
+    UNBOUNDED,
     Activation,
     Clamp,
     Concatenation,
     Convolution,
+    Graph,
     Layer,
     Padding,
     Pooling,
     Product,
     Sum,
 )
-from netlet.export.trained_model import TrainedModel
+from netlet.export.traced_model import TracedModel
+from netlet.text import format_shape
 
 if TYPE_CHECKING:
     import onnx
 
-Input = Literal["uint8", "float"]
+InputType = Literal["uint8", "float"]
 IMAGE, LOGITS = "image", "logits"
-# HardSwish came with 14; Gelu with 20, which is asked of a runtime only where a net needs it.
+# HardSwish needs opset 14. Gelu needs opset 20, which is requested only for nets that use it.
 _OPSET, _OPSET_WITH_GELU = 17, 20
-_IR = 8  # the format of the file; newer ones are refused by runtimes of the time of opset 17
+_IR_VERSION = 8  # of the file format; runtimes as old as opset 17 refuse newer ones
 
 
-def onnx_model(origin: TrainedModel, taking: Input = "uint8") -> onnx.ModelProto:
-    """The model, checked by ONNX's own checker.
+@dataclass(frozen=True)
+class _Node:
+    """An ONNX node that a layer becomes, and the constants that it reads besides its input."""
+
+    op_type: str
+    attributes: dict[str, Any] = field(default_factory=dict)
+    constants: dict[str, Any] = field(default_factory=dict)
+
+
+def build_onnx(model: TracedModel, input_type: InputType = "uint8") -> onnx.ModelProto:
+    """Build the ONNX model of a net and run ONNX's checker on it.
 
     Args:
-        origin: The net.
-        taking: What ``image``, ``N C H W``, holds: ``uint8`` gray levels 0 to 255, or ``float``
-            ones 0 to 1.
+        model: The model.
+        input_type: Of ``image``, ``N C H W``: gray levels 0 to 255 (``uint8``) or 0 to 1
+            (``float``).
 
     Returns:
-        One that gives ``logits``, float32 ``N K``, for any ``N``; what it is stands in its
-        metadata.
+        A model with the output ``logits``, float32 ``N K``, for any ``N``. Its metadata describes
+        the net.
 
     Raises:
-        ShipError: The package onnx is not installed.
+        ExportError: The package onnx is not installed.
     """
-    package, helper = onnx_packages()
-    graph = origin.graph
-    # Short names: in a net of a few kilobytes they count.
-    names = ["gray", *(f"m{number + 1}" for number in range(len(graph.layers)))]
-    nodes, weights = [], []
-
-    def constant(name: str, values: Any) -> str:
-        weights.append(package.numpy_helper.from_array(np.asarray(values), name))
-        return name
-
-    if taking == "uint8":
-        nodes.append(helper.make_node("Cast", [IMAGE], ["gray"], to=package.TensorProto.FLOAT))
-    else:
-        nodes.append(
-            helper.make_node("Mul", [IMAGE, constant("levels", np.float32(255))], ["gray"])
-        )
-    for number, layer in enumerate(graph.layers, start=1):
-        stem = names[number]
-        read = [names[at] for at in layer.inputs]
-        if isinstance(layer, Convolution):
-            read += [constant(f"{stem}w", layer.weight), constant(f"{stem}b", layer.bias)]
-        steps = list(_steps(layer))
-        for at, (kind, attributes, extra) in enumerate(steps):
-            out = stem if at == len(steps) - 1 else f"{stem}.{at}"
-            read += [constant(f"{out}_{name}", value) for name, value in extra.items()]
-            nodes.append(
-                helper.make_node(
-                    kind, read, [out], name=f"{layer.name} {kind} {number}", **attributes
-                )
-            )
-            read = [out]
-        if isinstance(layer, Activation) and layer.function == "silu":  # x times its own sigmoid
-            nodes[-1].output[0] = f"{stem}_gate"
-            nodes.append(helper.make_node("Mul", [names[layer.inputs[0]], f"{stem}_gate"], [stem]))
-    nodes.append(helper.make_node("Flatten", [names[-1]], [LOGITS], axis=1))
-    kind = package.TensorProto.UINT8 if taking == "uint8" else package.TensorProto.FLOAT
-    model: onnx.ModelProto = helper.make_model(
+    package, helper = import_onnx()
+    graph = model.graph
+    nodes, weights = _GraphWriter(package, helper).write(graph, input_type)
+    types = package.TensorProto
+    image_type = types.UINT8 if input_type == "uint8" else types.FLOAT
+    with_gelu = _has_gelu(graph.layers)
+    proto: onnx.ModelProto = helper.make_model(
         helper.make_graph(
             nodes,
-            origin.stem,
-            [helper.make_tensor_value_info(IMAGE, kind, ["N", *graph.shape])],
-            [
-                helper.make_tensor_value_info(
-                    LOGITS, package.TensorProto.FLOAT, ["N", graph.classes]
-                )
-            ],
+            model.stem,
+            [helper.make_tensor_value_info(IMAGE, image_type, ["N", *graph.shape])],
+            [helper.make_tensor_value_info(LOGITS, types.FLOAT, ["N", graph.classes])],
             weights,
         ),
-        opset_imports=[
-            helper.make_opsetid("", _OPSET_WITH_GELU if _has_gelu(graph.layers) else _OPSET)
-        ],
-        ir_version=_IR if not _has_gelu(graph.layers) else _IR + 1,
+        opset_imports=[helper.make_opsetid("", _OPSET_WITH_GELU if with_gelu else _OPSET)],
+        ir_version=_IR_VERSION + with_gelu,
         producer_name="netlet",
     )
-    levels = "0 to 255 (uint8)" if taking == "uint8" else "0 to 1 (float32)"
-    told = origin.described | {
-        "input": f"N x {'x'.join(map(str, graph.shape))}, gray levels {levels}, as they are"
-    }
-    helper.set_model_props(model, told)
-    package.checker.check_model(model, full_check=True)
-    return model
+    levels = "0 to 255 (uint8)" if input_type == "uint8" else "0 to 1 (float32)"
+    description = f"N x {format_shape(graph.shape)}, gray levels {levels}, not normalized"
+    helper.set_model_props(proto, model.metadata | {"input": description})
+    package.checker.check_model(proto, full_check=True)
+    return proto
 
 
-def _steps(layer: Layer) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
-    """The nodes that a layer becomes, one after the other: kind, attributes, further constants."""
+class _GraphWriter:
+    """Writes a graph as ONNX nodes and constants."""
+
+    def __init__(self, package: Any, helper: Any) -> None:
+        self._package = package
+        self._helper = helper
+        self._nodes: list[Any] = []
+        self._weights: list[Any] = []
+
+    def write(self, graph: Graph, input_type: InputType) -> tuple[list[Any], list[Any]]:
+        """Return the nodes and the constants."""
+        # Short names: in a file of a few kilobytes they count.
+        names = ["gray", *(f"m{number + 1}" for number in range(len(graph.layers)))]
+        if input_type == "uint8":
+            self._add_node("Cast", [IMAGE], "gray", to=self._package.TensorProto.FLOAT)
+        else:
+            self._add_node("Mul", [IMAGE, self._add_constant("levels", np.float32(255))], "gray")
+        for number, layer in enumerate(graph.layers, start=1):
+            self._write_layer(number, layer, [names[read] for read in layer.inputs], names[number])
+        self._add_node("Flatten", [names[-1]], LOGITS, axis=1)
+        return self._nodes, self._weights
+
+    def _write_layer(self, number: int, layer: Layer, inputs: list[str], output: str) -> None:
+        read = list(inputs)
+        if isinstance(layer, Convolution):
+            read.append(self._add_constant(f"{output}w", layer.weight))
+            read.append(self._add_constant(f"{output}b", layer.bias))
+        nodes = list(_layer_nodes(layer))
+        for i, node in enumerate(nodes):
+            out = output if i == len(nodes) - 1 else f"{output}.{i}"
+            read += [self._add_constant(f"{out}_{k}", v) for k, v in node.constants.items()]
+            name = f"{layer.name} {node.op_type} {number}"
+            self._add_node(node.op_type, read, out, name=name, **node.attributes)
+            read = [out]
+        if isinstance(layer, Activation) and layer.function == "silu":  # x times its own sigmoid
+            self._nodes[-1].output[0] = f"{output}_gate"
+            self._add_node("Mul", [inputs[0], f"{output}_gate"], output)
+
+    def _add_node(self, op_type: str, inputs: list[str], output: str, **attributes: Any) -> None:
+        self._nodes.append(self._helper.make_node(op_type, inputs, [output], **attributes))
+
+    def _add_constant(self, name: str, values: Any) -> str:
+        self._weights.append(self._package.numpy_helper.from_array(np.asarray(values), name))
+        return name
+
+
+def _layer_nodes(layer: Layer) -> Iterator[_Node]:
+    """Yield the nodes that a layer becomes, in order."""
     if isinstance(layer, Convolution):
-        yield (
-            "Conv",
-            {
-                "kernel_shape": layer.window,
-                "strides": layer.stride,
-                "pads": _pads(layer.padding),
-                "dilations": layer.dilation,
-                "group": layer.groups,
-            },
-            {},
-        )
-        yield from _clamp(layer.clamp)
+        attributes = {
+            "kernel_shape": layer.window,
+            "strides": layer.stride,
+            "pads": _pads(layer.padding),
+            "dilations": layer.dilation,
+            "group": layer.groups,
+        }
+        yield _Node("Conv", attributes)
+        yield from _clamp_nodes(layer.clamp)
     elif isinstance(layer, Pooling):
-        window = {
+        attributes = {
             "kernel_shape": layer.window,
             "strides": layer.stride,
             "pads": _pads(layer.padding),
         }
-        if layer.how == "max":
-            yield "MaxPool", window, {}
+        if layer.mode == "max":
+            yield _Node("MaxPool", attributes)
         else:
-            yield "AveragePool", window | {"count_include_pad": int(layer.counts_padding)}, {}
+            attributes["count_include_pad"] = int(layer.count_include_pad)
+            yield _Node("AveragePool", attributes)
     elif isinstance(layer, Sum):
-        yield "Add", {}, {}
-        yield from _clamp(layer.clamp)
+        yield _Node("Add")
+        yield from _clamp_nodes(layer.clamp)
     elif isinstance(layer, Product):
-        yield "Mul", {}, {}
+        yield _Node("Mul")
     elif isinstance(layer, Concatenation):
-        yield "Concat", {"axis": 1}, {}
+        yield _Node("Concat", {"axis": 1})
     else:
         assert isinstance(layer, Activation)
-        yield from _function(layer)
+        yield from _activation_nodes(layer)
 
 
-def _function(layer: Activation) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
+def _activation_nodes(layer: Activation) -> Iterator[_Node]:
     if layer.function == "clamp":
-        yield from _clamp(layer.bounds)
+        yield from _clamp_nodes(layer.bounds)
         return
-    kinds: dict[str, tuple[str, dict[str, Any]]] = {
-        "leaky_relu": ("LeakyRelu", {"alpha": layer.parameter}),
-        "elu": ("Elu", {"alpha": layer.parameter}),
-        "hardswish": ("HardSwish", {}),
-        "hardsigmoid": ("HardSigmoid", {"alpha": 1 / 6, "beta": 0.5}),
-        "sigmoid": ("Sigmoid", {}),
-        "silu": ("Sigmoid", {}),
-        "tanh": ("Tanh", {}),
-        "gelu": ("Gelu", {}),
-        "gelu_tanh": ("Gelu", {"approximate": "tanh"}),
+    nodes = {
+        "leaky_relu": _Node("LeakyRelu", {"alpha": layer.parameter}),
+        "elu": _Node("Elu", {"alpha": layer.parameter}),
+        "hardswish": _Node("HardSwish"),
+        "hardsigmoid": _Node("HardSigmoid", {"alpha": 1 / 6, "beta": 0.5}),
+        "sigmoid": _Node("Sigmoid"),
+        "silu": _Node("Sigmoid"),
+        "tanh": _Node("Tanh"),
+        "gelu": _Node("Gelu"),
+        "gelu_tanh": _Node("Gelu", {"approximate": "tanh"}),
     }
-    yield *kinds[layer.function], {}
+    yield nodes[layer.function]
 
 
-def _clamp(bounds: Clamp) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
+def _clamp_nodes(bounds: Clamp) -> Iterator[_Node]:
     low, high = bounds
     if bounds == (0, float("inf")):
-        yield "Relu", {}, {}
-    elif bounds != (float("-inf"), float("inf")):
-        # A bound that is infinite stays so: Clip takes any float32.
-        yield "Clip", {}, {"low": np.float32(low), "high": np.float32(high)}
+        yield _Node("Relu")
+    elif bounds != UNBOUNDED:
+        # Clip accepts infinite bounds.
+        yield _Node("Clip", {}, {"low": np.float32(low), "high": np.float32(high)})
 
 
 def _pads(padding: Padding) -> Sequence[int]:
-    return padding  # above, left, below, right: ONNX's own order for two axes
+    return padding  # top, left, bottom, right: ONNX's own order for two axes
 
 
 def _has_gelu(layers: Sequence[Layer]) -> bool:
@@ -186,17 +205,17 @@ def _has_gelu(layers: Sequence[Layer]) -> bool:
     )
 
 
-def onnx_packages() -> tuple[Any, Any]:
-    """The package onnx and its helper.
+def import_onnx() -> tuple[Any, Any]:
+    """Import the package onnx and its helper.
 
     Raises:
-        ShipError: It is not installed.
+        ExportError: It is not installed.
     """
     try:
         import onnx
         from onnx import helper
     except ImportError as error:
-        raise ShipError(
-            "ONNX needs the package onnx, which is not installed; pip install 'netlet[export]'"
+        raise ExportError(
+            f"ONNX export needs the package onnx, which is not installed; {install_hint('export')}"
         ) from error
     return onnx, helper

@@ -1,11 +1,11 @@
-"""A graph in integers, after training: weights of 8 bits, maps of 8 bits, sums of 32.
+"""Post-training quantization of a graph: 8-bit weights and feature maps, 32-bit sums.
 
-A map's numbers are 0 to 255 and stand for ``(number - zero) * scale``, so that gray levels are what
-they were and ReLU's zero is 0. Weights are -127 to 127, with a scale for each channel that they
-give. A sum of products is brought to the next map's scale by an integer factor and a shift,
-computed in 64 bits, halves rounded upwards. The logits stay wide: 32 bits on one scale, so that no
-two are taken for equal that are not. After Jacob et al. 2018, "Quantization and Training of Neural
-Networks for Efficient Integer-Arithmetic-Only Inference".
+A feature map holds integers 0 to 255; an integer ``q`` stands for ``(q - zero_point) * scale``.
+Gray levels stay what they are, and zero after a ReLU is 0. Weights are -127 to 127 with a scale per
+output channel. A sum of products is rescaled to the next feature map by an integer multiplier and a
+shift, computed in 64 bits, with halves rounded up. The logits stay 32-bit on one scale, so that
+different logits are not rounded to the same value. After Jacob et al. 2018, "Quantization and
+Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference".
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from netlet.errors import ShipError
+from netlet.errors import ExportError
 from netlet.export import reference
 from netlet.export.graph import (
-    FREE,
+    UNBOUNDED,
     Activation,
     Clamp,
     Concatenation,
@@ -33,177 +33,193 @@ from netlet.export.graph import (
     Sum,
 )
 
-TOP = 255  # the largest number of a map
-_WEIGHT_TOP = 127
-_FACTOR_BITS = 30  # of the largest factor: with a sum of 32 bits the product stays below 2**62
-_MEAN_FACTOR_BITS = (
-    16  # there a division follows, and a sum has up to 255 times as many numbers as a window
-)
+QMAX = 255  # the largest integer of a feature map
+_WEIGHT_MAX = 127
+# Bits of the largest multiplier: its product with a 32-bit sum stays below 2**62.
+_MULTIPLIER_BITS = 30
+# Fewer for a mean: a division follows, and a sum has up to 255 times as many terms as the window.
+_MEAN_MULTIPLIER_BITS = 16
 _IMAGES_AT_ONCE = 250
 
 
 @dataclass(frozen=True)
-class Grid:
-    """What a map's numbers stand for."""
+class QuantParams:
+    """Scale and zero point of a feature map."""
 
     scale: float
-    zero: int
+    zero_point: int
 
-    def nearest(self, value: float) -> int:
-        """The number for a real one, or the end of the scale that it lies beyond."""
-        return math.floor(min(max(value / self.scale + self.zero, 0.0), TOP) + 0.5)
+    def quantize(self, value: float) -> int:
+        """Return the nearest integer for a real number, saturated to 0..255."""
+        scaled = value / self.scale + self.zero_point
+        return math.floor(min(max(scaled, 0.0), QMAX) + 0.5)
 
 
 @dataclass(frozen=True)
-class Factors:
-    """``round(sum * factor / 2**shift)``; a factor for each channel or each input."""
+class Multipliers:
+    """Integer rescaling factors: ``round(sum * value / 2**shift)``."""
 
-    factors: NDArray[np.int32]
+    values: NDArray[np.int32]  # one per channel or per input
     shift: int
 
 
 @dataclass(frozen=True)
-class Numbers:
-    """What a layer computes with; which of the fields it needs follows from its kind."""
+class QuantizedLayer:
+    """The integers that a layer computes with; its kind decides which of them it needs."""
 
-    low: int = 0  # of what it gives
-    high: int = TOP
+    low: int = 0  # bounds of the output
+    high: int = QMAX
     weight: NDArray[np.int8] | None = None  # O I/groups KH KW
-    bias: NDArray[np.int32] | None = (
-        None  # of raw numbers: what the zero of the map it reads adds is taken off
-    )
-    factors: Factors | None = None
-    table: NDArray[np.uint8] | None = None  # of 256
-    wide: bool = False  # it gives int32, neither shifted by a zero nor clamped
+    # For inputs without their zero point subtracted: its contribution is subtracted here.
+    bias: NDArray[np.int32] | None = None
+    multipliers: Multipliers | None = None
+    table: NDArray[np.uint8] | None = None  # the output for each of the 256 inputs
+    int32_output: bool = False  # 32-bit output, without zero point and bounds
 
 
 @dataclass(frozen=True)
-class Quantized:
-    """A graph in integers: geometry as in ``graph``, the rest beside it."""
+class QuantizedGraph:
+    """A quantized graph: the geometry is that of ``graph``."""
 
     graph: Graph
-    grids: tuple[Grid, ...]  # by map, the image first
-    numbers: tuple[Numbers, ...]  # by layer
+    params: tuple[QuantParams, ...]  # by feature map, the image first
+    layers: tuple[QuantizedLayer, ...]
 
     @property
     def logit_scale(self) -> float:
-        """What one of the integers that the last layer gives is worth."""
-        return self.grids[-1].scale
+        """The real value of one unit of a logit."""
+        return self.params[-1].scale
 
 
-def quantize(graph: Graph, images: torch.Tensor) -> Quantized:
-    """A graph in integers.
+def quantize_graph(graph: Graph, images: torch.Tensor) -> QuantizedGraph:
+    """Quantize a graph.
 
     Args:
-        graph: A folded one.
-        images: uint8, ``N C H W``, of the training set: the maps' ranges are taken from them. A
-            thousand will do.
+        graph: A folded graph.
+        images: Training images, uint8 ``N C H W``, that determine the range of each feature map; a
+            thousand are enough.
 
     Raises:
-        ShipError: A sum of products would not fit 32 bits.
+        ExportError: A sum of products does not fit 32 bits.
     """
-    ranges = _ranges(graph, images)
+    ranges = _measure_ranges(graph, images)
     last = len(graph.layers)
-    grids = [Grid(1.0, 0)]
-    numbers: list[Numbers] = []
-    for at, layer in enumerate(graph.layers):
-        read = [grids[number] for number in layer.inputs]
-        grid = read[0] if layer.kind == "max pooling" else _grid(*ranges[at + 1])
-        found, grid = _numbers(layer, read, grid, at + 1 == last)
-        grids.append(grid)
-        numbers.append(found)
-    return Quantized(graph, tuple(grids), tuple(numbers))
+    params = [QuantParams(1.0, 0)]
+    layers: list[QuantizedLayer] = []
+    for number, layer in enumerate(graph.layers, start=1):
+        inputs = [params[read] for read in layer.inputs]
+        output = inputs[0] if layer.kind == "max pooling" else _params_of_range(*ranges[number])
+        quantized, output = _quantize_layer(layer, inputs, output, number == last)
+        params.append(output)
+        layers.append(quantized)
+    return QuantizedGraph(graph, tuple(params), tuple(layers))
 
 
-def _numbers(layer: Layer, read: list[Grid], to: Grid, last: bool) -> tuple[Numbers, Grid]:
-    """What a layer computes with, and the grid of what it gives: ``to``, unless that is wide."""
+def _quantize_layer(
+    layer: Layer, inputs: list[QuantParams], output: QuantParams, last: bool
+) -> tuple[QuantizedLayer, QuantParams]:
+    """Return a quantized layer and its output's parameters: ``output``, unless it is 32-bit."""
     if isinstance(layer, Convolution):
-        return _convolution(layer, read[0], to, last)
-    if isinstance(layer, Pooling) and layer.how == "mean":
+        return _quantize_convolution(layer, inputs[0], output, last)
+    ratios = [params.scale / output.scale for params in inputs]
+    if isinstance(layer, Pooling) and layer.mode == "mean":
         if last and layer.shape[1:] == (1, 1) and not any(layer.padding):
-            return Numbers(wide=True), Grid(read[0].scale / (layer.window[0] * layer.window[1]), 0)
-        return Numbers(factors=_factors([read[0].scale / to.scale], _MEAN_FACTOR_BITS)), to
+            area = layer.window[0] * layer.window[1]
+            return QuantizedLayer(int32_output=True), QuantParams(inputs[0].scale / area, 0)
+        multipliers = _to_multipliers([ratios[0]], _MEAN_MULTIPLIER_BITS)
+        return QuantizedLayer(multipliers=multipliers), output
     if isinstance(layer, Sum):
-        return Numbers(
-            *_limits(layer.clamp, to), factors=_factors([grid.scale / to.scale for grid in read])
-        ), to
+        bounds = _quantize_clamp(layer.clamp, output)
+        return QuantizedLayer(*bounds, multipliers=_to_multipliers(ratios)), output
     if isinstance(layer, Product):
-        return Numbers(factors=_factors([read[0].scale * read[1].scale / to.scale])), to
+        ratio = inputs[0].scale * inputs[1].scale / output.scale
+        return QuantizedLayer(multipliers=_to_multipliers([ratio])), output
     if isinstance(layer, Concatenation):
-        return Numbers(factors=_factors([grid.scale / to.scale for grid in read])), to
+        return QuantizedLayer(multipliers=_to_multipliers(ratios)), output
     if isinstance(layer, Activation):
-        return Numbers(table=_table(layer, read[0], to)), to
-    return Numbers(), to
+        return QuantizedLayer(table=_tabulate(layer, inputs[0], output)), output
+    return QuantizedLayer(), output
 
 
-def _convolution(layer: Convolution, read: Grid, to: Grid, last: bool) -> tuple[Numbers, Grid]:
+def _quantize_convolution(
+    layer: Convolution, read: QuantParams, output: QuantParams, last: bool
+) -> tuple[QuantizedLayer, QuantParams]:
     weight, bias = layer.weight.astype(np.float64), layer.bias.astype(np.float64)
     largest = np.abs(weight).max((1, 2, 3))
-    # A channel of tiny weights under a large bias: its scale is what keeps the bias within 32 bits.
-    scale = np.maximum(largest / _WEIGHT_TOP, np.abs(bias) / (read.scale * 2.0**29))
-    # A channel of zeros takes any scale; a large one would set that of all logits.
+    # In a channel with tiny weights and a large bias, the bias sets the scale: it fits 32 bits.
+    scale = np.maximum(largest / _WEIGHT_MAX, np.abs(bias) / (read.scale * 2.0**29))
+    # A channel of zeros can have any scale; a large one would set the scale of all logits.
     scale[scale == 0] = scale[scale > 0].min(initial=1.0)
-    whole = np.rint(weight / scale[:, None, None, None]).astype(np.int8)
-    raw = np.rint(bias / (read.scale * scale)).astype(np.int64) - read.zero * whole.sum(
-        (1, 2, 3), dtype=np.int64
+    weights = np.rint(weight / scale[:, None, None, None]).astype(np.int8)
+    biases = np.rint(bias / (read.scale * scale)).astype(np.int64)
+    biases -= read.zero_point * weights.sum((1, 2, 3), dtype=np.int64)
+    largest_sum = np.abs(biases) + QMAX * np.abs(weights.astype(np.int64)).sum((1, 2, 3))
+    if largest_sum.max() >= 2**31:
+        raise ExportError(
+            f"{layer.name}: its sums do not fit 32 bits; export it in float32, or use a smaller "
+            "window"
+        )
+    sum_scale = read.scale * scale
+    if int32_output := last and layer.clamp == UNBOUNDED:
+        output = QuantParams(float(sum_scale.max()), 0)
+    quantized = QuantizedLayer(
+        *_quantize_clamp(layer.clamp, output),
+        weight=weights,
+        bias=biases.astype(np.int32),
+        multipliers=_to_multipliers((sum_scale / output.scale).tolist()),
+        int32_output=int32_output,
     )
-    if (np.abs(raw) + TOP * np.abs(whole.astype(np.int64)).sum((1, 2, 3))).max() >= 2**31:
-        raise ShipError(
-            f"{layer.name}: its sums do not fit 32 bits; export it in float32, or with a smaller window"
-        )
-    sums = read.scale * scale
-    if wide := last and layer.clamp == FREE:
-        to = Grid(float(sums.max()), 0)
-    factors = _factors((sums / to.scale).tolist())
-    return Numbers(*_limits(layer.clamp, to), whole, raw.astype(np.int32), factors, wide=wide), to
+    return quantized, output
 
 
-def _limits(clamp: Clamp, to: Grid) -> tuple[int, int]:
-    return to.nearest(clamp[0]), to.nearest(clamp[1])
+def _quantize_clamp(clamp: Clamp, output: QuantParams) -> tuple[int, int]:
+    return output.quantize(clamp[0]), output.quantize(clamp[1])
 
 
-def _factors(ratios: list[float], bits: int = _FACTOR_BITS) -> Factors:
-    """Integers for the ratios, of one shift, the largest of them as large as may be."""
+def _to_multipliers(ratios: list[float], bits: int = _MULTIPLIER_BITS) -> Multipliers:
+    """Return integer multipliers with one common shift, as large as possible."""
     shift = min(max(bits - math.frexp(max(ratios))[1], 1), 2 * bits)
-    whole = np.rint(np.array(ratios) * 2.0**shift)
-    if whole.max() >= 2**31:
-        raise ShipError(
-            "a map's numbers are so much smaller than the next one's that int8 cannot tell them; export float32"
+    values = np.rint(np.array(ratios) * 2.0**shift)
+    if values.max() >= 2**31:
+        raise ExportError(
+            "the values of one feature map are too small beside those of the next for int8; "
+            "export float32"
         )
-    return Factors(whole.astype(np.int32), shift)
+    return Multipliers(values.astype(np.int32), shift)
 
 
-def _table(layer: Activation, read: Grid, to: Grid) -> NDArray[np.uint8]:
-    shape = (1, 1, TOP + 1)
-    scale, shift = np.full((1, 1, 1, 1), read.scale), np.array([-read.zero * read.scale])
-    values = Convolution("", (0,), shape, scale, shift)
-    of_each = Graph(shape, (values, dataclasses.replace(layer, inputs=(1,), shape=shape)))
-    numbers = torch.arange(TOP + 1, dtype=torch.uint8).reshape(1, *shape)
-    given = reference.maps(of_each, numbers, torch.float64)[-1].flatten()
-    return np.array([to.nearest(value) for value in given.tolist()], np.uint8)
+def _tabulate(layer: Activation, read: QuantParams, output: QuantParams) -> NDArray[np.uint8]:
+    """Return the output of an element-wise function for each of the 256 inputs."""
+    shape = (1, 1, QMAX + 1)
+    scale, shift = np.full((1, 1, 1, 1), read.scale), np.array([-read.zero_point * read.scale])
+    dequantize = Convolution("", (0,), shape, scale, shift)
+    graph = Graph(shape, (dequantize, dataclasses.replace(layer, inputs=(1,), shape=shape)))
+    inputs = torch.arange(QMAX + 1, dtype=torch.uint8).reshape(1, *shape)
+    outputs = reference.compute_maps(graph, inputs, torch.float64)[-1].flatten()
+    return np.array([output.quantize(value) for value in outputs.tolist()], np.uint8)
 
 
-def _grid(low: float, high: float) -> Grid:
-    """Zero lies between the two, so that padding has a number."""
-    scale = (high - low) / TOP or 1.0
-    return Grid(scale, min(max(round(-low / scale), 0), TOP))
+def _params_of_range(low: float, high: float) -> QuantParams:
+    """Return the parameters for a range that includes zero, so that padding has an integer."""
+    scale = (high - low) / QMAX or 1.0
+    return QuantParams(scale, min(max(round(-low / scale), 0), QMAX))
 
 
-def _ranges(graph: Graph, images: torch.Tensor) -> list[tuple[float, float]]:
-    """The lowest and the highest number of each map that its grid is to have.
+def _measure_ranges(graph: Graph, images: torch.Tensor) -> list[tuple[float, float]]:
+    """Return the smallest and the largest value of each feature map.
 
-    Not cut off where that would leave a smaller squared error: tried on training images, it changed
-    nothing in nets of ours.
+    Clipping the range to minimize the squared error changed nothing in our nets, measured on
+    training images.
     """
     ranges = [(0.0, 0.0)] * (len(graph.layers) + 1)
-    for chunk in images.split(_IMAGES_AT_ONCE):
-        seen = reference.maps(graph, chunk)
+    for batch in images.split(_IMAGES_AT_ONCE):
+        maps = reference.compute_maps(graph, batch)
         ranges = [
             (min(low, float(values.min())), max(high, float(values.max())))
-            for (low, high), values in zip(ranges, seen, strict=True)
+            for (low, high), values in zip(ranges, maps, strict=True)
         ]
-    for at, layer in enumerate(graph.layers):
-        # What is cut off below the largest of a window is never seen.
+    for index, layer in enumerate(graph.layers):
+        # Values below the maximum of every window do not matter: the range is that of the output.
         if layer.kind == "max pooling" and len(graph.readers(layer.inputs[0])) == 1:
-            ranges[layer.inputs[0]] = ranges[at + 1]
+            ranges[layer.inputs[0]] = ranges[index + 1]
     return ranges

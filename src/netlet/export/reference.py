@@ -1,4 +1,4 @@
-"""Running a graph by PyTorch: what calibration looks at, and the witness that no export shares code with."""
+"""PyTorch reference of a graph: it supplies calibration ranges and checks every other export."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from netlet.export.graph import (
+    UNBOUNDED,
     Activation,
     Clamp,
     Concatenation,
@@ -21,70 +22,72 @@ from netlet.export.graph import (
 _IMAGES_AT_ONCE = 500
 
 
-def logits(graph: Graph, images: torch.Tensor) -> torch.Tensor:
-    """What a graph gives.
+def compute_logits(graph: Graph, images: torch.Tensor) -> torch.Tensor:
+    """Run a graph.
 
     Args:
-        graph: Any.
+        graph: The graph.
         images: uint8, ``N C H W``.
 
     Returns:
-        float32, ``N K``.
+        Logits, float32 ``N K``.
     """
-    return torch.cat([maps(graph, chunk)[-1].flatten(1) for chunk in images.split(_IMAGES_AT_ONCE)])
+    batches = images.split(_IMAGES_AT_ONCE)
+    return torch.cat([compute_maps(graph, batch)[-1].flatten(1) for batch in batches])
 
 
-def maps(
+def compute_maps(
     graph: Graph, images: torch.Tensor, dtype: torch.dtype = torch.float32
 ) -> list[torch.Tensor]:
-    """All maps of a graph, the images first: ``N C H W`` each.
+    """Return all feature maps of a graph, ``N C H W`` each, the images first.
 
     Args:
-        graph: Any.
+        graph: The graph.
         images: uint8, ``N C H W``.
         dtype: To compute in.
     """
-    found = [images.to(dtype)]
+    maps = [images.to(dtype)]
     with torch.inference_mode():
         for layer in graph.layers:
-            found.append(_given(layer, [found[number] for number in layer.inputs]))
-    return found
+            maps.append(_run_layer(layer, [maps[number] for number in layer.inputs]))
+    return maps
 
 
-def _given(layer: Layer, read: list[torch.Tensor]) -> torch.Tensor:
-    x = read[0]
+def _run_layer(layer: Layer, inputs: list[torch.Tensor]) -> torch.Tensor:
+    x = inputs[0]
     if isinstance(layer, Convolution):
-        weight, bias = (
-            torch.from_numpy(values).to(x.dtype) for values in (layer.weight, layer.bias)
-        )
-        out = F.conv2d(
-            _padded(x, layer.padding), weight, bias, layer.stride, 0, layer.dilation, layer.groups
-        )
-        return _clamped(out, layer.clamp)
+        weight = torch.from_numpy(layer.weight).to(x.dtype)
+        bias = torch.from_numpy(layer.bias).to(x.dtype)
+        padded = _pad(x, layer.padding)
+        out = F.conv2d(padded, weight, bias, layer.stride, 0, layer.dilation, layer.groups)
+        return _clamp(out, layer.clamp)
     if isinstance(layer, Pooling):
-        if layer.how == "max":
-            return F.max_pool2d(
-                _padded(x, layer.padding, float("-inf")), layer.window, layer.stride
-            )
-        area = layer.window[0] * layer.window[1]
-        total = F.avg_pool2d(_padded(x, layer.padding), layer.window, layer.stride) * area
-        if layer.counts_padding:
-            return total / area
-        ones = _padded(torch.ones_like(x[:1, :1]), layer.padding)
-        return total / (F.avg_pool2d(ones, layer.window, layer.stride) * area)
+        return _run_pooling(layer, x)
     if isinstance(layer, Sum):
-        return _clamped(x + read[1], layer.clamp)
+        return _clamp(x + inputs[1], layer.clamp)
     if isinstance(layer, Product):
-        return x * read[1]
+        return x * inputs[1]
     if isinstance(layer, Concatenation):
-        return torch.cat(read, 1)
+        return torch.cat(inputs, 1)
     assert isinstance(layer, Activation)
-    return _function(layer, x)
+    return _run_activation(layer, x)
 
 
-def _function(layer: Activation, x: torch.Tensor) -> torch.Tensor:
+def _run_pooling(layer: Pooling, x: torch.Tensor) -> torch.Tensor:
+    if layer.mode == "max":
+        padded = _pad(x, layer.padding, float("-inf"))
+        return F.max_pool2d(padded, layer.window, layer.stride)
+    area = layer.window[0] * layer.window[1]
+    total = F.avg_pool2d(_pad(x, layer.padding), layer.window, layer.stride) * area
+    if layer.count_include_pad:
+        return total / area
+    ones = _pad(torch.ones_like(x[:1, :1]), layer.padding)
+    return total / (F.avg_pool2d(ones, layer.window, layer.stride) * area)
+
+
+def _run_activation(layer: Activation, x: torch.Tensor) -> torch.Tensor:
     if layer.function == "clamp":
-        return _clamped(x, layer.bounds)
+        return _clamp(x, layer.bounds)
     if layer.function in ("leaky_relu", "elu"):
         return getattr(F, layer.function)(x, layer.parameter)  # type: ignore[no-any-return]
     if layer.function == "gelu_tanh":
@@ -92,10 +95,10 @@ def _function(layer: Activation, x: torch.Tensor) -> torch.Tensor:
     return getattr(F, layer.function)(x)  # type: ignore[no-any-return]
 
 
-def _clamped(x: torch.Tensor, bounds: Clamp) -> torch.Tensor:
-    return x.clamp(*bounds) if bounds != (float("-inf"), float("inf")) else x
+def _clamp(x: torch.Tensor, bounds: Clamp) -> torch.Tensor:
+    return x.clamp(*bounds) if bounds != UNBOUNDED else x
 
 
-def _padded(x: torch.Tensor, padding: Padding, value: float = 0.0) -> torch.Tensor:
+def _pad(x: torch.Tensor, padding: Padding, value: float = 0.0) -> torch.Tensor:
     top, left, bottom, right = padding
     return F.pad(x, (left, right, top, bottom), value=value) if any(padding) else x

@@ -1,4 +1,5 @@
-/* What is left of so many channels from channel o on: by whole vectors, though they do some channels twice. */
+/* Process the channels from o on that do not fill a vector. Vectors overlap where that is faster: some channels are
+   then computed twice. */
 #if LANES == 1
 #define LAST_BLOCKS(o, channels)
 #else

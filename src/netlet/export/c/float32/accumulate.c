@@ -1,5 +1,5 @@
-/* Adds to the sums of so many columns and lanes what their windows hold, times weights.
-   x: depth numbers for each column, stride apart. w: depth rows of width channels. */
+/* Add the products of windows and weights to the sums of `columns` columns and `lanes` channels.
+   x: `depth` inputs per column, `stride` elements apart. w: `depth` rows of `width` channels. */
 INLINE void accumulate_each(float *sums, const float *x, int stride, const float *w, int width, int depth, int lanes,
                             int columns)
 {
@@ -14,16 +14,16 @@ INLINE void accumulate_each(float *sums, const float *x, int stride, const float
     INLINE void accumulate_##n(float *sums, const float *x, int stride, const float *w, int width, int depth,          \
                                int columns)                                                                            \
     {                                                                                                                  \
-        sums_##n kept[MOST_COLUMNS];                                                                                   \
+        sums_##n totals[MAX_COLUMNS];                                                                                  \
         for (int t = 0; t < columns; t++)                                                                              \
-            kept[t] = *(const sums_##n *)(const void *)(sums + t * LANES);                                             \
+            totals[t] = *(const sums_##n *)(const void *)(sums + t * LANES);                                           \
         for (int k = 0; k < depth; k++) {                                                                              \
             const sums_##n row = *(const sums_##n *)(const void *)(w + k * width);                                     \
             for (int t = 0; t < columns; t++)                                                                          \
-                kept[t] += row * x[t * stride + k];                                                                    \
+                totals[t] += row * x[t * stride + k];                                                                  \
         }                                                                                                              \
         for (int t = 0; t < columns; t++)                                                                              \
-            *(sums_##n *)(void *)(sums + t * LANES) = kept[t];                                                         \
+            *(sums_##n *)(void *)(sums + t * LANES) = totals[t];                                                       \
     }
 #if LANES >= 16
 ACCUMULATE(16)

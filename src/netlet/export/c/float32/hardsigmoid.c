@@ -1,5 +1,5 @@
 INLINE void hardsigmoid(const float *from, float *to, int n)
 {
     for (int i = 0; i < n; i++)
-        to[i] = clamped(from[i] + 3.0F, 0.0F, 6.0F) / 6.0F;
+        to[i] = clamp_value(from[i] + 3.0F, 0.0F, 6.0F) / 6.0F;
 }

@@ -1,5 +1,5 @@
 INLINE void hardswish(const float *from, float *to, int n)
 {
     for (int i = 0; i < n; i++)
-        to[i] = from[i] * clamped(from[i] + 3.0F, 0.0F, 6.0F) / 6.0F;
+        to[i] = from[i] * clamp_value(from[i] + 3.0F, 0.0F, 6.0F) / 6.0F;
 }

@@ -1,5 +1,5 @@
 #if FAST
-/* The products of n numbers and weights. */
+/* The products of n inputs and weights. */
 #define PRODUCTS(n)                                                                                                    \
     INLINE sums_##n products_of_##n(const float *x, const float *w)                                                    \
     {                                                                                                                  \

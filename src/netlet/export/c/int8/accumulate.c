@@ -1,5 +1,5 @@
-/* Adds to the sums of so many columns and lanes what their windows hold, times weights.
-   x: depth numbers for each column, stride apart. w: depth rows of width channels, four rows woven into one. */
+/* Add the products of windows and weights to the sums of `columns` columns and `lanes` channels.
+   x: `depth` inputs per column, `stride` elements apart. w: `depth` rows of `width` channels, four rows interleaved. */
 INLINE void accumulate_each(int32_t *sums, const uint8_t *x, int stride, const int8_t *w, int width, int depth,
                             int lanes, int columns)
 {
@@ -14,32 +14,32 @@ INLINE void accumulate_each(int32_t *sums, const uint8_t *x, int stride, const i
     INLINE void accumulate_##n(int32_t *sums, const uint8_t *x, int stride, const int8_t *w, int width, int depth,     \
                                int columns)                                                                            \
     {                                                                                                                  \
-        sums_##n kept[MOST_COLUMNS];                                                                                   \
+        sums_##n totals[MAX_COLUMNS];                                                                                  \
         for (int t = 0; t < columns; t++)                                                                              \
-            kept[t] = *(const sums_##n *)(const void *)(sums + t * LANES);                                             \
+            totals[t] = *(const sums_##n *)(const void *)(sums + t * LANES);                                           \
         for (int k = 0; k < depth; k += PACK) {                                                                        \
             const sums_##n rows = *(const sums_##n *)(const void *)(w + k * width);                                    \
             MULTIPLY_AND_ADD(n)                                                                                        \
         }                                                                                                              \
         for (int t = 0; t < columns; t++)                                                                              \
-            *(sums_##n *)(void *)(sums + t * LANES) = kept[t];                                                         \
+            *(sums_##n *)(void *)(sums + t * LANES) = totals[t];                                                       \
     }
 #if defined(__AVX512VNNI__) && defined(__AVX512VL__) && !defined(__clang__)
-/* These processors do four rows by one instruction. */
+/* These processors have an instruction that multiplies and adds four rows. */
 typedef int32_t four_bytes __attribute__((aligned(1), may_alias));
 #define MULTIPLY_AND_ADD(n)                                                                                            \
     for (int t = 0; t < columns; t++) {                                                                                \
-        const sums_##n seen = (sums_##n){0} + *(const four_bytes *)(const void *)(x + t * stride + k);                 \
-        kept[t] = __builtin_ia32_vpdpbusd_v##n##si(kept[t], seen, rows);                                               \
+        const sums_##n input = (sums_##n){0} + *(const four_bytes *)(const void *)(x + t * stride + k);                \
+        totals[t] = __builtin_ia32_vpdpbusd_v##n##si(totals[t], input, rows);                                          \
     }
 #else
-/* A lane holds four weights of a channel: each is shifted to the top and, its sign with it, down again. */
+/* A lane holds four weights of a channel. Shifting one to the top and down again extends its sign. */
 #define MULTIPLY_AND_ADD(n)                                                                                            \
     typedef uint32_t bits __attribute__((vector_size(4 * n)));                                                         \
     for (int j = 0; j < PACK; j++) {                                                                                   \
         const sums_##n row = (sums_##n)((bits)rows << (24 - 8 * j)) >> 24;                                             \
         for (int t = 0; t < columns; t++)                                                                              \
-            kept[t] += row * (int32_t)x[t * stride + k + j];                                                           \
+            totals[t] += row * (int32_t)x[t * stride + k + j];                                                         \
     }
 #endif
 #if LANES >= 16

@@ -1,7 +1,6 @@
 #if FAST
-/* n sums at once. */
-#define SUMS(n)                                                                                                        \
-    typedef int32_t sums_##n __attribute__((vector_size(4 * n), aligned(4), may_alias));
+/* A vector of n sums. */
+#define SUMS(n) typedef int32_t sums_##n __attribute__((vector_size(4 * n), aligned(4), may_alias));
 #if LANES >= 16
 SUMS(16)
 #endif

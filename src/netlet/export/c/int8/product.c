@@ -1,11 +1,12 @@
-/* Two maps multiplied; of the second there may be one number for each channel. */
-INLINE void multiply(const struct pair *of, const uint8_t *a, const uint8_t *b, uint8_t *to, int pixels, int channels,
-                     int each)
+/* Multiply two feature maps; b_pixel is 0 if the second has one element per channel, which is broadcast. */
+INLINE void multiply_maps(const struct rescale *scales, const uint8_t *a, const uint8_t *b, uint8_t *to, int pixels,
+                          int channels, int b_pixel)
 {
     for (int i = 0; i < pixels; i++)
         for (int c = 0; c < channels; c++) {
-            const int32_t both = (int32_t)(a[i * channels + c] - of->zero_a) * (b[i * each + c] - of->zero_b);
-            const int64_t x = shifted((int64_t)both * of->multiplier_a, of->shift);
-            to[i * channels + c] = clamped(x + of->zero, of->low, of->high);
+            const int32_t product =
+                (int32_t)(a[i * channels + c] - scales->zero_point_a) * (b[i * b_pixel + c] - scales->zero_point_b);
+            const int64_t x = round_shift((int64_t)product * scales->multiplier_a, scales->shift);
+            to[i * channels + c] = clamp_value(x + scales->zero_point, scales->low, scales->high);
         }
 }

@@ -1,4 +1,0 @@
-INLINE float clamped(float x, float low, float high)
-{
-    return x < low ? low : x > high ? high : x;
-}

@@ -1,6 +1,0 @@
-INLINE void finish(const struct layer *layer, const float *channels, const float *sums, float *to, int first, int lanes)
-{
-    (void)channels;
-    for (int o = 0; o < lanes; o++)
-        to[first + o] = clamped(sums[o], layer->low, layer->high);
-}

@@ -1,6 +1,0 @@
-/* A function of one number has 256 results. */
-INLINE void look_up(const uint8_t *table, const uint8_t *from, uint8_t *to, int n)
-{
-    for (int i = 0; i < n; i++)
-        to[i] = table[from[i]];
-}

@@ -1,0 +1,103 @@
+"""Selection of the images that exports are verified and calibrated on."""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional as F
+
+from netlet.data import Dataset, Split, make_scribble
+from netlet.errors import ExportError
+from netlet.export.traced_model import TracedModel
+from netlet.export.verification import STAND_IN
+from netlet.text import format_shape
+
+_VERIFICATION_IMAGES = 1_000  # at least, if the data set has as many
+_CALIBRATION_IMAGES = 1_000
+_DIGIT_DATASETS = ("mnist", "qmnist", "scribble")
+_SEED = 7_000  # of the random selection
+
+
+def select_verification_images(model: TracedModel, dataset: Dataset | None) -> tuple[str, Split]:
+    """Select the images to verify an export on.
+
+    Args:
+        model: The model.
+        dataset: The data set that the net was trained on: its test split, filled up with training
+            images to a thousand. None if it is not available: 1,000 synthetic digits
+            (``scribble``), resized to the net's input.
+
+    Returns:
+        Name of the images, and the images.
+
+    Raises:
+        ExportError: The data set's image shape or classes are not those of the net.
+    """
+    if dataset is None:
+        digits = _make_digits(model, seed=0)
+        if was_trained_on_digits(model):
+            return "scribble test", digits
+        return "scribble", Split(STAND_IN, digits.images, digits.labels)
+    _check_dataset(model, dataset)
+    held_out = dataset.held_out
+    if len(held_out) >= _VERIFICATION_IMAGES:
+        return f"{dataset.name} {held_out.name}", held_out
+    more = _sample(dataset.train, _VERIFICATION_IMAGES - len(held_out))
+    name = f"{held_out.name} and train"
+    images = torch.cat([held_out.images, more.images])
+    return f"{dataset.name} {name}", Split(name, images, torch.cat([held_out.labels, more.labels]))
+
+
+def select_calibration_images(
+    model: TracedModel, dataset: Dataset | None
+) -> tuple[str, torch.Tensor]:
+    """Select a thousand training images to calibrate an int8 export.
+
+    Args:
+        model: The model.
+        dataset: The data set that the net was trained on; None: synthetic digits.
+
+    Returns:
+        Name of the images, and the images, uint8 ``N C H W``.
+
+    Raises:
+        ExportError: The data set does not fit the net, or there are no images like those that the
+            net was trained on.
+    """
+    if dataset is None and not was_trained_on_digits(model):
+        raise ExportError(
+            f"{model.source.name}: int8 needs images of the data set that the net was trained on, "
+            "for calibration and verification, and they are not on this machine; name them with "
+            "--dataset"
+        )
+    if dataset is None:
+        return "scribble train", _make_digits(model, seed=1).images
+    _check_dataset(model, dataset)
+    return f"{dataset.name} train", _sample(dataset.train, _CALIBRATION_IMAGES).images
+
+
+def was_trained_on_digits(model: TracedModel) -> bool:
+    """Return whether a net was trained on digits; assumed for a net without a run record."""
+    run = model.source.run
+    return run is None or run.data["name"] in _DIGIT_DATASETS
+
+
+def _sample(split: Split, number: int) -> Split:
+    order = torch.randperm(len(split), generator=torch.Generator().manual_seed(_SEED))
+    return split.take(order[:number])
+
+
+def _check_dataset(model: TracedModel, dataset: Dataset) -> None:
+    graph = model.graph
+    if dataset.shape != graph.shape or dataset.classes != graph.classes:
+        raise ExportError(
+            f"{dataset.name} has images of {format_shape(dataset.shape)} in {dataset.classes} "
+            f"classes, but {model.source.name} takes {format_shape(graph.shape)} and has "
+            f"{graph.classes} outputs; name the data set that it was trained on with --dataset"
+        )
+
+
+def _make_digits(model: TracedModel, seed: int) -> Split:
+    digits = make_scribble(_VERIFICATION_IMAGES, _VERIFICATION_IMAGES, seed).held_out
+    c, h, w = model.graph.shape
+    images = F.interpolate(digits.images.float(), (h, w)).round().to(torch.uint8)
+    return Split(digits.name, images.expand(-1, c, -1, -1).contiguous(), digits.labels)

@@ -1,0 +1,102 @@
+"""The result of an export, and the checks before its files are written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from netlet.errors import ExportError
+from netlet.export.verification import Verification
+from netlet.files import write_output
+
+MAX_ACCURACY_DROP = 0.1  # that int8 may cost by default, in percentage points
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """The files of an export, and how they were verified."""
+
+    files: tuple[Path, ...]
+    size_bytes: int  # of all files together
+    verification: Verification | None  # None: this machine cannot run the export
+    notes: tuple[str, ...] = ()  # further lines for the user
+    # Bytes that the export occupies where it runs: flash_bytes, ram_bytes, stack_bytes.
+    memory: Mapping[str, int | None] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        files = " and ".join(map(str, self.files))
+        verification = (str(self.verification),) if self.verification else ()
+        return "\n".join((f"{files}: {self.size_bytes:,} bytes", *verification, *self.notes))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result for JSON."""
+        verification = None
+        if self.verification:
+            verification = asdict(self.verification) | {
+                "accuracy_drop": self.verification.accuracy_drop
+            }
+        return {
+            "files": [str(path) for path in self.files],
+            "size_bytes": self.size_bytes,
+            "verification": verification,
+            "notes": list(self.notes),
+            **self.memory,
+        }
+
+
+def check_float32(verification: Verification, target: str) -> None:
+    """Check that a float32 export is the same function as the PyTorch model.
+
+    Args:
+        verification: Of the export.
+        target: What was exported, for the message: ``C program``, ``ONNX model``.
+
+    Raises:
+        ExportError: It differs by more than rounding.
+    """
+    if not verification.matches:
+        wrong = verification.images - verification.same_predictions
+        raise ExportError(
+            f"verification failed: the exported {target} differs from the PyTorch model by "
+            f"{verification.max_logit_diff:.2g} (limit {verification.limit:.2g}), and in {wrong:,} "
+            f"of {verification.images:,} predictions on {verification.image_set}; nothing was "
+            "written; please report this net as a bug"
+        )
+
+
+def check_int8(verification: Verification, max_accuracy_drop: float) -> None:
+    """Check that an int8 export does not lose too much accuracy.
+
+    Args:
+        verification: Of the export.
+        max_accuracy_drop: In percentage points; infinite accepts any loss.
+
+    Raises:
+        ExportError: It loses more.
+    """
+    if verification.accuracy_drop > max_accuracy_drop:
+        raise ExportError(
+            f"int8 loses {verification.accuracy_drop:.2f} points of accuracy on "
+            f"{verification.image_set} ({verification.pytorch.percent:.2f}% before, "
+            f"{verification.export.percent:.2f}% after), more than {max_accuracy_drop:g}; nothing "
+            "was written; raise --max-loss or pass --force"
+        )
+
+
+def write_files(contents: dict[Path, bytes | str]) -> int:
+    """Write files, each atomically.
+
+    Returns:
+        Their size in bytes.
+
+    Raises:
+        OutputError: A file cannot be written.
+    """
+    total = 0
+    for path, content in contents.items():
+        data = content.encode() if isinstance(content, str) else content
+        write_output(path, data)
+        total += len(data)
+    return total

@@ -1,0 +1,138 @@
+"""A trained net together with its traced graph: what every export is generated from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from netlet.analysis import cost
+from netlet.budgets import ModelCost, Verdict
+from netlet.data.batches import normalize
+from netlet.errors import ExportError
+from netlet.experiments import TrainedNet
+from netlet.export import reference
+from netlet.export.fold import fold_graph
+from netlet.export.graph import FinalSoftmax, Graph
+from netlet.export.progress import OnProgress, ignore_progress
+from netlet.export.tracer import trace_graph
+from netlet.files import safe_name
+from netlet.nets import weights_digest
+from netlet.nets.outputs import extract_logits
+from netlet.text import format_shape
+
+_NOISE_IMAGES = 16
+_TOLERANCE = 1e-3  # relative to the largest logit
+
+
+@dataclass(frozen=True)
+class TracedModel:
+    """A trained net and its graph.
+
+    A ``TrainedNet`` is a PyTorch module with its weights and preprocessing; a ``TracedModel`` adds
+    the folded graph that replaces the module in every export.
+    """
+
+    source: TrainedNet
+    graph: Graph  # folded; from gray levels 0 to 255 to logits
+    cost: ModelCost  # of the net as trained, before folding
+    digest: str  # of its weights
+
+    @property
+    def stem(self) -> str:
+        """A file name without suffix, from the net's name."""
+        return safe_name(self.source.name.rpartition(":")[2]) or "net"
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """The budget's verdict on the net's size; None without a budget."""
+        budget = self.source.budget
+        return budget.judge(self.cost) if budget else None
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Class names; numbers if there are more or fewer logits than class names."""
+        names, classes = self.source.class_names, self.graph.classes
+        return names if len(names) == classes else tuple(map(str, range(classes)))
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What an export says about itself."""
+        budget = {"budget": self.source.budget.name} if self.source.budget else {}
+        softmax = self.graph.final_softmax
+        return {
+            "net": Path(self.source.name).name,  # without the folder of a user's file
+            **budget,
+            "parameters": str(self.cost.parameters),
+            "digest": self.digest,
+            "labels": ",".join(self.labels),
+            "input": f"{format_shape(self.source.shape)}, gray levels 0 to 255, not normalized",
+            "output": f"{self.graph.classes} logits"
+            + (f", without the net's final {softmax}" if softmax else ""),
+        }
+
+
+def trace_model(trained: TrainedNet, on_progress: OnProgress = ignore_progress) -> TracedModel:
+    """Trace a trained net and check its graph on random images.
+
+    Args:
+        trained: The net.
+        on_progress: Called when a phase begins.
+
+    Raises:
+        ExportError: The net uses an operation that no export supports, behaves differently from one
+            image to another, or has weights that are not finite.
+    """
+    broken = [
+        key for key, value in trained.net.state_dict().items() if not bool(value.isfinite().all())
+    ]
+    if broken:
+        raise ExportError(
+            f"{trained.name}: {broken[0]} holds NaN or infinite weights, so the training diverged; "
+            "train it again"
+        )
+    on_progress("tracing")
+    graph = fold_graph(trace_graph(trained.net, trained.shape, trained.mean, trained.std))
+    _check_graph(graph, trained)
+    return TracedModel(
+        trained, graph, cost(trained.net, trained.shape), weights_digest(trained.net)
+    )
+
+
+def _check_graph(graph: Graph, trained: TrainedNet) -> None:
+    """Compare a graph with its net on random images.
+
+    This shows what one traced run cannot, such as a path that depends on the values of an image.
+
+    Raises:
+        ExportError: The graph computes something else.
+    """
+    noise = torch.randint(
+        256,
+        (_NOISE_IMAGES, *graph.shape),
+        dtype=torch.uint8,
+        generator=torch.Generator().manual_seed(0),
+    )
+    noise[::2] *= (noise[::2, :, :1] > 127).to(torch.uint8)  # dark columns in every other image
+    with torch.inference_mode():
+        outputs = extract_logits(trained.net(normalize(noise, trained.recipe)))
+    expected = outputs_to_compare(outputs, graph.final_softmax)
+    actual = reference.compute_logits(graph, noise)
+    actual = actual.log_softmax(1) if graph.final_softmax else actual
+    limit = _TOLERANCE * expected.abs().max().clamp(min=1)
+    if not bool(((expected - actual).abs() <= limit).all()):
+        raise ExportError(
+            f"{trained.name}: cannot be exported, since it does not treat every image alike, or "
+            "changes a tensor in place that it reads again later; write it without such operations"
+        )
+
+
+def outputs_to_compare(outputs: torch.Tensor, final_softmax: FinalSoftmax) -> torch.Tensor:
+    """Return a net's outputs as log-probabilities if it ends in a softmax, else unchanged.
+
+    Args:
+        outputs: Of the net, ``N K``.
+        final_softmax: The softmax that the net ends in.
+    """
+    return outputs.clamp(min=1e-30).log() if final_softmax == "softmax" else outputs

@@ -1,0 +1,107 @@
+"""Verification of an export: it and the PyTorch model run on the same images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from netlet.budgets import Score
+from netlet.data import Split
+from netlet.data.batches import normalize
+from netlet.export.progress import OnProgress, ignore_progress
+from netlet.export.traced_model import TracedModel, outputs_to_compare
+from netlet.nets.outputs import extract_logits
+
+LogitsFunction = Callable[[torch.Tensor], torch.Tensor]  # images uint8 N C H W to logits N K
+_IMAGES_AT_ONCE = 500
+STAND_IN = "stand-in"  # name of a split whose images are not like those the net was trained on
+_ROUNDING_TOLERANCE = 1e-4  # absolute; relative to the largest logit where that is above 1
+
+
+@dataclass(frozen=True)
+class Verification:
+    """How an export and its PyTorch model compare on the same images."""
+
+    image_set: str
+    images: int
+    same_predictions: int
+    max_logit_diff: float
+    max_logit: float  # the largest absolute logit of the PyTorch model
+    pytorch: Score
+    export: Score
+    # False if the images are not like those the net was trained on: a score then means nothing.
+    measures_accuracy: bool = True
+
+    @property
+    def limit(self) -> float:
+        """The largest logit difference that float32 rounding explains."""
+        return _ROUNDING_TOLERANCE * max(1.0, self.max_logit)
+
+    @property
+    def matches(self) -> bool:
+        """Whether both are the same function up to float32 rounding."""
+        return self.same_predictions == self.images and self.max_logit_diff <= self.limit
+
+    @property
+    def accuracy_drop(self) -> float:
+        """Accuracy of the PyTorch model minus that of the export, in percentage points."""
+        return round(100 * (self.pytorch.correct - self.export.correct) / self.images, 6)
+
+    def __str__(self) -> str:
+        accuracy = ""
+        if self.measures_accuracy:
+            accuracy = (
+                f"; accuracy {self.pytorch.percent:.2f}% in PyTorch, "
+                f"{self.export.percent:.2f}% exported"
+            )
+        return (
+            f"verified on {self.image_set}: {self.same_predictions:,} of {self.images:,} "
+            f"predictions match PyTorch, logits differ by at most {self.max_logit_diff:.2g}"
+            f"{accuracy}"
+        )
+
+
+def compare_with_pytorch(
+    model: TracedModel,
+    predict: LogitsFunction,
+    image_set: str,
+    split: Split,
+    on_progress: OnProgress = ignore_progress,
+) -> Verification:
+    """Run the PyTorch model (float32) and its export on the same images.
+
+    Args:
+        model: The model.
+        predict: Runs the export.
+        image_set: Name of the images.
+        split: At least one image of the net's shape.
+        on_progress: Called when a phase begins.
+    """
+    on_progress(f"running PyTorch on {len(split):,} images")
+    batches = split.images.split(_IMAGES_AT_ONCE)
+    expected = torch.cat([_net_outputs(model, images) for images in batches])
+    on_progress(f"running the export on {len(split):,} images")
+    actual = torch.cat([predict(images) for images in batches]).to(expected.dtype)
+    # A net that ends in a softmax has no logits. Log-probabilities differ from logits by a constant
+    # for each image.
+    softmax = model.graph.final_softmax
+    expected = outputs_to_compare(expected, softmax)
+    actual = actual.log_softmax(1) if softmax else actual
+    predicted, exported = expected.argmax(1), actual.argmax(1)
+    return Verification(
+        image_set=image_set,
+        images=len(split),
+        same_predictions=int((predicted == exported).sum()),
+        max_logit_diff=float((expected - actual).abs().max()),
+        max_logit=float(expected.abs().max()),
+        pytorch=Score(split.name, int((predicted == split.labels).sum()), len(split)),
+        export=Score(split.name, int((exported == split.labels).sum()), len(split)),
+        measures_accuracy=split.name != STAND_IN,
+    )
+
+
+def _net_outputs(model: TracedModel, images: torch.Tensor) -> torch.Tensor:
+    with torch.inference_mode():
+        return extract_logits(model.source.net(normalize(images, model.source.recipe)))
