@@ -1,1 +1,1 @@
-"""Timings that anyone can repeat; never assertions."""
+"""Timings that anyone can repeat; none of them is an assertion of a test."""

@@ -1,9 +1,11 @@
-"""How well `netlet predict` reads pictures: MNIST's test images made into pictures of several kinds, and read back.
+"""Measure how well ``netlet predict`` reads pictures.
 
-    python -m benchmarks.pictures [--images 2000]
+    python -m benchmarks.pictures                  2,000 test images, all kinds of pictures
+    python -m benchmarks.pictures --images 100     fewer of them
 
-writes results/pictures.json. Everything that reading does was chosen on train images; two digits
-side by side are counted on train images, too.
+MNIST's test images are made into pictures of several kinds and read back; results/pictures.json
+gets the figures. Everything in the reading was chosen on training images, and the pictures with two
+digits side by side are made from training images, too.
 """
 
 from __future__ import annotations
@@ -12,18 +14,34 @@ import argparse
 import io
 import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-OUT = Path(__file__).parent.parent / "results" / "pictures.json"
+from netlet.data import Split
+
+RECORD = Path(__file__).parent.parent / "results" / "pictures.json"
+
+Levels = NDArray[np.uint8]  # H W
+Floats = NDArray[np.float64]  # H W
+Random = np.random.Generator
+Make = Callable[[Levels, Random], Image.Image]
 
 
-def placed(digit, random, size_px, picture_px, paper, pen):
-    """A digit enlarged, somewhere on a paper ``h w``; levels as floats."""
+def place_digit(
+    digit: Levels,
+    random: Random,
+    size_px: int,
+    picture_px: tuple[int, int],
+    paper: float,
+    pen: float,
+) -> Floats:
+    """Return a paper ``H W`` with the enlarged digit at a random place; levels as floats."""
     big = Image.fromarray(digit).resize((size_px, size_px), Image.Resampling.BICUBIC)
     picture = np.full(picture_px, float(paper))
     top, left = (int(random.integers(0, side - size_px + 1)) for side in picture_px)
@@ -32,46 +50,56 @@ def placed(digit, random, size_px, picture_px, paper, pen):
     return picture
 
 
-def as_image(levels):
+def to_image(levels: Floats) -> Image.Image:
+    """Round and clip levels to a gray image."""
     return Image.fromarray(levels.round().clip(0, 255).astype(np.uint8))
 
 
-def as_it_is(digit, random):
+def as_it_is(digit: Levels, random: Random) -> Image.Image:
     return Image.fromarray(digit)
 
 
-def dark_on_light(digit, random):
+def dark_on_light(digit: Levels, random: Random) -> Image.Image:
     return Image.fromarray(255 - digit)
 
 
-def eight_times_as_large(digit, random):
+def eight_times_as_large(digit: Levels, random: Random) -> Image.Image:
     return Image.fromarray(np.kron(digit, np.ones((8, 8), dtype=np.uint8)))
 
 
-def drawn_off_centre(digit, random):
-    return as_image(placed(digit, random, 280, (400, 600), 255, 0))
+def drawn_off_center(digit: Levels, random: Random) -> Image.Image:
+    return to_image(place_digit(digit, random, 280, (400, 600), 255, 0))
 
 
-def in_slanting_light(digit, random):
-    """Eight times as large, dark on light, anywhere, one side up to half again as bright as the other."""
-    return as_image(
-        placed(digit, random, 224, (320, 420), 1, 0.25) * (200 * slant((320, 420), random, 0.2))
+def in_slanting_light(digit: Levels, random: Random) -> Image.Image:
+    """Enlarge 8 times, dark on light, anywhere, with light from one side.
+
+    The bright side is up to half again as bright as the other.
+    """
+    return to_image(
+        place_digit(digit, random, 224, (320, 420), 1, 0.25)
+        * (200 * make_slanting_light((320, 420), random, 0.2))
     )
 
 
-def slant(shape, random, share):
+def make_slanting_light(shape: tuple[int, int], random: Random, share: float) -> Floats:
+    """Return a factor for each pixel: brighter to one side, darker towards the corners."""
     y, x = np.meshgrid(*(np.linspace(-1, 1, side) for side in shape), indexing="ij")
     angle = random.uniform(0, 2 * np.pi)
     return 1 + share * (np.cos(angle) * x + np.sin(angle) * y) - share / 2 * (x**2 + y**2)
 
 
-def photographed(digit, random, pen=0.35):
-    """Dark pen, unsharp, uneven light, darker corners, grain, a tint, JPEG; the digit a third to 7/10 of the height."""
+def photographed(digit: Levels, random: Random, pen: float = 0.35) -> Image.Image:
+    """Photograph a digit drawn with a dark pen.
+
+    The picture is unsharp and unevenly lit, has darker corners, grain and a tint, and is a JPEG.
+    The digit takes 29% to 71% of the height.
+    """
     size = (480, 640)
     levels = (
-        placed(digit, random, int(random.integers(140, 340)), size, 1, pen)
+        place_digit(digit, random, int(random.integers(140, 340)), size, 1, pen)
         * 170
-        * slant(size, random, 0.3)
+        * make_slanting_light(size, random, 0.3)
     )
     grain = ndimage.gaussian_filter(random.normal(0, 10, size), 0.7)
     levels = ndimage.gaussian_filter(levels, 1.2) + grain
@@ -81,37 +109,37 @@ def photographed(digit, random, pen=0.35):
     return Image.open(file)
 
 
-def pencil_photographed(digit, random):
+def pencil_photographed(digit: Levels, random: Random) -> Image.Image:
     return photographed(digit, random, pen=0.78)
 
 
-def chalk_photographed(digit, random):
+def chalk_photographed(digit: Levels, random: Random) -> Image.Image:
     return Image.fromarray(255 - np.asarray(photographed(digit, random)))
 
 
-def small_on_a_sheet(digit, random):
-    return as_image(
-        placed(digit, random, 130, (900, 1200), 240, 60) + random.normal(0, 4, (900, 1200))
+def small_on_a_sheet(digit: Levels, random: Random) -> Image.Image:
+    return to_image(
+        place_digit(digit, random, 130, (900, 1200), 240, 60) + random.normal(0, 4, (900, 1200))
     )
 
 
-def on_ruled_paper(digit, random):
-    levels = placed(digit, random, 200, (480, 640), 230, 50)
+def on_ruled_paper(digit: Levels, random: Random) -> Image.Image:
+    levels = place_digit(digit, random, 200, (480, 640), 230, 50)
     for top in range(20, 480, 40):
         levels[top : top + 2] = np.minimum(levels[top : top + 2], 190)
-    return as_image(levels + random.normal(0, 3, levels.shape))
+    return to_image(levels + random.normal(0, 3, levels.shape))
 
 
-def cut_to_its_box(digit, random):
+def cut_to_its_box(digit: Levels, random: Random) -> Image.Image:
     rows, columns = digit.any(axis=1).nonzero()[0], digit.any(axis=0).nonzero()[0]
     box = Image.fromarray(255 - digit[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
     return box.resize((10 * box.width, 10 * box.height), Image.Resampling.BICUBIC)
 
 
-def by_a_thin_pen(digit, random):
-    """A pen of 3 px in a picture of 1,000."""
+def by_a_thin_pen(digit: Levels, random: Random) -> Image.Image:
+    """Draw the digit with a pen of 3 px on a picture of 1000x1000 px."""
     big = Image.fromarray(digit).resize((280, 280), Image.Resampling.BICUBIC)
-    line = thinned(np.asarray(big) > 110)
+    line = thin_strokes(np.asarray(big) > 110)
     picture = Image.new("L", (1000, 1000), 255)
     pen, zoom = ImageDraw.Draw(picture), 1000 / 280
     for down, right in ((0, 1), (1, 0), (1, 1), (1, -1)):
@@ -121,8 +149,8 @@ def by_a_thin_pen(digit, random):
     return picture
 
 
-def thinned(ink):
-    """Lines of one pixel in the middle of the strokes (Zhang and Suen 1984)."""
+def thin_strokes(ink: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Reduce strokes to lines of one pixel in their middle (Zhang and Suen 1984)."""
     while True:
         before = ink
         for first in (True, False):
@@ -137,11 +165,11 @@ def thinned(ink):
             return ink
 
 
-KINDS: tuple[Callable, ...] = (
+KINDS: tuple[Make, ...] = (
     as_it_is,
     dark_on_light,
     eight_times_as_large,
-    drawn_off_centre,
+    drawn_off_center,
     in_slanting_light,
     photographed,
     pencil_photographed,
@@ -153,8 +181,8 @@ KINDS: tuple[Callable, ...] = (
 )
 
 
-def side_by_side(one, other, gap_px):
-    """The boxes of two digits in one row, light on dark."""
+def join_digits(one: Levels, other: Levels, gap_px: int) -> Image.Image:
+    """Return two digits in one row, cut to their boxes, light on dark."""
     boxes = []
     for digit in (one, other):
         rows, columns = digit.any(axis=1).nonzero()[0], digit.any(axis=0).nonzero()[0]
@@ -168,86 +196,108 @@ def side_by_side(one, other, gap_px):
     return Image.fromarray(picture)
 
 
-def reading(make, images, folder, seed=0):
-    """Each image as a picture in a file, read back; None with what was said where it was refused."""
-    from netlet.data import prepared, read_picture
+def read_back(
+    make: Make, images: Iterable[Levels], folder: Path | str, seed: int = 0
+) -> list[Levels | str]:
+    """Write each image as a picture of one kind and read it back.
+
+    Returns:
+        For each image the prepared digit, or the message with which it was refused.
+    """
+    from netlet.data import prepare_digit, read_picture
     from netlet.errors import DataError
 
     random = np.random.default_rng(seed)
-    found = []
+    found: list[Levels | str] = []
     for image in images:
         picture = make(image, random)
         path = Path(folder) / ("picture.jpg" if picture.format == "JPEG" else "picture.png")
-        picture.save(
-            path, **({"quality": 90} if picture.format == "JPEG" else {"compress_level": 1})
-        )
+        options = {"quality": 90} if picture.format == "JPEG" else {"compress_level": 1}
+        picture.save(path, **options)
         try:
-            found.append(prepared(read_picture(path)))
+            found.append(prepare_digit(read_picture(path)))
         except DataError as error:
             found.append(str(error).split(": ", 1)[1])
     return found
 
 
+def count_kinds(test: Split, images: int, folder: str) -> dict[str, Any]:
+    """Return how many of the first test images the net ``crest`` classifies, by kind of picture."""
+    from netlet import evaluation
+    from netlet.experiments import load_trained_net
+
+    crest = load_trained_net("crest")
+    digits = list(test.images[:images, 0].numpy())
+    labels = test.labels[:images].tolist()
+
+    def count_right(found: Sequence[Levels | str]) -> int:
+        read = [(x, y) for x, y in zip(found, labels, strict=True) if not isinstance(x, str)]
+        answers = evaluation.predict(crest.net, [image for image, _ in read], crest.recipe)
+        return sum(answer.best == y for answer, (_, y) in zip(answers, read, strict=True))
+
+    kinds: dict[str, dict[str, int]] = {}
+    for make in KINDS:
+        found = read_back(make, digits, folder)
+        refused = sum(isinstance(image, str) for image in found)
+        kinds[make.__name__] = {"right": count_right(found), "refused": refused}
+        print(make.__name__, kinds[make.__name__], flush=True)
+    raw_right = count_right(digits)
+    return {"net": "crest", "images": len(digits), "raw_right": raw_right, "kinds": kinds}
+
+
+def count_pairs(train: Split, pairs: int, singles: int, folder: str) -> dict[str, Any]:
+    """Return how many pairs of training digits, and how many single ones, are taken for two."""
+    digits = train.images[:, 0].numpy()
+    random = np.random.default_rng(1)
+    chosen = random.integers(0, len(digits), (pairs, 2))
+    gaps_px = random.integers(2, 9, pairs)
+    order = iter(zip(chosen, gaps_px, strict=True))
+
+    def next_pair(_image: Levels, _random: Random) -> Image.Image:
+        (a, b), gap_px = next(order)
+        return join_digits(digits[a], digits[b], int(gap_px))
+
+    figures = {}
+    for name, make, images in (
+        ("pairs", next_pair, digits[:pairs]),
+        ("singles", as_it_is, digits[:singles]),
+    ):
+        refusals = [text for text in read_back(make, images, folder) if isinstance(text, str)]
+        two = sum(text.startswith("two digits") for text in refusals)
+        figures[name] = {
+            "number": len(images),
+            "taken_for_two": two,
+            "otherwise_refused": len(refusals) - two,
+        }
+        print(name, figures[name], flush=True)
+    return figures
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--images", type=int, default=2_000, help="of test, the first")
-    parser.add_argument("--pairs", type=int, default=10_000)
-    parser.add_argument("--singles", type=int, default=60_000, help="of train, for false alarms")
-    arguments = parser.parse_args()
-    from netlet import data, evaluation
-    from netlet.experiments import trained_net
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--images", type=int, default=2_000, help="test images (default: 2000)")
+    parser.add_argument(
+        "--pairs", type=int, default=10_000, help="pairs of training images (default: 10000)"
+    )
+    parser.add_argument(
+        "--singles",
+        type=int,
+        default=60_000,
+        help="training images in which only one digit may be found (default: all 60,000)",
+    )
+    given = parser.parse_args()
+
+    from netlet import data
 
     digits = data.load("mnist")
-    test = digits.held_out.images[: arguments.images, 0].numpy()
-    train = digits.train.images[:, 0].numpy()
-    labels = digits.held_out.labels[: arguments.images].tolist()
-    crest = trained_net("crest")
-
-    def right(images):
-        answered = [
-            (image, label)
-            for image, label in zip(images, labels, strict=True)
-            if not isinstance(image, str)
-        ]
-        answers = evaluation.predict(crest.net, [image for image, _ in answered], crest.recipe)
-        return sum(
-            answer.best == label for answer, (_, label) in zip(answers, answered, strict=True)
-        )
-
-    found: dict[str, object] = {
-        "net": "crest",
-        "images": len(test),
-        "raw_right": right(list(test)),
-        "kinds": {},
-    }
     with tempfile.TemporaryDirectory() as folder:
-        for make in KINDS:
-            images = reading(make, test, folder)
-            refused = sum(isinstance(image, str) for image in images)
-            found["kinds"][make.__name__] = {"right": right(images), "refused": refused}
-            print(make.__name__, found["kinds"][make.__name__], flush=True)
-        random = np.random.default_rng(1)
-        pairs = random.integers(0, len(train), (arguments.pairs, 2))
-        gaps = random.integers(2, 9, arguments.pairs)
-        order = iter(zip(pairs, gaps, strict=True))
-
-        def next_pair(_image, _random):
-            (a, b), gap_px = next(order)
-            return side_by_side(train[a], train[b], int(gap_px))
-
-        for name, make, images in (
-            ("pairs", next_pair, train[: arguments.pairs]),
-            ("singles", as_it_is, train[: arguments.singles]),
-        ):
-            told = [image for image in reading(make, images, folder) if isinstance(image, str)]
-            two = sum(text.startswith("two digits") for text in told)
-            found[name] = {
-                "number": len(images),
-                "taken_for_two": two,
-                "otherwise_refused": len(told) - two,
-            }
-            print(name, found[name], flush=True)
-    OUT.write_text(json.dumps(found, indent=1) + "\n")
+        record = {
+            **count_kinds(digits.held_out, given.images, folder),
+            **count_pairs(digits.train, given.pairs, given.singles, folder),
+        }
+    RECORD.write_text(json.dumps(record, indent=1) + "\n")
 
 
 if __name__ == "__main__":

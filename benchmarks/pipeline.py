@@ -1,17 +1,17 @@
-"""How many images a second netlet trains on, beside the usual pipeline on the same net.
+"""Measure how many images per second netlet trains on, beside the usual pipeline on the same net.
 
-    python -m benchmarks.pipeline                      all nets of the documents, and the ratio for
-    each python -m benchmarks.pipeline --nets mnistnet_1    one of them
+    python -m benchmarks.pipeline                       all nets of the documents
+    python -m benchmarks.pipeline --nets mnistnet_1     one net
 
 The usual pipeline: a Dataset that turns each image into a Pillow picture and back (document 001's
 RandomRotation and RandomAffine, ToTensor, Normalize: see ``benchmarks/transforms.py``), a
-DataLoader with its best number of workers, nn.Dropout, eager float32, torch's default memory
-settings. netlet: ``fit`` with document 001's recipe: the same augmentation, batch, optimizer and
-dropout.
+DataLoader with its best number of workers, nn.Dropout, eager float32, PyTorch's default memory
+settings. netlet: ``fit`` with document 001's recipe, that is, with the same augmentation, batch
+size, optimizer and dropout.
 
-Each measurement has a process of its own, and its first epoch, which warms up, does not count. The
-two sides take turns; each turn gives one ratio, and the median of the ratios is quoted. For figures
-to quote, use a machine that does nothing else.
+Each measurement runs in a process of its own, and its first epoch, which warms up, is not counted.
+The two sides take turns. Each turn yields one ratio, and the median of the ratios is quoted. For
+figures to quote, use an idle machine.
 """
 
 from __future__ import annotations
@@ -20,18 +20,21 @@ import argparse
 import dataclasses
 import json
 import statistics
-import subprocess
 import sys
 import time
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from benchmarks.harness import make_parser, measure_in_process, write_record
 
 NETS = ("mnistnet_1", "pyramid", "expand_squeeze", "week4", "code_2", "code_3", "code_4", "swift")
 EPOCHS = 3
 
 
-def usual(net_name: str, images: int, workers: int, epochs: int = EPOCHS) -> list[float]:
-    """Seconds of each epoch of the usual pipeline."""
+def time_usual_pipeline(
+    net_name: str, images: int, workers: int, epochs: int = EPOCHS
+) -> list[float]:
+    """Return the seconds of each epoch of the usual pipeline."""
     import torch
     from torch.nn import functional as F
     from torch.utils.data import DataLoader, Dataset
@@ -51,7 +54,7 @@ def usual(net_name: str, images: int, workers: int, epochs: int = EPOCHS) -> lis
 
     torch.manual_seed(0)
     net = nets.NETS[net_name].builder().train()
-    descent = torch.optim.Adam(net.parameters(), lr=0.015)
+    optimizer = torch.optim.Adam(net.parameters(), lr=0.015)
     loader = DataLoader(
         Pictures(),
         batch_size=128,
@@ -64,18 +67,18 @@ def usual(net_name: str, images: int, workers: int, epochs: int = EPOCHS) -> lis
         begin = time.perf_counter()
         correct = 0
         for x, y in loader:
-            descent.zero_grad()
+            optimizer.zero_grad()
             logits = net(x)
             loss = F.cross_entropy(logits, y)
             loss.backward()
-            descent.step()
+            optimizer.step()
             correct += int((logits.argmax(1) == y).sum())
         seconds.append(time.perf_counter() - begin)
     return seconds
 
 
-def ours(net_name: str, images: int) -> list[float]:
-    """Seconds of each epoch of ``fit``."""
+def time_netlet(net_name: str, images: int) -> list[float]:
+    """Return the seconds of each epoch of ``fit``."""
     import torch
 
     import netlet
@@ -83,42 +86,44 @@ def ours(net_name: str, images: int) -> list[float]:
     digits = netlet.data.load("mnist")
     digits = dataclasses.replace(digits, train=digits.train.take(torch.arange(images)))
     digits = dataclasses.replace(digits, held_out=digits.held_out.take(torch.arange(100)))
-    recipe = netlet.recipes.DOCUMENT_001.replace(epochs=EPOCHS)
+    recipe = netlet.catalog.find_recipe("document_001").replace(epochs=EPOCHS)
     net = netlet.build(netlet.nets.NETS[net_name].builder, seed=0)
     return [epoch.train_s for epoch in netlet.fit(net, digits, recipe, device="cpu").epochs]
 
 
-def measured(side: str, net_name: str, images: int, workers: int) -> list[float]:
-    """The same in a process of its own: memory settings and warm caches of one side must not help the other."""
-    command = [sys.executable, "-m", "benchmarks.pipeline", "--side", side, "--nets", net_name]
-    command += ["--images", str(images), "--workers", str(workers)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        sys.exit(done.stderr)
-    seconds: list[float] = json.loads(done.stdout)
+def run_side_in_process(side: str, net_name: str, images: int, workers: int = 0) -> list[float]:
+    """Return the seconds of each epoch of one side but the first, from a process of its own."""
+    words = ("--side", side, "--nets", net_name, "--images", images, "--workers", workers)
+    seconds: list[float] = measure_in_process("benchmarks.pipeline", *words)
     return seconds[1:]
 
 
-def best_workers(net_name: str, images: int, choices: list[int]) -> int:
-    """The number of DataLoader workers with which the usual pipeline is fastest."""
-    trials = {count: measured("usual", net_name, images, count) for count in choices}
+def choose_workers(net_name: str, images: int, choices: Sequence[int]) -> int:
+    """Return the number of DataLoader workers with which the usual pipeline is fastest."""
+    trials = {count: run_side_in_process("usual", net_name, images, count) for count in choices}
     return min(trials, key=lambda count: statistics.median(trials[count]))
 
 
-def compare(net_name: str, images: int, repeats: int, workers: int) -> dict[str, Any]:
-    """Both sides in turn; each turn gives one ratio, so that a machine whose speed drifts hits both alike."""
+def compare_pipelines(net_name: str, images: int, repeats: int, workers: int) -> dict[str, Any]:
+    """Run both sides in turns and return a row of figures.
+
+    Each turn yields one ratio, so that a drift of the machine's speed affects both sides alike.
+    """
     turns = [
-        (measured("usual", net_name, images, workers), measured("ours", net_name, images, 0))
+        (
+            run_side_in_process("usual", net_name, images, workers),
+            run_side_in_process("ours", net_name, images),
+        )
         for _ in range(repeats)
     ]
-    ratios = sorted(statistics.median(theirs) / statistics.median(mine) for theirs, mine in turns)
-    theirs, mine = (statistics.median(s for turn in turns for s in turn[side]) for side in (0, 1))
+    ratios = sorted(statistics.median(usual) / statistics.median(own) for usual, own in turns)
+    usual_s, own_s = (statistics.median(s for turn in turns for s in turn[side]) for side in (0, 1))
     return {
         "net": net_name,
         "images": images,
         "workers": workers,
-        "usual_images_per_s": round(images / theirs),
-        "netlet_images_per_s": round(images / mine),
+        "usual_images_per_s": round(images / usual_s),
+        "netlet_images_per_s": round(images / own_s),
         "ratio": round(statistics.median(ratios), 2),
         "ratios": [round(ratio, 2) for ratio in ratios],
         "usual_s": [[round(s, 2) for s in turn[0]] for turn in turns],
@@ -126,44 +131,35 @@ def compare(net_name: str, images: int, repeats: int, workers: int) -> dict[str,
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--nets", nargs="+", default=NETS)
-    parser.add_argument("--images", type=int, default=6_400, help="an epoch's length")
-    parser.add_argument("--repeats", type=int, default=3, help="turns")
-    parser.add_argument(
-        "--workers",
-        type=int,
-        nargs="+",
-        default=[0, 1, 2],
-        help="of the DataLoader; the best counts",
-    )
-    parser.add_argument("--out", type=Path, help="write the figures as JSON")
-    parser.add_argument("--side", choices=("usual", "ours"), help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.side:
-        side = (
-            usual(given.nets[0], given.images, given.workers[0]) if given.side == "usual" else None
-        )
-        print(json.dumps(side or ours(given.nets[0], given.images)))
-        return
+def measure(
+    names: Sequence[str], images: int, repeats: int, choices: Sequence[int]
+) -> dict[str, Any]:
+    """Compare both sides on every net and return the whole record.
 
+    Args:
+        names: Registered nets.
+        images: Training images per epoch.
+        repeats: Turns per net.
+        choices: Numbers of DataLoader workers to try, on the first net.
+    """
     import torch
 
-    from netlet.text import table
-    from netlet.training.environment import environment
+    from netlet.training.environment import describe_environment
 
-    workers = given.workers[0]
-    if len(given.workers) > 1:
-        workers = best_workers(given.nets[0], given.images, given.workers)
+    workers = choose_workers(names[0], images, choices) if len(choices) > 1 else choices[0]
     rows = []
-    for name in given.nets:
-        rows.append(compare(name, given.images, given.repeats, workers))
+    for name in names:
+        rows.append(compare_pipelines(name, images, repeats, workers))
         print(f"{name}: {rows[-1]['ratio']} times as fast", file=sys.stderr, flush=True)
-    head = ("net", "usual images/s", "netlet images/s", "ratio", "of each turn")
-    cells = [
+    return {"environment": describe_environment(torch.device("cpu")), "rows": rows}
+
+
+def format_record(record: Mapping[str, Any]) -> str:
+    """Return the record as a table for the terminal."""
+    from netlet.text import table
+
+    head = ("net", "usual images/s", "netlet images/s", "ratio", "ratio of each turn")
+    rows = [
         [
             row["net"],
             f"{row['usual_images_per_s']:,}",
@@ -171,15 +167,41 @@ def main() -> None:
             f"{row['ratio']:.2f}",
             " ".join(f"{ratio:.2f}" for ratio in row["ratios"]),
         ]
-        for row in rows
+        for row in record["rows"]
     ]
-    machine = environment(torch.device("cpu"))
-    print(table(head, cells, "lrrrl"))
-    print(
-        f"\n{machine['cpu']}, {machine['threads']} threads, torch {machine['torch']}; DataLoader workers: {workers}"
+    machine = record["environment"]
+    return (
+        f"{table(head, rows, 'lrrrl')}\n\n{machine['cpu']}, {machine['threads']} threads, "
+        f"PyTorch {machine['torch']}; DataLoader workers: {record['rows'][0]['workers']}"
     )
-    if given.out:
-        given.out.write_text(json.dumps({"environment": machine, "rows": rows}, indent=1) + "\n")
+
+
+def main() -> None:
+    parser = make_parser(__doc__)
+    parser.add_argument(
+        "--nets", nargs="+", default=NETS, help=f"nets to measure (default: {' '.join(NETS)})"
+    )
+    parser.add_argument(
+        "--images", type=int, default=6_400, help="training images per epoch (default: 6400)"
+    )
+    parser.add_argument("--repeats", type=int, default=3, help="turns per net (default: 3)")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        nargs="+",
+        default=[0, 1, 2],
+        help="numbers of DataLoader workers to try; the fastest is used (default: 0 1 2)",
+    )
+    parser.add_argument("--side", choices=("usual", "ours"), help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.side == "usual":
+        print(json.dumps(time_usual_pipeline(given.nets[0], given.images, given.workers[0])))
+    elif given.side == "ours":
+        print(json.dumps(time_netlet(given.nets[0], given.images)))
+    else:
+        record = measure(given.nets, given.images, given.repeats, given.workers)
+        print(format_record(record))
+        write_record(given.out, record)
 
 
 if __name__ == "__main__":

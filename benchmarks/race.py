@@ -1,20 +1,20 @@
-"""How long training takes beside train_mnist_fast's recipe, T, and beside other peers, on this machine, now.
+"""Measure training time beside train_mnist_fast's recipe, T, and beside other peers.
 
-    python -m benchmarks.race                           everything, three turns: about a quarter of
-    an hour on two cores python -m benchmarks.race --experiments dash --turns 1 --only T        one
-    of ours beside T
+    python -m benchmarks.race                   everything, 3 turns: about 15 minutes on 2 cores
+    python -m benchmarks.race --experiments dash --turns 1 --only T      one experiment beside T
 
-T is the training time of train_mnist_fast's published recipe at its best number of threads and
-layout. Ours: ``fit`` with an experiment's own net and recipe. Other peers: the usual pipeline
-(DataLoader, Pillow, eager float32) on sprint's net, and Keras on JAX (``pip install
-'netlet[bench]'``; without it those rows are left out), with its own MNIST example and with sprint's
-net. What each side does is in ``benchmarks/sides.py``.
+T is the training time of train_mnist_fast's published recipe with its best number of threads and
+memory layout. netlet's side is ``fit`` with an experiment's own net and recipe. Other peers are the
+usual pipeline (DataLoader, Pillow, eager float32) on sprint's net, and Keras on JAX with its own
+MNIST example and with sprint's net; without ``pip install -e '.[bench]'`` the rows of Keras are
+left out. ``benchmarks/sides.py`` has the code of every side.
 
-Three clocks. Training only: from the first touch of the training images to the final weights. Warm:
-loading, training, scoring, all in a process that has its libraries. Cold: a whole ``netlet train``,
-from the shell's view, the record written. Each measurement has a process of its own; sides take
-turns, each turn gives one ratio, and medians are quoted. A race says nothing of accuracy: one
-seed's score is printed to show that something was learned; claims are studies.
+There are three clocks. *Training*: from the first access to the training images to the final
+weights. *Warm*: loading, training and scoring, in a process that has imported its libraries.
+*Cold*: a whole ``netlet train`` as the shell sees it, including the record. Each measurement runs
+in a process of its own. The sides take turns, each turn yields one ratio, and medians are quoted.
+A race shows no accuracy: the score of one seed is printed only to show that something was learned;
+studies give the accuracy.
 """
 
 from __future__ import annotations
@@ -24,190 +24,208 @@ import importlib.util
 import itertools
 import json
 import statistics
-import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from benchmarks import sides
+from benchmarks import pipeline, sides
+from benchmarks.harness import make_parser, measure_in_process, write_record
 
 EXPERIMENTS = ("sprint", "dash", "sprint8k", "swift")
 PARTS = ("T", "peers", "pipeline", "cold", "study")
 T = "train_mnist_fast"
 
+Figures = dict[str, Any]
+Entrants = dict[str, tuple[Any, ...]]  # a row's name -> the arguments of its measurement
 
-def measured(side: str, images: int, *how: object) -> dict[str, Any]:
-    """One measurement in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.race", "--side", side, str(images), *map(str, how)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        sys.exit(done.stderr or f"{' '.join(command)} failed")
+
+def run_side_in_process(side: str, images: int, *how: object) -> Figures:
+    """Run one measurement in a process of its own and return its figures."""
+    figures: Figures = measure_in_process("benchmarks.race", "--side", side, images, *how)
     print(f"  {side} {' '.join(map(str, how))}", file=sys.stderr, flush=True)
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    return figures
 
 
-def fastest(
-    choices: Sequence[tuple[Any, ...]], measure: Callable[..., dict[str, Any]]
+def choose_fastest(
+    choices: Sequence[tuple[Any, ...]], measure: Callable[..., Figures]
 ) -> tuple[Any, ...]:
-    """Of several ways to do the same, the one that took the shortest, in one trial each, which also warms up caches."""
-    return (
-        min(choices, key=lambda choice: measure(*choice)["train_s"])
-        if len(choices) > 1
-        else choices[0]
-    )
+    """Return the choice with the shortest training time in one trial each.
+
+    The trials also fill caches, such as that of compiled code.
+    """
+    if len(choices) == 1:
+        return choices[0]
+    return min(choices, key=lambda choice: measure(*choice)["train_s"])
 
 
-def race(
+def run_race(
     names: Sequence[str], turns: int, images: int, seeds: int, parts: Sequence[str]
-) -> dict[str, Any]:
-    """All sides in turn.
+) -> Figures:
+    """Run all sides in turns and return the record without its environment.
 
     Args:
-        names: Of experiments.
+        names: Experiments; the first is also the one that peers and the study are compared with.
         turns: How often each side runs.
-        images: To train on.
-        seeds: Of the study that is timed.
-        parts: Of :data:`PARTS`, what to measure.
+        images: How many training images are used.
+        seeds: Seeds of the study that is timed.
+        parts: Which of :data:`PARTS` to measure.
     """
-    counts = sorted({1, sides.cores()})
+    first = names[0]
+    entrants = choose_entrants(names, images, parts)
+    lead = run_side_in_process(*entrants[first])
+    peak = ("peak", images, entrants[first][3], lead["precision"])
+    rounds = run_turns({**entrants, "peak": peak}, names if "cold" in parts else (), turns)
+    figures: Figures = {
+        "images": images,
+        "turns": turns,
+        "rows": [summarize_side(name, rounds, how) for name, how in entrants.items()],
+        "peak": summarize_peak(first, images, lead, rounds),
+    }
+    if "pipeline" in parts:
+        few = max(1_280, images // 5)
+        workers = pipeline.choose_workers("mnistnet_1", few, [0, *_thread_counts()])
+        figures["pipeline"] = pipeline.compare_pipelines("mnistnet_1", few, turns, workers)
+    if "study" in parts:
+        times = run_side_in_process("study", images, first, seeds)
+        ratio = round(times["one_by_one_s"] / times["study_s"], 2)
+        figures["study"] = {"experiment": first, "seeds": seeds, **times, "ratio": ratio}
+    return figures
+
+
+def choose_entrants(names: Sequence[str], images: int, parts: Sequence[str]) -> Entrants:
+    """Return the sides that take part, each with its fastest number of threads or workers."""
+    counts = _thread_counts()
     layouts = ("contiguous", "channels_last")
-    entrants: dict[str, tuple[Any, ...]] = {}  # a row's name -> its measurement
-    entrants[T] = (
-        T,
-        images,
-        *fastest(list(itertools.product(counts, layouts)), lambda *c: measured(T, images, *c)),
+    choice = choose_fastest(
+        list(itertools.product(counts, layouts)), lambda *how: run_side_in_process(T, images, *how)
     )
+    entrants: Entrants = {T: (T, images, *choice)}
     for name in names:
-        (threads,) = fastest(
-            [(n,) for n in counts], lambda n, name=name: measured("experiment", images, name, n)
+        (threads,) = choose_fastest(
+            [(count,) for count in counts],
+            lambda count, name=name: run_side_in_process("experiment", images, name, count),
         )
         entrants[name] = ("experiment", images, name, threads)
-    first = names[0]
-    lead = measured(*entrants[first])
     if "peers" in parts:
-        workers = fastest(
-            [(n,) for n in range(len(counts) + 1)],
-            lambda n: measured("usual", images // 10, first, n),
+        first = names[0]
+        workers = choose_fastest(
+            [(count,) for count in range(len(counts) + 1)],
+            lambda count: run_side_in_process("usual", images // 10, first, count),
         )
         entrants[f"usual pipeline, {first}'s net"] = ("usual", images, first, *workers)
         if importlib.util.find_spec("keras") and importlib.util.find_spec("jax"):
             entrants["Keras on JAX, its own example"] = ("keras_convnet", images)
             entrants[f"Keras on JAX, {first}'s net"] = ("keras_chain", images, first)
-    entrants["peak"] = ("peak", images, entrants[first][3], lead["precision"])
-    rounds: list[dict[str, dict[str, Any]]] = []
+    return entrants
+
+
+def run_turns(entrants: Entrants, cold: Sequence[str], turns: int) -> list[dict[str, Figures]]:
+    """Run every entrant once per turn, and return the figures of each turn by entrant.
+
+    Args:
+        entrants: The sides.
+        cold: Experiments for which a whole ``netlet train`` is timed, too.
+        turns: How often.
+    """
+    rounds: list[dict[str, Figures]] = []
     for turn in range(turns):
         print(f"turn {turn + 1} of {turns}", file=sys.stderr, flush=True)
-        rounds.append({name: measured(*how) for name, how in entrants.items()})
-        if "cold" in parts:
-            for name in names:
-                rounds[-1][name] |= measured("cold", images, name, entrants[name][3])
-    found: dict[str, Any] = {
-        "images": images,
-        "turns": turns,
-        "rows": [
-            row(name, [one[name] for one in rounds], rounds, how)
-            for name, how in entrants.items()
-            if name != "peak"
-        ],
-    }
-    macs = sides.step_macs(first) * images * lead["epochs"]
-    shares = [macs / one[first]["train_s"] / one["peak"]["macs_per_s"] for one in rounds]
-    found["peak"] = {
-        "experiment": first,
-        "precision": lead["precision"],
-        "backend": lead["backend"],
-        "macs_per_s": round(statistics.median(one["peak"]["macs_per_s"] for one in rounds)),
-        "share": round(statistics.median(shares), 3),
-    }
-    if "pipeline" in parts:
-        from benchmarks import pipeline
-
-        few = max(1_280, images // 5)
-        found["pipeline"] = pipeline.compare(
-            "mnistnet_1", few, turns, pipeline.best_workers("mnistnet_1", few, [0, *counts])
-        )
-    if "study" in parts:
-        found["study"] = {
-            "experiment": first,
-            "seeds": seeds,
-            **measured("study", images, first, seeds),
-        }
-        found["study"]["ratio"] = round(
-            found["study"]["one_by_one_s"] / found["study"]["study_s"], 2
-        )
-    return found
+        rounds.append({name: run_side_in_process(*how) for name, how in entrants.items()})
+        for name in cold:
+            _, images, _, threads = entrants[name]
+            rounds[-1][name] |= run_side_in_process("cold", images, name, threads)
+    return rounds
 
 
-def row(
-    name: str,
-    mine: Sequence[dict[str, Any]],
-    rounds: Sequence[Mapping[str, Any]],
-    how: Sequence[Any],
-) -> dict[str, Any]:
-    """One side's figures over all turns."""
-    ratios = [found["train_s"] / one[T]["train_s"] for found, one in zip(mine, rounds, strict=True)]
+def summarize_side(
+    name: str, rounds: Sequence[Mapping[str, Figures]], how: Sequence[Any]
+) -> Figures:
+    """Return the medians of one side over all turns."""
+    own = [turn[name] for turn in rounds]
+    ratios = [turn[name]["train_s"] / turn[T]["train_s"] for turn in rounds]
     clocks = {
-        clock: round(statistics.median(found[clock] for found in mine), 2)
+        clock: round(statistics.median(figures[clock] for figures in own), 2)
         for clock in ("train_s", "warm_s", "cold_s", "cold_beyond_training_s", "first_epoch_s")
-        if clock in mine[0]
+        if clock in own[0]
     }
     return {
         "name": name,
         "how": [str(part) for part in (how[0], *how[2:])],
-        "epochs": mine[0]["epochs"],
-        "parameters": mine[0]["parameters"],
-        "correct_of_one_seed": mine[0].get("correct"),
-        "backend": mine[0].get("backend"),
+        "epochs": own[0]["epochs"],
+        "parameters": own[0]["parameters"],
+        "correct_of_one_seed": own[0].get("correct"),
+        "backend": own[0].get("backend"),
         "ratio": round(statistics.median(ratios), 3),
         "ratios": [round(ratio, 3) for ratio in ratios],
         **clocks,
     }
 
 
+def summarize_peak(
+    name: str, images: int, lead: Figures, rounds: Sequence[Mapping[str, Figures]]
+) -> Figures:
+    """Return which share of the machine's multiply-add rate an experiment's training reaches."""
+    macs = sides.step_macs(name) * images * lead["epochs"]
+    rates = [turn["peak"]["macs_per_s"] for turn in rounds]
+    shares = [macs / turn[name]["train_s"] / rate for turn, rate in zip(rounds, rates, strict=True)]
+    return {
+        "experiment": name,
+        "precision": lead["precision"],
+        "backend": lead["backend"],
+        "macs_per_s": round(statistics.median(rates)),
+        "share": round(statistics.median(shares), 3),
+    }
+
+
+def _thread_counts() -> list[int]:
+    return sorted({1, sides.cores()})
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument(
         "--experiments",
         nargs="+",
         default=EXPERIMENTS,
-        help="the first is also the one of the peers",
+        help="experiments to time; peers are compared with the first "
+        f"(default: {' '.join(EXPERIMENTS)})",
     )
-    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--turns", type=int, default=3, help="runs of each side (default: 3)")
     parser.add_argument(
-        "--images", type=int, default=60_000, help="to train on; all, for figures to quote"
+        "--images",
+        type=int,
+        default=60_000,
+        help="training images (default: all 60,000, as figures to quote need)",
     )
-    parser.add_argument("--seeds", type=int, default=10, help="of the study that is timed")
     parser.add_argument(
-        "--only", nargs="+", choices=PARTS, default=PARTS, help="what to measure; T always"
+        "--seeds", type=int, default=10, help="seeds of the study that is timed (default: 10)"
     )
-    parser.add_argument("--out", type=Path, help="write the figures as JSON")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        choices=PARTS,
+        default=PARTS,
+        help="parts to measure, T always included (default: all)",
+    )
     parser.add_argument("--side", nargs="+", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.side:
         side, *how = given.side
-        print(
-            json.dumps(
-                getattr(sides, side)(*(int(word) if word.isdecimal() else word for word in how))
-            )
-        )
+        arguments = (int(word) if word.isdecimal() else word for word in how)
+        print(json.dumps(getattr(sides, side)(*arguments)))
         return
 
     import torch
 
-    from netlet.training.environment import environment
+    from netlet.training.environment import describe_environment
     from tools.speed import RATIOS, race_tables, targets_table
 
-    figures = race(given.experiments, given.turns, given.images, given.seeds, given.only)
-    figures = {"environment": environment(torch.device("cpu")), **figures}
+    figures = run_race(given.experiments, given.turns, given.images, given.seeds, given.only)
+    figures = {"environment": describe_environment(torch.device("cpu")), **figures}
     if set(given.only) >= {"pipeline", "cold", "study"} and set(RATIOS) <= set(given.experiments):
         print(targets_table(figures), end="\n\n")
     print(race_tables(figures))
-    if given.out:
-        given.out.write_text(json.dumps(figures, indent=1) + "\n")
+    write_record(given.out, figures)
 
 
 if __name__ == "__main__":
