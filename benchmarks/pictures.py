@@ -263,7 +263,7 @@ def count_pairs(train: Split, pairs: int, singles: int, folder: str) -> dict[str
         ("singles", as_it_is, digits[:singles]),
     ):
         refusals = [text for text in read_back(make, images, folder) if isinstance(text, str)]
-        two = sum(text.startswith("two digits") for text in refusals)
+        two = sum("digits side by side" in text for text in refusals)
         figures[name] = {
             "number": len(images),
             "taken_for_two": two,
