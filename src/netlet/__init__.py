@@ -1,7 +1,6 @@
 """Design, check, train, explain and ship tiny convolutional nets that fit a budget.
 
-Names are handed on when first used, so that ``import netlet`` stays fast and never imports torch by
-itself.
+Every name is imported when it is first used: ``import netlet`` is fast and does not import torch.
 """
 
 from importlib import import_module
@@ -9,41 +8,53 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.2.0.dev0"
 
-_FROM = {
-    "analysis": "netlet.analysis",
-    "budgets": "netlet.budgets",
-    "data": "netlet.data",
-    "evaluation": "netlet.evaluation",
-    "stats": "netlet.stats",
-    "experiments": "netlet.experiments",
-    "nets": "netlet.nets",
-    "recipes": "netlet.recipes",
-    "records": "netlet.records",
-    "report": "netlet.report",
-    "export": "netlet.export",
-    "training": "netlet.training",
-    "Budget": "netlet.budgets",
-    "Claim": "netlet.experiments",
-    "Experiment": "netlet.experiments",
-    "Recipe": "netlet.recipes",
-    "Run": "netlet.records",
-    "Study": "netlet.records",
-    "build": "netlet.nets",
-    "check": "netlet.analysis",
-    "compare": "netlet.stats",
-    "cost": "netlet.analysis",
-    "fit": "netlet.training",
-    "net": "netlet.nets",
-    "receptive_field": "netlet.analysis",
-    "summary": "netlet.analysis",
+_MODULES = (
+    "analysis",
+    "budgets",
+    "catalog",
+    "data",
+    "evaluation",
+    "experiments",
+    "export",
+    "nets",
+    "recipes",
+    "records",
+    "report",
+    "stats",
+    "training",
+)
+# The module that defines each name.
+_SOURCES = {
+    "Budget": "budgets",
+    "Claim": "catalog",
+    "Experiment": "experiments",
+    "Recipe": "recipes",
+    "Run": "records",
+    "Study": "records",
+    "build": "nets",
+    "check": "analysis",
+    "compare": "stats",
+    "cost": "analysis",
+    "evaluate": "evaluation",
+    "find_budget": "catalog",
+    "find_experiment": "experiments",
+    "find_recipe": "catalog",
+    "find_study": "records",
+    "fit": "training",
+    "load_run": "records",
+    "load_study": "records",
+    "net": "nets",
+    "receptive_field": "analysis",
+    "summary": "analysis",
 }
 
-__all__ = ["__version__", *_FROM]
+__all__ = ["__version__", *_MODULES, *_SOURCES]
 
 if TYPE_CHECKING:
     from netlet import (
         analysis,
         budgets,
+        catalog,
         data,
         evaluation,
         experiments,
@@ -57,19 +68,22 @@ if TYPE_CHECKING:
     )
     from netlet.analysis import check, cost, receptive_field, summary
     from netlet.budgets import Budget
-    from netlet.experiments import Claim, Experiment
+    from netlet.catalog import Claim, find_budget, find_recipe
+    from netlet.evaluation import evaluate
+    from netlet.experiments import Experiment, find_experiment
     from netlet.nets import build, net
     from netlet.recipes import Recipe
-    from netlet.records import Run, Study
+    from netlet.records import Run, Study, find_study, load_run, load_study
     from netlet.stats import compare
     from netlet.training import fit
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _FROM:
-        raise AttributeError(f"module 'netlet' has no attribute {name!r}")
-    module = import_module(_FROM[name])
-    return module if _FROM[name] == f"netlet.{name}" else getattr(module, name)
+    if name in _MODULES:
+        return import_module(f"netlet.{name}")
+    if name in _SOURCES:
+        return getattr(import_module(f"netlet.{_SOURCES[name]}"), name)
+    raise AttributeError(f"module 'netlet' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -1,8 +1,8 @@
-"""What a net may cost and must reach, and the judgement of it: plain values, no torch.
+"""Budgets: what a net may cost and must reach, and the verdict on it; plain values, no torch.
 
 The same code judges a net that was never trained (``Budget.judge(cost)``) and a finished run
-(``Budget.judge(cost, outcome)``). Accuracy is judged on integers: 9,939 of 10,000 is not 99.4 %,
-and 9,940 is not above it. Only the last epoch on ``test`` counts.
+(``Budget.judge(cost, outcome)``). Accuracy is compared as integers: 9,939 of 10,000 images do not
+reach 99.4%, and 9,940 are not above it. Only the last epoch's accuracy on ``test`` counts.
 """
 
 from __future__ import annotations
@@ -10,33 +10,45 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
 from netlet.budgets.measures import ModelCost, Outcome, Score
 from netlet.budgets.verdict import RuleResult, State, Verdict
-from netlet.errors import BudgetError
+from netlet.errors import BudgetError, did_you_mean, warn_of_but
 from netlet.text import count
+
+_COUNTS = (
+    "params_below",
+    "macs_below",
+    "weight_bytes_below",
+    "activation_bytes_below",
+    "epochs_below",
+    "epochs_at_most",
+    "held_for_last",
+)
+_PERCENTAGES = ("accuracy_at_least", "accuracy_above")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """Limits that a net and its training must keep; each says its own strictness, and what is None is free.
+    """Limits for a net and its training; a limit that is None does not apply.
 
-    Accuracies are in percent and exact: 99.4 means 994 of 1,000. ``forbids`` and ``requires`` name
-    kinds of layers as torch.nn does (``Linear``, ``Dropout``); a functional call counts as its
-    layer.
+    Accuracies are in percent and exact: 99.4 means 994 of 1,000 images. ``forbids`` and
+    ``requires`` list kinds of layers by their names in torch.nn, like ``Linear`` or ``Dropout``;
+    a call of ``torch.nn.functional`` counts as the layer.
     """
 
     name: str = "budget"
-    dataset: str | None = None  # that the accuracy is of; None: whichever the net was trained on
+    about: str = field(default="", compare=False, repr=False)  # one line; not part of records
+    dataset: str | None = None  # that the accuracy refers to; None: any
     params_below: int | None = None
     epochs_at_most: int | None = None
     epochs_below: int | None = None
     accuracy_at_least: float | None = None  # percent
     accuracy_above: float | None = None  # percent
-    held_for_last: int | None = None  # the accuracy must hold in each of the last so many epochs
+    held_for_last: int | None = None  # number of last epochs that must all reach the accuracy
     macs_below: int | None = None
     weight_bytes_below: int | None = None
     activation_bytes_below: int | None = None
@@ -44,38 +56,42 @@ class Budget:
     requires: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse limits that no net could meet or that contradict each other.
+        """Check the limits.
 
         Raises:
-            BudgetError: With the field, its value and what to give instead.
+            BudgetError: A limit is out of range, or two limits contradict each other.
         """
-        for name in (
-            "params_below",
-            "macs_below",
-            "weight_bytes_below",
-            "activation_bytes_below",
-            "epochs_below",
-        ):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise BudgetError(
-                    f"budget {self.name}: {name}={value} leaves nothing; give a number of at least 1"
-                )
-        for name in ("epochs_at_most", "held_for_last"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise BudgetError(
-                    f"budget {self.name}: {name}={value} is not a count; give at least 1"
-                )
-        for name in ("accuracy_at_least", "accuracy_above"):
-            value = getattr(self, name)
-            if value is not None and not 0 <= value <= 100:
-                raise BudgetError(
-                    f"budget {self.name}: {name}={value} is not a percentage; give 0 to 100, like 99.4"
-                )
+        for name in _COUNTS:
+            self._check_count(name)
+        for name in _PERCENTAGES:
+            self._check_percentage(name)
+        self._check_contradictions()
+
+    def _check_count(self, name: str) -> None:
+        value = getattr(self, name)
+        if value is not None and value < 1:
+            raise BudgetError(f"budget {self.name}: {name}={value} is too small; give 1 or more")
+
+    def _check_percentage(self, name: str) -> None:
+        value = getattr(self, name)
+        if value is None:
+            return
+        if not 0 <= value <= 100:
+            raise BudgetError(
+                f"budget {self.name}: {name}={value} is not a percentage;"
+                " give a number from 0 to 100, like 99.4"
+            )
+        if 0 < value <= 1:
+            what = "is 1%" if value == 1 else "is below 1%"
+            raise BudgetError(
+                f"budget {self.name}: {name}={value:g} {what};"
+                f" accuracies are in percent, write {100 * value:g}"
+            )
+
+    def _check_contradictions(self) -> None:
         if self.accuracy_above == 100:
             raise BudgetError(
-                f"budget {self.name}: accuracy_above=100 cannot be met; use accuracy_at_least=100"
+                f"budget {self.name}: accuracy_above=100 is impossible; use accuracy_at_least=100"
             )
         for one, other in (
             ("epochs_at_most", "epochs_below"),
@@ -85,65 +101,88 @@ class Budget:
                 raise BudgetError(
                     f"budget {self.name}: {one} and {other} are both set; keep one of them"
                 )
-        if self.held_for_last and self.accuracy_at_least is None and self.accuracy_above is None:
+        if self.held_for_last and self.target is None:
             raise BudgetError(
-                f"budget {self.name}: held_for_last={self.held_for_last} holds nothing; "
-                "add accuracy_at_least or accuracy_above"
+                f"budget {self.name}: held_for_last={self.held_for_last} needs an accuracy;"
+                " add accuracy_at_least or accuracy_above"
             )
-        if both := {kind.lower() for kind in self.forbids} & {
-            kind.lower() for kind in self.requires
-        }:
+        forbidden, required = (
+            {kind.lower() for kind in kinds} for kinds in (self.forbids, self.requires)
+        )
+        if both := forbidden & required:
             raise BudgetError(
-                f"budget {self.name}: {', '.join(sorted(both))} is both forbidden and required; drop one"
+                f"budget {self.name}: {', '.join(sorted(both))} is both forbidden and required;"
+                " drop one"
             )
 
     def replace(self, **changes: object) -> Budget:
-        """The same budget with some limits changed.
+        """Return a copy with some limits changed.
+
+        Args:
+            changes: New values by field name. ``about`` becomes empty unless it is among them.
 
         Raises:
-            BudgetError: A limit of that name does not exist, or its value is out of range.
+            BudgetError: A limit does not exist, or its value is out of range.
         """
         known = [f.name for f in dataclasses.fields(self)]
         for name in changes:
             if name not in known:
-                raise BudgetError(f"a budget has no limit {name!r}; it has: {', '.join(known)}")
-        return dataclasses.replace(self, **changes)  # type: ignore[arg-type]
+                limits = ", ".join(limit for limit in known if limit != "about")
+                raise BudgetError(
+                    f"a budget has no limit {name!r}; {did_you_mean(name, known)}"
+                    f"the limits are: {limits}"
+                )
+        return dataclasses.replace(self, **{"about": "", **changes})  # type: ignore[arg-type]
+
+    def but(self, **changes: object) -> Budget:
+        """Return a copy with some limits changed; deprecated, use :meth:`replace`."""
+        warn_of_but("Budget")
+        return self.replace(**changes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields that records store; ``about`` is not among them."""
+        values = dataclasses.asdict(self)
+        del values["about"]
+        return values
 
     def judge(self, cost: ModelCost, outcome: Outcome | None = None) -> Verdict:
-        """Hold a net, or a run of it, against every limit that is set.
+        """Check a net, or a run of it, against every limit that is set.
 
         Args:
-            cost: What the net costs.
-            outcome: What training decided; without it accuracy is NOT YET, and so are epochs unless
-                planned.
+            cost: Of the net.
+            outcome: Of the training. Without it, accuracy is NOT YET, and so are epochs unless
+                ``cost`` has the planned ones.
 
         Returns:
-            One rule_result for each limit, in the order of the fields.
+            A verdict with one result for each limit, in the order of the fields.
         """
-        rule_results = [
-            *_below("parameters", self.params_below, cost.parameters, cost),
-            *self._epochs(cost, outcome),
-            *self._accuracy(outcome),
-            *_below("MACs", self.macs_below, cost.macs, cost),
-            *_below("weight bytes", self.weight_bytes_below, cost.weight_bytes, cost),
-            *_below("activation bytes", self.activation_bytes_below, cost.activation_bytes, cost),
-            *(_kind(kind, cost, wanted=False) for kind in self.forbids),
-            *(_kind(kind, cost, wanted=True) for kind in self.requires),
+        results = [
+            *_check_below("parameters", self.params_below, cost.parameters, cost),
+            *self._check_epochs(cost, outcome),
+            *self._check_accuracy(outcome),
+            *_check_below("MACs", self.macs_below, cost.macs, cost),
+            *_check_below("weight bytes", self.weight_bytes_below, cost.weight_bytes, cost),
+            *_check_below(
+                "activation bytes", self.activation_bytes_below, cost.activation_bytes, cost
+            ),
+            *(_check_kind(kind, cost, required=False) for kind in self.forbids),
+            *(_check_kind(kind, cost, required=True) for kind in self.requires),
         ]
-        withheld = any(rule_result.state == "NOT JUDGED" for rule_result in rule_results)
+        withheld = any(result.state == "NOT JUDGED" for result in results)
         return Verdict(
             self.name,
-            tuple(rule_results),
+            tuple(results),
             f"trained on {outcome.dataset}" if withheld and outcome else "",
         )
 
     @property
-    def bar(self) -> Fraction | None:
-        """The accuracy asked for, a share of 1: to be reached, or to be surpassed if it is ``accuracy_above``."""
+    def target(self) -> Fraction | None:
+        """The accuracy to reach, or to exceed if it is ``accuracy_above``, as a share of 1."""
         percent = self.accuracy_above if self.accuracy_at_least is None else self.accuracy_at_least
-        return None if percent is None else _share(percent)
+        # Through the decimal text: 99.4 means 994/1000, not the nearest binary fraction.
+        return None if percent is None else Fraction(str(percent)) / 100
 
-    def _epochs(self, cost: ModelCost, outcome: Outcome | None) -> list[RuleResult]:
+    def _check_epochs(self, cost: ModelCost, outcome: Outcome | None) -> list[RuleResult]:
         if self.epochs_at_most is not None:
             most, limit = self.epochs_at_most, f"at most {self.epochs_at_most}"
         elif self.epochs_below is not None:
@@ -154,89 +193,72 @@ class Budget:
         if found is None:
             return [RuleResult("epochs", limit, "-", "-", "NOT YET")]
         shown = str(found) if outcome else f"{found} planned"
-        return [
-            RuleResult(
-                "epochs", limit, shown, _signed(most - found), "PASS" if found <= most else "FAIL"
-            )
-        ]
+        state: State = "PASS" if found <= most else "FAIL"
+        return [RuleResult("epochs", limit, shown, _format_margin(most - found), state)]
 
-    def _accuracy(self, outcome: Outcome | None) -> list[RuleResult]:
-        bar = self.bar
-        if bar is None:
+    def _check_accuracy(self, outcome: Outcome | None) -> list[RuleResult]:
+        if self.target is None:
             return []
-        strict = self.accuracy_at_least is None
-        limit = (
-            f"above {self.accuracy_above:g} %"
-            if strict
-            else f"at least {self.accuracy_at_least:g} %"
-        )
-
-        def needed(total: int) -> int:
-            at_bar = bar * total
-            return math.floor(at_bar) + 1 if strict else math.ceil(at_bar)
-
-        def rule_result(rule: str, limit: str, scores: Sequence[Score]) -> RuleResult:
-            worst = min(scores, key=lambda score: score.correct - needed(score.total))
-            if (
-                self.dataset is not None
-                and outcome is not None
-                and outcome.dataset not in (None, self.dataset)
-            ):
-                return RuleResult(rule, f"{limit} of {self.dataset}", str(worst), "-", "NOT JUDGED")
-            if worst.split in ("train", "val"):
-                # A choice made on val must not look like a claim about test.
-                return RuleResult(rule, limit, f"{worst}; judged on test only", "-", "NOT YET")
-            spare = worst.correct - needed(worst.total)
-            return RuleResult(
-                rule,
-                limit,
-                str(worst),
-                f"{_signed(spare)} images",
-                "PASS" if spare >= 0 else "FAIL",
-            )
-
         k = self.held_for_last
-        held = f"accuracy, worst of last {k} epochs"
+        last, held = "accuracy, last epoch", f"accuracy, worst of last {k} epochs"
+        limit = self._accuracy_limit()
         if outcome is None or not outcome.scores:
-            rules = ["accuracy, last epoch"] + ([held] if k else [])
+            rules = [last, held] if k else [last]
             return [RuleResult(rule, limit, "-", "-", "NOT YET") for rule in rules]
-        rule_results = [rule_result("accuracy, last epoch", limit, outcome.scores[-1:])]
+        results = [self._check_scores(last, outcome.scores[-1:], outcome)]
         if k and len(outcome.scores) < k:
-            rule_results.append(
-                RuleResult(held, limit, f"only {len(outcome.scores)} epochs run", "-", "FAIL")
-            )
+            shown = f"only {len(outcome.scores)} epochs run"
+            results.append(RuleResult(held, limit, shown, "-", "FAIL"))
         elif k:
-            rule_results.append(rule_result(held, limit, outcome.scores[-k:]))
-        return rule_results
+            results.append(self._check_scores(held, outcome.scores[-k:], outcome))
+        return results
+
+    def _check_scores(self, rule: str, scores: Sequence[Score], outcome: Outcome) -> RuleResult:
+        """Check the worst of some scores."""
+        limit = self._accuracy_limit()
+        worst = min(scores, key=lambda score: score.correct - self._images_needed(score.total))
+        if self.dataset is not None and outcome.dataset not in (None, self.dataset):
+            return RuleResult(rule, f"{limit} of {self.dataset}", str(worst), "-", "NOT JUDGED")
+        if worst.split in ("train", "val"):
+            # A choice made on val must not look like a claim about test.
+            return RuleResult(rule, limit, f"{worst}; judged on test only", "-", "NOT YET")
+        spare = worst.correct - self._images_needed(worst.total)
+        state: State = "PASS" if spare >= 0 else "FAIL"
+        return RuleResult(rule, limit, str(worst), f"{_format_margin(spare)} images", state)
+
+    def _accuracy_limit(self) -> str:
+        if self.accuracy_at_least is None:
+            return f"above {self.accuracy_above:g}%"
+        return f"at least {self.accuracy_at_least:g}%"
+
+    def _images_needed(self, total: int) -> int:
+        """Return how many of ``total`` images must be correct."""
+        assert self.target is not None
+        exact = self.target * total
+        return math.floor(exact) + 1 if self.accuracy_at_least is None else math.ceil(exact)
 
 
-def _share(percent: float) -> Fraction:
-    # Through the decimal text: 99.4 means 994/1000, not the nearest binary fraction.
-    return Fraction(str(percent)) / 100
-
-
-def _signed(number: int) -> str:
+def _format_margin(number: int) -> str:
     return f"{number:+,}" if number else "0"
 
 
-def _below(rule: str, limit: int | None, found: int | None, cost: ModelCost) -> list[RuleResult]:
+def _check_below(
+    rule: str, limit: int | None, found: int | None, cost: ModelCost
+) -> list[RuleResult]:
     if limit is None:
         return []
     if found is None:
         return [RuleResult(rule, f"below {limit:,}", "unknown", "-", "UNKNOWN")]
     spenders: tuple[str, ...] = ()
     if found >= limit:
-        dearest = [(layer, amount) for layer, amount in cost.spending.get(rule, ()) if amount][:3]
-        spenders = tuple(f"{layer} {amount:,}" for layer, amount in dearest)
+        largest = [(layer, amount) for layer, amount in cost.spending.get(rule, ()) if amount][:3]
+        spenders = tuple(f"{layer} {amount:,}" for layer, amount in largest)
     state: State = "PASS" if found < limit else "FAIL"
-    return [
-        RuleResult(
-            rule, f"below {limit:,}", count(found), _signed(limit - 1 - found), state, spenders
-        )
-    ]
+    margin = _format_margin(limit - 1 - found)
+    return [RuleResult(rule, f"below {limit:,}", count(found), margin, state, spenders)]
 
 
-def _kind(kind: str, cost: ModelCost, *, wanted: bool) -> RuleResult:
+def _check_kind(kind: str, cost: ModelCost, *, required: bool) -> RuleResult:
     layers = [
         layer
         for name, of_kind in cost.kinds.items()
@@ -244,16 +266,16 @@ def _kind(kind: str, cost: ModelCost, *, wanted: bool) -> RuleResult:
         for layer in of_kind
     ]
     rule, found = f"{kind} layers", str(len(layers))
-    if wanted:
+    if required:
         return RuleResult(rule, "at least 1", found, "-", "PASS" if layers else "FAIL")
     return RuleResult(rule, "none", found, "-", "FAIL" if layers else "PASS", tuple(layers[:3]))
 
 
 def budget_from_json(values: Mapping[str, Any]) -> Budget:
-    """A budget from the plain values that a record holds.
+    """Return a budget from the values that JSON stores.
 
     Raises:
-        BudgetError: A limit is unknown here, or its value is out of range.
+        BudgetError: A limit is unknown, or its value is out of range.
     """
     return Budget().replace(
         **{**values, **{name: tuple(values[name]) for name in ("forbids", "requires")}}

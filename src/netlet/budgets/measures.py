@@ -1,4 +1,4 @@
-"""What a budget judges: scores on images, and what a net costs."""
+"""What a budget judges: scores on images, and the cost of a net."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from statistics import NormalDist
 
 @dataclass(frozen=True)
 class Score:
-    """``correct`` of ``total`` images of a split: ``train``, ``val`` (held out of train) or ``test``."""
+    """``correct`` of ``total`` images of a split.
+
+    The split is ``train``, ``val`` (held out of train) or ``test``.
+    """
 
     split: str
     correct: int
@@ -18,19 +21,29 @@ class Score:
 
     @property
     def percent(self) -> float:
-        """The accuracy in percent, for reading; judgements use the integers."""
+        """The accuracy in percent, for display; budgets compare the integers."""
         return 100 * self.correct / self.total
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
-        """Between which percentages the accuracy on images of this kind lies, by :func:`wilson`."""
+        """Return the confidence interval of the accuracy on other images of this kind, in percent.
+
+        Args:
+            confidence: For instance 0.95. See :func:`wilson`.
+        """
         return wilson(self.correct / self.total, self.total, confidence)
 
     def __str__(self) -> str:
-        return f"{self.correct:,} of {self.total:,} {self.split} images ({self.percent:.2f} %)"
+        return f"{self.correct:,} of {self.total:,} {self.split} images ({self.percent:.2f}%)"
 
 
 def wilson(share: float, images: float, confidence: float = 0.95) -> tuple[float, float]:
-    """The interval, in percent, about a share found on so many images (Wilson 1927, without correction)."""
+    """Return the score interval of a proportion, in percent (Wilson 1927, without correction).
+
+    Args:
+        share: The proportion that was measured, 0..1.
+        images: Number of images that it was measured on.
+        confidence: Of the interval, 0..1.
+    """
     z = NormalDist().inv_cdf((1 + confidence) / 2)
     spread = z * z / images
     middle = share + spread / 2
@@ -45,26 +58,23 @@ def wilson(share: float, images: float, confidence: float = 0.95) -> tuple[float
 class ModelCost:
     """What a net costs, known without training it.
 
-    ``None`` stands for what could not be found out, for instance the MACs of a net whose path
-    depends on its input.
+    ``None`` means unknown, for instance the MACs of a net whose path depends on its input.
     """
 
     parameters: int
-    macs: int | None  # multiply-adds of one image; FLOPs are twice as many
-    weight_bytes: int  # what the weight file holds: parameters and persistent buffers
-    activation_bytes: int | None  # peak of what is alive at once, one image, float32
-    kinds: Mapping[str, Sequence[str]] = field(
-        default_factory=dict
-    )  # kind of layer -> the layers of that kind
+    macs: int | None  # multiply-adds for one image; FLOPs are twice that
+    weight_bytes: int  # size of parameters and persistent buffers
+    activation_bytes: int | None  # peak memory of feature maps for one image in float32
+    kinds: Mapping[str, Sequence[str]] = field(default_factory=dict)  # kind of layer -> its layers
     spending: Mapping[str, Sequence[tuple[str, int]]] = field(
         default_factory=dict
     )  # resource -> (layer, amount)
-    epochs: int | None = None  # planned by a recipe, where there is one
+    epochs: int | None = None  # planned by the recipe, if there is one
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What training decided: the held-out score of every epoch, first to last, and on which data set."""
+    """The held-out score of every epoch of a training, and the data set."""
 
     scores: Sequence[Score]
     dataset: str | None = None

@@ -1,4 +1,4 @@
-"""The result of judging a budget: a rule_result for each rule."""
+"""The verdict of a budget: one result for each of its rules."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ State = Literal["PASS", "FAIL", "NOT YET", "NOT JUDGED", "UNKNOWN"]
 
 @dataclass(frozen=True)
 class RuleResult:
-    """One rule of a budget, held against what was found."""
+    """One rule of a budget, checked against what was found."""
 
     rule: str
     limit: str
     found: str
     margin: str
     state: State
-    spenders: tuple[str, ...] = ()  # on a failure: which layers spend the most, dearest first
+    spenders: tuple[str, ...] = ()  # if it fails: the layers that use most of it, largest first
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """All rule_results of one budget; its ``str`` is the table a person reads."""
+    """The results of all rules of a budget; ``str(verdict)`` is a table."""
 
     budget: str
-    rule_results: tuple[RuleResult, ...]
+    results: tuple[RuleResult, ...]
     withheld: str = ""  # why accuracy was not judged
 
     @property
     def state(self) -> State:
-        """The worst rule_result: FAIL before UNKNOWN before NOT JUDGED before NOT YET before PASS."""
-        states = {rule_result.state for rule_result in self.rule_results}
+        """The worst state: FAIL, then UNKNOWN, NOT JUDGED, NOT YET, PASS."""
+        states = {result.state for result in self.results}
         for state in ("FAIL", "UNKNOWN", "NOT JUDGED", "NOT YET"):
             if state in states:
                 return state
@@ -41,17 +41,17 @@ class Verdict:
 
     @property
     def passed(self) -> bool:
-        """Whether every rule is shown to hold."""
+        """Whether every rule is met."""
         return self.state == "PASS"
 
     @property
     def failed(self) -> bool:
-        """Whether some rule is broken, or cannot be shown to hold."""
+        """Whether a rule is broken or cannot be checked."""
         return self.state in ("FAIL", "UNKNOWN")
 
     def __str__(self) -> str:
-        rows = [(r.rule, r.limit, r.found, r.margin, r.state) for r in self.rule_results]
+        rows = [(r.rule, r.limit, r.found, r.margin, r.state) for r in self.results]
         head = f"not judged: {self.withheld}" if self.state == "NOT JUDGED" else self.state
         lines = [f"{self.budget}: {head}", table(("rule", "limit", "found", "margin", ""), rows)]
-        lines += [f"{r.rule} in: {', '.join(r.spenders)}" for r in self.rule_results if r.spenders]
+        lines += [f"{r.rule} in: {', '.join(r.spenders)}" for r in self.results if r.spenders]
         return "\n".join(lines)

@@ -1,9 +1,10 @@
 """Experiments: a net, a recipe, a budget and perhaps a claim; the catalogue; running them."""
 
-from netlet.experiments.catalogue import DEFAULT, EXPERIMENTS, find_experiment
+from netlet.catalog import Claim
 from netlet.experiments.climb import LADDERS, build_experiment, climb, find_ladder
 from netlet.experiments.config import configure_run, load_data, load_experiment
-from netlet.experiments.experiment import Claim, Experiment
+from netlet.experiments.experiment import Experiment
+from netlet.experiments.named import DEFAULT, EXPERIMENTS, find_experiment
 from netlet.experiments.study import run_study
 from netlet.experiments.trained import TrainedNet, find_run, load_trained_net
 from netlet.experiments.workers import WorkerEvent

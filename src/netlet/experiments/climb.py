@@ -7,14 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from netlet import records
-from netlet.budgets import find_budget
+from netlet.catalog import find_budget, find_recipe
 from netlet.errors import LadderError, RecipeError, did_you_mean
-from netlet.experiments.catalogue import find_experiment
 from netlet.experiments.experiment import Experiment
+from netlet.experiments.named import find_experiment
 from netlet.experiments.study import load_finished_seeds, run_study
 from netlet.experiments.workers import OnEvent
 from netlet.files import write_whole
-from netlet.recipes import AUGMENTS, Recipe, find_recipe
+from netlet.recipes import AUGMENTS, Recipe
 from netlet.records import Ladder, LadderResult, RunConfig, Rung
 
 _FOLDER = Path(__file__).parent / "ladders"

@@ -8,8 +8,8 @@ from pathlib import Path
 from netlet.budgets import budget_from_json
 from netlet.data import DATASET_NAMES, Dataset, load
 from netlet.errors import DataError
-from netlet.experiments.catalogue import find_experiment
 from netlet.experiments.experiment import Experiment
+from netlet.experiments.named import find_experiment
 from netlet.recipes import recipe_from_json
 from netlet.records import RunConfig, to_json_value
 

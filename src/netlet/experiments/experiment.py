@@ -1,16 +1,17 @@
-"""What an experiment is, and how it is run."""
+"""Experiments, and running one."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from torch import nn
 
 from netlet.budgets import Budget
+from netlet.catalog import Claim
 from netlet.data import Dataset
+from netlet.errors import warn_of_but
 from netlet.nets import NetEntry, build
 from netlet.recipes import Recipe
 from netlet.records import Run
@@ -18,20 +19,8 @@ from netlet.training import Callback, Checkpoint, fit
 
 
 @dataclass(frozen=True, kw_only=True)
-class Claim:
-    """What a document says of its net, to be held against what is measured."""
-
-    document: str
-    parameters: int
-    correct: int | None = None  # of total test images; None: the document gives no accuracy
-    total: int = 10_000
-    which: Literal["best", "last"] = "best"
-    last_correct: int | None = None  # where the document gives both
-
-
-@dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """A net trained by a recipe and judged by a budget."""
+    """A net, the recipe that trains it, and the budget that judges it."""
 
     name: str
     net: NetEntry
@@ -40,8 +29,13 @@ class Experiment:
     claim: Claim | None = None
 
     def replace(self, *, recipe: Recipe | None = None, budget: Budget | None = None) -> Experiment:
-        """The same experiment with another recipe or budget."""
+        """Return a copy with another recipe or budget."""
         return dataclasses.replace(self, recipe=recipe or self.recipe, budget=budget or self.budget)
+
+    def but(self, *, recipe: Recipe | None = None, budget: Budget | None = None) -> Experiment:
+        """Return a copy with another recipe or budget; deprecated, use :meth:`replace`."""
+        warn_of_but("Experiment")
+        return self.replace(recipe=recipe, budget=budget)
 
     def run(
         self,
@@ -49,22 +43,21 @@ class Experiment:
         seed: int,
         *,
         val: int = 0,
-        listeners: Sequence[Callback] = (),
+        callbacks: Sequence[Callback] = (),
         start: nn.Module | None = None,
         initial_weights_digest: str = "",
         resume: Checkpoint | None = None,
     ) -> Run:
-        """Train once.
+        """Train the net once.
 
         Args:
-            data: What to train and score on.
-            seed: Of the first weights and of everything after.
-            val: So many images of ``train`` score instead of ``test``.
-            listeners: Hear of each event.
-            start: Begin with this net's weights, and train it in place, instead of weights drawn by
-                the seed.
-            initial_weights_digest: The digest of its weights, if somebody gave them.
-            resume: Go on from there.
+            data: To train and score on.
+            seed: Of the initial weights and of the training.
+            val: Training images to hold out for scoring; 0: score on the data set's held-out split.
+            callbacks: Callbacks.
+            start: A net to train in place, from the weights that it has, instead of a new one.
+            initial_weights_digest: Digest of its weights if they are from a file, for the record.
+            resume: Where to resume an interrupted run.
 
         Raises:
             NetletError: As ``fit`` raises it.
@@ -81,7 +74,7 @@ class Experiment:
             val=val,
             name=self.name,
             net_name=self.net.name,
-            listeners=listeners,
+            callbacks=callbacks,
             initial_weights_digest=initial_weights_digest,
             resume=resume,
         )

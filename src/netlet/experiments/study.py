@@ -23,7 +23,7 @@ from netlet.records import (
     net_digest,
     to_json_value,
 )
-from netlet.training import CHECKPOINT, load_checkpoint
+from netlet.training import CHECKPOINT_FILE, load_checkpoint
 
 
 def run_study(
@@ -103,8 +103,8 @@ def _load_finished_run(config: RunConfig, place: Path) -> Run | None:
         run = records.load_run(place)
         _check_same_experiment(config, run, place)
         return run
-    if (place / CHECKPOINT).is_file():
-        started = RunConfig.from_dict(load_checkpoint(place)[1], place / CHECKPOINT)
+    if (place / CHECKPOINT_FILE).is_file():
+        started = RunConfig.from_dict(load_checkpoint(place)[1], place / CHECKPOINT_FILE)
         _check_same_experiment(config, started, place)
     return None
 

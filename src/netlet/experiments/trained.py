@@ -13,7 +13,7 @@ from netlet import records
 from netlet.analysis import trace
 from netlet.budgets import Budget
 from netlet.errors import NetError
-from netlet.experiments.catalogue import EXPERIMENTS, find_experiment
+from netlet.experiments.named import EXPERIMENTS, find_experiment
 from netlet.nets import build, find_shipped_weights, list_shipped_weights, load_weights
 from netlet.nets.blocks import MNIST_SHAPE
 from netlet.recipes import Recipe

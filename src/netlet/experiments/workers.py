@@ -25,7 +25,7 @@ from netlet.data import Dataset
 from netlet.errors import NetletError
 from netlet.experiments.config import load_data, load_experiment
 from netlet.records import Epoch, Run, RunConfig
-from netlet.training import CHECKPOINT, Callback, Plan, Recorder, load_checkpoint
+from netlet.training import CHECKPOINT_FILE, Callback, Plan, Recorder, load_checkpoint
 
 _STOP = -1  # sent instead of a seed
 
@@ -175,11 +175,11 @@ def _run_worker(worker: int, config: dict[str, Any], folder: str, pipe: Connecti
 
 def _train_seed(config: RunConfig, images: Dataset, folder: Path, reporter: _PipeReporter) -> None:
     place = run_folder(folder, config.seed)
-    checkpoint = load_checkpoint(place)[0] if (place / CHECKPOINT).is_file() else None
+    checkpoint = load_checkpoint(place)[0] if (place / CHECKPOINT_FILE).is_file() else None
     # The recorder comes first: a seed is reported as finished once its record is on the disk.
     recorder = Recorder(place, config.to_dict(), resumed=checkpoint is not None)
     load_experiment(config).run(
-        images, config.seed, val=config.val, listeners=[recorder, reporter], resume=checkpoint
+        images, config.seed, val=config.val, callbacks=[recorder, reporter], resume=checkpoint
     )
 
 
@@ -190,14 +190,14 @@ class _PipeReporter(Callback):
         self._worker, self._seed, self._pipe = worker, seed, pipe
         self._total = 0
 
-    def started(self, plan: Plan) -> None:
+    def on_start(self, plan: Plan) -> None:
         self._total = plan.recipe.epochs
         self._send(0)
 
-    def epoch_ended(self, epochs: Sequence[Epoch], net: nn.Module) -> None:
+    def on_epoch_end(self, epochs: Sequence[Epoch], net: nn.Module) -> None:
         self._send(len(epochs), str(epochs[-1].held_out))
 
-    def finished(self, run: Run, net: nn.Module) -> None:
+    def on_finish(self, run: Run, net: nn.Module) -> None:
         self._send(self._total, str(run.last_epoch.score), finished=True)
 
     def _send(self, epochs: int, score: str = "", *, finished: bool = False) -> None:

@@ -1,25 +1,15 @@
-"""Recipes: everything about training that is neither net nor data nor seed; plain values, no torch."""
+"""Recipes: how to train, apart from the net, the data and the seed; plain values, no torch."""
 
 from netlet.recipes.named import (
     AUGMENTS,
-    DASH,
-    DOCUMENT_000,
-    DOCUMENT_001,
-    DOCUMENT_002,
-    DOCUMENT_003,
-    DOCUMENT_004,
-    DOCUMENT_004_CODE_5,
     FRONTIER,
-    FRONTIER_19,
     FRONTIER_TINY,
+    GENERAL_RECIPES,
     PLAIN,
     QUICK,
-    RECIPES,
     SPRINT,
-    SPRINT_8K,
     STEADY,
     STEADY_14,
-    find_recipe,
 )
 from netlet.recipes.recipe import (
     Averaging,
@@ -38,21 +28,12 @@ from netlet.recipes.recipe import (
 
 __all__ = [
     "AUGMENTS",
-    "DASH",
-    "DOCUMENT_000",
-    "DOCUMENT_001",
-    "DOCUMENT_002",
-    "DOCUMENT_003",
-    "DOCUMENT_004",
-    "DOCUMENT_004_CODE_5",
     "FRONTIER",
-    "FRONTIER_19",
     "FRONTIER_TINY",
+    "GENERAL_RECIPES",
     "PLAIN",
     "QUICK",
-    "RECIPES",
     "SPRINT",
-    "SPRINT_8K",
     "STEADY",
     "STEADY_14",
     "Averaging",
@@ -64,7 +45,6 @@ __all__ = [
     "Schedule",
     "Warp",
     "complete_recipe",
-    "find_recipe",
     "recipe_from_json",
     "upgrade_recipe",
     "warn_of_old_names",

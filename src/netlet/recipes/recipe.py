@@ -1,4 +1,4 @@
-"""How to train: recipes are values that derive from one another, ``STEADY.replace(epochs=5)``."""
+"""Recipes: how to train, as values that derive from one another: ``STEADY.replace(epochs=5)``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import dataclasses
 import math
 import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from netlet.errors import NetletDeprecationWarning, RecipeError, did_you_mean, warn_of_but
@@ -24,12 +24,12 @@ _OLD_NAMES = {"optimiser": "optimizer", "batch": "batch_size", "step": "backend"
 
 @dataclass(frozen=True, kw_only=True)
 class Warp:
-    """One random map of an image: an affine one about its center, bent if that is asked for; each image draws its own.
+    """A random affine transform of an image and, optionally, an elastic deformation.
 
-    The affine map is drawn uniformly within the bounds. Strengths are half-widths: ``rotate_deg=7``
-    means -7 to 7 degrees. What bends is an elastic field (after Simard and others, 2003): points of
-    a grid over the image, its edges among them, each move by their own normal draw, and what lies
-    between follows smoothly.
+    Each image draws its own. The affine parameters are uniform, and a strength is half the width
+    of their range: ``rotate_deg=7`` means -7 to 7 degrees. The elastic deformation (Simard and
+    others, 2003) moves the points of a grid over the image, edges included, by independent normal
+    draws and interpolates smoothly between them.
     """
 
     rotate_deg: float = 0.0
@@ -38,27 +38,27 @@ class Warp:
     shear_deg: float = 0.0  # along the horizontal axis
     elastic_px: float = 0.0  # standard deviation of a grid point's move, along each axis
     elastic_points: int = 5  # of the grid, along each axis
-    fill: int = 0  # gray level 0..255 of what comes in from outside
+    fill: int = 0  # gray level 0..255 of what comes in from outside the image
     interpolation: Interpolation = "bilinear"
 
     def __post_init__(self) -> None:
-        """Refuse strengths out of range.
+        """Check the strengths.
 
         Raises:
-            RecipeError: With the field, its value and the range.
+            RecipeError: One is out of range.
         """
-        _within(self, "rotate_deg", 0, 180)
-        _within(self, "shift_px", 0, 64)
-        _within(self, "scale", 0, 0.9)
-        _within(self, "shear_deg", 0, 60)
-        _within(self, "elastic_px", 0, 64)
-        _whole(self, "elastic_points", 2, 28)
-        _within(self, "fill", 0, 255)
-        _one_of(self, "interpolation", Interpolation)
+        _check_range(self, "rotate_deg", 0, 180)
+        _check_range(self, "shift_px", 0, 64)
+        _check_range(self, "scale", 0, 0.9)
+        _check_range(self, "shear_deg", 0, 60)
+        _check_range(self, "elastic_px", 0, 64)
+        _check_integer(self, "elastic_points", 2, 28)
+        _check_range(self, "fill", 0, 255)
+        _check_choice(self, "interpolation", Interpolation)
 
     @property
-    def still(self) -> bool:
-        """Whether it moves nothing."""
+    def is_identity(self) -> bool:
+        """Whether it leaves images unchanged."""
         return not (
             self.rotate_deg or self.shift_px or self.scale or self.shear_deg or self.elastic_px
         )
@@ -66,54 +66,49 @@ class Warp:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """Everything about training that is neither net nor data nor seed."""
+    """How to train, apart from the net, the data and the seed."""
 
     name: str = "recipe"
+    about: str = field(default="", compare=False, repr=False)  # one line; not part of records
     epochs: int = 15
-    batch_size: int = 128  # images a step; a last, smaller batch is trained on too
+    batch_size: int = 128  # a smaller last batch is trained on, too
 
     optimizer: Optimizer = "adamw"
-    peak_lr: float = 0.02  # the schedule's highest learning rate
-    momentum: float = 0.9  # SGD's and Muon's momentum, the others' first beta
+    peak_lr: float = 0.02  # highest learning rate of the schedule
+    momentum: float = 0.9  # of SGD and Muon; the first beta of the others
     nesterov: bool = False  # SGD only
     beta2: float = 0.99  # all but SGD
-    weight_decay: float = 0.0  # per step times the learning rate; for SGD, added to the gradient
+    weight_decay: float = 0.0  # times the learning rate at each step; SGD: added to the gradient
     decay_norms_and_biases: bool = False
 
     schedule: Schedule = "triangular"
-    peak_at: float = 0.25  # share of all steps before the peak (one_cycle, triangular)
-    start_lr: float = 0.04  # where the rise begins, as a share of peak_lr (one_cycle, triangular)
-    end_lr: float = (
-        0.0  # where the fall ends, as a share of peak_lr (one_cycle, triangular, cosine)
-    )
-    step_epochs: int = 7  # step: epochs between two falls
-    step_factor: float = 0.4  # step: what the rate is multiplied by at each
+    peak_at: float = 0.25  # one_cycle, triangular: share of all steps before the peak
+    start_lr: float = 0.04  # one_cycle, triangular: initial learning rate, as a share of peak_lr
+    end_lr: float = 0.0  # one_cycle, triangular, cosine: final one, as a share of peak_lr
+    step_epochs: int = 7  # step: epochs between two reductions
+    step_factor: float = 0.4  # step: factor of each reduction
 
     label_smoothing: float = 0.0
-    dropout: float | None = None  # for all dropout layers of the net; None leaves their own rates
+    dropout: float | None = None  # rate of all dropout layers; None keeps the net's own rates
 
-    augment: tuple[Warp, ...] = ()  # one after the other
-    mean: float = 0.1307  # of the gray levels, 0..1, subtracted from the input
-    std: float = 0.3081  # divided by
+    augment: tuple[Warp, ...] = ()  # applied one after the other
+    mean: float = 0.1307  # of gray levels 0..1; subtracted from the input
+    std: float = 0.3081  # the input is divided by it
 
     averaging: Averaging = "none"
-    ema_decay: float = 0.99  # ema: what the average keeps at each step
-    tail_share: float = (
-        0.25  # tail: share of all steps, the last ones, whose weights are averaged evenly
-    )
+    ema_decay: float = 0.99  # ema: share of the average that is kept at each step
+    tail_share: float = 0.25  # tail: share of all steps, the last ones, whose weights are averaged
 
-    precision: Precision = (
-        "auto"  # auto: bf16 where the machine has the instructions for it, else float32
-    )
-    # auto: compiled or captured where that can be done and pays; compiled: or say why not; eager:
-    # as PyTorch runs it
+    precision: Precision = "auto"  # auto: bf16 where the hardware supports it, else float32
+    # auto: a compiled backend where it is available and faster; compiled: fail with the reason if
+    # it is not available; eager: PyTorch's eager mode
     backend: BackendChoice = "auto"
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be followed.
+        """Check the fields.
 
         Raises:
-            RecipeError: With the field, its value and what it may be.
+            RecipeError: A value is out of range, or not one of a field's choices.
         """
         for name, choices in (
             ("optimizer", Optimizer),
@@ -122,35 +117,37 @@ class Recipe:
             ("precision", Precision),
             ("backend", BackendChoice),
         ):
-            _one_of(self, name, choices)
+            _check_choice(self, name, choices)
         for name in ("epochs", "batch_size", "step_epochs"):
-            _whole(self, name, 1, math.inf)
-        _within(self, "peak_lr", 0, 1_000, open_low=True)
+            _check_integer(self, name, 1, math.inf)
+        _check_range(self, "peak_lr", 0, 1_000, open_low=True)
         for name in ("momentum", "beta2", "ema_decay", "label_smoothing"):
-            _within(self, name, 0, 1, open_high=True)
+            _check_range(self, name, 0, 1, open_high=True)
         if self.dropout is not None:
-            _within(self, "dropout", 0, 1, open_high=True)
-        _within(self, "weight_decay", 0, 100)
+            _check_range(self, "dropout", 0, 1, open_high=True)
+        _check_range(self, "weight_decay", 0, 100)
         for name in ("peak_at", "start_lr", "end_lr"):
-            _within(self, name, 0, 1)
+            _check_range(self, name, 0, 1)
         for name in ("step_factor", "tail_share"):
-            _within(self, name, 0, 1, open_low=True)
-        _within(self, "mean", -1_000, 1_000)
-        _within(self, "std", 0, 1_000, open_low=True)
+            _check_range(self, name, 0, 1, open_low=True)
+        _check_range(self, "mean", -1_000, 1_000)
+        _check_range(self, "std", 0, 1_000, open_low=True)
         if self.nesterov and (self.optimizer != "sgd" or self.momentum == 0):
             raise RecipeError(
-                f"nesterov=True needs optimizer='sgd' and momentum above 0; found {self.optimizer!r}, {self.momentum}"
+                "nesterov=True needs optimizer='sgd' and momentum above 0;"
+                f" found {self.optimizer!r} and {self.momentum}"
             )
-        for op in self.augment:
-            if not isinstance(op, Warp):
-                raise RecipeError(f"augment holds {op!r}; give Warp(...) values")
+        for warp in self.augment:
+            if not isinstance(warp, Warp):
+                raise RecipeError(f"augment holds {warp!r}; give Warp(...) values")
 
     def replace(self, **changes: object) -> Recipe:
         """Return a copy with some fields changed.
 
         Args:
-            changes: New values by field name. The field names of version 0.1 (``optimiser``,
-                ``batch``, ``step``) still work, with a warning.
+            changes: New values by field name. ``about`` becomes empty unless it is among them.
+                The field names of version 0.1 (``optimiser``, ``batch``, ``step``) still work,
+                with a warning.
 
         Raises:
             RecipeError: A field does not exist, or its value is out of range.
@@ -162,17 +159,23 @@ class Recipe:
             if name not in known:
                 raise RecipeError(
                     f"a recipe has no field {name!r}; {did_you_mean(name, known)}"
-                    f"the fields are: {', '.join(known)}"
+                    f"the fields are: {', '.join(name for name in known if name != 'about')}"
                 )
-        return dataclasses.replace(self, **changes)  # type: ignore[arg-type]
+        return dataclasses.replace(self, **{"about": "", **changes})  # type: ignore[arg-type]
 
     def but(self, **changes: object) -> Recipe:
         """Return a copy with some fields changed; deprecated, use :meth:`replace`."""
         warn_of_but("Recipe")
         return self.replace(**changes)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields that records store; ``about`` is not among them."""
+        values = dataclasses.asdict(self)
+        del values["about"]
+        return values
 
-def _within(
+
+def _check_range(
     value: object,
     name: str,
     low: float,
@@ -196,13 +199,13 @@ def _within(
         raise RecipeError(f"{name}={number!r} is out of range; give {bounds}")
 
 
-def _whole(value: object, name: str, low: float, high: float) -> None:
-    _within(value, name, low, high)
+def _check_integer(value: object, name: str, low: float, high: float) -> None:
+    _check_range(value, name, low, high)
     if not isinstance(getattr(value, name), int):
         raise RecipeError(f"{name}={getattr(value, name)!r} is not a whole number")
 
 
-def _one_of(value: object, name: str, choices: Any) -> None:
+def _check_choice(value: object, name: str, choices: Any) -> None:
     given = getattr(value, name)
     if given not in choices.__args__:
         raise RecipeError(
@@ -232,7 +235,7 @@ def complete_recipe(values: Mapping[str, Any]) -> dict[str, Any]:
     Fields that are newer than the record get their defaults, which train as before.
     """
     return (
-        dataclasses.asdict(Recipe())
+        Recipe().to_dict()
         | upgrade_recipe(values)
         | {"augment": [dataclasses.asdict(Warp()) | dict(warp) for warp in values["augment"]]}
     )

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from netlet.budgets import RuleResult, Score, Verdict
+from netlet.budgets import Budget, RuleResult, Score, Verdict
 from netlet.errors import RecordError
 from netlet.files import write_whole
+from netlet.recipes import Recipe
 from netlet.records.config import ExperimentConfig
 from netlet.records.evaluation import CalibrationBin, Mistake
 from netlet.records.upgrade import RUN_SCHEMA, upgrade_run
@@ -137,8 +138,11 @@ def check_schema(found: object, known: range, path: Path | str) -> None:
 
 def to_json_value(value: Any) -> Any:
     """Return a dataclass or a plain value exactly as it would be read back from a JSON file."""
-    is_instance = dataclasses.is_dataclass(value) and not isinstance(value, type)
-    return json.loads(json.dumps(dataclasses.asdict(value) if is_instance else value))
+    if isinstance(value, Recipe | Budget):
+        value = value.to_dict()
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = dataclasses.asdict(value)
+    return json.loads(json.dumps(value))
 
 
 def save_run(run: Run, folder: Path) -> None:

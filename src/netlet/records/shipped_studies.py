@@ -64,8 +64,7 @@ def _load_folder(folder: Path) -> Study:
     if runs:
         return Study.from_runs([load_run(run) for run in runs])
     raise RecordError(
-        f"{folder}: holds neither {STUDY} nor {RECORD};"
-        " name the folder of a study or run"
+        f"{folder}: holds neither {STUDY} nor {RECORD}; name the folder of a study or run"
     )
 
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from netlet.budgets import OLD_BUDGET_NAMES
 from netlet.recipes import complete_recipe, upgrade_recipe
 
 RUN_SCHEMA = 2
 STUDY_SCHEMA = 3
+CHECKPOINT_FORMAT = 3
 
 _CONFIG_KEYS = {
     "step": "backend",
@@ -31,8 +33,6 @@ _SEED_KEYS = {
 _VERDICT_KEYS = {"rulings": "results", "rule_results": "results"}
 _CHECKPOINT_KEYS = _CONFIG_KEYS | {"net_from": "net_source", "folder": "data_folder"}
 _TRIAL_KEYS = {"step": "backend", "train_clean": "train_correct", "of": "total"}
-# Budgets that differed from these by their name alone.
-_BUDGETS = {"document_001": "eight_k", "document_002": "twenty_k"}
 
 
 def upgrade_run(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -44,7 +44,7 @@ def upgrade_run(record: Mapping[str, Any]) -> dict[str, Any]:
     upgraded = _upgrade_config(_rename(record, _RUN_KEYS))
     if upgraded["verdict"]:
         verdict = _rename(upgraded["verdict"], _VERDICT_KEYS)
-        verdict["budget"] = _BUDGETS.get(verdict["budget"], verdict["budget"])
+        verdict["budget"] = OLD_BUDGET_NAMES.get(verdict["budget"], verdict["budget"])
         upgraded["verdict"] = verdict
     upgraded["mistakes"] = [
         [mistake[key] for key in ("index", "label", "predicted", "confidence")]
@@ -96,6 +96,19 @@ def upgrade_config(values: Mapping[str, Any]) -> dict[str, Any]:
     return upgraded
 
 
+def upgrade_checkpoint(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the content of a checkpoint file in today's format.
+
+    Raises:
+        KeyError, TypeError, AttributeError: The file is not a checkpoint.
+    """
+    if content["format"] != 2:
+        return dict(content)
+    state = dict(content["checkpoint"])
+    state["optimizer"] = _rename(state["optimizer"], {"taken": "steps"})
+    return {"format": 3, "config": content["assignment"], "checkpoint": state}
+
+
 def upgrade_trial(line: Mapping[str, Any]) -> dict[str, Any]:
     """Return one line of a trials file in today's form."""
     upgraded = upgrade_recipe(_rename(line, _TRIAL_KEYS))
@@ -111,7 +124,7 @@ def _upgrade_config(record: dict[str, Any]) -> dict[str, Any]:
     record["recipe"] = complete_recipe(record["recipe"])
     if record["budget"]:
         name = record["budget"]["name"]
-        record["budget"] = {**record["budget"], "name": _BUDGETS.get(name, name)}
+        record["budget"] = {**record["budget"], "name": OLD_BUDGET_NAMES.get(name, name)}
     return record
 
 

@@ -32,13 +32,13 @@ def tried(trial: Trial) -> dict[str, Any]:
     """
     import torch
 
-    from netlet import data, nets, recipes
+    from netlet import catalog, data, nets, recipes
     from netlet.records import to_json_value
     from netlet.training import fit
 
     torch.set_num_threads(1)
     recipe = recipes.recipe_from_json(
-        to_json_value(recipes.find_recipe(trial.recipe)) | dict(trial.changes)
+        to_json_value(catalog.find_recipe(trial.recipe)) | dict(trial.changes)
     )
     images = data.load("mnist").hold_out(VAL, trial.draw)
     run = fit(

@@ -1,0 +1,44 @@
+"""Recipes and budgets by name: the general ones, and those of single experiments."""
+
+from __future__ import annotations
+
+from netlet.budgets import GENERAL_BUDGETS, OLD_BUDGET_NAMES, Budget
+from netlet.catalog.definitions import DEFINITIONS
+from netlet.errors import BudgetError, RecipeError, did_you_mean
+from netlet.recipes import GENERAL_RECIPES, Recipe
+
+RECIPES: dict[str, Recipe] = {
+    recipe.name: recipe
+    for recipe in (*GENERAL_RECIPES, *(definition.recipe for definition in DEFINITIONS))
+}
+BUDGETS: dict[str, Budget] = {
+    budget.name: budget
+    for budget in (*GENERAL_BUDGETS, *(definition.budget for definition in DEFINITIONS))
+}
+
+
+def find_recipe(name: str) -> Recipe:
+    """Return the recipe of a name.
+
+    Raises:
+        RecipeError: There is none; the message lists all recipes.
+    """
+    if name in RECIPES:
+        return RECIPES[name]
+    raise RecipeError(
+        f"no recipe {name!r}; {did_you_mean(name, RECIPES)}choose one of {', '.join(RECIPES)}"
+    )
+
+
+def find_budget(name: str) -> Budget:
+    """Return the budget of a name.
+
+    Raises:
+        BudgetError: There is none; the message lists all budgets.
+    """
+    name = OLD_BUDGET_NAMES.get(name, name)
+    if name in BUDGETS:
+        return BUDGETS[name]
+    raise BudgetError(
+        f"no budget {name!r}; {did_you_mean(name, BUDGETS)}choose one of {', '.join(BUDGETS)}"
+    )

@@ -1,0 +1,48 @@
+"""Experiments by name, built from the catalog's definitions."""
+
+from __future__ import annotations
+
+from netlet.budgets import TWENTY_K
+from netlet.catalog import DEFINITIONS, Definition
+from netlet.errors import NetError, did_you_mean
+from netlet.experiments.experiment import Experiment
+from netlet.nets import NETS, find_net, is_notation
+from netlet.recipes import STEADY
+
+
+def _build(definition: Definition) -> Experiment:
+    # A net in one line is registered under the name of its experiment.
+    net = definition.name if is_notation(definition.net) else definition.net
+    return Experiment(
+        name=definition.name,
+        net=NETS[net],
+        recipe=definition.recipe,
+        budget=definition.budget,
+        claim=definition.claim,
+    )
+
+
+EXPERIMENTS: dict[str, Experiment] = {
+    definition.name: _build(definition) for definition in DEFINITIONS
+}
+DEFAULT = "swift"
+
+
+def find_experiment(name: str) -> Experiment:
+    """Return the experiment of a name, or a net with the default recipe and budget.
+
+    Args:
+        name: Of an experiment; or a net: a registered one, one in one line, or ``file.py:Name``.
+
+    Raises:
+        NetError: There is no such experiment or net.
+    """
+    if name in EXPERIMENTS:
+        return EXPERIMENTS[name]
+    if ":" not in name and name not in NETS and not is_notation(name):
+        hint = did_you_mean(name, [*EXPERIMENTS, *NETS])
+        raise NetError(
+            f"no experiment or net {name!r}; {hint}'netlet list' shows all of them,"
+            " and file.py:Name means a net of your own"
+        )
+    return Experiment(name=name, net=find_net(name), recipe=STEADY, budget=TWENTY_K)

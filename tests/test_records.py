@@ -1,0 +1,150 @@
+"""Records of earlier versions are read with exactly the values that they meant."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers import make_seed_result, make_study
+
+from netlet import budgets, catalog, records
+from netlet.errors import RecordError
+from netlet.recipes import Recipe, recipe_from_json
+from netlet.records import CalibrationBin, Mistake, RunConfig, find_difference
+from netlet.records.upgrade import upgrade_config, upgrade_run, upgrade_study, upgrade_trial
+
+OLD = Path(__file__).parent / "fixtures" / "records"
+
+
+def read(name: str) -> Any:
+    return json.loads((OLD / name).read_text())
+
+
+def test_a_run_with_schema_1_is_read() -> None:
+    old, run = read("run_schema_1.json"), records.load_run(OLD / "run_schema_1.json")
+    assert (old["schema"], run.schema) == (1, 2)
+    assert run.cost == old["facts"]
+    assert run.backend == old["step"] == "compiled"
+    assert run.train_score.correct == old["train_clean"]["correct"]
+    assert run.started_at == old["started"]
+    assert run.initial_weights_digest == ""
+    assert run.recipe["optimizer"] == old["recipe"]["optimiser"]
+    assert run.recipe["batch_size"] == old["recipe"]["batch"]
+    assert run.recipe["backend"] == old["recipe"]["step"]
+    assert run.recipe["augment"] == [
+        {**old["recipe"]["augment"][0], "elastic_px": 0.0, "elastic_points": 5}
+    ]
+    first = old["mistakes"][0]
+    assert run.mistakes[0] == Mistake(
+        first["index"], first["label"], first["predicted"], first["confidence"]
+    )
+    assert len(run.mistakes) == len(old["mistakes"])
+    assert run.calibration[9] == CalibrationBin(*old["calibration"][9].values())
+    assert run.verdict is not None
+    assert [vars(rule) for rule in run.verdict.results] == [
+        rule | {"spenders": tuple(rule["spenders"])} for rule in old["verdict"]["rulings"]
+    ]
+    assert run.verdict.state == old["verdict"]["state"]
+    unchanged = ("name", "net", "seed", "data", "summary", "receptive_field", "weights_digest")
+    assert all(getattr(run, name) == old[name] for name in unchanged)
+    assert records.Run.from_json(run.to_json()) == run
+
+
+def test_a_study_with_schema_2_is_read() -> None:
+    old, found = read("study_schema_2.json"), records.load_study(OLD / "study_schema_2.json")
+    (seed,), (old_seed,) = found.seeds, old["seeds"]
+    assert (old["schema"], found.schema) == (2, 3)
+    assert found.lr_by_epoch == tuple(old["lr"])
+    assert found.budget == old["budget"] | {"name": "eight_k"}
+    assert seed.correct_by_epoch == tuple(old_seed["by_epoch"])
+    assert seed.train_correct == old_seed["train_clean"]
+    assert seed.train_correct_by_epoch == tuple(old_seed["train_by_epoch"])
+    assert seed.train_losses == tuple(old_seed["train_loss"])
+    assert seed.held_out_losses == tuple(old_seed["held_out_loss"])
+    assert seed.mistakes == tuple(Mistake(*values) for values in old_seed["mistakes"])
+    assert seed.calibration[9] == CalibrationBin(0.9, 1.0, *old_seed["calibration"][9])
+    assert seed.weights_digest == old_seed["weights_digest"]
+
+
+def test_the_configuration_in_an_old_checkpoint_is_read() -> None:
+    old = read("checkpoint_config.json")
+    config = RunConfig.from_dict(old, "checkpoint.pt")
+    assert (config.net_source, config.data_folder) == (old["net_from"], old["folder"])
+    assert config.data == {
+        "name": "mnist",
+        "digest": old["digest"],
+        "shape": [1],
+        "images": {"val": 5_000},
+    }
+    assert config.initial_weights_digest == "abc"
+    assert recipe_from_json(config.recipe).batch_size == old["recipe"]["batch"]
+    assert config.budget is not None
+    assert budgets.budget_from_json(config.budget) == catalog.find_budget("document_001")
+    assert RunConfig.from_dict(config.to_dict(), "checkpoint.pt") == config
+    with pytest.raises(RecordError, match=r"checkpoint.pt: cannot read its configuration"):
+        RunConfig.from_dict({"name": "x"}, "checkpoint.pt")
+
+
+def test_old_trials_are_read() -> None:
+    lines = [json.loads(line) for line in (OLD / "trials.jsonl").read_text().splitlines()]
+    frontier, clock = map(upgrade_trial, lines)
+    assert frontier["changes"]["batch_size"] == lines[0]["changes"]["batch"]
+    assert (frontier["total"], frontier["train_correct"]) == (10_000, lines[0]["train_clean"])
+    assert (frontier["backend"], clock["backend"]) == ("compiled", "eager")
+    assert clock["batch_size"] == lines[1]["batch"]
+
+
+@pytest.mark.parametrize(
+    ("upgrade", "name"),
+    [
+        (upgrade_run, "run_schema_1.json"),
+        (upgrade_study, "study_schema_2.json"),
+        (upgrade_config, "checkpoint_config.json"),
+    ],
+)
+def test_upgrading_twice_changes_nothing(upgrade: Any, name: str) -> None:
+    once = upgrade(read(name))
+    assert upgrade(once) == once
+
+
+def test_every_record_in_results_has_the_newest_schema() -> None:
+    root = Path(__file__).parents[1] / "results"
+    schemas = {
+        path.name: {json.loads(path.read_text())["schema"] for path in root.rglob(path.name)}
+        for path in (Path("run.json"), Path("study.json"))
+    }
+    assert schemas == {"run.json": {2}, "study.json": {3}}
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"name": "other"}, "name"),
+        ({"net": "other"}, "net"),
+        ({"recipe": records.to_json_value(Recipe(epochs=3))}, "recipe"),
+        ({"budget": records.to_json_value(budgets.EIGHT_K)}, "budget"),
+        ({"initial_weights_digest": "a"}, "initial weights"),
+    ],
+)
+def test_two_configurations_differ_in(change: dict[str, object], what: str) -> None:
+    assert find_difference(make_study(make_seed_result(0, 990)), make_study(make_seed_result(1, 980), **change)) == what
+    assert find_difference(make_study(make_seed_result(0, 990)), make_study(make_seed_result(1, 980))) is None
+
+
+def test_find_study_by_name_and_by_path(tmp_path: Path) -> None:
+    shipped = records.find_study("swift")
+    assert shipped.name == "swift"
+    assert set(records.list_studies()) >= {"swift", "crest", "mnistnet_1"}
+    records.save_study(make_study(make_seed_result(0, 990)), tmp_path / "mine" / "study.json")
+    assert records.find_study(tmp_path / "mine") == records.find_study(
+        tmp_path / "mine" / "study.json"
+    )
+    with pytest.raises(
+        RecordError, match=r"no study 'swfit'; did you mean 'swift'\? name a folder"
+    ):
+        records.find_study("swfit")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(RecordError, match=r"holds neither study\.json nor run\.json"):
+        records.find_study(tmp_path / "empty")
