@@ -8,17 +8,19 @@ from pathlib import Path
 import pytest
 
 from netlet import nets, recipes
-from netlet.experiments.search.fitting import fitted, parameters
-from netlet.experiments.search.trials import Trial, lines, record, tried
+from netlet.errors import NetError, RecordError
+from netlet.experiments.search.fitting import count_parameters, fit_widths
+from netlet.experiments.search.spaces import SPACES, find_space
+from netlet.experiments.search.trials import Trial, append_result, read_results, run_trial
 from netlet.recipes import STEADY
 from netlet.records import to_json_value
 
 
 @pytest.mark.parametrize("shape", ["1 1 P 1.5 1.75 2 2", "1k5s2 d1.5 x1 P 2p"])
 @pytest.mark.parametrize("below", [900, 8_000])
-def test_a_shape_is_stretched_until_the_budget_is_full(shape: str, below: int) -> None:
-    net = fitted(shape, below)
-    assert 0.8 * below < parameters(net) < below
+def test_a_shape_is_widened_until_the_budget_is_full(shape: str, below: int) -> None:
+    net = fit_widths(shape, below)
+    assert 0.8 * below < count_parameters(net) < below
     assert len(net.split()) == len(shape.split())
     assert [word.strip("0123456789.") for word in net.split()][-1] == [
         w.strip("0123456789.") for w in shape.split()
@@ -31,53 +33,84 @@ def test_a_shape_is_stretched_until_the_budget_is_full(shape: str, below: int) -
                 letter for letter in word.lstrip("xd") if letter.isdigit() or letter == "k"
             ).split("k")[0]
             wider = word.replace(digits, str(int(digits) + 1), 1)
-            assert parameters(" ".join([*words[:i], wider, *words[i + 1 :]])) >= below
+            assert count_parameters(" ".join([*words[:i], wider, *words[i + 1 :]])) >= below
 
 
-def test_a_space_gives_nets_within_its_limit_and_recipes_that_can_be_followed() -> None:
+def test_a_space_suggests_nets_within_its_limit_and_valid_recipes() -> None:
     optuna = pytest.importorskip(
-        "optuna", reason="optuna is not installed: pip install 'netlet[search]'"
+        "optuna", reason="optuna is not installed: pip install -e '.[search]'"
     )
-    from netlet.experiments.search.__main__ import _as_optunas
-
-    from netlet.experiments.search.spaces import SPACES
+    from netlet.experiments.search.engine import _to_optuna
 
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     for space in SPACES.values():
-        asked = study.ask()
-        net, changes = space.asked(asked)
-        assert parameters(net) < space.below
+        suggestion = study.ask()
+        net, changes = space.suggest(suggestion)
+        assert count_parameters(net) < space.below
         recipe = recipes.recipe_from_json(to_json_value(STEADY) | dict(changes))
         assert recipe.epochs == space.epochs
-        known = _as_optunas({"params": asked.params, "correct": 99, "of": 100}, space)
-        assert known.params == asked.params
+        result = {"params": suggestion.params, "correct": 99, "total": 100}
+        known = _to_optuna(result, space)
+        assert known.params == suggestion.params
         assert known.value == 0.99
     with pytest.raises(ValueError, match="not in"):
-        _as_optunas({"params": asked.params | {"shape": "gone"}, "correct": 99, "of": 100}, space)
+        _to_optuna(result | {"params": suggestion.params | {"shape": "gone"}}, space)
+
+
+def test_an_unknown_space_is_refused() -> None:
+    with pytest.raises(NetError, match=r"no search space 'spek'; did you mean 'speck'\?"):
+        find_space("spek")
 
 
 @pytest.mark.usefixtures("blobs_for_mnist")
-def test_a_trial_is_a_line_that_can_be_tried_again(
+def test_a_trial_is_a_line_that_can_be_run_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("netlet.experiments.search.trials.VAL", 100)
     changes = {
         "epochs": 1,
-        "augment": [to_json_value(op) for op in recipes.AUGMENTS["elastic"]],
+        "augment": [to_json_value(warp) for warp in recipes.AUGMENTS["elastic"]],
         "optimizer": "soap",
         "backend": "eager",
     }
-    first = tried(Trial(net="4k5s2 P 6", recipe="steady", changes=changes, seed=3, draw=1))
-    assert first["of"] == 100
-    assert first["parameters"] == parameters("4k5s2 P 6")
+    first = run_trial(Trial(net="4k5s2 P 6", recipe="steady", changes=changes, seed=3, draw=1))
+    assert first["total"] == 100
+    assert first["parameters"] == count_parameters("4k5s2 P 6")
     file = tmp_path / "trials" / "x.jsonl"
-    record(first, file)
-    (line,) = lines(file)
+    append_result(first, file)
+    (line,) = read_results(file)
     assert line == json.loads(json.dumps(first))
-    again = tried(
+    again = run_trial(
         Trial(**{name: line[name] for name in ("net", "recipe", "changes", "seed", "draw")})
     )
     assert (again["correct"], again["loss"]) == (first["correct"], first["loss"])
-    other = tried(Trial(net="4k5s2 P 6", recipe="steady", changes=changes, seed=3, draw=2))
+    other = run_trial(Trial(net="4k5s2 P 6", recipe="steady", changes=changes, seed=3, draw=2))
     assert other["loss"] != first["loss"]
     assert nets.find_net(line["net"]).source == "notation"
+
+
+@pytest.mark.usefixtures("blobs_for_mnist")
+def test_a_search_continues_from_its_file_and_repeats_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("optuna", reason="optuna is not installed: pip install -e '.[search]'")
+    from concurrent.futures import ThreadPoolExecutor
+
+    from netlet.experiments.search import engine
+    from netlet.experiments.search.spaces import Space
+
+    # Threads instead of processes: only these see the blobs.
+    monkeypatch.setattr(engine, "ProcessPoolExecutor", lambda n, **_: ThreadPoolExecutor(n))
+    monkeypatch.setattr("netlet.experiments.search.trials.VAL", 100)
+    space = Space(below=600, epochs=1, shapes=("1k5s2 P 2",))
+    file, seen = tmp_path / "x.jsonl", []
+    assert engine.run_search(space, file, 1, 1, seen.append) == 0
+    assert engine.run_search(space, file, 1, 1, seen.append) == 0
+    results = list(read_results(file))
+    assert [result["seed"] for result in results] == [0, 1]
+    assert results == json.loads(json.dumps(seen))
+    recorded, repeated = engine.repeat_trial(file, 2)
+    assert recorded == results[1]
+    assert (repeated["correct"], repeated["loss"]) == (recorded["correct"], recorded["loss"])
+    with pytest.raises(RecordError, match="has 2 lines; line 3 does not exist"):
+        engine.repeat_trial(file, 3)

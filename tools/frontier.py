@@ -10,7 +10,7 @@ from typing import Any
 
 from netlet import stats
 from netlet.experiments import EXPERIMENTS
-from netlet.experiments.search.trials import lines
+from netlet.experiments.search.trials import read_results
 from netlet.recipes import AUGMENTS, STEADY, complete_recipe
 from netlet.records import to_json_value
 from netlet.report import Page, command_for, frontier_page
@@ -104,7 +104,7 @@ def trials() -> list[dict[str, Any]]:
     """The recorded trials, each with its whole recipe under ``whole``."""
     return [
         line | {"whole": complete_recipe(to_json_value(STEADY) | line["changes"])}
-        for line in lines(TRIALS)
+        for line in read_results(TRIALS)
     ]
 
 

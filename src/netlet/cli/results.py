@@ -6,9 +6,12 @@ import contextlib
 import functools
 import json
 import sys
+import warnings
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any, ParamSpec, TextIO, TypeVar
+
+from netlet.errors import NetletDeprecationWarning
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -54,12 +57,26 @@ def reserve_stdout(command: Callable[_P, _R]) -> Callable[_P, _R]:
     def wrapped(*args: _P.args, **kwargs: _P.kwargs) -> _R:
         token = _stdout.set(sys.stdout)
         try:
-            with contextlib.redirect_stdout(sys.stderr):
+            with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
+                warnings.simplefilter("always", NetletDeprecationWarning)
+                warnings.showwarning = _show_warning(warnings.showwarning)
                 return command(*args, **kwargs)
         finally:
             _stdout.reset(token)
 
     return wrapped
+
+
+def _show_warning(otherwise: Callable[..., None]) -> Callable[..., None]:
+    """Return what shows a warning: one line if it is about an old name of netlet's."""
+
+    def show(message: Warning | str, category: type[Warning], *rest: Any) -> None:
+        if issubclass(category, NetletDeprecationWarning):
+            say(f"netlet: warning: {message}")
+        else:
+            otherwise(message, category, *rest)
+
+    return show
 
 
 def print_result(text: str) -> None:

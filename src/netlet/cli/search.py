@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from netlet.cli.options import Json, Workers
+from netlet.cli.results import print_json, print_result, say
+from netlet.cli.settings import cpu_cores
 
 
 def search(
@@ -44,4 +47,47 @@ def search(
     Trials are scored on images held out of the training set and never see the test images. The
     search continues from the trials that the file holds.
     """
-    raise NotImplementedError
+    if repeat is None:
+        _run(
+            name, out or Path("trials") / f"{name}.jsonl", trials, workers or cpu_cores(), json=json
+        )
+    else:
+        _repeat(out or Path("trials") / f"{name}.jsonl", repeat, json=json)
+
+
+def _run(name: str, path: Path, trials: int, workers: int, *, json: bool) -> None:
+    from netlet.experiments.search.spaces import find_space
+
+    space = find_space(name)
+    from netlet.experiments.search.engine import run_search
+
+    results: list[Mapping[str, Any]] = []
+
+    def on_trial(result: Mapping[str, Any]) -> None:
+        results.append(result)
+        say(f"trial {len(results)} of {trials}: {_describe(result)}")
+
+    unusable = run_search(space, path, trials, workers, on_trial)
+    if unusable:
+        say(f"netlet: warning: {unusable} lines of {path} are of another search space")
+    best = max(results, key=lambda result: (result["correct"], -result["loss"]))
+    if json:
+        print_json("search", {"file": str(path), "trials": results, "best": best})
+    else:
+        print_result(f"best of {len(results)} trials: {_describe(best)}\nrecorded in {path}")
+
+
+def _repeat(path: Path, line: int, *, json: bool) -> None:
+    from netlet.experiments.search.engine import repeat_trial
+
+    recorded, repeated = repeat_trial(path, line)
+    if json:
+        values = {"file": str(path), "line": line, "recorded": recorded, "repeated": repeated}
+        print_json("search_repeat", values)
+    else:
+        print_result(f"recorded: {_describe(recorded)}\nrepeated: {_describe(repeated)}")
+
+
+def _describe(result: Mapping[str, Any]) -> str:
+    percent = 100 * result["correct"] / result["total"]
+    return f"{percent:.2f}% with {result['parameters']:,} parameters: {result['net']}"

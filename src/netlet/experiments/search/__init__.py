@@ -1,5 +1,5 @@
-"""The search behind the frontier: nets that fit a budget, recipes for them, and what each trial came to.
+"""The search for nets and recipes that fit a budget.
 
-It sees images held out of ``train`` only. What it finds is written into the catalogue by hand, and
-committed, before a study scores it on ``test``.
+It scores trials on images held out of ``train`` and never reads ``test``. What it finds is added to
+the catalog by hand and committed before a study measures it on ``test``.
 """

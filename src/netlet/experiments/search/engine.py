@@ -1,112 +1,137 @@
-"""Search for a net and a recipe under a budget.
-
-    python -m search NAME --trials 40       tries so many more; each becomes a line of
-    results/trials/NAME.jsonl python -m search NAME --repeat LINE     tries again what a line of it
-    (from 1) records, and says what comes out
-
-Trials are scored on images held out of train; test is not read. What the file holds already, the
-sampler knows.
-"""
+"""Searching a space of nets and recipes with Optuna; needs the extra ``search``."""
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
-import sys
+from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-import optuna
+from netlet.errors import NetletError, RecordError, install_hint
+from netlet.experiments.search.spaces import Space
+from netlet.experiments.search.trials import Trial, append_result, read_results, run_trial
 
-from netlet.experiments.search.spaces import SPACES, Space
-from netlet.experiments.search.trials import Trial, lines, record, tried
+try:
+    import optuna
+except ImportError as error:
+    raise NetletError(
+        f"a search needs the package optuna, which is not installed; {install_hint('search')}"
+    ) from error
 
-TRIALS = Path(__file__).parents[1] / "results" / "trials"
+OnTrial = Callable[[Mapping[str, Any]], None]
 
 
-def search(space: Space, path: Path, trials: int, workers: int) -> None:
-    """Ask the sampler for trials and tell it what came out, on so many processes."""
-    known = list(lines(path))
+def run_search(
+    space: Space,
+    path: Path,
+    trials: int,
+    workers: int,
+    on_trial: OnTrial = lambda _: None,
+) -> int:
+    """Run more trials; the sampler learns from those that the file holds already.
+
+    Args:
+        space: What to choose from.
+        path: File to which a line of JSON is added for each trial.
+        trials: How many to run.
+        workers: Number of processes; each trains on one thread.
+        on_trial: Called with each trial's result.
+
+    Returns:
+        The number of lines in the file that the sampler could not learn from, since they are from
+        another space.
+    """
+    known = list(read_results(path))
     sampler = optuna.samplers.TPESampler(multivariate=True, constant_liar=True, seed=len(known))
     study = optuna.create_study(direction="maximize", sampler=sampler)
-    for number, line in enumerate(known, start=1):
-        if line["params"]:
-            try:
-                study.add_trial(_as_optunas(line, space))
-            except ValueError:
-                print(f"{path.name}, line {number}: is of another space; the sampler is not told")
-    first = max((line["seed"] for line in known), default=-1) + 1
+    unusable = _add_known_trials(study, known, space)
+    first_seed = max((result["seed"] for result in known), default=-1) + 1
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         running: dict[Future[dict[str, Any]], optuna.Trial] = {}
-        for seed in range(first, first + trials):
+        for seed in range(first_seed, first_seed + trials):
             if len(running) == workers:
-                _take(running, study, path)
-            asked = study.ask()
-            net, changes = space.asked(asked)
+                _collect(running, study, path, on_trial)
+            suggestion = study.ask()
+            net, changes = space.suggest(suggestion)
             trial = Trial(
-                net=net, recipe="steady", changes=changes, seed=seed, draw=seed, params=asked.params
+                net=net,
+                recipe="steady",
+                changes=changes,
+                seed=seed,
+                draw=seed,
+                params=suggestion.params,
             )
-            running[pool.submit(tried, trial)] = asked
+            running[pool.submit(run_trial, trial)] = suggestion
         while running:
-            _take(running, study, path)
+            _collect(running, study, path, on_trial)
+    return unusable
 
 
-def _take(
-    running: dict[Future[dict[str, Any]], optuna.Trial], study: optuna.Study, path: Path
-) -> None:
-    done, _ = wait(running, return_when=FIRST_COMPLETED)
-    for one in done:
-        asked, line = running.pop(one), one.result()
-        study.tell(asked, line["correct"] / line["of"])
-        record(line, path)
-        print(
-            f"{line['correct']:,} of {line['of']:,}, {line['parameters']:,} parameters: {line['net']}"
+def repeat_trial(path: Path, line: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Run a recorded trial again.
+
+    Args:
+        path: File of trials.
+        line: Number of the trial's line, from 1.
+
+    Returns:
+        The recorded result and the new one.
+
+    Raises:
+        RecordError: The file has no such line, or the line cannot be run again.
+    """
+    known = list(read_results(path))
+    if not 1 <= line <= len(known):
+        raise RecordError(f"{path}: has {len(known)} lines; line {line} does not exist")
+    recorded = known[line - 1]
+    names = [field.name for field in dataclasses.fields(Trial)]
+    if missing := [name for name in names if name not in recorded]:
+        raise RecordError(
+            f"{path}, line {line}: has no {missing[0]!r} and cannot be run again;"
+            " choose a line that 'netlet search' wrote"
         )
+    return recorded, run_trial(Trial(**{name: recorded[name] for name in names}))
 
 
-def _as_optunas(line: dict[str, Any], space: Space) -> optuna.trial.FrozenTrial:
-    asked = optuna.trial.FixedTrial(line["params"])
-    space.asked(asked)  # type: ignore[arg-type]  # optuna says that a fixed trial is one
+def _add_known_trials(study: optuna.Study, known: list[dict[str, Any]], space: Space) -> int:
+    """Tell the sampler about recorded trials; return how many are of another space."""
+    unusable = 0
+    for result in known:
+        if result["params"]:
+            try:
+                study.add_trial(_to_optuna(result, space))
+            except ValueError:
+                unusable += 1
+    return unusable
+
+
+def _collect(
+    running: dict[Future[dict[str, Any]], optuna.Trial],
+    study: optuna.Study,
+    path: Path,
+    on_trial: OnTrial,
+) -> None:
+    """Wait for at least one trial; record the finished ones and tell the sampler."""
+    done, _ = wait(running, return_when=FIRST_COMPLETED)
+    for future in done:
+        suggestion, result = running.pop(future), future.result()
+        study.tell(suggestion, result["correct"] / result["total"])
+        append_result(result, path)
+        on_trial(result)
+
+
+def _to_optuna(result: Mapping[str, Any], space: Space) -> optuna.trial.FrozenTrial:
+    """Return a recorded trial as Optuna's.
+
+    Raises:
+        ValueError: It is of another space.
+    """
+    suggestion = optuna.trial.FixedTrial(dict(result["params"]))
+    space.suggest(suggestion)  # type: ignore[arg-type]  # a FixedTrial has the same methods
     return optuna.trial.create_trial(
-        params=line["params"], distributions=asked.distributions, value=line["correct"] / line["of"]
+        params=result["params"],
+        distributions=suggestion.distributions,
+        value=result["correct"] / result["total"],
     )
-
-
-def repeat(line: dict[str, Any]) -> None:
-    """Try again what a line records."""
-    found = tried(Trial(**{field.name: line[field.name] for field in dataclasses.fields(Trial)}))
-    print(
-        f"recorded: {line['correct']:,} of {line['of']:,}; again: {found['correct']:,} of {found['of']:,}"
-    )
-
-
-def main() -> None:
-    """Parse and do."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "name", help=f"of a space ({', '.join(SPACES)}), or, to repeat, of any file of trials"
-    )
-    parser.add_argument("--trials", type=int, default=20, metavar="N")
-    parser.add_argument(
-        "--workers", type=int, default=2, metavar="N", help="processes, a thread each"
-    )
-    parser.add_argument("--repeat", type=int, metavar="LINE")
-    given = parser.parse_args()
-    path = TRIALS / f"{given.name}.jsonl"
-    if given.repeat is None:
-        if given.name not in SPACES:
-            sys.exit(f"no space {given.name!r}; there are: {', '.join(SPACES)}")
-        search(SPACES[given.name], path, given.trials, given.workers)
-        return
-    known = list(lines(path))
-    if not 1 <= given.repeat <= len(known):
-        sys.exit(f"{path}: has {len(known)} lines; there is no line {given.repeat}")
-    repeat(known[given.repeat - 1])
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,7 @@
-"""Trials: one net, one recipe, one seed, scored on images held out of ``train``; one line of JSON each."""
+"""Trials: one net, one recipe, one seed, scored on images held out of ``train``.
+
+A file of trials has one line of JSON for each.
+"""
 
 from __future__ import annotations
 
@@ -9,23 +12,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-VAL = 10_000  # images of train that score a trial
+from netlet.records.upgrade import upgrade_trial
+
+VAL = 10_000  # training images held out to score a trial
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """What is tried."""
+    """What to train."""
 
     net: str  # in one line, or by name
-    recipe: str  # the one that is changed
-    changes: Mapping[str, Any]  # of the recipe's fields, in plain values
+    recipe: str  # to start from
+    changes: Mapping[str, Any]  # to fields of the recipe, as JSON stores them
     seed: int
-    draw: int  # of the held-out images: trials of one draw are scored on the same ones
-    params: Mapping[str, Any] | None = None  # as the sampler knows it; None: chosen by hand
+    draw: int  # chooses the held-out images: trials with the same draw share them
+    params: Mapping[str, Any] | None = None  # as the sampler suggested; None: chosen by hand
 
 
-def tried(trial: Trial) -> dict[str, Any]:
-    """Train and score, on one thread.
+def run_trial(trial: Trial) -> dict[str, Any]:
+    """Train and score a trial on one thread.
 
     Returns:
         The line that records it.
@@ -41,15 +46,14 @@ def tried(trial: Trial) -> dict[str, Any]:
         to_json_value(catalog.find_recipe(trial.recipe)) | dict(trial.changes)
     )
     images = data.load("mnist").hold_out(VAL, trial.draw)
-    run = fit(
-        nets.build(nets.find_net(trial.net).builder, trial.seed), images, recipe, seed=trial.seed
-    )
+    net = nets.build(nets.find_net(trial.net).builder, trial.seed)
+    run = fit(net, images, recipe, seed=trial.seed)
     last = run.epochs[-1]
     return dataclasses.asdict(trial) | {
         "parameters": run.cost["parameters"],
         "epochs": recipe.epochs,
         "correct": last.held_out.correct,
-        "of": last.held_out.total,
+        "total": last.held_out.total,
         "loss": round(last.held_out_loss, 5),
         "train_correct": run.train_score.correct,
         "train_s": round(run.times["train_s"], 1),
@@ -59,15 +63,15 @@ def tried(trial: Trial) -> dict[str, Any]:
     }
 
 
-def lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The trials that a file records."""
+def read_results(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the trials that a file records, in today's form; none if there is no file."""
     if path.is_file():
         for line in path.read_text(encoding="utf-8").splitlines():
-            yield json.loads(line)
+            yield upgrade_trial(json.loads(line))
 
 
-def record(line: Mapping[str, Any], path: Path) -> None:
+def append_result(result: Mapping[str, Any], path: Path) -> None:
     """Add a trial to a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line) + "\n")
+        file.write(json.dumps(result) + "\n")
