@@ -1,4 +1,4 @@
-"""IDX files good and bad, where they are looked for, held-out splits."""
+"""IDX files, the folders they are searched in, and validation splits."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import md5_of, raw_idx, write_source
+from helpers import encode_idx, md5_of, write_blob_source
 
 from netlet.data import (
     MNIST,
@@ -17,10 +17,10 @@ from netlet.data import (
     Source,
     Split,
     cache_folder,
-    find,
+    find_source,
     load,
-    on_disk,
     read_idx,
+    source_files,
     write_idx,
 )
 from netlet.errors import DataError, NetletError
@@ -29,7 +29,7 @@ from netlet.errors import DataError, NetletError
 @pytest.fixture
 def folder(tmp_path: Path, blob_source: Source) -> Path:
     """Plain files, so that bytes can be damaged."""
-    write_source(tmp_path, suffix="")
+    write_blob_source(tmp_path, suffix="")
     return tmp_path
 
 
@@ -39,7 +39,9 @@ def damage(path: Path, content: bytes) -> None:
 
 @pytest.mark.parametrize("suffix", ["", ".gz"])
 @pytest.mark.parametrize("dtype", ["u1", "i1", "i2", "i4", "f4", "f8"])
-def test_idx_round_trip(tmp_path: Path, suffix: str, dtype: str) -> None:
+def test_an_array_survives_writing_and_reading_as_idx(
+    tmp_path: Path, suffix: str, dtype: str
+) -> None:
     values = np.arange(-30, 30).astype(dtype).reshape(3, 4, 5)
     write_idx(tmp_path / f"x{suffix}", values)
     back = read_idx(tmp_path / f"x{suffix}")
@@ -47,19 +49,19 @@ def test_idx_round_trip(tmp_path: Path, suffix: str, dtype: str) -> None:
     np.testing.assert_array_equal(back, values)
 
 
-def test_the_header_is_that_of_the_format(tmp_path: Path) -> None:
+def test_the_header_follows_the_idx_format(tmp_path: Path) -> None:
     write_idx(tmp_path / "x", np.zeros((2, 3), np.uint8))
     assert (tmp_path / "x").read_bytes() == bytes.fromhex("00000802 00000002 00000003") + bytes(6)
 
 
-def test_gzip_is_the_same_bytes_every_time(tmp_path: Path) -> None:
+def test_gzipped_files_are_reproducible(tmp_path: Path) -> None:
     for name in ("a.gz", "b.gz"):
         write_idx(tmp_path / name, np.ones(9, np.uint8))
     assert (tmp_path / "a.gz").read_bytes() == (tmp_path / "b.gz").read_bytes()
 
 
-def test_what_idx_cannot_hold(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"x: cannot hold int64 of 1 dimensions; IDX holds uint8"):
+def test_an_unsupported_type_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"x: cannot store int64 of 1 dimensions; IDX stores uint8"):
         write_idx(tmp_path / "x", np.zeros(3, np.int64))
     assert not list(tmp_path.iterdir())
 
@@ -83,28 +85,28 @@ def test_what_idx_cannot_hold(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_broken_idx(tmp_path: Path, content: bytes, message: str) -> None:
+def test_a_broken_idx_file_is_reported(tmp_path: Path, content: bytes, message: str) -> None:
     damage(tmp_path / "bad", content)
     with pytest.raises(DataError, match=message):
         read_idx(tmp_path / "bad")
 
 
-def test_broken_gzip(tmp_path: Path) -> None:
+def test_a_broken_gzip_file_is_reported(tmp_path: Path) -> None:
     whole = gzip.compress(b"\x00\x00\x08\x01\x00\x00\x00\x01a" * 50)
     for content in (whole[:-9], b"not gzip at all", whole[:20] + b"\xff\xff\xff" + whole[23:]):
         damage(tmp_path / "x.gz", content)
         with pytest.raises(
-            DataError, match=r"x\.gz: expected a whole gzip file, found a broken one"
+            DataError, match=r"x\.gz: expected a complete gzip file, found a broken one"
         ):
             read_idx(tmp_path / "x.gz")
 
 
-def test_missing_file(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"nowhere: cannot be read \(No such file"):
         read_idx(tmp_path / "nowhere")
 
 
-def test_a_whole_set(blob_data: Dataset) -> None:
+def test_a_data_set_has_images_labels_and_checksums(blob_data: Dataset) -> None:
     assert blob_data.train.images.shape == (600, 1, 28, 28)
     assert blob_data.train.images.dtype == torch.uint8
     assert blob_data.held_out.name == "test"
@@ -152,86 +154,100 @@ def test_a_wrong_file_is_named_and_nothing_is_loaded(
 ) -> None:
     write_idx(folder / name, values)
     with pytest.raises(DataError, match=message) as caught:
-        on_disk.read(blob_source, folder)
+        source_files.read_source(blob_source, folder)
     assert name in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_images_and_labels_that_differ_in_number() -> None:
+def test_different_numbers_of_images_and_labels_are_refused() -> None:
     with pytest.raises(DataError, match=r"labels: expected 3 labels for 3 images, found 2"):
-        on_disk.join(
+        source_files.make_split(
             "train", np.zeros((3, 2, 2), np.uint8), np.zeros(2, np.uint8), 10, Path("labels")
         )
 
 
-def test_every_single_changed_byte_is_noticed(folder: Path, blob_source: Source) -> None:
+def test_a_single_changed_byte_is_detected(folder: Path, blob_source: Source) -> None:
     path = folder / "train-images-idx3-ubyte"
     content = bytearray(path.read_bytes())
     content[5_000] ^= 1
     path.write_bytes(bytes(content))
     with pytest.raises(DataError, match="expected MD5"):
-        on_disk.read(blob_source, folder)
+        source_files.read_source(blob_source, folder)
 
 
 @pytest.mark.parametrize("layout", ["", "mnist", "MNIST/raw"])
-def test_layouts(folder: Path, blob_source: Source, tmp_path: Path, layout: str) -> None:
+def test_files_are_found_in_each_folder_layout(
+    folder: Path, blob_source: Source, tmp_path: Path, layout: str
+) -> None:
     root = tmp_path / "root"
     place = root / layout
     place.mkdir(parents=True)
     for file in blob_source.files:
         shutil.copy(folder / file.name, place)
-    assert find(blob_source, root) == place
-    assert len(on_disk.read(blob_source, find(blob_source, root)).train) == 600
+    assert find_source(blob_source, root) == place
+    assert len(source_files.read_source(blob_source, find_source(blob_source, root)).train) == 600
 
 
-def test_order_of_places(
+def test_folders_are_searched_in_order(
     folder: Path, blob_source: Source, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(
-        on_disk.platformdirs, "user_cache_dir", lambda *_, **__: str(tmp_path / "cache" / "netlet")
+        source_files.platformdirs,
+        "user_cache_dir",
+        lambda *_, **__: str(tmp_path / "cache" / "netlet"),
     )
     monkeypatch.delenv("NETLET_DATA", raising=False)
     with pytest.raises(DataError, match="mnist not found"):
-        find(blob_source)
+        find_source(blob_source)
     for place in (tmp_path / "data" / "MNIST" / "raw", cache_folder() / "mnist"):
         place.mkdir(parents=True)
         for file in blob_source.files:
             shutil.copy(folder / file.name, place)
-        assert find(blob_source) == place.relative_to(tmp_path) if "data" in place.parts else place
+        assert (
+            find_source(blob_source) == place.relative_to(tmp_path)
+            if "data" in place.parts
+            else place
+        )
     monkeypatch.setenv("NETLET_DATA", str(folder))
-    assert find(blob_source) == folder
+    assert find_source(blob_source) == folder
     empty = tmp_path / "empty"
     empty.mkdir()
     with pytest.raises(DataError, match=r"not found in .*empty"):
-        find(blob_source, empty)
+        find_source(blob_source, empty)
 
 
-def test_not_found_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_data_set_is_reported_with_the_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("NETLET_DATA", str(tmp_path))
     with pytest.raises(
-        DataError, match=r"put its four IDX files into .*, or name their folder with --data DIR"
+        DataError, match=r"put its four IDX files into .*, or name their folder with --data-dir DIR"
     ) as caught:
         load("mnist")
     assert "\n" not in str(caught.value)
 
 
-def test_part_of_a_set_is_no_set(folder: Path, blob_source: Source) -> None:
+def test_an_incomplete_data_set_is_refused(folder: Path, blob_source: Source) -> None:
     (folder / "t10k-labels-idx1-ubyte").unlink()
-    with pytest.raises(DataError, match=r"holds part of mnist; missing: t10k-labels-idx1-ubyte"):
-        find(blob_source, folder)
+    with pytest.raises(
+        DataError, match=r"contains only part of mnist; missing: t10k-labels-idx1-ubyte"
+    ):
+        find_source(blob_source, folder)
 
 
-def test_unknown_set() -> None:
+def test_an_unknown_name_gets_a_suggestion() -> None:
     with pytest.raises(
         DataError,
-        match=r"no data set 'minst'; did you mean 'mnist'\? there are: mnist, fashion_mnist",
+        match=r"no data set 'minst'; did you mean 'mnist'\? choose one of mnist, fashion_mnist",
     ):
         load("minst")
 
 
-def test_held_out_images_are_stratified_fixed_and_gone_from_train(blob_data: Dataset) -> None:
+def test_the_validation_split_is_stratified_reproducible_and_removed_from_train(
+    blob_data: Dataset,
+) -> None:
     held = blob_data.hold_out(55)
     assert held.held_out.name == "val"
     assert len(held.held_out) == 55
@@ -248,14 +264,14 @@ def test_held_out_images_are_stratified_fixed_and_gone_from_train(blob_data: Dat
 
 
 @pytest.mark.parametrize("images", [0, 9, 591, 600])
-def test_held_out_out_of_range(blob_data: Dataset, images: int) -> None:
+def test_a_validation_split_of_the_wrong_size_is_refused(blob_data: Dataset, images: int) -> None:
     with pytest.raises(
-        DataError, match=rf"val={images} of 600 training images is out of range; give 10 to 590"
+        DataError, match=rf"val={images} of 600 training images is out of range; choose 10 to 590"
     ):
         blob_data.hold_out(images)
 
 
-def test_splits_refuse_what_does_not_belong_together() -> None:
+def test_a_split_checks_types_and_shapes() -> None:
     images, labels = torch.zeros(3, 1, 4, 4, dtype=torch.uint8), torch.zeros(3, dtype=torch.int64)
     with pytest.raises(DataError, match="expected uint8 N C H W"):
         Split("train", images.float(), labels)
@@ -263,20 +279,20 @@ def test_splits_refuse_what_does_not_belong_together() -> None:
         Split("train", images, labels[:2])
 
 
-def test_errors_form_one_tree() -> None:
+def test_data_errors_are_netlet_errors() -> None:
     assert issubclass(DataError, NetletError)
 
 
-def test_file_helper_agrees_with_the_writer(tmp_path: Path) -> None:
+def test_the_test_helper_writes_the_same_bytes(tmp_path: Path) -> None:
     import hashlib
 
     values = np.arange(12, dtype=np.uint8).reshape(3, 2, 2)
     write_idx(tmp_path / "x", values)
-    assert md5_of(raw_idx(values)) == hashlib.md5((tmp_path / "x").read_bytes()).hexdigest()
+    assert md5_of(encode_idx(values)) == hashlib.md5((tmp_path / "x").read_bytes()).hexdigest()
 
 
 @pytest.mark.mnist
-def test_real_mnist(mnist: Dataset) -> None:
+def test_mnist_has_its_known_sizes_labels_and_statistics(mnist: Dataset) -> None:
     assert len(mnist.train) == 60_000
     assert len(mnist.held_out) == 10_000
     assert mnist.train.labels[:8].tolist() == [5, 0, 4, 1, 9, 2, 1, 3]

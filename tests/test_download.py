@@ -1,4 +1,4 @@
-"""Downloads against a real HTTP server that stalls, truncates, corrupts and refuses."""
+"""Downloads from a local HTTP server that stalls, truncates, corrupts and refuses."""
 
 from __future__ import annotations
 
@@ -15,16 +15,28 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from conftest import write_source
+from helpers import write_blob_source
 
-from netlet.data import SOURCES, Fetching, Source, cache_folder, download, fetch, load, on_disk
+from netlet.data import (
+    SOURCES,
+    DownloadProgress,
+    Source,
+    cache_folder,
+    download,
+    fetch,
+    load,
+    source_files,
+)
 from netlet.errors import DataError, MissingDataError
 
 Answer = Callable[[BaseHTTPRequestHandler, bytes], None]
 
 
 class Mirror:
-    """A server of one folder; how it answers each request for a file, in turn, can be set; after that, well."""
+    """A server of one folder.
+
+    ``answers`` lists how to answer the next requests for a file; later ones are answered normally.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -37,14 +49,14 @@ class Mirror:
                 name = self.path.rpartition("/")[2]
                 mirror.asked[name] += 1
                 queue = mirror.answers.get(name, []) or mirror.answers.get("*", [])
-                (queue.pop(0) if queue else well)(self, (mirror.folder / name).read_bytes())
+                (queue.pop(0) if queue else serve)(self, (mirror.folder / name).read_bytes())
 
             def log_message(self, *_: object) -> None:
                 pass
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
-        # Asked to stop, it notices at its next look: the usual half second, for each test, adds up.
+        # The interval at which the server checks whether to stop; the default of 0.5 s would add up.
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
     @property
@@ -65,7 +77,7 @@ def head(to: BaseHTTPRequestHandler, length: int | None, code: int = 200, **more
     to.end_headers()
 
 
-def well(to: BaseHTTPRequestHandler, content: bytes) -> None:
+def serve(to: BaseHTTPRequestHandler, content: bytes) -> None:
     head(to, len(content))
     to.wfile.write(content)
 
@@ -87,11 +99,11 @@ def truncates_unannounced(to: BaseHTTPRequestHandler, content: bytes) -> None:
 def corrupts(to: BaseHTTPRequestHandler, content: bytes) -> None:
     bad = bytearray(content)
     bad[len(bad) // 2] ^= 0x10
-    well(to, bytes(bad))
+    serve(to, bytes(bad))
 
 
 def another_page(to: BaseHTTPRequestHandler, content: bytes) -> None:
-    well(to, b"<html>please log in to our network</html>")
+    serve(to, b"<html>please log in to our network</html>")
 
 
 def stalls(to: BaseHTTPRequestHandler, content: bytes) -> None:
@@ -106,7 +118,7 @@ def stalls_at_once(to: BaseHTTPRequestHandler, content: bytes) -> None:
 
 
 def drips(to: BaseHTTPRequestHandler, content: bytes) -> None:
-    """Never silent for long enough to time out, and never done."""
+    """Send single bytes, often enough to avoid a time-out, for ten seconds."""
     head(to, len(content))
     for byte in content[:200]:
         to.wfile.write(bytes([byte]))
@@ -115,7 +127,7 @@ def drips(to: BaseHTTPRequestHandler, content: bytes) -> None:
 
 
 def bombs(to: BaseHTTPRequestHandler, content: bytes) -> None:
-    well(to, gzip.compress(bytes(30_000_000)))
+    serve(to, gzip.compress(bytes(30_000_000)))
 
 
 def floods(to: BaseHTTPRequestHandler, content: bytes) -> None:
@@ -125,7 +137,7 @@ def floods(to: BaseHTTPRequestHandler, content: bytes) -> None:
 
 
 def unpacks(to: BaseHTTPRequestHandler, content: bytes) -> None:
-    well(to, gzip.decompress(content))
+    serve(to, gzip.decompress(content))
 
 
 def says_it_is_encoded(to: BaseHTTPRequestHandler, content: bytes) -> None:
@@ -134,14 +146,18 @@ def says_it_is_encoded(to: BaseHTTPRequestHandler, content: bytes) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _impatient(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def _short_timeouts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("NETLET_OFFLINE")
     monkeypatch.delenv("NETLET_DATA", raising=False)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    for name, value in (("_PAUSE_S", 0.01), ("_SILENCE_S", 0.5), ("_CONNECT_S", 1.0)):
+    for name, value in (
+        ("_PAUSE_S", 0.01),
+        ("_READ_TIMEOUT_S", 0.5),
+        ("_CONNECT_TIMEOUT_S", 1.0),
+    ):
         monkeypatch.setattr(download, name, value)
     monkeypatch.setattr(
-        on_disk.platformdirs, "user_cache_dir", lambda *_, **__: str(tmp_path / "cache")
+        source_files.platformdirs, "user_cache_dir", lambda *_, **__: str(tmp_path / "cache")
     )
     monkeypatch.chdir(tmp_path)
 
@@ -150,7 +166,7 @@ def _impatient(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def mirrors(tmp_path: Path) -> Iterator[list[Mirror]]:
     folder = tmp_path / "served"
     folder.mkdir()
-    write_source(folder)
+    write_blob_source(folder)
     made = [Mirror(folder), Mirror(folder)]
     yield made
     for mirror in made:
@@ -160,7 +176,7 @@ def mirrors(tmp_path: Path) -> Iterator[list[Mirror]]:
 @pytest.fixture
 def source(mirrors: list[Mirror], tmp_path: Path) -> Source:
     return dataclasses.replace(
-        write_source(tmp_path / "again"), mirrors=tuple(mirror.url for mirror in mirrors)
+        write_blob_source(tmp_path / "again"), mirrors=tuple(mirror.url for mirror in mirrors)
     )
 
 
@@ -171,16 +187,16 @@ def files_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_a_download_is_heard_of_verified_and_not_repeated(
+def test_a_download_reports_progress_is_verified_and_not_repeated(
     mirrors: list[Mirror], source: Source, tmp_path: Path
 ) -> None:
-    heard: list[Fetching] = []
-    into = fetch(source, tmp_path / "into", heard.append)
+    events: list[DownloadProgress] = []
+    into = fetch(source, tmp_path / "into", events.append)
     assert files_in(into) == sorted(f"{file.name}.gz" for file in source.files)
-    assert len(on_disk.read(source, into).train) == 600
-    assert {f.file for f in heard} == {file.name for file in source.files}
-    assert all(f.received <= (f.total or 0) for f in heard)
-    assert [f.received == f.total for f in heard if f.file == source.files[0].name][-1]
+    assert len(source_files.read_source(source, into).train) == 600
+    assert {f.file for f in events} == {file.name for file in source.files}
+    assert all(f.received <= (f.total or 0) for f in events)
+    assert [f.received == f.total for f in events if f.file == source.files[0].name][-1]
     fetch(source, into)
     assert mirrors[0].asked == Counter({f"{file.name}.gz": 1 for file in source.files})
     assert not mirrors[1].asked
@@ -215,28 +231,28 @@ def test_a_download_is_heard_of_verified_and_not_repeated(
         "bombs",
     ],
 )
-def test_a_failure_is_tried_again_and_then_the_next_mirror(
+def test_a_temporary_failure_is_retried_before_the_next_mirror(
     mirrors: list[Mirror], source: Source, tmp_path: Path, answer: Answer
 ) -> None:
     mirrors[0].answers[FIRST] = [answer]
     began = time.monotonic()
     fetch(source, tmp_path / "once")
-    assert time.monotonic() - began < 5  # the drip would go on for ten seconds
+    assert time.monotonic() - began < 5  # the slow answer would take ten seconds
     assert (mirrors[0].asked[FIRST], mirrors[1].asked[FIRST]) == (2, 0)
     mirrors[0].answers[FIRST] = [answer] * 3
-    troubles: list[str] = []
-    fetch(source, tmp_path / "thrice", lambda f: troubles.append(f.trouble) if f.trouble else None)
+    errors: list[str] = []
+    fetch(source, tmp_path / "thrice", lambda f: errors.append(f.error) if f.error else None)
     assert (mirrors[0].asked[FIRST], mirrors[1].asked[FIRST]) == (5, 1)
-    assert len(troubles) == 3
+    assert len(errors) == 3
     for folder in ("once", "thrice"):
         assert files_in(tmp_path / folder) == sorted(f"{file.name}.gz" for file in source.files)
-        assert len(on_disk.read(source, tmp_path / folder).held_out) == 100
+        assert len(source_files.read_source(source, tmp_path / folder).held_out) == 100
 
 
 @pytest.mark.parametrize(
     "answer", [refuses(404), refuses(403), floods], ids=["404", "403", "floods"]
 )
-def test_a_refusal_goes_to_the_next_mirror_at_once(
+def test_a_permanent_failure_is_not_retried(
     mirrors: list[Mirror], source: Source, tmp_path: Path, answer: Answer
 ) -> None:
     mirrors[0].answers[FIRST] = [answer]
@@ -245,15 +261,17 @@ def test_a_refusal_goes_to_the_next_mirror_at_once(
 
 
 @pytest.mark.parametrize("answer", [unpacks, says_it_is_encoded])
-def test_packed_or_not_is_no_matter(
+def test_a_server_may_decompress_or_declare_an_encoding(
     mirrors: list[Mirror], source: Source, tmp_path: Path, answer: Answer
 ) -> None:
     mirrors[0].answers["*"] = [answer] * 4
-    assert len(on_disk.read(source, fetch(source, tmp_path / "into")).train) == 600
+    assert len(source_files.read_source(source, fetch(source, tmp_path / "into")).train) == 600
     assert mirrors[0].asked[FIRST] == 1
 
 
-def test_a_server_that_is_not_there(mirrors: list[Mirror], source: Source, tmp_path: Path) -> None:
+def test_an_unreachable_server_is_reported(
+    mirrors: list[Mirror], source: Source, tmp_path: Path
+) -> None:
     mirrors[0].close()
     fetch(source, tmp_path / "into")
     unresolvable = dataclasses.replace(
@@ -262,14 +280,14 @@ def test_a_server_that_is_not_there(mirrors: list[Mirror], source: Source, tmp_p
     with pytest.raises(MissingDataError) as caught:
         fetch(unresolvable, tmp_path / "other")
     message = str(caught.value)
-    assert "http://nowhere.invalid/: its name cannot be resolved; is there a network?" in message
+    assert "http://nowhere.invalid/: cannot resolve the host name; is there a network?" in message
     assert "http://127.0.0.1:9/: connection refused" in message
     assert "try again later, or put its four IDX files into" in message
     assert "\n" not in message
     assert not (tmp_path / "other").exists() or not files_in(tmp_path / "other")
 
 
-def test_when_every_mirror_fails_what_was_there_stays(
+def test_existing_files_stay_when_every_mirror_fails(
     mirrors: list[Mirror], source: Source, tmp_path: Path
 ) -> None:
     into = tmp_path / "into"
@@ -277,28 +295,26 @@ def test_when_every_mirror_fails_what_was_there_stays(
     good = (into / "t10k-labels-idx1-ubyte.gz").read_bytes()
     (into / FIRST).unlink()
     mirrors[0].answers[FIRST], mirrors[1].answers[FIRST] = [corrupts] * 3, [refuses(404)]
-    with pytest.raises(
-        MissingDataError, match=r"another file, or a damaged one, 3 times; .*HTTP 404"
-    ):
+    with pytest.raises(MissingDataError, match=r"a wrong or damaged file, 3 times; .*HTTP 404"):
         fetch(source, into)
     assert FIRST not in files_in(into)
     assert (into / "t10k-labels-idx1-ubyte.gz").read_bytes() == good
-    fetch(source, into)  # goes on with the one that is missing
+    fetch(source, into)  # downloads only the missing file
     assert mirrors[0].asked["t10k-labels-idx1-ubyte.gz"] == 1
-    assert len(on_disk.read(source, into).train) == 600
+    assert len(source_files.read_source(source, into).train) == 600
 
 
-def test_a_damaged_file_is_fetched_anew(
+def test_a_damaged_file_is_downloaded_again(
     mirrors: list[Mirror], source: Source, tmp_path: Path
 ) -> None:
     into = fetch(source, tmp_path / "into")
     (into / FIRST).write_bytes(b"rubbish")
     fetch(source, into)
-    assert len(on_disk.read(source, into).train) == 600
+    assert len(source_files.read_source(source, into).train) == 600
     assert mirrors[0].asked[FIRST] == 2
 
 
-def test_checksums_of_the_packed_file_serve_where_no_others_are_known(
+def test_a_file_is_verified_by_the_checksum_of_its_gz_if_that_is_all_there_is(
     mirrors: list[Mirror], source: Source, tmp_path: Path
 ) -> None:
     part = source.train
@@ -308,23 +324,25 @@ def test_checksums_of_the_packed_file_serve_where_no_others_are_known(
     mirrors[0].answers[FIRST] = [unpacks, unpacks, corrupts]
     into = fetch(packed, tmp_path / "into")
     assert mirrors[1].asked[FIRST] == 1
-    assert len(on_disk.read(packed, into).train) == 600
+    assert len(source_files.read_source(packed, into).train) == 600
     (into / FIRST.removesuffix(".gz")).write_bytes(gzip.decompress((into / FIRST).read_bytes()))
     (into / FIRST).unlink()
     with pytest.raises(
-        DataError, match=r"cannot be verified unpacked, no checksum is known; keep the \.gz"
+        DataError, match=r"cannot be verified, since only the checksum of the \.gz is known"
     ):
-        on_disk.read(packed, into)
+        source_files.read_source(packed, into)
 
 
-def test_two_processes_at_once_do_no_harm(
+def test_two_processes_can_download_at_the_same_time(
     mirrors: list[Mirror], source: Source, tmp_path: Path
 ) -> None:
     (tmp_path / "source").write_bytes(pickle.dumps(source))
     code = (
-        "import pickle, sys\nfrom pathlib import Path\nfrom netlet.data import fetch\nfrom netlet.data.on_disk import read\n"
+        "import pickle\nfrom pathlib import Path\nfrom netlet.data import fetch\n"
+        "from netlet.data.source_files import read_source\n"
         "source = pickle.loads(Path('source').read_bytes())\n"
-        "for i in range(20):\n    into = fetch(source, Path('shared') / str(i))\n    assert len(read(source, into).train) == 600\n"
+        "for i in range(20):\n    into = fetch(source, Path('shared') / str(i))\n"
+        "    assert len(read_source(source, into).train) == 600\n"
     )
     processes = [subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path) for _ in range(2)]
     assert [process.wait(timeout=100) for process in processes] == [0, 0]
@@ -349,7 +367,7 @@ def test_load_downloads_into_the_cache_once(
     assert mirrors[1].asked == {FIRST: 1}
 
 
-def test_offline_is_offline(
+def test_netlet_offline_forbids_downloads(
     mirrors: list[Mirror], source: Source, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("NETLET_OFFLINE", "1")
@@ -361,33 +379,33 @@ def test_offline_is_offline(
     assert not mirrors[0].asked
 
 
-def test_a_folder_that_cannot_be_written_to(
+def test_an_unwritable_folder_is_reported(
     mirrors: list[Mirror], source: Source, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(
         MissingDataError,
-        match=r"mnist cannot be kept in .*; get it into another folder with 'netlet data",
+        match=r"mnist cannot be saved in .*; download it elsewhere with 'netlet data",
     ):
         fetch(source, tmp_path / "file" / "into")
 
 
-def test_a_good_download_wins_over_a_damaged_file_beside_it(
+def test_a_downloaded_gz_takes_precedence_over_a_plain_file(
     mirrors: list[Mirror], source: Source, tmp_path: Path
 ) -> None:
     into = fetch(source, tmp_path / "into")
     plain = into / FIRST.removesuffix(".gz")
     plain.write_bytes(b"rubbish")
-    assert len(on_disk.read(source, into).train) == 600
+    assert len(source_files.read_source(source, into).train) == 600
     plain.write_bytes(gzip.decompress((into / FIRST).read_bytes()))
     (into / FIRST).unlink()
-    assert len(on_disk.read(source, into).train) == 600
+    assert len(source_files.read_source(source, into).train) == 600
     plain.write_bytes(b"rubbish")
     fetch(source, into)
-    assert len(on_disk.read(source, into).train) == 600
+    assert len(source_files.read_source(source, into).train) == 600
 
 
-def test_the_table_is_whole() -> None:
+def test_the_table_of_sources_is_consistent() -> None:
     for source in SOURCES.values():
         assert source.mirrors
         assert all(mirror.startswith("http") and mirror.endswith("/") for mirror in source.mirrors)
@@ -403,9 +421,9 @@ def test_the_table_is_whole() -> None:
     assert len(set(checksums)) == len(checksums)
 
 
-def test_qmnist_gives_the_first_of_eight_numbers_and_the_last_of_its_images(tmp_path: Path) -> None:
+def test_qmnist_uses_the_class_and_skips_mnists_own_test_images(tmp_path: Path) -> None:
     import numpy as np
-    from conftest import blobs, md5_of
+    from helpers import draw_blobs, md5_of
 
     from netlet.data import write_idx
     from netlet.data.sources import File, Part
@@ -413,7 +431,7 @@ def test_qmnist_gives_the_first_of_eight_numbers_and_the_last_of_its_images(tmp_
     qmnist = SOURCES["qmnist"]
     parts = []
     for part, n in ((qmnist.train, 60), (qmnist.test, 50)):
-        images, labels = blobs(n, 0)
+        images, labels = draw_blobs(n, 0)
         table = np.zeros((n, 8), np.int32)
         table[:, 0], table[:, 1:] = labels, 4_000
         for file, values in ((part.images, images), (part.labels, table)):
@@ -423,17 +441,19 @@ def test_qmnist_gives_the_first_of_eight_numbers_and_the_last_of_its_images(tmp_
             for file in (part.images, part.labels)
         ]
         parts.append(Part(part.name, *files, n, first=part.first // 1_000))
-    small = on_disk.read(dataclasses.replace(qmnist, train=parts[0], test=parts[1]), tmp_path)
+    small = source_files.read_source(
+        dataclasses.replace(qmnist, train=parts[0], test=parts[1]), tmp_path
+    )
     assert small.held_out.name == "test50k"
     assert (len(small.train), len(small.held_out)) == (60, 40)
     assert small.held_out.labels.tolist() == [i % 10 for i in range(10, 50)]
 
 
-def test_files_of_another_set_under_the_same_names(
+def test_files_of_another_data_set_with_the_same_names_are_not_used(
     source: Source, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """MNIST's folder does not pass for Fashion-MNIST's, though the files are named alike."""
+    """MNIST's folder is not taken for Fashion-MNIST's, although the files have the same names."""
     monkeypatch.setitem(SOURCES, "mnist", source)
     with pytest.raises(MissingDataError, match="fashion_mnist not found in"):
-        on_disk.find(SOURCES["fashion_mnist"], tmp_path / "again")
-    assert on_disk.find(source, tmp_path / "again") == tmp_path / "again"
+        source_files.find_source(SOURCES["fashion_mnist"], tmp_path / "again")
+    assert source_files.find_source(source, tmp_path / "again") == tmp_path / "again"

@@ -1,4 +1,4 @@
-"""One's own images: folders and arrays, good and bad, and the whole way from them to a recorded run."""
+"""The user's own images: folders and arrays, valid and invalid, from loading to a recorded run."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import Netlet
+from helpers import Netlet
 from PIL import Image
 
 from netlet import records
-from netlet.data import contact_sheet, load, load_own, make_scribble, save_npz
+from netlet.data import draw_contact_sheet, load, load_user_images, make_scribble, save_npz
 from netlet.errors import DataError
 from netlet.recipes import AUGMENTS
 
@@ -22,7 +22,7 @@ Random = np.random.Generator
 def picture(
     random: Random, k: int, size: tuple[int, int] = (20, 24), mode: str = "L"
 ) -> Image.Image:
-    """A noisy image whose bright band tells the class."""
+    """Return a noisy image whose class is the position of a bright band."""
     pixels = random.integers(0, 60, (*size, 3), dtype=np.uint8)
     pixels[2 + 4 * k : 6 + 4 * k] = (250, 240, 250) if mode == "L" else (250, 60, 20)
     return Image.fromarray(pixels).convert(mode)
@@ -43,7 +43,7 @@ def write_folder(
     return root
 
 
-def test_a_folder_of_class_folders(tmp_path: Path) -> None:
+def test_a_folder_of_class_folders_becomes_a_data_set_with_a_val_split(tmp_path: Path) -> None:
     root = write_folder(tmp_path / "kinds")
     (root / "kind 0" / "notes.txt").write_text("not an image")
     (root / "kind 0" / ".hidden.png").write_text("nor this")
@@ -52,16 +52,16 @@ def test_a_folder_of_class_folders(tmp_path: Path) -> None:
     assert found.name == "kinds/"
     assert found.class_names == ("kind 0", "kind 1", "kind 2")
     assert found.shape == (1, 20, 24)
-    assert found.held_out.name == "val"  # there is no test set: nothing that could be sold for one
+    assert found.held_out.name == "val"  # never called test if there is no test set
     assert (len(found.train), len(found.held_out)) == (30, 6)
     assert torch.bincount(found.held_out.labels).tolist() == [2, 2, 2]
     assert found.train.images[found.train.labels == 1].float().mean((0, 1, 3)).argmax() in range(
         6, 10
     )
-    again = load_own(root)
+    again = load_user_images(root)
     assert again.digest == found.digest
     picture(np.random.default_rng(5), 0).save(root / "kind 0" / "0.png")
-    assert load_own(root).digest != found.digest
+    assert load_user_images(root).digest != found.digest
 
 
 def test_train_and_test_folders_and_classes_in_number_order(tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_train_and_test_folders_and_classes_in_number_order(tmp_path: Path) -> N
             (tmp_path / part / str(k)).mkdir(parents=True)
             for i in range(n):
                 Image.new("L", (8, 8), 20 * k).save(tmp_path / part / str(k) / f"{i}.bmp")
-    found = load_own(tmp_path)
+    found = load_user_images(tmp_path)
     assert found.class_names == tuple(map(str, range(11)))
     assert found.held_out.name == "test"
     assert (len(found.train), len(found.held_out)) == (44, 22)
@@ -83,7 +83,7 @@ def test_train_and_test_folders_and_classes_in_number_order(tmp_path: Path) -> N
     ("mode", "channels"),
     [("1", 1), ("L", 1), ("RGB", 3), ("RGBA", 3), ("P", 3), ("CMYK", 3), ("LA", 1), ("I;16", 1)],
 )
-def test_modes(tmp_path: Path, mode: str, channels: int) -> None:
+def test_image_modes_become_gray_or_color(tmp_path: Path, mode: str, channels: int) -> None:
     for k in range(2):
         (tmp_path / str(k)).mkdir()
         for i in range(3):
@@ -93,7 +93,7 @@ def test_modes(tmp_path: Path, mode: str, channels: int) -> None:
             else:
                 image = image.convert(mode)
             image.save(tmp_path / str(k) / f"{i}.{'tiff' if mode in ('CMYK', 'I;16') else 'png'}")
-    found = load_own(tmp_path)
+    found = load_user_images(tmp_path)
     assert found.shape == (channels, 20, 24)
     if mode in ("L", "LA", "I;16"):
         image = np.asarray(picture(np.random.default_rng(0), 0))
@@ -103,25 +103,25 @@ def test_modes(tmp_path: Path, mode: str, channels: int) -> None:
         )
 
 
-def test_one_in_colour_makes_all_of_three_channels(tmp_path: Path) -> None:
+def test_one_color_image_gives_all_three_channels(tmp_path: Path) -> None:
     root = write_folder(tmp_path / "kinds")
     picture(np.random.default_rng(9), 0, mode="RGB").save(root / "kind 0" / "color.png")
-    assert load_own(root).shape == (3, 20, 24)
+    assert load_user_images(root).shape == (3, 20, 24)
 
 
-def test_grey_saved_as_colour_is_grey(tmp_path: Path) -> None:
+def test_gray_images_saved_as_rgb_have_one_channel(tmp_path: Path) -> None:
     root = write_folder(tmp_path / "kinds")
     for file in root.rglob("*.png"):
         Image.open(file).convert("RGB").save(file)
-    assert load_own(root).shape == (1, 20, 24)
+    assert load_user_images(root).shape == (1, 20, 24)
 
 
-def test_transparent_is_paper(tmp_path: Path) -> None:
+def test_transparent_pixels_are_white(tmp_path: Path) -> None:
     for k in range(2):
         (tmp_path / str(k)).mkdir()
         for i in range(2):
             Image.new("RGBA", (8, 8), (0, 0, 0, 255 * (1 - k))).save(tmp_path / str(k) / f"{i}.png")
-    found = load_own(tmp_path)
+    found = load_user_images(tmp_path)
     assert [int(found.train.images[found.train.labels == k].max()) for k in range(2)] == [0, 255]
 
 
@@ -155,32 +155,42 @@ def edit(root: Path, what: str) -> None:
     [
         (
             "empty class",
-            r"kind 9: holds no images \(PNG, JPEG, \.\.\.\); fill it, or take the class out",
+            r"kind 9: contains no images \(PNG, JPEG, \.\.\.\); add some, or remove the class",
         ),
-        ("one class", r"found 1 class; a net needs at least 2"),
-        ("another size", r"3\.png: is 21x24 where 0\.png is 20x24; scale all images to one size"),
+        ("one class", r"found 1 class; a classifier needs at least 2"),
+        ("another size", r"3\.png: is 21x24 but 0\.png is 20x24; scale all images to one size"),
         ("too large", r"3\.png: 20x65 is too large; scale all images to at most 64x64"),
-        ("broken", r"3\.png: cannot be read as an image \(.*\); mend or remove it"),
+        ("broken", r"3\.png: cannot be read as an image \(.*\); repair or remove it"),
         ("no image", r"3\.png: cannot be read as an image \(cannot identify"),
         (
             "lonely",
-            r"a class has 1 image; give each at least 2, or a test set beside the train set",
+            r"a class has 1 image; give each class at least 2, or add a test set",
         ),
-        ("test only", r"holds test but no train; put the images to train on into .*train"),
+        ("test only", r"contains test but no train; put the images to train on into .*train"),
     ],
 )
-def test_bad_folders(tmp_path: Path, what: str, message: str) -> None:
+def test_an_invalid_folder_is_reported(tmp_path: Path, what: str, message: str) -> None:
     root = write_folder(tmp_path / "kinds")
     edit(root, what)
     with pytest.raises(DataError, match=message) as caught:
-        load_own(root)
+        load_user_images(root)
     assert "\n" not in str(caught.value)
 
 
-def test_no_folder_at_all(tmp_path: Path) -> None:
+def test_an_eps_named_png_is_refused_since_ghostscript_would_run_it(tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "kinds")
+    Image.new("L", (24, 20)).save(root / "kind 1" / "3.png", format="EPS")
+    with pytest.raises(DataError, match=r"3\.png: cannot be read as an image \(cannot identify"):
+        load_user_images(root)
+    (root / "kind 1" / "3.png").rename(root / "kind 1" / "3.eps")
+    found = load_user_images(root)
+    assert len(found.train) + len(found.held_out) == 35  # the .eps is not one of the images
+
+
+def test_a_path_without_class_folders_is_reported(tmp_path: Path) -> None:
     (tmp_path / "bare").mkdir()
-    with pytest.raises(DataError, match="bare: holds no class folders; make one for each class"):
-        load_own(tmp_path / "bare")
+    with pytest.raises(DataError, match="bare: contains no class folders; make one for each class"):
+        load_user_images(tmp_path / "bare")
     with pytest.raises(
         DataError, match="nowhere: no such folder or file; public data sets are: mnist"
     ):
@@ -191,7 +201,6 @@ def test_no_folder_at_all(tmp_path: Path) -> None:
 
 
 # --- arrays
-# ------------------------------------------------------------------------------------------------------
 
 
 def arrays(
@@ -214,11 +223,11 @@ def arrays(
         ((1, 64, 64), (1, 64, 64)),
     ],
 )
-def test_layouts_of_arrays(
+def test_arrays_may_have_channels_first_or_last(
     tmp_path: Path, shape: tuple[int, ...], expected: tuple[int, ...]
 ) -> None:
     np.savez(tmp_path / "own.npz", **arrays(shape=shape))
-    found = load_own(tmp_path / "own.npz")
+    found = load_user_images(tmp_path / "own.npz")
     assert found.name == "own.npz"
     assert found.shape == expected
     assert (found.classes, found.held_out.name, len(found.held_out)) == (4, "val", 4)
@@ -242,7 +251,9 @@ def test_layouts_of_arrays(
         ("images", "labels", "test_images", "test_labels"),
     ],
 )
-def test_names_of_arrays_and_labels_of_any_kind(tmp_path: Path, names: tuple[str, ...]) -> None:
+def test_arrays_may_have_the_names_of_keras_or_medmnist(
+    tmp_path: Path, names: tuple[str, ...]
+) -> None:
     own = arrays()
     words = np.array(["ant", "bee", "cow", "dog"])[own["labels"]]
     column = (own["labels"] * 10 - 5).reshape(-1, 1)
@@ -254,7 +265,7 @@ def test_names_of_arrays_and_labels_of_any_kind(tmp_path: Path, names: tuple[str
             tmp_path / "own.npz",
             **dict(zip(names, (own["images"], labels, own["images"][:8], labels[:8]), strict=True)),
         )
-        found = load_own(tmp_path / "own.npz")
+        found = load_user_images(tmp_path / "own.npz")
         assert found.class_names == expected
         assert found.held_out.name == "test"
         assert found.held_out.labels.tolist() == [0, 1, 2, 3] * 2
@@ -283,52 +294,55 @@ def test_names_of_arrays_and_labels_of_any_kind(tmp_path: Path, names: tuple[str
             {"labels": arrays()["labels"] + 0.5},
             r"expected one whole number or word .* found float64 24",
         ),
-        ({"labels": np.zeros(24, int)}, r"found 1 class; a net needs at least 2"),
+        ({"labels": np.zeros(24, int)}, r"found 1 class; a classifier needs at least 2"),
         (
             {"labels": np.array([None] * 24)},
             r"cannot be read as an \.npz of arrays \(an array of Python objects\)",
         ),
         (
             {"test_images": arrays()["images"], "test_labels": arrays()["labels"] + 1},
-            r"\['test_labels'\]: 4 is no class of the training images",
+            r"\['test_labels'\]: 4 is not a class of the training images",
         ),
         (
             {"test_images": arrays(shape=(9, 9))["images"], "test_labels": arrays()["labels"]},
-            r"train has images of 1x10x12, test of 1x9x9; make them alike",
+            r"images of train are 1x10x12, of test 1x9x9; give all the same shape",
         ),
     ],
 )
-def test_bad_arrays(tmp_path: Path, change: dict[str, np.ndarray], message: str) -> None:
+def test_an_invalid_array_is_reported(
+    tmp_path: Path, change: dict[str, np.ndarray], message: str
+) -> None:
     np.savez(tmp_path / "own.npz", **{**arrays(), **change})
     with pytest.raises(DataError, match=message) as caught:
-        load_own(tmp_path / "own.npz")
+        load_user_images(tmp_path / "own.npz")
     assert "\n" not in str(caught.value)
 
 
-def test_files_that_are_no_arrays(tmp_path: Path) -> None:
+def test_a_file_without_arrays_is_reported(tmp_path: Path) -> None:
     (tmp_path / "own.npz").write_bytes(b"rubbish")
     with pytest.raises(DataError, match=r"own\.npz: cannot be read as an \.npz of arrays"):
-        load_own(tmp_path / "own.npz")
+        load_user_images(tmp_path / "own.npz")
     np.savez(tmp_path / "own.npz", pictures=np.zeros(3))
     with pytest.raises(
         DataError,
         match=r"expected 'images' and 'labels' \(or x_train and y_train\), found pictures",
     ):
-        load_own(tmp_path / "own.npz")
+        load_user_images(tmp_path / "own.npz")
 
 
-def test_what_is_saved_comes_back(tmp_path: Path) -> None:
+def test_a_saved_data_set_loads_unchanged(tmp_path: Path) -> None:
     drawn = make_scribble(40, 20)
     save_npz(drawn, tmp_path / "drawn.npz")
-    back = load_own(tmp_path / "drawn.npz")
+    back = load_user_images(tmp_path / "drawn.npz")
     assert back.checksums.items() > drawn.checksums.items()
     assert back.class_names == drawn.class_names
-    with pytest.raises(DataError, match=r"drawn\.zip: is to be an \.npz; name it .*drawn\.npz"):
+    with pytest.raises(
+        DataError, match=r"drawn\.zip: the name must end in \.npz; use .*drawn\.npz"
+    ):
         save_npz(drawn, tmp_path / "drawn.zip")
 
 
-# --- the whole way
-# ------------------------------------------------------------------------------------------------
+# --- from training to evaluation
 
 
 @pytest.mark.parametrize(
@@ -372,9 +386,9 @@ def test_training_evaluating_and_resuming_on_own_data(netlet: Netlet, tmp_path: 
     )
     assert code == 0, out + err
     assert "on all/" in err
-    assert "accuracy, last epoch  at least 90 %" in out
+    assert "accuracy, last epoch  at least 90%" in out
     folder = "runs/swift-all_-seed0"
-    assert f"training on all/ (eager step); recorded in {folder}" in out
+    assert f"training on all/ (eager backend); recorded in {folder}" in out
     run = records.load_run(tmp_path / folder)
     assert run.verdict is not None
     assert run.verdict.passed  # the bar was given for this data: it is judged
@@ -387,24 +401,23 @@ def test_training_evaluating_and_resuming_on_own_data(netlet: Netlet, tmp_path: 
     assert "twenty_k: not judged: trained on all/" in out
 
 
-def test_images_too_small_for_a_net(netlet: Netlet, tmp_path: Path) -> None:
+def test_images_too_small_for_a_net_are_reported(netlet: Netlet, tmp_path: Path) -> None:
     write_folder(tmp_path / "tiny", size=(14, 14))
     code, _, err = netlet("train", "code_4", "--dataset", "tiny")
     assert (code, len(err.splitlines())) == (2, 1)
     assert (
-        "the images are too small for this net: its last map would be -1x-1; take a shallower net"
-        in err
+        "the images are too small for this net: its last feature map would be -1x-1; "
+        "use a shallower net" in err
     )
 
 
 # --- contact sheets
-# -----------------------------------------------------------------------------------------------
 
 
-def test_a_sheet_has_ten_images_a_class_and_ten_more_as_augmented(tmp_path: Path) -> None:
-    found = load_own(write_folder(tmp_path / "kinds", images=14))
-    plain = contact_sheet(found.train, found.class_names)
-    both = contact_sheet(found.train, found.class_names, AUGMENTS["none"])
+def test_a_sheet_shows_ten_images_per_class_plain_and_augmented(tmp_path: Path) -> None:
+    found = load_user_images(write_folder(tmp_path / "kinds", images=14))
+    plain = draw_contact_sheet(found.train, found.class_names)
+    both = draw_contact_sheet(found.train, found.class_names, AUGMENTS["none"])
     zoom, gap, title = 2, 4, 16
     assert plain.height == both.height == title + 3 * (20 * zoom + gap) + gap
     block = 10 * (24 * zoom + gap) + 4 * gap
@@ -422,25 +435,25 @@ def test_a_sheet_has_ten_images_a_class_and_ten_more_as_augmented(tmp_path: Path
             beside = pixels[
                 top : top + 20 * zoom : zoom, left + block : left + block + 24 * zoom : zoom, 0
             ]
-            assert np.array_equal(shown, beside)  # "none" moves nothing
-    moved = np.asarray(contact_sheet(found.train, found.class_names, AUGMENTS["full"]))
+            assert np.array_equal(shown, beside)  # "none" changes nothing
+    moved = np.asarray(draw_contact_sheet(found.train, found.class_names, AUGMENTS["full"]))
     assert np.array_equal(
         moved[:, : margin + block - 4 * gap], pixels[:, : margin + block - 4 * gap]
     )
     assert not np.array_equal(moved, pixels)
     assert np.array_equal(
-        np.asarray(contact_sheet(found.train, found.class_names)), np.asarray(plain)
+        np.asarray(draw_contact_sheet(found.train, found.class_names)), np.asarray(plain)
     )
 
 
-def test_a_class_with_few_images_leaves_places_blank_and_many_classes_are_refused(
+def test_a_sheet_leaves_places_blank_and_refuses_too_many_classes(
     tmp_path: Path,
 ) -> None:
-    found = load_own(write_folder(tmp_path / "kinds", images=4))
-    sheet = np.asarray(contact_sheet(found.train, found.class_names))
+    found = load_user_images(write_folder(tmp_path / "kinds", images=4))
+    sheet = np.asarray(draw_contact_sheet(found.train, found.class_names))
     assert (sheet[30, -40] == sheet[2, -2]).all()
     with pytest.raises(DataError, match="300 classes are too many for one sheet; it holds 200"):
-        contact_sheet(found.train, [str(i) for i in range(300)])
+        draw_contact_sheet(found.train, [str(i) for i in range(300)])
 
 
 def test_show_and_make_on_the_command_line(netlet: Netlet, tmp_path: Path) -> None:
@@ -476,7 +489,7 @@ def test_show_and_make_on_the_command_line(netlet: Netlet, tmp_path: Path) -> No
         ),
         (
             ("make", "mnist"),
-            "only scribble can be made; 'mnist' can be got with 'netlet data get mnist'",
+            "only scribble can be made; 'netlet data get mnist' downloads 'mnist'",
         ),
         (("make", "--seed", "3"), "give --out FILE.npz for others"),
         (("get", "scribble"), "no public data set 'scribble'; scribble is made, not downloaded"),
@@ -487,12 +500,11 @@ def test_show_and_make_on_the_command_line(netlet: Netlet, tmp_path: Path) -> No
         assert len(err.splitlines()) == 1
 
 
-# --- what is held out
-# ---------------------------------------------------------------------------------------------
+# --- validation splits
 
 
-def test_val_of_ones_own_is_held_out_once(tmp_path: Path) -> None:
-    found = load_own(write_folder(tmp_path / "kinds"))
+def test_holding_out_again_starts_from_the_whole_training_set(tmp_path: Path) -> None:
+    found = load_user_images(write_folder(tmp_path / "kinds"))
     assert (len(found.train), len(found.held_out)) == (30, 6)
     more = found.hold_out(12)
     assert (len(more.train), len(more.held_out)) == (24, 12)  # 36 in all: none is lost
@@ -500,22 +512,22 @@ def test_val_of_ones_own_is_held_out_once(tmp_path: Path) -> None:
     assert found.with_channels(3).hold_out(12).shape == (3, 20, 24)
 
 
-def test_a_val_folder_is_the_judge_where_there_is_no_test(tmp_path: Path) -> None:
+def test_a_val_folder_gives_the_score_if_there_is_no_test_folder(tmp_path: Path) -> None:
     write_folder(tmp_path / "all" / "train")
     write_folder(tmp_path / "all" / "val", images=5)
-    found = load_own(tmp_path / "all")
+    found = load_user_images(tmp_path / "all")
     assert (found.held_out.name, len(found.train), len(found.held_out)) == ("val", 36, 15)
     write_folder(tmp_path / "all" / "test", images=4)
-    found = load_own(tmp_path / "all")
+    found = load_user_images(tmp_path / "all")
     assert (found.held_out.name, len(found.train), len(found.held_out)) == ("test", 36, 12)
 
 
-def test_every_class_however_small_is_on_both_sides(tmp_path: Path) -> None:
+def test_both_splits_contain_every_class(tmp_path: Path) -> None:
     labels = np.array([0] * 80 + [1] * 2 + [2] * 3 + [3] * 35)
     images = np.zeros((120, 8, 8), np.uint8)
     np.savez(tmp_path / "own.npz", images=images, labels=labels)
     for n in (4, 20, 60, 100):
-        held = load_own(tmp_path / "own.npz").hold_out(n)
+        held = load_user_images(tmp_path / "own.npz").hold_out(n)
         counts = [
             torch.bincount(split.labels, minlength=4) for split in (held.held_out, held.train)
         ]
@@ -524,7 +536,7 @@ def test_every_class_however_small_is_on_both_sides(tmp_path: Path) -> None:
         assert int(counts[1].sum()) == 120 - n
 
 
-def test_evaluating_knows_what_the_run_held_out(netlet: Netlet, tmp_path: Path) -> None:
+def test_evaluate_uses_the_split_that_the_run_held_out(netlet: Netlet, tmp_path: Path) -> None:
     root = write_folder(tmp_path / "kinds", images=30, size=(24, 24))
     code, out, _ = netlet(
         "train",
@@ -542,7 +554,7 @@ def test_evaluating_knows_what_the_run_held_out(netlet: Netlet, tmp_path: Path) 
     record = json.loads(out)
     assert record["data"]["images"] == {"train": 60, "val": 30}
     folder = "runs/swift-kinds_-seed0"
-    for split, score in (("val", record["last_epoch"]), ("train", record["train_clean"])):
+    for split, score in (("val", record["last_epoch"]), ("train", record["train_score"])):
         code, out, err = netlet(
             "evaluate", folder, "--dataset", "kinds", "--split", split, "--json"
         )
@@ -553,11 +565,11 @@ def test_evaluating_knows_what_the_run_held_out(netlet: Netlet, tmp_path: Path) 
     code, _, err = netlet("evaluate", folder, "--dataset", "kinds")
     assert code == 2
     assert (
-        "kinds/ has changed since this run: its val would hold images that were trained on" in err
+        "kinds/ has changed since this run: its val split would contain images that were trained on" in err
     )
 
 
-def test_classes_are_matched_by_name(netlet: Netlet, tmp_path: Path) -> None:
+def test_evaluate_matches_classes_by_name(netlet: Netlet, tmp_path: Path) -> None:
     write_folder(tmp_path / "kinds", classes=4, images=30, size=(24, 24))
     _, out, _ = netlet(
         "train",
@@ -588,26 +600,26 @@ def test_classes_are_matched_by_name(netlet: Netlet, tmp_path: Path) -> None:
     code, _, err = netlet("evaluate", "runs/swift-kinds_-seed0", "--dataset", "few")
     assert code == 2
     assert (
-        "few/: has a class 'dragon', but what is asked for knows kind 0, kind 1, kind 2, kind 3"
-        in err
+        "few/: its class 'dragon' is not among the expected classes "
+        "(kind 0, kind 1, kind 2, kind 3)" in err
     )
 
 
-def test_a_last_image_that_would_be_alone(tmp_path: Path) -> None:
-    from netlet.data import epoch_of_batches, steps_of
+def test_a_single_leftover_image_joins_the_last_batch(tmp_path: Path) -> None:
+    from netlet.data import count_steps, iterate_epoch
     from netlet.recipes import Recipe
 
     found = make_scribble(65, 10).train
     batches = [
         len(labels)
-        for _, labels in epoch_of_batches(
+        for _, labels in iterate_epoch(
             found, Recipe(batch_size=16), torch.Generator().manual_seed(0)
         )
     ]
     assert batches == [16, 16, 16, 17]
-    assert steps_of(65, 16) == 4
+    assert count_steps(65, 16) == 4
     assert [
-        steps_of(n, b) for n, b in ((64, 16), (66, 16), (1, 16), (17, 16), (5, 1), (60_000, 128))
+        count_steps(n, b) for n, b in ((64, 16), (66, 16), (1, 16), (17, 16), (5, 1), (60_000, 128))
     ] == [
         4,
         5,
@@ -620,9 +632,7 @@ def test_a_last_image_that_would_be_alone(tmp_path: Path) -> None:
         seen = torch.cat(
             [
                 labels
-                for _, labels in epoch_of_batches(
-                    found, Recipe(batch_size=batch), torch.Generator()
-                )
+                for _, labels in iterate_epoch(found, Recipe(batch_size=batch), torch.Generator())
             ]
         )
         assert torch.equal(seen.sort().values, found.labels.sort().values)

@@ -1,4 +1,4 @@
-"""Scribble: the same digits every time, in MNIST's frame, kept once made; and what a net makes of MNIST from them."""
+"""Scribble is reproducible, has MNIST's frame, is cached, and is enough to learn MNIST."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 
 import netlet
 from netlet import records
-from netlet.data import Dataset, cached_scribble, make_scribble
+from netlet.data import Dataset, load_scribble, make_scribble
 from netlet.data import scribble as drawing
 from netlet.data.skeletons import STYLES
 from netlet.errors import DataError
@@ -25,20 +25,22 @@ def digits() -> Dataset:
     return make_scribble(train=2_000, test=500)
 
 
-def test_what_is_drawn(digits: Dataset) -> None:
+def test_scribble_has_balanced_classes_and_distinct_images(digits: Dataset) -> None:
     assert digits.name == "scribble"
     assert digits.train.images.shape == (2_000, 1, 28, 28)
     assert digits.train.images.dtype == torch.uint8
     assert torch.bincount(digits.train.labels).tolist() == [200] * 10
     assert digits.held_out.name == "test"
     assert torch.bincount(digits.held_out.labels).tolist() == [50] * 10
-    assert not torch.equal(digits.train.labels[:500], digits.held_out.labels)  # another stream
+    assert not torch.equal(
+        digits.train.labels[:500], digits.held_out.labels
+    )  # another random stream
     assert len(digits.train.images.flatten(1).unique(dim=0)) == 2_000
-    assert digits.train.labels[:40].unique().numel() > 5  # in no order
+    assert digits.train.labels[:40].unique().numel() > 5  # in random order
 
 
-def test_the_frame_is_mnists(digits: Dataset) -> None:
-    """The longer side 20 px, the center of mass at (14, 14) to half a pixel, black around, full ink inside."""
+def test_digits_have_mnists_frame(digits: Dataset) -> None:
+    """Longer side 20 px, center of mass within half a pixel of (14, 14), full ink on black."""
     ink = digits.train.images[:, 0].double()
     places = torch.arange(28.0, dtype=torch.float64)
     mass = ink.sum((1, 2))
@@ -52,7 +54,7 @@ def test_the_frame_is_mnists(digits: Dataset) -> None:
     assert 70 < (mass / 255).mean() < 135  # MNIST's is 102
 
 
-def test_a_seed_means_the_same_images_whatever_the_threads(digits: Dataset) -> None:
+def test_a_seed_gives_the_same_images_for_any_number_of_threads(digits: Dataset) -> None:
     torch.set_num_threads(1)
     assert make_scribble(train=2_000, test=500).checksums == digits.checksums
     assert make_scribble(train=2_000, test=500, seed=1).checksums != digits.checksums
@@ -66,15 +68,15 @@ def test_every_style_of_every_digit_can_be_drawn() -> None:
     for styles in STYLES.values():
         assert len(styles) >= 4
         for style in styles:
-            marks = drawing._write(style, 8, random)
+            marks = drawing._draw_tracks(style, 8, random)
             assert marks.isfinite().all()
-            images = drawing._draw(marks, random)
+            images = drawing._render(marks, random)
             assert ((images > 127).sum((1, 2)) > 15).all()
 
 
-def test_the_curve_goes_through_its_points() -> None:
+def test_curves_pass_through_their_control_points() -> None:
     strokes = (((0.0, 0.0), (0.5, 1.0), (1.0, 0.0)), ((1.0, 0.0), (1.0, 1.0)))
-    points, basis = drawing._curve(strokes)
+    points, basis = drawing._build_curves(strokes)
     assert points.tolist() == [
         [0.0, 0.0],
         [0.5, 1.0],
@@ -89,31 +91,41 @@ def test_the_curve_goes_through_its_points() -> None:
     torch.testing.assert_close(marks[-1], points[-1])
 
 
-def test_too_few_images() -> None:
-    with pytest.raises(DataError, match="7 images do not hold 10 classes; ask for at least 10"):
+def test_drawing_reports_its_progress() -> None:
+    events: list[tuple[int, int]] = []
+    make_scribble(300, 20, on_progress=lambda done, total: events.append((done, total)))
+    assert events == sorted(events)
+    assert events[-1] == (320, 320)
+    assert {total for _, total in events} == {320}
+
+
+def test_fewer_images_than_classes_are_refused() -> None:
+    with pytest.raises(DataError, match="7 images are too few for 10 classes; ask for at least 10"):
         make_scribble(train=100, test=7)
 
 
-def test_the_cache_is_made_once_and_mended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_is_written_once_and_replaced_if_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made: list[int] = []
 
-    def few(*_: object) -> Dataset:
+    def few(**_: object) -> Dataset:
         made.append(1)
         return make_scribble(train=50, test=20)
 
     monkeypatch.setattr(drawing, "make_scribble", few)
-    first = cached_scribble(tmp_path)
-    assert cached_scribble(tmp_path).checksums == first.checksums
-    assert torch.equal(cached_scribble(tmp_path).train.images, first.train.images)
+    first = load_scribble(tmp_path)
+    assert load_scribble(tmp_path).checksums == first.checksums
+    assert torch.equal(load_scribble(tmp_path).train.images, first.train.images)
     assert len(made) == 1
     (file,) = tmp_path.iterdir()
     content = bytearray(file.read_bytes())
     for damaged in (bytes(content[:1000]), bytes(content[:-5]) + b"12345", b""):
         file.write_bytes(damaged)
-        assert cached_scribble(tmp_path).checksums == first.checksums
+        assert load_scribble(tmp_path).checksums == first.checksums
     assert len(made) == 4
     (tmp_path / "file").write_text("in the way")
-    assert len(cached_scribble(tmp_path / "file" / "deeper").train) == 50  # only slower
+    assert len(load_scribble(tmp_path / "file" / "deeper").train) == 50  # only slower
 
 
 def scribble_records() -> list[Path]:
@@ -121,7 +133,7 @@ def scribble_records() -> list[Path]:
 
 
 @pytest.mark.parametrize("folder", scribble_records(), ids=lambda path: path.name)
-def test_the_record_carries_its_mnist_score(folder: Path) -> None:
+def test_the_record_of_scribble_has_its_mnist_score(folder: Path) -> None:
     run = records.load_run(folder)
     assert run.data["name"] == "scribble"
     assert run.cost["parameters"] < 20_000
@@ -134,20 +146,20 @@ def test_the_record_carries_its_mnist_score(folder: Path) -> None:
 
 
 @pytest.mark.mnist
-def test_the_recorded_score_is_that_of_the_recorded_weights(mnist: Dataset) -> None:
+def test_the_recorded_weights_reproduce_the_recorded_score(mnist: Dataset) -> None:
     folder = scribble_records()[0]
     run = records.load_run(folder)
     net = netlet.nets.swift()
     netlet.nets.load_weights(net, folder / records.WEIGHTS)
-    found = evaluate(net, mnist.held_out, netlet.recipes.from_plain(run.recipe), 10)
+    found = evaluate(net, mnist.held_out, netlet.recipes.recipe_from_json(run.recipe), 10)
     recorded = json.loads((folder / "mnist.json").read_text())["score"]["correct"]
-    assert abs(found.score.correct - recorded) <= 2  # another machine may round a logit otherwise
+    assert abs(found.score.correct - recorded) <= 2  # rounding differs between machines
 
 
 @pytest.mark.slow
 @pytest.mark.mnist
-def test_mnist_from_scribble_alone(mnist: Dataset) -> None:
-    """Judged on MNIST's train images, on which the styles were chosen; the record has the test images' score."""
+def test_a_net_trained_on_scribble_alone_reads_mnist(mnist: Dataset) -> None:
+    """Scored on MNIST's train images, on which the styles were chosen; the record has the test score."""
     drawn = dataclasses.replace(make_scribble(seed=9), held_out=mnist.train)
     run = netlet.fit(
         netlet.build(netlet.nets.swift, 9), drawn, netlet.recipes.QUICK.replace(epochs=2), seed=9

@@ -51,7 +51,7 @@ def augment_images(
 
 def drop_identity_ops(ops: Sequence[Warp]) -> list[Warp]:
     """Return the ops without those that change nothing."""
-    return [op for op in ops if not op.still]
+    return [op for op in ops if not op.is_identity]
 
 
 def draw_augmentation(

@@ -95,7 +95,8 @@ def _is_valid(folder: Path, file: File) -> bool:
 
 def _fetch_file(source: Source, file: File, into: Path, on_progress: OnProgress) -> None:
     remedy = (
-        f"put its four IDX files into {into}, or name their folder with --data-dir DIR or NETLET_DATA"
+        f"put its four IDX files into {into}, or name their folder with --data-dir DIR "
+        "or NETLET_DATA"
     )
     if os.environ.get("NETLET_OFFLINE"):
         raise MissingDataError(
