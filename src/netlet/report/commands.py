@@ -1,4 +1,4 @@
-"""The command that makes a study again, from what its record holds."""
+"""The command that reproduces a study, from its record."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from netlet import budgets, recipes
+from netlet import catalog, recipes
 from netlet.data import DATASET_NAMES
 from netlet.experiments import EXPERIMENTS
-from netlet.records import to_json_value
-from netlet.records.study import Study
+from netlet.records import Study, to_json_value
 
 
 def command_for(study: Study) -> str | None:
-    """What to type; on the same processor and versions it gives the same weights.
+    """Return the command that reproduces a study.
 
-    A name that the catalogue does not know (a ladder's step) is given as its net, recipe and
+    On the same processor and with the same versions it gives the same weights. A study whose name
+    is no experiment of netlet's, such as a ladder's rung, is reproduced by its net, recipe and
     budget.
 
     Returns:
-        The command, a line for each run of consecutive seeds; None of what no options of it can
-        say: a recipe or budget made in Python, or weights that somebody gave to begin with.
+        The command, one line for each range of consecutive seeds; None if no options express the
+        study: a recipe or budget made in Python, or training that started from given weights.
     """
     if study.initial_weights_digest:
         return None
@@ -31,12 +31,12 @@ def command_for(study: Study) -> str | None:
         known = None
     words = ["netlet", "study", study.name if known else study.net]
     if known is None or study.recipe != to_json_value(known.recipe):
-        options = _recipe(study.recipe)
+        options = _list_recipe_options(study.recipe)
         if options is None:
             return None
         words += options
     if study.budget is not None and (known is None or study.budget != to_json_value(known.budget)):
-        named = budgets.BUDGETS.get(study.budget["name"])
+        named = catalog.BUDGETS.get(study.budget["name"])
         if named is None or to_json_value(named) != study.budget:
             return None
         words += ["--budget", named.name]
@@ -51,25 +51,25 @@ def command_for(study: Study) -> str | None:
         words += ["--channels", str(study.data["shape"][0])]
     return "\n".join(
         shlex.join([*words, "--first-seed", str(first), "--seeds", str(many)])
-        for first, many in _runs_of_seeds(study)
+        for first, many in _find_seed_ranges(study)
     )
 
 
-def _runs_of_seeds(study: Study) -> list[tuple[int, int]]:
-    """The seeds as runs of consecutive numbers: the first and how many."""
-    runs: list[tuple[int, int]] = []
+def _find_seed_ranges(study: Study) -> list[tuple[int, int]]:
+    """Return the ranges of consecutive seeds, each as its first seed and its length."""
+    ranges: list[tuple[int, int]] = []
     for seed in study.seeds:
-        if runs and seed.seed == sum(runs[-1]):
-            runs[-1] = (runs[-1][0], runs[-1][1] + 1)
+        if ranges and seed.seed == sum(ranges[-1]):
+            ranges[-1] = (ranges[-1][0], ranges[-1][1] + 1)
         else:
-            runs.append((seed.seed, 1))
-    return runs
+            ranges.append((seed.seed, 1))
+    return ranges
 
 
-def _recipe(values: Mapping[str, Any]) -> list[str] | None:
-    """A recipe as options: the nearest of ours by name, and what differs from it; None where options cannot say it."""
+def _list_recipe_options(values: Mapping[str, Any]) -> list[str] | None:
+    """Return options for a recipe: a named one and what differs from it; None if not possible."""
     base = to_json_value(
-        recipes.RECIPES.get(values["name"].removesuffix(" (changed)"), recipes.STEADY)
+        catalog.RECIPES.get(values["name"].removesuffix(" (changed)"), recipes.STEADY)
     )
     words = ["--recipe", base["name"]]
     for field, value in values.items():
@@ -77,11 +77,13 @@ def _recipe(values: Mapping[str, Any]) -> list[str] | None:
             continue
         text = "none" if value is None else value if isinstance(value, str) else json.dumps(value)
         words += ["--set", f"{field}={text}"]
-    augmentation = _augmentation(values["augment"], base["augment"])
+    augmentation = _list_augmentation_options(values["augment"], base["augment"])
     return None if augmentation is None else words + augmentation
 
 
-def _augmentation(wanted: list[dict[str, Any]], base: list[dict[str, Any]]) -> list[str] | None:
+def _list_augmentation_options(
+    wanted: list[dict[str, Any]], base: list[dict[str, Any]]
+) -> list[str] | None:
     if wanted == base:
         return []
     starts = {"": base} | {
@@ -96,7 +98,7 @@ def _augmentation(wanted: list[dict[str, Any]], base: list[dict[str, Any]]) -> l
             if wanted and start
             else []
         )
-        # A field is set for all movements of an augmentation at once.
+        # --set changes a field in all warps of an augmentation.
         if (
             fields
             and [old | {field: wanted[0][field] for field in fields} for old in start] == wanted

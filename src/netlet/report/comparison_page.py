@@ -1,4 +1,4 @@
-"""Several studies on one page: side by side first, then each by itself."""
+"""A page that compares several studies and then reports each of them."""
 
 from __future__ import annotations
 
@@ -6,86 +6,81 @@ from collections.abc import Sequence
 
 from netlet import stats
 from netlet.errors import RecordError
-from netlet.records.study import Study
-from netlet.report import plots
-from netlet.report.markdown import escape_markdown, image_link, inline_code, markdown_table
-from netlet.report.page import Page, combine_pages
-from netlet.report.study_tables import Rows
+from netlet.records import Study
+from netlet.report.markdown import escape_markdown
+from netlet.report.page import Draft, Page, combine_pages
+from netlet.report.study_plots import seed_accuracies
+from netlet.report.tables import Code
+from netlet.text import Table
 
 
 def comparison_page(studies: Sequence[Study], pages: Sequence[Page]) -> Page:
-    """Studies side by side, each held against the first, and then their pages.
+    """Return a page that compares each study with the first one, followed by their pages.
 
     Args:
-        studies: On the same images, each with its own name.
-        pages: Of each.
+        studies: Scored on the same images, each with a name of its own.
+        pages: The page of each study.
 
     Raises:
-        RecordError: They were scored on different images, or two have one name.
+        RecordError: The studies were scored on different images, or two have the same name.
     """
     names = [study.name for study in studies]
     for name in names:
         if names.count(name) > 1:
             raise RecordError(
-                f"{name}: two of the records have this name; report them one by one, or compare them"
+                f"{name}: two of the records have this name; report them one by one, or use "
+                "'netlet compare'"
             )
-    text = "\n\n".join(
-        [
-            markdown_table(*study_table(studies)),
-            image_link("seeds.svg", "Each study's seeds, their mean, and the bar"),
-            markdown_table(*comparison_table(studies)),
-        ]
+    draft = Draft()
+    figure = seed_accuracies(studies)
+    draft.add(
+        draft.table("studies", study_table(studies)),
+        draft.figure("seeds", figure, "Accuracy of each study's seeds, their mean, and the target"),
+        draft.table("comparisons", comparison_table(studies)),
     )
-    return combine_pages(
-        " beside ".join(map(escape_markdown, names)), text, pages, {"seeds.svg": plots.seeds_and_bar(studies)}
-    )
+    return combine_pages(draft.finish(" and ".join(map(escape_markdown, names))), pages)
 
 
-def study_table(studies: Sequence[Study]) -> Rows:
-    """A row for each study."""
+def study_table(studies: Sequence[Study]) -> Table:
+    """Return a row for each study."""
     rows = []
     for study in studies:
-        interval, verdict, n = (
-            stats.interval_over_seeds(study),
-            stats.study_verdict(study),
-            len(study.seeds),
-        )
-        alone = "-" if study.budget is None else f"{stats.count_passing_seeds(study)} of {n}"
+        verdict, n = stats.study_verdict(study), len(study.seeds)
         rows.append(
             [
-                inline_code(study.name),
+                Code(study.name),
+                verdict.state if verdict else "-",
+                f"{stats.mean_percent(study):.3f}%",
+                stats.format_interval(stats.interval_over_seeds(study)),
+                f"{stats.generalization_gap(study).points:.2f}",
                 f"{study.cost['parameters']:,}",
                 str(study.epochs),
                 str(n),
-                f"{stats.mean_percent(study):.3f}",
-                f"{interval[0]:.3f} to {interval[1]:.3f}" if interval else "-",
-                f"{stats.generalization_gap(study).points:.2f}",
-                verdict.state if verdict else "-",
-                alone,
+                "-" if study.budget is None else f"{stats.count_passing_seeds(study)} of {n}",
             ]
         )
-    head = (
+    columns = (
         "study",
+        "verdict",
+        f"{studies[0].split} accuracy",
+        "95% interval",
+        "gap",
         "parameters",
         "epochs",
         "seeds",
-        "mean, %",
-        "95 % interval",
-        "gap",
-        "verdict",
-        "seeds that meet it",
+        "passing seeds",
     )
-    return head, rows, "lrrrrrrlr"
+    return Table(columns, rows, "llrrrrrrr")
 
 
-def comparison_table(studies: Sequence[Study]) -> Rows:
-    """Every study held against the first."""
+def comparison_table(studies: Sequence[Study]) -> Table:
+    """Return the comparison of every study with the first one."""
     rows = []
     for other in studies[1:]:
-        found = stats.compare(studies[0], other)
+        comparison = stats.compare(studies[0], other)
         p_values = [
-            "cannot say" if test.p is None else stats.format_p_value(test.p)
-            for test in (found.over_seeds, found.over_images)
+            "undecided" if test.p is None else stats.format_p_value(test.p)
+            for test in (comparison.over_seeds, comparison.over_images)
         ]
-        rows.append([f"{found.difference:+.3f}", *p_values, escape_markdown(found.conclusion)])
-    return ("difference, points", "over seeds", "over images", "conclusion"), rows, "rlll"
+        rows.append([f"{comparison.difference:+.3f}", *p_values, comparison.conclusion])
+    return Table(("difference (points)", "over seeds", "over images", "conclusion"), rows, "rlll")

@@ -1,52 +1,83 @@
-"""The frontier: accuracy against parameters, as a page."""
+"""The frontier: accuracy against parameters, as a page, a figure or a table."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from netlet import stats
-from netlet.report import plots
-from netlet.report.markdown import escape_markdown, image_link, inline_code, markdown_table
-from netlet.report.page import Page
+from netlet.report.frontier_plot import frontier_figure
+from netlet.report.page import Draft, Page
+from netlet.report.tables import Bold, Code, Link
 from netlet.stats import FrontierPoint
+from netlet.text import Table
 
 
 def frontier_page(points: Sequence[FrontierPoint]) -> Page:
-    """A plot and a table of nets, those first that lead.
+    """Return a page with the figure and the table of some points.
+
+    Written as ``.svg``, ``.pdf`` or ``.png`` it is the figure, as ``.csv`` or ``.tex`` the table.
 
     Args:
-        points: Measured and published ones.
+        points: Recorded studies and published results.
+
+    Raises:
+        ReportError: matplotlib is not installed.
     """
-    text = "\n\n".join(
-        [
-            image_link(
-                "frontier.svg",
-                "Test error against parameters: studies with their intervals, and published figures",
-            ),
-            frontier_table(points),
-        ]
+    draft = Draft()
+    figure = frontier_figure(points)
+    draft.add(
+        draft.figure(
+            "frontier", figure, "Test error against parameters of recorded and published nets"
+        ),
+        _explain_figure(points),
+        draft.table("frontier", frontier_table(points)),
     )
-    return Page("The frontier", text, {"frontier.svg": plots.frontier(points)})
+    return draft.finish("The frontier")
 
 
-def frontier_table(points: Sequence[FrontierPoint]) -> str:
-    """A row for each net, smallest first; those that lead are bold."""
-    front = stats.pareto_front(points)
+def frontier_table(points: Sequence[FrontierPoint]) -> Table:
+    """Return a row for each net, smallest first; the accuracy of those on a front is bold."""
     rows = []
-    for point in sorted(points, key=lambda point: (point.parameters, -point.percent)):
-        percent = f"{point.percent:.3f} %" if point.measured else f"{point.percent:.2f} %"
+    for point in stats.sort_by_size(points):
+        percent = f"{point.percent:.3f}%" if point.measured else f"{point.percent:.2f}%"
+        name: str = Code(point.name)
+        if not point.measured:
+            name = Link(point.name, point.url) if point.url else point.name
+        fronts = stats.name_fronts(point, points)
         rows.append(
             [
-                inline_code(point.name) if point.measured else escape_markdown(point.name),
+                name,
                 f"{point.parameters:,}",
                 point.epochs,
-                f"**{percent}**" if point in front else percent,
-                f"{point.interval[0]:.3f} to {point.interval[1]:.3f}" if point.interval else "-",
-                escape_markdown(point.standing),
+                Bold(percent) if fronts else percent,
+                stats.format_interval(point.interval),
+                fronts or "-",
+                point.evidence,
+                point.source or "-",
             ]
         )
-    return markdown_table(
-        ("net", "parameters", "epochs", "right", "95 % interval over seeds", "standing"),
-        rows,
-        "lrrrrl",
+    columns = (
+        "net",
+        "parameters",
+        "epochs",
+        "test accuracy",
+        "95% interval",
+        "front",
+        "evidence",
+        "author, year",
     )
+    return Table(columns, rows, "lrrrrlll")
+
+
+def _explain_figure(points: Sequence[FrontierPoint]) -> str:
+    text = (
+        "The solid line joins the recorded nets whose mean accuracy no smaller or equally large "
+        "recorded net reaches (front *measured*). The dotted line is the same for all points "
+        "(front *all*). Published results are single runs unless the table says otherwise, and the "
+        "best of several runs where the mark is a triangle: a point of theirs below the solid line "
+        "shows what one run reached, not what a run of that net reaches on average."
+    )
+    left_out = [point.name for point in stats.sort_by_size(points) if not point.plotted]
+    if left_out and len(left_out) < len(points):
+        text += f" Outside the figure's range: {', '.join(left_out)}."
+    return text

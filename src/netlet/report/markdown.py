@@ -1,4 +1,4 @@
-"""Pieces of Markdown."""
+"""Parts of Markdown pages."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import re
 from collections.abc import Sequence
 
 
-def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]], align: str | None = None) -> str:
-    """A table.
+def markdown_table(
+    head: Sequence[str], rows: Sequence[Sequence[str]], align: str | None = None
+) -> str:
+    """Return a table whose titles and cells are Markdown already.
 
     Args:
         head: The column titles.
-        rows: Cells as text, as many in each row as there are titles.
-        align: One letter a column, ``l`` or ``r``; all to the left if not given.
+        rows: Cells, one for each title.
+        align: One letter for each column, ``l`` or ``r``; default: all left.
     """
     rules = ["---:" if side == "r" else "---" for side in align or "l" * len(head)]
     lines = [head, rules, *([cell.replace("|", "\\|") for cell in row] for row in rows)]
@@ -20,27 +22,27 @@ def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]], align: st
 
 
 def escape_markdown(text: str) -> str:
-    """Somebody's text, to stand in a line or cell as it is: no mark in it means anything."""
-    marks = r"[\\`*\[\]<~$&]|(?<![^\W_])_|_(?![^\W_])"  # an underscore within a word is none
+    """Return text with every mark escaped that Markdown would interpret."""
+    marks = r"[\\`*\[\]<~$&]|(?<![^\W_])_|_(?![^\W_])"  # one within a word is not a mark
     return re.sub(marks, lambda mark: f"\\{mark[0]}", " ".join(text.split()))
 
 
 def inline_code(name: str) -> str:
-    """A name, to stand in a page as code."""
+    """Return a name as inline code."""
     quoted = " ".join(name.split()).replace("`", "'")
     return f"`{quoted}`"
 
 
 def bullet_list(sentences: Sequence[str]) -> str:
-    """A list."""
+    """Return a bullet list."""
     return "\n".join(f"- {sentence}" for sentence in sentences)
 
 
 def shell_block(command: str) -> str:
-    """A command to be typed."""
+    """Return a shell block with a command."""
     return f"```sh\n{command}\n```"
 
 
-def image_link(name: str, about: str) -> str:
-    """A picture of the page's, with what it shows for those who do not see it."""
-    return f"![{about}]({name})"
+def image_link(name: str, alternative: str) -> str:
+    """Return an image of the page with its alternative text."""
+    return f"![{alternative}]({name})"

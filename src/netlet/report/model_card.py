@@ -1,107 +1,121 @@
-"""The card of trained weights: what they are for, what they were trained on and how, and what that came to."""
+"""Model cards of trained weights."""
 
 from __future__ import annotations
 
 from netlet import stats
-from netlet.records.study import Study
+from netlet.records import Study
 from netlet.report.commands import command_for
-from netlet.report.markdown import (
-    bullet_list,
-    escape_markdown,
-    inline_code,
-    markdown_table,
-    shell_block,
-)
-from netlet.report.page import Page
+from netlet.report.markdown import bullet_list, escape_markdown, inline_code, shell_block
+from netlet.report.page import Draft, Page
 from netlet.report.study_tables import class_table
+from netlet.report.tables import Code
+from netlet.text import Table, format_shape
 
 
-def model_card(study: Study, seed: int, file: str, sha256: str, license: str | None = None) -> Page:
-    """A model card, in the order of Mitchell and others (arXiv:1810.03993).
+def model_card(
+    study: Study, seed: int, file: str, sha256: str, weights_license: str | None = None
+) -> Page:
+    """Return a model card with the sections of Mitchell et al. (arXiv:1810.03993).
 
     Args:
-        study: That the weights are of.
-        seed: Whose weights they are.
-        file: The weights file's name.
-        sha256: Of that file.
-        license: Of the weights; whose they are has to say it.
+        study: The study that the weights come from.
+        seed: The seed that trained them.
+        file: Name of the weights file.
+        sha256: Of the weights file.
+        weights_license: Of the weights, as their author states it.
     """
-    one, n = study.select_seeds([seed]), len(study.seeds)
-    (result,) = one.seeds
-    cost, data = study.cost, escape_markdown(study.data["name"])
+    seed_study = study.select_seeds([seed])
+    (result,) = seed_study.seeds
+    draft = Draft()
+    rows = [
+        ["net", Code(study.net)],
+        ["parameters", f"{study.cost['parameters']:,}"],
+        ["multiply-adds for an image", f"{study.cost['macs']:,}"],
+        [
+            "input",
+            f"gray levels from 0 to 1, {format_shape(study.data['shape'])}, minus "
+            f"{study.recipe['mean']:g}, divided by {study.recipe['std']:g}",
+        ],
+        ["output", f"{len(study.class_sizes)} logits"],
+        ["weights file", Code(file)],
+        ["seed", str(seed)],
+        ["SHA-256 of the file", Code(sha256)],
+        ["digest of the weights", Code(result.weights_digest)],
+        ["license", weights_license or "not stated"],
+    ]
+    command = command_for(study)
+    draft.add(
+        draft.table("facts", Table(("property", "value"), rows, "ll")),
+        "## Intended use",
+        f"{_describe_task(study)}: for teaching, for small devices and as a baseline. Not for "
+        "reading anything that people's money, health or rights depend on.",
+        "## Accuracy",
+        bullet_list(_describe_accuracy(study, seed)),
+        draft.table("classes", class_table(seed_study)),
+        "## Training",
+        bullet_list(_describe_training(study)),
+        shell_block(command) if command else "",
+    )
+    return draft.finish(escape_markdown(study.name))
+
+
+def _describe_accuracy(study: Study, seed: int) -> list[str]:
+    (result,) = study.select_seeds([seed]).seeds
+    n, data = len(study.seeds), escape_markdown(study.data["name"])
     interval = stats.interval_over_seeds(study)
-    middle = (
-        " These weights are the median seed's, not the best one's."
+    within = f" (95% interval {interval[0]:.3f}% to {interval[1]:.3f}%)" if interval else ""
+    median = (
+        " These weights are the median seed's, not the best seed's."
         if seed == stats.median_seed(study)
         else ""
     )
-    within = f" ({interval[0]:.3f} to {interval[1]:.3f} %)" if interval else ""
-    rows = [
-        ["net", inline_code(study.net)],
-        ["parameters", f"{cost['parameters']:,}"],
-        ["multiply-adds for an image", f"{cost['macs']:,}"],
-        [
-            "input",
-            f"gray levels 0..1 as {'x'.join(map(str, study.data['shape']))}, less {study.recipe['mean']:g}, "
-            f"over {study.recipe['std']:g}",
-        ],
-        ["output", f"{len(study.class_sizes)} logits"],
-        ["weights", f"{inline_code(file)}, seed {seed}, SHA-256 {inline_code(sha256)}"],
-        ["digest of the weights", inline_code(result.weights_digest)],
-        ["license", license or "not stated"],
-    ]
-    told = [
-        f"These weights: {result.correct:,} of {study.total:,} {study.split} images of {data} right "
-        f"({100 * result.correct / study.total:.2f} %), and {result.train_correct:,} of {study.train_total:,} of train.",
-        f"The study they are of: {stats.mean_percent(study):.3f} %{within}, the mean of {n} seeds after their last "
-        f"epoch with its 95 % interval.{middle}"
+    other = (
+        "digits that are prepared differently or written elsewhere"
+        if _is_of_digits(study)
+        else "other images"
+    )
+    return [
+        f"These weights: {100 * result.correct / study.total:.2f}% {study.split} accuracy on "
+        f"{data} "
+        f"({result.correct:,} of {study.total:,} images) after the last epoch; "
+        f"{100 * result.train_correct / study.train_total:.2f}% train accuracy without "
+        f"augmentation ({result.train_correct:,} of {study.train_total:,}).",
+        f"Study: {stats.mean_percent(study):.3f}% {study.split} accuracy, mean of {n} seeds after "
+        f"the last epoch{within}.{median}"
         if n > 1
-        else "One training of one seed: what other seeds come to, it cannot say.",
-        f"Error {100 - stats.mean_percent(study):.2f} % is on {data} as it stands; on "
-        + (
-            "digits that are prepared otherwise, or written elsewhere,"
-            if _of_digits(study)
-            else "other images"
-        )
-        + " expect more.",
+        else "Study: one seed, so the accuracy of other seeds is unknown.",
+        f"The error of {100 - stats.mean_percent(study):.2f}% holds for images like those of "
+        f"{data}. Expect a larger one on {other}.",
     ]
-    commit = study.environment.get("commit")
-    by = study.chosen_by
-    chosen = (
-        f", chosen by {by['number']:,} trials on images held out of train ({inline_code(str(by['file']))})"
-        if by
+
+
+def _describe_training(study: Study) -> list[str]:
+    data, chosen = escape_markdown(study.data["name"]), study.chosen_by
+    trials = (
+        f", chosen in {chosen['number']:,} trials on images held out of the training set "
+        f"({inline_code(str(chosen['file']))})"
+        if chosen
         else ""
     )
-    trained = [
-        f"Data: {data}'s {study.train_total:,} training images, digest {inline_code(study.data['digest'][:16])}.",
-        f"Recipe: {escape_markdown(study.recipe['name'])}, {study.epochs} epoch{'s' if study.epochs != 1 else ''}{chosen}.",
-        *([f"Sources: commit {inline_code(commit)}."] if commit else []),
+    commit = study.environment.get("commit")
+    return [
+        f"Data: the {study.train_total:,} training images of {data}, digest "
+        f"{inline_code(study.data['digest'][:16])}.",
+        f"Recipe: {escape_markdown(study.recipe['name'])}, {study.epochs} "
+        f"epoch{'s' if study.epochs != 1 else ''}{trials}.",
+        *([f"Source code: commit {inline_code(commit)}."] if commit else []),
     ]
-    command = command_for(study)
-    text = "\n\n".join(
-        [
-            markdown_table(("what", "how much"), rows),
-            "## What it is for",
-            f"{_purpose(study)}: teaching, small devices, a yardstick. Not for reading what matters to anybody's money, "
-            "health or rights.",
-            "## How good it is",
-            bullet_list(told),
-            markdown_table(*class_table(one)),
-            "## How it was trained",
-            bullet_list(trained),
-            *([shell_block(command)] if command else []),
-        ]
-    )
-    return Page(escape_markdown(study.name), text)
 
 
-def _of_digits(study: Study) -> bool:
+def _is_of_digits(study: Study) -> bool:
     return list(study.data["class_names"]) == list("0123456789")
 
 
-def _purpose(study: Study) -> str:
-    if _of_digits(study):
-        return "Telling one handwritten digit, prepared as MNIST's are"
+def _describe_task(study: Study) -> str:
+    if _is_of_digits(study):
+        return "Classification of single handwritten digits that are prepared like MNIST's"
     names = ", ".join(escape_markdown(name) for name in study.data["class_names"])
-    like = escape_markdown(study.data["name"])
-    return f"Telling which of {len(study.class_sizes)} classes ({names}) an image like those of {like} is"
+    return (
+        f"Classification of images like those of {escape_markdown(study.data['name'])} into "
+        f"{len(study.class_sizes)} classes ({names})"
+    )

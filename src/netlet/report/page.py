@@ -1,61 +1,108 @@
-"""A page: Markdown and the pictures in it; written as Markdown with its pictures beside it, or as one HTML file."""
+"""A page with figures and tables, written as Markdown, HTML, or as its figures or tables alone."""
 
 from __future__ import annotations
 
+import functools
 import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from netlet.errors import ReportError
-from netlet.files import write_whole
+from netlet.errors import ReportError, install_hint
+from netlet.files import write_output
+from netlet.report.figures import FIGURE_SUFFIXES, WIDE, figure_to_bytes, figure_to_svg
+from netlet.report.markdown import image_link
+from netlet.report.tables import TABLE_SUFFIXES, table_to_markdown, table_to_text
+from netlet.text import Table
+
+if TYPE_CHECKING:
+    from markdown_it.token import Token
+    from matplotlib.figure import Figure
+
+PAGE_SUFFIXES = (".html", ".md")
+_MANY_COLUMNS = 6  # a table with as many does not fit the screen of a phone
+SUFFIXES = (*PAGE_SUFFIXES, *FIGURE_SUFFIXES, *TABLE_SUFFIXES)
 
 _STYLE = """
-:root { color-scheme: light dark; --ink: #1c1e21; --ground: #fff; --line: #d4d7dc; --faint: #f2f4f7; --link: #1560b8 }
+:root { color-scheme: light dark; --ink: #1c1e21; --ground: #fff; --line: #d4d7dc;
+  --faint: #f2f4f7; --link: #1560b8 }
 @media (prefers-color-scheme: dark) {
   :root { --ink: #dfe2e6; --ground: #16181b; --line: #3a3f46; --faint: #202429; --link: #79b2f2 }
 }
 * { box-sizing: border-box }
-body { margin: 0 auto; padding: 1rem; max-width: 62rem; color: var(--ink); background: var(--ground);
-  font: 16px/1.5 system-ui, sans-serif }
-h1 { font-size: 1.6rem; line-height: 1.25 } h2 { font-size: 1.25rem; margin-top: 2.2rem } h3 { font-size: 1.05rem }
+body { margin: 0 auto; padding: 1rem; max-width: 70rem; color: var(--ink);
+  background: var(--ground); font: 16px/1.5 system-ui, sans-serif }
+h1 { font-size: 1.6rem; line-height: 1.25 }
+h2 { font-size: 1.25rem; margin-top: 2.2rem }
+h3 { font-size: 1.05rem }
+p, ul, pre { max-width: 58rem }
 a { color: var(--link) }
-.wide { overflow-x: auto }
+.scroll { overflow-x: auto }
 table { border-collapse: collapse; font-size: .88rem; font-variant-numeric: tabular-nums }
-th, td { padding: .25rem .6rem; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top }
-thead th { background: var(--faint); white-space: nowrap }
+th, td { padding: .25rem .6rem; border-bottom: 1px solid var(--line); text-align: left;
+  vertical-align: top }
+thead th { background: var(--faint); vertical-align: bottom; line-height: 1.25 }
 pre { padding: .7rem; background: var(--faint); overflow-x: auto; font-size: .85rem }
-code { background: var(--faint); padding: .05rem .25rem; overflow-wrap: anywhere } pre code { padding: 0 }
+code { background: var(--faint); padding: .05rem .25rem; overflow-wrap: anywhere }
+pre code { padding: 0 }
 td:first-child code, td[style*=right] { white-space: nowrap }
-p:has(> .picture) { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr)) }
-.picture { display: block; max-width: 32rem } .picture svg { width: 100%; height: auto }
+p:has(> .figure) { display: grid; gap: 1rem;
+  grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr)) }
+.figure { display: block; max-width: 32rem }
+.figure svg { width: 100%; height: auto }
+.figure.large { max-width: 50rem; overflow-x: auto; grid-column: 1 / -1 }
+.figure.large svg { min-width: 36rem }
+@media (max-width: 40rem) {
+  body { padding: .75rem }
+  h1 { font-size: 1.35rem; overflow-wrap: anywhere }
+  table { font-size: .8rem }
+  th, td { padding: .25rem .3rem }
+  td[style*=right] { white-space: normal }
+  pre { white-space: pre-wrap; overflow-wrap: anywhere }
+  /* A table with many columns becomes a list: each cell behind the title of its column. */
+  .many thead { display: none }
+  .many, .many tbody { display: block }
+  .many tr { display: flex; flex-wrap: wrap; gap: 0 .9rem; padding: .35rem 0;
+    border-bottom: 1px solid var(--line) }
+  .many td { border: 0; padding: 0; text-align: left !important }
+  .many td:empty { display: none }
+  .many td:first-child { flex-basis: 100%; font-weight: bold }
+  .many td::before { content: attr(data-title) " "; opacity: .65 }
+}
 """
 
 
 @dataclass(frozen=True)
 class Page:
-    """What a person reads."""
+    """A page in Markdown with the figures and tables in it."""
 
     title: str
-    text: str  # Markdown, without the title
-    pictures: Mapping[str, str] = field(default_factory=dict)  # the name the text has for it -> SVG
+    text: str  # Markdown, without the title; an image of figure "x" is named x.svg
+    figures: Mapping[str, Figure] = field(default_factory=dict)
+    tables: Mapping[str, Table] = field(default_factory=dict)
+
+    @functools.cached_property
+    def pictures(self) -> dict[str, str]:
+        """The figures as SVG, by the names that the text has for them."""
+        return {f"{name}.svg": figure_to_svg(figure) for name, figure in self.figures.items()}
 
     @property
     def markdown(self) -> str:
-        """The whole text."""
+        """The whole page as Markdown."""
         return f"# {self.title}\n\n{self.text.strip()}\n"
 
     def markdown_at(self, path: Path) -> str:
-        """The whole text as it stands in a file, its pictures in a folder of the file's name beside it."""
+        """Return the Markdown of a file whose figures lie in a folder of its name beside it."""
         text = self.markdown
-        for name in self.pictures:
-            text = text.replace(f"]({name})", f"]({quote(path.stem)}/{name})")
+        for name in self.figures:
+            text = text.replace(f"]({name}.svg)", f"]({quote(path.stem)}/{name}.svg)")
         return text
 
     @property
     def html(self) -> str:
-        """One file that needs no other.
+        """The whole page as one HTML file that loads nothing.
 
         Raises:
             ReportError: markdown-it-py is not installed.
@@ -64,47 +111,107 @@ class Page:
             from markdown_it import MarkdownIt
         except ImportError as error:
             raise ReportError(
-                "HTML needs markdown-it-py, which is not installed; pip install 'netlet[report]', or write .md"
+                "HTML needs markdown-it-py, which is not installed; "
+                f"{install_hint('report')}, or write .md"
             ) from error
         reader = MarkdownIt("commonmark", {"html": False}).enable("table")
         tokens = reader.parse(self.markdown)
         for token in tokens:
             for child in token.children or ():
-                if child.type == "image" and child.attrs["src"] in self.pictures:
-                    child.type, child.tag = "html_inline", ""
-                    about = html.escape(child.content, quote=True)
-                    svg = self.pictures[str(child.attrs["src"])]
-                    child.content = (
-                        f'<span class="picture" role="img" aria-label="{about}">{svg}</span>'
-                    )
+                self._inline_figure(child)
+        _title_cells(tokens)
         body = reader.renderer.render(tokens, reader.options, {})
-        body = body.replace("<table>", '<div class="wide"><table>').replace(
-            "</table>", "</table></div>"
-        )
+        body = body.replace("<table", '<div class="scroll"><table')
+        body = body.replace("</table>", "</table></div>")
         return (
             '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
             '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-            f"<title>{html.escape(self.title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n{body}</body>\n</html>\n"
+            f"<title>{html.escape(self.title)}</title>\n<style>{_STYLE}</style>\n</head>\n"
+            f"<body>\n{body}</body>\n</html>\n"
+        )
+
+    def _inline_figure(self, token: Token) -> None:
+        """Put a figure's SVG in place of the image that refers to it."""
+        name = str(token.attrs.get("src", ""))
+        if token.type != "image" or name not in self.pictures:
+            return
+        token.type, token.tag = "html_inline", ""
+        large = self.figures[name.removesuffix(".svg")].get_figwidth() >= WIDE
+        token.content = (
+            f'<span class="figure{" large" if large else ""}" role="img" '
+            f'aria-label="{html.escape(token.content, quote=True)}">{self.pictures[name]}</span>'
         )
 
 
-def combine_pages(
-    title: str, text: str, pages: Sequence[Page], pictures: Mapping[str, str] | None = None
-) -> Page:
-    """Several pages as one, each a part with its headings one deeper and its pictures numbered with it."""
-    parts = [text.strip()]
-    every: dict[str, str] = dict(pictures or {})
+def _title_cells(tokens: Sequence[Token]) -> None:
+    """Give each cell of a table with many columns the title of its column, for small screens."""
+    table: Token | None = None
+    titles: list[str] = []
+    column = 0
+    for number, token in enumerate(tokens):
+        if token.type == "table_open":
+            table, titles = token, []
+        elif token.type == "th_open":
+            titles.append(tokens[number + 1].content)
+        elif token.type == "tbody_open" and table and len(titles) >= _MANY_COLUMNS:
+            table.attrSet("class", "many")
+        elif token.type == "tr_open":
+            column = 0
+        elif token.type == "td_open":
+            if len(titles) >= _MANY_COLUMNS:
+                token.attrSet("data-title", titles[column])
+            column += 1
+
+
+class Draft:
+    """A page while it is written: paragraphs, figures and tables in order."""
+
+    def __init__(self) -> None:
+        self._paragraphs: list[str] = []
+        self._figures: dict[str, Figure] = {}
+        self._tables: dict[str, Table] = {}
+
+    def add(self, *paragraphs: str) -> None:
+        """Add paragraphs; empty ones are left out."""
+        self._paragraphs += [paragraph for paragraph in paragraphs if paragraph]
+
+    def figure(self, name: str, figure: Figure, alternative: str) -> str:
+        """Take a figure and return the Markdown that shows it."""
+        self._figures[name] = figure
+        return image_link(f"{name}.svg", alternative)
+
+    def table(self, name: str, table: Table) -> str:
+        """Take a table and return it as Markdown."""
+        self._tables[name] = table
+        return table_to_markdown(table)
+
+    def finish(self, title: str) -> Page:
+        """Return the page."""
+        return Page(title, "\n\n".join(self._paragraphs), self._figures, self._tables)
+
+
+def combine_pages(first: Page, pages: Sequence[Page]) -> Page:
+    """Return one page of several.
+
+    Args:
+        first: Its title becomes the title; its text, which may be empty, comes first.
+        pages: Each becomes a section; its headings go one level down, and its number goes before
+            the names of its figures and tables.
+    """
+    parts = [first.text.strip()]
+    figures, tables = dict(first.figures), dict(first.tables)
     for number, page in enumerate(pages, start=1):
-        text = _deeper(page.text).strip()
-        for name in page.pictures:
-            text = text.replace(f"]({name})", f"]({number}-{name})")
+        text = _demote_headings(page.text).strip()
+        for name in page.figures:
+            text = text.replace(f"]({name}.svg)", f"]({number}-{name}.svg)")
         parts.append(f"## {page.title}\n\n{text}")
-        every |= {f"{number}-{name}": svg for name, svg in page.pictures.items()}
-    return Page(title, "\n\n".join(part for part in parts if part), every)
+        figures |= {f"{number}-{name}": figure for name, figure in page.figures.items()}
+        tables |= {f"{number}-{name}": table for name, table in page.tables.items()}
+    return Page(first.title, "\n\n".join(part for part in parts if part), figures, tables)
 
 
-def _deeper(text: str) -> str:
-    """Every heading one deeper; a ``#`` in a shell block is none."""
+def _demote_headings(text: str) -> str:
+    """Return Markdown with every heading one level down; ``#`` in a shell block is a comment."""
     lines, fenced = [], False
     for line in text.splitlines():
         fenced ^= line.startswith("```")
@@ -112,30 +219,65 @@ def _deeper(text: str) -> str:
     return "\n".join(lines)
 
 
-def write(page: Page, path: Path) -> list[Path]:
-    """Write a page as its file's ending says: ``.html``, or ``.md`` with its pictures in a folder of its name.
-
-    Returns:
-        What was written, the page first.
+def check_suffix(path: Path, option: str = "--out") -> None:
+    """Raise an error unless :func:`write` can write a file of this name.
 
     Raises:
-        ReportError: Another ending, a library that is missing, or a place that cannot be written
-            to.
+        ReportError: The suffix is none of :data:`SUFFIXES`.
     """
-    if path.suffix not in (".html", ".md"):
-        raise ReportError(f"{path}: a report is written as .html or .md; name such a file")
+    if path.suffix not in SUFFIXES:
+        raise ReportError(
+            f"{path}: cannot write this format; name a file that ends in "
+            f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]} with {option}"
+        )
+
+
+def write(page: Page, path: Path) -> list[Path]:
+    """Write a page, or its figures or tables alone, as the file's suffix says.
+
+    * ``.html``: the page as one file.
+    * ``.md``: the page, its figures as SVG in a folder of its name.
+    * ``.svg``, ``.pdf``, ``.png``: the figures, each as a file of its own.
+    * ``.csv``, ``.tex``: the tables, each as a file of its own.
+
+    One figure or table is written to ``path``; of several, each one's name is appended to the
+    file's: ``report.pdf`` becomes ``report-accuracy.pdf`` and so on.
+
+    Returns:
+        The files that were written; of a page, its file first.
+
+    Raises:
+        ReportError: The suffix is another one, a library is missing, or the page has no figure
+            or table.
+        OutputError: A file cannot be written.
+    """
+    check_suffix(path)
+    contents: dict[Path, bytes | str]
     if path.suffix == ".html":
         contents = {path: page.html}
-    else:
+    elif path.suffix == ".md":
         folder = path.with_suffix("")
-        contents = {path: page.markdown_at(path)} | {
-            folder / name: svg for name, svg in page.pictures.items()
+        pictures = {folder / name: svg for name, svg in page.pictures.items()}
+        contents = {path: page.markdown_at(path), **pictures}
+    elif path.suffix in FIGURE_SUFFIXES:
+        names = _name_files(path, page.figures, "figures")
+        contents = {
+            file: figure_to_bytes(page.figures[name], path.suffix) for name, file in names.items()
         }
-    try:
-        for place, content in contents.items():
-            write_whole(place, content)
-    except OSError as error:
-        raise ReportError(
-            f"{path}: cannot be written ({error.strerror}); name another with -o"
-        ) from error
+    else:
+        names = _name_files(path, page.tables, "tables")
+        contents = {
+            file: table_to_text(page.tables[name], path.suffix) for name, file in names.items()
+        }
+    for file, content in contents.items():
+        write_output(file, content)
     return list(contents)
+
+
+def _name_files(path: Path, names: Mapping[str, object], kind: str) -> dict[str, Path]:
+    """Return a file for each name: the path itself if there is one name only."""
+    if not names:
+        raise ReportError(f"{path}: the page has no {kind}; name an .html or .md file")
+    if len(names) == 1:
+        return dict.fromkeys(names, path)
+    return {name: path.with_name(f"{path.stem}-{name}{path.suffix}") for name in names}

@@ -1,4 +1,4 @@
-"""What there is to say of a study, from its record; only the pictures of mistakes need the images."""
+"""The report of a study; everything but the images of mistakes comes from its record."""
 
 from __future__ import annotations
 
@@ -9,247 +9,296 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from netlet import recipes, records, stats
+from netlet import catalog, records, stats
 from netlet.data import Split
-from netlet.records.study import Study
-from netlet.report import plots
+from netlet.records import Study
+from netlet.report import study_plots, study_tables
 from netlet.report.commands import command_for
-from netlet.report.markdown import (
-    bullet_list,
-    escape_markdown,
-    image_link,
-    inline_code,
-    markdown_table,
-    shell_block,
-)
-from netlet.report.page import Page
-from netlet.report.study_tables import (
-    calibration_table,
-    class_table,
-    layer_table,
-    mistake_table,
-    receptive_field_table,
-    seed_rows,
-    verdict_table,
-    worst_mistakes,
-)
-from netlet.text import count, per_axis
+from netlet.report.markdown import bullet_list, escape_markdown, inline_code, shell_block
+from netlet.report.net_diagram import net_diagram
+from netlet.report.page import Draft, Page
+from netlet.text import count, format_shape, per_axis
 
-_SHOWN = 25  # mistakes in the gallery
+_SHOWN = 24  # mistakes
 
 
 def study_page(study: Study, images: Split | None = None) -> Page:
-    """A study's report.
+    """Return the report of a study.
 
     Args:
-        study: Of one seed or more.
-        images: The split that scored it, for the gallery of mistakes; without it they are a table
-            only.
+        study: With any number of seeds.
+        images: The split that scored it, to show the misclassified images; without it they are
+            listed in a table.
 
     Raises:
         ReportError: matplotlib is not installed.
     """
-    made: dict[str, str] = {}
-
-    def shown(name: str, svg: str, about: str) -> str:
-        made[f"{name}.svg"] = svg
-        return image_link(f"{name}.svg", about)
-
-    parts = [_verdict(study), "## How sure this is", _sure(study)]
-    parts.append(
-        shown(
-            "seeds",
-            plots.seeds_and_bar([study]),
-            "Each seed's accuracy after the last epoch, and the bar",
-        )
-    )
-    parts += [markdown_table(*seed_rows(study)), "## What the figures mean", bullet_list(stats.analyze_study(study))]
-    curves = [
-        shown(
-            "accuracy",
-            plots.learning_curves(study),
-            f"Accuracy by epoch, on {study.split} and while training",
-        ),
-        shown("loss", plots.loss_curves(study), f"Loss by epoch, on {study.split} and as trained"),
-        shown("rate", plots.learning_rates(study), "Learning rate by epoch"),
-    ]
-    band = (
-        ""
-        if len(study.seeds) == 1
-        else " Lines are means of the seeds, bands reach from the lowest to the highest."
-    )
-    parts += [
-        "## Training",
-        f"Scores on {study.split} after each epoch are for watching; only the last one counts.{band}",
-        "\n".join(curves),
-        "## The net",
-        _totals(study),
-        markdown_table(*layer_table(study)),
-        "### Receptive field",
-        markdown_table(*receptive_field_table(study)),
-        "## Where it errs",
-        shown(
-            "confusion",
-            plots.confusion(study),
-            "Which label is taken for which, of all seeds together",
-        )
-        + "\n"
-        + shown(
-            "calibration", plots.calibration(study), "How often the net is right, by how sure it is"
-        ),
-        markdown_table(*class_table(study)),
-        "### Calibration",
-        markdown_table(*calibration_table(study)),
-        "### Worst mistakes",
-    ]
-    worst = worst_mistakes(study)[:_SHOWN]
-    how = (
-        "wrong for most seeds, and surest of it"
-        if len(study.seeds) > 1
-        else "surest of what is wrong"
-    )
-    parts.append(
-        f"{len(worst)} of {len({m.image for m in study.mistakes()})} images that are wrong: {how}."
-    )
-    if images is not None and worst:
-        pictures = [_picture(images.images[one.image].permute(1, 2, 0).numpy()) for one in worst]
-        names = study.data["class_names"]
-        captions = [
-            f"{names[one.label]} as {names[one.predicted]}, {100 * one.confidence:.0f} %"
-            for one in worst
-        ]
-        parts.append(
-            shown(
-                "mistakes",
-                plots.gallery(pictures, captions),
-                "The worst mistakes: label as prediction",
-            )
-        )
-    elif worst:
-        parts.append("(Without their pictures: the images were not at hand when this was written.)")
-    parts += [
-        markdown_table(*mistake_table(study, worst)),
-        "## How to repeat it",
-        _repeat(study),
-        _recorded(study),
-    ]
+    draft = Draft()
+    _add_verdict(draft, study)
+    _add_uncertainty(draft, study)
+    draft.add("## What the results mean", bullet_list(stats.analyze_study(study)))
+    _add_training(draft, study)
+    _add_net(draft, study)
+    _add_errors(draft, study)
+    _add_mistakes(draft, study, images)
+    _add_reproduction(draft, study)
     name, data = escape_markdown(study.name), escape_markdown(study.data["name"])
-    title = f"{name}: {stats.mean_percent(study):.2f} % of {data}'s {study.split} images"
-    return Page(title, "\n\n".join(parts), made)
+    return draft.finish(
+        f"{name}: {stats.mean_percent(study):.2f}% {study.split} accuracy on {data}"
+    )
 
 
-def _verdict(study: Study) -> str:
-    verdict = stats.study_verdict(study)
+def _add_verdict(draft: Draft, study: Study) -> None:
     n = len(study.seeds)
     numbers = ", ".join(str(seed.seed) for seed in study.seeds)
-    seeds = f"seed {numbers}" if n == 1 else f"the mean of {n} seeds: {numbers}"
-    head = (
-        f"{inline_code(study.net)}, {study.cost['parameters']:,} parameters, {study.epochs} epochs of recipe "
-        f"{escape_markdown(study.recipe['name'])}: {stats.mean_percent(study):.3f} % of {study.total:,} {study.split} images "
-        f"of {escape_markdown(study.data['name'])} right after the last epoch ({seeds})."
+    seeds = f"seed {numbers}" if n == 1 else f"mean of {n} seeds: {numbers}"
+    result = (
+        f"{inline_code(study.net)}, {study.cost['parameters']:,} parameters, trained for "
+        f"{study.epochs} epochs with recipe {escape_markdown(study.recipe['name'])}: "
+        f"{stats.mean_percent(study):.3f}% accuracy on the {study.total:,} {study.split} images of "
+        f"{escape_markdown(study.data['name'])} after the last epoch ({seeds})."
     )
-    rows = verdict_table(study)
-    if verdict is None or rows is None:
-        return head
+    verdict, table = stats.study_verdict(study), study_tables.verdict_table(study)
+    if verdict is None or table is None:
+        draft.add(result)
+        return
     state = f"not judged, {verdict.withheld}" if verdict.state == "NOT JUDGED" else verdict.state
-    alone = f" Of the seeds, each by itself, {stats.count_passing_seeds(study)} of {n} meet it." if n > 1 else ""
-    return f"**Budget {verdict.budget}: {state}.**{alone}\n\n{head}\n\n{markdown_table(*rows)}"
+    passing = f" {stats.count_passing_seeds(study)} of {n} seeds pass it." if n > 1 else ""
+    head = f"**Budget {verdict.budget}: {state}.**{passing}"
+    draft.add(head, result, draft.table("verdict", table))
 
 
-def _sure(study: Study) -> str:
-    """Everything that a reader must know before believing the figure."""
+def _add_uncertainty(draft: Draft, study: Study) -> None:
+    """Add what a reader has to know before believing the accuracy."""
+    draft.add("## How certain the result is", bullet_list(_explain_uncertainty(study)))
+    if len(study.seeds) > 1:
+        figure = study_plots.seed_accuracies([study])
+        draft.add(
+            draft.figure("seeds", figure, "Accuracy of each seed, their mean, and the target")
+        )
+    draft.add(draft.table("seeds", stats.seed_table(study)))
+
+
+def _explain_uncertainty(study: Study) -> list[str]:
     n, (low, high) = len(study.seeds), stats.interval_over_images(study)
     over_seeds, sd = stats.interval_over_seeds(study), stats.sd_points(study)
-    rates, bar = stats.error_rates(study), stats.target_percent(study)
-    told = []
-    if over_seeds and sd is not None:
-        told.append(
-            f"Other seeds: the mean of all lies between {over_seeds[0]:.3f} and {over_seeds[1]:.3f} % "
-            f"(95 %, Student's t, {n} seeds, sd {sd:.3f})."
+    seeds = f"unknown accuracy, since {stats.explain_missing_interval(study)}"
+    if over_seeds:
+        seeds = (
+            f"the 95% interval of the mean is {over_seeds[0]:.3f}% to {over_seeds[1]:.3f}% "
+            f"(Student's t, {n} seeds, sd {sd:.3f} points)"
         )
-    else:
-        told.append(f"Other seeds: {stats.name_single_value_seeds(study)} cannot say what others would do.")
-    told.append(
-        f"Other images: these nets' accuracy on images of this kind lies between {low:.2f} and {high:.2f} % (95 %, "
-        "Wilson, each image with all its seeds counted once)."
-    )
-    if bar is not None:
-        p = stats.p_value_mean_above(study, bar)
-        at_all = (
-            f"{stats.format_p_value(p)}, one-sided t test" if p is not None else "these seeds cannot say"
+    sentences = [
+        f"Other seeds: {seeds}.",
+        f"Other images: on images of this kind, the 95% interval of these nets' accuracy is "
+        f"{low:.2f}% to {high:.2f}% (Wilson; an image counts once with all its seeds).",
+    ]
+    target = stats.target_percent(study)
+    if target is not None:
+        p = stats.p_value_mean_above(study, target)
+        test = (
+            f"one-sided t test, {stats.format_p_value(p)}"
+            if p is not None
+            else "cannot be tested with these seeds"
         )
-        told.append(f"That the mean of all seeds surpasses {bar:g} %: {at_all}.")
+        sentences.append(f"Mean of all seeds above the target of {target:g}%: {test}.")
     if n > 1:
-        told.append(
-            f"{int((rates > 0).sum()):,} images are wrong for some seed, {int((rates == 1).sum()):,} for every one."
+        rates = stats.error_rates(study)
+        some, every = int((rates > 0).sum()), int((rates == 1).sum())
+        sentences.append(
+            f"{some:,} images are misclassified by at least one seed, {every:,} by all."
         )
     if study.split == "val":
-        told.append("Scored on images held out of train: good for choosing, no claim about test.")
+        sentences.append(
+            "The images were held out of the training set: the accuracy serves to choose between "
+            "nets and recipes and is no test accuracy."
+        )
     else:
-        told.append(f"The last epoch counts. {_chosen(study)}")
-    return bullet_list(told)
+        sentences.append(f"The last epoch counts. {_explain_choice(study)}")
+    return sentences
 
 
-def _chosen(study: Study) -> str:
-    """Where the recipe comes from: a choice made by the very images that judge would make the figure too good."""
+def _explain_choice(study: Study) -> str:
+    """Return how the recipe was chosen; a choice by test accuracy would bias the result."""
     name = escape_markdown(study.recipe["name"])
     if study.chosen_by:
         return (
-            f"Net and recipe {name} were chosen by {study.chosen_by['number']:,} trials on images held out of train "
-            f"({inline_code(str(study.chosen_by['file']))}), none of them with these seeds."
+            f"Net and recipe {name} were chosen in {study.chosen_by['number']:,} trials on images "
+            f"held out of the training set ({inline_code(str(study.chosen_by['file']))}), none of "
+            "them with these seeds."
         )
-    known = recipes.RECIPES.get(study.recipe["name"])
+    known = catalog.RECIPES.get(study.recipe["name"])
     if known is None or records.to_json_value(known) != study.recipe:
-        return f"Whether the recipe was chosen on {study.split}, the record cannot know."
+        return f"Whether the recipe was chosen by {study.split} accuracy is not recorded."
     if study.recipe["name"].startswith(("plain", "document_")):
-        return f"Recipe {name} is a document's, as far as that gives one, and was not chosen by any score here."
-    return (
-        f"Recipe {name} is one of netlet's own; its docs/documents.md says how these were chosen."
-    )
-
-
-def _totals(study: Study) -> str:
-    cost = study.cost
-    limits = study.budget or {}
-    allowed = f" of fewer than {limits['params_below']:,}" if limits.get("params_below") else ""
-    active = cost["activation_bytes"]
-    return (
-        f"{cost['parameters']:,} parameters{allowed}, {count(cost['macs'])} multiply-adds an image, weights "
-        f"{cost['weight_bytes'] / 1024:.1f} KiB, activations alive at once "
-        f"{'?' if active is None else f'{active / 1024:.1f} KiB'}, receptive field "
-        f"{per_axis(study.receptive_field['size'])} of {'x'.join(map(str, study.data['shape'][1:]))}."
-    )
-
-
-def _repeat(study: Study) -> str:
-    command = command_for(study)
-    if command is None:
-        if study.initial_weights_digest:
-            return f"It began with weights that somebody gave (digest {inline_code(study.initial_weights_digest[:16])}); no command has them."
         return (
-            "No command says this recipe or budget: it was made in Python, from the values below."
+            f"Recipe {name} is a write-up's, as far as the write-up states it, and was not chosen "
+            "by any accuracy here."
         )
-    return shell_block(command)
+    return f"Recipe {name} comes with netlet; docs/documents.md says how it was chosen."
 
 
-def _recorded(study: Study) -> str:
+def _add_training(draft: Draft, study: Study) -> None:
+    bands = (
+        " Lines are means over seeds; bands reach from the lowest to the highest seed."
+        if len(study.seeds) > 1
+        else ""
+    )
+    curves = [
+        draft.figure(
+            "accuracy",
+            study_plots.accuracy_curves(study),
+            f"Accuracy after each epoch on the {study.split} images and during training",
+        ),
+        draft.figure(
+            "loss",
+            study_plots.loss_curves(study),
+            f"Cross-entropy after each epoch on the {study.split} images and during training",
+        ),
+        draft.figure(
+            "learning-rate",
+            study_plots.learning_rate_curve(study),
+            "Learning rate of every training step",
+        ),
+    ]
+    draft.add(
+        "## Training",
+        f"The {study.split} accuracy after each epoch is for information; only the last epoch "
+        f"counts.{bands}",
+        "\n".join(curves),
+    )
+
+
+def _add_net(draft: Draft, study: Study) -> None:
+    draft.add("## The net", _summarize_cost(study))
+    diagram = net_diagram(study)
+    if diagram is not None:
+        draft.add(
+            draft.figure(
+                "net", diagram, "Stages of the net: output shapes and receptive fields in the input"
+            ),
+            "Above: the output of each stage, channels × height × width. Below: the receptive "
+            "field (RF) of one output in the input image, in pixels.",
+        )
+    draft.add(
+        draft.table("layers", study_tables.layer_table(study)),
+        "### Receptive field",
+        draft.table("receptive-field", study_tables.receptive_field_table(study)),
+    )
+
+
+def _summarize_cost(study: Study) -> str:
+    cost = study.cost
+    limit = (study.budget or {}).get("params_below")
+    allowed = f" (limit: fewer than {limit:,})" if limit else ""
+    active = cost["activation_bytes"]
+    activations = "unknown" if active is None else f"{active / 1024:.1f} KiB"
+    return (
+        f"{cost['parameters']:,} parameters{allowed}, {count(cost['macs'])} multiply-adds for an "
+        f"image, {cost['weight_bytes'] / 1024:.1f} KiB of weights, peak activations {activations}, "
+        f"receptive field {per_axis(study.receptive_field['size'])} of "
+        f"{format_shape(study.data['shape'][1:])} pixels."
+    )
+
+
+def _add_errors(draft: Draft, study: Study) -> None:
+    figures = [
+        draft.figure(
+            "confusion",
+            study_plots.confusion_matrix(study),
+            "Confusion matrix of all seeds together, without correct predictions",
+        ),
+        draft.figure(
+            "calibration",
+            study_plots.calibration_curve(study),
+            "Accuracy of predictions by their confidence",
+        ),
+    ]
+    draft.add(
+        "## Errors",
+        "\n".join(figures),
+        draft.table("classes", study_tables.class_table(study)),
+        "### Calibration",
+        draft.table("calibration", study_tables.calibration_table(study)),
+    )
+
+
+def _add_mistakes(draft: Draft, study: Study, images: Split | None) -> None:
+    """Add the worst mistakes: as pictures if the images are there, else as a table."""
+    every = study_tables.rank_wrong_images(study)
+    wrong = every[:_SHOWN]
+    n = len(study.seeds)
+    order = "misclassified by the most seeds, then with" if n > 1 else "with"
+    draft.add(
+        "### Worst mistakes",
+        f"{len(wrong)} of {len(every)} misclassified images: those {order} the highest confidence.",
+    )
+    if not wrong:
+        return
+    if images is None:
+        draft.add(
+            "The images were not available when this report was written.",
+            draft.table("mistakes", study_tables.mistake_table(study, wrong)),
+        )
+        return
+    names = study.data["class_names"]
+    pictures = [
+        _prepare_picture(images.images[one.mistake.image].permute(1, 2, 0).numpy()) for one in wrong
+    ]
+    captions = [
+        f"{names[mistake.label]}, predicted {names[mistake.predicted]}\n"
+        f"{100 * mistake.confidence:.0f}%, no. {mistake.image}"
+        + (f", {seeds}/{n}" if n > 1 else "")
+        for mistake, seeds in wrong
+    ]
+    share = ", and the share of seeds that are wrong" if n > 1 else ""
+    draft.add(
+        f"Below each: label and prediction, mean confidence, number of the image{share}.",
+        draft.figure(
+            "mistakes", study_plots.mistake_gallery(pictures, captions), "The worst mistakes"
+        ),
+    )
+
+
+def _prepare_picture(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return an image ``H W C`` as color if it has three channels, else its first channel."""
+    return image if image.shape[2] == 3 else image[:, :, 0]
+
+
+def _add_reproduction(draft: Draft, study: Study) -> None:
+    draft.add(
+        "## How to reproduce it",
+        _explain_command(study),
+        _describe_environment(study),
+        draft.table("recipe", study_tables.recipe_table(study)),
+    )
+
+
+def _explain_command(study: Study) -> str:
+    command = command_for(study)
+    if command is not None:
+        return shell_block(command)
+    if study.initial_weights_digest:
+        return (
+            "Training started from given weights (digest "
+            f"{inline_code(study.initial_weights_digest[:16])}), so no command reproduces it."
+        )
+    return (
+        "No command expresses this recipe or budget: it was made in Python, from the values below."
+    )
+
+
+def _describe_environment(study: Study) -> str:
     machine: Mapping[str, Any] = study.environment
-    recipe = [[name, inline_code(str(value))] for name, value in study.recipe.items()]
-    where = ", ".join(
-        f"{what} {machine[what]}" for what in ("netlet", "torch", "python", "system", "cpu")
+    versions = ", ".join(
+        f"{name} {machine[name]}" for name in ("netlet", "torch", "python", "system", "cpu")
     )
     seconds = statistics.median(seed.train_s for seed in study.seeds)
-    return "\n\n".join(
-        [
-            f"{where}; {machine['cores']} cores, {machine['threads']} thread{'s' if machine['threads'] > 1 else ''} a run, "
-            f"{study.precision}, {study.backend} step; median training time {seconds:.1f} s. Data digest "
-            f"`{study.data['digest'][:16]}`, net digest `{study.net_digest[:16]}`. On another processor or version of "
-            "torch the last bits, and with them single images, may differ.",
-            markdown_table(("recipe", ""), recipe, "ll"),
-        ]
+    threads = machine["threads"]
+    return (
+        f"{versions}; {machine['cores']} cores, {threads} thread{'s' if threads > 1 else ''} for "
+        f"each run, precision {study.precision}, backend {study.backend}; median training time "
+        f"{seconds:.1f} s. Data digest `{study.data['digest'][:16]}`, net digest "
+        f"`{study.net_digest[:16]}`. On another processor or version of torch, results may differ "
+        "in the last bits and thereby in single images."
     )
-
-
-def _picture(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """``H W C`` as it can be shown: color if there are three channels, else the first."""
-    return image if image.shape[2] == 3 else image[:, :, 0]

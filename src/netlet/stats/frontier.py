@@ -27,6 +27,7 @@ class FrontierPoint:
     interval: tuple[float, float] | None = None  # 95%, over seeds
     seeds: int = 0  # trained here; 0 for a published result
     evidence: str  # what the accuracy is of: "mean of 10 seeds", "one run", ...
+    chosen: bool = False  # the best of several runs, chosen on the test images
     author: str = ""
     year: int | None = None
     url: str = ""
@@ -66,6 +67,7 @@ PUBLISHED_POINTS = (
         epochs="up to 2,000",
         percent=99.03,
         evidence="best of about 700 runs, chosen on the test images; weights re-scored: 9,903",
+        chosen=True,
         author="JoshWarn",
         url="https://github.com/JoshWarn/Parameter-Efficient-MNIST",
     ),
@@ -84,6 +86,7 @@ PUBLISHED_POINTS = (
         epochs="15",
         percent=99.52,
         evidence="one chosen run; weights re-scored: 9,952",
+        chosen=True,
         author="woolly-of-cv",
         url="https://github.com/woolly-of-cv",
     ),
@@ -126,6 +129,7 @@ PUBLISHED_POINTS = (
         epochs="not stated",
         percent=99.83,
         evidence="claimed: best single net",
+        chosen=True,
         author="Byerly et al.",
         year=2020,
         url="https://arxiv.org/abs/2001.09136",

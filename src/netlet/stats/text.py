@@ -26,27 +26,27 @@ def seed_table(study: Study) -> Table:
     rows = [
         [
             str(seed.seed),
+            seed.verdict or "-",
             f"{seed.correct:,}",
             f"{100 * seed.correct / study.total:.2f}%",
             f"{max(seed.correct_by_epoch):,}",
             f"{100 * seed.train_correct / study.train_total:.2f}%",
             f"{100 * seed.train_correct_by_epoch[-1] / study.train_total:.2f}%",
             f"{seed.train_s:.1f} s",
-            seed.verdict or "-",
         ]
         for seed in study.seeds
     ]
     columns = (
         "seed",
+        "verdict",
         f"correct of {study.total:,}",
         f"{study.split} accuracy",
         "best epoch",
         "train accuracy",
         "during training",
         "training time",
-        "verdict",
     )
-    return Table(columns, rows, "rrrrrrrl")
+    return Table(columns, rows, "rlrrrrrr")
 
 
 def study_text(study: Study) -> str:

@@ -47,7 +47,7 @@ def target_percent(study: Study) -> float | None:
         The target accuracy; None if the budget requires none, or requires it on another data set.
     """
     budget = _applicable_budget(study)
-    return None if budget is None or budget.bar is None else float(100 * budget.bar)
+    return None if budget is None or budget.target is None else float(100 * budget.target)
 
 
 def reaches_target(study: Study) -> bool | None:
@@ -60,11 +60,11 @@ def reaches_target(study: Study) -> bool | None:
         Whether it does; None if there is no target.
     """
     budget = _applicable_budget(study)
-    if budget is None or budget.bar is None:
+    if budget is None or budget.target is None:
         return None
     last = pooled_scores(study)[-1]
     share = Fraction(last.correct, last.total)
-    return share > budget.bar if budget.accuracy_above is not None else share >= budget.bar
+    return share > budget.target if budget.accuracy_above is not None else share >= budget.target
 
 
 def _applicable_budget(study: Study) -> Budget | None:

@@ -1,0 +1,144 @@
+"""The look of all figures, and writing them as SVG, PDF or PNG.
+
+Every figure has few sizes of text and colors that are told apart by people who are color-blind
+(Okabe and Ito's palette), and that are legible on white and on black. In an SVG, text and axes
+take the color of the page around the figure (``currentColor``).
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from netlet.errors import ReportError, install_hint
+from netlet.files import write_output
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+FIGURE_SUFFIXES = (".pdf", ".png", ".svg")
+BLUE, ORANGE, RED, GREEN, GREY = "#0b7ec4", "#d98e00", "#d55e00", "#009e73", "#888888"
+# Stands for the color of the page until an SVG is written; nearly black in a PDF or PNG.
+INK = "#010203"
+NARROW, WIDE = 4.6, 7.2  # inches: one column of a paper, the whole width
+SMALL = 8.5  # points: text inside a plot
+_DOTS_PER_INCH = 200  # of a PNG
+_STYLE: Any = {
+    "svg.fonttype": "none",  # text stays text: it takes the page's color and can be searched
+    "svg.hashsalt": "netlet",  # the same figure gives the same file
+    "pdf.fonttype": 42,  # TrueType, which journals ask for
+    "text.parse_math": False,  # a class may be named $5
+    "font.family": "sans-serif",
+    "font.size": 9.5,
+    "axes.titlesize": 9.5,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.8,
+    "legend.fontsize": SMALL,
+    "legend.frameon": False,
+    "legend.handlelength": 1.6,
+    "lines.linewidth": 1.6,
+    "lines.markersize": 4.5,
+    **{f"{axis}tick.labelsize": SMALL for axis in "xy"},
+    **{f"{name}.color": INK for name in ("text", "xtick", "ytick")},
+    **{f"axes.{name}color": INK for name in ("edge", "label", "title")},
+}
+# A file of its own has no page around it; it follows the reader's color scheme.
+_STANDALONE = "<style>svg{color:#222}@media (prefers-color-scheme:dark){svg{color:#ddd}}</style>"
+
+
+def use_style() -> Any:
+    """Return a context manager in which matplotlib draws in the style of this module.
+
+    Raises:
+        ReportError: matplotlib is not installed.
+    """
+    try:
+        import matplotlib
+    except ImportError as error:
+        raise ReportError(
+            f"figures need matplotlib, which is not installed; {install_hint('report')}"
+        ) from error
+    return matplotlib.rc_context(_STYLE)
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """Return an empty figure, sizes in inches."""
+    with use_style():
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure  # no pyplot: no global state, no window system
+
+        figure = Figure(figsize=(width, height), layout="constrained")
+        FigureCanvasAgg(figure)  # measures text
+        return figure
+
+
+def figure_to_svg(figure: Figure) -> str:
+    """Return a figure as SVG for light and dark pages."""
+    with use_style():
+        content = io.StringIO()
+        metadata = {"Date": None, "Creator": None}
+        figure.savefig(content, format="svg", transparent=True, metadata=metadata)
+    svg = content.getvalue().replace(INK, "currentColor")
+    svg = svg[svg.index("<svg") :]
+    head = svg.index(">") + 1
+    return svg[:head] + _STANDALONE + svg[head:]
+
+
+def figure_to_bytes(figure: Figure, suffix: str) -> bytes:
+    """Return the content of a file of a figure.
+
+    Args:
+        figure: The figure.
+        suffix: ``.svg``, ``.pdf`` or ``.png``; the last two have a white background.
+    """
+    if suffix == ".svg":
+        return figure_to_svg(figure).encode()
+    content = io.BytesIO()
+    metadata = {"CreationDate": None} if suffix == ".pdf" else {"Software": None}
+    with use_style():
+        figure.savefig(
+            content, format=suffix[1:], facecolor="white", dpi=_DOTS_PER_INCH, metadata=metadata
+        )
+    return content.getvalue()
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure as its file's suffix says.
+
+    Raises:
+        ReportError: The suffix is none of ``.svg``, ``.pdf`` and ``.png``.
+        OutputError: The file cannot be written.
+    """
+    if path.suffix not in FIGURE_SUFFIXES:
+        raise ReportError(
+            f"{path}: cannot write a figure in this format; name a .pdf, .png or .svg file"
+        )
+    write_output(path, figure_to_bytes(figure, path.suffix))
+
+
+def use_error_axis(axes: Axes, lowest: float, highest: float, axis: str = "y") -> None:
+    """Make an axis logarithmic, with round numbers as ticks.
+
+    Args:
+        axes: Of the plot.
+        lowest: Where the axis begins.
+        highest: Where it ends.
+        axis: ``x`` or ``y``.
+    """
+    ticks = [value for value in _round_values((1, 2, 3, 4, 5, 6, 8)) if lowest <= value <= highest]
+    for digits in ((1, 2, 5), (1,)):
+        if len(ticks) > 8:
+            ticks = [value for value in _round_values(digits) if lowest <= value <= highest]
+    axes.set(**{f"{axis}scale": "log", f"{axis}lim": (lowest, highest)})
+    scale = axes.yaxis if axis == "y" else axes.xaxis
+    scale.set_ticks(ticks, labels=[f"{value:g}" for value in ticks])
+    scale.set_ticks([], minor=True)
+
+
+def _round_values(digits: Sequence[int]) -> list[float]:
+    return [float(f"{digit}e{power}") for power in range(-6, 4) for digit in digits]

@@ -1,0 +1,225 @@
+"""The figures of a study's report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netlet import recipes, stats
+from netlet.data.batches import count_steps
+from netlet.records import Study
+from netlet.report.figures import (
+    BLUE,
+    GREY,
+    NARROW,
+    ORANGE,
+    RED,
+    SMALL,
+    new_figure,
+    use_error_axis,
+    use_style,
+)
+from netlet.training.schedules import learning_rate
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_HEIGHT = 3.0  # inches
+_MOST_NAMED_CLASSES = 20
+_GALLERY_COLUMNS = 4
+
+
+def accuracy_curves(study: Study) -> Figure:
+    """Draw the accuracy after each epoch, held out and during training."""
+    held_out = np.array([seed.correct_by_epoch for seed in study.seeds]) * 100 / study.total
+    correct = np.array([seed.train_correct_by_epoch for seed in study.seeds])
+    train = correct * 100 / study.train_total
+
+    def draw(axes: Axes) -> None:
+        _draw_curves(axes, study, held_out, train, "training images, augmented")
+        target = stats.target_percent(study)
+        if target is not None:
+            axes.axhline(
+                target, color=GREY, linestyle="--", linewidth=1, label=f"target {target:g}%"
+            )
+        if study.epochs > 2:
+            # The first epoch would squeeze the others together.
+            lowest = min(float(held_out[:, 1:].min()), float(train[:, 1:].min()))
+            axes.set_ylim(bottom=lowest - 0.15 * (100 - lowest), top=100 + 0.03 * (100 - lowest))
+        axes.set_ylabel("accuracy (%)")
+        axes.legend(loc="lower right")
+
+    return _draw_figure(draw)
+
+
+def loss_curves(study: Study) -> Figure:
+    """Draw the cross-entropy after each epoch, held out and during training."""
+    held_out = np.array([seed.held_out_losses for seed in study.seeds])
+    train = np.array([seed.train_losses for seed in study.seeds])
+    smoothing = study.recipe.get("label_smoothing")
+
+    def draw(axes: Axes) -> None:
+        label = "training images, augmented" + (",\nwith label smoothing" if smoothing else "")
+        _draw_curves(axes, study, held_out, train, label)
+        lowest, highest = min(held_out.min(), train.min()), max(held_out.max(), train.max())
+        use_error_axis(axes, 0.9 * max(float(lowest), 1e-5), 1.1 * max(float(highest), 1e-4))
+        axes.set_ylabel("cross-entropy")
+        axes.legend(loc="upper right")
+
+    return _draw_figure(draw)
+
+
+def learning_rate_curve(study: Study) -> Figure:
+    """Draw the learning rate of every training step."""
+    recipe = recipes.recipe_from_json(study.recipe)
+    steps = count_steps(study.train_total, recipe.batch_size)
+    numbers = np.arange(recipe.epochs * steps)
+    rates = [learning_rate(recipe, int(number), steps) for number in numbers]
+
+    def draw(axes: Axes) -> None:
+        axes.plot(numbers / steps, rates, color=BLUE)
+        axes.set(xlabel=f"epoch ({steps:,} steps each)", ylabel="learning rate")
+        axes.set(xlim=(0, recipe.epochs), ylim=(0, None))
+        axes.locator_params(axis="y", nbins=5)
+        _use_whole_numbers(axes)
+
+    return _draw_figure(draw)
+
+
+def seed_accuracies(studies: Sequence[Study]) -> Figure:
+    """Draw each seed's accuracy, the mean with its 95% interval over seeds, and the target."""
+
+    def draw(axes: Axes) -> None:
+        for row, study in enumerate(studies):
+            values = stats.seed_percents(study)
+            axes.plot(values, [row - 0.15] * len(values), "o", color=BLUE, alpha=0.7)
+            interval = stats.interval_over_seeds(study)
+            if interval:
+                axes.plot(interval, [row + 0.17] * 2, color=RED, linewidth=2)
+            if len(values) > 1:
+                axes.plot([stats.mean_percent(study)], [row + 0.17], "D", color=RED)
+        targets = {t for study in studies if (t := stats.target_percent(study)) is not None}
+        for target in targets:
+            axes.axvline(target, color=GREY, linestyle="--", linewidth=1, zorder=1)
+        names = [study.name for study in studies]
+        axes.set_yticks(range(len(names)), labels=names)
+        axes.set(xlabel=f"{studies[0].split} accuracy (%)", ylim=(len(names) - 0.5, -0.5))
+        axes.ticklabel_format(axis="x", useOffset=False)
+        axes.locator_params(axis="x", nbins=5)
+        axes.plot([], [], "o", color=BLUE, label="one seed")
+        if any(len(study.seeds) > 1 for study in studies):
+            axes.plot([], [], "D-", color=RED, linewidth=2, label="mean, 95% interval")
+        if targets:
+            text = ", ".join(f"{target:g}" for target in sorted(targets))
+            axes.plot([], [], "--", color=GREY, linewidth=1, label=f"target {text}%")
+        axes.figure.legend(loc="outside lower center", ncols=3, columnspacing=1.2)
+
+    return _draw_figure(draw, height=1.25 + 0.36 * len(studies))
+
+
+def confusion_matrix(study: Study) -> Figure:
+    """Draw how often each class is predicted for another, all seeds together."""
+    counts = np.array(study.confusion())
+    np.fill_diagonal(counts, 0)
+    names = study.data["class_names"]
+
+    def draw(axes: Axes) -> None:
+        axes.imshow(counts, cmap=_transparent_to_red(), vmin=0, vmax=max(int(counts.max()), 1))
+        if len(names) <= _MOST_NAMED_CLASSES:
+            for row, column in zip(*counts.nonzero(), strict=True):
+                number = str(counts[row, column])
+                axes.text(column, row, number, ha="center", va="center", fontsize=SMALL)
+            rotation = 0 if max(map(len, names)) < 3 else 90
+            axes.set_xticks(range(len(names)), labels=names, rotation=rotation)
+            axes.set_yticks(range(len(names)), labels=names)
+        axes.set(xlabel="predicted class", ylabel="label")
+        axes.tick_params(length=0)
+        axes.spines[["top", "right"]].set_visible(True)
+
+    return _draw_figure(draw, height=4.2)
+
+
+def calibration_curve(study: Study) -> Figure:
+    """Draw the accuracy of predictions against their confidence, all seeds together."""
+    bins = [one for one in study.calibration() if one.images]
+
+    def draw(axes: Axes) -> None:
+        ends, label = [0, 100], "perfect calibration"
+        axes.plot(ends, ends, color=GREY, linestyle="--", linewidth=1, label=label)
+        confidence = [100 * one.confidence for one in bins]
+        accuracy = [100 * one.correct / one.images for one in bins]
+        axes.plot(confidence, accuracy, color=BLUE, linewidth=1)
+        most = max(one.images for one in bins)
+        sizes = [24 + 130 * one.images / most for one in bins]
+        axes.scatter(confidence, accuracy, s=sizes, color=BLUE, alpha=0.85, zorder=3, clip_on=False)
+        axes.set(xlabel="confidence (%)", ylabel="accuracy (%)", xlim=(0, 100), ylim=(0, 100))
+        axes.legend(loc="upper left")
+
+    return _draw_figure(draw)
+
+
+def mistake_gallery(pictures: Sequence[NDArray[np.uint8]], captions: Sequence[str]) -> Figure:
+    """Draw images in rows of four, each with a caption of two lines below it.
+
+    Args:
+        pictures: Gray ``H W`` or color ``H W 3``.
+        captions: One for each picture.
+    """
+    rows = -(-len(pictures) // _GALLERY_COLUMNS)
+    figure = new_figure(NARROW, 1.42 * rows)
+    with use_style():
+        axes = figure.subplots(rows, _GALLERY_COLUMNS, squeeze=False)
+        for place in axes.flat:
+            place.set(xticks=[], yticks=[])
+            place.spines[:].set_visible(False)
+        for place, picture, caption in zip(axes.flat, pictures, captions, strict=False):
+            place.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+            place.set_xlabel(caption, fontsize=7.5, labelpad=2)
+    return figure
+
+
+def _draw_figure(draw: Callable[[Axes], None], height: float = _HEIGHT) -> Figure:
+    """Return a figure as wide as a column, with one pair of axes that a function draws on."""
+    figure = new_figure(NARROW, height)
+    with use_style():
+        draw(figure.subplots())
+    return figure
+
+
+def _draw_curves(
+    axes: Axes,
+    study: Study,
+    held_out: NDArray[np.float64],
+    train: NDArray[np.float64],
+    train_label: str,
+) -> None:
+    """Draw two values ``seeds epochs``: the mean over seeds, a band from lowest to highest."""
+    epochs = np.arange(1, study.epochs + 1)
+    for values, color, label, marker in (
+        (held_out, BLUE, f"{study.split} images", "o"),
+        (train, ORANGE, train_label, "s"),
+    ):
+        axes.plot(epochs, values.mean(0), color=color, label=label, marker=marker)
+        if len(values) > 1:
+            low, high = values.min(0), values.max(0)
+            axes.fill_between(epochs, low, high, color=color, alpha=0.25, linewidth=0)
+    axes.set(xlabel="epoch", xlim=(0.7, study.epochs + 0.3))
+    _use_whole_numbers(axes)
+
+
+def _use_whole_numbers(axes: Axes) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+
+
+def _transparent_to_red() -> Any:
+    """Return a color map from transparent to red, so that zero has the color of the page."""
+    from matplotlib.colors import LinearSegmentedColormap, to_rgb
+
+    colors = [(*to_rgb(RED), 0.0), (*to_rgb(RED), 0.75)]
+    return LinearSegmentedColormap.from_list("transparent to red", colors)
