@@ -18,6 +18,7 @@ from netlet.analysis.fields import Field, FieldMap, input_field
 from netlet.analysis.memory import TensorUse
 from netlet.analysis.ops import Op
 from netlet.analysis.window_ops import Effect
+from netlet.nets.device_errors import describe_device_error
 from netlet.nets.outputs import first_tensor
 from netlet.text import format_shape
 
@@ -203,9 +204,10 @@ class Tracer(TorchDispatchMode):
         If the reason is about shapes, the message also says how to change the input shape.
         """
         lines = str(error).strip().splitlines()
-        reason = lines[0] if lines else type(error).__name__
+        device_error = describe_device_error(error)
+        reason = device_error or (lines[0] if lines else type(error).__name__)
         message = f"{self._current or _class_name(self.net)}: {reason}"
-        if not _is_shape_error(error):
+        if device_error or not _is_shape_error(error):
             return message
         return (
             f"{message} (input {_format_shape(shape)}; set another with --input C,H,W in show and "

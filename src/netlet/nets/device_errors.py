@@ -1,0 +1,51 @@
+"""Explain failures of the device, such as a CUDA error or exhausted memory, in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from netlet.errors import NetError
+
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory")
+_MIXED_DEVICES = ("same device", "weight type")
+_CUDA = ("cuda", "cudnn", "cublas", "nvidia")
+
+
+def describe_device_error(error: BaseException) -> str | None:
+    """Return what went wrong with the device, and the remedy; None for any other error.
+
+    PyTorch reports exhausted memory, a missing driver and failed CUDA calls as errors of several
+    types, so the messages are compared.
+
+    Args:
+        error: What a net raised.
+    """
+    lines = str(error).strip().splitlines()
+    reason = lines[0].rstrip(".") if lines else type(error).__name__
+    text = str(error).lower()
+    if any(words in text for words in _OUT_OF_MEMORY):
+        return (
+            f"the device ran out of memory ({reason}); use a smaller batch size or another device"
+        )
+    if "cuda" in text and any(words in text for words in _MIXED_DEVICES):
+        return f"tensors are on different devices ({reason}); use the device of the net's input"
+    if any(word in text for word in _CUDA):
+        return f"the CUDA device failed ({reason}); set CUDA_VISIBLE_DEVICES= to run on the CPU"
+    return None
+
+
+@contextmanager
+def explain_device_errors() -> Iterator[None]:
+    """Turn a failure of the device within the block into an error of one line with a remedy.
+
+    Raises:
+        NetError: CUDA failed, or the device ran out of memory.
+    """
+    try:
+        yield
+    except (RuntimeError, AssertionError) as error:  # torch without CUDA raises the latter
+        message = describe_device_error(error)
+        if message is None:
+            raise
+        raise NetError(message) from error
