@@ -28,10 +28,8 @@ def prose(page: Path) -> str:
 
 
 @pytest.mark.parametrize("page", API, ids=lambda page: page.stem)
-def test_examples_of_the_api_pages_run(
-    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_examples_of_the_api_pages_run(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
     monkeypatch.setenv("NETLET_OFFLINE", "1")
     text = "\n".join(blocks(page, "pycon"))
     examples = doctest.DocTestParser().get_doctest(text, {}, page.name, str(page), 0)

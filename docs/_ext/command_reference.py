@@ -29,22 +29,24 @@ def command_reference() -> str:
     """Return the reference of all commands as Markdown, in the groups of ``netlet --help``."""
     root = typer.main.get_command(command_line)
     groups: dict[str, list[str]] = {}
-    for command, words in commands_below(root, ("netlet",)):
-        panel = getattr(command, "rich_help_panel", None)
-        group = panel if isinstance(panel, str) else "Commands"
+    for command, words, group in commands_below(root, ("netlet",)):
         groups.setdefault(group, []).append(command_section(command, words))
     return "\n".join(f"## {group}\n\n" + "\n".join(parts) for group, parts in groups.items())
 
 
-def commands_below(command: Any, words: tuple[str, ...]) -> Iterator[tuple[Any, tuple[str, ...]]]:
-    """Yield every command that can be run, with the words that run it."""
+def commands_below(
+    command: Any, words: tuple[str, ...], group: str = "Commands"
+) -> Iterator[tuple[Any, tuple[str, ...], str]]:
+    """Yield every command that can be run, with the words that run it and its group."""
+    panel = getattr(command, "rich_help_panel", None)
+    group = panel if isinstance(panel, str) else group
     children = getattr(command, "commands", None)
     if children is None:
-        yield command, words
+        yield command, words, group
         return
     for name, child in children.items():
         if not child.hidden:
-            yield from commands_below(child, (*words, name))
+            yield from commands_below(child, (*words, name), group)
 
 
 def command_section(command: Any, words: tuple[str, ...]) -> str:
@@ -64,11 +66,12 @@ def command_section(command: Any, words: tuple[str, ...]) -> str:
 def parameter_row(parameter: Any, context: Any) -> str:
     """Return the table row of an argument or option, or nothing for one that help leaves out."""
     record = parameter.get_help_record(context)
-    if record is None:
-        name = parameter.make_metavar(context) if parameter.param_type_name == "argument" else ""
-        record = (name, getattr(parameter, "help", None) or "")
+    if record is None or parameter.name == "help":
+        return ""
     name, meaning = record
-    return f"| `{name}` | {escaped(meaning)} |" if name else ""
+    if parameter.param_type_name == "argument":
+        name = str(parameter.metavar or parameter.name.upper())
+    return f"| `{name}` | {escaped(meaning)} |"
 
 
 def paragraphs(text: str) -> str:
