@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from conftest import Netlet
+from helpers import Netlet
 
 from netlet import records
 from netlet.experiments import load_trained_net

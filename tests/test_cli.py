@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import Netlet
+from helpers import Netlet
 
 from netlet.catalog import BUDGETS, RECIPES
 from netlet.nets import NETS
@@ -312,7 +312,7 @@ def test_out_that_is_a_file_or_cannot_be_made(
     assert "full: is not empty; --out is the run's own folder" in err
     code, _, err = netlet("train", "code_2", "--out", "/proc/nothing", *FAST)
     assert code == 2
-    assert "cannot be made" in err.splitlines()[-1]
+    assert "cannot be created" in err.splitlines()[-1]
 
 
 # --- which images

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import typer
-from conftest import Netlet
+from helpers import Netlet
 
 from netlet.cli.app import app
 from netlet.cli.commands import GROUPS, RENAMED, RENAMED_IN

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import Netlet
+from helpers import Netlet
 from safetensors.torch import save_file
 from torch import nn
 
@@ -58,13 +58,13 @@ def test_the_text_and_its_values_by_hand() -> None:
     text = format_evaluation(found, ("ant", "bee", "cow"), worst=2)
     lines = text.splitlines()
     assert lines[0].startswith(
-        "3 of 6 test images (50.00 %), 95 % interval 18.76 to 81.24 %; loss "
+        "3 of 6 test images (50.00%), 95% interval 18.76% to 81.24%; loss "
     )
-    assert "ant         3        0    0.00    0.00 to 56.15 %  bee (3)" in lines
-    assert "bee         3        3  100.00  43.85 to 100.00 %  -" in lines
+    assert "ant         3        0    0.00   0.00% to 56.15%  bee (3)" in lines
+    assert "bee         3        3  100.00  43.85% to 100.00%  -" in lines
     assert "cow         0        0       -                  -  -" in lines
     assert "ant    .    3    ." in lines
-    assert "worst 2 of 3 mistakes: wrong, and surest of it" in lines
+    assert "2 of 3 mistakes, highest confidence first" in lines
     assert [line.split()[0] for line in lines[-2:]] == [
         "4",
         "3",
@@ -83,7 +83,7 @@ def test_many_classes_have_no_confusion_table() -> None:
 
     split = Split("test", torch.zeros(2, 1, 5, 6, dtype=torch.uint8), torch.tensor([0, 29]))
     found = evaluate(nn.Flatten(), split, Recipe(), 30)
-    assert "label by row" not in format_evaluation(found, [str(k) for k in range(30)])
+    assert "confusion matrix" not in format_evaluation(found, [str(k) for k in range(30)])
 
 
 FAST = (
@@ -117,7 +117,7 @@ def test_a_run_is_scored_again_as_it_was(netlet: Netlet, trained: str, tmp_path:
     code, out, _ = netlet("evaluate", trained, "--split", "train", "--worst", "3")
     assert code == 0
     assert f"{record['train_score']['correct']:,} of 600 train images" in out
-    assert "label by row, prediction by column" in out
+    assert "confusion matrix: labels in rows, predictions in columns" in out
     for weights in ("weights.safetensors", "w.pt"):
         if weights == "w.pt":
             net = nets.code_3()
@@ -147,9 +147,9 @@ def test_what_cannot_be_evaluated(netlet: Netlet, trained: str, tmp_path: Path) 
     for arguments, message in (
         (
             ("code_3",),
-            "code_3: has weights to be told; give --weights FILE, or the folder of a run",
+            "code_3: netlet has no trained weights for it; pass --weights FILE, name the folder of",
         ),
-        (("empty",), "empty: holds no run.json; name a finished run"),
+        (("empty",), "empty: holds no run.json; name the folder of a finished run"),
         (
             ("code_2", "--weights", f"{trained}/weights.safetensors"),
             "these weights are of another net; ",
@@ -160,7 +160,7 @@ def test_what_cannot_be_evaluated(netlet: Netlet, trained: str, tmp_path: Path) 
         ((trained, "--dataset", "minst"), "no data set 'minst'; did you mean 'mnist'?"),
         (
             ("seven.py:seven", "--weights", "seven.pt"),
-            "the net gives 100x7 for 100 images of 10 classes; it must give 100x10",
+            "the net returns 100x7 for 100 images of 10 classes; it must return 100x10",
         ),
         (("seven.py:color", "--weights", "color.pt"), "--channels 3"),
     ):
@@ -279,7 +279,7 @@ def test_a_net_by_name_is_not_mistaken_for_a_folder(
 ) -> None:
     (tmp_path / "code_3").mkdir()
     assert netlet("evaluate", "code_3", "--weights", f"{trained}/weights.safetensors")[0] == 0
-    assert "has weights to be told" in netlet("evaluate", "code_3")[2]
+    assert "has no trained weights" in netlet("evaluate", "code_3")[2]
 
 
 def test_files_that_are_broken_and_files_that_hold_other_things(tmp_path: Path) -> None:

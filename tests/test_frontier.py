@@ -7,32 +7,39 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import Netlet, result, study
+from helpers import Netlet, make_seed_result, make_study
 from safetensors import safe_open
 
 from netlet import evaluation, nets, records, stats
 from netlet.data import Dataset
 from netlet.errors import RecordError
 from netlet.experiments import EXPERIMENTS
-from netlet.nets.shipped import FOLDER, LICENSE
+from netlet.nets.shipped_weights import WEIGHTS_FOLDER, WEIGHTS_LICENSE
 from netlet.recipes import STEADY, Recipe
-from netlet.report import card, frontier_page
-from netlet.stats import PUBLISHED, Point, frontier_text, leading, measured, median_seed
-from tools.frontier import ASKED, TRIALS
+from netlet.report import frontier_page, model_card
+from netlet.stats import (
+    PUBLISHED_POINTS,
+    FrontierPoint,
+    frontier_text,
+    measured_points,
+    median_seed,
+    pareto_front,
+)
+from tools.frontier import TRIALS, chosen_by_search
 from tools.frontier import trials as recorded_trials
-from tools.records import study_of
+from tools.records import recorded_study
 
-SHIPPED = nets.shipped()
+SHIPPED = nets.list_shipped_weights()
 
 
-def point(name: str, parameters: int, percent: float, seeds: int = 1) -> Point:
-    return Point(
+def point(name: str, parameters: int, percent: float, seeds: int = 1) -> FrontierPoint:
+    return FrontierPoint(
         name=name,
         parameters=parameters,
         epochs="1",
         percent=percent,
         seeds=seeds,
-        standing="made up",
+        evidence="made up",
     )
 
 
@@ -44,14 +51,14 @@ def test_a_net_leads_if_none_as_small_is_as_good() -> None:
         point("d", 30, 99),
         point("e", 40, 99.5),
     ]
-    assert [p.name for p in leading([*points, point("theirs", 5, 100, seeds=0)])] == ["a", "c", "e"]
+    assert [p.name for p in pareto_front([*points, point("theirs", 5, 100, seeds=0)])] == ["a", "c", "e"]
 
 
 def test_only_studies_on_mnists_test_are_measured() -> None:
-    ours = study(result(0, 990), result(1, 992), name="ours")
-    on_val = study(result(0, 999), name="val", split="val")
-    elsewhere = study(result(0, 999), name="elsewhere", data={**ours.data, "name": "scribble"})
-    (found,) = measured([on_val, ours, elsewhere])
+    ours = make_study(make_seed_result(0, 990), make_seed_result(1, 992), name="ours")
+    on_val = make_study(make_seed_result(0, 999), name="val", split="val")
+    elsewhere = make_study(make_seed_result(0, 999), name="elsewhere", data={**ours.data, "name": "scribble"})
+    (found,) = measured_points([on_val, ours, elsewhere])
     assert (found.name, found.percent, found.seeds) == ("ours", pytest.approx(99.1), 2)
     assert found.interval == stats.interval_over_seeds(ours)
 
@@ -74,7 +81,7 @@ def test_the_plot_for_a_terminal_puts_the_best_lowest_and_the_smallest_leftmost(
 
 
 def test_a_page_marks_those_that_lead() -> None:
-    page = frontier_page([point("a", 10, 99.2), point("b", 20, 99.1), *PUBLISHED])
+    page = frontier_page([point("a", 10, 99.2), point("b", 20, 99.1), *PUBLISHED_POINTS])
     assert "| `a` | 10 | 1 | **99.200 %** |" in page.text
     assert "| `b` | 20 | 1 | 99.100 % |" in page.text
     assert "697" in page.text
@@ -83,7 +90,7 @@ def test_a_page_marks_those_that_lead() -> None:
 
 def test_the_frontier_of_a_folder(netlet: Netlet, tmp_path: Path) -> None:
     records.save_study(
-        study(result(0, 990), result(1, 992), name="mine"), tmp_path / "mine" / "study.json"
+        make_study(make_seed_result(0, 990), make_seed_result(1, 992), name="mine"), tmp_path / "mine" / "study.json"
     )
     code, out, err = netlet("frontier", ".", "--params-below", "5000", "--out", "page.md")
     assert code == 0, err
@@ -100,13 +107,13 @@ def test_the_frontier_of_a_folder(netlet: Netlet, tmp_path: Path) -> None:
     assert "raise --params-below" in err
 
 
-def test_trials_are_named_by_a_study_and_their_seeds_refused(tmp_path: Path) -> None:
+def test_seeds_that_a_trial_used_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "trials.jsonl"
     file.write_text('{"seed": 3}\n{"seed": 7}\n')
     found = records.read_trials(file, range(8, 12))
     assert found.number == 2
     assert found.sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
-    with pytest.raises(RecordError, match="seed 7 has served for a trial; take seeds from 8 on"):
+    with pytest.raises(RecordError, match="a trial used seed 7 already; start from seed 8"):
         records.read_trials(file, range(5, 9))
     for content, why in (
         ("", "holds no trials"),
@@ -141,7 +148,7 @@ def test_a_study_records_the_trials_that_led_to_it(
     )
     code, _, err = netlet(*command)
     assert code == 2
-    assert "seed 0 has served" in err
+    assert "a trial used seed 0 already" in err
     code, _, _ = netlet(*command, "--first-seed", "1")
     assert code in (0, 1)
     assert records.load_study(tmp_path / "s").chosen_by == records.read_trials(file, [1]).to_dict()
@@ -150,18 +157,18 @@ def test_a_study_records_the_trials_that_led_to_it(
 def test_the_median_seed_is_neither_the_best_nor_the_worst() -> None:
     assert (
         median_seed(
-            study(*(result(seed, correct) for seed, correct in enumerate((990, 995, 991, 992))))
+            make_study(*(make_seed_result(seed, correct) for seed, correct in enumerate((990, 995, 991, 992))))
         )
         == 2
     )
-    assert median_seed(study(result(5, 990))) == 5
+    assert median_seed(make_study(make_seed_result(5, 990))) == 5
 
 
-def test_recorded_trials_are_told_whole_and_never_scored_on_test() -> None:
+def test_recorded_trials_are_valid_and_scored_on_val() -> None:
     lines = recorded_trials()
     assert len(lines) > 50
     for line in lines:
-        assert line["of"] == 10_000
+        assert line["total"] == 10_000
         assert (
             sum(p.numel() for p in nets.find_net(line["net"]).builder().parameters())
             == line["parameters"]
@@ -172,12 +179,12 @@ def test_recorded_trials_are_told_whole_and_never_scored_on_test() -> None:
         assert line["recipe"] == STEADY.name
 
 
-FRONTIER = [name for name, *_ in ASKED]
+FRONTIER = [study.name for study in chosen_by_search()]
 
 
 @pytest.mark.parametrize("name", FRONTIER)
 def test_a_frontier_study_has_ten_seeds_that_no_trial_used_and_its_sources(name: str) -> None:
-    found = study_of(name)
+    found = recorded_study(name)
     assert len(found.seeds) >= 10
     assert not {seed.seed for seed in found.seeds} & {line["seed"] for line in recorded_trials()}
     assert found.chosen_by
@@ -185,16 +192,16 @@ def test_a_frontier_study_has_ten_seeds_that_no_trial_used_and_its_sources(name:
     before = TRIALS.read_bytes().splitlines(keepends=True)[: found.chosen_by["number"]]
     assert hashlib.sha256(b"".join(before)).hexdigest() == found.chosen_by["sha256"]
     assert not found.environment["commit"].endswith("+")
-    verdict = stats.judge(found)
+    verdict = stats.study_verdict(found)
     assert verdict is not None
     assert verdict.state == "PASS", verdict
 
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_weights_are_the_median_seeds_with_a_card(name: str) -> None:
-    found = study_of(name)
-    (seed,) = found.of_seeds([median_seed(found)]).seeds
-    path = nets.shipped_weights(name)
+    found = recorded_study(name)
+    (seed,) = found.select_seeds([median_seed(found)]).seeds
+    path = nets.find_shipped_weights(name)
     assert path is not None
     assert path.stat().st_size < 100_000
     net = nets.build(EXPERIMENTS[name].net.builder, 0)
@@ -202,8 +209,8 @@ def test_shipped_weights_are_the_median_seeds_with_a_card(name: str) -> None:
     assert nets.weights_digest(net) == seed.weights_digest
     with safe_open(path, "pt") as file:
         assert file.metadata()["digest"] == seed.weights_digest
-    drawn = card(
-        found, seed.seed, path.name, hashlib.sha256(path.read_bytes()).hexdigest(), LICENSE
+    drawn = model_card(
+        found, seed.seed, path.name, hashlib.sha256(path.read_bytes()).hexdigest(), WEIGHTS_LICENSE
     )
     assert path.with_suffix(".md").read_text() == drawn.markdown, "run python -m tools"
     assert "the median seed's" in drawn.markdown
@@ -214,17 +221,17 @@ def test_shipped_weights_are_the_median_seeds_with_a_card(name: str) -> None:
     "name", ["speck", *(pytest.param(n, marks=pytest.mark.slow) for n in SHIPPED if n != "speck")]
 )
 def test_shipped_weights_score_what_the_card_says(name: str, mnist: Dataset) -> None:
-    found = study_of(name)
-    (seed,) = found.of_seeds([median_seed(found)]).seeds
+    found = recorded_study(name)
+    (seed,) = found.select_seeds([median_seed(found)]).seeds
     net = nets.build(EXPERIMENTS[name].net.builder, 0)
-    nets.load_weights(net, FOLDER / f"{name}.safetensors")
+    nets.load_weights(net, WEIGHTS_FOLDER / f"{name}.safetensors")
     score = evaluation.evaluate(net, mnist.held_out, EXPERIMENTS[name].recipe, 10).score
     # On another processor sums come in another order; an image on the edge may fall to the other
     # side.
     assert abs(score.correct - seed.correct) <= 2
 
 
-def test_shipped_weights_answer_without_a_training(netlet: Netlet, digits_file: Path) -> None:
+def test_shipped_weights_work_without_training(netlet: Netlet, digits_file: Path) -> None:
     assert set(SHIPPED) == set(FRONTIER)
     code, out, _ = netlet("evaluate", SHIPPED[0], "--dataset", str(digits_file))
     assert code == 0

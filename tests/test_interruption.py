@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import write_source
+from helpers import write_blob_source
 from torch import nn
 
 import netlet
@@ -110,7 +110,7 @@ class Bench:
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     data = tmp_path_factory.mktemp("bench")
-    source = write_source(data, train=240)
+    source = write_blob_source(data, train=240)
     return Bench(source, data)
 
 
@@ -305,7 +305,7 @@ def test_a_changed_net_or_a_broken_checkpoint_is_refused(
         fit(small(), blob_data, FAST, callbacks=[Recorder(tmp_path / "run"), Stops(2)])
     checkpoint, _ = load_checkpoint(tmp_path / "run")
     with pytest.raises(
-        TrainingError, match=r"not the one that this run began with \(1.bias differs\)"
+        TrainingError, match=r"not the one that this run started with \(1.bias differs\)"
     ):
         fit(
             nn.Sequential(nn.Flatten(), nn.Linear(784, 10, bias=False)),
@@ -314,14 +314,14 @@ def test_a_changed_net_or_a_broken_checkpoint_is_refused(
             resume=checkpoint,
         )
     (tmp_path / "run" / CHECKPOINT_FILE).write_bytes((tmp_path / "run" / CHECKPOINT_FILE).read_bytes()[:500])
-    with pytest.raises(TrainingError, match=r"cannot be read as a checkpoint \(\w+\); begin anew"):
+    with pytest.raises(TrainingError, match=r"cannot be read as a checkpoint \(\w+\); start a new run"):
         load_checkpoint(tmp_path / "run")
     (tmp_path / "run" / CHECKPOINT_FILE).unlink()
     with pytest.raises(
-        TrainingError, match=r"nothing to resume, it holds no checkpoint\.pt; begin anew"
+        TrainingError, match=r"nothing to resume, no checkpoint\.pt; start a new run"
     ):
         load_checkpoint(tmp_path / "run")
-    with pytest.raises(TrainingError, match="no such folder; name the folder of the run"):
+    with pytest.raises(TrainingError, match="no such folder; pass the folder of the run"):
         load_checkpoint(tmp_path / "nowhere")
 
 
@@ -379,7 +379,7 @@ def test_data_that_has_vanished_or_changed(
     code, err = ended(capfd, "--resume", str(interrupted))
     assert (code, len(err.splitlines())) == (2, 1)
     assert "mnist: train-images-idx3-ubyte is not here" in err
-    monkeypatch.setitem(SOURCES, "mnist", write_source(tmp_path / "other", train=500))
+    monkeypatch.setitem(SOURCES, "mnist", write_blob_source(tmp_path / "other", train=500))
     monkeypatch.setenv("NETLET_DATA", str(tmp_path / "other"))
     code, err = ended(capfd, "--resume", str(interrupted))
     assert (code, len(err.splitlines())) == (2, 1)
@@ -453,7 +453,7 @@ def test_a_full_disk_is_one_line_and_harms_nothing(blob_data: Dataset, tiny_disk
     whole = fit(netlet.build(small, 0), blob_data, FAST)
     with pytest.raises(
         TrainingError,
-        match=r"cannot be written to \(No space left on device\); what it held .* unharmed",
+        match=r"cannot be written to \(No space left on device\); its earlier files are intact",
     ) as caught:
         fit(
             netlet.build(small, 0),
@@ -462,7 +462,7 @@ def test_a_full_disk_is_one_line_and_harms_nothing(blob_data: Dataset, tiny_disk
             callbacks=[Recorder(folder), FillsTheDisk(tiny_disk)],
         )
     assert "\n" not in str(caught.value)
-    assert f"'netlet train --resume {folder}' goes on from there" in str(caught.value)
+    assert f"resume with 'netlet train --resume {folder}'" in str(caught.value)
     checkpoint, _ = load_checkpoint(folder)
     assert len(checkpoint.epochs) == 1
     assert len((folder / "epochs.jsonl").read_text().splitlines()) == 1
@@ -479,7 +479,7 @@ def test_a_disk_too_full_to_begin(blob_data: Dataset, tiny_disk: Path) -> None:
     with (tiny_disk / "rest").open("wb") as rest:
         rest.write(bytes(360 * 1024))
     with pytest.raises(
-        TrainingError, match=r"cannot be made \(No space left on device\); name another with --out"
+        TrainingError, match=r"cannot be created \(No space left on device\); choose another with --out"
     ):
         fit(small(), blob_data, FAST, callbacks=[Recorder(tiny_disk / "run")])
     assert os.listdir(tiny_disk) == ["rest"]
@@ -497,12 +497,12 @@ def test_a_read_only_folder(blob_data: Dataset, tiny_disk: Path) -> None:
     folder = tiny_disk / "run"
     with pytest.raises(
         TrainingError,
-        match=r"cannot be written to \(Read-only file system\); what it held .* unharmed",
+        match=r"cannot be written to \(Read-only file system\); its earlier files are intact",
     ):
         fit(small(), blob_data, FAST, callbacks=[Recorder(folder), MakesItReadOnly()])
     assert len(load_checkpoint(folder)[0].epochs) == 1
     with pytest.raises(
-        TrainingError, match=r"cannot be made \(Read-only file system\); name another with --out"
+        TrainingError, match=r"cannot be created \(Read-only file system\); choose another with --out"
     ):
         fit(small(), blob_data, FAST, callbacks=[Recorder(tiny_disk / "other")])
     remount("rw")

@@ -1,4 +1,4 @@
-"""Ladders: read from TOML, climbed without doing anything twice, told in the form of document 004."""
+"""Ladders are read from TOML, run without training anything twice, and reported as document 004 does."""
 
 from __future__ import annotations
 
@@ -9,45 +9,45 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Netlet
+from helpers import Netlet
 
 from netlet import records
 from netlet.cli import main
-from netlet.errors import LadderError, NetletError
-from netlet.experiments import EXPERIMENTS, LADDERS, experiment_of, find_ladder
+from netlet.errors import LadderError, NetletDeprecationWarning, NetletError
+from netlet.experiments import EXPERIMENTS, LADDERS, build_experiment, find_ladder
 
-STEPS = """
+RUNGS = """
 title = "Two steps"
 about = "From small to *normed*."
 
-[[step]]
+[[rung]]
 experiment = "code_2"
 name = "light"
 title = "A light net"
 target = "Small."
 recipe = "plain"
-set = { epochs = 2, batch = 50, precision = "float32" }
+set = { epochs = 2, batch_size = 50, precision = "float32" }
 seeds = 1
 claim = { parameters = 4991, best_train = 90.5, best_test = 91 }
 
-[[step]]
+[[rung]]
 experiment = "code_3"
 name = "norms"
 title = "Norms"
 target = "Better."
 recipe = "plain"
-set = { epochs = 2, batch = 50, precision = "float32", augment = "light" }
+set = { epochs = 2, batch_size = 50, precision = "float32", augment = "light" }
 """
 
 
 CLIMB = ("climb", "two.toml", "--dataset", "digits.npz", "--seeds", "1", "--workers", "1")
-FIRST_STEP = STEPS[: STEPS.rindex("[[step]]")]
+FIRST_RUNG = RUNGS[: RUNGS.rindex("[[rung]]")]
 
 
 @pytest.fixture
 def ladder(digits_file: Path, tmp_path: Path) -> Path:
     shutil.copy(digits_file, tmp_path)
-    (tmp_path / "two.toml").write_text(STEPS)
+    (tmp_path / "two.toml").write_text(RUNGS)
     return tmp_path / "two.toml"
 
 
@@ -56,7 +56,7 @@ def once(digits_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The ladder, climbed with one seed."""
     folder = tmp_path_factory.mktemp("climbed")
     shutil.copy(digits_file, folder)
-    (folder / "two.toml").write_text(STEPS)
+    (folder / "two.toml").write_text(RUNGS)
     with contextlib.chdir(folder), pytest.raises(SystemExit, match="0"):
         main(list(CLIMB))
     return folder
@@ -64,7 +64,7 @@ def once(digits_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def there(netlet: Netlet, once: Path, tmp_path: Path) -> Path:
-    """The same, to be spoiled."""
+    """A copy of it that a test may damage."""
     shutil.copytree(once, tmp_path, dirs_exist_ok=True)
     return tmp_path
 
@@ -74,9 +74,9 @@ def test_a_ladder_is_climbed_once_and_told(netlet: Netlet, ladder: Path, tmp_pat
     code, out, err = netlet(*arguments)
     assert code == 0, err
     assert err.index("light: A light net") < err.index("norms: Norms")
-    assert err.count(" of 100 test images") == 3  # one seed of the dear step, two of the other
+    assert err.count(" of 100 test images") == 3  # one seed of the first rung, two of the other
     folder = tmp_path / "ladders" / "two"
-    found = records.load_climbed(folder)
+    found = records.load_ladder_result(folder)
     assert [len(study.seeds) for study in found.studies] == [1, 2]
     assert [study.name for study in found.studies] == ["light", "norms"]
     assert found.studies[1].recipe["name"] == "plain (changed)"
@@ -127,26 +127,26 @@ def test_a_record_without_its_runs_is_not_run_again(netlet: Netlet, there: Path)
     assert records.load_study(folder / "norms") == both
 
 
-def test_a_changed_step_is_refused_before_anything_is_lost(netlet: Netlet, there: Path) -> None:
-    (there / "two.toml").write_text(STEPS.replace('augment = "light"', 'augment = "full"'))
+def test_a_changed_rung_is_refused_before_anything_is_lost(netlet: Netlet, there: Path) -> None:
+    (there / "two.toml").write_text(RUNGS.replace('augment = "light"', 'augment = "full"'))
     code, _, err = netlet(*CLIMB)
     assert code == 2
     assert (
         "ladders/two/norms: holds a run with another recipe; name another folder with --out" in err
     )
-    assert (there / "ladders" / "two" / "ladder.toml").read_text() == STEPS
-    (there / "two.toml").write_text(STEPS.replace('experiment = "code_2"', 'experiment = "code_4"'))
+    assert (there / "ladders" / "two" / "ladder.toml").read_text() == RUNGS
+    (there / "two.toml").write_text(RUNGS.replace('experiment = "code_2"', 'experiment = "code_4"'))
     code, _, err = netlet(*CLIMB)
     assert code == 2
     assert "ladders/two/light: holds a run with another net; name another folder with --out" in err
 
 
-def test_a_study_of_something_else_is_no_step(netlet: Netlet, there: Path) -> None:
+def test_a_study_of_another_experiment_is_refused(netlet: Netlet, there: Path) -> None:
     folder = there / "ladders" / "two"
     shutil.copy(folder / "norms" / "study.json", folder / "light" / "study.json")
     code, _, err = netlet("report", str(folder), "-o", "x.md")
     assert code == 2
-    assert "light: is a study of norms, not of the step" in err
+    assert "light: holds a study of norms, not of the rung" in err
 
 
 def test_a_net_that_was_changed_under_its_name_is_refused(
@@ -154,13 +154,13 @@ def test_a_net_that_was_changed_under_its_name_is_refused(
 ) -> None:
     body = "from torch import nn\ndef net(): return nn.Sequential(nn.Flatten(), nn.Linear(784, {}), nn.Linear({}, 10))\n"
     (tmp_path / "mine.py").write_text(body.format(4, 4))
-    ladder.write_text(FIRST_STEP.replace('experiment = "code_2"', 'experiment = "mine.py:net"'))
+    ladder.write_text(FIRST_RUNG.replace('experiment = "code_2"', 'experiment = "mine.py:net"'))
     assert netlet(*CLIMB)[0] == 0
     (tmp_path / "mine.py").write_text(body.format(5, 5))
     code, _, err = netlet(*CLIMB)
     assert code == 2
     assert (
-        "light: holds runs of another net called mine.py:net: it has been changed since; name another"
+        "light: holds runs of another net called mine.py:net, which has been changed since; name another"
         in err
     )
 
@@ -171,10 +171,10 @@ def test_own_images_without_a_test_set_can_be_climbed_twice(
     with np.load(tmp_path / "digits.npz") as whole:
         parts = {name: whole[name] for name in whole.files if "test" not in name}
     np.savez(tmp_path / "digits.npz", **parts)
-    ladder.write_text(FIRST_STEP)
+    ladder.write_text(FIRST_RUNG)
     code, _, err = netlet(*CLIMB)
     assert code == 0, err
-    assert records.load_climbed(tmp_path / "ladders" / "two").studies[0].split == "val"
+    assert records.load_ladder_result(tmp_path / "ladders" / "two").studies[0].split == "val"
     code, _, err = netlet(*CLIMB)
     assert code == 0, err
 
@@ -183,42 +183,46 @@ def test_own_images_without_a_test_set_can_be_climbed_twice(
     ("old", "new", "message"),
     [
         ('title = "Two steps"', "", 'the ladder has no title; write title = "..."'),
-        ("[[step]]", "[step]", "is no TOML"),
-        ('target = "Small."', "", 'step 1 has no target; write target = "..."'),
-        ('target = "Small."', "target = 5", 'step 1 has target = 5; write target = "..."'),
+        ("[[rung]]", "[rung]", "is not valid TOML"),
+        ('target = "Small."', "", 'rung 1 has no target; write target = "..."'),
+        ('target = "Small."', "target = 5", 'rung 1 has target = 5; write target = "..."'),
         (
             'about = "From small to *normed*."',
             "about = 5",
             'the ladder has about = 5; write about = "..."',
         ),
-        ('recipe = "plain"', "recipe = 5", 'step 1 has recipe = 5; write recipe = "..."'),
-        ('name = "light"', "name = 5", 'step 1 has name = 5; write name = "..."'),
-        ('name = "light"', 'name = "ladder.md"', "step 1: 'ladder.md' makes no folder name"),
+        ('recipe = "plain"', "recipe = 5", 'rung 1 has recipe = 5; write recipe = "..."'),
+        ('name = "light"', "name = 5", 'rung 1 has name = 5; write name = "..."'),
+        ('name = "light"', 'name = "ladder.md"', "rung 1: 'ladder.md' cannot be a folder's name"),
         (
             "parameters = 4991",
             'parameters = "4991"',
-            "the claim's parameters = '4991' is no number",
+            "the claim's parameters = '4991' is not a number",
         ),
-        ("seeds = 1", "seeds = true", "seeds = True is no number of seeds"),
+        ("seeds = 1", "seeds = true", "seeds = True is not a number of seeds"),
         ("seeds = 1", 'budget = "eight"', "no budget 'eight'; did you mean"),
-        ('augment = "light"', 'augment = ["light"]', "step norms: augment=['light'] is not known"),
+        ('augment = "light"', 'augment = ["light"]', "rung norms: augment=['light'] is not known"),
         (
-            'set = { epochs = 2, batch = 50, precision = "float32" }',
+            'set = { epochs = 2, batch_size = 50, precision = "float32" }',
             "set = 5",
-            "step 1: set = 5; write it as a table",
+            "rung 1: set = 5; write it as a table",
         ),
-        ("seeds = 1", "sed = 1", "step 1 has no 'sed'; did you mean 'seeds'? it has: experiment"),
-        ("seeds = 1", "seeds = 0", "step 1: seeds = 0 is no number of seeds; give at least 1"),
+        (
+            "seeds = 1",
+            "sed = 1",
+            "rung 1 has no key 'sed'; did you mean 'seeds'? the keys are: experiment",
+        ),
+        ("seeds = 1", "seeds = 0", "rung 1: seeds = 0 is not a number of seeds; give 1 or more"),
         (
             'name = "norms"',
             'name = "light"',
-            "two steps are called 'light'; give each its own name",
+            "two rungs are called 'light'; give each its own name",
         ),
-        ('name = "norms"', 'name = "../up"', "step 2: '../up' makes no folder name"),
+        ('name = "norms"', 'name = "../up"', "rung 2: '../up' cannot be a folder's name"),
         (
             "parameters = 4991",
             "params = 4991",
-            "a claim has no 'params'; did you mean 'parameters'?",
+            "a claim has no key 'params'; did you mean 'parameters'?",
         ),
         (
             "claim = { parameters = 4991, best_train = 90.5, best_test = 91 }",
@@ -229,22 +233,37 @@ def test_own_images_without_a_test_set_can_be_climbed_twice(
         (
             'augment = "light"',
             'augment = "heavy"',
-            "step norms: augment='heavy' is not known; choose one of none, light",
+            "rung norms: augment='heavy' is not known; choose one of none, light",
         ),
         ('recipe = "plain"', 'recipe = "plane"', "no recipe 'plane'; did you mean 'plain'?"),
-        ("batch = 50", "batches = 50", "a recipe has no field 'batches'; did you mean 'batch'?"),
+        ("batch_size = 50", "batchsize = 50", "no field 'batchsize'; did you mean 'batch_size'?"),
         ("batch_size = 50", 'batch_size = "50"', "batch_size='50' is not a number"),
     ],
 )
 def test_a_bad_ladder_is_one_line_and_nothing_is_run(
     netlet: Netlet, tmp_path: Path, old: str, new: str, message: str
 ) -> None:
-    (tmp_path / "two.toml").write_text(STEPS.replace(old, new, 1) if old in STEPS else STEPS)
+    (tmp_path / "two.toml").write_text(RUNGS.replace(old, new, 1) if old in RUNGS else RUNGS)
     code, out, err = netlet("climb", "two.toml", "--dataset", "digits.npz")
     assert (code, out) == (2, "")
     assert message in err
     assert len(err.splitlines()) == 1
     assert not (tmp_path / "ladders").exists()
+
+
+def test_step_tables_of_version_0_1_still_work_with_a_warning(tmp_path: Path) -> None:
+    (tmp_path / "old.toml").write_text(RUNGS.replace("[[rung]]", "[[step]]"))
+    (tmp_path / "new.toml").write_text(RUNGS)
+    with pytest.warns(NetletDeprecationWarning, match=r"\[\[step\]\] is now called \[\[rung\]\]"):
+        old = records.load_ladder(tmp_path / "old.toml")
+    assert old.rungs == records.load_ladder(tmp_path / "new.toml").rungs
+
+
+def test_old_recipe_fields_in_a_ladder_still_work_with_a_warning(tmp_path: Path) -> None:
+    (tmp_path / "old.toml").write_text(RUNGS.replace("batch_size = 50", "batch = 50"))
+    rung = records.load_ladder(tmp_path / "old.toml").rungs[0]
+    with pytest.warns(NetletDeprecationWarning, match="'batch' is now called 'batch_size'"):
+        assert build_experiment(rung).recipe.batch_size == 50
 
 
 def test_an_unknown_ladder_names_those_there_are() -> None:
@@ -255,19 +274,19 @@ def test_an_unknown_ladder_names_those_there_are() -> None:
 
 
 def test_a_ladder_that_was_not_climbed_has_no_page(netlet: Netlet, tmp_path: Path) -> None:
-    (tmp_path / "ladder.toml").write_text(STEPS)
+    (tmp_path / "ladder.toml").write_text(RUNGS)
     code, _, err = netlet("report", ".", "-o", "r.md")
     assert code == 2
-    assert "the steps light, norms have not been run; 'netlet climb' runs them" in err
+    assert "not trained yet: light, norms; run 'netlet climb' again" in err
 
 
 @pytest.mark.parametrize("name", LADDERS)
-def test_every_step_of_our_ladders_can_be_run(name: str) -> None:
+def test_every_rung_of_our_ladders_can_be_run(name: str) -> None:
     ladder = find_ladder(name)
-    experiments = [experiment_of(rung) for rung in ladder.rungs]
+    experiments = [build_experiment(rung) for rung in ladder.rungs]
     assert len({json.dumps([e.net.name, str(e.recipe)]) for e in experiments}) == len(
         experiments
-    ), "two steps alike"
+    ), "two rungs are alike"
     assert {e.budget.name for e in experiments} == {"document_004"}
 
 
@@ -282,5 +301,5 @@ def test_document_004s_ladder_is_its_five_codes_with_their_claims() -> None:
         assert rung.claim["best_test"] == pytest.approx(claim.correct / 100)
 
 
-def test_errors_are_of_the_tree() -> None:
+def test_ladder_errors_are_netlet_errors() -> None:
     assert issubclass(LadderError, NetletError)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import Netlet
+from helpers import Netlet
 from PIL import Image
 from torch import nn
 
@@ -356,7 +356,7 @@ def test_a_net_answers_alike_whatever_it_ends_in(digits: np.ndarray, crest: Trai
 
 
 def test_a_net_that_gives_no_row_for_each_image_is_refused(digits: np.ndarray) -> None:
-    with pytest.raises(NetError, match="it must give one row of scores for each"):
+    with pytest.raises(NetError, match="it must return one row of scores for each"):
         evaluation.predict(nn.Flatten(0), list(digits[:2]))
     with pytest.raises(NetError, match="knows 1 class"):
         evaluation.predict(nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()), list(digits[:2]))
@@ -463,8 +463,8 @@ def test_bad_usage_is_exit_code_2(netlet: Netlet, digits: np.ndarray, tmp_path: 
         "from torch import nn\ndef small(): return nn.Sequential(nn.Flatten(), nn.Linear(784, 10))\n"
     )
     for arguments, message in (
-        (("--net", "swift"), "has weights to be told"),
-        (("--net", "mine.py:small"), "has weights to be told"),
+        (("--net", "swift"), "has no trained weights"),
+        (("--net", "mine.py:small"), "has no trained weights"),
         (("--show", "a.jpg"), "a.jpg: what the net saw is written as PNG; name it like seen.png"),
         (("--show", "."), "what the net saw is written as PNG; name it like seen.png"),
         (("--show", "./a.png"), "a.png: is one of the pictures, and would be written over"),

@@ -1,4 +1,4 @@
-"""Recipes refuse what cannot be followed, and the documents' are as written."""
+"""Invalid recipes are refused, old names still work, and the write-ups' recipes are as written."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import dataclasses
 import itertools
 
 import pytest
+from helpers import Netlet
 
-from netlet import recipes
-from netlet.errors import RecipeError
+from netlet import catalog, recipes
+from netlet.errors import NetletDeprecationWarning, RecipeError
 from netlet.experiments import EXPERIMENTS
-from netlet.recipes import Recipe, Warp
+from netlet.recipes import Recipe, Warp, recipe_from_json
+from netlet.records import to_json_value
 from netlet.training.schedules import learning_rate
 
 
@@ -63,17 +65,59 @@ def test_recipes_are_frozen_and_derive() -> None:
         recipes.STEADY.epochs = 3  # type: ignore[misc]
     assert recipes.STEADY.replace(epochs=5).epochs == 5
     assert recipes.STEADY.replace(epochs=5).replace(epochs=recipes.STEADY.epochs) == recipes.STEADY
-    assert recipes.find_recipe("steady") is recipes.STEADY
+    assert catalog.find_recipe("steady") is recipes.STEADY
     assert all(
-        recipes.find_recipe(experiment.recipe.name) == experiment.recipe
+        catalog.find_recipe(experiment.recipe.name) == experiment.recipe
         for experiment in EXPERIMENTS.values()
     )
     with pytest.raises(RecipeError, match="no recipe 'staedy'; did you mean 'steady'"):
-        recipes.find_recipe("staedy")
+        catalog.find_recipe("staedy")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "value"),
+    [("optimiser", "optimizer", "sgd"), ("batch", "batch_size", 32), ("step", "backend", "eager")],
+)
+def test_recipe_fields_of_version_0_1_still_work_with_a_warning(
+    old: str, new: str, value: object
+) -> None:
+    with pytest.warns(NetletDeprecationWarning, match=f"'{old}' is now called '{new}'"):
+        assert Recipe().replace(**{old: value}) == Recipe().replace(**{new: value})
+    plain = to_json_value(Recipe())
+    renamed = {(old if name == new else name): v for name, v in plain.items()} | {old: value}
+    assert getattr(recipe_from_json(renamed), new) == value
+
+
+def test_but_still_works_with_a_warning() -> None:
+    with pytest.warns(NetletDeprecationWarning, match=r"Recipe.but is now called Recipe.replace"):
+        assert Recipe().but(epochs=3) == Recipe(epochs=3)
+    experiment = EXPERIMENTS["swift"]
+    with pytest.warns(NetletDeprecationWarning, match=r"Experiment.but is now called"):
+        assert experiment.but(recipe=recipes.STEADY).recipe == recipes.STEADY
+
+
+def test_an_old_field_name_on_the_command_line_is_one_line_on_stderr(netlet: Netlet) -> None:
+    code, out, err = netlet("train", "swift", "--set", "batch=50", "--set", "epochs=0")
+    assert (code, out) == (2, "")
+    first, second = err.splitlines()
+    assert first == (
+        "netlet: warning: the recipe field 'batch' is now called 'batch_size';"
+        " the old name will stop working in version 0.3"
+    )
+    assert "epochs=0 is out of range" in second
+
+
+def test_every_recipe_says_what_it_is_for_and_records_do_not() -> None:
+    for recipe in catalog.RECIPES.values():
+        assert recipe.about
+        assert len(recipe.about.splitlines()) == 1
+        assert "about" not in to_json_value(recipe)
+        assert recipe_from_json(to_json_value(recipe)) == recipe
+        assert not recipe.replace(epochs=3).about
 
 
 def test_document_001_is_as_written() -> None:
-    recipe = recipes.DOCUMENT_001
+    recipe = catalog.find_recipe("document_001")
     assert (recipe.batch_size, recipe.epochs, recipe.mean, recipe.std) == (128, 20, 0.1307, 0.3081)
     assert (recipe.optimizer, recipe.weight_decay, recipe.momentum, recipe.beta2) == (
         "adamw",
@@ -94,7 +138,10 @@ def test_document_001_is_as_written() -> None:
 
 
 def test_document_003_is_as_written() -> None:
-    assert (recipes.DOCUMENT_003.batch_size, recipes.DOCUMENT_003.peak_lr) == (64, 0.01)
+    assert (
+        catalog.find_recipe("document_003").batch_size,
+        catalog.find_recipe("document_003").peak_lr,
+    ) == (64, 0.01)
 
 
 def rates(**changes: object) -> list[float]:

@@ -129,8 +129,16 @@ def test_every_record_in_results_has_the_newest_schema() -> None:
     ],
 )
 def test_two_configurations_differ_in(change: dict[str, object], what: str) -> None:
-    assert find_difference(make_study(make_seed_result(0, 990)), make_study(make_seed_result(1, 980), **change)) == what
-    assert find_difference(make_study(make_seed_result(0, 990)), make_study(make_seed_result(1, 980))) is None
+    assert (
+        find_difference(
+            make_study(make_seed_result(0, 990)), make_study(make_seed_result(1, 980), **change)
+        )
+        == what
+    )
+    assert (
+        find_difference(make_study(make_seed_result(0, 990)), make_study(make_seed_result(1, 980)))
+        is None
+    )
 
 
 def test_find_study_by_name_and_by_path(tmp_path: Path) -> None:

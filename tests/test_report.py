@@ -16,11 +16,11 @@ from urllib.parse import unquote
 import numpy as np
 import pytest
 import torch
-from conftest import Netlet, result, study
+from helpers import Netlet, make_seed_result, make_study
 
-from netlet import budgets, recipes, records
+from netlet import budgets, catalog, recipes, records
 from netlet.cli import main
-from netlet.cli.options import overridden
+from netlet.cli.settings import apply_settings
 from netlet.data import Split
 from netlet.errors import ReportError
 from netlet.recipes import AUGMENTS, STEADY, Recipe, Warp
@@ -49,36 +49,35 @@ class Refs(HTMLParser):
 
 
 def test_a_studys_report_has_all_that_a_reader_needs() -> None:
-    found = study(result(0, 990, verdict="FAIL"), result(1, 995), budget=BUDGET, net="swift")
+    found = make_study(make_seed_result(0, 990, verdict="FAIL"), make_seed_result(1, 995), budget=BUDGET, net="swift")
     page = study_page(found, IMAGES)
     for words in (
-        "# swift: 99.25 % of mnist's test images",
-        "**Budget twenty_k: FAIL.** Of the seeds, each by itself, 1 of 2 meet",
-        "| accuracy, last epoch | at least 99.4 % | 1,985 of 2,000 test images (99.25 %) | -3 images | **FAIL** |",
-        "## How sure this is",
+        "# swift: 99.25% test accuracy on mnist",
+        "**Budget twenty_k: FAIL.** 1 of 2 seeds pass it.",
+        "| **FAIL** | accuracy, last epoch | at least 99.4% | 1,985 of 2,000 test images (99.25%) | -3 images |",
+        "## How certain the result is",
         "Student's t, 2 seeds",
-        "That the mean of all seeds surpasses 99.4 %: p =",
-        "10 images are wrong for some seed, 5 for every one",
-        "the last one counts",
-        "Whether the recipe was chosen on test, the record cannot know",
-        "## What the figures mean",
+        "Mean of all seeds above the target of 99.4%: one-sided t test, p =",
+        "10 images are misclassified by at least one seed, 5 by all",
+        "only the last epoch counts",
+        "Whether the recipe was chosen by test accuracy is not recorded",
+        "## What the results mean",
         "## Training",
         "bands reach from the lowest to the highest",
         "## The net",
         "| `0` | Conv2d | 3 | 1 | 0 | 10x1x1 | 3 | 9 | 3 |",
         "### Receptive field",
         "| `0` | Conv2d | 28 | 3 | 1 | 0 | 26 | 1 | 1 | 3 | 1 |",
-        "## Where it errs",
+        "## Errors",
         "### Calibration",
-        "| 70 to 80 % | 15 | 75.0 | 0.0 |",
-        "| 4 | 100 | 99.00 | 94.55 to 99.82 | 5 (1.0) |",
+        "| 70 to 80% | 15 | 75.0% | 0.0% |",
+        "| 4 | 100 | 99.00% | 94.55 to 99.82% | 5 (1.0) |",
         "### Worst mistakes",
-        "10 of 10 images that are wrong",
-        "| 0 | 0 | 1 | 75.0 | 2 of 2 |",
-        "## How to repeat it",
+        "10 of 10 misclassified images",
+        "## How to reproduce it",
         "netlet study swift",
         "| peak_lr | `0.01` |",
-        "1 thread a run",
+        "1 thread for each run",
     ):
         assert words in page.markdown, words
     shown = re.findall(r"^!\[.+?\]\((\S+)\)$", page.markdown, re.MULTILINE)
@@ -87,7 +86,8 @@ def test_a_studys_report_has_all_that_a_reader_needs() -> None:
         "seeds.svg",
         "accuracy.svg",
         "loss.svg",
-        "rate.svg",
+        "learning-rate.svg",
+        "net.svg",
         "confusion.svg",
         "calibration.svg",
         "mistakes.svg",
@@ -95,7 +95,7 @@ def test_a_studys_report_has_all_that_a_reader_needs() -> None:
 
 
 def test_pictures_read_on_any_ground_and_are_the_same_each_time() -> None:
-    found = study(result(0, 990), result(1, 995), budget=BUDGET)
+    found = make_study(make_seed_result(0, 990), make_seed_result(1, 995), budget=BUDGET)
     pictures = study_page(found, IMAGES).pictures
     for name, svg in pictures.items():
         ET.fromstring(svg)
@@ -113,7 +113,7 @@ def test_html_is_one_file_that_fetches_nothing(tmp_path: Path) -> None:
     named = {
         "class_names": ["<b>0</b>", "a|b", "__init__", "![x](http://e/a.png)", "$5^$", *"56789"]
     }
-    found = study(result(0, 990), budget=BUDGET, name="<script>alert(1)</script>")
+    found = make_study(make_seed_result(0, 990), budget=BUDGET, name="<script>alert(1)</script>")
     found = dataclasses.replace(found, data=found.data | named)
     written = write(study_page(found, IMAGES), tmp_path / "r.html")
     assert written == [tmp_path / "r.html"]
@@ -131,13 +131,13 @@ def test_html_is_one_file_that_fetches_nothing(tmp_path: Path) -> None:
 
 
 def test_markdown_has_its_pictures_beside_it(tmp_path: Path) -> None:
-    found = study(result(0, 990), budget=BUDGET)
+    found = make_study(make_seed_result(0, 990), budget=BUDGET)
     page, *pictures = write(study_page(found), tmp_path / "deep" / "my r.md")
     assert page == tmp_path / "deep" / "my r.md"
     shown = re.findall(r"^!\[.+?\]\((\S+)\)$", page.read_text(), re.MULTILINE)
     assert {page.parent / unquote(name) for name in shown} == set(pictures)
     assert len(pictures) == 6  # no gallery without the images
-    assert "Without their pictures" in page.read_text()
+    assert "The images were not available" in page.read_text()
     with pytest.raises(ReportError, match=r"r.pdf: a report is written as .html or .md"):
         write(study_page(found), tmp_path / "r.pdf")
     (tmp_path / "file").write_text("")
@@ -146,25 +146,25 @@ def test_markdown_has_its_pictures_beside_it(tmp_path: Path) -> None:
 
 
 def test_several_studies_are_held_side_by_side() -> None:
-    a = study(result(0, 970), result(1, 973), result(2, 968), name="a", net="a", budget=BUDGET)
-    b = study(result(0, 995), result(1, 993), result(2, 996), name="b", net="b", budget=BUDGET)
+    a = make_study(make_seed_result(0, 970), make_seed_result(1, 973), make_seed_result(2, 968), name="a", net="a", budget=BUDGET)
+    b = make_study(make_seed_result(0, 995), make_seed_result(1, 993), make_seed_result(2, 996), name="b", net="b", budget=BUDGET)
     page = comparison_page([a, b], [study_page(one) for one in (a, b)])
-    assert page.title == "a beside b"
-    assert "b is better than a by 2.433 points, beyond what other seeds" in page.text
-    assert "\n## a: 97.03 % of mnist's test images" in page.text
+    assert page.title == "a and b"
+    assert "b is better than a by 2.433 points, significant over seeds" in page.text
+    assert "\n## a: 97.03% test accuracy on mnist" in page.text
     assert "\n### Training" in page.text
     assert len(page.pictures) == 1 + 2 * 6  # of the same names in both, and none lost
     for name in page.pictures:
         assert f"]({name})" in page.text
-    whole = combine_pages("All", "", [Page("x", "## y\n\n```sh\n# z\n```", {})])
+    whole = combine_pages(Page("All", ""), [Page("x", "## y\n\n```sh\n# z\n```", {})])
     assert whole.text == "## x\n\n### y\n\n```sh\n# z\n```"
 
 
 def test_a_perfect_seed_and_one_at_chance_can_be_told() -> None:
-    for found in (study(result(0, 1_000), budget=BUDGET), study(result(0, 100), budget=BUDGET)):
+    for found in (make_study(make_seed_result(0, 1_000), budget=BUDGET), make_study(make_seed_result(0, 100), budget=BUDGET)):
         page = study_page(found, IMAGES)
-        assert "## Where it errs" in page.markdown
-    assert "0 of 0 images that are wrong" in study_page(study(result(0, 1_000)), IMAGES).markdown
+        assert "## Errors" in page.markdown
+    assert "0 of 0 misclassified images" in study_page(make_study(make_seed_result(0, 1_000)), IMAGES).markdown
 
 
 @pytest.mark.parametrize(
@@ -188,25 +188,25 @@ def test_a_perfect_seed_and_one_at_chance_can_be_told() -> None:
     ids=lambda recipe: f"{recipe.name}-{recipe.epochs}",
 )
 def test_the_command_gives_the_recipe_again(recipe: Recipe) -> None:
-    found = study(
-        result(3, 990), result(4, 991), recipe=to_json_value(recipe), net="summit", name="step"
+    found = make_study(
+        make_seed_result(3, 990), make_seed_result(4, 991), recipe=to_json_value(recipe), net="summit", name="step"
     )
     words = shlex.split(command_for(found) or "")
     assert words[:3] == ["netlet", "study", "summit"]
     assert words[-4:] == ["--first-seed", "3", "--seeds", "2"]
-    gap = dataclasses.replace(found, seeds=(*found.seeds, result(7, 992)))
+    gap = dataclasses.replace(found, seeds=(*found.seeds, make_seed_result(7, 992)))
     assert [line.split()[-4:] for line in (command_for(gap) or "").splitlines()] == [
         ["--first-seed", "3", "--seeds", "2"],
         ["--first-seed", "7", "--seeds", "1"],
     ]
     settings = [words[i + 1] for i, word in enumerate(words) if word == "--set"]
-    made = overridden(recipes.find_recipe(words[words.index("--recipe") + 1]), settings)
+    made = apply_settings(catalog.find_recipe(words[words.index("--recipe") + 1]), settings)
     assert to_json_value(made.replace(name="x")) == to_json_value(recipe.replace(name="x"))
 
 
 def test_the_command_says_what_else_matters() -> None:
-    known = study(
-        result(0, 990),
+    known = make_study(
+        make_seed_result(0, 990),
         recipe=to_json_value(recipes.QUICK),
         budget=BUDGET,
         name="swift",
@@ -235,7 +235,7 @@ def test_the_command_says_what_else_matters() -> None:
     )
     begun = dataclasses.replace(known, initial_weights_digest="a" * 64)
     assert command_for(begun) is None
-    assert "began with weights that somebody gave" in study_page(begun).markdown
+    assert "Training started from given weights" in study_page(begun).markdown
     odd = recipes.QUICK.replace(augment=(Warp(rotate_deg=3), Warp(rotate_deg=4), Warp(scale=0.1)))
     assert command_for(dataclasses.replace(known, recipe=to_json_value(odd))) is None
     assert (
@@ -275,11 +275,11 @@ def test_report_compare_and_runs_from_the_command_line(netlet: Netlet, trained: 
     )
     code, out, err = netlet("report", one, other, "-o", "both.html", "--dataset", "digits.npz")
     assert (code, err) == (0, "")
-    assert "code_2 beside code_3" in Path("both.html").read_text()
+    assert "code_2 and code_3" in Path("both.html").read_text()
     code, out, _ = netlet(
         "report", "runs/code_2-digits.npz-seed7", "-o", "run.md", "--dataset", "digits.npz"
     )
-    assert out.strip() == "run.md, and 7 pictures in run/"
+    assert out.strip() == "run.md, and 7 figures in run/"
     # Single runs of one experiment are its study.
     netlet(
         "report",
@@ -290,7 +290,7 @@ def test_report_compare_and_runs_from_the_command_line(netlet: Netlet, trained: 
         "--dataset",
         "digits.npz",
     )
-    assert "the mean of 2 seeds: 0, 1" in Path("joined.md").read_text()
+    assert "mean of 2 seeds: 0, 1" in Path("joined.md").read_text()
 
     code, out, _ = netlet("compare", one, other)
     assert code == 0
@@ -309,35 +309,35 @@ def test_report_compare_and_runs_from_the_command_line(netlet: Netlet, trained: 
     ]
     assert [
         row["seed"]
-        for row in json.loads(netlet("runs", ".", "--name", "*_2", "--sort", "seed", "--json")[1])
+        for row in json.loads(netlet("runs", ".", "--name", "*_2", "--sort", "seed", "--json")[1])["runs"]
     ] == [
         0,
         1,
         7,
     ]
     assert (
-        json.loads(netlet("runs", ".", "--params-below", "5000", "--net", "code_3", "--json")[1])
+        json.loads(netlet("runs", ".", "--params-below", "5000", "--net", "code_3", "--json")[1])["runs"]
         == []
     )
     assert (
-        "none of 5 runs in . is like that" in netlet("runs", ".", "--accuracy-at-least", "99.9")[1]
+        "none of the 5 runs in . matches" in netlet("runs", ".", "--accuracy-at-least", "99.9")[1]
     )
     best_first = [
         row["last_percent"]
-        for row in json.loads(netlet("runs", ".", "--sort", "last", "--json")[1])
+        for row in json.loads(netlet("runs", ".", "--sort", "last", "--json")[1])["runs"]
     ]
     assert best_first == sorted(best_first, reverse=True)
     code, out, _ = netlet("runs", ".", "--compare")
     assert code == 0
     assert re.search(r"^code_2 .+ 3 ", out, re.MULTILINE)
-    assert re.search(r"^code_3 .+ 2 .+(best|no difference shown|beyond chance)$", out, re.MULTILINE)
+    assert re.search(r"^code_3 .+ 2 .+(best|no difference shown|worse)$", out, re.MULTILINE)
 
 
 def test_a_studys_record_stands_for_runs_that_are_gone(netlet: Netlet, trained: Path) -> None:
-    before = json.loads(netlet("runs", "studies", "--json")[1])
+    before = json.loads(netlet("runs", "studies", "--json")[1])["runs"]
     for path in (trained / "studies").rglob("run.json"):
         path.unlink()
-    after = json.loads(netlet("runs", "studies", "--json")[1])
+    after = json.loads(netlet("runs", "studies", "--json")[1])["runs"]
     drop = ("path", "train_s")  # the study's record rounds the seconds
     assert [{k: v for k, v in row.items() if k not in drop} for row in after] == [
         {k: v for k, v in row.items() if k not in drop} for row in before
@@ -441,7 +441,7 @@ def test_bad_records_are_one_line_each_and_never_a_figure(netlet: Netlet, traine
 def test_what_does_not_belong_together_is_refused(netlet: Netlet, trained: Path) -> None:
     with np.load(trained / "digits.npz") as whole:
         np.savez(trained / "digits2.npz", **{name: whole[name][::-1] for name in whole.files})
-    netlet("train", "code_3", "--dataset", "digits2.npz", "--out", "elsewhere", *FAST)
+    netlet("train", "code_3", "--dataset", "digits2.npz", "-o", "elsewhere", *FAST)
     code, out, err = netlet("compare", "studies/code_2-digits.npz", "elsewhere")
     assert (code, out) == (2, "")
     assert "compare studies of one data set" in err
@@ -463,7 +463,7 @@ def test_what_does_not_belong_together_is_refused(netlet: Netlet, trained: Path)
     code, out, err = netlet("report", "elsewhere", "-o", "x.md", "--dataset", "digits.npz")
     assert code == 0
     assert "digits.npz: is not what code_3 was scored on" in err
-    assert "Without their pictures" in Path("x.md").read_text()
+    assert "The images were not available" in Path("x.md").read_text()
 
 
 def test_without_the_libraries_for_pictures_it_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -478,9 +478,9 @@ def test_without_the_libraries_for_pictures_it_says_which(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(
-        ReportError, match=r"pictures need matplotlib, .* pip install 'netlet\[report\]'"
+        ReportError, match=r"plots need matplotlib, .* pip install '\.\[report\]'"
     ):
-        study_page(study(result(0, 990)))
+        study_page(make_study(make_seed_result(0, 990)))
     with pytest.raises(ReportError, match="HTML needs markdown-it-py"):
         _ = Page("a", "b").html
 

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 import pytest
-from conftest import result, study
+from helpers import make_seed_result, make_study
 from scipy import stats as scipy_stats
 
 from netlet import budgets, stats
@@ -36,7 +36,7 @@ def wrong(seed: SeedResult, *images: int) -> SeedResult:
 
 
 def test_one_seed_says_nothing_of_seeds_and_wilsons_interval_of_images() -> None:
-    alone = study(result(0, 990))
+    alone = make_study(make_seed_result(0, 990))
     assert stats.sd_points(alone) is None
     assert stats.interval_over_seeds(alone) is None
     assert stats.p_value_mean_above(alone, 98) is None
@@ -44,7 +44,7 @@ def test_one_seed_says_nothing_of_seeds_and_wilsons_interval_of_images() -> None
 
 
 def test_one_sided_p_of_the_mean_is_scipys() -> None:
-    found = study(result(0, 990), result(1, 994), result(2, 995))
+    found = make_study(make_seed_result(0, 990), make_seed_result(1, 994), make_seed_result(2, 995))
     theirs = scipy_stats.ttest_1samp([99.0, 99.4, 99.5], 99.0, alternative="greater").pvalue
     assert stats.p_value_mean_above(found, 99.0) == pytest.approx(theirs)
     # By hand: t = 0.3 / (sqrt(0.07) / sqrt(3)) = 1.9640 with two degrees of freedom; P = (1 - t /
@@ -54,17 +54,17 @@ def test_one_sided_p_of_the_mean_is_scipys() -> None:
         (1 - t / math.sqrt(t * t + 2)) / 2
     )
     assert stats.p_value_mean_above(found, 99.9) > 0.9  # type: ignore[operator]
-    alike = study(result(0, 990), result(1, 990))  # no spread to measure by
+    alike = make_study(make_seed_result(0, 990), make_seed_result(1, 990))  # no spread to measure by
     assert stats.p_value_mean_above(alike, 98) is None
     assert stats.interval_over_seeds(alike) is None
     assert "over seeds: unknown, all seeds have the same accuracy" in stats.study_text(alike)
-    high = stats.interval_over_seeds(study(result(0, 1_000), result(1, 1_000), result(2, 990)))
+    high = stats.interval_over_seeds(make_study(make_seed_result(0, 1_000), make_seed_result(1, 1_000), make_seed_result(2, 990)))
     assert high is not None
     assert high[1] == 100
 
 
 def test_errors_are_pooled_by_image() -> None:
-    found = study(wrong(result(0, 990), 1, 2, 3), wrong(result(1, 990), 3, 4))
+    found = make_study(wrong(make_seed_result(0, 990), 1, 2, 3), wrong(make_seed_result(1, 990), 3, 4))
     rates = stats.error_rates(found)
     assert {int(image): float(rates[image]) for image in rates.nonzero()[0]} == {
         1: 0.5,
@@ -77,28 +77,28 @@ def test_errors_are_pooled_by_image() -> None:
 
 
 def test_other_images_as_many_seeds_on_the_same_images_add_nothing() -> None:
-    one, same = study(result(0, 990)), study(result(0, 990), result(1, 990), result(2, 990))
+    one, same = make_study(make_seed_result(0, 990)), make_study(make_seed_result(0, 990), make_seed_result(1, 990), make_seed_result(2, 990))
     assert stats.interval_over_images(same) == pytest.approx(stats.interval_over_images(one))
-    apart = study(result(0, 990), result(1, 990, first=300), result(2, 990, first=600))
+    apart = make_study(make_seed_result(0, 990), make_seed_result(1, 990, first=300), make_seed_result(2, 990, first=600))
     low, high = stats.interval_over_images(apart)
     assert high - low < stats.interval_over_images(one)[1] - stats.interval_over_images(one)[0]
-    perfect = study(result(0, 1_000), result(1, 1_000), result(2, 1_000))
+    perfect = make_study(make_seed_result(0, 1_000), make_seed_result(1, 1_000), make_seed_result(2, 1_000))
     assert stats.interval_over_images(perfect) == pytest.approx(
         Score("test", 1_000, 1_000).interval()
     )
-    once = study(result(0, 999), result(1, 1_000), result(2, 1_000))
+    once = make_study(make_seed_result(0, 999), make_seed_result(1, 1_000), make_seed_result(2, 1_000))
     assert stats.interval_over_images(once)[0] < stats.interval_over_images(perfect)[0]
     # Each image wrong for one of two seeds: no variance between images, and still not surer than
     # independent draws.
-    halves = study(result(0, 500), result(1, 500, first=500))
+    halves = make_study(make_seed_result(0, 500), make_seed_result(1, 500, first=500))
     assert stats.interval_over_images(halves) == pytest.approx(
         Score("test", 1_000, 2_000).interval()
     )
 
 
 def test_two_single_seeds_are_compared_by_the_exact_mcnemar_test() -> None:
-    a = study(wrong(result(0, 990), *range(12)), name="a", net="a")
-    b = study(wrong(result(0, 990), 0, 1, 2, 50), name="b", net="b")
+    a = make_study(wrong(make_seed_result(0, 990), *range(12)), name="a", net="a")
+    b = make_study(wrong(make_seed_result(0, 990), 0, 1, 2, 50), name="b", net="b")
     found = stats.compare(a, b)
     # b is right on 9 images that a misses and wrong on 1: P = 2 (C(10,0) + C(10,1)) / 2^10.
     assert found.over_images.p == pytest.approx(2 * 11 / 1024)
@@ -111,8 +111,8 @@ def test_two_single_seeds_are_compared_by_the_exact_mcnemar_test() -> None:
 
 
 def test_studies_are_compared_over_seeds_and_over_images() -> None:
-    a = study(result(0, 970), result(1, 972), result(2, 968), name="a", net="a")
-    b = study(result(0, 990), result(1, 991), result(2, 991), name="b", net="b")
+    a = make_study(make_seed_result(0, 970), make_seed_result(1, 972), make_seed_result(2, 968), name="a", net="a")
+    b = make_study(make_seed_result(0, 990), make_seed_result(1, 991), make_seed_result(2, 991), name="b", net="b")
     found = stats.compare(a, b)
     assert found.over_seeds.name == "paired t test over seeds"
     assert found.over_seeds.p == pytest.approx(
@@ -136,8 +136,8 @@ def test_studies_are_compared_over_seeds_and_over_images() -> None:
 
 
 def test_other_seeds_are_compared_by_welchs_test() -> None:
-    a = study(result(0, 970), result(1, 972), result(2, 968), name="a", net="a")
-    b = study(result(5, 990), result(6, 991), name="b", net="b")
+    a = make_study(make_seed_result(0, 970), make_seed_result(1, 972), make_seed_result(2, 968), name="a", net="a")
+    b = make_study(make_seed_result(5, 990), make_seed_result(6, 991), name="b", net="b")
     found = stats.compare(a, b).over_seeds
     theirs = scipy_stats.ttest_ind([99.0, 99.1], [97.0, 97.2, 96.8], equal_var=False)
     assert found.p == pytest.approx(theirs.pvalue)
@@ -152,8 +152,8 @@ def test_clustered_mcnemar_of_one_seed_each_is_mcnemars_statistic() -> None:
 
 
 def test_few_differing_images_are_counted_out_exactly() -> None:
-    a = study(*(wrong(result(s, 990), 1, 2, 3, 4) for s in range(3)), name="a", net="a")
-    b = study(*(wrong(result(s, 990)) for s in range(3)), name="b", net="b")
+    a = make_study(*(wrong(make_seed_result(s, 990), 1, 2, 3, 4) for s in range(3)), name="a", net="a")
+    b = make_study(*(wrong(make_seed_result(s, 990)) for s in range(3)), name="b", net="b")
     found = stats.compare(a, b).over_images
     assert found.name == "exact permutation test over images"
     assert found.p == pytest.approx(
@@ -163,9 +163,9 @@ def test_few_differing_images_are_counted_out_exactly() -> None:
 
 
 def test_a_few_seeds_of_the_same_kind_show_no_difference() -> None:
-    a = study(result(0, 990), result(1, 992), result(2, 991), name="a", net="a")
-    b = study(
-        result(0, 991, first=5), result(1, 990, first=5), result(2, 993, first=5), name="b", net="b"
+    a = make_study(make_seed_result(0, 990), make_seed_result(1, 992), make_seed_result(2, 991), name="a", net="a")
+    b = make_study(
+        make_seed_result(0, 991, first=5), make_seed_result(1, 990, first=5), make_seed_result(2, 993, first=5), name="b", net="b"
     )
     found = stats.compare(a, b)
     assert not found.significant
@@ -176,7 +176,7 @@ def test_a_few_seeds_of_the_same_kind_show_no_difference() -> None:
 
 
 def test_what_cannot_be_compared_is_refused() -> None:
-    a, b = study(result(0, 990), name="a", net="a"), study(result(0, 991), name="b", net="b")
+    a, b = make_study(make_seed_result(0, 990), name="a", net="a"), make_study(make_seed_result(0, 991), name="b", net="b")
     other = dataclasses.replace(b, data=b.data | {"name": "scribble", "digest": "e" * 64})
     with pytest.raises(
         RecordError,
@@ -193,7 +193,7 @@ def test_what_cannot_be_compared_is_refused() -> None:
 
 
 def test_the_mean_of_a_study_is_judged_not_its_best_seed() -> None:
-    found = study(result(0, 989, verdict="FAIL"), result(1, 990), budget=BUDGET)
+    found = make_study(make_seed_result(0, 989, verdict="FAIL"), make_seed_result(1, 990), budget=BUDGET)
     verdict = stats.study_verdict(found)
     assert verdict is not None
     assert verdict.state == "FAIL"
@@ -201,15 +201,15 @@ def test_the_mean_of_a_study_is_judged_not_its_best_seed() -> None:
     assert stats.study_verdict(dataclasses.replace(found, seeds=found.seeds[1:])).state == "PASS"  # type: ignore[union-attr]
     held = BUDGET | {"held_for_last": 2}
     # The last epoch keeps the bar, the one before it does not.
-    assert stats.study_verdict(study(result(0, 990, best=980), budget=held)).state == "FAIL"  # type: ignore[union-attr]
+    assert stats.study_verdict(make_study(make_seed_result(0, 990, best=980), budget=held)).state == "FAIL"  # type: ignore[union-attr]
     on_val = dataclasses.replace(found, split="val")
     assert stats.study_verdict(on_val).state == "NOT YET"  # type: ignore[union-attr]
-    assert stats.study_verdict(study(result(0, 990))) is None
+    assert stats.study_verdict(make_study(make_seed_result(0, 990))) is None
 
 
 def test_the_gap_and_its_uncertainty_by_hand() -> None:
     found = stats.generalization_gap(
-        study(result(0, 980, train_correct=600), result(1, 980, train_correct=597))
+        make_study(make_seed_result(0, 980, train_correct=600), make_seed_result(1, 980, train_correct=597))
     )
     assert found.points == pytest.approx(99.75 - 98.0)
     assert found.share == pytest.approx(1.75 / 2)
@@ -220,18 +220,18 @@ def test_the_gap_and_its_uncertainty_by_hand() -> None:
     assert found.points - found.low == pytest.approx(math.hypot(seeds, images), rel=1e-4)
 
 
-OVER = study(
-    *(result(s, 9_700 + s, total=10_000, train_correct=600, running=600) for s in range(3)),
+OVER = make_study(
+    *(make_seed_result(s, 9_700 + s, total=10_000, train_correct=600, running=600) for s in range(3)),
     budget=BUDGET,
     name="over",
 )
-UNDER = study(
-    *(result(s, 9_700 + s, total=10_000, train_correct=582, running=580) for s in range(3)),
+UNDER = make_study(
+    *(make_seed_result(s, 9_700 + s, total=10_000, train_correct=582, running=580) for s in range(3)),
     budget=BUDGET,
     name="under",
 )
-FINE = study(
-    *(result(s, 9_950 + s * s, total=10_000, train_correct=598, running=590) for s in range(3)),
+FINE = make_study(
+    *(make_seed_result(s, 9_950 + s * s, total=10_000, train_correct=598, running=590) for s in range(3)),
     budget=BUDGET,
     name="fine",
 )
@@ -243,16 +243,16 @@ def test_over_fitting_under_fitting_and_neither_are_told_apart() -> None:
         "underfitting",
         "balanced",
     ]
-    assert stats.diagnose(study(result(0, 105, train_correct=61))) == "at chance"
-    by_heart = study(result(0, 105, train_correct=600))
+    assert stats.diagnose(make_study(make_seed_result(0, 105, train_correct=61))) == "at chance"
+    by_heart = make_study(make_seed_result(0, 105, train_correct=600))
     assert stats.diagnose(by_heart) == "overfitting"
-    lopsided = study(result(0, 900, train_correct=540), class_sizes=(900, *(0,) * 8, 100))
+    lopsided = make_study(make_seed_result(0, 900, train_correct=540), class_sizes=(900, *(0,) * 8, 100))
     assert stats.diagnose(lopsided) == "at chance"  # always the larger class
-    assert stats.diagnose(study(result(0, 1_000, train_correct=600))) == "balanced"
+    assert stats.diagnose(make_study(make_seed_result(0, 1_000, train_correct=600))) == "balanced"
     # A gap that two far seeds cannot tell from none, nor from all of the error.
-    apart = study(
-        result(0, 9_700, total=10_000, train_correct=600),
-        result(1, 9_780, total=10_000, train_correct=600),
+    apart = make_study(
+        make_seed_result(0, 9_700, total=10_000, train_correct=600),
+        make_seed_result(1, 9_780, total=10_000, train_correct=600),
         budget=BUDGET,
     )
     assert stats.diagnose(apart) == "unclear"
@@ -314,13 +314,13 @@ def test_what_is_said_of_bar_capacity_and_the_best_epoch() -> None:
     assert "25 parameters, 2.5 times the limit of fewer than 10." in " ".join(
         stats.analyze_study(large)
     )
-    chosen = study(result(0, 9_950, total=10_000, best=9_960), budget=BUDGET)
+    chosen = make_study(make_seed_result(0, 9_950, total=10_000, best=9_960), budget=BUDGET)
     assert (
         "reaches 99.60%, 0.10 points above the last epoch; choosing an epoch by its test accuracy would bias the result"
         in " ".join(stats.analyze_study(chosen))
     )
     assert "one seed says nothing about other seeds" in " ".join(stats.analyze_study(chosen))
-    barely = study(*(result(s, 9_900 + 3 * (s - 1), total=10_000) for s in range(3)), budget=BUDGET)
+    barely = make_study(*(make_seed_result(s, 9_900 + 3 * (s - 1), total=10_000) for s in range(3)), budget=BUDGET)
     assert "is not significantly above 99% (one-sided p = 0.500)" in " ".join(
         stats.analyze_study(barely)
     )
@@ -362,7 +362,7 @@ def test_what_changed_since_the_step_before_and_whether_it_matters() -> None:
 
 
 def test_a_comparison_as_values_has_its_conclusion() -> None:
-    a, b = study(result(0, 990), name="a", net="a"), study(result(0, 991), name="b", net="b")
+    a, b = make_study(make_seed_result(0, 990), name="a", net="a"), make_study(make_seed_result(0, 991), name="b", net="b")
     found = stats.compare(a, b)
     values = stats.comparison_to_json(found)
     assert values["difference_points"] == pytest.approx(0.1)
@@ -376,12 +376,12 @@ def _joins(a: Study, b: Study) -> Study:
 
 
 def test_seeds_of_one_experiment_join_and_others_do_not() -> None:
-    a, b = study(result(0, 990)), study(result(3, 991))
+    a, b = make_study(make_seed_result(0, 990)), make_study(make_seed_result(3, 991))
     assert [seed.seed for seed in _joins(b, a).seeds] == [0, 3]
     assert _joins(a, a) == a
     another = dataclasses.replace(a.seeds[0], weights_digest="other")
     with pytest.raises(
-        RecordError, match="swift: two different runs are of seed 0; a study counts each once"
+        RecordError, match="swift: two different runs have seed 0; a study counts each seed once"
     ):
         _joins(a, dataclasses.replace(a, seeds=(another,)))
     assert _joins(a, b) == _joins(b, a)
@@ -399,7 +399,7 @@ def test_seeds_of_one_experiment_join_and_others_do_not() -> None:
 
 
 def test_confusion_and_calibration_of_all_seeds() -> None:
-    found = study(wrong(result(0, 998), 11, 12), wrong(result(1, 998), 11, 23))
+    found = make_study(wrong(make_seed_result(0, 998), 11, 12), wrong(make_seed_result(1, 998), 11, 23))
     confusion = found.confusion()
     assert sum(map(sum, confusion)) == 2_000
     assert (confusion[1][2], confusion[2][3], confusion[3][4]) == (2, 1, 1)

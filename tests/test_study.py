@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import Netlet, result, study
+from helpers import Netlet, make_seed_result, make_study
 
 from netlet import records, stats
 from netlet.errors import RecordError
@@ -37,8 +37,8 @@ def digits(digits_file: Path, tmp_path: Path) -> str:
 
 
 def test_the_sums_by_hand() -> None:
-    found = study(
-        result(0, 990), result(1, 994, train_s=3.0), result(2, 995, verdict="FAIL", train_s=2.0)
+    found = make_study(
+        make_seed_result(0, 990), make_seed_result(1, 994, train_s=3.0), make_seed_result(2, 995, verdict="FAIL", train_s=2.0)
     )
     assert stats.mean_percent(found) == pytest.approx(99.3)
     assert stats.sd_points(found) == pytest.approx((((3**2 + 1 + 2**2) / 2) ** 0.5) / 10)
@@ -52,15 +52,15 @@ def test_the_sums_by_hand() -> None:
     assert "95 % interval, other seeds: 98.643 to 99.957 %; other images: 98." in text
     assert "2 of 3 meet the budget" not in text  # it has none
     assert "median training time 2.0 s, 1 thread each" in text
-    assert stats.study_dict(found)["result"]["median_train_s"] == 2.0
-    alone = study(result(7, 990))
+    assert stats.study_to_json(found)["result"]["median_train_s"] == 2.0
+    alone = make_study(make_seed_result(7, 990))
     assert (stats.sd_points(alone), stats.interval_over_seeds(alone)) == (None, None)
     assert "mean 99.000 %, min 990, max 990" in stats.study_text(alone)
     assert "other seeds: one seed cannot say" in stats.study_text(alone)
 
 
 def test_a_study_comes_back_equal(tmp_path: Path) -> None:
-    found = study(result(0, 990), result(1, 994))
+    found = make_study(make_seed_result(0, 990), make_seed_result(1, 994))
     records.save_study(found, tmp_path / "study.json")
     assert records.load_study(tmp_path) == found
     assert len((tmp_path / "study.json").read_text().splitlines()) < 30
@@ -223,5 +223,5 @@ def test_ctrl_c_keeps_what_is_finished(digits: str, tmp_path: Path) -> None:
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert out == ""
-    assert "interrupted; what is finished stays in s, and the same command does the rest" in err
+    assert "interrupted; finished seeds are kept in s, run the same command for the rest" in err
     assert "Traceback" not in err

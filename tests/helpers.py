@@ -1,0 +1,170 @@
+"""Functions that several test files use: small data sets, seeds and studies."""
+
+from __future__ import annotations
+
+import dataclasses
+import gzip
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from netlet.data import MNIST, Source, write_idx
+from netlet.data.sources import File, Part
+from netlet.recipes import QUICK
+from netlet.records import CalibrationBin, Mistake, SeedResult, Study, to_json_value
+
+# The fixture ``netlet``: arguments of the command line -> exit code, stdout, stderr.
+Netlet = Callable[..., tuple[int, str, str]]
+
+
+def draw_blobs(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return images ``N H W`` of ten easy classes, a bright bar at the height of the class."""
+    random = np.random.default_rng(seed)
+    labels = (np.arange(n) % 10).astype(np.uint8)
+    images = random.integers(0, 60, (n, 28, 28), dtype=np.uint8)
+    for image, label in zip(images, labels, strict=True):
+        image[2 + 2 * label : 5 + 2 * label, 4:24] = 250
+    return images, labels
+
+
+def write_blob_source(
+    folder: Path, train: int = 600, test: int = 100, suffix: str = ".gz"
+) -> Source:
+    """Write four IDX files named like MNIST's into ``folder``, and return their source."""
+    parts = []
+    for part, n, seed in ((MNIST.train, train, 0), (MNIST.test, test, 1)):
+        files = []
+        for file, values in zip((part.images, part.labels), draw_blobs(n, seed), strict=True):
+            write_idx(folder / f"{file.name}{suffix}", values)
+            raw = encode_idx(values)
+            packed = gzip.compress(raw, mtime=0)
+            files.append(File(file.name, len(raw), md5_of(raw), md5_of(packed)))
+        parts.append(Part(part.name, *files, n))
+    return dataclasses.replace(MNIST, train=parts[0], test=parts[1])
+
+
+def encode_idx(values: np.ndarray) -> bytes:
+    header = bytes([0, 0, 8, values.ndim]) + b"".join(n.to_bytes(4, "big") for n in values.shape)
+    return header + values.tobytes()
+
+
+def md5_of(content: bytes) -> str:
+    return hashlib.md5(content).hexdigest()
+
+
+def make_seed_result(
+    seed: int,
+    correct: int,
+    *,
+    total: int = 1_000,
+    train_correct: int = 590,
+    running: int = 580,
+    best: int | None = None,
+    verdict: str = "PASS",
+    train_s: float = 1.0,
+    first: int = 0,
+) -> SeedResult:
+    """Return the result of a seed with two epochs and ten classes.
+
+    The images from ``first`` on are the wrong ones, each classified as the next class. ``running``
+    is the training score of the last epoch, counted while the net still changed.
+    """
+    wrong = range(first, first + total - correct)
+    # number of a calibration bin -> images, correct ones, mean confidence
+    in_bin = {7: (total - correct, 0, 0.75), 9: (correct, correct, 0.99)}
+    return SeedResult(
+        seed=seed,
+        correct=correct,
+        correct_by_epoch=(correct - 1 if best is None else best, correct),
+        train_correct=train_correct,
+        train_correct_by_epoch=(running - 10, running),
+        train_losses=(0.5, 0.25),
+        held_out_losses=(0.4, 0.2),
+        verdict=verdict,
+        mistakes=tuple(
+            Mistake(image % total, image % 10, (image + 1) % 10, 0.75) for image in wrong
+        ),
+        calibration=tuple(
+            CalibrationBin(k / 10, (k + 1) / 10, *in_bin.get(k, (0, 0, 0.0))) for k in range(10)
+        ),
+        train_s=train_s,
+        total_s=2.0,
+        weights_digest=f"{seed:064x}",
+    )
+
+
+def make_study(*seeds: SeedResult, **changes: object) -> Study:
+    """Return a study of these seeds on 600 training and 1,000 test images; the net is one layer."""
+    total = seeds[0].correct + len(seeds[0].mistakes)
+    row = {
+        "name": "0",
+        "kind": "Conv2d",
+        "output": [10, 1, 1],
+        "parameters": 3,
+        "macs": 9,
+        "field": [3, 3],
+        "jump": [1, 1],
+        "kernel": [3, 3],
+        "stride": [1, 1],
+        "padding": [0, 0],
+        "dilation": [1, 1],
+        "shared": False,
+    }
+    field_row = {
+        "name": "0",
+        "kind": "Conv2d",
+        "n_in": [28, 28],
+        "k": [3, 3],
+        "s": [1, 1],
+        "p": [0, 0],
+        "d": [1, 1],
+        "n_out": [26, 26],
+        "r_in": [1, 1],
+        "j_in": [1, 1],
+        "r_out": [3, 3],
+        "j_out": [1, 1],
+    }
+    values: dict[str, object] = {
+        "name": "swift",
+        "net": "swift",
+        "recipe": to_json_value(QUICK.replace(epochs=2)),
+        "budget": None,
+        "cost": {
+            "parameters": 3,
+            "macs": 9,
+            "weight_bytes": 12,
+            "activation_bytes": 40,
+            "kinds": {"Conv2d": ["0"]},
+            "epochs": 2,
+        },
+        "data": {
+            "name": "mnist",
+            "digest": "d" * 64,
+            "images": {"train": 600, "test": total},
+            "shape": [1, 28, 28],
+            "classes": 10,
+            "class_names": list("0123456789"),
+        },
+        "split": "test",
+        "total": total,
+        "train_total": 600,
+        "class_sizes": (total // 10,) * 10,
+        "lr_by_epoch": (0.02, 0.0),
+        "summary": {"net": "Net", "rows": [row]},
+        "receptive_field": {"size": [3, 3], "rows": [field_row]},
+        "precision": "float32",
+        "backend": "eager",
+        "seeds": seeds,
+        "environment": {
+            "threads": 1,
+            "cores": 2,
+            "cpu": "a processor",
+            "netlet": "0",
+            "torch": "2",
+            "python": "3",
+            "system": "Linux",
+        },
+    }
+    return Study(**values | changes)  # type: ignore[arg-type]
