@@ -1,4 +1,4 @@
-"""Judgement on integers, strictness as the documents have it, and what a failed rule says."""
+"""Accuracy is judged on integers, limits are as strict as the write-ups', failures say what costs most."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import dataclasses
 
 import pytest
 
-from netlet import budgets
-from netlet.budgets import Budget, ModelCost, Outcome, Score
-from netlet.errors import BudgetError
+from netlet import budgets, catalog
+from netlet.budgets import Budget, ModelCost, Outcome, Score, budget_from_json
+from netlet.errors import BudgetError, NetletDeprecationWarning
+from netlet.records import to_json_value
 
 SMALL = ModelCost(
     parameters=7_999,
@@ -37,7 +38,7 @@ def test_integers_decide(correct: int, at_least: str, above: str) -> None:
 
 
 @pytest.mark.parametrize("total", [1, 7, 500, 999, 9_999, 10_000, 59_999])
-@pytest.mark.parametrize("percent", [0.1, 33.3, 98.6, 99.4, 99.99, 100.0])
+@pytest.mark.parametrize("percent", [1.1, 33.3, 98.6, 99.4, 99.99, 100.0])
 def test_integers_decide_for_any_total(total: int, percent: float) -> None:
     tenths = round(percent * 100)
     for correct in {
@@ -114,7 +115,7 @@ def test_a_failure_says_what_the_budget_is_spent_on() -> None:
         },
     )
     verdict = Budget(params_below=300).judge(cost)
-    assert verdict.rule_results[0].margin == "-1"
+    assert verdict.results[0].margin == "-1"
     assert str(verdict).endswith("parameters in: head (Linear) 200, stem (Conv2d) 90, a 6")
     assert " in: " not in str(Budget(params_below=301).judge(cost))
 
@@ -128,14 +129,14 @@ def test_margins_and_what_was_found() -> None:
             rule_result.margin,
             rule_result.state,
         )
-        for rule_result in verdict.rule_results
+        for rule_result in verdict.results
     }
     assert rows == {
         "parameters": ("below 8,000", "7,999", "0", "PASS"),
         "epochs": ("at most 15", "1", "+14", "PASS"),
         "accuracy, last epoch": (
-            "above 99.4 %",
-            "9,951 of 10,000 test images (99.51 %)",
+            "above 99.4%",
+            "9,951 of 10,000 test images (99.51%)",
             "+10 images",
             "PASS",
         ),
@@ -186,7 +187,7 @@ def test_each_documents_strictness(
     cost = ModelCost(
         parameters=params, macs=1, weight_bytes=1, activation_bytes=1, kinds={"Conv2d": ["a"]}
     )
-    assert state(budgets.find_budget(name), outcome(*[correct] * epochs), cost) == state_
+    assert state(catalog.find_budget(name), outcome(*[correct] * epochs), cost) == state_
 
 
 def test_document_003_forbids_linear() -> None:
@@ -196,35 +197,63 @@ def test_document_003_forbids_linear() -> None:
 @pytest.mark.parametrize(
     ("limits", "message"),
     [
-        ({"params_below": 0}, "params_below=0 leaves nothing"),
-        ({"epochs_at_most": 0}, "epochs_at_most=0 is not a count"),
-        ({"accuracy_at_least": 994}, "accuracy_at_least=994 is not a percentage; give 0 to 100"),
-        ({"accuracy_above": 100}, "accuracy_above=100 cannot be met"),
+        ({"params_below": 0}, "params_below=0 is too small; give 1 or more"),
+        ({"epochs_at_most": 0}, "epochs_at_most=0 is too small; give 1 or more"),
+        (
+            {"accuracy_at_least": 994},
+            "accuracy_at_least=994 is not a percentage; give a number from",
+        ),
+        (
+            {"accuracy_at_least": 0.99},
+            "accuracy_at_least=0.99 is below 1%; accuracies are in percent, write 99",
+        ),
+        ({"accuracy_above": 1}, "accuracy_above=1 is 1%; accuracies are in percent, write 100"),
+        ({"accuracy_above": 100}, "accuracy_above=100 is impossible"),
         ({"epochs_at_most": 3, "epochs_below": 4}, "epochs_at_most and epochs_below are both set"),
         ({"accuracy_above": 3, "accuracy_at_least": 4}, "are both set; keep one"),
-        ({"held_for_last": 3}, "held_for_last=3 holds nothing; add accuracy_at_least"),
+        ({"held_for_last": 3}, "held_for_last=3 needs an accuracy; add accuracy_at_least"),
         (
             {"forbids": ("Linear",), "requires": ("linear",)},
             "linear is both forbidden and required",
         ),
     ],
 )
-def test_budgets_that_cannot_be(limits: dict[str, object], message: str) -> None:
+def test_invalid_budgets_are_refused(limits: dict[str, object], message: str) -> None:
     with pytest.raises(BudgetError, match=message):
         Budget(name="mine").replace(**limits)
 
 
+def test_two_budgets_of_version_0_1_are_found_by_their_old_names() -> None:
+    assert catalog.find_budget("document_001") is budgets.EIGHT_K
+    assert catalog.find_budget("document_002") is budgets.TWENTY_K
+
+
+def test_every_budget_says_what_it_is_for_and_records_do_not() -> None:
+    for budget in catalog.BUDGETS.values():
+        assert budget.about
+        assert len(budget.about.splitlines()) == 1
+        assert "about" not in to_json_value(budget)
+        assert budget_from_json(to_json_value(budget)) == budget
+        assert not budget.replace(params_below=3).about
+    assert len(set(catalog.BUDGETS.values())) == len(catalog.BUDGETS)
+
+
+def test_but_still_works_with_a_warning() -> None:
+    with pytest.warns(NetletDeprecationWarning, match=r"Budget.but is now called Budget.replace"):
+        assert Budget().but(params_below=3) == Budget(params_below=3)
+
+
 def test_names() -> None:
     with pytest.raises(BudgetError, match=r"no budget 'eihgt_k'; did you mean 'eight_k'\?"):
-        budgets.find_budget("eihgt_k")
+        catalog.find_budget("eihgt_k")
     with pytest.raises(
         BudgetError,
-        match=r"a budget has no limit 'max_params'; it has: name, dataset, params_below",
+        match=r"a budget has no limit 'max_params'; the limits are: name, dataset",
     ):
         Budget().replace(max_params=3)
 
 
-def test_a_bar_is_of_the_data_set_that_it_was_set_for() -> None:
+def test_accuracy_is_not_judged_on_another_data_set() -> None:
     budget = Budget(dataset="mnist", accuracy_at_least=99.4, params_below=8_000)
     assert budget.judge(SMALL, Outcome([Score("test", 9_950, 10_000)], "mnist")).state == "PASS"
     for split in ("test", "val", "test50k"):

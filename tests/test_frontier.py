@@ -51,13 +51,19 @@ def test_a_net_leads_if_none_as_small_is_as_good() -> None:
         point("d", 30, 99),
         point("e", 40, 99.5),
     ]
-    assert [p.name for p in pareto_front([*points, point("theirs", 5, 100, seeds=0)])] == ["a", "c", "e"]
+    assert [p.name for p in pareto_front([*points, point("theirs", 5, 100, seeds=0)])] == [
+        "a",
+        "c",
+        "e",
+    ]
 
 
 def test_only_studies_on_mnists_test_are_measured() -> None:
     ours = make_study(make_seed_result(0, 990), make_seed_result(1, 992), name="ours")
     on_val = make_study(make_seed_result(0, 999), name="val", split="val")
-    elsewhere = make_study(make_seed_result(0, 999), name="elsewhere", data={**ours.data, "name": "scribble"})
+    elsewhere = make_study(
+        make_seed_result(0, 999), name="elsewhere", data={**ours.data, "name": "scribble"}
+    )
     (found,) = measured_points([on_val, ours, elsewhere])
     assert (found.name, found.percent, found.seeds) == ("ours", pytest.approx(99.1), 2)
     assert found.interval == stats.interval_over_seeds(ours)
@@ -90,7 +96,8 @@ def test_a_page_marks_those_that_lead() -> None:
 
 def test_the_frontier_of_a_folder(netlet: Netlet, tmp_path: Path) -> None:
     records.save_study(
-        make_study(make_seed_result(0, 990), make_seed_result(1, 992), name="mine"), tmp_path / "mine" / "study.json"
+        make_study(make_seed_result(0, 990), make_seed_result(1, 992), name="mine"),
+        tmp_path / "mine" / "study.json",
     )
     code, out, err = netlet("frontier", ".", "--params-below", "5000", "--out", "page.md")
     assert code == 0, err
@@ -157,7 +164,12 @@ def test_a_study_records_the_trials_that_led_to_it(
 def test_the_median_seed_is_neither_the_best_nor_the_worst() -> None:
     assert (
         median_seed(
-            make_study(*(make_seed_result(seed, correct) for seed, correct in enumerate((990, 995, 991, 992))))
+            make_study(
+                *(
+                    make_seed_result(seed, correct)
+                    for seed, correct in enumerate((990, 995, 991, 992))
+                )
+            )
         )
         == 2
     )

@@ -149,6 +149,7 @@ def test_help_never_imports_torch() -> None:
         "play",
         "predict",
         "frontier",
+        "search",
     ):
         assert verb in done.stdout
 

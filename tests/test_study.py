@@ -1,4 +1,4 @@
-"""Studies: seeds side by side, nothing lost when a worker dies, only the rest done again, and the sums by hand."""
+"""Studies run seeds in parallel, lose nothing when a worker dies, and train only what is missing."""
 
 from __future__ import annotations
 
@@ -31,14 +31,16 @@ FAST = (
 
 @pytest.fixture
 def digits(digits_file: Path, tmp_path: Path) -> str:
-    """Workers are processes of their own and know no fixture: their data is a file."""
+    """Copy a data set to the folder of the test, for worker processes cannot use fixtures."""
     shutil.copy(digits_file, tmp_path)
     return digits_file.name
 
 
-def test_the_sums_by_hand() -> None:
+def test_statistics_match_a_calculation_by_hand() -> None:
     found = make_study(
-        make_seed_result(0, 990), make_seed_result(1, 994, train_s=3.0), make_seed_result(2, 995, verdict="FAIL", train_s=2.0)
+        make_seed_result(0, 990),
+        make_seed_result(1, 994, train_s=3.0),
+        make_seed_result(2, 995, verdict="FAIL", train_s=2.0),
     )
     assert stats.mean_percent(found) == pytest.approx(99.3)
     assert stats.sd_points(found) == pytest.approx((((3**2 + 1 + 2**2) / 2) ** 0.5) / 10)
@@ -59,7 +61,7 @@ def test_the_sums_by_hand() -> None:
     assert "other seeds: one seed cannot say" in stats.study_text(alone)
 
 
-def test_a_study_comes_back_equal(tmp_path: Path) -> None:
+def test_a_study_is_loaded_as_it_was_saved(tmp_path: Path) -> None:
     found = make_study(make_seed_result(0, 990), make_seed_result(1, 994))
     records.save_study(found, tmp_path / "study.json")
     assert records.load_study(tmp_path) == found
@@ -67,14 +69,14 @@ def test_a_study_comes_back_equal(tmp_path: Path) -> None:
     for content, message in (
         ("{", "cannot be read as a study"),
         ("{}", r"cannot be read as a study \(KeyError: 'schema'\)"),
-        ('{"schema": 99}', "expected schema 2, found 99"),
+        ('{"schema": 99}', "expected schema 2 to 3, found 99"),
     ):
         (tmp_path / "study.json").write_text(content)
         with pytest.raises(RecordError, match=message):
             records.load_study(tmp_path)
 
 
-def test_seeds_side_by_side_are_the_runs_one_by_one(
+def test_parallel_seeds_give_the_same_weights_as_single_runs(
     netlet: Netlet, digits: str, tmp_path: Path
 ) -> None:
     arguments = (
@@ -117,7 +119,7 @@ def test_seeds_side_by_side_are_the_runs_one_by_one(
     assert json.loads(out)["result"]["seeds"] == 4
     for change, what in (
         (("--set", "epochs=1"), "recipe"),
-        (("--val", "20"), "val"),
+        (("--val", "20"), "validation split"),
         (("--budget", "eight_k"), "budget"),
         (("--channels", "3"), "number of channels"),
     ):
@@ -148,7 +150,7 @@ class Net(nn.Sequential):
 """
 
 
-def test_a_dead_worker_loses_nothing(netlet: Netlet, digits: str, tmp_path: Path) -> None:
+def test_a_killed_worker_loses_only_its_seed(netlet: Netlet, digits: str, tmp_path: Path) -> None:
     (tmp_path / "fragile.py").write_text(KILLED_ONCE)
     arguments = (
         "study",
@@ -167,7 +169,7 @@ def test_a_dead_worker_loses_nothing(netlet: Netlet, digits: str, tmp_path: Path
     assert (code, out) == (2, "")
     assert "1 of 3 seeds are not finished (seed " in err
     assert "its process died (code -9)" in err
-    assert "what is finished stays in s, and the same command does the rest" in err
+    assert "finished seeds are kept in s, run the same command for the rest" in err
     assert len(list((tmp_path / "s").glob("seed-*/run.json"))) == 2
     assert not (tmp_path / "s" / "study.json").exists()
     code, _, err = netlet(*arguments)
@@ -176,7 +178,7 @@ def test_a_dead_worker_loses_nothing(netlet: Netlet, digits: str, tmp_path: Path
     assert len(records.load_study(tmp_path / "s").seeds) == 3
 
 
-def test_what_goes_wrong_in_a_worker_is_told(netlet: Netlet, digits: str, tmp_path: Path) -> None:
+def test_errors_in_workers_are_reported(netlet: Netlet, digits: str, tmp_path: Path) -> None:
     body = "from torch import nn\nclass Net(nn.Linear):\n    def __init__(self): super().__init__(784, 10)\n"
     body += "    def forward(self, x): return super().forward(x.flatten(1)) * float('nan')\n"
     (tmp_path / "lost.py").write_text(body)
@@ -191,7 +193,7 @@ def test_what_goes_wrong_in_a_worker_is_told(netlet: Netlet, digits: str, tmp_pa
     assert len(err.splitlines()) == 3
 
 
-def test_ctrl_c_keeps_what_is_finished(digits: str, tmp_path: Path) -> None:
+def test_ctrl_c_keeps_finished_seeds(digits: str, tmp_path: Path) -> None:
     command = [
         sys.executable,
         "-m",

@@ -1,4 +1,4 @@
-"""docs/frontier.md: what was asked, what is measured, and the trials that led there."""
+"""Draws docs/frontier.md: the studies on the frontier, and the trials that led to them."""
 
 from __future__ import annotations
 
@@ -8,27 +8,20 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from netlet import stats
+from netlet import catalog, stats
 from netlet.experiments import EXPERIMENTS
 from netlet.experiments.search.trials import read_results
 from netlet.recipes import AUGMENTS, STEADY, complete_recipe
-from netlet.records import to_json_value
+from netlet.records import Study, to_json_value
 from netlet.report import Page, command_for, frontier_page
 from netlet.report.markdown import inline_code, markdown_table, shell_block
-from tools.records import RESULTS, all_studies, recorded_study
+from tools.records import RESULTS, all_studies
 
 TRIALS = RESULTS / "trials" / "frontier.jsonl"
-# Experiment, what it is, its limits in words, and the mean that its net has to reach.
-ASKED = (
-    ("mnistnet_2", "below 8,000 parameters, 15 epochs", "99.55 %", "99.65 %"),
-    ("mnistnet_3", "the smallest at 99.40 %, 20 epochs", "3,700 parameters", "2,000 parameters"),
-    ("crest", "below 20,000 parameters, 19 epochs", "99.62 %", "99.72 %"),
-    ("speck", "the smallest at 99.00 %, 20 epochs", "1,900 parameters", "800 parameters"),
-)
 _FIELDS = (
     "optimizer",
     "peak_lr",
-    "batch",
+    "batch_size",
     "augment",
     "label_smoothing",
     "weight_decay",
@@ -40,121 +33,140 @@ _FIELDS = (
 
 
 def draw_frontier() -> Page:
-    """The whole page."""
+    """Return the page."""
     ours = [study for name, study in all_studies().items() if name in EXPERIMENTS]
     drawn = frontier_page([*stats.measured_points(ours), *stats.PUBLISHED_POINTS])
     tried = trials()
+    uncommitted = sum(line["commit"] is None for line in tried)
     text = f"""\
-Means over seeds of accuracy on MNIST's 10,000 test images after the last epoch: one net, one look at each image. Nets
-and recipes were chosen on images held out of `train`, and committed before `test` was scored, with seeds that no trial
-had used. `netlet frontier` prints this table for any records; the weights of each median seed come with the package.
+Each accuracy is a mean over seeds of the test accuracy after the last epoch, on MNIST's 10,000
+test images, with one net and one forward pass per image. Nets and recipes were chosen on images
+held out of `train` and committed before `test` was scored, with seeds that no trial had used.
+`netlet frontier` prints this comparison for your own records, too. The weights of each median seed
+come with the package.
 
-## What was asked, and what is measured
+## Results
 
-{_asked()}
+{_draw_studies()}
 
-{_commands()}
+{_draw_commands()}
 
 ## Accuracy against parameters
 
 {drawn.text}
 
-## What helped, and what did not
+## What helped and what did not
 
-{len(tried):,} trials, each scored on 10,000 images held out of `train` with the other 50,000 to learn from
-(`results/trials/frontier.jsonl`; `python -m search frontier --repeat LINE` does one again). Ten thousand images tell
-two nets at 99.5 % apart by 0.1 points at best, and one seed differs from the next by 0.05: most of what follows is a
-hint. Of the lines, {sum(line["commit"] is None for line in tried)} name no commit: they were run while the sources were
-being written. Those by AdamW without elastic maps should come out the same again (line 5 does); those by Muon or SOAP
-differ in their last bits, and those with elastic maps drew these in another order.
+The search ran {len(tried):,} trials. Each trained on 50,000 images of `train` and was scored on
+the 10,000 images held out (`results/trials/frontier.jsonl`). To run one again:
 
-### One thing changed, all else the same
+```sh
+netlet search mnistnet_2 --out results/trials/frontier.jsonl --repeat LINE
+```
 
-Differences in images of 10,000, over pairs of trials that share net, seed, images and every other value; *t* is the
-mean over its standard error, and below 2 may be chance.
+Ten thousand images distinguish two nets near 99.5% only if they differ by 0.1 points or more, and
+two seeds of one net differ by 0.05 points, so most of what follows is a hint. {uncommitted} trials
+name no commit, since they ran while the code was being written. Of these, trials with AdamW and
+without elastic augmentation can be reproduced exactly (line 5, for instance); trials with Muon or
+SOAP differ in their last bits, and trials with elastic augmentation drew their deformations in
+another order.
 
-{_pairs(tried)}
+### One change at a time
 
-### One net beside another
+Differences in correct images of 10,000, over pairs of trials that share net, seed, images and
+every other value of the recipe. *t* is the mean difference divided by its standard error; below 2
+it may be chance.
 
-By the same recipe, seed and images: how many more of them the second net has right, and by how much its loss differs.
+{_draw_pairs(tried)}
 
-{_beside(tried)}
+### Pairs of nets
 
-### Many things at once
+Both nets with the same recipe, seed and images: the second net's additional correct images, and
+the difference in loss.
 
-{_main_effects(tried)}
+{_draw_comparisons(tried)}
+
+### Many values at a time
+
+{_draw_main_effects(tried)}
 
 ### Shapes
 
-Nets by one recipe, smallest first.
+Nets with the same recipe, smallest first.
 
-{_shapes(tried)}
+{_draw_shapes(tried)}
 
-### What is not known
+### Not tried
 
-Not tried: blocks that share weights, squeeze-and-excite, learned or blurred pooling, activations other than ReLU,
-residual branches, training wide and folding, distillation. Nothing here is averaged over nets, and no image is looked
-at twice.
+Weight sharing between blocks, squeeze-and-excitation, learned or blurred pooling, activations
+other than ReLU, residual connections, wide training with folding, distillation. Nothing here
+averages several nets, and no image is classified more than once (no test-time augmentation).
 """
     return Page("The frontier", text, drawn.pictures)
 
 
 def trials() -> list[dict[str, Any]]:
-    """The recorded trials, each with its whole recipe under ``whole``."""
+    """Return the recorded trials, each with its complete recipe under ``whole``."""
     return [
         line | {"whole": complete_recipe(to_json_value(STEADY) | line["changes"])}
         for line in read_results(TRIALS)
     ]
 
 
-def _asked() -> str:
-    """What was asked, and what the studies came to."""
+def chosen_by_search() -> list[Study]:
+    """Return the studies whose net and recipe were chosen by trials, largest net first."""
+    found = [study for study in all_studies().values() if study.chosen_by]
+    return sorted(found, key=lambda study: -study.cost["parameters"])
+
+
+def _draw_studies() -> str:
+    """Return a table of these studies."""
     rows = []
-    for name, limit, must, goal in ASKED:
-        study = recorded_study(name)
-        interval, by = stats.interval_over_seeds(study), study.chosen_by
+    for study in chosen_by_search():
+        interval, trials, seeds = (
+            stats.interval_over_seeds(study),
+            study.chosen_by,
+            study.seeds,
+        )
         assert interval is not None
-        assert by is not None
-        seeds = study.seeds
+        assert trials is not None
+        assert study.budget is not None
+        correct = [seed.correct for seed in seeds]
         rows.append(
             [
-                inline_code(name),
-                limit,
-                must,
-                goal,
+                inline_code(study.name),
+                catalog.find_budget(study.budget["name"]).about,
                 f"{study.cost['parameters']:,}",
-                f"**{stats.mean_percent(study):.3f} %** ({interval[0]:.3f} to {interval[1]:.3f})",
-                f"{min(seed.correct for seed in seeds):,} to {max(seed.correct for seed in seeds):,}",
+                f"**{stats.mean_percent(study):.3f}%** ({interval[0]:.3f} to {interval[1]:.3f})",
+                f"{min(correct):,} to {max(correct):,}",
                 f"{len(seeds)}: {seeds[0].seed} to {seeds[-1].seed}",
-                f"{by['number']:,}",
+                f"{trials['number']:,}",
             ]
         )
     head = (
         "experiment",
-        "limits",
-        "must",
-        "goal",
+        "budget",
         "parameters",
-        "mean (95 % interval)",
+        "mean (95% interval)",
         "lowest to highest",
         "seeds",
         "trials before",
     )
-    return markdown_table(head, rows, "llrrrrrrr")
+    return markdown_table(head, rows, "llrrrrr")
 
 
-def _commands() -> str:
-    said = [
-        f"{inline_code(study.name)} by the sources of commit {inline_code(str(study.environment.get('commit')))}:\n\n"
+def _draw_commands() -> str:
+    """Return the command that repeats each of these studies."""
+    return "\n\n".join(
+        f"{inline_code(study.name)}, measured with commit"
+        f" {inline_code(str(study.environment.get('commit')))}:\n\n"
         f"{shell_block(command_for(study) or '')}"
-        for study in (recorded_study(name) for name, *_ in ASKED)
-    ]
-    return "\n\n".join(said)
+        for study in chosen_by_search()
+    )
 
 
-def _pairs(lines: Sequence[Mapping[str, Any]]) -> str:
-    """Trials that differ in one value of the recipe only."""
+def _draw_pairs(lines: Sequence[Mapping[str, Any]]) -> str:
+    """Return a table of trials that differ in one value of the recipe only."""
     alike: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for line in lines:
         for field in _FIELDS:
@@ -166,9 +178,15 @@ def _pairs(lines: Sequence[Mapping[str, Any]]) -> str:
         field = json.loads(key)[0]
         for i, one in enumerate(group):
             for other in group[i + 1 :]:
-                first, second = sorted((one, other), key=lambda line: _said(line["whole"][field]))
-                if _said(first["whole"][field]) != _said(second["whole"][field]):
-                    change = (field, _said(first["whole"][field]), _said(second["whole"][field]))
+                first, second = sorted(
+                    (one, other), key=lambda line: _describe(line["whole"][field])
+                )
+                if _describe(first["whole"][field]) != _describe(second["whole"][field]):
+                    change = (
+                        field,
+                        _describe(first["whole"][field]),
+                        _describe(second["whole"][field]),
+                    )
                     found[change].append(
                         {"difference": second["correct"] - first["correct"], "net": first["net"]}
                     )
@@ -179,50 +197,54 @@ def _pairs(lines: Sequence[Mapping[str, Any]]) -> str:
             new,
             f"{len(pairs)}",
             f"{statistics.mean(p['difference'] for p in pairs):+.1f}",
-            _t([p["difference"] for p in pairs]),
+            _t_statistic([p["difference"] for p in pairs]),
             ", ".join(inline_code(net) for net in sorted({p["net"] for p in pairs})),
         ]
         for (field, old, new), pairs in sorted(found.items())
     ]
-    return markdown_table(("what", "from", "to", "pairs", "images", "t", "nets"), rows, "lllrrrl")
+    return markdown_table(("field", "from", "to", "pairs", "images", "t", "nets"), rows, "lllrrrl")
 
 
-# What each pair is to show, and the nets of it; they cost about the same, unless it says otherwise.
-_BESIDE = (
+# What each pair compares, and its nets; they have about as many parameters unless it says otherwise.
+_COMPARISONS = (
     (
-        "padded with two poolings, and unpadded with one",
+        "padded with two poolings vs. unpadded with one",
         "6p P 8p 8p 8p P 8p 8p 8p 8p",
         "8 P 8 10 10 12",
     ),
-    ("one convolution at full resolution, and two", "8 P 8 10 10 13", "6 5 P 8 10 11 11"),
+    ("one convolution at full resolution vs. two", "8 P 8 10 10 13", "6 5 P 8 10 11 11"),
     (
-        "padded and deep, and less deep without padding",
+        "padded and deep vs. less deep without padding",
         "4p 4p 4p P 8p 8p 8p P 8p 8p 8p",
         "6 5 P 8 10 11 11",
     ),
-    ("two at full resolution, and three", "8 9 P 12 14 16 17", "8 8 8 P 13 13 15 16"),
-    ("three at full resolution, and four", "8 8 8 P 13 13 15 16", "8 8 8 8 P 13 13 14 14"),
-    ("plain, and separable", "8 9 P 12 14 16 17", "15 d26 d30 P d36 d42 d45"),
-    ("plain, and separable", "4 4 P 6 6 8 8", "6 d9 d11 P d14 d16 d17"),
-    ("plain, and separable with fewer parameters", "6 5 P 8 10 11 11", "9 d15 d18 P d21 d24 d27"),
+    ("two at full resolution vs. three", "8 9 P 12 14 16 17", "8 8 8 P 13 13 15 16"),
+    ("three at full resolution vs. four", "8 8 8 P 13 13 15 16", "8 8 8 8 P 13 13 14 14"),
+    ("standard convolutions vs. separable", "8 9 P 12 14 16 17", "15 d26 d30 P d36 d42 d45"),
+    ("standard convolutions vs. separable", "4 4 P 6 6 8 8", "6 d9 d11 P d14 d16 d17"),
     (
-        "separable, and with norm and ReLU inside too",
+        "standard convolutions vs. separable with fewer parameters",
+        "6 5 P 8 10 11 11",
+        "9 d15 d18 P d21 d24 d27",
+    ),
+    (
+        "separable vs. with norm and ReLU inside too",
         "6 d9 d11 P d14 d16 d17",
         "6 m9 m10 P m13 m15 m15",
     ),
-    ("separable, and deeper", "6 d9 d11 P d14 d16 d17", "5 d8 d8 d10 P d10 d12 d13 d14"),
-    ("separable, and with some 5x5 windows", "6 d9 d11 P d14 d16 d17", "6 d9k5 d11 P d14k5 d16"),
+    ("separable vs. deeper", "6 d9 d11 P d14 d16 d17", "5 d8 d8 d10 P d10 d12 d13 d14"),
+    ("separable vs. with some 5x5 windows", "6 d9 d11 P d14 d16 d17", "6 d9k5 d11 P d14k5 d16"),
 )
 
 
-def _beside(lines: Sequence[Mapping[str, Any]]) -> str:
-    """Pairs of nets by one recipe, seed and draw of images."""
+def _draw_comparisons(lines: Sequence[Mapping[str, Any]]) -> str:
+    """Return a table of pairs of nets with the same recipe, seed and held-out images."""
     found: dict[str, dict[str, Mapping[str, Any]]] = defaultdict(dict)
     for line in lines:
         key = json.dumps([line["seed"], line["draw"], line["whole"]], sort_keys=True)
         found[line["net"]].setdefault(key, line)
     rows = []
-    for said, one, other in _BESIDE:
+    for label, one, other in _COMPARISONS:
         pairs = [
             (found[one][key], found[other][key]) for key in found[one].keys() & found[other].keys()
         ]
@@ -233,7 +255,7 @@ def _beside(lines: Sequence[Mapping[str, Any]]) -> str:
         )
         rows.append(
             [
-                said,
+                label,
                 f"{inline_code(one)} ({pairs[0][0]['parameters']:,})",
                 f"{inline_code(other)} ({pairs[0][1]['parameters']:,})",
                 str(len(pairs)),
@@ -242,20 +264,20 @@ def _beside(lines: Sequence[Mapping[str, Any]]) -> str:
             ]
         )
     return markdown_table(
-        ("what", "net (parameters)", "beside it", "pairs", "images of 10,000", "loss"),
+        ("comparison", "first net (parameters)", "second net", "pairs", "images of 10,000", "loss"),
         rows,
         "lllrrr",
     )
 
 
-def _t(values: Sequence[float]) -> str:
+def _t_statistic(values: Sequence[float]) -> str:
     if len(values) < 2 or not (sd := statistics.stdev(values)):
         return "-"
     return f"{statistics.mean(values) / (sd / len(values) ** 0.5):.1f}"
 
 
-def _main_effects(lines: Sequence[Mapping[str, Any]]) -> str:
-    """Of the net with the most trials, most of whose recipes were drawn at random: each value's mean."""
+def _draw_main_effects(lines: Sequence[Mapping[str, Any]]) -> str:
+    """Return a table of the mean of each value, over the trials of the net with most trials."""
     by_net: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for line in lines:
         by_net[line["net"]].append(line)
@@ -263,10 +285,10 @@ def _main_effects(lines: Sequence[Mapping[str, Any]]) -> str:
     rows = []
     for field in _FIELDS:
         if field == "peak_lr":
-            continue  # drawn to suit optimizer and batch
+            continue  # chosen to suit the optimizer and the batch size
         levels: dict[str, list[int]] = defaultdict(list)
         for line in drawn:
-            levels[_said(line["whole"][field])].append(line["correct"])
+            levels[_describe(line["whole"][field])].append(line["correct"])
         for value, correct in sorted(levels.items()):
             if len(levels) > 1 and len(correct) > 2:
                 error = statistics.stdev(correct) / len(correct) ** 0.5
@@ -278,12 +300,15 @@ def _main_effects(lines: Sequence[Mapping[str, Any]]) -> str:
                         f"{statistics.mean(correct):,.1f} ± {error:.1f}",
                     ]
                 )
-    text = f"{inline_code(net)}, {len(drawn)} trials, most by recipes drawn at random; means with standard errors, of 10,000."
-    return f"{text}\n\n{markdown_table(('what', 'value', 'trials', 'right'), rows, 'llrr')}"
+    text = (
+        f"{inline_code(net)}, {len(drawn)} trials, most of them with random recipes;"
+        " mean correct images of 10,000 with standard errors."
+    )
+    return f"{text}\n\n{markdown_table(('field', 'value', 'trials', 'correct'), rows, 'llrr')}"
 
 
-def _shapes(lines: Sequence[Mapping[str, Any]]) -> str:
-    """Nets tried by the same recipe, for each recipe that three or more were tried by."""
+def _draw_shapes(lines: Sequence[Mapping[str, Any]]) -> str:
+    """Return a table of nets with the same recipe, for recipes that three or more nets share."""
     by_recipe: dict[str, dict[str, list[Mapping[str, Any]]]] = defaultdict(
         lambda: defaultdict(list)
     )
@@ -300,27 +325,27 @@ def _shapes(lines: Sequence[Mapping[str, Any]]) -> str:
                     str(len(tried)),
                     f"{statistics.mean(line['correct'] for line in tried):,.1f}",
                     f"{statistics.mean(line['loss'] for line in tried):.4f}",
-                    f"{100 * statistics.mean(line['train_correct'] for line in tried) / 50_000:.2f} %",
+                    f"{100 * statistics.mean(line['train_correct'] for line in tried) / 50_000:.2f}%",
                 ]
             )
-    head = ("recipe", "net", "parameters", "trials", "right of 10,000", "loss", "right of train")
+    head = ("recipe", "net", "parameters", "trials", "correct of 10,000", "loss", "train accuracy")
     return markdown_table(head, rows, "rlrrrrr")
 
 
-def _said(value: Any) -> str:
-    """A recipe's value in a word: an augmentation by its name and what bends it."""
+def _describe(value: Any) -> str:
+    """Return a recipe's value in a word or two; an augmentation by its name."""
     if not isinstance(value, list):
         return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
     if not value:
         return "none"
-    straight = [{**op, "elastic_px": 0.0} for op in value]
+    affine = [{**op, "elastic_px": 0.0} for op in value]
     names = (
-        [name for name, ops in AUGMENTS.items() if [to_json_value(op) for op in ops] == straight]
+        [name for name, ops in AUGMENTS.items() if [to_json_value(op) for op in ops] == affine]
         if len(value) == 1
         else []
     )
-    bent = f", elastic {value[0]['elastic_px']:g} px" if value[0]["elastic_px"] else ""
-    return f"{names[0] if names else 'other'}{bent}"
+    elastic = f", elastic {value[0]['elastic_px']:g} px" if value[0]["elastic_px"] else ""
+    return f"{names[0] if names else 'other'}{elastic}"
 
 
-TABLES = {"frontier": _asked}
+TABLES = {"frontier": _draw_studies}

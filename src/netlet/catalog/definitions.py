@@ -70,7 +70,7 @@ _OURS = (
         recipe=FRONTIER,
         budget=EIGHT_K.replace(
             name="mnistnet_2",
-            about="eight_k with at least 99.55%",
+            about="fewer than 8,000 parameters, at most 15 epochs, at least 99.55%",
             accuracy_above=None,
             accuracy_at_least=99.55,
         ),
@@ -82,7 +82,7 @@ _OURS = (
         recipe=FRONTIER_TINY,
         budget=DOCUMENT_000.replace(
             name="mnistnet_3",
-            about="at least 99.4% with at most 3,700 parameters and 20 epochs",
+            about="at most 3,700 parameters, at most 20 epochs, at least 99.4%",
             params_below=3_701,
         ),
     ),
@@ -94,7 +94,7 @@ _OURS = (
             name="frontier_19", about="frontier with 19 epochs, for 20,000 parameters", epochs=19
         ),
         budget=TWENTY_K.replace(
-            name="crest", about="twenty_k with at least 99.62%", accuracy_at_least=99.62
+            name="crest", about="fewer than 20,000 parameters, fewer than 20 epochs, at least 99.62%", accuracy_at_least=99.62
         ),
     ),
     Definition(
@@ -104,7 +104,7 @@ _OURS = (
         recipe=FRONTIER_TINY,
         budget=DOCUMENT_000.replace(
             name="speck",
-            about="at least 99% with at most 1,900 parameters and 20 epochs",
+            about="at most 1,900 parameters, at most 20 epochs, at least 99%",
             params_below=1_901,
             accuracy_at_least=99,
         ),

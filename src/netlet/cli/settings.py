@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from netlet import catalog, recipes
 from netlet.budgets import Budget
 from netlet.errors import BudgetError, NetError, RecipeError
+from netlet.files import safe_name
 from netlet.recipes import AUGMENTS, Recipe, Warp
 
 if TYPE_CHECKING:
@@ -138,10 +139,10 @@ def safe_folder_name(name: str) -> str:
     Raises:
         NetError: Nothing of the name is left.
     """
-    safe = "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in name)
-    if not safe.strip("._"):
+    safe = safe_name(name)
+    if not safe:
         raise NetError(f"{name!r} has no letter or digit to name a folder by")
-    return safe.strip("._")
+    return safe
 
 
 def configure_experiment(

@@ -1,17 +1,16 @@
-"""A net with its weights, and what it takes to put an image to it."""
+"""Nets with trained weights, and how to prepare images for them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from torch import nn
 
 from netlet import records
 from netlet.analysis import trace
-from netlet.budgets import Budget
+from netlet.budgets import Budget, budget_from_json
 from netlet.errors import NetError
 from netlet.experiments.named import EXPERIMENTS, find_experiment
 from netlet.nets import build, find_shipped_weights, list_shipped_weights, load_weights
@@ -24,21 +23,21 @@ _DIGITS = tuple("0123456789")
 
 @dataclass(frozen=True)
 class TrainedNet:
-    """A net in evaluation mode, and what it was taught on."""
+    """A net in evaluation mode, and the images that it was trained for."""
 
-    name: str  # of the experiment, or as a person typed it
+    name: str  # of the experiment, or as the user typed it
     net: nn.Module
     shape: tuple[int, ...]  # of one image, C H W
     class_names: tuple[str, ...]
-    mean: float  # of gray levels 0..1, subtracted from the input
-    std: float  # divided by
-    file: Path | None  # that the weights are from; None: it has none to tell
+    mean: float  # of gray levels 0..1; subtracted from the input
+    std: float  # the input is divided by it
+    file: Path | None  # with the weights; None: the net has none
     budget: Budget | None
-    run: Run | None = None  # that trained it, where a run's folder was named
+    run: Run | None = None  # that trained it, if a run's folder was named
 
     @property
     def recipe(self) -> Recipe:
-        """One that prepares images as this net was taught."""
+        """A recipe that normalizes images as in training."""
         return Recipe(mean=self.mean, std=self.std)
 
 
@@ -51,76 +50,68 @@ def load_trained_net(
     mean: float | None = None,
     std: float | None = None,
 ) -> TrainedNet:
-    """The net that a person means, with its weights.
+    """Return a net with its weights.
 
     Args:
-        name: The folder of a finished run; or an experiment or net, ours or ``file.py:Name``.
-        weights: A safetensors file or a ``.pt`` of a ``state_dict``; if not given, the run's own,
-            or those that come with the package.
-        shape: Of one image, ``C H W``; if not given, that of the run's images, or MNIST's.
-        class_names: If not given, the run's, or the ten digits.
-        mean: Of gray levels 0..1; if not given, the run's, or MNIST's.
+        name: The folder of a finished run; or an experiment or net, registered or ``file.py:Name``.
+        weights: A safetensors file, or a ``.pt`` file with a ``state_dict``; default: those of the
+            run, or those that come with netlet.
+        shape: Of one image, ``C H W``; default: that of the run's images, or MNIST's.
+        class_names: Default: the run's, or the ten digits.
+        mean: Of gray levels 0..1; default: the run's, or MNIST's.
         std: Likewise.
 
     Raises:
-        NetError: No such net, no weights for it, weights of another net, or it does not run on such
-            an image.
+        NetError: There is no such net, there are no weights for it or they do not fit, or the net
+            cannot process images of this shape.
         RecordError: The run's record is broken.
     """
     run = find_run(name)
-    source = run.net if run else name
     shape = tuple(shape or (run.data["shape"] if run else MNIST_SHAPE))
     class_names = tuple(class_names or (run.data["class_names"] if run else _DIGITS))
-    experiment = find_experiment(source)
+    experiment = find_experiment(run.net if run else name)
     net = build(experiment.net.builder, 0, shape, len(class_names))
     file = weights or (Path(name) / records.WEIGHTS if run else find_shipped_weights(name))
     if file:
         load_weights(net, file)
     elif any(True for _ in net.parameters()):
-        theirs = (
-            f"; {', '.join(list_shipped_weights())} bring theirs along"
-            if list_shipped_weights()
-            else ""
-        )
         raise NetError(
-            f"{name}: has weights to be told; give --weights FILE, or the folder of a run{theirs}"
+            f"{name}: netlet has no trained weights for it; pass --weights FILE, name the folder of"
+            f" a run, or use one of {', '.join(list_shipped_weights())}"
         )
-    trace(net, shape)  # says in one line why a net cannot run on such images
-    taught = Recipe(**{key: run.recipe[key] for key in ("mean", "std")}) if run else Recipe()
-    if run:
-        budget = Budget().replace(**_with_tuples(run.budget)) if run.budget else None
-    else:
-        budget = experiment.budget if name in EXPERIMENTS else None
+    trace(net, shape)  # raises if the net cannot process such images
+    trained = Recipe(**{key: run.recipe[key] for key in ("mean", "std")}) if run else Recipe()
     return TrainedNet(
         name=run.name if run else name,
         net=net.eval(),
         shape=shape,
         class_names=class_names,
-        mean=taught.mean if mean is None else mean,
-        std=taught.std if std is None else std,
+        mean=trained.mean if mean is None else mean,
+        std=trained.std if std is None else std,
         file=file,
-        budget=budget,
+        budget=_find_budget(name, run),
         run=run,
     )
 
 
 def find_run(name: str) -> Run | None:
-    """The finished run in a folder of that name; None if the name is no run's folder but a net's.
+    """Return the finished run in a folder; None if the name means a net instead.
 
     Raises:
-        NetError: It is a folder without a finished run, and no experiment is called so.
-        RecordError: Its record is broken.
+        NetError: The folder holds no finished run, and no experiment has its name.
+        RecordError: The run's record is broken.
     """
     if (Path(name) / records.RECORD).is_file():
         return records.load_run(name)
     if Path(name).is_dir() and name not in EXPERIMENTS:
         raise NetError(
-            f"{name}: holds no {records.RECORD}; name a finished run, or a net and --weights FILE"
+            f"{name}: holds no {records.RECORD}; name the folder of a finished run, or a net with"
+            " --weights FILE"
         )
     return None
 
 
-def _with_tuples(record: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        key: tuple(value) if isinstance(value, list) else value for key, value in record.items()
-    }
+def _find_budget(name: str, run: Run | None) -> Budget | None:
+    if run:
+        return budget_from_json(run.budget) if run.budget else None
+    return EXPERIMENTS[name].budget if name in EXPERIMENTS else None
