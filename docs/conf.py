@@ -7,6 +7,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
+from sphinx.application import Sphinx
+
 from netlet import __version__
 
 project = "netlet"
@@ -40,3 +42,18 @@ html_title = f"netlet {release}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_theme_options = {"navigation_with_keys": True}
+
+
+def skip_other_rooms(
+    sphinx: Sphinx, what: str, name: str, value: object, skip: bool, options: object
+) -> bool | None:
+    """Skip what a room re-exports from another room, which has its own page."""
+    module = str(getattr(value, "__module__", ""))
+    room = Path(sphinx.env.docname).name
+    elsewhere = module.startswith("netlet.") and module.split(".")[1] != room
+    return True if what == "module" and elsewhere else None
+
+
+def setup(sphinx: Sphinx) -> None:
+    """Register the functions of this file."""
+    sphinx.connect("autodoc-skip-member", skip_other_rooms)

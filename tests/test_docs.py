@@ -68,12 +68,11 @@ SOURCES = ("src", "tests", "tools", "benchmarks", "results", "docs", ".github")
 FREE = {
     "epochs.jsonl",
     "ladder.toml",
-    "net.py",
+    "mine.py",
     "netlet.c",
     "netlet.h",
     "pyproject.toml",
     "run.json",
-    "small_net.py",
     "study.json",
 }
 
