@@ -1,4 +1,4 @@
-"""Augmentation against Pillow, and what the draws must be."""
+"""Augmentation: checked against Pillow, and the distribution of random warps."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from PIL import Image
 from torch.nn import functional as F
 
 from netlet.data import Dataset, augment_images, iterate_epoch
-from netlet.data.augment import draw_augmentation, draw_inverse_maps, apply_warp
+from netlet.data.augment import apply_warp, draw_augmentation, draw_inverse_maps
 from netlet.data.batches import normalize
 from netlet.recipes import AUGMENTS, Recipe, Warp
 
 
 def picture() -> torch.Tensor:
-    """Smooth, so that a hair's breadth of difference in position does not show."""
+    """Return a smooth image, so that tiny differences in position do not matter."""
     y, x = torch.meshgrid(torch.arange(28.0), torch.arange(28.0), indexing="ij")
     return (127 + 60 * torch.sin(x / 4) + 60 * torch.cos(y / 5 + x / 9))[None, None]
 
@@ -25,7 +25,7 @@ def picture() -> torch.Tensor:
 def by_pillow(
     image: torch.Tensor, maps: torch.Tensor, fill: int, resample: Image.Resampling
 ) -> np.ndarray:
-    """The same map in Pillow's terms: pixel corners instead of centres, measured from the upper left."""
+    """Warp an image with Pillow, which measures pixel corners from the upper left."""
     (a, b, c), (d, e, f) = maps[0].tolist()
     half = 14.0
     data = (a, b, c + half - a * half - b * half, d, e, f + half - d * half - e * half)
@@ -37,7 +37,7 @@ def by_pillow(
 
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("fill", [0, 40])
-def test_nearest_is_pillows(seed: int, fill: int) -> None:
+def test_nearest_neighbor_warp_matches_pillow(seed: int, fill: int) -> None:
     op = Warp(
         rotate_deg=30, shift_px=4, scale=0.2, shear_deg=15, fill=fill, interpolation="nearest"
     )
@@ -50,7 +50,7 @@ def test_nearest_is_pillows(seed: int, fill: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_bilinear_is_pillows_inside(seed: int) -> None:
+def test_bilinear_warp_matches_pillow_inside_the_image(seed: int) -> None:
     op = Warp(rotate_deg=30, shift_px=4, scale=0.2, shear_deg=15)
     maps = draw_inverse_maps(op, 1, torch.Generator().manual_seed(seed))
     difference = np.abs(
@@ -59,18 +59,17 @@ def test_bilinear_is_pillows_inside(seed: int) -> None:
     )
     assert (
         np.mean(difference[4:-4, 4:-4] > 0.5) < 0.08
-    )  # the border is blended with the fill or not, by taste
+    )  # libraries differ in blending the border with the fill
 
 
-def test_an_elastic_map_moves_each_pixel_by_its_field() -> None:
+def test_elastic_warp_moves_each_pixel_by_its_displacement() -> None:
     op = Warp(elastic_px=1.5, elastic_points=4)
     (draws,) = draw_augmentation([op], 3, torch.Generator().manual_seed(1))
     assert draws.points.shape == (3, 2, 4, 4)
     field = F.interpolate(draws.points, (28, 28), mode="bicubic", align_corners=True)
     assert 0.5 < float(field.std()) < 1.5
     x, y = torch.meshgrid(torch.arange(28.0), torch.arange(28.0), indexing="xy")
-    # Of a slope, bilinear sampling gives the very value at the place: inside, it is the place that
-    # a pixel came from.
+    # On a linear slope, bilinear sampling is exact: the value tells where the pixel came from.
     for slope, places, axis in ((x, x, 0), (y, y, 1)):
         seen = apply_warp(slope.expand(3, 1, 28, 28), draws.maps, op, draws.points)[:, 0]
         torch.testing.assert_close(
@@ -78,7 +77,7 @@ def test_an_elastic_map_moves_each_pixel_by_its_field() -> None:
         )
 
 
-def test_the_elastic_draws_of_two_images_and_two_seeds_differ() -> None:
+def test_elastic_warps_differ_between_images_and_seeds() -> None:
     images = picture().repeat(2, 1, 1, 1)
     one, same, other = (
         augment_images(images, [Warp(elastic_px=1)], torch.Generator().manual_seed(seed))
@@ -89,7 +88,7 @@ def test_the_elastic_draws_of_two_images_and_two_seeds_differ() -> None:
     assert not torch.equal(one, other)
 
 
-def test_a_quarter_turn_turns() -> None:
+def test_rotation_by_90_degrees_equals_rot90() -> None:
     op = Warp(rotate_deg=90, interpolation="nearest")
     image = torch.arange(16.0).view(1, 1, 4, 4)
     turn = math.radians(90)
@@ -100,7 +99,7 @@ def test_a_quarter_turn_turns() -> None:
     assert torch.equal(apply_warp(image, maps, op)[0, 0], torch.rot90(image[0, 0]))
 
 
-def test_shift_moves_by_pixels() -> None:
+def test_shift_moves_an_image_by_whole_pixels() -> None:
     op = Warp(shift_px=2)
     maps = torch.tensor([[[1.0, 0, -2], [0, 1, 1]]], dtype=torch.float64)  # 2 px to the right, 1 up
     image = torch.zeros(1, 1, 8, 8)
@@ -110,7 +109,7 @@ def test_shift_moves_by_pixels() -> None:
     assert moved.sum().item() == pytest.approx(200, abs=1e-2)
 
 
-def test_draws_keep_their_bounds_and_each_image_has_its_own() -> None:
+def test_random_warps_are_within_bounds_and_independent() -> None:
     op = Warp(rotate_deg=10, shift_px=2, scale=0.1)
     maps = draw_inverse_maps(op, 4_000, torch.Generator().manual_seed(0))
     forward = torch.linalg.inv(maps[:, :, :2])
@@ -130,7 +129,7 @@ def test_draws_keep_their_bounds_and_each_image_has_its_own() -> None:
     assert abs(torch.corrcoef(torch.stack([turn, scale, shift[:, 0]]))[0, 1].item()) < 0.06
 
 
-def test_document_001_fills_with_one_then_zero() -> None:
+def test_document_001_fills_with_one_and_then_zero() -> None:
     images = torch.full((64, 1, 28, 28), 200.0)
     moved = augment_images(images, AUGMENTS["document_001"][:1], torch.Generator().manual_seed(1))
     assert set(moved.unique().tolist()) == {1.0, 200.0}
@@ -138,13 +137,13 @@ def test_document_001_fills_with_one_then_zero() -> None:
     assert set(both.unique().tolist()) == {0.0, 1.0, 200.0}
 
 
-def test_nothing_to_do_does_nothing() -> None:
+def test_augmentation_without_effect_returns_the_same_tensor() -> None:
     images = torch.rand(3, 1, 5, 5)
     assert augment_images(images, (), torch.Generator()) is images
     assert augment_images(images, (Warp(fill=9),), torch.Generator()) is images
 
 
-def test_an_epoch_is_every_image_once_in_a_new_order(blob_data: Dataset) -> None:
+def test_epoch_contains_every_image_once_in_a_new_order(blob_data: Dataset) -> None:
     recipe = Recipe(batch_size=128)
     chance = torch.Generator().manual_seed(0)
     first = list(iterate_epoch(blob_data.train, recipe, chance))
@@ -156,7 +155,7 @@ def test_an_epoch_is_every_image_once_in_a_new_order(blob_data: Dataset) -> None
     assert not torch.equal(images, torch.cat([x for x, _ in again]))
 
 
-def test_batches_do_not_depend_on_how_many_are_augmented_at_once(
+def test_batches_do_not_depend_on_the_chunk_size_of_augmentation(
     blob_data: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe = Recipe(batch_size=100)

@@ -1,4 +1,4 @@
-"""What is compiled gives what PyTorch gives; where it cannot, PyTorch does the work and it is said why."""
+"""Compiled code computes the same as PyTorch; where it is not available, PyTorch is used."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from netlet.data import Dataset, iterate_epoch
 from netlet.errors import TrainingError
 from netlet.nets import NETS
 from netlet.recipes import AUGMENTS, Recipe, Warp
-from netlet.training import Checkpoint, Callback, fit
+from netlet.training import Callback, Checkpoint, fit
 
 SMOOTHING = 0.1
 
@@ -34,8 +34,8 @@ def normed(*sizes: int, **more: int) -> list[nn.Module]:
     return [*conv(*sizes, **more), nn.BatchNorm2d(sizes[1]), nn.ReLU()]  # type: ignore[arg-type]
 
 
-class Written(nn.Module):
-    """As in a student's script: functions, views, log-probabilities; ReLU before the norm; biases."""
+class StudentNet(nn.Module):
+    """Like in a student's script: functions, views, log-probabilities, ReLU before the norm."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -53,8 +53,8 @@ class Written(nn.Module):
 CHAINS: dict[str, tuple[Callable[[], nn.Module], tuple[int, int, int]]] = {
     "sprint": (lambda: netlet.build(NETS["sprint"].builder, 0), (1, 28, 28)),
     "mnistnet_1, a bare 1x1": (lambda: netlet.build(NETS["mnistnet_1"].builder, 0), (1, 28, 28)),
-    "written by hand": (Written, (1, 13, 13)),
-    "code_4, its dropout of whole maps switched off": (
+    "a student's script": (StudentNet, (1, 13, 13)),
+    "code_4 without its channel dropout": (
         lambda: NETS["code_4"].builder(dropout=0.0),
         (1, 28, 28),
     ),
@@ -104,7 +104,7 @@ def net_of(name: str) -> tuple[nn.Module, tuple[int, int, int]]:
     torch.manual_seed(1)
     net = make()
     for module in net.modules():
-        if isinstance(module, nn.BatchNorm2d):  # nothing that a new net has by chance
+        if isinstance(module, nn.BatchNorm2d):  # values other than the initial 0 and 1
             nn.init.uniform_(module.weight, -1, 1.5)
             nn.init.uniform_(module.bias, -0.5, 0.5)
             nn.init.uniform_(module.running_var, 0.5, 2)  # type: ignore[arg-type]
@@ -136,40 +136,40 @@ def gradients(net: nn.Module) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("name", CHAINS)
-def test_it_is_what_pytorch_computes(name: str) -> None:
+def test_compiled_step_equals_pytorch(name: str) -> None:
     net, shape = net_of(name)
     theirs = copy.deepcopy(net)
     step = CompiledStep(net, shape, 24, half=False)
     classes = read_chain(net, shape).classes
     for n in (24, 7, 2):
         images, labels = batch_of(n, shape, classes)
-        loss, right = step.gradients(images, labels, SMOOTHING, 0)
+        loss, right = step.compute_gradients(images, labels, SMOOTHING, 0)
         expected, expected_right = by_torch(theirs, images, labels)
         assert loss == pytest.approx(expected, rel=1e-5)
         assert right == expected_right
         wanted = gradients(theirs)
         largest = max(float(grad.norm()) for grad in wanted.values())
         for key, grad in gradients(net).items():
-            # A bias before a norm has no gradient but rounding.
+            # The gradient of a bias before a norm is zero except for rounding.
             assert (grad - wanted[key]).norm() <= 1e-3 * wanted[key].norm() + 1e-5 * largest, key
     for (key, mine), other in zip(net.named_buffers(), theirs.buffers(), strict=True):
         torch.testing.assert_close(mine, other, rtol=1e-4, atol=1e-5, msg=key)
     images, _ = batch_of(24, shape, classes)
     with torch.no_grad():
         logits = theirs.eval()(images).flatten(1)
-    scores = step.scores(images)
+    scores = step.compute_logits(images)
     torch.testing.assert_close(scores.log_softmax(1), logits.log_softmax(1), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["sprint", "color, not square, odd maps, a linear head"])
-def test_in_bfloat16_it_errs_no_more_than_autocast(name: str) -> None:
+def test_compiled_bfloat16_is_as_accurate_as_autocast(name: str) -> None:
     if not getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)():
         pytest.skip("this processor does not multiply bfloat16")
     net, shape = net_of(name)
     exact, cast = copy.deepcopy(net), copy.deepcopy(net)
     step = CompiledStep(net, shape, 64, half=True)
     images, labels = batch_of(64, shape, read_chain(net, shape).classes)
-    step.gradients(images, labels, SMOOTHING, 0)
+    step.compute_gradients(images, labels, SMOOTHING, 0)
     by_torch(exact, images, labels)
     by_torch(cast, images, labels, half=True)
     wanted, accepted = gradients(exact), gradients(cast)
@@ -180,10 +180,10 @@ def test_in_bfloat16_it_errs_no_more_than_autocast(name: str) -> None:
         assert error < 2 * theirs + 0.01, key
 
 
-def test_dropout_drops_its_share_and_its_gradient_is_that_of_its_loss() -> None:
+def test_compiled_dropout_depends_on_the_seed_and_has_the_right_gradient() -> None:
     torch.manual_seed(0)
     net = nn.Sequential(
-        # No ReLU and no pooling, whose kinks a difference would step over.
+        # No ReLU and no pooling, since finite differences need a smooth function.
         nn.Conv2d(1, 16, 3),
         nn.BatchNorm2d(16),
         nn.Dropout(0.25),
@@ -195,7 +195,7 @@ def test_dropout_drops_its_share_and_its_gradient_is_that_of_its_loss() -> None:
     step = CompiledStep(net, shape, 32, half=False)
 
     def loss(seed: int) -> float:
-        return step.gradients(images, labels, 0.0, seed)[0]
+        return step.compute_gradients(images, labels, 0.0, seed)[0]
 
     assert loss(3) == loss(3)
     assert len({loss(seed) for seed in range(20)}) == 20
@@ -217,9 +217,8 @@ def test_dropout_drops_its_share_and_its_gradient_is_that_of_its_loss() -> None:
         ), name
 
 
-def test_dropout_keeps_the_mean() -> None:
-    # Ones everywhere, through a norm that does nothing: each lane's mean is what dropout makes of a
-    # one.
+def test_compiled_dropout_keeps_the_mean() -> None:
+    # The input of the dropout is 1 everywhere, so the mean of its output is what dropout does.
     net = nn.Sequential(
         nn.Conv2d(1, 16, 1, bias=False),
         nn.BatchNorm2d(16, eps=0),
@@ -228,17 +227,17 @@ def test_dropout_keeps_the_mean() -> None:
     )
     nn.init.zeros_(net[0].weight)  # type: ignore[arg-type]
     nn.init.ones_(net[1].bias)  # type: ignore[arg-type]
-    net[1].eps = 1.0  # type: ignore[assignment] # no variance is no trouble then
+    net[1].eps = 1.0  # type: ignore[assignment] # the variance is zero
     images, labels = batch_of(200, (1, 20, 20), 16)
     step = CompiledStep(net, (1, 20, 20), 200, half=False)
     bias = net[1].bias
     found = []
     for seed in range(5):
-        step.gradients(images, labels, 0.0, seed)
+        step.compute_gradients(images, labels, 0.0, seed)
         assert bias.grad is not None
         found.append(bias.grad.clone())
-    # d loss / d bias of a class is (softmax - wanted) times what was kept, scaled: sums to nothing
-    # only if it is fair.
+    # The gradient of a bias is (softmax - target) times the scaled dropout mask, and sums to zero
+    # only if dropout keeps the mean.
     total = torch.stack(found).sum(1).abs()
     assert float(total.max()) < 2e-3
     assert not torch.equal(found[0], found[1])
@@ -251,24 +250,27 @@ def test_dropout_keeps_the_mean() -> None:
             nn.Sequential(
                 nn.Conv2d(1, 4, 3), nn.Conv2d(4, 4, 3, groups=2), nn.AdaptiveAvgPool2d(1)
             ),
-            "neither one nor a channel each",
+            "neither an ordinary nor a depthwise convolution",
         ),
         (
             nn.Sequential(nn.Conv2d(1, 4, 3), nn.Sigmoid(), nn.AdaptiveAvgPool2d(1)),
             r"_1 \(Sigmoid\)",
         ),
-        (nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten()), "not averaged at the end"),
-        (nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(4 * 36, 3)), "reads whole maps"),
+        (nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten()), "no global average pooling at the end"),
+        (
+            nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(4 * 36, 3)),
+            "reads a flattened feature map",
+        ),
         (nn.Sequential(nn.Flatten(), nn.Linear(64, 3)), "Flatten"),
         (
             nn.Sequential(nn.Conv2d(1, 4, 3), nn.MaxPool2d(3), nn.AdaptiveAvgPool2d(1)),
-            "no 2x2 pooling",
+            "not a 2x2 pooling",
         ),
         (
             nn.Sequential(
                 nn.Conv2d(1, 4, 3), nn.Dropout(0.1), nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(1)
             ),
-            "does not follow its",
+            "does not directly follow a convolution",
         ),
         (
             nn.Sequential(nn.Conv2d(1, 4, 3), nn.Dropout2d(0.1), nn.AdaptiveAvgPool2d(1)),
@@ -280,12 +282,12 @@ def test_dropout_keeps_the_mean() -> None:
         ),
     ],
 )
-def test_what_is_no_chain_is_told_why(net: nn.Module, why: str) -> None:
+def test_unsupported_layers_are_rejected_with_the_reason(net: nn.Module, why: str) -> None:
     with pytest.raises(UnsupportedNetError, match=why):
         read_chain(net, (1, 8, 8))
 
 
-def test_branches_and_choices_are_no_chain() -> None:
+def test_branches_hooks_and_changing_forwards_are_rejected_with_the_reason() -> None:
     class Residual(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -323,11 +325,11 @@ def test_branches_and_choices_are_no_chain() -> None:
     hooked = nn.Sequential(nn.Conv2d(1, 4, 8))
     hooked[0].register_forward_hook(lambda module, given, found: found * 2)
     for net, why in (
-        (Residual(), "takes more than the output of the layer before"),
+        (Residual(), "has inputs besides the previous layer's output"),
         (Chooses(), "cannot be traced"),
-        (Counts(), "changes as it runs"),
-        (Softens(nn.Conv2d(1, 4, 8)), "does something else when it does not train"),
-        (Frozen(nn.Conv2d(1, 4, 8), nn.BatchNorm2d(4)), "keeps layers out of training"),
+        (Counts(), "changes its attributes in the forward pass"),
+        (Softens(nn.Conv2d(1, 4, 8)), "computes something else in evaluation mode"),
+        (Frozen(nn.Conv2d(1, 4, 8), nn.BatchNorm2d(4)), "keeps layers in evaluation mode"),
         (hooked, "has hooks"),
     ):
         with pytest.raises(UnsupportedNetError, match=why):
@@ -356,7 +358,7 @@ def tiny() -> nn.Module:
     )
 
 
-def test_a_training_is_that_of_the_eager_step(blob_data: Dataset) -> None:
+def test_compiled_training_matches_eager_training(blob_data: Dataset) -> None:
     runs = [
         fit(netlet.build(tiny, 0), blob_data, RECIPE.replace(backend=step, precision="float32"))
         for step in ("compiled", "eager")
@@ -369,28 +371,30 @@ def test_a_training_is_that_of_the_eager_step(blob_data: Dataset) -> None:
 
 @pytest.fixture
 def new_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(library, "_folder", lambda: tmp_path / "native")
+    monkeypatch.setattr(library, "_cache_folder", lambda: tmp_path / "native")
     return tmp_path / "native"
 
 
-def refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def forbid_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     def run(*args: object, **more: object) -> None:
         raise AssertionError("the compiler was called")
 
     monkeypatch.setattr(subprocess, "run", run)
 
 
-def test_it_is_compiled_once(new_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_library_is_compiled_once_and_cached(
+    new_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     CompiledStep(tiny(), (1, 28, 28), 8, half=False)
-    (kept,) = new_cache.iterdir()
-    assert kept.suffix == ".so"
-    refused(monkeypatch)
+    (cached,) = new_cache.iterdir()
+    assert cached.suffix == ".so"
+    forbid_compiler(monkeypatch)
     CompiledStep(tiny(), (1, 28, 28), 8, half=False)
     with pytest.raises(AssertionError, match="the compiler was called"):
         CompiledStep(tiny(), (1, 28, 28), 9, half=False)
 
 
-def test_whether_it_is_kept_does_not_depend_on_the_first_runs_weights(new_cache: Path) -> None:
+def test_check_of_a_library_does_not_depend_on_the_weights_of_the_net(new_cache: Path) -> None:
     net = tiny()
     for parameter in net.parameters():
         nn.init.constant_(parameter, float("nan"))
@@ -398,20 +402,22 @@ def test_whether_it_is_kept_does_not_depend_on_the_first_runs_weights(new_cache:
     assert len(list(new_cache.iterdir())) == 1
 
 
-def test_what_computes_something_else_is_not_kept(
+def test_wrong_library_is_rejected_and_not_cached(
     new_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = c_source.generate_c_source
+    original = c_source.generate_c_source
 
     def wrong(*args: object, **more: object) -> str:
-        text = plain(*args, **more)  # type: ignore[arg-type]
+        text = original(*args, **more)  # type: ignore[arg-type]
         assert "* kernel + r) * kernel + c] = sum" in text
         return text.replace(
             "* kernel + r) * kernel + c] = sum", "* kernel + c) * kernel + r] = sum"
         )
 
-    monkeypatch.setattr("netlet.backends.cpu.compiled_step.c_source", wrong)
-    with pytest.raises(CompilationError, match=r"the gradient of 0\.weight was not PyTorch's"):
+    monkeypatch.setattr("netlet.backends.cpu.compiled_step.generate_c_source", wrong)
+    with pytest.raises(
+        CompilationError, match=r"the compiled gradient of 0\.weight differs from PyTorch's"
+    ):
         CompiledStep(tiny(), (1, 28, 28), 8, half=False)
     assert not new_cache.exists()
 
@@ -420,7 +426,7 @@ def test_what_computes_something_else_is_not_kept(
     "trouble",
     ["switched off", "no compiler", "a broken compiler", "a cache that cannot be written"],
 )
-def test_training_goes_on_where_nothing_can_be_compiled(
+def test_training_falls_back_to_eager_mode_without_a_compiler(
     trouble: str, new_cache: Path, blob_data: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if trouble == "switched off":
@@ -428,48 +434,49 @@ def test_training_goes_on_where_nothing_can_be_compiled(
     elif trouble == "no compiler":
         monkeypatch.setattr(
             library,
-            "compiler",
+            "find_compiler",
             lambda: (_ for _ in ()).throw(CompilationError("there is no C compiler")),
         )
     elif trouble == "a broken compiler":
-        monkeypatch.setattr(library, "compiler", lambda: "false")
+        monkeypatch.setattr(library, "find_compiler", lambda: "false")
     else:
         new_cache.write_text("a file, no folder")
-    monkeypatch.setattr("netlet.backends.select._WORTH_COMPILING", 600)
+    monkeypatch.setattr("netlet.backends.select._MIN_IMAGES_TO_COMPILE", 600)
     run = fit(netlet.build(tiny, 0), blob_data, RECIPE.replace(epochs=1, backend="auto"))
     assert run.backend == ("compiled" if trouble.endswith("written") else "eager")
     if run.backend == "eager":
         with pytest.raises(
-            TrainingError, match=r"no step can be compiled for this net: .+; leave backend=auto"
+            TrainingError,
+            match=r"backend=compiled is not available for this net: .+; use backend=auto",
         ):
             fit(netlet.build(tiny, 0), blob_data, RECIPE)
 
 
-def test_a_few_images_are_not_worth_compiling_for(blob_data: Dataset) -> None:
+def test_short_training_is_not_compiled(blob_data: Dataset) -> None:
     assert fit(netlet.build(tiny, 0), blob_data, RECIPE.replace(backend="auto")).backend == "eager"
 
 
-def test_a_compiled_run_is_resumed_to_the_same_bits(blob_data: Dataset) -> None:
-    class Keeps(Callback):
+def test_compiled_run_resumes_bit_for_bit(blob_data: Dataset) -> None:
+    class KeepsCheckpoint(Callback):
         kept: Checkpoint | None = None
 
         def on_checkpoint(self, checkpoint: Checkpoint) -> None:
             self.kept = self.kept or (checkpoint if checkpoint.epochs else None)
 
-    ear = Keeps()
+    callback = KeepsCheckpoint()
     recipe = RECIPE.replace(epochs=3)
-    whole = fit(netlet.build(tiny, 0), blob_data, recipe, callbacks=[ear])
-    assert ear.kept is not None
-    again = fit(netlet.build(tiny, 1), blob_data, recipe, resume=ear.kept)
+    whole = fit(netlet.build(tiny, 0), blob_data, recipe, callbacks=[callback])
+    assert callback.kept is not None
+    again = fit(netlet.build(tiny, 1), blob_data, recipe, resume=callback.kept)
     assert again.backend == whole.backend == "compiled"
     assert again.weights_digest == whole.weights_digest
     assert fit(netlet.build(tiny, 0), blob_data, recipe).weights_digest == whole.weights_digest
 
 
 @pytest.mark.parametrize("augment", AUGMENTS)
-def test_images_are_moved_as_pytorch_moves_them(augment: str, blob_data: Dataset) -> None:
+def test_compiled_augmentation_equals_pytorch(augment: str, blob_data: Dataset) -> None:
     recipe = Recipe(augment=AUGMENTS[augment], batch_size=64)
-    mine, theirs = (
+    compiled, eager = (
         torch.cat(
             [
                 x
@@ -483,5 +490,5 @@ def test_images_are_moved_as_pytorch_moves_them(augment: str, blob_data: Dataset
         )
         for r in (recipe, recipe.replace(backend="eager"))
     )
-    # A pixel that lies on an edge to the last digit may fall to either side of it.
-    assert ((mine - theirs).abs() > 1e-4).double().mean() < 1e-5
+    # A pixel exactly on an edge may be rounded to either side.
+    assert ((compiled - eager).abs() > 1e-4).double().mean() < 1e-5

@@ -1,4 +1,4 @@
-"""``netlet evaluate`` and what it tells; weights from elsewhere."""
+"""``netlet evaluate``, its output, and weights from other programs."""
 
 from __future__ import annotations
 
@@ -34,20 +34,22 @@ def _blobs(blobs_for_mnist: Path) -> None:
         (1, 2, 9.4531, 90.5469),
     ],
 )
-def test_intervals_are_wilsons(correct: int, total: int, low: float, high: float) -> None:
+def test_score_intervals_match_statsmodels(
+    correct: int, total: int, low: float, high: float
+) -> None:
     """Against statsmodels' proportion_confint(..., method='wilson')."""
     assert Score("test", correct, total).interval() == pytest.approx((low, high), abs=1e-4)
 
 
 class Fixed(nn.Module):
-    """Says 'class 1' of everything, surer of brighter images."""
+    """Predicts class 1 for every image, with higher confidence for brighter ones."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         sure = x.mean((1, 2, 3))
         return torch.stack([torch.zeros_like(sure), 3 + sure, torch.zeros_like(sure)], 1)
 
 
-def test_the_text_and_its_values_by_hand() -> None:
+def test_evaluation_text_and_values_match_manual_computation() -> None:
     from netlet.data import Split
 
     images = (
@@ -57,9 +59,7 @@ def test_the_text_and_its_values_by_hand() -> None:
     found = evaluate(Fixed(), split, Recipe(), 3)
     text = format_evaluation(found, ("ant", "bee", "cow"), worst=2)
     lines = text.splitlines()
-    assert lines[0].startswith(
-        "3 of 6 test images (50.00%), 95% interval 18.76% to 81.24%; loss "
-    )
+    assert lines[0].startswith("3 of 6 test images (50.00%), 95% interval 18.76% to 81.24%; loss ")
     assert "ant         3        0    0.00   0.00% to 56.15%  bee (3)" in lines
     assert "bee         3        3  100.00  43.85% to 100.00%  -" in lines
     assert "cow         0        0       -                  -  -" in lines
@@ -68,7 +68,7 @@ def test_the_text_and_its_values_by_hand() -> None:
     assert [line.split()[0] for line in lines[-2:]] == [
         "4",
         "3",
-    ]  # the brightest of the wrong ones first
+    ]  # the brightest wrong images first
     values = evaluation_to_dict(found, ("ant", "bee", "cow"), worst=2)
     assert values["score"]["interval_percent"] == list(Score("test", 3, 6).interval())
     assert [row["correct"] for row in values["classes"]] == [0, 3, 0]
@@ -78,7 +78,7 @@ def test_the_text_and_its_values_by_hand() -> None:
     json.dumps(values)
 
 
-def test_many_classes_have_no_confusion_table() -> None:
+def test_confusion_matrix_is_omitted_for_many_classes() -> None:
     from netlet.data import Split
 
     split = Split("test", torch.zeros(2, 1, 5, 6, dtype=torch.uint8), torch.tensor([0, 29]))
@@ -104,7 +104,9 @@ def trained(netlet: Netlet) -> str:
     return "runs/code_3-seed0"
 
 
-def test_a_run_is_scored_again_as_it_was(netlet: Netlet, trained: str, tmp_path: Path) -> None:
+def test_evaluate_reproduces_the_score_of_a_run(
+    netlet: Netlet, trained: str, tmp_path: Path
+) -> None:
     record = json.loads((tmp_path / trained / "run.json").read_text())
     code, out, _ = netlet("evaluate", trained, "--json")
     found = json.loads(out)
@@ -129,7 +131,9 @@ def test_a_run_is_scored_again_as_it_was(netlet: Netlet, trained: str, tmp_path:
     assert other["loss"] != found["loss"]
 
 
-def test_what_cannot_be_evaluated(netlet: Netlet, trained: str, tmp_path: Path) -> None:
+def test_evaluate_rejects_wrong_arguments_with_one_line(
+    netlet: Netlet, trained: str, tmp_path: Path
+) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "seven.py").write_text(
         "from torch import nn\ndef seven(): return nn.Sequential(nn.Flatten(), nn.Linear(784, 7))\n"
@@ -171,8 +175,7 @@ def test_what_cannot_be_evaluated(netlet: Netlet, trained: str, tmp_path: Path) 
     assert netlet("evaluate", "seven.py:color", "--weights", "color.pt", "--channels", "3")[0] == 0
 
 
-# --- weights from elsewhere
-# ---------------------------------------------------------------------------------------
+# --- weights from other programs
 
 
 class Wrapped(nn.Module):
@@ -183,7 +186,7 @@ class Wrapped(nn.Module):
 
 @pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
 @pytest.mark.parametrize("prefix", ["", "module.", "net.", "module.net.", "_orig_mod.", "model."])
-def test_prefixes_are_no_difference(tmp_path: Path, prefix: str, suffix: str) -> None:
+def test_weights_with_a_prefix_can_be_loaded(tmp_path: Path, prefix: str, suffix: str) -> None:
     original, net, wrapped = nets.code_3(), nets.code_3(), Wrapped()
     state = {prefix + key: value for key, value in original.state_dict().items()}
     path = tmp_path / f"w{suffix}"
@@ -194,7 +197,7 @@ def test_prefixes_are_no_difference(tmp_path: Path, prefix: str, suffix: str) ->
 
 
 @pytest.mark.parametrize("key", ["state_dict", "model_state_dict", "model", "net"])
-def test_checkpoints_of_training_scripts(tmp_path: Path, key: str) -> None:
+def test_checkpoints_of_training_scripts_can_be_loaded(tmp_path: Path, key: str) -> None:
     original, net = nets.code_3(), nets.code_3()
     torch.save(
         {"epoch": 3, "loss": 0.1, key: original.state_dict(), "optimizer": {"lr": 1}},
@@ -204,7 +207,7 @@ def test_checkpoints_of_training_scripts(tmp_path: Path, key: str) -> None:
     assert weights_digest(net) == weights_digest(original)
 
 
-def test_files_older_than_the_counters_of_batch_norm(tmp_path: Path) -> None:
+def test_weights_without_batch_norm_counters_can_be_loaded(tmp_path: Path) -> None:
     original, net = nets.code_3(), nets.code_3()
     state = {
         key: value
@@ -216,7 +219,7 @@ def test_files_older_than_the_counters_of_batch_norm(tmp_path: Path) -> None:
     assert weights_digest(net) == weights_digest(original)
 
 
-def test_missing_and_unexpected_are_named_by_the_nets_own_names(tmp_path: Path) -> None:
+def test_missing_and_unexpected_weights_are_named_without_the_prefix(tmp_path: Path) -> None:
     net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Conv2d(2, 2, 3))
     state = {f"module.{key}": value for key, value in net.state_dict().items()}
     del state["module.1.bias"]
@@ -228,7 +231,7 @@ def test_missing_and_unexpected_are_named_by_the_nets_own_names(tmp_path: Path) 
         load_weights(net, tmp_path / "w.pt")
 
 
-def test_log_probabilities_and_probabilities(blob_data: Dataset) -> None:
+def test_logits_log_probabilities_and_probabilities_score_equally(blob_data: Dataset) -> None:
     torch.manual_seed(0)
     plain = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
     logits = evaluate(plain, blob_data.held_out, Recipe(), 10)
@@ -241,7 +244,7 @@ def test_log_probabilities_and_probabilities(blob_data: Dataset) -> None:
         )
 
 
-def test_nan_is_null_in_json(blob_data: Dataset) -> None:
+def test_nan_loss_is_null_in_json(blob_data: Dataset) -> None:
     class Lost(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return x.flatten(1)[:, :10] * float("nan")
@@ -256,9 +259,7 @@ def test_nan_is_null_in_json(blob_data: Dataset) -> None:
     assert "loss nan" in format_evaluation(found, blob_data.class_names)
 
 
-def test_a_run_that_was_scored_on_val_is_scored_on_val_again(
-    netlet: Netlet, tmp_path: Path
-) -> None:
+def test_evaluate_uses_the_validation_split_of_a_run(netlet: Netlet, tmp_path: Path) -> None:
     netlet("train", "code_3", *FAST, "--val", "60")
     record = json.loads((tmp_path / "runs/code_3-seed0/run.json").read_text())
     found = json.loads(netlet("evaluate", "runs/code_3-seed0", "--json")[1])
@@ -274,7 +275,7 @@ def test_a_run_that_was_scored_on_val_is_scored_on_val_again(
     )
 
 
-def test_a_net_by_name_is_not_mistaken_for_a_folder(
+def test_net_name_takes_precedence_over_a_folder(
     netlet: Netlet, trained: str, tmp_path: Path
 ) -> None:
     (tmp_path / "code_3").mkdir()
@@ -282,7 +283,7 @@ def test_a_net_by_name_is_not_mistaken_for_a_folder(
     assert "has no trained weights" in netlet("evaluate", "code_3")[2]
 
 
-def test_files_that_are_broken_and_files_that_hold_other_things(tmp_path: Path) -> None:
+def test_damaged_weights_and_other_files_are_rejected(tmp_path: Path) -> None:
     net = nn.Linear(1, 1)
     torch.save(net.state_dict(), tmp_path / "w.pt")
     (tmp_path / "w.pt").write_bytes((tmp_path / "w.pt").read_bytes()[:300])

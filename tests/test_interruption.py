@@ -1,4 +1,4 @@
-"""Real kills, a real Ctrl-C, a real full disk: nothing is lost, and what goes on ends in the same bits."""
+"""Interrupted runs resume bit-for-bit: killed processes, Ctrl-C and full disks, all real."""
 
 from __future__ import annotations
 
@@ -26,8 +26,15 @@ from netlet.cli import main
 from netlet.data import SOURCES, Dataset, Source
 from netlet.errors import TrainingError
 from netlet.recipes import Recipe
-from netlet.training import Callback, Progress, Recorder, fit, load_checkpoint
-from netlet.training.checkpoint import CHECKPOINT_FILE
+from netlet.training import (
+    CHECKPOINT_FILE,
+    Callback,
+    Checkpoint,
+    Progress,
+    Recorder,
+    fit,
+    load_checkpoint,
+)
 
 SETTINGS = (
     "--set",
@@ -46,7 +53,7 @@ SETTINGS = (
 def train(
     source: Source, data: str, folder: str, arguments: tuple[str, ...], write_to_die_in: int | None
 ) -> None:
-    """In a process of its own: ``netlet train``; dies by SIGKILL in the middle of its n-th write, if one is given."""
+    """Run ``netlet train``; optionally die by SIGKILL in the middle of the n-th write."""
     SOURCES["mnist"] = source
     os.environ["NETLET_DATA"] = data
     os.chdir(folder)
@@ -58,7 +65,7 @@ def train(
 
 
 def _die_in(nth: int) -> None:
-    """Count the steps of writing a file (open, write, flush to disk, rename), and die at one of them."""
+    """Count the system calls that write a file, and die at the n-th."""
     left = [nth]
 
     def dying(step: Callable[..., object]) -> Callable[..., object]:
@@ -74,8 +81,8 @@ def _die_in(nth: int) -> None:
         setattr(os, name, dying(getattr(os, name)))
 
 
-class Bench:
-    """Starts trainings in processes that have torch loaded already."""
+class ProcessPool:
+    """Starts trainings in processes that have already imported torch."""
 
     def __init__(self, source: Source, data: Path) -> None:
         self._context = multiprocessing.get_context("forkserver")
@@ -108,10 +115,10 @@ class Bench:
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
-    data = tmp_path_factory.mktemp("bench")
+def pool(tmp_path_factory: pytest.TempPathFactory) -> ProcessPool:
+    data = tmp_path_factory.mktemp("pool")
     source = write_blob_source(data, train=240)
-    return Bench(source, data)
+    return ProcessPool(source, data)
 
 
 RUN = "runs/mnistnet_1-seed5"
@@ -120,17 +127,17 @@ BEGIN = ("mnistnet_1", "--seed", "5", *SETTINGS)
 
 @pytest.fixture(scope="module")
 def uninterrupted(
-    bench: Bench, tmp_path_factory: pytest.TempPathFactory
+    pool: ProcessPool, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[records.Run, float]:
-    """The run as it is without any kill, and about how long it takes."""
+    """Return the run without an interruption, and about how long it takes."""
     folder = tmp_path_factory.mktemp("whole")
-    assert bench.finish(folder, *BEGIN) in (0, 1)
+    assert pool.finish(folder, *BEGIN) in (0, 1)
     began = time.monotonic()
-    assert bench.finish(folder, *BEGIN, "--out", "again") in (0, 1)
+    assert pool.finish(folder, *BEGIN, "--out", "again") in (0, 1)
     return records.load_run(folder / RUN), time.monotonic() - began
 
 
-def ends_like(run: records.Run, whole: records.Run) -> None:
+def assert_same_result(run: records.Run, whole: records.Run) -> None:
     assert run.weights_digest == whole.weights_digest
     assert run.last_epoch == whole.last_epoch
     assert [e.train_loss for e in run.epochs] == [e.train_loss for e in whole.epochs]
@@ -138,43 +145,42 @@ def ends_like(run: records.Run, whole: records.Run) -> None:
     assert run.mistakes == whole.mistakes
 
 
-def go_on(bench: Bench, folder: Path) -> records.Run:
-    """As a person would: resume where there is a run, begin where there is none."""
+def resume(pool: ProcessPool, folder: Path) -> records.Run:
+    """Resume the run if its folder exists, else start it."""
     arguments = ("--resume", RUN) if (folder / RUN).exists() else BEGIN
-    assert bench.finish(folder, *arguments) in (0, 1)
+    assert pool.finish(folder, *arguments) in (0, 1)
     return records.load_run(folder / RUN)
 
 
-# Times are drawn anew each day, so that in the long run every moment is tried; a failure names its
-# own.
+# Different every day, so that all moments are tried in the long run; the test id contains the value.
 MOMENTS = random.Random(time.strftime("%Y%m%d"))
 
 
 @pytest.mark.parametrize("share", [round(MOMENTS.random(), 3) for _ in range(6)])
-def test_killed_at_a_random_time(
-    bench: Bench, uninterrupted: tuple[records.Run, float], tmp_path: Path, share: float
+def test_resume_after_kill_is_bit_identical(
+    pool: ProcessPool, uninterrupted: tuple[records.Run, float], tmp_path: Path, share: float
 ) -> None:
     whole, seconds = uninterrupted
-    process = bench.start(tmp_path, *BEGIN)
+    process = pool.start(tmp_path, *BEGIN)
     time.sleep(share * seconds)
     process.kill()
     process.join()
-    ends_like(go_on(bench, tmp_path), whole)
+    assert_same_result(resume(pool, tmp_path), whole)
 
 
 @pytest.mark.parametrize("nth", sorted(MOMENTS.sample(range(1, 55), 6)))
-def test_killed_inside_a_write(
-    bench: Bench, uninterrupted: tuple[records.Run, float], tmp_path: Path, nth: int
+def test_resume_after_kill_during_a_write_is_bit_identical(
+    pool: ProcessPool, uninterrupted: tuple[records.Run, float], tmp_path: Path, nth: int
 ) -> None:
-    """More than fifty steps of writing make up a run; the process dies just before one of them."""
+    """A run makes more than fifty system calls for writing; the process dies before one of them."""
     whole, _ = uninterrupted
-    process = bench.start(tmp_path, *BEGIN, write_to_die_in=nth)
+    process = pool.start(tmp_path, *BEGIN, write_to_die_in=nth)
     process.join(100)
     assert process.exitcode == -signal.SIGKILL
     for path in (tmp_path / "runs").rglob("*.json"):
-        json.loads(path.read_text())  # never half a record
-    ends_like(go_on(bench, tmp_path), whole)
-    assert not list((tmp_path / RUN).glob(".*")), "half-written files are swept up"
+        json.loads(path.read_text())  # never a partial record
+    assert_same_result(resume(pool, tmp_path), whole)
+    assert not list((tmp_path / RUN).glob(".*")), "unfinished files are removed"
     assert sorted(path.name for path in (tmp_path / RUN).iterdir()) == [
         "epochs.jsonl",
         "run.json",
@@ -182,32 +188,32 @@ def test_killed_inside_a_write(
     ]
 
 
-def test_killed_again_and_again(
-    bench: Bench, uninterrupted: tuple[records.Run, float], tmp_path: Path
+def test_resume_after_several_kills_is_bit_identical(
+    pool: ProcessPool, uninterrupted: tuple[records.Run, float], tmp_path: Path
 ) -> None:
     whole, _ = uninterrupted
     for nth in (20, 14, 10):
         arguments = ("--resume", RUN) if (tmp_path / RUN).exists() else BEGIN
-        process = bench.start(tmp_path, *arguments, write_to_die_in=nth)
+        process = pool.start(tmp_path, *arguments, write_to_die_in=nth)
         process.join(100)
         assert process.exitcode == -signal.SIGKILL
-    run = go_on(bench, tmp_path)
-    ends_like(run, whole)
+    run = resume(pool, tmp_path)
+    assert_same_result(run, whole)
     assert len(run.resumed_after) >= 3
     assert not whole.resumed_after
-    assert bench.finish(tmp_path, "--resume", RUN) in (
+    assert pool.finish(tmp_path, "--resume", RUN) in (
         0,
         1,
-    )  # a finished run gives its verdict again
+    )  # resuming a finished run prints its verdict
     assert records.load_run(tmp_path / RUN) == run
 
 
 @pytest.fixture
-def shell(bench: Bench, tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
-    """``netlet`` as a process of its own, on the blobs."""
+def shell(pool: ProcessPool, tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
+    """Return a function that starts ``netlet`` in a process, with the blobs as MNIST."""
     import pickle
 
-    (tmp_path / "source.pickle").write_bytes(pickle.dumps(bench._source))
+    (tmp_path / "source.pickle").write_bytes(pickle.dumps(pool._source))
     code = (
         "import pickle, sys\nfrom netlet.data import SOURCES\n"
         f"SOURCES['mnist'] = pickle.load(open({str(tmp_path / 'source.pickle')!r}, 'rb'))\n"
@@ -218,7 +224,7 @@ def shell(bench: Bench, tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
         return subprocess.Popen(
             [sys.executable, "-c", code, *arguments],
             cwd=tmp_path,
-            env={**os.environ, "NETLET_DATA": str(bench._data), "OMP_NUM_THREADS": "1"},
+            env={**os.environ, "NETLET_DATA": str(pool._data), "OMP_NUM_THREADS": "1"},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -227,12 +233,12 @@ def shell(bench: Bench, tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
     return run
 
 
-def test_ctrl_c_leaves_a_resumable_run_and_says_how(
+def test_ctrl_c_leaves_a_resumable_run_and_prints_the_command(
     shell: Callable[..., subprocess.Popen[str]], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     process = shell("train", "code_4", "--set", "epochs=400", "--set", "batch_size=60")
     lines = tmp_path / "runs/code_4-seed0/epochs.jsonl"
-    # The second line: the checkpoint of the first epoch is then written.
+    # With the second line, the checkpoint of the first epoch has been written.
     while not lines.exists() or len(lines.read_text().splitlines()) < 2:
         assert process.poll() is None
         time.sleep(0.05)
@@ -249,8 +255,7 @@ def test_ctrl_c_leaves_a_resumable_run_and_says_how(
     assert assignment["name"] == "code_4"
 
 
-# --- what can be wrong with a run that is to go on
-# ----------------------------------------------------------------
+# --- errors when resuming
 
 
 def small() -> nn.Module:
@@ -262,7 +267,7 @@ FAST = Recipe(
 )
 
 
-class Stops(Callback):
+class StopsAfter(Callback):
     def __init__(self, after: int) -> None:
         self.after = after
 
@@ -273,10 +278,10 @@ class Stops(Callback):
 
 @pytest.mark.parametrize("averaging", ["none", "ema", "tail"])
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw", "soap"])
-def test_resuming_from_python(
+def test_resume_from_python_is_bit_identical(
     blob_data: Dataset, tmp_path: Path, averaging: str, optimizer: str
 ) -> None:
-    def small() -> nn.Module:  # SOAP takes an eigenbasis as wide as a matrix
+    def small() -> nn.Module:  # small, since SOAP computes an eigenbasis
         return nn.Sequential(nn.Conv2d(1, 3, 5, 5), nn.Flatten(), nn.Linear(75, 10))
 
     recipe = FAST.replace(averaging=averaging, optimizer=optimizer, precision="auto")
@@ -286,7 +291,7 @@ def test_resuming_from_python(
             netlet.build(small, 0),
             blob_data,
             recipe,
-            callbacks=[Stops(3), Recorder(tmp_path / "run")],
+            callbacks=[StopsAfter(3), Recorder(tmp_path / "run")],
         )
     checkpoint, _ = load_checkpoint(tmp_path / "run")
     assert len(checkpoint.epochs) == 2
@@ -298,11 +303,46 @@ def test_resuming_from_python(
     assert records.load_run(tmp_path / "run") == resumed
 
 
-def test_a_changed_net_or_a_broken_checkpoint_is_refused(
+def test_run_interrupted_before_its_record_is_evaluated_when_resumed(blob_data: Dataset) -> None:
+    class KeepsLast(Callback):
+        def on_checkpoint(self, checkpoint: Checkpoint) -> None:
+            self.last = checkpoint
+
+    keeps = KeepsLast()
+    whole = fit(netlet.build(small, 0), blob_data, FAST, callbacks=[keeps])
+    assert len(keeps.last.epochs) == 3
+    resumed = fit(netlet.build(small, 1), blob_data, FAST, resume=keeps.last)
+    assert resumed.resumed_after == (3,)
+    assert_same_result(resumed, whole)
+    assert resumed.confusion == whole.confusion
+
+
+def test_checkpoint_of_version_0_1_can_be_resumed(blob_data: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        fit(
+            netlet.build(small, 0),
+            blob_data,
+            FAST,
+            callbacks=[Recorder(tmp_path / "run", {"name": "old"}), StopsAfter(2)],
+        )
+    content = torch.load(tmp_path / "run" / CHECKPOINT_FILE, weights_only=True)
+    state = content["checkpoint"]
+    state["optimizer"]["taken"] = state["optimizer"].pop("steps")
+    old = {"format": 2, "assignment": content["config"], "checkpoint": state}
+    torch.save(old, tmp_path / "run" / CHECKPOINT_FILE)
+    checkpoint, config = load_checkpoint(tmp_path / "run")
+    assert config == {"name": "old"}
+    assert checkpoint.optimizer["steps"] == 10
+    whole = fit(netlet.build(small, 0), blob_data, FAST)
+    resumed = fit(netlet.build(small, 1), blob_data, FAST, resume=checkpoint)
+    assert resumed.weights_digest == whole.weights_digest
+
+
+def test_changed_net_and_damaged_checkpoint_are_rejected(
     blob_data: Dataset, tmp_path: Path
 ) -> None:
     with pytest.raises(KeyboardInterrupt):
-        fit(small(), blob_data, FAST, callbacks=[Recorder(tmp_path / "run"), Stops(2)])
+        fit(small(), blob_data, FAST, callbacks=[Recorder(tmp_path / "run"), StopsAfter(2)])
     checkpoint, _ = load_checkpoint(tmp_path / "run")
     with pytest.raises(
         TrainingError, match=r"not the one that this run started with \(1.bias differs\)"
@@ -313,8 +353,12 @@ def test_a_changed_net_or_a_broken_checkpoint_is_refused(
             FAST,
             resume=checkpoint,
         )
-    (tmp_path / "run" / CHECKPOINT_FILE).write_bytes((tmp_path / "run" / CHECKPOINT_FILE).read_bytes()[:500])
-    with pytest.raises(TrainingError, match=r"cannot be read as a checkpoint \(\w+\); start a new run"):
+    (tmp_path / "run" / CHECKPOINT_FILE).write_bytes(
+        (tmp_path / "run" / CHECKPOINT_FILE).read_bytes()[:500]
+    )
+    with pytest.raises(
+        TrainingError, match=r"cannot be read as a checkpoint \(\w+\); start a new run"
+    ):
         load_checkpoint(tmp_path / "run")
     (tmp_path / "run" / CHECKPOINT_FILE).unlink()
     with pytest.raises(
@@ -327,7 +371,7 @@ def test_a_changed_net_or_a_broken_checkpoint_is_refused(
 
 @pytest.fixture
 def interrupted(blobs_for_mnist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A run on the command line, stopped in its second epoch."""
+    """A run on the command line, interrupted in its second epoch."""
     monkeypatch.chdir(tmp_path)
 
     def stop(self: Recorder, checkpoint: object) -> None:
@@ -351,7 +395,7 @@ def ended(capfd: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]
     return int(left.value.code or 0), capfd.readouterr().err
 
 
-def test_resuming_takes_everything_from_the_folder(
+def test_resume_takes_its_settings_from_the_folder(
     interrupted: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     code, err = ended(capfd, "--resume", str(interrupted), "--seed", "1")
@@ -366,7 +410,7 @@ def test_resuming_takes_everything_from_the_folder(
     assert run.resumed_after == (1,)
 
 
-def test_data_that_has_vanished_or_changed(
+def test_resume_with_missing_or_changed_data_is_rejected(
     interrupted: Path,
     blobs_for_mnist: Path,
     capfd: pytest.CaptureFixture[str],
@@ -388,10 +432,11 @@ def test_data_that_has_vanished_or_changed(
 
 
 # --- divergence and full disks
-# ------------------------------------------------------------------------------------
 
 
-def test_nan_stops_with_epoch_step_and_advice(blob_data: Dataset, tmp_path: Path) -> None:
+def test_nan_loss_stops_the_training_with_epoch_step_and_advice(
+    blob_data: Dataset, tmp_path: Path
+) -> None:
     class Poisoned(nn.Sequential):
         steps = 0
 
@@ -409,7 +454,7 @@ def test_nan_stops_with_epoch_step_and_advice(blob_data: Dataset, tmp_path: Path
     assert len(load_checkpoint(tmp_path / "run")[0].epochs) == 1
 
 
-def test_a_loss_beyond_all_measure_is_divergence_too(blob_data: Dataset) -> None:
+def test_huge_loss_counts_as_divergence(blob_data: Dataset) -> None:
     class Explodes(nn.Sequential):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return super().forward(x) * 1e7
@@ -422,7 +467,7 @@ def test_a_loss_beyond_all_measure_is_divergence_too(blob_data: Dataset) -> None
 
 @pytest.fixture
 def tiny_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 400 KiB, mounted for the test alone."""
+    """A file system of 400 KiB."""
     disk = tmp_path / "disk"
     disk.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(disk)]
@@ -433,7 +478,7 @@ def tiny_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 class FillsTheDisk(Callback):
-    """Somebody else's file takes the rest of the disk in the middle of the second epoch."""
+    """Fills the disk in the middle of the second epoch."""
 
     def __init__(self, disk: Path) -> None:
         self.disk = disk
@@ -448,7 +493,9 @@ class FillsTheDisk(Callback):
                     pass
 
 
-def test_a_full_disk_is_one_line_and_harms_nothing(blob_data: Dataset, tiny_disk: Path) -> None:
+def test_full_disk_gives_one_line_and_keeps_earlier_files(
+    blob_data: Dataset, tiny_disk: Path
+) -> None:
     folder = tiny_disk / "run"
     whole = fit(netlet.build(small, 0), blob_data, FAST)
     with pytest.raises(
@@ -475,17 +522,20 @@ def test_a_full_disk_is_one_line_and_harms_nothing(blob_data: Dataset, tiny_disk
     )
 
 
-def test_a_disk_too_full_to_begin(blob_data: Dataset, tiny_disk: Path) -> None:
+def test_full_disk_at_the_start_leaves_no_folder(blob_data: Dataset, tiny_disk: Path) -> None:
     with (tiny_disk / "rest").open("wb") as rest:
         rest.write(bytes(360 * 1024))
     with pytest.raises(
-        TrainingError, match=r"cannot be created \(No space left on device\); choose another with --out"
+        TrainingError,
+        match=r"cannot be created \(No space left on device\); choose another with --out",
     ):
         fit(small(), blob_data, FAST, callbacks=[Recorder(tiny_disk / "run")])
     assert os.listdir(tiny_disk) == ["rest"]
 
 
-def test_a_read_only_folder(blob_data: Dataset, tiny_disk: Path) -> None:
+def test_read_only_folder_gives_one_line_and_keeps_earlier_files(
+    blob_data: Dataset, tiny_disk: Path
+) -> None:
     def remount(how: str) -> None:
         subprocess.run(["mount", "-o", f"remount,{how}", str(tiny_disk)], check=True)
 
@@ -502,13 +552,14 @@ def test_a_read_only_folder(blob_data: Dataset, tiny_disk: Path) -> None:
         fit(small(), blob_data, FAST, callbacks=[Recorder(folder), MakesItReadOnly()])
     assert len(load_checkpoint(folder)[0].epochs) == 1
     with pytest.raises(
-        TrainingError, match=r"cannot be created \(Read-only file system\); choose another with --out"
+        TrainingError,
+        match=r"cannot be created \(Read-only file system\); choose another with --out",
     ):
         fit(small(), blob_data, FAST, callbacks=[Recorder(tiny_disk / "other")])
     remount("rw")
 
 
-def test_a_run_folder_that_vanishes(blob_data: Dataset, tmp_path: Path) -> None:
+def test_deleted_run_folder_gives_an_error(blob_data: Dataset, tmp_path: Path) -> None:
     class Deletes(Callback):
         def on_epoch_end(self, epochs: object, net: nn.Module) -> None:
             shutil.rmtree(tmp_path / "run", ignore_errors=True)
@@ -518,12 +569,13 @@ def test_a_run_folder_that_vanishes(blob_data: Dataset, tmp_path: Path) -> None:
         fit(small(), blob_data, FAST, callbacks=[Deletes(), Recorder(tmp_path / "run")])
 
 
-# --- several processes, and what they leave behind
-# ----------------------------------------------------------------
+# --- several processes
 
 
-def test_runs_begun_at_once_each_get_a_folder(bench: Bench, tmp_path: Path) -> None:
-    processes = [bench.start(tmp_path, "code_2", *SETTINGS) for _ in range(3)]
+def test_runs_started_at_the_same_time_get_separate_folders(
+    pool: ProcessPool, tmp_path: Path
+) -> None:
+    processes = [pool.start(tmp_path, "code_2", *SETTINGS) for _ in range(3)]
     for process in processes:
         process.join(100)
     assert {process.exitcode for process in processes} <= {0, 1}
@@ -536,7 +588,7 @@ def test_runs_begun_at_once_each_get_a_folder(bench: Bench, tmp_path: Path) -> N
     assert len({run.weights_digest for run in runs}) == 1
 
 
-def test_only_what_the_dead_have_left_is_swept(tmp_path: Path) -> None:
+def test_sweep_removes_only_files_of_dead_processes(tmp_path: Path) -> None:
     from netlet.files import sweep
 
     gone = subprocess.Popen([sys.executable, "-c", ""])
@@ -556,13 +608,13 @@ def test_only_what_the_dead_have_left_is_swept(tmp_path: Path) -> None:
     sweep(tmp_path / "nowhere")
 
 
-def test_a_checkpoint_can_be_used_twice(blob_data: Dataset, tmp_path: Path) -> None:
+def test_checkpoint_can_be_resumed_twice(blob_data: Dataset, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         fit(
             netlet.build(small, 0),
             blob_data,
             FAST,
-            callbacks=[Recorder(tmp_path / "run"), Stops(2)],
+            callbacks=[Recorder(tmp_path / "run"), StopsAfter(2)],
         )
     checkpoint, _ = load_checkpoint(tmp_path / "run")
     digests = {

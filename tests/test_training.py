@@ -1,4 +1,4 @@
-"""The engine on small data: determinism, honesty about splits, shortcuts that change nothing, what it refuses."""
+"""The trainer on small data: determinism, splits, records, optimizers, fast layers, errors."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from netlet.backends.cuda_graph import CudaGraphBackend
 from netlet.backends.eager import EagerBackend
 from netlet.backends.eager_cpu_layers import fast_dropout, use_fast_cpu_layers
 from netlet.backends.flat_parameters import FlatParameters, flatten_parameters
-from netlet.data import Dataset, iterate_epoch
+from netlet.data import Dataset, Split, iterate_epoch
 from netlet.errors import DataError, NetError, TrainingError
-from netlet.evaluation import evaluate
+from netlet.evaluation import Evaluation, evaluate
 from netlet.nets.blocks import conv_bn, stack_layers
 from netlet.nets.weights import load_weights, weights_digest
 from netlet.recipes import AUGMENTS, Recipe, Warp
@@ -61,10 +61,10 @@ def run(
 
 
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
-def test_the_same_seed_gives_the_same_bits(blob_data: Dataset, precision: str) -> None:
+def test_same_seed_gives_bit_identical_weights(blob_data: Dataset, precision: str) -> None:
     recipe = FAST.replace(precision=precision)
     one, net = run(blob_data, recipe)
-    torch.rand(7)  # the process's own chance must not matter
+    torch.rand(7)  # the state of the global generator must not matter
     two, again = run(blob_data, recipe)
     assert one.weights_digest == two.weights_digest
     assert all(
@@ -76,7 +76,7 @@ def test_the_same_seed_gives_the_same_bits(blob_data: Dataset, precision: str) -
     assert other.weights_digest != one.weights_digest
 
 
-def test_training_leaves_the_processs_chance_alone(blob_data: Dataset) -> None:
+def test_training_preserves_the_global_random_state(blob_data: Dataset) -> None:
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
@@ -84,7 +84,7 @@ def test_training_leaves_the_processs_chance_alone(blob_data: Dataset) -> None:
     assert torch.equal(torch.rand(3), expected)
 
 
-def test_it_learns_and_the_record_says_so(blob_data: Dataset) -> None:
+def test_net_learns_and_the_record_is_consistent(blob_data: Dataset) -> None:
     record, net = run(
         blob_data, FAST.replace(epochs=6), budget=budgets.TWENTY_K.replace(accuracy_at_least=90)
     )
@@ -111,10 +111,10 @@ def test_it_learns_and_the_record_says_so(blob_data: Dataset) -> None:
     assert record.data["checksums"] == dict(blob_data.checksums)
 
 
-def test_val_never_touches_test(blob_data: Dataset) -> None:
+def test_validation_run_never_reads_the_test_split(blob_data: Dataset) -> None:
     poisoned = dataclasses.replace(
         blob_data, held_out=blob_data.held_out.take(torch.zeros(0, dtype=torch.int64))
-    )  # were it looked at, its lack of images would show
+    )  # evaluating an empty split would fail
     record, _ = run(poisoned, val=60, budget=budgets.TWENTY_K)
     assert record.last_epoch.split == "val"
     assert record.last_epoch.total == 60
@@ -125,7 +125,7 @@ def test_val_never_touches_test(blob_data: Dataset) -> None:
         run(blob_data, val=599)
 
 
-def test_a_record_comes_back_equal(blob_data: Dataset, tmp_path: Path) -> None:
+def test_record_survives_a_round_trip_through_json(blob_data: Dataset, tmp_path: Path) -> None:
     record, _ = run(blob_data, budget=budgets.EIGHT_K)
     assert Run.from_json(record.to_json()) == record
     records.save_run(record, tmp_path)
@@ -140,7 +140,7 @@ def test_a_record_comes_back_equal(blob_data: Dataset, tmp_path: Path) -> None:
     assert as_dict["verdict"]["state"] == record.verdict.state  # type: ignore[union-attr]
 
 
-class Ear(Callback):
+class EventLog(Callback):
     def __init__(self) -> None:
         self.plan: Plan | None = None
         self.progress: list[Progress] = []
@@ -160,21 +160,47 @@ class Ear(Callback):
         self.run = run
 
 
-def test_listeners_hear_everything_and_the_engine_prints_nothing(
+def test_callbacks_receive_all_events_and_the_trainer_prints_nothing(
     blob_data: Dataset, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    ear = Ear()
-    record, _ = run(blob_data, callbacks=[ear])
+    log = EventLog()
+    record, _ = run(blob_data, callbacks=[log])
     assert capfd.readouterr() == ("", "")
-    assert ear.plan is not None
-    assert (ear.plan.steps_per_epoch, ear.plan.held_out_images) == (12, 100)
-    assert ear.epochs == [1, 2]
-    assert [p.images for p in ear.progress if p.step == 12] == [600, 600]
-    assert ear.progress[-1].correct == record.epochs[-1].train.correct
-    assert ear.run is record
+    assert log.plan is not None
+    assert (log.plan.steps_per_epoch, log.plan.held_out_images) == (12, 100)
+    assert log.epochs == [1, 2]
+    assert [p.images for p in log.progress if p.step == 12] == [600, 600]
+    assert log.progress[-1].correct == record.epochs[-1].train.correct
+    assert log.run is record
 
 
-def test_a_run_folder_holds_record_epochs_and_weights(blob_data: Dataset, tmp_path: Path) -> None:
+def test_each_epoch_is_evaluated_once(blob_data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    evaluated: list[tuple[str, int]] = []
+
+    def count(net: nn.Module, split: Split, *arguments: object) -> Evaluation:
+        evaluated.append((split.name, len(split)))
+        return evaluate(net, split, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("netlet.training.trainer.evaluate", count)
+    run(blob_data)
+    # One image to check the net's output, two epochs, and the training images at the end.
+    assert evaluated == [("test", 1), ("test", 100), ("test", 100), ("train", 600)]
+
+
+def test_device_errors_give_one_line_with_the_reason(blob_data: Dataset) -> None:
+    class Fails(nn.Sequential):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            if self.training:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+            return super().forward(x)
+
+    with pytest.raises(
+        NetError, match=r"ran out of memory \(CUDA out of memory.*smaller batch size"
+    ):
+        fit(Fails(nn.Flatten(), nn.Linear(784, 10)), blob_data, FAST)
+
+
+def test_run_folder_contains_record_epochs_and_weights(blob_data: Dataset, tmp_path: Path) -> None:
     folder = tmp_path / "deep" / "run"
     record, net = run(blob_data, callbacks=[Recorder(folder)])
     assert sorted(path.name for path in folder.iterdir()) == [
@@ -187,11 +213,11 @@ def test_a_run_folder_holds_record_epochs_and_weights(blob_data: Dataset, tmp_pa
     load_weights(fresh, folder / "weights.safetensors")
     assert weights_digest(fresh) == record.weights_digest == weights_digest(net)
     assert records.load_run(folder) == record
-    with pytest.raises(TrainingError, match="is there already; name another folder"):
+    with pytest.raises(TrainingError, match="already exists; choose another folder"):
         run(blob_data, callbacks=[Recorder(folder)])
 
 
-def test_an_interrupted_run_keeps_its_epochs(blob_data: Dataset, tmp_path: Path) -> None:
+def test_interrupted_run_keeps_its_epochs(blob_data: Dataset, tmp_path: Path) -> None:
     class Interrupts(Callback):
         def on_epoch_end(self, epochs: Sequence[Epoch], net: nn.Module) -> None:
             if len(epochs) == 2:
@@ -204,13 +230,13 @@ def test_an_interrupted_run_keeps_its_epochs(blob_data: Dataset, tmp_path: Path)
     assert not (tmp_path / "run" / "run.json").exists()
 
 
-def test_the_net_gets_its_own_dropout_and_forward_back(blob_data: Dataset) -> None:
+def test_dropout_rates_and_forward_methods_are_restored_after_training(blob_data: Dataset) -> None:
     _, net = run(blob_data, FAST.replace(dropout=0.5))
     assert net.drop.p == 0.3
     assert not any("forward" in vars(module) for module in net.modules())
 
 
-def test_divergence_stops_with_advice(blob_data: Dataset) -> None:
+def test_divergence_stops_the_training_with_advice(blob_data: Dataset) -> None:
     with pytest.raises(
         TrainingError, match=r"the loss is \S+ at .*epoch \d+.*; try a lower peak_lr than 1000"
     ):
@@ -219,43 +245,44 @@ def test_divergence_stops_with_advice(blob_data: Dataset) -> None:
         )
 
 
-def test_nets_that_do_not_fit_are_refused(blob_data: Dataset) -> None:
-    with pytest.raises(NetError, match="it must give 1x10"):
+def test_nets_that_do_not_fit_the_data_are_rejected(blob_data: Dataset) -> None:
+    with pytest.raises(NetError, match="it must return 1x10"):
         fit(nn.Sequential(nn.Flatten(), nn.Linear(784, 7)), blob_data, FAST)
     with pytest.raises(TrainingError, match="no trainable parameters"):
         fit(nn.Sequential(nn.AvgPool2d(28), nn.Flatten()), blob_data, FAST)
-    with pytest.raises(NetError, match=r"Conv2d.*got 1x28x28"):
+    with pytest.raises(NetError, match=r"Conv2d.*input 1x28x28"):
         fit(nn.Sequential(nn.Conv2d(3, 4, 3)), blob_data, FAST)
 
 
-def test_log_probabilities_are_as_good_as_logits(blob_data: Dataset) -> None:
+def test_net_that_returns_log_probabilities_can_be_trained(blob_data: Dataset) -> None:
     net = netlet.build(lambda: nn.Sequential(*small().children(), nn.LogSoftmax(1)), 0)
     record = fit(net, blob_data, FAST)
     assert record.weights_digest
     assert math.isfinite(record.epochs[-1].train_loss)
 
 
-# --- the parts
-# ---------------------------------------------------------------------------------------------------
+# --- parts of the trainer
 
 
 @pytest.mark.parametrize("p", [0.05, 0.25, 0.5, 0.9])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_cheap_dropout_is_dropout(p: float, dtype: torch.dtype) -> None:
+def test_fast_dropout_has_the_right_rate_scale_and_independence(
+    p: float, dtype: torch.dtype
+) -> None:
     n = 400_003  # not a multiple of four
     x = torch.ones(n, dtype=dtype)
     out = fast_dropout(x, p, SFC64(0))
     kept = (out != 0).double()
     assert kept.mean().item() == pytest.approx(1 - p, abs=4 * math.sqrt(p * (1 - p) / n))
-    # Scaled as torch's own: same value for those that are kept.
+    # Kept elements have the same value as with torch's dropout.
     assert out.unique().tolist() == pytest.approx([0, F.dropout(x, p).max().item()], rel=1e-4)
-    # No neighbour, near or a word of random bits away, tells anything of another.
+    # Elements are independent, both neighbors and those from other words of random bits.
     for lag in (1, 2, 3, 4, 8, 64):
         pairs = torch.stack([kept[:-lag], kept[lag:]])
         assert abs(torch.corrcoef(pairs)[0, 1].item()) < 4 / math.sqrt(n)
 
 
-def test_cheap_dropout_keeps_strides_and_passes_the_gradient() -> None:
+def test_fast_dropout_keeps_strides_and_passes_the_gradient() -> None:
     x = torch.randn(4, 8, 5, 5).to(memory_format=torch.channels_last).requires_grad_()
     out = fast_dropout(x, 0.4, SFC64(1))
     assert out.stride() == x.stride()
@@ -266,7 +293,7 @@ def test_cheap_dropout_keeps_strides_and_passes_the_gradient() -> None:
 
 
 @pytest.mark.parametrize("p", [0.0, 1.0])
-def test_cheap_dropout_at_the_edges(p: float) -> None:
+def test_fast_dropout_with_rate_zero_and_one(p: float) -> None:
     x = torch.ones(10)
     assert torch.equal(fast_dropout(x, p, SFC64(0)), x * (1 - p))
 
@@ -275,7 +302,7 @@ def test_cheap_dropout_at_the_edges(p: float) -> None:
     "pool",
     [nn.MaxPool2d(2), nn.MaxPool2d(3, 2, 1), nn.MaxPool2d((1, 2)), nn.MaxPool2d(3, 1, dilation=2)],
 )
-def test_shortcut_pooling_is_pooling(pool: nn.MaxPool2d) -> None:
+def test_fast_max_pooling_equals_pytorch(pool: nn.MaxPool2d) -> None:
     x = torch.randn(3, 5, 13, 12)
     x.requires_grad_()
     plain = pool(x)
@@ -307,7 +334,7 @@ def test_shortcut_pooling_is_pooling(pool: nn.MaxPool2d) -> None:
     ],
     ids=str,
 )
-def test_shortcut_convolution_is_convolution(conv: nn.Conv2d, half: bool) -> None:
+def test_fast_convolution_equals_pytorch(conv: nn.Conv2d, half: bool) -> None:
     torch.manual_seed(0)
     x = torch.randn(4, conv.in_channels, 11, 12, requires_grad=True)
 
@@ -332,7 +359,7 @@ def test_shortcut_convolution_is_convolution(conv: nn.Conv2d, half: bool) -> Non
 
 
 @pytest.mark.parametrize("half", [False, True])
-def test_a_squeeze_into_a_pooling_is_the_same(half: bool) -> None:
+def test_fast_1x1_convolution_before_a_pooling_equals_pytorch(half: bool) -> None:
     torch.manual_seed(0)
     net = nn.Sequential(
         nn.Conv2d(1, 16, 3, bias=False),
@@ -358,7 +385,7 @@ def test_a_squeeze_into_a_pooling_is_the_same(half: bool) -> None:
         )
 
 
-def test_shortcuts_leave_evaluation_alone() -> None:
+def test_fast_layers_do_not_change_evaluation() -> None:
     net = nn.Sequential(nn.Dropout(0.5), nn.Dropout(0.5, inplace=True), nn.Dropout2d(0.5)).eval()
     x = torch.ones(2, 3, 4, 4)
     with use_fast_cpu_layers(net, SFC64(0)):
@@ -382,7 +409,7 @@ def test_shortcuts_leave_evaluation_alone() -> None:
         ),
     ],
 )
-def test_optimisers_step_as_torchs(recipe: Recipe) -> None:
+def test_optimizers_match_torch_optim(recipe: Recipe) -> None:
     net = small()
     theirs = copy.deepcopy(net)
     decay = recipe.weight_decay
@@ -416,10 +443,10 @@ def test_optimisers_step_as_torchs(recipe: Recipe) -> None:
                 torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-7)
 
 
-def descents(
+def trace_updates(
     recipe: Recipe, shape: tuple[int, ...], gradients: list[torch.Tensor], rate: float
 ) -> list[torch.Tensor]:
-    """Where a weight that begins at one goes, step by step, beside a bias."""
+    """Return a weight after each step; it starts at ones and lies beside a bias."""
     net = nn.Module()
     net.weight, net.bias = nn.Parameter(torch.ones(shape)), nn.Parameter(torch.ones(2))
     seen = []
@@ -433,7 +460,7 @@ def descents(
     return seen
 
 
-def test_muon_steps_along_the_orthogonal_of_its_momentum() -> None:
+def test_muon_updates_along_its_orthogonalized_momentum() -> None:
     random = torch.Generator().manual_seed(0)
     gradients = [
         torch.randn(6, 2 * 3 * 3, generator=random) * torch.logspace(0, -2, 18) for _ in range(3)
@@ -441,13 +468,12 @@ def test_muon_steps_along_the_orthogonal_of_its_momentum() -> None:
     recipe = Recipe(optimizer="muon", momentum=0.8, weight_decay=0.5)
     weight, momentum = torch.ones(6, 18), torch.zeros(6, 18)
     for found, gradient in zip(
-        descents(recipe, (6, 2, 3, 3), gradients, 0.1), gradients, strict=True
+        trace_updates(recipe, (6, 2, 3, 3), gradients, 0.1), gradients, strict=True
     ):
         momentum = 0.8 * momentum + 0.2 * gradient
         u, _, v = torch.linalg.svd(0.2 * gradient + 0.8 * momentum, full_matrices=False)
         step = (weight * (1 - 0.1 * 0.5) - found.view(6, 18)) / (0.1 * 0.2 * 18**0.5)
-        # The iteration leaves singular values between 0.7 and 1.2, and the singular vectors what
-        # they are.
+        # The iteration keeps the singular vectors and leaves singular values between 0.7 and 1.2.
         inner = u.T @ step @ v.T
         assert ((inner.diagonal() > 0.67) & (inner.diagonal() < 1.21)).all()
         assert (inner - torch.diag(inner.diagonal())).abs().max() < 1e-3
@@ -455,7 +481,7 @@ def test_muon_steps_along_the_orthogonal_of_its_momentum() -> None:
 
 
 @pytest.mark.parametrize("shape", [(3, 7), (8, 2, 2, 2)])
-def test_soap_is_adamw_in_the_basis_where_gradients_are_diagonal(shape: tuple[int, ...]) -> None:
+def test_soap_is_adamw_in_the_eigenbasis_of_the_gradients(shape: tuple[int, ...]) -> None:
     rows, columns, steps = shape[0], int(torch.tensor(shape[1:]).prod()), 25
     n = min(rows, columns)
     random = torch.Generator().manual_seed(1)
@@ -464,8 +490,8 @@ def test_soap_is_adamw_in_the_basis_where_gradients_are_diagonal(shape: tuple[in
     sizes = torch.logspace(0, -1, n) * (1 + torch.rand(steps, n, generator=random) / 10)
     gradients = [u @ torch.diag(size) @ v.T for size in sizes]
     recipe = Recipe(optimizer="soap", momentum=0.8, beta2=0.9)
-    found = descents(recipe, shape, gradients, 0.01)
-    assert torch.equal(found[0], torch.ones(shape))  # the first step measures the basis
+    found = trace_updates(recipe, shape, gradients, 0.01)
+    assert torch.equal(found[0], torch.ones(shape))  # the first step only initializes the basis
     diagonal = nn.Parameter(torch.zeros(n))
     reference = torch.optim.AdamW([diagonal], lr=0.01, betas=(0.8, 0.9), weight_decay=0.0)
     for place, size in zip(found[1:], sizes[1:], strict=True):
@@ -475,14 +501,16 @@ def test_soap_is_adamw_in_the_basis_where_gradients_are_diagonal(shape: tuple[in
         torch.testing.assert_close(moved.diagonal(), diagonal.detach(), rtol=2e-3, atol=1e-5)
 
 
-def test_soap_leaves_a_side_that_is_too_wide_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_soap_does_not_precondition_sides_that_are_too_wide(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     random = torch.Generator().manual_seed(2)
     gradients = [torch.randn(3, 8, generator=random) for _ in range(4)]
-    both = descents(Recipe(optimizer="soap"), (3, 8), gradients, 0.01)
-    monkeypatch.setattr("netlet.training.optimizers._WIDEST_SIDE", 5)
-    one = descents(Recipe(optimizer="soap"), (3, 8), gradients, 0.01)
-    monkeypatch.setattr("netlet.training.optimizers._WIDEST_SIDE", 2)
-    none = descents(Recipe(optimizer="soap"), (3, 8), gradients, 0.01)
+    both = trace_updates(Recipe(optimizer="soap"), (3, 8), gradients, 0.01)
+    monkeypatch.setattr("netlet.training.optimizers._MAX_PRECONDITIONED_SIDE", 5)
+    one = trace_updates(Recipe(optimizer="soap"), (3, 8), gradients, 0.01)
+    monkeypatch.setattr("netlet.training.optimizers._MAX_PRECONDITIONED_SIDE", 2)
+    none = trace_updates(Recipe(optimizer="soap"), (3, 8), gradients, 0.01)
     assert not torch.allclose(both[-1], one[-1])
     weight = nn.Parameter(torch.ones(3, 8))
     reference = torch.optim.AdamW([weight], lr=0.01, betas=(0.9, 0.99), weight_decay=0.0)
@@ -493,25 +521,28 @@ def test_soap_leaves_a_side_that_is_too_wide_as_it_is(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("name", ["muon", "soap"])
-def test_norms_and_biases_step_as_by_adamw(name: str) -> None:
+def test_norms_and_biases_are_updated_by_adamw(name: str) -> None:
     random = torch.Generator().manual_seed(0)
     net = small()
     nets = [net, copy.deepcopy(net)]
     with flatten_parameters(nets[0]) as one, flatten_parameters(nets[1]) as two:
         recipe = Recipe(weight_decay=0.3, decay_norms_and_biases=True)
-        descent = [make_optimizer(one, recipe.replace(optimizer=name)), make_optimizer(two, recipe)]
+        optimizers = [
+            make_optimizer(one, recipe.replace(optimizer=name)),
+            make_optimizer(two, recipe),
+        ]
         for _ in range(3):
             for a, b in zip(*(net.parameters() for net in nets), strict=True):
                 assert a.grad is not None
                 assert b.grad is not None
                 b.grad.copy_(a.grad.copy_(torch.randn(a.shape, generator=random)))
-            for each in descent:
+            for each in optimizers:
                 each.step(0.02)
     for a, b in zip(*(net.parameters() for net in nets), strict=True):
         assert torch.equal(a, b) == (a.ndim < 2)
 
 
-def test_a_flat_net_is_the_same_net() -> None:
+def test_flattened_parameters_are_views_with_the_same_values() -> None:
     class Odd(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -528,18 +559,18 @@ def test_a_flat_net_is_the_same_net() -> None:
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
     with flatten_parameters(net) as flat:
         assert all(torch.equal(tensor, before[name]) for name, tensor in net.state_dict().items())
-        # The tied ones stay where they are.
-        assert sorted((len(one.weights), one.matrices) for one in flat.trained) == [
+        # Tied parameters keep their memory.
+        assert sorted((len(one.weights), one.matrix_size) for one in flat.groups) == [
             (9, 0),
             (12, 12),
             (12, 12),
         ]
         assert net.inner[0].weight.data_ptr() == net.tied.data_ptr()  # type: ignore[union-attr]
-        assert [tensor.numel() for tensor in flat.counts] == [1]
+        assert [tensor.numel() for tensor in flat.counters] == [1]
         net(torch.ones(1, 1, 4, 4)).backward()
-        (vectors,) = [one for one in flat.trained if not one.matrices]
+        (vectors,) = [one for one in flat.groups if not one.matrix_size]
         assert vectors.gradient.abs().sum() > 0
-        assert [tensor.tolist() for tensor in flat.others()] == [[1, 1], [2, 2]]
+        assert [tensor.tolist() for tensor in flat.other_tensors()] == [[1, 1], [2, 2]]
         with torch.no_grad():
             vectors.weights.fill_(7)
     assert net.inner[0].bias.tolist() == [7, 7, 7]  # type: ignore[union-attr]
@@ -547,32 +578,29 @@ def test_a_flat_net_is_the_same_net() -> None:
     assert net.inner[0].bias.untyped_storage().nbytes() == 12  # type: ignore[union-attr]
 
 
-def test_averages_by_hand() -> None:
+def test_weight_averages_match_manual_computation() -> None:
     net = nn.Linear(1, 1, bias=False)
     flat = FlatParameters(net)
 
-    def follow(recipe: Recipe, values: Sequence[float]) -> float:
+    def average_of(values: Sequence[float], recipe: Recipe) -> float:
         average = WeightAverage(net, recipe, len(values))
         for step, value in enumerate(values):
             net.weight.data.fill_(value)
-            average.follow(flat, step)
+            average.update(flat, step)
         return next(average.net.parameters()).item()
 
-    assert follow(Recipe(averaging="none"), [1, 2, 3, 4]) == 4
-    assert follow(Recipe(averaging="tail", tail_share=0.5), [1, 2, 3, 5]) == pytest.approx(4)
-    # Keeps 2/11, 3/12, ... of the average at first (the first step is taken whole), and never more
-    # than the decay.
-    assert follow(Recipe(averaging="ema", ema_decay=0.5), [1, 2]) == pytest.approx(
+    assert average_of([1, 2, 3, 4], Recipe(averaging="none")) == 4
+    assert average_of([1, 2, 3, 5], Recipe(averaging="tail", tail_share=0.5)) == pytest.approx(4)
+    # The first value counts fully. Then 2/11, 3/12, ... of the average are kept, at most the decay.
+    assert average_of([1, 2], Recipe(averaging="ema", ema_decay=0.5)) == pytest.approx(
         1 * 2 / 11 + 2 * 9 / 11
     )
-    assert follow(Recipe(averaging="ema", ema_decay=0.1), [1, 2]) == pytest.approx(
+    assert average_of([1, 2], Recipe(averaging="ema", ema_decay=0.1)) == pytest.approx(
         1 * 0.1 + 2 * 0.9
     )
 
 
-def test_calibration_and_confusion_by_hand() -> None:
-    from netlet.data import Split
-
+def test_calibration_and_confusion_match_manual_computation() -> None:
     class Fixed(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return torch.tensor([[0.97, 0.03], [0.3, 0.7], [0.45, 0.55]]).log()[: len(x)]
@@ -599,28 +627,30 @@ def test_calibration_and_confusion_by_hand() -> None:
     }
 
 
-def test_document_001s_augmentation_trains(blob_data: Dataset) -> None:
-    record, _ = run(blob_data, netlet.catalog.find_recipe("document_001").replace(epochs=1, batch_size=60))
+def test_augmentation_of_document_001_trains(blob_data: Dataset) -> None:
+    record, _ = run(
+        blob_data, netlet.catalog.find_recipe("document_001").replace(epochs=1, batch_size=60)
+    )
     assert record.recipe["augment"][0]["fill"] == 1
     assert AUGMENTS["document_001"][0].fill == 1
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_a_captured_step_is_the_eager_one(blob_data: Dataset, fails: bool) -> None:
-    """What records is a stand-in that runs the step; the rest is what runs on a CUDA device."""
+def test_cuda_graph_backend_equals_eager_backend(blob_data: Dataset, fails: bool) -> None:
+    """A stand-in for the recording runs the step; everything else is as on a CUDA device."""
     recorded: list[int] = []
 
     def record(run: Callable[[], None]) -> Callable[[], None]:
         if fails:
             raise RuntimeError("operation not permitted when stream is capturing")
         recorded.append(1)
-        for _ in range(4):  # warming up must leave no trace
+        for _ in range(4):  # warm-up runs must not change the state
             run()
         return run
 
     recipe = FAST.replace(dropout=0.0, precision="float32")
     found = []
-    for captured in (False, True):
+    for cuda_graph in (False, True):
         net = netlet.build(
             lambda: nn.Sequential(
                 nn.Conv2d(1, 4, 5), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(2304, 10)
@@ -628,19 +658,24 @@ def test_a_captured_step_is_the_eager_one(blob_data: Dataset, fails: bool) -> No
             0,
         )
         with flatten_parameters(net) as flat:
-            step = (
+            backend = (
                 CudaGraphBackend(net, flat, recipe, "float32", record)
-                if captured
+                if cuda_graph
                 else EagerBackend(net, flat, recipe, "float32")
             )
-            descent = make_optimizer(flat, recipe)
+            optimizer = make_optimizer(flat, recipe)
             for x, labels in iterate_epoch(
                 blob_data.train.take(torch.arange(130)), recipe, torch.Generator().manual_seed(0)
             ):
-                step(x, labels)
-                descent.step(0.01)
-            found.append((step.read(), [tensor.clone() for tensor in (*flat.floats, *flat.counts)]))
-    assert step.kind == ("eager" if fails else "captured")
+                backend.compute_gradients(x, labels)
+                optimizer.step(0.01)
+            found.append(
+                (
+                    backend.read_losses(),
+                    [tensor.clone() for tensor in (*flat.floats, *flat.counters)],
+                )
+            )
+    assert backend.name == ("eager" if fails else "cuda_graph")
     assert len(recorded) == (0 if fails else 2)  # batches of 50 and of 30
     (plain, plain_tensors), (fast, fast_tensors) = found
     assert fast == plain

@@ -1,9 +1,12 @@
-"""Ways to run a training step: eager PyTorch, compiled C on the CPU, CUDA graphs; all give the same gradients."""
+"""Backends: ways to run a training step. All of them compute the same gradients.
+
+Eager PyTorch, compiled C for CPUs, and CUDA graphs.
+"""
 
 from netlet.backends.backend import Backend
 from netlet.backends.eager import EagerBackend
 from netlet.backends.flat_parameters import FlatParameters, ParameterGroup, flatten_parameters
-from netlet.backends.select import select_backend, select_augmentation
+from netlet.backends.select import select_augmentation, select_backend
 
 __all__ = [
     "Backend",
@@ -11,6 +14,6 @@ __all__ = [
     "FlatParameters",
     "ParameterGroup",
     "flatten_parameters",
-    "select_backend",
     "select_augmentation",
+    "select_backend",
 ]

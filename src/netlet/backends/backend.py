@@ -9,12 +9,12 @@ from torch import nn
 
 
 class Backend(Protocol):
-    """What the engine asks of a way to run a net."""
+    """A way to run a net's training steps."""
 
-    kind: str  # for the record
+    name: str  # as it appears in records: "eager", "compiled" or "cuda_graph"
 
-    def __call__(self, images: torch.Tensor, labels: torch.Tensor) -> None:
-        """Leave the gradients of a batch's mean loss in the parameters' ``grad``.
+    def compute_gradients(self, images: torch.Tensor, labels: torch.Tensor) -> None:
+        """Write the gradients of a batch's mean loss to the ``grad`` of the parameters.
 
         Args:
             images: float32 ``N C H W``.
@@ -22,13 +22,17 @@ class Backend(Protocol):
         """
 
     def evaluation_net(self, net: nn.Module) -> nn.Module:
-        """What gives the same scores as a net of the same kind in evaluation mode, in float32, perhaps sooner.
+        """Return a module that computes the logits of ``net`` in evaluation mode, perhaps faster.
 
-        It sees every change of the net's tensors, while they stay where they are.
+        It works in float32 and sees every change of the net's tensors, as long as they stay in the
+        same memory.
+
+        Args:
+            net: Of the same architecture as the backend's net.
         """
 
-    def read(self) -> tuple[list[float], int]:
-        """The losses of the batches since the last reading, and how many of their images were right.
+    def read_losses(self) -> tuple[list[float], int]:
+        """Return the losses of all batches since the last call, and how many images were correct.
 
-        Waits for the device.
+        Waits until the device has finished.
         """

@@ -1,7 +1,7 @@
-"""On a CUDA device: the launches of a step recorded once and repeated, since a tiny net costs its launches.
+"""The CUDA graph backend: record the kernel launches of a training step once and replay them.
 
-Written after PyTorch's documentation of CUDA graphs and tested as far as a CPU allows; not measured
-on a device yet.
+For a tiny net, launching kernels takes longer than running them. Written after PyTorch's
+documentation of CUDA graphs.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ from netlet.backends.eager import EagerBackend
 from netlet.backends.flat_parameters import FlatParameters
 from netlet.recipes import Recipe
 
-_WARM_UP_RUNS = 3  # as PyTorch's documentation has it: libraries choose their kernels in the first runs
+_WARM_UP_RUNS = 3  # as in PyTorch's documentation; libraries choose their kernels in these runs
 Replay = Callable[[], None]
 
 
 class _Recording(NamedTuple):
-    images: torch.Tensor  # where the next batch is put
+    images: torch.Tensor  # the next batch is copied here
     labels: torch.Tensor
-    loss: torch.Tensor  # where its results appear
-    right: torch.Tensor
-    repeat: Replay
+    loss: torch.Tensor  # the results appear here
+    correct: torch.Tensor
+    replay: Replay
 
 
 def capture_cuda_graph(run: Callable[[], None]) -> Replay:
-    """Record what a function launches; what it returns launches the same again."""
-    aside = torch.cuda.Stream()
-    aside.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(aside):
+    """Record the kernels that a function launches; return a function that launches them again."""
+    side_stream = torch.cuda.Stream()
+    side_stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side_stream):
         for _ in range(_WARM_UP_RUNS):
             run()
-    torch.cuda.current_stream().wait_stream(aside)
+    torch.cuda.current_stream().wait_stream(side_stream)
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         run()
@@ -44,73 +44,73 @@ def capture_cuda_graph(run: Callable[[], None]) -> Replay:
 
 
 class CudaGraphBackend(EagerBackend):
-    """The eager step, its launches recorded for every size of batch that occurs.
+    """Replays the eager step from a CUDA graph, one graph for each batch size.
+
+    Falls back to eager mode if the step cannot be recorded.
 
     Args:
         net: On a CUDA device.
-        flat: The same net's tensors.
-        recipe: Gives label smoothing.
+        parameters: The same net's tensors.
+        recipe: Provides the label smoothing.
         precision: ``bf16`` or ``float32``.
-        how: What records.
+        capture: Records a function and returns its replay; tests replace it.
     """
 
     def __init__(
         self,
         net: nn.Module,
-        flat: FlatParameters,
+        parameters: FlatParameters,
         recipe: Recipe,
         precision: str,
-        how: Callable[[Callable[[], None]], Replay] = capture_cuda_graph,
+        capture: Callable[[Callable[[], None]], Replay] = capture_cuda_graph,
     ) -> None:
-        self.kind = "captured"
-        super().__init__(net, flat, recipe, precision)
-        self._flat, self._how = flat, how
+        self.name = "cuda_graph"
+        super().__init__(net, parameters, recipe, precision)
+        self._parameters, self._capture = parameters, capture
         self._recordings: dict[int, _Recording] = {}
 
-    def __call__(self, images: torch.Tensor, labels: torch.Tensor) -> None:
+    def compute_gradients(self, images: torch.Tensor, labels: torch.Tensor) -> None:
         """See :class:`~netlet.backends.Backend`."""
         recording = self._recordings.get(len(images))
-        if recording is None and self.kind == "captured":
+        if recording is None and self.name == "cuda_graph":
             try:
                 recording = self._record(images, labels)
-            except (
-                RuntimeError
-            ):  # the net asks the device for a value, say, which cannot be recorded
-                self.kind = EagerBackend.kind
+            except RuntimeError:
+                # The step cannot be recorded, for instance since the net reads a value back.
+                self.name = EagerBackend.name
         if recording is None:
-            super().__call__(images, labels)
+            super().compute_gradients(images, labels)
             return
         recording.images.copy_(images)
         recording.labels.copy_(labels)
-        recording.repeat()
-        # The next batch's results appear in the same place.
+        recording.replay()
+        # Cloned, since the next batch overwrites them.
         self._losses.append(recording.loss.clone())
-        self._right.append(recording.right.clone())
+        self._correct.append(recording.correct.clone())
 
     def _record(self, images: torch.Tensor, labels: torch.Tensor) -> _Recording:
         images, labels = images.clone(), labels.clone()
-        loss, right = (
-            torch.zeros((), device=images.device),
-            torch.zeros((), dtype=torch.int64, device=images.device),
-        )
+        loss = torch.zeros((), device=images.device)
+        correct = torch.zeros((), dtype=torch.int64, device=images.device)
 
         def run() -> None:
-            found, correct = self.run(images, labels)
-            loss.copy_(found)
-            right.copy_(correct)
+            step_loss, step_correct = self.run_step(images, labels)
+            loss.copy_(step_loss)
+            correct.copy_(step_correct)
 
-        with _preserve_tensors(self._flat):
-            recording = _Recording(images, labels, loss, right, self._how(run))
+        with _preserve_tensors(self._parameters):
+            recording = _Recording(images, labels, loss, correct, self._capture(run))
         self._recordings[len(images)] = recording
         return recording
 
 
 @contextmanager
-def _preserve_tensors(flat: FlatParameters) -> Iterator[None]:
-    """Batch norm's statistics are, after the block, as they were before it: warming up is no training."""
-    kept = [tensor.clone() for tensor in (*flat.floats, *flat.counts)]
+def _preserve_tensors(parameters: FlatParameters) -> Iterator[None]:
+    """Restore batch norm's statistics after the block, since warm-up runs are not training."""
+    tensors = (*parameters.floats, *parameters.counters)
+    saved = [tensor.clone() for tensor in tensors]
     try:
         yield
     finally:
-        for tensor, value in zip((*flat.floats, *flat.counts), kept, strict=True):
+        for tensor, value in zip(tensors, saved, strict=True):
             tensor.copy_(value)

@@ -1,4 +1,4 @@
-"""From a batch to gradients: one interface, and the plain way, which every faster one is held against."""
+"""The eager backend: PyTorch's own forward and backward pass, the reference for all others."""
 
 from __future__ import annotations
 
@@ -14,25 +14,40 @@ from netlet.recipes import Recipe
 
 
 class EagerBackend:
-    """As PyTorch runs it."""
+    """Runs training steps in PyTorch's eager mode.
 
-    kind: str = "eager"
+    Args:
+        net: The net to train.
+        parameters: The same net's tensors.
+        recipe: Provides the label smoothing.
+        precision: ``bf16`` (with autocast) or ``float32``.
+    """
 
-    def __init__(self, net: nn.Module, flat: FlatParameters, recipe: Recipe, precision: str) -> None:
+    name: str = "eager"
+
+    def __init__(
+        self, net: nn.Module, parameters: FlatParameters, recipe: Recipe, precision: str
+    ) -> None:
         self._net, self._smoothing = net, recipe.label_smoothing
-        self._gradients = [trained.gradient for trained in flat.trained]
+        self._gradients = [group.gradient for group in parameters.groups]
         self._bf16 = precision == "bf16"
         self._losses: list[torch.Tensor] = []
-        self._right: list[torch.Tensor] = []
+        self._correct: list[torch.Tensor] = []
 
-    def __call__(self, images: torch.Tensor, labels: torch.Tensor) -> None:
+    def compute_gradients(self, images: torch.Tensor, labels: torch.Tensor) -> None:
         """See :class:`~netlet.backends.Backend`."""
-        loss, right = self.run(images, labels)
+        loss, correct = self.run_step(images, labels)
         self._losses.append(loss)
-        self._right.append(right)
+        self._correct.append(correct)
 
-    def run(self, images: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The same, its results given at once: the mean loss and how many were right, on the device."""
+    def run_step(
+        self, images: torch.Tensor, labels: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Compute the gradients of one batch.
+
+        Returns:
+            The mean loss and the number of correct predictions, as scalar tensors on the device.
+        """
         with torch.autocast(images.device.type, torch.bfloat16) if self._bf16 else nullcontext():
             logits = extract_logits(self._net(images))
             loss = F.cross_entropy(logits.float(), labels, label_smoothing=self._smoothing)
@@ -45,9 +60,9 @@ class EagerBackend:
         """See :class:`~netlet.backends.Backend`."""
         return net
 
-    def read(self) -> tuple[list[float], int]:
+    def read_losses(self) -> tuple[list[float], int]:
         """See :class:`~netlet.backends.Backend`."""
-        found = torch.stack(self._losses).tolist(), int(torch.stack(self._right).sum())
+        losses, correct = torch.stack(self._losses).tolist(), int(torch.stack(self._correct).sum())
         self._losses.clear()
-        self._right.clear()
-        return found
+        self._correct.clear()
+        return losses, correct

@@ -1,6 +1,7 @@
-"""What PyTorch is slow at on a CPU, done faster for the time of a training; no layer computes anything else.
+"""Faster forward and backward passes for layers that are slow in PyTorch on a CPU.
 
-Measured ratios are printed by ``python -m benchmarks.pipeline``.
+The results are the same as those of the original layers. ``python -m benchmarks.pipeline`` measures
+the speedup of each.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ _KEEP_BYTES = 1 << 30
 
 
 @contextmanager
-def use_fast_cpu_layers(net: nn.Module, random: np.random.BitGenerator) -> Iterator[None]:
-    """Within it, the net's convolutions, poolings and dropouts take shorter ways to the same results.
+def use_fast_cpu_layers(net: nn.Module, rng: np.random.BitGenerator) -> Iterator[None]:
+    """Replace the net's convolutions, poolings and dropouts by faster equivalents within the block.
 
     Args:
-        net: On the CPU; its layers are as before when the block is left.
-        random: What the dropout masks are drawn from.
+        net: On the CPU. Its layers are restored after the block.
+        rng: The source of dropout masks.
     """
     before_pool = {
         layer
@@ -39,16 +40,16 @@ def use_fast_cpu_layers(net: nn.Module, random: np.random.BitGenerator) -> Itera
     }
     changed: list[nn.Module] = []
     for module in net.modules():
-        # Exact types: a subclass may compute something else.
+        # Exact types, since a subclass may compute something else.
         if type(module) is nn.Dropout and not module.inplace:
-            shortcut = _fast_dropout_forward(module, random)
+            fast_forward = _fast_dropout_forward(module, rng)
         elif type(module) is nn.MaxPool2d and not module.return_indices:
-            shortcut = _fast_max_pool_forward(module)
+            fast_forward = _fast_max_pool_forward(module)
         elif type(module) is nn.Conv2d and module.groups == 1 and isinstance(module.padding, tuple):
-            shortcut = _fast_conv_forward(module, feeds_pool=module in before_pool)
+            fast_forward = _fast_conv_forward(module, feeds_pool=module in before_pool)
         else:
             continue
-        setattr(module, "forward", shortcut)  # noqa: B010 - shadows the class's method
+        setattr(module, "forward", fast_forward)  # noqa: B010 - shadows the class's method
         changed.append(module)
     try:
         yield
@@ -57,38 +58,38 @@ def use_fast_cpu_layers(net: nn.Module, random: np.random.BitGenerator) -> Itera
             del module.forward
 
 
-def fast_dropout(x: torch.Tensor, p: float, random: np.random.BitGenerator) -> torch.Tensor:
-    """Zero each element with probability ``p`` and scale the rest to the same mean.
+def fast_dropout(x: torch.Tensor, p: float, rng: np.random.BitGenerator) -> torch.Tensor:
+    """Zero each element with probability ``p`` and scale the others to keep the mean.
 
-    Sixteen random bits an element, from a generator far faster than torch's serial one: ``p`` is
-    rounded to 1/65536, and the scale is that of the rounded ``p``.
+    Uses 16 random bits for each element, from a generator that is far faster than PyTorch's serial
+    one. ``p`` is therefore rounded to a multiple of 1/65536, and the scale uses the rounded ``p``.
 
     Args:
-        x: Of any shape, float.
-        p: At least 0, below 1.
-        random: What the masks are drawn from.
+        x: Any shape, floating point.
+        p: At least 0 and below 1.
+        rng: The source of random bits.
 
     Returns:
-        Same shape, type and strides as ``x``.
+        A tensor with the shape, type and strides of ``x``.
     """
     dropped = round(p * 65_536)
     if dropped == 0 or dropped == 65_536 or x.numel() == 0:
         return F.dropout(x, p)
-    words = random.random_raw(math.ceil(x.numel() / 4))
+    words = rng.random_raw(math.ceil(x.numel() / 4))
     bits = torch.from_numpy(words.view(np.int16))[: x.numel()]
     mask = torch.empty_like(x, requires_grad=False)
-    # The bits in the mask's own order of elements: a strided comparison would cost more than the
-    # drawing.
+    # Compared in the memory order of the mask: a strided comparison would take longer than drawing
+    # the bits.
     torch.ge(bits.as_strided(mask.size(), mask.stride()), dropped - 32_768, out=mask)
     return x * mask.mul_(65_536 / (65_536 - dropped))
 
 
 def keep_freed_memory() -> None:
-    """Ask the C library to keep freed memory for the next step instead of handing it back to the system.
+    """Make glibc keep freed memory for the next step instead of returning it to the system.
 
-    By default glibc unmaps large blocks when they are freed; a training step then takes page faults
-    for every map it makes. Holds for the whole process; does nothing where the C library is not
-    glibc.
+    By default, glibc unmaps large blocks when they are freed, so that every feature map of the next
+    training step causes page faults. Affects the whole process. Does nothing if the C library is
+    not glibc.
     """
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
@@ -97,48 +98,50 @@ def keep_freed_memory() -> None:
 
 
 def _fast_dropout_forward(
-    module: nn.Dropout, random: np.random.BitGenerator
+    module: nn.Dropout, rng: np.random.BitGenerator
 ) -> Callable[[torch.Tensor], torch.Tensor]:
     def forward(x: torch.Tensor) -> torch.Tensor:
-        return fast_dropout(x, module.p, random) if module.training else x
+        return fast_dropout(x, module.p, rng) if module.training else x
 
     return forward
 
 
 def _fast_max_pool_forward(module: nn.MaxPool2d) -> Callable[[torch.Tensor], torch.Tensor]:
-    plain: Callable[[torch.Tensor], torch.Tensor] = module.forward
+    original: Callable[[torch.Tensor], torch.Tensor] = module.forward
 
-    # The channels-last kernel is vectorised over channels, the other is not vectorised at all.
+    # The channels-last kernel is vectorized over channels; the other is not vectorized at all.
     def forward(x: torch.Tensor) -> torch.Tensor:
         if x.dim() != 4:
-            return plain(x)
+            return original(x)
         if x.requires_grad and x.is_contiguous():
-            # Its gradient must come back as the map came: else every layer before would mix two
-            # layouts.
+            # The gradient must have the layout of the input; otherwise the layers before would mix
+            # two layouts.
             x = x.view_as(x)
             x.register_hook(torch.Tensor.contiguous)
-        return plain(x.contiguous(memory_format=torch.channels_last)).contiguous()
+        return original(x.contiguous(memory_format=torch.channels_last)).contiguous()
 
     return forward
 
 
-def _fast_conv_forward(module: nn.Conv2d, *, feeds_pool: bool) -> Callable[[torch.Tensor], torch.Tensor]:
-    plain: Callable[[torch.Tensor], torch.Tensor] = module.forward
+def _fast_conv_forward(
+    module: nn.Conv2d, *, feeds_pool: bool
+) -> Callable[[torch.Tensor], torch.Tensor]:
+    original: Callable[[torch.Tensor], torch.Tensor] = module.forward
     pointwise = module.kernel_size == (1, 1)
-    # A 1x1 convolution gives the pooling after it the layout that both are fastest in.
+    # Before a pooling, a 1x1 convolution writes channels-last, in which both layers are fastest.
     layout = torch.channels_last if pointwise and feeds_pool else torch.contiguous_format
 
     def forward(x: torch.Tensor) -> torch.Tensor:
         half = torch.is_autocast_enabled("cpu")
         slow = module.in_channels == 1 if half else module.in_channels > 1
-        # In bf16, sixteen output channels fill a register; most others take a far slower path.
+        # In bf16, 16 output channels fill a register; other numbers take a far slower path.
         slow = slow or (half and not pointwise and module.out_channels % 16 != 0)
         if (
             (not slow and layout is torch.contiguous_format)
             or x.dim() != 4
             or module.padding_mode != "zeros"
         ):
-            return plain(x)
+            return original(x)
         weight, bias = module.weight, module.bias
         if half:
             x, weight, bias = (
@@ -154,7 +157,10 @@ def _fast_conv_forward(module: nn.Conv2d, *, feeds_pool: bool) -> Callable[[torc
 
 
 class _FastConv(torch.autograd.Function):
-    """A convolution with its gradients taken where that is fast: channels-last; in float32 for one input channel."""
+    """A convolution whose gradients take PyTorch's fast paths.
+
+    These are channels-last, and float32 for one input channel.
+    """
 
     @staticmethod
     def forward(
@@ -179,9 +185,11 @@ class _FastConv(torch.autograd.Function):
             values = [value.float() for value in values]
         else:
             values = [value.contiguous(memory_format=torch.channels_last) for value in values]
-        wanted = ctx.needs_input_grad[:3]
-        taken = torch.ops.aten.convolution_backward(
-            *values, [weight.shape[0]], *ctx.geometry, False, [0, 0], 1, wanted
+        output_mask = ctx.needs_input_grad[:3]
+        results = torch.ops.aten.convolution_backward(
+            *values, [weight.shape[0]], *ctx.geometry, False, [0, 0], 1, output_mask
         )
-        backs = [None if back is None else back.to(weight.dtype).contiguous() for back in taken]
-        return *backs, None, None, None, None
+        input_gradients = tuple(
+            None if result is None else result.to(weight.dtype).contiguous() for result in results
+        )
+        return *input_gradients, None, None, None, None

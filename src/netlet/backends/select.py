@@ -1,4 +1,4 @@
-"""Which way of running a net is the fastest that there is here; all give the same."""
+"""Choose the fastest backend that is available for a net; all compute the same gradients."""
 
 from __future__ import annotations
 
@@ -13,86 +13,95 @@ from netlet.backends.cpu import CompilationError, CompiledAugmentation
 from netlet.backends.cpu.backend import CompiledBackend
 from netlet.backends.cuda_graph import CudaGraphBackend
 from netlet.backends.eager import EagerBackend
-from netlet.backends.eager_cpu_layers import use_fast_cpu_layers, keep_freed_memory
+from netlet.backends.eager_cpu_layers import keep_freed_memory, use_fast_cpu_layers
 from netlet.backends.flat_parameters import FlatParameters
 from netlet.data import Dataset, Preparation, Split, eager_preparation
 from netlet.data.augment import cubic_weights, drop_identity_ops
 from netlet.errors import TrainingError
 from netlet.recipes import Recipe
 
-_MIN_IMAGES_TO_COMPILE = (
-    30_000  # images, over all epochs: eager steps on fewer are done before the compiler is
-)
+# Images over all epochs. With fewer, eager mode finishes before the compiler does.
+_MIN_IMAGES_TO_COMPILE = 30_000
 
 
 @contextmanager
 def select_backend(
     net: nn.Module,
-    flat: FlatParameters,
+    parameters: FlatParameters,
     data: Dataset,
     recipe: Recipe,
     precision: str,
-    masks: np.random.BitGenerator,
+    dropout_rng: np.random.BitGenerator,
 ) -> Iterator[Backend]:
-    """The fastest way there is to run a net where it lies.
+    """Yield the fastest available backend for a net on its device.
 
     Args:
-        net: Its dropout rates as they shall be.
-        flat: The same net's tensors.
-        data: Gives the shape of an image, and how many there are.
-        recipe: Gives batch and label smoothing, and may ask for one way.
+        net: With its final dropout rates.
+        parameters: The same net's tensors.
+        data: Provides the shape and the number of images.
+        recipe: Provides batch size and label smoothing, and may request one backend.
         precision: ``bf16`` or ``float32``.
-        masks: What dropout draws from.
+        dropout_rng: The source of dropout masks.
 
     Raises:
-        TrainingError: The recipe asks for a compiled step, and there can be none.
+        TrainingError: The recipe requests the compiled backend, and it is not available.
     """
-    device = flat.floats[0].device.type
+    device = parameters.floats[0].device.type
     if device == "cuda" and recipe.backend == "auto":
-        yield CudaGraphBackend(net, flat, recipe, precision)
+        yield CudaGraphBackend(net, parameters, recipe, precision)
         return
     if device != "cpu" and recipe.backend == "compiled":
         raise TrainingError(
-            f"steps are compiled for CPUs, the device is {device}; leave backend=auto"
+            f"backend=compiled needs a CPU, but the device is {device}; use backend=auto"
         )
     if device != "cpu":
-        yield EagerBackend(net, flat, recipe, precision)
+        yield EagerBackend(net, parameters, recipe, precision)
         return
     keep_freed_memory()
+    images = len(data.train) * recipe.epochs
     if recipe.backend == "compiled" or (
-        recipe.backend == "auto" and len(data.train) * recipe.epochs >= _MIN_IMAGES_TO_COMPILE
+        recipe.backend == "auto" and images >= _MIN_IMAGES_TO_COMPILE
     ):
         try:
-            step = CompiledBackend(net, data, recipe, precision, masks)
-        except CompilationError as why:
+            compiled = CompiledBackend(net, data, recipe, precision, dropout_rng)
+        except CompilationError as reason:
             if recipe.backend == "compiled":
                 raise TrainingError(
-                    f"no step can be compiled for this net: {why}; leave backend=auto"
-                ) from why
+                    f"backend=compiled is not available for this net: {reason}; use backend=auto"
+                ) from reason
         else:
-            yield step
+            yield compiled
             return
-    with use_fast_cpu_layers(net, masks):
-        yield EagerBackend(net, flat, recipe, precision)
+    with use_fast_cpu_layers(net, dropout_rng):
+        yield EagerBackend(net, parameters, recipe, precision)
 
 
 def select_augmentation(split: Split, recipe: Recipe) -> Preparation:
-    """The fastest way to augment and normalize a split where it lies: compiled, or else eager PyTorch."""
+    """Return the fastest available way to augment and normalize the images of a split.
+
+    Compiled if possible, else eager PyTorch.
+
+    Args:
+        split: On the device where it is used.
+        recipe: Provides the augmentation, mean and std.
+    """
     if recipe.backend != "eager":
         ops = drop_identity_ops(recipe.augment)
         height, width = split.images.shape[2:]
-        spreads = [
+        grid_weights = [
             (cubic_weights(op.elastic_points, height), cubic_weights(op.elastic_points, width))
             if op.elastic_px
             else None
             for op in ops
         ]
         try:
-            compiled = CompiledAugmentation(split.images, ops, recipe.mean, recipe.std, spreads)
+            compiled = CompiledAugmentation(
+                split.images, ops, recipe.mean, recipe.std, grid_weights
+            )
         except CompilationError:
             pass
         else:
             return lambda index, draws: compiled(
-                index, [(of_op.maps, of_op.points) for of_op in draws]
+                index, [(warp.maps, warp.points) for warp in draws]
             )
     return eager_preparation(split, recipe)

@@ -1,8 +1,8 @@
-"""What a net makes of a split: its score, where it errs, and how sure it is."""
+"""Evaluation: a net's accuracy, mistakes, confusion matrix and calibration on a split."""
 
 from netlet.evaluation.evaluate import Evaluation, evaluate, to_probabilities
-from netlet.evaluation.predict import Prediction, predict
 from netlet.evaluation.format import evaluation_to_dict, format_evaluation, worst_mistakes
+from netlet.evaluation.predict import Prediction, predict
 
 __all__ = [
     "Evaluation",

@@ -1,4 +1,4 @@
-"""An evaluation as a person reads it, and as JSON has it."""
+"""Format an evaluation as text for the terminal and as values for JSON."""
 
 from __future__ import annotations
 
@@ -12,54 +12,65 @@ from netlet.evaluation.evaluate import Evaluation
 from netlet.records import Mistake
 from netlet.text import table
 
-_MAX_CONFUSION_CLASSES = 20  # classes; a wider confusion table fits no terminal
+_MAX_CONFUSION_CLASSES = 20  # a wider confusion matrix does not fit on a terminal
 
 
-def format_evaluation(found: Evaluation, class_names: Sequence[str], worst: int = 10) -> str:
-    """Score with its 95 % interval, a table of the classes, the confusion and the worst mistakes.
+def format_evaluation(evaluation: Evaluation, class_names: Sequence[str], worst: int = 10) -> str:
+    """Return the score with its 95% interval, the classes, the confusion matrix and mistakes.
 
     Args:
-        found: What to tell.
+        evaluation: What to format.
         class_names: In the order of the labels.
-        worst: How many mistakes to list.
+        worst: The number of mistakes to list, those with the highest confidence first.
     """
+    score = evaluation.score
     parts = [
-        f"{found.score}, 95 % interval {_format_interval(found.score)}; loss {found.loss:.4f}",
+        f"{score}, 95% interval {_format_interval(score)}; loss {evaluation.loss:.4f}",
         table(
-            ("class", "images", "correct", "%", "95 % interval", "most often taken for"),
-            [_class_row(found, k, class_names) for k in range(len(class_names))],
+            ("class", "images", "correct", "%", "95% interval", "most often mistaken for"),
+            [_class_row(evaluation, k, class_names) for k in range(len(class_names))],
             "lrrrrl",
         ),
     ]
     if len(class_names) <= _MAX_CONFUSION_CLASSES:
         rows = [
             [name, *(str(n) if n else "." for n in row)]
-            for name, row in zip(class_names, found.confusion, strict=True)
+            for name, row in zip(class_names, evaluation.confusion, strict=True)
         ]
         parts.append(
-            "label by row, prediction by column\n"
+            "confusion matrix: labels in rows, predictions in columns\n"
             + table(("", *class_names), rows, "l" + "r" * len(class_names))
         )
-    mistakes = worst_mistakes(found, worst)
+    mistakes = worst_mistakes(evaluation, worst)
     if mistakes:
         rows = [
             [str(m.image), class_names[m.label], class_names[m.predicted], f"{m.confidence:.4f}"]
             for m in mistakes
         ]
         parts.append(
-            f"worst {len(mistakes)} of {len(found.mistakes)} mistakes: wrong, and surest of it\n"
+            f"{len(mistakes)} of {len(evaluation.mistakes)} mistakes, highest confidence first\n"
             + table(("image", "label", "prediction", "confidence"), rows, "rllr")
         )
     return "\n\n".join(parts)
 
 
 def evaluation_to_dict(
-    found: Evaluation, class_names: Sequence[str], worst: int = 10
+    evaluation: Evaluation, class_names: Sequence[str], worst: int = 10
 ) -> dict[str, Any]:
-    """The same as plain values; ``mistakes`` are those that the text lists, ``confusion`` is ``[label][predicted]``."""
+    """Return an evaluation as values for JSON.
+
+    Args:
+        evaluation: What to convert.
+        class_names: In the order of the labels.
+        worst: The number of mistakes to include, those with the highest confidence first.
+
+    Returns:
+        ``score`` and ``classes`` with percentages and 95% intervals, ``loss`` (None if it is not
+        finite), ``confusion`` as ``[label][predicted]``, ``calibration`` and ``mistakes``.
+    """
     return {
-        "score": dataclasses.asdict(found.score) | _percent_fields(found.score),
-        "loss": found.loss if math.isfinite(found.loss) else None,
+        "score": dataclasses.asdict(evaluation.score) | _percent_fields(evaluation.score),
+        "loss": evaluation.loss if math.isfinite(evaluation.loss) else None,
         "classes": [
             {
                 "name": name,
@@ -67,41 +78,41 @@ def evaluation_to_dict(
                 "correct": row[k],
                 **_percent_fields(Score("", row[k], sum(row))),
             }
-            for k, (name, row) in enumerate(zip(class_names, found.confusion, strict=True))
+            for k, (name, row) in enumerate(zip(class_names, evaluation.confusion, strict=True))
         ],
-        "confusion": [list(row) for row in found.confusion],
-        "calibration": [bin_._asdict() for bin_ in found.calibration],
-        "mistakes": [mistake._asdict() for mistake in worst_mistakes(found, worst)],
+        "confusion": [list(row) for row in evaluation.confusion],
+        "calibration": [bin_._asdict() for bin_ in evaluation.calibration],
+        "mistakes": [mistake._asdict() for mistake in worst_mistakes(evaluation, worst)],
     }
 
 
-def worst_mistakes(found: Evaluation, most: int) -> list[Mistake]:
-    """The mistakes that the net was surest of, worst first."""
-    return sorted(found.mistakes, key=lambda mistake: (-mistake.confidence, mistake.image))[:most]
+def worst_mistakes(evaluation: Evaluation, count: int) -> list[Mistake]:
+    """Return the mistakes with the highest confidence, in descending order."""
+    return sorted(evaluation.mistakes, key=lambda m: (-m.confidence, m.image))[:count]
 
 
-def _class_row(found: Evaluation, k: int, names: Sequence[str]) -> list[str]:
-    row = found.confusion[k]
-    score = Score(found.score.split, row[k], sum(row))
+def _class_row(evaluation: Evaluation, k: int, names: Sequence[str]) -> list[str]:
+    row = evaluation.confusion[k]
+    score = Score(evaluation.score.split, row[k], sum(row))
     wrong = sorted(
         ((n, names[j]) for j, n in enumerate(row) if j != k and n), key=lambda item: -item[0]
     )[:3]
-    taken = ", ".join(f"{name} ({n})" for n, name in wrong) or "-"
+    mistaken_for = ", ".join(f"{name} ({n})" for n, name in wrong) or "-"
     if not score.total:
-        return [names[k], "0", "0", "-", "-", taken]
+        return [names[k], "0", "0", "-", "-", mistaken_for]
     return [
         names[k],
         f"{score.total:,}",
         f"{score.correct:,}",
         f"{score.percent:.2f}",
         _format_interval(score),
-        taken,
+        mistaken_for,
     ]
 
 
 def _format_interval(score: Score) -> str:
     low, high = score.interval()
-    return f"{low:.2f} to {high:.2f} %"
+    return f"{low:.2f}% to {high:.2f}%"
 
 
 def _percent_fields(score: Score) -> dict[str, Any]:

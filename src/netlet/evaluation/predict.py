@@ -1,4 +1,4 @@
-"""What a net answers for single images: the likeliest class, the next, and how likely each is."""
+"""Classify single images: the probability of each class, the best class and the runner-up."""
 
 from __future__ import annotations
 
@@ -12,47 +12,49 @@ from torch import nn
 
 from netlet.data.batches import normalize
 from netlet.errors import NetError
-from netlet.evaluation.evaluate import IMAGES_AT_ONCE, to_probabilities
+from netlet.evaluation.evaluate import EVALUATION_BATCH, to_probabilities
+from netlet.nets.device_errors import explain_device_errors
 from netlet.nets.eval_mode import eval_mode
 from netlet.nets.outputs import extract_logits
 from netlet.recipes import Recipe
+from netlet.text import format_shape
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """A net's answer for one image."""
+    """A net's prediction for one image."""
 
-    to_probabilities: tuple[float, ...]  # of each class; they sum to 1
+    probabilities: tuple[float, ...]  # of each class; they sum to 1
 
     def __post_init__(self) -> None:
-        """Refuse what leaves no runner-up.
+        """Check that there is a runner-up.
 
         Raises:
             NetError: There are fewer than two classes.
         """
         if len(self.probabilities) < 2:
             raise NetError(
-                f"the net knows {len(self.probabilities)} class; it needs at least 2 to tell apart"
+                f"the net has {len(self.probabilities)} class; classification needs at least 2"
             )
 
     @property
     def best(self) -> int:
-        """The likeliest class."""
+        """The most probable class."""
         return self._order[0]
 
     @property
     def confidence(self) -> float:
-        """The probability of the likeliest class."""
+        """The probability of the most probable class."""
         return self.probabilities[self.best]
 
     @property
     def runner_up(self) -> int:
-        """The second likeliest class."""
+        """The second most probable class."""
         return self._order[1]
 
     @property
     def runner_up_confidence(self) -> float:
-        """The probability of the second likeliest class."""
+        """The probability of the second most probable class."""
         return self.probabilities[self.runner_up]
 
     @property
@@ -66,37 +68,38 @@ def predict(
     recipe: Recipe | None = None,
     channels: int = 1,
 ) -> list[Prediction]:
-    """Put images to a net, all as one batch (in parts of 500).
+    """Classify images in batches of 500.
 
     Args:
-        net: ``N C H W`` to logits, log-probabilities or probabilities ``N K``, on the CPU; its
-            training flags are left as they were.
-        images: uint8 ``H W`` each, of one size, light on dark, as :func:`netlet.data.prepared`
-            gives them.
-        recipe: Gives mean and std of the input; MNIST's if not given.
-        channels: ``C``; the gray image is repeated for nets that take color.
+        net: ``N C H W`` to logits, log-probabilities or probabilities ``N K``, on the CPU. Its
+            modules keep their training mode.
+        images: uint8 ``H W`` each, all of the same size, light on dark; :mod:`netlet.data` prepares
+            pictures in this form.
+        recipe: Provides mean and std of the input; MNIST's by default.
+        channels: ``C``; the gray image is repeated for nets that expect color.
 
     Returns:
-        One answer for each image, in their order.
+        One prediction for each image, in their order.
 
     Raises:
-        NetError: The net's output is not ``N K``, or not numbers.
+        NetError: The net's output is not ``N K``, or contains NaN.
     """
     if not images:
         return []
     batch = torch.from_numpy(np.stack(images)).unsqueeze(1).expand(-1, channels, -1, -1)
     recipe = recipe or Recipe()
-    with eval_mode(net), torch.inference_mode():
-        logits = torch.cat(
-            [extract_logits(net(normalize(some, recipe))) for some in batch.split(IMAGES_AT_ONCE)]
-        ).float()
+    with explain_device_errors(), eval_mode(net), torch.inference_mode():
+        parts = [
+            extract_logits(net(normalize(part, recipe))) for part in batch.split(EVALUATION_BATCH)
+        ]
+        logits = torch.cat(parts).float()
     if logits.dim() != 2 or len(logits) != len(images):
         raise NetError(
-            f"the net gives {'x'.join(map(str, logits.shape))} for {len(images)} images; it must give one row of "
-            "scores for each"
+            f"the net returns {format_shape(logits.shape)} for {len(images)} images; "
+            "it must return one row of scores for each"
         )
     if bool(logits.isnan().any()):
         raise NetError(
-            "the net gives what is no number; it has diverged, or its weights are broken: train it again"
+            "the net returns NaN: it has diverged, or its weights are damaged; train it again"
         )
     return [Prediction(tuple(row)) for row in to_probabilities(logits).tolist()]

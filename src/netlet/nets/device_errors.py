@@ -9,6 +9,7 @@ from netlet.errors import NetError
 
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory")
 _MIXED_DEVICES = ("same device", "weight type")
+_NO_CUDA = ("not compiled with cuda", "no nvidia driver", "no cuda gpus")
 _CUDA = ("cuda", "cudnn", "cublas", "nvidia")
 
 
@@ -30,6 +31,8 @@ def describe_device_error(error: BaseException) -> str | None:
         )
     if "cuda" in text and any(words in text for words in _MIXED_DEVICES):
         return f"tensors are on different devices ({reason}); use the device of the net's input"
+    if any(words in text for words in _NO_CUDA):
+        return f"CUDA is not available ({reason}); use the CPU, also inside the net"
     if any(word in text for word in _CUDA):
         return f"the CUDA device failed ({reason}); set CUDA_VISIBLE_DEVICES= to run on the CPU"
     return None

@@ -1,4 +1,4 @@
-"""Who hears of a training: the engine prints and writes nothing itself."""
+"""Callbacks: how other code follows a training. The trainer itself prints and writes nothing."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from netlet.training.checkpoint import Checkpoint
 
 @dataclass(frozen=True)
 class Plan:
-    """What is about to happen."""
+    """What a training will do, known before its first step."""
 
-    name: str
+    name: str  # of the experiment
     recipe: Recipe
     budget: Budget | None
     seed: int
     data: str  # name of the data set
     steps_per_epoch: int
     train_images: int
-    held_out: str  # name of the split that scores
+    held_out: str  # name of the split that gives the score
     held_out_images: int
     device: str
     precision: str
@@ -32,30 +32,47 @@ class Plan:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a running epoch stands."""
+    """The state of the running epoch."""
 
     epoch: int  # from 1
-    step: int  # of this epoch, from 1
-    images: int  # of this epoch so far
+    step: int  # within the epoch, from 1
+    images: int  # in this epoch so far
     loss: float  # of the last batch
-    correct: int  # of the images so far
+    correct: int  # among the images so far
     lr: float
 
 
 class Callback:
-    """Hears of each event; overrides what it cares for."""
+    """Base class of callbacks; each event does nothing unless it is overridden.
+
+    Callbacks run in the order in which they were passed to ``fit``.
+    """
 
     def on_start(self, plan: Plan) -> None:
-        """Before the first step."""
+        """Run before the first step."""
 
     def on_step(self, progress: Progress) -> None:
-        """Every few steps, and after the last of each epoch."""
+        """Run every few steps, and after the last step of each epoch."""
 
     def on_epoch_end(self, epochs: Sequence[Epoch], net: nn.Module) -> None:
-        """After each epoch: all epochs so far, and the net as it was scored (averaged, if the recipe says so)."""
+        """Run after each epoch.
+
+        Args:
+            epochs: All epochs so far.
+            net: The net that was scored; with averaged weights if the recipe averages.
+        """
 
     def on_checkpoint(self, checkpoint: Checkpoint) -> None:
-        """Before the first epoch, and after each: the training could go on from here."""
+        """Run before the first epoch and after each epoch.
+
+        Args:
+            checkpoint: ``fit`` can resume from it.
+        """
 
     def on_finish(self, run: Run, net: nn.Module) -> None:
-        """After the last epoch, with everything recorded."""
+        """Run after the last epoch.
+
+        Args:
+            run: The complete record.
+            net: With its final weights.
+        """

@@ -1,4 +1,4 @@
-"""Where a training stands between two epochs: enough to go on from there to the same bits."""
+"""Checkpoints: everything that a training needs to resume bit-for-bit after an epoch."""
 
 from __future__ import annotations
 
@@ -18,138 +18,141 @@ from netlet import records
 from netlet.errors import TrainingError
 from netlet.files import write_whole
 from netlet.records import Epoch
-from netlet.training.averaging import WeightAverage
-from netlet.training.optimizers import Optimizer
+from netlet.records.upgrade import CHECKPOINT_FORMAT, upgrade_checkpoint
+from netlet.training.state import TrainingState
 
 CHECKPOINT_FILE = "checkpoint.pt"
-_FORMAT = 2
 
 
 @dataclass(frozen=True)
 class Checkpoint:
     """A training after some epochs, or before the first.
 
-    RandomStreams needs no place in it (see ``chance.py``), and neither do data, net and recipe,
-    which do not change.
+    It contains no random state, since each epoch sets its own (see ``rng.py``), and no data and no
+    recipe, which do not change.
     """
 
     epochs: tuple[Epoch, ...]
-    net: Mapping[
-        str, torch.Tensor
-    ]  # parameters and all buffers, those that no weights file holds too
-    average: Mapping[str, torch.Tensor]
-    optimizer: Mapping[str, Any]
+    net: Mapping[str, torch.Tensor]  # all parameters and buffers, persistent or not
+    average: Mapping[str, torch.Tensor]  # empty if the recipe does not average
+    optimizer: Mapping[str, Any]  # "steps" and "state"
     elapsed_s: float
-    resumed_after: tuple[
-        int, ...
-    ] = ()  # the numbers of epochs after which the run was taken up again
+    resumed_after: tuple[int, ...] = ()  # epochs after which the run was interrupted and resumed
 
     @staticmethod
-    def of(
-        net: nn.Module,
-        average: WeightAverage,
-        descent: Optimizer,
+    def capture(
+        state: TrainingState,
         epochs: tuple[Epoch, ...],
         elapsed_s: float,
         resumed_after: tuple[int, ...],
     ) -> Checkpoint:
-        """Copy everything that the next step will change."""
+        """Copy everything that the next step will change to the CPU."""
         return Checkpoint(
             epochs=epochs,
-            net={name: tensor.detach().cpu().clone() for name, tensor in _named_tensors(net)},
-            average={
-                name: tensor.detach().cpu().clone() for name, tensor in _named_tensors(average.follower)
+            net=_copy_tensors(state.net),
+            average=_copy_tensors(state.average.averaged_model),
+            optimizer={
+                "steps": state.optimizer.steps,
+                "state": copy.deepcopy(state.optimizer.state),
             },
-            optimizer={"taken": descent.taken, "state": copy.deepcopy(descent.state)},
             elapsed_s=elapsed_s,
             resumed_after=resumed_after,
         )
 
-    def restore(self, net: nn.Module, average: WeightAverage, descent: Optimizer) -> None:
-        """Put everything back in place.
+    def restore(self, state: TrainingState) -> None:
+        """Copy everything back into a new training state.
 
         Raises:
-            TrainingError: The net is not the one that the run began with.
+            TrainingError: The net is not the one that the checkpoint was made with.
         """
-        for module, kept in ((net, self.net), (average.follower, self.average)):
-            now = dict(_named_tensors(module))
-            changed = [
-                name
-                for name in sorted(now.keys() | kept.keys())
-                if name not in now or name not in kept or now[name].shape != kept[name].shape
-            ]
-            if changed:
-                raise TrainingError(
-                    f"the net is not the one that this run began with ({changed[0]} differs); bring back the old one, "
-                    "or begin anew"
-                )
-            with torch.no_grad():
-                for name, tensor in now.items():
-                    tensor.copy_(kept[name])
-        descent.taken = self.optimizer["taken"]
-        for mine, kept in zip(descent.state, self.optimizer["state"], strict=True):
-            for tensor, value in zip(mine, kept, strict=True):
+        _restore_tensors(state.net, self.net)
+        _restore_tensors(state.average.averaged_model, self.average)
+        state.optimizer.steps = self.optimizer["steps"]
+        for current, saved in zip(state.optimizer.state, self.optimizer["state"], strict=True):
+            for tensor, value in zip(current, saved, strict=True):
                 tensor.copy_(value)
 
 
-def save_checkpoint(checkpoint: Checkpoint, assignment: Mapping[str, Any], folder: Path) -> None:
-    """Write a checkpoint into a run's folder, whole or not at all.
+def save_checkpoint(checkpoint: Checkpoint, config: Mapping[str, Any], folder: Path) -> None:
+    """Write a checkpoint into a run's folder atomically.
 
     Args:
-        checkpoint: Where the training stands.
-        assignment: What is being trained on what, in plain values, for whoever goes on with it.
-        folder: The run's.
+        checkpoint: The state to save.
+        config: The run's configuration as plain values, from which the run is resumed.
+        folder: The run's folder.
 
     Raises:
-        OSError: The folder cannot be written to; an earlier checkpoint is unharmed.
+        OSError: The folder is not writable; an earlier checkpoint is left as it was.
     """
-    write_whole(folder / CHECKPOINT_FILE, checkpoint_to_bytes(checkpoint, assignment))
+    write_whole(folder / CHECKPOINT_FILE, checkpoint_to_bytes(checkpoint, config))
 
 
-def checkpoint_to_bytes(checkpoint: Checkpoint, assignment: Mapping[str, Any]) -> bytes:
-    """The content of a checkpoint's file."""
-    content = io.BytesIO()
+def checkpoint_to_bytes(checkpoint: Checkpoint, config: Mapping[str, Any]) -> bytes:
+    """Return the content of a checkpoint file."""
     state = {
         field.name: getattr(checkpoint, field.name) for field in dataclasses.fields(checkpoint)
     }
     state["epochs"] = [records.to_json_value(epoch) for epoch in checkpoint.epochs]
-    torch.save({"format": _FORMAT, "assignment": dict(assignment), "checkpoint": state}, content)
+    content = io.BytesIO()
+    torch.save({"format": CHECKPOINT_FORMAT, "config": dict(config), "checkpoint": state}, content)
     return content.getvalue()
 
 
 def load_checkpoint(folder: Path) -> tuple[Checkpoint, dict[str, Any]]:
-    """The checkpoint in a run's folder and its assignment; nothing in it is ever executed.
+    """Return the checkpoint in a run's folder and the run's configuration.
+
+    The file is read as data only; no code in it is executed.
 
     Raises:
-        TrainingError: There is none, or it is not readable.
+        TrainingError: There is no checkpoint, or it is not readable.
     """
     path = folder / CHECKPOINT_FILE
     if not folder.is_dir():
-        raise TrainingError(f"{folder}: no such folder; name the folder of the run to go on with")
+        raise TrainingError(f"{folder}: no such folder; pass the folder of the run to resume")
     if not path.is_file():
-        whole = (folder / records.RECORD).is_file()
-        why = "the run is finished" if whole else f"it holds no {CHECKPOINT_FILE}; begin anew"
-        raise TrainingError(f"{folder}: nothing to resume, {why}")
+        finished = (folder / records.RECORD).is_file()
+        reason = "the run is finished" if finished else f"no {CHECKPOINT_FILE}; start a new run"
+        raise TrainingError(f"{folder}: nothing to resume, {reason}")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        if content["format"] != _FORMAT:
+        content = upgrade_checkpoint(torch.load(path, map_location="cpu", weights_only=True))
+        if content["format"] != CHECKPOINT_FORMAT:
             raise TrainingError(
-                f"{path}: expected format {_FORMAT}, found {content['format']}; begin anew"
+                f"{path}: expected format {CHECKPOINT_FORMAT}, found {content['format']}; "
+                "start a new run"
             )
         state = content["checkpoint"]
         state["epochs"] = records.epochs_from_json(state["epochs"])
-        return Checkpoint(**state), content["assignment"]
+        return Checkpoint(**state), content["config"]
     except TrainingError:
         raise
-    except Exception as error:  # what torch raises on rubbish is anybody's guess
+    except Exception as error:  # torch.load raises many types on damaged files
         raise TrainingError(
-            f"{path}: cannot be read as a checkpoint ({type(error).__name__}); begin anew"
+            f"{path}: cannot be read as a checkpoint ({type(error).__name__}); start a new run"
         ) from error
 
 
 def _named_tensors(module: nn.Module | None) -> Iterator[tuple[str, torch.Tensor]]:
-    return (
-        iter(())
-        if module is None
-        else itertools.chain(module.named_parameters(), module.named_buffers())
-    )
+    if module is None:
+        return iter(())
+    return itertools.chain(module.named_parameters(), module.named_buffers())
+
+
+def _copy_tensors(module: nn.Module | None) -> dict[str, torch.Tensor]:
+    return {name: tensor.detach().cpu().clone() for name, tensor in _named_tensors(module)}
+
+
+def _restore_tensors(module: nn.Module | None, saved: Mapping[str, torch.Tensor]) -> None:
+    tensors = dict(_named_tensors(module))
+    different = [
+        name
+        for name in sorted(tensors.keys() | saved.keys())
+        if name not in tensors or name not in saved or tensors[name].shape != saved[name].shape
+    ]
+    if different:
+        raise TrainingError(
+            f"the net is not the one that this run started with ({different[0]} differs); "
+            "restore the old net, or start a new run"
+        )
+    with torch.no_grad():
+        for name, tensor in tensors.items():
+            tensor.copy_(saved[name])

@@ -1,4 +1,4 @@
-"""On what a run was made: enough to tell whether another machine should give the same bits."""
+"""Describe the machine and the software of a run, to tell where its results can be reproduced."""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ from netlet.recipes import Recipe
 
 
 def describe_environment(device: torch.device) -> dict[str, Any]:
-    """Versions, machine, threads and device."""
+    """Return the versions, machine, threads and device, as records store them.
+
+    Args:
+        device: Where the net is trained.
+    """
     return {
         "netlet": version("netlet"),
         "commit": _source_commit(),
@@ -33,32 +37,39 @@ def describe_environment(device: torch.device) -> dict[str, Any]:
 
 
 def resolve_precision(recipe: Recipe, device: torch.device) -> str:
-    """What a recipe's precision comes to on a device: ``auto`` is bf16 where there are instructions for it."""
+    """Return ``bf16`` or ``float32``.
+
+    Args:
+        recipe: Its precision ``auto`` means bf16 on hardware with instructions for it.
+        device: Where the net is trained.
+    """
     if recipe.precision != "auto":
         return recipe.precision
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
-    native = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    has = device.type == "cpu" and any(getattr(torch.cpu, name, lambda: False)() for name in native)
-    return "bf16" if has else "float32"
+    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    supported = device.type == "cpu" and any(
+        getattr(torch.cpu, name, lambda: False)() for name in checks
+    )
+    return "bf16" if supported else "float32"
 
 
 @functools.cache
 def _source_commit() -> str | None:
-    """Which commit of netlet's own repository runs, ``+`` after it if the sources are not as committed there."""
+    """Return the commit of netlet's repository, with ``+`` if its sources were changed."""
     package = Path(__file__).resolve().parents[1]
     if not (package.parents[1] / ".git").exists():
-        return None  # installed; whatever repository lies around it is somebody else's
+        return None  # installed; a repository around it is not netlet's
     try:
-        asked = [
+        commit, changes = (
             subprocess.run(
                 ["git", "-C", package, *words], capture_output=True, text=True, check=True
             ).stdout.strip()
             for words in (("rev-parse", "HEAD"), ("status", "--porcelain", "--", "."))
-        ]
+        )
     except (OSError, subprocess.CalledProcessError):
         return None
-    return asked[0] + ("+" if asked[1] else "")
+    return commit + ("+" if changes else "")
 
 
 def _cpu_name() -> str:

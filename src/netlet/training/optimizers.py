@@ -1,7 +1,7 @@
-"""Optimizers as a recipe asks for them, over long tensors: the same steps as ``torch.optim``'s in fewer calls.
+"""Optimizers over flat tensors: the same updates as in ``torch.optim``, in fewer calls.
 
-``torch.optim`` spends more on its calls than a tiny net's arithmetic takes, and a second on
-importing torch's compiler.
+For a tiny net, ``torch.optim`` spends more time in its calls than in the arithmetic, and importing
+it takes a second for torch's compiler.
 """
 
 from __future__ import annotations
@@ -14,109 +14,120 @@ import torch
 from netlet.backends.flat_parameters import FlatParameters, ParameterGroup
 from netlet.recipes import Recipe
 
-# What turns a matrix's singular values towards 1 when applied five times: x -> a x + b x^3 + c x^5
-# (Jordan's Muon).
+# Coefficients of x -> a x + b x^3 + c x^5, which moves the singular values of a matrix towards 1
+# when applied five times (Jordan et al., Muon).
 _NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
-_EPSILON = 1e-8  # as torch.optim.AdamW's
-_PRECONDITIONER_DECAY = 0.95  # of SOAP's averages of G G' and G' G, at each step
-_STEPS_PER_BASIS = 10  # SOAP's basis is used for so many
-_MAX_PRECONDITIONED_SIDE = 2_048  # of a matrix that SOAP turns; a basis of more would cost more than it brings
+_EPSILON = 1e-8  # as in torch.optim.AdamW
+_PRECONDITIONER_DECAY = 0.95  # of SOAP's moving averages of G G' and G' G
+_STEPS_PER_BASIS = 10  # SOAP updates its basis after this many steps
+_MAX_PRECONDITIONED_SIDE = 2_048  # SOAP leaves wider sides of a matrix as they are
 
 
 class Optimizer(ABC):
-    """Steps all trained weights of a net.
+    """Updates all trainable parameters of a net.
 
-    Weight decay falls on weights of two and more dimensions only, unless the recipe asks for all:
-    norms and biases have one, and shrinking them limits what the net can express without making it
-    simpler.
+    Weight decay applies to parameters with two or more dimensions only, unless the recipe asks for
+    all. Norms and biases have one dimension; decay limits what the net can express without making
+    it simpler.
+
+    Args:
+        parameters: The tensors of the net.
+        recipe: Provides momentum, betas and weight decay.
+
+    Attributes:
+        steps: Number of steps so far.
+        state: Moments and other tensors of each parameter group.
     """
 
-    moments = 1  # tensors that it keeps for each it steps
+    moments = 1  # state tensors for each parameter group, as long as the group
 
-    def __init__(self, flat: FlatParameters, recipe: Recipe) -> None:
-        self._trained = flat.trained
+    def __init__(self, parameters: FlatParameters, recipe: Recipe) -> None:
+        self._groups = parameters.groups
         self._recipe = recipe
-        self.taken = 0  # steps
+        self.steps = 0
         self.state = [
-            [torch.zeros_like(one.weights) for _ in range(self.moments)] for one in flat.trained
+            [torch.zeros_like(group.weights) for _ in range(self.moments)] for group in self._groups
         ]
 
     @torch.no_grad()
-    def step(self, rate: float) -> None:
-        """Move the weights along their gradients.
+    def step(self, lr: float) -> None:
+        """Update the weights from their gradients.
 
         Args:
-            rate: The learning rate.
+            lr: The learning rate.
         """
-        self.taken += 1
-        for trained, state in zip(self._trained, self.state, strict=True):
-            self._step(trained, state, rate)
+        self.steps += 1
+        for group, state in zip(self._groups, self.state, strict=True):
+            self._update(group, state, lr)
 
     @abstractmethod
-    def _step(self, trained: ParameterGroup, state: Sequence[torch.Tensor], rate: float) -> None: ...
+    def _update(self, group: ParameterGroup, state: Sequence[torch.Tensor], lr: float) -> None: ...
 
-    def _decayed(self, trained: ParameterGroup, values: torch.Tensor) -> torch.Tensor:
-        """Of values for each weight, those of the weights that decay."""
-        every = self._recipe.decay_norms_and_biases or trained.matrices == values.numel()
-        return values if every else values[: trained.matrices]
+    def _decayed_part(self, group: ParameterGroup, values: torch.Tensor) -> torch.Tensor:
+        """Return the part of ``values``, one for each weight, that weight decay applies to."""
+        everything = self._recipe.decay_norms_and_biases or group.matrix_size == values.numel()
+        return values if everything else values[: group.matrix_size]
 
 
 class SGD(Optimizer):
-    """As ``torch.optim.SGD``: momentum, Nesterov's or the plain one; decay is added to the gradient."""
+    """Like ``torch.optim.SGD``: optional Nesterov momentum, decay added to the gradient."""
 
-    def _step(self, trained: ParameterGroup, state: Sequence[torch.Tensor], rate: float) -> None:
-        recipe, gradient, (velocity,) = self._recipe, trained.gradient, state
+    def _update(self, group: ParameterGroup, state: Sequence[torch.Tensor], lr: float) -> None:
+        recipe, gradient, (velocity,) = self._recipe, group.gradient, state
         if recipe.weight_decay:
             gradient = gradient.clone()
-            self._decayed(trained, gradient).add_(
-                self._decayed(trained, trained.weights), alpha=recipe.weight_decay
+            self._decayed_part(group, gradient).add_(
+                self._decayed_part(group, group.weights), alpha=recipe.weight_decay
             )
         velocity.mul_(recipe.momentum).add_(gradient)
-        way = gradient.add(velocity, alpha=recipe.momentum) if recipe.nesterov else velocity
-        trained.weights.add_(way, alpha=-rate)
+        direction = gradient.add(velocity, alpha=recipe.momentum) if recipe.nesterov else velocity
+        group.weights.add_(direction, alpha=-lr)
 
 
 class AdamW(Optimizer):
-    """As ``torch.optim.AdamW`` (Loshchilov and Hutter, arXiv:1711.05101): decay shrinks the weights themselves."""
+    """Like ``torch.optim.AdamW`` (Loshchilov and Hutter, arXiv:1711.05101)."""
 
     moments = 2
 
-    def _step(self, trained: ParameterGroup, state: Sequence[torch.Tensor], rate: float) -> None:
-        recipe, gradient, (mean, square) = self._recipe, trained.gradient, state
+    def _update(self, group: ParameterGroup, state: Sequence[torch.Tensor], lr: float) -> None:
+        recipe, gradient, (mean, square) = self._recipe, group.gradient, state
         if recipe.weight_decay:
-            self._decayed(trained, trained.weights).mul_(1 - rate * recipe.weight_decay)
+            self._decayed_part(group, group.weights).mul_(1 - lr * recipe.weight_decay)
         mean.lerp_(gradient, 1 - recipe.momentum)
         square.mul_(recipe.beta2).addcmul_(gradient, gradient, value=1 - recipe.beta2)
-        # Both moments begin at zero, and are the larger for it.
-        scale = (1 - recipe.beta2**self.taken) ** 0.5
+        # Bias correction, since both moments start at zero.
+        scale = (1 - recipe.beta2**self.steps) ** 0.5
         size = square.sqrt().div_(scale).add_(_EPSILON)
-        trained.weights.addcdiv_(mean, size, value=-rate / (1 - recipe.momentum**self.taken))
+        group.weights.addcdiv_(mean, size, value=-lr / (1 - recipe.momentum**self.steps))
 
 
 class Muon(AdamW):
-    """Matrices step along their momentum made orthogonal (Jordan and others, 2024); norms and biases as by AdamW.
+    """Updates matrices along their orthogonalized momentum (Jordan et al., 2024).
 
-    A convolution's weight is a matrix with a row for each output channel. Steps are as large as
-    AdamW's usually are (Liu and others, arXiv:2502.16982), so that one learning rate serves both.
+    The weight of a convolution is a matrix with one row for each output channel. Updates are scaled
+    to the usual size of AdamW's (Liu et al., arXiv:2502.16982), so that one learning rate fits
+    both; norms and biases are updated by AdamW.
     """
 
-    def _step(self, trained: ParameterGroup, state: Sequence[torch.Tensor], rate: float) -> None:
-        recipe, (matrices, vectors) = self._recipe, trained.parted()
+    def _update(self, group: ParameterGroup, state: Sequence[torch.Tensor], lr: float) -> None:
+        recipe, (matrices, vectors) = self._recipe, group.split_matrices()
         if vectors:
-            super()._step(vectors, [values[trained.matrices :] for values in state], rate)
+            super()._update(vectors, [values[group.matrix_size :] for values in state], lr)
         if not matrices:
             return
         if recipe.weight_decay:
-            matrices.weights.mul_(1 - rate * recipe.weight_decay)
-        momentum = state[0][: trained.matrices]
+            matrices.weights.mul_(1 - lr * recipe.weight_decay)
+        momentum = state[0][: group.matrix_size]
         momentum.lerp_(matrices.gradient, 1 - recipe.momentum)
-        ahead = matrices.as_matrices(matrices.gradient.lerp(momentum, recipe.momentum))
-        ways = [_orthogonalize(way).mul_(0.2 * max(way.shape) ** 0.5) for way in ahead]
-        matrices.weights.add_(matrices.laid(ways), alpha=-rate)
+        nesterov = matrices.as_matrices(matrices.gradient.lerp(momentum, recipe.momentum))
+        directions = [
+            _orthogonalize(matrix).mul_(0.2 * max(matrix.shape) ** 0.5) for matrix in nesterov
+        ]
+        matrices.weights.add_(matrices.flatten_matrices(directions), alpha=-lr)
 
 
 def _orthogonalize(matrix: torch.Tensor) -> torch.Tensor:
-    """Nearly the orthogonal matrix that is closest: all singular values between 0.7 and 1.2."""
+    """Return nearly the closest orthogonal matrix: all singular values between 0.7 and 1.2."""
     x = matrix.T if len(matrix) > matrix.shape[1] else matrix
     x = x / (x.norm() + _EPSILON)
     a, b, c = _NEWTON_SCHULZ
@@ -127,68 +138,87 @@ def _orthogonalize(matrix: torch.Tensor) -> torch.Tensor:
 
 
 class SOAP(AdamW):
-    """Matrices step as by AdamW in the basis in which Shampoo's preconditioner is diagonal (arXiv:2409.11321).
+    """AdamW in the eigenbasis of Shampoo's preconditioner (arXiv:2409.11321).
 
-    Norms and biases step as by AdamW; a side of a matrix that is too wide is left as it is. The
-    basis is renewed after every tenth step; the first step of all only measures it.
+    Norms and biases are updated by AdamW; sides of a matrix that are too wide keep their own basis.
+    The basis is updated after every tenth step. The very first step only initializes it.
     """
 
-    def __init__(self, flat: FlatParameters, recipe: Recipe) -> None:
-        super().__init__(flat, recipe)
-        # Of each matrix: the averages of G G' and G' G, and their eigenvectors.
-        for trained, state in zip(self._trained, self.state, strict=True):
-            for rows, columns in trained.shapes:
+    def __init__(self, parameters: FlatParameters, recipe: Recipe) -> None:
+        super().__init__(parameters, recipe)
+        # For each matrix: the averages of G G' and G' G, and their eigenvectors.
+        for group, state in zip(self._groups, self.state, strict=True):
+            for rows, columns in group.shapes:
                 sides = [n if n <= _MAX_PRECONDITIONED_SIDE else 0 for n in (rows, columns)]
-                state += [trained.weights.new_zeros(n, n) for n in (*sides, *sides)]
+                state += [group.weights.new_zeros(n, n) for n in (*sides, *sides)]
 
-    def _step(self, trained: ParameterGroup, state: Sequence[torch.Tensor], rate: float) -> None:
-        recipe, (matrices, vectors), n = self._recipe, trained.parted(), trained.matrices
+    def _update(self, group: ParameterGroup, state: Sequence[torch.Tensor], lr: float) -> None:
+        (matrices, vectors), n = group.split_matrices(), group.matrix_size
         if vectors:
-            super()._step(vectors, [values[n:] for values in state[:2]], rate)
+            super()._update(vectors, [values[n:] for values in state[:2]], lr)
         if not matrices:
             return
-        mean, square = (values[:n] for values in state[:2])
-        sides = [state[i : i + 4] for i in range(2, len(state), 4)]
+        preconditioners = [state[i : i + 4] for i in range(2, len(state), 4)]
         gradients = matrices.as_matrices(matrices.gradient)
-        for gradient, (left, right, _, _) in zip(gradients, sides, strict=True):
+        for gradient, (left, right, _, _) in zip(gradients, preconditioners, strict=True):
             if left.numel():
                 left.lerp_(gradient @ gradient.T, 1 - _PRECONDITIONER_DECAY)
             if right.numel():
                 right.lerp_(gradient.T @ gradient, 1 - _PRECONDITIONER_DECAY)
-        taken = self.taken - 1
-        if taken:
-            bases = [(rows, columns) for _, _, rows, columns in sides]
-            if recipe.weight_decay:
-                matrices.weights.mul_(1 - rate * recipe.weight_decay)
-            mean.lerp_(matrices.gradient, 1 - recipe.momentum)
-            turned = matrices.laid(
-                [_project(u.T, g, v) for g, (u, v) in zip(gradients, bases, strict=True)]
-            )
-            square.mul_(recipe.beta2).addcmul_(turned, turned, value=1 - recipe.beta2)
-            size = (square / (1 - recipe.beta2**taken)).sqrt_().add_(_EPSILON)
-            means = zip(matrices.as_matrices(mean), matrices.as_matrices(size), bases, strict=True)
-            ways = [_project(u, _project(u.T, m, v) / s, v.T) for m, s, (u, v) in means]
-            matrices.weights.add_(matrices.laid(ways), alpha=-rate / (1 - recipe.momentum**taken))
-        if taken % _STEPS_PER_BASIS == 0:
-            for left, right, rows, columns in sides:
-                _update_basis(rows, left, new=not taken)
-                _update_basis(columns, right, new=not taken)
+        updates = self.steps - 1
+        if updates:
+            bases = [(rows, columns) for _, _, rows, columns in preconditioners]
+            self._update_in_bases(matrices, bases, [values[:n] for values in state[:2]], lr)
+        if updates % _STEPS_PER_BASIS == 0:
+            for left, right, rows, columns in preconditioners:
+                _update_basis(rows, left, initialize=not updates)
+                _update_basis(columns, right, initialize=not updates)
+
+    def _update_in_bases(
+        self,
+        matrices: ParameterGroup,
+        bases: Sequence[tuple[torch.Tensor, torch.Tensor]],
+        moments: Sequence[torch.Tensor],
+        lr: float,
+    ) -> None:
+        """Update matrices by AdamW, each in the basis of its rows and columns."""
+        recipe, (mean, square), updates = self._recipe, moments, self.steps - 1
+        if recipe.weight_decay:
+            matrices.weights.mul_(1 - lr * recipe.weight_decay)
+        mean.lerp_(matrices.gradient, 1 - recipe.momentum)
+        gradients = matrices.as_matrices(matrices.gradient)
+        projected = matrices.flatten_matrices(
+            [_multiply(u.T, g, v) for g, (u, v) in zip(gradients, bases, strict=True)]
+        )
+        square.mul_(recipe.beta2).addcmul_(projected, projected, value=1 - recipe.beta2)
+        size = (square / (1 - recipe.beta2**updates)).sqrt_().add_(_EPSILON)
+        both = zip(matrices.as_matrices(mean), matrices.as_matrices(size), bases, strict=True)
+        directions = [_multiply(u, _multiply(u.T, m, v) / s, v.T) for m, s, (u, v) in both]
+        matrices.weights.add_(
+            matrices.flatten_matrices(directions), alpha=-lr / (1 - recipe.momentum**updates)
+        )
 
 
-def _project(left: torch.Tensor, matrix: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-    """Their product; an empty side stands for the identity."""
+def _multiply(left: torch.Tensor, matrix: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    """Return ``left @ matrix @ right``; an empty side stands for the identity."""
     matrix = left @ matrix if left.numel() else matrix
     return matrix @ right if right.numel() else matrix
 
 
-def _update_basis(basis: torch.Tensor, side: torch.Tensor, *, new: bool) -> None:
-    """Bring a basis closer to a symmetric matrix's eigenvectors: all the way, or by one step of power iteration."""
+def _update_basis(basis: torch.Tensor, preconditioner: torch.Tensor, *, initialize: bool) -> None:
+    """Move a basis towards the eigenvectors of a symmetric matrix, by one step of power iteration.
+
+    ``initialize`` computes the eigenvectors instead.
+    """
     if not basis.numel():
         return
-    basis.copy_(torch.linalg.eigh(side)[1].flip(1) if new else torch.linalg.qr(side @ basis)[0])
+    if initialize:
+        basis.copy_(torch.linalg.eigh(preconditioner)[1].flip(1))
+    else:
+        basis.copy_(torch.linalg.qr(preconditioner @ basis)[0])
 
 
-def make_optimizer(flat: FlatParameters, recipe: Recipe) -> Optimizer:
-    """A recipe's optimizer for a net."""
+def make_optimizer(parameters: FlatParameters, recipe: Recipe) -> Optimizer:
+    """Return the recipe's optimizer for the tensors of a net."""
     kinds: dict[str, type[Optimizer]] = {"sgd": SGD, "adamw": AdamW, "muon": Muon, "soap": SOAP}
-    return kinds[recipe.optimizer](flat, recipe)
+    return kinds[recipe.optimizer](parameters, recipe)

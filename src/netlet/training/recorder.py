@@ -1,4 +1,4 @@
-"""A run's folder: record, one line for each epoch, weights, checkpoint; nothing in it is ever half-written."""
+"""Write a run's folder: record, epochs, weights and checkpoint, each file atomically."""
 
 from __future__ import annotations
 
@@ -15,81 +15,91 @@ from netlet.errors import TrainingError
 from netlet.files import make_whole, sweep, write_whole
 from netlet.nets.weights import save_weights
 from netlet.records import Epoch, Run
-from netlet.training import checkpoint as checkpoints
-from netlet.training.checkpoint import Checkpoint
 from netlet.training.callbacks import Callback, Plan
+from netlet.training.checkpoint import (
+    CHECKPOINT_FILE,
+    Checkpoint,
+    checkpoint_to_bytes,
+    save_checkpoint,
+)
 
 
 class Recorder(Callback):
-    """Writes a run as it goes; what was written before an interruption stays, and the run can go on from there.
+    """Writes a run during the training, so that it can be resumed after an interruption.
 
     Args:
-        folder: Of the run. It appears with its first checkpoint in it, so that every folder there
-            is can be resumed.
-        assignment: What is trained on what, in plain values, for whoever resumes it.
-        resumed: The folder is there already, with what the run wrote so far.
-        or_next: If a folder of that name is there, take the next free ``NAME-2``, ``NAME-3``, ...
+        folder: The run's folder. It is created together with its first checkpoint, so that every
+            existing folder can be resumed.
+        config: The run's configuration as plain values; stored in the checkpoint.
+        resumed: The folder exists, with what the run has written before.
+        next_free_name: If the folder exists, use the next free ``NAME-2``, ``NAME-3``, ... instead.
 
     Attributes:
-        folder: Where the run is written, once the training has begun.
+        folder: Where the run is written; final once the training has started.
     """
 
     def __init__(
         self,
         folder: Path,
-        assignment: Mapping[str, Any] | None = None,
+        config: Mapping[str, Any] | None = None,
         *,
         resumed: bool = False,
-        or_next: bool = False,
+        next_free_name: bool = False,
     ) -> None:
         self.folder = folder
-        self._assignment = dict(assignment or {})
+        self._config = dict(config or {})
         self._resumed = resumed
-        self._or_next = or_next
+        self._next_free_name = next_free_name
         self._metadata: dict[str, str] = {}
 
     def on_start(self, plan: Plan) -> None:
-        """Take notice, and sweep up what a killed process may have left half-written."""
+        """Remove unfinished files that a killed process may have left."""
         self._metadata = {"name": plan.name, "seed": str(plan.seed), "data": plan.data}
         sweep(self.folder if self._resumed else self.folder.parent)
 
     def on_checkpoint(self, checkpoint: Checkpoint) -> None:
-        """Write the checkpoint; the first one makes the folder, before any work is done."""
+        """Write the checkpoint; the first one creates the folder.
+
+        Raises:
+            TrainingError: The folder exists already, or cannot be written to.
+        """
         if self._resumed or checkpoint.epochs:
-            with self._unharmed():
-                checkpoints.save_checkpoint(checkpoint, self._assignment, self.folder)
-            return
-        content = {checkpoints.CHECKPOINT_FILE: checkpoints.checkpoint_to_bytes(checkpoint, self._assignment)}
-        first = self.folder
-        for folder in itertools.chain(
-            [first], (first.with_name(f"{first.name}-{k}") for k in itertools.count(2))
-        ):
-            try:
-                make_whole(folder, content)
-            except FileExistsError as error:
-                if self._or_next and folder.exists():
-                    continue
-                raise TrainingError(f"{folder}: is there already; name another folder") from error
-            except OSError as error:
-                raise TrainingError(
-                    f"{folder}: cannot be made ({error.strerror}); name another with --out"
-                ) from error
-            self.folder = folder
-            return
+            with self._explain_write_errors():
+                save_checkpoint(checkpoint, self._config, self.folder)
+        else:
+            self._create_folder(checkpoint)
 
     def on_epoch_end(self, epochs: Sequence[Epoch], net: nn.Module) -> None:
         """Write the epochs and the weights so far."""
         self._write(epochs, net)
 
     def on_finish(self, run: Run, net: nn.Module) -> None:
-        """Write the record, last: where it is, the run is whole and its checkpoint is not needed any more."""
+        """Write the record, then remove the checkpoint: a folder with a record is complete."""
         self._write(run.epochs, net)
-        with self._unharmed():
+        with self._explain_write_errors():
             records.save_run(run, self.folder)
-            (self.folder / checkpoints.CHECKPOINT_FILE).unlink(missing_ok=True)
+            (self.folder / CHECKPOINT_FILE).unlink(missing_ok=True)
+
+    def _create_folder(self, checkpoint: Checkpoint) -> None:
+        content = {CHECKPOINT_FILE: checkpoint_to_bytes(checkpoint, self._config)}
+        first = self.folder
+        numbered = (first.with_name(f"{first.name}-{k}") for k in itertools.count(2))
+        for folder in itertools.chain([first], numbered):
+            try:
+                make_whole(folder, content)
+            except FileExistsError as error:
+                if self._next_free_name and folder.exists():
+                    continue
+                raise TrainingError(f"{folder}: already exists; choose another folder") from error
+            except OSError as error:
+                raise TrainingError(
+                    f"{folder}: cannot be created ({error.strerror}); choose another with --out"
+                ) from error
+            self.folder = folder
+            return
 
     def _write(self, epochs: Sequence[Epoch], net: nn.Module) -> None:
-        with self._unharmed():
+        with self._explain_write_errors():
             save_weights(
                 net, self.folder / records.WEIGHTS, self._metadata | {"epoch": str(len(epochs))}
             )
@@ -98,11 +108,11 @@ class Recorder(Callback):
             )
 
     @contextmanager
-    def _unharmed(self) -> Iterator[None]:
+    def _explain_write_errors(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
             raise TrainingError(
-                f"{self.folder}: cannot be written to ({error.strerror}); what it held before is unharmed, "
-                f"'netlet train --resume {self.folder}' goes on from there"
+                f"{self.folder}: cannot be written to ({error.strerror}); its earlier files are "
+                f"intact, resume with 'netlet train --resume {self.folder}'"
             ) from error

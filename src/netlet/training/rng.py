@@ -1,7 +1,7 @@
-"""All chance of a training: every epoch draws from streams of its own, told apart by seed and number alone.
+"""All randomness of a training: each epoch has its own random streams, set by seed and number.
 
-So a run that is taken up again needs no generator's state: the next epoch draws what it would have
-drawn anyway.
+A resumed run therefore needs no saved generator state: the next epoch draws what it would have
+drawn without the interruption.
 """
 
 from __future__ import annotations
@@ -15,33 +15,39 @@ import torch
 
 
 class RandomStreams:
-    """The generators of one training.
+    """The random number generators of one training.
 
     Args:
         seed: Of the run.
+
+    Attributes:
+        data: For the order and the augmentation of images; on the CPU for every device.
+        dropout: For dropout masks.
     """
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
-        self.order = (
-            torch.Generator()
-        )  # of images and their augmentation; on the CPU whatever the device
-        self.masks = np.random.SFC64()  # of dropout
+        self.data = torch.Generator()
+        self.dropout = np.random.SFC64()
 
-    def begin(self, epoch: int) -> None:
-        """Set all streams to where an epoch, counted from 1, begins; the process's own generators too."""
-        order, masks, net, others = (
+    def start_epoch(self, epoch: int) -> None:
+        """Set all generators, also the global ones, to the beginning of an epoch.
+
+        Args:
+            epoch: Counted from 1.
+        """
+        data, dropout, net, others = (
             np.random.SeedSequence([self._seed, epoch]).generate_state(4, np.uint64).tolist()
         )
-        self.order.manual_seed(order)
-        self.masks.state = np.random.SFC64(masks).state
-        torch.manual_seed(net)  # a net's own noise, on every device
+        self.data.manual_seed(data)
+        self.dropout.state = np.random.SFC64(dropout).state
+        torch.manual_seed(net)  # for noise that the net itself draws, on every device
         random.seed(others)
         np.random.seed(others % 2**32)
 
     @contextmanager
-    def kept_apart(self) -> Iterator[None]:
-        """The process's own generators are, after the block, as they were before it."""
+    def preserve_global_state(self) -> Iterator[None]:
+        """Restore the global generators of Python, NumPy and PyTorch after the block."""
         python, numpy = random.getstate(), np.random.get_state()
         try:
             with torch.random.fork_rng():

@@ -1,4 +1,4 @@
-"""The learning rate of every step."""
+"""Learning-rate schedules."""
 
 import math
 
@@ -6,21 +6,21 @@ from netlet.recipes import Recipe
 
 
 def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
-    """The learning rate of a step.
+    """Return the learning rate of a step.
 
     Args:
-        recipe: Gives schedule, peak and number of epochs.
+        recipe: Provides schedule, peak and number of epochs.
         step: Counted from 0 over the whole training.
         steps_per_epoch: Optimizer steps in one epoch.
 
     Returns:
         * ``constant``: the peak.
-        * ``step``: the peak times ``step_factor`` for every ``step_epochs`` full epochs (document
-          001).
-        * ``triangular``: a straight rise from ``start_lr`` to the peak at ``peak_at``, a straight
-          fall to ``end_lr``.
-        * ``one_cycle``: the same with half cosines (Smith and Topin, arXiv:1708.07120, as torch's
-          OneCycleLR has it).
+        * ``step``: the peak times ``step_factor`` for every ``step_epochs`` completed epochs
+          (document 001).
+        * ``triangular``: a linear rise from ``start_lr`` to the peak at ``peak_at``, then a linear
+          decay to ``end_lr``.
+        * ``one_cycle``: the same with half cosines (Smith and Topin, arXiv:1708.07120), like
+          ``torch.optim.lr_scheduler.OneCycleLR``.
         * ``cosine``: a half cosine from the peak to ``end_lr`` (Loshchilov and Hutter,
           arXiv:1608.03983).
     """
@@ -34,12 +34,12 @@ def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
             share = recipe.end_lr + (1 - recipe.end_lr) * _half_cosine(1 - step / last)
         case "triangular" | "one_cycle":
             peak = recipe.peak_at * last
-            ease = _half_cosine if recipe.schedule == "one_cycle" else float
+            curve = _half_cosine if recipe.schedule == "one_cycle" else float
             if step < peak:
-                share = recipe.start_lr + (1 - recipe.start_lr) * ease(step / peak)
+                share = recipe.start_lr + (1 - recipe.start_lr) * curve(step / peak)
             else:
-                left = (last - step) / (last - peak) if last > peak else 1.0
-                share = recipe.end_lr + (1 - recipe.end_lr) * ease(left)
+                remaining = (last - step) / (last - peak) if last > peak else 1.0
+                share = recipe.end_lr + (1 - recipe.end_lr) * curve(remaining)
     return recipe.peak_lr * share
 
 

@@ -1,4 +1,4 @@
-"""The engine: a net, a data set and a recipe make a run."""
+"""The trainer: a net, a data set and a recipe make a run."""
 
 from __future__ import annotations
 
@@ -13,27 +13,25 @@ import torch
 from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 
-from netlet.analysis import cost_from_trace, receptive_field_from_trace, summary_from_trace, trace
-from netlet.backends import Backend
-from netlet.backends.flat_parameters import FlatParameters, flatten_parameters
-from netlet.backends.select import select_backend, select_augmentation
-from netlet.budgets import Budget, Outcome
-from netlet.data import Dataset, Preparation, Split, iterate_epoch, count_steps
+from netlet.analysis import trace
+from netlet.backends import Backend, select_augmentation, select_backend
+from netlet.budgets import Budget, Score
+from netlet.data import Dataset, count_steps, iterate_epoch
 from netlet.errors import TrainingError
-from netlet.evaluation import evaluate
-from netlet.nets.weights import weights_digest
+from netlet.evaluation import Evaluation, evaluate
+from netlet.nets.device_errors import explain_device_errors
 from netlet.recipes import Recipe
-from netlet.records import Epoch, EpochScore, Run, to_json_value
-from netlet.training.averaging import WeightAverage
+from netlet.records import Epoch, Run
+from netlet.training.callbacks import Callback, Plan, Progress
 from netlet.training.checkpoint import Checkpoint
 from netlet.training.environment import describe_environment, resolve_precision
-from netlet.training.callbacks import Callback, Plan, Progress
-from netlet.training.optimizers import Optimizer, make_optimizer
 from netlet.training.rng import RandomStreams
+from netlet.training.run_record import RunOrigin, TrainingResult, make_run
 from netlet.training.schedules import learning_rate
+from netlet.training.state import TrainingState, start_training
 
-_STEPS_PER_REPORT = 16  # reading the loss waits for the device
-_DIVERGED_RATIO = 1_000  # times the loss of guessing: no training comes back from there
+_STEPS_PER_REPORT = 16  # reading the losses waits for the device
+_DIVERGED_RATIO = 1_000  # a loss of this many times that of guessing never recovers
 
 
 def fit(
@@ -51,229 +49,238 @@ def fit(
     device: torch.device | str | None = None,
     resume: Checkpoint | None = None,
 ) -> Run:
-    """Train a net in place, from the weights it has or from where it stood, and judge it.
+    """Train a net in place, evaluate it after each epoch, and judge it by a budget.
 
-    The same weights to begin with, seed, machine and number of threads give bit-identical weights
-    in the end, however often the training was interrupted and resumed (but for a net that keeps
-    more than parameters and buffers); ``netlet.build(builder, seed)`` gives the same weights to
-    begin with. On a CPU with glibc, the process keeps freed memory from here on (see
-    ``on_cpu.keep_freed_memory``).
+    With the same initial weights, seed, machine and number of threads, the final weights are
+    bit-identical, also if the training was interrupted and resumed (except for nets with a state
+    besides parameters and buffers). ``netlet.build(builder, seed)`` gives reproducible initial
+    weights. On a CPU with glibc, the process keeps freed memory from here on (see
+    ``eager_cpu_layers.keep_freed_memory``).
 
     Args:
-        net: ``N C H W`` to logits or log-probabilities ``N K``; ends with the weights of the last
-            epoch, averaged if the recipe averages.
-        data: Trained on ``train``, scored after each epoch on what it holds out.
-        recipe: How.
+        net: ``N C H W`` to logits or log-probabilities ``N K``. Afterwards it has the weights of
+            the last epoch, averaged if the recipe averages.
+        data: ``train`` is trained on; the held-out split gives the score of each epoch.
+        recipe: How to train.
         seed: Of the order of images, the augmentation and the dropout.
         budget: Judged at the end; without one there is no verdict.
-        val: So many images of ``train`` score instead of ``test``, so that a choice need never see
-            ``test``.
-        name: Of the experiment, for the record.
-        net_name: Of the net, for the record.
-        initial_weights_digest: The digest of the weights that the net begins with, if the seed did not draw
-            them; for the record.
-        callbacks: Hear of each event, in their order.
-        device: CUDA where there is one, else the CPU, if not given.
-        resume: Go on from there; everything else must be as it was when the training began.
+        val: Number of images of ``train`` to hold out. They give the scores instead of ``test``,
+            so that no decision depends on ``test``.
+        name: Of the experiment, for the record; by default the class of the net.
+        net_name: Of the net, for the record; by default its class.
+        initial_weights_digest: Digest of the initial weights, if not the seed but a file
+            determined them; for the record.
+        callbacks: Receive the events of the training, in this order.
+        device: By default CUDA if available, else the CPU.
+        resume: Continue from this checkpoint. All other arguments must be those of the interrupted
+            training.
 
     Returns:
-        The run, ready to be written, its verdict included.
+        The record of the run, including the verdict.
 
     Raises:
-        TrainingError: The loss is no longer finite, the net has nothing to train, or is another
-            than the resumed one.
-        NetError: The net does not fit the data.
+        TrainingError: The training diverged, the net has nothing to train, or it is not the net of
+            the checkpoint.
+        NetError: The net does not fit the data, or the device fails or runs out of memory.
         DataError: ``val`` is out of range.
     """
-    started = datetime.now(UTC).isoformat(timespec="seconds")
-    began = time.perf_counter() - (resume.elapsed_s if resume else 0)
+    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    origin = RunOrigin(
+        net_name=net_name or type(net).__name__,
+        initial_weights_digest=initial_weights_digest,
+        started_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        # Described now, since the source files may change during the training.
+        environment=describe_environment(device),
+    )
+    start = time.perf_counter() - (resume.elapsed_s if resume else 0)
     data = data.hold_out(val) if val else data
-    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    surroundings = describe_environment(where)  # as it begins: the sources may be changed meanwhile
     traced = trace(net, data.shape)
-    net.to(where)
     if not any(p.requires_grad for p in net.parameters()):
         raise TrainingError(f"{type(net).__name__} has no trainable parameters; nothing to fit")
-    used = resolve_precision(recipe, where)
-    train, held_out = data.train.to(where), data.held_out.to(where)
-    steps_per_epoch = count_steps(len(train), recipe.batch_size)
+    with explain_device_errors():
+        net.to(device)
+        data = dataclasses.replace(
+            data, train=data.train.to(device), held_out=data.held_out.to(device)
+        )
     plan = Plan(
-        name or type(net).__name__,
-        recipe,
-        budget,
-        seed,
-        data.name,
-        steps_per_epoch,
-        len(train),
-        held_out.name,
-        len(held_out),
-        where.type,
-        used,
-    )
-    evaluate(
-        net, held_out.take(torch.arange(1, device=where)), recipe, data.classes
-    )  # fails early, if ever
-
-    chance = RandomStreams(seed)
-    epochs: list[Epoch] = []
-    resumed_after: tuple[int, ...] = ()
-    prepare = select_augmentation(train, recipe)
-    average = WeightAverage(net, recipe, recipe.epochs * steps_per_epoch)
-    with flatten_parameters(net) as flat:
-        descent = make_optimizer(flat, recipe)
-        if resume:
-            resume.restore(net, average, descent)
-            epochs, resumed_after = list(resume.epochs), (*resume.resumed_after, len(resume.epochs))
-
-        def reached() -> None:
-            elapsed_s = time.perf_counter() - began
-            checkpoint = Checkpoint.of(
-                net, average, descent, tuple(epochs), elapsed_s, resumed_after
-            )
-            for callback in callbacks:
-                callback.on_checkpoint(checkpoint)
-
-        for callback in callbacks:
-            callback.on_start(plan)
-        reached()
-        with (
-            chance.kept_apart(),
-            _dropout_of(net, recipe),
-            select_backend(net, flat, data, recipe, used, chance.masks) as step,
-        ):
-            for number in range(len(epochs) + 1, recipe.epochs + 1):
-                chance.begin(number)
-                net.train()
-                epochs.append(
-                    _epoch(
-                        number,
-                        step,
-                        flat,
-                        average,
-                        descent,
-                        chance.order,
-                        train,
-                        held_out,
-                        prepare,
-                        data.classes,
-                        plan,
-                        callbacks,
-                    )
-                )
-                for callback in callbacks:
-                    callback.on_epoch_end(epochs, average.net)
-                reached()
-            quick = step.evaluation_net(average.net)
-            final = evaluate(quick, held_out, recipe, data.classes)
-            clean = evaluate(quick, train, recipe, data.classes).score
-        net.load_state_dict(average.net.state_dict())
-
-    found = cost_from_trace(traced, recipe.epochs)
-    train_s, score_s = (
-        sum(getattr(epoch, what) for epoch in epochs) for what in ("train_s", "score_s")
-    )
-    best = max(epochs, key=lambda epoch: epoch.held_out.correct)
-    run = Run(
-        name=plan.name,
-        net=net_name or type(net).__name__,
+        name=name or type(net).__name__,
+        recipe=recipe,
+        budget=budget,
         seed=seed,
-        recipe=to_json_value(recipe),
-        budget=to_json_value(budget) if budget else None,
-        cost=to_json_value(found),
-        verdict=budget.judge(found, Outcome([epoch.held_out for epoch in epochs], data.name))
-        if budget
-        else None,
-        data=data.describe(),
-        epochs=tuple(epochs),
-        last_epoch=EpochScore(epochs[-1].epoch, **dataclasses.asdict(epochs[-1].held_out)),
-        best_epoch=EpochScore(best.epoch, **dataclasses.asdict(best.held_out)),
-        train_score=clean,
-        confusion=final.confusion,
-        calibration=final.calibration,
-        mistakes=final.mistakes,
-        summary=to_json_value(summary_from_trace(traced).to_dict()),
-        receptive_field=to_json_value(receptive_field_from_trace(traced).to_dict()),
-        precision=used,
-        backend=step.kind,
-        environment=surroundings,
-        times={"train_s": train_s, "score_s": score_s, "total_s": time.perf_counter() - began},
-        weights_digest=weights_digest(net),
-        started_at=started,
-        initial_weights_digest=initial_weights_digest,
-        resumed_after=resumed_after,
+        data=data.name,
+        steps_per_epoch=count_steps(len(data.train), recipe.batch_size),
+        train_images=len(data.train),
+        held_out=data.held_out.name,
+        held_out_images=len(data.held_out),
+        device=device.type,
+        precision=resolve_precision(recipe, device),
     )
+    with explain_device_errors():
+        result = Trainer(net, data, plan, callbacks, start).train(resume)
+    run = make_run(plan, origin, net, data, traced, result)
     for callback in callbacks:
         callback.on_finish(run, net)
     return run
 
 
-def _epoch(
-    number: int,
-    step: Backend,
-    flat: FlatParameters,
-    average: WeightAverage,
-    descent: Optimizer,
-    random: torch.Generator,
-    train: Split,
-    held_out: Split,
-    prepare: Preparation,
-    classes: int,
-    plan: Plan,
-    callbacks: Sequence[Callback],
-) -> Epoch:
-    recipe = plan.recipe
-    before = (number - 1) * plan.steps_per_epoch
-    begin = time.perf_counter()
-    total_loss, correct, images = 0.0, 0, 0
-    unread: list[int] = []  # sizes of batches
-    for at, (x, labels) in enumerate(iterate_epoch(train, recipe, random, prepare), start=1):
-        rate = learning_rate(recipe, before + at - 1, plan.steps_per_epoch)
-        step(x, labels)
-        descent.step(rate)
-        average.follow(flat, before + at - 1)
-        images += len(labels)
-        unread.append(len(labels))
-        if at % _STEPS_PER_REPORT == 0 or at == plan.steps_per_epoch:
-            losses, right = step.read()
-            for which, value in enumerate(losses, start=at + 1 - len(losses)):
-                _refuse_divergence(value, classes, f"epoch {number}, step {which}", recipe)
-            total_loss += sum(loss * size for loss, size in zip(losses, unread, strict=True))
-            correct += right
-            unread.clear()
-            progress = Progress(number, at, images, losses[-1], correct, rate)
-            for callback in callbacks:
-                callback.on_step(progress)
-    middle = time.perf_counter()
-    scored = evaluate(step.evaluation_net(average.net), held_out, recipe, classes)
-    _refuse_divergence(scored.loss, classes, f"the end of epoch {number}", recipe)
-    return Epoch(
-        epoch=number,
-        lr=rate,
-        train_loss=total_loss / images,
-        train=dataclasses.replace(scored.score, split=train.name, correct=correct, total=images),
-        held_out=scored.score,
-        held_out_loss=scored.loss,
-        train_s=middle - begin,
-        score_s=time.perf_counter() - middle,
-    )
+class Trainer:
+    """Trains one net by a plan.
 
+    Args:
+        net: On the plan's device.
+        data: Its splits are on the same device.
+        plan: What to do.
+        callbacks: Receive the events of the training, in this order.
+        start: The value of ``time.perf_counter()`` when the training started; earlier by the time
+            that a resumed training has already taken.
+    """
 
-def _refuse_divergence(loss: float, classes: int, where: str, recipe: Recipe) -> None:
-    if not loss <= _DIVERGED_RATIO * math.log(classes + 1):
-        raise TrainingError(
-            f"the loss is {loss:.4g} at {where}; try a lower peak_lr than {recipe.peak_lr:g}, or precision=float32"
+    def __init__(
+        self,
+        net: nn.Module,
+        data: Dataset,
+        plan: Plan,
+        callbacks: Sequence[Callback],
+        start: float,
+    ) -> None:
+        self._net, self._data, self._plan, self._recipe = net, data, plan, plan.recipe
+        self._callbacks, self._start = callbacks, start
+        self._random = RandomStreams(plan.seed)
+        self._augmentation = select_augmentation(data.train, plan.recipe)
+        self._epochs: list[Epoch] = []
+        self._resumed_after: tuple[int, ...] = ()
+
+    def train(self, resume: Checkpoint | None = None) -> TrainingResult:
+        """Run all epochs, or the remaining ones.
+
+        Args:
+            resume: Continue from this checkpoint.
+
+        Returns:
+            The epochs, and the evaluation of the final net, whose weights ``net`` has afterwards.
+        """
+        net, recipe, plan = self._net, self._recipe, self._plan
+        self._check_output()
+        with start_training(net, recipe, recipe.epochs * plan.steps_per_epoch) as state:
+            if resume:
+                self._resume(resume, state)
+            for callback in self._callbacks:
+                callback.on_start(plan)
+            self._save_checkpoint(state)
+            evaluation: Evaluation | None = None
+            with (
+                self._random.preserve_global_state(),
+                _override_dropout(net, recipe),
+                select_backend(
+                    net, state.parameters, self._data, recipe, plan.precision, self._random.dropout
+                ) as backend,
+            ):
+                for number in range(len(self._epochs) + 1, recipe.epochs + 1):
+                    self._random.start_epoch(number)
+                    evaluation = self._run_epoch(number, state, backend)
+                    for callback in self._callbacks:
+                        callback.on_epoch_end(self._epochs, state.average.net)
+                    self._save_checkpoint(state)
+                final = backend.evaluation_net(state.average.net)
+                if evaluation is None:  # interrupted after its last epoch, before the record
+                    evaluation = self._evaluate(final)
+                train_score = evaluate(final, self._data.train, recipe, self._data.classes).score
+            net.load_state_dict(state.average.net.state_dict())
+        return TrainingResult(
+            epochs=tuple(self._epochs),
+            evaluation=evaluation,
+            train_score=train_score,
+            backend=backend.name,
+            resumed_after=self._resumed_after,
+            total_s=time.perf_counter() - self._start,
         )
+
+    def _run_epoch(self, number: int, state: TrainingState, backend: Backend) -> Evaluation:
+        """Train for one epoch, evaluate the net and append both to the epochs."""
+        start = time.perf_counter()
+        progress, train_loss = self._train_epoch(number, state, backend)
+        trained = time.perf_counter()
+        evaluation = self._evaluate(backend.evaluation_net(state.average.net))
+        self._check_loss(evaluation.loss, f"the end of epoch {number}")
+        self._epochs.append(
+            Epoch(
+                epoch=number,
+                lr=progress.lr,
+                train_loss=train_loss,
+                train=Score(self._data.train.name, progress.correct, progress.images),
+                held_out=evaluation.score,
+                held_out_loss=evaluation.loss,
+                train_s=trained - start,
+                score_s=time.perf_counter() - trained,
+            )
+        )
+        return evaluation
+
+    def _train_epoch(
+        self, number: int, state: TrainingState, backend: Backend
+    ) -> tuple[Progress, float]:
+        """Train on every image once; return the progress at the end and the mean loss."""
+        recipe, steps = self._recipe, self._plan.steps_per_epoch
+        batches = iterate_epoch(self._data.train, recipe, self._random.data, self._augmentation)
+        first = (number - 1) * steps  # steps of the epochs before
+        total_loss, correct, images = 0.0, 0, 0
+        unread: list[int] = []  # sizes of the batches whose losses have not been read
+        state.net.train()
+        for step, (x, labels) in enumerate(batches, start=1):
+            lr = learning_rate(recipe, first + step - 1, steps)
+            backend.compute_gradients(x, labels)
+            state.update(lr, first + step - 1)
+            images += len(labels)
+            unread.append(len(labels))
+            if step % _STEPS_PER_REPORT == 0 or step == steps:
+                losses, correct_images = backend.read_losses()
+                for which, loss in enumerate(losses, start=step + 1 - len(losses)):
+                    self._check_loss(loss, f"epoch {number}, step {which}")
+                total_loss += sum(loss * size for loss, size in zip(losses, unread, strict=True))
+                correct += correct_images
+                unread.clear()
+                progress = Progress(number, step, images, losses[-1], correct, lr)
+                for callback in self._callbacks:
+                    callback.on_step(progress)
+        return progress, total_loss / images
+
+    def _evaluate(self, net: nn.Module) -> Evaluation:
+        return evaluate(net, self._data.held_out, self._recipe, self._data.classes)
+
+    def _check_output(self) -> None:
+        """Evaluate one image, so that a net that does not fit the data fails at once."""
+        held_out = self._data.held_out
+        first = held_out.take(torch.arange(1, device=held_out.labels.device))
+        evaluate(self._net, first, self._recipe, self._data.classes)
+
+    def _check_loss(self, loss: float, where: str) -> None:
+        if not loss <= _DIVERGED_RATIO * math.log(self._data.classes + 1):  # also if it is NaN
+            raise TrainingError(
+                f"the loss is {loss:.4g} at {where}; try a lower peak_lr than "
+                f"{self._recipe.peak_lr:g}, or precision=float32"
+            )
+
+    def _resume(self, checkpoint: Checkpoint, state: TrainingState) -> None:
+        checkpoint.restore(state)
+        self._epochs = list(checkpoint.epochs)
+        self._resumed_after = (*checkpoint.resumed_after, len(checkpoint.epochs))
+
+    def _save_checkpoint(self, state: TrainingState) -> None:
+        elapsed_s = time.perf_counter() - self._start
+        checkpoint = Checkpoint.capture(state, tuple(self._epochs), elapsed_s, self._resumed_after)
+        for callback in self._callbacks:
+            callback.on_checkpoint(checkpoint)
 
 
 @contextmanager
-def _dropout_of(net: nn.Module, recipe: Recipe) -> Iterator[None]:
-    """The recipe's dropout rate for all layers of dropout, for the time of the training."""
+def _override_dropout(net: nn.Module, recipe: Recipe) -> Iterator[None]:
+    """Set the rate of all dropout layers to the recipe's within the block, if it has one."""
     layers = [module for module in net.modules() if isinstance(module, _DropoutNd)]
-    own = [layer.p for layer in layers]
+    rates = [layer.p for layer in layers]
     for layer in layers:
         layer.p = layer.p if recipe.dropout is None else recipe.dropout
     try:
         yield
     finally:
-        for layer, p in zip(layers, own, strict=True):
+        for layer, p in zip(layers, rates, strict=True):
             layer.p = p

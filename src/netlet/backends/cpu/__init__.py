@@ -1,4 +1,4 @@
-"""What is compiled for the very net and machine, and gives what PyTorch gives, sooner."""
+"""C code compiled for one net and machine: training steps, evaluation and augmentation."""
 
 from netlet.backends.cpu.augmentation import CompiledAugmentation
 from netlet.backends.cpu.compiled_step import CompiledStep

@@ -1,4 +1,4 @@
-"""Picking, moving and normalising images in one compiled pass."""
+"""Select, warp and normalize images in one pass of compiled C."""
 
 from __future__ import annotations
 
@@ -14,27 +14,31 @@ from netlet.recipes import Warp
 
 
 class _WarpOp(ctypes.Structure):
-    """``Op`` of warp.c."""
+    """``WarpOp`` of warp.c."""
 
     _fields_ = [
         *((name, ctypes.c_int) for name in ("nearest", "fill", "points")),
-        *((name, ctypes.c_void_p) for name in ("down", "across", "maps", "moves")),
+        *(
+            (name, ctypes.c_void_p)
+            for name in ("row_weights", "col_weights", "maps", "displacements")
+        ),
     ]
 
 
 class CompiledAugmentation:
-    """``netlet.data``'s augmentation and normalization, several times as fast.
+    """The augmentation and normalization of ``netlet.data``, several times as fast.
 
     Args:
         images: uint8 ``N C H W``, contiguous, on the CPU.
-        ops: What moves them, one after the other.
+        ops: Applied one after the other.
         mean: Subtracted from gray levels 0..1.
-        std: Divided by, then.
-        spreads: For each op that bends, what each of its grid's points counts for at each row, ``H
-            P``, and at each column, ``W P``; None for the others.
+        std: The result is divided by it.
+        grid_weights: For each op with an elastic displacement, the weights of the grid's points for
+            each row, ``H P``, and each column, ``W P``; None for the others.
 
     Raises:
-        CompilationError: It cannot be compiled here, or the ops want more than bytes between them.
+        CompilationError: It cannot be compiled here, or an op that interpolates is followed by
+            another.
     """
 
     def __init__(
@@ -43,44 +47,45 @@ class CompiledAugmentation:
         ops: Sequence[Warp],
         mean: float,
         std: float,
-        spreads: Sequence[tuple[torch.Tensor, torch.Tensor] | None],
+        grid_weights: Sequence[tuple[torch.Tensor, torch.Tensor] | None],
     ) -> None:
         if images.device.type != "cpu" or not images.is_contiguous():
-            raise CompilationError("the images are not on the CPU")
+            raise CompilationError("the images are not contiguous on the CPU")
         if any(op.interpolation != "nearest" for op in ops[:-1]):
-            raise CompilationError("a map between gray levels is followed by another")
+            raise CompilationError("only the last warp may interpolate between gray levels")
         self._library = _load_library()
         self._images = images
         self._ops = (_WarpOp * len(ops))()
-        self._spreads = spreads  # what is pointed to must live
-        for place, op, spread in zip(self._ops, ops, spreads, strict=True):
+        self._grid_weights = grid_weights  # keeps the memory alive that the ops point to
+        for place, op, weights in zip(self._ops, ops, grid_weights, strict=True):
             place.nearest, place.fill = op.interpolation == "nearest", op.fill
-            if spread:
+            if weights:
                 place.points = op.elastic_points
-                place.down, place.across = (data_pointer(side) for side in spread)
+                place.row_weights, place.col_weights = (data_pointer(side) for side in weights)
         self._mean, self._std = mean, std
 
     def __call__(
         self, index: torch.Tensor, draws: Sequence[tuple[torch.Tensor, torch.Tensor]]
     ) -> torch.Tensor:
-        """The images of that index, moved and normalized.
+        """Return the images at the given indices, warped and normalized.
 
         Args:
             index: int64 ``n``, contiguous.
-            draws: Of each op: maps ``n 2 3``, as of ``inverse_maps``, and moves of the grid's
-                points ``n 2 P P``.
+            draws: For each op, its maps ``n 2 3``, as ``draw_inverse_maps`` returns them, and the
+                displacements of its grid's points ``n 2 P P``.
 
         Returns:
             float32 ``n C H W``.
         """
         n, shape = len(index), self._images.shape[1:]
         assert index.is_contiguous()
-        kept = [tuple(values.float().contiguous() for values in of_op) for of_op in draws]
-        for place, (maps, moves) in zip(self._ops, kept, strict=True):
+        # Kept in a variable, since the ops point to them.
+        contiguous = [tuple(values.float().contiguous() for values in draw) for draw in draws]
+        for place, (maps, displacements) in zip(self._ops, contiguous, strict=True):
             assert maps.shape == (n, 2, 3)
-            assert moves.shape == (n, 2, place.points, place.points)
-            place.maps, place.moves = maps.data_ptr(), moves.data_ptr()
-        moved = torch.empty(n, *shape)
+            assert displacements.shape == (n, 2, place.points, place.points)
+            place.maps, place.displacements = maps.data_ptr(), displacements.data_ptr()
+        result = torch.empty(n, *shape)
         self._library.netlet_warp(
             ctypes.c_void_p(self._images.data_ptr()),
             ctypes.c_void_p(index.data_ptr()),
@@ -90,10 +95,10 @@ class CompiledAugmentation:
             self._ops,
             ctypes.c_float(self._mean),
             ctypes.c_float(self._std),
-            ctypes.c_void_p(moved.data_ptr()),
+            ctypes.c_void_p(result.data_ptr()),
             torch.get_num_threads(),
         )
-        return moved
+        return result
 
 
 @functools.cache

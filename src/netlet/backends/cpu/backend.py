@@ -1,4 +1,4 @@
-"""On a CPU: the step compiled for the very net, where the net is a chain of convolutions."""
+"""The compiled CPU backend, for nets that are a chain of convolutions."""
 
 from __future__ import annotations
 
@@ -14,13 +14,20 @@ _EVALUATION_BATCH = 512
 
 
 class CompiledBackend:
-    """The engine's side of :class:`~netlet.backends.cpu.CompiledStep`.
+    """Runs training steps with a :class:`~netlet.backends.cpu.CompiledStep`.
+
+    Args:
+        net: The net to train, with its final dropout rates.
+        data: Provides the shape of an image.
+        recipe: Provides batch size and label smoothing.
+        precision: ``bf16`` or ``float32``.
+        dropout_rng: The source of dropout seeds.
 
     Raises:
-        CompilationError: That cannot be done.
+        CompilationError: The net cannot be compiled.
     """
 
-    kind = "compiled"
+    name = "compiled"
 
     def __init__(
         self,
@@ -28,38 +35,38 @@ class CompiledBackend:
         data: Dataset,
         recipe: Recipe,
         precision: str,
-        masks: np.random.BitGenerator,
+        dropout_rng: np.random.BitGenerator,
     ) -> None:
-        # One more than a batch: a lone last image joins the batch before.
+        # One image more than a batch, since a single last image joins the batch before.
         self._step = CompiledStep(net, data.shape, recipe.batch_size + 1, half=precision == "bf16")
         self._shape = data.shape
-        self._smoothing, self._masks = recipe.label_smoothing, masks
+        self._smoothing, self._dropout_rng = recipe.label_smoothing, dropout_rng
         self._losses: list[float] = []
-        self._right = 0
+        self._correct = 0
 
-    def __call__(self, images: torch.Tensor, labels: torch.Tensor) -> None:
+    def compute_gradients(self, images: torch.Tensor, labels: torch.Tensor) -> None:
         """See :class:`~netlet.backends.Backend`."""
-        seed = int(self._masks.random_raw())
-        loss, right = self._step.gradients(images, labels, self._smoothing, seed)
+        seed = int(self._dropout_rng.random_raw())
+        loss, correct = self._step.compute_gradients(images, labels, self._smoothing, seed)
         self._losses.append(loss)
-        self._right += right
+        self._correct += correct
 
     def evaluation_net(self, net: nn.Module) -> nn.Module:
         """See :class:`~netlet.backends.Backend`."""
         try:
-            return _CompiledScores(CompiledStep(net, self._shape, _EVALUATION_BATCH, half=False))
+            return _CompiledNet(CompiledStep(net, self._shape, _EVALUATION_BATCH, half=False))
         except CompilationError:
             return net
 
-    def read(self) -> tuple[list[float], int]:
+    def read_losses(self) -> tuple[list[float], int]:
         """See :class:`~netlet.backends.Backend`."""
-        found = self._losses, self._right
-        self._losses, self._right = [], 0
-        return found
+        losses, correct = self._losses, self._correct
+        self._losses, self._correct = [], 0
+        return losses, correct
 
 
-class _CompiledScores(nn.Module):
-    """A net's scores in float32, compiled, where a net is asked for."""
+class _CompiledNet(nn.Module):
+    """A module that computes logits with a compiled step."""
 
     def __init__(self, step: CompiledStep) -> None:
         super().__init__()
@@ -67,5 +74,8 @@ class _CompiledScores(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return torch.cat(
-            [self._step.scores(part.contiguous()) for part in images.split(_EVALUATION_BATCH)]
+            [
+                self._step.compute_logits(part.contiguous())
+                for part in images.split(_EVALUATION_BATCH)
+            ]
         )

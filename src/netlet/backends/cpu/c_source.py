@@ -1,4 +1,4 @@
-"""A chain as the C program of its step: the sizes of its stages, then the files of ``c/``."""
+"""Generate the C program of a net: definitions of its stages, followed by the files in ``c/``."""
 
 from __future__ import annotations
 
@@ -8,19 +8,18 @@ from importlib import resources
 from netlet.backends.cpu.chain import Chain, Stage
 
 LANES = 16  # as in numbers.c
-_ADD_LATENCY = (
-    6  # cycles until a sum can be added to again: fewer sums than that leave the machine idle
-)
+# Cycles between two additions to the same sum; a tile with fewer sums leaves the processor idle.
+_ADD_LATENCY = 6
 
 
 def generate_c_source(chain: Chain, *, half: bool, images: int, registers: int) -> str:
-    """The whole C program of a net's step.
+    """Return the C program of a net's training step and evaluation.
 
     Args:
         chain: The net.
-        half: Whether convolutions read bfloat16.
-        images: The largest batch.
-        registers: How many vectors of sums the machine can keep.
+        half: Whether convolutions read bfloat16 instead of float32.
+        images: The largest batch size.
+        registers: The number of vector registers that can hold sums.
     """
     n = len(chain.stages)
     head = chain.head
@@ -38,7 +37,8 @@ def generate_c_source(chain: Chain, *, half: bool, images: int, registers: int) 
         "#define ALL_STAGES "
         + ", ".join(_stage_literal(stage, half, registers) for stage in chain.stages),
         "#define FOR_STAGES(DO) " + " ".join(f"DO({k})" for k in range(n)),
-        "#define FOR_STAGES_WITH_PREVIOUS(DO) " + " ".join(f"DO({k}, {max(0, k - 1)})" for k in range(n)),
+        "#define FOR_STAGES_WITH_PREVIOUS(DO) "
+        + " ".join(f"DO({k}, {max(0, k - 1)})" for k in range(n)),
         "#define FOR_STAGES_REVERSED(DO) "
         + " ".join(f"DO({k}, {max(0, k - 1)})" for k in reversed(range(n))),
     ]
@@ -58,7 +58,7 @@ def _stage_literal(stage: Stage, half: bool, registers: int) -> str:
     out_blocks, in_blocks = (
         -(-channels // LANES) for channels in (conv.out_channels, conv.in_channels)
     )
-    run = kernel * (-(-conv.in_channels // pair) * pair)
+    kernel_row = kernel * (-(-conv.in_channels // pair) * pair)
     values = [
         conv.in_channels,
         stage.in_h,
@@ -88,7 +88,7 @@ def _stage_literal(stage: Stage, half: bool, registers: int) -> str:
             registers,
             (kernel, 1, kernel - 1 - padding, (stage.height - 1) * stride + 1),
         ),
-        *_fastest_tile(kernel, run, out_blocks, registers),
+        *_fastest_tile(kernel, kernel_row, out_blocks, registers),
     ]
     return "{" + ", ".join(str(int(value)) for value in values) + "}"
 
@@ -101,25 +101,31 @@ def _fastest_tile(
     registers: int,
     window: tuple[int, int, int, int] = (1, 1, 0, 0),
 ) -> tuple[int, int, int]:
-    """Rows, columns and vectors of the tile that covers a map in the fewest cycles.
+    """Return rows, columns and vectors of the tile that covers a feature map in the fewest cycles.
 
-    A tile's step takes a load for each of its positions and each of its vectors, and a multiply-add
-    for each pair. Rows of the window (kernel, stride, rows of zeros above, rows with numbers) that
-    meet only zeros are left out.
+    Each step of a tile needs one load per position, one load per vector, and one multiply-add per
+    pair of both. Kernel rows that read only zero padding are skipped.
+
+    Args:
+        height: Of the map.
+        width: Of the map.
+        blocks: Vectors of channels.
+        registers: The number of vector registers.
+        window: Kernel size, stride, rows of zero padding above, rows of data (0: unknown).
     """
-    kernel, stride, edge, filled = window
+    kernel, stride, pad_rows, data_rows = window
 
     def cycles(tile: tuple[int, int, int]) -> int:
         rows, cols, vectors = tile
         total = 0
         for row, r in _split_into_tiles(height, rows):
-            met = kernel
-            if filled:
-                met = min(kernel, edge + filled - row * stride) - max(
-                    0, edge - (row + r - 1) * stride
-                )
-            total += met * sum(
-                max(r * c * vectors, r * c + vectors, _ADD_LATENCY) for _, c in _split_into_tiles(width, cols)
+            kernel_rows = kernel
+            if data_rows:
+                last = min(kernel, pad_rows + data_rows - row * stride)
+                kernel_rows = last - max(0, pad_rows - (row + r - 1) * stride)
+            total += kernel_rows * sum(
+                max(r * c * vectors, r * c + vectors, _ADD_LATENCY)
+                for _, c in _split_into_tiles(width, cols)
             )
         return total * (blocks // vectors)
 
@@ -135,5 +141,5 @@ def _fastest_tile(
 
 
 def _split_into_tiles(size: int, step: int) -> list[tuple[int, int]]:
-    """Where the pieces begin that a size is cut into, and how long they are."""
+    """Return the start and the length of each tile along one dimension."""
     return [(start, min(step, size - start)) for start in range(0, size, step)]

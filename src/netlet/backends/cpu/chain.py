@@ -1,4 +1,4 @@
-"""Nets that are a chain of convolutions, as plain values: what the compiled step knows how to do."""
+"""Read a net as a chain of convolutions, the form that the compiled step supports."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ from torch import fx, nn
 
 
 class UnsupportedNetError(Exception):
-    """Why a net is none."""
+    """The reason why a net is not a supported chain."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """Convolution, [ReLU], [batch norm], [dropout], [ReLU], [2x2 max pooling], in this order."""
+    """Convolution, ReLU, batch norm, dropout, ReLU and 2x2 max pooling, in this order.
+
+    All but the convolution are optional.
+    """
 
     conv: nn.Conv2d
     in_h: int
@@ -30,25 +33,25 @@ class Stage:
 
     @property
     def height(self) -> int:
-        """Of what the convolution gives."""
-        return self._given(self.in_h, 0)
+        """Height of the convolution's output."""
+        return self._output_size(self.in_h, 0)
 
     @property
     def width(self) -> int:
-        """Of what the convolution gives."""
-        return self._given(self.in_w, 1)
+        """Width of the convolution's output."""
+        return self._output_size(self.in_w, 1)
 
     @property
     def out_h(self) -> int:
-        """Of what leaves the stage."""
+        """Height of the stage's output."""
         return self.height // 2 if self.pool else self.height
 
     @property
     def out_w(self) -> int:
-        """Of what leaves the stage."""
+        """Width of the stage's output."""
         return self.width // 2 if self.pool else self.width
 
-    def _given(self, size: int, axis: int) -> int:
+    def _output_size(self, size: int, axis: int) -> int:
         conv = self.conv
         padding = conv.padding[axis]
         assert isinstance(padding, int)
@@ -57,7 +60,7 @@ class Stage:
 
 @dataclass
 class Chain:
-    """Stages, then the mean of every map, then a linear layer or none: logits."""
+    """Stages, then global average pooling, then an optional linear layer for the logits."""
 
     stages: list[Stage] = field(default_factory=list)
     averaged: bool = False
@@ -65,7 +68,7 @@ class Chain:
 
     @property
     def classes(self) -> int:
-        """How many logits."""
+        """The number of logits."""
         return (
             self.head.weight.shape[0]
             if self.head is not None
@@ -74,14 +77,14 @@ class Chain:
 
 
 def read_chain(net: nn.Module, shape: Sequence[int]) -> Chain:
-    """Read a net as a chain.
+    """Return a net as a chain.
 
     Args:
-        net: As it will be trained: its dropout rates count.
+        net: With its final dropout rates.
         shape: Of one image, ``C H W``.
 
     Raises:
-        UnsupportedNetError: It is none, or has a layer that a chain knows nothing of; says which.
+        UnsupportedNetError: It is not a chain, or has an unsupported layer; the message names it.
     """
     graph = _trace_forward(net)
     chain, modules = Chain(), dict(net.named_modules())
@@ -91,34 +94,34 @@ def read_chain(net: nn.Module, shape: Sequence[int]) -> Chain:
     for node in graph.nodes:
         if node.op == "output":
             if node.args[0] is not before:
-                raise UnsupportedNetError("the net gives more than its last layer's output")
+                raise UnsupportedNetError("the net does not return the output of its last layer")
             break
         if node.op == "placeholder":
             if before is not None:
-                raise UnsupportedNetError("the net takes more than images")
+                raise UnsupportedNetError("the net has more inputs than the images")
             before = node
             continue
         if _reads_size(node, sizes):
             sizes.add(node)
             continue
         if [n for n in node.all_input_nodes if n not in sizes] != [before]:
-            raise UnsupportedNetError(f"{node.name} takes more than the output of the layer before")
+            raise UnsupportedNetError(f"{node.name} has inputs besides the previous layer's output")
         if node.op == "call_module" and node.target in seen:
             raise UnsupportedNetError(f"{node.target} is used more than once")
         seen.add(str(node.target))
         _append_layer(chain, _layer_called_by(node, modules), node, tuple(shape))
         before = node
     if not chain.stages:
-        raise UnsupportedNetError("it has no convolution")
+        raise UnsupportedNetError("the net has no convolution")
     last = chain.stages[-1]
     if not chain.averaged and (last.out_h, last.out_w) != (1, 1):
-        raise UnsupportedNetError("its maps are not averaged at the end")
+        raise UnsupportedNetError("the net has no global average pooling at the end")
     if len(list(net.parameters())) != sum(
         len(list(module.parameters()))
         for module in (chain.head, *(m for s in chain.stages for m in (s.conv, s.norm)))
         if module is not None
     ):
-        raise UnsupportedNetError("it has parameters that the chain does not use")
+        raise UnsupportedNetError("the net has parameters outside the chain")
     chain.stages = [
         dataclasses.replace(s, relu=True, relu_first=False)
         if s.relu_first and s.norm is None
@@ -129,30 +132,30 @@ def read_chain(net: nn.Module, shape: Sequence[int]) -> Chain:
 
 
 def _trace_forward(net: nn.Module) -> fx.Graph:
-    """What a net's forward does, whenever and in whichever mode it runs.
+    """Return the graph of a net's forward pass, if it is the same in every call and mode.
 
     Raises:
-        UnsupportedNetError: It does not do the same each time, or something beside it would run
-            along.
+        UnsupportedNetError: The forward pass changes from call to call or between training and
+            evaluation, or the net has hooks.
     """
     name = type(net).__name__
-    twin = copy.deepcopy(net).train()  # tracing runs the forward, which may leave traces of its own
+    twin = copy.deepcopy(net).train()  # a copy, since running the forward may change the net
     if not all(module.training for module in twin.modules()):
-        raise UnsupportedNetError(f"{name} keeps layers out of training")
+        raise UnsupportedNetError(f"{name} keeps layers in evaluation mode")
     if any(m._forward_hooks or m._forward_pre_hooks or m._backward_hooks for m in net.modules()):
         raise UnsupportedNetError(f"{name} has hooks")
     before = [_simple_attributes(module) for module in twin.modules()]
     try:
         training = fx.Tracer().trace(twin)
         if before != [_simple_attributes(module) for module in twin.modules()]:
-            raise UnsupportedNetError(f"{name} changes as it runs")
-        scoring = fx.Tracer().trace(twin.eval())
+            raise UnsupportedNetError(f"{name} changes its attributes in the forward pass")
+        evaluation = fx.Tracer().trace(twin.eval())
     except UnsupportedNetError:
         raise
-    except Exception as error:  # what a net's forward may raise on being traced is anybody's guess
+    except Exception as error:  # a traced forward pass may raise anything
         raise UnsupportedNetError(f"{name} cannot be traced ({type(error).__name__})") from error
-    if str(training) != str(scoring):
-        raise UnsupportedNetError(f"{name} does something else when it does not train")
+    if str(training) != str(evaluation):
+        raise UnsupportedNetError(f"{name} computes something else in evaluation mode")
     return training
 
 
@@ -182,7 +185,7 @@ def _reads_size(node: fx.Node, sizes: set[fx.Node]) -> bool:
 
 
 def _layer_called_by(node: fx.Node, modules: dict[str, nn.Module]) -> nn.Module | str:
-    """A layer, be it called as a module or as a function; or what a function or method does to the output's shape."""
+    """Return the layer that a node calls; for functions that are not layers, their name."""
     if node.op == "call_module":
         return modules[str(node.target)]
     target = (
@@ -199,16 +202,16 @@ def _layer_called_by(node: fx.Node, modules: dict[str, nn.Module]) -> nn.Module 
             **{name: value for name, value in node.kwargs.items() if name != "inplace"},
         )
     except TypeError as error:
-        raise UnsupportedNetError(
-            f"{node.name} is called in a way that is not known ({error})"
-        ) from error
+        raise UnsupportedNetError(f"{node.name} has unsupported arguments ({error})") from error
 
 
-def _append_layer(chain: Chain, layer: nn.Module | str, node: fx.Node, shape: tuple[int, ...]) -> None:
-    """Add what comes next to a chain.
+def _append_layer(
+    chain: Chain, layer: nn.Module | str, node: fx.Node, shape: tuple[int, ...]
+) -> None:
+    """Append the next layer to a chain.
 
     Raises:
-        UnsupportedNetError: A chain cannot have it there.
+        UnsupportedNetError: The layer is not supported at this place.
     """
     last = chain.stages[-1] if chain.stages else None
     open_ = last is not None and not chain.averaged and chain.head is None
@@ -231,7 +234,7 @@ def _append_layer(chain: Chain, layer: nn.Module | str, node: fx.Node, shape: tu
             _check_conv(layer, node)
             stage = Stage(layer, before[1], before[2])
             if min(stage.height, stage.width) < 1:
-                raise UnsupportedNetError(f"{node.name} leaves nothing of the map")
+                raise UnsupportedNetError(f"{node.name} has a kernel larger than its input")
             chain.stages.append(stage)
     elif (
         isinstance(layer, nn.Conv2d) and kind is nn.Conv2d and chain.averaged and chain.head is None
@@ -242,7 +245,9 @@ def _append_layer(chain: Chain, layer: nn.Module | str, node: fx.Node, shape: tu
             or layer.groups != 1
             or layer.padding not in ((0, 0), "valid")
         ):
-            raise UnsupportedNetError(f"{node.name} is no plain 1x1 convolution")
+            raise UnsupportedNetError(
+                f"{node.name} is not a 1x1 convolution with stride 1 and one group"
+            )
         chain.head = layer
     elif (
         isinstance(layer, nn.Linear)
@@ -251,12 +256,14 @@ def _append_layer(chain: Chain, layer: nn.Module | str, node: fx.Node, shape: tu
         and chain.head is None
     ):
         if not chain.averaged and (last.out_h, last.out_w) != (1, 1):
-            raise UnsupportedNetError(f"{node.name} reads whole maps")
+            raise UnsupportedNetError(f"{node.name} reads a flattened feature map")
         chain.head = layer
     elif _only_reshapes(layer, node) and last is not None:
         pass
     elif not open_ or last is None:
-        raise UnsupportedNetError(f"{node.name} ({_layer_name(layer)}) comes where a chain has none")
+        raise UnsupportedNetError(
+            f"{node.name} ({_layer_name(layer)}) is not supported at this place"
+        )
     elif kind is nn.ReLU and not last.relu and not (last.relu_first and last.norm is None):
         change = (
             {"relu_first": True}
@@ -265,24 +272,28 @@ def _append_layer(chain: Chain, layer: nn.Module | str, node: fx.Node, shape: tu
         )
     elif isinstance(layer, nn.BatchNorm2d) and kind is nn.BatchNorm2d and last.norm is None:
         if last.dropout or last.pool or last.relu:
-            raise UnsupportedNetError(f"{node.name} does not follow its convolution")
+            raise UnsupportedNetError(f"{node.name} does not directly follow a convolution")
         if not layer.affine or not layer.track_running_stats or layer.momentum is None:
-            raise UnsupportedNetError(f"{node.name} is no plain batch norm")
+            raise UnsupportedNetError(
+                f"{node.name} lacks affine parameters, running statistics or a momentum"
+            )
         change = {"norm": layer}
     elif type(layer) in (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d) and not layer.p:  # type: ignore[union-attr]
-        pass  # it drops nothing
+        pass  # a rate of 0 changes nothing
     elif isinstance(layer, nn.Dropout) and kind is nn.Dropout:
         if last.pool or last.dropout or layer.p >= 1:
-            raise UnsupportedNetError(f"{node.name} does not come before its pooling")
+            raise UnsupportedNetError(
+                f"{node.name} follows a pooling or another dropout, or has a rate of 1"
+            )
         change = {"dropout": layer.p}
     elif isinstance(layer, nn.MaxPool2d) and kind is nn.MaxPool2d and not last.pool:
         if not _is_2x2_pooling(layer) or min(last.height, last.width) < 2:
-            raise UnsupportedNetError(f"{node.name} is no 2x2 pooling")
+            raise UnsupportedNetError(f"{node.name} is not a 2x2 pooling with stride 2")
         change = {"pool": True}
     elif _is_global_average(layer, (last.out_h, last.out_w)):
         chain.averaged = True
     else:
-        raise UnsupportedNetError(f"{node.name} ({_layer_name(layer)}) is not among the layers it knows")
+        raise UnsupportedNetError(f"{node.name} ({_layer_name(layer)}) is not supported")
     if change and last is not None:
         chain.stages[-1] = dataclasses.replace(last, **change)  # type: ignore[arg-type]
 
@@ -297,27 +308,27 @@ def _check_conv(conv: nn.Conv2d, node: fx.Node) -> None:
         or not square
     ):
         raise UnsupportedNetError(
-            f"{node.name} has no square window, or its padding is not a number"
+            f"{node.name} has a window or stride that is not square, or unsupported padding"
         )
     if conv.groups not in (1, conv.in_channels) or (
         conv.groups > 1 and conv.out_channels != conv.groups
     ):
-        raise UnsupportedNetError(f"{node.name} has groups that are neither one nor a channel each")
+        raise UnsupportedNetError(f"{node.name} is neither an ordinary nor a depthwise convolution")
     if conv.dilation != (1, 1) or conv.padding_mode != "zeros":
-        raise UnsupportedNetError(f"{node.name} is no plain convolution")
+        raise UnsupportedNetError(f"{node.name} has dilation or non-zero padding mode")
 
 
 def _is_2x2_pooling(pool: nn.MaxPool2d) -> bool:
     def both(value: object) -> object:
         return value if isinstance(value, tuple) else (value, value)
 
-    plain = (both(pool.padding), both(pool.dilation), pool.ceil_mode, pool.return_indices) == (
+    defaults = (both(pool.padding), both(pool.dilation), pool.ceil_mode, pool.return_indices) == (
         (0, 0),
         (1, 1),
         False,
         False,
     )
-    return plain and both(pool.kernel_size) == (2, 2) == both(pool.stride)
+    return defaults and both(pool.kernel_size) == (2, 2) == both(pool.stride)
 
 
 def _is_global_average(layer: nn.Module | str, size: tuple[int, int]) -> bool:
@@ -332,7 +343,7 @@ def _is_global_average(layer: nn.Module | str, size: tuple[int, int]) -> bool:
 
 
 def _only_reshapes(layer: nn.Module | str, node: fx.Node) -> bool:
-    """Whether it leaves the logits what they are, but for their shape and a constant that the loss takes off anyway."""
+    """Return whether a layer only reshapes its input, or is a log-softmax, as part of the loss."""
     if isinstance(layer, str):
         return layer in ("flatten", "view", "reshape", "squeeze", "log_softmax")
     return type(layer) in (nn.Identity, nn.Flatten, nn.LogSoftmax)

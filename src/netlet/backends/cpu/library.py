@@ -1,4 +1,4 @@
-"""C, compiled for this machine when it is first needed, and kept for the next time."""
+"""Compile C code for this machine when it is first needed, and cache the library."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from pathlib import Path
 import platformdirs
 import torch
 
-ENABLE_VARIABLE = "NETLET_NATIVE"  # set to 0, nothing is compiled and nothing that was compiled is used
-# Not -ffast-math: NaN must stay NaN. Of what it allows, what loops need to be done in vectors.
+ENABLE_VARIABLE = "NETLET_NATIVE"  # environment variable; 0 disables all compiled code
+# Not -ffast-math, since NaN must stay NaN; only those of its flags that vectorized loops need.
 _FLAGS = (
     "-std=gnu11",
     "-O3",
@@ -33,23 +33,24 @@ _FLAGS = (
 
 
 class CompilationError(Exception):
-    """Why something runs without compiled help."""
+    """The reason why compiled code is not available; callers fall back to PyTorch."""
 
 
-def compile_library(source: str, accepted: Callable[[ctypes.CDLL], None] = lambda _: None) -> ctypes.CDLL:
-    """The library of a C program, from the cache or newly compiled.
+def compile_library(
+    source: str, check: Callable[[ctypes.CDLL], None] = lambda _: None
+) -> ctypes.CDLL:
+    """Return the library of a C program, from the cache or newly compiled.
 
-    What is in the cache has been accepted; it is told apart by program, compiler, flags, processor
-    and torch, so that machines may share a folder.
+    Only checked libraries are cached. The cache key contains the program, the compiler, its flags,
+    the processor and the version of torch, so that machines may share a cache folder.
 
     Args:
         source: The program.
-        accepted: Tries a new library, and raises :class:`CompilationError` if it does not do what
-            it should.
+        check: Tests a new library, and raises :class:`CompilationError` if it is wrong.
 
     Raises:
-        CompilationError: It was switched off, there is no compiler, it cannot compile this, or the
-            library was not accepted.
+        CompilationError: Compiled code is disabled, there is no compiler, the compiler fails, or
+            the library does not pass the check.
     """
     if os.environ.get(ENABLE_VARIABLE) == "0":
         raise CompilationError(f"{ENABLE_VARIABLE}=0")
@@ -57,34 +58,34 @@ def compile_library(source: str, accepted: Callable[[ctypes.CDLL], None] = lambd
     if path.is_file():
         return ctypes.CDLL(str(path))
     with tempfile.TemporaryDirectory() as scratch:
-        made = Path(scratch) / "netlet.so"
-        done = subprocess.run(
-            [find_compiler(), "-x", "c", *_FLAGS, "-", "-o", str(made), "-lm"],
+        built = Path(scratch) / "netlet.so"
+        process = subprocess.run(
+            [find_compiler(), "-x", "c", *_FLAGS, "-", "-o", str(built), "-lm"],
             input=source,
             capture_output=True,
             text=True,
             check=False,
         )
-        if done.returncode:
-            raise CompilationError(f"{find_compiler()} cannot compile it: {_first_error(done.stderr)}")
-        library = ctypes.CDLL(str(made))
-        accepted(library)
+        if process.returncode:
+            raise CompilationError(f"{find_compiler()} failed: {_first_error(process.stderr)}")
+        library = ctypes.CDLL(str(built))
+        check(library)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            waiting = path.with_suffix(f".{os.getpid()}.part")
-            shutil.copyfile(made, waiting)
-            os.replace(waiting, path)
+            temporary = path.with_suffix(f".{os.getpid()}.part")
+            shutil.copyfile(built, temporary)
+            os.replace(temporary, path)
         except OSError:
-            pass  # it will be compiled again next time
+            pass  # the cache is not writable; compile again next time
     return library
 
 
 @functools.cache
 def find_compiler() -> str:
-    """The C compiler of this machine: ``$CC``, or the first of the usual ones that is there.
+    """Return the C compiler of this machine: ``$CC``, or the first of cc, gcc and clang.
 
     Raises:
-        CompilationError: There is none.
+        CompilationError: None of them is installed.
     """
     for name in (os.environ.get("CC"), "cc", "gcc", "clang"):
         if name and (found := shutil.which(name)):
@@ -93,7 +94,7 @@ def find_compiler() -> str:
 
 
 def data_pointer(tensor: torch.Tensor | None) -> int | None:
-    """Where a tensor's numbers lie; None for none."""
+    """Return the address of a tensor's data; None for None."""
     return None if tensor is None else tensor.data_ptr()
 
 
@@ -102,7 +103,13 @@ def _cache_folder() -> Path:
 
 
 def _cache_key(source: str) -> str:
-    parts = (source, _compiler_version(find_compiler()), *_FLAGS, _processor_features(), torch.__version__)
+    parts = (
+        source,
+        _compiler_version(find_compiler()),
+        *_FLAGS,
+        _processor_features(),
+        torch.__version__,
+    )
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
 
 
@@ -115,7 +122,7 @@ def _compiler_version(compiler: str) -> str:
 
 @functools.cache
 def _processor_features() -> str:
-    """What ``-march=native`` looks at."""
+    """Return the processor's model and features, which ``-march=native`` depends on."""
     try:
         lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
     except OSError:
@@ -125,10 +132,10 @@ def _processor_features() -> str:
     )
 
 
-def _first_error(told: str) -> str:
+def _first_error(output: str) -> str:
     lines = (
-        [line for line in told.splitlines() if "error" in line]
-        or told.splitlines()
-        or ["no reason given"]
+        [line for line in output.splitlines() if "error" in line]
+        or output.splitlines()
+        or ["no error message"]
     )
     return " ".join(lines[0].split())

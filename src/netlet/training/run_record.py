@@ -1,0 +1,98 @@
+"""Put together the record of a run."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from netlet.analysis import Trace, cost_from_trace, receptive_field_from_trace, summary_from_trace
+from netlet.budgets import Outcome, Score
+from netlet.data import Dataset
+from netlet.evaluation import Evaluation
+from netlet.nets.weights import weights_digest
+from netlet.records import Epoch, EpochScore, Run, to_json_value
+from netlet.training.callbacks import Plan
+
+
+@dataclass(frozen=True)
+class RunOrigin:
+    """What the record of a run states about its beginning."""
+
+    net_name: str
+    initial_weights_digest: str  # empty if the seed determined the initial weights
+    started_at: str  # UTC, ISO 8601
+    environment: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a training yields besides the weights."""
+
+    epochs: tuple[Epoch, ...]
+    evaluation: Evaluation  # of the final net on the held-out split
+    train_score: Score  # of the final net on the training images without augmentation
+    backend: str
+    resumed_after: tuple[int, ...]
+    total_s: float
+
+
+def make_run(
+    plan: Plan,
+    origin: RunOrigin,
+    net: nn.Module,
+    data: Dataset,
+    traced: Trace,
+    result: TrainingResult,
+) -> Run:
+    """Return the record of a run, including the verdict on its budget.
+
+    Args:
+        plan: Of the training.
+        origin: How the run began.
+        net: With its final weights.
+        data: What the net was trained on.
+        traced: The net's trace.
+        result: Of the training.
+    """
+    epochs, budget = result.epochs, plan.budget
+    cost = cost_from_trace(traced, plan.recipe.epochs)
+    outcome = Outcome([epoch.held_out for epoch in epochs], data.name)
+    return Run(
+        name=plan.name,
+        net=origin.net_name,
+        seed=plan.seed,
+        recipe=to_json_value(plan.recipe),
+        budget=to_json_value(budget) if budget else None,
+        cost=to_json_value(cost),
+        verdict=budget.judge(cost, outcome) if budget else None,
+        data=data.describe(),
+        epochs=epochs,
+        last_epoch=_epoch_score(epochs[-1]),
+        best_epoch=_epoch_score(max(epochs, key=lambda epoch: epoch.held_out.correct)),
+        train_score=result.train_score,
+        confusion=result.evaluation.confusion,
+        calibration=result.evaluation.calibration,
+        mistakes=result.evaluation.mistakes,
+        summary=to_json_value(summary_from_trace(traced).to_dict()),
+        receptive_field=to_json_value(receptive_field_from_trace(traced).to_dict()),
+        precision=plan.precision,
+        backend=result.backend,
+        environment=origin.environment,
+        times={
+            "train_s": sum(epoch.train_s for epoch in epochs),
+            "score_s": sum(epoch.score_s for epoch in epochs),
+            "total_s": result.total_s,
+        },
+        weights_digest=weights_digest(net),
+        started_at=origin.started_at,
+        initial_weights_digest=origin.initial_weights_digest,
+        resumed_after=result.resumed_after,
+    )
+
+
+def _epoch_score(epoch: Epoch) -> EpochScore:
+    return EpochScore(epoch.epoch, **dataclasses.asdict(epoch.held_out))
