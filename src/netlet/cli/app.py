@@ -12,8 +12,7 @@ import gc
 import os
 import sys
 import traceback
-import warnings
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -39,7 +38,7 @@ from netlet.cli import (
 )
 from netlet.cli.commands import GROUPS, Group, add_command
 from netlet.cli.results import say
-from netlet.errors import NetletDeprecationWarning, NetletError
+from netlet.errors import NetletError
 
 app = typer.Typer(
     name="netlet",
@@ -178,7 +177,6 @@ def main(arguments: list[str] | None = None) -> None:
         # it is worth.
         gc.set_threshold(100_000, 50, 50)
         atexit.register(gc.freeze)
-        _show_deprecations()
     _accept_clicks_completion_variable()
     words = sys.argv[1:] if arguments is None else arguments
     try:
@@ -222,20 +220,6 @@ def _usage_message(error: Exception) -> str:
     context = getattr(error, "ctx", None)
     hint = f"see '{context.command_path if context else 'netlet'} --help'"
     return f"{message}; {hint}" if message else hint
-
-
-def _show_deprecations() -> None:
-    """Print netlet's deprecation warnings as one line each; Python hides them by default."""
-    show_other = warnings.showwarning
-
-    def show(message: Warning | str, category: type[Warning], *rest: Any, **named: Any) -> None:
-        if issubclass(category, NetletDeprecationWarning):
-            say(f"netlet: warning: {message}")
-        else:
-            show_other(message, category, *rest, **named)
-
-    warnings.simplefilter("default", NetletDeprecationWarning)
-    warnings.showwarning = show
 
 
 def _accept_clicks_completion_variable() -> None:

@@ -158,8 +158,16 @@ def _rule_to_dict(rule: RuleResult) -> dict[str, Any]:
         "limit": 0 if strictness == "none" else _number(rule.limit),
         "found": _number(rule.found),
         "margin": _number(rule.margin),
-        "spenders": list(rule.spenders),
+        "spenders": [_spender(text) for text in rule.spenders],
     }
+
+
+def _spender(text: str) -> dict[str, Any]:
+    """Return ``4 (Conv2d) 1,440`` as the layer and its count; a forbidden layer has no count."""
+    layer, _, last = text.rpartition(" ")
+    if last.replace(",", "").isdigit() and layer:
+        return {"layer": layer, "count": _number(last)}
+    return {"layer": text, "count": None}
 
 
 def _number(text: str) -> int | float | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -125,7 +126,7 @@ def _print(climbed: LadderResult, folder: Path, extra: Path | None, *, json: boo
                 "title": rung.title,
                 "target": rung.target,
                 "folder": str(folder / rung.name),
-                **stats.study_to_json(study)["result"],
+                **_without_images(stats.study_to_json(study)["result"]),
             }
             for rung, study in zip(climbed.ladder.rungs, climbed.studies, strict=True)
         ]
@@ -136,3 +137,8 @@ def _print(climbed: LadderResult, folder: Path, extra: Path | None, *, json: boo
     print_result(table(head, [[cell.strip("`") for cell in row] for row in rows], align))
     more = "" if extra else f"; with figures: netlet report {folder} -o ladder.html"
     print_result(f"written to {', '.join(str(file) for file in files)}{more}")
+
+
+def _without_images(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a study's result without the list of its wrong images, which its record holds."""
+    return {name: value for name, value in result.items() if name != "seeds_wrong_by_image"}

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import enum
 import math
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from netlet.cli.datasets import load_dataset
 from netlet.cli.locate import locate_weights
 from netlet.cli.options import DataDir, Json, TrainedNet, Weights
+from netlet.cli.progress import show_phases
 from netlet.cli.results import print_json, print_result, say
 from netlet.errors import ExportError, MissingDataError
 
@@ -104,8 +106,18 @@ def export(
     model = export.trace_model(trained)
     images = _images_to_verify(trained, dataset, data_dir)
     path = out or _default_path(model.stem, to, int8=int8)
-    max_accuracy_drop = math.inf if force else max_loss
-    exported = _write(model, to, path, images, input_type, max_accuracy_drop, int8=int8)
+    options: dict[str, Any] = {}
+    if to is not Target.PAGE:
+        options = {"int8": int8, "max_accuracy_drop": math.inf if force else max_loss}
+    if to is Target.ONNX:
+        options["input_type"] = input_type.value
+    write: Callable[..., exporting.ExportResult] = {
+        Target.ONNX: export.export_onnx,
+        Target.C: export.export_c,
+        Target.PAGE: export.export_page,
+    }[to]
+    with show_phases() as on_progress:
+        exported = write(model, path, images, on_progress=on_progress, **options)
     if json:
         print_json(
             "export",
@@ -118,32 +130,6 @@ def export(
 def _default_path(stem: str, to: Target, *, int8: bool) -> Path:
     ending = {Target.ONNX: ".onnx", Target.C: "-c", Target.PAGE: ".html"}[to]
     return Path(f"{stem}{'-int8' if int8 else ''}{ending}")
-
-
-def _write(
-    model: exporting.TracedModel,
-    to: Target,
-    path: Path,
-    images: Dataset | None,
-    input_type: InputType,
-    max_accuracy_drop: float,
-    *,
-    int8: bool,
-) -> exporting.ExportResult:
-    from netlet import export
-
-    if to is Target.PAGE:
-        return export.export_page(model, path, images)
-    if to is Target.C:
-        return export.export_c(model, path, images, int8=int8, max_accuracy_drop=max_accuracy_drop)
-    return export.export_onnx(
-        model,
-        path,
-        images,
-        input_type=input_type.value,
-        int8=int8,
-        max_accuracy_drop=max_accuracy_drop,
-    )
 
 
 def _images_to_verify(

@@ -6,7 +6,7 @@ Everything here works without torch. What trains has :mod:`netlet.cli.training_p
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,6 +77,28 @@ def show_progress(label: str, unit: str = "img") -> Iterator[Bar]:
         yield bar
     finally:
         bar.close()
+
+
+@contextmanager
+def show_phases() -> Iterator[Callable[[str], None]]:
+    """Show on a terminal what is being done while the block runs.
+
+    Yields:
+        A callback that takes the name of each phase, as the exports call it.
+    """
+    line = None
+    if sys.stderr.isatty():
+        line = tqdm(bar_format="{desc} ({elapsed})", leave=False, file=sys.stderr)
+
+    def show(phase: str) -> None:
+        if line is not None:
+            line.set_description_str(phase)
+
+    try:
+        yield show
+    finally:
+        if line is not None:
+            line.close()
 
 
 class DownloadBar:
