@@ -1,4 +1,4 @@
-"""Random nets: whatever their layers, all that is written of them does what they do."""
+"""Random nets: every export computes the same as the net, whatever its layers."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from netlet.data.batches import normalized
+from netlet.data.batches import normalize
 from netlet.experiments import TrainedNet
-from netlet.export import Runtime, integers, onnx_model, origin, reference
-from netlet.export.c_program import c_program
-from netlet.export.compiled_c import answers, loaded
-from netlet.export.quantize import quantize
+from netlet.export import OnnxPredictor, build_onnx, int8_reference, reference, trace_model
+from netlet.export.c_build import library_predictor, load_library
+from netlet.export.c_program import generate_program
+from netlet.export.quantize import quantize_graph
 from netlet.recipes import Recipe
 
 SHAPES = ((1, 28, 28), (3, 16, 20), (1, 1, 40), (2, 9, 5))
@@ -30,28 +30,28 @@ ACTIVATIONS = (
 
 
 class RandomNet(nn.Module):
-    """Some layers drawn one after the other, of those that C knows in float32, then a head."""
+    """Random layers in a row, of those that float32 C supports, then a linear head."""
 
     def __init__(self, draw: random.Random, shape: tuple[int, int, int], classes: int) -> None:
         super().__init__()
-        self.parts = nn.ModuleList()
+        self.layers = nn.ModuleList()
         x = torch.zeros(2, *shape)
-        while len(self.parts) < draw.randint(3, 9):
-            part = draw.choice((convolution, convolution, norm, Function, pooling, Branch, Gate))(
+        while len(self.layers) < draw.randint(3, 9):
+            layer = draw.choice((convolution, convolution, norm, Function, pooling, Branch, Gate))(
                 draw, x.shape[1]
             )
             try:
-                given = part.eval()(x)
-            except RuntimeError:  # the map has become too small for this one
+                out = layer.eval()(x)
+            except RuntimeError:  # the feature map is too small for this layer
                 continue
-            if given.numel() and given.shape[1] <= 64:
-                self.parts.append(part)
-                x = given
+            if out.numel() and out.shape[1] <= 64:
+                self.layers.append(layer)
+                x = out
         self.head = nn.Linear(x[0].numel(), classes)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        for part in self.parts:
-            x = part(x)
+        for layer in self.layers:
+            x = layer(x)
         return self.head(x.flatten(1))
 
 
@@ -100,26 +100,26 @@ def pooling(draw: random.Random, channels: int) -> nn.Module:
 
 
 class Branch(nn.Module):
-    """A residual branch, or one beside."""
+    """A residual branch, a product with it, or a concatenation."""
 
     def __init__(self, draw: random.Random, channels: int) -> None:
         super().__init__()
         self.conv, self.norm = nn.Conv2d(channels, channels, 3, padding=1), norm(draw, channels)
-        self.how = draw.choice(("sum", "product", "concatenation"))
+        self.mode = draw.choice(("sum", "product", "concatenation"))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y = self.norm(self.conv(x))
         return (
             x + y
-            if self.how == "sum"
+            if self.mode == "sum"
             else y * x
-            if self.how == "product"
+            if self.mode == "product"
             else torch.cat([x, F.relu(y)], 1)
         )
 
 
 class Gate(nn.Module):
-    """Squeeze and excite."""
+    """Squeeze and excitation."""
 
     def __init__(self, draw: random.Random, channels: int) -> None:
         super().__init__()
@@ -131,12 +131,12 @@ class Gate(nn.Module):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(60))
-def test_all_exports_of_a_random_net_do_what_it_does(seed: int) -> None:
+def test_every_export_of_a_random_net_computes_its_logits(seed: int) -> None:
     draw = random.Random(seed)
     torch.manual_seed(seed)
     shape, classes = draw.choice(SHAPES), draw.randint(2, 12)
     net = RandomNet(draw, shape, classes).eval()
-    of = origin(
+    model = trace_model(
         TrainedNet(
             "random", net, shape, tuple(map(str, range(classes))), 0.1307, 0.3081, None, None
         )
@@ -144,19 +144,22 @@ def test_all_exports_of_a_random_net_do_what_it_does(seed: int) -> None:
     images = torch.randint(256, (24, *shape), dtype=torch.uint8)
     images[0], images[1] = 0, 255
     with torch.no_grad():
-        wanted = net(normalized(images, Recipe()))
+        wanted = net(normalize(images, Recipe()))
     near = 1e-4 * max(1.0, float(wanted.abs().max()))
     for found in (
-        reference.logits(of.graph, images),
-        Runtime(onnx_model(of))(images),
-        answers(loaded(c_program(of)), classes)(images),
+        reference.compute_logits(model.graph, images),
+        OnnxPredictor(build_onnx(model))(images),
+        library_predictor(load_library(generate_program(model)), classes)(images),
     ):
         torch.testing.assert_close(found, wanted, atol=near, rtol=0)
-    # Calibrated on darker images, so that maps are clamped, too.
-    whole = quantize(of.graph, (images * 0.4).to(torch.uint8))
-    expected = integers.logits(whole, images.numpy()).astype(np.float32) * np.float32(
-        whole.logit_scale
-    )
+    # Calibrated on darker images, so that feature maps saturate, too.
+    quantized = quantize_graph(model.graph, (images * 0.4).to(torch.uint8))
+    expected = int8_reference.compute_logits(quantized, images.numpy()).astype(
+        np.float32
+    ) * np.float32(quantized.logit_scale)
     np.testing.assert_array_equal(
-        answers(loaded(c_program(of, whole)), classes)(images).numpy(), expected
+        library_predictor(load_library(generate_program(model, quantized)), classes)(
+            images
+        ).numpy(),
+        expected,
     )

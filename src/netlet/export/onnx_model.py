@@ -81,7 +81,7 @@ def build_onnx(model: TracedModel, input_type: InputType = "uint8") -> onnx.Mode
         producer_name="netlet",
     )
     levels = "0 to 255 (uint8)" if input_type == "uint8" else "0 to 1 (float32)"
-    description = f"N x {format_shape(graph.shape)}, gray levels {levels}, not normalized"
+    description = f"N x {format_shape(graph.shape)}, gray levels {levels}, unprocessed"
     helper.set_model_props(proto, model.metadata | {"input": description})
     package.checker.check_model(proto, full_check=True)
     return proto
