@@ -19,6 +19,7 @@ GROUPS = ("Design a net", "Train it", "Understand the results", "Ship it", "Data
 RENAMED = {"--data": "--data-dir"}
 RENAMED_IN: Mapping[str, Mapping[str, str]] = {
     "runs": {"--data": "--dataset"},
+    "export": {"--input": "--input-type"},
     "get": {"--to": "--out"},
 }
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,7 +18,6 @@ from netlet.errors import ExportError, MissingDataError
 
 if TYPE_CHECKING:
     from netlet import experiments
-    from netlet import export as exporting
     from netlet.data import Dataset
 
 
@@ -106,18 +104,21 @@ def export(
     model = export.trace_model(trained)
     images = _images_to_verify(trained, dataset, data_dir)
     path = out or _default_path(model.stem, to, int8=int8)
-    options: dict[str, Any] = {}
-    if to is not Target.PAGE:
-        options = {"int8": int8, "max_accuracy_drop": math.inf if force else max_loss}
-    if to is Target.ONNX:
-        options["input_type"] = input_type.value
-    write: Callable[..., exporting.ExportResult] = {
-        Target.ONNX: export.export_onnx,
-        Target.C: export.export_c,
-        Target.PAGE: export.export_page,
-    }[to]
     with show_phases() as on_progress:
-        exported = write(model, path, images, on_progress=on_progress, **options)
+        if to is Target.PAGE:
+            exported = export.export_page(model, path, images, on_progress=on_progress)
+        else:
+            options: dict[str, Any] = {"input_type": input_type.value} if to is Target.ONNX else {}
+            write = export.export_onnx if to is Target.ONNX else export.export_c
+            exported = write(
+                model,
+                path,
+                images,
+                int8=int8,
+                max_accuracy_drop=math.inf if force else max_loss,
+                on_progress=on_progress,
+                **options,
+            )
     if json:
         print_json(
             "export",

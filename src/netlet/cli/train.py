@@ -169,13 +169,7 @@ def _begin(
     from netlet.nets import build, load_weights, weights_digest
     from netlet.training import Recorder
 
-    if folder.exists() and not folder.is_dir():
-        raise TrainingError(f"{folder}: is a file; name a folder with --out")
-    if not numbered and folder.is_dir() and any(folder.iterdir()):
-        raise TrainingError(
-            f"{folder}: is not empty; --out is the run's own folder, name a new one, like "
-            f"{folder / safe_folder_name(experiment.name)}"
-        )
+    _check_folder(folder, numbered=numbered)
     net = build(experiment.net.builder, options["seed"], images.shape, images.classes)
     if weights:
         load_weights(net, weights)
@@ -200,6 +194,21 @@ def _begin(
             initial_weights_digest=digest,
         )
     return recorder.folder, run
+
+
+def _check_folder(folder: Path, *, numbered: bool) -> None:
+    """Refuse a folder that a run cannot be recorded in.
+
+    Raises:
+        TrainingError: It is a file, or it holds something and may not be numbered.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise TrainingError(f"{folder}: is a file; name a folder with --out")
+    if not numbered and folder.is_dir() and any(folder.iterdir()):
+        raise TrainingError(
+            f"{folder}: is not empty; --out is the run's own folder, name a new one, like "
+            f"{folder / 'seed-0'}"
+        )
 
 
 def _resume(folder: Path, threads: int | None) -> Run:
