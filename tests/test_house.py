@@ -1,4 +1,4 @@
-"""The house: imports run downwards, as docs/architecture.md says; the command line starts without torch."""
+"""The architecture: imports run downwards as docs/architecture.md says, and the command line starts without torch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 
 def positions() -> dict[str, tuple[int, int]]:
-    """Room -> (floor, position from the left), from the table in docs/architecture.md."""
+    """Return (floor, position from the left) of each room in the table of docs/architecture.md."""
     rows = re.findall(
         r"^\| (\d) [\w ']+ \| (.+?) \|",
         (ROOT / "docs" / "architecture.md").read_text(),
@@ -35,13 +35,13 @@ def room_of(path: Path) -> str:
 
 
 def imported(path: Path) -> set[str]:
-    """The netlet modules that a file imports anywhere in it, in full."""
+    """Return the full names of the netlet modules that a file imports anywhere."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             whole = {alias.name for alias in node.names}
             assert "netlet" not in whole, (
-                f"{path}: import the room; through netlet any room reaches any other unseen"
+                f"{path}: import the room itself; an import of netlet hides which room is meant"
             )
             names |= whole
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -54,11 +54,11 @@ def rooms_imported(path: Path) -> set[str]:
     known = positions()
     firsts = {name.split(".")[1] for name in imported(path)} - {"__version__"}
     unknown = firsts - {room.removesuffix(".py") for room in known}
-    assert not unknown, f"{path}: {unknown} are no rooms"
+    assert not unknown, f"{path}: {unknown} are not rooms"
     return {room for room in known if room.removesuffix(".py") in firsts}
 
 
-def test_every_room_is_in_the_plan_and_the_other_way_round() -> None:
+def test_the_plan_lists_exactly_the_rooms_that_exist() -> None:
     rooms = {room_of(path) for path in FILES} - {"__init__.py", "__main__.py"}
     assert rooms == set(positions())
 
@@ -111,14 +111,14 @@ def test_imports_run_downwards(path: Path) -> None:
         )
 
 
-def test_init_files_only_hand_on() -> None:
+def test_init_files_only_import_and_assign() -> None:
     for path in FILES:
         if path.name == "__init__.py" and path.parent != PACKAGE:
             kinds = {type(node) for node in ast.parse(path.read_text()).body}
             assert kinds <= {ast.Expr, ast.Import, ast.ImportFrom, ast.Assign}, path
 
 
-def test_files_are_of_readable_length_and_have_no_rag_bags() -> None:
+def test_files_have_at_most_350_lines_and_a_name_that_says_something() -> None:
     for path in FILES:
         assert path.stem not in {"utils", "helpers", "common", "misc", "manager"}
         assert len(path.read_text().splitlines()) <= 350, path
@@ -159,7 +159,7 @@ def test_reading_records_never_imports_torch() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_import_netlet_is_lazy_and_whole() -> None:
+def test_import_netlet_is_lazy_and_every_public_name_exists() -> None:
     code = (
         "import sys, netlet\nassert 'torch' not in sys.modules\n"
         "for name in netlet.__all__:\n    getattr(netlet, name)\nassert 'torch' in sys.modules\n"
@@ -167,7 +167,7 @@ def test_import_netlet_is_lazy_and_whole() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_public_functions_have_docstrings() -> None:
+def test_public_classes_have_docstrings() -> None:
     bare = [
         f"{path.relative_to(PACKAGE)}:{node.name}"
         for path in FILES

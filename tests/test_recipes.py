@@ -85,7 +85,8 @@ def test_recipe_fields_of_version_0_1_still_work_with_a_warning(
         assert Recipe().replace(**{old: value}) == Recipe().replace(**{new: value})
     plain = to_json_value(Recipe())
     renamed = {(old if name == new else name): v for name, v in plain.items()} | {old: value}
-    assert getattr(recipe_from_json(renamed), new) == value
+    with pytest.warns(NetletDeprecationWarning, match=f"'{old}' is now called '{new}'"):
+        assert getattr(recipe_from_json(renamed), new) == value
 
 
 def test_but_still_works_with_a_warning() -> None:

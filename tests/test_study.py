@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from helpers import Netlet, make_seed_result, make_study
+from helpers import FIXTURES, Netlet, make_seed_result, make_study
 
 from netlet import records, stats
 from netlet.errors import RecordError
@@ -50,15 +50,15 @@ def test_statistics_match_a_calculation_by_hand() -> None:
     assert stats.interval_over_seeds(found) == pytest.approx((99.3 - half, 99.3 + half), abs=1e-5)
     text = stats.study_text(found)
     assert "swift on mnist, 3 seeds, last epoch on 1,000 test images:" in text
-    assert "mean 99.300 %, sd 0.265, min 990, max 995" in text
-    assert "95 % interval, other seeds: 98.643 to 99.957 %; other images: 98." in text
+    assert "mean accuracy 99.300%, sd 0.265 points, 990 to 995 correct" in text
+    assert "95% interval over seeds: 98.643 to 99.957%; over images: 98." in text
     assert "2 of 3 meet the budget" not in text  # it has none
-    assert "median training time 2.0 s, 1 thread each" in text
+    assert "median training time 2.0 s with 1 thread for each seed" in text
     assert stats.study_to_json(found)["result"]["median_train_s"] == 2.0
     alone = make_study(make_seed_result(7, 990))
     assert (stats.sd_points(alone), stats.interval_over_seeds(alone)) == (None, None)
-    assert "mean 99.000 %, min 990, max 990" in stats.study_text(alone)
-    assert "other seeds: one seed cannot say" in stats.study_text(alone)
+    assert "mean accuracy 99.000%, 990 to 990 correct" in stats.study_text(alone)
+    assert "over seeds: unknown, there is one seed only" in stats.study_text(alone)
 
 
 def test_a_study_is_loaded_as_it_was_saved(tmp_path: Path) -> None:
@@ -179,11 +179,9 @@ def test_a_killed_worker_loses_only_its_seed(netlet: Netlet, digits: str, tmp_pa
 
 
 def test_errors_in_workers_are_reported(netlet: Netlet, digits: str, tmp_path: Path) -> None:
-    body = "from torch import nn\nclass Net(nn.Linear):\n    def __init__(self): super().__init__(784, 10)\n"
-    body += "    def forward(self, x): return super().forward(x.flatten(1)) * float('nan')\n"
-    (tmp_path / "lost.py").write_text(body)
+    net = f"{FIXTURES}/small_nets.py:Diverging"
     code, _, err = netlet(
-        "study", "lost.py:Net", "--dataset", digits, "--seeds", "2", "--workers", "1", *FAST
+        "study", net, "--dataset", digits, "--seeds", "2", "--workers", "1", *FAST
     )
     assert code == 2
     assert (

@@ -1,4 +1,4 @@
-"""Experiments: a net, a recipe, a budget and perhaps a claim; the catalogue; running them."""
+"""Experiments: building them by name, running them as studies and ladders, finding trained nets."""
 
 from netlet.catalog import Claim
 from netlet.experiments.climb import LADDERS, build_experiment, climb, find_ladder

@@ -218,11 +218,12 @@ def recipe_from_json(values: Mapping[str, Any]) -> Recipe:
 
     Args:
         values: Fields of ``Recipe``; ``augment`` is a list of the fields of each ``Warp``. Missing
-            fields keep their defaults, and old field names are accepted.
+            fields keep their defaults. Field names of version 0.1 still work, with a warning.
 
     Raises:
         RecipeError: A field is unknown, or its value is out of range.
     """
+    warn_of_old_names(values)
     current = complete_recipe(values)
     return Recipe().replace(
         **{**current, "augment": tuple(Warp(**warp) for warp in current["augment"])}
