@@ -1,7 +1,7 @@
 """Faster forward and backward passes for layers that are slow in PyTorch on a CPU.
 
-The results are the same as those of the original layers. ``python -m benchmarks.pipeline`` measures
-the speedup of each.
+The results are the same as those of the original layers. ``python -m benchmarks.pipeline`` compares
+a training with them to the usual pipeline.
 """
 
 from __future__ import annotations

@@ -51,6 +51,7 @@ def generate_c_source(chain: Chain, *, half: bool, images: int, registers: int) 
 
 
 def _stage_literal(stage: Stage, half: bool, registers: int) -> str:
+    """Return a stage as an initializer of ``Stage`` in layout.c."""
     conv = stage.conv
     pair = 2 if half else 1
     (kernel, _), (stride, _), padding = conv.kernel_size, conv.stride, conv.padding[0]
