@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import runpy
 from pathlib import Path
 
 import pytest
 import torch
-from helpers import Netlet
+from helpers import FIXTURES, Netlet
 from safetensors.torch import save_file
 from torch import nn
 
@@ -60,7 +61,7 @@ def test_evaluation_text_and_values_match_manual_computation() -> None:
     text = format_evaluation(found, ("ant", "bee", "cow"), worst=2)
     lines = text.splitlines()
     assert lines[0].startswith("3 of 6 test images (50.00%), 95% interval 18.76% to 81.24%; loss ")
-    assert "ant         3        0    0.00   0.00% to 56.15%  bee (3)" in lines
+    assert "ant         3        0    0.00    0.00% to 56.15%  bee (3)" in lines
     assert "bee         3        3  100.00  43.85% to 100.00%  -" in lines
     assert "cow         0        0       -                  -  -" in lines
     assert "ant    .    3    ." in lines
@@ -135,19 +136,10 @@ def test_evaluate_rejects_wrong_arguments_with_one_line(
     netlet: Netlet, trained: str, tmp_path: Path
 ) -> None:
     (tmp_path / "empty").mkdir()
-    (tmp_path / "seven.py").write_text(
-        "from torch import nn\ndef seven(): return nn.Sequential(nn.Flatten(), nn.Linear(784, 7))\n"
-        "def color(): return nn.Sequential(nn.Conv2d(3, 10, 28), nn.Flatten())\n"
-    )
-    for name in ("seven", "color"):
-        import importlib.util
-
-        spec = importlib.util.spec_from_file_location("seven", tmp_path / "seven.py")
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        torch.save(getattr(module, name)().state_dict(), tmp_path / f"{name}.pt")
+    module = runpy.run_path(f"{FIXTURES}/small_nets.py")
+    torch.save(module["flat_7"]().state_dict(), "seven.pt")
+    torch.save(module["color_28x28"]().state_dict(), "color.pt")
+    seven, color = (f"{FIXTURES}/small_nets.py:{name}" for name in ("flat_7", "color_28x28"))
     for arguments, message in (
         (
             ("code_3",),
@@ -156,23 +148,23 @@ def test_evaluate_rejects_wrong_arguments_with_one_line(
         (("empty",), "empty: holds no run.json; name the folder of a finished run"),
         (
             ("code_2", "--weights", f"{trained}/weights.safetensors"),
-            "these weights are of another net; ",
+            "these weights belong to another net; ",
         ),
         (("code_3", "--weights", "nothing.pt"), "nothing.pt: no such weights file"),
         (("nope", "--weights", "x.pt"), "no experiment or net 'nope'"),
         ((trained, "--split", "val"), "mnist has no split 'val'; it has train and test"),
         ((trained, "--dataset", "minst"), "no data set 'minst'; did you mean 'mnist'?"),
         (
-            ("seven.py:seven", "--weights", "seven.pt"),
+            (seven, "--weights", "seven.pt"),
             "the net returns 100x7 for 100 images of 10 classes; it must return 100x10",
         ),
-        (("seven.py:color", "--weights", "color.pt"), "--channels 3"),
+        ((color, "--weights", "color.pt"), "--channels 3"),
     ):
         code, out, err = netlet("evaluate", *arguments)
         assert (code, out) == (2, ""), arguments
         assert message in err
         assert len(err.splitlines()) == 1
-    assert netlet("evaluate", "seven.py:color", "--weights", "color.pt", "--channels", "3")[0] == 0
+    assert netlet("evaluate", color, "--weights", "color.pt", "--channels", "3")[0] == 0
 
 
 # --- weights from other programs
@@ -226,7 +218,7 @@ def test_missing_and_unexpected_weights_are_named_without_the_prefix(tmp_path: P
     state["module.2.weight"] = torch.zeros(1)
     torch.save(state, tmp_path / "w.pt")
     with pytest.raises(
-        NetError, match=r"these weights are of another net; missing: 1\.bias; unexpected: 2\.weight"
+        NetError, match=r"these weights belong to another net; missing: 1\.bias; unexpected: 2\.weight"
     ):
         load_weights(net, tmp_path / "w.pt")
 
