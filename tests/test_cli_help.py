@@ -133,6 +133,13 @@ def test_completion_offers_commands_options_and_names() -> None:
     assert complete("card", "cr") == ["crest"]
 
 
+def test_search_names_its_spaces() -> None:
+    from netlet.experiments.search.spaces import SPACES
+
+    (name,) = (param for param in COMMANDS["netlet search"].params if param.name == "name")
+    assert name.help == f"Search space: {', '.join(SPACES)}."
+
+
 def test_the_install_option_is_there(netlet: Netlet) -> None:
     out = netlet("--help")[1]
     assert "--install-completion" in out

@@ -109,6 +109,15 @@ def test_the_frontier_of_a_folder(netlet: Netlet, tmp_path: Path) -> None:
     assert by_name["mine"]["leads"]
     assert by_name["mine"]["percent"] == pytest.approx(99.1)
     assert not by_name["SimpleNet"]["leads"]
+    code, out, _ = netlet("frontier", "mine", "speck", "--json")  # a folder, and a name
+    measured = {found["name"] for found in json.loads(out)["points"] if found["seeds"]}
+    assert measured == {"mine", "speck"}
+    for file in ("page.svg", "page.pdf", "page.png", "page.html", "page.csv", "page.tex"):
+        assert netlet("frontier", ".", "-o", file)[0] == 0
+        assert (tmp_path / file).stat().st_size > 500
+    code, _, err = netlet("frontier", ".", "-o", "page.doc")
+    assert code == 2
+    assert "cannot write this format" in err
     code, _, err = netlet("frontier", ".", "--params-below", "3")
     assert code == 2
     assert "raise --params-below" in err

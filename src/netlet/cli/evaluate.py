@@ -29,7 +29,7 @@ def evaluate(
         typer.Option(
             "--split",
             metavar="NAME",
-            help="Split to score: train, val or test; held out if not given.",
+            help="Split to score: train, val or test; the held-out one if not given.",
         ),
     ] = None,
     channels: Channels = None,

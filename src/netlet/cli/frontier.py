@@ -9,23 +9,25 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from netlet.cli.options import FORMATS, Json
+from netlet import records
+from netlet.cli.options import FORMATS, Json, study_names
 from netlet.cli.results import print_json, print_result, say
+from netlet.cli.study import STUDIES
 from netlet.errors import RecordError
 
 if TYPE_CHECKING:
     from netlet.records.study import Study
     from netlet.stats import FrontierPoint
 
-_USUAL_FOLDERS = (Path("results/studies"), Path("studies"))
-
 
 def frontier(
-    folders: Annotated[
-        list[Path] | None,
+    places: Annotated[
+        list[str] | None,
         typer.Argument(
-            metavar="DIR",
-            help="Folders with studies; results/studies and studies if none is given.",
+            metavar="DIR|STUDY",
+            help="Folders with studies, or names of studies that come with netlet; these and "
+            "the folder studies if none is given.",
+            autocompletion=study_names,
         ),
     ] = None,
     params_below: Annotated[
@@ -54,7 +56,7 @@ def frontier(
 
     if out:
         check_suffix(out)
-    studies = _collect(folders or [folder for folder in _USUAL_FOLDERS if folder.is_dir()])
+    studies = _collect(_folders(places or []))
     points = [*stats.measured_points(studies), *stats.PUBLISHED_POINTS]
     points = [point for point in points if params_below is None or point.parameters < params_below]
     if not points:
@@ -68,6 +70,17 @@ def frontier(
 
         files = write(frontier_page(points), out)
     _print(points, files, json=json)
+
+
+def _folders(places: Sequence[str]) -> list[Path]:
+    """Return the folders that the arguments mean; without arguments, where studies usually are."""
+    shipped, known = records.shipped_studies_folder(), records.list_studies()
+    if not places:
+        return [shipped, *([STUDIES] if STUDIES.is_dir() else [])]
+    return [
+        shipped / place if place in known and not Path(place).exists() else Path(place)
+        for place in places
+    ]
 
 
 def _collect(folders: Sequence[Path]) -> list[Study]:

@@ -40,31 +40,44 @@ def runs(
     ] = Path("runs"),
     name: Annotated[
         str | None,
-        typer.Option("--name", metavar="GLOB", help="Only experiments like this: 'code_*'."),
+        typer.Option(
+            "--name", metavar="GLOB", help="Show only experiments of this name: 'code_*'."
+        ),
     ] = None,
     net: Annotated[
-        str | None, typer.Option("--net", metavar="GLOB", help="Only nets like this: 'code_*'.")
+        str | None, typer.Option("--net", metavar="GLOB", help="Show only these nets: 'code_*'.")
     ] = None,
     dataset: Annotated[
         str | None,
-        typer.Option("--dataset", metavar="GLOB", help="Only data sets like this: '*mnist'."),
+        typer.Option(
+            "--dataset", metavar="GLOB", help="Show only runs on these data sets: '*mnist'."
+        ),
     ] = None,
     budget: Annotated[
         str | None,
-        typer.Option("--budget", metavar="GLOB", help="Only budgets like this: 'document_*'."),
+        typer.Option(
+            "--budget", metavar="GLOB", help="Show only runs judged by these budgets: 'document_*'."
+        ),
     ] = None,
     verdict: Annotated[
         str | None,
-        typer.Option("--verdict", metavar="STATE", help="Only this verdict: PASS, FAIL, ..."),
+        typer.Option(
+            "--verdict", metavar="STATE", help="Show only runs with this verdict: PASS, FAIL, NOT*."
+        ),
     ] = None,
     split: Annotated[
         str | None,
-        typer.Option("--split", metavar="NAME", help="Only runs scored on this split: test, val."),
+        typer.Option(
+            "--split", metavar="NAME", help="Show only runs scored on this split: test or val."
+        ),
     ] = None,
     params_below: Annotated[
         int | None,
         typer.Option(
-            "--params-below", metavar="N", min=1, help="Only nets with fewer than N parameters."
+            "--params-below",
+            metavar="N",
+            min=1,
+            help="Show only nets with fewer than N parameters.",
         ),
     ] = None,
     accuracy_at_least: Annotated[
@@ -72,7 +85,7 @@ def runs(
         typer.Option(
             "--accuracy-at-least",
             metavar="PERCENT",
-            help="Only runs with this accuracy in percent after the last epoch, like 99.4.",
+            help="Show only runs that reach this accuracy in percent after the last epoch.",
         ),
     ] = None,
     sort: Annotated[
@@ -97,8 +110,8 @@ def runs(
 ) -> None:
     """List, filter and compare recorded runs and studies.
 
-    Each row is a seed. Exit code 1 if a record there is damaged. Interrupted runs are listed, too:
-    'netlet train --resume DIR' finishes one.
+    Prints a row per seed. Exit code 1 if a record there is damaged. Interrupted runs are listed,
+    too: 'netlet train --resume DIR' finishes one.
     """
     if sort not in _SORTS:
         hint = did_you_mean(sort, _SORTS)
