@@ -22,10 +22,30 @@ from netlet import budgets, catalog, recipes, records
 from netlet.cli import main
 from netlet.cli.settings import apply_settings
 from netlet.data import Split
-from netlet.errors import ReportError
+from netlet.errors import OutputError, ReportError
 from netlet.recipes import AUGMENTS, STEADY, Recipe, Warp
 from netlet.records import to_json_value
-from netlet.report import Page, combine_pages, command_for, comparison_page, study_page, write
+from netlet.report import (
+    Page,
+    combine_pages,
+    command_for,
+    comparison_page,
+    save_figure,
+    study_page,
+    write,
+    write_table,
+)
+from netlet.report.figures import new_figure
+from netlet.report.label_placement import Label, place_labels
+from netlet.report.tables import (
+    Bold,
+    Code,
+    Link,
+    table_to_csv,
+    table_to_latex,
+    table_to_markdown,
+)
+from netlet.text import Table
 
 FAST = ("--set", "epochs=2", "--set", "batch_size=50", "--set", "precision=float32")
 BUDGET = to_json_value(budgets.TWENTY_K)
@@ -49,7 +69,12 @@ class Refs(HTMLParser):
 
 
 def test_a_studys_report_has_all_that_a_reader_needs() -> None:
-    found = make_study(make_seed_result(0, 990, verdict="FAIL"), make_seed_result(1, 995), budget=BUDGET, net="swift")
+    found = make_study(
+        make_seed_result(0, 990, verdict="FAIL"),
+        make_seed_result(1, 995),
+        budget=BUDGET,
+        net="swift",
+    )
     page = study_page(found, IMAGES)
     for words in (
         "# swift: 99.25% test accuracy on mnist",
@@ -136,24 +161,132 @@ def test_markdown_has_its_pictures_beside_it(tmp_path: Path) -> None:
     assert page == tmp_path / "deep" / "my r.md"
     shown = re.findall(r"^!\[.+?\]\((\S+)\)$", page.read_text(), re.MULTILINE)
     assert {page.parent / unquote(name) for name in shown} == set(pictures)
-    assert len(pictures) == 6  # no gallery without the images
+    assert len(pictures) == 6  # no gallery without the images, no interval of one seed
     assert "The images were not available" in page.read_text()
-    with pytest.raises(ReportError, match=r"r.pdf: a report is written as .html or .md"):
-        write(study_page(found), tmp_path / "r.pdf")
+    with pytest.raises(
+        ReportError, match=r"r.doc: cannot write this format; name a file that ends"
+    ):
+        write(study_page(found), tmp_path / "r.doc")
     (tmp_path / "file").write_text("")
-    with pytest.raises(ReportError, match="cannot be written"):
+    with pytest.raises(OutputError, match="cannot be written"):
         write(study_page(found), tmp_path / "file" / "r.md")
 
 
+def test_figures_and_tables_are_written_alone(tmp_path: Path) -> None:
+    page = study_page(make_study(make_seed_result(0, 990), make_seed_result(1, 993), budget=BUDGET))
+    figures = write(page, tmp_path / "r.pdf")
+    assert {path.name for path in figures} == {f"r-{name}.pdf" for name in page.figures}
+    assert all(path.read_bytes().startswith(b"%PDF") for path in figures)
+    tables = write(page, tmp_path / "r.csv")
+    assert {path.name for path in tables} == {f"r-{name}.csv" for name in page.tables}
+    assert (tmp_path / "r-seeds.csv").read_text().splitlines()[1].startswith("0,PASS,990,99.00%")
+    alone = Page("x", "", {"a": page.figures["loss"]}, {"b": page.tables["layers"]})
+    assert write(alone, tmp_path / "a.png") == [tmp_path / "a.png"]
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+    assert write(alone, tmp_path / "b.tex") == [tmp_path / "b.tex"]
+    with pytest.raises(ReportError, match=r"the page has no figures; name an .html or .md file"):
+        write(Page("x", "y"), tmp_path / "a.svg")
+    for suffix in (".pdf", ".png", ".svg"):
+        save_figure(page.figures["net"], tmp_path / f"f{suffix}")
+    with pytest.raises(ReportError, match=r"f.gif: cannot write a figure in this format"):
+        save_figure(page.figures["net"], tmp_path / "f.gif")
+
+
+def test_cells_of_a_table_keep_their_meaning_in_every_format(tmp_path: Path) -> None:
+    table = Table(
+        ("a_b", "n"),
+        [(Code("x_1"), "1,234"), (Bold("50%"), "-3"), (Link("R&D *", "https://e.org/a_b"), "|")],
+        "lr",
+    )
+    assert table_to_markdown(table).splitlines() == [
+        "| a_b | n |",
+        "| --- | ---: |",
+        "| `x_1` | 1,234 |",
+        "| **50%** | -3 |",
+        "| [R\\&D \\*](https://e.org/a_b) | \\| |",
+    ]
+    assert table_to_csv(table) == "a_b,n\nx_1,1234\n50%,-3\nR&D *,|\n"
+    assert table_to_latex(table).splitlines() == [
+        "\\begin{tabular}{lr}",
+        "\\toprule",
+        "a\\_b & n \\\\",
+        "\\midrule",
+        "\\texttt{x\\_1} & 1,234 \\\\",
+        "\\textbf{50\\%} & -3 \\\\",
+        "\\href{https://e.org/a\\_b}{R\\&D *} & | \\\\",
+        "\\bottomrule",
+        "\\end{tabular}",
+    ]
+    with pytest.raises(ReportError, match=r"t.xls: cannot write a table in this format"):
+        write_table(table, tmp_path / "t.xls")
+    assert write_table(table, tmp_path / "t.csv") is None
+    assert (tmp_path / "t.csv").read_text() == table_to_csv(table)
+
+
+def test_one_seed_has_no_plot_of_an_interval_and_mistakes_are_shown_once() -> None:
+    one = study_page(make_study(make_seed_result(0, 990), budget=BUDGET), IMAGES)
+    assert "seeds" not in one.figures
+    assert "mistakes" in one.figures
+    assert "mistakes" not in one.tables
+    assert "mistakes" in study_page(make_study(make_seed_result(0, 990))).tables
+
+
+def test_the_learning_rate_is_drawn_for_every_step() -> None:
+    study = make_study(make_seed_result(0, 990))
+    (axes,) = study_page(study).figures["learning-rate"].axes
+    recipe = recipes.recipe_from_json(study.recipe)
+    steps = -(-study.train_total // recipe.batch_size)
+    rates = axes.lines[0].get_ydata()
+    assert len(rates) == recipe.epochs * steps
+    assert max(rates) == pytest.approx(recipe.peak_lr, rel=0.3)
+    assert rates[-1] == pytest.approx(study.lr_by_epoch[-1])
+
+
+def test_the_picture_of_a_net_has_its_stages_and_receptive_fields() -> None:
+    svg = study_page(make_study(make_seed_result(0, 990))).pictures["net.svg"]
+    for words in (">1×28×28<", ">10×1×1<", ">input<", ">conv 3×3<", ">RF 3<"):
+        assert words in svg, words
+
+
+def test_labels_of_a_plot_overlap_neither_each_other_nor_points() -> None:
+    figure = new_figure(4, 3)
+    axes = figure.subplots()
+    points = [(1 + 0.02 * i, 1 + 0.03 * (i % 4)) for i in range(12)]
+    axes.set(xlim=(0, 2), ylim=(0, 2))
+    figure.canvas.draw()
+    figure.set_layout_engine("none")
+    place_labels(axes, [Label(x, y, f"net_{i}") for i, (x, y) in enumerate(points)], points)
+    renderer = figure.canvas.get_renderer()
+    boxes = [text.get_window_extent(renderer).shrunk(0.98, 0.75) for text in axes.texts]
+    assert len(boxes) == 12
+    for i, box in enumerate(boxes):
+        assert not any(box.overlaps(other) for other in boxes[i + 1 :])
+        assert not any(box.contains(*axes.transData.transform(point)) for point in points)
+
+
 def test_several_studies_are_held_side_by_side() -> None:
-    a = make_study(make_seed_result(0, 970), make_seed_result(1, 973), make_seed_result(2, 968), name="a", net="a", budget=BUDGET)
-    b = make_study(make_seed_result(0, 995), make_seed_result(1, 993), make_seed_result(2, 996), name="b", net="b", budget=BUDGET)
+    a = make_study(
+        make_seed_result(0, 970),
+        make_seed_result(1, 973),
+        make_seed_result(2, 968),
+        name="a",
+        net="a",
+        budget=BUDGET,
+    )
+    b = make_study(
+        make_seed_result(0, 995),
+        make_seed_result(1, 993),
+        make_seed_result(2, 996),
+        name="b",
+        net="b",
+        budget=BUDGET,
+    )
     page = comparison_page([a, b], [study_page(one) for one in (a, b)])
     assert page.title == "a and b"
     assert "b is better than a by 2.433 points, significant over seeds" in page.text
     assert "\n## a: 97.03% test accuracy on mnist" in page.text
     assert "\n### Training" in page.text
-    assert len(page.pictures) == 1 + 2 * 6  # of the same names in both, and none lost
+    assert len(page.pictures) == 1 + 2 * 7  # of the same names in both, and none lost
     for name in page.pictures:
         assert f"]({name})" in page.text
     whole = combine_pages(Page("All", ""), [Page("x", "## y\n\n```sh\n# z\n```", {})])
@@ -161,10 +294,16 @@ def test_several_studies_are_held_side_by_side() -> None:
 
 
 def test_a_perfect_seed_and_one_at_chance_can_be_told() -> None:
-    for found in (make_study(make_seed_result(0, 1_000), budget=BUDGET), make_study(make_seed_result(0, 100), budget=BUDGET)):
+    for found in (
+        make_study(make_seed_result(0, 1_000), budget=BUDGET),
+        make_study(make_seed_result(0, 100), budget=BUDGET),
+    ):
         page = study_page(found, IMAGES)
         assert "## Errors" in page.markdown
-    assert "0 of 0 misclassified images" in study_page(make_study(make_seed_result(0, 1_000)), IMAGES).markdown
+    assert (
+        "0 of 0 misclassified images"
+        in study_page(make_study(make_seed_result(0, 1_000)), IMAGES).markdown
+    )
 
 
 @pytest.mark.parametrize(
@@ -189,7 +328,11 @@ def test_a_perfect_seed_and_one_at_chance_can_be_told() -> None:
 )
 def test_the_command_gives_the_recipe_again(recipe: Recipe) -> None:
     found = make_study(
-        make_seed_result(3, 990), make_seed_result(4, 991), recipe=to_json_value(recipe), net="summit", name="step"
+        make_seed_result(3, 990),
+        make_seed_result(4, 991),
+        recipe=to_json_value(recipe),
+        net="summit",
+        name="step",
     )
     words = shlex.split(command_for(found) or "")
     assert words[:3] == ["netlet", "study", "summit"]
@@ -271,7 +414,8 @@ def test_report_compare_and_runs_from_the_command_line(netlet: Netlet, trained: 
     code, out, err = netlet("report", one, "-o", "one.html")
     assert (code, out.strip()) == (0, "one.html")
     assert (
-        "without pictures of mistakes; name the images it was scored on with --dataset PATH" in err
+        "without pictures of mistakes; name the data set it was scored on with --dataset PATH"
+        in err
     )
     code, out, err = netlet("report", one, other, "-o", "both.html", "--dataset", "digits.npz")
     assert (code, err) == (0, "")
@@ -309,14 +453,18 @@ def test_report_compare_and_runs_from_the_command_line(netlet: Netlet, trained: 
     ]
     assert [
         row["seed"]
-        for row in json.loads(netlet("runs", ".", "--name", "*_2", "--sort", "seed", "--json")[1])["runs"]
+        for row in json.loads(netlet("runs", ".", "--name", "*_2", "--sort", "seed", "--json")[1])[
+            "runs"
+        ]
     ] == [
         0,
         1,
         7,
     ]
     assert (
-        json.loads(netlet("runs", ".", "--params-below", "5000", "--net", "code_3", "--json")[1])["runs"]
+        json.loads(netlet("runs", ".", "--params-below", "5000", "--net", "code_3", "--json")[1])[
+            "runs"
+        ]
         == []
     )
     assert (
@@ -351,7 +499,7 @@ def test_an_edited_run_is_noticed(netlet: Netlet, trained: Path) -> None:
     code, _, err = netlet("report", str(path), "-o", "x.md")
     assert code == 2
     assert (
-        "code_2, seed 7: seed 7 has more training images right than there are; its record was edited"
+        "code_2, seed 7: seed 7 has more correct training images than there are; its record was edited"
         in err
     )
 
@@ -374,7 +522,10 @@ def test_weights_that_somebody_gave_are_recorded_and_kept_apart(
     )
     assert code == 0, err
     found = records.load_run("runs/code_2-digits.npz-seed9")
-    assert found.initial_weights_digest == records.load_run("runs/code_2-digits.npz-seed7").weights_digest
+    assert (
+        found.initial_weights_digest
+        == records.load_run("runs/code_2-digits.npz-seed7").weights_digest
+    )
     code, _, err = netlet(
         "report", "runs/code_2-digits.npz-seed7", "runs/code_2-digits.npz-seed9", "-o", "x.md"
     )
@@ -405,35 +556,35 @@ def test_bad_records_are_one_line_each_and_never_a_figure(netlet: Netlet, traine
     says("[]", "")
     seeds = whole["seeds"]
     says(whole | {"seeds": []}, "it has no seeds")
-    says(whole | {"seeds": [seeds[0], seeds[0]]}, "a seed is in it twice")
-    says(whole | {"seeds": [seeds[0] | {"correct": 99}]}, "seed 0 has 99 right and")
+    says(whole | {"seeds": [seeds[0], seeds[0]]}, "it contains a seed twice")
+    says(whole | {"seeds": [seeds[0] | {"correct": 99}]}, "seed 0 has 99 correct and")
     says(
-        whole | {"seeds": [seeds[0] | {"by_epoch": seeds[0]["by_epoch"][:1]}]},
+        whole | {"seeds": [seeds[0] | {"correct_by_epoch": seeds[0]["correct_by_epoch"][:1]}]},
         "seed 0 has epochs that do not end in its result",
     )
-    says(whole | {"class_sizes": [10] * 9}, "its classes hold 90 images of 100")
+    says(whole | {"class_sizes": [10] * 9}, "its classes hold 90 images, but total is 100")
     said = seeds[0]["mistakes"]
     says(
         whole | {"seeds": [seeds[0] | {"mistakes": [[said[0][0], -1, *said[0][2:]], *said[1:]]}]},
-        "or of no class",
+        "with an impossible label or prediction",
     )
     says(
         whole | {"seeds": [seeds[0] | {"train_correct": 700}]},
-        "more training images right than there are",
+        "more correct training images than there are",
     )
     says(
-        whole | {"seeds": [seeds[0] | {"by_epoch": [5_000, seeds[0]["correct"]]}]},
-        "more right than there are images",
+        whole | {"seeds": [seeds[0] | {"correct_by_epoch": [5_000, seeds[0]["correct"]]}]},
+        "an epoch with more correct images than there are",
     )
     says(
         whole | {"seeds": [seeds[0] | {"calibration": []}]},
-        "a calibration of another number of images",
+        "a calibration over a different number of images",
     )
-    says(whole | {"lr": []}, "it has no epochs")
+    says(whole | {"lr_by_epoch": []}, "it has no epochs")
     says(whole | {"data": whole["data"] | {"class_names": ["0"]}}, "10 classes have 1 names")
     says(
         whole | {"schema": 1},
-        "expected schema 2, found 1, of another version; take it away, and the same 'netlet study'",
+        "expected schema 2 to 3, found 1; another version of",
     )
     says({k: v for k, v in whole.items() if k != "recipe"}, "cannot be read as a study")
 
@@ -450,10 +601,11 @@ def test_what_does_not_belong_together_is_refused(netlet: Netlet, trained: Path)
     assert "compare studies of one data set" in err
     code, _, err = netlet("report", "nowhere", "-o", "x.html")
     assert (code, len(err.splitlines())) == (2, 1)
-    code, _, err = netlet("report", ".", "-o", "x.html")
+    Path("empty").mkdir()
+    code, _, err = netlet("report", "empty", "-o", "x.html")
     assert "holds neither study.json nor run.json" in err
-    code, _, err = netlet("report", "elsewhere", "-o", "x.pdf")
-    assert "x.pdf: a report is written as .html or .md" in err
+    code, _, err = netlet("report", "elsewhere", "-o", "x.doc")
+    assert "x.doc: cannot write this format" in err
     code, _, err = netlet("runs", ".", "--sort", "accuracy")
     assert "--sort 'accuracy' is no column; choose one of" in err
     code, _, err = netlet("runs", ".", "--compare", "--verdict", "pass")
@@ -478,7 +630,7 @@ def test_without_the_libraries_for_pictures_it_says_which(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(
-        ReportError, match=r"plots need matplotlib, .* pip install '\.\[report\]'"
+        ReportError, match=r"figures need matplotlib, .* pip install '\.\[report\]'"
     ):
         study_page(make_study(make_seed_result(0, 990)))
     with pytest.raises(ReportError, match="HTML needs markdown-it-py"):

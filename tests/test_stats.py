@@ -54,17 +54,23 @@ def test_one_sided_p_of_the_mean_is_scipys() -> None:
         (1 - t / math.sqrt(t * t + 2)) / 2
     )
     assert stats.p_value_mean_above(found, 99.9) > 0.9  # type: ignore[operator]
-    alike = make_study(make_seed_result(0, 990), make_seed_result(1, 990))  # no spread to measure by
+    alike = make_study(
+        make_seed_result(0, 990), make_seed_result(1, 990)
+    )  # no spread to measure by
     assert stats.p_value_mean_above(alike, 98) is None
     assert stats.interval_over_seeds(alike) is None
     assert "over seeds: unknown, all seeds have the same accuracy" in stats.study_text(alike)
-    high = stats.interval_over_seeds(make_study(make_seed_result(0, 1_000), make_seed_result(1, 1_000), make_seed_result(2, 990)))
+    high = stats.interval_over_seeds(
+        make_study(make_seed_result(0, 1_000), make_seed_result(1, 1_000), make_seed_result(2, 990))
+    )
     assert high is not None
     assert high[1] == 100
 
 
 def test_errors_are_pooled_by_image() -> None:
-    found = make_study(wrong(make_seed_result(0, 990), 1, 2, 3), wrong(make_seed_result(1, 990), 3, 4))
+    found = make_study(
+        wrong(make_seed_result(0, 990), 1, 2, 3), wrong(make_seed_result(1, 990), 3, 4)
+    )
     rates = stats.error_rates(found)
     assert {int(image): float(rates[image]) for image in rates.nonzero()[0]} == {
         1: 0.5,
@@ -77,16 +83,27 @@ def test_errors_are_pooled_by_image() -> None:
 
 
 def test_other_images_as_many_seeds_on_the_same_images_add_nothing() -> None:
-    one, same = make_study(make_seed_result(0, 990)), make_study(make_seed_result(0, 990), make_seed_result(1, 990), make_seed_result(2, 990))
+    one, same = (
+        make_study(make_seed_result(0, 990)),
+        make_study(make_seed_result(0, 990), make_seed_result(1, 990), make_seed_result(2, 990)),
+    )
     assert stats.interval_over_images(same) == pytest.approx(stats.interval_over_images(one))
-    apart = make_study(make_seed_result(0, 990), make_seed_result(1, 990, first=300), make_seed_result(2, 990, first=600))
+    apart = make_study(
+        make_seed_result(0, 990),
+        make_seed_result(1, 990, first=300),
+        make_seed_result(2, 990, first=600),
+    )
     low, high = stats.interval_over_images(apart)
     assert high - low < stats.interval_over_images(one)[1] - stats.interval_over_images(one)[0]
-    perfect = make_study(make_seed_result(0, 1_000), make_seed_result(1, 1_000), make_seed_result(2, 1_000))
+    perfect = make_study(
+        make_seed_result(0, 1_000), make_seed_result(1, 1_000), make_seed_result(2, 1_000)
+    )
     assert stats.interval_over_images(perfect) == pytest.approx(
         Score("test", 1_000, 1_000).interval()
     )
-    once = make_study(make_seed_result(0, 999), make_seed_result(1, 1_000), make_seed_result(2, 1_000))
+    once = make_study(
+        make_seed_result(0, 999), make_seed_result(1, 1_000), make_seed_result(2, 1_000)
+    )
     assert stats.interval_over_images(once)[0] < stats.interval_over_images(perfect)[0]
     # Each image wrong for one of two seeds: no variance between images, and still not surer than
     # independent draws.
@@ -111,8 +128,20 @@ def test_two_single_seeds_are_compared_by_the_exact_mcnemar_test() -> None:
 
 
 def test_studies_are_compared_over_seeds_and_over_images() -> None:
-    a = make_study(make_seed_result(0, 970), make_seed_result(1, 972), make_seed_result(2, 968), name="a", net="a")
-    b = make_study(make_seed_result(0, 990), make_seed_result(1, 991), make_seed_result(2, 991), name="b", net="b")
+    a = make_study(
+        make_seed_result(0, 970),
+        make_seed_result(1, 972),
+        make_seed_result(2, 968),
+        name="a",
+        net="a",
+    )
+    b = make_study(
+        make_seed_result(0, 990),
+        make_seed_result(1, 991),
+        make_seed_result(2, 991),
+        name="b",
+        net="b",
+    )
     found = stats.compare(a, b)
     assert found.over_seeds.name == "paired t test over seeds"
     assert found.over_seeds.p == pytest.approx(
@@ -136,7 +165,13 @@ def test_studies_are_compared_over_seeds_and_over_images() -> None:
 
 
 def test_other_seeds_are_compared_by_welchs_test() -> None:
-    a = make_study(make_seed_result(0, 970), make_seed_result(1, 972), make_seed_result(2, 968), name="a", net="a")
+    a = make_study(
+        make_seed_result(0, 970),
+        make_seed_result(1, 972),
+        make_seed_result(2, 968),
+        name="a",
+        net="a",
+    )
     b = make_study(make_seed_result(5, 990), make_seed_result(6, 991), name="b", net="b")
     found = stats.compare(a, b).over_seeds
     theirs = scipy_stats.ttest_ind([99.0, 99.1], [97.0, 97.2, 96.8], equal_var=False)
@@ -152,7 +187,9 @@ def test_clustered_mcnemar_of_one_seed_each_is_mcnemars_statistic() -> None:
 
 
 def test_few_differing_images_are_counted_out_exactly() -> None:
-    a = make_study(*(wrong(make_seed_result(s, 990), 1, 2, 3, 4) for s in range(3)), name="a", net="a")
+    a = make_study(
+        *(wrong(make_seed_result(s, 990), 1, 2, 3, 4) for s in range(3)), name="a", net="a"
+    )
     b = make_study(*(wrong(make_seed_result(s, 990)) for s in range(3)), name="b", net="b")
     found = stats.compare(a, b).over_images
     assert found.name == "exact permutation test over images"
@@ -163,9 +200,19 @@ def test_few_differing_images_are_counted_out_exactly() -> None:
 
 
 def test_a_few_seeds_of_the_same_kind_show_no_difference() -> None:
-    a = make_study(make_seed_result(0, 990), make_seed_result(1, 992), make_seed_result(2, 991), name="a", net="a")
+    a = make_study(
+        make_seed_result(0, 990),
+        make_seed_result(1, 992),
+        make_seed_result(2, 991),
+        name="a",
+        net="a",
+    )
     b = make_study(
-        make_seed_result(0, 991, first=5), make_seed_result(1, 990, first=5), make_seed_result(2, 993, first=5), name="b", net="b"
+        make_seed_result(0, 991, first=5),
+        make_seed_result(1, 990, first=5),
+        make_seed_result(2, 993, first=5),
+        name="b",
+        net="b",
     )
     found = stats.compare(a, b)
     assert not found.significant
@@ -176,7 +223,10 @@ def test_a_few_seeds_of_the_same_kind_show_no_difference() -> None:
 
 
 def test_what_cannot_be_compared_is_refused() -> None:
-    a, b = make_study(make_seed_result(0, 990), name="a", net="a"), make_study(make_seed_result(0, 991), name="b", net="b")
+    a, b = (
+        make_study(make_seed_result(0, 990), name="a", net="a"),
+        make_study(make_seed_result(0, 991), name="b", net="b"),
+    )
     other = dataclasses.replace(b, data=b.data | {"name": "scribble", "digest": "e" * 64})
     with pytest.raises(
         RecordError,
@@ -193,7 +243,9 @@ def test_what_cannot_be_compared_is_refused() -> None:
 
 
 def test_the_mean_of_a_study_is_judged_not_its_best_seed() -> None:
-    found = make_study(make_seed_result(0, 989, verdict="FAIL"), make_seed_result(1, 990), budget=BUDGET)
+    found = make_study(
+        make_seed_result(0, 989, verdict="FAIL"), make_seed_result(1, 990), budget=BUDGET
+    )
     verdict = stats.study_verdict(found)
     assert verdict is not None
     assert verdict.state == "FAIL"
@@ -201,7 +253,10 @@ def test_the_mean_of_a_study_is_judged_not_its_best_seed() -> None:
     assert stats.study_verdict(dataclasses.replace(found, seeds=found.seeds[1:])).state == "PASS"  # type: ignore[union-attr]
     held = BUDGET | {"held_for_last": 2}
     # The last epoch keeps the bar, the one before it does not.
-    assert stats.study_verdict(make_study(make_seed_result(0, 990, best=980), budget=held)).state == "FAIL"  # type: ignore[union-attr]
+    assert (
+        stats.study_verdict(make_study(make_seed_result(0, 990, best=980), budget=held)).state
+        == "FAIL"
+    )  # type: ignore[union-attr]
     on_val = dataclasses.replace(found, split="val")
     assert stats.study_verdict(on_val).state == "NOT YET"  # type: ignore[union-attr]
     assert stats.study_verdict(make_study(make_seed_result(0, 990))) is None
@@ -209,7 +264,9 @@ def test_the_mean_of_a_study_is_judged_not_its_best_seed() -> None:
 
 def test_the_gap_and_its_uncertainty_by_hand() -> None:
     found = stats.generalization_gap(
-        make_study(make_seed_result(0, 980, train_correct=600), make_seed_result(1, 980, train_correct=597))
+        make_study(
+            make_seed_result(0, 980, train_correct=600), make_seed_result(1, 980, train_correct=597)
+        )
     )
     assert found.points == pytest.approx(99.75 - 98.0)
     assert found.share == pytest.approx(1.75 / 2)
@@ -221,17 +278,26 @@ def test_the_gap_and_its_uncertainty_by_hand() -> None:
 
 
 OVER = make_study(
-    *(make_seed_result(s, 9_700 + s, total=10_000, train_correct=600, running=600) for s in range(3)),
+    *(
+        make_seed_result(s, 9_700 + s, total=10_000, train_correct=600, running=600)
+        for s in range(3)
+    ),
     budget=BUDGET,
     name="over",
 )
 UNDER = make_study(
-    *(make_seed_result(s, 9_700 + s, total=10_000, train_correct=582, running=580) for s in range(3)),
+    *(
+        make_seed_result(s, 9_700 + s, total=10_000, train_correct=582, running=580)
+        for s in range(3)
+    ),
     budget=BUDGET,
     name="under",
 )
 FINE = make_study(
-    *(make_seed_result(s, 9_950 + s * s, total=10_000, train_correct=598, running=590) for s in range(3)),
+    *(
+        make_seed_result(s, 9_950 + s * s, total=10_000, train_correct=598, running=590)
+        for s in range(3)
+    ),
     budget=BUDGET,
     name="fine",
 )
@@ -246,7 +312,9 @@ def test_over_fitting_under_fitting_and_neither_are_told_apart() -> None:
     assert stats.diagnose(make_study(make_seed_result(0, 105, train_correct=61))) == "at chance"
     by_heart = make_study(make_seed_result(0, 105, train_correct=600))
     assert stats.diagnose(by_heart) == "overfitting"
-    lopsided = make_study(make_seed_result(0, 900, train_correct=540), class_sizes=(900, *(0,) * 8, 100))
+    lopsided = make_study(
+        make_seed_result(0, 900, train_correct=540), class_sizes=(900, *(0,) * 8, 100)
+    )
     assert stats.diagnose(lopsided) == "at chance"  # always the larger class
     assert stats.diagnose(make_study(make_seed_result(0, 1_000, train_correct=600))) == "balanced"
     # A gap that two far seeds cannot tell from none, nor from all of the error.
@@ -320,7 +388,9 @@ def test_what_is_said_of_bar_capacity_and_the_best_epoch() -> None:
         in " ".join(stats.analyze_study(chosen))
     )
     assert "one seed says nothing about other seeds" in " ".join(stats.analyze_study(chosen))
-    barely = make_study(*(make_seed_result(s, 9_900 + 3 * (s - 1), total=10_000) for s in range(3)), budget=BUDGET)
+    barely = make_study(
+        *(make_seed_result(s, 9_900 + 3 * (s - 1), total=10_000) for s in range(3)), budget=BUDGET
+    )
     assert "is not significantly above 99% (one-sided p = 0.500)" in " ".join(
         stats.analyze_study(barely)
     )
@@ -362,7 +432,10 @@ def test_what_changed_since_the_step_before_and_whether_it_matters() -> None:
 
 
 def test_a_comparison_as_values_has_its_conclusion() -> None:
-    a, b = make_study(make_seed_result(0, 990), name="a", net="a"), make_study(make_seed_result(0, 991), name="b", net="b")
+    a, b = (
+        make_study(make_seed_result(0, 990), name="a", net="a"),
+        make_study(make_seed_result(0, 991), name="b", net="b"),
+    )
     found = stats.compare(a, b)
     values = stats.comparison_to_json(found)
     assert values["difference_points"] == pytest.approx(0.1)
@@ -389,7 +462,7 @@ def test_seeds_of_one_experiment_join_and_others_do_not() -> None:
         _joins(a, dataclasses.replace(b, initial_weights_digest="abc"))
     with pytest.raises(
         RecordError,
-        match="swift: seed 0 and seed 3 differ in their net: one name, two nets; they make",
+        match=r"swift: seed 0 and seed 3 differ in their net \(one name, two nets\); a study needs",
     ):
         _joins(a, dataclasses.replace(b, summary={"net": "Net", "rows": []}))
     with pytest.raises(RecordError, match="differ in their recipe"):
@@ -399,7 +472,9 @@ def test_seeds_of_one_experiment_join_and_others_do_not() -> None:
 
 
 def test_confusion_and_calibration_of_all_seeds() -> None:
-    found = make_study(wrong(make_seed_result(0, 998), 11, 12), wrong(make_seed_result(1, 998), 11, 23))
+    found = make_study(
+        wrong(make_seed_result(0, 998), 11, 12), wrong(make_seed_result(1, 998), 11, 23)
+    )
     confusion = found.confusion()
     assert sum(map(sum, confusion)) == 2_000
     assert (confusion[1][2], confusion[2][3], confusion[3][4]) == (2, 1, 1)
