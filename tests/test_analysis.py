@@ -1,4 +1,4 @@
-"""Counts and receptive fields, each against a second witness: numel, hand-worked MACs, torch's counter, the gradient."""
+"""Counts and receptive fields against independent sources: numel, MACs by hand, torch, gradients."""
 
 from __future__ import annotations
 
@@ -10,19 +10,21 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from netlet import nets
 from netlet.analysis import (
+    check,
     cost,
+    format_torchinfo,
+    format_torchsummary,
     gradient_support,
     receptive_field,
     summary,
-    torchinfo,
-    torchsummary,
     trace,
 )
-from netlet.errors import NetError
+from netlet.budgets import Budget
+from netlet.errors import BudgetError, NetError
 
 
 class Residual(nn.Module):
-    """Two paths of different reach, joined by a sum."""
+    """Two paths with different receptive fields, joined by a sum."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -53,7 +55,7 @@ class Inception(nn.Module):
 
 
 class Gated(nn.Module):
-    """Squeeze and excite: every element sees the whole map."""
+    """Squeeze and excite: every element depends on the whole map."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -104,7 +106,7 @@ class TiedWeights(nn.Module):
 
 
 class Chooses(nn.Module):
-    """Takes a path by what it sees."""
+    """Chooses a path by the mean of a feature map."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -141,12 +143,12 @@ SLIDING = {
 
 
 @pytest.mark.parametrize("name", SLIDING)
-def test_sliding_fields_are_where_the_gradient_is(name: str) -> None:
-    """On an input larger than the field, the element in the middle reaches exactly what the arithmetic says."""
+def test_receptive_fields_agree_with_the_gradient(name: str) -> None:
+    """On an input larger than the field, the middle element's gradient covers the computed field."""
     net, shape = SLIDING[name], (1, 60, 66)
     traced, support = trace(net, shape), gradient_support(net, shape)
     compared = 0
-    for step in traced.steps:
+    for step in traced.ops:
         if step.module is None:
             continue
         assert step.field is not None
@@ -158,15 +160,15 @@ def test_sliding_fields_are_where_the_gradient_is(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", nets.NETS)
-def test_fields_of_our_nets_are_where_the_gradient_is(name: str) -> None:
-    """Layers before the global pooling exactly, on an image larger than any field; those after it see all."""
+def test_receptive_fields_of_registered_nets_agree_with_the_gradient(name: str) -> None:
+    """Exact before the global pooling, on an image larger than any field; the whole image after it."""
     net, big = nets.NETS[name].builder().eval(), (1, 120, 120)
     native, support = trace(net), gradient_support(net, big)
     compared = 0
     for step in native.leaves():
         assert step.field is not None
         if any(axis.length == 1 for axis in step.field):
-            break  # on the larger image, the map and what follows it are others
+            break  # on the larger image, this map and those after it have other sizes
         if step.module is not None:
             sizes = tuple(last - first + 1 for first, last in support[step.path])
             assert sizes == tuple(axis.extent for axis in step.field), step.path
@@ -180,14 +182,16 @@ def test_fields_of_our_nets_are_where_the_gradient_is(name: str) -> None:
         assert axis.extent >= last - first + 1 >= 26
 
 
-def test_gated_maps_see_everything() -> None:
+def test_gated_maps_depend_on_the_whole_image() -> None:
     net = Gated()
     assert gradient_support(net, (1, 28, 28))[""] == ((0, 27), (0, 27))
     assert receptive_field(net).size == (30, 30)  # 28 and the padding of a 3x3 on both sides
 
 
 @pytest.mark.parametrize("norm", [nn.GroupNorm(2, 4), nn.InstanceNorm2d(4)])
-def test_norms_by_the_map_see_the_map_and_batch_norm_does_not(norm: nn.Module) -> None:
+def test_group_and_instance_norm_depend_on_the_whole_map_and_batch_norm_does_not(
+    norm: nn.Module,
+) -> None:
     def size(layer: nn.Module) -> object:
         return receptive_field(nn.Sequential(nn.Conv2d(1, 4, 3), layer)).size
 
@@ -195,7 +199,7 @@ def test_norms_by_the_map_see_the_map_and_batch_norm_does_not(norm: nn.Module) -
     assert size(norm) == (28, 28)
 
 
-def test_flattening_to_a_dense_layer_sees_everything() -> None:
+def test_a_dense_layer_depends_on_the_whole_image() -> None:
     net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(2 * 26 * 26, 10))
     field = receptive_field(net)
     assert field.size == (28, 28)
@@ -203,7 +207,7 @@ def test_flattening_to_a_dense_layer_sees_everything() -> None:
     assert cost(net).macs == 26 * 26 * 2 * 9 + 2 * 26 * 26 * 10
 
 
-def test_functions_have_rows_and_count() -> None:
+def test_functions_have_rows_and_are_counted() -> None:
     value = summary(Functional())
     kinds = [row.kind for row in value.rows]
     for kind in ("conv", "relu", "max_pool2d", "dropout", "linear", "log_softmax"):
@@ -216,34 +220,34 @@ def test_functions_have_rows_and_count() -> None:
     assert cost(Functional()).kinds["Dropout"] == ["(net) (function)"]
 
 
-def test_shared_layers_are_counted_once_and_said_so() -> None:
+def test_shared_layers_are_counted_once_with_a_note() -> None:
     value = summary(SharedLayer())
     assert value.parameters == 40 + 148 == sum(row.parameters for row in value.rows)
     assert value.macs == 784 * (36 + 3 * 144)
     assert "again runs 3 times" in str(value)
     assert [row.field for row in value.rows if row.name == "again"] == [(5, 5), (7, 7), (9, 9)]
-    assert "(recursive)" in torchinfo(trace(SharedLayer()))
+    assert "(recursive)" in format_torchinfo(trace(SharedLayer()))
 
 
-def test_tied_parameters_are_counted_once_and_said_so() -> None:
+def test_tied_parameters_are_counted_once_with_a_note() -> None:
     value = summary(TiedWeights())
     assert value.parameters == 9 + 1 + 1 == sum(row.parameters for row in value.rows)
     assert "two shares parameters" in str(value)
 
 
-def test_what_depends_on_a_value_is_unknown_and_not_guessed() -> None:
+def test_totals_after_a_value_dependent_path_are_unknown() -> None:
     value, field = summary(Chooses()), receptive_field(Chooses())
     assert value.macs is None
     assert value.field is None
     assert field.size is None
-    assert "reads a value back" in str(field)
+    assert "reads a tensor's value" in str(field)
     assert "?" in str(value)
     before = next(row for row in value.rows if row.name == "before")
     assert before.field == (3, 3)
     assert before.macs == 26 * 26 * 18
 
 
-def test_an_operation_that_is_not_followed_is_unknown() -> None:
+def test_the_field_after_an_unlisted_operation_is_unknown() -> None:
     class Shuffled(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return F.pixel_unshuffle(x, 2).flip(2)
@@ -268,7 +272,7 @@ def test_recurrent_layers_are_counted_step_by_step() -> None:
     assert value.parameters == sum(row.parameters for row in value.rows) == 15 * 28 + 15 * 5 + 30
 
 
-def test_arithmetic_that_is_not_counted_is_unknown() -> None:
+def test_uncounted_arithmetic_makes_the_total_unknown() -> None:
     class Spectral(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return torch.fft.rfft2(x).abs()
@@ -276,7 +280,7 @@ def test_arithmetic_that_is_not_counted_is_unknown() -> None:
     assert summary(Spectral()).macs is None
 
 
-def test_attention_sees_everything() -> None:
+def test_attention_depends_on_the_whole_image() -> None:
     class Attends(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -296,7 +300,7 @@ def test_attention_sees_everything() -> None:
     assert value.field in ((28, 28), None)
 
 
-def test_writing_into_a_part_of_a_tensor_makes_the_whole_unknown() -> None:
+def test_writing_into_part_of_a_tensor_makes_its_field_unknown() -> None:
     class Pastes(nn.Module):
         def __init__(self, into: str) -> None:
             super().__init__()
@@ -311,7 +315,7 @@ def test_writing_into_a_part_of_a_tensor_makes_the_whole_unknown() -> None:
     assert receptive_field(Pastes("image")).size is None
 
 
-def test_in_place_layers_change_nothing() -> None:
+def test_in_place_layers_give_the_same_results() -> None:
     def net(inplace: bool) -> nn.Module:
         return nn.Sequential(
             nn.Conv2d(1, 2, 3),
@@ -361,11 +365,11 @@ def test_layers_that_never_ran_are_shown_and_counted() -> None:
 @pytest.mark.parametrize(
     "net", [nn.Conv1d(3, 4, 3), nn.Sequential(nn.Conv1d(3, 4, 3, 2), nn.Conv1d(4, 4, 3))]
 )
-def test_one_axis(net: nn.Module) -> None:
+def test_nets_with_one_axis_are_analyzed(net: nn.Module) -> None:
     assert summary(net, (3, 50)).field in ((3,), (7,))
 
 
-def test_three_channels_and_oblong_input() -> None:
+def test_color_and_nonsquare_images_are_analyzed() -> None:
     value = summary(nn.Conv2d(3, 8, (3, 5)), (3, 20, 30))
     assert value.rows[0].output == (8, 18, 26)
     assert value.field == (3, 5)
@@ -381,12 +385,12 @@ def test_three_channels_and_oblong_input() -> None:
         (nn.ConvTranspose2d(2, 3, 2, stride=2), (2, 5, 5), 25 * 2 * 3 * 4),
     ],
 )
-def test_macs_by_hand(net: nn.Module, shape: tuple[int, ...], macs: int) -> None:
+def test_macs_agree_with_counts_by_hand(net: nn.Module, shape: tuple[int, ...], macs: int) -> None:
     assert summary(net, shape).macs == macs
 
 
 @pytest.mark.parametrize("name", nets.NETS)
-def test_parameters_and_macs_of_every_net_have_two_witnesses(name: str) -> None:
+def test_parameters_and_macs_of_every_net_agree_with_torch(name: str) -> None:
     net = nets.NETS[name].builder().eval()
     value = summary(net)
     assert (
@@ -402,7 +406,7 @@ def test_parameters_and_macs_of_every_net_have_two_witnesses(name: str) -> None:
 
 
 @pytest.mark.parametrize("net", [Residual(), Inception(), Gated(), Functional(), SharedLayer()])
-def test_macs_of_odd_nets_against_torchs_counter(net: nn.Module) -> None:
+def test_macs_of_unusual_nets_agree_with_torchs_counter(net: nn.Module) -> None:
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         net.eval()(torch.zeros(2, 1, 28, 28))
     found = cost(net).macs
@@ -410,17 +414,15 @@ def test_macs_of_odd_nets_against_torchs_counter(net: nn.Module) -> None:
     assert 2 * 2 * found == counter.get_total_flops()
 
 
-def test_peak_activations_by_hand() -> None:
+def test_peak_activations_agree_with_counts_by_hand() -> None:
     plain = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2))
-    # Norm and ReLU write over the map they read, so the convolution with its image is the peak, not
-    # the ReLU.
+    # Norm and ReLU overwrite their input, so the peak is at the convolution, not at the ReLU.
     assert cost(plain).activation_bytes == 4 * (28 * 28 + 4 * 26 * 26)
-    # The sum still needs the short path when the long one is done: three maps of four channels, or
-    # two and the image.
+    # The sum needs both paths: two maps of four channels, and the image while a path still reads it.
     assert cost(Residual()).activation_bytes == 4 * (28 * 28 + 2 * 4 * 28 * 28)
 
 
-def test_the_net_is_left_as_it_was() -> None:
+def test_analysis_leaves_the_net_unchanged() -> None:
     net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Dropout(0.5)).train()
     net[1].eval()
     before = {key: value.clone() for key, value in net.state_dict().items()}
@@ -435,12 +437,55 @@ def test_the_net_is_left_as_it_was() -> None:
     assert not net[0]._forward_hooks
 
 
-def test_a_net_that_cannot_run_names_layer_and_shape() -> None:
+def test_an_error_while_running_names_layer_and_shape() -> None:
     net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.MaxPool2d(20), nn.Conv2d(2, 2, 7))
-    with pytest.raises(NetError, match=r"2 \(Conv2d\) got 2x1x1: .*[Kk]ernel size"):
+    with pytest.raises(NetError, match=r"2 \(Conv2d\) with input 2x1x1: .*[Kk]ernel size"):
         summary(net)
     with pytest.raises(NetError, match=r"input 3x28x28"):
         summary(nets.mnistnet_1(), (3, 28, 28))
+
+
+def test_only_shape_errors_suggest_another_input_shape() -> None:
+    class Fails(nn.Module):
+        def __init__(self, message: str) -> None:
+            super().__init__()
+            self.message = message
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            raise RuntimeError(self.message)
+
+    for message, is_about_shapes in (
+        ("mat1 and mat2 shapes cannot be multiplied (2x676 and 784x10)", True),
+        ("shape '[2, 784]' is invalid for input of size 1352", True),
+        ("CUDA error: an illegal memory access was encountered", False),
+        ("CUDA out of memory. Tried to allocate 2.00 GiB; the size of the pool is 4 GiB", False),
+        ("expected scalar type Float but found Double", False),
+        ("I have a bug", False),
+    ):
+        with pytest.raises(NetError) as caught:
+            summary(Fails(message))
+        assert message in str(caught.value)
+        assert ("--input C,H,W" in str(caught.value)) == is_about_shapes
+
+
+@pytest.mark.parametrize(
+    ("kind", "suggestion"),
+    [
+        ("conv", "Conv2d"),
+        ("Conv", "Conv2d"),
+        ("lin", "Linear"),
+        ("Linaer", "Linear"),
+        ("batchnorm", "BatchNorm2d"),
+        ("drop", "Dropout"),
+        ("pixelshufle", "PixelShuffle"),
+    ],
+)
+def test_an_unknown_kind_of_layer_gets_the_most_likely_suggestion(
+    kind: str, suggestion: str
+) -> None:
+    budget = Budget("own", forbids=(kind,))
+    with pytest.raises(BudgetError, match=f"is called '{kind}'; did you mean '{suggestion}'"):
+        check(nets.swift(), budget)
 
 
 def test_summary_is_a_value_with_text_html_and_dict() -> None:
@@ -457,5 +502,5 @@ def test_summary_is_a_value_with_text_html_and_dict() -> None:
     )
 
 
-def test_styles_leave_functions_out() -> None:
-    assert "relu" not in torchsummary(trace(nets.pyramid())).lower()
+def test_torchsummary_style_leaves_functions_out() -> None:
+    assert "relu" not in format_torchsummary(trace(nets.pyramid())).lower()

@@ -1,4 +1,4 @@
-"""The nets of the five documents, against the documents' own tables (tests/golden, copied and never generated)."""
+"""The nets of the five documents against the documents' own tables, copied to tests/golden."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from netlet import nets
-from netlet.analysis import receptive_field, torchinfo, torchsummary, trace
+from netlet.analysis import format_torchinfo, format_torchsummary, receptive_field, trace
 
 GOLDEN = Path(__file__).parent / "golden"
 TORCHSUMMARY = {
@@ -32,20 +32,20 @@ TOTALS = {
 
 
 def content(text: str) -> list[str]:
-    """Lines that say something, inner blanks made one: the documents' Markdown has moved the others."""
+    """Return the lines with text, with single spaces: the documents' Markdown changed the spacing."""
     lines = [" ".join(line.split()) for line in text.splitlines()]
     return [line for line in lines if line and not set(line) <= {"-", "="}]
 
 
 @pytest.mark.parametrize("document", TORCHSUMMARY)
-def test_every_row_and_total_is_the_documents(document: str) -> None:
+def test_rows_and_totals_equal_the_documents_table(document: str) -> None:
     golden = (GOLDEN / f"{document}.torchsummary.txt").read_text()
-    assert content(torchsummary(trace(TORCHSUMMARY[document]()))) == content(golden)
+    assert content(format_torchsummary(trace(TORCHSUMMARY[document]()))) == content(golden)
 
 
 def test_document_000_is_reproduced_to_the_character() -> None:
     golden = (GOLDEN / "document_000.torchsummary.txt").read_text()
-    ours = torchsummary(trace(nets.pyramid()))
+    ours = format_torchsummary(trace(nets.pyramid()))
     assert [line.rstrip() for line in ours.splitlines()] == [
         line.rstrip() for line in golden.splitlines()
     ]
@@ -53,13 +53,13 @@ def test_document_000_is_reproduced_to_the_character() -> None:
 
 def test_document_001_is_reproduced_to_the_character() -> None:
     golden = (GOLDEN / "document_001.torchinfo.txt").read_text()
-    ours = torchinfo(trace(nets.mnistnet_1()))
+    ours = format_torchinfo(trace(nets.mnistnet_1()))
     assert [line.rstrip() for line in ours.splitlines()] == [
         line.rstrip() for line in golden.splitlines()
     ]
 
 
-def test_document_001_receptive_field_table_and_what_it_left_out() -> None:
+def test_document_001_receptive_field_table_is_reproduced_and_completed() -> None:
     golden = [
         tuple(int(cell) for cell in line.strip("| ").split("|"))
         for line in (GOLDEN / "document_001.receptive_field.md").read_text().splitlines()[2:]
@@ -73,7 +73,7 @@ def test_document_001_receptive_field_table_and_what_it_left_out() -> None:
     assert ours[7:] == [(6, 6, 6, 0, 1, 18, 2, 28, 12), (1, 1, 1, 0, 1, 28, 12, 28, 12)]
 
 
-def test_document_003_prints_as_the_document_has_it() -> None:
+def test_document_003_repr_is_reproduced() -> None:
     golden = (GOLDEN / "document_003.repr.txt").read_text()
     # Torch 2.12 began to print the bias of a batch norm; the document is older.
     ours = re.sub(r"(BatchNorm2d\(.*affine=True), bias=True", r"\1", repr(nets.week4()))
@@ -81,15 +81,15 @@ def test_document_003_prints_as_the_document_has_it() -> None:
 
 
 @pytest.mark.parametrize("name", TOTALS)
-def test_totals(name: str) -> None:
+def test_every_documents_net_has_the_documents_total(name: str) -> None:
     net = nets.NETS[name].builder()
     assert sum(p.numel() for p in net.parameters()) == TOTALS[name]
     assert net.train()(torch.randn(2, 1, 28, 28)).shape == (2, 10)
 
 
 @pytest.mark.parametrize("document", [*TORCHSUMMARY, "document_001"])
-def test_the_golden_tables_catch_a_missing_bias_and_swapped_layers(document: str) -> None:
-    style = torchinfo if document == "document_001" else torchsummary
+def test_golden_tables_detect_a_missing_bias_and_swapped_layers(document: str) -> None:
+    style = format_torchinfo if document == "document_001" else format_torchsummary
     suffix = "torchinfo" if document == "document_001" else "torchsummary"
     golden = content((GOLDEN / f"{document}.{suffix}.txt").read_text())
     builder = TORCHSUMMARY.get(document, nets.mnistnet_1)
@@ -122,7 +122,7 @@ def test_every_net_takes_other_numbers_of_classes(name: str) -> None:
     assert nets.NETS[name].builder(classes=26)(torch.zeros(2, 1, 28, 28)).shape == (2, 26)
 
 
-def test_code_3_is_code_2_with_norms_on_80_channels() -> None:
+def test_code_3_adds_norms_on_80_channels_to_code_2() -> None:
     norms = [module for module in nets.code_3().modules() if isinstance(module, nn.BatchNorm2d)]
     assert sum(norm.num_features for norm in norms) == 80
     convs = [

@@ -1,4 +1,4 @@
-"""On real MNIST: skipped, by name, where it is not at hand."""
+"""Tests on real MNIST; skipped where it is not on the machine."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ROOT = Path(__file__).parent.parent
 
 
 @pytest.mark.mnist
-def test_a_few_seconds_of_document_001s_recipe_learn(mnist: Dataset) -> None:
+def test_one_short_epoch_of_document_001s_recipe_learns(mnist: Dataset) -> None:
     part = dataclasses.replace(mnist, train=mnist.train.take(torch.arange(12_800)))
     run = netlet.fit(
         netlet.build(netlet.nets.mnistnet_1, 0),
@@ -36,7 +36,7 @@ def test_a_few_seconds_of_document_001s_recipe_learn(mnist: Dataset) -> None:
 
 @pytest.mark.slow
 @pytest.mark.mnist
-def test_the_benchmark_runs_at_toy_size(mnist: Dataset, tmp_path: Path) -> None:
+def test_the_pipeline_benchmark_runs_on_few_images(mnist: Dataset, tmp_path: Path) -> None:
     command = [
         sys.executable,
         "-m",
@@ -57,7 +57,7 @@ def test_the_benchmark_runs_at_toy_size(mnist: Dataset, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.mnist
-def test_the_race_runs_at_toy_size(mnist: Dataset, tmp_path: Path) -> None:
+def test_the_race_benchmark_runs_on_few_images(mnist: Dataset, tmp_path: Path) -> None:
     command = [
         sys.executable,
         "-m",
@@ -83,7 +83,7 @@ def test_the_race_runs_at_toy_size(mnist: Dataset, tmp_path: Path) -> None:
 
 
 @pytest.mark.mnist
-def test_ctrl_c_says_what_is_kept(mnist: Dataset, tmp_path: Path) -> None:
+def test_ctrl_c_leaves_a_run_that_can_be_resumed(mnist: Dataset, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "netlet", "train", "code_1", "-o", f"{tmp_path}/mine"]
     running = subprocess.Popen(
         command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ
@@ -97,18 +97,18 @@ def test_ctrl_c_says_what_is_kept(mnist: Dataset, tmp_path: Path) -> None:
     out, err = running.communicate(timeout=60)
     assert running.returncode == 130
     assert out == ""
-    assert (
-        f"interrupted; 'netlet train --resume {tmp_path}/mine' continues after the last complete epoch"
-        in err
-    )
+    resume = f"'netlet train --resume {tmp_path}/mine'"
+    assert f"interrupted; {resume} continues after the last complete epoch" in err
     assert "Traceback" not in err
 
 
 @pytest.mark.slow
 @pytest.mark.mnist
 @pytest.mark.parametrize("name", ["swift", "mnistnet_1"])
-def test_our_recipes_reach_the_bar_on_held_out_images(mnist: Dataset, name: str) -> None:
-    """On ``val``: the records under results/ hold the scores on ``test``."""
+def test_recipes_reach_the_required_accuracy_on_the_validation_split(
+    mnist: Dataset, name: str
+) -> None:
+    """Scored on ``val``; the scores on ``test`` are in the records under results/."""
     run = EXPERIMENTS[name].run(mnist, seed=1_000, val=5_000)
     assert run.last_epoch.correct >= 4_955
     assert run.train_score.correct >= 0.995 * run.train_score.total

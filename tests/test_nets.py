@@ -1,4 +1,4 @@
-"""The registry, and nets of other people."""
+"""The registry, notation, and nets in users' code."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers import FIXTURES
 from torch import nn
 
 import netlet
@@ -15,40 +16,11 @@ from netlet.errors import NetError
 from netlet.nets import find_net
 from netlet.nets.registry import NETS, net
 
-THEIRS = '''
-import torch
-from torch import nn
-from neighbour import WIDTH
-
-class Theirs(nn.Module):
-    """A net of somebody else."""
-    def __init__(self, classes=10):
-        super().__init__()
-        self.conv = nn.Conv2d(1, WIDTH, 3)
-        self.head = nn.Linear(WIDTH, classes)
-    def forward(self, x):
-        return self.head(self.conv(x).mean((2, 3)))
-
-class Needy(nn.Module):
-    def __init__(self, width, depth, *, act):
-        super().__init__()
-
-def made():
-    return Theirs()
-
-def no_net():
-    return 7
-
-def breaks():
-    raise RuntimeError("out of\\ncheese")
-
-ready = Theirs()
-number = 3
-'''
+THEIRS = FIXTURES / "their_nets.py"
 
 
 @pytest.mark.parametrize(
-    ("notation", "parameters", "logits_of"),
+    ("notation", "parameters", "shape"),
     [
         ("8 8 P 12 14 16 16", 7_652, (1, 28, 28)),
         ("16k5s2 16 16 32 P 32", 19_376, (1, 28, 28)),  # sprint
@@ -58,15 +30,13 @@ number = 3
         ("6k5s2p P", (450 + 12) + 60, (3, 9, 9)),
     ],
 )
-def test_a_net_is_written_in_a_line(
-    notation: str, parameters: int, logits_of: tuple[int, int, int]
-) -> None:
-    built = netlet.build(find_net(notation).builder, 0, logits_of)
+def test_notation_builds_a_net(notation: str, parameters: int, shape: tuple[int, int, int]) -> None:
+    built = netlet.build(find_net(notation).builder, 0, shape)
     assert sum(p.numel() for p in built.parameters()) == parameters
-    assert built(torch.zeros(2, *logits_of)).shape == (2, 10)
+    assert built(torch.zeros(2, *shape)).shape == (2, 10)
 
 
-def test_a_line_makes_the_net_that_has_a_name() -> None:
+def test_notation_builds_the_same_net_as_its_named_counterpart() -> None:
     ours, line = (
         netlet.build(find_net(name).builder, 3) for name in ("summit", "8 8 P 12 14 16 16")
     )
@@ -77,32 +47,25 @@ def test_a_line_makes_the_net_that_has_a_name() -> None:
 @pytest.mark.parametrize(
     ("notation", "why"),
     [
-        ("8 8q P", "'8q' in '8 8q P' is no layer; a layer is 16"),
-        ("8 P P P 8 8", "layer 6 .* 8, leaves nothing of its map; pad or pool less"),
+        ("8 8q P", "'8q' in '8 8q P' is not a layer; a layer is 16"),
+        ("8 P P P 8 8", "layer 6 .* 8, has an empty feature map; add padding or remove a pooling"),
         ("8 0", "'0' in"),
     ],
 )
-def test_what_is_no_line_of_layers_is_told_why(notation: str, why: str) -> None:
+def test_invalid_notation_is_reported(notation: str, why: str) -> None:
     with pytest.raises(NetError, match=why):
         netlet.build(find_net(notation).builder, 0)
 
 
-@pytest.fixture
-def theirs(tmp_path: Path) -> Path:
-    (tmp_path / "neighbour.py").write_text("WIDTH = 4\n")
-    (tmp_path / "their_nets.py").write_text(THEIRS)
-    return tmp_path / "their_nets.py"
-
-
 @pytest.mark.parametrize("name", ["Theirs", "made", "ready"])
-def test_classes_functions_and_instances(theirs: Path, name: str) -> None:
-    built = find_net(f"{theirs}:{name}").builder()
+def test_a_net_may_be_a_class_a_function_or_an_instance(theirs: Path, name: str) -> None:
+    built = find_net(f"{THEIRS}:{name}").builder()
     assert netlet.summary(built).parameters == 40 + 50
     assert netlet.receptive_field(built).size == (28, 28)
 
 
-def test_importable_modules() -> None:
-    entry = find_net("netlet.nets.codes:code_2")
+def test_a_net_may_be_in_an_importable_module() -> None:
+    entry = find_net("netlet.nets.document_004:code_2")
     assert netlet.summary(entry.builder()).parameters == 4_990
 
 
@@ -112,7 +75,7 @@ def test_importable_modules() -> None:
         ("{file}:Nothing", r"no 'Nothing' in .*their_nets\.py; it defines: Theirs, Needy, made"),
         (
             "{file}:Needy",
-            r"Needy: needs arguments \(width, depth, act\); give them defaults, or add a function",
+            r"Needy: has required arguments \(width, depth, act\); give them defaults, or add a function",
         ),
         ("{file}:no_net", r"no_net: expected a torch\.nn\.Module, got a int"),
         ("{file}:breaks", r"breaks: building it failed: RuntimeError: out of"),
@@ -131,17 +94,17 @@ def test_importable_modules() -> None:
         ("mnistnet1", r"no net 'mnistnet1'; did you mean 'mnistnet_1'\?"),
     ],
 )
-def test_what_cannot_be_found_says_why(theirs: Path, address: str, message: str) -> None:
-    (theirs.parent / "syntax.py").write_text("class Net(:\n")
-    (theirs.parent / "exits.py").write_text(
+def test_an_address_without_a_net_is_reported(tmp_path: Path, address: str, message: str) -> None:
+    (tmp_path / "syntax.py").write_text("class Net(:\n")
+    (tmp_path / "exits.py").write_text(
         "from torch import nn\nNet = nn.Identity\nimport sys\nNet = sys.exit(3)\n"
     )
     with pytest.raises(NetError, match=message) as caught:
-        find_net(address.format(file=theirs, folder=theirs.parent)).builder()
+        find_net(address.format(file=THEIRS, folder=tmp_path)).builder()
     assert "\n" not in str(caught.value)
 
 
-def test_a_net_is_one_function_known_by_its_name() -> None:
+def test_a_net_is_registered_under_its_functions_name() -> None:
     try:
 
         @net(source="test")
@@ -173,11 +136,11 @@ def test_lazy_layers_depend_on_the_seed_alone() -> None:
     assert torch.equal(one[2].weight, two[2].weight)  # type: ignore[index]
     assert not torch.equal(one[2].weight, other[2].weight)  # type: ignore[index]
     broken = netlet.build(lambda: nn.Sequential(nn.LazyConv2d(4, 30)), 0)
-    with pytest.raises(NetError, match=r"0 \(Conv2d\) got 1x28x28"):
+    with pytest.raises(NetError, match=r"0 \(Conv2d\) with input 1x28x28"):
         netlet.summary(broken)
 
 
-def test_seeded_building() -> None:
+def test_a_seed_determines_the_initial_weights() -> None:
     one, two, other = (netlet.build(nets.swift, seed) for seed in (1, 1, 2))
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
     assert not all(

@@ -565,7 +565,8 @@ def test_evaluate_uses_the_split_that_the_run_held_out(netlet: Netlet, tmp_path:
     code, _, err = netlet("evaluate", folder, "--dataset", "kinds")
     assert code == 2
     assert (
-        "kinds/ has changed since this run: its val split would contain images that were trained on" in err
+        "kinds/ has changed since this run: its val split would contain images that were trained on"
+        in err
     )
 
 

@@ -1,4 +1,4 @@
-"""Pictures that people have: read from real files of every kind, prepared as MNIST was, answered by shipped weights."""
+"""Users' pictures: read from files of many kinds, prepared like MNIST, classified by shipped weights."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers import Netlet
+from helpers import FIXTURES, Netlet
 from PIL import Image
 from torch import nn
 
@@ -53,15 +53,14 @@ def seen(path: Path) -> np.ndarray:
 
 
 def difference(a: np.ndarray, b: np.ndarray) -> float:
-    """Mean over the pixels, in gray levels, wherever within a pixel; another digit is some 40 away."""
+    """Return the mean difference in gray levels, up to a shift by a pixel; other digits differ by 40."""
     moved = [
         np.roll(a.astype(int), (down, right), (0, 1)) for down in (-1, 0, 1) for right in (-1, 0, 1)
     ]
     return float(min(np.abs(other - b).mean() for other in moved))
 
 
-# --- the frame
-# ------------------------------------------------------------------------------------------------------
+# --- MNIST's frame
 
 
 def test_a_prepared_digit_has_mnists_geometry(digits: np.ndarray) -> None:
@@ -78,7 +77,7 @@ def test_a_prepared_digit_has_mnists_geometry(digits: np.ndarray) -> None:
             assert abs((masses * np.arange(28)).sum() / masses.sum() - 14) <= 0.5
 
 
-def test_preparing_is_area_averaging_in_whole_numbers() -> None:
+def test_preparing_averages_areas_in_whole_numbers() -> None:
     ink = np.zeros((50, 41))
     ink[5:45, 1:21] = 100  # 40x20: each new pixel is the mean of four
     frame = prepare_digit(ink)
@@ -89,7 +88,7 @@ def test_preparing_is_area_averaging_in_whole_numbers() -> None:
     assert (frame == wanted).all()
 
 
-def test_each_rounding_is_as_the_docstring_says() -> None:
+def test_rounding_follows_the_docstring() -> None:
     line = prepare_digit(
         np.full((3, 200), 0.5)
     )  # 0.5 is rounded to 1; 3 of 200 become 0.3 px, at least one
@@ -114,7 +113,7 @@ def test_each_rounding_is_as_the_docstring_says() -> None:
 
 
 @pytest.mark.mnist
-def test_mnist_itself_is_prepared_so_and_stays_as_it_is(mnist: Dataset) -> None:
+def test_preparing_mnists_own_images_hardly_changes_them(mnist: Dataset) -> None:
     images = mnist.train.images[:, 0].numpy()
     rows, columns = images.any(axis=2), images.any(axis=1)
     sides = [28 - side.argmax(axis=1) - side[:, ::-1].argmax(axis=1) for side in (rows, columns)]
@@ -132,7 +131,6 @@ def test_mnist_itself_is_prepared_so_and_stays_as_it_is(mnist: Dataset) -> None:
 
 
 # --- files
-# ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.webp", "a.bmp", "a.gif", "a.tif"])
@@ -151,15 +149,15 @@ def test_every_format_and_mode_shows_the_same_digit(
     )
 
 
-def test_a_file_is_what_it_holds_and_not_what_it_is_called(
-    drawing: Image.Image, tmp_path: Path
-) -> None:
+def test_a_file_is_recognized_by_its_content(drawing: Image.Image, tmp_path: Path) -> None:
     path = saved(drawing, tmp_path / "photo.jpg", format="PNG")
     assert seen(path).max() == 255
 
 
 @pytest.mark.parametrize("dark", [True, False])
-def test_sixteen_bits_and_fractions(drawing: Image.Image, tmp_path: Path, dark: bool) -> None:
+def test_sixteen_bit_and_float_images_are_read(
+    drawing: Image.Image, tmp_path: Path, dark: bool
+) -> None:
     levels = np.asarray(drawing) if dark else 255 - np.asarray(drawing)
     wanted = seen(saved(drawing, tmp_path / "plain.png"))
     deep = levels.astype(np.uint16) * 257
@@ -175,7 +173,9 @@ def test_sixteen_bits_and_fractions(drawing: Image.Image, tmp_path: Path, dark: 
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_a_camera_held_sideways(drawing: Image.Image, tmp_path: Path, orientation: int) -> None:
+def test_exif_orientation_is_applied(
+    drawing: Image.Image, tmp_path: Path, orientation: int
+) -> None:
     undo = {1: None, 2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}[
         orientation
     ]  # Image.Transpose that the tag promises to undo
@@ -186,7 +186,7 @@ def test_a_camera_held_sideways(drawing: Image.Image, tmp_path: Path, orientatio
     assert difference(seen(path), seen(saved(drawing, tmp_path / "plain.png"))) < 1
 
 
-def test_what_is_transparent_lies_on_what_contrasts(drawing: Image.Image, tmp_path: Path) -> None:
+def test_transparent_areas_get_a_contrasting_backing(drawing: Image.Image, tmp_path: Path) -> None:
     wanted = seen(saved(drawing, tmp_path / "plain.png"))
     ink = 255 - np.asarray(drawing)
     for level in (0, 255, 200):
@@ -201,7 +201,7 @@ def test_what_is_transparent_lies_on_what_contrasts(drawing: Image.Image, tmp_pa
     assert difference(seen(saved(Image.fromarray(layers), tmp_path / "a.png")), wanted) < 2
 
 
-def test_a_coloured_pen_on_paper_of_the_same_luminance(
+def test_a_colored_pen_is_found_on_paper_of_the_same_luminance(
     drawing: Image.Image, tmp_path: Path
 ) -> None:
     share = 1 - np.asarray(drawing)[..., None] / 255
@@ -220,7 +220,7 @@ def test_every_kind_of_picture_shows_the_digit(
         assert difference(found, digit) < (30 if make is pictures.by_a_thin_pen else 24)
 
 
-def test_a_large_picture_with_specks(digits: np.ndarray, tmp_path: Path) -> None:
+def test_specks_on_a_large_picture_are_ignored(digits: np.ndarray, tmp_path: Path) -> None:
     levels = pictures.place_digit(digits[2], np.random.default_rng(0), 700, (2_400, 3_200), 250, 10)
     levels[100:112, 200:212] = 0
     levels[2_300:2_310, 3_000:3_030] = 60
@@ -228,12 +228,11 @@ def test_a_large_picture_with_specks(digits: np.ndarray, tmp_path: Path) -> None
     assert difference(seen(path), digits[2]) < 12
 
 
-# --- what is refused
-# ------------------------------------------------------------------------------------------------
+# --- pictures that are refused
 
 
 def bomb() -> bytes:
-    """A PNG whose head claims 30,000x30,000 pixels."""
+    """Return a PNG whose header announces 30,000x30,000 pixels."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
         return (
@@ -276,14 +275,14 @@ def dusty() -> np.ndarray:
         (png(np.full((1, 1), 7, np.uint8)), "blank, nothing is drawn on it"),
         (png(noise()), "blank"),
         (png(dusty()), "blank, nothing larger than a speck is drawn on it"),
-        (b"", "empty; give a PNG, JPEG, WebP"),
-        (b"no image at all", "not an image that can be read; give a PNG"),
+        (b"", "empty; use a PNG, JPEG, WebP"),
+        (b"no image at all", "not an image that can be read; use a PNG"),
         (png(noise())[:2_000], "cannot be read as an image ("),
         (bomb(), "its pixels are far too many; scale it to at most 50 million"),
     ],
     ids=["white", "black", "one pixel", "noise", "dust", "empty", "text", "truncated", "bomb"],
 )
-def test_a_picture_that_is_none_is_refused_in_one_line(
+def test_a_picture_without_a_digit_is_refused_in_one_line(
     tmp_path: Path, content: bytes, message: str
 ) -> None:
     path = tmp_path / "a.png"
@@ -294,7 +293,7 @@ def test_a_picture_that_is_none_is_refused_in_one_line(
     assert "\n" not in str(refused.value)
 
 
-def test_more_pixels_than_ours_but_fewer_than_pillows_limit(tmp_path: Path) -> None:
+def test_a_picture_below_pillows_limit_may_still_be_too_large(tmp_path: Path) -> None:
     path = saved(Image.new("1", (10_000, 6_000)), tmp_path / "a.png")
     with pytest.raises(
         DataError, match="10000x6000 pixels are too many; scale it to at most 50 million"
@@ -307,23 +306,27 @@ def test_paper_on_a_dark_table_is_refused(digits: np.ndarray, tmp_path: Path) ->
     table[80:560, 110:750] = pictures.place_digit(
         digits[0], np.random.default_rng(0), 200, (480, 640), 230, 50
     )
-    with pytest.raises(DataError, match=r"an area and no strokes .*; cut the picture to the digit"):
+    with pytest.raises(
+        DataError, match=r"a solid area instead of strokes .*; crop the picture to the digit"
+    ):
         read_picture(saved(pictures.to_image(table), tmp_path / "a.png"))
 
 
-def test_two_digits_are_said_to_be_two(digits: np.ndarray, tmp_path: Path) -> None:
+def test_two_digits_are_refused(digits: np.ndarray, tmp_path: Path) -> None:
     for i in range(0, 20, 2):
         pair = pictures.join_digits(digits[i], digits[i + 1], gap_px=4)
         large = pair.resize((pair.width * 7, pair.height * 7), Image.Resampling.BICUBIC)
         for picture in (pair, large, Image.fromarray(255 - np.asarray(large))):
             with pytest.raises(
-                DataError, match="two digits side by side, or more; cut the picture to one digit"
+                DataError, match="two or more digits side by side; crop the picture to one digit"
             ):
                 read_picture(saved(picture, tmp_path / "a.png"))
 
 
 @pytest.mark.mnist
-def test_two_digits_of_mnist_and_one(mnist: Dataset, tmp_path: Path) -> None:
+def test_pairs_of_mnist_digits_are_refused_and_single_ones_are_not(
+    mnist: Dataset, tmp_path: Path
+) -> None:
     images = mnist.train.images[:800, 0].numpy()
     alone = pictures.read_back(pictures.as_it_is, images[:400], tmp_path)
     assert sum(isinstance(image, str) for image in alone) <= 1
@@ -332,16 +335,17 @@ def test_two_digits_of_mnist_and_one(mnist: Dataset, tmp_path: Path) -> None:
         lambda image, _: pictures.join_digits(image, next(others), 3), images[:400], tmp_path
     )
     assert (
-        sum(isinstance(image, str) and image.startswith("two digits") for image in pairs)
+        sum(isinstance(image, str) and image.startswith("two or more digits") for image in pairs)
         > 0.98 * 400
     )
 
 
-# --- answers
-# --------------------------------------------------------------------------------------------------------
+# --- predictions
 
 
-def test_a_net_answers_alike_whatever_it_ends_in(digits: np.ndarray, crest: TrainedNet) -> None:
+def test_softmax_or_log_softmax_at_the_end_of_a_net_make_no_difference(
+    digits: np.ndarray, crest: TrainedNet
+) -> None:
     images = list(digits[:7])
     plain = evaluation.predict(crest.net, images)
     for end in (nn.LogSoftmax(1), nn.Softmax(1)):
@@ -355,14 +359,16 @@ def test_a_net_answers_alike_whatever_it_ends_in(digits: np.ndarray, crest: Trai
     assert evaluation.predict(crest.net, []) == []
 
 
-def test_a_net_that_gives_no_row_for_each_image_is_refused(digits: np.ndarray) -> None:
+def test_a_net_without_one_row_per_image_is_refused(digits: np.ndarray) -> None:
     with pytest.raises(NetError, match="it must return one row of scores for each"):
         evaluation.predict(nn.Flatten(0), list(digits[:2]))
     with pytest.raises(NetError, match="knows 1 class"):
         evaluation.predict(nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()), list(digits[:2]))
 
 
-def test_many_images_are_one_batch_in_their_order(digits: np.ndarray, crest: TrainedNet) -> None:
+def test_images_are_classified_in_large_batches_in_order(
+    digits: np.ndarray, crest: TrainedNet
+) -> None:
     sizes: list[int] = []
     hook = crest.net.register_forward_hook(lambda _, inputs, __: sizes.append(len(inputs[0])))
     many = list(digits) * 13  # 520
@@ -377,7 +383,7 @@ def test_many_images_are_one_batch_in_their_order(digits: np.ndarray, crest: Tra
     )
 
 
-def test_the_verb_answers_the_good_files_beside_bad_ones(
+def test_predict_classifies_the_good_files_and_reports_the_bad_ones(
     netlet: Netlet, digits: np.ndarray, tmp_path: Path
 ) -> None:
     for i in range(3):
@@ -434,21 +440,22 @@ def test_the_verb_answers_the_good_files_beside_bad_ones(
     assert (code, out) == (1, "")
 
 
-def test_raw_takes_an_image_as_it_is(netlet: Netlet, digits: np.ndarray, tmp_path: Path) -> None:
+def test_raw_uses_an_image_unchanged(netlet: Netlet, digits: np.ndarray, tmp_path: Path) -> None:
     shifted = np.roll(digits[0], 2, axis=1)
     path = saved(Image.fromarray(shifted), tmp_path / "raw.png")
     assert (read_raw_picture(path) == shifted).all()
     assert (
-        read_raw_picture(saved(Image.fromarray(shifted).convert("RGB"), tmp_path / "rgb.png")) == shifted
+        read_raw_picture(saved(Image.fromarray(shifted).convert("RGB"), tmp_path / "rgb.png"))
+        == shifted
     ).all()
     assert netlet("predict", "--raw", "raw.png")[0] == 0
     color = np.dstack([shifted, shifted, 0 * shifted])
     for picture, message in (
-        (Image.fromarray(shifted).resize((29, 28)), "is 28x29 where --raw takes 28x28"),
-        (Image.fromarray(255 - shifted), "is dark on light where --raw takes light on dark"),
-        (Image.fromarray(color), "is in color where --raw takes gray"),
-        (Image.fromarray(shifted).convert("LA"), "is of mode LA where --raw takes 8-bit gray"),
-        (Image.new("L", (28, 28)), "blank, all of it is 0"),
+        (Image.fromarray(shifted).resize((29, 28)), "is 28x29, but --raw needs 28x28"),
+        (Image.fromarray(255 - shifted), "is dark on light, but --raw needs light on dark"),
+        (Image.fromarray(color), "is in color, but --raw needs gray"),
+        (Image.fromarray(shifted).convert("LA"), "has mode LA, but --raw needs 8-bit gray"),
+        (Image.new("L", (28, 28)), "blank, every pixel is 0"),
     ):
         saved(picture, tmp_path / "bad.png")
         code, out, err = netlet("predict", "--raw", "bad.png")
@@ -457,14 +464,14 @@ def test_raw_takes_an_image_as_it_is(netlet: Netlet, digits: np.ndarray, tmp_pat
         assert len(err.splitlines()) == 1
 
 
-def test_bad_usage_is_exit_code_2(netlet: Netlet, digits: np.ndarray, tmp_path: Path) -> None:
+def test_wrong_usage_ends_with_exit_code_2(
+    netlet: Netlet, digits: np.ndarray, tmp_path: Path
+) -> None:
     saved(Image.fromarray(digits[0]), tmp_path / "a.png")
-    (tmp_path / "mine.py").write_text(
-        "from torch import nn\ndef small(): return nn.Sequential(nn.Flatten(), nn.Linear(784, 10))\n"
-    )
+    (tmp_path / "file").write_text("no folder")
     for arguments, message in (
         (("--net", "swift"), "has no trained weights"),
-        (("--net", "mine.py:small"), "has no trained weights"),
+        (("--net", f"{FIXTURES}/small_nets.py:flat_10"), "has no trained weights"),
         (("--show", "a.jpg"), "a.jpg: what the net saw is written as PNG; name it like seen.png"),
         (("--show", "."), "what the net saw is written as PNG; name it like seen.png"),
         (("--show", "./a.png"), "a.png: is one of the pictures, and would be written over"),
@@ -476,35 +483,31 @@ def test_bad_usage_is_exit_code_2(netlet: Netlet, digits: np.ndarray, tmp_path: 
         assert len(err.splitlines()) == 1
     assert netlet("predict")[0] == 2
     assert (read_raw_picture(tmp_path / "a.png") == digits[0]).all()
-    code, out, err = netlet("predict", "a.png", "--show", "mine.py/seen.png")
+    code, out, err = netlet("predict", "a.png", "--show", "file/seen.png")
     assert code == 2
     assert "a.png" in out  # a place that cannot be written to costs no answer
-    assert "mine.py/seen.png: cannot be written" in err
+    assert "file/seen.png: cannot be written" in err
 
 
-def test_a_net_of_twelve_classes_and_one_that_has_diverged(
+def test_twelve_classes_are_named_and_a_diverged_net_is_reported(
     netlet: Netlet, digits: np.ndarray, tmp_path: Path
 ) -> None:
     saved(Image.fromarray(digits[0]), tmp_path / "a.png")
-    (tmp_path / "mine.py").write_text(
-        "from torch import nn\ndef twelve(): return nn.Sequential(nn.Flatten(), nn.Linear(784, 12))\n"
-    )
+    twelve = f"{FIXTURES}/small_nets.py:flat_12"
     net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(784, 12))
     net[1].bias.data[11] += 100
     torch.save(net.state_dict(), tmp_path / "a.pt")
-    code, out, _ = netlet(
-        "predict", "a.png", "--net", "mine.py:twelve", "--weights", "a.pt", "--json"
-    )
+    code, out, _ = netlet("predict", "a.png", "--net", twelve, "--weights", "a.pt", "--json")
     assert code == 0
     assert json.loads(out)["predictions"][0]["digit"] == "11"
     net[1].weight.data[0, 0] = float("nan")
     torch.save(net.state_dict(), tmp_path / "a.pt")
-    code, out, err = netlet("predict", "a.png", "--net", "mine.py:twelve", "--weights", "a.pt")
+    code, out, err = netlet("predict", "a.png", "--net", twelve, "--weights", "a.pt")
     assert (code, out) == (2, "")
     assert "the net gives what is no number" in err
 
 
-def test_colour_nets_and_nets_for_other_sizes(
+def test_color_nets_work_and_nets_for_other_sizes_are_refused(
     netlet: Netlet,
     digits: np.ndarray,
     tmp_path: Path,
@@ -513,7 +516,7 @@ def test_colour_nets_and_nets_for_other_sizes(
 ) -> None:
     import dataclasses
 
-    class OfColour(nn.Module):
+    class ColorNet(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             assert x.shape[1:] == (3, 28, 28)
             return crest.net(x.mean(1, keepdim=True))
@@ -525,11 +528,12 @@ def test_colour_nets_and_nets_for_other_sizes(
         return str(only["digit"])
 
     plain = predicted()
-    color = dataclasses.replace(crest, net=OfColour(), shape=(3, 28, 28))
+    color = dataclasses.replace(crest, net=ColorNet(), shape=(3, 28, 28))
     monkeypatch.setattr("netlet.experiments.load_trained_net", lambda *_: color)
     assert predicted() == plain
     monkeypatch.setattr(
-        "netlet.experiments.load_trained_net", lambda *_: dataclasses.replace(crest, shape=(1, 32, 32))
+        "netlet.experiments.load_trained_net",
+        lambda *_: dataclasses.replace(crest, shape=(1, 32, 32)),
     )
     code, _, err = netlet("predict", "a.png")
     assert code == 2
@@ -545,7 +549,7 @@ def test_a_sheet_has_a_tile_for_each_image(digits: np.ndarray) -> None:
 
 
 @pytest.mark.mnist
-def test_crest_reads_pictures_as_well_as_images(
+def test_crest_reads_pictures_as_well_as_mnist_images(
     mnist: Dataset, crest: TrainedNet, tmp_path: Path
 ) -> None:
     images, labels = mnist.held_out.images[:200, 0].numpy(), mnist.held_out.labels[:200].tolist()

@@ -1,4 +1,4 @@
-"""Weights files, ours and others', good and bad."""
+"""Weights files: netlet's and others', valid and invalid."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Evil:
         return (Path.touch, (Path("/tmp/netlet-was-here"),))  # type: ignore[return-value]
 
 
-def test_round_trip(tmp_path: Path) -> None:
+def test_saved_weights_load_unchanged(tmp_path: Path) -> None:
     one, two = nets.mnistnet_1(), nets.mnistnet_1()
     save_weights(one, tmp_path / "w.safetensors", {"name": "x"})
     torch.save(one.state_dict(), tmp_path / "w.pt")
@@ -30,7 +30,7 @@ def test_round_trip(tmp_path: Path) -> None:
         two = nets.mnistnet_1()
 
 
-def test_weights_of_another_net_are_named_and_nothing_changes(tmp_path: Path) -> None:
+def test_weights_of_another_net_are_refused_and_the_net_is_unchanged(tmp_path: Path) -> None:
     net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
     torch.save(
         {"0.weight": torch.zeros(2, 1, 5, 5), "0.bias": torch.zeros(2), "extra": torch.zeros(1)},
@@ -42,7 +42,7 @@ def test_weights_of_another_net_are_named_and_nothing_changes(tmp_path: Path) ->
     message = str(caught.value)
     assert "missing: 1.weight, 1.bias, 1.running_mean" in message
     assert "unexpected: extra" in message
-    assert "misshapen: 0.weight is 2x1x5x5 where the net has 2x1x3x3" in message
+    assert "wrong shape: 0.weight is 2x1x5x5, in the net 2x1x3x3" in message
     assert weights_digest(net) == before
 
 
@@ -51,7 +51,7 @@ def test_a_pickle_that_would_run_code_is_refused(tmp_path: Path) -> None:
     witness.unlink(missing_ok=True)
     torch.save({"weight": Evil()}, tmp_path / "evil.pt")
     with pytest.raises(
-        NetError, match=r"evil\.pt: refused, since loading it would run code it brings"
+        NetError, match=r"evil\.pt: refused, since loading it would run code stored in the file"
     ):
         load_weights(nn.Linear(1, 1), tmp_path / "evil.pt")
     assert not witness.exists()
@@ -65,7 +65,7 @@ def test_a_pickle_that_would_run_code_is_refused(tmp_path: Path) -> None:
         ("w.pt", pickle.dumps([1, 2]), "w.pt: "),
     ],
 )
-def test_files_that_hold_no_weights(
+def test_a_file_without_weights_is_reported(
     tmp_path: Path, name: str, content: bytes, message: str
 ) -> None:
     (tmp_path / name).write_bytes(content)
@@ -74,7 +74,7 @@ def test_files_that_hold_no_weights(
     assert "\n" not in str(caught.value)
 
 
-def test_missing_and_foreign(tmp_path: Path) -> None:
+def test_a_missing_file_and_a_list_of_tensors_are_reported(tmp_path: Path) -> None:
     with pytest.raises(NetError, match="no such weights file"):
         load_weights(nn.Linear(1, 1), tmp_path / "w.pt")
     torch.save([torch.zeros(1)], tmp_path / "list.pt")

@@ -1,8 +1,9 @@
 """``scribble``, a generated data set of handwritten-looking digits that needs no network or files.
 
-Each image is one style of ``skeletons.py`` in a random handwriting: control points are jittered, and
-the digit is slanted, rotated, bent, drawn with a pen of varying width, then put into MNIST's frame
-(LeCun et al. 1998: the longer side becomes 20 pixels, the center of mass the middle of 28x28).
+Each image is one style of ``skeletons.py`` in a random handwriting: the control points are
+jittered, the digit is slanted, rotated and bent, drawn with a pen of varying width, then put into
+MNIST's frame (LeCun et al. 1998: the longer side becomes 20 pixels, the center of mass the middle
+of 28x28).
 """
 
 from __future__ import annotations
