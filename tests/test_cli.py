@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers import Netlet
+from helpers import FIXTURES, Netlet
 
 from netlet.catalog import BUDGETS, RECIPES
 from netlet.nets import NETS
@@ -90,14 +90,11 @@ def test_check_exit_codes(netlet: Netlet) -> None:
     assert "above 99.4" not in replaced[1]
 
 
-def test_foreign_nets_everywhere(netlet: Netlet, tmp_path: Path) -> None:
-    (tmp_path / "mine.py").write_text(
-        "from torch import nn\n"
-        "def small(): return nn.Sequential(nn.Conv2d(3, 4, 5, 2), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 10))\n"
-    )
-    assert "3x32x40" in netlet("show", "mine.py:small", "--input", "3,32,40")[1]
-    assert netlet("check", "mine.py:small", "--input", "3,32,40")[0] == 0
-    code, _, err = netlet("show", "mine.py:small")
+def test_foreign_nets_everywhere(netlet: Netlet) -> None:
+    address = f"{FIXTURES}/small_nets.py:color_any_size"
+    assert "3x32x40" in netlet("show", address, "--input", "3,32,40")[1]
+    assert netlet("check", address, "--input", "3,32,40")[0] == 0
+    code, _, err = netlet("show", address)
     assert code == 2
     assert "set another with --input C,H,W in show and check" in err
 
@@ -121,7 +118,10 @@ def test_foreign_nets_everywhere(netlet: Netlet, tmp_path: Path) -> None:
             "--style and --rf are two different tables; pass one of them",
         ),
         (("check", "swift", "--budget", "mine"), "no budget 'mine'"),
-        (("check", "swift", "--params-below", "-1"), "params_below=-1 is too small; give 1 or more"),
+        (
+            ("check", "swift", "--params-below", "-1"),
+            "params_below=-1 is too small; give 1 or more",
+        ),
         (
             ("check", "swift", "--forbid", "Liner"),
             "no kind of layer is called 'Liner'; did you mean 'Linear'?",
@@ -158,7 +158,7 @@ def test_foreign_nets_everywhere(netlet: Netlet, tmp_path: Path) -> None:
         ),
         (
             ("train", "--resume", "nowhere"),
-            "nowhere: no such folder; name the folder of the run to go on with",
+            "nowhere: no such folder; pass the folder of the run to resume",
         ),
         (("data", "get", "minst"), "no public data set 'minst'; did you mean 'mnist'?"),
         (("data", "make", "kmnist"), "only scribble can be made"),

@@ -30,9 +30,9 @@ DATA = ("--dataset", "digits.npz")
 FAST = (*DATA, "--set", "epochs=1", "--set", "batch_size=60", "--set", "precision=float32")
 RUN, STUDY = "runs/code_2-digits.npz-seed0", "studies/code_2-digits.npz"
 LADDER = """
-title = "One step"
+title = "One rung"
 
-[[step]]
+[[rung]]
 experiment = "code_2"
 title = "First"
 target = "Fewer than 8,000 parameters."

@@ -49,7 +49,7 @@ def climb(
         ),
     ],
     seeds: Annotated[
-        int, typer.Option("--seeds", metavar="N", min=1, help="Number of seeds of each step.")
+        int, typer.Option("--seeds", metavar="N", min=1, help="Number of seeds of each rung.")
     ] = 3,
     first_seed: FirstSeed = 0,
     out: Annotated[
@@ -74,9 +74,9 @@ def climb(
     val: Val = 0,
     json: Json = False,
 ) -> None:
-    """Train a ladder of experiments and compare its steps.
+    """Train a ladder of experiments and compare its rungs.
 
-    Steps that are finished are not trained again. Your own remarks on a step, in STEP/remarks.md of
+    Rungs that are finished are not trained again. Your own remarks on a rung, in RUNG/remarks.md of
     the ladder's folder, are put on the page, ladder.md.
     """
     from netlet import experiments
@@ -88,7 +88,7 @@ def climb(
     for rung in chosen.rungs:
         experiments.build_experiment(
             rung
-        )  # an error in a later step must not cost the earlier ones
+        )  # an error in a later rung must not cost the earlier ones
     images = load_training_dataset(dataset, data_dir, channels)
     folder = out or Path("ladders") / Path(ladder).stem
 
@@ -120,9 +120,9 @@ def _print(climbed: LadderResult, folder: Path, extra: Path | None, *, json: boo
     write_whole(page, ladder_page(climbed, pictures=False).markdown)
     files = [page, *(write(ladder_page(climbed), extra) if extra else ())]
     if json:
-        steps = [
+        rungs = [
             {
-                "step": rung.name,
+                "rung": rung.name,
                 "title": rung.title,
                 "target": rung.target,
                 "folder": str(folder / rung.name),
@@ -131,7 +131,7 @@ def _print(climbed: LadderResult, folder: Path, extra: Path | None, *, json: boo
             for rung, study in zip(climbed.ladder.rungs, climbed.studies, strict=True)
         ]
         names = [str(file) for file in files]
-        print_json("climb", {"title": climbed.ladder.title, "files": names, "steps": steps})
+        print_json("climb", {"title": climbed.ladder.title, "files": names, "rungs": rungs})
         return
     head, rows, align = rung_table(climbed)
     print_result(table(head, [[cell.strip("`") for cell in row] for row in rows], align))

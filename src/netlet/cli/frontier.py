@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -99,9 +99,15 @@ def _print(points: Sequence[FrontierPoint], files: Sequence[Path], *, json: bool
 
     if json:
         front = stats.pareto_front(points)
-        rows = [dataclasses.asdict(point) | {"leads": point in front} for point in points]
+        rows = [_point_to_dict(point) | {"leads": point in front} for point in points]
         print_json("frontier", {"points": rows, "files": [str(file) for file in files]})
         return
     print_result(stats.frontier_text(points) + (f"\n\nwritten to {files[0]}" if files else ""))
     if not any(point.measured for point in points):
         say("no studies found; record one with 'netlet study NET', or name a folder that has some")
+
+
+def _point_to_dict(point: FrontierPoint) -> dict[str, Any]:
+    """Return a point as plain values, its epochs as a number where they are one."""
+    epochs = int(point.epochs) if point.epochs.isdigit() else None
+    return dataclasses.asdict(point) | {"epochs": epochs, "epochs_text": point.epochs}

@@ -43,7 +43,7 @@ def locate_weights(net: str) -> str:
     folder = Path(net)
     if (folder / records.LADDER).is_file():
         raise RecordError(
-            f"{net}: is a ladder, with a net for each of its steps; name one of its steps"
+            f"{net}: is a ladder, with a net for each of its rungs; name the folder of one of them"
         )
     is_study = (folder / records.STUDY).is_file() or (
         not (folder / records.RECORD).is_file() and any(folder.glob(f"*/{records.RECORD}"))
