@@ -1,1 +1,1 @@
-"""The project's own pages, drawn from the records under results/; no part of the package."""
+"""Scripts that draw the repository's own pages from results/; not part of the package."""

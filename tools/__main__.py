@@ -1,11 +1,11 @@
-"""Everything in the project's pages that is drawn from records.
+"""Draws everything in the repository's pages that comes from records.
 
-    python -m tools            write it anew
-    python -m tools --check    say whether it is what the records give
+    python -m tools            write what has changed
+    python -m tools --check    write nothing; exit with 1 if a page differs from the records
 
-A table stands between ``<!-- records: NAME -->`` and ``<!-- end -->``; whoever edits it by hand
-fails a test. A ladder's page, the report of a study, the frontier and the cards of the weights that
-come with the package are drawn whole, with their pictures.
+A table is between ``<!-- records: NAME -->`` and ``<!-- end -->``; a test fails if it is edited by
+hand. The pages of ladders, the report of a study, the frontier and the model cards of the weights
+that come with the package are drawn as a whole, with their figures.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 from netlet import data, nets, stats
 from netlet.nets.shipped_weights import WEIGHTS_LICENSE
 from netlet.report import Page, ladder_page, model_card, study_page, write
-from tools import documents, export, frontier, speed, studies
+from tools import documents, export, frontier, readme, speed, studies
 from tools.records import ROOT, recorded_ladder, recorded_study
 
 DOCS = ROOT / "docs"
@@ -41,51 +41,52 @@ TABLES: dict[str, Callable[[], str]] = {
     **documents.TABLES,
     **frontier.TABLES,
     **export.TABLES,
+    **readme.TABLES,
 }
 
 
 def fill_tables(page: str) -> str:
-    """A page with its tables drawn anew."""
+    """Return a page with the tables that the records give."""
 
-    def table(found: re.Match[str]) -> str:
-        return f"<!-- records: {found[1]} -->\n{TABLES[found[1]]()}\n<!-- end -->"
+    def draw(match: re.Match[str]) -> str:
+        return f"<!-- records: {match[1]} -->\n{TABLES[match[1]]()}\n<!-- end -->"
 
-    return re.sub(r"<!-- records: (\w+) -->\n.*?<!-- end -->", table, page, flags=re.DOTALL)
+    return re.sub(r"<!-- records: (\w+) -->\n.*?<!-- end -->", draw, page, flags=re.DOTALL)
 
 
 def draw_ladder(path: Path) -> Page:
-    """A ladder's page."""
+    """Return the page of a ladder."""
     return ladder_page(recorded_ladder(LADDERS[path]))
 
 
 def draw_report(path: Path) -> Page:
-    """A study's report, its mistakes shown."""
+    """Return the report of a study, with pictures of its mistakes."""
     study = recorded_study(REPORTS[path])
     return study_page(study, data.load(study.data["name"]).held_out)
 
 
 def draw_cards() -> dict[Path, Page]:
-    """The cards of the weights that come with the package, beside these."""
-    found = {}
+    """Return the model cards of the weights that come with the package, by their paths."""
+    cards = {}
     for name in nets.list_shipped_weights():
         weights, study = nets.find_shipped_weights(name), recorded_study(name)
         assert weights is not None
         digest = hashlib.sha256(weights.read_bytes()).hexdigest()
-        found[weights.with_suffix(".md")] = model_card(
+        cards[weights.with_suffix(".md")] = model_card(
             study, stats.median_seed(study), weights.name, digest, WEIGHTS_LICENSE
         )
-    return found
+    return cards
 
 
 def main() -> None:
-    """Write, or check."""
+    """Write the pages, or check them."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
         "--check",
         action="store_true",
-        help="write nothing; exit 1 if a page differs from the records",
+        help="write nothing; exit with 1 if a page differs from the records",
     )
     given = parser.parse_args()
     stale = [page for page in PAGES if fill_tables(page.read_text()) != page.read_text()]
@@ -107,7 +108,7 @@ def main() -> None:
             else:
                 path.write_text(fill_tables(path.read_text()))
         print(
-            f"{path.relative_to(ROOT)}: {'differs from the records' if given.check else 'drawn anew'}"
+            f"{path.relative_to(ROOT)}: {'differs from the records' if given.check else 'written'}"
         )
     if not given.check:
         for path in REPORTS:

@@ -1,4 +1,4 @@
-"""What the documents claim, and what their nets do: by the document's recipe, and by ours."""
+"""Tables of docs/documents.md: the write-ups' claims and what their nets reach here."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from netlet.report import command_for
 from netlet.report.markdown import bullet_list, markdown_table, shell_block
 from tools.records import recorded_study, studies_on_val
 
-# Experiment by the document's recipe, experiment by ours. Document 003's two heads compute the
-# same: its own is trained by its recipe, the one that keeps its rule by ours. Codes 1 to 4 are
-# steps on the way: they have no recipe of ours.
+# Experiment with the write-up's recipe, experiment with ours. Document 003's two heads compute the
+# same function: its own head is trained with its recipe, the head that follows its rule with ours.
+# Codes 1 to 4 are intermediate steps without a recipe of ours.
 _ROWS = (
     ("pyramid.documented", "pyramid"),
     ("mnistnet_1.documented", "mnistnet_1"),
@@ -27,20 +27,20 @@ _ROWS = (
 )
 
 
-def documents() -> str:
-    """All documents at a glance."""
+def draw_claims() -> str:
+    """Return a table of all write-ups."""
     head = (
-        "document",
+        "write-up",
         "net",
-        "parameters claimed",
-        "found",
-        "accuracy claimed",
-        "by its recipe",
+        "parameters: claimed",
+        "counted",
+        "accuracy: claimed",
+        "its recipe",
         "epochs",
-        "by ours",
+        "our recipe",
         "epochs",
-        "asked",
-        "ours",
+        "budget",
+        "verdict on ours",
     )
     rows = []
     for documented, ours in _ROWS:
@@ -58,15 +58,15 @@ def documents() -> str:
                 str(theirs.epochs),
                 _measured(mine) if mine else "-",
                 str(mine.epochs) if mine else "-",
-                _asked(theirs),
+                _describe_budget(theirs),
                 f"**{verdict.state}**" if verdict else "-",
             ]
         )
     return markdown_table(head, rows, "llrrlllllll")
 
 
-def chosen() -> str:
-    """The scores on held-out images that recipes were chosen by."""
+def draw_choices() -> str:
+    """Return the validation accuracies by which recipes were chosen."""
     rows = []
     for study in sorted(studies_on_val(), key=lambda one: one.name):
         seeds = ", ".join(str(seed.seed) for seed in study.seeds)
@@ -78,64 +78,80 @@ def chosen() -> str:
                 f"{study.cost['parameters']:,}",
                 str(study.epochs),
                 seeds,
-                f"{stats.mean_percent(study):.3f} %",
+                f"{stats.mean_percent(study):.3f}%",
             ]
         )
     return markdown_table(
-        ("experiment", "net", "recipe", "parameters", "epochs", "seeds", "mean on val"),
+        ("experiment", "net", "recipe", "parameters", "epochs", "seeds", "mean val accuracy"),
         rows,
         "lllrrlr",
     )
 
 
-def explained() -> str:
-    """Each document's nets: the verdicts, what the figures mean, and how to repeat them."""
+def draw_explanations() -> str:
+    """Return a section for each write-up: verdicts, what the results mean, and the commands."""
     parts = []
     for documented, ours in _ROWS:
         theirs, claim = recorded_study(documented), _claim(documented)
-        parts += [f"### {_title(documented)}: `{theirs.net}`", bullet_list(_told(theirs, claim))]
+        parts += [
+            f"### {_title(documented)}: `{theirs.net}`",
+            bullet_list(_compare_with_claim(theirs, claim)),
+        ]
         commands = [command_for(theirs)]
         if ours:
             mine = recorded_study(ours)
             verdict, compared = stats.study_verdict(mine), stats.compare(theirs, mine)
             assert verdict is not None
-            found = "; ".join(
-                f"{r.rule} {r.found}, {r.limit}: {r.state}" for r in verdict.results
+            results = "; ".join(
+                f"{r.rule} {r.found} ({r.limit}): {r.state}" for r in verdict.results
             )
             parts += [
-                f"By our recipe, `{mine.recipe['name']}`, against the document's own budget: {found}.",
-                bullet_list([*stats.analyze_study(mine), f"Beside its own recipe: {compared.conclusion}."]),
+                f"With our recipe `{mine.recipe['name']}` and the write-up's own budget: "
+                f"{results}.",
+                bullet_list(
+                    [
+                        *stats.analyze_study(mine),
+                        f"Compared with its own recipe: {compared.conclusion}.",
+                    ]
+                ),
             ]
             commands.append(command_for(mine))
         parts.append(shell_block("\n".join(command for command in commands if command)))
     return "\n\n".join(parts)
 
 
-def bars() -> str:
-    """How many of the documents' own budgets are met, in a sentence."""
+def draw_summary() -> str:
+    """Return how many of the write-ups' own budgets are met, in a sentence."""
     met = [
         ours
         for _, ours in _ROWS
         if ours and (v := stats.study_verdict(recorded_study(ours))) is not None and v.passed
     ]
-    asked = [ours for _, ours in _ROWS if ours]
+    every = [ours for _, ours in _ROWS if ours]
     return (
-        f"By our recipes the mean of the last epoch meets {len(met)} of the {len(asked)} budgets that the documents "
-        f"set themselves, strictness and limit of epochs included: {', '.join(f'`{name}`' for name in met)}."
+        f"With our recipes, the mean accuracy after the last epoch meets {len(met)} of the "
+        f"{len(every)} budgets that the write-ups set, including strict limits and epochs: "
+        f"{', '.join(f'`{name}`' for name in met)}."
     )
 
 
-def _told(study: Study, claim: Claim) -> list[str]:
-    """What the document's own recipe gives, beside what the document says."""
-    best = 100 * sum(max(seed.correct_by_epoch) for seed in study.seeds) / (len(study.seeds) * study.total)
+def _compare_with_claim(study: Study, claim: Claim) -> list[str]:
+    """Return what the write-up's own recipe reaches here, compared with what it claims."""
+    best = (
+        100
+        * sum(max(seed.correct_by_epoch) for seed in study.seeds)
+        / (len(study.seeds) * study.total)
+    )
     if claim.correct is None:
-        said = "The document states no result."
+        text = "The write-up states no result."
     else:
         stated = 100 * claim.correct / claim.total
         of = "one seed" if len(study.seeds) == 1 else f"{len(study.seeds)} seeds"
-        said = f"The document's best epoch is {stated:.2f} %; here each seed's best is {best:.2f} % (mean of {of}), "
-        said += f"{abs(best - stated):.2f} points {'above' if best >= stated else 'below'}."
-    return [said, *stats.analyze_study(study)]
+        text = (
+            f"The write-up's best epoch is {stated:.2f}%; here the best epoch is {best:.2f}% "
+            f"(mean of {of}), {abs(best - stated):.2f} points {'above' if best >= stated else 'below'} it."
+        )
+    return [text, *stats.analyze_study(study)]
 
 
 def _claim(name: str) -> Claim:
@@ -154,25 +170,25 @@ def _claimed(claim: Claim) -> str:
     if claim.correct is None:
         return "none stated"
     last = (
-        f", last {100 * claim.last_correct / claim.total:.2f} %"
+        f", last {100 * claim.last_correct / claim.total:.2f}%"
         if claim.last_correct is not None
         else ""
     )
-    return f"best {100 * claim.correct / claim.total:.2f} %{last}"
+    return f"best {100 * claim.correct / claim.total:.2f}%{last}"
 
 
 def _measured(study: Study) -> str:
     n, sd = len(study.seeds), stats.sd_points(study)
     spread = f" ± {sd:.3f}" if sd is not None else ""
-    return f"{stats.mean_percent(study):.3f}{spread} % ({n} seed{'s' if n > 1 else ''})"
+    return f"{stats.mean_percent(study):.3f}{spread}% ({n} seed{'s' if n > 1 else ''})"
 
 
-def _asked(study: Study) -> str:
+def _describe_budget(study: Study) -> str:
     budget = study.budget or {}
     bar = (
-        f"above {budget['accuracy_above']:g} %"
+        f"above {budget['accuracy_above']:g}%"
         if budget["accuracy_above"]
-        else f"{budget['accuracy_at_least']:g} %"
+        else f"at least {budget['accuracy_at_least']:g}%"
     )
     epochs = (
         f"below {budget['epochs_below']}"
@@ -184,8 +200,8 @@ def _asked(study: Study) -> str:
 
 
 TABLES: dict[str, Callable[[], str]] = {
-    "documents": documents,
-    "explained": explained,
-    "bars": bars,
-    "chosen": chosen,
+    "documents": draw_claims,
+    "explained": draw_explanations,
+    "bars": draw_summary,
+    "chosen": draw_choices,
 }

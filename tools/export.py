@@ -1,4 +1,4 @@
-"""Tables of what is shipped, from the records of the benchmarks."""
+"""Tables about exports and pictures, from the records of the benchmarks."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ HOST, BOARD = "this machine", "cortex-m4"
 
 
 def c_latency() -> str:
-    """Each side's latency and sizes, net by net."""
+    """Return latency and sizes of each implementation, net by net."""
     record = json.loads((RESULTS / "c_latency.json").read_text())
     head = (
         "net",
-        "side",
-        "one image",
-        "of ONNX Runtime's",
+        "implementation",
+        "latency",
+        "relative to ONNX Runtime",
         "flash, x86-64",
         "flash, Cortex-M4",
         "RAM",
         "stack",
-        "right of 10,000",
+        "correct of 10,000",
     )
     rows = [
         [
@@ -40,10 +40,11 @@ def c_latency() -> str:
     ]
     machine = record["environment"]
     how = (
-        f"{machine['cpu']}, one thread, {record['compiler']}, `{' '.join(record['fast'])}`; medians of "
-        f"{record['turns']} turns of {record['images']:,} calls from Python; of these an empty C function takes "
-        f"{record['empty_call_us']:.2f} µs, a model that hands its image on {record['empty_model_us']:.2f} µs. Flash "
-        "and RAM in bytes, of the object file built with `-Os`; of ONNX Runtime the size of the model's file."
+        f"{machine['cpu']}, one thread, {record['compiler']}, `{' '.join(record['fast'])}`; medians "
+        f"of {record['turns']} rounds of {record['images']:,} calls from Python. An empty C function "
+        f"takes {record['empty_call_us']:.2f} µs of these, an identity model "
+        f"{record['empty_model_us']:.2f} µs. Flash and RAM are in bytes, of the object file built "
+        "with `-Os`; for ONNX Runtime the table gives the size of the model file."
     )
     return f"{markdown_table(head, rows, 'llrrrrrrr')}\n\n{how}"
 
@@ -61,19 +62,20 @@ def _sizes(size: Mapping[str, Any]) -> list[str]:
 
 
 def pictures() -> str:
-    """How many pictures of each kind are read, and how two digits are told from one."""
+    """Return the accuracy on each kind of picture, and how often two digits are detected."""
     record = json.loads((RESULTS / "pictures.json").read_text())
-    rows = [["the images themselves, unprepared", f"{record['raw_right']:,}", "-"]]
+    rows = [["the test images themselves, not prepared", f"{record['raw_right']:,}", "-"]]
     rows += [
         [kind.replace("_", " "), f"{found['right']:,}", str(found["refused"])]
         for kind, found in record["kinds"].items()
     ]
     pairs, singles = record["pairs"], record["singles"]
-    head = ("kind of picture", f"right of {record['images']:,}", "refused")
+    head = ("kind of picture", f"correct of {record['images']:,}", "rejected")
     return (
         f"{markdown_table(head, rows, 'lrr')}\n\n"
-        f"Of {pairs['number']:,} pairs of train digits set side by side, 2 to 8 px apart, {pairs['taken_for_two']:,} "
-        f"are said to be two; of {singles['number']:,} single ones {singles['taken_for_two']}, wrongly."
+        f"Of {pairs['number']:,} pairs of training digits side by side, 2 to 8 px apart, "
+        f"{pairs['taken_for_two']:,} are detected as two digits; of {singles['number']:,} single "
+        f"digits {singles['taken_for_two']} are mistaken for two."
     )
 
 

@@ -102,7 +102,7 @@ Weight sharing between blocks, squeeze-and-excitation, learned or blurred poolin
 other than ReLU, residual connections, wide training with folding, distillation. Nothing here
 averages several nets, and no image is classified more than once (no test-time augmentation).
 """
-    return Page("The frontier", text, drawn.pictures)
+    return Page("The frontier", text, drawn.figures, drawn.tables)
 
 
 def trials() -> list[dict[str, Any]]:
@@ -205,7 +205,7 @@ def _draw_pairs(lines: Sequence[Mapping[str, Any]]) -> str:
     return markdown_table(("field", "from", "to", "pairs", "images", "t", "nets"), rows, "lllrrrl")
 
 
-# What each pair compares, and its nets; they have about as many parameters unless it says otherwise.
+# What each pair compares, and its nets, of about the same size unless it says otherwise.
 _COMPARISONS = (
     (
         "padded with two poolings vs. unpadded with one",
@@ -325,7 +325,7 @@ def _draw_shapes(lines: Sequence[Mapping[str, Any]]) -> str:
                     str(len(tried)),
                     f"{statistics.mean(line['correct'] for line in tried):,.1f}",
                     f"{statistics.mean(line['loss'] for line in tried):.4f}",
-                    f"{100 * statistics.mean(line['train_correct'] for line in tried) / 50_000:.2f}%",
+                    f"{statistics.mean(line['train_correct'] for line in tried) / 500:.2f}%",
                 ]
             )
     head = ("recipe", "net", "parameters", "trials", "correct of 10,000", "loss", "train accuracy")

@@ -1,9 +1,9 @@
-"""Put the weights of a study's median seed into the package.
+"""Copies the weights of a study's median seed into the package.
 
-    python -m search.ship mnistnet_2
+    python -m tools.package_weights mnistnet_2
 
-The study's runs must lie in results/studies/NAME; `python -m tools` draws the card beside the
-weights.
+Needs the study's runs in results/studies/NAME. `python -m tools` writes the model card beside the
+weights afterwards.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ STUDIES = Path(__file__).parents[1] / "results" / "studies"
 
 
 def package_weights(name: str) -> Path:
-    """Copy the weights, with what they are in the file's own metadata; where they are now."""
+    """Copy the weights, describe them in the file's metadata, and return the new path."""
     study = records.load_study(STUDIES / name)
     seed = stats.median_seed(study)
     net = nets.build(
@@ -27,8 +27,11 @@ def package_weights(name: str) -> Path:
     nets.load_weights(net, STUDIES / name / f"seed-{seed}" / records.WEIGHTS)
     (result,) = study.select_seeds([seed]).seeds
     if nets.weights_digest(net) != result.weights_digest:
-        raise SystemExit(f"{name}: the weights of seed {seed} are not those that its study records")
-    told = {
+        raise SystemExit(
+            f"{name}: the weights of seed {seed} differ from those in the study's record; run the "
+            "study again"
+        )
+    metadata = {
         "experiment": name,
         "net": study.net,
         "seed": str(seed),
@@ -36,7 +39,7 @@ def package_weights(name: str) -> Path:
         "license": "MIT",
     }
     WEIGHTS_FOLDER.mkdir(exist_ok=True)
-    nets.save_weights(net, WEIGHTS_FOLDER / f"{name}.safetensors", told)
+    nets.save_weights(net, WEIGHTS_FOLDER / f"{name}.safetensors", metadata)
     return WEIGHTS_FOLDER / f"{name}.safetensors"
 
 

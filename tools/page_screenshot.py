@@ -1,9 +1,9 @@
-"""The README's picture of the page, taken in a real browser.
+"""Takes docs/page.png, the README's picture of the exported page, in a browser.
 
     python -m tools.page_screenshot
 
-Needs Playwright and Chromium; the same page gives the same picture but for the fonts that a machine
-has.
+Needs Playwright and Chromium. The same page gives the same picture except for the fonts of the
+machine.
 """
 
 from __future__ import annotations
@@ -18,16 +18,20 @@ from playwright.sync_api import sync_playwright
 
 from netlet.experiments import load_trained_net
 from netlet.export import trace_model
-from netlet.export.page_file import page
+from netlet.export.page_export import build_page
 from tools.records import ROOT
 
 NET, DIGIT = "crest", "3"
-LAYER, CHANNEL, PLACE = 3, 6, (0.65, 0.35)  # that is pointed at; the place in shares of the map
+LAYER, CHANNEL, PLACE = (
+    3,
+    6,
+    (0.65, 0.35),
+)  # under the pointer; the place as shares of the feature map
 SIZE = {"width": 1200, "height": 1060}
 
 
-def taken(html: Path) -> bytes:
-    """A page with a digit on it and a place pointed at, as PNG."""
+def take_screenshot(html: Path) -> bytes:
+    """Return a PNG of the page with a digit drawn and the pointer on a feature map."""
     with sync_playwright() as running:
         browser = running.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox"]
@@ -46,11 +50,11 @@ def taken(html: Path) -> bytes:
 
 
 def main() -> None:
-    """Take it."""
+    """Write docs/page.png."""
     with tempfile.TemporaryDirectory() as folder:
         html = Path(folder) / "page.html"
-        html.write_text(page(trace_model(load_trained_net(NET))), encoding="utf-8")
-        picture = Image.open(io.BytesIO(taken(html))).convert("RGB")
+        html.write_text(build_page(trace_model(load_trained_net(NET))), encoding="utf-8")
+        picture = Image.open(io.BytesIO(take_screenshot(html))).convert("RGB")
     path = ROOT / "docs" / "page.png"
     picture.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
         path, optimize=True

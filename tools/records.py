@@ -1,4 +1,4 @@
-"""Where the records lie, and the studies among them."""
+"""The records under results/."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ RESULTS = ROOT / "results"
 
 @functools.cache
 def all_studies() -> dict[str, Study]:
-    """Every recorded study on ``test``, by its experiment's name; one that lies in two places is the same in both."""
+    """Return every recorded study on ``test`` by its name; copies in two places have to agree."""
     found: dict[str, Study] = {}
     for path in sorted(RESULTS.rglob(STUDY)):
         study = records.load_study(path)
         if study.split == "test" and found.setdefault(study.name, study) != study:
             raise SystemExit(
-                f"{path}: another study of {study.name} is recorded elsewhere; keep one"
+                f"{path}: another study of {study.name} differs from it; remove one of them"
             )
     return found
 
 
 def recorded_study(name: str) -> Study:
-    """The recorded study of an experiment."""
+    """Return the recorded study of an experiment."""
     return all_studies()[name]
 
 
 def studies_on_val() -> list[Study]:
-    """Those that recipes were chosen by, on images held out of train."""
+    """Return the studies on images held out of train, by which recipes were chosen."""
     return [records.load_study(path) for path in sorted((RESULTS / "val").rglob(STUDY))]
 
 
 @functools.cache
 def recorded_ladder(name: str) -> LadderResult:
-    """A recorded ladder."""
+    """Return a recorded ladder."""
     return records.load_ladder_result(RESULTS / "ladders" / name)

@@ -1,7 +1,7 @@
 """The experiments that netlet knows by name; adding one is one entry in ``DEFINITIONS``.
 
 An entry defines its recipe and its budget in place where no other experiment uses them. To ship
-trained weights with it, run ``python -m tools.ship_weights NAME`` after its study.
+trained weights with it, run ``python -m tools.package_weights NAME`` after its study.
 """
 
 from __future__ import annotations
