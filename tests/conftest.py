@@ -13,6 +13,28 @@ from netlet.data import SOURCES, Dataset, Source, load, make_scribble, save_npz
 from netlet.data.source_files import read_source
 from netlet.errors import DataError
 
+# The files of the fast subset: they train little or nothing.
+SMOKE = {
+    "test_analysis",
+    "test_budgets",
+    "test_cli_help",
+    "test_documents",
+    "test_house",
+    "test_nets",
+    "test_recipes",
+    "test_records",
+    "test_stats",
+}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of these files, but for slow ones and those that read MNIST, as smoke tests."""
+    for item in items:
+        own = {mark.name for mark in item.iter_markers()}
+        if item.path.stem in SMOKE and not own & {"slow", "mnist"}:
+            item.add_marker(pytest.mark.smoke)
+
 
 @pytest.fixture(scope="session")
 def blob_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:

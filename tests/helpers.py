@@ -15,6 +15,8 @@ from netlet.data.sources import File, Part
 from netlet.recipes import QUICK
 from netlet.records import CalibrationBin, Mistake, SeedResult, Study, to_json_value
 
+FIXTURES = Path(__file__).parent / "fixtures"
+
 # The fixture ``netlet``: arguments of the command line -> exit code, stdout, stderr.
 Netlet = Callable[..., tuple[int, str, str]]
 

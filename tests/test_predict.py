@@ -472,9 +472,9 @@ def test_wrong_usage_ends_with_exit_code_2(
     for arguments, message in (
         (("--net", "swift"), "has no trained weights"),
         (("--net", f"{FIXTURES}/small_nets.py:flat_10"), "has no trained weights"),
-        (("--show", "a.jpg"), "a.jpg: what the net saw is written as PNG; name it like seen.png"),
-        (("--show", "."), "what the net saw is written as PNG; name it like seen.png"),
-        (("--show", "./a.png"), "a.png: is one of the pictures, and would be written over"),
+        (("--show", "a.jpg"), "a.jpg: the sheet is a PNG file; name it like seen.png"),
+        (("--show", "."), "the sheet is a PNG file; name it like seen.png"),
+        (("--show", "./a.png"), "a.png: is one of the pictures and would be overwritten"),
         (("--weights", "none.pt"), "no such weights file"),
     ):
         code, out, err = netlet("predict", "a.png", *arguments)
@@ -537,7 +537,7 @@ def test_color_nets_work_and_nets_for_other_sizes_are_refused(
     )
     code, _, err = netlet("predict", "a.png")
     assert code == 2
-    assert "looks at images of 1x32x32; pictures are prepared as 28x28" in err
+    assert "takes images of 1x32x32, but pictures are prepared as 28x28" in err
 
 
 def test_a_sheet_has_a_tile_for_each_image(digits: np.ndarray) -> None:
