@@ -5,20 +5,40 @@ from __future__ import annotations
 import dataclasses
 import gzip
 import hashlib
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from torch import nn
 
 from netlet.data import MNIST, Source, write_idx
 from netlet.data.sources import File, Part
 from netlet.recipes import QUICK
 from netlet.records import CalibrationBin, Mistake, SeedResult, Study, to_json_value
 
-FIXTURES = Path(__file__).parent / "fixtures"
+ROOT = Path(__file__).parent.parent
+FIXTURES = ROOT / "tests" / "fixtures"
 
 # The fixture ``netlet``: arguments of the command line -> exit code, stdout, stderr.
 Netlet = Callable[..., tuple[int, str, str]]
+
+
+def set_options(**values: object) -> tuple[str, ...]:
+    """Return ``--set key=value`` for each of the values."""
+    return tuple(word for key, value in values.items() for word in ("--set", f"{key}={value}"))
+
+
+def run_module(module: str, *words: object) -> subprocess.CompletedProcess[str]:
+    """Run ``python -m MODULE WORDS...`` at the root of the repository, and expect exit code 0."""
+    command = [sys.executable, "-m", module, *map(str, words)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+
+
+def flat_net() -> nn.Module:
+    """Build the smallest net for MNIST."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
 
 
 def draw_blobs(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers import FIXTURES, Netlet
+from helpers import FIXTURES, Netlet, set_options
 
 from netlet.catalog import BUDGETS, RECIPES
 from netlet.nets import NETS
@@ -187,16 +187,7 @@ def test_debug_shows_the_traceback_and_keeps_the_exit_code() -> None:
     assert done.stderr.startswith("Traceback")
 
 
-FAST = (
-    "--set",
-    "epochs=2",
-    "--set",
-    "batch_size=60",
-    "--set",
-    "precision=float32",
-    "--set",
-    "ema_decay=0.5",
-)
+FAST = set_options(epochs=2, batch_size=60, precision="float32", ema_decay=0.5)
 
 
 def test_train_records_judges_and_lists(

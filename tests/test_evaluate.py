@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import FIXTURES, Netlet
+from helpers import FIXTURES, Netlet, set_options
 from safetensors.torch import save_file
 from torch import nn
 
@@ -87,16 +87,7 @@ def test_confusion_matrix_is_omitted_for_many_classes() -> None:
     assert "confusion matrix" not in format_evaluation(found, [str(k) for k in range(30)])
 
 
-FAST = (
-    "--set",
-    "epochs=2",
-    "--set",
-    "batch_size=60",
-    "--set",
-    "precision=float32",
-    "--set",
-    "ema_decay=0.5",
-)
+FAST = set_options(epochs=2, batch_size=60, precision="float32", ema_decay=0.5)
 
 
 @pytest.fixture
@@ -218,7 +209,8 @@ def test_missing_and_unexpected_weights_are_named_without_the_prefix(tmp_path: P
     state["module.2.weight"] = torch.zeros(1)
     torch.save(state, tmp_path / "w.pt")
     with pytest.raises(
-        NetError, match=r"these weights belong to another net; missing: 1\.bias; unexpected: 2\.weight"
+        NetError,
+        match=r"these weights belong to another net; missing: 1\.bias; unexpected: 2\.weight",
     ):
         load_weights(net, tmp_path / "w.pt")
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import write_blob_source
+from helpers import flat_net, write_blob_source
 from torch import nn
 
 import netlet
@@ -258,10 +258,6 @@ def test_ctrl_c_leaves_a_resumable_run_and_prints_the_command(
 # --- errors when resuming
 
 
-def small() -> nn.Module:
-    return nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
-
-
 FAST = Recipe(
     epochs=3, batch_size=60, peak_lr=0.01, averaging="tail", tail_share=0.5, precision="float32"
 )
@@ -281,14 +277,14 @@ class StopsAfter(Callback):
 def test_resume_from_python_is_bit_identical(
     blob_data: Dataset, tmp_path: Path, averaging: str, optimizer: str
 ) -> None:
-    def small() -> nn.Module:  # small, since SOAP computes an eigenbasis
+    def few_weights() -> nn.Module:  # few, since SOAP computes an eigenbasis
         return nn.Sequential(nn.Conv2d(1, 3, 5, 5), nn.Flatten(), nn.Linear(75, 10))
 
     recipe = FAST.replace(averaging=averaging, optimizer=optimizer, precision="auto")
-    whole = fit(netlet.build(small, 0), blob_data, recipe)
+    whole = fit(netlet.build(few_weights, 0), blob_data, recipe)
     with pytest.raises(KeyboardInterrupt):
         fit(
-            netlet.build(small, 0),
+            netlet.build(few_weights, 0),
             blob_data,
             recipe,
             callbacks=[StopsAfter(3), Recorder(tmp_path / "run")],
@@ -296,7 +292,9 @@ def test_resume_from_python_is_bit_identical(
     checkpoint, _ = load_checkpoint(tmp_path / "run")
     assert len(checkpoint.epochs) == 2
     again = Recorder(tmp_path / "run", resumed=True)
-    resumed = fit(netlet.build(small, 7), blob_data, recipe, resume=checkpoint, callbacks=[again])
+    resumed = fit(
+        netlet.build(few_weights, 7), blob_data, recipe, resume=checkpoint, callbacks=[again]
+    )
     assert resumed.weights_digest == whole.weights_digest
     assert resumed.resumed_after == (2,)
     assert resumed.times["total_s"] >= checkpoint.elapsed_s
@@ -309,9 +307,9 @@ def test_run_interrupted_before_its_record_is_evaluated_when_resumed(blob_data: 
             self.last = checkpoint
 
     keeps = KeepsLast()
-    whole = fit(netlet.build(small, 0), blob_data, FAST, callbacks=[keeps])
+    whole = fit(netlet.build(flat_net, 0), blob_data, FAST, callbacks=[keeps])
     assert len(keeps.last.epochs) == 3
-    resumed = fit(netlet.build(small, 1), blob_data, FAST, resume=keeps.last)
+    resumed = fit(netlet.build(flat_net, 1), blob_data, FAST, resume=keeps.last)
     assert resumed.resumed_after == (3,)
     assert_same_result(resumed, whole)
     assert resumed.confusion == whole.confusion
@@ -320,7 +318,7 @@ def test_run_interrupted_before_its_record_is_evaluated_when_resumed(blob_data: 
 def test_checkpoint_of_version_0_1_can_be_resumed(blob_data: Dataset, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         fit(
-            netlet.build(small, 0),
+            netlet.build(flat_net, 0),
             blob_data,
             FAST,
             callbacks=[Recorder(tmp_path / "run", {"name": "old"}), StopsAfter(2)],
@@ -333,8 +331,8 @@ def test_checkpoint_of_version_0_1_can_be_resumed(blob_data: Dataset, tmp_path: 
     checkpoint, config = load_checkpoint(tmp_path / "run")
     assert config == {"name": "old"}
     assert checkpoint.optimizer["steps"] == 10
-    whole = fit(netlet.build(small, 0), blob_data, FAST)
-    resumed = fit(netlet.build(small, 1), blob_data, FAST, resume=checkpoint)
+    whole = fit(netlet.build(flat_net, 0), blob_data, FAST)
+    resumed = fit(netlet.build(flat_net, 1), blob_data, FAST, resume=checkpoint)
     assert resumed.weights_digest == whole.weights_digest
 
 
@@ -342,7 +340,7 @@ def test_changed_net_and_damaged_checkpoint_are_rejected(
     blob_data: Dataset, tmp_path: Path
 ) -> None:
     with pytest.raises(KeyboardInterrupt):
-        fit(small(), blob_data, FAST, callbacks=[Recorder(tmp_path / "run"), StopsAfter(2)])
+        fit(flat_net(), blob_data, FAST, callbacks=[Recorder(tmp_path / "run"), StopsAfter(2)])
     checkpoint, _ = load_checkpoint(tmp_path / "run")
     with pytest.raises(
         TrainingError, match=r"not the one that this run started with \(1.bias differs\)"
@@ -422,12 +420,12 @@ def test_resume_with_missing_or_changed_data_is_rejected(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     code, err = ended(capfd, "--resume", str(interrupted))
     assert (code, len(err.splitlines())) == (2, 1)
-    assert "mnist: train-images-idx3-ubyte is not here" in err
+    assert "mnist: train-images-idx3-ubyte is missing" in err
     monkeypatch.setitem(SOURCES, "mnist", write_blob_source(tmp_path / "other", train=500))
     monkeypatch.setenv("NETLET_DATA", str(tmp_path / "other"))
     code, err = ended(capfd, "--resume", str(interrupted))
     assert (code, len(err.splitlines())) == (2, 1)
-    assert "mnist: is not what this run began with; bring the old data back or begin anew" in err
+    assert "mnist: the data set has changed since this run started; restore the old one" in err
     assert (interrupted / CHECKPOINT_FILE).read_bytes() == before
 
 
@@ -497,13 +495,13 @@ def test_full_disk_gives_one_line_and_keeps_earlier_files(
     blob_data: Dataset, tiny_disk: Path
 ) -> None:
     folder = tiny_disk / "run"
-    whole = fit(netlet.build(small, 0), blob_data, FAST)
+    whole = fit(netlet.build(flat_net, 0), blob_data, FAST)
     with pytest.raises(
         TrainingError,
         match=r"cannot be written to \(No space left on device\); its earlier files are intact",
     ) as caught:
         fit(
-            netlet.build(small, 0),
+            netlet.build(flat_net, 0),
             blob_data,
             FAST,
             callbacks=[Recorder(folder), FillsTheDisk(tiny_disk)],
@@ -517,7 +515,7 @@ def test_full_disk_gives_one_line_and_keeps_earlier_files(
     (tiny_disk / "rest").unlink()
     again = [Recorder(folder, resumed=True)]
     assert (
-        fit(small(), blob_data, FAST, resume=checkpoint, callbacks=again).weights_digest
+        fit(flat_net(), blob_data, FAST, resume=checkpoint, callbacks=again).weights_digest
         == whole.weights_digest
     )
 
@@ -529,7 +527,7 @@ def test_full_disk_at_the_start_leaves_no_folder(blob_data: Dataset, tiny_disk: 
         TrainingError,
         match=r"cannot be created \(No space left on device\); choose another with --out",
     ):
-        fit(small(), blob_data, FAST, callbacks=[Recorder(tiny_disk / "run")])
+        fit(flat_net(), blob_data, FAST, callbacks=[Recorder(tiny_disk / "run")])
     assert os.listdir(tiny_disk) == ["rest"]
 
 
@@ -549,13 +547,13 @@ def test_read_only_folder_gives_one_line_and_keeps_earlier_files(
         TrainingError,
         match=r"cannot be written to \(Read-only file system\); its earlier files are intact",
     ):
-        fit(small(), blob_data, FAST, callbacks=[Recorder(folder), MakesItReadOnly()])
+        fit(flat_net(), blob_data, FAST, callbacks=[Recorder(folder), MakesItReadOnly()])
     assert len(load_checkpoint(folder)[0].epochs) == 1
     with pytest.raises(
         TrainingError,
         match=r"cannot be created \(Read-only file system\); choose another with --out",
     ):
-        fit(small(), blob_data, FAST, callbacks=[Recorder(tiny_disk / "other")])
+        fit(flat_net(), blob_data, FAST, callbacks=[Recorder(tiny_disk / "other")])
     remount("rw")
 
 
@@ -566,7 +564,7 @@ def test_deleted_run_folder_gives_an_error(blob_data: Dataset, tmp_path: Path) -
             (tmp_path / "run").write_text("in the way")
 
     with pytest.raises(TrainingError, match="cannot be written to"):
-        fit(small(), blob_data, FAST, callbacks=[Deletes(), Recorder(tmp_path / "run")])
+        fit(flat_net(), blob_data, FAST, callbacks=[Deletes(), Recorder(tmp_path / "run")])
 
 
 # --- several processes
@@ -611,14 +609,14 @@ def test_sweep_removes_only_files_of_dead_processes(tmp_path: Path) -> None:
 def test_checkpoint_can_be_resumed_twice(blob_data: Dataset, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         fit(
-            netlet.build(small, 0),
+            netlet.build(flat_net, 0),
             blob_data,
             FAST,
             callbacks=[Recorder(tmp_path / "run"), StopsAfter(2)],
         )
     checkpoint, _ = load_checkpoint(tmp_path / "run")
     digests = {
-        fit(netlet.build(small, 0), blob_data, FAST, resume=checkpoint).weights_digest
+        fit(netlet.build(flat_net, 0), blob_data, FAST, resume=checkpoint).weights_digest
         for _ in range(2)
     }
     assert len(digests) == 1

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers import run_module
 
 import netlet
 from netlet.data import Dataset
@@ -37,19 +38,11 @@ def test_one_short_epoch_of_document_001s_recipe_learns(mnist: Dataset) -> None:
 @pytest.mark.slow
 @pytest.mark.mnist
 def test_the_pipeline_benchmark_runs_on_few_images(mnist: Dataset, tmp_path: Path) -> None:
-    command = [
-        sys.executable,
-        "-m",
+    done = run_module(
         "benchmarks.pipeline",
-        "--nets",
-        "code_2",
-        "--images",
-        "256",
-        "--repeats",
-        "1",
-    ]
-    command += ["--workers", "0", "--out", str(tmp_path / "speed.json")]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+        *["--nets", "code_2", "--images", "256", "--repeats", "1", "--workers", "0", "--out"],
+        tmp_path / "speed.json",
+    )
     assert "code_2" in done.stdout
     (row,) = json.loads((tmp_path / "speed.json").read_text())["rows"]
     assert row["ratio"] > 0
@@ -58,19 +51,11 @@ def test_the_pipeline_benchmark_runs_on_few_images(mnist: Dataset, tmp_path: Pat
 @pytest.mark.slow
 @pytest.mark.mnist
 def test_the_race_benchmark_runs_on_few_images(mnist: Dataset, tmp_path: Path) -> None:
-    command = [
-        sys.executable,
-        "-m",
+    done = run_module(
         "benchmarks.race",
-        "--experiments",
-        "dash",
-        "--turns",
-        "1",
-        "--images",
-        "512",
-    ]
-    command += ["--out", str(tmp_path / "race.json"), "--only", "T", "cold"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+        *["--experiments", "dash", "--turns", "1", "--images", "512", "--only", "T", "cold", "--out"],
+        tmp_path / "race.json",
+    )
     assert "train_mnist_fast" in done.stdout
     found = json.loads((tmp_path / "race.json").read_text())
     peer, dash = found["rows"]

@@ -12,21 +12,12 @@ import time
 from pathlib import Path
 
 import pytest
-from helpers import FIXTURES, Netlet, make_seed_result, make_study
+from helpers import FIXTURES, Netlet, make_seed_result, make_study, set_options
 
 from netlet import records, stats
 from netlet.errors import RecordError
 
-FAST = (
-    "--set",
-    "epochs=2",
-    "--set",
-    "batch_size=50",
-    "--set",
-    "precision=float32",
-    "--set",
-    "ema_decay=0.5",
-)
+FAST = set_options(epochs=2, batch_size=50, precision="float32", ema_decay=0.5)
 
 
 @pytest.fixture
