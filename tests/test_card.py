@@ -33,24 +33,23 @@ def test_the_card_of_a_run_has_its_figures(netlet: Netlet, digits_file: Path) ->
         code, out, err = netlet("card", str(place))
         assert (code, err) == (0, "")
         assert (
-            f"These weights: {run.last_epoch.correct:,} of 100 test images of digits.npz right"
-            in out
+            f"test accuracy on digits.npz ({run.last_epoch.correct:,} of 100 images) after" in out
         )
-        assert f"{run.train_score.correct:,} of 300 of train" in out
+        assert f"({run.train_score.correct:,} of 300)" in out
         assert hashlib.sha256((folder / records.WEIGHTS).read_bytes()).hexdigest() in out
         assert run.weights_digest in out
-        assert "One training of one seed" in out
-        assert "seed 3" in out
+        assert "one seed, so the accuracy of other seeds is unknown" in out
+        assert "| seed | 3 |" in out
         assert "| license | not stated |" in out
     (folder / records.WEIGHTS).unlink()
     code, out, err = netlet("card", str(folder))
     assert (code, out) == (2, "")
-    assert "the weights of seed 3 are gone" in err
+    assert "the weights of its median seed, 3, are gone" in err
 
 
 def test_no_weights_no_card(netlet: Netlet) -> None:
     code, out, err = netlet("card", "swift")
     assert (code, out) == (2, "")
-    assert "no weights of it come with netlet" in err
+    assert "no weights come with netlet for it" in err
     assert "crest" in err
     assert len(err.splitlines()) == 1

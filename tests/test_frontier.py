@@ -71,9 +71,13 @@ def test_only_studies_on_mnists_test_are_measured() -> None:
 
 def test_the_plot_for_a_terminal_puts_the_best_lowest_and_the_smallest_leftmost() -> None:
     text = frontier_text(
-        [point("small", 100, 98), point("good", 10_000, 99.8), point("theirs", 1_000, 99, seeds=0)]
+        [
+            point("small", 100, 98.9),
+            point("good", 10_000, 99.8),
+            point("theirs", 1_000, 99.2, seeds=0),
+        ]
     )
-    canvas = [line for line in text.splitlines() if "|" in line]
+    canvas = [line for line in text.splitlines() if line[6:7] == "|"]
     place = {
         mark: (row, line.index(mark))
         for row, line in enumerate(canvas)
@@ -88,10 +92,30 @@ def test_the_plot_for_a_terminal_puts_the_best_lowest_and_the_smallest_leftmost(
 
 def test_a_page_marks_those_that_lead() -> None:
     page = frontier_page([point("a", 10, 99.2), point("b", 20, 99.1), *PUBLISHED_POINTS])
-    assert "| `a` | 10 | 1 | **99.200 %** |" in page.text
-    assert "| `b` | 20 | 1 | 99.100 % |" in page.text
-    assert "697" in page.text
-    assert ">a<" in page.pictures["frontier.svg"]
+    assert "| `a` | 10 | 1 | **99.200%** |" in page.text
+    assert "| `b` | 20 | 1 | 99.100% |" in page.text
+    assert "| [SimpleNet](https://arxiv.org/abs/1608.06037) | 310,000 |" in page.text
+    assert "Hasanpour et al., 2016" in page.text
+    assert "Outside the figure's range: Neural Golfing, BitNetMCU, SimpleNet" in page.text
+    svg = page.pictures["frontier.svg"]
+    for words in (">a<", ">b<", ">JoshWarn<", ">training log B<", ">published: one run<"):
+        assert words in svg, words
+
+
+def test_published_results_have_a_front_of_their_own() -> None:
+    points = [point("a", 10, 98), point("c", 20, 99), point("theirs", 15, 99.5, seeds=0)]
+    assert [p.name for p in pareto_front(points, published=True)] == ["a", "theirs"]
+    fronts = {p.name: stats.name_fronts(p, points) for p in points}
+    assert fronts == {"a": "measured, all", "c": "measured", "theirs": "all"}
+
+
+def test_crowded_sizes_are_enlarged_and_every_letter_is_shown() -> None:
+    points = [point(f"net{i}", 10_000 + 40 * i, 99.2 + 0.01 * (i % 5)) for i in range(12)]
+    page = frontier_page(points)
+    assert len(page.figures["frontier"].axes) == 3  # all sizes, the legend, the crowded ones
+    assert all(f">net{i}<" in page.pictures["frontier.svg"] for i in range(12))
+    canvas = "".join(line[7:] for line in frontier_text(points).splitlines() if line[6:7] == "|")
+    assert sorted(canvas.replace(" ", "")) == sorted("ABCDEFGHIJKL")
 
 
 def test_the_frontier_of_a_folder(netlet: Netlet, tmp_path: Path) -> None:

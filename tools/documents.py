@@ -36,9 +36,9 @@ def draw_claims() -> str:
         "counted",
         "accuracy: claimed",
         "its recipe",
-        "epochs",
+        "its epochs",
         "our recipe",
-        "epochs",
+        "our epochs",
         "budget",
         "verdict on ours",
     )
@@ -149,7 +149,8 @@ def _compare_with_claim(study: Study, claim: Claim) -> list[str]:
         of = "one seed" if len(study.seeds) == 1 else f"{len(study.seeds)} seeds"
         text = (
             f"The write-up's best epoch is {stated:.2f}%; here the best epoch is {best:.2f}% "
-            f"(mean of {of}), {abs(best - stated):.2f} points {'above' if best >= stated else 'below'} it."
+            f"(mean of {of}), {abs(best - stated):.2f} points "
+            f"{'above' if best >= stated else 'below'} it."
         )
     return [text, *stats.analyze_study(study)]
 

@@ -40,9 +40,9 @@ def c_latency() -> str:
     ]
     machine = record["environment"]
     how = (
-        f"{machine['cpu']}, one thread, {record['compiler']}, `{' '.join(record['fast'])}`; medians "
-        f"of {record['turns']} rounds of {record['images']:,} calls from Python. An empty C function "
-        f"takes {record['empty_call_us']:.2f} µs of these, an identity model "
+        f"{machine['cpu']}, one thread, {record['compiler']}, `{' '.join(record['fast'])}`; "
+        f"medians of {record['turns']} rounds of {record['images']:,} calls from Python. An empty "
+        f"C function takes {record['empty_call_us']:.2f} µs of these, an identity model "
         f"{record['empty_model_us']:.2f} µs. Flash and RAM are in bytes, of the object file built "
         "with `-Os`; for ONNX Runtime the table gives the size of the model file."
     )

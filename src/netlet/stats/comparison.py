@@ -95,8 +95,8 @@ def compare(a: Study, b: Study) -> Comparison:
     """
     if (a.data["name"], a.data["digest"]) != (b.data["name"], b.data["digest"]):
         raise RecordError(
-            f"{a.name} was scored on {_name_data(a)}, {b.name} on {_name_data(b)}; compare studies of "
-            "one data set"
+            f"{a.name} was scored on {_name_data(a)}, {b.name} on {_name_data(b)}; compare studies "
+            "of one data set"
         )
     if (a.split, a.total) != (b.split, b.total):
         raise RecordError(
@@ -106,7 +106,8 @@ def compare(a: Study, b: Study) -> Comparison:
     if (a.net == b.net or a.name == b.name) and a.net_digest != b.net_digest:
         raise RecordError(
             f"{a.name} and {b.name} have one name but two different nets (digests "
-            f"{a.net_digest[:8]} and {b.net_digest[:8]}); rename one of them and run its study again"
+            f"{a.net_digest[:8]} and {b.net_digest[:8]}); rename one of them and run its study "
+            "again"
         )
     names = _label_pair(a, b)
     return Comparison(
