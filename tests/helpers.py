@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 from torch import nn
 
 from netlet.data import MNIST, Source, write_idx
@@ -20,6 +21,10 @@ from netlet.records import CalibrationBin, Mistake, SeedResult, Study, to_json_v
 
 ROOT = Path(__file__).parent.parent
 FIXTURES = ROOT / "tests" / "fixtures"
+
+linux_only = pytest.mark.skipif(
+    sys.platform != "linux", reason="needs Linux: GCC with OpenMP, ELF object files, or /proc"
+)
 
 # The fixture ``netlet``: arguments of the command line -> exit code, stdout, stderr.
 Netlet = Callable[..., tuple[int, str, str]]

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers import linux_only
 from nets_to_export import digits, nets
 from torch import nn
 
@@ -306,6 +307,7 @@ def test_export_with_one_wrong_weight_fails_and_writes_nothing(
     assert not (tmp_path / "c").exists()
 
 
+@linux_only
 def test_program_describes_itself_and_needs_no_library(tmp_path: Path) -> None:
     result = export_c(
         model_of("mnistnet_1"), tmp_path / "c", digits(), int8=True, max_accuracy_drop=2.0
@@ -354,6 +356,7 @@ def test_program_built_for_speed_computes_the_reference_logits(name: str, kind: 
     )
 
 
+@linux_only
 def test_program_links_to_nothing_but_memory_functions(tmp_path: Path) -> None:
     for kind in KINDS:
         for name, text in program_of("braid", kind).items():

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers import linux_only
 from torch import nn
 from torch.nn import functional as F
 
@@ -21,6 +22,8 @@ from netlet.errors import TrainingError
 from netlet.nets import NETS
 from netlet.recipes import AUGMENTS, Recipe, Warp
 from netlet.training import Callback, Checkpoint, fit
+
+pytestmark = linux_only
 
 SMOOTHING = 0.1
 

@@ -19,8 +19,6 @@ import netlet
 from netlet.data import Dataset
 from netlet.experiments import EXPERIMENTS
 
-ROOT = Path(__file__).parent.parent
-
 
 @pytest.mark.mnist
 def test_one_short_epoch_of_document_001s_recipe_learns(mnist: Dataset) -> None:
@@ -53,7 +51,18 @@ def test_the_pipeline_benchmark_runs_on_few_images(mnist: Dataset, tmp_path: Pat
 def test_the_race_benchmark_runs_on_few_images(mnist: Dataset, tmp_path: Path) -> None:
     done = run_module(
         "benchmarks.race",
-        *["--experiments", "dash", "--turns", "1", "--images", "512", "--only", "T", "cold", "--out"],
+        *[
+            "--experiments",
+            "dash",
+            "--turns",
+            "1",
+            "--images",
+            "512",
+            "--only",
+            "T",
+            "cold",
+            "--out",
+        ],
         tmp_path / "race.json",
     )
     assert "train_mnist_fast" in done.stdout
