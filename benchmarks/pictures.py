@@ -83,7 +83,7 @@ def in_slanting_light(digit: Levels, random: Random) -> Image.Image:
 
 
 def make_slanting_light(shape: tuple[int, int], random: Random, share: float) -> Floats:
-    """Return a factor for each pixel: brighter to one side, darker towards the corners."""
+    """Return a factor for each pixel: brighter to one side, darker toward the corners."""
     y, x = np.meshgrid(*(np.linspace(-1, 1, side) for side in shape), indexing="ij")
     angle = random.uniform(0, 2 * np.pi)
     return 1 + share * (np.cos(angle) * x + np.sin(angle) * y) - share / 2 * (x**2 + y**2)

@@ -145,9 +145,9 @@ def test_augmentation_without_effect_returns_the_same_tensor() -> None:
 
 def test_epoch_contains_every_image_once_in_a_new_order(blob_data: Dataset) -> None:
     recipe = Recipe(batch_size=128)
-    chance = torch.Generator().manual_seed(0)
-    first = list(iterate_epoch(blob_data.train, recipe, chance))
-    again = list(iterate_epoch(blob_data.train, recipe, chance))
+    generator = torch.Generator().manual_seed(0)
+    first = list(iterate_epoch(blob_data.train, recipe, generator))
+    again = list(iterate_epoch(blob_data.train, recipe, generator))
     assert [len(labels) for _, labels in first] == [128] * 4 + [88]
     images = torch.cat([x for x, _ in first])
     wanted = normalize(blob_data.train.images, recipe)

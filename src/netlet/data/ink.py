@@ -39,7 +39,7 @@ _BROAD, _SOLID = 0.5, 0.8
 # Two digits: minimum height of a piece, ratio of areas, overlap side by side, overlap in height.
 _TWO_HEIGHT, _TWO_AREA, _TWO_BESIDE, _TWO_LEVEL = 0.5, 0.2, 0.25, 0.5
 _MIN_PEN_PX = 2.0  # pen width when the digit's longer side is 20 px; few MNIST digits are thinner
-_EIGHT_NEIGHBOURS = np.ones((3, 3))
+_EIGHT_NEIGHBORS = np.ones((3, 3))
 
 
 def extract_ink(gray: NDArray[np.generic]) -> NDArray[np.uint8]:
@@ -61,10 +61,9 @@ def extract_ink(gray: NDArray[np.generic]) -> NDArray[np.uint8]:
     Raises:
         DataError: Nothing is drawn there, or a solid area, or two digits side by side.
     """
-    contrast = gray.astype(np.float64)
-    contrast = (
-        _subtract_paper(contrast) if np.ptp(contrast) > _MIN_CONTRAST else np.zeros_like(contrast)
-    )
+    levels = gray.astype(np.float64)
+    is_blank = np.ptp(levels) <= _MIN_CONTRAST
+    contrast = np.zeros_like(levels) if is_blank else _subtract_paper(levels)
     # Ink is only above 0, so values at or below 0 show the grain alone.
     grain = 1.4826 * float(np.median(-contrast[contrast <= 0]))
     core = _find_strokes(contrast, grain)
@@ -174,7 +173,7 @@ def _otsu_threshold(levels: _Levels) -> float:
 
 def _remove_specks(core: _Mask) -> tuple[_Mask, _Mask]:
     """Return a mask without tiny pieces, and the same mask cropped to the largest piece."""
-    pieces, number = ndimage.label(core, _EIGHT_NEIGHBOURS)
+    pieces, number = ndimage.label(core, _EIGHT_NEIGHBORS)
     areas = np.bincount(pieces.ravel(), minlength=number + 1)
     areas[0] = 0
     largest = core[ndimage.find_objects(pieces)[int(areas.argmax()) - 1]]
@@ -194,7 +193,7 @@ def _has_two_digits(core: _Mask) -> bool:
 
     The pieces of a single digit lie above each other, or one of them is small.
     """
-    pieces, _ = ndimage.label(core, _EIGHT_NEIGHBOURS)
+    pieces, _ = ndimage.label(core, _EIGHT_NEIGHBORS)
     areas = np.bincount(pieces.ravel())[1:]
     height = len(core[_bounding_box(core)])
     tall = [

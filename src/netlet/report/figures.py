@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FIGURE_SUFFIXES = (".pdf", ".png", ".svg")
-BLUE, ORANGE, RED, GREEN, GREY = "#0b7ec4", "#d98e00", "#d55e00", "#009e73", "#888888"
+BLUE, ORANGE, RED, GREEN, GRAY = "#0b7ec4", "#d98e00", "#d55e00", "#009e73", "#888888"
 # Stands for the color of the page until an SVG is written; nearly black in a PDF or PNG.
 INK = "#010203"
 NARROW, WIDE = 4.6, 7.2  # inches: one column of a paper, the whole width

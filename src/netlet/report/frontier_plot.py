@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from netlet import stats
 from netlet.report.figures import (
     BLUE,
-    GREY,
+    GRAY,
     INK,
     RED,
     SMALL,
@@ -31,7 +31,7 @@ _ENLARGED = 2  # regions at most
 _KINDS: dict[str, tuple[str, str, bool, str]] = {
     "front": ("o", BLUE, True, "recorded here: mean with\n95% interval over seeds,\non the front"),
     "measured": ("o", BLUE, False, "recorded here,\nnot on the front"),
-    "write-up": ("s", GREY, False, "recorded here: net of a\nwrite-up by its own recipe"),
+    "write-up": ("s", GRAY, False, "recorded here: net of a\nwrite-up by its own recipe"),
     "single run": ("x", RED, True, "published: one run"),
     "chosen run": ("v", RED, False, "published: best of several\nruns, chosen on the test\nimages"),
 }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from netlet.report.figures import GREY, INK, SMALL
+from netlet.report.figures import GRAY, INK, SMALL
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -193,7 +193,7 @@ def _write(
     end = np.clip(point, box[:2], box[2:])
     if np.hypot(*(end - point)) > _LEADER_FROM:
         ends = axes.transData.inverted().transform([point * scale, end * scale])
-        line = axes.plot(*ends.T, color=GREY, linewidth=0.6, zorder=1.5)[0]
+        line = axes.plot(*ends.T, color=GRAY, linewidth=0.6, zorder=1.5)[0]
         line.set_in_layout(False)
     x, y = axes.transData.inverted().transform((box[:2] + np.array([0, 0.12 * SMALL])) * scale)
     text = axes.text(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from netlet import stats
 from netlet.records import Study
-from netlet.report.figures import BLUE, GREY, NARROW, ORANGE, new_figure, use_error_axis, use_style
+from netlet.report.figures import BLUE, GRAY, NARROW, ORANGE, new_figure, use_error_axis, use_style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -45,11 +45,11 @@ def ladder_figure(names: Sequence[str], studies: Sequence[Study]) -> Figure:
         for target in targets:
             text = f"target ({target:g}% accuracy)"
             axes.axvline(
-                100 - target, color=GREY, linestyle="--", linewidth=1, label=text, zorder=1
+                100 - target, color=GRAY, linestyle="--", linewidth=1, label=text, zorder=1
             )
         axes.set_yticks(rows, labels=names)
         axes.set_ylim(len(studies) - 0.5, -0.5)
-        axes.grid(axis="y", color=GREY, alpha=0.25, linewidth=0.6)
+        axes.grid(axis="y", color=GRAY, alpha=0.25, linewidth=0.6)
         axes.tick_params(axis="y", length=0)
         every = [*train, *(end for interval in intervals for end in interval)]
         use_error_axis(axes, 0.9 * min(every), 1.1 * max(every), axis="x")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from netlet.records import Study
-from netlet.report.figures import BLUE, GREEN, GREY, INK, ORANGE, WIDE, new_figure, use_style
+from netlet.report.figures import BLUE, GRAY, GREEN, INK, ORANGE, WIDE, new_figure, use_style
 from netlet.text import per_axis
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def _draw_stage(axes: Axes, stage: _Stage, x: float, y: float, side: int, most: 
     from matplotlib.patches import Polygon
 
     colors = {"conv": BLUE, "pool": ORANGE, "linear": GREEN}
-    color = colors.get(stage.kind, GREY)
+    color = colors.get(stage.kind, GRAY)
     channels, height, width = _split(stage.shape)
     tall, wide = (max(size / side, 0.04) * 0.52 for size in (height, width))
     depth = 0.05 + 0.20 * math.sqrt(channels / most)
@@ -168,7 +168,7 @@ def _draw_arrow(axes: Axes, x: float, y: float) -> None:
         (x - 0.07, y),
         arrowprops={
             "arrowstyle": "->",
-            "color": GREY,
+            "color": GRAY,
             "linewidth": 0.8,
             "shrinkA": 0,
             "shrinkB": 0,

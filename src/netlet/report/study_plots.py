@@ -13,7 +13,7 @@ from netlet.data.batches import count_steps
 from netlet.records import Study
 from netlet.report.figures import (
     BLUE,
-    GREY,
+    GRAY,
     NARROW,
     ORANGE,
     RED,
@@ -44,7 +44,7 @@ def accuracy_curves(study: Study) -> Figure:
         target = stats.target_percent(study)
         if target is not None:
             axes.axhline(
-                target, color=GREY, linestyle="--", linewidth=1, label=f"target {target:g}%"
+                target, color=GRAY, linestyle="--", linewidth=1, label=f"target {target:g}%"
             )
         if study.epochs > 2:
             # The first epoch would squeeze the others together.
@@ -104,7 +104,7 @@ def seed_accuracies(studies: Sequence[Study]) -> Figure:
                 axes.plot([stats.mean_percent(study)], [row + 0.17], "D", color=RED)
         targets = {t for study in studies if (t := stats.target_percent(study)) is not None}
         for target in targets:
-            axes.axvline(target, color=GREY, linestyle="--", linewidth=1, zorder=1)
+            axes.axvline(target, color=GRAY, linestyle="--", linewidth=1, zorder=1)
         names = [study.name for study in studies]
         axes.set_yticks(range(len(names)), labels=names)
         axes.set(xlabel=f"{studies[0].split} accuracy (%)", ylim=(len(names) - 0.5, -0.5))
@@ -115,7 +115,7 @@ def seed_accuracies(studies: Sequence[Study]) -> Figure:
             axes.plot([], [], "D-", color=RED, linewidth=2, label="mean, 95% interval")
         if targets:
             text = ", ".join(f"{target:g}" for target in sorted(targets))
-            axes.plot([], [], "--", color=GREY, linewidth=1, label=f"target {text}%")
+            axes.plot([], [], "--", color=GRAY, linewidth=1, label=f"target {text}%")
         axes.figure.legend(loc="outside lower center", ncols=3, columnspacing=1.2)
 
     return _draw_figure(draw, height=1.25 + 0.36 * len(studies))
@@ -149,7 +149,7 @@ def calibration_curve(study: Study) -> Figure:
 
     def draw(axes: Axes) -> None:
         ends, label = [0, 100], "perfect calibration"
-        axes.plot(ends, ends, color=GREY, linestyle="--", linewidth=1, label=label)
+        axes.plot(ends, ends, color=GRAY, linestyle="--", linewidth=1, label=label)
         confidence = [100 * one.confidence for one in bins]
         accuracy = [100 * one.correct / one.images for one in bins]
         axes.plot(confidence, accuracy, color=BLUE, linewidth=1)
