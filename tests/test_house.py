@@ -150,6 +150,7 @@ def test_help_never_imports_torch() -> None:
         "predict",
         "frontier",
         "search",
+        "search",
     ):
         assert verb in done.stdout
 

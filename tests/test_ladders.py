@@ -97,7 +97,7 @@ def test_a_ladder_is_climbed_once_and_told(netlet: Netlet, ladder: Path, tmp_pat
     ):
         assert words in page
     assert "light" in out
-    assert "its page: ladders/two/ladder.md" in out
+    assert "written to ladders/two/ladder.md" in out
     assert page.count("**Remarks:**") == 0
 
     (folder / "norms" / "remarks.md").write_text("I expected *more*.\n")
