@@ -452,6 +452,16 @@ def test_a_bar_shows_what_a_callback_reports_and_nothing_without_a_terminal(
         assert ("/1.00k" in stream.getvalue()) == expected
 
 
+def test_phases_are_shown_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    from netlet.cli.progress import show_phases
+
+    for stream, expected in ((Terminal(), True), (io.StringIO(), False)):
+        monkeypatch.setattr(sys, "stderr", stream)
+        with show_phases() as on_progress:
+            on_progress("compiling")
+        assert ("compiling" in stream.getvalue()) == expected
+
+
 def test_old_option_names_still_work_with_a_warning(netlet: Netlet, blobs_for_mnist: Path) -> None:
     code, _, err = netlet("data", "verify", "mnist", "--data", str(blobs_for_mnist))
     assert code == 0

@@ -12,7 +12,7 @@ from netlet import catalog
 from netlet.cli.commands import Group, add_command
 from netlet.cli.datasets import load_dataset
 from netlet.cli.options import DataDir, Json, dataset_names, recipe_names
-from netlet.cli.progress import DownloadBar, show_progress
+from netlet.cli.progress import DownloadBar, show_phases, show_progress
 from netlet.cli.results import print_json, print_result, say
 from netlet.errors import DataError, MissingDataError, OutputError, did_you_mean
 from netlet.text import table
@@ -143,15 +143,17 @@ def verify(
     from netlet.data import SOURCES, load
 
     rows: list[dict[str, Any]] = []
-    for name in names or SOURCES:
-        try:
-            rows.append(_describe(name, load(name, data_dir, download=False)))
-        except DataError as error:
-            missing = isinstance(error, MissingDataError)
-            message = " ".join(str(error).split())
-            rows.append(
-                {"name": name, "state": "missing" if missing else "damaged", "error": message}
-            )
+    with show_phases() as on_progress:
+        for name in names or SOURCES:
+            on_progress(f"verifying {name}")
+            try:
+                rows.append(_describe(name, load(name, data_dir, download=False)))
+            except DataError as error:
+                missing = isinstance(error, MissingDataError)
+                message = " ".join(str(error).split())
+                rows.append(
+                    {"name": name, "state": "missing" if missing else "damaged", "error": message}
+                )
     broken = [row for row in rows if row["state"] == "damaged" or (names and "error" in row)]
     for row in broken:
         say(f"netlet: {row['error']}")

@@ -11,6 +11,7 @@ import typer
 
 from netlet import records
 from netlet.cli.options import FORMATS, Json, study_names
+from netlet.cli.progress import show_phases
 from netlet.cli.results import print_json, print_result, say
 from netlet.cli.study import STUDIES
 from netlet.errors import RecordError
@@ -68,7 +69,9 @@ def frontier(
     if out:
         from netlet.report import frontier_page, write
 
-        files = write(frontier_page(points), out)
+        with show_phases() as on_progress:
+            on_progress("drawing the frontier")
+            files = write(frontier_page(points), out)
     _print(points, files, json=json)
 
 

@@ -9,6 +9,7 @@ import typer
 
 from netlet.cli.locate import locate_records
 from netlet.cli.options import FORMATS, DataDir, Json, study_names
+from netlet.cli.progress import show_phases
 from netlet.cli.results import print_json, print_result, say
 from netlet.errors import DataError
 
@@ -58,11 +59,14 @@ def report(
 
     from netlet.report import Page, combine_pages, comparison_page, ladder_page, study_page, write
 
-    pages = [ladder_page(climbed) for climbed in climbs]
-    own = [study_page(study, _scored_images(study, dataset, data_dir)) for study in studies]
-    pages += own if len(own) < 2 else [comparison_page(studies, own)]
-    page = pages[0] if len(pages) == 1 else combine_pages(Page("Report", ""), pages)
-    files = write(page, out)
+    images = [_scored_images(study, dataset, data_dir) for study in studies]
+    with show_phases() as on_progress:
+        on_progress("drawing the report")
+        pages = [ladder_page(climbed) for climbed in climbs]
+        own = [study_page(study, scored) for study, scored in zip(studies, images, strict=True)]
+        pages += own if len(own) < 2 else [comparison_page(studies, own)]
+        page = pages[0] if len(pages) == 1 else combine_pages(Page("Report", ""), pages)
+        files = write(page, out)
     if json:
         print_json("report", {"files": [str(file) for file in files]})
         return
