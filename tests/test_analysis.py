@@ -483,7 +483,7 @@ def test_only_shape_errors_suggest_another_input_shape() -> None:
 def test_an_unknown_kind_of_layer_gets_the_most_likely_suggestion(
     kind: str, suggestion: str
 ) -> None:
-    budget = Budget("own", forbids=(kind,))
+    budget = Budget(name="own", forbids=(kind,))
     with pytest.raises(BudgetError, match=f"is called '{kind}'; did you mean '{suggestion}'"):
         check(nets.swift(), budget)
 

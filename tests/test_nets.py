@@ -58,7 +58,7 @@ def test_invalid_notation_is_reported(notation: str, why: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["Theirs", "made", "ready"])
-def test_a_net_may_be_a_class_a_function_or_an_instance(theirs: Path, name: str) -> None:
+def test_a_net_may_be_a_class_a_function_or_an_instance(name: str) -> None:
     built = find_net(f"{THEIRS}:{name}").builder()
     assert netlet.summary(built).parameters == 40 + 50
     assert netlet.receptive_field(built).size == (28, 28)
