@@ -13,7 +13,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from netlet.analysis import aten_ops
+from netlet.analysis import aten_ops, op_names
 from netlet.analysis.fields import Field, FieldMap, input_field
 from netlet.analysis.memory import TensorUse
 from netlet.analysis.ops import Op
@@ -114,10 +114,10 @@ class Tracer(TorchDispatchMode):
         inputs = [x for x in _iterate_tensors([args, kwargs]) if x in self._fields]
         if not inputs:
             return out
-        if name in aten_ops.VALUE_DEPENDENT or (name == "index" and _has_mask(args)):
+        if name in op_names.VALUE_DEPENDENT or (name == "index" and _has_mask(args)):
             self.value_dependent = self.value_dependent or self._stack[-1].name
         outputs = list(_iterate_tensors(out))
-        if outputs and name not in aten_ops.CONSTANT:
+        if outputs and name not in op_names.CONSTANT:
             if func.namespace == "aten":
                 effect = aten_ops.analyze_op(name, args, kwargs, outputs[0], self._fields)
             else:
@@ -136,7 +136,7 @@ class Tracer(TorchDispatchMode):
     ) -> None:
         for tensor in outputs:
             self._fields[tensor] = self._known_field(effect.field)
-        in_place = name in aten_ops.ELEMENTWISE or "batch_norm" in name
+        in_place = name in op_names.ELEMENTWISE or "batch_norm" in name
         self.uses.append(TensorUse(inputs, outputs, in_place))
 
     def _known_field(self, field: Field) -> Field:
@@ -154,9 +154,9 @@ class Tracer(TorchDispatchMode):
             if effect.window:
                 caller.windows.append(effect.window)
             return
-        if name in aten_ops.VIEWS and name not in ("view", "_unsafe_view", "reshape"):
+        if name in op_names.VIEWS and name not in ("view", "_unsafe_view", "reshape"):
             return
-        kind = "reshape" if name in aten_ops.VIEWS else _function_name(name)
+        kind = "reshape" if name in op_names.VIEWS else _function_name(name)
         op = self._add_function(kind, out, self._known_field(effect.field))
         op.macs = macs
         op.windows = [effect.window] if effect.window else []

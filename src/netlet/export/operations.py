@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 
+from netlet.export.activation_operations import (
+    ACTIVATIONS,
+    add_activation,
+    add_prelu,
+    append_activation,
+    clamp_bounds,
+)
 from netlet.export.graph import (
-    UNBOUNDED,
-    Activation,
-    Clamp,
     Concatenation,
     Convolution,
     FinalSoftmax,
-    FunctionName,
-    Pooling,
     Product,
     Sum,
 )
 from netlet.export.graph_builder import BATCH, GraphBuilder, map_shape, to_float64
+from netlet.export.pooling_operations import (
+    add_adaptive_pooling,
+    add_global_pooling,
+    add_pooling,
+)
 from netlet.export.unsupported import ALTERNATIVES, SUPPORTED
 from netlet.text import format_shape
 
-_Mode = Literal["max", "mean"]
 # Operations that return their input unchanged.
 _IDENTITIES = frozenset(["alias", "clone", "contiguous", "detach", "lift_fresh", "to", "_to_copy"])
 _VIEWS = frozenset(
@@ -41,16 +47,6 @@ _VIEWS = frozenset(
 )
 PASS_THROUGH = _IDENTITIES | _VIEWS
 _SOFTMAXES: dict[str, FinalSoftmax] = {"_log_softmax": "log_softmax", "_softmax": "softmax"}
-_ACTIVATIONS: dict[str, FunctionName] = {
-    "elu": "elu",
-    "gelu": "gelu",
-    "hardsigmoid": "hardsigmoid",
-    "hardswish": "hardswish",
-    "leaky_relu": "leaky_relu",
-    "sigmoid": "sigmoid",
-    "silu": "silu",
-    "tanh": "tanh",
-}
 _CLAMPS = frozenset(["clamp", "clamp_max", "clamp_min", "hardtanh", "relu", "relu6"])
 # Operations that read only the shape of a feature map.
 _SHAPE_ONLY = frozenset(
@@ -104,21 +100,21 @@ def add_operation(
     elif "batch_norm" in name:
         _add_batch_norm(builder, args, out)
     elif name in ("max_pool2d_with_indices", "max_pool2d", "avg_pool2d"):
-        _add_pooling(builder, name, args, out)
+        add_pooling(builder, name, args, out)
     elif name in ("_adaptive_avg_pool2d", "adaptive_max_pool2d"):
-        _add_adaptive_pooling(builder, "max" if "max" in name else "mean", x, out)
+        add_adaptive_pooling(builder, "max" if "max" in name else "mean", x, out)
     elif name in ("mean", "amax"):
-        _add_global_pooling(builder, "max" if name == "amax" else "mean", x, args, out)
+        add_global_pooling(builder, "max" if name == "amax" else "mean", x, args, out)
     elif name in ("add", "sub", "rsub", "mul", "div"):
         _add_arithmetic(builder, name, args, kwargs, out)
     elif name == "cat":
         _add_concatenation(builder, args, kwargs, out)
     elif name in _CLAMPS:
-        _append_activation(builder, x, out, "clamp", bounds=_clamp_bounds(name, args, kwargs))
-    elif name in _ACTIVATIONS:
-        _add_activation(builder, name, args, kwargs, out)
+        append_activation(builder, x, out, "clamp", bounds=clamp_bounds(name, args, kwargs))
+    elif name in ACTIVATIONS:
+        add_activation(builder, name, args, kwargs, out)
     elif name in ("prelu", "_prelu_kernel"):
-        _add_prelu(builder, args, out)
+        add_prelu(builder, args, out)
     elif name in _SOFTMAXES:
         if args[1] % x.dim() != 1 or x.dim() != 2:
             raise builder.unsupported("softmax over anything but the classes", "dim=1 of N K")
@@ -225,70 +221,6 @@ def _add_batch_norm(builder: GraphBuilder, args: tuple[Any, ...], out: torch.Ten
     builder.add_scale(builder.number_of(x), out, scale, shift)
 
 
-def _add_pooling(
-    builder: GraphBuilder, name: str, args: tuple[Any, ...], out: torch.Tensor
-) -> None:
-    x, window, *rest = args
-    names = (
-        ("stride", "padding", "dilation", "ceil")
-        if "max" in name
-        else ("stride", "padding", "ceil", "counts", "divisor")
-    )
-    options = dict(zip(names, rest, strict=False))
-    window = _to_pair(window)
-    stride, padding = _to_pair(options.get("stride") or window), _to_pair(options.get("padding", 0))
-    if _to_pair(options.get("dilation", 1)) != (1, 1):
-        raise builder.unsupported("dilated pooling", "pooling without dilation")
-    if options.get("divisor") not in (None, window[0] * window[1]):
-        raise builder.unsupported("divisor_override", "mean pooling without it")
-    counts = bool(options.get("counts", True)) and "avg" in name and padding != (0, 0)
-    number = builder.number_of(x)
-    builder.check_not_reshaped(x, number)
-    shape = map_shape(out)
-    size = builder.shape_of(number)[1:]
-    # With ceil_mode the last windows reach beyond the edge, as if there were more padding below
-    # and to the right.
-    over = [(shape[1 + i] - 1) * stride[i] + window[i] - size[i] - padding[i] for i in (0, 1)]
-    if counts and any(over[i] > padding[i] for i in (0, 1)):
-        raise builder.unsupported(
-            "mean pooling with padding and ceil_mode", "count_include_pad=False"
-        )
-    around = (*padding, max(padding[0], over[0]), max(padding[1], over[1]))
-    mode: _Mode = "max" if "max" in name else "mean"
-    builder.add_layer(
-        out, Pooling(builder.name, (number,), shape, mode, window, stride, around, counts)
-    )
-
-
-def _add_adaptive_pooling(
-    builder: GraphBuilder, mode: _Mode, x: torch.Tensor, out: torch.Tensor
-) -> None:
-    number = builder.number_of(x)
-    builder.check_not_reshaped(x, number)
-    _, h, w = builder.shape_of(number)
-    c, to_h, to_w = map_shape(out)
-    if h % to_h or w % to_w:
-        raise builder.unsupported(
-            f"adaptive pooling from {h}x{w} to {to_h}x{to_w} (windows of several sizes)",
-            "an output size that divides the input size",
-        )
-    window = (h // to_h, w // to_w)
-    shape = (c, to_h, to_w)
-    builder.add_layer(out, Pooling(builder.name, (number,), shape, mode, window, window))
-
-
-def _add_global_pooling(
-    builder: GraphBuilder, mode: _Mode, x: torch.Tensor, args: tuple[Any, ...], out: torch.Tensor
-) -> None:
-    number = builder.number_of(x)
-    builder.check_not_reshaped(x, number)
-    dims = {dim % x.dim() for dim in (args[1] if len(args) > 1 and args[1] else range(x.dim()))}
-    c, h, w = builder.shape_of(number)
-    if x.dim() != 4 or dims != {2, 3}:
-        raise builder.unsupported(f"{mode} over anything but rows and columns", "x.mean((2, 3))")
-    builder.add_layer(out, Pooling(builder.name, (number,), (c, 1, 1), mode, (h, w), (h, w)))
-
-
 def _add_arithmetic(
     builder: GraphBuilder,
     name: str,
@@ -368,74 +300,3 @@ def _add_concatenation(
         out,
         Concatenation(builder.name, numbers, (sum(shape[0] for shape in shapes), *shapes[0][1:])),
     )
-
-
-def _add_activation(
-    builder: GraphBuilder,
-    name: str,
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-    out: torch.Tensor,
-) -> None:
-    function, parameter = _ACTIVATIONS[name], 0.0
-    if name == "leaky_relu":
-        parameter = float(args[1]) if len(args) > 1 else 0.01
-    elif name == "elu":
-        parameter = float(args[1]) if len(args) > 1 else 1.0
-        if any(float(scale) != 1 for scale in args[2:4]):
-            raise builder.unsupported("SELU or a scaled ELU", "nn.ELU")
-    elif name == "gelu" and kwargs.get("approximate", "none") == "tanh":
-        function = "gelu_tanh"
-    _append_activation(builder, args[0], out, function, parameter)
-
-
-def _add_prelu(builder: GraphBuilder, args: tuple[Any, ...], out: torch.Tensor) -> None:
-    slopes = args[1].detach().reshape(-1)
-    if not bool((slopes == slopes[0]).all()):
-        raise builder.unsupported(
-            "PReLU with a slope for each channel", "nn.PReLU() with one slope, or LeakyReLU"
-        )
-    _append_activation(builder, args[0], out, "leaky_relu", float(slopes[0]))
-
-
-def _append_activation(
-    builder: GraphBuilder,
-    x: torch.Tensor,
-    out: torch.Tensor,
-    function: FunctionName,
-    parameter: float = 0.0,
-    bounds: Clamp = UNBOUNDED,
-) -> None:
-    number = builder.number_of(x)
-    shape = builder.shape_of(number)
-    builder.add_layer(out, Activation(builder.name, (number,), shape, function, parameter, bounds))
-
-
-def _clamp_bounds(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Clamp:
-    inf = float("inf")
-    if name == "relu":
-        return 0.0, inf
-    if name == "relu6":
-        return 0.0, 6.0
-    if name == "hardtanh":
-        low, high = (
-            (*args[1:3], -1.0, 1.0)[:2]
-            if len(args) > 2
-            else (args[1] if len(args) > 1 else -1.0, 1.0)
-        )
-        return float(low), float(high)
-    low = args[1] if len(args) > 1 and name != "clamp_max" else kwargs.get("min")
-    high = (
-        args[1]
-        if len(args) > 1 and name == "clamp_max"
-        else args[2]
-        if len(args) > 2
-        else kwargs.get("max")
-    )
-    return (-inf if low is None else float(low)), (inf if high is None else float(high))
-
-
-def _to_pair(value: Any) -> tuple[int, int]:
-    if isinstance(value, int):
-        return value, value
-    return (value[0], value[-1])

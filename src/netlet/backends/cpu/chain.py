@@ -69,11 +69,8 @@ class Chain:
     @property
     def classes(self) -> int:
         """The number of logits."""
-        return (
-            self.head.weight.shape[0]
-            if self.head is not None
-            else self.stages[-1].conv.out_channels
-        )
+        head = self.head
+        return self.stages[-1].conv.out_channels if head is None else head.weight.shape[0]
 
 
 def read_chain(net: nn.Module, shape: Sequence[int]) -> Chain:
