@@ -1,4 +1,4 @@
-"""The page: its arithmetic is Python's, and people can use it; all of it in a real browser."""
+"""The exported page in a real browser: its arithmetic is that of Python, and people can use it."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ import torch
 from nets_to_export import nets
 
 from netlet.analysis import receptive_field
-from netlet.analysis.receptive import extent, jump
+from netlet.analysis.receptive_field import field_jump, field_size
 from netlet.data import Dataset, make_scribble
-from netlet.data.batches import normalized
-from netlet.data.prepare import prepared
+from netlet.data.batches import normalize
+from netlet.data.mnist_frame import prepare_digit
 from netlet.data.skeletons import STYLES
-from netlet.errors import ShipError
-from netlet.experiments import TrainedNet, trained_net
-from netlet.export import Graph, TrainedModel, capture, folded, origin, reference
+from netlet.errors import ExportError
+from netlet.experiments import TrainedNet, load_trained_net
+from netlet.export import Graph, TracedModel, fold_graph, reference, trace_graph, trace_model
 from netlet.export.graph import Activation, Concatenation, Convolution, Pooling, Product, Sum
-from netlet.export.page_file import export_page, page
-from netlet.export.receptive import receptive_fields
-from netlet.nets import NETS, build, shipped
-from netlet.nets.outputs import logits_of
+from netlet.export.page_export import build_page, export_page
+from netlet.export.receptive_field import receptive_fields
+from netlet.nets import NETS, build, list_shipped_weights
+from netlet.nets.outputs import extract_logits
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 QUIET = [
@@ -49,7 +49,7 @@ SHEET, PEN = 560, 46  # as page/drawing.js has it
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
     playwright = pytest.importorskip(
-        "playwright.sync_api", reason="needs Playwright: pip install 'netlet[test]'"
+        "playwright.sync_api", reason="needs Playwright: pip install -e '.[test]'"
     )
     program = next(filter(None, map(shutil.which, BROWSERS)), None)
     if program is None:
@@ -64,11 +64,11 @@ def browser() -> Iterator[Any]:
 
 
 class Visit:
-    """A page that somebody has opened from a file, with nothing else within reach."""
+    """A page opened from a file, offline."""
 
-    def __init__(self, browser: Any, file: Path, **circumstances: Any) -> None:
+    def __init__(self, browser: Any, file: Path, **options: Any) -> None:
         self.context = browser.new_context(
-            **{"viewport": DESK, "reduced_motion": "reduce"} | circumstances
+            **{"viewport": DESK, "reduced_motion": "reduce"} | options
         )
         self.context.set_offline(True)
         self.page = self.context.new_page()
@@ -81,8 +81,8 @@ class Visit:
         self.page.goto(self.uri)
 
     def call(self, name: str, images: torch.Tensor) -> Any:
-        """What the page's function of that name gives for each image."""
-        # As text: Playwright takes an array apart number by number.
+        """Call the page's function of that name for each image and return the results."""
+        # As text: Playwright passes an array number by number, which is slow.
         given = json.dumps(images.flatten(1).tolist())
         return json.loads(
             self.page.evaluate(
@@ -99,12 +99,12 @@ class Visit:
         )
 
     def until(self, condition: str) -> None:
-        """Wait for what does not come at once."""
+        """Wait until a JavaScript condition is true."""
         for _ in range(100):
             if self.page.evaluate(condition):
                 return
             self.page.wait_for_timeout(50)
-        raise AssertionError(f"never: {condition}")
+        raise AssertionError(f"never true: {condition}")
 
     def settled(self) -> None:
         self.page.evaluate(
@@ -114,7 +114,7 @@ class Visit:
     @property
     def best(self) -> str:
         self.settled()
-        return str(self.page.locator("#best b").text_content())
+        return str(self.page.locator("#prediction b").text_content())
 
     def ink(self) -> np.ndarray:
         levels = self.page.evaluate(
@@ -125,12 +125,12 @@ class Visit:
 
     def seen(self) -> np.ndarray:
         levels = self.page.evaluate(
-            "() => Array.from(document.getElementById('seen').getContext('2d').getImageData(0, 0, 28, 28).data)"
+            "() => Array.from(document.getElementById('input').getContext('2d').getImageData(0, 0, 28, 28).data)"
         )
         return np.array(levels, np.uint8).reshape(28, 28, 4)
 
     def sheet(self, x: float, y: float) -> tuple[float, float]:
-        """Where on the screen a point of the unit square is that a digit fills."""
+        """Return the screen position of a point of the unit square that a digit fills."""
         box = self.page.locator("#drawing").bounding_box()
         return box["x"] + box["width"] * (0.25 + x / 2), box["y"] + box["height"] * (
             0.17 + y * 0.66
@@ -139,15 +139,15 @@ class Visit:
 
 @pytest.fixture(scope="session")
 def visits(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """Opens the page of an origin; once, if asked for the same circumstances again."""
+    """Return a function that opens the page of a model, once for the same options."""
     folder, known = tmp_path_factory.mktemp("pages"), {}
 
-    def visit(name: str, source: TrainedModel, **circumstances: Any) -> Visit:
-        key = name + json.dumps(circumstances, sort_keys=True)
+    def visit(name: str, model: TracedModel, **options: Any) -> Visit:
+        key = name + json.dumps(options, sort_keys=True)
         if key not in known:
             file = folder / f"{len(known)}.html"
-            file.write_text(page(source), encoding="utf-8")
-            known[key] = Visit(browser, file, **circumstances)
+            file.write_text(build_page(model), encoding="utf-8")
+            known[key] = Visit(browser, file, **options)
         return known[key]
 
     yield visit
@@ -156,14 +156,14 @@ def visits(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[A
 
 
 @functools.cache
-def source_of(name: str) -> TrainedModel:
-    """Of a net to ship, of one that comes with the package, or of another of ours that has learnt nothing."""
-    if name in shipped():
-        return origin(trained_net(name))
+def model_of(name: str) -> TracedModel:
+    """Return a packaged net, one of the nets to export, or another of ours without training."""
+    if name in list_shipped_weights():
+        return trace_model(load_trained_net(name))
     if name in ("mnistnet_1", "pyramid", "braid", "smooth"):
-        return origin(nets()[name])
+        return trace_model(nets()[name])
     net = build(NETS[name].builder, 0).eval()
-    return origin(
+    return trace_model(
         TrainedNet(
             name, net, (1, 28, 28), tuple("0123456789"), 0.1307, 0.3081, file=None, budget=None
         )
@@ -171,13 +171,13 @@ def source_of(name: str) -> TrainedModel:
 
 
 @pytest.fixture(scope="session")
-def crest() -> TrainedModel:
-    return source_of("crest")
+def crest() -> TracedModel:
+    return model_of("crest")
 
 
 @pytest.fixture
-def desk(visits: Any, crest: TrainedModel) -> Visit:
-    """A blank sheet for our most accurate net."""
+def desk(visits: Any, crest: TracedModel) -> Visit:
+    """Open a blank page of our most accurate net on a desktop screen."""
     visit = visits("crest", crest)
     visit.page.set_viewport_size(DESK)
     visit.page.reload()
@@ -186,7 +186,7 @@ def desk(visits: Any, crest: TrainedModel) -> Visit:
 
 @functools.cache
 def images() -> torch.Tensor:
-    """Digits, noise, a blank one and a full one."""
+    """Return digits, noise, a blank image and a full one."""
     noise = torch.randint(
         0, 256, (2, 1, 28, 28), generator=torch.Generator().manual_seed(1), dtype=torch.uint8
     )
@@ -195,37 +195,35 @@ def images() -> torch.Tensor:
 
 
 def difference(visit: Visit, trained: TrainedNet, some: torch.Tensor | None = None) -> float:
-    """The largest between a logit of the page and of the net itself, by PyTorch."""
+    """Return the largest difference between the page's logits and those of PyTorch."""
     some = images() if some is None else some
     with torch.inference_mode():
-        wanted = logits_of(trained.net(normalized(some, trained.recipe)))
+        wanted = extract_logits(trained.net(normalize(some, trained.recipe)))
     found = torch.tensor(visit.call("logits", some))
-    if torch.allclose(
-        wanted.exp().sum(1), torch.ones(1)
-    ):  # log-probabilities: the page leaves the softmax out
+    # The page leaves out a final softmax.
+    if torch.allclose(wanted.exp().sum(1), torch.ones(1)):
         found = found.log_softmax(1)
     return float((wanted - found).abs().max())
 
 
-# --- the arithmetic
-# ------------------------------------------------------------------------------------------------
+# --- Arithmetic.
 
 
 @pytest.mark.parametrize("name", ["mnistnet_1", "pyramid", "speck", "braid", "smooth", "crest"])
 def test_logits_are_those_of_pytorch(visits: Any, name: str) -> None:
-    source = source_of(name)
-    assert difference(visits(name, source), source.trained) < 1e-4
+    model = model_of(name)
+    assert difference(visits(name, model), model.model) < 1e-4
 
 
 @pytest.mark.mnist
-def test_logits_of_real_digits_are_those_of_pytorch(
-    visits: Any, crest: TrainedModel, mnist: Dataset
+def test_logits_of_mnist_digits_are_those_of_pytorch(
+    visits: Any, crest: TracedModel, mnist: Dataset
 ) -> None:
-    assert difference(visits("crest", crest), crest.trained, mnist.held_out.images[::50]) < 1e-4
+    assert difference(visits("crest", crest), crest.model, mnist.held_out.images[::50]) < 1e-4
 
 
 def assert_same_maps(visit: Visit, graph: Graph, some: torch.Tensor) -> None:
-    wanted = reference.maps(graph, some, torch.float64)
+    wanted = reference.compute_maps(graph, some, torch.float64)
     for i, found in enumerate(visit.call("maps", some)):
         for layer, mine, theirs in zip(graph.layers, wanted[1:], found[1:], strict=True):
             np.testing.assert_allclose(
@@ -234,11 +232,11 @@ def assert_same_maps(visit: Visit, graph: Graph, some: torch.Tensor) -> None:
 
 
 @pytest.mark.parametrize("name", ["braid", "smooth"])
-def test_every_map_is_that_of_the_graph(visits: Any, name: str) -> None:
-    assert_same_maps(visits(name, source_of(name)), source_of(name).graph, images()[::3])
+def test_every_feature_map_is_that_of_the_graph(visits: Any, name: str) -> None:
+    assert_same_maps(visits(name, model_of(name)), model_of(name).graph, images()[::3])
 
 
-def test_every_kind_of_layer_is_computed(visits: Any, crest: TrainedModel) -> None:
+def test_every_kind_of_layer_is_supported(visits: Any, crest: TracedModel) -> None:
     graph = everything()
     assert_same_maps(
         visits("everything", dataclasses.replace(crest, graph=graph)), graph, images()[::3]
@@ -246,7 +244,7 @@ def test_every_kind_of_layer_is_computed(visits: Any, crest: TrainedModel) -> No
 
 
 def everything() -> Graph:
-    """All functions, a pooling whose padding is uneven, windows of other shapes than squares, broadcasts either way."""
+    """Return a graph with every function, uneven padding, non-square windows and broadcasting."""
     random = np.random.default_rng(2)
 
     def convolution(
@@ -285,20 +283,26 @@ def everything() -> Graph:
         ),
         convolution("odd", 1, (4, 14, 28), (4, 1, 2, 5), stride=(2, 1), padding=(0, 1, 0, 3)),
         Pooling(
-            "pool", (2,), (4, 7, 10), how="max", window=(3, 2), stride=(2, 3), padding=(1, 0, 0, 1)
+            "pool", (2,), (4, 7, 10), mode="max", window=(3, 2), stride=(2, 3), padding=(1, 0, 0, 1)
         ),
         Pooling(
-            "mean", (2,), (4, 7, 10), how="mean", window=(3, 2), stride=(2, 3), padding=(1, 0, 0, 1)
+            "mean",
+            (2,),
+            (4, 7, 10),
+            mode="mean",
+            window=(3, 2),
+            stride=(2, 3),
+            padding=(1, 0, 0, 1),
         ),
         Pooling(
             "counted",
             (2,),
             (4, 7, 10),
-            how="mean",
+            mode="mean",
             window=(3, 2),
             stride=(2, 3),
             padding=(1, 0, 0, 1),
-            counts_padding=True,
+            count_include_pad=True,
         ),
         Sum("sum", (3, 5), (4, 7, 10), clamp=(-2.0, 1.5)),
         convolution(
@@ -312,7 +316,7 @@ def everything() -> Graph:
             clamp=(-1.0, float("inf")),
         ),
         Concatenation("cat", (4, 6), (8, 7, 10)),
-        Pooling("whole", (8,), (8, 1, 1), how="mean", window=(7, 10)),
+        Pooling("whole", (8,), (8, 1, 1), mode="mean", window=(7, 10)),
         Product("gate", (8, 9), (8, 7, 10)),
         Sum("spread", (10, 9), (8, 7, 10)),
         *(
@@ -335,7 +339,7 @@ def everything() -> Graph:
 
 
 def inks() -> Iterator[np.ndarray]:
-    """Strokes of many widths and sizes, single dots, full sheets, levels that are no bytes."""
+    """Yield strokes of many widths and sizes, single dots, full images, levels that are not bytes."""
     random = np.random.default_rng(3)
     for height, width, pen in (
         (28, 28, 2),
@@ -376,18 +380,20 @@ def inks() -> Iterator[np.ndarray]:
     yield random.normal(100, 120, (40, 50))  # below 0, above 255 and between whole numbers
 
 
-def test_preparation_is_that_of_python_to_the_pixel(desk: Visit) -> None:
+def test_preparation_equals_python_in_every_pixel(desk: Visit) -> None:
     checked = 0
     for ink in inks():
         found = desk.prepared(ink)
-        np.testing.assert_array_equal(np.reshape(found, (28, 28)), prepared(ink))
+        np.testing.assert_array_equal(np.reshape(found, (28, 28)), prepare_digit(ink))
         checked += 1
     assert checked >= 15
     assert desk.prepared(np.array([[0, 0], [0, 0.4]])) == []
 
 
-def test_a_perturbed_weight_shows(browser: Any, crest: TrainedModel, tmp_path: Path) -> None:
-    text = page(crest)
+def test_one_wrong_weight_changes_the_logits(
+    browser: Any, crest: TracedModel, tmp_path: Path
+) -> None:
+    text = build_page(crest)
     blob = re.search(r'id="weights">([^<]+)<', text)
     assert blob
     values = np.frombuffer(base64.b64decode(blob[1]), "<f4").copy()
@@ -395,33 +401,33 @@ def test_a_perturbed_weight_shows(browser: Any, crest: TrainedModel, tmp_path: P
     file = tmp_path / "perturbed.html"
     file.write_text(text.replace(blob[1], base64.b64encode(values.tobytes()).decode()))
     visit = Visit(browser, file)
-    assert difference(visit, crest.trained) > 1e-4
+    assert difference(visit, crest.model) > 1e-4
     visit.context.close()
 
 
-# --- receptive fields
-# ----------------------------------------------------------------------------------------------
+# --- Receptive fields.
 
 
 @pytest.mark.parametrize("name", list(NETS))
-def test_fields_of_a_graph_are_those_of_the_net(name: str) -> None:
+def test_receptive_fields_of_a_graph_are_those_of_the_net(name: str) -> None:
     net = build(NETS[name].builder, 0).eval()
-    measured, graph = receptive_field(net), capture(net, (1, 28, 28), 0.13, 0.31)
+    measured, graph = receptive_field(net), trace_graph(net, (1, 28, 28), 0.13, 0.31)
     fields = dict(
         zip((layer.name for layer in graph.layers), receptive_fields(graph)[1:], strict=True)
     )
     rows = [row for row in measured.rows if row.name in fields]
     assert len(rows) > 5
     for row in rows:
-        assert (extent(fields[row.name]), jump(fields[row.name])) == (row.r_out, row.j_out), (
-            row.name
-        )
-    assert extent(receptive_fields(folded(graph))[-1]) == measured.size
+        assert (field_size(fields[row.name]), field_jump(fields[row.name])) == (
+            row.r_out,
+            row.j_out,
+        ), row.name
+    assert field_size(receptive_fields(fold_graph(graph))[-1]) == measured.size
 
 
 @pytest.mark.parametrize("name", ["braid", "smooth"])
-def test_a_map_depends_on_its_field_and_on_no_more(name: str) -> None:
-    graph, image = source_of(name).graph, images()[:1].double()
+def test_a_value_depends_on_its_receptive_field_and_nothing_else(name: str) -> None:
+    graph, image = model_of(name).graph, images()[:1].double()
     looked_at, inside = [], []
     for field, (_, rows, columns) in zip(receptive_fields(graph), graph.shapes, strict=True):
         assert field is not None
@@ -431,9 +437,9 @@ def test_a_map_depends_on_its_field_and_on_no_more(name: str) -> None:
         inside.append(torch.zeros(1, 28, 28, dtype=torch.bool))
         inside[-1][:, max(top, 0) : bottom + 1, max(left, 0) : right + 1] = True
     masks = torch.stack(inside)
-    # The image; for each map one that differs outside of its field; for each one that differs
-    # within.
-    maps = reference.maps(
+    # The image; for each feature map an image that differs outside its field; then those that
+    # differ inside.
+    maps = reference.compute_maps(
         graph,
         torch.cat(
             [image, torch.where(masks, image, 255 - image), torch.where(masks, 255 - image, image)]
@@ -448,21 +454,23 @@ def test_a_map_depends_on_its_field_and_on_no_more(name: str) -> None:
         assert (within - before).abs().max() > 1e-3
 
 
-def test_the_page_has_the_same_fields(visits: Any) -> None:
-    source = source_of("braid")
+def test_page_has_the_same_receptive_fields(visits: Any) -> None:
+    model = model_of("braid")
     wanted = [
         [
             [list(axis.interval(i)) for i in range(shape[1 + a])]
             for a, axis in enumerate(field or ())
         ]
         for field, shape in zip(
-            receptive_fields(source.graph)[1:], source.graph.shapes[1:], strict=True
+            receptive_fields(model.graph)[1:], model.graph.shapes[1:], strict=True
         )
     ]
-    assert visits("braid", source).page.evaluate("window.netlet.fields()") == wanted
+    assert visits("braid", model).page.evaluate("window.netlet.fields()") == wanted
 
 
-def test_pointing_at_a_map_outlines_its_field(desk: Visit, crest: TrainedModel) -> None:
+def test_pointing_at_a_feature_map_outlines_its_receptive_field(
+    desk: Visit, crest: TracedModel
+) -> None:
     desk.page.keyboard.press("7")
     desk.settled()
     layer, row, column = 3, 3, 6
@@ -476,14 +484,13 @@ def test_pointing_at_a_map_outlines_its_field(desk: Visit, crest: TrainedModel) 
     assert field is not None
 
     def expected(row: int, column: int) -> tuple[list[float], list[float]]:
-        """Left, top, width and height of the outlines, in percent of the frame and of the sheet."""
+        """Return left, top, width and height of both outlines, in percent of input and drawing."""
         (top, bottom), (left, right) = field[0].interval(row), field[1].interval(column)
-        ink, frame = desk.ink(), prepared(desk.ink())
+        ink, frame = desk.ink(), prepare_digit(desk.ink())
         edges = []
         for axis, first, last in ((1, left, right), (0, top, bottom)):
             drawn, shown = (np.flatnonzero(levels.any(axis=1 - axis)) for levels in (ink, frame))
-            # No row of a box's rim is empty here, so what is shown has the size that it was scaled
-            # to.
+            # No edge row of the scaled box is empty here, so the visible ink has its full size.
             scale = (drawn[-1] - drawn[0] + 1) / (shown[-1] - shown[0] + 1)
             edges.append((drawn[0] + (first - shown[0]) * scale, (last + 1 - first) * scale))
         on_seen = [100 * value / 28 for value in (left, top, right + 1 - left, bottom + 1 - top)]
@@ -498,15 +505,15 @@ def test_pointing_at_a_map_outlines_its_field(desk: Visit, crest: TrainedModel) 
                 float(desk.page.locator(mark).evaluate(f"(mark) => mark.style.{side}").rstrip("%"))
                 for side in ("left", "top", "width", "height")
             ]
-            for mark in ("#on-seen", "#on-drawing")
+            for mark in ("#input-outline", "#drawing-outline")
         )
         return seen, drawn
 
     for found, wanted in zip(outlined(), expected(row, column), strict=True):
         np.testing.assert_allclose(found, wanted, atol=1e-3)
-    value = reference.maps(crest.graph, torch.from_numpy(desk.seen()[..., 0].copy())[None, None])[
-        layer + 1
-    ][0, 2, row, column]
+    value = reference.compute_maps(
+        crest.graph, torch.from_numpy(desk.seen()[..., 0].copy())[None, None]
+    )[layer + 1][0, 2, row, column]
     text = str(desk.page.locator("figcaption").text_content())
     assert f"4_20.0, channel 2, row {row}, column {column} is " in text
     assert float(text.split(" is ")[1].split(";")[0]) == pytest.approx(
@@ -522,11 +529,10 @@ def test_pointing_at_a_map_outlines_its_field(desk: Visit, crest: TrainedModel) 
         desk.page.locator("figcaption").text_content()
     )
     maps.blur()
-    assert desk.page.locator("#on-drawing").is_hidden()
+    assert desk.page.locator("#drawing-outline").is_hidden()
 
 
-# --- people
-# --------------------------------------------------------------------------------------------------------
+# --- Use.
 
 
 def polyline(digit: int) -> list[list[tuple[float, float]]]:
@@ -534,8 +540,8 @@ def polyline(digit: int) -> list[list[tuple[float, float]]]:
 
 
 @pytest.mark.parametrize("digit", [4, 7])
-def test_what_the_mouse_draws_is_prepared_and_answered_as_python_would(
-    desk: Visit, crest: TrainedModel, digit: int
+def test_mouse_drawing_is_prepared_and_classified_as_in_python(
+    desk: Visit, crest: TracedModel, digit: int
 ) -> None:
     assert desk.best == "–"
     for stroke in polyline(digit):
@@ -545,12 +551,14 @@ def test_what_the_mouse_draws_is_prepared_and_answered_as_python_would(
             desk.page.mouse.move(*desk.sheet(*point), steps=2)
         desk.page.mouse.up()
     assert desk.best == str(digit)
-    frame = prepared(desk.ink())
+    frame = prepare_digit(desk.ink())
     np.testing.assert_array_equal(desk.seen()[..., 0], frame)
-    wanted = reference.logits(crest.graph, torch.from_numpy(frame)[None, None]).softmax(1)[0]
+    wanted = reference.compute_logits(crest.graph, torch.from_numpy(frame)[None, None]).softmax(1)[
+        0
+    ]
     rows = desk.page.locator("#probabilities tr").all_inner_texts()
     assert [row.split() for row in rows] == [
-        [str(i), f"{100 * p:.1f}", "%"] for i, p in enumerate(wanted.tolist())
+        [str(i), f"{100 * p:.1f}%"] for i, p in enumerate(wanted.tolist())
     ]
     desk.page.get_by_role("button", name="Undo").click()
     assert desk.ink().any()
@@ -559,7 +567,7 @@ def test_what_the_mouse_draws_is_prepared_and_answered_as_python_would(
     assert desk.best == "–"
 
 
-def test_clearing_can_be_taken_back(desk: Visit) -> None:
+def test_clearing_can_be_undone(desk: Visit) -> None:
     desk.page.get_by_role("button", name="Sample 3").click()
     drawn = desk.ink()
     assert desk.best == "3"
@@ -571,7 +579,7 @@ def test_clearing_can_be_taken_back(desk: Visit) -> None:
     np.testing.assert_array_equal(desk.ink(), drawn)
 
 
-def test_samples_are_told_and_differ_when_asked_for_again(desk: Visit) -> None:
+def test_samples_are_recognized_and_vary(desk: Visit) -> None:
     for digit in range(10):
         button = desk.page.get_by_role("button", name=f"Sample {digit}", exact=True)
         button.click()
@@ -582,7 +590,7 @@ def test_samples_are_told_and_differ_when_asked_for_again(desk: Visit) -> None:
         assert (desk.ink() != first).any()
 
 
-def test_a_finger_and_a_pen_draw_and_do_not_scroll(visits: Any, crest: TrainedModel) -> None:
+def test_finger_and_pen_draw_without_scrolling(visits: Any, crest: TracedModel) -> None:
     visit = visits("crest", crest, viewport=PHONE, has_touch=True, is_mobile=True)
     devtools = visit.context.new_cdp_session(visit.page)
 
@@ -590,7 +598,7 @@ def test_a_finger_and_a_pen_draw_and_do_not_scroll(visits: Any, crest: TrainedMo
         points = [{"x": place[0], "y": place[1]}] if place else []
         devtools.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
 
-    touch("touchStart", *visit.sheet(0.5, 1))  # upwards, which elsewhere scrolls the page
+    touch("touchStart", *visit.sheet(0.5, 1))  # upwards, which would scroll the page elsewhere
     for y in (0.8, 0.6, 0.4, 0.2, 0):
         touch("touchMove", *visit.sheet(0.5, y))
     touch("touchEnd")
@@ -615,29 +623,31 @@ def test_a_finger_and_a_pen_draw_and_do_not_scroll(visits: Any, crest: TrainedMo
     assert visit.best == "7"
 
 
-def test_tapping_a_map_keeps_the_frame_in_sight(visits: Any, crest: TrainedModel) -> None:
+def test_tapping_a_feature_map_keeps_the_input_visible(visits: Any, crest: TracedModel) -> None:
     visit = visits("crest", crest, viewport=PHONE, has_touch=True, is_mobile=True)
     layer = visit.page.locator(".layer").nth(6)
     layer.locator("summary").tap()
     layer.locator(".map").first.tap()
-    box = visit.page.locator("#seen").bounding_box()
-    assert visit.page.locator("#on-seen").is_visible()
+    box = visit.page.locator("#input").bounding_box()
+    assert visit.page.locator("#input-outline").is_visible()
     assert 0 <= box["y"] <= PHONE["height"] - box["height"]
     visit.page.locator("h1").tap()
-    assert visit.page.locator("#on-seen").is_hidden()
+    assert visit.page.locator("#input-outline").is_hidden()
 
 
-def test_all_of_it_works_by_keyboard_and_is_announced(desk: Visit) -> None:
+def test_everything_works_by_keyboard_and_is_announced(desk: Visit) -> None:
     keys = desk.page.keyboard
     desk.page.locator("#drawing").focus()
     for key in ["ArrowUp"] * 9 + ["Space"] + ["ArrowDown"] * 18 + ["Enter"]:
         keys.press(key)
     assert desk.best == "1"
-    percent = desk.page.locator("#best span").inner_text().split()[0]
+    percent = desk.page.locator("#prediction span").inner_text().split("%")[0]
     desk.until(
-        f"document.getElementById('said').textContent.startsWith('1, {percent} percent; next ')"
+        f"document.getElementById('announced-answer').textContent.startsWith('1, {percent} percent; next ')"
     )
-    desk.until("document.getElementById('told').textContent === 'pen up, row 23, column 14 of 28'")
+    desk.until(
+        "document.getElementById('announced-action').textContent === 'pen up, row 23, column 14 of 28'"
+    )
     keys.press("Shift+ArrowLeft")  # the pen is up
     assert desk.best == "1"
     keys.press("Delete")
@@ -652,7 +662,7 @@ def test_all_of_it_works_by_keyboard_and_is_announced(desk: Visit) -> None:
                 "document.activeElement.id || document.activeElement.className || document.activeElement.tagName"
             )
         )
-    assert {"maps pointed", "SUMMARY"} <= visited
+    assert {"maps inspected", "SUMMARY"} <= visited
     desk.page.evaluate("scrollTo(0, 0)")
     assert (
         desk.page.evaluate("document.querySelectorAll('[tabindex]:not([tabindex=\"0\"])').length")
@@ -660,24 +670,24 @@ def test_all_of_it_works_by_keyboard_and_is_announced(desk: Visit) -> None:
     )
 
 
-def test_everything_has_a_name(desk: Visit) -> None:
+def test_every_control_has_an_accessible_name(desk: Visit) -> None:
     desk.page.keyboard.press("7")
     desk.settled()
     snapshot = desk.page.locator("body").aria_snapshot()
     for line in (
         'heading "crest" [level=1]',
-        'application "Sheet to draw on"',
+        'application "Drawing area"',
         'button "Undo"',
         'button "Clear"',
-        'group "Samples"',
+        'group "Sample digits"',
         'button "Sample 7"',
-        'img "What the net sees: 28 by 28 pixels, ink in 20 rows',
+        'img "Input of the net: 28 by 28 pixels, ink in 20 rows',
         'table "Probability of each class"',
-        'heading "Layer by layer"',
-        'application "Maps of 4_20.0: 20 of 10 by 10"',
+        'heading "Feature maps, layer by layer"',
+        'application "Feature maps of 4_20.0: 20 of 10 by 10"',
     ):
         assert line in snapshot, line
-    assert re.search(r'row "7 \d\d\.\d %"', snapshot)
+    assert re.search(r'row "7 \d\d\.\d%"', snapshot)
     assert not re.search(
         r"^\s*- (button|application|img|table|checkbox|link|textbox)(?! \")", snapshot, re.MULTILINE
     )
@@ -690,7 +700,7 @@ CONTRASTS = """() => {
     return 0.2126 * r + 0.7152 * g + 0.0722 * b;
   };
   const found = [];
-  for (const at of document.querySelectorAll('body *:not(script):not(noscript):not(.unseen *):not(:disabled)')) {
+  for (const at of document.querySelectorAll('body *:not(script):not(noscript):not(.visually-hidden *):not(:disabled)')) {
     if (![...at.childNodes].some((child) => child.nodeType === 3 && child.data.trim()) || !at.checkVisibility()) continue;
     let ground = at;
     while (ground && (numbers(getComputedStyle(ground).backgroundColor)[3] ?? 1) === 0) ground = ground.parentElement;
@@ -702,7 +712,7 @@ CONTRASTS = """() => {
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_texts_stand_out(desk: Visit, scheme: str) -> None:
+def test_text_has_sufficient_contrast(desk: Visit, scheme: str) -> None:
     desk.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
     desk.page.keyboard.press("2")
     desk.settled()
@@ -715,7 +725,7 @@ def test_texts_stand_out(desk: Visit, scheme: str) -> None:
 
 
 @pytest.mark.parametrize("width", [320, 390, 1200])
-def test_nothing_sticks_out_sideways(desk: Visit, width: int) -> None:
+def test_page_does_not_scroll_sideways(desk: Visit, width: int) -> None:
     desk.page.set_viewport_size({"width": width, "height": 700})
     desk.page.reload()
     desk.page.evaluate(
@@ -726,9 +736,7 @@ def test_nothing_sticks_out_sideways(desk: Visit, width: int) -> None:
     assert desk.page.evaluate("document.documentElement.scrollWidth") <= width
 
 
-def test_it_asks_for_nothing_and_complains_of_nothing(
-    desk: Visit, visits: Any, crest: TrainedModel
-) -> None:
+def test_page_loads_nothing_and_logs_nothing(desk: Visit, visits: Any, crest: TracedModel) -> None:
     visit = visits("alone", crest)
     visit.page.get_by_role("button", name="Sample 9").click()
     assert visit.best == "9"
@@ -743,8 +751,8 @@ def test_it_asks_for_nothing_and_complains_of_nothing(
     assert "unsafe" not in policy
 
 
-def test_samples_are_written_before_one_s_eyes_unless_motion_is_unwanted(
-    visits: Any, crest: TrainedModel
+def test_samples_are_animated_unless_reduced_motion_is_preferred(
+    visits: Any, crest: TracedModel
 ) -> None:
     visit = visits("moving", crest, reduced_motion="no-preference")
     steps = visit.page.evaluate(
@@ -763,18 +771,18 @@ def test_samples_are_written_before_one_s_eyes_unless_motion_is_unwanted(
     np.testing.assert_array_equal(visit.ink(), late)
 
 
-def test_names_are_text_and_never_markup(visits: Any, crest: TrainedModel) -> None:
+def test_names_are_never_parsed_as_markup(visits: Any, crest: TracedModel) -> None:
     nasty = (
         "</script><script>window.broken = 1</script><img src=x onerror='window.broken = 1'>$name"
     )
     trained = dataclasses.replace(
-        crest.trained,
+        crest.model,
         name="<img src=x onerror=window.broken=1>&amp;",
         class_names=(nasty, *"abc4567", "<b>", "🦊"),
     )
     first = dataclasses.replace(crest.graph.layers[0], name=nasty)
     graph = dataclasses.replace(crest.graph, layers=(first, *crest.graph.layers[1:]))
-    visit = visits("nasty", dataclasses.replace(crest, trained=trained, graph=graph))
+    visit = visits("nasty", dataclasses.replace(crest, source=trained, graph=graph))
     assert visit.page.locator("h1").text_content() == trained.name
     assert visit.page.locator("#probabilities th").all_text_contents() == list(trained.class_names)
     assert visit.page.locator(".layer code").first.text_content() == nasty
@@ -787,21 +795,20 @@ def test_names_are_text_and_never_markup(visits: Any, crest: TrainedModel) -> No
     assert visit.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
 
 
-# --- the file
-# ------------------------------------------------------------------------------------------------------
+# --- File.
 
 
-@pytest.mark.parametrize("name", [*shipped(), "swift", "sprint", "summit", "pyramid"])
-def test_the_file_is_small(name: str) -> None:
-    assert len(page(source_of(name)).encode()) < 150_000
+@pytest.mark.parametrize("name", [*list_shipped_weights(), "swift", "sprint", "summit", "pyramid"])
+def test_file_is_smaller_than_150_kb(name: str) -> None:
+    assert len(build_page(model_of(name)).encode()) < 150_000
 
 
-def test_what_the_net_costs_stands_on_the_page(crest: TrainedModel, tmp_path: Path) -> None:
-    done = export_page(crest, tmp_path / "crest.html", make_scribble(10, 40))
+def test_page_shows_cost_verdict_and_accuracy(crest: TracedModel, tmp_path: Path) -> None:
+    result = export_page(crest, tmp_path / "crest.html", make_scribble(10, 40))
     text = (tmp_path / "crest.html").read_text(encoding="utf-8")
-    assert done.size_bytes == (tmp_path / "crest.html").stat().st_size
-    assert done.agreement is not None
-    assert done.agreement.faithful
+    assert result.size_bytes == (tmp_path / "crest.html").stat().st_size
+    assert result.verification is not None
+    assert result.verification.matches
     rows = dict(re.findall(r"<div><dt>([\w ]+)</dt><dd>(.*?)</dd></div>", text))
     assert rows == {
         "budget": "crest",
@@ -810,20 +817,24 @@ def test_what_the_net_costs_stands_on_the_page(crest: TrainedModel, tmp_path: Pa
         "weight bytes": "80,680",
         "activation bytes": "65,104",
         "receptive field": "28",
-        "accuracy": f"{done.agreement.export.percent:.2f} %<small>{done.agreement.export.correct:,} of 50, scribble test and train</small>",
+        "accuracy": f"{result.verification.export.percent:.2f}%<small>{result.verification.export.correct:,} of 50, scribble test and train</small>",
         "digest": crest.digest[:12],
     }
 
 
-def test_other_images_are_refused(crest: TrainedModel, tmp_path: Path) -> None:
+def test_net_for_other_images_is_refused(crest: TracedModel, tmp_path: Path) -> None:
     color = build(NETS["swift"].builder, 0, (3, 32, 32)).eval()
-    source = origin(dataclasses.replace(crest.trained, name="swift", net=color, shape=(3, 32, 32)))
-    with pytest.raises(ShipError, match="swift: takes images 3x32x32, a page draws 1x28x28"):
-        export_page(source, tmp_path / "page.html", None)
+    model = trace_model(
+        dataclasses.replace(crest.model, name="swift", net=color, shape=(3, 32, 32))
+    )
+    with pytest.raises(
+        ExportError, match="swift: takes images 3x32x32, but the page draws 1x28x28"
+    ):
+        export_page(model, tmp_path / "page.html", None)
     assert not list(tmp_path.iterdir())
 
 
-def test_play_writes_the_page_and_opens_it(
+def test_play_writes_and_opens_the_page(
     netlet: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[str] = []

@@ -1,31 +1,34 @@
-// The sheet of paper: strokes by mouse, finger, pen or keyboard, taken back one by one.
+// The drawing area: strokes by mouse, finger, pen or keyboard, with undo.
 
-const SHEET = 560, PEN = 46, STEP = SHEET / SIZE; // pixels: the sheet's side, the pen's width, a step by the keyboard
+const SHEET = 560, PEN = 46, STEP = SHEET / SIZE; // pixels: side of the area, width of the pen, keyboard step
 
 class Drawing {
-  strokes = []; // each the numbers x, y, x, y, ... that the pen has been to
-  pen = { x: SHEET / 2, y: SHEET / 2, down: false, shown: false }; // the keyboard's
-  #past = []; // what `strokes` was before each stroke and each clearing
+  strokes = []; // each one the coordinates x, y, x, y, ...
+  pen = { x: SHEET / 2, y: SHEET / 2, down: false, shown: false }; // of the keyboard
+  #past = []; // `strokes` before each stroke and each clearing
   #replay = 0;
 
-  /** @param changed called after every change of the ink, `moved` after every key that moves or turns the pen */
-  constructor(canvas, changed, moved) {
+  /**
+   * @param onChange called after every change of the ink
+   * @param onPen called after every change of the keyboard's pen
+   */
+  constructor(canvas, onChange, onPen) {
     Object.assign(canvas, { width: SHEET, height: SHEET });
-    Object.assign(this, { canvas, changed, moved });
+    Object.assign(this, { canvas, onChange, onPen });
     this.context = canvas.getContext("2d", { willReadFrequently: true });
     Object.assign(this.context, { lineCap: "round", lineJoin: "round", lineWidth: PEN });
-    canvas.addEventListener("pointerdown", (event) => this.#touch(event));
+    canvas.addEventListener("pointerdown", (event) => this.#press(event));
     canvas.addEventListener("pointermove", (event) => this.#drag(event));
     for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, () => { this.dragging = null; });
     canvas.addEventListener("keydown", (event) => this.#key(event));
-    canvas.addEventListener("blur", () => this.#turn({ down: false, shown: false }));
+    canvas.addEventListener("blur", () => this.#setPen({ down: false, shown: false }));
   }
 
   get blank() { return !this.strokes.length; }
 
   get undoable() { return this.#past.length > 0; }
 
-  /** The ink's levels, row by row: how much of each pixel the pen has covered. */
+  /** The ink levels, row by row: how much of each pixel the pen has covered. */
   ink() {
     const { data } = this.context.getImageData(0, 0, SHEET, SHEET);
     const levels = new Uint8Array(SHEET * SHEET);
@@ -47,14 +50,14 @@ class Drawing {
     this.#redraw();
   }
 
-  /** Put other strokes in place of all, as if they were being drawn; at once where motion is not wanted. */
+  /** Replace the drawing by other strokes, animated unless the user prefers reduced motion. */
   write(strokes) {
     this.clear();
     const steps = strokes.flatMap((stroke) => stroke.map(([x, y], i) => [i ? "extend" : "begin", x, y]));
     const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
-    const some = still ? steps.length : Math.ceil(steps.length / 36);
+    const perFrame = still ? steps.length : Math.ceil(steps.length / 36);
     const next = () => {
-      for (const [what, x, y] of steps.splice(0, some)) this[what](x, y);
+      for (const [method, x, y] of steps.splice(0, perFrame)) this[method](x, y);
       this.#replay = steps.length ? requestAnimationFrame(next) : 0;
     };
     next();
@@ -64,20 +67,20 @@ class Drawing {
     this.#past.push(this.strokes);
     this.strokes = [...this.strokes, [x, y]];
     this.#line(x, y, x, y);
-    this.changed();
+    this.onChange();
   }
 
   extend(x, y) {
     const stroke = this.strokes.at(-1);
     this.#line(...stroke.slice(-2), x, y);
     stroke.push(x, y);
-    this.changed();
+    this.onChange();
   }
 
   #stop() {
     cancelAnimationFrame(this.#replay);
     this.dragging = null;
-    this.#turn({ down: false });
+    this.#setPen({ down: false });
   }
 
   #redraw() {
@@ -86,7 +89,7 @@ class Drawing {
       this.#line(s[0], s[1], s[0], s[1]);
       for (let i = 2; i < s.length; i += 2) this.#line(s[i - 2], s[i - 1], s[i], s[i + 1]);
     }
-    this.changed();
+    this.onChange();
   }
 
   #line(fromX, fromY, toX, toY) {
@@ -96,42 +99,42 @@ class Drawing {
     this.context.stroke();
   }
 
-  #place(event) {
+  #position(event) {
     const sheet = this.canvas.getBoundingClientRect();
     return [((event.clientX - sheet.left) / sheet.width) * SHEET, ((event.clientY - sheet.top) / sheet.height) * SHEET];
   }
 
-  #touch(event) {
-    if (event.button || !event.isPrimary) return; // the other mouse buttons and a second finger draw nothing
+  #press(event) {
+    if (event.button || !event.isPrimary) return; // only the main mouse button and the first finger draw
     this.#stop();
-    this.#turn({ shown: false });
+    this.#setPen({ shown: false });
     this.canvas.setPointerCapture(event.pointerId);
     this.dragging = event.pointerId;
-    this.begin(...this.#place(event));
+    this.begin(...this.#position(event));
   }
 
   #drag(event) {
     if (event.pointerId !== this.dragging) return;
-    const places = event.getCoalescedEvents?.() ?? [];
-    for (const place of places.length ? places : [event]) this.extend(...this.#place(place));
+    const events = event.getCoalescedEvents?.() ?? [];
+    for (const each of events.length ? events : [event]) this.extend(...this.#position(each));
   }
 
   #key(event) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const [x, y] = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key] ?? [0, 0];
     if (x || y) {
-      const steps = STEP * (event.shiftKey ? 4 : 1);
-      this.#turn({
-        x: clamped(this.pen.x + x * steps, 0, SHEET), y: clamped(this.pen.y + y * steps, 0, SHEET), shown: true,
+      const distance = STEP * (event.shiftKey ? 4 : 1);
+      this.#setPen({
+        x: clamp(this.pen.x + x * distance, 0, SHEET), y: clamp(this.pen.y + y * distance, 0, SHEET), shown: true,
       });
       if (this.pen.down) this.extend(this.pen.x, this.pen.y);
     } else if (event.key === " " || event.key === "Enter") {
       const down = !this.pen.down;
       this.#stop();
-      this.#turn({ down, shown: true });
+      this.#setPen({ down, shown: true });
       if (down) this.begin(this.pen.x, this.pen.y);
     } else if (event.key === "Escape") {
-      this.#turn({ down: false });
+      this.#setPen({ down: false });
     } else if (event.key === "Delete" || event.key === "Backspace") {
       this.clear();
     } else {
@@ -140,27 +143,28 @@ class Drawing {
     event.preventDefault();
   }
 
-  #turn(pen) {
+  #setPen(pen) {
     const before = JSON.stringify(this.pen);
     Object.assign(this.pen, pen);
-    if (JSON.stringify(this.pen) !== before) this.moved(this.pen);
+    if (JSON.stringify(this.pen) !== before) this.onPen(this.pen);
   }
 }
 
-/** Points along a smooth curve (Catmull-Rom, as scribble draws) through points in hundredths of the unit square. */
+/** Points along a Catmull-Rom curve, as `scribble` draws it, through points in hundredths of the unit square. */
 function curve(numbers) {
   const points = [];
   for (let i = 0; i < numbers.length; i += 2) points.push([numbers[i], numbers[i + 1]]);
-  // Beyond an end the curve goes on as it came.
+  // The curve is extended in a straight line beyond both ends.
   const beyond = ([x, y], [toX, toY]) => [2 * x - toX, 2 * y - toY];
   const all = [beyond(points[0], points[1]), ...points, beyond(points.at(-1), points.at(-2))];
-  const found = [points[0]];
+  const samples = [points[0]];
   for (let k = 1; k < points.length; k++) {
     for (let i = 1; i <= 8; i++) {
       const t = i / 8, t2 = t * t, t3 = t2 * t;
-      const shares = [-t + 2 * t2 - t3, 2 - 5 * t2 + 3 * t3, t + 4 * t2 - 3 * t3, t3 - t2];
-      found.push([0, 1].map((axis) => shares.reduce((sum, share, j) => sum + (share / 2) * all[k - 1 + j][axis], 0)));
+      const factors = [-t + 2 * t2 - t3, 2 - 5 * t2 + 3 * t3, t + 4 * t2 - 3 * t3, t3 - t2];
+      samples.push([0, 1].map((axis) =>
+        factors.reduce((sum, factor, j) => sum + (factor / 2) * all[k - 1 + j][axis], 0)));
     }
   }
-  return found.map(([x, y]) => [SHEET * (0.26 + 0.0048 * x), SHEET * (0.17 + 0.0066 * y)]);
+  return samples.map(([x, y]) => [SHEET * (0.26 + 0.0048 * x), SHEET * (0.17 + 0.0066 * y)]);
 }

@@ -1,6 +1,6 @@
-// What a place in a map depends on: receptive fields, as intervals of the image and as boxes on the drawing.
+// Receptive fields: intervals of the input that a value depends on, and boxes on the input and on the drawing.
 
-/** First and last row (or column) of the image that element `i` of an axis depends on, padding included. */
+/** First and last row (or column) of the input that element `i` along an axis depends on, padding included. */
 function interval(axis, i) {
   const { start, size, jump, fixed } = axis;
   if (size === undefined) return fixed;
@@ -8,26 +8,26 @@ function interval(axis, i) {
   return fixed ? [Math.min(first, fixed[0]), Math.max(last, fixed[1])] : [first, last];
 }
 
-/** The part of the image that a place depends on: its corner `y`, `x`, `height` and `width`; null if not known. */
-function fieldOf(layer, row, column) {
+/** The receptive field of a position: its corner `y`, `x`, its `height` and `width`; null if unknown. */
+function receptiveField(layer, row, column) {
   if (!layer.field) return null;
   const [[top, bottom], [left, right]] = [interval(layer.field[0], row), interval(layer.field[1], column)];
   return { y: top, x: left, height: bottom - top + 1, width: right - left + 1 };
 }
 
-/** The same part cut to the frame of 28x28, where the padding has no place. */
-function withinFrame(field) {
-  const cut = (edge) => clamped(edge, 0, SIZE), y = cut(field.y), x = cut(field.x);
-  return { y, x, height: cut(field.y + field.height) - y, width: cut(field.x + field.width) - x };
+/** A box cut to the 28x28 input, without the padding around it. */
+function cutToInput(box) {
+  const cut = (edge) => clamp(edge, 0, SIZE), y = cut(box.y), x = cut(box.x);
+  return { y, x, height: cut(box.y + box.height) - y, width: cut(box.x + box.width) - x };
 }
 
-/** A part of the frame on the ink that it was prepared from: back through shift, scale and crop. */
-function onInk(part, prepared) {
+/** The box on the drawing that a box on the input comes from: undoes shift, scale and crop. */
+function toDrawing(box, prepared) {
   const down = prepared.height / prepared.h, across = prepared.width / prepared.w;
   return {
-    y: prepared.y + (part.y - prepared.top) * down,
-    x: prepared.x + (part.x - prepared.left) * across,
-    height: part.height * down,
-    width: part.width * across,
+    y: prepared.y + (box.y - prepared.top) * down,
+    x: prepared.x + (box.x - prepared.left) * across,
+    height: box.height * down,
+    width: box.width * across,
   };
 }

@@ -1,31 +1,31 @@
-// What a person sees and hears: the answer, the frame of 28x28, each layer's maps, and where a place in them looks.
+// The views: prediction, input, feature maps of each layer, and receptive fields.
 
 const byId = (id) => document.getElementById(id);
 const times = (...sizes) => sizes.join(" × ");
 
-/** An element with its properties and children; text is text, never markup. */
+/** Create an element with properties and children; text is never parsed as markup. */
 function element(tag, properties, ...children) {
-  const made = document.createElement(tag);
+  const created = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
-    if (name in made) made[name] = value;
-    else made.setAttribute(name, value);
+    if (name in created) created[name] = value;
+    else created.setAttribute(name, value);
   }
-  made.append(...children);
-  return made;
+  created.append(...children);
+  return created;
 }
 
-/** Say a text to who listens to the page, once nothing has changed for a moment. */
-function announcer(region, after) {
-  let waiting = 0;
+/** Return a function that announces a text to screen readers once it has not changed for `delay` milliseconds. */
+function announcer(region, delay) {
+  let timer = 0;
   return (text) => {
-    clearTimeout(waiting);
-    waiting = setTimeout(() => { region.textContent = text; }, after);
+    clearTimeout(timer);
+    timer = setTimeout(() => { region.textContent = text; }, delay);
   };
 }
 
-/** The table of probabilities and the line above it. */
+/** The prediction and the table of probabilities. */
 class Answer {
-  #say = announcer(byId("said"), 700);
+  #announce = announcer(byId("announced-answer"), 700);
 
   constructor(classes) {
     this.classes = classes;
@@ -44,68 +44,72 @@ class Answer {
     this.rows.forEach(({ row, bar, percent }, i) => {
       const p = probabilities?.[i];
       bar.style.width = `${100 * (p ?? 0)}%`;
-      percent.textContent = p === undefined ? "–" : `${(100 * p).toFixed(1)} %`;
+      percent.textContent = p === undefined ? "–" : `${(100 * p).toFixed(1)}%`;
       row.className = p === highest ? "first" : "";
     });
-    const [best, next] = order, [name, rest] = byId("best").children;
+    const [best, next] = order, [name, rest] = byId("prediction").children;
     name.textContent = best ? best[1] : "–";
-    name.className = !best ? "none" : best[1].length > 3 ? "word" : "";
-    rest.textContent = best ? `${whole(best[0])} %\nnext ${next[1]}, ${whole(next[0])} %` : "";
-    this.#say(best ? `${best[1]}, ${whole(best[0])} percent; next ${next[1]}, ${whole(next[0])} percent` : "");
+    name.className = !best ? "none" : best[1].length > 3 ? "long" : "";
+    rest.textContent = best ? `${wholePercent(best[0])}%\nnext: ${next[1]}, ${wholePercent(next[0])}%` : "";
+    const spoken = (p, of) => `${of}, ${wholePercent(p)} percent`;
+    this.#announce(best ? `${spoken(...best)}; next ${spoken(...next)}` : "");
   }
 }
 
-const whole = (share) => Math.round(100 * share);
+const wholePercent = (share) => Math.round(100 * share);
 
-/** Grey levels onto a canvas of as many pixels. */
+/** Paint gray levels onto a canvas of the same size. */
 function showLevels(canvas, levels) {
   paint(canvas, levels, (level) => [level, level, level]);
 }
 
-function paint(canvas, values, colour) {
+function paint(canvas, values, color) {
   const context = canvas.getContext("2d"), pixels = context.createImageData(canvas.width, canvas.height);
   pixels.data.fill(255);
-  for (let i = 0; i < values.length; i++) pixels.data.set(colour(values[i]), 4 * i);
+  for (let i = 0; i < values.length; i++) pixels.data.set(color(values[i]), 4 * i);
   context.putImageData(pixels, 0, 0);
 }
 
 const BLACK = [13, 19, 23];
-const HUES = { above: [[32, 160, 152], [235, 255, 252]], below: [[214, 98, 34], [255, 240, 226]] };
+const COLORS = { positive: [[32, 160, 152], [235, 255, 252]], negative: [[214, 98, 34], [255, 240, 226]] };
 
-/** Black to teal to white for numbers above 0, to orange for those below; `largest` is as far as either goes. The power
- *  lifts what is faint. */
-function colourOf(value, largest) {
+/**
+ * Black to teal to white for positive numbers, to orange for negative ones, on a scale up to `largest`. The exponent
+ * makes small values visible.
+ */
+function colorOf(value, largest) {
   const share = largest ? Math.min(Math.abs(value) / largest, 1) ** 0.7 : 0;
-  const [middle, end] = value < 0 ? HUES.below : HUES.above;
-  const [from, to, way] = share < 0.6 ? [BLACK, middle, share / 0.6] : [middle, end, (share - 0.6) / 0.4];
-  return from.map((level, i) => level + way * (to[i] - level));
+  const [middle, end] = value < 0 ? COLORS.negative : COLORS.positive;
+  const [from, to, weight] = share < 0.6 ? [BLACK, middle, share / 0.6] : [middle, end, (share - 0.6) / 0.4];
+  return from.map((level, i) => level + weight * (to[i] - level));
 }
 
-/** One layer: a line that says what it is and, once opened, its maps. */
+/** One layer: a line that describes it and, once opened, its feature maps. */
 class Layer {
   values = null;
   at = { channel: 0, row: 0, column: 0 };
 
-  /** @param pointed called with this, what a place depends on and a text; with null when none is pointed at any more */
-  constructor(layer, pointed) {
+  /** @param onInspect called with this, a receptive field and a text; with null when inspection ends */
+  constructor(layer, onInspect) {
     const [channels, rows, columns] = layer.shape;
-    Object.assign(this, { layer, pointed });
+    Object.assign(this, { layer, onInspect });
     this.maps = element("div", {
       className: "maps", tabIndex: 0, role: "application",
-      "aria-roledescription": "feature maps", "aria-describedby": "keys",
-      "aria-label": `Maps of ${layer.name}: ${channels} of ${rows} by ${columns}`,
+      "aria-roledescription": "feature maps", "aria-describedby": "keyboard-help",
+      "aria-label": `Feature maps of ${layer.name}: ${channels} of ${rows} by ${columns}`,
     });
     this.element = element("details", { className: "layer" },
       element("summary", {}, element("code", { textContent: layer.name || "(net)" }),
-        ...[described(layer), times(...layer.shape), seenBy(layer)].map((text) => element("span", {}, text))),
+        ...[describeLayer(layer), times(...layer.shape), describeField(layer)]
+          .map((text) => element("span", {}, text))),
       this.maps);
-    this.element.addEventListener("toggle", () => this.#fill());
+    this.element.addEventListener("toggle", () => this.#createMaps());
     this.maps.addEventListener("pointermove", (event) => this.#point(event));
     this.maps.addEventListener("pointerdown", (event) => this.#point(event));
     this.maps.addEventListener("pointerleave", (event) => {
       if (event.pointerType === "mouse" && document.activeElement !== this.maps) this.leave();
     });
-    this.maps.addEventListener("focus", () => { if (this.maps.matches(":focus-visible")) this.#go(this.at); });
+    this.maps.addEventListener("focus", () => { if (this.maps.matches(":focus-visible")) this.#select(this.at); });
     this.maps.addEventListener("blur", () => this.leave());
     this.maps.addEventListener("keydown", (event) => this.#key(event));
   }
@@ -116,24 +120,24 @@ class Layer {
     const [, rows, columns] = this.layer.shape;
     const largest = values ? values.reduce((a, v) => Math.max(a, Math.abs(v)), 0) : 0;
     [...this.maps.children].forEach((map, channel) => {
-      const size = rows * columns, mine = values?.subarray(channel * size, (channel + 1) * size);
-      paint(map.firstChild, mine ?? new Float32Array(size), (value) => colourOf(value, largest));
+      const size = rows * columns, channelValues = values?.subarray(channel * size, (channel + 1) * size);
+      paint(map.firstChild, channelValues ?? new Float32Array(size), (value) => colorOf(value, largest));
     });
-    if (this.maps.classList.contains("pointed")) this.#tell();
+    if (this.maps.classList.contains("inspected")) this.#describe();
   }
 
   leave() {
-    this.maps.classList.remove("pointed");
-    this.#chosen()?.classList.remove("chosen");
-    this.pointed(this, null);
+    this.maps.classList.remove("inspected");
+    this.#selectedMap()?.classList.remove("selected");
+    this.onInspect(this, null);
   }
 
-  #chosen() { return this.maps.children[this.at.channel]; }
+  #selectedMap() { return this.maps.children[this.at.channel]; }
 
-  #fill() {
+  #createMaps() {
     const [channels, rows, columns] = this.layer.shape;
     if (this.element.open && !this.maps.children.length) {
-      // Each number a whole number of pixels wide.
+      // A whole number of screen pixels for each value.
       const scale = Math.max(1, rows * columns === 1 ? 26 : Math.floor(56 / Math.max(rows, columns)));
       for (let channel = 0; channel < channels; channel++) {
         const canvas = element("canvas", { width: columns, height: rows });
@@ -148,10 +152,10 @@ class Layer {
     const map = event.target.closest(".map");
     if (!map) return;
     const [, rows, columns] = this.layer.shape, box = map.getBoundingClientRect();
-    this.#go({
+    this.#select({
       channel: [...this.maps.children].indexOf(map),
-      row: clamped(Math.floor(((event.clientY - box.top) / box.height) * rows), 0, rows - 1),
-      column: clamped(Math.floor(((event.clientX - box.left) / box.width) * columns), 0, columns - 1),
+      row: clamp(Math.floor(((event.clientY - box.top) / box.height) * rows), 0, rows - 1),
+      column: clamp(Math.floor(((event.clientX - box.left) / box.width) * columns), 0, columns - 1),
     });
   }
 
@@ -165,56 +169,57 @@ class Layer {
     if (!move) return;
     event.preventDefault();
     const to = { ...this.at, ...move };
-    this.#go({
-      channel: clamped(to.channel, 0, channels - 1), row: clamped(to.row, 0, rows - 1),
-      column: clamped(to.column, 0, columns - 1),
+    this.#select({
+      channel: clamp(to.channel, 0, channels - 1), row: clamp(to.row, 0, rows - 1),
+      column: clamp(to.column, 0, columns - 1),
     });
   }
 
-  #go(place) {
+  #select(position) {
     const [, rows, columns] = this.layer.shape;
-    this.#chosen()?.classList.remove("chosen");
-    this.at = place;
-    this.#chosen()?.classList.add("chosen");
-    this.maps.classList.add("pointed");
-    const marks = { x: place.column / columns, y: place.row / rows, w: 1 / columns, h: 1 / rows };
-    for (const [name, share] of Object.entries(marks)) this.maps.style.setProperty(`--${name}`, share);
-    this.#tell();
+    this.#selectedMap()?.classList.remove("selected");
+    this.at = position;
+    this.#selectedMap()?.classList.add("selected");
+    this.maps.classList.add("inspected");
+    const cell = { x: position.column / columns, y: position.row / rows, w: 1 / columns, h: 1 / rows };
+    for (const [name, share] of Object.entries(cell)) this.maps.style.setProperty(`--${name}`, share);
+    this.#describe();
   }
 
-  #tell() {
+  #describe() {
     const { channel, row, column } = this.at, [, rows, columns] = this.layer.shape;
     const value = this.values?.[(channel * rows + row) * columns + column];
-    const field = fieldOf(this.layer, row, column);
+    const field = receptiveField(this.layer, row, column);
     const last = field && [field.y + field.height - 1, field.x + field.width - 1];
     const padding = field && (Math.min(field.y, field.x) < 0 || Math.max(...last) >= SIZE) ? ", padding included" : "";
-    const sees = field
-      ? `sees rows ${field.y} to ${last[0]}, columns ${field.x} to ${last[1]}${padding}`
-      : "what it sees is not known";
+    const dependsOn = field
+      ? `depends on input rows ${field.y} to ${last[0]}, columns ${field.x} to ${last[1]}${padding}`
+      : "receptive field unknown";
     const number = value === undefined ? "" : ` is ${Number(value.toPrecision(3))}`;
-    const place = `${this.layer.name}, channel ${channel}, row ${row}, column ${column}`;
-    this.pointed(this, field, `${place}${number}; ${sees}.`);
+    const position = `${this.layer.name}, channel ${channel}, row ${row}, column ${column}`;
+    this.onInspect(this, field, `${position}${number}; ${dependsOn}.`);
   }
 }
 
-function described({ kind, function: name, window, stride, groups, shape }) {
+function describeLayer({ kind, function: name, window, stride, groups, shape }) {
   if (kind === "activation") return name.replace("_", " ");
   if (!window) return kind;
   const steps = stride[0] === stride[1] ? stride[0] : times(...stride);
-  const word = groups > 1 && groups === shape[0] ? "depthwise" : kind;
-  return `${word} ${times(...window)}${groups && steps !== 1 ? `, stride ${steps}` : ""}`;
+  const type = groups > 1 && groups === shape[0] ? "depthwise" : kind;
+  return `${type} ${times(...window)}${groups && steps !== 1 ? `, stride ${steps}` : ""}`;
 }
 
-function seenBy({ field }) {
-  if (!field) return "field not known";
+function describeField({ field }) {
+  if (!field) return "field unknown";
   const jumps = field.map((axis) => axis.jump), jump = jumps[0] === jumps[1] ? jumps[0] : times(...jumps);
-  return `field ${times(...field.map((axis) => axis.extent))}${jumps.includes(undefined) ? "" : `, jump ${jump}`}`;
+  const extent = times(...field.map((axis) => axis.extent));
+  return `field ${extent}${jumps.includes(undefined) ? "" : `, jump ${jump}`}`;
 }
 
-/** Put an outline over a part of a square whose side is `side`; null hides it. */
-function outline(mark, part, side) {
-  mark.hidden = !part;
-  if (!part) return;
-  const place = { left: part.x, top: part.y, width: part.width, height: part.height };
-  for (const [name, pixels] of Object.entries(place)) mark.style[name] = `${(100 * pixels) / side}%`;
+/** Place an outline on a box in a square of side `side`; null hides it. */
+function showOutline(mark, box, side) {
+  mark.hidden = !box;
+  if (!box) return;
+  const edges = { left: box.x, top: box.y, width: box.width, height: box.height };
+  for (const [name, pixels] of Object.entries(edges)) mark.style[name] = `${(100 * pixels) / side}%`;
 }
