@@ -10,13 +10,14 @@ The same word means the same thing in every command:
 - ``STUDY`` is the folder of a study or run, its record, or the name of a study that comes with
   netlet.
 - ``-o``, ``--out PATH`` is where the result is written: exactly there, never a folder to put it
-  into. The help says whether it is a file or a folder.
+  into. The help says whether it is a file or a folder. (``data get`` writes several data sets, each
+  into a folder of its name.)
 - ``--dataset NAME|PATH`` is the data set, ``--data-dir DIR`` the folder with a public data set's
   files. ``runs --dataset``, like all filters of ``runs``, takes a pattern.
 - ``--json`` prints one JSON document instead of text (docs/json.md).
 
-Names of 0.1 that differ (``--data``, ``data get --to``) still work, with a warning:
-``netlet.cli.commands.RENAMED``.
+Names of 0.1 that differ still work, with a warning: ``netlet.cli.commands.RENAMED``. One meaning
+has changed: ``train --out`` was the folder that the run's folder was made in.
 """
 
 from __future__ import annotations
