@@ -6,6 +6,7 @@ import os
 import shlex
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from helpers import Netlet
 
 from netlet.cli.app import app
 from netlet.cli.commands import GROUPS, RENAMED, RENAMED_IN
+from netlet.errors import install_hint
 
 
 def commands(group: Any = None, path: str = "netlet") -> Iterator[tuple[str, Any]]:
@@ -144,3 +146,13 @@ def test_the_install_option_is_there(netlet: Netlet) -> None:
     out = netlet("--help")[1]
     assert "--install-completion" in out
     assert "--show-completion" in out
+
+
+@pytest.mark.parametrize("extra", ["report", "export", "search"])
+def test_the_hint_for_an_extra_works_in_a_checkout_and_elsewhere(extra: str) -> None:
+    project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())
+    hint = install_hint(extra)
+    assert f"run pip install '.[{extra}]' in a checkout of netlet, or pip install " in hint
+    for package in project["project"]["optional-dependencies"][extra]:
+        assert package in hint
+    assert "netlet[" not in hint  # which is not on the package index

@@ -11,7 +11,7 @@ from netlet.cli.locate import locate_records
 from netlet.cli.options import FORMATS, DataDir, Json, study_names
 from netlet.cli.progress import show_phases
 from netlet.cli.results import print_json, print_result, say
-from netlet.errors import DataError
+from netlet.errors import DataError, MissingDataError
 
 if TYPE_CHECKING:
     from netlet.data import Split
@@ -92,6 +92,12 @@ def _scored_images(study: Study, dataset: str | None, data_dir: Path | None) -> 
         if study.split == "val" and images.held_out.name != "val":
             images = images.hold_out(study.total)
         return images.held_out
+    except MissingDataError:
+        say(
+            f"{study.name}: without pictures of mistakes; {name} is not on this machine "
+            f"('netlet data get {name}' downloads it, --data-dir names its folder)"
+        )
+        return None
     except DataError as error:
         say(f"{study.name}: without pictures of mistakes ({' '.join(str(error).split())})")
         return None
