@@ -13,9 +13,8 @@ from netlet.data import SOURCES, Dataset, Source, load, make_scribble, save_npz
 from netlet.data.source_files import read_source
 from netlet.errors import DataError
 
-# The files of the fast subset: they train little or nothing.
+# The files of the fast subset: they train nothing, and start few processes.
 SMOKE = {
-    "test_analysis",
     "test_budgets",
     "test_cli_help",
     "test_documents",
@@ -29,7 +28,7 @@ SMOKE = {
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of these files, but for slow ones and those that read MNIST, as smoke tests."""
+    """Mark the tests of these files as smoke tests, except slow ones and those that read MNIST."""
     for item in items:
         own = {mark.name for mark in item.iter_markers()}
         if item.path.stem in SMOKE and not own & {"slow", "mnist"}:

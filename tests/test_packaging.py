@@ -76,6 +76,14 @@ def test_wheel_has_every_file_of_the_package(built: Built) -> None:
         assert expected <= set(archive.namelist())
 
 
+def test_wheel_has_the_recorded_studies_without_their_runs(built: Built) -> None:
+    expected = {path.parent.name for path in (ROOT / "results" / "studies").glob("*/study.json")}
+    with zipfile.ZipFile(built.wheel) as archive:
+        files = [name for name in archive.namelist() if name.startswith("netlet/records/studies/")]
+    assert {"swift", "crest"} <= expected
+    assert files == [f"netlet/records/studies/{name}/study.json" for name in sorted(expected)]
+
+
 def test_wheel_has_the_package_and_nothing_else(built: Built) -> None:
     with zipfile.ZipFile(built.wheel) as archive:
         tops = {name.partition("/")[0] for name in archive.namelist()}
