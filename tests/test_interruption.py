@@ -587,7 +587,7 @@ def test_runs_started_at_the_same_time_get_separate_folders(
 
 
 def test_sweep_removes_only_files_of_dead_processes(tmp_path: Path) -> None:
-    from netlet.files import sweep
+    from netlet.files import remove_unfinished
 
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
@@ -599,11 +599,11 @@ def test_sweep_removes_only_files_of_dead_processes(tmp_path: Path) -> None:
     for name in names:
         (tmp_path / name).write_text("half")
     (tmp_path / f".swift-seed0.{gone.pid}.y.part").mkdir()
-    sweep(tmp_path)
+    remove_unfinished(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {
         name for name, stays in names.items() if stays
     }
-    sweep(tmp_path / "nowhere")
+    remove_unfinished(tmp_path / "nowhere")
 
 
 def test_checkpoint_can_be_resumed_twice(blob_data: Dataset, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from netlet.errors import OutputError
 UNFINISHED = ".part"  # suffix of a file or folder that is being written
 
 
-def write_whole(path: Path, content: bytes | str) -> None:
+def write_atomic(path: Path, content: bytes | str) -> None:
     """Write a file atomically: readers see the old content or the new, also after a crash.
 
     The bytes go to a temporary file in the same folder, are flushed to the disk, and the file is
@@ -41,7 +41,7 @@ def write_whole(path: Path, content: bytes | str) -> None:
 
 
 def write_output(path: Path, content: bytes | str, option: str = "--out") -> None:
-    """Write a file that the user named, as :func:`write_whole` does.
+    """Write a file that the user named, as :func:`write_atomic` does.
 
     Args:
         path: Of the file; missing parent folders are created.
@@ -52,14 +52,14 @@ def write_output(path: Path, content: bytes | str, option: str = "--out") -> Non
         OutputError: The file cannot be written.
     """
     try:
-        write_whole(path, content)
+        write_atomic(path, content)
     except OSError as error:
         raise OutputError(
             f"{path}: cannot be written ({error.strerror}); name another file with {option}"
         ) from error
 
 
-def make_whole(folder: Path, contents: Mapping[str, bytes]) -> None:
+def create_folder_atomic(folder: Path, contents: Mapping[str, bytes]) -> None:
     """Create a folder atomically: it appears together with its files.
 
     Args:
@@ -74,7 +74,7 @@ def make_whole(folder: Path, contents: Mapping[str, bytes]) -> None:
     made = Path(tempfile.mkdtemp(prefix=_prefix(folder), suffix=UNFINISHED, dir=folder.parent))
     try:
         for name, content in contents.items():
-            write_whole(made / name, content)
+            write_atomic(made / name, content)
         made.chmod(0o777 & ~_umask())
         try:
             os.rename(made, folder)
@@ -87,7 +87,7 @@ def make_whole(folder: Path, contents: Mapping[str, bytes]) -> None:
         raise
 
 
-def sweep(folder: Path) -> None:
+def remove_unfinished(folder: Path) -> None:
     """Remove the temporary files that killed processes left in a folder."""
     for path in folder.glob(f".*{UNFINISHED}"):
         owner = re.match(r"\..*\.(\d+)\.", path.name)

@@ -24,7 +24,7 @@ from netlet.cli.options import (
 from netlet.cli.progress import show_workers
 from netlet.cli.results import print_json, print_result, say
 from netlet.cli.settings import cpu_cores
-from netlet.files import write_whole
+from netlet.files import write_atomic
 from netlet.text import table
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def _print(climbed: LadderResult, folder: Path, extra: Path | None, *, json: boo
     from netlet.report.ladder_page import rung_table
 
     page = folder / records.PAGE
-    write_whole(page, ladder_page(climbed, pictures=False).markdown)
+    write_atomic(page, ladder_page(climbed, pictures=False).markdown)
     files = [page, *(write(ladder_page(climbed), extra) if extra else ())]
     if json:
         rungs = [

@@ -14,7 +14,7 @@ from netlet.data.idx import read_file
 from netlet.data.source_files import find_file, verify_checksum
 from netlet.data.sources import File, Source
 from netlet.errors import DataError, MissingDataError
-from netlet.files import write_whole
+from netlet.files import write_atomic
 
 if TYPE_CHECKING:
     import requests
@@ -113,7 +113,7 @@ def _fetch_file(source: Source, file: File, into: Path, on_progress: OnProgress)
         # A server may have decompressed the file.
         name = f"{file.name}.gz" if content[:2] == _GZIP_MAGIC else file.name
         try:
-            write_whole(into / name, content)
+            write_atomic(into / name, content)
         except OSError as error:
             raise MissingDataError(
                 f"{source.name} cannot be saved in {into} ({error.strerror}); "

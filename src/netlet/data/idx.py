@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netlet.errors import DataError
-from netlet.files import write_whole
+from netlet.files import write_atomic
 from netlet.text import format_shape
 
 _TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
@@ -126,4 +126,4 @@ def write_idx(path: Path | str, values: NDArray[np.generic]) -> None:
     header = struct.pack(f">HBB{values.ndim}I", 0, code, values.ndim, *values.shape)
     content = header + values.astype(_TYPES[code]).tobytes()
     # No time stamp, so that the same array gives the same bytes.
-    write_whole(path, gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
+    write_atomic(path, gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)

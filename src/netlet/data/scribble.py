@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from netlet.data.dataset import Dataset, Split
 from netlet.data.skeletons import STYLES, Stroke, Style
 from netlet.errors import DataError
-from netlet.files import write_whole
+from netlet.files import write_atomic
 
 VERSION = 1  # of the images; a cache with another version is ignored
 _SPLITS = ("train", "test")
@@ -258,7 +258,7 @@ def load_scribble(folder: Path, on_progress: OnDraw = lambda done, total: None) 
         for what, values in (("images", split.images), ("labels", split.labels))
     }
     with contextlib.suppress(OSError):
-        write_whole(path, save_safetensors(tensors, dict(dataset.checksums)))
+        write_atomic(path, save_safetensors(tensors, dict(dataset.checksums)))
     return dataset
 
 

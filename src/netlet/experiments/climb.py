@@ -13,7 +13,7 @@ from netlet.experiments.experiment import Experiment
 from netlet.experiments.named import find_experiment
 from netlet.experiments.study import load_finished_seeds, run_study
 from netlet.experiments.workers import OnEvent
-from netlet.files import write_whole
+from netlet.files import write_atomic
 from netlet.recipes import AUGMENTS, Recipe
 from netlet.records import Ladder, LadderResult, RunConfig, Rung
 
@@ -79,7 +79,7 @@ def climb(
     for rung, config in zip(ladder.rungs, configs, strict=True):
         # Refuse a folder that holds something else before anything is written.
         load_finished_seeds(config, seeds[: rung.max_seeds], folder / rung.name)
-    write_whole(folder / records.LADDER, ladder.toml)
+    write_atomic(folder / records.LADDER, ladder.toml)
     for rung, config in zip(ladder.rungs, configs, strict=True):
         on_rung(rung)
         run_study(config, seeds[: rung.max_seeds], folder / rung.name, workers, on_event)

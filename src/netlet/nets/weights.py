@@ -14,7 +14,7 @@ from safetensors.torch import save as save_safetensors
 from torch import nn
 
 from netlet.errors import NetError
-from netlet.files import write_whole
+from netlet.files import write_atomic
 from netlet.text import format_shape
 
 # Keys under which training scripts save the state_dict in a larger checkpoint.
@@ -37,7 +37,7 @@ def save_weights(net: nn.Module, path: Path, metadata: Mapping[str, str] | None 
         key: value.detach().cpu().contiguous().clone() for key, value in net.state_dict().items()
     }
     content = save_safetensors(state, dict(metadata or {}))
-    write_whole(path, content)
+    write_atomic(path, content)
     return hashlib.sha256(content).hexdigest()
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from netlet.budgets import Budget, RuleResult, Score, Verdict
 from netlet.errors import RecordError
-from netlet.files import write_whole
+from netlet.files import write_atomic
 from netlet.recipes import Recipe
 from netlet.records.config import ExperimentConfig
 from netlet.records.evaluation import CalibrationBin, Mistake
@@ -147,7 +147,7 @@ def to_json_value(value: Any) -> Any:
 
 def save_run(run: Run, folder: Path) -> None:
     """Write a run's record into its folder atomically."""
-    write_whole(folder / RECORD, run.to_json())
+    write_atomic(folder / RECORD, run.to_json())
 
 
 def load_run(path: Path | str) -> Run:

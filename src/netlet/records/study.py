@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from netlet.errors import RecordError
-from netlet.files import write_whole
+from netlet.files import write_atomic
 from netlet.records.config import ExperimentConfig, find_difference
 from netlet.records.evaluation import CalibrationBin, Mistake
 from netlet.records.run import Run, check_schema
@@ -190,7 +190,7 @@ def net_digest(summary: Mapping[str, Any], receptive_field: Mapping[str, Any]) -
 
 def save_study(study: Study, path: Path) -> None:
     """Write a study into a file atomically."""
-    write_whole(path, study.to_json())
+    write_atomic(path, study.to_json())
 
 
 def load_study(path: Path | str) -> Study:

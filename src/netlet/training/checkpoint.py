@@ -16,7 +16,7 @@ from torch import nn
 
 from netlet import records
 from netlet.errors import TrainingError
-from netlet.files import write_whole
+from netlet.files import write_atomic
 from netlet.records import Epoch
 from netlet.records.upgrade import CHECKPOINT_FORMAT, upgrade_checkpoint
 from netlet.training.state import TrainingState
@@ -84,7 +84,7 @@ def save_checkpoint(checkpoint: Checkpoint, config: Mapping[str, Any], folder: P
     Raises:
         OSError: The folder is not writable; an earlier checkpoint is left as it was.
     """
-    write_whole(folder / CHECKPOINT_FILE, checkpoint_to_bytes(checkpoint, config))
+    write_atomic(folder / CHECKPOINT_FILE, checkpoint_to_bytes(checkpoint, config))
 
 
 def checkpoint_to_bytes(checkpoint: Checkpoint, config: Mapping[str, Any]) -> bytes:

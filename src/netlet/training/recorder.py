@@ -12,7 +12,7 @@ from torch import nn
 
 from netlet import records
 from netlet.errors import TrainingError
-from netlet.files import make_whole, sweep, write_whole
+from netlet.files import create_folder_atomic, remove_unfinished, write_atomic
 from netlet.nets.weights import save_weights
 from netlet.records import Epoch, Run
 from netlet.training.callbacks import Callback, Plan
@@ -55,7 +55,7 @@ class Recorder(Callback):
     def on_start(self, plan: Plan) -> None:
         """Remove unfinished files that a killed process may have left."""
         self._metadata = {"name": plan.name, "seed": str(plan.seed), "data": plan.data}
-        sweep(self.folder if self._resumed else self.folder.parent)
+        remove_unfinished(self.folder if self._resumed else self.folder.parent)
 
     def on_checkpoint(self, checkpoint: Checkpoint) -> None:
         """Write the checkpoint; the first one creates the folder.
@@ -86,7 +86,7 @@ class Recorder(Callback):
         numbered = (first.with_name(f"{first.name}-{k}") for k in itertools.count(2))
         for folder in itertools.chain([first], numbered):
             try:
-                make_whole(folder, content)
+                create_folder_atomic(folder, content)
             except FileExistsError as error:
                 if self._next_free_name and folder.exists():
                     continue
@@ -103,7 +103,7 @@ class Recorder(Callback):
             save_weights(
                 net, self.folder / records.WEIGHTS, self._metadata | {"epoch": str(len(epochs))}
             )
-            write_whole(
+            write_atomic(
                 self.folder / records.EPOCHS, records.epoch_lines(epochs, self._metadata["data"])
             )
 
