@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from netlet import records
 from netlet.cli.locate import locate_weights, median_run
 from netlet.cli.options import Json, TrainedNet
 from netlet.cli.results import print_json, print_result
@@ -24,7 +25,14 @@ def card(
     json: Json = False,
 ) -> None:
     """Show the model card of trained weights, in Markdown."""
-    text = _card_of_record(net) if Path(net).is_dir() else _card_of_shipped(net)
+    from netlet.nets import find_shipped_weights
+
+    # A folder that happens to have the name of a net, such as that of a report, is not meant.
+    weights = None if records.holds_records(Path(net)) else find_shipped_weights(net)
+    if weights is not None:
+        text = weights.with_suffix(".md").read_text(encoding="utf-8")
+    else:
+        text = _card_of_record(net)
     if out is not None:
         write_output(out, text)
     if json:
@@ -33,22 +41,20 @@ def card(
         print_result(text if out is None else str(out))
 
 
-def _card_of_shipped(name: str) -> str:
-    from netlet.nets import find_shipped_weights, list_shipped_weights
+def _card_of_record(net: str) -> str:
+    """Return the card of a run's weights, or of those of a study's median seed.
 
-    weights = find_shipped_weights(name)
-    if weights is None:
+    Raises:
+        NetError: It is neither a folder nor the name of shipped weights.
+    """
+    from netlet import report
+    from netlet.nets import list_shipped_weights
+
+    if not Path(net).is_dir():
         raise NetError(
-            f"{name}: no weights come with netlet for it, so there is no card; name the folder of "
+            f"{net}: no weights come with netlet for it, so there is no card; name the folder of "
             f"a run or study, or one of {', '.join(list_shipped_weights())}"
         )
-    return weights.with_suffix(".md").read_text(encoding="utf-8")
-
-
-def _card_of_record(net: str) -> str:
-    """Return the card of a run's weights, or of those of a study's median seed."""
-    from netlet import records, report
-
     locate_weights(net)  # refuses a ladder
     study = records.find_study(net)
     run = median_run(Path(net), study)

@@ -26,7 +26,12 @@ from netlet.records.run import (
     save_run,
     to_json_value,
 )
-from netlet.records.shipped_studies import find_study, list_studies, shipped_studies_folder
+from netlet.records.shipped_studies import (
+    find_study,
+    holds_records,
+    list_studies,
+    shipped_studies_folder,
+)
 from netlet.records.study import (
     STUDY,
     SeedResult,
@@ -63,6 +68,7 @@ __all__ = [
     "find_difference",
     "find_runs",
     "find_study",
+    "holds_records",
     "list_studies",
     "load_ladder",
     "load_ladder_result",

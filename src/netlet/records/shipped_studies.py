@@ -25,6 +25,13 @@ def list_studies() -> list[str]:
     return sorted(path.parent.name for path in shipped_studies_folder().glob(f"*/{STUDY}"))
 
 
+def holds_records(folder: Path) -> bool:
+    """Return whether a path is the folder of a run, a study, a ladder, or of several runs."""
+    if any((folder / name).is_file() for name in (RECORD, STUDY, LADDER)):
+        return True
+    return any(folder.glob(f"*/{RECORD}"))
+
+
 def find_study(name: str | Path) -> Study:
     """Return a study by name or path; a single run is a study of one seed.
 
@@ -36,12 +43,12 @@ def find_study(name: str | Path) -> Study:
     Raises:
         RecordError: There is no such study, or a record is broken.
     """
-    path = Path(name)
-    if path.is_dir():
+    path, known = Path(name), list_studies()
+    # A folder that happens to have a study's name, such as that of a report's figures, is not meant.
+    if path.is_dir() and (holds_records(path) or str(name) not in known):
         return _load_folder(path)
     if path.is_file():
         return _load_file(path)
-    known = list_studies()
     if str(name) in known:
         return load_study(shipped_studies_folder() / str(name))
     raise RecordError(
