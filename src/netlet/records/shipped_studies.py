@@ -44,7 +44,7 @@ def find_study(name: str | Path) -> Study:
         RecordError: There is no such study, or a record is broken.
     """
     path, known = Path(name), list_studies()
-    # A folder that happens to have a study's name, such as that of a report's figures, is not meant.
+    # A folder that happens to have a study's name, such as a report's figures, is not meant.
     if path.is_dir() and (holds_records(path) or str(name) not in known):
         return _load_folder(path)
     if path.is_file():
