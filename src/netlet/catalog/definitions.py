@@ -94,7 +94,9 @@ _OURS = (
             name="frontier_19", about="frontier with 19 epochs, for 20,000 parameters", epochs=19
         ),
         budget=TWENTY_K.replace(
-            name="crest", about="fewer than 20,000 parameters, fewer than 20 epochs, at least 99.62%", accuracy_at_least=99.62
+            name="crest",
+            about="fewer than 20,000 parameters, fewer than 20 epochs, at least 99.62%",
+            accuracy_at_least=99.62,
         ),
     ),
     Definition(

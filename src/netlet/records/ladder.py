@@ -12,7 +12,7 @@
     set = { epochs = 14 }              # optional: changes to the recipe; augment takes a name
     budget = "document_004"            # optional: another budget
     seeds = 1                          # optional: use at most this many seeds
-    claim = { parameters = 4990, best_train = 96.84, best_test = 97.16 }  # optional: published values
+    claim = { parameters = 4990, best_train = 96.84, best_test = 97.16 }  # optional
 
 ``netlet climb`` writes a copy of this file and, beside it, a study's folder for each rung. Your own
 remarks on a rung belong into that folder, in ``remarks.md``.
