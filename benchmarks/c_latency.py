@@ -284,7 +284,7 @@ def measure(
 
 def format_record(record: Mapping[str, Any]) -> str:
     """Return the record as a table for the terminal."""
-    from netlet.text import table
+    from netlet.text import format_table
 
     head = ["net", "side", "us per image", "fastest call", "ratio to ONNX Runtime"]
     head += ["correct", "flash", "RAM", "stack", "model file"]
@@ -305,7 +305,7 @@ def format_record(record: Mapping[str, Any]) -> str:
                 ]
             )
     return (
-        f"{table(head, rows, 'llrrrrrrrr')}\n\n"
+        f"{format_table(head, rows, 'llrrrrrrrr')}\n\n"
         f"{record['environment']['cpu']}, one thread; {record['compiler']}; an empty call takes "
         f"{record['empty_call_us']:.1f} us in C, {record['empty_model_us']:.1f} us in ONNX Runtime"
     )

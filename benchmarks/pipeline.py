@@ -156,7 +156,7 @@ def measure(
 
 def format_record(record: Mapping[str, Any]) -> str:
     """Return the record as a table for the terminal."""
-    from netlet.text import table
+    from netlet.text import format_table
 
     head = ("net", "usual images/s", "netlet images/s", "ratio", "ratio of each turn")
     rows = [
@@ -171,7 +171,7 @@ def format_record(record: Mapping[str, Any]) -> str:
     ]
     machine = record["environment"]
     return (
-        f"{table(head, rows, 'lrrrl')}\n\n{machine['cpu']}, {machine['threads']} threads, "
+        f"{format_table(head, rows, 'lrrrl')}\n\n{machine['cpu']}, {machine['threads']} threads, "
         f"PyTorch {machine['torch']}; DataLoader workers: {record['rows'][0]['workers']}"
     )
 

@@ -12,10 +12,12 @@ class Table(NamedTuple):
     align: str  # ``l`` or ``r`` for each column
 
     def __str__(self) -> str:
-        return table(self.columns, self.rows, self.align)
+        return format_table(self.columns, self.rows, self.align)
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]], align: str | None = None) -> str:
+def format_table(
+    head: Sequence[str], rows: Sequence[Sequence[str]], align: str | None = None
+) -> str:
     """Return an aligned table with columns two spaces apart.
 
     Args:
@@ -44,13 +46,13 @@ def format_shape(shape: Sequence[int]) -> str:
     return "x".join(map(str, shape))
 
 
-def per_axis(sizes: Sequence[int] | None) -> str:
+def format_sizes(sizes: Sequence[int] | None) -> str:
     """Return ``3`` for equal sizes along all axes, ``3x1`` for others, ``?`` for unknown ones."""
     if sizes is None:
         return "?"
     return str(sizes[0]) if len(set(sizes)) == 1 else format_shape(sizes)
 
 
-def count(number: int | None) -> str:
+def format_count(number: int | None) -> str:
     """Return a number with thousands separators, or ``?`` if it is unknown."""
     return "?" if number is None else f"{number:,}"

@@ -11,7 +11,7 @@ from torch import nn
 from netlet.analysis.fields import Field
 from netlet.analysis.ops import Trace
 from netlet.analysis.trace import trace
-from netlet.text import per_axis, table
+from netlet.text import format_sizes, format_table
 
 PerAxis = tuple[int, ...]
 
@@ -80,11 +80,11 @@ class ReceptiveField:
         for row in self.rows:
             sizes = [row.n_in, row.k, row.s, row.p, *([row.d] if dilated else []), row.n_out]
             sizes_and_fields = [*sizes, row.r_in, row.j_in, row.r_out, row.j_out]
-            rows.append([row.name, row.kind, *map(per_axis, sizes_and_fields)])
-        end = f"receptive field: {per_axis(self.size)}"
+            rows.append([row.name, row.kind, *map(format_sizes, sizes_and_fields)])
+        end = f"receptive field: {format_sizes(self.size)}"
         if self.why_unknown:
             end += f" (unknown: {self.why_unknown})"
-        return f"{table(head, rows, 'll' + 'r' * (len(head) - 2))}\n{end}"
+        return f"{format_table(head, rows, 'll' + 'r' * (len(head) - 2))}\n{end}"
 
 
 def receptive_field(net: nn.Module, shape: Sequence[int] = (1, 28, 28)) -> ReceptiveField:

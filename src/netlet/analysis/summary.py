@@ -14,7 +14,7 @@ from torch import nn
 from netlet.analysis.ops import Op, Trace
 from netlet.analysis.receptive_field import PerAxis, field_jump, field_size
 from netlet.analysis.trace import trace
-from netlet.text import count, format_shape, per_axis, table
+from netlet.text import format_count, format_shape, format_sizes, format_table
 
 _FLOAT_BYTES = 4
 _COLUMNS = ("layer", "kind", "k", "s", "p", "d", "output", "parameters", "MACs", "field", "jump")
@@ -71,7 +71,7 @@ class Summary:
         }
 
     def __str__(self) -> str:
-        body = table(_COLUMNS, self._cells(), "llrrrrrrrrr")
+        body = format_table(_COLUMNS, self._cells(), "llrrrrrrrrr")
         return "\n".join(
             [
                 f"{self.net}, input {format_shape(self.input)}",
@@ -100,11 +100,19 @@ class Summary:
         cells = []
         for row in self.rows:
             window = (row.kernel, row.stride, row.padding, row.dilation)
-            sizes = [per_axis(size) if size else "" for size in window]
-            own = "shared" if row.shared and not row.parameters else count(row.parameters)
-            reach = [per_axis(row.field), per_axis(row.jump)]
+            sizes = [format_sizes(size) if size else "" for size in window]
+            own = "shared" if row.shared and not row.parameters else format_count(row.parameters)
+            reach = [format_sizes(row.field), format_sizes(row.jump)]
             cells.append(
-                [row.name, row.kind, *sizes, format_shape(row.output), own, count(row.macs), *reach]
+                [
+                    row.name,
+                    row.kind,
+                    *sizes,
+                    format_shape(row.output),
+                    own,
+                    format_count(row.macs),
+                    *reach,
+                ]
             )
         return cells
 
@@ -121,8 +129,8 @@ class Summary:
         one, both, weights, total = (f"{size / 1024:.1f} KiB" for size in sizes)
         return [
             f"parameters  {self.parameters:,} ({self.trainable:,} trainable, {frozen:,} not)",
-            f"mult-adds   {count(self.macs)} an image (FLOPs: 2 x MACs = {flops})",
-            f"field       {per_axis(self.field)} of {format_shape(self.input[1:])}",
+            f"mult-adds   {format_count(self.macs)} an image (FLOPs: 2 x MACs = {flops})",
+            f"field       {format_sizes(self.field)} of {format_shape(self.input[1:])}",
             f"size        input {one}, forward and backward {both}, parameters {weights}, "
             f"total {total}",
             f"inference   {active} of activations at the peak",

@@ -17,7 +17,7 @@ from typing import Any
 from netlet.budgets.measures import ModelCost, Outcome, Score
 from netlet.budgets.verdict import RuleResult, State, Verdict
 from netlet.errors import BudgetError, did_you_mean, warn_of_but
-from netlet.text import count
+from netlet.text import format_count
 
 _COUNTS = (
     "params_below",
@@ -255,7 +255,7 @@ def _check_below(
         spenders = tuple(f"{layer} {amount:,}" for layer, amount in largest)
     state: State = "PASS" if found < limit else "FAIL"
     margin = _format_margin(limit - 1 - found)
-    return [RuleResult(rule, f"below {limit:,}", count(found), margin, state, spenders)]
+    return [RuleResult(rule, f"below {limit:,}", format_count(found), margin, state, spenders)]
 
 
 def _check_kind(kind: str, cost: ModelCost, *, required: bool) -> RuleResult:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from netlet.text import table
+from netlet.text import format_table
 
 State = Literal["PASS", "FAIL", "NOT YET", "NOT JUDGED", "UNKNOWN"]
 
@@ -52,6 +52,9 @@ class Verdict:
     def __str__(self) -> str:
         rows = [(r.rule, r.limit, r.found, r.margin, r.state) for r in self.results]
         head = f"not judged: {self.withheld}" if self.state == "NOT JUDGED" else self.state
-        lines = [f"{self.budget}: {head}", table(("rule", "limit", "found", "margin", ""), rows)]
+        lines = [
+            f"{self.budget}: {head}",
+            format_table(("rule", "limit", "found", "margin", ""), rows),
+        ]
         lines += [f"{r.rule} in: {', '.join(r.spenders)}" for r in self.results if r.spenders]
         return "\n".join(lines)

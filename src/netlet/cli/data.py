@@ -15,7 +15,7 @@ from netlet.cli.options import DataDir, Json, dataset_names, recipe_names
 from netlet.cli.progress import DownloadBar, show_phases, show_progress
 from netlet.cli.results import print_json, print_result, say
 from netlet.errors import DataError, MissingDataError, OutputError, did_you_mean
-from netlet.text import table
+from netlet.text import format_table
 
 if TYPE_CHECKING:
     from netlet.data import Dataset, Source
@@ -82,7 +82,7 @@ def list_(json: Json = False) -> None:
         for row in rows
     ]
     head = ("name", "train", "held out", "content", "folder", "author, license")
-    print_result(table(head, cells, "lrrlll"))
+    print_result(format_table(head, cells, "lrrlll"))
 
 
 def _dataset_rows() -> list[dict[str, Any]]:

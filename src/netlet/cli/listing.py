@@ -13,7 +13,7 @@ from netlet.budgets import Budget
 from netlet.cli.options import Json
 from netlet.cli.results import print_json, print_result
 from netlet.recipes import Recipe
-from netlet.text import count, per_axis, table
+from netlet.text import format_count, format_sizes, format_table
 
 
 def list_(
@@ -103,9 +103,9 @@ def _experiment_table(rows: list[dict[str, Any]]) -> str:
     cells = [
         [
             row["name"],
-            count(row["parameters"]),
-            count(row["macs"]),
-            per_axis(row["receptive_field"]),
+            format_count(row["parameters"]),
+            format_count(row["macs"]),
+            format_sizes(row["receptive_field"]),
             row["recipe"],
             str(row["epochs"]),
             row["budget"],
@@ -115,7 +115,7 @@ def _experiment_table(rows: list[dict[str, Any]]) -> str:
         for row in rows
     ]
     note = "standing is before any training: NOT YET means that only training can tell"
-    return f"{table(head, cells, 'lrrrlrlll')}\n\n{note}"
+    return f"{format_table(head, cells, 'lrrrlrlll')}\n\n{note}"
 
 
 def _recipe_table(rows: list[dict[str, Any]]) -> str:
@@ -131,12 +131,12 @@ def _recipe_table(rows: list[dict[str, Any]]) -> str:
         for row in rows
     ]
     head = ("recipe", "epochs", "batch size", "optimizer", "peak lr", "what it is for")
-    return table(head, cells, "lrrlrl")
+    return format_table(head, cells, "lrrlrl")
 
 
 def _budget_table(rows: list[dict[str, Any]]) -> str:
     cells = [[row["name"], _limits_text(row["limits"]), row["about"]] for row in rows]
-    return table(("budget", "limits", "what it is for"), cells)
+    return format_table(("budget", "limits", "what it is for"), cells)
 
 
 def _limits_text(limits: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ from netlet.cli.options import NET_WITH_WEIGHTS, Json, Weights
 from netlet.cli.results import print_json, print_result, say
 from netlet.errors import DataError, NetError
 from netlet.files import write_output
-from netlet.text import table
+from netlet.text import format_table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -73,7 +73,7 @@ def predict(
     elif answers:
         head = ("file", "digit", "confidence", "runner-up", "its confidence")
         rows = [[str(files[i]), *answer.cells()] for i, answer in answers.items()]
-        print_result(table(head, rows, "llrlr"))
+        print_result(format_table(head, rows, "llrlr"))
     # Last, so that a file that cannot be written costs no answer.
     if show and answers:
         captions = [answer.caption(files[i]) for i, answer in answers.items()]

@@ -19,7 +19,7 @@ from netlet.cli.run_rows import (
     unfinished_rows,
 )
 from netlet.errors import RecordError, did_you_mean
-from netlet.text import table
+from netlet.text import format_table
 
 _SORTS = {
     "path": "path",
@@ -172,8 +172,8 @@ def _print(rows: Sequence[Row], *, compare: bool, jsonl: bool, json: bool, nothi
     elif not rows:
         print_result(nothing)
     elif compare:
-        print_result(table(*comparison_cells(rows)))
+        print_result(format_table(*comparison_cells(rows)))
     else:
-        print_result(table(*row_cells(rows)))
+        print_result(format_table(*row_cells(rows)))
         if resumable := [row["path"] for row in rows if row["state"] == "unfinished"]:
             print_result(f"\nunfinished runs resume with 'netlet train --resume {resumable[0]}'")

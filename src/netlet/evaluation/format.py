@@ -10,7 +10,7 @@ from typing import Any
 from netlet.budgets import Score
 from netlet.evaluation.evaluate import Evaluation
 from netlet.records import Mistake
-from netlet.text import table
+from netlet.text import format_table
 
 _MAX_CONFUSION_CLASSES = 20  # a wider confusion matrix does not fit on a terminal
 
@@ -26,7 +26,7 @@ def format_evaluation(evaluation: Evaluation, class_names: Sequence[str], worst:
     score = evaluation.score
     parts = [
         f"{score}, 95% interval {_format_interval(score)}; loss {evaluation.loss:.4f}",
-        table(
+        format_table(
             ("class", "images", "correct", "%", "95% interval", "most often mistaken for"),
             [_class_row(evaluation, k, class_names) for k in range(len(class_names))],
             "lrrrrl",
@@ -39,7 +39,7 @@ def format_evaluation(evaluation: Evaluation, class_names: Sequence[str], worst:
         ]
         parts.append(
             "confusion matrix: labels in rows, predictions in columns\n"
-            + table(("", *class_names), rows, "l" + "r" * len(class_names))
+            + format_table(("", *class_names), rows, "l" + "r" * len(class_names))
         )
     mistakes = worst_mistakes(evaluation, worst)
     if mistakes:
@@ -49,7 +49,7 @@ def format_evaluation(evaluation: Evaluation, class_names: Sequence[str], worst:
         ]
         parts.append(
             f"{len(mistakes)} of {len(evaluation.mistakes)} mistakes, highest confidence first\n"
-            + table(("image", "label", "prediction", "confidence"), rows, "rllr")
+            + format_table(("image", "label", "prediction", "confidence"), rows, "rllr")
         )
     return "\n\n".join(parts)
 

@@ -34,7 +34,7 @@ from netlet.export.result import ExportResult, check_float32, write_files
 from netlet.export.traced_model import TracedModel
 from netlet.export.verification import Verification, compare_with_pytorch
 from netlet.nets.blocks import MNIST_SHAPE
-from netlet.text import count, format_shape, per_axis
+from netlet.text import format_count, format_shape, format_sizes
 
 _SCRIPTS = ("prepare.js", "run.js", "fields.js", "drawing.js", "view.js", "main.js")
 _SAMPLE_STYLES = 2  # ways of writing a sample digit: the most frequent ones, in turn
@@ -205,12 +205,14 @@ def _cost_rows(model: TracedModel, verification: Verification | None) -> Iterato
         ("weight bytes", cost.weight_bytes),
         ("activation bytes", cost.activation_bytes),
     ):
-        yield _cost_row(name, count(number), results.get(name))
+        yield _cost_row(name, format_count(number), results.get(name))
     for rule, result in results.items():
         if rule.endswith(" layers"):
             yield _cost_row(rule, result.found, result)
     field = receptive_fields(model.graph)[-1]
-    yield _cost_row("receptive field", per_axis([axis.extent for axis in field] if field else None))
+    yield _cost_row(
+        "receptive field", format_sizes([axis.extent for axis in field] if field else None)
+    )
     if verification and verification.measures_accuracy:
         score, image_set = verification.export, verification.image_set
         yield _cost_row(

@@ -14,7 +14,7 @@ from netlet.report.ladder_plot import ladder_figure
 from netlet.report.markdown import bullet_list, shell_block
 from netlet.report.page import Draft, Page
 from netlet.report.tables import Code
-from netlet.text import Table, format_shape, per_axis
+from netlet.text import Table, format_shape, format_sizes
 
 
 def ladder_page(result: LadderResult, *, pictures: bool = True) -> Page:
@@ -65,7 +65,7 @@ def rung_table(result: LadderResult) -> Table:
                 f"{study.cost['parameters']:,}",
                 str(study.epochs),
                 str(len(study.seeds)),
-                per_axis(study.receptive_field["size"]),
+                format_sizes(study.receptive_field["size"]),
             ]
         )
     columns = (
@@ -106,11 +106,11 @@ def _list_results(rung: Rung, study: Study) -> list[str]:
     threads = study.environment["threads"]
     spread = f", mean of {n} seeds, sd {sd:.3f} points" if sd is not None else ", one seed"
 
-    def claimed(name: str, form: str) -> str:
-        return f" (claimed: {format(claim[name], form)})" if name in claim else ""
+    def claimed(name: str, form: str, unit: str = "%") -> str:
+        return f" (claimed: {format(claim[name], form)}{unit})" if name in claim else ""
 
     return [
-        f"Parameters: {study.cost['parameters']:,}{claimed('parameters', ',')}",
+        f"Parameters: {study.cost['parameters']:,}{claimed('parameters', ',', '')}",
         f"Train accuracy: best epoch {best_running:.2f}% during training"
         f"{claimed('best_train', '.2f')}; {gap.train_percent:.2f}% without augmentation after the "
         "last epoch",
@@ -118,7 +118,7 @@ def _list_results(rung: Rung, study: Study) -> list[str]:
         f"Last {split} accuracy: **{stats.mean_percent(study):.2f}%**{spread}",
         f"Generalization gap: {gap.points:.2f} points (95% interval {gap.low:.2f} to "
         f"{gap.high:.2f})",
-        f"Receptive field: {per_axis(study.receptive_field['size'])} of "
+        f"Receptive field: {format_sizes(study.receptive_field['size'])} of "
         f"{format_shape(study.data['shape'][1:])} pixels",
         f"Time: {study.epochs} epochs in {seconds:.0f} s ({threads} "
         f"thread{'s' if threads > 1 else ''}, {study.environment['cpu']})",

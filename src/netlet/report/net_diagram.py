@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from netlet.records import Study
 from netlet.report.figures import BLUE, GRAY, GREEN, INK, ORANGE, WIDE, new_figure, use_style
-from netlet.text import per_axis
+from netlet.text import format_sizes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -157,7 +157,7 @@ def _draw_field(axes: Axes, stage: _Stage, x: float, y: float, size: Sequence[in
             Rectangle((x - wide / 2, middle - tall / 2), wide, tall, facecolor=BLUE, linewidth=0)
         )
     axes.text(
-        x, y - height - 0.06, f"RF {per_axis(stage.field)}", ha="center", va="top", fontsize=7
+        x, y - height - 0.06, f"RF {format_sizes(stage.field)}", ha="center", va="top", fontsize=7
     )
 
 

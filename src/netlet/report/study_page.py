@@ -17,7 +17,7 @@ from netlet.report.commands import command_for
 from netlet.report.markdown import bullet_list, escape_markdown, inline_code, shell_block
 from netlet.report.net_diagram import net_diagram
 from netlet.report.page import Draft, Page
-from netlet.text import count, format_shape, per_axis
+from netlet.text import format_count, format_shape, format_sizes
 
 _SHOWN = 24  # mistakes
 
@@ -194,9 +194,9 @@ def _summarize_cost(study: Study) -> str:
     active = cost["activation_bytes"]
     activations = "unknown" if active is None else f"{active / 1024:.1f} KiB"
     return (
-        f"{cost['parameters']:,} parameters{allowed}, {count(cost['macs'])} multiply-adds for an "
-        f"image, {cost['weight_bytes'] / 1024:.1f} KiB of weights, peak activations {activations}, "
-        f"receptive field {per_axis(study.receptive_field['size'])} of "
+        f"{cost['parameters']:,} parameters{allowed}, {format_count(cost['macs'])} multiply-adds"
+        f" for an image, {cost['weight_bytes'] / 1024:.1f} KiB of weights, peak activations {activations}, "
+        f"receptive field {format_sizes(study.receptive_field['size'])} of "
         f"{format_shape(study.data['shape'][1:])} pixels."
     )
 

@@ -11,7 +11,7 @@ from netlet import stats
 from netlet.budgets import wilson
 from netlet.records import Mistake, Study
 from netlet.report.tables import Bold, Code
-from netlet.text import Table, count, format_shape, per_axis
+from netlet.text import Table, format_count, format_shape, format_sizes
 
 
 class WrongImage(NamedTuple):
@@ -57,11 +57,14 @@ def layer_table(study: Study) -> Table:
         [
             Code(row["name"]),
             row["kind"],
-            *(per_axis(row[size]) if row[size] else "" for size in ("kernel", "stride", "padding")),
+            *(
+                format_sizes(row[size]) if row[size] else ""
+                for size in ("kernel", "stride", "padding")
+            ),
             format_shape(row["output"]),
             f"{row['parameters']:,}",
-            count(row["macs"]),
-            per_axis(row["field"]),
+            format_count(row["macs"]),
+            format_sizes(row["field"]),
         ]
         for row in study.summary["rows"]
     ]
@@ -83,7 +86,7 @@ def receptive_field_table(study: Study) -> Table:
     """Return the receptive field layer by layer, in the notation of document 001."""
     names = ("n_in", "k", "s", "p", "n_out", "r_in", "j_in", "r_out", "j_out")
     rows = [
-        [Code(row["name"]), row["kind"], *(per_axis(row[name]) for name in names)]
+        [Code(row["name"]), row["kind"], *(format_sizes(row[name]) for name in names)]
         for row in study.receptive_field["rows"]
     ]
     return Table(("layer", "kind", *names), rows, "ll" + "r" * len(names))

@@ -31,7 +31,7 @@ from netlet.stats.seeds import (
     seed_percents,
 )
 from netlet.stats.verdict import reaches_target, target_percent
-from netlet.text import per_axis
+from netlet.text import format_sizes
 
 Diagnosis = Literal["at chance", "overfitting", "underfitting", "balanced", "unclear"]
 
@@ -145,7 +145,7 @@ def describe_changes(study: Study, before: Study) -> str:
 def _describe_net_change(study: Study, before: Study) -> str:
     new, old = (Counter(row["kind"] for row in one.summary["rows"]) for one in (study, before))
     layers = [f"{new[k] - old[k]:+d} {k}" for k in sorted(new | old) if new[k] != old[k]]
-    was, now = (per_axis(one.receptive_field["size"]) for one in (before, study))
+    was, now = (format_sizes(one.receptive_field["size"]) for one in (before, study))
     field = f", receptive field {was} to {now}" if was != now else ""
     return (
         f"the net ({before.cost['parameters']:,} to {study.cost['parameters']:,} parameters{field}"
@@ -221,12 +221,12 @@ def _explain_target(study: Study) -> str:
     verb = "reaches" if reached else "misses"
     if n == 1:
         return (
-            f"The single seed ({mean:.2f}%) {verb} the target accuracy of {limit}; one seed says "
+            f"The single seed ({mean:.2f}%) {verb} the target accuracy ({limit}); one seed says "
             "nothing about other seeds."
         )
     interval, p = interval_over_seeds(study), p_value_mean_above(study, target)
     within = f" (95% interval {interval[0]:.3f}% to {interval[1]:.3f}%)" if interval else ""
-    text = f"The mean of {n} seeds, {mean:.3f}%{within}, {verb} the target accuracy of {limit}"
+    text = f"The mean of {n} seeds, {mean:.3f}%{within}, {verb} the target accuracy ({limit})"
     if not reached:
         return f"{text}."
     if p is None:
@@ -270,13 +270,13 @@ def _explain_best_epoch(study: Study) -> str:
 def _explain_effect(study: Study, before: Study) -> str:
     comparison = compare(before, study)
     tests = [
-        f"{test.name}: {format_p_value(test.p)}"
+        f"{test.name}, {format_p_value(test.p)}"
         for test in (comparison.over_seeds, comparison.over_images)
         if test.p is not None
     ]
     return (
         f"Compared with {before.name} ({comparison.difference:+.3f} points): "
-        f"{comparison.conclusion} ({'; '.join(tests)})."
+        f"{comparison.conclusion}. Tests: {'; '.join(tests)}."
     )
 
 

@@ -9,7 +9,7 @@ from string import ascii_lowercase, ascii_uppercase, digits
 from netlet.records.study import Study
 from netlet.stats.seeds import interval_over_seeds, mean_percent
 from netlet.stats.terminal_plot import Mark, draw_plot
-from netlet.text import table
+from netlet.text import format_table
 
 # Plots end there: a few large or inaccurate nets would squeeze the others together.
 PLOTTED_PARAMETERS = 25_000
@@ -213,7 +213,7 @@ def frontier_text(points: Sequence[FrontierPoint]) -> str:
         for point in points
     ]
     columns = ("", "net", "parameters", "epochs", "accuracy", "95% interval", "front", "evidence")
-    text = table(columns, rows, "llrrrrll")
+    text = format_table(columns, rows, "llrrrrll")
     shown = [point for point in points if point.plotted] or [p for p in points if p.percent < 100]
     if not shown:
         return text

@@ -18,7 +18,7 @@ from netlet.stats.formatting import (
 from netlet.stats.images import error_rates, interval_over_images
 from netlet.stats.seeds import interval_over_seeds, mean_percent, p_value_mean_above, sd_points
 from netlet.stats.verdict import count_passing_seeds, study_verdict, target_percent
-from netlet.text import Table, table
+from netlet.text import Table, format_table
 
 
 def seed_table(study: Study) -> Table:
@@ -169,8 +169,8 @@ def comparison_text(comparison: Comparison) -> str:
     return "\n\n".join(
         [
             f"last epoch on {comparison.total:,} {comparison.split} images\n"
-            + table(("", "seeds", "mean accuracy", "difference"), rows, "lrrr"),
-            table(("test", "p-value", "95% interval", "based on"), tests, "llll"),
+            + format_table(("", "seeds", "mean accuracy", "difference"), rows, "lrrr"),
+            format_table(("test", "p-value", "95% interval", "based on"), tests, "llll"),
             comparison.conclusion,
         ]
     )
