@@ -373,10 +373,10 @@ def test_a_bar_of_another_data_set_is_no_bar() -> None:
 def test_what_is_said_of_bar_capacity_and_the_best_epoch() -> None:
     fine, over = " ".join(stats.analyze_study(FINE)), " ".join(stats.analyze_study(OVER))
     assert (
-        "reaches the target accuracy of at least 99%; it is significantly above 99% (one-sided p < 0.001)"
+        "reaches the target accuracy (at least 99%); it is significantly above 99% (one-sided p < 0.001)"
         in fine
     )
-    assert "misses the target accuracy of at least 99%" in over
+    assert "misses the target accuracy (at least 99%)" in over
     assert "The net has 3 parameters; the limit of fewer than 10 leaves 6." in fine
     large = dataclasses.replace(FINE, cost=FINE.cost | {"parameters": 25})
     assert "25 parameters, 2.5 times the limit of fewer than 10." in " ".join(

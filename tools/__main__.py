@@ -31,6 +31,7 @@ PAGES = (
     DOCS / "documents.md",
     DOCS / "export.md",
     DOCS / "pictures.md",
+    DOCS / "tracks" / "student.md",
 )
 LADDERS = {DOCS / "ladders" / f"{name}.md": name for name in ("document_004", "own")}
 FRONTIER = DOCS / "frontier.md"
