@@ -130,7 +130,8 @@ def use_error_axis(axes: Axes, lowest: float, highest: float, axis: str = "y") -
         highest: Where it ends.
         axis: ``x`` or ``y``.
     """
-    ticks = [value for value in _round_values((1, 2, 3, 4, 5, 6, 8)) if lowest <= value <= highest]
+    digits: Sequence[int] = (1, 2, 3, 4, 5, 6, 8) if axis == "y" else (1, 2, 3, 5)
+    ticks = [value for value in _round_values(digits) if lowest <= value <= highest]
     for digits in ((1, 2, 5), (1,)):
         if len(ticks) > 8:
             ticks = [value for value in _round_values(digits) if lowest <= value <= highest]
