@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from netlet import catalog, stats
+from netlet import stats
 from netlet.experiments import EXPERIMENTS
 from netlet.experiments.search.trials import read_results
 from netlet.recipes import AUGMENTS, STEADY, complete_recipe
@@ -135,7 +135,7 @@ def _draw_studies() -> str:
         rows.append(
             [
                 inline_code(study.name),
-                catalog.find_budget(study.budget["name"]).about,
+                _describe_limits(study.budget),
                 f"{study.cost['parameters']:,}",
                 f"**{stats.mean_percent(study):.3f}%** ({interval[0]:.3f} to {interval[1]:.3f})",
                 f"{min(correct):,} to {max(correct):,}",
@@ -153,6 +153,14 @@ def _draw_studies() -> str:
         "trials before",
     )
     return markdown_table(head, rows, "llrrrrr")
+
+
+def _describe_limits(budget: Mapping[str, Any]) -> str:
+    below, most = budget["params_below"], budget["epochs_at_most"]
+    # A limit like 3,701 means the net of 3,700 parameters that it was set for.
+    parameters = f"at most {below - 1:,}" if below % 100 == 1 else f"fewer than {below:,}"
+    epochs = f"at most {most}" if most else f"fewer than {budget['epochs_below']}"
+    return f"{parameters} parameters, {epochs} epochs, at least {budget['accuracy_at_least']:g}%"
 
 
 def _draw_commands() -> str:
