@@ -74,7 +74,7 @@ def test_evaluation_text_and_values_match_manual_computation() -> None:
     assert values["score"]["interval_percent"] == list(Score("test", 3, 6).interval())
     assert [row["correct"] for row in values["classes"]] == [0, 3, 0]
     assert values["classes"][2]["percent"] is None
-    assert [m["index"] for m in values["mistakes"]] == [4, 3]
+    assert [m["image"] for m in values["mistakes"]] == [4, 3]
     assert values["confusion"] == [[0, 3, 0], [0, 3, 0], [0, 0, 0]]
     json.dumps(values)
 
