@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +66,14 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     )
     assert done.returncode == 0, done.stderr
     return Built(sdist, wheel, site)
+
+
+def test_ci_runs_on_every_python_version_that_pyproject_names() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    versions = re.findall(r"Python :: (3\.\d+)", "\n".join(project["classifiers"]))
+    workflow = (ROOT / ".github" / "workflows" / "checks.yml").read_text()
+    assert versions[0] == project["requires-python"].removeprefix(">=")
+    assert f"python: {json.dumps(versions)}" in workflow
 
 
 def test_wheel_has_every_file_of_the_package(built: Built) -> None:
