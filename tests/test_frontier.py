@@ -131,6 +131,8 @@ def test_the_frontier_of_a_folder(netlet: Netlet, tmp_path: Path) -> None:
     code, out, _ = netlet("frontier", ".", "--json")
     by_name = {found["name"]: found for found in json.loads(out)["points"]}
     assert by_name["mine"]["leads"]
+    assert by_name["mine"]["fronts"] == "measured, all"
+    assert (by_name["SimpleNet"]["fronts"], by_name["Neural Golfing"]["fronts"]) == ("all", "")
     assert by_name["mine"]["percent"] == pytest.approx(99.1)
     assert not by_name["SimpleNet"]["leads"]
     code, out, _ = netlet("frontier", "mine", "speck", "--json")  # a folder, and a name

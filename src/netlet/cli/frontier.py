@@ -102,7 +102,11 @@ def _print(points: Sequence[FrontierPoint], files: Sequence[Path], *, json: bool
 
     if json:
         front = stats.pareto_front(points)
-        rows = [_point_to_dict(point) | {"leads": point in front} for point in points]
+        rows = [
+            _point_to_dict(point)
+            | {"leads": point in front, "fronts": stats.name_fronts(point, points)}
+            for point in points
+        ]
         print_json("frontier", {"points": rows, "files": [str(file) for file in files]})
         return
     print_result(stats.frontier_text(points) + (f"\n\nwritten to {files[0]}" if files else ""))
