@@ -328,10 +328,9 @@ def test_program_describes_itself_and_needs_no_library(tmp_path: Path) -> None:
     assert set(re.findall(r"#include (\S+)", header + text)) == {"<stdint.h>", '"netlet.h"'}
     assert not re.search(r"\b(malloc|calloc)\b", text)
     size_note = next(note for note in result.notes if "flash" in note)
-    assert (
-        f"{result.to_dict()['flash_bytes']:,} bytes of flash, {result.to_dict()['ram_bytes']:,} bytes of RAM"
-        in size_note
-    )
+    memory = result.to_dict()
+    assert f"{memory['flash_bytes']:,} bytes of flash, " in size_note
+    assert f" {memory['ram_bytes']:,} bytes of RAM" in size_note
     figures = [int(word.replace(",", "")) for word in re.findall(r"[\d,]+(?= bytes)", size_note)]
     size = measure_build({HEADER: header, SOURCE: text})
     assert size is not None
@@ -436,14 +435,14 @@ def test_unsupported_activation_is_refused_by_name() -> None:
 
 @pytest.mark.parametrize("name", ["mnistnet_1", "pyramid", "speck", "braid", "smooth"])
 def test_int8_logits_are_close_to_float32(name: str) -> None:
-    wanted = reference.compute_logits(model_of(name).graph, images_of(name, 50))
+    expected = reference.compute_logits(model_of(name).graph, images_of(name, 50))
     found = (
         torch.from_numpy(
             int8_reference.compute_logits(int8_graph_of(name), images_of(name, 50).numpy())
         )
         * int8_graph_of(name).logit_scale
     )
-    assert 0 < float((wanted - found).square().mean().sqrt()) < 0.1 * float(wanted.std())
+    assert 0 < float((expected - found).square().mean().sqrt()) < 0.1 * float(expected.std())
     assert int8_graph_of(name).params[0].scale == 1.0
     assert int8_graph_of(name).params[0].zero_point == 0
     for layer, grid in zip(
@@ -576,7 +575,10 @@ def test_another_code_generator_computes_the_same_logits(tmp_path: Path) -> None
         "N=1",
     ]
     assert emx([*words, "--large-temp-threshold", "0"]) in (None, 0)
-    main = "int netlet_predict(const unsigned char *i, float *s) { theirs((const void *)i, (void *)s); return 0; }\n"
+    main = (
+        "int netlet_predict(const unsigned char *i, float *s)"
+        " { theirs((const void *)i, (void *)s); return 0; }\n"
+    )
     text = (tmp_path / SOURCE).read_text()
     library = load_library({SOURCE: f"{text}\n{main}"}, ("-O1", "-w", "-lm"))
     assert_logits("braid", "float32", library_predictor(library, 10)(images_of("braid")).numpy())

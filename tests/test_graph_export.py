@@ -64,7 +64,7 @@ def net_logits(net: nn.Module, n: int = 12) -> torch.Tensor:
 
 
 def randomize_batch_norm(net: nn.Module) -> nn.Module:
-    """Give batch norm statistics, scales and shifts as different from their initial values as training would."""
+    """Give batch norm statistics, scales and shifts that are as different as after training."""
     torch.manual_seed(0)
     for module in net.modules():
         if isinstance(module, nn.BatchNorm2d | nn.BatchNorm1d):
@@ -80,21 +80,23 @@ def test_graph_of_every_registered_net_computes_its_logits() -> None:
     for name, entry in NETS.items():
         net = randomize_batch_norm(build(entry.builder, 0))
         graph = trace(net)
-        wanted = net_logits(net)
+        expected = net_logits(net)
         for each in (graph, fold_graph(graph)):
             torch.testing.assert_close(
-                reference.compute_logits(each, images(12)), wanted, atol=1e-5, rtol=1e-4, msg=name
+                reference.compute_logits(each, images(12)), expected, atol=1e-5, rtol=1e-4, msg=name
             )
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_graph_of_a_trained_net_matches_it(name: str) -> None:
     model = trace_model(nets()[name])
-    found = compare_with_pytorch(
+    verification = compare_with_pytorch(
         model, lambda x: reference.compute_logits(model.graph, x), "scribble", digits().held_out
     )
-    assert found.matches, str(found)
-    assert found.pytorch.percent > 30  # chance is 10%: equality of an untrained net says little
+    assert verification.matches, str(verification)
+    assert (
+        verification.pytorch.percent > 30
+    )  # chance is 10%: equality of an untrained net says little
     assert all(layer.weight.dtype == np.float32 for layer in model.graph.convolutions())
 
 
@@ -225,8 +227,8 @@ def test_supported_function_is_traced_and_runs_as_onnx(what: str) -> None:
         lambda x: reference.compute_logits(model.graph, x),
         OnnxPredictor(build_onnx(model)),
     ):
-        found = compare_with_pytorch(model, answers, "scribble", digits().held_out)
-        assert found.max_logit_diff < 1e-4, str(found)
+        verification = compare_with_pytorch(model, answers, "scribble", digits().held_out)
+        assert verification.max_logit_diff < 1e-4, str(verification)
 
 
 def _slopes(n: int) -> nn.PReLU:
@@ -321,10 +323,10 @@ REFUSED: dict[str, tuple[nn.Module, str]] = {
 
 @pytest.mark.parametrize("what", REFUSED)
 def test_unsupported_operation_is_refused_by_name_with_an_alternative(what: str) -> None:
-    net, said = REFUSED[what]
+    net, message = REFUSED[what]
     if what != "reading a value":
         net_logits(net, 2)  # takes the lazy layer's shape
-    with pytest.raises(ExportError, match=said) as error:
+    with pytest.raises(ExportError, match=message) as error:
         trace(net)
     assert "\n" not in str(error.value)
 
@@ -420,9 +422,9 @@ def test_net_that_does_not_run_is_a_one_line_error() -> None:
 def test_onnx_runtime_computes_the_nets_logits(name: str, input_type: str) -> None:
     model = trace_model(nets()[name])
     runtime = OnnxPredictor(build_onnx(model, input_type))  # type: ignore[arg-type]
-    found = compare_with_pytorch(model, runtime, "scribble", digits().held_out)
-    assert found.matches, str(found)
-    assert found.images == 400
+    verification = compare_with_pytorch(model, runtime, "scribble", digits().held_out)
+    assert verification.matches, str(verification)
+    assert verification.images == 400
     one, seven = runtime(images(1)), runtime(images(7))
     assert (one.shape, seven.shape) == ((1, 10), (7, 10))
     torch.testing.assert_close(one[0], seven[0], atol=1e-5, rtol=1e-5)
@@ -484,9 +486,9 @@ def test_int8_onnx_loses_little_accuracy(name: str) -> None:
     small = quantize_onnx(proto, select_calibration_images(model, digits())[1][:100])
     # Quantizing leaves the float32 model unchanged.
     assert compare_with_pytorch(model, OnnxPredictor(proto), "scribble", sample()).matches
-    found = compare_with_pytorch(model, OnnxPredictor(small), "scribble", digits().held_out)
-    assert found.accuracy_drop <= 1.5, str(found)
-    assert found.max_logit_diff > 1e-3  # it does compute in int8
+    verification = compare_with_pytorch(model, OnnxPredictor(small), "scribble", digits().held_out)
+    assert verification.accuracy_drop <= 1.5, str(verification)
+    assert verification.max_logit_diff > 1e-3  # it does compute in int8
     weights = [
         value
         for value in small.graph.initializer
@@ -506,7 +508,8 @@ def test_int8_that_loses_too_much_accuracy_is_refused() -> None:
     )
     with pytest.raises(
         ExportError,
-        match=r"int8 loses 0\.50 points of accuracy on scribble \(99\.00% before, 98\.50% after\).*--force",
+        match=r"int8 loses 0\.50 points of accuracy on scribble "
+        r"\(99\.00% before, 98\.50% after\).*--force",
     ):
         check_int8(lost, 0.4)
     check_int8(lost, 0.5)
@@ -587,7 +590,7 @@ def test_without_its_data_set_an_export_is_verified_on_synthetic_digits(
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (("export", "speck", "--to", "page", "--int8"), "the page computes in float32"),
         (
@@ -599,9 +602,11 @@ def test_without_its_data_set_an_export_is_verified_on_synthetic_digits(
         (("export", "speck", "--to", "tflite"), "'tflite' is not one of"),
     ],
 )
-def test_bad_export_is_a_one_line_error(netlet: Netlet, words: tuple[str, ...], said: str) -> None:
+def test_bad_export_is_a_one_line_error(
+    netlet: Netlet, words: tuple[str, ...], message: str
+) -> None:
     code, out, err = netlet(*words)
     assert (code, out) == (2, "")
-    assert said in err
+    assert message in err
     assert len(err.splitlines()) == 1
     assert not list(Path().iterdir())

@@ -118,14 +118,17 @@ class Visit:
 
     def ink(self) -> np.ndarray:
         levels = self.page.evaluate(
-            "() => { const c = document.getElementById('drawing'), d = c.getContext('2d').getImageData(0, 0, c.width, c.height)"
-            ".data; let s = ''; for (let i = 3; i < d.length; i += 4) s += String.fromCharCode(d[i]); return btoa(s); }"
+            "() => { const c = document.getElementById('drawing');"
+            "const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;"
+            "let s = ''; for (let i = 3; i < d.length; i += 4) s += String.fromCharCode(d[i]);"
+            "return btoa(s); }"
         )
         return np.frombuffer(base64.b64decode(levels), np.uint8).reshape(SHEET, SHEET)
 
     def seen(self) -> np.ndarray:
         levels = self.page.evaluate(
-            "() => Array.from(document.getElementById('input').getContext('2d').getImageData(0, 0, 28, 28).data)"
+            "() => Array.from(document.getElementById('input').getContext('2d')"
+            ".getImageData(0, 0, 28, 28).data)"
         )
         return np.array(levels, np.uint8).reshape(28, 28, 4)
 
@@ -198,12 +201,12 @@ def difference(visit: Visit, trained: TrainedNet, some: torch.Tensor | None = No
     """Return the largest difference between the page's logits and those of PyTorch."""
     some = images() if some is None else some
     with torch.inference_mode():
-        wanted = extract_logits(trained.net(normalize(some, trained.recipe)))
+        expected = extract_logits(trained.net(normalize(some, trained.recipe)))
     found = torch.tensor(visit.call("logits", some))
     # The page leaves out a final softmax.
-    if torch.allclose(wanted.exp().sum(1), torch.ones(1)):
+    if torch.allclose(expected.exp().sum(1), torch.ones(1)):
         found = found.log_softmax(1)
-    return float((wanted - found).abs().max())
+    return float((expected - found).abs().max())
 
 
 # --- Arithmetic.
@@ -212,20 +215,20 @@ def difference(visit: Visit, trained: TrainedNet, some: torch.Tensor | None = No
 @pytest.mark.parametrize("name", ["mnistnet_1", "pyramid", "speck", "braid", "smooth", "crest"])
 def test_logits_are_those_of_pytorch(visits: Any, name: str) -> None:
     model = model_of(name)
-    assert difference(visits(name, model), model.model) < 1e-4
+    assert difference(visits(name, model), model.source) < 1e-4
 
 
 @pytest.mark.mnist
 def test_logits_of_mnist_digits_are_those_of_pytorch(
     visits: Any, crest: TracedModel, mnist: Dataset
 ) -> None:
-    assert difference(visits("crest", crest), crest.model, mnist.held_out.images[::50]) < 1e-4
+    assert difference(visits("crest", crest), crest.source, mnist.held_out.images[::50]) < 1e-4
 
 
 def assert_same_maps(visit: Visit, graph: Graph, some: torch.Tensor) -> None:
-    wanted = reference.compute_maps(graph, some, torch.float64)
+    expected = reference.compute_maps(graph, some, torch.float64)
     for i, found in enumerate(visit.call("maps", some)):
-        for layer, mine, theirs in zip(graph.layers, wanted[1:], found[1:], strict=True):
+        for layer, mine, theirs in zip(graph.layers, expected[1:], found[1:], strict=True):
             np.testing.assert_allclose(
                 theirs, mine[i].flatten(), rtol=1e-4, atol=1e-5, err_msg=layer.name
             )
@@ -339,7 +342,7 @@ def everything() -> Graph:
 
 
 def inks() -> Iterator[np.ndarray]:
-    """Yield strokes of many widths and sizes, single dots, full images, levels that are not bytes."""
+    """Yield strokes of many sizes, single dots, full images, levels that are not bytes."""
     random = np.random.default_rng(3)
     for height, width, pen in (
         (28, 28, 2),
@@ -401,7 +404,7 @@ def test_one_wrong_weight_changes_the_logits(
     file = tmp_path / "perturbed.html"
     file.write_text(text.replace(blob[1], base64.b64encode(values.tobytes()).decode()))
     visit = Visit(browser, file)
-    assert difference(visit, crest.model) > 1e-4
+    assert difference(visit, crest.source) > 1e-4
     visit.context.close()
 
 
@@ -456,7 +459,7 @@ def test_a_value_depends_on_its_receptive_field_and_nothing_else(name: str) -> N
 
 def test_page_has_the_same_receptive_fields(visits: Any) -> None:
     model = model_of("braid")
-    wanted = [
+    expected = [
         [
             [list(axis.interval(i)) for i in range(shape[1 + a])]
             for a, axis in enumerate(field or ())
@@ -465,7 +468,7 @@ def test_page_has_the_same_receptive_fields(visits: Any) -> None:
             receptive_fields(model.graph)[1:], model.graph.shapes[1:], strict=True
         )
     ]
-    assert visits("braid", model).page.evaluate("window.netlet.fields()") == wanted
+    assert visits("braid", model).page.evaluate("window.netlet.fields()") == expected
 
 
 def test_pointing_at_a_feature_map_outlines_its_receptive_field(
@@ -483,7 +486,7 @@ def test_pointing_at_a_feature_map_outlines_its_receptive_field(
     field = receptive_fields(crest.graph)[layer + 1]
     assert field is not None
 
-    def expected(row: int, column: int) -> tuple[list[float], list[float]]:
+    def expected_outlines(row: int, column: int) -> tuple[list[float], list[float]]:
         """Return left, top, width and height of both outlines, in percent of input and drawing."""
         (top, bottom), (left, right) = field[0].interval(row), field[1].interval(column)
         ink, frame = desk.ink(), prepare_digit(desk.ink())
@@ -499,7 +502,7 @@ def test_pointing_at_a_feature_map_outlines_its_receptive_field(
         ]
         return on_seen, on_sheet
 
-    def outlined() -> tuple[list[float], list[float]]:
+    def shown_outlines() -> tuple[list[float], list[float]]:
         seen, drawn = (
             [
                 float(desk.page.locator(mark).evaluate(f"(mark) => mark.style.{side}").rstrip("%"))
@@ -509,8 +512,8 @@ def test_pointing_at_a_feature_map_outlines_its_receptive_field(
         )
         return seen, drawn
 
-    for found, wanted in zip(outlined(), expected(row, column), strict=True):
-        np.testing.assert_allclose(found, wanted, atol=1e-3)
+    for found, expected in zip(shown_outlines(), expected_outlines(row, column), strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-3)
     value = reference.compute_maps(
         crest.graph, torch.from_numpy(desk.seen()[..., 0].copy())[None, None]
     )[layer + 1][0, 2, row, column]
@@ -523,8 +526,8 @@ def test_pointing_at_a_feature_map_outlines_its_receptive_field(
     maps.focus()
     desk.page.keyboard.press("ArrowDown")
     desk.page.keyboard.press("PageUp")
-    for found, wanted in zip(outlined(), expected(row + 1, column), strict=True):
-        np.testing.assert_allclose(found, wanted, atol=1e-3)
+    for found, expected in zip(shown_outlines(), expected_outlines(row + 1, column), strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-3)
     assert f"channel 1, row {row + 1}, column {column}" in str(
         desk.page.locator("figcaption").text_content()
     )
@@ -553,12 +556,12 @@ def test_mouse_drawing_is_prepared_and_classified_as_in_python(
     assert desk.best == str(digit)
     frame = prepare_digit(desk.ink())
     np.testing.assert_array_equal(desk.seen()[..., 0], frame)
-    wanted = reference.compute_logits(crest.graph, torch.from_numpy(frame)[None, None]).softmax(1)[
-        0
-    ]
+    expected = reference.compute_logits(crest.graph, torch.from_numpy(frame)[None, None]).softmax(
+        1
+    )[0]
     rows = desk.page.locator("#probabilities tr").all_inner_texts()
     assert [row.split() for row in rows] == [
-        [str(i), f"{100 * p:.1f}%"] for i, p in enumerate(wanted.tolist())
+        [str(i), f"{100 * p:.1f}%"] for i, p in enumerate(expected.tolist())
     ]
     desk.page.get_by_role("button", name="Undo").click()
     assert desk.ink().any()
@@ -643,10 +646,12 @@ def test_everything_works_by_keyboard_and_is_announced(desk: Visit) -> None:
     assert desk.best == "1"
     percent = desk.page.locator("#prediction span").inner_text().split("%")[0]
     desk.until(
-        f"document.getElementById('announced-answer').textContent.startsWith('1, {percent} percent; next ')"
+        "document.getElementById('announced-answer').textContent"
+        f".startsWith('1, {percent} percent; next ')"
     )
     desk.until(
-        "document.getElementById('announced-action').textContent === 'pen up, row 23, column 14 of 28'"
+        "document.getElementById('announced-action').textContent"
+        " === 'pen up, row 23, column 14 of 28'"
     )
     keys.press("Shift+ArrowLeft")  # the pen is up
     assert desk.best == "1"
@@ -659,7 +664,8 @@ def test_everything_works_by_keyboard_and_is_announced(desk: Visit) -> None:
         keys.press("Tab")
         visited.add(
             desk.page.evaluate(
-                "document.activeElement.id || document.activeElement.className || document.activeElement.tagName"
+                "document.activeElement.id || document.activeElement.className"
+                " || document.activeElement.tagName"
             )
         )
     assert {"maps inspected", "SUMMARY"} <= visited
@@ -696,15 +702,19 @@ def test_every_control_has_an_accessible_name(desk: Visit) -> None:
 CONTRASTS = """() => {
   const numbers = (color) => color.match(/[\\d.]+/g).map(Number);
   const light = (color) => {
-    const [r, g, b] = numbers(color).map((v) => (v / 255 <= 0.04045 ? v / 255 / 12.92 : ((v / 255 + 0.055) / 1.055) ** 2.4));
+    const linear = (v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    const [r, g, b] = numbers(color).map((v) => linear(v / 255));
     return 0.2126 * r + 0.7152 * g + 0.0722 * b;
   };
   const found = [];
-  for (const at of document.querySelectorAll('body *:not(script):not(noscript):not(.visually-hidden *):not(:disabled)')) {
-    if (![...at.childNodes].some((child) => child.nodeType === 3 && child.data.trim()) || !at.checkVisibility()) continue;
+  const texts = 'body *:not(script):not(noscript):not(.visually-hidden *):not(:disabled)';
+  for (const at of document.querySelectorAll(texts)) {
+    const own = [...at.childNodes].some((child) => child.nodeType === 3 && child.data.trim());
+    if (!own || !at.checkVisibility()) continue;
     let ground = at;
-    while (ground && (numbers(getComputedStyle(ground).backgroundColor)[3] ?? 1) === 0) ground = ground.parentElement;
-    const [a, b] = [getComputedStyle(at).color, getComputedStyle(ground ?? document.body).backgroundColor].map(light);
+    const background = (element) => getComputedStyle(element).backgroundColor;
+    while (ground && (numbers(background(ground))[3] ?? 1) === 0) ground = ground.parentElement;
+    const a = light(getComputedStyle(at).color), b = light(background(ground ?? document.body));
     found.push([(Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05), at.textContent.slice(0, 40)]);
   }
   return found;
@@ -757,7 +767,8 @@ def test_samples_are_animated_unless_reduced_motion_is_preferred(
     visit = visits("moving", crest, reduced_motion="no-preference")
     steps = visit.page.evaluate(
         "() => new Promise((done) => { const sums = [], sheet = document.getElementById('drawing');"
-        "const look = () => { const d = sheet.getContext('2d').getImageData(0, 0, sheet.width, sheet.height).data;"
+        "const look = () => {"
+        "const d = sheet.getContext('2d').getImageData(0, 0, sheet.width, sheet.height).data;"
         "let sum = 0; for (let i = 3; i < d.length; i += 4) sum += d[i];"
         "sums.push(sum); sums.length > 45 ? done(sums) : requestAnimationFrame(look); };"
         "document.querySelector('[aria-label=\"Sample 6\"]').click(); look(); })"
@@ -776,7 +787,7 @@ def test_names_are_never_parsed_as_markup(visits: Any, crest: TracedModel) -> No
         "</script><script>window.broken = 1</script><img src=x onerror='window.broken = 1'>$name"
     )
     trained = dataclasses.replace(
-        crest.model,
+        crest.source,
         name="<img src=x onerror=window.broken=1>&amp;",
         class_names=(nasty, *"abc4567", "<b>", "🦊"),
     )
@@ -809,6 +820,7 @@ def test_page_shows_cost_verdict_and_accuracy(crest: TracedModel, tmp_path: Path
     assert result.size_bytes == (tmp_path / "crest.html").stat().st_size
     assert result.verification is not None
     assert result.verification.matches
+    score = result.verification.export
     rows = dict(re.findall(r"<div><dt>([\w ]+)</dt><dd>(.*?)</dd></div>", text))
     assert rows == {
         "budget": "crest",
@@ -817,7 +829,8 @@ def test_page_shows_cost_verdict_and_accuracy(crest: TracedModel, tmp_path: Path
         "weight bytes": "80,680",
         "activation bytes": "65,104",
         "receptive field": "28",
-        "accuracy": f"{result.verification.export.percent:.2f}%<small>{result.verification.export.correct:,} of 50, scribble test and train</small>",
+        "accuracy": f"{score.percent:.2f}%<small>{score.correct:,} of 50, "
+        "scribble test and train</small>",
         "digest": crest.digest[:12],
     }
 
@@ -825,7 +838,7 @@ def test_page_shows_cost_verdict_and_accuracy(crest: TracedModel, tmp_path: Path
 def test_net_for_other_images_is_refused(crest: TracedModel, tmp_path: Path) -> None:
     color = build(NETS["swift"].builder, 0, (3, 32, 32)).eval()
     model = trace_model(
-        dataclasses.replace(crest.model, name="swift", net=color, shape=(3, 32, 32))
+        dataclasses.replace(crest.source, name="swift", net=color, shape=(3, 32, 32))
     )
     with pytest.raises(
         ExportError, match="swift: takes images 3x32x32, but the page draws 1x28x28"
@@ -850,7 +863,7 @@ def test_play_writes_and_opens_the_page(
     assert code == 0
     assert Path(out.strip()).name == "crest.html"
     assert opened == [Path(out.strip()).as_uri()]
-    assert err == "netlet: found no browser to open it with; open the file yourself\n"
+    assert err == "netlet: no browser found; open the file yourself\n"
     assert Path(out.strip()).read_text(encoding="utf-8").startswith("<!doctype html>")
     (tmp_path / "taken").mkdir()
     code, _, err = netlet("play", "speck", "-o", "taken")

@@ -144,22 +144,22 @@ def test_every_export_of_a_random_net_computes_its_logits(seed: int) -> None:
     images = torch.randint(256, (24, *shape), dtype=torch.uint8)
     images[0], images[1] = 0, 255
     with torch.no_grad():
-        wanted = net(normalize(images, Recipe()))
-    near = 1e-4 * max(1.0, float(wanted.abs().max()))
-    for found in (
+        expected = net(normalize(images, Recipe()))
+    tolerance = 1e-4 * max(1.0, float(expected.abs().max()))
+    for actual in (
         reference.compute_logits(model.graph, images),
         OnnxPredictor(build_onnx(model))(images),
         library_predictor(load_library(generate_program(model)), classes)(images),
     ):
-        torch.testing.assert_close(found, wanted, atol=near, rtol=0)
+        torch.testing.assert_close(actual, expected, atol=tolerance, rtol=0)
     # Calibrated on darker images, so that feature maps saturate, too.
     quantized = quantize_graph(model.graph, (images * 0.4).to(torch.uint8))
-    expected = int8_reference.compute_logits(quantized, images.numpy()).astype(
+    expected_int8 = int8_reference.compute_logits(quantized, images.numpy()).astype(
         np.float32
     ) * np.float32(quantized.logit_scale)
     np.testing.assert_array_equal(
         library_predictor(load_library(generate_program(model, quantized)), classes)(
             images
         ).numpy(),
-        expected,
+        expected_int8,
     )
