@@ -27,7 +27,7 @@ _SHOWN = {
     "mnistnet_2": "fewer than 8,000 parameters",
     "sprint": "fastest above 99.4%",
 }
-_FIRST_LINES, _LAST_LINES = 9, 9  # of the output
+_FIRST_LINES, _LAST_LINES = 2, 9  # of the output
 
 
 def draw_results() -> str:
@@ -63,8 +63,10 @@ def draw_results() -> str:
 
 
 def draw_train_output() -> str:
-    """Return the recorded output of ``netlet train`` without its middle."""
+    """Return the recorded output of ``netlet train``: its beginning and its verdict."""
     lines = TRAIN_OUTPUT.read_text(encoding="utf-8").splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("training "))
+    lines = lines[start:]  # after the check of the budget, which the verdict repeats
     if len(lines) > _FIRST_LINES + _LAST_LINES + 1:
         lines = [*lines[:_FIRST_LINES], "...", *lines[-_LAST_LINES:]]
     return "\n".join(["```text", *lines, "```"])
