@@ -99,7 +99,7 @@ def keras_convnet(x: Any, y: Any) -> dict[str, Any]:
         ]
     )
     net.compile(loss="sparse_categorical_crossentropy", optimizer="adam", metrics=["accuracy"])
-    return {**_time_epochs(net, x, y, batch=128, epochs=2), "parameters": net.count_params()}
+    return {**_time_epochs(net, x, y, batch_size=128, epochs=2), "parameters": net.count_params()}
 
 
 def keras_chain(x: Any, y: Any, chain: Chain, recipe: Recipe) -> dict[str, Any]:
@@ -135,12 +135,12 @@ def _keras() -> Any:
     return keras
 
 
-def _time_epochs(net: Any, x: Any, y: Any, batch: int, epochs: int) -> dict[str, Any]:
+def _time_epochs(net: Any, x: Any, y: Any, batch_size: int, epochs: int) -> dict[str, Any]:
     """Return the seconds of the last epoch, and of the first, in which JAX compiles the step."""
     seconds = []
     for _ in range(epochs):
         began = time.perf_counter()
-        net.fit(x, y, batch_size=batch, epochs=1, verbose=0)
+        net.fit(x, y, batch_size=batch_size, epochs=1, verbose=0)
         seconds.append(time.perf_counter() - began)
     return {"train_s": seconds[-1], "first_epoch_s": seconds[0], "epochs": 1}
 

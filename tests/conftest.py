@@ -16,7 +16,6 @@ from netlet.errors import DataError
 # The files of the fast subset: they train nothing, and start few processes.
 SMOKE = {
     "test_budgets",
-    "test_cli_help",
     "test_documents",
     "test_house",
     "test_nets",

@@ -117,7 +117,7 @@ def test_the_scribble_scores_are_those_of_the_records() -> None:
         assert f"| {run.seed} | {run.last_epoch.correct:,} | {score['correct']:,} |" in page
 
 
-def test_every_record_is_of_the_catalogues_recipe_or_of_a_step() -> None:
+def test_every_record_was_made_with_the_recipe_of_the_catalog_or_of_a_rung() -> None:
     steps = {
         rung.name: build_experiment(rung)
         for folder in (RESULTS / "ladders").iterdir()
