@@ -36,8 +36,6 @@ def draw_frontier() -> Page:
     """Return the page."""
     ours = [study for name, study in all_studies().items() if name in EXPERIMENTS]
     drawn = frontier_page([*stats.measured_points(ours), *stats.PUBLISHED_POINTS])
-    tried = trials()
-    uncommitted = sum(line["commit"] is None for line in tried)
     text = f"""\
 Each accuracy is a mean over seeds of the test accuracy after the last epoch, on MNIST's 10,000
 test images, with one net and one forward pass per image. Nets and recipes were chosen on images
@@ -55,6 +53,15 @@ come with the package.
 
 {drawn.text}
 
+{_draw_trials(trials())}
+"""
+    return Page("The frontier", text, drawn.figures, drawn.tables)
+
+
+def _draw_trials(tried: Sequence[Mapping[str, Any]]) -> str:
+    """Return the second half of the page: what the trials show."""
+    uncommitted = sum(line["commit"] is None for line in tried)
+    return f"""\
 ## What helped and what did not
 
 The search ran {len(tried):,} trials. Each trained on 50,000 images of `train` and was scored on
@@ -100,9 +107,7 @@ Nets with the same recipe, smallest first.
 
 Weight sharing between blocks, squeeze-and-excitation, learned or blurred pooling, activations
 other than ReLU, residual connections, wide training with folding, distillation. Nothing here
-averages several nets, and no image is classified more than once (no test-time augmentation).
-"""
-    return Page("The frontier", text, drawn.figures, drawn.tables)
+averages several nets, and no image is classified more than once (no test-time augmentation)."""
 
 
 def trials() -> list[dict[str, Any]]:
