@@ -610,11 +610,11 @@ def test_what_does_not_belong_together_is_refused(netlet: Netlet, trained: Path)
     assert "--sort 'accuracy' is no column; choose one of" in err
     code, _, err = netlet("runs", ".", "--compare", "--verdict", "pass")
     assert code == 2
-    assert "would leave out seeds for what they came to" in err
+    assert "would drop seeds because of their results" in err
     # The images have changed since: figures stay, pictures are left out.
     code, out, err = netlet("report", "elsewhere", "-o", "x.md", "--dataset", "digits.npz")
     assert code == 0
-    assert "digits.npz: is not what code_3 was scored on" in err
+    assert "digits.npz is not the data set that code_3 was scored on" in err
     assert "The images were not available" in Path("x.md").read_text()
 
 
