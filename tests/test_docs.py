@@ -39,6 +39,30 @@ def test_examples_of_the_api_pages_run(page: Path, monkeypatch: pytest.MonkeyPat
     assert not failures, "".join(failures)
 
 
+def test_names_in_python_examples_exist() -> None:
+    for page in PAGES:
+        for name in re.findall(r"\bnetlet\.((?:\w+\.)*\w+)", "".join(blocks(page, "python"))):
+            value: object = netlet
+            for part in name.split("."):
+                assert hasattr(value, part), f"{page.name}: netlet.{name} does not exist"
+                value = getattr(value, part)
+
+
+@pytest.mark.slow
+def test_the_python_example_of_the_readme_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digits = netlet.data.make_scribble(train=600, test=10_000)
+    monkeypatch.setattr(netlet.data, "load", lambda name: digits)
+    quick = netlet.recipes.STEADY.replace(epochs=1)
+    monkeypatch.setattr(netlet.recipes, "STEADY", quick)
+    monkeypatch.chdir(tmp_path)
+    (example,) = (text for text in blocks(ROOT / "README.md", "python") if "netlet.fit" in text)
+    exec(compile(example, "README.md", "exec"), {})
+    assert "swift" in (tmp_path / "swift.html").read_text()
+    assert (tmp_path / "crest-c" / "netlet.c").is_file()
+
+
 def test_every_public_name_has_an_example_and_every_room_a_page() -> None:
     text = "\n".join(text for page in API for text in blocks(page, "pycon"))
     for name in netlet.__all__:
@@ -78,7 +102,9 @@ FREE = {
 
 
 def test_architecture_names_functions_that_exist() -> None:
-    for name in re.findall(r"`((?:\w+\.)+\w+)\(\)`", prose(DOCS / "architecture.md")):
+    names = re.findall(r"`([a-z]\w*(?:\.\w+)+)\(\)`", prose(DOCS / "architecture.md"))
+    assert names
+    for name in names:
         value: object = netlet
         for part in name.split("."):
             assert hasattr(value, part), f"netlet.{name} does not exist"
