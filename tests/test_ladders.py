@@ -88,8 +88,8 @@ def test_a_ladder_is_climbed_once_and_told(netlet: Netlet, ladder: Path, tmp_pat
         "**Target:** Small.",
         "**Results:**",
         "- Parameters: 4,990 (claimed: 4,991)",
-        "while training (claimed: 90.50)",
-        "(claimed: 91.00)",
+        "% during training (claimed: 90.50%)",
+        "(claimed: 91.00%)",
         "**Analysis:**",
         "- Receptive field: 28 of 28x28",
         "Changed: the net (4,990 to 5,150 parameters; layers: +6 BatchNorm2d, +1 ReLU)",
@@ -107,6 +107,14 @@ def test_a_ladder_is_climbed_once_and_told(netlet: Netlet, ladder: Path, tmp_pat
     assert "of 100 test images" not in err
     assert stamps == {path: path.stat().st_mtime_ns for path in folder.rglob("run.json")}
     assert "**Remarks:**\n\nI expected *more*." in (folder / "ladder.md").read_text()
+
+    code, out, _ = netlet(*arguments, "--page", "two.svg")
+    assert code == 0
+    assert "written to ladders/two/ladder.md, two.svg" in out
+    assert "<svg" in (tmp_path / "two.svg").read_text()
+    code, _, err = netlet(*arguments, "--page", "two.doc")
+    assert code == 2
+    assert "cannot write this format" in err
 
 
 def test_a_record_without_its_runs_is_not_run_again(netlet: Netlet, there: Path) -> None:
