@@ -69,7 +69,7 @@ def there(netlet: Netlet, once: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_ladder_is_climbed_once_and_told(netlet: Netlet, ladder: Path, tmp_path: Path) -> None:
+def test_a_ladder_is_trained_once_and_reported(netlet: Netlet, ladder: Path, tmp_path: Path) -> None:
     arguments = ("climb", "two.toml", "--dataset", "digits.npz", "--seeds", "2", "--workers", "1")
     code, out, err = netlet(*arguments)
     assert code == 0, err
@@ -93,7 +93,7 @@ def test_a_ladder_is_climbed_once_and_told(netlet: Netlet, ladder: Path, tmp_pat
         "**Analysis:**",
         "- Receptive field: 28 of 28x28",
         "Changed: the net (4,990 to 5,150 parameters; layers: +6 BatchNorm2d, +1 ReLU)",
-        "Since light (",
+        "Compared with light (",
     ):
         assert words in page
     assert "light" in out
