@@ -112,7 +112,7 @@ def test_foreign_nets_everywhere(netlet: Netlet) -> None:
             ("show", "swift", "--input", "28x28"),
             "--input '28x28' is not a shape; write channels, height, width, like 1,28,28",
         ),
-        (("show", "swift", "--input", "1,4,4"), "strokes.0 (Conv2d) with input 8x1x1: "),
+        (("show", "swift", "--input", "1,4,4"), "conv2.0 (Conv2d) with input 8x1x1: "),
         (
             ("show", "swift", "--style", "torchinfo", "--rf"),
             "--style and --rf are two different tables; pass one of them",

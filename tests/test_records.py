@@ -9,11 +9,17 @@ from typing import Any
 import pytest
 from helpers import make_seed_result, make_study
 
-from netlet import budgets, catalog, records
+from netlet import budgets, catalog, nets, records
 from netlet.errors import RecordError
 from netlet.recipes import Recipe, recipe_from_json
 from netlet.records import CalibrationBin, Mistake, RunConfig, find_difference
-from netlet.records.upgrade import upgrade_config, upgrade_run, upgrade_study, upgrade_trial
+from netlet.records.upgrade import (
+    OLD_LAYER_NAMES,
+    upgrade_config,
+    upgrade_run,
+    upgrade_study,
+    upgrade_trial,
+)
 
 OLD = Path(__file__).parent / "fixtures" / "records"
 
@@ -22,10 +28,24 @@ def read(name: str) -> Any:
     return json.loads((OLD / name).read_text())
 
 
+def rename_layers(table: Any) -> Any:
+    """Return a table of swift in version 0.1 with today's layer names."""
+    text = json.dumps(table)
+    for old, new in OLD_LAYER_NAMES["swift"].items():
+        text = text.replace(f'"{old}', f'"{new}')
+    return json.loads(text)
+
+
+def test_the_old_layer_names_lead_to_todays_nets() -> None:
+    for name, renamed in OLD_LAYER_NAMES.items():
+        layers = [layer for layer, _ in nets.build(nets.NETS[name].builder, 0).named_children()]
+        assert [layer for layer in layers if layer != "head"] == list(renamed.values())
+
+
 def test_a_run_with_schema_1_is_read() -> None:
     old, run = read("run_schema_1.json"), records.load_run(OLD / "run_schema_1.json")
     assert (old["schema"], run.schema) == (1, 2)
-    assert run.cost == old["facts"]
+    assert run.cost == rename_layers(old["facts"])
     assert run.backend == old["step"] == "compiled"
     assert run.train_score.correct == old["train_clean"]["correct"]
     assert run.started_at == old["started"]
@@ -47,8 +67,17 @@ def test_a_run_with_schema_1_is_read() -> None:
         rule | {"spenders": tuple(rule["spenders"])} for rule in old["verdict"]["rulings"]
     ]
     assert run.verdict.state == old["verdict"]["state"]
-    unchanged = ("name", "net", "seed", "data", "summary", "receptive_field", "weights_digest")
+    unchanged = ("name", "net", "seed", "data", "weights_digest")
     assert all(getattr(run, name) == old[name] for name in unchanged)
+    tables = ("summary", "receptive_field")
+    assert all(getattr(run, name) == rename_layers(old[name]) for name in tables)
+    assert [row["name"] for row in run.summary["rows"]][:5] == [
+        "conv1.0",
+        "conv1.1",
+        "conv1.2",
+        "pool1",
+        "conv2.0",
+    ]
     assert records.Run.from_json(run.to_json()) == run
 
 

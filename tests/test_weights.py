@@ -12,6 +12,7 @@ from torch import nn
 from netlet import nets
 from netlet.errors import NetError
 from netlet.nets.weights import load_weights, save_weights, weights_digest
+from netlet.records.upgrade import OLD_LAYER_NAMES
 
 
 class Evil:
@@ -28,6 +29,21 @@ def test_saved_weights_load_unchanged(tmp_path: Path) -> None:
         load_weights(two, tmp_path / name)
         assert weights_digest(two) == weights_digest(one)
         two = nets.mnistnet_1()
+
+
+@pytest.mark.parametrize("name", OLD_LAYER_NAMES)
+def test_weights_with_the_layer_names_of_version_0_1_load(name: str, tmp_path: Path) -> None:
+    one, two = (nets.build(nets.NETS[name].builder, seed) for seed in (0, 1))
+    old_names = {new: old for old, new in OLD_LAYER_NAMES[name].items()}
+    state = {
+        ".".join([old_names.get(layer, layer), *rest]): value
+        for key, value in one.state_dict().items()
+        for layer, *rest in [key.split(".")]
+    }
+    assert state.keys() != one.state_dict().keys()
+    torch.save(state, tmp_path / "old.pt")
+    load_weights(two, tmp_path / "old.pt")
+    assert weights_digest(two) == weights_digest(one)
 
 
 def test_weights_of_another_net_are_refused_and_the_net_is_unchanged(tmp_path: Path) -> None:

@@ -14,12 +14,12 @@ from netlet.nets.registry import net
 def summit(classes: int = 10, shape: Sequence[int] = MNIST_SHAPE) -> nn.Module:
     """Two 3x3 at full resolution, one pooling, four more; most channels after the pooling."""
     return stack_layers(
-        edges=conv_bn(shape[0], 8),
-        strokes=conv_bn(8, 8),
-        halve=nn.MaxPool2d(2),
-        bends=conv_bn(8, 12),
-        parts=conv_bn(12, 14),
-        shapes=conv_bn(14, 16),
-        digits=conv_bn(16, 16),
+        conv1=conv_bn(shape[0], 8),
+        conv2=conv_bn(8, 8),
+        pool1=nn.MaxPool2d(2),
+        conv3=conv_bn(8, 12),
+        conv4=conv_bn(12, 14),
+        conv5=conv_bn(14, 16),
+        conv6=conv_bn(16, 16),
         head=pooled_logits(16, classes),
     )

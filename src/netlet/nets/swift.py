@@ -18,12 +18,12 @@ def swift(classes: int = 10, shape: Sequence[int] = MNIST_SHAPE) -> nn.Module:
     parameters.
     """
     return stack_layers(
-        edges=conv_bn(shape[0], 8),
-        halve=nn.MaxPool2d(2),
-        strokes=conv_bn(8, 16),
-        parts=conv_bn(16, 24),
-        quarter=nn.MaxPool2d(2),
-        shapes=conv_bn(24, 32, padding=1),
-        digits=conv_bn(32, 24, padding=1),
+        conv1=conv_bn(shape[0], 8),
+        pool1=nn.MaxPool2d(2),
+        conv2=conv_bn(8, 16),
+        conv3=conv_bn(16, 24),
+        pool2=nn.MaxPool2d(2),
+        conv4=conv_bn(24, 32, padding=1),
+        conv5=conv_bn(32, 24, padding=1),
         head=pooled_logits(24, classes),
     )

@@ -15,6 +15,7 @@ from torch import nn
 
 from netlet.errors import NetError
 from netlet.files import write_atomic
+from netlet.records.upgrade import OLD_LAYER_NAMES
 from netlet.text import format_shape
 
 # Keys under which training scripts save the state_dict in a larger checkpoint.
@@ -160,8 +161,16 @@ def _is_state(loaded: object) -> bool:
 def _align_names(
     found: dict[str, torch.Tensor], wanted: Mapping[str, torch.Tensor]
 ) -> dict[str, torch.Tensor]:
-    """Rename tensors to match the net's names, if either has a common prefix from a wrapper."""
+    """Rename tensors to match the net's names.
+
+    Either may have a common prefix from a wrapper, and the weights of our own nets may have the
+    layer names of version 0.1.
+    """
     candidates = [found]
+    for names in OLD_LAYER_NAMES.values():
+        renamed = {_rename_layer(key, names): value for key, value in found.items()}
+        if renamed.keys() == wanted.keys():
+            return renamed
     while prefix := _shared_prefix(candidates[-1]):
         candidates.append(
             {key.removeprefix(prefix): value for key, value in candidates[-1].items()}
@@ -171,6 +180,11 @@ def _align_names(
             {prefix + key: value for key, value in candidate.items()} for candidate in candidates
         ]
     return dict(max(candidates, key=lambda candidate: len(candidate.keys() & wanted.keys())))
+
+
+def _rename_layer(key: str, names: Mapping[str, str]) -> str:
+    layer, dot, rest = key.partition(".")
+    return names.get(layer, layer) + dot + rest
 
 
 def _shared_prefix(names: Mapping[str, object]) -> str:

@@ -6,6 +6,7 @@ schema. Every function accepts a record that is up to date already and returns i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -34,6 +35,49 @@ _VERDICT_KEYS = {"rulings": "results", "rule_results": "results"}
 _CHECKPOINT_KEYS = _CONFIG_KEYS | {"net_from": "net_source", "folder": "data_folder"}
 _TRIAL_KEYS = {"step": "backend", "train_clean": "train_correct", "of": "total"}
 
+# Layers of our own nets in version 0.1; their digests of weights cover these names.
+OLD_LAYER_NAMES: Mapping[str, Mapping[str, str]] = {
+    "swift": {
+        "edges": "conv1",
+        "halve": "pool1",
+        "strokes": "conv2",
+        "parts": "conv3",
+        "quarter": "pool2",
+        "shapes": "conv4",
+        "digits": "conv5",
+    },
+    "sprint": {
+        "edges": "conv1",
+        "strokes": "conv2",
+        "bends": "conv3",
+        "parts": "conv4",
+        "halve": "pool1",
+        "digits": "conv5",
+    },
+    "dash": {
+        "edges": "conv1",
+        "strokes": "conv2",
+        "parts": "conv3",
+        "digits": "conv4",
+    },
+    "sprint8k": {
+        "edges": "conv1",
+        "strokes": "conv2",
+        "bends": "conv3",
+        "parts": "conv4",
+        "digits": "conv5",
+    },
+    "summit": {
+        "edges": "conv1",
+        "strokes": "conv2",
+        "halve": "pool1",
+        "bends": "conv3",
+        "parts": "conv4",
+        "shapes": "conv5",
+        "digits": "conv6",
+    },
+}
+
 
 def upgrade_run(record: Mapping[str, Any]) -> dict[str, Any]:
     """Return the record of a run with today's schema.
@@ -58,7 +102,7 @@ def upgrade_run(record: Mapping[str, Any]) -> dict[str, Any]:
         else one
         for one in upgraded["calibration"]
     ]
-    return upgraded | {"schema": RUN_SCHEMA}
+    return _rename_layers(upgraded) | {"schema": RUN_SCHEMA}
 
 
 def upgrade_study(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -72,7 +116,7 @@ def upgrade_study(record: Mapping[str, Any]) -> dict[str, Any]:
         seed | {"calibration": _add_bounds(seed["calibration"])}
         for seed in (_rename(seed, _SEED_KEYS) for seed in upgraded["seeds"])
     ]
-    return upgraded | {"schema": STUDY_SCHEMA}
+    return _rename_layers(upgraded) | {"schema": STUDY_SCHEMA}
 
 
 def upgrade_config(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -126,6 +170,23 @@ def _upgrade_config(record: dict[str, Any]) -> dict[str, Any]:
         name = record["budget"]["name"]
         record["budget"] = {**record["budget"], "name": OLD_BUDGET_NAMES.get(name, name)}
     return record
+
+
+def _rename_layers(record: dict[str, Any]) -> dict[str, Any]:
+    """Give the layers in the tables of a run or study today's names."""
+    names = OLD_LAYER_NAMES.get(record["net"], {})
+
+    def rename(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {key: rename(inner) for key, inner in value.items()}
+        if isinstance(value, list):
+            return [rename(inner) for inner in value]
+        if isinstance(value, str):
+            return re.sub(r"^\w+(?=[. ]|$)", lambda found: names.get(found[0], found[0]), value)
+        return value
+
+    tables = ("cost", "summary", "receptive_field", "verdict")
+    return record | {key: rename(record[key]) for key in tables if names and key in record}
 
 
 def _add_bounds(bins: list[list[float]]) -> list[list[float]]:
