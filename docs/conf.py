@@ -45,16 +45,16 @@ html_css_files = ["site.css"]
 html_theme_options = {"navigation_with_keys": True}
 
 
-def skip_other_rooms(
+def skip_other_packages(
     sphinx: Sphinx, what: str, name: str, value: object, skip: bool, options: object
 ) -> bool | None:
-    """Skip what a room re-exports from another room, which has its own page."""
+    """Skip what a package re-exports from another package, which has its own page."""
     module = str(getattr(value, "__module__", ""))
-    room = Path(sphinx.env.docname).name
-    elsewhere = module.startswith("netlet.") and module.split(".")[1] != room
+    package = Path(sphinx.env.docname).name
+    elsewhere = module.startswith("netlet.") and module.split(".")[1] != package
     return True if what == "module" and elsewhere else None
 
 
 def setup(sphinx: Sphinx) -> None:
     """Register the functions of this file."""
-    sphinx.connect("autodoc-skip-member", skip_other_rooms)
+    sphinx.connect("autodoc-skip-member", skip_other_packages)

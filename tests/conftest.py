@@ -17,7 +17,7 @@ from netlet.errors import DataError
 SMOKE = {
     "test_budgets",
     "test_documents",
-    "test_house",
+    "test_architecture",
     "test_nets",
     "test_recipes",
     "test_records",

@@ -63,7 +63,7 @@ def test_the_python_example_of_the_readme_runs(
     assert (tmp_path / "crest-c" / "netlet.c").is_file()
 
 
-def test_every_public_name_has_an_example_and_every_room_a_page() -> None:
+def test_every_public_name_has_an_example_and_every_package_a_page() -> None:
     text = "\n".join(text for page in API for text in blocks(page, "pycon"))
     for name in netlet.__all__:
         assert re.search(rf"\bnetlet\.{name}\b", text), f"no example of netlet.{name} in docs/api"

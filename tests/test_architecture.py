@@ -1,4 +1,4 @@
-"""The architecture: imports run downwards as docs/architecture.md says, and the command line starts without torch."""
+"""Imports follow the layers in docs/architecture.md, and the command line starts without torch."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 
 def positions() -> dict[str, tuple[int, int]]:
-    """Return (floor, position from the left) of each room in the table of docs/architecture.md."""
+    """Return (layer, position from the left) of each package in the table of docs/architecture.md."""
     rows = re.findall(
-        r"^\| (\d) [\w ']+ \| (.+?) \|",
+        r"^\| (\d) [\w ]+ \| (.+?) \|",
         (ROOT / "docs" / "architecture.md").read_text(),
         re.MULTILINE,
     )
     return {
-        room: (int(floor), position)
-        for floor, rooms in rows
-        for position, room in enumerate(re.findall(r"`([\w.]+)`", rooms))
+        package: (int(layer), position)
+        for layer, packages in rows
+        for position, package in enumerate(re.findall(r"`([\w.]+)`", packages))
     }
 
 
-def room_of(path: Path) -> str:
+def package_of(path: Path) -> str:
     parts = path.relative_to(PACKAGE).parts
     return parts[0] if len(parts) > 1 else path.name
 
@@ -41,7 +41,7 @@ def imported(path: Path) -> set[str]:
         if isinstance(node, ast.Import):
             whole = {alias.name for alias in node.names}
             assert "netlet" not in whole, (
-                f"{path}: import the room itself; an import of netlet hides which room is meant"
+                f"{path}: import the package itself; an import of netlet hides which package is used"
             )
             names |= whole
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -50,52 +50,52 @@ def imported(path: Path) -> set[str]:
     return {name for name in names if name.startswith("netlet.")}
 
 
-def rooms_imported(path: Path) -> set[str]:
+def packages_imported(path: Path) -> set[str]:
     known = positions()
     firsts = {name.split(".")[1] for name in imported(path)} - {"__version__"}
-    unknown = firsts - {room.removesuffix(".py") for room in known}
-    assert not unknown, f"{path}: {unknown} are not rooms"
-    return {room for room in known if room.removesuffix(".py") in firsts}
+    unknown = firsts - {package.removesuffix(".py") for package in known}
+    assert not unknown, f"{path}: {unknown} are not packages"
+    return {package for package in known if package.removesuffix(".py") in firsts}
 
 
-def test_the_plan_lists_exactly_the_rooms_that_exist() -> None:
-    rooms = {room_of(path) for path in FILES} - {"__init__.py", "__main__.py"}
-    assert rooms == set(positions())
+def test_table_lists_exactly_the_existing_packages() -> None:
+    packages = {package_of(path) for path in FILES} - {"__init__.py", "__main__.py"}
+    assert packages == set(positions())
 
 
-def picture() -> tuple[dict[int, list[str]], list[tuple[str, str]]]:
-    """The diagram in docs/architecture.md: floor -> rooms, and the arrows."""
+def diagram() -> tuple[dict[int, list[str]], list[tuple[str, str]]]:
+    """Return the diagram of docs/architecture.md: layer -> packages, and the arrows."""
     found = re.search(
         r"^```mermaid\n(.*?)^```",
         (ROOT / "docs" / "architecture.md").read_text(),
         re.MULTILINE | re.DOTALL,
     )
     assert found is not None
-    floors = re.findall(r"subgraph floor(\d) \[.*?\]\n(.*?)\n  end", found[1], re.DOTALL)
-    rooms = {int(floor): names.split() for floor, names in floors}
-    return rooms, re.findall(r"^  (\w+) --> (\w+)$", found[1], re.MULTILINE)
+    layers = re.findall(r"subgraph layer(\d) \[.*?\]\n(.*?)\n  end", found[1], re.DOTALL)
+    packages = {int(layer): names.split() for layer, names in layers}
+    return packages, re.findall(r"^  (\w+) --> (\w+)$", found[1], re.MULTILINE)
 
 
-def test_picture_has_the_floors_and_rooms_of_the_table() -> None:
-    plan: dict[int, list[str]] = {}
-    for room, (floor, _) in positions().items():
-        plan.setdefault(floor, []).append(room.removesuffix(".py"))
-    rooms, arrows = picture()
-    assert rooms == plan
-    assert {name for arrow in arrows for name in arrow} == {r for rs in plan.values() for r in rs}
+def test_diagram_has_the_layers_and_packages_of_the_table() -> None:
+    table: dict[int, list[str]] = {}
+    for package, (layer, _) in positions().items():
+        table.setdefault(layer, []).append(package.removesuffix(".py"))
+    packages, arrows = diagram()
+    assert packages == table
+    assert {name for arrow in arrows for name in arrow} == {p for ps in table.values() for p in ps}
 
 
-def test_every_arrow_of_the_picture_is_an_import_that_runs_downwards() -> None:
-    known = {room.removesuffix(".py"): position for room, position in positions().items()}
+def test_every_arrow_of_the_diagram_is_an_import_from_a_lower_layer() -> None:
+    known = {package.removesuffix(".py"): position for package, position in positions().items()}
     imports: dict[str, set[str]] = {}
     for path in FILES:
-        here = room_of(path).removesuffix(".py")
+        here = package_of(path).removesuffix(".py")
         if here not in ("__init__", "__main__"):
-            reached = {room.removesuffix(".py") for room in rooms_imported(path)}
+            reached = {package.removesuffix(".py") for package in packages_imported(path)}
             imports.setdefault(here, set()).update(reached)
-    for above, below in picture()[1]:
+    for above, below in diagram()[1]:
         assert below in imports[above], f"{above} does not import {below}"
-        assert known[below] < known[above], f"{above} --> {below} does not run downwards"
+        assert known[below] < known[above], f"{above} --> {below} does not point to a lower layer"
 
 
 @pytest.mark.parametrize(
@@ -103,11 +103,11 @@ def test_every_arrow_of_the_picture_is_an_import_that_runs_downwards() -> None:
     [f for f in FILES if f.parent != PACKAGE or f.name not in ("__init__.py", "__main__.py")],
     ids=lambda path: str(path.relative_to(PACKAGE)),
 )
-def test_imports_run_downwards(path: Path) -> None:
-    known, here = positions(), room_of(path)
-    for room in rooms_imported(path) - {here}:
-        assert known[room] < known[here], (
-            f"{path.relative_to(PACKAGE)} at {known[here]} imports {room} at {known[room]}"
+def test_packages_import_only_from_lower_layers(path: Path) -> None:
+    known, here = positions(), package_of(path)
+    for package in packages_imported(path) - {here}:
+        assert known[package] < known[here], (
+            f"{path.relative_to(PACKAGE)} at {known[here]} imports {package} at {known[package]}"
         )
 
 
