@@ -1,12 +1,12 @@
 """Measure how many images per second netlet trains on, beside the usual pipeline on the same net.
 
-    python -m benchmarks.pipeline                       all nets of the documents
+    python -m benchmarks.pipeline                       all nets of the write-ups
     python -m benchmarks.pipeline --nets mnistnet_1     one net
 
-The usual pipeline: a Dataset that turns each image into a Pillow picture and back (document 001's
+The usual pipeline: a Dataset that turns each image into a Pillow picture and back (write-up 001's
 RandomRotation and RandomAffine, ToTensor, Normalize: see ``benchmarks/transforms.py``), a
 DataLoader with its best number of workers, nn.Dropout, eager float32, PyTorch's default memory
-settings. netlet: ``fit`` with document 001's recipe, that is, with the same augmentation, batch
+settings. netlet: ``fit`` with write-up 001's recipe, that is, with the same augmentation, batch
 size, optimizer and dropout.
 
 Each measurement runs in a process of its own, and its first epoch, which warms up, is not counted.

@@ -218,12 +218,12 @@ def main() -> None:
     import torch
 
     from netlet.training.environment import describe_environment
-    from tools.speed import RATIOS, race_tables, targets_table
+    from tools.speed import RACED, race_tables, summary_table
 
     figures = run_race(given.experiments, given.turns, given.images, given.seeds, given.only)
     figures = {"environment": describe_environment(torch.device("cpu")), **figures}
-    if set(given.only) >= {"pipeline", "cold", "study"} and set(RATIOS) <= set(given.experiments):
-        print(targets_table(figures), end="\n\n")
+    if set(given.only) >= {"pipeline", "cold", "study"} and set(RACED) <= set(given.experiments):
+        print(summary_table(figures), end="\n\n")
     print(race_tables(figures))
     write_record(given.out, figures)
 

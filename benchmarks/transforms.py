@@ -1,4 +1,4 @@
-"""Document 001's transforms, one image at a time through Pillow, as torchvision's classes do them.
+"""Write-up 001's transforms, one image at a time through Pillow, as torchvision's classes do them.
 
 They are written anew from torchvision's documented behavior, since its wheels cannot be imported
 beside a CPU-only build of PyTorch. They draw the same random numbers from PyTorch's generator, make

@@ -178,7 +178,7 @@ def test_a_study_means_the_weights_of_its_median_seed(
 def test_counts_are_numbers(documents: dict[tuple[str, ...], Any]) -> None:
     (rule, *_) = documents[("check", "code_1", "--budget", "eight_k")]["rules"]
     assert (rule["limit"], rule["found"], rule["margin"]) == (8_000, 119_392, -111_393)
-    assert rule["spenders"][0] == {"layer": "13 (Conv2d)", "count": 47_040}
+    assert rule["largest_layers"][0] == {"layer": "13 (Conv2d)", "count": 47_040}
 
 
 def test_json_lines_are_documents(netlet: Netlet, documents: dict[tuple[str, ...], Any]) -> None:

@@ -1,4 +1,4 @@
-"""Ladders are read from TOML, run without training anything twice, and reported as document 004 does."""
+"""Ladders are read from TOML, run without training anything twice, and reported as write-up 004 does."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from netlet.report import command_for
 from netlet.report.markdown import bullet_list, markdown_table, shell_block
 from tools.records import recorded_study, studies_on_val
 
-# Experiment with the write-up's recipe, experiment with ours. Document 003's two heads compute the
+# Experiment with the write-up's recipe, experiment with ours. Write-up 003's two heads compute the
 # same function: its own head is trained with its recipe, the head that follows its rule with ours.
 # Codes 1 to 4 are intermediate steps without a recipe of ours.
 _ROWS = (
@@ -35,12 +35,12 @@ def draw_claims() -> str:
         "parameters: claimed",
         "counted",
         "accuracy: claimed",
-        "its recipe",
+        "accuracy with the write-up's recipe",
         "its epochs",
-        "our recipe",
-        "our epochs",
+        "accuracy with netlet's recipe",
+        "its epochs",
         "budget",
-        "verdict on ours",
+        "verdict with netlet's recipe",
     )
     rows = []
     for documented, ours in _ROWS:
@@ -62,7 +62,11 @@ def draw_claims() -> str:
                 f"**{verdict.state}**" if verdict else "-",
             ]
         )
-    return markdown_table(head, rows, "llrrlllllll")
+    return (
+        f"{markdown_table(head, rows, 'llrrlllllll')}\n\n"
+        "Measured accuracies are means over seeds after the last epoch, ± the standard deviation "
+        "over seeds in percentage points. Code 5 trains the net of Code 4 with augmentation."
+    )
 
 
 def draw_choices() -> str:
@@ -81,10 +85,13 @@ def draw_choices() -> str:
                 f"{stats.mean_percent(study):.3f}%",
             ]
         )
-    return markdown_table(
-        ("experiment", "net", "recipe", "parameters", "epochs", "seeds", "mean val accuracy"),
-        rows,
-        "lllrrlr",
+    head = ("experiment", "net", "recipe", "parameters", "epochs", "seeds", "mean val accuracy")
+    return (
+        f"{markdown_table(head, rows, 'lllrrlr')}\n\n"
+        "`plain (changed)` is the recipe `plain` with some settings changed, `summit` the net of "
+        "the last rungs, and `norms` the rung with batch norm of the ladder "
+        "[From a basic net past every write-up](ladders/own.md), whose other rungs `schedule` to "
+        "`averaging` are listed too."
     )
 
 
@@ -94,7 +101,7 @@ def draw_explanations() -> str:
     for documented, ours in _ROWS:
         theirs, claim = recorded_study(documented), _claim(documented)
         parts += [
-            f"### {_title(documented)}: `{theirs.net}`",
+            f"### Write-up {_title(documented)}: `{theirs.net}`",
             bullet_list(_compare_with_claim(theirs, claim)),
         ]
         commands = [command_for(theirs)]
@@ -106,12 +113,12 @@ def draw_explanations() -> str:
                 f"{r.rule} {r.found} ({r.limit}): {r.state}" for r in verdict.results
             )
             parts += [
-                f"With our recipe `{mine.recipe['name']}` and the write-up's own budget: "
+                f"With netlet's recipe `{mine.recipe['name']}` and the write-up's own budget: "
                 f"{results}.",
                 bullet_list(
                     [
                         *stats.analyze_study(mine),
-                        f"Compared with its own recipe: {compared.conclusion}.",
+                        f"Compared with the write-up's recipe: {compared.conclusion}.",
                     ]
                 ),
             ]
@@ -129,7 +136,7 @@ def draw_summary() -> str:
     ]
     every = [ours for _, ours in _ROWS if ours]
     return (
-        f"With our recipes, the mean accuracy after the last epoch meets {len(met)} of the "
+        f"With netlet's recipes, the mean accuracy after the last epoch meets {len(met)} of the "
         f"{len(every)} budgets that the write-ups set, including strict limits and epochs: "
         f"{', '.join(f'`{name}`' for name in met)}."
     )
@@ -146,10 +153,11 @@ def _compare_with_claim(study: Study, claim: Claim) -> list[str]:
         text = "The write-up states no result."
     else:
         stated = 100 * claim.correct / claim.total
-        of = "one seed" if len(study.seeds) == 1 else f"{len(study.seeds)} seeds"
+        one = len(study.seeds) == 1
+        of, digits = ("one seed", 2) if one else (f"mean of {len(study.seeds)} seeds", 3)
         text = (
-            f"The write-up's best epoch is {stated:.2f}%; here the best epoch is {best:.2f}% "
-            f"(mean of {of}), {abs(best - stated):.2f} points "
+            f"The write-up's best epoch is {stated:.2f}%; here the best epoch is "
+            f"{best:.{digits}f}% ({of}), {abs(best - stated):.{digits}f} points "
             f"{'above' if best >= stated else 'below'} it."
         )
     return [text, *stats.analyze_study(study)]

@@ -73,7 +73,7 @@ def pictures() -> str:
     head = ("kind of picture", f"correct of {record['images']:,}", "rejected")
     return (
         f"{markdown_table(head, rows, 'lrr')}\n\n"
-        f"Of {pairs['number']:,} pairs of training digits side by side, 2 to 8 px apart, "
+        f"Of {pairs['number']:,} pairs of training digits next to each other, 2 to 8 px apart, "
         f"{pairs['taken_for_two']:,} are detected as two digits; of {singles['number']:,} single "
         f"digits {singles['taken_for_two']} are mistaken for two."
     )

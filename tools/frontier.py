@@ -38,7 +38,7 @@ def draw_frontier() -> Page:
     drawn = frontier_page([*stats.measured_points(ours), *stats.PUBLISHED_POINTS])
     text = f"""\
 Each accuracy is a mean over seeds of the test accuracy after the last epoch, on MNIST's 10,000
-test images, with one net and one forward pass per image. Nets and recipes were chosen on images
+test images: a single net, no test-time augmentation. Nets and recipes were chosen on images
 held out of `train` and committed before `test` was scored, with seeds that no trial had used.
 `netlet frontier` prints this comparison for your own records, too. The weights of each median seed
 come with the package.
@@ -72,11 +72,13 @@ netlet search mnistnet_2 --out results/trials/frontier.jsonl --repeat LINE
 ```
 
 Ten thousand images distinguish two nets near 99.5% only if they differ by 0.1 points or more, and
-two seeds of one net differ by 0.05 points, so most of what follows is a hint. {uncommitted} trials
-name no commit, since they ran while the code was being written. Of these, trials with AdamW and
-without elastic augmentation can be reproduced exactly (line 5, for instance); trials with Muon or
-SOAP differ in their last bits, and trials with elastic augmentation drew their deformations in
-another order.
+two seeds of one net differ by 0.05 points, so most of what follows is a hint. Nets are written in
+the [one-line notation](architecture.md#notation).
+
+For {uncommitted} trials no commit is recorded, because they ran with code that had not been
+committed yet. Of these, trials with AdamW and without elastic augmentation can be reproduced
+exactly (line 5, for instance). Trials with Muon or SOAP differ in their last bits, and trials with
+elastic augmentation drew their deformations in another order.
 
 ### One change at a time
 
@@ -99,7 +101,7 @@ the difference in loss.
 
 ### Shapes
 
-Nets with the same recipe, smallest first.
+Nets with the same recipe, smallest first. The recipes are listed below the table.
 
 {_draw_shapes(tried)}
 
@@ -155,7 +157,7 @@ def _draw_studies() -> str:
         "mean (95% interval)",
         "lowest to highest",
         "seeds",
-        "trials before",
+        "search trials",
     )
     return markdown_table(head, rows, "llrrrrr")
 
@@ -328,7 +330,8 @@ def _draw_shapes(lines: Sequence[Mapping[str, Any]]) -> str:
     for line in lines:
         by_recipe[json.dumps(line["whole"], sort_keys=True)][line["net"]].append(line)
     rows = []
-    for number, nets in enumerate((nets for nets in by_recipe.values() if len(nets) > 2), start=1):
+    shared = {recipe: nets for recipe, nets in by_recipe.items() if len(nets) > 2}
+    for number, nets in enumerate(shared.values(), start=1):
         for net, tried in sorted(nets.items(), key=lambda item: item[1][0]["parameters"]):
             rows.append(
                 [
@@ -342,7 +345,21 @@ def _draw_shapes(lines: Sequence[Mapping[str, Any]]) -> str:
                 ]
             )
     head = ("recipe", "net", "parameters", "trials", "correct of 10,000", "loss", "train accuracy")
-    return markdown_table(head, rows, "rlrrrrr")
+    recipes = (
+        f"- Recipe {number}: `steady` with {_describe_recipe(json.loads(recipe))}"
+        for number, recipe in enumerate(shared, start=1)
+    )
+    return f"{markdown_table(head, rows, 'rlrrrrr')}\n\n{chr(10).join(recipes)}"
+
+
+def _describe_recipe(whole: Mapping[str, Any]) -> str:
+    """Return the fields in which a recipe differs from ``steady``."""
+    steady = to_json_value(STEADY)
+    return ", ".join(
+        f"{field} {_describe(value)}"
+        for field, value in whole.items()
+        if field not in ("name", "about") and value != steady[field]
+    )
 
 
 def _describe(value: Any) -> str:

@@ -23,7 +23,7 @@ from tools.records import RESULTS, ROOT, recorded_study
 TRAIN_OUTPUT = RESULTS / "train_output.txt"
 # Experiment -> what it shows.
 _SHOWN = {
-    "swift": "everyday default",
+    "swift": "the default net",
     "mnistnet_2": "fewer than 8,000 parameters",
     "sprint": "fastest above 99.4%",
 }
@@ -58,7 +58,8 @@ def draw_results() -> str:
     )
     return (
         f"{markdown_table(columns, rows, 'llrrr')}\n\n"
-        "Accuracy after the last epoch on the 10,000 test images, one net, one look at each image."
+        "Accuracy after the last epoch on the 10,000 test images: a single net, no "
+        "test-time augmentation."
     )
 
 

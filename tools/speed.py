@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from netlet import stats
@@ -12,8 +12,8 @@ from netlet.experiments import EXPERIMENTS
 from netlet.report.markdown import markdown_table
 from tools.records import RESULTS, recorded_study
 
-# Experiments that are raced -> the most training time in T, and the least mean accuracy in percent.
-RATIOS = {"sprint": (1.3, 99.40), "dash": (0.4, 99.00), "sprint8k": (6.0, 99.40)}
+# Experiments whose training time is compared with T.
+RACED = ("sprint", "dash", "sprint8k")
 
 
 def race_tables(race: Mapping[str, Any]) -> str:
@@ -27,6 +27,7 @@ def race_tables(race: Mapping[str, Any]) -> str:
         "in each round",
         "warm",
         "cold",
+        "threads, memory layout",
     )
     rows = [
         [
@@ -37,16 +38,29 @@ def race_tables(race: Mapping[str, Any]) -> str:
             f"{row['ratio']:.2f}",
             " ".join(f"{ratio:.2f}" for ratio in row["ratios"]),
             *(f"{row[clock]:.2f} s" if clock in row else "-" for clock in ("warm_s", "cold_s")),
+            _describe_settings(row["how"]),
         ]
         for row in race["rows"]
     ]
     machine = race["environment"]
-    settings = "; ".join(f"{row['name']}: {' '.join(row['how'])}" for row in race["rows"])
     return (
-        f"{markdown_table(columns, rows, 'lrrrrrrr')}\n\n{machine['cpu']}, {machine['cores']} "
+        f"{markdown_table(columns, rows, 'lrrrrrrrl')}\n\n{machine['cpu']}, {machine['cores']} "
         f"cores, torch {machine['torch']}, {race['images']:,} images per epoch, medians of "
-        f"{race['turns']} rounds. Settings: {settings}."
+        f"{race['turns']} rounds. *In T* is the median of the ratios to T within each round, not "
+        "the ratio of the medians."
     )
+
+
+def _describe_settings(how: Sequence[str]) -> str:
+    """Return the threads and the memory layout of a contestant, from its call in the race."""
+    kind, *rest = how
+    if kind == "experiment":
+        return f"{rest[1]} threads"
+    if kind == "usual":
+        return "all cores, DataLoader without workers" if rest[1] == "0" else f"{rest[1]} workers"
+    if kind == "train_mnist_fast":
+        return f"{rest[0]} threads, {rest[1]}"
+    return "all cores"
 
 
 def draw_race() -> str:
@@ -54,57 +68,50 @@ def draw_race() -> str:
     return race_tables(_load_race())
 
 
-def draw_limits() -> str:
-    """Return the recorded race and studies beside their limits."""
-    return targets_table({**_load_race(), "cold": json.loads((RESULTS / "cold.json").read_text())})
+def draw_summary() -> str:
+    """Return the main results of the recorded race and studies."""
+    return summary_table({**_load_race(), "cold": json.loads((RESULTS / "cold.json").read_text())})
 
 
-def targets_table(race: Mapping[str, Any]) -> str:
-    """Return times of a race and accuracies of the recorded studies beside their limits."""
+def summary_table(race: Mapping[str, Any]) -> str:
+    """Return the main times of a race and the accuracies of the recorded studies."""
     rows = []
-    for name, (limit, target) in RATIOS.items():
+    for name in RACED:
         mean, ratio = stats.mean_percent(recorded_study(name)), _find_row(race, name)["ratio"]
         rows += [
-            [
-                f"`{name}`: mean accuracy of ten new seeds",
-                f"at least {target:.2f}%",
-                f"{mean:.3f}%",
-            ],
-            [f"`{name}`: training time", f"at most {limit:g} T", f"{ratio:.2f} T"],
+            [f"`{name}`: mean accuracy of ten new seeds", f"{mean:.3f}%"],
+            [f"`{name}`: training time", f"{ratio:.2f} T"],
         ]
     # A race that measures cold starts has the training times that belong to them.
     cold = _find_row(race.get("cold", race), "sprint")["cold_beyond_training_s"]
     share, precision = race["peak"]["share"], race["peak"]["precision"]
     rows += [
         [
-            "`mnistnet_1` with document 001's augmentation and dropout: images per second, "
-            "relative to the usual pipeline",
-            "at least 5 times",
+            "`mnistnet_1` with write-up 001's augmentation and dropout: images per second, "
+            "relative to the usual pipeline, measured within the race",
             f"{race['pipeline']['ratio']:.2f} times",
         ],
         [
             f"`sprint`: share of the machine's peak {precision} matrix-product throughput",
-            "none",
             f"{100 * share:.0f}%",
         ],
         [
             "`netlet train sprint` from a cold start: time beyond training",
-            "at most 5 s",
             f"{cold:.1f} s",
         ],
         [
             "ten seeds of `sprint` by `netlet study`: speed relative to ten runs of `netlet train`",
-            "at least 1.3 times",
             f"{race['study']['ratio']:.2f} times",
         ],
     ]
-    return markdown_table(("measurement", "limit", "result"), rows, "lrr")
+    return markdown_table(("measurement", "result"), rows, "lr")
 
 
 def draw_pipeline() -> str:
-    """Return the training throughput beside the usual pipeline's."""
+    """Return the training throughput compared with the usual pipeline's."""
     rows = json.loads((RESULTS / "pipeline.json").read_text())["rows"]
-    return markdown_table(
+    raced = _load_race()["pipeline"]
+    table = markdown_table(
         ("net", "usual pipeline, images/s", "netlet, images/s", "ratio"),
         [
             [
@@ -116,6 +123,12 @@ def draw_pipeline() -> str:
             for row in rows
         ],
         "lrrr",
+    )
+    (images,) = {row["images"] for row in rows if row["net"] == raced["net"]}
+    return (
+        f"{table}\n\n`{raced['net']}` was measured here on {images:,} images. The race measured "
+        f"it again, on {raced['images']:,} images, and found a ratio of {raced['ratio']:.2f}, "
+        "which the [Speed](speed.md) page reports."
     )
 
 
@@ -161,7 +174,7 @@ def draw_ladder_of_changes() -> str:
 
 
 TABLES: dict[str, Callable[[], str]] = {
-    "targets": draw_limits,
+    "targets": draw_summary,
     "race": draw_race,
     "pipeline": draw_pipeline,
     "ladder": draw_ladder_of_changes,

@@ -9,7 +9,7 @@ from netlet.experiments import EXPERIMENTS
 from netlet.report.markdown import markdown_table
 from tools.records import all_studies, recorded_study
 
-# Nets trained with our recipes; docs/documents.md has the write-ups' own recipes.
+# Nets trained with netlet's recipes; docs/documents.md has the write-ups' own recipes.
 _OURS = [name for name in EXPERIMENTS if not name.endswith(".documented")]
 _FAST = ("sprint", "sprint8k", "dash")
 
@@ -20,7 +20,7 @@ def draw_studies() -> str:
 
 
 def draw_fast_studies() -> str:
-    """Return a table of those whose training time is raced."""
+    """Return a table of the studies whose nets are timed in the race."""
     return _draw_table(_FAST)
 
 

@@ -1,4 +1,4 @@
-"""The receptive-field table, as in document 001, for any net."""
+"""The receptive-field table, as in write-up 001, for any net."""
 
 from __future__ import annotations
 

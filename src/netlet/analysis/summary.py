@@ -128,13 +128,24 @@ class Summary:
         )
         one, both, weights, total = (f"{size / 1024:.1f} KiB" for size in sizes)
         return [
-            f"parameters  {self.parameters:,} ({self.trainable:,} trainable, {frozen:,} not)",
-            f"mult-adds   {format_count(self.macs)} an image (FLOPs: 2 x MACs = {flops})",
-            f"field       {format_sizes(self.field)} of {format_shape(self.input[1:])}",
-            f"size        input {one}, forward and backward {both}, parameters {weights}, "
+            f"parameters       {self.parameters:,} ({self.trainable:,} trainable, {frozen:,} "
+            "non-trainable)",
+            f"MACs             {format_count(self.macs)} multiply-adds per image "
+            f"(FLOPs: 2 x MACs = {flops})",
+            f"receptive field  {_describe_field(self.field, self.input[1:])}",
+            f"size             input {one}, forward and backward {both}, parameters {weights}, "
             f"total {total}",
-            f"inference   {active} of activations at the peak",
+            f"inference        {active} of activations at the peak",
         ]
+
+
+def _describe_field(field: PerAxis | None, image: Sequence[int]) -> str:
+    """Return ``18x18 (of the 28x28 input)``, or ``?`` if the receptive field is unknown."""
+    if field is None:
+        return "?"
+    larger = any(size > side for size, side in zip(field, image, strict=False))
+    where = "larger than" if larger else "of"
+    return f"{format_shape(field)} ({where} the {format_shape(image)} input)"
 
 
 def summary(net: nn.Module, shape: Sequence[int] = (1, 28, 28)) -> Summary:

@@ -249,13 +249,15 @@ def _check_below(
         return []
     if found is None:
         return [RuleResult(rule, f"below {limit:,}", "unknown", "-", "UNKNOWN")]
-    spenders: tuple[str, ...] = ()
+    largest_layers: tuple[str, ...] = ()
     if found >= limit:
-        largest = [(layer, amount) for layer, amount in cost.spending.get(rule, ()) if amount][:3]
-        spenders = tuple(f"{layer} {amount:,}" for layer, amount in largest)
+        spending = [(layer, amount) for layer, amount in cost.spending.get(rule, ()) if amount]
+        largest_layers = tuple(f"{layer} {amount:,}" for layer, amount in spending[:3])
     state: State = "PASS" if found < limit else "FAIL"
     margin = _format_margin(limit - 1 - found)
-    return [RuleResult(rule, f"below {limit:,}", format_count(found), margin, state, spenders)]
+    return [
+        RuleResult(rule, f"below {limit:,}", format_count(found), margin, state, largest_layers)
+    ]
 
 
 def _check_kind(kind: str, cost: ModelCost, *, required: bool) -> RuleResult:

@@ -9,7 +9,7 @@ from netlet.budgets.budget import Budget
 
 EIGHT_K = Budget(
     name="eight_k",
-    about="what document 001 asks for; for nets of a few thousand parameters",
+    about="what write-up 001 asks for; for nets of a few thousand parameters",
     dataset="mnist",
     params_below=8_000,
     epochs_at_most=15,
@@ -17,7 +17,7 @@ EIGHT_K = Budget(
 )
 TWENTY_K = Budget(
     name="twenty_k",
-    about="what document 002 asks for; the default for your own nets",
+    about="what write-up 002 asks for; the default budget for nets without one of their own",
     dataset="mnist",
     params_below=20_000,
     epochs_below=20,
@@ -25,7 +25,7 @@ TWENTY_K = Budget(
 )
 DOCUMENT_000 = Budget(
     name="document_000",
-    about="what document 000 asks for",
+    about="what write-up 000 asks for",
     dataset="mnist",
     params_below=20_000,
     epochs_at_most=20,
@@ -33,7 +33,7 @@ DOCUMENT_000 = Budget(
 )
 DOCUMENT_003 = Budget(
     name="document_003",
-    about="what document 003 asks for: global average pooling instead of a linear layer",
+    about="what write-up 003 asks for: global average pooling instead of a linear layer",
     dataset="mnist",
     params_below=20_000,
     epochs_below=20,
@@ -42,7 +42,7 @@ DOCUMENT_003 = Budget(
 )
 DOCUMENT_004 = Budget(
     name="document_004",
-    about="what document 004 asks for; its ladder of five nets ends here",
+    about="what write-up 004 asks for; its ladder of five nets ends here",
     dataset="mnist",
     params_below=8_000,
     epochs_below=15,

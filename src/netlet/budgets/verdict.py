@@ -19,7 +19,7 @@ class RuleResult:
     found: str
     margin: str
     state: State
-    spenders: tuple[str, ...] = ()  # if it fails: the layers that use most of it, largest first
+    largest_layers: tuple[str, ...] = ()  # if it fails: the layers that cost most, largest first
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,14 @@ class Verdict:
         head = f"not judged: {self.withheld}" if self.state == "NOT JUDGED" else self.state
         lines = [
             f"{self.budget}: {head}",
-            format_table(("rule", "limit", "found", "margin", ""), rows),
+            format_table(("rule", "limit", "found", "margin", "verdict"), rows),
         ]
-        lines += [f"{r.rule} in: {', '.join(r.spenders)}" for r in self.results if r.spenders]
+        lines += [_name_largest_layers(r) for r in self.results if r.largest_layers]
         return "\n".join(lines)
+
+
+def _name_largest_layers(result: RuleResult) -> str:
+    """Return the layers that cost most, like ``most parameters: layer 4 (Linear) 27,050``."""
+    counted = any(layer[-1].isdigit() for layer in result.largest_layers)
+    layers = "; ".join(f"layer {layer}" for layer in result.largest_layers)
+    return f"{'most ' if counted else ''}{result.rule}: {layers}"

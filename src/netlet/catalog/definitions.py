@@ -66,7 +66,7 @@ _OURS = (
     Definition(
         name="mnistnet_2",
         net="15 d26 d30 P d36 d42 d45",
-        about="Fewer than 8,000 parameters: the net that document 001 announces and leaves empty.",
+        about="Fewer than 8,000 parameters: the net that write-up 001 announces but leaves empty.",
         recipe=FRONTIER,
         budget=EIGHT_K.replace(
             name="mnistnet_2",
@@ -78,7 +78,7 @@ _OURS = (
     Definition(
         name="mnistnet_3",
         net="9 d15 d18 P d21 d24 d27",
-        about="A small net for 99.4%: announced in document 001, and left empty, too.",
+        about="A small net for 99.4%, which write-up 001 announces but leaves empty.",
         recipe=FRONTIER_TINY,
         budget=DOCUMENT_000.replace(
             name="mnistnet_3",
@@ -129,10 +129,10 @@ def _define_pair(
 
 # The write-ups' recipes. What a write-up leaves open is chosen here; docs/documents-as-written.md
 # lists these choices.
-_DOCUMENT_000 = PLAIN.replace(name="document_000", about="as document 000 trains", epochs=20)
+_DOCUMENT_000 = PLAIN.replace(name="document_000", about="as write-up 000 trains", epochs=20)
 _DOCUMENT_001 = PLAIN.replace(
     name="document_001",
-    about="as document 001 trains",
+    about="as write-up 001 trains",
     epochs=20,
     batch_size=128,
     optimizer="adamw",
@@ -143,12 +143,12 @@ _DOCUMENT_001 = PLAIN.replace(
     step_factor=0.4,
     augment=AUGMENTS["document_001"],
 )
-_DOCUMENT_002 = PLAIN.replace(name="document_002", about="as document 002 trains", epochs=19)
-_DOCUMENT_003 = PLAIN.replace(name="document_003", about="as document 003 trains", epochs=19)
-_DOCUMENT_004 = PLAIN.replace(name="document_004", about="as document 004 trains", epochs=14)
+_DOCUMENT_002 = PLAIN.replace(name="document_002", about="as write-up 002 trains", epochs=19)
+_DOCUMENT_003 = PLAIN.replace(name="document_003", about="as write-up 003 trains", epochs=19)
+_DOCUMENT_004 = PLAIN.replace(name="document_004", about="as write-up 004 trains", epochs=14)
 _DOCUMENT_004_CODE_5 = _DOCUMENT_004.replace(
     name="document_004_code_5",
-    about="as document 004 trains its fifth net, with rotation",
+    about="as write-up 004 trains its fifth net, with rotation",
     augment=(Warp(rotate_deg=7, fill=1),),
 )
 

@@ -164,7 +164,8 @@ def _netlet(
         ),
     ] = False,
     debug: Annotated[
-        bool, typer.Option("--debug", help="Print tracebacks of errors; works anywhere.")
+        bool,
+        typer.Option("--debug", help="Print tracebacks of errors; may also follow the command."),
     ] = False,
 ) -> None:
     pass

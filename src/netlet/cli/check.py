@@ -13,6 +13,8 @@ from netlet.cli.options import Classes, Input, Json, Net, budget_names
 from netlet.cli.results import print_json, print_result
 from netlet.cli.settings import apply_limits, parse_shape
 
+_COMMAND_LINE = "command-line limits"  # name of the budget that only options describe
+
 
 def check(
     net: Net,
@@ -126,10 +128,10 @@ def _check(
     from netlet.nets import build
 
     experiment = find_experiment(net)
-    only_limits = apply_limits(Budget(name="given"), limits)
+    only_limits = apply_limits(Budget(name=_COMMAND_LINE), limits)
     if budget:
         chosen = apply_limits(catalog.find_budget(budget), limits)
-    elif only_limits != Budget(name="given"):
+    elif only_limits != Budget(name=_COMMAND_LINE):
         chosen = only_limits
     else:
         chosen = experiment.budget
@@ -158,11 +160,11 @@ def _rule_to_dict(rule: RuleResult) -> dict[str, Any]:
         "limit": 0 if strictness == "none" else _number(rule.limit),
         "found": _number(rule.found),
         "margin": _number(rule.margin),
-        "spenders": [_spender(text) for text in rule.spenders],
+        "largest_layers": [_layer_to_dict(text) for text in rule.largest_layers],
     }
 
 
-def _spender(text: str) -> dict[str, Any]:
+def _layer_to_dict(text: str) -> dict[str, Any]:
     """Return ``4 (Conv2d) 1,440`` as the layer and its count; a forbidden layer has no count."""
     layer, _, last = text.rpartition(" ")
     if last.replace(",", "").isdigit() and layer:

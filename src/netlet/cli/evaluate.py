@@ -63,10 +63,11 @@ def evaluate(
     """
     from netlet import evaluation
     from netlet.analysis import trace
-    from netlet.experiments import find_run, load_trained_net
+    from netlet.experiments import find_run, find_weights, load_trained_net
 
     place = locate_weights(net)
     run = find_run(place)
+    find_weights(place, weights)  # before a data set is looked for
     if run:
         images, split = _images_of_run(run, dataset, data_dir, channels, split)
         trained = load_trained_net(place, weights, mean=mean, std=std)

@@ -48,7 +48,8 @@ def export(
             "--out",
             "-o",
             metavar="PATH",
-            help="File to write, for C a folder; NET.onnx, NET-c/ or NET.html if not given.",
+            help="File to write, for C a folder; NET.onnx, NET-c/ or NET.html if not given "
+            "(NET-int8... with --int8).",
         ),
     ] = None,
     weights: Weights = None,
@@ -87,7 +88,8 @@ def export(
 ) -> None:
     """Export a trained net as ONNX, C or a web page.
 
-    The export is verified against the PyTorch model before it is written.
+    The export is verified against the PyTorch model before it is written. ONNX needs the extra
+    'netlet[export]'.
     """
     if int8 and to is Target.PAGE:
         raise ExportError("the page computes in float32; drop --int8, or export to onnx or c")

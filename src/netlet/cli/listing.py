@@ -93,11 +93,11 @@ def _experiment_table(rows: list[dict[str, Any]]) -> str:
         "name",
         "parameters",
         "MACs",
-        "field",
+        "receptive field",
         "recipe",
         "epochs",
         "budget",
-        "standing",
+        "verdict before training",
         "source",
     )
     cells = [
@@ -114,8 +114,7 @@ def _experiment_table(rows: list[dict[str, Any]]) -> str:
         ]
         for row in rows
     ]
-    note = "standing is before any training: NOT YET means that only training can tell"
-    return f"{format_table(head, cells, 'lrrrlrlll')}\n\n{note}"
+    return format_table(head, cells, "lrrrlrlll")
 
 
 def _recipe_table(rows: list[dict[str, Any]]) -> str:
@@ -140,15 +139,33 @@ def _budget_table(rows: list[dict[str, Any]]) -> str:
 
 
 def _limits_text(limits: Mapping[str, Any]) -> str:
-    """Return limits as ``check`` takes them: ``params-below 8,000, accuracy-above 99.4%``."""
+    """Return limits in words: ``fewer than 8,000 parameters, more than 99.4% accuracy``."""
     parts = []
     for name, value in limits.items():
         if name == "dataset":
             continue
         text = ", ".join(value) if isinstance(value, tuple | list) else f"{value:,}"
-        percent = "%" if name.startswith("accuracy") else ""
-        parts.append(f"{name.replace('_', '-')} {text}{percent}")
+        form = _LIMIT_FORMS[name]
+        # A limit like 3,701 means the net of 3,700 parameters that it was set for.
+        if name == "params_below" and value % 100 == 1:
+            form, text = "at most {} parameters", f"{value - 1:,}"
+        parts.append(form.format(text))
     return ", ".join(parts)
+
+
+_LIMIT_FORMS = {
+    "params_below": "fewer than {} parameters",
+    "epochs_at_most": "at most {} epochs",
+    "epochs_below": "fewer than {} epochs",
+    "accuracy_at_least": "at least {}% accuracy",
+    "accuracy_above": "more than {}% accuracy",
+    "held_for_last": "accuracy held for the last {} epochs",
+    "macs_below": "fewer than {} MACs",
+    "weight_bytes_below": "fewer than {} bytes of weights",
+    "activation_bytes_below": "fewer than {} bytes of activations",
+    "forbids": "no {} layer",
+    "requires": "with a {} layer",
+}
 
 
 _TABLES = {

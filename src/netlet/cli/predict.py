@@ -49,8 +49,7 @@ def predict(
 ) -> None:
     """Classify pictures of digits, drawn or photographed.
 
-    Exit code 1 if a picture cannot be read. The net is an option here because the arguments are
-    images: a shell turns *.png into any number of them.
+    Exit code 1 if a picture cannot be read.
     """
     from netlet.experiments import load_trained_net
 

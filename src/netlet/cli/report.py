@@ -51,6 +51,7 @@ def report(
     """Write a report of runs, studies or ladders.
 
     It shows verdict, statistics, the net, curves, mistakes, and the command that repeats it.
+    It needs the extra 'netlet[report]'.
     """
     from netlet.report.page import check_suffix
 

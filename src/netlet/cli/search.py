@@ -45,7 +45,8 @@ def search(
     """Search for a net and a recipe that fit a budget.
 
     Trials are scored on images held out of the training set and never see the test images. The
-    search continues from the trials that the file holds.
+    search continues from the trials that the file holds. It needs the extra
+    'netlet[search]'.
     """
     if repeat is None:
         _run(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import dataclasses
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,6 +11,9 @@ from netlet.cli.options import Classes, Input, Json, Net
 from netlet.cli.results import print_json, print_result
 from netlet.cli.settings import parse_shape
 from netlet.errors import NetError
+
+if TYPE_CHECKING:
+    from netlet.analysis import ReceptiveField, Summary
 
 
 def show(
@@ -40,8 +44,11 @@ def show(
     if style and rf:
         raise NetError("--style and --rf are two different tables; pass one of them")
     shape = parse_shape(input_)
-    traced = trace(build(find_experiment(net).net.builder, None, shape, classes), shape)
-    value = receptive_field_from_trace(traced) if rf else summary_from_trace(traced)
+    entry = find_experiment(net).net
+    traced = trace(build(entry.builder, None, shape, classes), shape)
+    value: ReceptiveField | Summary = receptive_field_from_trace(traced)
+    if not rf:
+        value = dataclasses.replace(summary_from_trace(traced), net=entry.name)
     text = TABLE_STYLES[style](traced) if style else str(value)
     if not json:
         print_result(text)

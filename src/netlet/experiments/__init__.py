@@ -6,7 +6,7 @@ from netlet.experiments.config import configure_run, load_data, load_experiment
 from netlet.experiments.experiment import Experiment
 from netlet.experiments.named import DEFAULT, EXPERIMENTS, find_experiment
 from netlet.experiments.study import run_study
-from netlet.experiments.trained import TrainedNet, find_run, load_trained_net
+from netlet.experiments.trained import TrainedNet, find_run, find_weights, load_trained_net
 from netlet.experiments.workers import WorkerEvent
 from netlet.records.shipped_studies import find_study, list_studies, shipped_studies_folder
 
@@ -25,6 +25,7 @@ __all__ = [
     "find_ladder",
     "find_run",
     "find_study",
+    "find_weights",
     "list_studies",
     "load_data",
     "load_experiment",

@@ -71,14 +71,9 @@ def load_trained_net(
     class_names = tuple(class_names or (run.data["class_names"] if run else _DIGITS))
     experiment = find_experiment(run.net if run else name)
     net = build(experiment.net.builder, 0, shape, len(class_names))
-    file = weights or (Path(name) / records.WEIGHTS if run else find_shipped_weights(name))
+    file = find_weights(name, weights, net)
     if file:
         load_weights(net, file)
-    elif any(True for _ in net.parameters()):
-        raise NetError(
-            f"{name}: netlet has no trained weights for it; pass --weights FILE, name the folder of"
-            f" a run, or use one of {', '.join(list_shipped_weights())}"
-        )
     trace(net, shape)  # raises if the net cannot process such images
     trained = Recipe(**{key: run.recipe[key] for key in ("mean", "std")}) if run else Recipe()
     return TrainedNet(
@@ -92,6 +87,33 @@ def load_trained_net(
         budget=_find_budget(name, run),
         run=run,
     )
+
+
+def find_weights(
+    name: str, weights: Path | None = None, net: nn.Module | None = None
+) -> Path | None:
+    """Return the file with the weights of a net; None if it has no parameters.
+
+    Args:
+        name: As for :func:`load_trained_net`.
+        weights: A file to use instead of the net's own.
+        net: The net, if it is built already.
+
+    Raises:
+        NetError: There is no such net, or there are no weights for it, or no such file.
+        RecordError: The run's record is broken.
+    """
+    run = find_run(name)
+    entry = find_experiment(run.net if run else name).net
+    if weights is not None and not weights.is_file():
+        raise NetError(f"{weights}: no such weights file")
+    file = weights or (Path(name) / records.WEIGHTS if run else find_shipped_weights(name))
+    if file is None and any(True for _ in (net or build(entry.builder, 0)).parameters()):
+        raise NetError(
+            f"{name}: netlet has no trained weights for it; pass --weights FILE, name the folder of"
+            f" a run, or use one of {', '.join(list_shipped_weights())}"
+        )
+    return file
 
 
 def find_run(name: str) -> Run | None:

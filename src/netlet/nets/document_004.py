@@ -1,6 +1,6 @@
-"""Document 004: five experiments ("codes") with four nets, from 119,392 parameters to 7,904.
+"""Write-up 004: five experiments ("codes") with four nets, from 119,392 parameters to 7,904.
 
-Of Codes 1 to 3 the document states only the total number of parameters; the nets here are
+Of Codes 1 to 3 the write-up states only the total number of parameters; the nets here are
 reconstructions that match it exactly. No convolution has a bias.
 """
 
@@ -20,7 +20,7 @@ def _conv(
     return nn.Conv2d(channels, out, kernel, padding=padding, bias=False)
 
 
-@net(source="document 004, Code 1 (reconstructed from its total)")
+@net(source="write-up 004, Code 1 (reconstructed from its total)")
 def code_1(classes: int = 10, shape: Sequence[int] = MNIST_SHAPE) -> nn.Module:
     """The skeleton: wide convolutions, one pooling, a 7x7 convolution as head."""
     return Net(
@@ -41,7 +41,7 @@ def code_1(classes: int = 10, shape: Sequence[int] = MNIST_SHAPE) -> nn.Module:
     )
 
 
-@net(source="document 004, Code 2 (reconstructed from its total)")
+@net(source="write-up 004, Code 2 (reconstructed from its total)")
 def code_2(classes: int = 10, shape: Sequence[int] = MNIST_SHAPE) -> nn.Module:
     """The lighter net: 10 to 20 channels, global average pooling as head."""
     return Net(
@@ -61,7 +61,7 @@ def code_2(classes: int = 10, shape: Sequence[int] = MNIST_SHAPE) -> nn.Module:
     )
 
 
-@net(source="document 004, Code 3 (reconstructed from its total)")
+@net(source="write-up 004, Code 3 (reconstructed from its total)")
 def code_3(classes: int = 10, shape: Sequence[int] = MNIST_SHAPE) -> nn.Module:
     """Code 2 with ReLU and batch norm after each of its six convolutions."""
 
@@ -80,7 +80,7 @@ def code_3(classes: int = 10, shape: Sequence[int] = MNIST_SHAPE) -> nn.Module:
     )
 
 
-@net(source="document 004, Codes 4 and 5")
+@net(source="write-up 004, Codes 4 and 5")
 def code_4(
     classes: int = 10, shape: Sequence[int] = MNIST_SHAPE, dropout: float = 0.05
 ) -> nn.Module:

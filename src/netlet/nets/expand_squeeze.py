@@ -1,4 +1,4 @@
-"""Document 002: blocks that expand with 3x3 convolutions and squeeze with a 1x1."""
+"""Write-up 002: blocks that expand with 3x3 convolutions and squeeze with a 1x1."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def _squeeze(channels: int, out: int, dropout: float) -> list[nn.Module]:
     return [nn.MaxPool2d(2), nn.Conv2d(channels, out, 1), nn.Dropout(dropout)]
 
 
-@net(source="document 002")
+@net(source="write-up 002")
 def expand_squeeze(
     classes: int = 10, shape: Sequence[int] = MNIST_SHAPE, dropout: float = 0.2
 ) -> nn.Module:
     """Three blocks that each expand to 32 channels and squeeze with a 1x1, the last to the classes.
 
-    The last dropout acts on the logits, as in the document's table; its text says otherwise.
+    The last dropout acts on the logits, as in the write-up's table; its text says otherwise.
     """
     return Net(
         *_expand(shape[0], 8, 16, 32),

@@ -1,4 +1,4 @@
-"""Document 001: a 1x1 squeeze before the only pooling, three convolutions, a global average."""
+"""Write-up 001: a 1x1 squeeze before the only pooling, three convolutions, a global average."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from netlet.nets.registry import net
 
 
 class MnistNet(nn.Module):
-    """The net of document 001, with the document's containers, since its summary lists them."""
+    """The net of write-up 001, with the write-up's containers, since its summary lists them."""
 
     def __init__(self, classes: int, channels: int, dropout: float) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class MnistNet(nn.Module):
         return self.head(self.pool(self.coarse(self.fine(x)))).flatten(1)  # type: ignore[no-any-return]
 
 
-@net(source="document 001")
+@net(source="write-up 001")
 def mnistnet_1(
     classes: int = 10, shape: Sequence[int] = MNIST_SHAPE, dropout: float = 0.05
 ) -> nn.Module:

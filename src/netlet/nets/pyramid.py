@@ -1,4 +1,4 @@
-"""Document 000: pairs of convolutions between poolings, and a linear head."""
+"""Write-up 000: pairs of convolutions between poolings, and a linear head."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Pyramid(nn.Module):
         return self.head(x.flatten(1))  # type: ignore[no-any-return]
 
 
-@net(source="document 000")
+@net(source="write-up 000")
 def pyramid(
     classes: int = 10, shape: Sequence[int] = MNIST_SHAPE, dropout: float = 0.05
 ) -> nn.Module:

@@ -1,4 +1,4 @@
-"""The last net of the ladder that starts from document 004's skeleton (``netlet climb own``)."""
+"""The last net of the ladder that starts from write-up 004's skeleton (``netlet climb own``)."""
 
 from __future__ import annotations
 

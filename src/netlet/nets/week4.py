@@ -1,4 +1,4 @@
-"""Document 003: six convolutions, one pooling, an average pooling, and a head in two forms."""
+"""Write-up 003: six convolutions, one pooling, an average pooling, and a head in two forms."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from netlet.nets.registry import net
 
 
 class Net(nn.Module):
-    """The net of document 003, with the document's class name, since its ``repr`` is compared."""
+    """The net of write-up 003, with the write-up's class name, since its ``repr`` is compared."""
 
     def __init__(self, classes: int, shape: Sequence[int], dropout: float) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ def _features(
     )
 
 
-@net(source="document 003")
+@net(source="write-up 003")
 def week4(
     classes: int = 10, shape: Sequence[int] = MNIST_SHAPE, dropout: float = 0.25
 ) -> nn.Module:
@@ -61,7 +61,7 @@ def week4(
     return Net(classes, shape, dropout)
 
 
-@net(source="document 003, its head as a convolution")
+@net(source="write-up 003, its head as a convolution")
 def week4_conv(
     classes: int = 10, shape: Sequence[int] = MNIST_SHAPE, dropout: float = 0.25
 ) -> nn.Module:

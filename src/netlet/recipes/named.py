@@ -17,7 +17,7 @@ AUGMENTS: dict[str, tuple[Warp, ...]] = {
     # Medium with an elastic deformation: for nets that overfit.
     "elastic": (Warp(rotate_deg=5, shift_px=1, scale=0.05, shear_deg=2.8, elastic_px=0.5),),
     "elastic_light": (Warp(rotate_deg=5, shift_px=1, scale=0.05, shear_deg=2.8, elastic_px=0.3),),
-    # Document 001's RandomRotation and, independent of it, RandomAffine.
+    # Write-up 001's RandomRotation and, independent of it, RandomAffine.
     "document_001": (
         Warp(rotate_deg=7, fill=1, interpolation="nearest"),
         Warp(rotate_deg=10, scale=0.05, interpolation="nearest"),
@@ -44,7 +44,7 @@ SPRINT = QUICK.replace(
 )
 STEADY = QUICK.replace(
     name="steady",
-    about="the default for your own nets: 15 epochs with strong augmentation",
+    about="the default recipe for nets without one of their own: 15 epochs, strong augmentation",
     epochs=15,
     peak_lr=0.02,
     label_smoothing=0.05,

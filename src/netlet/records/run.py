@@ -220,7 +220,7 @@ def _verdict_from_dict(verdict: dict[str, Any]) -> Verdict:
     return Verdict(
         verdict["budget"],
         tuple(
-            RuleResult(**result | {"spenders": tuple(result["spenders"])})
+            RuleResult(**result | {"largest_layers": tuple(result["largest_layers"])})
             for result in verdict["results"]
         ),
         verdict.get("withheld", ""),

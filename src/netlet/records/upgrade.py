@@ -32,6 +32,7 @@ _SEED_KEYS = {
     "held_out_loss": "held_out_losses",
 }
 _VERDICT_KEYS = {"rulings": "results", "rule_results": "results"}
+_RESULT_KEYS = {"spenders": "largest_layers"}
 _CHECKPOINT_KEYS = _CONFIG_KEYS | {"net_from": "net_source", "folder": "data_folder"}
 _TRIAL_KEYS = {"step": "backend", "train_clean": "train_correct", "of": "total"}
 
@@ -89,6 +90,7 @@ def upgrade_run(record: Mapping[str, Any]) -> dict[str, Any]:
     if upgraded["verdict"]:
         verdict = _rename(upgraded["verdict"], _VERDICT_KEYS)
         verdict["budget"] = OLD_BUDGET_NAMES.get(verdict["budget"], verdict["budget"])
+        verdict["results"] = [_rename(result, _RESULT_KEYS) for result in verdict["results"]]
         upgraded["verdict"] = verdict
     upgraded["mistakes"] = [
         [mistake[key] for key in ("index", "label", "predicted", "confidence")]

@@ -90,9 +90,10 @@ def _list_augmentation_options(
         name: [to_json_value(op) for op in ops] for name, ops in recipes.AUGMENTS.items()
     }
     for name, start in starts.items():
-        chosen = ["--set", f"augment={name}"] if name else []
         if start == wanted:
-            return chosen
+            return ["--set", f"augment={name}"]
+    for name, start in starts.items():
+        chosen = ["--set", f"augment={name}"] if name else []
         fields = (
             [field for field in wanted[0] if wanted[0][field] != start[0][field]]
             if wanted and start

@@ -62,8 +62,8 @@ def frontier_table(points: Sequence[FrontierPoint]) -> Table:
         "epochs",
         "test accuracy",
         "95% interval",
-        "front",
-        "evidence",
+        "Pareto front",
+        "source of the accuracy",
         "author, year",
     )
     return Table(columns, rows, "lrrrrlll")
@@ -71,9 +71,10 @@ def frontier_table(points: Sequence[FrontierPoint]) -> Table:
 
 def _explain_figure(points: Sequence[FrontierPoint]) -> str:
     text = (
-        "The solid line joins the recorded nets whose mean accuracy no smaller or equally large "
-        "recorded net reaches (front *measured*). The dotted line is the same for all points "
-        "(front *all*). Published results are single runs unless the table says otherwise, and the "
+        "The solid line is the Pareto front of the recorded nets: no recorded net with as few "
+        "parameters has as high a mean accuracy (*measured* in the table). The dotted line also "
+        "includes the published results that have a public source (*all*). Published results are "
+        "single runs unless the table says otherwise, and the "
         "best of several runs where the mark is a triangle: a point of theirs below the solid line "
         "shows what one run reached, not what a run of that net reaches on average."
     )

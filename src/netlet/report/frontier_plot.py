@@ -29,8 +29,13 @@ _CROWDED = 5  # points in a region that is enlarged
 _ENLARGED = 2  # regions at most
 # Kind of a point -> marker, color, whether it is filled, and its line in the legend.
 _KINDS: dict[str, tuple[str, str, bool, str]] = {
-    "front": ("o", BLUE, True, "recorded here: mean with\n95% interval over seeds,\non the front"),
-    "measured": ("o", BLUE, False, "recorded here,\nnot on the front"),
+    "front": (
+        "o",
+        BLUE,
+        True,
+        "recorded here: mean with\n95% interval over seeds,\non the Pareto front",
+    ),
+    "measured": ("o", BLUE, False, "recorded here,\nnot on the Pareto front"),
     "write-up": ("s", GRAY, False, "recorded here: net of a\nwrite-up by its own recipe"),
     "single run": ("x", RED, True, "published: one run"),
     "chosen run": ("v", RED, False, "published: best of several\nruns, chosen on the test\nimages"),
@@ -150,10 +155,12 @@ def _dress_main(axes: Axes, points: Sequence[FrontierPoint]) -> None:
     )
     axes.set(xlabel="parameters", ylabel="test error (%)")
     kinds = {_kind_of(point, stats.pareto_front(points)) for point in points}
-    handles = [_legend_line("-", BLUE, "front of the means\nrecorded here")]
+    handles = [_legend_line("-", BLUE, "Pareto front of the means\nrecorded here")]
     handles += [_legend_mark(*values) for name, values in _KINDS.items() if name in kinds]
     if any(not point.measured for point in points):
-        handles.append(_legend_line(":", RED, "front of all points,\npublished runs included"))
+        handles.append(
+            _legend_line(":", RED, "Pareto front of all points,\npublished runs included")
+        )
     where = axes.figure.axes[1] if len(axes.figure.axes) > 1 else axes
     legend = where.legend(
         handles=handles,

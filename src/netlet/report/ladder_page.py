@@ -1,4 +1,4 @@
-"""The page of a ladder, in the form of document 004: target, results and analysis of each rung."""
+"""The page of a ladder, in the form of write-up 004: target, results and analysis of each rung."""
 
 from __future__ import annotations
 

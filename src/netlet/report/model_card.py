@@ -30,7 +30,7 @@ def model_card(
     rows = [
         ["net", Code(study.net)],
         ["parameters", f"{study.cost['parameters']:,}"],
-        ["multiply-adds for an image", f"{study.cost['macs']:,}"],
+        ["multiply-adds (MACs) per image", f"{study.cost['macs']:,}"],
         [
             "input",
             f"gray levels from 0 to 1, {format_shape(study.data['shape'])}, minus "

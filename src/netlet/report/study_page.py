@@ -195,7 +195,7 @@ def _summarize_cost(study: Study) -> str:
     activations = "unknown" if active is None else f"{active / 1024:.1f} KiB"
     return (
         f"{cost['parameters']:,} parameters{allowed}, {format_count(cost['macs'])} multiply-adds "
-        f"for an image, {cost['weight_bytes'] / 1024:.1f} KiB of weights, peak activations "
+        f"(MACs) per image, {cost['weight_bytes'] / 1024:.1f} KiB of weights, peak activations "
         f"{activations}, receptive field {format_sizes(study.receptive_field['size'])} of "
         f"{format_shape(study.data['shape'][1:])} pixels."
     )

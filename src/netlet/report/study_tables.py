@@ -76,14 +76,14 @@ def layer_table(study: Study) -> Table:
         "padding",
         "output",
         "parameters",
-        "multiply-adds",
+        "MACs",
         "receptive field",
     )
     return Table(columns, rows, "llrrrrrrr")
 
 
 def receptive_field_table(study: Study) -> Table:
-    """Return the receptive field layer by layer, in the notation of document 001."""
+    """Return the receptive field layer by layer, in the notation of write-up 001."""
     names = ("n_in", "k", "s", "p", "n_out", "r_in", "j_in", "r_out", "j_out")
     rows = [
         [Code(row["name"]), row["kind"], *(format_sizes(row[name]) for name in names)]

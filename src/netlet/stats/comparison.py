@@ -162,7 +162,7 @@ def _over_images(a: Study, b: Study) -> SignificanceTest:
     mean = float(differences.mean())
     # The normal approximation is invalid for a handful of images.
     interval = (100 * (mean - half), 100 * (mean + half)) if gained + lost > _FEW else None
-    about = f"{gained:,} images better, {lost:,} worse"
+    about = f"{_label_pair(a, b)[1]} better on {gained:,} images, worse on {lost:,}"
     if not gained + lost:
         return SignificanceTest("McNemar test over images", 1.0, interval, "no image differs")
     if len(a.seeds) == len(b.seeds) == 1:

@@ -184,10 +184,10 @@ def _explain_gap(study: Study) -> str:
         )
     if diagnosis == "unclear":
         return (
-            f"Overfitting or underfitting: {text}. These seeds and images leave open which of them "
-            "causes more of the errors."
+            f"Unclear whether overfitting or underfitting: {text}. These seeds and images "
+            "leave open which of them causes more of the errors."
         )
-    return f"Neither overfitting nor underfitting: {text}. {part}."
+    return f"Balanced, neither overfitting nor underfitting: {text}. {part}."
 
 
 def _explain_accuracy_during_training(study: Study) -> str:
@@ -254,16 +254,17 @@ def _explain_parameters(study: Study) -> str:
 def _explain_best_epoch(study: Study) -> str:
     best = float(np.mean([max(seed.correct_by_epoch) for seed in study.seeds])) * 100 / study.total
     above = best - mean_percent(study)
-    if above <= 0:
+    if above < 0.01:
         return ""
+    digits = 2 if len(study.seeds) == 1 else 3
     which = (
         "The best epoch reaches"
         if len(study.seeds) == 1
         else "The mean of each seed's best epoch is"
     )
     return (
-        f"{which} {best:.2f}%, {above:.2f} points above the last epoch; choosing an epoch by its "
-        f"{study.split} accuracy would bias the result, so the last epoch counts."
+        f"{which} {best:.{digits}f}%, {above:.{digits}f} points above the last epoch; choosing "
+        f"an epoch by its {study.split} accuracy would bias the result, so the last epoch counts."
     )
 
 

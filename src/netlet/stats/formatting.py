@@ -6,15 +6,21 @@ from netlet.records.study import Study
 
 
 def format_p_value(p: float) -> str:
-    """Return ``p = 0.012`` or ``p < 0.001``."""
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+    """Return ``p = 0.012`` or ``p < 0.001``; near 0.05, with a fourth digit."""
+    if p < 0.001:
+        return "p < 0.001"
+    return f"p = {p:.4f}" if f"{p:.3f}" == "0.050" else f"p = {p:.3f}"
 
 
 def format_interval(interval: tuple[float, float] | None, unit: str = "%") -> str:
-    """Return ``99.481 to 99.579%``; ``-`` for None."""
+    """Return ``99.481 to 99.579%``; ``-`` for None. An end near zero gets a fourth digit."""
     if interval is None:
         return "-"
-    return f"{interval[0]:.3f} to {interval[1]:.3f}{'' if unit == '%' else ' '}{unit}"
+    low, high = (
+        f"{end:.4f}".replace("-0.0000", "0.0000") if end and abs(end) < 0.0005 else f"{end:.3f}"
+        for end in interval
+    )
+    return f"{low} to {high}{'' if unit == '%' else ' '}{unit}"
 
 
 def format_seed_count(n: int) -> str:

@@ -95,14 +95,14 @@ PUBLISHED_POINTS = (
         parameters=6_260,
         epochs="15",
         percent=99.44,
-        evidence="log of one run: momentum 0.98, no dropout",
+        evidence="course log, no public source; one run: momentum 0.98, no dropout",
     ),
     FrontierPoint(
         name="training log B",
         parameters=9_994,
         epochs="15",
         percent=99.60,
-        evidence="log of one run: batch norm, global pooling, rotation",
+        evidence="course log, no public source; one run: batch norm, global pooling, rotation",
     ),
     FrontierPoint(
         name="BitNetMCU",
@@ -179,11 +179,13 @@ def pareto_front(
 
     Args:
         points: Studies and published results.
-        published: Whether published results compete too. They are single runs, most of them the
-            best of several, so a front with them is no statement about means.
+        published: Whether published results compete too, except those without a public source.
+            They are single runs, most of them the best of several, so a front with them is no
+            statement about means.
     """
     front: list[FrontierPoint] = []
-    for point in sort_by_size(point for point in points if published or point.measured):
+    competing = (point for point in points if point.measured or (published and point.url))
+    for point in sort_by_size(competing):
         if not front or point.percent > front[-1].percent:
             front.append(point)
     return front
@@ -212,16 +214,25 @@ def frontier_text(points: Sequence[FrontierPoint]) -> str:
         ]
         for point in points
     ]
-    columns = ("", "net", "parameters", "epochs", "accuracy", "95% interval", "front", "evidence")
+    columns = (
+        "mark",
+        "net",
+        "parameters",
+        "epochs",
+        "accuracy",
+        "95% interval",
+        "Pareto front",
+        "source of the accuracy",
+    )
     text = format_table(columns, rows, "llrrrrll")
     shown = [point for point in points if point.plotted] or [p for p in points if p.percent < 100]
     if not shown:
         return text
     marks = [Mark(p.parameters, 100 - p.percent, letters[id(p)]) for p in shown]
     notes = [
-        "A, B, ...: recorded here, means of their seeds; a, b, ...: published, mostly single runs.",
-        "front: measured = no recorded net with as few parameters is as accurate;",
-        "       all = no published net either.",
+        "Marks A, B, ...: recorded here, means of their seeds; a, b, ...: published, most one run.",
+        "Pareto front: measured = no recorded net with as few parameters is as accurate;",
+        "              all = no published net with a public source is, either.",
     ]
     if left_out := [point.name for point in points if point not in shown]:
         notes.append(f"Not in the plot: {', '.join(left_out)}.")

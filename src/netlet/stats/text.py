@@ -41,9 +41,9 @@ def seed_table(study: Study) -> Table:
         "verdict",
         f"correct of {study.total:,}",
         f"{study.split} accuracy",
-        "best epoch",
+        "correct at best epoch",
         "train accuracy",
-        "during training",
+        "train accuracy during training",
         "training time",
     )
     return Table(columns, rows, "rlrrrrrr")
@@ -100,10 +100,13 @@ def _summarize_verdict(study: Study) -> list[str]:
         return []
     p = _target_p_value(study)
     chance = "" if p is None else f" (one-sided {format_p_value(p)})"
-    return [
+    lines = [
         f"budget {verdict.budget}: {count_passing_seeds(study)} of "
         f"{format_seed_count(len(study.seeds))} pass; mean of the seeds: {verdict.state}{chance}"
     ]
+    if p is not None and verdict.passed:
+        lines.append("PASS: the mean reaches the limit; the smaller p, the more certain that is")
+    return lines
 
 
 def _summarize_time(study: Study) -> str:

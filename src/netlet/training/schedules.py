@@ -16,7 +16,7 @@ def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
     Returns:
         * ``constant``: the peak.
         * ``step``: the peak times ``step_factor`` for every ``step_epochs`` completed epochs
-          (document 001).
+          (write-up 001).
         * ``triangular``: a linear rise from ``start_lr`` to the peak at ``peak_at``, then a linear
           decay to ``end_lr``.
         * ``one_cycle``: the same with half cosines (Smith and Topin, arXiv:1708.07120), like

@@ -16,7 +16,8 @@ from pathlib import Path
 import platformdirs
 import torch
 
-ENABLE_VARIABLE = "NETLET_NATIVE"  # environment variable; 0 disables all compiled code
+ENABLE_VARIABLE = "NETLET_COMPILE"  # environment variable; 0 disables all compiled code
+_OLD_ENABLE_VARIABLE = "NETLET_NATIVE"  # its name in version 0.1
 # Not -ffast-math, since NaN must stay NaN; only those of its flags that vectorized loops need.
 _FLAGS = (
     "-std=gnu11",
@@ -52,8 +53,9 @@ def compile_library(
         CompilationError: Compiled code is disabled, there is no compiler, the compiler fails, or
             the library does not pass the check.
     """
-    if os.environ.get(ENABLE_VARIABLE) == "0":
-        raise CompilationError(f"{ENABLE_VARIABLE}=0")
+    for variable in (ENABLE_VARIABLE, _OLD_ENABLE_VARIABLE):
+        if os.environ.get(variable) == "0":
+            raise CompilationError(f"{variable}=0")
     path = _cache_folder() / f"{_cache_key(source)}.so"
     if path.is_file():
         return ctypes.CDLL(str(path))
