@@ -34,7 +34,9 @@ def test_list_recipes_and_budgets_says_what_each_is_for(netlet: Netlet) -> None:
     assert code == 0
     for name in (*RECIPES, *BUDGETS):
         assert f"\n{name} " in out
-    assert "params-below 8,000, epochs-at-most 15, accuracy-above 99.4%" in out
+    assert "fewer than 8,000 parameters, at most 15 epochs, more than 99.4% accuracy" in out
+    assert "at most 3,700 parameters, at most 20 epochs, at least 99.4% accuracy" in out
+    assert "more than 99.4% accuracy, no Linear layer" in out
     listed = json.loads(netlet("list", "--recipes", "--budgets", "--json")[1])
     assert listed["kind"] == "list"
     assert [row["name"] for row in listed["recipes"]] == list(RECIPES)
@@ -45,7 +47,10 @@ def test_list_recipes_and_budgets_says_what_each_is_for(netlet: Netlet) -> None:
 
 
 def test_show(netlet: Netlet) -> None:
-    assert "7,416 (7,416 trainable, 0 not)" in netlet("show", "mnistnet_1")[1]
+    assert "7,416 (7,416 trainable, 0 non-trainable)" in netlet("show", "mnistnet_1")[1]
+    shown = netlet("show", "swift")[1]
+    assert shown.startswith("swift, input 1x28x28\n")
+    assert "receptive field  42x42 (larger than the 28x28 input)" in shown
     assert "Total mult-adds (M): 1.13" in netlet("show", "mnistnet_1", "--style", "torchinfo")[1]
     assert (
         "Estimated Total Size (MB): 0.47" in netlet("show", "pyramid", "--style", "torchsummary")[1]
@@ -62,12 +67,12 @@ def test_check_exit_codes(netlet: Netlet) -> None:
     assert netlet("check", "mnistnet_1")[0] == 0
     code, out, _ = netlet("check", "code_1", "--budget", "eight_k")
     assert code == 1
-    assert "parameters in: 13 (Conv2d) 47,040" in out
+    assert "most parameters: layer 13 (Conv2d) 47,040" in out
     code, out, _ = netlet("check", "week4", "--forbid", "Linear")
     assert (code, out.splitlines()[0], out.splitlines()[-1]) == (
         1,
-        "given: FAIL",
-        "Linear layers in: fc2.0",
+        "command-line limits: FAIL",
+        "Linear layers: fc2.0",
     )
     verdict = json.loads(netlet("check", "pyramid", "--params-below", "18531", "--json")[1])
     assert verdict["state"] == "PASS"

@@ -427,13 +427,21 @@ def test_wrong_library_is_rejected_and_not_cached(
 
 @pytest.mark.parametrize(
     "trouble",
-    ["switched off", "no compiler", "a broken compiler", "a cache that cannot be written"],
+    [
+        "switched off",
+        "switched off by the old name",
+        "no compiler",
+        "a broken compiler",
+        "a cache that cannot be written",
+    ],
 )
 def test_training_falls_back_to_eager_mode_without_a_compiler(
     trouble: str, new_cache: Path, blob_data: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if trouble == "switched off":
-        monkeypatch.setenv(library.ENABLE_VARIABLE, "0")
+        monkeypatch.setenv("NETLET_COMPILE", "0")
+    elif trouble == "switched off by the old name":
+        monkeypatch.setenv("NETLET_NATIVE", "0")
     elif trouble == "no compiler":
         monkeypatch.setattr(
             library,

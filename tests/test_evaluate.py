@@ -265,6 +265,12 @@ def test_net_name_takes_precedence_over_a_folder(
     (tmp_path / "code_3").mkdir()
     assert netlet("evaluate", "code_3", "--weights", f"{trained}/weights.safetensors")[0] == 0
     assert "has no trained weights" in netlet("evaluate", "code_3")[2]
+    # The net and its weights are resolved before a data set is looked for.
+    nowhere = ("--data-dir", str(tmp_path / "nowhere"))
+    assert "has no trained weights" in netlet("evaluate", "code_3", *nowhere)[2]
+    missing = netlet("evaluate", "code_3", "--weights", "missing.pt", *nowhere)
+    assert missing[0] == 2
+    assert "missing.pt: no such weights file" in missing[2]
 
 
 def test_damaged_weights_and_other_files_are_rejected(tmp_path: Path) -> None:

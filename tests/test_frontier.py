@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from pathlib import Path
@@ -40,6 +41,7 @@ def point(name: str, parameters: int, percent: float, seeds: int = 1) -> Frontie
         percent=percent,
         seeds=seeds,
         evidence="made up",
+        url="" if seeds else "https://example.org",
     )
 
 
@@ -107,6 +109,14 @@ def test_published_results_have_a_front_of_their_own() -> None:
     assert [p.name for p in pareto_front(points, published=True)] == ["a", "theirs"]
     fronts = {p.name: stats.name_fronts(p, points) for p in points}
     assert fronts == {"a": "measured, all", "c": "measured", "theirs": "all"}
+
+
+def test_a_result_without_a_public_source_is_on_no_front() -> None:
+    log = dataclasses.replace(point("log", 15, 99.9, seeds=0), url="")
+    points = [point("a", 10, 98), point("c", 20, 99), log]
+    assert [p.name for p in pareto_front(points, published=True)] == ["a", "c"]
+    assert stats.name_fronts(log, points) == ""
+    assert all(p.url or "no public source" in p.evidence for p in PUBLISHED_POINTS)
 
 
 def test_crowded_sizes_are_enlarged_and_every_letter_is_shown() -> None:

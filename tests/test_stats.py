@@ -120,7 +120,7 @@ def test_two_single_seeds_are_compared_by_the_exact_mcnemar_test() -> None:
     # b is right on 9 images that a misses and wrong on 1: P = 2 (C(10,0) + C(10,1)) / 2^10.
     assert found.over_images.p == pytest.approx(2 * 11 / 1024)
     assert found.over_images.p == pytest.approx(scipy_stats.binomtest(9, 10).pvalue)
-    assert found.over_images.about == "9 images better, 1 worse"
+    assert found.over_images.about == "b better on 9 images, worse on 1"
     assert found.over_seeds.p is None
     assert not found.significant
     assert "undecided over seeds (only one seed of a and of b)" in found.conclusion
@@ -325,7 +325,7 @@ def test_over_fitting_under_fitting_and_neither_are_told_apart() -> None:
     )
     assert stats.diagnose(apart) == "unclear"
     assert stats.analyze_study(apart)[0].startswith(
-        "Overfitting or underfitting: accuracy is 100.00% on the training images"
+        "Unclear whether overfitting or underfitting: accuracy is 100.00% on the training images"
     )
     texts = [stats.analyze_study(s) for s in (OVER, UNDER, FINE)]
     assert texts[0][0].startswith(
@@ -340,7 +340,7 @@ def test_over_fitting_under_fitting_and_neither_are_told_apart() -> None:
     assert (
         "capacity, or longer or better training, would help more than regularization" in texts[1][0]
     )
-    assert texts[2][0].startswith("Neither overfitting nor underfitting")
+    assert texts[2][0].startswith("Balanced, neither overfitting nor underfitting: ")
     assert len({text[0] for text in texts}) == 3
 
 

@@ -62,6 +62,6 @@ class Verdict:
 
 def _name_largest_layers(result: RuleResult) -> str:
     """Return the layers that cost most, like ``most parameters: layer 4 (Linear) 27,050``."""
-    counted = any(layer[-1].isdigit() for layer in result.largest_layers)
-    layers = "; ".join(f"layer {layer}" for layer in result.largest_layers)
-    return f"{'most ' if counted else ''}{result.rule}: {layers}"
+    if result.limit == "none":  # a forbidden kind of layer
+        return f"{result.rule}: {', '.join(result.largest_layers)}"
+    return f"most {result.rule}: {'; '.join(f'layer {layer}' for layer in result.largest_layers)}"
