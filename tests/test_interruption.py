@@ -250,9 +250,9 @@ def test_ctrl_c_leaves_a_resumable_run_and_prints_the_command(
         in err
     )
     assert "Traceback" not in err
-    checkpoint, assignment = load_checkpoint(tmp_path / "runs/code_4-seed0")
+    checkpoint, config = load_checkpoint(tmp_path / "runs/code_4-seed0")
     assert len(checkpoint.epochs) >= 1
-    assert assignment["name"] == "code_4"
+    assert config["name"] == "code_4"
 
 
 # --- errors when resuming
