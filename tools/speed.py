@@ -57,10 +57,10 @@ def _describe_settings(how: Sequence[str]) -> str:
     if kind == "experiment":
         return f"{rest[1]} threads"
     if kind == "usual":
-        return "all cores, DataLoader without workers" if rest[1] == "0" else f"{rest[1]} workers"
+        return f"default threads, {'no' if rest[1] == '0' else rest[1]} DataLoader workers"
     if kind == "train_mnist_fast":
         return f"{rest[0]} threads, {rest[1]}"
-    return "all cores"
+    return "default threads"
 
 
 def draw_race() -> str:

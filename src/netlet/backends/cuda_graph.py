@@ -44,7 +44,7 @@ def capture_cuda_graph(run: Callable[[], None]) -> Replay:
 
 
 class CudaGraphBackend(EagerBackend):
-    """Replays the eager step from a CUDA graph, one graph for each batch size.
+    """Replays the eager backend's step from a CUDA graph, one graph for each batch size.
 
     Falls back to eager mode if the step cannot be recorded.
 

@@ -51,7 +51,7 @@ def frontier(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Show accuracy against parameters, beside published nets."""
+    """Show accuracy against parameters, published nets included."""
     from netlet import stats
     from netlet.report.page import check_suffix
 

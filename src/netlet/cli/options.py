@@ -118,7 +118,7 @@ Workers = Annotated[
         "--workers",
         metavar="N",
         min=1,
-        help="Number of processes that train side by side; one per CPU core if not given.",
+        help="Number of processes that train in parallel; one per CPU core if not given.",
     ),
 ]
 WorkerThreads = Annotated[

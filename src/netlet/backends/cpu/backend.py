@@ -66,7 +66,7 @@ class CompiledBackend:
 
 
 class _CompiledNet(nn.Module):
-    """A module that computes logits with a compiled step."""
+    """A module that computes logits with the compiled backend."""
 
     def __init__(self, step: CompiledStep) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Read a net as a chain of convolutions, the form that the compiled step supports."""
+"""Read a net as a chain of convolutions, the form that the compiled backend supports."""
 
 from __future__ import annotations
 
