@@ -55,7 +55,7 @@ def to_image(levels: Floats) -> Image.Image:
     return Image.fromarray(levels.round().clip(0, 255).astype(np.uint8))
 
 
-def as_it_is(digit: Levels, random: Random) -> Image.Image:
+def unchanged(digit: Levels, random: Random) -> Image.Image:
     return Image.fromarray(digit)
 
 
@@ -71,18 +71,18 @@ def drawn_off_center(digit: Levels, random: Random) -> Image.Image:
     return to_image(place_digit(digit, random, 280, (400, 600), 255, 0))
 
 
-def in_slanting_light(digit: Levels, random: Random) -> Image.Image:
+def in_uneven_light(digit: Levels, random: Random) -> Image.Image:
     """Enlarge 8 times, dark on light, anywhere, with light from one side.
 
     The bright side is up to half again as bright as the other.
     """
     return to_image(
         place_digit(digit, random, 224, (320, 420), 1, 0.25)
-        * (200 * make_slanting_light((320, 420), random, 0.2))
+        * (200 * make_uneven_light((320, 420), random, 0.2))
     )
 
 
-def make_slanting_light(shape: tuple[int, int], random: Random, share: float) -> Floats:
+def make_uneven_light(shape: tuple[int, int], random: Random, share: float) -> Floats:
     """Return a factor for each pixel: brighter to one side, darker toward the corners."""
     y, x = np.meshgrid(*(np.linspace(-1, 1, side) for side in shape), indexing="ij")
     angle = random.uniform(0, 2 * np.pi)
@@ -99,7 +99,7 @@ def photographed(digit: Levels, random: Random, pen: float = 0.35) -> Image.Imag
     levels = (
         place_digit(digit, random, int(random.integers(140, 340)), size, 1, pen)
         * 170
-        * make_slanting_light(size, random, 0.3)
+        * make_uneven_light(size, random, 0.3)
     )
     grain = ndimage.gaussian_filter(random.normal(0, 10, size), 0.7)
     levels = ndimage.gaussian_filter(levels, 1.2) + grain
@@ -130,13 +130,13 @@ def on_ruled_paper(digit: Levels, random: Random) -> Image.Image:
     return to_image(levels + random.normal(0, 3, levels.shape))
 
 
-def cut_to_its_box(digit: Levels, random: Random) -> Image.Image:
+def cropped_to_the_digit(digit: Levels, random: Random) -> Image.Image:
     rows, columns = digit.any(axis=1).nonzero()[0], digit.any(axis=0).nonzero()[0]
     box = Image.fromarray(255 - digit[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
     return box.resize((10 * box.width, 10 * box.height), Image.Resampling.BICUBIC)
 
 
-def by_a_thin_pen(digit: Levels, random: Random) -> Image.Image:
+def thin_pen(digit: Levels, random: Random) -> Image.Image:
     """Draw the digit with a pen of 3 px on a picture of 1000x1000 px."""
     big = Image.fromarray(digit).resize((280, 280), Image.Resampling.BICUBIC)
     line = thin_strokes(np.asarray(big) > 110)
@@ -166,23 +166,23 @@ def thin_strokes(ink: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 KINDS: tuple[Make, ...] = (
-    as_it_is,
+    unchanged,
     dark_on_light,
     eight_times_as_large,
     drawn_off_center,
-    in_slanting_light,
+    in_uneven_light,
     photographed,
     pencil_photographed,
     chalk_photographed,
     small_on_a_sheet,
     on_ruled_paper,
-    cut_to_its_box,
-    by_a_thin_pen,
+    cropped_to_the_digit,
+    thin_pen,
 )
 
 
 def join_digits(one: Levels, other: Levels, gap_px: int) -> Image.Image:
-    """Return two digits in one row, cut to their boxes, light on dark."""
+    """Return two digits in one row, cropped and light on dark."""
     boxes = []
     for digit in (one, other):
         rows, columns = digit.any(axis=1).nonzero()[0], digit.any(axis=0).nonzero()[0]
@@ -260,7 +260,7 @@ def count_pairs(train: Split, pairs: int, singles: int, folder: str) -> dict[str
     figures = {}
     for name, make, images in (
         ("pairs", next_pair, digits[:pairs]),
-        ("singles", as_it_is, digits[:singles]),
+        ("singles", unchanged, digits[:singles]),
     ):
         refusals = [text for text in read_back(make, images, folder) if isinstance(text, str)]
         two = sum("digits side by side" in text for text in refusals)

@@ -217,7 +217,7 @@ def test_every_kind_of_picture_shows_the_digit(
     some = digits[1:5]
     for found, digit in zip(pictures.read_back(make, some, tmp_path), some, strict=True):
         assert not isinstance(found, str), found
-        assert difference(found, digit) < (30 if make is pictures.by_a_thin_pen else 24)
+        assert difference(found, digit) < (30 if make is pictures.thin_pen else 24)
 
 
 def test_specks_on_a_large_picture_are_ignored(digits: np.ndarray, tmp_path: Path) -> None:
@@ -328,7 +328,7 @@ def test_pairs_of_mnist_digits_are_refused_and_single_ones_are_not(
     mnist: Dataset, tmp_path: Path
 ) -> None:
     images = mnist.train.images[:800, 0].numpy()
-    alone = pictures.read_back(pictures.as_it_is, images[:400], tmp_path)
+    alone = pictures.read_back(pictures.unchanged, images[:400], tmp_path)
     assert sum(isinstance(image, str) for image in alone) <= 1
     others = iter(images[400:])
     pairs = pictures.read_back(
@@ -553,7 +553,7 @@ def test_crest_reads_pictures_as_well_as_mnist_images(
     mnist: Dataset, crest: TrainedNet, tmp_path: Path
 ) -> None:
     images, labels = mnist.held_out.images[:200, 0].numpy(), mnist.held_out.labels[:200].tolist()
-    found = pictures.read_back(pictures.in_slanting_light, images, tmp_path)
+    found = pictures.read_back(pictures.in_uneven_light, images, tmp_path)
     assert not [image for image in found if isinstance(image, str)]
     answers = evaluation.predict(crest.net, found, crest.recipe)
     assert sum(answer.best == label for answer, label in zip(answers, labels, strict=True)) >= 196

@@ -40,8 +40,8 @@ def draw_frontier() -> Page:
 Each accuracy is a mean over seeds of the test accuracy after the last epoch, on MNIST's 10,000
 test images: a single net, no test-time augmentation. Nets and recipes were chosen on images
 held out of `train` and committed before `test` was scored, with seeds that no trial had used.
-`netlet frontier` prints this comparison for your own records, too. The weights of each median seed
-come with the package.
+`netlet frontier` prints this comparison for your own records, too. Each net's median-seed weights
+ship with the package.
 
 ## Results
 
