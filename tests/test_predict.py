@@ -470,7 +470,7 @@ def test_wrong_usage_ends_with_exit_code_2(
     saved(Image.fromarray(digits[0]), tmp_path / "a.png")
     (tmp_path / "file").write_text("no folder")
     for arguments, message in (
-        (("--net", "swift"), "has no trained weights"),
+        (("--net", "sprint"), "has no trained weights"),
         (("--net", f"{FIXTURES}/small_nets.py:flat_10"), "has no trained weights"),
         (("--show", "a.jpg"), "a.jpg: the sheet is a PNG file; name it like seen.png"),
         (("--show", "."), "the sheet is a PNG file; name it like seen.png"),
