@@ -14,7 +14,7 @@ from safetensors import safe_open
 from netlet import evaluation, nets, records, stats
 from netlet.data import Dataset
 from netlet.errors import RecordError
-from netlet.experiments import EXPERIMENTS
+from netlet.experiments import DEFAULT, EXPERIMENTS
 from netlet.nets.shipped_weights import WEIGHTS_FOLDER, WEIGHTS_LICENSE
 from netlet.recipes import STEADY, Recipe
 from netlet.report import frontier_page, model_card
@@ -289,7 +289,7 @@ def test_shipped_weights_score_what_the_card_says(name: str, mnist: Dataset) -> 
 
 
 def test_shipped_weights_work_without_training(netlet: Netlet, digits_file: Path) -> None:
-    assert set(SHIPPED) == set(FRONTIER)
+    assert set(SHIPPED) == {*FRONTIER, DEFAULT}
     code, out, _ = netlet("evaluate", SHIPPED[0], "--dataset", str(digits_file))
     assert code == 0
     assert SHIPPED[0] in out

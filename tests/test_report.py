@@ -641,3 +641,10 @@ def test_a_study_is_the_same_from_runs_and_from_its_file(trained: Path) -> None:
     folder = trained / "studies" / "code_2-digits.npz"
     runs = [records.load_run(path) for path in sorted(folder.glob("seed-*"))]
     assert records.Study.from_runs(runs) == records.load_study(folder)
+
+
+def test_a_named_augmentation_is_one_option_of_the_command() -> None:
+    recipe = recipes.PLAIN.replace(name="plain (changed)", augment=AUGMENTS["full"])
+    found = make_study(make_seed_result(3, 990), recipe=to_json_value(recipe), net="summit")
+    words = shlex.split(command_for(found) or "")
+    assert [word for word in words if "augment" in word] == ["augment=full"]

@@ -480,3 +480,13 @@ def test_confusion_and_calibration_of_all_seeds() -> None:
     assert (confusion[1][2], confusion[2][3], confusion[3][4]) == (2, 1, 1)
     assert confusion[1][1] == 200 - 2
     assert [one.images for one in found.calibration()] == [0] * 7 + [4, 0, 1_996]
+
+
+def test_numbers_near_a_limit_have_a_fourth_digit() -> None:
+    assert [stats.format_p_value(p) for p in (0.0004, 0.012, 0.0498)] == [
+        "p < 0.001",
+        "p = 0.012",
+        "p = 0.0498",
+    ]
+    assert stats.format_interval((-0.1324, -0.00013), "points") == "-0.132 to -0.0001 points"
+    assert stats.format_interval((-0.00001, 99.5)) == "0.0000 to 99.500%"
