@@ -597,7 +597,7 @@ def test_without_its_data_set_an_export_is_verified_on_synthetic_digits(
             ("export", "speck", "--to", "c", "--input-type", "float"),
             "--input-type float is for a float32 ONNX model",
         ),
-        (("export", "swift", "--to", "onnx"), "swift: netlet has no trained weights"),
+        (("export", "sprint", "--to", "onnx"), "sprint: netlet has no trained weights"),
         (("export", "nowhere", "--to", "onnx"), "no experiment or net 'nowhere'"),
         (("export", "speck", "--to", "tflite"), "'tflite' is not one of"),
     ],
