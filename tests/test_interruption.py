@@ -17,15 +17,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import flat_net, write_blob_source
+from helpers import FIXTURES, flat_net, write_blob_source
 from torch import nn
 
 import netlet
-from netlet import records
+from netlet import nets, records
 from netlet.cli import main
 from netlet.data import SOURCES, Dataset, Source
 from netlet.errors import TrainingError
 from netlet.recipes import Recipe
+from netlet.records import RunConfig
+from netlet.records.upgrade import OLD_LAYER_NAMES
 from netlet.training import (
     CHECKPOINT_FILE,
     Callback,
@@ -315,24 +317,40 @@ def test_run_interrupted_before_its_record_is_evaluated_when_resumed(blob_data: 
     assert resumed.confusion == whole.confusion
 
 
-def test_checkpoint_of_version_0_1_can_be_resumed(blob_data: Dataset, tmp_path: Path) -> None:
+def write_as_version_0_1(path: Path, net: str) -> None:
+    """Rewrite a checkpoint with the keys and layer names of version 0.1."""
+    content = torch.load(path, weights_only=True)
+    state = content["checkpoint"]
+    old_names = {new: old for old, new in OLD_LAYER_NAMES.get(net, {}).items()}
+    for tensors in ("net", "average"):
+        state[tensors] = {
+            ".".join(old_names.get(part, part) for part in name.split(".")): value
+            for name, value in state[tensors].items()
+        }
+    state["optimiser"] = state.pop("optimizer")
+    state["optimiser"]["taken"] = state["optimiser"].pop("steps")
+    config = json.loads((FIXTURES / "records" / "checkpoint_config.json").read_text())
+    torch.save({"format": 2, "assignment": config | {"net": net}, "checkpoint": state}, path)
+
+
+@pytest.mark.parametrize("net", ["dash", "code_2"])
+def test_checkpoint_of_version_0_1_can_be_resumed(
+    net: str, blob_data: Dataset, tmp_path: Path
+) -> None:
+    builder = nets.NETS[net].builder
     with pytest.raises(KeyboardInterrupt):
         fit(
-            netlet.build(flat_net, 0),
+            netlet.build(builder, 0),
             blob_data,
             FAST,
-            callbacks=[Recorder(tmp_path / "run", {"name": "old"}), StopsAfter(2)],
+            callbacks=[Recorder(tmp_path / "run", {"net": net}), StopsAfter(2)],
         )
-    content = torch.load(tmp_path / "run" / CHECKPOINT_FILE, weights_only=True)
-    state = content["checkpoint"]
-    state["optimizer"]["taken"] = state["optimizer"].pop("steps")
-    old = {"format": 2, "assignment": content["config"], "checkpoint": state}
-    torch.save(old, tmp_path / "run" / CHECKPOINT_FILE)
+    write_as_version_0_1(tmp_path / "run" / CHECKPOINT_FILE, net)
     checkpoint, config = load_checkpoint(tmp_path / "run")
-    assert config == {"name": "old"}
+    assert RunConfig.from_dict(config, "run").net == net
     assert checkpoint.optimizer["steps"] == 10
-    whole = fit(netlet.build(flat_net, 0), blob_data, FAST)
-    resumed = fit(netlet.build(flat_net, 1), blob_data, FAST, resume=checkpoint)
+    whole = fit(netlet.build(builder, 0), blob_data, FAST)
+    resumed = fit(netlet.build(builder, 1), blob_data, FAST, resume=checkpoint)
     assert resumed.weights_digest == whole.weights_digest
 
 

@@ -150,9 +150,15 @@ def upgrade_checkpoint(content: Mapping[str, Any]) -> dict[str, Any]:
     """
     if content["format"] != 2:
         return dict(content)
-    state = dict(content["checkpoint"])
+    config = content["assignment"]
+    state = _rename(content["checkpoint"], {"optimiser": "optimizer"})
     state["optimizer"] = _rename(state["optimizer"], {"taken": "steps"})
-    return {"format": 3, "config": content["assignment"], "checkpoint": state}
+    layers = OLD_LAYER_NAMES.get(config["net"], {})
+    for tensors in ("net", "average"):
+        state[tensors] = {
+            _rename_tensor(name, layers): value for name, value in state[tensors].items()
+        }
+    return {"format": 3, "config": config, "checkpoint": state}
 
 
 def upgrade_trial(line: Mapping[str, Any]) -> dict[str, Any]:
@@ -189,6 +195,13 @@ def _rename_layers(record: dict[str, Any]) -> dict[str, Any]:
 
     tables = ("cost", "summary", "receptive_field", "verdict")
     return record | {key: rename(record[key]) for key in tables if names and key in record}
+
+
+def _rename_tensor(name: str, layers: Mapping[str, str]) -> str:
+    """Give a parameter or buffer, also of an averaged net, its layer's name of today."""
+    wrapper = "module." if name.startswith("module.") else ""
+    layer, dot, rest = name.removeprefix(wrapper).partition(".")
+    return wrapper + layers.get(layer, layer) + dot + rest
 
 
 def _add_bounds(bins: list[list[float]]) -> list[list[float]]:
