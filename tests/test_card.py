@@ -48,7 +48,7 @@ def test_the_card_of_a_run_has_its_figures(netlet: Netlet, digits_file: Path) ->
 
 
 def test_no_weights_no_card(netlet: Netlet) -> None:
-    code, out, err = netlet("card", "swift")
+    code, out, err = netlet("card", "sprint")
     assert (code, out) == (2, "")
     assert "no weights come with netlet for it" in err
     assert "crest" in err

@@ -110,7 +110,7 @@ def test_batch_norm_and_normalization_are_folded() -> None:
     pyramid = trace_model(nets()["pyramid"]).graph
     assert [layer.name for layer in pyramid.convolutions() if layer.is_channel_scale] == [
         "input",
-        "conv1.2",
+        "edges.2",
     ]
 
 
