@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import netlet
-from netlet import budgets, records
+from netlet import __version__, budgets, records
 from netlet.backends.cuda_graph import CudaGraphBackend
 from netlet.backends.eager import EagerBackend
 from netlet.backends.eager_cpu_layers import fast_dropout, use_fast_cpu_layers
@@ -108,6 +108,7 @@ def test_net_learns_and_the_record_is_consistent(blob_data: Dataset) -> None:
     assert record.cost["parameters"] == sum(p.numel() for p in net.parameters())
     assert record.summary["rows"][0]["name"] == "stem.0"
     assert record.environment["threads"] == torch.get_num_threads()
+    assert record.environment["netlet"] == __version__
     assert record.data["checksums"] == dict(blob_data.checksums)
 
 

@@ -6,13 +6,13 @@ import functools
 import os
 import platform
 import subprocess
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from netlet import __version__
 from netlet.recipes import Recipe
 
 
@@ -23,7 +23,7 @@ def describe_environment(device: torch.device) -> dict[str, Any]:
         device: Where the net is trained.
     """
     return {
-        "netlet": version("netlet"),
+        "netlet": __version__,
         "commit": _source_commit(),
         "python": platform.python_version(),
         "torch": torch.__version__,
