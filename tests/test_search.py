@@ -91,7 +91,7 @@ def test_a_trial_is_a_line_that_can_be_run_again(
 
 @pytest.mark.usefixtures("blobs_for_mnist")
 def test_a_search_continues_from_its_file_and_repeats_a_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("optuna", reason="optuna is not installed: pip install -e '.[search]'")
     from concurrent.futures import ThreadPoolExecutor
@@ -106,6 +106,7 @@ def test_a_search_continues_from_its_file_and_repeats_a_line(
     file, seen = tmp_path / "x.jsonl", []
     assert engine.run_search(space, file, 1, 1, seen.append) == 0
     assert engine.run_search(space, file, 1, 1, seen.append) == 0
+    assert capfd.readouterr().err == ""  # no log of Optuna's
     results = list(read_results(file))
     assert [result["seed"] for result in results] == [0, 1]
     assert results == json.loads(json.dumps(seen))

@@ -43,6 +43,7 @@ def run_search(
         The number of lines in the file that the sampler could not learn from, since they are from
         another space.
     """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # on_trial reports the trials
     known = list(read_results(path))
     sampler = optuna.samplers.TPESampler(multivariate=True, constant_liar=True, seed=len(known))
     study = optuna.create_study(direction="maximize", sampler=sampler)
