@@ -92,6 +92,10 @@ def test_recipe_fields_of_version_0_1_still_work_with_a_warning(
 def test_but_still_works_with_a_warning() -> None:
     with pytest.warns(NetletDeprecationWarning, match=r"Recipe.but is now called Recipe.replace"):
         assert Recipe().but(epochs=3) == Recipe(epochs=3)
+    with pytest.warns(NetletDeprecationWarning) as caught:
+        assert Recipe().but(batch=32) == Recipe(batch_size=32)
+    (only,) = caught
+    assert only.filename == __file__
     experiment = EXPERIMENTS["swift"]
     with pytest.warns(NetletDeprecationWarning, match=r"Experiment.but is now called"):
         assert experiment.but(recipe=recipes.STEADY).recipe == recipes.STEADY
@@ -103,7 +107,7 @@ def test_an_old_field_name_on_the_command_line_is_one_line_on_stderr(netlet: Net
     first, second = err.splitlines()
     assert first == (
         "netlet: warning: the recipe field 'batch' is now called 'batch_size';"
-        " the old name will stop working in version 0.3"
+        " the old name will stop working in 0.3"
     )
     assert "epochs=0 is out of range" in second
 

@@ -106,7 +106,7 @@ def warn_of_but(kind: str) -> None:
         kind: The class whose method it is.
     """
     warnings.warn(
-        f"{kind}.but is now called {kind}.replace; the old name will stop working in version 0.3",
+        f"{kind}.but is now called {kind}.replace; the old name will stop working in 0.3",
         NetletDeprecationWarning,
         stacklevel=3,
     )

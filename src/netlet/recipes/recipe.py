@@ -166,7 +166,7 @@ class Recipe:
     def but(self, **changes: object) -> Recipe:
         """Return a copy with some fields changed; deprecated, use :meth:`replace`."""
         warn_of_but("Recipe")
-        return self.replace(**changes)
+        return self.replace(**upgrade_recipe(changes))  # one warning is enough
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields that records store; ``about`` is not among them."""
@@ -253,7 +253,7 @@ def warn_of_old_names(names: Iterable[str]) -> None:
         if name in _OLD_NAMES:
             warnings.warn(
                 f"the recipe field {name!r} is now called {_OLD_NAMES[name]!r};"
-                " the old name will stop working in version 0.3",
+                " the old name will stop working in 0.3",
                 NetletDeprecationWarning,
                 stacklevel=3,
             )
