@@ -69,7 +69,9 @@ def there(netlet: Netlet, once: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_ladder_is_trained_once_and_reported(netlet: Netlet, ladder: Path, tmp_path: Path) -> None:
+def test_a_ladder_is_trained_once_and_reported(
+    netlet: Netlet, ladder: Path, tmp_path: Path
+) -> None:
     arguments = ("climb", "two.toml", "--dataset", "digits.npz", "--seeds", "2", "--workers", "1")
     code, out, err = netlet(*arguments)
     assert code == 0, err
@@ -277,7 +279,7 @@ def test_old_recipe_fields_in_a_ladder_still_work_with_a_warning(tmp_path: Path)
 def test_an_unknown_ladder_names_those_there_are() -> None:
     with pytest.raises(LadderError, match=r"no ladder 'document_04'; did you mean 'document_004'"):
         find_ladder("document_04")
-    with pytest.raises(LadderError, match=r"nowhere.toml: cannot be read as a ladder"):
+    with pytest.raises(LadderError, match=r"nowhere.toml: no such file"):
         find_ladder("nowhere.toml")
 
 

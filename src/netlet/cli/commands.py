@@ -136,7 +136,7 @@ def _with_current_names(command: str, arguments: list[str], *, quiet: bool) -> l
             if not quiet:
                 say(
                     f"netlet: warning: {option} is now called {renamed[option]}; "
-                    f"{option} will stop working in the next release"
+                    f"{option} will stop working in 0.3"
                 )
             option = renamed[option]
         current.append(f"{option}{equals}{value}")

@@ -116,6 +116,8 @@ def runs(
     if sort not in _SORTS:
         hint = did_you_mean(sort, _SORTS)
         raise RecordError(f"--sort {sort!r} is no column; {hint}choose one of {', '.join(_SORTS)}")
+    if json and jsonl:
+        raise RecordError("--json and --jsonl exclude each other; keep one")
     if compare and (verdict is not None or accuracy_at_least is not None):
         raise RecordError(
             "--compare with --verdict or --accuracy-at-least would drop seeds because of their "

@@ -11,6 +11,7 @@ import typer
 from netlet.cli.options import Json, Workers
 from netlet.cli.results import print_json, print_result, say
 from netlet.cli.settings import cpu_cores
+from netlet.errors import OutputError
 
 
 def search(
@@ -48,12 +49,13 @@ def search(
     search continues from the trials that the file holds. It needs the extra
     'netlet[search]'.
     """
+    path = out or Path("trials") / f"{name}.jsonl"
+    if path.is_dir():
+        raise OutputError(f"{path}: is a folder; name a file with --out")
     if repeat is None:
-        _run(
-            name, out or Path("trials") / f"{name}.jsonl", trials, workers or cpu_cores(), json=json
-        )
+        _run(name, path, trials, workers or cpu_cores(), json=json)
     else:
-        _repeat(out or Path("trials") / f"{name}.jsonl", repeat, json=json)
+        _repeat(path, repeat, json=json)
 
 
 def _run(name: str, path: Path, trials: int, workers: int, *, json: bool) -> None:

@@ -116,7 +116,7 @@ def _refuse_beside_resume(ctx: typer.Context, resume: Path) -> None:
         TrainingError: One of them was given.
     """
     given = [
-        param.opts[0]
+        str(param.metavar) if param.param_type_name == "argument" else param.opts[0]
         for param in ctx.command.params
         if param.name not in _BESIDE_RESUME
         and getattr(ctx.get_parameter_source(str(param.name)), "name", "") == "COMMANDLINE"
@@ -173,7 +173,6 @@ def _begin(
     net = build(experiment.net.builder, options["seed"], images.shape, images.classes)
     if weights:
         load_weights(net, weights)
-    say(str(check(net, experiment.budget, images.shape, experiment.recipe.epochs)))
     digest = weights_digest(net) if weights else ""
     config = configure_run(
         experiment,
@@ -182,6 +181,7 @@ def _begin(
         initial_weights_digest=digest,
         **options,
     )
+    say(str(check(net, experiment.budget, images.shape, experiment.recipe.epochs)))
     recorder = Recorder(folder, config.to_dict(), next_free_name=numbered)
     progress = TrainingProgress()
     with progress.hint_at_resume(recorder):

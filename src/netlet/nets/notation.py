@@ -38,7 +38,8 @@ def parse_notation(notation: str) -> NetEntry:
     """Return the net for a line of notation.
 
     Raises:
-        NetError: A word is not a layer. The net's builder raises it if a feature map becomes empty.
+        NetError: A word is not a layer. The net's builder raises it if a feature map becomes empty
+            or the input is not an image.
     """
     words = notation.split()
     for word in words:
@@ -47,6 +48,12 @@ def parse_notation(notation: str) -> NetEntry:
 
     def builder(classes: int = 10, shape: Sequence[int] = MNIST_SHAPE) -> nn.Module:
         net, size = Net(), tuple(shape)
+        if len(size) != 3:
+            found = ",".join(map(str, size))
+            raise NetError(
+                f"{notation!r} takes images, found the shape {found};"
+                " give channels, height, width, like 1,28,28"
+            )
         for number, word in enumerate(words):
             layer, size = _build_layer(word, size)
             if min(size[1:]) < 1:

@@ -80,8 +80,12 @@ def load_ladder(path: Path) -> Ladder:
     try:
         text = path.read_text(encoding="utf-8")
         values = tomllib.loads(text)
-    except (OSError, UnicodeDecodeError) as error:
-        raise LadderError(f"{path}: cannot be read as a ladder ({error})") from error
+    except FileNotFoundError as error:
+        raise LadderError(f"{path}: no such file; name a ladder's .toml file") from error
+    except OSError as error:
+        raise LadderError(f"{path}: cannot be read as a ladder ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise LadderError(f"{path}: cannot be read as a ladder (not UTF-8 text)") from error
     except tomllib.TOMLDecodeError as error:
         raise LadderError(f"{path}: is not valid TOML ({error})") from error
     if "step" in values:

@@ -38,7 +38,13 @@ def read_trials(path: Path, new_seeds: Sequence[int]) -> Trials:
     try:
         content = path.read_bytes()
         used = [int(json.loads(line)["seed"]) for line in content.decode().splitlines()]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except FileNotFoundError as error:
+        raise RecordError(
+            f"{path}: no such file; name the file that 'netlet search' wrote"
+        ) from error
+    except OSError as error:
+        raise RecordError(f"{path}: cannot be read as trials ({error.strerror})") from error
+    except (ValueError, KeyError, TypeError) as error:
         raise RecordError(
             f"{path}: cannot be read as trials, one line of JSON each"
             f" ({type(error).__name__}: {error})"
