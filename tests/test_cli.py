@@ -318,6 +318,15 @@ def test_out_that_is_a_file_or_cannot_be_made(
     code, _, err = netlet("train", "code_2", "--out", "taken", *FAST)
     assert code == 2
     assert "taken: is a file; name a folder with --out" in err
+    for command in (
+        ("train", "code_2", "--out", "taken/run", *FAST),
+        ("study", "code_2", "--out", "taken/run", *FAST),
+        ("climb", "document_004", "--out", "taken/run"),
+        ("export", "swift", "--to", "c", "--out", "taken/run"),
+    ):
+        code, _, err = netlet(*command)
+        assert code == 2
+        assert err == "netlet: taken/run: taken is a file; name a folder with --out\n"
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine").write_text("mine")
     code, _, err = netlet("train", "code_2", "-o", "full", *FAST)

@@ -216,6 +216,8 @@ def test_run_folder_contains_record_epochs_and_weights(blob_data: Dataset, tmp_p
     assert records.load_run(folder) == record
     with pytest.raises(TrainingError, match="already exists; choose another folder"):
         run(blob_data, callbacks=[Recorder(folder)])
+    with pytest.raises(TrainingError, match=r"x: cannot be created \(File exists\)"):
+        run(blob_data, callbacks=[Recorder(folder / "run.json" / "x")])
 
 
 def test_interrupted_run_keeps_its_epochs(blob_data: Dataset, tmp_path: Path) -> None:

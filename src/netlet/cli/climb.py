@@ -23,7 +23,7 @@ from netlet.cli.options import (
 )
 from netlet.cli.progress import show_workers
 from netlet.cli.results import print_json, print_result, say
-from netlet.cli.settings import cpu_cores
+from netlet.cli.settings import check_output_folder, cpu_cores
 from netlet.files import write_atomic
 from netlet.text import format_table
 
@@ -91,6 +91,7 @@ def climb(
         )  # an error in a later rung must not cost the earlier ones
     images = load_training_dataset(dataset, data_dir, channels)
     folder = out or Path("ladders") / Path(ladder).stem
+    check_output_folder(folder)
 
     def configure(experiment: Experiment) -> RunConfig:
         return experiments.configure_run(

@@ -14,6 +14,7 @@ from netlet.cli.locate import locate_weights
 from netlet.cli.options import DataDir, Json, TrainedNet, Weights
 from netlet.cli.progress import show_phases
 from netlet.cli.results import print_json, print_result, say
+from netlet.cli.settings import check_output_folder
 from netlet.errors import ExportError, MissingDataError
 
 if TYPE_CHECKING:
@@ -98,6 +99,8 @@ def export(
             "--input-type float is for a float32 ONNX model; int8, C and the page take gray levels "
             "0 to 255"
         )
+    if out and to is Target.C:
+        check_output_folder(out)
 
     from netlet import export
     from netlet.experiments import load_trained_net

@@ -6,11 +6,12 @@ import dataclasses
 import os
 import types
 import typing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netlet import catalog, recipes
 from netlet.budgets import Budget
-from netlet.errors import BudgetError, NetError, RecipeError
+from netlet.errors import BudgetError, NetError, OutputError, RecipeError
 from netlet.files import safe_name
 from netlet.recipes import AUGMENTS, Recipe, Warp
 
@@ -143,6 +144,20 @@ def safe_folder_name(name: str) -> str:
     if not safe:
         raise NetError(f"{name!r} has no letter or digit to name a folder by")
     return safe
+
+
+def check_output_folder(folder: Path) -> None:
+    """Refuse a folder that cannot be created because a file is in its place or above it.
+
+    Raises:
+        OutputError: There is such a file.
+    """
+    for path in (folder, *folder.parents):
+        if path.exists():
+            if not path.is_dir():
+                inside = "" if path == folder else f"{path} "
+                raise OutputError(f"{folder}: {inside}is a file; name a folder with --out")
+            return
 
 
 def configure_experiment(

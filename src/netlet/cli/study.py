@@ -26,7 +26,12 @@ from netlet.cli.options import (
 )
 from netlet.cli.progress import show_workers
 from netlet.cli.results import print_json, print_result
-from netlet.cli.settings import configure_experiment, cpu_cores, safe_folder_name
+from netlet.cli.settings import (
+    check_output_folder,
+    configure_experiment,
+    cpu_cores,
+    safe_folder_name,
+)
 
 if TYPE_CHECKING:
     from netlet.data import Dataset
@@ -78,6 +83,7 @@ def study(
 
     images = load_training_dataset(dataset, data_dir, channels)
     folder = out or _default_folder(experiment, images)
+    check_output_folder(folder)
     numbers = range(first_seed, first_seed + seeds)
     trials = records.read_trials(chosen_by, numbers) if chosen_by else None
     config = configure_run(

@@ -22,7 +22,7 @@ from netlet.cli.options import (
     net_names,
 )
 from netlet.cli.results import print_json, print_result, say
-from netlet.cli.settings import configure_experiment, safe_folder_name
+from netlet.cli.settings import check_output_folder, configure_experiment, safe_folder_name
 from netlet.errors import TrainingError
 
 if TYPE_CHECKING:
@@ -200,10 +200,10 @@ def _check_folder(folder: Path, *, numbered: bool) -> None:
     """Refuse a folder that a run cannot be recorded in.
 
     Raises:
-        TrainingError: It is a file, or it holds something and may not be numbered.
+        OutputError: It, or a folder above it, is a file.
+        TrainingError: It holds something and may not be numbered.
     """
-    if folder.exists() and not folder.is_dir():
-        raise TrainingError(f"{folder}: is a file; name a folder with --out")
+    check_output_folder(folder)
     if not numbered and folder.is_dir() and any(folder.iterdir()):
         raise TrainingError(
             f"{folder}: is not empty; --out is the run's own folder, name a new one, like "

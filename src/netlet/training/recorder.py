@@ -87,11 +87,14 @@ class Recorder(Callback):
         for folder in itertools.chain([first], numbered):
             try:
                 create_folder_atomic(folder, content)
-            except FileExistsError as error:
-                if self._next_free_name and folder.exists():
-                    continue
-                raise TrainingError(f"{folder}: already exists; choose another folder") from error
             except OSError as error:
+                # A file in the place of a parent folder raises FileExistsError as well.
+                if isinstance(error, FileExistsError) and folder.exists():
+                    if self._next_free_name:
+                        continue
+                    raise TrainingError(
+                        f"{folder}: already exists; choose another folder"
+                    ) from error
                 raise TrainingError(
                     f"{folder}: cannot be created ({error.strerror}); choose another with --out"
                 ) from error
