@@ -23,7 +23,7 @@ CHECKPOINT_FILE = "checkpoint.pt"
 _OUTCOMES = {
     "significant": "worse",
     "not significant": "no difference shown",
-    "undecided": "unknown, one seed",
+    "undecided": "undecided over seeds",
 }
 
 
