@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from helpers import FIXTURES, Netlet, set_options
+from helpers import FIXTURES, ROOT, Netlet, make_seed_result, make_study, set_options
 
 from netlet.catalog import BUDGETS, RECIPES
 from netlet.nets import NETS
@@ -539,3 +540,35 @@ def test_runs_lists_what_can_be_resumed(netlet: Netlet, blobs_for_mnist: Path) -
 
 def interrupt(*_: object) -> None:
     raise KeyboardInterrupt
+
+
+def test_percentages_in_json_have_at_most_four_decimals(netlet: Netlet) -> None:
+    studies = str(ROOT / "results" / "studies")
+    for command in (
+        ("frontier", studies),
+        ("compare", "swift", "sprint"),
+        ("runs", studies),
+        ("runs", studies, "--compare"),
+    ):
+        found = re.findall(
+            r'(?:percent|points|to_best)": (-?[\d.]+)', netlet(*command, "--json")[1]
+        )
+        assert found
+        assert all(len(number.partition(".")[2]) <= 4 for number in found), command
+
+
+def test_runs_compare_says_that_a_best_with_one_seed_leaves_the_others_undecided(
+    netlet: Netlet, tmp_path: Path
+) -> None:
+    from netlet import records
+
+    for name, study in (
+        ("best", make_study(make_seed_result(0, 990), name="best", net="best")),
+        ("other", make_study(*(make_seed_result(k, 900 + k) for k in range(3)), name="other")),
+    ):
+        records.save_study(study, tmp_path / "studies" / name / "study.json")
+    rows = json.loads(netlet("runs", "studies", "--compare", "--json")[1])["experiments"]
+    assert [(row["seeds"], row["outcome"]) for row in rows] == [
+        (1, "best"),
+        (3, "undecided over seeds"),
+    ]

@@ -71,7 +71,8 @@ def test_evaluation_text_and_values_match_manual_computation() -> None:
         "3",
     ]  # the brightest wrong images first
     values = evaluation_to_dict(found, ("ant", "bee", "cow"), worst=2)
-    assert values["score"]["interval_percent"] == list(Score("test", 3, 6).interval())
+    interval = Score("test", 3, 6).interval()
+    assert values["score"]["interval_percent"] == [round(end, 4) for end in interval]
     assert [row["correct"] for row in values["classes"]] == [0, 3, 0]
     assert values["classes"][2]["percent"] is None
     assert [m["image"] for m in values["mistakes"]] == [4, 3]

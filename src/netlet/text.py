@@ -1,7 +1,11 @@
-"""Plain text: tables for a terminal, shapes and counts."""
+"""Plain text: tables for a terminal, shapes and counts, and rounded numbers for JSON."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+# Keys of JSON whose values are in percent or percentage points.
+_PERCENTAGE = re.compile(r"(.*_)?(percent|points|interval)(_.*)?")
 
 
 class Table(NamedTuple):
@@ -13,6 +17,29 @@ class Table(NamedTuple):
 
     def __str__(self) -> str:
         return format_table(self.columns, self.rows, self.align)
+
+
+def round_percentages(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values for JSON with their percentages and points rounded to 4 decimals.
+
+    Args:
+        values: Those whose key has the word ``percent``, ``points`` or ``interval`` are rounded,
+            also in mappings inside; lists of mappings are left alone.
+    """
+    return {
+        key: round_percentages(value)
+        if isinstance(value, Mapping)
+        else _round(value)
+        if _PERCENTAGE.fullmatch(str(key))
+        else value
+        for key, value in values.items()
+    }
+
+
+def _round(value: Any) -> Any:
+    if isinstance(value, float):
+        return round(value, 4)
+    return [_round(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def format_table(

@@ -15,6 +15,7 @@ from netlet.cli.progress import show_phases
 from netlet.cli.results import print_json, print_result, say
 from netlet.cli.study import STUDIES
 from netlet.errors import RecordError
+from netlet.text import round_percentages
 
 if TYPE_CHECKING:
     from netlet.records.study import Study
@@ -103,7 +104,7 @@ def _print(points: Sequence[FrontierPoint], files: Sequence[Path], *, json: bool
     if json:
         front = stats.pareto_front(points)
         rows = [
-            _point_to_dict(point)
+            round_percentages(_point_to_dict(point))
             | {"leads": point in front, "fronts": stats.name_fronts(point, points)}
             for point in points
         ]

@@ -19,7 +19,7 @@ from netlet.cli.run_rows import (
     unfinished_rows,
 )
 from netlet.errors import RecordError, did_you_mean
-from netlet.text import format_table
+from netlet.text import format_table, round_percentages
 
 _SORTS = {
     "path": "path",
@@ -165,11 +165,13 @@ def _nothing(folder: Path, found: int) -> str:
 
 
 def _print(rows: Sequence[Row], *, compare: bool, jsonl: bool, json: bool, nothing: str) -> None:
+    # Not earlier: filters compare the exact values.
+    rounded = [round_percentages(row) for row in rows]
     if jsonl:
-        for row in rows:
+        for row in rounded:
             print_json_line("experiment_row" if compare else "run_row", row)
     elif json:
-        key: dict[str, Any] = {"experiments" if compare else "runs": list(rows)}
+        key: dict[str, Any] = {"experiments" if compare else "runs": rounded}
         print_json("runs_compared" if compare else "runs", key)
     elif not rows:
         print_result(nothing)

@@ -10,7 +10,7 @@ from typing import Any
 from netlet.budgets import Score
 from netlet.evaluation.evaluate import Evaluation
 from netlet.records import Mistake
-from netlet.text import format_table
+from netlet.text import format_table, round_percentages
 
 _MAX_CONFUSION_CLASSES = 20  # a wider confusion matrix does not fit on a terminal
 
@@ -118,4 +118,4 @@ def _format_interval(score: Score) -> str:
 def _percent_fields(score: Score) -> dict[str, Any]:
     if not score.total:
         return {"percent": None, "interval_percent": None}
-    return {"percent": score.percent, "interval_percent": list(score.interval())}
+    return round_percentages({"percent": score.percent, "interval_percent": list(score.interval())})

@@ -18,7 +18,7 @@ from netlet.stats.formatting import (
 from netlet.stats.images import error_rates, interval_over_images
 from netlet.stats.seeds import interval_over_seeds, mean_percent, p_value_mean_above, sd_points
 from netlet.stats.verdict import count_passing_seeds, study_verdict, target_percent
-from netlet.text import Table, format_table
+from netlet.text import Table, format_table, round_percentages
 
 
 def seed_table(study: Study) -> Table:
@@ -149,7 +149,7 @@ def study_to_json(study: Study) -> dict[str, Any]:
         "diagnosis": diagnose(study),
         "median_train_s": statistics.median(seed.train_s for seed in study.seeds),
     }
-    return {"result": result, **study.to_dict()}
+    return {"result": round_percentages(result), **study.to_dict()}
 
 
 def comparison_text(comparison: Comparison) -> str:
@@ -181,8 +181,9 @@ def comparison_text(comparison: Comparison) -> str:
 
 def comparison_to_json(comparison: Comparison) -> dict[str, Any]:
     """Return a comparison as values for JSON."""
-    return dataclasses.asdict(comparison) | {
+    values = dataclasses.asdict(comparison) | {
         "difference_points": comparison.difference,
         "significant": comparison.significant,
         "conclusion": comparison.conclusion,
     }
+    return round_percentages(values)
