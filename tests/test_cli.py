@@ -13,6 +13,8 @@ import pytest
 from helpers import FIXTURES, ROOT, Netlet, make_seed_result, make_study, set_options
 
 from netlet.catalog import BUDGETS, RECIPES
+from netlet.errors import OutputError
+from netlet.export.result import write_files
 from netlet.nets import NETS
 
 
@@ -328,6 +330,11 @@ def test_out_that_is_a_file_or_cannot_be_made(
         code, _, err = netlet(*command)
         assert code == 2
         assert err == "netlet: taken/run: taken is a file; name a folder with --out\n"
+    code, _, err = netlet("search", "speck", "--out", "taken/x.jsonl")
+    assert code == 2
+    assert err == "netlet: taken/x.jsonl: taken is a file; name another file with --out\n"
+    with pytest.raises(OutputError, match="name another folder with --out"):
+        write_files({tmp_path / "taken" / "netlet.h": ""}, named="folder")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine").write_text("mine")
     code, _, err = netlet("train", "code_2", "-o", "full", *FAST)

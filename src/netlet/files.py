@@ -40,13 +40,16 @@ def write_atomic(path: Path, content: bytes | str) -> None:
         raise
 
 
-def write_output(path: Path, content: bytes | str, option: str = "--out") -> None:
+def write_output(
+    path: Path, content: bytes | str, option: str = "--out", what: str = "file"
+) -> None:
     """Write a file that the user named, as :func:`write_atomic` does.
 
     Args:
         path: Of the file; missing parent folders are created.
         content: Text is written as UTF-8.
         option: The command-line option that named the path, for the error message.
+        what: What the option names, ``file`` or ``folder``.
 
     Raises:
         OutputError: The file cannot be written.
@@ -55,7 +58,7 @@ def write_output(path: Path, content: bytes | str, option: str = "--out") -> Non
         write_atomic(path, content)
     except OSError as error:
         raise OutputError(
-            f"{path}: cannot be written ({error.strerror}); name another file with {option}"
+            f"{path}: cannot be written ({error.strerror}); name another {what} with {option}"
         ) from error
 
 

@@ -52,6 +52,8 @@ def search(
     path = out or Path("trials") / f"{name}.jsonl"
     if path.is_dir():
         raise OutputError(f"{path}: is a folder; name a file with --out")
+    if files := [folder for folder in path.parents if folder.is_file()]:
+        raise OutputError(f"{path}: {files[0]} is a file; name another file with --out")
     if repeat is None:
         _run(name, path, trials, workers or cpu_cores(), json=json)
     else:

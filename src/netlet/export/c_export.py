@@ -72,7 +72,7 @@ def export_c(
     else:
         verification = _verify(model, predict, dataset, accepted_drop, on_progress)
         notes += _size_notes(size)
-    total = write_files({folder / name: text for name, text in texts.items()})
+    total = write_files({folder / name: text for name, text in texts.items()}, named="folder")
     files = tuple(folder / name for name in texts)
     return ExportResult(files, total, verification, tuple(notes), _memory(size))
 

@@ -85,8 +85,12 @@ def check_int8(verification: Verification, max_accuracy_drop: float) -> None:
         )
 
 
-def write_files(contents: dict[Path, bytes | str]) -> int:
+def write_files(contents: dict[Path, bytes | str], named: str = "file") -> int:
     """Write files, each atomically.
+
+    Args:
+        contents: Content of each file by path.
+        named: What the user named, ``file`` or ``folder``, for the error message.
 
     Returns:
         Their size in bytes.
@@ -97,6 +101,6 @@ def write_files(contents: dict[Path, bytes | str]) -> int:
     total = 0
     for path, content in contents.items():
         data = content.encode() if isinstance(content, str) else content
-        write_output(path, data)
+        write_output(path, data, what=named)
         total += len(data)
     return total
