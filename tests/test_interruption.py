@@ -333,11 +333,8 @@ def write_as_version_0_1(path: Path, net: str) -> None:
     torch.save({"format": 2, "assignment": config | {"net": net}, "checkpoint": state}, path)
 
 
-@pytest.mark.parametrize("net", ["dash", "code_2"])
-def test_checkpoint_of_version_0_1_can_be_resumed(
-    net: str, blob_data: Dataset, tmp_path: Path
-) -> None:
-    builder = nets.NETS[net].builder
+def test_checkpoint_of_version_0_1_can_be_resumed(blob_data: Dataset, tmp_path: Path) -> None:
+    net, builder = "dash", nets.NETS["dash"].builder
     with pytest.raises(KeyboardInterrupt):
         fit(
             netlet.build(builder, 0),
