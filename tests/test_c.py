@@ -584,6 +584,7 @@ def test_another_code_generator_computes_the_same_logits(tmp_path: Path) -> None
     assert_logits("braid", "float32", library_predictor(library, 10)(images_of("braid")).numpy())
 
 
+@pytest.mark.slow
 @pytest.mark.mnist
 def test_int8_keeps_the_accuracy_on_mnist(mnist: Dataset, tmp_path: Path) -> None:
     result = export_c(trace_model(load_trained_net("speck")), tmp_path, mnist, int8=True)

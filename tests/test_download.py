@@ -212,9 +212,9 @@ def test_a_download_reports_progress_is_verified_and_not_repeated(
         truncates_unannounced,
         corrupts,
         another_page,
-        stalls,
+        pytest.param(stalls, marks=pytest.mark.slow),  # wait for a time limit
         stalls_at_once,
-        drips,
+        pytest.param(drips, marks=pytest.mark.slow),
         bombs,
     ],
     ids=[

@@ -175,6 +175,7 @@ def test_a_net_that_was_changed_under_its_name_is_refused(
     )
 
 
+@pytest.mark.slow
 def test_own_images_without_a_test_set_can_be_climbed_twice(
     netlet: Netlet, ladder: Path, tmp_path: Path
 ) -> None:

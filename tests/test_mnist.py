@@ -76,6 +76,7 @@ def test_the_race_benchmark_runs_on_few_images(mnist: Dataset, tmp_path: Path) -
     assert 0 < found["peak"]["share"] < 1
 
 
+@pytest.mark.slow
 @pytest.mark.mnist
 def test_ctrl_c_leaves_a_run_that_can_be_resumed(mnist: Dataset, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "netlet", "train", "code_1", "-o", f"{tmp_path}/mine"]

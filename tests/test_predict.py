@@ -548,6 +548,7 @@ def test_a_sheet_has_a_tile_for_each_image(digits: np.ndarray) -> None:
     assert (np.asarray(one)[6:146, 6:146, 0] == np.kron(digits[0], np.ones((5, 5)))).all()
 
 
+@pytest.mark.slow
 @pytest.mark.mnist
 def test_crest_reads_pictures_as_well_as_mnist_images(
     mnist: Dataset, crest: TrainedNet, tmp_path: Path
