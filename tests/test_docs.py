@@ -92,6 +92,7 @@ SOURCES = ("src", "tests", "tools", "benchmarks", "results", "docs", ".github")
 FREE = {
     "epochs.jsonl",
     "ladder.toml",
+    "main.c",
     "mine.py",
     "netlet.c",
     "netlet.h",

@@ -57,7 +57,7 @@ def measure_build(
         flags: Compiler flags in addition to those of strict C99.
 
     Returns:
-        None if there is no ``size`` (GNU binutils) to read the object file.
+        None if there is no ``size`` of GNU binutils to read the object file.
 
     Raises:
         CompilationError: There is no compiler.
@@ -74,6 +74,8 @@ def measure_build(
         listing = subprocess.run(
             [size, "-A", "-d", str(target)], capture_output=True, text=True, check=False
         ).stdout
+        if ".text" not in listing:  # a system's own size (macOS) knows neither -A nor ELF sections
+            return None
         stack = _sum_stack_usage(target.with_suffix(".su"))
     return BuildSize(
         Path(chosen).name,

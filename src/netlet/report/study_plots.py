@@ -51,7 +51,7 @@ def accuracy_curves(study: Study) -> Figure:
             lowest = min(float(held_out[:, 1:].min()), float(train[:, 1:].min()))
             axes.set_ylim(bottom=lowest - 0.15 * (100 - lowest), top=100 + 0.03 * (100 - lowest))
         axes.set_ylabel("accuracy (%)")
-        axes.legend(loc="lower right")
+        _put_legend_below(axes)
 
     return _draw_figure(draw)
 
@@ -63,12 +63,12 @@ def loss_curves(study: Study) -> Figure:
     smoothing = study.recipe.get("label_smoothing")
 
     def draw(axes: Axes) -> None:
-        label = "training images, augmented" + (",\nwith label smoothing" if smoothing else "")
+        label = "training images, augmented" + (", with label smoothing" if smoothing else "")
         _draw_curves(axes, study, held_out, train, label)
         lowest, highest = min(held_out.min(), train.min()), max(held_out.max(), train.max())
         use_error_axis(axes, 0.9 * max(float(lowest), 1e-5), 1.1 * max(float(highest), 1e-4))
         axes.set_ylabel("cross-entropy")
-        axes.legend(loc="upper right")
+        _put_legend_below(axes)
 
     return _draw_figure(draw)
 
@@ -116,7 +116,7 @@ def seed_accuracies(studies: Sequence[Study]) -> Figure:
         if targets:
             text = ", ".join(f"{target:g}" for target in sorted(targets))
             axes.plot([], [], "--", color=GRAY, linewidth=1, label=f"target {text}%")
-        axes.figure.legend(loc="outside lower center", ncols=3, columnspacing=1.2)
+        _put_legend_below(axes)
 
     return _draw_figure(draw, height=1.25 + 0.36 * len(studies))
 
@@ -209,6 +209,11 @@ def _draw_curves(
             axes.fill_between(epochs, low, high, color=color, alpha=0.25, linewidth=0)
     axes.set(xlabel="epoch", xlim=(0.7, study.epochs + 0.3))
     _use_whole_numbers(axes)
+
+
+def _put_legend_below(axes: Axes) -> None:
+    """Draw the legend below the axes, where it covers no curve."""
+    axes.figure.legend(loc="outside lower center", ncols=3, columnspacing=1.2)
 
 
 def _use_whole_numbers(axes: Axes) -> None:
