@@ -1,4 +1,4 @@
-"""Plain text: tables for a terminal, shapes and counts, and rounded numbers for JSON."""
+"""Plain text: what is safe to show, tables, shapes and counts, and rounded numbers for JSON."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -6,6 +6,46 @@ from typing import Any, NamedTuple
 
 # Keys of JSON whose values are in percent or percentage points.
 _PERCENTAGE = re.compile(r"(.*_)?(percent|points|interval)(_.*)?")
+
+# Characters that act on a terminal or hide text instead of being seen.
+_CONTROLS = re.compile(
+    "["
+    r"\x00-\x1f\x7f-\x9f"  # C0, delete and C1: move the cursor, erase, recolor
+    r"\u2028\u2029"  # line and paragraph separators
+    r"\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # change the direction of text
+    r"\xad\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200d\u2060-\u2065"
+    r"\u206a-\u206f\u3164\ufe00-\ufe0d\ufeff\uffa0\ufff0-\ufffb"  # invisible
+    r"\U000e0000-\U000e0fff\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
+    r"\ud800-\udfff"  # lone surrogates: bytes of a file name that are not UTF-8
+    r"\ufdd0-\ufdef\ufffe\uffff"  # no characters at all
+    "]"
+)
+
+
+def escape_controls(text: str, *, keep: str = "") -> str:
+    r"""Return text that can be shown without acting on the terminal or hiding a part of itself.
+
+    Everything that comes from outside (names, folders, class names, messages of exceptions, records)
+    passes through this before somebody reads it. Printable text in any script is unchanged. The
+    result can be encoded as UTF-8 and, apart from ``<`` and ``&``, is allowed in XML.
+
+    Args:
+        text: Any text.
+        keep: Characters that are left as they are: ``"\n"`` or ``"\n\t"`` for text whose lines the
+            caller has made.
+
+    Returns:
+        The text in which these are written as in Python's string literals: control characters
+        (``\x1b``), line and paragraph separators, marks that change the direction of text
+        (``\u202e``), invisible characters, and bytes of a file name that are not UTF-8
+        (``\udce9``). Escaping twice changes nothing.
+    """
+
+    def escape(match: re.Match[str]) -> str:
+        character = match[0]
+        return character if character in keep else ascii(character)[1:-1]
+
+    return _CONTROLS.sub(escape, text)
 
 
 class Table(NamedTuple):
