@@ -25,9 +25,10 @@ _CONTROLS = re.compile(
 def escape_controls(text: str, *, keep: str = "") -> str:
     r"""Return text that can be shown without acting on the terminal or hiding a part of itself.
 
-    Everything that comes from outside (names, folders, class names, messages of exceptions, records)
-    passes through this before somebody reads it. Printable text in any script is unchanged. The
-    result can be encoded as UTF-8 and, apart from ``<`` and ``&``, is allowed in XML.
+    Everything that comes from outside (names, folders, class names, messages of exceptions,
+    records) passes through this before somebody reads it. Printable text in any script is
+    unchanged. The result can be encoded as UTF-8 and, apart from ``<`` and ``&``, is allowed in
+    XML.
 
     Args:
         text: Any text.
