@@ -3,13 +3,86 @@
 import os
 import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import BinaryIO
 
-from netlet.errors import OutputError
+from netlet.errors import NetletError, OutputError
 
 UNFINISHED = ".part"  # suffix of a file or folder that is being written
+
+
+def open_regular(path: Path, max_bytes: int, error: type[NetletError]) -> BinaryIO:
+    """Open a file that a person named for reading; never wait for a pipe or read from a device.
+
+    Args:
+        path: Of the file; links are followed.
+        max_bytes: The largest size to accept.
+        error: The type of the exceptions to raise.
+
+    Raises:
+        NetletError: There is no such file; it is a folder, a pipe or a device; it cannot be read;
+            or it is too large.
+    """
+    try:
+        # A pipe or a device is recognized before it is opened: opening one may wait or act.
+        kind = _kind_of_file(path.stat().st_mode)
+        if kind == "a folder":
+            raise error(f"{path}: is a folder; name a file")
+        if kind:
+            raise error(f"{path}: is {kind}, not a file; name a file")
+        opened = os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb")
+    except FileNotFoundError as caught:
+        dangling = (
+            "is a link to a file that does not exist" if path.is_symlink() else "no such file"
+        )
+        raise error(f"{path}: {dangling}; check its name") from caught
+    except (OSError, ValueError) as caught:  # ValueError: a null byte in the name
+        reason = getattr(caught, "strerror", None) or caught
+        raise error(
+            f"{path}: cannot be read ({reason}); check its name and permissions"
+        ) from caught
+    state = os.fstat(opened.fileno())
+    if kind := _kind_of_file(state.st_mode):
+        opened.close()
+        raise error(f"{path}: is {kind}, not a file; name a file")
+    if state.st_size > max_bytes:
+        opened.close()
+        raise error(
+            f"{path}: has {state.st_size:,} bytes, but such files have at most {max_bytes:,}; "
+            "name another file"
+        )
+    return opened
+
+
+def read_regular(path: Path, max_bytes: int, error: type[NetletError]) -> bytes:
+    """Return the content of a file that a person named, as :func:`open_regular` opens it.
+
+    Raises:
+        NetletError: As for :func:`open_regular`.
+    """
+    with open_regular(path, max_bytes, error) as file:
+        try:
+            content = file.read(max_bytes + 1)  # the size of some files of the system is unknown
+        except OSError as caught:
+            raise error(f"{path}: cannot be read ({caught.strerror}); check the disk") from caught
+    if len(content) > max_bytes:
+        raise error(f"{path}: has more than {max_bytes:,} bytes; name another file")
+    return content
+
+
+def _kind_of_file(mode: int) -> str:
+    """Return what an entry of a folder is, in words; empty for a regular file."""
+    kinds = (
+        ("a folder", stat.S_ISDIR),
+        ("a pipe", stat.S_ISFIFO),
+        ("a device", stat.S_ISCHR),
+        ("a device", stat.S_ISBLK),
+        ("a socket", stat.S_ISSOCK),
+    )
+    return next((kind for kind, is_kind in kinds if is_kind(mode)), "")
 
 
 def write_atomic(path: Path, content: bytes | str) -> None:
