@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import unicodedata
 
 import pytest
 
-from netlet.text import escape_controls
+from netlet.text import display_width, dump_json, escape_controls, format_table, to_unicode
 
 
 @pytest.mark.parametrize(
@@ -46,3 +47,33 @@ def test_every_control_character_that_unicode_knows_is_escaped() -> None:
             assert escape_controls(chr(code)).isascii(), hex(code)
         if category in {"Ll", "Lu", "Nd", "Sc", "Zs"}:
             assert escape_controls(chr(code)) == chr(code), hex(code)
+
+
+def test_json_for_files_restores_every_string_and_is_utf8() -> None:
+    value = {"caf\udce9\x7f": ["a\nb\x1b", "\u202e\u2028", "Größe\U000e0041"], "n": None}
+    for indent in (None, 1):
+        text = dump_json(value, indent=indent)
+        assert json.loads(text.encode()) == value
+        assert escape_controls(text, keep="\n") == text
+    assert "Größe" in text
+
+
+def test_bytes_of_a_file_name_give_the_same_name_in_every_locale() -> None:
+    name = "café \udce9"
+    in_ascii = name.encode("utf-8", "surrogateescape").decode("ascii", "surrogateescape")
+    assert to_unicode(name) == to_unicode(in_ascii) == r"café \udce9"
+    assert to_unicode("\ud800") == r"\ud800"
+
+
+def test_tables_keep_a_line_for_each_row_and_align_by_width_on_screen() -> None:
+    table = format_table(
+        ["class", "n"], [["a\nb\x1b[2J", "1"], ["数字", "2"], ["e\u0301", "3"]], "lr"
+    )
+    assert table.splitlines() == [
+        "class        n",
+        "-----------  -",
+        r"a\nb\x1b[2J  1",
+        "数字         2",
+        "e\u0301            3",
+    ]
+    assert {display_width(line) for line in table.splitlines()} == {14}

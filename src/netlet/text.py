@@ -1,6 +1,9 @@
 """Plain text: what is safe to show, tables, shapes and counts, and rounded numbers for JSON."""
 
+import contextlib
+import json
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -49,6 +52,51 @@ def escape_controls(text: str, *, keep: str = "") -> str:
     return _CONTROLS.sub(escape, text)
 
 
+def to_unicode(text: str) -> str:
+    r"""Return text that can be encoded as UTF-8, with lone surrogates escaped like ``\udce9``.
+
+    Python represents bytes of a file name by such surrogates if they are not valid in the locale's
+    encoding. Names that are stored (of data sets, classes and nets) pass through this, so that they
+    are the same in every locale; paths are stored unchanged.
+    """
+    with contextlib.suppress(UnicodeError):
+        text = text.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def dump_json(value: Any, *, indent: int | None = None) -> str:
+    """Return a value as JSON for files: printable text as it is, everything else escaped.
+
+    What :func:`escape_controls` escapes becomes an escape of JSON, so the result can be encoded as
+    UTF-8, and a reader restores every string exactly, also paths that are not UTF-8.
+    """
+
+    def escape(match: re.Match[str]) -> str:
+        character = match[0]
+        return character if character == "\n" else json.dumps(character)[1:-1]
+
+    # Line breaks stand only between values; within strings they are escaped already.
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    return _CONTROLS.sub(escape, text).replace("\x7f", "\\u007f")
+
+
+def display_width(text: str) -> int:
+    """Return the columns that text takes on a terminal: two for East Asian wide characters.
+
+    Combining marks take none.
+    """
+    if text.isascii():
+        return len(text)
+    return sum(
+        0
+        if unicodedata.category(character) in ("Mn", "Me")
+        else 2
+        if unicodedata.east_asian_width(character) in "WF"
+        else 1
+        for character in text
+    )
+
+
 class Table(NamedTuple):
     """A table, whatever it is written as: titles, rows of cells, a letter for each column."""
 
@@ -90,23 +138,30 @@ def format_table(
 
     Args:
         head: Column titles.
-        rows: Cells as text, one for each title.
+        rows: Cells as text, one for each title; control characters in them are escaped.
         align: One letter for each column, ``l`` or ``r``; default: all left.
 
     Returns:
         The titles, a rule and the rows, one line each, without trailing spaces.
     """
     align = align or "l" * len(head)
-    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
+    lines = [[escape_controls(cell) for cell in row] for row in (head, *rows)]
+    widths = [max(map(display_width, column)) for column in zip(*lines, strict=True)]
 
     def line(cells: Sequence[str]) -> str:
         padded = (
-            c.rjust(w) if side == "r" else c.ljust(w)
-            for c, w, side in zip(cells, widths, align, strict=True)
+            _pad(cell, width, right=side == "r")
+            for cell, width, side in zip(cells, widths, align, strict=True)
         )
         return "  ".join(padded).rstrip()
 
-    return "\n".join([line(head), "  ".join("-" * w for w in widths), *map(line, rows)])
+    rule = "  ".join("-" * width for width in widths)
+    return "\n".join([line(lines[0]), rule, *map(line, lines[1:])])
+
+
+def _pad(text: str, width: int, *, right: bool) -> str:
+    spaces = " " * (width - display_width(text))
+    return spaces + text if right else text + spaces
 
 
 def format_shape(shape: Sequence[int]) -> str:
