@@ -44,7 +44,7 @@ def test_the_old_layer_names_lead_to_todays_nets() -> None:
 
 def test_a_run_with_schema_1_is_read() -> None:
     old, run = read("run_schema_1.json"), records.load_run(OLD / "run_schema_1.json")
-    assert (old["schema"], run.schema) == (1, 2)
+    assert (old["schema"], run.schema) == (1, 3)
     assert run.cost == rename_layers(old["facts"])
     assert run.backend == old["step"] == "compiled"
     assert run.train_score.correct == old["train_clean"]["correct"]
@@ -146,7 +146,7 @@ def test_every_record_in_results_has_the_newest_schema() -> None:
         path.name: {json.loads(path.read_text())["schema"] for path in root.rglob(path.name)}
         for path in (Path("run.json"), Path("study.json"))
     }
-    assert schemas == {"run.json": {2}, "study.json": {3}}
+    assert schemas == {"run.json": {3}, "study.json": {3}}
 
 
 @pytest.mark.parametrize(

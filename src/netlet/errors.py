@@ -95,6 +95,10 @@ class ExportError(NetletError):
     """A net that cannot be exported, or an export whose outputs differ from the net's."""
 
 
+class NetletWarning(UserWarning):
+    """Something that a person should know, though the command goes on; one line."""
+
+
 class NetletDeprecationWarning(DeprecationWarning):
     """A name of an earlier version that still works, but will be removed."""
 

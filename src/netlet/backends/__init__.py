@@ -6,13 +6,14 @@ Eager PyTorch, compiled C for CPUs, and CUDA graphs.
 from netlet.backends.backend import Backend
 from netlet.backends.eager import EagerBackend
 from netlet.backends.flat_parameters import FlatParameters, ParameterGroup, flatten_parameters
-from netlet.backends.select import select_augmentation, select_backend
+from netlet.backends.select import describe_compiled_code, select_augmentation, select_backend
 
 __all__ = [
     "Backend",
     "EagerBackend",
     "FlatParameters",
     "ParameterGroup",
+    "describe_compiled_code",
     "flatten_parameters",
     "select_augmentation",
     "select_backend",

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
+import torch
 from torch import nn
 
 from netlet.backends.backend import Backend
 from netlet.backends.cpu import CompilationError, CompiledAugmentation
 from netlet.backends.cpu.backend import CompiledBackend
+from netlet.backends.cpu.library import describe_compiler
 from netlet.backends.cuda_graph import CudaGraphBackend
 from netlet.backends.eager import EagerBackend
 from netlet.backends.eager_cpu_layers import keep_freed_memory, use_fast_cpu_layers
 from netlet.backends.flat_parameters import FlatParameters
 from netlet.data import Dataset, Preparation, Split, eager_preparation
-from netlet.data.augment import cubic_weights, drop_identity_ops
+from netlet.data.augment import WarpParameters, cubic_weights, drop_identity_ops
 from netlet.errors import TrainingError
 from netlet.recipes import Recipe
 
@@ -101,7 +103,29 @@ def select_augmentation(split: Split, recipe: Recipe) -> Preparation:
         except CompilationError:
             pass
         else:
-            return lambda index, draws: compiled(
-                index, [(warp.maps, warp.points) for warp in draws]
-            )
+            return _CompiledPreparation(compiled)
     return eager_preparation(split, recipe)
+
+
+def describe_compiled_code(backend: Backend, preparation: Preparation) -> dict[str, str]:
+    """Return how images are augmented, and the compiler and its flags if anything is compiled.
+
+    Args:
+        backend: From :func:`select_backend`.
+        preparation: From :func:`select_augmentation`.
+    """
+    compiled = isinstance(preparation, _CompiledPreparation)
+    found = {"augmentation": "compiled" if compiled else "eager"}
+    if compiled or isinstance(backend, CompiledBackend):
+        found |= describe_compiler()
+    return found
+
+
+class _CompiledPreparation:
+    """Augments and normalizes with compiled code."""
+
+    def __init__(self, augmentation: CompiledAugmentation) -> None:
+        self._augmentation = augmentation
+
+    def __call__(self, index: torch.Tensor, draws: Sequence[WarpParameters]) -> torch.Tensor:
+        return self._augmentation(index, [(warp.maps, warp.points) for warp in draws])

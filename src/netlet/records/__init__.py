@@ -19,11 +19,13 @@ from netlet.records.run import (
     Epoch,
     EpochScore,
     Run,
+    Stretch,
     epoch_lines,
     epochs_from_json,
     find_runs,
     load_run,
     save_run,
+    stretches_from_json,
     to_json_value,
 )
 from netlet.records.shipped_studies import (
@@ -61,6 +63,7 @@ __all__ = [
     "RunConfig",
     "Rung",
     "SeedResult",
+    "Stretch",
     "Study",
     "Trials",
     "epoch_lines",
@@ -79,5 +82,6 @@ __all__ = [
     "save_run",
     "save_study",
     "shipped_studies_folder",
+    "stretches_from_json",
     "to_json_value",
 ]

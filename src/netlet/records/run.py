@@ -20,6 +20,7 @@ from netlet.recipes import Recipe
 from netlet.records.config import ExperimentConfig
 from netlet.records.evaluation import CalibrationBin, Mistake
 from netlet.records.upgrade import RUN_SCHEMA, upgrade_run
+from netlet.text import dump_json
 
 RECORD, EPOCHS, WEIGHTS = "run.json", "epochs.jsonl", "weights.safetensors"
 
@@ -53,6 +54,22 @@ class EpochScore:
         return Score(self.split, self.correct, self.total)
 
 
+@dataclass(frozen=True)
+class Stretch:
+    """Consecutive epochs of a run that one process trained, and where.
+
+    A run that was never interrupted has one. The stretches of a run cover all of its epochs, in
+    order.
+    """
+
+    first_epoch: int  # from 1
+    last_epoch: int
+    backend: str  # "unknown" if an older version did not record it
+    environment: Mapping[
+        str, Any
+    ]  # like that of a run; empty if an older version did not record it
+
+
 @dataclass(frozen=True, kw_only=True)
 class Run(ExperimentConfig):
     """One training of one net from one seed."""
@@ -70,12 +87,13 @@ class Run(ExperimentConfig):
     summary: Mapping[str, Any]
     receptive_field: Mapping[str, Any]
     precision: str  # float32 or bf16, also where the recipe says auto
-    environment: Mapping[str, Any]  # versions, machine, threads, device
+    environment: Mapping[str, Any]  # of the last stretch: versions, machine, threads, compiler
     times: Mapping[str, float]  # train_s, score_s, total_s
     weights_digest: str  # SHA-256 over names, shapes and values
     started_at: str  # UTC, ISO 8601
-    backend: str = "eager"  # how training steps were computed
+    backend: str = "eager"  # how training steps were computed, in the last stretch
     resumed_after: tuple[int, ...] = ()  # epochs after which the run was interrupted and resumed
+    stretches: tuple[Stretch, ...]
     schema: int = RUN_SCHEMA
 
     def to_dict(self) -> dict[str, Any]:
@@ -87,7 +105,7 @@ class Run(ExperimentConfig):
 
     def to_json(self) -> str:
         """Return one JSON object; :meth:`from_json` restores an equal run from it."""
-        return json.dumps(self.to_dict(), ensure_ascii=False, indent=1) + "\n"
+        return dump_json(self.to_dict(), indent=1) + "\n"
 
     @staticmethod
     def from_json(text: str, path: Path | str = "record") -> Run:
@@ -198,6 +216,11 @@ def epochs_from_json(epochs: Sequence[dict[str, Any]]) -> tuple[Epoch, ...]:
     )
 
 
+def stretches_from_json(stretches: Sequence[Mapping[str, Any]]) -> tuple[Stretch, ...]:
+    """Return stretches from the values that JSON stores for each."""
+    return tuple(Stretch(**stretch) for stretch in stretches)
+
+
 def _run_from_dict(record: dict[str, Any]) -> Run:
     verdict = record["verdict"]
     return Run(
@@ -206,6 +229,7 @@ def _run_from_dict(record: dict[str, Any]) -> Run:
             "verdict": verdict and _verdict_from_dict(verdict),
             "epochs": epochs_from_json(record["epochs"]),
             "resumed_after": tuple(record.get("resumed_after", ())),
+            "stretches": stretches_from_json(record["stretches"]),
             "last_epoch": EpochScore(**record["last_epoch"]),
             "best_epoch": EpochScore(**record["best_epoch"]),
             "train_score": Score(**record["train_score"]),

@@ -1,21 +1,23 @@
 """Convert records that older versions of netlet wrote; the only place that knows their spelling.
 
-Version 0.1 wrote runs with schema 1, studies with schema 2, and checkpoints and trials without a
-schema. Every function accepts a record that is up to date already and returns it unchanged.
+Version 0.1 wrote runs with schema 1, studies with schema 2, checkpoints with format 2, and trials
+without a schema. Runs with schema 2 and checkpoints with format 3 do not know which backend and
+environment trained which epochs. Every function accepts a record that is up to date already and
+returns it unchanged.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from netlet.budgets import OLD_BUDGET_NAMES
 from netlet.recipes import complete_recipe, upgrade_recipe
 
-RUN_SCHEMA = 2
+RUN_SCHEMA = 3
 STUDY_SCHEMA = 3
-CHECKPOINT_FORMAT = 3
+CHECKPOINT_FORMAT = 4
 
 _CONFIG_KEYS = {
     "step": "backend",
@@ -104,7 +106,32 @@ def upgrade_run(record: Mapping[str, Any]) -> dict[str, Any]:
         else one
         for one in upgraded["calibration"]
     ]
+    if "stretches" not in upgraded:
+        upgraded["stretches"] = split_into_stretches(
+            len(upgraded["epochs"]),
+            upgraded.get("resumed_after", ()),
+            {"backend": upgraded.get("backend", "eager"), "environment": upgraded["environment"]},
+        )
     return _rename_layers(upgraded) | {"schema": RUN_SCHEMA}
+
+
+def split_into_stretches(
+    epochs: int, resumed_after: Sequence[int], last: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """Return the stretches of a run that recorded only where it was resumed.
+
+    Args:
+        epochs: How many were trained.
+        resumed_after: The epochs after which the run was resumed.
+        last: ``backend`` and ``environment`` of the last stretch; those of the others are unknown.
+    """
+    ends = sorted({end for end in resumed_after if 0 < end < epochs} | {epochs} - {0})
+    starts = [1, *(end + 1 for end in ends)]
+    unknown = {"backend": "unknown", "environment": {}}
+    return [
+        {"first_epoch": start, "last_epoch": end, **(last if end == epochs else unknown)}
+        for start, end in zip(starts, ends, strict=False)
+    ]
 
 
 def upgrade_study(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -148,8 +175,18 @@ def upgrade_checkpoint(content: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         KeyError, TypeError, AttributeError: The file is not a checkpoint.
     """
-    if content["format"] != 2:
-        return dict(content)
+    if content["format"] == 2:
+        content = _upgrade_first_checkpoint(content)
+    if content["format"] == 3:
+        state = content["checkpoint"]
+        last = {"backend": "unknown", "environment": {}}
+        stretches = split_into_stretches(len(state["epochs"]), state.get("resumed_after", ()), last)
+        content = {**content, "format": 4, "checkpoint": {**state, "stretches": stretches}}
+    return dict(content)
+
+
+def _upgrade_first_checkpoint(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the content of a checkpoint with format 2 in format 3."""
     config = content["assignment"]
     state = _rename(content["checkpoint"], {"optimiser": "optimizer"})
     state["optimizer"] = _rename(state["optimizer"], {"taken": "steps"})

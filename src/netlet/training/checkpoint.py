@@ -17,7 +17,7 @@ from torch import nn
 from netlet import records
 from netlet.errors import TrainingError
 from netlet.files import write_atomic
-from netlet.records import Epoch
+from netlet.records import Epoch, Stretch
 from netlet.records.upgrade import CHECKPOINT_FORMAT, upgrade_checkpoint
 from netlet.training.state import TrainingState
 
@@ -38,6 +38,7 @@ class Checkpoint:
     optimizer: Mapping[str, Any]  # "steps" and "state"
     elapsed_s: float
     resumed_after: tuple[int, ...] = ()  # epochs after which the run was interrupted and resumed
+    stretches: tuple[Stretch, ...] = ()  # which process trained which of the epochs
 
     @staticmethod
     def capture(
@@ -45,6 +46,7 @@ class Checkpoint:
         epochs: tuple[Epoch, ...],
         elapsed_s: float,
         resumed_after: tuple[int, ...],
+        stretches: tuple[Stretch, ...],
     ) -> Checkpoint:
         """Copy everything that the next step will change to the CPU."""
         return Checkpoint(
@@ -57,6 +59,7 @@ class Checkpoint:
             },
             elapsed_s=elapsed_s,
             resumed_after=resumed_after,
+            stretches=stretches,
         )
 
     def restore(self, state: TrainingState) -> None:
@@ -92,7 +95,8 @@ def checkpoint_to_bytes(checkpoint: Checkpoint, config: Mapping[str, Any]) -> by
     state = {
         field.name: getattr(checkpoint, field.name) for field in dataclasses.fields(checkpoint)
     }
-    state["epochs"] = [records.to_json_value(epoch) for epoch in checkpoint.epochs]
+    for name in ("epochs", "stretches"):
+        state[name] = [records.to_json_value(value) for value in state[name]]
     content = io.BytesIO()
     torch.save({"format": CHECKPOINT_FORMAT, "config": dict(config), "checkpoint": state}, content)
     return content.getvalue()
@@ -122,6 +126,7 @@ def load_checkpoint(folder: Path) -> tuple[Checkpoint, dict[str, Any]]:
             )
         state = content["checkpoint"]
         state["epochs"] = records.epochs_from_json(state["epochs"])
+        state["stretches"] = records.stretches_from_json(state["stretches"])
         return Checkpoint(**state), content["config"]
     except TrainingError:
         raise

@@ -1,11 +1,23 @@
-"""Describe the machine and the software of a run, to tell where its results can be reproduced."""
+"""Describe the machine and the software of a run, to tell where its results can be reproduced.
+
+Two runs that may differ in bits never have equal environments, given the same net, data and recipe.
+Considered are: the sources of netlet; the versions of Python, NumPy, PyTorch, its build and its
+math libraries; the C library, whose ``expf`` compiled code calls; the processor, its features and
+the instruction set that PyTorch chose from them; the threads; environment variables that limit or
+change any of these; PyTorch's switches for determinism, precision and libraries; whether subnormal
+numbers are flushed to zero; the compiler and its flags (added by the trainer, if it used compiled
+code). Not described, since they change no bits: the number of cores, memory, clock rate, load.
+"""
 
 from __future__ import annotations
 
 import functools
+import hashlib
 import os
 import platform
+import re
 import subprocess
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,27 +25,127 @@ import numpy as np
 import torch
 
 from netlet import __version__
+from netlet.backends.cpu.library import processor_features
 from netlet.recipes import Recipe
+
+# Environment variables of PyTorch, its math libraries, OpenMP, the C library and the compiler.
+_VARIABLE_PREFIXES = (
+    *("ATEN_", "BLIS_", "CUBLAS_", "CUDA_", "CUDNN_", "DNNL_", "GOMP_", "KMP_", "MKL_"),
+    *("NVIDIA_", "OMP_", "ONEDNN_", "OPENBLAS_", "PYTORCH_", "TORCH_", "VECLIB_"),
+)
+_VARIABLES = ("GLIBC_TUNABLES", "LD_PRELOAD", "PYTHONHASHSEED", "PYTHONOPTIMIZE")
+# PyTorch's switches, and their values unless somebody changed them.
+_SWITCHES: Mapping[str, tuple[Callable[[], object], object]] = {
+    "default_dtype": (lambda: str(torch.get_default_dtype()), "torch.float32"),
+    "deterministic_algorithms": (torch.are_deterministic_algorithms_enabled, False),
+    "float32_matmul_precision": (torch.get_float32_matmul_precision, "highest"),
+    "fp32_precision": (lambda: getattr(torch.backends, "fp32_precision", "none"), "none"),
+    "mkldnn_fp32_precision": (
+        lambda: getattr(torch.backends.mkldnn, "fp32_precision", "none"),
+        "none",
+    ),
+    "mkldnn_conv_fp32_precision": (lambda: _read_fp32_precision("conv"), "none"),
+    "mkldnn_matmul_fp32_precision": (lambda: _read_fp32_precision("matmul"), "none"),
+    "mkldnn_enabled": (lambda: torch.backends.mkldnn.enabled, True),
+    "mkldnn_deterministic": (lambda: getattr(torch.backends.mkldnn, "deterministic", False), False),
+    "nnpack_enabled": (lambda: _is_nnpack_enabled(), True),
+    "cudnn_enabled": (lambda: torch.backends.cudnn.enabled, True),
+    "cudnn_benchmark": (lambda: torch.backends.cudnn.benchmark, False),
+    "cudnn_deterministic": (lambda: torch.backends.cudnn.deterministic, False),
+    "flush_denormal": (lambda: _flushes_subnormal_numbers(), False),
+}
+# How a difference between two environments is put into words; the values are not worth reading.
+_DIGESTS = {
+    "sources": ("another version of netlet's sources", ("netlet",)),
+    "torch_build": ("another build of PyTorch", ("torch",)),
+    "cpu_features": ("other processor features", ("cpu",)),
+    "compiled_step": ("another compiled training step", ("compiler", "compiler_flags", "sources")),
+    "compiled_augmentation": (
+        "another compiled augmentation",
+        ("compiler", "compiler_flags", "sources"),
+    ),
+}
+_CHANGES_NO_BITS = ("cores", "commit")  # "sources" tells more than the commit
 
 
 def describe_environment(device: torch.device) -> dict[str, Any]:
-    """Return the versions, machine, threads and device, as records store them.
+    """Return the versions, machine, threads, device and settings, as records store them.
 
     Args:
         device: Where the net is trained.
     """
-    return {
+    mkl, onednn = _math_library_versions()
+    environment: dict[str, Any] = {
         "netlet": __version__,
         "commit": _source_commit(),
+        "sources": _sources_digest(),
         "python": platform.python_version(),
         "torch": torch.__version__,
+        "torch_build": _shorten_digest(f"{torch.version.git_version} {torch.__config__.show()}"),
         "numpy": np.__version__,
+        "blas": mkl,
+        "onednn": onednn,
+        "libc": " ".join(platform.libc_ver()).strip(),
         "system": f"{platform.system()} {platform.machine()}",
         "cpu": _cpu_name(),
+        "cpu_features": _shorten_digest(processor_features()),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "device": device.type,
+        "settings": _changed_settings(),
     }
+    if device.type == "cuda":
+        environment |= {
+            "device": torch.cuda.get_device_name(device),
+            "cuda": torch.version.cuda,
+            "cudnn": torch.backends.cudnn.version(),
+            "cuda_fp32_precision": [
+                str(getattr(switches, "fp32_precision", ""))
+                for switches in (torch.backends.cuda.matmul, torch.backends.cudnn)
+            ],
+        }
+    return environment
+
+
+def find_differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return in words in what two environments differ that may change bits.
+
+    Only what both describe is compared, since another version of netlet may describe more or less.
+
+    Args:
+        before: As :func:`describe_environment` returns it; ``backend`` may be added.
+        now: The same.
+
+    Returns:
+        For instance ``["2 threads instead of 1"]``.
+    """
+    both = [name for name in now if name in before and before[name] != now[name]]
+    words = []
+    for name in both:
+        if name in _CHANGES_NO_BITS:
+            continue
+        if name == "settings":
+            words += _differences_in_settings(before[name], now[name])
+        elif name in _DIGESTS:
+            text, implied_by = _DIGESTS[name]
+            if not any(other in both for other in implied_by):
+                words.append(text)
+        elif name == "threads":
+            words.append(f"{now[name]} threads instead of {before[name]}")
+        elif name in ("backend", "augmentation"):
+            words.append(f"the {now[name]} {name} instead of the {before[name]} one")
+        else:
+            words.append(f"{name.replace('_', ' ')} {now[name]} instead of {before[name]}")
+    return words
+
+
+def _differences_in_settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    return [
+        f"{name} {now.get(name, 'unset')} instead of {before.get(name, 'unset')}"
+        for name in sorted({*before, *now})
+        if before.get(name) != now.get(name)
+    ]
 
 
 def resolve_precision(recipe: Recipe, device: torch.device) -> str:
@@ -52,6 +164,59 @@ def resolve_precision(recipe: Recipe, device: torch.device) -> str:
         getattr(torch.cpu, name, lambda: False)() for name in checks
     )
     return "bf16" if supported else "float32"
+
+
+def _changed_settings() -> dict[str, Any]:
+    """Return what was set that may change bits; an empty dict is the usual."""
+    variables = {
+        name: value
+        for name, value in sorted(os.environ.items())
+        if name.startswith(_VARIABLE_PREFIXES) or name in _VARIABLES
+    }
+    switches = {name: read() for name, (read, _) in _SWITCHES.items()}
+    changed = {name: value for name, value in switches.items() if value != _SWITCHES[name][1]}
+    return variables | changed
+
+
+def _flushes_subnormal_numbers() -> bool:
+    smallest = torch.finfo(torch.float32).tiny
+    return not bool(torch.full((1,), smallest, dtype=torch.float32) * 0.5)
+
+
+def _read_fp32_precision(operation: str) -> object:
+    switches = getattr(torch.backends.mkldnn, operation, None)
+    return getattr(switches, "fp32_precision", "none")
+
+
+def _is_nnpack_enabled() -> bool:
+    return bool(getattr(torch._C, "_get_nnpack_enabled", lambda: True)())
+
+
+def _math_library_versions() -> tuple[str, str]:
+    """Return the versions of PyTorch's BLAS and of oneDNN; empty if it does not tell."""
+    config = torch.__config__.show()
+    blas = re.search(r"Math Kernel Library Version (\S+).*?Build (\d+)", config)
+    onednn = re.search(r"MKL-DNN v(\S+)", config)
+    other = re.search(r"BLAS_INFO=(\w+)", config)
+    return (
+        f"MKL {blas[1]} {blas[2]}" if blas else (other[1] if other else ""),
+        onednn[1] if onednn else "",
+    )
+
+
+@functools.cache
+def _sources_digest() -> str:
+    """Return a digest of the files that netlet runs, whatever its commit says."""
+    package = Path(__file__).resolve().parents[1]
+    digest = hashlib.sha256()
+    for path in sorted([*package.rglob("*.py"), *package.rglob("*.c")]):
+        digest.update(f"{path.relative_to(package)}\0".encode())
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:16]
+
+
+def _shorten_digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @functools.cache

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from torch import nn
 
@@ -14,7 +12,7 @@ from netlet.budgets import Outcome, Score
 from netlet.data import Dataset
 from netlet.evaluation import Evaluation
 from netlet.nets.weights import weights_digest
-from netlet.records import Epoch, EpochScore, Run, to_json_value
+from netlet.records import Epoch, EpochScore, Run, Stretch, to_json_value
 from netlet.training.callbacks import Plan
 
 
@@ -25,7 +23,6 @@ class RunOrigin:
     net_name: str
     initial_weights_digest: str  # empty if the seed determined the initial weights
     started_at: str  # UTC, ISO 8601
-    environment: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -35,7 +32,7 @@ class TrainingResult:
     epochs: tuple[Epoch, ...]
     evaluation: Evaluation  # of the final net on the held-out split
     train_score: Score  # of the final net on the training images without augmentation
-    backend: str
+    stretches: tuple[Stretch, ...]
     resumed_after: tuple[int, ...]
     total_s: float
 
@@ -60,6 +57,7 @@ def make_run(
     """
     epochs, budget = result.epochs, plan.budget
     cost = cost_from_trace(traced, plan.recipe.epochs)
+    last = result.stretches[-1]
     outcome = Outcome([epoch.held_out for epoch in epochs], data.name)
     return Run(
         name=plan.name,
@@ -80,8 +78,8 @@ def make_run(
         summary=to_json_value(summary_from_trace(traced).to_dict()),
         receptive_field=to_json_value(receptive_field_from_trace(traced).to_dict()),
         precision=plan.precision,
-        backend=result.backend,
-        environment=origin.environment,
+        backend=last.backend,
+        environment=last.environment,
         times={
             "train_s": sum(epoch.train_s for epoch in epochs),
             "score_s": sum(epoch.score_s for epoch in epochs),
@@ -91,6 +89,7 @@ def make_run(
         started_at=origin.started_at,
         initial_weights_digest=origin.initial_weights_digest,
         resumed_after=result.resumed_after,
+        stretches=result.stretches,
     )
 
 

@@ -14,7 +14,12 @@ from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from netlet.analysis import trace
-from netlet.backends import Backend, select_augmentation, select_backend
+from netlet.backends import (
+    Backend,
+    describe_compiled_code,
+    select_augmentation,
+    select_backend,
+)
 from netlet.budgets import Budget, Score
 from netlet.data import Dataset, count_steps, iterate_epoch
 from netlet.errors import TrainingError
@@ -29,6 +34,7 @@ from netlet.training.rng import RandomStreams
 from netlet.training.run_record import RunOrigin, TrainingResult, make_run
 from netlet.training.schedules import learning_rate
 from netlet.training.state import TrainingState, start_training
+from netlet.training.stretches import Stretches
 
 _STEPS_PER_REPORT = 16  # reading the losses waits for the device
 _DIVERGED_RATIO = 1_000  # a loss of this many times that of guessing never recovers
@@ -89,8 +95,6 @@ def fit(
         net_name=net_name or type(net).__name__,
         initial_weights_digest=initial_weights_digest,
         started_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        # Described now, since the source files may change during the training.
-        environment=describe_environment(device),
     )
     start = time.perf_counter() - (resume.elapsed_s if resume else 0)
     data = data.hold_out(val) if val else data
@@ -147,6 +151,9 @@ class Trainer:
         self._callbacks, self._start = callbacks, start
         self._random = RandomStreams(plan.seed)
         self._augmentation = select_augmentation(data.train, plan.recipe)
+        # Described now, since the source files may change during the training.
+        self._environment = describe_environment(torch.device(plan.device))
+        self._stretches = Stretches()
         self._epochs: list[Epoch] = []
         self._resumed_after: tuple[int, ...] = ()
 
@@ -175,6 +182,10 @@ class Trainer:
                     net, state.parameters, self._data, recipe, plan.precision, self._random.dropout
                 ) as backend,
             ):
+                self._stretches.begin(
+                    backend.name,
+                    self._environment | describe_compiled_code(backend, self._augmentation),
+                )
                 for number in range(len(self._epochs) + 1, recipe.epochs + 1):
                     self._random.start_epoch(number)
                     evaluation = self._run_epoch(number, state, backend)
@@ -190,7 +201,7 @@ class Trainer:
             epochs=tuple(self._epochs),
             evaluation=evaluation,
             train_score=train_score,
-            backend=backend.name,
+            stretches=self._stretches.until(len(self._epochs)),
             resumed_after=self._resumed_after,
             total_s=time.perf_counter() - self._start,
         )
@@ -264,10 +275,17 @@ class Trainer:
         checkpoint.restore(state)
         self._epochs = list(checkpoint.epochs)
         self._resumed_after = (*checkpoint.resumed_after, len(checkpoint.epochs))
+        self._stretches = Stretches(checkpoint.stretches)
 
     def _save_checkpoint(self, state: TrainingState) -> None:
         elapsed_s = time.perf_counter() - self._start
-        checkpoint = Checkpoint.capture(state, tuple(self._epochs), elapsed_s, self._resumed_after)
+        checkpoint = Checkpoint.capture(
+            state,
+            tuple(self._epochs),
+            elapsed_s,
+            self._resumed_after,
+            self._stretches.until(len(self._epochs)),
+        )
         for callback in self._callbacks:
             callback.on_checkpoint(checkpoint)
 

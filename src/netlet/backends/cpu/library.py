@@ -95,6 +95,18 @@ def find_compiler() -> str:
     raise CompilationError("there is no C compiler")
 
 
+def describe_compiler() -> dict[str, str]:
+    """Return the compiler and its flags, as records store them."""
+    try:
+        version = _compiler_version(find_compiler())
+    except CompilationError:
+        version = ""
+    return {
+        "compiler": (version.splitlines() or ["unknown"])[0],
+        "compiler_flags": " ".join(_FLAGS),
+    }
+
+
 def data_pointer(tensor: torch.Tensor | None) -> int | None:
     """Return the address of a tensor's data; None for None."""
     return None if tensor is None else tensor.data_ptr()
@@ -109,7 +121,7 @@ def _cache_key(source: str) -> str:
         source,
         _compiler_version(find_compiler()),
         *_FLAGS,
-        _processor_features(),
+        processor_features(),
         torch.__version__,
     )
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
@@ -123,7 +135,7 @@ def _compiler_version(compiler: str) -> str:
 
 
 @functools.cache
-def _processor_features() -> str:
+def processor_features() -> str:
     """Return the processor's model and features, which ``-march=native`` depends on."""
     try:
         lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
