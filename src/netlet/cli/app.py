@@ -38,7 +38,7 @@ from netlet.cli import (
     train,
 )
 from netlet.cli.commands import GROUPS, Group, add_command
-from netlet.cli.results import say
+from netlet.cli.results import accept_all_characters, say
 from netlet.errors import NetletError
 
 app = typer.Typer(
@@ -180,6 +180,7 @@ def main(arguments: list[str] | None = None) -> None:
         gc.set_threshold(100_000, 50, 50)
         atexit.register(gc.freeze)
     _accept_clicks_completion_variable()
+    accept_all_characters()
     words = sys.argv[1:] if arguments is None else arguments
     try:
         code = app(
@@ -198,7 +199,7 @@ def main(arguments: list[str] | None = None) -> None:
             print(error.format_message())  # type: ignore[attr-defined]
             sys.exit(0)
         if "--debug" in words:
-            traceback.print_exc()
+            say(traceback.format_exc().rstrip().expandtabs(), lines=True)
         else:
             say(f"netlet: {_message(error)}")
         sys.exit(2)

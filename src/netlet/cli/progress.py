@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from netlet.cli.results import say
+from netlet.cli.results import say, stderr_is_terminal
+from netlet.text import escape_controls
 
 if TYPE_CHECKING:
     from netlet.data import DownloadProgress
@@ -45,8 +46,9 @@ class Bar:
 
     def update(self, done: int, total: int | None, label: str) -> None:
         """Show progress under another label; a count that falls begins a new bar."""
-        if not sys.stderr.isatty():
+        if not stderr_is_terminal():
             return
+        label = escape_controls(label)
         if self._bar is not None and done < self._bar.n:
             self.close()
         if self._bar is None:
@@ -87,12 +89,12 @@ def show_phases() -> Iterator[Callable[[str], None]]:
         A callback that takes the name of each phase, as the exports call it.
     """
     line = None
-    if sys.stderr.isatty():
+    if stderr_is_terminal():
         line = tqdm(bar_format="{desc} ({elapsed})", leave=False, file=sys.stderr)
 
     def show(phase: str) -> None:
         if line is not None:
-            line.set_description_str(phase)
+            line.set_description_str(escape_controls(phase))
 
     try:
         yield show
@@ -123,7 +125,7 @@ class DownloadBar:
         if self._file != f"{event.mirror}{event.file}":
             self.close()
             self._file = f"{event.mirror}{event.file}"
-            if not sys.stderr.isatty():
+            if not stderr_is_terminal():
                 say(f"downloading {event.file} from {event.mirror}")
         self._bar.update(event.received, event.total, event.file)
 
@@ -142,7 +144,7 @@ class WorkerLines:
     def __call__(self, event: WorkerEvent) -> None:
         """Show an event of a worker."""
         worker = f"worker {event.worker + 1}: seed {event.seed}"
-        if not sys.stderr.isatty():
+        if not stderr_is_terminal():
             if event.finished or event.error:
                 say(f"{worker}: {event.error or event.score}")
             return
@@ -151,7 +153,7 @@ class WorkerLines:
                 position=event.worker, bar_format="{desc}", leave=False, file=sys.stderr
             )
         state = event.error or f"epoch {event.epochs}/{event.total_epochs} {event.score}"
-        self._bars[event.worker].set_description_str(f"{worker}: {state}")
+        self._bars[event.worker].set_description_str(escape_controls(f"{worker}: {state}"))
 
     def close(self) -> None:
         """Remove the lines."""

@@ -1,9 +1,14 @@
-"""Print results to stdout, all else to stderr, so that ``--json`` is always valid JSON."""
+"""Print results to stdout, all else to stderr, so that ``--json`` is always valid JSON.
+
+Control characters in what is printed are escaped here, since names and messages come from outside.
+"""
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import functools
+import io
 import json
 import sys
 import warnings
@@ -11,10 +16,12 @@ from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any, ParamSpec, TextIO, TypeVar
 
-from netlet.errors import NetletDeprecationWarning
+from netlet.errors import NetletDeprecationWarning, NetletWarning
+from netlet.text import dump_json, escape_controls
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
+_SHOWN_IN_ONE_LINE = (NetletDeprecationWarning, NetletWarning)
 _stdout: ContextVar[TextIO | None] = ContextVar("stdout", default=None)
 
 # Version of each kind of JSON document; a number goes up when a key changes its name or meaning, or
@@ -58,7 +65,8 @@ def reserve_stdout(command: Callable[_P, _R]) -> Callable[_P, _R]:
         token = _stdout.set(sys.stdout)
         try:
             with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
-                warnings.simplefilter("always", NetletDeprecationWarning)
+                for category in _SHOWN_IN_ONE_LINE:
+                    warnings.simplefilter("always", category)
                 warnings.showwarning = _show_warning(warnings.showwarning)
                 return command(*args, **kwargs)
         finally:
@@ -68,10 +76,10 @@ def reserve_stdout(command: Callable[_P, _R]) -> Callable[_P, _R]:
 
 
 def _show_warning(otherwise: Callable[..., None]) -> Callable[..., None]:
-    """Return what shows a warning: one line if it is about an old name of netlet's."""
+    """Return what shows a warning: in one line if it is netlet's own."""
 
     def show(message: Warning | str, category: type[Warning], *rest: Any) -> None:
-        if issubclass(category, NetletDeprecationWarning):
+        if issubclass(category, _SHOWN_IN_ONE_LINE):
             say(f"netlet: warning: {message}")
         else:
             otherwise(message, category, *rest)
@@ -79,8 +87,19 @@ def _show_warning(otherwise: Callable[..., None]) -> Callable[..., None]:
     return show
 
 
+def accept_all_characters() -> None:
+    """Let stdout and stderr escape what their encoding does not have, instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # None if it is closed
+            stream.reconfigure(errors="backslashreplace")
+
+
 def print_result(text: str) -> None:
     """Print a result to stdout, with a newline at its end if it has none."""
+    _print_to_stdout(escape_controls(text, keep="\n"))
+
+
+def _print_to_stdout(text: str) -> None:
     print(text, end="" if text.endswith("\n") else "\n", file=_stdout.get() or sys.stdout)
 
 
@@ -97,14 +116,34 @@ def json_document(kind: str, values: Mapping[str, Any]) -> dict[str, Any]:
 
 def print_json(kind: str, values: Mapping[str, Any]) -> None:
     """Print a JSON document, indented."""
-    print_result(json.dumps(json_document(kind, values), ensure_ascii=False, indent=1))
+    _print_json(json_document(kind, values), indent=1)
 
 
 def print_json_line(kind: str, values: Mapping[str, Any]) -> None:
     """Print a JSON document on a line of its own."""
-    print_result(json.dumps(json_document(kind, values), ensure_ascii=False))
+    _print_json(json_document(kind, values), indent=None)
 
 
-def say(text: str) -> None:
-    """Print to stderr what is not a result: progress, warnings, errors."""
-    print(text, file=sys.stderr, flush=True)
+def _print_json(document: Mapping[str, Any], indent: int | None) -> None:
+    """Print JSON as UTF-8, or as ASCII, which is UTF-8 too, where stdout has another encoding."""
+    encoding = getattr(_stdout.get() or sys.stdout, "encoding", None) or "ascii"
+    if codecs.lookup(encoding).name == "utf-8":
+        _print_to_stdout(dump_json(document, indent=indent))
+    else:
+        _print_to_stdout(json.dumps(document, indent=indent))
+
+
+def say(text: str, *, lines: bool = False) -> None:
+    """Print to stderr what is not a result: progress, warnings, errors.
+
+    Args:
+        text: One line; line breaks in it are from a name and are escaped.
+        lines: The text has several lines.
+    """
+    if sys.stderr is not None:  # closed; print would write to stdout
+        print(escape_controls(text, keep="\n" if lines else ""), file=sys.stderr, flush=True)
+
+
+def stderr_is_terminal() -> bool:
+    """Return whether stderr is a terminal."""
+    return sys.stderr is not None and sys.stderr.isatty()

@@ -181,7 +181,7 @@ def _begin(
         initial_weights_digest=digest,
         **options,
     )
-    say(str(check(net, experiment.budget, images.shape, experiment.recipe.epochs)))
+    say(str(check(net, experiment.budget, images.shape, experiment.recipe.epochs)), lines=True)
     recorder = Recorder(folder, config.to_dict(), next_free_name=numbered)
     progress = TrainingProgress()
     with progress.hint_at_resume(recorder):
@@ -227,11 +227,6 @@ def _resume(folder: Path, threads: int | None) -> Run:
     checkpoint, values = load_checkpoint(folder)
     config = RunConfig.from_dict(values, folder)
     torch.set_num_threads(threads or config.threads)
-    if threads and threads != config.threads:
-        say(
-            f"netlet: warning: {threads} threads instead of {config.threads}: the result may "
-            "differ in the last bits"
-        )
     experiment, images = load_experiment(config), load_data(config)
     say(f"resuming {folder} after {len(checkpoint.epochs)} of {experiment.recipe.epochs} epochs")
     recorder = Recorder(folder, values, resumed=True)

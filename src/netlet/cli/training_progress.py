@@ -24,8 +24,9 @@ class TrainingProgress(Callback):
         """Print what is trained on what, and how."""
         self._plan = plan
         recipe = plan.recipe
+        say("")
         say(
-            f"\ntraining {plan.name} on {plan.data}: recipe {recipe.name}, "
+            f"training {plan.name} on {plan.data}: recipe {recipe.name}, "
             f"{recipe.epochs} epochs of {plan.train_images:,} images, "
             f"batch size {recipe.batch_size}, seed {plan.seed}, {plan.device} {plan.precision}"
         )

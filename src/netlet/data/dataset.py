@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from netlet.errors import DataError
+from netlet.text import to_unicode
 
 # Fixed, so that "val" means the same images in every record.
 HOLD_OUT_SEED = 5_000
@@ -74,13 +75,15 @@ class Dataset:
 
     Args:
         name: The name shown to people. That of a user's folder ends in a slash, so that it cannot
-            be mistaken for a public data set.
+            be mistaken for a public data set. Bytes of it, or of a class name, that are not UTF-8
+            are escaped.
         train: The images to train on.
         held_out: The images that give the score.
         class_names: In the order of the labels.
         checksums: MD5 of each file's raw content, or SHA-256 of each split if there are no such
             files.
         before_hold_out: The data set from which a validation split was held out, if one was.
+        left_out: What a folder contains besides its images, one text for each kind of entry.
     """
 
     name: str
@@ -89,13 +92,16 @@ class Dataset:
     class_names: tuple[str, ...]
     checksums: Mapping[str, str] = field(default_factory=dict)
     before_hold_out: Dataset | None = field(default=None, repr=False, compare=False)
+    left_out: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Check that each label belongs to a class.
+        """Make the names valid Unicode, and check that each label belongs to a class.
 
         Raises:
             DataError: With the split and the range of its labels.
         """
+        object.__setattr__(self, "name", to_unicode(self.name))
+        object.__setattr__(self, "class_names", tuple(map(to_unicode, self.class_names)))
         for split in (self.train, self.held_out):
             if (
                 len(split)
