@@ -23,7 +23,7 @@ from netlet.nets import NETS
 from netlet.recipes import AUGMENTS, Recipe, Warp
 from netlet.training import Callback, Checkpoint, fit
 
-pytestmark = linux_only
+pytestmark = [linux_only, pytest.mark.usefixtures("two_threads")]
 
 SMOOTHING = 0.1
 

@@ -20,6 +20,7 @@ from netlet.data import Dataset
 from netlet.experiments import EXPERIMENTS
 
 
+@pytest.mark.slow
 @pytest.mark.mnist
 def test_one_short_epoch_of_document_001s_recipe_learns(mnist: Dataset) -> None:
     part = dataclasses.replace(mnist, train=mnist.train.take(torch.arange(12_800)))
