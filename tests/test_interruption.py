@@ -601,26 +601,6 @@ def test_runs_started_at_the_same_time_get_separate_folders(
     assert len({run.weights_digest for run in runs}) == 1
 
 
-def test_sweep_removes_only_files_of_dead_processes(tmp_path: Path) -> None:
-    from netlet.files import remove_unfinished
-
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
-    names = {
-        f".run.json.{gone.pid}.x.part": False,
-        f".run.json.{os.getpid()}.x.part": True,
-        ".mine.part": True,
-    }
-    for name in names:
-        (tmp_path / name).write_text("half")
-    (tmp_path / f".swift-seed0.{gone.pid}.y.part").mkdir()
-    remove_unfinished(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {
-        name for name, stays in names.items() if stays
-    }
-    remove_unfinished(tmp_path / "nowhere")
-
-
 def test_checkpoint_can_be_resumed_twice(blob_data: Dataset, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         fit(

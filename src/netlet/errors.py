@@ -87,6 +87,10 @@ class OutputError(NetletError):
     """An output file that cannot be written."""
 
 
+class LockedError(NetletError):
+    """A folder or file that another process is writing to."""
+
+
 class ReportError(NetletError):
     """A report that cannot be drawn or written."""
 

@@ -1,17 +1,26 @@
 """Atomic writing of files and folders, and safe file names."""
 
+import contextlib
+import errno
 import os
+import platform
 import re
-import shutil
+import secrets
 import stat
-import tempfile
-from collections.abc import Mapping
+import time
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
-from netlet.errors import NetletError, OutputError
+from netlet.errors import NetletError
 
 UNFINISHED = ".part"  # suffix of a file or folder that is being written
+UNFINISHED_AGE_S = 60.0  # a younger one is not removed, whoever wrote it
+_NAME_BYTES = 60  # of a name that stay in a temporary one; most systems allow 255 in all
+_MARK = re.compile(
+    r"\..*\.netlet-(?P<process>\d{1,10})-(?P<host>[A-Za-z0-9._-]{1,64})-[0-9a-f]{16}\.part",
+    re.DOTALL,
+)
 
 
 def open_regular(path: Path, max_bytes: int, error: type[NetletError]) -> BinaryIO:
@@ -86,91 +95,226 @@ def _kind_of_file(mode: int) -> str:
 
 
 def write_atomic(path: Path, content: bytes | str) -> None:
-    """Write a file atomically: readers see the old content or the new, also after a crash.
+    """Write a file of netlet's own atomically: readers see the old content or the new.
 
     The bytes go to a temporary file in the same folder, are flushed to the disk, and the file is
-    renamed.
+    renamed. An existing file keeps its permissions. For a file that a person named, see
+    :func:`netlet.outputs.write_output`.
 
     Args:
         path: Of the file; missing parent folders are created.
         content: Text is written as UTF-8.
 
     Raises:
-        OSError: The folder is not writable, or the disk is full; an earlier file stays as it was.
+        OSError: The folder is not writable, the disk is full, or the file is read-only; or it is a
+            link, a folder or a device. What was there stays as it was.
     """
     data = content.encode() if isinstance(content, str) else content
+    mode = _mode_to_keep(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=_prefix(path), suffix=UNFINISHED, dir=path.parent)
+    temporary = temporary_path(path)
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, path)
+        write_new(temporary, data, mode)
+        os.replace(temporary, path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
-
-
-def write_output(
-    path: Path, content: bytes | str, option: str = "--out", what: str = "file"
-) -> None:
-    """Write a file that the user named, as :func:`write_atomic` does.
-
-    Args:
-        path: Of the file; missing parent folders are created.
-        content: Text is written as UTF-8.
-        option: The command-line option that named the path, for the error message.
-        what: What the option names, ``file`` or ``folder``.
-
-    Raises:
-        OutputError: The file cannot be written.
-    """
-    try:
-        write_atomic(path, content)
-    except OSError as error:
-        raise OutputError(
-            f"{path}: cannot be written ({error.strerror}); name another {what} with {option}"
-        ) from error
+    sync_folder(path.parent)
 
 
 def create_folder_atomic(folder: Path, contents: Mapping[str, bytes]) -> None:
     """Create a folder atomically: it appears together with its files.
+
+    An empty folder that exists already is filled instead; of several processes that do so, one
+    succeeds.
 
     Args:
         folder: To create; missing parent folders are created, too.
         contents: Content of each file by name.
 
     Raises:
-        FileExistsError: The folder exists and is not empty.
+        FileExistsError: The folder exists and is not empty, or a file is in its place.
         OSError: Its parent is not writable, or the disk is full; nothing is left behind.
     """
+    if folder.is_dir() and not any(folder.iterdir()):
+        _fill_folder(folder, contents)
+        return
+    if os.path.lexists(folder):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(folder))
     folder.parent.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(prefix=_prefix(folder), suffix=UNFINISHED, dir=folder.parent))
+    made = temporary_path(folder)
     try:
+        made.mkdir()
         for name, content in contents.items():
-            write_atomic(made / name, content)
-        made.chmod(0o777 & ~_umask())
+            write_new(made / name, content)
         try:
             os.rename(made, folder)
         except OSError as error:
-            if folder.exists():  # which error it is differs between systems
+            if os.path.lexists(folder):  # which error it is differs between systems
                 raise FileExistsError(error.errno, error.strerror, str(folder)) from error
             raise
     except BaseException:
-        shutil.rmtree(made, ignore_errors=True)
+        _remove_folder(made, contents)
+        raise
+    sync_folder(folder.parent)
+
+
+def _fill_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Write new files into an empty folder; the first one is the claim on it."""
+    for name, content in contents.items():
+        temporary = temporary_path(folder / name)
+        try:
+            write_new(temporary, content)
+            try:
+                os.link(temporary, folder / name)
+            except FileExistsError:
+                raise
+            except OSError:  # some filesystems have no links
+                write_new(folder / name, content)
+        finally:
+            temporary.unlink(missing_ok=True)
+    sync_folder(folder)
+
+
+def remove_unfinished(
+    folder: Path, names: Collection[str] = (), older_than_s: float = UNFINISHED_AGE_S
+) -> None:
+    """Remove the temporary files that killed processes of netlet left in a folder.
+
+    Only what carries netlet's mark of a process of this host that no longer exists is removed, and
+    only if it belongs to this user. A folder is removed if it holds nothing but known files.
+
+    Args:
+        folder: Not searched below; it need not exist.
+        names: Files that an unfinished folder in it may hold.
+        older_than_s: Age in seconds below which nothing is removed; 0 if this process alone writes
+            into the folder.
+    """
+    try:
+        entries = list(os.scandir(folder))
+    except OSError:
+        return
+    for entry in entries:
+        with contextlib.suppress(OSError):
+            state = entry.stat(follow_symlinks=False)
+            if not _is_abandoned(entry.name, state, older_than_s):
+                continue
+            if stat.S_ISREG(state.st_mode):
+                os.unlink(entry.path)
+            elif stat.S_ISDIR(state.st_mode):
+                _remove_folder(Path(entry.path), names)
+
+
+def temporary_path(path: Path) -> Path:
+    """Return a name for the unfinished version of a file, in the same folder.
+
+    It tells which process on which host writes it; nobody else uses such names.
+    """
+    name = os.fsencode(path.name)[:_NAME_BYTES].decode(errors="ignore")
+    mark = f"netlet-{os.getpid()}-{host_name()}-{secrets.token_hex(8)}"
+    return path.with_name(f".{name}.{mark}{UNFINISHED}")
+
+
+def is_temporary(name: str) -> bool:
+    """Return whether a file's name is one that :func:`temporary_path` makes."""
+    return _MARK.fullmatch(name) is not None
+
+
+def host_name() -> str:
+    """Return this machine's name, as it appears in names of files."""
+    return re.sub(r"[^A-Za-z0-9.-]", "_", platform.node())[:64] or "host"
+
+
+def process_exists(process: int) -> bool:
+    """Return whether a process of this number runs on this host."""
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        return True  # it exists, but belongs to another user
+    return True
+
+
+def write_new(path: Path, content: bytes, mode: int | None = None) -> None:
+    """Write a file that must not exist yet, and flush it to the disk.
+
+    Args:
+        path: Of the file.
+        content: Of the file.
+        mode: Its permissions; None: the usual ones of this process.
+
+    Raises:
+        FileExistsError: It exists.
+        OSError: It cannot be written; nothing is left behind.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
+    handle = os.open(path, flags, 0o666)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            if mode is not None:
+                os.fchmod(handle, mode)
+            os.fsync(handle)
+    except BaseException:
+        path.unlink(missing_ok=True)
         raise
 
 
-def remove_unfinished(folder: Path) -> None:
-    """Remove the temporary files that killed processes left in a folder."""
-    for path in folder.glob(f".*{UNFINISHED}"):
-        owner = re.match(r"\..*\.(\d+)\.", path.name)
-        if owner and not _alive(int(owner[1])):
-            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(
-                missing_ok=True
-            )
+def sync_folder(folder: Path) -> None:
+    """Flush a folder's list of files to the disk, where the system can do so."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def is_read_only(state: os.stat_result) -> bool:
+    """Return whether a file has no permission to write for anybody; not even root's tools ask."""
+    return not state.st_mode & 0o222
+
+
+def _mode_to_keep(path: Path) -> int | None:
+    """Return the permissions of the file that would be replaced, or None if there is none.
+
+    Raises:
+        OSError: It must not be replaced.
+    """
+    try:
+        state = os.lstat(path)
+    except FileNotFoundError:
+        return None
+    if stat.S_ISLNK(state.st_mode):
+        raise OSError(errno.ELOOP, "it is a link; remove the link first", str(path))
+    if kind := _kind_of_file(state.st_mode):
+        raise OSError(errno.EINVAL, f"it is {kind}", str(path))
+    if is_read_only(state):
+        raise PermissionError(errno.EACCES, "the file is read-only", str(path))
+    return stat.S_IMODE(state.st_mode)
+
+
+def _is_abandoned(name: str, state: os.stat_result, older_than_s: float) -> bool:
+    mark = _MARK.fullmatch(name)
+    return (
+        mark is not None
+        and mark["host"] == host_name()
+        and state.st_uid == os.geteuid()
+        and time.time() - state.st_mtime >= older_than_s
+        and not process_exists(int(mark["process"]))
+    )
+
+
+def _remove_folder(folder: Path, names: Collection[str]) -> None:
+    """Remove a folder if it holds nothing but regular files of these names."""
+    with contextlib.suppress(OSError):
+        entries = list(os.scandir(folder))
+        if all(entry.name in names and entry.is_file(follow_symlinks=False) for entry in entries):
+            for entry in entries:
+                os.unlink(entry.path)
+            os.rmdir(folder)
 
 
 def safe_name(name: str) -> str:
@@ -181,25 +325,3 @@ def safe_name(name: str) -> str:
     """
     kept = (letter if letter.isalnum() or letter in "._-" else "_" for letter in name)
     return "".join(kept).strip("._")
-
-
-def _prefix(path: Path) -> str:
-    return f".{path.name}.{os.getpid()}."
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True  # it exists, but belongs to another user
-    return True
-
-
-def _umask() -> int:
-    # Setting the mask is the only way to read it. It is needed because mkstemp creates files with
-    # mode 0600, which would prevent a team from sharing records.
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

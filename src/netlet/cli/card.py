@@ -13,7 +13,7 @@ from netlet.cli.locate import locate_weights, median_run
 from netlet.cli.options import Json, TrainedNet
 from netlet.cli.results import print_json, print_result
 from netlet.errors import NetError
-from netlet.files import write_output
+from netlet.outputs import write_output
 
 
 def card(

@@ -14,7 +14,7 @@ from netlet.cli.locate import locate_weights
 from netlet.cli.options import NET_WITH_WEIGHTS, Json, Weights
 from netlet.cli.results import print_json, print_result, say
 from netlet.errors import DataError, NetError
-from netlet.files import write_output
+from netlet.outputs import write_output
 from netlet.text import format_table
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import Any
 
 from netlet.errors import ExportError
 from netlet.export.verification import Verification
-from netlet.files import write_output
+from netlet.outputs import write_output
 
 MAX_ACCURACY_DROP = 0.1  # that int8 may cost by default, in percentage points
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netlet.errors import ReportError, install_hint
-from netlet.files import write_output
+from netlet.outputs import write_output
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

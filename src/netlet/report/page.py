@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from netlet.errors import ReportError, install_hint
-from netlet.files import write_output
+from netlet.outputs import write_output
 from netlet.report.figures import FIGURE_SUFFIXES, WIDE, figure_to_bytes, figure_to_svg
 from netlet.report.markdown import image_link
 from netlet.report.tables import TABLE_SUFFIXES, table_to_markdown, table_to_text

@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 
 from netlet.errors import ReportError
-from netlet.files import write_output
+from netlet.outputs import write_output
 from netlet.report.markdown import escape_markdown, inline_code, markdown_table
 from netlet.text import Table
 

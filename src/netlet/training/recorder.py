@@ -55,7 +55,10 @@ class Recorder(Callback):
     def on_start(self, plan: Plan) -> None:
         """Remove unfinished files that a killed process may have left."""
         self._metadata = {"name": plan.name, "seed": str(plan.seed), "data": plan.data}
-        remove_unfinished(self.folder if self._resumed else self.folder.parent)
+        if self._resumed:
+            remove_unfinished(self.folder)
+        else:
+            remove_unfinished(self.folder.parent, [CHECKPOINT_FILE])
 
     def on_checkpoint(self, checkpoint: Checkpoint) -> None:
         """Write the checkpoint; the first one creates the folder.
