@@ -138,16 +138,20 @@ def verify(
 ) -> None:
     """Check data sets on this machine against their checksums.
 
-    Exit code 1 if one is damaged, or named and missing.
+    Exit code 1 if one is damaged, or named and missing. What a folder contains besides its images
+    is listed.
     """
-    from netlet.data import SOURCES, load
+    from netlet.data import SOURCES, check_name, load
 
+    for name in names or ():
+        check_name(name)
     rows: list[dict[str, Any]] = []
     with show_phases() as on_progress:
         for name in names or SOURCES:
             on_progress(f"verifying {name}")
             try:
-                rows.append(_describe(name, load(name, data_dir, download=False)))
+                found = load(name, data_dir, download=False)
+                rows.append({**_describe(name, found), "left_out": list(found.left_out)})
             except DataError as error:
                 missing = isinstance(error, MissingDataError)
                 message = " ".join(str(error).split())
@@ -185,7 +189,7 @@ def _verified_line(row: dict[str, Any]) -> str:
     return (
         f"{row['name']}: complete, {sizes} images of {c}x{h}x{w}, {row['classes']} classes, "
         f"SHA-256 {row['digest']}"
-    )
+    ) + "".join(f"\n  left out: {text}" for text in row["left_out"])
 
 
 def show(

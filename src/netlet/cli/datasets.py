@@ -35,6 +35,8 @@ def load_dataset(
             loaded = data.load(dataset, data_dir, on_progress=bar, on_draw=drawing)
     finally:
         bar.close()
+    for text in loaded.left_out:
+        say(f"netlet: warning: {loaded.name}: left out {text}")
     return loaded.with_channels(channels) if channels else loaded
 
 

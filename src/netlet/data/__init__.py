@@ -7,7 +7,7 @@ from netlet.data.contact_sheet import draw_contact_sheet
 from netlet.data.dataset import Dataset, Split
 from netlet.data.download import DownloadProgress, fetch
 from netlet.data.idx import read_idx, write_idx
-from netlet.data.loading import DATASET_NAMES, SCRIBBLE, load
+from netlet.data.loading import DATASET_NAMES, SCRIBBLE, check_name, load
 from netlet.data.mnist_frame import prepare_digit
 from netlet.data.npz import save_npz
 from netlet.data.pictures import read_picture, read_raw_picture
@@ -28,6 +28,7 @@ __all__ = [
     "Split",
     "augment_images",
     "cache_folder",
+    "check_name",
     "count_steps",
     "draw_captioned_sheet",
     "draw_contact_sheet",

@@ -1,26 +1,50 @@
-"""Read images from folders, one for each class."""
+"""Read images from folders, one for each class; list what is left out."""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from netlet.data.dataset import Dataset, Split
+from netlet.data.image_files import FORMATS_TEXT, SUFFIXES, has_sixteen_bits, open_image
 from netlet.errors import DataError
 from netlet.text import format_shape
 
 MAX_SIDE_PX = 64
+_MAX_BYTES = 1 << 24  # of a file
 _TRAIN_FOLDERS, _TEST_FOLDERS, _VAL_FOLDERS = (
     ("train", "training"),
     ("test", "testing"),
     ("val", "valid", "validation"),
 )
+_LISTED = 3  # names to show of each kind of entry that is left out
+
+
+@dataclass(frozen=True)
+class _LeftOut:
+    """What a folder contains besides the images that are read."""
+
+    root: Path
+    names: dict[str, list[str]] = field(default_factory=dict)  # of entries, by the reason
+
+    def add(self, path: Path, reason: str) -> None:
+        self.names.setdefault(reason, []).append(str(path.relative_to(self.root)))
+
+    def describe(self) -> tuple[str, ...]:
+        """Return a text for each reason, with the number of entries and the first names."""
+        lines = []
+        for reason, names in sorted(self.names.items()):
+            names = sorted(names)
+            more = f" and {len(names) - _LISTED:,} more" if len(names) > _LISTED else ""
+            lines.append(f"{len(names):,} {reason} ({', '.join(names[:_LISTED])}{more})")
+        return tuple(lines)
 
 
 def load_class_folders(path: Path) -> Dataset:
@@ -33,17 +57,12 @@ def load_class_folders(path: Path) -> Dataset:
         DataError: With the folder or file, and what is wrong with it.
     """
     folders = _find_split_folders(path)
-    names = sorted(
-        {child.name for folder in folders.values() for child in _class_folders(folder)},
-        key=_natural_key,
-    )
-    if not names:
-        raise DataError(
-            f"{path}: contains no class folders; make one for each class and put its images in"
-        )
+    left_out = _LeftOut(path)
+    _list_unused_folders(path, folders, left_out)
+    names = _class_names(path, folders.values())
     images, labels = {}, {}
     for split, folder in folders.items():
-        images[split], labels[split] = _read_class_folders(folder, names)
+        images[split], labels[split] = _read_class_folders(folder, names, left_out)
     color = any(picture.ndim == 3 for pictures in images.values() for picture in pictures)
     splits = {
         split: Split(
@@ -54,7 +73,61 @@ def load_class_folders(path: Path) -> Dataset:
     held_out = (
         splits.get("test") or splits.get("val") or splits["train"].take(torch.arange(0), "test")
     )
-    return Dataset(f"{path.resolve().name}/", splits["train"], held_out, tuple(names))
+    return Dataset(
+        f"{path.resolve().name}/",
+        splits["train"],
+        held_out,
+        tuple(names),
+        left_out=left_out.describe(),
+    )
+
+
+def _class_names(path: Path, folders: Iterable[Path]) -> list[str]:
+    """Return the names of the classes in all splits, sorted.
+
+    Raises:
+        DataError: There are none, or two names or folders cannot be told apart.
+    """
+    found = [child for folder in folders for child in _class_folders(folder)]
+    names = sorted({child.name for child in found}, key=_natural_key)
+    if not names:
+        raise DataError(
+            f"{path}: contains no class folders; make one for each class and put its images in"
+        )
+    # On many systems these are one folder, and in a table they look alike.
+    alike: dict[str, str] = {}
+    for name in names:
+        key = unicodedata.normalize("NFKC", name).casefold().strip()
+        if other := alike.get(key):
+            raise DataError(
+                f"{path}: the class folders {other!r} and {name!r} differ only in case, spaces or "
+                "the encoding of letters; merge them or rename one"
+            )
+        alike[key] = name
+    places: dict[Path, Path] = {}
+    for child in found:
+        place = child.resolve()
+        if place in places:
+            raise DataError(
+                f"{child}: is the same folder as {places[place]}; remove one of the links"
+            )
+        places[place] = child
+    return names
+
+
+def _list_unused_folders(path: Path, used: Mapping[str, Path], left_out: _LeftOut) -> None:
+    """List what lies beside the folders of the splits, and beside the classes in them."""
+    for folder in {path, *used.values()}:
+        classes = set() if folder not in used.values() else set(_class_folders(folder))
+        for child in _entries(folder):
+            if child in classes or child in used.values():
+                continue
+            if child.name.startswith((".", "__")):
+                left_out.add(child, "hidden")
+            elif child.is_dir():
+                left_out.add(child, "folders that belong to no split")
+            else:
+                left_out.add(child, "files outside of class folders")
 
 
 def _find_split_folders(path: Path) -> dict[str, Path]:
@@ -73,20 +146,21 @@ def _find_split_folders(path: Path) -> dict[str, Path]:
 
 
 def _read_class_folders(
-    folder: Path, names: Sequence[str]
+    folder: Path, names: Sequence[str], left_out: _LeftOut
 ) -> tuple[list[NDArray[np.uint8]], torch.Tensor]:
     """Return the images of a split as arrays, and their labels."""
-    files = [(file, k) for k, name in enumerate(names) for file in _image_files(folder / name)]
-    images = [_read_image(file) for file, _ in files]
-    labels = torch.tensor([k for _, k in files], dtype=torch.int64)
-    _check_same_size(images, [file for file, _ in files])
+    files = []
     for k, name in enumerate(names):
-        if not (labels == k).any():
+        found = _image_files(folder / name, left_out)
+        if not found:
             raise DataError(
                 f"{folder / name}: contains no images (PNG, JPEG, ...); "
                 "add some, or remove the class"
             )
-    return images, labels
+        files += [(file, k) for file in found]
+    images = [_read_image(file) for file, _ in files]
+    _check_same_size(images, [file for file, _ in files])
+    return images, torch.tensor([k for _, k in files], dtype=torch.int64)
 
 
 def _find_split_folder(path: Path, names: Sequence[str]) -> Path | None:
@@ -101,36 +175,37 @@ def _find_split_folder(path: Path, names: Sequence[str]) -> Path | None:
 
 
 def _class_folders(path: Path) -> list[Path]:
+    return [
+        child
+        for child in _entries(path)
+        if not child.name.startswith((".", "__")) and child.is_dir()
+    ]
+
+
+def _entries(path: Path) -> list[Path]:
     try:
-        return [
-            child
-            for child in path.iterdir()
-            if child.is_dir() and not child.name.startswith((".", "__"))
-        ]
+        return list(path.iterdir())
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+        raise DataError(
+            f"{path}: cannot be read ({error.strerror}); check its permissions"
+        ) from error
 
 
-def _image_files(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    known = {
-        suffix
-        for suffix, image_format in Image.registered_extensions().items()
-        if image_format in _safe_formats()
-    }
-    files = (file for file in folder.iterdir() if file.is_file() and not file.name.startswith("."))
-    return sorted(
-        (file for file in files if file.suffix.lower() in known),
-        key=lambda file: _natural_key(file.name),
-    )
-
-
-@functools.cache
-def _safe_formats() -> tuple[str, ...]:
-    """Return the formats that Pillow reads by itself; for EPS it would start Ghostscript."""
-    Image.init()
-    return tuple(image_format for image_format in Image.OPEN if image_format != "EPS")
+def _image_files(folder: Path, left_out: _LeftOut) -> list[Path]:
+    """Return the images of a class in the order of their names; list what else is there."""
+    files = []
+    for file in _entries(folder) if folder.is_dir() else []:
+        if file.name.startswith("."):
+            left_out.add(file, "hidden")
+        elif file.is_dir():
+            left_out.add(file, "folders inside class folders")
+        elif file.suffix.lower() not in SUFFIXES:
+            left_out.add(file, "files of other types")
+        elif not file.is_file():
+            left_out.add(file, "entries that are no files")
+        else:
+            files.append(file)
+    return sorted(files, key=lambda file: _natural_key(file.name))
 
 
 def _natural_key(name: str) -> tuple[int, str]:
@@ -141,16 +216,14 @@ def _natural_key(name: str) -> tuple[int, str]:
 def _read_image(file: Path) -> NDArray[np.uint8]:
     """Return ``H W`` for a gray image, ``H W 3`` for one in color."""
     try:
-        with Image.open(file, formats=_safe_formats()) as opened:
+        with open_image(file, _MAX_BYTES) as opened:
             # Checked before the pixels are read: a small file may announce a gigantic image.
-            if max(opened.size) > MAX_SIDE_PX:
-                w, h = opened.size
-                raise DataError(
-                    f"{file}: {h}x{w} is too large; "
-                    f"scale all images to at most {MAX_SIDE_PX}x{MAX_SIDE_PX}"
-                )
+            w, h = opened.size
+            if max(w, h) > MAX_SIDE_PX:
+                raise _too_large_error(file, f"{h}x{w} is")
+            _check_levels(file, opened)
             picture = ImageOps.exif_transpose(opened)
-            if picture.mode.startswith("I;16") or picture.mode == "I":
+            if picture.mode.startswith("I"):
                 return (np.asarray(picture).astype(np.int64) // 257).clip(0, 255).astype(np.uint8)
             if picture.has_transparency_data:
                 # Transparent areas show the paper below.
@@ -159,15 +232,37 @@ def _read_image(file: Path) -> NDArray[np.uint8]:
             if picture.mode in ("1", "L"):
                 return np.asarray(picture.convert("L"))
             pixels = np.asarray(picture.convert("RGB"))
-    except DataError:
-        raise
-    except Exception as error:  # image readers raise exceptions of many types
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+    except Image.DecompressionBombError as error:
+        raise _too_large_error(file, "it is far") from error
+    except UnidentifiedImageError as error:
+        reason = "it is empty" if file.stat().st_size == 0 else "cannot identify its format"
         raise DataError(
-            f"{file}: cannot be read as an image ({reason}); repair or remove it"
+            f"{file}: cannot be read as an image ({reason}); use a {FORMATS_TEXT}, or remove it"
         ) from error
     gray = (pixels[..., 0] == pixels[..., 1]).all() and (pixels[..., 0] == pixels[..., 2]).all()
     return pixels[..., 0] if gray else pixels
+
+
+def _too_large_error(file: Path, what: str) -> DataError:
+    return DataError(
+        f"{file}: {what} too large; scale all images to at most {MAX_SIDE_PX}x{MAX_SIDE_PX}"
+    )
+
+
+def _check_levels(file: Path, picture: Image.Image) -> None:
+    """Refuse an image whose levels have no known range, or that is more than one image."""
+    if getattr(picture, "is_animated", False) and picture.format != "MPO":
+        raise DataError(
+            f"{file}: has more than one frame; save each of them as an image of its own"
+        )
+    deep = picture.mode.startswith("I")
+    if picture.mode == "F" or (deep and not has_sixteen_bits(picture)):
+        raise DataError(
+            f"{file}: has pixels of mode {picture.mode}, whose black and white are unknown; "
+            "save it with 8 bits for each channel"
+        )
+    if deep and picture.has_transparency_data:
+        raise DataError(f"{file}: has 16 bits and transparency; save it with 8 bits instead")
 
 
 def _check_same_size(pictures: Sequence[NDArray[np.uint8]], files: Sequence[Path]) -> None:

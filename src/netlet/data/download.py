@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from netlet.data.idx import read_file
-from netlet.data.source_files import find_file, verify_checksum
+from netlet.data.source_files import find_file, read_stored, verify_checksum
 from netlet.data.sources import File, Source
 from netlet.errors import DataError, MissingDataError
 from netlet.files import write_atomic
@@ -87,7 +85,7 @@ def _is_valid(folder: Path, file: File) -> bool:
     if path is None:
         return False
     try:
-        verify_checksum(file, read_file(path), path)
+        verify_checksum(file, read_stored(file, path), path)
     except DataError:
         return False
     return True
@@ -147,14 +145,6 @@ def _download_with_retries(mirror: str, file: File, on_progress: OnProgress) -> 
 
 
 def _has_right_checksum(file: File, content: bytes) -> bool:
-    if content[:2] == _GZIP_MAGIC:
-        # A small file may decompress to any size: stop one byte after the expected size.
-        decompressor = zlib.decompressobj(wbits=31)
-        try:
-            if len(decompressor.decompress(content, file.bytes + 1)) > file.bytes:
-                return False
-        except zlib.error:
-            return False
     try:
         verify_checksum(file, content, Path(file.name))
     except DataError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from netlet.data.dataset import Dataset
@@ -43,23 +44,12 @@ def load(
         MissingDataError: A public data set was not found and cannot be downloaded.
         DataError: The name is unknown, or a file is damaged or is not what its name says.
     """
+    check_name(name)
     known = str(name)
-    if known not in DATASET_NAMES and (
-        isinstance(name, Path) or Path(known).exists() or "/" in known or "." in known
-    ):
+    if known not in DATASET_NAMES:
         if folder is not None:
             raise DataError(f"{name}: is already a path; leave out {folder}")
-        if not Path(name).exists():
-            raise DataError(
-                f"{name}: no such folder or file; public data sets are: {', '.join(DATASET_NAMES)}"
-            )
         return load_user_images(Path(name))
-    if known not in DATASET_NAMES:
-        raise DataError(
-            f"no data set {known!r}; {did_you_mean(known, DATASET_NAMES)}"
-            f"choose one of {', '.join(DATASET_NAMES)}, "
-            "or give the path of a folder of class folders or of an .npz"
-        )
     if known == SCRIBBLE:
         if folder is not None:
             raise DataError(f"{SCRIBBLE} is generated, not read from a folder; leave out {folder}")
@@ -73,3 +63,29 @@ def load(
         if folder is not None or not download:
             raise
     return read_source(source, fetch(source, cache_folder() / source.name, on_progress))
+
+
+def check_name(name: str | Path) -> None:
+    """Check that a data set can be meant: that its name is known or its path exists.
+
+    Raises:
+        DataError: It is neither; with the names that there are.
+    """
+    known = str(name)
+    if known in DATASET_NAMES:
+        return
+    is_path = isinstance(name, Path) or "/" in known or "." in known
+    try:
+        if os.path.lexists(known):
+            return
+    except ValueError as error:  # a null byte
+        raise DataError(f"{known!r}: is not the name of a file; check it") from error
+    if is_path:
+        raise DataError(
+            f"{name}: no such folder or file; public data sets are: {', '.join(DATASET_NAMES)}"
+        )
+    raise DataError(
+        f"no data set {known!r}; {did_you_mean(known, DATASET_NAMES)}"
+        f"choose one of {', '.join(DATASET_NAMES)}, "
+        "or give the path of a folder of class folders or of an .npz"
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,15 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from netlet.data.image_files import FORMATS_TEXT, has_sixteen_bits, open_image
 from netlet.data.ink import extract_ink
 from netlet.data.scribble import SIZE
 from netlet.errors import DataError
 
 _MAX_PIXELS = 50_000_000
+_MAX_LEVEL = np.float32(1e30)  # of a float picture, so that the range does not overflow
 _MAX_SIDE_PX = 1024  # larger pictures are reduced before the ink is searched
-# Pillow runs other programs to decode some formats, such as EPS; these it decodes itself.
-_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
-_FORMATS_TEXT = "PNG, JPEG, WebP, BMP, GIF or TIFF"
+_MAX_BYTES = 1 << 29  # of a file: 50 million pixels of three times 16 bits, and some room
 _CHANNEL_GAIN = (
     1.5  # a color channel is used instead of luminance if its contrast is this much higher
 )
@@ -43,9 +42,10 @@ def read_picture(path: Path | str) -> NDArray[np.uint8]:
         DataError: The file is missing, not an image, damaged or too large; or there is nothing
             drawn on it, or more than one digit.
     """
-    with _open_image(Path(path)) as opened:
+    with _open_picture(Path(path)) as opened:
         opened.draft(None, (_MAX_SIDE_PX, _MAX_SIDE_PX))  # decodes a large JPEG at a smaller size
-        gray = _to_gray(ImageOps.exif_transpose(opened))
+        sixteen_bits = has_sixteen_bits(opened)
+        gray = _to_gray(ImageOps.exif_transpose(opened), sixteen_bits=sixteen_bits)
         factor = -(-max(gray.shape) // _MAX_SIDE_PX)
         gray = np.asarray(Image.fromarray(gray).reduce(factor)) if factor > 1 else gray
     try:
@@ -68,7 +68,7 @@ def read_raw_picture(path: Path | str) -> NDArray[np.uint8]:
         DataError: The file is missing, not an image, damaged, or an image of another form.
     """
     remedy = "drop --raw to have it prepared"
-    with _open_image(Path(path)) as opened:
+    with _open_picture(Path(path)) as opened:
         if opened.size != (SIZE, SIZE):
             w, h = opened.size
             raise DataError(f"{path}: is {h}x{w}, but --raw needs {SIZE}x{SIZE}; {remedy}")
@@ -87,32 +87,21 @@ def read_raw_picture(path: Path | str) -> NDArray[np.uint8]:
 
 
 @contextmanager
-def _open_image(path: Path) -> Iterator[Image.Image]:
-    """Open an image; turn every error, also one while its pixels are decoded, into one line."""
+def _open_picture(path: Path) -> Iterator[Image.Image]:
+    """Open a picture and check its size before its pixels are decoded."""
     if path.is_dir():
         raise DataError(f"{path}: is a folder; name the images in it, for example {path / '*.png'}")
     try:
-        with warnings.catch_warnings(action="ignore"), Image.open(path, formats=_FORMATS) as opened:
+        with open_image(path, _MAX_BYTES) as opened:
             w, h = opened.size
             if w * h > _MAX_PIXELS:
                 raise _too_large_error(path, f"{w}x{h} pixels are")
             yield opened
-    except DataError:
-        raise
     except Image.DecompressionBombError as error:
         raise _too_large_error(path, "its pixels are far") from error
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file; check its name") from error
     except UnidentifiedImageError as error:
         what = "empty" if path.stat().st_size == 0 else "not an image that can be read"
-        raise DataError(f"{path}: {what}; use a {_FORMATS_TEXT}") from error
-    except Exception as error:  # image readers raise exceptions of many types
-        reason = (
-            getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
-        )
-        raise DataError(
-            f"{path}: cannot be read as an image ({reason}); repair it or use another"
-        ) from error
+        raise DataError(f"{path}: {what}; use a {FORMATS_TEXT}") from error
 
 
 def _too_large_error(path: Path, what: str) -> DataError:
@@ -121,16 +110,14 @@ def _too_large_error(path: Path, what: str) -> DataError:
     )
 
 
-def _to_gray(picture: Image.Image) -> NDArray[np.float32]:
+def _to_gray(picture: Image.Image, *, sixteen_bits: bool) -> NDArray[np.float32]:
     """Return gray levels 0..255, ``H W``, over a contrasting backing if there is transparency."""
     if picture.mode.startswith("I") or picture.mode == "F":
-        deep = np.nan_to_num(np.asarray(picture).astype(np.float32))
-        # The range of 16 bits is known; that of 32 bits and of floats is taken from the image.
-        sixteen_bits = picture.mode.startswith("I;16") or (
-            picture.mode == "I" and 255 < deep.max() <= 65_535
-        )
+        deep = np.asarray(picture).astype(np.float32)
+        deep = np.nan_to_num(deep, posinf=0, neginf=0).clip(-_MAX_LEVEL, _MAX_LEVEL)
+        # The range of 16 bits is known; that of others is taken from the image.
         low, high = (0.0, 65_535.0) if sixteen_bits else (float(deep.min()), float(deep.max()))
-        return (deep - low) * (255 / max(high - low, 1e-9))
+        return (deep - low) * np.float32(255 / max(high - low, 1e-9))
     if picture.mode in ("1", "L"):
         return np.asarray(picture.convert("L")).astype(np.float32)
     if not picture.has_transparency_data:

@@ -13,10 +13,13 @@ import torch
 from numpy.typing import NDArray
 
 from netlet.data.dataset import Dataset, Split
-from netlet.data.idx import decompress, parse_idx, read_file
+from netlet.data.idx import decompress, parse_header, parse_idx
 from netlet.data.sources import SOURCES, File, Part, Source
 from netlet.errors import DataError, MissingDataError
+from netlet.files import read_regular
 from netlet.text import format_shape
+
+_PACKING_BYTES = 65_536  # gzip makes random bytes longer, but by less than this
 
 
 def cache_folder() -> Path:
@@ -95,7 +98,7 @@ def verify_checksum(file: File, content: bytes, path: Path, raw: bytes | None = 
         DataError: The checksum is wrong; or the file is not gzipped and only the checksum of its
             ``.gz`` is known.
     """
-    raw = decompress(content, path) if raw is None else raw
+    raw = decompress(content, path, file.bytes) if raw is None else raw
     found = md5 = _md5(raw)
     expected, of = file.md5, "raw content"
     if expected is None:
@@ -154,9 +157,9 @@ def find_file(folder: Path, file: File) -> Path | None:
 def _read_split(source: Source, part: Part, folder: Path, checksums: dict[str, str]) -> Split:
     """Read the images and labels of a split; enter their checksums into ``checksums``."""
     stored_images, images_path = _read_stored(source, part.images, folder)
-    raw_images = decompress(stored_images, images_path)
+    raw_images = decompress(stored_images, images_path, part.images.bytes)
     stored_labels, labels_path = _read_stored(source, part.labels, folder)
-    raw_labels = decompress(stored_labels, labels_path)
+    raw_labels = decompress(stored_labels, labels_path, part.labels.bytes)
     images = _parse_array(
         raw_images, images_path, np.uint8, expected=(part.count, *source.size)
     ).astype(np.uint8, copy=False)
@@ -182,23 +185,34 @@ def _read_stored(source: Source, file: File, folder: Path) -> tuple[bytes, Path]
         raise DataError(
             f"{folder / file.name}: the file has disappeared; download {source.name} again"
         )
-    return read_file(path), path
+    return read_stored(file, path), path
+
+
+def read_stored(file: File, path: Path) -> bytes:
+    """Return the content of a file, gzipped or not, if it can be the file it should be.
+
+    Raises:
+        DataError: It cannot be read, or is too large.
+    """
+    return read_regular(path, file.bytes + _PACKING_BYTES, DataError)
 
 
 def _parse_array(
     raw: bytes, path: Path, kind: type[np.generic], expected: tuple[int, ...]
 ) -> NDArray[np.generic]:
-    values = parse_idx(raw, path)
-    if values.dtype != kind or values.ndim != len(expected):
+    shape, dtype = parse_header(raw, path)
+    dtype = dtype.newbyteorder("=")
+    if dtype != kind or len(shape) != len(expected):
         raise DataError(
             f"{path}: expected {np.dtype(kind)} of {len(expected)} dimensions, "
-            f"found {values.dtype} of {values.ndim}; is this another file under its name?"
+            f"found {dtype} of {len(shape)}; is this another file under its name?"
         )
-    if values.shape != expected:
+    if shape != expected:
         raise DataError(
-            f"{path}: expected {format_shape(expected)}, found {format_shape(values.shape)}"
+            f"{path}: expected {format_shape(expected)}, found {format_shape(shape)}; "
+            "download it again"
         )
-    return values
+    return parse_idx(raw, path)
 
 
 def _layouts(source: Source, root: Path) -> Iterator[Path]:
@@ -216,8 +230,8 @@ def _holds_another_source(source: Source, place: Path) -> bool:
     if path is None:
         return False
     try:
-        content = read_file(path)
-        md5s = {_md5(content), _md5(decompress(content, path))}
+        content = read_stored(source.test.labels, path)
+        md5s = {_md5(content), _md5(decompress(content, path, source.test.labels.bytes))}
     except DataError:
         return False  # reading the file will report what is wrong
     return any({other.test.labels.md5, other.test.labels.gz_md5} & md5s for other in others)

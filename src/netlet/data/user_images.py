@@ -12,8 +12,10 @@ from netlet.data.class_folders import MAX_SIDE_PX, load_class_folders
 from netlet.data.dataset import Dataset, Split
 from netlet.data.npz import load_npz
 from netlet.errors import DataError
+from netlet.files import open_regular
 from netlet.text import format_shape
 
+_MAX_CLASSES = 1_000
 _VAL_SHARE = 6  # without test images, one image in six is held out of train
 
 
@@ -38,14 +40,24 @@ def load_user_images(path: Path) -> Dataset:
         dataset = load_class_folders(path)
     elif path.suffix == ".npz":
         dataset = load_npz(path)
-    else:
+    elif path.is_file():
         raise DataError(
             f"{path}: expected a folder of class folders, or an .npz with images and labels"
         )
+    else:
+        open_regular(path, 0, DataError).close()  # says what it is instead
+        raise DataError(f"{path}: is not a file; name a folder of class folders, or an .npz")
     if dataset.classes < 2:
         raise DataError(f"{path}: found {dataset.classes} class; a classifier needs at least 2")
+    if dataset.classes > _MAX_CLASSES:
+        raise DataError(
+            f"{path}: found {dataset.classes:,} classes, more than {_MAX_CLASSES:,}; "
+            "give each class one label, and images of a class the same"
+        )
     for split in (dataset.train, dataset.held_out):
         h, w = split.images.shape[2:]
+        if min(h, w) < 1:
+            raise DataError(f"{path}: images of {h}x{w} have no pixels; save them again")
         if max(h, w) > MAX_SIDE_PX:
             raise DataError(
                 f"{path}: images of {h}x{w} are too large; "
@@ -59,7 +71,9 @@ def load_user_images(path: Path) -> Dataset:
     checksums = {
         split.name: split.sha256() for split in (dataset.train, dataset.held_out) if len(split)
     }
-    checksums["class names"] = hashlib.sha256("\n".join(dataset.class_names).encode()).hexdigest()
+    checksums["class names"] = hashlib.sha256(
+        "\n".join(dataset.class_names).encode(errors="surrogateescape")
+    ).hexdigest()
     dataset = replace(dataset, checksums=checksums)
     return dataset if len(dataset.held_out) else _hold_out_val(dataset, path)
 
