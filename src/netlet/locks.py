@@ -14,6 +14,7 @@ import re
 import time
 import warnings
 from collections.abc import Iterator
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 LOCK = ".netlet-lock"  # ending of the name of a lock's file; it exists only while it is held
+_held: ContextVar[frozenset[str]] = ContextVar("held", default=frozenset())  # by this thread
 _NO_LOCKS = {errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOLCK, errno.EINVAL}
 _HOLDER = re.compile(
     r"process \d{1,10} on [A-Za-z0-9._-]{1,64} "
@@ -34,6 +36,8 @@ _HOLDER = re.compile(
 @contextlib.contextmanager
 def lock_folder(folder: Path, what: str, wait_s: float = 0.0) -> Iterator[None]:
     """Keep other processes from writing into a folder while the block runs.
+
+    A block inside another one of the same thread, for the same folder, does nothing more.
 
     Args:
         folder: Created if it does not exist, and removed again if it is empty afterwards.
@@ -78,13 +82,12 @@ def lock_file(path: Path, what: str, wait_s: float = 0.0) -> Iterator[None]:
         yield
 
 
-def find_holder(folder: Path) -> str | None:
-    """Return which process writes into a folder, in words; None if there is none."""
-    path = folder / LOCK
+def find_holder(path: Path) -> str | None:
+    """Return which process holds the lock whose file this is, in words; None if none does."""
     if not path.exists():
         return None
     try:
-        with _lock(path, folder, "netlet", 0.0):
+        with _lock(path, path, "netlet", 0.0):
             return None
     except LockedError:
         return _read_holder(path)
@@ -106,6 +109,10 @@ def _lock_of(path: Path) -> Path:
 
 @contextlib.contextmanager
 def _lock(path: Path, locked: Path, what: str, wait_s: float) -> Iterator[None]:
+    key = os.path.realpath(path)
+    if key in _held.get():
+        yield
+        return
     try:
         lock = _acquire(path, wait_s)
     except TimeoutError as error:
@@ -114,10 +121,12 @@ def _lock(path: Path, locked: Path, what: str, wait_s: float) -> Iterator[None]:
         ) from error
     except OSError as error:
         raise _not_writable(locked, error) from error
+    _held.set(_held.get() | {key})
     try:
         _write_holder(path, what)
         yield
     finally:
+        _held.set(_held.get() - {key})
         _release(lock, path)
 
 

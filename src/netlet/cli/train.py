@@ -24,6 +24,7 @@ from netlet.cli.options import (
 from netlet.cli.results import print_json, print_result, say
 from netlet.cli.settings import check_output_folder, configure_experiment, safe_folder_name
 from netlet.errors import TrainingError
+from netlet.text import escape_controls
 
 if TYPE_CHECKING:
     from netlet.data import Dataset
@@ -105,7 +106,7 @@ def train(
     if json:
         print_json("run", {**run.to_dict(), "folder": str(folder)})
     else:
-        print_result(_summary(run, folder))
+        print_result(_summary(run, folder), lines=True)
     raise typer.Exit(1 if run.verdict and run.verdict.failed else 0)
 
 
@@ -213,17 +214,30 @@ def _check_folder(folder: Path, *, numbered: bool) -> None:
 
 def _resume(folder: Path, threads: int | None) -> Run:
     """Finish an interrupted run; return the record if it is finished already."""
+    from netlet import records
+    from netlet.locks import lock_folder
+    from netlet.training import CHECKPOINT_FILE, load_checkpoint
+
+    record = folder / records.RECORD
+    if not record.is_file():
+        if not (folder / CHECKPOINT_FILE).is_file():
+            load_checkpoint(folder)  # raises, and says what is missing
+        with lock_folder(folder, "netlet train"):
+            if not record.is_file():  # another process may just have finished it
+                return _continue(folder, threads)
+    say(f"{folder}: the run is finished")
+    return records.load_run(folder)
+
+
+def _continue(folder: Path, threads: int | None) -> Run:
+    """Resume a run whose folder is locked."""
     import torch
 
-    from netlet import records
     from netlet.cli.training_progress import TrainingProgress
     from netlet.experiments import load_data, load_experiment
     from netlet.records import RunConfig
     from netlet.training import Recorder, load_checkpoint
 
-    if (folder / records.RECORD).is_file():
-        say(f"{folder}: the run is finished")
-        return records.load_run(folder)
     checkpoint, values = load_checkpoint(folder)
     config = RunConfig.from_dict(values, folder)
     torch.set_num_threads(threads or config.threads)
@@ -244,11 +258,9 @@ def _resume(folder: Path, threads: int | None) -> Run:
 
 def _summary(run: Run, folder: Path) -> str:
     best, total_s, train_s = run.best_epoch, run.times["total_s"], run.times["train_s"]
-    return "\n".join(
-        [
-            str(run.verdict),
-            f"best epoch {best.epoch}: {best.score} (shown, not judged)",
-            f"{total_s:.1f} s, of which {train_s:.1f} s training on {run.data['name']} "
-            f"({run.backend} backend); recorded in {folder}",
-        ]
-    )
+    lines = [
+        f"best epoch {best.epoch}: {best.score} (shown, not judged)",
+        f"{total_s:.1f} s, of which {train_s:.1f} s training on {run.data['name']} "
+        f"({run.backend} backend); recorded in {folder}",
+    ]
+    return "\n".join([str(run.verdict), *map(escape_controls, lines)])

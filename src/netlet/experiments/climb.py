@@ -14,6 +14,7 @@ from netlet.experiments.named import find_experiment
 from netlet.experiments.study import load_finished_seeds, run_study
 from netlet.experiments.workers import OnEvent
 from netlet.files import write_atomic
+from netlet.locks import lock_folder
 from netlet.recipes import AUGMENTS, Recipe
 from netlet.records import Ladder, LadderResult, RunConfig, Rung
 
@@ -72,6 +73,7 @@ def climb(
         on_event: Called for each event of each worker.
 
     Raises:
+        LockedError: Another process climbs a ladder in this folder.
         NetletError: As :func:`build_experiment` and :func:`run_study` raise it. Finished studies
             are kept.
     """
@@ -79,11 +81,12 @@ def climb(
     for rung, config in zip(ladder.rungs, configs, strict=True):
         # Refuse a folder that holds something else before anything is written.
         load_finished_seeds(config, seeds[: rung.max_seeds], folder / rung.name)
-    write_atomic(folder / records.LADDER, ladder.toml)
-    for rung, config in zip(ladder.rungs, configs, strict=True):
-        on_rung(rung)
-        run_study(config, seeds[: rung.max_seeds], folder / rung.name, workers, on_event)
-    return records.load_ladder_result(folder)
+    with lock_folder(folder, "netlet climb"):
+        write_atomic(folder / records.LADDER, ladder.toml)
+        for rung, config in zip(ladder.rungs, configs, strict=True):
+            on_rung(rung)
+            run_study(config, seeds[: rung.max_seeds], folder / rung.name, workers, on_event)
+        return records.load_ladder_result(folder)
 
 
 def _change_recipe(recipe: Recipe, rung: Rung) -> Recipe:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from netlet import records
 from netlet.analysis import receptive_field_from_trace, summary_from_trace, trace
-from netlet.errors import RecordError, TrainingError
+from netlet.errors import LockedError, RecordError, TrainingError
 from netlet.experiments.config import load_experiment
 from netlet.experiments.workers import OnEvent, run_folder, train_seeds
+from netlet.locks import LOCK, find_holder, lock_file, lock_folder
 from netlet.nets import build
 from netlet.records import (
     ExperimentConfig,
@@ -24,6 +27,8 @@ from netlet.records import (
     to_json_value,
 )
 from netlet.training import CHECKPOINT_FILE, load_checkpoint
+
+_WRITE_WAIT_S = 60.0  # for another study of the same folder that writes its record
 
 
 def run_study(
@@ -39,6 +44,9 @@ def run_study(
     Seeds that are finished are not trained again, and interrupted ones are resumed. Where a
     ``study.json`` remains but the runs beside it were deleted, its seeds count as finished.
 
+    Several processes may train different seeds in the same folder at the same time; the record
+    gets the seeds of all of them.
+
     Args:
         config: What to run; its seed is ignored, its threads are those of each worker.
         seeds: Distinct.
@@ -52,23 +60,72 @@ def run_study(
 
     Raises:
         RecordError: The folder holds runs of another experiment.
+        LockedError: Another process trains some of these seeds.
         TrainingError: Some seeds could not be finished. The others are kept, and the same call
             trains only the rest.
     """
-    studies = load_finished_seeds(config, seeds, folder)
-    left = [seed for seed in seeds if seed not in studies]
-    errors = train_seeds(config, left, folder, workers, on_event) if left else []
-    if errors:
-        raise TrainingError(
-            f"{len(errors)} of {len(seeds)} seeds are not finished ({'; '.join(errors)});"
-            f" finished seeds are kept in {folder}, run the same command for the rest"
-        )
-    for seed in left:
-        studies[seed] = Study.from_runs([records.load_run(run_folder(folder, seed))])
-    study = functools.reduce(Study.merge, studies.values())
-    if chosen_by:
-        study = dataclasses.replace(study, chosen_by=chosen_by.to_dict())
-    records.save_study(study, folder / records.STUDY)
+    finished = load_finished_seeds(config, seeds, folder)
+    with _claim_seeds([seed for seed in seeds if seed not in finished], folder):
+        # Again, since another process may have finished some of them in the meantime.
+        finished = load_finished_seeds(config, seeds, folder)
+        left = [seed for seed in seeds if seed not in finished]
+        errors = train_seeds(config, left, folder, workers, on_event) if left else []
+        if errors:
+            kept = len(seeds) - len(errors)
+            raise TrainingError(
+                f"{len(errors)} of {len(seeds)} seeds are not finished ({'; '.join(errors)}); "
+                + (f"finished seeds are kept in {folder}, " if kept else "")
+                + f"run the same command for {'the rest' if kept else 'them'}"
+            )
+        return _save_seeds(config, seeds, folder, chosen_by)
+
+
+@contextlib.contextmanager
+def _claim_seeds(seeds: Sequence[int], folder: Path) -> Iterator[None]:
+    """Keep other processes from training these seeds in this folder while the block runs.
+
+    A claim is a lock that names its first and last seed.
+
+    Raises:
+        LockedError: Another process trains some of them.
+    """
+    if not seeds:
+        yield
+        return
+    with contextlib.ExitStack() as claim:
+        with lock_folder(folder, "netlet study", _WRITE_WAIT_S):
+            for path in sorted(folder.glob(f".seeds-*{LOCK}")):
+                named = re.fullmatch(r"\.seeds-(\d+)-(\d+)", path.name.removesuffix(LOCK))
+                if not named or int(named[1]) > max(seeds) or int(named[2]) < min(seeds):
+                    continue
+                if holder := find_holder(path):
+                    raise LockedError(
+                        f"{folder}: {holder} trains seeds {named[1]} to {named[2]} there; wait "
+                        "until it has ended, or train others with --first-seed"
+                    )
+            mine = folder / f"seeds-{min(seeds)}-{max(seeds)}"
+            claim.enter_context(lock_file(mine, "netlet study"))
+        yield
+
+
+def _save_seeds(
+    config: RunConfig, seeds: Sequence[int], folder: Path, chosen_by: Trials | None
+) -> Study:
+    """Add seeds to ``study.json``, which another process may have changed; return their study."""
+    path = folder / records.STUDY
+    with lock_folder(folder, "netlet study", _WRITE_WAIT_S):
+        found = load_finished_seeds(config, seeds, folder)
+        if gone := [seed for seed in seeds if seed not in found]:
+            raise TrainingError(
+                f"{run_folder(folder, gone[0])}: its record has disappeared; run the same command "
+                "again"
+            )
+        study = functools.reduce(Study.merge, found.values())
+        trials = chosen_by.to_dict() if chosen_by else None
+        if not trials and path.is_file():
+            trials = records.load_study(path).chosen_by
+        study = dataclasses.replace(study, chosen_by=trials)
+        records.save_study(study, path)
     return study.select_seeds(seeds)
 
 

@@ -11,7 +11,9 @@ import contextlib
 import dataclasses
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -24,10 +26,12 @@ from torch import nn
 from netlet.data import Dataset
 from netlet.errors import NetletError
 from netlet.experiments.config import load_data, load_experiment
+from netlet.locks import lock_folder
 from netlet.records import Epoch, Run, RunConfig
 from netlet.training import CHECKPOINT_FILE, Callback, Plan, Recorder, load_checkpoint
 
 _STOP = -1  # sent instead of a seed
+_ORPHAN_S = 10.0  # how long to wait for a worker whose main process has been killed
 
 
 @dataclass(frozen=True)
@@ -158,6 +162,7 @@ class _WorkerPool:
 
 def _run_worker(worker: int, config: dict[str, Any], folder: str, pipe: Connection) -> None:
     """Train the seeds that the pipe delivers; runs in its own process and loads the data once."""
+    _end_with_parent()
     try:
         base = RunConfig.from_dict(config, folder)
         torch.set_num_threads(base.threads)
@@ -175,12 +180,27 @@ def _run_worker(worker: int, config: dict[str, Any], folder: str, pipe: Connecti
 
 def _train_seed(config: RunConfig, images: Dataset, folder: Path, reporter: _PipeReporter) -> None:
     place = run_folder(folder, config.seed)
-    checkpoint = load_checkpoint(place)[0] if (place / CHECKPOINT_FILE).is_file() else None
-    # The recorder comes first: a seed is reported as finished once its record is on the disk.
-    recorder = Recorder(place, config.to_dict(), resumed=checkpoint is not None)
-    load_experiment(config).run(
-        images, config.seed, val=config.val, callbacks=[recorder, reporter], resume=checkpoint
-    )
+    with ExitStack() as stack:
+        if (place / CHECKPOINT_FILE).is_file():
+            stack.enter_context(lock_folder(place, "netlet study", _ORPHAN_S))
+        checkpoint = load_checkpoint(place)[0] if (place / CHECKPOINT_FILE).is_file() else None
+        # The recorder comes first: a seed is reported as finished once its record is on the disk.
+        recorder = Recorder(place, config.to_dict(), resumed=checkpoint is not None)
+        load_experiment(config).run(
+            images, config.seed, val=config.val, callbacks=[recorder, reporter], resume=checkpoint
+        )
+
+
+def _end_with_parent() -> None:
+    """End this process soon after its parent, so that it keeps no lock on a run's folder."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+
+        def watch() -> None:
+            wait([parent.sentinel])
+            os._exit(130)
+
+        threading.Thread(target=watch, daemon=True).start()
 
 
 class _PipeReporter(Callback):

@@ -76,3 +76,6 @@ class Callback:
             run: The complete record.
             net: With its final weights.
         """
+
+    def on_end(self) -> None:
+        """Run when the training ends, also if it fails or is interrupted."""

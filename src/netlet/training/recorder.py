@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,10 @@ from torch import nn
 from netlet import records
 from netlet.errors import TrainingError
 from netlet.files import create_folder_atomic, remove_unfinished, write_atomic
+from netlet.locks import lock_folder
 from netlet.nets.weights import save_weights
 from netlet.records import Epoch, Run
+from netlet.text import quote_shell
 from netlet.training.callbacks import Callback, Plan
 from netlet.training.checkpoint import (
     CHECKPOINT_FILE,
@@ -31,7 +33,9 @@ class Recorder(Callback):
         folder: The run's folder. It is created together with its first checkpoint, so that every
             existing folder can be resumed.
         config: The run's configuration as plain values; stored in the checkpoint.
-        resumed: The folder exists, with what the run has written before.
+        resumed: The folder exists, with what the run has written before. Lock it
+            (:func:`netlet.locks.lock_folder`) before its checkpoint is loaded: another process may
+            go on with the same run.
         next_free_name: If the folder exists, use the next free ``NAME-2``, ``NAME-3``, ... instead.
 
     Attributes:
@@ -51,12 +55,18 @@ class Recorder(Callback):
         self._resumed = resumed
         self._next_free_name = next_free_name
         self._metadata: dict[str, str] = {}
+        self._lock = ExitStack()
 
     def on_start(self, plan: Plan) -> None:
-        """Remove unfinished files that a killed process may have left."""
+        """Lock the folder of a resumed run, and remove what killed processes may have left.
+
+        Raises:
+            LockedError: Another process writes into the folder.
+        """
         self._metadata = {"name": plan.name, "seed": str(plan.seed), "data": plan.data}
         if self._resumed:
-            remove_unfinished(self.folder)
+            self._enter_lock()
+            remove_unfinished(self.folder, older_than_s=0)  # nobody else writes there
         else:
             remove_unfinished(self.folder.parent, [CHECKPOINT_FILE])
 
@@ -83,6 +93,13 @@ class Recorder(Callback):
             records.save_run(run, self.folder)
             (self.folder / CHECKPOINT_FILE).unlink(missing_ok=True)
 
+    def on_end(self) -> None:
+        """Release the folder."""
+        self._lock.close()
+
+    def _enter_lock(self) -> None:
+        self._lock.enter_context(lock_folder(self.folder, "netlet train"))
+
     def _create_folder(self, checkpoint: Checkpoint) -> None:
         content = {CHECKPOINT_FILE: checkpoint_to_bytes(checkpoint, self._config)}
         first = self.folder
@@ -102,6 +119,7 @@ class Recorder(Callback):
                     f"{folder}: cannot be created ({error.strerror}); choose another with --out"
                 ) from error
             self.folder = folder
+            self._enter_lock()
             return
 
     def _write(self, epochs: Sequence[Epoch], net: nn.Module) -> None:
@@ -120,5 +138,5 @@ class Recorder(Callback):
         except OSError as error:
             raise TrainingError(
                 f"{self.folder}: cannot be written to ({error.strerror}); its earlier files are "
-                f"intact, resume with 'netlet train --resume {self.folder}'"
+                f"intact, resume with 'netlet train --resume {quote_shell(self.folder)}'"
             ) from error

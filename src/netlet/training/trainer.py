@@ -19,6 +19,7 @@ from netlet.backends import (
     describe_compiled_code,
     select_augmentation,
     select_backend,
+    warn_of_fallback,
 )
 from netlet.budgets import Budget, Score
 from netlet.data import Dataset, count_steps, iterate_epoch
@@ -119,11 +120,15 @@ def fit(
         device=device.type,
         precision=resolve_precision(recipe, device),
     )
-    with explain_device_errors():
-        result = Trainer(net, data, plan, callbacks, start).train(resume)
-    run = make_run(plan, origin, net, data, traced, result)
-    for callback in callbacks:
-        callback.on_finish(run, net)
+    try:
+        with explain_device_errors():
+            result = Trainer(net, data, plan, callbacks, start).train(resume)
+        run = make_run(plan, origin, net, data, traced, result)
+        for callback in callbacks:
+            callback.on_finish(run, net)
+    finally:
+        for callback in callbacks:
+            callback.on_end()
     return run
 
 
@@ -182,6 +187,7 @@ class Trainer:
                     net, state.parameters, self._data, recipe, plan.precision, self._random.dropout
                 ) as backend,
             ):
+                warn_of_fallback(backend, self._augmentation)
                 self._stretches.begin(
                     backend.name,
                     self._environment | describe_compiled_code(backend, self._augmentation),
