@@ -1,8 +1,10 @@
 """Plain text: what is safe to show, tables, shapes and counts, and rounded numbers for JSON."""
 
 import contextlib
+import html
 import json
 import re
+import shlex
 import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -50,6 +52,32 @@ def escape_controls(text: str, *, keep: str = "") -> str:
         return character if character in keep else ascii(character)[1:-1]
 
     return _CONTROLS.sub(escape, text)
+
+
+def quote_shell(*words: object) -> str:
+    r"""Return words of a command that can be copied into a shell, also with control characters.
+
+    Args:
+        words: Paths or text; such a word is quoted like ``$'a\n'``, which bash and zsh understand.
+    """
+    return " ".join(map(_quote_word, map(str, words)))
+
+
+def _quote_word(word: str) -> str:
+    if escape_controls(word) == word:
+        return shlex.quote(word)
+    escaped = "".join(
+        f"\\x{ord(c) - 0xDC00:02x}"  # a byte of a file name
+        if "\udc80" <= c <= "\udcff"
+        else escape_controls(f"\\{c}" if c in "\\'" else c)
+        for c in word
+    )
+    return f"$'{escaped}'"
+
+
+def escape_html(text: str) -> str:
+    """Return text for HTML, XML and SVG, in an element or in a quoted attribute."""
+    return html.escape(escape_controls(text))
 
 
 def to_unicode(text: str) -> str:

@@ -11,7 +11,7 @@ from torch import nn
 from netlet.analysis.fields import Field
 from netlet.analysis.ops import Trace
 from netlet.analysis.trace import trace
-from netlet.text import format_sizes, format_table
+from netlet.text import escape_controls, format_sizes, format_table
 
 PerAxis = tuple[int, ...]
 
@@ -83,7 +83,7 @@ class ReceptiveField:
             rows.append([row.name, row.kind, *map(format_sizes, sizes_and_fields)])
         end = f"receptive field: {format_sizes(self.size)}"
         if self.why_unknown:
-            end += f" (unknown: {self.why_unknown})"
+            end += f" (unknown: {escape_controls(self.why_unknown)})"
         return f"{format_table(head, rows, 'll' + 'r' * (len(head) - 2))}\n{end}"
 
 

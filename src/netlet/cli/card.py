@@ -38,7 +38,7 @@ def card(
     if json:
         print_json("card", {"net": net, "file": str(out) if out else None, "markdown": text})
     else:
-        print_result(text if out is None else str(out))
+        print_result(text if out is None else str(out), lines=out is None)
 
 
 def _card_of_record(net: str) -> str:

@@ -112,7 +112,7 @@ def check(
     if json:
         print_json("check", {"name": net, **verdict_to_dict(verdict)})
     else:
-        print_result(str(verdict))
+        print_result(str(verdict), lines=True)
     raise typer.Exit(1 if verdict.failed else 0)
 
 

@@ -25,7 +25,7 @@ from netlet.cli.progress import show_workers
 from netlet.cli.results import print_json, print_result, say
 from netlet.cli.settings import check_output_folder, cpu_cores
 from netlet.files import write_atomic
-from netlet.text import format_table
+from netlet.text import format_table, quote_shell
 
 if TYPE_CHECKING:
     from netlet.experiments import Experiment
@@ -135,8 +135,8 @@ def _print(climbed: LadderResult, folder: Path, extra: Path | None, *, json: boo
         print_json("climb", {"title": climbed.ladder.title, "files": names, "rungs": rungs})
         return
     head, rows, align = rung_table(climbed)
-    print_result(format_table(head, [[cell.strip("`") for cell in row] for row in rows], align))
-    more = "" if extra else f"; with figures: netlet report {folder} -o ladder.html"
+    print_result(format_table(head, rows, align), lines=True)
+    more = "" if extra else f"; with figures: netlet report {quote_shell(folder)} -o ladder.html"
     print_result(f"written to {', '.join(str(file) for file in files)}{more}")
 
 

@@ -33,4 +33,4 @@ def compare(
     if json:
         print_json("comparison", stats.comparison_to_json(comparison))
     else:
-        print_result(stats.comparison_text(comparison))
+        print_result(stats.comparison_text(comparison), lines=True)

@@ -82,7 +82,7 @@ def list_(json: Json = False) -> None:
         for row in rows
     ]
     head = ("name", "train", "held out", "content", "folder", "author, license")
-    print_result(format_table(head, cells, "lrrlll"))
+    print_result(format_table(head, cells, "lrrlll"), lines=True)
 
 
 def _dataset_rows() -> list[dict[str, Any]]:
@@ -167,6 +167,8 @@ def verify(
         for row in rows:
             if row not in broken:
                 print_result(_verified_line(row))
+                for text in row["left_out"]:
+                    print_result(f"  left out: {text}")
     raise typer.Exit(1 if broken else 0)
 
 
@@ -189,7 +191,7 @@ def _verified_line(row: dict[str, Any]) -> str:
     return (
         f"{row['name']}: complete, {sizes} images of {c}x{h}x{w}, {row['classes']} classes, "
         f"SHA-256 {row['digest']}"
-    ) + "".join(f"\n  left out: {text}" for text in row["left_out"])
+    )
 
 
 def show(

@@ -13,6 +13,7 @@ from netlet.cli.options import Channels, DataDir, DatasetName, Json, TrainedNet,
 from netlet.cli.progress import show_progress
 from netlet.cli.results import print_json, print_result
 from netlet.errors import DataError, NetError
+from netlet.text import escape_controls
 
 if TYPE_CHECKING:
     from netlet.data import Dataset
@@ -85,7 +86,7 @@ def evaluate(
         )
     if not json:
         text = evaluation.format_evaluation(result, images.class_names, worst)
-        print_result(f"{net} on {images.name}: {text}")
+        print_result(f"{escape_controls(f'{net} on {images.name}')}: {text}", lines=True)
         return
     head = {
         "net": net,

@@ -130,7 +130,7 @@ def export(
             {"net": trained.name, "digest": model.digest, "format": to.value, **exported.to_dict()},
         )
     else:
-        print_result(str(exported))
+        print_result(str(exported), lines=True)
 
 
 def _default_path(stem: str, to: Target, *, int8: bool) -> Path:

@@ -110,7 +110,10 @@ def _print(points: Sequence[FrontierPoint], files: Sequence[Path], *, json: bool
         ]
         print_json("frontier", {"points": rows, "files": [str(file) for file in files]})
         return
-    print_result(stats.frontier_text(points) + (f"\n\nwritten to {files[0]}" if files else ""))
+    print_result(stats.frontier_text(points), lines=True)
+    if files:
+        print_result("")
+        print_result(f"written to {files[0]}")
     if not any(point.measured for point in points):
         say("no studies found; record one with 'netlet study NET', or name a folder that has some")
 

@@ -36,7 +36,8 @@ def list_(
     if json:
         print_json("list", lists)
     else:
-        print_result("\n\n".join(_TABLES[name](rows) for name, rows in lists.items()))
+        tables = [_TABLES[name](rows) for name, rows in lists.items()]
+        print_result("\n\n".join(tables), lines=True)
 
 
 def _experiment_rows() -> list[dict[str, Any]]:

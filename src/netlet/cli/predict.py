@@ -72,7 +72,7 @@ def predict(
     elif answers:
         head = ("file", "digit", "confidence", "runner-up", "its confidence")
         rows = [[str(files[i]), *answer.cells()] for i, answer in answers.items()]
-        print_result(format_table(head, rows, "llrlr"))
+        print_result(format_table(head, rows, "llrlr"), lines=True)
     # Last, so that a file that cannot be written costs no answer.
     if show and answers:
         captions = [answer.caption(files[i]) for i, answer in answers.items()]

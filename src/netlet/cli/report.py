@@ -72,7 +72,8 @@ def report(
         print_json("report", {"files": [str(file) for file in files]})
         return
     figures = f", and {len(files) - 1} figures in {out.with_suffix('')}/" if files[1:] else ""
-    print_result(f"{files[0]}{figures}" if out.suffix == ".md" else "\n".join(map(str, files)))
+    for file in files[:1] if out.suffix == ".md" else files:
+        print_result(f"{file}{figures}" if out.suffix == ".md" else str(file))
 
 
 def _scored_images(study: Study, dataset: str | None, data_dir: Path | None) -> Split | None:

@@ -94,9 +94,14 @@ def accept_all_characters() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def print_result(text: str) -> None:
-    """Print a result to stdout, with a newline at its end if it has none."""
-    _print_to_stdout(escape_controls(text, keep="\n"))
+def print_result(text: str, *, lines: bool = False) -> None:
+    """Print a result to stdout, with a newline at its end if it has none.
+
+    Args:
+        text: One line; line breaks in it are from a name and are escaped.
+        lines: The text has several lines, in which names have been escaped.
+    """
+    _print_to_stdout(escape_controls(text, keep="\n" if lines else ""))
 
 
 def _print_to_stdout(text: str) -> None:
@@ -138,7 +143,7 @@ def say(text: str, *, lines: bool = False) -> None:
 
     Args:
         text: One line; line breaks in it are from a name and are escaped.
-        lines: The text has several lines.
+        lines: The text has several lines, in which names have been escaped.
     """
     if sys.stderr is not None:  # closed; print would write to stdout
         print(escape_controls(text, keep="\n" if lines else ""), file=sys.stderr, flush=True)

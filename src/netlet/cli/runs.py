@@ -19,7 +19,7 @@ from netlet.cli.run_rows import (
     unfinished_rows,
 )
 from netlet.errors import RecordError, did_you_mean
-from netlet.text import format_table, round_percentages
+from netlet.text import format_table, quote_shell, round_percentages
 
 _SORTS = {
     "path": "path",
@@ -176,8 +176,10 @@ def _print(rows: Sequence[Row], *, compare: bool, jsonl: bool, json: bool, nothi
     elif not rows:
         print_result(nothing)
     elif compare:
-        print_result(format_table(*comparison_cells(rows)))
+        print_result(format_table(*comparison_cells(rows)), lines=True)
     else:
-        print_result(format_table(*row_cells(rows)))
+        print_result(format_table(*row_cells(rows)), lines=True)
         if resumable := [row["path"] for row in rows if row["state"] == "unfinished"]:
-            print_result(f"\nunfinished runs resume with 'netlet train --resume {resumable[0]}'")
+            command = f"netlet train --resume {quote_shell(resumable[0])}"
+            print_result("")
+            print_result(f"unfinished runs resume with '{command}'")

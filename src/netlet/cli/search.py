@@ -79,7 +79,8 @@ def _run(name: str, path: Path, trials: int, workers: int, *, json: bool) -> Non
     if json:
         print_json("search", {"file": str(path), "trials": results, "best": best})
     else:
-        print_result(f"best of {len(results)} trials: {_describe(best)}\nrecorded in {path}")
+        print_result(f"best of {len(results)} trials: {_describe(best)}")
+        print_result(f"recorded in {path}")
 
 
 def _repeat(path: Path, line: int, *, json: bool) -> None:
@@ -90,7 +91,8 @@ def _repeat(path: Path, line: int, *, json: bool) -> None:
         values = {"file": str(path), "line": line, "recorded": recorded, "repeated": repeated}
         print_json("search_repeat", values)
     else:
-        print_result(f"recorded: {_describe(recorded)}\nrepeated: {_describe(repeated)}")
+        print_result(f"recorded: {_describe(recorded)}")
+        print_result(f"repeated: {_describe(repeated)}")
 
 
 def _describe(result: Mapping[str, Any]) -> str:

@@ -51,7 +51,7 @@ def show(
         value = dataclasses.replace(summary_from_trace(traced), net=entry.name)
     text = TABLE_STYLES[style](traced) if style else str(value)
     if not json:
-        print_result(text)
+        print_result(text, lines=True)
         return
     styled = {"style": style, "table": text} if style else {}
     print_json("receptive_field" if rf else "summary", {"name": net, **value.to_dict(), **styled})

@@ -94,7 +94,8 @@ def study(
     if json:
         print_json("study", {**stats.study_to_json(result), "folder": str(folder)})
     else:
-        print_result(f"{stats.study_text(result)}\nrecorded in {folder / records.STUDY}")
+        print_result(stats.study_text(result), lines=True)
+        print_result(f"recorded in {folder / records.STUDY}")
     raise typer.Exit(1 if any(seed.verdict in ("FAIL", "UNKNOWN") for seed in result.seeds) else 0)
 
 

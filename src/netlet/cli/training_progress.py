@@ -10,6 +10,7 @@ from torch import nn
 from netlet.cli.progress import Bar
 from netlet.cli.results import say
 from netlet.records import Epoch
+from netlet.text import quote_shell
 from netlet.training import CHECKPOINT_FILE, Callback, Plan, Progress, Recorder
 
 
@@ -64,10 +65,8 @@ class TrainingProgress(Callback):
         except KeyboardInterrupt:
             self._bar.close()
             if (recorder.folder / CHECKPOINT_FILE).is_file():
-                say(
-                    f"interrupted; 'netlet train --resume {recorder.folder}' continues after the "
-                    "last complete epoch"
-                )
+                command = f"netlet train --resume {quote_shell(recorder.folder)}"
+                say(f"interrupted; '{command}' continues after the last complete epoch")
             raise
         finally:
             self._bar.close()

@@ -10,6 +10,7 @@ from typing import Any
 from netlet.errors import ExportError
 from netlet.export.verification import Verification
 from netlet.outputs import write_output
+from netlet.text import escape_controls
 
 MAX_ACCURACY_DROP = 0.1  # that int8 may cost by default, in percentage points
 
@@ -28,7 +29,8 @@ class ExportResult:
     def __str__(self) -> str:
         files = " and ".join(map(str, self.files))
         verification = (str(self.verification),) if self.verification else ()
-        return "\n".join((f"{files}: {self.size_bytes:,} bytes", *verification, *self.notes))
+        lines = (f"{files}: {self.size_bytes:,} bytes", *verification, *self.notes)
+        return "\n".join(map(escape_controls, lines))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result for JSON."""

@@ -16,7 +16,7 @@ from torch import nn
 from netlet.errors import NetError
 from netlet.files import write_atomic
 from netlet.records.upgrade import OLD_LAYER_NAMES
-from netlet.text import format_shape
+from netlet.text import format_shape, to_unicode
 
 # Keys under which training scripts save the state_dict in a larger checkpoint.
 _STATE_KEYS = ("state_dict", "model_state_dict", "model", "net")
@@ -28,7 +28,7 @@ def save_weights(net: nn.Module, path: Path, metadata: Mapping[str, str] | None 
     Args:
         net: The net.
         path: Of the file.
-        metadata: Written into the file's header.
+        metadata: Written into the file's header, as valid Unicode.
 
     Returns:
         The SHA-256 of the file.
@@ -37,7 +37,8 @@ def save_weights(net: nn.Module, path: Path, metadata: Mapping[str, str] | None 
     state = {
         key: value.detach().cpu().contiguous().clone() for key, value in net.state_dict().items()
     }
-    content = save_safetensors(state, dict(metadata or {}))
+    described = {key: to_unicode(value) for key, value in (metadata or {}).items()}
+    content = save_safetensors(state, described)
     write_atomic(path, content)
     return hashlib.sha256(content).hexdigest()
 

@@ -30,6 +30,7 @@ from typing import Any
 from netlet.errors import LadderError, NetletDeprecationWarning, did_you_mean
 from netlet.files import safe_name
 from netlet.records.study import STUDY, Study, load_study
+from netlet.text import quote_shell
 
 LADDER, PAGE, REMARKS = "ladder.toml", "ladder.md", "remarks.md"
 _LADDER_KEYS = ("title", "about", "rung")
@@ -121,7 +122,8 @@ def load_ladder_result(folder: Path) -> LadderResult:
     """
     if not (folder / LADDER).is_file():
         raise LadderError(
-            f"{folder}: holds no {LADDER}; run 'netlet climb LADDER --out {folder}' first"
+            f"{folder}: holds no {LADDER}; "
+            f"run 'netlet climb LADDER --out {quote_shell(folder)}' first"
         )
     ladder = load_ladder(folder / LADDER)
     missing = [rung.name for rung in ladder.rungs if not (folder / rung.name / STUDY).is_file()]

@@ -9,6 +9,7 @@ from netlet.errors import RecordError, did_you_mean
 from netlet.records.ladder import LADDER
 from netlet.records.run import RECORD, load_run
 from netlet.records.study import STUDY, Study, load_study
+from netlet.text import quote_shell
 
 
 def shipped_studies_folder() -> Path:
@@ -65,7 +66,7 @@ def _load_folder(folder: Path) -> Study:
     if (folder / LADDER).is_file():
         raise RecordError(
             f"{folder}: is a ladder; name the folder of one of its rungs,"
-            f" or run 'netlet report {folder}'"
+            f" or run 'netlet report {quote_shell(folder)}'"
         )
     runs = sorted(folder.glob(f"*/{RECORD}"))
     if runs:

@@ -9,7 +9,7 @@ from string import ascii_lowercase, ascii_uppercase, digits
 from netlet.records.study import Study
 from netlet.stats.seeds import interval_over_seeds, mean_percent
 from netlet.stats.terminal_plot import Mark, draw_plot
-from netlet.text import format_table
+from netlet.text import escape_controls, format_table
 
 # Plots end there: a few large or inaccurate nets would squeeze the others together.
 PLOTTED_PARAMETERS = 25_000
@@ -235,7 +235,7 @@ def frontier_text(points: Sequence[FrontierPoint]) -> str:
         "              all = no published net with a public source is, either.",
     ]
     if left_out := [point.name for point in points if point not in shown]:
-        notes.append(f"Not in the plot: {', '.join(left_out)}.")
+        notes.append(escape_controls(f"Not in the plot: {', '.join(left_out)}."))
     plot = draw_plot(marks, "test error (%)", "parameters")
     return "\n\n".join([text, plot, "\n".join(notes)])
 

@@ -18,7 +18,7 @@ from netlet.stats.formatting import (
 from netlet.stats.images import error_rates, interval_over_images
 from netlet.stats.seeds import interval_over_seeds, mean_percent, p_value_mean_above, sd_points
 from netlet.stats.verdict import count_passing_seeds, study_verdict, target_percent
-from netlet.text import Table, format_table, round_percentages
+from netlet.text import Table, escape_controls, format_table, round_percentages
 
 
 def seed_table(study: Study) -> Table:
@@ -60,7 +60,7 @@ def study_text(study: Study) -> str:
         *_summarize_verdict(study),
         _summarize_time(study),
     ]
-    return "\n".join([str(seed_table(study)), *lines])
+    return "\n".join([str(seed_table(study)), *map(escape_controls, lines)])
 
 
 def _summarize_accuracy(study: Study) -> list[str]:
@@ -174,7 +174,7 @@ def comparison_text(comparison: Comparison) -> str:
             f"last epoch on {comparison.total:,} {comparison.split} images\n"
             + format_table(("", "seeds", "mean accuracy", "difference"), rows, "lrrr"),
             format_table(("test", "p-value", "95% interval", "based on"), tests, "llll"),
-            comparison.conclusion,
+            escape_controls(comparison.conclusion),
         ]
     )
 
