@@ -13,6 +13,7 @@ from math import prod
 from torch import nn
 
 from netlet.analysis.ops import Op, Trace
+from netlet.text import escape_controls
 
 _FLOAT_BYTES = 4
 
@@ -31,7 +32,8 @@ def format_torchsummary(traced: Trace) -> str:
     ]
     for number, op in enumerate(ops, start=1):
         shape = str([-1, *op.output[1:]])
-        lines.append(f"{f'{op.kind}-{number}':>20}  {shape:>25} {op.own_parameters:>15,}")
+        kind = escape_controls(op.kind)
+        lines.append(f"{f'{kind}-{number}':>20}  {shape:>25} {op.own_parameters:>15,}")
     outputs = sum(prod(op.output) for op in ops)
     sizes = _size_lines(traced, outputs, megabyte=2**20)
     return "\n".join([*lines, thick, *_parameter_lines(traced), thin, *sizes, thin])
@@ -48,7 +50,8 @@ def format_torchinfo(traced: Trace) -> str:
     numbers: Counter[int] = Counter()
     for op in ops:
         numbers[op.depth] += 1
-        name = op.kind if op.depth == 0 else f"{op.kind}: {op.depth}-{numbers[op.depth]}"
+        kind = escape_controls(op.kind)
+        name = kind if op.depth == 0 else f"{kind}: {op.depth}-{numbers[op.depth]}"
         branch = (
             "" if op.depth == 0 else "│    " * (op.depth - 1) + ("├─" if op.depth == 1 else "└─")
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from netlet.text import format_table
+from netlet.text import escape_controls, format_table
 
 State = Literal["PASS", "FAIL", "NOT YET", "NOT JUDGED", "UNKNOWN"]
 
@@ -52,11 +52,12 @@ class Verdict:
     def __str__(self) -> str:
         rows = [(r.rule, r.limit, r.found, r.margin, r.state) for r in self.results]
         head = f"not judged: {self.withheld}" if self.state == "NOT JUDGED" else self.state
+        layers = [_name_largest_layers(r) for r in self.results if r.largest_layers]
         lines = [
-            f"{self.budget}: {head}",
+            escape_controls(f"{self.budget}: {head}"),
             format_table(("rule", "limit", "found", "margin", "verdict"), rows),
+            *map(escape_controls, layers),
         ]
-        lines += [_name_largest_layers(r) for r in self.results if r.largest_layers]
         return "\n".join(lines)
 
 
