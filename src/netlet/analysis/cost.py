@@ -6,12 +6,18 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from math import prod
 
-import torch
 from torch import nn
 
 from netlet.analysis.ops import Trace
+from netlet.analysis.registered import (
+    count_bytes,
+    list_attributes,
+    list_modules,
+    list_parameters,
+    own_buffers,
+)
 from netlet.analysis.trace import trace
-from netlet.budgets import Budget, ModelCost, Verdict
+from netlet.budgets import HIDDEN, Budget, ModelCost, Verdict
 from netlet.errors import BudgetError, did_you_mean
 
 # A function counts as the layer that wraps it.
@@ -85,19 +91,16 @@ def cost_from_trace(traced: Trace, epochs: int | None = None) -> ModelCost:
             macs[layer] += op.macs or 0
             activations[layer] = max(activations[layer], 4 * prod(op.output))
     parameters.update({f"{path} (never ran)": n for path, n in traced.unused})
-    state = [
-        value
-        for value in net.state_dict(keep_vars=True).values()
-        if isinstance(value, torch.Tensor)
-    ]
-    # A tensor with two names is stored once.
-    weight_bytes = sum(
-        value.numel() * value.element_size() for value in {id(v): v for v in state}.values()
+    parameters.update(
+        {f"{weights.name} ({weights.remedy})": weights.numbers for weights in traced.hidden}
     )
+    outside = [weights for weights in traced.hidden if not weights.saved]
+    # What is in no state_dict counts, too, at four bytes a number.
+    unsaved = 4 * sum(weights.numbers for weights in outside)
     return ModelCost(
-        parameters=sum(p.numel() for p in net.parameters()),
+        parameters=traced.parameters,
         macs=traced.macs(),
-        weight_bytes=weight_bytes,
+        weight_bytes=_count_saved_bytes(net) + unsaved,
         activation_bytes=traced.activation_bytes,
         kinds=_collect_kinds(traced),
         spending={
@@ -105,9 +108,27 @@ def cost_from_trace(traced: Trace, epochs: int | None = None) -> ModelCost:
             "MACs": _largest_first(macs),
             "weight bytes": _largest_first({name: 4 * n for name, n in parameters.items()}),
             "activation bytes": _largest_first(activations),
-        },
+        }
+        | (
+            {
+                HIDDEN: [
+                    (f"{weights.name} ({weights.remedy})", weights.numbers) for weights in outside
+                ]
+            }
+            if outside
+            else {}
+        ),
         epochs=epochs,
     )
+
+
+def _count_saved_bytes(net: nn.Module) -> int:
+    """Return the size of a net's parameters and persistent buffers; shared ones count once."""
+    tensors = [tensor for _, tensor in list_parameters(net)]
+    for _, module in list_modules(net):
+        temporary = list_attributes(module).get("_non_persistent_buffers_set", ())
+        tensors += [tensor for name, tensor in own_buffers(module) if name not in temporary]
+    return count_bytes({id(tensor): tensor for tensor in tensors}.values())
 
 
 def check(
@@ -160,7 +181,7 @@ def _suggest_kind(kind: str, in_net: Iterable[str]) -> str:
 def _collect_kinds(traced: Trace) -> dict[str, list[str]]:
     """Return for each kind of layer or function the names of the modules in which it occurs."""
     kinds: dict[str, list[str]] = defaultdict(list)
-    for path, module in traced.net.named_modules():
+    for path, module in list_modules(traced.net):
         # A subclass of a torch layer counts as that layer, too, except for torch's private bases.
         bases = {
             base.__name__

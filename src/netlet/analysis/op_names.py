@@ -140,6 +140,27 @@ CONSTANT = frozenset(
         "sym_size",
     ]
 )
+RANDOM = frozenset(
+    [
+        "bernoulli",
+        "cauchy",
+        "exponential",
+        "geometric",
+        "log_normal",
+        "multinomial",
+        "normal",
+        "poisson",
+        "rand",
+        "rand_like",
+        "randint",
+        "randint_like",
+        "randn",
+        "randn_like",
+        "random",
+        "randperm",
+        "uniform",
+    ]
+)
 # Their multiply-adds are not counted here, so a total would be wrong: it is unknown.
 UNCOUNTED = (
     "lstm",

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from torch import nn
 
 from netlet.analysis.fields import Field
+from netlet.analysis.hidden_weights import HiddenWeights
+from netlet.analysis.registered import count_numbers, list_parameters
 from netlet.analysis.window_ops import Window
 
 
@@ -66,6 +68,7 @@ class Trace:
             there on, the path may depend on the image.
         unused: Modules with parameters that never ran, with their number of parameters.
         activation_bytes: The peak of activation memory for one image, or None if unknown.
+        hidden: Weights that the net read and that are no parameters of it.
     """
 
     net: nn.Module
@@ -74,6 +77,13 @@ class Trace:
     value_dependent: str | None
     unused: list[tuple[str, int]]
     activation_bytes: int | None
+    hidden: tuple[HiddenWeights, ...] = ()
+
+    @property
+    def parameters(self) -> int:
+        """The number of weights: the net's parameters, and those that it hides."""
+        registered = count_numbers(tensor for _, tensor in list_parameters(self.net))
+        return registered + sum(weights.numbers for weights in self.hidden)
 
     @property
     def output(self) -> tuple[int, ...]:

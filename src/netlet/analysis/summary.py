@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -13,8 +12,16 @@ from torch import nn
 
 from netlet.analysis.ops import Op, Trace
 from netlet.analysis.receptive_field import PerAxis, field_jump, field_size
+from netlet.analysis.registered import count_bytes, count_numbers, list_parameters
 from netlet.analysis.trace import trace
-from netlet.text import format_count, format_shape, format_sizes, format_table
+from netlet.text import (
+    escape_controls,
+    escape_html,
+    format_count,
+    format_shape,
+    format_sizes,
+    format_table,
+)
 
 _FLOAT_BYTES = 4
 _COLUMNS = ("layer", "kind", "k", "s", "p", "d", "output", "parameters", "MACs", "field", "jump")
@@ -74,11 +81,11 @@ class Summary:
         body = format_table(_COLUMNS, self._cells(), "llrrrrrrrrr")
         return "\n".join(
             [
-                f"{self.net}, input {format_shape(self.input)}",
+                escape_controls(f"{self.net}, input {format_shape(self.input)}"),
                 body,
                 "",
                 *self._totals(),
-                *self.notes,
+                *map(escape_controls, self.notes),
             ]
         )
 
@@ -86,13 +93,13 @@ class Summary:
         def cells(tag: str, values: Sequence[str]) -> str:
             return (
                 "<tr>"
-                + "".join(f"<{tag}>{html.escape(value)}</{tag}>" for value in values)
+                + "".join(f"<{tag}>{escape_html(value)}</{tag}>" for value in values)
                 + "</tr>"
             )
 
         rows = "".join(cells("td", row) for row in self._cells())
-        lines = "<br>".join(html.escape(line) for line in [*self._totals(), *self.notes])
-        caption = f"<caption>{html.escape(self.net)}, input {format_shape(self.input)}</caption>"
+        lines = "<br>".join(escape_html(line) for line in [*self._totals(), *self.notes])
+        caption = f"<caption>{escape_html(self.net)}, input {format_shape(self.input)}</caption>"
         head = f"<thead>{cells('th', _COLUMNS)}</thead>"
         return f"<table>{caption}{head}<tbody>{rows}</tbody></table><p>{lines}</p>"
 
@@ -165,25 +172,26 @@ def summary(net: nn.Module, shape: Sequence[int] = (1, 28, 28)) -> Summary:
 def summary_from_trace(traced: Trace) -> Summary:
     """Return the summary of a net that has been traced."""
     net = traced.net
-    parameters = list(net.parameters())
+    parameters = [tensor for _, tensor in list_parameters(net)]
     rows = [
         _make_row(op)
         for op in sorted(traced.ops, key=lambda op: op.end_order)
         if op.leaf or op.own_parameters
     ]
     rows += [Row(path or "(net)", _unused_kind(net, path), (), n, 0) for path, n in traced.unused]
+    rows += [Row(w.name, w.remedy, (), w.numbers, 0) for w in traced.hidden]
     outputs = sum(prod(op.output) for op in traced.leaves() if op.module is not None)
     return Summary(
         net=type(net).__name__,
         input=traced.shape,
         rows=tuple(rows),
-        parameters=sum(p.numel() for p in parameters),
-        trainable=sum(p.numel() for p in parameters if p.requires_grad),
+        parameters=traced.parameters,
+        trainable=count_numbers(p for p in parameters if p.requires_grad),
         macs=traced.macs(),
         field=field_size(traced.field),
         input_bytes=prod(traced.shape) * _FLOAT_BYTES,
         forward_backward_bytes=2 * outputs * _FLOAT_BYTES,
-        parameter_bytes=sum(p.numel() * p.element_size() for p in parameters),
+        parameter_bytes=count_bytes(parameters),
         activation_bytes=traced.activation_bytes,
         notes=tuple(_write_notes(traced)),
     )
@@ -229,6 +237,11 @@ def _write_notes(traced: Trace) -> list[str]:
     ]
     notes += [
         f"note: {path or '(net)'} has {n:,} parameters and never ran" for path, n in traced.unused
+    ]
+    notes += [
+        f"note: {w.name}: not a parameter of the net, neither trained nor saved; {w.remedy}"
+        for w in traced.hidden
+        if not w.saved
     ]
     if traced.value_dependent:
         notes.append(

@@ -12,9 +12,10 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from netlet.analysis.hidden_weights import find_hidden_weights
 from netlet.analysis.memory import peak_bytes
 from netlet.analysis.ops import Trace
-from netlet.analysis.tracer import BATCH, DropoutObserver, Tracer
+from netlet.analysis.tracer import BATCH, CallObserver, Tracer
 from netlet.errors import NetError
 from netlet.nets.eval_mode import eval_mode
 from netlet.nets.outputs import first_tensor
@@ -37,7 +38,7 @@ def trace(net: nn.Module, shape: Sequence[int] = (1, 28, 28)) -> Trace:
     tracer.start(x)
     with eval_mode(net), torch.random.fork_rng(devices=[]), torch.no_grad(), tracer.module_hooks():
         try:
-            with DropoutObserver(tracer), tracer:
+            with CallObserver(tracer), tracer:
                 out = net(x)
         except Exception as error:
             raise NetError(tracer.describe_error(error, tuple(shape))) from error
@@ -46,12 +47,14 @@ def trace(net: nn.Module, shape: Sequence[int] = (1, 28, 28)) -> Trace:
             f"{type(net).__name__}: returns a {type(out).__name__} without a tensor; "
             "it must return logits N K"
         )
+    tracer.provenance.finish(first_tensor(out))
     return Trace(
         net=net,
         shape=tuple(shape),
         ops=tracer.ops,
         value_dependent=tracer.value_dependent,
         unused=tracer.find_unused(),
+        hidden=find_hidden_weights(net, tracer.provenance),
         activation_bytes=None if tracer.value_dependent else peak_bytes(tracer.uses, BATCH),
     )
 

@@ -17,6 +17,8 @@ from netlet.analysis import aten_ops, op_names
 from netlet.analysis.fields import Field, FieldMap, input_field
 from netlet.analysis.memory import TensorUse
 from netlet.analysis.ops import Op
+from netlet.analysis.provenance import Provenance
+from netlet.analysis.registered import count_numbers, list_modules, list_parameters, own_parameters
 from netlet.analysis.window_ops import Effect
 from netlet.nets.device_errors import describe_device_error
 from netlet.nets.outputs import first_tensor
@@ -39,10 +41,11 @@ class Tracer(TorchDispatchMode):
         self.ops: list[Op] = []
         self.value_dependent: str | None = None
         self.uses: list[TensorUse] = []
-        self._paths = {module: path for path, module in net.named_modules()}
+        self.provenance = Provenance(net)
+        self._paths = {module: path for path, module in list_modules(net)}
         self._stack: list[Op] = []  # the modules that are running, outermost first
         self._fields = FieldMap()
-        self._counted: set[nn.Parameter] = set()
+        self._counted: set[torch.Tensor] = set()
         self._ran: set[nn.Module] = set()
         self._finished = 0  # operations
         self._current = ""  # the module that started last, and its input shape
@@ -56,6 +59,7 @@ class Tracer(TorchDispatchMode):
     def start(self, x: torch.Tensor) -> None:
         """Register the input of the net."""
         self._fields[x] = input_field(x.shape)
+        self.provenance.start(x)
         self.uses.append(TensorUse([], [x]))
 
     @contextmanager
@@ -91,9 +95,13 @@ class Tracer(TorchDispatchMode):
             return
         op = self._stack.pop()
         # Read here and not on entering, since lazy layers have their parameters only now.
-        parameters = list(module.parameters(recurse=_is_atomic(module)))
+        parameters = (
+            [tensor for _, tensor in list_parameters(module)]
+            if _is_atomic(module)
+            else own_parameters(module)
+        )
         op.repeated = module in self._ran
-        op.own_parameters = sum(p.numel() for p in parameters if p not in self._counted)
+        op.own_parameters = count_numbers(p for p in parameters if p not in self._counted)
         op.tied = not op.repeated and any(p in self._counted for p in parameters)
         self._counted.update(parameters)
         self._ran.add(module)
@@ -110,12 +118,13 @@ class Tracer(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         out = func(*args, **kwargs)
+        self.provenance.observe(func, args, kwargs, out, self._caller)
         name = func._schema.name.removeprefix("aten::").removesuffix("_")
         inputs = [x for x in _iterate_tensors([args, kwargs]) if x in self._fields]
         if not inputs:
             return out
         if name in op_names.VALUE_DEPENDENT or (name == "index" and _has_mask(args)):
-            self.value_dependent = self.value_dependent or self._stack[-1].name
+            self.value_dependent = self.value_dependent or self._caller
         outputs = list(_iterate_tensors(out))
         if outputs and name not in op_names.CONSTANT:
             if func.namespace == "aten":
@@ -169,6 +178,11 @@ class Tracer(TorchDispatchMode):
         self._finish(op)
         return op
 
+    @property
+    def _caller(self) -> str:
+        """The name of the module that runs."""
+        return self._stack[-1].name if self._stack else "(net)"
+
     def record_dropout(self, out: torch.Tensor) -> None:
         """Record a functional dropout, which dispatches no operation in evaluation mode."""
         caller = self._stack[-1]
@@ -178,6 +192,10 @@ class Tracer(TorchDispatchMode):
         caller.functions.append("dropout")
         if not self._is_one_row(caller.module):
             self._add_function("dropout", out, self._known_field(self._fields.get(out)))
+
+    def note_bulk_read(self, tensor: torch.Tensor, method: str) -> None:
+        """Note that a net takes a tensor's values out of PyTorch."""
+        self.provenance.note_bulk_read(tensor, method, self._caller)
 
     def _is_one_row(self, module: nn.Module) -> bool:
         """Return whether a module's functions are summed in its row instead of having their own.
@@ -191,10 +209,10 @@ class Tracer(TorchDispatchMode):
     def find_unused(self) -> list[tuple[str, int]]:
         """Return the modules with parameters that never ran, and their number of parameters."""
         found = []
-        for path, module in self.net.named_modules():
-            parameters = [p for p in module.parameters(recurse=False) if p not in self._counted]
+        for path, module in list_modules(self.net):
+            parameters = [p for p in own_parameters(module) if p not in self._counted]
             if parameters:
-                found.append((path, sum(p.numel() for p in parameters)))
+                found.append((path, count_numbers(parameters)))
                 self._counted.update(parameters)
         return found
 
@@ -215,8 +233,28 @@ class Tracer(TorchDispatchMode):
         )
 
 
-class DropoutObserver(TorchFunctionMode):
-    """A mode that reports functional dropouts to a tracer."""
+# Calls that hand a tensor's memory or all its values to other code.
+_BULK_READS = frozenset(
+    [
+        "__array__",
+        "__dlpack__",
+        "apply_",
+        "data_ptr",
+        "map2_",
+        "map_",
+        "numpy",
+        "storage",
+        "tolist",
+        "untyped_storage",
+    ]
+)
+
+
+class CallObserver(TorchFunctionMode):
+    """A mode that reports to a tracer what dispatches no operation.
+
+    These are functional dropouts, and calls that take values out of PyTorch.
+    """
 
     def __init__(self, tracer: Tracer) -> None:
         super().__init__()
@@ -224,8 +262,11 @@ class DropoutObserver(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
-        if "dropout" in getattr(func, "__name__", ""):
+        name = getattr(func, "__name__", "")
+        if "dropout" in name:
             self._tracer.record_dropout(out)
+        elif name in _BULK_READS and args and isinstance(args[0], torch.Tensor):
+            self._tracer.note_bulk_read(args[0], name)
         return out
 
 

@@ -1,7 +1,7 @@
 """Budgets: what a net may cost and must reach, and the verdict on it; plain values, no torch."""
 
 from netlet.budgets.budget import Budget, budget_from_json
-from netlet.budgets.measures import ModelCost, Outcome, Score, wilson
+from netlet.budgets.measures import HIDDEN, ModelCost, Outcome, Score, wilson
 from netlet.budgets.named import (
     DOCUMENT_000,
     DOCUMENT_003,
@@ -19,6 +19,7 @@ __all__ = [
     "DOCUMENT_004",
     "EIGHT_K",
     "GENERAL_BUDGETS",
+    "HIDDEN",
     "OLD_BUDGET_NAMES",
     "TWENTY_K",
     "Budget",

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
-from netlet.budgets.measures import ModelCost, Outcome, Score
+from netlet.budgets.measures import HIDDEN, ModelCost, Outcome, Score
 from netlet.budgets.verdict import RuleResult, State, Verdict
 from netlet.errors import BudgetError, did_you_mean, warn_of_but
 from netlet.text import format_count
@@ -158,6 +158,7 @@ class Budget:
         """
         results = [
             *_check_below("parameters", self.params_below, cost.parameters, cost),
+            *_check_hidden(cost),
             *self._check_epochs(cost, outcome),
             *self._check_accuracy(outcome),
             *_check_below("MACs", self.macs_below, cost.macs, cost),
@@ -258,6 +259,17 @@ def _check_below(
     return [
         RuleResult(rule, f"below {limit:,}", format_count(found), margin, state, largest_layers)
     ]
+
+
+def _check_hidden(cost: ModelCost) -> list[RuleResult]:
+    """Return a rule that is UNKNOWN if a net reads weights that it has not registered."""
+    hidden = cost.spending.get(HIDDEN, ())
+    if not hidden:
+        return []
+    total = sum(numbers for _, numbers in hidden)
+    found = format_count(total) if all(numbers for _, numbers in hidden) else "unknown"
+    largest = tuple(f"{name} {numbers:,}" if numbers else name for name, numbers in hidden[:3])
+    return [RuleResult(HIDDEN, "none", found, "-", "UNKNOWN", largest)]
 
 
 def _check_kind(kind: str, cost: ModelCost, *, required: bool) -> RuleResult:

@@ -54,6 +54,11 @@ def wilson(share: float, images: float, confidence: float = 0.95) -> tuple[float
     return low, high
 
 
+# The resource under which ``ModelCost.spending`` lists weights that a net reads but has not
+# registered as parameters or buffers. A net that has any does not pass.
+HIDDEN = "weights outside the net"
+
+
 @dataclass(frozen=True)
 class ModelCost:
     """What a net costs, known without training it.

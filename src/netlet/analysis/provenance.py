@@ -1,0 +1,344 @@
+"""Follow where the numbers come from that a running net reads.
+
+A weight that is not registered in the net (a tensor in a list, in a closure, made in ``forward``,
+from NumPy) is neither counted, trained nor saved by PyTorch. Every tensor that an operation reads
+is the input, a parameter, a buffer, computed from these, generated (``arange``, ``zeros``), or a
+*source* that nothing else accounts for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from netlet.analysis import op_names
+from netlet.analysis.registered import count_numbers, list_buffers, list_parameters
+
+# So many unregistered numbers are constants such as means and deviations, unless they are weights
+# of a convolution or a dense layer.
+FEW_NUMBERS = 8
+# So many different Python numbers are constants of formulas.
+_MAX_PYTHON_NUMBERS = 64
+# So many values may be read into Python to choose a path.
+_MAX_NUMBERS_READ, _MAX_CHOICES = 16, 64
+# The positions of the arguments that may hold weights, the most likely one last.
+_WEIGHT_ARGUMENTS = {
+    **dict.fromkeys(("convolution", "_convolution", "linear"), (2, 1)),
+    **dict.fromkeys(("mm", "bmm", "mv", "dot", "matmul"), (0, 1)),
+    **dict.fromkeys(("addmm", "baddbmm", "addmv"), (0, 1, 2)),
+    "embedding": (0,),
+}
+_INDEXING = {"index", "index_select", "gather", "take", "take_along_dim", "embedding", "scatter"}
+_INDEXING |= {"index_put", "_unsafe_index", "masked_fill", "where", "masked_scatter", "index_add"}
+# A buffer that is added is a position or a mask; one that is multiplied is a weight.
+_ADDING = {"add", "sub", "rsub", "cat", "stack", "copy", "eq", "ne", "lt", "le", "gt", "ge"}
+
+
+@dataclass(eq=False)
+class Source:
+    """Numbers that a net reads and that are no parameters of it.
+
+    Attributes:
+        kind: ``stored``, ``buffer``, ``packed`` (more numbers than their tensor has), ``random``.
+        tensor: It; None if it is not known.
+        numbers: How many it holds.
+    """
+
+    kind: str
+    tensor: torch.Tensor | None
+    numbers: int
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A source that an operation used together with values computed from the input."""
+
+    source: Source
+    numbers: int  # of the source, as far as they can have reached the operation
+    place: str  # the module that ran
+    operation: str
+    as_weight: bool
+
+
+@dataclass(frozen=True)
+class _Label:
+    active: bool = False  # computed from the input
+    sources: Mapping[Source, int] = field(default_factory=dict)  # and how many of their numbers
+
+
+class Provenance:
+    """What each tensor of a running net has been computed from.
+
+    Args:
+        net: Before it runs.
+    """
+
+    def __init__(self, net: nn.Module) -> None:
+        self.readings: list[Reading] = []
+        self.reasons: dict[str, None] = {}  # why the number of weights is unknown, each once
+        self.numbers: set[float] = set()  # Python numbers in arithmetic
+        self._net = net
+        self._labels: dict[int, _Label] = {}
+        self._by_storage: dict[int, _Label] = {}
+        self._kept: list[Any] = []  # keeps tensors alive, so that no id or address is used again
+        self._sharing: dict[int, list[int]] = {}  # storage -> ids of the tensors that share it
+        self._registered_in: dict[int, int] = {}  # storage -> bytes that are registered
+        self._values_read = self._choices = 0
+        self._register(list_parameters(net), "parameter")
+        self._register(list_buffers(net), "buffer")
+
+    def start(self, x: torch.Tensor) -> None:
+        """Register the input."""
+        self._set(x, _Label(active=True))
+
+    def finish(self, output: torch.Tensor | None) -> None:
+        """Take into account what became registered during the run, and the output.
+
+        Lazy layers have their parameters and buffers only now.
+        """
+        parameters = {id(tensor) for _, tensor in list_parameters(self._net)}
+        buffers = {id(tensor) for _, tensor in list_buffers(self._net)}
+        self.readings = [r for r in self.readings if id(r.source.tensor) not in parameters]
+        for reading in self.readings:
+            if id(reading.source.tensor) in buffers:
+                reading.source.kind = "buffer"
+        if len(self.numbers) > _MAX_PYTHON_NUMBERS:
+            found = Source("number", None, len(self.numbers))
+            self.readings.append(Reading(found, found.numbers, "(net)", "arithmetic", True))
+        if output is not None:
+            label = self._label(output)
+            if not label.active:
+                self._report(label.sources, "(net)", "return", as_weight=True)
+
+    def observe(self, func: Any, args: Any, kwargs: Any, out: Any, place: str) -> None:
+        """Follow one operation.
+
+        Args:
+            func: The operation, an ``OpOverload``.
+            args: Its arguments.
+            kwargs: Its keyword arguments.
+            out: Its result.
+            place: The module that runs.
+        """
+        with torch._C.DisableTorchFunction():
+            self._observe(func, args, kwargs, out, place)
+
+    def _observe(self, func: Any, args: Any, kwargs: Any, out: Any, place: str) -> None:
+        name = func._schema.name.partition("::")[2].removesuffix("_")
+        inputs = list(_tensors([args, kwargs]))
+        self._note_python_numbers(func, args, kwargs)
+        labels = [self._label(t) for t in inputs]
+        active = name not in op_names.CONSTANT and any(label.active for label in labels)
+        if func.namespace not in ("aten", "prims", "prim") or any(
+            _has_own_dispatch(t) for t in inputs
+        ):
+            what = f"an operation of its own ({func._schema.name}, "
+            self.reasons[f"{what}{place})"] = None
+        if active and name in op_names.VALUE_DEPENDENT:
+            self._note_value_read(inputs[0], place)
+        if active:
+            label = self._read(name, args, kwargs, place)
+        elif name in op_names.RANDOM:
+            made = next(_tensors(out), None)
+            count = 0 if made is None else count_numbers([made])
+            label = _Label(sources={Source("random", made, count): count} if count > 1 else {})
+        elif name in op_names.CONSTANT:
+            label = _Label()
+        else:
+            label = _join(labels)
+        for tensor in _tensors(out):
+            self._set(tensor, self._after_view(name, tensor, inputs, label))
+        if func._schema.is_mutable:
+            self._mark_written(func, args, kwargs, label)
+
+    def _read(self, name: str, args: Any, kwargs: Any, place: str) -> _Label:
+        """Report the sources that an operation on values from the input reads.
+
+        Returns:
+            The label of its result.
+        """
+        slots = _WEIGHT_ARGUMENTS.get(name, ())
+        shapes = [t.shape for t in _tensors([args, kwargs]) if self._label(t).active]
+        carried: dict[Source, int] = {}
+        for at, argument in enumerate([*args, *kwargs.values()]):
+            for tensor in _tensors(argument):
+                label = self._label(tensor)
+                if label.active:
+                    # Values that a stored index has picked are weights if they are used as such.
+                    if slots and at == slots[-1]:
+                        self._report(label.sources, place, name, as_weight=True)
+                    elif not slots:
+                        carried.update(label.sources)
+                elif name in _INDEXING and not tensor.is_floating_point():
+                    carried.update(label.sources)
+                else:
+                    noise = name in op_names.ELEMENTWISE and tensor.shape in shapes
+                    used = {
+                        source: numbers
+                        for source, numbers in label.sources.items()
+                        if not (source.kind == "random" and noise)
+                        and not (source.kind == "buffer" and _is_no_weight(name, at, tensor))
+                    }
+                    self._report(used, place, name, as_weight=at in slots)
+        return _Label(active=True, sources=carried)
+
+    def _report(
+        self, sources: Mapping[Source, int], place: str, operation: str, *, as_weight: bool
+    ) -> None:
+        for source, numbers in sources.items():
+            self.readings.append(Reading(source, numbers, place, operation, as_weight))
+
+    def note_bulk_read(self, tensor: torch.Tensor, method: str, place: str) -> None:
+        """Note that a net takes a tensor's values out of PyTorch, as ``x.numpy()`` does."""
+        if self._label(tensor).active:
+            with torch._C.DisableTorchFunction():
+                few = count_numbers([tensor]) <= _MAX_NUMBERS_READ and method == "tolist"
+            if not few:
+                self.reasons[f"values computed outside PyTorch ({method}, {place})"] = None
+
+    def _note_value_read(self, tensor: torch.Tensor, place: str) -> None:
+        if tensor.dtype == torch.bool:
+            self._choices += 1
+        else:
+            self._values_read += 1
+        if self._values_read > _MAX_NUMBERS_READ or self._choices > _MAX_CHOICES:
+            self.reasons[f"values computed outside PyTorch (item, {place})"] = None
+
+    def _note_python_numbers(self, func: Any, args: Any, kwargs: Any) -> None:
+        for argument, value in zip(func._schema.arguments, args, strict=False):
+            if type(value) is float or (
+                type(value) in (int, complex) and argument.type.kind() == "NumberType"
+            ):
+                self.numbers.add(value)
+        self.numbers.update(v for v in kwargs.values() if type(v) is float)
+
+    # Labels
+
+    def _label(self, tensor: torch.Tensor) -> _Label:
+        """Return the label of a tensor; one that was never seen before is a source."""
+        if (known := self._labels.get(id(tensor))) is not None:
+            return known
+        storage = _storage(tensor)
+        if storage is not None and (known := self._by_storage.get(storage)) is not None:
+            self._set(tensor, known)
+            return known
+        numbers = _capacity(tensor)
+        sources: dict[Source, int] = {}
+        if numbers == 1 and tensor.device.type == "cpu" and tensor.layout == torch.strided:
+            self.numbers.add(complex(tensor.item()) if tensor.is_complex() else tensor.item())
+        elif numbers:
+            sources[Source("stored", tensor, numbers)] = numbers
+        label = _Label(sources=sources)
+        self._set(tensor, label)
+        return label
+
+    def _set(self, tensor: torch.Tensor, label: _Label) -> None:
+        self._kept.append(tensor)
+        self._labels[id(tensor)] = label
+        storage = _storage(tensor)
+        if storage is not None:
+            self._sharing.setdefault(storage, []).append(id(tensor))
+            if storage not in self._registered_in:
+                self._by_storage.setdefault(storage, label)
+
+    def _mark_written(self, func: Any, args: Any, kwargs: Any, label: _Label) -> None:
+        """Join the label into what an operation wrote to, and into all views of it."""
+        arguments = zip(func._schema.arguments, args, strict=False)
+        written = [v for a, v in arguments if a.alias_info is not None and a.alias_info.is_write]
+        for tensor in _tensors([written, kwargs.get("out")]):
+            joined = _join([self._label(tensor), label])
+            self._labels[id(tensor)] = joined
+            storage = _storage(tensor)
+            if storage is not None:
+                self._by_storage[storage] = joined
+                for other in self._sharing.get(storage, ()):
+                    self._labels[other] = _join([self._labels[other], label])
+
+    def _after_view(
+        self, name: str, out: torch.Tensor, inputs: Sequence[torch.Tensor], label: _Label
+    ) -> _Label:
+        """Return the label of a result: no more numbers than it can hold, and no fewer.
+
+        A parameter may be a view of a larger tensor, or hold numbers packed as bits.
+        """
+        size = _capacity(out)
+        sources = {s: min(n, size) for s, n in label.sources.items()}
+        if name in ("as_strided", "set", "resize") and not label.active:
+            storage = _storage(out)
+            total = out.untyped_storage().nbytes() if storage is not None else 0
+            if total > self._registered_in.get(storage or 0, total):
+                hidden = (total - self._registered_in[storage or 0]) // out.element_size()
+                sources[Source("packed", out, hidden)] = hidden
+        elif name == "view" and inputs and out.element_size() < inputs[0].element_size():
+            extra = count_numbers([out]) - count_numbers([inputs[0]])
+            sources[Source("packed", out, extra)] = extra
+        return _Label(label.active, sources)
+
+    def _register(self, tensors: Sequence[tuple[str, torch.Tensor]], kind: str) -> None:
+        for _, tensor in tensors:
+            if isinstance(tensor, nn.parameter.UninitializedTensorMixin):
+                continue
+            numbers, sources = _capacity(tensor), dict[Source, int]()
+            if kind == "buffer":
+                sources = {Source("buffer", tensor, numbers): numbers}
+            elif numbers > count_numbers([tensor]):
+                packed = numbers - count_numbers([tensor])
+                sources = {Source("packed", tensor, packed): packed}
+            label = _Label(sources=sources)
+            self._set(tensor, label)
+            storage = _storage(tensor)
+            if storage is not None:
+                bytes_ = count_numbers([tensor]) * tensor.element_size()
+                self._registered_in[storage] = self._registered_in.get(storage, 0) + bytes_
+                old = self._by_storage.get(storage, label)
+                self._by_storage[storage] = _join([old, label])
+
+
+def _join(labels: Sequence[_Label]) -> _Label:
+    sources: dict[Source, int] = {}
+    for label in labels:
+        for source, numbers in label.sources.items():
+            sources[source] = max(numbers, sources.get(source, 0))
+    return _Label(any(label.active for label in labels), sources)
+
+
+def _is_no_weight(operation: str, at: int, buffer: torch.Tensor) -> bool:
+    """Return whether an operation uses a buffer as statistics, a position, a mask or an index."""
+    statistics = "batch_norm" in operation and at in (3, 4)
+    mask = operation in _ADDING | _INDEXING or "scaled_dot_product" in operation
+    return statistics or mask or not (buffer.is_floating_point() or buffer.is_complex())
+
+
+def _capacity(tensor: torch.Tensor) -> int:
+    """Return how many numbers a tensor can hold; integers may hold one in each byte."""
+    numbers = count_numbers([tensor])
+    if tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool:
+        return numbers
+    return numbers * int(tensor.element_size())
+
+
+def _storage(tensor: torch.Tensor) -> int | None:
+    """Return the address of a tensor's memory; None if it has none of its own, as if sparse."""
+    try:
+        return tensor.untyped_storage().data_ptr() or None
+    except (RuntimeError, NotImplementedError):
+        return None
+
+
+def _has_own_dispatch(tensor: torch.Tensor) -> bool:
+    own = getattr(type(tensor), "__torch_dispatch__", None)
+    return own is not None and own is not torch._C._disabled_torch_dispatch_impl
+
+
+def _tensors(value: Any) -> Iterator[torch.Tensor]:
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, dict):
+        yield from _tensors(list(value.values()))
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from _tensors(part)
