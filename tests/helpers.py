@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import gzip
 import hashlib
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,6 +41,21 @@ def run_module(module: str, *words: object) -> subprocess.CompletedProcess[str]:
     """Run ``python -m MODULE WORDS...`` at the root of the repository, and expect exit code 0."""
     command = [sys.executable, "-m", module, *map(str, words)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+
+
+def start_interruptible(command: Sequence[str], **options: Any) -> subprocess.Popen[str]:
+    """Start a process that Ctrl-C (SIGINT) ends, also where the tests themselves ignore it.
+
+    A shell starts a command in the background with SIGINT ignored, and children inherit that.
+    """
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        **options,
+    )
 
 
 def flat_net() -> nn.Module:

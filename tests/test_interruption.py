@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import FIXTURES, flat_net, write_blob_source
+from helpers import FIXTURES, flat_net, start_interruptible, write_blob_source
 from torch import nn
 
 import netlet
@@ -223,13 +223,10 @@ def shell(pool: ProcessPool, tmp_path: Path) -> Callable[..., subprocess.Popen[s
     )
 
     def run(*arguments: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
+        return start_interruptible(
             [sys.executable, "-c", code, *arguments],
             cwd=tmp_path,
             env={**os.environ, "NETLET_DATA": str(pool._data), "OMP_NUM_THREADS": "1"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
         )
 
     return run

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
 import torch
-from helpers import run_module
+from helpers import run_module, start_interruptible
 
 import netlet
 from netlet.data import Dataset
@@ -81,9 +79,7 @@ def test_the_race_benchmark_runs_on_few_images(mnist: Dataset, tmp_path: Path) -
 @pytest.mark.mnist
 def test_ctrl_c_leaves_a_run_that_can_be_resumed(mnist: Dataset, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "netlet", "train", "code_1", "-o", f"{tmp_path}/mine"]
-    running = subprocess.Popen(
-        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ
-    )
+    running = start_interruptible(command)
     assert running.stderr is not None
     for line in running.stderr:
         if line.startswith("training "):

@@ -6,13 +6,19 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
-from helpers import FIXTURES, Netlet, make_seed_result, make_study, set_options
+from helpers import (
+    FIXTURES,
+    Netlet,
+    make_seed_result,
+    make_study,
+    set_options,
+    start_interruptible,
+)
 
 from netlet import records, stats
 from netlet.errors import RecordError
@@ -199,14 +205,7 @@ def test_ctrl_c_keeps_finished_seeds(digits: str, tmp_path: Path) -> None:
         "1",
         *FAST,
     ]
-    process = subprocess.Popen(
-        command,
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    process = start_interruptible(command, cwd=tmp_path, start_new_session=True)
     while not list((tmp_path / "s").glob("seed-*/run.json")):
         assert process.poll() is None
         time.sleep(0.05)
