@@ -22,8 +22,8 @@ from helpers import linux_only
 from nets_to_export import digits, nets
 from torch import nn
 
-from netlet.backends.cpu import CompilationError
-from netlet.backends.cpu.library import find_compiler
+from netlet.backends.cpu.compiler import Compiler, find_compiler
+from netlet.backends.cpu.errors import CompilationError, NoCompilerError
 from netlet.data import Dataset
 from netlet.errors import ExportError
 from netlet.experiments import TrainedNet, load_trained_net
@@ -192,7 +192,7 @@ def run_program(
     """Compile and run a program; return the words of each line that it prints."""
     for name, text in {**texts, "main.c": MAIN}.items():
         (folder / name).write_text(text)
-    command = [find_compiler(), *flags, SOURCE, "main.c", "-o", "program"]
+    command = [*find_compiler().command, *flags, SOURCE, "main.c", "-o", "program"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     run = subprocess.run(
@@ -361,7 +361,7 @@ def test_program_links_to_nothing_but_memory_functions(tmp_path: Path) -> None:
         for name, text in program_of("braid", kind).items():
             (tmp_path / name).write_text(text)
         subprocess.run(
-            [find_compiler(), *SMALL, "-c", SOURCE, "-o", "o.o"], cwd=tmp_path, check=True
+            [*find_compiler().command, *SMALL, "-c", SOURCE, "-o", "o.o"], cwd=tmp_path, check=True
         )
         listed = subprocess.run(
             ["nm", "-u", "o.o"], cwd=tmp_path, capture_output=True, text=True, check=True
@@ -395,8 +395,8 @@ def test_header_compiles_as_cplusplus(tmp_path: Path) -> None:
 def test_export_without_a_compiler_is_written_with_a_note(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def no_compiler() -> str:
-        raise CompilationError("there is no C compiler")
+    def no_compiler() -> Compiler:
+        raise NoCompilerError("there is no C compiler")
 
     monkeypatch.setattr("netlet.export.c_build.find_compiler", no_compiler)
     result = export_c(model_of("speck"), tmp_path, digits())
@@ -418,9 +418,10 @@ def test_export_without_a_compiler_is_written_with_a_note(
 
 
 def test_error_names_a_compiler_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("netlet.export.c_build.find_compiler", lambda: "false")
+    monkeypatch.setenv("CC", "false")
     with pytest.raises(
-        ExportError, match=r"false cannot compile the C program .*; name another compiler .* CC"
+        ExportError,
+        match=r"the C program cannot be compiled .*: .*false failed.*; name another compiler .* CC",
     ):
         export_c(model_of("speck"), tmp_path / "c", digits())
     assert not (tmp_path / "c").exists()

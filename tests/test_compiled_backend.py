@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +15,8 @@ from torch.nn import functional as F
 import netlet
 from netlet.backends import select_augmentation
 from netlet.backends.cpu import CompilationError, CompiledStep, c_source, library
-from netlet.backends.cpu.chain import UnsupportedNetError, read_chain
+from netlet.backends.cpu.chain import read_chain
+from netlet.backends.cpu.errors import NoCompilerError, UnsupportedNetError
 from netlet.data import Dataset, iterate_epoch
 from netlet.errors import TrainingError
 from netlet.nets import NETS
@@ -382,7 +382,8 @@ def forbid_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     def run(*args: object, **more: object) -> None:
         raise AssertionError("the compiler was called")
 
-    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr(library, "compile_file", run)
+    monkeypatch.setattr(library, "_libraries", {})
 
 
 def test_library_is_compiled_once_and_cached(
@@ -446,10 +447,10 @@ def test_training_falls_back_to_eager_mode_without_a_compiler(
         monkeypatch.setattr(
             library,
             "find_compiler",
-            lambda: (_ for _ in ()).throw(CompilationError("there is no C compiler")),
+            lambda: (_ for _ in ()).throw(NoCompilerError("there is no C compiler")),
         )
     elif trouble == "a broken compiler":
-        monkeypatch.setattr(library, "find_compiler", lambda: "false")
+        monkeypatch.setenv("CC", "false")
     else:
         new_cache.write_text("a file, no folder")
     monkeypatch.setattr("netlet.backends.select._MIN_IMAGES_TO_COMPILE", 600)

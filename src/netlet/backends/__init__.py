@@ -6,7 +6,12 @@ Eager PyTorch, compiled C for CPUs, and CUDA graphs.
 from netlet.backends.backend import Backend
 from netlet.backends.eager import EagerBackend
 from netlet.backends.flat_parameters import FlatParameters, ParameterGroup, flatten_parameters
-from netlet.backends.select import describe_compiled_code, select_augmentation, select_backend
+from netlet.backends.select import (
+    describe_compiled_code,
+    select_augmentation,
+    select_backend,
+    warn_of_fallback,
+)
 
 __all__ = [
     "Backend",
@@ -17,4 +22,5 @@ __all__ = [
     "flatten_parameters",
     "select_augmentation",
     "select_backend",
+    "warn_of_fallback",
 ]

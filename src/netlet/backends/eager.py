@@ -21,13 +21,20 @@ class EagerBackend:
         parameters: The same net's tensors.
         recipe: Provides the label smoothing.
         precision: ``bf16`` (with autocast) or ``float32``.
+        fallback: Why a faster backend was wanted, but is not available.
     """
 
     name: str = "eager"
 
     def __init__(
-        self, net: nn.Module, parameters: FlatParameters, recipe: Recipe, precision: str
+        self,
+        net: nn.Module,
+        parameters: FlatParameters,
+        recipe: Recipe,
+        precision: str,
+        fallback: Exception | None = None,
     ) -> None:
+        self.fallback = fallback
         self._net, self._smoothing = net, recipe.label_smoothing
         self._gradients = [group.gradient for group in parameters.groups]
         self._bf16 = precision == "bf16"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -12,6 +13,7 @@ from torch import nn
 from netlet.backends.backend import Backend
 from netlet.backends.cpu import CompilationError, CompiledAugmentation
 from netlet.backends.cpu.backend import CompiledBackend
+from netlet.backends.cpu.errors import CompilationDisabledError, UnsupportedNetError
 from netlet.backends.cpu.library import describe_compiler
 from netlet.backends.cuda_graph import CudaGraphBackend
 from netlet.backends.eager import EagerBackend
@@ -19,7 +21,7 @@ from netlet.backends.eager_cpu_layers import keep_freed_memory, use_fast_cpu_lay
 from netlet.backends.flat_parameters import FlatParameters
 from netlet.data import Dataset, Preparation, Split, eager_preparation
 from netlet.data.augment import WarpParameters, cubic_weights, drop_identity_ops
-from netlet.errors import TrainingError
+from netlet.errors import NetletWarning, TrainingError
 from netlet.recipes import Recipe
 
 # Images over all epochs. With fewer, eager mode finishes before the compiler does.
@@ -61,6 +63,7 @@ def select_backend(
         return
     keep_freed_memory()
     images = len(data.train) * recipe.epochs
+    fallback: CompilationError | None = None
     if recipe.backend == "compiled" or (
         recipe.backend == "auto" and images >= _MIN_IMAGES_TO_COMPILE
     ):
@@ -71,11 +74,12 @@ def select_backend(
                 raise TrainingError(
                     f"backend=compiled is not available for this net: {reason}; use backend=auto"
                 ) from reason
+            fallback = reason
         else:
             yield compiled
             return
     with use_fast_cpu_layers(net, dropout_rng):
-        yield EagerBackend(net, parameters, recipe, precision)
+        yield EagerBackend(net, parameters, recipe, precision, fallback)
 
 
 def select_augmentation(split: Split, recipe: Recipe) -> Preparation:
@@ -100,11 +104,31 @@ def select_augmentation(split: Split, recipe: Recipe) -> Preparation:
             compiled = CompiledAugmentation(
                 split.images, ops, recipe.mean, recipe.std, grid_weights
             )
-        except CompilationError:
-            pass
-        else:
-            return _CompiledPreparation(compiled)
+        except CompilationError as reason:
+            return _FallbackPreparation(eager_preparation(split, recipe), reason)
+        return _CompiledPreparation(compiled)
     return eager_preparation(split, recipe)
+
+
+def warn_of_fallback(backend: Backend, preparation: Preparation) -> None:
+    """Warn in one line if compiled code was wanted for a training and is not available.
+
+    There is no warning if the user turned compiled code off.
+
+    Args:
+        backend: From :func:`select_backend`.
+        preparation: From :func:`select_augmentation`.
+    """
+    step = backend.fallback if isinstance(backend, EagerBackend) else None
+    augmentation = preparation.reason if isinstance(preparation, _FallbackPreparation) else None
+    for what, reason in (("training", step), ("augmentation", augmentation)):
+        if reason is None or isinstance(reason, CompilationDisabledError):
+            continue
+        text = str(reason)
+        if isinstance(reason, UnsupportedNetError):
+            text = f"this net has no compiled form ({reason})"
+        warnings.warn(f"{what} falls back to eager mode: {text}", NetletWarning, stacklevel=2)
+        return
 
 
 def describe_compiled_code(backend: Backend, preparation: Preparation) -> dict[str, str]:
@@ -119,6 +143,16 @@ def describe_compiled_code(backend: Backend, preparation: Preparation) -> dict[s
     if compiled or isinstance(backend, CompiledBackend):
         found |= describe_compiler()
     return found
+
+
+class _FallbackPreparation:
+    """Augments and normalizes in eager mode, since compiled code is not available."""
+
+    def __init__(self, eager: Preparation, reason: CompilationError) -> None:
+        self._eager, self.reason = eager, reason
+
+    def __call__(self, index: torch.Tensor, draws: Sequence[WarpParameters]) -> torch.Tensor:
+        return self._eager(index, draws)
 
 
 class _CompiledPreparation:

@@ -5,15 +5,24 @@ from __future__ import annotations
 import ctypes
 import re
 import shutil
-import subprocess
-import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from netlet.backends.cpu.library import find_compiler
+from netlet.backends.cpu.bounded_process import StoppedProcessError, run_bounded
+from netlet.backends.cpu.compiler import (
+    Compiler,
+    compile_file,
+    find_compiler,
+    run_compiler,
+    temporary_folder,
+)
+from netlet.backends.cpu.errors import CompilationError, NoCompilerError
+from netlet.backends.cpu.library import load_built_library
+from netlet.backends.cpu.loader import try_in_child_process
 from netlet.errors import ExportError
 from netlet.export.c_program import SOURCE
 from netlet.export.verification import LogitsFunction
@@ -53,32 +62,30 @@ def measure_build(
 
     Args:
         texts: The program's files, by name.
-        compiler: A cross compiler; None: this machine's compiler.
+        compiler: The command of a cross compiler; None: this machine's compiler.
         flags: Compiler flags in addition to those of strict C99.
 
     Returns:
         None if there is no ``size`` of GNU binutils to read the object file.
 
     Raises:
-        CompilationError: There is no compiler.
+        NoCompilerError: There is no compiler.
         ExportError: The compiler fails.
     """
-    chosen = compiler or find_compiler()
-    size = _find_size(chosen)
-    with tempfile.TemporaryDirectory() as folder:
-        target = Path(folder) / "netlet.o"
-        flags_used = [*STRICT, *flags, "-fstack-usage", "-c"]
-        messages = _compile(texts, chosen, flags_used, target)
-        if size is None:
-            return None
-        listing = subprocess.run(
-            [size, "-A", "-d", str(target)], capture_output=True, text=True, check=False
-        ).stdout
-        if ".text" not in listing:  # a system's own size (macOS) knows neither -A nor ELF sections
-            return None
-        stack = _sum_stack_usage(target.with_suffix(".su"))
+    with _explain_errors():
+        chosen = find_compiler(compiler)
+        size = _find_size(chosen)
+        with temporary_folder(texts) as folder:
+            target = folder / "netlet.o"
+            flags_used = [*STRICT, *flags, "-fstack-usage", "-c"]
+            messages = run_compiler(chosen, [*flags_used, SOURCE, "-o", target.name], folder)
+            listing = _list_sections(size, target)
+            # A system's own size (macOS) knows neither -A nor ELF sections.
+            if ".text" not in listing:
+                return None
+            stack = _sum_stack_usage(target.with_suffix(".su"))
     return BuildSize(
-        Path(chosen).name,
+        chosen.name,
         tuple(flags),
         _sum_sections(listing, _FLASH_SECTIONS),
         _sum_sections(listing, _RAM_SECTIONS),
@@ -95,16 +102,34 @@ def load_library(texts: Mapping[str, str], flags: Sequence[str] = (*STRICT, *FAS
         flags: For this machine's compiler.
 
     Raises:
-        CompilationError: There is no compiler.
-        ExportError: The compiler fails.
+        NoCompilerError: There is no compiler.
+        ExportError: The compiler fails, or does not write such a library.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        target = Path(folder) / "netlet.so"
-        _compile(texts, find_compiler(), [*flags, "-shared", "-fPIC"], target)
-        library = ctypes.CDLL(str(target))
+    with _explain_errors():
+        compiler = find_compiler()
+        arguments = [*flags, "-shared", "-fPIC", SOURCE]
+        _, content = compile_file(compiler, texts, arguments, "netlet.so")
+        try_in_child_process(lambda: load_built_library(compiler, content))
+        library = load_built_library(compiler, content)
+        if not hasattr(library, "netlet_predict"):
+            raise CompilationError(f"{compiler} left netlet_predict out of its library")
     library.netlet_predict.argtypes = (ctypes.c_void_p, ctypes.c_void_p)
     library.netlet_predict.restype = ctypes.c_int
     return library
+
+
+def try_predictor(predict: LogitsFunction, shape: Sequence[int]) -> None:
+    """Run a program on one image in a process of its own.
+
+    Args:
+        predict: From :func:`library_predictor`.
+        shape: Of an image, ``C H W``.
+
+    Raises:
+        ExportError: It crashes or does not end.
+    """
+    with _explain_errors():
+        try_in_child_process(lambda: predict(torch.zeros(1, *shape, dtype=torch.uint8)))
 
 
 def library_predictor(library: ctypes.CDLL, classes: int) -> LogitsFunction:
@@ -127,28 +152,34 @@ def library_predictor(library: ctypes.CDLL, classes: int) -> LogitsFunction:
     return predict
 
 
-def _compile(texts: Mapping[str, str], compiler: str, flags: Sequence[str], target: Path) -> str:
-    """Compile a program in the target's folder and return the compiler's messages."""
-    folder = target.parent
-    for name, text in texts.items():
-        (folder / name).write_text(text)
-    command = [compiler, *flags, SOURCE, "-o", str(target)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
-    if done.returncode:
-        reason = next(
-            (line for line in done.stderr.splitlines() if "error" in line), "no reason given"
-        )
+@contextmanager
+def _explain_errors() -> Iterator[None]:
+    """Turn the errors of a compiler into an error of the export."""
+    try:
+        yield
+    except NoCompilerError:
+        raise
+    except CompilationError as reason:
         raise ExportError(
-            f"{compiler} cannot compile the C program ({reason}); name another compiler with the "
-            "environment variable CC"
-        )
-    return done.stderr
+            f"the C program cannot be compiled and compared with PyTorch: {reason}; name another "
+            "compiler with the environment variable CC"
+        ) from reason
 
 
-def _find_size(compiler: str) -> str | None:
+def _find_size(compiler: Compiler) -> str | None:
     """Return the ``size`` that belongs to a compiler; a cross compiler's has the same prefix."""
-    prefix = re.sub(r"(gcc|cc|clang)(-[\d.]+)?$", "", Path(compiler).name)
+    prefix = re.sub(r"(gcc|cc|clang)(-[\d.]+)?$", "", compiler.name)
     return shutil.which(f"{prefix}size") or shutil.which("size")
+
+
+def _list_sections(size: str | None, target: Path) -> str:
+    """Return what a ``size`` says about an object file; empty if it is of no use."""
+    if size is None:
+        return ""
+    try:
+        return run_bounded([size, "-A", "-d", str(target)])[1].decode(errors="replace")
+    except (OSError, StoppedProcessError):
+        return ""
 
 
 def _sum_sections(listing: str, kinds: tuple[str, ...]) -> int:
@@ -164,4 +195,8 @@ def _sum_stack_usage(report: Path) -> int | None:
     """Return the stack of all functions: none is recursive, so no chain of calls uses more."""
     if not report.is_file():
         return None
-    return sum(int(line.split("\t")[1]) for line in report.read_text().splitlines())
+    lines = report.read_text(errors="replace").splitlines()
+    try:
+        return sum(int(line.split("\t")[1]) for line in lines)
+    except (IndexError, ValueError):
+        return None

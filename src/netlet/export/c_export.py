@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from netlet.backends.cpu.library import CompilationError
+from netlet.backends.cpu.errors import NoCompilerError
 from netlet.data import Dataset
-from netlet.export.c_build import BuildSize, library_predictor, load_library, measure_build
+from netlet.export.c_build import (
+    BuildSize,
+    library_predictor,
+    load_library,
+    measure_build,
+    try_predictor,
+)
 from netlet.export.c_program import generate_program
 from netlet.export.image_selection import select_calibration_images, select_verification_images
 from netlet.export.int8_reference import numpy_predictor
@@ -62,8 +68,9 @@ def export_c(
     try:
         on_progress("compiling")
         predict = library_predictor(load_library(texts), model.graph.classes)
+        try_predictor(predict, model.graph.shape)
         size = measure_build(texts)
-    except CompilationError as reason:
+    except NoCompilerError as reason:
         notes.append(f"not compiled: {reason}")
         if quantized is not None:  # NumPy computes the same integers as the program
             predict = numpy_predictor(quantized)

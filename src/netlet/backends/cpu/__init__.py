@@ -2,6 +2,6 @@
 
 from netlet.backends.cpu.augmentation import CompiledAugmentation
 from netlet.backends.cpu.compiled_step import CompiledStep
-from netlet.backends.cpu.library import CompilationError
+from netlet.backends.cpu.errors import CompilationError
 
 __all__ = ["CompilationError", "CompiledAugmentation", "CompiledStep"]

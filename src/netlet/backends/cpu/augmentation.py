@@ -9,7 +9,8 @@ from importlib import resources
 
 import torch
 
-from netlet.backends.cpu.library import CompilationError, compile_library, data_pointer
+from netlet.backends.cpu.errors import CompilationError
+from netlet.backends.cpu.library import compile_library, data_pointer
 from netlet.recipes import Warp
 
 

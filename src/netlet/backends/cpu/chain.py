@@ -10,9 +10,7 @@ from dataclasses import dataclass, field
 
 from torch import fx, nn
 
-
-class UnsupportedNetError(Exception):
-    """The reason why a net is not a supported chain."""
+from netlet.backends.cpu.errors import UnsupportedNetError
 
 
 @dataclass(frozen=True)

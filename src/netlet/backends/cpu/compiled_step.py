@@ -11,8 +11,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from netlet.backends.cpu.c_source import generate_c_source
-from netlet.backends.cpu.chain import Chain, Stage, UnsupportedNetError, read_chain
-from netlet.backends.cpu.library import CompilationError, compile_library, data_pointer
+from netlet.backends.cpu.chain import Chain, Stage, read_chain
+from netlet.backends.cpu.errors import CompilationError, UnsupportedNetError
+from netlet.backends.cpu.library import compile_library, data_pointer
 
 _CHECKED_IMAGES = 16
 _CHECK_ATTEMPTS = 5  # with different weights, until one agrees with PyTorch
@@ -56,15 +57,12 @@ class CompiledStep:
         half: bool,
         threads: int | None = None,
     ) -> None:
-        try:
-            chain = read_chain(net, shape)
-        except UnsupportedNetError as reason:
-            raise CompilationError(str(reason)) from reason
+        chain = read_chain(net, shape)
         tensors = [*net.parameters(), *net.buffers()]
         if any(t.device.type != "cpu" or not t.is_contiguous() for t in tensors) or any(
             t.dtype != torch.float32 or not t.requires_grad for t in net.parameters()
         ):
-            raise CompilationError(
+            raise UnsupportedNetError(
                 "its parameters are not all float32, contiguous and trainable on the CPU"
             )
         registers = 30 if torch.backends.cpu.get_cpu_capability() == "AVX512" else 6

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import hashlib
 import os
 import platform
-import shutil
-import subprocess
-import tempfile
+import threading
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import platformdirs
 import torch
+
+from netlet import __version__
+from netlet.backends.cpu.compiler import (
+    Compiler,
+    compile_file,
+    compiler_identity,
+    compiler_version,
+    find_compiler,
+)
+from netlet.backends.cpu.errors import CompilationDisabledError, CompilationError
+from netlet.backends.cpu.library_cache import LibraryCache, UntrustedFolderError
+from netlet.backends.cpu.loader import load_library, try_in_child_process
+from netlet.errors import NetletWarning
+from netlet.text import escape_controls
 
 ENABLE_VARIABLE = "NETLET_COMPILE"  # environment variable; 0 disables all compiled code
 _OLD_ENABLE_VARIABLE = "NETLET_NATIVE"  # its name in version 0.1
@@ -33,21 +47,28 @@ _FLAGS = (
 )
 
 
-class CompilationError(Exception):
-    """The reason why compiled code is not available; callers fall back to PyTorch."""
+# Libraries of this process, and why others could not be had, by cache folder and key.
+_libraries: dict[tuple[Path | None, str], ctypes.CDLL] = {}
+_failures: dict[tuple[Path | None, str], str] = {}
+_lock = threading.RLock()
 
 
 def compile_library(
-    source: str, check: Callable[[ctypes.CDLL], None] = lambda _: None
+    source: str,
+    check: Callable[[ctypes.CDLL], None] = lambda _: None,
+    smoke_test: Callable[[ctypes.CDLL], None] = lambda _: None,
 ) -> ctypes.CDLL:
     """Return the library of a C program, from the cache or newly compiled.
 
     Only checked libraries are cached. The cache key contains the program, the compiler, its flags,
-    the processor and the version of torch, so that machines may share a cache folder.
+    the processor and the versions of netlet and torch, so that machines may share a cache folder.
+    A program that failed once is not compiled again by the same process.
 
     Args:
         source: The program.
         check: Tests a new library, and raises :class:`CompilationError` if it is wrong.
+        smoke_test: Calls a new library once, in a child process with one thread, before anything
+            else: a library that crashes is rejected.
 
     Raises:
         CompilationError: Compiled code is disabled, there is no compiler, the compiler fails, or
@@ -55,55 +76,100 @@ def compile_library(
     """
     for variable in (ENABLE_VARIABLE, _OLD_ENABLE_VARIABLE):
         if os.environ.get(variable) == "0":
-            raise CompilationError(f"{variable}=0")
-    path = _cache_folder() / f"{_cache_key(source)}.so"
-    if path.is_file():
-        return ctypes.CDLL(str(path))
-    with tempfile.TemporaryDirectory() as scratch:
-        built = Path(scratch) / "netlet.so"
-        process = subprocess.run(
-            [find_compiler(), "-x", "c", *_FLAGS, "-", "-o", str(built), "-lm"],
-            input=source,
-            capture_output=True,
-            text=True,
-            check=False,
+            raise CompilationDisabledError(f"{variable}=0")
+    with _lock:
+        compiler = find_compiler()
+        key = _cache_key(source, compiler)
+        place = (_cache_folder(), key)
+        if place in _failures:
+            raise CompilationError(_failures[place])
+        if place not in _libraries:
+            try:
+                _libraries[place] = _read_cached(key) or _build(
+                    source, compiler, key, check, smoke_test
+                )
+            except CompilationError as reason:
+                _failures[place] = str(reason)
+                raise
+        return _libraries[place]
+
+
+def _read_cached(key: str) -> ctypes.CDLL | None:
+    cache = LibraryCache(_cache_folder())
+    try:
+        content = cache.read(key)
+        if content is not None:
+            try:
+                return load_library(content)
+            except OSError:  # a library that it needs is gone
+                cache.discard(key)
+    except UntrustedFolderError as reason:
+        _warn_once(
+            f"compiled libraries are not cached, since {_cache_folder()} {reason}; "
+            "remove it, and netlet makes a new one"
         )
-        if process.returncode:
-            raise CompilationError(f"{find_compiler()} failed: {_first_error(process.stderr)}")
-        library = ctypes.CDLL(str(built))
+    return None
+
+
+def _build(
+    source: str,
+    compiler: Compiler,
+    key: str,
+    check: Callable[[ctypes.CDLL], None],
+    smoke_test: Callable[[ctypes.CDLL], None],
+) -> ctypes.CDLL:
+    """Compile, check and cache a library.
+
+    Raises:
+        CompilationError: It cannot be compiled or is wrong.
+    """
+    files = {"netlet.c": source}
+    _, content = compile_file(compiler, files, [*_FLAGS, "netlet.c", "-lm"], "netlet.so")
+    try_in_child_process(lambda: smoke_test(load_library(content)))
+    library = load_built_library(compiler, content)
+    try:
         check(library)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_suffix(f".{os.getpid()}.part")
-            shutil.copyfile(built, temporary)
-            os.replace(temporary, path)
-        except OSError:
-            pass  # the cache is not writable; compile again next time
+    except AttributeError as error:
+        if "symbol" not in str(error):
+            raise
+        raise CompilationError(f"{compiler} left functions out of its library") from error
+    with contextlib.suppress(UntrustedFolderError):
+        LibraryCache(_cache_folder()).write(key, content)
     return library
 
 
-@functools.cache
-def find_compiler() -> str:
-    """Return the C compiler of this machine: ``$CC``, or the first of cc, gcc and clang.
+def load_built_library(compiler: Compiler, content: bytes) -> ctypes.CDLL:
+    """Load a library that a compiler has just written.
+
+    Args:
+        compiler: For the error message.
+        content: Of the library's file.
 
     Raises:
-        CompilationError: None of them is installed.
+        CompilationError: It cannot be loaded.
     """
-    for name in (os.environ.get("CC"), "cc", "gcc", "clang"):
-        if name and (found := shutil.which(name)):
-            return found
-    raise CompilationError("there is no C compiler")
+    try:
+        return load_library(content)
+    except OSError as error:
+        reason = escape_controls(str(error))
+        raise CompilationError(f"{compiler} wrote no loadable library ({reason})") from error
+
+
+@functools.cache
+def _warn_once(message: str) -> None:
+    warnings.warn(message, NetletWarning, stacklevel=2)
 
 
 def describe_compiler() -> dict[str, str]:
     """Return the compiler and its flags, as records store them."""
     try:
-        version = _compiler_version(find_compiler())
+        compiler = find_compiler()
+        version, flags = compiler_version(compiler), (*compiler.command[1:], *_FLAGS)
     except CompilationError:
-        version = ""
+        version, flags = "", _FLAGS
     return {
         "compiler": (version.splitlines() or ["unknown"])[0],
-        "compiler_flags": " ".join(_FLAGS),
+        "compiler_flags": " ".join(flags),
     }
 
 
@@ -112,26 +178,22 @@ def data_pointer(tensor: torch.Tensor | None) -> int | None:
     return None if tensor is None else tensor.data_ptr()
 
 
-def _cache_folder() -> Path:
-    return Path(platformdirs.user_cache_dir("netlet", appauthor=False)) / "native"
+def _cache_folder() -> Path | None:
+    """Return the folder of the cache, or None if this user has none, since HOME is unknown."""
+    folder = Path(platformdirs.user_cache_dir("netlet", appauthor=False)) / "native"
+    return folder if folder.is_absolute() else None
 
 
-def _cache_key(source: str) -> str:
+def _cache_key(source: str, compiler: Compiler) -> str:
     parts = (
         source,
-        _compiler_version(find_compiler()),
+        compiler_identity(compiler),
         *_FLAGS,
         processor_features(),
         torch.__version__,
+        __version__,
     )
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
-
-
-@functools.cache
-def _compiler_version(compiler: str) -> str:
-    return subprocess.run(
-        [compiler, "--version"], capture_output=True, text=True, check=False
-    ).stdout
+    return hashlib.sha256("\0".join(parts).encode(errors="surrogateescape")).hexdigest()[:32]
 
 
 @functools.cache
@@ -144,12 +206,3 @@ def processor_features() -> str:
     return "\n".join(
         sorted({line for line in lines if line.startswith(("model", "flags", "Features", "CPU p"))})
     )
-
-
-def _first_error(output: str) -> str:
-    lines = (
-        [line for line in output.splitlines() if "error" in line]
-        or output.splitlines()
-        or ["no error message"]
-    )
-    return " ".join(lines[0].split())
