@@ -23,11 +23,12 @@ from torch.nn import functional as F
 from netlet.data.dataset import Dataset, Split
 from netlet.data.skeletons import STYLES, Stroke, Style
 from netlet.errors import DataError
-from netlet.files import write_atomic
+from netlet.files import read_regular, write_atomic
 
 VERSION = 1  # of the images; a cache with another version is ignored
 _SPLITS = ("train", "test")
 SIZE, BOX = 28, 20  # pixels: the side of the frame, and of the box that a digit is fitted into
+_MAX_CACHED_BYTES = 1 << 27
 _MARKS = 80  # points per digit at which the pen's ink is computed
 _IMAGES_AT_ONCE = 256  # keeps the distances from pixels to marks close to the cache
 
@@ -244,7 +245,7 @@ def load_scribble(folder: Path, on_progress: OnDraw = lambda done, total: None) 
     """
     path = folder / f"scribble-{VERSION}.safetensors"
     with contextlib.suppress(OSError, SafetensorError, KeyError, DataError):
-        tensors = load_safetensors(path.read_bytes())
+        tensors = load_safetensors(read_regular(path, _MAX_CACHED_BYTES, DataError))
         cached = _build_dataset(
             *(Split(name, tensors[f"{name}_images"], tensors[f"{name}_labels"]) for name in _SPLITS)
         )

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import pickle
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 from torch import nn
 
 from netlet.errors import NetError
 from netlet.files import write_atomic
+from netlet.nets.tensor_files import check_tensor, read_safetensors, read_torch_file
 from netlet.records.upgrade import OLD_LAYER_NAMES
 from netlet.text import format_shape, to_unicode
 
@@ -107,29 +106,23 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
     Raises:
         NetError: The file cannot be read, contains something else, or would run code.
     """
-    if not path.is_file():
-        raise NetError(f"{path}: no such weights file")
-    try:
-        if path.suffix == ".safetensors":
-            return load_safetensors(path.read_bytes())
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except SafetensorError as error:
-        raise NetError(
-            f"{path}: expected a safetensors file, found a broken one ({error})"
-        ) from error
-    except pickle.UnpicklingError as error:
-        if "nsupported global" not in str(error):
-            raise NetError(
-                f"{path}: expected a state_dict written by torch.save, found a broken file"
-            ) from error
-        raise NetError(
-            f"{path}: refused, since loading it would run code stored in the file; "
-            "save net.state_dict(), not the net"
-        ) from error
-    # torch.load raises exceptions of many types: EOFError, IndexError, ValueError, ...
-    except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise NetError(f"{path}: cannot be read as weights ({reason})") from error
+    if not os.path.lexists(path):
+        raise NetError(f"{path}: no such weights file; check its name")
+    if path.suffix == ".safetensors":
+        tensors = read_safetensors(path, NetError)
+    else:
+        tensors = _find_state(read_torch_file(path, NetError), path)
+    for name, tensor in tensors.items():
+        check_tensor(tensor, path, name, NetError)
+    return tensors
+
+
+def _find_state(loaded: object, path: Path) -> dict[str, torch.Tensor]:
+    """Return the ``state_dict`` in what ``torch.save`` stored.
+
+    Raises:
+        NetError: There is none.
+    """
     for state in [
         loaded,
         *(loaded.get(name) for name in _STATE_KEYS if isinstance(loaded, Mapping)),
@@ -138,8 +131,9 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
             isinstance(state, Mapping)
             and state
             and all(isinstance(value, torch.Tensor) for value in state.values())
+            and all(isinstance(key, str) for key in state)
         ):
-            return {str(key): value for key, value in state.items()}
+            return dict(state)
     strange = (
         [key for key, value in loaded.items() if not isinstance(value, torch.Tensor)]
         if _is_state(loaded)
@@ -150,7 +144,9 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
         if strange
         else type(loaded).__name__
     )
-    raise NetError(f"{path}: expected a state_dict (names and tensors), found {what}")
+    raise NetError(
+        f"{path}: expected a state_dict (names and tensors), found {what}; save net.state_dict()"
+    )
 
 
 def _is_state(loaded: object) -> bool:

@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import io
 import itertools
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +17,14 @@ from torch import nn
 
 from netlet import records
 from netlet.errors import TrainingError
-from netlet.files import write_atomic
+from netlet.files import read_regular, write_atomic
+from netlet.nets.tensor_files import load_as_data
 from netlet.records import Epoch, Stretch
 from netlet.records.upgrade import CHECKPOINT_FORMAT, upgrade_checkpoint
 from netlet.training.state import TrainingState
 
 CHECKPOINT_FILE = "checkpoint.pt"
+_MAX_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -113,12 +116,13 @@ def load_checkpoint(folder: Path) -> tuple[Checkpoint, dict[str, Any]]:
     path = folder / CHECKPOINT_FILE
     if not folder.is_dir():
         raise TrainingError(f"{folder}: no such folder; pass the folder of the run to resume")
-    if not path.is_file():
+    if not os.path.lexists(path):
         finished = (folder / records.RECORD).is_file()
         reason = "the run is finished" if finished else f"no {CHECKPOINT_FILE}; start a new run"
         raise TrainingError(f"{folder}: nothing to resume, {reason}")
     try:
-        content = upgrade_checkpoint(torch.load(path, map_location="cpu", weights_only=True))
+        stored = load_as_data(read_regular(path, _MAX_BYTES, TrainingError))
+        content = upgrade_checkpoint(stored)
         if content["format"] != CHECKPOINT_FORMAT:
             raise TrainingError(
                 f"{path}: expected format {CHECKPOINT_FORMAT}, found {content['format']}; "

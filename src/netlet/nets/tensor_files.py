@@ -1,0 +1,149 @@
+"""Read files of tensors that other people wrote: as data, and no more than the file holds."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import warnings
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_safetensors
+
+from netlet.errors import NetletError
+from netlet.files import read_regular
+
+_MAX_BYTES = 1 << 29  # of a file
+_MAX_HEADER_BYTES = 1 << 22  # of a safetensors file
+_ZIP_MAGIC = b"PK\x03\x04"
+# torch.load calls this function with any size, and the result fills the memory.
+_HOSTILE_NAME = b"bytearray"
+
+
+def read_safetensors(path: Path, error: type[NetletError]) -> dict[str, torch.Tensor]:
+    """Return the tensors in a safetensors file by name.
+
+    Args:
+        path: Of the file.
+        error: The type of the exceptions to raise.
+
+    Raises:
+        NetletError: The file cannot be read, is too large, or is not a safetensors file.
+    """
+    content = read_regular(path, _MAX_BYTES, error)
+    if content[:4] == _ZIP_MAGIC:
+        raise error(
+            f"{path}: expected a safetensors file, found one that torch.save wrote; "
+            f"rename it to {path.with_suffix('.pt').name}"
+        )
+    try:
+        if int.from_bytes(content[:8], "little") > _MAX_HEADER_BYTES:
+            raise SafetensorError("its header is too long")
+        return load_safetensors(content)
+    except Exception as caught:  # SafetensorError; ValueError and others for strange shapes
+        raise error(
+            f"{path}: expected a safetensors file, found a broken one ({_first_line(caught)}); "
+            "save it again"
+        ) from caught
+
+
+def read_torch_file(path: Path, error: type[NetletError]) -> Any:
+    """Return what ``torch.save`` stored in a file, without running code from it.
+
+    Args:
+        path: Of the file.
+        error: The type of the exceptions to raise.
+
+    Raises:
+        NetletError: The file cannot be read, is too large, is broken, would run code, or would
+            unpack to more than it holds.
+    """
+    content = read_regular(path, _MAX_BYTES, error)
+    if not content:
+        raise error(f"{path}: is empty; name a file that torch.save wrote")
+    if content[8:9] == b"{" and content[:4] != _ZIP_MAGIC:
+        raise error(
+            f"{path}: is a safetensors file; rename it to {path.with_suffix('.safetensors').name}"
+        )
+    try:
+        return load_as_data(content)
+    except pickle.UnpicklingError as caught:
+        if "nsupported global" not in str(caught):
+            raise error(
+                f"{path}: expected a state_dict written by torch.save, found a broken file; "
+                "save it again"
+            ) from caught
+        raise error(
+            f"{path}: refused, since loading it would run code stored in the file; "
+            "save net.state_dict(), not the net"
+        ) from caught
+    # torch.load raises exceptions of many types: EOFError, IndexError, ValueError, ...
+    except Exception as caught:
+        raise error(
+            f"{path}: cannot be read as weights ({_first_line(caught)}); save it again"
+        ) from caught
+
+
+def load_as_data(content: bytes) -> Any:
+    """Return what ``torch.save`` stored, without running code from it.
+
+    Raises:
+        Exception: Of many types, if the content is broken or would fill the memory.
+    """
+    _check_sizes(content)
+    with warnings.catch_warnings(action="ignore"):
+        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+
+
+def check_tensor(tensor: torch.Tensor, path: Path, name: str, error: type[NetletError]) -> None:
+    """Refuse a tensor whose values are not stored in the file one by one.
+
+    Raises:
+        NetletError: It is sparse, quantized, nested, without values or larger than the file.
+    """
+    kind = (
+        "sparse"
+        if tensor.layout is not torch.strided
+        else "quantized"
+        if tensor.is_quantized
+        else "nested"
+        if tensor.is_nested
+        else "without values"
+        if tensor.device.type != "cpu"
+        else "larger than the file"
+        if tensor.numel() * tensor.element_size() > path.stat().st_size
+        else ""
+    )
+    if kind:
+        raise error(
+            f"{path}: {name} is {kind}; save the state_dict of the net on a CPU, in float32"
+        )
+
+
+def _check_sizes(content: bytes) -> None:
+    """Refuse an archive that unpacks to more than it holds.
+
+    Raises:
+        ValueError: It does.
+    """
+    if content[:4] != _ZIP_MAGIC:
+        if _HOSTILE_NAME in content:
+            raise ValueError("it would fill the memory")
+        return
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        entries = archive.infolist()
+        if sum(entry.file_size for entry in entries) > len(content):
+            raise ValueError("it unpacks to more bytes than it has")
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+            raise ValueError("it is compressed, which torch.save never does")
+        for entry in entries:
+            if entry.filename.endswith("data.pkl") and _HOSTILE_NAME in archive.read(entry):
+                raise ValueError("it would fill the memory")
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).splitlines()
+    return (lines[0] if lines else type(error).__name__)[:200].rstrip(".")
