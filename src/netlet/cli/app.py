@@ -39,6 +39,7 @@ from netlet.cli import (
 )
 from netlet.cli.commands import GROUPS, Group, add_command
 from netlet.cli.results import accept_all_characters, say
+from netlet.cli.streams import discard_output, flush_stdout, require_stdout
 from netlet.errors import NetletError
 
 app = typer.Typer(
@@ -183,14 +184,9 @@ def main(arguments: list[str] | None = None) -> None:
     accept_all_characters()
     words = sys.argv[1:] if arguments is None else arguments
     try:
-        code = app(
-            [word for word in words if word != "--debug"], prog_name="netlet", standalone_mode=False
-        )
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader has closed the pipe (netlet list | head).
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        require_stdout()
+        code = _run([word for word in words if word != "--debug"])
+        flush_stdout()
     except (typer.Abort, KeyboardInterrupt):
         say("netlet: interrupted")
         sys.exit(130)
@@ -204,6 +200,26 @@ def main(arguments: list[str] | None = None) -> None:
             say(f"netlet: {_message(error)}")
         sys.exit(2)
     sys.exit(code or 0)
+
+
+def _run(words: list[str]) -> int | None:
+    """Run a command and return its exit code.
+
+    Raises:
+        OutputError: Its help cannot be printed.
+    """
+    try:
+        code: int | None = app(words, prog_name="netlet", standalone_mode=False)
+        return code
+    except SystemExit as stop:
+        # click exits with 1 where nobody reads its help any more (netlet --help | head -1).
+        if isinstance(stop.__context__, BrokenPipeError):
+            discard_output(sys.stdout)
+            return 0
+        raise
+    except OSError:
+        flush_stdout()  # raises if it is stdout that failed
+        raise
 
 
 def _message(error: Exception) -> str:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any, ParamSpec, TextIO, TypeVar
 
+from netlet.cli.streams import write_stdout
 from netlet.errors import NetletDeprecationWarning, NetletWarning
 from netlet.text import dump_json, escape_controls
 
@@ -105,7 +106,7 @@ def print_result(text: str, *, lines: bool = False) -> None:
 
 
 def _print_to_stdout(text: str) -> None:
-    print(text, end="" if text.endswith("\n") else "\n", file=_stdout.get() or sys.stdout)
+    write_stdout(text if text.endswith("\n") else f"{text}\n", _stdout.get() or sys.stdout)
 
 
 def json_document(kind: str, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -146,7 +147,8 @@ def say(text: str, *, lines: bool = False) -> None:
         lines: The text has several lines, in which names have been escaped.
     """
     if sys.stderr is not None:  # closed; print would write to stdout
-        print(escape_controls(text, keep="\n" if lines else ""), file=sys.stderr, flush=True)
+        with contextlib.suppress(OSError):  # nobody reads it, or the disk is full: no loss
+            print(escape_controls(text, keep="\n" if lines else ""), file=sys.stderr, flush=True)
 
 
 def stderr_is_terminal() -> bool:
