@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from fault_counts import FaultCounts
 from helpers import Netlet, write_blob_source
 
 from netlet.cli import main
@@ -26,6 +28,15 @@ SMOKE = {
 }
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--faults-out",
+        metavar="FILE",
+        default=os.environ.get("NETLET_FAULTS_OUT"),
+        help="write the counts of the fault-injection tests to this JSON file",
+    )
+
+
 def pytest_configure() -> None:
     """Use one thread unless a test asks for more, also in the processes that tests start.
 
@@ -42,6 +53,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         own = {mark.name for mark in item.iter_markers()}
         if item.path.stem in SMOKE and not own & {"slow", "mnist"}:
             item.add_marker(pytest.mark.smoke)
+
+
+@pytest.fixture(scope="session")
+def fault_counts(request: pytest.FixtureRequest) -> Iterator[FaultCounts]:
+    """Collect what the fault-injection tests tried, for the record in results/faults.json."""
+    counts = FaultCounts()
+    yield counts
+    if path := request.config.getoption("--faults-out"):
+        counts.write(Path(path))
 
 
 @pytest.fixture(scope="session")
