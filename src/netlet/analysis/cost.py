@@ -9,16 +9,16 @@ from math import prod
 from torch import nn
 
 from netlet.analysis.ops import Trace
-from netlet.analysis.registered import (
+from netlet.analysis.trace import trace
+from netlet.budgets import HIDDEN, Budget, ModelCost, Verdict
+from netlet.errors import BudgetError, did_you_mean
+from netlet.nets.registered import (
     count_bytes,
     list_attributes,
     list_modules,
     list_parameters,
     own_buffers,
 )
-from netlet.analysis.trace import trace
-from netlet.budgets import HIDDEN, Budget, ModelCost, Verdict
-from netlet.errors import BudgetError, did_you_mean
 
 # A function counts as the layer that wraps it.
 _LAYER_OF_FUNCTION = {

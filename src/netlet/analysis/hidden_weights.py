@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,12 +11,16 @@ import torch
 from torch import nn
 
 from netlet.analysis.provenance import FEW_NUMBERS, Provenance, Reading, Source
-from netlet.analysis.registered import list_attributes, list_buffers, list_modules
+from netlet.nets.registered import list_attributes, list_buffers, list_modules
 from netlet.text import format_shape
 
 _REGISTRIES = ("_parameters", "_buffers", "_modules")
 _MAX_OBJECTS, _MAX_DEPTH = 20_000, 8
-_BY_CONTAINER = {list: "nn.ModuleList", tuple: "nn.ModuleList", dict: "nn.ModuleDict"}
+_BY_CONTAINER: Mapping[type, str] = {
+    list: "nn.ModuleList",
+    tuple: "nn.ModuleList",
+    dict: "nn.ModuleDict",
+}
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ def find_hidden_weights(net: nn.Module, provenance: Provenance) -> tuple[HiddenW
         net: It has run.
         provenance: Of that run.
     """
-    places = _locate(net)
+    places = _locate(net) if provenance.readings else {}
     buffers = {id(tensor): name for name, tensor in list_buffers(net)}
     found: list[HiddenWeights] = []
     few: list[HiddenWeights] = []
@@ -58,7 +62,9 @@ def find_hidden_weights(net: nn.Module, provenance: Provenance) -> tuple[HiddenW
         place = places.get(_key(source.tensor)) if source.tensor is not None else None
         if _are_statistics(source, readings, place):
             continue
-        numbers = max(reading.numbers for reading in readings)
+        numbers = min(source.numbers, sum(reading.numbers for reading in readings))
+        if source.kind == "buffer" and max(reading.numbers for reading in readings) == 1:
+            continue  # a scale, such as that of spectral norm
         weights = _describe(source, readings[0], place, buffers, numbers)
         strict = any(reading.as_weight for reading in readings)
         (found if strict or numbers > FEW_NUMBERS else few).append(weights)
@@ -67,7 +73,7 @@ def find_hidden_weights(net: nn.Module, provenance: Provenance) -> tuple[HiddenW
     found.sort(key=lambda weights: -weights.numbers)
     found += [
         HiddenWeights(reason, 0, "compute with PyTorch's operations")
-        for reason in provenance.reasons
+        for reason in provenance.outside.reasons
     ]
     return tuple(found)
 

@@ -16,15 +16,12 @@ import torch
 from torch import nn
 
 from netlet.analysis import op_names
-from netlet.analysis.registered import count_numbers, list_buffers, list_parameters
+from netlet.analysis.outside_values import OutsideValues, in_module
+from netlet.nets.registered import count_numbers, list_buffers, list_parameters
 
 # So many unregistered numbers are constants such as means and deviations, unless they are weights
 # of a convolution or a dense layer.
 FEW_NUMBERS = 8
-# So many different Python numbers are constants of formulas.
-_MAX_PYTHON_NUMBERS = 64
-# So many values may be read into Python to choose a path.
-_MAX_NUMBERS_READ, _MAX_CHOICES = 16, 64
 # The positions of the arguments that may hold weights, the most likely one last.
 _WEIGHT_ARGUMENTS = {
     **dict.fromkeys(("convolution", "_convolution", "linear"), (2, 1)),
@@ -79,15 +76,13 @@ class Provenance:
 
     def __init__(self, net: nn.Module) -> None:
         self.readings: list[Reading] = []
-        self.reasons: dict[str, None] = {}  # why the number of weights is unknown, each once
-        self.numbers: set[float] = set()  # Python numbers in arithmetic
+        self.outside = OutsideValues()
         self._net = net
         self._labels: dict[int, _Label] = {}
         self._by_storage: dict[int, _Label] = {}
         self._kept: list[Any] = []  # keeps tensors alive, so that no id or address is used again
         self._sharing: dict[int, list[int]] = {}  # storage -> ids of the tensors that share it
         self._registered_in: dict[int, int] = {}  # storage -> bytes that are registered
-        self._values_read = self._choices = 0
         self._register(list_parameters(net), "parameter")
         self._register(list_buffers(net), "buffer")
 
@@ -106,13 +101,12 @@ class Provenance:
         for reading in self.readings:
             if id(reading.source.tensor) in buffers:
                 reading.source.kind = "buffer"
-        if len(self.numbers) > _MAX_PYTHON_NUMBERS:
-            found = Source("number", None, len(self.numbers))
-            self.readings.append(Reading(found, found.numbers, "(net)", "arithmetic", True))
         if output is not None:
             label = self._label(output)
             if not label.active:
-                self._report(label.sources, "(net)", "return", as_weight=True)
+                self._report(label.sources, "(net)", "the output", as_weight=True)
+        if numbers := self.outside.finish(has_sources=bool(self.readings)):
+            self._report({Source("number", None, numbers): numbers}, "(net)", "", as_weight=True)
 
     def observe(self, func: Any, args: Any, kwargs: Any, out: Any, place: str) -> None:
         """Follow one operation.
@@ -130,16 +124,15 @@ class Provenance:
     def _observe(self, func: Any, args: Any, kwargs: Any, out: Any, place: str) -> None:
         name = func._schema.name.partition("::")[2].removesuffix("_")
         inputs = list(_tensors([args, kwargs]))
-        self._note_python_numbers(func, args, kwargs)
+        self.outside.note_arguments(func, args, kwargs)
         labels = [self._label(t) for t in inputs]
         active = name not in op_names.CONSTANT and any(label.active for label in labels)
         if func.namespace not in ("aten", "prims", "prim") or any(
             _has_own_dispatch(t) for t in inputs
         ):
-            what = f"an operation of its own ({func._schema.name}, "
-            self.reasons[f"{what}{place})"] = None
+            self.outside.reasons[f"cannot see into {func._schema.name}{in_module(place)}"] = None
         if active and name in op_names.VALUE_DEPENDENT:
-            self._note_value_read(inputs[0], place)
+            self.outside.note_value_read(inputs[0], place)
         if active:
             label = self._read(name, args, kwargs, place)
         elif name in op_names.RANDOM:
@@ -192,31 +185,17 @@ class Provenance:
         for source, numbers in sources.items():
             self.readings.append(Reading(source, numbers, place, operation, as_weight))
 
-    def note_bulk_read(self, tensor: torch.Tensor, method: str, place: str) -> None:
-        """Note that a net takes a tensor's values out of PyTorch, as ``x.numpy()`` does."""
-        if self._label(tensor).active:
-            with torch._C.DisableTorchFunction():
-                few = count_numbers([tensor]) <= _MAX_NUMBERS_READ and method == "tolist"
-            if not few:
-                self.reasons[f"values computed outside PyTorch ({method}, {place})"] = None
+    def note_bulk_read(self, tensor: torch.Tensor, method: str, place: str) -> bool:
+        """Note that a net takes a tensor's values out of PyTorch, as ``x.numpy()`` does.
 
-    def _note_value_read(self, tensor: torch.Tensor, place: str) -> None:
-        if tensor.dtype == torch.bool:
-            self._choices += 1
-        else:
-            self._values_read += 1
-        if self._values_read > _MAX_NUMBERS_READ or self._choices > _MAX_CHOICES:
-            self.reasons[f"values computed outside PyTorch (item, {place})"] = None
-
-    def _note_python_numbers(self, func: Any, args: Any, kwargs: Any) -> None:
-        for argument, value in zip(func._schema.arguments, args, strict=False):
-            if type(value) is float or (
-                type(value) in (int, complex) and argument.type.kind() == "NumberType"
-            ):
-                self.numbers.add(value)
-        self.numbers.update(v for v in kwargs.values() if type(v) is float)
-
-    # Labels
+        Returns:
+            Whether they are computed from the input.
+        """
+        with torch._C.DisableTorchFunction():
+            active = self._label(tensor).active
+        if active:
+            self.outside.note_bulk_read(method, place)
+        return active
 
     def _label(self, tensor: torch.Tensor) -> _Label:
         """Return the label of a tensor; one that was never seen before is a source."""
@@ -229,7 +208,7 @@ class Provenance:
         numbers = _capacity(tensor)
         sources: dict[Source, int] = {}
         if numbers == 1 and tensor.device.type == "cpu" and tensor.layout == torch.strided:
-            self.numbers.add(complex(tensor.item()) if tensor.is_complex() else tensor.item())
+            self.outside.note_number(tensor)
         elif numbers:
             sources[Source("stored", tensor, numbers)] = numbers
         label = _Label(sources=sources)
@@ -280,7 +259,7 @@ class Provenance:
 
     def _register(self, tensors: Sequence[tuple[str, torch.Tensor]], kind: str) -> None:
         for _, tensor in tensors:
-            if isinstance(tensor, nn.parameter.UninitializedTensorMixin):
+            if nn.parameter.is_lazy(tensor):
                 continue
             numbers, sources = _capacity(tensor), dict[Source, int]()
             if kind == "buffer":
@@ -302,7 +281,8 @@ def _join(labels: Sequence[_Label]) -> _Label:
     sources: dict[Source, int] = {}
     for label in labels:
         for source, numbers in label.sources.items():
-            sources[source] = max(numbers, sources.get(source, 0))
+            # Two parts of a tensor may have come together.
+            sources[source] = min(source.numbers, numbers + sources.get(source, 0))
     return _Label(any(label.active for label in labels), sources)
 
 

@@ -12,8 +12,8 @@ from torch import nn
 
 from netlet.analysis.ops import Op, Trace
 from netlet.analysis.receptive_field import PerAxis, field_jump, field_size
-from netlet.analysis.registered import count_bytes, count_numbers, list_parameters
 from netlet.analysis.trace import trace
+from netlet.nets.registered import count_bytes, count_numbers, list_parameters
 from netlet.text import (
     escape_controls,
     escape_html,

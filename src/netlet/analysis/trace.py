@@ -7,18 +7,20 @@ and totals from there on are reported as unknown.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 
 import torch
 from torch import nn
 
-from netlet.analysis.hidden_weights import find_hidden_weights
+from netlet.analysis.hidden_weights import HiddenWeights, find_hidden_weights
 from netlet.analysis.memory import peak_bytes
 from netlet.analysis.ops import Trace
 from netlet.analysis.tracer import BATCH, CallObserver, Tracer
 from netlet.errors import NetError
 from netlet.nets.eval_mode import eval_mode
 from netlet.nets.outputs import first_tensor
+from netlet.nets.registered import list_parameters
 
 
 def trace(net: nn.Module, shape: Sequence[int] = (1, 28, 28)) -> Trace:
@@ -54,10 +56,27 @@ def trace(net: nn.Module, shape: Sequence[int] = (1, 28, 28)) -> Trace:
         ops=tracer.ops,
         value_dependent=tracer.value_dependent,
         unused=tracer.find_unused(),
-        hidden=find_hidden_weights(net, tracer.provenance),
+        hidden=max(
+            find_hidden_weights(net, tracer.provenance),
+            _find_hidden_by_other_images(net, shape),
+            key=lambda hidden: (sum(weights.numbers for weights in hidden), len(hidden)),
+        ),
         activation_bytes=None if tracer.value_dependent else peak_bytes(tracer.uses, BATCH),
     )
 
 
+def _find_hidden_by_other_images(net: nn.Module, shape: Sequence[int]) -> tuple[HiddenWeights, ...]:
+    """Return what a net hides from blank images: it runs on noise, in a batch of another size."""
+    tracer = Tracer(net)
+    with eval_mode(net), torch.random.fork_rng(devices=[]), torch.no_grad(), tracer.module_hooks():
+        torch.manual_seed(0)
+        x = torch.rand(BATCH + 1, *shape).to(_device(net))
+        tracer.start(x)
+        # Some nets run only on the batch that they were traced on.
+        with contextlib.suppress(Exception), CallObserver(tracer), tracer:
+            tracer.provenance.finish(first_tensor(net(x)))
+    return find_hidden_weights(net, tracer.provenance)
+
+
 def _device(net: nn.Module) -> torch.device:
-    return next((p.device for p in net.parameters()), torch.device("cpu"))
+    return next((p.device for _, p in list_parameters(net)), torch.device("cpu"))

@@ -17,11 +17,12 @@ from netlet.analysis import aten_ops, op_names
 from netlet.analysis.fields import Field, FieldMap, input_field
 from netlet.analysis.memory import TensorUse
 from netlet.analysis.ops import Op
+from netlet.analysis.outside_values import BULK_READS
 from netlet.analysis.provenance import Provenance
-from netlet.analysis.registered import count_numbers, list_modules, list_parameters, own_parameters
 from netlet.analysis.window_ops import Effect
 from netlet.nets.device_errors import describe_device_error
 from netlet.nets.outputs import first_tensor
+from netlet.nets.registered import count_numbers, list_modules, list_parameters, own_parameters
 from netlet.text import format_shape
 
 # Images in the traced batch. Two, since some nets squeeze away a batch dimension of one.
@@ -193,9 +194,10 @@ class Tracer(TorchDispatchMode):
         if not self._is_one_row(caller.module):
             self._add_function("dropout", out, self._known_field(self._fields.get(out)))
 
-    def note_bulk_read(self, tensor: torch.Tensor, method: str) -> None:
-        """Note that a net takes a tensor's values out of PyTorch."""
-        self.provenance.note_bulk_read(tensor, method, self._caller)
+    def note_bulk_read(self, tensor: torch.Tensor, method: str, out: Any) -> None:
+        """Note that a net takes a tensor's values out of PyTorch, as ``x.numpy()`` does."""
+        if self.provenance.note_bulk_read(tensor, method, self._caller) and hasattr(out, "flags"):
+            out.flags.writeable = False  # it shares the tensor's memory
 
     def _is_one_row(self, module: nn.Module) -> bool:
         """Return whether a module's functions are summed in its row instead of having their own.
@@ -233,23 +235,6 @@ class Tracer(TorchDispatchMode):
         )
 
 
-# Calls that hand a tensor's memory or all its values to other code.
-_BULK_READS = frozenset(
-    [
-        "__array__",
-        "__dlpack__",
-        "apply_",
-        "data_ptr",
-        "map2_",
-        "map_",
-        "numpy",
-        "storage",
-        "tolist",
-        "untyped_storage",
-    ]
-)
-
-
 class CallObserver(TorchFunctionMode):
     """A mode that reports to a tracer what dispatches no operation.
 
@@ -265,8 +250,8 @@ class CallObserver(TorchFunctionMode):
         name = getattr(func, "__name__", "")
         if "dropout" in name:
             self._tracer.record_dropout(out)
-        elif name in _BULK_READS and args and isinstance(args[0], torch.Tensor):
-            self._tracer.note_bulk_read(args[0], name)
+        elif name in BULK_READS and args and isinstance(args[0], torch.Tensor):
+            self._tracer.note_bulk_read(args[0], name, out)
         return out
 
 

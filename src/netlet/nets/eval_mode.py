@@ -7,11 +7,15 @@ from contextlib import contextmanager
 
 from torch import nn
 
+from netlet.nets.registered import list_modules
+
 
 @contextmanager
 def eval_mode(net: nn.Module) -> Iterator[None]:
     """Put all modules of a net into evaluation mode; restore each module's own mode at the end."""
-    modes = [(module, module.training) for module in net.modules()]
+    # A frozen scripted module has no mode.
+    modules = [module for _, module in list_modules(net) if hasattr(module, "training")]
+    modes = [(module, module.training) for module in modules]
     net.eval()
     try:
         yield

@@ -1,0 +1,96 @@
+"""Weights cannot hide: what a net reads is counted or makes its verdict UNKNOWN, never PASS."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from types import ModuleType
+
+import pytest
+import torch
+from fixtures import hiding_nets, honest_nets
+from helpers import FIXTURES, Netlet
+from torch import nn
+
+import netlet
+from netlet.analysis import trace
+from netlet.budgets import Budget, budget_from_json
+from netlet.data import Dataset
+from netlet.errors import NetError
+from netlet.recipes import Recipe
+from netlet.training import fit
+
+LIMIT = Budget(params_below=80)
+
+
+def nets_in(module: ModuleType) -> list[str]:
+    return [
+        name
+        for name, value in inspect.getmembers(module, inspect.isclass)
+        if issubclass(value, nn.Module)
+        and value.__module__ == module.__name__
+        and not name.startswith("_")
+    ]
+
+
+def judge(net: nn.Module) -> str:
+    try:
+        return netlet.check(net, LIMIT).state
+    except NetError:
+        return "refused"
+
+
+@pytest.mark.parametrize("name", [*nets_in(hiding_nets), "scripted"])
+def test_a_net_with_hidden_weights_never_passes(name: str) -> None:
+    assert judge(getattr(hiding_nets, name)()) in ("FAIL", "UNKNOWN", "refused")
+
+
+@pytest.mark.parametrize("name", nets_in(honest_nets))
+def test_positions_masks_noise_and_statistics_are_no_weights(name: str) -> None:
+    net = getattr(honest_nets, name)()
+    traced = trace(net, (3, 28, 28) if name == "NormalizedByBuffers" else (1, 28, 28))
+    assert traced.hidden == ()
+    assert traced.parameters == sum(p.numel() for p in net.parameters())
+
+
+def test_layers_in_a_list_are_counted_and_the_remedy_is_named() -> None:
+    verdict = netlet.check(hiding_nets.ListOfLayers(), LIMIT)
+    text = str(verdict)
+    assert verdict.state == "FAIL"
+    assert "layers[0].weight (use nn.ModuleList) 90" in text
+    assert "121" in text  # one registered parameter
+    assert netlet.check(hiding_nets.ListOfLayers(), Budget(params_below=1_000)).state == "UNKNOWN"
+    assert netlet.check(hiding_nets.ListOfLayers(), Budget(macs_below=10**9)).state == "UNKNOWN"
+
+
+def test_the_layer_table_adds_up_to_the_parameters_and_says_where_they_are() -> None:
+    summary = netlet.summary(hiding_nets.ListOfLayers())
+    assert sum(row.parameters for row in summary.rows) == summary.parameters == 121
+    assert summary.trainable == 1
+    assert "neither trained nor saved; use nn.ModuleList" in str(summary)
+
+
+def test_a_weight_in_a_buffer_is_counted_by_name_and_may_pass() -> None:
+    verdict = netlet.check(hiding_nets.Buffer(), Budget(params_below=92))
+    assert verdict.passed
+    row = next(row for row in netlet.summary(hiding_nets.Buffer()).rows if row.name == "kernel")
+    assert (row.parameters, row.kind) == (90, "fixed weights in a buffer")
+
+
+def test_a_record_of_a_net_with_hidden_weights_does_not_pass(blob_data: Dataset) -> None:
+    torch.manual_seed(0)
+    recipe = Recipe(epochs=1, batch_size=60, peak_lr=0.01)
+    run = fit(hiding_nets.ListOfLayers(), blob_data, recipe, budget=Budget(params_below=1_000))
+    assert run.verdict is not None
+    assert run.verdict.state == "UNKNOWN"
+    assert run.cost["parameters"] == 121
+    assert budget_from_json(run.to_dict()["budget"]) == Budget(params_below=1_000)
+
+
+def test_the_command_says_unknown_in_text_and_json(netlet: Netlet) -> None:
+    address = f"{FIXTURES}/hiding_nets.py:Thread"
+    code, out, _ = netlet("check", address, "--params-below", "1000")
+    assert code == 1
+    assert "UNKNOWN" in out
+    code, out, _ = netlet("check", address, "--params-below", "1000", "--json")
+    assert (code, json.loads(out)["state"]) == (1, "UNKNOWN")
