@@ -384,7 +384,7 @@ def test_there_are_as_many_labels_as_logits() -> None:
         TrainedNet("twelve", net, SHAPE, tuple("0123456789"), 0.1307, 0.3081, None, None)
     )
     assert model.labels == tuple(map(str, range(12)))
-    assert model.metadata["labels"] == ",".join(model.labels)
+    assert json.loads(model.metadata["labels"]) == list(model.labels)
 
 
 def test_non_finite_weights_are_refused() -> None:
@@ -466,7 +466,7 @@ def test_onnx_model_is_one_file_that_describes_itself(tmp_path: Path) -> None:
     assert (metadata["net"], metadata["budget"], metadata["labels"]) == (
         "speck",
         "speck",
-        "0,1,2,3,4,5,6,7,8,9",
+        '["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]',
     )
     assert metadata["digest"] == model.digest
     assert metadata["parameters"] == "1285"

@@ -69,6 +69,8 @@ def _quote_word(word: str) -> str:
     escaped = "".join(
         f"\\x{ord(c) - 0xDC00:02x}"  # a byte of a file name
         if "\udc80" <= c <= "\udcff"
+        else f"\\u{ord(c):04x}"
+        if "\x80" <= c <= "\x9f"
         else escape_controls(f"\\{c}" if c in "\\'" else c)
         for c in word
     )
@@ -92,11 +94,16 @@ def to_unicode(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def dump_json(value: Any, *, indent: int | None = None) -> str:
+def dump_json(value: Any, *, indent: int | None = None, compact: bool = False) -> str:
     """Return a value as JSON for files: printable text as it is, everything else escaped.
 
     What :func:`escape_controls` escapes becomes an escape of JSON, so the result can be encoded as
     UTF-8, and a reader restores every string exactly, also paths that are not UTF-8.
+
+    Args:
+        value: What JSON can hold.
+        indent: Spaces for each level, each value on a line of its own; None: one line.
+        compact: Leave out the spaces after ``,`` and ``:``.
     """
 
     def escape(match: re.Match[str]) -> str:
@@ -104,7 +111,8 @@ def dump_json(value: Any, *, indent: int | None = None) -> str:
         return character if character == "\n" else json.dumps(character)[1:-1]
 
     # Line breaks stand only between values; within strings they are escaped already.
-    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    separators = (",", ":") if compact else None
+    text = json.dumps(value, ensure_ascii=False, indent=indent, separators=separators)
     return _CONTROLS.sub(escape, text).replace("\x7f", "\\u007f")
 
 

@@ -325,4 +325,4 @@ def _wrap_lines(texts: Iterable[str]) -> str:
 
 
 def _comment_safe(name: str) -> str:
-    return "".join(c if c.isalnum() or c in "._" else " " for c in name)
+    return "".join(c if (c.isascii() and c.isalnum()) or c in "._" else " " for c in name)

@@ -7,6 +7,7 @@ weights, the sizes of its layers, and ``netlet_predict`` with one call for each 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import resources
@@ -16,6 +17,7 @@ from netlet.export.c_layers import CLayer, LayerContext, emit_layer, format_c_fl
 from netlet.export.graph import Graph
 from netlet.export.quantize import QuantizedGraph
 from netlet.export.traced_model import TracedModel
+from netlet.text import escape_controls
 
 HEADER, SOURCE = "netlet.h", "netlet.c"
 # Files of c/ in the order in which the source includes them, each with those that it needs; * is
@@ -161,7 +163,7 @@ def _read_parts(parts: set[str], kind: str) -> list[str]:
     other = "int8/" if kind == "float32" else "float32/"
     folder = resources.files(__package__) / "c"
     return [
-        (folder / f"{part}.c").read_text()
+        (folder / f"{part}.c").read_text("utf-8")
         for part in needs
         if part in included and not part.startswith(other)
     ]
@@ -231,13 +233,20 @@ int netlet_predict(const uint8_t image[{image}], float scores[{classes}]);
 
 
 def _comment_safe(text: str) -> str:
-    return text.replace("*/", "* /").replace("/*", "/ *").replace("\n", " ")
+    """Return text for a C comment: as a string literal unless it is made of plain characters."""
+    if re.fullmatch(r"[\w .,:;()+=-]*", text, re.ASCII):
+        return text
+    return _c_string(text).replace("*/", "*\\057").replace("/*", "/\\052")
 
 
 def _c_string(text: str) -> str:
-    """Return a C string literal; bytes beyond ASCII become octal escapes of three digits."""
+    """Return a C string literal of printable text.
+
+    Bytes beyond ASCII become octal escapes of three digits, and so does a question mark, since two
+    of them may begin a trigraph.
+    """
     safe = "".join(
         chr(byte) if 32 <= byte < 127 and chr(byte) not in '"\\?' else f"\\{byte:03o}"
-        for byte in text.encode()
+        for byte in escape_controls(text).encode()
     )
     return f'"{safe}"'

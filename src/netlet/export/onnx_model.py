@@ -26,7 +26,7 @@ from netlet.export.graph import (
     Sum,
 )
 from netlet.export.traced_model import TracedModel
-from netlet.text import format_shape
+from netlet.text import escape_controls, format_shape
 
 if TYPE_CHECKING:
     import onnx
@@ -118,7 +118,7 @@ class _GraphWriter:
         for i, node in enumerate(nodes):
             out = output if i == len(nodes) - 1 else f"{output}.{i}"
             read += [self._add_constant(f"{out}_{k}", v) for k, v in node.constants.items()]
-            name = f"{layer.name} {node.op_type} {number}"
+            name = f"{escape_controls(layer.name)} {node.op_type} {number}"
             self._add_node(node.op_type, read, out, name=name, **node.attributes)
             read = [out]
         if isinstance(layer, Activation) and layer.function == "silu":  # x times its own sigmoid

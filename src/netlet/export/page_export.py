@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import math
 from collections.abc import Iterator
 from dataclasses import fields
 from functools import partial
-from html import escape
 from importlib import resources
 from pathlib import Path
 from string import Template
@@ -34,7 +32,7 @@ from netlet.export.result import ExportResult, check_float32, write_files
 from netlet.export.traced_model import TracedModel
 from netlet.export.verification import Verification, compare_with_pytorch
 from netlet.nets.blocks import MNIST_SHAPE
-from netlet.text import format_count, format_shape, format_sizes
+from netlet.text import dump_json, escape_html, format_count, format_shape, format_sizes
 
 _SCRIPTS = ("prepare.js", "run.js", "fields.js", "drawing.js", "view.js", "main.js")
 _SAMPLE_STYLES = 2  # ways of writing a sample digit: the most frequent ones, in turn
@@ -89,7 +87,7 @@ def build_page(model: TracedModel, verification: Verification | None = None) -> 
     scripts = "\n".join(_strip_comments((folder / name).read_text("utf-8")) for name in _SCRIPTS)
     script = f'(() => {{\n"use strict";\n{scripts}\n}})();\n'
     return Template((folder / "page.html").read_text("utf-8")).substitute(
-        name=escape(model.metadata["net"]),
+        name=escape_html(model.metadata["net"]),
         style=style,
         style_hash=_policy_hash(style),
         script=script,
@@ -121,7 +119,7 @@ def _policy_hash(text: str) -> str:
 
 def _to_script_json(value: object) -> str:
     # Inside a script element only "<" could end the element early.
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
+    return dump_json(value, compact=True).replace("<", "\\u003c")
 
 
 def _encode_weights(model: TracedModel) -> str:
@@ -234,8 +232,8 @@ def _cost_row(name: str, value: str, below: RuleResult | str | None = None) -> s
     """Return a name and its value, with a budget rule's result or a short text below."""
     text = ""
     if isinstance(below, RuleResult):
-        text = f'{escape(below.limit)}: <b class="{below.state}">{below.state}</b>'
+        text = f'{escape_html(below.limit)}: <b class="{below.state}">{below.state}</b>'
     elif below:
-        text = escape(below)
+        text = escape_html(below)
     small = f"<small>{text}</small>" if text else ""
-    return f"<div><dt>{escape(name)}</dt><dd>{escape(value)}{small}</dd></div>"
+    return f"<div><dt>{escape_html(name)}</dt><dd>{escape_html(value)}{small}</dd></div>"

@@ -20,7 +20,7 @@ from netlet.export.tracer import trace_graph
 from netlet.files import safe_name
 from netlet.nets import weights_digest
 from netlet.nets.outputs import extract_logits
-from netlet.text import format_shape
+from netlet.text import dump_json, escape_controls, format_shape
 
 _NOISE_IMAGES = 16
 _TOLERANCE = 1e-3  # relative to the largest logit
@@ -58,19 +58,20 @@ class TracedModel:
 
     @property
     def metadata(self) -> dict[str, str]:
-        """What an export says about itself."""
+        """What an export says about itself, as printable text; ``labels`` is a JSON list."""
         budget = {"budget": self.source.budget.name} if self.source.budget else {}
         softmax = self.graph.final_softmax
-        return {
+        values = {
             "net": Path(self.source.name).name,  # without the folder of a user's file
             **budget,
             "parameters": str(self.cost.parameters),
             "digest": self.digest,
-            "labels": ",".join(self.labels),
+            "labels": dump_json(self.labels),
             "input": f"{format_shape(self.source.shape)}, gray levels 0 to 255, not normalized",
             "output": f"{self.graph.classes} logits"
             + (f", without the net's final {softmax}" if softmax else ""),
         }
+        return {key: escape_controls(value) for key, value in values.items()}
 
 
 def trace_model(trained: TrainedNet, on_progress: OnProgress = ignore_progress) -> TracedModel:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +10,7 @@ from netlet import catalog, recipes
 from netlet.data import DATASET_NAMES
 from netlet.experiments import EXPERIMENTS
 from netlet.records import Study, to_json_value
+from netlet.text import quote_shell
 
 
 def command_for(study: Study) -> str | None:
@@ -50,7 +50,7 @@ def command_for(study: Study) -> str | None:
     if study.data["shape"][0] != 1:
         words += ["--channels", str(study.data["shape"][0])]
     return "\n".join(
-        shlex.join([*words, "--first-seed", str(first), "--seeds", str(many)])
+        quote_shell(*words, "--first-seed", first, "--seeds", many)
         for first, many in _find_seed_ranges(study)
     )
 

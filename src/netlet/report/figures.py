@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from netlet.errors import ReportError, install_hint
 from netlet.outputs import write_output
+from netlet.text import escape_controls
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -83,7 +84,8 @@ def figure_to_svg(figure: Figure) -> str:
         content = io.StringIO()
         metadata = {"Date": None, "Creator": None}
         figure.savefig(content, format="svg", transparent=True, metadata=metadata)
-    svg = content.getvalue().replace(INK, "currentColor")
+    # XML allows no control characters, not even escaped ones.
+    svg = escape_controls(content.getvalue().replace(INK, "currentColor"), keep="\n\t")
     svg = svg[svg.index("<svg") :]
     head = svg.index(">") + 1
     return svg[:head] + _STANDALONE + svg[head:]

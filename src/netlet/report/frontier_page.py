@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from netlet import stats
 from netlet.report.frontier_plot import frontier_figure
+from netlet.report.markdown import escape_markdown
 from netlet.report.page import Draft, Page
 from netlet.report.tables import Bold, Code, Link
 from netlet.stats import FrontierPoint
@@ -80,5 +81,5 @@ def _explain_figure(points: Sequence[FrontierPoint]) -> str:
     )
     left_out = [point.name for point in stats.sort_by_size(points) if not point.plotted]
     if left_out and len(left_out) < len(points):
-        text += f" Outside the figure's range: {', '.join(left_out)}."
+        text += f" Outside the figure's range: {', '.join(map(escape_markdown, left_out))}."
     return text

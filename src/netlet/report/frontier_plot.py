@@ -19,6 +19,7 @@ from netlet.report.figures import (
 )
 from netlet.report.label_placement import Label, place_labels
 from netlet.stats import FrontierPoint
+from netlet.text import escape_controls
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -246,7 +247,7 @@ def _label(
         Label(
             point.parameters,
             100 - point.percent,
-            point.source or point.name.removesuffix(".documented"),
+            escape_controls(point.source or point.name.removesuffix(".documented")),
             INK if point.measured else RED,
             bold=point in front,
         )

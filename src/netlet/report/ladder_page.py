@@ -11,7 +11,7 @@ from netlet import stats
 from netlet.records import LadderResult, Rung, Study
 from netlet.report.commands import command_for
 from netlet.report.ladder_plot import ladder_figure
-from netlet.report.markdown import bullet_list, shell_block
+from netlet.report.markdown import bullet_list, escape_markdown, shell_block
 from netlet.report.page import Draft, Page
 from netlet.report.tables import Code
 from netlet.text import Table, format_shape, format_sizes
@@ -37,11 +37,12 @@ def ladder_page(result: LadderResult, *, pictures: bool = True) -> Page:
     before: Study | None = None
     for rung, study, remarks in zip(ladder.rungs, result.studies, result.remarks, strict=True):
         command = command_for(study)
+        analysis = [*map(escape_markdown, stats.analyze_study(study, before))]
         draft.add(
             f"## {rung.title}",
             f"**Target:** {rung.target}",
             f"**Results:**\n\n{bullet_list(_list_results(rung, study))}",
-            f"**Analysis:**\n\n{bullet_list(stats.analyze_study(study, before))}",
+            f"**Analysis:**\n\n{bullet_list(analysis)}",
             f"**Remarks:**\n\n{remarks}" if remarks else "",
             shell_block(command) if command else "",
         )
@@ -121,5 +122,5 @@ def _list_results(rung: Rung, study: Study) -> list[str]:
         f"Receptive field: {format_sizes(study.receptive_field['size'])} of "
         f"{format_shape(study.data['shape'][1:])} pixels",
         f"Time: {study.epochs} epochs in {seconds:.0f} s ({threads} "
-        f"thread{'s' if threads > 1 else ''}, {study.environment['cpu']})",
+        f"thread{'s' if threads > 1 else ''}, {escape_markdown(study.environment['cpu'])})",
     ]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from netlet import stats
 from netlet.records import Study
 from netlet.report.figures import BLUE, GRAY, NARROW, ORANGE, new_figure, use_error_axis, use_style
+from netlet.text import escape_controls
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -47,7 +48,7 @@ def ladder_figure(names: Sequence[str], studies: Sequence[Study]) -> Figure:
             axes.axvline(
                 100 - target, color=GRAY, linestyle="--", linewidth=1, label=text, zorder=1
             )
-        axes.set_yticks(rows, labels=names)
+        axes.set_yticks(rows, labels=[*map(escape_controls, names)])
         axes.set_ylim(len(studies) - 0.5, -0.5)
         axes.grid(axis="y", color=GRAY, alpha=0.25, linewidth=0.6)
         axes.tick_params(axis="y", length=0)

@@ -5,6 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from netlet.text import escape_controls
+
+# What is no tag though it may have a "<" in it: an escaped character, a block or a span of code, an
+# address between angle brackets. Last, the beginning of a tag.
+_TAG = re.compile(
+    r"\\[\s\S]"
+    r"|^```[^`\n]*\n[\s\S]*?^ {0,3}`{3,} *$"
+    r"|(?<!`)(`+)(?!`)[^\n|]+?(?<!`)\1(?!`)"
+    r"|<https?://[^\s<>]*>"
+    r"|(?P<tag><)(?=[A-Za-z/!?])",
+    re.MULTILINE,
+)
+
 
 def markdown_table(
     head: Sequence[str], rows: Sequence[Sequence[str]], align: str | None = None
@@ -22,19 +35,31 @@ def markdown_table(
 
 
 def escape_markdown(text: str) -> str:
-    """Return text with every mark escaped that Markdown would interpret."""
-    marks = r"[\\`*\[\]<~$&]|(?<![^\W_])_|_(?![^\W_])"  # one within a word is not a mark
-    return re.sub(marks, lambda mark: f"\\{mark[0]}", " ".join(text.split()))
+    """Return text with every mark escaped that Markdown would interpret, as one line."""
+    # An underscore within a word is not a mark, nor is "less than" between spaces.
+    marks = r"[\\`*\[\]~$&]|<(?! )|(?<![^\W_])_|_(?![^\W_])|#(?=#*$)"
+    line = " ".join(escape_controls(text).split())
+    return re.sub(marks, lambda mark: f"\\{mark[0]}", line)
+
+
+def escape_tags(text: str) -> str:
+    """Return Markdown in which nothing is raw HTML; marks and code are unchanged.
+
+    It is for texts that somebody has written in Markdown, such as a ladder's remarks.
+    """
+    return _TAG.sub(
+        lambda match: "\\<" if match["tag"] else match[0], escape_controls(text, keep="\n")
+    )
 
 
 def inline_code(name: str) -> str:
-    """Return a name as inline code."""
-    quoted = " ".join(name.split()).replace("`", "'")
-    return f"`{quoted}`"
+    """Return a name as inline code; as plain text if it would not be safe or visible as code."""
+    line = " ".join(escape_controls(name).split())
+    return f"`{line}`" if line and not set(line) & set("`<&") else escape_markdown(name)
 
 
 def bullet_list(sentences: Sequence[str]) -> str:
-    """Return a bullet list."""
+    """Return a bullet list of sentences that are Markdown already."""
     return "\n".join(f"- {sentence}" for sentence in sentences)
 
 

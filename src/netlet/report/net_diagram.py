@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from netlet.records import Study
 from netlet.report.figures import BLUE, GRAY, GREEN, INK, ORANGE, WIDE, new_figure, use_style
-from netlet.text import format_sizes
+from netlet.text import escape_controls, format_sizes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -133,7 +133,8 @@ def _draw_stage(axes: Axes, stage: _Stage, x: float, y: float, side: int, most: 
         axes.add_patch(Polygon(points, facecolor=color, alpha=opacity, linewidth=0))
         axes.add_patch(Polygon(points, fill=False, edgecolor=INK, linewidth=0.5))
     axes.text(x, y - 0.14, "×".join(map(str, stage.shape)), ha="center", fontsize=7.5)
-    lines = [stage.operation, *textwrap.wrap(", ".join(stage.then), width=13)]
+    lines = textwrap.wrap(escape_controls(", ".join(stage.then)), width=13)
+    lines = [escape_controls(stage.operation), *lines]
     axes.text(x, y - 1.1, "\n".join(lines), ha="center", va="top", fontsize=7, linespacing=1.25)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,9 +12,9 @@ from urllib.parse import quote
 from netlet.errors import ReportError, install_hint
 from netlet.outputs import write_output
 from netlet.report.figures import FIGURE_SUFFIXES, WIDE, figure_to_bytes, figure_to_svg
-from netlet.report.markdown import image_link
+from netlet.report.markdown import escape_tags, image_link
 from netlet.report.tables import TABLE_SUFFIXES, table_to_markdown, table_to_text
-from netlet.text import Table
+from netlet.text import Table, escape_html
 
 if TYPE_CHECKING:
     from markdown_it.token import Token
@@ -90,14 +89,16 @@ class Page:
 
     @property
     def markdown(self) -> str:
-        """The whole page as Markdown."""
-        return f"# {self.title}\n\n{self.text.strip()}\n"
+        """The whole page as Markdown, without raw HTML."""
+        return escape_tags(f"# {self.title}\n\n{self.text.strip()}\n")
 
     def markdown_at(self, path: Path) -> str:
         """Return the Markdown of a file whose figures lie in a folder of its name beside it."""
         text = self.markdown
         for name in self.figures:
-            text = text.replace(f"]({name}.svg)", f"]({quote(path.stem)}/{name}.svg)")
+            text = text.replace(
+                f"]({name}.svg)", f"]({quote(path.stem, errors='surrogateescape')}/{name}.svg)"
+            )
         return text
 
     @property
@@ -123,10 +124,11 @@ class Page:
         body = reader.renderer.render(tokens, reader.options, {})
         body = body.replace("<table", '<div class="scroll"><table')
         body = body.replace("</table>", "</table></div>")
+        title = "".join(child.content for child in tokens[1].children or ())
         return (
             '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
             '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-            f"<title>{html.escape(self.title)}</title>\n<style>{_STYLE}</style>\n</head>\n"
+            f"<title>{escape_html(title)}</title>\n<style>{_STYLE}</style>\n</head>\n"
             f"<body>\n{body}</body>\n</html>\n"
         )
 
@@ -139,7 +141,7 @@ class Page:
         large = self.figures[name.removesuffix(".svg")].get_figwidth() >= WIDE
         token.content = (
             f'<span class="figure{" large" if large else ""}" role="img" '
-            f'aria-label="{html.escape(token.content, quote=True)}">{self.pictures[name]}</span>'
+            f'aria-label="{escape_html(token.content)}">{self.pictures[name]}</span>'
         )
 
 

@@ -17,7 +17,7 @@ from netlet.report.commands import command_for
 from netlet.report.markdown import bullet_list, escape_markdown, inline_code, shell_block
 from netlet.report.net_diagram import net_diagram
 from netlet.report.page import Draft, Page
-from netlet.text import format_count, format_shape, format_sizes
+from netlet.text import escape_controls, format_count, format_shape, format_sizes
 
 _SHOWN = 24  # mistakes
 
@@ -36,7 +36,9 @@ def study_page(study: Study, images: Split | None = None) -> Page:
     draft = Draft()
     _add_verdict(draft, study)
     _add_uncertainty(draft, study)
-    draft.add("## What the results mean", bullet_list(stats.analyze_study(study)))
+    draft.add(
+        "## What the results mean", bullet_list([*map(escape_markdown, stats.analyze_study(study))])
+    )
     _add_training(draft, study)
     _add_net(draft, study)
     _add_errors(draft, study)
@@ -62,9 +64,10 @@ def _add_verdict(draft: Draft, study: Study) -> None:
     if verdict is None or table is None:
         draft.add(result)
         return
-    state = f"not judged, {verdict.withheld}" if verdict.state == "NOT JUDGED" else verdict.state
+    withheld, budget = escape_markdown(verdict.withheld), escape_markdown(verdict.budget)
+    state = f"not judged, {withheld}" if verdict.state == "NOT JUDGED" else verdict.state
     passing = f" {stats.count_passing_seeds(study)} of {n} seeds pass it." if n > 1 else ""
-    head = f"**Budget {verdict.budget}: {state}.**{passing}"
+    head = f"**Budget {budget}: {state}.**{passing}"
     draft.add(head, result, draft.table("verdict", table))
 
 
@@ -241,7 +244,7 @@ def _add_mistakes(draft: Draft, study: Study, images: Split | None) -> None:
             draft.table("mistakes", study_tables.mistake_table(study, wrong)),
         )
         return
-    names = study.data["class_names"]
+    names = [*map(escape_controls, study.data["class_names"])]
     pictures = [
         _prepare_picture(images.images[one.mistake.image].permute(1, 2, 0).numpy()) for one in wrong
     ]
@@ -291,14 +294,16 @@ def _explain_command(study: Study) -> str:
 def _describe_environment(study: Study) -> str:
     machine: Mapping[str, Any] = study.environment
     versions = ", ".join(
-        f"{name} {machine[name]}" for name in ("netlet", "torch", "python", "system", "cpu")
+        escape_markdown(f"{name} {machine[name]}")
+        for name in ("netlet", "torch", "python", "system", "cpu")
     )
     seconds = statistics.median(seed.train_s for seed in study.seeds)
     threads = machine["threads"]
     return (
         f"{versions}; {machine['cores']} cores, {threads} thread{'s' if threads > 1 else ''} for "
-        f"each run, precision {study.precision}, backend {study.backend}; median training time "
-        f"{seconds:.1f} s. Data digest `{study.data['digest'][:16]}`, net digest "
-        f"`{study.net_digest[:16]}`. On another processor or version of torch, results may differ "
-        "in the last bits and thereby in single images."
+        f"each run, precision {escape_markdown(study.precision)}, "
+        f"backend {escape_markdown(study.backend)}; median training time "
+        f"{seconds:.1f} s. Data digest {inline_code(study.data['digest'][:16])}, net digest "
+        f"{inline_code(study.net_digest[:16])}. On another processor or version of torch, results "
+        "may differ in the last bits and thereby in single images."
     )

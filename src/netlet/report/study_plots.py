@@ -22,6 +22,7 @@ from netlet.report.figures import (
     use_error_axis,
     use_style,
 )
+from netlet.text import escape_controls
 from netlet.training.schedules import learning_rate
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def seed_accuracies(studies: Sequence[Study]) -> Figure:
         targets = {t for study in studies if (t := stats.target_percent(study)) is not None}
         for target in targets:
             axes.axvline(target, color=GRAY, linestyle="--", linewidth=1, zorder=1)
-        names = [study.name for study in studies]
+        names = [escape_controls(study.name) for study in studies]
         axes.set_yticks(range(len(names)), labels=names)
         axes.set(xlabel=f"{studies[0].split} accuracy (%)", ylim=(len(names) - 0.5, -0.5))
         axes.ticklabel_format(axis="x", useOffset=False)
@@ -125,7 +126,7 @@ def confusion_matrix(study: Study) -> Figure:
     """Draw how often each class is predicted for another, all seeds together."""
     counts = np.array(study.confusion())
     np.fill_diagonal(counts, 0)
-    names = study.data["class_names"]
+    names = [*map(escape_controls, study.data["class_names"])]
 
     def draw(axes: Axes) -> None:
         axes.imshow(counts, cmap=_transparent_to_red(), vmin=0, vmax=max(int(counts.max()), 1))
@@ -178,7 +179,7 @@ def mistake_gallery(pictures: Sequence[NDArray[np.uint8]], captions: Sequence[st
             place.spines[:].set_visible(False)
         for place, picture, caption in zip(axes.flat, pictures, captions, strict=False):
             place.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-            place.set_xlabel(caption, fontsize=7.5, labelpad=2)
+            place.set_xlabel(escape_controls(caption, keep="\n"), fontsize=7.5, labelpad=2)
     return figure
 
 

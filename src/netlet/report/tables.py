@@ -9,12 +9,13 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from netlet.errors import ReportError
 from netlet.outputs import write_output
 from netlet.report.markdown import escape_markdown, inline_code, markdown_table
-from netlet.text import Table
+from netlet.text import Table, escape_controls
 
 TABLE_SUFFIXES = (".csv", ".tex")
 _LATEX_MARKS = {
@@ -28,6 +29,8 @@ _LATEX_MARKS = {
     "±": r"$\pm$",
     **{mark: f"\\{mark}" for mark in "&%$#_{}"},
 }
+# A number with a sign, a unit or an end of an interval: "-", "+61 images", "-0.30 to -0.22 points".
+_AMOUNT = re.compile(r"[+-]?[\d.,]*%?( [+-]?\w[\w.,]*%?)*")
 
 
 class Code(str):
@@ -58,19 +61,20 @@ def table_to_markdown(table: Table) -> str:
 
 
 def table_to_csv(table: Table) -> str:
-    """Return a table as CSV, numbers without thousands separators."""
+    """Return a table as CSV, numbers without thousands separators.
+
+    Text that a spreadsheet would take for a formula gets an apostrophe in front.
+    """
     content = io.StringIO()
     writer = csv.writer(content, lineterminator="\n")
-    writer.writerow(table.columns)
+    writer.writerow(map(_cell_to_csv, table.columns))
     writer.writerows([_cell_to_csv(cell) for cell in row] for row in table.rows)
     return content.getvalue()
 
 
 def table_to_latex(table: Table) -> str:
     """Return a table as a LaTeX ``tabular`` with booktabs rules; links need hyperref."""
-    head, *rows = (
-        f"{' & '.join(map(_cell_to_latex, row))} \\\\" for row in (table.columns, *table.rows)
-    )
+    head, *rows = map(_row_to_latex, (table.columns, *table.rows))
     return "\n".join(
         [
             f"\\begin{{tabular}}{{{table.align}}}",
@@ -112,12 +116,20 @@ def _cell_to_markdown(cell: str) -> str:
 
 
 def _cell_to_csv(cell: str) -> str:
-    number = re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?", cell)
-    return cell.replace(",", "") if number else str(cell)
+    if re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?", cell):
+        return cell.replace(",", "")
+    text = escape_controls(cell)
+    return f"'{text}" if text.startswith(tuple("=+-@")) and not _AMOUNT.fullmatch(text) else text
+
+
+def _row_to_latex(row: Sequence[str]) -> str:
+    line = " & ".join(map(_cell_to_latex, row))
+    # Right after the end of a row, these would belong to the command that ends it.
+    return f"{'{}' if line.startswith(('[', '*')) else ''}{line} \\\\"
 
 
 def _cell_to_latex(cell: str) -> str:
-    text = "".join(_LATEX_MARKS.get(mark, mark) for mark in cell)
+    text = "".join(_LATEX_MARKS.get(mark, mark) for mark in escape_controls(cell))
     if isinstance(cell, Link):
         return f"\\href{{{_escape_url(cell.url)}}}{{{text}}}"
     command = "texttt" if isinstance(cell, Code) else "textbf" if isinstance(cell, Bold) else ""
