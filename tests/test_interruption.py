@@ -79,8 +79,16 @@ def _die_in(nth: int) -> None:
 
         return counted
 
-    for name in ("fdopen", "fsync", "chmod", "replace", "rename"):
+    for name in ("fsync", "fchmod", "replace", "rename"):
         setattr(os, name, dying(getattr(os, name)))
+    opened = os.open
+    created = dying(opened)
+
+    def opening(path: str, flags: int, *rest: object, **kwargs: object) -> object:
+        creates = flags & os.O_CREAT
+        return (created if creates else opened)(path, flags, *rest, **kwargs)  # type: ignore[operator]
+
+    os.open = opening  # type: ignore[assignment]
 
 
 class ProcessPool:
@@ -546,13 +554,15 @@ def test_full_disk_at_the_start_leaves_no_folder(blob_data: Dataset, tiny_disk: 
 def test_read_only_folder_gives_one_line_and_keeps_earlier_files(
     blob_data: Dataset, tiny_disk: Path
 ) -> None:
-    def remount(how: str) -> None:
-        subprocess.run(["mount", "-o", f"remount,{how}", str(tiny_disk)], check=True)
+    def make_read_only() -> None:
+        # A second mount of the same folder: the first one is busy while the run holds its lock.
+        subprocess.run(["mount", "--bind", tiny_disk, tiny_disk], check=True)
+        subprocess.run(["mount", "-o", "remount,bind,ro", tiny_disk], check=True)
 
     class MakesItReadOnly(Callback):
         def on_step(self, progress: Progress) -> None:
             if progress.epoch == 2:
-                remount("ro")
+                make_read_only()
 
     folder = tiny_disk / "run"
     with pytest.raises(
@@ -566,7 +576,7 @@ def test_read_only_folder_gives_one_line_and_keeps_earlier_files(
         match=r"cannot be created \(Read-only file system\); choose another with --out",
     ):
         fit(flat_net(), blob_data, FAST, callbacks=[Recorder(tiny_disk / "other")])
-    remount("rw")
+    subprocess.run(["umount", tiny_disk], check=True)
 
 
 def test_deleted_run_folder_gives_an_error(blob_data: Dataset, tmp_path: Path) -> None:
