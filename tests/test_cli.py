@@ -308,7 +308,7 @@ def test_one_bad_record_does_not_hide_the_others(
         "found broken JSON",
         "found something else",
         "expected schema 1 to",
-        "a field is missing or misnamed",
+        "lacks/run.json: expected a value for 'recipe', found nothing",
     ):
         assert words in err
     assert len(err.splitlines()) == 4
@@ -579,3 +579,34 @@ def test_runs_compare_says_that_a_best_with_one_seed_leaves_the_others_undecided
         (1, "best"),
         (3, "undecided over seeds"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("option", "answer"),
+    [
+        (("--lr", "0.1"), "--lr is a setting of the recipe; write --set peak_lr=VALUE"),
+        (("--batch-size=64",), "--batch-size is a setting of the recipe; write --set batch_size="),
+        (("--params-below", "8000"), "--params-below is an option of 'netlet check'; here, name a"),
+        (("--device", "cuda"), "a CUDA GPU is used if PyTorch finds one"),
+        (("--set", "lr=0.1"), "did you mean 'peak_lr'?"),
+        (("--epochz", "3"), "No such option: --epochz (Possible options: --epochs)"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_options_of_other_programs_are_answered_with_ours(
+    netlet: Netlet, option: tuple[str, ...], answer: str
+) -> None:
+    code, out, err = netlet("train", "speck", *option)
+    assert (code, out) == (2, "")
+    assert answer in err
+    assert err.count("\n") == 1
+
+
+def test_epochs_is_short_for_its_setting(netlet: Netlet, digits_file: Path) -> None:
+    code, out, _ = netlet(
+        "train", "code_2", "--dataset", str(digits_file), "--epochs", "1", "--json"
+    )
+    run = json.loads(out)
+    assert code == 0
+    assert len(run["epochs"]) == 1
+    assert run["recipe"]["name"].endswith("(changed)")

@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from netlet.cli.results import reserve_stdout, say
+from netlet.errors import NetletError
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -21,6 +22,20 @@ RENAMED_IN: Mapping[str, Mapping[str, str]] = {
     "runs": {"--data": "--dataset"},
     "export": {"--input": "--input-type"},
     "get": {"--to": "--out"},
+}
+# What other programs call a recipe's setting -> its name here, for commands with --set.
+_SETTINGS = {
+    "--lr": "peak_lr",
+    "--learning-rate": "peak_lr",
+    "--max-lr": "peak_lr",
+    "--batch": "batch_size",
+    "--batch-size": "batch_size",
+    "--optimizer": "optimizer",
+    "--momentum": "momentum",
+    "--weight-decay": "weight_decay",
+    "--dropout": "dropout",
+    "--label-smoothing": "label_smoothing",
+    "--schedule": "schedule",
 }
 
 
@@ -43,7 +58,15 @@ class Command(_Examples, TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse arguments after replacing option names of earlier releases."""
         quiet = ctx.resilient_parsing  # shell completion must not print
-        return super().parse_args(ctx, _with_current_names(str(self.name), args, quiet=quiet))
+        args = _with_current_names(str(self.name), args, quiet=quiet)
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as error:
+            option = getattr(error, "option_name", None)  # of an unknown option
+            names = {name for param in self.params for name in param.opts}
+            if hint := _explain_unknown(str(option), names):
+                raise NetletError(f"{hint}; see '{ctx.command_path} --help'") from error
+            raise
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """Return the usage line's words: ``[OPTIONS] NET``, optional arguments in brackets."""
@@ -122,6 +145,22 @@ def _is_argument(param: Any) -> bool:
 def _usage(param: Any) -> str:
     name = str(param.metavar or str(param.name).upper()) + ("..." if param.nargs != 1 else "")
     return name if param.required else f"[{name}]"
+
+
+def _explain_unknown(option: str, known: set[str]) -> str:
+    """Return what to write instead of an option that the command does not have, or nothing."""
+    if option in known or "--set" not in known:
+        return ""
+    if option in _SETTINGS:
+        return f"{option} is a setting of the recipe; write --set {_SETTINGS[option]}=VALUE"
+    if option.endswith(("-below", "-at-most", "-above", "-at-least")):
+        return (
+            f"{option} is an option of 'netlet check'; here, name a budget with --budget "
+            "('netlet list --budgets')"
+        )
+    if option in ("--device", "--gpu", "--cuda", "--cpu"):
+        return f"no option {option}: a CUDA GPU is used if PyTorch finds one, else the CPU"
+    return ""
 
 
 def _with_current_names(command: str, arguments: list[str], *, quiet: bool) -> list[str]:

@@ -147,7 +147,13 @@ Settings = Annotated[
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="Change one setting of the recipe, like epochs=5; may be given several times.",
+        help="Change one setting of the recipe, like batch_size=64; may be given several times.",
+    ),
+]
+Epochs = Annotated[
+    int | None,
+    typer.Option(
+        "--epochs", metavar="N", min=1, help="Number of epochs; the recipe's if not given."
     ),
 ]
 DatasetName = Annotated[

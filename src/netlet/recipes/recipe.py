@@ -17,8 +17,11 @@ Averaging = Literal["none", "ema", "tail"]
 Precision = Literal["auto", "float32", "bf16"]
 BackendChoice = Literal["auto", "eager", "compiled"]
 Interpolation = Literal["bilinear", "nearest"]
+MAX_EPOCHS = 100_000
 
 # Field names of version 0.1.
+# What other programs call a field; answered with "did you mean".
+_OTHER_NAMES = {"lr": "peak_lr", "learning_rate": "peak_lr", "max_lr": "peak_lr"}
 _OLD_NAMES = {"optimiser": "optimizer", "batch": "batch_size", "step": "backend"}
 
 
@@ -118,8 +121,9 @@ class Recipe:
             ("backend", BackendChoice),
         ):
             _check_choice(self, name, choices)
-        for name in ("epochs", "batch_size", "step_epochs"):
-            _check_integer(self, name, 1, math.inf)
+        _check_integer(self, "epochs", 1, MAX_EPOCHS)
+        _check_integer(self, "batch_size", 1, 1_000_000)
+        _check_integer(self, "step_epochs", 1, MAX_EPOCHS)
         _check_range(self, "peak_lr", 0, 1_000, open_low=True)
         for name in ("momentum", "beta2", "ema_decay", "label_smoothing"):
             _check_range(self, name, 0, 1, open_high=True)
@@ -157,8 +161,9 @@ class Recipe:
         known = [f.name for f in dataclasses.fields(self)]
         for name in changes:
             if name not in known:
+                similar = did_you_mean(_OTHER_NAMES.get(name, name), known)
                 raise RecipeError(
-                    f"a recipe has no field {name!r}; {did_you_mean(name, known)}"
+                    f"a recipe has no field {name!r}; {similar}"
                     f"the fields are: {', '.join(name for name in known if name != 'about')}"
                 )
         return dataclasses.replace(self, **{"about": "", **changes})  # type: ignore[arg-type]
@@ -193,9 +198,9 @@ def _check_range(
         or (open_low and number == low)
         or (open_high and number == high)
     ):
-        bounds = f"{'above' if open_low else 'at least'} {low:g}"
+        bounds = f"{'above' if open_low else 'at least'} {low:,.10g}"
         if high != math.inf:
-            bounds += f" and {'below' if open_high else 'at most'} {high:g}"
+            bounds += f" and {'below' if open_high else 'at most'} {high:,.10g}"
         raise RecipeError(f"{name}={number!r} is out of range; give {bounds}")
 
 
