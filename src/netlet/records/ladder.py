@@ -20,6 +20,7 @@ remarks on a rung belong into that folder, in ``remarks.md``.
 
 from __future__ import annotations
 
+import os
 import tomllib
 import warnings
 from collections.abc import Mapping
@@ -28,11 +29,17 @@ from pathlib import Path
 from typing import Any
 
 from netlet.errors import LadderError, NetletDeprecationWarning, did_you_mean
-from netlet.files import safe_name
+from netlet.files import read_regular, safe_name
 from netlet.records.study import STUDY, Study, load_study
 from netlet.text import quote_shell
 
 LADDER, PAGE, REMARKS = "ladder.toml", "ladder.md", "remarks.md"
+MAX_SEEDS = 10_000  # of a study
+_MAX_BYTES = 1 << 20  # of a ladder, and of remarks
+_MAX_LETTERS = 100  # of a rung's name
+_MAX_RUNGS = 1_000
+_MAX_DOTS = 1_000  # of a line: the time to parse a key grows with their square
+_MAX_CLAIM = 1e15
 _LADDER_KEYS = ("title", "about", "rung")
 _RUNG_KEYS = ("experiment", "name", "title", "target", "recipe", "set", "budget", "seeds", "claim")
 _CLAIM_KEYS = ("parameters", "best_train", "best_test")
@@ -78,17 +85,20 @@ def load_ladder(path: Path) -> Ladder:
     Raises:
         LadderError: The file cannot be read, or a key is missing, unknown or invalid.
     """
+    text = _read_utf8(path, "a ladder")
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.count(".") > _MAX_DOTS:
+            raise LadderError(f"{path}: line {number} has too many dots; shorten it")
     try:
-        text = path.read_text(encoding="utf-8")
         values = tomllib.loads(text)
-    except FileNotFoundError as error:
-        raise LadderError(f"{path}: no such file; name a ladder's .toml file") from error
-    except OSError as error:
-        raise LadderError(f"{path}: cannot be read as a ladder ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise LadderError(f"{path}: cannot be read as a ladder (not UTF-8 text)") from error
     except tomllib.TOMLDecodeError as error:
-        raise LadderError(f"{path}: is not valid TOML ({error})") from error
+        raise LadderError(f"{path}: is not valid TOML ({error}); repair that place") from error
+    except (RecursionError, ValueError) as error:  # ValueError: a number of thousands of digits
+        what = "nested too deep" if isinstance(error, RecursionError) else "a number is too long"
+        raise LadderError(
+            f"{path}: cannot be read as a ladder ({what}); write it as in the example of "
+            "'netlet climb --help'"
+        ) from error
     if "step" in values:
         warnings.warn(
             f"{path}: [[step]] is now called [[rung]]; the old name will stop working in 0.3",
@@ -100,13 +110,16 @@ def load_ladder(path: Path) -> Ladder:
     entries = values.get("rung", [])
     if not isinstance(entries, list) or not entries:
         raise LadderError(f"{path}: has no [[rung]]; a ladder needs at least one")
+    if len(entries) > _MAX_RUNGS:
+        raise LadderError(f"{path}: has {len(entries):,} rungs; give it at most {_MAX_RUNGS:,}")
     rungs = tuple(
         _parse_rung(entry, f"{path}: rung {number}")
         for number, entry in enumerate(entries, start=1)
     )
     names = [rung.name for rung in rungs]
+    folders = [name.casefold() for name in names]  # of which some systems make one
     for name in names:
-        if names.count(name) > 1:
+        if folders.count(name.casefold()) > 1:
             raise LadderError(f"{path}: two rungs are called {name!r}; give each its own name")
     title = _read_text(values, "title", f"{path}: the ladder")
     about = _read_text(values, "about", f"{path}: the ladder") if "about" in values else ""
@@ -165,18 +178,23 @@ def _parse_rung(entry: Mapping[str, Any], where: str) -> Rung:
 
 def _read_name(entry: Mapping[str, Any], experiment: str, where: str) -> str:
     name = _read_text(entry, "name", where) if "name" in entry else experiment
-    if safe_name(name) != name or name in (LADDER, PAGE):
+    if safe_name(name) != name or name in (LADDER, PAGE) or len(name) > _MAX_LETTERS:
         raise LadderError(
             f"{where}: {name!r} cannot be a folder's name;"
-            " give the rung a name of letters and digits"
+            f" give the rung a name of at most {_MAX_LETTERS} letters and digits"
         )
     return name
 
 
 def _read_seeds(entry: Mapping[str, Any], where: str) -> int | None:
     seeds = entry.get("seeds")
-    if seeds is not None and (isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 1):
-        raise LadderError(f"{where}: seeds = {seeds!r} is not a number of seeds; give 1 or more")
+    if seeds is not None and (
+        isinstance(seeds, bool) or not isinstance(seeds, int) or not 1 <= seeds <= MAX_SEEDS
+    ):
+        raise LadderError(
+            f"{where}: seeds = {seeds!r} is not a number of seeds; give 1 or more, at most "
+            f"{MAX_SEEDS:,}"
+        )
     return seeds
 
 
@@ -184,8 +202,15 @@ def _read_claim(entry: Mapping[str, Any], where: str) -> dict[str, float]:
     claim = entry.get("claim", {})
     _check_keys(claim, _CLAIM_KEYS, f"{where}: a claim")
     for key, number in claim.items():
-        if isinstance(number, bool) or not isinstance(number, int | float):
-            raise LadderError(f"{where}: the claim's {key} = {number!r} is not a number")
+        if (
+            isinstance(number, bool)
+            or not isinstance(number, int | float)
+            or not 0 <= number <= _MAX_CLAIM
+        ):
+            raise LadderError(
+                f"{where}: the claim's {key} = {number!r} is not a number; "
+                "write it like parameters = 4990 or best_test = 97.16"
+            )
     return dict(claim)
 
 
@@ -209,9 +234,15 @@ def _check_keys(values: Any, known: tuple[str, ...], where: str) -> None:
 
 
 def _read_remarks(path: Path) -> str:
+    return _read_utf8(path, "remarks").strip() if os.path.lexists(path) else ""
+
+
+def _read_utf8(path: Path, what: str) -> str:
+    """Return the text of a file that a person wrote, without a byte order mark."""
+    content = read_regular(path, _MAX_BYTES, LadderError)
     try:
-        return path.read_text(encoding="utf-8").strip()
-    except FileNotFoundError:
-        return ""
-    except (OSError, UnicodeDecodeError) as error:
-        raise LadderError(f"{path}: cannot be read ({error})") from error
+        return content.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        raise LadderError(
+            f"{path}: cannot be read as {what} (not UTF-8 text); save it as UTF-8"
+        ) from error
