@@ -142,34 +142,18 @@ def make_seed_result(
 def make_study(*seeds: SeedResult, **changes: object) -> Study:
     """Return a study of these seeds on 600 training and 1,000 test images; the net is one layer."""
     total = seeds[0].correct + len(seeds[0].mistakes)
-    row = {
-        "name": "0",
-        "kind": "Conv2d",
-        "output": [10, 1, 1],
-        "parameters": 3,
-        "macs": 9,
-        "field": [3, 3],
-        "jump": [1, 1],
-        "kernel": [3, 3],
-        "stride": [1, 1],
-        "padding": [0, 0],
-        "dilation": [1, 1],
-        "shared": False,
-    }
-    field_row = {
-        "name": "0",
-        "kind": "Conv2d",
-        "n_in": [28, 28],
-        "k": [3, 3],
-        "s": [1, 1],
-        "p": [0, 0],
-        "d": [1, 1],
-        "n_out": [26, 26],
-        "r_in": [1, 1],
-        "j_in": [1, 1],
-        "r_out": [3, 3],
-        "j_out": [1, 1],
-    }
+    sizes = {"kernel": [3, 3], "stride": [1, 1], "padding": [0, 0], "dilation": [1, 1]}
+    row = {"name": "0", "kind": "Conv2d", "output": [10, 1, 1], "parameters": 3, "macs": 9}
+    row |= {"field": [3, 3], "jump": [1, 1], **sizes, "shared": False}
+    field_row = {"name": "0", "kind": "Conv2d", "n_in": [28, 28], "k": [3, 3], "s": [1, 1]}
+    field_row |= {"p": [0, 0], "d": [1, 1], "n_out": [1, 1], "r_in": [1, 1], "j_in": [1, 1]}
+    field_row |= {"r_out": [3, 3], "j_out": [1, 1]}
+    counts = {"parameters": 3, "trainable": 3, "macs": 9, "field": [3, 3], "input_bytes": 3_136}
+    counts |= {"forward_backward_bytes": 80, "parameter_bytes": 12, "activation_bytes": 40}
+    summary = {"net": "Net", "input": [1, 28, 28], "rows": [row], **counts, "notes": []}
+    summary |= {"non_trainable": 0, "total_bytes": 3_228}
+    checksums = {"train": "a" * 64, "test": "b" * 64}
+    digest_lines = "".join(f"{name} {sum_}\n" for name, sum_ in sorted(checksums.items()))
     values: dict[str, object] = {
         "name": "swift",
         "net": "swift",
@@ -185,7 +169,8 @@ def make_study(*seeds: SeedResult, **changes: object) -> Study:
         },
         "data": {
             "name": "mnist",
-            "digest": "d" * 64,
+            "digest": hashlib.sha256(digest_lines.encode()).hexdigest(),
+            "checksums": checksums,
             "images": {"train": 600, "test": total},
             "shape": [1, 28, 28],
             "classes": 10,
@@ -195,9 +180,9 @@ def make_study(*seeds: SeedResult, **changes: object) -> Study:
         "total": total,
         "train_total": 600,
         "class_sizes": (total // 10,) * 10,
-        "lr_by_epoch": (0.02, 0.0),
-        "summary": {"net": "Net", "rows": [row]},
-        "receptive_field": {"size": [3, 3], "rows": [field_row]},
+        "lr_by_epoch": (0.01, 0.0),
+        "summary": summary,
+        "receptive_field": {"size": [3, 3], "rows": [field_row], "why_unknown": ""},
         "precision": "float32",
         "backend": "eager",
         "seeds": seeds,
@@ -208,6 +193,8 @@ def make_study(*seeds: SeedResult, **changes: object) -> Study:
             "netlet": "0",
             "torch": "2",
             "python": "3",
+            "numpy": "2",
+            "device": "cpu",
             "system": "Linux",
         },
     }

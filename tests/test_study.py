@@ -59,14 +59,14 @@ def test_statistics_match_a_calculation_by_hand() -> None:
 
 
 def test_a_study_is_loaded_as_it_was_saved(tmp_path: Path) -> None:
-    found = make_study(make_seed_result(0, 990), make_seed_result(1, 994))
+    found = make_study(make_seed_result(0, 990, verdict=""), make_seed_result(1, 994, verdict=""))
     records.save_study(found, tmp_path / "study.json")
     assert records.load_study(tmp_path) == found
     assert len((tmp_path / "study.json").read_text().splitlines()) < 30
     for content, message in (
-        ("{", "cannot be read as a study"),
-        ("{}", r"cannot be read as a study \(KeyError: 'schema'\)"),
-        ('{"schema": 99}', "expected schema 2 to 3, found 99"),
+        ("{", "expected the JSON record of a study, found broken JSON"),
+        ("{}", "expected the record of a study, found something else"),
+        ('{"schema": 99, "seeds": []}', "expected schema 2 to 3, found 99"),
     ):
         (tmp_path / "study.json").write_text(content)
         with pytest.raises(RecordError, match=message):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import torch
 
 from netlet.errors import DataError
+from netlet.records.values import DataDescription
 from netlet.text import to_unicode
 
 # Fixed, so that "val" means the same images in every record.
@@ -129,7 +129,7 @@ class Dataset:
         c, h, w = self.train.images.shape[1:]
         return c, h, w
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> DataDescription:
         """Return what records store about the data set, as plain values for JSON."""
         return {
             "name": self.name,

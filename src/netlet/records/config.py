@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
-from netlet.errors import RecordError
-from netlet.records.upgrade import upgrade_config
+from netlet.records.schema import STRICT, check_values
+from netlet.records.upgrade import explain_upgrade_errors, upgrade_config
+from netlet.records.values import DataDescription, DataSource
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,15 +17,15 @@ class ExperimentConfig:
     """What all runs of one experiment share; runs and studies extend it with their results.
 
     ``recipe`` and ``budget`` hold the fields of ``Recipe`` and ``Budget`` as JSON stores them.
-    ``data`` describes the data set: ``name``, ``digest``, ``shape``, ``classes``,
-    ``class_names``, ``checksums`` and ``images``, the number of images in each split.
     """
+
+    __pydantic_config__: ClassVar[Mapping[str, Any]] = STRICT
 
     name: str  # of the experiment
     net: str  # the name that was passed to netlet
     recipe: Mapping[str, Any]
     budget: Mapping[str, Any] | None
-    data: Mapping[str, Any]
+    data: DataSource | DataDescription
     initial_weights_digest: str = ""  # empty if the seed initialized the weights
 
 
@@ -48,15 +49,12 @@ class RunConfig(ExperimentConfig):
             where: The checkpoint's path, for the error message.
 
         Raises:
-            RecordError: A field is missing or unknown.
+            RecordError: A field is missing or unknown, or its value is of another form.
         """
-        try:
-            return RunConfig(**upgrade_config(values))
-        except (TypeError, KeyError, AttributeError) as error:
-            raise RecordError(
-                f"{where}: cannot read its configuration, which another program or version of"
-                f" netlet wrote ({error}); start a new run"
-            ) from error
+        with explain_upgrade_errors(f"{where}: configuration"):
+            upgraded = upgrade_config(values)
+        config: RunConfig = check_values(RunConfig, upgraded, f"{where}: configuration")
+        return config
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON stores them."""

@@ -8,18 +8,30 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from netlet.budgets import Budget, RuleResult, Score, Verdict
+from netlet.budgets import Budget, Score, Verdict
 from netlet.errors import RecordError
 from netlet.files import write_atomic
 from netlet.recipes import Recipe
 from netlet.records.config import ExperimentConfig
+from netlet.records.contradictions import contradictions_of_run
 from netlet.records.evaluation import CalibrationBin, Mistake
-from netlet.records.upgrade import RUN_SCHEMA, upgrade_run
+from netlet.records.json_file import parse_json, read_text, shorten
+from netlet.records.schema import REMEDY, check_values, refuse_contradictions
+from netlet.records.upgrade import RUN_SCHEMA, explain_upgrade_errors, upgrade_run
+from netlet.records.values import (
+    CostValues,
+    DataDescription,
+    Environment,
+    FieldTable,
+    SummaryValues,
+    Times,
+    UnknownEnvironment,
+)
 from netlet.text import dump_json
 
 RECORD, EPOCHS, WEIGHTS = "run.json", "epochs.jsonl", "weights.safetensors"
@@ -65,17 +77,16 @@ class Stretch:
     first_epoch: int  # from 1
     last_epoch: int
     backend: str  # "unknown" if an older version did not record it
-    environment: Mapping[
-        str, Any
-    ]  # like that of a run; empty if an older version did not record it
+    environment: Environment | UnknownEnvironment
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run(ExperimentConfig):
     """One training of one net from one seed."""
 
+    data: DataDescription
     seed: int
-    cost: Mapping[str, Any]  # the fields of ModelCost
+    cost: CostValues
     verdict: Verdict | None  # None without a budget
     epochs: tuple[Epoch, ...]
     last_epoch: EpochScore  # the score that counts
@@ -84,11 +95,11 @@ class Run(ExperimentConfig):
     confusion: tuple[tuple[int, ...], ...]  # held-out images, last epoch: [label][predicted]
     calibration: tuple[CalibrationBin, ...]
     mistakes: tuple[Mistake, ...]
-    summary: Mapping[str, Any]
-    receptive_field: Mapping[str, Any]
+    summary: SummaryValues
+    receptive_field: FieldTable
     precision: str  # float32 or bf16, also where the recipe says auto
-    environment: Mapping[str, Any]  # of the last stretch: versions, machine, threads, compiler
-    times: Mapping[str, float]  # train_s, score_s, total_s
+    environment: Environment  # of the last stretch
+    times: Times
     weights_digest: str  # SHA-256 over names, shapes and values
     started_at: str  # UTC, ISO 8601
     backend: str = "eager"  # how training steps were computed, in the last stretch
@@ -118,22 +129,18 @@ class Run(ExperimentConfig):
         Raises:
             RecordError: The text is not JSON or not a run, or a newer version wrote it.
         """
-        try:
-            record = json.loads(text)
-        except ValueError as error:
-            raise RecordError(
-                f"{path}: expected the JSON record of a run, found broken JSON ({error})"
-            ) from error
+        record = parse_json(text, path, "the JSON record of a run")
         if not isinstance(record, dict) or "last_epoch" not in record:
-            raise RecordError(f"{path}: expected the record of a run, found something else")
-        check_schema(record.get("schema"), range(1, RUN_SCHEMA + 1), path)
-        try:
-            return _run_from_dict(upgrade_run(record))
-        except (KeyError, TypeError, AttributeError) as error:
             raise RecordError(
-                f"{path}: a field is missing or misnamed ({error});"
-                " the record was edited or cut short"
-            ) from error
+                f"{path}: expected the record of a run, found something else;"
+                f" name the {RECORD} of a run"
+            )
+        check_schema(record.get("schema"), range(1, RUN_SCHEMA + 1), path)
+        with explain_upgrade_errors(path):
+            record = upgrade_run(record)
+        run = _run_from_dict(record, path)
+        refuse_contradictions(contradictions_of_run(run), path)
+        return run
 
 
 def check_schema(found: object, known: range, path: Path | str) -> None:
@@ -147,10 +154,11 @@ def check_schema(found: object, known: range, path: Path | str) -> None:
     Raises:
         RecordError: The number is another one.
     """
-    if found not in known:
+    if type(found) is not int or found not in known:
         raise RecordError(
-            f"{path}: expected schema {known[0]} to {known[-1]}, found {found}; another version of"
-            " netlet wrote it: use that version, or delete the file and run the command again"
+            f"{path}: expected schema {known[0]} to {known[-1]}, found {shorten(found)}; another"
+            " version of netlet wrote it: use that version, or delete the file and run the command"
+            " again"
         )
 
 
@@ -175,12 +183,9 @@ def load_run(path: Path | str) -> Run:
         RecordError: The file is missing, broken or not the record of a run.
     """
     path = Path(path)
-    path = path / RECORD if path.is_dir() else path
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecordError(f"{path}: cannot be read as the record of a run ({error})") from error
-    return Run.from_json(text, path)
+    if path.name != RECORD and path.is_dir():
+        path = path / RECORD
+    return Run.from_json(read_text(path), path)
 
 
 def find_runs(root: Path | str) -> Iterator[Path]:
@@ -208,44 +213,36 @@ def epoch_lines(epochs: Sequence[Epoch], data: str) -> str:
     )
 
 
-def epochs_from_json(epochs: Sequence[dict[str, Any]]) -> tuple[Epoch, ...]:
-    """Return epochs from the values that JSON stores for each."""
-    return tuple(
-        Epoch(**epoch | {"train": Score(**epoch["train"]), "held_out": Score(**epoch["held_out"])})
-        for epoch in epochs
-    )
+def epochs_from_json(values: Any, path: Path | str = "epochs") -> tuple[Epoch, ...]:
+    """Return epochs from the values that JSON stores for each.
+
+    Raises:
+        RecordError: They have another form.
+    """
+    epochs: tuple[Epoch, ...] = check_values(tuple[Epoch, ...], values, path)
+    return epochs
 
 
-def stretches_from_json(stretches: Sequence[Mapping[str, Any]]) -> tuple[Stretch, ...]:
-    """Return stretches from the values that JSON stores for each."""
-    return tuple(Stretch(**stretch) for stretch in stretches)
+def stretches_from_json(values: Any, path: Path | str = "stretches") -> tuple[Stretch, ...]:
+    """Return stretches from the values that JSON stores for each.
+
+    Raises:
+        RecordError: They have another form.
+    """
+    stretches: tuple[Stretch, ...] = check_values(tuple[Stretch, ...], values, path)
+    return stretches
 
 
-def _run_from_dict(record: dict[str, Any]) -> Run:
-    verdict = record["verdict"]
-    return Run(
-        **record
-        | {
-            "verdict": verdict and _verdict_from_dict(verdict),
-            "epochs": epochs_from_json(record["epochs"]),
-            "resumed_after": tuple(record.get("resumed_after", ())),
-            "stretches": stretches_from_json(record["stretches"]),
-            "last_epoch": EpochScore(**record["last_epoch"]),
-            "best_epoch": EpochScore(**record["best_epoch"]),
-            "train_score": Score(**record["train_score"]),
-            "confusion": tuple(tuple(row) for row in record["confusion"]),
-            "calibration": tuple(CalibrationBin(*values) for values in record["calibration"]),
-            "mistakes": tuple(Mistake(*values) for values in record["mistakes"]),
-        }
-    )
-
-
-def _verdict_from_dict(verdict: dict[str, Any]) -> Verdict:
-    return Verdict(
-        verdict["budget"],
-        tuple(
-            RuleResult(**result | {"largest_layers": tuple(result["largest_layers"])})
-            for result in verdict["results"]
-        ),
-        verdict.get("withheld", ""),
-    )
+def _run_from_dict(record: dict[str, Any], path: Path | str) -> Run:
+    verdict = record.get("verdict")
+    state = None
+    if isinstance(verdict, dict):  # its state follows from its results
+        verdict = dict(verdict)
+        state = verdict.pop("state", None)
+    run: Run = check_values(Run, record | {"verdict": verdict}, path)
+    if run.verdict is not None and state != run.verdict.state:
+        raise RecordError(
+            f"{path}: verdict.state is {shorten(state)}, but verdict.results give"
+            f" {run.verdict.state!r}; {REMEDY}"
+        )
+    return run

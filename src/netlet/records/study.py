@@ -10,8 +10,7 @@ import dataclasses
 import functools
 import hashlib
 import json
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,9 +18,20 @@ from typing import Any
 from netlet.errors import RecordError
 from netlet.files import write_atomic
 from netlet.records.config import ExperimentConfig, find_difference
+from netlet.records.contradictions import contradictions_of_run, contradictions_of_study
 from netlet.records.evaluation import CalibrationBin, Mistake
+from netlet.records.json_file import load_json
 from netlet.records.run import Run, check_schema
-from netlet.records.upgrade import STUDY_SCHEMA, upgrade_study
+from netlet.records.schema import check_values, refuse_contradictions
+from netlet.records.upgrade import STUDY_SCHEMA, explain_upgrade_errors, upgrade_study
+from netlet.records.values import (
+    CostValues,
+    DataDescription,
+    Environment,
+    FieldTable,
+    SummaryValues,
+    TrialsValues,
+)
 
 STUDY = "study.json"
 # What all runs of a study share beside their configuration. The machine may differ; each run's
@@ -52,19 +62,20 @@ class SeedResult:
 class Study(ExperimentConfig):
     """One experiment trained with several seeds: what all runs share, and each seed's result."""
 
-    cost: Mapping[str, Any]  # the fields of ModelCost
+    data: DataDescription
+    cost: CostValues
     split: str  # the held-out split
     total: int  # its images
     train_total: int  # training images
     class_sizes: tuple[int, ...]  # held-out images of each class
     lr_by_epoch: tuple[float, ...]  # learning rate of each epoch's last step
-    summary: Mapping[str, Any]
-    receptive_field: Mapping[str, Any]
+    summary: SummaryValues
+    receptive_field: FieldTable
     precision: str
-    environment: Mapping[str, Any]  # of the lowest seed
+    environment: Environment  # of the lowest seed
     seeds: tuple[SeedResult, ...]  # in increasing order, each once
     backend: str = "eager"  # how training steps were computed
-    chosen_by: Mapping[str, Any] | None = None  # the trials that led to net and recipe, if recorded
+    chosen_by: TrialsValues | None = None  # the trials that led to net and recipe, if recorded
     schema: int = STUDY_SCHEMA
 
     @staticmethod
@@ -78,10 +89,7 @@ class Study(ExperimentConfig):
         if not runs:
             raise RecordError("a study needs at least one run")
         for run in runs:
-            if fault := _find_fault(_study_of_run(run)):
-                raise RecordError(
-                    f"{run.name}, seed {run.seed}: {fault}; its record was edited or cut short"
-                )
+            refuse_contradictions(contradictions_of_run(run), f"{run.name}, seed {run.seed}")
         return functools.reduce(Study.merge, map(_study_of_run, runs))
 
     def merge(self, other: Study) -> Study:
@@ -177,7 +185,7 @@ class Study(ExperimentConfig):
 _IN_WORDS = {"summary": "net (one name, two nets)", "lr_by_epoch": "learning rates"}
 
 
-def net_digest(summary: Mapping[str, Any], receptive_field: Mapping[str, Any]) -> str:
+def net_digest(summary: SummaryValues, receptive_field: FieldTable) -> str:
     """Return the digest of a net.
 
     Args:
@@ -200,94 +208,28 @@ def load_study(path: Path | str) -> Study:
         RecordError: The file is missing, broken, contradicts itself or is not a study.
     """
     path = Path(path)
-    path = path / STUDY if path.is_dir() else path
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        check_schema(record["schema"], range(2, STUDY_SCHEMA + 1), path)
-        study = _study_from_dict(upgrade_study(record))
-    except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError, AttributeError) as error:
+    if path.name != STUDY and path.is_dir():
+        path = path / STUDY
+    return study_from_json(load_json(path, "the JSON record of a study"), path)
+
+
+def study_from_json(record: Any, path: Path | str) -> Study:
+    """Return a study from the value of its JSON, whichever version of netlet wrote it.
+
+    Raises:
+        RecordError: It is not a study, has another form, or contradicts itself.
+    """
+    if not isinstance(record, dict) or "seeds" not in record:
         raise RecordError(
-            f"{path}: cannot be read as a study ({type(error).__name__}: {error})"
-        ) from error
-    if fault := _find_fault(study):
-        raise RecordError(f"{path}: {fault}; the record was edited or cut short")
-    return study
-
-
-def _study_from_dict(record: dict[str, Any]) -> Study:
-    tuples = {name: tuple(record[name]) for name in ("class_sizes", "lr_by_epoch")}
-    return Study(**record | tuples | {"seeds": tuple(map(_seed_from_dict, record["seeds"]))})
-
-
-_CURVES = ("correct_by_epoch", "train_correct_by_epoch", "train_losses", "held_out_losses")
-
-
-def _seed_from_dict(record: dict[str, Any]) -> SeedResult:
-    return SeedResult(
-        **record
-        | {name: tuple(record[name]) for name in _CURVES}
-        | {
-            "mistakes": tuple(Mistake(*values) for values in record["mistakes"]),
-            "calibration": tuple(CalibrationBin(*values) for values in record["calibration"]),
-        }
-    )
-
-
-def _find_fault(study: Study) -> str | None:
-    """Return where a record contradicts itself, so that no figure is drawn from it."""
-    if not study.seeds:
-        return "it has no seeds"
-    if len({seed.seed for seed in study.seeds}) < len(study.seeds):
-        return "it contains a seed twice"
-    if sum(study.class_sizes) != study.total:
-        return f"its classes hold {sum(study.class_sizes):,} images, but total is {study.total:,}"
-    if len(study.data["class_names"]) != len(study.class_sizes):
-        return f"{len(study.class_sizes)} classes have {len(study.data['class_names'])} names"
-    if not study.lr_by_epoch:
-        return "it has no epochs"
-    return next(
-        (
-            f"seed {seed.seed} {fault}"
-            for seed in study.seeds
-            if (fault := _find_fault_of_seed(seed, study))
-        ),
-        None,
-    )
-
-
-def _find_fault_of_seed(seed: SeedResult, study: Study) -> str | None:
-    classes, images = range(len(study.class_sizes)), {mistake.image for mistake in seed.mistakes}
-    if len(images) != len(seed.mistakes) or seed.correct + len(images) != study.total:
-        return (
-            f"has {seed.correct:,} correct and {len(images):,} wrong images,"
-            f" but total is {study.total:,}"
+            f"{path}: expected the record of a study, found something else;"
+            f" name the {STUDY} of a study"
         )
-    if not images <= set(range(study.total)):
-        return "has a mistake on an image that is not in the split"
-    if any(
-        m.label not in classes or m.predicted not in classes or m.label == m.predicted
-        for m in seed.mistakes
-    ):
-        return "has a mistake with an impossible label or prediction"
-    wrong = Counter(mistake.label for mistake in seed.mistakes)
-    if any(wrong[k] > study.class_sizes[k] for k in classes):
-        return "has more mistakes in a class than the class has images"
-    return _find_fault_of_curves(seed, study)
-
-
-def _find_fault_of_curves(seed: SeedResult, study: Study) -> str | None:
-    by_epoch = seed.correct_by_epoch
-    lengths = {len(getattr(seed, name)) for name in _CURVES}
-    if lengths != {study.epochs} or by_epoch[-1] != seed.correct:
-        return "has epochs that do not end in its result"
-    if not all(0 <= correct <= study.total for correct in by_epoch):
-        return "has an epoch with more correct images than there are"
-    train = (*seed.train_correct_by_epoch, seed.train_correct)
-    if not all(0 <= correct <= study.train_total for correct in train):
-        return "has more correct training images than there are"
-    if sum(one.images for one in seed.calibration) != study.total:
-        return "has a calibration over a different number of images"
-    return None
+    check_schema(record.get("schema"), range(2, STUDY_SCHEMA + 1), path)
+    with explain_upgrade_errors(path):
+        record = upgrade_study(record)
+    study: Study = check_values(Study, record, path)
+    refuse_contradictions(contradictions_of_study(study), path)
+    return study
 
 
 def _seeds_text(study: Study) -> str:
@@ -296,9 +238,11 @@ def _seeds_text(study: Study) -> str:
 
 
 def _study_of_run(run: Run) -> Study:
+    cost = run.cost.copy()
+    cost.pop("spending", None)
     return Study(
         **{field.name: getattr(run, field.name) for field in dataclasses.fields(ExperimentConfig)},
-        cost={name: value for name, value in run.cost.items() if name != "spending"},
+        cost=cost,
         split=run.last_epoch.split,
         total=run.last_epoch.total,
         train_total=run.train_score.total,

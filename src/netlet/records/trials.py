@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from netlet.errors import RecordError
+from netlet.files import read_regular
+from netlet.records.json_file import parse_json
+from netlet.records.values import TrialsValues
+
+MAX_TRIALS_BYTES = 1 << 26  # of a file of trials
 
 
 @dataclass(frozen=True)
@@ -20,9 +24,9 @@ class Trials:
     number: int
     sha256: str  # of the file
 
-    def to_dict(self) -> dict[str, object]:
+    def to_dict(self) -> TrialsValues:
         """Return the fields as JSON stores them."""
-        return dataclasses.asdict(self)
+        return {"file": self.file, "number": self.number, "sha256": self.sha256}
 
 
 def read_trials(path: Path, new_seeds: Sequence[int]) -> Trials:
@@ -35,25 +39,43 @@ def read_trials(path: Path, new_seeds: Sequence[int]) -> Trials:
     Raises:
         RecordError: The file cannot be read or holds no trials, or a trial used one of the seeds.
     """
-    try:
-        content = path.read_bytes()
-        used = [int(json.loads(line)["seed"]) for line in content.decode().splitlines()]
-    except FileNotFoundError as error:
-        raise RecordError(
-            f"{path}: no such file; name the file that 'netlet search' wrote"
-        ) from error
-    except OSError as error:
-        raise RecordError(f"{path}: cannot be read as trials ({error.strerror})") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise RecordError(
-            f"{path}: cannot be read as trials, one line of JSON each"
-            f" ({type(error).__name__}: {error})"
-        ) from error
+    content = read_regular(path, MAX_TRIALS_BYTES, RecordError)
+    used = [line["seed"] for line in parse_trials(content, path)]
     if not used:
-        raise RecordError(f"{path}: holds no trials")
+        raise RecordError(f"{path}: holds no trials; name the file that 'netlet search' wrote")
     if reused := sorted(set(used) & set(new_seeds)):
         raise RecordError(
             f"{path}: a trial used seed {reused[0]} already;"
             f" start from seed {max(used) + 1} with --first-seed"
         )
     return Trials(path.as_posix(), len(used), hashlib.sha256(content).hexdigest())
+
+
+def parse_trials(content: bytes, path: Path) -> list[dict[str, Any]]:
+    """Return the trials in a file's content, as they were written.
+
+    Args:
+        content: One line of JSON for each trial.
+        path: Of the file, for error messages.
+
+    Raises:
+        RecordError: A line is not a trial, with its number.
+    """
+    try:
+        lines = content.decode("utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise RecordError(
+            f"{path}: is not UTF-8 text; name the file that 'netlet search' wrote"
+        ) from error
+    trials = [parse_json(line, f"{path}, line {i}", "a trial") for i, line in enumerate(lines, 1)]
+    for i, trial in enumerate(trials, 1):
+        if not isinstance(trial, dict) or not _is_whole(trial.get("seed")):
+            raise RecordError(
+                f"{path}, line {i}: is not a trial with a seed; remove the line, or name the file "
+                "that 'netlet search' wrote"
+            )
+    return trials
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

@@ -9,10 +9,13 @@ returns it unchanged.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from netlet.budgets import OLD_BUDGET_NAMES
+from netlet.errors import RecordError
 from netlet.recipes import complete_recipe, upgrade_recipe
 
 RUN_SCHEMA = 3
@@ -82,12 +85,35 @@ OLD_LAYER_NAMES: Mapping[str, Mapping[str, str]] = {
 }
 
 
+@contextmanager
+def explain_upgrade_errors(path: Path | str) -> Iterator[None]:
+    """Raise RecordError for what the functions of this module raise on damaged records.
+
+    Args:
+        path: Where the record is, for the error message.
+    """
+    try:
+        yield
+    except KeyError as error:
+        raise RecordError(
+            f"{path}: expected a value for {error}, found nothing; the file was edited or cut"
+            " short, restore it from a copy or run the command again"
+        ) from error
+    except (TypeError, AttributeError, ValueError, IndexError) as error:
+        raise RecordError(
+            f"{path}: a field has another form than any version of netlet writes; the file was"
+            " edited or cut short, restore it from a copy or run the command again"
+        ) from error
+
+
 def upgrade_run(record: Mapping[str, Any]) -> dict[str, Any]:
     """Return the record of a run with today's schema.
 
     Raises:
         KeyError, TypeError, AttributeError: The record is damaged.
     """
+    if record["schema"] == RUN_SCHEMA:
+        return dict(record)
     upgraded = _upgrade_config(_rename(record, _RUN_KEYS))
     if upgraded["verdict"]:
         verdict = _rename(upgraded["verdict"], _VERDICT_KEYS)
@@ -112,6 +138,7 @@ def upgrade_run(record: Mapping[str, Any]) -> dict[str, Any]:
             upgraded.get("resumed_after", ()),
             {"backend": upgraded.get("backend", "eager"), "environment": upgraded["environment"]},
         )
+    upgraded = {"backend": "eager", "resumed_after": [], **upgraded}
     return _rename_layers(upgraded) | {"schema": RUN_SCHEMA}
 
 
@@ -140,11 +167,14 @@ def upgrade_study(record: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         KeyError, TypeError, AttributeError: The record is damaged.
     """
+    if record["schema"] == STUDY_SCHEMA:
+        return dict(record)
     upgraded = _upgrade_config(_rename(record, _STUDY_KEYS))
     upgraded["seeds"] = [
         seed | {"calibration": _add_bounds(seed["calibration"])}
         for seed in (_rename(seed, _SEED_KEYS) for seed in upgraded["seeds"])
     ]
+    upgraded = {"backend": "eager", "chosen_by": None, **upgraded}
     return _rename_layers(upgraded) | {"schema": STUDY_SCHEMA}
 
 
@@ -210,6 +240,7 @@ def upgrade_trial(line: Mapping[str, Any]) -> dict[str, Any]:
 
 def _upgrade_config(record: dict[str, Any]) -> dict[str, Any]:
     """Upgrade what runs, studies and checkpoints share."""
+    record = {"initial_weights_digest": "", **record}
     record["recipe"] = complete_recipe(record["recipe"])
     if record["budget"]:
         name = record["budget"]["name"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from netlet import stats
 from netlet.budgets import wilson
@@ -85,9 +85,10 @@ def layer_table(study: Study) -> Table:
 def receptive_field_table(study: Study) -> Table:
     """Return the receptive field layer by layer, in the notation of write-up 001."""
     names = ("n_in", "k", "s", "p", "n_out", "r_in", "j_in", "r_out", "j_out")
+    windows: Sequence[Mapping[str, Any]] = study.receptive_field["rows"]
     rows = [
         [Code(row["name"]), row["kind"], *(format_sizes(row[name]) for name in names)]
-        for row in study.receptive_field["rows"]
+        for row in windows
     ]
     return Table(("layer", "kind", *names), rows, "ll" + "r" * len(names))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
 
 from torch import nn
 
@@ -14,6 +15,9 @@ from netlet.evaluation import Evaluation
 from netlet.nets.weights import weights_digest
 from netlet.records import Epoch, EpochScore, Run, Stretch, to_json_value
 from netlet.training.callbacks import Plan
+
+if TYPE_CHECKING:
+    from netlet.records.values import Environment
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,7 @@ def make_run(
         receptive_field=to_json_value(receptive_field_from_trace(traced).to_dict()),
         precision=plan.precision,
         backend=last.backend,
-        environment=last.environment,
+        environment=cast("Environment", last.environment),
         times={
             "train_s": sum(epoch.train_s for epoch in epochs),
             "score_s": sum(epoch.score_s for epoch in epochs),

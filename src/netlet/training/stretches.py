@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from netlet.errors import NetletWarning
 from netlet.records import Stretch
 from netlet.training.environment import find_differences
+
+if TYPE_CHECKING:
+    from netlet.records.values import Environment
 
 
 class Stretches:
@@ -43,7 +46,8 @@ class Stretches:
         first = self._before[-1].last_epoch + 1 if self._before else 1
         if epoch < first:
             return self._before
-        return (*self._before, Stretch(first, epoch, self._backend, self._environment))
+        environment = cast("Environment", self._environment)
+        return (*self._before, Stretch(first, epoch, self._backend, environment))
 
     def _warn(self, last: Stretch) -> None:
         if not last.environment:

@@ -1,0 +1,210 @@
+"""Where the tables of a net in a record contradict its cost."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from math import prod
+from typing import Any
+
+from netlet.records.json_file import shorten
+
+# Kinds of layers and functions with one input. In a net that has no others, each window's field is
+# that of the window before, enlarged.
+_SINGLE_INPUT = frozenset(
+    ("Conv2d", "MaxPool2d", "AvgPool2d", "AdaptiveAvgPool2d", "BatchNorm2d", "ReLU", "Dropout")
+) | frozenset(("Dropout2d", "Flatten", "Linear", "LogSoftmax", "relu", "reshape", "view"))
+_OWN, _NEVER_RAN = " (its own)", " (never ran)"  # suffixes of kinds in a summary
+
+
+def contradictions_of_net(
+    cost: Mapping[str, Any], summary: Mapping[str, Any], receptive_field: Mapping[str, Any]
+) -> Iterator[str]:
+    """Yield what contradicts what in the tables of a net.
+
+    Args:
+        cost: The fields of ``ModelCost`` as JSON stores them.
+        summary: The net's summary.
+        receptive_field: The table of its receptive fields.
+    """
+    yield from _contradictions_of_totals(cost, summary, receptive_field)
+    yield from _contradictions_of_spending(cost, summary["rows"])
+    yield from _contradictions_of_kinds(cost["kinds"], summary["rows"])
+    yield from _contradictions_of_fields(
+        summary["rows"], receptive_field["rows"], summary["input"][1:]
+    )
+    yield from _contradictions_of_windows(cost["kinds"], summary["rows"], receptive_field["rows"])
+
+
+def _contradictions_of_totals(
+    cost: Mapping[str, Any], summary: Mapping[str, Any], receptive_field: Mapping[str, Any]
+) -> Iterator[str]:
+    rows = summary["rows"]
+    macs = [row["macs"] for row in rows]
+    size, reason = receptive_field["size"], receptive_field["why_unknown"]
+    pairs = [
+        ("cost.parameters", cost["parameters"], "the layers of summary", _sum(rows, "parameters")),
+        ("summary.parameters", summary["parameters"], "its layers", _sum(rows, "parameters")),
+        ("summary.macs", summary["macs"], "cost.macs", cost["macs"]),
+        (
+            "summary.activation_bytes",
+            summary["activation_bytes"],
+            "cost.activation_bytes",
+            cost["activation_bytes"],
+        ),
+        (
+            "summary.parameters",
+            summary["parameters"],
+            "trainable and non_trainable",
+            summary["trainable"] + summary["non_trainable"],
+        ),
+        (
+            "summary.total_bytes",
+            summary["total_bytes"],
+            "input, forward_backward and parameter bytes",
+            summary["input_bytes"] + summary["forward_backward_bytes"] + summary["parameter_bytes"],
+        ),
+        (
+            "summary.input_bytes",
+            summary["input_bytes"],
+            "summary.input",
+            4 * prod(summary["input"]),
+        ),
+        ("summary.field", summary["field"], "receptive_field.size", size),
+    ]
+    if summary["macs"] is not None:
+        pairs.append(("summary.macs", summary["macs"], "its layers", sum(m or 0 for m in macs)))
+    for name, found, other, expected in pairs:
+        if found != expected:
+            yield f"{name} is {_show(found)}, but {other} give {_show(expected)}"
+    if (size is None) != bool(reason):
+        yield "receptive_field.size and why_unknown do not agree on whether it is known"
+
+
+def _contradictions_of_spending(
+    cost: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]
+) -> Iterator[str]:
+    """Compare the amounts of single layers, which runs record, with the table of layers."""
+    if "spending" not in cost:
+        return
+    parameters, macs, activations = Counter[str](), Counter[str](), Counter[str]()
+    for row in rows:
+        if row["kind"].endswith(_NEVER_RAN):
+            parameters[f"{row['name'].removeprefix('(net)')}{_NEVER_RAN}"] += row["parameters"]
+            continue
+        layer = f"{row['name']} ({row['kind'].removesuffix(_OWN)})"
+        parameters[layer] += row["parameters"]
+        if not row["kind"].endswith(_OWN):
+            macs[layer] += row["macs"] or 0
+            activations[layer] = max(activations[layer], 4 * prod(row["output"]))
+    expected = {
+        "parameters": parameters,
+        "MACs": macs,
+        "weight bytes": {layer: 4 * amount for layer, amount in parameters.items()},
+        "activation bytes": activations,
+    }
+    if cost["spending"].keys() != expected.keys():
+        yield f"cost.spending has other keys than {', '.join(expected)}"
+        return
+    for name, amounts in expected.items():
+        found = cost["spending"][name]
+        order = [amount for _, amount in found]
+        wanted = sorted((layer, amount) for layer, amount in amounts.items() if amount)
+        if sorted(map(tuple, found)) != wanted or order != sorted(order, reverse=True):
+            yield f"cost.spending.{name} is not that of the layers of summary, largest first"
+
+
+def _contradictions_of_kinds(
+    kinds: Mapping[str, Sequence[str]], rows: Sequence[Mapping[str, Any]]
+) -> Iterator[str]:
+    for row in rows:
+        layers = kinds.get(row["kind"])
+        if layers is not None and not {row["name"], f"{row['name']} (function)"} & set(layers):
+            yield (
+                f"summary has the layer {shorten(row['name'])}, but cost.kinds does not list it"
+                f" under {shorten(row['kind'])}"
+            )
+
+
+def _contradictions_of_fields(
+    rows: Sequence[Mapping[str, Any]],
+    windows: Sequence[Mapping[str, Any]],
+    image: Sequence[int],
+) -> Iterator[str]:
+    """Check the arithmetic of receptive fields, window by window."""
+    in_line = all(row["kind"] in _SINGLE_INPUT for row in rows)
+    before: Mapping[str, Any] | None = None
+    for number, window in enumerate(windows):
+        where = f"receptive_field.rows[{number}] ({shorten(window['name'])})"
+        yield from (f"{where}: {fault}" for fault in _faults_of_window(window, in_line))
+        for mine, theirs in (("n_in", "n_out"), ("r_in", "r_out"), ("j_in", "j_out")):
+            first = image if mine == "n_in" else [1] * len(window["k"])
+            expected = before[theirs] if before else first
+            if in_line and window[mine] != expected:
+                yield f"{where}: {mine} is {window[mine]}, but the window before gives {expected}"
+        before = window
+
+
+def _faults_of_window(window: Mapping[str, Any], in_line: bool) -> Iterator[str]:
+    """Yield what is wrong with a row of the table of receptive fields.
+
+    Args:
+        window: The row.
+        in_line: Every layer of the net has one input: fields grow exactly by the formula. Where
+            paths meet, windows may overlap less or more.
+    """
+    sizes = [window[name] for name in ("n_in", "k", "s", "p", "d", "n_out")]
+    fields = [window[name] for name in ("r_in", "j_in", "r_out", "j_out")]
+    if len({len(one) for one in [*sizes, *(field for field in fields if field)]}) > 1:
+        yield "its sizes have different numbers of axes"
+        return
+    if None in fields:
+        return
+    r_in, j_in, r_out, j_out = fields
+    for axis, (k, s, d) in enumerate(zip(window["k"], window["s"], window["d"], strict=True)):
+        reach = r_in[axis] + (k - 1) * d * j_in[axis]
+        if r_out[axis] > reach or r_out[axis] < (reach if in_line else r_in[axis]):
+            yield f"r_out is {r_out[axis]}, but r_in + (k - 1) * d * j_in is {reach}"
+        # A window that has one place only does not slide.
+        if j_out[axis] != j_in[axis] * s and (
+            window["n_out"][axis] > 1 or j_out[axis] != j_in[axis]
+        ):
+            yield f"j_out is {j_out[axis]}, but j_in * s is {j_in[axis] * s}"
+
+
+def _contradictions_of_windows(
+    kinds: Mapping[str, Sequence[str]],
+    rows: Sequence[Mapping[str, Any]],
+    windows: Sequence[Mapping[str, Any]],
+) -> Iterator[str]:
+    """Compare the layers that slide a window with the table of receptive fields."""
+    layers, fields = defaultdict(list), defaultdict(list)
+    for row in rows:
+        if row["kernel"] is not None and row["name"] in kinds.get(row["kind"], ()):
+            layers[row["name"]].append(row)
+    for window in windows:
+        fields[window["name"]].append(window)
+    for name, of_name in layers.items():
+        if len(of_name) != len(fields[name]):
+            continue  # a layer with several windows has one row, without a kernel
+        for row, window in zip(of_name, fields[name], strict=True):
+            mine = [
+                row[key] for key in ("kernel", "stride", "padding", "dilation", "field", "jump")
+            ]
+            theirs = [window[key] for key in ("k", "s", "p", "d", "r_out", "j_out")]
+            places = list(row["output"][1:])
+            if len(places) == len(window["n_out"]) and places != list(window["n_out"]):
+                yield f"summary and receptive_field have different outputs for {shorten(name)}"
+            if mine != theirs:
+                yield (
+                    f"summary and receptive_field have different windows or fields for"
+                    f" {shorten(name)}"
+                )
+
+
+def _sum(rows: Sequence[Mapping[str, Any]], name: str) -> int:
+    return sum(row[name] for row in rows)
+
+
+def _show(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int) else "unknown" if value is None else str(value)

@@ -1,0 +1,195 @@
+"""The schema of each kind of record: keys, types, shapes and ranges, checked on loading.
+
+The dataclasses and typed dictionaries of this package are the schema; pydantic compares the JSON
+with them, strictly: ``true`` is no number, ``"1"`` is none, ``1.0`` is no whole number, unknown and
+missing keys are refused. What holds for every record is checked here as well: the fields of a
+recipe and a budget, and that no number is negative or too large. pydantic is imported only when
+something is loaded.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from netlet.budgets import Budget, budget_from_json
+from netlet.errors import NetletError, RecordError
+from netlet.recipes import Recipe, recipe_from_json
+from netlet.records.json_file import shorten
+
+if TYPE_CHECKING:
+    from pydantic import ConfigDict, TypeAdapter
+    from pydantic_core import ErrorDetails
+
+# Read by pydantic in each class that is the schema of a file; the classes inside inherit it.
+STRICT: Mapping[str, Any] = {"strict": True, "extra": "forbid", "allow_inf_nan": False}
+
+REMEDY = "the file was edited or cut short; restore it from a copy, or run the command again"
+_LARGEST = 2**63
+_MAY_BE_NEGATIVE = ("seed", "mean")  # the seed of a run; the gray level that a recipe subtracts
+_ROUNDING = 1e-6  # a loss of 0 may come out just below it
+_EXPECTED = {
+    "missing": "a value",
+    "extra_forbidden": "no such key",
+    "unexpected_keyword_argument": "no such key",
+    "unexpected_positional_argument": "a shorter list",
+    "missing_argument": "a longer list",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "string_type": "text",
+    "none_required": "null",
+    "dict_type": "an object",
+    "mapping_type": "an object",
+    "dataclass_type": "an object",
+    "dataclass_exact_type": "an object",
+    "tuple_type": "a list",
+    "list_type": "a list",
+    "arguments_type": "a list",
+}
+
+
+def check_values(kind: Any, values: Any, path: Path | str) -> Any:
+    """Return values from a file as a kind of record, if they have its form.
+
+    Args:
+        kind: A dataclass whose ``__pydantic_config__`` is ``STRICT``, or a tuple of dataclasses.
+        values: As JSON stores them.
+        path: Where they are from, for the error message.
+
+    Raises:
+        RecordError: They do not; the message names the first field that differs.
+    """
+    from pydantic import ValidationError
+
+    # As JSON, since a strict check of Python values would ask for tuples and instances. Names of
+    # files that are not UTF-8 hold lone surrogates, which are no error.
+    text = json.dumps(values, ensure_ascii=False).encode("utf-8", "replace")
+    try:
+        made = _adapter(kind).validate_json(text)
+    except ValidationError as error:
+        place, expected, found = _describe(error.errors(include_url=False)[0])
+        raise _error(path, place, expected, found) from error
+    for place, number in _numbers(values):
+        _check_number(place, number, path)
+    if not isinstance(values, dict):
+        return made
+    for field in dataclasses.fields(kind):
+        if field.name not in values:  # a default would hide that it was lost
+            raise _error(path, (field.name,), "a value", "nothing")
+    _check_named_tuples(values, (), path)
+    for number, seed in enumerate(values.get("seeds", ())):
+        _check_named_tuples(seed, ("seeds", number), path)
+    _check_recipe_and_budget(values, path)
+    # What stays a mapping stays exactly as it was read.
+    same = {name: value for name, value in values.items() if isinstance(getattr(made, name), dict)}
+    return dataclasses.replace(made, **same)
+
+
+def refuse_contradictions(found: Iterator[str], path: Path | str) -> None:
+    """Raise an error for the first contradiction, if there is one.
+
+    Args:
+        found: What contradicts what in a record.
+        path: Of the record.
+
+    Raises:
+        RecordError: There is one.
+    """
+    if (first := next(found, None)) is not None:
+        raise RecordError(f"{path}: contradicts itself: {first}; {REMEDY}")
+
+
+@functools.cache
+def _adapter(kind: type) -> TypeAdapter[Any]:
+    from pydantic import TypeAdapter
+
+    if dataclasses.is_dataclass(kind):
+        return TypeAdapter(kind)
+    return TypeAdapter(kind, config=cast("ConfigDict", STRICT))
+
+
+def _describe(error: ErrorDetails) -> tuple[Sequence[object], str, str]:
+    """Return the place of an error, what was expected there, and what was found."""
+    kind, context = error["type"], error.get("ctx", {})
+    expected = _EXPECTED.get(kind)
+    if kind == "literal_error":
+        expected = f"one of {context['expected']}"
+    elif kind == "too_long" or kind == "too_short":
+        expected = f"a list of {context.get('max_length', context.get('min_length'))}"
+    elif expected is None:
+        expected = error["msg"].removeprefix("Input should be ")
+    found = "nothing" if kind in ("missing", "missing_argument") else shorten(error["input"])
+    return error["loc"], expected, found
+
+
+def _format_place(place: Sequence[object]) -> str:
+    """Return ``epochs[0].lr`` for ``("epochs", 0, "lr")``."""
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place)
+    return shorten(text.removeprefix("."))[1:-1] or "the record"
+
+
+def _numbers(
+    values: Any, place: tuple[object, ...] = ()
+) -> Iterator[tuple[tuple[object, ...], float]]:
+    if isinstance(values, bool):
+        return
+    if isinstance(values, int | float):
+        yield place, values
+    elif isinstance(values, Mapping):
+        for name, value in values.items():
+            yield from _numbers(value, (*place, name))
+    elif isinstance(values, list | tuple):
+        for index, value in enumerate(values):
+            yield from _numbers(value, (*place, index))
+
+
+def _check_number(place: Sequence[object], number: float, path: Path | str) -> None:
+    loss = any("loss" in str(part) for part in place)
+    low = -_LARGEST if place[-1] in _MAY_BE_NEGATIVE else -_ROUNDING if loss else 0
+    if not low <= number <= _LARGEST:
+        expected = "at least 0" if number < low else "a smaller number"
+        raise _error(path, place, expected, str(number))
+
+
+def _check_named_tuples(
+    values: Mapping[str, Any], place: Sequence[object], path: Path | str
+) -> None:
+    """Check that named tuples are lists, since pydantic also reads them from objects."""
+    for name in ("mistakes", "calibration"):
+        for number, value in enumerate(values.get(name, ())):
+            if not isinstance(value, list):
+                raise _error(path, (*place, name, number), "a list", shorten(value))
+
+
+def _check_recipe_and_budget(values: Mapping[str, Any], path: Path | str) -> None:
+    for name, kind, restore in (
+        ("recipe", Recipe, recipe_from_json),
+        ("budget", Budget, budget_from_json),
+    ):
+        fields = values.get(name)
+        if fields is None:
+            continue
+        # ``about`` describes a recipe or budget and is not recorded.
+        known = {field.name for field in dataclasses.fields(kind)} - {"about"}
+        for field in sorted(fields.keys() ^ known):
+            found = ("a value", "nothing") if field in known else ("no such key", "one")
+            raise _error(path, (name, field), *found)
+        try:
+            check_values(tuple[kind], [fields], path)  # type: ignore[valid-type]
+            restore(fields)
+        except NetletError as error:
+            if isinstance(error, RecordError):
+                raise
+            raise RecordError(f"{path}: {name}: {error}; {REMEDY}") from error
+
+
+def _error(path: Path | str, place: Sequence[object], expected: str, found: str) -> RecordError:
+    return RecordError(
+        f"{path}: {_format_place(place)}: expected {expected}, found {found}; {REMEDY}"
+    )
