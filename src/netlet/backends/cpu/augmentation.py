@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import functools
 from collections.abc import Sequence
 from importlib import resources
 
@@ -102,6 +101,22 @@ class CompiledAugmentation:
         return result
 
 
-@functools.cache
 def _load_library() -> ctypes.CDLL:
-    return compile_library(resources.files(__package__).joinpath("c", "warp.c").read_text())
+    source = resources.files(__package__).joinpath("c", "warp.c").read_text()
+    return compile_library(source, smoke_test=_smoke_test)
+
+
+def _smoke_test(library: ctypes.CDLL) -> None:
+    """Warp one image."""
+    image, index = torch.zeros(28, 28, dtype=torch.uint8), torch.zeros(1, dtype=torch.int64)
+    maps, result = torch.eye(2, 3).contiguous(), torch.empty(28, 28)
+    library.netlet_warp(
+        ctypes.c_void_p(image.data_ptr()),
+        ctypes.c_void_p(index.data_ptr()),
+        *(1, 1, 28, 28, 1),
+        ctypes.byref(_WarpOp(nearest=1, maps=maps.data_ptr())),
+        ctypes.c_float(0.0),
+        ctypes.c_float(1.0),
+        ctypes.c_void_p(result.data_ptr()),
+        1,
+    )

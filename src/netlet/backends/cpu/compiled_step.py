@@ -84,8 +84,16 @@ class CompiledStep:
                     if attempt == _CHECK_ATTEMPTS - 1:
                         raise
 
+        def smoke_test(library: ctypes.CDLL) -> None:
+            twin = copy.deepcopy(net)
+            bound = _BoundLibrary(library, read_chain(twin, shape), twin, shape, images, 1)
+            n = min(images, _CHECKED_IMAGES)
+            batch = torch.zeros(n, *shape)
+            bound.compute_gradients(batch, torch.zeros(n, dtype=torch.int64), 0.0, 0)
+            bound.compute_logits(batch)
+
         self._bound = _BoundLibrary(
-            compile_library(source, check), chain, net, shape, images, threads
+            compile_library(source, check, smoke_test), chain, net, shape, images, threads
         )
 
     def compute_gradients(
