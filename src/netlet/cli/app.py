@@ -38,9 +38,9 @@ from netlet.cli import (
     train,
 )
 from netlet.cli.commands import GROUPS, Group, add_command
+from netlet.cli.error_messages import describe_error
 from netlet.cli.results import accept_all_characters, say
 from netlet.cli.streams import discard_output, flush_stdout, require_stdout
-from netlet.errors import NetletError
 
 app = typer.Typer(
     name="netlet",
@@ -143,13 +143,6 @@ add_command(
 )
 app.add_typer(data.app, name="data", rich_help_panel=DATA)
 
-# Typer has its own copy of click in some versions and imports click in others.
-_ClickError: type[Exception] = next(
-    base
-    for base in typer.BadParameter.__mro__
-    if issubclass(base, Exception) and base.__name__ == "ClickException"
-)
-
 
 def _version(wanted: bool) -> None:
     if wanted:
@@ -197,7 +190,7 @@ def main(arguments: list[str] | None = None) -> None:
         if "--debug" in words:
             say(traceback.format_exc().rstrip().expandtabs(), lines=True)
         else:
-            say(f"netlet: {_message(error)}")
+            say(f"netlet: {describe_error(error)}")
         sys.exit(2)
     sys.exit(code or 0)
 
@@ -220,25 +213,6 @@ def _run(words: list[str]) -> int | None:
     except OSError:
         flush_stdout()  # raises if it is stdout that failed
         raise
-
-
-def _message(error: Exception) -> str:
-    """Return an error in one line."""
-    if isinstance(error, _ClickError):
-        return _usage_message(error)
-    text = " ".join(str(error).split())
-    if isinstance(error, NetletError):
-        return text
-    return f"{type(error).__name__}: {text or 'no message'} (--debug shows where)"
-
-
-def _usage_message(error: Exception) -> str:
-    # click's message ends in a full stop, and names its command apart from the text.
-    text = error.format_message() if hasattr(error, "format_message") else str(error)
-    message = " ".join(text.split()).rstrip(".")
-    context = getattr(error, "ctx", None)
-    hint = f"see '{context.command_path if context else 'netlet'} --help'"
-    return f"{message}; {hint}" if message else hint
 
 
 def _accept_clicks_completion_variable() -> None:

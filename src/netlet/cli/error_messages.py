@@ -1,0 +1,106 @@
+"""Say in one plain line what went wrong, whichever library raised the error."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import typer
+
+from netlet.errors import NetletError
+
+_MAX_LETTERS = 2_000  # of a message
+_SHOWN_LETTERS = 60  # of a value that is repeated
+
+# Typer has its own copy of click in some versions and imports click in others.
+_ClickError: type[Exception] = next(
+    base
+    for base in typer.BadParameter.__mro__
+    if issubclass(base, Exception) and base.__name__ == "ClickException"
+)
+
+
+def describe_error(error: Exception) -> str:
+    """Return an error in one line: what, the value, and the remedy."""
+    if isinstance(error, _ClickError):
+        return _shorten(_describe_usage_error(error))
+    text = " ".join(str(error).split())
+    if isinstance(error, NetletError):
+        return _shorten(text)
+    if isinstance(error, OSError) and error.strerror:
+        place = f"{error.filename}: " if error.filename is not None else ""
+        return _shorten(f"{place}cannot be used ({error.strerror}); check its name and permissions")
+    if isinstance(error, MemoryError) or "can't allocate memory" in text:
+        return "not enough memory; use smaller images, a smaller net or a smaller batch_size"
+    return _shorten(f"{type(error).__name__}: {text or 'no message'} (--debug shows where)")
+
+
+def _shorten(text: str) -> str:
+    """Leave out the middle of a message that would fill the terminal."""
+    if len(text) <= _MAX_LETTERS:
+        return text
+    return f"{text[: _MAX_LETTERS // 2]} ... {text[-_MAX_LETTERS // 4 :]}"
+
+
+def _describe_usage_error(error: Exception) -> str:
+    # click's message ends in a full stop, and names its command apart from the text.
+    text = error.format_message() if hasattr(error, "format_message") else str(error)
+    message = " ".join(text.split()).rstrip(".").replace("Value error, ", "")
+    message = re.sub(
+        r"Got unexpected extra arguments?(\(s\))? \((.*)\)",
+        r"too many arguments (\2); put a net in one line into quotes",
+        message,
+    )
+    if number := _describe_number(error, message):
+        message = f"{message.partition(': ')[0]}: {number}"
+    context = getattr(error, "ctx", None)
+    hint = f"see '{context.command_path if context else 'netlet'} --help'"
+    return f"{message}; {hint}" if message else hint
+
+
+def _describe_number(error: Exception, message: str) -> str:
+    """Return what is wrong with the number that an option got, in plain words.
+
+    Empty if something else is wrong. Newer versions of typer check numbers with pydantic, older
+    ones with click's types.
+    """
+    details = getattr(error.__cause__, "errors", list)()
+    param = getattr(error, "param", None)
+    bounds = getattr(getattr(param, "type_descriptor", None), "parameter_info", None)
+    if details:
+        kind, value = str(details[0]["type"]), details[0].get("input")
+        integer = kind.startswith("int") or _annotation(param) is int
+        out_of_range = kind.startswith(("greater", "less"))
+        known = out_of_range or kind.startswith(("int", "float", "finite"))
+    else:
+        bounds = getattr(param, "type", None)
+        integer = "Int" in type(bounds).__name__
+        out_of_range = "is not in the range" in message
+        found = re.search(r": '?(.*?)'? is not (a valid (integer|float)|in the range)", message)
+        known, value = found is not None, found[1] if found else ""
+    if not known:
+        return ""
+    number = "a whole number" if integer else "a number"
+    wrong = "is out of range" if out_of_range else f"is not {number}"
+    low, high = getattr(bounds, "min", None), getattr(bounds, "max", None)
+    limits = (
+        f" from {low:,} to {high:,}"
+        if low is not None and high is not None
+        else f" of at least {low:,}"
+        if low is not None
+        else f" of at most {high:,}"
+        if high is not None
+        else " like 5"
+        if integer
+        else " like 0.5"
+    )
+    return f"{_quote(str(value))} {wrong}; give {number}{limits}"
+
+
+def _annotation(param: Any) -> object:
+    return getattr(getattr(param, "type_descriptor", None), "annotation", None)
+
+
+def _quote(value: str) -> str:
+    shown = value if len(value) <= _SHOWN_LETTERS else f"{value[:_SHOWN_LETTERS]}..."
+    return f"'{shown}'"
