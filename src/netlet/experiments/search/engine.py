@@ -11,7 +11,13 @@ from typing import Any
 
 from netlet.errors import NetletError, RecordError, install_hint
 from netlet.experiments.search.spaces import Space
-from netlet.experiments.search.trials import Trial, append_result, read_results, run_trial
+from netlet.experiments.search.trials import (
+    Trial,
+    append_result,
+    check_result,
+    read_results,
+    run_trial,
+)
 
 try:
     import optuna
@@ -44,7 +50,7 @@ def run_search(
         another space.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # on_trial reports the trials
-    known = list(read_results(path))
+    known = read_results(path)
     sampler = optuna.samplers.TPESampler(multivariate=True, constant_liar=True, seed=len(known))
     study = optuna.create_study(direction="maximize", sampler=sampler)
     unusable = _add_known_trials(study, known, space)
@@ -70,12 +76,15 @@ def run_search(
     return unusable
 
 
-def repeat_trial(path: Path, line: int) -> tuple[dict[str, Any], dict[str, Any]]:
+def repeat_trial(
+    path: Path, line: int, *, trust: bool = False
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Run a recorded trial again.
 
     Args:
         path: File of trials.
         line: Number of the trial's line, from 1.
+        trust: Whether to run code that the line names, like ``file.py:Name``.
 
     Returns:
         The recorded result and the new one.
@@ -83,9 +92,16 @@ def repeat_trial(path: Path, line: int) -> tuple[dict[str, Any], dict[str, Any]]
     Raises:
         RecordError: The file has no such line, or the line cannot be run again.
     """
-    known = list(read_results(path))
+    if not path.exists():
+        raise RecordError(
+            f"{path}: no such file; name the file that 'netlet search' wrote with --out"
+        )
+    known = read_results(path)
     if not 1 <= line <= len(known):
-        raise RecordError(f"{path}: has {len(known)} lines; line {line} does not exist")
+        raise RecordError(
+            f"{path}: has {len(known)} lines; line {line} does not exist, choose one from 1 to "
+            f"{len(known)}"
+        )
     recorded = known[line - 1]
     names = [field.name for field in dataclasses.fields(Trial)]
     if missing := [name for name in names if name not in recorded]:
@@ -93,17 +109,18 @@ def repeat_trial(path: Path, line: int) -> tuple[dict[str, Any], dict[str, Any]]
             f"{path}, line {line}: has no {missing[0]!r} and cannot be run again;"
             " choose a line that 'netlet search' wrote"
         )
-    return recorded, run_trial(Trial(**{name: recorded[name] for name in names}))
+    check_result(recorded, f"{path}, line {line}")
+    return recorded, run_trial(Trial(**{name: recorded[name] for name in names}), trust=trust)
 
 
 def _add_known_trials(study: optuna.Study, known: list[dict[str, Any]], space: Space) -> int:
     """Tell the sampler about recorded trials; return how many are of another space."""
     unusable = 0
     for result in known:
-        if result["params"]:
+        if isinstance(result.get("params"), Mapping) and result["params"]:
             try:
                 study.add_trial(_to_optuna(result, space))
-            except ValueError:
+            except (ValueError, TypeError, KeyError, ZeroDivisionError):
                 unusable += 1
     return unusable
 

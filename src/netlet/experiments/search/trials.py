@@ -7,11 +7,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from netlet.errors import RecordError
+from netlet.files import read_regular
+from netlet.records.json_file import shorten
+from netlet.records.trials import MAX_TRIALS_BYTES, parse_trials
 from netlet.records.upgrade import upgrade_trial
 
 VAL = 10_000  # training images held out to score a trial
@@ -29,8 +34,12 @@ class Trial:
     params: Mapping[str, Any] | None = None  # as the sampler suggested; None: chosen by hand
 
 
-def run_trial(trial: Trial) -> dict[str, Any]:
+def run_trial(trial: Trial, *, trust: bool = False) -> dict[str, Any]:
     """Train and score a trial on one thread.
+
+    Args:
+        trial: What to train.
+        trust: Whether to run code that the trial names, like ``file.py:Name``.
 
     Returns:
         The line that records it.
@@ -46,7 +55,7 @@ def run_trial(trial: Trial) -> dict[str, Any]:
         to_json_value(catalog.find_recipe(trial.recipe)) | dict(trial.changes)
     )
     images = data.load("mnist").hold_out(VAL, trial.draw)
-    net = nets.build(nets.find_net(trial.net).builder, trial.seed)
+    net = nets.build(nets.find_net(trial.net, trusted=trust).builder, trial.seed)
     run = fit(net, images, recipe, seed=trial.seed)
     last = run.epochs[-1]
     return dataclasses.asdict(trial) | {
@@ -63,11 +72,41 @@ def run_trial(trial: Trial) -> dict[str, Any]:
     }
 
 
-def read_results(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the trials that a file records, in today's form; none if there is no file."""
-    if path.is_file():
-        for line in path.read_text(encoding="utf-8").splitlines():
-            yield upgrade_trial(json.loads(line))
+def read_results(path: Path) -> list[dict[str, Any]]:
+    """Return the trials that a file records, in today's form; none if there is no file.
+
+    Raises:
+        RecordError: The file cannot be read, or a line is not a trial.
+    """
+    if not os.path.lexists(path):
+        return []
+    content = read_regular(path, MAX_TRIALS_BYTES, RecordError)
+    return [upgrade_trial(line) for line in parse_trials(content, path)]
+
+
+def check_result(result: Mapping[str, Any], where: str) -> None:
+    """Check that a line of a file of trials says what was trained and how well it scored.
+
+    Args:
+        result: In today's form.
+        where: The file and the line, for the error message.
+
+    Raises:
+        RecordError: A field is missing, or of another type.
+    """
+    kinds = {"net": str, "recipe": str, "changes": Mapping, "seed": int, "draw": int}
+    for name, kind in (kinds | {"correct": int, "total": int, "parameters": int}).items():
+        value = result.get(name)
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise RecordError(
+                f"{where}: {name} is {shorten(value)}, and the trial cannot be run again; "
+                "choose a line that 'netlet search' wrote"
+            )
+    if not 0 <= result["correct"] <= result["total"] or not result["total"]:
+        raise RecordError(
+            f"{where}: {result['correct']} of {result['total']} images are correct, which cannot "
+            "be; choose another line"
+        )
 
 
 def append_result(result: Mapping[str, Any], path: Path) -> None:
