@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -37,9 +38,24 @@ def save_weights(net: nn.Module, path: Path, metadata: Mapping[str, str] | None 
         key: value.detach().cpu().contiguous().clone() for key, value in net.state_dict().items()
     }
     described = {key: to_unicode(value) for key, value in (metadata or {}).items()}
-    content = save_safetensors(state, described)
+    content = _sort_header(save_safetensors(state, described))
     write_atomic(path, content)
     return hashlib.sha256(content).hexdigest()
+
+
+def _sort_header(content: bytes) -> bytes:
+    """Return a safetensors file whose metadata is in order.
+
+    safetensors writes it in another order each time, and equal runs write equal files.
+    """
+    size = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + size])
+    metadata = header.pop("__metadata__", None)
+    if metadata:
+        header = {"__metadata__": dict(sorted(metadata.items())), **header}
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # tensors begin at a multiple of 8 bytes
+    return len(text).to_bytes(8, "little") + text + content[8 + size :]
 
 
 def load_weights(net: nn.Module, path: Path | str) -> None:
@@ -53,8 +69,9 @@ def load_weights(net: nn.Module, path: Path | str) -> None:
             ``net.``), is ignored.
 
     Raises:
-        NetError: The file cannot be read, contains something else, would run code, or does not fit
-            the net (missing, unexpected and wrongly shaped entries are named).
+        NetError: The file cannot be read, contains something else, would run code, has values that
+            are not finite, or does not fit the net (missing and unexpected entries, and those of
+            another shape or type are named).
     """
     path = Path(path)
     wanted = net.state_dict()
@@ -64,7 +81,44 @@ def load_weights(net: nn.Module, path: Path | str) -> None:
             found.setdefault(key, value)
     if problems := _find_mismatches(found, wanted):
         raise NetError(f"{path}: these weights belong to another net; {'; '.join(problems)}")
+    refuse_not_finite(found, f"{path}: ", wanted)
     net.load_state_dict(found)
+
+
+def refuse_not_finite(
+    tensors: Mapping[str, torch.Tensor],
+    where: str,
+    wanted: Mapping[str, torch.Tensor] | None = None,
+) -> None:
+    """Refuse weights with values that are NaN or infinite.
+
+    Args:
+        tensors: By name.
+        where: What they are, for the beginning of the error message.
+        wanted: The net's own tensors. What they have as well, such as an infinite mask, is allowed.
+
+    Raises:
+        NetError: One has.
+    """
+    for name, tensor in tensors.items():
+        own = None if wanted is None else wanted.get(name)
+        if not _is_finite(tensor) and (own is None or not torch.equal(tensor, own.cpu())):
+            raise NetError(
+                f"{where}{name} has values that are not finite (NaN or infinite): the training"
+                " diverged, use a lower peak_lr"
+            )
+
+
+def find_not_finite(tensors: Mapping[str, torch.Tensor]) -> set[str]:
+    """Return the names of the tensors with values that are NaN or infinite."""
+    return {name for name, tensor in tensors.items() if not _is_finite(tensor)}
+
+
+def _is_finite(tensor: torch.Tensor) -> bool:
+    if not tensor.is_floating_point() and not tensor.is_complex():
+        return True
+    wide = tensor if tensor.element_size() > 1 else tensor.float()
+    return bool(wide.isfinite().all())
 
 
 def _find_mismatches(
@@ -78,12 +132,18 @@ def _find_mismatches(
         for key in wanted
         if key in found and found[key].shape != wanted[key].shape
     ]
+    of_other_type = [
+        f"{key} is {_name_dtype(found[key])}, in the net {_name_dtype(wanted[key])}"
+        for key in wanted
+        if key in found and found[key].dtype != wanted[key].dtype
+    ]
     return [
         f"{what}: {', '.join(keys[:5])}{f' and {len(keys) - 5} more' if len(keys) > 5 else ''}"
         for what, keys in (
             ("missing", missing),
             ("unexpected", unexpected),
             ("wrong shape", misshapen),
+            ("wrong type", of_other_type),
         )
         if keys
     ]
@@ -91,8 +151,31 @@ def _find_mismatches(
 
 def weights_digest(net: nn.Module) -> str:
     """Return the SHA-256 of the names, shapes and values of a net's weights and buffers."""
+    return _digest_tensors(net.state_dict())
+
+
+def refuse_other_weights(path: Path, digest: str, record: Path) -> None:
+    """Check that a file has the weights that a record is about.
+
+    Args:
+        path: Of the file with the weights.
+        digest: As the record states it, from :func:`weights_digest`.
+        record: Its path, for the error message.
+
+    Raises:
+        NetError: The file has other weights, or cannot be read.
+    """
+    found = _digest_tensors(read_state_dict(path))
+    if found != digest:
+        raise NetError(
+            f"{path}: has weights with the digest {found[:16]}..., but {record} is about those with"
+            f" {digest[:16]}...; restore the file, or pass it with --weights to use it nevertheless"
+        )
+
+
+def _digest_tensors(tensors: Mapping[str, torch.Tensor]) -> str:
     digest = hashlib.sha256()
-    for key, value in sorted(net.state_dict().items()):
+    for key, value in sorted(tensors.items()):
         digest.update(f"{key} {value.dtype} {tuple(value.shape)}\n".encode())
         digest.update(
             value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes()
@@ -187,6 +270,10 @@ def _rename_layer(key: str, names: Mapping[str, str]) -> str:
 def _shared_prefix(names: Mapping[str, object]) -> str:
     firsts = {key.partition(".")[0] + "." for key in names if "." in key}
     return firsts.pop() if len(firsts) == 1 and all("." in key for key in names) else ""
+
+
+def _name_dtype(tensor: torch.Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
 
 
 def _describe_shape(tensor: torch.Tensor) -> str:

@@ -23,9 +23,10 @@ from netlet.backends import (
 )
 from netlet.budgets import Budget, Score
 from netlet.data import Dataset, count_steps, iterate_epoch
-from netlet.errors import TrainingError
+from netlet.errors import NetError, TrainingError
 from netlet.evaluation import Evaluation, evaluate
 from netlet.nets.device_errors import explain_device_errors
+from netlet.nets.weights import find_not_finite, refuse_not_finite
 from netlet.recipes import Recipe
 from netlet.records import Epoch, Run
 from netlet.training.callbacks import Callback, Plan, Progress
@@ -159,6 +160,8 @@ class Trainer:
         # Described now, since the source files may change during the training.
         self._environment = describe_environment(torch.device(plan.device))
         self._stretches = Stretches()
+        # Buffers that are not finite from the beginning, such as an infinite mask.
+        self._unusual = find_not_finite(net.state_dict())
         self._epochs: list[Epoch] = []
         self._resumed_after: tuple[int, ...] = ()
 
@@ -219,6 +222,7 @@ class Trainer:
         trained = time.perf_counter()
         evaluation = self._evaluate(backend.evaluation_net(state.average.net))
         self._check_loss(evaluation.loss, f"the end of epoch {number}")
+        self._check_weights(state.average.net, f"after epoch {number}")
         self._epochs.append(
             Epoch(
                 epoch=number,
@@ -276,6 +280,16 @@ class Trainer:
                 f"the loss is {loss:.4g} at {where}; try a lower peak_lr than "
                 f"{self._recipe.peak_lr:g}, or precision=float32"
             )
+
+    def _check_weights(self, net: nn.Module, when: str) -> None:
+        """Refuse weights that nobody could load; the loss may not show those that are not used."""
+        tensors = {
+            name: tensor for name, tensor in net.state_dict().items() if name not in self._unusual
+        }
+        try:
+            refuse_not_finite(tensors, f"{when}, ")
+        except NetError as error:
+            raise TrainingError(str(error)) from error
 
     def _resume(self, checkpoint: Checkpoint, state: TrainingState) -> None:
         checkpoint.restore(state)
