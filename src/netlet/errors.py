@@ -79,6 +79,10 @@ class RecordError(NetletError):
     """A record that is missing, damaged or of another kind."""
 
 
+class DamagedRecordError(RecordError):
+    """A record that cannot be read, has another form than netlet writes, or contradicts itself."""
+
+
 class LadderError(NetletError):
     """A ladder that is missing, incomplete or not trained yet."""
 

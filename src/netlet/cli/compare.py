@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from netlet.cli.locate import Problems
 from netlet.cli.options import STUDY, Json, study_names
 from netlet.cli.results import print_json, print_result
 from netlet.records import find_study
@@ -25,12 +26,15 @@ def compare(
 ) -> None:
     """Test whether one study is better than another.
 
-    The difference is tested over seeds and over images.
+    The difference is tested over seeds and over images. Exit code 1 if a record in their folders is
+    damaged; the others are compared.
     """
     from netlet import stats
 
-    comparison = stats.compare(find_study(a), find_study(b))
+    problems = Problems()
+    comparison = stats.compare(find_study(a, problems), find_study(b, problems))
     if json:
         print_json("comparison", stats.comparison_to_json(comparison))
     else:
         print_result(stats.comparison_text(comparison), lines=True)
+    raise typer.Exit(problems.exit_code)

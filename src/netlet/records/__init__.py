@@ -11,6 +11,7 @@ from netlet.records.ladder import (
     Rung,
     load_ladder,
     load_ladder_result,
+    load_rungs,
 )
 from netlet.records.run import (
     EPOCHS,
@@ -32,6 +33,7 @@ from netlet.records.shipped_studies import (
     find_study,
     holds_records,
     list_studies,
+    load_runs,
     shipped_studies_folder,
 )
 from netlet.records.study import (
@@ -40,6 +42,7 @@ from netlet.records.study import (
     Study,
     load_study,
     net_digest,
+    refuse_other_results,
     save_study,
 )
 from netlet.records.trials import Trials, read_trials
@@ -76,9 +79,12 @@ __all__ = [
     "load_ladder",
     "load_ladder_result",
     "load_run",
+    "load_rungs",
+    "load_runs",
     "load_study",
     "net_digest",
     "read_trials",
+    "refuse_other_results",
     "save_run",
     "save_study",
     "shipped_studies_folder",

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from netlet.errors import RecordError
+from netlet.errors import DamagedRecordError
 from netlet.files import read_regular
 from netlet.text import escape_controls
 
@@ -27,7 +27,7 @@ def load_json(path: Path, what: str = "the JSON of a record") -> Any:
         what: That is expected, for the error message.
 
     Raises:
-        RecordError: There is no such file, it is no regular file, it is too large, or
+        DamagedRecordError: There is no such file, it is no regular file, it is too large, or
             :func:`parse_json` refuses its content.
     """
     return parse_json(read_text(path), path, what)
@@ -37,14 +37,14 @@ def read_text(path: Path, max_bytes: int = MAX_BYTES) -> str:
     """Return the text of a record's file.
 
     Raises:
-        RecordError: There is no such file, it is no regular file, it is too large, or it is not
-            UTF-8.
+        DamagedRecordError: There is no such file, it is no regular file, it is too large, or it is
+            not UTF-8.
     """
-    content = read_regular(path, max_bytes, RecordError)
+    content = read_regular(path, max_bytes, DamagedRecordError)
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise RecordError(
+        raise DamagedRecordError(
             f"{path}: expected UTF-8 text, found byte {content[error.start]} at position"
             f" {error.start}; {_RESTORE}"
         ) from error
@@ -59,11 +59,11 @@ def parse_json(text: str, path: Path | str, what: str = "the JSON of a record") 
         what: That is expected, for error messages.
 
     Raises:
-        RecordError: The text is no JSON, is too large or too deep, has a key twice in an object,
-            or a number that is not finite or too long.
+        DamagedRecordError: The text is no JSON, is too large or too deep, has a key twice in an
+            object, or a number that is not finite or too long.
     """
     if len(text) > MAX_BYTES or text.count("[") + text.count("{") > MAX_CONTAINERS:
-        raise RecordError(
+        raise DamagedRecordError(
             f"{path}: expected {what}, found more than netlet ever writes"
             f" ({len(text):,} characters); {_RESTORE}"
         )
@@ -76,12 +76,12 @@ def parse_json(text: str, path: Path | str, what: str = "the JSON of a record") 
             parse_int=_parse_int,
         )
     except json.JSONDecodeError as error:
-        raise RecordError(
+        raise DamagedRecordError(
             f"{path}: expected {what}, found broken JSON (line {error.lineno}, column"
             f" {error.colno}: {error.msg[:1].lower()}{error.msg[1:]}); {_RESTORE}"
         ) from error
     except _RefusedError as error:
-        raise RecordError(f"{path}: expected {what}, found {error}; {_RESTORE}") from error
+        raise DamagedRecordError(f"{path}: expected {what}, found {error}; {_RESTORE}") from error
     except RecursionError as error:
         raise _too_deep(path, what) from error
     if any(depth > MAX_DEPTH for depth, _ in _walk(value)):
@@ -119,8 +119,8 @@ def _parse_int(text: str) -> int:
     return int(text)
 
 
-def _too_deep(path: Path | str, what: str) -> RecordError:
-    return RecordError(
+def _too_deep(path: Path | str, what: str) -> DamagedRecordError:
+    return DamagedRecordError(
         f"{path}: expected {what}, found values nested more than {MAX_DEPTH} deep; {_RESTORE}"
     )
 

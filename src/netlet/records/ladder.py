@@ -20,15 +20,16 @@ remarks on a rung belong into that folder, in ``remarks.md``.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import tomllib
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from netlet.errors import LadderError, NetletDeprecationWarning, did_you_mean
+from netlet.errors import DamagedRecordError, LadderError, NetletDeprecationWarning, did_you_mean
 from netlet.files import read_regular, safe_name
 from netlet.records.study import STUDY, Study, load_study
 from netlet.text import quote_shell
@@ -126,33 +127,57 @@ def load_ladder(path: Path) -> Ladder:
     return Ladder(title=title, about=about, rungs=rungs, toml=text)
 
 
-def load_ladder_result(folder: Path) -> LadderResult:
+def load_ladder_result(
+    folder: Path, on_problem: Callable[[str], None] | None = None
+) -> LadderResult:
     """Load a ladder and its studies from the folder that ``netlet climb`` wrote.
+
+    Args:
+        folder: Of the ladder.
+        on_problem: Called with the error message of each rung whose study is damaged; the rung is
+            left out. Without it, or if no rung is left, the error is raised.
 
     Raises:
         LadderError: The folder holds no ladder, or a rung has not been trained yet.
-        RecordError: A study is broken.
+        RecordError: A study is damaged.
     """
     if not (folder / LADDER).is_file():
         raise LadderError(
             f"{folder}: holds no {LADDER}; "
             f"run 'netlet climb LADDER --out {quote_shell(folder)}' first"
         )
-    ladder = load_ladder(folder / LADDER)
-    missing = [rung.name for rung in ladder.rungs if not (folder / rung.name / STUDY).is_file()]
+    return load_rungs(load_ladder(folder / LADDER), folder, on_problem)
+
+
+def load_rungs(
+    ladder: Ladder, folder: Path, on_problem: Callable[[str], None] | None = None
+) -> LadderResult:
+    """Load the studies of a ladder's rungs; otherwise like :func:`load_ladder_result`."""
+    missing = [rung.name for rung in ladder.rungs if not (folder / rung.name / STUDY).exists()]
     if missing:
         raise LadderError(
             f"{folder}: not trained yet: {', '.join(missing)}; run 'netlet climb' again"
         )
-    studies = tuple(load_study(folder / rung.name) for rung in ladder.rungs)
-    for rung, study in zip(ladder.rungs, studies, strict=True):
+    rungs: list[Rung] = []
+    studies: list[Study] = []
+    for rung in ladder.rungs:
+        try:
+            studies.append(load_study(folder / rung.name))
+        except DamagedRecordError as error:
+            if on_problem is None or (rung == ladder.rungs[-1] and not rungs):
+                raise
+            on_problem(str(error))
+        else:
+            rungs.append(rung)
+    ladder = dataclasses.replace(ladder, rungs=tuple(rungs))
+    for rung, study in zip(rungs, studies, strict=True):
         if study.name != rung.name:
             raise LadderError(
                 f"{folder / rung.name}: holds a study of {study.name}, not of the rung;"
                 " use another folder for the ladder"
             )
     remarks = tuple(_read_remarks(folder / rung.name / REMARKS) for rung in ladder.rungs)
-    return LadderResult(ladder, studies, remarks)
+    return LadderResult(ladder, tuple(studies), remarks)
 
 
 def _parse_rung(entry: Mapping[str, Any], where: str) -> Rung:

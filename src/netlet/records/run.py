@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from netlet.budgets import Budget, Score, Verdict
-from netlet.errors import RecordError
+from netlet.errors import DamagedRecordError, RecordError
 from netlet.files import write_atomic
 from netlet.recipes import Recipe
 from netlet.records.config import ExperimentConfig
@@ -131,7 +131,7 @@ class Run(ExperimentConfig):
         """
         record = parse_json(text, path, "the JSON record of a run")
         if not isinstance(record, dict) or "last_epoch" not in record:
-            raise RecordError(
+            raise DamagedRecordError(
                 f"{path}: expected the record of a run, found something else;"
                 f" name the {RECORD} of a run"
             )
@@ -155,7 +155,7 @@ def check_schema(found: object, known: range, path: Path | str) -> None:
         RecordError: The number is another one.
     """
     if type(found) is not int or found not in known:
-        raise RecordError(
+        raise DamagedRecordError(
             f"{path}: expected schema {known[0]} to {known[-1]}, found {shorten(found)}; another"
             " version of netlet wrote it: use that version, or delete the file and run the command"
             " again"
@@ -241,7 +241,7 @@ def _run_from_dict(record: dict[str, Any], path: Path | str) -> Run:
         state = verdict.pop("state", None)
     run: Run = check_values(Run, record | {"verdict": verdict}, path)
     if run.verdict is not None and state != run.verdict.state:
-        raise RecordError(
+        raise DamagedRecordError(
             f"{path}: verdict.state is {shorten(state)}, but verdict.results give"
             f" {run.verdict.state!r}; {REMEDY}"
         )

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from netlet.budgets import Budget, budget_from_json
-from netlet.errors import NetletError, RecordError
+from netlet.errors import DamagedRecordError, NetletError
 from netlet.recipes import Recipe, recipe_from_json
 from netlet.records.json_file import shorten
 
@@ -63,7 +63,7 @@ def check_values(kind: Any, values: Any, path: Path | str) -> Any:
         path: Where they are from, for the error message.
 
     Raises:
-        RecordError: They do not; the message names the first field that differs.
+        DamagedRecordError: They do not; the message names the first field that differs.
     """
     from pydantic import ValidationError
 
@@ -99,10 +99,10 @@ def refuse_contradictions(found: Iterator[str], path: Path | str) -> None:
         path: Of the record.
 
     Raises:
-        RecordError: There is one.
+        DamagedRecordError: There is one.
     """
     if (first := next(found, None)) is not None:
-        raise RecordError(f"{path}: contradicts itself: {first}; {REMEDY}")
+        raise DamagedRecordError(f"{path}: contradicts itself: {first}; {REMEDY}")
 
 
 @functools.cache
@@ -184,12 +184,14 @@ def _check_recipe_and_budget(values: Mapping[str, Any], path: Path | str) -> Non
             check_values(tuple[kind], [fields], path)  # type: ignore[valid-type]
             restore(fields)
         except NetletError as error:
-            if isinstance(error, RecordError):
+            if isinstance(error, DamagedRecordError):
                 raise
-            raise RecordError(f"{path}: {name}: {error}; {REMEDY}") from error
+            raise DamagedRecordError(f"{path}: {name}: {error}; {REMEDY}") from error
 
 
-def _error(path: Path | str, place: Sequence[object], expected: str, found: str) -> RecordError:
-    return RecordError(
+def _error(
+    path: Path | str, place: Sequence[object], expected: str, found: str
+) -> DamagedRecordError:
+    return DamagedRecordError(
         f"{path}: {_format_place(place)}: expected {expected}, found {found}; {REMEDY}"
     )

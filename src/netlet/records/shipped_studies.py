@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from netlet.errors import RecordError, did_you_mean
+from netlet.errors import DamagedRecordError, RecordError, did_you_mean
+from netlet.records.json_file import parse_json, read_text
 from netlet.records.ladder import LADDER
-from netlet.records.run import RECORD, load_run
-from netlet.records.study import STUDY, Study, load_study
+from netlet.records.run import RECORD, Run, load_run
+from netlet.records.study import STUDY, Study, load_study, refuse_other_results, study_from_json
 from netlet.text import quote_shell
+
+OnProblem = Callable[[str], None]
 
 
 def shipped_studies_folder() -> Path:
@@ -28,27 +31,30 @@ def list_studies() -> list[str]:
 
 def holds_records(folder: Path) -> bool:
     """Return whether a path is the folder of a run, a study, a ladder, or of several runs."""
-    if any((folder / name).is_file() for name in (RECORD, STUDY, LADDER)):
+    if any((folder / name).exists() for name in (RECORD, STUDY, LADDER)):
         return True
     return any(folder.glob(f"*/{RECORD}"))
 
 
-def find_study(name: str | Path) -> Study:
+def find_study(name: str | Path, on_problem: OnProblem | None = None) -> Study:
     """Return a study by name or path; a single run is a study of one seed.
 
     Args:
         name: The folder or the record of a study or run, a folder with the folders of several runs
             of one experiment, or the name of a study that comes with netlet. An existing path
             takes precedence.
+        on_problem: Called with the error message of each damaged record in a folder that holds
+            others; without it, the first one is raised.
 
     Raises:
-        RecordError: There is no such study, or a record is broken.
+        RecordError: There is no such study, a record is damaged, or a study and one of its runs
+            contradict each other.
     """
     path, known = Path(name), list_studies()
     # A folder that happens to have a study's name, such as a report's figures, is not meant.
     if path.is_dir() and (holds_records(path) or str(name) not in known):
-        return _load_folder(path)
-    if path.is_file():
+        return _load_folder(path, on_problem)
+    if path.exists() or path.is_symlink():
         return _load_file(path)
     if str(name) in known:
         return load_study(shipped_studies_folder() / str(name))
@@ -58,31 +64,56 @@ def find_study(name: str | Path) -> Study:
     )
 
 
-def _load_folder(folder: Path) -> Study:
-    if (folder / STUDY).is_file():
-        return load_study(folder)
-    if (folder / RECORD).is_file():
+def load_runs(paths: Iterable[Path], on_problem: OnProblem | None = None) -> list[Run]:
+    """Load runs; a damaged one does not hide the others.
+
+    Args:
+        paths: Of their records.
+        on_problem: Called with the error message of each damaged record; without it, the first one
+            is raised.
+
+    Raises:
+        DamagedRecordError: A record is damaged and there is no ``on_problem``.
+    """
+    runs = []
+    for path in paths:
+        try:
+            runs.append(load_run(path))
+        except DamagedRecordError as error:
+            if on_problem is None:
+                raise
+            on_problem(str(error))
+    return runs
+
+
+def _load_folder(folder: Path, on_problem: OnProblem | None) -> Study:
+    paths = sorted(folder.glob(f"*/{RECORD}"))
+    if (folder / STUDY).exists():
+        study = load_study(folder)
+        for path in paths:
+            for run in load_runs([path], on_problem):
+                refuse_other_results(study, run, folder / STUDY, path)
+        return study
+    if (folder / RECORD).exists():
         return Study.from_runs([load_run(folder)])
     if (folder / LADDER).is_file():
         raise RecordError(
             f"{folder}: is a ladder; name the folder of one of its rungs,"
             f" or run 'netlet report {quote_shell(folder)}'"
         )
-    runs = sorted(folder.glob(f"*/{RECORD}"))
-    if runs:
-        return Study.from_runs([load_run(run) for run in runs])
-    raise RecordError(
-        f"{folder}: holds neither {STUDY} nor {RECORD}; name the folder of a study or run"
-    )
+    if not paths:
+        raise RecordError(
+            f"{folder}: holds neither {STUDY} nor {RECORD}; name the folder of a study or run"
+        )
+    runs = load_runs(paths[:-1], on_problem)
+    # If none can be read, the last one's error is raised.
+    runs += load_runs(paths[-1:], on_problem if runs else None)
+    return Study.from_runs(runs)
 
 
 def _load_file(path: Path) -> Study:
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, ValueError) as error:
-        raise RecordError(
-            f"{path}: cannot be read as a record ({type(error).__name__}: {error})"
-        ) from error
+    text = read_text(path)
+    record = parse_json(text, path)
     if isinstance(record, dict) and "seeds" in record:
-        return load_study(path)
-    return Study.from_runs([load_run(path)])
+        return study_from_json(record, path)
+    return Study.from_runs([Run.from_json(text, path)])

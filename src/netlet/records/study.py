@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from netlet.errors import RecordError
+from netlet.errors import DamagedRecordError, RecordError
 from netlet.files import write_atomic
 from netlet.records.config import ExperimentConfig, find_difference
 from netlet.records.contradictions import contradictions_of_run, contradictions_of_study
@@ -220,7 +220,7 @@ def study_from_json(record: Any, path: Path | str) -> Study:
         RecordError: It is not a study, has another form, or contradicts itself.
     """
     if not isinstance(record, dict) or "seeds" not in record:
-        raise RecordError(
+        raise DamagedRecordError(
             f"{path}: expected the record of a study, found something else;"
             f" name the {STUDY} of a study"
         )
@@ -230,6 +230,35 @@ def study_from_json(record: Any, path: Path | str) -> Study:
     study: Study = check_values(Study, record, path)
     refuse_contradictions(contradictions_of_study(study), path)
     return study
+
+
+def refuse_other_results(study: Study, run: Run, study_path: Path, run_path: Path) -> None:
+    """Check that a study says of a seed what the record of its run says.
+
+    Args:
+        study: May have other seeds as well.
+        run: Of any seed; one that is not in the study has not been added to it yet.
+        study_path: Of the study's record, for the error message.
+        run_path: Of the run's record.
+
+    Raises:
+        DamagedRecordError: They contradict each other.
+    """
+    mine = next((seed for seed in study.seeds if seed.seed == run.seed), None)
+    if mine is None:
+        return
+    other = _study_of_run(run)
+    (theirs,) = other.seeds
+    shared = [field.name for field in dataclasses.fields(Study)]
+    unshared = ("seeds", "environment", "chosen_by", "schema", "precision", "backend")
+    pairs = [(name, study, other) for name in shared if name not in unshared]
+    fields = [(field.name, mine, theirs) for field in dataclasses.fields(SeedResult)]
+    for name, one, two in [*pairs, *fields]:
+        if getattr(one, name) != getattr(two, name):
+            raise DamagedRecordError(
+                f"{study_path}: contradicts {run_path} in {name} of seed {run.seed}; restore the"
+                " one that was edited from a copy, or remove it and run 'netlet study' again"
+            )
 
 
 def _seeds_text(study: Study) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from netlet.budgets import OLD_BUDGET_NAMES
-from netlet.errors import RecordError
+from netlet.errors import DamagedRecordError
 from netlet.recipes import complete_recipe, upgrade_recipe
 
 RUN_SCHEMA = 3
@@ -87,7 +87,7 @@ OLD_LAYER_NAMES: Mapping[str, Mapping[str, str]] = {
 
 @contextmanager
 def explain_upgrade_errors(path: Path | str) -> Iterator[None]:
-    """Raise RecordError for what the functions of this module raise on damaged records.
+    """Raise DamagedRecordError for what the functions of this module raise on damaged records.
 
     Args:
         path: Where the record is, for the error message.
@@ -95,12 +95,12 @@ def explain_upgrade_errors(path: Path | str) -> Iterator[None]:
     try:
         yield
     except KeyError as error:
-        raise RecordError(
+        raise DamagedRecordError(
             f"{path}: expected a value for {error}, found nothing; the file was edited or cut"
             " short, restore it from a copy or run the command again"
         ) from error
     except (TypeError, AttributeError, ValueError, IndexError) as error:
-        raise RecordError(
+        raise DamagedRecordError(
             f"{path}: a field has another form than any version of netlet writes; the file was"
             " edited or cut short, restore it from a copy or run the command again"
         ) from error

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from netlet import records
 from netlet.errors import RecordError
-from netlet.records.study import STUDY, Study
+from netlet.records.run import Run
+from netlet.records.study import STUDY, Study, refuse_other_results
 
 
 @dataclass(frozen=True)
@@ -56,27 +57,40 @@ def collect_seed_records(root: Path) -> tuple[list[SeedRecord], list[str]]:
         RecordError: The folder does not exist.
     """
     entries, problems = [], []
-    listed: set[tuple[Path, int]] = set()
+    listed: dict[tuple[Path, int], tuple[Run, Path]] = {}
     for path in records.find_runs(root):
         try:
-            study = Study.from_runs([records.load_run(path)])
+            run = records.load_run(path)
+            study = Study.from_runs([run])
         except RecordError as error:  # one damaged record must not hide the others
             problems.append(str(error))
             continue
         entries.append(SeedRecord(path.parent, study))
-        listed.add((path.parent.parent, study.seeds[0].seed))
+        listed[path.parent.parent, run.seed] = run, path
     for path in sorted(root.rglob(STUDY)):
         try:
             study = records.load_study(path)
         except RecordError as error:
             problems.append(str(error))
             continue
+        for (folder, _), (run, place) in listed.items():
+            if folder == path.parent:
+                problems += _compare_with_run(study, run, path, place)
         entries += [
             SeedRecord(path.parent, study.select_seeds([seed.seed]))
             for seed in study.seeds
             if (path.parent, seed.seed) not in listed
         ]
     return sorted(entries, key=lambda entry: (str(entry.path), entry.study.seeds[0].seed)), problems
+
+
+def _compare_with_run(study: Study, run: Run, path: Path, place: Path) -> list[str]:
+    """Return an error message if a study and one of its runs contradict each other."""
+    try:
+        refuse_other_results(study, run, path, place)
+    except RecordError as error:
+        return [str(error)]
+    return []
 
 
 def group_into_studies(entries: Iterable[SeedRecord]) -> tuple[list[Study], list[str]]:
