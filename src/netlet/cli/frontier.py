@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from netlet import records
+from netlet.cli.locate import Problems, input_files
 from netlet.cli.options import FORMATS, Json, study_names
 from netlet.cli.progress import show_phases
 from netlet.cli.results import print_json, print_result, say
 from netlet.cli.study import STUDIES
 from netlet.errors import RecordError
+from netlet.outputs import check_output
 from netlet.text import round_percentages
 
 if TYPE_CHECKING:
@@ -52,13 +54,18 @@ def frontier(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Show accuracy against parameters, published nets included."""
+    """Show accuracy against parameters, published nets included.
+
+    Exit code 1 if a record is damaged; the others are shown.
+    """
     from netlet import stats
     from netlet.report.page import check_suffix
 
     if out:
         check_suffix(out)
-    studies = _collect(_folders(places or []))
+        check_output(out, inputs=input_files(*(places or [])))
+    problems = Problems()
+    studies = _collect(_folders(places or []), problems)
     points = [*stats.measured_points(studies), *stats.PUBLISHED_POINTS]
     points = [point for point in points if params_below is None or point.parameters < params_below]
     if not points:
@@ -74,6 +81,7 @@ def frontier(
             on_progress("drawing the frontier")
             files = write(frontier_page(points), out)
     _print(points, files, json=json)
+    raise typer.Exit(problems.exit_code)
 
 
 def _folders(places: Sequence[str]) -> list[Path]:
@@ -87,14 +95,14 @@ def _folders(places: Sequence[str]) -> list[Path]:
     ]
 
 
-def _collect(folders: Sequence[Path]) -> list[Study]:
+def _collect(folders: Sequence[Path], problems: Problems) -> list[Study]:
     """Load the studies below some folders; what cannot be read is reported on stderr."""
     from netlet import stats
 
     collected = [stats.collect_seed_records(folder) for folder in folders]
-    studies, problems = stats.group_into_studies(seed for seeds, _ in collected for seed in seeds)
-    for problem in [*(problem for _, some in collected for problem in some), *problems]:
-        say(f"netlet: {problem}")
+    studies, others = stats.group_into_studies(seed for seeds, _ in collected for seed in seeds)
+    for problem in [*(problem for _, some in collected for problem in some), *others]:
+        problems(problem)
     return studies
 
 

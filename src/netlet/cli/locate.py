@@ -6,26 +6,83 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from netlet import records
-from netlet.errors import RecordError
+from netlet.cli.results import say
+from netlet.errors import DamagedRecordError, RecordError
 from netlet.records.ladder import LadderResult
 from netlet.records.study import Study
 
+_NEVER_OUTPUTS = (
+    records.RECORD,
+    records.EPOCHS,
+    records.WEIGHTS,
+    records.STUDY,
+    records.LADDER,
+    records.REMARKS,
+    "checkpoint.pt",
+)
 
-def locate_records(names: Sequence[str]) -> tuple[list[Study], list[LadderResult]]:
+
+def input_files(*names: str | Path | None) -> list[Path]:
+    """Return the files that arguments name, and those of runs, studies and ladders in folders.
+
+    Args:
+        names: Files, folders, and other names, which are ignored.
+    """
+    words = [str(name) for name in names if name is not None]
+    paths = [Path(word.rpartition(":")[0] if ".py:" in word else word) for word in words]
+    own = [
+        file
+        for path in paths
+        for name in _NEVER_OUTPUTS
+        for pattern in (name, f"*/{name}", f"*/*/{name}")
+        for file in path.glob(pattern)
+    ]
+    return [path for path in paths if path.is_file()] + own
+
+
+class Problems:
+    """Says on stderr which records are damaged, while the others are shown.
+
+    Attributes:
+        exit_code: Of the command: 1 if there was a problem, else 0.
+    """
+
+    def __init__(self) -> None:
+        self.exit_code = 0
+
+    def __call__(self, problem: str) -> None:
+        """Say what is wrong with a record."""
+        say(f"netlet: {problem}")
+        self.exit_code = 1
+
+
+def locate_records(
+    names: Sequence[str], problems: Problems
+) -> tuple[list[Study], list[LadderResult]]:
     """Load the studies and ladders that paths or names mean.
 
-    Runs of one experiment become one study.
+    Runs of one experiment become one study. A damaged record does not hide the others.
+
+    Args:
+        names: As given on the command line.
+        problems: Called for each damaged record.
 
     Raises:
-        NetletError: One of them is missing or broken, or runs of one name differ.
+        NetletError: One of them is missing, all are damaged, or runs of one name differ.
     """
     joined: dict[tuple[str, str], Study] = {}
     climbs = []
-    for name in names:
-        if (Path(name) / records.LADDER).is_file():
-            climbs.append(records.load_ladder_result(Path(name)))
+    for number, name in enumerate(names, start=1):
+        try:
+            if (Path(name) / records.LADDER).is_file():
+                climbs.append(records.load_ladder_result(Path(name), problems))
+                continue
+            study = records.find_study(name, problems)
+        except DamagedRecordError as error:
+            if number == len(names) and not (joined or climbs):
+                raise
+            problems(str(error))
             continue
-        study = records.find_study(name)
         key = (study.name, study.recipe["name"])
         joined[key] = joined[key].merge(study) if key in joined else study
     return list(joined.values()), climbs

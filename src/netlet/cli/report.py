@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from netlet.cli.locate import locate_records
+from netlet.cli.locate import Problems, input_files, locate_records
 from netlet.cli.options import FORMATS, DataDir, Json, study_names
 from netlet.cli.progress import show_phases
 from netlet.cli.results import print_json, print_result, say
 from netlet.errors import DataError, MissingDataError
+from netlet.outputs import check_output, check_output_folder
 
 if TYPE_CHECKING:
     from netlet.data import Split
@@ -51,12 +53,16 @@ def report(
     """Write a report of runs, studies or ladders.
 
     It shows verdict, statistics, the net, curves, mistakes, and the command that repeats it.
-    It needs the extra 'netlet[report]'.
+    It needs the extra 'netlet[report]'. Exit code 1 if a record is damaged; the others are shown.
     """
     from netlet.report.page import check_suffix
 
     check_suffix(out)
-    studies, climbs = locate_records(names)
+    check_output(out, inputs=input_files(*names))
+    if out.suffix == ".md":
+        check_output_folder(out.with_suffix(""))  # of its figures
+    problems = Problems()
+    studies, climbs = locate_records(names, problems)
 
     from netlet.report import Page, combine_pages, comparison_page, ladder_page, study_page, write
 
@@ -68,6 +74,11 @@ def report(
         pages += own if len(own) < 2 else [comparison_page(studies, own)]
         page = pages[0] if len(pages) == 1 else combine_pages(Page("Report", ""), pages)
         files = write(page, out)
+    _print(files, out, json=json)
+    raise typer.Exit(problems.exit_code)
+
+
+def _print(files: Sequence[Path], out: Path, *, json: bool) -> None:
     if json:
         print_json("report", {"files": [str(file) for file in files]})
         return
