@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from math import prod
 
 from torch import nn
 
@@ -23,8 +24,11 @@ from netlet.nets.blocks import MNIST_SHAPE, Net, pooled_logits
 from netlet.nets.registry import NetEntry
 
 _LAYER = re.compile(
-    r"(?P<kind>[xdm]?)(?P<out>[1-9]\d*)(?:k(?P<kernel>[1-9]\d?))?(?:s(?P<stride>[1-9]))?(?P<padded>p?)"
+    r"(?P<kind>[xdm]?)(?P<out>[1-9]\d{0,8})(?:k(?P<kernel>[1-9]\d?))?(?:s(?P<stride>[1-9]))?(?P<padded>p?)"
 )
+_MAX_LAYERS = 200
+_MAX_VALUES = 1 << 24  # of a feature map
+_MAX_WEIGHTS = 1 << 24  # of the kernels' pairs of channels
 _GRAMMAR = "a layer is 16, 16k5s2p, x16, d16p, m16 or P"
 
 
@@ -42,12 +46,17 @@ def parse_notation(notation: str) -> NetEntry:
             or the input is not an image.
     """
     words = notation.split()
+    if len(words) > _MAX_LAYERS:
+        raise NetError(
+            f"the notation {words[0]} {words[1]} ... has {len(words):,} layers; "
+            f"write at most {_MAX_LAYERS}"
+        )
     for word in words:
         if word != "P" and not _LAYER.fullmatch(word):
             raise NetError(f"{word!r} in {notation!r} is not a layer; {_GRAMMAR}")
 
     def builder(classes: int = 10, shape: Sequence[int] = MNIST_SHAPE) -> nn.Module:
-        net, size = Net(), tuple(shape)
+        net, size, weights = Net(), tuple(shape), 0
         if len(size) != 3:
             found = ",".join(map(str, size))
             raise NetError(
@@ -55,12 +64,20 @@ def parse_notation(notation: str) -> NetEntry:
                 " give channels, height, width, like 1,28,28"
             )
         for number, word in enumerate(words):
-            layer, size = _build_layer(word, size)
+            before = size
+            size = _output_size(word, size)
+            weights += before[0] * size[0]
             if min(size[1:]) < 1:
                 raise NetError(
                     f"layer {number + 1} of {notation!r}, {word}, has an empty feature map; "
                     "add padding or remove a pooling"
                 )
+            if prod(size) > _MAX_VALUES or weights > _MAX_WEIGHTS:
+                raise NetError(
+                    f"layer {number + 1} of {notation!r}, {word}, is too large for netlet, whose "
+                    "nets are tiny; give it fewer channels or the net a smaller image"
+                )
+            layer = _build_layer(word, before)
             net.add_module(f"{number + 1}_{word}", layer)
         net.add_module("head", pooled_logits(size[0], classes))
         return net
@@ -68,15 +85,13 @@ def parse_notation(notation: str) -> NetEntry:
     return NetEntry(" ".join(words), builder, "notation", "built from notation")
 
 
-def _build_layer(word: str, size: tuple[int, ...]) -> tuple[nn.Module, tuple[int, ...]]:
-    """Build the layer for a feature map ``C H W``; return it with its output shape ``C H W``."""
-    channels, h, w = size
+def _build_layer(word: str, size: tuple[int, ...]) -> nn.Module:
+    """Build the layer for a feature map ``C H W``."""
     found = _LAYER.fullmatch(word)
     if not found:
-        return nn.MaxPool2d(2), (channels, h // 2, w // 2)
-    out, stride = int(found["out"]), int(found["stride"] or 1)
-    kernel = int(found["kernel"] or (1 if found["kind"] == "x" else 3))
-    padding = kernel // 2 if found["padded"] else 0
+        return nn.MaxPool2d(2)
+    channels, out = size[0], int(found["out"])
+    kernel, stride, padding = _window(found)
     if found["kind"] in ("d", "m"):
         depthwise: nn.Module = nn.Conv2d(
             channels, channels, kernel, stride, padding, groups=channels, bias=False
@@ -85,5 +100,21 @@ def _build_layer(word: str, size: tuple[int, ...]) -> tuple[nn.Module, tuple[int
         convolutions = [depthwise, *between, nn.Conv2d(channels, out, 1, bias=False)]
     else:
         convolutions = [nn.Conv2d(channels, out, kernel, stride, padding, bias=False)]
+    return nn.Sequential(*convolutions, nn.BatchNorm2d(out), nn.ReLU())
+
+
+def _output_size(word: str, size: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape ``C H W`` that a layer makes of another."""
+    channels, h, w = size
+    found = _LAYER.fullmatch(word)
+    if not found:
+        return channels, h // 2, w // 2
+    kernel, stride, padding = _window(found)
     h, w = ((side + 2 * padding - kernel) // stride + 1 for side in (h, w))
-    return nn.Sequential(*convolutions, nn.BatchNorm2d(out), nn.ReLU()), (out, h, w)
+    return int(found["out"]), h, w
+
+
+def _window(found: re.Match[str]) -> tuple[int, int, int]:
+    """Return the kernel size, stride and padding of a layer."""
+    kernel = int(found["kernel"] or (1 if found["kind"] == "x" else 3))
+    return kernel, int(found["stride"] or 1), kernel // 2 if found["padded"] else 0
