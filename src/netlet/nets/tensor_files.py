@@ -16,7 +16,7 @@ from safetensors.torch import load as load_safetensors
 from netlet.errors import NetletError
 from netlet.files import read_regular
 
-_MAX_BYTES = 1 << 29  # of a file
+MAX_WEIGHTS_BYTES = 1 << 29  # of a file
 _MAX_HEADER_BYTES = 1 << 22  # of a safetensors file
 _ZIP_MAGIC = b"PK\x03\x04"
 # torch.load calls this function with any size, and the result fills the memory.
@@ -33,7 +33,7 @@ def read_safetensors(path: Path, error: type[NetletError]) -> dict[str, torch.Te
     Raises:
         NetletError: The file cannot be read, is too large, or is not a safetensors file.
     """
-    content = read_regular(path, _MAX_BYTES, error)
+    content = read_regular(path, MAX_WEIGHTS_BYTES, error)
     if content[:4] == _ZIP_MAGIC:
         raise error(
             f"{path}: expected a safetensors file, found one that torch.save wrote; "
@@ -61,7 +61,7 @@ def read_torch_file(path: Path, error: type[NetletError]) -> Any:
         NetletError: The file cannot be read, is too large, is broken, would run code, or would
             unpack to more than it holds.
     """
-    content = read_regular(path, _MAX_BYTES, error)
+    content = read_regular(path, MAX_WEIGHTS_BYTES, error)
     if not content:
         raise error(f"{path}: is empty; name a file that torch.save wrote")
     if content[8:9] == b"{" and content[:4] != _ZIP_MAGIC:

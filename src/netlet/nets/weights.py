@@ -13,8 +13,13 @@ from safetensors.torch import save as save_safetensors
 from torch import nn
 
 from netlet.errors import NetError
-from netlet.files import write_atomic
-from netlet.nets.tensor_files import check_tensor, read_safetensors, read_torch_file
+from netlet.files import open_regular, write_atomic
+from netlet.nets.tensor_files import (
+    MAX_WEIGHTS_BYTES,
+    check_tensor,
+    read_safetensors,
+    read_torch_file,
+)
 from netlet.records.upgrade import OLD_LAYER_NAMES
 from netlet.text import format_shape, to_unicode
 
@@ -183,14 +188,24 @@ def _digest_tensors(tensors: Mapping[str, torch.Tensor]) -> str:
     return digest.hexdigest()
 
 
+def check_weights_file(path: Path) -> None:
+    """Check that a path is a file that may hold weights, without reading it.
+
+    Raises:
+        NetError: There is no such file, or it is a folder, a pipe, a device or too large.
+    """
+    if not os.path.lexists(path):
+        raise NetError(f"{path}: no such weights file; check its name")
+    open_regular(path, MAX_WEIGHTS_BYTES, NetError).close()
+
+
 def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
     """Return the tensors in a weights file by name.
 
     Raises:
         NetError: The file cannot be read, contains something else, or would run code.
     """
-    if not os.path.lexists(path):
-        raise NetError(f"{path}: no such weights file; check its name")
+    check_weights_file(path)
     if path.suffix == ".safetensors":
         tensors = read_safetensors(path, NetError)
     else:
