@@ -16,6 +16,7 @@ from netlet.data.scribble import SIZE
 from netlet.errors import DataError
 
 _MAX_PIXELS = 50_000_000
+_MAX_FULL_PIXELS = 16_000_000  # larger pictures are halved before anything else
 _MAX_LEVEL = np.float32(1e30)  # of a float picture, so that the range does not overflow
 _MAX_SIDE_PX = 1024  # larger pictures are reduced before the ink is searched
 _MAX_BYTES = 1 << 29  # of a file: 50 million pixels of three times 16 bits, and some room
@@ -45,7 +46,8 @@ def read_picture(path: Path | str) -> NDArray[np.uint8]:
     with _open_picture(Path(path)) as opened:
         opened.draft(None, (_MAX_SIDE_PX, _MAX_SIDE_PX))  # decodes a large JPEG at a smaller size
         sixteen_bits = has_sixteen_bits(opened)
-        gray = _to_gray(ImageOps.exif_transpose(opened), sixteen_bits=sixteen_bits)
+        picture = _halve_if_gigantic(ImageOps.exif_transpose(opened))
+        gray = _to_gray(picture, sixteen_bits=sixteen_bits)
         factor = -(-max(gray.shape) // _MAX_SIDE_PX)
         gray = np.asarray(Image.fromarray(gray).reduce(factor)) if factor > 1 else gray
     try:
@@ -110,14 +112,29 @@ def _too_large_error(path: Path, what: str) -> DataError:
     )
 
 
+def _halve_if_gigantic(picture: Image.Image) -> Image.Image:
+    """Return a picture of half the size if its channels as floats would take a gigabyte."""
+    deep = picture.mode.startswith("I") or picture.mode == "F"  # has one channel
+    if deep or picture.width * picture.height <= _MAX_FULL_PIXELS:
+        return picture
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+    elif picture.mode not in ("L", "RGB"):
+        picture = picture.convert("L" if picture.mode == "1" else "RGB")
+    return picture.reduce(2)
+
+
 def _to_gray(picture: Image.Image, *, sixteen_bits: bool) -> NDArray[np.float32]:
     """Return gray levels 0..255, ``H W``, over a contrasting backing if there is transparency."""
     if picture.mode.startswith("I") or picture.mode == "F":
         deep = np.asarray(picture).astype(np.float32)
-        deep = np.nan_to_num(deep, posinf=0, neginf=0).clip(-_MAX_LEVEL, _MAX_LEVEL)
-        # The range of 16 bits is known; that of others is taken from the image.
-        low, high = (0.0, 65_535.0) if sixteen_bits else (float(deep.min()), float(deep.max()))
-        return (deep - low) * np.float32(255 / max(high - low, 1e-9))
+        if sixteen_bits:
+            return np.multiply(deep, np.float32(255 / 65_535), out=deep)
+        # The range of others is not known, and taken from the image.
+        np.nan_to_num(deep, copy=False, posinf=0, neginf=0).clip(-_MAX_LEVEL, _MAX_LEVEL, out=deep)
+        low, high = float(deep.min()), float(deep.max())
+        deep -= np.float32(low)
+        return np.multiply(deep, np.float32(255 / max(high - low, 1e-9)), out=deep)
     if picture.mode in ("1", "L"):
         return np.asarray(picture.convert("L")).astype(np.float32)
     if not picture.has_transparency_data:
