@@ -182,4 +182,6 @@ def _read_holder(path: Path) -> str:
 
 
 def _not_writable(path: Path, error: OSError) -> OutputError:
-    return OutputError(f"{path}: cannot be written to ({error.strerror}); choose another place")
+    return OutputError(
+        f"{path}: cannot be written to ({error.strerror}); check its permissions and the disk"
+    )

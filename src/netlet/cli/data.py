@@ -8,19 +8,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from netlet import catalog
 from netlet.cli.commands import Group, add_command
-from netlet.cli.datasets import load_dataset
-from netlet.cli.options import DataDir, Json, dataset_names, recipe_names
+from netlet.cli.data_show import show
+from netlet.cli.options import DataDir, Json, dataset_names
 from netlet.cli.progress import DownloadBar, show_phases, show_progress
 from netlet.cli.results import print_json, print_result, say
-from netlet.errors import DataError, MissingDataError, OutputError, did_you_mean
+from netlet.errors import DataError, MissingDataError, NetletError, OutputError, did_you_mean
+from netlet.outputs import check_output, check_output_folder
 from netlet.text import format_table
 
 if TYPE_CHECKING:
     from netlet.data import Dataset, Source
 
 _ALL = (60_000, 10_000)  # images of scribble in the cache
+_MAX_IMAGES = 500_000  # to make; they are all held in memory
 
 
 def get(
@@ -49,8 +50,12 @@ def get(
     """
     from netlet.data import SOURCES, cache_folder, fetch
 
+    sources = [_find_source(name) for name in names or SOURCES]
+    if out:
+        for source in sources:
+            check_output_folder(out / source.name)
     rows = []
-    for source in [_find_source(name) for name in names or SOURCES]:
+    for source in sources:
         folder = (out or cache_folder()) / source.name
         bar = DownloadBar()
         try:
@@ -167,7 +172,7 @@ def verify(
         for row in rows:
             if row not in broken:
                 print_result(_verified_line(row))
-                for text in row["left_out"]:
+                for text in row.get("left_out", ()):
                     print_result(f"  left out: {text}")
     raise typer.Exit(1 if broken else 0)
 
@@ -194,62 +199,6 @@ def _verified_line(row: dict[str, Any]) -> str:
     )
 
 
-def show(
-    name: Annotated[
-        str,
-        typer.Argument(
-            metavar="NAME|PATH",
-            help="A data set: a name from 'netlet data list', a folder, or an .npz file.",
-            autocompletion=dataset_names,
-        ),
-    ] = "mnist",
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out", "-o", metavar="FILE", help="PNG file to write; NAME.png if not given."
-        ),
-    ] = None,
-    recipe: Annotated[
-        str | None,
-        typer.Option(
-            "--recipe",
-            metavar="NAME",
-            help="Show each row again, augmented as this recipe does while training.",
-            autocompletion=recipe_names,
-        ),
-    ] = None,
-    split: Annotated[
-        str, typer.Option("--split", metavar="NAME", help="Split to show: train, val or test.")
-    ] = "train",
-    seed: Annotated[
-        int, typer.Option("--seed", metavar="N", min=0, help="Seed of the choice of images.")
-    ] = 0,
-    data_dir: DataDir = None,
-    json: Json = False,
-) -> None:
-    """Draw a contact sheet of a data set: ten images per class."""
-    from netlet.data import draw_contact_sheet
-
-    augment = catalog.find_recipe(recipe).augment if recipe else None
-    found = load_dataset(name, data_dir)
-    captions = (f"{found.name} {split}", f"as {recipe} augments it")
-    sheet = draw_contact_sheet(found.split(split), found.class_names, augment, seed, captions)
-    path = out or Path(f"{found.name.strip('/')}.png")
-    try:
-        sheet.save(path)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise OutputError(
-            f"{path}: cannot be written ({reason}); name a file like sheet.png with --out"
-        ) from error
-    if json:
-        size = {"width": sheet.width, "height": sheet.height}
-        print_json("data_show", {"file": str(path), "name": found.name, "split": split, **size})
-        return
-    augmented = f", and as {recipe} augments it" if recipe else ""
-    print_result(f"{path}: {sheet.width}x{sheet.height}, {found.name} {split}{augmented}")
-
-
 def make(
     what: Annotated[
         str, typer.Argument(metavar="NAME", help="Data set to make; there is only scribble.")
@@ -261,13 +210,28 @@ def make(
         ),
     ] = None,
     seed: Annotated[
-        int, typer.Option("--seed", metavar="N", min=0, help="Seed of the images; needs --out.")
+        int,
+        typer.Option(
+            "--seed", metavar="N", min=0, max=2**32, help="Seed of the images; needs --out."
+        ),
     ] = 0,
     train: Annotated[
-        int, typer.Option("--train", metavar="N", help="Number of training images; needs --out.")
+        int,
+        typer.Option(
+            "--train",
+            metavar="N",
+            max=_MAX_IMAGES,
+            help="Number of training images; needs --out.",
+        ),
     ] = _ALL[0],
     test: Annotated[
-        int, typer.Option("--test", metavar="N", help="Number of test images; needs --out.")
+        int,
+        typer.Option(
+            "--test",
+            metavar="N",
+            max=_MAX_IMAGES,
+            help="Number of test images; needs --out.",
+        ),
     ] = _ALL[1],
     json: Json = False,
 ) -> None:
@@ -283,6 +247,12 @@ def make(
         raise DataError(
             "the cache holds seed 0, 60,000 and 10,000 images; give --out FILE.npz for others"
         )
+    if out is not None:
+        if out.suffix != ".npz":
+            raise OutputError(
+                f"{out}: the name must end in .npz; use {out.with_suffix('.npz')} with --out"
+            )
+        check_output(out)
     began = time.perf_counter()
     made = _make_scribble(train, test, seed, out)
     seconds, place = time.perf_counter() - began, out or cache_folder()
@@ -300,10 +270,14 @@ def _make_scribble(train: int, test: int, seed: int, out: Path | None) -> Datase
 
     with show_progress("generating scribble") as bar:
         if out is None:
-            return load_scribble(cache_folder(), bar)
+            return load_scribble(cache_folder(), bar, _refuse_unsaved)
         made = make_scribble(train, test, seed, bar)
         save_npz(made, out)
         return made
+
+
+def _refuse_unsaved(error: NetletError) -> None:
+    raise OutputError(f"scribble is not kept: {error}, or name a file with --out") from error
 
 
 def _find_source(name: str) -> Source:

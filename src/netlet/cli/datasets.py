@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from netlet.cli.progress import DownloadBar, show_progress
 from netlet.cli.results import say
-from netlet.errors import MissingDataError
+from netlet.errors import MissingDataError, OutputError
 
 if TYPE_CHECKING:
     from netlet.data import Dataset
@@ -38,6 +38,23 @@ def load_dataset(
     for text in loaded.left_out:
         say(f"netlet: warning: {loaded.name}: left out {text}")
     return loaded.with_channels(channels) if channels else loaded
+
+
+def check_outside_dataset(folder: Path, dataset: str | None) -> None:
+    """Check that results do not go into a folder of images, where they would become a class.
+
+    Args:
+        folder: For the results.
+        dataset: A name or a path.
+
+    Raises:
+        OutputError: It is the data set's folder, or lies in it.
+    """
+    images = Path(dataset or "")
+    if dataset and images.is_dir() and folder.resolve().is_relative_to(images.resolve()):
+        raise OutputError(
+            f"{folder}: lies in the data set {dataset}; name a folder outside of it with --out"
+        )
 
 
 def load_training_dataset(

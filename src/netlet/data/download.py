@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable
@@ -11,12 +12,14 @@ from typing import TYPE_CHECKING
 
 from netlet.data.source_files import find_file, read_stored, verify_checksum
 from netlet.data.sources import File, Source
-from netlet.errors import DataError, MissingDataError
-from netlet.files import write_atomic
+from netlet.errors import DataError, MissingDataError, OutputError
+from netlet.files import remove_unfinished, write_atomic
+from netlet.locks import lock_folder
 
 if TYPE_CHECKING:
     import requests
 
+_LOCK_WAIT_S = 30.0  # for another process that downloads into the same folder
 _ATTEMPTS = 3  # per mirror, for errors that may be temporary
 _PAUSE_S = 0.5  # before the second attempt; doubled before each further one
 _CONNECT_TIMEOUT_S, _READ_TIMEOUT_S = 5.0, 15.0
@@ -58,7 +61,7 @@ class _TransientError(Exception):
 def fetch(source: Source, into: Path, on_progress: OnProgress = lambda _: None) -> Path:
     """Download the files of a data set that are missing or damaged in a folder.
 
-    Several processes may do so at the same time: each file is renamed into place in one step.
+    Of several processes, one downloads the files and the others wait for it.
     Setting ``NETLET_OFFLINE`` to any value forbids downloads. Proxies are read from the environment
     (``HTTPS_PROXY``).
 
@@ -74,10 +77,40 @@ def fetch(source: Source, into: Path, on_progress: OnProgress = lambda _: None) 
         MissingDataError: A file could not be downloaded from any mirror (each is named, with the
             reason), or the folder cannot be written to.
     """
-    for file in source.files:
-        if not _is_valid(into, file):
-            _fetch_file(source, file, into, on_progress)
+    missing = [file for file in source.files if not _is_valid(into, file)]
+    if not missing:
+        return into
+    if os.environ.get("NETLET_OFFLINE"):
+        raise MissingDataError(
+            f"{source.name}: {missing[0].name} is missing, and NETLET_OFFLINE forbids downloads; "
+            f"unset it, or {_remedy(into)}"
+        )
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(lock_folder(into, "netlet data get", _LOCK_WAIT_S))
+        except OutputError as error:
+            reason = getattr(error.__cause__, "strerror", error)
+            raise _not_saved(source, into, reason) from error
+        remove_unfinished(into, older_than_s=0)  # nobody else writes there
+        for file in missing:
+            if not _is_valid(into, file):  # another process may have downloaded it
+                _fetch_file(source, file, into, on_progress)
     return into
+
+
+def _remedy(into: Path) -> str:
+    return (
+        f"put its four IDX files into {into}, or name their folder with --data-dir DIR "
+        "or NETLET_DATA"
+    )
+
+
+def _not_saved(source: Source, into: Path, reason: object) -> MissingDataError:
+    return MissingDataError(
+        f"{source.name} cannot be saved in {into} ({reason}); "
+        f"download it elsewhere with 'netlet data get {source.name} --out DIR' and name "
+        "that folder with --data-dir DIR or NETLET_DATA"
+    )
 
 
 def _is_valid(folder: Path, file: File) -> bool:
@@ -92,15 +125,6 @@ def _is_valid(folder: Path, file: File) -> bool:
 
 
 def _fetch_file(source: Source, file: File, into: Path, on_progress: OnProgress) -> None:
-    remedy = (
-        f"put its four IDX files into {into}, or name their folder with --data-dir DIR "
-        "or NETLET_DATA"
-    )
-    if os.environ.get("NETLET_OFFLINE"):
-        raise MissingDataError(
-            f"{source.name}: {file.name} is missing, and NETLET_OFFLINE forbids downloads; "
-            f"unset it, or {remedy}"
-        )
     failures: dict[str, list[str]] = {}  # the mirrors that failed, by reason
     for mirror in source.mirrors:
         try:
@@ -113,16 +137,12 @@ def _fetch_file(source: Source, file: File, into: Path, on_progress: OnProgress)
         try:
             write_atomic(into / name, content)
         except OSError as error:
-            raise MissingDataError(
-                f"{source.name} cannot be saved in {into} ({error.strerror}); "
-                f"download it elsewhere with 'netlet data get {source.name} --out DIR' and name "
-                "that folder with --data-dir DIR or NETLET_DATA"
-            ) from error
+            raise _not_saved(source, into, error.strerror) from error
         return
     reasons = "; ".join(f"{', '.join(mirrors)}: {reason}" for reason, mirrors in failures.items())
     raise MissingDataError(
         f"{source.name}: {file.name} could not be downloaded ({reasons}); "
-        f"try again later, or {remedy}"
+        f"try again later, or {_remedy(into)}"
     )
 
 

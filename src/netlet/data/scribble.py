@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -22,8 +23,9 @@ from torch.nn import functional as F
 
 from netlet.data.dataset import Dataset, Split
 from netlet.data.skeletons import STYLES, Stroke, Style
-from netlet.errors import DataError
+from netlet.errors import DataError, LockedError, NetletError, NetletWarning, OutputError
 from netlet.files import read_regular, write_atomic
+from netlet.locks import lock_file
 
 VERSION = 1  # of the images; a cache with another version is ignored
 _SPLITS = ("train", "test")
@@ -32,7 +34,10 @@ _MAX_CACHED_BYTES = 1 << 27
 _MARKS = 80  # points per digit at which the pen's ink is computed
 _IMAGES_AT_ONCE = 256  # keeps the distances from pixels to marks close to the cache
 
+_LOCK_WAIT_S = 60.0  # for another process that draws the same images
+
 OnDraw = Callable[[int, int], None]  # the images drawn so far, and all
+OnUnsaved = Callable[[NetletError], None]  # why the images are not kept
 
 
 def draw_digits(
@@ -233,17 +238,48 @@ def make_scribble(
     )
 
 
-def load_scribble(folder: Path, on_progress: OnDraw = lambda done, total: None) -> Dataset:
+def _warn_unsaved(error: NetletError) -> None:
+    warnings.warn(
+        f"scribble is not kept, and drawn again each time: {error}", NetletWarning, stacklevel=3
+    )
+
+
+def load_scribble(
+    folder: Path,
+    on_progress: OnDraw = lambda done, total: None,
+    on_unsaved: OnUnsaved = _warn_unsaved,
+) -> Dataset:
     """Load the default data set from a cache folder, or generate it and save it there.
 
     A damaged file is replaced. If the folder cannot be written to, the data set is generated each
-    time.
+    time. Of several processes, one generates it and the others wait.
 
     Args:
         folder: The cache folder.
         on_progress: Called while images are drawn, with the number so far and the total.
+        on_unsaved: Called with the reason if the data set cannot be saved, if possible before it
+            is generated; by default, a warning is issued.
     """
     path = folder / f"scribble-{VERSION}.safetensors"
+    if cached := _read_cached(path):
+        return cached
+    with contextlib.ExitStack() as stack:
+        locked = True
+        try:
+            stack.enter_context(lock_file(path, "netlet data make", _LOCK_WAIT_S))
+        except (LockedError, OutputError) as error:
+            locked = False
+            on_unsaved(error)
+        if cached := _read_cached(path):  # another process has drawn it in the meantime
+            return cached
+        dataset = make_scribble(on_progress=on_progress)
+        if locked:
+            _save(dataset, path, on_unsaved)
+    return dataset
+
+
+def _read_cached(path: Path) -> Dataset | None:
+    """Return the data set in a file, or None if it is missing or damaged."""
     with contextlib.suppress(OSError, SafetensorError, KeyError, DataError):
         tensors = load_safetensors(read_regular(path, _MAX_CACHED_BYTES, DataError))
         cached = _build_dataset(
@@ -252,15 +288,19 @@ def load_scribble(folder: Path, on_progress: OnDraw = lambda done, total: None) 
         with safe_open(path, framework="pt") as file:
             if cached.checksums == file.metadata():
                 return cached
-    dataset = make_scribble(on_progress=on_progress)
+    return None
+
+
+def _save(dataset: Dataset, path: Path, on_unsaved: OnUnsaved) -> None:
     tensors = {
         f"{split.name}_{what}": values
         for split in (dataset.train, dataset.held_out)
         for what, values in (("images", split.images), ("labels", split.labels))
     }
-    with contextlib.suppress(OSError):
+    try:
         write_atomic(path, save_safetensors(tensors, dict(dataset.checksums)))
-    return dataset
+    except OSError as error:
+        on_unsaved(OutputError(f"{path}: cannot be written ({error.strerror})"))
 
 
 def _build_dataset(train: Split, test: Split) -> Dataset:
