@@ -47,6 +47,23 @@ def install_hint(extra: str) -> str:
     return f"{in_checkout}, or pip install {' '.join(map(shlex.quote, packages))}"
 
 
+def check_type(value: object, kind: type | tuple[type, ...], what: str, remedy: str) -> None:
+    """Check the type of an argument of the Python API.
+
+    Args:
+        value: The argument.
+        kind: Its type, or several that are allowed. True and False do not count as numbers.
+        what: The argument, as its function calls it.
+        remedy: What to pass, with an example.
+
+    Raises:
+        TypeError: The argument is of another type.
+    """
+    kinds = kind if isinstance(kind, tuple) else (kind,)
+    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+        raise TypeError(f"{what} is of the type {type(value).__name__}; pass {remedy}")
+
+
 class NetletError(Exception):
     """An error that the user can fix; its message says how."""
 

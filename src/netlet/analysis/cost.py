@@ -11,7 +11,7 @@ from torch import nn
 from netlet.analysis.ops import Trace
 from netlet.analysis.trace import trace
 from netlet.budgets import HIDDEN, Budget, ModelCost, Verdict
-from netlet.errors import BudgetError, did_you_mean
+from netlet.errors import BudgetError, check_type, did_you_mean
 from netlet.nets.registered import (
     count_bytes,
     list_attributes,
@@ -149,6 +149,7 @@ def check(
         NetError: The net does not run on such an image.
         BudgetError: The budget forbids or requires a kind of layer that does not exist.
     """
+    check_type(budget, Budget, "the budget", "a netlet.Budget, like Budget(params_below=8000)")
     found = cost(net, shape, epochs)
     # A misspelled kind would otherwise forbid nothing, unnoticed.
     known = {name.lower() for name in [*dir(nn), *found.kinds]}

@@ -65,17 +65,29 @@ class Budget:
             self._check_count(name)
         for name in _PERCENTAGES:
             self._check_percentage(name)
+        for name in ("forbids", "requires"):
+            self._check_kinds(name)
         self._check_contradictions()
 
     def _check_count(self, name: str) -> None:
         value = getattr(self, name)
-        if value is not None and value < 1:
+        if value is None:
+            return
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise BudgetError(
+                f"budget {self.name}: {name}={value!r} is not a whole number; give one like 8000"
+            )
+        if value < 1:
             raise BudgetError(f"budget {self.name}: {name}={value} is too small; give 1 or more")
 
     def _check_percentage(self, name: str) -> None:
         value = getattr(self, name)
         if value is None:
             return
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise BudgetError(
+                f"budget {self.name}: {name}={value!r} is not a number; give a percentage like 99.4"
+            )
         if not 0 <= value <= 100:
             raise BudgetError(
                 f"budget {self.name}: {name}={value} is not a percentage;"
@@ -86,6 +98,15 @@ class Budget:
             raise BudgetError(
                 f"budget {self.name}: {name}={value:g} {what};"
                 f" accuracies are in percent, write {100 * value:g}"
+            )
+
+    def _check_kinds(self, name: str) -> None:
+        value = getattr(self, name)
+        # A single word would be taken for its letters.
+        if isinstance(value, str) or not all(isinstance(kind, str) for kind in value):
+            raise BudgetError(
+                f"budget {self.name}: {name}={value!r} is not a tuple of kinds of layers;"
+                " give one like ('Linear',)"
             )
 
     def _check_contradictions(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from netlet.budgets import GENERAL_BUDGETS, OLD_BUDGET_NAMES, Budget
 from netlet.catalog.definitions import DEFINITIONS
-from netlet.errors import BudgetError, RecipeError, did_you_mean
+from netlet.errors import BudgetError, RecipeError, check_type, did_you_mean
 from netlet.recipes import GENERAL_RECIPES, Recipe
 
 RECIPES: dict[str, Recipe] = {
@@ -23,6 +23,7 @@ def find_recipe(name: str) -> Recipe:
     Raises:
         RecipeError: There is none; the message lists all recipes.
     """
+    check_type(name, str, "the name of a recipe", "a name like 'steady'")
     if name in RECIPES:
         return RECIPES[name]
     raise RecipeError(
@@ -36,6 +37,7 @@ def find_budget(name: str) -> Budget:
     Raises:
         BudgetError: There is none; the message lists all budgets.
     """
+    check_type(name, str, "the name of a budget", "a name like 'document_004'")
     name = OLD_BUDGET_NAMES.get(name, name)
     if name in BUDGETS:
         return BUDGETS[name]

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from types import FunctionType
 from typing import Any, TypeVar
 
 import torch
 from torch import nn
 from torch.nn.modules.lazy import LazyModuleMixin
 
-from netlet.errors import NetError
+from netlet.errors import NetError, check_type
 from netlet.nets.blocks import MNIST_SHAPE
 from netlet.nets.eval_mode import eval_mode
 
@@ -45,6 +47,7 @@ def net(*, source: str) -> Callable[[_B], _B]:
     """
 
     def register(builder: _B) -> _B:
+        check_type(builder, FunctionType, "what @net registers", "a function that builds a net")
         name = builder.__name__
         if name in NETS:
             raise NetError(f"net {name!r} is defined twice; rename one of them")
@@ -84,6 +87,7 @@ def build(
     Returns:
         The net.
     """
+    _check_build(seed, shape, classes)
     settings = _builder_arguments(builder, shape, classes)
     if seed is None:
         return builder(**settings)
@@ -96,6 +100,33 @@ def build(
             with contextlib.suppress(Exception), eval_mode(net), torch.no_grad():
                 net(torch.zeros(2, *shape))
         return net
+
+
+def _check_build(seed: object, shape: object, classes: object) -> None:
+    """Check the arguments of :func:`build`.
+
+    Raises:
+        TypeError: One is of another type.
+        NetError: One is out of range.
+    """
+    if seed is not None:
+        check_type(seed, int, "the seed", "a whole number like 0")
+        if not 0 <= operator.index(seed) < 2**63:
+            raise NetError(f"seed={seed} is out of range; give one from 0 to 2**63 - 1")
+    if classes is not None:
+        check_type(classes, int, "the number of classes", "a whole number like 10")
+        if operator.index(classes) < 1:
+            raise NetError(f"classes={classes} is out of range; give at least 1")
+    check_type(
+        shape, (tuple, list), "the shape of an image", "channels, height, width: (1, 28, 28)"
+    )
+    for size in shape:
+        check_type(size, int, "a size of the shape", "whole numbers: (1, 28, 28)")
+    if not shape or min(shape) < 1:
+        raise NetError(
+            f"the shape {tuple(shape)} is not that of an image; "
+            "give channels, height, width, like (1, 28, 28)"
+        )
 
 
 def recognize_parameter(name: str) -> str | None:

@@ -136,6 +136,11 @@ class Recipe:
             _check_range(self, name, 0, 1, open_low=True)
         _check_range(self, "mean", -1_000, 1_000)
         _check_range(self, "std", 0, 1_000, open_low=True)
+        for name in ("nesterov", "decay_norms_and_biases"):
+            if not isinstance(getattr(self, name), bool):
+                raise RecipeError(f"{name}={getattr(self, name)!r} is not True or False")
+        if not isinstance(self.name, str):
+            raise RecipeError(f"name={self.name!r} is not a text; give one like 'steady'")
         if self.nesterov and (self.optimizer != "sgd" or self.momentum == 0):
             raise RecipeError(
                 "nesterov=True needs optimizer='sgd' and momentum above 0;"
