@@ -200,7 +200,8 @@ def save_npz(dataset: Dataset, path: Path) -> None:
         OutputError: The file cannot be written.
     """
     if path.suffix != ".npz":
-        raise DataError(f"{path}: the name must end in .npz; use {path.with_suffix('.npz')}")
+        named = path.with_suffix(".npz") if path.name else "few.npz"
+        raise DataError(f"{path}: the name must end in .npz; use {named}")
     content = io.BytesIO()
     names = np.array(dataset.class_names)
     np.savez_compressed(

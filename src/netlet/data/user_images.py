@@ -42,7 +42,8 @@ def load_user_images(path: Path) -> Dataset:
         dataset = load_npz(path)
     elif path.is_file():
         raise DataError(
-            f"{path}: expected a folder of class folders, or an .npz with images and labels"
+            f"{path}: expected a folder of class folders, or an .npz with images and labels; "
+            "name one of these"
         )
     else:
         open_regular(path, 0, DataError).close()  # says what it is instead
