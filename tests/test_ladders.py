@@ -165,9 +165,9 @@ def test_a_net_that_was_changed_under_its_name_is_refused(
     body = "from torch import nn\ndef net(): return nn.Sequential(nn.Flatten(), nn.Linear(784, {}), nn.Linear({}, 10))\n"
     (tmp_path / "mine.py").write_text(body.format(4, 4))
     ladder.write_text(FIRST_RUNG.replace('experiment = "code_2"', 'experiment = "mine.py:net"'))
-    assert netlet(*CLIMB)[0] == 0
+    assert netlet(*CLIMB, "--trust")[0] == 0
     (tmp_path / "mine.py").write_text(body.format(5, 5))
-    code, _, err = netlet(*CLIMB)
+    code, _, err = netlet(*CLIMB, "--trust")
     assert code == 2
     assert (
         "light: holds runs of another net called mine.py:net, which has been changed since; name another"

@@ -22,7 +22,10 @@ def package_weights(name: str) -> Path:
     study = records.load_study(STUDIES / name)
     seed = stats.median_seed(study)
     net = nets.build(
-        nets.find_net(study.net).builder, 0, study.data["shape"], study.data["classes"]
+        nets.find_net(study.net, trusted=False).builder,
+        0,
+        study.data["shape"],
+        study.data["classes"],
     )
     nets.load_weights(net, STUDIES / name / f"seed-{seed}" / records.WEIGHTS)
     (result,) = study.select_seeds([seed]).seeds

@@ -17,6 +17,7 @@ from netlet.cli.options import (
     DatasetName,
     FirstSeed,
     Json,
+    Trust,
     Val,
     Workers,
     WorkerThreads,
@@ -72,6 +73,7 @@ def climb(
     data_dir: DataDir = None,
     channels: Channels = None,
     val: Val = 0,
+    trust: Trust = False,
     json: Json = False,
 ) -> None:
     """Train a ladder of experiments and compare its rungs.
@@ -86,9 +88,8 @@ def climb(
         check_suffix(page, "--page")
     chosen = experiments.find_ladder(ladder)
     for rung in chosen.rungs:
-        experiments.build_experiment(
-            rung
-        )  # an error in a later rung must not cost the earlier ones
+        # An error in a later rung must not cost the earlier ones.
+        experiments.build_experiment(rung, trust=trust)
     images = load_training_dataset(dataset, data_dir, channels)
     folder = out or Path("ladders") / Path(ladder).stem
     check_output_folder(folder)
@@ -107,6 +108,7 @@ def climb(
             workers or cpu_cores(),
             lambda rung: say(f"{rung.name}: {rung.title}"),
             lines,
+            trust=trust,
         )
     _print(climbed, folder, page, json=json)
 

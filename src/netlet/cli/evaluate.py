@@ -9,7 +9,7 @@ import typer
 
 from netlet.cli.datasets import load_dataset
 from netlet.cli.locate import locate_weights
-from netlet.cli.options import Channels, DataDir, DatasetName, Json, TrainedNet, Weights
+from netlet.cli.options import Channels, DataDir, DatasetName, Json, TrainedNet, Trust, Weights
 from netlet.cli.progress import show_progress
 from netlet.cli.results import print_json, print_result
 from netlet.errors import DataError, NetError
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 def evaluate(
     net: TrainedNet,
     weights: Weights = None,
+    trust: Trust = False,
     dataset: DatasetName = None,
     data_dir: DataDir = None,
     split: Annotated[
@@ -68,10 +69,10 @@ def evaluate(
 
     place = locate_weights(net)
     run = find_run(place)
-    find_weights(place, weights)  # before a data set is looked for
+    find_weights(place, weights, trust=trust)  # before a data set is looked for
     if run:
         images, split = _images_of_run(run, dataset, data_dir, channels, split)
-        trained = load_trained_net(place, weights, mean=mean, std=std)
+        trained = load_trained_net(place, weights, mean=mean, std=std, trust=trust)
     else:
         images = load_dataset(dataset or "mnist", data_dir, channels)
         names = images.class_names

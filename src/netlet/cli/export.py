@@ -11,7 +11,7 @@ import typer
 
 from netlet.cli.datasets import load_dataset
 from netlet.cli.locate import locate_weights
-from netlet.cli.options import DataDir, Json, TrainedNet, Weights
+from netlet.cli.options import DataDir, Json, TrainedNet, Trust, Weights
 from netlet.cli.progress import show_phases
 from netlet.cli.results import print_json, print_result, say
 from netlet.cli.settings import check_output_folder
@@ -54,6 +54,7 @@ def export(
         ),
     ] = None,
     weights: Weights = None,
+    trust: Trust = False,
     int8: Annotated[
         bool, typer.Option("--int8", help="Quantize to 8-bit integers (ONNX and C).")
     ] = False,
@@ -105,7 +106,7 @@ def export(
     from netlet import export
     from netlet.experiments import load_trained_net
 
-    trained = load_trained_net(locate_weights(net), weights)
+    trained = load_trained_net(locate_weights(net), weights, trust=trust)
     model = export.trace_model(trained)
     images = _images_to_verify(trained, dataset, data_dir)
     path = out or _default_path(model.stem, to, int8=int8)

@@ -84,6 +84,13 @@ Weights = Annotated[
         help="Weights of NET: a safetensors file, or a .pt file with a state_dict.",
     ),
 ]
+Trust = Annotated[
+    bool,
+    typer.Option(
+        "--trust",
+        help="Run the code (file.py:Name) that a record or ladder names, with your rights.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print a JSON document instead of text.")]
 Input = Annotated[
     str,

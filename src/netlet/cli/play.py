@@ -8,13 +8,14 @@ from typing import Annotated
 import typer
 
 from netlet.cli.locate import locate_weights
-from netlet.cli.options import Json, TrainedNet, Weights
+from netlet.cli.options import Json, TrainedNet, Trust, Weights
 from netlet.cli.results import print_json, print_result, say
 
 
 def play(
     net: TrainedNet = "crest",
     weights: Weights = None,
+    trust: Trust = False,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -38,7 +39,7 @@ def play(
     from netlet.export.page_export import build_page
     from netlet.export.result import write_files
 
-    model = export.trace_model(load_trained_net(locate_weights(net), weights))
+    model = export.trace_model(load_trained_net(locate_weights(net), weights, trust=trust))
     path = (out or cache_folder() / "play" / f"{model.stem}.html").absolute()
     write_files({path: build_page(model)})
     if json:

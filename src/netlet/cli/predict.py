@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from netlet.cli.locate import locate_weights
-from netlet.cli.options import NET_WITH_WEIGHTS, Json, Weights
+from netlet.cli.options import NET_WITH_WEIGHTS, Json, Trust, Weights
 from netlet.cli.results import print_json, print_result, say
 from netlet.errors import DataError, NetError
 from netlet.outputs import write_output
@@ -33,6 +33,7 @@ def predict(
     ],
     net: Annotated[str, typer.Option("--net", metavar="NET", help=NET_WITH_WEIGHTS)] = "crest",
     weights: Weights = None,
+    trust: Trust = False,
     raw: Annotated[
         bool,
         typer.Option(
@@ -54,7 +55,7 @@ def predict(
     from netlet.experiments import load_trained_net
 
     _check_show(show, files)
-    trained = load_trained_net(locate_weights(net), weights)
+    trained = load_trained_net(locate_weights(net), weights, trust=trust)
     if tuple(trained.shape[1:]) != _SIZE:
         c, h, w = trained.shape
         raise NetError(

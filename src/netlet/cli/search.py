@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from netlet.cli.options import Json, Workers
+from netlet.cli.options import Json, Trust, Workers
 from netlet.cli.results import print_json, print_result, say
 from netlet.cli.settings import cpu_cores
 from netlet.errors import OutputError
@@ -41,6 +41,7 @@ def search(
             help="Run the trial on this line of the file again instead, and compare the results.",
         ),
     ] = None,
+    trust: Trust = False,
     json: Json = False,
 ) -> None:
     """Search for a net and a recipe that fit a budget.
@@ -57,7 +58,7 @@ def search(
     if repeat is None:
         _run(name, path, trials, workers or cpu_cores(), json=json)
     else:
-        _repeat(path, repeat, json=json)
+        _repeat(path, repeat, trust=trust, json=json)
 
 
 def _run(name: str, path: Path, trials: int, workers: int, *, json: bool) -> None:
@@ -83,10 +84,10 @@ def _run(name: str, path: Path, trials: int, workers: int, *, json: bool) -> Non
         print_result(f"recorded in {path}")
 
 
-def _repeat(path: Path, line: int, *, json: bool) -> None:
+def _repeat(path: Path, line: int, *, trust: bool, json: bool) -> None:
     from netlet.experiments.search.engine import repeat_trial
 
-    recorded, repeated = repeat_trial(path, line)
+    recorded, repeated = repeat_trial(path, line, trust=trust)
     if json:
         values = {"file": str(path), "line": line, "recorded": recorded, "repeated": repeated}
         print_json("search_repeat", values)

@@ -18,6 +18,7 @@ from netlet.cli.options import (
     Json,
     RecipeName,
     Settings,
+    Trust,
     Val,
     net_names,
 )
@@ -29,11 +30,11 @@ from netlet.text import escape_controls
 if TYPE_CHECKING:
     from netlet.data import Dataset
     from netlet.experiments import Experiment
-    from netlet.records import Run
+    from netlet.records import Run, RunConfig
 
 RUNS = Path("runs")  # where runs go if --out is not given
 # What may be given beside --resume; everything else is taken from the run.
-_BESIDE_RESUME = ("resume", "threads", "json")
+_BESIDE_RESUME = ("resume", "threads", "trust", "json")
 
 
 def train(
@@ -87,6 +88,7 @@ def train(
             help="Resume the interrupted run in this folder, bit-for-bit, with its own options.",
         ),
     ] = None,
+    trust: Trust = False,
     json: Json = False,
 ) -> None:
     """Train a net, judge it by its budget and record the run.
@@ -94,8 +96,8 @@ def train(
     Without NET, the net is swift. Exit code 1 if it misses its budget.
     """
     if resume:
-        _refuse_beside_resume(ctx, resume)
-        folder, run = resume, _resume(resume, threads)
+        _refuse_beside_resume(ctx, resume, net)
+        folder, run = resume, _resume(resume, threads, net, trust=trust)
     else:
         experiment = configure_experiment(net, recipe, budget, set_, accuracy_at_least)
         _set_threads(threads)
@@ -110,8 +112,10 @@ def train(
     raise typer.Exit(1 if run.verdict and run.verdict.failed else 0)
 
 
-def _refuse_beside_resume(ctx: typer.Context, resume: Path) -> None:
+def _refuse_beside_resume(ctx: typer.Context, resume: Path, net: str | None) -> None:
     """Refuse options that a resumed run takes from its checkpoint.
+
+    Code that the run was started from may be named again: it runs only if the user names it.
 
     Raises:
         TrainingError: One of them was given.
@@ -121,6 +125,7 @@ def _refuse_beside_resume(ctx: typer.Context, resume: Path) -> None:
         for param in ctx.command.params
         if param.name not in _BESIDE_RESUME
         and getattr(ctx.get_parameter_source(str(param.name)), "name", "") == "COMMANDLINE"
+        and not (param.name == "net" and ":" in str(net))
     ]
     if given:
         raise TrainingError(
@@ -212,7 +217,7 @@ def _check_folder(folder: Path, *, numbered: bool) -> None:
         )
 
 
-def _resume(folder: Path, threads: int | None) -> Run:
+def _resume(folder: Path, threads: int | None, net: str | None, *, trust: bool) -> Run:
     """Finish an interrupted run; return the record if it is finished already."""
     from netlet import records
     from netlet.locks import lock_folder
@@ -224,12 +229,12 @@ def _resume(folder: Path, threads: int | None) -> Run:
             load_checkpoint(folder)  # raises, and says what is missing
         with lock_folder(folder, "netlet train"):
             if not record.is_file():  # another process may just have finished it
-                return _continue(folder, threads)
+                return _continue(folder, threads, net, trust=trust)
     say(f"{folder}: the run is finished")
     return records.load_run(folder)
 
 
-def _continue(folder: Path, threads: int | None) -> Run:
+def _continue(folder: Path, threads: int | None, net: str | None, *, trust: bool) -> Run:
     """Resume a run whose folder is locked."""
     import torch
 
@@ -240,8 +245,9 @@ def _continue(folder: Path, threads: int | None) -> Run:
 
     checkpoint, values = load_checkpoint(folder)
     config = RunConfig.from_dict(values, folder)
+    trust = trust or (net is not None and _is_net_of(config, net, folder))
+    experiment, images = load_experiment(config, trust=trust), load_data(config)
     torch.set_num_threads(threads or config.threads)
-    experiment, images = load_experiment(config), load_data(config)
     say(f"resuming {folder} after {len(checkpoint.epochs)} of {experiment.recipe.epochs} epochs")
     recorder = Recorder(folder, values, resumed=True)
     progress = TrainingProgress()
@@ -254,6 +260,22 @@ def _continue(folder: Path, threads: int | None) -> Run:
             resume=checkpoint,
             callbacks=[progress, recorder],
         )
+
+
+def _is_net_of(config: RunConfig, net: str, folder: Path) -> bool:
+    """Return True if a run was started from this code.
+
+    Raises:
+        TrainingError: It was started from another net.
+    """
+    from netlet.nets import full_address
+
+    if full_address(net) != full_address(config.net_source):
+        raise TrainingError(
+            f"{folder}: was started from {config.net_source}, not from {full_address(net)}; "
+            "name that net, or leave NET out"
+        )
+    return True
 
 
 def _summary(run: Run, folder: Path) -> str:

@@ -10,7 +10,6 @@ from torch import nn
 from netlet.cli.progress import Bar
 from netlet.cli.results import say
 from netlet.records import Epoch
-from netlet.text import quote_shell
 from netlet.training import CHECKPOINT_FILE, Callback, Plan, Progress, Recorder
 
 
@@ -65,7 +64,7 @@ class TrainingProgress(Callback):
         except KeyboardInterrupt:
             self._bar.close()
             if (recorder.folder / CHECKPOINT_FILE).is_file():
-                command = f"netlet train --resume {quote_shell(recorder.folder)}"
+                command = recorder.resume_command
                 say(f"interrupted; '{command}' continues after the last complete epoch")
             raise
         finally:

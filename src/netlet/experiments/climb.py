@@ -38,13 +38,18 @@ def find_ladder(name: str) -> Ladder:
     )
 
 
-def build_experiment(rung: Rung) -> Experiment:
+def build_experiment(rung: Rung, *, trust: bool = False) -> Experiment:
     """Return the experiment of a rung, with its changes to the recipe.
 
+    Args:
+        rung: Of a ladder.
+        trust: Whether to run code that the ladder names, like ``file.py:Name``.
+
     Raises:
-        NetletError: The experiment, recipe or budget does not exist, or a value is out of range.
+        NetletError: The experiment, recipe or budget does not exist, a value is out of range, or
+            the net is code that is not trusted.
     """
-    found = find_experiment(rung.experiment)
+    found = find_experiment(rung.experiment, trusted=trust)
     recipe = find_recipe(rung.recipe) if rung.recipe else found.recipe
     if rung.changes:
         recipe = _change_recipe(recipe, rung)
@@ -60,6 +65,8 @@ def climb(
     workers: int,
     on_rung: Callable[[Rung], None] = lambda _: None,
     on_event: OnEvent = lambda _: None,
+    *,
+    trust: bool = False,
 ) -> LadderResult:
     """Run the studies of a ladder that are not finished yet.
 
@@ -71,13 +78,14 @@ def climb(
         workers: Number of processes.
         on_rung: Called before each rung is run.
         on_event: Called for each event of each worker.
+        trust: Whether to run code that the ladder names, like ``file.py:Name``.
 
     Raises:
         LockedError: Another process climbs a ladder in this folder.
         NetletError: As :func:`build_experiment` and :func:`run_study` raise it. Finished studies
             are kept.
     """
-    configs = [configure(build_experiment(rung)) for rung in ladder.rungs]
+    configs = [configure(build_experiment(rung, trust=trust)) for rung in ladder.rungs]
     for rung, config in zip(ladder.rungs, configs, strict=True):
         # Refuse a folder that holds something else before anything is written.
         load_finished_seeds(config, seeds[: rung.max_seeds], folder / rung.name)

@@ -10,6 +10,7 @@ from netlet.data import DATASET_NAMES, Dataset, load
 from netlet.errors import DataError
 from netlet.experiments.experiment import Experiment
 from netlet.experiments.named import find_experiment
+from netlet.nets import full_address
 from netlet.recipes import recipe_from_json
 from netlet.records import RunConfig, to_json_value
 
@@ -50,7 +51,7 @@ def configure_run(
         initial_weights_digest=initial_weights_digest,
         seed=seed,
         val=val,
-        net_source=_absolute_address(experiment.net.name),
+        net_source=full_address(experiment.net.name),
         dataset=str(Path(dataset).resolve()) if own and dataset else data.name,
         data_folder=str(data_folder.resolve()) if data_folder else None,
         threads=threads,
@@ -72,13 +73,17 @@ def load_data(config: RunConfig) -> Dataset:
     return found
 
 
-def load_experiment(config: RunConfig) -> Experiment:
+def load_experiment(config: RunConfig, *, trust: bool = False) -> Experiment:
     """Return the experiment of a run again.
 
+    Args:
+        config: Of the run.
+        trust: Whether to run code that the configuration names, like ``file.py:Name``.
+
     Raises:
-        NetError: The net is missing.
+        NetError: The net is missing, or it is code that is not trusted.
     """
-    found = find_experiment(config.net_source)
+    found = find_experiment(config.net_source, trusted=trust)
     return dataclasses.replace(
         found,
         name=config.name,
@@ -86,11 +91,3 @@ def load_experiment(config: RunConfig) -> Experiment:
         recipe=recipe_from_json(config.recipe),
         budget=budget_from_json(config.budget) if config.budget else found.budget,
     )
-
-
-def _absolute_address(net: str) -> str:
-    """Return ``file.py:Name`` with an absolute path, and any other net's name as it is."""
-    file, colon, attribute = net.rpartition(":")
-    if colon and (file.endswith(".py") or "/" in file):
-        return f"{Path(file).resolve()}:{attribute}"
-    return net

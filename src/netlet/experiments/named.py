@@ -28,14 +28,15 @@ EXPERIMENTS: dict[str, Experiment] = {
 DEFAULT = "swift"
 
 
-def find_experiment(name: str) -> Experiment:
+def find_experiment(name: str, *, trusted: bool = True) -> Experiment:
     """Return the experiment of a name, or a net with the default recipe and budget.
 
     Args:
         name: Of an experiment; or a net: a registered one, one in one line, or ``file.py:Name``.
+        trusted: Whether the user named it; see :func:`netlet.nets.find_net`.
 
     Raises:
-        NetError: There is no such experiment or net.
+        NetError: There is no such experiment or net, or it is code that is not trusted.
     """
     if name in EXPERIMENTS:
         return EXPERIMENTS[name]
@@ -45,4 +46,5 @@ def find_experiment(name: str) -> Experiment:
             f"no experiment or net {name!r}; {hint}'netlet list' shows all of them,"
             " and file.py:Name means a net of your own"
         )
-    return Experiment(name=name, net=find_net(name), recipe=STEADY, budget=TWENTY_K)
+    net = find_net(name, trusted=trusted)
+    return Experiment(name=name, net=net, recipe=STEADY, budget=TWENTY_K)

@@ -48,7 +48,8 @@ def run_study(
     gets the seeds of all of them.
 
     Args:
-        config: What to run; its seed is ignored, its threads are those of each worker.
+        config: What to run, from :func:`configure_run`; code that it names is run. Its seed is
+            ignored, its threads are those of each worker.
         seeds: Distinct.
         folder: Of the study; each seed's run is recorded in the folder ``seed-N`` in it.
         workers: Number of processes.
@@ -176,7 +177,7 @@ def _check_same_experiment(config: RunConfig, found: ExperimentConfig, place: Pa
 def _check_same_net(config: RunConfig, known: Study, folder: Path) -> None:
     """Check that the net of this name has not changed since the study's runs."""
     shape = known.data["shape"]
-    net = build(load_experiment(config).net.builder, 0, shape, known.data["classes"])
+    net = build(load_experiment(config, trust=True).net.builder, 0, shape, known.data["classes"])
     traced = trace(net, shape)
     now = net_digest(
         to_json_value(summary_from_trace(traced).to_dict()),

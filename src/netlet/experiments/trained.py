@@ -49,6 +49,7 @@ def load_trained_net(
     class_names: Sequence[str] | None = None,
     mean: float | None = None,
     std: float | None = None,
+    trust: bool = False,
 ) -> TrainedNet:
     """Return a net with its weights.
 
@@ -60,18 +61,19 @@ def load_trained_net(
         class_names: Default: the run's, or the ten digits.
         mean: Of gray levels 0..1; default: the run's, or MNIST's.
         std: Likewise.
+        trust: Whether to run code that the run's record names, like ``file.py:Name``.
 
     Raises:
-        NetError: There is no such net, there are no weights for it or they do not fit, or the net
-            cannot process images of this shape.
+        NetError: There is no such net, it is code that is not trusted, there are no weights for it
+            or they do not fit, or the net cannot process images of this shape.
         RecordError: The run's record is broken.
     """
     run = find_run(name)
     shape = tuple(shape or (run.data["shape"] if run else MNIST_SHAPE))
     class_names = tuple(class_names or (run.data["class_names"] if run else _DIGITS))
-    experiment = find_experiment(run.net if run else name)
+    experiment = find_experiment(run.net if run else name, trusted=trust or run is None)
     net = build(experiment.net.builder, 0, shape, len(class_names))
-    file = find_weights(name, weights, net)
+    file = find_weights(name, weights, net, trust=trust)
     if file:
         load_weights(net, file)
     trace(net, shape)  # raises if the net cannot process such images
@@ -90,7 +92,7 @@ def load_trained_net(
 
 
 def find_weights(
-    name: str, weights: Path | None = None, net: nn.Module | None = None
+    name: str, weights: Path | None = None, net: nn.Module | None = None, *, trust: bool = False
 ) -> Path | None:
     """Return the file with the weights of a net; None if it has no parameters.
 
@@ -98,13 +100,15 @@ def find_weights(
         name: As for :func:`load_trained_net`.
         weights: A file to use instead of the net's own.
         net: The net, if it is built already.
+        trust: Whether to run code that the run's record names.
 
     Raises:
-        NetError: There is no such net, or there are no weights for it, or no such file.
+        NetError: There is no such net, it is code that is not trusted, there are no weights for it,
+            or no such file.
         RecordError: The run's record is broken.
     """
     run = find_run(name)
-    entry = find_experiment(run.net if run else name).net
+    entry = find_experiment(run.net if run else name, trusted=trust or run is None).net
     if weights is not None and not weights.is_file():
         raise NetError(f"{weights}: no such weights file")
     file = weights or (Path(name) / records.WEIGHTS if run else find_shipped_weights(name))

@@ -186,7 +186,8 @@ def _train_seed(config: RunConfig, images: Dataset, folder: Path, reporter: _Pip
         checkpoint = load_checkpoint(place)[0] if (place / CHECKPOINT_FILE).is_file() else None
         # The recorder comes first: a seed is reported as finished once its record is on the disk.
         recorder = Recorder(place, config.to_dict(), resumed=checkpoint is not None)
-        load_experiment(config).run(
+        # Whoever started the study has named its net: see ``run_study``.
+        load_experiment(config, trust=True).run(
             images, config.seed, val=config.val, callbacks=[recorder, reporter], resume=checkpoint
         )
 

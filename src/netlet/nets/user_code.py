@@ -20,19 +20,31 @@ from netlet.nets.registry import NETS, NetEntry, recognize_parameter
 from netlet.nets.script import list_definitions, select_statements
 
 
-def find_net(name: str) -> NetEntry:
+def is_user_code(name: str) -> bool:
+    """Return whether finding a net of this name runs code that does not come with netlet."""
+    return ":" in name
+
+
+def find_net(name: str, *, trusted: bool = True) -> NetEntry:
     """Return the net with this name.
 
     Args:
         name: A registered net; notation (see ``notation.py``); or a class, function or module
             instance in a file or an importable module. Of a file, only the statements that the net
             depends on are run (see ``script.py``).
+        trusted: Whether the user named it. A name that only a record or a ladder holds is data,
+            and no code is run for it.
 
     Raises:
-        NetError: The net, the file or the name in it does not exist; importing it fails; or the net
-            has required arguments.
+        NetError: The name stands for code and is not trusted; the net, the file or the name in it
+            does not exist; importing it fails; or the net has required arguments.
     """
-    if ":" in name:
+    if is_user_code(name):
+        if not trusted:
+            raise NetError(
+                f"{full_address(name)}: only a record or ladder names this code, which would run "
+                "with your rights; read it, then pass --trust (trust=True in Python)"
+            )
         return _load_user_net(name)
     if name in NETS:
         return NETS[name]
@@ -43,6 +55,14 @@ def find_net(name: str) -> NetEntry:
         f"no net {name!r}; {hint}'netlet list' shows the built-in nets, and file.py:Name names one "
         "of your own"
     )
+
+
+def full_address(name: str) -> str:
+    """Return ``file.py:Name`` with an absolute path, and any other address as it is."""
+    place, _, attribute = name.rpartition(":")
+    if place.endswith(".py") or "/" in place:
+        return f"{Path(place).resolve()}:{attribute}"
+    return name
 
 
 def _load_user_net(address: str) -> NetEntry:

@@ -14,6 +14,7 @@ from netlet import records
 from netlet.errors import TrainingError
 from netlet.files import create_folder_atomic, remove_unfinished, write_atomic
 from netlet.locks import lock_folder
+from netlet.nets import is_user_code
 from netlet.nets.weights import save_weights
 from netlet.records import Epoch, Run
 from netlet.text import quote_shell
@@ -56,6 +57,16 @@ class Recorder(Callback):
         self._next_free_name = next_free_name
         self._metadata: dict[str, str] = {}
         self._lock = ExitStack()
+
+    @property
+    def resume_command(self) -> str:
+        """The command line that resumes the run.
+
+        It names the net if that is the user's code, which runs only if the command line names it.
+        """
+        net = str(self._config.get("net", ""))
+        named = [net] if is_user_code(net) else []
+        return quote_shell("netlet", "train", *named, "--resume", self.folder)
 
     def on_start(self, plan: Plan) -> None:
         """Lock the folder of a resumed run, and remove what killed processes may have left.
@@ -138,5 +149,5 @@ class Recorder(Callback):
         except OSError as error:
             raise TrainingError(
                 f"{self.folder}: cannot be written to ({error.strerror}); its earlier files are "
-                f"intact, resume with 'netlet train --resume {quote_shell(self.folder)}'"
+                f"intact, resume with '{self.resume_command}'"
             ) from error

@@ -85,6 +85,7 @@ def repeat_trial(
         path: File of trials.
         line: Number of the trial's line, from 1.
         trust: Whether to run code that the line names, like ``file.py:Name``.
+        trust: Whether to run code that the line names, like ``file.py:Name``.
 
     Returns:
         The recorded result and the new one.
