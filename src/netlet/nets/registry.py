@@ -32,6 +32,7 @@ class NetEntry:
     about: str  # the first line of the function's docstring
 
 
+_OWN_PACKAGE = __name__.rpartition(".")[0]
 NETS: dict[str, NetEntry] = {}
 
 
@@ -88,6 +89,12 @@ def build(
         The net.
     """
     _check_build(seed, shape, classes)
+    own = next((entry.name for entry in NETS.values() if entry.builder is builder), "")
+    if own and len(shape) != 3 and builder.__module__.startswith(_OWN_PACKAGE):
+        raise NetError(
+            f"{own} takes images, found the shape {','.join(map(str, shape))};"
+            " give channels, height, width, like 1,28,28"
+        )
     settings = _builder_arguments(builder, shape, classes)
     if seed is None:
         return builder(**settings)

@@ -86,6 +86,8 @@ def load_ladder(path: Path) -> Ladder:
     Raises:
         LadderError: The file cannot be read, or a key is missing, unknown or invalid.
     """
+    if not os.path.lexists(path):
+        raise LadderError(f"{path}: no such file; name a ladder's .toml file")
     text = _read_utf8(path, "a ladder")
     for number, line in enumerate(text.splitlines(), start=1):
         if line.count(".") > _MAX_DOTS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,8 @@ def read_trials(path: Path, new_seeds: Sequence[int]) -> Trials:
     Raises:
         RecordError: The file cannot be read or holds no trials, or a trial used one of the seeds.
     """
+    if not os.path.lexists(path):
+        raise RecordError(f"{path}: no such file; name the file that 'netlet search' wrote")
     content = read_regular(path, MAX_TRIALS_BYTES, RecordError)
     used = [line["seed"] for line in parse_trials(content, path)]
     if not used:
