@@ -110,7 +110,7 @@ def write_atomic(path: Path, content: bytes | str) -> None:
             link, a folder or a device. What was there stays as it was.
     """
     data = content.encode() if isinstance(content, str) else content
-    mode = _mode_to_keep(path)
+    mode = check_replaceable(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_path(path)
     try:
@@ -277,7 +277,7 @@ def is_read_only(state: os.stat_result) -> bool:
     return not state.st_mode & 0o222
 
 
-def _mode_to_keep(path: Path) -> int | None:
+def check_replaceable(path: Path) -> int | None:
     """Return the permissions of the file that would be replaced, or None if there is none.
 
     Raises:

@@ -154,6 +154,9 @@ def _is_regular(path: Path) -> bool:
         mode = os.stat(path).st_mode
     except FileNotFoundError:
         return True
+    except NotADirectoryError as error:
+        taken = next(folder for folder in path.parents if folder.is_file())
+        raise NotADirectoryError(errno.ENOTDIR, f"{taken} is a file") from error
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, "it is a folder")
     if stat.S_ISBLK(mode) or stat.S_ISSOCK(mode):

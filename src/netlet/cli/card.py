@@ -9,11 +9,11 @@ from typing import Annotated
 import typer
 
 from netlet import records
-from netlet.cli.locate import locate_weights, median_run
+from netlet.cli.locate import input_files, locate_weights, median_run
 from netlet.cli.options import Json, TrainedNet
 from netlet.cli.results import print_json, print_result
 from netlet.errors import NetError
-from netlet.outputs import write_output
+from netlet.outputs import check_output, write_output
 
 
 def card(
@@ -27,6 +27,8 @@ def card(
     """Show the model card of trained weights, in Markdown."""
     from netlet.nets import find_shipped_weights
 
+    if out is not None:
+        check_output(out, inputs=input_files(net))
     # A folder that happens to have the name of a net, such as that of a report, is not meant.
     weights = None if records.holds_records(Path(net)) else find_shipped_weights(net)
     if weights is not None:
@@ -49,6 +51,7 @@ def _card_of_record(net: str) -> str:
     """
     from netlet import report
     from netlet.nets import list_shipped_weights
+    from netlet.nets.weights import refuse_other_weights
 
     if not Path(net).is_dir():
         raise NetError(
@@ -59,5 +62,7 @@ def _card_of_record(net: str) -> str:
     study = records.find_study(net)
     run = median_run(Path(net), study)
     weights = run / records.WEIGHTS
+    record = records.load_run(run)
+    refuse_other_weights(weights, record.weights_digest, run / records.RECORD)
     sha256 = hashlib.sha256(weights.read_bytes()).hexdigest()
-    return report.model_card(study, records.load_run(run).seed, weights.name, sha256).markdown
+    return report.model_card(study, record.seed, weights.name, sha256).markdown

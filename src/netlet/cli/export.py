@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from netlet.cli.datasets import load_dataset
-from netlet.cli.locate import locate_weights
-from netlet.cli.options import DataDir, Json, TrainedNet, Trust, Weights
+from netlet.cli.locate import input_files, locate_weights
+from netlet.cli.options import DataDir, Json, TrainedNet, Trust, Weights, check_finite
 from netlet.cli.progress import show_phases
 from netlet.cli.results import print_json, print_result, say
-from netlet.cli.settings import check_output_folder
 from netlet.errors import ExportError, MissingDataError
+from netlet.outputs import check_output, check_output_folder
 
 if TYPE_CHECKING:
     from netlet import experiments
@@ -71,6 +71,7 @@ def export(
             "--max-loss",
             metavar="POINTS",
             min=0,
+            callback=check_finite,
             help="Accuracy that int8 may lose, in percentage points.",
         ),
     ] = 0.1,
@@ -100,16 +101,18 @@ def export(
             "--input-type float is for a float32 ONNX model; int8, C and the page take gray levels "
             "0 to 255"
         )
-    if out and to is Target.C:
-        check_output_folder(out)
+    if out:
+        _check_path(out, to, input_files(net, weights))
 
     from netlet import export
     from netlet.experiments import load_trained_net
 
     trained = load_trained_net(locate_weights(net), weights, trust=trust)
     model = export.trace_model(trained)
-    images = _images_to_verify(trained, dataset, data_dir)
     path = out or _default_path(model.stem, to, int8=int8)
+    if not out:
+        _check_path(path, to, input_files(net, weights))
+    images = _images_to_verify(trained, dataset, data_dir)
     with show_phases() as on_progress:
         if to is Target.PAGE:
             exported = export.export_page(model, path, images, on_progress=on_progress)
@@ -132,6 +135,16 @@ def export(
         )
     else:
         print_result(str(exported), lines=True)
+
+
+def _check_path(path: Path, to: Target, inputs: list[Path]) -> None:
+    """Check that an export can be written there, before it is made and verified."""
+    if to is not Target.C:
+        check_output(path, inputs=inputs)
+        return
+    check_output_folder(path)
+    for name in ("netlet.h", "netlet.c"):
+        check_output(path / name, inputs=inputs, what="folder")
 
 
 def _default_path(stem: str, to: Target, *, int8: bool) -> Path:

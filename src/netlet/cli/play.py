@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from netlet.cli.locate import locate_weights
+from netlet.cli.locate import input_files, locate_weights
 from netlet.cli.options import Json, TrainedNet, Trust, Weights
 from netlet.cli.results import print_json, print_result, say
+from netlet.outputs import check_output
 
 
 def play(
@@ -33,6 +34,8 @@ def play(
     """
     import webbrowser
 
+    if out is not None:
+        check_output(out, inputs=input_files(net, weights))
     from netlet import export
     from netlet.data import cache_folder
     from netlet.experiments import load_trained_net

@@ -14,7 +14,7 @@ from netlet.cli.locate import locate_weights
 from netlet.cli.options import NET_WITH_WEIGHTS, Json, Trust, Weights
 from netlet.cli.results import print_json, print_result, say
 from netlet.errors import DataError, NetError
-from netlet.outputs import write_output
+from netlet.outputs import check_output, write_output
 from netlet.text import format_table
 
 if TYPE_CHECKING:
@@ -123,6 +123,8 @@ def _check_show(show: Path | None, files: Sequence[Path]) -> None:
         raise DataError(
             f"{show}: is one of the pictures and would be overwritten; name another with --show"
         )
+    if show:
+        check_output(show, "--show", files)
 
 
 def _read(

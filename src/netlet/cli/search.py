@@ -12,6 +12,7 @@ from netlet.cli.options import Json, Trust, Workers
 from netlet.cli.results import print_json, print_result, say
 from netlet.cli.settings import cpu_cores
 from netlet.errors import OutputError
+from netlet.outputs import check_output
 
 
 def search(
@@ -20,7 +21,8 @@ def search(
         typer.Argument(metavar="NAME", help="Search space: mnistnet_2, mnistnet_3, crest, speck."),
     ],
     trials: Annotated[
-        int, typer.Option("--trials", metavar="N", min=1, help="Number of trials to run.")
+        int,
+        typer.Option("--trials", metavar="N", min=1, max=100_000, help="Number of trials to run."),
     ] = 20,
     workers: Workers = None,
     out: Annotated[
@@ -56,6 +58,7 @@ def search(
     if files := [folder for folder in path.parents if folder.is_file()]:
         raise OutputError(f"{path}: {files[0]} is a file; name another file with --out")
     if repeat is None:
+        check_output(path)
         _run(name, path, trials, workers or cpu_cores(), json=json)
     else:
         _repeat(path, repeat, trust=trust, json=json)

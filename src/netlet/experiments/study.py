@@ -11,9 +11,10 @@ from pathlib import Path
 
 from netlet import records
 from netlet.analysis import receptive_field_from_trace, summary_from_trace, trace
-from netlet.errors import LockedError, RecordError, TrainingError
+from netlet.errors import LockedError, OutputError, RecordError, TrainingError
 from netlet.experiments.config import load_experiment
 from netlet.experiments.workers import OnEvent, run_folder, train_seeds
+from netlet.files import check_replaceable, remove_unfinished
 from netlet.locks import LOCK, find_holder, lock_file, lock_folder
 from netlet.nets import build
 from netlet.records import (
@@ -65,6 +66,13 @@ def run_study(
         TrainingError: Some seeds could not be finished. The others are kept, and the same call
             trains only the rest.
     """
+    try:
+        check_replaceable(folder / records.STUDY)
+    except OSError as error:
+        raise OutputError(
+            f"{folder / records.STUDY}: cannot be written ({error.strerror}); name another folder "
+            "with --out"
+        ) from error
     finished = load_finished_seeds(config, seeds, folder)
     with _claim_seeds([seed for seed in seeds if seed not in finished], folder):
         # Again, since another process may have finished some of them in the meantime.
@@ -115,6 +123,7 @@ def _save_seeds(
     """Add seeds to ``study.json``, which another process may have changed; return their study."""
     path = folder / records.STUDY
     with lock_folder(folder, "netlet study", _WRITE_WAIT_S):
+        remove_unfinished(folder, [CHECKPOINT_FILE])
         found = load_finished_seeds(config, seeds, folder)
         if gone := [seed for seed in seeds if seed not in found]:
             raise TrainingError(
@@ -126,7 +135,13 @@ def _save_seeds(
         if not trials and path.is_file():
             trials = records.load_study(path).chosen_by
         study = dataclasses.replace(study, chosen_by=trials)
-        records.save_study(study, path)
+        try:
+            records.save_study(study, path)
+        except OSError as error:
+            raise OutputError(
+                f"{path}: cannot be written ({error.strerror}); all seeds are kept in {folder}, "
+                "run the same command again"
+            ) from error
     return study.select_seeds(seeds)
 
 

@@ -18,6 +18,7 @@ from netlet.experiments.search.trials import (
     read_results,
     run_trial,
 )
+from netlet.locks import lock_file
 
 try:
     import optuna
@@ -48,7 +49,16 @@ def run_search(
     Returns:
         The number of lines in the file that the sampler could not learn from, since they are from
         another space.
+
+    Raises:
+        LockedError: Another search adds to the file.
+        OutputError: The file cannot be written; trials that were finished before are in it.
     """
+    with lock_file(path, "netlet search"):
+        return _search(space, path, trials, workers, on_trial)
+
+
+def _search(space: Space, path: Path, trials: int, workers: int, on_trial: OnTrial) -> int:
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # on_trial reports the trials
     known = read_results(path)
     sampler = optuna.samplers.TPESampler(multivariate=True, constant_liar=True, seed=len(known))
@@ -84,7 +94,6 @@ def repeat_trial(
     Args:
         path: File of trials.
         line: Number of the trial's line, from 1.
-        trust: Whether to run code that the line names, like ``file.py:Name``.
         trust: Whether to run code that the line names, like ``file.py:Name``.
 
     Returns:

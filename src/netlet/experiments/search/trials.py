@@ -15,6 +15,7 @@ from typing import Any
 
 from netlet.errors import RecordError
 from netlet.files import read_regular
+from netlet.outputs import write_output
 from netlet.records.json_file import shorten
 from netlet.records.trials import MAX_TRIALS_BYTES, parse_trials
 from netlet.records.upgrade import upgrade_trial
@@ -110,7 +111,12 @@ def check_result(result: Mapping[str, Any], where: str) -> None:
 
 
 def append_result(result: Mapping[str, Any], path: Path) -> None:
-    """Add a trial to a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(result) + "\n")
+    """Add a trial to a file; a crash or a full disk leaves the file as it was.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    before = path.read_bytes() if path.exists() else b""
+    if before and not before.endswith(b"\n"):
+        before += b"\n"
+    write_output(path, before + json.dumps(result).encode() + b"\n")

@@ -1,0 +1,257 @@
+"""Outputs that a person names: devices are written through, links followed, nothing is replaced."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from helpers import Netlet, linux_only
+
+from netlet import files, outputs
+from netlet.errors import OutputError
+from netlet.outputs import check_output, check_output_folder, write_output
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="makes devices and mounts")
+
+
+def temporary_files(folder: Path) -> list[str]:
+    return [name for name in os.listdir(folder) if files.is_temporary(name)]
+
+
+@as_root
+def test_a_device_is_written_through(tmp_path: Path) -> None:
+    device = tmp_path / "null"
+    os.mknod(device, 0o600 | 0o020000, os.makedev(1, 3))
+    check_output(device)
+    write_output(device, "text")
+    assert device.is_char_device()
+    with pytest.raises(OutputError, match=r"/dev/full: cannot be written \(No space left"):
+        write_output(Path("/dev/full"), "text")
+
+
+def test_a_pipe_gets_the_content_and_stays_a_pipe(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    received: list[bytes] = []
+    reader = threading.Thread(target=lambda: received.append(pipe.read_bytes()))
+    reader.start()
+    content = b"x" * 1_000_000  # more than a pipe holds
+    check_output(pipe)
+    write_output(pipe, content)
+    reader.join(10)
+    assert received == [content]
+    assert pipe.is_fifo()
+
+
+def test_a_pipe_without_a_reader_is_refused_and_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outputs, "_READER_WAIT_S", 0.1)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OutputError, match="no program reads from this pipe"):
+        write_output(tmp_path / "pipe", "text")
+
+
+def test_a_link_stays_and_its_target_is_replaced(tmp_path: Path) -> None:
+    target = tmp_path / "far" / "target"
+    target.parent.mkdir()
+    target.write_text("old")
+    target.chmod(0o640)
+    (tmp_path / "link").symlink_to("far/target")
+    (tmp_path / "to-link").symlink_to("link")
+    write_output(tmp_path / "to-link", "new")
+    assert target.read_text() == "new"
+    assert target.stat().st_mode & 0o777 == 0o640
+    assert os.readlink(tmp_path / "to-link") == "link"
+    assert os.readlink(tmp_path / "link") == "far/target"
+    (tmp_path / "dangling").symlink_to("far/new/file")
+    write_output(tmp_path / "dangling", "text")
+    assert (tmp_path / "far" / "new" / "file").read_text() == "text"
+    assert (tmp_path / "dangling").is_symlink()
+    (tmp_path / "loop").symlink_to("loop")
+    for act in (check_output, lambda path: write_output(path, "")):
+        with pytest.raises(OutputError, match="Too many levels of symbolic links"):
+            act(tmp_path / "loop")
+
+
+def test_what_must_not_be_written_to_is_refused_in_a_line(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "kept").write_text("mine")
+    (tmp_path / "kept").chmod(0o444)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "socket"))
+        for name, why in (
+            ("folder", "it is a folder"),
+            ("kept", "it is read-only"),
+            ("socket", "it is a socket"),
+            ("kept/x", "kept is a file"),
+            ("n" * 256, "File name too long"),
+            ("new/" + "n" * 256, "File name too long"),
+        ):
+            for act in (check_output, lambda path: write_output(path, "new")):
+                if name.startswith("new") and act is not check_output:
+                    continue
+                with pytest.raises(OutputError, match=rf"cannot be written \(.*{why}") as caught:
+                    act(tmp_path / name)
+                assert "\n" not in str(caught.value)
+    assert (tmp_path / "kept").read_text() == "mine"
+    assert not temporary_files(tmp_path)
+
+
+@as_root
+def test_a_disk_is_never_written_to(tmp_path: Path) -> None:
+    os.mknod(tmp_path / "disk", 0o600 | 0o060000, os.makedev(7, 250))
+    with pytest.raises(OutputError, match="it is a disk"):
+        write_output(tmp_path / "disk", "text")
+
+
+def test_an_input_is_never_the_output(tmp_path: Path) -> None:
+    (tmp_path / "input").write_text("mine")
+    os.link(tmp_path / "input", tmp_path / "hard")
+    (tmp_path / "link").symlink_to("input")
+    for name in ("input", "hard", "link"):
+        with pytest.raises(OutputError, match=r"is an input of this command; .* with --show"):
+            check_output(tmp_path / name, "--show", [None, tmp_path / "gone", tmp_path / "input"])
+    check_output(tmp_path / "other", inputs=[tmp_path / "input"])
+
+
+def test_a_failed_write_keeps_the_old_content(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a").write_text("old")
+    synced = os.fsync
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OutputError, match="No space left on device"):
+        write_output(tmp_path / "a", "new")
+    monkeypatch.setattr(os, "fsync", synced)
+    assert (tmp_path / "a").read_text() == "old"
+    assert os.listdir(tmp_path) == ["a"]
+
+
+@as_root
+def test_a_mounted_file_is_written_in_place(tmp_path: Path) -> None:
+    """As in a container that has been given a single file."""
+    for name in ("inside", "outside"):
+        (tmp_path / name).write_text("old content")
+    subprocess.run(["mount", "--bind", tmp_path / "outside", tmp_path / "inside"], check=True)
+    try:
+        check_output(tmp_path / "inside")
+        write_output(tmp_path / "inside", "new")
+        assert (tmp_path / "outside").read_text() == "new"
+    finally:
+        subprocess.run(["umount", tmp_path / "inside"], check=True)
+    assert sorted(os.listdir(tmp_path)) == ["inside", "outside"]
+
+
+@as_root
+def test_a_read_only_filesystem_is_said_before_the_work(tmp_path: Path) -> None:
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", tmp_path], check=True)
+    try:
+        with pytest.raises(OutputError, match=r"Read-only file system"):
+            check_output(tmp_path / "deep" / "file")
+        with pytest.raises(OutputError, match=r"Read-only file system"):
+            check_output_folder(tmp_path / "deep" / "folder")
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)
+
+
+def test_checking_an_output_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "old").write_text("mine")
+    for name in ("old", "new", "deep/er/new"):
+        check_output(tmp_path / name)
+    check_output_folder(tmp_path / "deep" / "folder")
+    assert os.listdir(tmp_path) == ["old"]
+    assert (tmp_path / "old").read_text() == "mine"
+
+
+@linux_only
+@pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
+def test_stdout_as_a_file_gets_the_content_once_and_in_order(tmp_path: Path, name: str) -> None:
+    code = (
+        "from pathlib import Path; from netlet.outputs import *; print('first'); "
+        f"check_output(Path('{name}')); write_output(Path('{name}'), 'second\\n'); print('third')"
+    )
+    with (tmp_path / "out").open("w") as out:
+        subprocess.run([sys.executable, "-c", code], stdout=out, check=True)
+    assert (tmp_path / "out").read_text() == "first\nsecond\nthird\n"
+
+
+# --- every command that writes a file says at once that it cannot
+
+
+def start_of(line: str) -> Callable[[str], str]:
+    return lambda place: line.format(place)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "export crest --to onnx -o {}/x.onnx",
+        "export crest --to page -o {}/x.html",
+        "export crest --to c -o {}/folder",
+        "report swift -o {}/x.html",
+        "frontier -o {}/x.svg",
+        "card crest -o {}/x.md",
+        "play crest --no-open -o {}/x.html",
+        "predict x.png --show {}/x.png",
+        "search speck -o {}/x.jsonl",
+        "train code_1 -o {}/run",
+        "study code_1 -o {}/study",
+        "climb document_004 -o {}/ladder",
+        "climb document_004 --page {}/x.html",
+        "data get mnist -o {}/data",
+        "data show scribble -o {}/x.png",
+        "data make -o {}/x.npz",
+    ],
+)
+def test_a_place_that_cannot_be_written_to_is_said_before_any_work(
+    netlet: Netlet, tmp_path: Path, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def work(*args: object, **kwargs: object) -> None:
+        raise AssertionError("the work began")
+
+    for name in ("netlet.data.load", "netlet.data.make_scribble", "netlet.data.fetch"):
+        monkeypatch.setattr(name, work)
+    monkeypatch.setattr("netlet.experiments.load_trained_net", work)
+    (tmp_path / "taken").write_text("mine")
+    code, out, err = netlet(*command.format("taken").split())
+    assert (code, out) == (2, "")
+    assert re.fullmatch(r"netlet: taken/\S+: .*taken is a file.*; name .*\n", err), err
+    assert (tmp_path / "taken").read_text() == "mine"
+    assert os.listdir(tmp_path) == ["taken"]
+
+
+@pytest.mark.parametrize(
+    ("command", "why"),
+    [
+        ("data make -o x.txt", "the name must end in .npz; use x.npz with --out"),
+        ("data show scribble -o x.doc", "cannot write this format; name a file like sheet.png"),
+        ("report swift -o x.doc", "cannot write this format"),
+        ("frontier -o x.doc", "cannot write this format"),
+        ("climb document_004 --page x.doc", "cannot write this format"),
+        ("predict x.png --show x.doc", "the sheet is a PNG file"),
+    ],
+)
+def test_a_wrong_suffix_is_said_at_once(
+    netlet: Netlet, command: str, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("netlet.data.load", None)
+    monkeypatch.setattr("netlet.data.make_scribble", None)
+    began = time.monotonic()
+    code, out, err = netlet(*command.split())
+    assert (code, out) == (2, "")
+    assert why in err
+    assert len(err.splitlines()) == 1
+    assert time.monotonic() - began < 5
