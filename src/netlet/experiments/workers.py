@@ -12,7 +12,8 @@ import dataclasses
 import multiprocessing
 import os
 import threading
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -24,7 +25,7 @@ import torch
 from torch import nn
 
 from netlet.data import Dataset
-from netlet.errors import NetletError
+from netlet.errors import NetletError, NetletWarning
 from netlet.experiments.config import load_data, load_experiment
 from netlet.locks import lock_folder
 from netlet.records import Epoch, Run, RunConfig
@@ -45,6 +46,7 @@ class WorkerEvent:
     score: str = ""  # after the last completed epoch
     finished: bool = False
     error: str = ""  # why this seed could not be finished
+    warning: str = ""  # of netlet; the main process repeats it
 
 
 OnEvent = Callable[[WorkerEvent], None]
@@ -93,6 +95,7 @@ class _WorkerPool:
         self._config, self._folder, self._on_event = config, folder, on_event
         self._waiting = list(seeds)
         self._errors: list[str] = []
+        self._warnings: set[str] = set()
         self._processes: dict[Connection, tuple[int, SpawnProcess]] = {}
         self._seed_of: dict[int, int] = {}  # worker -> the seed that it trains
         # A forked process would inherit threads that it cannot use.
@@ -139,6 +142,9 @@ class _WorkerPool:
         except (EOFError, OSError):
             self._remove_worker(pipe)
             return
+        if event.warning:
+            self._warn(event.warning)
+            return
         self._handle(event)
         if event.error or event.finished:
             del self._seed_of[worker]
@@ -153,6 +159,12 @@ class _WorkerPool:
             self._handle(WorkerEvent(worker, self._seed_of.pop(worker), error=error))
             if self._waiting:
                 self._start_worker(worker)
+
+    def _warn(self, text: str) -> None:
+        """Repeat a warning of a worker, unless another seed has led to the same one."""
+        if text not in self._warnings:
+            self._warnings.add(text)
+            warnings.warn(text, NetletWarning, stacklevel=2)
 
     def _handle(self, event: WorkerEvent) -> None:
         self._on_event(event)
@@ -171,11 +183,31 @@ def _run_worker(worker: int, config: dict[str, Any], folder: str, pipe: Connecti
             try:
                 images = images or load_data(base)
                 reporter = _PipeReporter(worker, seed, pipe)
-                _train_seed(dataclasses.replace(base, seed=seed), images, Path(folder), reporter)
+                with _forward_warnings(worker, seed, pipe):
+                    _train_seed(
+                        dataclasses.replace(base, seed=seed), images, Path(folder), reporter
+                    )
             except NetletError as error:
                 pipe.send(WorkerEvent(worker, seed, error=" ".join(str(error).split())))
     except (KeyboardInterrupt, EOFError, BrokenPipeError):
         os._exit(130)  # Ctrl-C reaches every process; the main process prints the message
+
+
+@contextlib.contextmanager
+def _forward_warnings(worker: int, seed: int, pipe: Connection) -> Iterator[None]:
+    """Send netlet's warnings to the main process within the block."""
+    with warnings.catch_warnings():
+        otherwise = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *rest: Any) -> None:
+            if issubclass(category, NetletWarning):
+                pipe.send(WorkerEvent(worker, seed, warning=str(message)))
+            else:
+                otherwise(message, category, *rest)
+
+        warnings.simplefilter("always", NetletWarning)
+        warnings.showwarning = show  # type: ignore[assignment]
+        yield
 
 
 def _train_seed(config: RunConfig, images: Dataset, folder: Path, reporter: _PipeReporter) -> None:
