@@ -30,12 +30,14 @@ from netlet import analysis, recipes, stats
 from netlet.budgets import TWENTY_K, Outcome, Score
 from netlet.cli.progress import Bar
 from netlet.cli.results import accept_all_characters, print_json, print_result, say
-from netlet.data import Dataset, Split
+from netlet.data import Dataset, Split, draw_contact_sheet
+from netlet.errors import NetError
 from netlet.evaluation import evaluate, format_evaluation
 from netlet.experiments import TrainedNet
 from netlet.export import TracedModel, build_page, trace_model
 from netlet.export.c_program import generate_program
-from netlet.nets import save_weights
+from netlet.files import safe_name
+from netlet.nets import build, save_weights
 from netlet.records import Study, to_json_value
 from netlet.report import (
     Page,
@@ -470,6 +472,29 @@ def test_an_exception_of_somebodys_net_cannot_draw_a_verdict(
     code, out, err = netlet("check", "n.py:\x1b[2JNet")
     assert (code, out, len(err.splitlines())) == (2, "", 1)
     assert_safe(err)
+
+
+def test_a_layer_whose_name_cannot_be_saved_is_refused_before_training() -> None:
+    def odd() -> nn.Module:
+        net = nn.Sequential(nn.Flatten())
+        net.add_module("caf\udce9", nn.Linear(784, 10))
+        return net
+
+    with pytest.raises(NetError, match=r"caf.udce9.weight' is not valid Unicode.*rename it"):
+        build(odd, 0)
+
+
+def test_long_names_make_names_of_files_that_every_system_allows() -> None:
+    one, other = "x1 " * 200, "x1 " * 200 + "8"
+    assert safe_name(one) != safe_name(other)
+    for name in (one, other, "数" * 300):
+        assert len(safe_name(name).encode()) <= 120
+        assert safe_name(safe_name(name)) == safe_name(name)
+
+
+def test_a_contact_sheet_has_a_line_for_each_class() -> None:
+    data = hostile_data()
+    assert draw_contact_sheet(data.held_out, data.class_names).height > 10 * 56
 
 
 def test_names_are_stored_as_valid_unicode() -> None:

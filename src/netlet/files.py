@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import hashlib
 import os
 import platform
 import re
@@ -16,6 +17,7 @@ from netlet.errors import NetletError
 
 UNFINISHED = ".part"  # suffix of a file or folder that is being written
 UNFINISHED_AGE_S = 60.0  # a younger one is not removed, whoever wrote it
+_MAX_NAME_BYTES = 120  # of a name that netlet makes; most systems allow 255
 _NAME_BYTES = 60  # of a name that stay in a temporary one; most systems allow 255 in all
 _MARK = re.compile(
     r"\..*\.netlet-(?P<process>\d{1,10})-(?P<host>[A-Za-z0-9._-]{1,64})-[0-9a-f]{16}\.part",
@@ -321,7 +323,12 @@ def safe_name(name: str) -> str:
     """Return a name that is safe for files and folders on every system.
 
     Letters, digits, ``.``, ``_`` and ``-`` stay, other characters become ``_``, and the result
-    neither starts nor ends with ``.`` or ``_``; it is empty if nothing is left.
+    neither starts nor ends with ``.`` or ``_``; it is empty if nothing is left. A name that is too
+    long for a file system ends in a digest of the rest.
     """
     kept = (letter if letter.isalnum() or letter in "._-" else "_" for letter in name)
-    return "".join(kept).strip("._")
+    safe = "".join(kept).strip("._")
+    if len(safe.encode()) <= _MAX_NAME_BYTES:
+        return safe
+    start = safe.encode()[: _MAX_NAME_BYTES - 9].decode(errors="ignore")
+    return f"{start}-{hashlib.sha256(safe.encode()).hexdigest()[:8]}"

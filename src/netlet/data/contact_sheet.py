@@ -13,6 +13,7 @@ from netlet.data.augment import augment_images
 from netlet.data.dataset import Split
 from netlet.errors import DataError
 from netlet.recipes import Warp
+from netlet.text import escape_controls
 
 COLUMNS = 10
 _MAX_CLASSES = 200
@@ -32,7 +33,7 @@ def draw_contact_sheet(
 
     Args:
         split: The images to show.
-        class_names: Written before the rows.
+        class_names: Written before the rows; control characters in them are escaped.
         augment: If given, the same ten images follow in each row, augmented by these ops.
         seed: Selects the images and the augmentation.
         titles: Written above the original images and above the augmented ones.
@@ -47,6 +48,7 @@ def draw_contact_sheet(
         raise DataError(
             f"{len(class_names)} classes are too many for one sheet; it holds {_MAX_CLASSES}"
         )
+    class_names = [*map(escape_controls, class_names)]
     random = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(split), generator=random)
     labels = split.labels[order]

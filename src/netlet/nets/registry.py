@@ -17,6 +17,7 @@ from torch.nn.modules.lazy import LazyModuleMixin
 from netlet.errors import NetError, check_type
 from netlet.nets.blocks import MNIST_SHAPE
 from netlet.nets.eval_mode import eval_mode
+from netlet.text import to_unicode
 
 Builder = Callable[..., nn.Module]
 _B = TypeVar("_B", bound=Builder)
@@ -87,6 +88,10 @@ def build(
 
     Returns:
         The net.
+
+    Raises:
+        TypeError: An argument is of another type.
+        NetError: An argument is out of range, or a name in the net is not valid Unicode.
     """
     _check_build(seed, shape, classes)
     own = next((entry.name for entry in NETS.values() if entry.builder is builder), "")
@@ -101,12 +106,23 @@ def build(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         net = builder(**settings)
+        _check_names(net)
         lazy = [module for module in net.modules() if isinstance(module, LazyModuleMixin)]
         if any(module.has_uninitialized_params() for module in lazy):
             # If the net cannot run, tracing it reports the error with the layer's name.
             with contextlib.suppress(Exception), eval_mode(net), torch.no_grad():
                 net(torch.zeros(2, *shape))
         return net
+
+
+def _check_names(net: nn.Module) -> None:
+    """Raise a NetError if a tensor's name cannot be written into a weights file."""
+    for name, _ in (*net.named_parameters(), *net.named_buffers()):
+        if to_unicode(name) != name:
+            raise NetError(
+                f"{type(net).__name__}: the name of {name!r} is not valid Unicode, so its weights "
+                "cannot be saved; rename it"
+            )
 
 
 def _check_build(seed: object, shape: object, classes: object) -> None:
