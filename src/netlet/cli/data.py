@@ -250,7 +250,8 @@ def make(
     if out is not None:
         if out.suffix != ".npz":
             raise OutputError(
-                f"{out}: the name must end in .npz; use {out.with_suffix('.npz')} with --out"
+                f"{out}: the name must end in .npz; "
+                f"use {out.with_suffix('.npz') if out.name else 'few.npz'} with --out"
             )
         check_output(out)
     began = time.perf_counter()

@@ -9,7 +9,16 @@ import typer
 
 from netlet.cli.datasets import load_dataset
 from netlet.cli.locate import locate_weights
-from netlet.cli.options import Channels, DataDir, DatasetName, Json, TrainedNet, Trust, Weights
+from netlet.cli.options import (
+    Channels,
+    DataDir,
+    DatasetName,
+    Json,
+    TrainedNet,
+    Trust,
+    Weights,
+    check_finite,
+)
 from netlet.cli.progress import show_progress
 from netlet.cli.results import print_json, print_result
 from netlet.errors import DataError, NetError
@@ -40,6 +49,7 @@ def evaluate(
         typer.Option(
             "--mean",
             metavar="X",
+            callback=check_finite,
             help="Mean of the gray levels (0 to 1) to subtract; the run's or MNIST's if not given.",
         ),
     ] = None,
@@ -48,6 +58,7 @@ def evaluate(
         typer.Option(
             "--std",
             metavar="X",
+            callback=check_finite,
             help="Standard deviation to divide by; the run's or MNIST's if not given.",
         ),
     ] = None,

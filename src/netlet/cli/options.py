@@ -22,12 +22,27 @@ has changed: ``train --out`` was the folder that the run's folder was made in.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from netlet import catalog, records
+from netlet.recipes import MAX_EPOCHS
+
+MAX_SEED = 2**63 - 1
+MAX_SEEDS = 10_000  # of a study
+MAX_CLASSES = 10_000
+MAX_CHANNELS = 16
+MAX_WORKERS = MAX_THREADS = 256
+
+
+def check_finite(value: float | None) -> float | None:
+    """Refuse nan and infinity, which compare to nothing as a person expects."""
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter(f"{value} is not a finite number; give one like 0.5")
+    return value
 
 
 def recipe_names() -> list[str]:
@@ -104,6 +119,7 @@ Classes = Annotated[
         "--classes",
         metavar="K",
         min=2,
+        max=MAX_CLASSES,
         help="Number of classes, for a net that takes any number; 10 if not given.",
     ),
 ]
@@ -117,7 +133,14 @@ Val = Annotated[
     ),
 ]
 FirstSeed = Annotated[
-    int, typer.Option("--first-seed", metavar="S", min=0, help="Train seeds S, S+1, S+2, ...")
+    int,
+    typer.Option(
+        "--first-seed",
+        metavar="S",
+        min=0,
+        max=MAX_SEED - MAX_SEEDS,
+        help="Train seeds S, S+1, S+2, ...",
+    ),
 ]
 Workers = Annotated[
     int | None,
@@ -125,11 +148,15 @@ Workers = Annotated[
         "--workers",
         metavar="N",
         min=1,
+        max=MAX_WORKERS,
         help="Number of processes that train in parallel; one per CPU core if not given.",
     ),
 ]
 WorkerThreads = Annotated[
-    int, typer.Option("--threads", metavar="N", min=1, help="CPU threads of each process.")
+    int,
+    typer.Option(
+        "--threads", metavar="N", min=1, max=MAX_THREADS, help="CPU threads of each process."
+    ),
 ]
 RecipeName = Annotated[
     str | None,
@@ -160,7 +187,11 @@ Settings = Annotated[
 Epochs = Annotated[
     int | None,
     typer.Option(
-        "--epochs", metavar="N", min=1, help="Number of epochs; the recipe's if not given."
+        "--epochs",
+        metavar="N",
+        min=1,
+        max=MAX_EPOCHS,
+        help="Number of epochs; the recipe's if not given.",
     ),
 ]
 DatasetName = Annotated[
@@ -186,6 +217,7 @@ Channels = Annotated[
         "--channels",
         metavar="N",
         min=1,
+        max=MAX_CHANNELS,
         help="Repeat gray images N times, for a net that takes N channels.",
     ),
 ]

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from netlet.cli.options import Json
+from netlet.cli.options import Json, check_finite
 from netlet.cli.results import print_json, print_json_line, print_result, say
 from netlet.cli.run_rows import (
     Filters,
@@ -85,6 +85,7 @@ def runs(
         typer.Option(
             "--accuracy-at-least",
             metavar="PERCENT",
+            callback=check_finite,
             help="Show only runs that reach this accuracy in percent after the last epoch.",
         ),
     ] = None,

@@ -6,18 +6,20 @@ import dataclasses
 import os
 import types
 import typing
-from pathlib import Path
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 from netlet import catalog, recipes
 from netlet.budgets import Budget
-from netlet.errors import BudgetError, NetError, OutputError, RecipeError
+from netlet.errors import BudgetError, NetError, RecipeError
 from netlet.files import safe_name
 from netlet.recipes import AUGMENTS, Recipe, Warp
 
 if TYPE_CHECKING:
     from netlet.experiments import Experiment
 
+MAX_IMAGE_VALUES = 1 << 19  # a net's feature maps take a multiple of it
+_MAX_RANK = 4  # of the input of somebody's net
 _LIMIT_PAIRS = {
     "epochs_at_most": "epochs_below",
     "epochs_below": "epochs_at_most",
@@ -30,15 +32,20 @@ def parse_shape(text: str) -> tuple[int, ...]:
     """Parse ``1,28,28``.
 
     Raises:
-        NetError: The text is not a list of positive whole numbers.
+        NetError: The text is not a list of positive whole numbers, or such an image is too large.
     """
     try:
         sizes = tuple(int(part) for part in text.split(","))
     except ValueError:
         sizes = ()
-    if len(sizes) < 2 or min(sizes) < 1:
+    if not 2 <= len(sizes) <= _MAX_RANK or min(sizes) < 1:
+        shown = text if len(text) <= 60 else f"{text[:60]}..."
         raise NetError(
-            f"--input {text!r} is not a shape; write channels, height, width, like 1,28,28"
+            f"--input {shown!r} is not a shape; write channels, height, width, like 1,28,28"
+        )
+    if prod(sizes) > MAX_IMAGE_VALUES:
+        raise NetError(
+            f"--input {text!r} has more than {MAX_IMAGE_VALUES:,} values; name a smaller image"
         )
     return sizes
 
@@ -118,14 +125,14 @@ def _parse(owner: type, name: str, text: str) -> Any:
     kind = next(option for option in options if option is not type(None))
     if kind is bool:
         if text.lower() not in ("true", "false"):
-            raise RecipeError(f"{name}={text!r} is not true or false")
+            raise RecipeError(f"{name}={text!r} is not true or false; give one of them")
         return text.lower() == "true"
     if kind in (int, float):
         try:
             return kind(text)
         except ValueError as error:
-            whole = "a whole number" if kind is int else "a number"
-            raise RecipeError(f"{name}={text!r} is not {whole}") from error
+            whole, example = ("a whole number", 5) if kind is int else ("a number", 0.5)
+            raise RecipeError(f"{name}={text!r} is not {whole}; give one like {example}") from error
     return text
 
 
@@ -146,25 +153,12 @@ def safe_folder_name(name: str) -> str:
     return safe
 
 
-def check_output_folder(folder: Path) -> None:
-    """Refuse a folder that cannot be created because a file is in its place or above it.
-
-    Raises:
-        OutputError: There is such a file.
-    """
-    for path in (folder, *folder.parents):
-        if path.exists():
-            if not path.is_dir():
-                inside = "" if path == folder else f"{path} "
-                raise OutputError(f"{folder}: {inside}is a file; name a folder with --out")
-            return
-
-
 def configure_experiment(
     net: str | None,
     recipe: str | None,
     budget: str | None,
     settings: list[str] | None,
+    epochs: int | None = None,
     accuracy_at_least: float | None = None,
 ) -> Experiment:
     """Return the experiment that a command's options describe.
@@ -174,6 +168,7 @@ def configure_experiment(
         recipe: Name of another recipe than its own.
         budget: Name of another budget than its own.
         settings: Changes of the recipe, ``key=value``.
+        epochs: Another number of epochs than the recipe's.
         accuracy_at_least: Test accuracy in percent to require instead of the budget's, on whatever
             data set is trained on.
 
@@ -193,6 +188,5 @@ def configure_experiment(
             judged_by.replace(name=f"{judged_by.name} (changed)", dataset=None),
             {"accuracy_at_least": accuracy_at_least},
         )
-    return experiment.replace(
-        recipe=apply_settings(experiment.recipe, settings or []), budget=judged_by
-    )
+    changes = [*(settings or []), *([f"epochs={epochs}"] if epochs else [])]
+    return experiment.replace(recipe=apply_settings(experiment.recipe, changes), budget=judged_by)

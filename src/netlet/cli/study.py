@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from netlet import records
-from netlet.cli.datasets import load_training_dataset
+from netlet.cli.datasets import check_outside_dataset, load_training_dataset
 from netlet.cli.options import (
+    MAX_SEEDS,
     NET,
     BudgetName,
     Channels,
     DataDir,
     DatasetName,
+    Epochs,
     FirstSeed,
     Json,
     RecipeName,
@@ -26,12 +28,8 @@ from netlet.cli.options import (
 )
 from netlet.cli.progress import show_workers
 from netlet.cli.results import print_json, print_result
-from netlet.cli.settings import (
-    check_output_folder,
-    configure_experiment,
-    cpu_cores,
-    safe_folder_name,
-)
+from netlet.cli.settings import configure_experiment, cpu_cores, safe_folder_name
+from netlet.outputs import check_output_folder
 
 if TYPE_CHECKING:
     from netlet.data import Dataset
@@ -43,7 +41,10 @@ STUDIES = Path("studies")  # where studies go if --out is not given
 def study(
     net: Annotated[str, typer.Argument(metavar="NET", help=NET, autocompletion=net_names)],
     seeds: Annotated[
-        int, typer.Option("--seeds", metavar="N", min=1, help="Number of seeds to train.")
+        int,
+        typer.Option(
+            "--seeds", metavar="N", min=1, max=MAX_SEEDS, help="Number of seeds to train."
+        ),
     ] = 10,
     first_seed: FirstSeed = 0,
     out: Annotated[
@@ -59,6 +60,7 @@ def study(
     channels: Channels = None,
     val: Val = 0,
     recipe: RecipeName = None,
+    epochs: Epochs = None,
     budget: BudgetName = None,
     set_: Settings = None,
     chosen_by: Annotated[
@@ -76,16 +78,17 @@ def study(
     Exit code 1 if a seed misses the budget. Seeds that are finished in the same folder are not
     trained again; interrupted ones are resumed.
     """
-    experiment = configure_experiment(net, recipe, budget, set_)
+    experiment = configure_experiment(net, recipe, budget, set_, epochs)
 
     from netlet import stats
     from netlet.experiments import configure_run, run_study
 
-    images = load_training_dataset(dataset, data_dir, channels)
-    folder = out or _default_folder(experiment, images)
-    check_output_folder(folder)
+    check_outside_dataset(out or STUDIES, dataset)
+    check_output_folder(out or STUDIES)
     numbers = range(first_seed, first_seed + seeds)
     trials = records.read_trials(chosen_by, numbers) if chosen_by else None
+    images = load_training_dataset(dataset, data_dir, channels)
+    folder = out or _default_folder(experiment, images)
     config = configure_run(
         experiment, images, val=val, dataset=dataset, data_folder=data_dir, threads=threads
     )

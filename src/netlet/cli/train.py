@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from netlet.cli.datasets import load_training_dataset
+from netlet.cli.datasets import check_outside_dataset, load_training_dataset
 from netlet.cli.options import (
+    MAX_SEED,
+    MAX_THREADS,
     NET,
     BudgetName,
     Channels,
     DataDir,
     DatasetName,
+    Epochs,
     Json,
     RecipeName,
     Settings,
@@ -23,8 +26,9 @@ from netlet.cli.options import (
     net_names,
 )
 from netlet.cli.results import print_json, print_result, say
-from netlet.cli.settings import check_output_folder, configure_experiment, safe_folder_name
+from netlet.cli.settings import configure_experiment, safe_folder_name
 from netlet.errors import TrainingError
+from netlet.outputs import check_output_folder
 from netlet.text import escape_controls
 
 if TYPE_CHECKING:
@@ -48,17 +52,22 @@ def train(
             "--out",
             "-o",
             metavar="DIR",
-            help="Folder of the run, to be made; runs/NET-seedN if not given.",
+            help="Folder of the run, to be made; if not given runs/NET-seedN, or the next free name "
+            "(-2, -3).",
         ),
     ] = None,
     seed: Annotated[
-        int, typer.Option("--seed", metavar="N", min=0, help="Seed of all random numbers.")
+        int,
+        typer.Option(
+            "--seed", metavar="N", min=0, max=MAX_SEED, help="Seed of all random numbers."
+        ),
     ] = 0,
     dataset: DatasetName = None,
     data_dir: DataDir = None,
     channels: Channels = None,
     val: Val = 0,
     recipe: RecipeName = None,
+    epochs: Epochs = None,
     budget: BudgetName = None,
     accuracy_at_least: Annotated[
         float | None,
@@ -77,7 +86,11 @@ def train(
     threads: Annotated[
         int | None,
         typer.Option(
-            "--threads", metavar="N", min=1, help="CPU threads; PyTorch's default if not given."
+            "--threads",
+            metavar="N",
+            min=1,
+            max=MAX_THREADS,
+            help="CPU threads; PyTorch's default if not given.",
         ),
     ] = None,
     resume: Annotated[
@@ -99,8 +112,10 @@ def train(
         _refuse_beside_resume(ctx, resume, net)
         folder, run = resume, _resume(resume, threads, net, trust=trust)
     else:
-        experiment = configure_experiment(net, recipe, budget, set_, accuracy_at_least)
+        experiment = configure_experiment(net, recipe, budget, set_, epochs, accuracy_at_least)
         _set_threads(threads)
+        check_outside_dataset(out or RUNS, dataset)
+        _check_folder(out or RUNS, numbered=out is None)
         images = load_training_dataset(dataset, data_dir, channels)
         place = out or _default_folder(experiment, images, seed)
         options = {"seed": seed, "val": val, "dataset": dataset, "data_folder": data_dir}

@@ -12,6 +12,7 @@ from netlet.recipes.named import (
     STEADY_14,
 )
 from netlet.recipes.recipe import (
+    MAX_EPOCHS,
     Averaging,
     BackendChoice,
     Interpolation,
@@ -31,6 +32,7 @@ __all__ = [
     "FRONTIER",
     "FRONTIER_TINY",
     "GENERAL_RECIPES",
+    "MAX_EPOCHS",
     "PLAIN",
     "QUICK",
     "SPRINT",

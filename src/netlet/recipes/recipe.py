@@ -138,7 +138,9 @@ class Recipe:
         _check_range(self, "std", 0, 1_000, open_low=True)
         for name in ("nesterov", "decay_norms_and_biases"):
             if not isinstance(getattr(self, name), bool):
-                raise RecipeError(f"{name}={getattr(self, name)!r} is not True or False")
+                raise RecipeError(
+                    f"{name}={getattr(self, name)!r} is not True or False; give one of them"
+                )
         if not isinstance(self.name, str):
             raise RecipeError(f"name={self.name!r} is not a text; give one like 'steady'")
         if self.nesterov and (self.optimizer != "sgd" or self.momentum == 0):
@@ -196,7 +198,7 @@ def _check_range(
 ) -> None:
     number = getattr(value, name)
     if isinstance(number, bool) or not isinstance(number, int | float) or math.isnan(number):
-        raise RecipeError(f"{name}={number!r} is not a number")
+        raise RecipeError(f"{name}={number!r} is not a number; give one like 0.5")
     if (
         number < low
         or number > high
@@ -212,7 +214,7 @@ def _check_range(
 def _check_integer(value: object, name: str, low: float, high: float) -> None:
     _check_range(value, name, low, high)
     if not isinstance(getattr(value, name), int):
-        raise RecipeError(f"{name}={getattr(value, name)!r} is not a whole number")
+        raise RecipeError(f"{name}={getattr(value, name)!r} is not a whole number; give one like 5")
 
 
 def _check_choice(value: object, name: str, choices: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from multiprocessing import get_context
@@ -102,7 +103,7 @@ def repeat_trial(
     Raises:
         RecordError: The file has no such line, or the line cannot be run again.
     """
-    if not path.exists():
+    if not os.path.lexists(path):
         raise RecordError(
             f"{path}: no such file; name the file that 'netlet search' wrote with --out"
         )

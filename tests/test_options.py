@@ -1,0 +1,153 @@
+"""Wrong values of options: each ends in one line with a remedy, before any work starts."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+import typer
+from helpers import Netlet
+
+from netlet.cli.app import app
+
+LINE = re.compile(r"netlet: [^\n]+; [^\n]+\n")
+LIBRARY_WORDS = ("Input should", "validation error", "valid integer", "in the range", "Errno")
+TOO_LARGE = "1" + "0" * 30
+
+
+def numeric_options() -> list[tuple[str, ...]]:
+    """Return each command with each of its options that takes a number."""
+    found = []
+    root = typer.main.get_command(app)
+    for name, command in root.commands.items():  # type: ignore[attr-defined]
+        inner = getattr(command, "commands", {})
+        for path, one in [((name, sub), c) for sub, c in inner.items()] or [((name,), command)]:
+            for param in one.params:
+                kind = getattr(getattr(param, "type_descriptor", None), "annotation", None)
+                if kind in (int, float):
+                    found.append((*path, max(param.opts, key=len)))
+    return found
+
+
+def check_refused(result: tuple[int, str, str]) -> str:
+    """Check that a command has refused its arguments in one line, and return the line."""
+    code, out, err = result
+    assert (code, out) == (2, ""), (out, err)
+    assert LINE.fullmatch(err), err
+    assert not [word for word in LIBRARY_WORDS if word in err], err
+    assert "--debug shows where" not in err
+    return err
+
+
+@pytest.mark.skipif(not numeric_options(), reason="needs a typer that says the types of options")
+def test_every_number_is_checked_in_plain_words(netlet: Netlet) -> None:
+    options = numeric_options()
+    assert len(options) > 40
+    for *command, option in options:
+        for value in ("x", "", " ", "é☃", "1e"):
+            err = check_refused(netlet(*command, f"{option}={value}"))
+            assert f"Invalid value for '{option}'" in err
+            assert f"'{value}' is not a" in err, err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("train", "--seed=-1"), "'-1' is out of range; give a whole number from 0 to 9,223,"),
+        (("train", f"--seed={TOO_LARGE}"), "is out of range; give a whole number from 0 to 9,223,"),
+        (("train", "--seed=1e30"), "'1e30' is not a whole number; give a whole number from 0"),
+        (("train", "--seed=" + "9" * 5_000), "..."),
+        (("train", "--threads", "100000"), "'100000' is out of range; give a whole number from 1"),
+        (("train", "--threads", "0"), "'0' is out of range; give a whole number from 1"),
+        (("train", "--epochs", TOO_LARGE), "is out of range; give a whole number from 1"),
+        (("train", "--set", f"epochs={TOO_LARGE}"), "give at least 1 and at most 100,000"),
+        (("train", "--set", f"batch_size={TOO_LARGE}"), "give at least 1 and at most 1,000,000"),
+        (("train", "--set", "peak_lr=nan"), "peak_lr=nan is not a number"),
+        (("train", "--set", "peak_lr=inf"), "peak_lr=inf is out of range; give above 0"),
+        (("train", "--accuracy-at-least", "nan"), "nan is not a percentage"),
+        (("train", "--channels", "1000000"), "is out of range; give a whole number from 1 to 16"),
+        (("study", "speck", "--seeds", "1000000000"), "from 1 to 10,000"),
+        (("study", "speck", "--first-seed", TOO_LARGE), "is out of range"),
+        (("study", "speck", "--workers", "100000"), "from 1 to 256"),
+        (("show", "speck", "--input", "1,28"), "give channels, height, width, like 1,28,28"),
+        (("show", "speck", "--input", "1,1000000,1000000"), "name a smaller image"),
+        (("show", "speck", "--input=-1,28,28"), "write channels, height, width, like 1,28,28"),
+        (("show", "speck", "--input", "1,0,28"), "write channels, height, width, like 1,28,28"),
+        (("show", "speck", "--input", ""), "write channels, height, width, like 1,28,28"),
+        (("show", "speck", "--input", "9" * 5_000), "write channels, height, width, like 1,28,28"),
+        (("show", "speck", "--classes", "1000000000"), "from 2 to 10,000"),
+        (("show", "99999999 P"), "is too large for netlet, whose nets are tiny"),
+        (("show", "8 " * 300), "has 300 layers; write at most 200"),
+        (("check", "speck", "--accuracy-above", "inf"), "accuracy_above=inf is not a percentage"),
+        (("export", "speck", "--to", "c", "--max-loss", "nan"), "give a number"),
+        (("export", "speck", "--to", "svg"), "'svg' is not one of 'onnx', 'c', 'page'"),
+        (("evaluate", "speck", "--mean", "nan"), "nan is not a finite number"),
+        (("runs", "--accuracy-at-least", "nan"), "nan is not a finite number"),
+        (("train", "a", "b"), "too many arguments (b); put a net in one line into quotes"),
+        (("search", "speck", "--repeat", "9", "-o", "nofile"), "nofile: no such file; name"),
+        (("data", "verify", "nosuch"), "no data set 'nosuch'"),
+        (("data", "verify", "no/such"), "no/such: no such folder or file"),
+        (("data", "make", "-o", ""), "the name must end in .npz; use few.npz"),
+        (("data", "make", "-o", "a.npz", "--train", TOO_LARGE), "of at most 500,000"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_a_remedy(
+    netlet: Netlet, blobs_for_mnist: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    err = check_refused(netlet(*arguments))
+    assert message in err
+    assert len(err) < 2_500
+
+
+PLACES = {
+    "folder": "is a folder",
+    "pipe": "is a pipe, not a file",
+    "/dev/zero": "is a device, not a file",
+    "dangling": "is a link to a file that does not exist",
+    "file/below": "",
+    "a\x1b[31m": "",
+}
+
+
+@pytest.mark.parametrize(
+    ("command", "suffix"),
+    [
+        (("climb",), ".toml"),
+        (("evaluate", "speck", "--weights"), ".pt"),
+        (("evaluate", "speck", "--weights"), ".safetensors"),
+        (("study", "code_2", "--chosen-by"), ""),
+        (("search", "speck", "--repeat", "1", "-o"), ""),
+        (("evaluate", "speck", "--dataset"), ".npz"),
+    ],
+)
+def test_what_is_no_file_is_refused_and_never_waited_for(
+    netlet: Netlet,
+    blobs_for_mnist: Path,
+    tmp_path: Path,
+    command: tuple[str, ...],
+    suffix: str,
+) -> None:
+    (tmp_path / f"folder{suffix}").mkdir()
+    os.mkfifo(tmp_path / f"pipe{suffix}")
+    (tmp_path / f"dangling{suffix}").symlink_to("nowhere")
+    (tmp_path / f"device{suffix}").symlink_to("/dev/zero")
+    (tmp_path / "file").write_text("x")
+    for name, message in PLACES.items():
+        place = f"device{suffix}" if name == "/dev/zero" else f"{name}{suffix}"
+        if name == "folder" and "--dataset" in command:
+            message = "contains no class folders"
+        assert message in check_refused(netlet(*command, place))
+
+
+def test_pictures_that_are_no_files_are_refused(netlet: Netlet, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    code, _, err = netlet("predict", "--net", "speck", "pipe.png", "/dev/zero", ".", "nowhere.png")
+    assert code == 1
+    assert [line.partition(": ")[2].partition(";")[0] for line in err.splitlines()] == [
+        "pipe.png: is a pipe, not a file",
+        "/dev/zero: is a device, not a file",
+        ".: is a folder",
+        "nowhere.png: no such file",
+    ]
