@@ -130,7 +130,7 @@ def test_crowded_sizes_are_enlarged_and_every_letter_is_shown() -> None:
 
 def test_the_frontier_of_a_folder(netlet: Netlet, tmp_path: Path) -> None:
     records.save_study(
-        make_study(make_seed_result(0, 990), make_seed_result(1, 992), name="mine"),
+        make_study(*(make_seed_result(k, 990 + 2 * k, verdict="") for k in (0, 1)), name="mine"),
         tmp_path / "mine" / "study.json",
     )
     code, out, err = netlet("frontier", ".", "--params-below", "5000", "--out", "page.md")
@@ -169,8 +169,8 @@ def test_seeds_that_a_trial_used_are_refused(tmp_path: Path) -> None:
         records.read_trials(file, range(5, 9))
     for content, why in (
         ("", "holds no trials"),
-        ("{}\n", "KeyError"),
-        ("nonsense\n", "cannot be read as trials"),
+        ("{}\n", "line 1: is not a trial with a seed"),
+        ("nonsense\n", "expected a trial, found broken JSON"),
     ):
         file.write_text(content)
         with pytest.raises(RecordError, match=why):

@@ -549,7 +549,7 @@ def test_bad_records_are_one_line_each_and_never_a_figure(netlet: Netlet, traine
         assert message in err
         assert not Path("x.md").exists()
 
-    says(path.read_text()[:500], "record of a study, found broken JSON (line 4, column ")
+    says(path.read_text()[:500], "found broken JSON (line 4, column ")
     says("[]", "expected the record of a study, found something else")
     seeds = whole["seeds"]
     says(whole | {"seeds": []}, "it has no seeds")

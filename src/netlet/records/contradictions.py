@@ -37,6 +37,7 @@ def contradictions_of_run(run: Run) -> Iterator[str]:
     total = run.last_epoch.total
     yield from _differ("last_epoch.total", total, "data.images", _images(run, run.last_epoch.split))
     trained = run.train_score
+    yield from _contradictions_of_images(run, run.last_epoch.split)
     yield from _differ("train_score.total", trained.total, "data.images", _images(run, "train"))
     yield from _differ("train_score.split", trained.split, "the split that is trained on", "train")
     yield from _contradictions_of_count("train_score.correct", trained.correct, trained.total)
@@ -70,9 +71,8 @@ def contradictions_of_study(study: Study) -> Iterator[str]:
         "class_sizes", f"{classes} classes", "data", f"{study.data['classes']} classes"
     )
     yield from _differ("total", study.total, "data.images", _images(study, study.split))
+    yield from _contradictions_of_images(study, study.split)
     yield from _differ("train_total", study.train_total, "data.images", _images(study, "train"))
-    if study.split == "train":
-        yield "split is train, but the images that give the score are held out of training"
     yield from _differ(
         "lr_by_epoch", f"{study.epochs} epochs", "recipe.epochs", f"{study.recipe['epochs']} epochs"
     )
@@ -147,8 +147,6 @@ def _contradictions_of_epoch(run: Run, epoch: Epoch) -> Iterator[str]:
         other = "train_score" if name == "train" else "last_epoch"
         yield from _differ(f"{where}.{name}", _split_text(*found), other, _split_text(*expected))
         yield from _contradictions_of_count(f"{where}.{name}.correct", score.correct, score.total)
-    if epoch.held_out.split == "train":
-        yield f"{where}.held_out is of train, but the images that give the score are held out"
 
 
 def _contradictions_of_lr(recipe: Mapping[str, Any], rates: Sequence[float]) -> Iterator[str]:
@@ -294,6 +292,13 @@ def _contradictions_of_digest(name: str, digest: str) -> Iterator[str]:
 def _contradictions_of_count(name: str, correct: int, total: int) -> Iterator[str]:
     if correct > total:
         yield f"{name} is {correct:,}, but there are {total:,} images"
+
+
+def _contradictions_of_images(config: ExperimentConfig, split: str) -> Iterator[str]:
+    if split == "train":
+        yield "its score is of train, but the images that give the score are held out of training"
+    elif config.data["images"].keys() != {"train", split}:
+        yield f"data.images has other splits than train and {shorten(split)}"
 
 
 def _images(config: ExperimentConfig, split: str) -> int | None:

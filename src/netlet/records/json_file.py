@@ -109,7 +109,7 @@ def _refuse_constant(name: str) -> None:
 def _parse_float(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
-        raise _RefusedError(f"{shorten(text)}, which is no finite number")
+        raise _RefusedError(f"{text[:40]}, which is no finite number")
     return value
 
 

@@ -77,6 +77,10 @@ def _contradictions_of_totals(
     for name, found, other, expected in pairs:
         if found != expected:
             yield f"{name} is {_show(found)}, but {other} give {_show(expected)}"
+    axes = len(summary["input"]) - 1
+    for row in rows:
+        if any(row[name] is not None and len(row[name]) != axes for name in ("field", "jump")):
+            yield f"summary has a field of other than {axes} axes, those of its input"
     if (size is None) != bool(reason):
         yield "receptive_field.size and why_unknown do not agree on whether it is known"
 
@@ -182,11 +186,17 @@ def _contradictions_of_windows(
     for row in rows:
         if row["kernel"] is not None and row["name"] in kinds.get(row["kind"], ()):
             layers[row["name"]].append(row)
+    names = {row["name"] for row in rows}
     for window in windows:
         fields[window["name"]].append(window)
+        if window["name"] not in names:
+            yield f"receptive_field has {shorten(window['name'])}, which is no layer of summary"
     for name, of_name in layers.items():
         if len(of_name) != len(fields[name]):
-            continue  # a layer with several windows has one row, without a kernel
+            # A layer with several windows has one row, without a kernel.
+            if len(of_name) == sum(row["name"] == name for row in rows):
+                yield f"summary and receptive_field have different windows for {shorten(name)}"
+            continue
         for row, window in zip(of_name, fields[name], strict=True):
             mine = [
                 row[key] for key in ("kernel", "stride", "padding", "dilation", "field", "jump")

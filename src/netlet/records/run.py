@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -188,8 +189,12 @@ def load_run(path: Path | str) -> Run:
     return Run.from_json(read_text(path), path)
 
 
-def find_runs(root: Path | str) -> Iterator[Path]:
+def find_runs(root: Path | str, name: str = RECORD) -> Iterator[Path]:
     """Yield the record of every run below a folder, sorted by path.
+
+    Args:
+        root: The folder.
+        name: Of the files to look for. What has this name and is no file is found as well.
 
     Raises:
         RecordError: The folder does not exist.
@@ -197,7 +202,12 @@ def find_runs(root: Path | str) -> Iterator[Path]:
     root = Path(root)
     if not root.is_dir():
         raise RecordError(f"{root}: no such folder; run 'netlet train' first, or name another")
-    yield from sorted(root.rglob(RECORD))
+    found = [
+        Path(folder) / name
+        for folder, folders, files in os.walk(root)
+        if name in files or name in folders
+    ]
+    yield from sorted(found)
 
 
 def epoch_lines(epochs: Sequence[Epoch], data: str) -> str:
@@ -239,7 +249,8 @@ def _run_from_dict(record: dict[str, Any], path: Path | str) -> Run:
     if isinstance(verdict, dict):  # its state follows from its results
         verdict = dict(verdict)
         state = verdict.pop("state", None)
-    run: Run = check_values(Run, record | {"verdict": verdict}, path)
+        record = record | {"verdict": verdict}
+    run: Run = check_values(Run, record, path)
     if run.verdict is not None and state != run.verdict.state:
         raise DamagedRecordError(
             f"{path}: verdict.state is {shorten(state)}, but verdict.results give"

@@ -65,23 +65,12 @@ def check_values(kind: Any, values: Any, path: Path | str) -> Any:
     Raises:
         DamagedRecordError: They do not; the message names the first field that differs.
     """
-    from pydantic import ValidationError
-
-    # As JSON, since a strict check of Python values would ask for tuples and instances. Names of
-    # files that are not UTF-8 hold lone surrogates, which are no error.
-    text = json.dumps(values, ensure_ascii=False).encode("utf-8", "replace")
-    try:
-        made = _adapter(kind).validate_json(text)
-    except ValidationError as error:
-        place, expected, found = _describe(error.errors(include_url=False)[0])
-        raise _error(path, place, expected, found) from error
+    made = _validate(kind, values, path)
     for place, number in _numbers(values):
         _check_number(place, number, path)
     if not isinstance(values, dict):
         return made
-    for field in dataclasses.fields(kind):
-        if field.name not in values:  # a default would hide that it was lost
-            raise _error(path, (field.name,), "a value", "nothing")
+    _require_all(made, values, (), path)
     _check_named_tuples(values, (), path)
     for number, seed in enumerate(values.get("seeds", ())):
         _check_named_tuples(seed, ("seeds", number), path)
@@ -89,6 +78,19 @@ def check_values(kind: Any, values: Any, path: Path | str) -> Any:
     # What stays a mapping stays exactly as it was read.
     same = {name: value for name, value in values.items() if isinstance(getattr(made, name), dict)}
     return dataclasses.replace(made, **same)
+
+
+def _validate(kind: Any, values: Any, path: Path | str, field: str = "") -> Any:
+    from pydantic import ValidationError
+
+    # As JSON, since a strict check of Python values would ask for tuples and instances. Names of
+    # files that are not UTF-8 hold lone surrogates, which are no error.
+    text = json.dumps(values, ensure_ascii=False).encode("utf-8", "replace")
+    try:
+        return _adapter(kind).validate_json(text)
+    except ValidationError as error:
+        place, expected, found = _describe(error.errors(include_url=False)[0])
+        raise _error(path, (field, *place[1:]) if field else place, expected, found) from error
 
 
 def refuse_contradictions(found: Iterator[str], path: Path | str) -> None:
@@ -109,7 +111,7 @@ def refuse_contradictions(found: Iterator[str], path: Path | str) -> None:
 def _adapter(kind: type) -> TypeAdapter[Any]:
     from pydantic import TypeAdapter
 
-    if dataclasses.is_dataclass(kind):
+    if hasattr(kind, "__pydantic_config__"):
         return TypeAdapter(kind)
     return TypeAdapter(kind, config=cast("ConfigDict", STRICT))
 
@@ -157,6 +159,18 @@ def _check_number(place: Sequence[object], number: float, path: Path | str) -> N
         raise _error(path, place, expected, str(number))
 
 
+def _require_all(made: Any, values: Any, place: Sequence[object], path: Path | str) -> None:
+    """Check that no field is missing; the default of its class would hide that it was lost."""
+    if isinstance(made, tuple) and isinstance(values, list):
+        for number, (one, value) in enumerate(zip(made, values, strict=False)):
+            _require_all(one, value, (*place, number), path)
+    elif dataclasses.is_dataclass(made):
+        for field in dataclasses.fields(made):
+            if field.name not in values:
+                raise _error(path, (*place, field.name), "a value", "nothing")
+            _require_all(getattr(made, field.name), values[field.name], (*place, field.name), path)
+
+
 def _check_named_tuples(
     values: Mapping[str, Any], place: Sequence[object], path: Path | str
 ) -> None:
@@ -181,7 +195,8 @@ def _check_recipe_and_budget(values: Mapping[str, Any], path: Path | str) -> Non
             found = ("a value", "nothing") if field in known else ("no such key", "one")
             raise _error(path, (name, field), *found)
         try:
-            check_values(tuple[kind], [fields], path)  # type: ignore[valid-type]
+            # In a tuple, since a configuration is not given to a class by itself.
+            _validate(tuple[kind], [fields], path, name)  # type: ignore[valid-type]
             restore(fields)
         except NetletError as error:
             if isinstance(error, DamagedRecordError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -31,9 +32,18 @@ def list_studies() -> list[str]:
 
 def holds_records(folder: Path) -> bool:
     """Return whether a path is the folder of a run, a study, a ladder, or of several runs."""
-    if any((folder / name).exists() for name in (RECORD, STUDY, LADDER)):
-        return True
-    return any(folder.glob(f"*/{RECORD}"))
+    return any(map(os.path.lexists, (folder / name for name in (RECORD, STUDY, LADDER)))) or bool(
+        _list_runs(folder)
+    )
+
+
+def _list_runs(folder: Path) -> list[Path]:
+    """Return the records of the runs in a folder's folders, whatever they are."""
+    try:
+        places = sorted(folder.iterdir())
+    except OSError:  # it is no folder, or must not be read
+        return []
+    return [place / RECORD for place in places if os.path.lexists(place / RECORD)]
 
 
 def find_study(name: str | Path, on_problem: OnProblem | None = None) -> Study:
@@ -87,14 +97,14 @@ def load_runs(paths: Iterable[Path], on_problem: OnProblem | None = None) -> lis
 
 
 def _load_folder(folder: Path, on_problem: OnProblem | None) -> Study:
-    paths = sorted(folder.glob(f"*/{RECORD}"))
-    if (folder / STUDY).exists():
+    paths = _list_runs(folder)
+    if os.path.lexists(folder / STUDY):
         study = load_study(folder)
         for path in paths:
             for run in load_runs([path], on_problem):
                 refuse_other_results(study, run, folder / STUDY, path)
         return study
-    if (folder / RECORD).exists():
+    if os.path.lexists(folder / RECORD):
         return Study.from_runs([load_run(folder)])
     if (folder / LADDER).is_file():
         raise RecordError(

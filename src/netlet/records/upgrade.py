@@ -94,6 +94,8 @@ def explain_upgrade_errors(path: Path | str) -> Iterator[None]:
     """
     try:
         yield
+    except DamagedRecordError as error:
+        raise DamagedRecordError(f"{path}: contradicts itself: {error}") from error
     except KeyError as error:
         raise DamagedRecordError(
             f"{path}: expected a value for {error}, found nothing; the file was edited or cut"
@@ -114,6 +116,7 @@ def upgrade_run(record: Mapping[str, Any]) -> dict[str, Any]:
     """
     if record["schema"] == RUN_SCHEMA:
         return dict(record)
+    _refuse_newer_keys(record, ("stretches", *(("cost",) if record["schema"] == 1 else ())))
     upgraded = _upgrade_config(_rename(record, _RUN_KEYS))
     if upgraded["verdict"]:
         verdict = _rename(upgraded["verdict"], _VERDICT_KEYS)
@@ -132,12 +135,11 @@ def upgrade_run(record: Mapping[str, Any]) -> dict[str, Any]:
         else one
         for one in upgraded["calibration"]
     ]
-    if "stretches" not in upgraded:
-        upgraded["stretches"] = split_into_stretches(
-            len(upgraded["epochs"]),
-            upgraded.get("resumed_after", ()),
-            {"backend": upgraded.get("backend", "eager"), "environment": upgraded["environment"]},
-        )
+    upgraded["stretches"] = split_into_stretches(
+        len(upgraded["epochs"]),
+        upgraded.get("resumed_after", ()),
+        {"backend": upgraded.get("backend", "eager"), "environment": upgraded["environment"]},
+    )
     upgraded = {"backend": "eager", "resumed_after": [], **upgraded}
     return _rename_layers(upgraded) | {"schema": RUN_SCHEMA}
 
@@ -169,6 +171,7 @@ def upgrade_study(record: Mapping[str, Any]) -> dict[str, Any]:
     """
     if record["schema"] == STUDY_SCHEMA:
         return dict(record)
+    _refuse_newer_keys(record, ("cost", "lr_by_epoch"))
     upgraded = _upgrade_config(_rename(record, _STUDY_KEYS))
     upgraded["seeds"] = [
         seed | {"calibration": _add_bounds(seed["calibration"])}
@@ -236,6 +239,16 @@ def upgrade_trial(line: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(upgraded.get("params"), Mapping):
         upgraded["params"] = upgrade_recipe(upgraded["params"])
     return upgraded
+
+
+def _refuse_newer_keys(record: Mapping[str, Any], keys: Sequence[str]) -> None:
+    """Refuse a record with keys that its schema number does not have yet."""
+    for key in keys:
+        if key in record:
+            raise DamagedRecordError(
+                f"schema is {record['schema']}, but {key} came with a later one; restore the file"
+                " from a copy, or run the command again"
+            )
 
 
 def _upgrade_config(record: dict[str, Any]) -> dict[str, Any]:

@@ -67,7 +67,7 @@ def collect_seed_records(root: Path) -> tuple[list[SeedRecord], list[str]]:
             continue
         entries.append(SeedRecord(path.parent, study))
         listed[path.parent.parent, run.seed] = run, path
-    for path in sorted(root.rglob(STUDY)):
+    for path in records.find_runs(root, STUDY):
         try:
             study = records.load_study(path)
         except RecordError as error:

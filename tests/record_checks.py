@@ -1,0 +1,153 @@
+"""Edit records and see what the commands that read them do."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import random
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from record_edits import FREE_IN_RUN, FREE_IN_STUDY, Edit, make_edits
+
+from netlet.cli import main
+from netlet.records import RECORD, STUDY
+
+# The name of an exception of Python, such as KeyError, is no message for a person.
+_EXCEPTION = re.compile(r"\b[A-Z]\w*(Error|Exception|Traceback)\b|Traceback|--debug")
+READERS = ("compare", "card", "frontier", "report")
+
+
+def call(*words: str) -> tuple[int, str, str]:
+    """Run the command line in this process: arguments to exit code, stdout, stderr."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            main(list(words))
+        except SystemExit as stop:
+            return int(stop.code or 0), out.getvalue(), err.getvalue()
+    return 0, out.getvalue(), err.getvalue()
+
+
+def try_edits(
+    folder: Path, name: str, number: int, seed: int, *, report_every: int
+) -> Iterator[bool]:
+    """Edit a record and run the commands that read it; put the record back at the end.
+
+    Args:
+        folder: Has the record, and for a run its weights; ``folder/../good`` has a good run.
+        name: ``run.json`` or ``study.json``.
+        number: How many edits.
+        seed: Of the edits.
+        report_every: Draw a report of every Nth accepted edit.
+
+    Yields:
+        For each edit whether it was refused; else it was harmless.
+
+    Raises:
+        AssertionError: It was neither.
+    """
+    path = folder / name
+    whole = path.read_text()
+    choose, accepted = random.Random(seed), 0
+    try:
+        for edit in make_edits(json.loads(whole), number, seed):
+            path.write_bytes(edit.text.encode("utf-8", "surrogatepass"))
+            code, out, err = call("runs", str(folder.parent), "--json")
+            rows = {Path(row["path"]).name: row for row in reversed(json.loads(out)["runs"])}
+            assert "good" in rows, f"{edit.what} hides other runs"
+            refused = code == 1
+            reader = choose.choice(READERS[:-1])
+            if refused:
+                check_refusal(edit, err)
+            else:
+                accepted += 1
+                check_harmless(edit, name, rows[folder.name], json.loads(edit.text))
+                if accepted % report_every == 1:
+                    reader = "report"
+            check_reader(reader, folder, edit, refused=refused)
+            yield refused
+    finally:
+        path.write_text(whole)
+
+
+def check_refusal(edit: Edit, err: str) -> None:
+    """Check that an edit was refused in one line for people."""
+    lines = [line for line in err.splitlines() if not line.startswith("no studies found; ")]
+    assert len(lines) == 1, f"{edit.what}: {err}"
+    assert len(err) < 1_000, f"{edit.what}: {err}"
+    assert not _EXCEPTION.search(err), f"{edit.what}: {err}"
+
+
+def check_harmless(edit: Edit, name: str, row: dict[str, Any], record: dict[str, Any]) -> None:
+    """Check that an accepted edit contradicts nothing, and is what is shown."""
+    free = FREE_IN_RUN if name == RECORD else FREE_IN_STUDY
+    assert edit.is_free(free), f"accepted although something else determines it: {edit.what}"
+    if name == RECORD:
+        last, train = record["last_epoch"], record["train_score"]
+        scores = [epoch["held_out"]["correct"] for epoch in record["epochs"]]
+        shown = {"epochs": len(scores), "train_s": round(record["times"]["train_s"], 3)}
+        best, seed = max(scores), record
+    else:
+        seed = record["seeds"][0]
+        last = {"correct": seed["correct"], "total": record["total"]}
+        train = {"correct": seed["train_correct"], "total": record["train_total"]}
+        best, shown = max(seed["correct_by_epoch"]), {"train_s": seed["train_s"]}
+    shown |= {
+        "parameters": record["cost"]["parameters"],
+        "last_percent": round(100 * last["correct"] / last["total"], 4),
+        "best_percent": round(100 * best / last["total"], 4),
+        "train_percent": round(100 * train["correct"] / train["total"], 4),
+        "seed": seed["seed"],
+    }
+    assert {key: row[key] for key in shown} == shown, f"{edit.what}: {row}"
+
+
+def check_reader(reader: str, folder: Path, edit: Edit, *, refused: bool) -> None:
+    """Check that another command refuses the same edit, or shows the record."""
+    words = {
+        "compare": ("compare", str(folder), str(folder.parent / "good")),
+        "card": ("card", str(folder)),
+        "frontier": ("frontier", str(folder.parent)),
+        "report": ("report", str(folder), "--out", str(folder.parent / "page.md")),
+    }[reader]
+    code, _, err = call(*words)
+    assert not _EXCEPTION.search(err), f"{edit.what}: {reader}: {err}"
+    if refused:
+        assert code == (1 if reader == "frontier" else 2), f"{edit.what}: {reader}: {err}"
+        check_refusal(edit, err)
+    else:
+        # Two edited records may be of two experiments, and edited weights are no longer there.
+        assert code in (0, 1, 2), f"{edit.what}: {reader}: {err}"
+        assert code < 2 or len(err.splitlines()) == 1, f"{edit.what}: {reader}: {err}"
+
+
+def record_runs(folder: Path, data: Path) -> None:
+    """Train a tiny net with two seeds, and write ``good``, ``run`` and ``study`` into a folder.
+
+    Args:
+        folder: Gets the folders.
+        data: An ``.npz`` of images.
+    """
+    from netlet import records
+    from netlet.records import Study
+
+    for seed in (0, 1):
+        words = ("--dataset", str(data), "--seed", str(seed), "--out", str(folder / f"seed-{seed}"))
+        settings = ("--set", "epochs=5", "--set", "backend=eager", "--set", "batch_size=100")
+        code, _, err = call("train", "speck", *words, *settings)
+        assert code in (0, 1), err
+    (folder / "runs").mkdir()
+    (folder / "studies").mkdir()
+    runs = [records.load_run(folder / f"seed-{seed}") for seed in (0, 1)]
+    for kind, name in (("runs", RECORD), ("studies", STUDY)):
+        for place in ("good", "edited"):
+            target = folder / kind / place
+            if name == RECORD:
+                shutil.copytree(folder / f"seed-{place == 'good':d}", target)
+            else:
+                records.save_study(Study.from_runs(runs), target / name)
