@@ -7,6 +7,7 @@ import math
 import multiprocessing
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import FIXTURES, flat_net, start_interruptible, write_blob_source
+from helpers import FIXTURES, Netlet, flat_net, start_interruptible, write_blob_source
 from torch import nn
 
 import netlet
@@ -606,6 +607,27 @@ def test_runs_started_at_the_same_time_get_separate_folders(
         "code_2-seed0-3",
     ]
     assert len({run.weights_digest for run in runs}) == 1
+
+
+def test_a_run_that_another_process_continues_is_not_resumed_again(
+    pool: ProcessPool, netlet: Netlet, tmp_path: Path
+) -> None:
+    process = pool.start(tmp_path, *BEGIN, "--set", "epochs=1000")
+    while not (tmp_path / RUN / "epochs.jsonl").exists():
+        assert process.is_alive()
+        time.sleep(0.02)
+    process_id = process.pid
+    code, out, err = netlet("train", "--resume", RUN)
+    assert (code, out) == (2, "")
+    assert re.fullmatch(
+        rf"netlet: {RUN}: process {process_id} on \S+ \(netlet train since .* UTC\) is writing "
+        r"there; wait until it has ended\n",
+        err,
+    )
+    process.kill()
+    process.join()
+    code, _, err = netlet("train", "--resume", RUN)
+    assert "is writing there" not in err  # its data is gone, but not its lock
 
 
 def test_checkpoint_can_be_resumed_twice(blob_data: Dataset, tmp_path: Path) -> None:

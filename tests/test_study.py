@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from helpers import (
@@ -173,6 +175,58 @@ def test_a_killed_worker_loses_only_its_seed(netlet: Netlet, digits: str, tmp_pa
     assert code == 0, err
     assert err.count(": seed ") == 1  # the missing one went on
     assert len(records.load_study(tmp_path / "s").seeds) == 3
+
+
+def test_studies_of_different_seeds_in_one_folder_lose_none(
+    netlet: Netlet, digits: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the first study trains seed 0, another one trains and records seed 7."""
+    from netlet.experiments import study, workers
+
+    common = ("study", "code_2", "--dataset", digits, "--workers", "1", "-o", "s", *FAST)
+    train_seeds = workers.train_seeds
+    others: list[tuple[int, str, str]] = []
+
+    def train_while_another_study_runs(*arguments: Any) -> list[str]:
+        monkeypatch.setattr(study, "train_seeds", train_seeds)
+        assert os.listdir(tmp_path / "s") == [".seeds-0-0.netlet-lock"]
+        for first in ("7", "0"):
+            others.append(netlet(*common, "--seeds", "1", "--first-seed", first))
+        return train_seeds(*arguments)
+
+    monkeypatch.setattr(study, "train_seeds", train_while_another_study_runs)
+    code, _, err = netlet(*common, "--seeds", "1")
+    assert code == 0, err
+    assert others[0][0] == 0, others[0][2]
+    assert [seed.seed for seed in records.load_study(tmp_path / "s").seeds] == [0, 7]
+    assert sorted(os.listdir(tmp_path / "s")) == ["seed-0", "seed-7", "study.json"]
+    code, out, err = others[1]
+    assert (code, out) == (2, "")
+    assert re.fullmatch(
+        rf"netlet: s: process {os.getpid()} on \S+ \(netlet study since .* UTC\) trains seeds 0 to "
+        r"0 there; wait until it has ended, or train others with --first-seed\n",
+        err,
+    )
+
+
+def test_a_study_whose_record_cannot_be_written_says_so_before_the_training(
+    netlet: Netlet, digits: str, tmp_path: Path
+) -> None:
+    (tmp_path / "s" / "study.json").mkdir(parents=True)
+    code, out, err = netlet("study", "code_2", "--dataset", digits, "--out", "s", *FAST)
+    assert (code, out) == (2, "")
+    assert "s/study.json: cannot be written (it is a folder)" in err
+    assert len(err.splitlines()) == 1
+    assert os.listdir(tmp_path / "s") == ["study.json"]
+
+
+def test_results_never_go_into_the_folder_of_images(netlet: Netlet, tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    for command in ("train", "study"):
+        code, _, err = netlet(command, "code_2", "--dataset", "images", "--out", "images/new")
+        assert code == 2
+        assert "images/new: lies in the data set images; name a folder outside of it" in err
+    assert os.listdir(tmp_path / "images") == []
 
 
 def test_errors_in_workers_are_reported(netlet: Netlet, digits: str, tmp_path: Path) -> None:

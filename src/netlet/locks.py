@@ -86,6 +86,8 @@ def find_holder(path: Path) -> str | None:
     """Return which process holds the lock whose file this is, in words; None if none does."""
     if not path.exists():
         return None
+    if os.path.realpath(path) in _held.get():
+        return _read_holder(path)
     try:
         with _lock(path, path, "netlet", 0.0):
             return None
