@@ -12,6 +12,7 @@ from torch import nn
 
 from netlet.backends.backend import Backend
 from netlet.backends.cpu import CompilationError, CompiledAugmentation
+from netlet.backends.cpu.augmentation_check import grid_weights
 from netlet.backends.cpu.backend import CompiledBackend
 from netlet.backends.cpu.errors import CompilationDisabledError, UnsupportedNetError
 from netlet.backends.cpu.library import describe_compiler
@@ -20,7 +21,7 @@ from netlet.backends.eager import EagerBackend
 from netlet.backends.eager_cpu_layers import keep_freed_memory, use_fast_cpu_layers
 from netlet.backends.flat_parameters import FlatParameters
 from netlet.data import Dataset, Preparation, Split, eager_preparation
-from netlet.data.augment import WarpParameters, cubic_weights, drop_identity_ops
+from netlet.data.augment import WarpParameters, drop_identity_ops
 from netlet.errors import NetletWarning, TrainingError
 from netlet.recipes import Recipe
 
@@ -93,17 +94,9 @@ def select_augmentation(split: Split, recipe: Recipe) -> Preparation:
     """
     if recipe.backend != "eager":
         ops = drop_identity_ops(recipe.augment)
-        height, width = split.images.shape[2:]
-        grid_weights = [
-            (cubic_weights(op.elastic_points, height), cubic_weights(op.elastic_points, width))
-            if op.elastic_px
-            else None
-            for op in ops
-        ]
+        weights = grid_weights(ops, *split.images.shape[2:])
         try:
-            compiled = CompiledAugmentation(
-                split.images, ops, recipe.mean, recipe.std, grid_weights
-            )
+            compiled = CompiledAugmentation(split.images, ops, recipe.mean, recipe.std, weights)
         except CompilationError as reason:
             return _FallbackPreparation(eager_preparation(split, recipe), reason)
         return _CompiledPreparation(compiled)

@@ -8,6 +8,7 @@ from importlib import resources
 
 import torch
 
+from netlet.backends.cpu.augmentation_check import GridWeights, check_augmentation
 from netlet.backends.cpu.errors import CompilationError
 from netlet.backends.cpu.library import compile_library, data_pointer
 from netlet.recipes import Warp
@@ -35,6 +36,8 @@ class CompiledAugmentation:
         std: The result is divided by it.
         grid_weights: For each op with an elastic displacement, the weights of the grid's points for
             each row, ``H P``, and each column, ``W P``; None for the others.
+        use: A library that is not checked yet, and the number of threads; by default the library
+            of this machine, and as many as torch uses.
 
     Raises:
         CompilationError: It cannot be compiled here, or an op that interpolates is followed by
@@ -47,13 +50,18 @@ class CompiledAugmentation:
         ops: Sequence[Warp],
         mean: float,
         std: float,
-        grid_weights: Sequence[tuple[torch.Tensor, torch.Tensor] | None],
+        grid_weights: GridWeights,
+        use: tuple[ctypes.CDLL, int] | None = None,
     ) -> None:
         if images.device.type != "cpu" or not images.is_contiguous():
             raise CompilationError("the images are not contiguous on the CPU")
         if any(op.interpolation != "nearest" for op in ops[:-1]):
             raise CompilationError("only the last warp may interpolate between gray levels")
-        self._library = _load_library()
+        self._threads: int | None = None
+        if use:
+            self._library, self._threads = use
+        else:
+            self._library = _load_library()
         self._images = images
         self._ops = (_WarpOp * len(ops))()
         self._grid_weights = grid_weights  # keeps the memory alive that the ops point to
@@ -96,14 +104,33 @@ class CompiledAugmentation:
             ctypes.c_float(self._mean),
             ctypes.c_float(self._std),
             ctypes.c_void_p(result.data_ptr()),
-            torch.get_num_threads(),
+            self._threads or torch.get_num_threads(),
         )
         return result
 
 
 def _load_library() -> ctypes.CDLL:
     source = resources.files(__package__).joinpath("c", "warp.c").read_text()
-    return compile_library(source, smoke_test=_smoke_test)
+    return compile_library(source, _check, _smoke_test)
+
+
+def _check(library: ctypes.CDLL) -> None:
+    """Compare a new library with PyTorch; raises :class:`CompilationError`."""
+
+    def make(
+        threads: int,
+        images: torch.Tensor,
+        ops: Sequence[Warp],
+        mean: float,
+        std: float,
+        grid_weights: GridWeights,
+    ) -> CompiledAugmentation:
+        return CompiledAugmentation(images, ops, mean, std, grid_weights, (library, threads))
+
+    check_augmentation(
+        make,
+        (torch.get_num_threads(), 2 if torch.get_num_threads() == 1 else 1),
+    )
 
 
 def _smoke_test(library: ctypes.CDLL) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import torch
 from torch import nn
 
 from netlet.backends.cpu import CompilationError, CompiledStep
 from netlet.data import Dataset
+from netlet.errors import NetletWarning
 from netlet.recipes import Recipe
 
 _EVALUATION_BATCH = 512
@@ -43,6 +46,7 @@ class CompiledBackend:
         self._smoothing, self._dropout_rng = recipe.label_smoothing, dropout_rng
         self._losses: list[float] = []
         self._correct = 0
+        self._warned = False
 
     def compute_gradients(self, images: torch.Tensor, labels: torch.Tensor) -> None:
         """See :class:`~netlet.backends.Backend`."""
@@ -54,8 +58,14 @@ class CompiledBackend:
     def evaluation_net(self, net: nn.Module) -> nn.Module:
         """See :class:`~netlet.backends.Backend`."""
         try:
-            return _CompiledNet(CompiledStep(net, self._shape, _EVALUATION_BATCH, half=False))
-        except CompilationError:
+            step = CompiledStep(net, self._shape, _EVALUATION_BATCH, half=False, training=False)
+            return _CompiledNet(step)
+        except CompilationError as reason:
+            if not self._warned:
+                self._warned = True
+                warnings.warn(
+                    f"evaluation falls back to eager mode: {reason}", NetletWarning, stacklevel=2
+                )
             return net
 
     def read_losses(self) -> tuple[list[float], int]:

@@ -12,12 +12,15 @@ LANES = 16  # as in numbers.c
 _ADD_LATENCY = 6
 
 
-def generate_c_source(chain: Chain, *, half: bool, images: int, registers: int) -> str:
+def generate_c_source(
+    chain: Chain, *, half: bool, training: bool, images: int, registers: int
+) -> str:
     """Return the C program of a net's training step and evaluation.
 
     Args:
         chain: The net.
         half: Whether convolutions read bfloat16 instead of float32.
+        training: Whether to include the training step.
         images: The largest batch size.
         registers: The number of vector registers that can hold sums.
     """
@@ -25,6 +28,7 @@ def generate_c_source(chain: Chain, *, half: bool, images: int, registers: int) 
     head = chain.head
     lines = [
         f"#define HALF {int(half)}",
+        f"#define TRAINING {int(training)}",
         f"#define IMAGES {images}",
         f"#define CLASSES {chain.classes}",
         f"#define HEAD {int(head is not None)}",

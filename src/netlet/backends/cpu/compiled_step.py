@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import copy
 import ctypes
+import functools
 from collections.abc import Sequence
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from netlet.backends.cpu.c_source import generate_c_source
 from netlet.backends.cpu.chain import Chain, Stage, read_chain
 from netlet.backends.cpu.errors import CompilationError, UnsupportedNetError
 from netlet.backends.cpu.library import compile_library, data_pointer
+from netlet.backends.cpu.self_check import CheckedStep, check_step
 
-_CHECKED_IMAGES = 16
-_CHECK_ATTEMPTS = 5  # with different weights, until one agrees with PyTorch
 _MAX_THREADS = 64  # as in numbers.c
-_MIN_COSINE = 0.9  # between two gradients; rounding to bfloat16 alone stays above 0.98
 
 
 class _Tensors(ctypes.Structure):
@@ -42,6 +40,7 @@ class CompiledStep:
         shape: Of one image, ``C H W``.
         images: The largest batch size.
         half: Let convolutions read bfloat16 if the processor supports it; they sum in float32.
+        training: Compile the training step, too; without it there is only ``compute_logits``.
         threads: Number of threads that share a batch; by default as many as torch uses.
 
     Raises:
@@ -55,6 +54,7 @@ class CompiledStep:
         images: int,
         *,
         half: bool,
+        training: bool = True,
         threads: int | None = None,
     ) -> None:
         chain = read_chain(net, shape)
@@ -66,30 +66,30 @@ class CompiledStep:
                 "its parameters are not all float32, contiguous and trainable on the CPU"
             )
         registers = 30 if torch.backends.cpu.get_cpu_capability() == "AVX512" else 6
-        source = generate_c_source(chain, half=half, images=images, registers=registers)
+        source = generate_c_source(
+            chain, half=half, training=training, images=images, registers=registers
+        )
+
+        own = threads or torch.get_num_threads()
+
+        def bind(
+            library: ctypes.CDLL, twin: nn.Module, twin_chain: Chain, count: int
+        ) -> _BoundLibrary:
+            return _BoundLibrary(library, twin_chain, twin, shape, images, count)
 
         def check(library: ctypes.CDLL) -> None:
-            # With the same weights for every run, so that the result does not depend on the seed or
-            # on the order of runs. Bfloat16 may fail with some weights; a wrong library fails with
-            # all.
-            for attempt in range(_CHECK_ATTEMPTS):
-                twin = _reinitialized_copy(net, attempt)
-                bound = _BoundLibrary(
-                    library, read_chain(twin, shape), twin, shape, images, threads
-                )
-                try:
-                    _check_against_pytorch(twin, bound, min(images, _CHECKED_IMAGES))
-                    break
-                except CompilationError:
-                    if attempt == _CHECK_ATTEMPTS - 1:
-                        raise
+            # A cached library is used with other numbers of threads, too.
+            other = 2 if own == 1 else 1
+            counts = [own, *([other] if library.netlet_thread_count(other) == other else [])]
+            checked = CheckedStep(net, tuple(shape), images, half, training, tuple(counts))
+            check_step(checked, functools.partial(bind, library))
 
         def smoke_test(library: ctypes.CDLL) -> None:
             twin = copy.deepcopy(net)
-            bound = _BoundLibrary(library, read_chain(twin, shape), twin, shape, images, 1)
-            n = min(images, _CHECKED_IMAGES)
-            batch = torch.zeros(n, *shape)
-            bound.compute_gradients(batch, torch.zeros(n, dtype=torch.int64), 0.0, 0)
+            bound = bind(library, twin, read_chain(twin, shape), 1)
+            batch = torch.zeros(images, *shape)
+            if training:
+                bound.compute_gradients(batch, torch.zeros(images, dtype=torch.int64), 0.0, 0)
             bound.compute_logits(batch)
 
         self._bound = _BoundLibrary(
@@ -195,6 +195,11 @@ class _BoundLibrary:
         )
         return logits
 
+    def set_dropout(self, rates: Sequence[float]) -> None:
+        """Set the dropout rate of each stage."""
+        for tensors, rate in zip(self._net.stage, rates, strict=True):
+            tensors.dropout = rate
+
     def _image_pointer(self, images: torch.Tensor) -> int:
         assert images.shape[1:] == self._shape
         assert images.dtype == torch.float32
@@ -218,56 +223,3 @@ def _set_pointers(tensors: _Tensors, stage: Stage) -> None:
 def _pointers(parameter: torch.Tensor | None) -> tuple[int | None, int | None]:
     """Return the addresses of a parameter and its gradient; None for None."""
     return data_pointer(parameter), None if parameter is None else data_pointer(parameter.grad)
-
-
-def _reinitialized_copy(net: nn.Module, seed: int) -> nn.Module:
-    """Return a copy of the net with newly initialized weights."""
-    twin = copy.deepcopy(net)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        for module in twin.modules():
-            if isinstance(module, nn.Conv2d | nn.Linear | nn.BatchNorm2d):
-                module.reset_parameters()
-    return twin
-
-
-def _check_against_pytorch(twin: nn.Module, bound: _BoundLibrary, n: int) -> None:
-    """Check a library's loss, gradients and logits against PyTorch on random images.
-
-    Raises:
-        CompilationError: They differ.
-    """
-    generator = torch.Generator().manual_seed(0)
-    images = torch.randn(n, *bound._shape, generator=generator)
-    labels = torch.randint(bound._classes, (n,), generator=generator)
-    reference = copy.deepcopy(twin).train()
-    for module in reference.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = 0.0
-    for place in bound._net.stage:
-        place.dropout = 0.0
-    reference.zero_grad()
-    loss = F.cross_entropy(reference(images).flatten(1), labels)
-    loss.backward()
-    compiled_loss, _ = bound.compute_gradients(images, labels, 0.0, 0)
-    if not abs(compiled_loss - loss.item()) < 0.05 * loss.item():
-        raise CompilationError(
-            f"the compiled loss is {compiled_loss:.4g}, PyTorch's is {loss.item():.4g}"
-        )
-    for (name, mine), theirs in zip(twin.named_parameters(), reference.parameters(), strict=True):
-        assert mine.grad is not None
-        assert theirs.grad is not None
-        # A gradient that is zero except for rounding has no meaningful direction.
-        if (
-            theirs.grad.norm() > 1e-5
-            and F.cosine_similarity(mine.grad.flatten(), theirs.grad.flatten(), 0) < _MIN_COSINE
-        ):
-            raise CompilationError(f"the compiled gradient of {name} differs from PyTorch's")
-    reference.eval()
-    with torch.no_grad():
-        expected = reference(images).flatten(1)
-    logits = bound.compute_logits(images)
-    # Centered, since the net may return log-probabilities: logits minus a constant for each image.
-    centered = (logits - logits.mean(1, keepdim=True)) - (expected - expected.mean(1, keepdim=True))
-    if not centered.abs().max() < 0.05 * max(1.0, float(expected.abs().max())):
-        raise CompilationError("the compiled logits differ from PyTorch's")

@@ -1,9 +1,9 @@
 /* A training step (forward, loss, backward) and the evaluation of one net, compiled for that net.
  *
- * `c_source.py` writes HALF, IMAGES, CLASSES, HEAD, HEAD_BIAS, STAGES and a literal STAGE_k for
- * each stage, then numbers.c, layout.c, convolution.c, depthwise.c and activation.c, then this
- * file. All sizes are constants, so the compiler unrolls every loop over a tile and keeps the
- * tile's sums in registers.
+ * `c_source.py` writes HALF, TRAINING, IMAGES, CLASSES, HEAD, HEAD_BIAS, STAGES and a literal
+ * STAGE_k for each stage, then numbers.c, layout.c, convolution.c, depthwise.c and activation.c,
+ * then this file. All sizes are constants, so the compiler unrolls every loop over a tile and keeps
+ * the tile's sums in registers.
  *
  * Each thread takes its share of the images through the whole net. Threads wait for each other
  * where batch norm needs sums over the batch. Their sums are added in a fixed order, so the same
@@ -290,6 +290,9 @@ int netlet_thread_count(int threads) {
     return started;
 }
 
+#define INIT_STAGE(k) init_stage(STAGE_##k, net, arena, k, thread);
+
+#if TRAINING
 /* Forward and backward pass over a batch.
  *
  * images: n c h w, normalized. labels: n. Writes the gradients of the mean loss to the tensors in
@@ -304,7 +307,6 @@ void netlet_step(Net *net, const float *images, const int64_t *labels, int n, fl
     {
         const int thread = THREAD, from = split_start(n, thread, net->threads),
                   to = split_start(n, thread + 1, net->threads);
-#define INIT_STAGE(k) init_stage(STAGE_##k, net, arena, k, thread);
         FOR_STAGES(INIT_STAGE)
         for (int i = from; i < to; i++)
             pack_image(first, images + (size_t)i * first.in * first.in_h * first.in_w,
@@ -365,6 +367,7 @@ void netlet_step(Net *net, const float *images, const int64_t *labels, int n, fl
         }
     }
 }
+#endif
 
 /* Logits, n CLASSES, of normalized images, n c h w, in evaluation mode: running statistics, no
  * dropout. */
