@@ -43,7 +43,7 @@ class _LeftOut:
         for reason, names in sorted(self.names.items()):
             names = sorted(names)
             more = f" and {len(names) - _LISTED:,} more" if len(names) > _LISTED else ""
-            lines.append(f"{len(names):,} {reason} ({', '.join(names[:_LISTED])}{more})")
+            lines.append(f"{reason}: {len(names):,} ({', '.join(names[:_LISTED])}{more})")
         return tuple(lines)
 
 
@@ -123,7 +123,7 @@ def _list_unused_folders(path: Path, used: Mapping[str, Path], left_out: _LeftOu
             if child in classes or child in used.values():
                 continue
             if child.name.startswith((".", "__")):
-                left_out.add(child, "hidden")
+                left_out.add(child, "hidden entries")
             elif child.is_dir():
                 left_out.add(child, "folders that belong to no split")
             else:
@@ -196,7 +196,7 @@ def _image_files(folder: Path, left_out: _LeftOut) -> list[Path]:
     files = []
     for file in _entries(folder) if folder.is_dir() else []:
         if file.name.startswith("."):
-            left_out.add(file, "hidden")
+            left_out.add(file, "hidden entries")
         elif file.is_dir():
             left_out.add(file, "folders inside class folders")
         elif file.suffix.lower() not in SUFFIXES:
