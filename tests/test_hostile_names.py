@@ -13,6 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
+import warnings
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -30,6 +31,7 @@ from netlet import analysis, recipes, stats
 from netlet.budgets import TWENTY_K, Outcome, Score
 from netlet.cli.progress import Bar
 from netlet.cli.results import accept_all_characters, print_json, print_result, say
+from netlet.cli.training_progress import TrainingProgress
 from netlet.data import Dataset, Split, draw_contact_sheet
 from netlet.errors import NetError
 from netlet.evaluation import evaluate, format_evaluation
@@ -47,6 +49,8 @@ from netlet.report import (
     study_page,
     write,
 )
+from netlet.report.figures import figure_to_bytes, figure_to_svg
+from netlet.report.study_plots import confusion_matrix
 from netlet.report.tables import table_to_csv, table_to_latex
 from netlet.text import Table, display_width, escape_controls, quote_shell, to_unicode
 
@@ -274,6 +278,21 @@ def test_figures_are_well_formed_and_can_be_written(pages: dict[str, Page], tmp_
         )
 
 
+def test_a_font_without_a_names_letters_is_said_once_and_not_for_svg() -> None:
+    names = [f"数字 {k}" for k in range(10)]
+    study = make_study(make_seed_result(0, 990))
+    study = replace(study, data=study.data | {"class_names": names})
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        figure = confusion_matrix(study)
+        assert "数字 3" in figure_to_svg(figure)
+        assert not caught
+        figure_to_bytes(figure, ".png")
+    assert [str(one.message)[:41] for one in caught] == [
+        "the font of the figures lacks a letter of"
+    ]
+
+
 def test_tables_for_spreadsheets_and_latex_hold_text_only(pages: dict[str, Page]) -> None:
     for page in pages.values():
         for table in page.tables.values():
@@ -436,6 +455,30 @@ def test_names_that_are_not_utf8_train_resume_report_and_export(
         code, out, err = netlet(*command)
         assert code in (0, 1), (command, err)
         assert_safe(out + err)
+
+
+def test_an_interrupted_run_with_names_that_are_not_utf8_resumes(
+    picture_folder: Path, netlet: Netlet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = os.fsdecode(b"n\xfe.py")
+    Path(file).write_text(
+        "from torch import nn\ndef small(): return nn.Sequential(nn.Flatten(), nn.Linear(784, 2))\n"
+    )
+    words = ("train", f"{file}:small", "--dataset", str(picture_folder), "-o", "run")
+    quick = set_options(epochs=2, backend="eager", batch_size=20)
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingProgress, "on_epoch_end", interrupt)
+        assert netlet(*words, *quick)[0] == 130
+    monkeypatch.chdir("/")
+    code, out, err = netlet("train", "--trust", "--resume", str(tmp_path / "run"))
+    assert code in (0, 1), err
+    assert_safe(out + err)
+    record = json.loads((tmp_path / "run" / "run.json").read_bytes())
+    assert record["net"] == f"{file}:small"
+
+
+def interrupt(*arguments: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_other_pictures_are_answered_beside_one_whose_name_is_not_utf8(

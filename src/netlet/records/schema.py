@@ -75,8 +75,10 @@ def check_values(kind: Any, values: Any, path: Path | str) -> Any:
     for number, seed in enumerate(values.get("seeds", ())):
         _check_named_tuples(seed, ("seeds", number), path)
     _check_recipe_and_budget(values, path)
-    # What stays a mapping stays exactly as it was read.
-    same = {name: value for name, value in values.items() if isinstance(getattr(made, name), dict)}
+    # A mapping stays exactly as it was read, and so does a path that is not UTF-8.
+    same = {
+        name: value for name, value in values.items() if isinstance(getattr(made, name), dict | str)
+    }
     return dataclasses.replace(made, **same)
 
 

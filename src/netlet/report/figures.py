@@ -8,11 +8,14 @@ take the color of the page around the figure (``currentColor``).
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from netlet.errors import ReportError, install_hint
+from netlet.errors import NetletWarning, ReportError, install_hint
 from netlet.outputs import write_output
 from netlet.text import escape_controls
 
@@ -26,6 +29,7 @@ BLUE, ORANGE, RED, GREEN, GRAY = "#0b7ec4", "#d98e00", "#d55e00", "#009e73", "#8
 INK = "#010203"
 NARROW, WIDE = 4.6, 7.2  # inches: one column of a paper, the whole width
 SMALL = 8.5  # points: text inside a plot
+_NO_GLYPH = r"Glyph .* missing from"  # a warning of matplotlib
 _DOTS_PER_INCH = 200  # of a PNG
 _STYLE: Any = {
     "svg.fonttype": "none",  # text stays text: it takes the page's color and can be searched
@@ -52,8 +56,9 @@ _STYLE: Any = {
 _STANDALONE = "<style>svg{color:#222}@media (prefers-color-scheme:dark){svg{color:#ddd}}</style>"
 
 
-def use_style() -> Any:
-    """Return a context manager in which matplotlib draws in the style of this module.
+@contextmanager
+def use_style() -> Iterator[None]:
+    """Let matplotlib draw in the style of this module, without warnings of its font.
 
     Raises:
         ReportError: matplotlib is not installed.
@@ -64,7 +69,10 @@ def use_style() -> Any:
         raise ReportError(
             f"figures need matplotlib, which is not installed; {install_hint('report')}"
         ) from error
-    return matplotlib.rc_context(_STYLE)
+    with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
+        # In an SVG, the reader's font draws the letters.
+        warnings.filterwarnings("ignore", message=_NO_GLYPH)
+        yield
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -102,9 +110,17 @@ def figure_to_bytes(figure: Figure, suffix: str) -> bytes:
         return figure_to_svg(figure).encode()
     content = io.BytesIO()
     metadata = {"CreationDate": None} if suffix == ".pdf" else {"Software": None}
-    with use_style():
+    with use_style(), warnings.catch_warnings(record=True) as caught:
+        warnings.filterwarnings("always", message=_NO_GLYPH)
         figure.savefig(
             content, format=suffix[1:], facecolor="white", dpi=_DOTS_PER_INCH, metadata=metadata
+        )
+    if any(re.match(_NO_GLYPH, str(warning.message)) for warning in caught):
+        warnings.warn(
+            f"the font of the figures lacks a letter of a name, which {suffix} shows as a box; "
+            "write .svg, which uses the reader's fonts",
+            NetletWarning,
+            stacklevel=2,
         )
     return content.getvalue()
 
