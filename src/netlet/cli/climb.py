@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from netlet import records
-from netlet.cli.datasets import load_training_dataset
+from netlet.cli.datasets import check_outside_dataset, load_training_dataset
+from netlet.cli.locate import Problems, input_files
 from netlet.cli.options import (
     FORMATS,
+    MAX_SEEDS,
     Channels,
     DataDir,
     DatasetName,
@@ -24,8 +26,8 @@ from netlet.cli.options import (
 )
 from netlet.cli.progress import show_workers
 from netlet.cli.results import print_json, print_result, say
-from netlet.cli.settings import check_output_folder, cpu_cores
-from netlet.files import write_atomic
+from netlet.cli.settings import cpu_cores
+from netlet.outputs import check_output, check_output_folder, write_output
 from netlet.text import format_table, quote_shell
 
 if TYPE_CHECKING:
@@ -50,7 +52,10 @@ def climb(
         ),
     ],
     seeds: Annotated[
-        int, typer.Option("--seeds", metavar="N", min=1, help="Number of seeds of each rung.")
+        int,
+        typer.Option(
+            "--seeds", metavar="N", min=1, max=MAX_SEEDS, help="Number of seeds of each rung."
+        ),
     ] = 3,
     first_seed: FirstSeed = 0,
     out: Annotated[
@@ -79,26 +84,32 @@ def climb(
     """Train a ladder of experiments and compare its rungs.
 
     Rungs that are finished are not trained again. Your own remarks on a rung, in RUNG/remarks.md of
-    the ladder's folder, are put on the page, ladder.md.
+    the ladder's folder, are put on the page, ladder.md. Exit code 1 if a rung has a damaged record;
+    the other rungs are trained and compared.
     """
     from netlet import experiments
     from netlet.report.page import check_suffix
 
+    folder = out or Path("ladders") / Path(ladder).stem
     if page:
         check_suffix(page, "--page")
+        check_output(page, "--page", input_files(ladder, folder))
+    check_outside_dataset(folder, dataset)
+    check_output_folder(folder)
+    check_output(folder / records.PAGE, "--out", [Path(ladder)], "folder")
     chosen = experiments.find_ladder(ladder)
     for rung in chosen.rungs:
         # An error in a later rung must not cost the earlier ones.
         experiments.build_experiment(rung, trust=trust)
+        check_output_folder(folder / rung.name)
     images = load_training_dataset(dataset, data_dir, channels)
-    folder = out or Path("ladders") / Path(ladder).stem
-    check_output_folder(folder)
 
     def configure(experiment: Experiment) -> RunConfig:
         return experiments.configure_run(
             experiment, images, val=val, dataset=dataset, data_folder=data_dir, threads=threads
         )
 
+    problems = Problems()
     with show_workers(folder) as lines:
         climbed = experiments.climb(
             chosen,
@@ -109,8 +120,10 @@ def climb(
             lambda rung: say(f"{rung.name}: {rung.title}"),
             lines,
             trust=trust,
+            on_problem=problems,
         )
     _print(climbed, folder, page, json=json)
+    raise typer.Exit(problems.exit_code)
 
 
 def _print(climbed: LadderResult, folder: Path, extra: Path | None, *, json: bool) -> None:
@@ -120,7 +133,7 @@ def _print(climbed: LadderResult, folder: Path, extra: Path | None, *, json: boo
     from netlet.report.ladder_page import rung_table
 
     page = folder / records.PAGE
-    write_atomic(page, ladder_page(climbed, pictures=False).markdown)
+    write_output(page, ladder_page(climbed, pictures=False).markdown, what="folder")
     files = [page, *(write(ladder_page(climbed), extra) if extra else ())]
     if json:
         rungs = [

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from netlet import records
 from netlet.catalog import find_budget, find_recipe
-from netlet.errors import LadderError, RecipeError, did_you_mean
+from netlet.errors import DamagedRecordError, LadderError, RecipeError, did_you_mean
 from netlet.experiments.experiment import Experiment
 from netlet.experiments.named import find_experiment
 from netlet.experiments.study import load_finished_seeds, run_study
 from netlet.experiments.workers import OnEvent
-from netlet.files import write_atomic
 from netlet.locks import lock_folder
+from netlet.outputs import write_output
 from netlet.recipes import AUGMENTS, Recipe
 from netlet.records import Ladder, LadderResult, RunConfig, Rung
 
@@ -67,6 +67,7 @@ def climb(
     on_event: OnEvent = lambda _: None,
     *,
     trust: bool = False,
+    on_problem: Callable[[str], None] | None = None,
 ) -> LadderResult:
     """Run the studies of a ladder that are not finished yet.
 
@@ -79,22 +80,35 @@ def climb(
         on_rung: Called before each rung is run.
         on_event: Called for each event of each worker.
         trust: Whether to run code that the ladder names, like ``file.py:Name``.
+        on_problem: Called with the error message of each rung that has a damaged record; the rung
+            is left out. Without it, the error is raised before anything is trained.
 
     Raises:
         LockedError: Another process climbs a ladder in this folder.
         NetletError: As :func:`build_experiment` and :func:`run_study` raise it. Finished studies
             are kept.
     """
-    configs = [configure(build_experiment(rung, trust=trust)) for rung in ladder.rungs]
-    for rung, config in zip(ladder.rungs, configs, strict=True):
-        # Refuse a folder that holds something else before anything is written.
-        load_finished_seeds(config, seeds[: rung.max_seeds], folder / rung.name)
+    ready = []
+    for rung in ladder.rungs:
+        config = configure(build_experiment(rung, trust=trust))
+        try:
+            # Refuse a folder that holds something else before anything is written.
+            load_finished_seeds(config, seeds[: rung.max_seeds], folder / rung.name)
+        except DamagedRecordError as error:
+            if on_problem is None:
+                raise
+            on_problem(str(error))
+        else:
+            ready.append((rung, config))
+    if not ready:
+        raise LadderError(f"{folder}: every rung has a damaged record; restore them, see above")
     with lock_folder(folder, "netlet climb"):
-        write_atomic(folder / records.LADDER, ladder.toml)
-        for rung, config in zip(ladder.rungs, configs, strict=True):
+        write_output(folder / records.LADDER, ladder.toml, what="folder")
+        for rung, config in ready:
             on_rung(rung)
             run_study(config, seeds[: rung.max_seeds], folder / rung.name, workers, on_event)
-        return records.load_ladder_result(folder)
+        left = dataclasses.replace(ladder, rungs=tuple(rung for rung, _ in ready))
+        return records.load_rungs(left, folder)
 
 
 def _change_recipe(recipe: Recipe, rung: Rung) -> Recipe:
