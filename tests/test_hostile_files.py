@@ -202,13 +202,13 @@ def npy_header(shape: str, dtype: str = "|u1", zeros: int = 0) -> bytes:
     return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text + bytes(zeros)
 
 
-BOMB = npy_header("(3000000, 10, 10)", zeros=300_000_000)
+BOMB = npy_header("(1500000, 10, 10)", zeros=150_000_000)
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (lambda: npz_with("images.npy", BOMB), "unpacks from .* to 300,0.. ?.*, which is too much"),
+        (lambda: npz_with("images.npy", BOMB), "unpacks from .* to 150,0.*, which is too much"),
         (
             lambda: npz_with("images.npy", npy_header("(10**9, 28, 28)")),
             r"cannot be read as an \.npz",

@@ -59,6 +59,8 @@ class Command(_Examples, TyperCommand):
         """Parse arguments after replacing option names of earlier releases."""
         quiet = ctx.resilient_parsing  # shell completion must not print
         args = _with_current_names(str(self.name), args, quiet=quiet)
+        if not quiet:
+            _check_not_empty(args)
         try:
             return super().parse_args(ctx, args)
         except Exception as error:
@@ -180,3 +182,20 @@ def _with_current_names(command: str, arguments: list[str], *, quiet: bool) -> l
             option = renamed[option]
         current.append(f"{option}{equals}{value}")
     return current
+
+
+def _check_not_empty(arguments: list[str]) -> None:
+    """Refuse empty values, which a variable of a shell that is not set leaves behind.
+
+    Raises:
+        NetletError: An argument or the value of an option is empty.
+    """
+    before = ""
+    for argument in arguments:
+        option, equals, value = argument.partition("=")
+        if option.startswith("--") and equals and not value.strip():
+            raise NetletError(f"{option} is empty; give it a value, or leave it out")
+        if not argument.strip():
+            what = before if before.startswith("-") else "an argument"
+            raise NetletError(f"{what} is empty; give it a value, or leave it out")
+        before = argument
