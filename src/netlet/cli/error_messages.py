@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import typer
@@ -64,7 +65,8 @@ def _describe_number(error: Exception, message: str) -> str:
     Empty if something else is wrong. Newer versions of typer check numbers with pydantic, older
     ones with click's types.
     """
-    details = getattr(error.__cause__, "errors", list)()
+    list_errors: Callable[[], list[Any]] = getattr(error.__cause__, "errors", list)
+    details = list_errors()
     param = getattr(error, "param", None)
     bounds = getattr(getattr(param, "type_descriptor", None), "parameter_info", None)
     if details:

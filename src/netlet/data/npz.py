@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import torch
@@ -144,7 +145,7 @@ def _read_array(
     return values
 
 
-def _read_header(file: zipfile.ZipExtFile) -> tuple[tuple[int, ...], np.dtype[np.generic]]:
+def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[np.generic]]:
     """Return shape and type of the array in an ``.npy`` file."""
     version = npy.read_magic(file)
     if version == (1, 0):

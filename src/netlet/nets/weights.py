@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save as save_safetensors
@@ -215,7 +216,7 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
     return tensors
 
 
-def _find_state(loaded: object, path: Path) -> dict[str, torch.Tensor]:
+def _find_state(loaded: Any, path: Path) -> dict[str, torch.Tensor]:
     """Return the ``state_dict`` in what ``torch.save`` stored.
 
     Raises:
