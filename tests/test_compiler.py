@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import time
 import warnings
@@ -331,6 +332,24 @@ def test_a_library_that_never_returns_is_rejected(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(loader, "_TRIAL_LIMIT_S", 0.3)
     with pytest.raises(CompilationError, match=r"did not finish within 0\.3 seconds"):
         compile_library("void answer(void) { for (;;) ; }", smoke_test=lambda found: found.answer())
+
+
+def test_a_library_is_used_where_no_process_can_be_started_or_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # as some services start programs
+    try:
+        assert call_answer() == 42
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+    monkeypatch.setattr(library, "_libraries", {})
+    monkeypatch.setattr(library, "_cache_folder", lambda: None)
+
+    def fail() -> int:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(os, "fork", fail)
+    assert call_answer() == 42
 
 
 def test_a_smoke_test_happens_in_another_process() -> None:

@@ -112,6 +112,7 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "writable by others": lambda path: path.chmod(0o666),
     "a link to a good library": replace_by(lambda path: path.symlink_to(path.with_suffix(".kept"))),
     "a pipe": replace_by(os.mkfifo),
+    "an empty folder": replace_by(os.mkdir),
     "far too large": lambda path: os.truncate(path, 1 << 40),
 }
 

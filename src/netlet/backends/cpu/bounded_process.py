@@ -108,8 +108,9 @@ def _limit_files(pid: int) -> None:
     try:
         import resource
 
-        _, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
-        limit = MAX_FILE_BYTES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILE_BYTES)
+        limits = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+        finite = [limit for limit in limits if limit != resource.RLIM_INFINITY]
+        limit = min([*finite, MAX_FILE_BYTES])
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (limit, limit))
     except (ImportError, AttributeError, OSError):
         pass

@@ -168,8 +168,8 @@ def describe_compiler() -> dict[str, str]:
     except CompilationError:
         version, flags = "", _FLAGS
     return {
-        "compiler": (version.splitlines() or ["unknown"])[0],
-        "compiler_flags": " ".join(flags),
+        "compiler": escape_controls((version.splitlines() or ["unknown"])[0][:200]),
+        "compiler_flags": escape_controls(" ".join(flags)),
     }
 
 

@@ -145,24 +145,30 @@ def _list_names(folder: int) -> list[str]:
 
 def _read_file(folder: int, name: str) -> bytes | None:
     """Return the content of a file that is the user's own, and note that it is in use."""
+    # A link is not followed, and a pipe not waited for.
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
-        # A link is not followed, and a pipe not waited for.
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        with os.fdopen(os.open(name, flags, dir_fd=folder), "rb") as file:
-            state = os.fstat(file.fileno())
-            if (
-                not stat.S_ISREG(state.st_mode)
-                or state.st_uid != os.geteuid()
-                or state.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-                or state.st_size > _MAX_LIBRARY_BYTES
-            ):
-                return None
-            library = file.read(_MAX_LIBRARY_BYTES)
-            with contextlib.suppress(OSError):  # a file system that is read-only
-                os.utime(file.fileno())
-            return library
+        descriptor = os.open(name, flags, dir_fd=folder)
     except OSError:
         return None
+    try:
+        state = os.fstat(descriptor)
+        if (
+            not stat.S_ISREG(state.st_mode)
+            or state.st_uid != os.geteuid()
+            or state.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+            or state.st_size > _MAX_LIBRARY_BYTES
+        ):
+            return None
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            library = file.read(_MAX_LIBRARY_BYTES)
+        with contextlib.suppress(OSError):  # a file system that is read-only
+            os.utime(descriptor)
+        return library
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
 
 
 def _write_file(path: Path, library: bytes) -> None:
@@ -184,6 +190,9 @@ def _write_file(path: Path, library: bytes) -> None:
 def _remove(folder: int, name: str) -> None:
     with contextlib.suppress(OSError):
         os.unlink(name, dir_fd=folder)
+        return
+    with contextlib.suppress(OSError):  # an empty folder of this name
+        os.rmdir(name, dir_fd=folder)
 
 
 def _evict(folder: int, newest: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import itertools
 import os
@@ -55,14 +56,18 @@ def try_in_child_process(action: Callable[[], object]) -> None:
         # Python 3.12 warns of a fork while other threads run. They may hold locks of their own
         # libraries, none of which the action uses.
         warnings.simplefilter("ignore", DeprecationWarning)
-        child = os.fork()
+        try:
+            child = os.fork()
+        except OSError:  # no more processes or memory: the check in this process has to do
+            return
     if child == 0:
         _run_and_exit(action)
     try:
         status = _wait(child)
     except BaseException:
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+        with contextlib.suppress(OSError):
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
         raise
     if os.WIFSIGNALED(status):
         name = signal.Signals(os.WTERMSIG(status)).name
@@ -137,7 +142,10 @@ def _wait(child: int) -> int:
     """
     deadline = time.monotonic() + _TRIAL_LIMIT_S
     while time.monotonic() < deadline:
-        done, status = os.waitpid(child, os.WNOHANG)
+        try:
+            done, status = os.waitpid(child, os.WNOHANG)
+        except ChildProcessError:  # it has ended; whoever ignores SIGCHLD never learns how
+            return 0
         if done:
             return status
         time.sleep(0.002)
