@@ -100,7 +100,8 @@ def write_atomic(path: Path, content: bytes | str) -> None:
     """Write a file of netlet's own atomically: readers see the old content or the new.
 
     The bytes go to a temporary file in the same folder, are flushed to the disk, and the file is
-    renamed. An existing file keeps its permissions. For a file that a person named, see
+    renamed. An existing file keeps its permissions. What processes that died have left in the
+    folder is removed. For a file that a person named, see
     :func:`netlet.outputs.write_output`.
 
     Args:
@@ -122,6 +123,7 @@ def write_atomic(path: Path, content: bytes | str) -> None:
         temporary.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+    remove_unfinished(path.parent)
 
 
 def create_folder_atomic(folder: Path, contents: Mapping[str, bytes]) -> None:

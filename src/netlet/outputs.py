@@ -17,7 +17,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 from netlet.errors import OutputError
-from netlet.files import is_read_only, sync_folder, temporary_path, write_new
+from netlet.files import (
+    is_read_only,
+    remove_unfinished,
+    sync_folder,
+    temporary_path,
+    write_new,
+)
 
 _READER_WAIT_S = 5.0  # for a program that reads a named pipe
 _MAX_LINKS = 40
@@ -205,6 +211,7 @@ def _replace(path: Path, data: bytes) -> None:
             raise
         _write_in_place(path, data)
     sync_folder(path.parent)
+    remove_unfinished(path.parent)
 
 
 def _keep_owner(path: Path, before: os.stat_result) -> None:
