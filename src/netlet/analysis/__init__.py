@@ -1,6 +1,6 @@
 """Analyze a net without training it: layers, parameters, multiply-adds, memory, receptive field."""
 
-from netlet.analysis.cost import check, cost, cost_from_trace
+from netlet.analysis.cost import check, cost, cost_from_trace, judge_cost
 from netlet.analysis.gradient_check import gradient_support
 from netlet.analysis.ops import Op, Trace
 from netlet.analysis.receptive_field import (
@@ -24,6 +24,7 @@ __all__ = [
     "format_torchinfo",
     "format_torchsummary",
     "gradient_support",
+    "judge_cost",
     "receptive_field",
     "receptive_field_from_trace",
     "summary",

@@ -150,7 +150,15 @@ def check(
         BudgetError: The budget forbids or requires a kind of layer that does not exist.
     """
     check_type(budget, Budget, "the budget", "a netlet.Budget, like Budget(params_below=8000)")
-    found = cost(net, shape, epochs)
+    return judge_cost(cost(net, shape, epochs), budget)
+
+
+def judge_cost(found: ModelCost, budget: Budget) -> Verdict:
+    """Check a cost against a budget whose kinds of layers exist.
+
+    Raises:
+        BudgetError: The budget forbids or requires a kind of layer that does not exist.
+    """
     # A misspelled kind would otherwise forbid nothing, unnoticed.
     known = {name.lower() for name in [*dir(nn), *found.kinds]}
     for kind in (*budget.forbids, *budget.requires):

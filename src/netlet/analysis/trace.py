@@ -7,7 +7,6 @@ and totals from there on are reported as unknown.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 
 import torch
@@ -19,6 +18,7 @@ from netlet.analysis.ops import Trace
 from netlet.analysis.tracer import BATCH, CallObserver, Tracer
 from netlet.errors import NetError
 from netlet.nets.eval_mode import eval_mode
+from netlet.nets.isolation import Isolation
 from netlet.nets.outputs import first_tensor
 from netlet.nets.registered import list_parameters
 
@@ -40,8 +40,10 @@ def trace(net: nn.Module, shape: Sequence[int] = (1, 28, 28)) -> Trace:
     tracer.start(x)
     with eval_mode(net), torch.random.fork_rng(devices=[]), torch.no_grad(), tracer.module_hooks():
         try:
-            with CallObserver(tracer), tracer:
+            with Isolation(strict=True), CallObserver(tracer), tracer:
                 out = net(x)
+        except NetError:
+            raise
         except Exception as error:
             raise NetError(tracer.describe_error(error, tuple(shape))) from error
     if first_tensor(out) is None:
@@ -72,9 +74,13 @@ def _find_hidden_by_other_images(net: nn.Module, shape: Sequence[int]) -> tuple[
         torch.manual_seed(0)
         x = torch.rand(BATCH + 1, *shape).to(_device(net))
         tracer.start(x)
-        # Some nets run only on the batch that they were traced on.
-        with contextlib.suppress(Exception), CallObserver(tracer), tracer:
-            tracer.provenance.finish(first_tensor(net(x)))
+        try:
+            with Isolation(strict=True), CallObserver(tracer), tracer:
+                tracer.provenance.finish(first_tensor(net(x)))
+        except NetError:
+            raise
+        except Exception:  # some nets run only on the batch that they were traced on
+            pass
     return find_hidden_weights(net, tracer.provenance)
 
 

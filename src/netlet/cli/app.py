@@ -39,6 +39,7 @@ from netlet.cli import (
 )
 from netlet.cli.commands import GROUPS, Group, add_command
 from netlet.cli.error_messages import describe_error
+from netlet.cli.own_stdout import leave, user_code_has_run
 from netlet.cli.results import accept_all_characters, say
 from netlet.cli.streams import discard_output, flush_stdout, require_stdout
 
@@ -182,7 +183,7 @@ def main(arguments: list[str] | None = None) -> None:
         flush_stdout()
     except (typer.Abort, KeyboardInterrupt):
         say("netlet: interrupted")
-        sys.exit(130)
+        code = 130
     except Exception as error:
         if type(error).__name__ == "NoArgsIsHelpError":
             print(error.format_message())  # type: ignore[attr-defined]
@@ -191,7 +192,9 @@ def main(arguments: list[str] | None = None) -> None:
             say(traceback.format_exc().rstrip().expandtabs(), lines=True)
         else:
             say(f"netlet: {describe_error(error)}")
-        sys.exit(2)
+        code = 2
+    if arguments is None and user_code_has_run():
+        leave(code or 0)
     sys.exit(code or 0)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from typing import Annotated, Any
 
@@ -9,7 +10,7 @@ import typer
 
 from netlet import catalog
 from netlet.budgets import Budget, RuleResult, Verdict
-from netlet.cli.options import Classes, Input, Json, Net, budget_names
+from netlet.cli.options import Classes, Input, Json, Net, Sandboxed, budget_names
 from netlet.cli.results import print_json, print_result
 from netlet.cli.settings import apply_limits, parse_shape
 
@@ -86,11 +87,13 @@ def check(
     ] = None,
     input_: Input = "1,28,28",
     classes: Classes = None,
+    sandbox: Sandboxed = False,
     json: Json = False,
 ) -> None:
     """Check a net against a budget, without training it.
 
-    Exit code 1 if it fails, 0 if it passes or only training can tell.
+    Exit code 1 if it fails, 0 if it passes or only training can tell. file.py:Name runs that file's
+    code with your rights; see --sandbox.
 
     Limits that are given replace those of --budget; without --budget, they are the whole budget.
     Without either, the budget is the experiment's own.
@@ -108,7 +111,7 @@ def check(
         "forbids": tuple(forbid or ()),
         "requires": tuple(require or ()),
     }
-    verdict = _check(net, budget, limits, parse_shape(input_), classes)
+    verdict = _check(net, budget, limits, parse_shape(input_), classes, sandbox=sandbox)
     if json:
         print_json("check", {"name": net, **verdict_to_dict(verdict)})
     else:
@@ -122,22 +125,27 @@ def _check(
     limits: dict[str, Any],
     shape: tuple[int, ...],
     classes: int | None,
+    *,
+    sandbox: bool,
 ) -> Verdict:
     from netlet import analysis
-    from netlet.experiments import EXPERIMENTS, find_experiment
-    from netlet.nets import build
+    from netlet.budgets import TWENTY_K
+    from netlet.experiments import EXPERIMENTS
+    from netlet.experiments.sandbox import LimitedProcess, SameProcess
 
-    experiment = find_experiment(net)
+    # All that is known without the net comes first: its code cannot change that.
+    experiment = EXPERIMENTS.get(net)
     only_limits = apply_limits(Budget(name=_COMMAND_LINE), limits)
     if budget:
         chosen = apply_limits(catalog.find_budget(budget), limits)
     elif only_limits != Budget(name=_COMMAND_LINE):
         chosen = only_limits
     else:
-        chosen = experiment.budget
-    planned = experiment.recipe.epochs if net in EXPERIMENTS else None
-    built = build(experiment.net.builder, None, shape, classes)
-    return analysis.check(built, chosen, shape, planned)
+        chosen = experiment.budget if experiment else TWENTY_K
+    where = LimitedProcess() if sandbox else SameProcess()
+    cost = where.analyze(net, shape, classes).cost
+    planned = experiment.recipe.epochs if experiment else None
+    return analysis.judge_cost(dataclasses.replace(cost, epochs=planned), chosen)
 
 
 def verdict_to_dict(verdict: Verdict) -> dict[str, Any]:

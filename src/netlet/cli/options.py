@@ -99,6 +99,14 @@ Weights = Annotated[
         help="Weights of NET: a safetensors file, or a .pt file with a state_dict.",
     ),
 ]
+Sandboxed = Annotated[
+    bool,
+    typer.Option(
+        "--sandbox",
+        help="Run NET's code in another process: 60 s, 4 GiB, no terminal, an empty folder. It can "
+        "still read your files and use the network.",
+    ),
+]
 Trust = Annotated[
     bool,
     typer.Option(

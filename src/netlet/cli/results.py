@@ -16,8 +16,9 @@ from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any, ParamSpec, TextIO, TypeVar
 
+from netlet.cli.own_stdout import own_stdout
 from netlet.cli.streams import write_stdout
-from netlet.errors import NetletDeprecationWarning, NetletWarning
+from netlet.errors import NetError, NetletDeprecationWarning, NetletWarning
 from netlet.text import dump_json, escape_controls
 
 _P = ParamSpec("_P")
@@ -63,13 +64,19 @@ def reserve_stdout(command: Callable[_P, _R]) -> Callable[_P, _R]:
 
     @functools.wraps(command)
     def wrapped(*args: _P.args, **kwargs: _P.kwargs) -> _R:
-        token = _stdout.set(sys.stdout)
+        with own_stdout() as stdout:
+            return reserved(stdout, *args, **kwargs)
+
+    def reserved(stdout: TextIO, *args: _P.args, **kwargs: _P.kwargs) -> _R:
+        token = _stdout.set(stdout)
         try:
             with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
                 for category in _SHOWN_IN_ONE_LINE:
                     warnings.simplefilter("always", category)
                 warnings.showwarning = _show_warning(warnings.showwarning)
                 return command(*args, **kwargs)
+        except (SystemExit, GeneratorExit) as error:  # no command of netlet's ends like this
+            raise NetError(f"the net ends the process ({error!r}); remove that") from error
         finally:
             _stdout.reset(token)
 

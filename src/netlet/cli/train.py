@@ -106,7 +106,7 @@ def train(
 ) -> None:
     """Train a net, judge it by its budget and record the run.
 
-    Without NET, the net is swift. Exit code 1 if it misses its budget.
+    file.py:Name runs that file's code with your rights. Without NET, the net is swift. Exit code 1 if it misses its budget.
     """
     if resume:
         _refuse_beside_resume(ctx, resume, net)

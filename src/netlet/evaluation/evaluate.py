@@ -15,6 +15,7 @@ from netlet.data.dataset import Split
 from netlet.errors import NetError
 from netlet.nets.device_errors import explain_device_errors
 from netlet.nets.eval_mode import eval_mode
+from netlet.nets.isolation import refuse_exits
 from netlet.nets.outputs import extract_logits
 from netlet.recipes import Recipe
 from netlet.records import CalibrationBin, Mistake
@@ -96,7 +97,8 @@ def _compute_logits(
     recipe: Recipe,
     on_progress: Callable[[int, int], None] | None,
 ) -> torch.Tensor:
-    with explain_device_errors(), eval_mode(net), torch.inference_mode():
+    exits = refuse_exits(type(net).__name__)
+    with exits, explain_device_errors(), eval_mode(net), torch.inference_mode():
         chunks: list[torch.Tensor] = []
         for images in split.images.split(EVALUATION_BATCH):
             chunks.append(extract_logits(net(normalize(images, recipe))))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import operator
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import FunctionType
@@ -58,11 +59,13 @@ def net(*, source: str) -> Callable[[_B], _B]:
             for p in inspect.signature(builder).parameters.values()
             if p.default is not p.empty
         }
-        if not builder.__doc__ or not {"classes", "shape"} <= optional:
+        about = (builder.__doc__ or "").strip()
+        # Python drops docstrings with -OO.
+        if not {"classes", "shape"} <= optional or not (about or sys.flags.optimize > 1):
             raise NetError(
                 f"net {name!r} needs a docstring and parameters classes and shape with defaults"
             )
-        NETS[name] = NetEntry(name, builder, source, builder.__doc__.strip().splitlines()[0])
+        NETS[name] = NetEntry(name, builder, source, about.partition("\n")[0])
         return builder
 
     return register

@@ -15,6 +15,7 @@ from typing import Any
 from torch import nn
 
 from netlet.errors import NetError, did_you_mean
+from netlet.nets.isolation import Isolation, UserExitError, note_user_code
 from netlet.nets.notation import is_notation, parse_notation
 from netlet.nets.registry import NETS, NetEntry, recognize_parameter
 from netlet.nets.script import list_definitions, select_statements
@@ -72,6 +73,7 @@ def _load_user_net(address: str) -> NetEntry:
             f"{address}: no file or module before the colon; "
             "write file.py:Name or package.module:Name"
         )
+    note_user_code()
     with _one_line_errors(address, "importing it failed"):
         target = _resolve_target(place, attribute, address)
     docstring = (inspect.getdoc(target) or "").strip().splitlines()
@@ -156,14 +158,14 @@ def _run_module(tree: ast.Module, path: Path) -> ModuleType:
 @contextlib.contextmanager
 def _one_line_errors(address: str, what: str) -> Iterator[None]:
     """Turn every exception of a user's code into a one-line NetError."""
+    # The weights may depend on the random generators, and then the next ones on their state.
     try:
-        yield
+        with Isolation(keep_random="import" in what):
+            yield
     except NetError:
         raise
-    except SystemExit as error:
-        raise NetError(
-            f"{address}: {what}: it exits (code {error.code}); guard that with __main__"
-        ) from error
+    except UserExitError as error:
+        raise NetError(f"{address}: {what}: {error}; guard that with __main__") from error
     except NameError as error:
         raise NetError(
             f"{address}: {what}: {_first_line(error)} by the statements that the net depends on; "

@@ -1,0 +1,210 @@
+"""Run a user's code without letting it change the process around it.
+
+Every net from a user's file is loaded, built and analyzed inside :class:`Isolation`. It undoes
+mistakes and simple tricks. It is no sandbox: code in the same process can do what netlet can do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import random
+import signal
+import sys
+import threading
+import types
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any, Self
+
+import numpy as np
+import torch
+
+from netlet.errors import NetError, NetletWarning
+from netlet.nets.code_state import CodeState
+
+_SIGNALS = [
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGALRM", "SIGHUP", "SIGPIPE", "SIGCHLD")
+    if hasattr(signal, name)
+]
+_exit = os._exit
+user_code_has_run = False  # threads and exit handlers of a user's code may be left
+
+
+def note_user_code() -> None:
+    """Note that code of a user's net is about to run in this process."""
+    global user_code_has_run
+    user_code_has_run = True
+
+
+def exit_process(code: int) -> None:
+    """End this process at once."""
+    _exit(code)
+
+
+class UserExitError(Exception):
+    """A user's code tried to end the process."""
+
+
+class Isolation:
+    """A context in which a user's code runs.
+
+    Afterwards standard streams, working directory, environment, signal handlers, warnings and the
+    settings of PyTorch are as before, and so are the functions of netlet. What is not an
+    ``Exception``, such as ``SystemExit``, becomes one; a real Ctrl-C stays what it is.
+
+    Args:
+        keep_random: Restore the random generators, too.
+        strict: Whether it is an error to replace functions of netlet.
+    """
+
+    def __init__(self, *, keep_random: bool = True, strict: bool = False) -> None:
+        self._keep_random, self._strict = keep_random, strict
+        self._interrupted = False
+        self._undo: list[Callable[[], object]] = []
+
+    def __enter__(self) -> Self:
+        """Remember everything."""
+        self._code = CodeState()
+        # Bound now: the code could replace the methods of these classes.
+        self._restore_code, self._restore_all = self._code.restore, self._restore
+        self._remember_interpreter()
+        self._remember_torch()
+        self._remember_signals()
+        os._exit = _refuse_exit
+        return self
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        """Restore everything; turn the end of the process into an error."""
+        replaced = self._restore_code()
+        self._restore_all()
+        if error is not None and not isinstance(error, Exception):
+            if isinstance(error, KeyboardInterrupt) and self._interrupted:
+                return
+            raise UserExitError(describe_exit(error)) from error
+        if replaced and self._strict:
+            raise NetError(
+                f"the net replaces {replaced[0]} while it runs, so nothing that netlet says about "
+                "it would be true; remove that"
+            )
+        if replaced and error is None:
+            warnings.warn(
+                f"the net's file replaces {replaced[0]}; netlet put it back",
+                NetletWarning,
+                stacklevel=2,
+            )
+
+    def _restore(self) -> None:
+        os._exit = _exit
+        for undo in reversed(self._undo):
+            with contextlib.suppress(Exception):
+                undo()
+
+    def _keep(self, change: Callable[..., object], *before: Any) -> None:
+        self._undo.append(lambda: change(*before))
+
+    def _remember_interpreter(self) -> None:
+        for name in ("stdin", "stdout", "stderr", "excepthook", "displayhook", "argv"):
+            self._keep(setattr, sys, name, getattr(sys, name))
+        self._keep(_restore_path, list(sys.path))
+        self._keep(_restore_environment, dict(os.environ))
+        with contextlib.suppress(OSError):
+            self._keep(os.chdir, os.getcwd())
+        self._keep(_restore_filters, list(warnings.filters), warnings.showwarning)
+        self._keep(sys.setrecursionlimit, sys.getrecursionlimit())
+        self._keep(sys.settrace, sys.gettrace())
+        self._keep(sys.setprofile, sys.getprofile())
+        self._keep(gc.enable if gc.isenabled() else gc.disable)
+        self._keep(lambda before: np.seterr(**before), np.geterr())
+
+    def _remember_torch(self) -> None:
+        self._keep(torch.set_num_threads, torch.get_num_threads())
+        self._keep(torch.set_default_dtype, torch.get_default_dtype())
+        self._keep(torch.set_grad_enabled, torch.is_grad_enabled())
+        self._keep(torch.autograd.set_detect_anomaly, torch.is_anomaly_enabled())
+        self._keep(torch.set_float32_matmul_precision, torch.get_float32_matmul_precision())
+        self._keep(
+            lambda mode, warn: torch.use_deterministic_algorithms(mode, warn_only=warn),
+            torch.are_deterministic_algorithms_enabled(),
+            torch.is_deterministic_algorithms_warn_only_enabled(),
+        )
+        for name in ("benchmark", "deterministic"):
+            self._keep(setattr, torch.backends.cudnn, name, getattr(torch.backends.cudnn, name))
+        device = torch.get_default_device()
+        self._keep(lambda: _restore_device(device))
+        if self._keep_random:
+            self._keep(torch.set_rng_state, torch.get_rng_state())
+            self._keep(random.setstate, random.getstate())
+            self._keep(np.random.set_state, np.random.get_state())
+
+    def _remember_signals(self) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            return
+        for number in _SIGNALS:
+            if (handler := signal.getsignal(number)) is not None:
+                self._keep(signal.signal, number, handler)
+        if hasattr(signal, "setitimer"):
+            self._keep(signal.setitimer, signal.ITIMER_REAL, 0)
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, self._interrupt)
+
+    def _interrupt(self, number: int, frame: types.FrameType | None) -> None:
+        self._interrupted = True
+        raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def refuse_exits(what: str) -> Iterator[None]:
+    """Turn a net's attempt to end the process while it trains or runs into a NetError.
+
+    Args:
+        what: The net, for the message.
+    """
+    try:
+        yield
+    except (SystemExit, GeneratorExit, UserExitError) as error:
+        raise NetError(f"{what}: {describe_exit(error)}; remove that") from error
+    except Exception as error:
+        # The command line's own way to end, which no part of netlet below it uses.
+        if type(error).__module__.partition(".")[0] in ("click", "typer"):
+            raise NetError(f"{what}: {describe_exit(error)}; remove that") from error
+        raise
+
+
+def describe_exit(error: BaseException) -> str:
+    """Return what a user's code did, like ``it exits (code 3)``."""
+    if isinstance(error, UserExitError):
+        return str(error)
+    if isinstance(error, SystemExit):
+        return f"it exits (code {error.code})"
+    return f"it raises {type(error).__name__}"
+
+
+def _refuse_exit(code: int = 0) -> None:
+    raise UserExitError(f"it ends the process (code {code})")
+
+
+def _restore_path(before: list[str]) -> None:
+    """Keep folders that a user's code added, but behind all others, so that they shadow nothing."""
+    sys.path[:] = before + [folder for folder in sys.path if folder not in before]
+
+
+def _restore_environment(before: dict[str, str]) -> None:
+    if dict(os.environ) != before:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def _restore_filters(filters: list[Any], show: Any) -> None:
+    warnings.filters[:] = filters  # type: ignore[index]
+    warnings.showwarning = show
+    warnings._filters_mutated_lock_held() if hasattr(
+        warnings, "_filters_mutated_lock_held"
+    ) else warnings._filters_mutated()  # type: ignore[attr-defined]
+
+
+def _restore_device(before: torch.device) -> None:
+    if torch.get_default_device() != before:
+        torch.set_default_device(before)

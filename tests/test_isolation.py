@@ -1,0 +1,173 @@
+"""What a net's own code does never changes the exit code, the output or the verdict of netlet."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import warnings
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+import torch
+from fixtures import hostile_nets
+from helpers import FIXTURES, Netlet
+from torch import nn
+
+from netlet.budgets import Budget, Verdict
+from netlet.data import Dataset
+from netlet.errors import NetError
+from netlet.experiments.sandbox import LimitedProcess, SameProcess
+from netlet.recipes import Recipe
+from netlet.training import fit
+
+FILE = FIXTURES / "hostile_nets.py"
+OUTLIVE = ("LeavesAThread", "LeavesAnExitHandler")  # the command; only a process can show it
+REFUSED = (
+    "ExitsWhenBuilt",
+    "ExitsInForward",
+    "EndsTheProcess",
+    "EndsTheProcessInForward",
+    "Interrupts",
+    "ClosesAGenerator",
+    "RaisesItsOwn",
+    "LeavesLikeACommand",
+    "ClosesThePipe",
+    "ReplacesNetletInForward",
+)
+JUDGED = [
+    name
+    for name, value in inspect.getmembers(hostile_nets, inspect.isclass)
+    if issubclass(value, hostile_nets.Plain) and name not in (*REFUSED, *OUTLIVE)
+]
+
+
+def describe_process() -> object:
+    """Return what a net must not change, as far as it can be compared."""
+    return (
+        [sys.stdout, sys.stderr, os.getcwd(), dict(os.environ), os._exit],
+        [sys.getrecursionlimit(), list(warnings.filters), sys.path[0]],
+        [signal.getsignal(signal.SIGINT), signal.getitimer(signal.ITIMER_REAL)],
+        [torch.get_num_threads(), torch.get_default_dtype(), torch.is_grad_enabled()],
+        [torch.get_default_device(), nn.Module.parameters, torch.Tensor.numel, sum, len, print],
+        [Budget.judge, Verdict.state, Verdict.failed, threading.active_count()],
+    )
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_net_that_ends_the_process_is_refused_in_one_line(netlet: Netlet, name: str) -> None:
+    before = describe_process()
+    code, out, err = netlet("check", f"{FILE}:{name}", "--params-below", "80")
+    assert (code, out) == (2, "")
+    assert len(err.splitlines()) == 1
+    assert describe_process() == before
+
+
+@pytest.mark.parametrize("name", JUDGED)
+def test_a_net_that_meddles_is_judged_like_any_other(netlet: Netlet, name: str) -> None:
+    before = describe_process()
+    code, out, _ = netlet("check", f"{FILE}:{name}", "--params-below", "80", "--json")
+    verdict = json.loads(out[out.index("{") :])
+    assert (code, verdict["state"]) == (1, "FAIL")
+    assert verdict["rules"][0]["found"] == 7_850
+    assert describe_process() == before
+
+
+@pytest.mark.parametrize("name", ["Prints", *OUTLIVE])
+def test_a_process_ends_at_once_with_its_own_code_and_only_its_own_output(name: str) -> None:
+    command = [sys.executable, "-m", "netlet", "check", f"{FILE}:{name}", "--params-below", "80"]
+    done = subprocess.run([*command, "--json"], capture_output=True, timeout=100, check=False)
+    assert (done.returncode, json.loads(done.stdout)["state"]) == (1, "FAIL")
+
+
+class ExitsInTraining(nn.Sequential):
+    def __init__(self) -> None:
+        super().__init__(nn.Flatten(), nn.Linear(784, 10))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.training:
+            raise SystemExit(0)
+        return self[1](self[0](x))  # type: ignore[no-any-return]
+
+
+class JudgesItself(ExitsInTraining):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.training:
+            Budget.judge = lambda self, *_: Verdict("mine", ())  # type: ignore[assignment]
+        return self[1](self[0](x))  # type: ignore[no-any-return]
+
+
+def test_a_net_neither_ends_nor_judges_its_own_training(blob_data: Dataset) -> None:
+    recipe = Recipe(epochs=1, batch_size=60, peak_lr=0.01)
+    with pytest.raises(NetError, match=r"ExitsInTraining: it exits \(code 0\); remove that"):
+        fit(ExitsInTraining(), blob_data, recipe)
+    run = fit(JudgesItself(), blob_data, recipe, budget=Budget(params_below=80))
+    assert run.verdict is not None
+    assert run.verdict.state == "FAIL"
+
+
+SANDBOXED = """
+import ctypes, os, time
+from pathlib import Path
+from torch import nn
+class Net(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Flatten(), nn.Linear(784, 10))
+        {code}
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "problem"),
+    [
+        ("assert os.getcwd() != {here!r} and 'SECRET' not in os.environ", ""),
+        ("ctypes.CDLL(None)._exit(0)", "its code ended the sandbox (exit code 0); read it"),
+        pytest.param(
+            "time.sleep(600)", "takes more than 15 s in the sandbox", marks=pytest.mark.slow
+        ),
+        pytest.param(
+            "bytearray(1 << 36)", "it takes more memory|MemoryError", marks=pytest.mark.slow
+        ),
+        pytest.param(
+            "[os.write(n, b'x' * 99) for n in range(3, 99) if os.path.exists(f'/proc/self/fd/{n}')"
+            " and Path(f'/proc/self/fd/{n}').readlink().name.startswith('pipe')]",
+            "its code spoiled the answer of the sandbox",
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_the_sandbox_ends_what_one_process_cannot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, problem: str
+) -> None:
+    monkeypatch.setenv("SECRET", "1")
+    monkeypatch.chdir(tmp_path)
+    code = code.replace("{here!r}", repr(str(tmp_path)))
+    Path("net.py").write_text(SANDBOXED.replace("{code}", code))
+    sandbox = LimitedProcess(15 if "sleep" in code else 100)
+    if problem:
+        with pytest.raises(NetError, match="|".join(map(re.escape, problem.split("|")))):
+            sandbox.analyze("net.py:Net", (1, 28, 28), None)
+        return
+    found = sandbox.analyze("net.py:Net", (1, 28, 28), None)
+    assert found.cost.parameters == 7_850
+    assert found.summary.net == "net.py:Net"
+
+
+def test_both_ways_to_analyze_a_net_give_the_same() -> None:
+    found = LimitedProcess().analyze("speck", (1, 28, 28), None)
+    expected = SameProcess().analyze("speck", (1, 28, 28), None)
+    assert json.dumps(asdict(found)) == json.dumps(asdict(expected))  # tuples are lists there
+
+
+def test_help_says_that_a_file_is_run(netlet: Netlet) -> None:
+    for command in ("check", "show", "train"):
+        assert "file.py:Name runs that file's code with your" in " ".join(
+            netlet(command, "--help")[1].split()
+        )
+    assert "It can still read your files" in " ".join(netlet("check", "--help")[1].split())
