@@ -84,13 +84,17 @@ def reserve_stdout(command: Callable[_P, _R]) -> Callable[_P, _R]:
 
 
 def _show_warning(otherwise: Callable[..., None]) -> Callable[..., None]:
-    """Return what shows a warning: in one line if it is netlet's own."""
+    """Return what shows a warning: once and in one line if it is netlet's own."""
+    shown: set[str] = set()
 
     def show(message: Warning | str, category: type[Warning], *rest: Any) -> None:
         if issubclass(category, _SHOWN_IN_ONE_LINE):
-            say(f"netlet: warning: {message}")
+            if str(message) not in shown:  # a search trains many nets
+                shown.add(str(message))
+                say(f"netlet: warning: {message}")
         else:
-            otherwise(message, category, *rest)
+            text = escape_controls(str(message), keep="\n")
+            otherwise(message if text == str(message) else text, category, *rest)
 
     return show
 
