@@ -27,7 +27,7 @@ from netlet.records import (
     net_digest,
     to_json_value,
 )
-from netlet.training import CHECKPOINT_FILE, load_checkpoint
+from netlet.training import CHECKPOINT_FILE, clear_finished, load_checkpoint
 
 _WRITE_WAIT_S = 60.0  # for another study of the same folder that writes its record
 
@@ -142,6 +142,8 @@ def _save_seeds(
                 f"{path}: cannot be written ({error.strerror}); all seeds are kept in {folder}, "
                 "run the same command again"
             ) from error
+        for seed in seeds:
+            clear_finished(run_folder(folder, seed))
     return study.select_seeds(seeds)
 
 

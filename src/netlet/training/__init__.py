@@ -2,7 +2,7 @@
 
 from netlet.training.callbacks import Callback, Plan, Progress
 from netlet.training.checkpoint import CHECKPOINT_FILE, Checkpoint, load_checkpoint
-from netlet.training.recorder import Recorder
+from netlet.training.recorder import Recorder, clear_finished
 from netlet.training.trainer import fit
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "Plan",
     "Progress",
     "Recorder",
+    "clear_finished",
     "fit",
     "load_checkpoint",
 ]

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from netlet import records
-from netlet.errors import TrainingError
+from netlet.errors import NetletError, TrainingError
 from netlet.files import create_folder_atomic, remove_unfinished, write_atomic
-from netlet.locks import lock_folder
+from netlet.locks import LOCK, lock_folder
 from netlet.nets import is_user_code
 from netlet.nets.weights import save_weights
 from netlet.records import Epoch, Run
@@ -25,6 +25,18 @@ from netlet.training.checkpoint import (
     checkpoint_to_bytes,
     save_checkpoint,
 )
+
+
+def clear_finished(folder: Path) -> None:
+    """Remove what remains beside the record if a process died after it had written the record.
+
+    Args:
+        folder: Of a run whose record is complete; nothing happens if another process writes there.
+    """
+    if (folder / CHECKPOINT_FILE).exists() or (folder / LOCK).exists():
+        with suppress(NetletError, OSError), lock_folder(folder, "netlet train"):
+            (folder / CHECKPOINT_FILE).unlink(missing_ok=True)
+            remove_unfinished(folder, older_than_s=0)
 
 
 class Recorder(Callback):
