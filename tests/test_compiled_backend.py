@@ -18,10 +18,10 @@ from netlet.backends.cpu import CompilationError, CompiledStep, c_source, librar
 from netlet.backends.cpu.chain import read_chain
 from netlet.backends.cpu.errors import NoCompilerError, UnsupportedNetError
 from netlet.data import Dataset, iterate_epoch
-from netlet.errors import TrainingError
+from netlet.errors import NetletWarning, TrainingError
 from netlet.nets import NETS
 from netlet.recipes import AUGMENTS, Recipe, Warp
-from netlet.training import Callback, Checkpoint, fit
+from netlet.training import Callback, Checkpoint, Recorder, fit, load_checkpoint
 
 pytestmark = [linux_only, pytest.mark.usefixtures("two_threads")]
 
@@ -504,3 +504,47 @@ def test_compiled_augmentation_equals_pytorch(augment: str, blob_data: Dataset) 
     )
     # A pixel exactly on an edge may be rounded to either side.
     assert ((compiled - eager).abs() > 1e-4).double().mean() < 1e-5
+
+
+def test_a_wrong_score_of_the_compiled_backend_is_an_error_and_keeps_the_checkpoint(
+    blob_data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wrong(self: CompiledStep, images: torch.Tensor) -> torch.Tensor:
+        return self._bound.compute_logits(images).roll(1, 0)
+
+    monkeypatch.setattr(CompiledStep, "compute_logits", wrong)
+    recorder = Recorder(tmp_path / "run")
+    with pytest.raises(
+        TrainingError,
+        match=r"the compiled backend scores \d+ of 100 test images, PyTorch \d+; .* nothing is "
+        r"recorded; train again with NETLET_COMPILE=0",
+    ):
+        fit(netlet.build(tiny, 0), blob_data, RECIPE, callbacks=[recorder])
+    assert not (tmp_path / "run" / "run.json").exists()
+    assert len(load_checkpoint(tmp_path / "run")[0].epochs) == RECIPE.epochs
+
+
+def test_resuming_on_another_backend_warns_and_the_record_lists_both(blob_data: Dataset) -> None:
+    class KeepsCheckpoint(Callback):
+        kept: Checkpoint | None = None
+
+        def on_checkpoint(self, checkpoint: Checkpoint) -> None:
+            self.kept = self.kept or (checkpoint if checkpoint.epochs else None)
+
+    callback = KeepsCheckpoint()
+    whole = fit(netlet.build(tiny, 0), blob_data, RECIPE, callbacks=[callback])
+    assert [(s.first_epoch, s.last_epoch, s.backend) for s in whole.stretches] == [
+        (1, 2, "compiled")
+    ]
+    assert whole.stretches[0].environment == whole.environment
+    with pytest.warns(NetletWarning, match="the eager backend instead of the compiled one") as seen:
+        again = fit(
+            netlet.build(tiny, 1), blob_data, RECIPE.replace(backend="eager"), resume=callback.kept
+        )
+    assert len([one for one in seen if one.category is NetletWarning]) == 1
+    assert [(s.first_epoch, s.last_epoch, s.backend) for s in again.stretches] == [
+        (1, 1, "compiled"),
+        (2, 2, "eager"),
+    ]
+    assert "compiler" in again.stretches[0].environment
+    assert "compiler" not in again.environment

@@ -56,7 +56,7 @@ def evaluate(
     Raises:
         NetError: The net's output is not ``N K``, or the device fails or runs out of memory.
     """
-    logits = _compute_logits(net, split, recipe, on_progress)
+    logits = compute_logits(net, split, recipe, on_progress)
     if logits.shape != (len(split), classes):
         raise NetError(
             f"the net returns {format_shape(logits.shape)} for {len(split)} images of {classes} "
@@ -91,12 +91,13 @@ def to_probabilities(scores: torch.Tensor) -> torch.Tensor:
     return scores.nan_to_num(0) if _are_probabilities(scores) else scores.softmax(1).nan_to_num(0)
 
 
-def _compute_logits(
+def compute_logits(
     net: nn.Module,
     split: Split,
     recipe: Recipe,
-    on_progress: Callable[[int, int], None] | None,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> torch.Tensor:
+    """Return the output of a net in evaluation mode, float32 ``N K``; see :func:`evaluate`."""
     exits = refuse_exits(type(net).__name__)
     with exits, explain_device_errors(), eval_mode(net), torch.inference_mode():
         chunks: list[torch.Tensor] = []

@@ -24,7 +24,7 @@ from netlet.backends import (
 from netlet.budgets import Budget, Score
 from netlet.data import Dataset, count_steps, iterate_epoch
 from netlet.errors import NetError, TrainingError
-from netlet.evaluation import Evaluation, evaluate
+from netlet.evaluation import Evaluation, check_agreement, evaluate
 from netlet.nets.code_state import CodeState
 from netlet.nets.device_errors import explain_device_errors
 from netlet.nets.isolation import refuse_exits
@@ -209,6 +209,10 @@ class Trainer:
                 if evaluation is None:  # interrupted after its last epoch, before the record
                     evaluation = self._evaluate(final)
                 train_score = evaluate(final, self._data.train, recipe, self._data.classes).score
+                if final is not state.average.net:
+                    check_agreement(
+                        evaluation, final, state.average.net, self._data.held_out, recipe
+                    )
             net.load_state_dict(state.average.net.state_dict())
         return TrainingResult(
             epochs=tuple(self._epochs),
