@@ -30,12 +30,13 @@ import typer
 
 from netlet import catalog, records
 from netlet.recipes import MAX_EPOCHS
+from netlet.records.config import MAX_THREADS
 
 MAX_SEED = 2**63 - 1
 MAX_SEEDS = 10_000  # of a study
 MAX_CLASSES = 10_000
 MAX_CHANNELS = 16
-MAX_WORKERS = MAX_THREADS = 256
+MAX_WORKERS = 256
 
 
 def check_finite(value: float | None) -> float | None:

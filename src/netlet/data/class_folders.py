@@ -18,6 +18,7 @@ from netlet.errors import DataError
 from netlet.text import format_shape
 
 MAX_SIDE_PX = 64
+MAX_CLASSES = 1_000
 _MAX_BYTES = 1 << 24  # of a file
 _TRAIN_FOLDERS, _TEST_FOLDERS, _VAL_FOLDERS = (
     ("train", "training"),
@@ -93,6 +94,11 @@ def _class_names(path: Path, folders: Iterable[Path]) -> list[str]:
     if not names:
         raise DataError(
             f"{path}: contains no class folders; make one for each class and put its images in"
+        )
+    if len(names) > MAX_CLASSES:
+        raise DataError(
+            f"{path}: found {len(names):,} classes, more than {MAX_CLASSES:,}; "
+            "put the images of one class into one folder"
         )
     # On many systems these are one folder, and in a table they look alike.
     alike: dict[str, str] = {}

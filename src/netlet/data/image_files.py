@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from PIL import Image, UnidentifiedImageError
 
@@ -19,6 +20,8 @@ SUFFIXES = (
     *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".dib", ".gif"),
     *(".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".pfm"),
 )
+_JPEG_MAGIC, _START_OF_SCAN = b"\xff\xd8", b"\xff\xda"
+_MAX_SCANS = 100  # cameras and editors write about ten
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _BLACK_IS_ZERO = 258, 262, 1  # tags of TIFF
 
 
@@ -39,6 +42,7 @@ def open_image(path: Path, max_bytes: int) -> Iterator[Image.Image]:
         DecompressionBombError: It has far too many pixels.
     """
     with open_regular(path, max_bytes, DataError) as file:
+        _check_scans(file, path)
         try:
             with (
                 warnings.catch_warnings(action="ignore"),
@@ -56,6 +60,19 @@ def open_image(path: Path, max_bytes: int) -> Iterator[Image.Image]:
             raise DataError(
                 f"{path}: cannot be read as an image ({reason}); repair or remove it"
             ) from error
+
+
+def _check_scans(file: BinaryIO, path: Path) -> None:
+    """Refuse a JPEG of so many scans over the whole picture that decoding it takes minutes.
+
+    Raises:
+        DataError: It has.
+    """
+    if file.read(len(_JPEG_MAGIC)) == _JPEG_MAGIC:
+        scans = file.read().count(_START_OF_SCAN)
+        if scans > _MAX_SCANS:
+            raise DataError(f"{path}: a JPEG of {scans:,} scans; save it again as another JPEG")
+    file.seek(0)
 
 
 def has_sixteen_bits(picture: Image.Image) -> bool:

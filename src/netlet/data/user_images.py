@@ -8,18 +8,17 @@ from pathlib import Path
 
 import torch
 
-from netlet.data.class_folders import MAX_SIDE_PX, load_class_folders
+from netlet.data.class_folders import MAX_CLASSES, MAX_SIDE_PX, load_class_folders
 from netlet.data.dataset import Dataset, Split
 from netlet.data.npz import load_npz
 from netlet.errors import DataError
 from netlet.files import open_regular
 from netlet.text import format_shape
 
-_MAX_CLASSES = 1_000
 _VAL_SHARE = 6  # without test images, one image in six is held out of train
 
 
-def load_user_images(path: Path) -> Dataset:
+def load_user_images(path: Path | str) -> Dataset:
     """Load images of one size up to 64x64 pixels, gray or color, of any number of classes.
 
     Args:
@@ -36,6 +35,7 @@ def load_user_images(path: Path) -> Dataset:
     Raises:
         DataError: With the file or entry, what was expected and what was found.
     """
+    path = Path(path)
     if path.is_dir():
         dataset = load_class_folders(path)
     elif path.suffix == ".npz":
@@ -50,9 +50,9 @@ def load_user_images(path: Path) -> Dataset:
         raise DataError(f"{path}: is not a file; name a folder of class folders, or an .npz")
     if dataset.classes < 2:
         raise DataError(f"{path}: found {dataset.classes} class; a classifier needs at least 2")
-    if dataset.classes > _MAX_CLASSES:
+    if dataset.classes > MAX_CLASSES:
         raise DataError(
-            f"{path}: found {dataset.classes:,} classes, more than {_MAX_CLASSES:,}; "
+            f"{path}: found {dataset.classes:,} classes, more than {MAX_CLASSES:,}; "
             "give each class one label, and images of a class the same"
         )
     for split in (dataset.train, dataset.held_out):

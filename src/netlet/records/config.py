@@ -7,9 +7,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from netlet.errors import RecordError
 from netlet.records.schema import STRICT, check_values
 from netlet.records.upgrade import explain_upgrade_errors, upgrade_config
 from netlet.records.values import DataDescription, DataSource
+
+MAX_THREADS = 1_024  # PyTorch crashes with many more
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +57,11 @@ class RunConfig(ExperimentConfig):
         with explain_upgrade_errors(f"{where}: configuration"):
             upgraded = upgrade_config(values)
         config: RunConfig = check_values(RunConfig, upgraded, f"{where}: configuration")
+        if not 1 <= config.threads <= MAX_THREADS:
+            raise RecordError(
+                f"{where}: threads is {config.threads}, expected 1 to {MAX_THREADS:,}; "
+                "start a new run"
+            )
         return config
 
     def to_dict(self) -> dict[str, Any]:
