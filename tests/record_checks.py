@@ -14,12 +14,14 @@ from typing import Any
 
 from record_edits import FREE_IN_RUN, FREE_IN_STUDY, Edit, make_edits
 
+from netlet import records
 from netlet.cli import main
-from netlet.records import RECORD, STUDY
+from netlet.errors import RecordError
+from netlet.records import RECORD, STUDY, Study
 
 # The name of an exception of Python, such as KeyError, is no message for a person.
 _EXCEPTION = re.compile(r"\b[A-Z]\w*(Error|Exception|Traceback)\b|Traceback|--debug")
-READERS = ("compare", "card", "frontier", "report")
+READERS = ("compare", "card", "frontier")
 
 
 def call(*words: str) -> tuple[int, str, str]:
@@ -34,16 +36,17 @@ def call(*words: str) -> tuple[int, str, str]:
 
 
 def try_edits(
-    folder: Path, name: str, number: int, seed: int, *, report_every: int
+    folder: Path, name: str, number: int, seed: int, *, commands_every: int, report_every: int
 ) -> Iterator[bool]:
-    """Edit a record and run the commands that read it; put the record back at the end.
+    """Edit a record, load it, and run the commands that read it; put the record back at the end.
 
     Args:
         folder: Has the record, and for a run its weights; ``folder/../good`` has a good run.
         name: ``run.json`` or ``study.json``.
         number: How many edits.
         seed: Of the edits.
-        report_every: Draw a report of every Nth accepted edit.
+        commands_every: Run ``runs`` and another command on every Nth edit.
+        report_every: Draw a report of every Nth of them.
 
     Yields:
         For each edit whether it was refused; else it was harmless.
@@ -53,26 +56,39 @@ def try_edits(
     """
     path = folder / name
     whole = path.read_text()
-    choose, accepted = random.Random(seed), 0
+    choose = random.Random(seed)
+    free = FREE_IN_RUN if name == RECORD else FREE_IN_STUDY
     try:
-        for edit in make_edits(json.loads(whole), number, seed):
+        for count, edit in enumerate(make_edits(json.loads(whole), number, seed)):
             path.write_bytes(edit.text.encode("utf-8", "surrogatepass"))
-            code, out, err = call("runs", str(folder.parent), "--json")
-            rows = {Path(row["path"]).name: row for row in reversed(json.loads(out)["runs"])}
-            assert "good" in rows, f"{edit.what} hides other runs"
-            refused = code == 1
-            reader = choose.choice(READERS[:-1])
-            if refused:
-                check_refusal(edit, err)
+            refused = False
+            try:
+                records.find_study(path)
+            except RecordError as error:
+                refused = True
+                check_refusal(edit, str(error))
             else:
-                accepted += 1
-                check_harmless(edit, name, rows[folder.name], json.loads(edit.text))
-                if accepted % report_every == 1:
-                    reader = "report"
-            check_reader(reader, folder, edit, refused=refused)
+                assert edit.is_free(free), f"accepted, but something else tells: {edit.what}"
+            if count % commands_every == 0:
+                check_list(folder, name, edit, refused=refused)
+                report = count // commands_every % report_every == report_every - 1
+                reader = "report" if report else choose.choice(READERS)
+                check_reader(reader, folder, edit, refused=refused)
             yield refused
     finally:
         path.write_text(whole)
+
+
+def check_list(folder: Path, name: str, edit: Edit, *, refused: bool) -> None:
+    """Check that ``runs`` names a refused record, shows an accepted one, and hides no other."""
+    code, out, err = call("runs", str(folder.parent), "--json")
+    rows = {Path(row["path"]).name: row for row in reversed(json.loads(out)["runs"])}
+    assert code == refused, f"{edit.what}: {err}"
+    assert "good" in rows, f"{edit.what} hides other runs"
+    if refused:
+        check_refusal(edit, err)
+    else:
+        check_shown(edit, name, rows[folder.name], json.loads(edit.text))
 
 
 def check_refusal(edit: Edit, err: str) -> None:
@@ -83,10 +99,8 @@ def check_refusal(edit: Edit, err: str) -> None:
     assert not _EXCEPTION.search(err), f"{edit.what}: {err}"
 
 
-def check_harmless(edit: Edit, name: str, row: dict[str, Any], record: dict[str, Any]) -> None:
-    """Check that an accepted edit contradicts nothing, and is what is shown."""
-    free = FREE_IN_RUN if name == RECORD else FREE_IN_STUDY
-    assert edit.is_free(free), f"accepted although something else determines it: {edit.what}"
+def check_shown(edit: Edit, name: str, row: dict[str, Any], record: dict[str, Any]) -> None:
+    """Check that every number that is shown is the record's, as edited."""
     if name == RECORD:
         last, train = record["last_epoch"], record["train_score"]
         scores = [epoch["held_out"]["correct"] for epoch in record["epochs"]]
@@ -133,9 +147,6 @@ def record_runs(folder: Path, data: Path) -> None:
         folder: Gets the folders.
         data: An ``.npz`` of images.
     """
-    from netlet import records
-    from netlet.records import Study
-
     for seed in (0, 1):
         words = ("--dataset", str(data), "--seed", str(seed), "--out", str(folder / f"seed-{seed}"))
         settings = ("--set", "epochs=5", "--set", "backend=eager", "--set", "batch_size=100")

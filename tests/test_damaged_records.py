@@ -51,12 +51,16 @@ def test_every_committed_record_agrees_with_itself() -> None:
 
 
 def test_every_edit_of_a_run_is_refused_or_harmless(recorded: Path) -> None:
-    refused = list(try_edits(recorded / "runs" / "edited", RECORD, 140, 1, report_every=1_000))
+    refused = list(
+        try_edits(recorded / "runs" / "edited", RECORD, 140, 1, commands_every=8, report_every=10)
+    )
     assert sum(refused) > 100
 
 
 def test_every_edit_of_a_study_is_refused_or_harmless(recorded: Path) -> None:
-    refused = list(try_edits(recorded / "studies" / "edited", STUDY, 60, 2, report_every=1_000))
+    refused = list(
+        try_edits(recorded / "studies" / "edited", STUDY, 60, 2, commands_every=8, report_every=10)
+    )
     assert sum(refused) > 40
 
 

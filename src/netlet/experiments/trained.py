@@ -15,6 +15,7 @@ from netlet.errors import NetError
 from netlet.experiments.named import EXPERIMENTS, find_experiment
 from netlet.nets import build, find_shipped_weights, list_shipped_weights, load_weights
 from netlet.nets.blocks import MNIST_SHAPE
+from netlet.nets.weights import check_weights_file, refuse_other_weights
 from netlet.recipes import Recipe
 from netlet.records import Run
 
@@ -75,6 +76,8 @@ def load_trained_net(
     net = build(experiment.net.builder, 0, shape, len(class_names))
     file = find_weights(name, weights, net, trust=trust)
     if file:
+        if run and weights is None:
+            refuse_other_weights(file, run.weights_digest, Path(name) / records.RECORD)
         load_weights(net, file)
     trace(net, shape)  # raises if the net cannot process such images
     trained = Recipe(**{key: run.recipe[key] for key in ("mean", "std")}) if run else Recipe()
@@ -109,8 +112,8 @@ def find_weights(
     """
     run = find_run(name)
     entry = find_experiment(run.net if run else name, trusted=trust or run is None).net
-    if weights is not None and not weights.is_file():
-        raise NetError(f"{weights}: no such weights file")
+    if weights is not None:
+        check_weights_file(weights)
     file = weights or (Path(name) / records.WEIGHTS if run else find_shipped_weights(name))
     if file is None and any(True for _ in (net or build(entry.builder, 0)).parameters()):
         raise NetError(
