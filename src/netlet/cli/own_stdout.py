@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Iterator
@@ -17,10 +18,10 @@ def own_stdout() -> Iterator[TextIO]:
     """
     stream = sys.stdout
     try:
-        is_real = stream is sys.__stdout__ and stream.fileno() == 1
-        if is_real:
+        descriptor = None
+        if isinstance(stream, io.TextIOWrapper) and stream is sys.__stdout__:
             stream.flush()
-        descriptor = os.dup(1) if is_real else None
+            descriptor = os.dup(1) if stream.fileno() == 1 else None
     except (OSError, ValueError):
         descriptor = None
     if descriptor is None:

