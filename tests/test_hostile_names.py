@@ -499,6 +499,41 @@ def test_other_pictures_are_answered_beside_one_whose_name_is_not_utf8(
     assert [found["file"] for found in json.loads(out)["predictions"]] == names
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+        {"PYTHONIOENCODING": "ascii"},
+        {"PYTHONIOENCODING": "latin-1"},
+        {"PYTHONIOENCODING": "utf-8:strict", "TERM": "dumb", "NO_COLOR": "1", "COLUMNS": "1"},
+    ],
+    ids=lambda environment: " ".join(f"{key}={value}" for key, value in environment.items()),
+)
+def test_every_locale_answers_for_every_name(
+    environment: dict[str, str], picture_folder: Path, tmp_path: Path
+) -> None:
+    drawn = Image.fromarray(np.pad(np.full((16, 3), 255, np.uint8), ((6, 6), (12, 13))))
+    for name in (b"caf\xe9.png", "é数.png".encode()):
+        with open(os.fsencode(tmp_path) + b"/" + name, "wb") as file:
+            drawn.save(file, "PNG")
+    for words in (
+        ["predict", b"caf\xe9.png", "é数.png".encode()],
+        ["predict", "--json", b"caf\xe9.png", "é数.png".encode()],
+        ["train", "week4_conv", "--dataset", picture_folder, "-o", b"run\xff", "--set", "epochs=1"],
+        ["runs", "."],
+    ):
+        command = [sys.executable, "-m", "netlet", *words]
+        done = subprocess.run(
+            command, cwd=tmp_path, env=os.environ | environment, capture_output=True, check=False
+        )
+        assert done.returncode in (0, 1), done.stderr
+        assert b"\x1b" not in done.stdout
+        if "--json" in words:
+            found = [one["file"] for one in json.loads(done.stdout)["predictions"]]
+            assert [*map(to_unicode, found)] == [r"caf\udce9.png", "é数.png"]
+
+
 def test_an_exception_of_somebodys_net_cannot_draw_a_verdict(
     netlet: Netlet, tmp_path: Path
 ) -> None:
