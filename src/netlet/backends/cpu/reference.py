@@ -142,6 +142,24 @@ def reinitialize(net: nn.Module) -> nn.Module:
     return twin
 
 
+@torch.no_grad()
+def use_running_statistics(chain: Chain, images: torch.Tensor) -> None:
+    """Set the running statistics near those of a batch, so that no ReLU is zero for all images."""
+    generator = torch.Generator().manual_seed(0)
+    norms = [stage.norm for stage in chain.stages if stage.norm is not None]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 1.0
+    reference_logits(chain, images, half=False, training=True)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        noise = torch.randn(norm.num_features, generator=generator)
+        norm.running_mean += 0.2 * noise * norm.running_var.sqrt()
+        norm.running_var *= 1 + torch.rand(norm.num_features, generator=generator)
+
+
 def random_batch(
     shape: Sequence[int], n: int, classes: int, seed: int
 ) -> tuple[torch.Tensor, torch.Tensor]:

@@ -19,6 +19,7 @@ from netlet.backends.cpu.reference import (
     random_batch,
     reference_logits,
     reinitialize,
+    use_running_statistics,
 )
 
 _ATTEMPTS = 5  # with different images, until one agrees with PyTorch
@@ -294,6 +295,7 @@ def _check_evaluation(
     """
     twin, chain = subject
     images, _ = random_batch(checked.shape, checked.images, chain.classes, 100 + seed)
+    use_running_statistics(chain, images[:32])
     with torch.no_grad():
         wanted = reference_logits(chain, images, half=checked.half, training=False)
         few = images[-16:]
