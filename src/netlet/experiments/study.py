@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import hashlib
+import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -29,6 +31,9 @@ from netlet.records import (
 )
 from netlet.training import CHECKPOINT_FILE, clear_finished, load_checkpoint
 
+_CLAIM = re.compile(
+    rf"\.seeds-(?P<first>\d+)-(?P<last>\d+)-(?P<experiment>[0-9a-f]{{12}}){re.escape(LOCK)}"
+)
 _WRITE_WAIT_S = 60.0  # for another study of the same folder that writes its record
 
 
@@ -74,7 +79,7 @@ def run_study(
             "with --out"
         ) from error
     finished = load_finished_seeds(config, seeds, folder)
-    with _claim_seeds([seed for seed in seeds if seed not in finished], folder):
+    with _claim_seeds(config, [seed for seed in seeds if seed not in finished], folder):
         # Again, since another process may have finished some of them in the meantime.
         finished = load_finished_seeds(config, seeds, folder)
         left = [seed for seed in seeds if seed not in finished]
@@ -90,29 +95,38 @@ def run_study(
 
 
 @contextlib.contextmanager
-def _claim_seeds(seeds: Sequence[int], folder: Path) -> Iterator[None]:
+def _claim_seeds(config: RunConfig, seeds: Sequence[int], folder: Path) -> Iterator[None]:
     """Keep other processes from training these seeds in this folder while the block runs.
 
-    A claim is a lock that names its first and last seed.
+    A claim is a lock that names its first and last seed and the experiment.
 
     Raises:
-        LockedError: Another process trains some of them.
+        LockedError: Another process trains some of them, or another experiment.
     """
+    shared = {
+        field.name: getattr(config, field.name) for field in dataclasses.fields(ExperimentConfig)
+    }
+    digest = hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()[:12]
     if not seeds:
         yield
         return
     with contextlib.ExitStack() as claim:
         with lock_folder(folder, "netlet study", _WRITE_WAIT_S):
             for path in sorted(folder.glob(f".seeds-*{LOCK}")):
-                named = re.fullmatch(r"\.seeds-(\d+)-(\d+)", path.name.removesuffix(LOCK))
-                if not named or int(named[1]) > max(seeds) or int(named[2]) < min(seeds):
+                named = _CLAIM.fullmatch(path.name)
+                if not named or not (holder := find_holder(path)):
                     continue
-                if holder := find_holder(path):
+                if named["experiment"] != digest:
                     raise LockedError(
-                        f"{folder}: {holder} trains seeds {named[1]} to {named[2]} there; wait "
-                        "until it has ended, or train others with --first-seed"
+                        f"{folder}: {holder} trains another experiment there; name another folder "
+                        "with --out"
                     )
-            mine = folder / f"seeds-{min(seeds)}-{max(seeds)}"
+                if int(named["first"]) <= max(seeds) and int(named["last"]) >= min(seeds):
+                    raise LockedError(
+                        f"{folder}: {holder} trains seeds {named['first']} to {named['last']} "
+                        "there; wait until it has ended, or train others with --first-seed"
+                    )
+            mine = folder / f"seeds-{min(seeds)}-{max(seeds)}-{digest}"
             claim.enter_context(lock_file(mine, "netlet study"))
         yield
 
@@ -153,7 +167,8 @@ def load_finished_seeds(config: RunConfig, seeds: Sequence[int], folder: Path) -
     A seed is read from its run's folder or, if that is gone, from ``study.json``.
 
     Raises:
-        RecordError: The folder holds runs of another experiment.
+        RecordError: The folder holds runs of another experiment, a record is damaged, or the study
+            and a run contradict each other.
     """
     studies = {}
     if (folder / records.STUDY).is_file():
@@ -162,6 +177,9 @@ def load_finished_seeds(config: RunConfig, seeds: Sequence[int], folder: Path) -
         studies = {seed.seed: old.select_seeds([seed.seed]) for seed in old.seeds}
     for seed in seeds:
         if run := _load_finished_run(config, run_folder(folder, seed)):
+            if seed in studies:
+                path = run_folder(folder, seed) / records.RECORD
+                records.refuse_other_results(studies[seed], run, folder / records.STUDY, path)
             studies[seed] = Study.from_runs([run])
     if studies:
         _check_same_net(config, next(iter(studies.values())), folder)
