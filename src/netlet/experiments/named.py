@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from netlet.budgets import TWENTY_K
 from netlet.catalog import DEFINITIONS, Definition
-from netlet.errors import NetError, did_you_mean
+from netlet.errors import NetError, check_type, did_you_mean
 from netlet.experiments.experiment import Experiment
 from netlet.nets import NETS, find_net, is_notation
 from netlet.recipes import STEADY
@@ -38,6 +38,7 @@ def find_experiment(name: str, *, trusted: bool = True) -> Experiment:
     Raises:
         NetError: There is no such experiment or net, or it is code that is not trusted.
     """
+    check_type(name, str, "the name of an experiment or net", "a name like 'swift'")
     if name in EXPERIMENTS:
         return EXPERIMENTS[name]
     if ":" not in name and name not in NETS and not is_notation(name):

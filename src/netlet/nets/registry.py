@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-import operator
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -128,7 +127,7 @@ def _check_names(net: nn.Module) -> None:
             )
 
 
-def _check_build(seed: object, shape: object, classes: object) -> None:
+def _check_build(seed: Any, shape: Any, classes: Any) -> None:
     """Check the arguments of :func:`build`.
 
     Raises:
@@ -137,11 +136,11 @@ def _check_build(seed: object, shape: object, classes: object) -> None:
     """
     if seed is not None:
         check_type(seed, int, "the seed", "a whole number like 0")
-        if not 0 <= operator.index(seed) < 2**63:
+        if not 0 <= seed < 2**63:
             raise NetError(f"seed={seed} is out of range; give one from 0 to 2**63 - 1")
     if classes is not None:
         check_type(classes, int, "the number of classes", "a whole number like 10")
-        if operator.index(classes) < 1:
+        if classes < 1:
             raise NetError(f"classes={classes} is out of range; give at least 1")
     check_type(
         shape, (tuple, list), "the shape of an image", "channels, height, width: (1, 28, 28)"

@@ -14,11 +14,14 @@ from typing import Any
 
 from torch import nn
 
-from netlet.errors import NetError, did_you_mean
+from netlet.errors import NetError, check_type, did_you_mean
+from netlet.files import read_regular
 from netlet.nets.isolation import Isolation, UserExitError, note_user_code
 from netlet.nets.notation import is_notation, parse_notation
 from netlet.nets.registry import NETS, NetEntry, recognize_parameter
 from netlet.nets.script import list_definitions, select_statements
+
+_MAX_BYTES = 1 << 24  # of a file of source code
 
 
 def is_user_code(name: str) -> bool:
@@ -40,6 +43,7 @@ def find_net(name: str, *, trusted: bool = True) -> NetEntry:
         NetError: The name stands for code and is not trusted; the net, the file or the name in it
             does not exist; importing it fails; or the net has required arguments.
     """
+    check_type(name, str, "the name of a net", "a name like 'swift'")
     if is_user_code(name):
         if not trusted:
             raise NetError(
@@ -108,7 +112,15 @@ def _resolve_target(place: str, attribute: str, address: str) -> object:
     """Return the object that an address names."""
     if place.endswith(".py") or "/" in place:
         return _load_from_file(Path(place), attribute, address)
-    module = importlib.import_module(place)
+    try:
+        module = importlib.import_module(place)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.split(".")[0] != place.split(".")[0]:
+            raise
+        raise NetError(
+            f"{address}: no module is called {place}; write file.py:Name, or the name of a module "
+            "that can be imported"
+        ) from error
     if not hasattr(module, attribute):
         nets = [
             key
@@ -123,8 +135,8 @@ def _resolve_target(place: str, attribute: str, address: str) -> object:
 
 def _load_from_file(path: Path, attribute: str, address: str) -> object:
     if not path.is_file():
-        raise NetError(f"{address}: no file {path}")
-    tree = ast.parse(path.read_bytes(), filename=str(path))
+        raise NetError(f"{address}: no file {path}; check its name")
+    tree = ast.parse(read_regular(path, _MAX_BYTES, NetError), filename=str(path))
     selected = select_statements(attribute, tree)
     found = vars(_run_module(selected, path)) if selected else {}
     if attribute not in found:
