@@ -203,8 +203,8 @@ STEP = (
     ),
     Mutation(
         "images shared out with a gap",
-        "split_start(n, thread + 1, net->threads);\n             i++)",
-        "split_start(n - 1, thread + 1, net->threads);\n             i++)",
+        "i < split_start(n, thread + 1, net->threads); i++)",
+        "i < split_start(n - 1, thread + 1, net->threads); i++)",
     ),
     Mutation(
         "one thread's sums only",

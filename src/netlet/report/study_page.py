@@ -293,10 +293,14 @@ def _explain_command(study: Study) -> str:
 
 def _describe_environment(study: Study) -> str:
     machine: Mapping[str, Any] = study.environment
-    versions = ", ".join(
-        escape_markdown(f"{name} {machine[name]}")
-        for name in ("netlet", "torch", "python", "system", "cpu")
-    )
+    names = ("netlet", "torch", "python", "system", "cpu", "cpu_capability", "blas", "onednn")
+    shown = [
+        f"{name.replace('_', ' ')} {machine[name]}"
+        for name in (*names, "libc", "compiler")
+        if machine.get(name)  # version 0.1 did not record all of them
+    ]
+    shown += [f"{name}={value}" for name, value in sorted((machine.get("settings") or {}).items())]
+    versions = ", ".join(map(escape_markdown, shown))
     seconds = statistics.median(seed.train_s for seed in study.seeds)
     threads = machine["threads"]
     return (
