@@ -11,7 +11,6 @@ import typer
 from netlet.cli.datasets import check_outside_dataset, load_training_dataset
 from netlet.cli.options import (
     MAX_SEED,
-    MAX_THREADS,
     NET,
     BudgetName,
     Channels,
@@ -29,6 +28,7 @@ from netlet.cli.results import print_json, print_result, say
 from netlet.cli.settings import configure_experiment, safe_folder_name
 from netlet.errors import TrainingError
 from netlet.outputs import check_output_folder
+from netlet.records.config import MAX_THREADS
 from netlet.text import escape_controls
 
 if TYPE_CHECKING:
@@ -106,7 +106,8 @@ def train(
 ) -> None:
     """Train a net, judge it by its budget and record the run.
 
-    file.py:Name runs that file's code with your rights. Without NET, the net is swift. Exit code 1 if it misses its budget.
+    file.py:Name runs that file's code with your rights. Without NET, the net is swift. Exit code 1
+    if it misses its budget.
     """
     if resume:
         _refuse_beside_resume(ctx, resume, net)
@@ -236,7 +237,7 @@ def _resume(folder: Path, threads: int | None, net: str | None, *, trust: bool) 
     """Finish an interrupted run; return the record if it is finished already."""
     from netlet import records
     from netlet.locks import lock_folder
-    from netlet.training import CHECKPOINT_FILE, load_checkpoint
+    from netlet.training import CHECKPOINT_FILE, clear_finished, load_checkpoint
 
     record = folder / records.RECORD
     if not record.is_file():
@@ -245,8 +246,10 @@ def _resume(folder: Path, threads: int | None, net: str | None, *, trust: bool) 
         with lock_folder(folder, "netlet train"):
             if not record.is_file():  # another process may just have finished it
                 return _continue(folder, threads, net, trust=trust)
+    run = records.load_run(folder)
+    clear_finished(folder)
     say(f"{folder}: the run is finished")
-    return records.load_run(folder)
+    return run
 
 
 def _continue(folder: Path, threads: int | None, net: str | None, *, trust: bool) -> Run:
