@@ -81,7 +81,8 @@ class Provenance:
         self._labels: dict[int, _Label] = {}
         self._by_storage: dict[int, _Label] = {}
         self._kept: list[Any] = []  # keeps tensors alive, so that no id or address is used again
-        self._sharing: dict[int, list[int]] = {}  # storage -> ids of the tensors that share it
+        self._sharing: dict[int, list[torch.Tensor]] = {}  # storage -> the tensors that share it
+        self._versions: dict[int, int] = {}  # PyTorch counts how often a tensor was written to
         self._registered_in: dict[int, int] = {}  # storage -> bytes that are registered
         self._register(list_parameters(net), "parameter")
         self._register(list_buffers(net), "buffer")
@@ -103,6 +104,9 @@ class Provenance:
                 reading.source.kind = "buffer"
         if output is not None:
             label = self._label(output)
+            # PyTorch's own operations may do this, too, but not to the output.
+            if self._versions[id(output)] != _version(output):
+                self.outside.reasons["the output is written to where nothing sees it"] = None
             if not label.active:
                 self._report(label.sources, "(net)", "the output", as_weight=True)
         if numbers := self.outside.finish(has_sources=bool(self.readings)):
@@ -124,6 +128,9 @@ class Provenance:
     def _observe(self, func: Any, args: Any, kwargs: Any, out: Any, place: str) -> None:
         name = func._schema.name.partition("::")[2].removesuffix("_")
         inputs = list(_tensors([args, kwargs]))
+        for tensor in _written(func, args, kwargs):  # by this operation
+            if id(tensor) in self._versions:
+                self._versions[id(tensor)] = _version(tensor)
         self.outside.note_arguments(func, args, kwargs)
         labels = [self._label(t) for t in inputs]
         active = name not in op_names.CONSTANT and any(label.active for label in labels)
@@ -200,6 +207,8 @@ class Provenance:
     def _label(self, tensor: torch.Tensor) -> _Label:
         """Return the label of a tensor; one that was never seen before is a source."""
         if (known := self._labels.get(id(tensor))) is not None:
+            if known.active and self._versions[id(tensor)] != _version(tensor):
+                self.outside.reasons["a tensor is written to where the tracer does not see it"] = None
             return known
         storage = _storage(tensor)
         if storage is not None and (known := self._by_storage.get(storage)) is not None:
@@ -218,24 +227,24 @@ class Provenance:
     def _set(self, tensor: torch.Tensor, label: _Label) -> None:
         self._kept.append(tensor)
         self._labels[id(tensor)] = label
+        self._versions[id(tensor)] = _version(tensor)
         storage = _storage(tensor)
         if storage is not None:
-            self._sharing.setdefault(storage, []).append(id(tensor))
+            self._sharing.setdefault(storage, []).append(tensor)
             if storage not in self._registered_in:
                 self._by_storage.setdefault(storage, label)
 
     def _mark_written(self, func: Any, args: Any, kwargs: Any, label: _Label) -> None:
         """Join the label into what an operation wrote to, and into all views of it."""
-        arguments = zip(func._schema.arguments, args, strict=False)
-        written = [v for a, v in arguments if a.alias_info is not None and a.alias_info.is_write]
-        for tensor in _tensors([written, kwargs.get("out")]):
+        for tensor in _written(func, args, kwargs):
             joined = _join([self._label(tensor), label])
             self._labels[id(tensor)] = joined
             storage = _storage(tensor)
             if storage is not None:
                 self._by_storage[storage] = joined
                 for other in self._sharing.get(storage, ()):
-                    self._labels[other] = _join([self._labels[other], label])
+                    self._labels[id(other)] = _join([self._labels[id(other)], label])
+                    self._versions[id(other)] = _version(other)
 
     def _after_view(
         self, name: str, out: torch.Tensor, inputs: Sequence[torch.Tensor], label: _Label
@@ -307,6 +316,22 @@ def _storage(tensor: torch.Tensor) -> int | None:
         return tensor.untyped_storage().data_ptr() or None
     except (RuntimeError, NotImplementedError):
         return None
+
+
+def _written(func: Any, args: Any, kwargs: Any) -> list[torch.Tensor]:
+    """Return the tensors that an operation writes to."""
+    if not func._schema.is_mutable:
+        return []
+    arguments = zip(func._schema.arguments, args, strict=False)
+    written = [v for a, v in arguments if a.alias_info is not None and a.alias_info.is_write]
+    return list(_tensors([written, kwargs.get("out")]))
+
+
+def _version(tensor: torch.Tensor) -> int:
+    try:
+        return int(tensor._version)
+    except RuntimeError:  # of a tensor in inference mode
+        return 0
 
 
 def _has_own_dispatch(tensor: torch.Tensor) -> bool:
