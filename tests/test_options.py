@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import typer
-from helpers import Netlet
+from helpers import Netlet, flat_net
 
+import netlet as netlet_package
 from netlet.cli.app import app
+from netlet.errors import NetletError
 
 LINE = re.compile(r"netlet: [^\n]+; [^\n]+\n")
 LIBRARY_WORDS = ("Input should", "validation error", "valid integer", "in the range", "Errno")
@@ -156,3 +159,27 @@ def test_pictures_that_are_no_files_are_refused(netlet: Netlet, tmp_path: Path) 
         ".: is a folder",
         "nowhere.png: no such file",
     ]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: netlet_package.find_recipe(None),
+        lambda: netlet_package.find_budget(3),
+        lambda: netlet_package.find_experiment(1.5),
+        lambda: netlet_package.compare("swift", "sprint"),
+        lambda: netlet_package.check(flat_net(), None),
+        lambda: netlet_package.build(flat_net, "0"),
+        lambda: netlet_package.build(flat_net, 10**30),
+        lambda: netlet_package.build(flat_net, 0, ()),
+        lambda: netlet_package.build(flat_net, 0, classes=-1),
+        lambda: netlet_package.net(source="own")(3),
+        lambda: netlet_package.Budget(forbids="Linear"),
+        lambda: netlet_package.Budget(params_below="8000"),
+        lambda: netlet_package.Recipe(nesterov=1),
+        lambda: netlet_package.Recipe(epochs=float("nan")),
+    ],
+)
+def test_the_python_api_names_a_wrong_type(call: Callable[[], object]) -> None:
+    with pytest.raises((NetletError, TypeError), match="; "):
+        call()

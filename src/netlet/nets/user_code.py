@@ -118,8 +118,8 @@ def _resolve_target(place: str, attribute: str, address: str) -> object:
         if error.name is None or error.name.split(".")[0] != place.split(".")[0]:
             raise
         raise NetError(
-            f"{address}: no module is called {place}; write file.py:Name, or the name of a module "
-            "that can be imported"
+            f"{address}: importing it failed: ModuleNotFoundError: {error}; write file.py:Name, or "
+            "the name of a module that can be imported"
         ) from error
     if not hasattr(module, attribute):
         nets = [
