@@ -207,8 +207,6 @@ class Provenance:
     def _label(self, tensor: torch.Tensor) -> _Label:
         """Return the label of a tensor; one that was never seen before is a source."""
         if (known := self._labels.get(id(tensor))) is not None:
-            if known.active and self._versions[id(tensor)] != _version(tensor):
-                self.outside.reasons["a tensor is written to where the tracer does not see it"] = None
             return known
         storage = _storage(tensor)
         if storage is not None and (known := self._by_storage.get(storage)) is not None:
