@@ -464,6 +464,16 @@ def test_training_falls_back_to_eager_mode_without_a_compiler(
             fit(netlet.build(tiny, 0), blob_data, RECIPE)
 
 
+def test_training_says_which_layer_has_no_compiled_form(
+    blob_data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("netlet.backends.select._MIN_IMAGES_TO_COMPILE", 0)
+    net = nn.Sequential(nn.Conv2d(1, 10, 5, 4), nn.Sigmoid(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    recipe = RECIPE.replace(epochs=1, backend="auto")
+    with pytest.warns(NetletWarning, match=r"eager mode: this net has no compiled form .*Sigmoid"):
+        assert fit(net, blob_data, recipe).backend == "eager"
+
+
 def test_short_training_is_not_compiled(blob_data: Dataset) -> None:
     assert fit(netlet.build(tiny, 0), blob_data, RECIPE.replace(backend="auto")).backend == "eager"
 
