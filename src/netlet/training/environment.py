@@ -174,6 +174,8 @@ def _changed_settings() -> dict[str, Any]:
         if name.startswith(_VARIABLE_PREFIXES) or name in _VARIABLES
     }
     switches = {name: read() for name, (read, _) in _SWITCHES.items()}
+    # "ieee" is what "none" means as well; PyTorch changes one into the other by itself.
+    switches = {name: "none" if value == "ieee" else value for name, value in switches.items()}
     changed = {name: value for name, value in switches.items() if value != _SWITCHES[name][1]}
     return variables | changed
 
