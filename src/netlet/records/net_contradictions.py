@@ -81,6 +81,9 @@ def _contradictions_of_totals(
     for row in rows:
         if any(row[name] is not None and len(row[name]) != axes for name in ("field", "jump")):
             yield f"summary has a field of other than {axes} axes, those of its input"
+        window = [row[name] for name in ("kernel", "stride", "padding", "dilation")]
+        if len({-1 if sizes is None else len(sizes) for sizes in window}) > 1 or [] in window:
+            yield f"summary has a window without all of its sizes in {shorten(row['name'])}"
     if (size is None) != bool(reason):
         yield "receptive_field.size and why_unknown do not agree on whether it is known"
 
