@@ -38,8 +38,12 @@ FREE_IN_STUDY = (
     *("seeds.*.mistakes.*.?", "seeds.*.calibration.*.4"),
     *("summary.rows.?", "summary.rows.??"),  # those without parameters
 )
-# Only their sum is determined: two of them may change places.
-FREE_SWAPS = ("epochs.*.train_s", "epochs.*.score_s")
+# Two of them may change places: only the sum of seconds is determined, and nothing tells the order
+# of layers that slide no window or cost the same.
+FREE_SWAPS = (
+    *("epochs.*.train_s", "epochs.*.score_s", "cost.spending.*", "summary.rows.?"),
+    "summary.rows.??",
+)
 TEXTS = ("\x1b[31m", "\u202e", "\ud800", "é" * 3, "", "x" * 100_000, "<b>|`$(x)", "-1", "nan")
 
 
