@@ -17,7 +17,7 @@ from helpers import Netlet, linux_only
 
 from netlet import files, outputs
 from netlet.errors import OutputError
-from netlet.outputs import check_output, check_output_folder, write_output
+from netlet.outputs import check_output, check_output_folder, write_output, write_outputs
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="makes devices and mounts")
 
@@ -138,6 +138,20 @@ def test_a_failed_write_keeps_the_old_content(
     monkeypatch.setattr(os, "fsync", synced)
     assert (tmp_path / "a").read_text() == "old"
     assert os.listdir(tmp_path) == ["a"]
+
+
+def test_files_that_belong_together_are_replaced_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).write_text("old")
+    (tmp_path / "c").mkdir()
+    with pytest.raises(OutputError, match="it is a folder"):
+        write_outputs({tmp_path / name: "new" for name in ("a", "b", "c")})
+    assert {(tmp_path / name).read_text() for name in ("a", "b")} == {"old"}
+    assert sorted(os.listdir(tmp_path)) == ["a", "b", "c"]
+    write_outputs({tmp_path / name: "new" for name in ("a", "b")})
+    assert {(tmp_path / name).read_text() for name in ("a", "b")} == {"new"}
 
 
 @as_root

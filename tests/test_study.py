@@ -189,18 +189,21 @@ def test_studies_of_different_seeds_in_one_folder_lose_none(
 
     def train_while_another_study_runs(*arguments: Any) -> list[str]:
         monkeypatch.setattr(study, "train_seeds", train_seeds)
-        assert os.listdir(tmp_path / "s") == [".seeds-0-0.netlet-lock"]
-        for first in ("7", "0"):
-            others.append(netlet(*common, "--seeds", "1", "--first-seed", first))
+        (claim,) = os.listdir(tmp_path / "s")
+        assert re.fullmatch(r"\.seeds-0-0-[0-9a-f]{12}\.netlet-lock", claim)
+        for more in (("--first-seed", "8", "--set", "epochs=3"), ("--first-seed", "7"), ()):
+            others.append(netlet(*common, "--seeds", "1", *more))
         return train_seeds(*arguments)
 
     monkeypatch.setattr(study, "train_seeds", train_while_another_study_runs)
     code, _, err = netlet(*common, "--seeds", "1")
     assert code == 0, err
-    assert others[0][0] == 0, others[0][2]
+    assert others[0][0] == 2
+    assert "trains another experiment there; name another folder with --out" in others[0][2]
+    assert others[1][0] == 0, others[1][2]
     assert [seed.seed for seed in records.load_study(tmp_path / "s").seeds] == [0, 7]
     assert sorted(os.listdir(tmp_path / "s")) == ["seed-0", "seed-7", "study.json"]
-    code, out, err = others[1]
+    code, out, err = others[2]
     assert (code, out) == (2, "")
     assert re.fullmatch(
         rf"netlet: s: process {os.getpid()} on \S+ \(netlet study since .* UTC\) trains seeds 0 to "

@@ -12,7 +12,7 @@ import re
 import stat
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -107,15 +107,41 @@ def write_output(
         OutputError: The file cannot be written; an earlier one stays as it was.
         BrokenPipeError: It is this process's own output, which nobody reads any more.
     """
-    data = content.encode() if isinstance(content, str) else content
-    with _explain(path, option, what):
-        target = _follow_links(path)
-        if isinstance(target, int):
-            _write_to_descriptor(target, data)
-        elif _is_regular(target):
-            _replace(target, data)
-        else:
-            _write_through(target, data)
+    write_outputs({path: content}, option, what)
+
+
+def write_outputs(
+    contents: Mapping[Path, bytes | str], option: str = "--out", what: str = "file"
+) -> None:
+    """Write files that belong together; if one cannot be written, the earlier ones stay.
+
+    Args:
+        contents: Content of each file by path, as for :func:`write_output`.
+        option: The command-line option that named them, for the error message.
+        what: What the option names, ``file`` or ``folder``.
+
+    Raises:
+        OutputError: A file cannot be written.
+        BrokenPipeError: It is this process's own output, which nobody reads any more.
+    """
+    staged: list[tuple[Path, _Replacement]] = []
+    try:
+        for path, content in contents.items():
+            data = content.encode() if isinstance(content, str) else content
+            with _explain(path, option, what):
+                target = _follow_links(path)
+                if isinstance(target, int):
+                    _write_to_descriptor(target, data)
+                elif _is_regular(target):
+                    staged.append((path, _Replacement(target, data)))
+                else:
+                    _write_through(target, data)
+        for path, replacement in staged:
+            with _explain(path, option, what):
+                replacement.finish()
+    finally:
+        for _, replacement in staged:
+            replacement.discard()
 
 
 class _ReaderGoneError(Exception):
@@ -193,25 +219,56 @@ def _can_write_in_place(path: Path) -> bool:
     return path.is_file() and os.access(path, os.W_OK)
 
 
-def _replace(path: Path, data: bytes) -> None:
-    """Replace or create a regular file atomically, or in place where only that is possible."""
-    before = os.stat(path) if path.exists() else None
-    temporary = temporary_path(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+class _Replacement:
+    """New content of a regular file, beside the file until it is finished.
+
+    Args:
+        path: Of the file, which need not exist.
+        data: Its new content.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+
+    def __init__(self, path: Path, data: bytes) -> None:
+        self._path, self._data = path, data
+        self._temporary: Path | None = temporary_path(path)  # None: to be written in place
+        before = os.stat(path) if path.exists() else None
         try:
-            write_new(temporary, data, before and stat.S_IMODE(before.st_mode))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_new(self._temporary, data, before and stat.S_IMODE(before.st_mode))
             if before:
-                _keep_owner(temporary, before)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        if error.errno not in _IN_PLACE or not _can_write_in_place(path):
+                _keep_owner(self._temporary, before)
+        except OSError as error:
+            self.discard()
+            self._require_in_place(error)
+        except BaseException:
+            self.discard()
             raise
-        _write_in_place(path, data)
-    sync_folder(path.parent)
-    remove_unfinished(path.parent)
+
+    def finish(self) -> None:
+        """Replace or create the file atomically, or in place where only that is possible."""
+        if self._temporary:
+            try:
+                os.replace(self._temporary, self._path)
+            except OSError as error:
+                self.discard()
+                self._require_in_place(error)
+        if self._temporary is None:
+            _write_in_place(self._path, self._data)
+        self._temporary = None
+        sync_folder(self._path.parent)
+        remove_unfinished(self._path.parent)
+
+    def discard(self) -> None:
+        """Remove the new content if it is not finished."""
+        if self._temporary:
+            self._temporary.unlink(missing_ok=True)
+
+    def _require_in_place(self, error: OSError) -> None:
+        if error.errno not in _IN_PLACE or not _can_write_in_place(self._path):
+            raise error
+        self._temporary = None
 
 
 def _keep_owner(path: Path, before: os.stat_result) -> None:

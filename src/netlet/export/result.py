@@ -9,7 +9,7 @@ from typing import Any
 
 from netlet.errors import ExportError
 from netlet.export.verification import Verification
-from netlet.outputs import write_output
+from netlet.outputs import write_outputs
 from netlet.text import escape_controls
 
 MAX_ACCURACY_DROP = 0.1  # that int8 may cost by default, in percentage points
@@ -88,7 +88,7 @@ def check_int8(verification: Verification, max_accuracy_drop: float) -> None:
 
 
 def write_files(contents: dict[Path, bytes | str], named: str = "file") -> int:
-    """Write files, each atomically.
+    """Write files, all of them or none.
 
     Args:
         contents: Content of each file by path.
@@ -100,9 +100,9 @@ def write_files(contents: dict[Path, bytes | str], named: str = "file") -> int:
     Raises:
         OutputError: A file cannot be written.
     """
-    total = 0
-    for path, content in contents.items():
-        data = content.encode() if isinstance(content, str) else content
-        write_output(path, data, what=named)
-        total += len(data)
-    return total
+    data = {
+        path: content.encode() if isinstance(content, str) else content
+        for path, content in contents.items()
+    }
+    write_outputs(data, what=named)
+    return sum(map(len, data.values()))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from netlet.errors import ReportError, install_hint
-from netlet.outputs import write_output
+from netlet.outputs import write_outputs
 from netlet.report.figures import FIGURE_SUFFIXES, WIDE, figure_to_bytes, figure_to_svg
 from netlet.report.markdown import escape_tags, image_link
 from netlet.report.tables import TABLE_SUFFIXES, table_to_markdown, table_to_text
@@ -271,8 +271,7 @@ def write(page: Page, path: Path) -> list[Path]:
         contents = {
             file: table_to_text(page.tables[name], path.suffix) for name, file in names.items()
         }
-    for file, content in contents.items():
-        write_output(file, content)
+    write_outputs(contents)
     return list(contents)
 
 

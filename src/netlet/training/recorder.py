@@ -159,6 +159,11 @@ class Recorder(Callback):
         try:
             yield
         except OSError as error:
+            if not (self.folder / CHECKPOINT_FILE).is_file():
+                raise TrainingError(
+                    f"{self.folder}: cannot be written to ({error.strerror}), and its checkpoint "
+                    "is gone; start a new run"
+                ) from error
             raise TrainingError(
                 f"{self.folder}: cannot be written to ({error.strerror}); its earlier files are "
                 f"intact, resume with '{self.resume_command}'"
