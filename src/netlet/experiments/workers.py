@@ -31,6 +31,7 @@ from netlet.locks import lock_folder
 from netlet.records import Epoch, Run, RunConfig
 from netlet.training import CHECKPOINT_FILE, Callback, Plan, Recorder, load_checkpoint
 
+_exit = os._exit  # kept here: os._exit itself is blocked while the code of a net runs
 _STOP = -1  # sent instead of a seed
 _ORPHAN_S = 10.0  # how long to wait for a worker whose main process has been killed
 
@@ -190,7 +191,7 @@ def _run_worker(worker: int, config: dict[str, Any], folder: str, pipe: Connecti
             except NetletError as error:
                 pipe.send(WorkerEvent(worker, seed, error=" ".join(str(error).split())))
     except (KeyboardInterrupt, EOFError, BrokenPipeError):
-        os._exit(130)  # Ctrl-C reaches every process; the main process prints the message
+        _exit(130)  # Ctrl-C reaches every process; the main process prints the message
 
 
 @contextlib.contextmanager
@@ -231,7 +232,7 @@ def _end_with_parent() -> None:
 
         def watch() -> None:
             wait([parent.sentinel])
-            os._exit(130)
+            _exit(130)
 
         threading.Thread(target=watch, daemon=True).start()
 
