@@ -76,7 +76,10 @@ def read_regular(path: Path, max_bytes: int, error: type[NetletError]) -> bytes:
     """
     with open_regular(path, max_bytes, error) as file:
         try:
-            content = file.read(max_bytes + 1)  # the size of some files of the system is unknown
+            content = file.read(min(os.fstat(file.fileno()).st_size, max_bytes) + 1)
+            # The system says 0 for the size of some of its own files.
+            while len(content) <= max_bytes and (more := file.read(1 << 20)):
+                content += more
         except OSError as caught:
             raise error(f"{path}: cannot be read ({caught.strerror}); check the disk") from caught
     if len(content) > max_bytes:
