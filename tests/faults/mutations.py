@@ -89,11 +89,16 @@ BYTES: tuple[Mutation, ...] = (
 )
 
 
+def damage(choose: random.Random, content: bytes) -> bytes:
+    """Damage bytes once, without regard to their format."""
+    return choose.choice(BYTES)(choose, content if len(content) > 1 else content + b"\0\0")
+
+
 def mutate(choose: random.Random, content: bytes, special: tuple[Mutation, ...] = ()) -> bytes:
     """Damage a file once or twice, in half of the cases as its format allows."""
     for _ in range(choose.choice((1, 1, 2))):
-        pool = special if special and choose.random() < 0.5 else BYTES
-        content = choose.choice(pool)(choose, content or b"\0")
+        known = special and choose.random() < 0.5
+        content = (choose.choice(special) if known else damage)(choose, content)
     return content
 
 
@@ -106,7 +111,7 @@ def repack_gzip(choose: random.Random, content: bytes) -> bytes:
         raw = gzip.decompress(content)
     except Exception:
         return content
-    return gzip.compress(choose.choice(BYTES)(choose, raw or b"\0"), mtime=0)
+    return gzip.compress(damage(choose, raw), mtime=0)
 
 
 def gzip_bomb(choose: random.Random, content: bytes) -> bytes:
@@ -148,7 +153,7 @@ def repack_zip(choose: random.Random, content: bytes) -> bytes:
         return content
     at = choose.randrange(len(entries))
     name, value = entries[at]
-    entries[at] = (name, choose.choice(BYTES)(choose, value or b"\0"))
+    entries[at] = (name, damage(choose, value))
     return pack(entries)
 
 
@@ -243,7 +248,7 @@ def repack_png(choose: random.Random, content: bytes) -> bytes:
         return content
     at = choose.randrange(len(chunks))
     kind, value = chunks[at]
-    chunks[at] = (kind, choose.choice(BYTES)(choose, value or b"\0"))
+    chunks[at] = (kind, damage(choose, value))
     return pack_png(chunks)
 
 

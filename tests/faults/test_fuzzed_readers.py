@@ -13,6 +13,7 @@ import json
 import multiprocessing
 import os
 import random
+import re
 import resource
 import shutil
 import signal
@@ -390,8 +391,8 @@ def read_many(what: str, numbers: list[int], folder: Path, pipe: Connection) -> 
     path = folder / reader.file
     path.write_bytes(samples[0])
     reader.read(path)  # imports what it needs, and has to work
-    size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (size + MEMORY_BYTES,) * 2)
+    (line,) = re.findall(r"VmData:\s*(\d+) kB", Path("/proc/self/status").read_text())
+    resource.setrlimit(resource.RLIMIT_DATA, ((int(line) << 10) + MEMORY_BYTES,) * 2)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     for number in numbers:
         path.write_bytes(make_input(reader, samples, number))
@@ -410,6 +411,8 @@ def judge_reading(reader: Reader, path: Path) -> tuple[str, str]:
     except NetletError as error:
         text = escape_controls(str(error))  # as the command line prints it
         one_line = len(text.splitlines()) == 1 and len(text) < MAX_LETTERS
+        if "MemoryError" in text or "alloc" in text:
+            return "failed", f"it filled the memory: {text[:300]!r}"
         return ("refused", "") if one_line else ("failed", f"not one line: {text[:300]!r}")
     except BaseException as error:
         place = traceback.extract_tb(error.__traceback__)[-1]

@@ -98,7 +98,7 @@ SCENARIOS = {
         ),
         Scenario(
             "export to C",
-            ("export", "run", "--to", "c", "-o", "c", "--no-verify"),
+            ("export", "run", "--to", "c", "-o", "c"),
             ("c",),
             template="finished",
             places=("c",),
