@@ -14,7 +14,7 @@ from netlet.data.source_files import find_file, read_stored, verify_checksum
 from netlet.data.sources import File, Source
 from netlet.errors import DataError, MissingDataError, OutputError
 from netlet.files import remove_unfinished, write_atomic
-from netlet.locks import lock_folder
+from netlet.locks import LOCK, find_holder, lock_folder
 
 if TYPE_CHECKING:
     import requests
@@ -79,6 +79,7 @@ def fetch(source: Source, into: Path, on_progress: OnProgress = lambda _: None) 
     """
     missing = [file for file in source.files if not _is_valid(into, file)]
     if not missing:
+        find_holder(into / LOCK)  # removes the lock of a process that died after the last file
         return into
     if os.environ.get("NETLET_OFFLINE"):
         raise MissingDataError(
