@@ -158,6 +158,8 @@ def _save_seeds(
             ) from error
         for seed in seeds:
             clear_finished(run_folder(folder, seed))
+        for claim in folder.glob(f".seeds-*{LOCK}"):
+            find_holder(claim)  # removes that of a process that died
     return study.select_seeds(seeds)
 
 
