@@ -7,6 +7,7 @@ that dies or takes too long is a failure, and the next input is tried by another
 from __future__ import annotations
 
 import contextlib
+import gc
 import gzip
 import io
 import json
@@ -397,6 +398,7 @@ def read_many(what: str, numbers: list[int], folder: Path, pipe: Connection) -> 
     for number in numbers:
         path.write_bytes(make_input(reader, samples, number))
         pipe.send((number, "begun", ""))
+        gc.collect()  # what the last input left counts for this one otherwise
         signal.alarm(LIMIT_S)
         outcome = judge_reading(reader, path)
         signal.alarm(0)
