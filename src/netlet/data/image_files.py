@@ -42,7 +42,8 @@ def open_image(path: Path, max_bytes: int) -> Iterator[Image.Image]:
         UnidentifiedImageError: It is not in one of ``FORMATS``.
         DecompressionBombError: It has far too many pixels.
     """
-    with open_regular(path, max_bytes, DataError) as file:
+    # Pillow reserves as much memory as a chunk announces, unless the content is in memory already.
+    with io.BytesIO(read_regular(path, max_bytes, DataError)) as file:
         _check_scans(file, path)
         try:
             with (
