@@ -481,11 +481,11 @@ def test_show_and_make_on_the_command_line(netlet: Netlet, tmp_path: Path) -> No
         ),
         (
             ("show", "few.npz", "-o", "sheet.xyz"),
-            "sheet.xyz: cannot be written (unknown file extension",
+            "sheet.xyz: cannot write this format; name a file like sheet.png with --out",
         ),
         (
-            ("show", "few.npz", "-o", "no/such/sheet.png"),
-            "cannot be written (No such file or directory)",
+            ("show", "few.npz", "-o", "few.npz/sheet.png"),
+            "few.npz is a file); name another file with --out",
         ),
         (
             ("make", "mnist"),

@@ -577,7 +577,7 @@ def test_bad_records_are_one_line_each_and_never_a_figure(netlet: Netlet, traine
         whole | {"seeds": [seeds[0] | {"calibration": []}]},
         "a calibration over a different number of images",
     )
-    says(whole | {"lr_by_epoch": []}, "lr_by_epoch is 0 epochs, but recipe.epochs gives 2 epochs")
+    says(whole | {"lr_by_epoch": []}, "the length of lr_by_epoch is 0, but recipe.epochs gives 2")
     says(
         whole | {"data": whole["data"] | {"class_names": ["0"]}},
         "data.classes is 10, but data.class_names gives 1 names",

@@ -66,15 +66,14 @@ def contradictions_of_study(study: Study) -> Iterator[str]:
         yield "cost has the amounts of single layers, which only runs have"
     if sum(study.class_sizes) != study.total:
         yield (f"its classes hold {sum(study.class_sizes):,} images, but total is {study.total:,}")
-    classes = len(study.class_sizes)
     yield from _differ(
-        "class_sizes", f"{classes} classes", "data", f"{study.data['classes']} classes"
+        "the length of class_sizes", len(study.class_sizes), "data.classes", study.data["classes"]
     )
     yield from _differ("total", study.total, "data.images", _images(study, study.split))
     yield from _contradictions_of_images(study, study.split)
     yield from _differ("train_total", study.train_total, "data.images", _images(study, "train"))
     yield from _differ(
-        "lr_by_epoch", f"{study.epochs} epochs", "recipe.epochs", f"{study.recipe['epochs']} epochs"
+        "the length of lr_by_epoch", study.epochs, "recipe.epochs", study.recipe["epochs"]
     )
     yield from _contradictions_of_lr(study.recipe, study.lr_by_epoch)
     yield from _contradictions_of_backend(study.recipe, study.precision, study.backend)

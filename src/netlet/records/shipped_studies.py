@@ -124,6 +124,6 @@ def _load_folder(folder: Path, on_problem: OnProblem | None) -> Study:
 def _load_file(path: Path) -> Study:
     text = read_text(path)
     record = parse_json(text, path)
-    if isinstance(record, dict) and "seeds" in record:
+    if path.name == STUDY or (isinstance(record, dict) and "seeds" in record):
         return study_from_json(record, path)
     return Study.from_runs([Run.from_json(text, path)])
