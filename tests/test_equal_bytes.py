@@ -101,6 +101,7 @@ def assert_equal_files(one: Path, two: Path) -> None:
             assert (one / name).read_bytes() == (two / name).read_bytes(), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("words", "out"), COMMANDS, ids=name_command)
 def test_equal_commands_write_equal_files(
     words: tuple[str, ...],

@@ -79,7 +79,9 @@ def test_a_net_that_meddles_is_judged_like_any_other(netlet: Netlet, name: str) 
     assert describe_process() == before
 
 
-@pytest.mark.parametrize("name", ["Prints", *OUTLIVE])
+@pytest.mark.parametrize(
+    "name", ["Prints", *(pytest.param(name, marks=pytest.mark.slow) for name in OUTLIVE)]
+)
 def test_a_process_ends_at_once_with_its_own_code_and_only_its_own_output(name: str) -> None:
     command = [sys.executable, "-m", "netlet", "check", f"{FILE}:{name}", "--params-below", "80"]
     done = subprocess.run([*command, "--json"], capture_output=True, timeout=100, check=False)
@@ -159,6 +161,7 @@ def test_the_sandbox_ends_what_one_process_cannot(
     assert found.summary.net == "net.py:Net"
 
 
+@pytest.mark.slow
 def test_both_ways_to_analyze_a_net_give_the_same() -> None:
     found = LimitedProcess().analyze("speck", (1, 28, 28), None)
     expected = SameProcess().analyze("speck", (1, 28, 28), None)

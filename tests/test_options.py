@@ -49,13 +49,11 @@ def test_every_number_is_checked_in_plain_words(netlet: Netlet) -> None:
     options = numeric_options()
     assert len(options) > 40
     for *command, option in options:
-        for value in ("", " "):
-            err = check_refused(netlet(*command, option, value))
-            assert f"{option} is empty; give it a value, or leave it out" in err
-        for value in ("x", "é☃", "1e"):
-            err = check_refused(netlet(*command, f"{option}={value}"))
-            assert f"Invalid value for '{option}'" in err
-            assert f"'{value}' is not a" in err, err
+        err = check_refused(netlet(*command, option, " "))
+        assert f"{option} is empty; give it a value, or leave it out" in err
+        err = check_refused(netlet(*command, f"{option}=1e☃"))
+        assert f"Invalid value for '{option}'" in err
+        assert "'1e☃' is not a" in err, err
 
 
 @pytest.mark.parametrize(
