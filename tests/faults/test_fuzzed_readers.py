@@ -394,6 +394,7 @@ def read_many(what: str, numbers: list[int], folder: Path, pipe: Connection) -> 
     reader.read(path)  # imports what it needs, and has to work
     (line,) = re.findall(r"VmData:\s*(\d+) kB", Path("/proc/self/status").read_text())
     resource.setrlimit(resource.RLIMIT_DATA, ((int(line) << 10) + MEMORY_BYTES,) * 2)
+    gc.freeze()  # collecting takes long otherwise: everything is imported
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     for number in numbers:
         path.write_bytes(make_input(reader, samples, number))
