@@ -146,7 +146,8 @@ def test_runs_in_processes_leave_nothing_behind(tmp_path: Path, fault_counts: Fa
     tried = PROCESSES + len(names)
     for before, after in zip(*listings, strict=True):
         found += [f"new file: {path}" for path in after if path not in before]
-    if left := os.listdir(temporary):
+    # ONNX Runtime notes its first start in one small file, for its makers' statistics.
+    if left := [name for name in os.listdir(temporary) if name != ".ses"]:
         found.append(f"temporary files stay: {left}")
     failed = tried if found else 0
     fault_counts.add(
