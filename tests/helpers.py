@@ -8,7 +8,7 @@ import hashlib
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,17 @@ linux_only = pytest.mark.skipif(
 
 # The fixture ``netlet``: arguments of the command line -> exit code, stdout, stderr.
 Netlet = Callable[..., tuple[int, str, str]]
+
+
+def few_fast(values: Iterable[Any], fast: int) -> list[Any]:
+    """Return the parameters of a test, of which all but the first few belong to the slow suite."""
+    values = list(values)
+    slow = [pytest.param(*_as_tuple(value), marks=pytest.mark.slow) for value in values[fast:]]
+    return [*values[:fast], *slow]
+
+
+def _as_tuple(value: Any) -> tuple[Any, ...]:
+    return value if isinstance(value, tuple) else (value,)
 
 
 def set_options(**values: object) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers import linux_only
+from helpers import few_fast, linux_only
 from nets_to_export import digits, nets
 from torch import nn
 
@@ -205,13 +205,13 @@ def run_program(
 KINDS = ("float32", "int8")
 COMBINATIONS = [
     (name, kind)
-    for name in ("mnistnet_1", "pyramid", "speck", "braid", "smooth", *ODD)
+    for name in ("speck", "braid", "smooth", *ODD, "mnistnet_1", "pyramid")
     for kind in KINDS
     if (name, kind) != ("smooth", "float32")
 ]
 
 
-@pytest.mark.parametrize(("name", "kind"), COMBINATIONS)
+@pytest.mark.parametrize(("name", "kind"), few_fast(COMBINATIONS, len(COMBINATIONS) - 4))
 def test_program_under_sanitizers_computes_the_reference_logits(
     name: str, kind: str, tmp_path: Path
 ) -> None:

@@ -149,6 +149,7 @@ class Net(nn.Sequential):
 """
 
 
+@pytest.mark.slow
 def test_a_killed_worker_loses_only_its_seed(netlet: Netlet, digits: str, tmp_path: Path) -> None:
     (tmp_path / "fragile.py").write_text(KILLED_ONCE)
     arguments = (
