@@ -20,7 +20,7 @@ from pathlib import Path
 from netlet import data, nets, stats
 from netlet.nets.shipped_weights import WEIGHTS_LICENSE
 from netlet.report import Page, ladder_page, model_card, study_page, write
-from tools import documents, export, frontier, readme, speed, studies
+from tools import documents, export, frontier, readme, speed, studies, trust
 from tools.records import ROOT, recorded_ladder, recorded_study
 
 DOCS = ROOT / "docs"
@@ -31,6 +31,7 @@ PAGES = (
     DOCS / "documents.md",
     DOCS / "export.md",
     DOCS / "pictures.md",
+    DOCS / "trust.md",
     DOCS / "tracks" / "student.md",
 )
 LADDERS = {DOCS / "ladders" / f"{name}.md": name for name in ("document_004", "own")}
@@ -43,6 +44,7 @@ TABLES: dict[str, Callable[[], str]] = {
     **frontier.TABLES,
     **export.TABLES,
     **readme.TABLES,
+    **trust.TABLES,
 }
 
 

@@ -1,0 +1,80 @@
+"""The tables of docs/trust.md, from the record of the fault-injection tests.
+
+python -m pytest -m faults --faults-out results/faults.json     try the faults, up to 15 minutes
+python -m tools                                                 draw the tables
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from netlet.report.markdown import markdown_table
+from tools.records import RESULTS
+
+FAULTS = RESULTS / "faults.json"
+# Group -> what it is, the head of its first column, and the results that it can have.
+_GROUPS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "kills": ("process that dies", ("bit_equal",)),
+    "readers": ("reader of damaged files", ("refused", "harmless")),
+    "records": ("edits", ("refused", "harmless")),
+    "compiled": ("mistakes in compiled code", ("caught", "harmless")),
+    "resources": ("what is missing", ("refused", "harmless")),
+    "loops": ("runs in a row", ("harmless",)),
+}
+_RESULTS = {
+    "bit_equal": "same bits afterwards",
+    "refused": "refused in one line",
+    "harmless": "harmless",
+    "caught": "noticed, PyTorch used instead",
+}
+_HARMLESS = {"readers": "read", "resources": "succeeded", "loops": "nothing left behind"}
+
+
+def load_faults() -> dict[str, Any]:
+    """Return the record of the last complete run of the suite."""
+    record: dict[str, Any] = json.loads(FAULTS.read_text(encoding="utf-8"))
+    return record
+
+
+def _draw_group(group: str) -> str:
+    head, results = _GROUPS[group]
+    names = [_HARMLESS.get(group, "harmless") if r == "harmless" else _RESULTS[r] for r in results]
+    counts = [row for row in load_faults()["counts"] if row["group"] == group]
+    rows = [
+        [row["what"], *(f"{row[key]:,}" for key in ("tried", *results, "failed"))] for row in counts
+    ]
+    if len(rows) > 1:
+        totals = (sum(row[key] for row in counts) for key in ("tried", *results, "failed"))
+        rows.append(["**together**", *(f"**{total:,}**" for total in totals)])
+    columns = (head, "tried", *names, "missed" if group == "compiled" else "failed")
+    return markdown_table(columns, rows, "l" + "r" * (len(columns) - 1))
+
+
+def draw_summary() -> str:
+    """Return when, where and how long the suite ran, and what it found in all."""
+    record = load_faults()
+    counts, machine = record["counts"], record["environment"]
+    tried = sum(row["tried"] for row in counts)
+    failed = sum(row["failed"] for row in counts if row["group"] != "compiled")
+    missed = sum(row["failed"] for row in counts if row["group"] == "compiled")
+    result = f"{failed:,} failures" if failed else "no failure"
+    if missed:
+        result += f", {missed:,} mistakes in compiled code missed"
+    return (
+        f"Last complete run: {record['date']}, netlet {record['netlet']}, commit "
+        f"`{record['commit'][:10]}`: {tried:,} faults, {result}, in {record['seconds'] / 60:.0f} "
+        f"minutes on {machine['cores']} cores ({machine['system']}, {machine['machine']}, Python "
+        f"{machine['python']}, PyTorch {machine['torch']}, NumPy {machine['numpy']})."
+    )
+
+
+def _drawer(group: str) -> Callable[[], str]:
+    return lambda: _draw_group(group)
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "faults": draw_summary,
+    **{f"faults_{group}": _drawer(group) for group in _GROUPS},
+}
