@@ -96,7 +96,7 @@ def test_a_search_continues_from_its_file_and_repeats_a_line(
     pytest.importorskip("optuna", reason="optuna is not installed: pip install -e '.[search]'")
     from concurrent.futures import ThreadPoolExecutor
 
-    from netlet.experiments.search import engine
+    from netlet.experiments.search import engine, trials
     from netlet.experiments.search.spaces import Space
 
     # Threads instead of processes: only these see the blobs.
@@ -110,8 +110,8 @@ def test_a_search_continues_from_its_file_and_repeats_a_line(
     results = list(read_results(file))
     assert [result["seed"] for result in results] == [0, 1]
     assert results == json.loads(json.dumps(seen))
-    recorded, repeated = engine.repeat_trial(file, 2)
+    recorded, repeated = trials.repeat_trial(file, 2)
     assert recorded == results[1]
     assert (repeated["correct"], repeated["loss"]) == (recorded["correct"], recorded["loss"])
     with pytest.raises(RecordError, match="has 2 lines; line 3 does not exist"):
-        engine.repeat_trial(file, 3)
+        trials.repeat_trial(file, 3)

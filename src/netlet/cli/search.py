@@ -88,7 +88,7 @@ def _run(name: str, path: Path, trials: int, workers: int, *, json: bool) -> Non
 
 
 def _repeat(path: Path, line: int, *, trust: bool, json: bool) -> None:
-    from netlet.experiments.search.engine import repeat_trial
+    from netlet.experiments.search.trials import repeat_trial
 
     recorded, repeated = repeat_trial(path, line, trust=trust)
     if json:

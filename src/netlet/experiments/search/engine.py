@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
-import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from netlet.errors import NetletError, RecordError, install_hint
+from netlet.errors import NetletError, install_hint
 from netlet.experiments.search.spaces import Space
 from netlet.experiments.search.trials import (
     Trial,
     append_result,
-    check_result,
     read_results,
     run_trial,
 )
@@ -85,43 +82,6 @@ def _search(space: Space, path: Path, trials: int, workers: int, on_trial: OnTri
         while running:
             _collect(running, study, path, on_trial)
     return unusable
-
-
-def repeat_trial(
-    path: Path, line: int, *, trust: bool = False
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Run a recorded trial again.
-
-    Args:
-        path: File of trials.
-        line: Number of the trial's line, from 1.
-        trust: Whether to run code that the line names, like ``file.py:Name``.
-
-    Returns:
-        The recorded result and the new one.
-
-    Raises:
-        RecordError: The file has no such line, or the line cannot be run again.
-    """
-    if not os.path.lexists(path):
-        raise RecordError(
-            f"{path}: no such file; name the file that 'netlet search' wrote with --out"
-        )
-    known = read_results(path)
-    if not 1 <= line <= len(known):
-        raise RecordError(
-            f"{path}: has {len(known)} lines; line {line} does not exist, choose one from 1 to "
-            f"{len(known)}"
-        )
-    recorded = known[line - 1]
-    names = [field.name for field in dataclasses.fields(Trial)]
-    if missing := [name for name in names if name not in recorded]:
-        raise RecordError(
-            f"{path}, line {line}: has no {missing[0]!r} and cannot be run again;"
-            " choose a line that 'netlet search' wrote"
-        )
-    check_result(recorded, f"{path}, line {line}")
-    return recorded, run_trial(Trial(**{name: recorded[name] for name in names}), trust=trust)
 
 
 def _add_known_trials(study: optuna.Study, known: list[dict[str, Any]], space: Space) -> int:

@@ -120,3 +120,40 @@ def append_result(result: Mapping[str, Any], path: Path) -> None:
     if before and not before.endswith(b"\n"):
         before += b"\n"
     write_output(path, before + json.dumps(result).encode() + b"\n")
+
+
+def repeat_trial(
+    path: Path, line: int, *, trust: bool = False
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Run a recorded trial again.
+
+    Args:
+        path: File of trials.
+        line: Number of the trial's line, from 1.
+        trust: Whether to run code that the line names, like ``file.py:Name``.
+
+    Returns:
+        The recorded result and the new one.
+
+    Raises:
+        RecordError: The file has no such line, or the line cannot be run again.
+    """
+    if not os.path.lexists(path):
+        raise RecordError(
+            f"{path}: no such file; name the file that 'netlet search' wrote with --out"
+        )
+    known = read_results(path)
+    if not 1 <= line <= len(known):
+        raise RecordError(
+            f"{path}: has {len(known)} lines; line {line} does not exist, choose one from 1 to "
+            f"{len(known)}"
+        )
+    recorded = known[line - 1]
+    names = [field.name for field in dataclasses.fields(Trial)]
+    if missing := [name for name in names if name not in recorded]:
+        raise RecordError(
+            f"{path}, line {line}: has no {missing[0]!r} and cannot be run again;"
+            " choose a line that 'netlet search' wrote"
+        )
+    check_result(recorded, f"{path}, line {line}")
+    return recorded, run_trial(Trial(**{name: recorded[name] for name in names}), trust=trust)
