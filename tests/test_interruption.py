@@ -199,6 +199,7 @@ def test_resume_after_kill_during_a_write_is_bit_identical(
     ]
 
 
+@pytest.mark.slow
 def test_resume_after_several_kills_is_bit_identical(
     pool: ProcessPool, uninterrupted: tuple[records.Run, float], tmp_path: Path
 ) -> None:
@@ -280,6 +281,7 @@ class StopsAfter(Callback):
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("averaging", ["none", "ema", "tail"])
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw", "soap"])
 def test_resume_from_python_is_bit_identical(

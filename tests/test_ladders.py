@@ -119,6 +119,7 @@ def test_a_ladder_is_trained_once_and_reported(
     assert "cannot write this format" in err
 
 
+@pytest.mark.slow
 def test_a_record_without_its_runs_is_not_run_again(netlet: Netlet, there: Path) -> None:
     folder = there / "ladders" / "two"
     first = (folder / "norms" / "study.json").read_text()

@@ -195,7 +195,7 @@ def test_the_first_two_shell_blocks_are_the_two_commands() -> None:
     train, test = BASH_BLOCK.findall(README)[:2]
     assert len(train.strip().splitlines()) == len(test.strip().splitlines()) == 1
     assert train.strip().endswith("netlet train")
-    assert test.strip().endswith("python -m pytest")
+    assert test.strip().endswith("python -m pytest -n auto --dist loadfile")
 
 
 def test_the_ci_marker_stands_above_the_test_command() -> None:

@@ -75,6 +75,7 @@ def test_a_study_is_loaded_as_it_was_saved(tmp_path: Path) -> None:
             records.load_study(tmp_path)
 
 
+@pytest.mark.slow
 def test_parallel_seeds_give_the_same_weights_as_single_runs(
     netlet: Netlet, digits: str, tmp_path: Path
 ) -> None:
