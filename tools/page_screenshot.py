@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import ViewportSize, sync_playwright
 
 from netlet.experiments import load_trained_net
 from netlet.export import trace_model
@@ -27,7 +27,7 @@ LAYER, CHANNEL, PLACE = (
     6,
     (0.65, 0.35),
 )  # under the pointer; the place as shares of the feature map
-SIZE = {"width": 1200, "height": 1060}
+SIZE: ViewportSize = {"width": 1200, "height": 1060}
 
 
 def take_screenshot(html: Path) -> bytes:

@@ -25,8 +25,8 @@ from typing import Any
 import pytest
 from fault_counts import FaultCounts
 from helpers import linux_only, set_options, write_blob_source
+from mirror import Mirror, head
 from processes import DIED, Crash, Ended, Job, Running, run
-from test_download import Mirror, head
 
 from netlet import records
 from netlet.data import Source
