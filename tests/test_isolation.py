@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import json
 import os
@@ -28,6 +29,7 @@ from netlet.recipes import Recipe
 from netlet.training import fit
 
 FILE = FIXTURES / "hostile_nets.py"
+evaluate = importlib.import_module("netlet.evaluation.evaluate")
 OUTLIVE = ("LeavesAThread", "LeavesAnExitHandler")  # the command; only a process can show it
 REFUSED = (
     "ExitsWhenBuilt",
@@ -88,30 +90,69 @@ def test_a_process_ends_at_once_with_its_own_code_and_only_its_own_output(name: 
     assert (done.returncode, json.loads(done.stdout)["state"]) == (1, "FAIL")
 
 
-class ExitsInTraining(nn.Sequential):
+class Linear(nn.Sequential):
     def __init__(self) -> None:
         super().__init__(nn.Flatten(), nn.Linear(784, 10))
 
+
+class ExitsInTraining(Linear):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if self.training:
             raise SystemExit(0)
-        return self[1](self[0](x))  # type: ignore[no-any-return]
+        return super().forward(x)  # type: ignore[no-any-return]
 
 
-class JudgesItself(ExitsInTraining):
+class EndsTheProcessInTraining(Linear):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.training:
+            os._exit(0)
+        return super().forward(x)  # type: ignore[no-any-return]
+
+
+class RaisesItsOwnInTraining(Linear):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.training:
+            raise hostile_nets.RaisesItsOwn.Nothing
+        return super().forward(x)  # type: ignore[no-any-return]
+
+
+class JudgesItself(Linear):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if self.training:
             Budget.judge = lambda self, *_: Verdict("mine", ())  # type: ignore[assignment]
-        return self[1](self[0](x))  # type: ignore[no-any-return]
+        return super().forward(x)  # type: ignore[no-any-return]
 
 
-def test_a_net_neither_ends_nor_judges_its_own_training(blob_data: Dataset) -> None:
-    recipe = Recipe(epochs=1, batch_size=60, peak_lr=0.01)
-    with pytest.raises(NetError, match=r"ExitsInTraining: it exits \(code 0\); remove that"):
-        fit(ExitsInTraining(), blob_data, recipe)
-    run = fit(JudgesItself(), blob_data, recipe, budget=Budget(params_below=80))
-    assert run.verdict is not None
-    assert run.verdict.state == "FAIL"
+class CountsItsOwnMistakes(Linear):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if len(x) > 1:
+            evaluate._list_mistakes = lambda *_: ()
+        return super().forward(x)  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("net", "problem"),
+    [
+        (ExitsInTraining, r"ExitsInTraining: it exits \(code 0\); remove that"),
+        (EndsTheProcessInTraining, r"it ends the process \(code 0\); remove that"),
+        (RaisesItsOwnInTraining, "it raises Nothing; remove that"),
+        (JudgesItself, r"replaces netlet\.budgets\.budget\.Budget\.judge while it runs"),
+        (CountsItsOwnMistakes, r"replaces netlet\.evaluation\.evaluate\._list_mistakes while it"),
+    ],
+)
+def test_a_net_neither_ends_nor_judges_its_own_training(
+    blob_data: Dataset, net: type[nn.Module], problem: str
+) -> None:
+    before = describe_process()
+    with pytest.raises(NetError, match=problem):
+        fit(net(), blob_data, Recipe(epochs=1, batch_size=60, peak_lr=0.01))
+    assert describe_process() == before
+
+
+def test_a_net_does_not_judge_itself_while_it_is_scored(blob_data: Dataset) -> None:
+    with pytest.raises(NetError, match=r"replaces .*_list_mistakes while it runs"):
+        evaluate.evaluate(CountsItsOwnMistakes(), blob_data.held_out, Recipe(epochs=1), 10)
+    assert evaluate._list_mistakes.__module__ == "netlet.evaluation.evaluate"
 
 
 SANDBOXED = """

@@ -15,7 +15,7 @@ from netlet.data.dataset import Split
 from netlet.errors import NetError
 from netlet.nets.device_errors import explain_device_errors
 from netlet.nets.eval_mode import eval_mode
-from netlet.nets.isolation import refuse_exits
+from netlet.nets.isolation import guard_net
 from netlet.nets.outputs import extract_logits
 from netlet.recipes import Recipe
 from netlet.records import CalibrationBin, Mistake
@@ -98,8 +98,8 @@ def compute_logits(
     on_progress: Callable[[int, int], None] | None = None,
 ) -> torch.Tensor:
     """Return the output of a net in evaluation mode, float32 ``N K``; see :func:`evaluate`."""
-    exits = refuse_exits(type(net).__name__)
-    with exits, explain_device_errors(), eval_mode(net), torch.inference_mode():
+    guard = guard_net(type(net).__name__)
+    with guard, explain_device_errors(), eval_mode(net), torch.inference_mode():
         chunks: list[torch.Tensor] = []
         for images in split.images.split(EVALUATION_BATCH):
             chunks.append(extract_logits(net(normalize(images, recipe))))

@@ -84,11 +84,8 @@ class Isolation:
             if isinstance(error, KeyboardInterrupt) and self._interrupted:
                 return
             raise UserExitError(describe_exit(error)) from error
-        if replaced and self._strict:
-            raise NetError(
-                f"the net replaces {replaced[0]} while it runs, so nothing that netlet says about "
-                "it would be true; remove that"
-            )
+        if self._strict:
+            _refuse_replaced(replaced)
         if replaced and error is None:
             warnings.warn(
                 f"the net's file replaces {replaced[0]}; netlet put it back",
@@ -156,21 +153,38 @@ class Isolation:
 
 
 @contextlib.contextmanager
-def refuse_exits(what: str) -> Iterator[None]:
-    """Turn a net's attempt to end the process while it trains or runs into a NetError.
+def guard_net(what: str) -> Iterator[None]:
+    """Run a net while it trains or is scored, without letting it judge itself.
+
+    An attempt to end the process is an error; so is replacing functions of netlet, which are put
+    back. Unlike :class:`Isolation`, this leaves alone what the caller's own code may change.
 
     Args:
         what: The net, for the message.
+
+    Raises:
+        NetError: The net does one of these.
     """
+    if os._exit is not _exit:  # within another guard
+        yield
+        return
+    restore_code = CodeState().restore
+    setattr(os, "_exit", _refuse_exit)  # noqa: B010  # an assignment would have a wrong type
+    replaced: list[str] = []
     try:
         yield
-    except (SystemExit, GeneratorExit, UserExitError) as error:
-        raise NetError(f"{what}: {describe_exit(error)}; remove that") from error
-    except Exception as error:
-        # The command line's own way to end, which no part of netlet below it uses.
-        if type(error).__module__.partition(".")[0] in ("click", "typer"):
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        # click and typer: the command line's own way to end, which no part of netlet below it uses.
+        ends = not isinstance(error, Exception) or isinstance(error, UserExitError)
+        if ends or type(error).__module__.partition(".")[0] in ("click", "typer"):
             raise NetError(f"{what}: {describe_exit(error)}; remove that") from error
         raise
+    finally:
+        os._exit = _exit
+        replaced = restore_code()
+    _refuse_replaced(replaced)
 
 
 def describe_exit(error: BaseException) -> str:
@@ -180,6 +194,14 @@ def describe_exit(error: BaseException) -> str:
     if isinstance(error, SystemExit):
         return f"it exits (code {error.code})"
     return f"it raises {type(error).__name__}"
+
+
+def _refuse_replaced(names: list[str]) -> None:
+    if names:
+        raise NetError(
+            f"the net replaces {names[0]} while it runs, so nothing that netlet says about it "
+            "would be true; remove that"
+        )
 
 
 def _refuse_exit(code: int = 0) -> None:

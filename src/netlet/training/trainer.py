@@ -25,9 +25,8 @@ from netlet.budgets import Budget, Score
 from netlet.data import Dataset, count_steps, iterate_epoch
 from netlet.errors import NetError, TrainingError
 from netlet.evaluation import Evaluation, check_agreement, evaluate
-from netlet.nets.code_state import CodeState
 from netlet.nets.device_errors import explain_device_errors
-from netlet.nets.isolation import refuse_exits
+from netlet.nets.isolation import guard_net
 from netlet.nets.weights import find_not_finite, refuse_not_finite
 from netlet.recipes import Recipe
 from netlet.records import Epoch, Run
@@ -124,10 +123,8 @@ def fit(
         precision=resolve_precision(recipe, device),
     )
     try:
-        restore_code = CodeState().restore
-        with explain_device_errors(), refuse_exits(type(net).__name__):
+        with explain_device_errors(), guard_net(type(net).__name__):
             result = Trainer(net, data, plan, callbacks, start).train(resume)
-        restore_code()  # no net judges itself
         run = make_run(plan, origin, net, data, traced, result)
         for callback in callbacks:
             callback.on_finish(run, net)
