@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ import pytest
 
 from netlet import files
 from netlet.files import create_folder_atomic, remove_unfinished, temporary_path, write_atomic
+from netlet.scratch import scratch_folder
 
 
 def leftover(folder: Path, name: str, *, process: int, host: str | None = None) -> Path:
@@ -160,3 +162,28 @@ def test_an_empty_folder_is_filled_in_place(tmp_path: Path) -> None:
     with pytest.raises(FileExistsError):
         create_folder_atomic(tmp_path / "file", {"a": b"2"})
     assert sorted(os.listdir(tmp_path)) == ["file", "folder"]
+
+
+def test_scratch_folders_of_killed_processes_are_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    code = (
+        "import os; from netlet.scratch import scratch_folder\n"
+        "with scratch_folder() as folder:\n"
+        "    (folder / 'netlet.c').touch(); os.kill(os.getpid(), 15)"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "TMPDIR": str(tmp_path)}, check=False
+    )
+    (left,) = tmp_path.iterdir()
+    mine = tmp_path / "netlet-mine"
+    mine.mkdir()
+    with scratch_folder() as folder:
+        assert left.exists()  # too young: its process may have just begun
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert not folder.exists()
+    os.utime(left, (0, 0))
+    with scratch_folder():
+        assert not left.exists()
+    assert list(tmp_path.iterdir()) == [mine]

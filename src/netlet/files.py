@@ -184,7 +184,7 @@ def _fill_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
 
 
 def remove_unfinished(
-    folder: Path, names: Collection[str] = (), older_than_s: float = UNFINISHED_AGE_S
+    folder: Path, names: Collection[str] | None = (), older_than_s: float = UNFINISHED_AGE_S
 ) -> None:
     """Remove the temporary files that killed processes of netlet left in a folder.
 
@@ -193,7 +193,7 @@ def remove_unfinished(
 
     Args:
         folder: Not searched below; it need not exist.
-        names: Files that an unfinished folder in it may hold.
+        names: Files that an unfinished folder in it may hold; None: files of any name.
         older_than_s: Age in seconds below which nothing is removed; 0 if this process alone writes
             into the folder.
     """
@@ -314,11 +314,14 @@ def _is_abandoned(name: str, state: os.stat_result, older_than_s: float) -> bool
     )
 
 
-def _remove_folder(folder: Path, names: Collection[str]) -> None:
+def _remove_folder(folder: Path, names: Collection[str] | None) -> None:
     """Remove a folder if it holds nothing but regular files of these names."""
     with contextlib.suppress(OSError):
         entries = list(os.scandir(folder))
-        if all(entry.name in names and entry.is_file(follow_symlinks=False) for entry in entries):
+        if all(
+            (names is None or entry.name in names) and entry.is_file(follow_symlinks=False)
+            for entry in entries
+        ):
             for entry in entries:
                 os.unlink(entry.path)
             os.rmdir(folder)

@@ -11,7 +11,6 @@ import select
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -30,6 +29,7 @@ from netlet.budgets import ModelCost
 from netlet.errors import NetError
 from netlet.experiments.named import find_experiment
 from netlet.nets import build, full_address, is_user_code
+from netlet.scratch import scratch_folder
 
 TIME_LIMIT_S = 60
 MEMORY_LIMIT_BYTES = 4 << 30  # beyond what PyTorch itself takes
@@ -113,7 +113,7 @@ class LimitedProcess:
 
     def _run(self, request: str, net: str) -> bytes:
         start = "from netlet.experiments.sandbox import answer_request; answer_request()"
-        with tempfile.TemporaryDirectory(prefix="netlet-sandbox-") as folder:
+        with scratch_folder() as folder:
             reader, writer = os.pipe()
             process = subprocess.Popen(
                 [sys.executable, "-c", start, str(writer), request],
@@ -121,7 +121,7 @@ class LimitedProcess:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 cwd=folder,
-                env=_reduced_environment(folder),
+                env=_reduced_environment(str(folder)),
                 pass_fds=(writer,),
                 start_new_session=True,
             )

@@ -17,8 +17,8 @@ from netlet.backends.cpu.compiler import (
     Compiler,
     compile_file,
     find_compiler,
+    folder_of_sources,
     run_compiler,
-    temporary_folder,
 )
 from netlet.backends.cpu.errors import CompilationError, NoCompilerError
 from netlet.backends.cpu.library import load_built_library
@@ -75,7 +75,7 @@ def measure_build(
     with _explain_errors():
         chosen = find_compiler(compiler)
         size = _find_size(chosen)
-        with temporary_folder(texts) as folder:
+        with folder_of_sources(texts) as folder:
             target = folder / "netlet.o"
             flags_used = [*STRICT, *flags, "-fstack-usage", "-c"]
             messages = run_compiler(chosen, [*flags_used, SOURCE, "-o", target.name], folder)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +12,7 @@ import torch
 
 from netlet.errors import ExportError, install_hint
 from netlet.export.onnx_model import IMAGE, LOGITS, import_onnx
+from netlet.scratch import scratch_folder
 
 if TYPE_CHECKING:
     import onnx
@@ -47,8 +46,8 @@ def quantize_onnx(model: onnx.ModelProto, calibration: torch.Tensor) -> onnx.Mod
             batch = next(self._batches, None)
             return None if batch is None else {IMAGE: batch.numpy()}
 
-    with _silence_warnings(), tempfile.TemporaryDirectory() as folder:
-        target = Path(folder) / "int8.onnx"
+    with _silence_warnings(), scratch_folder() as folder:
+        target = folder / "int8.onnx"
         copy = package.ModelProto()
         copy.CopyFrom(model)  # the quantizer moves the weights of its input into a file
         quantization.quantize_static(

@@ -7,7 +7,6 @@ import os
 import shlex
 import shutil
 import stat
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from netlet.backends.cpu.bounded_process import (
     signal_name,
 )
 from netlet.backends.cpu.errors import CompilationError, NoCompilerError
+from netlet.scratch import scratch_folder
 from netlet.text import escape_controls
 
 _MAX_REASON = 200  # characters of a compiler's message that are shown
@@ -114,30 +114,26 @@ def compile_file(
         CompilationError: The compiler fails or writes no such file, or the temporary folder is full
             or missing.
     """
-    with temporary_folder(files) as folder:
+    with folder_of_sources(files) as folder:
         messages = run_compiler(compiler, [*arguments, "-o", output], folder)
         return messages, read_output(compiler, folder / output)
 
 
 @contextlib.contextmanager
-def temporary_folder(files: Mapping[str, str]) -> Iterator[Path]:
+def folder_of_sources(files: Mapping[str, str]) -> Iterator[Path]:
     """Yield a temporary folder that holds these files.
 
     Raises:
         CompilationError: It cannot be written.
     """
-    try:
-        # Children of a compiler that was stopped may still write while the folder is removed.
-        scratch = tempfile.TemporaryDirectory(prefix="netlet-", ignore_cleanup_errors=True)
-    except OSError as error:
-        raise _no_temporary_folder(error) from error
-    with scratch as name:
+    with contextlib.ExitStack() as stack:
         try:
-            for file, text in files.items():
-                (Path(name) / file).write_text(text, encoding="utf-8")
+            folder = stack.enter_context(scratch_folder())
+            for name, text in files.items():
+                (folder / name).write_text(text, encoding="utf-8")
         except OSError as error:
             raise _no_temporary_folder(error) from error
-        yield Path(name)
+        yield folder
 
 
 def read_output(compiler: Compiler, path: Path) -> bytes:

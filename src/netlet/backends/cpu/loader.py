@@ -8,15 +8,14 @@ import itertools
 import os
 import signal
 import sys
-import tempfile
 import time
 import warnings
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 
 from netlet.backends.cpu.errors import CompilationError
+from netlet.scratch import scratch_folder
 
 _TRIAL_LIMIT_S = 20.0
 _loaded_count = itertools.count(1)
@@ -96,8 +95,8 @@ def _load_from_memory(content: bytes) -> ctypes.CDLL:
 
 def _load_from_private_folder(content: bytes) -> ctypes.CDLL:
     """Load a copy in a new folder that only this user can enter."""
-    with tempfile.TemporaryDirectory(prefix="netlet-", ignore_cleanup_errors=True) as folder:
-        path = Path(folder) / "library.so"
+    with scratch_folder() as folder:
+        path = folder / "library.so"
         path.write_bytes(content)
         return _load(str(path))
 
