@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 from helpers import Netlet, linux_only
 
-from netlet import files, outputs
+from netlet import files
 from netlet.errors import OutputError
-from netlet.outputs import check_output, check_output_folder, write_output, write_outputs
+from netlet.outputs import check_output, check_output_folder, write, write_output, write_outputs
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="makes devices and mounts")
 
@@ -54,7 +54,7 @@ def test_a_pipe_gets_the_content_and_stays_a_pipe(tmp_path: Path) -> None:
 def test_a_pipe_without_a_reader_is_refused_and_not_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(outputs, "_READER_WAIT_S", 0.1)
+    monkeypatch.setattr(write, "_READER_WAIT_S", 0.1)
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(OutputError, match="no program reads from this pipe"):
         write_output(tmp_path / "pipe", "text")
@@ -269,3 +269,51 @@ def test_a_wrong_suffix_is_said_at_once(
     assert why in err
     assert len(err.splitlines()) == 1
     assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        ("export speck --to onnx", "speck.onnx"),
+        ("export speck --to page", "speck.html"),
+        ("export speck --to c", "speck-c/netlet.h"),
+        ("export speck --to c", "speck-c/netlet.c"),
+        ("export speck --to c -o mine", "mine/netlet.c"),
+        ("report swift", "report.html"),
+        ("data show scribble", "scribble.png"),
+        ("climb document_004", "ladders/document_004/ladder.md"),
+    ],
+)
+def test_a_file_that_the_person_did_not_name_is_not_replaced(
+    netlet: Netlet, tmp_path: Path, command: str, name: str
+) -> None:
+    file = tmp_path / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("mine")
+    code, out, err = netlet(*command.split())
+    kind = "folder" if file.parent != tmp_path else "file"
+    assert (code, out) == (2, "")
+    assert err == (
+        f"netlet: {name}: exists, and netlet did not write it; name another {kind} with --out\n"
+    )
+    assert file.read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "export speck --to onnx",
+        pytest.param("export speck --to onnx --int8", marks=pytest.mark.slow),
+        "export speck --to page",
+        "export speck --to c",
+        "report swift",
+        "data show scribble",
+    ],
+)
+def test_what_netlet_wrote_is_replaced(
+    netlet: Netlet, tmp_path: Path, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NETLET_OFFLINE", "1")
+    for _ in range(2):
+        code, _, err = netlet(*command.split())
+        assert (code, "exists" in err) == (0, False), err

@@ -27,7 +27,7 @@ from netlet.cli.options import (
 from netlet.cli.progress import show_workers
 from netlet.cli.results import print_json, print_result, say
 from netlet.cli.settings import cpu_cores
-from netlet.outputs import check_output, check_output_folder, write_output
+from netlet.outputs import TEXT_MARK, check_output, check_output_folder, write_output
 from netlet.text import format_table, quote_shell
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def climb(
         check_output(page, "--page", input_files(ladder, folder))
     check_outside_dataset(folder, dataset)
     check_output_folder(folder)
-    check_output(folder / records.PAGE, "--out", [Path(ladder)], "folder")
+    check_output(folder / records.PAGE, "--out", [Path(ladder)], "folder", TEXT_MARK)
     chosen = experiments.find_ladder(ladder)
     for rung in chosen.rungs:
         # An error in a later rung must not cost the earlier ones.
@@ -133,7 +133,8 @@ def _print(climbed: LadderResult, folder: Path, extra: Path | None, *, json: boo
     from netlet.report.ladder_page import rung_table
 
     page = folder / records.PAGE
-    write_output(page, ladder_page(climbed, pictures=False).markdown, what="folder")
+    text = ladder_page(climbed, pictures=False).markdown
+    write_output(page, f"<!-- {TEXT_MARK.decode()} -->\n{text}", what="folder")
     files = [page, *(write(ladder_page(climbed), extra) if extra else ())]
     if json:
         rungs = [

@@ -14,7 +14,7 @@ from netlet.cli.locate import input_files
 from netlet.cli.options import MAX_SEED, DataDir, Json, dataset_names, recipe_names
 from netlet.cli.results import print_json, print_result
 from netlet.errors import OutputError
-from netlet.outputs import check_output, write_output
+from netlet.outputs import PNG_MARK, check_output, write_output
 
 _SHEET_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".gif": "GIF"}
 
@@ -56,18 +56,23 @@ def show(
     json: Json = False,
 ) -> None:
     """Draw a contact sheet of a data set: ten images per class."""
+    from PIL.PngImagePlugin import PngInfo
+
     from netlet.data import draw_contact_sheet
 
     if out:
-        _check_sheet(out, name)
+        _check_sheet(out, name, named=True)
     augment = catalog.find_recipe(recipe).augment if recipe else None
     found = load_dataset(name, data_dir)
     captions = (f"{found.name} {split}", f"as {recipe} augments it")
     path = out or Path(f"{found.name.strip('/')}.png")
-    _check_sheet(path, name)
+    _check_sheet(path, name, named=out is not None)
     sheet = draw_contact_sheet(found.split(split), found.class_names, augment, seed, captions)
     content = io.BytesIO()
-    sheet.save(content, _SHEET_FORMATS[path.suffix.lower()])
+    kind = _SHEET_FORMATS[path.suffix.lower()]
+    about = PngInfo()
+    about.add_text("Software", "netlet")
+    sheet.save(content, kind, **({"pnginfo": about} if kind == "PNG" else {}))
     write_output(path, content.getvalue())
     if json:
         size = {"width": sheet.width, "height": sheet.height}
@@ -77,7 +82,7 @@ def show(
     print_result(f"{path}: {sheet.width}x{sheet.height}, {found.name} {split}{augmented}")
 
 
-def _check_sheet(path: Path, dataset: str) -> None:
+def _check_sheet(path: Path, dataset: str, *, named: bool) -> None:
     """Check that a contact sheet can be written there, before the images are loaded.
 
     Raises:
@@ -87,4 +92,4 @@ def _check_sheet(path: Path, dataset: str) -> None:
         raise OutputError(
             f"{path}: cannot write this format; name a file like sheet.png with --out"
         )
-    check_output(path, inputs=input_files(dataset))
+    check_output(path, inputs=input_files(dataset), mark=None if named else PNG_MARK)

@@ -15,7 +15,13 @@ from netlet.cli.options import DataDir, Json, TrainedNet, Trust, Weights, check_
 from netlet.cli.progress import show_phases
 from netlet.cli.results import print_json, print_result, say
 from netlet.errors import ExportError, MissingDataError
-from netlet.outputs import check_output, check_output_folder
+from netlet.outputs import (
+    HTML_MARK,
+    ONNX_MARK,
+    TEXT_MARK,
+    check_output,
+    check_output_folder,
+)
 
 if TYPE_CHECKING:
     from netlet import experiments
@@ -102,7 +108,7 @@ def export(
             "0 to 255"
         )
     if out:
-        _check_path(out, to, input_files(net, weights))
+        _check_path(out, to, input_files(net, weights), named=True)
 
     from netlet import export
     from netlet.experiments import load_trained_net
@@ -111,7 +117,7 @@ def export(
     model = export.trace_model(trained)
     path = out or _default_path(model.stem, to, int8=int8)
     if not out:
-        _check_path(path, to, input_files(net, weights))
+        _check_path(path, to, input_files(net, weights), named=False)
     images = _images_to_verify(trained, dataset, data_dir)
     with show_phases() as on_progress:
         if to is Target.PAGE:
@@ -137,14 +143,15 @@ def export(
         print_result(str(exported), lines=True)
 
 
-def _check_path(path: Path, to: Target, inputs: list[Path]) -> None:
+def _check_path(path: Path, to: Target, inputs: list[Path], *, named: bool) -> None:
     """Check that an export can be written there, before it is made and verified."""
     if to is not Target.C:
-        check_output(path, inputs=inputs)
+        mark = ONNX_MARK if to is Target.ONNX else HTML_MARK
+        check_output(path, inputs=inputs, mark=None if named else mark)
         return
     check_output_folder(path)
     for name in ("netlet.h", "netlet.c"):
-        check_output(path / name, inputs=inputs, what="folder")
+        check_output(path / name, inputs=inputs, what="folder", mark=TEXT_MARK)
 
 
 def _default_path(stem: str, to: Target, *, int8: bool) -> Path:

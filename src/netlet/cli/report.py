@@ -13,7 +13,7 @@ from netlet.cli.options import FORMATS, DataDir, Json, study_names
 from netlet.cli.progress import show_phases
 from netlet.cli.results import print_json, print_result, say
 from netlet.errors import DataError, MissingDataError
-from netlet.outputs import check_output, check_output_folder
+from netlet.outputs import HTML_MARK, check_output, check_output_folder
 
 if TYPE_CHECKING:
     from netlet.data import Split
@@ -31,14 +31,15 @@ def report(
         ),
     ],
     out: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             "--out",
             "-o",
             metavar="FILE",
-            help=f"File to write, {FORMATS}; several figures or tables become several files.",
+            help=f"File to write, {FORMATS}; several figures or tables become several files; "
+            "report.html if not given.",
         ),
-    ] = Path("report.html"),
+    ] = None,
     dataset: Annotated[
         str | None,
         typer.Option(
@@ -57,8 +58,10 @@ def report(
     """
     from netlet.report.page import check_suffix
 
+    mark = HTML_MARK if out is None else None
+    out = out or Path("report.html")
     check_suffix(out)
-    check_output(out, inputs=input_files(*names))
+    check_output(out, inputs=input_files(*names), mark=mark)
     if out.suffix == ".md":
         check_output_folder(out.with_suffix(""))  # of its figures
     problems = Problems()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from netlet.errors import ReportError, install_hint
-from netlet.outputs import write_outputs
+from netlet.outputs import HTML_MARK, write_outputs
 from netlet.report.figures import FIGURE_SUFFIXES, WIDE, figure_to_bytes, figure_to_svg
 from netlet.report.markdown import escape_tags, image_link
 from netlet.report.tables import TABLE_SUFFIXES, table_to_markdown, table_to_text
@@ -127,6 +127,7 @@ class Page:
         title = "".join(child.content for child in tokens[1].children or ())
         return (
             '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+            f"{HTML_MARK.decode()}\n"
             '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
             f"<title>{escape_html(title)}</title>\n<style>{_STYLE}</style>\n</head>\n"
             f"<body>\n{body}</body>\n</html>\n"
