@@ -361,21 +361,25 @@ def tiny() -> nn.Module:
     )
 
 
-def test_compiled_training_matches_eager_training(blob_data: Dataset) -> None:
+@pytest.fixture
+def new_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(library, "_cache_folder", lambda: tmp_path / "native")
+    monkeypatch.setattr(library, "_libraries", {})
+    return tmp_path / "native"
+
+
+def test_compiled_training_with_a_new_library_matches_eager_training(
+    blob_data: Dataset, new_cache: Path
+) -> None:
     runs = [
         fit(netlet.build(tiny, 0), blob_data, RECIPE.replace(backend=step, precision="float32"))
         for step in ("compiled", "eager")
     ]
     assert [run.backend for run in runs] == ["compiled", "eager"]
+    assert any(new_cache.glob("*.so"))
     fast, plain = ([epoch.train_loss for epoch in run.epochs] for run in runs)
     assert fast == pytest.approx(plain, rel=1e-3)
     assert abs(runs[0].last_epoch.correct - runs[1].last_epoch.correct) <= 1
-
-
-@pytest.fixture
-def new_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(library, "_cache_folder", lambda: tmp_path / "native")
-    return tmp_path / "native"
 
 
 def forbid_compiler(monkeypatch: pytest.MonkeyPatch) -> None:

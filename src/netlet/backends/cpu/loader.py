@@ -15,6 +15,7 @@ from collections.abc import Callable
 import torch
 
 from netlet.backends.cpu.errors import CompilationError
+from netlet.nets.isolation import exit_process
 from netlet.scratch import scratch_folder
 
 _TRIAL_LIMIT_S = 20.0
@@ -117,7 +118,7 @@ def _run_and_exit(action: Callable[[], object]) -> None:
     except BaseException:  # the parent meets it again
         pass
     finally:
-        os._exit(0)
+        exit_process(0)  # os._exit is refused while a net trains
 
 
 def _silence() -> None:
