@@ -27,7 +27,7 @@ class Net(nn.Sequential):
 """
 # What somebody else puts in place of the net; the name of a module does the same.
 EVIL = f"open('EXECUTED', 'w'){NET}"
-REFUSAL = "only a record or ladder names this code, which would run with your rights; read it, "
+REFUSAL = "loading this net would run the code in this "
 
 
 @pytest.fixture
@@ -66,6 +66,7 @@ def test_no_command_runs_a_net_that_only_a_record_names(
     for net in ("received/net.py:Net", "os:abort", "this:s"):
         rename_net(received, net)
         would_run = f"{tmp_path}/{net}" if "/" in net else net
+        kind = "file" if "/" in net else "module"
         for command in (
             ("evaluate", received, "--dataset", data),
             ("export", received, "--to", "onnx"),
@@ -74,7 +75,7 @@ def test_no_command_runs_a_net_that_only_a_record_names(
         ):
             code, out, err = netlet(*map(str, command))
             assert (code, out) == (2, "")
-            assert f"{would_run}: {REFUSAL}then pass --trust (trust=True in Python)" in err
+            assert f"{would_run}: {REFUSAL}{kind}; if you trust it, pass --trust" in err
             assert len(err.splitlines()) == 1
         with pytest.raises(NetError, match=re.escape(REFUSAL)):
             load_trained_net(str(received))

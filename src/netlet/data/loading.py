@@ -59,7 +59,12 @@ def load(
         return read_source(
             source, find_source(source, Path(folder) if folder is not None else None)
         )
-    except MissingDataError:
+    except MissingDataError as error:
+        if str(folder) in DATASET_NAMES:
+            raise MissingDataError(
+                f"{known} not found in the folder {folder}; for the data set {folder}, pass "
+                f"--dataset {folder}"
+            ) from error
         if folder is not None or not download:
             raise
     return read_source(source, fetch(source, cache_folder() / source.name, on_progress))

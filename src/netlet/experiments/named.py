@@ -6,7 +6,7 @@ from netlet.budgets import TWENTY_K
 from netlet.catalog import DEFINITIONS, Definition
 from netlet.errors import NetError, check_type, did_you_mean
 from netlet.experiments.experiment import Experiment
-from netlet.nets import NETS, find_net, is_notation
+from netlet.nets import NETS, explain_path, find_net, is_notation
 from netlet.recipes import STEADY
 
 
@@ -44,7 +44,8 @@ def find_experiment(name: str, *, trusted: bool = True) -> Experiment:
     if ":" not in name and name not in NETS and not is_notation(name):
         hint = did_you_mean(name, [*EXPERIMENTS, *NETS])
         raise NetError(
-            f"no experiment or net {name!r}; {hint}'netlet list' shows all of them,"
+            explain_path(name)
+            or f"no experiment or net {name!r}; {hint}'netlet list' shows all of them,"
             " and file.py:Name means a net of your own"
         )
     net = find_net(name, trusted=trusted)

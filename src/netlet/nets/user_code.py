@@ -6,6 +6,7 @@ import ast
 import contextlib
 import importlib
 import inspect
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,15 +47,19 @@ def find_net(name: str, *, trusted: bool = True) -> NetEntry:
     check_type(name, str, "the name of a net", "a name like 'swift'")
     if is_user_code(name):
         if not trusted:
+            address = full_address(name)
+            kind = "file" if _is_file(address.rpartition(":")[0]) else "module"
             raise NetError(
-                f"{full_address(name)}: only a record or ladder names this code, which would run "
-                "with your rights; read it, then pass --trust (trust=True in Python)"
+                f"{address}: loading this net would run the code in this {kind}; "
+                "if you trust it, pass --trust (trust=True in Python)"
             )
         return _load_user_net(name)
     if name in NETS:
         return NETS[name]
     if is_notation(name):
         return parse_notation(name)
+    if wrong_path := explain_path(name):
+        raise NetError(wrong_path)
     hint = did_you_mean(name, NETS)
     raise NetError(
         f"no net {name!r}; {hint}'netlet list' shows the built-in nets, and file.py:Name names one "
@@ -65,9 +70,46 @@ def find_net(name: str, *, trusted: bool = True) -> NetEntry:
 def full_address(name: str) -> str:
     """Return ``file.py:Name`` with an absolute path, and any other address as it is."""
     place, _, attribute = name.rpartition(":")
-    if place.endswith(".py") or "/" in place:
-        return f"{Path(place).resolve()}:{attribute}"
-    return name
+    return f"{Path(place).resolve()}:{attribute}" if _is_file(place) else name
+
+
+def explain_path(name: str) -> str | None:
+    """Return why a path is not the name of a net, and what to name instead.
+
+    Args:
+        name: What was given as a net, without a colon; of a Python file, no code is run.
+
+    Returns:
+        The error message; None if this is no path.
+    """
+    if name.endswith(".py"):
+        return _explain_python_file(name)
+    if os.path.isdir(name) or os.path.isfile(name):
+        kind = "folder" if os.path.isdir(name) else "file"
+        return f"{name}: is a {kind}, not a net; name one from 'netlet list', or file.py:Name"
+    if "/" in name:
+        return f"{name}: no such folder; 'netlet runs' lists your runs"
+    return None
+
+
+def _explain_python_file(name: str) -> str:
+    if not os.path.isfile(name):
+        return f"{name}: no such file; check its name, and write it as {name}:Name"
+    try:
+        tree = ast.parse(read_regular(Path(name), _MAX_BYTES, NetError), filename=name)
+    except (SyntaxError, ValueError) as error:
+        return f"{name}: is not valid Python ({_first_line(error)}); repair it"
+    if not (defined := list_definitions(tree)):
+        return f"{name}: defines no class or function; add one that is or builds a net"
+    return (
+        f"{name}: name the net in this file, for example {name}:{defined[0]}; "
+        f"it defines: {', '.join(defined)}"
+    )
+
+
+def _is_file(place: str) -> bool:
+    """Return whether the part before the colon names a file, and not a module."""
+    return place.endswith(".py") or "/" in place
 
 
 def _load_user_net(address: str) -> NetEntry:
@@ -110,7 +152,7 @@ def _load_user_net(address: str) -> NetEntry:
 
 def _resolve_target(place: str, attribute: str, address: str) -> object:
     """Return the object that an address names."""
-    if place.endswith(".py") or "/" in place:
+    if _is_file(place):
         return _load_from_file(Path(place), attribute, address)
     try:
         module = importlib.import_module(place)

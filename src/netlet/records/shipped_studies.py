@@ -68,6 +68,8 @@ def find_study(name: str | Path, on_problem: OnProblem | None = None) -> Study:
         return _load_file(path)
     if str(name) in known:
         return load_study(shipped_studies_folder() / str(name))
+    if "/" in str(name):
+        raise RecordError(f"{name}: no such folder or file; 'netlet runs' lists your runs")
     raise RecordError(
         f"no study {str(name)!r}; {did_you_mean(str(name), known)}"
         f"name a folder with records, or one of {', '.join(known)}"
