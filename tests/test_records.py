@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -168,10 +169,10 @@ def test_two_configurations_differ_in(change: dict[str, object], what: str) -> N
         )
         == what
     )
-    assert (
-        find_difference(make_study(make_seed_result(0, 990)), make_study(make_seed_result(1, 980)))
-        is None
-    )
+    one, other = make_study(make_seed_result(0, 990)), make_study(make_seed_result(1, 980))
+    assert find_difference(one, other) is None
+    renamed = {**other.recipe, "name": "quick (changed)"}  # as version 0.1 wrote it
+    assert find_difference(one, dataclasses.replace(other, recipe=renamed)) is None
 
 
 def test_find_study_by_name_and_by_path(tmp_path: Path) -> None:

@@ -311,7 +311,7 @@ def test_a_perfect_seed_and_one_at_chance_can_be_told() -> None:
     [
         recipes.QUICK,
         STEADY.replace(
-            name="steady (changed)", epochs=3, dropout=None, nesterov=False, optimizer="sgd"
+            name="steady with epochs=3", epochs=3, dropout=None, nesterov=False, optimizer="sgd"
         ),
         STEADY.replace(name="steady (changed)", augment=()),
         STEADY.replace(name="steady (changed)", augment=AUGMENTS["document_001"]),
@@ -320,6 +320,7 @@ def test_a_perfect_seed_and_one_at_chance_can_be_told() -> None:
             augment=(dataclasses.replace(AUGMENTS["full"][0], rotate_deg=9.5),),
         ),
         recipes.PLAIN.replace(name="plain (changed)", augment=(Warp(rotate_deg=3),)),
+        recipes.PLAIN.replace(name="plain with epochs=2, momentum=0.5", epochs=2, momentum=0.5),
         Recipe(
             name="somebody's", epochs=4, augment=AUGMENTS["light"], nesterov=True, optimizer="sgd"
         ),

@@ -212,6 +212,11 @@ def format_sizes(sizes: Sequence[int] | None) -> str:
     return str(sizes[0]) if len(set(sizes)) == 1 else format_shape(sizes)
 
 
+def count_noun(number: int, noun: str) -> str:
+    """Return ``1 epoch`` or ``5 epochs``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def format_count(number: int | None) -> str:
     """Return a number with thousands separators, or ``?`` if it is unknown."""
     return "?" if number is None else f"{number:,}"

@@ -17,7 +17,7 @@ from typing import Any
 from netlet.budgets.measures import HIDDEN, ModelCost, Outcome, Score
 from netlet.budgets.verdict import RuleResult, State, Verdict
 from netlet.errors import BudgetError, did_you_mean, warn_of_but
-from netlet.text import format_count
+from netlet.text import count_noun, format_count
 
 _COUNTS = (
     "params_below",
@@ -229,7 +229,7 @@ class Budget:
             return [RuleResult(rule, limit, "-", "-", "NOT YET") for rule in rules]
         results = [self._check_scores(last, outcome.scores[-1:], outcome)]
         if k and len(outcome.scores) < k:
-            shown = f"only {len(outcome.scores)} epochs run"
+            shown = f"only {count_noun(len(outcome.scores), 'epoch')} run"
             results.append(RuleResult(held, limit, shown, "-", "FAIL"))
         elif k:
             results.append(self._check_scores(held, outcome.scores[-k:], outcome))

@@ -76,19 +76,24 @@ def apply_settings(recipe: Recipe, settings: list[str]) -> Recipe:
     """Return a recipe with ``key=value`` settings applied, each value parsed as its field's type.
 
     ``augment`` takes the name of an augmentation; ``augment.rotate_deg`` changes that field of the
-    recipe's own augmentation.
+    recipe's own augmentation. The name of the new recipe lists the settings.
 
     Raises:
         RecipeError: A setting has no ``=``, names no field, or its value has the wrong type or is
             out of range.
     """
+    changed, values = recipe, dict[str, str]()
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals:
             raise RecipeError(f"--set {setting!r} has no '='; write key=value, like epochs=5")
-        recipe = _apply(recipe, key.strip(), text.strip())
-    # Lists of runs must show that this is not the recipe of that name.
-    return recipe.replace(name=f"{recipe.name} (changed)") if settings else recipe
+        changed = _apply(changed, key.strip(), text.strip())
+        (key,) = recipes.upgrade_recipe({key.strip(): text})
+        values[key] = text.strip() if "augment" in key else str(getattr(changed, key))
+    if not settings:
+        return recipe
+    listed = ", ".join(f"{key}={value}" for key, value in values.items())
+    return changed.replace(name=f"{recipe.name} with {listed}")
 
 
 def _apply(recipe: Recipe, key: str, text: str) -> Recipe:
@@ -185,7 +190,9 @@ def configure_experiment(
     judged_by = experiment.budget
     if accuracy_at_least is not None:
         judged_by = apply_limits(
-            judged_by.replace(name=f"{judged_by.name} (changed)", dataset=None),
+            judged_by.replace(
+                name=f"{judged_by.name} with at least {accuracy_at_least:g}%", dataset=None
+            ),
             {"accuracy_at_least": accuracy_at_least},
         )
     changes = [*(settings or []), *([f"epochs={epochs}"] if epochs else [])]

@@ -10,6 +10,7 @@ from torch import nn
 from netlet.cli.progress import Bar
 from netlet.cli.results import say
 from netlet.records import Epoch
+from netlet.text import count_noun
 from netlet.training import CHECKPOINT_FILE, Callback, Plan, Progress, Recorder
 
 
@@ -27,7 +28,7 @@ class TrainingProgress(Callback):
         say("")
         say(
             f"training {plan.name} on {plan.data}: recipe {recipe.name}, "
-            f"{recipe.epochs} epochs of {plan.train_images:,} images, "
+            f"{count_noun(recipe.epochs, 'epoch')} of {plan.train_images:,} images, "
             f"batch size {recipe.batch_size}, seed {plan.seed}, {plan.device} {plan.precision}"
         )
 

@@ -72,7 +72,8 @@ class RunConfig(ExperimentConfig):
 _IDENTITY: Mapping[str, Callable[[ExperimentConfig], object]] = {
     "name": lambda config: config.name,
     "net": lambda config: config.net,
-    "recipe": lambda config: config.recipe,
+    # Two recipes that train alike are one, whatever they are called.
+    "recipe": lambda config: {**config.recipe, "name": ""},
     "budget": lambda config: config.budget,
     "validation split": lambda config: config.data["images"].get("val", 0),
     "data set": lambda config: config.data["digest"],

@@ -68,9 +68,9 @@ def _find_seed_ranges(study: Study) -> list[tuple[int, int]]:
 
 def _list_recipe_options(values: Mapping[str, Any]) -> list[str] | None:
     """Return options for a recipe: a named one and what differs from it; None if not possible."""
-    base = to_json_value(
-        catalog.RECIPES.get(values["name"].removesuffix(" (changed)"), recipes.STEADY)
-    )
+    # "steady with epochs=1"; ladders and older versions wrote "steady (changed)".
+    name = values["name"].removesuffix(" (changed)").partition(" with ")[0]
+    base = to_json_value(catalog.RECIPES.get(name, recipes.STEADY))
     words = ["--recipe", base["name"]]
     for field, value in values.items():
         if field in ("name", "augment") or value == base.get(field):

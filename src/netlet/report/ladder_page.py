@@ -14,7 +14,7 @@ from netlet.report.ladder_plot import ladder_figure
 from netlet.report.markdown import bullet_list, escape_markdown, shell_block
 from netlet.report.page import Draft, Page
 from netlet.report.tables import Code
-from netlet.text import Table, format_shape, format_sizes
+from netlet.text import Table, count_noun, format_shape, format_sizes
 
 
 def ladder_page(result: LadderResult, *, pictures: bool = True) -> Page:
@@ -121,6 +121,6 @@ def _list_results(rung: Rung, study: Study) -> list[str]:
         f"{gap.high:.2f})",
         f"Receptive field: {format_sizes(study.receptive_field['size'])} of "
         f"{format_shape(study.data['shape'][1:])} pixels",
-        f"Time: {study.epochs} epochs in {seconds:.0f} s ({threads} "
-        f"thread{'s' if threads > 1 else ''}, {escape_markdown(study.environment['cpu'])})",
+        f"Time: {count_noun(study.epochs, 'epoch')} in {seconds:.0f} s "
+        f"({count_noun(threads, 'thread')}, {escape_markdown(study.environment['cpu'])})",
     ]

@@ -17,7 +17,7 @@ from netlet.report.commands import command_for
 from netlet.report.markdown import bullet_list, escape_markdown, inline_code, shell_block
 from netlet.report.net_diagram import net_diagram
 from netlet.report.page import Draft, Page
-from netlet.text import escape_controls, format_count, format_shape, format_sizes
+from netlet.text import count_noun, escape_controls, format_count, format_shape, format_sizes
 
 _SHOWN = 24  # mistakes
 
@@ -56,7 +56,7 @@ def _add_verdict(draft: Draft, study: Study) -> None:
     seeds = f"seed {numbers}" if n == 1 else f"mean of {n} seeds: {numbers}"
     result = (
         f"{inline_code(study.net)}, {study.cost['parameters']:,} parameters, trained for "
-        f"{study.epochs} epochs with recipe {escape_markdown(study.recipe['name'])}: "
+        f"{count_noun(study.epochs, 'epoch')} with recipe {escape_markdown(study.recipe['name'])}: "
         f"{stats.mean_percent(study):.3f}% accuracy on the {study.total:,} {study.split} images of "
         f"{escape_markdown(study.data['name'])} after the last epoch ({seeds})."
     )
@@ -304,7 +304,7 @@ def _describe_environment(study: Study) -> str:
     seconds = statistics.median(seed.train_s for seed in study.seeds)
     threads = machine["threads"]
     return (
-        f"{versions}; {machine['cores']} cores, {threads} thread{'s' if threads > 1 else ''} for "
+        f"{versions}; {machine['cores']} cores, {count_noun(threads, 'thread')} for "
         f"each run, precision {escape_markdown(study.precision)}, "
         f"backend {escape_markdown(study.backend)}; median training time "
         f"{seconds:.1f} s. Data digest {inline_code(study.data['digest'][:16])}, net digest "

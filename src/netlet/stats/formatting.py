@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from netlet.records.study import Study
+from netlet.text import count_noun
 
 
 def format_p_value(p: float) -> str:
@@ -25,7 +26,7 @@ def format_interval(interval: tuple[float, float] | None, unit: str = "%") -> st
 
 def format_seed_count(n: int) -> str:
     """Return ``1 seed`` or ``5 seeds``."""
-    return f"{n} seed{'' if n == 1 else 's'}"
+    return count_noun(n, "seed")
 
 
 def explain_missing_interval(study: Study) -> str:
