@@ -394,6 +394,10 @@ def test_what_is_said_of_bar_capacity_and_the_best_epoch() -> None:
     assert "is not significantly above 99% (one-sided p = 0.500)" in " ".join(
         stats.analyze_study(barely)
     )
+    text = stats.study_text(barely)
+    assert "mean of the seeds: PASS\nthe mean is not significantly above 99% (one-sided t" in text
+    assert "p = 0.500; null hypothesis: the expected accuracy is at most 99%)" in text
+    assert "the mean is significantly above 99%" in stats.study_text(FINE)
 
 
 def test_what_changed_since_the_step_before_and_whether_it_matters() -> None:

@@ -7,7 +7,7 @@ import statistics
 from typing import Any
 
 from netlet.records.study import Study
-from netlet.stats.comparison import Comparison
+from netlet.stats.comparison import SIGNIFICANCE, Comparison
 from netlet.stats.diagnosis import diagnose, generalization_gap
 from netlet.stats.formatting import (
     explain_missing_interval,
@@ -18,7 +18,7 @@ from netlet.stats.formatting import (
 from netlet.stats.images import error_rates, interval_over_images
 from netlet.stats.seeds import interval_over_seeds, mean_percent, p_value_mean_above, sd_points
 from netlet.stats.verdict import count_passing_seeds, study_verdict, target_percent
-from netlet.text import Table, escape_controls, format_table, round_percentages
+from netlet.text import Table, count_noun, escape_controls, format_table, round_percentages
 
 
 def seed_table(study: Study) -> Table:
@@ -98,24 +98,24 @@ def _summarize_verdict(study: Study) -> list[str]:
     verdict = study_verdict(study)
     if verdict is None:
         return []
-    p = _target_p_value(study)
-    chance = "" if p is None else f" (one-sided {format_p_value(p)})"
     lines = [
         f"budget {verdict.budget}: {count_passing_seeds(study)} of "
-        f"{format_seed_count(len(study.seeds))} pass; mean of the seeds: {verdict.state}{chance}"
+        f"{format_seed_count(len(study.seeds))} pass; mean of the seeds: {verdict.state}"
     ]
-    if p is not None and verdict.passed:
-        lines.append("PASS: the mean reaches the limit; the smaller p, the more certain that is")
+    target, p = target_percent(study), _target_p_value(study)
+    if target is not None and p is not None:
+        significantly = "significantly" if p < SIGNIFICANCE else "not significantly"
+        lines.append(
+            f"the mean is {significantly} above {target:g}% (one-sided t test, "
+            f"{format_p_value(p)}; null hypothesis: the expected accuracy is at most {target:g}%)"
+        )
     return lines
 
 
 def _summarize_time(study: Study) -> str:
     seconds = statistics.median(seed.train_s for seed in study.seeds)
-    threads = study.environment["threads"]
-    return (
-        f"median training time {seconds:.1f} s with {threads} thread{'s' if threads > 1 else ''} "
-        "for each seed"
-    )
+    threads = count_noun(study.environment["threads"], "thread")
+    return f"median training time {seconds:.1f} s with {threads} for each seed"
 
 
 def _target_p_value(study: Study) -> float | None:
