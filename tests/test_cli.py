@@ -23,6 +23,8 @@ def test_list_shows_every_net(netlet: Netlet) -> None:
     assert code == 0
     for name in NETS:
         assert f"\n{name} " in out
+    assert "\nNAME.documented is the net NAME with the recipe of its write-up.\n" in out
+    assert out.splitlines()[-1].startswith("Write-ups 000 to 004 are five course write-ups: ")
     rows = {row["name"]: row for row in json.loads(netlet("list", "--json")[1])["experiments"]}
     assert rows["mnistnet_1"]["parameters"] == 7_416
     assert rows["mnistnet_1"]["macs"] == 1_131_712
@@ -112,6 +114,24 @@ def test_foreign_nets_everywhere(netlet: Netlet) -> None:
     [
         (("show", "nope"), "no experiment or net 'nope'"),
         (("show", "swfit"), "did you mean 'swift'?"),
+        (
+            ("check", f"{FIXTURES}/small_nets.py"),
+            "small_nets.py: name the net in this file, for example ",
+        ),
+        (("check", "nowhere.py"), "nowhere.py: no such file; check its name"),
+        (
+            ("evaluate", "runs/swift-seed9"),
+            "runs/swift-seed9: no such folder; 'netlet runs' lists your runs",
+        ),
+        (
+            ("report", "runs/swift-seed9"),
+            "runs/swift-seed9: no such folder or file; 'netlet runs' lists your runs",
+        ),
+        (("show", "/"), "/: is a folder, not a net; name one from 'netlet list'"),
+        (
+            ("train", "--data-dir", "scribble"),
+            "mnist not found in the folder scribble; for the data set scribble, pass --dataset ",
+        ),
         (
             ("show", "swift", "--style", "keras"),
             "no style 'keras'; there are: torchsummary, torchinfo",
@@ -269,7 +289,9 @@ def test_train_with_val_overrides_and_weights(
     assert record["last_epoch"]["split"] == "val"
     assert record["verdict"]["budget"] == "twenty_k"
     assert record["recipe"]["augment"][0]["rotate_deg"] == 9
-    assert record["recipe"]["name"] == "quick (changed)"
+    name = record["recipe"]["name"]
+    assert name.startswith("quick with epochs=2, batch_size=60, ")
+    assert name.endswith(", augment.rotate_deg=9, dropout=None")
     assert record["recipe"]["dropout"] is None
     weights = str(tmp_path / "runs" / "code_3-seed0" / "weights.safetensors")
     code, out, _ = netlet(
@@ -606,10 +628,11 @@ def test_options_of_other_programs_are_answered_with_ours(
 
 
 def test_epochs_is_short_for_its_setting(netlet: Netlet, digits_file: Path) -> None:
-    code, out, _ = netlet(
+    code, out, err = netlet(
         "train", "code_2", "--dataset", str(digits_file), "--epochs", "1", "--json"
     )
     run = json.loads(out)
     assert code == 0
     assert len(run["epochs"]) == 1
-    assert run["recipe"]["name"].endswith("(changed)")
+    assert run["recipe"]["name"] == "steady_14 with epochs=1"
+    assert "recipe steady_14 with epochs=1, 1 epoch of " in err

@@ -1,8 +1,8 @@
 """The ``netlet`` command: its subcommands, and how an error is reported.
 
-Results go to stdout, progress and errors to stderr. Exit codes: 0 success; 1 a check failed: a
-budget is missed, or a record, data set or picture is damaged, missing or unreadable; 2 wrong usage
-or input; 130 interrupted.
+Results go to stdout, progress and errors to stderr. Exit codes: 0 success, also if limits are NOT
+YET because only training can decide them; 1 a check failed: a budget is missed, or a record, data
+set or picture is damaged, missing or unreadable; 2 wrong usage or input; 130 interrupted.
 Nothing here imports torch, so that ``netlet --help`` and shell completion answer at once.
 """
 

@@ -92,8 +92,8 @@ def check(
 ) -> None:
     """Check a net against a budget, without training it.
 
-    Exit code 1 if it fails, 0 if it passes or only training can tell. file.py:Name runs that file's
-    code with your rights; see --sandbox.
+    Exit code 1 if a limit is missed; 0 if all pass, or the rest are NOT YET because only training
+    can decide them. file.py:Name runs that file's code with your rights; see --sandbox.
 
     Limits that are given replace those of --budget; without --budget, they are the whole budget.
     Without either, the budget is the experiment's own.

@@ -98,7 +98,7 @@ def export(
     """Export a trained net as ONNX, C or a web page.
 
     The export is verified against the PyTorch model before it is written. ONNX needs the extra
-    'netlet[export]'.
+    'export' (pip install '.[export]' in a checkout).
     """
     if int8 and to is Target.PAGE:
         raise ExportError("the page computes in float32; drop --int8, or export to onnx or c")

@@ -15,6 +15,12 @@ from netlet.cli.results import print_json, print_result
 from netlet.recipes import Recipe
 from netlet.text import format_count, format_sizes, format_table
 
+_DOCUMENTED = "NAME.documented is the net NAME with the recipe of its write-up.\n"
+_WRITE_UPS = (
+    "Write-ups 000 to 004 are five course write-ups: Documentation (000), Simple Neural Network "
+    "for MNIST (001), S6 - Assignment (002), Week4 of TSAI-EVA5 (003), an untitled one (004)."
+)
+
 
 def list_(
     show_recipes: Annotated[
@@ -25,7 +31,11 @@ def list_(
     ] = False,
     json: Json = False,
 ) -> None:
-    """List experiments and their cost, recipes, or budgets."""
+    """List experiments and their cost, recipes, or budgets.
+
+    An experiment is a net with its recipe and its budget. NAME.documented is the net NAME with the
+    recipe of the course write-up that it comes from.
+    """
     lists: dict[str, list[dict[str, Any]]] = {}
     if show_recipes:
         lists["recipes"] = [_recipe_row(recipe) for recipe in catalog.RECIPES.values()]
@@ -36,8 +46,9 @@ def list_(
     if json:
         print_json("list", lists)
     else:
-        tables = [_TABLES[name](rows) for name, rows in lists.items()]
-        print_result("\n\n".join(tables), lines=True)
+        parts = [_TABLES[name](rows) for name, rows in lists.items()]
+        parts.append(_DOCUMENTED + _WRITE_UPS if "experiments" in lists else _WRITE_UPS)
+        print_result("\n\n".join(parts), lines=True)
 
 
 def _experiment_rows() -> list[dict[str, Any]]:

@@ -105,14 +105,14 @@ Sandboxed = Annotated[
     typer.Option(
         "--sandbox",
         help="Run NET's code in another process: 60 s, 4 GiB, no terminal, an empty folder. It can "
-        "still read your files and use the network.",
+        "still read and delete your files and use the network.",
     ),
 ]
 Trust = Annotated[
     bool,
     typer.Option(
         "--trust",
-        help="Run the code (file.py:Name) that a record or ladder names, with your rights.",
+        help="Allow this command to run the code (file.py:Name) that a run, trial or ladder names.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print a JSON document instead of text.")]

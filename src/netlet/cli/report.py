@@ -54,7 +54,8 @@ def report(
     """Write a report of runs, studies or ladders.
 
     It shows verdict, statistics, the net, curves, mistakes, and the command that repeats it.
-    It needs the extra 'netlet[report]'. Exit code 1 if a record is damaged; the others are shown.
+    It needs the extra 'report' (pip install '.[report]' in a checkout). Exit code 1 if a record is
+    damaged; the others are shown.
     """
     from netlet.report.page import check_suffix
 

@@ -18,7 +18,7 @@ from netlet.outputs import check_output
 def search(
     name: Annotated[
         str,
-        typer.Argument(metavar="NAME", help="Search space: mnistnet_2, mnistnet_3, crest, speck."),
+        typer.Argument(metavar="SPACE", help="Search space: mnistnet_2, mnistnet_3, crest, speck."),
     ],
     trials: Annotated[
         int,
@@ -31,7 +31,7 @@ def search(
             "--out",
             "-o",
             metavar="FILE",
-            help="JSON Lines file that trials are added to; trials/NAME.jsonl if not given.",
+            help="JSON Lines file that trials are added to; trials/SPACE.jsonl if not given.",
         ),
     ] = None,
     repeat: Annotated[
@@ -48,9 +48,10 @@ def search(
 ) -> None:
     """Search for a net and a recipe that fit a budget.
 
-    Trials are scored on images held out of the training set and never see the test images. The
-    search continues from the trials that the file holds. It needs the extra
-    'netlet[search]'.
+    SPACE says which nets and recipes are tried, and the budget. A trial trains one of them and
+    scores it on images held out of the training set; no trial sees the test images. The search
+    continues from the trials that the file holds. It needs the extra 'search'
+    (pip install '.[search]' in a checkout).
     """
     path = out or Path("trials") / f"{name}.jsonl"
     if path.is_dir():

@@ -68,7 +68,7 @@ def study(
         typer.Option(
             "--chosen-by",
             metavar="FILE",
-            help="Trials of 'netlet search' that led to this net; the seeds they used are refused.",
+            help="Trials of 'netlet search' that chose this net; refuses seeds that they used.",
         ),
     ] = None,
     json: Json = False,
