@@ -52,9 +52,9 @@ def check_type(value: object, kind: type | tuple[type, ...], what: str, remedy: 
 
     Args:
         value: The argument.
-        kind: Its type, or several that are allowed. True and False do not count as numbers.
+        kind: The type that is expected, or several. True and False do not count as numbers.
         what: The argument, as its function calls it.
-        remedy: What to pass, with an example.
+        remedy: The text that says what to pass, with an example.
 
     Raises:
         TypeError: The argument is of another type.

@@ -29,7 +29,7 @@ def open_regular(path: Path, max_bytes: int, error: type[NetletError]) -> Binary
     """Open a file that a person named for reading; never wait for a pipe or read from a device.
 
     Args:
-        path: Of the file; links are followed.
+        path: The path of the file; links are followed.
         max_bytes: The largest size to accept.
         error: The type of the exceptions to raise.
 
@@ -108,8 +108,8 @@ def write_atomic(path: Path, content: bytes | str) -> None:
     :func:`netlet.outputs.write_output`.
 
     Args:
-        path: Of the file; missing parent folders are created.
-        content: Text is written as UTF-8.
+        path: The path of the file; missing parent folders are created.
+        content: The content of the file; text is written as UTF-8.
 
     Raises:
         OSError: The folder is not writable, the disk is full, or the file is read-only; or it is a
@@ -136,8 +136,8 @@ def create_folder_atomic(folder: Path, contents: Mapping[str, bytes]) -> None:
     succeeds.
 
     Args:
-        folder: To create; missing parent folders are created, too.
-        contents: Content of each file by name.
+        folder: The folder to create; missing parent folders are created, too.
+        contents: The content of each file by name.
 
     Raises:
         FileExistsError: The folder exists and is not empty, or a file is in its place.
@@ -192,7 +192,7 @@ def remove_unfinished(
     only if it belongs to this user. A folder is removed if it holds nothing but known files.
 
     Args:
-        folder: Not searched below; it need not exist.
+        folder: The folder, which need not exist; folders in it are not searched.
         names: Files that an unfinished folder in it may hold; None: files of any name.
         older_than_s: Age in seconds below which nothing is removed; 0 if this process alone writes
             into the folder.
@@ -247,9 +247,9 @@ def write_new(path: Path, content: bytes, mode: int | None = None) -> None:
     """Write a file that must not exist yet, and flush it to the disk.
 
     Args:
-        path: Of the file.
-        content: Of the file.
-        mode: Its permissions; None: the usual ones of this process.
+        path: The path of the file.
+        content: The content of the file.
+        mode: The permissions of the file; None: the usual ones of this process.
 
     Raises:
         FileExistsError: It exists.

@@ -40,7 +40,8 @@ def lock_folder(folder: Path, what: str, wait_s: float = 0.0) -> Iterator[None]:
     A block inside another one of the same thread, for the same folder, does nothing more.
 
     Args:
-        folder: Created if it does not exist, and removed again if it is empty afterwards.
+        folder: The folder; it is created if it does not exist, and removed if it is empty
+            afterwards.
         what: The command that writes, in lower-case words, like ``netlet train``.
         wait_s: How long to wait for another process that writes into it.
 

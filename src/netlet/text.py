@@ -101,9 +101,9 @@ def dump_json(value: Any, *, indent: int | None = None, compact: bool = False) -
     UTF-8, and a reader restores every string exactly, also paths that are not UTF-8.
 
     Args:
-        value: What JSON can hold.
+        value: A value that JSON can hold.
         indent: Spaces for each level, each value on a line of its own; None: one line.
-        compact: Leave out the spaces after ``,`` and ``:``.
+        compact: Whether to leave out the spaces after ``,`` and ``:``.
     """
 
     def escape(match: re.Match[str]) -> str:
@@ -148,8 +148,8 @@ def round_percentages(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return values for JSON with their percentages and points rounded to 4 decimals.
 
     Args:
-        values: Those whose key has the word ``percent``, ``points`` or ``interval`` are rounded,
-            also in mappings inside; lists of mappings are left alone.
+        values: The values; those whose key has the word ``percent``, ``points`` or ``interval`` are
+            rounded, also in mappings inside; lists of mappings are left alone.
     """
     return {
         key: round_percentages(value)

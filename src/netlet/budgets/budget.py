@@ -170,9 +170,9 @@ class Budget:
         """Check a net, or a run of it, against every limit that is set.
 
         Args:
-            cost: Of the net.
-            outcome: Of the training. Without it, accuracy is NOT YET, and so are epochs unless
-                ``cost`` has the planned ones.
+            cost: The cost of the net.
+            outcome: The outcome of the training. Without it, accuracy is NOT YET, and so are epochs
+                unless ``cost`` has the planned ones.
 
         Returns:
             A verdict with one result for each limit, in the order of the fields.

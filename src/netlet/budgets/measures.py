@@ -28,7 +28,7 @@ class Score:
         """Return the confidence interval of the accuracy on other images of this kind, in percent.
 
         Args:
-            confidence: For instance 0.95. See :func:`wilson`.
+            confidence: The confidence of the interval, for instance 0.95; see :func:`wilson`.
         """
         return wilson(self.correct / self.total, self.total, confidence)
 
@@ -42,7 +42,7 @@ def wilson(share: float, images: float, confidence: float = 0.95) -> tuple[float
     Args:
         share: The proportion that was measured, 0..1.
         images: Number of images that it was measured on.
-        confidence: Of the interval, 0..1.
+        confidence: The confidence of the interval, 0..1.
     """
     z = NormalDist().inv_cdf((1 + confidence) / 2)
     spread = z * z / images

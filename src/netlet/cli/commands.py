@@ -119,12 +119,12 @@ def add_command(
     """Register a function as a command.
 
     Args:
-        app: Gets the command.
-        function: Parses its options, calls the library and prints; the first line of its
-            docstring is its line in the list of commands.
+        app: The app that the command is added to.
+        function: The command: parses its options, calls the library and prints; the first line of
+            its docstring is its line in the list of commands.
         lines: Two examples, each a command line that works as it stands.
-        name: Of the command; the function's name if not given.
-        group: Its heading in the list of commands.
+        name: The name of the command; the function's name if not given.
+        group: The command's heading in the list of commands.
     """
     app.command(
         name or function.__name__,

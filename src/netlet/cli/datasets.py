@@ -44,7 +44,7 @@ def check_outside_dataset(folder: Path, dataset: str | None) -> None:
     """Check that results do not go into a folder of images, where they would become a class.
 
     Args:
-        folder: For the results.
+        folder: The folder for the results.
         dataset: A name or a path.
 
     Raises:

@@ -44,7 +44,7 @@ class Problems:
     """Says on stderr which records are damaged, while the others are shown.
 
     Attributes:
-        exit_code: Of the command: 1 if there was a problem, else 0.
+        exit_code: The exit code of the command: 1 if there was a problem, else 0.
     """
 
     def __init__(self) -> None:
@@ -64,8 +64,8 @@ def locate_records(
     Runs of one experiment become one study. A damaged record does not hide the others.
 
     Args:
-        names: As given on the command line.
-        problems: Called for each damaged record.
+        names: The names and paths as given on the command line.
+        problems: An object that is called for each damaged record.
 
     Raises:
         NetletError: One of them is missing, all are damaged, or runs of one name differ.
@@ -92,7 +92,7 @@ def locate_weights(net: str) -> str:
     """Return NET, or, if it is the folder of a study, the folder of its median seed's run.
 
     Args:
-        net: As given on the command line.
+        net: The name or path as given on the command line.
 
     Raises:
         RecordError: It is a ladder, or the run of the study's median seed is gone.
@@ -112,8 +112,8 @@ def median_run(folder: Path, study: Study) -> Path:
     """Return the folder of the run of a study's median seed.
 
     Args:
-        folder: Of the study, or of that run itself.
-        study: Whose record lies there.
+        folder: The folder of the study, or of that run itself.
+        study: The study whose record lies there.
 
     Raises:
         RecordError: The run or its weights are gone.

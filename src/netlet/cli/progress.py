@@ -30,8 +30,8 @@ class Bar:
     exports call as they go.
 
     Args:
-        label: Shown before the bar, until ``update`` changes it.
-        unit: Of what is counted.
+        label: The text before the bar, until ``update`` changes it.
+        unit: The unit of what is counted.
         delay: Seconds before the bar appears; ``DELAY_S`` if not given.
     """
 
@@ -167,7 +167,7 @@ def show_workers(folder: Path) -> Iterator[WorkerLines]:
     """Show workers while the block runs; on Ctrl-C, say what is kept.
 
     Args:
-        folder: Where finished seeds are recorded.
+        folder: The folder where finished seeds are recorded.
     """
     lines = WorkerLines()
     try:

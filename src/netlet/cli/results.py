@@ -125,7 +125,7 @@ def json_document(kind: str, values: Mapping[str, Any]) -> dict[str, Any]:
 
     Args:
         kind: A key of ``SCHEMAS``, or ``run`` or ``study``, whose records have a schema number.
-        values: What JSON can hold.
+        values: Values that JSON can hold.
     """
     schema = values["schema"] if "schema" in values else SCHEMAS[kind]
     return {"schema": schema, "kind": kind} | dict(values)

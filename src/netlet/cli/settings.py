@@ -57,8 +57,8 @@ def apply_limits(budget: Budget, limits: dict[str, Any]) -> Budget:
     ``accuracy_above``.
 
     Args:
-        budget: To start from.
-        limits: By field name; None and empty tuples are ignored.
+        budget: The budget to start from.
+        limits: The new limits by field name; None and empty tuples are ignored.
 
     Raises:
         BudgetError: A limit and its counterpart are both given.
@@ -170,10 +170,10 @@ def configure_experiment(
 
     Args:
         net: An experiment or a net; None is the default experiment.
-        recipe: Name of another recipe than its own.
-        budget: Name of another budget than its own.
+        recipe: The name of another recipe than the experiment's own.
+        budget: The name of another budget than the experiment's own.
         settings: Changes of the recipe, ``key=value``.
-        epochs: Another number of epochs than the recipe's.
+        epochs: The number of epochs, instead of the recipe's.
         accuracy_at_least: Test accuracy in percent to require instead of the budget's, on whatever
             data set is trained on.
 

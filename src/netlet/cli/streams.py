@@ -31,8 +31,8 @@ def write_stdout(text: str, stream: TextIO) -> None:
     """Write to stdout at once; without a reader (``netlet list | head``), the text is dropped.
 
     Args:
-        text: To write.
-        stream: What stdout was before a command began.
+        text: The text to write.
+        stream: The stdout from before a command began.
 
     Raises:
         OutputError: It cannot be written, for instance to a full disk.

@@ -173,10 +173,10 @@ def _begin(
     """Build, check and train a net.
 
     Args:
-        experiment: With all changes.
-        images: To train and score on.
-        weights: To start from.
-        folder: Of the run.
+        experiment: The experiment with all changes.
+        images: The data set to train and score on.
+        weights: The weights to start from.
+        folder: The folder of the run.
         options: ``seed``, ``val``, ``dataset`` and ``data_folder`` of ``configure_run``.
         numbered: Whether to number the folder if its name is taken.
 

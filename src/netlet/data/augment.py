@@ -17,8 +17,8 @@ class WarpParameters:
     """The random parameters of one warp for ``N`` images.
 
     Attributes:
-        maps: ``N 2 3``, affine maps as returned by :func:`draw_inverse_maps`.
-        points: ``N 2 P P``, the displacements in x and y of the elastic grid's points, in pixels;
+        maps: Affine maps ``N 2 3``, as returned by :func:`draw_inverse_maps`.
+        points: Displacements ``N 2 P P`` of the elastic grid's points in x and y, in pixels;
             ``N 2 0 0`` if the warp has no elastic part.
     """
 
@@ -36,9 +36,9 @@ def augment_images(
     """Warp each image at random, one op after the other.
 
     Args:
-        images: float32 ``N C H W``, gray levels 0 to 255.
+        images: The images, float32 ``N C H W``, gray levels 0 to 255.
         ops: The warps to apply; the draws of one are independent of those of the next.
-        generator: On the CPU, so that a seed gives the same images on every device.
+        generator: A generator on the CPU, so that a seed gives the same images on every device.
 
     Returns:
         float32 ``N C H W``.
@@ -70,9 +70,9 @@ def warp_images(
     """Apply ops one after the other, with parameters that have been drawn already.
 
     Args:
-        images: float32 ``N C H W``.
+        images: The images, float32 ``N C H W``.
         ops: The warps to apply.
-        parameters: Those of each op, in the same order.
+        parameters: The parameters of each op, in the same order.
 
     Returns:
         float32 ``N C H W``.
@@ -138,10 +138,10 @@ def apply_warp(
     """Sample each image through its map; pixels from outside the image become ``op.fill``.
 
     Args:
-        images: float32 ``N C H W``.
-        maps: ``N 2 3``, as returned by :func:`draw_inverse_maps`.
-        op: Supplies the fill level and the interpolation.
-        points: ``N 2 P P``, displacements of the elastic grid in pixels, or None for an affine map
+        images: The images, float32 ``N C H W``.
+        maps: Affine maps ``N 2 3``, as returned by :func:`draw_inverse_maps`.
+        op: The op, which has the fill level and the interpolation.
+        points: Displacements ``N 2 P P`` of the elastic grid in pixels, or None for an affine map
             only.
 
     Returns:

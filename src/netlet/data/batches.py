@@ -27,9 +27,9 @@ def iterate_epoch(
 
     Args:
         split: The images, on the device where the batches are needed.
-        recipe: Supplies batch size, augmentation, mean and std.
-        generator: On the CPU; the only source of randomness.
-        prepare: Augments and normalizes; by default :func:`eager_preparation`.
+        recipe: The recipe, which has batch size, augmentation, mean and std.
+        generator: A generator on the CPU; the only source of randomness.
+        prepare: The function that augments and normalizes; by default :func:`eager_preparation`.
 
     Yields:
         float32 images ``N C H W`` and int64 labels ``N``; the last batch may be smaller, or larger

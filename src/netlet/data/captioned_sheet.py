@@ -21,7 +21,7 @@ def draw_captioned_sheet(
     """Draw a tile for each image, with its caption below, in up to 8 columns and 250 rows.
 
     Args:
-        images: uint8 ``H W`` each, all of one size; at least one.
+        images: At least one image, uint8 ``H W`` each, all of one size.
         captions: The lines below each image, the same number for all; a line that is too long for
             its tile loses its beginning.
 

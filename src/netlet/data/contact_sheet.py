@@ -33,10 +33,10 @@ def draw_contact_sheet(
 
     Args:
         split: The images to show.
-        class_names: Written before the rows; control characters in them are escaped.
-        augment: If given, the same ten images follow in each row, augmented by these ops.
-        seed: Selects the images and the augmentation.
-        titles: Written above the original images and above the augmented ones.
+        class_names: The texts before the rows; control characters in them are escaped.
+        augment: Ops that augment the same ten images, which then follow in each row.
+        seed: The seed that selects the images and the augmentation.
+        titles: The texts above the original images and above the augmented ones.
 
     Returns:
         An RGB image; the places of images that a class does not have stay blank.

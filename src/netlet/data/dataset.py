@@ -22,8 +22,8 @@ class Split:
 
     Args:
         name: ``train``, ``val`` (held out of train) or ``test``; ``test50k`` for QMNIST.
-        images: uint8, ``N C H W``.
-        labels: int64, ``N``, from 0 to ``K - 1``.
+        images: The images, uint8 ``N C H W``.
+        labels: Their labels, int64 ``N``, from 0 to ``K - 1``.
     """
 
     name: str
@@ -79,11 +79,11 @@ class Dataset:
             are escaped.
         train: The images to train on.
         held_out: The images that give the score.
-        class_names: In the order of the labels.
+        class_names: The names of the classes, in the order of the labels.
         checksums: MD5 of each file's raw content, or SHA-256 of each split if there are no such
             files.
         before_hold_out: The data set from which a validation split was held out, if one was.
-        left_out: What a folder contains besides its images, one text for each kind of entry.
+        left_out: The entries of a folder besides its images, one text for each kind.
     """
 
     name: str
@@ -185,8 +185,8 @@ class Dataset:
         Args:
             images: Number of images to hold out. Each class keeps at least one image in either
                 split.
-            draw: Selects the images: the same number always gives the same images. Scoring on
-                several draws makes a comparison more reliable than scoring on one.
+            draw: A number that selects the images: the same number gives the same images. Scoring
+                on several draws makes a comparison more reliable than scoring on one.
 
         Returns:
             A data set whose ``held_out`` is called ``val`` and that no longer contains ``test``.

@@ -37,7 +37,7 @@ class DownloadProgress:
         mirror: The URL it is downloaded from.
         received: Bytes so far.
         total: Bytes in all, if the server announces them.
-        error: Why this attempt failed; empty while it runs.
+        error: The reason why this attempt failed; empty while it runs.
     """
 
     file: str
@@ -68,7 +68,7 @@ def fetch(source: Source, into: Path, on_progress: OnProgress = lambda _: None) 
     Args:
         source: The data set.
         into: The folder; created if it does not exist.
-        on_progress: Called with the state of the download, and with each failed attempt.
+        on_progress: A function called with the state of the download, and with each failed attempt.
 
     Returns:
         ``into``.

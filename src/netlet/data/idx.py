@@ -37,7 +37,7 @@ def decompress(content: bytes, path: Path, max_bytes: int) -> bytes:
 
     Args:
         content: The content of a file.
-        path: Of the file, for error messages.
+        path: The path of the file, for error messages.
         max_bytes: The size that the caller expects at most.
 
     Raises:
@@ -80,7 +80,7 @@ def parse_header(content: bytes, path: Path) -> tuple[tuple[int, ...], np.dtype[
 
     Args:
         content: The uncompressed content, or its beginning.
-        path: Of the file, for error messages.
+        path: The path of the file, for error messages.
 
     Raises:
         DataError: It is not the header of an IDX file, or the array would be too large.
@@ -120,7 +120,7 @@ def parse_idx(content: bytes, path: Path) -> NDArray[np.generic]:
 
     Args:
         content: The uncompressed content.
-        path: Of the file, for error messages.
+        path: The path of the file, for error messages.
 
     Raises:
         DataError: A wrong magic number, or more or fewer bytes than the header announces.

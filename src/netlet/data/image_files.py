@@ -31,7 +31,7 @@ def open_image(path: Path, max_bytes: int) -> Iterator[Image.Image]:
     """Open an image; turn errors, also those while its pixels are decoded, into one line.
 
     Args:
-        path: Of a file in one of ``FORMATS``, recognized by its content.
+        path: The path of a file in one of ``FORMATS``, recognized by its content.
         max_bytes: The largest file to read.
 
     Yields:

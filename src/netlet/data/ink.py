@@ -53,7 +53,7 @@ def extract_ink(gray: NDArray[np.generic]) -> NDArray[np.uint8]:
     whichever covers less of the picture and its border.
 
     Args:
-        gray: ``H W``, levels 0..255.
+        gray: Gray levels 0..255, ``H W``.
 
     Returns:
         uint8 ``h w``, cropped to the ink, 0 paper to 255 ink.

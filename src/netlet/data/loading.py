@@ -36,9 +36,9 @@ def load(
             :func:`netlet.data.find_source`).
         download: Whether to download a public data set into the cache folder if it is not found and
             no folder is given.
-        on_progress: Called with the state of a download.
-        on_draw: Called with the number of images drawn and the total while ``scribble`` is
-            generated.
+        on_progress: A function that is called with the state of a download.
+        on_draw: A function that is called with the number of images drawn and the total while
+            ``scribble`` is generated.
 
     Raises:
         MissingDataError: A public data set was not found and cannot be downloaded.

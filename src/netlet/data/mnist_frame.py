@@ -36,7 +36,7 @@ def prepare_digit(ink: NDArray[np.generic]) -> NDArray[np.uint8]:
        The start is then clamped to ``0..28 - side``, so that nothing is cut off.
 
     Args:
-        ink: ``H W``, 0 background to 255 ink, any number type.
+        ink: The drawing ``H W``, from 0 (background) to 255 (ink), of any number type.
 
     Returns:
         uint8 ``28 28``, light on dark.

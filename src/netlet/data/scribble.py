@@ -48,7 +48,7 @@ def draw_digits(
     Args:
         images: Number of images.
         seed: The same seed gives the same images.
-        on_progress: Called with the number of images drawn so far and the total.
+        on_progress: A function that is called with the number of images drawn so far and in total.
 
     Returns:
         uint8 ``N 1 28 28`` and int64 ``N``, in random order.
@@ -220,8 +220,8 @@ def make_scribble(
     Args:
         train: Number of training images.
         test: Number of test images.
-        seed: Each seed gives two independent random streams, one for each split.
-        on_progress: Called with the number of images drawn so far and the total.
+        seed: The seed; each gives two independent random streams, one for each split.
+        on_progress: A function that is called with the number of images drawn so far and in total.
 
     Raises:
         DataError: There are fewer images than classes.
@@ -256,9 +256,9 @@ def load_scribble(
 
     Args:
         folder: The cache folder.
-        on_progress: Called while images are drawn, with the number so far and the total.
-        on_unsaved: Called with the reason if the data set cannot be saved, if possible before it
-            is generated; by default, a warning is issued.
+        on_progress: A function that is called with the number of images drawn so far and in total.
+        on_unsaved: A function called with the reason if the data set cannot be saved, if possible
+            before is generated; by default, a warning is issued.
     """
     path = folder / f"scribble-{VERSION}.safetensors"
     if cached := _read_cached(path):

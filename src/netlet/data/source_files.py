@@ -88,7 +88,7 @@ def verify_checksum(file: File, content: bytes, path: Path, raw: bytes | None = 
     Args:
         file: The file it should be.
         content: The content as stored.
-        path: Of the file, for error messages.
+        path: The path of the file, for error messages.
         raw: The decompressed content, if the caller has it already.
 
     Returns:
@@ -121,11 +121,11 @@ def make_split(
     """Combine images and labels into a split.
 
     Args:
-        name: Of the split.
-        images: ``N H W``.
-        labels: ``N``, whole numbers of any type.
-        classes: ``K``.
-        path: Of the file of labels, for error messages.
+        name: The name of the split.
+        images: The images, ``N H W``.
+        labels: The labels ``N``, whole numbers of any type.
+        classes: The number of classes.
+        path: The path of the file of labels, for error messages.
 
     Raises:
         DataError: Images and labels differ in number, or a label is out of range.

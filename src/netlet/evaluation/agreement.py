@@ -20,11 +20,11 @@ def check_agreement(
     """Check an evaluation of the final net against PyTorch in eager mode.
 
     Args:
-        evaluation: Made with ``fast``.
-        fast: Computes the logits of ``net`` in another way.
+        evaluation: An evaluation made with ``fast``.
+        fast: A function that computes the logits of ``net`` in another way.
         net: The net in eager mode.
-        split: What was scored.
-        recipe: Provides mean and std of the input.
+        split: The split that was scored.
+        recipe: The recipe, which has mean and std of the input.
 
     Raises:
         TrainingError: A prediction differs though its logits are not tied, or logits differ by more

@@ -46,12 +46,13 @@ def evaluate(
     """Score a net on a split, without augmentation.
 
     Args:
-        net: ``N C H W`` to logits, log-probabilities or probabilities ``N K``. Its modules keep
-            their training mode.
-        split: On the net's device.
-        recipe: Provides mean and std of the input.
-        classes: ``K``.
-        on_progress: Called after each batch with the images scored so far and their total.
+        net: A net from ``N C H W`` to logits, log-probabilities or probabilities ``N K``. Its
+            modules keep their training mode.
+        split: The images and labels to score, on the net's device.
+        recipe: The recipe, which has mean and std of the input.
+        classes: The number of classes ``K``.
+        on_progress: A function that is called after each batch with the number of images scored
+            so far and in total.
 
     Raises:
         NetError: The net's output is not ``N K``, or the device fails or runs out of memory.

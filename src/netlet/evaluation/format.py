@@ -19,8 +19,8 @@ def format_evaluation(evaluation: Evaluation, class_names: Sequence[str], worst:
     """Return the score with its 95% interval, the classes, the confusion matrix and mistakes.
 
     Args:
-        evaluation: What to format.
-        class_names: In the order of the labels.
+        evaluation: The evaluation to format.
+        class_names: The names of the classes, in the order of the labels.
         worst: The number of mistakes to list, those with the highest confidence first.
     """
     score = evaluation.score
@@ -60,8 +60,8 @@ def evaluation_to_dict(
     """Return an evaluation as values for JSON.
 
     Args:
-        evaluation: What to convert.
-        class_names: In the order of the labels.
+        evaluation: The evaluation to convert.
+        class_names: The names of the classes, in the order of the labels.
         worst: The number of mistakes to include, those with the highest confidence first.
 
     Returns:

@@ -71,12 +71,12 @@ def predict(
     """Classify images in batches of 500.
 
     Args:
-        net: ``N C H W`` to logits, log-probabilities or probabilities ``N K``, on the CPU. Its
-            modules keep their training mode.
-        images: uint8 ``H W`` each, all of the same size, light on dark; :mod:`netlet.data` prepares
+        net: A net from ``N C H W`` to logits, log-probabilities or probabilities ``N K``, on the
+            CPU. Its modules keep their training mode.
+        images: Images, uint8 ``H W``, of the same size, light on dark; :mod:`netlet.data` prepares
             pictures in this form.
-        recipe: Provides mean and std of the input; MNIST's by default.
-        channels: ``C``; the gray image is repeated for nets that expect color.
+        recipe: The recipe, which has mean and std of the input; MNIST's by default.
+        channels: The number of channels ``C``; gray images are repeated for nets that expect color.
 
     Returns:
         One prediction for each image, in their order.

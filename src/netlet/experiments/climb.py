@@ -42,7 +42,7 @@ def build_experiment(rung: Rung, *, trust: bool = False) -> Experiment:
     """Return the experiment of a rung, with its changes to the recipe.
 
     Args:
-        rung: Of a ladder.
+        rung: A rung of a ladder.
         trust: Whether to run code that the ladder names, like ``file.py:Name``.
 
     Raises:
@@ -72,16 +72,16 @@ def climb(
     """Run the studies of a ladder that are not finished yet.
 
     Args:
-        ladder: All its rungs are looked up before the first one is trained.
-        folder: Gets a copy of the ladder and a study's folder for each rung.
-        configure: Returns the run configuration of an experiment.
-        seeds: Of each rung; a rung with ``max_seeds`` uses only the first ones.
+        ladder: The ladder; all its rungs are looked up before the first one is trained.
+        folder: The folder that gets a copy of the ladder and a study's folder for each rung.
+        configure: A function that returns the run configuration of an experiment.
+        seeds: The seeds of each rung; a rung with ``max_seeds`` uses only the first ones.
         workers: Number of processes.
-        on_rung: Called before each rung is run.
-        on_event: Called for each event of each worker.
+        on_rung: A function that is called before each rung is run.
+        on_event: A function that is called for each event of each worker.
         trust: Whether to run code that the ladder names, like ``file.py:Name``.
-        on_problem: Called with the error message of each rung that has a damaged record; the rung
-            is left out. Without it, the error is raised before anything is trained.
+        on_problem: A function called with the error of each rung that has a damaged record; the
+            rung is left out. Without it, the error is raised before anything is trained.
 
     Raises:
         LockedError: Another process climbs a ladder in this folder.

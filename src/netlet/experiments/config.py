@@ -29,13 +29,13 @@ def configure_run(
     """Return the configuration of a run that is about to start.
 
     Args:
-        experiment: With all changes to its recipe and budget.
+        experiment: The experiment with all changes to its recipe and budget.
         data: The images, as loaded.
-        seed: Of the run.
-        val: Training images to hold out for scoring; 0: score on test.
+        seed: The seed of the run.
+        val: The number of training images to hold out for scoring; 0: score on test.
         dataset: The name or path that ``data`` was loaded by; None: the default data set.
-        data_folder: Where the files of a public data set are, if that was specified.
-        threads: CPU threads.
+        data_folder: The folder with the files of a public data set, if one was given.
+        threads: The number of CPU threads.
         initial_weights_digest: Digest of the weights to start from, if they are from a file.
 
     Raises:
@@ -77,7 +77,7 @@ def load_experiment(config: RunConfig, *, trust: bool = False) -> Experiment:
     """Return the experiment of a run again.
 
     Args:
-        config: Of the run.
+        config: The configuration of the run.
         trust: Whether to run code that the configuration names, like ``file.py:Name``.
 
     Raises:

@@ -51,13 +51,15 @@ class Experiment:
         """Train the net once.
 
         Args:
-            data: To train and score on.
-            seed: Of the initial weights and of the training.
-            val: Training images to hold out for scoring; 0: score on the data set's held-out split.
-            callbacks: Callbacks.
+            data: The data set to train and score on.
+            seed: The seed of the initial weights and of the training.
+            val: The number of training images to hold out for scoring; 0: score on the data set's
+                held-out split.
+            callbacks: Objects that receive the events of the training, in this order.
             start: A net to train in place, from the weights that it has, instead of a new one.
-            initial_weights_digest: Digest of its weights if they are from a file, for the record.
-            resume: Where to resume an interrupted run.
+            initial_weights_digest: The digest of its weights if they are from a file, for the
+                record.
+            resume: The checkpoint from which an interrupted run is resumed.
 
         Raises:
             NetletError: As ``fit`` raises it.

@@ -32,7 +32,8 @@ def find_experiment(name: str, *, trusted: bool = True) -> Experiment:
     """Return the experiment of a name, or a net with the default recipe and budget.
 
     Args:
-        name: Of an experiment; or a net: a registered one, one in one line, or ``file.py:Name``.
+        name: The name of an experiment; or a net: a registered one, one in one line, or
+            ``file.py:Name``.
         trusted: Whether the user named it; see :func:`netlet.nets.find_net`.
 
     Raises:

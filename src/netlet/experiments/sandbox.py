@@ -55,9 +55,9 @@ class Sandbox(Protocol):
         """Return what is known of a net.
 
         Args:
-            net: Its name, as the user typed it.
-            shape: Of one image, ``C H W``.
-            classes: ``K``; None: the net's default.
+            net: The name of the net, as the user typed it.
+            shape: The shape of one image, ``C H W``.
+            classes: The number of classes; None: the net's default.
 
         Raises:
             NetError: There is no such net, or it cannot be built or run.

@@ -54,12 +54,12 @@ def run_study(
     gets the seeds of all of them.
 
     Args:
-        config: What to run, from :func:`configure_run`; code that it names is run. Its seed is
+        config: The run to train, from :func:`configure_run`; code that it names is run. Its seed is
             ignored, its threads are those of each worker.
-        seeds: Distinct.
-        folder: Of the study; each seed's run is recorded in the folder ``seed-N`` in it.
+        seeds: The seeds to train, each once.
+        folder: The folder of the study; each seed's run is recorded in its folder ``seed-N``.
         workers: Number of processes.
-        on_event: Called for each event of each worker.
+        on_event: A function that is called for each event of each worker.
         chosen_by: The trials that led to this experiment, for the record.
 
     Returns:

@@ -58,10 +58,10 @@ def load_trained_net(
         name: The folder of a finished run; or an experiment or net, registered or ``file.py:Name``.
         weights: A safetensors file, or a ``.pt`` file with a ``state_dict``; default: those of the
             run, or those that come with netlet.
-        shape: Of one image, ``C H W``; default: that of the run's images, or MNIST's.
-        class_names: Default: the run's, or the ten digits.
-        mean: Of gray levels 0..1; default: the run's, or MNIST's.
-        std: Likewise.
+        shape: The shape of one image, ``C H W``; default: that of the run's images, or MNIST's.
+        class_names: The names of the classes; default: the run's, or the ten digits.
+        mean: The mean of gray levels 0..1; default: the run's, or MNIST's.
+        std: Their standard deviation; default: the run's, or MNIST's.
         trust: Whether to run code that the run's record names, like ``file.py:Name``.
 
     Raises:
@@ -100,7 +100,7 @@ def find_weights(
     """Return the file with the weights of a net; None if it has no parameters.
 
     Args:
-        name: As for :func:`load_trained_net`.
+        name: A run's folder or a net, as for :func:`load_trained_net`.
         weights: A file to use instead of the net's own.
         net: The net, if it is built already.
         trust: Whether to run code that the run's record names.

@@ -64,11 +64,11 @@ def train_seeds(
     """Train seeds in worker processes, and resume those that were interrupted.
 
     Args:
-        config: What to train; its seed is ignored.
-        seeds: Distinct.
-        folder: Of the study; each run is recorded in :func:`run_folder`.
+        config: The run to train; its seed is ignored.
+        seeds: The seeds to train, each once.
+        folder: The folder of the study; each run is recorded in :func:`run_folder`.
         workers: Number of processes.
-        on_event: Called for each event of each worker.
+        on_event: A function that is called for each event of each worker.
 
     Returns:
         An error message for each seed that could not be finished.
@@ -84,10 +84,10 @@ class _WorkerPool:
     """Worker processes and the seeds that they train.
 
     Args:
-        config: What to train.
-        seeds: To train, in this order.
-        folder: Of the study.
-        on_event: Called for each event of each worker.
+        config: The run to train.
+        seeds: The seeds to train, in this order.
+        folder: The folder of the study.
+        on_event: A function that is called for each event of each worker.
     """
 
     def __init__(

@@ -20,7 +20,7 @@ def describe_device_error(error: BaseException) -> str | None:
     types, so the messages are compared.
 
     Args:
-        error: What a net raised.
+        error: The exception that a net raised.
     """
     lines = str(error).strip().splitlines()
     reason = lines[0].rstrip(".") if lines else type(error).__name__

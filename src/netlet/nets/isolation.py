@@ -56,7 +56,7 @@ class Isolation:
     ``Exception``, such as ``SystemExit``, becomes one; a real Ctrl-C stays what it is.
 
     Args:
-        keep_random: Restore the random generators, too.
+        keep_random: Whether to restore the random generators, too.
         strict: Whether it is an error to replace functions of netlet.
     """
 

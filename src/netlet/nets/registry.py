@@ -41,7 +41,7 @@ def net(*, source: str) -> Callable[[_B], _B]:
     """Register a function that builds a net, under its name and with its docstring.
 
     Args:
-        source: Where the net comes from: a document, a paper, or ``own``.
+        source: The document or paper that the net comes from, or ``own``.
 
     Raises:
         NetError: The name is taken; the function has no docstring; or ``classes`` and ``shape``
@@ -82,11 +82,11 @@ def build(
         builder: A function or class without required arguments. If it has parameters for the image
             shape, the input channels or the number of classes, under common names
             (``in_channels``, ``num_classes``, ...), they are passed to it.
-        seed: Of the initial weights; if None, they depend on the state of torch's global generator,
-            as when the builder is called directly.
-        shape: Of one image, ``C H W``. Lazy layers are initialized by running the net on blank
-            images of this shape.
-        classes: ``K``; if None, the builder's default.
+        seed: The seed of the initial weights; if None, they depend on the state of torch's global
+            generator, as when the builder is called directly.
+        shape: The shape of one image, ``C H W``. Lazy layers are initialized by running the net on
+            blank images of this shape.
+        classes: The number of classes; if None, the builder's default.
 
     Returns:
         The net.

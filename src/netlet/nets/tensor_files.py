@@ -27,7 +27,7 @@ def read_safetensors(path: Path, error: type[NetletError]) -> dict[str, torch.Te
     """Return the tensors in a safetensors file by name.
 
     Args:
-        path: Of the file.
+        path: The path of the file.
         error: The type of the exceptions to raise.
 
     Raises:
@@ -54,7 +54,7 @@ def read_torch_file(path: Path, error: type[NetletError]) -> Any:
     """Return what ``torch.save`` stored in a file, without running code from it.
 
     Args:
-        path: Of the file.
+        path: The path of the file.
         error: The type of the exceptions to raise.
 
     Raises:

@@ -77,7 +77,7 @@ def explain_path(name: str) -> str | None:
     """Return why a path is not the name of a net, and what to name instead.
 
     Args:
-        name: What was given as a net, without a colon; of a Python file, no code is run.
+        name: The name that was given, without a colon. No code of a Python file is run.
 
     Returns:
         The error message; None if this is no path.

@@ -33,8 +33,8 @@ def save_weights(net: nn.Module, path: Path, metadata: Mapping[str, str] | None 
 
     Args:
         net: The net.
-        path: Of the file.
-        metadata: Written into the file's header, as valid Unicode.
+        path: The path of the file.
+        metadata: The entries of the file's header, written as valid Unicode.
 
     Returns:
         The SHA-256 of the file.
@@ -68,7 +68,7 @@ def load_weights(net: nn.Module, path: Path | str) -> None:
     """Load the weights in a file into a net; on an error the net stays unchanged.
 
     Args:
-        net: Changed in place.
+        net: The net, which is changed in place.
         path: A safetensors file, or a ``.pt``/``.pth`` written by ``torch.save`` from a
             ``state_dict``, alone or in a dict under ``state_dict``, ``model_state_dict``, ``model``
             or ``net``. A prefix shared by all names of the file, or of the net (``module.``,
@@ -99,8 +99,8 @@ def refuse_not_finite(
     """Refuse weights with values that are NaN or infinite.
 
     Args:
-        tensors: By name.
-        where: What they are, for the beginning of the error message.
+        tensors: The tensors by name.
+        where: The name of the tensors, for the beginning of the error message.
         wanted: The net's own tensors. What they have as well, such as an infinite mask, is allowed.
 
     Raises:
@@ -164,9 +164,9 @@ def refuse_other_weights(path: Path, digest: str, record: Path) -> None:
     """Check that a file has the weights that a record is about.
 
     Args:
-        path: Of the file with the weights.
-        digest: As the record states it, from :func:`weights_digest`.
-        record: Its path, for the error message.
+        path: The path of the file with the weights.
+        digest: The digest that the record states, from :func:`weights_digest`.
+        record: The path of the record, for the error message.
 
     Raises:
         NetError: The file has other weights, or cannot be read.

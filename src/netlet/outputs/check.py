@@ -28,11 +28,11 @@ def check_output(
     """Check that a file can be written, before the work whose result it will hold.
 
     Args:
-        path: Of the file; missing parent folders will be created.
+        path: The path of the file; missing parent folders will be created.
         option: The command-line option that named it, for the error message.
         inputs: Files that the command reads; none of them may be the output.
-        what: What the option names, ``file`` or ``folder``.
-        mark: Pass it where netlet, not the person, chose the file's name: the bytes near the start
+        what: The kind of output that the option names, ``file`` or ``folder``.
+        mark: For a file whose name netlet chose, not the person: the bytes near the start
             of what netlet writes there, one of the ``MARK`` constants. A file without them is not
             replaced.
 
@@ -66,7 +66,7 @@ def check_output_folder(folder: Path, option: str = "--out") -> None:
     """Check that files can be written into a folder, or that it can be created.
 
     Args:
-        folder: Need not exist.
+        folder: The folder, which need not exist.
         option: The command-line option that named it, for the error message.
 
     Raises:

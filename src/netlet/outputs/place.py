@@ -26,9 +26,9 @@ def explain(path: Path, option: str, what: str) -> Iterator[None]:
     """Turn the errors of the system in a block into OutputErrors that name the path.
 
     Args:
-        path: Of the output.
+        path: The path of the output.
         option: The command-line option that named it.
-        what: What the option names, ``file`` or ``folder``.
+        what: The kind of output that the option names, ``file`` or ``folder``.
 
     Raises:
         OutputError: In place of an error of the system.

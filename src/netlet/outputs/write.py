@@ -31,10 +31,10 @@ def write_output(
     """Write a file that a person named.
 
     Args:
-        path: Of the file; missing parent folders are created.
-        content: Text is written as UTF-8.
+        path: The path of the file; missing parent folders are created.
+        content: The content of the file; text is written as UTF-8.
         option: The command-line option that named the path, for the error message.
-        what: What the option names, ``file`` or ``folder``.
+        what: The kind of output that the option names, ``file`` or ``folder``.
 
     Raises:
         OutputError: The file cannot be written; an earlier one stays as it was.
@@ -49,9 +49,9 @@ def write_outputs(
     """Write files that belong together; if one cannot be written, the earlier ones stay.
 
     Args:
-        contents: Content of each file by path, as for :func:`write_output`.
+        contents: The content of each file by path, as for :func:`write_output`.
         option: The command-line option that named them, for the error message.
-        what: What the option names, ``file`` or ``folder``.
+        what: The kind of output that the option names, ``file`` or ``folder``.
 
     Raises:
         OutputError: A file cannot be written.
@@ -81,8 +81,8 @@ class _Replacement:
     """New content of a regular file, beside the file until it is finished.
 
     Args:
-        path: Of the file, which need not exist.
-        data: Its new content.
+        path: The path of the file, which need not exist.
+        data: The new content of the file.
 
     Raises:
         OSError: It cannot be written.

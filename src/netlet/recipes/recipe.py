@@ -19,9 +19,9 @@ BackendChoice = Literal["auto", "eager", "compiled"]
 Interpolation = Literal["bilinear", "nearest"]
 MAX_EPOCHS = 100_000
 
-# Field names of version 0.1.
 # What other programs call a field; answered with "did you mean".
 _OTHER_NAMES = {"lr": "peak_lr", "learning_rate": "peak_lr", "max_lr": "peak_lr"}
+# Field names of version 0.1.
 _OLD_NAMES = {"optimiser": "optimizer", "batch": "batch_size", "step": "backend"}
 
 
@@ -33,15 +33,25 @@ class Warp:
     of their range: ``rotate_deg=7`` means -7 to 7 degrees. The elastic deformation (Simard and
     others, 2003) moves the points of a grid over the image, edges included, by independent normal
     draws and interpolates smoothly between them.
+
+    Attributes:
+        rotate_deg: The largest rotation in degrees.
+        shift_px: The largest shift in pixels, along each axis.
+        scale: The largest change of size: 0.05 means 0.95 to 1.05 times.
+        shear_deg: The largest shear in degrees, along the horizontal axis.
+        elastic_px: The standard deviation of a grid point's move in pixels, along each axis.
+        elastic_points: The number of points of the grid, along each axis.
+        fill: The gray level, 0 to 255, of what comes in from outside the image.
+        interpolation: ``bilinear`` or ``nearest``.
     """
 
     rotate_deg: float = 0.0
-    shift_px: float = 0.0  # along each axis
-    scale: float = 0.0  # 0.05 means 0.95 to 1.05 times
-    shear_deg: float = 0.0  # along the horizontal axis
-    elastic_px: float = 0.0  # standard deviation of a grid point's move, along each axis
-    elastic_points: int = 5  # of the grid, along each axis
-    fill: int = 0  # gray level 0..255 of what comes in from outside the image
+    shift_px: float = 0.0
+    scale: float = 0.0
+    shear_deg: float = 0.0
+    elastic_px: float = 0.0
+    elastic_points: int = 5
+    fill: int = 0
     interpolation: Interpolation = "bilinear"
 
     def __post_init__(self) -> None:
@@ -69,42 +79,75 @@ class Warp:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How to train, apart from the net, the data and the seed."""
+    """How to train, apart from the net, the data and the seed.
+
+    Attributes:
+        name: The name of the recipe.
+        about: What the recipe is for, in one line; not part of records.
+        epochs: The number of epochs.
+        batch_size: The number of images per step. A smaller last batch is trained on, too.
+        optimizer: ``sgd``, ``adamw``, ``muon`` or ``soap``.
+        peak_lr: The highest learning rate of the schedule.
+        momentum: The momentum of SGD and Muon; the first beta of AdamW and SOAP.
+        nesterov: Whether SGD uses Nesterov's momentum.
+        beta2: The second beta of all optimizers but SGD.
+        weight_decay: The share of a weight that is subtracted at each step, times the learning
+            rate; for SGD, the factor of the weight that is added to the gradient.
+        decay_norms_and_biases: Whether ``weight_decay`` also applies to batch norms and biases.
+        schedule: ``constant``, ``step``, ``one_cycle``, ``triangular`` or ``cosine``.
+        peak_at: The share of all steps before the peak (``one_cycle``, ``triangular``).
+        start_lr: The initial learning rate as a share of ``peak_lr`` (``one_cycle``,
+            ``triangular``).
+        end_lr: The final learning rate as a share of ``peak_lr`` (``one_cycle``, ``triangular``,
+            ``cosine``).
+        step_epochs: The number of epochs between two reductions (``step``).
+        step_factor: The factor of each reduction (``step``).
+        label_smoothing: The share of the target that is spread over all classes.
+        dropout: The rate of all dropout layers; None keeps the net's own rates.
+        augment: Random transforms of each image, applied one after the other.
+        mean: The mean of gray levels 0..1, which is subtracted from the input.
+        std: The standard deviation by which the input is then divided.
+        averaging: The average of the weights that is scored and recorded: ``none``, ``ema`` (a
+            moving average) or ``tail`` (the mean over the last steps).
+        ema_decay: The share of the average that is kept at each step (``ema``).
+        tail_share: The share of all steps, the last ones, that are averaged (``tail``).
+        precision: ``float32``, ``bf16``, or ``auto``: bf16 where the hardware supports it.
+        backend: ``auto``: a compiled backend where it is available and faster. ``compiled``: fail
+            with the reason if it is not available. ``eager``: PyTorch's eager mode.
+    """
 
     name: str = "recipe"
-    about: str = field(default="", compare=False, repr=False)  # one line; not part of records
+    about: str = field(default="", compare=False, repr=False)
     epochs: int = 15
-    batch_size: int = 128  # a smaller last batch is trained on, too
+    batch_size: int = 128
 
     optimizer: Optimizer = "adamw"
-    peak_lr: float = 0.02  # highest learning rate of the schedule
-    momentum: float = 0.9  # of SGD and Muon; the first beta of the others
-    nesterov: bool = False  # SGD only
-    beta2: float = 0.99  # all but SGD
-    weight_decay: float = 0.0  # times the learning rate at each step; SGD: added to the gradient
+    peak_lr: float = 0.02
+    momentum: float = 0.9
+    nesterov: bool = False
+    beta2: float = 0.99
+    weight_decay: float = 0.0
     decay_norms_and_biases: bool = False
 
     schedule: Schedule = "triangular"
-    peak_at: float = 0.25  # one_cycle, triangular: share of all steps before the peak
-    start_lr: float = 0.04  # one_cycle, triangular: initial learning rate, as a share of peak_lr
-    end_lr: float = 0.0  # one_cycle, triangular, cosine: final one, as a share of peak_lr
-    step_epochs: int = 7  # step: epochs between two reductions
-    step_factor: float = 0.4  # step: factor of each reduction
+    peak_at: float = 0.25
+    start_lr: float = 0.04
+    end_lr: float = 0.0
+    step_epochs: int = 7
+    step_factor: float = 0.4
 
     label_smoothing: float = 0.0
-    dropout: float | None = None  # rate of all dropout layers; None keeps the net's own rates
+    dropout: float | None = None
 
-    augment: tuple[Warp, ...] = ()  # applied one after the other
-    mean: float = 0.1307  # of gray levels 0..1; subtracted from the input
-    std: float = 0.3081  # the input is divided by it
+    augment: tuple[Warp, ...] = ()
+    mean: float = 0.1307
+    std: float = 0.3081
 
     averaging: Averaging = "none"
-    ema_decay: float = 0.99  # ema: share of the average that is kept at each step
-    tail_share: float = 0.25  # tail: share of all steps, the last ones, whose weights are averaged
+    ema_decay: float = 0.99
+    tail_share: float = 0.25
 
-    precision: Precision = "auto"  # auto: bf16 where the hardware supports it, else float32
-    # auto: a compiled backend where it is available and faster; compiled: fail with the reason if
-    # it is not available; eager: PyTorch's eager mode
+    precision: Precision = "auto"
     backend: BackendChoice = "auto"
 
     def __post_init__(self) -> None:

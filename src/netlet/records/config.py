@@ -48,7 +48,7 @@ class RunConfig(ExperimentConfig):
         """Restore a configuration from a checkpoint, whichever version of netlet wrote it.
 
         Args:
-            values: What ``to_dict`` returned.
+            values: The values that ``to_dict`` returned.
             where: The checkpoint's path, for the error message.
 
         Raises:

@@ -23,8 +23,8 @@ def load_json(path: Path, what: str = "the JSON of a record") -> Any:
     """Return the value in a JSON file.
 
     Args:
-        path: Of the file.
-        what: That is expected, for the error message.
+        path: The path of the file.
+        what: The kind of record that is expected, for the error message.
 
     Raises:
         DamagedRecordError: There is no such file, it is no regular file, it is too large, or
@@ -54,9 +54,9 @@ def parse_json(text: str, path: Path | str, what: str = "the JSON of a record") 
     """Return the value of a JSON text.
 
     Args:
-        text: Of the file.
-        path: Where it is from, for error messages.
-        what: That is expected, for error messages.
+        text: The content of the file.
+        path: The path of the file, for error messages.
+        what: The kind of record that is expected, for error messages.
 
     Raises:
         DamagedRecordError: The text is no JSON, is too large or too deep, has a key twice in an

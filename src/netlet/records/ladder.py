@@ -135,9 +135,9 @@ def load_ladder_result(
     """Load a ladder and its studies from the folder that ``netlet climb`` wrote.
 
     Args:
-        folder: Of the ladder.
-        on_problem: Called with the error message of each rung whose study is damaged; the rung is
-            left out. Without it, or if no rung is left, the error is raised.
+        folder: The folder of the ladder.
+        on_problem: A function called with the error of each rung whose study is damaged; the rung
+            is left out. Without it, or if no rung is left, the error is raised.
 
     Raises:
         LadderError: The folder holds no ladder, or a rung has not been trained yet.

@@ -157,8 +157,8 @@ def _faults_of_window(window: Mapping[str, Any], in_line: bool) -> Iterator[str]
 
     Args:
         window: The row.
-        in_line: Every layer of the net has one input: fields grow exactly by the formula. Where
-            paths meet, windows may overlap less or more.
+        in_line: Whether every layer has one input, so that fields grow exactly by the formula.
+            Where paths meet, windows may overlap less or more.
     """
     sizes = [window[name] for name in ("n_in", "k", "s", "p", "d", "n_out")]
     fields = [window[name] for name in ("r_in", "j_in", "r_out", "j_out")]

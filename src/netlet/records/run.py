@@ -125,7 +125,7 @@ class Run(ExperimentConfig):
 
         Args:
             text: One JSON object.
-            path: Where it is from, for error messages.
+            path: The path of the file, for error messages.
 
         Raises:
             RecordError: The text is not JSON or not a run, or a newer version wrote it.
@@ -150,7 +150,7 @@ def check_schema(found: object, known: range, path: Path | str) -> None:
     Args:
         found: The record's schema number.
         known: The schema numbers that this version reads.
-        path: Where the record is, for the error message.
+        path: The path of the record, for the error message.
 
     Raises:
         RecordError: The number is another one.
@@ -194,7 +194,7 @@ def find_runs(root: Path | str, name: str = RECORD) -> Iterator[Path]:
 
     Args:
         root: The folder.
-        name: Of the files to look for. What has this name and is no file is found as well.
+        name: The name of the files to look for. Anything else with this name is found as well.
 
     Raises:
         RecordError: The folder does not exist.
@@ -214,7 +214,7 @@ def epoch_lines(epochs: Sequence[Epoch], data: str) -> str:
     """Return one line of JSON for each epoch.
 
     Args:
-        epochs: In order.
+        epochs: The epochs, in order.
         data: Name of the data set; it is part of each line, since the file may be moved away from
             the run's record.
     """

@@ -59,8 +59,8 @@ def check_values(kind: Any, values: Any, path: Path | str) -> Any:
 
     Args:
         kind: A dataclass whose ``__pydantic_config__`` is ``STRICT``, or a tuple of dataclasses.
-        values: As JSON stores them.
-        path: Where they are from, for the error message.
+        values: The fields as JSON stores them.
+        path: The path of the record, for the error message.
 
     Raises:
         DamagedRecordError: They do not; the message names the first field that differs.
@@ -99,8 +99,8 @@ def refuse_contradictions(found: Iterator[str], path: Path | str) -> None:
     """Raise an error for the first contradiction, if there is one.
 
     Args:
-        found: What contradicts what in a record.
-        path: Of the record.
+        found: The text that says which parts of the record contradict each other.
+        path: The path of the record.
 
     Raises:
         DamagedRecordError: There is one.

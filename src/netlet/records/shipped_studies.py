@@ -53,8 +53,8 @@ def find_study(name: str | Path, on_problem: OnProblem | None = None) -> Study:
         name: The folder or the record of a study or run, a folder with the folders of several runs
             of one experiment, or the name of a study that comes with netlet. An existing path
             takes precedence.
-        on_problem: Called with the error message of each damaged record in a folder that holds
-            others; without it, the first one is raised.
+        on_problem: A function that is called with the error message of each damaged record in a
+            folder that holds others; without it, the first one is raised.
 
     Raises:
         RecordError: There is no such study, a record is damaged, or a study and one of its runs
@@ -80,9 +80,9 @@ def load_runs(paths: Iterable[Path], on_problem: OnProblem | None = None) -> lis
     """Load runs; a damaged one does not hide the others.
 
     Args:
-        paths: Of their records.
-        on_problem: Called with the error message of each damaged record; without it, the first one
-            is raised.
+        paths: The paths of their records.
+        on_problem: A function that is called with the error message of each damaged record; without
+            it, the first one is raised.
 
     Raises:
         DamagedRecordError: A record is damaged and there is no ``on_problem``.

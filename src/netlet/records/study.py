@@ -189,8 +189,8 @@ def net_digest(summary: SummaryValues, receptive_field: FieldTable) -> str:
     """Return the digest of a net.
 
     Args:
-        summary: Its summary as JSON stores it.
-        receptive_field: Its table of receptive fields as JSON stores it.
+        summary: The summary of the net as JSON stores it.
+        receptive_field: The net's table of receptive fields as JSON stores it.
     """
     tables = {"rows": summary["rows"], "field": receptive_field}
     return hashlib.sha256(json.dumps(tables, sort_keys=True).encode()).hexdigest()
@@ -236,10 +236,10 @@ def refuse_other_results(study: Study, run: Run, study_path: Path, run_path: Pat
     """Check that a study says of a seed what the record of its run says.
 
     Args:
-        study: May have other seeds as well.
-        run: Of any seed; one that is not in the study has not been added to it yet.
-        study_path: Of the study's record, for the error message.
-        run_path: Of the run's record.
+        study: A study, which may have other seeds as well.
+        run: A run of any seed; if the seed is not in the study, it has not been added yet.
+        study_path: The path of the study's record, for the error message.
+        run_path: The path of the run's record.
 
     Raises:
         DamagedRecordError: They contradict each other.

@@ -58,8 +58,8 @@ def parse_trials(content: bytes, path: Path) -> list[dict[str, Any]]:
     """Return the trials in a file's content, as they were written.
 
     Args:
-        content: One line of JSON for each trial.
-        path: Of the file, for error messages.
+        content: The content of the file, one line of JSON for each trial.
+        path: The path of the file, for error messages.
 
     Raises:
         RecordError: A line is not a trial, with its number.

@@ -90,7 +90,7 @@ def explain_upgrade_errors(path: Path | str) -> Iterator[None]:
     """Raise DamagedRecordError for what the functions of this module raise on damaged records.
 
     Args:
-        path: Where the record is, for the error message.
+        path: The path of the record, for the error message.
     """
     try:
         yield
@@ -152,7 +152,7 @@ def split_into_stretches(
     Args:
         epochs: How many were trained.
         resumed_after: The epochs after which the run was resumed.
-        last: ``backend`` and ``environment`` of the last stretch; those of the others are unknown.
+        last: The ``backend`` and ``environment`` of the last stretch; those of others are unknown.
     """
     ends = sorted({end for end in resumed_after if 0 < end < epochs} | {epochs} - {0})
     starts = [1, *(end + 1 for end in ends)]

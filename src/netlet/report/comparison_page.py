@@ -18,7 +18,7 @@ def comparison_page(studies: Sequence[Study], pages: Sequence[Page]) -> Page:
     """Return a page that compares each study with the first one, followed by their pages.
 
     Args:
-        studies: Scored on the same images, each with a name of its own.
+        studies: Studies scored on the same images, each with a name of its own.
         pages: The page of each study.
 
     Raises:

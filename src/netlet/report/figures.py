@@ -143,9 +143,9 @@ def use_error_axis(axes: Axes, lowest: float, highest: float, axis: str = "y") -
     """Make an axis logarithmic, with round numbers as ticks.
 
     Args:
-        axes: Of the plot.
-        lowest: Where the axis begins.
-        highest: Where it ends.
+        axes: The axes of the plot.
+        lowest: The value at which the axis begins.
+        highest: The value at which the axis ends.
         axis: ``x`` or ``y``.
     """
     digits: Sequence[int] = (1, 2, 3, 4, 5, 6, 8) if axis == "y" else (1, 2, 3, 5)

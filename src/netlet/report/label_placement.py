@@ -50,8 +50,8 @@ def place_labels(
     place, each is placed again, a few times over.
 
     Args:
-        axes: Where to write; its limits, scales and the figure's layout have to be final.
-        labels: What to write.
+        axes: The axes to write in; their limits, scales and the figure's layout have to be final.
+        labels: The labels to write.
         points: All points, whether they have a label or not.
         segments: Lines that labels should stay off, such as error bars.
     """

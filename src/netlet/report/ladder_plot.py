@@ -20,7 +20,7 @@ def ladder_figure(names: Sequence[str], studies: Sequence[Study]) -> Figure:
     """Draw the held-out and training error of each rung, first rung on top, and the target.
 
     Args:
-        names: One for each rung.
+        names: The name of each rung.
         studies: The study of each rung.
 
     Raises:

@@ -26,7 +26,7 @@ def markdown_table(
 
     Args:
         head: The column titles.
-        rows: Cells, one for each title.
+        rows: Rows of cells, one cell for each title.
         align: One letter for each column, ``l`` or ``r``; default: all left.
     """
     rules = ["---:" if side == "r" else "---" for side in align or "l" * len(head)]

@@ -20,9 +20,9 @@ def model_card(
     Args:
         study: The study that the weights come from.
         seed: The seed that trained them.
-        file: Name of the weights file.
-        sha256: Of the weights file.
-        weights_license: Of the weights, as their author states it.
+        file: The name of the weights file.
+        sha256: The SHA-256 of the weights file.
+        weights_license: The license of the weights, as their author states it.
     """
     seed_study = study.select_seeds([seed])
     (result,) = seed_study.seeds

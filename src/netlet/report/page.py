@@ -197,9 +197,9 @@ def combine_pages(first: Page, pages: Sequence[Page]) -> Page:
     """Return one page of several.
 
     Args:
-        first: Its title becomes the title; its text, which may be empty, comes first.
-        pages: Each becomes a section; its headings go one level down, and its number goes before
-            the names of its figures and tables.
+        first: The page whose title becomes the title; its text, which may be empty, comes first.
+        pages: The pages that become sections; headings go one level down, and the number goes
+            before the names of its figures and tables.
     """
     parts = [first.text.strip()]
     figures, tables = dict(first.figures), dict(first.tables)

@@ -26,7 +26,7 @@ def study_page(study: Study, images: Split | None = None) -> Page:
     """Return the report of a study.
 
     Args:
-        study: With any number of seeds.
+        study: A study with any number of seeds.
         images: The split that scored it, to show the misclassified images; without it they are
             listed in a table.
 

@@ -167,8 +167,8 @@ def mistake_gallery(pictures: Sequence[NDArray[np.uint8]], captions: Sequence[st
     """Draw images in rows of four, each with a caption of two lines below it.
 
     Args:
-        pictures: Gray ``H W`` or color ``H W 3``.
-        captions: One for each picture.
+        pictures: The pictures, gray ``H W`` or color ``H W 3``.
+        captions: The caption of each picture.
     """
     rows = -(-len(pictures) // _GALLERY_COLUMNS)
     figure = new_figure(NARROW, 1.42 * rows)

@@ -18,7 +18,7 @@ class WeightAverage:
 
     Args:
         net: The net in training.
-        recipe: Provides the kind of average and its settings.
+        recipe: The recipe, which has the kind of average and its settings.
         steps: Number of optimizer steps in the whole training.
     """
 
@@ -38,7 +38,7 @@ class WeightAverage:
 
         Args:
             parameters: The tensors of the net in training.
-            step: Counted from 0 over the whole training.
+            step: The step, counted from 0 over the whole training.
         """
         if self._averaged is None or self._parameters is None or step < self._first_step:
             return

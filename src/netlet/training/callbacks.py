@@ -66,7 +66,7 @@ class Callback:
         """Run before the first epoch and after each epoch.
 
         Args:
-            checkpoint: ``fit`` can resume from it.
+            checkpoint: A checkpoint from which ``fit`` can resume.
         """
 
     def on_finish(self, run: Run, net: nn.Module) -> None:
@@ -74,7 +74,7 @@ class Callback:
 
         Args:
             run: The complete record.
-            net: With its final weights.
+            net: The net with its final weights.
         """
 
     def on_end(self) -> None:

@@ -72,7 +72,7 @@ def describe_environment(device: torch.device) -> dict[str, Any]:
     """Return the versions, machine, threads, device and settings, as records store them.
 
     Args:
-        device: Where the net is trained.
+        device: The device on which the net is trained.
     """
     mkl, onednn = _math_library_versions()
     environment: dict[str, Any] = {
@@ -114,7 +114,8 @@ def find_differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[
     Only what both describe is compared, since another version of netlet may describe more or less.
 
     Args:
-        before: As :func:`describe_environment` returns it; ``backend`` may be added.
+        before: The earlier environment, as :func:`describe_environment` returns it; ``backend`` may
+            be added.
         now: The same.
 
     Returns:
@@ -152,8 +153,8 @@ def resolve_precision(recipe: Recipe, device: torch.device) -> str:
     """Return ``bf16`` or ``float32``.
 
     Args:
-        recipe: Its precision ``auto`` means bf16 on hardware with instructions for it.
-        device: Where the net is trained.
+        recipe: The recipe; precision ``auto`` means bf16 on hardware with instructions for it.
+        device: The device on which the net is trained.
     """
     if recipe.precision != "auto":
         return recipe.precision

@@ -32,7 +32,7 @@ class Optimizer(ABC):
 
     Args:
         parameters: The tensors of the net.
-        recipe: Provides momentum, betas and weight decay.
+        recipe: The recipe, which has momentum, betas and weight decay.
 
     Attributes:
         steps: Number of steps so far.

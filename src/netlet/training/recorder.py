@@ -31,7 +31,8 @@ def clear_finished(folder: Path) -> None:
     """Remove what remains beside the record if a process died after it had written the record.
 
     Args:
-        folder: Of a run whose record is complete; nothing happens if another process writes there.
+        folder: The folder of a run whose record is complete; nothing happens if another process
+            writes there.
     """
     if (folder / CHECKPOINT_FILE).exists() or (folder / LOCK).exists():
         with suppress(NetletError, OSError), lock_folder(folder, "netlet train"):
@@ -49,7 +50,8 @@ class Recorder(Callback):
         resumed: The folder exists, with what the run has written before. Lock it
             (:func:`netlet.locks.lock_folder`) before its checkpoint is loaded: another process may
             go on with the same run.
-        next_free_name: If the folder exists, use the next free ``NAME-2``, ``NAME-3``, ... instead.
+        next_free_name: Whether to use the next free ``NAME-2``, ``NAME-3``, ... if the folder
+            exists.
 
     Attributes:
         folder: Where the run is written; final once the training has started.

@@ -18,11 +18,12 @@ class RandomStreams:
     """The random number generators of one training.
 
     Args:
-        seed: Of the run.
+        seed: The seed of the run.
 
     Attributes:
-        data: For the order and the augmentation of images; on the CPU for every device.
-        dropout: For dropout masks.
+        data: The generator for the order and the augmentation of images; on the CPU for every
+            device.
+        dropout: The generator for dropout masks.
     """
 
     def __init__(self, seed: int) -> None:
@@ -34,7 +35,7 @@ class RandomStreams:
         """Set all generators, also the global ones, to the beginning of an epoch.
 
         Args:
-            epoch: Counted from 1.
+            epoch: The epoch, counted from 1.
         """
         data, dropout, net, others = (
             np.random.SeedSequence([self._seed, epoch]).generate_state(4, np.uint64).tolist()

@@ -52,12 +52,12 @@ def make_run(
     """Return the record of a run, including the verdict on its budget.
 
     Args:
-        plan: Of the training.
+        plan: The plan of the training.
         origin: How the run began.
-        net: With its final weights.
-        data: What the net was trained on.
+        net: The net with its final weights.
+        data: The data set that the net was trained on.
         traced: The net's trace.
-        result: Of the training.
+        result: The result of the training.
     """
     epochs, budget = result.epochs, plan.budget
     cost = cost_from_trace(traced, plan.recipe.epochs)

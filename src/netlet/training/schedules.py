@@ -9,9 +9,9 @@ def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
     """Return the learning rate of a step.
 
     Args:
-        recipe: Provides schedule, peak and number of epochs.
-        step: Counted from 0 over the whole training.
-        steps_per_epoch: Optimizer steps in one epoch.
+        recipe: The recipe, which has schedule, peak and number of epochs.
+        step: The step, counted from 0 over the whole training.
+        steps_per_epoch: The number of optimizer steps in one epoch.
 
     Returns:
         * ``constant``: the peak.

@@ -28,7 +28,7 @@ class TrainingState:
 
         Args:
             lr: The learning rate.
-            step: Counted from 0 over the whole training.
+            step: The step, counted from 0 over the whole training.
         """
         self.optimizer.step(lr)
         self.average.update(self.parameters, step)
@@ -39,8 +39,8 @@ def start_training(net: nn.Module, recipe: Recipe, steps: int) -> Iterator[Train
     """Yield the state of a new training; the net's tensors are flattened within the block.
 
     Args:
-        net: On the device where it is trained.
-        recipe: Provides optimizer and weight averaging.
+        net: The net, on the device where it is trained.
+        recipe: The recipe, which has optimizer and weight averaging.
         steps: Number of optimizer steps in the whole training.
     """
     average = WeightAverage(net, recipe, steps)

@@ -18,7 +18,7 @@ class Stretches:
     """The stretches of a run.
 
     Args:
-        before: Those of earlier processes, if the run is resumed.
+        before: The stretches of earlier processes, if the run is resumed.
     """
 
     def __init__(self, before: Sequence[Stretch] = ()) -> None:
@@ -31,7 +31,7 @@ class Stretches:
 
         Args:
             backend: The name of the backend that computes the training steps.
-            environment: Of this process.
+            environment: The environment of this process.
         """
         self._backend, self._environment = backend, environment
         if self._before:

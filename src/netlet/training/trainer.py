@@ -67,21 +67,21 @@ def fit(
     ``eager_cpu_layers.keep_freed_memory``).
 
     Args:
-        net: ``N C H W`` to logits or log-probabilities ``N K``. Afterwards it has the weights of
-            the last epoch, averaged if the recipe averages.
-        data: ``train`` is trained on; the held-out split gives the score of each epoch.
+        net: A net from ``N C H W`` to logits or log-probabilities ``N K``. Afterwards it has the
+            weights of the last epoch, averaged if the recipe averages.
+        data: The data set; the held-out split gives the score of each epoch.
         recipe: How to train.
-        seed: Of the order of images, the augmentation and the dropout.
-        budget: Judged at the end; without one there is no verdict.
+        seed: The seed of the order of images, the augmentation and the dropout.
+        budget: The budget that is judged at the end; without one there is no verdict.
         val: Number of images of ``train`` to hold out. They give the scores instead of ``test``,
             so that no decision depends on ``test``.
-        name: Of the experiment, for the record; by default the class of the net.
-        net_name: Of the net, for the record; by default its class.
-        initial_weights_digest: Digest of the initial weights, if not the seed but a file
+        name: The name of the experiment, for the record; by default the net's class.
+        net_name: The name of the net, for the record; by default its class.
+        initial_weights_digest: The digest of the initial weights, if not the seed but a file
             determined them; for the record.
-        callbacks: Receive the events of the training, in this order.
-        device: By default CUDA if available, else the CPU.
-        resume: Continue from this checkpoint. All other arguments must be those of the interrupted
+        callbacks: Objects that receive the events of the training, in this order.
+        device: The device to train on; by default CUDA if available, else the CPU.
+        resume: A checkpoint to continue from. All other arguments must be those of the interrupted
             training.
 
     Returns:
@@ -138,10 +138,10 @@ class Trainer:
     """Trains one net by a plan.
 
     Args:
-        net: On the plan's device.
-        data: Its splits are on the same device.
-        plan: What to do.
-        callbacks: Receive the events of the training, in this order.
+        net: The net, on the plan's device.
+        data: The data set, with its splits on the same device.
+        plan: The plan of the training.
+        callbacks: Objects that receive the events of the training, in this order.
         start: The value of ``time.perf_counter()`` when the training started; earlier by the time
             that a resumed training has already taken.
     """
@@ -170,7 +170,7 @@ class Trainer:
         """Run all epochs, or the remaining ones.
 
         Args:
-            resume: Continue from this checkpoint.
+            resume: A checkpoint to continue from.
 
         Returns:
             The epochs, and the evaluation of the final net, whose weights ``net`` has afterwards.

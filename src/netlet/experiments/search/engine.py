@@ -38,11 +38,11 @@ def run_search(
     """Run more trials; the sampler learns from those that the file holds already.
 
     Args:
-        space: What to choose from.
+        space: The search space to choose from.
         path: File to which a line of JSON is added for each trial.
         trials: How many to run.
         workers: Number of processes; each trains on one thread.
-        on_trial: Called with each trial's result.
+        on_trial: A function that is called with each trial's result.
 
     Returns:
         The number of lines in the file that the sampler could not learn from, since they are from

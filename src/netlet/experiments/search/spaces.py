@@ -30,7 +30,7 @@ class Space:
         """Choose a net and a recipe.
 
         Args:
-            trial: Optuna's, which chooses the values.
+            trial: The trial of Optuna, which chooses the values.
 
         Returns:
             A net in one line that fills the budget, and changes to the recipe ``steady`` as JSON

@@ -39,7 +39,7 @@ def run_trial(trial: Trial, *, trust: bool = False) -> dict[str, Any]:
     """Train and score a trial on one thread.
 
     Args:
-        trial: What to train.
+        trial: The trial to train.
         trust: Whether to run code that the trial names, like ``file.py:Name``.
 
     Returns:
@@ -89,7 +89,7 @@ def check_result(result: Mapping[str, Any], where: str) -> None:
     """Check that a line of a file of trials says what was trained and how well it scored.
 
     Args:
-        result: In today's form.
+        result: The result in today's form.
         where: The file and the line, for the error message.
 
     Raises:
