@@ -12,9 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from netlet import catalog, records, stats
+from netlet import catalog, export, records, stats
 from netlet.data import Dataset
-from netlet.experiments import EXPERIMENTS, build_experiment
+from netlet.experiments import EXPERIMENTS, build_experiment, load_trained_net
+from netlet.export.c_program import generate_program
+from netlet.export.image_selection import select_calibration_images
+from netlet.export.quantize import quantize_graph
 from netlet.records.ladder import load_ladder_result
 from tools.__main__ import (
     FRONTIER,
@@ -105,6 +108,26 @@ def test_the_result_at_the_top_is_that_of_the_records() -> None:
     mean = statistics.mean(seed.correct for seed in found.seeds)
     assert f"{mean / 100:.2f}%" in README.split("```")[0]
     assert all(seed.verdict == "PASS" for seed in found.seeds)
+
+
+@pytest.mark.mnist
+def test_the_size_of_the_exported_c_is_that_of_the_program(mnist: Dataset) -> None:
+    model = export.trace_model(load_trained_net("crest"))
+    _, images = select_calibration_images(model, mnist)
+    texts = generate_program(model, quantize_graph(model.graph, images))
+    size = sum(len(text.encode()) for text in texts.values())
+    for page in ("README.md", "docs/export.md", "docs/tracks/embedded.md"):
+        assert f"netlet.c: {size:,} bytes\n" in (ROOT / page).read_text(), page
+    assert f'"size_bytes": {size},' in (ROOT / "docs" / "json.md").read_text()
+
+
+def test_the_mean_of_ten_seeds_of_sprint_is_that_of_the_record() -> None:
+    study = records.load_study(RESULTS / "studies" / "sprint")
+    interval = stats.interval_over_seeds(study)
+    assert interval is not None
+    low, high = interval
+    words = f"{stats.mean_percent(study):.3f}%, 95% interval {low:.3f} to {high:.3f}%"
+    assert words in README.replace("\n", " ")
 
 
 def test_the_scribble_scores_are_those_of_the_records() -> None:
