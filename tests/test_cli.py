@@ -391,7 +391,7 @@ def test_without_mnist_it_trains_on_scribble_and_withholds_the_verdict(
     assert code == 0
     warnings = [line for line in err.splitlines() if line.startswith("netlet: ")]
     assert warnings == [
-        "netlet: warning: MNIST is not on this machine and cannot be downloaded; training on scribble, synthetic "
+        "netlet: warning: MNIST is not on this machine and cannot be downloaded; training on scribble, generated "
         "digits, instead ('netlet data get mnist' shows why)"
     ]
     assert "training swift on scribble: " in err

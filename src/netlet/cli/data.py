@@ -116,7 +116,7 @@ def _dataset_rows() -> list[dict[str, Any]]:
     rows.append(
         {
             "name": SCRIBBLE,
-            "title": "synthetic digits",
+            "title": "generated digits",
             "train": train,
             "test": test,
             "split": "test",
@@ -235,7 +235,7 @@ def make(
     ] = _ALL[1],
     json: Json = False,
 ) -> None:
-    """Generate scribble, the data set of synthetic digits.
+    """Generate scribble, a data set of digits drawn by a program.
 
     Without --out, it goes into the cache, where --dataset scribble finds it.
     """

@@ -72,6 +72,6 @@ def load_training_dataset(
     except MissingDataError:
         say(
             "netlet: warning: MNIST is not on this machine and cannot be downloaded; training on "
-            "scribble, synthetic digits, instead ('netlet data get mnist' shows why)"
+            "scribble, generated digits, instead ('netlet data get mnist' shows why)"
         )
         return load_dataset("scribble", None, channels)

@@ -180,7 +180,7 @@ def _images_to_verify(
             images = load(name, download=False)
         except MissingDataError:
             say(
-                f"netlet: {name} is not on this machine; verifying on scribble, synthetic digits, "
+                f"netlet: {name} is not on this machine; verifying on scribble, generated digits, "
                 "instead"
             )
             return None
