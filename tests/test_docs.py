@@ -99,6 +99,7 @@ FREE = {
     "pyproject.toml",
     "run.json",
     "study.json",
+    "trials/speck.jsonl",
 }
 
 
