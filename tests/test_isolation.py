@@ -214,4 +214,6 @@ def test_help_says_that_a_file_is_run(netlet: Netlet) -> None:
         assert "file.py:Name runs that file's code with your" in " ".join(
             netlet(command, "--help")[1].split()
         )
-    assert "It can still read and delete your files" in " ".join(netlet("check", "--help")[1].split())
+    assert "It can still read and delete your files" in " ".join(
+        netlet("check", "--help")[1].split()
+    )
