@@ -15,7 +15,7 @@ from torch.nn import functional as F
 import netlet
 from netlet.backends import select_augmentation
 from netlet.backends.cpu import CompilationError, CompiledStep, c_source, library
-from netlet.backends.cpu.chain import read_chain
+from netlet.backends.cpu.build_program import read_program
 from netlet.backends.cpu.errors import NoCompilerError, UnsupportedNetError
 from netlet.data import Dataset, iterate_epoch
 from netlet.errors import NetletWarning, TrainingError
@@ -53,7 +53,34 @@ class StudentNet(nn.Module):
         return F.log_softmax(F.adaptive_avg_pool2d(x, 1).view(x.size(0), -1), dim=1)
 
 
-CHAINS: dict[str, tuple[Callable[[], nn.Module], tuple[int, int, int]]] = {
+class Everything(nn.Module):
+    """Branches, shared layers, dropout of channels, slices, gates and odd poolings."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(2, 12, (3, 2), padding=(1, 0), dilation=(1, 2), groups=2)
+        self.shared = nn.Conv2d(12, 12, 3, padding="same", bias=False)
+        self.norm = nn.BatchNorm2d(12)
+        self.drop = nn.Dropout2d(0.1)
+        self.gate = nn.Conv2d(12, 12, 1)
+        self.after = nn.BatchNorm2d(24)
+        self.last = nn.Linear(24 * 4, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = F.leaky_relu(self.first((x - 0.1) / 0.3), 0.2)
+        y = self.drop(self.norm(self.shared(x)))
+        x = F.relu(x + self.norm(self.shared(y)))
+        x = x * torch.sigmoid(self.gate(x.mean((2, 3), keepdim=True)))
+        one, other = x.chunk(2, 1)
+        x = torch.cat([F.avg_pool2d(x, 3, 2, 1), F.max_pool2d(x, 3, 2, 1)], 1)
+        x = self.after(x) - 0.5 * torch.cat([one, other, other, one], 1)[:, :, ::1, 1:6].amax(
+            (2, 3), keepdim=True
+        )
+        x = F.elu(F.pad(x, (1, 0, 0, 2)))
+        return self.last(F.adaptive_avg_pool2d(x, 2).flatten(1))  # type: ignore[no-any-return]
+
+
+EXAMPLES: dict[str, tuple[Callable[[], nn.Module], tuple[int, int, int]]] = {
     "sprint": (lambda: netlet.build(NETS["sprint"].builder, 0), (1, 28, 28)),
     "mnistnet_1, a bare 1x1": (lambda: netlet.build(NETS["mnistnet_1"].builder, 0), (1, 28, 28)),
     "a student's script": (StudentNet, (1, 13, 13)),
@@ -99,11 +126,34 @@ CHAINS: dict[str, tuple[Callable[[], nn.Module], tuple[int, int, int]]] = {
         ),
         (1, 12, 12),
     ),
+    "a student's residual net, with every operation on maps": (
+        Everything,
+        (2, 13, 10),
+    ),
+    "linear layers": (
+        lambda: nn.Sequential(
+            nn.Dropout(0.1),
+            nn.BatchNorm2d(2),
+            nn.Conv2d(2, 5, (3, 2), (2, 1), (1, 0), dilation=(2, 1), groups=1),
+            nn.Tanh(),
+            nn.MaxPool2d(3, 2, 1, ceil_mode=True),
+            nn.Flatten(),
+            nn.Linear(60, 20, bias=False),
+            nn.BatchNorm1d(20, affine=False),
+            nn.ReLU(),
+            nn.Dropout(0.1),
+            nn.Linear(20, 18),
+            nn.Hardswish(),
+            nn.Linear(18, 3),
+            nn.LogSoftmax(1),
+        ),
+        (2, 11, 8),
+    ),
 }
 
 
 def net_of(name: str) -> tuple[nn.Module, tuple[int, int, int]]:
-    make, shape = CHAINS[name]
+    make, shape = EXAMPLES[name]
     torch.manual_seed(1)
     net = make()
     for module in net.modules():
@@ -111,7 +161,7 @@ def net_of(name: str) -> tuple[nn.Module, tuple[int, int, int]]:
             nn.init.uniform_(module.weight, -1, 1.5)
             nn.init.uniform_(module.bias, -0.5, 0.5)
             nn.init.uniform_(module.running_var, 0.5, 2)  # type: ignore[arg-type]
-        if isinstance(module, nn.Dropout):
+        if isinstance(module, nn.Dropout | nn.Dropout2d):
             module.p = 0.0
     return net, shape
 
@@ -138,12 +188,12 @@ def gradients(net: nn.Module) -> dict[str, torch.Tensor]:
     return {name: p.grad for name, p in net.named_parameters() if p.grad is not None}
 
 
-@pytest.mark.parametrize("name", CHAINS)
+@pytest.mark.parametrize("name", EXAMPLES)
 def test_compiled_step_equals_pytorch(name: str) -> None:
     net, shape = net_of(name)
     theirs = copy.deepcopy(net)
     step = CompiledStep(net, shape, 24, half=False)
-    classes = read_chain(net, shape).classes
+    classes = read_program(net, shape).classes
     for n in (24, 7, 2):
         images, labels = batch_of(n, shape, classes)
         loss, right = step.compute_gradients(images, labels, SMOOTHING, 0)
@@ -171,7 +221,7 @@ def test_compiled_bfloat16_is_as_accurate_as_autocast(name: str) -> None:
     net, shape = net_of(name)
     exact, cast = copy.deepcopy(net), copy.deepcopy(net)
     step = CompiledStep(net, shape, 64, half=True)
-    images, labels = batch_of(64, shape, read_chain(net, shape).classes)
+    images, labels = batch_of(64, shape, read_program(net, shape).classes)
     step.compute_gradients(images, labels, SMOOTHING, 0)
     by_torch(exact, images, labels)
     by_torch(cast, images, labels, half=True)
@@ -246,73 +296,91 @@ def test_compiled_dropout_keeps_the_mean() -> None:
     assert not torch.equal(found[0], found[1])
 
 
+def conv_then(*layers: nn.Module) -> nn.Module:
+    return nn.Sequential(nn.Conv2d(1, 4, 3), *layers)
+
+
 @pytest.mark.parametrize(
     ("net", "why"),
     [
+        (conv_then(nn.ConvTranspose2d(4, 4, 3)), r"1 \(conv_transpose2d\) is not supported"),
+        (conv_then(nn.GroupNorm(2, 4)), r"1 \(group_norm\) is not supported"),
+        (conv_then(nn.PReLU()), r"1 \(prelu\) is not supported"),
+        (conv_then(nn.Softplus()), r"1 \(softplus\) is not supported"),
+        (conv_then(nn.AlphaDropout(0.1)), r"1 \(alpha_dropout\) is not supported"),
+        (conv_then(nn.Dropout(1.0)), r"1 \(dropout\) has a rate of 1"),
         (
-            nn.Sequential(
-                nn.Conv2d(1, 4, 3), nn.Conv2d(4, 4, 3, groups=2), nn.AdaptiveAvgPool2d(1)
-            ),
-            "neither an ordinary nor a depthwise convolution",
+            conv_then(nn.BatchNorm2d(4, track_running_stats=False)),
+            r"1 \(batch_norm\) lacks running statistics",
         ),
         (
-            nn.Sequential(nn.Conv2d(1, 4, 3), nn.Sigmoid(), nn.AdaptiveAvgPool2d(1)),
-            r"_1 \(Sigmoid\)",
-        ),
-        (nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten()), "no global average pooling at the end"),
-        (
-            nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(4 * 36, 3)),
-            "reads a flattened feature map",
-        ),
-        (nn.Sequential(nn.Flatten(), nn.Linear(64, 3)), "Flatten"),
-        (
-            nn.Sequential(nn.Conv2d(1, 4, 3), nn.MaxPool2d(3), nn.AdaptiveAvgPool2d(1)),
-            "not a 2x2 pooling",
+            conv_then(nn.Flatten(), nn.BatchNorm1d(144), nn.Linear(144, 3)),
+            r"2 \(batch_norm\) is of a flattened map",
         ),
         (
-            nn.Sequential(
-                nn.Conv2d(1, 4, 3), nn.Dropout(0.1), nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(1)
-            ),
-            "does not directly follow a convolution",
+            conv_then(nn.Flatten(), nn.Unflatten(1, (9, 4, 4)), nn.Conv2d(9, 3, 4)),
+            "makes another map of a flattened one",
         ),
         (
-            nn.Sequential(nn.Conv2d(1, 4, 3), nn.Dropout2d(0.1), nn.AdaptiveAvgPool2d(1)),
-            r"_1 \(Dropout2d\)",
+            conv_then(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Softmax(1)),
+            r"3 \(softmax\) makes probabilities of the logits",
         ),
-        (
-            nn.Sequential(*([nn.Conv2d(1, 1, 3)] * 2), nn.AdaptiveAvgPool2d(1)),
-            "used more than once",
-        ),
+        (conv_then(nn.Flatten()), "does not end in one number for each class"),
+        (nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()), "has nothing to train"),
     ],
 )
-def test_unsupported_layers_are_rejected_with_the_reason(net: nn.Module, why: str) -> None:
+def test_unsupported_operations_are_rejected_with_the_reason(net: nn.Module, why: str) -> None:
     with pytest.raises(UnsupportedNetError, match=why):
-        read_chain(net, (1, 8, 8))
+        read_program(net, (1, 8, 8))
 
 
-def test_branches_hooks_and_changing_forwards_are_rejected_with_the_reason() -> None:
-    class Residual(nn.Module):
+def test_nets_that_do_more_than_their_graph_shows_are_rejected_with_the_reason() -> None:
+    class WithConv(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.conv = nn.Conv2d(1, 1, 3, padding=1)
+            self.conv = nn.Conv2d(1, 4, 8)
+            self.register_buffer("seen", torch.zeros(()))
 
+    class Chooses(WithConv):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return F.adaptive_avg_pool2d(self.conv(x) + x, 1)
+            return self.conv(x) if x.sum() > 0 else -self.conv(x)  # type: ignore[no-any-return]
 
-    class Chooses(nn.Module):
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return x if x.sum() > 0 else -x
-
-    class Counts(nn.Module):
+    class Counts(WithConv):
         runs = 0
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.conv = nn.Conv2d(1, 1, 8)
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             self.runs += 1
-            return self.conv(x) if self.runs > 3 else self.conv(x).relu()
+            x = self.conv(x)
+            return x if self.runs > 3 else x.relu()
+
+    class Remembers(WithConv):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.seen.add_(1)
+            return self.conv(x)  # type: ignore[no-any-return]
+
+    class Noisy(WithConv):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.conv(x + torch.randn_like(x))  # type: ignore[no-any-return]
+
+    class AlwaysDrops(WithConv):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return F.dropout(self.conv(x))
+
+    class Scales(WithConv):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return F.conv2d(x, self.conv.weight * 2)
+
+    class Mixes(WithConv):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = self.conv(x)
+            return x - x.mean(0)
+
+    class ReadsOldView(WithConv):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = self.conv(x)
+            before = x.view(len(x), -1)
+            x.relu_()
+            return before
 
     class Softens(nn.Sequential):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -328,15 +396,20 @@ def test_branches_hooks_and_changing_forwards_are_rejected_with_the_reason() -> 
     hooked = nn.Sequential(nn.Conv2d(1, 4, 8))
     hooked[0].register_forward_hook(lambda module, given, found: found * 2)
     for net, why in (
-        (Residual(), "has inputs besides the previous layer's output"),
-        (Chooses(), "cannot be traced"),
+        (Chooses(), "Chooses reads a tensor's value"),
         (Counts(), "changes its attributes in the forward pass"),
+        (Remembers(), "writes to a tensor of the net"),
+        (Noisy(), "draws random numbers"),
+        (AlwaysDrops(), "drops values in evaluation mode"),
+        (Scales(), "computes its weights from other tensors"),
+        (Mixes(), "mean mixes the images of a batch"),
+        (ReadsOldView(), "reads a tensor that has been written to through another one"),
         (Softens(nn.Conv2d(1, 4, 8)), "computes something else in evaluation mode"),
         (Frozen(nn.Conv2d(1, 4, 8), nn.BatchNorm2d(4)), "keeps layers in evaluation mode"),
         (hooked, "has hooks"),
     ):
         with pytest.raises(UnsupportedNetError, match=why):
-            read_chain(net, (1, 8, 8))
+            read_program(net, (1, 8, 8))
 
 
 RECIPE = Recipe(
@@ -417,10 +490,8 @@ def test_wrong_library_is_rejected_and_not_cached(
 
     def wrong(*args: object, **more: object) -> str:
         text = original(*args, **more)  # type: ignore[arg-type]
-        assert "* kernel + r) * kernel + c] = sum" in text
-        return text.replace(
-            "* kernel + r) * kernel + c] = sum", "* kernel + c) * kernel + r] = sum"
-        )
+        assert text.count("s.taps_h + r) * s.taps_w + c;") == 1
+        return text.replace("s.taps_h + r) * s.taps_w + c;", "s.taps_h + c) * s.taps_w + r;")
 
     monkeypatch.setattr("netlet.backends.cpu.compiled_step.generate_c_source", wrong)
     with pytest.raises(
@@ -472,9 +543,11 @@ def test_training_says_which_layer_has_no_compiled_form(
     blob_data: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("netlet.backends.select._MIN_IMAGES_TO_COMPILE", 0)
-    net = nn.Sequential(nn.Conv2d(1, 10, 5, 4), nn.Sigmoid(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    net = nn.Sequential(
+        nn.Conv2d(1, 10, 5, 4), nn.Softplus(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    )
     recipe = RECIPE.replace(epochs=1, backend="auto")
-    with pytest.warns(NetletWarning, match=r"eager mode: this net has no compiled form .*Sigmoid"):
+    with pytest.warns(NetletWarning, match=r"eager mode: this net has no compiled form .*softplus"):
         assert fit(net, blob_data, recipe).backend == "eager"
 
 

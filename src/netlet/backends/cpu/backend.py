@@ -1,4 +1,4 @@
-"""The compiled CPU backend, for nets that are a chain of convolutions."""
+"""The compiled CPU backend."""
 
 from __future__ import annotations
 

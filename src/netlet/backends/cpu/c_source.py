@@ -1,150 +1,139 @@
-"""Generate the C program of a net: definitions of its stages, followed by the files in ``c/``."""
+"""Write a program down as C: definitions, the files in ``c/``, and the passes through the parts."""
 
 from __future__ import annotations
 
-import functools
 from importlib import resources
 
-from netlet.backends.cpu.chain import Chain, Stage
+from netlet.backends.cpu.c_listing import PARAMETERS, Listing, list_parts
+from netlet.backends.cpu.c_passes import write_passes
+from netlet.backends.cpu.parts.base import Part
+from netlet.backends.cpu.parts.maps import Norm
+from netlet.backends.cpu.parts.stage import Stage
+from netlet.backends.cpu.program import Program
 
-LANES = 16  # as in numbers.c
-# Cycles between two additions to the same sum; a tile with fewer sums leaves the processor idle.
-_ADD_LATENCY = 6
+_FILES = ("numbers", "layout", "convolution", "linear", "depthwise", "activation")
+_OPTIONAL_FILES = ("functions", "maps", "pooling")
 
 
 def generate_c_source(
-    chain: Chain, *, half: bool, training: bool, images: int, registers: int
+    program: Program, *, half: bool, training: bool, images: int, registers: int
 ) -> str:
     """Return the C program of a net's training step and evaluation.
 
     Args:
-        chain: The net.
+        program: The net.
         half: Whether convolutions read bfloat16 instead of float32.
         training: Whether to include the training step.
         images: The largest batch size.
         registers: The number of vector registers that can hold sums.
     """
-    n = len(chain.stages)
-    head = chain.head
+    listing = list_parts(program, half=half, training=training, images=images, registers=registers)
+    end = program.end
+    shape = end.shape
     lines = [
         f"#define HALF {int(half)}",
         f"#define TRAINING {int(training)}",
         f"#define IMAGES {images}",
-        f"#define CLASSES {chain.classes}",
-        f"#define HEAD {int(head is not None)}",
-        f"#define HEAD_BIAS {int(head is not None and head.bias is not None)}",
-        f"#define STAGES {n}",
-        *(
-            f"#define STAGE_{k} ((Stage){_stage_literal(stage, half, registers)})"
-            for k, stage in enumerate(chain.stages)
-        ),
-        "#define ALL_STAGES "
-        + ", ".join(_stage_literal(stage, half, registers) for stage in chain.stages),
-        "#define FOR_STAGES(DO) " + " ".join(f"DO({k})" for k in range(n)),
-        "#define FOR_STAGES_WITH_PREVIOUS(DO) "
-        + " ".join(f"DO({k}, {max(0, k - 1)})" for k in range(n)),
-        "#define FOR_STAGES_REVERSED(DO) "
-        + " ".join(f"DO({k}, {max(0, k - 1)})" for k in reversed(range(n))),
+        f"#define CLASSES {end.classes}",
+        f"#define FEATURES {end.features}",
+        f"#define OPS {len(program.parts)}",
+        *(f"#define SIZE_{k} {part.shape.size}" for k, part in listing.parts),
+        *filter(None, (part.definitions(listing.codes[k]) for k, part in listing.parts)),
+        "#define ALL_SIZES " + ", ".join(_sizes(listing, k, part) for k, part in listing.parts),
+        f"#define END ((End){{{shape.h}, {shape.w}, {shape.lanes}, {shape.channels}, "
+        f"{int(end.averaged)}, {int(end.weight is not None)}, {int(end.bias is not None)}}})",
     ]
+    needed = {"maps", *(source for part in program.parts for source in part.sources)}
+    names = [*_FILES, *(name for name in _OPTIONAL_FILES if name in needed), "step"]
     folder = resources.files(__package__) / "c"
-    parts = [
-        (folder / f"{part}.c").read_text()
-        for part in ("numbers", "layout", "convolution", "depthwise", "activation", "step")
-    ]
-    return "\n".join([*lines, *parts])
+    files = [(folder / f"{name}.c").read_text() for name in names]
+    functions = [_inputs(listing), _functions(listing), write_passes(listing)]
+    return "\n".join([*lines, *files, *functions, (folder / "entry.c").read_text()])
 
 
-def _stage_literal(stage: Stage, half: bool, registers: int) -> str:
-    """Return a stage as an initializer of ``Stage`` in layout.c."""
-    conv = stage.conv
-    pair = 2 if half else 1
-    (kernel, _), (stride, _), padding = conv.kernel_size, conv.stride, conv.padding[0]
-    assert isinstance(padding, int)
-    out_blocks, in_blocks = (
-        -(-channels // LANES) for channels in (conv.out_channels, conv.in_channels)
-    )
-    kernel_row = kernel * (-(-conv.in_channels // pair) * pair)
-    values = [
-        conv.in_channels,
-        stage.in_h,
-        stage.in_w,
-        conv.out_channels,
-        stage.height,
-        stage.width,
-        kernel,
-        stride,
-        padding,
-        conv.groups > 1,
-        conv.bias is not None,
-        stage.relu_first,
-        stage.norm is not None,
-        stage.dropout > 0,
-        stage.relu,
-        stage.pool,
-        stage.out_h,
-        stage.out_w,
-        *_fastest_tile(
-            stage.height, stage.width, out_blocks, registers, (kernel, stride, padding, stage.in_h)
-        ),
-        *_fastest_tile(
-            stage.in_h,
-            stage.in_w,
-            in_blocks,
-            registers,
-            (kernel, 1, kernel - 1 - padding, (stage.height - 1) * stride + 1),
-        ),
-        *_fastest_tile(kernel, kernel_row, out_blocks, registers),
-    ]
-    return "{" + ", ".join(str(int(value)) for value in values) + "}"
+def _sizes(listing: Listing, k: int, part: Part) -> str:
+    code = listing.codes[k]
+    stage = part.literal(listing.half, code.registers) if isinstance(part, Stage) else "{0}"
+    scratch = part.scratch(code) if listing.training else 0
+    masks = part.masks() if listing.training else 0
+    values = (part.shape.size, part.shape.lanes, int(part.kept), masks, scratch)
+    return f"{{{stage}, {', '.join(map(str, values))}}}"
 
 
-@functools.cache
-def _fastest_tile(
-    height: int,
-    width: int,
-    blocks: int,
-    registers: int,
-    window: tuple[int, int, int, int] = (1, 1, 0, 0),
-) -> tuple[int, int, int]:
-    """Return rows, columns and vectors of the tile that covers a feature map in the fewest cycles.
+def _inputs(listing: Listing) -> str:
+    """Return a function for each part that tells how others read its output."""
+    lines = []
+    for k, part in listing.parts:
+        if isinstance(part, Stage):
+            value = f"stage_input(STAGE_{k}, arena, net, {k}, thread, slot, training)"
+        else:
+            shape = part.shape
+            value = f"kept_input({listing.codes[k].output}, {shape.h}, {shape.w}, {shape.lanes})"
+        lines.append(f"INLINE Input input_{k}({PARAMETERS}) {{\n    return {value};\n}}")
+    return "\n".join(lines)
 
-    Each step of a tile needs one load per position, one load per vector, and one multiply-add per
-    pair of both. Kernel rows that read only zero padding are skipped.
 
-    Args:
-        height: Of the map.
-        width: Of the map.
-        blocks: Vectors of channels.
-        registers: The number of vector registers.
-        window: Kernel size, stride, rows of zero padding above, rows of data (0: unknown).
+def _functions(listing: Listing) -> str:
+    """Return functions for each part and pass.
+
+    So the compiler optimizes each by itself, and a profiler shows each by itself.
     """
-    kernel, stride, pad_rows, data_rows = window
-
-    def cycles(tile: tuple[int, int, int]) -> int:
-        rows, cols, vectors = tile
-        total = 0
-        for row, r in _split_into_tiles(height, rows):
-            kernel_rows = kernel
-            if data_rows:
-                last = min(kernel, pad_rows + data_rows - row * stride)
-                kernel_rows = last - max(0, pad_rows - (row + r - 1) * stride)
-            total += kernel_rows * sum(
-                max(r * c * vectors, r * c + vectors, _ADD_LATENCY)
-                for _, c in _split_into_tiles(width, cols)
+    lines = []
+    for k, part in listing.parts:
+        code = listing.codes[k]
+        lines.append(_function(f"forward_{k}", part.forward(code)))
+        if isinstance(part, Norm):
+            lines.append(_function(f"apply_{k}", part.apply(code)))
+        if isinstance(part, Stage) and part.linear:
+            lines.append(
+                f"static NOINLINE void multiply_{k}(Net *net, Arena *arena, int thread, "
+                f"int slot, int n) {{\n    multiply(STAGE_{k}, net, arena, {k}, slot, n, "
+                f"{code.workspace});\n}}"
             )
-        return total * (blocks // vectors)
-
-    shapes = (
-        (rows, cols, vectors)
-        for vectors in range(1, blocks + 1)
-        if blocks % vectors == 0
-        for rows in range(1, height + 1)
-        for cols in range(1, width + 1)
-        if rows * cols * vectors <= registers - vectors - 1
-    )
-    return min(shapes, key=lambda tile: (cycles(tile), -tile[1]))
+        if not listing.training:
+            continue
+        if isinstance(part, Stage) and listing.trained[k]:
+            lines.append(_stage_gradients(listing, k, part))
+        if listing.trained[k]:
+            lines.append(_function(f"backward_{k}", part.backward(code)))
+            if part.norm_values:
+                lines.append(_function(f"norm_sums_{k}", part.norm_gradient_sums(code)))
+    return "\n".join(lines)
 
 
-def _split_into_tiles(size: int, step: int) -> list[tuple[int, int]]:
-    """Return the start and the length of each tile along one dimension."""
-    return [(start, min(step, size - start)) for start in range(0, size, step)]
+def _stage_gradients(listing: Listing, k: int, part: Stage) -> str:
+    code = listing.codes[k]
+    j, add = part.inputs[0], code.adds[0]
+    if not part.linear:
+        text = (
+            f"static NOINLINE void weight_gradient_{k}(const Arena *arena, int thread, "
+            f"int slot) {{\n    weight_gradient_of(STAGE_{k}, arena, {k}, thread, slot);\n}}"
+        )
+        if code.wanted[0]:
+            text += (
+                f"\nstatic NOINLINE void input_gradient_{k}(const Arena *arena, int thread, "
+                f"int slot) {{\n    input_gradient_of(STAGE_{k}, arena, {k}, thread, "
+                f"arena->g[{j}] + (size_t)slot * SIZE_{j}, {int(add)});\n}}"
+            )
+        return text
+    lines = [
+        f"static NOINLINE void multiply_gradients_{k}(Arena *arena, int thread, int slot, "
+        "int n) {",
+        f"    const elem *x = arena->x[{k}] + (size_t)slot * x_size(STAGE_{k});",
+        f"    const elem *dy = arena->dy[{k}] + (size_t)slot * back_size(STAGE_{k});",
+        f"    linear_gradient(STAGE_{k}, x, dy, {code.workspace}.d_weight, n);",
+    ]
+    if code.wanted[0]:
+        g = f"arena->g[{j}] + (size_t)slot * SIZE_{j}"
+        # The inputs are not needed any more, so their memory can hold their gradients.
+        to = f"arena->x[{k}] + (size_t)slot * x_size(STAGE_{k})" if add else g
+        lines.append(f"    multiply_backward(STAGE_{k}, dy, arena->back_weight[{k}], {to}, n);")
+        if add:
+            lines.append(f"    add_stored_gradient(x, {g}, n * SIZE_{j});")
+    return "\n".join([*lines, "}"])
+
+
+def _function(name: str, body: str) -> str:
+    """Return a function of one image; not every part needs all parameters."""
+    unused = "(void)net, (void)arena, (void)thread, (void)slot, (void)training;"
+    return f"static NOINLINE void {name}({PARAMETERS}) {{\n    {unused}\n    {body}\n}}"

@@ -10,10 +10,12 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from netlet.backends.cpu.build_program import read_program
 from netlet.backends.cpu.c_source import generate_c_source
-from netlet.backends.cpu.chain import Chain, Stage, read_chain
 from netlet.backends.cpu.errors import CompilationError, UnsupportedNetError
 from netlet.backends.cpu.library import compile_library, data_pointer
+from netlet.backends.cpu.parts.base import Tensors
+from netlet.backends.cpu.program import Program
 from netlet.backends.cpu.self_check import CheckedStep, check_step
 
 _MAX_THREADS = 64  # as in numbers.c
@@ -26,11 +28,12 @@ class _Tensors(ctypes.Structure):
         *((name, ctypes.c_void_p) for name in ("weight", "bias", "gamma", "beta", "mean", "var")),
         *((name, ctypes.c_void_p) for name in ("d_weight", "d_bias", "d_gamma", "d_beta")),
         *((name, ctypes.c_float) for name in ("epsilon", "momentum", "dropout")),
+        *((f"add_{name}", ctypes.c_int) for name in ("weight", "bias", "gamma", "beta")),
     ]
 
 
 class CompiledStep:
-    """Forward pass, loss and backward pass of a chain, in a library compiled for it.
+    """Forward pass, loss and backward pass of a net, in a library compiled for it.
 
     The library reads and writes the net's parameters and buffers in place, so they must stay in the
     same memory.
@@ -44,7 +47,7 @@ class CompiledStep:
         threads: Number of threads that share a batch; by default as many as torch uses.
 
     Raises:
-        CompilationError: The net is not a chain, or cannot be compiled here.
+        CompilationError: The net has operations that the backend lacks, or cannot be compiled here.
     """
 
     def __init__(
@@ -57,7 +60,7 @@ class CompiledStep:
         training: bool = True,
         threads: int | None = None,
     ) -> None:
-        chain = read_chain(net, shape)
+        program = read_program(net, shape)
         tensors = [*net.parameters(), *net.buffers()]
         if any(t.device.type != "cpu" or not t.is_contiguous() for t in tensors) or any(
             t.dtype != torch.float32 or not t.requires_grad for t in net.parameters()
@@ -67,15 +70,15 @@ class CompiledStep:
             )
         registers = 30 if torch.backends.cpu.get_cpu_capability() == "AVX512" else 6
         source = generate_c_source(
-            chain, half=half, training=training, images=images, registers=registers
+            program, half=half, training=training, images=images, registers=registers
         )
 
         own = threads or torch.get_num_threads()
 
         def bind(
-            library: ctypes.CDLL, twin: nn.Module, twin_chain: Chain, count: int
+            library: ctypes.CDLL, twin: nn.Module, twin_program: Program, count: int
         ) -> _BoundLibrary:
-            return _BoundLibrary(library, twin_chain, twin, shape, images, count)
+            return _BoundLibrary(library, twin_program, twin, shape, images, count)
 
         def check(library: ctypes.CDLL) -> None:
             # A cached library is used with other numbers of threads, too.
@@ -86,14 +89,14 @@ class CompiledStep:
 
         def smoke_test(library: ctypes.CDLL) -> None:
             twin = copy.deepcopy(net)
-            bound = bind(library, twin, read_chain(twin, shape), 1)
+            bound = bind(library, twin, read_program(twin, shape), 1)
             batch = torch.zeros(images, *shape)
             if training:
                 bound.compute_gradients(batch, torch.zeros(images, dtype=torch.int64), 0.0, 0)
             bound.compute_logits(batch)
 
         self._bound = _BoundLibrary(
-            compile_library(source, check, smoke_test), chain, net, shape, images, threads
+            compile_library(source, check, smoke_test), program, net, shape, images, threads
         )
 
     def compute_gradients(
@@ -123,7 +126,7 @@ class _BoundLibrary:
     def __init__(
         self,
         library: ctypes.CDLL,
-        chain: Chain,
+        program: Program,
         net: nn.Module,
         shape: Sequence[int],
         images: int,
@@ -133,7 +136,7 @@ class _BoundLibrary:
             """``Net`` of layout.c."""
 
             _fields_ = [
-                ("stage", _Tensors * len(chain.stages)),
+                ("op", _Tensors * len(program.parts)),
                 *(
                     (name, ctypes.c_void_p)
                     for name in ("head", "head_bias", "d_head", "d_head_bias", "memory")
@@ -144,8 +147,8 @@ class _BoundLibrary:
         for parameter in net.parameters():
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
-        self._library, self._shape, self._classes = library, tuple(shape), chain.classes
-        self._chain = chain  # keeps the memory alive that the library points to
+        self._library, self._shape, self._classes = library, tuple(shape), program.classes
+        self._program = program  # keeps the memory alive that the library points to
         self._net = Net()
         self._net.threads = min(threads or torch.get_num_threads(), images, _MAX_THREADS)
         if library.netlet_thread_count(self._net.threads) != self._net.threads:
@@ -156,16 +159,12 @@ class _BoundLibrary:
             library.netlet_arena_size(self._net.threads) + 64, dtype=torch.uint8
         )
         self._net.memory = (self._memory.data_ptr() + 63) // 64 * 64
-        for tensors, stage in zip(self._net.stage, chain.stages, strict=True):
-            _set_pointers(tensors, stage)
-        if chain.head is not None:
-            self._net.head, self._net.d_head = _pointers(chain.head.weight)
-            self._net.head_bias, self._net.d_head_bias = _pointers(chain.head.bias)
-        self._batch_counters = [
-            stage.norm.num_batches_tracked
-            for stage in chain.stages
-            if stage.norm is not None and stage.norm.num_batches_tracked is not None
-        ]
+        for pointers, part in zip(self._net.op, program.parts, strict=True):
+            _set_pointers(pointers, part.tensors, part.dropout)
+        _mark_shared(self._net.op, [part.tensors for part in program.parts])
+        self._net.head, self._net.d_head = _pointers(program.end.weight)
+        self._net.head_bias, self._net.d_head_bias = _pointers(program.end.bias)
+        self._batch_counters = _list_batch_counters(net, program)
 
     def compute_gradients(
         self, images: torch.Tensor, labels: torch.Tensor, smoothing: float, seed: int
@@ -181,8 +180,8 @@ class _BoundLibrary:
             ctypes.byref(loss),
             ctypes.byref(correct),
         )
-        if self._batch_counters:
-            torch._foreach_add_(self._batch_counters, 1)
+        for counter in self._batch_counters:
+            counter.add_(1)
         return loss.value, correct.value
 
     def compute_logits(self, images: torch.Tensor) -> torch.Tensor:
@@ -196,9 +195,9 @@ class _BoundLibrary:
         return logits
 
     def set_dropout(self, rates: Sequence[float]) -> None:
-        """Set the dropout rate of each stage."""
-        for tensors, rate in zip(self._net.stage, rates, strict=True):
-            tensors.dropout = rate
+        """Set the dropout rate of each part."""
+        for pointers, rate in zip(self._net.op, rates, strict=True):
+            pointers.dropout = rate
 
     def _image_pointer(self, images: torch.Tensor) -> int:
         assert images.shape[1:] == self._shape
@@ -207,17 +206,41 @@ class _BoundLibrary:
         return images.data_ptr()
 
 
-def _set_pointers(tensors: _Tensors, stage: Stage) -> None:
-    """Point to the tensors of one stage of the net."""
-    conv, norm = stage.conv, stage.norm
-    tensors.weight, tensors.d_weight = _pointers(conv.weight)
-    tensors.bias, tensors.d_bias = _pointers(conv.bias)
-    tensors.dropout = stage.dropout
-    if norm is not None:
-        tensors.gamma, tensors.d_gamma = _pointers(norm.weight)
-        tensors.beta, tensors.d_beta = _pointers(norm.bias)
-        tensors.mean, tensors.var = data_pointer(norm.running_mean), data_pointer(norm.running_var)
-        tensors.epsilon, tensors.momentum = norm.eps, norm.momentum
+def _set_pointers(pointers: _Tensors, tensors: Tensors, dropout: float) -> None:
+    """Point to the net's tensors that one part uses."""
+    for name in ("weight", "bias", "gamma", "beta"):
+        value, gradient = _pointers(getattr(tensors, name))
+        setattr(pointers, name, value)
+        setattr(pointers, f"d_{name}", gradient)
+    pointers.mean, pointers.var = data_pointer(tensors.mean), data_pointer(tensors.var)
+    pointers.epsilon, pointers.momentum = tensors.epsilon, tensors.momentum
+    pointers.dropout = dropout
+
+
+def _mark_shared(pointers: Sequence[_Tensors], tensors: Sequence[Tensors]) -> None:
+    """Let parts add to the gradient of a tensor that another part has written before them.
+
+    Gradients of norms are written backward, those of weights and biases in order at the end.
+    """
+    for names, order in ((("weight", "bias"), 1), (("gamma", "beta"), -1)):
+        written: set[int] = set()
+        for to, own in list(zip(pointers, tensors, strict=True))[::order]:
+            for name in names:
+                tensor = getattr(own, name)
+                if tensor is not None:
+                    setattr(to, f"add_{name}", int(id(tensor) in written))
+                    written.add(id(tensor))
+
+
+def _list_batch_counters(net: nn.Module, program: Program) -> list[torch.Tensor]:
+    """Return the counters of batches, each as often as its norm runs in a step."""
+    by_mean = {
+        id(module.running_mean): module.num_batches_tracked
+        for module in net.modules()
+        if isinstance(module, nn.modules.batchnorm._BatchNorm)
+    }
+    counters = [by_mean.get(id(part.tensors.mean)) for part in program.parts if part.norm_values]
+    return [counter for counter in counters if counter is not None]
 
 
 def _pointers(parameter: torch.Tensor | None) -> tuple[int | None, int | None]:

@@ -14,4 +14,4 @@ class CompilationDisabledError(CompilationError):
 
 
 class UnsupportedNetError(CompilationError):
-    """The reason why a net is not a chain that the compiled backend supports."""
+    """The reason why the compiled backend does not support a net."""

@@ -12,15 +12,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from netlet.backends.cpu.chain import Chain, read_chain
+from netlet.backends.cpu.build_program import read_program
+from netlet.backends.cpu.check_inputs import random_batch, reinitialize, use_running_statistics
 from netlet.backends.cpu.errors import CompilationError
-from netlet.backends.cpu.reference import (
-    dropout_masks,
-    random_batch,
-    reference_logits,
-    reinitialize,
-    use_running_statistics,
-)
+from netlet.backends.cpu.program import Masks, Program, dropout_masks, reference_logits
+from netlet.graph import WithoutDropout
+from netlet.nets.outputs import extract_logits
 
 _ATTEMPTS = 5  # with different images, until one agrees with PyTorch
 _SMOOTHING = 0.1
@@ -50,11 +47,11 @@ class BoundStep(Protocol):
         """See :class:`~netlet.backends.cpu.CompiledStep`."""
 
     def set_dropout(self, rates: Sequence[float]) -> None:
-        """Set the dropout rate of each stage."""
+        """Set the dropout rate of each part."""
 
 
-# Binds the library to a net, which is a chain, with a number of threads.
-Bind = Callable[[nn.Module, Chain, int], BoundStep]
+# Binds the library to a net and its program, with a number of threads.
+Bind = Callable[[nn.Module, Program, int], BoundStep]
 
 
 @dataclass(frozen=True)
@@ -89,18 +86,18 @@ def check_step(checked: CheckedStep, bind: Bind) -> None:
         CompilationError: The library and PyTorch differ, with all of the images tried.
     """
     twin = reinitialize(checked.net)
-    chain = read_chain(twin, checked.shape)
-    bound = [bind(twin, chain, threads) for threads in checked.threads]
+    program = read_program(twin, checked.shape)
+    bound = [bind(twin, program, threads) for threads in checked.threads]
     if checked.training:
         whole = checked.images
         sizes = dict.fromkeys(min(n, whole) for n in (whole, max(2, whole - 1), whole // 3 + 2, 2))
         for step, n in enumerate(sizes):
 
             def check(attempt: int, step: int = step, n: int = n) -> None:
-                _check_training(checked, (twin, chain), bound, n, (step, attempt))
+                _check_training(checked, (twin, program), bound, n, (step, attempt))
 
             _try_batches(check)
-    _try_batches(lambda attempt: _check_evaluation(checked, (twin, chain), bound, attempt))
+    _try_batches(lambda attempt: _check_evaluation(checked, (twin, program), bound, attempt))
 
 
 def _try_batches(check: Callable[[int], None]) -> None:
@@ -120,7 +117,7 @@ def _try_batches(check: Callable[[int], None]) -> None:
 
 def _check_training(
     checked: CheckedStep,
-    subject: tuple[nn.Module, Chain],
+    subject: tuple[nn.Module, Program],
     bound: Sequence[BoundStep],
     n: int,
     which: tuple[int, int],
@@ -130,24 +127,24 @@ def _check_training(
     Raises:
         CompilationError: The library and PyTorch differ.
     """
-    twin, chain = subject
+    twin, program = subject
     step, attempt = which
     seed = _ATTEMPTS * step + attempt
-    rates = [stage.dropout for stage in chain.stages]
-    images, labels = random_batch(checked.shape, n, chain.classes, seed)
+    rates = [part.dropout for part in program.parts]
+    images, labels = random_batch(checked.shape, n, program.classes, seed)
     # Without dropout in the batch that is compared with the net itself.
     as_net = n == min(checked.images, checked.images // 3 + 2)
     used = [0.0] * len(rates) if as_net else rates
-    masks = dropout_masks(chain, n, _mask_seed(seed)) if any(used) else ()
+    masks = dropout_masks(program, n, _mask_seed(seed)) if any(used) else ()
     before = [buffer.clone() for buffer in twin.buffers()]
-    expected = _expected_step(twin, chain, images, labels, masks, checked.half)
+    expected = _expected_step(twin, program, images, labels, masks, checked.half)
     after = [buffer.clone() for buffer in twin.buffers()]
     if as_net:
-        _compare_with_net(twin, chain, images, labels)
+        _compare_with_net(twin, program, images, labels)
         _copy_into(twin.buffers(), after)
     if attempt >= _FIRST_SENSITIVE_ATTEMPT:
         expected = _allow_for_last_bits(
-            expected, twin, chain, (images, labels), masks, checked.half
+            expected, twin, program, (images, labels), masks, checked.half
         )
     try:
         for one in bound if n < checked.images - 1 else bound[:1]:
@@ -173,21 +170,32 @@ class _Expected:
 
 def _expected_step(
     twin: nn.Module,
-    chain: Chain,
+    program: Program,
     images: torch.Tensor,
     labels: torch.Tensor,
-    masks: Sequence[torch.Tensor | None],
+    masks: Masks,
     half: bool,
 ) -> _Expected:
     """Compute a step by PyTorch; updates the running statistics of the net."""
     parameters = dict(twin.named_parameters())
-    logits = reference_logits(chain, images, half=half, training=True, masks=masks)
+    logits = reference_logits(program, images, half=half, training=True, masks=masks)
     loss = F.cross_entropy(logits, labels, label_smoothing=_SMOOTHING)
-    gradients = torch.autograd.grad(loss, list(parameters.values()))
+    gradients = _compute_gradients(loss, list(parameters.values()))
     correct = int((logits.argmax(1) == labels).sum())
     return _Expected(
         loss.item(), logits.detach(), correct, dict(zip(parameters, gradients, strict=True))
     )
+
+
+def _compute_gradients(
+    loss: torch.Tensor, parameters: Sequence[torch.Tensor]
+) -> list[torch.Tensor]:
+    """Return the gradients of parameters; zeros for those of layers that do not run."""
+    found = torch.autograd.grad(loss, parameters, allow_unused=True)
+    return [
+        torch.zeros_like(parameter) if gradient is None else gradient
+        for parameter, gradient in zip(parameters, found, strict=True)
+    ]
 
 
 def _compare_step(
@@ -227,9 +235,9 @@ def _compare_step(
 def _allow_for_last_bits(
     expected: _Expected,
     twin: nn.Module,
-    chain: Chain,
+    program: Program,
     batch: tuple[torch.Tensor, torch.Tensor],
-    masks: Sequence[torch.Tensor | None],
+    masks: Masks,
     half: bool,
 ) -> _Expected:
     """Return what a step must yield, with the slack that its gradients need."""
@@ -239,7 +247,7 @@ def _allow_for_last_bits(
         w * (1 + _LAST_BITS[half] * torch.randn(w.shape, generator=generator)) for w in weights
     ]
     _copy_into(twin.parameters(), noisy)
-    other = _expected_step(twin, chain, *batch, masks, half)
+    other = _expected_step(twin, program, *batch, masks, half)
     _copy_into(twin.parameters(), weights)
     largest = max(float(grad.norm()) for grad in expected.gradients.values())
     change = max(
@@ -262,48 +270,47 @@ def _relative_error(found: torch.Tensor, wanted: torch.Tensor, largest: float) -
 
 
 def _compare_with_net(
-    twin: nn.Module, chain: Chain, images: torch.Tensor, labels: torch.Tensor
+    twin: nn.Module, program: Program, images: torch.Tensor, labels: torch.Tensor
 ) -> None:
-    """Compare the chain with the net itself in float32, so that the chain is the net.
+    """Compare the program with the net itself in float32, so that the program is the net.
 
     Raises:
         CompilationError: They differ.
     """
     net = copy.deepcopy(twin).train()
-    for module in net.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = 0.0
-    wanted = _expected_step(twin, chain, images, labels, (), half=False)
-    loss = F.cross_entropy(net(images).flatten(1), labels, label_smoothing=_SMOOTHING)
-    gradients = torch.autograd.grad(loss, list(net.parameters()))
+    wanted = _expected_step(twin, program, images, labels, (), half=False)
+    with WithoutDropout():
+        output = extract_logits(net(images))
+    loss = F.cross_entropy(output, labels, label_smoothing=_SMOOTHING)
+    gradients = _compute_gradients(loss, list(net.parameters()))
     largest = max(float(grad.norm()) for grad in gradients)
     tolerance = _GRADIENT_TOLERANCE[False][1]
     if not abs(wanted.loss - loss.item()) <= _VALUE_TOLERANCE[False] * (1 + abs(loss.item())):
-        raise CompilationError("the loss of its chain differs from the net's")
+        raise CompilationError("the loss of its program differs from the net's")
     for (name, grad), theirs in zip(wanted.gradients.items(), gradients, strict=True):
         if not _relative_error(grad, theirs, largest) <= tolerance:
-            raise CompilationError(f"the gradient of {name} in its chain differs from the net's")
+            raise CompilationError(f"the gradient of {name} in its program differs from the net's")
 
 
 def _check_evaluation(
-    checked: CheckedStep, subject: tuple[nn.Module, Chain], bound: Sequence[BoundStep], seed: int
+    checked: CheckedStep, subject: tuple[nn.Module, Program], bound: Sequence[BoundStep], seed: int
 ) -> None:
     """Compare the logits of as many images as the library takes, and of fewer.
 
     Raises:
         CompilationError: They differ.
     """
-    twin, chain = subject
-    images, _ = random_batch(checked.shape, checked.images, chain.classes, 100 + seed)
-    use_running_statistics(chain, images[:32])
+    twin, program = subject
+    images, _ = random_batch(checked.shape, checked.images, program.classes, 100 + seed)
+    use_running_statistics(program, images[:32])
     with torch.no_grad():
-        wanted = reference_logits(chain, images, half=checked.half, training=False)
+        wanted = reference_logits(program, images, half=checked.half, training=False)
         few = images[-16:]
         # Centered, since the net may return log-probabilities: logits minus a constant for each.
-        own = _centered(copy.deepcopy(twin).eval()(few).flatten(1))
-        chained = reference_logits(chain, few, half=False, training=False)
-    if not _close(_centered(chained), own, 1e-3):
-        raise CompilationError("the logits of its chain differ from the net's")
+        own = _centered(extract_logits(copy.deepcopy(twin).eval()(few)))
+        own_program = reference_logits(program, few, half=False, training=False)
+    if not _close(_centered(own_program), own, 1e-3):
+        raise CompilationError("the logits of its program differ from the net's")
     for one in bound:
         for n in dict.fromkeys((checked.images, checked.images // 2 + 1, 1)):
             logits = one.compute_logits(images[:n].contiguous())

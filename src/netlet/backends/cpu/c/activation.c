@@ -1,5 +1,5 @@
 /* Forward and backward pass of what follows a convolution: ReLU, batch norm, dropout, ReLU,
- * pooling. */
+ * pooling. And how every operation reads an earlier one's output. */
 
 /* A random mask of the lanes that dropout keeps, one bit each; `counter` numbers the vector. */
 INLINE uint16_t random_lane_mask(uint64_t seed, uint32_t counter, uint32_t dropped) {
@@ -68,6 +68,39 @@ INLINE vec stage_output_at(Stage s, ConvOutput conv, int h, int w, int b) {
                 activation_at(s, conv, corner + s.w + 1, b)));
 }
 
+/* One image's output of an operation, as others read it: computed from the convolution's output if
+ * the operation is a stage, else kept in v. */
+typedef struct {
+    Stage stage; /* out is 0 if it is none */
+    ConvOutput conv;
+    const elem *v;
+    int h, w, lanes;
+} Input;
+
+INLINE vec input_at(Input in, int h, int w, int b) {
+    if (in.stage.out) return stage_output_at(in.stage, in.conv, h, w, b);
+    return load(in.v + (h * in.w + w) * in.lanes + b * LANES);
+}
+
+/* The convolution output of image n in stage k. */
+INLINE ConvOutput conv_output(Stage s, const Arena *arena, const Net *net, int k, int thread, int n,
+                              int training) {
+    const ThreadWorkspace *ws = &arena->workspace[thread][k];
+    return (ConvOutput){arena->y[k] + n * y_size(s), ws->scale, ws->shift,
+                        training && s.dropout ? arena->masks[k] + n * (y_size(s) / LANES) : NULL,
+                        training ? 1 / (1 - net->op[k].dropout) : 1};
+}
+
+INLINE Input stage_input(Stage s, const Arena *arena, const Net *net, int k, int thread, int n,
+                         int training) {
+    return (Input){s,       conv_output(s, arena, net, k, thread, n, training), NULL, s.out_h,
+                   s.out_w, lanes(s)};
+}
+
+INLINE Input kept_input(const elem *v, int h, int w, int lanes) {
+    return (Input){(Stage){0}, (ConvOutput){0}, v, h, w, lanes};
+}
+
 /* The gradient g of the pooling's input, passed back through ReLU and dropout. */
 INLINE vec backward_activation(Stage s, ConvOutput conv, vec g, int pixel, int b) {
     const int at = pixel * lanes(s) + b * LANES;
@@ -130,22 +163,13 @@ INLINE vec dy_at(Stage s, ConvOutput conv, const elem *g, ThreadWorkspace ws, in
     return s.relu_first ? blend(y > 0.0f, d, d - d) : d;
 }
 
-/* Store the first n lanes, or all if n is larger. */
-INLINE void store_partial(elem *p, vec v, int n) {
-    if (n >= LANES) store(p, v);
-    else {
-        elem all[LANES];
-        store(all, v);
-        memcpy(p, all, n * sizeof(elem));
-    }
-}
-
 /* The gradient of one image's convolution output, stored in the two formats that the gradients of
  * the input and of the weights read; also adds up the bias's gradient. */
 INLINE void convolution_gradient(Stage s, ConvOutput conv, const elem *g, ThreadWorkspace ws,
                                  int with_input) {
     if (s.pool) backward_max_pool(s, conv, g, ws.dz);
-    const int all = lanes(s), edge = s.kernel - 1 - s.padding;
+    const int all = lanes(s);
+    const int above = s.kernel_h - 1 - s.top, before = s.kernel_w - 1 - s.left;
     ROLLED for (int b = 0; b < all / LANES; b++) {
         vec bias = {0};
         ROLLED for (int h = 0; h < s.h; h++)
@@ -155,8 +179,9 @@ INLINE void convolution_gradient(Stage s, ConvOutput conv, const elem *g, Thread
                     d[i] = w + i < s.w ? dy_at(s, conv, g, ws, h * s.w + w + i, b) : (vec){0};
                     if (s.bias) bias += d[i];
                     if (with_input && w + i < s.w)
-                        store_partial(ws.dy + (edge + h * s.stride) * back_row(s) +
-                                          (edge + (w + i) * s.stride) * back_pitch(s) + b * LANES,
+                        store_partial(ws.dy + (above + h * s.stride_h) * back_row(s) +
+                                          (before + (w + i) * s.stride_w) * back_pitch(s) +
+                                          b * LANES,
                                       d[i], back_pitch(s) - b * LANES);
                 }
 #if HALF

@@ -83,24 +83,24 @@ INLINE void convolve_maps(ConvGeometry s, const elem *x, const elem *w, const fl
 }
 
 INLINE ConvGeometry forward_geometry(Stage s) {
-    return (ConvGeometry){s.kernel,
+    return (ConvGeometry){s.kernel_h,
                           kernel_row(s),
                           x_row(s),
-                          s.stride * x_row(s),
-                          s.stride * pitch(s),
+                          s.stride_h * x_row(s),
+                          s.stride_w * pitch(s),
                           s.h,
                           s.w,
                           lanes(s) / LANES,
                           s.rows,
                           s.cols,
                           s.blocks,
-                          s.stride,
-                          s.padding,
+                          s.stride_h,
+                          s.top,
                           s.in_h};
 }
 
 INLINE ConvGeometry backward_geometry(Stage s) {
-    return (ConvGeometry){s.kernel,
+    return (ConvGeometry){s.kernel_h,
                           back_kernel_row(s),
                           back_row(s),
                           back_row(s),
@@ -112,8 +112,8 @@ INLINE ConvGeometry backward_geometry(Stage s) {
                           s.back_cols,
                           s.back_blocks,
                           1,
-                          s.kernel - 1 - s.padding,
-                          (s.h - 1) * s.stride + 1};
+                          s.kernel_h - 1 - s.top,
+                          (s.h - 1) * s.stride_h + 1};
 }
 
 INLINE void weight_gradient_tile(Stage s, const elem *x, const float *dy, float *d_weight, int rows,
@@ -126,7 +126,8 @@ INLINE void weight_gradient_tile(Stage s, const elem *x, const float *dy, float 
     UNROLLED for (int i = 0; i < rows * cols * blocks; i++) a[i] = (vec){0};
     ROLLED for (int h = 0; h < s.h; h++) {
         ROLLED for (int w = 0; w < pixel_pairs(s); w++) {
-            const char *xw = bytes + 4 * (h * s.stride * x_row(s) + w * PAIR * s.stride * pitch(s));
+            const char *xw =
+                bytes + 4 * (h * s.stride_h * x_row(s) + w * PAIR * s.stride_w * pitch(s));
             const float *dw = dy + (h * pixel_pairs(s) + w) * all * LANES;
             vec d[MAX_TILE];
             UNROLLED for (int b = 0; b < blocks; b++) d[b] = load_f32(dw + b * LANES);
@@ -147,7 +148,7 @@ INLINE void weight_gradient_tile(Stage s, const elem *x, const float *dy, float 
 
 INLINE void weight_gradient_band(Stage s, const elem *x, const float *dy, float *d_weight,
                                  int rows) {
-    const int width = s.kernel * pitch(s), full = width / s.grad_cols * s.grad_cols,
+    const int width = s.kernel_w * pitch(s), full = width / s.grad_cols * s.grad_cols,
               rest = width - full;
     ROLLED for (int c = 0; c < full; c += s.grad_cols)
         weight_gradient_tile(s, (const elem *)((const char *)x + 4 * c), dy,
@@ -158,7 +159,7 @@ INLINE void weight_gradient_band(Stage s, const elem *x, const float *dy, float 
 }
 
 INLINE void weight_gradient(Stage s, const elem *x, const float *dy, float *d_weight) {
-    const int full = s.kernel / s.grad_rows * s.grad_rows, rest = s.kernel - full;
+    const int full = s.kernel_h / s.grad_rows * s.grad_rows, rest = s.kernel_h - full;
     ROLLED for (int b = 0; b < lanes(s) / LANES; b += s.grad_blocks) {
         ROLLED for (int r = 0; r < full; r += s.grad_rows)
             weight_gradient_band(s, (const elem *)((const char *)x + 4 * r * x_row(s)),
@@ -174,7 +175,7 @@ INLINE void weight_gradient(Stage s, const elem *x, const float *dy, float *d_we
 /* Pair each element with the one in the next window to the right. */
 INLINE const elem *interleave_windows(Stage s, const elem *x, float *interleaved) {
 #if HALF
-    const int apart = s.stride * pitch(s), n = (int)x_size(s);
+    const int apart = s.stride_w * pitch(s), n = (int)x_size(s);
     ROLLED for (int i = 0; i < n; i += LANES) {
         __m512i low = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(x + i)));
         __m512i high = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(x + i + apart)));
@@ -187,34 +188,80 @@ INLINE const elem *interleave_windows(Stage s, const elem *x, float *interleaved
 #endif
 }
 
-/* Copy PyTorch's weights, out in kernel kernel, into the layouts that the forward pass and the
- * input's gradient read (the latter mirrored; NULL if not needed). Channels out_from to out_to are
- * copied. */
+/* Weights of one output channel, without its window: PyTorch's second dimension. */
+INLINE int inputs_per_output(Stage s) {
+    if (s.depthwise) return 1;
+    if (s.linear) return s.in / round_up(s.map_channels, LANES) * s.map_channels;
+    return s.in / s.groups;
+}
+
+/* The input channel that PyTorch's weight i of output channel o reads. A linear layer reads a map
+ * flattened as C H W, which is stored as H W C. */
+INLINE int input_channel(Stage s, int o, int i) {
+    if (!s.linear) return o / (s.out / s.groups) * (s.in / s.groups) + i;
+    const int pixels = s.in / round_up(s.map_channels, LANES);
+    return i % pixels * round_up(s.map_channels, LANES) + i / pixels;
+}
+
+/* Where a weight lies in the layout of the forward pass, counted in rows of lanes. Dilation spreads
+ * the window. */
+INLINE int weight_row(Stage s, int o, int i, int r, int c) {
+    if (s.depthwise) return r * s.dilation_h * s.kernel_w + c * s.dilation_w;
+    return r * s.dilation_h * kernel_row(s) + c * s.dilation_w * pitch(s) + input_channel(s, o, i);
+}
+
+/* Copy PyTorch's weights, out in/groups taps_h taps_w, into the layouts that the forward pass and
+ * the input's gradient read (the latter mirrored; NULL if not needed). Channels out_from to out_to
+ * are copied. */
 INLINE void pack_weights(Stage s, const float *weight, elem *forward, elem *backward, int out_from,
                          int out_to) {
-    const int k = s.kernel, in_blocks = back_lanes(s), out_blocks = lanes(s);
-    if (s.depthwise) {
-        for (int o = out_from; o < out_to; o++)
-            for (int tap = 0; tap < k * k; tap++) {
-                const elem value = to_elem(weight[o * k * k + tap]);
-                forward[tap * out_blocks + o] = value;
-                if (backward) backward[(k * k - 1 - tap) * out_blocks + o] = value;
-            }
-        return;
-    }
+    const int in_blocks = back_lanes(s), out_blocks = lanes(s), inputs = inputs_per_output(s);
     for (int o = out_from; o < out_to; o++)
-        for (int i = 0; i < s.in; i++)
-            for (int r = 0; r < k; r++)
-                for (int c = 0; c < k; c++) {
-                    const elem value = to_elem(weight[((o * s.in + i) * k + r) * k + c]);
-                    const int j = c * pitch(s) + i, j_back = (k - 1 - c) * back_pitch(s) + o;
-                    forward[((r * (kernel_row(s) / PAIR) + j / PAIR) * out_blocks + o) * PAIR +
-                            j % PAIR] = value;
-                    if (backward)
-                        backward[(((k - 1 - r) * (back_kernel_row(s) / PAIR) + j_back / PAIR) *
-                                      in_blocks +
-                                  i) *
-                                     PAIR +
-                                 j_back % PAIR] = value;
+        for (int i = 0; i < inputs; i++)
+            for (int r = 0; r < s.taps_h; r++)
+                for (int c = 0; c < s.taps_w; c++) {
+                    const elem value =
+                        to_elem(weight[((o * inputs + i) * s.taps_h + r) * s.taps_w + c]);
+                    const int j = weight_row(s, o, i, r, c);
+                    if (s.depthwise) {
+                        forward[j * out_blocks + o] = value;
+                        if (backward)
+                            backward[(s.kernel_h * s.kernel_w - 1 - j) * out_blocks + o] = value;
+                        continue;
+                    }
+                    forward[((size_t)(j / PAIR) * out_blocks + o) * PAIR + j % PAIR] = value;
+                    if (!backward) continue;
+                    const int row = s.kernel_h - 1 - r * s.dilation_h;
+                    const int j_back = (s.kernel_w - 1 - c * s.dilation_w) * back_pitch(s) + o;
+                    backward[((size_t)(row * (back_kernel_row(s) / PAIR) + j_back / PAIR) *
+                                  in_blocks +
+                              input_channel(s, o, i)) *
+                                 PAIR +
+                             j_back % PAIR] = value;
                 }
+}
+
+/* Add up the weights' gradients of all threads and write them where PyTorch reads them, each thread
+ * its share of the channels. */
+INLINE void reduce_gradients(Stage s, const Net *net, const Arena *arena, int k, int out_from,
+                             int out_to) {
+    const Tensors t = net->op[k];
+    const int inputs = inputs_per_output(s);
+    for (int o = out_from; o < out_to; o++) {
+        for (int i = 0; i < inputs; i++)
+            for (int r = 0; r < s.taps_h; r++)
+                for (int c = 0; c < s.taps_w; c++) {
+                    const size_t from = (size_t)weight_row(s, o, i, r, c) * lanes(s) + o;
+                    float *to = t.d_weight + ((o * inputs + i) * s.taps_h + r) * s.taps_w + c;
+                    float sum = t.add_weight ? *to : 0;
+                    for (int a = 0; a < net->threads; a++)
+                        sum += arena->workspace[a][k].d_weight[from];
+                    *to = sum;
+                }
+        if (s.bias) {
+            float sum = t.add_bias ? t.d_bias[o] : 0;
+            for (int a = 0; a < net->threads; a++) sum += arena->workspace[a][k].d_bias[o];
+            t.d_bias[o] = sum;
+        }
+    }
 }

@@ -1,17 +1,22 @@
-/* The stages of a net, the sizes of their feature maps, and the memory layout.
+/* The operations of a net, the sizes of their feature maps, and the memory layout.
  *
- * Feature maps are stored as N H W C. A convolution's output has its channels rounded up to a
- * multiple of LANES, its input to a multiple of PAIR.
+ * Feature maps are stored as N H W C. Each operation's output has its channels rounded up to a
+ * multiple of LANES, a convolution's input to a multiple of PAIR.
  *
- * Names: x is a convolution's input, y its output, g the gradient of the stage's output, dz the
- * gradient of the batch norm's output, dy the gradient of y.
+ * Names: x is a convolution's input, y its output, v an output that is kept, g the gradient of an
+ * operation's output, dz the gradient of the batch norm's output, dy the gradient of y.
  */
 
-/* Convolution, ReLU, batch norm, dropout, ReLU, 2x2 max pooling; all but the first are optional. */
+/* Convolution, ReLU, batch norm, dropout, ReLU, 2x2 max pooling; all but the first are optional. A
+ * linear layer is a convolution of a 1x1 map, whose channels are all numbers that it reads. */
 typedef struct {
     int in, in_h, in_w; /* channels, height and width of the input */
     int out, h, w;      /* channels, height and width of the convolution's output */
-    int kernel, stride, padding, depthwise;
+    int kernel_h, kernel_w, taps_h, taps_w; /* window with the gaps of dilation; its weights */
+    int stride_h, stride_w, dilation_h, dilation_w;
+    int top, left, bottom, right; /* zero padding */
+    int groups, depthwise, linear;
+    int map_channels; /* linear: channels of the map that it reads */
     int bias, relu_first, norm, dropout, relu, pool;
     int out_h, out_w; /* size of the stage's output, after pooling */
     /* Tile of the forward pass: the output pixels and vectors of channels summed in registers. */
@@ -22,15 +27,17 @@ typedef struct {
     int grad_rows, grad_cols, grad_blocks;
 } Stage;
 
-/* Pointers to the PyTorch tensors of one stage; NULL for a tensor that it does not have. */
+/* Pointers to the PyTorch tensors of one operation; NULL for a tensor that it does not have. The
+ * flags: add to a gradient that another operation with the same tensor has written. */
 typedef struct {
     float *weight, *bias, *gamma, *beta, *mean, *var;
     float *d_weight, *d_bias, *d_gamma, *d_beta;
     float epsilon, momentum, dropout;
+    int add_weight, add_bias, add_gamma, add_beta;
 } Tensors;
 
 typedef struct {
-    Tensors stage[STAGES];
+    Tensors op[OPS];
     float *head, *head_bias, *d_head, *d_head_bias;
     void *memory; /* netlet_arena_size() bytes, aligned to 64 */
     int threads;
@@ -43,27 +50,38 @@ INLINE int pitch(Stage s) { return round_up(s.in, PAIR); }
 INLINE int lanes(Stage s) { return round_up(s.out, LANES); }
 
 /* Sizes in numbers: a padded row of the input; one image's x, y and g; all weights. */
-INLINE int padded_h(Stage s) { return s.in_h + 2 * s.padding; }
-INLINE int padded_w(Stage s) { return s.in_w + 2 * s.padding; }
+INLINE int padded_h(Stage s) { return s.in_h + s.top + s.bottom; }
+INLINE int padded_w(Stage s) { return s.in_w + s.left + s.right; }
 INLINE int x_row(Stage s) { return padded_w(s) * pitch(s); }
 INLINE size_t x_size(Stage s) { return (size_t)padded_h(s) * x_row(s); }
 INLINE size_t y_size(Stage s) { return (size_t)s.h * s.w * lanes(s); }
-INLINE size_t g_size(Stage s) { return (size_t)s.out_h * s.out_w * lanes(s); }
-INLINE int kernel_row(Stage s) { return round_up(s.kernel * pitch(s), PAIR); }
-INLINE size_t w_size(Stage s) { return (size_t)s.kernel * kernel_row(s) * lanes(s); }
+INLINE int kernel_row(Stage s) { return round_up(s.kernel_w * pitch(s), PAIR); }
+INLINE size_t w_size(Stage s) { return (size_t)s.kernel_h * kernel_row(s) * lanes(s); }
 
 /* The same for the input's gradient, whose convolution reads dy. */
 INLINE int back_pitch(Stage s) { return round_up(s.out, PAIR); }
-INLINE int back_row(Stage s) { return (s.in_w + s.kernel - 1) * back_pitch(s); }
-INLINE size_t back_size(Stage s) { return (size_t)(s.in_h + s.kernel - 1) * back_row(s); }
-INLINE int back_kernel_row(Stage s) { return s.kernel * back_pitch(s); }
+INLINE int back_row(Stage s) { return (s.in_w + s.kernel_w - 1) * back_pitch(s); }
+INLINE size_t back_size(Stage s) { return (size_t)(s.in_h + s.kernel_h - 1) * back_row(s); }
+INLINE int back_kernel_row(Stage s) { return s.kernel_w * back_pitch(s); }
 INLINE int back_lanes(Stage s) { return round_up(s.in, LANES); }
-INLINE size_t back_w_size(Stage s) { return (size_t)s.kernel * back_kernel_row(s) * back_lanes(s); }
+INLINE size_t back_w_size(Stage s) {
+    return (size_t)s.kernel_h * back_kernel_row(s) * back_lanes(s);
+}
 
 /* Pairs of neighboring pixels in a row of the output. */
 INLINE int pixel_pairs(Stage s) { return (s.w + PAIR - 1) / PAIR; }
 
-/* Scratch memory of one thread for one stage. */
+/* What an operation needs of memory, in numbers for one image. */
+typedef struct {
+    Stage stage; /* all zero if it is none */
+    int size;    /* of its output: pixels times lanes */
+    int lanes;   /* of its output */
+    int kept;    /* whether its output is kept as v; that of a stage is computed from y */
+    int masks;   /* vectors of dropout masks */
+    int scratch; /* float numbers that a thread needs for it */
+} OpSizes;
+
+/* Scratch memory of one thread for one operation. */
 typedef struct {
     /* Sums over the thread's images: y and y^2 in the forward pass, later dz and dz * normalized y.
      */
@@ -74,14 +92,17 @@ typedef struct {
     elem *dy;        /* of one image, spread by the stride and padded, for the input's gradient */
     float *dy_pairs; /* of one image, in pairs of pixels, for the weights' gradient */
     float *x_pairs;  /* the input of one image in pairs, with HALF */
+    float *scratch;
 } ThreadWorkspace;
 
 /* All memory of a net: pointers into `Net.memory`. */
 typedef struct {
-    elem *x[STAGES], *y[STAGES], *g[STAGES];
-    elem *weight[STAGES], *back_weight[STAGES];
-    uint16_t *masks[STAGES]; /* kept by dropout: one bit for each lane */
-    ThreadWorkspace workspace[MAX_THREADS][STAGES];
+    elem *x[OPS], *y[OPS], *v[OPS], *g[OPS];
+    elem *weight[OPS], *back_weight[OPS];
+    elem *dy[OPS];           /* of all images, for linear layers */
+    uint16_t *masks[OPS];    /* kept by dropout: one bit for each lane */
+    ThreadWorkspace workspace[MAX_THREADS][OPS];
+    float *head;             /* weights of the linear layer at the end, in the order of features */
     float *d_head[MAX_THREADS], *d_head_bias[MAX_THREADS];
     double loss[MAX_THREADS][8]; /* one cache line for each thread */
     int64_t correct[MAX_THREADS][8];
@@ -93,38 +114,51 @@ INLINE void *allocate(char **next, size_t bytes) {
     return start;
 }
 
-static const Stage stages[STAGES] = {ALL_STAGES};
+static const OpSizes op_sizes[OPS] = {ALL_SIZES};
 
 /* Set the pointers of an arena that begins at `memory`; return its size in bytes. */
 static size_t lay_out_arena(char *memory, int threads, Arena *arena) {
     char *next = memory;
-    for (int k = 0; k < STAGES; k++) {
-        const Stage s = stages[k];
-        arena->x[k] = allocate(&next, IMAGES * x_size(s) * sizeof(elem));
-        arena->y[k] = allocate(&next, IMAGES * y_size(s) * sizeof(elem));
-        arena->g[k] = allocate(&next, IMAGES * g_size(s) * sizeof(elem));
-        arena->weight[k] = allocate(&next, w_size(s) * sizeof(elem));
-        arena->back_weight[k] = allocate(&next, back_w_size(s) * sizeof(elem));
-        arena->masks[k] = allocate(&next, s.dropout ? IMAGES * y_size(s) / LANES * 2 : 0);
+    for (int k = 0; k < OPS; k++) {
+        const OpSizes o = op_sizes[k];
+        const Stage s = o.stage;
+        const int is_stage = s.out > 0;
+        arena->x[k] = allocate(&next, is_stage ? IMAGES * x_size(s) * sizeof(elem) : 0);
+        arena->y[k] = allocate(&next, is_stage ? IMAGES * y_size(s) * sizeof(elem) : 0);
+        arena->v[k] = allocate(&next, o.kept ? (size_t)IMAGES * o.size * sizeof(elem) : 0);
+        arena->g[k] = allocate(&next, TRAINING ? (size_t)IMAGES * o.size * sizeof(elem) : 0);
+        arena->weight[k] = allocate(&next, is_stage ? w_size(s) * sizeof(elem) : 0);
+        arena->back_weight[k] =
+            allocate(&next, is_stage && TRAINING ? back_w_size(s) * sizeof(elem) : 0);
+        arena->dy[k] = allocate(&next, s.linear ? IMAGES * back_size(s) * sizeof(elem) : 0);
+        arena->masks[k] = allocate(&next, (size_t)IMAGES * o.masks * 2);
     }
     for (int t = 0; t < threads; t++) {
-        for (int k = 0; k < STAGES; k++) {
-            const Stage s = stages[k];
+        for (int k = 0; k < OPS; k++) {
+            const OpSizes o = op_sizes[k];
+            const Stage s = o.stage;
             ThreadWorkspace *ws = &arena->workspace[t][k];
             float **per_channel[] = {&ws->sum,     &ws->square,  &ws->d_bias,  &ws->scale,
                                      &ws->shift,   &ws->center,  &ws->inv_std, &ws->grad_scale,
                                      &ws->mean_dz, &ws->mean_dzy};
             for (size_t i = 0; i < sizeof per_channel / sizeof *per_channel; i++)
-                *per_channel[i] = allocate(&next, lanes(s) * 4);
-            ws->d_weight = allocate(&next, w_size(s) * 4);
-            ws->dz = allocate(&next, y_size(s) * 4);
-            ws->dy = allocate(&next, back_size(s) * sizeof(elem));
-            ws->dy_pairs = allocate(&next, (size_t)s.h * pixel_pairs(s) * lanes(s) * 4);
-            ws->x_pairs = allocate(&next, HALF ? (x_size(s) + (size_t)s.stride * pitch(s)) * 4 : 0);
+                *per_channel[i] = allocate(&next, (s.out ? lanes(s) : o.lanes) * 4);
+            const int is_stage = s.out > 0, trained = is_stage && TRAINING;
+            ws->d_weight = allocate(&next, trained ? w_size(s) * 4 : 0);
+            ws->dz = allocate(&next, trained ? y_size(s) * 4 : 0);
+            ws->dy = allocate(&next, trained && !s.linear ? back_size(s) * sizeof(elem) : 0);
+            ws->dy_pairs =
+                allocate(&next, trained ? (size_t)s.h * pixel_pairs(s) * lanes(s) * 4 : 0);
+            ws->x_pairs =
+                allocate(&next, trained && HALF && !s.linear
+                                    ? (x_size(s) + (size_t)s.stride_w * pitch(s)) * 4
+                                    : 0);
+            ws->scratch = allocate(&next, (size_t)o.scratch * 4);
         }
-        arena->d_head[t] = allocate(&next, CLASSES * lanes(stages[STAGES - 1]) * 4);
+        arena->d_head[t] = allocate(&next, (size_t)CLASSES * FEATURES * 4);
         arena->d_head_bias[t] = allocate(&next, CLASSES * 4);
     }
+    arena->head = allocate(&next, (size_t)CLASSES * FEATURES * 4);
     return (size_t)(next - memory);
 }
 

@@ -45,6 +45,13 @@ INLINE elem to_elem(float value) {
     return (elem)_mm_extract_epi16((__m128i)_mm_cvtneps_pbh(_mm_set_ss(value)), 0);
 }
 
+INLINE float from_elem(elem value) {
+    const uint32_t bits = (uint32_t)value << 16;
+    float result;
+    memcpy(&result, &bits, 4);
+    return result;
+}
+
 /* a + w * x. Each lane of w holds a pair of bfloat16 numbers; x points to one pair used by all
  * lanes. */
 INLINE vec mac(vec a, vec w, const void *x) {
@@ -65,6 +72,7 @@ typedef float elem;
 INLINE vec load(const elem *p) { return *(const vec *)p; }
 INLINE void store(elem *p, vec v) { *(vec *)p = v; }
 INLINE elem to_elem(float value) { return value; }
+INLINE float from_elem(elem value) { return value; }
 INLINE vec mac(vec a, vec w, const void *x) { return a + w * *(const float *)x; }
 #endif
 
@@ -75,3 +83,13 @@ INLINE vec blend(int_vec mask, vec a, vec b) {
 }
 /* v - v instead of 0 keeps NaN. */
 INLINE vec relu_of(vec v) { return blend(v > 0.0f, v, v - v); }
+
+/* Store the first n lanes, or all if n is larger. */
+INLINE void store_partial(elem *p, vec v, int n) {
+    if (n >= LANES) store(p, v);
+    else {
+        elem all[LANES];
+        store(all, v);
+        memcpy(p, all, n * sizeof(elem));
+    }
+}

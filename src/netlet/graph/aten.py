@@ -1,0 +1,325 @@
+"""Translate the ATen operations of a running net into the vocabulary, one function for each.
+
+PyTorch leaves out trailing arguments that have their default value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Literal
+
+import torch
+
+from netlet.graph.aten_names import ELEMENTWISE
+from netlet.graph.call import Call
+from netlet.graph.operations import (
+    Activation,
+    AdaptivePooling,
+    Arithmetic,
+    BatchNorm,
+    Concatenation,
+    Convolution,
+    Elementwise,
+    Linear,
+    MatrixProduct,
+    Opaque,
+    Operation,
+    OtherNorm,
+    Padding,
+    Permutation,
+    Pooling,
+    PoolMode,
+    Reduction,
+    Reshape,
+    Slice,
+    Softmax,
+)
+
+_INFINITY = float("inf")
+
+
+Translation = Callable[[Call], Operation]
+TRANSLATIONS: dict[str, Translation] = {}
+
+
+def _translates(*names: str) -> Callable[[Translation], Translation]:
+    def register(function: Translation) -> Translation:
+        TRANSLATIONS.update(dict.fromkeys(names, function))
+        return function
+
+    return register
+
+
+def translate(call: Call) -> Operation:
+    """Return the operation of the vocabulary that a call is."""
+    if call.name in ELEMENTWISE:
+        return Elementwise(call.name)
+    translation = TRANSLATIONS.get(call.name)
+    return translation(call) if translation else Opaque(call.name.strip("_"))
+
+
+@_translates("convolution")
+def _convolution(call: Call) -> Operation:
+    x, weight, bias, stride, padding, dilation, transposed, _, groups = call.args[:9]
+    if not call.is_value(x) or call.is_value(weight) or call.is_value(bias):
+        return call.opaque("its weights are computed from the image")
+    rank = weight.dim() - 2
+    return Convolution(
+        call.weight(weight, False),
+        None if bias is None else call.weight(bias, False),
+        _sizes(stride, rank),
+        _sizes(padding, rank),
+        _sizes(dilation, rank),
+        int(groups),
+        bool(transposed),
+    )
+
+
+@_translates("mm", "addmm")
+def _linear(call: Call) -> Operation:
+    bias, x, weight = call.args if call.name == "addmm" else (None, *call.args)
+    if not call.is_value(x) or call.is_value(weight) or call.is_value(bias):
+        return MatrixProduct()
+    if any(value != 1 for value in call.kwargs.values()):
+        return MatrixProduct()
+    return Linear(call.weight(weight, True), None if bias is None else call.weight(bias, False))
+
+
+@_translates("bmm", "baddbmm")
+def _matrix_product(call: Call) -> Operation:
+    return MatrixProduct()
+
+
+@_translates(
+    "native_batch_norm",
+    "_native_batch_norm_legit",
+    "_native_batch_norm_legit_no_training",
+    "cudnn_batch_norm",
+    "_batch_norm_with_update",
+    "_batch_norm_no_update",
+)
+def _batch_norm(call: Call) -> Operation:
+    tensors = [arg for arg in call.args[3:5] if isinstance(arg, torch.Tensor) or arg is None]
+    mean, var = tensors if len(tensors) == 2 else (None, None)
+    by_batch = any(arg is True for arg in call.args[3:6]) or call.name == "_batch_norm_with_update"
+    momentum, eps = [float(arg) for arg in call.args if isinstance(arg, float)][:2]
+    return BatchNorm(
+        call.optional_weight(1),
+        call.optional_weight(2),
+        None if mean is None else call.weight(mean, False),
+        None if var is None else call.weight(var, False),
+        by_batch,
+        momentum,
+        eps,
+    )
+
+
+@_translates("native_layer_norm", "native_group_norm")
+def _other_norm(call: Call) -> Operation:
+    return OtherNorm(call.name.removeprefix("native_"))
+
+
+@_translates("relu", "sigmoid", "tanh", "silu", "hardswish", "hardsigmoid")
+def _activation(call: Call) -> Operation:
+    return Activation(call.name)
+
+
+@_translates("gelu")
+def _gelu(call: Call) -> Operation:
+    tanh = call.kwargs.get("approximate", "none") == "tanh"
+    return Activation("gelu_tanh" if tanh else "gelu")
+
+
+@_translates("leaky_relu")
+def _leaky_relu(call: Call) -> Operation:
+    return Activation("leaky_relu", (float(call.get(1, "negative_slope", 0.01)),))
+
+
+@_translates("elu")
+def _elu(call: Call) -> Operation:
+    names = ("alpha", "scale", "input_scale")
+    values = [float(call.get(i, name, 1.0)) for i, name in enumerate(names, start=1)]
+    return Activation("elu", tuple(values))
+
+
+@_translates("prelu", "_prelu_kernel")
+def _prelu(call: Call) -> Operation:
+    return Activation("prelu", (), call.weight(call.args[1], False))
+
+
+@_translates("clamp", "clamp_min", "clamp_max", "hardtanh", "relu6")
+def _clamp(call: Call) -> Operation:
+    low, high = call.get(1, "min"), call.get(2, "max")
+    if call.name == "relu6":
+        low, high = 0.0, 6.0
+    elif call.name == "hardtanh":
+        low, high = call.get(1, "min_val", -1.0), call.get(2, "max_val", 1.0)
+    elif call.name == "clamp_max":
+        low, high = None, call.get(1, "max")
+    if isinstance(low, torch.Tensor) or isinstance(high, torch.Tensor):
+        return call.opaque("its bounds are tensors")
+    bounds = (-_INFINITY if low is None else float(low), _INFINITY if high is None else float(high))
+    # At their bounds the two have different gradients.
+    function = "hardtanh" if call.name in ("hardtanh", "relu6") else "clamp"
+    return Activation(function, bounds)
+
+
+@_translates("add", "sub", "rsub", "mul", "div")
+def _arithmetic(call: Call) -> Operation:
+    one, other = call.args[:2]
+    if call.kwargs.get("rounding_mode"):
+        return call.opaque("it rounds")
+    functions: dict[str, Literal["add", "sub", "mul", "div"]] = {
+        "add": "add",
+        "sub": "sub",
+        "rsub": "sub",
+        "mul": "mul",
+        "div": "div",
+    }
+    if call.name == "rsub":
+        one, other = other, one
+    alpha = float(call.get(2, "alpha", 1))
+    constants = [value for value in (one, other) if not call.is_value(value)]
+    if not constants:
+        return Arithmetic(functions[call.name], alpha=alpha)
+    (constant,) = constants
+    if isinstance(constant, torch.Tensor):
+        constant = call.weight(constant, False)
+    elif not isinstance(constant, int | float):
+        return call.opaque("its constant is complex")
+    first = not call.is_value(one)
+    return Arithmetic(functions[call.name], constant, first, alpha)
+
+
+@_translates("max_pool1d", "max_pool2d", "max_pool3d")
+def _max_pooling(call: Call) -> Operation:
+    rank = int(call.name[8])
+    window = _sizes(call.get(1, "kernel_size"), rank)
+    return Pooling(
+        "max",
+        window,
+        _sizes(call.get(2, "stride") or window, rank),
+        _sizes(call.get(3, "padding", 0), rank),
+        _sizes(call.get(4, "dilation", 1), rank),
+        bool(call.get(5, "ceil_mode", False)),
+    )
+
+
+TRANSLATIONS |= {f"max_pool{n}d_with_indices": _max_pooling for n in (2, 3)}
+
+
+@_translates("avg_pool1d", "avg_pool2d", "avg_pool3d")
+def _average_pooling(call: Call) -> Operation:
+    rank = int(call.name[8])
+    window = _sizes(call.get(1, "kernel_size"), rank)
+    return Pooling(
+        "mean",
+        window,
+        _sizes(call.get(2, "stride") or window, rank),
+        _sizes(call.get(3, "padding", 0), rank),
+        (1,) * rank,
+        bool(call.get(4, "ceil_mode", False)),
+        bool(call.get(5, "count_include_pad", True)),
+        call.get(6, "divisor_override"),
+    )
+
+
+@_translates("_adaptive_avg_pool2d", "_adaptive_avg_pool3d", "adaptive_max_pool2d")
+def _adaptive_pooling(call: Call) -> Operation:
+    mode: PoolMode = "max" if "max" in call.name else "mean"
+    return AdaptivePooling(mode, tuple(call.args[1]))
+
+
+@_translates("mean", "sum", "amax", "amin", "max", "min", "var", "std", "prod", "logsumexp")
+def _reduction(call: Call) -> Operation:
+    x, given = call.args[0], call.get(1, "dim")
+    if isinstance(given, torch.Tensor):  # max(x, y)
+        return Elementwise("maximum" if call.name == "max" else "minimum")
+    if any(isinstance(value, bool) for value in call.args[1:2]):  # var(x, unbiased)
+        given = None
+    dims = [given] if isinstance(given, int) else list(given or range(x.dim()))
+    keepdim = call.out.dim() == x.dim()
+    return Reduction(call.name, tuple(sorted(dim % x.dim() for dim in dims)), keepdim)
+
+
+@_translates("cat")
+def _concatenation(call: Call) -> Operation:
+    if any(not call.is_value(part) for part in call.args[0]):
+        return call.opaque("some of its parts are constants")
+    return Concatenation(call.get(1, "dim", 0) % call.out.dim())
+
+
+@_translates(
+    "view", "_unsafe_view", "reshape", "_reshape_alias", "unsqueeze", "squeeze", "unflatten"
+)
+def _reshape(call: Call) -> Operation:
+    return Reshape()
+
+
+@_translates("expand")
+def _expand(call: Call) -> Operation:
+    return Reshape() if call.out.numel() == call.args[0].numel() else Opaque("expand")
+
+
+@_translates("permute", "transpose", "t")
+def _permutation(call: Call) -> Operation:
+    rank = call.out.dim()
+    order = list(range(rank))
+    if call.name == "permute":
+        order = [dim % rank for dim in call.args[1]]
+    else:
+        a, b = (dim % rank for dim in call.args[1:3]) if call.name == "transpose" else (0, rank - 1)
+        order[a], order[b] = order[b], order[a]
+    return Permutation(tuple(order))
+
+
+@_translates("constant_pad_nd")
+def _padding(call: Call) -> Operation:
+    return Padding(tuple(call.args[1]), float(call.get(2, "value", 0)))
+
+
+@_translates("_softmax", "_log_softmax")
+def _softmax(call: Call) -> Operation:
+    name: Literal["softmax", "log_softmax"]
+    name = "softmax" if call.name == "_softmax" else "log_softmax"
+    return Softmax(name, call.args[1] % call.out.dim())
+
+
+@_translates("slice", "select", "narrow")
+def _slice(call: Call) -> Operation:
+    x = call.args[0]
+    dim = call.get(1, "dim", 0) % x.dim()
+    start = call.get(2, "start") or 0
+    start = min(max(0, start + x.shape[dim] if start < 0 else start), x.shape[dim])
+    step = call.get(4, "step", 1) if call.name == "slice" else 1
+    removed = call.name == "select"
+    length = 1 if removed else call.out.shape[dim]
+    return Slice(call.name, dim, start, step, length, removed)
+
+
+def split_slices(
+    name: str, x: torch.Tensor, args: tuple[Any, ...], kwargs: dict[str, Any], outs: Iterable[Any]
+) -> list[tuple[torch.Tensor, Slice]]:
+    """Return the outputs of an operation that cuts a value into several, each as a slice.
+
+    Args:
+        name: ``split``, ``split_with_sizes``, ``chunk`` or ``unbind``.
+        x: The value.
+        args: All positional arguments.
+        kwargs: All keyword arguments.
+        outs: The outputs.
+    """
+    removed = name == "unbind"
+    at = 1 if removed else 2
+    dim = (args[at] if len(args) > at else kwargs.get("dim", 0)) % x.dim()
+    found, start = [], 0
+    for out in outs:
+        length = 1 if removed else out.shape[dim]
+        found.append((out, Slice(name, dim, start, 1, length, removed)))
+        start += length
+    return found
+
+
+def _sizes(value: Any, rank: int) -> tuple[int, ...]:
+    values = [value] if isinstance(value, int) else list(value)
+    return tuple(int(v) for v in (values * rank if len(values) == 1 else values))

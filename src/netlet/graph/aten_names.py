@@ -1,0 +1,39 @@
+"""Names of ATen operations, grouped by what a tracer does about them."""
+
+# Returned as they are: the output is the same value as the input.
+IDENTITIES = frozenset(
+    ["alias", "clone", "contiguous", "detach", "lift_fresh", "to", "_to_copy", "dropout"]
+)
+# These read only the shape of a value.
+SHAPE_ONLY = frozenset(
+    [
+        *("empty_like", "full_like", "new_empty", "new_empty_strided", "new_full", "new_ones"),
+        *("new_zeros", "ones_like", "rand_like", "randn_like", "sym_size", "zeros_like"),
+    ]
+)
+SPLITS = frozenset(["chunk", "split", "split_with_sizes", "unbind"])
+# These return a value to Python, or have a shape that depends on values.
+VALUE_DEPENDENT = frozenset(
+    [
+        *("_local_scalar_dense", "item", "nonzero", "masked_select", "unique", "_unique2"),
+        *("unique_consecutive", "equal", "is_nonzero"),
+    ]
+)
+RANDOM = frozenset(
+    [
+        *("bernoulli", "cauchy", "exponential", "geometric", "log_normal", "multinomial"),
+        *("native_dropout", "normal", "poisson", "rand", "rand_like", "randint", "randint_like"),
+        *("randn", "randn_like", "random", "randperm", "uniform"),
+    ]
+)
+ELEMENTWISE = frozenset(
+    [
+        *("abs", "addcdiv", "addcmul", "bitwise_and", "bitwise_not", "bitwise_or", "ceil", "celu"),
+        *("cos", "eq", "erf", "exp", "expm1", "floor", "fmod", "ge", "gt", "isfinite", "isnan"),
+        *("le", "lerp", "log", "log10", "log1p", "log2", "log_sigmoid_forward", "logical_and"),
+        *("logical_not", "logical_or", "lt", "masked_fill", "maximum", "minimum", "mish", "ne"),
+        *("neg", "nan_to_num", "pow", "reciprocal", "remainder", "round", "rsqrt", "selu", "sgn"),
+        *("sign", "sin", "softplus", "sqrt", "square", "tan", "threshold", "trunc", "where"),
+        "xlogy",
+    ]
+)
