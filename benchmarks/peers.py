@@ -18,7 +18,8 @@ from typing import Any
 from torch import nn
 from torch.nn import functional as F
 
-from netlet.backends.cpu.chain import Chain
+from netlet.backends.cpu.parts.stage import Stage
+from netlet.backends.cpu.program import Program
 from netlet.data import Split
 from netlet.recipes import Recipe
 
@@ -102,25 +103,25 @@ def keras_convnet(x: Any, y: Any) -> dict[str, Any]:
     return {**_time_epochs(net, x, y, batch_size=128, epochs=2), "parameters": net.count_params()}
 
 
-def keras_chain(x: Any, y: Any, chain: Chain, recipe: Recipe) -> dict[str, Any]:
-    """Train one of netlet's nets, rebuilt in Keras, with a recipe's batch size and optimizer."""
+def keras_chain(x: Any, y: Any, program: Program, recipe: Recipe) -> dict[str, Any]:
+    """Train one of netlet's nets, rebuilt in Keras, with a recipe's batch size and optimizer.
+
+    The net is a chain of convolutions with batch norm and ReLU, some with pooling.
+    """
     keras = _keras()
     layers = keras.layers
     stack = [keras.Input((28, 28, 1))]
-    for stage in chain.stages:
-        (kernel, _), (stride, _), padding = (
-            stage.conv.kernel_size,
-            stage.conv.stride,
-            stage.conv.padding[0],
-        )
+    for stage in program.parts:
+        assert isinstance(stage, Stage), "the net is not a chain"
+        padding = stage.padding[0]
         stack += [layers.ZeroPadding2D(padding)] if padding else []
         stack += [
-            layers.Conv2D(stage.conv.out_channels, kernel, stride, use_bias=False),
+            layers.Conv2D(stage.shape.channels, stage.taps, stage.stride, use_bias=False),
             layers.BatchNormalization(),
         ]
         stack += [layers.ReLU()] + ([layers.MaxPooling2D(2)] if stage.pool else [])
     net = keras.Sequential(
-        [*stack, layers.GlobalAveragePooling2D(), layers.Dense(chain.classes, use_bias=False)]
+        [*stack, layers.GlobalAveragePooling2D(), layers.Dense(program.classes, use_bias=False)]
     )
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     net.compile(loss=loss, optimizer=keras.optimizers.AdamW(recipe.peak_lr, weight_decay=0.0))

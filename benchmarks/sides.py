@@ -85,12 +85,12 @@ def keras_convnet(images: int) -> Figures:
 def keras_chain(images: int, name: str) -> Figures:
     """Time an experiment's net on Keras and JAX: the second epoch, without augmentation."""
     from benchmarks.peers import keras_chain
-    from netlet.backends.cpu.chain import read_chain
+    from netlet.backends.cpu.build_program import read_program
     from netlet.experiments import EXPERIMENTS
 
     chosen = EXPERIMENTS[name]
     return keras_chain(
-        *_arrays(images), read_chain(chosen.net.builder(), (1, 28, 28)), chosen.recipe
+        *_arrays(images), read_program(chosen.net.builder(), (1, 28, 28)), chosen.recipe
     )
 
 
