@@ -83,8 +83,10 @@ def run_race(
     }
     if "pipeline" in parts:
         few = max(1_280, images // 5)
-        workers = pipeline.choose_workers("mnistnet_1", few, [0, *_thread_counts()])
-        figures["pipeline"] = pipeline.compare_pipelines("mnistnet_1", few, turns, workers)
+        workers = pipeline.choose_workers("mnistnet_1.documented", few, [0, *_thread_counts()])
+        figures["pipeline"] = pipeline.compare_pipelines(
+            "mnistnet_1.documented", few, turns, workers
+        )
     if "study" in parts:
         times = run_side_in_process("study", images, first, seeds)
         ratio = round(times["one_by_one_s"] / times["study_s"], 2)

@@ -60,14 +60,13 @@ def experiment(images: int, name: str, threads: int) -> Figures:
 
 
 def usual(images: int, name: str, workers: int) -> Figures:
-    """Time the first epoch of an experiment's net in the usual pipeline.
+    """Time the first epoch of an experiment in the usual pipeline.
 
     ``benchmarks/pipeline.py`` describes that pipeline.
     """
-    from benchmarks.pipeline import time_usual_pipeline
-    from netlet import nets
+    from benchmarks.pipeline import find_training, time_usual_pipeline
 
-    parameters = sum(p.numel() for p in nets.NETS[name].builder().parameters())
+    parameters = sum(p.numel() for p in find_training(name).builder().parameters())
     return {
         "train_s": time_usual_pipeline(name, images, workers, epochs=1)[0],
         "epochs": 1,

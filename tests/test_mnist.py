@@ -37,7 +37,17 @@ def test_one_short_epoch_of_document_001s_recipe_learns(mnist: Dataset) -> None:
 def test_the_pipeline_benchmark_runs_on_few_images(mnist: Dataset, tmp_path: Path) -> None:
     done = run_module(
         "benchmarks.pipeline",
-        *["--nets", "code_2", "--images", "256", "--repeats", "1", "--workers", "0", "--out"],
+        *[
+            "--rows",
+            "code_2.documented",
+            "--images",
+            "256",
+            "--repeats",
+            "1",
+            "--workers",
+            "0",
+            "--out",
+        ],
         tmp_path / "speed.json",
     )
     assert "code_2" in done.stdout

@@ -109,27 +109,55 @@ def summary_table(race: Mapping[str, Any]) -> str:
 
 def draw_pipeline() -> str:
     """Return the training throughput compared with the usual pipeline's."""
-    rows = json.loads((RESULTS / "pipeline.json").read_text())["rows"]
-    raced = _load_race()["pipeline"]
+    return pipeline_table(
+        json.loads((RESULTS / "pipeline.json").read_text()), _load_race()["pipeline"]
+    )
+
+
+def pipeline_table(record: Mapping[str, Any], raced: Mapping[str, Any]) -> str:
+    """Return throughputs and how both sides were trained.
+
+    Args:
+        record: Of ``benchmarks.pipeline``. Older ones trained every net by write-up 001's recipe,
+            and do not tell the backend.
+        raced: The same comparison for one net, within a race.
+    """
+    rows = record["rows"]
+    told = "backend" in rows[0]
+    settings = ("parameters", "recipe", "backend") if told else ()
     table = markdown_table(
-        ("net", "usual pipeline, images/s", "netlet, images/s", "ratio"),
+        ("net", *settings, "usual pipeline, images/s", "netlet, images/s", "ratio"),
         [
             [
                 f"`{row['net']}`",
+                *(_describe_training(row) if told else ()),
                 f"{row['usual_images_per_s']:,}",
                 f"{row['netlet_images_per_s']:,}",
                 f"{row['ratio']:.2f}",
             ]
             for row in rows
         ],
-        "lrrr",
+        "lrllrrr" if told else "lrrr",
     )
+    recipe = "the recipe in the table" if told else "write-up 001's recipe"
+    others = [f"`{row['net']}`" for row in rows if told and not row["experiment"]]
+    origin = f" `benchmarks/nets.py` has {', '.join(others)}." if others else ""
     (images,) = {row["images"] for row in rows if row["net"] == raced["net"]}
     return (
-        f"{table}\n\n`{raced['net']}` was measured here on {images:,} images. The race measured "
-        f"it again, on {raced['images']:,} images, and found a ratio of {raced['ratio']:.2f}, "
-        "which the [Speed](speed.md) page reports."
+        f"{table}\n\nBoth sides have the same dropout, and the augmentation, batch size and "
+        f"optimizer of {recipe}.{origin} `{raced['net']}` was measured here on {images:,} images. "
+        f"The race measured it again, on {raced['images']:,} images, and found a ratio of "
+        f"{raced['ratio']:.2f}, which the [Speed](speed.md) page reports."
     )
+
+
+def _describe_training(row: Mapping[str, Any]) -> list[str]:
+    """Return the parameters, the recipe and the backend of a row of the throughput."""
+    return [
+        f"{row['parameters']:,}",
+        f"`{row['recipe']}`",
+        f"{row['backend']}, {row['precision']}",
+    ]
 
 
 def draw_peer_accuracy() -> str:
