@@ -25,7 +25,7 @@ ROOT = Path(__file__).parent.parent
 FIXTURES = ROOT / "tests" / "fixtures"
 
 linux_only = pytest.mark.skipif(
-    sys.platform != "linux", reason="needs Linux: GCC with OpenMP, ELF object files, or /proc"
+    sys.platform != "linux", reason="needs Linux: GCC, ELF object files, or /proc"
 )
 
 # The fixture ``netlet``: arguments of the command line -> exit code, stdout, stderr.

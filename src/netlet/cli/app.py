@@ -174,6 +174,7 @@ def main(arguments: list[str] | None = None) -> None:
         # it is worth.
         gc.set_threshold(100_000, 50, 50)
         atexit.register(gc.freeze)
+        _bound_spinning()
     _accept_clicks_completion_variable()
     accept_all_characters()
     words = sys.argv[1:] if arguments is None else arguments
@@ -196,6 +197,16 @@ def main(arguments: list[str] | None = None) -> None:
     if arguments is None and user_code_has_run():
         leave(code or 0)
     sys.exit(code or 0)
+
+
+def _bound_spinning() -> None:
+    """Let PyTorch's waiting threads sleep soon, unless the environment says how long they spin.
+
+    By default they spin for milliseconds after each operation. On a busy machine they then keep the
+    thread that they wait for from running. OpenMP reads the variable when torch is imported.
+    """
+    if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys():
+        os.environ["GOMP_SPINCOUNT"] = "1000"
 
 
 def _run(words: list[str]) -> int | None:

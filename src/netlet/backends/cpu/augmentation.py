@@ -110,7 +110,8 @@ class CompiledAugmentation:
 
 
 def _load_library() -> ctypes.CDLL:
-    source = resources.files(__package__).joinpath("c", "warp.c").read_text()
+    folder = resources.files(__package__) / "c"
+    source = "\n".join((folder / f"{name}.c").read_text() for name in ("threads", "warp"))
     return compile_library(source, _check, _smoke_test)
 
 

@@ -1,4 +1,8 @@
-"""Write the passes through a program's parts as C: initialization, forward, loss, backward."""
+"""Write the passes through a program's parts as C: initialization, forward, loss, backward.
+
+A pass consists of phases, which begin where sums over the whole batch are needed. In each phase,
+every share of the images is one task of threads.c.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,8 @@ from netlet.backends.cpu.parts.base import IMAGE
 from netlet.backends.cpu.parts.functions import format_float
 from netlet.backends.cpu.parts.maps import Dropout, Images, Norm
 from netlet.backends.cpu.parts.stage import Stage
+
+_NEXT_PHASE = ""  # between the lines of one phase and those of the next
 
 
 def write_passes(listing: Listing) -> str:
@@ -92,12 +98,9 @@ def _evaluation(listing: Listing) -> str:
     parameters = (
         "Net *net, Arena *arena, const float *images, int thread, int from, int to, float *logits"
     )
-    return "\n".join(
-        [
-            _void("prepare_evaluation", "Net *net, Arena *arena, int thread", prepare),
-            _void("evaluate", parameters, body),
-        ]
-    )
+    call = "evaluate(net, arena, work->images, thread, from, to, work->logits);"
+    lines = ["init(net, arena, thread);", *prepare, _NEXT_PHASE, call]
+    return f"{_void('evaluate', parameters, body)}\n{_phases('evaluation', lines)}"
 
 
 def _training_passes(listing: Listing) -> str:
@@ -113,23 +116,47 @@ def _training_passes(listing: Listing) -> str:
         for k, part in listing.parts
         if isinstance(part, Stage)
     ]
-    return "\n".join(
-        [
-            _void(
-                "forward",
-                "Net *net, Arena *arena, int thread, int from, int to, int n, uint64_t seed",
-                ["(void)n, (void)seed;", *_forward(listing)],
-            ),
-            _void("clear_forward_sums", "Arena *arena, int thread", clear),
-            _loss(listing),
-            _void(
-                "backward",
-                "Net *net, Arena *arena, int thread, int from, int to, int n",
-                ["(void)n;", *_backward(listing)],
-            ),
-            _void("reduce", "Net *net, Arena *arena, int thread", reduce),
-        ]
+    loss = "loss_of_end(net, arena, thread, i, (int)work->labels[i], work->smoothing, n);"
+    lines = [
+        *("init(net, arena, thread);", "pack_images(arena, work->images, from, to, from);"),
+        _NEXT_PHASE,
+        *_forward(listing),
+        _NEXT_PHASE,  # all have read the sums, which are used for others from here on
+        *clear,
+        "clear_loss(arena, thread);",
+        _loop([loss]),
+        *_backward(listing),
+        _NEXT_PHASE,
+        *reduce,
+    ]
+    return f"{_loss(listing)}\n{_phases('training', lines)}"
+
+
+def _phases(name: str, lines: list[str]) -> str:
+    """Return the function that threads.c calls for each phase and share of the images."""
+    phases: list[list[str]] = [[]]
+    for line in lines:
+        if line == _NEXT_PHASE:
+            phases.append([])
+        else:
+            phases[-1].append(line)
+    cases = []
+    for number, body in enumerate(phases):
+        cases.append(f"case {number}:\n        " + "\n        ".join([*body, "break;"]))
+    begin = [
+        "const Work *work = argument;",
+        "Net *net = work->net;",
+        "Arena *arena = work->arena;",
+        "const int n = work->n, from = split_start(n, thread, net->threads),",
+        "          to = split_start(n, thread + 1, net->threads);",
+        "const uint64_t seed = work->seed;",
+        "(void)seed;",
+        "switch (phase) {",
+    ]
+    function = _void(
+        f"{name}_phase", "void *argument, int phase, int thread", [*begin, *cases, "}"]
     )
+    return f"#define {name.upper()}_PHASES {len(phases)}\n{function}"
 
 
 def _forward(listing: Listing) -> list[str]:
@@ -148,7 +175,7 @@ def _forward(listing: Listing) -> list[str]:
         if part.norm_values:
             count = f"(double)n * {part.norm_values}"
             lines += [
-                "BARRIER;",
+                _NEXT_PHASE,
                 f"prepare_norm({part.shape.channels}, {count}, arena, net, {k}, thread, 1);",
             ]
         if isinstance(part, Norm):
@@ -185,7 +212,7 @@ def _backward(listing: Listing) -> list[str]:
         if part.norm_values:
             count = f"(float)n * {part.norm_values}"
             lines += [
-                "BARRIER;",
+                _NEXT_PHASE,
                 f"prepare_norm_gradient({part.shape.channels}, {count}, arena, net, {k}, thread);",
             ]
         sums = [

@@ -11,7 +11,7 @@ from netlet.backends.cpu.parts.maps import Norm
 from netlet.backends.cpu.parts.stage import Stage
 from netlet.backends.cpu.program import Program
 
-_FILES = ("numbers", "layout", "convolution", "linear", "depthwise", "activation")
+_FILES = ("threads", "numbers", "layout", "convolution", "linear", "depthwise", "activation")
 _OPTIONAL_FILES = ("functions", "maps", "pooling")
 
 

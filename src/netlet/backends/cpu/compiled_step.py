@@ -152,7 +152,7 @@ class _BoundLibrary:
         self._net = Net()
         self._net.threads = min(threads or torch.get_num_threads(), images, _MAX_THREADS)
         if library.netlet_thread_count(self._net.threads) != self._net.threads:
-            raise CompilationError(f"OpenMP cannot start {self._net.threads} threads")
+            raise CompilationError(f"the system cannot start {self._net.threads} threads")
         library.netlet_arena_size.restype = ctypes.c_size_t
         # Initialized to zero, since the padding of feature maps is never written.
         self._memory = torch.zeros(

@@ -41,7 +41,7 @@ _FLAGS = (
     "-fno-math-errno",
     "-fno-trapping-math",
     "-fno-signed-zeros",
-    "-fopenmp",
+    "-pthread",
     "-shared",
     "-fPIC",
 )

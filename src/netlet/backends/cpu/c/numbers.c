@@ -10,9 +10,6 @@
 #ifdef __AVX512F__
 #include <immintrin.h>
 #endif
-#ifdef _OPENMP
-#include <omp.h>
-#endif
 
 #define LANES 16
 #define INLINE static inline __attribute__((always_inline))

@@ -5,18 +5,11 @@
  * this file, and the passes through the net, also written by Python. All sizes are constants, so the
  * compiler unrolls every loop over a tile and keeps the tile's sums in registers.
  *
- * Each thread takes its share of the images through the whole net. Threads wait for each other
- * where batch norm needs sums over the batch. Their sums are added in a fixed order, so the same
- * number of threads gives bit-identical results.
+ * The images are split into as many shares as there are threads. `thread` is the number of a share,
+ * whichever thread works on it (threads.c). A phase ends where batch norm needs sums over the batch.
+ * The shares' sums are added in a fixed order, so the same number of threads gives bit-identical
+ * results.
  */
-
-#ifdef _OPENMP
-#define BARRIER _Pragma("omp barrier")
-#define THREAD omp_get_thread_num()
-#else
-#define BARRIER
-#define THREAD 0
-#endif
 
 /* The first of the n items that belong to a thread. */
 INLINE int split_start(int n, int thread, int threads) {
@@ -317,14 +310,14 @@ static Arena *arena_of(const Net *net) {
     return arena;
 }
 
-/* The number of threads that OpenMP starts if `threads` are requested. */
-int netlet_thread_count(int threads) {
-    int started = 1;
-#pragma omp parallel num_threads(threads)
-#ifdef _OPENMP
-    if (omp_get_thread_num() == 0) started = omp_get_num_threads();
-#else
-    (void)threads;
-#endif
-    return started;
-}
+/* The arguments of a pass. */
+typedef struct {
+    Net *net;
+    Arena *arena;
+    const float *images;
+    const int64_t *labels;
+    int n;
+    float smoothing;
+    uint64_t seed;
+    float *logits;
+} Work;

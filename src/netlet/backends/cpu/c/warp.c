@@ -7,9 +7,6 @@
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
-#ifdef _OPENMP
-#include <omp.h>
-#endif
 
 #define LANES 16
 #define HALF_UP 1.4e-6f /* rounds exact halves up, as image libraries do */
@@ -95,38 +92,56 @@ static inline __attribute__((always_inline)) void warp_plane(const uint32_t *cor
     }
 }
 
+typedef struct {
+    const uint8_t *images;
+    const int64_t *index;
+    int n, channels, h, w, ops;
+    const WarpOp *op;
+    float mean, std, *out;
+    int shares;
+} Warp;
+
+/* Warp one share of the images. */
+static void warp_share(void *work, int phase, int share) {
+    const Warp *a = work;
+    const WarpOp *op = a->op;
+    const int h = a->h, w = a->w, size = h * w;
+    (void)phase;
+    uint8_t padded[(h + 4) * (w + 4)], bytes[size];
+    uint32_t corners[(h + 4) * (w + 4)];
+    /* Read in full vectors; the last one reaches beyond the end. */
+    float displacement[2 * size + LANES];
+    memset(displacement + 2 * size, 0, LANES * sizeof(float));
+    const int first = (int)((int64_t)a->n * share / a->shares),
+              end = (int)((int64_t)a->n * (share + 1) / a->shares);
+    for (int i = first; i < end; i++)
+        for (int c = 0; c < a->channels; c++) {
+            float *to = a->out + ((int64_t)i * a->channels + c) * size;
+            const uint8_t *from = a->images + (a->index[i] * a->channels + c) * size;
+            for (int k = 0; k < a->ops; k++) {
+                if (k) {
+                    for (int p = 0; p < size; p++) bytes[p] = (uint8_t)to[p];
+                    from = bytes;
+                }
+                pack_corners(from, h, w, op[k].fill, padded, corners);
+                const float *map = op[k].maps + (int64_t)i * 6;
+                if (op[k].points) elastic_displacement(op + k, i, h, w, displacement);
+                /* Constant arguments, so that the inner loops have no branches. */
+                if (op[k].nearest)
+                    warp_plane(corners, map, op[k].points ? displacement : NULL, 1, h, w, to);
+                else if (op[k].points) warp_plane(corners, map, displacement, 0, h, w, to);
+                else warp_plane(corners, map, NULL, 0, h, w, to);
+            }
+            if (!a->ops)
+                for (int p = 0; p < size; p++) to[p] = from[p];
+            for (int p = 0; p < size; p++) to[p] = (to[p] / 255 - a->mean) / a->std;
+        }
+}
+
 void netlet_warp(const uint8_t *images, const int64_t *index, int n, int channels, int h, int w,
                  int ops, const WarpOp *op, float mean, float std, float *out, int threads) {
-    const int size = h * w;
-#pragma omp parallel num_threads(threads)
-    {
-        uint8_t padded[(h + 4) * (w + 4)], bytes[size];
-        uint32_t corners[(h + 4) * (w + 4)];
-        /* Read in full vectors; the last one reaches beyond the end. */
-        float displacement[2 * size + LANES];
-        memset(displacement + 2 * size, 0, LANES * sizeof(float));
-#pragma omp for schedule(static)
-        for (int i = 0; i < n; i++)
-            for (int c = 0; c < channels; c++) {
-                float *to = out + ((int64_t)i * channels + c) * size;
-                const uint8_t *from = images + (index[i] * channels + c) * size;
-                for (int k = 0; k < ops; k++) {
-                    if (k) {
-                        for (int p = 0; p < size; p++) bytes[p] = (uint8_t)to[p];
-                        from = bytes;
-                    }
-                    pack_corners(from, h, w, op[k].fill, padded, corners);
-                    const float *map = op[k].maps + (int64_t)i * 6;
-                    if (op[k].points) elastic_displacement(op + k, i, h, w, displacement);
-                    /* Constant arguments, so that the inner loops have no branches. */
-                    if (op[k].nearest)
-                        warp_plane(corners, map, op[k].points ? displacement : NULL, 1, h, w, to);
-                    else if (op[k].points) warp_plane(corners, map, displacement, 0, h, w, to);
-                    else warp_plane(corners, map, NULL, 0, h, w, to);
-                }
-                if (!ops)
-                    for (int p = 0; p < size; p++) to[p] = from[p];
-                for (int p = 0; p < size; p++) to[p] = (to[p] / 255 - mean) / std;
-            }
-    }
+    /* More shares than threads, so that none waits long for another. */
+    const int shares = threads == 1 ? 1 : 4 * threads;
+    Warp work = {images, index, n, channels, h, w, ops, op, mean, std, out, shares};
+    run_phases(warp_share, &work, 1, shares, threads);
 }
