@@ -28,9 +28,9 @@ static struct {
     _Atomic uint64_t ticket;
     _Atomic uint32_t news; /* counts phases, for those who sleep */
     _Atomic int sleeping, finished;
+    _Atomic int phases, tasks; /* may be read by a thread that holds the ticket of an earlier run */
     Task task;
     void *work;
-    int phases, tasks;
 } pool = {.ticket = NO_TASK,
           .run = PTHREAD_MUTEX_INITIALIZER,
           .sleep = PTHREAD_MUTEX_INITIALIZER,
