@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from unittest import mock
 
@@ -12,13 +18,13 @@ import torch
 from PIL import Image
 from torch import nn
 
-from benchmarks import pipeline, transforms
+from benchmarks import busy, pipeline, transforms
 from benchmarks.nets import NETS
 from netlet import catalog, data
 from netlet.data.augment import apply_warp, draw_inverse_maps
 from netlet.experiments import EXPERIMENTS
 from netlet.recipes import AUGMENTS, STEADY, Warp
-from tools.speed import pipeline_table
+from tools import speed
 
 ROOT = Path(__file__).parent.parent
 BENCHMARKS = sorted(path.stem for path in (ROOT / "benchmarks").glob("[!_]*.py"))
@@ -106,8 +112,87 @@ def test_records_of_both_layouts_are_drawn() -> None:
     }
     other = {**new, "net": "lenet5", "experiment": None}
     raced = {"net": "mnistnet_1", "images": 12_000, "ratio": 9.41}
-    assert "| `mnistnet_1` | 2,588 | 23,212 | 8.99 |" in pipeline_table({"rows": [old]}, raced)
-    drawn = pipeline_table({"rows": [new, other]}, raced)
+    assert "| `mnistnet_1` | 2,588 | 23,212 | 8.99 |" in speed.pipeline_table(
+        {"rows": [old]}, raced
+    )
+    drawn = speed.pipeline_table({"rows": [new, other]}, raced)
     row = "| `mnistnet_1` | 7,416 | `document_001` | compiled, bf16 | 2,588 | 23,212 | 8.99 |"
     assert row in drawn
     assert "`benchmarks/nets.py` has `lenet5`." in drawn
+
+
+def is_running(process: int) -> bool:
+    """Return whether a process exists and is no zombie."""
+    done = subprocess.run(["ps", "-o", "stat=", "-p", str(process)], capture_output=True, text=True)
+    return done.stdout.strip() not in ("", "Z")
+
+
+def test_busy_loops_end_with_the_block() -> None:
+    def interrupt() -> None:
+        with busy.run_busy_loops(2) as running:
+            loops.extend(running)
+            assert all(is_running(loop.pid) for loop in running)
+            raise KeyboardInterrupt
+
+    loops: list[subprocess.Popen[bytes]] = []
+    with pytest.raises(KeyboardInterrupt):
+        interrupt()
+    assert [loop.returncode for loop in loops] == [-signal.SIGKILL] * 2
+
+
+def test_busy_loops_end_with_a_killed_parent() -> None:
+    code = (
+        "import os, signal\nfrom benchmarks.busy import run_busy_loops\n"
+        "with run_busy_loops(1) as (loop,):\n"
+        "    print(loop.pid, flush=True)\n    os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL
+    loop, deadline = int(done.stdout), time.monotonic() + 20
+    try:
+        while is_running(loop) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert not is_running(loop)
+    finally:
+        if is_running(loop):
+            os.kill(loop, signal.SIGKILL)
+
+
+def test_a_busy_loop_that_ends_early_is_an_error() -> None:
+    def end_early() -> None:
+        with busy.run_busy_loops(1) as (loop,):
+            loop.kill()
+            loop.wait()
+
+    with pytest.raises(RuntimeError, match="ended early"):
+        end_early()
+
+
+def test_ratios_on_a_busy_machine_are_medians_over_the_turns() -> None:
+    times = [(2.0, 3.0, 8.0), (1.0, 2.0, 3.0), (4.0, 4.0, 20.0)]
+    turns = [{("eager", 2): [{"seconds": s, "precision": "bf16"} for s in turn]} for turn in times]
+    row = busy.summarize(("eager", 2), turns)
+    assert row["seconds"] == [2.0, 3.0, 8.0]
+    assert row["ratios"] == [1.5, 4.0]
+    record = {"loops": [1, 3], "rows": [row]}
+    assert "| eager, bf16 | 2 | 2.00 s | 3.00 s | 1.50 | 8.00 s | 4.00 |" in speed.busy_table(
+        record
+    )
+
+
+def test_the_section_on_busy_machines_needs_a_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(speed, "RESULTS", tmp_path)
+    assert speed.draw_busy() == ""
+    row = {"backend": "eager", "threads": 1, "precision": "bf16"}
+    record = {
+        "environment": {"cpu": "EPYC", "cores": 2, "torch": "2.13"},
+        "experiment": "mnistnet_1.documented",
+        "turns": 3,
+        "loops": [1],
+        "rows": [{**row, "seconds": [2.0, 3.0], "ratios": [1.5]}],
+    }
+    (tmp_path / "busy.json").write_text(json.dumps(record))
+    assert speed.draw_busy().startswith("## On a busy machine\n")
+    assert "medians of 3 turns" in speed.draw_busy()

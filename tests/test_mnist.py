@@ -57,6 +57,16 @@ def test_the_pipeline_benchmark_runs_on_few_images(mnist: Dataset, tmp_path: Pat
 
 @pytest.mark.slow
 @pytest.mark.mnist
+def test_the_busy_benchmark_runs(mnist: Dataset, tmp_path: Path) -> None:
+    words = ["--backends", "compiled", "--threads", "1", "--loops", "1", "--turns", "1", "--out"]
+    done = run_module("benchmarks.busy", *words, tmp_path / "busy.json")
+    assert "| compiled, " in done.stdout
+    (row,) = json.loads((tmp_path / "busy.json").read_text())["rows"]
+    assert len(row["seconds"]) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.mnist
 def test_the_race_benchmark_runs_on_few_images(mnist: Dataset, tmp_path: Path) -> None:
     done = run_module(
         "benchmarks.race",

@@ -201,12 +201,48 @@ def draw_ladder_of_changes() -> str:
     return ladder_table(json.loads((RESULTS / "ladder.json").read_text()))
 
 
+def draw_busy() -> str:
+    """Return the section on busy machines, or nothing as long as there is no record."""
+    path = RESULTS / "busy.json"
+    return busy_section(json.loads(path.read_text())) if path.is_file() else ""
+
+
+def busy_section(record: Mapping[str, Any]) -> str:
+    """Return a section on the times beside other programs."""
+    machine = record["environment"]
+    return (
+        "## On a busy machine\n\n"
+        "    python -m benchmarks.busy --out results/busy.json\n\n"
+        f"Training time of one epoch of `{record['experiment']}`, alone and beside programs that "
+        "compute all the time, each in one thread. The ratio is to the time alone.\n\n"
+        f"{busy_table(record)}\n\n"
+        f"{machine['cpu']}, {machine['cores']} cores, torch {machine['torch']}, `netlet train`, "
+        f"medians of {record['turns']} turns."
+    )
+
+
+def busy_table(record: Mapping[str, Any]) -> str:
+    """Return the times of an epoch beside busy loops, relative to those without."""
+    columns = ["backend", "threads", "alone"]
+    for count in record["loops"]:
+        columns += [f"beside {count} busy loop{'s' if count > 1 else ''}", "ratio"]
+    rows = []
+    for row in record["rows"]:
+        quiet, *busy = row["seconds"]
+        cells = [f"{row['backend']}, {row['precision']}", str(row["threads"]), f"{quiet:.2f} s"]
+        for seconds, ratio in zip(busy, row["ratios"], strict=True):
+            cells += [f"{seconds:.2f} s", f"{ratio:.2f}"]
+        rows.append(cells)
+    return markdown_table(columns, rows, "l" + "r" * (len(columns) - 1))
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "targets": draw_summary,
     "race": draw_race,
     "pipeline": draw_pipeline,
     "ladder": draw_ladder_of_changes,
     "peer": draw_peer_accuracy,
+    "busy": draw_busy,
 }
 
 
