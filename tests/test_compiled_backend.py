@@ -149,6 +149,14 @@ EXAMPLES: dict[str, tuple[Callable[[], nn.Module], tuple[int, int, int]]] = {
         ),
         (2, 11, 8),
     ),
+    "a softmax of its own, and rarer activations": (
+        lambda: nn.Sequential(
+            *(nn.Conv2d(1, 9, 3), nn.Mish(), nn.Conv2d(9, 6, 1), nn.SELU()),
+            *(nn.GELU("tanh"), nn.Hardsigmoid(), nn.Conv2d(6, 4, 1), nn.ReLU6(), nn.SiLU()),
+            *(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3), nn.Softmax(1)),
+        ),
+        (1, 7, 6),
+    ),
 }
 
 
@@ -322,8 +330,8 @@ def conv_then(*layers: nn.Module) -> nn.Module:
             "makes another map of a flattened one",
         ),
         (
-            conv_then(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Softmax(1)),
-            r"3 \(softmax\) makes probabilities of the logits",
+            conv_then(nn.Softmax(1), nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+            r"1 \(softmax\) is not supported",
         ),
         (conv_then(nn.Flatten()), "does not end in one number for each class"),
         (nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()), "has nothing to train"),

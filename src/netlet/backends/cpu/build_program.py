@@ -107,11 +107,11 @@ def _make_end(builder: Builder, head: int, softmax: int) -> End:
     """
     graph = builder.graph
     weight = bias = None
+    function = ""
     if softmax:
-        builder.node = graph.nodes[softmax - 1]
-        operation = builder.node.operation
-        if isinstance(operation, Softmax) and operation.function != "log_softmax":
-            builder.refuse("makes probabilities of the logits before the loss does")
+        ending = graph.nodes[softmax - 1].operation
+        assert isinstance(ending, Softmax)
+        function = ending.function
     if head:
         node = builder.node = graph.nodes[head - 1]
         operation = node.operation
@@ -138,4 +138,4 @@ def _make_end(builder: Builder, head: int, softmax: int) -> End:
             shape = builder.parts[part].shape
     if part == IMAGE or (weight is None and not averaged and shape.h * shape.w > 1):
         raise UnsupportedNetError("the net does not end in one number for each class")
-    return End(part, shape, averaged or shape.h * shape.w == 1, weight, bias, bool(softmax))
+    return End(part, shape, averaged or shape.h * shape.w == 1, weight, bias, function)

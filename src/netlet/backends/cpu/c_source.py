@@ -41,7 +41,8 @@ def generate_c_source(
         *filter(None, (part.definitions(listing.codes[k]) for k, part in listing.parts)),
         "#define ALL_SIZES " + ", ".join(_sizes(listing, k, part) for k, part in listing.parts),
         f"#define END ((End){{{shape.h}, {shape.w}, {shape.lanes}, {shape.channels}, "
-        f"{int(end.averaged)}, {int(end.weight is not None)}, {int(end.bias is not None)}}})",
+        f"{int(end.averaged)}, {int(end.weight is not None)}, {int(end.bias is not None)}, "
+        f"{int(end.softmax == 'softmax')}}})",
     ]
     needed = {"maps", *(source for part in program.parts for source in part.sources)}
     names = [*_FILES, *(name for name in _OPTIONAL_FILES if name in needed), "step"]

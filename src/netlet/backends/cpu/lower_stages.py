@@ -139,8 +139,6 @@ def _lower_activation(builder: Builder, node: Node, operation: Activation | Elem
         name, parameters = "relu", ()
     if name not in FUNCTIONS or len(node.inputs) != 1 or name == "prelu":
         builder.refuse("is not supported")
-    if name == "elu" and parameters[1:] != (1.0, 1.0):
-        builder.refuse("has a scale")
     value = builder.map()
     stage = builder.open_stage(value)
     if stage and name == "relu":

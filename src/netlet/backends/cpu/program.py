@@ -26,7 +26,8 @@ class End:
         averaged: Whether it is averaged over the map; else it is flattened.
         weight: Of the linear layer, ``K`` times the features; None: the features are the logits.
         bias: Of the linear layer.
-        log_softmax: Whether the net returns log-probabilities. Their loss is that of the logits.
+        softmax: ``softmax`` or ``log_softmax`` if the net ends in one. The program leaves the
+            latter out, since log-probabilities and logits have the same loss.
     """
 
     part: int
@@ -34,7 +35,7 @@ class End:
     averaged: bool
     weight: torch.Tensor | None
     bias: torch.Tensor | None
-    log_softmax: bool = False
+    softmax: str = ""
 
     @property
     def features(self) -> int:
@@ -116,9 +117,9 @@ def reference_logits(
         outputs.append(rounded(output, values=part.kept, gradient=True))
     end = program.end
     features = outputs[end.part].mean((2, 3)) if end.averaged else outputs[end.part].flatten(1)
-    if end.weight is None:
-        return features
-    return F.linear(features, end.weight.flatten(1), end.bias)
+    if end.weight is not None:
+        features = F.linear(features, end.weight.flatten(1), end.bias)
+    return features.softmax(1) if end.softmax == "softmax" else features
 
 
 def dropout_masks(program: Program, n: int, seed: int) -> list[torch.Tensor | None]:

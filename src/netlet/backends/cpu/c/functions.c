@@ -41,6 +41,17 @@ INLINE vec erf_of(vec x) {
 INLINE vec normal_cdf(vec x) { return 0.5f * (1.0f + erf_of(x * 0.70710678f)); }
 INLINE vec normal_pdf(vec x) { return 0.39894228f * exp_of(-0.5f * x * x); }
 
+/* log(1 + e^x) */
+INLINE vec softplus_of(vec x) {
+    vec y;
+    for (int i = 0; i < LANES; i++) y[i] = x[i] > 20.0f ? x[i] : log1pf(expf(x[i]));
+    return y;
+}
+
+INLINE vec sign_of(vec x) {
+    return blend(x > 0.0f, constant(1), blend(x < 0.0f, constant(-1), constant(0)));
+}
+
 INLINE vec clamped(vec x, float low, float high) {
     x = blend(x < low, constant(low), x);
     return blend(x > high, constant(high), x);

@@ -178,6 +178,7 @@ INLINE void input_gradient_of(Stage s, const Arena *arena, int k, int thread, el
  * H W C, FEATURES numbers. */
 typedef struct {
     int h, w, lanes, channels, averaged, head, head_bias;
+    int softmax; /* the net itself makes probabilities of the logits, and the loss reads these */
 } End;
 
 INLINE int is_flat(End e) { return !e.averaged && e.h * e.w > 1; }
@@ -232,6 +233,11 @@ INLINE void compute_logits(End e, Input in, const Net *net, const Arena *arena, 
             for (int i = 0; i < e.channels; i++) sum += net->head[c * e.channels + i] * features[i];
         logits[c] = e.head ? sum : features[c];
     }
+    if (!e.softmax) return;
+    float largest = logits[0], total = 0;
+    for (int c = 1; c < CLASSES; c++) largest = fmaxf(largest, logits[c]);
+    for (int c = 0; c < CLASSES; c++) total += logits[c] = expf(logits[c] - largest);
+    for (int c = 0; c < CLASSES; c++) logits[c] /= total;
 }
 
 /* Add the loss of one image, and the gradients of the linear layer and of the features. */
@@ -251,9 +257,18 @@ INLINE void loss_of_image(End e, Input in, const Net *net, Arena *arena, int thr
     arena->loss[thread][0] +=
         logits[best] + logf(total) - (1 - smoothing) * logits[label] - smoothing * mean;
     memset(d_features, 0, sizeof d_features);
+    float d_logits[CLASSES];
     for (int c = 0; c < CLASSES; c++) {
         const float target = (c == label ? 1 - smoothing : 0) + smoothing / CLASSES;
-        const float d = (expf(logits[c] - logits[best]) / total - target) / images;
+        d_logits[c] = (expf(logits[c] - logits[best]) / total - target) / images;
+    }
+    if (e.softmax) {
+        float product = 0;
+        for (int c = 0; c < CLASSES; c++) product += d_logits[c] * logits[c];
+        for (int c = 0; c < CLASSES; c++) d_logits[c] = logits[c] * (d_logits[c] - product);
+    }
+    for (int c = 0; c < CLASSES; c++) {
+        const float d = d_logits[c];
         if (e.head && is_flat(e))
             for (int i = 0; i < FEATURES; i++) {
                 d_features[i] += d * arena->head[(size_t)c * FEATURES + i];

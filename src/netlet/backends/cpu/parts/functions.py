@@ -45,10 +45,13 @@ FUNCTIONS: dict[str, Function] = {
         "blend(x > 0.0f, constant(1), constant({0}))",
         F.leaky_relu,
     ),
+    # Also SELU and CELU: alpha, scale and scale of the input.
     "elu": Function(
-        "blend(x > 0.0f, x, {0} * (exp_of(x) - 1.0f))",
-        "blend(x > 0.0f, constant(1), {0} * exp_of(x))",
-        lambda x, alpha, scale, input_scale: F.elu(x, alpha),
+        "{1} * blend(x > 0.0f, x, {0} * (exp_of({2} * x) - 1.0f))",
+        "{1} * blend(x > 0.0f, constant(1), {0} * {2} * exp_of({2} * x))",
+        lambda x, alpha, scale, input_scale: (
+            scale * torch.where(x > 0, x, alpha * (input_scale * x.clamp(max=0)).expm1())
+        ),
     ),
     "sigmoid": Function("sigmoid_of(x)", "sigmoid_of(x) * (1.0f - sigmoid_of(x))", torch.sigmoid),
     "tanh": Function("tanh_of(x)", "1.0f - tanh_of(x) * tanh_of(x)", torch.tanh),
@@ -64,6 +67,18 @@ FUNCTIONS: dict[str, Function] = {
         "1.5957691f * (x + 0.044715f * x * x * x))) * (1.5957691f + 0.21406459f * x * x))",
         lambda x: F.gelu(x, approximate="tanh"),
     ),
+    # With n = (1 + e^x)^2 - 1, mish is x n / (n + 2); beyond 20, it is x.
+    "mish": Function(
+        "blend(x > 20.0f, x, x * (exp_of(x) * (exp_of(x) + 2.0f)) / "
+        "(exp_of(x) * (exp_of(x) + 2.0f) + 2.0f))",
+        "blend(x > 20.0f, constant(1), tanh_of(softplus_of(x)) + x * sigmoid_of(x) * "
+        "(1.0f - tanh_of(softplus_of(x)) * tanh_of(softplus_of(x))))",
+        F.mish,
+    ),
+    "abs": Function("blend(x < 0.0f, -x, x)", "sign_of(x)", torch.abs),
+    "exp": Function("exp_of(x)", "exp_of(x)", torch.exp),
+    "neg": Function("-x", "constant(-1)", torch.neg),
+    "square": Function("x * x", "2.0f * x", torch.square),
     "hardswish": Function(
         "x * clamped(x + 3.0f, 0, 6) * (1.0f / 6)",
         "blend(x < -3.0f, constant(0), blend(x > 3.0f, constant(1), x * (1.0f / 3) + 0.5f))",

@@ -1,0 +1,192 @@
+"""A traced graph says what a net computes, however its code is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from fixtures.course_nets import BOTH_FORMS, COURSE_NETS
+from torch import nn
+from torch.nn import functional as F
+
+from netlet.backends.cpu.build_program import read_program
+from netlet.backends.cpu.c_source import generate_c_source
+from netlet.graph import Graph, WithoutDropout, trace_graph
+from netlet.graph.operations import (
+    Activation,
+    Arithmetic,
+    BatchNorm,
+    Convolution,
+    Dropout,
+    Linear,
+    Opaque,
+    Operation,
+    Reduction,
+    Reshape,
+    Slice,
+)
+from netlet.nets.eval_mode import eval_mode
+
+# Their two forms differ in more than spelling: a ReLU before or after a concatenation, one mean or
+# two, and a maximum whose gradient goes to one element or to all equal ones.
+DIFFERENT = {"inception", "gelu_silu", "separable_hardswish"}
+
+
+def graph_of(
+    forward: Callable[[nn.Module, torch.Tensor], object], *layers: nn.Module, training: bool = False
+) -> Graph:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = nn.ModuleList(layers)
+
+        def forward(self, x: torch.Tensor) -> object:
+            return forward(self, x)
+
+    return trace_graph(Net().train(training), (2, 8, 6))
+
+
+def operations(graph: Graph) -> list[Operation]:
+    return [node.operation for node in graph.nodes]
+
+
+@pytest.mark.parametrize("name", sorted(BOTH_FORMS.keys() - DIFFERENT))
+def test_modules_and_functions_become_the_same_program(name: str) -> None:
+    with_modules, with_functions = (
+        generate_c_source(
+            read_program(make(), (1, 28, 28)), half=False, training=True, images=9, registers=30
+        )
+        for make in BOTH_FORMS[name]
+    )
+    assert with_modules == with_functions
+
+
+@pytest.mark.parametrize("name", COURSE_NETS)
+def test_every_course_net_has_a_compiled_form(name: str) -> None:
+    assert read_program(COURSE_NETS[name](), (1, 28, 28)).classes == 10
+
+
+def test_a_node_says_operation_inputs_shape_weights_and_module() -> None:
+    conv, linear = nn.Conv2d(2, 3, 3, padding=1, bias=False), nn.Linear(3 * 8 * 6, 5)
+
+    def forward(net: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        y = torch.relu(conv(x))
+        return linear((y + conv(x)).flatten(1))  # type: ignore[no-any-return]
+
+    graph = graph_of(forward, conv, linear)
+    kinds = [type(operation) for operation in operations(graph)]
+    assert kinds == [Convolution, Activation, Convolution, Arithmetic, Reshape, Linear]
+    assert [node.inputs for node in graph.nodes] == [(0,), (1,), (0,), (2, 3), (4,), (5,)]
+    assert [node.shape for node in graph.nodes][3:] == [(3, 8, 6), (144,), (5,)]
+    assert [node.path for node in graph.nodes] == ["layers.0", "", "layers.0", "", "", "layers.1"]
+    first, last = graph.nodes[0].operation, graph.nodes[-1].operation
+    assert isinstance(first, Convolution)
+    assert isinstance(last, Linear)
+    assert (first.weight.name, first.bias) == ("layers.0.weight", None)
+    assert first.weight.tensor is conv.weight
+    assert last.weight.name == "layers.1.weight"
+    assert last.weight.tensor is linear.weight  # not its transpose
+    assert graph.output == 6
+    assert graph.readers(0) == [1, 3]
+    assert graph.needed() == [1, 2, 3, 4, 5, 6]
+
+
+def test_dropout_is_a_node_in_both_modes_and_drops_nothing() -> None:
+    layers = [nn.Dropout(0.2), nn.Dropout2d(0.3)]
+
+    def forward(net: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        for layer in layers:
+            x = layer(x)
+        return F.dropout(x, 0.4, net.training)
+
+    for training in (False, True):
+        found = operations(graph_of(forward, *layers, training=training))
+        assert found == [
+            Dropout("dropout", 0.2, training),
+            Dropout("dropout2d", 0.3, training),
+            Dropout("dropout", 0.4, training),
+        ]
+    x = torch.ones(2, 3, 4, 4)
+    with WithoutDropout():
+        assert torch.equal(F.dropout(nn.Dropout2d(0.9)(x), 0.9), x)
+
+
+def test_batch_norm_says_what_it_does_in_each_mode() -> None:
+    norm = nn.BatchNorm2d(2, momentum=0.3, eps=0.01)
+    for training in (False, True):
+        (found,) = operations(graph_of(lambda net, x: norm(x), norm, training=training))
+        assert isinstance(found, BatchNorm)
+        assert (found.by_batch, found.eps) == (training, 0.01)
+        assert found.mean is not None
+        assert found.mean.name == "layers.0.running_mean"
+    assert found.momentum == pytest.approx(0.3)
+
+
+def test_parts_of_a_value_are_slices() -> None:
+    found = operations(graph_of(lambda net, x: x[:, 1:].chunk(4, 2)[3][..., -2:]))
+    assert found[0] == Slice("slice", 1, 1, 1, 1)
+    assert Slice("split", 2, 6, 1, 2) in found
+    assert found[-1] == Slice("slice", 3, 4, 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        (lambda x: 1 - x, Arithmetic("sub", 1, constant_first=True)),
+        (lambda x: x / 4, Arithmetic("div", 4)),
+        (lambda x: torch.add(x, x, alpha=3), Arithmetic("add", alpha=3.0)),
+        (lambda x: x.clamp(min=0.5), Activation("clamp", (0.5, float("inf")))),
+        (F.relu6, Activation("hardtanh", (0.0, 6.0))),
+        (lambda x: F.elu(x, 0.7), Activation("elu", (0.7, 1.0, 1.0))),
+        (lambda x: F.gelu(x, approximate="tanh"), Activation("gelu_tanh")),
+        (lambda x: x.mean((2, 3)), Reduction("mean", (2, 3), False)),
+        (lambda x: x.amax(-1, keepdim=True), Reduction("amax", (3,), True)),
+        (lambda x: F.pixel_shuffle(x.repeat(1, 2, 1, 1), 2), Opaque("pixel_shuffle")),
+    ],
+)
+def test_arguments_are_those_of_pytorch(
+    function: Callable[[torch.Tensor], torch.Tensor], expected: Operation
+) -> None:
+    assert operations(graph_of(lambda net, x: function(x)))[-1] == expected
+
+
+def test_what_a_graph_cannot_show_is_marked() -> None:
+    conv = nn.Conv2d(2, 3, 3)
+
+    def reads(net: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        return x * float(x.sum())
+
+    def draws(net: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        return x + torch.rand(1)
+
+    def writes(net: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        conv.bias.data.mul_(1.0)  # type: ignore[union-attr]
+        conv.get_parameter("weight").requires_grad_(False).add_(0)
+        return conv(x)  # type: ignore[no-any-return]
+
+    def rereads(net: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        y = conv(x)
+        view = y[:, 1:]
+        y.relu_()
+        return view
+
+    def mixes(net: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        return x - x.mean()
+
+    assert graph_of(reads, conv).value_dependent == "Net"
+    assert graph_of(draws, conv).random == "Net"
+    assert graph_of(writes, conv).changes == "Net"
+    assert graph_of(rereads, conv).stale == "Net"
+    assert not graph_of(mixes, conv).nodes[0].batched
+    harmless = graph_of(lambda net, x: F.relu_(conv(x)).flatten(1), conv)
+    marks = (harmless.stale, harmless.changes, harmless.random, harmless.value_dependent)
+    assert marks == ("", "", "", "")
+
+
+def test_a_trace_leaves_a_net_in_evaluation_mode_unchanged() -> None:
+    net = COURSE_NETS["reused_relu"]()
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    with eval_mode(net):
+        trace_graph(net, (1, 28, 28))
+    assert all(torch.equal(before[name], tensor) for name, tensor in net.state_dict().items())
