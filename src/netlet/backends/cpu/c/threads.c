@@ -8,6 +8,7 @@
  * free for the thread that it waits for. How long it spins adapts to how long waiting takes.
  */
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <time.h>
@@ -112,12 +113,16 @@ static void *work_forever(void *unused) {
 /* Start threads until there are as many as wanted besides the caller; return how many threads
  * there are with the caller. */
 static int start_workers(int threads) {
+    sigset_t all, before;
+    sigfillset(&all); /* signals are for the threads that Python knows */
+    pthread_sigmask(SIG_SETMASK, &all, &before);
     while (pool.workers < threads - 1 && pool.workers < MAX_WORKERS) {
         pthread_t thread;
         if (pthread_create(&thread, NULL, work_forever, NULL)) break;
         pthread_detach(thread);
         pool.workers++;
     }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
     return pool.workers + 1;
 }
 
@@ -130,7 +135,7 @@ static void run_phases(Task task, void *work, int phases, int tasks, int threads
             for (int i = 0; i < tasks; i++) task(work, phase, i);
         return;
     }
-    start_workers(threads);
+    if (pool.workers < threads - 1) start_workers(threads);
     const uint64_t run = RUN(atomic_load(&pool.ticket)) + 1;
     pool.task = task, pool.work = work, pool.phases = phases, pool.tasks = tasks;
     publish(run << 32);
