@@ -20,7 +20,7 @@ from pathlib import Path
 from netlet import data, nets, stats
 from netlet.nets.shipped_weights import WEIGHTS_LICENSE
 from netlet.report import Page, ladder_page, model_card, study_page, write
-from tools import documents, export, frontier, readme, speed, studies, trust
+from tools import documents, export, frontier, operations, readme, speed, studies, trust
 from tools.records import ROOT, recorded_ladder, recorded_study
 
 DOCS = ROOT / "docs"
@@ -30,6 +30,7 @@ PAGES = (
     DOCS / "speed.md",
     DOCS / "documents.md",
     DOCS / "export.md",
+    DOCS / "operations.md",
     DOCS / "pictures.md",
     DOCS / "trust.md",
     DOCS / "tracks" / "student.md",
@@ -43,6 +44,7 @@ TABLES: dict[str, Callable[[], str]] = {
     **documents.TABLES,
     **frontier.TABLES,
     **export.TABLES,
+    **operations.TABLES,
     **readme.TABLES,
     **trust.TABLES,
 }

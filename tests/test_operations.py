@@ -1,0 +1,117 @@
+"""The support matrix: its cells are what happens to nets with these operations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from netlet.backends.cpu.build_program import read_program
+from netlet.backends.cpu.errors import UnsupportedNetError
+from netlet.backends.cpu.parts.functions import FUNCTIONS
+from netlet.graph import trace_graph
+from netlet.graph.operations import Activation, Elementwise
+from tools import operations
+from tools.operations import BY_FUNCTION, compiled_kinds, operation_kinds
+
+PAGE = (Path(__file__).parent.parent / "docs" / "operations.md").read_text()
+Function = Callable[[torch.Tensor], torch.Tensor]
+SHAPE = (2, 8, 8)
+
+
+class Between(nn.Module):
+    """A convolution, a function of its feature map, and a classifier."""
+
+    def __init__(self, function: Function) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(2, 4, 3, padding=1)
+        self.function = function
+        self.head = nn.LazyLinear(3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.function(self.conv(x))
+        return self.head(x.mean((2, 3)) if x.dim() == 4 else x.flatten(1))
+
+
+# A net with each operation, by the name of its class, as nets for images usually have it.
+EXAMPLES: dict[str, nn.Module] = {
+    "Convolution": Between(nn.Conv2d(4, 4, 3)),
+    "Linear": nn.Sequential(nn.Flatten(), nn.Linear(128, 8), nn.ReLU(), nn.Linear(8, 3)),
+    "MatrixProduct": Between(lambda x: x @ x.transpose(2, 3)),
+    "BatchNorm": Between(nn.BatchNorm2d(4)),
+    "OtherNorm": Between(nn.GroupNorm(2, 4)),
+    "Arithmetic": Between(lambda x: x + x),
+    "Pooling": Between(nn.MaxPool2d(2)),
+    "AdaptivePooling": Between(nn.AdaptiveAvgPool2d(4)),
+    "Reduction": Between(lambda x: x.amax((2, 3))),
+    "Dropout": Between(nn.Dropout(0.2)),
+    "Concatenation": Between(lambda x: torch.cat([x, x], 1)),
+    "Reshape": nn.Sequential(nn.Conv2d(2, 4, 3), nn.Flatten(), nn.Linear(144, 3)),
+    "Padding": Between(nn.ZeroPad2d(1)),
+    "Slice": Between(lambda x: x[:, :2]),
+    "Permutation": Between(lambda x: x.transpose(2, 3)),
+    "Softmax": nn.Sequential(Between(nn.ReLU()), nn.LogSoftmax(1)),
+}
+
+
+def function_named(name: str) -> Function:
+    """Return an element-wise function by its name in the graph."""
+    special: dict[str, Function] = {
+        "clamp": lambda x: torch.clamp(x, -1, 1),
+        "gelu_tanh": nn.GELU("tanh"),
+        "prelu": nn.PReLU(),
+    }
+    found: Function = special.get(name) or getattr(F, name, None) or getattr(torch, name)
+    return found
+
+
+def is_compiled(net: nn.Module) -> bool:
+    net(torch.rand(2, *SHAPE))  # lazy layers take their shapes
+    try:
+        read_program(net, SHAPE)
+    except UnsupportedNetError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("kind", [k for k in operation_kinds() if k not in BY_FUNCTION])
+def test_an_operation_is_compiled_as_the_matrix_says(kind: operations.Kind) -> None:
+    net = EXAMPLES[kind.__name__].train()
+    compiled = is_compiled(net)
+    kinds = {type(node.operation) for node in trace_graph(net, SHAPE).nodes}
+    assert kind in kinds or kind.__name__ == "Dropout"  # which is inactive in evaluation mode
+    assert compiled == (kind in compiled_kinds())
+
+
+@pytest.mark.parametrize("name", [*FUNCTIONS, "prelu", "sin"])
+def test_a_function_is_compiled_as_the_matrix_says(name: str) -> None:
+    net = Between(function_named(name))
+    compiled = is_compiled(net)
+    found = [node.operation for node in trace_graph(net, SHAPE).nodes]
+    names = [o.function for o in found if isinstance(o, Activation | Elementwise)]
+    assert names == [name]
+    assert compiled == (name in FUNCTIONS)
+
+
+@pytest.mark.parametrize(
+    ("function", "name"),
+    [(F.relu6, "hardtanh"), (lambda x: x.clamp(min=-1), "clamp")],
+    ids=("relu6", "one_bound"),
+)
+def test_functions_are_called_what_the_page_says(function: Function, name: str) -> None:
+    net = Between(function).eval()
+    net(torch.rand(2, *SHAPE))
+    assert name in [node.operation.name for node in trace_graph(net, SHAPE).nodes]
+
+
+def test_each_operation_and_each_reader_is_on_the_page() -> None:
+    for kind in operation_kinds():
+        assert PAGE.count(f"| **{operations.words(kind)}**") == (kind not in BY_FUNCTION), kind
+    for name in FUNCTIONS:
+        assert f"| `{name}` | " in PAGE
+    for reader in operations.READERS:
+        assert PAGE.count(f"| {reader.title} |") == 2

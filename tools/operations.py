@@ -1,0 +1,102 @@
+"""The support matrix: which operations each reader of the graph supports, from their registries."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Iterator, Set
+from dataclasses import dataclass
+
+from netlet.backends.cpu import build_program
+from netlet.backends.cpu.lowering import LOWERINGS
+from netlet.backends.cpu.parts.functions import FUNCTIONS
+from netlet.graph.operations import Activation, Elementwise, Opaque, Operation, Softmax
+from netlet.report.markdown import markdown_table
+
+Kind = type[Operation]
+# Each of their functions has a row of its own.
+BY_FUNCTION: tuple[Kind, ...] = (Activation, Elementwise)
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A column of the matrix.
+
+    Attributes:
+        title: Of the column.
+        kinds: Returns the operations that it supports.
+        functions: Returns the element-wise functions that it supports; None: all of those kinds.
+    """
+
+    title: str
+    kinds: Callable[[], Set[Kind]]
+    functions: Callable[[], Set[str]] | None = None
+
+
+def compiled_kinds() -> Set[Kind]:
+    """Return the operations that the compiled backend trains."""
+    assert build_program.READERS  # whose import registers them
+    return {*LOWERINGS, Softmax}  # build_program itself reads a softmax at the end
+
+
+READERS = (Reader("compiled training", compiled_kinds, FUNCTIONS.keys),)
+
+
+def operation_kinds() -> list[Kind]:
+    """Return the operations of the vocabulary, in the order of their definition."""
+    found = [kind for kind in _subclasses(Operation) if not kind.__subclasses__()]
+    return [kind for kind in found if kind.__module__.startswith("netlet.") and kind is not Opaque]
+
+
+def _subclasses(kind: Kind) -> Iterator[Kind]:
+    for child in kind.__subclasses__():
+        yield child
+        yield from _subclasses(child)
+
+
+def draw_operations() -> str:
+    """Return the matrix of all operations but element-wise functions."""
+    rows = [
+        [_describe(kind), *(_cell(kind in r.kinds()) for r in READERS)]
+        for kind in operation_kinds()
+        if kind not in BY_FUNCTION
+    ]
+    return _table("operation", rows)
+
+
+def draw_functions() -> str:
+    """Return the matrix of element-wise functions that some reader knows by name."""
+    named = [reader.functions() for reader in READERS if reader.functions]
+    rows = [
+        [f"`{name}`", *(_cell(r.functions is None or name in r.functions()) for r in READERS)]
+        for name in sorted(set().union(*named))
+    ]
+    rows.append(["all others", *(_cell(reader.functions is None) for reader in READERS)])
+    return _table("function", rows)
+
+
+def _table(what: str, rows: list[list[str]]) -> str:
+    return markdown_table((what, *(reader.title for reader in READERS)), rows)
+
+
+def _cell(supported: bool) -> str:
+    return "yes" if supported else "-"
+
+
+def words(kind: Kind) -> str:
+    """Return the name of a class in words."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", kind.__name__).lower()
+
+
+def _describe(kind: Kind) -> str:
+    """Return the name of a class and the first sentence of its docstring, in Markdown."""
+    text = " ".join((inspect.getdoc(kind) or "").partition("\n\n")[0].split())
+    text = text.replace("``", "`").rstrip(".")
+    name = words(kind)
+    return f"**{name}**" if text.lower() == name else f"**{name}**: {text}"
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "operations": draw_operations,
+    "functions": draw_functions,
+}
