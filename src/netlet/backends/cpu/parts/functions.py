@@ -78,7 +78,6 @@ FUNCTIONS: dict[str, Function] = {
     "abs": Function("blend(x < 0.0f, -x, x)", "sign_of(x)", torch.abs),
     "exp": Function("exp_of(x)", "exp_of(x)", torch.exp),
     "neg": Function("-x", "constant(-1)", torch.neg),
-    "square": Function("x * x", "2.0f * x", torch.square),
     "hardswish": Function(
         "x * clamped(x + 3.0f, 0, 6) * (1.0f / 6)",
         "blend(x < -3.0f, constant(0), blend(x > 3.0f, constant(1), x * (1.0f / 3) + 0.5f))",
