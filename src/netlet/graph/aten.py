@@ -33,6 +33,7 @@ from netlet.graph.operations import (
     Reshape,
     Slice,
     Softmax,
+    TensorClamp,
 )
 
 _INFINITY = float("inf")
@@ -157,7 +158,10 @@ def _clamp(call: Call) -> Operation:
     elif call.name == "clamp_max":
         low, high = None, call.get(1, "max")
     if isinstance(low, torch.Tensor) or isinstance(high, torch.Tensor):
-        return call.opaque("its bounds are tensors")
+        if call.is_value(low) or call.is_value(high):
+            return call.opaque("its bounds are computed from the image")
+        tensors = [None if bound is None else call.weight(bound, False) for bound in (low, high)]
+        return TensorClamp(*tensors)
     bounds = (-_INFINITY if low is None else float(low), _INFINITY if high is None else float(high))
     # At their bounds the two have different gradients.
     function = "hardtanh" if call.name in ("hardtanh", "relu6") else "clamp"
@@ -167,8 +171,8 @@ def _clamp(call: Call) -> Operation:
 @_translates("add", "sub", "rsub", "mul", "div")
 def _arithmetic(call: Call) -> Operation:
     one, other = call.args[:2]
-    if call.kwargs.get("rounding_mode"):
-        return call.opaque("it rounds")
+    if rounding := call.kwargs.get("rounding_mode"):
+        return Elementwise(f"{rounding}_divide")
     functions: dict[str, Literal["add", "sub", "mul", "div"]] = {
         "add": "add",
         "sub": "sub",
@@ -253,12 +257,12 @@ def _concatenation(call: Call) -> Operation:
     "view", "_unsafe_view", "reshape", "_reshape_alias", "unsqueeze", "squeeze", "unflatten"
 )
 def _reshape(call: Call) -> Operation:
-    return Reshape()
+    return Reshape("reshape" if call.name.startswith("_") else call.name)
 
 
 @_translates("expand")
 def _expand(call: Call) -> Operation:
-    return Reshape() if call.out.numel() == call.args[0].numel() else Opaque("expand")
+    return Reshape("expand") if call.out.numel() == call.args[0].numel() else Opaque("expand")
 
 
 @_translates("permute", "transpose", "t")
@@ -270,7 +274,7 @@ def _permutation(call: Call) -> Operation:
     else:
         a, b = (dim % rank for dim in call.args[1:3]) if call.name == "transpose" else (0, rank - 1)
         order[a], order[b] = order[b], order[a]
-    return Permutation(tuple(order))
+    return Permutation(call.name, tuple(order))
 
 
 @_translates("constant_pad_nd")

@@ -16,7 +16,7 @@ SPLITS = frozenset(["chunk", "split", "split_with_sizes", "unbind"])
 VALUE_DEPENDENT = frozenset(
     [
         *("_local_scalar_dense", "item", "nonzero", "masked_select", "unique", "_unique2"),
-        *("unique_consecutive", "equal", "is_nonzero"),
+        *("unique_consecutive", "allclose", "equal", "is_nonzero"),
     ]
 )
 RANDOM = frozenset(

@@ -26,7 +26,7 @@ class Weight:
         name: Of the parameter or buffer, as in ``state_dict()``; empty if it is neither, but a
             constant or computed from others. One tensor has one name, also if several modules
             share it.
-        tensor: It.
+        tensor: It; if it has no name, as it was when the operation read it.
     """
 
     name: str

@@ -26,6 +26,22 @@ class Operation:
 
 
 @dataclass(frozen=True)
+class NamedOperation(Operation):
+    """The base of operations that stand for several functions.
+
+    Attributes:
+        function: PyTorch's name of the function.
+    """
+
+    function: str
+
+    @property
+    def name(self) -> str:
+        """The function."""
+        return self.function
+
+
+@dataclass(frozen=True)
 class Convolution(Operation):
     """A cross-correlation with zero padding, of any rank; weight ``O I/groups K...``."""
 
@@ -90,19 +106,12 @@ class BatchNorm(Operation):
 
 
 @dataclass(frozen=True)
-class OtherNorm(Operation):
+class OtherNorm(NamedOperation):
     """A norm of each image by itself: ``layer_norm``, ``group_norm`` and the like."""
-
-    function: str
-
-    @property
-    def name(self) -> str:
-        """PyTorch's name."""
-        return self.function
 
 
 @dataclass(frozen=True)
-class Activation(Operation):
+class Activation(NamedOperation):
     """An element-wise function of one value.
 
     Attributes:
@@ -115,30 +124,30 @@ class Activation(Operation):
         weight: The slopes of ``prelu``.
     """
 
-    function: str
     parameters: tuple[float, ...] = ()
     weight: Weight | None = None
 
+
+@dataclass(frozen=True)
+class TensorClamp(Operation):
+    """A clamp whose bounds are tensors, each of one number or many; None where there is none."""
+
+    low: Weight | None
+    high: Weight | None
+
     @property
     def name(self) -> str:
-        """The function."""
-        return self.function
+        """``clamp``."""
+        return "clamp"
 
 
 @dataclass(frozen=True)
-class Elementwise(Operation):
+class Elementwise(NamedOperation):
     """Any other element-wise function of one or more values, such as ``exp``."""
 
-    function: str
-
-    @property
-    def name(self) -> str:
-        """PyTorch's name."""
-        return self.function
-
 
 @dataclass(frozen=True)
-class Arithmetic(Operation):
+class Arithmetic(NamedOperation):
     """``add``, ``sub``, ``mul`` or ``div`` of two values, or of a value and a constant.
 
     Attributes:
@@ -152,11 +161,6 @@ class Arithmetic(Operation):
     constant: Weight | float | None = None
     constant_first: bool = False
     alpha: float = 1.0
-
-    @property
-    def name(self) -> str:
-        """The function."""
-        return self.function
 
 
 @dataclass(frozen=True)
@@ -203,7 +207,7 @@ class AdaptivePooling(Operation):
 
 
 @dataclass(frozen=True)
-class Reduction(Operation):
+class Reduction(NamedOperation):
     """One value from all elements along some dimensions, which count the batch as 0.
 
     Attributes:
@@ -212,18 +216,12 @@ class Reduction(Operation):
         keepdim: Whether they stay, with size 1.
     """
 
-    function: str
     dims: Sizes
     keepdim: bool
 
-    @property
-    def name(self) -> str:
-        """PyTorch's name."""
-        return self.function
-
 
 @dataclass(frozen=True)
-class Dropout(Operation):
+class Dropout(NamedOperation):
     """Dropout.
 
     Attributes:
@@ -233,14 +231,8 @@ class Dropout(Operation):
         active: Whether this run drops anything.
     """
 
-    function: str
     rate: float
     active: bool
-
-    @property
-    def name(self) -> str:
-        """PyTorch's name."""
-        return self.function
 
 
 @dataclass(frozen=True)
@@ -256,8 +248,8 @@ class Concatenation(Operation):
 
 
 @dataclass(frozen=True)
-class Reshape(Operation):
-    """The same elements in the same order, in another shape."""
+class Reshape(NamedOperation):
+    """The same elements in the same order, in another shape, by ``view``, ``squeeze`` and so on."""
 
 
 @dataclass(frozen=True)
@@ -279,7 +271,7 @@ class Padding(Operation):
 
 
 @dataclass(frozen=True)
-class Slice(Operation):
+class Slice(NamedOperation):
     """Elements ``start``, ``start + step`` and so on along a dimension; the batch counts as 0.
 
     Attributes:
@@ -291,46 +283,30 @@ class Slice(Operation):
         removed: Whether the dimension is removed.
     """
 
-    function: str
     dim: int
     start: int
     step: int
     length: int
     removed: bool = False
 
-    @property
-    def name(self) -> str:
-        """PyTorch's name."""
-        return self.function
-
 
 @dataclass(frozen=True)
-class Permutation(Operation):
-    """Dimensions in another order; the batch counts as 0."""
+class Permutation(NamedOperation):
+    """Dimensions in another order, as by ``permute`` or ``transpose``; the batch counts as 0."""
 
     order: Sizes
 
-    @property
-    def name(self) -> str:
-        """``permute``."""
-        return "permute"
-
 
 @dataclass(frozen=True)
-class Softmax(Operation):
+class Softmax(NamedOperation):
     """Softmax or log-softmax along a dimension; the batch counts as 0."""
 
     function: Literal["softmax", "log_softmax"]
     dim: int
 
-    @property
-    def name(self) -> str:
-        """The function."""
-        return self.function
-
 
 @dataclass(frozen=True)
-class Opaque(Operation):
+class Opaque(NamedOperation):
     """An operation outside the vocabulary, or one of it called in an unusual way.
 
     Attributes:
@@ -338,10 +314,4 @@ class Opaque(Operation):
         why: What is unusual; empty if the operation itself is unknown.
     """
 
-    function: str
     why: str = ""
-
-    @property
-    def name(self) -> str:
-        """PyTorch's name."""
-        return self.function

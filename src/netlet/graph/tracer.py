@@ -152,7 +152,9 @@ class _Recorder:
         if transposed:
             original = self._transposed.get(id(tensor))
             tensor = tensor.t() if original is None else original
-        return Weight(self._names.get(id(tensor), ""), tensor)
+        name = self._names.get(id(tensor), "")
+        # A constant that the net made itself may be written to later.
+        return Weight(name, tensor if name else tensor.detach().clone())
 
     def _note_transpose(self, name: str, args: Any, outputs: list[torch.Tensor]) -> None:
         """Remember that a tensor is a registered one, transposed or as it is."""
