@@ -27,12 +27,27 @@ from netlet.backends.cpu.errors import CompilationError, NoCompilerError
 from netlet.data import Dataset
 from netlet.errors import ExportError
 from netlet.experiments import TrainedNet, load_trained_net
-from netlet.export import Graph, TracedModel, build_onnx, int8_reference, reference, trace_model
+from netlet.export import (
+    InferenceGraph,
+    TracedModel,
+    build_onnx,
+    int8_reference,
+    reference,
+    trace_model,
+)
 from netlet.export.arena import lifetimes, plan_arena
 from netlet.export.c_build import SMALL, STRICT, library_predictor, load_library, measure_build
 from netlet.export.c_export import export_c
 from netlet.export.c_program import HEADER, SOURCE, generate_program
-from netlet.export.graph import Activation, Concatenation, Convolution, Layer, Pooling, Product, Sum
+from netlet.export.inference_graph import (
+    Activation,
+    Concatenation,
+    Convolution,
+    Layer,
+    Pooling,
+    Product,
+    Sum,
+)
 from netlet.export.quantize import QuantizedGraph, quantize_graph
 
 try:
@@ -473,11 +488,11 @@ def test_int8_refuses_a_window_whose_sum_could_overflow() -> None:
     layer = Convolution("wide", (0,), (1, 1, 1), np.ones((1, 1, 260, 260)), np.zeros(1))
     with pytest.raises(ExportError, match=r"wide: its sums do not fit 32 bits; .*float32"):
         quantize_graph(
-            Graph((1, 260, 260), (layer,)), torch.zeros(1, 1, 260, 260, dtype=torch.uint8)
+            InferenceGraph((1, 260, 260), (layer,)), torch.zeros(1, 1, 260, 260, dtype=torch.uint8)
         )
 
 
-def random_graph(seed: int) -> Graph:
+def random_graph(seed: int) -> InferenceGraph:
     """Return layers of all kinds that read any of the feature maps before them."""
     random = np.random.default_rng(seed)
     layers: list[Layer] = []
@@ -501,7 +516,7 @@ def random_graph(seed: int) -> Graph:
             ][int(random.integers(6))]
         )
         shapes.append(layers[-1].shape)
-    return Graph(shapes[0], tuple(layers))
+    return InferenceGraph(shapes[0], tuple(layers))
 
 
 @pytest.mark.parametrize("elsewhere", [(), (0, 11)])

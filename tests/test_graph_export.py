@@ -21,10 +21,11 @@ from netlet.data.batches import normalize
 from netlet.errors import ExportError, NetError
 from netlet.experiments import TrainedNet
 from netlet.export import (
-    Graph,
+    InferenceGraph,
     OnnxPredictor,
     TracedModel,
     Verification,
+    build_inference_graph,
     build_onnx,
     compare_with_pytorch,
     export_onnx,
@@ -33,10 +34,9 @@ from netlet.export import (
     reference,
     select_calibration_images,
     select_verification_images,
-    trace_graph,
     trace_model,
 )
-from netlet.export.graph import Convolution, Pooling
+from netlet.export.inference_graph import Convolution, Pooling
 from netlet.export.result import check_int8
 from netlet.nets import NETS, build
 from netlet.nets.outputs import extract_logits
@@ -50,8 +50,8 @@ def images(n: int) -> torch.Tensor:
     return digits().held_out.images[:n]
 
 
-def trace(net: nn.Module) -> Graph:
-    return trace_graph(net, SHAPE, 0.1307, 0.3081)
+def trace(net: nn.Module) -> InferenceGraph:
+    return build_inference_graph(net, SHAPE, 0.1307, 0.3081)
 
 
 def sample(n: int = 40) -> Split:
@@ -188,19 +188,30 @@ class _Functional(nn.Module):
         return self.head(x.flatten(1))
 
 
+def _multiply_twice(x: torch.Tensor) -> torch.Tensor:
+    constant = torch.tensor(2.0)
+    x = F.relu(x * constant)
+    return x * constant.mul_(3)
+
+
 SUPPORTED_FUNCTIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "adaptive to 3x3": lambda x: F.adaptive_avg_pool2d(x, 3),
     "adaptive maximum": lambda x: F.adaptive_max_pool2d(x, 1),
     "amax": lambda x: x.amax((2, 3)),
     "ceil_mode": lambda x: F.max_pool2d(x, 2, ceil_mode=True),
     "mean, ceil_mode": lambda x: F.avg_pool2d(x, 2, ceil_mode=True),
+    "mean of means": lambda x: x.mean(3).mean(2),
+    "maximum of rows": lambda x: x.amax(3, keepdim=True),
     "mean counting zeros": lambda x: F.avg_pool2d(x, 3, 2, 1),
     "clamp": lambda x: x.clamp(-0.2, 0.3),
     "clamp_min": lambda x: x.clamp(min=0.1),
+    "clamp by tensors": lambda x: x.clamp(torch.tensor(-0.1), torch.tensor([0.2])),
     "hardtanh": lambda x: F.hardtanh(x, -0.5, 0.5),
     "constants": lambda x: 2 - (x * 0.5 + 1) / 3,
     "subtraction": lambda x: torch.sub(x, 0.5, alpha=2),
     "one for each channel": lambda x: x * torch.tensor([1.0, -2.0, 0.5, 3.0]).view(4, 1, 1),
+    "a constant that changes later": _multiply_twice,
+    "expanding to the same shape": lambda x: x.expand_as(x),
     "padding of its own": lambda x: F.conv2d(F.pad(x, (1, 2, 3, 0)), torch.ones(2, 4, 2, 2) / 9),
     "a gate": lambda x: x * x.mean((2, 3), keepdim=True),
     "a sum with a vector": lambda x: x.amax((2, 3), keepdim=True) + x,
@@ -257,7 +268,23 @@ REFUSED: dict[str, tuple[nn.Module, str]] = {
     ),
     "reading a value": (
         _Functional(lambda x: x if x.sum() > 0 else -x),
-        r"_Functional: sum cannot|reading a tensor's value",
+        r"_Functional: reading a tensor's value.*; use operations that are the same for every",
+    ),
+    "comparing values": (
+        _Functional(lambda x: x if torch.allclose(x, x) else -x),
+        r"_Functional: reading a tensor's value",
+    ),
+    "random numbers": (
+        _Functional(lambda x: x + torch.rand(())),
+        r"_Functional: dropout or another random",
+    ),
+    "expand": (
+        _Functional(lambda x: x * x.mean((2, 3), keepdim=True).expand_as(x)),
+        r"expand cannot be exported; use a sum or product",
+    ),
+    "a constant among maps": (
+        _Functional(lambda x: torch.cat([x, torch.ones_like(x)], 1)),
+        r"concatenation with a constant.*; use torch\.cat\(feature_maps, 1\)",
     ),
     "PReLU by channel": (
         _Functional(lambda x: x, nn.Sequential(_slopes(4))),
@@ -307,7 +334,7 @@ REFUSED: dict[str, tuple[nn.Module, str]] = {
     ),
     "clamp by channel": (
         _Functional(lambda x: x.clamp(max=torch.ones(4, 1, 1))),
-        r"_Functional: clamp.* cannot be exported",
+        r"_Functional: clamp, as it is called here \(its bounds are tensors of several.* cannot be",
     ),
     "padding with ones": (
         _Functional(lambda x: F.pad(x, (1, 1, 1, 1), value=1.0)),
@@ -349,13 +376,19 @@ class _Deceptive(nn.Module):
         return self.head(x.flatten(1)) * self.seen
 
 
-@pytest.mark.parametrize("how", ["alias", "counts its images"])
-def test_net_that_a_single_run_misrepresents_is_refused(how: str) -> None:
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ("alias", r"^head: reading a tensor after an in-place operation on another view of it"),
+        ("counts its images", r"does not treat every image alike"),
+    ],
+)
+def test_net_that_a_single_run_misrepresents_is_refused(how: str, message: str) -> None:
     torch.manual_seed(0)
     trained = TrainedNet(
         how, _Deceptive(how).eval(), SHAPE, tuple("0123456789"), 0.1307, 0.3081, None, None
     )
-    with pytest.raises(ExportError, match=r"does not treat every image alike"):
+    with pytest.raises(ExportError, match=message):
         trace_model(trained)
 
 

@@ -28,8 +28,22 @@ from netlet.data.mnist_frame import prepare_digit
 from netlet.data.skeletons import STYLES
 from netlet.errors import ExportError
 from netlet.experiments import TrainedNet, load_trained_net
-from netlet.export import Graph, TracedModel, fold_graph, reference, trace_graph, trace_model
-from netlet.export.graph import Activation, Concatenation, Convolution, Pooling, Product, Sum
+from netlet.export import (
+    InferenceGraph,
+    TracedModel,
+    build_inference_graph,
+    fold_graph,
+    reference,
+    trace_model,
+)
+from netlet.export.inference_graph import (
+    Activation,
+    Concatenation,
+    Convolution,
+    Pooling,
+    Product,
+    Sum,
+)
 from netlet.export.page_export import build_page, export_page
 from netlet.export.receptive_field import receptive_fields
 from netlet.nets import NETS, build, list_shipped_weights
@@ -228,7 +242,7 @@ def test_logits_of_mnist_digits_are_those_of_pytorch(
     assert difference(visits("crest", crest), crest.source, mnist.held_out.images[::50]) < 1e-4
 
 
-def assert_same_maps(visit: Visit, graph: Graph, some: torch.Tensor) -> None:
+def assert_same_maps(visit: Visit, graph: InferenceGraph, some: torch.Tensor) -> None:
     expected = reference.compute_maps(graph, some, torch.float64)
     for i, found in enumerate(visit.call("maps", some)):
         for layer, mine, theirs in zip(graph.layers, expected[1:], found[1:], strict=True):
@@ -249,7 +263,7 @@ def test_every_kind_of_layer_is_supported(visits: Any, crest: TracedModel) -> No
     )
 
 
-def everything() -> Graph:
+def everything() -> InferenceGraph:
     """Return a graph with every function, uneven padding, non-square windows and broadcasting."""
     random = np.random.default_rng(2)
 
@@ -341,7 +355,7 @@ def everything() -> Graph:
         convolution("narrow", at + 2, (10, 1, 1), (10, 6, 5, 8)),
         Sum("logits", (at + 3, at + 4), (10, 1, 1)),
     ]
-    return Graph((1, 28, 28), tuple(layers))
+    return InferenceGraph((1, 28, 28), tuple(layers))
 
 
 def inks() -> Iterator[np.ndarray]:
@@ -417,7 +431,7 @@ def test_one_wrong_weight_changes_the_logits(
 @pytest.mark.parametrize("name", list(NETS))
 def test_receptive_fields_of_a_graph_are_those_of_the_net(name: str) -> None:
     net = build(NETS[name].builder, 0).eval()
-    measured, graph = receptive_field(net), trace_graph(net, (1, 28, 28), 0.13, 0.31)
+    measured, graph = receptive_field(net), build_inference_graph(net, (1, 28, 28), 0.13, 0.31)
     fields = dict(
         zip((layer.name for layer in graph.layers), receptive_fields(graph)[1:], strict=True)
     )

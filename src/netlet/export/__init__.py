@@ -1,9 +1,10 @@
 """Exports of a trained net: ONNX, C and a web page, each verified against PyTorch."""
 
+from netlet.export.build_graph import build_inference_graph
 from netlet.export.c_export import export_c
 from netlet.export.fold import fold_graph
-from netlet.export.graph import Graph
 from netlet.export.image_selection import select_calibration_images, select_verification_images
+from netlet.export.inference_graph import InferenceGraph
 from netlet.export.onnx_export import export_onnx
 from netlet.export.onnx_model import build_onnx
 from netlet.export.onnx_runtime import OnnxPredictor, quantize_onnx
@@ -11,16 +12,16 @@ from netlet.export.page_export import build_page, export_page
 from netlet.export.progress import OnProgress
 from netlet.export.result import ExportResult
 from netlet.export.traced_model import TracedModel, trace_model
-from netlet.export.tracer import trace_graph
 from netlet.export.verification import Verification, compare_with_pytorch
 
 __all__ = [
     "ExportResult",
-    "Graph",
+    "InferenceGraph",
     "OnProgress",
     "OnnxPredictor",
     "TracedModel",
     "Verification",
+    "build_inference_graph",
     "build_onnx",
     "build_page",
     "compare_with_pytorch",
@@ -31,6 +32,5 @@ __all__ = [
     "quantize_onnx",
     "select_calibration_images",
     "select_verification_images",
-    "trace_graph",
     "trace_model",
 ]

@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from netlet.export.graph import Activation, Graph, Product, Sum
+from netlet.export.inference_graph import Activation, InferenceGraph, Product, Sum
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Arena:
     size: int
 
 
-def lifetimes(graph: Graph) -> list[tuple[int, int]]:
+def lifetimes(graph: InferenceGraph) -> list[tuple[int, int]]:
     """Return the lifetime of each feature map.
 
     Returns:
@@ -30,7 +30,7 @@ def lifetimes(graph: Graph) -> list[tuple[int, int]]:
     ]
 
 
-def plan_arena(graph: Graph, elsewhere: Collection[int]) -> Arena:
+def plan_arena(graph: InferenceGraph, elsewhere: Collection[int]) -> Arena:
     """Assign an offset to each feature map.
 
     Largest first, each at the lowest offset that is free during its lifetime: "greedy by size" of
@@ -61,7 +61,7 @@ def plan_arena(graph: Graph, elsewhere: Collection[int]) -> Arena:
     return Arena(tuple(offsets), max((end for _, end, _ in placed), default=0))
 
 
-def _shared_buffers(graph: Graph, elsewhere: Collection[int]) -> list[list[int]]:
+def _shared_buffers(graph: InferenceGraph, elsewhere: Collection[int]) -> list[list[int]]:
     """Group the feature maps that overwrite one another, in order of execution."""
     buffers: list[list[int]] = []
     for number in range(len(graph.layers) + 1):
@@ -78,7 +78,7 @@ def _shared_buffers(graph: Graph, elsewhere: Collection[int]) -> list[list[int]]
     return buffers
 
 
-def _input_to_overwrite(graph: Graph, number: int) -> int | None:
+def _input_to_overwrite(graph: InferenceGraph, number: int) -> int | None:
     """Return the input that a feature map's layer may overwrite; None if there is none."""
     if number == 0 or not isinstance(layer := graph.layers[number - 1], Activation | Sum | Product):
         return None

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netlet.errors import ExportError
-from netlet.export.graph import (
+from netlet.export.inference_graph import (
     Activation,
     Concatenation,
     Convolution,

@@ -14,7 +14,7 @@ from importlib import resources
 
 from netlet.export.arena import Arena, plan_arena
 from netlet.export.c_layers import CLayer, LayerContext, emit_layer, format_c_float
-from netlet.export.graph import Graph
+from netlet.export.inference_graph import InferenceGraph
 from netlet.export.quantize import QuantizedGraph
 from netlet.export.traced_model import TracedModel
 from netlet.outputs import TEXT_MARK
@@ -105,7 +105,7 @@ def generate_program(model: TracedModel, quantized: QuantizedGraph | None = None
     return {HEADER: _emit_header(model, kind, size * element_bytes), SOURCE: "\n".join(source)}
 
 
-def _plan_storage(graph: Graph, quantized: QuantizedGraph | None) -> _Storage:
+def _plan_storage(graph: InferenceGraph, quantized: QuantizedGraph | None) -> _Storage:
     last = len(graph.layers)
     writes_scores = quantized is None or quantized.layers[-1].int32_output
     # In int8 a gray image already is a feature map H W C.
@@ -121,7 +121,9 @@ def _plan_storage(graph: Graph, quantized: QuantizedGraph | None) -> _Storage:
     return _Storage(arena, reads_image, writes_scores, places)
 
 
-def _emit_layers(graph: Graph, quantized: QuantizedGraph | None, storage: _Storage) -> list[CLayer]:
+def _emit_layers(
+    graph: InferenceGraph, quantized: QuantizedGraph | None, storage: _Storage
+) -> list[CLayer]:
     layers = []
     for number, layer in enumerate(graph.layers, start=1):
         context = LayerContext(
@@ -170,7 +172,7 @@ def _read_parts(parts: set[str], kind: str) -> list[str]:
     ]
 
 
-def _emit_predict(graph: Graph, calls: str, quantized: QuantizedGraph | None) -> str:
+def _emit_predict(graph: InferenceGraph, calls: str, quantized: QuantizedGraph | None) -> str:
     image, classes = math.prod(graph.shape), graph.classes
     logits, declaration, conversion = "scores", "", ""
     if quantized is not None:

@@ -11,21 +11,21 @@ from collections.abc import Callable
 
 import numpy as np
 
-from netlet.export.graph import (
+from netlet.export.inference_graph import (
     UNBOUNDED,
     Activation,
     Clamp,
     Convolution,
-    Graph,
+    InferenceGraph,
     Layer,
     Pooling,
     Sum,
 )
 
-_Rule = Callable[[Graph, int], Graph | None]
+_Rule = Callable[[InferenceGraph, int], InferenceGraph | None]
 
 
-def fold_graph(graph: Graph) -> Graph:
+def fold_graph(graph: InferenceGraph) -> InferenceGraph:
     """Fold batch norm, input normalization and ReLU into the layers beside them.
 
     Returns:
@@ -45,7 +45,7 @@ def fold_graph(graph: Graph) -> Graph:
     return dataclasses.replace(graph, layers=tuple(layers))
 
 
-def _apply_first_rule(graph: Graph) -> Graph | None:
+def _apply_first_rule(graph: InferenceGraph) -> InferenceGraph | None:
     for index in range(len(graph.layers)):
         for rule in _RULES:
             if (folded := rule(graph, index)) is not None:
@@ -53,20 +53,22 @@ def _apply_first_rule(graph: Graph) -> Graph | None:
     return None
 
 
-def _remove_unread_layers(graph: Graph) -> Graph:
+def _remove_unread_layers(graph: InferenceGraph) -> InferenceGraph:
     for index in reversed(range(len(graph.layers) - 1)):
         if not graph.readers(index + 1):
             graph = graph.remove_layer(index, 0, {})
     return graph
 
 
-def _sole_reader(graph: Graph, index: int) -> tuple[int, Layer] | None:
+def _sole_reader(graph: InferenceGraph, index: int) -> tuple[int, Layer] | None:
     """Return index and layer of the only reader of a layer's output; None if there are several."""
     readers = graph.readers(index + 1)
     return (readers[0], graph.layers[readers[0]]) if len(readers) == 1 else None
 
 
-def _fold_scale_into_previous_convolution(graph: Graph, index: int) -> Graph | None:
+def _fold_scale_into_previous_convolution(
+    graph: InferenceGraph, index: int
+) -> InferenceGraph | None:
     """Fold a channel scale after an unclamped convolution: batch norm after a convolution."""
     conv, reader = graph.layers[index], _sole_reader(graph, index)
     if not isinstance(conv, Convolution) or conv.clamp != UNBOUNDED or reader is None:
@@ -81,7 +83,7 @@ def _fold_scale_into_previous_convolution(graph: Graph, index: int) -> Graph | N
     return graph.remove_layer(reader_index, index + 1, {index: merged})
 
 
-def _fold_scale_into_next_convolution(graph: Graph, index: int) -> Graph | None:
+def _fold_scale_into_next_convolution(graph: InferenceGraph, index: int) -> InferenceGraph | None:
     """Fold a channel scale before an unpadded convolution: input normalization, batch norm.
 
     Before a padded convolution it stays: the zeros are padded around the scaled feature map, and
@@ -105,7 +107,7 @@ def _fold_scale_into_next_convolution(graph: Graph, index: int) -> Graph | None:
     return graph.remove_layer(index, scale.inputs[0], {reader_index: merged})
 
 
-def _move_scale_after_pooling(graph: Graph, index: int) -> Graph | None:
+def _move_scale_after_pooling(graph: InferenceGraph, index: int) -> InferenceGraph | None:
     """Swap a channel scale and the pooling after it.
 
     The scale then works on a smaller feature map and may be foldable into the next convolution. Max
@@ -123,7 +125,7 @@ def _move_scale_after_pooling(graph: Graph, index: int) -> Graph | None:
     return _swap_layers(graph, (index, reader_index), (pool, moved))
 
 
-def _move_pointwise_after_mean(graph: Graph, index: int) -> Graph | None:
+def _move_pointwise_after_mean(graph: InferenceGraph, index: int) -> InferenceGraph | None:
     """Swap an unclamped 1x1 convolution and the mean after it: far fewer multiply-adds."""
     conv, reader = graph.layers[index], _sole_reader(graph, index)
     if not isinstance(conv, Convolution) or reader is None:
@@ -141,7 +143,9 @@ def _move_pointwise_after_mean(graph: Graph, index: int) -> Graph | None:
     return _swap_layers(graph, (index, reader_index), (mean, moved))
 
 
-def _swap_layers(graph: Graph, indices: tuple[int, int], layers: tuple[Layer, Layer]) -> Graph:
+def _swap_layers(
+    graph: InferenceGraph, indices: tuple[int, int], layers: tuple[Layer, Layer]
+) -> InferenceGraph:
     """Put two layers in place of the two at these indices, the second of which reads the first."""
     # Layers between the two are not affected: the second alone reads the first.
     first, second = indices
@@ -151,7 +155,7 @@ def _swap_layers(graph: Graph, indices: tuple[int, int], layers: tuple[Layer, La
     return dataclasses.replace(graph, layers=tuple(swapped))
 
 
-def _fold_clamp_into_previous_layer(graph: Graph, index: int) -> Graph | None:
+def _fold_clamp_into_previous_layer(graph: InferenceGraph, index: int) -> InferenceGraph | None:
     """Fold a ReLU into the convolution or sum before it."""
     layer, reader = graph.layers[index], _sole_reader(graph, index)
     if not isinstance(layer, Convolution | Sum) or reader is None:
@@ -163,7 +167,7 @@ def _fold_clamp_into_previous_layer(graph: Graph, index: int) -> Graph | None:
     return graph.remove_layer(reader_index, index + 1, {index: merged})
 
 
-def _fold_clamp_through_max_pooling(graph: Graph, index: int) -> Graph | None:
+def _fold_clamp_through_max_pooling(graph: InferenceGraph, index: int) -> InferenceGraph | None:
     """Fold a ReLU after a max pooling into the convolution or sum before the pooling.
 
     The maximum of clamped numbers is the clamped maximum.

@@ -131,7 +131,7 @@ class Activation(Layer):
 
 
 @dataclass(frozen=True)
-class Graph:
+class InferenceGraph:
     """A net with one input and one output, as a list of layers."""
 
     shape: Shape  # of one image
@@ -170,7 +170,9 @@ class Graph:
             if read == number
         ]
 
-    def remove_layer(self, index: int, substitute: int, updates: dict[int, Layer]) -> Graph:
+    def remove_layer(
+        self, index: int, substitute: int, updates: dict[int, Layer]
+    ) -> InferenceGraph:
         """Return the graph without one layer.
 
         Args:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from netlet.export.graph import (
+from netlet.export.inference_graph import (
     Activation,
     Concatenation,
     Convolution,

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from netlet.errors import ExportError, install_hint
-from netlet.export.graph import (
+from netlet.export.inference_graph import (
     UNBOUNDED,
     Activation,
     Clamp,
     Concatenation,
     Convolution,
-    Graph,
+    InferenceGraph,
     Layer,
     Padding,
     Pooling,
@@ -96,7 +96,7 @@ class _GraphWriter:
         self._nodes: list[Any] = []
         self._weights: list[Any] = []
 
-    def write(self, graph: Graph, input_type: InputType) -> tuple[list[Any], list[Any]]:
+    def write(self, graph: InferenceGraph, input_type: InputType) -> tuple[list[Any], list[Any]]:
         """Return the nodes and the constants."""
         # Short names: in a file of a few kilobytes they count.
         names = ["gray", *(f"m{number + 1}" for number in range(len(graph.layers)))]

@@ -24,8 +24,8 @@ from netlet.data import Dataset
 from netlet.data.skeletons import STYLES
 from netlet.errors import ExportError
 from netlet.export import reference
-from netlet.export.graph import Convolution, Layer
 from netlet.export.image_selection import select_verification_images
+from netlet.export.inference_graph import Convolution, Layer
 from netlet.export.progress import OnProgress, ignore_progress
 from netlet.export.receptive_field import receptive_fields
 from netlet.export.result import ExportResult, check_float32, write_files

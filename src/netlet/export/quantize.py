@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 
 from netlet.errors import ExportError
 from netlet.export import reference
-from netlet.export.graph import (
+from netlet.export.inference_graph import (
     UNBOUNDED,
     Activation,
     Clamp,
     Concatenation,
     Convolution,
-    Graph,
+    InferenceGraph,
     Layer,
     Pooling,
     Product,
@@ -81,7 +81,7 @@ class QuantizedLayer:
 class QuantizedGraph:
     """A quantized graph: the geometry is that of ``graph``."""
 
-    graph: Graph
+    graph: InferenceGraph
     params: tuple[QuantParams, ...]  # by feature map, the image first
     layers: tuple[QuantizedLayer, ...]
 
@@ -91,7 +91,7 @@ class QuantizedGraph:
         return self.params[-1].scale
 
 
-def quantize_graph(graph: Graph, images: torch.Tensor) -> QuantizedGraph:
+def quantize_graph(graph: InferenceGraph, images: torch.Tensor) -> QuantizedGraph:
     """Quantize a graph.
 
     Args:
@@ -193,7 +193,9 @@ def _tabulate(layer: Activation, read: QuantParams, output: QuantParams) -> NDAr
     shape = (1, 1, QMAX + 1)
     scale, shift = np.full((1, 1, 1, 1), read.scale), np.array([-read.zero_point * read.scale])
     dequantize = Convolution("", (0,), shape, scale, shift)
-    graph = Graph(shape, (dequantize, dataclasses.replace(layer, inputs=(1,), shape=shape)))
+    graph = InferenceGraph(
+        shape, (dequantize, dataclasses.replace(layer, inputs=(1,), shape=shape))
+    )
     inputs = torch.arange(QMAX + 1, dtype=torch.uint8).reshape(1, *shape)
     outputs = reference.compute_maps(graph, inputs, torch.float64)[-1].flatten()
     return np.array([output.quantize(value) for value in outputs.tolist()], np.uint8)
@@ -205,7 +207,7 @@ def _params_of_range(low: float, high: float) -> QuantParams:
     return QuantParams(scale, min(max(round(-low / scale), 0), QMAX))
 
 
-def _measure_ranges(graph: Graph, images: torch.Tensor) -> list[tuple[float, float]]:
+def _measure_ranges(graph: InferenceGraph, images: torch.Tensor) -> list[tuple[float, float]]:
     """Return the smallest and the largest value of each feature map.
 
     Clipping the range to minimize the squared error changed nothing in our nets, measured on

@@ -6,10 +6,18 @@ from dataclasses import replace
 
 from netlet.analysis import fields
 from netlet.analysis.fields import Field
-from netlet.export.graph import Activation, Concatenation, Convolution, Graph, Layer, Pooling, Shape
+from netlet.export.inference_graph import (
+    Activation,
+    Concatenation,
+    Convolution,
+    InferenceGraph,
+    Layer,
+    Pooling,
+    Shape,
+)
 
 
-def receptive_fields(graph: Graph) -> list[Field]:
+def receptive_fields(graph: InferenceGraph) -> list[Field]:
     """Return the receptive field of each feature map, the image first.
 
     Args:

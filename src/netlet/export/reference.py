@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 from torch.nn import functional as F
 
-from netlet.export.graph import (
+from netlet.export.inference_graph import (
     UNBOUNDED,
     Activation,
     Clamp,
     Concatenation,
     Convolution,
-    Graph,
+    InferenceGraph,
     Layer,
     Padding,
     Pooling,
@@ -22,7 +22,7 @@ from netlet.export.graph import (
 _IMAGES_AT_ONCE = 500
 
 
-def compute_logits(graph: Graph, images: torch.Tensor) -> torch.Tensor:
+def compute_logits(graph: InferenceGraph, images: torch.Tensor) -> torch.Tensor:
     """Run a graph.
 
     Args:
@@ -37,7 +37,7 @@ def compute_logits(graph: Graph, images: torch.Tensor) -> torch.Tensor:
 
 
 def compute_maps(
-    graph: Graph, images: torch.Tensor, dtype: torch.dtype = torch.float32
+    graph: InferenceGraph, images: torch.Tensor, dtype: torch.dtype = torch.float32
 ) -> list[torch.Tensor]:
     """Return all feature maps of a graph, ``N C H W`` each, the images first.
 

@@ -13,10 +13,10 @@ from netlet.data.batches import normalize
 from netlet.errors import ExportError
 from netlet.experiments import TrainedNet
 from netlet.export import reference
+from netlet.export.build_graph import build_inference_graph
 from netlet.export.fold import fold_graph
-from netlet.export.graph import FinalSoftmax, Graph
+from netlet.export.inference_graph import FinalSoftmax, InferenceGraph
 from netlet.export.progress import OnProgress, ignore_progress
-from netlet.export.tracer import trace_graph
 from netlet.files import safe_name
 from netlet.nets import weights_digest
 from netlet.nets.outputs import extract_logits
@@ -35,7 +35,7 @@ class TracedModel:
     """
 
     source: TrainedNet
-    graph: Graph  # folded; from gray levels 0 to 255 to logits
+    graph: InferenceGraph  # folded; from gray levels 0 to 255 to logits
     cost: ModelCost  # of the net as trained, before folding
     digest: str  # of its weights
 
@@ -94,14 +94,14 @@ def trace_model(trained: TrainedNet, on_progress: OnProgress = ignore_progress) 
             "train it again"
         )
     on_progress("tracing")
-    graph = fold_graph(trace_graph(trained.net, trained.shape, trained.mean, trained.std))
+    graph = fold_graph(build_inference_graph(trained.net, trained.shape, trained.mean, trained.std))
     _check_graph(graph, trained)
     return TracedModel(
         trained, graph, cost(trained.net, trained.shape), weights_digest(trained.net)
     )
 
 
-def _check_graph(graph: Graph, trained: TrainedNet) -> None:
+def _check_graph(graph: InferenceGraph, trained: TrainedNet) -> None:
     """Compare a graph with its net on random images.
 
     This shows what one traced run cannot, such as a path that depends on the values of an image.

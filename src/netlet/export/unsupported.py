@@ -1,46 +1,70 @@
-"""Operations that no export supports, by their ATen names, with what to use instead."""
+"""What no export supports, with what to use instead."""
 
 from __future__ import annotations
 
-RANDOM_OPERATIONS = frozenset(
-    [
-        "bernoulli",
-        "feature_dropout",
-        "native_dropout",
-        "normal",
-        "rand",
-        "rand_like",
-        "randint",
-        "randn",
-        "randn_like",
-        "uniform",
-    ]
-)
-_BATCH_NORM = "nn.BatchNorm2d, which is folded into the convolution before it"
-_OWN_CONVOLUTIONS = "a convolution for each part"
-_CONVOLUTIONS_ONLY = "convolutions and strides, which never enlarge a feature map"
-# ATen name: what the operation is, and what to use instead.
-ALTERNATIVES = {
-    "native_group_norm": ("GroupNorm or InstanceNorm", _BATCH_NORM),
-    "native_layer_norm": ("LayerNorm", _BATCH_NORM),
-    "_local_scalar_dense": (
-        "reading a tensor's value back into Python",
-        "operations that are the same for every image",
-    ),
-    "permute": ("permute", "feature maps in PyTorch's order, C H W"),
-    "transpose": ("transpose", "feature maps in PyTorch's order, C H W"),
-    "slice": ("slicing", "a convolution with fewer channels"),
-    "split": ("split", _OWN_CONVOLUTIONS),
-    "split_with_sizes": ("split", _OWN_CONVOLUTIONS),
-    "bmm": (
-        "a matrix product of two feature maps (attention)",
-        "convolutions or element-wise products",
-    ),
-    "upsample_nearest2d": ("upsampling", _CONVOLUTIONS_ONLY),
-    "upsample_bilinear2d": ("upsampling", _CONVOLUTIONS_ONLY),
-    "pixel_shuffle": ("pixel_shuffle", "a strided convolution"),
-}
+from netlet.errors import ExportError
+
 SUPPORTED = (
     "convolutions, linear layers, batch norm, max and mean pooling, sums, products, concatenation "
     "and the usual activations"
 )
+READS_VALUES = (
+    "reading a tensor's value back into Python",
+    "operations that are the same for every image",
+)
+RANDOM = (
+    "dropout or another random operation in evaluation mode",
+    "F.dropout(x, training=self.training)",
+)
+READS_CHANGED_TENSOR = (
+    "reading a tensor after an in-place operation on another view of it",
+    "operations that are not in place",
+)
+_BATCH_NORM = "nn.BatchNorm2d, which is folded into the convolution before it"
+_PYTORCH_ORDER = "feature maps in PyTorch's order, C H W"
+_OWN_CONVOLUTIONS = "a convolution for each part"
+_CONVOLUTIONS_ONLY = "convolutions and strides, which never enlarge a feature map"
+_PLAIN_DIVISION = ("division that rounds", "division without rounding_mode")
+# Name of an operation: what it is, and what to use instead.
+_ALTERNATIVES = {
+    "group_norm": ("GroupNorm or InstanceNorm", _BATCH_NORM),
+    "layer_norm": ("LayerNorm", _BATCH_NORM),
+    "permute": ("permute", _PYTORCH_ORDER),
+    "transpose": ("transpose", _PYTORCH_ORDER),
+    "slice": ("slicing", "a convolution with fewer channels"),
+    "split": ("split", _OWN_CONVOLUTIONS),
+    "split_with_sizes": ("split", _OWN_CONVOLUTIONS),
+    "matmul": (
+        "a matrix product of feature maps (attention)",
+        "linear layers, convolutions or element-wise products",
+    ),
+    "expand": ("expand", "a sum or product, which expands C 1 1 to C H W by itself"),
+    "cat": ("concatenation with a constant", "torch.cat(feature_maps, 1)"),
+    "upsample_nearest2d": ("upsampling", _CONVOLUTIONS_ONLY),
+    "upsample_bilinear2d": ("upsampling", _CONVOLUTIONS_ONLY),
+    "pixel_shuffle": ("pixel_shuffle", "a strided convolution"),
+    "floor_divide": _PLAIN_DIVISION,
+    "trunc_divide": _PLAIN_DIVISION,
+}
+
+
+def find_alternative(name: str, why: str = "") -> tuple[str, str]:
+    """Return what an operation is called in a message, and what to use instead.
+
+    Args:
+        name: Of the operation.
+        why: What is unusual about this call of it, if anything.
+    """
+    called = f"{name}, as it is called here ({why})," if why else name
+    return _ALTERNATIVES.get(name, (called, SUPPORTED))
+
+
+def unsupported(where: str, what: str, alternative: str) -> ExportError:
+    """Return an error that names a layer, an operation and an alternative.
+
+    Args:
+        where: Path of the layer, or the net's name.
+        what: The operation, with what is unusual about it.
+        alternative: What to use instead.
+    """
+    return ExportError(f"{where}: {what} cannot be exported; use {alternative}")

@@ -1,0 +1,108 @@
+"""Build the inference graph of a net from its traced graph, or say what cannot be exported.
+
+One run cannot show that a net chooses a path by the values of an image. A net that reads such
+values back is refused here; for the others, every export is compared with the net on many images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from netlet.errors import ExportError
+from netlet.export import lower_layers, lower_maps
+from netlet.export.inference_graph import InferenceGraph
+from netlet.export.lowering import LOWERINGS, Builder, Value, map_shape, scale_channels
+from netlet.export.unsupported import RANDOM, READS_CHANGED_TENSOR, READS_VALUES, unsupported
+from netlet.graph import Graph, Node, trace_graph
+from netlet.graph.operations import Dropout, Opaque, Reshape
+from netlet.nets.eval_mode import eval_mode
+from netlet.text import format_shape
+
+READERS = (lower_layers, lower_maps)  # they register their functions when they are imported
+_KEEPS_NUMBERS = (Reshape, Dropout)
+
+
+def build_inference_graph(
+    net: nn.Module, shape: Sequence[int], mean: float, std: float
+) -> InferenceGraph:
+    """Return a net as a graph from gray levels 0 to 255 to logits, input normalization included.
+
+    A softmax or log-softmax at the end is left out: log-probabilities differ from logits by a
+    constant for each image.
+
+    Args:
+        net: Any module. It runs in evaluation mode on the CPU and is left unchanged.
+        shape: Of one image, ``C H W``.
+        mean: Of gray levels 0 to 1, as in training; subtracted from the input.
+        std: Of gray levels 0 to 1; the input is divided by it.
+
+    Raises:
+        ExportError: The net uses an operation that no export supports; the message names the layer,
+            the operation and an alternative.
+        NetError: The net does not run on such an image.
+    """
+    name = type(net).__name__
+    if len(shape) != 3:
+        raise ExportError(
+            f"{name}: cannot be exported for images of shape {format_shape(shape)}; "
+            "use images C H W"
+        )
+    with eval_mode(net):
+        graph = trace_graph(net, shape)
+    for where, reason in ((graph.value_dependent, READS_VALUES), (graph.random, RANDOM)):
+        if where:
+            raise unsupported(where, *reason)
+    image = map_shape(graph.shape)
+    scale, shift = torch.tensor(1 / (255 * std)), torch.tensor(-mean / std)
+    normalization = scale_channels("input", 0, image, scale, shift)
+    builder = Builder(name, [normalization], {0: Value(1, image)})
+    for number, node in enumerate(graph.nodes, start=1):
+        builder.node = node
+        builder.values[number] = _lower_node(builder, node)
+    if graph.stale:  # the layers compute what the tensor was before
+        raise unsupported(graph.stale, *READS_CHANGED_TENSOR)
+    output = _find_output(graph, builder)
+    return InferenceGraph(image, tuple(builder.layers[: output.number]), output.softmax)
+
+
+def _lower_node(builder: Builder, node: Node) -> Value:
+    operation = node.operation
+    after_softmax = any(builder.values[number].softmax for number in node.inputs)
+    if after_softmax and not isinstance(operation, _KEEPS_NUMBERS):
+        builder.refuse(
+            "softmax before the net's end", "logits, with the softmax last or in the loss"
+        )
+    lowering = LOWERINGS.get(type(operation))
+    if lowering is None:
+        builder.refuse_by_name(operation.why if isinstance(operation, Opaque) else "")
+    return lowering(builder, node, operation)
+
+
+def _find_output(graph: Graph, builder: Builder) -> Value:
+    """Return the net's output.
+
+    Raises:
+        ExportError: It is not a vector of logits computed from the image.
+    """
+    if graph.output is None:
+        raise ExportError(
+            f"{builder.net}: its output is not logits N K computed from the image; return logits"
+        )
+    value = builder.values[graph.output]
+    batched = graph.output == 0 or graph.nodes[graph.output - 1].batched
+    channels, *ones = value.dims or (0,)
+    if not batched or not channels or set(ones) - {1}:
+        shape = format_shape(value.dims) if not batched else f"Nx{format_shape(value.dims)}"
+        raise ExportError(
+            f"{builder.net}: its output has the shape {shape}, not logits N K computed from the "
+            "image; return logits"
+        )
+    if builder.shape_of(value) != (channels, 1, 1):
+        raise ExportError(
+            f"{builder.net}: its output is a flattened feature map, not K logits for an image; "
+            "flatten a 1x1 feature map at its end"
+        )
+    return value
