@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from fixtures.course_nets import BOTH_FORMS
 from helpers import Netlet
 from nets_to_export import digits, nets
 from torch import nn
@@ -67,7 +69,7 @@ def randomize_batch_norm(net: nn.Module) -> nn.Module:
     """Give batch norm statistics, scales and shifts that are as different as after training."""
     torch.manual_seed(0)
     for module in net.modules():
-        if isinstance(module, nn.BatchNorm2d | nn.BatchNorm1d):
+        if isinstance(module, nn.BatchNorm2d | nn.BatchNorm1d) and module.affine:
             nn.init.uniform_(module.weight, -1.5, 1.5)
             nn.init.normal_(module.bias)
     with torch.no_grad():
@@ -167,6 +169,40 @@ def test_relu_moves_before_max_pooling_and_pointwise_after_the_mean() -> None:
     torch.testing.assert_close(
         reference.compute_logits(graph, images(8)), net_logits(net, 8), atol=1e-5, rtol=1e-4
     )
+
+
+def without_names(graph: InferenceGraph) -> list[object]:
+    """Return what the layers of a graph compute, as values that can be compared."""
+    return [
+        (
+            type(layer),
+            *(
+                value.tolist() if isinstance(value, np.ndarray) else value
+                for name, value in vars(layer).items()
+                if name != "name"
+            ),
+        )
+        for layer in graph.layers
+    ]
+
+
+@pytest.mark.parametrize("name", BOTH_FORMS)
+def test_modules_and_functions_give_the_same_layers(name: str) -> None:
+    torch.manual_seed(0)
+    module, functional = (form() for form in BOTH_FORMS[name])
+    randomize_batch_norm(module)
+    for tensors in (nn.Module.parameters, nn.Module.buffers):
+        for mine, other in zip(tensors(functional), tensors(module), strict=True):
+            mine.data.copy_(other.data)
+    try:
+        expected = fold_graph(trace(module))
+    except ExportError as error:
+        with pytest.raises(ExportError, match=re.escape(str(error).partition(": ")[2])):
+            trace(functional)
+        return
+    actual = fold_graph(trace(functional))
+    assert without_names(actual) == without_names(expected)
+    assert actual.final_softmax == expected.final_softmax
 
 
 class _Functional(nn.Module):

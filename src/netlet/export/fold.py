@@ -15,6 +15,7 @@ from netlet.export.inference_graph import (
     UNBOUNDED,
     Activation,
     Clamp,
+    Concatenation,
     Convolution,
     InferenceGraph,
     Layer,
@@ -143,6 +144,26 @@ def _move_pointwise_after_mean(graph: InferenceGraph, index: int) -> InferenceGr
     return _swap_layers(graph, (index, reader_index), (mean, moved))
 
 
+def _merge_means(graph: InferenceGraph, index: int) -> InferenceGraph | None:
+    """Merge a mean of rows and a mean of columns: ``x.mean(3).mean(2)``."""
+    first, reader = graph.layers[index], _sole_reader(graph, index)
+    if not isinstance(first, Pooling) or reader is None:
+        return None
+    reader_index, second = reader
+    if not isinstance(second, Pooling) or any(first.padding) or any(second.padding):
+        return None
+    if not first.mode == second.mode == "mean":
+        return None
+    if (first.stride, second.stride) != (first.window, second.window):
+        return None
+    (h, w), (then_h, then_w) = first.window, second.window
+    if 1 not in (h, then_h) or 1 not in (w, then_w):
+        return None
+    window = (h * then_h, w * then_w)
+    merged = dataclasses.replace(second, inputs=first.inputs, window=window, stride=window)
+    return graph.remove_layer(index, first.inputs[0], {reader_index: merged})
+
+
 def _swap_layers(
     graph: InferenceGraph, indices: tuple[int, int], layers: tuple[Layer, Layer]
 ) -> InferenceGraph:
@@ -186,6 +207,26 @@ def _fold_clamp_through_max_pooling(graph: InferenceGraph, index: int) -> Infere
     return graph.remove_layer(reader_index, index + 1, {before - 1: merged})
 
 
+def _fold_clamp_through_concatenation(graph: InferenceGraph, index: int) -> InferenceGraph | None:
+    """Fold a ReLU after a concatenation into the convolutions and sums that it joins."""
+    joined, reader = graph.layers[index], _sole_reader(graph, index)
+    if not isinstance(joined, Concatenation) or reader is None:
+        return None
+    reader_index, clamp = reader
+    if not isinstance(clamp, Activation) or clamp.function != "clamp":
+        return None
+    merged: dict[int, Layer] = {}
+    for number in joined.inputs:
+        layer = graph.layers[number - 1]
+        if not number or not isinstance(layer, Convolution | Sum):
+            return None
+        if len(graph.readers(number)) != 1:
+            return None
+        bounds = _compose_clamps(layer.clamp, clamp.bounds)
+        merged[number - 1] = dataclasses.replace(layer, clamp=bounds)
+    return graph.remove_layer(reader_index, index + 1, merged)
+
+
 def _compose_clamps(first: Clamp, then: Clamp) -> Clamp:
     low, high = (min(max(bound, then[0]), then[1]) for bound in first)
     return low, high
@@ -196,6 +237,8 @@ _RULES: tuple[_Rule, ...] = (
     _fold_scale_into_next_convolution,
     _fold_clamp_into_previous_layer,
     _fold_clamp_through_max_pooling,
+    _fold_clamp_through_concatenation,
     _move_scale_after_pooling,
     _move_pointwise_after_mean,
+    _merge_means,
 )
