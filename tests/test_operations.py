@@ -13,10 +13,12 @@ from torch.nn import functional as F
 from netlet.backends.cpu.build_program import read_program
 from netlet.backends.cpu.errors import UnsupportedNetError
 from netlet.backends.cpu.parts.functions import FUNCTIONS
+from netlet.errors import ExportError
+from netlet.export import build_inference_graph, lower_layers
 from netlet.graph import trace_graph
 from netlet.graph.operations import Activation, Elementwise
 from tools import operations
-from tools.operations import BY_FUNCTION, compiled_kinds, operation_kinds
+from tools.operations import BY_FUNCTION, compiled_kinds, exported_kinds, operation_kinds
 
 PAGE = (Path(__file__).parent.parent / "docs" / "operations.md").read_text()
 Function = Callable[[torch.Tensor], torch.Tensor]
@@ -44,6 +46,7 @@ EXAMPLES: dict[str, nn.Module] = {
     "MatrixProduct": Between(lambda x: x @ x.transpose(2, 3)),
     "BatchNorm": Between(nn.BatchNorm2d(4)),
     "OtherNorm": Between(nn.GroupNorm(2, 4)),
+    "TensorClamp": Between(lambda x: x.clamp(max=torch.ones(()))),
     "Arithmetic": Between(lambda x: x + x),
     "Pooling": Between(nn.MaxPool2d(2)),
     "AdaptivePooling": Between(nn.AdaptiveAvgPool2d(4)),
@@ -51,7 +54,7 @@ EXAMPLES: dict[str, nn.Module] = {
     "Dropout": Between(nn.Dropout(0.2)),
     "Concatenation": Between(lambda x: torch.cat([x, x], 1)),
     "Reshape": nn.Sequential(nn.Conv2d(2, 4, 3), nn.Flatten(), nn.Linear(144, 3)),
-    "Padding": Between(nn.ZeroPad2d(1)),
+    "Padding": Between(nn.Sequential(nn.ZeroPad2d(1), nn.Conv2d(4, 4, 3))),
     "Slice": Between(lambda x: x[:, :2]),
     "Permutation": Between(lambda x: x.transpose(2, 3)),
     "Softmax": nn.Sequential(Between(nn.ReLU()), nn.LogSoftmax(1)),
@@ -67,6 +70,15 @@ def function_named(name: str) -> Function:
     }
     found: Function = special.get(name) or getattr(F, name, None) or getattr(torch, name)
     return found
+
+
+def is_exported(net: nn.Module) -> bool:
+    net(torch.rand(2, *SHAPE))
+    try:
+        build_inference_graph(net, SHAPE, 0.5, 0.5)
+    except ExportError:
+        return False
+    return True
 
 
 def is_compiled(net: nn.Module) -> bool:
@@ -85,6 +97,16 @@ def test_an_operation_is_compiled_as_the_matrix_says(kind: operations.Kind) -> N
     kinds = {type(node.operation) for node in trace_graph(net, SHAPE).nodes}
     assert kind in kinds or kind.__name__ == "Dropout"  # which is inactive in evaluation mode
     assert compiled == (kind in compiled_kinds())
+
+
+@pytest.mark.parametrize("kind", [k for k in operation_kinds() if k not in BY_FUNCTION])
+def test_an_operation_is_exported_as_the_matrix_says(kind: operations.Kind) -> None:
+    assert is_exported(EXAMPLES[kind.__name__]) == (kind in exported_kinds())
+
+
+@pytest.mark.parametrize("name", sorted({*FUNCTIONS, "prelu", "sin"}))
+def test_a_function_is_exported_as_the_matrix_says(name: str) -> None:
+    assert is_exported(Between(function_named(name))) == (name in lower_layers.FUNCTIONS)
 
 
 @pytest.mark.parametrize("name", [*FUNCTIONS, "prelu", "sin"])

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 
 from netlet.backends.cpu import build_program
 from netlet.backends.cpu.lowering import LOWERINGS
 from netlet.backends.cpu.parts.functions import FUNCTIONS
+from netlet.export import build_graph, lower_layers, lowering
+from netlet.graph import operations
 from netlet.graph.operations import Activation, Elementwise, Opaque, Operation, Softmax
 from netlet.report.markdown import markdown_table
 
@@ -39,19 +41,23 @@ def compiled_kinds() -> Set[Kind]:
     return {*LOWERINGS, Softmax}  # build_program itself reads a softmax at the end
 
 
-READERS = (Reader("compiled training", compiled_kinds, FUNCTIONS.keys),)
+def exported_kinds() -> Set[Kind]:
+    """Return the operations that can be exported."""
+    assert build_graph.READERS  # whose import registers them
+    return lowering.LOWERINGS.keys()
+
+
+READERS = (
+    Reader("compiled training", compiled_kinds, FUNCTIONS.keys),
+    Reader("export", exported_kinds, lower_layers.FUNCTIONS.keys),
+)
 
 
 def operation_kinds() -> list[Kind]:
     """Return the operations of the vocabulary, in the order of their definition."""
-    found = [kind for kind in _subclasses(Operation) if not kind.__subclasses__()]
-    return [kind for kind in found if kind.__module__.startswith("netlet.") and kind is not Opaque]
-
-
-def _subclasses(kind: Kind) -> Iterator[Kind]:
-    for child in kind.__subclasses__():
-        yield child
-        yield from _subclasses(child)
+    kinds = [value for value in vars(operations).values() if isinstance(value, type)]
+    found = [kind for kind in kinds if issubclass(kind, Operation) and not kind.__subclasses__()]
+    return [kind for kind in found if kind is not Opaque]
 
 
 def draw_operations() -> str:

@@ -21,13 +21,18 @@ from netlet.graph.operations import (
 )
 
 _INFINITY = float("inf")
-_FUNCTIONS: dict[str, FunctionName] = {
+# Functions of the vocabulary, and those of an inference graph that compute them.
+FUNCTIONS: dict[str, FunctionName] = {
+    "clamp": "clamp",
     "elu": "elu",
     "gelu": "gelu",
     "gelu_tanh": "gelu_tanh",
     "hardsigmoid": "hardsigmoid",
     "hardswish": "hardswish",
+    "hardtanh": "clamp",
     "leaky_relu": "leaky_relu",
+    "prelu": "leaky_relu",
+    "relu": "clamp",
     "sigmoid": "sigmoid",
     "silu": "silu",
     "tanh": "tanh",
@@ -88,22 +93,22 @@ def _lower_batch_norm(builder: Builder, node: Node, operation: BatchNorm) -> Val
 @lowers(Activation)
 def _lower_activation(builder: Builder, node: Node, operation: Activation) -> Value:
     name, parameters = operation.function, operation.parameters
-    if name == "relu":
-        return _add_activation(builder, "clamp", bounds=(0.0, _INFINITY))
-    if name in ("clamp", "hardtanh"):
-        return _add_activation(builder, "clamp", bounds=(parameters[0], parameters[1]))
-    if name == "prelu" and operation.weight:
+    if name not in FUNCTIONS:
+        builder.refuse_by_name()
+    function = FUNCTIONS[name]
+    if function == "clamp":
+        low, high = parameters or (0.0, _INFINITY)  # ReLU has no parameters
+        return _add_activation(builder, function, bounds=(low, high))
+    if operation.weight:
         slopes = operation.weight.tensor.detach().reshape(-1)
         if not bool((slopes == slopes[0]).all()):
             builder.refuse(
                 "PReLU with a slope for each channel", "nn.PReLU() with one slope, or LeakyReLU"
             )
-        return _add_activation(builder, "leaky_relu", float(slopes[0]))
-    if name not in _FUNCTIONS:
-        builder.refuse_by_name()
-    if name == "elu" and parameters[1:] != (1.0, 1.0):
+        return _add_activation(builder, function, float(slopes[0]))
+    if function == "elu" and parameters[1:] != (1.0, 1.0):
         builder.refuse("SELU or a scaled ELU", "nn.ELU")
-    return _add_activation(builder, _FUNCTIONS[name], parameters[0] if parameters else 0.0)
+    return _add_activation(builder, function, parameters[0] if parameters else 0.0)
 
 
 @lowers(TensorClamp)

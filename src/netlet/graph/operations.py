@@ -130,7 +130,12 @@ class Activation(NamedOperation):
 
 @dataclass(frozen=True)
 class TensorClamp(Operation):
-    """A clamp whose bounds are tensors, each of one number or many; None where there is none."""
+    """A clamp whose bounds are tensors.
+
+    Attributes:
+        low: Of one number or many; None: no bound.
+        high: As ``low``.
+    """
 
     low: Weight | None
     high: Weight | None
