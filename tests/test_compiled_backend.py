@@ -378,6 +378,11 @@ def test_nets_that_do_more_than_their_graph_shows_are_rejected_with_the_reason()
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return F.conv2d(x, self.conv.weight * 2)
 
+    class ReadsAWeight(WithConv):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            assert self.conv.bias is not None
+            return self.conv(x) * float(self.conv.bias[0])  # type: ignore[no-any-return]
+
     class Mixes(WithConv):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             x = self.conv(x)
@@ -410,6 +415,7 @@ def test_nets_that_do_more_than_their_graph_shows_are_rejected_with_the_reason()
         (Noisy(), "draws random numbers"),
         (AlwaysDrops(), "drops values in evaluation mode"),
         (Scales(), "computes its weights from other tensors"),
+        (ReadsAWeight(), "reads a weight as a number"),
         (Mixes(), "mean mixes the images of a batch"),
         (ReadsOldView(), "reads a tensor that has been written to through another one"),
         (Softens(nn.Conv2d(1, 4, 8)), "computes something else in evaluation mode"),

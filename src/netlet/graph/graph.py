@@ -77,6 +77,8 @@ class Graph:
             count.
         changes: The module that wrote to a parameter or buffer; empty if none did. Running
             statistics do not count.
+        weight_read: The module that first read a number of a tensor that is no value into Python;
+            the graph has it as a constant. Empty if none did.
         stale: The module that read a tensor after another view of its memory had been written to;
             empty if none did.
     """
@@ -88,6 +90,7 @@ class Graph:
     random: str = ""
     stale: str = ""
     changes: str = ""
+    weight_read: str = ""
     _readers: dict[int, list[int]] = field(default_factory=dict, repr=False, compare=False)
 
     def shape_of(self, value: int) -> Shape:

@@ -76,6 +76,7 @@ class _Recorder:
         self._net = net
         self._transposed: dict[int, torch.Tensor] = {}  # by id of its transpose
         self._value_dependent = self._random = self._stale_read = self._changes = ""
+        self._weight_read = ""
         self.paused = False
 
     def enter_module(self, module: nn.Module, _: object) -> None:
@@ -114,6 +115,8 @@ class _Recorder:
         inputs = [x for x in _iterate_tensors([args, kwargs]) if self.is_value(x)]
         outputs = list(_iterate_tensors(result))
         if not inputs:
+            if name == "_local_scalar_dense":
+                self._weight_read = self._weight_read or self._caller
             self._note_transpose(name, args, outputs)
             if func._schema.is_mutable:
                 self._note_change(outputs)
@@ -195,6 +198,7 @@ class _Recorder:
             self._random,
             self._stale_read,
             self._changes,
+            self._weight_read,
         )
 
 

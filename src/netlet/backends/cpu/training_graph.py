@@ -40,6 +40,7 @@ def trace_training(net: nn.Module, shape: Sequence[int]) -> Graph:
         (graph.random or evaluation.random, "draws random numbers"),
         (graph.stale, "reads a tensor that has been written to through another one"),
         (graph.changes, "writes to a tensor of the net"),
+        (graph.weight_read, "reads a weight as a number, which training changes"),
     ):
         if marked:
             raise UnsupportedNetError(f"{marked} {what}")
