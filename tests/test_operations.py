@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,13 +15,20 @@ from netlet.backends.cpu.build_program import read_program
 from netlet.backends.cpu.errors import UnsupportedNetError
 from netlet.backends.cpu.parts.functions import FUNCTIONS
 from netlet.errors import ExportError
-from netlet.export import build_inference_graph, lower_layers
+from netlet.experiments import TrainedNet
+from netlet.export import build_inference_graph, trace_model
+from netlet.export.c_program import generate_program
+from netlet.export.lower_layers import FUNCTIONS as EXPORTED
+from netlet.export.onnx_model import build_onnx
+from netlet.export.quantize import quantize_graph
 from netlet.graph import trace_graph
-from netlet.graph.operations import Activation, Elementwise
+from netlet.graph.operations import Activation, Elementwise, Opaque, Operation
 from tools import operations
 from tools.operations import BY_FUNCTION, compiled_kinds, exported_kinds, operation_kinds
 
-PAGE = (Path(__file__).parent.parent / "docs" / "operations.md").read_text()
+ROOT = Path(__file__).parent.parent
+PAGE = (ROOT / "docs" / "operations.md").read_text()
+PAGE_SCRIPT = (ROOT / "src/netlet/export/page/run.js").read_text()
 Function = Callable[[torch.Tensor], torch.Tensor]
 SHAPE = (2, 8, 8)
 
@@ -106,7 +114,25 @@ def test_an_operation_is_exported_as_the_matrix_says(kind: operations.Kind) -> N
 
 @pytest.mark.parametrize("name", sorted({*FUNCTIONS, "prelu", "sin"}))
 def test_a_function_is_exported_as_the_matrix_says(name: str) -> None:
-    assert is_exported(Between(function_named(name))) == (name in lower_layers.FUNCTIONS)
+    assert is_exported(Between(function_named(name))) == (name in EXPORTED)
+
+
+@pytest.mark.parametrize("name", EXPORTED)
+def test_a_function_is_written_to_each_export_as_the_matrix_says(name: str) -> None:
+    net = Between(function_named(name)).eval()
+    images = torch.randint(256, (20, *SHAPE), dtype=torch.uint8)
+    net(images.float())
+    model = trace_model(TrainedNet(name, net, SHAPE, ("a", "b", "c"), 0.5, 0.5, None, None))
+    build_onnx(model)
+    generate_program(model, quantize_graph(model.graph, images))
+    if EXPORTED[name] != "clamp":
+        assert re.search(rf"^  {EXPORTED[name]}[:,]", PAGE_SCRIPT, re.MULTILINE)
+    try:
+        generate_program(model)
+    except ExportError:
+        assert name not in operations.functions_in_c()
+    else:
+        assert name in operations.functions_in_c()
 
 
 @pytest.mark.parametrize("name", [*FUNCTIONS, "prelu", "sin"])
@@ -128,6 +154,16 @@ def test_functions_are_called_what_the_page_says(function: Function, name: str) 
     net = Between(function).eval()
     net(torch.rand(2, *SHAPE))
     assert name in [node.operation.name for node in trace_graph(net, SHAPE).nodes]
+
+
+def test_the_matrix_has_the_whole_vocabulary() -> None:
+    found, kinds = {Operation}, set()
+    while found:
+        kind = found.pop()
+        found |= set(kind.__subclasses__())
+        if not kind.__subclasses__() and kind.__module__.startswith("netlet.graph."):
+            kinds.add(kind)
+    assert set(operation_kinds()) == kinds - {Opaque}
 
 
 def test_each_operation_and_each_reader_is_on_the_page() -> None:

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from netlet.backends.cpu import build_program
 from netlet.backends.cpu.lowering import LOWERINGS
 from netlet.backends.cpu.parts.functions import FUNCTIONS
-from netlet.export import build_graph, lower_layers, lowering
+from netlet.export import build_graph, lowering
+from netlet.export.c_layers import WITHOUT_EXPONENTIAL
+from netlet.export.lower_layers import FUNCTIONS as EXPORTED
 from netlet.graph import operations
 from netlet.graph.operations import Activation, Elementwise, Opaque, Operation, Softmax
 from netlet.report.markdown import markdown_table
@@ -47,9 +49,18 @@ def exported_kinds() -> Set[Kind]:
     return lowering.LOWERINGS.keys()
 
 
+def functions_in_c() -> Set[str]:
+    """Return the element-wise functions that are exported to C in float32."""
+    return {name for name, function in EXPORTED.items() if function in WITHOUT_EXPONENTIAL}
+
+
 READERS = (
     Reader("compiled training", compiled_kinds, FUNCTIONS.keys),
-    Reader("export", exported_kinds, lower_layers.FUNCTIONS.keys),
+    # Every export is written from the layers of an inference graph, and only C lacks some of them.
+    Reader("ONNX", exported_kinds, EXPORTED.keys),
+    Reader("C", exported_kinds, functions_in_c),
+    Reader("int8 C and ONNX", exported_kinds, EXPORTED.keys),
+    Reader("page", exported_kinds, EXPORTED.keys),
 )
 
 

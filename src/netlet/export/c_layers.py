@@ -16,6 +16,7 @@ from netlet.export.inference_graph import (
     Activation,
     Concatenation,
     Convolution,
+    FunctionName,
     Layer,
     Pooling,
     Product,
@@ -30,7 +31,10 @@ _LINE = 110  # characters in a line of numbers
 _MAX_COLUMNS = 8
 _MAX_WINDOW_BUFFER = 4_096  # elements of the windows that are gathered at once
 _MAX_SIZE = 2**15 - 1  # sizes are int16_t
-_WITHOUT_EXPONENTIAL = ("clamp", "leaky_relu", "hardswish", "hardsigmoid")
+# The functions that C can compute in float32 without <math.h>.
+WITHOUT_EXPONENTIAL: frozenset[FunctionName] = frozenset(
+    ["clamp", "leaky_relu", "hardswish", "hardsigmoid"]
+)
 
 
 @dataclass(frozen=True)
@@ -196,7 +200,7 @@ def _emit_activation(context: LayerContext, layer: Activation) -> CLayer:
         table = _emit_array(f"static const uint8_t table_{n}", context.integers.table)
         call = f"lookup_table(table_{n}, {context.inputs[0]}, {context.output}, {count});"
         return CLayer(("int8/lookup_table",), table, call)
-    if layer.function not in _WITHOUT_EXPONENTIAL:
+    if layer.function not in WITHOUT_EXPONENTIAL:
         raise ExportError(
             f"{layer.name}: {layer.function} cannot be exported to C in float32, which has no "
             "exponential without <math.h>; use --int8, which looks it up in a table, or ReLU, "
