@@ -65,6 +65,10 @@ EXAMPLES: dict[str, nn.Module] = {
     "Padding": Between(nn.Sequential(nn.ZeroPad2d(1), nn.Conv2d(4, 4, 3))),
     "Slice": Between(lambda x: x[:, :2]),
     "Permutation": Between(lambda x: x.transpose(2, 3)),
+    "Attention": Between(lambda x: F.scaled_dot_product_attention(x, x, x)),
+    "Stack": Between(lambda x: torch.stack([x, x], 1).flatten(1, 2)),
+    "EdgePadding": Between(nn.ReflectionPad2d(1)),
+    "FurtherOutput": Between(lambda x: x + torch.max(x, 1, keepdim=True)[1]),
     "Softmax": nn.Sequential(Between(nn.ReLU()), nn.LogSoftmax(1)),
 }
 

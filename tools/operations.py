@@ -13,7 +13,7 @@ from netlet.backends.cpu.parts.functions import FUNCTIONS
 from netlet.export import build_graph, lowering
 from netlet.export.c_layers import WITHOUT_EXPONENTIAL
 from netlet.export.lower_layers import FUNCTIONS as EXPORTED
-from netlet.graph import operations
+from netlet.graph import operations, rare_operations
 from netlet.graph.operations import Activation, Elementwise, Opaque, Operation, Softmax
 from netlet.report.markdown import markdown_table
 
@@ -66,9 +66,10 @@ READERS = (
 
 def operation_kinds() -> list[Kind]:
     """Return the operations of the vocabulary, in the order of their definition."""
-    kinds = [value for value in vars(operations).values() if isinstance(value, type)]
+    values = [*vars(operations).values(), *vars(rare_operations).values()]
+    kinds = [value for value in values if isinstance(value, type)]
     found = [kind for kind in kinds if issubclass(kind, Operation) and not kind.__subclasses__()]
-    return [kind for kind in found if kind is not Opaque]
+    return [kind for kind in dict.fromkeys(found) if kind is not Opaque]
 
 
 def draw_operations() -> str:

@@ -21,10 +21,8 @@ from netlet.graph.operations import (
     Convolution,
     Elementwise,
     Linear,
-    MatrixProduct,
     Opaque,
     Operation,
-    OtherNorm,
     Padding,
     Permutation,
     Pooling,
@@ -35,12 +33,13 @@ from netlet.graph.operations import (
     Softmax,
     TensorClamp,
 )
+from netlet.graph.rare_aten import RARE_TRANSLATIONS, matrix_product
 
 _INFINITY = float("inf")
 
 
 Translation = Callable[[Call], Operation]
-TRANSLATIONS: dict[str, Translation] = {}
+TRANSLATIONS: dict[str, Translation] = dict(RARE_TRANSLATIONS)
 
 
 def _translates(*names: str) -> Callable[[Translation], Translation]:
@@ -62,10 +61,10 @@ def translate(call: Call) -> Operation:
 @_translates("convolution")
 def _convolution(call: Call) -> Operation:
     x, weight, bias, stride, padding, dilation, transposed, _, groups = call.args[:9]
-    if not call.is_value(x) or call.is_value(weight) or call.is_value(bias):
-        return call.opaque("its weights are computed from the image")
     rank = weight.dim() - 2
-    return Convolution(
+    if not call.is_value(x):
+        return call.opaque("its input is a constant")
+    convolution = Convolution(
         call.weight(weight, False),
         None if bias is None else call.weight(bias, False),
         _sizes(stride, rank),
@@ -74,21 +73,19 @@ def _convolution(call: Call) -> Operation:
         int(groups),
         bool(transposed),
     )
+    if call.is_value(weight) or call.is_value(bias):
+        return call.opaque("its weights are computed from the image", convolution)
+    return convolution
 
 
 @_translates("mm", "addmm")
 def _linear(call: Call) -> Operation:
     bias, x, weight = call.args if call.name == "addmm" else (None, *call.args)
     if not call.is_value(x) or call.is_value(weight) or call.is_value(bias):
-        return MatrixProduct()
+        return matrix_product(call)
     if any(value != 1 for value in call.kwargs.values()):
-        return MatrixProduct()
+        return matrix_product(call)
     return Linear(call.weight(weight, True), None if bias is None else call.weight(bias, False))
-
-
-@_translates("bmm", "baddbmm")
-def _matrix_product(call: Call) -> Operation:
-    return MatrixProduct()
 
 
 @_translates(
@@ -113,11 +110,6 @@ def _batch_norm(call: Call) -> Operation:
         momentum,
         eps,
     )
-
-
-@_translates("native_layer_norm", "native_group_norm")
-def _other_norm(call: Call) -> Operation:
-    return OtherNorm(call.name.removeprefix("native_"))
 
 
 @_translates("relu", "sigmoid", "tanh", "silu", "hardswish", "hardsigmoid")
@@ -159,7 +151,7 @@ def _clamp(call: Call) -> Operation:
         low, high = None, call.get(1, "max")
     if isinstance(low, torch.Tensor) or isinstance(high, torch.Tensor):
         if call.is_value(low) or call.is_value(high):
-            return call.opaque("its bounds are computed from the image")
+            return call.opaque("its bounds are computed from the image", Elementwise("clamp"))
         tensors = [None if bound is None else call.weight(bound, False) for bound in (low, high)]
         return TensorClamp(*tensors)
     bounds = (-_INFINITY if low is None else float(low), _INFINITY if high is None else float(high))
@@ -190,7 +182,7 @@ def _arithmetic(call: Call) -> Operation:
     if isinstance(constant, torch.Tensor):
         constant = call.weight(constant, False)
     elif not isinstance(constant, int | float):
-        return call.opaque("its constant is complex")
+        return call.opaque("its constant is complex", Elementwise(call.name))
     first = not call.is_value(one)
     return Arithmetic(functions[call.name], constant, first, alpha)
 
@@ -228,18 +220,36 @@ def _average_pooling(call: Call) -> Operation:
     )
 
 
-@_translates("_adaptive_avg_pool2d", "_adaptive_avg_pool3d", "adaptive_max_pool2d")
+@_translates(
+    "_adaptive_avg_pool2d", "_adaptive_avg_pool3d", "adaptive_max_pool2d", "adaptive_max_pool3d"
+)
 def _adaptive_pooling(call: Call) -> Operation:
     mode: PoolMode = "max" if "max" in call.name else "mean"
     return AdaptivePooling(mode, tuple(call.args[1]))
 
 
-@_translates("mean", "sum", "amax", "amin", "max", "min", "var", "std", "prod", "logsumexp")
+@_translates(
+    *(
+        "all",
+        "amax",
+        "amin",
+        "any",
+        "argmax",
+        "argmin",
+        "logsumexp",
+        "max",
+        "mean",
+        "median",
+        "min",
+    ),
+    *("prod", "std", "std_mean", "sum", "var", "var_mean", "norm", "linalg_vector_norm"),
+)
 def _reduction(call: Call) -> Operation:
-    x, given = call.args[0], call.get(1, "dim")
+    # The first argument of a norm is its order.
+    x, given = call.args[0], call.get(2 if "norm" in call.name else 1, "dim")
     if isinstance(given, torch.Tensor):  # max(x, y)
         return Elementwise("maximum" if call.name == "max" else "minimum")
-    if any(isinstance(value, bool) for value in call.args[1:2]):  # var(x, unbiased)
+    if isinstance(given, bool):  # var(x, unbiased)
         given = None
     dims = [given] if isinstance(given, int) else list(given or range(x.dim()))
     keepdim = call.out.dim() == x.dim()
@@ -248,9 +258,10 @@ def _reduction(call: Call) -> Operation:
 
 @_translates("cat")
 def _concatenation(call: Call) -> Operation:
+    concatenation = Concatenation(call.get(1, "dim", 0) % call.out.dim())
     if any(not call.is_value(part) for part in call.args[0]):
-        return call.opaque("some of its parts are constants")
-    return Concatenation(call.get(1, "dim", 0) % call.out.dim())
+        return call.opaque("some of its parts are constants", concatenation)
+    return concatenation
 
 
 @_translates(
@@ -262,7 +273,9 @@ def _reshape(call: Call) -> Operation:
 
 @_translates("expand")
 def _expand(call: Call) -> Operation:
-    return Reshape("expand") if call.out.numel() == call.args[0].numel() else Opaque("expand")
+    if call.out.numel() == call.args[0].numel():
+        return Reshape("expand")
+    return call.opaque("", Elementwise("expand"))
 
 
 @_translates("permute", "transpose", "t")

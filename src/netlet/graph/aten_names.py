@@ -28,12 +28,51 @@ RANDOM = frozenset(
 )
 ELEMENTWISE = frozenset(
     [
-        *("abs", "addcdiv", "addcmul", "bitwise_and", "bitwise_not", "bitwise_or", "ceil", "celu"),
-        *("cos", "eq", "erf", "exp", "expm1", "floor", "fmod", "ge", "gt", "isfinite", "isnan"),
+        *("abs", "addcdiv", "addcmul", "bernoulli", "bitwise_and", "bitwise_not", "bitwise_or"),
+        *(
+            "ceil",
+            "celu",
+            "copy",
+            "cos",
+            "eq",
+            "erf",
+            "exp",
+            "expm1",
+            "fill",
+            "floor",
+            "fmod",
+            "ge",
+            "gt",
+            "isfinite",
+            "isnan",
+        ),
         *("le", "lerp", "log", "log10", "log1p", "log2", "log_sigmoid_forward", "logical_and"),
         *("logical_not", "logical_or", "lt", "masked_fill", "maximum", "minimum", "mish", "ne"),
-        *("neg", "nan_to_num", "pow", "reciprocal", "remainder", "round", "rsqrt", "selu", "sgn"),
+        *(
+            "neg",
+            "nan_to_num",
+            "native_dropout",
+            "pow",
+            "reciprocal",
+            "remainder",
+            "round",
+            "rsqrt",
+            "selu",
+            "sgn",
+        ),
         *("sign", "sin", "softplus", "sqrt", "square", "tan", "threshold", "trunc", "where"),
         "xlogy",
     ]
+)
+# All that compute an element of their output from the elements at the same place.
+POINTWISE = (
+    ELEMENTWISE
+    | IDENTITIES
+    | frozenset(
+        [
+            *("add", "clamp", "clamp_max", "clamp_min", "div", "elu", "gelu", "hardsigmoid"),
+            *("hardswish", "hardtanh", "leaky_relu", "mul", "prelu", "_prelu_kernel", "relu"),
+            *("relu6", "rsub", "sigmoid", "silu", "sub", "tanh"),
+        ]
+    )
 )

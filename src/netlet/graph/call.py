@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from netlet.graph.graph import Weight
-from netlet.graph.operations import Opaque
+from netlet.graph.operations import Opaque, Operation
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,11 @@ class Call:
         tensor = self.args[index]
         return None if tensor is None else self.weight(tensor, False)
 
-    def opaque(self, why: str) -> Opaque:
-        """Return an operation that no reader knows, for the reason given."""
-        return Opaque(self.name.strip("_"), why)
+    def opaque(self, why: str, like: Operation | None = None) -> Opaque:
+        """Return an operation that no reader knows, for the reason given.
+
+        Args:
+            why: The reason.
+            like: What has the same cost and depends on the same elements, if that is known.
+        """
+        return Opaque(self.name.strip("_"), why, like)

@@ -1,7 +1,7 @@
 """The vocabulary: every operation that a graph can consist of.
 
 Names and arguments are PyTorch's. An operation holds all of its arguments except the values that
-it reads. What is outside the vocabulary is :class:`Opaque`.
+it reads. What is outside the vocabulary is :class:`Opaque`. ``rare_operations`` has the rest of it.
 """
 
 from __future__ import annotations
@@ -68,16 +68,6 @@ class Linear(Operation):
 
 
 @dataclass(frozen=True)
-class MatrixProduct(Operation):
-    """A product of two values, or of a value and a constant that is no dense layer's."""
-
-    @property
-    def name(self) -> str:
-        """``matmul``."""
-        return "matmul"
-
-
-@dataclass(frozen=True)
 class BatchNorm(Operation):
     """Batch norm of channels, dimension 1.
 
@@ -103,11 +93,6 @@ class BatchNorm(Operation):
     def name(self) -> str:
         """``batch_norm``."""
         return "batch_norm"
-
-
-@dataclass(frozen=True)
-class OtherNorm(NamedOperation):
-    """A norm of each image by itself: ``layer_norm``, ``group_norm`` and the like."""
 
 
 @dataclass(frozen=True)
@@ -317,6 +302,8 @@ class Opaque(NamedOperation):
     Attributes:
         function: PyTorch's name.
         why: What is unusual; empty if the operation itself is unknown.
+        like: What has the same cost and depends on the same elements, if that is known.
     """
 
     why: str = ""
+    like: Operation | None = None

@@ -1,0 +1,56 @@
+"""What one run of a net showed, and what can watch the run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from netlet.graph.graph import Graph
+from netlet.graph.module_runs import ModuleRun
+
+
+@dataclass(frozen=True)
+class Execution:
+    """One run of a net on a batch of images.
+
+    Attributes:
+        graph: What it computed.
+        root: The run of the net, a tree of runs of its modules.
+        returned: What the net returned.
+        reader: The run that first read a value of a tensor, which may choose the path of the next
+            image; None if none did.
+        certain: Number of the graph's first nodes that ran before that.
+    """
+
+    graph: Graph
+    root: ModuleRun
+    returned: Any
+    reader: ModuleRun | None
+    certain: int
+
+
+class Observer:
+    """Watches a run; this one does nothing."""
+
+    def dispatched(
+        self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any, run: ModuleRun
+    ) -> None:
+        """Look at an operation that PyTorch has dispatched.
+
+        Args:
+            func: The operation, an ``OpOverload``.
+            args: Its arguments.
+            kwargs: Its keyword arguments.
+            out: Its result.
+            run: Of the module that called it.
+        """
+
+    def called(self, name: str, args: tuple[Any, ...], out: Any, run: ModuleRun) -> None:
+        """Look at a function or method of PyTorch that the net's Python code has called.
+
+        Args:
+            name: Of the function.
+            args: Its arguments.
+            out: Its result.
+            run: Of the module that called it.
+        """

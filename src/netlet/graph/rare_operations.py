@@ -1,0 +1,80 @@
+"""The rest of the vocabulary: operations of which only a few nets have any."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from netlet.graph.graph import Weight
+from netlet.graph.operations import NamedOperation, Operation, Sizes
+
+
+@dataclass(frozen=True)
+class MatrixProduct(Operation):
+    """A product of two values, or of a value and a constant that is no dense layer's.
+
+    Attributes:
+        operands: An addend, if there is one, and both factors. None: a value.
+    """
+
+    operands: tuple[Weight | None, ...] = (None, None)
+
+    @property
+    def name(self) -> str:
+        """``matmul``."""
+        return "matmul"
+
+
+@dataclass(frozen=True)
+class Attention(NamedOperation):
+    """Scaled dot-product attention.
+
+    Attributes:
+        function: PyTorch's name.
+        operands: Query, key and value, ``... L E`` each. None: a value.
+    """
+
+    operands: tuple[Weight | None, ...]
+
+
+@dataclass(frozen=True)
+class OtherNorm(NamedOperation):
+    """A norm of each image by itself: ``layer_norm``, ``group_norm`` and the like.
+
+    Attributes:
+        function: PyTorch's name.
+        dims: The dimensions whose elements have common statistics, the batch counted as 0; empty if
+            these are parts of several dimensions.
+    """
+
+    dims: Sizes = ()
+
+
+@dataclass(frozen=True)
+class Stack(Operation):
+    """Values joined along a new dimension, which counts the batch as 0."""
+
+    dim: int
+
+
+@dataclass(frozen=True)
+class EdgePadding(NamedOperation):
+    """Values repeated or mirrored around a value.
+
+    Attributes:
+        function: ``reflection_pad2d``, ``replication_pad1d`` and so on.
+        sizes: As for ``F.pad``: two numbers for each dimension, the last one first.
+    """
+
+    sizes: Sizes
+
+
+@dataclass(frozen=True)
+class FurtherOutput(Operation):
+    """Another output of an operation than its first, such as the indices of a maximum."""
+
+    of: Operation
+
+    @property
+    def name(self) -> str:
+        """That of the operation."""
+        return self.of.name

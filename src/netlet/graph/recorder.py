@@ -1,0 +1,295 @@
+"""Record what a running net computes: the nodes so far, and which tensor holds which value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from netlet.graph.aten import split_slices, translate
+from netlet.graph.aten_names import IDENTITIES, RANDOM, SHAPE_ONLY, SPLITS, VALUE_DEPENDENT
+from netlet.graph.call import Call
+from netlet.graph.execution import Execution
+from netlet.graph.graph import Graph, Node, Weight
+from netlet.graph.module_runs import FunctionCall, ModuleRun, ModuleRuns
+from netlet.graph.operations import Dropout, Opaque, Operation
+from netlet.graph.rare_operations import FurtherOutput
+from netlet.nets.outputs import first_tensor
+from netlet.nets.registered import list_buffers, list_parameters
+
+
+@dataclass(frozen=True)
+class _Pending:
+    """A value that becomes a node only if the net reads it."""
+
+    operation: Operation
+    inputs: tuple[int, ...]
+    path: str
+
+
+class Recorder:
+    """What a net has computed so far.
+
+    Args:
+        net: Before it runs.
+        images: A batch that it is about to run on.
+
+    Attributes:
+        runs: Of its modules.
+        paused: Whether operations that are dispatched now are not the net's.
+    """
+
+    def __init__(self, net: nn.Module, images: torch.Tensor) -> None:
+        self.runs = ModuleRuns(net)
+        self.paused = False
+        self._images = images
+        self._nodes: list[Node] = []
+        self._numbers: dict[int, int] = {}  # id of a tensor -> number of its value
+        self._pending: dict[int, _Pending] = {}  # by id of the tensor
+        self._kept: list[Any] = []  # keeps tensors alive, so that no id is used again
+        self._sharing: dict[int, list[torch.Tensor]] = {}  # storage -> values that lie in it
+        self._stale: set[int] = set()  # ids of tensors whose memory changed through another view
+        self._names: dict[int, str] = {}  # id of a registered tensor -> its first name
+        for name, tensor in (*list_parameters(net), *list_buffers(net)):
+            self._names.setdefault(id(tensor), name)
+        self._transposed: dict[int, torch.Tensor] = {}  # by id of its transpose
+        self._reader: ModuleRun | None = None
+        self._certain = 0
+        self._random = self._stale_read = self._changes = self._weight_read = ""
+        self._bind(images, 0)
+
+    def leave_module(self, module: nn.Module, returned: Any) -> None:
+        """Note that a module ends, perhaps by an exception."""
+        run = self.runs.leave(module)
+        if run is not None:
+            self._end(run, returned)
+
+    def _end(self, run: ModuleRun, returned: Any) -> None:
+        run.after_read = self._reader is not None
+        tensor = first_tensor(returned)
+        if tensor is not None:
+            with torch._C.DisableTorchFunction():
+                run.output = tuple(tensor.shape)
+                run.value = self._number(tensor) if self.is_value(tensor) else None
+
+    def _name_of(self, run: ModuleRun) -> str:
+        return run.path or type(self.runs.root.module).__name__
+
+    @property
+    def _caller(self) -> str:
+        return self._name_of(self.runs.current)
+
+    def is_value(self, tensor: Any) -> bool:
+        """Return whether something is a tensor that depends on the images."""
+        return isinstance(tensor, torch.Tensor) and (
+            id(tensor) in self._numbers or id(tensor) in self._pending
+        )
+
+    def _number(self, tensor: torch.Tensor) -> int:
+        """Return the number of the value that a tensor holds."""
+        pending = self._pending.pop(id(tensor), None)
+        if pending is not None:
+            stale = id(tensor) in self._stale
+            self._add(pending.operation, pending.inputs, tensor, pending.path)
+            if stale:
+                self._stale.add(id(tensor))
+        return self._numbers[id(tensor)]
+
+    def _bind(self, tensor: torch.Tensor, number: int) -> None:
+        """Note that a tensor holds a value."""
+        self._numbers[id(tensor)] = number
+        self._pending.pop(id(tensor), None)
+        self._stale.discard(id(tensor))
+        self._kept.append(tensor)
+        storage = tensor.untyped_storage().data_ptr()
+        sharing = self._sharing.setdefault(storage, [])
+        if not any(other is tensor for other in sharing):
+            sharing.append(tensor)
+
+    def record(self, func: Any, args: Any, kwargs: dict[str, Any], result: Any) -> None:
+        """Record a call of an operation that PyTorch has just dispatched."""
+        with torch._C.DisableTorchFunction():
+            self._record(func, args, kwargs, result)
+
+    def _record(self, func: Any, args: Any, kwargs: dict[str, Any], result: Any) -> None:
+        name = func._schema.name.removeprefix("aten::").removesuffix("_")
+        if self.paused:
+            return
+        if name in RANDOM:
+            self._random = self._random or self._caller
+        inputs = [x for x in _iterate_tensors([args, kwargs]) if self.is_value(x)]
+        outputs = list(_iterate_tensors(result))
+        if not inputs:
+            if name == "_local_scalar_dense":
+                self._weight_read = self._weight_read or self._caller
+            self._note_transpose(name, args, outputs)
+            if func._schema.is_mutable:
+                self._note_change(outputs)
+            return
+        if any(id(x) in self._stale for x in inputs):
+            self._stale_read = self._stale_read or self._caller
+        if name in VALUE_DEPENDENT or (name == "index" and _has_mask(args)):
+            self._note_read()
+        if name in SHAPE_ONLY or not outputs:
+            return
+        numbers = tuple(self._number(x) for x in inputs)
+        operation: Operation | None
+        if name in IDENTITIES:
+            operation = None
+            self._bind(outputs[0], numbers[0])
+        elif name in SPLITS:
+            pieces = split_slices(name, inputs[0], args, kwargs, outputs)
+            operation = pieces[0][1]
+            for out, piece in pieces:
+                self._add(piece, numbers, out)
+        else:
+            operation = self._translate(
+                Call(name, args, kwargs, outputs[0], self.is_value, self._weight)
+            )
+            self._add(operation, numbers, outputs[0])
+            for out in outputs[1:]:
+                self._wait(out, FurtherOutput(operation), numbers)
+        self._add_call(name, operation, inputs, outputs)
+        if func._schema.is_mutable:
+            self._note_change(outputs[:1])
+            self._note_partial_writes(name, outputs)
+
+    def _translate(self, call: Call) -> Operation:
+        if "::" in call.name:
+            return Opaque(call.name)
+        try:
+            return translate(call)
+        except (
+            IndexError,
+            KeyError,
+            TypeError,
+            ValueError,
+        ) as error:  # called in an unforeseen way
+            return call.opaque(f"it is called in an unusual way ({error})")
+
+    def record_dropout(self, operation: Dropout, x: torch.Tensor, out: torch.Tensor) -> None:
+        """Record dropout, which has not been dispatched."""
+        if self.is_value(x):
+            self._add(operation, (self._number(x),), out)
+        self._add_call("dropout", operation, [x], [out])
+
+    def _add(
+        self,
+        operation: Operation,
+        inputs: tuple[int, ...],
+        out: torch.Tensor,
+        path: str | None = None,
+    ) -> None:
+        batched = out.dim() > 0 and len(out) == len(self._images)
+        shape = tuple(out.shape[1:]) if batched else tuple(out.shape)
+        if path is None:
+            path = self.runs.current.path
+        self._nodes.append(Node(operation, inputs, shape, path, batched))
+        self._bind(out, len(self._nodes))
+
+    def _add_call(
+        self,
+        name: str,
+        operation: Operation | None,
+        inputs: Sequence[torch.Tensor],
+        outputs: Sequence[torch.Tensor],
+    ) -> None:
+        value = self._numbers.get(id(outputs[0]))
+        after_read = self._reader is not None
+        call = FunctionCall(name, operation, value, tuple(inputs), tuple(outputs), after_read)
+        self.runs.current.steps.append(call)
+
+    def _wait(self, tensor: torch.Tensor, operation: Operation, inputs: tuple[int, ...]) -> None:
+        """Note a value that becomes a node if it is read."""
+        self._pending[id(tensor)] = _Pending(operation, inputs, self.runs.current.path)
+        self._kept.append(tensor)
+
+    def _weight(self, tensor: torch.Tensor, transposed: bool) -> Weight:
+        if transposed:
+            original = self._transposed.get(id(tensor))
+            tensor = tensor.t() if original is None else original
+        name = self._names.get(id(tensor), "")
+        if not name:  # a constant that the net made itself and may write to later
+            tensor = tensor.detach().clone()
+        if type(tensor) not in (torch.Tensor, nn.Parameter):  # a class may lie about shapes
+            tensor = tensor.as_subclass(torch.Tensor)
+        return Weight(name, tensor)
+
+    def _note_read(self) -> None:
+        """Note that the net reads a value of a tensor."""
+        if self._reader is None:
+            self._reader, self._certain = self.runs.current, len(self._nodes)
+
+    def _note_transpose(self, name: str, args: Any, outputs: list[torch.Tensor]) -> None:
+        """Remember that a tensor is a registered one, transposed or as it is."""
+        if not outputs or not args or not isinstance(args[0], torch.Tensor):
+            return
+        if name in ("t", "transpose") and args[0].dim() == 2:
+            self._transposed[id(outputs[0])] = args[0]
+            self._kept.append(outputs[0])
+        elif name in ("alias", "detach") and id(args[0]) in self._names:
+            self._names[id(outputs[0])] = self._names[id(args[0])]
+            self._kept.append(outputs[0])
+
+    def _note_change(self, outputs: list[torch.Tensor]) -> None:
+        """Note that memory was written to: other views of it hold no known value any more."""
+        for out in outputs:
+            name = self._names.get(id(out), "")
+            if name and not name.endswith("num_batches_tracked"):
+                self._changes = self._changes or self._caller
+            for other in self._sharing.get(out.untyped_storage().data_ptr(), ()):
+                if other is not out:
+                    self._stale.add(id(other))
+
+    def _note_partial_writes(self, name: str, outputs: list[torch.Tensor]) -> None:
+        """Note that values were written to a part of a tensor: the whole depends on them."""
+        for out in outputs:
+            whole = out._base
+            if whole is not None and id(out) in self._numbers:
+                known = (self._number(whole),) if self.is_value(whole) else ()
+                operation = Opaque(name.strip("_"), "it writes to a part of a tensor")
+                self._wait(whole, operation, (*known, self._numbers[id(out)]))
+
+    def finish(self, returned: Any) -> Execution:
+        """Return what the run showed.
+
+        Args:
+            returned: What the net returned.
+        """
+        root = self.runs.root
+        self._end(root, returned)  # again, since the net's own hooks run after the tracer's
+        output = first_tensor(returned)
+        number = None
+        if output is not None and self.is_value(output):
+            number = self._number(output)
+            if id(output) in self._stale:
+                self._stale_read = self._stale_read or self._caller
+        graph = Graph(
+            tuple(self._images.shape[1:]),
+            tuple(self._nodes),
+            number,
+            self._name_of(self._reader) if self._reader else "",
+            self._random,
+            self._stale_read,
+            self._changes,
+            self._weight_read,
+        )
+        certain = len(self._nodes) if self._reader is None else self._certain
+        return Execution(graph, root, returned, self._reader, certain)
+
+
+def _has_mask(args: Any) -> bool:
+    return any(index.dtype in (torch.bool, torch.uint8) for index in _iterate_tensors(args[1:]))
+
+
+def _iterate_tensors(value: Any) -> Iterator[torch.Tensor]:
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, dict):
+        yield from _iterate_tensors(list(value.values()))
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from _iterate_tensors(part)
