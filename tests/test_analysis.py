@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from helpers import few_fast
@@ -20,8 +22,11 @@ from netlet.analysis import (
     summary,
     trace,
 )
+from netlet.analysis.field_rules import RULES
+from netlet.analysis.multiply_adds import COUNTS
 from netlet.budgets import Budget
 from netlet.errors import BudgetError, NetError
+from netlet.graph import operations, rare_operations
 
 
 class Residual(nn.Module):
@@ -254,6 +259,93 @@ def test_the_field_after_an_unlisted_operation_is_unknown() -> None:
             return F.pixel_unshuffle(x, 2).flip(2)
 
     assert receptive_field(Shuffled()).size is None
+
+
+class Functions(nn.Module):
+    """A convolution and a function of its output."""
+
+    def __init__(self, function: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.conv, self.function = nn.Conv2d(1, 4, 3), function
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.function(self.conv(x))
+
+
+def _filtered_by_its_mean(x: torch.Tensor) -> torch.Tensor:
+    weight = x.mean((0, 2, 3)).view(1, 4, 1, 1)
+    return F.conv2d(x, weight)
+
+
+def _pasted_into_zeros(x: torch.Tensor) -> torch.Tensor:
+    canvas = torch.zeros(len(x), 5, 26, 26)
+    canvas[:, :4] = x
+    return canvas * 2
+
+
+@pytest.mark.parametrize(
+    ("function", "size"),
+    [
+        (lambda x: F.normalize(x, dim=1), (3, 3)),
+        (lambda x: x.norm(dim=1), (3, 3)),
+        (lambda x: torch.add(*x.split(13, dim=2)), (16, 3)),
+        (lambda x: x.unbind(2)[5], (3, 3)),
+        (lambda x: torch.mul(*x.max(1)), (3, 3)),
+        (lambda x: torch.cat([x, torch.zeros(len(x), 1, 26, 26)], 1), (3, 3)),
+        (lambda x: torch.stack([x, 2 * x]).sum(0), (3, 3)),
+        (lambda x: F.pad(x, (1, 1, 1, 1), mode="replicate"), (3, 3)),
+        (lambda x: F.max_pool1d(x.flatten(1, 2), 2), None),
+        (_filtered_by_its_mean, (28, 28)),
+        (_pasted_into_zeros, None),
+    ],
+)
+def test_fields_of_functions(
+    function: Callable[[torch.Tensor], torch.Tensor], size: tuple[int, int] | None
+) -> None:
+    assert receptive_field(Functions(function)).size == size
+
+
+def test_dropout_that_is_always_active_is_one_row() -> None:
+    value = summary(Functions(F.dropout))
+    assert [row.kind for row in value.rows] == ["Conv2d", "dropout"]
+
+
+def test_a_layer_that_raises_an_exception_that_the_net_catches_is_left() -> None:
+    class Tries(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(1, 4, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            try:
+                x = self.conv(x[:, :, :2])
+            except RuntimeError:
+                x = self.conv(x)
+            return F.relu(x)
+
+    value = summary(Tries())
+    assert [(row.name, row.kind) for row in value.rows] == [
+        ("conv", "Conv2d"),
+        ("conv", "Conv2d"),
+        ("(net)", "relu"),
+    ]
+    assert value.macs == 26 * 26 * 36
+    assert value.field == (3, 3)
+
+
+def test_a_hook_of_the_net_counts_to_the_net() -> None:
+    net = nn.Sequential(nn.Conv2d(1, 4, 3))
+    net.register_forward_hook(lambda module, x, out: F.max_pool2d(out, 2))
+    assert summary(net).field == (4, 4)
+
+
+def test_every_operation_of_the_vocabulary_has_a_count_and_a_field() -> None:
+    kinds = {
+        kind
+        for kind in [*vars(operations).values(), *vars(rare_operations).values()]
+        if isinstance(kind, type) and issubclass(kind, operations.Operation)
+    } - {operations.Operation, operations.NamedOperation}
+    assert kinds == set(COUNTS) == set(RULES)
 
 
 def test_recurrent_layers_are_counted_step_by_step() -> None:

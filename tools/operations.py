@@ -7,6 +7,8 @@ import re
 from collections.abc import Callable, Set
 from dataclasses import dataclass
 
+from netlet.analysis.field_rules import RULES
+from netlet.analysis.multiply_adds import COUNTS
 from netlet.backends.cpu import build_program
 from netlet.backends.cpu.lowering import LOWERINGS
 from netlet.backends.cpu.parts.functions import FUNCTIONS
@@ -55,6 +57,8 @@ def functions_in_c() -> Set[str]:
 
 
 READERS = (
+    Reader("multiply-adds", COUNTS.keys),
+    Reader("receptive field", RULES.keys),
     Reader("compiled training", compiled_kinds, FUNCTIONS.keys),
     # Every export is written from the layers of an inference graph, and only C lacks some of them.
     Reader("ONNX", exported_kinds, EXPORTED.keys),

@@ -14,8 +14,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import torch
-
 Interval = tuple[int, int]  # the first and last position
 
 
@@ -77,26 +75,6 @@ class Axis:
 
 
 Field = tuple[Axis, ...] | None  # one Axis for each axis of the input; None if unknown
-
-
-class FieldMap:
-    """The fields of the tensors that depend on the input.
-
-    It keeps the tensors alive, so that no id is reused for another tensor.
-    """
-
-    def __init__(self) -> None:
-        self._known: dict[int, tuple[torch.Tensor, Field]] = {}
-
-    def __contains__(self, tensor: torch.Tensor) -> bool:
-        return id(tensor) in self._known
-
-    def __setitem__(self, tensor: torch.Tensor, field: Field) -> None:
-        self._known[id(tensor)] = (tensor, field)
-
-    def get(self, tensor: torch.Tensor) -> Field:
-        """Return a tensor's field; None if unknown or if it does not depend on the input."""
-        return self._known[id(tensor)][1] if tensor in self else None
 
 
 def join_intervals(one: Interval | None, other: Interval | None) -> Interval | None:

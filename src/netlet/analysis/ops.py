@@ -9,7 +9,7 @@ from torch import nn
 
 from netlet.analysis.fields import Field
 from netlet.analysis.hidden_weights import HiddenWeights
-from netlet.analysis.window_ops import Window
+from netlet.analysis.windows import Window
 from netlet.nets.registered import count_numbers, list_parameters
 
 

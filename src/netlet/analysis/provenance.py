@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from netlet.analysis import op_names
 from netlet.analysis.outside_values import OutsideValues, in_module
+from netlet.graph.aten_names import POINTWISE, RANDOM, SHAPE_ONLY, VALUE_DEPENDENT
 from netlet.nets.registered import count_numbers, list_buffers, list_parameters
 
 # So many unregistered numbers are constants such as means and deviations, unless they are weights
@@ -133,20 +133,20 @@ class Provenance:
                 self._versions[id(tensor)] = _version(tensor)
         self.outside.note_arguments(func, args, kwargs)
         labels = [self._label(t) for t in inputs]
-        active = name not in op_names.CONSTANT and any(label.active for label in labels)
+        active = name not in SHAPE_ONLY and any(label.active for label in labels)
         if func.namespace not in ("aten", "prims", "prim") or any(
             _has_own_dispatch(t) for t in inputs
         ):
             self.outside.reasons[f"cannot see into {func._schema.name}{in_module(place)}"] = None
-        if active and name in op_names.VALUE_DEPENDENT:
+        if active and name in VALUE_DEPENDENT:
             self.outside.note_value_read(inputs[0], place)
         if active:
             label = self._read(name, args, kwargs, place)
-        elif name in op_names.RANDOM:
+        elif name in RANDOM:
             made = next(_tensors(out), None)
             count = 0 if made is None else count_numbers([made])
             label = _Label(sources={Source("random", made, count): count} if count > 1 else {})
-        elif name in op_names.CONSTANT:
+        elif name in SHAPE_ONLY:
             label = _Label()
         else:
             label = _join(labels)
@@ -176,7 +176,7 @@ class Provenance:
                 elif name in _INDEXING and not tensor.is_floating_point():
                     carried.update(label.sources)
                 else:
-                    noise = name in op_names.ELEMENTWISE and tensor.shape in shapes
+                    noise = name in POINTWISE and tensor.shape in shapes
                     used = {
                         source: numbers
                         for source, numbers in label.sources.items()

@@ -1,0 +1,199 @@
+"""The layers and functions of a run, as a person reads them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from netlet.analysis.field_rules import Effect, full_shape
+from netlet.analysis.fields import Field
+from netlet.analysis.multiply_adds import count_multiply_adds
+from netlet.analysis.ops import Op
+from netlet.graph import BATCH, Execution, FunctionCall, ModuleRun
+from netlet.nets.registered import count_numbers, list_modules, list_parameters, own_parameters
+
+_CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
+# Functions that a table calls by another name than PyTorch's dispatcher.
+_NAMES = {
+    "convolution": "conv",
+    "addmm": "linear",
+    "mm": "linear",
+    "bmm": "matmul",
+    "baddbmm": "matmul",
+    "max_pool2d_with_indices": "max_pool2d",
+    "_adaptive_avg_pool2d": "adaptive_avg_pool2d",
+    "_log_softmax": "log_softmax",
+    "_softmax": "softmax",
+    "native_batch_norm": "batch_norm",
+    "native_layer_norm": "layer_norm",
+    "native_group_norm": "group_norm",
+    "constant_pad_nd": "pad",
+}
+_ROW_NAMES = dict.fromkeys(("view", "_unsafe_view", "reshape"), "reshape")
+# Functions that only look at a value in another way have no row.
+_WITHOUT_ROW = frozenset(
+    [
+        *("alias", "as_strided", "chunk", "detach", "diagonal", "expand", "narrow", "permute"),
+        *("select", "slice", "split", "split_with_sizes", "squeeze", "t", "transpose", "unbind"),
+        *("unflatten", "unfold", "unsqueeze", "_reshape_alias"),
+    ]
+)
+
+
+def is_atomic(module: nn.Module) -> bool:
+    """Return whether a module is shown as a whole: torch's own layers, and scripted modules."""
+    if isinstance(module, torch.jit.ScriptModule):
+        return True
+    return type(module).__module__.startswith("torch.nn.modules") and not isinstance(
+        module, _CONTAINERS
+    )
+
+
+def shown_run(run: ModuleRun) -> ModuleRun:
+    """Return the run that a run is shown as: the one of an atomic module that it is a part of."""
+    shown, above = run, run.parent
+    while above is not None:
+        if is_atomic(above.module):
+            shown = above
+        above = above.parent
+    return shown
+
+
+def shown_name(run: ModuleRun) -> str:
+    """Return the name of a run in tables and messages."""
+    return shown_run(run).path or "(net)"
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The layers and functions of a run.
+
+    Attributes:
+        ops: In the order in which they started; the first is the net.
+        unused: Modules with parameters that never ran, with their number of parameters.
+    """
+
+    ops: list[Op]
+    unused: list[tuple[str, int]]
+
+
+def list_rows(execution: Execution, effects: list[Effect]) -> Rows:
+    """Return the layers and functions of a run.
+
+    Args:
+        execution: The run.
+        effects: For each value of its graph.
+    """
+    writer = _Writer(execution, effects)
+    writer.add_run(execution.root, 0)
+    return Rows(writer.ops, writer.find_unused())
+
+
+class _Writer:
+    """Writes the rows of a run in order."""
+
+    def __init__(self, execution: Execution, effects: list[Effect]) -> None:
+        self.ops: list[Op] = []
+        self._graph = execution.graph
+        self._net = execution.root.module
+        self._effects = effects
+        self._counted: set[torch.Tensor] = set()
+        self._ran: set[nn.Module] = set()
+        self._finished = 0  # operations
+
+    def add_run(self, run: ModuleRun, depth: int) -> Op:
+        """Add a module and all that ran in it."""
+        module = run.module
+        op = Op(run.path, run.kind, depth, module)
+        self.ops.append(op)
+        for step in run.calls() if is_atomic(module) else run.steps:
+            if isinstance(step, ModuleRun):
+                op.leaf = False
+                self.add_run(step, depth + 1)
+            else:
+                self._add_call(op, step)
+        self._count_parameters(op, module)
+        if run.output is not None:
+            op.output = _shape_for_one(run.output)
+            op.field = self._field(run.value, after_read=run.after_read)
+        self._finish(op)
+        return op
+
+    def _add_call(self, caller: Op, call: FunctionCall) -> None:
+        """Add a function to the module that called it, or as a row of its own."""
+        assert caller.module is not None
+        name = _NAMES.get(call.function, call.function)
+        if not is_atomic(caller.module):
+            caller.functions.append(name)
+        macs = self._count(call)
+        window = None
+        if call.operation is not None and call.value is not None:
+            window = self._effects[call.value].window
+        if self._is_one_row(caller.module):
+            caller.macs = None if caller.macs is None or macs is None else caller.macs + macs
+            if window:
+                caller.windows.append(window)
+            return
+        if call.function in _WITHOUT_ROW:
+            return
+        caller.leaf = False
+        kind = _ROW_NAMES.get(name, name)
+        op = Op(caller.path, kind, caller.depth + 1, None, macs=macs)
+        op.output = _shape_for_one(tuple(call.outputs[0].shape))
+        op.field = self._field(call.value, after_read=call.after_read)
+        op.windows = [window] if window else []
+        self.ops.append(op)
+        self._finish(op)
+
+    def _count(self, call: FunctionCall) -> int | None:
+        """Return the multiply-adds of a call for one image."""
+        if call.operation is None or call.value is None:
+            return 0
+        node = self._graph.nodes[call.value - 1]
+        inputs = [full_shape(self._graph, value) for value in node.inputs]
+        macs = count_multiply_adds(call.operation, inputs, full_shape(self._graph, call.value))
+        return None if macs is None else macs // BATCH
+
+    def _field(self, value: int | None, *, after_read: bool) -> Field:
+        return None if value is None or after_read else self._effects[value].field
+
+    def _is_one_row(self, module: nn.Module) -> bool:
+        """Return whether a module's functions are summed in its row instead of having their own.
+
+        True for torch's layers and for other modules without children, except the net itself.
+        """
+        return is_atomic(module) or (
+            module is not self._net and not any(True for _ in module.children())
+        )
+
+    def _count_parameters(self, op: Op, module: nn.Module) -> None:
+        parameters = (
+            [tensor for _, tensor in list_parameters(module)]
+            if is_atomic(module)
+            else own_parameters(module)
+        )
+        op.repeated = module in self._ran
+        op.own_parameters = count_numbers(p for p in parameters if p not in self._counted)
+        op.tied = not op.repeated and any(p in self._counted for p in parameters)
+        self._counted.update(parameters)
+        self._ran.add(module)
+
+    def _finish(self, op: Op) -> None:
+        op.end_order = self._finished
+        self._finished += 1
+
+    def find_unused(self) -> list[tuple[str, int]]:
+        """Return the modules with parameters that never ran, and their number of parameters."""
+        found = []
+        for path, module in list_modules(self._net):
+            parameters = [p for p in own_parameters(module) if p not in self._counted]
+            if parameters:
+                found.append((path, count_numbers(parameters)))
+                self._counted.update(parameters)
+        return found
+
+
+def _shape_for_one(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return (1, *shape[1:]) if shape and shape[0] == BATCH else shape
