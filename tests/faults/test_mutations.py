@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import ctypes
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
@@ -12,52 +14,45 @@ import pytest
 import torch
 from c_mutations import AUGMENTATION, STEP, Mutation
 from fault_counts import FaultCounts
+from fixtures import compiled_nets
 from helpers import linux_only
 from torch import nn
 
 from netlet.backends.cpu import CompilationError, CompiledStep, augmentation, library
 from netlet.backends.cpu import compiled_step as compiled
+from netlet.backends.cpu.build_program import read_program
 from netlet.backends.cpu.c_source import generate_c_source
 from netlet.backends.cpu.compiler import compile_file, find_compiler
 from netlet.backends.cpu.loader import load_library
 
 pytestmark = [pytest.mark.faults, linux_only]
 
-IMAGES, SHAPE = 25, (2, 14, 12)
+IMAGES = 25
+NETS = (*STEP, "without_norms")
 
 
-def net_with_norms() -> nn.Module:
-    """Every kind of layer that follows a convolution, and a linear layer with a bias."""
-    return nn.Sequential(
-        *(nn.Conv2d(2, 5, 3, padding=1), nn.BatchNorm2d(5), nn.Dropout(0.2), nn.ReLU()),
-        nn.MaxPool2d(2),
-        *(nn.Conv2d(5, 5, 3, padding=1, groups=5), nn.ReLU(), nn.BatchNorm2d(5)),
-        *(nn.Conv2d(5, 18, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(18)),
-        *(nn.Dropout(0.1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(18, 4)),
-    )
+@dataclass(frozen=True)
+class Subject:
+    """A net, the program that is compiled for it, and what the right one computes."""
+
+    net: nn.Module
+    shape: tuple[int, int, int]
+    source: str
+    honest: list[torch.Tensor]
 
 
-def net_without_norms() -> nn.Module:
-    return nn.Sequential(
-        *(nn.Conv2d(2, 6, 3, stride=2, padding=1), nn.ReLU()),
-        *(nn.Conv2d(6, 6, 3, stride=2, padding=2, groups=6), nn.ReLU()),
-        *(nn.Conv2d(6, 20, 3, padding=2), nn.MaxPool2d(2), nn.ReLU()),
-        *(nn.Conv2d(20, 4, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()),
-    )
-
-
-def train(step: CompiledStep, net: nn.Module) -> list[torch.Tensor]:
+def train(step: CompiledStep, net: nn.Module, shape: Sequence[int]) -> list[torch.Tensor]:
     """Train a few steps; return all tensors of the net, its losses and its logits."""
     generator = torch.Generator().manual_seed(1)
     losses = []
     for number, n in enumerate((25, 24, 9, 2)):
-        images = torch.randn(n, *SHAPE, generator=generator)
-        labels = torch.randint(4, (n,), generator=generator)
+        images = torch.randn(n, *shape, generator=generator)
+        labels = torch.randint(3, (n,), generator=generator)
         losses.append(step.compute_gradients(images, labels, 0.1, 12345 + (number << 40))[0])
         with torch.no_grad():
             for parameter in net.parameters():
                 parameter -= 0.05 * parameter.grad  # type: ignore[operator]
-    scores = step.compute_logits(torch.randn(25, *SHAPE, generator=generator))
+    scores = step.compute_logits(torch.randn(25, *shape, generator=generator))
     tensors = [t.detach().clone().double() for t in (*net.parameters(), *net.buffers())]
     return [*tensors, torch.tensor(losses), scores]
 
@@ -72,45 +67,108 @@ def differ(one: Sequence[torch.Tensor], other: Sequence[torch.Tensor]) -> bool:
 
 @pytest.fixture
 def quick_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Compile with less optimization, since nothing is timed."""
+    """Compile with less optimization, since nothing is timed, and let waiting threads sleep."""
+    monkeypatch.setenv("OMP_WAIT_POLICY", "passive")  # before OpenMP is loaded
     flags = tuple("-O0" if flag == "-O3" else flag for flag in library._FLAGS)
     monkeypatch.setattr(library, "_FLAGS", flags)
     monkeypatch.setattr(library, "_cache_folder", lambda: tmp_path / "native")
 
 
+@pytest.fixture
+def ahead(quick_compiler: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[CompilesAhead]:
+    with ThreadPoolExecutor(2) as pool:
+        compiles = CompilesAhead(pool)
+        monkeypatch.setattr(library, "compile_file", compiles.compile_file)
+        yield compiles
+        pool.shutdown(cancel_futures=True)
+
+
+class CompilesAhead:
+    """Compiles programs while earlier ones are checked."""
+
+    def __init__(self, pool: ThreadPoolExecutor) -> None:
+        self._pool = pool
+        self._begun: dict[str, Future[tuple[str, bytes]]] = {}
+
+    def begin(self, source: str) -> None:
+        arguments = [*library._FLAGS, "netlet.c", "-lm"]
+        self._begun[source] = self._pool.submit(
+            compile_file, find_compiler(), {"netlet.c": source}, arguments, "netlet.so"
+        )
+
+    def compile_file(self, *arguments: object) -> tuple[str, bytes]:
+        files = arguments[1]
+        assert isinstance(files, dict)
+        begun = self._begun.pop(files["netlet.c"], None)
+        return begun.result() if begun else compile_file(*arguments)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("half", [False, True], ids=["float32", "bfloat16"])
-@pytest.mark.usefixtures("quick_compiler")
 def test_check_notices_mistakes_in_the_training_step(
-    half: bool, monkeypatch: pytest.MonkeyPatch, fault_counts: FaultCounts
+    half: bool, ahead: CompilesAhead, monkeypatch: pytest.MonkeyPatch, fault_counts: FaultCounts
 ) -> None:
     if half and not getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)():
         pytest.skip("this processor does not multiply bfloat16")
     torch.set_num_threads(2)
+    subjects = {name: make_subject(name, half) for name in NETS}
+    cases = [
+        (mutation, list(apply_to_all(mutation, name, subjects).items()))
+        for name, mutations in STEP.items()
+        for mutation in mutations
+    ]
+    for _, programs in cases:
+        ahead.begin(programs[0][1])
     outcomes: dict[str, list[str]] = {"caught": [], "harmless": [], "missed": []}
-    nets = []
-    for make in (net_with_norms, net_without_norms):
-        torch.manual_seed(3)
-        net = make()
-        twin = copy.deepcopy(net)
-        nets.append((net, train(CompiledStep(twin, SHAPE, IMAGES, half=half), twin)))
-    for mutation in STEP:
+    for mutation, programs in cases:
         found = "harmless"
-        for net, honest in nets:
-            twin = copy.deepcopy(net)
-            with monkeypatch.context() as patch:
-                patch.setattr(compiled, "generate_c_source", _with_mistake(mutation))
-                try:
-                    step = CompiledStep(twin, SHAPE, IMAGES, half=half)
-                except CompilationError:
-                    found = "caught"
-                    break
-            if differ(train(step, twin), honest):
-                found = "missed"
+        for name, source in programs:
+            found = try_program(subjects[name], source, half, monkeypatch)
+            if found != "harmless":
+                break
         outcomes[found].append(mutation.what)
     torch.set_num_threads(1)
     _report(
         outcomes, f"mistakes in a training step, {'bfloat16' if half else 'float32'}", fault_counts
     )
+
+
+def make_subject(name: str, half: bool) -> Subject:
+    torch.manual_seed(3)
+    net = getattr(compiled_nets, name)()
+    shape = compiled_nets.SHAPES[name]
+    registers = 30 if torch.backends.cpu.get_cpu_capability() == "AVX512" else 6
+    source = generate_c_source(
+        read_program(net, shape), half=half, training=True, images=IMAGES, registers=registers
+    )
+    twin = copy.deepcopy(net)
+    return Subject(
+        net, shape, source, train(CompiledStep(twin, shape, IMAGES, half=half), twin, shape)
+    )
+
+
+def apply_to_all(mutation: Mutation, first: str, subjects: dict[str, Subject]) -> dict[str, str]:
+    """Return the program with the mistake for each net whose program has the text.
+
+    That of the net that comes first has to.
+    """
+    programs = {first: mutation.apply(subjects[first].source)}
+    for name in NETS:
+        if subjects[name].source.count(mutation.old) > mutation.nth:
+            programs.setdefault(name, mutation.apply(subjects[name].source))
+    return programs
+
+
+def try_program(subject: Subject, source: str, half: bool, patch: pytest.MonkeyPatch) -> str:
+    """Return whether a wrong program is caught by the check, harmless or missed."""
+    twin = copy.deepcopy(subject.net)
+    with patch.context() as context:
+        context.setattr(compiled, "generate_c_source", lambda *args, **more: source)
+        try:
+            step = CompiledStep(twin, subject.shape, IMAGES, half=half)
+        except CompilationError as reason:
+            assert "failed: " not in str(reason), reason  # the compiler: it is no C program
+            return "caught"
+    return "missed" if differ(train(step, twin, subject.shape), subject.honest) else "harmless"
 
 
 @pytest.mark.usefixtures("quick_compiler")
@@ -126,10 +184,6 @@ def test_check_notices_mistakes_in_the_augmentation(fault_counts: FaultCounts) -
         else:
             outcomes["missed"].append(mutation.what)
     _report(outcomes, "mistakes in the augmentation", fault_counts)
-
-
-def _with_mistake(mutation: Mutation) -> Callable[..., str]:
-    return lambda *args, **more: mutation.apply(generate_c_source(*args, **more))
 
 
 def _compile(source: str) -> ctypes.CDLL:

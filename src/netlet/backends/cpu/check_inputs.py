@@ -52,7 +52,12 @@ def use_running_statistics(program: Program, images: torch.Tensor) -> None:
 def random_batch(
     shape: Sequence[int], n: int, classes: int, seed: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return ``n`` random images of a shape, and their labels."""
+    """Return ``n`` random images of a shape, and their labels.
+
+    Like those of real data, some have an empty part. There, all pixels of a feature map are equal,
+    and only one of several maxima gets a gradient.
+    """
     generator = torch.Generator().manual_seed(seed)
     images = torch.randn(n, *shape, generator=generator)
+    images[2::3, :, shape[1] // 3 :] = -0.4
     return images, torch.randint(classes, (n,), generator=generator)

@@ -290,6 +290,9 @@ def _compare_with_net(
     for (name, grad), theirs in zip(wanted.gradients.items(), gradients, strict=True):
         if not _relative_error(grad, theirs, largest) <= tolerance:
             raise CompilationError(f"the gradient of {name} in its program differs from the net's")
+    for (name, mine), its in zip(twin.named_buffers(), net.buffers(), strict=True):
+        if mine.is_floating_point() and not _close(mine, its, _VALUE_TOLERANCE[False]):
+            raise CompilationError(f"{name} after a step of its program differs from the net's")
 
 
 def _check_evaluation(
