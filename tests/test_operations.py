@@ -11,6 +11,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from netlet.analysis import trace
+from netlet.analysis.field_rules import RULES
+from netlet.analysis.multiply_adds import COUNTS
 from netlet.backends.cpu.build_program import read_program
 from netlet.backends.cpu.errors import UnsupportedNetError
 from netlet.backends.cpu.parts.functions import FUNCTIONS
@@ -51,7 +54,7 @@ class Between(nn.Module):
 EXAMPLES: dict[str, nn.Module] = {
     "Convolution": Between(nn.Conv2d(4, 4, 3)),
     "Linear": nn.Sequential(nn.Flatten(), nn.Linear(128, 8), nn.ReLU(), nn.Linear(8, 3)),
-    "MatrixProduct": Between(lambda x: x @ x.transpose(2, 3)),
+    "MatrixProduct": Between(lambda x: x.flatten(2) @ x.flatten(2).transpose(1, 2)),
     "BatchNorm": Between(nn.BatchNorm2d(4)),
     "OtherNorm": Between(nn.GroupNorm(2, 4)),
     "TensorClamp": Between(lambda x: x.clamp(max=torch.ones(()))),
@@ -114,6 +117,14 @@ def test_an_operation_is_compiled_as_the_matrix_says(kind: operations.Kind) -> N
 @pytest.mark.parametrize("kind", [k for k in operation_kinds() if k not in BY_FUNCTION])
 def test_an_operation_is_exported_as_the_matrix_says(kind: operations.Kind) -> None:
     assert is_exported(EXAMPLES[kind.__name__]) == (kind in exported_kinds())
+
+
+@pytest.mark.parametrize("kind", [k for k in operation_kinds() if k not in BY_FUNCTION])
+def test_an_operation_is_analyzed_as_the_matrix_says(kind: operations.Kind) -> None:
+    analyzed = trace(EXAMPLES[kind.__name__], SHAPE)
+    last = analyzed.leaves()[-1]
+    assert all(op.macs is not None for op in analyzed.leaves()) == (kind in COUNTS)
+    assert (last.field is not None) == (kind in RULES)
 
 
 @pytest.mark.parametrize("name", sorted({*FUNCTIONS, "prelu", "sin"}))
