@@ -199,11 +199,7 @@ _NORM = (
     Mutation(
         "squares not cleared", "memset(arena->workspace[thread][k].square, 0, lanes * 4);", ""
     ),
-    Mutation(
-        "forward sums kept in the backward pass",
-        "void clear_forward_sums(Arena *arena, int thread) {",
-        "void clear_forward_sums(Arena *arena, int thread) {\n    if (arena) return;",
-    ),
+    Mutation("forward sums kept in the backward pass", "clear_sums(arena, 0, thread, 16);", ""),
     Mutation("no sums of a norm's gradient", "norm_sums_0(net, arena, thread, i, 1);", ""),
     Mutation(
         "sums without the ReLU before the norm",
@@ -309,8 +305,9 @@ _HEAD_AND_LOSS = (
 _BATCHES_AND_THREADS = (
     Mutation(
         "the last image left out",
-        "int from, int to, int n, uint64_t seed) {",
-        "int from, int to, int n, uint64_t seed) {\n    to -= n > 3;",
+        "to = split_start(n, thread + 1, net->threads);",
+        "to = split_start(n, thread + 1, net->threads) - (n > 3);",
+        1,
     ),
     Mutation(
         "the last image of a thread not scored",

@@ -67,8 +67,7 @@ def differ(one: Sequence[torch.Tensor], other: Sequence[torch.Tensor]) -> bool:
 
 @pytest.fixture
 def quick_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Compile with less optimization, since nothing is timed, and let waiting threads sleep."""
-    monkeypatch.setenv("OMP_WAIT_POLICY", "passive")  # before OpenMP is loaded
+    """Compile with less optimization, since nothing is timed."""
     flags = tuple("-O0" if flag == "-O3" else flag for flag in library._FLAGS)
     monkeypatch.setattr(library, "_FLAGS", flags)
     monkeypatch.setattr(library, "_cache_folder", lambda: tmp_path / "native")
@@ -166,7 +165,8 @@ def try_program(subject: Subject, source: str, half: bool, patch: pytest.MonkeyP
         try:
             step = CompiledStep(twin, subject.shape, IMAGES, half=half)
         except CompilationError as reason:
-            assert "failed: " not in str(reason), reason  # the compiler: it is no C program
+            if "failed: " in str(reason):  # the compiler: it is no C program
+                raise
             return "caught"
     return "missed" if differ(train(step, twin, subject.shape), subject.honest) else "harmless"
 

@@ -16,7 +16,7 @@ from netlet.backends.cpu.parts.stage import Stage
 from netlet.backends.cpu.program import End, Program
 from netlet.backends.cpu.training_graph import trace_training
 from netlet.graph import Graph
-from netlet.graph.operations import Convolution, Linear, Reshape, Softmax
+from netlet.graph.operations import BatchNorm, Convolution, Linear, Reshape, Softmax
 
 READERS = (lower_maps, lower_stages)  # they register their functions when they are imported
 
@@ -45,6 +45,10 @@ def read_program(net: nn.Module, shape: Sequence[int]) -> Program:
         IMAGE, size, tuple(shape), scale=(1.0,) * channels, shift=(0.0,) * channels
     )
     head, softmax = _find_head(graph)
+    for number, node in enumerate(graph.nodes, start=1):
+        if isinstance(node.operation, BatchNorm) and number not in builder.needed:
+            builder.node = node
+            builder.refuse("updates its statistics, though the output does not depend on it")
     for number in sorted(builder.needed):
         if number in (head, softmax):
             break

@@ -54,10 +54,12 @@ def random_batch(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return ``n`` random images of a shape, and their labels.
 
-    Like those of real data, some have an empty part. There, all pixels of a feature map are equal,
-    and only one of several maxima gets a gradient.
+    As in real data, a part of an image is empty. All pixels of a feature map are equal there, and
+    only one of several maxima gets a gradient. It is one of two images: among more, all pixels of
+    such a part might be rounded to the other side of zero at once.
     """
     generator = torch.Generator().manual_seed(seed)
     images = torch.randn(n, *shape, generator=generator)
-    images[2::3, :, shape[1] // 3 :] = -0.4
+    if n == 2:
+        images[0, :, shape[1] // 3 :] = -0.4
     return images, torch.randint(classes, (n,), generator=generator)

@@ -266,7 +266,8 @@ def _relative_error(found: torch.Tensor, wanted: torch.Tensor, largest: float) -
         largest: The norm of the largest gradient of the net: a gradient that is zero except for
             rounding has no meaningful size of its own.
     """
-    return float((found - wanted).norm()) / (float(wanted.norm()) + 0.01 * largest)
+    error, size = float((found - wanted).norm()), float(wanted.norm()) + 0.01 * largest
+    return error / size if size else error  # all are zero if a ReLU lets nothing through
 
 
 def _compare_with_net(
@@ -280,7 +281,7 @@ def _compare_with_net(
     net = copy.deepcopy(twin).train()
     wanted = _expected_step(twin, program, images, labels, (), half=False)
     with WithoutDropout():
-        output = extract_logits(net(images))
+        output = extract_logits(net(images.clone()))  # a net may change its input in place
     loss = F.cross_entropy(output, labels, label_smoothing=_SMOOTHING)
     gradients = _compute_gradients(loss, list(net.parameters()))
     largest = max(float(grad.norm()) for grad in gradients)
@@ -310,7 +311,7 @@ def _check_evaluation(
         wanted = reference_logits(program, images, half=checked.half, training=False)
         few = images[-16:]
         # Centered, since the net may return log-probabilities: logits minus a constant for each.
-        own = _centered(extract_logits(copy.deepcopy(twin).eval()(few)))
+        own = _centered(extract_logits(copy.deepcopy(twin).eval()(few.clone())))
         own_program = reference_logits(program, few, half=False, training=False)
     if not _close(_centered(own_program), own, 1e-3):
         raise CompilationError("the logits of its program differ from the net's")
