@@ -130,10 +130,21 @@ def test_parts_of_a_value_are_slices() -> None:
     assert found[-1] == Slice("slice", 3, 4, 1, 2)
 
 
+def test_the_operands_of_a_subtraction_are_in_order() -> None:
+    def forward(net: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        y = x.exp()
+        return torch.rsub(x - y, y)
+
+    first, last = graph_of(forward).nodes[1:]
+    assert (first.operation, first.inputs) == (Arithmetic("sub"), (0, 1))
+    assert (last.operation, last.inputs) == (Arithmetic("sub"), (1, 2))
+
+
 @pytest.mark.parametrize(
     ("function", "expected"),
     [
         (lambda x: 1 - x, Arithmetic("sub", 1, constant_first=True)),
+        (lambda x: torch.rsub(x, 2), Arithmetic("sub", 2, constant_first=True)),
         (lambda x: x / 4, Arithmetic("div", 4)),
         (lambda x: torch.add(x, x, alpha=3), Arithmetic("add", alpha=3.0)),
         (lambda x: x.clamp(min=0.5), Activation("clamp", (0.5, float("inf")))),

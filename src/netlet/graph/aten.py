@@ -172,8 +172,6 @@ def _arithmetic(call: Call) -> Operation:
         "mul": "mul",
         "div": "div",
     }
-    if call.name == "rsub":
-        one, other = other, one
     alpha = float(call.get(2, "alpha", 1))
     constants = [value for value in (one, other) if not call.is_value(value)]
     if not constants:

@@ -120,6 +120,8 @@ class Recorder:
             return
         if name in RANDOM:
             self._random = self._random or self._caller
+        if name == "rsub":  # of x and y it is y - x
+            args = (args[1], args[0], *args[2:])
         inputs = [x for x in _iterate_tensors([args, kwargs]) if self.is_value(x)]
         outputs = list(_iterate_tensors(result))
         if not inputs:
