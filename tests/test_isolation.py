@@ -209,6 +209,18 @@ def test_both_ways_to_analyze_a_net_give_the_same() -> None:
     assert json.dumps(asdict(found)) == json.dumps(asdict(expected))  # tuples are lists there
 
 
+def test_the_deterministic_mode_is_restored_without_importing_the_compiler() -> None:
+    code = (
+        "import sys, torch; from netlet.nets.isolation import Isolation\n"
+        "with Isolation(): pass\n"
+        "print('torch._inductor.config' in sys.modules)\n"
+        "with Isolation(): torch.use_deterministic_algorithms(True)\n"
+        "print(torch.are_deterministic_algorithms_enabled())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]
+
+
 def test_help_says_that_a_file_is_run(netlet: Netlet) -> None:
     for command in ("check", "show", "train"):
         assert "file.py:Name runs that file's code with your" in " ".join(

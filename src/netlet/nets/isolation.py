@@ -122,11 +122,7 @@ class Isolation:
         self._keep(torch.set_grad_enabled, torch.is_grad_enabled())
         self._keep(torch.autograd.set_detect_anomaly, torch.is_anomaly_enabled())
         self._keep(torch.set_float32_matmul_precision, torch.get_float32_matmul_precision())
-        self._keep(
-            lambda mode, warn: torch.use_deterministic_algorithms(mode, warn_only=warn),
-            torch.are_deterministic_algorithms_enabled(),
-            torch.is_deterministic_algorithms_warn_only_enabled(),
-        )
+        self._keep(_restore_determinism, _determinism())
         for name in ("benchmark", "deterministic"):
             self._keep(setattr, torch.backends.cudnn, name, getattr(torch.backends.cudnn, name))
         device = torch.get_default_device()
@@ -225,6 +221,18 @@ def _restore_filters(filters: list[Any], show: Any) -> None:
     warnings._filters_mutated_lock_held() if hasattr(
         warnings, "_filters_mutated_lock_held"
     ) else warnings._filters_mutated()  # type: ignore[attr-defined]
+
+
+def _determinism() -> tuple[bool, bool]:
+    return (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
+
+
+def _restore_determinism(before: tuple[bool, bool]) -> None:
+    if _determinism() != before:  # setting it imports PyTorch's compiler, which takes a second
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
 
 
 def _restore_device(before: torch.device) -> None:
