@@ -649,3 +649,18 @@ def test_resuming_on_another_backend_warns_and_the_record_lists_both(blob_data: 
     ]
     assert "compiler" in again.stretches[0].environment
     assert "compiler" not in again.environment
+
+
+def test_a_net_that_stops_gradients_is_refused_also_with_a_cached_library(new_cache: Path) -> None:
+    class Stops(nn.Module):
+        def __init__(self, stops: bool) -> None:
+            super().__init__()
+            self.one, self.two, self.stops = nn.Conv2d(1, 4, 3), nn.Conv2d(4, 3, 6), stops
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = self.one(x)
+            return self.two(x.detach() if self.stops else x)  # type: ignore[no-any-return]
+
+    CompiledStep(Stops(False), (1, 8, 8), 8, half=False)
+    with pytest.raises(CompilationError, match=r"one\..* in its program differs"):
+        CompiledStep(Stops(True), (1, 8, 8), 8, half=False)

@@ -16,6 +16,7 @@ from netlet.backends.cpu.errors import CompilationError, UnsupportedNetError
 from netlet.backends.cpu.library import compile_library, data_pointer
 from netlet.backends.cpu.parts.base import Tensors
 from netlet.backends.cpu.program import Program
+from netlet.backends.cpu.program_check import check_program
 from netlet.backends.cpu.self_check import CheckedStep, check_step
 
 _MAX_THREADS = 64  # as in numbers.c
@@ -68,6 +69,8 @@ class CompiledStep:
             raise UnsupportedNetError(
                 "its parameters are not all float32, contiguous and trainable on the CPU"
             )
+        if training:
+            check_program(net, shape)
         registers = 30 if torch.backends.cpu.get_cpu_capability() == "AVX512" else 6
         source = generate_c_source(
             program, half=half, training=training, images=images, registers=registers

@@ -96,11 +96,11 @@ def check_step(checked: CheckedStep, bind: Bind) -> None:
             def check(attempt: int, step: int = step, n: int = n) -> None:
                 _check_training(checked, (twin, program), bound, n, (step, attempt))
 
-            _try_batches(check)
-    _try_batches(lambda attempt: _check_evaluation(checked, (twin, program), bound, attempt))
+            try_batches(check)
+    try_batches(lambda attempt: _check_evaluation(checked, (twin, program), bound, attempt))
 
 
-def _try_batches(check: Callable[[int], None]) -> None:
+def try_batches(check: Callable[[int], None]) -> None:
     """Run a check with other images until it succeeds, a few times.
 
     Raises:
@@ -140,7 +140,7 @@ def _check_training(
     expected = _expected_step(twin, program, images, labels, masks, checked.half)
     after = [buffer.clone() for buffer in twin.buffers()]
     if as_net:
-        _compare_with_net(twin, program, images, labels)
+        compare_with_net(twin, program, images, labels)
         _copy_into(twin.buffers(), after)
     if attempt >= _FIRST_SENSITIVE_ATTEMPT:
         expected = _allow_for_last_bits(
@@ -270,7 +270,7 @@ def _relative_error(found: torch.Tensor, wanted: torch.Tensor, largest: float) -
     return error / size if size else error  # all are zero if a ReLU lets nothing through
 
 
-def _compare_with_net(
+def compare_with_net(
     twin: nn.Module, program: Program, images: torch.Tensor, labels: torch.Tensor
 ) -> None:
     """Compare the program with the net itself in float32, so that the program is the net.
