@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from fixtures import compiled_nets
 from helpers import linux_only
 from torch import nn
 from torch.nn import functional as F
@@ -51,33 +52,6 @@ class StudentNet(nn.Module):
         x = F.max_pool2d(self.norm(F.relu(self.one(x))), 2)
         x = self.last(torch.relu(self.two(x)))
         return F.log_softmax(F.adaptive_avg_pool2d(x, 1).view(x.size(0), -1), dim=1)
-
-
-class Everything(nn.Module):
-    """Branches, shared layers, dropout of channels, slices, gates and odd poolings."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(2, 12, (3, 2), padding=(1, 0), dilation=(1, 2), groups=2)
-        self.shared = nn.Conv2d(12, 12, 3, padding="same", bias=False)
-        self.norm = nn.BatchNorm2d(12)
-        self.drop = nn.Dropout2d(0.1)
-        self.gate = nn.Conv2d(12, 12, 1)
-        self.after = nn.BatchNorm2d(24)
-        self.last = nn.Linear(24 * 4, 5)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = F.leaky_relu(self.first((x - 0.1) / 0.3), 0.2)
-        y = self.drop(self.norm(self.shared(x)))
-        x = F.relu(x + self.norm(self.shared(y)))
-        x = x * torch.sigmoid(self.gate(x.mean((2, 3), keepdim=True)))
-        one, other = x.chunk(2, 1)
-        x = torch.cat([F.avg_pool2d(x, 3, 2, 1), F.max_pool2d(x, 3, 2, 1)], 1)
-        x = self.after(x) - 0.5 * torch.cat([one, other, other, one], 1)[:, :, ::1, 1:6].amax(
-            (2, 3), keepdim=True
-        )
-        x = F.elu(F.pad(x, (1, 0, 0, 2)))
-        return self.last(F.adaptive_avg_pool2d(x, 2).flatten(1))  # type: ignore[no-any-return]
 
 
 EXAMPLES: dict[str, tuple[Callable[[], nn.Module], tuple[int, int, int]]] = {
@@ -127,27 +101,17 @@ EXAMPLES: dict[str, tuple[Callable[[], nn.Module], tuple[int, int, int]]] = {
         (1, 12, 12),
     ),
     "a student's residual net, with every operation on maps": (
-        Everything,
-        (2, 13, 10),
+        compiled_nets.Everything,
+        compiled_nets.SHAPES["Everything"],
     ),
-    "linear layers": (
-        lambda: nn.Sequential(
-            nn.Dropout(0.1),
-            nn.BatchNorm2d(2),
-            nn.Conv2d(2, 5, (3, 2), (2, 1), (1, 0), dilation=(2, 1), groups=1),
-            nn.Tanh(),
-            nn.MaxPool2d(3, 2, 1, ceil_mode=True),
-            nn.Flatten(),
-            nn.Linear(60, 20, bias=False),
-            nn.BatchNorm1d(20, affine=False),
-            nn.ReLU(),
-            nn.Dropout(0.1),
-            nn.Linear(20, 18),
-            nn.Hardswish(),
-            nn.Linear(18, 3),
-            nn.LogSoftmax(1),
-        ),
-        (2, 11, 8),
+    "linear layers": (compiled_nets.linear_layers, compiled_nets.SHAPES["linear_layers"]),
+    "linear layers that are shared, with products of vectors": (
+        compiled_nets.Residual,
+        compiled_nets.SHAPES["Residual"],
+    ),
+    "maps whose rows are joined": (
+        compiled_nets.JoinedRows,
+        compiled_nets.SHAPES["JoinedRows"],
     ),
     "a softmax of its own, and rarer activations": (
         lambda: nn.Sequential(
@@ -333,6 +297,15 @@ def conv_then(*layers: nn.Module) -> nn.Module:
             conv_then(nn.Softmax(1), nn.AdaptiveAvgPool2d(1), nn.Flatten()),
             r"1 \(softmax\) is not supported",
         ),
+        (
+            conv_then(nn.AdaptiveAvgPool2d(1), nn.LogSoftmax(-1), nn.Flatten()),
+            r"2 \(log_softmax\) is not over the classes",
+        ),
+        (conv_then(nn.MaxPool2d(2, 1, 1, dilation=7)), r"1 \(max_pool2d\) has windows without"),
+        (
+            conv_then(nn.Dropout3d(0.1)),
+            r"1 \(dropout3d\) takes the images of a batch for channels",
+        ),
         (conv_then(nn.Flatten()), "does not end in one number for each class"),
         (nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()), "has nothing to train"),
     ],
@@ -400,6 +373,54 @@ def test_nets_that_do_more_than_their_graph_shows_are_rejected_with_the_reason()
             x = super().forward(x)
             return x if self.training else x.relu()
 
+    class HasAFixedFilter(WithConv):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("blur", torch.ones(1, 1, 3, 3) / 9)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.conv(F.conv2d(x, self.blur, padding=1))  # type: ignore[no-any-return]
+
+    class LearnsAScale(WithConv):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale = nn.Parameter(torch.tensor([0.5]))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.conv(x) * self.scale.exp()  # type: ignore[no-any-return]
+
+    class Centers(WithConv):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm = nn.BatchNorm1d(4)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.norm(self.conv(x).flatten(1)) - self.norm.running_mean
+
+    class NormalizesByTheBatch(Centers):
+        always = True
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x, norm = self.conv(x), self.norm
+            return F.batch_norm(x, norm.running_mean, norm.running_var, training=self.always)
+
+    class NeverNormalizesByTheBatch(NormalizesByTheBatch):
+        always = False
+
+    class NormsInVain(Centers):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = self.conv(x).flatten(1)
+            self.norm(x)
+            return x
+
+    class Truncates(WithConv):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.conv(x.long().float())  # type: ignore[no-any-return]
+
+    class PoolsRows(WithConv):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.conv(x) + F.max_pool1d(x.amax(3), 8).unsqueeze(3)  # type: ignore[no-any-return]
+
     class Frozen(nn.Sequential):
         def train(self, mode: bool = True) -> Frozen:
             super().train(mode)
@@ -416,6 +437,14 @@ def test_nets_that_do_more_than_their_graph_shows_are_rejected_with_the_reason()
         (AlwaysDrops(), "drops values in evaluation mode"),
         (Scales(), "computes its weights from other tensors"),
         (ReadsAWeight(), "reads a weight as a number"),
+        (HasAFixedFilter(), "has weights that are not trained"),
+        (LearnsAScale(), "mul combines a map with a parameter"),
+        (Centers(), "sub combines a map with running statistics"),
+        (NormalizesByTheBatch(), "normalizes by the batch in evaluation mode"),
+        (NeverNormalizesByTheBatch(), "normalizes by running statistics in training, too"),
+        (NormsInVain(), "updates its statistics, though the output does not depend on it"),
+        (Truncates(), "to_copy is not supported"),
+        (PoolsRows(), "unsqueeze makes another map"),
         (Mixes(), "mean mixes the images of a batch"),
         (ReadsOldView(), "reads a tensor that has been written to through another one"),
         (Softens(nn.Conv2d(1, 4, 8)), "computes something else in evaluation mode"),
@@ -424,6 +453,79 @@ def test_nets_that_do_more_than_their_graph_shows_are_rejected_with_the_reason()
     ):
         with pytest.raises(UnsupportedNetError, match=why):
             read_program(net, (1, 8, 8))
+
+
+class Branches(nn.Module):
+    """Two convolutions; a subclass does something to the first one's output."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.other = nn.Conv2d(1, 3, 8), nn.Conv2d(1, 3, 8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (self.between(self.one(x)) + self.other(x)).flatten(1)
+
+    def between(self, x: torch.Tensor) -> torch.Tensor:
+        return x
+
+
+class Detaches(Branches):
+    def between(self, x: torch.Tensor) -> torch.Tensor:
+        return x.detach()
+
+
+class KnowsTheBatchSize(Branches):
+    def between(self, x: torch.Tensor) -> torch.Tensor:
+        return x.view(2, 3, 1, 1)
+
+
+class ChangesItsInput(Branches):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x.mul_(0.5).sub_(0.1))
+
+
+def test_a_net_is_compared_with_its_program_even_if_the_library_is_cached(
+    new_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    CompiledStep(Branches(), (1, 8, 8), 9, half=False)
+    forbid_compiler(monkeypatch)
+    with pytest.raises(
+        CompilationError,
+        match=r"the gradient of one\.weight in its program differs from the net's",
+    ):
+        CompiledStep(Detaches(), (1, 8, 8), 9, half=False)
+    with pytest.raises(
+        UnsupportedNetError, match="KnowsTheBatchSize does not run on a batch of 12 images"
+    ):
+        CompiledStep(KnowsTheBatchSize(), (1, 8, 8), 9, half=False)
+    CompiledStep(Branches(), (1, 8, 8), 9, half=False)
+
+
+def test_a_net_may_change_its_input_and_have_no_gradient(new_cache: Path) -> None:
+    CompiledStep(ChangesItsInput(), (1, 8, 8), 9, half=False)
+    dead = nn.Sequential(nn.Conv2d(1, 3, 8), nn.Sigmoid(), nn.Hardtanh(2, 3), nn.Flatten())
+    CompiledStep(dead, (1, 8, 8), 9, half=False)
+
+
+def test_a_clamp_at_zero_passes_the_gradient_of_zero_on(new_cache: Path) -> None:
+    class Clamps(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(1, 3, 8)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.conv(x).clamp(min=0).flatten(1)
+
+    net = Clamps()
+    for parameter in net.parameters():
+        nn.init.zeros_(parameter)
+    step = CompiledStep(net, (1, 8, 8), 9, half=False)
+    images, labels = batch_of(9, (1, 8, 8), 3)
+    step.compute_gradients(images, labels, SMOOTHING, 0)
+    found = {name: grad.clone() for name, grad in gradients(net).items()}
+    by_torch(net, images, labels)
+    for name, grad in gradients(net).items():
+        torch.testing.assert_close(found[name], grad, msg=name)
 
 
 RECIPE = Recipe(
@@ -651,16 +753,9 @@ def test_resuming_on_another_backend_warns_and_the_record_lists_both(blob_data: 
     assert "compiler" not in again.environment
 
 
-def test_a_net_that_stops_gradients_is_refused_also_with_a_cached_library(new_cache: Path) -> None:
-    class Stops(nn.Module):
-        def __init__(self, stops: bool) -> None:
-            super().__init__()
-            self.one, self.two, self.stops = nn.Conv2d(1, 4, 3), nn.Conv2d(4, 3, 6), stops
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            x = self.one(x)
-            return self.two(x.detach() if self.stops else x)  # type: ignore[no-any-return]
-
-    CompiledStep(Stops(False), (1, 8, 8), 8, half=False)
-    with pytest.raises(CompilationError, match=r"one\..* in its program differs"):
-        CompiledStep(Stops(True), (1, 8, 8), 8, half=False)
+def test_evaluation_of_large_maps_takes_little_memory(new_cache: Path) -> None:
+    net = nn.Sequential(nn.Conv2d(1, 512, 1), nn.AvgPool2d(64), nn.Flatten(), nn.Linear(512, 3))
+    step = CompiledStep(net, (1, 64, 64), 512, half=False, training=False)
+    assert 16 <= step.images < 64  # a map takes 8 MiB
+    images = batch_of(16, (1, 64, 64), 3)[0]
+    torch.testing.assert_close(step.compute_logits(images), net.eval()(images))

@@ -27,10 +27,13 @@ class Weight:
             constant or computed from others. One tensor has one name, also if several modules
             share it.
         tensor: It; if it has no name, as it was when the operation read it.
+        source: Of a tensor without a name: a parameter or buffer that it is computed from; empty if
+            there is none.
     """
 
     name: str
     tensor: torch.Tensor
+    source: str = ""
 
     def __repr__(self) -> str:
         """Return what identifies it; two traces of a net can be compared by it."""

@@ -55,6 +55,8 @@ class Recorder:
         self._names: dict[int, str] = {}  # id of a registered tensor -> its first name
         for name, tensor in (*list_parameters(net), *list_buffers(net)):
             self._names.setdefault(id(tensor), name)
+        # id of a tensor that is computed from a registered one -> the name of the latter
+        self._sources: dict[int, str] = {}
         self._transposed: dict[int, torch.Tensor] = {}  # by id of its transpose
         self._reader: ModuleRun | None = None
         self._certain = 0
@@ -128,6 +130,7 @@ class Recorder:
             if name == "_local_scalar_dense":
                 self._weight_read = self._weight_read or self._caller
             self._note_transpose(name, args, outputs)
+            self._note_source([args, kwargs], outputs)
             if func._schema.is_mutable:
                 self._note_change(outputs)
             return
@@ -139,7 +142,7 @@ class Recorder:
             return
         numbers = tuple(self._number(x) for x in inputs)
         operation: Operation | None
-        if name in IDENTITIES:
+        if name in IDENTITIES and outputs[0].is_floating_point():
             operation = None
             self._bind(outputs[0], numbers[0])
         elif name in SPLITS:
@@ -213,12 +216,12 @@ class Recorder:
         if transposed:
             original = self._transposed.get(id(tensor))
             tensor = tensor.t() if original is None else original
-        name = self._names.get(id(tensor), "")
+        name, source = self._names.get(id(tensor), ""), self._sources.get(id(tensor), "")
         if not name:  # a constant that the net made itself and may write to later
             tensor = tensor.detach().clone()
         if type(tensor) not in (torch.Tensor, nn.Parameter):  # a class may lie about shapes
             tensor = tensor.as_subclass(torch.Tensor)
-        return Weight(name, tensor)
+        return Weight(name, tensor, "" if name else source)
 
     def _note_read(self) -> None:
         """Note that the net reads a value of a tensor."""
@@ -235,6 +238,16 @@ class Recorder:
         elif name in ("alias", "detach") and id(args[0]) in self._names:
             self._names[id(outputs[0])] = self._names[id(args[0])]
             self._kept.append(outputs[0])
+
+    def _note_source(self, given: Any, outputs: list[torch.Tensor]) -> None:
+        """Remember that tensors are computed from a registered one."""
+        ids = [id(x) for x in _iterate_tensors(given)]
+        sources = [self._names.get(i) or self._sources.get(i) for i in ids]
+        source = next(filter(None, sources), "")
+        for out in outputs:
+            if source and id(out) not in self._names:
+                self._sources[id(out)] = source
+                self._kept.append(out)
 
     def _note_change(self, outputs: list[torch.Tensor]) -> None:
         """Note that memory was written to: other views of it hold no known value any more."""

@@ -86,6 +86,6 @@ class _CompiledNet(nn.Module):
         return torch.cat(
             [
                 self._step.compute_logits(part.contiguous())
-                for part in images.split(_EVALUATION_BATCH)
+                for part in images.split(self._step.images)
             ]
         )

@@ -39,6 +39,13 @@ def read_program(net: nn.Module, shape: Sequence[int]) -> Program:
         graph,
         dict((*net.named_parameters(), *net.named_buffers())),
         needed=frozenset(graph.needed()),
+        statistics=frozenset(
+            weight.name
+            for node in graph.nodes
+            if isinstance(node.operation, BatchNorm)
+            for weight in (node.operation.mean, node.operation.var)
+            if weight is not None
+        ),
     )
     size = MapShape(*shape)
     builder.values[0] = Value(
@@ -115,12 +122,15 @@ def _make_end(builder: Builder, head: int, softmax: int) -> End:
     if softmax:
         ending = graph.nodes[softmax - 1].operation
         assert isinstance(ending, Softmax)
+        if ending.dim != 1:
+            builder.node = graph.nodes[softmax - 1]
+            builder.refuse("is not over the classes")
         function = ending.function
     if head:
         node = builder.node = graph.nodes[head - 1]
         operation = node.operation
         assert isinstance(operation, Linear | Convolution)
-        weight, bias = builder.tensor(operation.weight), builder.tensor(operation.bias)
+        weight, bias = builder.parameter(operation.weight), builder.parameter(operation.bias)
         value = builder.map()
         tied = [t for part in builder.parts for t in part.tensors.parameters]
         if any(t is weight or t is bias for t in tied):

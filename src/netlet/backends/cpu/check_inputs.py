@@ -1,4 +1,4 @@
-"""Weights, statistics and images with which compiled code is compared with PyTorch."""
+"""Weights and images with which compiled code is compared with PyTorch, and measures of errors."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import torch
 from torch import nn
 
 from netlet.backends.cpu.program import Program, reference_logits
+
+STATISTICS_FLOOR = 1e-2  # of typical_error, for running statistics
 
 
 def reinitialize(net: nn.Module) -> nn.Module:
@@ -63,3 +65,38 @@ def random_batch(
     if n == 2:
         images[0, :, shape[1] // 3 :] = -0.4
     return images, torch.randint(classes, (n,), generator=generator)
+
+
+def compute_gradients(loss: torch.Tensor, parameters: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    """Return the gradients of parameters; zeros for those that the loss does not depend on."""
+    found = torch.autograd.grad(loss, parameters, allow_unused=True)
+    return [
+        torch.zeros_like(parameter) if gradient is None else gradient
+        for parameter, gradient in zip(parameters, found, strict=True)
+    ]
+
+
+def relative_error(found: torch.Tensor, wanted: torch.Tensor, largest: float) -> float:
+    """Return the error of a gradient as a share of its size.
+
+    Args:
+        found: The gradient.
+        wanted: What it should be.
+        largest: The norm of the largest gradient of the net: a gradient that is zero except for
+            rounding has no meaningful size of its own.
+    """
+    error, size = float((found - wanted).norm()), float(wanted.norm()) + 0.01 * largest
+    return error / size if size else error  # all are zero if a ReLU lets nothing through
+
+
+def typical_error(found: torch.Tensor, wanted: torch.Tensor, floor: float = 1e-30) -> float:
+    """Return the largest error of a value as a share of it plus the typical one; may be NaN.
+
+    Args:
+        found: The values.
+        wanted: What they should be.
+        floor: What the errors are at least a share of. The mean of normalized values is zero except
+            for rounding.
+    """
+    scale = wanted.abs() + float(wanted.abs().mean())
+    return float(((found - wanted).abs() / scale.clamp(min=floor)).max())

@@ -20,6 +20,8 @@ from netlet.backends.cpu.program_check import check_program
 from netlet.backends.cpu.self_check import CheckedStep, check_step
 
 _MAX_THREADS = 64  # as in numbers.c
+# Evaluation keeps the maps of a whole batch, so large maps need small batches.
+_EVALUATION_BYTES = 256 << 20
 
 
 class _Tensors(ctypes.Structure):
@@ -42,10 +44,13 @@ class CompiledStep:
     Args:
         net: On the CPU, float32, contiguous. Its training or evaluation mode is ignored.
         shape: Of one image, ``C H W``.
-        images: The largest batch size.
+        images: The largest batch size; for evaluation alone, it is reduced if the maps are large.
         half: Let convolutions read bfloat16 if the processor supports it; they sum in float32.
         training: Compile the training step, too; without it there is only ``compute_logits``.
         threads: Number of threads that share a batch; by default as many as torch uses.
+
+    Attributes:
+        images: The largest batch size.
 
     Raises:
         CompilationError: The net has operations that the backend lacks, or cannot be compiled here.
@@ -69,8 +74,11 @@ class CompiledStep:
             raise UnsupportedNetError(
                 "its parameters are not all float32, contiguous and trainable on the CPU"
             )
-        if training:
+        if training:  # a net is evaluated with a step of its own, often
             check_program(net, shape)
+        else:
+            images = min(images, _batch_within(_EVALUATION_BYTES, program))
+        self.images = images
         registers = 30 if torch.backends.cpu.get_cpu_capability() == "AVX512" else 6
         source = generate_c_source(
             program, half=half, training=training, images=images, registers=registers
@@ -123,6 +131,12 @@ class CompiledStep:
         return self._bound.compute_logits(images)
 
 
+def _batch_within(size: int, program: Program) -> int:
+    """Return how many images, at least 16, have about so many bytes of maps."""
+    copies = 3  # of each map, at most: sums, values and the input of a convolution
+    return max(16, size // (copies * 4 * sum(part.shape.size for part in program.parts)))
+
+
 class _BoundLibrary:
     """A library together with the tensors that it reads and writes."""
 
@@ -151,6 +165,7 @@ class _BoundLibrary:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
         self._library, self._shape, self._classes = library, tuple(shape), program.classes
+        self._images = images
         self._program = program  # keeps the memory alive that the library points to
         self._net = Net()
         self._net.threads = min(threads or torch.get_num_threads(), images, _MAX_THREADS)
@@ -205,6 +220,7 @@ class _BoundLibrary:
     def _image_pointer(self, images: torch.Tensor) -> int:
         assert images.shape[1:] == self._shape
         assert images.dtype == torch.float32
+        assert len(images) <= self._images
         assert images.is_contiguous()
         return images.data_ptr()
 

@@ -37,6 +37,8 @@ def _lower_pooling(builder: Builder, node: Node, operation: Pooling) -> Value:
         builder.refuse("is not supported")
     value = _map_input(builder)
     plain = (operation.padding, operation.dilation) == ((0, 0), (1, 1)) and not operation.ceil_mode
+    if operation.mode == "max" and _reads_only_padding(operation, value.shape, node):
+        builder.refuse("has windows without an element")
     stage = builder.open_stage(value)
     shape = MapShape(*node.shape)
     if (
@@ -63,6 +65,17 @@ def _lower_pooling(builder: Builder, node: Node, operation: Pooling) -> Value:
     return builder.result(part)
 
 
+def _reads_only_padding(operation: Pooling, source: MapShape, node: Node) -> bool:
+    """Return whether a window of a pooling lies beside the map, which can be if it is dilated."""
+    for axis, size in enumerate((source.h, source.w)):
+        window, dilation = operation.window[axis], operation.dilation[axis]
+        for i in range(node.shape[axis + 1]):
+            first = i * operation.stride[axis] - operation.padding[axis]
+            if not any(0 <= first + t * dilation < size for t in range(window)):
+                return True
+    return False
+
+
 @lowers(AdaptivePooling)
 def _lower_adaptive_pooling(builder: Builder, node: Node, operation: AdaptivePooling) -> Value:
     if len(operation.size) != 2:
@@ -82,7 +95,7 @@ def _lower_reduction(builder: Builder, node: Node, operation: Reduction) -> Valu
     axes = value.axes()
     if 0 in operation.dims or operation.function not in modes:
         builder.refuse("is not supported")
-    reduced = {axes[dim - 1] for dim in operation.dims}
+    reduced = set("".join(axes[dim - 1] for dim in operation.dims))
     if not reduced <= {"H", "W"}:
         builder.refuse("reduces other dimensions than height and width")
     size = (
@@ -115,11 +128,10 @@ def _lower_reshape(builder: Builder, node: Node, operation: Reshape) -> Value:
     shape = value.shape
     own = (shape.channels, shape.h, shape.w)
     flat = (shape.channels * shape.h * shape.w,)
-    # Dimensions of size 1 may come and go, as long as the first one is that of the channels.
-    kept = [n for n in node.shape if n != 1]
-    same = kept == [n for n in own if n != 1] and len(node.shape) <= 3
-    starts_with_channels = node.shape[:1] == own[:1]
-    if node.shape not in (own, flat) and not (same and starts_with_channels):
+    # Height and width may be joined, or left out if they are 1.
+    squeezed = (own, own[:2] if shape.w == 1 else own, own[:1] + own[2:] if shape.h == 1 else own)
+    rows_joined = (shape.channels, shape.h * shape.w)
+    if node.shape not in (*squeezed, flat, rows_joined):
         builder.refuse("makes another map of a flattened one")
     return dataclasses.replace(value, dims=tuple(node.shape))
 
@@ -250,8 +262,11 @@ def _channel_constants(
     channels = value.shape.channels
     if not isinstance(constant, Weight):
         return [float(constant or 0)] * channels
-    if constant.name and isinstance(builder.tensors[constant.name], torch.nn.Parameter):
+    source = constant.name or constant.source
+    if source and isinstance(builder.tensors[source], torch.nn.Parameter):
         builder.refuse("combines a map with a parameter")
+    if source in builder.statistics:
+        builder.refuse("combines a map with running statistics")
     tensor = constant.tensor.detach().double()
     if tensor.numel() == 1:
         return [float(tensor)] * channels

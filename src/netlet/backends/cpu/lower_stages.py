@@ -42,7 +42,7 @@ def _lower_convolution(builder: Builder, node: Node, operation: Convolution) -> 
     stage = Stage(
         (value.part,),
         MapShape(*node.shape),
-        Tensors(builder.tensor(operation.weight), builder.tensor(operation.bias)),
+        Tensors(builder.parameter(operation.weight), builder.parameter(operation.bias)),
         source=value.shape,
         taps=(kernel[0], kernel[1]),
         stride=(operation.stride[0], operation.stride[1]),
@@ -103,7 +103,7 @@ def _lower_linear(builder: Builder, node: Node, operation: Linear) -> Value:
     value = builder.map()
     if not value.flat and len(value.dims) != 1:
         builder.refuse("reads one dimension of several")
-    tensors = Tensors(builder.tensor(operation.weight), builder.tensor(operation.bias))
+    tensors = Tensors(builder.parameter(operation.weight), builder.parameter(operation.bias))
     shape = MapShape(node.shape[0])
     stage = Stage((value.part,), shape, tensors, source=value.shape, linear=True)
     return builder.result(stage)
@@ -113,12 +113,14 @@ def _lower_linear(builder: Builder, node: Node, operation: Linear) -> Value:
 def _lower_batch_norm(builder: Builder, node: Node, operation: BatchNorm) -> Value:
     if operation.mean is None or operation.var is None:
         builder.refuse("lacks running statistics")
+    if not operation.by_batch:
+        builder.refuse("normalizes by running statistics in training, too")
     value = builder.map()
     if value.flat:
         builder.refuse("is of a flattened map")
     own = Tensors(
-        gamma=builder.tensor(operation.weight),
-        beta=builder.tensor(operation.bias),
+        gamma=builder.parameter(operation.weight),
+        beta=builder.parameter(operation.bias),
         mean=builder.tensor(operation.mean),
         var=builder.tensor(operation.var),
         epsilon=operation.eps,
@@ -135,7 +137,8 @@ def _lower_batch_norm(builder: Builder, node: Node, operation: BatchNorm) -> Val
 def _lower_activation(builder: Builder, node: Node, operation: Activation | Elementwise) -> Value:
     name = operation.function
     parameters = operation.parameters if isinstance(operation, Activation) else ()
-    if name in ("clamp", "hardtanh") and parameters == (0.0, float("inf")):
+    # At 0, where the gradient of a ReLU is 0, that of a clamp is 1.
+    if name == "hardtanh" and parameters == (0.0, float("inf")):
         name, parameters = "relu", ()
     if name not in FUNCTIONS or len(node.inputs) != 1 or name == "prelu":
         builder.refuse("is not supported")
@@ -160,6 +163,8 @@ def _lower_dropout(builder: Builder, node: Node, operation: Dropout) -> Value:
     if "alpha" in operation.function or operation.rate >= 1:
         builder.refuse("is not supported" if operation.rate < 1 else "has a rate of 1")
     value = builder.map()
+    if (operation.function, len(value.dims)) in (("dropout1d", 1), ("dropout3d", 3)):
+        builder.refuse("takes the images of a batch for channels")
     channelwise = operation.function != "dropout" and len(value.dims) > 1
     stage = builder.open_stage(value)
     if stage and not (channelwise or stage.pool or stage.dropout):

@@ -49,9 +49,11 @@ class Value:
         return pixels > 1 and self.dims == (shape.channels * pixels,)
 
     def axes(self) -> tuple[str, ...]:
-        """Return what each of the net's own dimensions is: ``C``, ``H`` or ``W``."""
+        """Return what each of the net's own dimensions is, such as ``C``, ``H`` and ``W``."""
         if self.flat:
             return ("CHW",)
+        if len(self.dims) == 2 and self.shape.h > 1 and self.shape.w > 1:
+            return ("C", "HW")
         if len(self.dims) == 2:
             return ("C", "H" if self.shape.w == 1 else "W")
         return ("C", "H", "W")[: len(self.dims)]
@@ -81,6 +83,7 @@ class Builder:
         parts: So far.
         values: Those of the graph so far.
         needed: Numbers of the graph's values that its output depends on.
+        statistics: Names of running statistics.
         node: The node that is being lowered.
     """
 
@@ -89,6 +92,7 @@ class Builder:
     parts: list[Part] = field(default_factory=list)
     values: dict[int, Value] = field(default_factory=dict)
     needed: frozenset[int] = frozenset()
+    statistics: frozenset[str] = frozenset()
     node: Node | None = None
 
     def refuse(self, why: str) -> NoReturn:
@@ -125,6 +129,17 @@ class Builder:
         if not weight.name:
             self.refuse("computes its weights from other tensors")
         return self.tensors[weight.name]
+
+    def parameter(self, weight: Weight | None) -> torch.Tensor | None:
+        """Return the net's own parameter of a weight.
+
+        Raises:
+            UnsupportedNetError: It is none, but a buffer or computed from other tensors.
+        """
+        tensor = self.tensor(weight)
+        if tensor is not None and not isinstance(tensor, torch.nn.Parameter):
+            self.refuse("has weights that are not trained")
+        return tensor
 
     def add(self, part: Part) -> int:
         """Add a part and return its number."""

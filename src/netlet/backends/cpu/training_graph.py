@@ -48,6 +48,8 @@ def trace_training(net: nn.Module, shape: Sequence[int]) -> Graph:
         raise UnsupportedNetError(f"{name} changes its attributes in the forward pass")
     if any(_drops(node) for node in evaluation.nodes):
         raise UnsupportedNetError(f"{name} drops values in evaluation mode")
+    if any(_normalizes_by_batch(node) for node in evaluation.nodes):
+        raise UnsupportedNetError(f"{name} normalizes by the batch in evaluation mode")
     if _as_in_both_modes(graph) != _as_in_both_modes(evaluation):
         raise UnsupportedNetError(f"{name} computes something else in evaluation mode")
     if graph.output is None:
@@ -57,6 +59,11 @@ def trace_training(net: nn.Module, shape: Sequence[int]) -> Graph:
 
 def _drops(node: Node) -> bool:
     return isinstance(node.operation, Dropout) and node.operation.active
+
+
+def _normalizes_by_batch(node: Node) -> bool:
+    operation = node.operation
+    return isinstance(operation, BatchNorm) and operation.by_batch and operation.mean is not None
 
 
 def _as_in_both_modes(graph: Graph) -> str:
