@@ -277,6 +277,17 @@ def _filtered_by_its_mean(x: torch.Tensor) -> torch.Tensor:
     return F.conv2d(x, weight)
 
 
+def _scales_joined(x: torch.Tensor) -> torch.Tensor:
+    both = (x, F.avg_pool2d(x, 2))
+    return torch.cat([F.adaptive_avg_pool2d(map_, 1) for map_ in both], 1)
+
+
+def _enlarged_by_expanding(x: torch.Tensor) -> torch.Tensor:
+    n, c, h, w = x.shape
+    larger = x[:, :, :, None, :, None].expand(n, c, h, 2, w, 2).reshape(n, c, 2 * h, 2 * w)
+    return larger.mean((2, 3))
+
+
 def _pasted_into_zeros(x: torch.Tensor) -> torch.Tensor:
     canvas = torch.zeros(len(x), 5, 26, 26)
     canvas[:, :4] = x
@@ -294,8 +305,16 @@ def _pasted_into_zeros(x: torch.Tensor) -> torch.Tensor:
         (lambda x: torch.cat([x, torch.zeros(len(x), 1, 26, 26)], 1), (3, 3)),
         (lambda x: torch.stack([x, 2 * x]).sum(0), (3, 3)),
         (lambda x: F.pad(x, (1, 1, 1, 1), mode="replicate"), (3, 3)),
-        (lambda x: F.max_pool1d(x.flatten(1, 2), 2), None),
+        (lambda x: F.max_pool1d(x.flatten(1, 2), 2), (3, 4)),
         (_filtered_by_its_mean, (28, 28)),
+        (lambda x: x.flatten(1, 2).mean((1, 2)), (28, 28)),
+        (lambda x: x.permute(0, 2, 3, 1) @ torch.ones(4, 2), (3, 3)),
+        (lambda x: x.unflatten(2, (13, 2)).amax(3), (4, 3)),
+        (lambda x: F.adaptive_avg_pool2d(x, 4), (9, 9)),
+        (lambda x: F.conv_transpose2d(x, torch.ones(4, 2, 2, 2), stride=2), (3, 3)),
+        (lambda x: F.local_response_norm(x, 3), (3, 3)),
+        (_scales_joined, (28, 28)),
+        (_enlarged_by_expanding, (28, 28)),
         (_pasted_into_zeros, None),
     ],
 )

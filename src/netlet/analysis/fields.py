@@ -1,175 +1,275 @@
-"""Receptive fields as intervals, and how they combine.
-
-Along each axis of the image (height, width), an element of a feature map depends on an interval of
-input positions. In most maps the interval slides: element ``i`` depends on position ``start +
-i*jump`` and the ``size - 1`` positions after it. After a global pooling or a dense layer it is
-fixed: every element depends on the same interval. In a gated map it has both parts. Intervals are
-not clipped to the image: positions below 0 or beyond the last one are padding. This is the usual
-arithmetic (Araujo et al., "Computing Receptive Fields of Convolutional Neural Networks", Distill
-2019), extended to branches.
-"""
+"""Receptive fields, one :class:`Axis` for each axis of the image, and how they combine."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from fractions import Fraction
+from functools import reduce
 
-Interval = tuple[int, int]  # the first and last position
+import numpy as np
+from numpy.typing import NDArray
 
+from netlet.analysis.axis import NOWHERE, Axis, Mask, Table
 
-@dataclass(frozen=True)
-class Axis:
-    """The input positions along one axis that the elements of a tensor depend on.
-
-    Attributes:
-        dim: The tensor's dimension along which the field slides, or None if it does not slide.
-        length: The number of elements along ``dim``.
-        start: The first position that element 0 depends on.
-        size: The number of positions that slide.
-        jump: The distance in input positions between neighboring elements.
-        fixed: The positions that every element depends on in addition.
-        merged: Whether ``dim`` combines several dimensions, as after flattening.
-    """
-
-    dim: int | None
-    length: int
-    start: int
-    size: int
-    jump: int
-    fixed: Interval | None = None
-    merged: bool = False
-
-    @property
-    def extent(self) -> int:
-        """The receptive field: the length of the longest interval that an element depends on."""
-        return max(
-            last - first + 1 for first, last in (self.interval(0), self.interval(self.length - 1))
-        )
-
-    def interval(self, i: int) -> Interval:
-        """Return the positions that element ``i`` depends on, including padding."""
-        first = self.start + i * self.jump
-        sliding = None if self.dim is None else (first, first + self.size - 1)
-        interval = join_intervals(self.fixed, sliding)
-        assert interval is not None  # an axis that does not slide has a fixed interval
-        return interval
-
-    def collapse(self) -> Axis:
-        """Return the axis after mixing: every element depends on what any element depended on."""
-        if self.dim is None:
-            return self
-        everything = join_intervals(self.interval(0), self.interval(self.length - 1))
-        return replace(self, dim=None, length=1, fixed=everything, merged=False)
-
-    def slide_window(
-        self, kernel: int, stride: int, padding: int, dilation: int, length: int
-    ) -> Axis:
-        """Return the axis after sliding a window over it, with ``length`` output elements."""
-        return replace(
-            self,
-            length=length,
-            start=self.start - padding * self.jump,
-            size=self.size + (kernel - 1) * dilation * self.jump,
-            jump=self.jump * stride,
-        )
+Field = tuple[Axis, ...] | None  # None if unknown
+Shape = Sequence[int]
 
 
-Field = tuple[Axis, ...] | None  # one Axis for each axis of the input; None if unknown
-
-
-def join_intervals(one: Interval | None, other: Interval | None) -> Interval | None:
-    """Return the shortest interval that contains both; None is empty."""
-    if one is None or other is None:
-        return one or other
-    return min(one[0], other[0]), max(one[1], other[1])
-
-
-def input_field(shape: Sequence[int]) -> Field:
+def input_field(shape: Shape) -> Field:
     """Return the field of the input itself, whose shape is ``N C`` and then its axes."""
-    return tuple(Axis(dim, shape[dim], 0, 1, 1) for dim in range(2, len(shape)))
-
-
-def remap_dims(field: Field, where: Sequence[int | None]) -> Field:
-    """Renumber dimensions: ``where[d]`` is the new number of dimension ``d``, None if removed."""
-    if field is None:
-        return None
     axes = []
-    for axis in field:
-        to = None if axis.dim is None else where[axis.dim]
-        axes.append(axis.collapse() if to is None else replace(axis, dim=to))
+    for dim in range(2, len(shape)):
+        positions = np.arange(shape[dim], dtype=np.int64)
+        table = positions.reshape([-1 if d == dim else 1 for d in range(len(shape))])
+        axes.append(Axis(table, table, dim, Fraction(1)))
     return tuple(axes)
+
+
+def fits(field: Field, shape: Shape) -> bool:
+    """Return whether a field can be that of a tensor of a shape."""
+    return field is not None and all(
+        axis.first.ndim == len(shape)
+        and all(a in (1, b) for a, b in zip(axis.first.shape, shape, strict=True))
+        and (axis.dim is None or axis.first.shape[axis.dim] == shape[axis.dim])
+        for axis in field
+    )
 
 
 def collapse(field: Field, dims: Sequence[int] | None = None) -> Field:
     """Return the field after mixing the elements along ``dims``, by default along all."""
-    if field is None:
-        return None
-    return tuple(axis.collapse() if dims is None or axis.dim in dims else axis for axis in field)
+    return field and tuple(axis.collapse(dims) for axis in field)
+
+
+def permute(field: Field, order: Sequence[int]) -> Field:
+    """Return the field of a tensor whose dimensions have been put in another order."""
+    return field and tuple(
+        replace(
+            axis.change(lambda table: table.transpose(order)),
+            dim=None if axis.dim is None else list(order).index(axis.dim),
+        )
+        for axis in field
+    )
+
+
+def remove_dims(field: Field, dims: Sequence[int]) -> Field:
+    """Return the field after removing dimensions along which there is one element left."""
+    return field and tuple(
+        replace(
+            axis.change(lambda table: table.squeeze(tuple(dims))),
+            dim=None
+            if axis.dim is None or axis.dim in dims
+            else axis.dim - sum(dim < axis.dim for dim in dims),
+        )
+        for axis in field
+    )
+
+
+def insert_dim(field: Field, at: int) -> Field:
+    """Return the field after inserting a dimension of one element."""
+    return field and tuple(
+        replace(
+            axis.change(lambda table: np.expand_dims(table, at)),
+            dim=None if axis.dim is None else axis.dim + (axis.dim >= at),
+        )
+        for axis in field
+    )
+
+
+def broadcast_field(field: Field, shape: Shape) -> Field:
+    """Return the field of a tensor after broadcasting it to a shape."""
+    return field and tuple(_broadcast_axis(axis, shape) for axis in field)
+
+
+def _broadcast_axis(axis: Axis, shape: Shape) -> Axis:
+    ahead = len(shape) - axis.first.ndim
+    axis = axis.change(lambda table: table.reshape((1,) * ahead + table.shape))
+    if axis.dim is None:
+        return axis
+    dim = axis.dim + ahead
+    spread = axis.first.shape[dim] != shape[dim]
+    return replace(axis, dim=None if spread else dim)
 
 
 def join_fields(fields: Sequence[Field]) -> Field:
-    """Return the field of a tensor computed from several tensors of one shape."""
-    if not fields or any(field is None for field in fields):
+    """Return the field of a tensor computed from several tensors with the same dimensions."""
+    known = [field for field in fields if field is not None]
+    if not known or len(known) < len(fields):
         return None
-    joined: list[Axis] = []
-    for axes in zip(*(field for field in fields if field is not None), strict=True):
-        sliding = [axis for axis in axes if axis.dim is not None]
-        fixed = None
-        for axis in axes:
-            fixed = join_intervals(fixed, axis.fixed)
-        if not sliding:
-            joined.append(replace(axes[0], fixed=fixed))
-            continue
-        first = sliding[0]
-        if any(
-            (a.dim, a.length, a.jump, a.merged)
-            != (first.dim, first.length, first.jump, first.merged)
-            for a in sliding
-        ):
-            return None  # the grids do not align
-        start = min(axis.start for axis in sliding)
-        end = max(axis.start + axis.size for axis in sliding)
-        joined.append(replace(first, start=start, size=end - start, fixed=fixed))
-    return tuple(joined)
+    return tuple(
+        _combine(
+            axes,
+            reduce(np.minimum, [axis.first for axis in axes]),
+            reduce(np.maximum, [axis.last for axis in axes]),
+        )
+        for axes in zip(*known, strict=True)
+    )
 
 
-def broadcast_field(field: Field, shape: Sequence[int], to: Sequence[int]) -> Field:
-    """Return the field of a tensor of ``shape`` after broadcasting it to the shape ``to``."""
-    if field is None:
+def concatenate(fields: Sequence[Field], shapes: Sequence[Shape], dim: int) -> Field:
+    """Return the field of tensors of some shapes after joining them along a dimension."""
+    known = [field for field in fields if field is not None]
+    if not known or len(known) < len(fields):
         return None
-    ahead = len(to) - len(shape)
-    spread = [dim for dim, n in enumerate(shape) if n == 1 and to[dim + ahead] != 1]
-    return remap_dims(collapse(field, spread), [dim + ahead for dim in range(len(shape))])
+    lengths = [shape[dim] for shape in shapes]
+    return tuple(
+        _combine(
+            axes,
+            _concatenate([axis.first for axis in axes], lengths, dim),
+            _concatenate([axis.last for axis in axes], lengths, dim),
+            along=dim,
+        ).narrow()
+        for axes in zip(*known, strict=True)
+    )
 
 
-def reshape_field(field: Field, old: Sequence[int], new: Sequence[int]) -> Field:
-    """Return the field after a view of the same elements in another shape.
+def _concatenate(tables: Sequence[Table], lengths: Sequence[int], dim: int) -> Table:
+    common = list(
+        np.broadcast_shapes(*[table.take([0], dim).shape for table in tables if table.size])
+    )
+    parts = []
+    for table, length in zip(tables, lengths, strict=True):
+        common[dim] = length
+        parts.append(np.broadcast_to(table, common))
+    return np.concatenate(parts, axis=dim)
 
-    Dimensions that stay or are merged keep a known field; after a split along an axis of the image,
-    the field is unknown.
+
+def _combine(axes: Sequence[Axis], first: Table, last: Table, along: int | None = None) -> Axis:
+    """Return the axis of a tensor computed from several, whose tables are known.
+
+    Args:
+        axes: Of the tensors.
+        first: The first positions.
+        last: The last positions.
+        along: The dimension along which the tensors were joined, if they were.
     """
-    if field is None:
-        return None
-    # A dimension of one element cannot slide.
-    field = collapse(field, [dim for dim, n in enumerate(old) if n == 1])
-    assert field is not None
-    to: dict[int, tuple[int, bool] | None] = {}
+    sliding = [axis for axis in axes if axis.dim is not None]
+    jumps = {axis.jump for axis in sliding or axes}
+    jump = jumps.pop() if len(jumps) == 1 else None
+    if not sliding:
+        same = all((axis.first == first).all() and (axis.last == last).all() for axis in axes)
+        return Axis(first, last, None, jump if along is None or same else None)
+    dims = {axis.dim for axis in sliding}
+    if len(dims) > 1:
+        return Axis(first, last, None, None).narrow().find_dim()
+    joined = Axis(first, last, dims.pop(), jump)
+    return joined.measure_jump() if jump is None or joined.dim == along else joined
+
+
+def slice_field(field: Field, dim: int, start: int, step: int, length: int) -> Field:
+    """Return the field of every ``step``-th element along a dimension."""
+    return field and tuple(_slice_axis(axis, dim, start, step, length) for axis in field)
+
+
+def _slice_axis(axis: Axis, dim: int, start: int, step: int, length: int) -> Axis:
+    if axis.first.shape[dim] == 1 and dim != axis.dim:
+        return axis
+    at = (slice(None),) * dim + (slice(start, start + (length - 1) * step + 1, step),)
+    jump = axis.jump
+    if dim == axis.dim and jump is not None:
+        jump *= step
+    return replace(axis.change(lambda table: table[at]), jump=jump).narrow()
+
+
+def mix(field: Field, dim: int, mask: Mask, factor: Fraction) -> Field:
+    """Return the field after mixing elements along a dimension as a mask says.
+
+    Args:
+        field: Before.
+        dim: The dimension.
+        mask: Which of the old elements (rows) each new element (column) is computed from.
+        factor: Distance between new elements in old ones.
+    """
+    return field and tuple(
+        axis.mix(dim, mask, None if axis.jump is None else axis.jump * factor) for axis in field
+    )
+
+
+def mix_channels(field: Field, groups: int, channels: int) -> Field:
+    """Return the field after computing ``channels`` channels from all others of their group."""
+    return field and tuple(_mix_channels(axis, groups, channels) for axis in field)
+
+
+def _mix_channels(axis: Axis, groups: int, channels: int) -> Axis:
+    if groups == 1 or axis.first.shape[1] == 1:
+        return axis.collapse([1])
+    n, c, *rest = axis.first.shape
+    shape = (n, groups, c // groups, *rest)
+    mixed = replace(
+        axis,
+        first=axis.first.reshape(shape).min(axis=2),
+        last=axis.last.reshape(shape).max(axis=2),
+    )
+    return mixed.change(lambda table: table.repeat(channels // groups, axis=1)).narrow()
+
+
+def pad_field(field: Field, dim: int, before: int, after: int, n: int) -> Field:
+    """Return the field after padding a dimension of ``n`` elements, or cutting off some of them."""
+    return field and tuple(_pad_axis(axis, dim, before, after, n) for axis in field)
+
+
+def _pad_axis(axis: Axis, dim: int, before: int, after: int, n: int) -> Axis:
+    shape = list(axis.first.shape)
+    if dim != axis.dim and shape[dim] == 1:
+        if before <= 0 and after <= 0:
+            return axis
+        shape[dim] = n
+        axis = axis.change(lambda table: np.broadcast_to(table, shape))
+    return axis.slide_window(dim, 1, 1, before, 1, n + before + after)
+
+
+def reshape_field(field: Field, old: Shape, new: Shape) -> Field:
+    """Return the field after a view of the same elements in another shape."""
+    return field and tuple(_reshape_axis(axis, old, new) for axis in field)
+
+
+def _reshape_axis(axis: Axis, old: Shape, new: Shape) -> Axis:
+    full, target = [1] * len(old), [1] * len(new)
+    dim: int | None = None
+    split = False
     for olds, news in _matching_groups(old, new):
-        for dim in olds:
-            to[dim] = (news[0], len(olds) > 1) if len(news) == 1 else None
-    axes: list[Axis] = []
-    for axis in field:
-        if axis.dim is None:
-            axes.append(axis)
+        if all(axis.first.shape[d] == 1 for d in olds):
             continue
-        place = to.get(axis.dim)
-        if place is None:
-            return None
-        axes.append(replace(axis, dim=place[0], merged=axis.merged or place[1]))
-    return tuple(axes)
+        for d in olds:
+            full[d] = old[d]
+        for d in news:
+            target[d] = new[d]
+        split |= len(news) > 1
+        if olds == [axis.dim] and len(news) == 1:
+            dim = news[0]
+    reshaped = replace(
+        axis.change(lambda table: np.broadcast_to(table, full).reshape(target)), dim=dim
+    ).narrow()
+    return reshaped.find_dim() if split else reshaped
 
 
-def _matching_groups(old: Sequence[int], new: Sequence[int]) -> list[tuple[list[int], list[int]]]:
+def rearrange(fields: Sequence[Field], shapes: Sequence[Shape], source: NDArray[np.int64]) -> Field:
+    """Return the field of a tensor whose elements are those of others, or constants.
+
+    Args:
+        fields: Of the others.
+        shapes: Their shapes.
+        source: For each element, its place among those of all others, one after the other; -1 for
+            a constant.
+    """
+    known = [field for field in fields if field is not None]
+    if not known or len(known) < len(fields):
+        return None
+    rearranged = []
+    for axes in zip(*known, strict=True):
+        tables = []
+        for side, nowhere in (("first", NOWHERE), ("last", -NOWHERE)):
+            parts = [
+                np.broadcast_to(getattr(axis, side), shape).reshape(-1)
+                for axis, shape in zip(axes, shapes, strict=True)
+            ]
+            tables.append(np.concatenate([*parts, [nowhere]])[source])
+        jump = axes[0].jump if len(axes) == 1 else None
+        rearranged.append(Axis(tables[0], tables[1], None, jump).narrow().find_dim())
+    return tuple(rearranged)
+
+
+def _matching_groups(old: Shape, new: Shape) -> list[tuple[list[int], list[int]]]:
     """Return groups of dimensions, from the left, with equally many elements before and after.
 
     Dimensions of size one are left out.

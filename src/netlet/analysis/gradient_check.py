@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from netlet.analysis.fields import Interval
+from netlet.analysis.axis import Interval
 
 
 def gradient_support(net: nn.Module, shape: Sequence[int]) -> dict[str, tuple[Interval, ...]]:

@@ -69,6 +69,8 @@ class Trace:
         unused: Modules with parameters that never ran, with their number of parameters.
         activation_bytes: The peak of activation memory for one image, or None if unknown.
         hidden: Weights that the net read and that are no parameters of it.
+        why_unknown: Why the receptive field of its output is unknown; empty if it is known, or if
+            the output does not depend on the images.
     """
 
     net: nn.Module
@@ -78,6 +80,7 @@ class Trace:
     unused: list[tuple[str, int]]
     activation_bytes: int | None
     hidden: tuple[HiddenWeights, ...] = ()
+    why_unknown: str = ""
 
     @property
     def parameters(self) -> int:

@@ -120,24 +120,28 @@ def receptive_field_from_trace(traced: Trace) -> ReceptiveField:
         for op in traced.leaves()
         for w in op.windows
     )
+    size = field_size(traced.field)
     why = ""
     if traced.value_dependent:
         why = f"{traced.value_dependent} reads a tensor's value and may choose a path by it"
-    elif traced.field is None:
-        first = next((op for op in traced.leaves() if op.field is None), None)
-        why = (
-            f"{first.name} ({first.kind}) mixes positions in a way that is not analyzed"
-            if first
-            else "no path leads from the input to the output"
-        )
-    return ReceptiveField(field_size(traced.field), rows, why)
+    elif size is None:
+        why = traced.why_unknown or "no path leads from the input to the output"
+    return ReceptiveField(size, rows, why)
 
 
 def field_size(field: Field) -> PerAxis | None:
-    """Return the receptive field along each axis, or None if unknown."""
-    return None if field is None else tuple(axis.extent for axis in field)
+    """Return the receptive field along each axis, or None if it is unknown or empty."""
+    sizes = None if field is None else tuple(axis.extent for axis in field)
+    return None if sizes is None or not all(sizes) else sizes
 
 
 def field_jump(field: Field) -> PerAxis | None:
-    """Return the distance between neighboring elements in input positions, along each axis."""
-    return None if field is None else tuple(axis.jump for axis in field)
+    """Return the distance between neighboring elements in input positions, along each axis.
+
+    None if it is unknown, or no whole number, as after upsampling.
+    """
+    if field is None:
+        return None
+    jumps = [axis.jump for axis in field]
+    whole = tuple(abs(jump.numerator) for jump in jumps if jump and jump.denominator == 1)
+    return whole if len(whole) == len(jumps) else None

@@ -61,7 +61,9 @@ def trace(net: nn.Module, shape: Sequence[int] = (1, 28, 28)) -> Trace:
         )
     provenance.finish(output)
     reader = None if execution.reader is None else shown_name(execution.reader)
-    rows = list_rows(execution, follow_fields(execution.graph, execution.certain))
+    graph = execution.graph
+    effects = follow_fields(graph, execution.certain)
+    rows = list_rows(execution, effects)
     return Trace(
         net=net,
         shape=tuple(shape),
@@ -74,6 +76,7 @@ def trace(net: nn.Module, shape: Sequence[int] = (1, 28, 28)) -> Trace:
             key=lambda hidden: (sum(weights.numbers for weights in hidden), len(hidden)),
         ),
         activation_bytes=None if reader else peak_bytes(images, execution.root.calls()),
+        why_unknown="" if graph.output is None else effects[graph.output].why,
     )
 
 

@@ -1,11 +1,14 @@
-"""Windows that slide over a feature map: those of convolutions, poolings and dense layers."""
+"""Windows over a feature map: those of convolutions, poolings and dense layers."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from netlet.analysis import fields
+from netlet.analysis.axis import Axis, Mask
 from netlet.analysis.fields import Field
 
 Sizes = tuple[int, ...]
@@ -50,20 +53,6 @@ def slide_over_map(sliding: Sliding, field: Field, shape: Sizes, output: Sizes) 
     """
     rank = len(sliding.kernel)
     n_in, n_out = shape[-rank:], output[-rank:]
-    after: Field = None
-    if field is not None:
-        axes = []
-        for axis in field:
-            at = None if axis.dim is None else axis.dim - (len(shape) - rank)
-            if at is None:
-                axes.append(axis)
-            elif at < 0 or axis.merged:
-                break
-            else:
-                k, s = sliding.kernel[at], sliding.stride[at]
-                p, d = sliding.padding[at], sliding.dilation[at]
-                axes.append(axis.slide_window(k, s, p, d, n_out[at]))
-        after = tuple(axes) if len(axes) == len(field) else None
     return Window(
         sliding.kernel,
         sliding.stride,
@@ -72,8 +61,17 @@ def slide_over_map(sliding: Sliding, field: Field, shape: Sizes, output: Sizes) 
         n_in,
         n_out,
         field,
-        after,
+        field and tuple(_slide(sliding, axis, n_out) for axis in field),
     )
+
+
+def _slide(sliding: Sliding, axis: Axis, n_out: Sizes) -> Axis:
+    rank = len(n_out)
+    for at in range(rank):
+        k, s = sliding.kernel[at], sliding.stride[at]
+        p, d = sliding.padding[at], sliding.dilation[at]
+        axis = axis.slide_window(axis.first.ndim - rank + at, k, s, p, d, n_out[at])
+    return axis
 
 
 def cover_map(field: Field, dims: Sequence[int], shape: Sizes, *, keepdim: bool) -> Window | None:
@@ -94,9 +92,10 @@ def cover_map(field: Field, dims: Sequence[int], shape: Sizes, *, keepdim: bool)
         return None
     sizes = shape[2:]
     ones = (1,) * len(sizes)
-    axes = tuple(axis.slide_window(n, n, 0, 1, 1) for axis, n in zip(field, sizes, strict=True))
-    after = axes if keepdim else fields.collapse(axes)
-    return Window(sizes, sizes, (0,) * len(sizes), ones, sizes, ones, field, after)
+    zeros = (0,) * len(sizes)
+    axes = tuple(_slide(Sliding(sizes, sizes, zeros, ones), axis, ones) for axis in field)
+    after = axes if keepdim else fields.remove_dims(axes, axes_of_image)
+    return Window(sizes, sizes, zeros, ones, sizes, ones, field, after)
 
 
 def cover_vector(field: Field, dim: int, after: Field) -> Window | None:
@@ -109,6 +108,35 @@ def cover_vector(field: Field, dim: int, after: Field) -> Window | None:
     """
     if field is None:
         return None
-    n = tuple(axis.length if axis.dim == dim else 1 for axis in field)
+    n = tuple(axis.count_intervals(dim) for axis in field)
     ones = (1,) * len(n)
     return Window(n, n, (0,) * len(n), ones, n, ones, field, after)
+
+
+def transposed_mask(
+    kernel: int, stride: int, padding: int, dilation: int, n: int, length: int
+) -> Mask:
+    """Return which elements each output of a transposed convolution is computed from.
+
+    Args:
+        kernel: Size of its window.
+        stride: From one input element to the next, in output elements.
+        padding: Output elements that are cut off at each end.
+        dilation: From one element of the window to the next.
+        n: Number of input elements.
+        length: Number of output elements.
+
+    Returns:
+        A mask of input elements (rows) and output elements (columns).
+    """
+    distance = np.arange(length) + padding - stride * np.arange(n)[:, None]
+    mask: Mask = (distance % dilation == 0) & (distance >= 0) & (distance < kernel * dilation)
+    return mask
+
+
+def adaptive_mask(n: int, length: int) -> Mask:
+    """Return which of ``n`` elements each output of an adaptive pooling is computed from."""
+    starts = np.arange(length) * n // length
+    ends = -(-(np.arange(length) + 1) * n // length)
+    places = np.arange(n)[:, None]
+    return (starts <= places) & (places < ends)

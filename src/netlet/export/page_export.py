@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 
-from netlet.analysis.fields import Axis, Field
 from netlet.budgets import RuleResult
 from netlet.data import Dataset
 from netlet.data.skeletons import STYLES
@@ -27,7 +26,7 @@ from netlet.export import reference
 from netlet.export.image_selection import select_verification_images
 from netlet.export.inference_graph import Convolution, Layer
 from netlet.export.progress import OnProgress, ignore_progress
-from netlet.export.receptive_field import receptive_fields
+from netlet.export.receptive_field import Field, Grid, receptive_fields
 from netlet.export.result import ExportResult, check_float32, write_files
 from netlet.export.traced_model import TracedModel
 from netlet.export.verification import Verification, compare_with_pytorch
@@ -179,15 +178,15 @@ def _layer_to_json(layer: Layer) -> dict[str, Any]:
 
 
 def _field_to_json(field: Field) -> list[dict[str, Any]] | None:
-    return None if field is None else [_axis_to_json(axis) for axis in field]
+    return None if field is None else [_grid_to_json(grid) for grid in field]
 
 
-def _axis_to_json(axis: Axis) -> dict[str, Any]:
-    values: dict[str, Any] = {"extent": axis.extent}
-    if axis.dim is not None:
-        values |= {"start": axis.start, "size": axis.size, "jump": axis.jump}
-    if axis.fixed:
-        values["fixed"] = axis.fixed
+def _grid_to_json(grid: Grid) -> dict[str, Any]:
+    values: dict[str, Any] = {"extent": grid.extent}
+    if grid.size:
+        values |= {"start": grid.start, "size": grid.size, "jump": grid.jump}
+    if grid.fixed:
+        values["fixed"] = grid.fixed
     return values
 
 
@@ -209,7 +208,7 @@ def _cost_rows(model: TracedModel, verification: Verification | None) -> Iterato
             yield _cost_row(rule, result.found, result)
     field = receptive_fields(model.graph)[-1]
     yield _cost_row(
-        "receptive field", format_sizes([axis.extent for axis in field] if field else None)
+        "receptive field", format_sizes([grid.extent for grid in field] if field else None)
     )
     if verification and verification.measures_accuracy:
         score, image_set = verification.export, verification.image_set
