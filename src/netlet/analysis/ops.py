@@ -71,6 +71,7 @@ class Trace:
         hidden: Weights that the net read and that are no parameters of it.
         why_unknown: Why the receptive field of its output is unknown; empty if it is known, or if
             the output does not depend on the images.
+        remarks: Notes on slips in the net.
     """
 
     net: nn.Module
@@ -81,6 +82,7 @@ class Trace:
     activation_bytes: int | None
     hidden: tuple[HiddenWeights, ...] = ()
     why_unknown: str = ""
+    remarks: tuple[str, ...] = ()
 
     @property
     def parameters(self) -> int:

@@ -248,4 +248,4 @@ def _write_notes(traced: Trace) -> list[str]:
             f"note: {traced.value_dependent} reads a tensor's value, so the path may depend on the "
             "image; MACs and receptive fields from there on are unknown"
         )
-    return notes
+    return [*notes, *traced.remarks]

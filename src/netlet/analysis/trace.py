@@ -16,6 +16,7 @@ from torch import nn
 from netlet.analysis.failures import describe_failure
 from netlet.analysis.field_rules import follow_fields
 from netlet.analysis.hidden_weights import HiddenWeights, find_hidden_weights
+from netlet.analysis.left_out import remark_on_left_out
 from netlet.analysis.memory import peak_bytes
 from netlet.analysis.module_rows import list_rows, shown_name
 from netlet.analysis.ops import Trace
@@ -77,6 +78,7 @@ def trace(net: nn.Module, shape: Sequence[int] = (1, 28, 28)) -> Trace:
         ),
         activation_bytes=None if reader else peak_bytes(images, execution.root.calls()),
         why_unknown="" if graph.output is None else effects[graph.output].why,
+        remarks=tuple(remark_on_left_out(graph)),
     )
 
 

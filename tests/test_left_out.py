@@ -1,0 +1,104 @@
+"""Rows and columns of a map that no window reaches are noted."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from netlet import nets
+from netlet.analysis import summary
+from netlet.analysis.left_out import remark_on_left_out
+from netlet.graph import trace_graph
+
+
+class Averages(nn.Module):
+    """Maps of 6x6 and an average of some of each."""
+
+    def __init__(self, pool: nn.Module) -> None:
+        super().__init__()
+        self.a, self.b = nn.Conv2d(1, 4, 3, stride=2), nn.Conv2d(4, 10, 3, stride=2)
+        self.gap = pool
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.gap(self.b(torch.relu(self.a(x)))).flatten(1)
+
+
+def notes_on(net: nn.Module) -> list[str]:
+    net(torch.zeros(2, 1, 28, 28))  # lazy layers take their shapes
+    return remark_on_left_out(trace_graph(net.eval(), (1, 28, 28)))
+
+
+def then(*layers: nn.Module) -> nn.Module:
+    return nn.Sequential(nn.Conv2d(1, 4, 3), *layers, nn.Flatten(), nn.LazyLinear(10))
+
+
+@pytest.mark.parametrize(
+    ("pool", "left_out"),
+    [
+        (nn.AvgPool2d(5), "the last row and column"),
+        (nn.AvgPool2d(4), "the last 2 rows and columns"),
+        (nn.AvgPool2d((5, 6)), "the last row"),
+        (nn.AvgPool2d((5, 4)), "the last row and the last 2 columns"),
+        (nn.AvgPool2d(5, padding=1), "the last 2 rows and columns"),
+    ],
+)
+def test_averages_that_leave_out_lines_are_noted(pool: nn.Module, left_out: str) -> None:
+    assert notes_on(Averages(pool)) == [
+        f"note: gap leaves out {left_out} of its 6x6 input; nn.AdaptiveAvgPool2d(1) averages all "
+        "of it"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("layer", "left_out"),
+    [
+        (nn.MaxPool2d(3), "the last 2 rows and columns"),
+        (nn.Conv2d(4, 4, 3, 2), "the last row and column"),
+    ],
+)
+def test_a_last_map_of_which_lines_are_cut_off_is_noted(layer: nn.Module, left_out: str) -> None:
+    assert notes_on(then(layer)) == [
+        f"note: 1 leaves out {left_out} of its 26x26 input, which its stride cuts off"
+    ]
+
+
+def test_lines_between_windows_and_functions_are_noted() -> None:
+    class Function(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return F.avg_pool2d(x, (3, 28), (4, 1)).flatten(1)
+
+    assert notes_on(Function()) == ["note: avg_pool2d leaves out 7 rows of its 28x28 input"]
+
+
+def test_maps_with_one_axis_have_positions() -> None:
+    net = nn.Sequential(nn.Flatten(2), nn.Conv1d(1, 4, 5, 3), nn.Flatten())
+    assert notes_on(net) == [
+        "note: 1 leaves out the last 2 positions of its 784 input, which its stride cuts off"
+    ]
+
+
+@pytest.mark.parametrize(
+    "net",
+    [
+        Averages(nn.AvgPool2d(6)),
+        Averages(nn.AdaptiveAvgPool2d(1)),
+        Averages(nn.AvgPool2d(4, ceil_mode=True)),
+        then(nn.MaxPool2d(2)),
+        then(nn.MaxPool2d(3), nn.Conv2d(4, 4, 3, padding=1)),  # cut off in between
+        then(nn.Conv2d(4, 4, 1, 2)),  # skips every other row on purpose
+        then(nn.Conv2d(4, 4, 3, 2, padding=1)),
+    ],
+)
+def test_windows_that_reach_everything_are_not_noted(net: nn.Module) -> None:
+    assert notes_on(net) == []
+
+
+def test_notes_are_in_the_summary() -> None:
+    assert "note: gap leaves out" in str(summary(Averages(nn.AvgPool2d(5))))
+
+
+@pytest.mark.parametrize("name", sorted(nets.NETS.keys() - {"expand_squeeze"}))
+def test_registered_nets_leave_nothing_out(name: str) -> None:
+    assert notes_on(nets.NETS[name].builder()) == []
