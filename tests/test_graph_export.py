@@ -278,6 +278,28 @@ def test_supported_function_is_traced_and_runs_as_onnx(what: str) -> None:
         assert verification.max_logit_diff < 1e-4, str(verification)
 
 
+def test_a_softmax_that_saturates_is_exported() -> None:
+    torch.manual_seed(0)
+    body = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+    nn.init.normal_(body[1].weight, std=3.0)
+    plain = net_logits_of(body)
+    assert (plain.max(1).values - plain.min(1).values).median() > 200  # below any probability
+    for end in (nn.Softmax(1), nn.LogSoftmax(1)):
+        net = nn.Sequential(body, end).eval()
+        model = trace_model(
+            TrainedNet("sure", net, SHAPE, tuple("0123456789"), 0.1307, 0.3081, None, None)
+        )
+        verification = compare_with_pytorch(
+            model, OnnxPredictor(build_onnx(model)), "scribble", digits().held_out
+        )
+        assert verification.matches, str(verification)
+
+
+def net_logits_of(net: nn.Module) -> torch.Tensor:
+    with torch.inference_mode():
+        return extract_logits(net(normalize(images(50), Recipe())))
+
+
 def _slopes(n: int) -> nn.PReLU:
     module = nn.PReLU(n)
     module.weight.data = torch.rand(n)

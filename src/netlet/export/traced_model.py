@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from netlet.text import dump_json, escape_controls, format_shape
 
 _NOISE_IMAGES = 16
 _TOLERANCE = 1e-3  # relative to the largest logit
+_LEAST_PROBABILITY = 1e-30  # smaller ones count as this one
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ def _check_graph(graph: InferenceGraph, trained: TrainedNet) -> None:
         outputs = extract_logits(trained.net(normalize(noise, trained.recipe)))
     expected = outputs_to_compare(outputs, graph.final_softmax)
     actual = reference.compute_logits(graph, noise)
-    actual = actual.log_softmax(1) if graph.final_softmax else actual
+    actual = logits_to_compare(actual, graph.final_softmax)
     limit = _TOLERANCE * expected.abs().max().clamp(min=1)
     if not bool(((expected - actual).abs() <= limit).all()):
         raise ExportError(
@@ -136,4 +138,20 @@ def outputs_to_compare(outputs: torch.Tensor, final_softmax: FinalSoftmax) -> to
         outputs: Of the net, ``N K``.
         final_softmax: The softmax that the net ends in.
     """
-    return outputs.clamp(min=1e-30).log() if final_softmax == "softmax" else outputs
+    return outputs.clamp(min=_LEAST_PROBABILITY).log() if final_softmax == "softmax" else outputs
+
+
+def logits_to_compare(logits: torch.Tensor, final_softmax: FinalSoftmax) -> torch.Tensor:
+    """Return an export's logits in the form in which ``outputs_to_compare`` gives the net's.
+
+    Args:
+        logits: Of the export, ``N K``.
+        final_softmax: The softmax that the net ends in.
+    """
+    if not final_softmax:
+        return logits
+    log_probabilities = logits.log_softmax(1)
+    if final_softmax == "log_softmax":
+        return log_probabilities
+    # Small probabilities vanish in float32, their logarithms do not.
+    return log_probabilities.clamp(min=math.log(_LEAST_PROBABILITY))

@@ -11,7 +11,7 @@ from netlet.budgets import Score
 from netlet.data import Split
 from netlet.data.batches import normalize
 from netlet.export.progress import OnProgress, ignore_progress
-from netlet.export.traced_model import TracedModel, outputs_to_compare
+from netlet.export.traced_model import TracedModel, logits_to_compare, outputs_to_compare
 from netlet.nets.outputs import extract_logits
 
 LogitsFunction = Callable[[torch.Tensor], torch.Tensor]  # images uint8 N C H W to logits N K
@@ -88,7 +88,7 @@ def compare_with_pytorch(
     # for each image.
     softmax = model.graph.final_softmax
     expected = outputs_to_compare(expected, softmax)
-    actual = actual.log_softmax(1) if softmax else actual
+    actual = logits_to_compare(actual, softmax)
     predicted, exported = expected.argmax(1), actual.argmax(1)
     return Verification(
         image_set=image_set,
