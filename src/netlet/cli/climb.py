@@ -32,7 +32,7 @@ from netlet.text import format_table, quote_shell
 
 if TYPE_CHECKING:
     from netlet.experiments import Experiment
-    from netlet.records import LadderResult, RunConfig
+    from netlet.records import LadderResult, RunConfig, Rung
 
 
 def ladder_names() -> list[str]:
@@ -88,6 +88,7 @@ def climb(
     the other rungs are trained and compared.
     """
     from netlet import experiments
+    from netlet.cli.training_progress import say_dropout
     from netlet.report.page import check_suffix
 
     folder = out or Path("ladders") / Path(ladder).stem
@@ -109,6 +110,10 @@ def climb(
             experiment, images, val=val, dataset=dataset, data_folder=data_dir, threads=threads
         )
 
+    def announce(rung: Rung) -> None:
+        say(f"{rung.name}: {rung.title}")
+        say_dropout(experiments.build_experiment(rung, trust=trust), images)
+
     problems = Problems()
     with show_workers(folder) as lines:
         climbed = experiments.climb(
@@ -117,7 +122,7 @@ def climb(
             configure,
             range(first_seed, first_seed + seeds),
             workers or cpu_cores(),
-            lambda rung: say(f"{rung.name}: {rung.title}"),
+            announce,
             lines,
             trust=trust,
             on_problem=problems,

@@ -81,6 +81,7 @@ def study(
     experiment = configure_experiment(net, recipe, budget, set_, epochs)
 
     from netlet import stats
+    from netlet.cli.training_progress import say_dropout
     from netlet.experiments import configure_run, run_study
 
     check_outside_dataset(out or STUDIES, dataset)
@@ -92,6 +93,7 @@ def study(
     config = configure_run(
         experiment, images, val=val, dataset=dataset, data_folder=data_dir, threads=threads
     )
+    say_dropout(experiment, images)
     with show_workers(folder) as lines:
         result = run_study(config, numbers, folder, workers or cpu_cores(), lines, trials)
     if json:

@@ -9,9 +9,26 @@ from torch import nn
 
 from netlet.cli.progress import Bar
 from netlet.cli.results import say
+from netlet.data import Dataset
+from netlet.experiments import Experiment
+from netlet.nets import build
 from netlet.records import Epoch
 from netlet.text import count_noun
-from netlet.training import CHECKPOINT_FILE, Callback, Plan, Progress, Recorder
+from netlet.training import (
+    CHECKPOINT_FILE,
+    Callback,
+    Plan,
+    Progress,
+    Recorder,
+    describe_dropout,
+)
+
+
+def say_dropout(experiment: Experiment, images: Dataset) -> None:
+    """Print which dropout rates of its net an experiment's recipe changes, if it changes any."""
+    net = build(experiment.net.builder, 0, images.shape, images.classes)
+    if text := describe_dropout(net, experiment.recipe):
+        say(f"training {experiment.name}: {text}")
 
 
 class TrainingProgress(Callback):
@@ -30,6 +47,7 @@ class TrainingProgress(Callback):
             f"training {plan.name} on {plan.data}: recipe {recipe.name}, "
             f"{count_noun(recipe.epochs, 'epoch')} of {plan.train_images:,} images, "
             f"batch size {recipe.batch_size}, seed {plan.seed}, {plan.device} {plan.precision}"
+            + (f", {plan.dropout}" if plan.dropout else "")
         )
 
     def on_step(self, progress: Progress) -> None:

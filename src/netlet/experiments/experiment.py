@@ -12,7 +12,7 @@ from netlet.budgets import Budget
 from netlet.catalog import Claim
 from netlet.data import Dataset
 from netlet.errors import warn_of_but
-from netlet.nets import NetEntry, build
+from netlet.nets import NetEntry, build, comes_with_netlet
 from netlet.recipes import Recipe
 from netlet.records import Run
 from netlet.training import Callback, Checkpoint, fit
@@ -20,13 +20,22 @@ from netlet.training import Callback, Checkpoint, fit
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """A net, the recipe that trains it, and the budget that judges it."""
+    """A net, the recipe that trains it, and the budget that judges it.
+
+    A dropout rate that a recipe has for the nets of the catalog is dropped from the recipe if the
+    net does not come with netlet.
+    """
 
     name: str
     net: NetEntry
     recipe: Recipe
     budget: Budget
     claim: Claim | None = None
+
+    def __post_init__(self) -> None:
+        """Settle the dropout rate."""
+        recipe = self.recipe.for_net(in_catalog=comes_with_netlet(self.net))
+        object.__setattr__(self, "recipe", recipe)
 
     def replace(self, *, recipe: Recipe | None = None, budget: Budget | None = None) -> Experiment:
         """Return a copy with another recipe or budget."""

@@ -11,7 +11,13 @@ from netlet.nets.shipped_weights import find_shipped_weights, list_shipped_weigh
 from netlet.nets.sprint import dash, sprint, sprint8k
 from netlet.nets.summit import summit
 from netlet.nets.swift import swift
-from netlet.nets.user_code import explain_path, find_net, full_address, is_user_code
+from netlet.nets.user_code import (
+    comes_with_netlet,
+    explain_path,
+    find_net,
+    full_address,
+    is_user_code,
+)
 from netlet.nets.week4 import week4, week4_conv
 from netlet.nets.weights import load_weights, save_weights, weights_digest
 
@@ -24,6 +30,7 @@ __all__ = [
     "code_2",
     "code_3",
     "code_4",
+    "comes_with_netlet",
     "dash",
     "expand_squeeze",
     "explain_path",

@@ -30,6 +30,12 @@ def is_user_code(name: str) -> bool:
     return ":" in name
 
 
+def comes_with_netlet(entry: NetEntry) -> bool:
+    """Return whether a net is one of netlet's own or one in notation, and not somebody's code."""
+    module = str(getattr(entry.builder, "__module__", ""))
+    return not is_user_code(entry.name) and module.startswith(f"{__package__}.")
+
+
 def find_net(name: str, *, trusted: bool = True) -> NetEntry:
     """Return the net with this name.
 

@@ -32,6 +32,7 @@ QUICK = Recipe(
     peak_lr=0.01,
     label_smoothing=0.1,
     dropout=0.0,
+    dropout_for_catalog=True,
     augment=AUGMENTS["medium"],
     averaging="ema",
 )
@@ -63,6 +64,7 @@ FRONTIER = Recipe(
     weight_decay=0.05,
     label_smoothing=0.05,
     dropout=0.0,
+    dropout_for_catalog=True,
     augment=AUGMENTS["elastic"],
     averaging="tail",
     tail_share=0.15,

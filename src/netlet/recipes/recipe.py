@@ -104,6 +104,9 @@ class Recipe:
         step_factor: The factor of each reduction (``step``).
         label_smoothing: The share of the target that is spread over all classes.
         dropout: The rate of all dropout layers; None keeps the net's own rates.
+        dropout_for_catalog: Whether ``dropout`` is meant for the nets of the catalog only, and all
+            others keep their own rates; see :meth:`for_net`. Not part of records, and cleared by
+            ``replace(dropout=...)``.
         augment: Random transforms of each image, applied one after the other.
         mean: The mean of gray levels 0..1, which is subtracted from the input.
         std: The standard deviation by which the input is then divided.
@@ -138,6 +141,7 @@ class Recipe:
 
     label_smoothing: float = 0.0
     dropout: float | None = None
+    dropout_for_catalog: bool = field(default=False, compare=False, repr=False)
 
     augment: tuple[Warp, ...] = ()
     mean: float = 0.1307
@@ -208,7 +212,7 @@ class Recipe:
         """
         warn_of_old_names(changes)
         changes = upgrade_recipe(changes)
-        known = [f.name for f in dataclasses.fields(self)]
+        known = [*self.to_dict(), "about"]
         for name in changes:
             if name not in known:
                 similar = did_you_mean(_OTHER_NAMES.get(name, name), known)
@@ -216,7 +220,20 @@ class Recipe:
                     f"a recipe has no field {name!r}; {similar}"
                     f"the fields are: {', '.join(name for name in known if name != 'about')}"
                 )
+        if "dropout" in changes:
+            changes["dropout_for_catalog"] = False
         return dataclasses.replace(self, **{"about": "", **changes})  # type: ignore[arg-type]
+
+    def for_net(self, *, in_catalog: bool) -> Recipe:
+        """Return the recipe as it trains a net, with the dropout rate that it has for this net.
+
+        Args:
+            in_catalog: Whether the net comes with netlet.
+        """
+        if not self.dropout_for_catalog:
+            return self
+        rate = self.dropout if in_catalog else None
+        return dataclasses.replace(self, dropout=rate, dropout_for_catalog=False)
 
     def but(self, **changes: object) -> Recipe:
         """Return a copy with some fields changed; deprecated, use :meth:`replace`."""
@@ -226,7 +243,7 @@ class Recipe:
     def to_dict(self) -> dict[str, Any]:
         """Return the fields that records store; ``about`` is not among them."""
         values = dataclasses.asdict(self)
-        del values["about"]
+        del values["about"], values["dropout_for_catalog"]
         return values
 
 

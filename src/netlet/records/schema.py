@@ -191,8 +191,7 @@ def _check_recipe_and_budget(values: Mapping[str, Any], path: Path | str) -> Non
         fields = values.get(name)
         if fields is None:
             continue
-        # ``about`` describes a recipe or budget and is not recorded.
-        known = {field.name for field in dataclasses.fields(kind)} - {"about"}
+        known = kind().to_dict().keys()
         for field in sorted(fields.keys() ^ known):
             found = ("a value", "nothing") if field in known else ("no such key", "one")
             raise _error(path, (name, field), *found)

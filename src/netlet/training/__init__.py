@@ -2,6 +2,7 @@
 
 from netlet.training.callbacks import Callback, Plan, Progress
 from netlet.training.checkpoint import CHECKPOINT_FILE, Checkpoint, load_checkpoint
+from netlet.training.dropout import describe_dropout
 from netlet.training.recorder import Recorder, clear_finished
 from netlet.training.trainer import fit
 
@@ -13,6 +14,7 @@ __all__ = [
     "Progress",
     "Recorder",
     "clear_finished",
+    "describe_dropout",
     "fit",
     "load_checkpoint",
 ]

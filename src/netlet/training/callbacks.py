@@ -28,6 +28,7 @@ class Plan:
     held_out_images: int
     device: str
     precision: str
+    dropout: str = ""  # which rates of the net the recipe changes, in words; empty if none
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,11 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import torch
 from torch import nn
-from torch.nn.modules.dropout import _DropoutNd
 
 from netlet.analysis import trace
 from netlet.backends import (
@@ -32,6 +30,7 @@ from netlet.recipes import Recipe
 from netlet.records import Epoch, Run
 from netlet.training.callbacks import Callback, Plan, Progress
 from netlet.training.checkpoint import Checkpoint
+from netlet.training.dropout import describe_dropout, override_dropout
 from netlet.training.environment import describe_environment, resolve_precision
 from netlet.training.rng import RandomStreams
 from netlet.training.run_record import RunOrigin, TrainingResult, make_run
@@ -70,7 +69,10 @@ def fit(
         net: A net from ``N C H W`` to logits or log-probabilities ``N K``. Afterwards it has the
             weights of the last epoch, averaged if the recipe averages.
         data: The data set; the held-out split gives the score of each epoch.
-        recipe: How to train.
+        recipe: How to train. Its dropout rate, if any, replaces those of the net's dropout layers
+            during the training. The rates of netlet's own recipes are meant for the nets of the
+            catalog (see ``Experiment``): with ``STEADY``, say, this net keeps its own rates, with
+            ``STEADY.replace(dropout=0.1)`` it does not.
         seed: The seed of the order of images, the augmentation and the dropout.
         budget: The budget that is judged at the end; without one there is no verdict.
         val: Number of images of ``train`` to hold out. They give the scores instead of ``test``,
@@ -93,6 +95,7 @@ def fit(
         NetError: The net does not fit the data, or the device fails or runs out of memory.
         DataError: ``val`` is out of range.
     """
+    recipe = recipe.for_net(in_catalog=False)
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     origin = RunOrigin(
         net_name=net_name or type(net).__name__,
@@ -121,6 +124,7 @@ def fit(
         held_out_images=len(data.held_out),
         device=device.type,
         precision=resolve_precision(recipe, device),
+        dropout=describe_dropout(net, recipe, traced),
     )
     try:
         with explain_device_errors(), guard_net(type(net).__name__):
@@ -180,17 +184,19 @@ class Trainer:
         with start_training(net, recipe, recipe.epochs * plan.steps_per_epoch) as state:
             if resume:
                 self._resume(resume, state)
-            for callback in self._callbacks:
-                callback.on_start(plan)
-            self._save_checkpoint(state)
+            first = self._capture(state)
             evaluation: Evaluation | None = None
             with (
                 self._random.preserve_global_state(),
-                _override_dropout(net, recipe),
+                override_dropout(net, recipe),
                 select_backend(
                     net, state.parameters, self._data, recipe, plan.precision, self._random.dropout
                 ) as backend,
             ):
+                # Only now, so that a refused backend leaves no folder behind.
+                for callback in self._callbacks:
+                    callback.on_start(plan)
+                self._save_checkpoint(first)
                 warn_of_fallback(backend, self._augmentation)
                 self._stretches.begin(
                     backend.name,
@@ -201,7 +207,7 @@ class Trainer:
                     evaluation = self._run_epoch(number, state, backend)
                     for callback in self._callbacks:
                         callback.on_epoch_end(self._epochs, state.average.net)
-                    self._save_checkpoint(state)
+                    self._save_checkpoint(self._capture(state))
                 final = backend.evaluation_net(state.average.net)
                 if evaluation is None:  # interrupted after its last epoch, before the record
                     evaluation = self._evaluate(final)
@@ -302,28 +308,15 @@ class Trainer:
         self._resumed_after = (*checkpoint.resumed_after, len(checkpoint.epochs))
         self._stretches = Stretches(checkpoint.stretches)
 
-    def _save_checkpoint(self, state: TrainingState) -> None:
-        elapsed_s = time.perf_counter() - self._start
-        checkpoint = Checkpoint.capture(
+    def _capture(self, state: TrainingState) -> Checkpoint:
+        return Checkpoint.capture(
             state,
             tuple(self._epochs),
-            elapsed_s,
+            time.perf_counter() - self._start,
             self._resumed_after,
             self._stretches.until(len(self._epochs)),
         )
+
+    def _save_checkpoint(self, checkpoint: Checkpoint) -> None:
         for callback in self._callbacks:
             callback.on_checkpoint(checkpoint)
-
-
-@contextmanager
-def _override_dropout(net: nn.Module, recipe: Recipe) -> Iterator[None]:
-    """Set the rate of all dropout layers to the recipe's within the block, if it has one."""
-    layers = [module for module in net.modules() if isinstance(module, _DropoutNd)]
-    rates = [layer.p for layer in layers]
-    for layer in layers:
-        layer.p = layer.p if recipe.dropout is None else recipe.dropout
-    try:
-        yield
-    finally:
-        for layer, p in zip(layers, rates, strict=True):
-            layer.p = p
