@@ -5,6 +5,7 @@ it unchanged.
 """
 
 import difflib
+import os
 import warnings
 from collections.abc import Iterable
 
@@ -126,6 +127,11 @@ class NetletWarning(UserWarning):
 
 class NetletDeprecationWarning(DeprecationWarning):
     """A name of an earlier version that still works, but will be removed."""
+
+
+def is_own_file(path: str) -> bool:
+    """Return whether a file, such as the one that a warning names, is a part of netlet."""
+    return path.startswith(os.path.dirname(__file__) + os.sep)
 
 
 def warn_of_but(kind: str) -> None:

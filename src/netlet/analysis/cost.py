@@ -8,9 +8,11 @@ from math import prod
 
 from torch import nn
 
+from netlet.analysis.net_end import remark_on_classes
+from netlet.analysis.notes import write_notes
 from netlet.analysis.ops import Trace
 from netlet.analysis.trace import trace
-from netlet.budgets import HIDDEN, Budget, ModelCost, Verdict
+from netlet.budgets import HIDDEN, Budget, ModelCost, NotedVerdict
 from netlet.errors import BudgetError, check_type, did_you_mean
 from netlet.nets.registered import (
     count_bytes,
@@ -132,8 +134,12 @@ def _count_saved_bytes(net: nn.Module) -> int:
 
 
 def check(
-    net: nn.Module, budget: Budget, shape: Sequence[int] = (1, 28, 28), epochs: int | None = None
-) -> Verdict:
+    net: nn.Module,
+    budget: Budget,
+    shape: Sequence[int] = (1, 28, 28),
+    epochs: int | None = None,
+    classes: int | None = None,
+) -> NotedVerdict:
     """Check a net against a budget before any training.
 
     Args:
@@ -141,20 +147,30 @@ def check(
         budget: The limits.
         shape: Of one image, ``C H W``.
         epochs: The planned number of epochs, if a recipe has been chosen.
+        classes: The number of classes, which the net is told if it has more or fewer outputs;
+            None: that of the budget's data set.
 
     Returns:
-        For each rule PASS, FAIL, UNKNOWN, or NOT YET if only training can decide it.
+        For each rule PASS, FAIL, UNKNOWN, or NOT YET if only training can decide it;
+        and notes on the net.
 
     Raises:
         NetError: The net does not run on such an image.
         BudgetError: The budget forbids or requires a kind of layer that does not exist.
     """
     check_type(budget, Budget, "the budget", "a netlet.Budget, like Budget(params_below=8000)")
-    return judge_cost(cost(net, shape, epochs), budget)
+    traced = trace(net, shape)
+    remarks = remark_on_classes(traced.outputs, budget, traced.shape, classes)
+    return judge_cost(cost_from_trace(traced, epochs), budget, [*write_notes(traced), *remarks])
 
 
-def judge_cost(found: ModelCost, budget: Budget) -> Verdict:
+def judge_cost(found: ModelCost, budget: Budget, notes: Iterable[str] = ()) -> NotedVerdict:
     """Check a cost against a budget whose kinds of layers exist.
+
+    Args:
+        found: The cost of a net.
+        budget: The limits.
+        notes: On the net.
 
     Raises:
         BudgetError: The budget forbids or requires a kind of layer that does not exist.
@@ -167,7 +183,8 @@ def judge_cost(found: ModelCost, budget: Budget) -> Verdict:
                 f"budget {budget.name}: no kind of layer is called {kind!r}; "
                 f"{_suggest_kind(kind, found.kinds)}use the name in torch.nn, such as 'Linear'"
             )
-    return budget.judge(found)
+    verdict = budget.judge(found)
+    return NotedVerdict(verdict.budget, verdict.results, verdict.withheld, tuple(notes))
 
 
 def _suggest_kind(kind: str, in_net: Iterable[str]) -> str:

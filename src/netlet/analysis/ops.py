@@ -56,6 +56,23 @@ class Op:
         return self.path or "(net)"
 
 
+@dataclass(frozen=True)
+class IdleModule:
+    """A module of which nothing ran on blank images in evaluation mode.
+
+    Attributes:
+        path: As in ``named_modules()``.
+        kind: The name of its class.
+        parameters: The number of parameters of it that nothing has read.
+        in_training: Whether it runs in training mode.
+    """
+
+    path: str
+    kind: str
+    parameters: int
+    in_training: bool = False
+
+
 @dataclass
 class Trace:
     """What one run of a net showed.
@@ -72,6 +89,9 @@ class Trace:
         why_unknown: Why the receptive field of its output is unknown; empty if it is known, or if
             the output does not depend on the images.
         remarks: Notes on slips in the net.
+        outputs: The number of logits; None if the net returns none.
+        idle: Modules that the net built and did not run.
+        warnings: Those that PyTorch raised, each with the name of the layer that ran.
     """
 
     net: nn.Module
@@ -83,6 +103,9 @@ class Trace:
     hidden: tuple[HiddenWeights, ...] = ()
     why_unknown: str = ""
     remarks: tuple[str, ...] = ()
+    outputs: int | None = None
+    idle: tuple[IdleModule, ...] = ()
+    warnings: tuple[tuple[str, str], ...] = ()
 
     @property
     def parameters(self) -> int:

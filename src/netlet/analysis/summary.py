@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from math import prod
@@ -10,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from netlet.analysis.notes import write_notes
 from netlet.analysis.ops import Op, Trace
 from netlet.analysis.receptive_field import PerAxis, field_jump, field_size
 from netlet.analysis.trace import trace
@@ -193,7 +193,7 @@ def summary_from_trace(traced: Trace) -> Summary:
         forward_backward_bytes=2 * outputs * _FLOAT_BYTES,
         parameter_bytes=count_bytes(parameters),
         activation_bytes=traced.activation_bytes,
-        notes=tuple(_write_notes(traced)),
+        notes=tuple(write_notes(traced)),
     )
 
 
@@ -222,30 +222,3 @@ def _make_row(op: Op) -> Row:
 
 def _unused_kind(net: nn.Module, path: str) -> str:
     return f"{type(net.get_submodule(path)).__name__} (never ran)"
-
-
-def _write_notes(traced: Trace) -> list[str]:
-    notes = []
-    runs = Counter(op.path for op in traced.ops if op.module is not None and op.leaf)
-    for path, times in runs.items():
-        if times > 1:
-            notes.append(f"note: {path} runs {times} times; its parameters are counted once")
-    notes += [
-        f"note: {op.name} shares parameters with a layer above; they are counted once"
-        for op in traced.ops
-        if op.tied
-    ]
-    notes += [
-        f"note: {path or '(net)'} has {n:,} parameters and never ran" for path, n in traced.unused
-    ]
-    notes += [
-        f"note: {w.name}: not a parameter of the net, neither trained nor saved; {w.remedy}"
-        for w in traced.hidden
-        if not w.saved
-    ]
-    if traced.value_dependent:
-        notes.append(
-            f"note: {traced.value_dependent} reads a tensor's value, so the path may depend on the "
-            "image; MACs and receptive fields from there on are unknown"
-        )
-    return [*notes, *traced.remarks]

@@ -16,9 +16,11 @@ from torch import nn
 from netlet.analysis.failures import describe_failure
 from netlet.analysis.field_rules import follow_fields
 from netlet.analysis.hidden_weights import HiddenWeights, find_hidden_weights
+from netlet.analysis.idle_modules import find_idle_modules
 from netlet.analysis.left_out import remark_on_left_out
 from netlet.analysis.memory import peak_bytes
 from netlet.analysis.module_rows import list_rows, shown_name
+from netlet.analysis.net_end import count_outputs, remark_on_end
 from netlet.analysis.ops import Trace
 from netlet.analysis.outside_values import BULK_READS
 from netlet.analysis.provenance import Provenance
@@ -78,7 +80,10 @@ def trace(net: nn.Module, shape: Sequence[int] = (1, 28, 28)) -> Trace:
         ),
         activation_bytes=None if reader else peak_bytes(images, execution.root.calls()),
         why_unknown="" if graph.output is None else effects[graph.output].why,
-        remarks=tuple(remark_on_left_out(graph)),
+        remarks=(*remark_on_left_out(graph), *remark_on_end(graph)),
+        outputs=count_outputs(tuple(output.shape[1:])),
+        idle=find_idle_modules(net, execution.root, rows.unused, shape),
+        warnings=tuple((shown_name(run), text) for run, text in execution.warnings),
     )
 
 

@@ -11,7 +11,7 @@ from netlet.budgets.named import (
     OLD_BUDGET_NAMES,
     TWENTY_K,
 )
-from netlet.budgets.verdict import RuleResult, State, Verdict
+from netlet.budgets.verdict import NotedVerdict, RuleResult, State, Verdict
 
 __all__ = [
     "DOCUMENT_000",
@@ -24,6 +24,7 @@ __all__ = [
     "TWENTY_K",
     "Budget",
     "ModelCost",
+    "NotedVerdict",
     "Outcome",
     "RuleResult",
     "Score",

@@ -61,6 +61,16 @@ class Verdict:
         return "\n".join(lines)
 
 
+@dataclass(frozen=True)
+class NotedVerdict(Verdict):
+    """A verdict before any training, with notes on the net, which are printed below it."""
+
+    notes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return "\n".join([super().__str__(), *map(escape_controls, self.notes)])
+
+
 def _name_largest_layers(result: RuleResult) -> str:
     """Return the layers that cost most, like ``most parameters: layer 4 (Linear) 27,050``."""
     if result.limit == "none":  # a forbidden kind of layer

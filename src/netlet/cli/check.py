@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from netlet import catalog
-from netlet.budgets import Budget, RuleResult, Verdict
+from netlet.budgets import Budget, NotedVerdict, RuleResult
 from netlet.cli.options import Classes, Input, Json, Net, Sandboxed, budget_names
 from netlet.cli.results import print_json, print_result
 from netlet.cli.settings import apply_limits, parse_shape
@@ -127,7 +127,7 @@ def _check(
     classes: int | None,
     *,
     sandbox: bool,
-) -> Verdict:
+) -> NotedVerdict:
     from netlet import analysis
     from netlet.budgets import TWENTY_K
     from netlet.experiments import EXPERIMENTS
@@ -143,18 +143,22 @@ def _check(
     else:
         chosen = experiment.budget if experiment else TWENTY_K
     where = LimitedProcess() if sandbox else SameProcess()
-    cost = where.analyze(net, shape, classes).cost
+    found = where.analyze(net, shape, classes)
     planned = experiment.recipe.epochs if experiment else None
-    return analysis.judge_cost(dataclasses.replace(cost, epochs=planned), chosen)
+    remarks = analysis.remark_on_classes(found.outputs, chosen, shape, classes)
+    return analysis.judge_cost(
+        dataclasses.replace(found.cost, epochs=planned), chosen, [*found.summary.notes, *remarks]
+    )
 
 
-def verdict_to_dict(verdict: Verdict) -> dict[str, Any]:
+def verdict_to_dict(verdict: NotedVerdict) -> dict[str, Any]:
     """Return a verdict as plain values, its counts as numbers."""
     return {
         "state": verdict.state,
         "budget": verdict.budget,
         "withheld": verdict.withheld,
         "rules": [_rule_to_dict(rule) for rule in verdict.results],
+        "notes": list(verdict.notes),
     }
 
 

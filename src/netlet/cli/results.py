@@ -18,7 +18,7 @@ from typing import Any, ParamSpec, TextIO, TypeVar
 
 from netlet.cli.own_stdout import own_stdout
 from netlet.cli.streams import write_stdout
-from netlet.errors import NetError, NetletDeprecationWarning, NetletWarning
+from netlet.errors import NetError, NetletDeprecationWarning, NetletWarning, is_own_file
 from netlet.text import dump_json, escape_controls
 
 _P = ParamSpec("_P")
@@ -84,14 +84,17 @@ def reserve_stdout(command: Callable[_P, _R]) -> Callable[_P, _R]:
 
 
 def _show_warning(otherwise: Callable[..., None]) -> Callable[..., None]:
-    """Return what shows a warning: once and in one line if it is netlet's own."""
+    """Return what shows a warning: once and in one line if it is netlet's own or from its code."""
     shown: set[str] = set()
 
     def show(message: Warning | str, category: type[Warning], *rest: Any) -> None:
-        if issubclass(category, _SHOWN_IN_ONE_LINE):
-            if str(message) not in shown:  # a search trains many nets
-                shown.add(str(message))
-                say(f"netlet: warning: {message}")
+        # PyTorch's own about a net often name the place in netlet that called the net.
+        ours = issubclass(category, _SHOWN_IN_ONE_LINE)
+        if ours or is_own_file(str(rest[0])):
+            text = str(message) if ours else " ".join(str(message).split())
+            if text not in shown:  # a search trains many nets
+                shown.add(text)
+                say(f"netlet: warning: {text}")
         else:
             text = escape_controls(str(message), keep="\n")
             otherwise(message if text == str(message) else text, category, *rest)

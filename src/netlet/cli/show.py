@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -38,7 +39,7 @@ def show(
 
     file.py:Name runs that file's code with your rights; see --sandbox.
     """
-    from netlet.analysis import TABLE_STYLES
+    from netlet.analysis import TABLE_STYLES, remark_on_classes
     from netlet.experiments.sandbox import LimitedProcess, SameProcess
 
     if style is not None and style not in TABLE_STYLES:
@@ -48,7 +49,9 @@ def show(
     shape = parse_shape(input_)
     where = LimitedProcess() if sandbox else SameProcess()
     found = where.analyze(net, shape, classes)
-    value: ReceptiveField | Summary = found.receptive_field if rf else found.summary
+    remarks = remark_on_classes(found.outputs, None, shape, classes)
+    table = dataclasses.replace(found.summary, notes=(*found.summary.notes, *remarks))
+    value: ReceptiveField | Summary = found.receptive_field if rf else table
     text = found.tables[style] if style else str(value)
     if not json:
         print_result(text, lines=True)

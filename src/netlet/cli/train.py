@@ -203,7 +203,8 @@ def _begin(
         initial_weights_digest=digest,
         **options,
     )
-    say(str(check(net, experiment.budget, images.shape, experiment.recipe.epochs)), lines=True)
+    epochs = experiment.recipe.epochs
+    say(str(check(net, experiment.budget, images.shape, epochs, images.classes)), lines=True)
     recorder = Recorder(folder, config.to_dict(), next_free_name=numbered)
     progress = TrainingProgress()
     with progress.hint_at_resume(recorder):

@@ -46,6 +46,7 @@ class NetAnalysis:
     summary: Summary
     receptive_field: ReceptiveField
     tables: Mapping[str, str]  # in other programs' styles
+    outputs: int | None  # number of logits; None if it returns none
 
 
 class Sandbox(Protocol):
@@ -76,6 +77,7 @@ class SameProcess:
             replace(summary_from_trace(traced), net=entry.name),
             receptive_field_from_trace(traced),
             {style: write(traced) for style, write in TABLE_STYLES.items()},
+            traced.outputs,
         )
 
 

@@ -20,6 +20,7 @@ class Execution:
         reader: The run that first read a value of a tensor, which may choose the path of the next
             image; None if none did.
         certain: Number of the graph's first nodes that ran before that.
+        warnings: Those that were raised, each with the run of the module that raised it.
     """
 
     graph: Graph
@@ -27,6 +28,7 @@ class Execution:
     returned: Any
     reader: ModuleRun | None
     certain: int
+    warnings: tuple[tuple[ModuleRun, str], ...] = ()
 
 
 class Observer:

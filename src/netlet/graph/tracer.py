@@ -8,6 +8,7 @@ mode.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
@@ -23,6 +24,7 @@ from netlet.graph.execution import Execution, Observer
 from netlet.graph.graph import Graph
 from netlet.graph.module_runs import ModuleRun
 from netlet.graph.operations import Dropout
+from netlet.graph.raised_warnings import collect_warnings
 from netlet.graph.recorder import Recorder
 from netlet.text import format_shape
 
@@ -73,7 +75,8 @@ class Tracer:
     def run(self) -> Execution:
         """Run the net, once, in the mode that it is in. It may raise any exception."""
         recorder = self._recorder
-        with torch.no_grad(), ExitStack() as hooks:
+        raised = collect_warnings(lambda: recorder.runs.current)
+        with raised as found, torch.no_grad(), ExitStack() as hooks:
             # Global hooks, since a scripted module accepts none of its own.
             hooks.callback(register_module_forward_pre_hook(self._enter_module).remove)
             # Called also when a module raises, since the net may catch that.
@@ -82,7 +85,7 @@ class Tracer:
             functions = _FunctionMode(recorder, self._observers)
             with functions, _DispatchMode(recorder, self._observers):
                 returned = self._net(self._images)
-        return recorder.finish(returned)
+        return dataclasses.replace(recorder.finish(returned), warnings=tuple(found))
 
     def _enter_module(self, module: nn.Module, args: Any) -> None:
         self._recorder.runs.enter(module, args)

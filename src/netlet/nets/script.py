@@ -32,6 +32,9 @@ _MUTATING_METHODS = {
     "pop",
 }
 
+# Functions that can bind a name which no statement shows.
+_BINDING_CALLS = {"exec", "globals", "locals", "vars"}
+
 
 def select_statements(name: str, tree: ast.Module) -> ast.Module | None:
     """Return the statements of a module that a name depends on, in their order.
@@ -77,6 +80,16 @@ def select_statements(name: str, tree: ast.Module) -> ast.Module | None:
             return ast.Module([body[i] for i in sorted(kept)], tree.type_ignores)
         kept |= more
         needed.update(*(uses[i] for i in more))
+
+
+def binds_name(name: str, tree: ast.Module) -> bool:
+    """Return whether a statement of a module may bind a name, wherever it stands."""
+    nodes = list(ast.walk(tree))
+    if any(isinstance(node, ast.Name) and node.id in _BINDING_CALLS for node in nodes):
+        return True
+    bound = {bound for statement in tree.body for bound in _names_bound(statement)}
+    declared = {name for node in nodes if isinstance(node, ast.Global) for name in node.names}
+    return bool({name, "*"} & (bound | declared))
 
 
 def list_definitions(tree: ast.Module) -> list[str]:

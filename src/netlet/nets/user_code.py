@@ -8,6 +8,7 @@ import importlib
 import inspect
 import os
 import sys
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -20,7 +21,7 @@ from netlet.files import read_regular
 from netlet.nets.isolation import Isolation, UserExitError, note_user_code
 from netlet.nets.notation import is_notation, parse_notation
 from netlet.nets.registry import NETS, NetEntry, recognize_parameter
-from netlet.nets.script import list_definitions, select_statements
+from netlet.nets.script import binds_name, list_definitions, select_statements
 
 _MAX_BYTES = 1 << 24  # of a file of source code
 
@@ -227,14 +228,29 @@ def _one_line_errors(address: str, what: str) -> Iterator[None]:
     except UserExitError as error:
         raise NetError(f"{address}: {what}: {error}; guard that with __main__") from error
     except NameError as error:
-        raise NetError(
-            f"{address}: {what}: {_first_line(error)} by the statements that the net depends on; "
-            "named as module:Name, the whole file is run"
-        ) from error
+        raise NetError(f"{address}: {what}: {_explain_name_error(error, address)}") from error
     except Exception as error:
         raise NetError(
             f"{address}: {what}: {type(error).__name__}: {_first_line(error)}"
         ) from error
+
+
+def _explain_name_error(error: NameError, address: str) -> str:
+    """Return whose name is not defined, and what to do about it."""
+    reason = _first_line(error)
+    place = address.rpartition(":")[0]
+    if isinstance(error, UnboundLocalError) or not reason.endswith("is not defined"):
+        return f"{type(error).__name__}: {reason}"
+    raised_in = [frame.filename for frame in traceback.extract_tb(error.__traceback__)][-1:]
+    if not _is_file(place) or raised_in != [str(Path(place))]:
+        return f"{reason} in {Path(*raised_in).name or place}; define or import it there"
+    tree = ast.parse(read_regular(Path(place), _MAX_BYTES, NetError), filename=place)
+    if binds_name(error.name or "", tree):
+        return (
+            f"{reason} by the statements that the net depends on; named as module:Name, the whole "
+            "file is run"
+        )
+    return f"{error.name!r} is not defined in the file; define or import it there"
 
 
 def _is_net_class(value: object) -> bool:

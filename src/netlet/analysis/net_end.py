@@ -1,0 +1,171 @@
+"""Remarks on slips at a net's end: what acts on its logits, and how many there are.
+
+A graph is followed back from its output, over what leaves the classes where they are, up to the
+operation that computes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import prod
+
+from netlet.budgets import Budget
+from netlet.data.sources import MNIST, SOURCES
+from netlet.graph import Graph, Node
+from netlet.graph.graph import Shape
+from netlet.graph.operations import (
+    Activation,
+    AdaptivePooling,
+    Dropout,
+    Elementwise,
+    Operation,
+    Permutation,
+    Pooling,
+    Reduction,
+    Reshape,
+    Softmax,
+)
+
+# Of the element-wise functions without arguments, those that serve as activations.
+_ACTIVATIONS = ("celu", "hardshrink", "mish", "selu", "softplus", "softshrink", "threshold")
+
+
+def remark_on_end(graph: Graph) -> list[str]:
+    """Return what acts on a net's logits and should not, in the order from the output back."""
+    if graph.output is None or graph.value_dependent:
+        return []
+    classes = count_outputs(graph.shape_of(graph.output))
+    if classes is None:
+        return []
+    return [f"note: {text}" for text in _Walk(graph, classes).remarks()]
+
+
+def count_outputs(shape: Shape) -> int | None:
+    """Return how many logits an output of this shape has, without ``N``; None if it has none."""
+    return shape[0] if shape and prod(shape[1:]) == 1 else None
+
+
+def remark_on_classes(
+    outputs: int | None, budget: Budget | None, image: Shape, classes: int | None = None
+) -> list[str]:
+    """Return a remark if a net has more or fewer outputs than there are classes.
+
+    Args:
+        outputs: Of the net; None if it returns no logits.
+        budget: It may name a data set; without one, images of MNIST's size are taken for MNIST's.
+        image: The shape of one image, ``C H W``.
+        classes: The number of classes; None: that of the data set.
+    """
+    dataset = budget.dataset if budget else None
+    source = SOURCES.get(dataset or MNIST.name)
+    if classes is not None:
+        expected, where = classes, f"there are {classes} classes"
+    elif source is not None and tuple(image[-2:]) == source.size:
+        expected = len(source.class_names)
+        where = f"{source.name} has {expected} classes"
+    else:
+        return []
+    if outputs in (None, expected):
+        return []
+    noun = "output" if outputs == 1 else "outputs"
+    return [f"note: the net has {outputs} {noun}, but {where}; let its last layer have {expected}"]
+
+
+@dataclass
+class _Walk:
+    """The way back from a net's output.
+
+    Attributes:
+        graph: Of the net.
+        classes: The number of logits.
+        pooled: Whether a pooling over the map has been passed.
+    """
+
+    graph: Graph
+    classes: int
+    pooled: bool = False
+
+    def remarks(self) -> Iterator[str]:
+        """Yield a text for each slip."""
+        follows = ""  # the function that is applied to the value
+        value = self.graph.output or 0
+        while value:
+            node = self.graph.nodes[value - 1]
+            if not node.batched or len(node.inputs) != 1:
+                return
+            operation = node.operation
+            if _keeps_classes(operation):
+                if not isinstance(operation, Reshape | Permutation):
+                    before = self.graph.shape_of(node.inputs[0])
+                    self.pooled |= prod(before[1:]) > prod(node.shape[1:])
+            elif isinstance(operation, Softmax):
+                yield from self._remark_on_softmax(node, follows)
+            elif isinstance(operation, Elementwise) and operation.function in ("log", "exp"):
+                follows = operation.function
+                value = node.inputs[0]
+                continue
+            elif node.shape[:1] != (self.classes,):
+                return
+            elif isinstance(operation, Dropout):
+                yield from self._remark_on_dropout(node, operation)
+            elif _is_activation(operation):
+                # A ReLU of maps that are averaged, as in SqueezeNet, does no harm.
+                if not self.pooled:
+                    yield f"{describe_node(node)} acts on the logits; leave it out"
+            else:
+                return
+            follows = ""
+            value = node.inputs[0]
+
+    def _remark_on_softmax(self, node: Node, follows: str) -> Iterator[str]:
+        operation = node.operation
+        assert isinstance(operation, Softmax)
+        name = describe_node(node)
+        if operation.dim == 0:
+            yield f"{name} normalizes over the images of a batch; use dim=1, the classes"
+        elif node.shape[operation.dim - 1] == 1 < self.classes:
+            yield f"{name} normalizes over a dimension of size 1; use dim=1, the classes"
+        probabilities = operation.function == "softmax"
+        if follows == "log":
+            probabilities = False
+        elif follows == "exp":
+            probabilities = True
+        if probabilities and not self.pooled:
+            yield (
+                f"the net ends in {name}; with the cross-entropy of training, which expects "
+                "logits, it trains badly: leave it out, or use log_softmax"
+            )
+
+    def _remark_on_dropout(self, node: Node, operation: Dropout) -> Iterator[str]:
+        if operation.rate:
+            what = "the maps that are pooled to the logits" if self.pooled else "the logits"
+            yield f"{describe_node(node)} drops {what}; leave it out, or move it up"
+
+
+def describe_node(node: Node) -> str:
+    """Return a node's operation and, unless it is in the net's own code, its module."""
+    operation = node.operation
+    name = operation.name
+    if isinstance(operation, Activation) and (name, operation.parameters) == ("hardtanh", (0, 6)):
+        name = "relu6"
+    return f"{node.path} ({name})" if node.path else name
+
+
+def _keeps_classes(operation: Operation) -> bool:
+    """Return whether an operation only moves the logits, or pools their maps."""
+    if isinstance(operation, Reduction):
+        return 1 not in operation.dims and operation.function in ("mean", "sum", "amax", "max")
+    return isinstance(operation, Reshape | Permutation | Pooling | AdaptivePooling)
+
+
+def _is_activation(operation: Operation) -> bool:
+    """Return whether an operation is an activation, and no clamp that only bounds large values."""
+    if isinstance(operation, Elementwise):
+        return operation.function in _ACTIVATIONS
+    if not isinstance(operation, Activation):
+        return False
+    if operation.function in ("clamp", "hardtanh"):
+        low, high = operation.parameters
+        return low >= 0 or high <= 1
+    return True

@@ -1,0 +1,68 @@
+"""What a person should know of a net beside its table: one line each."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from netlet.analysis.ops import Op, Trace
+from netlet.nets.registered import list_parameters
+from netlet.text import count_noun
+
+
+def write_notes(traced: Trace) -> list[str]:
+    """Return the notes on a net that has been traced."""
+    return [
+        *_note_shared_layers(traced),
+        *_note_idle_modules(traced),
+        *_note_hidden_weights(traced),
+        *traced.remarks,
+        *(f"note: {layer}: {text}" for layer, text in traced.warnings),
+    ]
+
+
+def _note_shared_layers(traced: Trace) -> Iterator[str]:
+    runs = Counter(op.path for op in traced.ops if op.leaf and _has_parameters(op))
+    for path, times in runs.items():
+        if times > 1:
+            yield f"note: {path} runs {times} times; its parameters are counted once"
+    for op in traced.ops:
+        if op.tied:
+            yield f"note: {op.name} shares parameters with a layer above; they are counted once"
+
+
+def _has_parameters(op: Op) -> bool:
+    return op.module is not None and bool(list_parameters(op.module))
+
+
+def _note_idle_modules(traced: Trace) -> Iterator[str]:
+    never = "did not run on a blank image" if traced.value_dependent else "never ran"
+    without = []
+    for module in traced.idle:
+        what = f"note: {module.path} ({module.kind})"
+        size = count_noun(module.parameters, "parameter")
+        if module.in_training:
+            yield f"{what} has {size} and runs in training only"
+        elif module.parameters:
+            without.append(module.parameters)
+            yield f"{what} has {size} and {never}"
+        elif not traced.value_dependent:
+            yield f"{what} is built and never used"
+    if without:
+        it = "it" if len(without) == 1 else "them"
+        left = count_noun(traced.parameters - sum(without), "parameter")
+        yield f"note: without {it} the net would have {left}"
+
+
+def _note_hidden_weights(traced: Trace) -> Iterator[str]:
+    for weights in traced.hidden:
+        if not weights.saved:
+            yield (
+                f"note: {weights.name}: not a parameter of the net, neither trained nor saved; "
+                f"{weights.remedy}"
+            )
+    if traced.value_dependent:
+        yield (
+            f"note: {traced.value_dependent} reads a tensor's value, so the path may depend on the "
+            "image; MACs and receptive fields from there on are unknown"
+        )

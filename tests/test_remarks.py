@@ -1,0 +1,291 @@
+"""What show, check and train say of somebody's net: slips, idle layers, warnings, failures."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from fixtures import course_nets, honest_nets, slips
+from helpers import FIXTURES, Netlet
+from torch import nn
+
+import netlet as package
+from netlet.analysis import check, summary
+from netlet.budgets import TWENTY_K, Budget
+from netlet.errors import NetError
+from netlet.nets import NETS, find_net
+
+SLIPS = f"{FIXTURES}/slips.py"
+TRAINS_BADLY = (
+    "with the cross-entropy of training, which expects logits, it trains badly: leave it out, or "
+    "use log_softmax"
+)
+
+
+def notes(net: nn.Module | type[nn.Module]) -> list[str]:
+    return list(summary(net() if isinstance(net, type) else net).notes)
+
+
+@pytest.mark.parametrize(
+    ("net", "expected"),
+    [
+        (slips.SoftmaxEnd, [f"note: the net ends in softmax (softmax); {TRAINS_BADLY}"]),
+        (slips.ViewedSoftmax, [f"note: the net ends in softmax; {TRAINS_BADLY}"]),
+        (slips.SoftmaxTwice, [f"note: the net ends in softmax; {TRAINS_BADLY}"]),
+        (slips.ExpOfLogSoftmax, [f"note: the net ends in log_softmax; {TRAINS_BADLY}"]),
+        (
+            slips.SoftmaxOverImages,
+            [
+                "note: log_softmax normalizes over the images of a batch; use dim=1, the classes",
+            ],
+        ),
+        (
+            slips.SoftmaxOfOne,
+            ["note: log_softmax normalizes over a dimension of size 1; use dim=1, the classes"],
+        ),
+        (slips.ReluOnLogits, ["note: act (relu) acts on the logits; leave it out"]),
+        (slips.ReluBeforeLogSoftmax, ["note: relu acts on the logits; leave it out"]),
+        (slips.ReluBeforeNoAverage, ["note: head.1 (relu) acts on the logits; leave it out"]),
+        (slips.TanhOnLogits, ["note: tanh acts on the logits; leave it out"]),
+        (slips.SigmoidOnLogits, ["note: sigmoid acts on the logits; leave it out"]),
+        (slips.Relu6OnLogits, ["note: relu6 acts on the logits; leave it out"]),
+        (
+            slips.DropoutOnLogits,
+            ["note: drop (dropout) drops the logits; leave it out, or move it up"],
+        ),
+        (
+            slips.DropoutBeforeAverage,
+            [
+                "note: drop (dropout2d) drops the maps that are pooled to the logits; leave it "
+                "out, or move it up"
+            ],
+        ),
+        (
+            slips.UnusedNorm,
+            [
+                "note: norm (BatchNorm2d) has 16 parameters and never ran",
+                "note: without it the net would have 810 parameters",
+            ],
+        ),
+        (
+            slips.UnusedLayers,
+            [
+                "note: spare (Sequential) has 440 parameters and never ran",
+                "note: norm (BatchNorm2d) has 8 parameters and never ran",
+                "note: without them the net would have 810 parameters",
+            ],
+        ),
+        (
+            slips.UnusedPooling,
+            [
+                "note: pool (MaxPool2d) is built and never used",
+                "note: plain_norm (BatchNorm2d) is built and never used",
+            ],
+        ),
+        (
+            slips.AuxiliaryHead,
+            ["note: second (Linear) has 90 parameters and runs in training only"],
+        ),
+        (slips.SharedRelu, ["note: b runs 2 times; its parameters are counted once"]),
+    ],
+    ids=lambda value: value.__name__ if isinstance(value, type) else "",
+)
+def test_slips_are_noted(net: type[nn.Module], expected: list[str]) -> None:
+    assert notes(net) == expected
+
+
+@pytest.mark.parametrize(
+    "net",
+    [
+        slips.Sound,
+        slips.LogSoftmaxEnd,
+        slips.LogOfSoftmax,
+        slips.CappedLogits,
+        slips.BoundedLogits,
+        slips.NormBeforeAverage,
+        slips.ReluBeforeAverage,
+        slips.DroppedFeatures,
+        slips.SoftmaxInPredict,
+        slips.RateOfAModule,
+        slips.Choices,
+        slips.Attends,
+        honest_nets.Attention,
+        honest_nets.LearnedPositions,
+        honest_nets.Spectral,
+        honest_nets.Norms,
+    ],
+)
+def test_sound_nets_get_no_notes(net: type[nn.Module]) -> None:
+    assert notes(net) == []
+
+
+@pytest.mark.parametrize("name", [name for name in NETS if name != "expand_squeeze"])
+def test_nets_of_the_catalog_get_no_notes(name: str) -> None:
+    assert notes(package.build(NETS[name].builder, 0)) == []
+
+
+def test_the_write_up_that_drops_its_logits_is_told_so() -> None:
+    cut_off, note = notes(package.build(NETS["expand_squeeze"].builder, 0))
+    assert "27 leaves out the last row and column" in cut_off
+    assert note.endswith(
+        "drops the maps that are pooled to the logits; leave it out, or move it up"
+    )
+
+
+@pytest.mark.parametrize("name", course_nets.COURSE_NETS)
+def test_course_nets_get_no_remarks_on_their_end(name: str) -> None:
+    found = [note for note in notes(course_nets.COURSE_NETS[name]()) if "logits" in note]
+    slip = "note: dropout drops the logits; leave it out, or move it up"
+    assert found == [slip] * (name == "dropout_everywhere")
+
+
+def test_check_prints_the_notes_below_its_verdict(netlet: Netlet) -> None:
+    code, out, _ = netlet("check", f"{SLIPS}:UnusedLayers", "--params-below", "1000")
+    assert code == 1
+    assert out.splitlines()[-3:] == [
+        "note: spare (Sequential) has 440 parameters and never ran",
+        "note: norm (BatchNorm2d) has 8 parameters and never ran",
+        "note: without them the net would have 810 parameters",
+    ]
+    found = json.loads(netlet("check", f"{SLIPS}:UnusedLayers", "--json")[1])
+    assert found["notes"] == out.splitlines()[-3:]
+    assert netlet("show", f"{SLIPS}:UnusedLayers")[1].splitlines()[-3:] == found["notes"]
+
+
+@pytest.mark.parametrize(("net", "outputs"), [("WideHead", 32), ("NarrowHead", 5)])
+def test_outputs_that_do_not_match_the_classes_are_told(
+    netlet: Netlet, net: str, outputs: int
+) -> None:
+    note = (
+        f"note: the net has {outputs} outputs, but mnist has 10 classes; let its last layer have 10"
+    )
+    for command in (["check"], ["check", "--params-below", "9"], ["show"], ["check", "--sandbox"]):
+        out = netlet(command[0], f"{SLIPS}:{net}", *command[1:])[1]
+        assert out.splitlines()[-1] == note
+    told = netlet("check", f"{SLIPS}:{net}", "--classes", str(outputs))[1]
+    assert "note" not in told
+    assert "there are 7 classes" in netlet("check", f"{SLIPS}:{net}", "--classes", "7")[1]
+
+
+def test_images_of_another_size_are_not_compared_with_mnist() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 32, 32), nn.Flatten())
+    assert check(net, TWENTY_K, (3, 32, 32)).notes == ()
+    assert check(slips.WideHead(), Budget(dataset="fashion_mnist")).notes == (
+        "note: the net has 32 outputs, but fashion_mnist has 10 classes; let its last layer have "
+        "10",
+    )
+
+
+def test_warnings_of_pytorch_become_notes(netlet: Netlet) -> None:
+    expected = (
+        "note: (net): Implicit dimension choice for log_softmax has been deprecated. Change the "
+        "call to include dim=X as an argument."
+    )
+    for _ in range(2):
+        code, out, err = netlet("show", f"{SLIPS}:ImplicitDimension")
+        assert (code, err) == (0, "")
+        assert out.splitlines()[-1] == expected
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert notes(slips.ImplicitDimension) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("net", "message"),
+    [
+        (
+            "TwoArguments",
+            "TwoArguments: its forward() wants images and size; a net must take images alone",
+        ),
+        (
+            "KeywordOnly",
+            "KeywordOnly: its forward() wants images and channels; a net must take images alone",
+        ),
+        ("NoImages", "NoImages: its forward() wants no images; a net must take images alone"),
+        (
+            "ShapeNet",
+            "ShapeNet: has no forward(); define one, and a net must take images alone",
+        ),
+        ("CallsAList", "ModuleList has no forward(); define one"),
+        ("LabelsToo", "its forward() gets no labels, since a net must take images alone"),
+    ],
+)
+def test_arguments_and_missing_forwards_are_told(netlet: Netlet, net: str, message: str) -> None:
+    for command in ("show", "check"):
+        code, out, err = netlet(command, f"{SLIPS}:{net}")
+        assert (code, out) == (2, "")
+        assert message in err
+        assert "--input" not in err
+
+
+def test_the_shape_hint_remains_where_shapes_are_the_fault(netlet: Netlet) -> None:
+    assert "set another with --input C,H,W" in netlet("show", f"{SLIPS}:WrongShapes")[2]
+
+
+def test_a_scripted_forward_that_wants_more_is_told() -> None:
+    class Wants(nn.Module):
+        def forward(self, x: torch.Tensor, size: torch.Tensor) -> torch.Tensor:
+            return x + size
+
+    with pytest.raises(NetError, match=r"wants images and size; a net must take images alone"):
+        summary(torch.jit.script(Wants()))
+
+
+HEAD = "from torch import nn\n"
+NET = "class Net(nn.Flatten):\n    def __init__(self):\n        super().__init__(rate)\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (f"{HEAD}{NET}", "building it failed: 'rate' is not defined in the file; define or import"),
+        (
+            f"{HEAD}class Net(base): pass\n",
+            "importing it failed: 'base' is not defined in the file; define or import it there",
+        ),
+        (
+            f"{HEAD}{NET}if __name__ == '__main__':\n    rate = 1\n",
+            "name 'rate' is not defined by the statements that the net depends on",
+        ),
+        (
+            f"{HEAD}{NET}def prepare():\n    global rate\n    rate = 1\nprepare()\n",
+            "name 'rate' is not defined by the statements that the net depends on",
+        ),
+        (
+            f"{HEAD}class Net(nn.Flatten):\n    def __init__(self):\n        rate += 1\n",
+            "building it failed: UnboundLocalError: ",
+        ),
+    ],
+    ids=["nothing", "base", "guarded", "global", "local"],
+)
+def test_names_that_are_not_defined_are_told(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "mine.py").write_text(text)
+    with pytest.raises(NetError) as caught:
+        package.build(find_net(f"{tmp_path}/mine.py:Net").builder)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_name_that_another_file_lacks_is_told(tmp_path: Path) -> None:
+    (tmp_path / "parts_of_mine.py").write_text("width = undefined_width\n")
+    (tmp_path / "mine.py").write_text("import parts_of_mine\nNet = parts_of_mine.Net\n")
+    message = r"name 'undefined_width' is not defined in parts_of_mine.py; define or import it"
+    with pytest.raises(NetError, match=message):
+        find_net(f"{tmp_path}/mine.py:Net")
+
+
+@pytest.mark.parametrize("kind", [slips.Sound, slips.SoftmaxEnd])
+def test_noting_leaves_the_net_as_it_was(kind: Callable[[], nn.Module]) -> None:
+    net = kind().train()
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    torch.manual_seed(1)
+    expected = torch.rand(3)
+    torch.manual_seed(1)
+    summary(net)
+    assert torch.equal(torch.rand(3), expected)
+    assert net.training
+    assert all(torch.equal(before[name], tensor) for name, tensor in net.state_dict().items())
