@@ -377,9 +377,7 @@ def test_recurrent_layers_are_counted_step_by_step() -> None:
             return self.rows(x.squeeze(1))[1].squeeze(0)
 
     value = summary(Recurrent())
-    # 28 steps; the first one's state of zeros does not depend on the image, so its product is left
-    # out.
-    assert value.macs == 28 * (15 * 28) + 27 * (15 * 5)
+    assert value.macs == 28 * (15 * 28 + 15 * 5)
     assert value.field is None
     assert value.parameters == sum(row.parameters for row in value.rows) == 15 * 28 + 15 * 5 + 30
 

@@ -92,7 +92,9 @@ def cost_from_trace(traced: Trace, epochs: int | None = None) -> ModelCost:
         if op.leaf:
             macs[layer] += op.macs or 0
             activations[layer] = max(activations[layer], 4 * prod(op.output))
-    parameters.update({f"{path} (never ran)": n for path, n in traced.unused})
+    for idle in traced.called_by_parts:
+        parameters[f"{idle.name} ({idle.kind})"] += idle.parameters or 0
+    parameters.update({f"{idle.path} (never ran)": idle.parameters or 0 for idle in traced.unused})
     parameters.update(
         {f"{weights.name} ({weights.remedy})": weights.numbers for weights in traced.hidden}
     )

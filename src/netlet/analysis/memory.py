@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import prod
 
 import torch
 
-from netlet.graph import FunctionCall
+from netlet.graph import BATCH, FunctionCall
+from netlet.graph.aten_names import VIEWS
 from netlet.graph.operations import (
     Activation,
     Arithmetic,
@@ -18,6 +20,10 @@ from netlet.graph.operations import (
     Operation,
     TensorClamp,
 )
+from netlet.graph.tensors import storage_address
+
+# Memory is measured as in float32.
+FLOAT_BYTES = 4
 
 # These can write their output over their input.
 _IN_PLACE = (Activation, Arithmetic, BatchNorm, Elementwise, TensorClamp)
@@ -44,12 +50,12 @@ def peak_bytes(images: torch.Tensor, calls: Iterable[FunctionCall]) -> int:
     """
     size: dict[int, int] = {}
     _note_sizes(size, [images], len(images))
-    uses = [_Use((), (_storage(images),))]
+    uses = [_Use((), (_memory(images),))]
     for call in calls:
-        if isinstance(call.operation, Dropout):
+        if call.constant or isinstance(call.operation, Dropout):
             continue
         _note_sizes(size, call.outputs, len(images))
-        inputs, outputs = (tuple(map(_storage, side)) for side in (call.inputs, call.outputs))
+        inputs, outputs = (tuple(map(_memory, side)) for side in (call.inputs, call.outputs))
         uses.append(_Use(inputs, outputs, _can_overwrite(call.operation)))
     last_use = {memory: at for at, use in enumerate(uses) for memory in (*use.inputs, *use.outputs)}
     alive: set[int] = set()
@@ -67,6 +73,23 @@ def peak_bytes(images: torch.Tensor, calls: Iterable[FunctionCall]) -> int:
     return peak
 
 
+def forward_backward_bytes(calls: Iterable[FunctionCall]) -> int:
+    """Return the size of the outputs of all operations and of their gradients, for one image.
+
+    In float32. Views have none of their own. The sum is the same whether a net is written with
+    modules or with functions.
+
+    Args:
+        calls: All operations in order.
+    """
+    outputs = sum(
+        prod(call.output_shape)
+        for call in calls
+        if not call.constant and call.function not in VIEWS
+    )
+    return 2 * FLOAT_BYTES * outputs // BATCH
+
+
 def _can_overwrite(operation: Operation | None) -> bool:
     if isinstance(operation, Opaque) and operation.like is not None:
         return _can_overwrite(operation.like)
@@ -75,9 +98,11 @@ def _can_overwrite(operation: Operation | None) -> bool:
 
 def _note_sizes(size: dict[int, int], tensors: Iterable[torch.Tensor], batch: int) -> None:
     for tensor in tensors:
-        bytes_ = tensor.numel() * tensor.element_size() // batch
-        size[_storage(tensor)] = max(bytes_, size.get(_storage(tensor), 0))
+        # A net of another precision is measured as in float32.
+        each = FLOAT_BYTES if tensor.is_floating_point() else tensor.element_size()
+        bytes_ = tensor.numel() * each // batch
+        size[_memory(tensor)] = max(bytes_, size.get(_memory(tensor), 0))
 
 
-def _storage(tensor: torch.Tensor) -> int:
-    return tensor.untyped_storage().data_ptr()
+def _memory(tensor: torch.Tensor) -> int:
+    return storage_address(tensor) or id(tensor)

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
-from netlet.analysis.field_rules import Effect, full_shape
+from netlet.analysis.field_rules import Effect
 from netlet.analysis.fields import Field
-from netlet.analysis.multiply_adds import count_multiply_adds
-from netlet.analysis.ops import Op
+from netlet.analysis.image_counts import count_calls
+from netlet.analysis.ops import Op, UnrunModule
 from netlet.graph import BATCH, Execution, FunctionCall, ModuleRun
+from netlet.graph.aten_names import VIEWS
+from netlet.graph.tensors import address
 from netlet.nets.registered import count_numbers, list_modules, list_parameters, own_parameters
 
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 # Functions that a table calls by another name than PyTorch's dispatcher.
 _NAMES = {
     "convolution": "conv",
+    "_convolution": "conv",
     "addmm": "linear",
     "mm": "linear",
     "bmm": "matmul",
@@ -33,13 +37,7 @@ _NAMES = {
 }
 _ROW_NAMES = dict.fromkeys(("view", "_unsafe_view", "reshape"), "reshape")
 # Functions that only look at a value in another way have no row.
-_WITHOUT_ROW = frozenset(
-    [
-        *("alias", "as_strided", "chunk", "detach", "diagonal", "expand", "narrow", "permute"),
-        *("select", "slice", "split", "split_with_sizes", "squeeze", "t", "transpose", "unbind"),
-        *("unflatten", "unfold", "unsqueeze", "_reshape_alias"),
-    ]
-)
+_WITHOUT_ROW = VIEWS - set(_ROW_NAMES) - {"imag", "lift_fresh", "real"}
 
 
 def is_atomic(module: nn.Module) -> bool:
@@ -72,33 +70,40 @@ class Rows:
 
     Attributes:
         ops: In the order in which they started; the first is the net.
-        unused: Modules with parameters that never ran, with their number of parameters.
+        called_by_parts: Modules that did not run although operations read their parameters, as in
+            ``F.linear(x, layer.weight)``.
+        unused: Modules that never ran and none of whose parameters was read.
     """
 
     ops: list[Op]
-    unused: list[tuple[str, int]]
+    called_by_parts: list[UnrunModule]
+    unused: list[UnrunModule]
 
 
-def list_rows(execution: Execution, effects: list[Effect]) -> Rows:
+def list_rows(execution: Execution, larger: Execution | None, effects: list[Effect]) -> Rows:
     """Return the layers and functions of a run.
 
     Args:
         execution: The run.
-        effects: For each value of its graph.
+        larger: A run of the same net on one image more; None if it does not run on that.
+        effects: For each value of the run's graph.
     """
-    writer = _Writer(execution, effects)
+    writer = _Writer(execution, larger, effects)
     writer.add_run(execution.root, 0)
-    return Rows(writer.ops, writer.find_unused())
+    read, unused = writer.find_idle(execution.read)
+    return Rows(writer.ops, read, unused)
 
 
 class _Writer:
     """Writes the rows of a run in order."""
 
-    def __init__(self, execution: Execution, effects: list[Effect]) -> None:
+    def __init__(
+        self, execution: Execution, larger: Execution | None, effects: list[Effect]
+    ) -> None:
         self.ops: list[Op] = []
-        self._graph = execution.graph
         self._net = execution.root.module
         self._effects = effects
+        self._macs = count_calls(execution, larger)
         self._counted: set[torch.Tensor] = set()
         self._ran: set[nn.Module] = set()
         self._finished = 0  # operations
@@ -124,10 +129,14 @@ class _Writer:
     def _add_call(self, caller: Op, call: FunctionCall) -> None:
         """Add a function to the module that called it, or as a row of its own."""
         assert caller.module is not None
+        macs = self._macs[call]
+        if call.constant and macs == 0:
+            return
         name = _NAMES.get(call.function, call.function)
+        if call.constant and name == "linear":
+            name = "matmul"  # a product of weights is no dense layer
         if not is_atomic(caller.module):
             caller.functions.append(name)
-        macs = self._count(call)
         window = None
         if call.operation is not None and call.value is not None:
             window = self._effects[call.value].window
@@ -141,20 +150,13 @@ class _Writer:
         caller.leaf = False
         kind = _ROW_NAMES.get(name, name)
         op = Op(caller.path, kind, caller.depth + 1, None, macs=macs)
-        op.output = _shape_for_one(tuple(call.outputs[0].shape))
+        op.output = _shape_for_one(call.output_shape)
+        if call.constant and op.output == call.output_shape:
+            op.output = (1, *op.output)
         op.field = self._field(call.value, after_read=call.after_read)
         op.windows = [window] if window else []
         self.ops.append(op)
         self._finish(op)
-
-    def _count(self, call: FunctionCall) -> int | None:
-        """Return the multiply-adds of a call for one image."""
-        if call.operation is None or call.value is None:
-            return 0
-        node = self._graph.nodes[call.value - 1]
-        inputs = [full_shape(self._graph, value) for value in node.inputs]
-        macs = count_multiply_adds(call.operation, inputs, full_shape(self._graph, call.value))
-        return None if macs is None else macs // BATCH
 
     def _field(self, value: int | None, *, after_read: bool) -> Field:
         return None if value is None or after_read else self._effects[value].field
@@ -184,15 +186,29 @@ class _Writer:
         op.end_order = self._finished
         self._finished += 1
 
-    def find_unused(self) -> list[tuple[str, int]]:
-        """Return the modules with parameters that never ran, and their number of parameters."""
-        found = []
+    def find_idle(self, read: Set[int | None]) -> tuple[list[UnrunModule], list[UnrunModule]]:
+        """Return the modules with parameters that no row has.
+
+        Args:
+            read: Addresses of all tensors that were read.
+
+        Returns:
+            Those of which an operation has read a parameter, and the others.
+        """
+        used: list[UnrunModule] = []
+        unused: list[UnrunModule] = []
         for path, module in list_modules(self._net):
             parameters = [p for p in own_parameters(module) if p not in self._counted]
-            if parameters:
-                found.append((path, count_numbers(parameters)))
-                self._counted.update(parameters)
-        return found
+            if not parameters:
+                continue
+            lazy = any(nn.parameter.is_lazy(p) for p in parameters)
+            numbers = None if lazy else count_numbers(parameters)
+            addresses = {address(p) for p in own_parameters(module)} - {None}
+            (used if addresses & read else unused).append(
+                UnrunModule(path, type(module).__name__, numbers)
+            )
+            self._counted.update(parameters)
+        return used, unused
 
 
 def _shape_for_one(shape: tuple[int, ...]) -> tuple[int, ...]:

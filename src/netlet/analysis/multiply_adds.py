@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any
 
+from netlet.analysis.no_multiply_adds import NO_MULTIPLY_ADDS
 from netlet.graph import Weight
 from netlet.graph.operations import (
     Activation,
@@ -43,31 +44,6 @@ from netlet.graph.rare_operations import (
 Shape = tuple[int, ...]
 Count = Callable[[Any, Sequence[Shape], Shape], int | None]
 COUNTS: dict[type[Operation], Count] = {}
-
-# Operations outside the vocabulary that multiply, by the start of their names.
-_MULTIPLYING = (
-    "addbmm",
-    "addmv",
-    "addr",
-    "bilinear",
-    "cdist",
-    "convolution",
-    "cudnn_rnn",
-    "dot",
-    "einsum",
-    "fft",
-    "gru",
-    "linalg",
-    "linear",
-    "lstm",
-    "matmul",
-    "mkldnn",
-    "mv",
-    "rnn",
-    "thnn",
-    "trilinear",
-    "vdot",
-)
 
 
 def count_multiply_adds(operation: Operation, inputs: Sequence[Shape], output: Shape) -> int | None:
@@ -144,8 +120,9 @@ def _count_attention(operation: Attention, inputs: Sequence[Shape], output: Shap
 def _count_opaque(operation: Opaque, inputs: Sequence[Shape], output: Shape) -> int | None:
     if operation.like is not None:
         return count_multiply_adds(operation.like, inputs, output)
-    foreign = "::" in operation.function
-    return None if foreign or operation.function.startswith(_MULTIPLYING) else 0
+    if operation.multiply_adds is None and operation.function in NO_MULTIPLY_ADDS:
+        return 0
+    return operation.multiply_adds
 
 
 def operand_shapes(operands: Sequence[Weight | None], inputs: Sequence[Shape]) -> list[Shape]:

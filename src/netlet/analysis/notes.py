@@ -15,6 +15,7 @@ def write_notes(traced: Trace) -> list[str]:
     return [
         *_note_shared_layers(traced),
         *_note_idle_modules(traced),
+        *_note_lazy_modules(traced),
         *_note_hidden_weights(traced),
         *traced.remarks,
         *(f"note: {layer}: {text}" for layer, text in traced.warnings),
@@ -38,7 +39,10 @@ def _has_parameters(op: Op) -> bool:
 def _note_idle_modules(traced: Trace) -> Iterator[str]:
     never = "did not run on a blank image" if traced.value_dependent else "never ran"
     without = []
+    lazy = {module.path for module in traced.unused if module.parameters is None}
     for module in traced.idle:
+        if module.path in lazy:
+            continue
         what = f"note: {module.path} ({module.kind})"
         size = count_noun(module.parameters, "parameter")
         if module.in_training:
@@ -52,6 +56,15 @@ def _note_idle_modules(traced: Trace) -> Iterator[str]:
         it = "it" if len(without) == 1 else "them"
         left = count_noun(traced.parameters - sum(without), "parameter")
         yield f"note: without {it} the net would have {left}"
+
+
+def _note_lazy_modules(traced: Trace) -> Iterator[str]:
+    for module in traced.unused:
+        if module.parameters is None:
+            yield (
+                f"note: {module.name} ({module.kind}) never ran, so its parameters are unknown; "
+                "they are not counted"
+            )
 
 
 def _note_hidden_weights(traced: Trace) -> Iterator[str]:

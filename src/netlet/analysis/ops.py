@@ -73,6 +73,27 @@ class IdleModule:
     in_training: bool = False
 
 
+@dataclass(frozen=True)
+class UnrunModule:
+    """A module with parameters of its own that did not run.
+
+    Attributes:
+        path: As in ``named_modules()``; empty for the net.
+        kind: The name of its class.
+        parameters: Their number, without those that other rows have; None if the module is lazy,
+            so that it has no shapes yet.
+    """
+
+    path: str
+    kind: str
+    parameters: int | None
+
+    @property
+    def name(self) -> str:
+        """The name shown in tables."""
+        return self.path or "(net)"
+
+
 @dataclass
 class Trace:
     """What one run of a net showed.
@@ -83,8 +104,10 @@ class Trace:
         ops: The operations in the order in which they started; the first is the net itself.
         value_dependent: The name of the module that first read a value of a tensor, or None. From
             there on, the path may depend on the image.
-        unused: Modules with parameters that never ran, with their number of parameters.
+        called_by_parts: Modules that did not run although operations read their parameters.
+        unused: Modules that never ran and none of whose parameters was read.
         activation_bytes: The peak of activation memory for one image, or None if unknown.
+        forward_backward_bytes: The outputs of all operations and their gradients, for one image.
         hidden: Weights that the net read and that are no parameters of it.
         why_unknown: Why the receptive field of its output is unknown; empty if it is known, or if
             the output does not depend on the images.
@@ -98,8 +121,10 @@ class Trace:
     shape: tuple[int, ...]
     ops: list[Op]
     value_dependent: str | None
-    unused: list[tuple[str, int]]
+    called_by_parts: list[UnrunModule]
+    unused: list[UnrunModule]
     activation_bytes: int | None
+    forward_backward_bytes: int
     hidden: tuple[HiddenWeights, ...] = ()
     why_unknown: str = ""
     remarks: tuple[str, ...] = ()

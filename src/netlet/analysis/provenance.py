@@ -8,7 +8,7 @@ is the input, a parameter, a buffer, computed from these, generated (``arange``,
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,17 +17,24 @@ from torch import nn
 
 from netlet.analysis.outside_values import OutsideValues, in_module
 from netlet.graph.aten_names import POINTWISE, RANDOM, SHAPE_ONLY, VALUE_DEPENDENT
+from netlet.graph.call import bind_arguments, written_tensors
+from netlet.graph.tensors import list_tensors, storage_address
 from netlet.nets.registered import count_numbers, list_buffers, list_parameters
 
 # So many unregistered numbers are constants such as means and deviations, unless they are weights
 # of a convolution or a dense layer.
 FEW_NUMBERS = 8
-# The positions of the arguments that may hold weights, the most likely one last.
+# The arguments that may hold weights, the most likely one last.
 _WEIGHT_ARGUMENTS = {
-    **dict.fromkeys(("convolution", "_convolution", "linear"), (2, 1)),
-    **dict.fromkeys(("mm", "bmm", "mv", "dot", "matmul"), (0, 1)),
-    **dict.fromkeys(("addmm", "baddbmm", "addmv"), (0, 1, 2)),
-    "embedding": (0,),
+    **dict.fromkeys(("convolution", "_convolution", "linear"), ("bias", "weight")),
+    **dict.fromkeys(("mm", "bmm"), ("self", "mat2")),
+    "mv": ("self", "vec"),
+    "dot": ("self", "tensor"),
+    "matmul": ("self", "other"),
+    "addmm": ("self", "mat1", "mat2"),
+    "baddbmm": ("self", "batch1", "batch2"),
+    "addmv": ("self", "mat", "vec"),
+    "embedding": ("weight",),
 }
 _INDEXING = {"index", "index_select", "gather", "take", "take_along_dim", "embedding", "scatter"}
 _INDEXING |= {"index_put", "_unsafe_index", "masked_fill", "where", "masked_scatter", "index_add"}
@@ -127,8 +134,9 @@ class Provenance:
 
     def _observe(self, func: Any, args: Any, kwargs: Any, out: Any, place: str) -> None:
         name = func._schema.name.partition("::")[2].removesuffix("_")
-        inputs = list(_tensors([args, kwargs]))
-        for tensor in _written(func, args, kwargs):  # by this operation
+        arguments = bind_arguments(func, args, kwargs)
+        inputs = list(list_tensors(arguments))
+        for tensor in written_tensors(func, arguments):  # by this operation
             if id(tensor) in self._versions:
                 self._versions[id(tensor)] = _version(tensor)
         self.outside.note_arguments(func, args, kwargs)
@@ -141,31 +149,31 @@ class Provenance:
         if active and name in VALUE_DEPENDENT:
             self.outside.note_value_read(inputs[0], place)
         if active:
-            label = self._read(name, args, kwargs, place)
+            label = self._read(name, arguments, place)
         elif name in RANDOM:
-            made = next(_tensors(out), None)
+            made = next(list_tensors(out), None)
             count = 0 if made is None else count_numbers([made])
             label = _Label(sources={Source("random", made, count): count} if count > 1 else {})
         elif name in SHAPE_ONLY:
             label = _Label()
         else:
             label = _join(labels)
-        for tensor in _tensors(out):
+        for tensor in list_tensors(out):
             self._set(tensor, self._after_view(name, tensor, inputs, label))
         if func._schema.is_mutable:
-            self._mark_written(func, args, kwargs, label)
+            self._mark_written(written_tensors(func, arguments), label)
 
-    def _read(self, name: str, args: Any, kwargs: Any, place: str) -> _Label:
+    def _read(self, name: str, arguments: dict[str, Any], place: str) -> _Label:
         """Report the sources that an operation on values from the input reads.
 
         Returns:
             The label of its result.
         """
         slots = _WEIGHT_ARGUMENTS.get(name, ())
-        shapes = [t.shape for t in _tensors([args, kwargs]) if self._label(t).active]
+        shapes = [t.shape for t in list_tensors(arguments) if self._label(t).active]
         carried: dict[Source, int] = {}
-        for at, argument in enumerate([*args, *kwargs.values()]):
-            for tensor in _tensors(argument):
+        for at, argument in arguments.items():
+            for tensor in list_tensors(argument):
                 label = self._label(tensor)
                 if label.active:
                     # Values that a stored index has picked are weights if they are used as such.
@@ -208,7 +216,7 @@ class Provenance:
         """Return the label of a tensor; one that was never seen before is a source."""
         if (known := self._labels.get(id(tensor))) is not None:
             return known
-        storage = _storage(tensor)
+        storage = storage_address(tensor)
         if storage is not None and (known := self._by_storage.get(storage)) is not None:
             self._set(tensor, known)
             return known
@@ -226,18 +234,18 @@ class Provenance:
         self._kept.append(tensor)
         self._labels[id(tensor)] = label
         self._versions[id(tensor)] = _version(tensor)
-        storage = _storage(tensor)
+        storage = storage_address(tensor)
         if storage is not None:
             self._sharing.setdefault(storage, []).append(tensor)
             if storage not in self._registered_in:
                 self._by_storage.setdefault(storage, label)
 
-    def _mark_written(self, func: Any, args: Any, kwargs: Any, label: _Label) -> None:
+    def _mark_written(self, written: Sequence[torch.Tensor], label: _Label) -> None:
         """Join the label into what an operation wrote to, and into all views of it."""
-        for tensor in _written(func, args, kwargs):
+        for tensor in written:
             joined = _join([self._label(tensor), label])
             self._labels[id(tensor)] = joined
-            storage = _storage(tensor)
+            storage = storage_address(tensor)
             if storage is not None:
                 self._by_storage[storage] = joined
                 for other in self._sharing.get(storage, ()):
@@ -254,7 +262,7 @@ class Provenance:
         size = _capacity(out)
         sources = {s: min(n, size) for s, n in label.sources.items()}
         if name in ("as_strided", "set", "resize") and not label.active:
-            storage = _storage(out)
+            storage = storage_address(out)
             total = out.untyped_storage().nbytes() if storage is not None else 0
             if total > self._registered_in.get(storage or 0, total):
                 hidden = (total - self._registered_in[storage or 0]) // out.element_size()
@@ -276,7 +284,7 @@ class Provenance:
                 sources = {Source("packed", tensor, packed): packed}
             label = _Label(sources=sources)
             self._set(tensor, label)
-            storage = _storage(tensor)
+            storage = storage_address(tensor)
             if storage is not None:
                 bytes_ = count_numbers([tensor]) * tensor.element_size()
                 self._registered_in[storage] = self._registered_in.get(storage, 0) + bytes_
@@ -293,9 +301,9 @@ def _join(labels: Sequence[_Label]) -> _Label:
     return _Label(any(label.active for label in labels), sources)
 
 
-def _is_no_weight(operation: str, at: int, buffer: torch.Tensor) -> bool:
+def _is_no_weight(operation: str, argument: str, buffer: torch.Tensor) -> bool:
     """Return whether an operation uses a buffer as statistics, a position, a mask or an index."""
-    statistics = "batch_norm" in operation and at in (3, 4)
+    statistics = argument in ("running_mean", "running_var")
     mask = operation in _ADDING | _INDEXING or "scaled_dot_product" in operation
     return statistics or mask or not (buffer.is_floating_point() or buffer.is_complex())
 
@@ -308,23 +316,6 @@ def _capacity(tensor: torch.Tensor) -> int:
     return numbers * int(tensor.element_size())
 
 
-def _storage(tensor: torch.Tensor) -> int | None:
-    """Return the address of a tensor's memory; None if it has none of its own, as if sparse."""
-    try:
-        return tensor.untyped_storage().data_ptr() or None
-    except (RuntimeError, NotImplementedError):
-        return None
-
-
-def _written(func: Any, args: Any, kwargs: Any) -> list[torch.Tensor]:
-    """Return the tensors that an operation writes to."""
-    if not func._schema.is_mutable:
-        return []
-    arguments = zip(func._schema.arguments, args, strict=False)
-    written = [v for a, v in arguments if a.alias_info is not None and a.alias_info.is_write]
-    return list(_tensors([written, kwargs.get("out")]))
-
-
 def _version(tensor: torch.Tensor) -> int:
     try:
         return int(tensor._version)
@@ -335,13 +326,3 @@ def _version(tensor: torch.Tensor) -> int:
 def _has_own_dispatch(tensor: torch.Tensor) -> bool:
     own = getattr(type(tensor), "__torch_dispatch__", None)
     return own is not None and own is not torch._C._disabled_torch_dispatch_impl
-
-
-def _tensors(value: Any) -> Iterator[torch.Tensor]:
-    if isinstance(value, torch.Tensor):
-        yield value
-    elif isinstance(value, dict):
-        yield from _tensors(list(value.values()))
-    elif isinstance(value, list | tuple):
-        for part in value:
-            yield from _tensors(part)

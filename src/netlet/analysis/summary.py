@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from netlet.analysis.memory import FLOAT_BYTES
 from netlet.analysis.notes import write_notes
 from netlet.analysis.ops import Op, Trace
 from netlet.analysis.receptive_field import PerAxis, field_jump, field_size
@@ -23,7 +24,6 @@ from netlet.text import (
     format_table,
 )
 
-_FLOAT_BYTES = 4
 _COLUMNS = ("layer", "kind", "k", "s", "p", "d", "output", "parameters", "MACs", "field", "jump")
 
 
@@ -34,7 +34,7 @@ class Row:
     name: str
     kind: str
     output: tuple[int, ...]  # for one image, without the batch dimension
-    parameters: int  # that no row above has counted
+    parameters: int | None  # that no row above has counted
     macs: int | None
     field: PerAxis | None = None
     jump: PerAxis | None = None
@@ -60,7 +60,7 @@ class Summary:
     macs: int | None
     field: PerAxis | None
     input_bytes: int
-    forward_backward_bytes: int  # all outputs and their gradients, for one image in float32
+    forward_backward_bytes: int  # outputs of all operations and gradients, one image in float32
     parameter_bytes: int
     activation_bytes: int | None  # peak during inference
     notes: tuple[str, ...]
@@ -178,9 +178,12 @@ def summary_from_trace(traced: Trace) -> Summary:
         for op in sorted(traced.ops, key=lambda op: op.end_order)
         if op.leaf or op.own_parameters
     ]
-    rows += [Row(path or "(net)", _unused_kind(net, path), (), n, 0) for path, n in traced.unused]
+    for idle, what in (
+        *((idle, "its own") for idle in traced.called_by_parts),
+        *((idle, "never ran") for idle in traced.unused),
+    ):
+        rows.append(Row(idle.name, f"{idle.kind} ({what})", (), idle.parameters, 0))
     rows += [Row(w.name, w.remedy, (), w.numbers, 0) for w in traced.hidden]
-    outputs = sum(prod(op.output) for op in traced.leaves() if op.module is not None)
     return Summary(
         net=type(net).__name__,
         input=traced.shape,
@@ -189,8 +192,8 @@ def summary_from_trace(traced: Trace) -> Summary:
         trainable=count_numbers(p for p in parameters if p.requires_grad),
         macs=traced.macs(),
         field=field_size(traced.field),
-        input_bytes=prod(traced.shape) * _FLOAT_BYTES,
-        forward_backward_bytes=2 * outputs * _FLOAT_BYTES,
+        input_bytes=prod(traced.shape) * FLOAT_BYTES,
+        forward_backward_bytes=traced.forward_backward_bytes,
         parameter_bytes=count_bytes(parameters),
         activation_bytes=traced.activation_bytes,
         notes=tuple(write_notes(traced)),
@@ -218,7 +221,3 @@ def _make_row(op: Op) -> Row:
         padding=window.padding,
         dilation=window.dilation,
     )
-
-
-def _unused_kind(net: nn.Module, path: str) -> str:
-    return f"{type(net.get_submodule(path)).__name__} (never ran)"

@@ -13,6 +13,7 @@ from math import prod
 from torch import nn
 
 from netlet.analysis.ops import Op, Trace
+from netlet.nets.registered import count_numbers
 from netlet.text import escape_controls
 
 _FLOAT_BYTES = 4
@@ -77,8 +78,8 @@ def _modules_by_end(traced: Trace) -> list[Op]:
 
 def _parameter_lines(traced: Trace) -> list[str]:
     parameters = list(traced.net.parameters())
-    total = sum(p.numel() for p in parameters)
-    trainable = sum(p.numel() for p in parameters if p.requires_grad)
+    total = count_numbers(parameters)
+    trainable = count_numbers(p for p in parameters if p.requires_grad)
     return [
         f"Total params: {total:,}",
         f"Trainable params: {trainable:,}",
@@ -90,7 +91,7 @@ def _size_lines(traced: Trace, outputs: int, megabyte: float) -> list[str]:
     """Return the lines about sizes; ``outputs`` is the number of output elements that count."""
     image = prod(traced.shape) * _FLOAT_BYTES / megabyte
     both_passes = 2 * outputs * _FLOAT_BYTES / megabyte
-    weights = sum(p.numel() for p in traced.net.parameters()) * _FLOAT_BYTES / megabyte
+    weights = count_numbers(traced.net.parameters()) * _FLOAT_BYTES / megabyte
     return [
         f"Input size (MB): {image:.2f}",
         f"Forward/backward pass size (MB): {both_passes:.2f}",

@@ -7,6 +7,7 @@ and totals from there on are reported as unknown.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,36 +19,37 @@ from netlet.analysis.field_rules import follow_fields
 from netlet.analysis.hidden_weights import HiddenWeights, find_hidden_weights
 from netlet.analysis.idle_modules import find_idle_modules
 from netlet.analysis.left_out import remark_on_left_out
-from netlet.analysis.memory import peak_bytes
+from netlet.analysis.memory import forward_backward_bytes, peak_bytes
 from netlet.analysis.module_rows import list_rows, shown_name
 from netlet.analysis.net_end import count_outputs, remark_on_end
 from netlet.analysis.ops import Trace
 from netlet.analysis.outside_values import BULK_READS
 from netlet.analysis.provenance import Provenance
 from netlet.errors import NetError
-from netlet.graph import BATCH, ModuleRun, Observer, Tracer
+from netlet.graph import BATCH, Execution, ModuleRun, Observer, Tracer
 from netlet.nets.eval_mode import eval_mode
 from netlet.nets.isolation import Isolation
 from netlet.nets.outputs import first_tensor
-from netlet.nets.registered import list_parameters
+from netlet.nets.registered import count_numbers, list_buffers, list_parameters
 
 
 def trace(net: nn.Module, shape: Sequence[int] = (1, 28, 28)) -> Trace:
     """Run a net once in evaluation mode and record its operations.
 
     Args:
-        net: Any module. It is left unchanged, except that lazy layers take their shapes from this
-            run.
+        net: Any module, of any precision. It is left unchanged, except that lazy layers take their
+            shapes from this run.
         shape: Of one image, ``C H W``.
 
     Raises:
         NetError: The net does not run on such an image (with the layer and its input shape), or its
             output contains no tensor.
     """
-    images = torch.zeros(BATCH, *shape, device=_device(net))
+    images = torch.zeros(BATCH, *shape, dtype=_precision(net), device=_device(net))
     provenance = Provenance(net)
     provenance.start(images)
-    tracer = Tracer(net, images, [_ValueObserver(provenance)])
+    observer = _ValueObserver(provenance)
+    tracer = Tracer(net, images, [observer])
     with eval_mode(net), torch.random.fork_rng(devices=[]):
         try:
             with Isolation(strict=True):
@@ -63,53 +65,73 @@ def trace(net: nn.Module, shape: Sequence[int] = (1, 28, 28)) -> Trace:
             "tensor; it must return logits N K"
         )
     provenance.finish(output)
-    reader = None if execution.reader is None else shown_name(execution.reader)
+    reader = observer.taken if execution.reader is None else shown_name(execution.reader)
     graph = execution.graph
     effects = follow_fields(graph, execution.certain)
-    rows = list_rows(execution, effects)
+    larger, hidden_from_blank = _run_on_other_images(net, shape)
+    rows = list_rows(execution, larger, effects)
+    calls = list(execution.root.calls())
     return Trace(
         net=net,
         shape=tuple(shape),
         ops=rows.ops,
         value_dependent=reader,
+        called_by_parts=rows.called_by_parts,
         unused=rows.unused,
         hidden=max(
             find_hidden_weights(net, provenance),
-            _find_hidden_by_other_images(net, shape),
+            hidden_from_blank,
             key=lambda hidden: (sum(weights.numbers for weights in hidden), len(hidden)),
         ),
-        activation_bytes=None if reader else peak_bytes(images, execution.root.calls()),
+        activation_bytes=None if reader else peak_bytes(images, calls),
+        forward_backward_bytes=forward_backward_bytes(calls),
         why_unknown="" if graph.output is None else effects[graph.output].why,
         remarks=(*remark_on_left_out(graph), *remark_on_end(graph)),
         outputs=count_outputs(tuple(output.shape[1:])),
-        idle=find_idle_modules(net, execution.root, rows.unused, shape),
+        idle=find_idle_modules(
+            net, execution.root, [(m.path, m.parameters or 0) for m in rows.unused], shape
+        ),
         warnings=tuple((shown_name(run), text) for run, text in execution.warnings),
     )
 
 
-def _find_hidden_by_other_images(net: nn.Module, shape: Sequence[int]) -> tuple[HiddenWeights, ...]:
-    """Return what a net hides from blank images: it runs on noise, in a batch of another size."""
+def _run_on_other_images(
+    net: nn.Module, shape: Sequence[int]
+) -> tuple[Execution | None, tuple[HiddenWeights, ...]]:
+    """Run a net on noise, in a batch of one image more.
+
+    Returns:
+        The run, None if the net does not run on that, and the weights that the net hides from blank
+        images.
+    """
     provenance = Provenance(net)
+    execution = None
     with eval_mode(net), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        images = torch.rand(BATCH + 1, *shape).to(_device(net))
+        images = torch.rand(BATCH + 1, *shape).to(_device(net), _precision(net))
         provenance.start(images)
         tracer = Tracer(net, images, [_ValueObserver(provenance)])
         try:
             with Isolation(strict=True):
-                provenance.finish(first_tensor(tracer.run().returned))
+                execution = tracer.run()
+                provenance.finish(first_tensor(execution.returned))
         except NetError:
             raise
         except Exception:  # some nets run only on the batch that they were traced on
             pass
-    return find_hidden_weights(net, provenance)
+    return execution, find_hidden_weights(net, provenance)
 
 
 class _ValueObserver(Observer):
-    """Shows a run to the provenance of its values."""
+    """Shows a run to the provenance of its values.
+
+    Attributes:
+        taken: Name of the module that first took values out of PyTorch; None if none did.
+    """
 
     def __init__(self, provenance: Provenance) -> None:
         self._provenance = provenance
+        self.taken: str | None = None
 
     def dispatched(
         self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any, run: ModuleRun
@@ -119,9 +141,20 @@ class _ValueObserver(Observer):
     def called(self, name: str, args: tuple[Any, ...], out: Any, run: ModuleRun) -> None:
         if name in BULK_READS and args and isinstance(args[0], torch.Tensor):
             active = self._provenance.note_bulk_read(args[0], name, shown_name(run))
+            if active:
+                self.taken = self.taken or shown_name(run)
             if active and hasattr(out, "flags"):
                 out.flags.writeable = False  # it shares the tensor's memory
 
 
 def _device(net: nn.Module) -> torch.device:
     return next((p.device for _, p in list_parameters(net)), torch.device("cpu"))
+
+
+def _precision(net: nn.Module) -> torch.dtype:
+    """Return the type of most of a net's numbers, in which it expects its images."""
+    numbers: Counter[torch.dtype] = Counter()
+    for _, tensor in (*list_parameters(net), *list_buffers(net)):
+        if tensor.is_floating_point():
+            numbers[tensor.dtype] += count_numbers([tensor])
+    return max(numbers, key=lambda dtype: numbers[dtype], default=torch.float32)

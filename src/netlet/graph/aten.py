@@ -1,7 +1,4 @@
-"""Translate the ATen operations of a running net into the vocabulary, one function for each.
-
-PyTorch leaves out trailing arguments that have their default value.
-"""
+"""Translate the ATen operations of a running net into the vocabulary, one function for each."""
 
 from __future__ import annotations
 
@@ -33,6 +30,7 @@ from netlet.graph.operations import (
     Softmax,
     TensorClamp,
 )
+from netlet.graph.products import count_convolution, count_products, is_sparse
 from netlet.graph.rare_aten import RARE_TRANSLATIONS, matrix_product
 
 _INFINITY = float("inf")
@@ -55,24 +53,27 @@ def translate(call: Call) -> Operation:
     if call.name in ELEMENTWISE:
         return Elementwise(call.name)
     translation = TRANSLATIONS.get(call.name)
-    return translation(call) if translation else Opaque(call.name.strip("_"))
+    if translation is not None:
+        return translation(call)
+    return Opaque(call.name.strip("_"), multiply_adds=count_products(call))
 
 
-@_translates("convolution")
+@_translates("convolution", "_convolution")
 def _convolution(call: Call) -> Operation:
-    x, weight, bias, stride, padding, dilation, transposed, _, groups = call.args[:9]
+    x, weight, bias = call["input"], call["weight"], call["bias"]
     rank = weight.dim() - 2
-    if not call.is_value(x):
-        return call.opaque("its input is a constant")
     convolution = Convolution(
         call.weight(weight, False),
         None if bias is None else call.weight(bias, False),
-        _sizes(stride, rank),
-        _sizes(padding, rank),
-        _sizes(dilation, rank),
-        int(groups),
-        bool(transposed),
+        _sizes(call["stride"], rank),
+        _sizes(call["padding"], rank),
+        _sizes(call["dilation"], rank),
+        int(call["groups"]),
+        bool(call["transposed"]),
     )
+    if not call.is_value(x):
+        name = call.name.strip("_")
+        return Opaque(name, "its input is a constant", None, count_convolution(call))
     if call.is_value(weight) or call.is_value(bias):
         return call.opaque("its weights are computed from the image", convolution)
     return convolution
@@ -80,10 +81,13 @@ def _convolution(call: Call) -> Operation:
 
 @_translates("mm", "addmm")
 def _linear(call: Call) -> Operation:
-    bias, x, weight = call.args if call.name == "addmm" else (None, *call.args)
+    if call.name == "addmm":
+        bias, x, weight = call["self"], call["mat1"], call["mat2"]
+    else:
+        bias, x, weight = None, call["self"], call["mat2"]
     if not call.is_value(x) or call.is_value(weight) or call.is_value(bias):
         return matrix_product(call)
-    if any(value != 1 for value in call.kwargs.values()):
+    if call.get("beta", 1) != 1 or call.get("alpha", 1) != 1 or is_sparse(x, weight):
         return matrix_product(call)
     return Linear(call.weight(weight, True), None if bias is None else call.weight(bias, False))
 
@@ -97,18 +101,16 @@ def _linear(call: Call) -> Operation:
     "_batch_norm_no_update",
 )
 def _batch_norm(call: Call) -> Operation:
-    tensors = [arg for arg in call.args[3:5] if isinstance(arg, torch.Tensor) or arg is None]
-    mean, var = tensors if len(tensors) == 2 else (None, None)
-    by_batch = any(arg is True for arg in call.args[3:6]) or call.name == "_batch_norm_with_update"
-    momentum, eps = [float(arg) for arg in call.args if isinstance(arg, float)][:2]
+    momentum = call.get("momentum", call.get("exponential_average_factor"))
+    eps = call.get("eps", call.get("epsilon"))
     return BatchNorm(
-        call.optional_weight(1),
-        call.optional_weight(2),
-        None if mean is None else call.weight(mean, False),
-        None if var is None else call.weight(var, False),
-        by_batch,
-        momentum,
-        eps,
+        call.optional_weight("weight"),
+        call.optional_weight("bias"),
+        call.optional_weight("running_mean"),
+        call.optional_weight("running_var"),
+        bool(call.get("training", call.name == "_batch_norm_with_update")),
+        float(momentum),
+        float(eps),
     )
 
 
@@ -119,36 +121,31 @@ def _activation(call: Call) -> Operation:
 
 @_translates("gelu")
 def _gelu(call: Call) -> Operation:
-    tanh = call.kwargs.get("approximate", "none") == "tanh"
-    return Activation("gelu_tanh" if tanh else "gelu")
+    return Activation("gelu_tanh" if call["approximate"] == "tanh" else "gelu")
 
 
 @_translates("leaky_relu")
 def _leaky_relu(call: Call) -> Operation:
-    return Activation("leaky_relu", (float(call.get(1, "negative_slope", 0.01)),))
+    return Activation("leaky_relu", (float(call["negative_slope"]),))
 
 
 @_translates("elu")
 def _elu(call: Call) -> Operation:
-    names = ("alpha", "scale", "input_scale")
-    values = [float(call.get(i, name, 1.0)) for i, name in enumerate(names, start=1)]
-    return Activation("elu", tuple(values))
+    return Activation("elu", tuple(float(call[name]) for name in ("alpha", "scale", "input_scale")))
 
 
 @_translates("prelu", "_prelu_kernel")
 def _prelu(call: Call) -> Operation:
-    return Activation("prelu", (), call.weight(call.args[1], False))
+    return Activation("prelu", (), call.weight(call["weight"], False))
 
 
 @_translates("clamp", "clamp_min", "clamp_max", "hardtanh", "relu6")
 def _clamp(call: Call) -> Operation:
-    low, high = call.get(1, "min"), call.get(2, "max")
+    low, high = call.get("min"), call.get("max")
     if call.name == "relu6":
         low, high = 0.0, 6.0
     elif call.name == "hardtanh":
-        low, high = call.get(1, "min_val", -1.0), call.get(2, "max_val", 1.0)
-    elif call.name == "clamp_max":
-        low, high = None, call.get(1, "max")
+        low, high = call["min_val"], call["max_val"]
     if isinstance(low, torch.Tensor) or isinstance(high, torch.Tensor):
         if call.is_value(low) or call.is_value(high):
             return call.opaque("its bounds are computed from the image", Elementwise("clamp"))
@@ -162,8 +159,8 @@ def _clamp(call: Call) -> Operation:
 
 @_translates("add", "sub", "rsub", "mul", "div")
 def _arithmetic(call: Call) -> Operation:
-    one, other = call.args[:2]
-    if rounding := call.kwargs.get("rounding_mode"):
+    one, other = call["self"], call["other"]
+    if rounding := call.get("rounding_mode"):
         return Elementwise(f"{rounding}_divide")
     functions: dict[str, Literal["add", "sub", "mul", "div"]] = {
         "add": "add",
@@ -172,7 +169,7 @@ def _arithmetic(call: Call) -> Operation:
         "mul": "mul",
         "div": "div",
     }
-    alpha = float(call.get(2, "alpha", 1))
+    alpha = float(call.get("alpha", 1))
     constants = [value for value in (one, other) if not call.is_value(value)]
     if not constants:
         return Arithmetic(functions[call.name], alpha=alpha)
@@ -188,14 +185,14 @@ def _arithmetic(call: Call) -> Operation:
 @_translates("max_pool1d", "max_pool2d", "max_pool3d")
 def _max_pooling(call: Call) -> Operation:
     rank = int(call.name[8])
-    window = _sizes(call.get(1, "kernel_size"), rank)
+    window = _sizes(call["kernel_size"], rank)
     return Pooling(
         "max",
         window,
-        _sizes(call.get(2, "stride") or window, rank),
-        _sizes(call.get(3, "padding", 0), rank),
-        _sizes(call.get(4, "dilation", 1), rank),
-        bool(call.get(5, "ceil_mode", False)),
+        _sizes(call["stride"] or window, rank),
+        _sizes(call["padding"], rank),
+        _sizes(call["dilation"], rank),
+        bool(call["ceil_mode"]),
     )
 
 
@@ -205,16 +202,16 @@ TRANSLATIONS |= {f"max_pool{n}d_with_indices": _max_pooling for n in (2, 3)}
 @_translates("avg_pool1d", "avg_pool2d", "avg_pool3d")
 def _average_pooling(call: Call) -> Operation:
     rank = int(call.name[8])
-    window = _sizes(call.get(1, "kernel_size"), rank)
+    window = _sizes(call["kernel_size"], rank)
     return Pooling(
         "mean",
         window,
-        _sizes(call.get(2, "stride") or window, rank),
-        _sizes(call.get(3, "padding", 0), rank),
+        _sizes(call["stride"] or window, rank),
+        _sizes(call["padding"], rank),
         (1,) * rank,
-        bool(call.get(4, "ceil_mode", False)),
-        bool(call.get(5, "count_include_pad", True)),
-        call.get(6, "divisor_override"),
+        bool(call["ceil_mode"]),
+        bool(call["count_include_pad"]),
+        call.get("divisor_override"),
     )
 
 
@@ -223,7 +220,7 @@ def _average_pooling(call: Call) -> Operation:
 )
 def _adaptive_pooling(call: Call) -> Operation:
     mode: PoolMode = "max" if "max" in call.name else "mean"
-    return AdaptivePooling(mode, tuple(call.args[1]))
+    return AdaptivePooling(mode, tuple(call["output_size"]))
 
 
 @_translates(
@@ -243,12 +240,9 @@ def _adaptive_pooling(call: Call) -> Operation:
     *("prod", "std", "std_mean", "sum", "var", "var_mean", "norm", "linalg_vector_norm"),
 )
 def _reduction(call: Call) -> Operation:
-    # The first argument of a norm is its order.
-    x, given = call.args[0], call.get(2 if "norm" in call.name else 1, "dim")
-    if isinstance(given, torch.Tensor):  # max(x, y)
+    if call.get("other") is not None:  # max(x, y)
         return Elementwise("maximum" if call.name == "max" else "minimum")
-    if isinstance(given, bool):  # var(x, unbiased)
-        given = None
+    x, given = call["self"], call.get("dim")
     dims = [given] if isinstance(given, int) else list(given or range(x.dim()))
     keepdim = call.out.dim() == x.dim()
     return Reduction(call.name, tuple(sorted(dim % x.dim() for dim in dims)), keepdim)
@@ -256,8 +250,8 @@ def _reduction(call: Call) -> Operation:
 
 @_translates("cat")
 def _concatenation(call: Call) -> Operation:
-    concatenation = Concatenation(call.get(1, "dim", 0) % call.out.dim())
-    if any(not call.is_value(part) for part in call.args[0]):
+    concatenation = Concatenation(call["dim"] % call.out.dim())
+    if any(not call.is_value(part) for part in call["tensors"]):
         return call.opaque("some of its parts are constants", concatenation)
     return concatenation
 
@@ -271,7 +265,7 @@ def _reshape(call: Call) -> Operation:
 
 @_translates("expand")
 def _expand(call: Call) -> Operation:
-    if call.out.numel() == call.args[0].numel():
+    if call.out.numel() == call["self"].numel():
         return Reshape("expand")
     return call.opaque("", Elementwise("expand"))
 
@@ -281,52 +275,49 @@ def _permutation(call: Call) -> Operation:
     rank = call.out.dim()
     order = list(range(rank))
     if call.name == "permute":
-        order = [dim % rank for dim in call.args[1]]
+        order = [dim % rank for dim in call["dims"]]
     else:
-        a, b = (dim % rank for dim in call.args[1:3]) if call.name == "transpose" else (0, rank - 1)
+        both = (call["dim0"], call["dim1"]) if call.name == "transpose" else (0, rank - 1)
+        a, b = (dim % rank for dim in both)
         order[a], order[b] = order[b], order[a]
     return Permutation(call.name, tuple(order))
 
 
 @_translates("constant_pad_nd")
 def _padding(call: Call) -> Operation:
-    return Padding(tuple(call.args[1]), float(call.get(2, "value", 0)))
+    return Padding(tuple(call["pad"]), float(call["value"]))
 
 
 @_translates("_softmax", "_log_softmax")
 def _softmax(call: Call) -> Operation:
     name: Literal["softmax", "log_softmax"]
     name = "softmax" if call.name == "_softmax" else "log_softmax"
-    return Softmax(name, call.args[1] % call.out.dim())
+    return Softmax(name, call["dim"] % call.out.dim())
 
 
 @_translates("slice", "select", "narrow")
 def _slice(call: Call) -> Operation:
-    x = call.args[0]
-    dim = call.get(1, "dim", 0) % x.dim()
-    start = call.get(2, "start") or 0
-    start = min(max(0, start + x.shape[dim] if start < 0 else start), x.shape[dim])
-    step = call.get(4, "step", 1) if call.name == "slice" else 1
+    x = call["self"]
+    dim = call["dim"] % x.dim()
     removed = call.name == "select"
+    start = call["index" if removed else "start"] or 0
+    start = min(max(0, start + x.shape[dim] if start < 0 else start), x.shape[dim])
     length = 1 if removed else call.out.shape[dim]
-    return Slice(call.name, dim, start, step, length, removed)
+    return Slice(call.name, dim, start, call.get("step", 1), length, removed)
 
 
 def split_slices(
-    name: str, x: torch.Tensor, args: tuple[Any, ...], kwargs: dict[str, Any], outs: Iterable[Any]
+    name: str, arguments: dict[str, Any], outs: Iterable[torch.Tensor]
 ) -> list[tuple[torch.Tensor, Slice]]:
     """Return the outputs of an operation that cuts a value into several, each as a slice.
 
     Args:
         name: ``split``, ``split_with_sizes``, ``chunk`` or ``unbind``.
-        x: The value.
-        args: All positional arguments.
-        kwargs: All keyword arguments.
+        arguments: All of them, by name; the value is ``self``.
         outs: The outputs.
     """
     removed = name == "unbind"
-    at = 1 if removed else 2
-    dim = (args[at] if len(args) > at else kwargs.get("dim", 0)) % x.dim()
+    dim = arguments["dim"] % arguments["self"].dim()
     found, start = [], 0
     for out in outs:
         length = 1 if removed else out.shape[dim]

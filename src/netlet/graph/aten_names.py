@@ -76,3 +76,12 @@ POINTWISE = (
         ]
     )
 )
+# These only look at a value in another way.
+VIEWS = frozenset(
+    [
+        *("_reshape_alias", "_unsafe_view", "alias", "as_strided", "chunk", "detach", "diagonal"),
+        *("expand", "imag", "lift_fresh", "narrow", "permute", "real", "reshape", "select"),
+        *("slice", "split", "split_with_sizes", "squeeze", "t", "transpose", "unbind"),
+        *("unflatten", "unfold", "unsqueeze", "view", "view_as_complex", "view_as_real"),
+    ]
+)

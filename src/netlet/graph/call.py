@@ -10,6 +10,46 @@ import torch
 
 from netlet.graph.graph import Weight
 from netlet.graph.operations import Opaque, Operation
+from netlet.graph.tensors import list_tensors
+
+
+def bind_arguments(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a call by their names in the operation's schema, in its order.
+
+    The order of the arguments differs from operation to operation, and trailing ones that have
+    their default value are left out; their names are reliable.
+
+    Args:
+        func: The operation, an ``OpOverload``.
+        args: Its positional arguments.
+        kwargs: Its keyword arguments.
+    """
+    bound = {}
+    for at, argument in enumerate(func._schema.arguments):
+        if at < len(args):
+            bound[argument.name] = args[at]
+        elif argument.name in kwargs:
+            bound[argument.name] = kwargs[argument.name]
+        elif argument.has_default_value():
+            bound[argument.name] = argument.default_value
+    return bound
+
+
+def written_tensors(func: Any, arguments: dict[str, Any]) -> list[torch.Tensor]:
+    """Return the tensors that an operation writes to.
+
+    Args:
+        func: The operation, an ``OpOverload``.
+        arguments: By name.
+    """
+    if not func._schema.is_mutable:
+        return []
+    written = [
+        arguments.get(argument.name)
+        for argument in func._schema.arguments
+        if argument.alias_info is not None and argument.alias_info.is_write
+    ]
+    return list(list_tensors(written))
 
 
 @dataclass(frozen=True)
@@ -18,27 +58,33 @@ class Call:
 
     Attributes:
         name: Of the operation, without overload and trailing underscore.
-        args: Its positional arguments.
-        kwargs: Its keyword arguments.
+        arguments: By name, also those that have their default value.
         out: Its first output.
         is_value: Tells whether a tensor is a value.
         weight: Returns a tensor that is no value as a weight; the second argument: transposed.
     """
 
     name: str
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
+    arguments: dict[str, Any]
     out: torch.Tensor
     is_value: Callable[[Any], bool]
     weight: Callable[[torch.Tensor, bool], Weight]
 
-    def get(self, index: int, name: str, default: Any = None) -> Any:
-        """Return an argument by position or name."""
-        return self.args[index] if len(self.args) > index else self.kwargs.get(name, default)
+    def __getitem__(self, name: str) -> Any:
+        """Return an argument.
 
-    def optional_weight(self, index: int) -> Weight | None:
+        Raises:
+            KeyError: The operation has none of this name.
+        """
+        return self.arguments[name]
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return an argument that only some overloads of the operation have."""
+        return self.arguments.get(name, default)
+
+    def optional_weight(self, name: str) -> Weight | None:
         """Return an argument that may be None as a weight."""
-        tensor = self.args[index]
+        tensor = self.get(name)
         return None if tensor is None else self.weight(tensor, False)
 
     def opaque(self, why: str, like: Operation | None = None) -> Opaque:

@@ -20,6 +20,7 @@ class Execution:
         reader: The run that first read a value of a tensor, which may choose the path of the next
             image; None if none did.
         certain: Number of the graph's first nodes that ran before that.
+        read: Addresses of all tensors that an operation read.
         warnings: Those that were raised, each with the run of the module that raised it.
     """
 
@@ -28,6 +29,7 @@ class Execution:
     returned: Any
     reader: ModuleRun | None
     certain: int
+    read: frozenset[int | None]
     warnings: tuple[tuple[ModuleRun, str], ...] = ()
 
 

@@ -23,9 +23,12 @@ class FunctionCall:
         function: PyTorch's name, without overload and trailing underscore.
         operation: What it computes; None if it returns its input as it is.
         value: Number of the value in its first output; None if that does not depend on the images.
-        inputs: The tensors with values that it read.
+        inputs: The tensors with values that it read; all that it read if it is a constant.
         outputs: The tensors that it returned.
+        input_shapes: Of the inputs.
+        output_shape: Of the first output.
         after_read: Whether the net had read a value of a tensor before.
+        constant: Whether it read no value, so that what it computes does not depend on the images.
     """
 
     function: str
@@ -33,7 +36,10 @@ class FunctionCall:
     value: int | None
     inputs: tuple[torch.Tensor, ...]
     outputs: tuple[torch.Tensor, ...]
+    input_shapes: tuple[Shape, ...]
+    output_shape: Shape
     after_read: bool
+    constant: bool = False
 
 
 @dataclass(eq=False)

@@ -303,7 +303,9 @@ class Opaque(NamedOperation):
         function: PyTorch's name.
         why: What is unusual; empty if the operation itself is unknown.
         like: What has the same cost and depends on the same elements, if that is known.
+        multiply_adds: For all images together; None if they are unknown. Used if nothing is alike.
     """
 
     why: str = ""
     like: Operation | None = None
+    multiply_adds: int | None = None

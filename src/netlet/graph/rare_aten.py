@@ -4,29 +4,45 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
+
 from netlet.graph.call import Call
 from netlet.graph.graph import Weight
-from netlet.graph.operations import Operation
+from netlet.graph.operations import Opaque, Operation
+from netlet.graph.products import count_sparse_product, is_sparse
 from netlet.graph.rare_operations import Attention, EdgePadding, MatrixProduct, OtherNorm, Stack
+
+# Names of the arguments that are factors and, before them, of one that is added.
+_FACTORS = {
+    "mm": ("self", "mat2"),
+    "bmm": ("self", "mat2"),
+    "addmm": ("self", "mat1", "mat2"),
+    "baddbmm": ("self", "batch1", "batch2"),
+    "_sparse_addmm": ("self", "mat1", "mat2"),
+}
 
 
 def matrix_product(call: Call) -> Operation:
-    """Return the product that an ``mm``, ``addmm``, ``bmm`` or ``baddbmm`` is."""
-    return MatrixProduct(_operands(call, 3 if "add" in call.name else 2))
+    """Return the product that an ``mm``, ``addmm``, ``bmm`` and the like is."""
+    tensors = [call[name] for name in _FACTORS[call.name]]
+    if is_sparse(*tensors):
+        count = count_sparse_product(call, *tensors[-2:])
+        return Opaque(call.name.strip("_"), "it reads a sparse tensor", None, count)
+    return MatrixProduct(_operands(call, *tensors))
 
 
 def _attention(call: Call) -> Operation:
-    return Attention(call.name.strip("_"), _operands(call, 3))
+    operands = _operands(call, call["query"], call["key"], call["value"])
+    return Attention(call.name.strip("_"), operands)
 
 
-def _operands(call: Call, n: int) -> tuple[Weight | None, ...]:
-    operands = call.args[:n]
-    return tuple(None if call.is_value(x) else call.weight(x, False) for x in operands)
+def _operands(call: Call, *tensors: torch.Tensor) -> tuple[Weight | None, ...]:
+    return tuple(None if call.is_value(x) else call.weight(x, False) for x in tensors)
 
 
 def _layer_norm(call: Call) -> Operation:
     rank = call.out.dim()
-    return OtherNorm("layer_norm", tuple(range(rank - len(call.args[1]), rank)))
+    return OtherNorm("layer_norm", tuple(range(rank - len(call["normalized_shape"]), rank)))
 
 
 def _group_norm(call: Call) -> Operation:
@@ -34,21 +50,23 @@ def _group_norm(call: Call) -> Operation:
 
 
 def _stack(call: Call) -> Operation:
-    return Stack(call.get(1, "dim", 0) % call.out.dim())
+    return Stack(call["dim"] % call.out.dim())
 
 
 def _edge_padding(call: Call) -> Operation:
-    return EdgePadding(call.name, tuple(call.args[1]))
+    return EdgePadding(call.name, tuple(call["padding"]))
 
 
 RARE_TRANSLATIONS: dict[str, Callable[[Call], Operation]] = {
-    **dict.fromkeys(("bmm", "baddbmm"), matrix_product),
+    **dict.fromkeys(("bmm", "baddbmm", "_sparse_addmm"), matrix_product),
     **dict.fromkeys(
         (
             "scaled_dot_product_attention",
             "_scaled_dot_product_flash_attention_for_cpu",
             "_scaled_dot_product_efficient_attention",
             "_scaled_dot_product_flash_attention",
+            "_scaled_dot_product_cudnn_attention",
+            "_scaled_dot_product_fused_attention_overrideable",
         ),
         _attention,
     ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,12 +11,13 @@ from torch import nn
 
 from netlet.graph.aten import split_slices, translate
 from netlet.graph.aten_names import IDENTITIES, RANDOM, SHAPE_ONLY, SPLITS, VALUE_DEPENDENT
-from netlet.graph.call import Call
+from netlet.graph.call import Call, bind_arguments, written_tensors
 from netlet.graph.execution import Execution
 from netlet.graph.graph import Graph, Node, Weight
 from netlet.graph.module_runs import FunctionCall, ModuleRun, ModuleRuns
 from netlet.graph.operations import Dropout, Opaque, Operation
 from netlet.graph.rare_operations import FurtherOutput
+from netlet.graph.tensors import address, list_tensors, storage_address
 from netlet.nets.outputs import first_tensor
 from netlet.nets.registered import list_buffers, list_parameters
 
@@ -60,6 +61,7 @@ class Recorder:
         self._transposed: dict[int, torch.Tensor] = {}  # by id of its transpose
         self._reader: ModuleRun | None = None
         self._certain = 0
+        self._read: set[int | None] = set()  # addresses of all tensors that were read
         self._random = self._stale_read = self._changes = self._weight_read = ""
         self._bind(images, 0)
 
@@ -106,7 +108,9 @@ class Recorder:
         self._pending.pop(id(tensor), None)
         self._stale.discard(id(tensor))
         self._kept.append(tensor)
-        storage = tensor.untyped_storage().data_ptr()
+        storage = storage_address(tensor)
+        if storage is None:
+            return
         sharing = self._sharing.setdefault(storage, [])
         if not any(other is tensor for other in sharing):
             sharing.append(tensor)
@@ -122,21 +126,22 @@ class Recorder:
             return
         if name in RANDOM:
             self._random = self._random or self._caller
+        arguments = bind_arguments(func, args, kwargs)
         if name == "rsub":  # of x and y it is y - x
-            args = (args[1], args[0], *args[2:])
-        inputs = [x for x in _iterate_tensors([args, kwargs]) if self.is_value(x)]
-        outputs = list(_iterate_tensors(result))
+            arguments["self"], arguments["other"] = arguments["other"], arguments["self"]
+        read = list(list_tensors(arguments))
+        if name not in SHAPE_ONLY and name not in ("alias", "detach"):
+            self._read.update(map(address, read))
+        inputs = [x for x in read if self.is_value(x)]
+        outputs = list(list_tensors(result)) or written_tensors(func, arguments)
         if not inputs:
-            if name == "_local_scalar_dense":
-                self._weight_read = self._weight_read or self._caller
-            self._note_transpose(name, args, outputs)
-            self._note_source([args, kwargs], outputs)
+            self._record_constant(name, arguments, read, outputs)
             if func._schema.is_mutable:
                 self._note_change(outputs)
             return
         if any(id(x) in self._stale for x in inputs):
             self._stale_read = self._stale_read or self._caller
-        if name in VALUE_DEPENDENT or (name == "index" and _has_mask(args)):
+        if name in VALUE_DEPENDENT or (name == "index" and _has_mask(arguments["indices"])):
             self._note_read()
         if name in SHAPE_ONLY or not outputs:
             return
@@ -146,13 +151,13 @@ class Recorder:
             operation = None
             self._bind(outputs[0], numbers[0])
         elif name in SPLITS:
-            pieces = split_slices(name, inputs[0], args, kwargs, outputs)
+            pieces = split_slices(name, arguments, outputs)
             operation = pieces[0][1]
             for out, piece in pieces:
                 self._add(piece, numbers, out)
         else:
             operation = self._translate(
-                Call(name, args, kwargs, outputs[0], self.is_value, self._weight)
+                Call(name, arguments, outputs[0], self.is_value, self._weight)
             )
             self._add(operation, numbers, outputs[0])
             for out in outputs[1:]:
@@ -162,14 +167,32 @@ class Recorder:
             self._note_change(outputs[:1])
             self._note_partial_writes(name, outputs)
 
+    def _record_constant(
+        self,
+        name: str,
+        arguments: dict[str, Any],
+        read: list[torch.Tensor],
+        outputs: list[torch.Tensor],
+    ) -> None:
+        """Record a call that reads no value: what it computes is a constant of the graph."""
+        if name == "_local_scalar_dense":
+            self._weight_read = self._weight_read or self._caller
+        self._note_transpose(name, arguments.get("self"), outputs)
+        self._note_source(read, outputs)
+        if read and outputs and name not in SHAPE_ONLY and name not in IDENTITIES:
+            operation = self._translate(Call(name, arguments, outputs[0], _is_tensor, self._weight))
+            self._add_call(name, operation, read, outputs, constant=True)
+
     def _translate(self, call: Call) -> Operation:
         if "::" in call.name:
             return Opaque(call.name)
         try:
             return translate(call)
         except (
+            AttributeError,
             IndexError,
             KeyError,
+            RuntimeError,
             TypeError,
             ValueError,
         ) as error:  # called in an unforeseen way
@@ -201,10 +224,20 @@ class Recorder:
         operation: Operation | None,
         inputs: Sequence[torch.Tensor],
         outputs: Sequence[torch.Tensor],
+        *,
+        constant: bool = False,
     ) -> None:
-        value = self._numbers.get(id(outputs[0]))
-        after_read = self._reader is not None
-        call = FunctionCall(name, operation, value, tuple(inputs), tuple(outputs), after_read)
+        call = FunctionCall(
+            name,
+            operation,
+            self._numbers.get(id(outputs[0])),
+            tuple(inputs),
+            tuple(outputs),
+            tuple(tuple(x.shape) for x in inputs),
+            tuple(outputs[0].shape),
+            self._reader is not None,
+            constant,
+        )
         self.runs.current.steps.append(call)
 
     def _wait(self, tensor: torch.Tensor, operation: Operation, inputs: tuple[int, ...]) -> None:
@@ -228,20 +261,20 @@ class Recorder:
         if self._reader is None:
             self._reader, self._certain = self.runs.current, len(self._nodes)
 
-    def _note_transpose(self, name: str, args: Any, outputs: list[torch.Tensor]) -> None:
+    def _note_transpose(self, name: str, of: Any, outputs: list[torch.Tensor]) -> None:
         """Remember that a tensor is a registered one, transposed or as it is."""
-        if not outputs or not args or not isinstance(args[0], torch.Tensor):
+        if not outputs or not isinstance(of, torch.Tensor):
             return
-        if name in ("t", "transpose") and args[0].dim() == 2:
-            self._transposed[id(outputs[0])] = args[0]
+        if name in ("t", "transpose") and of.dim() == 2:
+            self._transposed[id(outputs[0])] = of
             self._kept.append(outputs[0])
-        elif name in ("alias", "detach") and id(args[0]) in self._names:
-            self._names[id(outputs[0])] = self._names[id(args[0])]
+        elif name in ("alias", "detach") and id(of) in self._names:
+            self._names[id(outputs[0])] = self._names[id(of)]
             self._kept.append(outputs[0])
 
-    def _note_source(self, given: Any, outputs: list[torch.Tensor]) -> None:
+    def _note_source(self, read: list[torch.Tensor], outputs: list[torch.Tensor]) -> None:
         """Remember that tensors are computed from a registered one."""
-        ids = [id(x) for x in _iterate_tensors(given)]
+        ids = [id(x) for x in read]
         sources = [self._names.get(i) or self._sources.get(i) for i in ids]
         source = next(filter(None, sources), "")
         for out in outputs:
@@ -255,7 +288,7 @@ class Recorder:
             name = self._names.get(id(out), "")
             if name and not name.endswith("num_batches_tracked"):
                 self._changes = self._changes or self._caller
-            for other in self._sharing.get(out.untyped_storage().data_ptr(), ()):
+            for other in self._sharing.get(storage_address(out) or 0, ()):
                 if other is not out:
                     self._stale.add(id(other))
 
@@ -293,18 +326,12 @@ class Recorder:
             self._weight_read,
         )
         certain = len(self._nodes) if self._reader is None else self._certain
-        return Execution(graph, root, returned, self._reader, certain)
+        return Execution(graph, root, returned, self._reader, certain, frozenset(self._read))
 
 
-def _has_mask(args: Any) -> bool:
-    return any(index.dtype in (torch.bool, torch.uint8) for index in _iterate_tensors(args[1:]))
+def _has_mask(indices: Any) -> bool:
+    return any(index.dtype in (torch.bool, torch.uint8) for index in list_tensors(indices))
 
 
-def _iterate_tensors(value: Any) -> Iterator[torch.Tensor]:
-    if isinstance(value, torch.Tensor):
-        yield value
-    elif isinstance(value, dict):
-        yield from _iterate_tensors(list(value.values()))
-    elif isinstance(value, list | tuple):
-        for part in value:
-            yield from _iterate_tensors(part)
+def _is_tensor(value: Any) -> bool:
+    return isinstance(value, torch.Tensor)

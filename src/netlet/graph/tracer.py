@@ -30,6 +30,7 @@ from netlet.text import format_shape
 
 # Images in the traced batch. Two, since some nets squeeze away a batch dimension of one.
 BATCH = 2
+_COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
 
 
 def trace_graph(net: nn.Module, shape: Sequence[int]) -> Graph:
@@ -77,6 +78,10 @@ class Tracer:
         recorder = self._recorder
         raised = collect_warnings(lambda: recorder.runs.current)
         with raised as found, torch.no_grad(), ExitStack() as hooks:
+            # So that layers of transformers call single operations instead of one for all of it.
+            fast_paths = torch.backends.mha.get_fastpath_enabled()
+            hooks.callback(torch.backends.mha.set_fastpath_enabled, fast_paths)
+            torch.backends.mha.set_fastpath_enabled(False)
             # Global hooks, since a scripted module accepts none of its own.
             hooks.callback(register_module_forward_pre_hook(self._enter_module).remove)
             # Called also when a module raises, since the net may catch that.
@@ -110,11 +115,30 @@ class _DispatchMode(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        result = self._decompose(func, args, kwargs)
+        if result is not NotImplemented:
+            return result
         result = func(*args, **kwargs)
         for observer in self._observers:
             observer.dispatched(func, args, kwargs, result, self._recorder.runs.current)
         self._recorder.record(func, args, kwargs, result)
         return result
+
+    def _decompose(self, func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+        """Call the operations that an operation consists of, in this mode, and return the result.
+
+        In inference mode, PyTorch dispatches an operation such as ``linear`` as a whole.
+
+        Returns:
+            NotImplemented if it does not consist of others.
+        """
+        # Not func.decompose(), which prefers PyTorch's decompositions in Python if other code has
+        # imported them, and these have other operations.
+        known = func.namespace != "prim"  # the dispatcher has no entries for these
+        if not known or not torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), _COMPOSITE):
+            return NotImplemented
+        with self:
+            return func._op_dk(_COMPOSITE, *args, **kwargs)
 
 
 class WithoutDropout(TorchFunctionMode):

@@ -105,6 +105,12 @@ def fit(
     start = time.perf_counter() - (resume.elapsed_s if resume else 0)
     data = data.hold_out(val) if val else data
     traced = trace(net, data.shape)
+    for idle in traced.unused:
+        if idle.parameters is None:
+            raise TrainingError(
+                f"{idle.name} ({idle.kind}) never ran, so its parameters have no shapes and cannot "
+                "be trained; use it in forward or remove it"
+            )
     if not any(p.requires_grad for p in net.parameters()):
         raise TrainingError(f"{type(net).__name__} has no trainable parameters; nothing to fit")
     with explain_device_errors():
