@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from fixtures import slips
-from helpers import FIXTURES, Netlet, set_options
+from helpers import FIXTURES, Netlet, make_seed_result, make_study, set_options
 from torch import nn
 
 import netlet as package
@@ -18,6 +18,7 @@ from netlet.experiments import EXPERIMENTS, find_experiment
 from netlet.nets import NETS, NetEntry
 from netlet.recipes import GENERAL_RECIPES, STEADY, Recipe, recipe_from_json
 from netlet.records import to_json_value
+from netlet.report.commands import command_for
 from netlet.training import describe_dropout, fit
 
 NET = f"{FIXTURES}/slips.py:DropsAlot"
@@ -131,3 +132,32 @@ def test_a_refused_backend_leaves_no_folder(
     assert code == 2
     assert "backend=compiled is not available for this net" in err
     assert [path.name for path in tmp_path.rglob("*")] == []
+
+
+def test_a_study_that_trains_nothing_leaves_no_folder(
+    netlet: Netlet, blobs_for_mnist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("netlet.experiments.study.train_seeds", lambda *_: ["seed 0: refused"])
+    code, _, err = netlet("study", NET, "--seeds", "1", *FAST, "-o", "deep/er")
+    assert code == 2
+    assert "seed 0: refused" in err
+    assert [path.name for path in tmp_path.rglob("*")] == []
+
+
+@pytest.mark.parametrize(
+    ("net", "rate", "option"),
+    [
+        ("mine.py:Net", None, ""),
+        ("mine.py:Net", 0.0, " --set dropout=0.0"),
+        ("pyramid", 0.0, ""),
+        ("pyramid", None, " --set dropout=none"),
+    ],
+)
+def test_the_command_of_a_study_gives_the_same_rates(
+    net: str, rate: float | None, option: str
+) -> None:
+    recipe = to_json_value(recipes.QUICK.replace(dropout=rate, name="quick"))
+    study = make_study(make_seed_result(0, 990), name="mine", net=net, recipe=recipe)
+    assert command_for(study) == (
+        f"netlet study {net} --recipe quick{option} --first-seed 0 --seeds 1"
+    )

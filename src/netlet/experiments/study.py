@@ -111,6 +111,8 @@ def _claim_seeds(config: RunConfig, seeds: Sequence[int], folder: Path) -> Itera
         yield
         return
     with contextlib.ExitStack() as claim:
+        for path in [path for path in (folder, *folder.parents) if not path.exists()][::-1]:
+            claim.callback(_remove_if_empty, path)  # the deepest first
         with lock_folder(folder, "netlet study", _WRITE_WAIT_S):
             for path in sorted(folder.glob(f".seeds-*{LOCK}")):
                 named = _CLAIM.fullmatch(path.name)
@@ -129,6 +131,11 @@ def _claim_seeds(config: RunConfig, seeds: Sequence[int], folder: Path) -> Itera
             mine = folder / f"seeds-{min(seeds)}-{max(seeds)}-{digest}"
             claim.enter_context(lock_file(mine, "netlet study"))
         yield
+
+
+def _remove_if_empty(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        folder.rmdir()
 
 
 def _save_seeds(

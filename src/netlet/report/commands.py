@@ -9,6 +9,7 @@ from typing import Any
 from netlet import catalog, recipes
 from netlet.data import DATASET_NAMES
 from netlet.experiments import EXPERIMENTS
+from netlet.nets import is_user_code
 from netlet.records import Study, to_json_value
 from netlet.text import quote_shell
 
@@ -31,7 +32,7 @@ def command_for(study: Study) -> str | None:
         known = None
     words = ["netlet", "study", study.name if known else study.net]
     if known is None or study.recipe != to_json_value(known.recipe):
-        options = _list_recipe_options(study.recipe)
+        options = _list_recipe_options(study.recipe, in_catalog=not is_user_code(study.net))
         if options is None:
             return None
         words += options
@@ -66,11 +67,17 @@ def _find_seed_ranges(study: Study) -> list[tuple[int, int]]:
     return ranges
 
 
-def _list_recipe_options(values: Mapping[str, Any]) -> list[str] | None:
-    """Return options for a recipe: a named one and what differs from it; None if not possible."""
+def _list_recipe_options(values: Mapping[str, Any], *, in_catalog: bool) -> list[str] | None:
+    """Return options for a recipe: a named one and what differs from it; None if not possible.
+
+    Args:
+        values: The recipe.
+        in_catalog: Whether it trains a net that comes with netlet.
+    """
     # "steady with epochs=1"; ladders and older versions wrote "steady (changed)".
     name = values["name"].removesuffix(" (changed)").partition(" with ")[0]
-    base = to_json_value(catalog.RECIPES.get(name, recipes.STEADY))
+    named = catalog.RECIPES.get(name, recipes.STEADY)
+    base = to_json_value(named.for_net(in_catalog=in_catalog))
     words = ["--recipe", base["name"]]
     for field, value in values.items():
         if field in ("name", "augment") or value == base.get(field):

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from netlet import catalog, records, stats
 from netlet.data import Split
+from netlet.nets import is_user_code
 from netlet.records import Study
 from netlet.report import study_plots, study_tables
 from netlet.report.commands import command_for
@@ -131,6 +132,7 @@ def _explain_choice(study: Study) -> str:
             "them with these seeds."
         )
     known = catalog.RECIPES.get(study.recipe["name"])
+    known = known and known.for_net(in_catalog=not is_user_code(study.net))
     if known is None or records.to_json_value(known) != study.recipe:
         return f"Whether the recipe was chosen by {study.split} accuracy is not recorded."
     if study.recipe["name"].startswith(("plain", "document_")):
