@@ -35,6 +35,7 @@ def notes(net: nn.Module | type[nn.Module]) -> list[str]:
     [
         (slips.SoftmaxEnd, [f"note: the net ends in softmax (softmax); {TRAINS_BADLY}"]),
         (slips.ViewedSoftmax, [f"note: the net ends in softmax; {TRAINS_BADLY}"]),
+        (slips.ClampedProbabilities, [f"note: the net ends in softmax; {TRAINS_BADLY}"]),
         (slips.SoftmaxTwice, [f"note: the net ends in softmax; {TRAINS_BADLY}"]),
         (slips.ExpOfLogSoftmax, [f"note: the net ends in log_softmax; {TRAINS_BADLY}"]),
         (
@@ -109,6 +110,7 @@ def test_slips_are_noted(net: type[nn.Module], expected: list[str]) -> None:
         slips.NormBeforeAverage,
         slips.ReluBeforeAverage,
         slips.DroppedFeatures,
+        slips.ProbabilitiesInEvaluation,
         slips.SoftmaxInPredict,
         slips.RateOfAModule,
         slips.Choices,
@@ -210,6 +212,11 @@ def test_warnings_of_pytorch_become_notes(netlet: Netlet) -> None:
             "ShapeNet",
             "ShapeNet: has no forward(); define one, and a net must take images alone",
         ),
+        (
+            "UndefinedScale",
+            "UndefinedScale: 'scale_of_nothing' is not defined in the file slips.py; define or "
+            "import it there",
+        ),
         ("CallsAList", "ModuleList has no forward(); define one"),
         ("LabelsToo", "its forward() gets no labels, since a net must take images alone"),
     ],
@@ -242,10 +249,13 @@ NET = "class Net(nn.Flatten):\n    def __init__(self):\n        super().__init__
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (f"{HEAD}{NET}", "building it failed: 'rate' is not defined in the file; define or import"),
+        (
+            f"{HEAD}{NET}",
+            "building it failed: 'rate' is not defined in the file mine.py; define or import it there",
+        ),
         (
             f"{HEAD}class Net(base): pass\n",
-            "importing it failed: 'base' is not defined in the file; define or import it there",
+            "importing it failed: 'base' is not defined in the file mine.py; define or import it there",
         ),
         (
             f"{HEAD}{NET}if __name__ == '__main__':\n    rate = 1\n",
@@ -273,7 +283,7 @@ def test_names_that_are_not_defined_are_told(tmp_path: Path, text: str, message:
 def test_a_name_that_another_file_lacks_is_told(tmp_path: Path) -> None:
     (tmp_path / "parts_of_mine.py").write_text("width = undefined_width\n")
     (tmp_path / "mine.py").write_text("import parts_of_mine\nNet = parts_of_mine.Net\n")
-    message = r"name 'undefined_width' is not defined in parts_of_mine.py; define or import it"
+    message = r"'undefined_width' is not defined in the file parts_of_mine.py; define or import it"
     with pytest.raises(NetError, match=message):
         find_net(f"{tmp_path}/mine.py:Net")
 
@@ -289,3 +299,13 @@ def test_noting_leaves_the_net_as_it_was(kind: Callable[[], nn.Module]) -> None:
     assert torch.equal(torch.rand(3), expected)
     assert net.training
     assert all(torch.equal(before[name], tensor) for name, tensor in net.state_dict().items())
+
+
+def test_a_name_that_is_used_too_early_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "too_early.py").write_text(f"{HEAD}Net = nn.Flatten(first)\nfirst = 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    message = r"name 'first' is not defined where too_early.py uses it; define it above"
+    with pytest.raises(NetError, match=message):
+        find_net("too_early:Net")

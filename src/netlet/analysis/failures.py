@@ -12,6 +12,7 @@ from torch import nn
 from netlet.analysis.module_rows import shown_run
 from netlet.graph import ModuleRun
 from netlet.nets.device_errors import describe_device_error
+from netlet.nets.name_errors import explain_name_error
 from netlet.text import format_shape
 
 # Words that occur in PyTorch's messages about shapes, and words of other errors that mention sizes.
@@ -34,8 +35,8 @@ def describe_failure(error: Exception, last: ModuleRun, shape: Sequence[int]) ->
         last: The run of a module that started last.
         shape: Of one image.
     """
-    if about_arguments := _describe_arguments(error, last):
-        return about_arguments
+    if about_code := _describe_code(error, last):
+        return about_code
     lines = str(error).strip().splitlines()
     device_error = describe_device_error(error)
     reason = device_error or (lines[0] if lines else type(error).__name__)
@@ -54,12 +55,12 @@ def describe_failure(error: Exception, last: ModuleRun, shape: Sequence[int]) ->
     )
 
 
-def _describe_arguments(error: Exception, last: ModuleRun) -> str:
-    """Return the message for a forward that is missing or wants more than images; else nothing."""
+def _describe_code(error: Exception, last: ModuleRun) -> str:
+    """Return a message if the net's code is the reason, and not the image; else nothing."""
+    if isinstance(error, NameError):
+        return f"{_root(last).kind}: {explain_name_error(error)}"
     lines = str(error).strip().splitlines() or [""]
-    root = last
-    while root.parent is not None:
-        root = root.parent
+    root = _root(last)
     if missing := _NO_FORWARD.match(lines[0]):
         if last is root and missing[1] == root.kind:
             return f"{root.kind}: has no forward(); define one, and {_IMAGES_ALONE}"
@@ -73,6 +74,12 @@ def _describe_arguments(error: Exception, last: ModuleRun) -> str:
             f"{_IMAGES_ALONE}"
         )
     return ""
+
+
+def _root(run: ModuleRun) -> ModuleRun:
+    while run.parent is not None:
+        run = run.parent
+    return run
 
 
 def _list_arguments(module: nn.Module, reason: str) -> tuple[str, str]:

@@ -6,21 +6,16 @@ mentions them: another method than ``forward`` may use a softmax, say.
 
 from __future__ import annotations
 
-import copy
 import dis
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import CodeType, FunctionType
-from typing import Any
 
-import torch
 from torch import nn
 from torch.nn.modules.loss import _Loss
 
 from netlet.analysis.module_rows import is_atomic
-from netlet.analysis.ops import IdleModule
-from netlet.errors import NetletError
-from netlet.graph import BATCH, ModuleRun, Tracer
-from netlet.nets.isolation import Isolation
+from netlet.analysis.ops import IdleModule, UnrunModule
+from netlet.graph import Execution, ModuleRun
 from netlet.nets.registered import list_modules, list_parameters
 
 _LISTS = (nn.ModuleList, nn.ModuleDict)
@@ -32,31 +27,36 @@ _INDIRECT |= {"children", "modules", "named_children", "named_modules"}
 
 
 def find_idle_modules(
-    net: nn.Module, root: ModuleRun, unused: Sequence[tuple[str, int]], shape: Sequence[int]
+    net: nn.Module,
+    root: ModuleRun,
+    unused: Sequence[UnrunModule],
+    run_in_training: Callable[[], Execution | None],
 ) -> tuple[IdleModule, ...]:
     """Return the modules that a net does not use; of nested ones only the outermost.
 
     Args:
         net: It has run.
         root: Its run.
-        unused: Modules with parameters of their own that have not been read, and their number.
-        shape: Of one image, ``C H W``.
+        unused: Modules with parameters of their own that have not been read.
+        run_in_training: Returns a run of the net in training mode.
     """
     modules = dict(list_modules(net))
-    idle = _outermost(modules, _find_used(modules, root, dict(unused)))
+    unread = {module.path: module.parameters or 0 for module in unused}
+    idle = _outermost(modules, _find_used(modules, root, unread))
     found = []
     for path in idle:
-        inside = sum(n for below, n in unused if _is_within(below, path))
+        inside = sum(n for below, n in unread.items() if _is_within(below, path))
         if inside or _is_forgotten(modules, path):
             found.append(IdleModule(path, type(modules[path]).__name__, inside))
     found += [
         IdleModule(path or "(net)", type(modules[path]).__name__, n)
-        for path, n in unused
+        for path, n in unread.items()
         if not any(_is_within(path, module.path) for module in found)
     ]
     if not any(module.parameters for module in found):
         return tuple(found)
-    in_training = _find_ran_in_training(net, shape)
+    training = run_in_training()
+    in_training = {run.path for run in _iterate_runs(training.root)} if training else set()
     return tuple(
         IdleModule(
             module.path,
@@ -133,20 +133,6 @@ def _nested_code(code: CodeType) -> Iterator[CodeType]:
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
             yield from _nested_code(constant)
-
-
-def _find_ran_in_training(net: nn.Module, shape: Sequence[int]) -> set[str]:
-    """Return the paths of the modules that run in training mode; none if it does not run."""
-    try:
-        with torch.random.fork_rng(devices=[]), Isolation(strict=True):
-            twin = copy.deepcopy(net).train()
-            device: Any = next((p.device for _, p in list_parameters(net)), "cpu")
-            tracer = Tracer(twin, torch.zeros(BATCH, *shape, device=device))
-            return {run.path for run in _iterate_runs(tracer.run().root)}
-    except NetletError:
-        raise
-    except Exception:  # for example, a net that cannot be copied
-        return set()
 
 
 def _iterate_runs(run: ModuleRun) -> Iterator[ModuleRun]:

@@ -6,7 +6,6 @@ operation that computes them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 
@@ -86,61 +85,67 @@ class _Walk:
     classes: int
     pooled: bool = False
 
-    def remarks(self) -> Iterator[str]:
-        """Yield a text for each slip."""
+    def remarks(self) -> list[str]:
+        """Return a text for each slip."""
+        found: list[str] = []
         follows = ""  # the function that is applied to the value
         value = self.graph.output or 0
         while value:
             node = self.graph.nodes[value - 1]
             if not node.batched or len(node.inputs) != 1:
-                return
+                break
             operation = node.operation
             if _keeps_classes(operation):
                 if not isinstance(operation, Reshape | Permutation):
                     before = self.graph.shape_of(node.inputs[0])
                     self.pooled |= prod(before[1:]) > prod(node.shape[1:])
             elif isinstance(operation, Softmax):
-                yield from self._remark_on_softmax(node, follows)
+                ends = self._remark_on_softmax(node, follows)
+                # What acts on probabilities does not act on logits.
+                found = ends if operation.function == "softmax" else found + ends
             elif isinstance(operation, Elementwise) and operation.function in ("log", "exp"):
                 follows = operation.function
                 value = node.inputs[0]
                 continue
             elif node.shape[:1] != (self.classes,):
-                return
+                break
             elif isinstance(operation, Dropout):
-                yield from self._remark_on_dropout(node, operation)
+                found += self._remark_on_dropout(node, operation)
             elif _is_activation(operation):
                 # A ReLU of maps that are averaged, as in SqueezeNet, does no harm.
                 if not self.pooled:
-                    yield f"{describe_node(node)} acts on the logits; leave it out"
+                    found.append(f"{describe_node(node)} acts on the logits; leave it out")
             else:
-                return
+                break
             follows = ""
             value = node.inputs[0]
+        return found
 
-    def _remark_on_softmax(self, node: Node, follows: str) -> Iterator[str]:
+    def _remark_on_softmax(self, node: Node, follows: str) -> list[str]:
         operation = node.operation
         assert isinstance(operation, Softmax)
-        name = describe_node(node)
+        found, name = list[str](), describe_node(node)
         if operation.dim == 0:
-            yield f"{name} normalizes over the images of a batch; use dim=1, the classes"
+            found.append(f"{name} normalizes over the images of a batch; use dim=1, the classes")
         elif node.shape[operation.dim - 1] == 1 < self.classes:
-            yield f"{name} normalizes over a dimension of size 1; use dim=1, the classes"
+            found.append(f"{name} normalizes over a dimension of size 1; use dim=1, the classes")
         probabilities = operation.function == "softmax"
         if follows == "log":
             probabilities = False
         elif follows == "exp":
             probabilities = True
         if probabilities and not self.pooled:
-            yield (
+            found.append(
                 f"the net ends in {name}; with the cross-entropy of training, which expects "
                 "logits, it trains badly: leave it out, or use log_softmax"
             )
+        return found
 
-    def _remark_on_dropout(self, node: Node, operation: Dropout) -> Iterator[str]:
-        if operation.rate:
-            what = "the maps that are pooled to the logits" if self.pooled else "the logits"
-            yield f"{describe_node(node)} drops {what}; leave it out, or move it up"
+    def _remark_on_dropout(self, node: Node, operation: Dropout) -> list[str]:
+        if not operation.rate:
+            return []
+        what = "the maps that are pooled to the logits" if self.pooled else "the logits"
+        return [f"{describe_node(node)} drops {what}; leave it out, or move it up"]
 
 
 def describe_node(node: Node) -> str:

@@ -7,8 +7,9 @@ and totals from there on are reported as unknown.
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -25,8 +26,9 @@ from netlet.analysis.net_end import count_outputs, remark_on_end
 from netlet.analysis.ops import Trace
 from netlet.analysis.outside_values import BULK_READS
 from netlet.analysis.provenance import Provenance
+from netlet.analysis.training_run import run_in_training
 from netlet.errors import NetError
-from netlet.graph import BATCH, Execution, ModuleRun, Observer, Tracer
+from netlet.graph import BATCH, Execution, Graph, ModuleRun, Observer, Tracer
 from netlet.nets.eval_mode import eval_mode
 from netlet.nets.isolation import Isolation
 from netlet.nets.outputs import first_tensor
@@ -71,6 +73,7 @@ def trace(net: nn.Module, shape: Sequence[int] = (1, 28, 28)) -> Trace:
     larger, hidden_from_blank = _run_on_other_images(net, shape)
     rows = list_rows(execution, larger, effects)
     calls = list(execution.root.calls())
+    training = functools.cache(lambda: run_in_training(net, images))  # few nets need it
     return Trace(
         net=net,
         shape=tuple(shape),
@@ -86,13 +89,18 @@ def trace(net: nn.Module, shape: Sequence[int] = (1, 28, 28)) -> Trace:
         activation_bytes=None if reader else peak_bytes(images, calls),
         forward_backward_bytes=forward_backward_bytes(calls),
         why_unknown="" if graph.output is None else effects[graph.output].why,
-        remarks=(*remark_on_left_out(graph), *remark_on_end(graph)),
+        remarks=(*remark_on_left_out(graph), *_remark_on_end(graph, training)),
         outputs=count_outputs(tuple(output.shape[1:])),
-        idle=find_idle_modules(
-            net, execution.root, [(m.path, m.parameters or 0) for m in rows.unused], shape
-        ),
+        idle=find_idle_modules(net, execution.root, rows.unused, training),
         warnings=tuple((shown_name(run), text) for run, text in execution.warnings),
     )
+
+
+def _remark_on_end(graph: Graph, training: Callable[[], Execution | None]) -> list[str]:
+    """Return remarks on a net's end; some nets end otherwise in training, where it matters."""
+    remarks = remark_on_end(graph)
+    run = training() if remarks else None
+    return [r for r in remarks if r in remark_on_end(run.graph)] if run else remarks
 
 
 def _run_on_other_images(

@@ -8,7 +8,6 @@ import importlib
 import inspect
 import os
 import sys
-import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -19,9 +18,10 @@ from torch import nn
 from netlet.errors import NetError, check_type, did_you_mean
 from netlet.files import read_regular
 from netlet.nets.isolation import Isolation, UserExitError, note_user_code
+from netlet.nets.name_errors import SELECTED, explain_name_error
 from netlet.nets.notation import is_notation, parse_notation
 from netlet.nets.registry import NETS, NetEntry, recognize_parameter
-from netlet.nets.script import binds_name, list_definitions, select_statements
+from netlet.nets.script import list_definitions, select_statements
 
 _MAX_BYTES = 1 << 24  # of a file of source code
 
@@ -196,7 +196,7 @@ def _load_from_file(path: Path, attribute: str, address: str) -> object:
 
 def _run_module(tree: ast.Module, path: Path) -> ModuleType:
     """Run statements of a file as a module and return it."""
-    name = f"netlet_user_{path.stem}"
+    name = f"{SELECTED}{path.stem}"
     module = ModuleType(name)
     module.__file__ = str(path)
     # The module is registered and its folder put first on the path, as when Python runs the file:
@@ -228,29 +228,11 @@ def _one_line_errors(address: str, what: str) -> Iterator[None]:
     except UserExitError as error:
         raise NetError(f"{address}: {what}: {error}; guard that with __main__") from error
     except NameError as error:
-        raise NetError(f"{address}: {what}: {_explain_name_error(error, address)}") from error
+        raise NetError(f"{address}: {what}: {explain_name_error(error)}") from error
     except Exception as error:
         raise NetError(
             f"{address}: {what}: {type(error).__name__}: {_first_line(error)}"
         ) from error
-
-
-def _explain_name_error(error: NameError, address: str) -> str:
-    """Return whose name is not defined, and what to do about it."""
-    reason = _first_line(error)
-    place = address.rpartition(":")[0]
-    if isinstance(error, UnboundLocalError) or not reason.endswith("is not defined"):
-        return f"{type(error).__name__}: {reason}"
-    raised_in = [frame.filename for frame in traceback.extract_tb(error.__traceback__)][-1:]
-    if not _is_file(place) or raised_in != [str(Path(place))]:
-        return f"{reason} in {Path(*raised_in).name or place}; define or import it there"
-    tree = ast.parse(read_regular(Path(place), _MAX_BYTES, NetError), filename=place)
-    if binds_name(error.name or "", tree):
-        return (
-            f"{reason} by the statements that the net depends on; named as module:Name, the whole "
-            "file is run"
-        )
-    return f"{error.name!r} is not defined in the file; define or import it there"
 
 
 def _is_net_class(value: object) -> bool:

@@ -1,0 +1,31 @@
+"""A run of a net in training mode, for what its run in evaluation mode cannot tell."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import nn
+
+from netlet.errors import NetletError
+from netlet.graph import Execution, Tracer
+from netlet.nets.isolation import Isolation
+
+
+def run_in_training(net: nn.Module, images: torch.Tensor) -> Execution | None:
+    """Run a copy of a net once in training mode, on blank images.
+
+    Args:
+        net: It stays as it is.
+        images: A batch of the shape, the type and the device that the net takes.
+
+    Returns:
+        What the run showed; None if the net cannot be copied, or does not run so.
+    """
+    try:
+        with torch.random.fork_rng(devices=[]), Isolation(strict=True):
+            return Tracer(copy.deepcopy(net).train(), torch.zeros_like(images)).run()
+    except NetletError:
+        raise
+    except Exception:
+        return None
