@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
+import collections
+import datetime
 import json
+import os
 import runpy
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from helpers import FIXTURES, Netlet, set_options
@@ -17,6 +22,7 @@ from netlet.budgets import Score
 from netlet.data import Dataset
 from netlet.errors import NetError
 from netlet.evaluation import evaluate, evaluation_to_dict, format_evaluation
+from netlet.nets.tensor_files import load_as_data
 from netlet.nets.weights import load_weights, weights_digest
 from netlet.recipes import Recipe
 
@@ -189,6 +195,130 @@ def test_checkpoints_of_training_scripts_can_be_loaded(tmp_path: Path, key: str)
     )
     load_weights(net, tmp_path / "w.pt")
     assert weights_digest(net) == weights_digest(original)
+
+
+class Checkpoint:
+    """A class of a training script, which only this script can load."""
+
+    def __init__(self, value: object) -> None:
+        self.value = value
+
+
+BESIDE = {
+    "a NumPy number": np.float64(0.991),
+    "a NumPy integer": np.int64(3),
+    "a big-endian number": np.array([2.5], ">f4")[0],
+    "a NumPy truth value": np.bool_(True),
+    "a NumPy text": np.str_("best"),
+    "a dtype": np.dtype("float32"),
+    "a NumPy type": np.float32,
+    "an array": np.arange(3.0),
+    "a history": {"loss": [np.float32(0.5), np.float32(0.25)], "epoch": np.int32(2)},
+    "options": argparse.Namespace(lr=0.1, out=Path("runs")),
+    "a path": Path("data"),
+    "a time": datetime.datetime(2026, 1, 2, 3, tzinfo=datetime.UTC),
+    "a default dict": collections.defaultdict(list, {"loss": [1.0]}),
+    "a counter": collections.Counter("abc"),
+    "a tensor": torch.zeros(3),
+    "a dtype of PyTorch": torch.float32,
+    "a device": torch.device("cpu"),
+    "an optimizer": torch.optim.Adam(nn.Linear(1, 1).parameters()).state_dict(),
+}
+
+
+@pytest.mark.parametrize("what", BESIDE)
+def test_what_scripts_save_beside_the_weights_does_not_matter(tmp_path: Path, what: str) -> None:
+    original, net = nets.code_3(), nets.code_3()
+    path = tmp_path / "w.pt"
+    for content in (
+        {"state_dict": original.state_dict(), "beside": BESIDE[what]},
+        {"beside": [{"deep": BESIDE[what]}], "model": {"state_dict": original.state_dict()}},
+    ):
+        torch.save(content, path)
+        load_weights(net, path)
+        assert weights_digest(net) == weights_digest(original)
+
+
+def test_numbers_of_numpy_are_read_as_numbers(tmp_path: Path) -> None:
+    torch.save({name: BESIDE[name] for name in list(BESIDE)[:5]}, tmp_path / "w.pt")
+    found = load_as_data((tmp_path / "w.pt").read_bytes())
+    assert [type(value) for value in found.values()] == [float, int, float, bool, type(None)]
+    assert list(found.values()) == [0.991, 3, 2.5, True, None]
+    assert not any(isinstance(one, tuple) for one in torch.serialization.get_safe_globals())
+
+
+@pytest.mark.parametrize("key", ["weights", "net_state_dict", "network", "lenet5"])
+def test_weights_under_other_keys_are_found(tmp_path: Path, key: str) -> None:
+    original, net = nets.code_3(), nets.code_3()
+    torch.save({"epoch": 3, key: original.state_dict()}, tmp_path / "w.pt")
+    load_weights(net, tmp_path / "w.pt")
+    assert weights_digest(net) == weights_digest(original)
+
+
+def test_the_weights_of_several_nets_are_not_guessed(tmp_path: Path) -> None:
+    state = nets.code_3().state_dict()
+    torch.save({"generator": state, "discriminator": state}, tmp_path / "w.pt")
+    with pytest.raises(
+        NetError, match=r"the weights of several nets \('generator', 'discriminator'\); save the"
+    ):
+        load_weights(nets.code_3(), tmp_path / "w.pt")
+
+
+@pytest.mark.parametrize("prefix", ["model.", "net.", "module.", "module.model.", "_orig_mod."])
+def test_what_lies_beside_a_wrapped_net_is_left_out(tmp_path: Path, prefix: str) -> None:
+    """As in checkpoints of Lightning, whose module has a loss and metrics, or of averaged weights."""
+    original, net, wrapped = nets.code_3(), nets.code_3(), Wrapped()
+    state = {prefix + key: value for key, value in original.state_dict().items()}
+    state |= {"criterion.weight": torch.ones(10), "n_averaged": torch.tensor(3)}
+    hyper_parameters = {"lr": 0.1, "optimizer": "adam", "width": np.int64(8)}
+    lightning = {"epoch": 1, "global_step": 2, "pytorch-lightning_version": "2.5.0"}
+    lightning |= {"loops": {"fit_loop": {"state_dict": {}}}, "callbacks": {}, "lr_schedulers": []}
+    lightning |= {"state_dict": state, "optimizer_states": [], "hyper_parameters": hyper_parameters}
+    torch.save(lightning, tmp_path / "w.ckpt")
+    loads = [(net, net)] if prefix == "net." else [(net, net), (wrapped, wrapped.net)]
+    for loaded, inside in loads:
+        load_weights(loaded, tmp_path / "w.ckpt")
+        assert weights_digest(inside) == weights_digest(original)
+    del state[prefix + next(iter(original.state_dict()))]
+    torch.save(lightning, tmp_path / "w.ckpt")
+    with pytest.raises(NetError, match="these weights belong to another net; missing: "):
+        load_weights(net, tmp_path / "w.ckpt")
+
+
+def test_weights_of_compiled_layers_can_be_loaded(tmp_path: Path) -> None:
+    original, net = nets.code_3(), nets.code_3()
+    state = {
+        key.replace(".", "._orig_mod.", 1): value for key, value in original.state_dict().items()
+    }
+    torch.save(state, tmp_path / "w.pt")
+    load_weights(net, tmp_path / "w.pt")
+    assert weights_digest(net) == weights_digest(original)
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        (nn.Sequential(nn.Linear(1, 1)), r"torch\.nn\.modules\.container\.Sequential"),
+        (Checkpoint(1), r"[\w.]*Checkpoint"),
+        ({"model": nn.Linear(1, 1)}, r"torch\.nn\.modules\.linear\.Linear"),
+        (
+            {"state_dict": nn.Linear(1, 1).state_dict(), "config": Checkpoint(1)},
+            r"[\w.]*Checkpoint",
+        ),
+        ({"state_dict": nn.Linear(1, 1).state_dict(), "run": os.system}, r"posix\.system"),
+        ({"state_dict": nn.Linear(1, 1).state_dict(), "run": eval}, "eval"),
+    ],
+)
+def test_what_would_run_code_is_refused_by_its_name(
+    tmp_path: Path, content: object, named: str
+) -> None:
+    torch.save(content, tmp_path / "w.pt")
+    with pytest.raises(
+        NetError,
+        match=rf"w\.pt: refused, since loading it would run code stored in the file \(it names {named}\); "
+        r"save net\.state_dict\(\), not the net",
+    ):
+        load_weights(nn.Linear(1, 1), tmp_path / "w.pt")
 
 
 def test_weights_without_batch_norm_counters_can_be_loaded(tmp_path: Path) -> None:

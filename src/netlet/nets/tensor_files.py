@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import re
 import warnings
 import zipfile
 from pathlib import Path
@@ -15,12 +16,15 @@ from safetensors.torch import load as load_safetensors
 
 from netlet.errors import NetletError
 from netlet.files import read_regular
+from netlet.nets.pickled_values import READ_AS_DATA
 
 MAX_WEIGHTS_BYTES = 1 << 29  # of a file
 _MAX_HEADER_BYTES = 1 << 22  # of a safetensors file
 _ZIP_MAGIC = b"PK\x03\x04"
 # torch.load calls this function with any size, and the result fills the memory.
 _HOSTILE_NAME = b"bytearray"
+_REFUSED = re.compile(r"nsupported (?:global: )?GLOBAL (\S+)")  # in torch.load's message
+_SHOWN_LETTERS = 80  # of a name in a file
 
 
 def read_safetensors(path: Path, error: type[NetletError]) -> dict[str, torch.Tensor]:
@@ -71,14 +75,15 @@ def read_torch_file(path: Path, error: type[NetletError]) -> Any:
     try:
         return load_as_data(content)
     except pickle.UnpicklingError as caught:
-        if "nsupported global" not in str(caught):
+        refused = _REFUSED.search(str(caught))
+        if refused is None:
             raise error(
                 f"{path}: expected a state_dict written by torch.save, found a broken file; "
                 "save it again"
             ) from caught
         raise error(
-            f"{path}: refused, since loading it would run code stored in the file; "
-            "save net.state_dict(), not the net"
+            f"{path}: refused, since loading it would run code stored in the file (it names "
+            f"{refused[1][:_SHOWN_LETTERS]}); save net.state_dict(), not the net"
         ) from caught
     # torch.load raises exceptions of many types: EOFError, IndexError, ValueError, ...
     except Exception as caught:
@@ -94,7 +99,10 @@ def load_as_data(content: bytes) -> Any:
         Exception: Of many types, if the content is broken or would fill the memory.
     """
     _check_sizes(content)
-    with warnings.catch_warnings(action="ignore"):
+    with (
+        warnings.catch_warnings(action="ignore"),
+        torch.serialization.safe_globals(READ_AS_DATA),
+    ):
         return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
 
 

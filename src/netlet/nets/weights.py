@@ -7,7 +7,6 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import save as save_safetensors
@@ -15,17 +14,14 @@ from torch import nn
 
 from netlet.errors import NetError
 from netlet.files import open_regular, write_atomic
+from netlet.nets.checkpoints import align_names, find_state
 from netlet.nets.tensor_files import (
     MAX_WEIGHTS_BYTES,
     check_tensor,
     read_safetensors,
     read_torch_file,
 )
-from netlet.records.upgrade import OLD_LAYER_NAMES
 from netlet.text import format_shape, to_unicode
-
-# Keys under which training scripts save the state_dict in a larger checkpoint.
-_STATE_KEYS = ("state_dict", "model_state_dict", "model", "net")
 
 
 def save_weights(net: nn.Module, path: Path, metadata: Mapping[str, str] | None = None) -> str:
@@ -70,9 +66,9 @@ def load_weights(net: nn.Module, path: Path | str) -> None:
     Args:
         net: The net, which is changed in place.
         path: A safetensors file, or a ``.pt``/``.pth`` written by ``torch.save`` from a
-            ``state_dict``, alone or in a dict under ``state_dict``, ``model_state_dict``, ``model``
-            or ``net``. A prefix shared by all names of the file, or of the net (``module.``,
-            ``net.``), is ignored.
+            ``state_dict``, alone or in a checkpoint, under ``state_dict``, ``model``, ``weights``
+            or a similar key. Prefixes of wrappers (``module.``, ``model.``, ``_orig_mod.``) are
+            ignored, and so is what a checkpoint holds beside the weights.
 
     Raises:
         NetError: The file cannot be read, contains something else, would run code, has values that
@@ -81,7 +77,7 @@ def load_weights(net: nn.Module, path: Path | str) -> None:
     """
     path = Path(path)
     wanted = net.state_dict()
-    found = _align_names(read_state_dict(path), wanted)
+    found = align_names(read_state_dict(path), wanted)
     for key, value in wanted.items():
         if key.endswith("num_batches_tracked"):  # missing in old files
             found.setdefault(key, value)
@@ -210,82 +206,10 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
     if path.suffix == ".safetensors":
         tensors = read_safetensors(path, NetError)
     else:
-        tensors = _find_state(read_torch_file(path, NetError), path)
+        tensors = find_state(read_torch_file(path, NetError), path)
     for name, tensor in tensors.items():
         check_tensor(tensor, path, name, NetError)
     return tensors
-
-
-def _find_state(loaded: Any, path: Path) -> dict[str, torch.Tensor]:
-    """Return the ``state_dict`` in what ``torch.save`` stored.
-
-    Raises:
-        NetError: There is none.
-    """
-    for state in [
-        loaded,
-        *(loaded.get(name) for name in _STATE_KEYS if isinstance(loaded, Mapping)),
-    ]:
-        if (
-            isinstance(state, Mapping)
-            and state
-            and all(isinstance(value, torch.Tensor) for value in state.values())
-            and all(isinstance(key, str) for key in state)
-        ):
-            return dict(state)
-    strange = (
-        [key for key, value in loaded.items() if not isinstance(value, torch.Tensor)]
-        if _is_state(loaded)
-        else []
-    )
-    what = (
-        f"{type(loaded[strange[0]]).__name__} under {strange[0]!r}"
-        if strange
-        else type(loaded).__name__
-    )
-    raise NetError(
-        f"{path}: expected a state_dict (names and tensors), found {what}; save net.state_dict()"
-    )
-
-
-def _is_state(loaded: object) -> bool:
-    return isinstance(loaded, Mapping) and any(
-        isinstance(value, torch.Tensor) for value in loaded.values()
-    )
-
-
-def _align_names(
-    found: dict[str, torch.Tensor], wanted: Mapping[str, torch.Tensor]
-) -> dict[str, torch.Tensor]:
-    """Rename tensors to match the net's names.
-
-    Either may have a common prefix from a wrapper, and the weights of our own nets may have the
-    layer names of version 0.1.
-    """
-    candidates = [found]
-    for names in OLD_LAYER_NAMES.values():
-        renamed = {_rename_layer(key, names): value for key, value in found.items()}
-        if renamed.keys() == wanted.keys():
-            return renamed
-    while prefix := _shared_prefix(candidates[-1]):
-        candidates.append(
-            {key.removeprefix(prefix): value for key, value in candidates[-1].items()}
-        )
-    if prefix := _shared_prefix(wanted):
-        candidates += [
-            {prefix + key: value for key, value in candidate.items()} for candidate in candidates
-        ]
-    return dict(max(candidates, key=lambda candidate: len(candidate.keys() & wanted.keys())))
-
-
-def _rename_layer(key: str, names: Mapping[str, str]) -> str:
-    layer, dot, rest = key.partition(".")
-    return names.get(layer, layer) + dot + rest
-
-
-def _shared_prefix(names: Mapping[str, object]) -> str:
-    firsts = {key.partition(".")[0] + "." for key in names if "." in key}
-    return firsts.pop() if len(firsts) == 1 and all("." in key for key in names) else ""
 
 
 def _name_dtype(tensor: torch.Tensor) -> str:
