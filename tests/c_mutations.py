@@ -109,7 +109,7 @@ _CONVOLUTION = (
         "(ws.d_bias + b * LANES) += bias",
         "(ws.d_bias + b * LANES) = bias",
     ),
-    Mutation("kernel transposed", "s.taps_h + r) * s.taps_w + c;", "s.taps_h + c) * s.taps_w + r;"),
+    Mutation("kernel transposed", "weight_row(s, 0, i, r, c)", "weight_row(s, 0, i, c, r)"),
     Mutation("weight gradients not cleared", "memset(ws.d_weight, 0, w_size(s) * 4);", ""),
     Mutation("bias gradients not cleared", "memset(ws.d_bias, 0, lanes(s) * 4);", ""),
     Mutation(
@@ -326,8 +326,8 @@ _BATCHES_AND_THREADS = (
     ),
     Mutation(
         "one thread's weight gradients only",
-        "for (int a = 0; a < net->threads; a++)\n                        sum +=",
-        "for (int a = 0; a < 1; a++)\n                        sum +=",
+        "for (int a = 0; a < net->threads; a++) {\n                    const float *from",
+        "for (int a = 0; a < 1; a++) {\n                    const float *from",
     ),
     Mutation(
         "one thread's bias gradients only",
@@ -366,11 +366,23 @@ _LINEAR = (
     ),
     Mutation(
         "linear gradient of the first image",
-        "ROLLED for (int i = 0; i < n; i++) {\n        vec d[MAX_TILE];",
-        "ROLLED for (int i = 0; i < 1; i++) {\n        vec d[MAX_TILE];",
+        "ROLLED for (int i = 0; i < (n + PAIR - 1) / PAIR; i++) {",
+        "ROLLED for (int i = 0; i < 1; i++) {",
     ),
     Mutation(
-        "linear gradient of another image", "from_elem(x[i * x_size(s) + c])", "from_elem(x[c])"
+        "linear gradient of another image",
+        "mac(a[c * blocks + b], d[b], x + i * chunk + c)",
+        "mac(a[c * blocks + b], d[b], x + c)",
+    ),
+    Mutation(
+        "linear gradient without the last image",
+        "i + 1 < n ? load(row + step)",
+        "i + 2 < n ? load(row + step)",
+    ),
+    Mutation(
+        "linear gradient without the inputs after whole chunks",
+        "if (rest) linear_gradient_chunk(",
+        "if (rest && n < 0) linear_gradient_chunk(",
     ),
     Mutation(
         "linear gradient without the first inputs",
@@ -379,7 +391,7 @@ _LINEAR = (
     ),
     Mutation(
         "linear gradient of one thread's first images",
-        "*(vec *)(d_weight + (size_t)c * lanes(s) + b * LANES) +=",
+        "*(vec *)(d_weight + (size_t)c * lanes(s) + b * LANES) =",
         "*(vec *)(d_weight + (size_t)c * lanes(s) + b * LANES) = 0 *",
     ),
     Mutation(
@@ -480,8 +492,8 @@ _GATED = (
         "elem *to = add ? (elem *)ws.scratch : g;\n",
         "elem *to = g;\n    add = 0;\n",
     ),
-    Mutation("shared weights: one gradient", "t.add_weight ? *to : 0", "0"),
-    Mutation("gradients of shared weights never cleared", "t.add_weight ? *to : 0", "*to"),
+    Mutation("shared weights: one gradient", "t.add_weight ? to[j] +", "0 ? to[j] +"),
+    Mutation("gradients of shared weights never cleared", "t.add_weight ? to[j]", "1 ? to[j]"),
     Mutation(
         "shared norm: one gradient of gamma", "t.add_gamma ? t.d_gamma[c] + sum_dzy :", "0 ? 0 :"
     ),

@@ -606,8 +606,8 @@ def test_wrong_library_is_rejected_and_not_cached(
 
     def wrong(*args: object, **more: object) -> str:
         text = original(*args, **more)  # type: ignore[arg-type]
-        assert text.count("s.taps_h + r) * s.taps_w + c;") == 1
-        return text.replace("s.taps_h + r) * s.taps_w + c;", "s.taps_h + c) * s.taps_w + r;")
+        assert text.count("weight_row(s, 0, i, r, c)") == 1
+        return text.replace("weight_row(s, 0, i, r, c)", "weight_row(s, 0, i, c, r)")
 
     monkeypatch.setattr("netlet.backends.cpu.compiled_step.generate_c_source", wrong)
     with pytest.raises(

@@ -122,7 +122,7 @@ def _stage_gradients(listing: Listing, k: int, part: Stage) -> str:
         "int n) {",
         f"    const elem *x = arena->x[{k}] + (size_t)slot * x_size(STAGE_{k});",
         f"    const elem *dy = arena->dy[{k}] + (size_t)slot * back_size(STAGE_{k});",
-        f"    linear_gradient(STAGE_{k}, x, dy, {code.workspace}.d_weight, n);",
+        f"    linear_gradient(STAGE_{k}, x, dy, {code.workspace}, n);",
     ]
     if code.wanted[0]:
         g = f"arena->g[{j}] + (size_t)slot * SIZE_{j}"

@@ -242,26 +242,41 @@ INLINE void pack_weights(Stage s, const float *weight, elem *forward, elem *back
 }
 
 /* Add up the weights' gradients of all threads and write them where PyTorch reads them, each thread
- * its share of the channels. */
+ * its share of the channels. PyTorch keeps the weights of a channel side by side, our layout those of
+ * neighboring channels, so they go through a tile that stays in the cache. */
+#define TILE_WEIGHTS 64
 INLINE void reduce_gradients(Stage s, const Net *net, const Arena *arena, int k, int out_from,
                              int out_to) {
     const Tensors t = net->op[k];
-    const int inputs = inputs_per_output(s);
-    for (int o = out_from; o < out_to; o++) {
-        for (int i = 0; i < inputs; i++)
-            for (int r = 0; r < s.taps_h; r++)
-                for (int c = 0; c < s.taps_w; c++) {
-                    const size_t from = (size_t)weight_row(s, o, i, r, c) * lanes(s) + o;
-                    float *to = t.d_weight + ((o * inputs + i) * s.taps_h + r) * s.taps_w + c;
-                    float sum = t.add_weight ? *to : 0;
-                    for (int a = 0; a < net->threads; a++)
-                        sum += arena->workspace[a][k].d_weight[from];
-                    *to = sum;
+    const int window = s.taps_h * s.taps_w, weights = inputs_per_output(s) * window;
+    for (int first = out_from; first < out_to; first += LANES)
+        for (int start = 0; start < weights; start += TILE_WEIGHTS) {
+            float tile[LANES][TILE_WEIGHTS];
+            const int channels = smaller(LANES, out_to - first),
+                      n = smaller(TILE_WEIGHTS, weights - start);
+            for (int j = 0; j < n; j++) {
+                const int i = (start + j) / window, r = (start + j) % window / s.taps_w,
+                          c = (start + j) % s.taps_w;
+                vec sums = {0};
+                for (int a = 0; a < net->threads; a++) {
+                    const float *from = arena->workspace[a][k].d_weight + first;
+                    if (s.groups == 1)
+                        sums += load_f32(from + (size_t)weight_row(s, 0, i, r, c) * lanes(s));
+                    else
+                        for (int o = 0; o < channels; o++)
+                            sums[o] += from[(size_t)weight_row(s, first + o, i, r, c) * lanes(s) + o];
                 }
-        if (s.bias) {
+                for (int o = 0; o < LANES; o++) tile[o][j] = sums[o];
+            }
+            for (int o = 0; o < channels; o++) {
+                float *to = t.d_weight + (size_t)(first + o) * weights + start;
+                for (int j = 0; j < n; j++) to[j] = t.add_weight ? to[j] + tile[o][j] : tile[o][j];
+            }
+        }
+    if (s.bias)
+        for (int o = out_from; o < out_to; o++) {
             float sum = t.add_bias ? t.d_bias[o] : 0;
             for (int a = 0; a < net->threads; a++) sum += arena->workspace[a][k].d_bias[o];
             t.d_bias[o] = sum;
         }
-    }
 }

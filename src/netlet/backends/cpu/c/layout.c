@@ -43,6 +43,7 @@ typedef struct {
     int threads;
 } Net;
 
+INLINE int smaller(int a, int b) { return a < b ? a : b; }
 INLINE int round_up(int n, int to) { return (n + to - 1) / to * to; }
 
 /* Numbers from one pixel to the next: of the input, and of the convolution's output. */
@@ -81,6 +82,10 @@ typedef struct {
     int scratch; /* float numbers that a thread needs for it */
 } OpSizes;
 
+/* Inputs of a linear layer whose weights' gradients are computed together, so that their values for
+ * all images stay in the cache. */
+#define INPUT_CHUNK 64
+
 /* Scratch memory of one thread for one operation. */
 typedef struct {
     /* Sums over the thread's images: y and y^2 in the forward pass, later dz and dz * normalized y.
@@ -92,6 +97,7 @@ typedef struct {
     elem *dy;        /* of one image, spread by the stride and padded, for the input's gradient */
     float *dy_pairs; /* of one image, in pairs of pixels, for the weights' gradient */
     float *x_pairs;  /* the input of one image in pairs, with HALF */
+    /* For a linear layer, both in pairs of images, the latter of INPUT_CHUNK inputs. */
     float *scratch;
 } ThreadWorkspace;
 
@@ -147,12 +153,13 @@ static size_t lay_out_arena(char *memory, int threads, Arena *arena) {
             ws->d_weight = allocate(&next, trained ? w_size(s) * 4 : 0);
             ws->dz = allocate(&next, trained ? y_size(s) * 4 : 0);
             ws->dy = allocate(&next, trained && !s.linear ? back_size(s) * sizeof(elem) : 0);
-            ws->dy_pairs =
-                allocate(&next, trained ? (size_t)s.h * pixel_pairs(s) * lanes(s) * 4 : 0);
-            ws->x_pairs =
-                allocate(&next, trained && HALF && !s.linear
-                                    ? (x_size(s) + (size_t)s.stride_w * pitch(s)) * 4
-                                    : 0);
+            const size_t image_pairs = (IMAGES + PAIR - 1) / PAIR;
+            const size_t dy_pairs = s.linear ? image_pairs : (size_t)s.h * pixel_pairs(s);
+            const size_t x_pairs = s.linear ? image_pairs * INPUT_CHUNK
+                                   : HALF   ? x_size(s) + (size_t)s.stride_w * pitch(s)
+                                            : 0;
+            ws->dy_pairs = allocate(&next, trained ? dy_pairs * lanes(s) * 4 : 0);
+            ws->x_pairs = allocate(&next, trained ? x_pairs * 4 : 0);
             ws->scratch = allocate(&next, (size_t)o.scratch * 4);
         }
         arena->d_head[t] = allocate(&next, (size_t)CLASSES * FEATURES * 4);

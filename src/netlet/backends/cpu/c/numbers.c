@@ -71,6 +71,7 @@ INLINE void store(elem *p, vec v) { *(vec *)p = v; }
 INLINE elem to_elem(float value) { return value; }
 INLINE float from_elem(elem value) { return value; }
 INLINE vec mac(vec a, vec w, const void *x) { return a + w * *(const float *)x; }
+INLINE vec interleave(vec first, vec second) { return (void)second, first; } /* no pairs */
 #endif
 
 INLINE vec load_f32(const float *p) { return *(const vec *)p; }

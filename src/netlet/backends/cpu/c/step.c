@@ -97,7 +97,7 @@ INLINE void init_stage(Stage s, const Net *net, Arena *arena, int k, int thread,
     clear_sums(arena, k, thread, lanes(s));
 #if TRAINING
     memset(ws.d_bias, 0, lanes(s) * 4);
-    memset(ws.d_weight, 0, w_size(s) * 4);
+    if (!s.linear) memset(ws.d_weight, 0, w_size(s) * 4); /* a linear layer's is written once */
 #endif
     (void)ws;
     pack_weights(s, net->op[k].weight, arena->weight[k],
