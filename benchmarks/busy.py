@@ -31,7 +31,7 @@ threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).st
 while True: pass
 """
 
-Setting = tuple[str, int]  # a backend and its number of threads
+Setting = tuple[str, int]  # a backend and its number of threads; 0: --threads is not given
 
 
 @contextmanager
@@ -58,14 +58,19 @@ def train_epoch(backend: str, threads: int) -> dict[str, Any]:
     from netlet import records
 
     with tempfile.TemporaryDirectory() as folder:
-        words = ["--epochs", "1", "--set", f"backend={backend}", "--threads", str(threads)]
+        words = ["--epochs", "1", "--set", f"backend={backend}"]
+        words += ["--threads", str(threads)] if threads else []
         command = [sys.executable, "-m", "netlet", "train", EXPERIMENT, *words, "--out", folder]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode not in (0, 1):  # 1: budget missed
             sys.exit(f"{' '.join(command)}: {done.stderr}")
         run = records.load_run(Path(folder))
     assert run.backend == backend
-    return {"seconds": run.epochs[0].train_s, "precision": run.precision}
+    return {
+        "seconds": run.epochs[0].train_s,
+        "precision": run.precision,
+        "threads": run.environment["threads"],
+    }
 
 
 def measure_turn(settings: Sequence[Setting], loops: Sequence[int]) -> dict[Setting, list[Any]]:
@@ -75,7 +80,8 @@ def measure_turn(settings: Sequence[Setting], loops: Sequence[int]) -> dict[Sett
         with run_busy_loops(count):
             figures = train_epoch(backend, threads)
         turn[backend, threads].append(figures)
-        text = f"  {backend}, {threads} threads, {count} loops: {figures['seconds']:.1f} s"
+        used = f"{figures['threads']} threads" + ("" if threads else " by default")
+        text = f"  {backend}, {used}, {count} loops: {figures['seconds']:.1f} s"
         print(text, file=sys.stderr, flush=True)
     return turn
 
@@ -88,7 +94,10 @@ def summarize(setting: Setting, turns: Sequence[Mapping[Setting, list[Any]]]) ->
     backend, threads = setting
     return {
         "backend": backend,
-        "threads": threads,
+        "threads": threads or None,
+        "threads_used": [
+            sorted({n["threads"] for n in column}) for column in zip(*figures, strict=True)
+        ],
         "precision": figures[0][0]["precision"],
         "seconds": [round(statistics.median(column), 2) for column in zip(*seconds, strict=True)],
         "ratios": [round(statistics.median(column), 2) for column in zip(*ratios, strict=True)],
@@ -136,8 +145,8 @@ def main() -> None:
         "--threads",
         type=int,
         nargs="+",
-        default=[2, 1],
-        help="numbers of threads to train with (default: 2 1)",
+        default=[0, 2, 1],
+        help="numbers of threads to train with; 0: netlet's choice (default: 0 2 1)",
     )
     parser.add_argument(
         "--loops",

@@ -229,11 +229,18 @@ def busy_table(record: Mapping[str, Any]) -> str:
     rows = []
     for row in record["rows"]:
         quiet, *busy = row["seconds"]
-        cells = [f"{row['backend']}, {row['precision']}", str(row["threads"]), f"{quiet:.2f} s"]
+        cells = [f"{row['backend']}, {row['precision']}", _describe_threads(row), f"{quiet:.2f} s"]
         for seconds, ratio in zip(busy, row["ratios"], strict=True):
             cells += [f"{seconds:.2f} s", f"{ratio:.2f}"]
         rows.append(cells)
     return markdown_table(columns, rows, "l" + "r" * (len(columns) - 1))
+
+
+def _describe_threads(row: Mapping[str, Any]) -> str:
+    if row["threads"]:
+        return str(row["threads"])
+    used = [" or ".join(map(str, numbers)) for numbers in row["threads_used"]]
+    return f"by default ({', '.join(used)})"
 
 
 TABLES: dict[str, Callable[[], str]] = {

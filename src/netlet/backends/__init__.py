@@ -12,15 +12,18 @@ from netlet.backends.select import (
     select_backend,
     warn_of_fallback,
 )
+from netlet.backends.torch_threads import choose_threads, use_torch_threads
 
 __all__ = [
     "Backend",
     "EagerBackend",
     "FlatParameters",
     "ParameterGroup",
+    "choose_threads",
     "describe_compiled_code",
     "flatten_parameters",
     "select_augmentation",
     "select_backend",
+    "use_torch_threads",
     "warn_of_fallback",
 ]

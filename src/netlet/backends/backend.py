@@ -12,6 +12,8 @@ class Backend(Protocol):
     """A way to run a net's training steps."""
 
     name: str  # as it appears in records: "eager", "compiled" or "cuda_graph"
+    # For PyTorch's operations between the steps; None leaves their number as it is.
+    torch_threads: int | None
 
     def compute_gradients(self, images: torch.Tensor, labels: torch.Tensor) -> None:
         """Write the gradients of a batch's mean loss to the ``grad`` of the parameters.

@@ -25,6 +25,7 @@ class EagerBackend:
     """
 
     name: str = "eager"
+    torch_threads: int | None = None
 
     def __init__(
         self,

@@ -28,14 +28,18 @@ from netlet.cli.results import print_json, print_result, say
 from netlet.cli.settings import configure_experiment, safe_folder_name
 from netlet.errors import TrainingError
 from netlet.outputs import check_output_folder
+from netlet.processor_load import ProcessorLoad
 from netlet.records.config import MAX_THREADS
 from netlet.text import escape_controls
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from netlet.data import Dataset
     from netlet.experiments import Experiment
     from netlet.records import Run, RunConfig
 
+_BUSY_PROCESSORS = 0.5  # by other programs; with fewer the number of threads stays as it is
 RUNS = Path("runs")  # where runs go if --out is not given
 # What may be given beside --resume; everything else is taken from the run.
 _BESIDE_RESUME = ("resume", "threads", "trust", "json")
@@ -90,7 +94,8 @@ def train(
             metavar="N",
             min=1,
             max=MAX_THREADS,
-            help="CPU threads; PyTorch's default if not given.",
+            help="CPU threads; if not given PyTorch's default, or 1 where other programs make that "
+            "faster.",
         ),
     ] = None,
     resume: Annotated[
@@ -113,6 +118,7 @@ def train(
         _refuse_beside_resume(ctx, resume, net)
         folder, run = resume, _resume(resume, threads, net, trust=trust)
     else:
+        load = None if threads else ProcessorLoad()
         experiment = configure_experiment(net, recipe, budget, set_, epochs, accuracy_at_least)
         _set_threads(threads)
         check_outside_dataset(out or RUNS, dataset)
@@ -120,7 +126,9 @@ def train(
         images = load_training_dataset(dataset, data_dir, channels)
         place = out or _default_folder(experiment, images, seed)
         options = {"seed": seed, "val": val, "dataset": dataset, "data_folder": data_dir}
-        folder, run = _begin(experiment, images, weights, place, options, numbered=out is None)
+        folder, run = _begin(
+            experiment, images, weights, place, options, load, numbered=out is None
+        )
     if json:
         print_json("run", {**run.to_dict(), "folder": str(folder)})
     else:
@@ -167,6 +175,7 @@ def _begin(
     weights: Path | None,
     folder: Path,
     options: Mapping[str, Any],
+    load: ProcessorLoad | None,
     *,
     numbered: bool,
 ) -> tuple[Path, Run]:
@@ -178,6 +187,7 @@ def _begin(
         weights: The weights to start from.
         folder: The folder of the run.
         options: ``seed``, ``val``, ``dataset`` and ``data_folder`` of ``configure_run``.
+        load: The load of the processors so far, if the number of threads may depend on it.
         numbered: Whether to number the folder if its name is taken.
 
     Returns:
@@ -196,6 +206,8 @@ def _begin(
     if weights:
         load_weights(net, weights)
     digest = weights_digest(net) if weights else ""
+    if load and load.of_others() >= _BUSY_PROCESSORS:
+        _adapt_threads(net, images, experiment)
     config = configure_run(
         experiment,
         images,
@@ -217,6 +229,26 @@ def _begin(
             initial_weights_digest=digest,
         )
     return recorder.folder, run
+
+
+def _adapt_threads(net: nn.Module, images: Dataset, experiment: Experiment) -> None:
+    """Use one thread if that is faster beside other programs, and say so."""
+    import torch
+
+    from netlet.backends import choose_threads
+    from netlet.training import resolve_precision
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device.type != "cpu":
+        return
+    usual, recipe = torch.get_num_threads(), experiment.recipe
+    threads = choose_threads(net, images, recipe, resolve_precision(recipe, device))
+    if threads != usual:
+        torch.set_num_threads(threads)
+        say(
+            f"other programs use the processors; training on {threads} thread instead of {usual} "
+            f"(--threads {usual} keeps {usual})"
+        )
 
 
 def _check_folder(folder: Path, *, numbered: bool) -> None:

@@ -3,6 +3,7 @@
 from netlet.training.callbacks import Callback, Plan, Progress
 from netlet.training.checkpoint import CHECKPOINT_FILE, Checkpoint, load_checkpoint
 from netlet.training.dropout import describe_dropout
+from netlet.training.environment import resolve_precision
 from netlet.training.recorder import Recorder, clear_finished
 from netlet.training.trainer import fit
 
@@ -17,4 +18,5 @@ __all__ = [
     "describe_dropout",
     "fit",
     "load_checkpoint",
+    "resolve_precision",
 ]

@@ -17,6 +17,7 @@ from netlet.backends import (
     describe_compiled_code,
     select_augmentation,
     select_backend,
+    use_torch_threads,
     warn_of_fallback,
 )
 from netlet.budgets import Budget, Score
@@ -210,7 +211,8 @@ class Trainer:
                 )
                 for number in range(len(self._epochs) + 1, recipe.epochs + 1):
                     self._random.start_epoch(number)
-                    evaluation = self._run_epoch(number, state, backend)
+                    with use_torch_threads(backend.torch_threads):
+                        evaluation = self._run_epoch(number, state, backend)
                     for callback in self._callbacks:
                         callback.on_epoch_end(self._epochs, state.average.net)
                     self._save_checkpoint(self._capture(state))

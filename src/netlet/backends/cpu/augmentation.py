@@ -37,7 +37,7 @@ class CompiledAugmentation:
         grid_weights: For each op with an elastic displacement, the weights of the grid's points for
             each row, ``H P``, and each column, ``W P``; None for the others.
         use: A library that is not checked yet, and the number of threads; by default the library
-            of this machine, and as many as torch uses.
+            of this machine, and as many as torch uses now.
 
     Raises:
         CompilationError: It cannot be compiled here, or an op that interpolates is followed by
@@ -57,11 +57,7 @@ class CompiledAugmentation:
             raise CompilationError("the images are not contiguous on the CPU")
         if any(op.interpolation != "nearest" for op in ops[:-1]):
             raise CompilationError("only the last warp may interpolate between gray levels")
-        self._threads: int | None = None
-        if use:
-            self._library, self._threads = use
-        else:
-            self._library = _load_library()
+        self._library, self._threads = use or (_load_library(), torch.get_num_threads())
         self._images = images
         self._ops = (_WarpOp * len(ops))()
         self._grid_weights = grid_weights  # keeps the memory alive that the ops point to
@@ -104,7 +100,7 @@ class CompiledAugmentation:
             ctypes.c_float(self._mean),
             ctypes.c_float(self._std),
             ctypes.c_void_p(result.data_ptr()),
-            self._threads or torch.get_num_threads(),
+            self._threads,
         )
         return result
 

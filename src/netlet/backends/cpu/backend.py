@@ -31,6 +31,9 @@ class CompiledBackend:
     """
 
     name = "compiled"
+    # After each of its operations, PyTorch's other threads spin for a while, on the processors that
+    # the threads of the next step need.
+    torch_threads: int | None = 1
 
     def __init__(
         self,
@@ -41,7 +44,14 @@ class CompiledBackend:
         dropout_rng: np.random.BitGenerator,
     ) -> None:
         # One image more than a batch, since a single last image joins the batch before.
-        self._step = CompiledStep(net, data.shape, recipe.batch_size + 1, half=precision == "bf16")
+        self._threads = torch.get_num_threads()
+        self._step = CompiledStep(
+            net,
+            data.shape,
+            recipe.batch_size + 1,
+            half=precision == "bf16",
+            threads=self._threads,
+        )
         self._shape = data.shape
         self._smoothing, self._dropout_rng = recipe.label_smoothing, dropout_rng
         self._losses: list[float] = []
@@ -58,7 +68,14 @@ class CompiledBackend:
     def evaluation_net(self, net: nn.Module) -> nn.Module:
         """See :class:`~netlet.backends.Backend`."""
         try:
-            step = CompiledStep(net, self._shape, _EVALUATION_BATCH, half=False, training=False)
+            step = CompiledStep(
+                net,
+                self._shape,
+                _EVALUATION_BATCH,
+                half=False,
+                training=False,
+                threads=self._threads,
+            )
             return _CompiledNet(step)
         except CompilationError as reason:
             if not self._warned:
