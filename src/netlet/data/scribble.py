@@ -66,10 +66,19 @@ def draw_digits(
         )[: len(of_digit)]
         for i, style in enumerate(styles):
             for part in of_digit[chosen == i].split(_IMAGES_AT_ONCE):
-                drawn[part] = _render(_draw_tracks(style, len(part), random), random)
+                drawn[part] = draw_style(style, len(part), random)
                 done += len(part)
                 on_progress(done, images)
     return drawn.unsqueeze(1), labels
+
+
+def draw_style(style: Style, images: int, random: torch.Generator) -> torch.Tensor:
+    """Draw one style in different handwritings.
+
+    Returns:
+        uint8 ``images 28 28``.
+    """
+    return _render(_draw_tracks(style, images, random), random)
 
 
 def _draw_tracks(style: Style, n: int, random: torch.Generator) -> torch.Tensor:
