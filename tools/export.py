@@ -79,4 +79,42 @@ def pictures() -> str:
     )
 
 
-TABLES: dict[str, Callable[[], str]] = {"c_latency": c_latency, "pictures": pictures}
+def unsure() -> str:
+    """Return how often nets are unsure about digits, and about images that are no digit."""
+    nets = json.loads((RESULTS / "unsure.json").read_text())["nets"]
+    head = ("net", "test digits called unsure", "accuracy of the others", "accuracy of all")
+    rows = [
+        [
+            f"`{net['net']}`",
+            _percent(test["unsure"], test["images"]),
+            _percent(test["sure_and_correct"], test["images"] - test["unsure"]),
+            _percent(test["correct"], test["images"]),
+        ]
+        for net in nets
+        for test in (net["test"],)
+    ]
+    images = next(iter(nets[0]["kinds"].values()))["images"]
+    kinds = [[kind, *(_percents(net["kinds"][kind]) for net in nets)] for kind in nets[0]["kinds"]]
+    of_nets = [f"`{net['net']}`" for net in nets]
+    return (
+        f"{markdown_table(head, rows, 'lrrr')}\n\n"
+        f"{markdown_table(('called unsure', *of_nets), kinds, 'l' + 'r' * len(nets))}\n\n"
+        f"Of {images:,} images of each kind. In parentheses: with the net's softmax alone, and a "
+        "threshold that calls 1% of the same training images unsure."
+    )
+
+
+def _percents(found: Mapping[str, int]) -> str:
+    calibrated, alone = found["unsure"], found["unsure_by_softmax"]
+    return f"{_percent(calibrated, found['images'])} ({_percent(alone, found['images'])})"
+
+
+def _percent(count: int, total: int) -> str:
+    return f"{100 * count / total:.2f}%"
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "c_latency": c_latency,
+    "pictures": pictures,
+    "unsure": unsure,
+}

@@ -15,6 +15,7 @@ _NEVER_OUTPUTS = (
     records.RECORD,
     records.EPOCHS,
     records.WEIGHTS,
+    records.CONFIDENCE,
     records.STUDY,
     records.LADDER,
     records.REMARKS,

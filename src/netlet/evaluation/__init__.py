@@ -1,7 +1,14 @@
 """Evaluation: a net's accuracy, mistakes, confusion matrix and calibration on a split."""
 
 from netlet.evaluation.agreement import check_agreement
-from netlet.evaluation.evaluate import Evaluation, evaluate, to_probabilities
+from netlet.evaluation.confidence import (
+    choose_threshold,
+    compute_probabilities,
+    fit_temperature,
+    judge,
+)
+from netlet.evaluation.digit_detector import compute_digit_probability
+from netlet.evaluation.evaluate import Evaluation, compute_logits, evaluate, to_probabilities
 from netlet.evaluation.format import evaluation_to_dict, format_evaluation, worst_mistakes
 from netlet.evaluation.predict import Prediction, predict
 
@@ -9,9 +16,15 @@ __all__ = [
     "Evaluation",
     "Prediction",
     "check_agreement",
+    "choose_threshold",
+    "compute_digit_probability",
+    "compute_logits",
+    "compute_probabilities",
     "evaluate",
     "evaluation_to_dict",
+    "fit_temperature",
     "format_evaluation",
+    "judge",
     "predict",
     "to_probabilities",
     "worst_mistakes",

@@ -63,8 +63,7 @@ def evaluate(
             f"the net returns {format_shape(logits.shape)} for {len(split)} images of {classes} "
             f"classes; it must return {len(split)}x{classes}"
         )
-    if _are_probabilities(logits):
-        logits = logits.clamp(min=1e-12).log()
+    logits = to_log_scores(logits)
     labels = split.labels
     loss = F.cross_entropy(logits, labels).item()
     # The logits of a net that has diverged are NaN: the loss shows it, and the confidence is 0.
@@ -90,6 +89,11 @@ def to_probabilities(scores: torch.Tensor) -> torch.Tensor:
         ``N K``, each row summing to 1; zeros where the output of a net that has diverged is NaN.
     """
     return scores.nan_to_num(0) if _are_probabilities(scores) else scores.softmax(1).nan_to_num(0)
+
+
+def to_log_scores(scores: torch.Tensor) -> torch.Tensor:
+    """Return logits and log-probabilities unchanged, and probabilities as their logarithms."""
+    return scores.clamp(min=1e-12).log() if _are_probabilities(scores) else scores
 
 
 def compute_logits(

@@ -12,11 +12,13 @@ from torch import nn
 
 from netlet.data.batches import normalize
 from netlet.errors import NetError
+from netlet.evaluation.confidence import judge
 from netlet.evaluation.evaluate import EVALUATION_BATCH, to_probabilities
 from netlet.nets.device_errors import explain_device_errors
 from netlet.nets.eval_mode import eval_mode
 from netlet.nets.outputs import extract_logits
 from netlet.recipes import Recipe
+from netlet.records import Confidence
 from netlet.text import format_shape
 
 
@@ -24,7 +26,10 @@ from netlet.text import format_shape
 class Prediction:
     """A net's prediction for one image."""
 
-    probabilities: tuple[float, ...]  # of each class; they sum to 1
+    # Of each class. They sum to 1, or, if a calibration considers it, to the probability that the
+    # image is a digit at all.
+    probabilities: tuple[float, ...]
+    unsure: bool | None = None  # None: the net's confidence is not calibrated
 
     def __post_init__(self) -> None:
         """Check that there is a runner-up.
@@ -67,6 +72,7 @@ def predict(
     images: Sequence[NDArray[np.uint8]],
     recipe: Recipe | None = None,
     channels: int = 1,
+    confidence: Confidence | None = None,
 ) -> list[Prediction]:
     """Classify images in batches of 500.
 
@@ -77,6 +83,8 @@ def predict(
             pictures in this form.
         recipe: The recipe, which has mean and std of the input; MNIST's by default.
         channels: The number of channels ``C``; gray images are repeated for nets that expect color.
+        confidence: The calibration of the net's confidence
+            (:func:`netlet.experiments.load_confidence`); None: probabilities are the net's own.
 
     Returns:
         One prediction for each image, in their order.
@@ -102,4 +110,10 @@ def predict(
         raise NetError(
             "the net returns NaN: it has diverged, or its weights are damaged; train it again"
         )
-    return [Prediction(tuple(row)) for row in to_probabilities(logits).tolist()]
+    if confidence is None:
+        return [Prediction(tuple(row)) for row in to_probabilities(logits).tolist()]
+    probabilities, unsure = judge(logits, batch, confidence)
+    return [
+        Prediction(tuple(row), flag)
+        for row, flag in zip(probabilities.tolist(), unsure.tolist(), strict=True)
+    ]

@@ -2,6 +2,7 @@
 
 from netlet.catalog import Claim
 from netlet.experiments.climb import LADDERS, build_experiment, climb, find_ladder
+from netlet.experiments.confidence import calibrate_confidence, load_confidence
 from netlet.experiments.config import configure_run, load_data, load_experiment
 from netlet.experiments.experiment import Experiment
 from netlet.experiments.named import DEFAULT, EXPERIMENTS, find_experiment
@@ -19,6 +20,7 @@ __all__ = [
     "TrainedNet",
     "WorkerEvent",
     "build_experiment",
+    "calibrate_confidence",
     "climb",
     "configure_run",
     "find_experiment",
@@ -27,6 +29,7 @@ __all__ = [
     "find_study",
     "find_weights",
     "list_studies",
+    "load_confidence",
     "load_data",
     "load_experiment",
     "load_trained_net",

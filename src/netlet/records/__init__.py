@@ -1,5 +1,6 @@
 """Records: configurations, runs, studies, ladders and trials as plain values, and their files."""
 
+from netlet.records.confidence import CONFIDENCE, Confidence, load_confidence
 from netlet.records.config import ExperimentConfig, RunConfig, find_difference
 from netlet.records.evaluation import CalibrationBin, Mistake
 from netlet.records.ladder import (
@@ -48,6 +49,7 @@ from netlet.records.study import (
 from netlet.records.trials import Trials, read_trials
 
 __all__ = [
+    "CONFIDENCE",
     "EPOCHS",
     "LADDER",
     "PAGE",
@@ -56,6 +58,7 @@ __all__ = [
     "STUDY",
     "WEIGHTS",
     "CalibrationBin",
+    "Confidence",
     "Epoch",
     "EpochScore",
     "ExperimentConfig",
@@ -76,6 +79,7 @@ __all__ = [
     "find_study",
     "holds_records",
     "list_studies",
+    "load_confidence",
     "load_ladder",
     "load_ladder_result",
     "load_run",
