@@ -198,24 +198,24 @@ def join_digits(one: Levels, other: Levels, gap_px: int) -> Image.Image:
 
 def read_back(
     make: Make, images: Iterable[Levels], folder: Path | str, seed: int = 0
-) -> list[Levels | str]:
+) -> list[list[Levels] | str]:
     """Write each image as a picture of one kind and read it back.
 
     Returns:
-        For each image the prepared digit, or the message with which it was refused.
+        For each image the prepared digits, or the message with which it was refused.
     """
-    from netlet.data import prepare_digit, read_picture
+    from netlet.data import prepare_digit, read_digits
     from netlet.errors import DataError
 
     random = np.random.default_rng(seed)
-    found: list[Levels | str] = []
+    found: list[list[Levels] | str] = []
     for image in images:
         picture = make(image, random)
         path = Path(folder) / ("picture.jpg" if picture.format == "JPEG" else "picture.png")
         options = {"quality": 90} if picture.format == "JPEG" else {"compress_level": 1}
         picture.save(path, **options)
         try:
-            found.append(prepare_digit(read_picture(path)))
+            found.append([prepare_digit(ink) for ink in read_digits(path)])
         except DataError as error:
             found.append(str(error).split(": ", 1)[1])
     return found
@@ -224,29 +224,44 @@ def read_back(
 def count_kinds(test: Split, images: int, folder: str) -> dict[str, Any]:
     """Return how many of the first test images the net ``crest`` classifies, by kind of picture."""
     from netlet import evaluation
-    from netlet.experiments import load_trained_net
+    from netlet.experiments import load_confidence, load_trained_net
 
     crest = load_trained_net("crest")
+    confidence = load_confidence(crest)
     digits = list(test.images[:images, 0].numpy())
     labels = test.labels[:images].tolist()
 
-    def count_right(found: Sequence[Levels | str]) -> int:
-        read = [(x, y) for x, y in zip(found, labels, strict=True) if not isinstance(x, str)]
-        answers = evaluation.predict(crest.net, [image for image, _ in read], crest.recipe)
-        return sum(answer.best == y for answer, (_, y) in zip(answers, read, strict=True))
+    def count_answers(found: Sequence[list[Levels] | str]) -> dict[str, int]:
+        read = [
+            (digits[0], label)
+            for digits, label in zip(found, labels, strict=True)
+            if not isinstance(digits, str) and len(digits) == 1
+        ]
+        answers = evaluation.predict(
+            crest.net, [image for image, _ in read], crest.recipe, confidence=confidence
+        )
+        pairs = [(answer, label) for answer, (_, label) in zip(answers, read, strict=True)]
+        refused = sum(isinstance(digits, str) for digits in found)
+        return {
+            "right": sum(answer.best == label for answer, label in pairs),
+            "unsure": sum(bool(answer.unsure) for answer, _ in pairs),
+            "wrong_and_sure": sum(
+                answer.best != label and not answer.unsure for answer, label in pairs
+            ),
+            "divided": len(found) - len(read) - refused,
+            "refused": refused,
+        }
 
     kinds: dict[str, dict[str, int]] = {}
     for make in KINDS:
-        found = read_back(make, digits, folder)
-        refused = sum(isinstance(image, str) for image in found)
-        kinds[make.__name__] = {"right": count_right(found), "refused": refused}
+        kinds[make.__name__] = count_answers(read_back(make, digits, folder))
         print(make.__name__, kinds[make.__name__], flush=True)
-    raw_right = count_right(digits)
-    return {"net": "crest", "images": len(digits), "raw_right": raw_right, "kinds": kinds}
+    raw = count_answers([[digit] for digit in digits])
+    return {"net": "crest", "images": len(digits), "raw": raw, "kinds": kinds}
 
 
 def count_pairs(train: Split, pairs: int, singles: int, folder: str) -> dict[str, Any]:
-    """Return how many pairs of training digits, and how many single ones, are taken for two."""
+    """Return into how many digits pairs of training digits, and single ones, are divided."""
     digits = train.images[:, 0].numpy()
     random = np.random.default_rng(1)
     chosen = random.integers(0, len(digits), (pairs, 2))
@@ -262,12 +277,14 @@ def count_pairs(train: Split, pairs: int, singles: int, folder: str) -> dict[str
         ("pairs", next_pair, digits[:pairs]),
         ("singles", unchanged, digits[:singles]),
     ):
-        refusals = [text for text in read_back(make, images, folder) if isinstance(text, str)]
-        two = sum("digits side by side" in text for text in refusals)
+        found = read_back(make, images, folder)
+        counts = [0 if isinstance(digits, str) else len(digits) for digits in found]
         figures[name] = {
             "number": len(images),
-            "taken_for_two": two,
-            "otherwise_refused": len(refusals) - two,
+            "taken_for_one": counts.count(1),
+            "taken_for_two": counts.count(2),
+            "taken_for_more": sum(count > 2 for count in counts),
+            "refused": counts.count(0),
         }
         print(name, figures[name], flush=True)
     return figures

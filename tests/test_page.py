@@ -19,14 +19,18 @@ import pytest
 import torch
 from helpers import few_fast
 from nets_to_export import nets
+from PIL import Image
 
+from benchmarks.non_digits import draw_other_non_digits
 from netlet.analysis import receptive_field
 from netlet.data import Dataset, make_scribble
 from netlet.data.batches import normalize
 from netlet.data.mnist_frame import prepare_digit
+from netlet.data.pieces import group_pieces
 from netlet.data.skeletons import STYLES
 from netlet.errors import ExportError
-from netlet.experiments import TrainedNet, load_trained_net
+from netlet.evaluation import judge
+from netlet.experiments import TrainedNet, load_confidence, load_trained_net
 from netlet.export import (
     InferenceGraph,
     TracedModel,
@@ -112,6 +116,26 @@ class Visit:
             )
         )
 
+    def digits(self, ink: np.ndarray) -> list[int]:
+        """Return the numbers of the digits that the page finds in ink."""
+        given = json.dumps([ink.ravel().tolist(), ink.shape[1], ink.shape[0]])
+        return json.loads(
+            self.page.evaluate(
+                "(given) => JSON.stringify(window.netlet.digits(...JSON.parse(given)))", given
+            )
+        )
+
+    def draw(self, *strokes: list[tuple[float, float]]) -> None:
+        """Draw strokes with the mouse; x and y are shares of the drawing area."""
+        box = self.page.locator("#drawing").bounding_box()
+        for stroke in strokes:
+            for i, (x, y) in enumerate(stroke):
+                place = box["x"] + box["width"] * x, box["y"] + box["height"] * y
+                self.page.mouse.move(*place, steps=2 if i else 1)
+                if not i:
+                    self.page.mouse.down()
+            self.page.mouse.up()
+
     def until(self, condition: str) -> None:
         """Wait until a JavaScript condition is true."""
         for _ in range(100):
@@ -163,7 +187,8 @@ def visits(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[A
         key = name + json.dumps(options, sort_keys=True)
         if key not in known:
             file = folder / f"{len(known)}.html"
-            file.write_text(build_page(model), encoding="utf-8")
+            page = build_page(model, confidence=load_confidence(model.source))
+            file.write_text(page, encoding="utf-8")
             known[key] = Visit(browser, file, **options)
         return known[key]
 
@@ -209,6 +234,13 @@ def images() -> torch.Tensor:
     )
     ends = torch.tensor([0, 255], dtype=torch.uint8).view(2, 1, 1, 1).expand(-1, -1, 28, 28)
     return torch.cat([make_scribble(10, 10).held_out.images[:6], noise, ends])
+
+
+def judged(model: TracedModel, some: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the probabilities of images, and whether the net is unsure, as Python computes them."""
+    confidence = load_confidence(model.source)
+    assert confidence is not None
+    return judge(reference.compute_logits(model.graph, some), some, confidence)
 
 
 def difference(visit: Visit, trained: TrainedNet, some: torch.Tensor | None = None) -> float:
@@ -574,18 +606,130 @@ def test_mouse_drawing_is_prepared_and_classified_as_in_python(
     assert desk.best == str(digit)
     frame = prepare_digit(desk.ink())
     np.testing.assert_array_equal(desk.seen()[..., 0], frame)
-    expected = reference.compute_logits(crest.graph, torch.from_numpy(frame)[None, None]).softmax(
-        1
-    )[0]
+    expected, unsure = judged(crest, torch.from_numpy(frame)[None, None])
+    assert not unsure[0]
     rows = desk.page.locator("#probabilities tr").all_inner_texts()
     assert [row.split() for row in rows] == [
-        [str(i), f"{100 * p:.1f}%"] for i, p in enumerate(expected.tolist())
+        [str(i), f"{100 * p:.1f}%"] for i, p in enumerate(expected[0].tolist())
     ]
     desk.page.get_by_role("button", name="Undo").click()
     assert desk.ink().any()
     desk.page.keyboard.press("Control+z")
     assert not desk.ink().any()
     assert desk.best == "–"
+
+
+def placed(digit: int, left: float, width: float = 0.2) -> list[list[tuple[float, float]]]:
+    """Return the strokes of a digit in a part of the drawing area."""
+    return [[(left + width * x, 0.25 + 0.5 * y) for x, y in stroke] for stroke in polyline(digit)]
+
+
+X = [[(0.25, 0.2), (0.75, 0.8)], [(0.75, 0.2), (0.25, 0.8)]]
+
+
+def test_a_letter_is_answered_with_unsure(desk: Visit, crest: TracedModel) -> None:
+    desk.draw(*X)
+    assert desk.best == "unsure"
+    probabilities, unsure = judged(crest, torch.from_numpy(prepare_digit(desk.ink()))[None, None])
+    assert unsure[0]
+    best = int(probabilities.argmax())
+    guess = f"({best} at {100 * float(probabilities[0, best]):.0f}%)"
+    assert desk.page.locator("#prediction").inner_text().split("\n")[:2] == ["unsure", guess]
+    desk.until("document.getElementById('announced-answer').textContent.startsWith('unsure, ')")
+    assert desk.page.locator("#digits").is_hidden()
+
+
+def test_a_row_of_digits_is_answered_from_left_to_right(
+    desk: Visit, crest: TracedModel, netlet: Any, tmp_path: Path
+) -> None:
+    for digit, left in ((7, 0.7), (3, 0.08), (1, 0.4)):  # in any order
+        desk.draw(*placed(digit, left))
+    ink = desk.ink()
+    numbers = group_pieces(ink > 0)
+    frames = [prepare_digit(np.where(numbers == n, ink, 0)) for n in (1, 2, 3)]
+    probabilities, unsure = judged(crest, torch.from_numpy(np.stack(frames))[:, None])
+    signs = [
+        "?" if flag else str(int(p.argmax())) for p, flag in zip(probabilities, unsure, strict=True)
+    ]
+    assert desk.best == "".join(signs) == "317"
+    buttons = desk.page.locator("#digits button")
+    assert buttons.all_text_contents() == signs
+    for i, frame in enumerate(frames):
+        buttons.nth(i).click()
+        np.testing.assert_array_equal(desk.seen()[..., 0], frame)
+        assert buttons.nth(i).get_attribute("aria-pressed") == "true"
+        name = buttons.nth(i).get_attribute("aria-label")
+        assert (
+            name == f"Digit {i + 1} of 3: {signs[i]} at {100 * float(probabilities[i].max()):.0f}%"
+        )
+        rows = desk.page.locator("#probabilities tr").all_inner_texts()
+        assert [row.split()[1] for row in rows] == [f"{100 * p:.1f}%" for p in probabilities[i]]
+    desk.until(
+        "document.getElementById('announced-answer').textContent.startsWith('3 digits: 3, ')"
+    )
+
+    # The command reads the same digits from a picture of the drawing.
+    Image.fromarray(255 - ink).save(tmp_path / "drawing.png")
+    code, out, _ = netlet("predict", "drawing.png", "--json")
+    answers = json.loads(out)["predictions"]
+    assert code == 0
+    assert [answer["digit"] for answer in answers] == signs
+    found = [answer["confidence"] for answer in answers]
+    np.testing.assert_allclose(found, probabilities.amax(1), atol=0.02)
+    desk.page.keyboard.press("Control+z")
+    desk.settled()
+    assert desk.best == "37"
+
+
+def test_the_page_finds_the_same_digits_as_python(desk: Visit) -> None:
+    random = np.random.default_rng(4)
+    drawings = [ink for ink in inks() if ink.min() >= 0]
+    for share in (0.03, 0.1, 0.3):  # many pieces, of all sizes and in all places
+        drawings.append(np.where(random.random((40, 90)) < share, 255, 0))
+    for _ in range(6):
+        ink = np.zeros((60, 200))
+        for _ in range(8):
+            top, left = int(random.integers(0, 50)), int(random.integers(0, 190))
+            ink[
+                top : top + int(random.integers(2, 40)), left : left + int(random.integers(1, 20))
+            ] = 9
+        drawings.append(ink)
+    most = 0
+    for ink in drawings:
+        expected = group_pieces(ink > 0)
+        most = max(most, int(expected.max()))
+        np.testing.assert_array_equal(np.reshape(desk.digits(ink), ink.shape), expected)
+    assert most >= 4
+
+
+def test_the_page_is_as_unsure_as_python(desk: Visit, crest: TracedModel) -> None:
+    digits = make_scribble(10, 30).held_out.images
+    kinds = draw_other_non_digits(10, 3, digits[:, 0])
+    some = torch.cat([digits, torch.cat(list(kinds.values())).unsqueeze(1)])
+    probabilities, unsure = judged(crest, some)
+    found = desk.call("judge", some)
+    assert [answer["unsure"] for answer in found] == unsure.tolist()
+    assert 30 < unsure.sum() < 60
+    assert [answer["best"] for answer in found] == probabilities.argmax(1).tolist()
+    np.testing.assert_allclose(
+        [answer["probabilities"] for answer in found], probabilities, atol=1e-4
+    )
+
+
+def test_a_page_without_a_calibration_is_never_unsure(
+    browser: Any, crest: TracedModel, tmp_path: Path
+) -> None:
+    file = tmp_path / "plain.html"
+    file.write_text(build_page(crest), encoding="utf-8")
+    visit = Visit(browser, file)
+    visit.draw(*X)
+    assert visit.best in "0123456789"
+    plain = reference.compute_logits(crest.graph, images()).softmax(1)
+    found = [answer["probabilities"] for answer in visit.call("judge", images())]
+    np.testing.assert_allclose(found, plain, atol=1e-4)
+    assert "not calibrated" in visit.page.locator("#costs").inner_text()
+    assert visit.complaints == []
+    visit.context.close()
 
 
 def test_clearing_can_be_undone(desk: Visit) -> None:
@@ -830,12 +974,17 @@ def test_names_are_never_parsed_as_markup(visits: Any, crest: TracedModel) -> No
 @pytest.mark.parametrize(
     "name", few_fast([*list_shipped_weights(), "sprint", "summit", "pyramid"], 1)
 )
-def test_file_is_smaller_than_150_kb(name: str) -> None:
-    assert len(build_page(model_of(name)).encode()) < 150_000
+def test_file_is_smaller_than_180_kb(name: str) -> None:
+    model = model_of(name)
+    page = build_page(model, confidence=load_confidence(model.source))
+    assert len(page.encode()) < 180_000
 
 
 def test_page_shows_cost_verdict_and_accuracy(crest: TracedModel, tmp_path: Path) -> None:
-    result = export_page(crest, tmp_path / "crest.html", make_scribble(10, 40))
+    confidence = load_confidence(crest.source)
+    assert confidence is not None
+    images = make_scribble(10, 40)
+    result = export_page(crest, tmp_path / "crest.html", images, confidence=confidence)
     text = (tmp_path / "crest.html").read_text(encoding="utf-8")
     assert result.size_bytes == (tmp_path / "crest.html").stat().st_size
     assert result.verification is not None
@@ -851,6 +1000,8 @@ def test_page_shows_cost_verdict_and_accuracy(crest: TracedModel, tmp_path: Path
         "receptive field": "28",
         "accuracy": f"{score.percent:.2f}%<small>{score.correct:,} of 50, "
         "scribble test and train</small>",
+        "unsure below": f"{100 * confidence.threshold:.0f}%<small>calibrated on 5,000 images of "
+        "mnist train and 2,000 non-digits</small>",
         "digest": crest.digest[:12],
     }
 

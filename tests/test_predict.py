@@ -18,7 +18,7 @@ from torch import nn
 
 from benchmarks import pictures
 from netlet import evaluation
-from netlet.data import Dataset, draw_captioned_sheet, prepare_digit, read_picture, read_raw_picture
+from netlet.data import Dataset, draw_captioned_sheet, prepare_digit, read_digits, read_raw_picture
 from netlet.data.scribble import draw_digits
 from netlet.errors import DataError, NetError
 from netlet.experiments import TrainedNet, load_trained_net
@@ -49,7 +49,8 @@ def saved(picture: Image.Image, path: Path, **options: object) -> Path:
 
 
 def seen(path: Path) -> np.ndarray:
-    return prepare_digit(read_picture(path)).astype(int)
+    (ink,) = read_digits(path)
+    return prepare_digit(ink).astype(int)
 
 
 def difference(a: np.ndarray, b: np.ndarray) -> float:
@@ -217,7 +218,8 @@ def test_every_kind_of_picture_shows_the_digit(
     some = digits[1:5]
     for found, digit in zip(pictures.read_back(make, some, tmp_path), some, strict=True):
         assert not isinstance(found, str), found
-        assert difference(found, digit) < (30 if make is pictures.thin_pen else 24)
+        (only,) = found
+        assert difference(only, digit) < (30 if make is pictures.thin_pen else 24)
 
 
 def test_specks_on_a_large_picture_are_ignored(digits: np.ndarray, tmp_path: Path) -> None:
@@ -288,7 +290,7 @@ def test_a_picture_without_a_digit_is_refused_in_one_line(
     path = tmp_path / "a.png"
     path.write_bytes(content)
     with pytest.raises(DataError) as refused:
-        read_picture(path)
+        read_digits(path)
     assert str(refused.value).startswith(f"{path}: {message}"), refused.value
     assert "\n" not in str(refused.value)
 
@@ -298,7 +300,7 @@ def test_a_picture_below_pillows_limit_may_still_be_too_large(tmp_path: Path) ->
     with pytest.raises(
         DataError, match="10000x6000 pixels are too many; scale it to at most 50 million"
     ):
-        read_picture(path)
+        read_digits(path)
 
 
 def test_paper_on_a_dark_table_is_refused(digits: np.ndarray, tmp_path: Path) -> None:
@@ -309,35 +311,7 @@ def test_paper_on_a_dark_table_is_refused(digits: np.ndarray, tmp_path: Path) ->
     with pytest.raises(
         DataError, match=r"a solid area instead of strokes .*; crop the picture to the digit"
     ):
-        read_picture(saved(pictures.to_image(table), tmp_path / "a.png"))
-
-
-def test_two_digits_are_refused(digits: np.ndarray, tmp_path: Path) -> None:
-    for i in range(0, 20, 2):
-        pair = pictures.join_digits(digits[i], digits[i + 1], gap_px=4)
-        large = pair.resize((pair.width * 7, pair.height * 7), Image.Resampling.BICUBIC)
-        for picture in (pair, large, Image.fromarray(255 - np.asarray(large))):
-            with pytest.raises(
-                DataError, match="two or more digits side by side; crop the picture to one digit"
-            ):
-                read_picture(saved(picture, tmp_path / "a.png"))
-
-
-@pytest.mark.mnist
-def test_pairs_of_mnist_digits_are_refused_and_single_ones_are_not(
-    mnist: Dataset, tmp_path: Path
-) -> None:
-    images = mnist.train.images[:800, 0].numpy()
-    alone = pictures.read_back(pictures.unchanged, images[:400], tmp_path)
-    assert sum(isinstance(image, str) for image in alone) <= 1
-    others = iter(images[400:])
-    pairs = pictures.read_back(
-        lambda image, _: pictures.join_digits(image, next(others), 3), images[:400], tmp_path
-    )
-    assert (
-        sum(isinstance(image, str) and image.startswith("two or more digits") for image in pairs)
-        > 0.98 * 400
-    )
+        read_digits(saved(pictures.to_image(table), tmp_path / "a.png"))
 
 
 # --- predictions
@@ -423,7 +397,10 @@ def test_predict_classifies_the_good_files_and_reports_the_bad_ones(
     assert set(bad) == {"file", "error"}
     assert set(good) == {
         "file",
+        "position",
+        "digits",
         "digit",
+        "unsure",
         "confidence",
         "runner_up",
         "runner_up_confidence",

@@ -57,7 +57,7 @@ from safetensors.torch import save as save_safetensors
 
 from netlet import catalog, records
 from netlet.cli.settings import apply_limits, apply_settings, parse_shape
-from netlet.data import load_user_images, prepare_digit, read_idx, read_picture, read_raw_picture
+from netlet.data import load_user_images, prepare_digit, read_digits, read_idx, read_raw_picture
 from netlet.errors import NetletError
 from netlet.experiments import build_experiment, find_ladder
 from netlet.nets import build, find_net, load_weights
@@ -232,7 +232,7 @@ def text_samples() -> list[bytes]:
 def read_digit(path: Path) -> object:
     with contextlib.suppress(NetletError):
         read_raw_picture(path)
-    return prepare_digit(read_picture(path))
+    return [prepare_digit(ink) for ink in read_digits(path)]
 
 
 def read_class_folder(path: Path) -> object:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from netlet.cli.confidence import find_confidence
 from netlet.cli.datasets import load_dataset
 from netlet.cli.locate import input_files, locate_weights
 from netlet.cli.options import DataDir, Json, TrainedNet, Trust, Weights, check_finite
@@ -119,9 +120,12 @@ def export(
     if not out:
         _check_path(path, to, input_files(net, weights), named=False)
     images = _images_to_verify(trained, dataset, data_dir)
+    confidence = find_confidence(trained, dataset, data_dir) if to is Target.PAGE else None
     with show_phases() as on_progress:
         if to is Target.PAGE:
-            exported = export.export_page(model, path, images, on_progress=on_progress)
+            exported = export.export_page(
+                model, path, images, confidence=confidence, on_progress=on_progress
+            )
         else:
             options: dict[str, Any] = {"input_type": input_type.value} if to is Target.ONNX else {}
             write = export.export_onnx if to is Target.ONNX else export.export_c

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from netlet.cli.confidence import find_confidence
 from netlet.cli.locate import input_files, locate_weights
 from netlet.cli.options import Json, TrainedNet, Trust, Weights
 from netlet.cli.results import print_json, print_result, say
@@ -44,7 +45,7 @@ def play(
 
     model = export.trace_model(load_trained_net(locate_weights(net), weights, trust=trust))
     path = (out or cache_folder() / "play" / f"{model.stem}.html").absolute()
-    write_files({path: build_page(model)})
+    write_files({path: build_page(model, confidence=find_confidence(model.source))})
     if json:
         print_json("play", {"net": net, "file": str(path)})
     else:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from netlet.cli.confidence import calibrate_on, find_confidence
 from netlet.cli.locate import locate_weights
-from netlet.cli.options import NET_WITH_WEIGHTS, Json, Trust, Weights
+from netlet.cli.options import NET_WITH_WEIGHTS, DataDir, Json, Trust, Weights
 from netlet.cli.results import print_json, print_result, say
 from netlet.errors import DataError, NetError
 from netlet.outputs import check_output, write_output
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from netlet.evaluation import Prediction
+    from netlet.experiments import TrainedNet
+    from netlet.records import Confidence
+
+    Images = list[NDArray[np.uint8]]  # of a picture's digits, 28x28, from left to right
 
 _SIZE = (28, 28)
 
@@ -46,11 +51,22 @@ def predict(
             "--show", metavar="FILE", help="PNG file to write, with what the net saw of each image."
         ),
     ] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            "--dataset",
+            metavar="NAME|PATH",
+            help="Data set to calibrate the confidence with; the one NET was trained on if not "
+            "given.",
+        ),
+    ] = None,
+    data_dir: DataDir = None,
     json: Json = False,
 ) -> None:
-    """Classify pictures of digits, drawn or photographed.
+    """Classify pictures of digits, one or several in a row.
 
-    Exit code 1 if a picture cannot be read.
+    Below a calibrated confidence the answer is 'unsure', with the most likely digit. Exit code 1 if
+    a picture cannot be read.
     """
     from netlet.experiments import load_trained_net
 
@@ -62,37 +78,50 @@ def predict(
             f"{net}: takes images of {c}x{h}x{w}, but pictures are prepared as 28x28; "
             "name a net for these"
         )
-    images, errors = _read(files, raw=raw)
-    answers = _classify(images, trained)
+    pictures, errors = _read(files, raw=raw)
+    confidence = None
+    if pictures:
+        named = dataset or data_dir
+        confidence = calibrate_on(trained, dataset, data_dir) if named else find_confidence(trained)
+    answers = _classify(pictures, trained, confidence)
     if json:
         entries = [
-            answers[i].to_dict(file) if i in answers else {"file": str(file), "error": errors[i]}
+            entry
             for i, file in enumerate(files)
+            for entry in (
+                [{"file": str(file), "error": errors[i]}]
+                if i in errors
+                else [answer.to_dict(file) for answer in answers[i]]
+            )
         ]
-        print_json("predictions", {"net": net, "predictions": entries})
+        calibration = confidence.to_dict() if confidence else None
+        print_json("predictions", {"net": net, "calibration": calibration, "predictions": entries})
     elif answers:
         head = ("file", "digit", "confidence", "runner-up", "its confidence")
-        rows = [[str(files[i]), *answer.cells()] for i, answer in answers.items()]
+        rows = [answer.cells(files[i]) for i in answers for answer in answers[i]]
         print_result(format_table(head, rows, "llrlr"), lines=True)
     # Last, so that a file that cannot be written costs no answer.
     if show and answers:
-        captions = [answer.caption(files[i]) for i, answer in answers.items()]
-        _write_sheet(show, list(images.values()), captions)
+        captions = [answer.caption(files[i]) for i in answers for answer in answers[i]]
+        _write_sheet(show, [image for images in pictures.values() for image in images], captions)
     raise typer.Exit(1 if errors else 0)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A net's answer for one image, with the names of the classes."""
+    """A net's answer for one digit of a picture, with the names of the classes."""
 
     prediction: Prediction
     names: tuple[str, ...]
+    position: int  # of the digit in its picture, from 1 at the left
+    digits: int  # in the picture
 
-    def cells(self) -> list[str]:
+    def cells(self, file: Path) -> list[str]:
         """Return the answer as a row of the table."""
         answer = self.prediction
         return [
-            self.names[answer.best],
+            f"{file}{self._place}",
+            self._digit,
             _percent(answer.confidence),
             self.names[answer.runner_up],
             _percent(answer.runner_up_confidence),
@@ -101,19 +130,33 @@ class Answer:
     def caption(self, file: Path) -> list[str]:
         """Return the two lines below the image on the sheet."""
         answer = self.prediction
-        return [file.name, f"{self.names[answer.best]}  {_percent(answer.confidence)}"]
+        text = self._digit if answer.unsure else f"{self._digit}  {_percent(answer.confidence)}"
+        return [f"{file.name}{self._place}", text]
 
     def to_dict(self, file: Path) -> dict[str, Any]:
         """Return the answer as plain values."""
         answer = self.prediction
         return {
             "file": str(file),
+            "position": self.position,
+            "digits": self.digits,
             "digit": self.names[answer.best],
+            "unsure": answer.unsure,
             "confidence": answer.confidence,
             "runner_up": self.names[answer.runner_up],
             "runner_up_confidence": answer.runner_up_confidence,
             "probabilities": dict(zip(self.names, answer.probabilities, strict=True)),
         }
+
+    @property
+    def _place(self) -> str:
+        return f", {self.position} of {self.digits}" if self.digits > 1 else ""
+
+    @property
+    def _digit(self) -> str:
+        answer = self.prediction
+        name = self.names[answer.best]
+        return f"unsure ({name} at {100 * answer.confidence:.0f}%)" if answer.unsure else name
 
 
 def _check_show(show: Path | None, files: Sequence[Path]) -> None:
@@ -127,41 +170,55 @@ def _check_show(show: Path | None, files: Sequence[Path]) -> None:
         check_output(show, "--show", files)
 
 
-def _read(
-    files: Sequence[Path], *, raw: bool
-) -> tuple[dict[int, NDArray[np.uint8]], dict[int, str]]:
-    """Read pictures; return the images by position, and the errors of those that cannot be read."""
-    from netlet.data import prepare_digit, read_picture, read_raw_picture
+def _read(files: Sequence[Path], *, raw: bool) -> tuple[dict[int, Images], dict[int, str]]:
+    """Read pictures.
 
-    images: dict[int, NDArray[np.uint8]] = {}
+    Returns:
+        The images of the digits by the picture's position, and the errors of those pictures that
+        cannot be read.
+    """
+    from netlet.data import prepare_digit, read_digits, read_raw_picture
+
+    pictures: dict[int, Images] = {}
     errors: dict[int, str] = {}
     for i, file in enumerate(files):
         try:
-            images[i] = read_raw_picture(file) if raw else prepare_digit(read_picture(file))
+            pictures[i] = (
+                [read_raw_picture(file)]
+                if raw
+                else [prepare_digit(ink) for ink in read_digits(file)]
+            )
         except DataError as error:
             errors[i] = " ".join(str(error).split())
             say(f"netlet: {errors[i]}")
-    return images, errors
+    return pictures, errors
 
 
-def _classify(images: Mapping[int, NDArray[np.uint8]], trained: Any) -> dict[int, Answer]:
+def _classify(
+    pictures: Mapping[int, Images], trained: TrainedNet, confidence: Confidence | None
+) -> dict[int, list[Answer]]:
     from netlet import evaluation
 
+    images = [image for digits in pictures.values() for image in digits]
     predictions = evaluation.predict(
-        trained.net, list(images.values()), trained.recipe, trained.shape[0]
+        trained.net, images, trained.recipe, trained.shape[0], confidence
     )
     classes = len(predictions[0].probabilities) if predictions else 0
     # Somebody's net may have more or fewer classes than there are names: numbers, then.
     known = trained.class_names
     names = known if len(known) == classes else tuple(map(str, range(classes)))
-    return {i: Answer(prediction, names) for i, prediction in zip(images, predictions, strict=True)}
+    left = iter(predictions)
+    return {
+        i: [Answer(next(left), names, n, len(digits)) for n in range(1, len(digits) + 1)]
+        for i, digits in pictures.items()
+    }
 
 
 def _percent(share: float) -> str:
     return f"{100 * share:.2f}%"
 
 
-def _write_sheet(path: Path, images: list[NDArray[np.uint8]], captions: list[list[str]]) -> None:
+def _write_sheet(path: Path, images: Images, captions: list[list[str]]) -> None:
     from netlet.data import draw_captioned_sheet
 
     content = io.BytesIO()

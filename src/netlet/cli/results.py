@@ -45,7 +45,7 @@ SCHEMAS: Mapping[str, int] = {
     "frontier": 1,
     "evaluation": 1,
     "export": 1,
-    "predictions": 1,
+    "predictions": 2,
     "play": 1,
     "card": 1,
     "data_get": 1,

@@ -5,13 +5,12 @@ The pen may be darker or lighter than the paper.
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
+from netlet.data.pieces import group_pieces
 from netlet.data.scribble import BOX
 from netlet.errors import DataError
 
@@ -33,17 +32,16 @@ _EDGE_WIDTH = 0.05  # maximum width of a stroke's soft edge, as a share of the d
 _SPECK_AREA = 0.02  # pieces smaller than this share of the largest one are dirt
 # Minimum of a digit's longer side, in pixels and as a share of the picture's longer side.
 _MIN_DIGIT_PX, _MIN_DIGIT_SHARE = 6, 0.015
-# The next three lines were chosen on MNIST's train images and pairs of them; docs/pictures.md has
-# the results. A digit whose sides have at least the ratio _BROAD fills at most _SOLID of its box.
+# Chosen on MNIST's train images: a digit whose sides have at least the ratio _BROAD fills at most
+# _SOLID of its box.
 _BROAD, _SOLID = 0.5, 0.8
-# Two digits: minimum height of a piece, ratio of areas, overlap side by side, overlap in height.
-_TWO_HEIGHT, _TWO_AREA, _TWO_BESIDE, _TWO_LEVEL = 0.5, 0.2, 0.25, 0.5
+_MAX_DIGITS = 32  # in a picture; each takes memory for a copy of it
 _MIN_PEN_PX = 2.0  # pen width when the digit's longer side is 20 px; few MNIST digits are thinner
 _EIGHT_NEIGHBORS = np.ones((3, 3))
 
 
-def extract_ink(gray: NDArray[np.generic]) -> NDArray[np.uint8]:
-    """Return the ink in a picture, without paper, grain and specks.
+def extract_digits(gray: NDArray[np.generic]) -> list[NDArray[np.uint8]]:
+    """Return the ink of each digit in a picture, without paper, grain and specks.
 
     The soft edges of strokes are kept, and a very thin pen is made broader.
 
@@ -56,10 +54,10 @@ def extract_ink(gray: NDArray[np.generic]) -> NDArray[np.uint8]:
         gray: Gray levels 0..255, ``H W``.
 
     Returns:
-        uint8 ``h w``, cropped to the ink, 0 paper to 255 ink.
+        For each digit, from left to right, uint8 ``h w``, cropped to its ink, 0 paper to 255 ink.
 
     Raises:
-        DataError: Nothing is drawn there, or a solid area, or two digits side by side.
+        DataError: Nothing is drawn there, a solid area, or more than 32 digits.
     """
     levels = gray.astype(np.float64)
     is_blank = np.ptp(levels) <= _MIN_CONTRAST
@@ -67,27 +65,62 @@ def extract_ink(gray: NDArray[np.generic]) -> NDArray[np.uint8]:
     # Ink is only above 0, so values at or below 0 show the grain alone.
     grain = 1.4826 * float(np.median(-contrast[contrast <= 0]))
     core = _find_strokes(contrast, grain)
-    longer, shorter = sorted(core[_bounding_box(core)].shape, reverse=True)
-    if shorter > _BROAD * longer and core[_bounding_box(core)].mean() > _SOLID:
+    digits = group_pieces(core)
+    numbers = range(1, int(digits.max()) + 1)
+    if len(numbers) > _MAX_DIGITS:
+        raise DataError(
+            f"{len(numbers)} pieces of writing side by side; crop the picture to at most "
+            f"{_MAX_DIGITS} digits"
+        )
+    longer = max(_check_strokes(digits == number) for number in numbers)
+    full = float(np.percentile(contrast[core], 75))
+    # Ruled lines, shadows and writing that shines through lie farther away than the soft edge.
+    near = ndimage.binary_dilation(core, iterations=max(2, round(_EDGE_WIDTH * longer)))
+    edge = core | near & (contrast > max(_EDGE_LEVEL * full, _EDGE_GRAIN_SDS * grain))
+    levels = np.where(edge, (255 * contrast / full).clip(0, 255), 0)
+    nearest = _nearest_digit(digits)
+    return [_cut_out(np.where(nearest == n, levels, 0), digits == n) for n in numbers]
+
+
+def _check_strokes(core: _Mask) -> int:
+    """Return the longer side of a digit.
+
+    Raises:
+        DataError: It is a solid area.
+    """
+    box = core[_bounding_box(core)]
+    longer, shorter = max(box.shape), min(box.shape)
+    if shorter > _BROAD * longer and box.mean() > _SOLID:
         raise DataError(
             "a solid area instead of strokes (a shadow, or the table under the paper?); "
             "crop the picture to the digit"
         )
-    full = float(np.percentile(contrast[core], 75))
-    # Ruled lines, shadows and writing that shines through lie farther away than the soft edge.
-    near = ndimage.binary_dilation(core, iterations=max(2, round(_EDGE_WIDTH * longer)))
-    edge = near & (contrast > max(_EDGE_LEVEL * full, _EDGE_GRAIN_SDS * grain))
-    levels = np.where(edge, (255 * contrast / full).clip(0, 255), 0)
+    return int(longer)
+
+
+def _nearest_digit(digits: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return for each pixel the number of the digit whose strokes are nearest."""
+    if digits.max() == 1:
+        return np.ones_like(digits)
+    rows, columns = ndimage.distance_transform_edt(
+        digits == 0, return_distances=False, return_indices=True
+    )
+    nearest: NDArray[np.int64] = digits[rows, columns]
+    return nearest
+
+
+def _cut_out(levels: _Levels, core: _Mask) -> NDArray[np.uint8]:
+    """Crop the ink of one digit, with a pen that is not too thin."""
     box = _bounding_box(levels > 0)
-    levels, core = levels[box], core[box]
-    return _broaden_thin_pen(levels, core, longer).round().astype(np.uint8)
+    longer = max(core[_bounding_box(core)].shape)
+    return _broaden_thin_pen(levels[box], core[box], longer).round().astype(np.uint8)
 
 
 def _find_strokes(contrast: _Levels, grain: float) -> _Mask:
     """Return where the contrast with the paper is that of a pen.
 
     Raises:
-        DataError: Nothing is drawn there, or two digits side by side.
+        DataError: Nothing is drawn there.
     """
     visible = contrast[contrast > max(_MIN_CONTRAST, _MIN_GRAIN_SDS * grain)]
     if not len(visible):
@@ -105,8 +138,6 @@ def _find_strokes(contrast: _Levels, grain: float) -> _Mask:
             "blank, nothing larger than a speck is drawn on it; "
             "draw one digit, or crop the picture to it"
         )
-    if _has_two_digits(core):
-        raise DataError("two or more digits side by side; crop the picture to one digit")
     return core
 
 
@@ -186,33 +217,6 @@ def _remove_specks(core: _Mask) -> tuple[_Mask, _Mask]:
 def _bounding_box(mask: _Mask) -> tuple[slice, slice]:
     rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
     return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-
-
-def _has_two_digits(core: _Mask) -> bool:
-    """Return whether two large pieces stand side by side.
-
-    The pieces of a single digit lie above each other, or one of them is small.
-    """
-    pieces, _ = ndimage.label(core, _EIGHT_NEIGHBORS)
-    areas = np.bincount(pieces.ravel())[1:]
-    height = len(core[_bounding_box(core)])
-    tall = [
-        (rows, columns, int(area))
-        for (rows, columns), area in zip(ndimage.find_objects(pieces), areas, strict=True)
-        if rows.stop - rows.start >= _TWO_HEIGHT * height
-    ]
-    return any(
-        min(a[2], b[2]) >= _TWO_AREA * max(a[2], b[2])
-        and _overlap(a[1], b[1]) <= _TWO_BESIDE
-        and _overlap(a[0], b[0]) >= _TWO_LEVEL
-        for a, b in itertools.combinations(tall, 2)
-    )
-
-
-def _overlap(a: slice, b: slice) -> float:
-    """Return the overlap of two ranges as a share of the shorter; negative for a gap."""
-    overlap: int = min(a.stop, b.stop) - max(a.start, b.start)
-    return overlap / int(min(a.stop - a.start, b.stop - b.start))
 
 
 def _broaden_thin_pen(levels: _Levels, core: _Mask, longer: int) -> _Levels:

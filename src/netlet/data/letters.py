@@ -1,8 +1,8 @@
 """Skeletons of letters that look like no digit, to calibrate when a net is unsure.
 
 They are pen strokes like those of the digits in ``skeletons.py``. Letters that are written like a
-digit (B, I, O, S, Z, b, g, l, q, y, ...) are left out, and so are K, M, R, W, f, k and r, with which
-``benchmarks/unsure.py`` measures.
+digit (B, I, O, S, Z, b, g, l, q, y, ...) are left out, and so are K, M, R, W, f, k and r, with
+which ``benchmarks/unsure.py`` measures.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from netlet.data.image_files import FORMATS_TEXT, has_sixteen_bits, open_image
-from netlet.data.ink import extract_ink
+from netlet.data.ink import extract_digits
 from netlet.data.scribble import SIZE
 from netlet.errors import DataError
 
@@ -25,10 +25,10 @@ _CHANNEL_GAIN = (
 )
 
 
-def read_picture(path: Path | str) -> NDArray[np.uint8]:
-    """Read a picture and return the ink in it.
+def read_digits(path: Path | str) -> list[NDArray[np.uint8]]:
+    """Read a picture and return the ink of each digit in it, from left to right.
 
-    :func:`netlet.data.prepare_digit` then puts the ink into MNIST's frame.
+    :func:`netlet.data.prepare_digit` then puts the ink of a digit into MNIST's frame.
 
     Args:
         path: A PNG, JPEG, WebP, BMP, GIF or TIFF, recognized by its content, of up to 50 million
@@ -36,12 +36,12 @@ def read_picture(path: Path | str) -> NDArray[np.uint8]:
             of several frames the first is read.
 
     Returns:
-        uint8 ``H W``, cropped to the ink, 0 paper to 255 ink. Pictures larger than 1,024 px along a
-        side are reduced first.
+        For each digit uint8 ``H W``, cropped to its ink, 0 paper to 255 ink. Pictures larger than
+        1,024 px along a side are reduced first.
 
     Raises:
         DataError: The file is missing, not an image, damaged or too large; or there is nothing
-            drawn on it, or more than one digit.
+            drawn on it, or a solid area, or more than 32 digits.
     """
     with _open_picture(Path(path)) as opened:
         opened.draft(None, (_MAX_SIDE_PX, _MAX_SIDE_PX))  # decodes a large JPEG at a smaller size
@@ -51,7 +51,7 @@ def read_picture(path: Path | str) -> NDArray[np.uint8]:
         factor = -(-max(gray.shape) // _MAX_SIDE_PX)
         gray = np.asarray(Image.fromarray(gray).reduce(factor)) if factor > 1 else gray
     try:
-        return extract_ink(gray)
+        return extract_digits(gray)
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
 
@@ -60,7 +60,7 @@ def read_raw_picture(path: Path | str) -> NDArray[np.uint8]:
     """Read a picture that already has MNIST's form, unchanged.
 
     Args:
-        path: A file as for :func:`read_picture`, of 28x28 pixels and 8 bits, gray (also stored as
+        path: A file as for :func:`read_digits`, of 28x28 pixels and 8 bits, gray (also stored as
             RGB), light on dark.
 
     Returns:

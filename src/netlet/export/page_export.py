@@ -22,18 +22,23 @@ from netlet.budgets import RuleResult
 from netlet.data import Dataset
 from netlet.data.skeletons import STYLES
 from netlet.errors import ExportError
+from netlet.evaluation.digit_detector import LOG_ODDS_SHIFT, load_detector
 from netlet.export import reference
+from netlet.export.build_graph import build_inference_graph
+from netlet.export.fold import fold_graph
 from netlet.export.image_selection import select_verification_images
-from netlet.export.inference_graph import Convolution, Layer
+from netlet.export.inference_graph import Convolution, InferenceGraph, Layer
 from netlet.export.progress import OnProgress, ignore_progress
 from netlet.export.receptive_field import Field, Grid, receptive_fields
 from netlet.export.result import ExportResult, check_float32, write_files
 from netlet.export.traced_model import TracedModel
 from netlet.export.verification import Verification, compare_with_pytorch
 from netlet.nets.blocks import MNIST_SHAPE
+from netlet.recipes import Recipe
+from netlet.records import Confidence
 from netlet.text import dump_json, escape_html, format_count, format_shape, format_sizes
 
-_SCRIPTS = ("prepare.js", "run.js", "fields.js", "drawing.js", "view.js", "main.js")
+_SCRIPTS = ("prepare.js", "pieces.js", "run.js", "fields.js", "drawing.js", "view.js", "main.js")
 _SAMPLE_STYLES = 2  # ways of writing a sample digit: the most frequent ones, in turn
 
 
@@ -42,6 +47,7 @@ def export_page(
     path: Path,
     dataset: Dataset | None,
     *,
+    confidence: Confidence | None = None,
     on_progress: OnProgress = ignore_progress,
 ) -> ExportResult:
     """Write a model as one HTML file, after verifying its graph against PyTorch.
@@ -51,6 +57,7 @@ def export_page(
         path: Of the file.
         dataset: The data set that the net was trained on, for verification; None: synthetic digits
             (``scribble``).
+        confidence: The calibration of the net's confidence; None: it is not calibrated.
         on_progress: Called when a phase begins.
 
     Raises:
@@ -66,16 +73,21 @@ def export_page(
         "verified: the page's graph, run by PyTorch (netlet's tests check that a browser computes "
         "the same)"
     )
-    size = write_files({path: build_page(model, verification)})
+    size = write_files({path: build_page(model, verification, confidence)})
     return ExportResult((path,), size, verification, (note,))
 
 
-def build_page(model: TracedModel, verification: Verification | None = None) -> str:
+def build_page(
+    model: TracedModel,
+    verification: Verification | None = None,
+    confidence: Confidence | None = None,
+) -> str:
     """Build one HTML file that loads nothing else.
 
     Args:
         model: The model; it must take images 1x28x28.
         verification: Supplies the accuracy that the page shows; None: that of the run's record.
+        confidence: The calibration of the net's confidence; None: the page is never unsure.
 
     Raises:
         ExportError: The model takes other images.
@@ -91,9 +103,17 @@ def build_page(model: TracedModel, verification: Verification | None = None) -> 
         style_hash=_policy_hash(style),
         script=script,
         script_hash=_policy_hash(script),
-        costs="\n".join(_cost_rows(model, verification)),
-        net=_to_script_json(_net_to_json(model)),
-        weights=_encode_weights(model),
+        costs="\n".join(_cost_rows(model, verification, confidence)),
+        net=_to_script_json(
+            {
+                "classes": model.labels,
+                "layers": _layers_to_json(model.graph),
+                "samples": _samples_to_json(model.labels),
+                "confidence": _confidence_to_json(confidence),
+            }
+        ),
+        weights=_encode_weights(model.graph),
+        detector_weights=_encode_weights(_detector_graph()) if _has_detector(confidence) else "",
     )
 
 
@@ -121,28 +141,48 @@ def _to_script_json(value: object) -> str:
     return dump_json(value, compact=True).replace("<", "\\u003c")
 
 
-def _encode_weights(model: TracedModel) -> str:
+def _encode_weights(graph: InferenceGraph) -> str:
     """Return weights and biases, layer by layer, as little-endian float32 in base64."""
-    weights = [
-        np.concatenate([c.weight.ravel(), c.bias.ravel()]) for c in model.graph.convolutions()
-    ]
+    weights = [np.concatenate([c.weight.ravel(), c.bias.ravel()]) for c in graph.convolutions()]
     if not weights:
         return ""
     return base64.b64encode(np.concatenate(weights).astype("<f4").tobytes()).decode()
 
 
-def _net_to_json(model: TracedModel) -> dict[str, Any]:
-    """Return the graph without its weights, the labels and the sample digits."""
+def _layers_to_json(graph: InferenceGraph) -> list[dict[str, Any]]:
+    """Return the layers without their weights, which :func:`_encode_weights` has in this order."""
     layers, offset = [], 0
-    fields_after = receptive_fields(model.graph)[1:]
-    for layer, field in zip(model.graph.layers, fields_after, strict=True):
+    fields_after = receptive_fields(graph)[1:]
+    for layer, field in zip(graph.layers, fields_after, strict=True):
         values = _layer_to_json(layer) | {"field": _field_to_json(field)}
         if isinstance(layer, Convolution):
             bias = offset + layer.weight.size
             values |= {"window": layer.window, "weight": offset, "bias": bias}
             offset = bias + layer.bias.size
         layers.append(values)
-    return {"classes": model.labels, "layers": layers, "samples": _samples_to_json(model.labels)}
+    return layers
+
+
+def _confidence_to_json(confidence: Confidence | None) -> dict[str, Any] | None:
+    if confidence is None:
+        return None
+    detector = None
+    if _has_detector(confidence):
+        detector = {"layers": _layers_to_json(_detector_graph()), "shift": LOG_ODDS_SHIFT}
+    return {
+        "temperature": confidence.temperature,
+        "threshold": confidence.threshold,
+        "detector": detector,
+    }
+
+
+def _has_detector(confidence: Confidence | None) -> bool:
+    return confidence is not None and bool(confidence.detector_digest)
+
+
+def _detector_graph() -> InferenceGraph:
+    recipe = Recipe()
+    return fold_graph(build_inference_graph(load_detector(), MNIST_SHAPE, recipe.mean, recipe.std))
 
 
 def _samples_to_json(labels: tuple[str, ...]) -> dict[int, list[list[list[int]]]]:
@@ -190,7 +230,9 @@ def _grid_to_json(grid: Grid) -> dict[str, Any]:
     return values
 
 
-def _cost_rows(model: TracedModel, verification: Verification | None) -> Iterator[str]:
+def _cost_rows(
+    model: TracedModel, verification: Verification | None, confidence: Confidence | None
+) -> Iterator[str]:
     """Yield what the net costs and its budget's verdict, as rows of a description list."""
     cost, source, verdict = model.cost, model.source, model.verdict
     results = {result.rule: result for result in verdict.results} if verdict else {}
@@ -224,6 +266,11 @@ def _cost_rows(model: TracedModel, verification: Verification | None) -> Iterato
             f"{score.percent:.2f}%",
             f"{score.correct:,} of {score.total:,}, {score.split}",
         )
+    if confidence:
+        low = f"{100 * confidence.threshold:.0f}%"
+        yield _cost_row("unsure below", low, f"calibrated on {confidence.source}")
+    else:
+        yield _cost_row("confidence", "not calibrated")
     yield _cost_row("digest", model.digest[:12])
 
 

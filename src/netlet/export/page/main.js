@@ -1,12 +1,14 @@
 // The page: creates the views and connects them.
 
 const net = JSON.parse(byId("net").textContent);
-const bytes = Uint8Array.from(atob(byId("weights").textContent.trim()), (c) => c.charCodeAt(0));
-net.weights = new Float32Array(bytes.buffer); // little-endian, as every machine that runs a browser is
+net.weights = decodeWeights(byId("weights").textContent);
+if (net.confidence?.detector) {
+  net.confidence.detector.weights = decodeWeights(byId("detector-weights").textContent);
+}
 
-let prepared = null, frame = 0, inspectedField = null, inspectedLayer = null;
+let digits = [], selected = 0, frame = 0, inspectedField = null, inspectedLayer = null;
 
-const answer = new Answer(net.classes);
+const answer = new Answer(net.classes, show);
 const drawing = new Drawing(byId("drawing"), onDrawing, onPen);
 const caption = "The input of the net: 28 × 28 gray levels, prepared like MNIST’s digits (longer side 20 pixels, " +
   "centered by mass).";
@@ -25,9 +27,19 @@ function onDrawing() {
 
 function predict() {
   frame = 0;
-  prepared = drawing.blank ? null : prepare(drawing.ink(), SHEET, SHEET);
-  const maps = prepared && run(net, prepared.image);
-  answer.show(maps && softmax(maps.at(-1)));
+  const before = digits.length;
+  digits = drawing.blank ? [] : splitDigits(drawing.ink(), SHEET, SHEET).map((ink) => {
+    const prepared = prepare(ink, SHEET, SHEET), maps = run(net, prepared.image);
+    return { prepared, maps, ...judge(maps.at(-1), prepared.image, net.confidence) };
+  });
+  // A new digit is the one to look at: writing goes from left to right.
+  show(digits.length === before ? selected : Math.max(0, digits.length - 1));
+}
+
+function show(index) {
+  selected = index;
+  const { prepared, maps } = digits[selected] ?? {};
+  answer.show(digits, selected);
   showLevels(byId("input"), prepared?.image ?? new Uint8Array(SIZE * SIZE));
   const ink = prepared ? `ink in ${prepared.h} rows and ${prepared.w} columns` : "blank";
   byId("input").setAttribute("aria-label", `Input of the net: 28 by 28 pixels, ${ink}`);
@@ -56,7 +68,7 @@ function inspect(layer, field, text) {
 }
 
 function outlineReceptiveField() {
-  const box = inspectedField && cutToInput(inspectedField);
+  const box = inspectedField && cutToInput(inspectedField), prepared = digits[selected]?.prepared;
   showOutline(byId("input-outline"), box, SIZE);
   showOutline(byId("drawing-outline"), box && (prepared ? toDrawing(box, prepared) : null), SHEET);
 }
@@ -99,6 +111,8 @@ window.netlet = {
   prepare: (ink, width, height) => Array.from(prepare(ink, width, height)?.image ?? []),
   maps: (image) => run(net, image).map((map) => Array.from(map)),
   logits: (image) => Array.from(run(net, image).at(-1)),
+  judge: (image) => judge(run(net, image).at(-1), image, net.confidence),
+  digits: (ink, width, height) => Array.from(groupPieces(ink, width, height)),
   fields: () => net.layers.map((layer) => layer.field && layer.field.map(
     (axis, i) => Array.from({ length: layer.shape[1 + i] }, (_, at) => interval(axis, at)))),
 };

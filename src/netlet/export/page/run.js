@@ -13,8 +13,32 @@ function run(net, image) {
   return maps;
 }
 
-function softmax(logits) {
-  const highest = Math.max(...logits), powers = Array.from(logits, (z) => Math.exp(z - highest));
+/** Weights from base64; little-endian, as every machine that runs a browser is. */
+function decodeWeights(text) {
+  return new Float32Array(Uint8Array.from(atob(text.trim()), (c) => c.charCodeAt(0)).buffer);
+}
+
+/**
+ * The answer of a net, as netlet.evaluation.judge in Python: the probability of each class, the most likely and the
+ * next class, and whether the net is unsure. `confidence` is null if it is not calibrated.
+ */
+function judge(logits, image, confidence) {
+  const digit = confidence?.detector ? digitProbability(confidence.detector, image) : 1;
+  const probabilities = softmax(logits, confidence?.temperature ?? 1).map((p) => p * digit);
+  const order = Array.from(probabilities.keys()).sort((a, b) => probabilities[b] - probabilities[a]);
+  const [best, next] = order, highest = probabilities[best];
+  return { probabilities, best, next, confidence: highest, unsure: highest < (confidence?.threshold ?? 0) };
+}
+
+/** The probability that an image is a handwritten digit, as netlet.evaluation.digit_detector in Python. */
+function digitProbability(detector, image) {
+  const [otherwise, digit] = run(detector, image).at(-1);
+  return sigmoid(digit - otherwise + detector.shift);
+}
+
+function softmax(logits, temperature) {
+  const highest = Math.max(...logits);
+  const powers = Array.from(logits, (z) => Math.exp((z - highest) / temperature));
   const sum = powers.reduce((a, b) => a + b);
   return powers.map((p) => p / sum);
 }

@@ -23,12 +23,14 @@ function announcer(region, delay) {
   };
 }
 
-/** The prediction and the table of probabilities. */
+/** The prediction, a button for each of several digits, and the table of one digit's probabilities. */
 class Answer {
   #announce = announcer(byId("announced-answer"), 700);
 
-  constructor(classes) {
-    this.classes = classes;
+  /** @param onSelect called with the number, from 0, of the digit whose probabilities and maps to show */
+  constructor(classes, onSelect) {
+    Object.assign(this, { classes, onSelect });
+    this.separator = classes.some((name) => name.length > 1) ? " " : "";
     this.rows = classes.map((name) => {
       const bar = element("div", {}), percent = element("td", { textContent: "–" });
       const row = element("tr", {}, element("th", { scope: "row", textContent: name }),
@@ -38,8 +40,20 @@ class Answer {
     });
   }
 
-  show(probabilities) {
-    const order = (probabilities ?? []).map((p, i) => [p, this.classes[i]]).sort((a, b) => b[0] - a[0]);
+  show(digits, selected) {
+    this.#showProbabilities(digits[selected]?.probabilities);
+    this.#showButtons(digits, selected);
+    const [name, rest] = byId("prediction").children, [first, ...others] = digits;
+    const text = others.length ? digits.map((digit) => this.#label(digit, "?")).join(this.separator)
+      : first ? this.#label(first, "unsure") : "–";
+    Object.assign(name, { textContent: text, className: !first ? "none" : text.length > 3 ? "long" : "" });
+    const next = first && `\nnext: ${this.#spell(first.next, first.probabilities[first.next], "%")}`;
+    rest.textContent = others.length ? digits.map((digit) => this.#describe(digit)).join("\n")
+      : !first ? "" : (first.unsure ? `(${this.#guess(first)})` : `${wholePercent(first.confidence)}%`) + next;
+    this.#announce(this.#speak(digits));
+  }
+
+  #showProbabilities(probabilities) {
     const highest = Math.max(...(probabilities ?? []));
     this.rows.forEach(({ row, bar, percent }, i) => {
       const p = probabilities?.[i];
@@ -47,12 +61,39 @@ class Answer {
       percent.textContent = p === undefined ? "–" : `${(100 * p).toFixed(1)}%`;
       row.className = p === highest ? "first" : "";
     });
-    const [best, next] = order, [name, rest] = byId("prediction").children;
-    name.textContent = best ? best[1] : "–";
-    name.className = !best ? "none" : best[1].length > 3 ? "long" : "";
-    rest.textContent = best ? `${wholePercent(best[0])}%\nnext: ${next[1]}, ${wholePercent(next[0])}%` : "";
-    const spoken = (p, of) => `${of}, ${wholePercent(p)} percent`;
-    this.#announce(best ? `${spoken(...best)}; next ${spoken(...next)}` : "");
+  }
+
+  /** A button for each digit; the same buttons stay while their number does, so that they keep the focus. */
+  #showButtons(digits, selected) {
+    const list = byId("digits"), count = digits.length > 1 ? digits.length : 0;
+    list.hidden = !count;
+    while (list.querySelectorAll("button").length > count) list.lastElementChild.remove();
+    for (let i = list.querySelectorAll("button").length; i < count; i++) {
+      const button = element("button", { type: "button" });
+      button.addEventListener("click", () => this.onSelect(i));
+      list.append(button);
+    }
+    list.querySelectorAll("button").forEach((button, i) => {
+      button.textContent = this.#label(digits[i], "?");
+      button.setAttribute("aria-label", `Digit ${i + 1} of ${count}: ${this.#describe(digits[i])}`);
+      button.setAttribute("aria-pressed", i === selected);
+    });
+  }
+
+  #label(digit, unsure) { return digit.unsure ? unsure : this.classes[digit.best]; }
+
+  #guess(digit) { return `${this.classes[digit.best]} at ${wholePercent(digit.confidence)}%`; }
+
+  #describe(digit) { return digit.unsure ? `unsure (${this.#guess(digit)})` : this.#guess(digit); }
+
+  #spell(index, share, percent) { return `${this.classes[index]}, ${wholePercent(share)}${percent}`; }
+
+  #speak(digits) {
+    const spoken = digits.map(({ unsure, best, confidence }) =>
+      (unsure ? "unsure, " : "") + this.#spell(best, confidence, " percent"));
+    if (digits.length > 1) return `${digits.length} digits: ${spoken.join("; ")}`;
+    const [first] = digits;
+    return first ? `${spoken[0]}; next ${this.#spell(first.next, first.probabilities[first.next], " percent")}` : "";
   }
 }
 
