@@ -309,3 +309,15 @@ def test_a_name_that_is_used_too_early_is_told(
     message = r"name 'first' is not defined where too_early.py uses it; define it above"
     with pytest.raises(NetError, match=message):
         find_net("too_early:Net")
+
+
+def test_training_names_no_file_of_netlet_or_pytorch(netlet: Netlet, blobs_for_mnist: Path) -> None:
+    _, _, err = netlet(
+        "train", f"{SLIPS}:WarnsInTraining", "--epochs", "1", "--set", "batch_size=60"
+    )
+    assert [line for line in err.splitlines() if "warning" in line.lower()] == [
+        "netlet: warning: Implicit dimension choice for softmax has been deprecated. Change the "
+        "call to include dim=X as an argument."
+    ]
+    assert "note: the net ends in end (softmax); " in err
+    assert ".py:" not in err.replace("slips.py:", "")

@@ -6,6 +6,7 @@ it unchanged.
 
 import difflib
 import os
+import sys
 import warnings
 from collections.abc import Iterable
 
@@ -129,9 +130,11 @@ class NetletDeprecationWarning(DeprecationWarning):
     """A name of an earlier version that still works, but will be removed."""
 
 
-def is_own_file(path: str) -> bool:
-    """Return whether a file, such as the one that a warning names, is a part of netlet."""
-    return path.startswith(os.path.dirname(__file__) + os.sep)
+def is_library_file(path: str) -> bool:
+    """Return whether a file, such as the one that a warning names, is a part of netlet or torch."""
+    packages = (sys.modules.get(name) for name in ("netlet", "torch"))
+    files = (getattr(package, "__file__", None) for package in packages)
+    return any(file and path.startswith(os.path.dirname(file) + os.sep) for file in files)
 
 
 def warn_of_but(kind: str) -> None:

@@ -18,7 +18,7 @@ from typing import Any, ParamSpec, TextIO, TypeVar
 
 from netlet.cli.own_stdout import own_stdout
 from netlet.cli.streams import write_stdout
-from netlet.errors import NetError, NetletDeprecationWarning, NetletWarning, is_own_file
+from netlet.errors import NetError, NetletDeprecationWarning, NetletWarning, is_library_file
 from netlet.text import dump_json, escape_controls
 
 _P = ParamSpec("_P")
@@ -84,13 +84,13 @@ def reserve_stdout(command: Callable[_P, _R]) -> Callable[_P, _R]:
 
 
 def _show_warning(otherwise: Callable[..., None]) -> Callable[..., None]:
-    """Return what shows a warning: once and in one line if it is netlet's own or from its code."""
+    """Return what shows a warning: once and in one line unless other code raised it."""
     shown: set[str] = set()
 
     def show(message: Warning | str, category: type[Warning], *rest: Any) -> None:
-        # PyTorch's own about a net often name the place in netlet that called the net.
+        # PyTorch's own about a net name a place in PyTorch or in netlet, which helps nobody.
         ours = issubclass(category, _SHOWN_IN_ONE_LINE)
-        if ours or is_own_file(str(rest[0])):
+        if ours or is_library_file(str(rest[0])):
             text = str(message) if ours else " ".join(str(message).split())
             if text not in shown:  # a search trains many nets
                 shown.add(text)

@@ -25,7 +25,7 @@ import torch
 from torch import nn
 
 from netlet.data import Dataset
-from netlet.errors import NetletError, NetletWarning, is_own_file
+from netlet.errors import NetletError, NetletWarning, is_library_file
 from netlet.experiments.config import load_data, load_experiment
 from netlet.locks import lock_folder
 from netlet.records import Epoch, Run, RunConfig
@@ -202,7 +202,7 @@ def _forward_warnings(worker: int, seed: int, pipe: Connection) -> Iterator[None
 
         def show(message: Warning | str, category: type[Warning], *rest: Any) -> None:
             ours = issubclass(category, NetletWarning)
-            if ours or is_own_file(str(rest[0])):
+            if ours or is_library_file(str(rest[0])):
                 text = str(message) if ours else " ".join(str(message).split())
                 pipe.send(WorkerEvent(worker, seed, warning=text))
             else:
