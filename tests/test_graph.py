@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import copy
+import io
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from fixtures.course_nets import BOTH_FORMS, COURSE_NETS
 from torch import nn
 from torch.nn import functional as F
 
+from netlet.analysis import summary
 from netlet.backends.cpu.build_program import read_program
 from netlet.backends.cpu.c_source import generate_c_source
+from netlet.errors import ExportError
+from netlet.export import build_inference_graph
 from netlet.graph import Graph, WithoutDropout, trace_graph
 from netlet.graph.operations import (
     Activation,
@@ -201,3 +207,72 @@ def test_a_trace_leaves_a_net_in_evaluation_mode_unchanged() -> None:
     with eval_mode(net):
         trace_graph(net, (1, 28, 28))
     assert all(torch.equal(before[name], tensor) for name, tensor in net.state_dict().items())
+
+
+class Reads(nn.Module):
+    """Chooses a path by values that it reads back in one of many ways."""
+
+    def __init__(self, read: Callable[[torch.Tensor], object]) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 10, 28)
+        self.read = read
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.conv(x)
+        bright = bool(np.max(np.asarray(self.read(x))) > 1e9)
+        return (-y if bright else y).flatten(1)
+
+
+WAYS_TO_READ: dict[str, Callable[[torch.Tensor], object]] = {
+    "item": lambda x: x.max().item(),
+    "float": lambda x: float(x.max()),
+    "int": lambda x: int(x.max()),
+    "numpy": lambda x: x.numpy(),
+    "detached": lambda x: x.detach().cpu().numpy(),
+    "data": lambda x: x.data.numpy(),
+    "item of data": lambda x: x.data.max().item(),
+    "list": lambda x: x.flatten().tolist(),
+    "list of data": lambda x: x.data.flatten().tolist(),
+    "asarray": lambda x: np.asarray(x),
+    "function of NumPy": lambda x: np.square(x),
+    "dlpack": lambda x: np.from_dlpack(x),
+    "copy as a tensor": lambda x: torch.tensor(x).max().item(),
+    "new tensor": lambda x: x.new_tensor(x).max().item(),
+    "as tensor": lambda x: torch.as_tensor(x).max().item(),
+    "list of numbers": lambda x: torch.tensor([x.max(), x.min()]).numpy(),
+    "deep copy": lambda x: copy.deepcopy(x).numpy(),
+    "copy": lambda x: copy.copy(x).numpy(),
+    "saved": lambda x: torch.save(x, io.BytesIO()) or 0.0,
+    "branch": lambda x: 1.0 if x.max() > 1e9 else 0.0,
+    "comparison": lambda x: float(torch.equal(x, -x)),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("way", WAYS_TO_READ)
+def test_values_that_are_read_back_are_seen_however_it_is_done(way: str) -> None:
+    net = Reads(WAYS_TO_READ[way])
+    graph = trace_graph(net, (1, 28, 28))
+    assert graph.value_dependent == "Reads"
+    with pytest.raises(ExportError, match="reading a tensor's value back into Python cannot be"):
+        build_inference_graph(net, (1, 28, 28), 0.0, 1.0)
+    assert summary(net).macs is None
+
+
+HARMLESS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "data": lambda x: x.data,
+    "type of another": lambda x: x + torch.ones(1).type_as(x),
+    "zeros like": lambda x: x + torch.zeros_like(x) + x.new_zeros(x.shape),
+    "new tensor": lambda x: x + x.new_tensor([0.5]),
+    "tensor of numbers": lambda x: x + torch.tensor(0.5) + torch.as_tensor([0.5]),
+    "shapes": lambda x: x.view(len(x), *x.shape[1:]).reshape(x.size()),
+    "no change": lambda x: x.to(x.dtype).float().contiguous().cpu(),
+    "loop": lambda x: torch.stack(list(x)),
+}
+
+
+@pytest.mark.parametrize("name", HARMLESS)
+def test_what_reads_no_values_is_not_taken_for_it(name: str) -> None:
+    conv = nn.Conv2d(2, 10, 3)
+    graph = graph_of(lambda net, x: conv(HARMLESS[name](x)).flatten(1), conv)
+    assert (graph.value_dependent, graph.output is None) == ("", False)

@@ -11,22 +11,8 @@ import torch
 _MAX_NUMBERS = 64
 # So many values may be read into Python to choose a path, and so many more numbers used then.
 _MAX_VALUES_READ, _MAX_CHOICES, _MAX_NEW_NUMBERS = 16, 64, 8
-# Calls that hand a tensor's memory or all its values to other code, and those among them after
-# which that code cannot write into the tensor (the arrays are made read-only).
-BULK_READS = frozenset(
-    [
-        "__array__",
-        "__dlpack__",
-        "apply_",
-        "data_ptr",
-        "map2_",
-        "map_",
-        "numpy",
-        "storage",
-        "tolist",
-        "untyped_storage",
-    ]
-)
+# Reads (``BULK_READS``) after which other code cannot write into the tensor: the arrays are
+# made read-only.
 _COPIES = ("__array__", "numpy", "tolist")
 
 

@@ -24,11 +24,11 @@ from netlet.analysis.memory import forward_backward_bytes, peak_bytes
 from netlet.analysis.module_rows import list_rows, shown_name
 from netlet.analysis.net_end import count_outputs, remark_on_end
 from netlet.analysis.ops import Trace
-from netlet.analysis.outside_values import BULK_READS
 from netlet.analysis.provenance import Provenance
 from netlet.analysis.training_run import run_in_training
 from netlet.errors import NetError
 from netlet.graph import BATCH, Execution, Graph, ModuleRun, Observer, Tracer
+from netlet.graph.aten_names import BULK_READS
 from netlet.nets.eval_mode import eval_mode
 from netlet.nets.isolation import Isolation
 from netlet.nets.outputs import first_tensor

@@ -85,3 +85,13 @@ VIEWS = frozenset(
         *("unflatten", "unfold", "unsqueeze", "view", "view_as_complex", "view_as_real"),
     ]
 )
+# Functions and methods, above the dispatcher, that hand a tensor's memory or all values to other
+# code.
+BULK_READS = frozenset(
+    [
+        *("__array__", "__dlpack__", "__reduce_ex__", "apply_", "data_ptr", "map2_", "map_"),
+        *("numpy", "storage", "tolist", "untyped_storage"),
+    ]
+)
+# These make a tensor of what they are given, also of values of another tensor.
+CONSTRUCTORS = frozenset(["__deepcopy__", "as_tensor", "asarray", "new", "new_tensor", "tensor"])

@@ -17,7 +17,8 @@ from netlet.graph.graph import Graph, Node, Weight
 from netlet.graph.module_runs import FunctionCall, ModuleRun, ModuleRuns
 from netlet.graph.operations import Dropout, Opaque, Operation
 from netlet.graph.rare_operations import FurtherOutput
-from netlet.graph.tensors import address, list_tensors, storage_address
+from netlet.graph.tensors import address, has_mask, list_tensors, storage_address
+from netlet.graph.value_reads import look_at_call
 from netlet.nets.outputs import first_tensor
 from netlet.nets.registered import list_buffers, list_parameters
 
@@ -53,6 +54,7 @@ class Recorder:
         self._kept: list[Any] = []  # keeps tensors alive, so that no id is used again
         self._sharing: dict[int, list[torch.Tensor]] = {}  # storage -> values that lie in it
         self._stale: set[int] = set()  # ids of tensors whose memory changed through another view
+        self._dispatched: set[int] = set()  # ids of what operations returned
         self._names: dict[int, str] = {}  # id of a registered tensor -> its first name
         for name, tensor in (*list_parameters(net), *list_buffers(net)):
             self._names.setdefault(id(tensor), name)
@@ -134,6 +136,8 @@ class Recorder:
             self._read.update(map(address, read))
         inputs = [x for x in read if self.is_value(x)]
         outputs = list(list_tensors(result)) or written_tensors(func, arguments)
+        self._dispatched.update(map(id, outputs))
+        self._kept += outputs
         if not inputs:
             self._record_constant(name, arguments, read, outputs)
             if func._schema.is_mutable:
@@ -141,7 +145,7 @@ class Recorder:
             return
         if any(id(x) in self._stale for x in inputs):
             self._stale_read = self._stale_read or self._caller
-        if name in VALUE_DEPENDENT or (name == "index" and _has_mask(arguments["indices"])):
+        if name in VALUE_DEPENDENT or (name == "index" and has_mask(arguments["indices"])):
             self._note_read()
         if name in SHAPE_ONLY or not outputs:
             return
@@ -197,6 +201,17 @@ class Recorder:
             ValueError,
         ) as error:  # called in an unforeseen way
             return call.opaque(f"it is called in an unusual way ({error})")
+
+    def note_call(self, name: str, args: tuple[Any, ...], out: Any) -> None:
+        """Note a function or method that the net called: some read values without an operation."""
+        with torch._C.DisableTorchFunction():
+            found = look_at_call(name, args, out, self.is_value, self._dispatched)
+            for value, other in found.same:
+                self._bind(other, self._number(value))
+            if found.reads_weights:
+                self._weight_read = self._weight_read or self._caller
+            if found.reads_values:
+                self._note_read()
 
     def record_dropout(self, operation: Dropout, x: torch.Tensor, out: torch.Tensor) -> None:
         """Record dropout, which has not been dispatched."""
@@ -327,10 +342,6 @@ class Recorder:
         )
         certain = len(self._nodes) if self._reader is None else self._certain
         return Execution(graph, root, returned, self._reader, certain, frozenset(self._read))
-
-
-def _has_mask(indices: Any) -> bool:
-    return any(index.dtype in (torch.bool, torch.uint8) for index in list_tensors(indices))
 
 
 def _is_tensor(value: Any) -> bool:

@@ -35,3 +35,17 @@ def address(tensor: torch.Tensor) -> int | None:
             return tensor.data_ptr() or None
     except (RuntimeError, NotImplementedError):
         return None
+
+
+def is_same(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Return whether two tensors are the same numbers in the same memory."""
+    return (
+        one.layout is other.layout is torch.strided
+        and address(one) == address(other)
+        and (one.shape, one.stride(), one.dtype) == (other.shape, other.stride(), other.dtype)
+    )
+
+
+def has_mask(indices: Any) -> bool:
+    """Return whether one of some indices selects elements by truth values."""
+    return any(index.dtype in (torch.bool, torch.uint8) for index in list_tensors(indices))

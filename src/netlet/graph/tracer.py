@@ -189,6 +189,7 @@ class _FunctionMode(WithoutDropout):
         self._recorder.record_dropout(operation, x, out)
 
     def note_call(self, name: str, args: tuple[Any, ...], out: Any) -> None:
+        self._recorder.note_call(name, args, out)
         for observer in self._observers:
             observer.called(name, args, out, self._recorder.runs.current)
 

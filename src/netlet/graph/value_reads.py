@@ -1,0 +1,60 @@
+"""Ways by which values leave PyTorch, or become another tensor, that no operation shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from netlet.graph.aten_names import BULK_READS, CONSTRUCTORS
+from netlet.graph.tensors import is_same, list_tensors
+
+
+@dataclass(frozen=True)
+class Undispatched:
+    """What a call of a function did besides the operations that it dispatched.
+
+    Attributes:
+        reads_values: Whether it read values, or made a tensor of them.
+        reads_weights: Whether it read other tensors.
+        same: Values, each with another tensor that is the same: ``x`` and ``x.data``.
+    """
+
+    reads_values: bool
+    reads_weights: bool
+    same: tuple[tuple[torch.Tensor, torch.Tensor], ...]
+
+
+def look_at_call(
+    name: str,
+    args: tuple[Any, ...],
+    out: Any,
+    is_value: Callable[[Any], bool],
+    dispatched: Collection[int],
+) -> Undispatched:
+    """Return what a function or method did with values that no operation shows.
+
+    Args:
+        name: Of the function.
+        args: Its arguments.
+        out: Its result.
+        is_value: Tells whether a tensor is a value.
+        dispatched: The ids of the tensors that operations have returned.
+    """
+    # The first argument of these only says the type.
+    given = list(list_tensors(args[1:] if name in ("new", "new_tensor") else args))
+    values = [x for x in given if is_value(x)]
+    reads = name in BULK_READS and bool(given)
+    reads_values, same = reads and bool(values), []
+    for tensor in list_tensors(out) if values else ():
+        seen = id(tensor) in dispatched and name not in CONSTRUCTORS
+        if seen or is_value(tensor) or any(tensor is x for x in args):
+            continue
+        value = next((x for x in values if is_same(x, tensor)), None)
+        if value is None:
+            reads_values = True
+        else:
+            same.append((value, tensor))
+    return Undispatched(reads_values, reads and not values, tuple(same))
