@@ -6,7 +6,7 @@ from netlet.budgets import TWENTY_K
 from netlet.catalog import DEFINITIONS, Definition
 from netlet.errors import NetError, check_type, did_you_mean
 from netlet.experiments.experiment import Experiment
-from netlet.nets import NETS, explain_path, find_net, is_notation
+from netlet.nets import NETS, explain_path, find_net, is_notation, is_user_code
 from netlet.recipes import STEADY
 
 
@@ -32,7 +32,7 @@ def find_experiment(name: str, *, trusted: bool = True) -> Experiment:
     """Return the experiment of a name, or a net with the default recipe and budget.
 
     Args:
-        name: The name of an experiment; or a net: a registered one, one in one line, or
+        name: The name of an experiment; or a net: a registered one, one in one line, ``file.py`` or
             ``file.py:Name``.
         trusted: Whether the user named it; see :func:`netlet.nets.find_net`.
 
@@ -42,7 +42,7 @@ def find_experiment(name: str, *, trusted: bool = True) -> Experiment:
     check_type(name, str, "the name of an experiment or net", "a name like 'swift'")
     if name in EXPERIMENTS:
         return EXPERIMENTS[name]
-    if ":" not in name and name not in NETS and not is_notation(name):
+    if not (is_user_code(name) or name in NETS or is_notation(name)):
         hint = did_you_mean(name, [*EXPERIMENTS, *NETS])
         raise NetError(
             explain_path(name)
@@ -50,4 +50,6 @@ def find_experiment(name: str, *, trusted: bool = True) -> Experiment:
             " and file.py:Name means a net of your own"
         )
     net = find_net(name, trusted=trusted)
-    return Experiment(name=name, net=net, recipe=STEADY, budget=TWENTY_K)
+    # A file alone means the net in it, whose address has its name.
+    own = net.name if is_user_code(name) else name
+    return Experiment(name=own, net=net, recipe=STEADY, budget=TWENTY_K)

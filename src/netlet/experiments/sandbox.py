@@ -28,7 +28,7 @@ from netlet.analysis import (
 from netlet.budgets import ModelCost
 from netlet.errors import NetError
 from netlet.experiments.named import find_experiment
-from netlet.nets import build, full_address, is_user_code
+from netlet.nets import build, complete_address, full_address, is_user_code
 from netlet.scratch import scratch_folder
 
 TIME_LIMIT_S = 60
@@ -100,7 +100,7 @@ class LimitedProcess:
             "net": full_address(net),
             "shape": shape,
             "classes": classes,
-            "path": [os.path.abspath(folder) for folder in sys.path],
+            "path": [os.path.abspath(folder) for folder in (*sys.path, "")],
         }
         answer = self._run(json.dumps(request), net)
         try:
@@ -110,7 +110,7 @@ class LimitedProcess:
             found = TypeAdapter(NetAnalysis).validate_json(answer, strict=True)
         except (ValueError, ValidationError, RecursionError, TypeError) as error:
             raise NetError(f"{net}: its code spoiled the answer of the sandbox; read it") from error
-        shown = net if is_user_code(net) else found.summary.net
+        shown = complete_address(net) if is_user_code(net) else found.summary.net
         return replace(found, summary=replace(found.summary, net=shown))
 
     def _run(self, request: str, net: str) -> bytes:

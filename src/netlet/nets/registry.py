@@ -17,6 +17,7 @@ from torch.nn.modules.lazy import LazyModuleMixin
 from netlet.errors import NetError, check_type
 from netlet.nets.blocks import MNIST_SHAPE
 from netlet.nets.eval_mode import eval_mode
+from netlet.nets.net_code import NetCode
 from netlet.text import to_unicode
 
 Builder = Callable[..., nn.Module]
@@ -31,6 +32,7 @@ class NetEntry:
     builder: Builder
     source: str
     about: str  # the first line of the function's docstring
+    code: NetCode | None = None  # that the net is in, if it does not come with netlet
 
 
 _OWN_PACKAGE = __name__.rpartition(".")[0]

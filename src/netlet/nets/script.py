@@ -51,7 +51,7 @@ def select_statements(name: str, tree: ast.Module) -> ast.Module | None:
     Returns:
         A smaller module, or None if no statement binds the name, not even a star import.
     """
-    body = [statement for statement in tree.body if not _is_main_guard(statement)]
+    body = [statement for statement in tree.body if not is_main_guard(statement)]
     binds = [set(_names_bound(statement)) for statement in body]
     uses = [_names_used(statement) for statement in body]
     imported = {
@@ -127,12 +127,12 @@ def _names_used(node: ast.AST) -> set[str]:
         # A class's own names are visible to its statements, but not inside its methods.
         methods = [child for child in node.body if isinstance(child, _FUNCTIONS)]
         others = [child for child in node.body if child not in methods]
-        in_class = _names_used_by_all(others).union(*map(_names_used_by_header, methods)) - {
+        in_class = names_used_by_all(others).union(*map(_names_used_by_header, methods)) - {
             name for child in others for name in _names_bound(child)
         }
         header = [child for child in ast.iter_child_nodes(node) if child not in node.body]
-        return in_class.union(_names_used_by_all(header), *map(_names_used_by_body, methods))
-    children = _names_used_by_all(ast.iter_child_nodes(node))
+        return in_class.union(names_used_by_all(header), *map(_names_used_by_body, methods))
+    children = names_used_by_all(ast.iter_child_nodes(node))
     if isinstance(node, _COMPREHENSIONS):
         return children - {
             name for generator in node.generators for name in _names_bound(generator.target)
@@ -145,9 +145,7 @@ def _names_used_by_header(
 ) -> set[str]:
     """Return the names that a function's decorators, defaults and annotations read."""
     body = function.body if isinstance(function.body, list) else [function.body]
-    return _names_used_by_all(
-        child for child in ast.iter_child_nodes(function) if child not in body
-    )
+    return names_used_by_all(child for child in ast.iter_child_nodes(function) if child not in body)
 
 
 def _names_used_by_body(
@@ -160,10 +158,11 @@ def _names_used_by_body(
         name for n in ast.walk(function) if isinstance(n, ast.Global) for name in n.names
     }
     local = arguments.union(*(_names_bound(statement) for statement in body)) - declared_global
-    return _names_used_by_all(body) - local
+    return names_used_by_all(body) - local
 
 
-def _names_used_by_all(nodes: Iterable[ast.AST]) -> set[str]:
+def names_used_by_all(nodes: Iterable[ast.AST]) -> set[str]:
+    """Return the module-level names that any of the nodes reads."""
     return set().union(*map(_names_used, nodes))
 
 
@@ -198,7 +197,8 @@ def _is_always_kept(node: ast.AST) -> bool:
     return isinstance(node, ast.Expr) and ast.unparse(node).startswith("sys.path.")
 
 
-def _is_main_guard(node: ast.AST) -> bool:
+def is_main_guard(node: ast.AST) -> bool:
+    """Return whether a statement is ``if __name__ == "__main__"``."""
     return isinstance(node, ast.If) and any(
         isinstance(n, ast.Name) and n.id == "__name__" for n in ast.walk(node.test)
     )

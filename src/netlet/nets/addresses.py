@@ -1,0 +1,77 @@
+"""Addresses of nets in users' code: ``file.py``, ``file.py:Name``, ``package.module:Name``."""
+
+from __future__ import annotations
+
+import ast
+import os
+from pathlib import Path
+
+from netlet.errors import NetError
+from netlet.files import read_regular
+from netlet.nets.net_code import is_file_address
+from netlet.nets.net_names import list_nets
+from netlet.nets.script import list_definitions
+from netlet.nets.user_imports import MAX_SOURCE_BYTES
+
+
+def is_user_code(name: str) -> bool:
+    """Return whether finding a net of this name runs code that does not come with netlet."""
+    return ":" in name or name.endswith(".py")
+
+
+def complete_address(name: str) -> str:
+    """Return an address with the name of the net: ``file.py`` alone means the only net in it.
+
+    Args:
+        name: An address. No code is run.
+
+    Raises:
+        NetError: It is a file alone that does not exist, or has no net or several.
+    """
+    if ":" in name or not name.endswith(".py"):
+        return name
+    if not os.path.isfile(name):
+        raise NetError(f"{name}: no such file; check its name, and write it as {name}:Name")
+    try:
+        tree = ast.parse(read_regular(Path(name), MAX_SOURCE_BYTES, NetError), filename=name)
+    except (SyntaxError, ValueError) as error:
+        reason = (str(error).strip() or "no message").splitlines()[0]
+        raise NetError(f"{name}: is not valid Python ({reason}); repair it") from error
+    nets, defined = list_nets(tree), list_definitions(tree)
+    if len(nets) == 1:
+        return f"{name}:{nets[0]}"
+    if not nets and not defined:
+        raise NetError(f"{name}: defines no class or function; add one that is or builds a net")
+    listed = f"it has {len(nets)} nets: {', '.join(nets)}" if nets else ""
+    listed = listed or f"it defines: {', '.join(defined)}"
+    raise NetError(
+        f"{name}: name the net in this file, for example {name}:{(nets or defined)[0]}; {listed}"
+    )
+
+
+def full_address(name: str) -> str:
+    """Return ``file.py:Name`` with an absolute path, and any other name as it is.
+
+    Raises:
+        NetError: It is a file alone that does not exist, or has no net or several.
+    """
+    name = complete_address(name)
+    place, _, attribute = name.rpartition(":")
+    return f"{Path(place).resolve()}:{attribute}" if is_file_address(place) else name
+
+
+def explain_path(name: str) -> str | None:
+    """Return why a path is not the name of a net, and what to name instead.
+
+    Args:
+        name: The name that was given; neither an address nor a Python file.
+
+    Returns:
+        The error message; None if this is no path.
+    """
+    if os.path.isdir(name) or os.path.isfile(name):
+        kind = "folder" if os.path.isdir(name) else "file"
+        return f"{name}: is a {kind}, not a net; name one from 'netlet list', or file.py:Name"
+    if "/" in name:
+        return f"{name}: no such folder; 'netlet runs' lists your runs"
+    return None

@@ -1,0 +1,202 @@
+"""Where the code of a net is and which code it is, without running any.
+
+A run records both, so that its weights are never used with another net of the same name.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import hashlib
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.machinery import PathFinder
+from pathlib import Path
+
+from netlet.errors import NetError
+from netlet.files import read_regular
+from netlet.nets.script import select_statements
+from netlet.nets.user_imports import (
+    MAX_SOURCE_BYTES,
+    folders_above,
+    is_installed,
+    module_path,
+)
+
+_MAX_FILES = 256  # of a net's code
+
+
+@dataclass(frozen=True)
+class NetCode:
+    """The source code that a net is made by.
+
+    Attributes:
+        path: Of the file, absolute.
+        digest: SHA-256 of the statements of the file that the net needs, and of the files around it
+            that they import. Line endings and blank lines do not count.
+    """
+
+    path: str
+    digest: str
+
+
+def is_file_address(place: str) -> bool:
+    """Return whether the part of an address before the colon names a file, and not a module."""
+    return place.endswith(".py") or "/" in place
+
+
+def find_code(address: str) -> NetCode | None:
+    """Return the code that an address means here and now.
+
+    Args:
+        address: ``path/to/file.py:Name`` or ``package.module:Name``.
+
+    Returns:
+        It; None if there is no such file or module, it is not written in Python, or it does not
+        have this name.
+    """
+    place, _, name = address.rpartition(":")
+    try:
+        if is_file_address(place):
+            return _code_in_file(Path(place), name)
+        return _code_in_module(place)
+    except (NetError, OSError, SyntaxError, ValueError):  # loading the net says what is wrong
+        return None
+
+
+def _code_in_file(path: Path, name: str) -> NetCode | None:
+    path = path.resolve()
+    text = _read(path)
+    selected = select_statements(name, ast.parse(text, filename=str(path)))
+    if selected is None:
+        return None
+    lines = text.decode("utf-8", "surrogateescape").splitlines()
+    kept = [line for node in selected.body for line in lines[_first_line(node) : node.end_lineno]]
+    imported = _Imports([path.parent, *folders_above(path.parent)])
+    return _make_code(path, kept, imported.follow(path, selected))
+
+
+def _code_in_module(name: str) -> NetCode | None:
+    found = _find_module(name)
+    if found is None:
+        return None
+    path, root = found
+    text = _read(path)
+    # Of an installed package, other packages beside it are no part.
+    package = root / name.partition(".")[0]
+    imported = _Imports([root], only=package if is_installed(path) else None)
+    lines = text.decode("utf-8", "surrogateescape").splitlines()
+    return _make_code(path, lines, imported.follow(path, ast.parse(text, filename=str(path))))
+
+
+def _find_module(name: str) -> tuple[Path, Path] | None:
+    """Return the file of a module, and the folder that its top package lies in."""
+    parts, origin = name.split("."), ""
+    places: Sequence[str] | None = module_path()
+    for number in range(1, len(parts) + 1):
+        spec = None if places is None else PathFinder.find_spec(".".join(parts[:number]), places)
+        if spec is None:
+            return None
+        places, origin = spec.submodule_search_locations, spec.origin or ""
+    if not origin.endswith(".py"):
+        return None
+    path = Path(origin).resolve()
+    return path, path.parents[len(parts) - 1 + (path.name == "__init__.py")]
+
+
+def _make_code(path: Path, lines: Sequence[str], files: Sequence[Path]) -> NetCode:
+    digest = hashlib.sha256(_digest_lines(lines).encode())
+    for file in files:
+        name = Path(os.path.relpath(file, path.parent)).as_posix()
+        lines = _read(file).decode("utf-8", "surrogateescape").splitlines()
+        digest.update(f"{name!r} {_digest_lines(lines)}\n".encode())
+    return NetCode(str(path), digest.hexdigest())
+
+
+def _digest_lines(lines: Sequence[str]) -> str:
+    text = "\n".join(line.rstrip() for line in lines if line.strip())
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _read(path: Path) -> bytes:
+    return read_regular(path, MAX_SOURCE_BYTES, NetError)
+
+
+def _first_line(node: ast.stmt) -> int:
+    """Return the index of a statement's first line, that of its decorators included."""
+    decorators: list[ast.expr] = getattr(node, "decorator_list", [])
+    return min([node.lineno, *(decorator.lineno for decorator in decorators)]) - 1
+
+
+class _Imports:
+    """The files that code imports, as far as its text shows.
+
+    Args:
+        roots: Folders that modules are looked for in, the folder of the file first.
+        only: A folder that everything outside of is left out; None: installed packages are.
+    """
+
+    def __init__(self, roots: Sequence[Path], only: Path | None = None) -> None:
+        self._roots = roots
+        self._only = only
+        self._found: set[Path] = set()
+
+    def follow(self, path: Path, tree: ast.AST) -> list[Path]:
+        """Return the files that a file imports, and those that these import, sorted."""
+        waiting = [*self._imported_by(path, tree)]
+        while waiting and len(self._found) < _MAX_FILES:
+            file = waiting.pop().resolve()
+            if file == path or file in self._found or not self._is_part(file):
+                continue
+            self._found.add(file)
+            with contextlib.suppress(NetError, SyntaxError, ValueError):
+                waiting += self._imported_by(file, ast.parse(_read(file)))
+        return sorted(self._found)
+
+    def _is_part(self, file: Path) -> bool:
+        if self._only is not None:
+            return file.is_relative_to(self._only)
+        return not is_installed(file)
+
+    def _imported_by(self, path: Path, tree: ast.AST) -> Iterator[Path]:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                for alias in node.names:
+                    yield from self._find(alias.name.split("."), [])
+            elif isinstance(node, ast.ImportFrom):
+                parts = node.module.split(".") if node.module else []
+                names = [alias.name for alias in node.names]
+                if not node.level:
+                    yield from self._find(parts, names)
+                elif node.level <= len(path.parents):
+                    yield from _files_of(path.parents[node.level - 1], parts, names)
+
+    def _find(self, parts: list[str], names: list[str]) -> Iterator[Path]:
+        """Yield the files of an absolute import: those of the first folder that has any."""
+        if parts[0] in sys.stdlib_module_names:
+            return
+        for root in self._roots:
+            if (root / f"{parts[0]}.py").is_file() or (root / parts[0]).is_dir():
+                yield from _files_of(root, parts, names)
+                return
+
+
+def _files_of(folder: Path, parts: list[str], names: list[str]) -> Iterator[Path]:
+    """Yield the files that ``from PARTS import NAMES`` runs, where PARTS lies in a folder."""
+    for part in parts:
+        if (folder / f"{part}.py").is_file() and not (folder / part / "__init__.py").is_file():
+            yield folder / f"{part}.py"
+            return
+        folder = folder / part
+        if (folder / "__init__.py").is_file():
+            yield folder / "__init__.py"
+    for name in names:
+        for file in (folder / f"{name}.py", folder / name / "__init__.py"):
+            if file.is_file():
+                yield file
+                break
+        else:
+            if (folder / "__init__.py").is_file():
+                yield folder / "__init__.py"

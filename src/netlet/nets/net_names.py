@@ -1,0 +1,159 @@
+"""Which names of a file are nets: read from its text, without running it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from torch import nn
+
+from netlet.nets.registry import recognize_parameter
+from netlet.nets.script import is_main_guard, names_used_by_all
+
+_Function = ast.FunctionDef | ast.AsyncFunctionDef
+_MODULE = "Module"  # also LightningModule, ScriptModule
+
+
+def list_nets(tree: ast.Module) -> list[str]:
+    """Return the names that stand for a whole net, in their order.
+
+    These are classes of modules that can be built without arguments, functions that return a module
+    and modules that are built in the file, except those of which another net is made. If no class
+    can be built without arguments, those that cannot are returned.
+
+    Args:
+        tree: The file's text.
+    """
+    statements = list(_statements(tree.body))
+    classes = {s.name: s for s in statements if isinstance(s, ast.ClassDef)}
+    modules = _list_module_classes(classes)
+    built = [name for name in modules if not _required(_constructor(name, classes))]
+    found: dict[str, ast.AST] = {name: classes[name] for name in built}
+    kinds = {name for name in modules if name not in built}
+    for statement in statements:
+        if isinstance(statement, _Function) and _is_builder(statement, kinds):
+            found[statement.name] = statement
+        elif isinstance(statement, ast.Assign) and _makes_net(statement.value, kinds):
+            found |= {t.id: statement for t in statement.targets if isinstance(t, ast.Name)}
+    public = {name: node for name, node in found.items() if not name.startswith("_")}
+    if not public:
+        public = {name: classes[name] for name in modules if not name.startswith("_")}
+    return _leave_out_parts(public, {name: classes[name] for name in modules})
+
+
+def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """Yield the statements of a module, also those inside ``if`` and ``try``."""
+    for statement in body:
+        if is_main_guard(statement):
+            continue
+        yield statement
+        if isinstance(statement, ast.If):
+            yield from _statements([*statement.body, *statement.orelse])
+        elif isinstance(statement, ast.Try):
+            yield from _statements([*statement.body, *statement.orelse, *statement.finalbody])
+
+
+def _list_module_classes(classes: dict[str, ast.ClassDef]) -> list[str]:
+    """Return the classes that are modules with a ``forward``, as far as the text shows."""
+    return [
+        name
+        for name in classes
+        if not name.endswith("Loss") and _is_module(name, classes, frozenset())
+    ]
+
+
+def _is_module(name: str, classes: dict[str, ast.ClassDef], seen: frozenset[str]) -> bool:
+    node = classes[name]
+    bases = [_last_name(base) for base in node.bases]
+    own = [base for base in bases if base in classes and base not in seen | {name}]
+    if any(_is_module(base, classes, seen | {name}) for base in own):
+        return True
+    if any(_is_torch_module(base) and not base.endswith(_MODULE) for base in bases):
+        return True
+    return bool(bases) and any(isinstance(s, _Function) and s.name == "forward" for s in node.body)
+
+
+def _is_torch_module(name: str) -> bool:
+    """Return whether a name is that of a class of modules, apart from losses."""
+    kind = getattr(nn, name, None)
+    known = isinstance(kind, type) and issubclass(kind, nn.Module)
+    return (known or name.endswith(_MODULE)) and not name.endswith("Loss")
+
+
+def _constructor(name: str, classes: dict[str, ast.ClassDef]) -> _Function | None:
+    """Return the ``__init__`` of a class; None if it is not in the file."""
+    seen: set[str] = set()
+    while name in classes and name not in seen:
+        seen.add(name)
+        for statement in classes[name].body:
+            if isinstance(statement, _Function) and statement.name == "__init__":
+                return statement
+        bases = [_last_name(base) for base in classes[name].bases]
+        name = next((base for base in bases if base in classes), "")
+    return None
+
+
+def _required(function: _Function | None) -> list[str]:
+    """Return the required arguments of a function that netlet has no value for."""
+    if function is None:
+        return []
+    arguments = function.args
+    positional = [*arguments.posonlyargs, *arguments.args]
+    required = positional[: len(positional) - len(arguments.defaults)]
+    pairs = zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
+    required += [argument for argument, default in pairs if default is None]
+    names = [argument.arg for argument in required]
+    names = names[1:] if function.name == "__init__" else names
+    return [name for name in names if recognize_parameter(name) is None]
+
+
+def _is_builder(function: _Function, kinds: set[str]) -> bool:
+    """Return whether a function without required arguments returns a new module."""
+    if _required(function):
+        return False
+    made = {
+        target.id
+        for node in ast.walk(function)
+        if isinstance(node, ast.Assign) and _makes_net(node.value, kinds)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    returned = [n.value for n in ast.walk(function) if isinstance(n, ast.Return) and n.value]
+    return any(
+        _makes_net(value, kinds) or (isinstance(value, ast.Name) and value.id in made)
+        for value in returned
+    )
+
+
+def _makes_net(value: ast.expr, kinds: set[str]) -> bool:
+    """Return whether an expression builds a net of torch's modules or of a class of the file."""
+    if not isinstance(value, ast.Call):
+        return False
+    name = _last_name(value.func)
+    return name == "Sequential" or name in kinds
+
+
+def _leave_out_parts(nets: dict[str, ast.AST], classes: dict[str, ast.ClassDef]) -> list[str]:
+    """Return the nets that are not used in another one."""
+    users = {**classes, **nets}
+    return [
+        name
+        for name in nets
+        if not any(name in _uses(node) for other, node in users.items() if other != name)
+    ]
+
+
+def _uses(node: ast.AST) -> set[str]:
+    """Return the names that a definition reads; a base class is not a part."""
+    if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+        return names_used_by_all(node.body)
+    return names_used_by_all([node])
+
+
+def _last_name(node: ast.expr) -> str:
+    """Return ``Conv2d`` for ``torch.nn.Conv2d``, and for ``Base[int]`` ``Base``."""
+    if isinstance(node, ast.Subscript):
+        node = node.value
+    if isinstance(node, ast.Attribute):
+        return node.attr
+    return node.id if isinstance(node, ast.Name) else ""

@@ -1,0 +1,218 @@
+"""How nets in files are named, and what their files may import."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from helpers import Netlet
+
+from netlet.errors import NetError
+from netlet.nets import complete_address, find_net
+
+HEAD = "import torch\nfrom torch import nn\n"
+ONE = """
+class Block(nn.Module):
+    def __init__(self, a, b):
+        super().__init__()
+        self.conv = nn.Conv2d(a, b, 3)
+
+    def forward(self, x):
+        return torch.relu(self.conv(x))
+
+class Swish(nn.Module):
+    def forward(self, x):
+        return x * torch.sigmoid(x)
+
+class Net(nn.Module):
+    def __init__(self, num_classes=10):
+        super().__init__()
+        self.body = nn.Sequential(Block(1, 4), Swish())
+        self.head = nn.Linear(4, num_classes)
+
+    def forward(self, x):
+        return self.head(self.body(x).mean((2, 3)))
+
+def train(model=None, epochs=1):
+    return epochs
+
+model = Net()
+criterion = nn.CrossEntropyLoss()
+if __name__ == "__main__":
+    other = nn.Sequential(nn.Flatten())
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        (ONE, "Net"),
+        ("def small():\n    return nn.Sequential(nn.Flatten(), nn.Linear(784, 10))\n", "small"),
+        ("net = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))\n", "net"),
+        (f"{ONE.replace('num_classes=10', 'width, num_classes=10')}\nmine = Net(3)\n", None),
+        ("class Net(nn.Sequential):\n    pass\n", "Net"),
+        (
+            "class Base(nn.Module):\n    pass\nclass Net(Base):\n    def forward(self, x): return x\n",
+            "Net",
+        ),
+        ("try:\n    import x\nexcept ImportError:\n    x = 1\nclass A(nn.Flatten): pass\n", "A"),
+    ],
+)
+def test_a_file_alone_means_the_only_net_in_it(tmp_path: Path, text: str, name: str | None) -> None:
+    path = tmp_path / "file.py"
+    path.write_text(HEAD + text)
+    if name is None:
+        with pytest.raises(NetError, match="it has 2 nets: model, mine"):
+            complete_address(str(path))
+    else:
+        assert complete_address(str(path)) == f"{path}:{name}"
+
+
+def test_several_nets_in_a_file_are_listed_with_the_form_to_name_one(
+    tmp_path: Path, netlet: Netlet
+) -> None:
+    Path("two.py").write_text(
+        f"{HEAD}class A(nn.Flatten): pass\nclass B(nn.Flatten): pass\nopen('RAN', 'w')\n"
+    )
+    code, _, err = netlet("show", "two.py")
+    assert code == 2
+    assert "two.py: name the net in this file, for example two.py:A; it has 2 nets: A, B" in err
+    assert not Path("RAN").exists()
+
+
+def test_commands_take_a_file_alone(netlet: Netlet) -> None:
+    Path("mine.py").write_text(HEAD + ONE)
+    code, out, _ = netlet("show", "mine.py")
+    assert code == 0
+    assert "mine.py:Net" in out
+    assert netlet("check", "mine.py", "--params-below", "100")[0] == 0
+    assert netlet("check", "mine.py", "--params-below", "100", "--sandbox")[0] == 0
+
+
+def test_a_file_alone_is_code_that_a_record_may_not_run(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(f"open({str(tmp_path / 'RAN')!r}, 'w')\n{HEAD}{ONE}")
+    with pytest.raises(NetError, match=r"mine\.py:Net: loading this net would run the code"):
+        find_net(str(path), trusted=False)
+    assert not (tmp_path / "RAN").exists()
+
+
+def write(root: Path, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+
+
+BODY = (
+    f"{HEAD}class Net(nn.Sequential):\n    def __init__(self):\n        super().__init__(block())\n"
+)
+BLOCK = f"{HEAD}def block():\n    return nn.Sequential(nn.Flatten(), nn.Linear(784, 10))\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "net"),
+    [
+        # next to it, as a package or not; the folder's name is no name of a package
+        (
+            {"kit/net.py": f"from .blocks import block\n{BODY}", "kit/blocks.py": BLOCK},
+            "kit/net.py",
+        ),
+        (
+            {
+                "my-kit.v2/net.py": f"from . import blocks\nblock = blocks.block\n{BODY}",
+                "my-kit.v2/blocks.py": BLOCK,
+            },
+            "my-kit.v2/net.py",
+        ),
+        (
+            {
+                "kit/__init__.py": "raise SystemExit",
+                "kit/net.py": f"from .blocks import block\n{BODY}",
+                "kit/blocks.py": BLOCK,
+            },
+            "kit/net.py",
+        ),
+        (
+            {
+                "kit/__init__.py": "from .blocks import block as made",
+                "kit/net.py": f"from . import made as block\n{BODY}",
+                "kit/blocks.py": BLOCK,
+            },
+            "kit/net.py",
+        ),
+        # above it
+        (
+            {
+                "kit/nets/net.py": f"from ..parts.blocks import block\n{BODY}",
+                "kit/parts/blocks.py": BLOCK,
+            },
+            "kit/nets/net.py",
+        ),
+        (
+            {"src/nets/net.py": f"from src.blocks import block\n{BODY}", "src/blocks.py": BLOCK},
+            "src/nets/net.py",
+        ),
+        (
+            {
+                "a/b/c/d/e/net.py": f"from tool_kit import block\n{BODY}",
+                "tool_kit/__init__.py": "from .x import block",
+                "tool_kit/x.py": BLOCK,
+                "pyproject.toml": "",
+            },
+            "a/b/c/d/e/net.py",
+        ),
+        # what a neighbor imports, and inside the net
+        (
+            {
+                "lib/__init__.py": "",
+                "lib/deep.py": BLOCK,
+                "src/more.py": "from lib.deep import block\n",
+                "src/net.py": f"from more import block\n{BODY}",
+            },
+            "src/net.py",
+        ),
+        (
+            {
+                "src/net.py": BODY.replace("super()", "from .late import block; super()"),
+                "src/late.py": BLOCK,
+            },
+            "src/net.py",
+        ),
+    ],
+)
+def test_a_file_imports_from_its_folder_its_package_and_the_folders_above(
+    files: dict[str, str], net: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path, files)
+    for name in (net, f"{net}:Net", str(tmp_path / net)):
+        assert sum(p.numel() for p in find_net(name).builder().parameters()) == 7_850
+
+
+def test_a_module_is_found_in_the_working_directory(netlet: Netlet, tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        {"some_kit/net.py": f"from .blocks import block\n{BODY}", "some_kit/blocks.py": BLOCK},
+    )
+    write(tmp_path, {"plain_net.py": f"from some_kit.blocks import block\n{BODY}"})
+    for name in ("some_kit.net:Net", "plain_net:Net"):
+        code, out, err = netlet("show", name)
+        assert code == 0, err
+        assert "7,850" in out
+        assert netlet("check", name, "--params-below", "8000", "--sandbox")[0] == 0
+    code, _, err = netlet("show", "no_such_kit.net:Net")
+    assert code == 2
+    assert "write file.py:Name, or the name of a module that can be imported" in err
+
+
+def test_no_module_is_taken_from_a_folder_that_everybody_can_write_to(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        {
+            "open/planted_kit.py": BLOCK,
+            "open/mine/net.py": f"from planted_kit import block\n{BODY}",
+        },
+    )
+    (tmp_path / "open").chmod(0o777)
+    with pytest.raises(NetError, match="No module named 'planted_kit'"):
+        find_net(str(tmp_path / "open" / "mine" / "net.py"))
