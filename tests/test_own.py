@@ -637,3 +637,30 @@ def test_a_single_leftover_image_joins_the_last_batch(tmp_path: Path) -> None:
             ]
         )
         assert torch.equal(seen.sort().values, found.labels.sort().values)
+
+
+def test_own_images_without_a_test_set_are_judged_on_val_if_that_is_asked_for(
+    netlet: Netlet, tmp_path: Path
+) -> None:
+    write_folder(tmp_path / "kinds")
+    net = tmp_path / "net.py"
+    net.write_text(
+        "from torch import nn\ndef net(classes, shape):\n"
+        "    return nn.Sequential(nn.Flatten(), nn.Linear(20 * 24, classes))\n"
+    )
+    command = ("train", str(net), "--dataset", "kinds", "--epochs", "1")
+    command += ("--accuracy-at-least", "1.5", "--json")
+    record = json.loads(netlet(*command)[1])
+    assert record["verdict"]["state"] == "NOT YET"
+    assert "judged on test only" in record["verdict"]["results"][-1]["found"]
+    code, out, _ = netlet(*command, "--judge", "val")
+    record = json.loads(out)
+    assert record["budget"]["judged_on"] == "val"
+    assert record["budget"]["name"] == "twenty_k with at least 1.5% on val"
+    assert record["verdict"]["state"] == ("FAIL" if code else "PASS")
+    found = record["verdict"]["results"][-1]["found"]
+    assert found.endswith("; judged on val, as the budget says")
+    assert records.load_run(record["folder"]).verdict is not None
+    code, out, _ = netlet("study", str(net), "--dataset", "kinds", "--epochs", "1", "--seeds", "1",
+                          "--workers", "1", "--judge", "val", "-o", "study")  # fmt: skip
+    assert records.load_study("study").budget["judged_on"] == "val"  # type: ignore[index]

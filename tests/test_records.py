@@ -11,7 +11,7 @@ import pytest
 from helpers import make_seed_result, make_study
 
 from netlet import budgets, catalog, nets, records
-from netlet.errors import RecordError
+from netlet.errors import DamagedRecordError, RecordError
 from netlet.recipes import Recipe, recipe_from_json
 from netlet.records import CalibrationBin, Mistake, RunConfig, find_difference
 from netlet.records.upgrade import (
@@ -45,7 +45,7 @@ def test_the_old_layer_names_lead_to_todays_nets() -> None:
 
 def test_a_run_with_schema_1_is_read() -> None:
     old, run = read("run_schema_1.json"), records.load_run(OLD / "run_schema_1.json")
-    assert (old["schema"], run.schema) == (1, 3)
+    assert (old["schema"], run.schema) == (1, 4)
     assert run.cost == rename_layers(old["facts"])
     assert run.backend == old["step"] == "compiled"
     assert run.train_score.correct == old["train_clean"]["correct"]
@@ -87,9 +87,9 @@ def test_a_run_with_schema_1_is_read() -> None:
 def test_a_study_with_schema_2_is_read() -> None:
     old, found = read("study_schema_2.json"), records.load_study(OLD / "study_schema_2.json")
     (seed,), (old_seed,) = found.seeds, old["seeds"]
-    assert (old["schema"], found.schema) == (2, 3)
+    assert (old["schema"], found.schema) == (2, 4)
     assert found.lr_by_epoch == tuple(old["lr"])
-    assert found.budget == old["budget"] | {"name": "eight_k"}
+    assert found.budget == old["budget"] | {"name": "eight_k", "judged_on": "test"}
     assert seed.correct_by_epoch == tuple(old_seed["by_epoch"])
     assert seed.train_correct == old_seed["train_clean"]
     assert seed.train_correct_by_epoch == tuple(old_seed["train_by_epoch"])
@@ -143,13 +143,23 @@ def test_upgrading_twice_changes_nothing(upgrade: Any, name: str) -> None:
     assert upgrade(once) == once
 
 
-def test_every_record_in_results_has_the_newest_schema() -> None:
+def test_every_record_in_results_is_of_this_release() -> None:
     root = Path(__file__).parents[1] / "results"
-    schemas = {
-        path.name: {json.loads(path.read_text())["schema"] for path in root.rglob(path.name)}
-        for path in (Path("run.json"), Path("study.json"))
-    }
-    assert schemas == {"run.json": {3}, "study.json": {3}}
+    for name in ("run.json", "study.json"):
+        found = {json.loads(path.read_text())["schema"] for path in root.rglob(name)}
+        assert found <= {3, 4}, name
+
+
+def test_a_record_with_schema_3_is_read_and_says_nothing_of_the_source_of_its_net() -> None:
+    path = next((Path(__file__).parents[1] / "results").rglob("run.json"))
+    record = json.loads(path.read_text())
+    if record["schema"] == 3:
+        assert not {"source_path", "source_digest"} & record.keys()
+    run = records.load_run(path)
+    assert (run.schema, run.source_path, run.source_digest) == (4, "", "")
+    newer = record | {"schema": 3, "source_path": "", "source_digest": "0" * 64}
+    with pytest.raises(DamagedRecordError, match="source_path came with a later one"):
+        records.Run.from_json(json.dumps(newer), "run.json")
 
 
 @pytest.mark.parametrize(

@@ -585,7 +585,7 @@ def test_bad_records_are_one_line_each_and_never_a_figure(netlet: Netlet, traine
     )
     says(
         whole | {"schema": 1},
-        "expected schema 2 to 3, found 1; another version of",
+        "expected schema 2 to 4, found 1; another version of",
     )
     says({k: v for k, v in whole.items() if k != "recipe"}, "recipe: expected a value, found")
 

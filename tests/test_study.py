@@ -68,7 +68,7 @@ def test_a_study_is_loaded_as_it_was_saved(tmp_path: Path) -> None:
     for content, message in (
         ("{", "expected the JSON record of a study, found broken JSON"),
         ("{}", "expected the record of a study, found something else"),
-        ('{"schema": 99, "seeds": []}', "expected schema 2 to 3, found 99"),
+        ('{"schema": 99, "seeds": []}', "expected schema 2 to 4, found 99"),
     ):
         (tmp_path / "study.json").write_text(content)
         with pytest.raises(RecordError, match=message):

@@ -7,6 +7,7 @@ import re
 import shlex
 import unicodedata
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 # Keys of JSON whose values are in percent or percentage points.
@@ -75,6 +76,14 @@ def _quote_word(word: str) -> str:
         for c in word
     )
     return f"$'{escaped}'"
+
+
+def relative_path(path: Path | str) -> str:
+    """Return a path as people read it: relative if it lies below the working directory."""
+    path = Path(path)
+    with contextlib.suppress(OSError, ValueError):
+        return str(path.relative_to(Path.cwd()))
+    return str(path)
 
 
 def escape_html(text: str) -> str:

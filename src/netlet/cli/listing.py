@@ -95,7 +95,7 @@ def _budget_row(budget: Budget) -> dict[str, Any]:
     limits = {
         name: value
         for name, value in dataclasses.asdict(budget).items()
-        if name not in ("name", "about") and value not in (None, ())
+        if name not in ("name", "about") and value not in (None, (), "test")
     }
     return {"name": budget.name, "about": budget.about, "limits": limits}
 

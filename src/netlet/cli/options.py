@@ -22,6 +22,7 @@ has changed: ``train --out`` was the folder that the run's folder was made in.
 
 from __future__ import annotations
 
+import enum
 import math
 from pathlib import Path
 from typing import Annotated
@@ -37,6 +38,13 @@ MAX_SEEDS = 10_000  # of a study
 MAX_CLASSES = 10_000
 MAX_CHANNELS = 16
 MAX_WORKERS = 256
+
+
+class JudgedSplit(enum.StrEnum):
+    """A split whose accuracy a budget can judge."""
+
+    TEST = "test"
+    VAL = "val"
 
 
 def check_finite(value: float | None) -> float | None:
@@ -98,6 +106,24 @@ Weights = Annotated[
         "--weights",
         metavar="FILE",
         help="Weights of NET: a safetensors file, or a .pt file with a state_dict.",
+    ),
+]
+Mean = Annotated[
+    float | None,
+    typer.Option(
+        "--mean",
+        metavar="X",
+        callback=check_finite,
+        help="Mean of the gray levels (0 to 1) to subtract; the run's or MNIST's if not given.",
+    ),
+]
+Std = Annotated[
+    float | None,
+    typer.Option(
+        "--std",
+        metavar="X",
+        callback=check_finite,
+        help="Standard deviation to divide by; the run's or MNIST's if not given.",
     ),
 ]
 Sandboxed = Annotated[
@@ -183,6 +209,14 @@ BudgetName = Annotated[
         metavar="NAME",
         help="Judge by this budget ('netlet list --budgets') instead of the experiment's own.",
         autocompletion=budget_names,
+    ),
+]
+Judge = Annotated[
+    JudgedSplit | None,
+    typer.Option(
+        "--judge",
+        metavar="SPLIT",
+        help="Split whose accuracy is judged: test, or val for images held out of training.",
     ),
 ]
 Settings = Annotated[

@@ -165,6 +165,7 @@ def configure_experiment(
     settings: list[str] | None,
     epochs: int | None = None,
     accuracy_at_least: float | None = None,
+    judge: str | None = None,
 ) -> Experiment:
     """Return the experiment that a command's options describe.
 
@@ -176,6 +177,7 @@ def configure_experiment(
         epochs: The number of epochs, instead of the recipe's.
         accuracy_at_least: Test accuracy in percent to require instead of the budget's, on whatever
             data set is trained on.
+        judge: The split whose accuracy the budget judges, test or val, instead of the budget's.
 
     Raises:
         NetletError: One of the names is unknown, or a setting is out of range.
@@ -195,5 +197,7 @@ def configure_experiment(
             ),
             {"accuracy_at_least": accuracy_at_least},
         )
+    if judge and judge != judged_by.judged_on:
+        judged_by = judged_by.replace(name=f"{judged_by.name} on {judge}", judged_on=str(judge))
     changes = [*(settings or []), *([f"epochs={epochs}"] if epochs else [])]
     return experiment.replace(recipe=apply_settings(experiment.recipe, changes), budget=judged_by)

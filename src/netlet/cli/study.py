@@ -19,6 +19,7 @@ from netlet.cli.options import (
     Epochs,
     FirstSeed,
     Json,
+    Judge,
     RecipeName,
     Settings,
     Val,
@@ -62,6 +63,7 @@ def study(
     recipe: RecipeName = None,
     epochs: Epochs = None,
     budget: BudgetName = None,
+    judge: Judge = None,
     set_: Settings = None,
     chosen_by: Annotated[
         Path | None,
@@ -78,7 +80,7 @@ def study(
     Exit code 1 if a seed misses the budget. Seeds that are finished in the same folder are not
     trained again; interrupted ones are resumed.
     """
-    experiment = configure_experiment(net, recipe, budget, set_, epochs)
+    experiment = configure_experiment(net, recipe, budget, set_, epochs, judge=judge)
 
     from netlet import stats
     from netlet.cli.training_progress import say_dropout

@@ -18,6 +18,7 @@ from netlet.cli.options import (
     DatasetName,
     Epochs,
     Json,
+    Judge,
     RecipeName,
     Settings,
     Trust,
@@ -73,6 +74,7 @@ def train(
     recipe: RecipeName = None,
     epochs: Epochs = None,
     budget: BudgetName = None,
+    judge: Judge = None,
     accuracy_at_least: Annotated[
         float | None,
         typer.Option(
@@ -119,7 +121,9 @@ def train(
         folder, run = resume, _resume(resume, threads, net, trust=trust)
     else:
         load = None if threads else ProcessorLoad()
-        experiment = configure_experiment(net, recipe, budget, set_, epochs, accuracy_at_least)
+        experiment = configure_experiment(
+            net, recipe, budget, set_, epochs, accuracy_at_least, judge
+        )
         _set_threads(threads)
         check_outside_dataset(out or RUNS, dataset)
         _check_folder(out or RUNS, numbered=out is None)
@@ -144,12 +148,14 @@ def _refuse_beside_resume(ctx: typer.Context, resume: Path, net: str | None) -> 
     Raises:
         TrainingError: One of them was given.
     """
+    from netlet.nets import is_user_code
+
     given = [
         str(param.metavar) if param.param_type_name == "argument" else param.opts[0]
         for param in ctx.command.params
         if param.name not in _BESIDE_RESUME
         and getattr(ctx.get_parameter_source(str(param.name)), "name", "") == "COMMANDLINE"
-        and not (param.name == "net" and ":" in str(net))
+        and not (param.name == "net" and is_user_code(str(net)))
     ]
     if given:
         raise TrainingError(

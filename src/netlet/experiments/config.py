@@ -10,6 +10,7 @@ from netlet.data import DATASET_NAMES, Dataset, load
 from netlet.errors import DataError
 from netlet.experiments.experiment import Experiment
 from netlet.experiments.named import find_experiment
+from netlet.experiments.origins import refuse_other_source
 from netlet.nets import full_address
 from netlet.recipes import recipe_from_json
 from netlet.records import RunConfig, to_json_value
@@ -52,6 +53,7 @@ def configure_run(
         seed=seed,
         val=val,
         net_source=full_address(experiment.net.name),
+        source_digest=experiment.net.code.digest if experiment.net.code else "",
         dataset=str(Path(dataset).resolve()) if own and dataset else data.name,
         data_folder=str(data_folder.resolve()) if data_folder else None,
         threads=threads,
@@ -81,8 +83,10 @@ def load_experiment(config: RunConfig, *, trust: bool = False) -> Experiment:
         trust: Whether to run code that the configuration names, like ``file.py:Name``.
 
     Raises:
-        NetError: The net is missing, or it is code that is not trusted.
+        NetError: The net is missing, it is code that is not trusted, or its code has changed.
     """
+    if trust:
+        refuse_other_source(config)
     found = find_experiment(config.net_source, trusted=trust)
     return dataclasses.replace(
         found,

@@ -85,6 +85,7 @@ class Experiment:
             val=val,
             name=self.name,
             net_name=self.net.name,
+            code=self.net.code,
             callbacks=callbacks,
             initial_weights_digest=initial_weights_digest,
             resume=resume,

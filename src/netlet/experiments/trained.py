@@ -12,7 +12,9 @@ from netlet import records
 from netlet.analysis import trace
 from netlet.budgets import Budget, budget_from_json
 from netlet.errors import NetError
+from netlet.experiments.experiment import Experiment
 from netlet.experiments.named import EXPERIMENTS, find_experiment
+from netlet.experiments.origins import find_experiment_of_run
 from netlet.nets import build, find_shipped_weights, list_shipped_weights, load_weights
 from netlet.nets.blocks import MNIST_SHAPE
 from netlet.nets.weights import check_weights_file, refuse_other_weights
@@ -35,11 +37,17 @@ class TrainedNet:
     file: Path | None  # with the weights; None: the net has none
     budget: Budget | None
     run: Run | None = None  # that trained it, if a run's folder was named
+    assumed: bool = False  # the weights are from a file, and nobody said mean and std for them
 
     @property
     def recipe(self) -> Recipe:
         """A recipe that normalizes images as in training."""
         return Recipe(mean=self.mean, std=self.std)
+
+    @property
+    def normalization(self) -> str:
+        """How images are normalized, in words."""
+        return f"mean {self.mean:g}, std {self.std:g}"
 
 
 def load_trained_net(
@@ -65,14 +73,18 @@ def load_trained_net(
         trust: Whether to run code that the run's record names, like ``file.py:Name``.
 
     Raises:
-        NetError: There is no such net, it is code that is not trusted, there are no weights for it
-            or they do not fit, or the net cannot process images of this shape.
+        NetError: There is no such net, it is code that is not trusted or not the run's, there are
+            no weights for it or they do not fit, or the net cannot process images of this shape.
         RecordError: The run's record is broken.
+        RecipeError: The mean or std is out of range.
     """
     run = find_run(name)
+    trained = Recipe(**{key: run.recipe[key] for key in ("mean", "std")}) if run else Recipe()
+    given = {key: value for key, value in (("mean", mean), ("std", std)) if value is not None}
+    recipe = trained.replace(**given)  # raises if one is out of range
     shape = tuple(shape or (run.data["shape"] if run else MNIST_SHAPE))
     class_names = tuple(class_names or (run.data["class_names"] if run else _DIGITS))
-    experiment = find_experiment(run.net if run else name, trusted=trust or run is None)
+    experiment = _find_experiment(name, run, trust=trust)
     net = build(experiment.net.builder, 0, shape, len(class_names))
     file = find_weights(name, weights, net, trust=trust)
     if file:
@@ -80,17 +92,17 @@ def load_trained_net(
             refuse_other_weights(file, run.weights_digest, Path(name) / records.RECORD)
         load_weights(net, file)
     trace(net, shape)  # raises if the net cannot process such images
-    trained = Recipe(**{key: run.recipe[key] for key in ("mean", "std")}) if run else Recipe()
     return TrainedNet(
-        name=run.name if run else name,
+        name=run.name if run else experiment.name,
         net=net.eval(),
         shape=shape,
         class_names=class_names,
-        mean=trained.mean if mean is None else mean,
-        std=trained.std if std is None else std,
+        mean=recipe.mean,
+        std=recipe.std,
         file=file,
         budget=_find_budget(name, run),
         run=run,
+        assumed=weights is not None and not given,
     )
 
 
@@ -109,9 +121,10 @@ def find_weights(
         NetError: There is no such net, it is code that is not trusted, there are no weights for it,
             or no such file.
         RecordError: The run's record is broken.
+        RecipeError: The mean or std is out of range.
     """
     run = find_run(name)
-    entry = find_experiment(run.net if run else name, trusted=trust or run is None).net
+    entry = _find_experiment(name, run, trust=trust).net
     if weights is not None:
         check_weights_file(weights)
     file = weights or (Path(name) / records.WEIGHTS if run else find_shipped_weights(name))
@@ -129,6 +142,7 @@ def find_run(name: str) -> Run | None:
     Raises:
         NetError: The folder holds no finished run, and no experiment has its name.
         RecordError: The run's record is broken.
+        RecipeError: The mean or std is out of range.
     """
     if (Path(name) / records.RECORD).is_file():
         return records.load_run(name)
@@ -144,3 +158,9 @@ def _find_budget(name: str, run: Run | None) -> Budget | None:
     if run:
         return budget_from_json(run.budget) if run.budget else None
     return EXPERIMENTS[name].budget if name in EXPERIMENTS else None
+
+
+def _find_experiment(name: str, run: Run | None, *, trust: bool) -> Experiment:
+    if run is None:
+        return find_experiment(name)
+    return find_experiment_of_run(run, name, trusted=trust)

@@ -30,6 +30,9 @@ class ExperimentConfig:
     budget: Mapping[str, Any] | None
     data: DataSource | DataDescription
     initial_weights_digest: str = ""  # empty if the seed initialized the weights
+    # SHA-256 of the code of the net (``nets.NetCode``); empty for nets that come with netlet, and
+    # in records of earlier versions.
+    source_digest: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +93,8 @@ def find_difference(one: ExperimentConfig, other: ExperimentConfig) -> str | Non
     Returns:
         For instance ``"recipe"``; None if both are of the same experiment.
     """
-    return next(
-        (what for what, value in _IDENTITY.items() if value(one) != value(other)),
-        None,
-    )
+    different = (what for what, value in _IDENTITY.items() if value(one) != value(other))
+    if (what := next(different, None)) is not None:
+        return what
+    digests = {one.source_digest, other.source_digest} - {""}  # not known of earlier versions
+    return "source of the net" if len(digests) > 1 else None

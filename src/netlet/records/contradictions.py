@@ -102,6 +102,8 @@ def _contradictions_of_experiment(
         yield from _contradictions_of_digest(
             "initial_weights_digest", config.initial_weights_digest
         )
+    if config.source_digest:
+        yield from _contradictions_of_digest("source_digest", config.source_digest)
 
 
 def contradictions_of_data(data: Mapping[str, Any]) -> Iterator[str]:
@@ -216,6 +218,8 @@ def _contradictions_of_process(run: Run) -> Iterator[str]:
         yield f"times.total_s is {times['total_s']:g}, less than training and scoring took"
     yield from _contradictions_of_backend(run.recipe, run.precision, run.backend)
     yield from _contradictions_of_digest("weights_digest", run.weights_digest)
+    if bool(run.source_path) != bool(run.source_digest):
+        yield "source_path and source_digest do not both say where the net comes from"
     try:
         dated = datetime.fromisoformat(run.started_at).tzinfo is not None
     except ValueError:

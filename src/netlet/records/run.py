@@ -102,6 +102,7 @@ class Run(ExperimentConfig):
     environment: Environment  # of the last stretch
     times: Times
     weights_digest: str  # SHA-256 over names, shapes and values
+    source_path: str = ""  # absolute, of the file with the net; empty if it comes with netlet
     started_at: str  # UTC, ISO 8601
     backend: str = "eager"  # how training steps were computed, in the last stretch
     resumed_after: tuple[int, ...] = ()  # epochs after which the run was interrupted and resumed

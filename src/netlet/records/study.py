@@ -250,7 +250,15 @@ def refuse_other_results(study: Study, run: Run, study_path: Path, run_path: Pat
     other = _study_of_run(run)
     (theirs,) = other.seeds
     shared = [field.name for field in dataclasses.fields(Study)]
-    unshared = ("seeds", "environment", "chosen_by", "schema", "precision", "backend")
+    unshared = (
+        "seeds",
+        "environment",
+        "chosen_by",
+        "schema",
+        "precision",
+        "backend",
+        "source_digest",
+    )
     pairs = [(name, study, other) for name in shared if name not in unshared]
     fields = [(field.name, mine, theirs) for field in dataclasses.fields(SeedResult)]
     for name, one, two in [*pairs, *fields]:

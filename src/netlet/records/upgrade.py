@@ -2,8 +2,8 @@
 
 Version 0.1 wrote runs with schema 1, studies with schema 2, checkpoints with format 2, and trials
 without a schema. Runs with schema 2 and checkpoints with format 3 do not know which backend and
-environment trained which epochs. Every function accepts a record that is up to date already and
-returns it unchanged.
+environment trained which epochs; runs and studies with schema 3 do not know the source of the net.
+Every function accepts a record that is up to date already and returns it unchanged.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from netlet.budgets import OLD_BUDGET_NAMES
 from netlet.errors import DamagedRecordError
 from netlet.recipes import complete_recipe, upgrade_recipe
 
-RUN_SCHEMA = 3
-STUDY_SCHEMA = 3
+RUN_SCHEMA = 4
+STUDY_SCHEMA = 4
 CHECKPOINT_FORMAT = 4
 
 _CONFIG_KEYS = {
@@ -116,6 +116,9 @@ def upgrade_run(record: Mapping[str, Any]) -> dict[str, Any]:
     """
     if record["schema"] == RUN_SCHEMA:
         return dict(record)
+    _refuse_newer_keys(record, ("source_path", "source_digest"))
+    if record["schema"] == RUN_SCHEMA - 1:
+        return _name_split({"source_digest": "", "source_path": "", **record, "schema": RUN_SCHEMA})
     _refuse_newer_keys(record, ("stretches", *(("cost",) if record["schema"] == 1 else ())))
     upgraded = _upgrade_config(_rename(record, _RUN_KEYS))
     if upgraded["verdict"]:
@@ -140,7 +143,7 @@ def upgrade_run(record: Mapping[str, Any]) -> dict[str, Any]:
         upgraded.get("resumed_after", ()),
         {"backend": upgraded.get("backend", "eager"), "environment": upgraded["environment"]},
     )
-    upgraded = {"backend": "eager", "resumed_after": [], **upgraded}
+    upgraded = {"backend": "eager", "resumed_after": [], "source_path": "", **upgraded}
     return _rename_layers(upgraded) | {"schema": RUN_SCHEMA}
 
 
@@ -171,6 +174,9 @@ def upgrade_study(record: Mapping[str, Any]) -> dict[str, Any]:
     """
     if record["schema"] == STUDY_SCHEMA:
         return dict(record)
+    _refuse_newer_keys(record, ("source_digest",))
+    if record["schema"] == STUDY_SCHEMA - 1:
+        return _name_split({"source_digest": "", **record, "schema": STUDY_SCHEMA})
     _refuse_newer_keys(record, ("cost", "lr_by_epoch"))
     upgraded = _upgrade_config(_rename(record, _STUDY_KEYS))
     upgraded["seeds"] = [
@@ -253,11 +259,18 @@ def _refuse_newer_keys(record: Mapping[str, Any], keys: Sequence[str]) -> None:
 
 def _upgrade_config(record: dict[str, Any]) -> dict[str, Any]:
     """Upgrade what runs, studies and checkpoints share."""
-    record = {"initial_weights_digest": "", **record}
+    record = {"initial_weights_digest": "", "source_digest": "", **record}
     record["recipe"] = complete_recipe(record["recipe"])
     if record["budget"]:
         name = record["budget"]["name"]
         record["budget"] = {**record["budget"], "name": OLD_BUDGET_NAMES.get(name, name)}
+    return _name_split(record)
+
+
+def _name_split(record: dict[str, Any]) -> dict[str, Any]:
+    """Add the split that the budget judges; before schema 4, it was always ``test``."""
+    if record["budget"]:
+        record["budget"] = {"judged_on": "test", **record["budget"]}
     return record
 
 

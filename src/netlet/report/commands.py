@@ -37,10 +37,10 @@ def command_for(study: Study) -> str | None:
             return None
         words += options
     if study.budget is not None and (known is None or study.budget != to_json_value(known.budget)):
-        named = catalog.BUDGETS.get(study.budget["name"])
-        if named is None or to_json_value(named) != study.budget:
+        options = _list_budget_options(study.budget)
+        if options is None:
             return None
-        words += ["--budget", named.name]
+        words += options
     if study.environment["threads"] != 1:
         words += ["--workers", "1", "--threads", str(study.environment["threads"])]
     if study.split == "val":
@@ -65,6 +65,18 @@ def _find_seed_ranges(study: Study) -> list[tuple[int, int]]:
         else:
             ranges.append((seed.seed, 1))
     return ranges
+
+
+def _list_budget_options(values: Mapping[str, Any]) -> list[str] | None:
+    """Return options for a named budget, perhaps judged on another split; None if it is neither."""
+    split = values["judged_on"]
+    named = catalog.BUDGETS.get(values["name"].removesuffix(f" on {split}"))
+    if named is None:
+        return None
+    if to_json_value(named) == values:
+        return ["--budget", named.name]
+    judged = named.replace(name=f"{named.name} on {split}", judged_on=split)
+    return ["--budget", named.name, "--judge", split] if to_json_value(judged) == values else None
 
 
 def _list_recipe_options(values: Mapping[str, Any], *, in_catalog: bool) -> list[str] | None:

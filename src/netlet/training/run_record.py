@@ -12,6 +12,7 @@ from netlet.analysis import Trace, cost_from_trace, receptive_field_from_trace, 
 from netlet.budgets import Outcome, Score
 from netlet.data import Dataset
 from netlet.evaluation import Evaluation
+from netlet.nets.net_code import NetCode
 from netlet.nets.weights import weights_digest
 from netlet.records import Epoch, EpochScore, Run, Stretch, to_json_value
 from netlet.training.callbacks import Plan
@@ -27,6 +28,7 @@ class RunOrigin:
     net_name: str
     initial_weights_digest: str  # empty if the seed determined the initial weights
     started_at: str  # UTC, ISO 8601
+    code: NetCode | None = None  # that the net is in
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,8 @@ def make_run(
         weights_digest=weights_digest(net),
         started_at=origin.started_at,
         initial_weights_digest=origin.initial_weights_digest,
+        source_path=origin.code.path if origin.code else "",
+        source_digest=origin.code.digest if origin.code else "",
         resumed_after=result.resumed_after,
         stretches=result.stretches,
     )

@@ -26,6 +26,7 @@ from netlet.errors import NetError, TrainingError
 from netlet.evaluation import Evaluation, check_agreement, evaluate
 from netlet.nets.device_errors import explain_device_errors
 from netlet.nets.isolation import guard_net
+from netlet.nets.net_code import NetCode
 from netlet.nets.weights import find_not_finite, refuse_not_finite
 from netlet.recipes import Recipe
 from netlet.records import Epoch, Run
@@ -53,6 +54,7 @@ def fit(
     val: int = 0,
     name: str | None = None,
     net_name: str | None = None,
+    code: NetCode | None = None,
     initial_weights_digest: str = "",
     callbacks: Sequence[Callback] = (),
     device: torch.device | str | None = None,
@@ -80,6 +82,7 @@ def fit(
             so that no decision depends on ``test``.
         name: The name of the experiment, for the record; by default the net's class.
         net_name: The name of the net, for the record; by default its class.
+        code: The source code of the net, for the record, if it does not come with netlet.
         initial_weights_digest: The digest of the initial weights, if not the seed but a file
             determined them; for the record.
         callbacks: Objects that receive the events of the training, in this order.
@@ -102,6 +105,7 @@ def fit(
         net_name=net_name or type(net).__name__,
         initial_weights_digest=initial_weights_digest,
         started_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        code=code,
     )
     start = time.perf_counter() - (resume.elapsed_s if resume else 0)
     data = data.hold_out(val) if val else data

@@ -1,0 +1,92 @@
+"""Find the net of a run again, and refuse another one of the same name.
+
+A run records where the code of its net is and the digest of it. A file of the same name in
+another folder, or the same file after a change, may have the same layers and compute another thing.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from netlet import records
+from netlet.errors import NetError
+from netlet.experiments.experiment import Experiment
+from netlet.experiments.named import find_experiment
+from netlet.nets import find_code, is_file_address, is_user_code
+from netlet.records import Run, RunConfig
+from netlet.text import quote_shell, relative_path
+
+
+def find_experiment_of_run(run: Run, folder: str, *, trusted: bool) -> Experiment:
+    """Return the experiment of a finished run.
+
+    Args:
+        run: The run.
+        folder: The run's folder, for messages.
+        trusted: Whether code that the run names may be run.
+
+    Raises:
+        NetError: There is no such net, it is code that is not trusted, or it is another one than
+            the run's.
+    """
+    address = _locate(run)
+    if trusted and run.source_digest:
+        found = find_code(address)
+        if found is not None and found.digest != run.source_digest:
+            weights = quote_shell(Path(folder) / records.WEIGHTS)
+            shown = address
+            if is_file_address(address.rpartition(":")[0]):
+                shown = f"{relative_path(found.path)}:{address.rpartition(':')[2]}"
+            remedy = f"name the net: {quote_shell(shown)} --weights {weights}"
+            if Path(found.path) != Path(run.source_path):
+                home = relative_path(Path(run.source_path).parent)
+                remedy = f"run the command in {home}, or {remedy}"
+            raise _refuse(folder, run.source_path, run.source_digest, found.path, remedy)
+        if found is None and _is_gone(address):
+            there = relative_path(run.source_path)
+            raise NetError(
+                f"{folder}: its net came from {there}, and there is no such file; put it back, or "
+                f"name the net with --weights {quote_shell(Path(folder) / records.WEIGHTS)}"
+            )
+    return find_experiment(address, trusted=trusted)
+
+
+def refuse_other_source(config: RunConfig) -> None:
+    """Check that the net of a run that is about to go on is still the one that it began with.
+
+    Raises:
+        NetError: Its code has changed.
+    """
+    found = find_code(config.net_source) if config.source_digest else None
+    if found is not None and found.digest != config.source_digest:
+        place = config.net_source.rpartition(":")[0]
+        began = place if is_file_address(place) else found.path
+        remedy = "restore it, or start a new run"
+        raise _refuse(config.name, began, config.source_digest, found.path, remedy)
+
+
+def _locate(run: Run) -> str:
+    """Return the address of a run's net: as it was typed or, if that is no file here, in full."""
+    place, _, name = run.net.rpartition(":")
+    if not is_user_code(run.net) or not is_file_address(place) or Path(place).is_file():
+        return run.net
+    return f"{run.source_path}:{name}" if run.source_path else run.net
+
+
+def _is_gone(address: str) -> bool:
+    place = address.rpartition(":")[0]
+    return is_file_address(place) and not Path(place).is_file()
+
+
+def _refuse(who: str, began: str, digest: str, found: str, remedy: str) -> NetError:
+    """Return the error that names the source of a run and the one that is there now."""
+    one, other = relative_path(began), relative_path(found)
+    if one == other:
+        return NetError(
+            f"{who}: {one}, or a file that it imports, has changed since the run (its digest was "
+            f"{digest[:12]}); {remedy}"
+        )
+    return NetError(
+        f"{who}: its net came from {one} (digest {digest[:12]}), but {other} is another net of the "
+        f"same name; {remedy}"
+    )

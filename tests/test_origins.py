@@ -1,0 +1,218 @@
+"""A run knows which code its net is: the same name with other code is refused, by every command."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import Netlet, draw_blobs, make_seed_result, make_study, set_options
+
+from netlet import records
+from netlet.errors import NetError
+from netlet.experiments import load_experiment
+from netlet.nets import find_code, find_net
+from netlet.records import RunConfig, find_difference
+from netlet.text import relative_path
+from netlet.training import load_checkpoint
+
+FAST = set_options(epochs=1, batch_size=60)
+BLOCKS = "from torch import nn\ndef head(classes):\n    return nn.Conv2d(1, classes, 28)\n"
+NET = """
+import torch
+from torch import nn
+from blocks import head
+
+class Net(nn.Module):
+    def __init__(self, num_classes=10):
+        super().__init__()
+        self.head = head(num_classes)
+
+    def forward(self, x):
+        return self.head(x).flatten(1)
+
+epochs = 3
+"""
+OTHER = NET.replace("self.head(x)", "self.head(-x)")  # the same layers, another function
+
+
+def write_net(folder: str, net: str = NET, blocks: str = BLOCKS) -> None:
+    Path(folder).mkdir(exist_ok=True)
+    (Path(folder) / "model.py").write_text(net)
+    (Path(folder) / "blocks.py").write_text(blocks)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> str:
+    (images, labels), (more, answers) = draw_blobs(120, 0), draw_blobs(60, 1)
+    path = tmp_path / "own.npz"
+    np.savez(path, images=images, labels=labels, test_images=more, test_labels=answers)
+    return str(path)
+
+
+@pytest.fixture
+def run(netlet: Netlet, data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a run of ``model.py:Net``, made in the folder ``one``."""
+    write_net("one")
+    monkeypatch.chdir(tmp_path / "one")
+    code, _, err = netlet("train", "model.py:Net", "--dataset", data, "-o", "../run", *FAST)
+    assert code in (0, 1), err
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "run"
+
+
+def evaluate(netlet: Netlet, run: Path, data: str) -> tuple[int, str, str]:
+    return netlet("evaluate", str(run), "--dataset", data, "--trust")
+
+
+def test_a_run_records_the_source_of_its_net(run: Path, tmp_path: Path) -> None:
+    found = records.load_run(run)
+    assert found.source_path == str(tmp_path / "one" / "model.py")
+    code = find_code(f"{tmp_path}/one/model.py:Net")
+    assert code is not None
+    assert found.source_digest == code.digest
+
+
+def test_a_net_of_the_same_name_and_layers_is_refused(
+    run: Path, data: str, netlet: Netlet, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    write_net("two", OTHER)
+    monkeypatch.chdir(tmp_path / "two")
+    for command in (
+        ("evaluate", run, "--dataset", data),
+        ("export", run, "--to", "c", "--dataset", data),
+        ("predict", "picture.png", "--net", run),
+        ("play", run, "--no-open"),
+    ):
+        code, out, err = netlet(*map(str, command), "--trust")
+        assert (code, out) == (2, ""), command
+        assert len(err.splitlines()) == 1
+        assert f"its net came from {tmp_path}/one/model.py (digest " in err
+        assert "but model.py is another net of the same name" in err
+        assert f"run the command in {tmp_path}/one, or name the net: model.py:Net --weights" in err
+    assert not list(Path().glob("Net*"))
+    # As the message says: the other net, if it is named.
+    weights = str(run / records.WEIGHTS)
+    named = netlet("evaluate", "model.py:Net", "--weights", weights, "--dataset", data)
+    assert named[0] == 0
+
+
+def test_the_same_source_is_accepted_wherever_it_is(
+    run: Path, data: str, netlet: Netlet, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+    write_net("copy", NET.replace("\n", "\r\n").replace("epochs = 3", "epochs = 30"))
+    expected = records.load_run(run).last_epoch
+    for folder in ("one", "copy", "empty"):
+        monkeypatch.chdir(tmp_path / folder)
+        code, out, err = evaluate(netlet, run, data)
+        assert code == 0, err
+        assert f"{expected.correct} of 60 test images" in out
+
+
+def test_a_change_of_what_the_net_needs_is_refused_and_of_the_rest_is_not(
+    run: Path, data: str, netlet: Netlet, tmp_path: Path
+) -> None:
+    model = tmp_path / "one" / "model.py"
+    model.write_text(NET + "\nfor epoch in range(epochs):\n    print(epoch)\n")
+    assert evaluate(netlet, run, data)[0] == 0
+    model.write_text(OTHER)
+    code, _, err = evaluate(netlet, run, data)
+    assert code == 2
+    assert f"{run}: one/model.py, or a file that it imports, has changed since the run" in err
+    assert f"name the net: one/model.py:Net --weights {run / records.WEIGHTS}" in err
+    model.write_text(NET)
+    (tmp_path / "one" / "blocks.py").write_text(BLOCKS.replace("classes, 28", "classes, (28, 28)"))
+    assert "has changed since the run" in evaluate(netlet, run, data)[2]
+    model.unlink()
+    err = evaluate(netlet, run, data)[2]
+    assert "its net came from one/model.py, and there is no such file; put it back" in err
+
+
+def test_a_run_of_an_earlier_version_says_no_source_and_is_used_as_before(
+    run: Path, data: str, netlet: Netlet, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = run / records.RECORD
+    record = json.loads(path.read_text())
+    for key in ("source_path", "source_digest"):
+        del record[key]
+    del record["budget"]["judged_on"]
+    path.write_text(json.dumps(record | {"schema": 3}))
+    assert records.load_run(run).source_digest == ""
+    monkeypatch.chdir(tmp_path / "one")
+    assert evaluate(netlet, run, data)[0] == 0
+
+
+def stop(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_run_is_not_resumed_with_another_net(
+    data: str, netlet: Netlet, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    write_net("one")
+    with monkeypatch.context() as patch:
+        patch.setattr("netlet.training.recorder.save_weights", stop)
+        assert netlet("train", "one/model.py", "--dataset", data, "-o", "run", *FAST)[0] == 130
+    config = RunConfig.from_dict(load_checkpoint(Path("run"))[1], "run")
+    assert config.net == "one/model.py:Net"
+    write_net("one", OTHER)
+    code, _, err = netlet("train", "one/model.py", "--resume", "run")
+    assert code == 2
+    assert "one/model.py, or a file that it imports, has changed since the run" in err
+    assert "restore it, or start a new run" in err
+    with pytest.raises(NetError, match="has changed since the run"):
+        load_experiment(config, trust=True)
+    write_net("one")
+    assert netlet("train", "one/model.py", "--resume", "run")[0] in (0, 1)
+    assert records.load_run("run").source_digest == config.source_digest
+
+
+def test_seeds_of_another_source_are_no_part_of_a_study() -> None:
+    one, other = (
+        make_study(make_seed_result(seed, 980), source_digest=digest * 64)
+        for seed, digest in ((0, "a"), (1, "b"))
+    )
+    assert find_difference(one, other) == "source of the net"
+    assert find_difference(one, dataclasses.replace(other, source_digest="")) is None
+
+
+def test_a_module_is_known_by_its_whole_file_and_its_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_net("kit", NET.replace("from blocks", "from .blocks"))
+    digests = set()
+    for blocks in (BLOCKS, BLOCKS + "WIDTH = 3\n", BLOCKS + "\n\n"):
+        (tmp_path / "kit" / "blocks.py").write_text(blocks)
+        code = find_code("kit.model:Net")
+        assert code is not None
+        assert code.path == str(tmp_path / "kit" / "model.py")
+        digests.add(code.digest)
+        assert find_net("kit.model:Net").code == code
+    assert len(digests) == 2
+    shutil.rmtree("kit")
+    assert find_code("kit.model:Net") is None
+
+
+def test_neighbors_of_two_files_are_not_mixed_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_net("one")
+    write_net("two", blocks=BLOCKS.replace("28)", "28, bias=False)"))
+    sizes = [
+        len(list(find_net(f"{name}/model.py").builder().parameters())) for name in ("one", "two")
+    ]
+    assert sizes == [2, 1]
+
+
+def test_paths_below_the_working_directory_are_shown_relative(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert relative_path(tmp_path / "a" / "model.py") == "a/model.py"
+    assert relative_path("/elsewhere/model.py") == "/elsewhere/model.py"
