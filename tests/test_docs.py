@@ -92,6 +92,7 @@ SOURCES = ("src", "tests", "tools", "benchmarks", "results", "docs", ".github")
 FREE = {
     "confidence.json",
     "epochs.jsonl",
+    "file.py",
     "ladder.toml",
     "main.c",
     "mine.py",

@@ -9,15 +9,17 @@ import typer
 
 from netlet.cli.datasets import load_dataset
 from netlet.cli.locate import locate_weights
+from netlet.cli.normalization import suggest_normalization
 from netlet.cli.options import (
     Channels,
     DataDir,
     DatasetName,
     Json,
+    Mean,
+    Std,
     TrainedNet,
     Trust,
     Weights,
-    check_finite,
 )
 from netlet.cli.progress import show_progress
 from netlet.cli.results import print_json, print_result
@@ -44,24 +46,8 @@ def evaluate(
         ),
     ] = None,
     channels: Channels = None,
-    mean: Annotated[
-        float | None,
-        typer.Option(
-            "--mean",
-            metavar="X",
-            callback=check_finite,
-            help="Mean of the gray levels (0 to 1) to subtract; the run's or MNIST's if not given.",
-        ),
-    ] = None,
-    std: Annotated[
-        float | None,
-        typer.Option(
-            "--std",
-            metavar="X",
-            callback=check_finite,
-            help="Standard deviation to divide by; the run's or MNIST's if not given.",
-        ),
-    ] = None,
+    mean: Mean = None,
+    std: Std = None,
     worst: Annotated[
         int,
         typer.Option(
@@ -98,17 +84,20 @@ def evaluate(
         )
     if not json:
         text = evaluation.format_evaluation(result, images.class_names, worst)
-        print_result(f"{escape_controls(f'{net} on {images.name}')}: {text}", lines=True)
-        return
-    head = {
-        "net": net,
-        "weights": str(trained.file) if trained.file else None,
-        "data": images.name,
-        "digest": images.digest,
-    }
-    print_json(
-        "evaluation", head | evaluation.evaluation_to_dict(result, images.class_names, worst)
-    )
+        used = f"normalized by {trained.normalization} (--mean, --std)"
+        print_result(f"{escape_controls(f'{net} on {images.name}')}: {text}\n\n{used}", lines=True)
+    else:
+        head = {
+            "net": net,
+            "weights": str(trained.file) if trained.file else None,
+            "mean": trained.mean,
+            "std": trained.std,
+            "data": images.name,
+            "digest": images.digest,
+        }
+        values = evaluation.evaluation_to_dict(result, images.class_names, worst)
+        print_json("evaluation", head | values)
+    suggest_normalization(trained, scored, images.classes, result.score)
 
 
 def _images_of_run(

@@ -12,7 +12,17 @@ import typer
 from netlet.cli.confidence import find_confidence
 from netlet.cli.datasets import load_dataset
 from netlet.cli.locate import input_files, locate_weights
-from netlet.cli.options import DataDir, Json, TrainedNet, Trust, Weights, check_finite
+from netlet.cli.normalization import suggest_normalization
+from netlet.cli.options import (
+    DataDir,
+    Json,
+    Mean,
+    Std,
+    TrainedNet,
+    Trust,
+    Weights,
+    check_finite,
+)
 from netlet.cli.progress import show_phases
 from netlet.cli.results import print_json, print_result, say
 from netlet.errors import ExportError, MissingDataError
@@ -62,6 +72,8 @@ def export(
     ] = None,
     weights: Weights = None,
     trust: Trust = False,
+    mean: Mean = None,
+    std: Std = None,
     int8: Annotated[
         bool, typer.Option("--int8", help="Quantize to 8-bit integers (ONNX and C).")
     ] = False,
@@ -114,7 +126,7 @@ def export(
     from netlet import export
     from netlet.experiments import load_trained_net
 
-    trained = load_trained_net(locate_weights(net), weights, trust=trust)
+    trained = load_trained_net(locate_weights(net), weights, mean=mean, std=std, trust=trust)
     model = export.trace_model(trained)
     path = out or _default_path(model.stem, to, int8=int8)
     if not out:
@@ -139,12 +151,13 @@ def export(
                 **options,
             )
     if json:
-        print_json(
-            "export",
-            {"net": trained.name, "digest": model.digest, "format": to.value, **exported.to_dict()},
-        )
+        head: dict[str, Any] = {"net": trained.name, "digest": model.digest, "format": to.value}
+        head |= {"mean": trained.mean, "std": trained.std}
+        print_json("export", head | exported.to_dict())
     else:
-        print_result(str(exported), lines=True)
+        print_result(f"{exported}\nnormalizes by {trained.normalization} itself", lines=True)
+    if images is not None:
+        suggest_normalization(trained, images.held_out, images.classes)
 
 
 def _check_path(path: Path, to: Target, inputs: list[Path], *, named: bool) -> None:

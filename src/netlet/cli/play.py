@@ -9,7 +9,7 @@ import typer
 
 from netlet.cli.confidence import find_confidence
 from netlet.cli.locate import input_files, locate_weights
-from netlet.cli.options import Json, TrainedNet, Trust, Weights
+from netlet.cli.options import Json, Mean, Std, TrainedNet, Trust, Weights
 from netlet.cli.results import print_json, print_result, say
 from netlet.outputs import check_output
 
@@ -18,6 +18,8 @@ def play(
     net: TrainedNet = "crest",
     weights: Weights = None,
     trust: Trust = False,
+    mean: Mean = None,
+    std: Std = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -43,12 +45,15 @@ def play(
     from netlet.export.page_export import build_page
     from netlet.export.result import write_files
 
-    model = export.trace_model(load_trained_net(locate_weights(net), weights, trust=trust))
+    trained = load_trained_net(locate_weights(net), weights, mean=mean, std=std, trust=trust)
+    model = export.trace_model(trained)
     path = (out or cache_folder() / "play" / f"{model.stem}.html").absolute()
     write_files({path: build_page(model, confidence=find_confidence(model.source))})
     if json:
-        print_json("play", {"net": net, "file": str(path)})
+        head = {"net": net, "mean": trained.mean, "std": trained.std}
+        print_json("play", head | {"file": str(path)})
     else:
         print_result(str(path))
+        say(f"netlet: the page normalizes by {trained.normalization} (--mean, --std)")
     if not no_open and not webbrowser.open(path.as_uri()):
         say("netlet: no browser found; open the file yourself")

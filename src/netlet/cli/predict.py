@@ -12,7 +12,7 @@ import typer
 
 from netlet.cli.confidence import calibrate_on, find_confidence
 from netlet.cli.locate import locate_weights
-from netlet.cli.options import NET_WITH_WEIGHTS, DataDir, Json, Trust, Weights
+from netlet.cli.options import NET_WITH_WEIGHTS, DataDir, Json, Mean, Std, Trust, Weights
 from netlet.cli.results import print_json, print_result, say
 from netlet.errors import DataError, NetError
 from netlet.outputs import check_output, write_output
@@ -39,6 +39,8 @@ def predict(
     net: Annotated[str, typer.Option("--net", metavar="NET", help=NET_WITH_WEIGHTS)] = "crest",
     weights: Weights = None,
     trust: Trust = False,
+    mean: Mean = None,
+    std: Std = None,
     raw: Annotated[
         bool,
         typer.Option(
@@ -71,7 +73,7 @@ def predict(
     from netlet.experiments import load_trained_net
 
     _check_show(show, files)
-    trained = load_trained_net(locate_weights(net), weights, trust=trust)
+    trained = load_trained_net(locate_weights(net), weights, mean=mean, std=std, trust=trust)
     if tuple(trained.shape[1:]) != _SIZE:
         c, h, w = trained.shape
         raise NetError(
@@ -94,12 +96,14 @@ def predict(
                 else [answer.to_dict(file) for answer in answers[i]]
             )
         ]
-        calibration = confidence.to_dict() if confidence else None
-        print_json("predictions", {"net": net, "calibration": calibration, "predictions": entries})
+        head: dict[str, Any] = {"net": net, "mean": trained.mean, "std": trained.std}
+        head["calibration"] = confidence.to_dict() if confidence else None
+        print_json("predictions", head | {"predictions": entries})
     elif answers:
-        head = ("file", "digit", "confidence", "runner-up", "its confidence")
+        titles = ("file", "digit", "confidence", "runner-up", "its confidence")
         rows = [answer.cells(files[i]) for i in answers for answer in answers[i]]
-        print_result(format_table(head, rows, "llrlr"), lines=True)
+        table = format_table(titles, rows, "llrlr")
+        print_result(f"{table}\nnormalized by {trained.normalization} (--mean, --std)", lines=True)
     # Last, so that a file that cannot be written costs no answer.
     if show and answers:
         captions = [answer.caption(files[i]) for i in answers for answer in answers[i]]

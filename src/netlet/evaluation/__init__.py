@@ -10,6 +10,7 @@ from netlet.evaluation.confidence import (
 from netlet.evaluation.digit_detector import compute_digit_probability
 from netlet.evaluation.evaluate import Evaluation, compute_logits, evaluate, to_probabilities
 from netlet.evaluation.format import evaluation_to_dict, format_evaluation, worst_mistakes
+from netlet.evaluation.normalization import find_better_normalization
 from netlet.evaluation.predict import Prediction, predict
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "compute_probabilities",
     "evaluate",
     "evaluation_to_dict",
+    "find_better_normalization",
     "fit_temperature",
     "format_evaluation",
     "judge",

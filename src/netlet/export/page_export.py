@@ -271,6 +271,7 @@ def _cost_rows(
         yield _cost_row("unsure below", low, f"calibrated on {confidence.source}")
     else:
         yield _cost_row("confidence", "not calibrated")
+    yield _cost_row("normalization", source.normalization)
     yield _cost_row("digest", model.digest[:12])
 
 

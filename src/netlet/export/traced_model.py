@@ -70,6 +70,7 @@ class TracedModel:
             "digest": self.digest,
             "labels": dump_json(self.labels),
             "input": f"{format_shape(self.source.shape)}, gray levels 0 to 255, not normalized",
+            "normalization": f"{self.source.normalization} of gray levels 0 to 1, inside",
             "output": f"{self.graph.classes} logits"
             + (f", without the net's final {softmax}" if softmax else ""),
         }
