@@ -43,6 +43,8 @@ def look_at_call(
         is_value: Tells whether a tensor is a value.
         dispatched: The ids of the tensors that operations have returned.
     """
+    if "." in name:  # an operation, such as relu.default, which the dispatcher shows
+        return Undispatched(False, False, ())
     # The first argument of these only says the type.
     given = list(list_tensors(args[1:] if name in ("new", "new_tensor") else args))
     values = [x for x in given if is_value(x)]
