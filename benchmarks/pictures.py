@@ -4,8 +4,9 @@
     python -m benchmarks.pictures --images 100     fewer of them
 
 MNIST's test images are made into pictures of several kinds and read back; results/pictures.json
-gets the figures. Everything in the reading was chosen on training images, and the pictures with two
-digits side by side are made from training images, too.
+gets the figures, ``divided`` for those that are taken for several digits. Everything in the reading
+was chosen on training images, and the pictures with two digits side by side are made from training
+images, too.
 """
 
 from __future__ import annotations

@@ -210,6 +210,11 @@ def test_a_run_is_calibrated_once_on_its_own_val_images(
     )
     assert calibration["unsure_images"] <= 4
     assert calibration["non_digits"] == 2_000
+    # With another normalization, the run's calibration does not hold and is kept as it is.
+    other = ("--mean", "0.5", "--dataset", "mine.npz", "--json")
+    assert json.loads(netlet("predict", "digit.png", "--net", "run", *other)[1])["calibration"][
+        "mean"
+    ] == pytest.approx(0.5)
     # From now on, the data set is not needed.
     (tmp_path / "mine.npz").unlink()
     again = json.loads(netlet("predict", "digit.png", "--net", "run", "--json")[1])

@@ -62,20 +62,29 @@ def _sizes(size: Mapping[str, Any]) -> list[str]:
 
 
 def pictures() -> str:
-    """Return the accuracy on each kind of picture, and how often two digits are detected."""
+    """Return the answers for each kind of picture, and how often a row of digits is divided."""
     record = json.loads((RESULTS / "pictures.json").read_text())
-    rows = [["the test images themselves, not prepared", f"{record['raw_right']:,}", "-"]]
-    rows += [
-        [kind.replace("_", " "), f"{found['right']:,}", str(found["refused"])]
-        for kind, found in record["kinds"].items()
+    named = {"the test images themselves, not prepared": record["raw"], **record["kinds"]}
+    columns = ("right", "unsure", "wrong_and_sure", "divided", "refused")
+    rows = [
+        [kind.replace("_", " "), *(f"{found[column]:,}" for column in columns)]
+        for kind, found in named.items()
     ]
     pairs, singles = record["pairs"], record["singles"]
-    head = ("kind of picture", f"correct of {record['images']:,}", "rejected")
+    head = (
+        "kind of picture",
+        f"correct of {record['images']:,}",
+        "unsure",
+        "wrong without being unsure",
+        "divided",
+        "rejected",
+    )
+    split = singles["taken_for_two"] + singles["taken_for_more"]
     return (
-        f"{markdown_table(head, rows, 'lrr')}\n\n"
+        f"{markdown_table(head, rows, 'lrrrrr')}\n\n"
         f"Of {pairs['number']:,} pairs of training digits next to each other, 2 to 8 px apart, "
-        f"{pairs['taken_for_two']:,} are detected as two digits; of {singles['number']:,} single "
-        f"digits {singles['taken_for_two']} are mistaken for two."
+        f"{pairs['taken_for_two']:,} are divided into two digits, {pairs['taken_for_one']:,} are "
+        f"taken for one; of {singles['number']:,} single digits {split} are divided."
     )
 
 

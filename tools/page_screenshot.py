@@ -16,7 +16,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import ViewportSize, sync_playwright
 
-from netlet.experiments import load_trained_net
+from netlet.experiments import load_confidence, load_trained_net
 from netlet.export import trace_model
 from netlet.export.page_export import build_page
 from tools.records import ROOT
@@ -53,7 +53,9 @@ def main() -> None:
     """Write docs/page.png."""
     with tempfile.TemporaryDirectory() as folder:
         html = Path(folder) / "page.html"
-        html.write_text(build_page(trace_model(load_trained_net(NET))), encoding="utf-8")
+        trained = load_trained_net(NET)
+        page = build_page(trace_model(trained), confidence=load_confidence(trained))
+        html.write_text(page, encoding="utf-8")
         picture = Image.open(io.BytesIO(take_screenshot(html))).convert("RGB")
     path = ROOT / "docs" / "page.png"
     picture.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(

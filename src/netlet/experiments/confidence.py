@@ -81,8 +81,8 @@ def calibrate_confidence(trained: TrainedNet, dataset: Dataset) -> Confidence:
         temperature=temperature,
         threshold=threshold,
     )
-    path, run = find_confidence_file(trained), trained.run
-    if path is not None and run is not None and run.data["digest"] == dataset.digest:
+    path = find_confidence_file(trained)
+    if path is not None and _is_as_trained(trained, dataset):
         with contextlib.suppress(OSError):  # then it is calibrated each time
             write_atomic(path, confidence.to_json())
     return confidence
@@ -100,6 +100,16 @@ def find_confidence_file(trained: TrainedNet) -> Path | None:
         return file.with_suffix(f".{CONFIDENCE}")
     is_run = trained.run is not None and file.name == records.WEIGHTS
     return file.with_name(CONFIDENCE) if is_run else None
+
+
+def _is_as_trained(trained: TrainedNet, dataset: Dataset) -> bool:
+    """Return whether data and normalization are those that a run was trained with."""
+    run = trained.run
+    return (
+        run is not None
+        and run.data["digest"] == dataset.digest
+        and (run.recipe["mean"], run.recipe["std"]) == (trained.mean, trained.std)
+    )
 
 
 def _key(trained: TrainedNet) -> dict[str, Any]:
