@@ -1000,6 +1000,7 @@ def test_page_shows_cost_verdict_and_accuracy(crest: TracedModel, tmp_path: Path
         "receptive field": "28",
         "accuracy": f"{score.percent:.2f}%<small>{score.correct:,} of 50, "
         "scribble test and train</small>",
+        "normalization": "mean 0.1307, std 0.3081",
         "unsure below": f"{100 * confidence.threshold:.0f}%<small>calibrated on 5,000 images of "
         "mnist train and 2,000 non-digits</small>",
         "digest": crest.digest[:12],
@@ -1018,6 +1019,9 @@ def test_net_for_other_images_is_refused(crest: TracedModel, tmp_path: Path) -> 
     assert not list(tmp_path.iterdir())
 
 
+NORMALIZED = "netlet: the page normalizes by mean 0.1307, std 0.3081 (--mean, --std)\n"
+
+
 def test_play_writes_and_opens_the_page(
     netlet: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -1026,7 +1030,7 @@ def test_play_writes_and_opens_the_page(
     assert netlet("play", "speck", "-o", "a page.html", "--no-open") == (
         0,
         f"{tmp_path / 'a page.html'}\n",
-        "",
+        NORMALIZED,
     )
     assert opened == []
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -1034,7 +1038,7 @@ def test_play_writes_and_opens_the_page(
     assert code == 0
     assert Path(out.strip()).name == "crest.html"
     assert opened == [Path(out.strip()).as_uri()]
-    assert err == "netlet: no browser found; open the file yourself\n"
+    assert err == NORMALIZED + "netlet: no browser found; open the file yourself\n"
     assert Path(out.strip()).read_text(encoding="utf-8").startswith("<!doctype html>")
     (tmp_path / "taken").mkdir()
     code, _, err = netlet("play", "speck", "-o", "taken")
