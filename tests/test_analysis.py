@@ -15,8 +15,6 @@ from netlet import nets
 from netlet.analysis import (
     check,
     cost,
-    format_torchinfo,
-    format_torchsummary,
     gradient_support,
     receptive_field,
     summary,
@@ -232,7 +230,6 @@ def test_shared_layers_are_counted_once_with_a_note() -> None:
     assert value.macs == 784 * (36 + 3 * 144)
     assert "again runs 3 times" in str(value)
     assert [row.field for row in value.rows if row.name == "again"] == [(5, 5), (7, 7), (9, 9)]
-    assert "(recursive)" in format_torchinfo(trace(SharedLayer()))
 
 
 def test_tied_parameters_are_counted_once_with_a_note() -> None:
@@ -610,7 +607,3 @@ def test_summary_is_a_value_with_text_html_and_dict() -> None:
         record["total_bytes"]
         == record["input_bytes"] + record["forward_backward_bytes"] + record["parameter_bytes"]
     )
-
-
-def test_torchsummary_style_leaves_functions_out() -> None:
-    assert "relu" not in format_torchsummary(trace(nets.pyramid())).lower()

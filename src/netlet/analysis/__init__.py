@@ -10,10 +10,16 @@ from netlet.analysis.receptive_field import (
     receptive_field_from_trace,
 )
 from netlet.analysis.summary import Summary, summary, summary_from_trace
-from netlet.analysis.table_styles import TABLE_STYLES, format_torchinfo, format_torchsummary
+from netlet.analysis.table_styles import (
+    STYLE_DIFFERENCES,
+    TABLE_STYLES,
+    format_torchinfo,
+    format_torchsummary,
+)
 from netlet.analysis.trace import trace
 
 __all__ = [
+    "STYLE_DIFFERENCES",
     "TABLE_STYLES",
     "Op",
     "ReceptiveField",

@@ -32,7 +32,7 @@ from netlet.graph.aten_names import BULK_READS
 from netlet.nets.eval_mode import eval_mode
 from netlet.nets.isolation import Isolation
 from netlet.nets.outputs import first_tensor
-from netlet.nets.registered import count_numbers, list_buffers, list_parameters
+from netlet.nets.registered import count_numbers, find_device, list_buffers, list_parameters
 
 
 def trace(net: nn.Module, shape: Sequence[int] = (1, 28, 28)) -> Trace:
@@ -47,7 +47,7 @@ def trace(net: nn.Module, shape: Sequence[int] = (1, 28, 28)) -> Trace:
         NetError: The net does not run on such an image (with the layer and its input shape), or its
             output contains no tensor.
     """
-    images = torch.zeros(BATCH, *shape, dtype=_precision(net), device=_device(net))
+    images = torch.zeros(BATCH, *shape, dtype=_precision(net), device=find_device(net))
     provenance = Provenance(net)
     provenance.start(images)
     observer = _ValueObserver(provenance)
@@ -116,7 +116,7 @@ def _run_on_other_images(
     execution = None
     with eval_mode(net), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        images = torch.rand(BATCH + 1, *shape).to(_device(net), _precision(net))
+        images = torch.rand(BATCH + 1, *shape).to(find_device(net), _precision(net))
         provenance.start(images)
         tracer = Tracer(net, images, [_ValueObserver(provenance)])
         try:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from netlet.cli.options import Classes, Input, Json, Net, Sandboxed
-from netlet.cli.results import print_json, print_result
+from netlet.cli.results import print_json, print_result, say
 from netlet.cli.settings import parse_shape
 from netlet.errors import NetError
 
@@ -39,7 +39,7 @@ def show(
 
     file.py:Name runs that file's code with your rights; see --sandbox.
     """
-    from netlet.analysis import TABLE_STYLES, remark_on_classes
+    from netlet.analysis import STYLE_DIFFERENCES, TABLE_STYLES, remark_on_classes
     from netlet.experiments.sandbox import LimitedProcess, SameProcess
 
     if style is not None and style not in TABLE_STYLES:
@@ -48,13 +48,15 @@ def show(
         raise NetError("--style and --rf are two different tables; pass one of them")
     shape = parse_shape(input_)
     where = LimitedProcess() if sandbox else SameProcess()
-    found = where.analyze(net, shape, classes)
+    found = where.analyze(net, shape, classes, style)
     remarks = remark_on_classes(found.outputs, None, shape, classes)
     table = dataclasses.replace(found.summary, notes=(*found.summary.notes, *remarks))
     value: ReceptiveField | Summary = found.receptive_field if rf else table
-    text = found.tables[style] if style else str(value)
+    text = str(value) if found.styled is None else found.styled
     if not json:
         print_result(text, lines=True)
+        if style in STYLE_DIFFERENCES:
+            say(f"note: {STYLE_DIFFERENCES[style]}")
         return
     styled = {"style": style, "table": text} if style else {}
     print_json("receptive_field" if rf else "summary", {"name": net, **value.to_dict(), **styled})

@@ -12,7 +12,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Protocol
 
@@ -45,20 +44,23 @@ class NetAnalysis:
     cost: ModelCost
     summary: Summary
     receptive_field: ReceptiveField
-    tables: Mapping[str, str]  # in other programs' styles
     outputs: int | None  # number of logits; None if it returns none
+    styled: str | None = None  # the table in another program's style, if one was asked for
 
 
 class Sandbox(Protocol):
     """Something that loads, builds and runs a net, and returns plain values."""
 
-    def analyze(self, net: str, shape: tuple[int, ...], classes: int | None) -> NetAnalysis:
+    def analyze(
+        self, net: str, shape: tuple[int, ...], classes: int | None, style: str | None = None
+    ) -> NetAnalysis:
         """Return what is known of a net.
 
         Args:
             net: The name of the net, as the user typed it.
             shape: The shape of one image, ``C H W``.
             classes: The number of classes; None: the net's default.
+            style: The program in whose style to print a table, of ``TABLE_STYLES``; None: of none.
 
         Raises:
             NetError: There is no such net, or it cannot be built or run.
@@ -68,16 +70,19 @@ class Sandbox(Protocol):
 class SameProcess:
     """Runs the net's code here, with the user's rights."""
 
-    def analyze(self, net: str, shape: tuple[int, ...], classes: int | None) -> NetAnalysis:
+    def analyze(
+        self, net: str, shape: tuple[int, ...], classes: int | None, style: str | None = None
+    ) -> NetAnalysis:
         """Return what is known of a net; see :class:`Sandbox`."""
         entry = find_experiment(net).net
-        traced = trace(build(entry.builder, None, shape, classes), shape)
+        module = build(entry.builder, None, shape, classes)
+        traced = trace(module, shape)
         return NetAnalysis(
             cost_from_trace(traced),
             replace(summary_from_trace(traced), net=entry.name),
             receptive_field_from_trace(traced),
-            {style: write(traced) for style, write in TABLE_STYLES.items()},
             traced.outputs,
+            TABLE_STYLES[style](module, shape) if style else None,
         )
 
 
@@ -92,7 +97,9 @@ class LimitedProcess:
     def __init__(self, time_limit_s: float = TIME_LIMIT_S) -> None:
         self._time_limit_s = time_limit_s
 
-    def analyze(self, net: str, shape: tuple[int, ...], classes: int | None) -> NetAnalysis:
+    def analyze(
+        self, net: str, shape: tuple[int, ...], classes: int | None, style: str | None = None
+    ) -> NetAnalysis:
         """Return what is known of a net; see :class:`Sandbox`."""
         from pydantic import TypeAdapter, ValidationError
 
@@ -100,6 +107,7 @@ class LimitedProcess:
             "net": full_address(net),
             "shape": shape,
             "classes": classes,
+            "style": style,
             "path": [os.path.abspath(folder) for folder in (*sys.path, "")],
         }
         answer = self._run(json.dumps(request), net)
@@ -166,7 +174,7 @@ def answer_request() -> None:
     _limit_resources()
     try:
         shape = tuple(request["shape"])
-        found = SameProcess().analyze(request["net"], shape, request["classes"])
+        found = SameProcess().analyze(request["net"], shape, request["classes"], request["style"])
         answer = json.dumps(asdict(found))
     except NetError as error:
         answer = json.dumps({"error": str(error)})

@@ -47,6 +47,11 @@ def list_buffers(net: nn.Module) -> list[tuple[str, torch.Tensor]]:
     return _list_tensors(net, "_buffers")
 
 
+def find_device(net: nn.Module) -> torch.device:
+    """Return the device of a net's first parameter; the CPU if it has none."""
+    return next((tensor.device for _, tensor in list_parameters(net)), torch.device("cpu"))
+
+
 def own_parameters(module: nn.Module) -> list[torch.Tensor]:
     """Return the parameters that are registered in a module itself."""
     return [value for _, value in _registry(module, "_parameters") if value is not None]
