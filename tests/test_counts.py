@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Callable
 
 import pytest
@@ -16,7 +17,7 @@ from netlet.analysis import check, cost, receptive_field, summary, trace
 from netlet.analysis.no_multiply_adds import NO_MULTIPLY_ADDS
 from netlet.budgets import Budget
 from netlet.data import Dataset
-from netlet.errors import TrainingError
+from netlet.errors import NetError, TrainingError
 from netlet.recipes import QUICK
 from netlet.training import fit
 
@@ -91,6 +92,36 @@ def test_traced_and_frozen_nets_are_counted() -> None:
     assert cost(traced).macs == SMALL_NET_MACS
     assert cost(torch.jit.freeze(torch.jit.script(small_net()))).macs == SMALL_NET_MACS
     assert cost(InInferenceMode(traced)).macs == SMALL_NET_MACS
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore:.*:DeprecationWarning")
+@pytest.mark.parametrize("kind", ["attention", "recurrent", "encoder"])
+def test_traced_layers_of_sequences_are_counted(kind: str) -> None:
+    functions: dict[str, tuple[Callable[..., torch.Tensor], nn.Module]] = {
+        "attention": (lambda s, x: s.m(x, x, x)[0], nn.MultiheadAttention(8, 2, batch_first=True)),
+        "recurrent": (lambda s, x: s.m(x)[0], nn.LSTM(8, 5, batch_first=True)),
+        "encoder": (lambda s, x: s.m(x), nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)),
+    }
+    function, layer = functions[kind]
+    net = Calls(function, m=layer).eval()
+    with torch.no_grad():
+        traced = torch.jit.trace(net, torch.zeros(2, 12, 8), check_trace=False)
+    assert cost(traced, (12, 8)).macs == cost(net, (12, 8)).macs is not None
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore:.*:DeprecationWarning")
+def test_a_traced_state_for_another_number_of_images_is_refused() -> None:
+    """PyTorch would write beyond the memory of the state."""
+
+    def run(net: Calls, x: torch.Tensor) -> torch.Tensor:
+        state = net.state.expand(1, len(x), 5).contiguous()
+        return net.m(x, (state, state))[0]
+
+    net = Calls(run, m=nn.LSTM(8, 5, batch_first=True), state=parameter(1, 1, 5)).eval()
+    with torch.no_grad():
+        traced = torch.jit.trace(net, torch.zeros(5, 12, 8), check_trace=False)
+    with pytest.raises(NetError, match="failed in the TorchScript interpreter"):
+        summary(traced, (12, 8))
 
 
 W = parameter(12, 12).detach()
@@ -451,7 +482,13 @@ def test_nets_of_another_precision_are_counted_like_float32(precision: torch.dty
     attention = nn.Sequential(
         nn.Conv2d(1, 8, 7, 7), nn.Flatten(2), Calls(lambda s, x: x.transpose(1, 2)), ENCODER
     )
-    for make in (small_net, Cosine, lambda: copy.deepcopy(attention)):
+    rows = Calls(lambda s, x: s.m(x.squeeze(1))[0][:, -1], m=nn.LSTM(28, 5, batch_first=True))
+    norms = nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.LocalResponseNorm(2), nn.Flatten(), nn.RMSNorm(2704)
+    )
+    nets = (attention, rows, norms)
+    copies = [functools.partial(copy.deepcopy, net) for net in nets]
+    for make in (small_net, Cosine, *copies):
         expected, found = cost(make()), cost(make().to(precision))
         assert found.parameters == expected.parameters
         assert found.macs == expected.macs is not None
@@ -461,6 +498,23 @@ def test_nets_of_another_precision_are_counted_like_float32(precision: torch.dty
         assert value.forward_backward_bytes == twin.forward_backward_bytes
         assert value.input_bytes == twin.input_bytes
         assert [row.macs for row in value.rows] == [row.macs for row in twin.rows]
+
+
+class OfTwoPrecisions(nn.Module):
+    """Converts its features; the images are those that its first layer takes."""
+
+    def __init__(self, first: torch.dtype, second: torch.dtype) -> None:
+        super().__init__()
+        self.conv, self.fc = nn.Conv2d(1, 4, 3, dtype=first), nn.Linear(4, 90, dtype=second)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.fc(self.conv(x).mean((2, 3)).to(self.fc.weight.dtype))
+
+
+@pytest.mark.parametrize("first", [torch.float32, torch.float16])
+@pytest.mark.parametrize("second", [torch.float32, torch.float16])
+def test_nets_of_several_precisions_are_counted(first: torch.dtype, second: torch.dtype) -> None:
+    assert cost(OfTwoPrecisions(first, second)).macs == 26 * 26 * 36 + 360
 
 
 def totals(net: nn.Module, shape: tuple[int, ...] = (1, 28, 28)) -> tuple[object, ...]:

@@ -8,7 +8,6 @@ and totals from there on are reported as unknown.
 from __future__ import annotations
 
 import functools
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -24,6 +23,7 @@ from netlet.analysis.memory import forward_backward_bytes, peak_bytes
 from netlet.analysis.module_rows import list_rows, shown_name
 from netlet.analysis.net_end import count_outputs, remark_on_end
 from netlet.analysis.ops import Trace
+from netlet.analysis.precision import copy_in_float32, list_precisions
 from netlet.analysis.provenance import Provenance
 from netlet.analysis.training_run import run_in_training
 from netlet.errors import NetError
@@ -32,34 +32,40 @@ from netlet.graph.aten_names import BULK_READS
 from netlet.nets.eval_mode import eval_mode
 from netlet.nets.isolation import Isolation
 from netlet.nets.outputs import first_tensor
-from netlet.nets.registered import count_numbers, find_device, list_buffers, list_parameters
+from netlet.nets.registered import find_device, list_modules
 
 
 def trace(net: nn.Module, shape: Sequence[int] = (1, 28, 28)) -> Trace:
     """Run a net once in evaluation mode and record its operations.
 
+    A net of another precision than float32 is analyzed as if it had that one, if a copy of it runs.
+
     Args:
-        net: Any module, of any precision. It is left unchanged, except that lazy layers take their
-            shapes from this run.
+        net: Any module. It is left unchanged, except that lazy layers take their shapes from this
+            run.
         shape: Of one image, ``C H W``.
 
     Raises:
         NetError: The net does not run on such an image (with the layer and its input shape), or its
             output contains no tensor.
     """
-    images = torch.zeros(BATCH, *shape, dtype=_precision(net), device=find_device(net))
-    provenance = Provenance(net)
-    provenance.start(images)
-    observer = _ValueObserver(provenance)
-    tracer = Tracer(net, images, [observer])
-    with eval_mode(net), torch.random.fork_rng(devices=[]):
-        try:
-            with Isolation(strict=True):
-                execution = tracer.run()
-        except NetError:
-            raise
-        except Exception as error:
-            raise NetError(describe_failure(error, tracer.last_module, shape)) from error
+    twin = copy_in_float32(net)
+    if twin is None:
+        return _trace(net, shape)
+    try:
+        traced = _trace(twin, shape)
+    except NetError:  # its code may name its own precision
+        return _trace(net, shape)
+    modules = dict(list_modules(net))
+    for op in traced.ops:
+        op.module = None if op.module is None else modules[op.path]
+    traced.net = net
+    return traced
+
+
+def _trace(net: nn.Module, shape: Sequence[int]) -> Trace:
+    images, observer, execution = _run_on_blank_images(net, shape)
+    provenance = observer.provenance
     output = first_tensor(execution.returned)
     if output is None:
         raise NetError(
@@ -70,7 +76,7 @@ def trace(net: nn.Module, shape: Sequence[int] = (1, 28, 28)) -> Trace:
     reader = observer.taken if execution.reader is None else shown_name(execution.reader)
     graph = execution.graph
     effects = follow_fields(graph, execution.certain)
-    larger, hidden_from_blank = _run_on_other_images(net, shape)
+    larger, hidden_from_blank = _run_on_other_images(net, shape, images.dtype)
     rows = list_rows(execution, larger, effects)
     calls = list(execution.root.calls())
     training = functools.cache(lambda: run_in_training(net, images))  # few nets need it
@@ -103,8 +109,39 @@ def _remark_on_end(graph: Graph, training: Callable[[], Execution | None]) -> li
     return [r for r in remarks if r in remark_on_end(run.graph)] if run else remarks
 
 
-def _run_on_other_images(
+def _run_on_blank_images(
     net: nn.Module, shape: Sequence[int]
+) -> tuple[torch.Tensor, _ValueObserver, Execution]:
+    """Run a net, in the first precision in which it does.
+
+    Returns:
+        The images, what watched the run, and the run.
+
+    Raises:
+        NetError: The net does not run.
+    """
+    failure: NetError | None = None
+    for precision in list_precisions(net):
+        images = torch.zeros(BATCH, *shape, dtype=precision, device=find_device(net))
+        observer = _ValueObserver(Provenance(net))
+        observer.provenance.start(images)
+        tracer = Tracer(net, images, [observer])
+        with eval_mode(net), torch.random.fork_rng(devices=[]):
+            try:
+                with Isolation(strict=True):
+                    return images, observer, tracer.run()
+            except NetError:
+                raise
+            except Exception as error:
+                if failure is None:
+                    failure = NetError(describe_failure(error, tracer.last_module, shape))
+                    failure.__cause__ = error
+    assert failure is not None
+    raise failure
+
+
+def _run_on_other_images(
+    net: nn.Module, shape: Sequence[int], precision: torch.dtype
 ) -> tuple[Execution | None, tuple[HiddenWeights, ...]]:
     """Run a net on noise, in a batch of one image more.
 
@@ -116,7 +153,7 @@ def _run_on_other_images(
     execution = None
     with eval_mode(net), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        images = torch.rand(BATCH + 1, *shape).to(find_device(net), _precision(net))
+        images = torch.rand(BATCH + 1, *shape).to(find_device(net), precision)
         provenance.start(images)
         tracer = Tracer(net, images, [_ValueObserver(provenance)])
         try:
@@ -134,35 +171,23 @@ class _ValueObserver(Observer):
     """Shows a run to the provenance of its values.
 
     Attributes:
+        provenance: Of the values.
         taken: Name of the module that first took values out of PyTorch; None if none did.
     """
 
     def __init__(self, provenance: Provenance) -> None:
-        self._provenance = provenance
+        self.provenance = provenance
         self.taken: str | None = None
 
     def dispatched(
         self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any, run: ModuleRun
     ) -> None:
-        self._provenance.observe(func, args, kwargs, out, shown_name(run))
+        self.provenance.observe(func, args, kwargs, out, shown_name(run))
 
     def called(self, name: str, args: tuple[Any, ...], out: Any, run: ModuleRun) -> None:
         if name in BULK_READS and args and isinstance(args[0], torch.Tensor):
-            active = self._provenance.note_bulk_read(args[0], name, shown_name(run))
+            active = self.provenance.note_bulk_read(args[0], name, shown_name(run))
             if active:
                 self.taken = self.taken or shown_name(run)
             if active and hasattr(out, "flags"):
                 out.flags.writeable = False  # it shares the tensor's memory
-
-
-def _device(net: nn.Module) -> torch.device:
-    return next((p.device for _, p in list_parameters(net)), torch.device("cpu"))
-
-
-def _precision(net: nn.Module) -> torch.dtype:
-    """Return the type of most of a net's numbers, in which it expects its images."""
-    numbers: Counter[torch.dtype] = Counter()
-    for _, tensor in (*list_parameters(net), *list_buffers(net)):
-        if tensor.is_floating_point():
-            numbers[tensor.dtype] += count_numbers([tensor])
-    return max(numbers, key=lambda dtype: numbers[dtype], default=torch.float32)

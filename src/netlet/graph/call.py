@@ -35,6 +35,47 @@ def bind_arguments(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
     return bound
 
 
+def wrap_numbers(func: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return arguments with a tensor wherever the operation wants one.
+
+    A traced net computes with sizes in tensors, which PyTorch hands to a dispatch mode as numbers.
+
+    Args:
+        func: The operation, an ``OpOverload``.
+        args: Its positional arguments.
+    """
+    if any(True for _ in list_tensors(args)):
+        return args
+    types = [str(argument.type) for argument in func._schema.arguments]
+    return tuple(
+        torch.tensor(value) if type(value) in (bool, float, int) and type_ == "Tensor" else value
+        for value, type_ in zip(args, types, strict=False)
+    )
+
+
+def refuse_wrong_state(func: Any, arguments: dict[str, Any]) -> None:
+    """Refuse a state of a recurrent layer that is for another number of images.
+
+    A traced net may have one, and PyTorch writes beyond its memory without a check.
+
+    Args:
+        func: The operation, an ``OpOverload``.
+        arguments: By name.
+
+    Raises:
+        RuntimeError: The state has another size.
+    """
+    if func._schema.name != "aten::mkldnn_rnn_layer":
+        return
+    images = arguments["input"].shape[1]
+    for name in ("hx_", "cx_"):
+        if arguments[name].dim() > 1 and arguments[name].shape[-2] != images:
+            raise RuntimeError(
+                f"the state of a recurrent layer is for {arguments[name].shape[-2]} images, not "
+                f"for {images}; trace a net whose state has the size of the batch"
+            )
+
+
 def written_tensors(func: Any, arguments: dict[str, Any]) -> list[torch.Tensor]:
     """Return the tensors that an operation writes to.
 

@@ -20,6 +20,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from netlet.errors import NetError
+from netlet.graph.call import bind_arguments, refuse_wrong_state, wrap_numbers
 from netlet.graph.execution import Execution, Observer
 from netlet.graph.graph import Graph
 from netlet.graph.module_runs import ModuleRun
@@ -115,6 +116,8 @@ class _DispatchMode(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        args = wrap_numbers(func, args)
+        refuse_wrong_state(func, bind_arguments(func, args, kwargs))
         result = self._decompose(func, args, kwargs)
         if result is not NotImplemented:
             return result

@@ -1,0 +1,50 @@
+"""Which precision a net computes in, and a copy of it in float32."""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+
+import torch
+from torch import nn
+
+from netlet.errors import NetletError
+from netlet.nets.isolation import Isolation
+from netlet.nets.registered import count_numbers, list_buffers, list_parameters
+
+
+def list_precisions(net: nn.Module) -> list[torch.dtype]:
+    """Return the types of numbers that a net may expect its images in, the most likely first.
+
+    The parameters and buffers of most nets have one type. In others they have several, and the
+    images are float32, as data sets have them, or of the type of most numbers.
+    """
+    numbers: Counter[torch.dtype] = Counter()
+    for _, tensor in (*list_parameters(net), *list_buffers(net)):
+        if tensor.is_floating_point():
+            numbers[tensor.dtype] += count_numbers([tensor])
+    by_numbers = [precision for precision, _ in numbers.most_common()]
+    if len(by_numbers) == 1:
+        return by_numbers
+    return list(dict.fromkeys([torch.float32, *by_numbers]))
+
+
+def copy_in_float32(net: nn.Module) -> nn.Module | None:
+    """Return a copy in float32 of a net that has one other precision.
+
+    PyTorch has other operations for some precisions, and lacks some on a CPU.
+
+    Returns:
+        None if the net has float32 or several precisions, or cannot be copied.
+    """
+    precisions = list_precisions(net)
+    lazy = any(nn.parameter.is_lazy(tensor) for _, tensor in list_parameters(net))
+    if torch.float32 in precisions or lazy:
+        return None
+    try:
+        with Isolation(strict=True), torch.no_grad():
+            return copy.deepcopy(net).float()
+    except NetletError:
+        raise
+    except Exception:  # a net may hold what cannot be copied
+        return None
