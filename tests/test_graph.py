@@ -25,6 +25,7 @@ from netlet.graph.operations import (
     BatchNorm,
     Convolution,
     Dropout,
+    Elementwise,
     Linear,
     Opaque,
     Operation,
@@ -32,6 +33,7 @@ from netlet.graph.operations import (
     Reshape,
     Slice,
 )
+from netlet.graph.rare_operations import Interpolation, Rearrangement, Scan
 from netlet.nets.eval_mode import eval_mode
 
 # Their two forms differ in more than spelling: a ReLU before or after a concatenation, one mean or
@@ -159,13 +161,50 @@ def test_the_operands_of_a_subtraction_are_in_order() -> None:
         (lambda x: F.gelu(x, approximate="tanh"), Activation("gelu_tanh")),
         (lambda x: x.mean((2, 3)), Reduction("mean", (2, 3), False)),
         (lambda x: x.amax(-1, keepdim=True), Reduction("amax", (3,), True)),
-        (lambda x: F.pixel_shuffle(x.repeat(1, 2, 1, 1), 2), Opaque("pixel_shuffle")),
+        (lambda x: torch.fft.fft(x), Opaque("fft_r2c")),
+        (
+            lambda x: F.interpolate(x, scale_factor=1.5, mode="bilinear"),
+            Interpolation("upsample_bilinear2d", (12, 9), False, (1.5, 1.5)),
+        ),
+        (F.softshrink, Elementwise("softshrink")),
+        (lambda x: torch.cumsum(dim=-1, input=x), Scan("cumsum", 3)),
     ],
 )
 def test_arguments_are_those_of_pytorch(
     function: Callable[[torch.Tensor], torch.Tensor], expected: Operation
 ) -> None:
     assert operations(graph_of(lambda net, x: function(x)))[-1] == expected
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: F.pixel_unshuffle(x, 2),
+        lambda x: x.roll(2, 3).flip(2),
+        lambda x: x[:, :, [3, 0, 0]],
+        lambda x: x.repeat(1, 2, 1, 1),
+        lambda x: x.index_select(3, torch.tensor([1, 4])),
+        lambda x: torch.cat([x, torch.zeros(2, 1, 8, 6)], 1),
+        lambda x: x.new_zeros(2, 2, 9, 9).index_put((torch.tensor([1]),), x[1, 1, 1, 1]),
+    ],
+)
+def test_elements_in_other_places_are_found(
+    function: Callable[[torch.Tensor], torch.Tensor],
+) -> None:
+    """Reading the images through the sources gives what the net returns."""
+    images = torch.rand(2, 2, 8, 6)
+    values = [images]
+    for node in graph_of(lambda net, x: function(x)).nodes:
+        operation = node.operation.like if isinstance(node.operation, Opaque) else node.operation
+        read = [values[number] for number in node.inputs]
+        if isinstance(operation, Rearrangement):
+            flat = torch.cat([*(value.flatten() for value in read), torch.zeros(1)])
+            values.append(flat[torch.from_numpy(operation.source)])
+        else:
+            assert isinstance(operation, Slice)
+            (value,) = read
+            values.append(value.select(operation.dim, operation.start))
+    assert torch.equal(values[-1], function(images))
 
 
 def test_what_a_graph_cannot_show_is_marked() -> None:

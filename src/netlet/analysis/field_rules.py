@@ -8,10 +8,13 @@ from __future__ import annotations
 from dataclasses import replace
 from fractions import Fraction
 
+import numpy as np
+
 from netlet.analysis import fields, layout_rules
 from netlet.analysis.fields import Field
 from netlet.analysis.multiply_adds import operand_shapes
 from netlet.analysis.reach import RULES, Effect, Reach, apply_rule, passes
+from netlet.analysis.resampling import Resampled
 from netlet.analysis.unknown_fields import why_unknown
 from netlet.analysis.windows import (
     Sliding,
@@ -41,8 +44,12 @@ from netlet.graph.operations import (
 from netlet.graph.rare_operations import (
     Attention,
     FurtherOutput,
+    GatedHalf,
+    Interpolation,
     MatrixProduct,
     OtherNorm,
+    Scan,
+    Sorting,
 )
 
 __all__ = ["RULES", "Effect", "follow_fields", "full_shape"]
@@ -132,6 +139,16 @@ def _adaptive_pooling(operation: AdaptivePooling, reach: Reach) -> Effect:
     return Effect(window.after, window)
 
 
+@passes(Interpolation)
+def _interpolation(operation: Interpolation, reach: Reach) -> Effect:
+    field, rank = reach.field, len(operation.size)
+    for at in range(rank):
+        dim = reach.rank - rank + at
+        resampled = Resampled(operation, at, reach.shapes[0][dim])
+        field = fields.mix(field, dim, resampled.mask(), resampled.jump())
+    return Effect(field)
+
+
 @passes(Linear)
 def _linear(operation: Linear, reach: Reach) -> Effect:
     last = reach.rank - 1
@@ -195,6 +212,26 @@ def _other_norm(operation: OtherNorm, reach: Reach) -> Effect:
 @passes(Softmax)
 def _softmax(operation: Softmax, reach: Reach) -> Effect:
     return Effect(fields.collapse(reach.field, [operation.dim]))
+
+
+@passes(Sorting)
+def _sorting(operation: Sorting, reach: Reach) -> Effect:
+    return Effect(fields.collapse(reach.field, [operation.dim]))
+
+
+@passes(Scan)
+def _scan(operation: Scan, reach: Reach) -> Effect:
+    n = reach.shapes[0][operation.dim]
+    mask = np.triu(np.ones((n, n), dtype=np.bool_))
+    field = fields.mix(reach.field, operation.dim, mask, Fraction(1))
+    return Effect(field and tuple(axis.measure_jump() for axis in field))
+
+
+@passes(GatedHalf)
+def _gated_half(operation: GatedHalf, reach: Reach) -> Effect:
+    half = reach.output[operation.dim]
+    halves = [fields.slice_field(reach.field, operation.dim, start, 1, half) for start in (0, half)]
+    return Effect(fields.join_fields(halves))
 
 
 @passes(Activation, Arithmetic, Dropout, Elementwise, TensorClamp)

@@ -147,7 +147,11 @@ def _combine(axes: Sequence[Axis], first: Table, last: Table, along: int | None 
     jumps = {axis.jump for axis in sliding or axes}
     jump = jumps.pop() if len(jumps) == 1 else None
     if not sliding:
-        same = all((axis.first == first).all() and (axis.last == last).all() for axis in axes)
+        one = axes[0]
+        same = all(
+            np.array_equal(axis.first, one.first) and np.array_equal(axis.last, one.last)
+            for axis in axes
+        )
         return Axis(first, last, None, jump if along is None or same else None)
     dims = {axis.dim for axis in sliding}
     if len(dims) > 1:

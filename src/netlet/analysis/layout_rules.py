@@ -5,7 +5,7 @@ from __future__ import annotations
 from netlet.analysis import fields
 from netlet.analysis.reach import Effect, Reach, passes
 from netlet.graph.operations import Concatenation, Padding, Permutation, Reshape, Slice
-from netlet.graph.rare_operations import EdgePadding, Stack
+from netlet.graph.rare_operations import EdgePadding, Rearrangement, Stack
 
 
 @passes(Concatenation)
@@ -29,6 +29,11 @@ def _reshape(operation: Reshape, reach: Reach) -> Effect:
 @passes(Permutation)
 def _permutation(operation: Permutation, reach: Reach) -> Effect:
     return Effect(fields.permute(reach.field, operation.order))
+
+
+@passes(Rearrangement)
+def _rearrangement(operation: Rearrangement, reach: Reach) -> Effect:
+    return Effect(fields.rearrange(reach.fields, reach.shapes, operation.source))
 
 
 @passes(Slice)

@@ -31,13 +31,14 @@ from netlet.graph.operations import (
     TensorClamp,
 )
 from netlet.graph.products import count_convolution, count_products, is_sparse
-from netlet.graph.rare_aten import RARE_TRANSLATIONS, matrix_product
+from netlet.graph.rare_aten import CONSTANT_PARTS, RARE_TRANSLATIONS, matrix_product
+from netlet.graph.resampling_aten import RESAMPLING_TRANSLATIONS, rearrangement
 
 _INFINITY = float("inf")
 
 
 Translation = Callable[[Call], Operation]
-TRANSLATIONS: dict[str, Translation] = dict(RARE_TRANSLATIONS)
+TRANSLATIONS: dict[str, Translation] = RARE_TRANSLATIONS | RESAMPLING_TRANSLATIONS
 
 
 def _translates(*names: str) -> Callable[[Translation], Translation]:
@@ -55,6 +56,8 @@ def translate(call: Call) -> Operation:
     translation = TRANSLATIONS.get(call.name)
     if translation is not None:
         return translation(call)
+    if call.function is not None and torch.Tag.pointwise in call.function.tags:
+        return Elementwise(call.name)
     return Opaque(call.name.strip("_"), multiply_adds=count_products(call))
 
 
@@ -238,6 +241,7 @@ def _adaptive_pooling(call: Call) -> Operation:
         "min",
     ),
     *("prod", "std", "std_mean", "sum", "var", "var_mean", "norm", "linalg_vector_norm"),
+    *("aminmax", "count_nonzero", "kthvalue", "mode", "nanmedian", "nansum"),
 )
 def _reduction(call: Call) -> Operation:
     if call.get("other") is not None:  # max(x, y)
@@ -252,7 +256,7 @@ def _reduction(call: Call) -> Operation:
 def _concatenation(call: Call) -> Operation:
     concatenation = Concatenation(call["dim"] % call.out.dim())
     if any(not call.is_value(part) for part in call["tensors"]):
-        return call.opaque("some of its parts are constants", concatenation)
+        return call.opaque(CONSTANT_PARTS, rearrangement(call))
     return concatenation
 
 

@@ -11,7 +11,12 @@ SHAPE_ONLY = frozenset(
         *("new_zeros", "ones_like", "rand_like", "randn_like", "sym_size", "zeros_like"),
     ]
 )
-SPLITS = frozenset(["chunk", "split", "split_with_sizes", "unbind"])
+SPLITS = frozenset(
+    [
+        *("chunk", "split", "split_with_sizes", "unbind"),
+        *("unsafe_chunk", "unsafe_split", "unsafe_split_with_sizes"),
+    ]
+)
 # These return a value to Python, or have a shape that depends on values.
 VALUE_DEPENDENT = frozenset(
     [
@@ -61,7 +66,9 @@ ELEMENTWISE = frozenset(
             "sgn",
         ),
         *("sign", "sin", "softplus", "sqrt", "square", "tan", "threshold", "trunc", "where"),
-        "xlogy",
+        *("fake_quantize_per_channel_affine_cachemask", "rrelu_with_noise", "xlogy"),
+        "fake_quantize_per_tensor_affine_cachemask",
+        "_fake_quantize_per_tensor_affine_cachemask_tensor_qparams",
     ]
 )
 # All that compute an element of their output from the elements at the same place.

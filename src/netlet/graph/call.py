@@ -93,6 +93,26 @@ def written_tensors(func: Any, arguments: dict[str, Any]) -> list[torch.Tensor]:
     return list(list_tensors(written))
 
 
+def replaced_tensors(func: Any, arguments: dict[str, Any]) -> list[torch.Tensor]:
+    """Return the tensors whose numbers an operation replaces without reading them.
+
+    Args:
+        func: The operation, an ``OpOverload``.
+        arguments: By name.
+    """
+    if not func._schema.is_mutable:
+        return []
+    replaces = func._schema.name in ("aten::copy_", "aten::fill_", "aten::zero_")
+    replaced = [
+        arguments.get(argument.name)
+        for argument in func._schema.arguments
+        if argument.alias_info is not None
+        and argument.alias_info.is_write
+        and (argument.kwarg_only or replaces)
+    ]
+    return list(list_tensors(replaced))
+
+
 @dataclass(frozen=True)
 class Call:
     """A call of an ATen operation that reads at least one value.
@@ -103,6 +123,7 @@ class Call:
         out: Its first output.
         is_value: Tells whether a tensor is a value.
         weight: Returns a tensor that is no value as a weight; the second argument: transposed.
+        function: The operation itself, an ``OpOverload``; None if it is not known.
     """
 
     name: str
@@ -110,6 +131,7 @@ class Call:
     out: torch.Tensor
     is_value: Callable[[Any], bool]
     weight: Callable[[torch.Tensor, bool], Weight]
+    function: Any = None
 
     def __getitem__(self, name: str) -> Any:
         """Return an argument.

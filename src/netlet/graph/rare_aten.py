@@ -8,10 +8,12 @@ import torch
 
 from netlet.graph.call import Call
 from netlet.graph.graph import Weight
-from netlet.graph.operations import Opaque, Operation
+from netlet.graph.operations import Opaque, Operation, Softmax
 from netlet.graph.products import count_sparse_product, is_sparse
 from netlet.graph.rare_operations import Attention, EdgePadding, MatrixProduct, OtherNorm, Stack
+from netlet.graph.resampling_aten import rearrangement
 
+CONSTANT_PARTS = "some of its parts are constants"
 # Names of the arguments that are factors and, before them, of one that is added.
 _FACTORS = {
     "mm": ("self", "mat2"),
@@ -49,7 +51,14 @@ def _group_norm(call: Call) -> Operation:
     return OtherNorm("group_norm")
 
 
+def _safe_softmax(call: Call) -> Operation:
+    softmax = Softmax("softmax", call["dim"] % call.out.dim())
+    return call.opaque("it gives zeros where everything is masked", softmax)
+
+
 def _stack(call: Call) -> Operation:
+    if any(not call.is_value(part) for part in call["tensors"]):
+        return call.opaque(CONSTANT_PARTS, rearrangement(call))
     return Stack(call["dim"] % call.out.dim())
 
 
@@ -70,8 +79,9 @@ RARE_TRANSLATIONS: dict[str, Callable[[Call], Operation]] = {
         ),
         _attention,
     ),
-    "native_layer_norm": _layer_norm,
+    **dict.fromkeys(("native_layer_norm", "_fused_rms_norm"), _layer_norm),
     "native_group_norm": _group_norm,
+    "_safe_softmax": _safe_softmax,
     "stack": _stack,
     **{
         f"{kind}_pad{n}d": _edge_padding

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
 
 from netlet.graph.graph import Weight
 from netlet.graph.operations import NamedOperation, Operation, Sizes
@@ -78,3 +81,59 @@ class FurtherOutput(Operation):
     def name(self) -> str:
         """That of the operation."""
         return self.of.name
+
+
+@dataclass(frozen=True)
+class Interpolation(NamedOperation):
+    """A map in another size, as by ``nn.Upsample`` and ``F.interpolate``.
+
+    Attributes:
+        function: ``upsample_nearest2d``, ``upsample_bilinear2d`` and so on.
+        size: Of the output, for each of the last dimensions.
+        align_corners: Whether the corners of both maps have the same place; None for functions
+            that have no such argument.
+        scales: New elements for each old one, where the net says so; else None.
+    """
+
+    size: Sizes
+    align_corners: bool | None
+    scales: tuple[float | None, ...]
+
+
+@dataclass(frozen=True)
+class Rearrangement(NamedOperation):
+    """Elements of values in other places, as by ``flip``, ``roll``, ``pixel_shuffle`` or an index.
+
+    Attributes:
+        function: PyTorch's name.
+        source: For each element of the output, the place of the element that it is among all those
+            of the values that are read, one value after the other; -1 for a constant.
+    """
+
+    source: NDArray[np.int64] = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class GatedHalf(Operation):
+    """One half of a value times the sigmoid of the other half, along a dimension."""
+
+    dim: int
+
+    @property
+    def name(self) -> str:
+        """``glu``."""
+        return "glu"
+
+
+@dataclass(frozen=True)
+class Scan(NamedOperation):
+    """Each element computed from those up to it along a dimension, as by ``cumsum``."""
+
+    dim: int
+
+
+@dataclass(frozen=True)
+class Sorting(NamedOperation):
+    """Elements along a dimension in the order of their values, or some of them: ``topk``."""
+
+    dim: int

@@ -11,13 +11,15 @@ from torch import nn
 
 from netlet.graph.aten import split_slices, translate
 from netlet.graph.aten_names import IDENTITIES, RANDOM, SHAPE_ONLY, SPLITS, VALUE_DEPENDENT
-from netlet.graph.call import Call, bind_arguments, written_tensors
+from netlet.graph.call import Call, bind_arguments, replaced_tensors, written_tensors
 from netlet.graph.execution import Execution
 from netlet.graph.graph import Graph, Node, Weight
 from netlet.graph.module_runs import FunctionCall, ModuleRun, ModuleRuns
-from netlet.graph.operations import Dropout, Opaque, Operation
+from netlet.graph.operations import Dropout, Opaque, Operation, Reshape
 from netlet.graph.rare_operations import FurtherOutput
-from netlet.graph.tensors import address, has_mask, list_tensors, storage_address
+from netlet.graph.resampling_aten import constant_everywhere
+from netlet.graph.shared_memory import SharedMemory
+from netlet.graph.tensors import address, has_mask, list_tensors
 from netlet.graph.value_reads import look_at_call
 from netlet.nets.outputs import first_tensor
 from netlet.nets.registered import list_buffers, list_parameters
@@ -52,7 +54,7 @@ class Recorder:
         self._numbers: dict[int, int] = {}  # id of a tensor -> number of its value
         self._pending: dict[int, _Pending] = {}  # by id of the tensor
         self._kept: list[Any] = []  # keeps tensors alive, so that no id is used again
-        self._sharing: dict[int, list[torch.Tensor]] = {}  # storage -> values that lie in it
+        self._memory = SharedMemory(self._add_node)
         self._stale: set[int] = set()  # ids of tensors whose memory changed through another view
         self._dispatched: set[int] = set()  # ids of what operations returned
         self._names: dict[int, str] = {}  # id of a registered tensor -> its first name
@@ -91,17 +93,22 @@ class Recorder:
     def is_value(self, tensor: Any) -> bool:
         """Return whether something is a tensor that depends on the images."""
         return isinstance(tensor, torch.Tensor) and (
-            id(tensor) in self._numbers or id(tensor) in self._pending
+            id(tensor) in self._numbers or id(tensor) in self._pending or self._memory.holds(tensor)
         )
 
     def _number(self, tensor: torch.Tensor) -> int:
         """Return the number of the value that a tensor holds."""
         pending = self._pending.pop(id(tensor), None)
-        if pending is not None:
-            stale = id(tensor) in self._stale
+        if id(tensor) in self._stale:
+            self._stale_read = self._stale_read or self._caller
+        elif pending is not None:
             self._add(pending.operation, pending.inputs, tensor, pending.path)
-            if stale:
-                self._stale.add(id(tensor))
+        if id(tensor) in self._stale or id(tensor) not in self._numbers:
+            operation, number = self._memory.read(tensor, self.runs.current.path)
+            if operation is None:
+                self._bind(tensor, number)
+            else:
+                self._add(operation, (number,), tensor)
         return self._numbers[id(tensor)]
 
     def _bind(self, tensor: torch.Tensor, number: int) -> None:
@@ -110,12 +117,7 @@ class Recorder:
         self._pending.pop(id(tensor), None)
         self._stale.discard(id(tensor))
         self._kept.append(tensor)
-        storage = storage_address(tensor)
-        if storage is None:
-            return
-        sharing = self._sharing.setdefault(storage, [])
-        if not any(other is tensor for other in sharing):
-            sharing.append(tensor)
+        self._memory.bind(tensor, number)
 
     def record(self, func: Any, args: Any, kwargs: dict[str, Any], result: Any) -> None:
         """Record a call of an operation that PyTorch has just dispatched."""
@@ -134,24 +136,27 @@ class Recorder:
         read = list(list_tensors(arguments))
         if name not in SHAPE_ONLY and name not in ("alias", "detach"):
             self._read.update(map(address, read))
-        inputs = [x for x in read if self.is_value(x)]
-        outputs = list(list_tensors(result)) or written_tensors(func, arguments)
+        returned, written = list(list_tensors(result)), written_tensors(func, arguments)
+        outputs = returned or written
         self._dispatched.update(map(id, outputs))
         self._kept += outputs
-        if not inputs:
+        lost = replaced_tensors(func, arguments)
+        inputs = [x for x in read if self.is_value(x) and not any(x is other for other in lost)]
+        if not inputs and not any(map(self.is_value, lost)):
             self._record_constant(name, arguments, read, outputs)
             if func._schema.is_mutable:
                 self._note_change(outputs)
             return
-        if any(id(x) in self._stale for x in inputs):
-            self._stale_read = self._stale_read or self._caller
         if name in VALUE_DEPENDENT or (name == "index" and has_mask(arguments["indices"])):
             self._note_read()
         if name in SHAPE_ONLY or not outputs:
             return
         numbers = tuple(self._number(x) for x in inputs)
         operation: Operation | None
-        if name in IDENTITIES and outputs[0].is_floating_point():
+        if not inputs:
+            operation = constant_everywhere(name, outputs[0])
+            self._add(operation, (0,), outputs[0])
+        elif name in IDENTITIES and outputs[0].is_floating_point():
             operation = None
             self._bind(outputs[0], numbers[0])
         elif name in SPLITS:
@@ -159,17 +164,22 @@ class Recorder:
             operation = pieces[0][1]
             for out, piece in pieces:
                 self._add(piece, numbers, out)
+        elif name == "as_strided":
+            seen, number = self._memory.read(outputs[0], self.runs.current.path)
+            self._add(operation := seen or Reshape(name), (number,), outputs[0])
         else:
             operation = self._translate(
-                Call(name, arguments, outputs[0], self.is_value, self._weight)
+                Call(name, arguments, outputs[0], self.is_value, self._weight, func)
             )
             self._add(operation, numbers, outputs[0])
             for out in outputs[1:]:
                 self._wait(out, FurtherOutput(operation), numbers)
         self._add_call(name, operation, inputs, outputs)
-        if func._schema.is_mutable:
-            self._note_change(outputs[:1])
-            self._note_partial_writes(name, outputs)
+        if func._schema.is_mutable and torch.Tag.inplace_view not in func.tags:
+            self._note_change(outputs[:1] if returned else outputs)
+            for out in written:
+                if self.is_value(out):
+                    self._memory.write(out, self._number(out), name, self.runs.current.path)
 
     def _record_constant(
         self,
@@ -226,12 +236,17 @@ class Recorder:
         out: torch.Tensor,
         path: str | None = None,
     ) -> None:
-        batched = out.dim() > 0 and len(out) == len(self._images)
-        shape = tuple(out.shape[1:]) if batched else tuple(out.shape)
         if path is None:
             path = self.runs.current.path
-        self._nodes.append(Node(operation, inputs, shape, path, batched))
-        self._bind(out, len(self._nodes))
+        self._bind(out, self._add_node(operation, inputs, tuple(out.shape), path))
+
+    def _add_node(
+        self, operation: Operation, inputs: tuple[int, ...], shape: tuple[int, ...], path: str
+    ) -> int:
+        """Add a node whose output has a shape, with all dimensions; return its number."""
+        batched = len(shape) > 0 and shape[0] == len(self._images)
+        self._nodes.append(Node(operation, inputs, shape[batched:], path, batched))
+        return len(self._nodes)
 
     def _add_call(
         self,
@@ -303,18 +318,7 @@ class Recorder:
             name = self._names.get(id(out), "")
             if name and not name.endswith("num_batches_tracked"):
                 self._changes = self._changes or self._caller
-            for other in self._sharing.get(storage_address(out) or 0, ()):
-                if other is not out:
-                    self._stale.add(id(other))
-
-    def _note_partial_writes(self, name: str, outputs: list[torch.Tensor]) -> None:
-        """Note that values were written to a part of a tensor: the whole depends on them."""
-        for out in outputs:
-            whole = out._base
-            if whole is not None and id(out) in self._numbers:
-                known = (self._number(whole),) if self.is_value(whole) else ()
-                operation = Opaque(name.strip("_"), "it writes to a part of a tensor")
-                self._wait(whole, operation, (*known, self._numbers[id(out)]))
+            self._stale.update(map(id, self._memory.sharing(out)))
 
     def finish(self, returned: Any) -> Execution:
         """Return what the run showed.
@@ -328,8 +332,6 @@ class Recorder:
         number = None
         if output is not None and self.is_value(output):
             number = self._number(output)
-            if id(output) in self._stale:
-                self._stale_read = self._stale_read or self._caller
         graph = Graph(
             tuple(self._images.shape[1:]),
             tuple(self._nodes),
