@@ -1,8 +1,9 @@
 """An independent check of receptive fields: where the gradient of an output element is not zero.
 
 It shares no code with the arithmetic in ``fields``. The net runs forward and backward, with
-everything removed that could block the gradient: weights are positive, activations are the
-identity, max pooling becomes average pooling, and the net is in evaluation mode.
+everything removed that could block the gradient: weights are positive and so small that nothing
+saturates, activations are the identity, max pooling becomes average pooling, and the net is in
+evaluation mode.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from torch.overrides import TorchFunctionMode
 
 from netlet.analysis.axis import Interval
 
+_ROUNDING = 1e-13  # smaller gradients, beside the largest one, are rounding errors
+
 
 def gradient_support(net: nn.Module, shape: Sequence[int]) -> dict[str, tuple[Interval, ...]]:
     """Return the input positions that the middle element of each module's output depends on.
@@ -31,48 +34,82 @@ def gradient_support(net: nn.Module, shape: Sequence[int]) -> dict[str, tuple[In
         For each module path (``""`` for the net itself) the first and last position with a
         gradient, along each axis of the image.
     """
-    twin = copy.deepcopy(net).double().eval()
-    for tensor in (*twin.parameters(), *twin.buffers()):
-        if tensor.is_floating_point():
-            # All different and positive, so that nothing cancels.
-            tensor.data = torch.linspace(0.5, 1.5, tensor.numel(), dtype=torch.float64).view(
-                tensor.shape
-            )
-    for name, module in list(twin.named_modules()):
-        if (
-            name
-            and type(module).__module__ == "torch.nn.modules.activation"
-            and not list(module.children())
-        ):
-            twin.set_submodule(name, nn.Identity())
+    twin = _make_twin(net)
     outputs: dict[str, torch.Tensor] = {}
     for name, module in twin.named_modules():
         module.register_forward_hook(_make_output_hook(name, outputs))
-    x = torch.ones(2, *shape, dtype=torch.float64, requires_grad=True)
+    x = _make_images(shape)
     with _GradientPaths():
         try:
             twin(x)
         except RuntimeError:
             if not outputs:
                 raise
-    return {name: _find_support(out, x) for name, out in outputs.items()}
+    return {name: _find_middle(out, x) for name, out in outputs.items()}
+
+
+def element_support(
+    net: nn.Module, shape: Sequence[int], places: Sequence[float]
+) -> list[tuple[tuple[int, ...], tuple[Interval, ...] | None]]:
+    """Return the input positions that some elements of a net's output depend on.
+
+    Args:
+        net: Not changed; a copy is run. It returns one tensor.
+        shape: Of one image, ``C H W``.
+        places: Of the elements, each from 0 (the first of the first image) to 1.
+
+    Returns:
+        The indices of each element, and the first and last position with a gradient along each axis
+        of the image; None if there is none.
+    """
+    x = _make_images(shape)
+    with _GradientPaths():
+        out = _make_twin(net)(x)[:1]
+    found = []
+    for place in places:
+        number = min(int(place * out.numel()), out.numel() - 1)
+        index = tuple(int(i) for i in torch.unravel_index(torch.tensor(number), out.shape))
+        found.append((index, _find_support(out[index], x)))
+    return found
+
+
+def _make_twin(net: nn.Module) -> nn.Module:
+    """Return a copy of a net through which the gradient passes everywhere."""
+    twin = copy.deepcopy(net).double().eval()
+    for tensor in (*twin.parameters(), *twin.buffers()):
+        if tensor.is_floating_point():
+            # All different and positive, so that nothing cancels.
+            numbers = torch.linspace(0.5, 1.5, tensor.numel(), dtype=torch.float64)
+            fan_in = max(1, tensor.numel() // max(1, len(tensor))) if tensor.dim() > 1 else 1
+            tensor.data = (numbers / fan_in).view(tensor.shape)
+    for name, module in list(twin.named_modules()):
+        if name and _is_elementwise(module):
+            twin.set_submodule(name, nn.Identity())
+    return twin
+
+
+def _is_elementwise(module: nn.Module) -> bool:
+    """Return whether a module is one of PyTorch's activations of single elements."""
+    mixes = isinstance(module, nn.GLU | nn.MultiheadAttention | nn.Softmin) or (
+        "softmax" in type(module).__name__.lower()
+    )
+    return type(module).__module__ == "torch.nn.modules.activation" and not mixes
+
+
+def _make_images(shape: Sequence[int]) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    images = 0.5 + torch.rand(2, *shape, dtype=torch.float64, generator=generator)
+    return images.requires_grad_()
 
 
 class _GradientPaths(TorchFunctionMode):
-    """A mode in which activations are the identity and max pooling is average pooling."""
+    """A mode in which activations are the identity, and a mean or a sum replaces a maximum."""
 
     _identity = frozenset(
         (
-            "relu",
-            "relu_",
-            "relu6",
-            "leaky_relu",
-            "sigmoid",
-            "tanh",
-            "gelu",
-            "silu",
-            "elu",
-            "hardtanh",
+            *("relu", "relu_", "relu6", "leaky_relu", "sigmoid", "tanh", "gelu", "silu", "elu"),
+            *("hardtanh", "hardsigmoid", "hardswish", "softshrink", "hardshrink", "threshold"),
+            *("tanhshrink", "clamp", "celu", "selu", "mish", "softsign"),
         )
     )
 
@@ -80,6 +117,10 @@ class _GradientPaths(TorchFunctionMode):
         name = getattr(func, "__name__", "")
         if name in self._identity:
             return args[0]
+        if name in ("maximum", "minimum"):
+            return torch.add(*args)
+        if name in ("amax", "amin"):
+            return torch.mean(*args, **(kwargs or {}))
         if "max_pool2d" in name and "adaptive" not in name:
             return self._average_pool(*args, **(kwargs or {}))
         return func(*args, **(kwargs or {}))
@@ -110,12 +151,21 @@ def _make_output_hook(name: str, outputs: dict[str, torch.Tensor]) -> Any:
     return keep
 
 
-def _find_support(out: torch.Tensor, x: torch.Tensor) -> tuple[Interval, ...]:
+def _find_middle(out: torch.Tensor, x: torch.Tensor) -> tuple[Interval, ...]:
     element = out
     for n in out.shape[2:]:
         element = element.select(2, n // 2)
-    (gradient,) = torch.autograd.grad(element.sum(), x, retain_graph=True)
-    reached = gradient.abs().sum((0, 1)) > 0
+    support = _find_support(element.sum(), x)
+    assert support is not None
+    return support
+
+
+def _find_support(element: torch.Tensor, x: torch.Tensor) -> tuple[Interval, ...] | None:
+    (gradient,) = torch.autograd.grad(element, x, retain_graph=True, allow_unused=True)
+    if gradient is None or not gradient.any():
+        return None
+    size = gradient.abs().sum((0, 1))
+    reached = size > _ROUNDING * size.max()
     intervals = []
     for axis in range(reached.dim()):
         others = [d for d in range(reached.dim()) if d != axis]
