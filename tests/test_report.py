@@ -369,6 +369,10 @@ def test_the_command_says_what_else_matters() -> None:
     assert command_for(dataclasses.replace(known, budget=to_json_value(budgets.EIGHT_K))) == (
         "netlet study swift --budget eight_k --first-seed 0 --seeds 1"
     )
+    on_val = budgets.EIGHT_K.replace(name="eight_k on val", judged_on="val")
+    assert command_for(dataclasses.replace(known, budget=to_json_value(on_val))) == (
+        "netlet study swift --budget eight_k --judge val --first-seed 0 --seeds 1"
+    )
     assert command_for(dataclasses.replace(known, budget=BUDGET | {"params_below": 7})) is None
     assert "--channels 3" in (
         command_for(dataclasses.replace(known, data=known.data | {"shape": [3, 28, 28]})) or ""

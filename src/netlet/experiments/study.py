@@ -29,6 +29,7 @@ from netlet.records import (
     net_digest,
     to_json_value,
 )
+from netlet.records.config import OTHER_SOURCE
 from netlet.training import CHECKPOINT_FILE, clear_finished, load_checkpoint
 
 _CLAIM = re.compile(
@@ -212,10 +213,20 @@ def _load_finished_run(config: RunConfig, place: Path) -> Run | None:
 
 
 def _check_same_experiment(config: RunConfig, found: ExperimentConfig, place: Path) -> None:
-    if what := find_difference(config, found):
+    what = find_difference(config, found)
+    if what == OTHER_SOURCE:
+        raise _other_net(config, place)
+    if what:
         raise RecordError(
             f"{place}: holds a run with another {what}; name another folder with --out"
         )
+
+
+def _other_net(config: RunConfig, folder: Path) -> RecordError:
+    return RecordError(
+        f"{folder}: holds runs of another net called {config.net}, which has been changed since; "
+        "name another folder with --out"
+    )
 
 
 def _check_same_net(config: RunConfig, known: Study, folder: Path) -> None:
@@ -228,7 +239,4 @@ def _check_same_net(config: RunConfig, known: Study, folder: Path) -> None:
         to_json_value(receptive_field_from_trace(traced).to_dict()),
     )
     if now != known.net_digest:
-        raise RecordError(
-            f"{folder}: holds runs of another net called {config.net}, which has been changed"
-            " since; name another folder with --out"
-        )
+        raise _other_net(config, folder)

@@ -13,6 +13,7 @@ from netlet.records.upgrade import explain_upgrade_errors, upgrade_config
 from netlet.records.values import DataDescription, DataSource
 
 MAX_THREADS = 1_024  # PyTorch crashes with many more
+OTHER_SOURCE = "source of the net"  # what two runs may differ in
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,4 +98,4 @@ def find_difference(one: ExperimentConfig, other: ExperimentConfig) -> str | Non
     if (what := next(different, None)) is not None:
         return what
     digests = {one.source_digest, other.source_digest} - {""}  # not known of earlier versions
-    return "source of the net" if len(digests) > 1 else None
+    return OTHER_SOURCE if len(digests) > 1 else None
