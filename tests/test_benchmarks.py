@@ -170,14 +170,20 @@ def test_a_busy_loop_that_ends_early_is_an_error() -> None:
 
 def test_ratios_on_a_busy_machine_are_medians_over_the_turns() -> None:
     times = [(2.0, 3.0, 8.0), (1.0, 2.0, 3.0), (4.0, 4.0, 20.0)]
-    turns = [{("eager", 2): [{"seconds": s, "precision": "bf16"} for s in turn]} for turn in times]
-    row = busy.summarize(("eager", 2), turns)
-    assert row["seconds"] == [2.0, 3.0, 8.0]
-    assert row["ratios"] == [1.5, 4.0]
-    record = {"loops": [1, 3], "rows": [row]}
-    assert "| eager, bf16 | 2 | 2.00 s | 3.00 s | 1.50 | 8.00 s | 4.00 |" in speed.busy_table(
-        record
-    )
+    used = (2, 1, 1)  # of threads, alone and beside one and three loops
+    turns = [
+        [{"seconds": s, "precision": "bf16", "threads": n} for s, n in zip(turn, used, strict=True)]
+        for turn in times
+    ]
+    rows = [
+        busy.summarize(("eager", given), [{("eager", given): turn} for turn in turns])
+        for given in (2, 0)
+    ]
+    assert rows[0]["seconds"] == [2.0, 3.0, 8.0]
+    assert rows[0]["ratios"] == [1.5, 4.0]
+    table = speed.busy_table({"loops": [1, 3], "rows": rows})
+    assert "| eager, bf16 | 2 | 2.00 s | 3.00 s | 1.50 | 8.00 s | 4.00 |" in table
+    assert "| eager, bf16 | by default (2, 1, 1) | 2.00 s |" in table
 
 
 def test_the_section_on_busy_machines_needs_a_record(
