@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from math import prod
 
 from netlet.budgets import Budget
-from netlet.data.sources import MNIST, SOURCES
 from netlet.graph import Graph, Node
 from netlet.graph.graph import Shape
 from netlet.graph.operations import (
@@ -57,6 +56,8 @@ def remark_on_classes(
         classes: The number of classes; None: that of the data set.
     """
     dataset = budget.dataset if budget else None
+    from netlet.data.sources import MNIST, SOURCES  # its package takes a while to import
+
     source = SOURCES.get(dataset or MNIST.name)
     if classes is not None:
         expected, where = classes, f"there are {classes} classes"

@@ -8,7 +8,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy import ndimage
 
 from netlet.data.pieces import group_pieces
 from netlet.data.scribble import BOX
@@ -59,6 +58,8 @@ def extract_digits(gray: NDArray[np.generic]) -> list[NDArray[np.uint8]]:
     Raises:
         DataError: Nothing is drawn there, a solid area, or more than 32 digits.
     """
+    from scipy import ndimage  # slow to import
+
     levels = gray.astype(np.float64)
     is_blank = np.ptp(levels) <= _MIN_CONTRAST
     contrast = np.zeros_like(levels) if is_blank else _subtract_paper(levels)
@@ -100,6 +101,8 @@ def _check_strokes(core: _Mask) -> int:
 
 def _nearest_digit(digits: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return for each pixel the number of the digit whose strokes are nearest."""
+    from scipy import ndimage  # slow to import
+
     if digits.max() == 1:
         return np.ones_like(digits)
     rows, columns = ndimage.distance_transform_edt(
@@ -143,6 +146,8 @@ def _find_strokes(contrast: _Levels, grain: float) -> _Mask:
 
 def _subtract_paper(gray: _Levels) -> _Levels:
     """Return each pixel's difference from the paper, positive towards the pen, about 0 on paper."""
+    from scipy import ndimage  # slow to import
+
     h, w = gray.shape
     scale = min(1, _PAPER_PX / max(h, w))
     small_px = (max(1, round(w * scale)), max(1, round(h * scale)))
@@ -204,6 +209,8 @@ def _otsu_threshold(levels: _Levels) -> float:
 
 def _remove_specks(core: _Mask) -> tuple[_Mask, _Mask]:
     """Return a mask without tiny pieces, and the same mask cropped to the largest piece."""
+    from scipy import ndimage  # slow to import
+
     pieces, number = ndimage.label(core, _EIGHT_NEIGHBORS)
     areas = np.bincount(pieces.ravel(), minlength=number + 1)
     areas[0] = 0
@@ -221,6 +228,8 @@ def _bounding_box(mask: _Mask) -> tuple[slice, slice]:
 
 def _broaden_thin_pen(levels: _Levels, core: _Mask, longer: int) -> _Levels:
     """Broaden strokes that would be thinner than MNIST's once the digit is scaled down."""
+    from scipy import ndimage  # slow to import
+
     # On average, a pixel of a stroke is a quarter of the stroke's width away from its edge.
     width_px = 4 * float(ndimage.distance_transform_edt(core)[core].mean() - 0.5)
     grow_px = (_MIN_PEN_PX * longer / BOX - width_px) / 2

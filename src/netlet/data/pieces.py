@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 # The four numbers were chosen on MNIST's train images and pairs of them; docs/pictures.md has the
 # results. The body of a digit is at least 1/2 as high as the highest piece, and its area at least
@@ -75,6 +74,8 @@ def group_pieces(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
     Returns:
         ``H W``: 0 without ink, 1 for the first digit from the left, 2 for the second, ...
     """
+    from scipy import ndimage  # slow to import
+
     pieces, number = ndimage.label(mask, _EIGHT_NEIGHBORS)
     if not number:
         return np.zeros(mask.shape, dtype=np.int64)
