@@ -277,15 +277,13 @@ def test_val_is_judged_if_the_budget_says_so_and_the_verdict_repeats_it() -> Non
         verdict = budget.judge(SMALL, Outcome([Score("val", correct, 100)], "pictures"))
         assert verdict.state == expected
         assert "val images" in str(verdict)
-        assert "judged on val, as the budget says" in str(verdict)
+        assert "judged on val, not test" in str(verdict)
     on_test = budget.judge(SMALL, Outcome([Score("test", 96, 100)], "pictures"))
     assert on_test.state == "PASS"
     assert "judged on val" not in str(on_test)
     on_train = budget.judge(SMALL, Outcome([Score("train", 100, 100)], "pictures"))
     assert on_train.state == "NOT YET"
-    with pytest.raises(
-        BudgetError, match=r"judged_on='train' is no split that can be judged; give"
-    ):
+    with pytest.raises(BudgetError, match=r"judged_on='train' cannot be judged; give"):
         Budget(judged_on="train")  # type: ignore[arg-type]
     held = budget.replace(held_for_last=2)
     scores = [Score("val", 90, 100), Score("val", 99, 100)]

@@ -52,7 +52,10 @@ def weights(netlet: Netlet, blobs_for_mnist: Path, blob_data: Dataset) -> str:
 def test_evaluate_says_how_it_normalizes_and_suggests_what_is_better(netlet: Netlet) -> None:
     code, out, err = netlet("evaluate", "net.py", "--weights", "w.pt")
     assert code == 0
-    assert out.splitlines()[-1] == "normalized by mean 0.1307, std 0.3081 (--mean, --std)"
+    assert (
+        out.splitlines()[-1]
+        == "images normalized with mean 0.1307, std 0.3081 (change with --mean and --std)"
+    )
     (line,) = err.splitlines()
     assert "with mean 0.1307, std 0.3081, but " in line
     assert "with --mean 0 --std 1: the weights were probably trained on such images" in line
@@ -90,7 +93,7 @@ def test_exports_normalize_as_they_are_told_and_say_so(netlet: Netlet) -> None:
     command = ("export", "net.py", "--weights", "w.pt")
     code, out, err = netlet(*command, "--to", "onnx", *MEAN_STD)
     assert (code, err) == (0, "")
-    assert out.splitlines()[-1] == "normalizes by mean 0, std 1 itself"
+    assert out.splitlines()[-1] == "normalization included: mean 0, std 1"
     metadata = {p.key: p.value for p in onnx.load("Net.onnx").metadata_props}
     assert metadata["normalization"] == "mean 0, std 1 of gray levels 0 to 1, inside"
     code, out, err = netlet(*command, "--to", "page", "--json")
@@ -102,7 +105,7 @@ def test_exports_normalize_as_they_are_told_and_say_so(netlet: Netlet) -> None:
         "play", "net.py", "--weights", "w.pt", "--no-open", "-o", "page.html", *MEAN_STD
     )
     assert code == 0
-    assert "the page normalizes by mean 0, std 1 (--mean, --std)" in err
+    assert "the page normalizes images with mean 0, std 1 (change with --mean and --std)" in err
     assert "mean 0, std 1" in Path(out.strip()).read_text()
 
 
@@ -130,7 +133,10 @@ def test_predict_takes_the_options_too(netlet: Netlet, blob_data: Dataset) -> No
     )
     code, out, _ = netlet(*command, *MEAN_STD)
     assert code == 0
-    assert out.splitlines()[-1] == "normalized by mean 0, std 1 (--mean, --std)"
+    assert (
+        out.splitlines()[-1]
+        == "images normalized with mean 0, std 1 (change with --mean and --std)"
+    )
     found = json.loads(netlet(*command, *MEAN_STD, "--json")[1])
     assert (found["mean"], found["std"]) == (0, 1)
     expected = [str(label) for label in blob_data.held_out.labels[:3].tolist()]

@@ -659,7 +659,7 @@ def test_own_images_without_a_test_set_are_judged_on_val_if_that_is_asked_for(
     assert record["budget"]["name"] == "twenty_k with at least 1.5% on val"
     assert record["verdict"]["state"] == ("FAIL" if code else "PASS")
     found = record["verdict"]["results"][-1]["found"]
-    assert found.endswith("; judged on val, as the budget says")
+    assert found.endswith("; judged on val, not test")
     assert records.load_run(record["folder"]).verdict is not None
     code, out, _ = netlet("study", str(net), "--dataset", "kinds", "--epochs", "1", "--seeds", "1",
                           "--workers", "1", "--judge", "val", "-o", "study")  # fmt: skip

@@ -1019,7 +1019,7 @@ def test_net_for_other_images_is_refused(crest: TracedModel, tmp_path: Path) -> 
     assert not list(tmp_path.iterdir())
 
 
-NORMALIZED = "netlet: the page normalizes by mean 0.1307, std 0.3081 (--mean, --std)\n"
+NORMALIZED = "netlet: the page normalizes images with mean 0.1307, std 0.3081 (change with --mean and --std)\n"
 
 
 def test_play_writes_and_opens_the_page(

@@ -21,7 +21,7 @@ from netlet.nets import NETS, find_net
 
 SLIPS = f"{FIXTURES}/slips.py"
 TRAINS_BADLY = (
-    "with the cross-entropy of training, which expects logits, it trains badly: leave it out, or "
+    "with the cross-entropy of training, which expects logits, it learns slowly: leave it out, or "
     "use log_softmax"
 )
 

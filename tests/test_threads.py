@@ -100,7 +100,7 @@ def test_train_says_that_it_uses_one_thread_and_records_it(
     pretend_step_times(monkeypatch, {2: 0.05, 1: 0.01})
     words = ("train", "speck", "--epochs", "1", "--set", "backend=eager", "--out")
     _, _, err = netlet(*words, "adapted")
-    assert "training on 1 thread instead of 2 (--threads 2 keeps 2)" in err
+    assert "training uses 1 thread instead of 2 (pass --threads 2 to use 2)" in err
     assert read_threads("adapted") == 1
     _, _, err = netlet(*words, "given", "--threads", "2")
     assert "instead of" not in err

@@ -138,7 +138,7 @@ class _Walk:
         if probabilities and not self.pooled:
             found.append(
                 f"the net ends in {name}; with the cross-entropy of training, which expects "
-                "logits, it trains badly: leave it out, or use log_softmax"
+                "logits, it learns slowly: leave it out, or use log_softmax"
             )
         return found
 

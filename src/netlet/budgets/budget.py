@@ -72,7 +72,7 @@ class Budget:
             self._check_kinds(name)
         if self.judged_on not in get_args(JudgedSplit):
             raise BudgetError(
-                f"budget {self.name}: judged_on={self.judged_on!r} is no split that can be judged;"
+                f"budget {self.name}: judged_on={self.judged_on!r} cannot be judged;"
                 " give test or val"
             )
         self._check_contradictions()
@@ -254,9 +254,7 @@ class Budget:
             return RuleResult(rule, limit, f"{worst}; judged on test only", "-", "NOT YET")
         spare = worst.correct - self._images_needed(worst.total)
         state: State = "PASS" if spare >= 0 else "FAIL"
-        found = (
-            f"{worst}; judged on val, as the budget says" if worst.split == "val" else f"{worst}"
-        )
+        found = f"{worst}; judged on val, not test" if worst.split == "val" else f"{worst}"
         return RuleResult(rule, limit, found, f"{_format_margin(spare)} images", state)
 
     def _accuracy_limit(self) -> str:

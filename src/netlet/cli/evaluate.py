@@ -84,7 +84,7 @@ def evaluate(
         )
     if not json:
         text = evaluation.format_evaluation(result, images.class_names, worst)
-        used = f"normalized by {trained.normalization} (--mean, --std)"
+        used = f"images normalized with {trained.normalization} (change with --mean and --std)"
         print_result(f"{escape_controls(f'{net} on {images.name}')}: {text}\n\n{used}", lines=True)
     else:
         head = {

@@ -155,7 +155,7 @@ def export(
         head |= {"mean": trained.mean, "std": trained.std}
         print_json("export", head | exported.to_dict())
     else:
-        print_result(f"{exported}\nnormalizes by {trained.normalization} itself", lines=True)
+        print_result(f"{exported}\nnormalization included: {trained.normalization}", lines=True)
     if images is not None:
         suggest_normalization(trained, images.held_out, images.classes)
 

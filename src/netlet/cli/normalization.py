@@ -36,7 +36,7 @@ def suggest_normalization(
     if found is not None:
         recipe, better = found
         say(
-            f"netlet: warning: {score.percent:.2f}% with {trained.normalization}, but "
+            f"netlet: warning: accuracy {score.percent:.2f}% with {trained.normalization}, but "
             f"{better.percent:.2f}% with --mean {recipe.mean:g} --std {recipe.std:g}: the weights "
-            "were probably trained on such images, so give both"
+            "were probably trained with the latter: pass both options"
         )

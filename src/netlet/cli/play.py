@@ -54,6 +54,9 @@ def play(
         print_json("play", head | {"file": str(path)})
     else:
         print_result(str(path))
-        say(f"netlet: the page normalizes by {trained.normalization} (--mean, --std)")
+        say(
+            f"netlet: the page normalizes images with {trained.normalization} (change with --mean "
+            "and --std)"
+        )
     if not no_open and not webbrowser.open(path.as_uri()):
         say("netlet: no browser found; open the file yourself")

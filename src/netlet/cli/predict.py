@@ -104,7 +104,11 @@ def predict(
         rows = [answer.cells(files[i]) for i in answers for answer in answers[i]]
         # Of weights that come with netlet it is known, and the table alone is easier to read.
         own = trained.run or weights or mean is not None or std is not None
-        used = f"\nnormalized by {trained.normalization} (--mean, --std)" if own else ""
+        used = (
+            f"\nimages normalized with {trained.normalization} (change with --mean and --std)"
+            if own
+            else ""
+        )
         print_result(format_table(titles, rows, "llrlr") + used, lines=True)
     # Last, so that a file that cannot be written costs no answer.
     if show and answers:

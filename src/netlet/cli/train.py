@@ -96,8 +96,8 @@ def train(
             metavar="N",
             min=1,
             max=MAX_THREADS,
-            help="CPU threads; if not given PyTorch's default, or 1 where other programs make that "
-            "faster.",
+            help="CPU threads; if not given PyTorch's default, or 1 if that is faster since other "
+            "programs are running.",
         ),
     ] = None,
     resume: Annotated[
@@ -252,8 +252,8 @@ def _adapt_threads(net: nn.Module, images: Dataset, experiment: Experiment) -> N
     if threads != usual:
         torch.set_num_threads(threads)
         say(
-            f"other programs use the processors; training on {threads} thread instead of {usual} "
-            f"(--threads {usual} keeps {usual})"
+            f"other programs use the CPU, so training uses {threads} thread instead of {usual} "
+            f"(pass --threads {usual} to use {usual})"
         )
 
 

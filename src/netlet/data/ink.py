@@ -70,8 +70,7 @@ def extract_digits(gray: NDArray[np.generic]) -> list[NDArray[np.uint8]]:
     numbers = range(1, int(digits.max()) + 1)
     if len(numbers) > _MAX_DIGITS:
         raise DataError(
-            f"{len(numbers)} pieces of writing side by side; crop the picture to at most "
-            f"{_MAX_DIGITS} digits"
+            f"{len(numbers)} digits side by side; crop the picture to at most {_MAX_DIGITS} digits"
         )
     longer = max(_check_strokes(digits == number) for number in numbers)
     full = float(np.percentile(contrast[core], 75))

@@ -224,8 +224,8 @@ def _check_same_experiment(config: RunConfig, found: ExperimentConfig, place: Pa
 
 def _other_net(config: RunConfig, folder: Path) -> RecordError:
     return RecordError(
-        f"{folder}: holds runs of another net called {config.net}, which has been changed since; "
-        "name another folder with --out"
+        f"{folder}: its runs were trained before the code of {config.net} changed; name another "
+        "folder with --out"
     )
 
 

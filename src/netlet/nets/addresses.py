@@ -31,7 +31,7 @@ def complete_address(name: str) -> str:
     if ":" in name or not name.endswith(".py"):
         return name
     if not os.path.isfile(name):
-        raise NetError(f"{name}: no such file; check its name, and write it as {name}:Name")
+        raise NetError(f"{name}: no such file; check its path, as in {name}:Name")
     try:
         tree = ast.parse(read_regular(Path(name), MAX_SOURCE_BYTES, NetError), filename=name)
     except (SyntaxError, ValueError) as error:
