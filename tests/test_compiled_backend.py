@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -759,3 +762,32 @@ def test_evaluation_of_large_maps_takes_little_memory(new_cache: Path) -> None:
     assert 16 <= step.images < 64  # a map takes 8 MiB
     images = batch_of(16, (1, 64, 64), 3)[0]
     torch.testing.assert_close(step.compute_logits(images), net.eval()(images))
+
+
+_STEPS = """
+import torch
+from fixtures import compiled_nets
+from netlet.backends.cpu import CompiledStep
+from netlet.backends.cpu.parts.base import LANES
+
+for name, shape in compiled_nets.SHAPES.items():
+    torch.manual_seed(0)
+    CompiledStep(getattr(compiled_nets, name)(), shape, 9, half=False)  # compares with PyTorch
+print(LANES)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("capability", "lanes"), [("avx2", 8), ("default", 4)])
+def test_vectors_have_the_width_of_the_processors_registers(
+    capability: str, lanes: int, tmp_path: Path
+) -> None:
+    environment = os.environ | {
+        "ATEN_CPU_CAPABILITY": capability,
+        "XDG_CACHE_HOME": str(tmp_path),
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", _STEPS], env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, str(lanes)), done.stderr

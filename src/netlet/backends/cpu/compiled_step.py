@@ -14,7 +14,7 @@ from netlet.backends.cpu.build_program import read_program
 from netlet.backends.cpu.c_source import generate_c_source
 from netlet.backends.cpu.errors import CompilationError, UnsupportedNetError
 from netlet.backends.cpu.library import compile_library, data_pointer
-from netlet.backends.cpu.parts.base import Tensors
+from netlet.backends.cpu.parts.base import LANES, REGISTERS, Tensors
 from netlet.backends.cpu.program import Program
 from netlet.backends.cpu.program_check import check_program
 from netlet.backends.cpu.self_check import CheckedStep, check_step
@@ -74,14 +74,15 @@ class CompiledStep:
             raise UnsupportedNetError(
                 "its parameters are not all float32, contiguous and trainable on the CPU"
             )
+        if half and LANES != 16:
+            raise CompilationError("bfloat16 needs AVX-512, which PyTorch does not use here")
         if training:  # a net is evaluated with a step of its own, often
             check_program(net, shape)
         else:
             images = min(images, _batch_within(_EVALUATION_BYTES, program))
         self.images = images
-        registers = 30 if torch.backends.cpu.get_cpu_capability() == "AVX512" else 6
         source = generate_c_source(
-            program, half=half, training=training, images=images, registers=registers
+            program, half=half, training=training, images=images, registers=REGISTERS
         )
 
         own = threads or torch.get_num_threads()

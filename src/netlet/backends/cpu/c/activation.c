@@ -10,7 +10,7 @@ INLINE uint16_t random_lane_mask(uint64_t seed, uint32_t counter, uint32_t dropp
     r = (r ^ (r >> 15)) * 0x846ca68bu;
     r ^= r >> 16;
     int_vec keep = (int_vec)(r >= dropped);
-#ifdef __AVX512DQ__
+#if LANES == 16 && defined __AVX512DQ__
     return (uint16_t)_mm512_movepi32_mask((__m512i)keep);
 #else
     uint16_t mask = 0;
@@ -21,7 +21,7 @@ INLINE uint16_t random_lane_mask(uint64_t seed, uint32_t counter, uint32_t dropp
 
 /* A mask of one bit for each lane as a vector of all ones or zeros. */
 INLINE int_vec expand_mask(uint16_t mask) {
-#ifdef __AVX512DQ__
+#if LANES == 16 && defined __AVX512DQ__
     return (int_vec)_mm512_movm_epi32(mask);
 #else
     int_vec lane, all = {0};

@@ -11,7 +11,6 @@
 #include <immintrin.h>
 #endif
 
-#define LANES 16
 #define INLINE static inline __attribute__((always_inline))
 #define NOINLINE __attribute__((noinline, unused))
 #define UNROLLED _Pragma("GCC unroll 64")

@@ -8,7 +8,11 @@ from typing import ClassVar
 
 import torch
 
-LANES = 16  # as in numbers.c
+# Numbers in a vector register of the processor, and how many registers can hold sums. Compilers
+# split wider vectors, and then keep them in memory.
+LANES, REGISTERS = {"AVX512": (16, 30), "AVX2": (8, 13)}.get(
+    torch.backends.cpu.get_cpu_capability(), (4, 13)
+)
 IMAGE = -1  # in place of a part's number: the images themselves
 
 
