@@ -118,7 +118,7 @@ def test_foreign_nets_everywhere(netlet: Netlet) -> None:
             ("check", f"{FIXTURES}/small_nets.py"),
             "small_nets.py: name the net in this file, for example ",
         ),
-        (("check", "nowhere.py"), "nowhere.py: no such file; check its name"),
+        (("check", "nowhere.py"), "nowhere.py: no such file; check its path"),
         (
             ("evaluate", "runs/swift-seed9"),
             "runs/swift-seed9: no such folder; 'netlet runs' lists your runs",

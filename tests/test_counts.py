@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from fixtures.course_nets import BOTH_FORMS, COURSE_NETS
+from helpers import few_fast
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
@@ -477,7 +478,9 @@ def test_a_lazy_layer_that_never_ran_is_a_row(blob_data: Dataset) -> None:
         fit(net, blob_data, ONE_EPOCH)
 
 
-@pytest.mark.parametrize("precision", [torch.float16, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize(
+    "precision", few_fast([torch.float16, torch.bfloat16, torch.float64], fast=1)
+)
 def test_nets_of_another_precision_are_counted_like_float32(precision: torch.dtype) -> None:
     attention = nn.Sequential(
         nn.Conv2d(1, 8, 7, 7), nn.Flatten(2), Calls(lambda s, x: x.transpose(1, 2)), ENCODER
@@ -523,7 +526,9 @@ def totals(net: nn.Module, shape: tuple[int, ...] = (1, 28, 28)) -> tuple[object
     return (value.parameters, value.trainable, value.macs, value.field, *sizes)
 
 
-@pytest.mark.parametrize("name", sorted(BOTH_FORMS.keys() - {"gelu_silu"}))  # one mean, or two
+@pytest.mark.parametrize(  # gelu_silu has one mean, or two
+    "name", few_fast(sorted(BOTH_FORMS.keys() - {"gelu_silu"}), fast=6)
+)
 def test_modules_and_functions_have_the_same_totals(name: str) -> None:
     with_modules, with_functions = (make() for make in BOTH_FORMS[name])
     assert totals(with_modules) == totals(with_functions)
@@ -559,7 +564,7 @@ def test_forward_and_backward_bytes_are_those_of_all_operations() -> None:
     assert summary(low_rank, VECTOR).forward_backward_bytes == 2 * 4 * 12
 
 
-@pytest.mark.parametrize("name", sorted(COURSE_NETS))
+@pytest.mark.parametrize("name", few_fast(sorted(COURSE_NETS), fast=6))
 def test_counts_do_not_depend_on_the_number_of_images(name: str) -> None:
     net = COURSE_NETS[name]().eval()
     counted = trace(net)

@@ -64,6 +64,7 @@ def test_every_edit_of_a_study_is_refused_or_harmless(recorded: Path) -> None:
     assert sum(refused) > 40
 
 
+@pytest.mark.slow
 def test_the_tables_of_every_net_agree_with_its_cost() -> None:
     for name, entry in nets.NETS.items():
         traced = trace(entry.builder(), (1, 28, 28))

@@ -143,7 +143,7 @@ def test_more_digits_than_anybody_writes_are_refused(tmp_path: Path) -> None:
     bars = np.full((60, 1000), 255, np.uint8)
     bars[10:50, 10:990:20] = bars[10:50, 11:990:20] = bars[10:50, 12:990:20] = 0
     Image.fromarray(bars).save(tmp_path / "bars.png")
-    with pytest.raises(DataError, match=r"49 pieces of writing .* crop the picture to at most 32"):
+    with pytest.raises(DataError, match=r"49 digits side by side; crop the picture to at most 32"):
         read_digits(tmp_path / "bars.png")
 
 

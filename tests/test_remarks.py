@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from fixtures import course_nets, honest_nets, slips
-from helpers import FIXTURES, Netlet
+from helpers import FIXTURES, Netlet, few_fast
 from torch import nn
 
 import netlet as package
@@ -125,7 +125,9 @@ def test_sound_nets_get_no_notes(net: type[nn.Module]) -> None:
     assert notes(net) == []
 
 
-@pytest.mark.parametrize("name", [name for name in NETS if name != "expand_squeeze"])
+@pytest.mark.parametrize(
+    "name", few_fast([name for name in NETS if name != "expand_squeeze"], fast=6)
+)
 def test_nets_of_the_catalog_get_no_notes(name: str) -> None:
     assert notes(package.build(NETS[name].builder, 0)) == []
 
@@ -138,7 +140,7 @@ def test_the_write_up_that_drops_its_logits_is_told_so() -> None:
     )
 
 
-@pytest.mark.parametrize("name", course_nets.COURSE_NETS)
+@pytest.mark.parametrize("name", few_fast(list(course_nets.COURSE_NETS), fast=6))
 def test_course_nets_get_no_remarks_on_their_end(name: str) -> None:
     found = [note for note in notes(course_nets.COURSE_NETS[name]()) if "logits" in note]
     slip = "note: dropout drops the logits; leave it out, or move it up"
