@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from netlet.analysis.provenance import FEW_NUMBERS, Provenance, Reading, Source
+from netlet.graph.tensors import storage_address
 from netlet.nets.registered import list_attributes, list_buffers, list_modules
 from netlet.text import format_shape
 
@@ -193,7 +194,4 @@ def _values(value: Any) -> Any:
 
 def _key(tensor: torch.Tensor) -> int:
     """Return the same number for tensors that share their memory."""
-    try:
-        return tensor.untyped_storage().data_ptr() or id(tensor)
-    except (RuntimeError, NotImplementedError):
-        return id(tensor)
+    return storage_address(tensor) or id(tensor)

@@ -27,5 +27,5 @@ def run_in_training(net: nn.Module, images: torch.Tensor) -> Execution | None:
             return Tracer(copy.deepcopy(net).train(), torch.zeros_like(images)).run()
     except NetletError:
         raise
-    except Exception:
+    except Exception:  # of the net, whose run in evaluation mode is what counts
         return None
