@@ -233,6 +233,7 @@ def _begin(
             callbacks=[progress, recorder],
             start=net,
             initial_weights_digest=digest,
+            progress=False,
         )
     return recorder.folder, run
 
@@ -316,6 +317,7 @@ def _continue(folder: Path, threads: int | None, net: str | None, *, trust: bool
             initial_weights_digest=config.initial_weights_digest,
             resume=checkpoint,
             callbacks=[progress, recorder],
+            progress=False,
         )
 
 

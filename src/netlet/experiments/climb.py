@@ -64,7 +64,7 @@ def climb(
     seeds: Sequence[int],
     workers: int,
     on_rung: Callable[[Rung], None] = lambda _: None,
-    on_event: OnEvent = lambda _: None,
+    on_event: OnEvent | None = None,
     *,
     trust: bool = False,
     on_problem: Callable[[str], None] | None = None,
@@ -78,7 +78,8 @@ def climb(
         seeds: The seeds of each rung; a rung with ``max_seeds`` uses only the first ones.
         workers: Number of processes.
         on_rung: A function that is called before each rung is run.
-        on_event: A function that is called for each event of each worker.
+        on_event: A function that is called for each event of each worker; None: a progress bar in
+            a terminal and in a notebook.
         trust: Whether to run code that the ladder names, like ``file.py:Name``.
         on_problem: A function called with the error of each rung that has a damaged record; the
             rung is left out. Without it, the error is raised before anything is trained.

@@ -56,6 +56,7 @@ class Experiment:
         start: nn.Module | None = None,
         initial_weights_digest: str = "",
         resume: Checkpoint | None = None,
+        progress: bool | None = None,
     ) -> Run:
         """Train the net once.
 
@@ -69,6 +70,7 @@ class Experiment:
             initial_weights_digest: The digest of its weights if they are from a file, for the
                 record.
             resume: The checkpoint from which an interrupted run is resumed.
+            progress: Whether to show a progress bar; by default in a terminal and in a notebook.
 
         Raises:
             NetletError: As ``fit`` raises it.
@@ -89,4 +91,5 @@ class Experiment:
             callbacks=callbacks,
             initial_weights_digest=initial_weights_digest,
             resume=resume,
+            progress=progress,
         )

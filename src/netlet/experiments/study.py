@@ -15,7 +15,8 @@ from netlet import records
 from netlet.analysis import receptive_field_from_trace, summary_from_trace, trace
 from netlet.errors import LockedError, OutputError, RecordError, TrainingError
 from netlet.experiments.config import load_experiment
-from netlet.experiments.workers import OnEvent, run_folder, train_seeds
+from netlet.experiments.progress import show_seeds
+from netlet.experiments.workers import OnEvent, WorkerEvent, run_folder, train_seeds
 from netlet.files import check_replaceable, remove_unfinished
 from netlet.locks import LOCK, find_holder, lock_file, lock_folder
 from netlet.nets import build
@@ -43,8 +44,10 @@ def run_study(
     seeds: Sequence[int],
     folder: Path,
     workers: int,
-    on_event: OnEvent = lambda _: None,
+    on_event: OnEvent | None = None,
     chosen_by: Trials | None = None,
+    *,
+    progress: bool | None = None,
 ) -> Study:
     """Train every seed that is not finished yet, several at a time, and write ``study.json``.
 
@@ -62,6 +65,8 @@ def run_study(
         workers: Number of processes.
         on_event: A function that is called for each event of each worker.
         chosen_by: The trials that led to this experiment, for the record.
+        progress: Whether to show a progress bar over the seeds; by default in a terminal and in a
+            notebook, unless ``on_event`` is given.
 
     Returns:
         The study of these seeds; the file keeps those of earlier calls, too.
@@ -84,7 +89,10 @@ def run_study(
         # Again, since another process may have finished some of them in the meantime.
         finished = load_finished_seeds(config, seeds, folder)
         left = [seed for seed in seeds if seed not in finished]
-        errors = train_seeds(config, left, folder, workers, on_event) if left else []
+        shown = progress if progress is not None else (None if on_event is None else False)
+        with show_seeds(config.name, len(seeds), len(left), shown) as bar:
+            tell = _tell(bar, on_event)
+            errors = train_seeds(config, left, folder, workers, tell) if left else []
         if errors:
             kept = len(seeds) - len(errors)
             raise TrainingError(
@@ -93,6 +101,17 @@ def run_study(
                 + f"run the same command for {'the rest' if kept else 'them'}"
             )
         return _save_seeds(config, seeds, folder, chosen_by)
+
+
+def _tell(*listeners: OnEvent | None) -> OnEvent:
+    """Return a function that passes each event to every listener."""
+
+    def tell(event: WorkerEvent) -> None:
+        for listener in listeners:
+            if listener is not None:
+                listener(event)
+
+    return tell
 
 
 @contextlib.contextmanager

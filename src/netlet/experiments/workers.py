@@ -223,7 +223,12 @@ def _train_seed(config: RunConfig, images: Dataset, folder: Path, reporter: _Pip
         recorder = Recorder(place, config.to_dict(), resumed=checkpoint is not None)
         # Whoever started the study has named its net: see ``run_study``.
         load_experiment(config, trust=True).run(
-            images, config.seed, val=config.val, callbacks=[recorder, reporter], resume=checkpoint
+            images,
+            config.seed,
+            val=config.val,
+            callbacks=[recorder, reporter],
+            resume=checkpoint,
+            progress=False,
         )
 
 

@@ -28,12 +28,14 @@ from netlet.nets.device_errors import explain_device_errors
 from netlet.nets.isolation import guard_net
 from netlet.nets.net_code import NetCode
 from netlet.nets.weights import find_not_finite, refuse_not_finite
+from netlet.progress import shows_progress
 from netlet.recipes import Recipe
 from netlet.records import Epoch, Run
 from netlet.training.callbacks import Callback, Plan, Progress
 from netlet.training.checkpoint import Checkpoint
 from netlet.training.dropout import describe_dropout, override_dropout
 from netlet.training.environment import describe_environment, resolve_precision
+from netlet.training.progress import ProgressBar
 from netlet.training.rng import RandomStreams
 from netlet.training.run_record import RunOrigin, TrainingResult, make_run
 from netlet.training.schedules import learning_rate
@@ -59,6 +61,7 @@ def fit(
     callbacks: Sequence[Callback] = (),
     device: torch.device | str | None = None,
     resume: Checkpoint | None = None,
+    progress: bool | None = None,
 ) -> Run:
     """Train a net in place, evaluate it after each epoch, and judge it by a budget.
 
@@ -89,6 +92,8 @@ def fit(
         device: The device to train on; by default CUDA if available, else the CPU.
         resume: A checkpoint to continue from. All other arguments must be those of the interrupted
             training.
+        progress: Whether to show a progress bar and, at the end, a line with the result; by
+            default in a terminal and in a notebook, but not in CI.
 
     Returns:
         The record of the run, including the verdict.
@@ -100,6 +105,8 @@ def fit(
         DataError: ``val`` is out of range.
     """
     recipe = recipe.for_net(in_catalog=False)
+    if shows_progress(progress):
+        callbacks = (*callbacks, ProgressBar())  # last: its line says that all others are done
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     origin = RunOrigin(
         net_name=net_name or type(net).__name__,

@@ -57,7 +57,7 @@ def run_trial(trial: Trial, *, trust: bool = False) -> dict[str, Any]:
     )
     images = data.load("mnist").hold_out(VAL, trial.draw)
     net = nets.build(nets.find_net(trial.net, trusted=trust).builder, trial.seed)
-    run = fit(net, images, recipe, seed=trial.seed)
+    run = fit(net, images, recipe, seed=trial.seed, progress=False)
     last = run.epochs[-1]
     return dataclasses.asdict(trial) | {
         "parameters": run.cost["parameters"],
