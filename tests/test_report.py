@@ -16,20 +16,23 @@ from urllib.parse import unquote
 import numpy as np
 import pytest
 import torch
-from helpers import Netlet, make_seed_result, make_study
+from helpers import ROOT, Netlet, make_seed_result, make_study
 
 from netlet import budgets, catalog, recipes, records
 from netlet.cli import main
 from netlet.cli.settings import apply_settings
-from netlet.data import Split
+from netlet.data import MNIST, Dataset, Split
+from netlet.data.disputed_labels import DISPUTED_LABELS
 from netlet.errors import OutputError, ReportError
-from netlet.recipes import AUGMENTS, STEADY, Recipe, Warp
-from netlet.records import to_json_value
+from netlet.recipes import AUGMENTS, QUICK, STEADY, Recipe, Warp
+from netlet.records import Mistake, to_json_value
 from netlet.report import (
     Page,
     combine_pages,
     command_for,
     comparison_page,
+    curves_of_studies,
+    distinguish_names,
     save_figure,
     study_page,
     write,
@@ -286,11 +289,109 @@ def test_several_studies_are_held_side_by_side() -> None:
     assert "b is better than a by 2.433 points, significant over seeds" in page.text
     assert "\n## a: 97.03% test accuracy on mnist" in page.text
     assert "\n### Training" in page.text
-    assert len(page.pictures) == 1 + 2 * 7  # of the same names in both, and none lost
+    assert len(page.pictures) == 2 + 2 * 7  # of the same names in both, and none lost
+    curves = page.pictures["curves.svg"]
+    assert all(f">{name}<" in curves for name in ("a", "b", "target 99.4%"))
     for name in page.pictures:
         assert f"]({name})" in page.text
     whole = combine_pages(Page("All", ""), [Page("x", "## y\n\n```sh\n# z\n```", {})])
     assert whole.text == "## x\n\n### y\n\n```sh\n# z\n```"
+
+
+def test_studies_of_one_name_are_told_apart_by_their_recipes() -> None:
+    recipe = to_json_value(QUICK.replace(name="quick with peak_lr=0.02", epochs=2))
+    a = make_study(make_seed_result(0, 970), name="_Net", net="_Net")
+    b = dataclasses.replace(a, recipe=recipe)
+    c = make_study(make_seed_result(0, 980), name="c", net="c")
+    names = [study.name for study in distinguish_names([a, b, c])]
+    assert names == ["_Net (quick)", "_Net (quick with peak_lr=0.02)", "c"]
+    figure = curves_of_studies(distinguish_names([a, b, c]))
+    shown = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert shown == names  # also those that begin with an underscore
+
+
+def test_curves_of_studies_with_other_epochs_and_perfect_scores_fit_one_plot() -> None:
+    perfect = make_study(make_seed_result(0, 1_000, best=1_000, running=600), name="perfect")
+    seed = make_seed_result(0, 900)
+    longer = dataclasses.replace(
+        seed,
+        correct_by_epoch=(500, 800, 900),
+        train_correct_by_epoch=(300, 500, 550),
+    )
+    other = make_study(longer, name="longer", lr_by_epoch=(0.1, 0.1, 0.0))
+    upper, lower = curves_of_studies([perfect, other]).axes
+    assert [len(line.get_xdata()) for line in upper.lines] == [2, 3]
+    low, high = upper.get_ylim()
+    assert low < 80 < 100 < high  # the first epoch of three may lie below
+    assert lower.get_xlim() == (0.7, 3.3)
+
+
+def disputed_study(*images: int, seeds: int = 1) -> records.Study:
+    """Return a study whose seeds misclassify these images of MNIST's own test set."""
+    mistakes = [
+        Mistake(image, DISPUTED_LABELS[image].label, DISPUTED_LABELS[image].other, 0.9)
+        if image in DISPUTED_LABELS
+        else Mistake(image, 3, 5, 0.5)
+        for image in images
+    ]
+    results = [
+        dataclasses.replace(
+            make_seed_result(seed, 10_000 - len(images), total=10_000), mistakes=tuple(mistakes)
+        )
+        for seed in range(seeds)
+    ]
+    found = make_study(*results)
+    md5 = {file.name: file.md5 for file in MNIST.files}
+    return dataclasses.replace(found, data={**found.data, "checksums": md5})
+
+
+def test_mistakes_whose_label_annotators_reject_are_marked() -> None:
+    digits = Split(
+        "test", torch.zeros(10_000, 1, 28, 28, dtype=torch.uint8), torch.arange(10_000) % 10
+    )
+    page = study_page(disputed_study(947, 17, 3520), digits)
+    assert "Most annotators reject the label of 15 test images; 2 of these are" in page.text
+    assert "2 of them have an orange frame" in page.text
+    assert "reaches at most 99.85%" in page.text
+    assert "arxiv.org/abs/2103.14749" in page.text
+    gallery = page.figures["mistakes"].axes
+    captions = [axes.get_xlabel() for axes in gallery]
+    assert captions[0] == "8, predicted 9\n90%, no. 947\nrejected by 5 of 5"
+    assert captions[1] == "6, predicted 4\n90%, no. 3520\nrejected by 3 of 5"
+    assert "rejected" not in captions[2]
+    assert [axes.spines["top"].get_visible() for axes in gallery] == [True, True, False, False]
+    table = study_page(disputed_study(947, 17)).tables["mistakes"]
+    assert [row[-1] for row in table.rows] == ["by 5 of 5", ""]
+
+
+@pytest.mark.parametrize("change", ["another data set", "val"])
+def test_images_of_other_data_and_splits_have_no_disputed_labels(change: str) -> None:
+    found = disputed_study(947, 17)
+    if change == "val":
+        found = dataclasses.replace(found, split="val")
+    else:
+        checksums = found.data["checksums"] | {"t10k-labels-idx1-ubyte": "0" * 32}
+        found = dataclasses.replace(found, data={**found.data, "checksums": checksums})
+    page = study_page(found)
+    assert "annotators" not in page.text
+    assert "label rejected" not in page.tables["mistakes"].columns
+
+
+def test_the_disputed_labels_are_those_that_the_docs_list() -> None:
+    text = (ROOT / "docs" / "data.md").read_text()
+    assert len(DISPUTED_LABELS) == 15
+    for image, one in DISPUTED_LABELS.items():
+        chosen = f"{one.chose_label} | {one.chose_other} ({one.other}) | {one.chose_neither}"
+        assert f"| {image} | {one.label} | {chosen} |" in text
+    for one in DISPUTED_LABELS.values():
+        assert one.chose_label + one.chose_other + one.chose_neither == 5
+        assert one.rejected >= 3
+
+
+@pytest.mark.mnist
+def test_the_disputed_labels_are_those_of_mnist(mnist: Dataset) -> None:
+    for image, one in DISPUTED_LABELS.items():
+        assert int(mnist.held_out.labels[image]) == one.label
 
 
 def test_a_perfect_seed_and_one_at_chance_can_be_told() -> None:

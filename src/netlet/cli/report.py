@@ -54,6 +54,7 @@ def report(
     """Write a report of runs, studies or ladders.
 
     It shows verdict, statistics, the net, curves, mistakes, and the command that repeats it.
+    Several studies are also compared: their curves in one plot, their figures in one table.
     It needs the extra 'report' (pip install '.[report]' in a checkout). Exit code 1 if a record is
     damaged; the others are shown.
     """
@@ -68,8 +69,17 @@ def report(
     problems = Problems()
     studies, climbs = locate_records(names, problems)
 
-    from netlet.report import Page, combine_pages, comparison_page, ladder_page, study_page, write
+    from netlet.report import (
+        Page,
+        combine_pages,
+        comparison_page,
+        distinguish_names,
+        ladder_page,
+        study_page,
+        write,
+    )
 
+    studies = distinguish_names(studies)
     images = [_scored_images(study, dataset, data_dir) for study in studies]
     with show_phases() as on_progress:
         on_progress("drawing the report")

@@ -1,7 +1,8 @@
 """Pages, figures and tables drawn from records, as Markdown, HTML, SVG, PDF, PNG, CSV or LaTeX."""
 
 from netlet.report.commands import command_for
-from netlet.report.comparison_page import comparison_page
+from netlet.report.comparison_page import comparison_page, distinguish_names
+from netlet.report.comparison_plots import curves_of_studies
 from netlet.report.figures import save_figure
 from netlet.report.frontier_page import frontier_page, frontier_table
 from netlet.report.frontier_plot import frontier_figure
@@ -18,6 +19,8 @@ __all__ = [
     "combine_pages",
     "command_for",
     "comparison_page",
+    "curves_of_studies",
+    "distinguish_names",
     "frontier_figure",
     "frontier_page",
     "frontier_table",

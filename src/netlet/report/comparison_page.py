@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 from netlet import stats
-from netlet.errors import RecordError
 from netlet.records import Study
+from netlet.report.comparison_plots import curves_of_studies
 from netlet.report.markdown import escape_markdown
 from netlet.report.page import Draft, Page, combine_pages
 from netlet.report.study_plots import seed_accuracies
@@ -22,23 +23,33 @@ def comparison_page(studies: Sequence[Study], pages: Sequence[Page]) -> Page:
         pages: The page of each study.
 
     Raises:
-        RecordError: The studies were scored on different images, or two have the same name.
+        RecordError: The studies were scored on different images.
     """
     names = [study.name for study in studies]
-    for name in names:
-        if names.count(name) > 1:
-            raise RecordError(
-                f"{name}: two of the records have this name; report them one by one, or use "
-                "'netlet compare'"
-            )
     draft = Draft()
     figure = seed_accuracies(studies)
     draft.add(
         draft.table("studies", study_table(studies)),
         draft.figure("seeds", figure, "Accuracy of each study's seeds, their mean, and the target"),
         draft.table("comparisons", comparison_table(studies)),
+        draft.figure(
+            "curves",
+            curves_of_studies(studies),
+            "Accuracy of each study after each epoch, held out and while training",
+        ),
     )
     return combine_pages(draft.finish(" and ".join(map(escape_markdown, names))), pages)
+
+
+def distinguish_names(studies: Sequence[Study]) -> list[Study]:
+    """Return studies with a name of its own for each: the recipe's is added where two are equal."""
+    names = [study.name for study in studies]
+    return [
+        dataclasses.replace(study, name=f"{study.name} ({study.recipe['name']})")
+        if names.count(study.name) > 1
+        else study
+        for study in studies
+    ]
 
 
 def study_table(studies: Sequence[Study]) -> Table:

@@ -6,9 +6,6 @@ import statistics
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from netlet import catalog, records, stats
 from netlet.data import Split
 from netlet.nets import is_user_code
@@ -16,11 +13,10 @@ from netlet.records import Study
 from netlet.report import study_plots, study_tables
 from netlet.report.commands import command_for
 from netlet.report.markdown import bullet_list, escape_markdown, inline_code, shell_block
+from netlet.report.mistakes import add_mistakes
 from netlet.report.net_diagram import net_diagram
 from netlet.report.page import Draft, Page
-from netlet.text import count_noun, escape_controls, format_count, format_shape, format_sizes
-
-_SHOWN = 24  # mistakes
+from netlet.text import count_noun, format_count, format_shape, format_sizes
 
 
 def study_page(study: Study, images: Split | None = None) -> Page:
@@ -43,7 +39,8 @@ def study_page(study: Study, images: Split | None = None) -> Page:
     _add_training(draft, study)
     _add_net(draft, study)
     _add_errors(draft, study)
-    _add_mistakes(draft, study, images)
+    draft.add("### Worst mistakes")
+    add_mistakes(draft, study, images)
     _add_reproduction(draft, study)
     name, data = escape_markdown(study.name), escape_markdown(study.data["name"])
     return draft.finish(
@@ -226,48 +223,6 @@ def _add_errors(draft: Draft, study: Study) -> None:
         "### Calibration",
         draft.table("calibration", study_tables.calibration_table(study)),
     )
-
-
-def _add_mistakes(draft: Draft, study: Study, images: Split | None) -> None:
-    """Add the worst mistakes: as pictures if the images are there, else as a table."""
-    every = study_tables.rank_wrong_images(study)
-    wrong = every[:_SHOWN]
-    n = len(study.seeds)
-    order = "misclassified by the most seeds, then with" if n > 1 else "with"
-    draft.add(
-        "### Worst mistakes",
-        f"{len(wrong)} of {len(every)} misclassified images: those {order} the highest confidence.",
-    )
-    if not wrong:
-        return
-    if images is None:
-        draft.add(
-            "The images were not available when this report was written.",
-            draft.table("mistakes", study_tables.mistake_table(study, wrong)),
-        )
-        return
-    names = [*map(escape_controls, study.data["class_names"])]
-    pictures = [
-        _prepare_picture(images.images[one.mistake.image].permute(1, 2, 0).numpy()) for one in wrong
-    ]
-    captions = [
-        f"{names[mistake.label]}, predicted {names[mistake.predicted]}\n"
-        f"{100 * mistake.confidence:.0f}%, no. {mistake.image}"
-        + (f", {seeds}/{n}" if n > 1 else "")
-        for mistake, seeds in wrong
-    ]
-    share = ", and the share of seeds that are wrong" if n > 1 else ""
-    draft.add(
-        f"Below each: label and prediction, mean confidence, number of the image{share}.",
-        draft.figure(
-            "mistakes", study_plots.mistake_gallery(pictures, captions), "The worst mistakes"
-        ),
-    )
-
-
-def _prepare_picture(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return an image ``H W C`` as color if it has three channels, else its first channel."""
-    return image if image.shape[2] == 3 else image[:, :, 0]
 
 
 def _add_reproduction(draft: Draft, study: Study) -> None:

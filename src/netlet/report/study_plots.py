@@ -86,7 +86,7 @@ def learning_rate_curve(study: Study) -> Figure:
         axes.set(xlabel=f"epoch ({steps:,} steps each)", ylabel="learning rate")
         axes.set(xlim=(0, recipe.epochs), ylim=(0, None))
         axes.locator_params(axis="y", nbins=5)
-        _use_whole_numbers(axes)
+        use_whole_numbers(axes)
 
     return _draw_figure(draw)
 
@@ -163,23 +163,30 @@ def calibration_curve(study: Study) -> Figure:
     return _draw_figure(draw)
 
 
-def mistake_gallery(pictures: Sequence[NDArray[np.uint8]], captions: Sequence[str]) -> Figure:
-    """Draw images in rows of four, each with a caption of two lines below it.
+def mistake_gallery(
+    pictures: Sequence[NDArray[np.uint8]], captions: Sequence[str], framed: Sequence[bool]
+) -> Figure:
+    """Draw images in rows of four, each with a caption of two or three lines below it.
 
     Args:
         pictures: The pictures, gray ``H W`` or color ``H W 3``.
         captions: The caption of each picture.
+        framed: Whether each picture has a frame.
     """
     rows = -(-len(pictures) // _GALLERY_COLUMNS)
-    figure = new_figure(NARROW, 1.42 * rows)
+    figure = new_figure(NARROW, (1.54 if any(framed) else 1.42) * rows)
     with use_style():
         axes = figure.subplots(rows, _GALLERY_COLUMNS, squeeze=False)
         for place in axes.flat:
             place.set(xticks=[], yticks=[])
             place.spines[:].set_visible(False)
-        for place, picture, caption in zip(axes.flat, pictures, captions, strict=False):
+        for place, picture, caption, frame in zip(
+            axes.flat, pictures, captions, framed, strict=False
+        ):
             place.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
             place.set_xlabel(escape_controls(caption, keep="\n"), fontsize=7.5, labelpad=2)
+            if frame:
+                place.spines[:].set(visible=True, edgecolor=ORANGE, linewidth=2.5)
     return figure
 
 
@@ -209,7 +216,7 @@ def _draw_curves(
             low, high = values.min(0), values.max(0)
             axes.fill_between(epochs, low, high, color=color, alpha=0.25, linewidth=0)
     axes.set(xlabel="epoch", xlim=(0.7, study.epochs + 0.3))
-    _use_whole_numbers(axes)
+    use_whole_numbers(axes)
 
 
 def _put_legend_below(axes: Axes) -> None:
@@ -217,7 +224,8 @@ def _put_legend_below(axes: Axes) -> None:
     axes.figure.legend(loc="outside lower center", ncols=3, columnspacing=1.2)
 
 
-def _use_whole_numbers(axes: Axes) -> None:
+def use_whole_numbers(axes: Axes) -> None:
+    """Put the ticks of the horizontal axis at whole numbers only."""
     from matplotlib.ticker import MaxNLocator
 
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))

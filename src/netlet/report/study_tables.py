@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from netlet import stats
 from netlet.budgets import wilson
+from netlet.data.disputed_labels import ANNOTATORS, DisputedLabel
 from netlet.records import Mistake, Study
 from netlet.report.tables import Bold, Code
 from netlet.text import Table, format_count, format_shape, format_sizes
@@ -134,8 +135,16 @@ def calibration_table(study: Study) -> Table:
     return Table(("confidence", "images", "mean confidence", "accuracy"), rows, "lrrr")
 
 
-def mistake_table(study: Study, wrong: Sequence[WrongImage]) -> Table:
-    """Return misclassified images."""
+def mistake_table(
+    study: Study, wrong: Sequence[WrongImage], disputed: Mapping[int, DisputedLabel]
+) -> Table:
+    """Return misclassified images.
+
+    Args:
+        study: The study.
+        wrong: The images to list.
+        disputed: The images whose label most annotators reject, of the split that scored it.
+    """
     names, n = study.data["class_names"], len(study.seeds)
     rows = [
         [
@@ -144,10 +153,18 @@ def mistake_table(study: Study, wrong: Sequence[WrongImage]) -> Table:
             names[mistake.predicted],
             f"{100 * mistake.confidence:.1f}%",
             f"{seeds} of {n}",
+            *([_count_rejections(disputed.get(mistake.image))] if disputed else []),
         ]
         for mistake, seeds in wrong
     ]
-    return Table(("image", "label", "prediction", "confidence", "seeds wrong"), rows, "rllrr")
+    columns = ("image", "label", "prediction", "confidence", "seeds wrong")
+    if not disputed:
+        return Table(columns, rows, "rllrr")
+    return Table((*columns, "label rejected"), rows, "rllrrr")
+
+
+def _count_rejections(label: DisputedLabel | None) -> str:
+    return f"by {label.rejected} of {ANNOTATORS}" if label else ""
 
 
 def recipe_table(study: Study) -> Table:

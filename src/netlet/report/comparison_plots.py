@@ -1,0 +1,97 @@
+"""One plot for the learning curves of several studies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import cycle, islice
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netlet import stats
+from netlet.records import Study
+from netlet.report.figures import BLUE, GRAY, GREEN, NARROW, ORANGE, RED, new_figure, use_style
+from netlet.report.study_plots import use_whole_numbers
+from netlet.text import escape_controls
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+_LOOKS = [
+    (color, marker, line)
+    for line in ("-", "--", ":")
+    for color, marker in (
+        (BLUE, "o"),
+        (ORANGE, "s"),
+        (GREEN, "^"),
+        ("#cc79a7", "D"),
+        (RED, "v"),
+        ("#56b4e9", "P"),
+    )
+]
+_LINE_HEIGHT = 0.19  # inches: of the legend, which has a line for each study
+
+
+def curves_of_studies(studies: Sequence[Study]) -> Figure:
+    """Draw the accuracy after each epoch of several studies: held out, and during training.
+
+    Lines are means over seeds; bands reach from the lowest to the highest seed.
+
+    Args:
+        studies: The studies, each with a name of its own; they may have different epochs.
+
+    Raises:
+        ReportError: matplotlib is not installed.
+    """
+    figure = new_figure(NARROW, 5.2 + _LINE_HEIGHT * len(studies))
+    with use_style():
+        upper, lower = figure.subplots(2, 1, sharex=True)
+        lines = _draw_lines(upper, studies, [_held_out_percents(study) for study in studies])
+        _draw_lines(lower, studies, [_training_percents(study) for study in studies])
+        names = [escape_controls(study.name) for study in studies]
+        for target in sorted(
+            {t for one in studies if (t := stats.target_percent(one)) is not None}
+        ):
+            lines.append(upper.axhline(target, color=GRAY, linestyle="--", linewidth=1, zorder=1))
+            names.append(f"target {target:g}%")
+        upper.set_ylabel(f"{studies[0].split} accuracy (%)")
+        lower.set(xlabel="epoch", ylabel="accuracy while training (%)")
+        lower.set_xlim(0.7, max(study.epochs for study in studies) + 0.3)
+        use_whole_numbers(lower)
+        # Named here: matplotlib leaves out of a legend what begins with an underscore.
+        figure.legend(lines, names, loc="outside lower left", ncols=1)
+    return figure
+
+
+def _held_out_percents(study: Study) -> NDArray[np.float64]:
+    """Return the held-out accuracy ``seeds epochs`` in percent."""
+    return np.array([seed.correct_by_epoch for seed in study.seeds]) * 100 / study.total
+
+
+def _training_percents(study: Study) -> NDArray[np.float64]:
+    """Return the accuracy while training ``seeds epochs`` in percent."""
+    return np.array([seed.train_correct_by_epoch for seed in study.seeds]) * 100 / study.train_total
+
+
+def _draw_lines(
+    axes: Axes, studies: Sequence[Study], percents: Sequence[NDArray[np.float64]]
+) -> list[Line2D]:
+    """Draw the percents ``seeds epochs`` of each study; return the lines."""
+    lines = []
+    looks = islice(cycle(_LOOKS), len(studies))
+    for study, values, (color, marker, line) in zip(studies, percents, looks, strict=True):
+        epochs = np.arange(1, study.epochs + 1)
+        lines += axes.plot(
+            epochs, values.mean(0), color=color, marker=marker, linestyle=line, markersize=3.5
+        )
+        if len(values) > 1:
+            low, high = values.min(0), values.max(0)
+            axes.fill_between(epochs, low, high, color=color, alpha=0.2, linewidth=0)
+    # The first epoch would squeeze the others together.
+    later = [values[:, 1:] if values.shape[1] > 2 else values for values in percents]
+    room = max(100 - min(float(values.min()) for values in later), 0.1)
+    axes.set_ylim(bottom=100 - 1.15 * room, top=100 + 0.03 * room)
+    return lines

@@ -1,0 +1,113 @@
+"""The misclassified images of a study: a gallery, or a table without the images.
+
+Images whose label most annotators reject are marked: a net that agrees with them is counted wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netlet.data import Split
+from netlet.data.disputed_labels import ANNOTATORS, DisputedLabel, disputed_labels
+from netlet.records import Study
+from netlet.report import study_plots, study_tables
+from netlet.report.page import Draft
+from netlet.report.study_tables import WrongImage
+from netlet.text import escape_controls
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MOST_SHOWN = 24
+
+
+def add_mistakes(draft: Draft, study: Study, images: Split | None) -> None:
+    """Add the worst mistakes to a page: as pictures if the images are there, else as a table.
+
+    Args:
+        draft: The page.
+        study: The study.
+        images: The split that scored it.
+    """
+    every = study_tables.rank_wrong_images(study)
+    wrong = every[:MOST_SHOWN]
+    disputed = disputed_labels(study.data["checksums"], study.split)
+    n = len(study.seeds)
+    order = "misclassified by the most seeds, then with" if n > 1 else "with"
+    draft.add(
+        f"{len(wrong)} of {len(every)} misclassified images: those {order} the highest confidence."
+    )
+    if not wrong:
+        return
+    if images is None:
+        draft.add(
+            "The images were not available when this report was written.",
+            draft.table("mistakes", study_tables.mistake_table(study, wrong, disputed)),
+        )
+    else:
+        share = ", and the share of seeds that are wrong" if n > 1 else ""
+        draft.add(
+            f"Below each: label and prediction, mean confidence, number of the image{share}.",
+            draft.figure("mistakes", _draw_gallery(study, wrong, images, disputed), "Mistakes"),
+        )
+    draft.add(_explain_disputed(every, wrong, disputed, framed=images is not None))
+
+
+def _draw_gallery(
+    study: Study,
+    wrong: Sequence[WrongImage],
+    images: Split,
+    disputed: Mapping[int, DisputedLabel],
+) -> Figure:
+    names, n = [*map(escape_controls, study.data["class_names"])], len(study.seeds)
+    captions = [
+        f"{names[mistake.label]}, predicted {names[mistake.predicted]}\n"
+        f"{100 * mistake.confidence:.0f}%, no. {mistake.image}"
+        + (f", {seeds}/{n}" if n > 1 else "")
+        + (
+            f"\nrejected by {disputed[mistake.image].rejected} of {ANNOTATORS}"
+            if mistake.image in disputed
+            else ""
+        )
+        for mistake, seeds in wrong
+    ]
+    pictures = [
+        _prepare_picture(images.images[one.mistake.image].permute(1, 2, 0).numpy()) for one in wrong
+    ]
+    framed = [one.mistake.image in disputed for one in wrong]
+    return study_plots.mistake_gallery(pictures, captions, framed)
+
+
+def _prepare_picture(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return an image ``H W C`` as color if it has three channels, else its first channel."""
+    return image if image.shape[2] == 3 else image[:, :, 0]
+
+
+def _explain_disputed(
+    every: Sequence[WrongImage],
+    shown: Sequence[WrongImage],
+    disputed: Mapping[int, DisputedLabel],
+    *,
+    framed: bool,
+) -> str:
+    """Return what the marks mean, and the accuracy that they leave within reach."""
+    if not disputed:
+        return ""
+    wrong = sum(one.mistake.image in disputed for one in every)
+    marked = sum(one.mistake.image in disputed for one in shown)
+    where = (
+        f" {marked} of them have an orange frame, with the number of annotators who reject the "
+        f"label, of {ANNOTATORS}."
+        if framed and marked
+        else ""
+    )
+    return (
+        f"Most annotators reject the label of {len(disputed)} test images; {wrong} of these are "
+        f"among the misclassified ones.{where} A net that agrees with the annotators on all of "
+        f"them reaches at most {100 - len(disputed) / 100:.2f}%. The annotations are those of "
+        "Northcutt, Athalye and Mueller ([arXiv:2103.14749](https://arxiv.org/abs/2103.14749))."
+    )
