@@ -18,8 +18,10 @@ from torch import nn
 
 from netlet.data import MNIST, Source, write_idx
 from netlet.data.sources import File, Part
+from netlet.errors import SandboxError
 from netlet.recipes import QUICK
 from netlet.records import CalibrationBin, Mistake, SeedResult, Study, to_json_value
+from netlet.sandbox import find_program
 
 ROOT = Path(__file__).parent.parent
 FIXTURES = ROOT / "tests" / "fixtures"
@@ -30,6 +32,18 @@ linux_only = pytest.mark.skipif(
 
 # The fixture ``netlet``: arguments of the command line -> exit code, stdout, stderr.
 Netlet = Callable[..., tuple[int, str, str]]
+
+
+def _why_no_sandbox() -> str:
+    """Return why untrusted code cannot be run here; empty if it can."""
+    try:
+        find_program()
+    except SandboxError as error:
+        return str(error)
+    return ""
+
+
+needs_sandbox = pytest.mark.skipif(bool(_why_no_sandbox()), reason=_why_no_sandbox())
 
 
 def few_fast(values: Iterable[Any], fast: int) -> list[Any]:

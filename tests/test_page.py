@@ -146,7 +146,9 @@ class Visit:
 
     def tap(self, target: Any) -> None:
         """Tap until a click follows: of quick taps, Chromium's touch emulation loses some."""
-        self.page.evaluate("addEventListener('click', () => { clicks++; }, true), window.clicks = 0")
+        self.page.evaluate(
+            "addEventListener('click', () => { clicks++; }, true), window.clicks = 0"
+        )
         for _ in range(5):
             target.tap()
             self.page.wait_for_timeout(100)

@@ -122,6 +122,20 @@ class ExportError(NetletError):
     """A net that cannot be exported, or an export whose outputs differ from the net's."""
 
 
+class SandboxError(NetletError):
+    """Untrusted code that was stopped or gave no answer, or a sandbox that is missing.
+
+    Args:
+        message: What happened, and the remedy.
+        reason: ``missing``, ``time``, ``memory``, ``processes``, ``output``, ``ended``, ``spoiled``
+            or ``failed``.
+    """
+
+    def __init__(self, message: str, reason: str = "failed") -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
 class NetletWarning(UserWarning):
     """Something that a person should know, though the command goes on; one line."""
 

@@ -131,7 +131,7 @@ def _check(
     from netlet import analysis
     from netlet.budgets import TWENTY_K
     from netlet.experiments import EXPERIMENTS
-    from netlet.experiments.sandbox import LimitedProcess, SameProcess
+    from netlet.experiments.sandbox import InSandbox, SameProcess
 
     # All that is known without the net comes first: its code cannot change that.
     experiment = EXPERIMENTS.get(net)
@@ -142,7 +142,7 @@ def _check(
         chosen = only_limits
     else:
         chosen = experiment.budget if experiment else TWENTY_K
-    where = LimitedProcess() if sandbox else SameProcess()
+    where = InSandbox() if sandbox else SameProcess()
     found = where.analyze(net, shape, classes)
     planned = experiment.recipe.epochs if experiment else None
     remarks = analysis.remark_on_classes(found.outputs, chosen, shape, classes)

@@ -131,8 +131,8 @@ Sandboxed = Annotated[
     bool,
     typer.Option(
         "--sandbox",
-        help="Run NET's code in another process: 60 s, 4 GiB, no terminal, an empty folder. It can "
-        "still read and delete your files and use the network.",
+        help="Run NET's code in a sandbox (bubblewrap, Podman or Docker): 60 s, 4 GiB, no network, "
+        "none of your files but the Python files around it.",
     ),
 ]
 Trust = Annotated[

@@ -40,14 +40,14 @@ def show(
     file.py:Name runs that file's code with your rights; see --sandbox.
     """
     from netlet.analysis import STYLE_DIFFERENCES, TABLE_STYLES, remark_on_classes
-    from netlet.experiments.sandbox import LimitedProcess, SameProcess
+    from netlet.experiments.sandbox import InSandbox, SameProcess
 
     if style is not None and style not in TABLE_STYLES:
         raise NetError(f"no style {style!r}; there are: {', '.join(TABLE_STYLES)}")
     if style and rf:
         raise NetError("--style and --rf are two different tables; pass one of them")
     shape = parse_shape(input_)
-    where = LimitedProcess() if sandbox else SameProcess()
+    where = InSandbox() if sandbox else SameProcess()
     found = where.analyze(net, shape, classes, style)
     remarks = remark_on_classes(found.outputs, None, shape, classes)
     table = dataclasses.replace(found.summary, notes=(*found.summary.notes, *remarks))

@@ -1,4 +1,4 @@
-"""Analyze a net from a user's file in this process, or in a separate one with limits.
+"""Analyze a net from a user's file in this process, or in a sandbox.
 
 Everything that ``netlet check`` and ``netlet show`` need of a net passes through a ``Sandbox``.
 """
@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import json
 import os
-import select
-import signal
-import subprocess
 import sys
-import time
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
-from typing import Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
 from netlet.analysis import (
     TABLE_STYLES,
@@ -25,16 +23,14 @@ from netlet.analysis import (
     trace,
 )
 from netlet.budgets import ModelCost
-from netlet.errors import NetError
+from netlet.errors import NetError, SandboxError
 from netlet.experiments.named import find_experiment
+from netlet.files import read_regular
 from netlet.nets import build, complete_address, full_address, is_user_code
+from netlet.nets.net_code import list_code_files
+from netlet.nets.user_imports import MAX_SOURCE_BYTES
+from netlet.sandbox import Limits, find_program, run_task
 from netlet.scratch import scratch_folder
-
-TIME_LIMIT_S = 60
-MEMORY_LIMIT_BYTES = 4 << 30  # beyond what PyTorch itself takes
-_FILE_LIMIT_BYTES = 64 << 20
-_ANSWER_LIMIT_BYTES = 16 << 20
-_KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "SYSTEMROOT", "LD_LIBRARY_PATH")
 
 
 @dataclass(frozen=True)
@@ -86,141 +82,98 @@ class SameProcess:
         )
 
 
-class LimitedProcess:
-    """Runs the net's code in another process with limits, and only reads its answer.
+class InSandbox:
+    """Runs the net's code under bubblewrap, Podman or Docker, and only reads its answer.
 
-    The process has a time and a memory limit, writes no large file, starts in an empty temporary
-    folder without the user's environment, and is not connected to the terminal. It can still read
-    the user's files and use the network, and it can give wrong numbers.
+    The code sees the Python files around the net and the files that these import, read-only, and
+    nothing else of the user's. It can give wrong numbers.
     """
 
-    def __init__(self, time_limit_s: float = TIME_LIMIT_S) -> None:
-        self._time_limit_s = time_limit_s
+    def __init__(self, limits: Limits | None = None) -> None:
+        self._limits = limits or Limits()
 
     def analyze(
         self, net: str, shape: tuple[int, ...], classes: int | None, style: str | None = None
     ) -> NetAnalysis:
-        """Return what is known of a net; see :class:`Sandbox`."""
-        from pydantic import TypeAdapter, ValidationError
+        """Return what is known of a net; see :class:`Sandbox`.
 
+        Raises:
+            NetError: There is no such net, or it cannot be built or run.
+            SandboxError: There is no sandbox program.
+        """
+        address = full_address(net)
         request = {
-            "net": full_address(net),
+            "net": address,
             "shape": shape,
             "classes": classes,
             "style": style,
             "path": [os.path.abspath(folder) for folder in (*sys.path, "")],
         }
-        answer = self._run(json.dumps(request), net)
-        try:
-            content = json.loads(answer)
-            if "error" in content:
-                raise NetError(str(content["error"]))
-            found = TypeAdapter(NetAnalysis).validate_json(answer, strict=True)
-        except (ValueError, ValidationError, RecursionError, TypeError) as error:
-            raise NetError(f"{net}: its code spoiled the answer of the sandbox; read it") from error
+        find_program()  # says how to install one
+        files = list_code_files(address) if is_user_code(net) else []
+        with scratch_folder() as folder:
+            inputs = _copy_readable(files, folder)
+            try:
+                content, _ = run_task(ANALYZE, request, inputs, self._limits)
+            except SandboxError as error:
+                text = str(error)
+                about = text if text.startswith(f"{address}: ") else f"{net}: {text}"
+                raise NetError(about) from error
+        found = parse_analysis(content, net)
         shown = complete_address(net) if is_user_code(net) else found.summary.net
         return replace(found, summary=replace(found.summary, net=shown))
 
-    def _run(self, request: str, net: str) -> bytes:
-        start = "from netlet.experiments.sandbox import answer_request; answer_request()"
-        with scratch_folder() as folder:
-            reader, writer = os.pipe()
-            process = subprocess.Popen(
-                [sys.executable, "-c", start, str(writer), request],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                cwd=folder,
-                env=_reduced_environment(str(folder)),
-                pass_fds=(writer,),
-                start_new_session=True,
-            )
-            os.close(writer)
-            try:
-                return self._read(reader, process, net)
-            finally:
-                os.close(reader)
-                _kill_group(process)
 
-    def _read(self, reader: int, process: subprocess.Popen[bytes], net: str) -> bytes:
-        """Read the answer, which is preceded by its length in eight bytes."""
-        content, wanted = b"", 8
-        end = time.monotonic() + self._time_limit_s
-        while len(content) < wanted:
-            left = end - time.monotonic()
-            if left <= 0 or not select.select([reader], [], [], left)[0]:
-                raise NetError(
-                    f"{net}: takes more than {self._time_limit_s:g} s in the sandbox; look for a "
-                    "loop that does not end"
-                )
-            part = os.read(reader, 1 << 16)
-            if not part:
-                code = process.wait(self._time_limit_s)
-                how = f"signal {-code}" if code < 0 else f"exit code {code}"
-                raise NetError(f"{net}: its code ended the sandbox ({how}); read it")
-            content += part
-            if wanted == 8 and len(content) >= 8:
-                wanted = 8 + int.from_bytes(content[:8], "big")
-                if wanted > _ANSWER_LIMIT_BYTES:
-                    raise NetError(f"{net}: its code spoiled the answer of the sandbox; read it")
-        return content[8:wanted]
+ANALYZE = f"{__name__}:answer_request"
 
 
-def answer_request() -> None:
-    """Analyze the net that the command line of this process names; write the answer to a pipe."""
-    descriptor, request = int(sys.argv[1]), json.loads(sys.argv[2])
-    sys.argv[1:] = []
+def parse_analysis(values: dict[str, Any], net: str) -> NetAnalysis:
+    """Return an analysis from the values that untrusted code may have made up.
+
+    Args:
+        values: The values of :func:`dataclasses.asdict`, after JSON.
+        net: The name of the net, for the error message.
+
+    Raises:
+        NetError: They have another form.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        return TypeAdapter(NetAnalysis).validate_json(json.dumps(values), strict=True)
+    except (ValueError, ValidationError, RecursionError, TypeError) as error:
+        raise NetError(f"{net}: its code spoiled the answer of the sandbox; read it") from error
+
+
+def answer_request(request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+    """Analyze a net inside of the sandbox.
+
+    Args:
+        request: The net's address, the shape of an image, the number of classes, the style of a
+            table, and the folders of modules.
+
+    Returns:
+        The analysis as plain values, and no bytes.
+
+    Raises:
+        NetError: There is no such net, or it cannot be built or run.
+    """
     sys.path += [folder for folder in request["path"] if folder not in sys.path]
-    _limit_resources()
-    try:
-        shape = tuple(request["shape"])
-        found = SameProcess().analyze(request["net"], shape, request["classes"], request["style"])
-        answer = json.dumps(asdict(found))
-    except NetError as error:
-        answer = json.dumps({"error": str(error)})
-    except MemoryError:
-        answer = json.dumps({"error": f"{request['net']}: takes more memory than the sandbox has"})
-    except BaseException as error:
-        answer = json.dumps({"error": f"{request['net']}: {type(error).__name__}: {error}"})
-    content = answer.encode()
-    with open(descriptor, "wb", closefd=False) as pipe:
-        pipe.write(len(content).to_bytes(8, "big") + content)
-    os._exit(0)
+    shape = tuple(request["shape"])
+    found = SameProcess().analyze(request["net"], shape, request["classes"], request["style"])
+    return asdict(found), b""
 
 
-def _limit_resources() -> None:
-    try:
-        import resource
-    except ImportError:  # Windows has none
-        return
-    limits = [
-        (resource.RLIMIT_CPU, TIME_LIMIT_S),
-        (resource.RLIMIT_FSIZE, _FILE_LIMIT_BYTES),
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_NOFILE, 256),
-    ]
-    try:
-        with open("/proc/self/statm", encoding="ascii") as file:
-            used = int(file.read().split()[0]) * resource.getpagesize()
-        limits.append((resource.RLIMIT_AS, used + MEMORY_LIMIT_BYTES))
-    except OSError:  # not on Linux
-        pass
-    for kind, limit in limits:
-        _, hard = resource.getrlimit(kind)
-        highest = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
-        resource.setrlimit(kind, (highest, highest))
+def _copy_readable(files: Iterable[Path], folder: Path) -> dict[str, Path]:
+    """Copy files to where the user inside may read them.
 
-
-def _reduced_environment(folder: str) -> dict[str, str]:
-    kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
-    own = dict.fromkeys(("HOME", "TMPDIR", "TEMP", "TMP", "XDG_CACHE_HOME"), folder)
-    return kept | own | {"OMP_NUM_THREADS": "1", "NETLET_OFFLINE": "1", "PYTHONUTF8": "1"}
-
-
-def _kill_group(process: subprocess.Popen[bytes]) -> None:
-    """Kill a process and those that it has started."""
-    try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        process.kill()
-    process.wait()
+    Returns:
+        The copies by the absolute paths of the originals.
+    """
+    copies = {}
+    for number, file in enumerate(files):
+        copy = folder / str(number)
+        copy.write_bytes(read_regular(file, MAX_SOURCE_BYTES, NetError))
+        copy.chmod(0o644)
+        copies[str(file)] = copy
+    return copies

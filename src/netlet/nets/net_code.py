@@ -66,6 +66,48 @@ def find_code(address: str) -> NetCode | None:
         return None
 
 
+def list_code_files(address: str) -> list[Path]:
+    """Return the files that the code of a net needs, and the Python files beside it.
+
+    Args:
+        address: ``path/to/file.py:Name`` or ``package.module:Name``. Files of installed packages
+            are left out.
+
+    Returns:
+        Absolute paths, sorted; none if there is no such file or module.
+    """
+    place, _, _ = address.rpartition(":")
+    try:
+        if is_file_address(place):
+            path = Path(place).resolve()
+            roots = [path.parent, *folders_above(path.parent)]
+        else:
+            found = _find_module(place)
+            if found is None or is_installed(found[0]):
+                return []
+            path, roots = found[0], [found[1]]
+        beside = sorted(path.parent.glob("*.py"))[:_MAX_FILES]
+        imports = _Imports(roots)
+        files = {path, *(file.resolve() for file in beside if file.is_file())}
+        for file in sorted(files):
+            with contextlib.suppress(SyntaxError, ValueError):
+                files |= set(imports.follow(file, ast.parse(_read(file))))
+        files |= {init for file in files for init in _package_files(file, roots)}
+    except (NetError, OSError, SyntaxError, ValueError):  # loading the net says what is wrong
+        return []
+    return sorted(files)
+
+
+def _package_files(file: Path, roots: Sequence[Path]) -> Iterator[Path]:
+    """Yield the ``__init__`` files of the packages that a file is in."""
+    for folder in file.parents:
+        if not (folder / "__init__.py").is_file():
+            return
+        yield folder / "__init__.py"
+        if folder in roots[1:]:
+            return
+
+
 def _code_in_file(path: Path, name: str) -> NetCode | None:
     path = path.resolve()
     text = _read(path)

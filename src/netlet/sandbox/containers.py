@@ -1,0 +1,93 @@
+"""The command line of Podman and Docker: an empty image, in which this machine's Python runs."""
+
+from __future__ import annotations
+
+import io
+import os
+import secrets
+import subprocess
+import tarfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from netlet.errors import SandboxError
+from netlet.sandbox.limits import Limits
+from netlet.sandbox.visible import view_of_system
+
+IMAGE = "localhost/netlet-sandbox:1"
+_NOBODY = 65_534
+_MOST = 4_096  # of files and processes, before the limits of the task itself
+
+
+def build_command(
+    program: str,
+    command: Sequence[str],
+    inputs: Mapping[str, Path],
+    environment: Mapping[str, str],
+    limits: Limits,
+) -> list[str]:
+    """Return the command that runs another one in a container; see ``CommandBuilder``."""
+    user = os.geteuid() or _NOBODY
+    words = [program, "run", "--rm", "--name", f"netlet-{os.getpid()}-{secrets.token_hex(8)}"]
+    words += ["--network", "none", "--read-only", "--cap-drop", "ALL"]
+    words += ["--security-opt", "no-new-privileges", "--user", f"{user}:{user}"]
+    words += ["--memory", str(limits.memory_bytes), "--memory-swap", str(limits.memory_bytes)]
+    words += ["--pids-limit", str(limits.processes), "--hostname", "sandbox", "--workdir", "/tmp"]
+    words += ["--tmpfs", f"/tmp:rw,mode=1777,size={limits.folder_bytes}", "--shm-size", "16m"]
+    words += ["--pull", "never", *_limit_words()]
+    for name, value in environment.items():
+        words += ["--env", f"{name}={value}"]
+    sources = {path: path for path in view_of_system().folders if not path.startswith("/sys/")}
+    sources |= {inside: str(path) for inside, path in inputs.items()}
+    for inside, source in sources.items():
+        words += ["--mount", f"type=bind,source={source},target={inside},readonly"]
+    return [*words, IMAGE, *command]
+
+
+def _limit_words() -> list[str]:
+    """Return limits that any system allows: by default, Podman asks for more than some do."""
+    import resource  # Linux only, as all of this
+
+    words = []
+    for name, kind in (("nofile", resource.RLIMIT_NOFILE), ("nproc", resource.RLIMIT_NPROC)):
+        hard = resource.getrlimit(kind)[1]
+        most = _MOST if hard == resource.RLIM_INFINITY else min(hard, _MOST)
+        words += ["--ulimit", f"{name}={most}:{most}"]
+    return words
+
+
+def make_image(program: str, time_limit_s: float) -> None:
+    """Create the image, which holds nothing but the links of this system, unless it exists.
+
+    Raises:
+        OSError: The program cannot be started.
+        SandboxError: It cannot create images.
+        subprocess.TimeoutExpired: It does not answer.
+    """
+    found = subprocess.run(
+        [program, "image", "inspect", IMAGE], capture_output=True, timeout=time_limit_s, check=False
+    )
+    if found.returncode == 0:
+        return
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as archive:
+        for name in ("tmp", "proc", "dev", "sys", "task"):
+            folder = tarfile.TarInfo(name)
+            folder.type, folder.mode = tarfile.DIRTYPE, 0o755
+            archive.addfile(folder)
+        for path, target in view_of_system().links.items():
+            link = tarfile.TarInfo(path.lstrip("/"))
+            link.type, link.linkname = tarfile.SYMTYPE, target
+            archive.addfile(link)
+    made = subprocess.run(
+        [program, "import", "-", IMAGE],
+        input=content.getvalue(),
+        capture_output=True,
+        timeout=time_limit_s,
+        check=False,
+    )
+    if made.returncode:
+        lines = made.stderr.decode(errors="replace").strip().splitlines()
+        raise SandboxError(
+            lines[-1][:200] if lines else f"exit code {made.returncode}; start it", "missing"
+        )
