@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,11 +13,12 @@ from netlet.cli.locate import Problems, input_files, locate_records
 from netlet.cli.options import FORMATS, DataDir, Json, study_names
 from netlet.cli.progress import show_phases
 from netlet.cli.results import print_json, print_result, say
-from netlet.errors import DataError, MissingDataError
+from netlet.errors import DataError, MissingDataError, ReportError
 from netlet.outputs import HTML_MARK, check_output, check_output_folder
+from netlet.text import count_noun
 
 if TYPE_CHECKING:
-    from netlet.data import Split
+    from netlet.data import Dataset
     from netlet.records.study import Study
 
 
@@ -40,6 +42,19 @@ def report(
             "report.html if not given.",
         ),
     ] = None,
+    into: Annotated[
+        Path | None,
+        typer.Option(
+            "--into",
+            metavar="FILE",
+            help="Fill the blocks of this Markdown file, like README.md, and leave the rest as it "
+            "is; its pictures go into a folder beside it.",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="With --into: print what would change, and write nothing."),
+    ] = False,
     dataset: Annotated[
         str | None,
         typer.Option(
@@ -57,7 +72,17 @@ def report(
     Several studies are also compared: their curves in one plot, their figures in one table.
     It needs the extra 'report' (pip install '.[report]' in a checkout). Exit code 1 if a record is
     damaged; the others are shown.
+
+    --into fills what lies between <!-- netlet:NAME --> and <!-- /netlet --> in a README. NAME is
+    summary, receptive-field, verdict, curves, confusion, mistakes, augmentation or ladder.
     """
+    if into is not None:
+        if out is not None:
+            raise ReportError("--into and --out are two places; pass one of them")
+        problems = _fill(into, names, dataset, data_dir, dry_run=dry_run, json=json)
+        raise typer.Exit(problems.exit_code)
+    if dry_run:
+        raise ReportError("--dry-run shows what --into would change; pass --into FILE too")
     from netlet.report.page import check_suffix
 
     mark = HTML_MARK if out is None else None
@@ -80,11 +105,14 @@ def report(
     )
 
     studies = distinguish_names(studies)
-    images = [_scored_images(study, dataset, data_dir) for study in studies]
+    images = [_load_images(study, dataset, data_dir) for study in studies]
     with show_phases() as on_progress:
         on_progress("drawing the report")
         pages = [ladder_page(climbed) for climbed in climbs]
-        own = [study_page(study, scored) for study, scored in zip(studies, images, strict=True)]
+        own = [
+            study_page(study, None if found is None else found.held_out)
+            for study, found in zip(studies, images, strict=True)
+        ]
         pages += own if len(own) < 2 else [comparison_page(studies, own)]
         page = pages[0] if len(pages) == 1 else combine_pages(Page("Report", ""), pages)
         files = write(page, out)
@@ -101,8 +129,48 @@ def _print(files: Sequence[Path], out: Path, *, json: bool) -> None:
         print_result(f"{file}{figures}" if out.suffix == ".md" else str(file))
 
 
-def _scored_images(study: Study, dataset: str | None, data_dir: Path | None) -> Split | None:
-    """Load the images that scored a study, if they are on this machine and unchanged."""
+def _fill(
+    readme: Path,
+    names: list[str],
+    dataset: str | None,
+    data_dir: Path | None,
+    *,
+    dry_run: bool,
+    json: bool,
+) -> Problems:
+    """Fill the blocks of a README and say what has changed."""
+    from netlet.report import distinguish_names
+    from netlet.report.readme import fill_readme, open_readme
+    from netlet.report.readme_blocks import BLOCKS_WITH_IMAGES, Material
+
+    text = open_readme(readme)  # before the records, which take longer
+    problems = Problems()
+    studies, climbs = locate_records(names, problems)
+    material = Material(distinguish_names(studies), climbs)
+    shown = {block.name for block in text.blocks} & BLOCKS_WITH_IMAGES
+    images = _load_images(material.main, dataset, data_dir) if shown else None
+    with show_phases() as on_progress:
+        on_progress("drawing the blocks")
+        filled = fill_readme(readme, text, dataclasses.replace(material, images=images))
+    for line, name, reason in filled.left:
+        say(f"{readme}, line {line}: netlet:{name} stays as it is: {reason}")
+    changed = list(filled.changed) if dry_run else filled.write()
+    if json:
+        print_json("report", {"files": [str(file) for file in changed]})
+    elif dry_run:
+        for file in changed:
+            say(f"{file} would be {'changed' if file.exists() else 'written'}")
+        print_result(filled.diff() or f"{readme}: unchanged", lines=True)
+    else:
+        pictures = sum(file != readme for file in changed)
+        state = "filled" if readme in changed else "unchanged"
+        folder = f", {count_noun(pictures, 'picture')} written" if pictures else ""
+        print_result(f"{readme}: {state}{folder}")
+    return problems
+
+
+def _load_images(study: Study, dataset: str | None, data_dir: Path | None) -> Dataset | None:
+    """Load the data set that scored a study, if it is on this machine and unchanged."""
     from netlet.data import DATASET_NAMES, load
 
     name = dataset or study.data["name"]
@@ -118,7 +186,7 @@ def _scored_images(study: Study, dataset: str | None, data_dir: Path | None) -> 
             raise DataError(f"{name} is not the data set that {study.name} was scored on")
         if study.split == "val" and images.held_out.name != "val":
             images = images.hold_out(study.total)
-        return images.held_out
+        return images
     except MissingDataError:
         say(
             f"{study.name}: without pictures of mistakes; {name} is not on this machine "

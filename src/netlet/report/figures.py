@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netlet.errors import NetletWarning, ReportError, install_hint
-from netlet.outputs import write_output
+from netlet.outputs import TEXT_MARK, write_output
 from netlet.text import escape_controls
 
 if TYPE_CHECKING:
@@ -54,6 +54,13 @@ _STYLE: Any = {
 }
 # A file of its own has no page around it; it follows the reader's color scheme.
 _STANDALONE = "<style>svg{color:#222}@media (prefers-color-scheme:dark){svg{color:#ddd}}</style>"
+# Where the page's colors may not be those that the reader's system prefers, as on GitHub, a figure
+# needs its own background.
+_OPAQUE = (
+    f"<!-- {TEXT_MARK.decode()} -->\n"
+    "<style>svg{color:#222;background:#fff}"
+    "@media (prefers-color-scheme:dark){svg{color:#ddd;background:#16181b}}</style>"
+)
 
 
 @contextmanager
@@ -86,8 +93,13 @@ def new_figure(width: float, height: float) -> Figure:
         return figure
 
 
-def figure_to_svg(figure: Figure) -> str:
-    """Return a figure as SVG for light and dark pages."""
+def figure_to_svg(figure: Figure, *, opaque: bool = False) -> str:
+    """Return a figure as SVG for light and dark pages.
+
+    Args:
+        figure: The figure.
+        opaque: Whether it has a background of its own, for a page with colors of its own.
+    """
     with use_style():
         content = io.StringIO()
         metadata = {"Date": None, "Creator": None}
@@ -96,7 +108,7 @@ def figure_to_svg(figure: Figure) -> str:
     svg = escape_controls(content.getvalue().replace(INK, "currentColor"), keep="\n\t")
     svg = svg[svg.index("<svg") :]
     head = svg.index(">") + 1
-    return svg[:head] + _STANDALONE + svg[head:]
+    return svg[:head] + (_OPAQUE if opaque else _STANDALONE) + svg[head:]
 
 
 def figure_to_bytes(figure: Figure, suffix: str) -> bytes:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from netlet import stats
-from netlet.records import LadderResult, Rung, Study
+from netlet.records import LadderResult, Study
 from netlet.report.commands import command_for
 from netlet.report.ladder_plot import ladder_figure
 from netlet.report.markdown import bullet_list, escape_markdown, shell_block
@@ -41,7 +41,7 @@ def ladder_page(result: LadderResult, *, pictures: bool = True) -> Page:
         draft.add(
             f"## {rung.title}",
             f"**Target:** {rung.target}",
-            f"**Results:**\n\n{bullet_list(_list_results(rung, study))}",
+            f"**Results:**\n\n{bullet_list(list_results(study, rung.claim))}",
             f"**Analysis:**\n\n{bullet_list(analysis)}",
             f"**Remarks:**\n\n{remarks}" if remarks else "",
             shell_block(command) if command else "",
@@ -95,8 +95,13 @@ def _explain_columns(result: LadderResult) -> str:
     )
 
 
-def _list_results(rung: Rung, study: Study) -> list[str]:
-    claim: Mapping[str, float] = rung.claim
+def list_results(study: Study, claim: Mapping[str, float]) -> list[str]:
+    """Return the results of a rung, each a line of Markdown.
+
+    Args:
+        study: The study of the rung.
+        claim: What a write-up reports for it, by the keys of a ladder's ``claim``.
+    """
     n, split = len(study.seeds), study.split
     running = np.array([seed.train_correct_by_epoch for seed in study.seeds])
     held_out = np.array([seed.correct_by_epoch for seed in study.seeds])

@@ -204,7 +204,7 @@ def combine_pages(first: Page, pages: Sequence[Page]) -> Page:
     parts = [first.text.strip()]
     figures, tables = dict(first.figures), dict(first.tables)
     for number, page in enumerate(pages, start=1):
-        text = _demote_headings(page.text).strip()
+        text = demote_headings(page.text).strip()
         for name in page.figures:
             text = text.replace(f"]({name}.svg)", f"]({number}-{name}.svg)")
         parts.append(f"## {page.title}\n\n{text}")
@@ -213,7 +213,7 @@ def combine_pages(first: Page, pages: Sequence[Page]) -> Page:
     return Page(first.title, "\n\n".join(part for part in parts if part), figures, tables)
 
 
-def _demote_headings(text: str) -> str:
+def demote_headings(text: str) -> str:
     """Return Markdown with every heading one level down; ``#`` in a shell block is a comment."""
     lines, fenced = [], False
     for line in text.splitlines():

@@ -31,7 +31,7 @@ def study_page(study: Study, images: Split | None = None) -> Page:
         ReportError: matplotlib is not installed.
     """
     draft = Draft()
-    _add_verdict(draft, study)
+    add_verdict(draft, study)
     _add_uncertainty(draft, study)
     draft.add(
         "## What the results mean", bullet_list([*map(escape_markdown, stats.analyze_study(study))])
@@ -48,25 +48,31 @@ def study_page(study: Study, images: Split | None = None) -> Page:
     )
 
 
-def _add_verdict(draft: Draft, study: Study) -> None:
-    n = len(study.seeds)
+def describe_result(study: Study) -> str:
+    """Return the net, its training and its accuracy in a sentence of Markdown."""
     numbers = ", ".join(str(seed.seed) for seed in study.seeds)
+    n = len(study.seeds)
     seeds = f"seed {numbers}" if n == 1 else f"mean of {n} seeds: {numbers}"
-    result = (
+    return (
         f"{inline_code(study.net)}, {study.cost['parameters']:,} parameters, trained for "
         f"{count_noun(study.epochs, 'epoch')} with recipe {escape_markdown(study.recipe['name'])}: "
         f"{stats.mean_percent(study):.3f}% accuracy on the {study.total:,} {study.split} images of "
         f"{escape_markdown(study.data['name'])} after the last epoch ({seeds})."
     )
+
+
+def add_verdict(draft: Draft, study: Study) -> None:
+    """Add the verdict with a row for each rule, and the result; without a budget, only that."""
     verdict, table = stats.study_verdict(study), study_tables.verdict_table(study)
     if verdict is None or table is None:
-        draft.add(result)
+        draft.add(describe_result(study))
         return
+    n = len(study.seeds)
     withheld, budget = escape_markdown(verdict.withheld), escape_markdown(verdict.budget)
     state = f"not judged, {withheld}" if verdict.state == "NOT JUDGED" else verdict.state
     passing = f" {stats.count_passing_seeds(study)} of {n} seeds pass it." if n > 1 else ""
     head = f"**Budget {budget}: {state}.**{passing}"
-    draft.add(head, result, draft.table("verdict", table))
+    draft.add(head, describe_result(study), draft.table("verdict", table))
 
 
 def _add_uncertainty(draft: Draft, study: Study) -> None:
@@ -172,7 +178,7 @@ def _add_training(draft: Draft, study: Study) -> None:
 
 
 def _add_net(draft: Draft, study: Study) -> None:
-    draft.add("## The net", _summarize_cost(study))
+    draft.add("## The net", summarize_cost(study))
     diagram = net_diagram(study)
     if diagram is not None:
         draft.add(
@@ -189,7 +195,8 @@ def _add_net(draft: Draft, study: Study) -> None:
     )
 
 
-def _summarize_cost(study: Study) -> str:
+def summarize_cost(study: Study) -> str:
+    """Return what the net costs in a sentence of Markdown."""
     cost = study.cost
     limit = (study.budget or {}).get("params_below")
     allowed = f" (limit: fewer than {limit:,})" if limit else ""
