@@ -6,11 +6,15 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+# Threads that wait would keep the core of another worker busy. OpenMP reads this when it is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 import pytest
 import torch
 from fault_counts import FaultCounts
 from helpers import Netlet, write_blob_source
 
+from netlet.backends.cpu import library
 from netlet.cli import main
 from netlet.data import SOURCES, Dataset, Source, load, make_scribble, save_npz
 from netlet.data.source_files import read_source
@@ -128,6 +132,16 @@ def _offline_on_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     """Forbid downloads unless a test allows them, and undo another test's number of threads."""
     monkeypatch.setenv("NETLET_OFFLINE", "1")
     torch.set_num_threads(1)
+
+
+@pytest.fixture
+def quick_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compile with less optimization, for tests of what the C code says and not of how fast it is.
+
+    It takes GCC half the time; the slow suite compiles the same nets as training does.
+    """
+    flags = tuple("-O1" if flag == "-O3" else flag for flag in library._FLAGS)
+    monkeypatch.setattr(library, "_FLAGS", flags)
 
 
 @pytest.fixture

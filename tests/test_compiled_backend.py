@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from fixtures import compiled_nets
-from helpers import linux_only
+from helpers import few_fast, linux_only
 from torch import nn
 from torch.nn import functional as F
 
@@ -27,7 +27,7 @@ from netlet.nets import NETS
 from netlet.recipes import AUGMENTS, Recipe, Warp
 from netlet.training import Callback, Checkpoint, Recorder, fit, load_checkpoint
 
-pytestmark = [linux_only, pytest.mark.usefixtures("two_threads")]
+pytestmark = linux_only
 
 SMOOTHING = 0.1
 
@@ -163,8 +163,32 @@ def gradients(net: nn.Module) -> dict[str, torch.Tensor]:
     return {name: p.grad for name, p in net.named_parameters() if p.grad is not None}
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
-def test_compiled_step_equals_pytorch(name: str) -> None:
+# The fast suite compiles these as training does, the next ones with less optimization.
+OPTIMIZED = ("sprint", "no norm, no head, a pooling that leaves a row")
+QUICKLY_COMPILED = (
+    "a student's script",
+    "color, not square, odd maps, a linear head",
+    "depthwise, strided, in two blocks",
+    "a student's residual net, with every operation on maps",
+    "linear layers that are shared, with products of vectors",
+    "maps whose rows are joined",
+    "a softmax of its own, and rarer activations",
+)
+
+
+@pytest.mark.parametrize("name", few_fast([*OPTIMIZED, *(name for name in EXAMPLES if name not in OPTIMIZED)], 2))
+def test_compiled_step_equals_pytorch(name: str, two_threads: None) -> None:
+    compare_with_pytorch(name)
+
+
+@pytest.mark.parametrize("name", QUICKLY_COMPILED)
+def test_quickly_compiled_step_equals_pytorch(
+    name: str, two_threads: None, quick_compiler: None
+) -> None:
+    compare_with_pytorch(name)
+
+
+def compare_with_pytorch(name: str) -> None:
     net, shape = net_of(name)
     theirs = copy.deepcopy(net)
     step = CompiledStep(net, shape, 24, half=False)
@@ -208,7 +232,9 @@ def test_compiled_bfloat16_is_as_accurate_as_autocast(name: str) -> None:
         assert error < 2 * theirs + 0.01, key
 
 
-def test_compiled_dropout_depends_on_the_seed_and_has_the_right_gradient() -> None:
+def test_compiled_dropout_depends_on_the_seed_and_has_the_right_gradient(
+    two_threads: None, quick_compiler: None
+) -> None:
     torch.manual_seed(0)
     net = nn.Sequential(
         # No ReLU and no pooling, since finite differences need a smooth function.
@@ -245,7 +271,7 @@ def test_compiled_dropout_depends_on_the_seed_and_has_the_right_gradient() -> No
         ), name
 
 
-def test_compiled_dropout_keeps_the_mean() -> None:
+def test_compiled_dropout_keeps_the_mean(two_threads: None, quick_compiler: None) -> None:
     # The input of the dropout is 1 everywhere, so the mean of its output is what dropout does.
     net = nn.Sequential(
         nn.Conv2d(1, 16, 1, bias=False),
@@ -488,7 +514,7 @@ class ChangesItsInput(Branches):
 
 
 def test_a_net_is_compared_with_its_program_even_if_the_library_is_cached(
-    new_cache: Path, monkeypatch: pytest.MonkeyPatch
+    new_cache: Path, quick_compiler: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     CompiledStep(Branches(), (1, 8, 8), 9, half=False)
     forbid_compiler(monkeypatch)
@@ -504,13 +530,17 @@ def test_a_net_is_compared_with_its_program_even_if_the_library_is_cached(
     CompiledStep(Branches(), (1, 8, 8), 9, half=False)
 
 
-def test_a_net_may_change_its_input_and_have_no_gradient(new_cache: Path) -> None:
+def test_a_net_may_change_its_input_and_have_no_gradient(
+    new_cache: Path, quick_compiler: None
+) -> None:
     CompiledStep(ChangesItsInput(), (1, 8, 8), 9, half=False)
     dead = nn.Sequential(nn.Conv2d(1, 3, 8), nn.Sigmoid(), nn.Hardtanh(2, 3), nn.Flatten())
     CompiledStep(dead, (1, 8, 8), 9, half=False)
 
 
-def test_a_clamp_at_zero_passes_the_gradient_of_zero_on(new_cache: Path) -> None:
+def test_a_clamp_at_zero_passes_the_gradient_of_zero_on(
+    new_cache: Path, quick_compiler: None
+) -> None:
     class Clamps(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -561,7 +591,7 @@ def new_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_compiled_training_with_a_new_library_matches_eager_training(
-    blob_data: Dataset, new_cache: Path
+    blob_data: Dataset, new_cache: Path, two_threads: None
 ) -> None:
     runs = [
         fit(netlet.build(tiny, 0), blob_data, RECIPE.replace(backend=step, precision="float32"))
@@ -583,7 +613,7 @@ def forbid_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_library_is_compiled_once_and_cached(
-    new_cache: Path, monkeypatch: pytest.MonkeyPatch
+    new_cache: Path, quick_compiler: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     CompiledStep(tiny(), (1, 28, 28), 8, half=False)
     (cached,) = new_cache.iterdir()
@@ -594,7 +624,9 @@ def test_library_is_compiled_once_and_cached(
         CompiledStep(tiny(), (1, 28, 28), 9, half=False)
 
 
-def test_check_of_a_library_does_not_depend_on_the_weights_of_the_net(new_cache: Path) -> None:
+def test_check_of_a_library_does_not_depend_on_the_weights_of_the_net(
+    new_cache: Path, quick_compiler: None
+) -> None:
     net = tiny()
     for parameter in net.parameters():
         nn.init.constant_(parameter, float("nan"))
@@ -603,7 +635,7 @@ def test_check_of_a_library_does_not_depend_on_the_weights_of_the_net(new_cache:
 
 
 def test_wrong_library_is_rejected_and_not_cached(
-    new_cache: Path, monkeypatch: pytest.MonkeyPatch
+    new_cache: Path, quick_compiler: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     original = c_source.generate_c_source
 
@@ -631,7 +663,11 @@ def test_wrong_library_is_rejected_and_not_cached(
     ],
 )
 def test_training_falls_back_to_eager_mode_without_a_compiler(
-    trouble: str, new_cache: Path, blob_data: Dataset, monkeypatch: pytest.MonkeyPatch
+    trouble: str,
+    new_cache: Path,
+    quick_compiler: None,
+    blob_data: Dataset,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     if trouble == "switched off":
         monkeypatch.setenv("NETLET_COMPILE", "0")
@@ -674,7 +710,7 @@ def test_short_training_is_not_compiled(blob_data: Dataset) -> None:
     assert fit(netlet.build(tiny, 0), blob_data, RECIPE.replace(backend="auto")).backend == "eager"
 
 
-def test_compiled_run_resumes_bit_for_bit(blob_data: Dataset) -> None:
+def test_compiled_run_resumes_bit_for_bit(blob_data: Dataset, two_threads: None) -> None:
     class KeepsCheckpoint(Callback):
         kept: Checkpoint | None = None
 
@@ -756,7 +792,9 @@ def test_resuming_on_another_backend_warns_and_the_record_lists_both(blob_data: 
     assert "compiler" not in again.environment
 
 
-def test_evaluation_of_large_maps_takes_little_memory(new_cache: Path) -> None:
+def test_evaluation_of_large_maps_takes_little_memory(
+    new_cache: Path, quick_compiler: None
+) -> None:
     net = nn.Sequential(nn.Conv2d(1, 512, 1), nn.AvgPool2d(64), nn.Flatten(), nn.Linear(512, 3))
     step = CompiledStep(net, (1, 64, 64), 512, half=False, training=False)
     assert 16 <= step.images < 64  # a map takes 8 MiB

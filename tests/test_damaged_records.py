@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import FIXTURES, ROOT, Netlet, linux_only
+from helpers import FIXTURES, ROOT, Netlet, few_fast, linux_only
 from record_checks import record_runs, try_edits
 
 from netlet import nets, records
@@ -50,18 +50,22 @@ def test_every_committed_record_agrees_with_itself() -> None:
         records.find_study(path)
 
 
-def test_every_edit_of_a_run_is_refused_or_harmless(recorded: Path) -> None:
-    refused = list(
-        try_edits(recorded / "runs" / "edited", RECORD, 140, 1, commands_every=8, report_every=10)
-    )
-    assert sum(refused) > 100
+@pytest.mark.parametrize(("number", "seed"), few_fast([(50, 1), (140, 3)], 1))
+def test_every_edit_of_a_run_is_refused_or_harmless(
+    recorded: Path, number: int, seed: int
+) -> None:
+    edited = recorded / "runs" / "edited"
+    refused = list(try_edits(edited, RECORD, number, seed, commands_every=8, report_every=3))
+    assert sum(refused) > 0.7 * number
 
 
-def test_every_edit_of_a_study_is_refused_or_harmless(recorded: Path) -> None:
-    refused = list(
-        try_edits(recorded / "studies" / "edited", STUDY, 60, 2, commands_every=8, report_every=10)
-    )
-    assert sum(refused) > 40
+@pytest.mark.parametrize(("number", "seed"), few_fast([(30, 2), (60, 4)], 1))
+def test_every_edit_of_a_study_is_refused_or_harmless(
+    recorded: Path, number: int, seed: int
+) -> None:
+    edited = recorded / "studies" / "edited"
+    refused = list(try_edits(edited, STUDY, number, seed, commands_every=8, report_every=3))
+    assert sum(refused) > 0.6 * number
 
 
 @pytest.mark.slow
