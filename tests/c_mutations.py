@@ -63,18 +63,18 @@ _CONVOLUTION = (
     ),
     Mutation(
         "backward weights not mirrored",
-        "(s.kernel_w - 1 - c * s.dilation_w) * back_pitch(s)",
-        "(c * s.dilation_w) * back_pitch(s)",
+        "s.kernel_w - 1 - place % s.taps_w * s.dilation_w",
+        "place % s.taps_w * s.dilation_w",
     ),
     Mutation(
         "backward rows not mirrored",
-        "row = s.kernel_h - 1 - r * s.dilation_h",
-        "row = r * s.dilation_h",
+        "s.kernel_h - 1 - place / s.taps_w * s.dilation_h",
+        "place / s.taps_w * s.dilation_h",
     ),
     Mutation(
         "channels swapped",
-        "forward[((size_t)(j / PAIR) * out_blocks + o)",
-        "forward[((size_t)(j / PAIR) * out_blocks + (o ^ 1))",
+        "forward[((size_t)(j / PAIR) * lanes(s) + o)",
+        "forward[((size_t)(j / PAIR) * lanes(s) + (o ^ 1))",
     ),
     Mutation("wrong padding of the input", "(h + next.top) * x_row", "(h) * x_row"),
     Mutation("wrong column of the input", "(w + next.left) * pitch", "(w) * pitch"),
@@ -109,13 +109,18 @@ _CONVOLUTION = (
         "(ws.d_bias + b * LANES) += bias",
         "(ws.d_bias + b * LANES) = bias",
     ),
-    Mutation("kernel transposed", "weight_row(s, 0, i, r, c)", "weight_row(s, 0, i, c, r)"),
+    Mutation(
+        "kernel transposed",
+        "weight_row(s, 0, t.i + i, t.place + p)",
+        "weight_row(s, 0, t.i + i, (t.place + p) % s.taps_w * s.taps_h + (t.place + p) / s.taps_w)",
+    ),
     Mutation("weight gradients not cleared", "memset(ws.d_weight, 0, w_size(s) * 4);", ""),
     Mutation("bias gradients not cleared", "memset(ws.d_bias, 0, lanes(s) * 4);", ""),
     Mutation(
         "weights of the first step kept",
-        "inputs = inputs_per_output(s);\n    for (int o = out_from",
-        "inputs = inputs_per_output(s);\n    if (forward[0]) return;\n    for (int o = out_from",
+        "int out_from,\n                         int out_to) {\n    for (int o",
+        "int out_from,\n                         int out_to) {\n"
+        "    if (forward[0]) return;\n    for (int o",
     ),
     Mutation(
         "one image too few in memory",
@@ -136,8 +141,8 @@ _DEPTHWISE = (
     Mutation("depthwise bias omitted", "const vec initial = bias ?", "const vec initial = 0 ?"),
     Mutation(
         "depthwise not mirrored",
-        "backward[(s.kernel_h * s.kernel_w - 1 - j) * out_blocks",
-        "backward[j * out_blocks",
+        "backward[(s.kernel_h * s.kernel_w - 1 - weight_row(s, o, i, place))",
+        "backward[weight_row(s, o, i, place)",
     ),
     Mutation("depthwise rows as columns", "window + i * s.row + j", "window + j * s.row + i"),
     Mutation("depthwise squares left out", "squares += a * a;", "squares += a;"),
@@ -326,8 +331,8 @@ _BATCHES_AND_THREADS = (
     ),
     Mutation(
         "one thread's weight gradients only",
-        "for (int a = 0; a < net->threads; a++) {\n                    const float *from",
-        "for (int a = 0; a < 1; a++) {\n                    const float *from",
+        "for (int a = 0; a < net->threads; a++) {\n                const float *from",
+        "for (int a = 0; a < 1; a++) {\n                const float *from",
     ),
     Mutation(
         "one thread's bias gradients only",
@@ -355,8 +360,8 @@ _LINEAR = (
     ),
     Mutation(
         "C H W read as H W C",
-        "return i % pixels * round_up(s.map_channels, LANES) + i / pixels;",
-        "return i / s.map_channels * round_up(s.map_channels, LANES) + i % s.map_channels;",
+        "if (s.linear) return place * round_up(s.map_channels, LANES) + i;",
+        "if (s.linear) return i * weight_places(s) + place;",
     ),
     Mutation("linear sums without squares", "+= squares[i]", "+= sums[i]", 1),
     Mutation(
@@ -425,13 +430,13 @@ _GATED = (
     ),
     Mutation(
         "rows not dilated",
-        "return r * s.dilation_h * kernel_row(s) + c * s.dilation_w * pitch(s)",
-        "return r * kernel_row(s) + c * s.dilation_w * pitch(s)",
+        "r = place / s.taps_w * s.dilation_h, c = place % s.taps_w * s.dilation_w;",
+        "r = place / s.taps_w, c = place % s.taps_w * s.dilation_w;",
     ),
     Mutation(
         "columns not dilated",
-        "return r * s.dilation_h * kernel_row(s) + c * s.dilation_w * pitch(s)",
-        "return r * s.dilation_h * kernel_row(s) + c * pitch(s)",
+        "r = place / s.taps_w * s.dilation_h, c = place % s.taps_w * s.dilation_w;",
+        "r = place / s.taps_w * s.dilation_h, c = place % s.taps_w;",
     ),
     Mutation(
         "difference instead of sum",
@@ -492,8 +497,10 @@ _GATED = (
         "elem *to = add ? (elem *)ws.scratch : g;\n",
         "elem *to = g;\n    add = 0;\n",
     ),
-    Mutation("shared weights: one gradient", "t.add_weight ? to[j] +", "0 ? to[j] +"),
-    Mutation("gradients of shared weights never cleared", "t.add_weight ? to[j]", "1 ? to[j]"),
+    Mutation("shared weights: one gradient", "tensors.add_weight ? to[p] +", "0 ? to[p] +"),
+    Mutation(
+        "gradients of shared weights never cleared", "tensors.add_weight ? to[p]", "1 ? to[p]"
+    ),
     Mutation(
         "shared norm: one gradient of gamma", "t.add_gamma ? t.d_gamma[c] + sum_dzy :", "0 ? 0 :"
     ),

@@ -641,8 +641,10 @@ def test_wrong_library_is_rejected_and_not_cached(
 
     def wrong(*args: object, **more: object) -> str:
         text = original(*args, **more)  # type: ignore[arg-type]
-        assert text.count("weight_row(s, 0, i, r, c)") == 1
-        return text.replace("weight_row(s, 0, i, r, c)", "weight_row(s, 0, i, c, r)")
+        kept = "weight_row(s, 0, t.i + i, t.place + p)"
+        assert text.count(kept) == 1
+        mirrored = kept.replace("t.place + p", "weight_places(s) - 1 - t.place - p")
+        return text.replace(kept, mirrored)
 
     monkeypatch.setattr("netlet.backends.cpu.compiled_step.generate_c_source", wrong)
     with pytest.raises(
