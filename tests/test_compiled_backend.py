@@ -176,7 +176,9 @@ QUICKLY_COMPILED = (
 )
 
 
-@pytest.mark.parametrize("name", few_fast([*OPTIMIZED, *(name for name in EXAMPLES if name not in OPTIMIZED)], 2))
+@pytest.mark.parametrize(
+    "name", few_fast([*OPTIMIZED, *(name for name in EXAMPLES if name not in OPTIMIZED)], 2)
+)
 def test_compiled_step_equals_pytorch(name: str, two_threads: None) -> None:
     compare_with_pytorch(name)
 

@@ -51,9 +51,7 @@ def test_every_committed_record_agrees_with_itself() -> None:
 
 
 @pytest.mark.parametrize(("number", "seed"), few_fast([(50, 1), (140, 3)], 1))
-def test_every_edit_of_a_run_is_refused_or_harmless(
-    recorded: Path, number: int, seed: int
-) -> None:
+def test_every_edit_of_a_run_is_refused_or_harmless(recorded: Path, number: int, seed: int) -> None:
     edited = recorded / "runs" / "edited"
     refused = list(try_edits(edited, RECORD, number, seed, commands_every=8, report_every=3))
     assert sum(refused) > 0.7 * number
