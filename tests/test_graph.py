@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import ctypes
 import io
 from collections.abc import Callable
 
@@ -284,6 +285,23 @@ WAYS_TO_READ: dict[str, Callable[[torch.Tensor], object]] = {
     "saved": lambda x: torch.save(x, io.BytesIO()) or 0.0,
     "branch": lambda x: 1.0 if x.max() > 1e9 else 0.0,
     "comparison": lambda x: float(torch.equal(x, -x)),
+    "printed": lambda x: len(str(x)),
+    "representation": lambda x: len(repr(x)),
+    "formatted": lambda x: float(f"{x.max():.3f}"),
+    "counts": lambda x: len(torch.bincount((x.flatten() > 0).long())),
+    "repetitions": lambda x: len(torch.repeat_interleave((x.flatten() > 0).long())),
+    "places": lambda x: len(torch.argwhere(x > 0)),
+    "pieces": lambda x: len(torch.tensor_split(x.flatten(), (x.flatten()[:2] > 0).long())),
+    "sparse": lambda x: x.to_sparse()._nnz(),
+    "picked": lambda x: len(x[x > 0]),
+    "search in a list": lambda x: float(x.sum() in [1.0, 2.0]),
+    "slice": lambda x: len(x[: (x.sum() > 0).long() + 1]),
+    "address": lambda x: ctypes.c_float.from_address(x.data_ptr()).value,
+    "lengths": lambda x: len(
+        nn.utils.rnn.pack_padded_sequence(
+            x[:, 0], (x[:, 0, :, 0] >= 0).sum(1), batch_first=True, enforce_sorted=False
+        ).data
+    ),
 }
 
 
@@ -307,6 +325,8 @@ HARMLESS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "shapes": lambda x: x.view(len(x), *x.shape[1:]).reshape(x.size()),
     "no change": lambda x: x.to(x.dtype).float().contiguous().cpu(),
     "loop": lambda x: torch.stack(list(x)),
+    "mask of its own": lambda x: x[:, torch.tensor([True, False])].repeat(1, 2, 1, 1),
+    "name of the shape": lambda x: x if str(x.shape) else -x,
 }
 
 

@@ -13,7 +13,7 @@ _MAX_NUMBERS = 64
 _MAX_VALUES_READ, _MAX_CHOICES, _MAX_NEW_NUMBERS = 16, 64, 8
 # Reads (``BULK_READS``) after which other code cannot write into the tensor: the arrays are
 # made read-only.
-_COPIES = ("__array__", "numpy", "tolist")
+_COPIES = ("__array__", "__format__", "__repr__", "numpy", "tolist")
 
 
 @dataclass(frozen=True)

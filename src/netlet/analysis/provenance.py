@@ -38,6 +38,9 @@ _WEIGHT_ARGUMENTS = {
 }
 _INDEXING = {"index", "index_select", "gather", "take", "take_along_dim", "embedding", "scatter"}
 _INDEXING |= {"index_put", "_unsafe_index", "masked_fill", "where", "masked_scatter", "index_add"}
+_INDEXING |= {"_pack_padded_sequence"}
+# Whose operations hide nothing; the profiler's read and write no tensors.
+_SEEN = ("aten", "prims", "prim", "profiler")
 # A buffer that is added is a position or a mask; one that is multiplied is a weight.
 _ADDING = {"add", "sub", "rsub", "cat", "stack", "copy", "eq", "ne", "lt", "le", "gt", "ge"}
 
@@ -90,6 +93,7 @@ class Provenance:
         self._kept: list[Any] = []  # keeps tensors alive, so that no id or address is used again
         self._sharing: dict[int, list[torch.Tensor]] = {}  # storage -> the tensors that share it
         self._versions: dict[int, int] = {}  # PyTorch counts how often a tensor was written to
+        self._counting: set[int] = set()  # ids of tensors whose last writing may not be counted yet
         self._registered_in: dict[int, int] = {}  # storage -> bytes that are registered
         self._register(list_parameters(net), "parameter")
         self._register(list_buffers(net), "buffer")
@@ -112,7 +116,8 @@ class Provenance:
         if output is not None:
             label = self._label(output)
             # PyTorch's own operations may do this, too, but not to the output.
-            if self._versions[id(output)] != _version(output):
+            unseen = _version(output) - self._versions[id(output)]
+            if unseen and not (unseen == 1 and id(output) in self._counting):
                 self.outside.reasons["the output is written to where nothing sees it"] = None
             if not label.active:
                 self._report(label.sources, "(net)", "the output", as_weight=True)
@@ -136,15 +141,14 @@ class Provenance:
         name = func._schema.name.partition("::")[2].removesuffix("_")
         arguments = bind_arguments(func, args, kwargs)
         inputs = list(list_tensors(arguments))
-        for tensor in written_tensors(func, arguments):  # by this operation
+        written = written_tensors(func, arguments)
+        for tensor in written:
             if id(tensor) in self._versions:
                 self._versions[id(tensor)] = _version(tensor)
         self.outside.note_arguments(func, args, kwargs)
         labels = [self._label(t) for t in inputs]
         active = name not in SHAPE_ONLY and any(label.active for label in labels)
-        if func.namespace not in ("aten", "prims", "prim") or any(
-            _has_own_dispatch(t) for t in inputs
-        ):
+        if func.namespace not in _SEEN or any(_has_own_dispatch(t) for t in inputs):
             self.outside.reasons[f"cannot see into {func._schema.name}{in_module(place)}"] = None
         if active and name in VALUE_DEPENDENT:
             self.outside.note_value_read(inputs[0], place)
@@ -161,7 +165,7 @@ class Provenance:
         for tensor in list_tensors(out):
             self._set(tensor, self._after_view(name, tensor, inputs, label))
         if func._schema.is_mutable:
-            self._mark_written(written_tensors(func, arguments), label)
+            self._mark_written(written, label)
 
     def _read(self, name: str, arguments: dict[str, Any], place: str) -> _Label:
         """Report the sources that an operation on values from the input reads.
@@ -251,6 +255,8 @@ class Provenance:
                 for other in self._sharing.get(storage, ()):
                     self._labels[id(other)] = _join([self._labels[id(other)], label])
                     self._versions[id(other)] = _version(other)
+                    # Outside inference mode, PyTorch counts only after the operation is over.
+                    self._counting.add(id(other))
 
     def _after_view(
         self, name: str, out: torch.Tensor, inputs: Sequence[torch.Tensor], label: _Label

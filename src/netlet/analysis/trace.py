@@ -29,6 +29,7 @@ from netlet.analysis.training_run import run_in_training
 from netlet.errors import NetError
 from netlet.graph import BATCH, Execution, Graph, ModuleRun, Observer, Tracer
 from netlet.graph.aten_names import BULK_READS
+from netlet.nets.compiled_nets import unwrap
 from netlet.nets.eval_mode import eval_mode
 from netlet.nets.isolation import Isolation
 from netlet.nets.outputs import first_tensor
@@ -49,6 +50,7 @@ def trace(net: nn.Module, shape: Sequence[int] = (1, 28, 28)) -> Trace:
         NetError: The net does not run on such an image (with the layer and its input shape), or its
             output contains no tensor.
     """
+    net = unwrap(net)
     twin = copy_in_float32(net)
     if twin is None:
         return _trace(net, shape)

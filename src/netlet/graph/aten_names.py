@@ -21,7 +21,9 @@ SPLITS = frozenset(
 VALUE_DEPENDENT = frozenset(
     [
         *("_local_scalar_dense", "item", "nonzero", "masked_select", "unique", "_unique2"),
-        *("unique_consecutive", "allclose", "equal", "is_nonzero"),
+        *("_unique", "unique_consecutive", "unique_dim", "unique_dim_consecutive", "argwhere"),
+        *("allclose", "equal", "is_nonzero", "bincount", "to_sparse", "_to_sparse", "one_hot"),
+        *("_to_sparse_csr", "_to_sparse_csc", "_to_sparse_bsr", "_to_sparse_bsc"),
     ]
 )
 RANDOM = frozenset(
@@ -96,8 +98,8 @@ VIEWS = frozenset(
 # code.
 BULK_READS = frozenset(
     [
-        *("__array__", "__dlpack__", "__reduce_ex__", "apply_", "data_ptr", "map2_", "map_"),
-        *("numpy", "storage", "tolist", "untyped_storage"),
+        *("__array__", "__dlpack__", "__format__", "__reduce_ex__", "__repr__", "apply_"),
+        *("data_ptr", "map2_", "map_", "numpy", "storage", "tolist", "untyped_storage"),
     ]
 )
 # These make a tensor of what they are given, also of values of another tensor.

@@ -100,6 +100,10 @@ class ModuleRuns:
         """The innermost run of a registered module."""
         return self._running[-1][1] if self._running else self.root
 
+    def has(self, module: nn.Module) -> bool:
+        """Return whether a module is the net or registered in it."""
+        return module in self._paths
+
     def enter(self, module: nn.Module, args: Any) -> None:
         """Note that a module starts; one that is not registered counts to the one that runs it."""
         run = self.current

@@ -16,6 +16,8 @@ from netlet.graph.module_runs import ModuleRun
 _SHOWN_LETTERS = 300
 # Where in PyTorch's C++ code a warning was raised.
 _ORIGIN = re.compile(r"\s*\(Triggered internally at [^)]*\)")
+# Of a warning about the hooks of the tracer.
+_ABOUT_HOOKS = "when there are global hooks on modules"
 RaisedWarning = tuple[ModuleRun, str]
 
 
@@ -35,6 +37,8 @@ def collect_warnings(current: Callable[[], ModuleRun]) -> Iterator[list[RaisedWa
         def show(message: Warning | str, category: type[Warning], *rest: Any) -> None:
             if issubclass(category, NetletWarning):
                 otherwise(message, category, *rest)
+                return
+            if _ABOUT_HOOKS in str(message):
                 return
             run, text = current(), _shorten(str(message))
             found.setdefault((id(run.module), text), (run, text))

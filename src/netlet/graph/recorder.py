@@ -13,16 +13,16 @@ from netlet.graph.aten import split_slices, translate
 from netlet.graph.aten_names import IDENTITIES, RANDOM, SHAPE_ONLY, SPLITS, VALUE_DEPENDENT
 from netlet.graph.call import Call, bind_arguments, replaced_tensors, written_tensors
 from netlet.graph.execution import Execution
-from netlet.graph.graph import Graph, Node, Weight
+from netlet.graph.graph import Graph, Node
 from netlet.graph.module_runs import FunctionCall, ModuleRun, ModuleRuns
 from netlet.graph.operations import Dropout, Opaque, Operation, Reshape
 from netlet.graph.rare_operations import FurtherOutput
 from netlet.graph.resampling_aten import constant_everywhere
 from netlet.graph.shared_memory import SharedMemory
-from netlet.graph.tensors import address, has_mask, list_tensors
-from netlet.graph.value_reads import look_at_call
+from netlet.graph.tensors import address, list_tensors
+from netlet.graph.value_reads import look_at_call, reads_sizes
+from netlet.graph.weight_names import WeightNames
 from netlet.nets.outputs import first_tensor
-from netlet.nets.registered import list_buffers, list_parameters
 
 
 @dataclass(frozen=True)
@@ -57,12 +57,7 @@ class Recorder:
         self._memory = SharedMemory(self._add_node)
         self._stale: set[int] = set()  # ids of tensors whose memory changed through another view
         self._dispatched: set[int] = set()  # ids of what operations returned
-        self._names: dict[int, str] = {}  # id of a registered tensor -> its first name
-        for name, tensor in (*list_parameters(net), *list_buffers(net)):
-            self._names.setdefault(id(tensor), name)
-        # id of a tensor that is computed from a registered one -> the name of the latter
-        self._sources: dict[int, str] = {}
-        self._transposed: dict[int, torch.Tensor] = {}  # by id of its transpose
+        self._weights = WeightNames(net)
         self._reader: ModuleRun | None = None
         self._certain = 0
         self._read: set[int | None] = set()  # addresses of all tensors that were read
@@ -147,7 +142,7 @@ class Recorder:
             if func._schema.is_mutable:
                 self._note_change(outputs)
             return
-        if name in VALUE_DEPENDENT or (name == "index" and has_mask(arguments["indices"])):
+        if name in VALUE_DEPENDENT or reads_sizes(name, arguments, self.is_value):
             self._note_read()
         if name in SHAPE_ONLY or not outputs:
             return
@@ -169,7 +164,7 @@ class Recorder:
             self._add(operation := seen or Reshape(name), (number,), outputs[0])
         else:
             operation = self._translate(
-                Call(name, arguments, outputs[0], self.is_value, self._weight, func)
+                Call(name, arguments, outputs[0], self.is_value, self._weights.weight, func)
             )
             self._add(operation, numbers, outputs[0])
             for out in outputs[1:]:
@@ -191,10 +186,12 @@ class Recorder:
         """Record a call that reads no value: what it computes is a constant of the graph."""
         if name == "_local_scalar_dense":
             self._weight_read = self._weight_read or self._caller
-        self._note_transpose(name, arguments.get("self"), outputs)
-        self._note_source(read, outputs)
+        self._weights.note_view(name, arguments.get("self"), outputs)
+        self._weights.note_source(read, outputs)
         if read and outputs and name not in SHAPE_ONLY and name not in IDENTITIES:
-            operation = self._translate(Call(name, arguments, outputs[0], _is_tensor, self._weight))
+            operation = self._translate(
+                Call(name, arguments, outputs[0], _is_tensor, self._weights.weight)
+            )
             self._add_call(name, operation, read, outputs, constant=True)
 
     def _translate(self, call: Call) -> Operation:
@@ -275,50 +272,25 @@ class Recorder:
         self._pending[id(tensor)] = _Pending(operation, inputs, self.runs.current.path)
         self._kept.append(tensor)
 
-    def _weight(self, tensor: torch.Tensor, transposed: bool) -> Weight:
-        if transposed:
-            original = self._transposed.get(id(tensor))
-            tensor = tensor.t() if original is None else original
-        name, source = self._names.get(id(tensor), ""), self._sources.get(id(tensor), "")
-        if not name:  # a constant that the net made itself and may write to later
-            tensor = tensor.detach().clone()
-        if type(tensor) not in (torch.Tensor, nn.Parameter):  # a class may lie about shapes
-            tensor = tensor.as_subclass(torch.Tensor)
-        return Weight(name, tensor, "" if name else source)
+    def note_unseen(self) -> None:
+        """Note that a part of the net runs where it is not recorded, as in another thread."""
+        self._note_read()
 
     def _note_read(self) -> None:
         """Note that the net reads a value of a tensor."""
         if self._reader is None:
             self._reader, self._certain = self.runs.current, len(self._nodes)
 
-    def _note_transpose(self, name: str, of: Any, outputs: list[torch.Tensor]) -> None:
-        """Remember that a tensor is a registered one, transposed or as it is."""
-        if not outputs or not isinstance(of, torch.Tensor):
-            return
-        if name in ("t", "transpose") and of.dim() == 2:
-            self._transposed[id(outputs[0])] = of
-            self._kept.append(outputs[0])
-        elif name in ("alias", "detach") and id(of) in self._names:
-            self._names[id(outputs[0])] = self._names[id(of)]
-            self._kept.append(outputs[0])
-
-    def _note_source(self, read: list[torch.Tensor], outputs: list[torch.Tensor]) -> None:
-        """Remember that tensors are computed from a registered one."""
-        ids = [id(x) for x in read]
-        sources = [self._names.get(i) or self._sources.get(i) for i in ids]
-        source = next(filter(None, sources), "")
-        for out in outputs:
-            if source and id(out) not in self._names:
-                self._sources[id(out)] = source
-                self._kept.append(out)
-
     def _note_change(self, outputs: list[torch.Tensor]) -> None:
         """Note that memory was written to: other views of it hold no known value any more."""
         for out in outputs:
-            name = self._names.get(id(out), "")
+            name = self._weights.name_of(out)
             if name and not name.endswith("num_batches_tracked"):
                 self._changes = self._changes or self._caller
             self._stale.update(map(id, self._memory.sharing(out)))
+
+    def _accounts_for(self, tensor: torch.Tensor) -> bool:
+        return id(tensor) in self._dispatched or bool(self._weights.name_of(tensor))
 
     def finish(self, returned: Any) -> Execution:
         """Return what the run showed.
@@ -332,6 +304,8 @@ class Recorder:
         number = None
         if output is not None and self.is_value(output):
             number = self._number(output)
+        elif output is not None and not self._accounts_for(output):
+            self.note_unseen()
         graph = Graph(
             tuple(self._images.shape[1:]),
             tuple(self._nodes),

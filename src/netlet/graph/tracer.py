@@ -9,12 +9,14 @@ mode.
 from __future__ import annotations
 
 import dataclasses
+import threading
 from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
 
 import torch
 from torch import nn
+from torch._ops import HigherOrderOperator
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -27,6 +29,7 @@ from netlet.graph.module_runs import ModuleRun
 from netlet.graph.operations import Dropout
 from netlet.graph.raised_warnings import collect_warnings
 from netlet.graph.recorder import Recorder
+from netlet.nets.compiled_nets import unwrap, without_compiler
 from netlet.text import format_shape
 
 # Images in the traced batch. Two, since some nets squeeze away a batch dimension of one.
@@ -45,7 +48,7 @@ def trace_graph(net: nn.Module, shape: Sequence[int]) -> Graph:
         NetError: The net does not run on such an image.
     """
     try:
-        return Tracer(net, torch.zeros(BATCH, *shape)).run().graph
+        return Tracer(unwrap(net), torch.zeros(BATCH, *shape)).run().graph
     except Exception as error:
         raise NetError(
             f"{type(net).__name__}: does not run on an image {format_shape(shape)} ({error})"
@@ -68,6 +71,7 @@ class Tracer:
         self._images = images
         self._recorder = Recorder(net, images)
         self._observers = tuple(observers)
+        self._thread = threading.get_ident()
 
     @property
     def last_module(self) -> ModuleRun:
@@ -76,9 +80,9 @@ class Tracer:
 
     def run(self) -> Execution:
         """Run the net, once, in the mode that it is in. It may raise any exception."""
-        recorder = self._recorder
+        recorder, self._thread = self._recorder, threading.get_ident()
         raised = collect_warnings(lambda: recorder.runs.current)
-        with raised as found, torch.no_grad(), ExitStack() as hooks:
+        with raised as found, torch.no_grad(), without_compiler(), ExitStack() as hooks:
             # So that layers of transformers call single operations instead of one for all of it.
             fast_paths = torch.backends.mha.get_fastpath_enabled()
             hooks.callback(torch.backends.mha.set_fastpath_enabled, fast_paths)
@@ -94,14 +98,20 @@ class Tracer:
         return dataclasses.replace(recorder.finish(returned), warnings=tuple(found))
 
     def _enter_module(self, module: nn.Module, args: Any) -> None:
-        self._recorder.runs.enter(module, args)
+        if threading.get_ident() == self._thread:
+            self._recorder.runs.enter(module, args)
+        elif self._recorder.runs.has(module):
+            self._recorder.note_unseen()
 
     def _leave_module(self, module: nn.Module, _: object, returned: Any) -> None:
-        self._recorder.leave_module(module, returned)
+        if threading.get_ident() == self._thread:
+            self._recorder.leave_module(module, returned)
 
 
 class _DispatchMode(TorchDispatchMode):
     """Passes every operation to a recorder and to observers."""
+
+    supports_higher_order_operators = True  # PyTorch reads this
 
     def __init__(self, recorder: Recorder, observers: tuple[Observer, ...]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -116,6 +126,8 @@ class _DispatchMode(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        if isinstance(func, HigherOrderOperator):
+            return self._run_branches(func, args, kwargs)
         args = wrap_numbers(func, args)
         refuse_wrong_state(func, bind_arguments(func, args, kwargs))
         result = self._decompose(func, args, kwargs)
@@ -126,6 +138,22 @@ class _DispatchMode(TorchDispatchMode):
             observer.dispatched(func, args, kwargs, result, self._recorder.runs.current)
         self._recorder.record(func, args, kwargs, result)
         return result
+
+    def _run_branches(self, func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+        """Run the functions that an operation such as ``torch.cond`` is given, in this mode.
+
+        Raises:
+            NetError: It runs them in an unknown way.
+        """
+        name = func.name()
+        with self:
+            if name == "cond":
+                predicate, yes, no, operands = args
+                return (yes if predicate else no)(*operands)
+            if name in ("wrap_with_set_grad_enabled", "wrap_with_autocast"):
+                at = next(i for i, value in enumerate(args) if callable(value))
+                return args[at](*args[at + 1 :])
+        raise NetError(f"netlet cannot follow torch's {name}; write it as a loop in Python")
 
     def _decompose(self, func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         """Call the operations that an operation consists of, in this mode, and return the result.

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from netlet.graph.aten_names import BULK_READS, CONSTRUCTORS
-from netlet.graph.tensors import is_same, list_tensors
+from netlet.graph.tensors import has_mask, is_same, list_tensors
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,26 @@ class Undispatched:
     reads_values: bool
     reads_weights: bool
     same: tuple[tuple[torch.Tensor, torch.Tensor], ...]
+
+
+# Arguments that decide the shape or the order of a result, by operation.
+_SIZES = {
+    "_pack_padded_sequence": "lengths",
+    "repeat_interleave": "repeats",
+}
+
+
+def reads_sizes(name: str, arguments: dict[str, Any], is_value: Callable[[Any], bool]) -> bool:
+    """Return whether the shape of an operation's result depends on values.
+
+    Args:
+        name: Of the operation.
+        arguments: By name.
+        is_value: Tells whether a tensor is a value.
+    """
+    if name == "index":
+        return has_mask([index for index in arguments["indices"] if is_value(index)])
+    return name in _SIZES and is_value(arguments.get(_SIZES[name]))
 
 
 def look_at_call(
@@ -50,6 +70,8 @@ def look_at_call(
     values = [x for x in given if is_value(x)]
     reads = name in BULK_READS and bool(given)
     reads_values, same = reads and bool(values), []
+    if name == "tensor_split" and any(map(is_value, args[1:])):  # where it splits
+        reads_values = True
     for tensor in list_tensors(out) if values else ():
         seen = id(tensor) in dispatched and name not in CONSTRUCTORS
         if seen or is_value(tensor) or any(tensor is x for x in args):

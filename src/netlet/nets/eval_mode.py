@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from torch import nn
 
+from netlet.nets.compiled_nets import is_exported
 from netlet.nets.registered import list_modules
 
 
@@ -16,7 +17,8 @@ def eval_mode(net: nn.Module) -> Iterator[None]:
     # A frozen scripted module has no mode.
     modules = [module for _, module in list_modules(net) if hasattr(module, "training")]
     modes = [(module, module.training) for module in modules]
-    net.eval()
+    if not is_exported(net):  # one that was exported runs as it did then
+        net.eval()
     try:
         yield
     finally:

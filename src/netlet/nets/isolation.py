@@ -23,6 +23,7 @@ import torch
 
 from netlet.errors import NetError, NetletWarning
 from netlet.nets.code_state import CodeState
+from netlet.nets.compiled_nets import prepare_compiler
 
 _SIGNALS = [
     getattr(signal, name)
@@ -67,6 +68,7 @@ class Isolation:
 
     def __enter__(self) -> Self:
         """Remember everything."""
+        prepare_compiler()
         self._code = CodeState()
         # Bound now: the code could replace the methods of these classes.
         self._restore_code, self._restore_all = self._code.restore, self._restore
@@ -164,6 +166,7 @@ def guard_net(what: str) -> Iterator[None]:
     if os._exit is not _exit:  # within another guard
         yield
         return
+    prepare_compiler()
     restore_code = CodeState().restore
     setattr(os, "_exit", _refuse_exit)  # noqa: B010  # an assignment would have a wrong type
     replaced: list[str] = []

@@ -17,6 +17,7 @@ from torch import nn
 from netlet.errors import NetError, check_type, did_you_mean
 from netlet.files import read_regular
 from netlet.nets.addresses import complete_address, explain_path, full_address, is_user_code
+from netlet.nets.compiled_nets import unwrap_all
 from netlet.nets.isolation import Isolation, UserExitError, note_user_code
 from netlet.nets.name_errors import SELECTED, explain_name_error
 from netlet.nets.net_code import find_code, is_file_address
@@ -79,7 +80,7 @@ def _load_user_net(address: str) -> NetEntry:
     note_user_code()
     code = find_code(address)
     with _one_line_errors(address, "importing it failed"):
-        target = _resolve_target(place, attribute, address)
+        target = unwrap_all(_resolve_target(place, attribute, address))
     docstring = (inspect.getdoc(target) or "").strip().splitlines()
     about = docstring[0] if docstring else ""
     if isinstance(target, nn.Module):
@@ -97,7 +98,7 @@ def _load_user_net(address: str) -> NetEntry:
 
     def builder(**settings: Any) -> nn.Module:
         with _one_line_errors(address, "building it failed"):
-            net = target(**settings)
+            net = unwrap_all(target(**settings))
         if not isinstance(net, nn.Module):
             raise NetError(f"{address}: expected a torch.nn.Module, got a {type(net).__name__}")
         return net
