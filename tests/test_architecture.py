@@ -111,6 +111,26 @@ def test_packages_import_only_from_lower_layers(path: Path) -> None:
         )
 
 
+def test_only_what_shows_values_imports_a_package_by_its_name() -> None:
+    packages = {package.removesuffix(".py") for package in positions()}
+    named = {
+        str(path.relative_to(PACKAGE)): node.value.split(".")[1]
+        for path in FILES
+        if path.parent != PACKAGE or path.name != "__init__.py"
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant)
+        and re.fullmatch(r"netlet(\.[a-z_0-9]+)+", str(node.value))
+        and node.value.split(".")[1] in packages
+    }
+    known = {package.removesuffix(".py"): position for package, position in positions().items()}
+    upward = {
+        file
+        for file, package in named.items()
+        if known[package] > known[file.partition("/")[0].removesuffix(".py")]
+    }
+    assert upward == {"display.py"}
+
+
 def test_init_files_only_import_and_assign() -> None:
     for path in FILES:
         if path.name == "__init__.py" and path.parent != PACKAGE:

@@ -41,6 +41,7 @@ _SOURCES = {
     "find_recipe": "catalog",
     "find_study": "records",
     "fit": "training",
+    "load_frontier": "stats",
     "load_run": "records",
     "load_study": "records",
     "net": "nets",
@@ -74,7 +75,7 @@ if TYPE_CHECKING:
     from netlet.nets import build, net
     from netlet.recipes import Recipe
     from netlet.records import Run, Study, find_study, load_run, load_study
-    from netlet.stats import compare
+    from netlet.stats import compare, load_frontier
     from netlet.training import fit
 
 

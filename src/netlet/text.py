@@ -152,6 +152,34 @@ class Table(NamedTuple):
     def __str__(self) -> str:
         return format_table(self.columns, self.rows, self.align)
 
+    def __repr__(self) -> str:
+        columns = escape_controls(", ".join(self.columns))
+        columns = columns if len(columns) < 400 else f"{columns[:400]}..."
+        return f"<Table of {count_noun(len(self.rows), 'row')}: {columns}>"
+
+    def _repr_html_(self) -> str:
+        return self.to_html()
+
+    def to_html(self, caption: str = "") -> str:
+        """Return the table as HTML that takes the colors of the page around it.
+
+        Args:
+            caption: The text above the table; it is escaped, like the cells.
+        """
+        sides = [f'style="text-align:{"right" if side == "r" else "left"}"' for side in self.align]
+
+        def cells(tag: str, texts: Sequence[str]) -> str:
+            opened = 'th scope="col"' if tag == "th" else tag
+            return "".join(
+                f"<{opened} {side}>{escape_html(text)}</{tag}>"
+                for text, side in zip(texts, sides, strict=True)
+            )
+
+        title = f"<caption>{escape_html(caption)}</caption>" if caption else ""
+        rows = "".join(f"<tr>{cells('td', row)}</tr>" for row in self.rows)
+        head = f"<thead><tr>{cells('th', self.columns)}</tr></thead>"
+        return f"<table>{title}{head}<tbody>{rows}</tbody></table>"
+
 
 def round_percentages(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return values for JSON with their percentages and points rounded to 4 decimals.

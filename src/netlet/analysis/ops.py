@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import nn
@@ -10,11 +11,12 @@ from torch import nn
 from netlet.analysis.fields import Field
 from netlet.analysis.hidden_weights import HiddenWeights
 from netlet.analysis.windows import Window
+from netlet.display import Displayed
 from netlet.nets.registered import count_numbers, list_parameters
 
 
 @dataclass
-class Op:
+class Op(Displayed):
     """One run of a layer, a function or a container.
 
     Attributes:
@@ -54,6 +56,15 @@ class Op:
     def name(self) -> str:
         """The name shown in tables."""
         return self.path or "(net)"
+
+    def _facts(self) -> Mapping[str, object]:
+        return {
+            "path": self.path,
+            "kind": self.kind,
+            "output": self.output,
+            "own_parameters": self.own_parameters,
+            "macs": self.macs,
+        }
 
 
 @dataclass(frozen=True)
@@ -95,7 +106,7 @@ class UnrunModule:
 
 
 @dataclass
-class Trace:
+class Trace(Displayed):
     """What one run of a net showed.
 
     Attributes:
@@ -161,3 +172,13 @@ class Trace:
             return None
         counts = [op.macs for op in self.ops if op.leaf]
         return None if any(macs is None for macs in counts) else sum(macs or 0 for macs in counts)
+
+    def _facts(self) -> Mapping[str, object]:
+        return {
+            "net": type(self.net).__name__,
+            "shape": self.shape,
+            "ops": len(self.ops),
+            "parameters": self.parameters,
+            "macs": self.macs(),
+            "outputs": self.outputs,
+        }

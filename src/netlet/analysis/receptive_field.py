@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,13 +11,14 @@ from torch import nn
 from netlet.analysis.fields import Field
 from netlet.analysis.ops import Trace
 from netlet.analysis.trace import trace
-from netlet.text import escape_controls, format_sizes, format_table
+from netlet.display import Displayed
+from netlet.text import Table, escape_controls, format_sizes
 
 PerAxis = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class FieldRow:
+class FieldRow(Displayed):
     """One window, with sizes for each axis of the image.
 
     ``r_out = r_in + (k - 1) * d * j_in`` and ``j_out = j_in * s``; None if unknown.
@@ -52,7 +53,7 @@ class FieldRow:
 
 
 @dataclass(frozen=True)
-class ReceptiveField:
+class ReceptiveField(Displayed):
     """The receptive-field table of a net; its ``str`` is the table as text.
 
     Norms, dropout and activations have no row, since they act on single positions. A global pooling
@@ -72,7 +73,8 @@ class ReceptiveField:
         """Return the table as plain data for JSON."""
         return asdict(self)
 
-    def __str__(self) -> str:
+    def to_table(self) -> Table:
+        """Return the windows as a table of text."""
         dilated = any(set(row.d) != {1} for row in self.rows)
         head = ["layer", "kind", "n_in", "k", "s", "p", *(["d"] if dilated else []), "n_out"]
         head += ["r_in", "j_in", "r_out", "j_out"]
@@ -81,10 +83,23 @@ class ReceptiveField:
             sizes = [row.n_in, row.k, row.s, row.p, *([row.d] if dilated else []), row.n_out]
             sizes_and_fields = [*sizes, row.r_in, row.j_in, row.r_out, row.j_out]
             rows.append([row.name, row.kind, *map(format_sizes, sizes_and_fields)])
-        end = f"receptive field: {format_sizes(self.size)}"
-        if self.why_unknown:
-            end += f" (unknown: {escape_controls(self.why_unknown)})"
-        return f"{format_table(head, rows, 'll' + 'r' * (len(head) - 2))}\n{end}"
+        return Table(head, rows, "ll" + "r" * (len(head) - 2))
+
+    @property
+    def conclusion(self) -> str:
+        """The receptive field of the output in words, or why it is unknown."""
+        why = f" (unknown: {self.why_unknown})" if self.why_unknown else ""
+        return f"receptive field: {format_sizes(self.size)}{why}"
+
+    def __str__(self) -> str:
+        return f"{self.to_table()}\n{escape_controls(self.conclusion)}"
+
+    def _facts(self) -> Mapping[str, object]:
+        return {
+            "size": self.size,
+            "rows": len(self.rows),
+            **({"why_unknown": self.why_unknown} if self.why_unknown else {}),
+        }
 
 
 def receptive_field(net: nn.Module, shape: Sequence[int] = (1, 28, 28)) -> ReceptiveField:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from math import prod
 from typing import Any
@@ -14,21 +14,15 @@ from netlet.analysis.notes import write_notes
 from netlet.analysis.ops import Op, Trace
 from netlet.analysis.receptive_field import PerAxis, field_jump, field_size
 from netlet.analysis.trace import trace
+from netlet.display import Displayed
 from netlet.nets.registered import count_bytes, count_numbers, list_parameters
-from netlet.text import (
-    escape_controls,
-    escape_html,
-    format_count,
-    format_shape,
-    format_sizes,
-    format_table,
-)
+from netlet.text import Table, escape_controls, format_count, format_shape, format_sizes
 
 _COLUMNS = ("layer", "kind", "k", "s", "p", "d", "output", "parameters", "MACs", "field", "jump")
 
 
 @dataclass(frozen=True)
-class Row:
+class Row(Displayed):
     """A layer or function; None for properties that it does not have or that are unknown."""
 
     name: str
@@ -46,7 +40,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Summary:
+class Summary(Displayed):
     """Rows, totals and notes; its ``str`` is the table as text.
 
     MACs are for one image. FLOPs are twice the MACs.
@@ -78,32 +72,18 @@ class Summary:
         }
 
     def __str__(self) -> str:
-        body = format_table(_COLUMNS, self._cells(), "llrrrrrrrrr")
         return "\n".join(
             [
                 escape_controls(f"{self.net}, input {format_shape(self.input)}"),
-                body,
+                str(self.to_table()),
                 "",
-                *self._totals(),
+                *self.totals(),
                 *map(escape_controls, self.notes),
             ]
         )
 
-    def _repr_html_(self) -> str:
-        def cells(tag: str, values: Sequence[str]) -> str:
-            return (
-                "<tr>"
-                + "".join(f"<{tag}>{escape_html(value)}</{tag}>" for value in values)
-                + "</tr>"
-            )
-
-        rows = "".join(cells("td", row) for row in self._cells())
-        lines = "<br>".join(escape_html(line) for line in [*self._totals(), *self.notes])
-        caption = f"<caption>{escape_html(self.net)}, input {format_shape(self.input)}</caption>"
-        head = f"<thead>{cells('th', _COLUMNS)}</thead>"
-        return f"<table>{caption}{head}<tbody>{rows}</tbody></table><p>{lines}</p>"
-
-    def _cells(self) -> list[list[str]]:
+    def to_table(self) -> Table:
+        """Return the rows as a table of text."""
         cells = []
         for row in self.rows:
             window = (row.kernel, row.stride, row.padding, row.dilation)
@@ -121,9 +101,10 @@ class Summary:
                     *reach,
                 ]
             )
-        return cells
+        return Table(_COLUMNS, cells, "llrrrrrrrrr")
 
-    def _totals(self) -> list[str]:
+    def totals(self) -> list[str]:
+        """Return the lines below the table, without the notes."""
         frozen = self.parameters - self.trainable
         active = "?" if self.activation_bytes is None else f"{self.activation_bytes / 1024:.1f} KiB"
         flops = "?" if self.macs is None else f"{2 * self.macs:,}"
@@ -144,6 +125,17 @@ class Summary:
             f"total {total}",
             f"inference        {active} of activations at the peak",
         ]
+
+    def _facts(self) -> Mapping[str, object]:
+        return {
+            "net": self.net,
+            "input": self.input,
+            "rows": len(self.rows),
+            "parameters": self.parameters,
+            "macs": self.macs,
+            "field": self.field,
+            "activation_bytes": self.activation_bytes,
+        }
 
 
 def _describe_field(field: PerAxis | None, image: Sequence[int]) -> str:

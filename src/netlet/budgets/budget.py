@@ -17,6 +17,7 @@ from typing import Any, Literal, get_args
 
 from netlet.budgets.measures import HIDDEN, ModelCost, Outcome, Score
 from netlet.budgets.verdict import RuleResult, State, Verdict
+from netlet.display import Displayed
 from netlet.errors import BudgetError, did_you_mean, warn_of_but
 from netlet.text import count_noun, format_count
 
@@ -34,7 +35,7 @@ JudgedSplit = Literal["test", "val"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Budget:
+class Budget(Displayed):
     """Limits for a net and its training; a limit that is None does not apply.
 
     Accuracies are in percent and exact: 99.4 means 994 of 1,000 images. ``forbids`` and

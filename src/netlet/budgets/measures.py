@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import NormalDist
 
+from netlet.display import Displayed
+
 
 @dataclass(frozen=True)
 class Score:
@@ -60,7 +62,7 @@ HIDDEN = "weights outside the net"
 
 
 @dataclass(frozen=True)
-class ModelCost:
+class ModelCost(Displayed):
     """What a net costs, known without training it.
 
     ``None`` means unknown, for instance the MACs of a net whose path depends on its input.
@@ -78,7 +80,7 @@ class ModelCost:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Outcome(Displayed):
     """The held-out score of every epoch of a training, and the data set."""
 
     scores: Sequence[Score]

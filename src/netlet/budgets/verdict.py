@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from netlet.text import escape_controls, format_table
+from netlet.display import Displayed
+from netlet.text import Table, escape_controls
 
 State = Literal["PASS", "FAIL", "NOT YET", "NOT JUDGED", "UNKNOWN"]
 
 
 @dataclass(frozen=True)
-class RuleResult:
+class RuleResult(Displayed):
     """One rule of a budget, checked against what was found."""
 
     rule: str
@@ -23,7 +25,7 @@ class RuleResult:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Verdict(Displayed):
     """The results of all rules of a budget; ``str(verdict)`` is a table."""
 
     budget: str
@@ -50,15 +52,30 @@ class Verdict:
         return self.state in ("FAIL", "UNKNOWN")
 
     def __str__(self) -> str:
+        head, *remarks = map(escape_controls, (self.head, *self.remarks()))
+        return "\n".join([head, str(self.to_table()), *remarks])
+
+    @property
+    def head(self) -> str:
+        """The budget and its state in one line."""
+        state = f"not judged: {self.withheld}" if self.state == "NOT JUDGED" else self.state
+        return f"{self.budget}: {state}"
+
+    def to_table(self) -> Table:
+        """Return a row for each rule."""
         rows = [(r.rule, r.limit, r.found, r.margin, r.state) for r in self.results]
-        head = f"not judged: {self.withheld}" if self.state == "NOT JUDGED" else self.state
-        layers = [_name_largest_layers(r) for r in self.results if r.largest_layers]
-        lines = [
-            escape_controls(f"{self.budget}: {head}"),
-            format_table(("rule", "limit", "found", "margin", "verdict"), rows),
-            *map(escape_controls, layers),
-        ]
-        return "\n".join(lines)
+        return Table(("rule", "limit", "found", "margin", "verdict"), rows, "lllll")
+
+    def remarks(self) -> list[str]:
+        """Return the lines below the table: the layers that cost most, and notes on the net."""
+        return [_name_largest_layers(r) for r in self.results if r.largest_layers]
+
+    def _facts(self) -> Mapping[str, object]:
+        return {
+            "budget": self.budget,
+            "state": self.state,
+            "results": {result.rule: result.state for result in self.results},
+        }
 
 
 @dataclass(frozen=True)
@@ -67,8 +84,9 @@ class NotedVerdict(Verdict):
 
     notes: tuple[str, ...] = ()
 
-    def __str__(self) -> str:
-        return "\n".join([super().__str__(), *map(escape_controls, self.notes)])
+    def remarks(self) -> list[str]:
+        """Return the lines below the table: the layers that cost most, and notes on the net."""
+        return [*super().remarks(), *self.notes]
 
 
 def _name_largest_layers(result: RuleResult) -> str:

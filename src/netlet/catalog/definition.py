@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from netlet.budgets import Budget
+from netlet.display import Displayed
 from netlet.recipes import Recipe
 
 
 @dataclass(frozen=True, kw_only=True)
-class Claim:
+class Claim(Displayed):
     """What a write-up says about its net, to be compared with what is measured."""
 
     document: str  # its number
@@ -22,7 +23,7 @@ class Claim:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Definition:
+class Definition(Displayed):
     """One experiment of the catalog.
 
     ``net`` is the name of a registered net or a net in one line (see ``netlet.nets.notation``).

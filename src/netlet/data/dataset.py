@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
+from netlet.display import Displayed
 from netlet.errors import DataError
 from netlet.records.values import DataDescription
 from netlet.text import to_unicode
@@ -17,7 +18,7 @@ HOLD_OUT_SEED = 5_000
 
 
 @dataclass(frozen=True)
-class Split:
+class Split(Displayed):
     """Images and their labels.
 
     Args:
@@ -50,6 +51,9 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def _facts(self) -> Mapping[str, object]:
+        return {"name": self.name, "images": self.images, "labels": self.labels}
+
     def to(self, device: torch.device) -> Split:
         """Return the same images on a device."""
         return Split(self.name, self.images.to(device), self.labels.to(device))
@@ -67,7 +71,7 @@ class Split:
 
 
 @dataclass(frozen=True)
-class Dataset:
+class Dataset(Displayed):
     """Images for training and images for scoring.
 
     ``held_out`` is ``test``, or ``val`` after :meth:`hold_out`. In the latter case the data set no
@@ -243,6 +247,14 @@ class Dataset:
             class_names=tuple(names),
             before_hold_out=self.before_hold_out and self.before_hold_out.with_classes(names),
         )
+
+    def _facts(self) -> Mapping[str, object]:
+        return {
+            "name": self.name,
+            "shape": self.shape,
+            "classes": self.classes,
+            "images": {split.name: len(split) for split in (self.train, self.held_out)},
+        }
 
 
 def _allocate_shares(counts: torch.Tensor, images: int) -> torch.Tensor:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from netlet.display import Displayed
+
 
 @dataclass(frozen=True)
 class File:
@@ -31,7 +33,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Source:
+class Source(Displayed):
     """A public data set in four IDX files."""
 
     name: str

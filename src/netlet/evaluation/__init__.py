@@ -11,11 +11,12 @@ from netlet.evaluation.digit_detector import compute_digit_probability
 from netlet.evaluation.evaluate import Evaluation, compute_logits, evaluate, to_probabilities
 from netlet.evaluation.format import evaluation_to_dict, format_evaluation, worst_mistakes
 from netlet.evaluation.normalization import find_better_normalization
-from netlet.evaluation.predict import Prediction, predict
+from netlet.evaluation.predict import Prediction, Predictions, predict
 
 __all__ = [
     "Evaluation",
     "Prediction",
+    "Predictions",
     "check_agreement",
     "choose_threshold",
     "compute_digit_probability",

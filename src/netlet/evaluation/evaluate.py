@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from netlet.budgets import Score
 from netlet.data.batches import normalize
 from netlet.data.dataset import Split
+from netlet.display import Displayed
 from netlet.errors import NetError
 from netlet.nets.device_errors import explain_device_errors
 from netlet.nets.eval_mode import eval_mode
@@ -26,7 +27,7 @@ _CALIBRATION_BINS = 10
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class Evaluation(Displayed):
     """The result of a net on a split."""
 
     score: Score
@@ -34,6 +35,14 @@ class Evaluation:
     confusion: tuple[tuple[int, ...], ...]  # [label][predicted]
     calibration: tuple[CalibrationBin, ...]
     mistakes: tuple[Mistake, ...]  # by index
+
+    def _facts(self) -> Mapping[str, object]:
+        return {
+            "score": self.score,
+            "loss": round(self.loss, 4),
+            "classes": len(self.confusion),
+            "mistakes": len(self.mistakes),
+        }
 
 
 def evaluate(

@@ -10,9 +10,10 @@ from typing import Any
 from netlet.budgets import Score
 from netlet.evaluation.evaluate import Evaluation
 from netlet.records import Mistake
-from netlet.text import format_table, round_percentages
+from netlet.text import Table, format_table, round_percentages
 
-_MAX_CONFUSION_CLASSES = 20  # a wider confusion matrix does not fit on a terminal
+MAX_CONFUSION_CLASSES = 20  # a wider confusion matrix does not fit on a terminal
+CONFUSION_TITLE = "confusion matrix: labels in rows, predictions in columns"
 
 
 def format_evaluation(evaluation: Evaluation, class_names: Sequence[str], worst: int = 10) -> str:
@@ -23,24 +24,12 @@ def format_evaluation(evaluation: Evaluation, class_names: Sequence[str], worst:
         class_names: The names of the classes, in the order of the labels.
         worst: The number of mistakes to list, those with the highest confidence first.
     """
-    score = evaluation.score
     parts = [
-        f"{score}, 95% interval {_format_interval(score)}; loss {evaluation.loss:.4f}",
-        format_table(
-            ("class", "images", "correct", "%", "95% interval", "most often mistaken for"),
-            [_class_row(evaluation, k, class_names) for k in range(len(class_names))],
-            "lrrrrl",
-        ),
+        describe_score(evaluation),
+        str(class_table(evaluation, class_names)),
     ]
-    if len(class_names) <= _MAX_CONFUSION_CLASSES:
-        rows = [
-            [name, *(str(n) if n else "." for n in row)]
-            for name, row in zip(class_names, evaluation.confusion, strict=True)
-        ]
-        parts.append(
-            "confusion matrix: labels in rows, predictions in columns\n"
-            + format_table(("", *class_names), rows, "l" + "r" * len(class_names))
-        )
+    if len(class_names) <= MAX_CONFUSION_CLASSES:
+        parts.append(f"{CONFUSION_TITLE}\n{confusion_table(evaluation, class_names)}")
     mistakes = worst_mistakes(evaluation, worst)
     if mistakes:
         rows = [
@@ -52,6 +41,30 @@ def format_evaluation(evaluation: Evaluation, class_names: Sequence[str], worst:
             + format_table(("image", "label", "prediction", "confidence"), rows, "rllr")
         )
     return "\n\n".join(parts)
+
+
+def describe_score(evaluation: Evaluation) -> str:
+    """Return the score with its 95% interval, and the loss."""
+    score = evaluation.score
+    return f"{score}, 95% interval {_format_interval(score)}; loss {evaluation.loss:.4f}"
+
+
+def class_table(evaluation: Evaluation, class_names: Sequence[str]) -> Table:
+    """Return a row for each class: its accuracy, and what it is most often mistaken for."""
+    return Table(
+        ("class", "images", "correct", "%", "95% interval", "most often mistaken for"),
+        [_class_row(evaluation, k, class_names) for k in range(len(class_names))],
+        "lrrrrl",
+    )
+
+
+def confusion_table(evaluation: Evaluation, class_names: Sequence[str]) -> Table:
+    """Return the confusion matrix: labels in rows, predictions in columns."""
+    rows = [
+        [name, *(str(n) if n else "." for n in row)]
+        for name, row in zip(class_names, evaluation.confusion, strict=True)
+    ]
+    return Table(("", *class_names), rows, "l" + "r" * len(class_names))
 
 
 def evaluation_to_dict(

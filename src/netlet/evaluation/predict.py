@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from netlet.data.batches import normalize
+from netlet.display import Displayed
 from netlet.errors import NetError
 from netlet.evaluation.confidence import judge
 from netlet.evaluation.evaluate import EVALUATION_BATCH, to_probabilities
@@ -23,7 +24,7 @@ from netlet.text import format_shape
 
 
 @dataclass(frozen=True)
-class Prediction:
+class Prediction(Displayed):
     """A net's prediction for one image."""
 
     # Of each class. They sum to 1, or, if a calibration considers it, to the probability that the
@@ -66,6 +67,26 @@ class Prediction:
     def _order(self) -> list[int]:
         return sorted(range(len(self.probabilities)), key=lambda k: -self.probabilities[k])
 
+    def _facts(self) -> Mapping[str, object]:
+        return {
+            "best": self.best,
+            "confidence": round(self.confidence, 4),
+            "runner_up": self.runner_up,
+            "runner_up_confidence": round(self.runner_up_confidence, 4),
+            **({} if self.unsure is None else {"unsure": self.unsure}),
+        }
+
+
+class Predictions(list[Prediction], Displayed):
+    """The predictions for several images, in their order."""
+
+    def _facts(self) -> Mapping[str, object]:
+        return {
+            "images": len(self),
+            "best": [one.best for one in self],
+            "unsure": sum(bool(one.unsure) for one in self),
+        }
+
 
 def predict(
     net: nn.Module,
@@ -73,7 +94,7 @@ def predict(
     recipe: Recipe | None = None,
     channels: int = 1,
     confidence: Confidence | None = None,
-) -> list[Prediction]:
+) -> Predictions:
     """Classify images in batches of 500.
 
     Args:
@@ -93,7 +114,7 @@ def predict(
         NetError: The net's output is not ``N K``, or contains NaN.
     """
     if not images:
-        return []
+        return Predictions()
     batch = torch.from_numpy(np.stack(images)).unsqueeze(1).expand(-1, channels, -1, -1)
     recipe = recipe or Recipe()
     with explain_device_errors(), eval_mode(net), torch.inference_mode():
@@ -111,9 +132,9 @@ def predict(
             "the net returns NaN: it has diverged, or its weights are damaged; train it again"
         )
     if confidence is None:
-        return [Prediction(tuple(row)) for row in to_probabilities(logits).tolist()]
+        return Predictions(Prediction(tuple(row)) for row in to_probabilities(logits).tolist())
     probabilities, unsure = judge(logits, batch, confidence)
-    return [
+    return Predictions(
         Prediction(tuple(row), flag)
         for row, flag in zip(probabilities.tolist(), unsure.tolist(), strict=True)
-    ]
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import nn
@@ -11,6 +11,7 @@ from torch import nn
 from netlet.budgets import Budget
 from netlet.catalog import Claim
 from netlet.data import Dataset
+from netlet.display import Displayed
 from netlet.errors import warn_of_but
 from netlet.nets import NetEntry, build, comes_with_netlet
 from netlet.recipes import Recipe
@@ -19,7 +20,7 @@ from netlet.training import Callback, Checkpoint, fit
 
 
 @dataclass(frozen=True, kw_only=True)
-class Experiment:
+class Experiment(Displayed):
     """A net, the recipe that trains it, and the budget that judges it.
 
     A dropout rate that a recipe has for the nets of the catalog is dropped from the recipe if the
@@ -93,3 +94,12 @@ class Experiment:
             resume=resume,
             progress=progress,
         )
+
+    def _facts(self) -> Mapping[str, object]:
+        return {
+            "name": self.name,
+            "net": self.net.name,
+            "recipe": self.recipe.name,
+            "budget": self.budget.name,
+            **({"claim": self.claim} if self.claim else {}),
+        }

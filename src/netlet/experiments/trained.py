@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from torch import nn
 from netlet import records
 from netlet.analysis import trace
 from netlet.budgets import Budget, budget_from_json
+from netlet.display import Displayed
 from netlet.errors import NetError
 from netlet.experiments.experiment import Experiment
 from netlet.experiments.named import EXPERIMENTS, find_experiment
@@ -25,7 +26,7 @@ _DIGITS = tuple("0123456789")
 
 
 @dataclass(frozen=True)
-class TrainedNet:
+class TrainedNet(Displayed):
     """A net in evaluation mode, and the images that it was trained for."""
 
     name: str  # of the experiment, or as the user typed it
@@ -48,6 +49,17 @@ class TrainedNet:
     def normalization(self) -> str:
         """How images are normalized, in words."""
         return f"mean {self.mean:g}, std {self.std:g}"
+
+    def _facts(self) -> Mapping[str, object]:
+        return {
+            "name": self.name,
+            "net": type(self.net).__name__,
+            "shape": self.shape,
+            "classes": len(self.class_names),
+            "normalization": self.normalization,
+            "weights": str(self.file) if self.file else None,
+            "budget": self.budget.name if self.budget else None,
+        }
 
 
 def load_trained_net(

@@ -8,7 +8,7 @@ from netlet.export.inference_graph import InferenceGraph
 from netlet.export.onnx_export import export_onnx
 from netlet.export.onnx_model import build_onnx
 from netlet.export.onnx_runtime import OnnxPredictor, quantize_onnx
-from netlet.export.page_export import build_page, export_page
+from netlet.export.page_export import WebPage, build_page, export_page
 from netlet.export.progress import OnProgress
 from netlet.export.result import ExportResult
 from netlet.export.traced_model import TracedModel, trace_model
@@ -21,6 +21,7 @@ __all__ = [
     "OnnxPredictor",
     "TracedModel",
     "Verification",
+    "WebPage",
     "build_inference_graph",
     "build_onnx",
     "build_page",

@@ -10,12 +10,14 @@ This module does not import PyTorch.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from netlet.display import Displayed
 
 Floats = NDArray[np.floating[Any]]
 Shape = tuple[int, int, int]  # C H W
@@ -42,7 +44,7 @@ FinalSoftmax = Literal["", "softmax", "log_softmax"]
 
 
 @dataclass(frozen=True)
-class Layer:
+class Layer(Displayed):
     """The fields that all layers share."""
 
     name: str  # path of the module in the net, or the function's name in the net's own forward
@@ -131,7 +133,7 @@ class Activation(Layer):
 
 
 @dataclass(frozen=True)
-class InferenceGraph:
+class InferenceGraph(Displayed):
     """A net with one input and one output, as a list of layers."""
 
     shape: Shape  # of one image
@@ -192,6 +194,14 @@ class InferenceGraph:
             dataclasses.replace(layer, inputs=tuple(map(renumber, layer.inputs))) for layer in kept
         ]
         return dataclasses.replace(self, layers=tuple(layers))
+
+    def _facts(self) -> Mapping[str, object]:
+        return {
+            "shape": self.shape,
+            "layers": [layer.kind for layer in self.layers],
+            "classes": self.classes,
+            "weights": self.weights,
+        }
 
 
 def output_shape(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from netlet.display import Displayed
 from netlet.errors import ExportError, install_hint
 from netlet.export.onnx_model import IMAGE, LOGITS, import_onnx
 from netlet.scratch import scratch_folder
@@ -68,7 +69,7 @@ def quantize_onnx(model: onnx.ModelProto, calibration: torch.Tensor) -> onnx.Mod
     return quantized
 
 
-class OnnxPredictor:
+class OnnxPredictor(Displayed):
     """Runs a model in ONNX Runtime on the CPU.
 
     Args:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import html
 import math
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from functools import partial
 from importlib import resources
@@ -21,6 +23,7 @@ import numpy as np
 from netlet.budgets import RuleResult
 from netlet.data import Dataset
 from netlet.data.skeletons import STYLES
+from netlet.display import Displayed
 from netlet.errors import ExportError
 from netlet.evaluation.digit_detector import LOG_ODDS_SHIFT, load_detector
 from netlet.export import reference
@@ -40,6 +43,14 @@ from netlet.text import dump_json, escape_html, format_count, format_shape, form
 
 _SCRIPTS = ("prepare.js", "pieces.js", "run.js", "fields.js", "drawing.js", "view.js", "main.js")
 _SAMPLE_STYLES = 2  # ways of writing a sample digit: the most frequent ones, in turn
+
+
+class WebPage(str, Displayed):
+    """The text of an HTML file; a notebook shows the page itself."""
+
+    def _facts(self) -> Mapping[str, object]:
+        title = re.search(r"<title>(.*?)</title>", self)
+        return {"title": html.unescape(title[1]) if title else "", "characters": len(self)}
 
 
 def export_page(
@@ -81,7 +92,7 @@ def build_page(
     model: TracedModel,
     verification: Verification | None = None,
     confidence: Confidence | None = None,
-) -> str:
+) -> WebPage:
     """Build one HTML file that loads nothing else.
 
     Args:
@@ -97,7 +108,7 @@ def build_page(
     style = (folder / "page.css").read_text("utf-8")
     scripts = "\n".join(_strip_comments((folder / name).read_text("utf-8")) for name in _SCRIPTS)
     script = f'(() => {{\n"use strict";\n{scripts}\n}})();\n'
-    return Template((folder / "page.html").read_text("utf-8")).substitute(
+    text = Template((folder / "page.html").read_text("utf-8")).substitute(
         name=escape_html(model.metadata["net"]),
         style=style,
         style_hash=_policy_hash(style),
@@ -115,6 +126,7 @@ def build_page(
         weights=_encode_weights(model.graph),
         detector_weights=_encode_weights(_detector_graph()) if _has_detector(confidence) else "",
     )
+    return WebPage(text)
 
 
 def _check_input_shape(model: TracedModel) -> None:

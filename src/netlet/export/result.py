@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from netlet.display import Displayed
 from netlet.errors import ExportError
 from netlet.export.verification import Verification
 from netlet.outputs import write_outputs
@@ -16,7 +17,7 @@ MAX_ACCURACY_DROP = 0.1  # that int8 may cost by default, in percentage points
 
 
 @dataclass(frozen=True)
-class ExportResult:
+class ExportResult(Displayed):
     """The files of an export, and how they were verified."""
 
     files: tuple[Path, ...]

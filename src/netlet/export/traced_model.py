@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import torch
 from netlet.analysis import cost
 from netlet.budgets import ModelCost, Verdict
 from netlet.data.batches import normalize
+from netlet.display import Displayed
 from netlet.errors import ExportError
 from netlet.experiments import TrainedNet
 from netlet.export import reference
@@ -29,7 +31,7 @@ _LEAST_PROBABILITY = 1e-30  # smaller ones count as this one
 
 
 @dataclass(frozen=True)
-class TracedModel:
+class TracedModel(Displayed):
     """A trained net and its graph.
 
     A ``TrainedNet`` is a PyTorch module with its weights and preprocessing; a ``TracedModel`` adds
@@ -75,6 +77,15 @@ class TracedModel:
             + (f", without the net's final {softmax}" if softmax else ""),
         }
         return {key: escape_controls(value) for key, value in values.items()}
+
+    def _facts(self) -> Mapping[str, object]:
+        return {
+            "name": self.source.name,
+            "layers": len(self.graph.layers),
+            "parameters": self.cost.parameters,
+            "classes": self.graph.classes,
+            "digest": self.digest[:16],
+        }
 
 
 def trace_model(trained: TrainedNet, on_progress: OnProgress = ignore_progress) -> TracedModel:

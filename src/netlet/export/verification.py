@@ -10,6 +10,7 @@ import torch
 from netlet.budgets import Score
 from netlet.data import Split
 from netlet.data.batches import normalize
+from netlet.display import Displayed
 from netlet.export.progress import OnProgress, ignore_progress
 from netlet.export.traced_model import TracedModel, logits_to_compare, outputs_to_compare
 from netlet.nets.outputs import extract_logits
@@ -21,7 +22,7 @@ _ROUNDING_TOLERANCE = 1e-4  # absolute; relative to the largest logit where that
 
 
 @dataclass(frozen=True)
-class Verification:
+class Verification(Displayed):
     """How an export and its PyTorch model compare on the same images."""
 
     image_set: str

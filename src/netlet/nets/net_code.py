@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from importlib.machinery import PathFinder
 from pathlib import Path
 
+from netlet.display import Displayed
 from netlet.errors import NetError
 from netlet.files import read_regular
 from netlet.nets.script import select_statements
@@ -29,7 +30,7 @@ _MAX_FILES = 256  # of a net's code
 
 
 @dataclass(frozen=True)
-class NetCode:
+class NetCode(Displayed):
     """The source code that a net is made by.
 
     Attributes:

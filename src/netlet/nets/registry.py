@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import FunctionType
 from typing import Any, TypeVar
@@ -14,6 +14,7 @@ import torch
 from torch import nn
 from torch.nn.modules.lazy import LazyModuleMixin
 
+from netlet.display import Displayed
 from netlet.errors import NetError, check_type
 from netlet.nets.blocks import MNIST_SHAPE
 from netlet.nets.eval_mode import eval_mode
@@ -25,7 +26,7 @@ _B = TypeVar("_B", bound=Builder)
 
 
 @dataclass(frozen=True)
-class NetEntry:
+class NetEntry(Displayed):
     """A net's name, the function that builds it, and where it comes from."""
 
     name: str
@@ -33,6 +34,9 @@ class NetEntry:
     source: str
     about: str  # the first line of the function's docstring
     code: NetCode | None = None  # that the net is in, if it does not come with netlet
+
+    def _facts(self) -> Mapping[str, object]:
+        return {"name": self.name, "source": self.source, "about": self.about}
 
 
 _OWN_PACKAGE = __name__.rpartition(".")[0]

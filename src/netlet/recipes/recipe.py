@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from netlet.display import Displayed
 from netlet.errors import NetletDeprecationWarning, RecipeError, did_you_mean, warn_of_but
 
 Optimizer = Literal["sgd", "adamw", "muon", "soap"]
@@ -26,7 +27,7 @@ _OLD_NAMES = {"optimiser": "optimizer", "batch": "batch_size", "step": "backend"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Warp:
+class Warp(Displayed):
     """A random affine transform of an image and, optionally, an elastic deformation.
 
     Each image draws its own. The affine parameters are uniform, and a strength is half the width
@@ -78,7 +79,7 @@ class Warp:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
+class Recipe(Displayed):
     """How to train, apart from the net, the data and the seed.
 
     Attributes:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from netlet.display import Displayed
 from netlet.errors import DamagedRecordError
 from netlet.records.json_file import load_json, shorten
 from netlet.records.schema import STRICT, check_values, refuse_contradictions
@@ -18,7 +19,7 @@ CONFIDENCE_SCHEMA = 1
 
 
 @dataclass(frozen=True, kw_only=True)
-class Confidence:
+class Confidence(Displayed):
     """The calibration of one net's confidence, for exactly these weights and this normalization."""
 
     __pydantic_config__: ClassVar[Mapping[str, Any]] = STRICT

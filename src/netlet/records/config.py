@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from netlet.display import Displayed
 from netlet.errors import RecordError
 from netlet.records.schema import STRICT, check_values
 from netlet.records.upgrade import explain_upgrade_errors, upgrade_config
@@ -17,7 +18,7 @@ OTHER_SOURCE = "source of the net"  # what two runs may differ in
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExperimentConfig:
+class ExperimentConfig(Displayed):
     """What all runs of one experiment share; runs and studies extend it with their results.
 
     ``recipe`` and ``budget`` hold the fields of ``Recipe`` and ``Budget`` as JSON stores them.

@@ -29,6 +29,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from netlet.display import Displayed
 from netlet.errors import DamagedRecordError, LadderError, NetletDeprecationWarning, did_you_mean
 from netlet.files import read_regular, safe_name
 from netlet.records.study import STUDY, Study, load_study
@@ -47,7 +48,7 @@ _CLAIM_KEYS = ("parameters", "best_train", "best_test")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rung:
+class Rung(Displayed):
     """One experiment of a ladder."""
 
     name: str  # of the experiment that it makes, and of its folder
@@ -62,7 +63,7 @@ class Rung:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ladder:
+class Ladder(Displayed):
     """Rungs from the first to the last."""
 
     title: str
@@ -72,12 +73,19 @@ class Ladder:
 
 
 @dataclass(frozen=True)
-class LadderResult:
+class LadderResult(Displayed):
     """A ladder and the studies of its rungs."""
 
     ladder: Ladder
     studies: tuple[Study, ...]  # one for each rung
     remarks: tuple[str, ...]  # the user's remarks on each rung; empty where there are none
+
+    def _facts(self) -> Mapping[str, object]:
+        return {
+            "ladder": self.ladder.title,
+            "rungs": [rung.name for rung in self.ladder.rungs],
+            "studies": len(self.studies),
+        }
 
 
 def load_ladder(path: Path) -> Ladder:

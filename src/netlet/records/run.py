@@ -9,12 +9,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from netlet.budgets import Budget, Score, Verdict
+from netlet.display import Displayed, Plotted
 from netlet.errors import DamagedRecordError, RecordError
 from netlet.files import write_atomic
 from netlet.recipes import Recipe
@@ -39,7 +40,7 @@ RECORD, EPOCHS, WEIGHTS = "run.json", "epochs.jsonl", "weights.safetensors"
 
 
 @dataclass(frozen=True)
-class Epoch:
+class Epoch(Displayed):
     """One pass over the training images."""
 
     epoch: int  # from 1
@@ -68,7 +69,7 @@ class EpochScore:
 
 
 @dataclass(frozen=True)
-class Stretch:
+class Stretch(Displayed):
     """Consecutive epochs of a run that one process trained, and where.
 
     A run that was never interrupted has one. The stretches of a run cover all of its epochs, in
@@ -82,7 +83,7 @@ class Stretch:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run(ExperimentConfig):
+class Run(ExperimentConfig, Plotted):
     """One training of one net from one seed."""
 
     data: DataDescription
@@ -108,6 +109,19 @@ class Run(ExperimentConfig):
     resumed_after: tuple[int, ...] = ()  # epochs after which the run was interrupted and resumed
     stretches: tuple[Stretch, ...]
     schema: int = RUN_SCHEMA
+
+    def _facts(self) -> Mapping[str, object]:
+        return {
+            "name": self.name,
+            "net": self.net,
+            "recipe": self.recipe["name"],
+            "data": self.data["name"],
+            "seed": self.seed,
+            "parameters": self.cost["parameters"],
+            "epochs": len(self.epochs),
+            "accuracy": str(self.last_epoch.score),
+            **({"verdict": self.verdict.state} if self.verdict else {}),
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record as JSON stores it."""

@@ -10,11 +10,12 @@ import dataclasses
 import functools
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from netlet.display import Displayed, Plotted
 from netlet.errors import DamagedRecordError, RecordError
 from netlet.files import write_atomic
 from netlet.records.config import ExperimentConfig, find_difference
@@ -40,7 +41,7 @@ _SHARED = ("data", "split", "total", "train_total", "lr_by_epoch", "class_sizes"
 
 
 @dataclass(frozen=True)
-class SeedResult:
+class SeedResult(Displayed):
     """The result of one seed; what has an entry for each epoch is in order of the epochs."""
 
     seed: int
@@ -57,9 +58,20 @@ class SeedResult:
     total_s: float
     weights_digest: str
 
+    def _facts(self) -> Mapping[str, object]:
+        return {
+            "seed": self.seed,
+            "correct": self.correct,
+            "train_correct": self.train_correct,
+            "epochs": len(self.correct_by_epoch),
+            "verdict": self.verdict,
+            "mistakes": len(self.mistakes),
+            "train_s": self.train_s,
+        }
+
 
 @dataclass(frozen=True, kw_only=True)
-class Study(ExperimentConfig):
+class Study(ExperimentConfig, Plotted):
     """One experiment trained with several seeds: what all runs share, and each seed's result."""
 
     data: DataDescription
@@ -77,6 +89,22 @@ class Study(ExperimentConfig):
     backend: str = "eager"  # how training steps were computed
     chosen_by: TrialsValues | None = None  # the trials that led to net and recipe, if recorded
     schema: int = STUDY_SCHEMA
+
+    def _facts(self) -> Mapping[str, object]:
+        correct = sum(seed.correct for seed in self.seeds)
+        passing = sum(seed.verdict == "PASS" for seed in self.seeds)
+        return {
+            "name": self.name,
+            "net": self.net,
+            "recipe": self.recipe["name"],
+            "data": self.data["name"],
+            "parameters": self.cost["parameters"],
+            "epochs": self.epochs,
+            "seeds": len(self.seeds),
+            "accuracy": f"mean {100 * correct / len(self.seeds) / self.total:.3f}% of "
+            f"{self.total:,} {self.split} images",
+            **({} if self.budget is None else {"passing_seeds": passing}),
+        }
 
     @staticmethod
     def from_runs(runs: Sequence[Run]) -> Study:

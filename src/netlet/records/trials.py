@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from netlet.display import Displayed
 from netlet.errors import RecordError
 from netlet.files import read_regular
 from netlet.records.json_file import parse_json
@@ -18,7 +19,7 @@ MAX_TRIALS_BYTES = 1 << 26  # of a file of trials
 
 
 @dataclass(frozen=True)
-class Trials:
+class Trials(Displayed):
     """Identifies the trials by which a choice was made."""
 
     file: str  # path as the user typed it

@@ -93,12 +93,14 @@ def new_figure(width: float, height: float) -> Figure:
         return figure
 
 
-def figure_to_svg(figure: Figure, *, opaque: bool = False) -> str:
+def figure_to_svg(figure: Figure, *, opaque: bool = False, standalone: bool = True) -> str:
     """Return a figure as SVG for light and dark pages.
 
     Args:
         figure: The figure.
         opaque: Whether it has a background of its own, for a page with colors of its own.
+        standalone: Whether it may be a file of its own, which follows the reader's color scheme;
+            within a page that has its own colors, it takes those of the text around it.
     """
     with use_style():
         content = io.StringIO()
@@ -107,6 +109,8 @@ def figure_to_svg(figure: Figure, *, opaque: bool = False) -> str:
     # XML allows no control characters, not even escaped ones.
     svg = escape_controls(content.getvalue().replace(INK, "currentColor"), keep="\n\t")
     svg = svg[svg.index("<svg") :]
+    if not standalone:
+        return svg
     head = svg.index(">") + 1
     return svg[:head] + (_OPAQUE if opaque else _STANDALONE) + svg[head:]
 

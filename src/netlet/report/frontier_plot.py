@@ -59,7 +59,7 @@ def frontier_figure(points: Sequence[FrontierPoint]) -> Figure:
     with use_style():
         main, *zooms = axes
         _draw_panel(main, shown)
-        _dress_main(main, shown)
+        _dress_main(main, shown, figure.axes[1] if zooms else main)
         for letter, panel, region in zip("bc", zooms, regions, strict=False):
             main.set_title("(a) all sizes")
             _draw_panel(panel, shown)
@@ -76,6 +76,21 @@ def frontier_figure(points: Sequence[FrontierPoint]) -> Figure:
         for panel, region in zip(zooms, regions, strict=True):
             _label(panel, region, shown, front)
     return figure
+
+
+def draw_frontier(points: Sequence[FrontierPoint], axes: Axes) -> None:
+    """Draw test error against parameters on given axes, without enlarged regions."""
+    points = stats.sort_by_size(points)
+    shown = [point for point in points if point.plotted] or points
+    with use_style():
+        _draw_panel(axes, shown)
+        _dress_main(axes, shown, axes)
+        figure = axes.get_figure(root=True)
+        assert figure is not None
+        figure.canvas.draw()
+        if len(figure.axes) == 1:
+            figure.set_layout_engine("none")  # labels are placed in this layout
+        _label(axes, shown, shown, stats.pareto_front(shown))
 
 
 def _find_crowded_regions(points: Sequence[FrontierPoint]) -> list[list[FrontierPoint]]:
@@ -145,7 +160,8 @@ def _kind_of(point: FrontierPoint, front: Sequence[FrontierPoint]) -> str:
     return "write-up" if point.name.endswith(".documented") else "measured"
 
 
-def _dress_main(axes: Axes, points: Sequence[FrontierPoint]) -> None:
+def _dress_main(axes: Axes, points: Sequence[FrontierPoint], where: Axes) -> None:
+    """Label the axes of the main panel, and draw the legend beside the panel ``where``."""
     errors, sizes = [100 - p.percent for p in points], [p.parameters for p in points]
     use_error_axis(axes, 0.85 * min(errors), 1.2 * max(errors))
     axes.set_xscale("log")
@@ -162,7 +178,6 @@ def _dress_main(axes: Axes, points: Sequence[FrontierPoint]) -> None:
         handles.append(
             _legend_line(":", RED, "Pareto front of all points,\npublished runs included")
         )
-    where = axes.figure.axes[1] if len(axes.figure.axes) > 1 else axes
     legend = where.legend(
         handles=handles,
         loc="upper left",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from netlet.display import Displayed
 from netlet.errors import ReportError, install_hint
 from netlet.outputs import HTML_MARK, write_outputs
 from netlet.report.figures import FIGURE_SUFFIXES, WIDE, figure_to_bytes, figure_to_svg
@@ -74,7 +75,7 @@ p:has(> .figure) { display: grid; gap: 1rem;
 
 
 @dataclass(frozen=True)
-class Page:
+class Page(Displayed):
     """A page in Markdown with the figures and tables in it."""
 
     title: str
@@ -144,6 +145,14 @@ class Page:
             f'<span class="figure{" large" if large else ""}" role="img" '
             f'aria-label="{escape_html(token.content)}">{self.pictures[name]}</span>'
         )
+
+    def _facts(self) -> Mapping[str, object]:
+        return {
+            "title": self.title,
+            "characters": len(self.text),
+            "figures": len(self.figures),
+            "tables": len(self.tables),
+        }
 
 
 def _title_cells(tokens: Sequence[Token]) -> None:

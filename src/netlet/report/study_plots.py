@@ -1,4 +1,7 @@
-"""The figures of a study's report."""
+"""The figures of a study's report.
+
+Each function draws on a new figure, or on axes that it is given (see ``plots.py``).
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,7 @@ _MOST_NAMED_CLASSES = 20
 _GALLERY_COLUMNS = 4
 
 
-def accuracy_curves(study: Study) -> Figure:
+def accuracy_curves(study: Study, axes: Axes | None = None) -> Figure:
     """Draw the accuracy after each epoch, held out and during training."""
     held_out = np.array([seed.correct_by_epoch for seed in study.seeds]) * 100 / study.total
     correct = np.array([seed.train_correct_by_epoch for seed in study.seeds])
@@ -54,10 +57,10 @@ def accuracy_curves(study: Study) -> Figure:
         axes.set_ylabel("accuracy (%)")
         _put_legend_below(axes)
 
-    return _draw_figure(draw)
+    return _draw_figure(draw, axes)
 
 
-def loss_curves(study: Study) -> Figure:
+def loss_curves(study: Study, axes: Axes | None = None) -> Figure:
     """Draw the cross-entropy after each epoch, held out and during training."""
     held_out = np.array([seed.held_out_losses for seed in study.seeds])
     train = np.array([seed.train_losses for seed in study.seeds])
@@ -71,10 +74,10 @@ def loss_curves(study: Study) -> Figure:
         axes.set_ylabel("cross-entropy")
         _put_legend_below(axes)
 
-    return _draw_figure(draw)
+    return _draw_figure(draw, axes)
 
 
-def learning_rate_curve(study: Study) -> Figure:
+def learning_rate_curve(study: Study, axes: Axes | None = None) -> Figure:
     """Draw the learning rate of every training step."""
     recipe = recipes.recipe_from_json(study.recipe)
     steps = count_steps(study.train_total, recipe.batch_size)
@@ -88,10 +91,10 @@ def learning_rate_curve(study: Study) -> Figure:
         axes.locator_params(axis="y", nbins=5)
         use_whole_numbers(axes)
 
-    return _draw_figure(draw)
+    return _draw_figure(draw, axes)
 
 
-def seed_accuracies(studies: Sequence[Study]) -> Figure:
+def seed_accuracies(studies: Sequence[Study], axes: Axes | None = None) -> Figure:
     """Draw each seed's accuracy, the mean with its 95% interval over seeds, and the target."""
 
     def draw(axes: Axes) -> None:
@@ -119,10 +122,10 @@ def seed_accuracies(studies: Sequence[Study]) -> Figure:
             axes.plot([], [], "--", color=GRAY, linewidth=1, label=f"target {text}%")
         _put_legend_below(axes)
 
-    return _draw_figure(draw, height=1.25 + 0.36 * len(studies))
+    return _draw_figure(draw, axes, height=1.25 + 0.36 * len(studies))
 
 
-def confusion_matrix(study: Study) -> Figure:
+def confusion_matrix(study: Study, axes: Axes | None = None) -> Figure:
     """Draw how often each class is predicted for another, all seeds together."""
     counts = np.array(study.confusion())
     np.fill_diagonal(counts, 0)
@@ -141,10 +144,10 @@ def confusion_matrix(study: Study) -> Figure:
         axes.tick_params(length=0)
         axes.spines[["top", "right"]].set_visible(True)
 
-    return _draw_figure(draw, height=4.2)
+    return _draw_figure(draw, axes, height=4.2)
 
 
-def calibration_curve(study: Study) -> Figure:
+def calibration_curve(study: Study, axes: Axes | None = None) -> Figure:
     """Draw the accuracy of predictions against their confidence, all seeds together."""
     bins = [one for one in study.calibration() if one.images]
 
@@ -160,7 +163,7 @@ def calibration_curve(study: Study) -> Figure:
         axes.set(xlabel="confidence (%)", ylabel="accuracy (%)", xlim=(0, 100), ylim=(0, 100))
         axes.legend(loc="upper left")
 
-    return _draw_figure(draw)
+    return _draw_figure(draw, axes)
 
 
 def mistake_gallery(
@@ -190,11 +193,21 @@ def mistake_gallery(
     return figure
 
 
-def _draw_figure(draw: Callable[[Axes], None], height: float = _HEIGHT) -> Figure:
-    """Return a figure as wide as a column, with one pair of axes that a function draws on."""
-    figure = new_figure(NARROW, height)
+def _draw_figure(
+    draw: Callable[[Axes], None], axes: Axes | None, height: float = _HEIGHT
+) -> Figure:
+    """Return a figure that a function draws on.
+
+    Args:
+        draw: The function.
+        axes: Where it draws; None: the only axes of a new figure as wide as a column.
+        height: Of the new figure, in inches.
+    """
     with use_style():
-        draw(figure.subplots())
+        axes = new_figure(NARROW, height).subplots() if axes is None else axes
+        draw(axes)
+    figure = axes.get_figure(root=True)
+    assert figure is not None
     return figure
 
 
@@ -220,8 +233,14 @@ def _draw_curves(
 
 
 def _put_legend_below(axes: Axes) -> None:
-    """Draw the legend below the axes, where it covers no curve."""
-    axes.figure.legend(loc="outside lower center", ncols=3, columnspacing=1.2)
+    """Draw the legend below the axes, where it covers no curve, unless others share the figure."""
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    constrained = isinstance(axes.figure.get_layout_engine(), ConstrainedLayoutEngine)
+    if constrained and len(axes.figure.axes) == 1:
+        axes.figure.legend(loc="outside lower center", ncols=3, columnspacing=1.2)
+    else:
+        axes.legend()
 
 
 def use_whole_numbers(axes: Axes) -> None:

@@ -1,6 +1,11 @@
 """Statistics of studies: intervals, significance tests, comparisons and explanations."""
 
-from netlet.stats.collect import SeedRecord, collect_seed_records, group_into_studies
+from netlet.stats.collect import (
+    SeedRecord,
+    collect_seed_records,
+    group_into_studies,
+    load_frontier,
+)
 from netlet.stats.comparison import Comparison, SignificanceTest, compare
 from netlet.stats.diagnosis import (
     GeneralizationGap,
@@ -17,6 +22,7 @@ from netlet.stats.formatting import (
 )
 from netlet.stats.frontier import (
     PUBLISHED_POINTS,
+    Frontier,
     FrontierPoint,
     frontier_text,
     measured_points,
@@ -34,11 +40,13 @@ from netlet.stats.seeds import (
     seed_percents,
 )
 from netlet.stats.text import (
+    comparison_tables,
     comparison_text,
     comparison_to_json,
     seed_table,
     study_text,
     study_to_json,
+    summarize_study,
 )
 from netlet.stats.verdict import (
     count_passing_seeds,
@@ -51,6 +59,7 @@ from netlet.stats.verdict import (
 __all__ = [
     "PUBLISHED_POINTS",
     "Comparison",
+    "Frontier",
     "FrontierPoint",
     "GeneralizationGap",
     "SeedRecord",
@@ -58,6 +67,7 @@ __all__ = [
     "analyze_study",
     "collect_seed_records",
     "compare",
+    "comparison_tables",
     "comparison_text",
     "comparison_to_json",
     "count_passing_seeds",
@@ -73,6 +83,7 @@ __all__ = [
     "group_into_studies",
     "interval_over_images",
     "interval_over_seeds",
+    "load_frontier",
     "mean_percent",
     "measured_points",
     "median_seed",
@@ -88,5 +99,6 @@ __all__ = [
     "study_text",
     "study_to_json",
     "study_verdict",
+    "summarize_study",
     "target_percent",
 ]

@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from netlet import records
+from netlet.display import Displayed
 from netlet.errors import RecordError
 from netlet.records.run import Run
 from netlet.records.study import STUDY, Study, refuse_other_results
+from netlet.stats.frontier import PUBLISHED_POINTS, Frontier, measured_points, sort_by_size
 
 
 @dataclass(frozen=True)
-class SeedRecord:
+class SeedRecord(Displayed):
     """One seed of a run or study."""
 
     path: Path  # the run's folder, or the folder of the study that records the seed
@@ -82,6 +84,23 @@ def collect_seed_records(root: Path) -> tuple[list[SeedRecord], list[str]]:
             if (path.parent, seed.seed) not in listed
         ]
     return sorted(entries, key=lambda entry: (str(entry.path), entry.study.seeds[0].seed)), problems
+
+
+def load_frontier(*folders: Path | str, published: bool = True) -> Frontier:
+    """Return the frontier: recorded studies, and nets that others have published.
+
+    Args:
+        folders: Folders with studies; without any, the studies that come with netlet.
+        published: Whether published nets are among the points.
+
+    Raises:
+        RecordError: A folder does not exist, or a record is damaged.
+    """
+    found = [collect_seed_records(Path(f)) for f in folders or [records.shipped_studies_folder()]]
+    studies, others = group_into_studies(seed for seeds, _ in found for seed in seeds)
+    for problem in [*(problem for _, problems in found for problem in problems), *others]:
+        raise RecordError(problem)
+    return sort_by_size([*measured_points(studies), *(PUBLISHED_POINTS if published else ())])
 
 
 def _compare_with_run(study: Study, run: Run, path: Path, place: Path) -> list[str]:

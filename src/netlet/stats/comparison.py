@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
+from netlet.display import Displayed, Plotted
 from netlet.errors import RecordError, check_type
 from netlet.records.study import Study
 from netlet.stats.images import error_rates
@@ -18,7 +20,7 @@ _FEW = 16
 
 
 @dataclass(frozen=True)
-class SignificanceTest:
+class SignificanceTest(Displayed):
     """A significance test of the difference between two studies."""
 
     name: str
@@ -33,7 +35,7 @@ class SignificanceTest:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Plotted):
     """The difference in accuracy of two studies, ``b`` minus ``a``, on the same images."""
 
     a: str
@@ -45,6 +47,18 @@ class Comparison:
     total: int
     over_seeds: SignificanceTest
     over_images: SignificanceTest
+    studies: tuple[Study, Study] | None = field(default=None, repr=False, compare=False)
+
+    def _facts(self) -> Mapping[str, object]:
+        return {
+            "a": self.a,
+            "b": self.b,
+            "a_percent": round(self.a_percent, 3),
+            "b_percent": round(self.b_percent, 3),
+            "difference": round(self.difference, 3),
+            "seeds": self.seeds,
+            "outcome": self.outcome,
+        }
 
     @property
     def difference(self) -> float:
@@ -121,6 +135,7 @@ def compare(a: Study, b: Study) -> Comparison:
         a.total,
         _over_seeds(a, b),
         _over_images(a, b),
+        (a, b),
     )
 
 

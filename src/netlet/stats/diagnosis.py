@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from netlet.display import Displayed
 from netlet.recipes import Warp
 from netlet.records.study import Study
 from netlet.stats.comparison import SIGNIFICANCE, compare
@@ -37,7 +38,7 @@ Diagnosis = Literal["at chance", "overfitting", "underfitting", "balanced", "unc
 
 
 @dataclass(frozen=True)
-class GeneralizationGap:
+class GeneralizationGap(Displayed):
     """Training accuracy minus held-out accuracy, both after the last epoch, with a 95% interval."""
 
     train_percent: float  # on the training images without augmentation

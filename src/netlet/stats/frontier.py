@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from string import ascii_lowercase, ascii_uppercase, digits
 
+from netlet.display import Displayed, Plotted
 from netlet.records.study import Study
 from netlet.stats.seeds import interval_over_seeds, mean_percent
 from netlet.stats.terminal_plot import Mark, draw_plot
@@ -17,7 +18,7 @@ PLOTTED_PERCENT = 98.8
 
 
 @dataclass(frozen=True, kw_only=True)
-class FrontierPoint:
+class FrontierPoint(Displayed):
     """A net's size and its accuracy on MNIST's 10,000 test images."""
 
     name: str
@@ -46,6 +47,18 @@ class FrontierPoint:
     def plotted(self) -> bool:
         """Whether the point lies within the range of the plots."""
         return self.parameters <= PLOTTED_PARAMETERS and self.percent > PLOTTED_PERCENT
+
+
+class Frontier(list[FrontierPoint], Plotted):
+    """Nets by size and accuracy: a list of points that shows and plots itself."""
+
+    def _facts(self) -> Mapping[str, object]:
+        measured = sum(point.measured for point in self)
+        return {
+            "measured": measured,
+            "published": len(self) - measured,
+            "front": [point.name for point in pareto_front(self)],
+        }
 
 
 # Read in public sources and not trained again; "re-scored" means that the published weights were
@@ -146,7 +159,7 @@ PUBLISHED_POINTS = (
 )
 
 
-def measured_points(studies: Iterable[Study]) -> list[FrontierPoint]:
+def measured_points(studies: Iterable[Study]) -> Frontier:
     """Return a point for each study on MNIST's test images, smallest nets first.
 
     Studies that were scored on other images are left out.
@@ -167,14 +180,14 @@ def measured_points(studies: Iterable[Study]) -> list[FrontierPoint]:
     return sort_by_size(points)
 
 
-def sort_by_size(points: Iterable[FrontierPoint]) -> list[FrontierPoint]:
+def sort_by_size(points: Iterable[FrontierPoint]) -> Frontier:
     """Return points with the smallest nets first; of equal size the most accurate first."""
-    return sorted(points, key=lambda point: (point.parameters, -point.percent, point.name))
+    return Frontier(
+        sorted(points, key=lambda point: (point.parameters, -point.percent, point.name))
+    )
 
 
-def pareto_front(
-    points: Iterable[FrontierPoint], *, published: bool = False
-) -> list[FrontierPoint]:
+def pareto_front(points: Iterable[FrontierPoint], *, published: bool = False) -> Frontier:
     """Return the points that no net with as few parameters equals in accuracy, smallest first.
 
     Args:
@@ -183,7 +196,7 @@ def pareto_front(
             They are single runs, most of them the best of several, so a front with them is no
             statement about means.
     """
-    front: list[FrontierPoint] = []
+    front = Frontier()
     competing = (point for point in points if point.measured or (published and point.url))
     for point in sort_by_size(competing):
         if not front or point.percent > front[-1].percent:

@@ -18,7 +18,7 @@ from netlet.stats.formatting import (
 from netlet.stats.images import error_rates, interval_over_images
 from netlet.stats.seeds import interval_over_seeds, mean_percent, p_value_mean_above, sd_points
 from netlet.stats.verdict import count_passing_seeds, study_verdict, target_percent
-from netlet.text import Table, count_noun, escape_controls, format_table, round_percentages
+from netlet.text import Table, count_noun, escape_controls, round_percentages
 
 
 def seed_table(study: Study) -> Table:
@@ -51,7 +51,12 @@ def seed_table(study: Study) -> Table:
 
 def study_text(study: Study) -> str:
     """Return a study as text: a row for each seed, then the statistics."""
-    lines = [
+    return "\n".join([str(seed_table(study)), *map(escape_controls, summarize_study(study))])
+
+
+def summarize_study(study: Study) -> list[str]:
+    """Return the statistics of a study as lines of text."""
+    return [
         f"{study.name} on {study.data['name']}, {format_seed_count(len(study.seeds))}, "
         f"last epoch on {study.total:,} {study.split} images:",
         *_summarize_accuracy(study),
@@ -60,7 +65,6 @@ def study_text(study: Study) -> str:
         *_summarize_verdict(study),
         _summarize_time(study),
     ]
-    return "\n".join([str(seed_table(study)), *map(escape_controls, lines)])
 
 
 def _summarize_accuracy(study: Study) -> list[str]:
@@ -154,6 +158,18 @@ def study_to_json(study: Study) -> dict[str, Any]:
 
 def comparison_text(comparison: Comparison) -> str:
     """Return a comparison as text: both means, both tests and the conclusion."""
+    accuracies, tests = comparison_tables(comparison)
+    return "\n\n".join(
+        [
+            f"last epoch on {comparison.total:,} {comparison.split} images\n{accuracies}",
+            str(tests),
+            escape_controls(comparison.conclusion),
+        ]
+    )
+
+
+def comparison_tables(comparison: Comparison) -> tuple[Table, Table]:
+    """Return the tables of a comparison: both means, and both tests."""
     a, b = comparison.a, comparison.b
     difference = f"{comparison.difference:+.3f} points"
     rows = [
@@ -169,21 +185,18 @@ def comparison_text(comparison: Comparison) -> str:
         ]
         for test in (comparison.over_seeds, comparison.over_images)
     ]
-    return "\n\n".join(
-        [
-            f"last epoch on {comparison.total:,} {comparison.split} images\n"
-            + format_table(("", "seeds", "mean accuracy", "difference"), rows, "lrrr"),
-            format_table(("test", "p-value", "95% interval", "based on"), tests, "llll"),
-            escape_controls(comparison.conclusion),
-        ]
+    return (
+        Table(("", "seeds", "mean accuracy", "difference"), rows, "lrrr"),
+        Table(("test", "p-value", "95% interval", "based on"), tests, "llll"),
     )
 
 
 def comparison_to_json(comparison: Comparison) -> dict[str, Any]:
     """Return a comparison as values for JSON."""
-    values = dataclasses.asdict(comparison) | {
+    values = dataclasses.asdict(dataclasses.replace(comparison, studies=None)) | {
         "difference_points": comparison.difference,
         "significant": comparison.significant,
         "conclusion": comparison.conclusion,
     }
+    del values["studies"]
     return round_percentages(values)

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from torch import nn
 
 from netlet.budgets import Budget
+from netlet.display import Displayed
 from netlet.recipes import Recipe
 from netlet.records import Epoch, Run
 from netlet.training.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(Displayed):
     """What a training will do, known before its first step."""
 
     name: str  # of the experiment
@@ -32,7 +33,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Progress:
+class Progress(Displayed):
     """The state of the running epoch."""
 
     epoch: int  # from 1
@@ -43,7 +44,7 @@ class Progress:
     lr: float
 
 
-class Callback:
+class Callback(Displayed):
     """Base class of callbacks; each event does nothing unless it is overridden.
 
     Callbacks run in the order in which they were passed to ``fit``.

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from netlet import records
+from netlet.display import Displayed
 from netlet.errors import TrainingError
 from netlet.files import read_regular, write_atomic
 from netlet.nets.tensor_files import load_as_data
@@ -28,7 +29,7 @@ _MAX_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
-class Checkpoint:
+class Checkpoint(Displayed):
     """A training after some epochs, or before the first.
 
     It contains no random state, since each epoch sets its own (see ``rng.py``), and no data and no
@@ -77,6 +78,13 @@ class Checkpoint:
         for current, saved in zip(state.optimizer.state, self.optimizer["state"], strict=True):
             for tensor, value in zip(current, saved, strict=True):
                 tensor.copy_(value)
+
+    def _facts(self) -> Mapping[str, object]:
+        return {
+            "epochs": len(self.epochs),
+            "tensors": len(self.net),
+            "elapsed_s": round(self.elapsed_s, 1),
+        }
 
 
 def save_checkpoint(checkpoint: Checkpoint, config: Mapping[str, Any], folder: Path) -> None:

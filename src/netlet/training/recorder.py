@@ -72,6 +72,9 @@ class Recorder(Callback):
         self._metadata: dict[str, str] = {}
         self._lock = ExitStack()
 
+    def _facts(self) -> Mapping[str, object]:
+        return {"folder": str(self.folder), "resumed": self._resumed}
+
     @property
     def resume_command(self) -> str:
         """The command line that resumes the run.
