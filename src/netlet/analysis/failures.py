@@ -13,6 +13,7 @@ from netlet.analysis.module_rows import shown_run
 from netlet.graph import ModuleRun
 from netlet.nets.device_errors import describe_device_error
 from netlet.nets.name_errors import explain_name_error
+from netlet.nets.sources import locate_error
 from netlet.text import format_shape
 
 # Words that occur in PyTorch's messages about shapes, and words of other errors that mention sizes.
@@ -28,15 +29,21 @@ _IMAGES_ALONE = "a net must take images alone"
 def describe_failure(error: Exception, last: ModuleRun, shape: Sequence[int]) -> str:
     """Return a message for a net that failed to run.
 
-    If the reason is about shapes, the message also says how to change the input shape.
+    If the reason is about shapes, the message also says how to change the input shape. Of a net in
+    a notebook, it begins with the cell and the line.
 
     Args:
         error: What it raised.
         last: The run of a module that started last.
         shape: Of one image.
     """
-    if about_code := _describe_code(error, last):
-        return about_code
+    where = locate_error(error)
+    message = _describe_code(error, last) or _describe_run(error, last, shape)
+    return f"{where}: {message}" if where else message
+
+
+def _describe_run(error: Exception, last: ModuleRun, shape: Sequence[int]) -> str:
+    """Return a message for an error that PyTorch raised, or the net itself."""
     lines = str(error).strip().splitlines()
     device_error = describe_device_error(error)
     reason = device_error or (lines[0] if lines else type(error).__name__)

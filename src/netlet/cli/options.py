@@ -2,9 +2,10 @@
 
 The same word means the same thing in every command:
 
-- ``NET`` is the first argument: a name from ``netlet list``, a net in one line (``'8 8 P 16'``), or
-  ``file.py:Name``. Commands that need weights also take the folder of a run or of a study (its
-  median seed's run); a name uses the weights that come with netlet, ``--weights FILE`` any others.
+- ``NET`` is the first argument: a name from ``netlet list``, a net in one line (``'8 8 P 16'``),
+  ``file.py:Name`` or ``notebook.ipynb:Name``. Commands that need weights also take the folder of a
+  run or of a study (its median seed's run); a name uses the weights that come with netlet,
+  ``--weights FILE`` any others.
 - ``predict`` is the one exception. Its arguments are images, because a shell expands ``*.png`` to
   any number of them and a net among them could not be told apart; the net is ``--net NET``.
 - ``STUDY`` is the folder of a study or run, its record, or the name of a study that comes with
@@ -89,7 +90,7 @@ def weights_names() -> list[str]:
 
 
 FORMATS = ".html or .md (page), .svg, .pdf or .png (figures), .csv or .tex (tables)"
-NET = "A name from 'netlet list', a net in one line, or file.py:Name."
+NET = "A name from 'netlet list', a net in one line, file.py:Name, or notebook.ipynb:Name."
 NET_WITH_WEIGHTS = (
     "A name whose weights come with netlet, the folder of a run or study, or a net and --weights."
 )

@@ -26,8 +26,15 @@ from netlet.budgets import ModelCost
 from netlet.errors import NetError, SandboxError
 from netlet.experiments.named import find_experiment
 from netlet.files import read_regular
-from netlet.nets import build, complete_address, full_address, is_user_code
+from netlet.nets import (
+    build,
+    complete_address,
+    full_address,
+    is_user_code,
+    note_other_definitions,
+)
 from netlet.nets.net_code import list_code_files
+from netlet.nets.notebook_files import MAX_NOTEBOOK_BYTES, NOTEBOOK
 from netlet.nets.user_imports import MAX_SOURCE_BYTES
 from netlet.sandbox import Limits, find_program, run_task
 from netlet.scratch import scratch_folder
@@ -109,6 +116,8 @@ class InSandbox:
             "style": style,
             "path": [os.path.abspath(folder) for folder in (*sys.path, "")],
         }
+        if is_user_code(net):
+            note_other_definitions(complete_address(net))
         find_program()  # says how to install one
         files = list_code_files(address) if is_user_code(net) else []
         with scratch_folder() as folder:
@@ -173,7 +182,8 @@ def _copy_readable(files: Iterable[Path], folder: Path) -> dict[str, Path]:
     copies = {}
     for number, file in enumerate(files):
         copy = folder / str(number)
-        copy.write_bytes(read_regular(file, MAX_SOURCE_BYTES, NetError))
+        limit = MAX_NOTEBOOK_BYTES if file.suffix == NOTEBOOK else MAX_SOURCE_BYTES
+        copy.write_bytes(read_regular(file, limit, NetError))
         copy.chmod(0o644)
         copies[str(file)] = copy
     return copies

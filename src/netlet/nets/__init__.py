@@ -1,6 +1,12 @@
 """Nets: building blocks, the registry of built-in nets, nets in users' code, and weights."""
 
-from netlet.nets.addresses import complete_address, explain_path, full_address, is_user_code
+from netlet.nets.addresses import (
+    complete_address,
+    explain_path,
+    full_address,
+    is_user_code,
+    note_other_definitions,
+)
 from netlet.nets.document_004 import code_1, code_2, code_3, code_4
 from netlet.nets.expand_squeeze import expand_squeeze
 from netlet.nets.mnistnet import mnistnet_1
@@ -43,6 +49,7 @@ __all__ = [
     "load_weights",
     "mnistnet_1",
     "net",
+    "note_other_definitions",
     "pyramid",
     "save_weights",
     "sprint",

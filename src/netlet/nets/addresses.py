@@ -1,26 +1,34 @@
-"""Addresses of nets in users' code: ``file.py``, ``file.py:Name``, ``package.module:Name``."""
+"""Addresses of nets in users' code: ``file.py``, ``notebook.ipynb:Name``, ``module:Name``."""
 
 from __future__ import annotations
 
-import ast
+import contextlib
 import os
 from pathlib import Path
 
 from netlet.errors import NetError
-from netlet.files import read_regular
-from netlet.nets.net_code import is_file_address
+from netlet.nets.definitions import (
+    describe_broken_cells,
+    describe_content,
+    describe_nets,
+    note_definitions,
+    select_net,
+)
+from netlet.nets.net_code import FILES, is_file_address
 from netlet.nets.net_names import list_nets
 from netlet.nets.script import list_definitions
-from netlet.nets.user_imports import MAX_SOURCE_BYTES
+from netlet.nets.sources import read_source
 
 
 def is_user_code(name: str) -> bool:
     """Return whether finding a net of this name runs code that does not come with netlet."""
-    return ":" in name or name.endswith(".py")
+    return ":" in name or name.endswith(FILES)
 
 
 def complete_address(name: str) -> str:
     """Return an address with the name of the net: ``file.py`` alone means the only net in it.
+
+    The same holds for a notebook.
 
     Args:
         name: An address. No code is run.
@@ -28,22 +36,25 @@ def complete_address(name: str) -> str:
     Raises:
         NetError: It is a file alone that does not exist, or has no net or several.
     """
-    if ":" in name or not name.endswith(".py"):
+    if ":" in name or not name.endswith(FILES):
         return name
     if not os.path.isfile(name):
         raise NetError(f"{name}: no such file; check its path, as in {name}:Name")
     try:
-        tree = ast.parse(read_regular(Path(name), MAX_SOURCE_BYTES, NetError), filename=name)
+        source = read_source(Path(name))
     except (SyntaxError, ValueError) as error:
         reason = (str(error).strip() or "no message").splitlines()[0]
         raise NetError(f"{name}: is not valid Python ({reason}); repair it") from error
-    nets, defined = list_nets(tree), list_definitions(tree)
+    nets, defined = list_nets(source.tree), list_definitions(source.tree)
     if len(nets) == 1:
         return f"{name}:{nets[0]}"
     if not nets and not defined:
-        raise NetError(f"{name}: defines no class or function; add one that is or builds a net")
-    listed = f"it has {len(nets)} nets: {', '.join(nets)}" if nets else ""
-    listed = listed or f"it defines: {', '.join(defined)}"
+        broken = "; ".join(["", *describe_broken_cells(source)])
+        raise NetError(
+            f"{name}: defines no class or function; add one that is or builds a net{broken}"
+        )
+    listed = f"it has {len(nets)} nets: {describe_nets(source, nets)}" if nets else ""
+    listed = listed or describe_content(source)
     raise NetError(
         f"{name}: name the net in this file, for example {name}:{(nets or defined)[0]}; {listed}"
     )
@@ -58,6 +69,19 @@ def full_address(name: str) -> str:
     name = complete_address(name)
     place, _, attribute = name.rpartition(":")
     return f"{Path(place).resolve()}:{attribute}" if is_file_address(place) else name
+
+
+def note_other_definitions(address: str) -> None:
+    """Warn if the name in an address has several definitions in a notebook; the last one counts.
+
+    Args:
+        address: A complete one. No code is run.
+    """
+    place, _, name = address.rpartition(":")
+    if is_file_address(place):
+        # Loading the net says what is wrong.
+        with contextlib.suppress(NetError, OSError, SyntaxError, ValueError):
+            note_definitions(address, select_net(read_source(Path(place)), name))
 
 
 def explain_path(name: str) -> str | None:

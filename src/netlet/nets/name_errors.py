@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import ast
 from pathlib import Path
 
 from netlet.errors import NetError
-from netlet.files import read_regular
+from netlet.nets.definitions import find_broken_cell
 from netlet.nets.script import binds_name
+from netlet.nets.sources import find_source, read_source
 
 SELECTED = "netlet_user_"  # begins the names of modules of which only some statements are run
-_MAX_BYTES = 1 << 24  # of a file of source code
 
 
 def explain_name_error(error: NameError) -> str:
@@ -22,8 +21,15 @@ def explain_name_error(error: NameError) -> str:
     if trace is None or not error.name or not reason.endswith("is not defined"):
         return f"{type(error).__name__}: {reason}"
     file = Path(trace.tb_frame.f_code.co_filename)
+    source = find_source(str(file))
+    if source is not None and (cell := find_broken_cell(source, error.name)) is not None:
+        return (
+            f"{error.name!r} is defined in {cell} of {source.path.name}, which is not valid Python "
+            f"({cell.problem}); repair it"
+        )
+    file = source.path if source is not None else file
     try:
-        tree = ast.parse(read_regular(file, _MAX_BYTES, NetError), filename=str(file))
+        tree = (source or read_source(file)).tree
     except (NetError, OSError, SyntaxError, ValueError):  # code of no file
         return f"{reason}; define or import it"
     if not binds_name(error.name, tree):

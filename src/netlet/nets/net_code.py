@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import dataclasses
 import hashlib
 import os
 import sys
@@ -18,14 +19,18 @@ from pathlib import Path
 from netlet.display import Displayed
 from netlet.errors import NetError
 from netlet.files import read_regular
-from netlet.nets.script import select_statements
+from netlet.nets.definitions import select_net
+from netlet.nets.notebook_files import NOTEBOOK
+from netlet.nets.sources import read_source
 from netlet.nets.user_imports import (
     MAX_SOURCE_BYTES,
     folders_above,
     is_installed,
     module_path,
 )
+from netlet.nets.written_modules import list_written_lines
 
+FILES = (".py", NOTEBOOK)  # endings of files with nets
 _MAX_FILES = 256  # of a net's code
 
 
@@ -36,23 +41,25 @@ class NetCode(Displayed):
     Attributes:
         path: Of the file, absolute.
         digest: SHA-256 of the statements of the file that the net needs, and of the files around it
-            that they import. Line endings and blank lines do not count.
+            that they import. Line endings, blank lines and the outputs of a notebook do not count.
+        cell: The number of the cell that defines the net; 0 if the file has no cells.
     """
 
     path: str
     digest: str
+    cell: int = 0
 
 
 def is_file_address(place: str) -> bool:
     """Return whether the part of an address before the colon names a file, and not a module."""
-    return place.endswith(".py") or "/" in place
+    return place.endswith(FILES) or "/" in place
 
 
 def find_code(address: str) -> NetCode | None:
     """Return the code that an address means here and now.
 
     Args:
-        address: ``path/to/file.py:Name`` or ``package.module:Name``.
+        address: ``path/to/file.py:Name``, ``notebook.ipynb:Name`` or ``package.module:Name``.
 
     Returns:
         It; None if there is no such file or module, it is not written in Python, or it does not
@@ -91,8 +98,8 @@ def list_code_files(address: str) -> list[Path]:
         imports = _Imports(roots)
         files = {path, *(file.resolve() for file in beside if file.is_file())}
         for file in sorted(files):
-            with contextlib.suppress(SyntaxError, ValueError):
-                files |= set(imports.follow(file, ast.parse(_read(file))))
+            with contextlib.suppress(NetError, SyntaxError, ValueError):
+                files |= set(imports.follow(file, read_source(file).tree))
         files |= {init for file in files for init in _package_files(file, roots)}
     except (NetError, OSError, SyntaxError, ValueError):  # loading the net says what is wrong
         return []
@@ -111,14 +118,13 @@ def _package_files(file: Path, roots: Sequence[Path]) -> Iterator[Path]:
 
 def _code_in_file(path: Path, name: str) -> NetCode | None:
     path = path.resolve()
-    text = _read(path)
-    selected = select_statements(name, ast.parse(text, filename=str(path)))
-    if selected is None:
-        return None
-    lines = text.decode("utf-8", "surrogateescape").splitlines()
-    kept = [line for node in selected.body for line in lines[_first_line(node) : node.end_lineno]]
+    source = read_source(path)
+    selection = select_net(source, name)
+    kept = [line for node in selection.tree.body for line in source.lines_of(node)]
+    kept += list_written_lines(source.written, selection.tree)
     imported = _Imports([path.parent, *folders_above(path.parent)])
-    return _make_code(path, kept, imported.follow(path, selected))
+    code = _make_code(path, kept, imported.follow(path, selection.tree))
+    return dataclasses.replace(code, cell=selection.chosen.cell.number if selection.chosen else 0)
 
 
 def _code_in_module(name: str) -> NetCode | None:
@@ -165,12 +171,6 @@ def _digest_lines(lines: Sequence[str]) -> str:
 
 def _read(path: Path) -> bytes:
     return read_regular(path, MAX_SOURCE_BYTES, NetError)
-
-
-def _first_line(node: ast.stmt) -> int:
-    """Return the index of a statement's first line, that of its decorators included."""
-    decorators: list[ast.expr] = getattr(node, "decorator_list", [])
-    return min([node.lineno, *(decorator.lineno for decorator in decorators)]) - 1
 
 
 class _Imports:

@@ -11,6 +11,20 @@ from netlet.nets.registry import recognize_parameter
 from netlet.nets.script import is_main_guard, names_used_by_all
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
+# Methods of a module that return it, like net.to(device), and functions that wrap one.
+_RETURN_SELF = {
+    "to",
+    "cuda",
+    "cpu",
+    "eval",
+    "train",
+    "float",
+    "double",
+    "half",
+    "bfloat16",
+    "apply",
+}
+_WRAP = {"compile", "DataParallel", "script"}
 _MODULE = "Module"  # also LightningModule, ScriptModule
 
 
@@ -130,6 +144,10 @@ def _makes_net(value: ast.expr, kinds: set[str]) -> bool:
     if not isinstance(value, ast.Call):
         return False
     name = _last_name(value.func)
+    if isinstance(value.func, ast.Attribute) and name in _RETURN_SELF:
+        return _makes_net(value.func.value, kinds)
+    if name in _WRAP and value.args:
+        return _makes_net(value.args[0], kinds)
     return name == "Sequential" or name in kinds
 
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import FunctionType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import nn
@@ -18,8 +18,10 @@ from netlet.display import Displayed
 from netlet.errors import NetError, check_type
 from netlet.nets.blocks import MNIST_SHAPE
 from netlet.nets.eval_mode import eval_mode
-from netlet.nets.net_code import NetCode
 from netlet.text import to_unicode
+
+if TYPE_CHECKING:
+    from netlet.nets.net_code import NetCode
 
 Builder = Callable[..., nn.Module]
 _B = TypeVar("_B", bound=Builder)

@@ -52,13 +52,13 @@ def select_statements(name: str, tree: ast.Module) -> ast.Module | None:
         A smaller module, or None if no statement binds the name, not even a star import.
     """
     body = [statement for statement in tree.body if not is_main_guard(statement)]
-    binds = [set(_names_bound(statement)) for statement in body]
-    uses = [_names_used(statement) for statement in body]
+    binds = [set(names_bound(statement)) for statement in body]
+    uses = [names_used(statement) for statement in body]
     imported = {
         name
         for statement in body
         if isinstance(statement, ast.Import | ast.ImportFrom)
-        for name in _names_bound(statement)
+        for name in names_bound(statement)
     }
     if not any(name in names or "*" in names for names in binds):
         return None
@@ -72,7 +72,7 @@ def select_statements(name: str, tree: ast.Module) -> ast.Module | None:
             if i not in kept
             and (
                 binds[i] & needed
-                or _names_modified(statement) & values
+                or names_modified(statement) & values
                 or _is_always_kept(statement)
             )
         }
@@ -87,7 +87,7 @@ def binds_name(name: str, tree: ast.Module) -> bool:
     nodes = list(ast.walk(tree))
     if any(isinstance(node, ast.Name) and node.id in _BINDING_CALLS for node in nodes):
         return True
-    bound = {bound for statement in tree.body for bound in _names_bound(statement)}
+    bound = {bound for statement in tree.body for bound in names_bound(statement)}
     declared = {name for node in nodes if isinstance(node, ast.Global) for name in node.names}
     return bool({name, "*"} & (bound | declared))
 
@@ -100,21 +100,20 @@ def list_definitions(tree: ast.Module) -> list[str]:
     ]
 
 
-def _names_bound(node: ast.AST) -> Iterator[str]:
+def names_bound(node: ast.AST) -> Iterator[str]:
     """Yield the module-level names that a statement binds, and ``*`` for a star import."""
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         yield node.name
     elif isinstance(node, ast.Import | ast.ImportFrom):
-        for alias in node.names:
-            yield alias.asname or alias.name.partition(".")[0]
+        yield from map(_bound_by, node.names)
     elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
         yield node.id
     elif not isinstance(node, (*_FUNCTIONS, *_COMPREHENSIONS)):
         for child in ast.iter_child_nodes(node):
-            yield from _names_bound(child)
+            yield from names_bound(child)
 
 
-def _names_used(node: ast.AST) -> set[str]:
+def names_used(node: ast.AST) -> set[str]:
     """Return the module-level names that a statement reads.
 
     Names read inside its functions and classes count, but not their local names.
@@ -124,20 +123,57 @@ def _names_used(node: ast.AST) -> set[str]:
     if isinstance(node, _FUNCTIONS):
         return _names_used_by_header(node) | _names_used_by_body(node)
     if isinstance(node, ast.ClassDef):
-        # A class's own names are visible to its statements, but not inside its methods.
         methods = [child for child in node.body if isinstance(child, _FUNCTIONS)]
-        others = [child for child in node.body if child not in methods]
-        in_class = names_used_by_all(others).union(*map(_names_used_by_header, methods)) - {
-            name for child in others for name in _names_bound(child)
-        }
-        header = [child for child in ast.iter_child_nodes(node) if child not in node.body]
-        return in_class.union(names_used_by_all(header), *map(_names_used_by_body, methods))
+        return names_used_at_once(node).union(*map(_names_used_by_body, methods))
     children = names_used_by_all(ast.iter_child_nodes(node))
     if isinstance(node, _COMPREHENSIONS):
         return children - {
-            name for generator in node.generators for name in _names_bound(generator.target)
+            name for generator in node.generators for name in names_bound(generator.target)
         }
     return children
+
+
+def names_used_at_once(node: ast.AST) -> set[str]:
+    """Return the module-level names that a statement reads when it runs.
+
+    What a function or a method reads, it reads later, when it is called.
+    """
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        return _names_used_by_header(node)
+    if not isinstance(node, ast.ClassDef):
+        return names_used(node)
+    # A class's own names are visible to its statements, but not inside its methods.
+    methods = [child for child in node.body if isinstance(child, _FUNCTIONS)]
+    others = [child for child in node.body if child not in methods]
+    in_class = names_used_by_all(others).union(*map(_names_used_by_header, methods)) - {
+        name for child in others for name in names_bound(child)
+    }
+    header = [child for child in ast.iter_child_nodes(node) if child not in node.body]
+    return in_class | names_used_by_all(header)
+
+
+def drop_unused_imports(tree: ast.Module, name: str) -> None:
+    """Take those names out of the imports of selected statements that nothing uses.
+
+    ``import torch, torchvision`` needs no torchvision for a net that does not use it.
+
+    Args:
+        tree: The statements that a net depends on; it is changed.
+        name: The name of the net.
+    """
+    used = names_used_by_all(tree.body) | {name}
+    if used & {*_BINDING_CALLS, "eval"}:
+        return
+    for node in tree.body:
+        if isinstance(node, ast.Import):
+            node.names = [a for a in node.names if a.name == "sys" or _bound_by(a) in used]
+        elif isinstance(node, ast.ImportFrom) and not _is_always_kept(node):
+            node.names = [alias for alias in node.names if _bound_by(alias) in used]
+    tree.body = [node for node in tree.body if getattr(node, "names", True)]
+
+
+def _bound_by(alias: ast.alias) -> str:
+    return alias.asname or alias.name.partition(".")[0]
 
 
 def _names_used_by_header(
@@ -157,16 +193,24 @@ def _names_used_by_body(
     declared_global = {
         name for n in ast.walk(function) if isinstance(n, ast.Global) for name in n.names
     }
-    local = arguments.union(*(_names_bound(statement) for statement in body)) - declared_global
+    local = arguments.union(*(names_bound(statement) for statement in body)) - declared_global
     return names_used_by_all(body) - local
+
+
+def walk_outside_functions(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield the parts of a statement that run with it, and not when a function is called."""
+    yield node
+    for child in ast.iter_child_nodes(node):
+        if not isinstance(child, _FUNCTIONS) and not isinstance(node, _FUNCTIONS):
+            yield from walk_outside_functions(child)
 
 
 def names_used_by_all(nodes: Iterable[ast.AST]) -> set[str]:
     """Return the module-level names that any of the nodes reads."""
-    return set().union(*map(_names_used, nodes))
+    return set().union(*map(names_used, nodes))
 
 
-def _names_modified(statement: ast.AST) -> set[str]:
+def names_modified(statement: ast.AST) -> set[str]:
     """Return the names whose objects a statement modifies: attributes, items, mutating methods."""
     if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         return set()  # a definition modifies nothing until it is called

@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import importlib
 import inspect
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from torch import nn
 
 from netlet.errors import NetError, check_type, did_you_mean
-from netlet.files import read_regular
 from netlet.nets.addresses import complete_address, explain_path, full_address, is_user_code
 from netlet.nets.compiled_nets import unwrap_all
+from netlet.nets.definitions import Selection, note_definitions
+from netlet.nets.device_errors import describe_device_error
 from netlet.nets.isolation import Isolation, UserExitError, note_user_code
-from netlet.nets.name_errors import SELECTED, explain_name_error
+from netlet.nets.name_errors import explain_name_error
 from netlet.nets.net_code import find_code, is_file_address
 from netlet.nets.notation import is_notation, parse_notation
 from netlet.nets.registry import NETS, NetEntry, recognize_parameter
-from netlet.nets.script import list_definitions, select_statements
-from netlet.nets.user_imports import MAX_SOURCE_BYTES, imports_of_file, imports_of_module
+from netlet.nets.run_source import load_from_file
+from netlet.nets.sources import locate_error
+from netlet.nets.user_imports import imports_of_module
 
 
 def comes_with_netlet(entry: NetEntry) -> bool:
@@ -80,19 +79,19 @@ def _load_user_net(address: str) -> NetEntry:
     note_user_code()
     code = find_code(address)
     with _one_line_errors(address, "importing it failed"):
-        target = unwrap_all(_resolve_target(place, attribute, address))
+        target, selection = _resolve_target(place, attribute, address)
+        target = unwrap_all(target)
+    shown = address if selection is None else _describe_choice(address, selection)
     docstring = (inspect.getdoc(target) or "").strip().splitlines()
     about = docstring[0] if docstring else ""
     if isinstance(target, nn.Module):
         instance = target
         return NetEntry(address, lambda: instance, place, about, code)
     if not callable(target):
-        raise NetError(
-            f"{address}: is a {type(target).__name__}; name a class, a function or a net"
-        )
+        raise NetError(f"{shown}: is a {type(target).__name__}; name a class, a function or a net")
     if required := _required_arguments(target):
         raise NetError(
-            f"{address}: has required arguments ({', '.join(required)}); give them defaults, "
+            f"{shown}: has required arguments ({', '.join(required)}); give them defaults, "
             "or add a function without arguments that builds the net"
         )
 
@@ -100,7 +99,7 @@ def _load_user_net(address: str) -> NetEntry:
         with _one_line_errors(address, "building it failed"):
             net = unwrap_all(target(**settings))
         if not isinstance(net, nn.Module):
-            raise NetError(f"{address}: expected a torch.nn.Module, got a {type(net).__name__}")
+            raise NetError(f"{shown}: expected a torch.nn.Module, got a {type(net).__name__}")
         return net
 
     with contextlib.suppress(TypeError, ValueError):
@@ -109,10 +108,25 @@ def _load_user_net(address: str) -> NetEntry:
     return NetEntry(address, builder, place, about, code)
 
 
-def _resolve_target(place: str, attribute: str, address: str) -> object:
-    """Return the object that an address names."""
+def _describe_choice(address: str, selection: Selection) -> str:
+    """Return an address with the cell of its net, and say which of several definitions counts."""
+    note_definitions(address, selection)
+    chosen = selection.chosen
+    if chosen is None or not chosen.cell.number:
+        return address
+    return f"{address} in {chosen.cell}"
+
+
+def _resolve_target(place: str, attribute: str, address: str) -> tuple[object, Selection | None]:
+    """Return the object that an address names, and what was run of its file."""
     if is_file_address(place):
-        return _load_from_file(Path(place), attribute, address)
+        try:
+            return load_from_file(Path(place), attribute)
+        except NetError as error:
+            if str(error).startswith(f"{place}: "):
+                raise
+            where = locate_error(error)
+            raise NetError(f"{address}: {f'{where}: ' if where else ''}{error}") from error
     try:
         with imports_of_module():
             module = importlib.import_module(place)
@@ -132,36 +146,7 @@ def _resolve_target(place: str, attribute: str, address: str) -> object:
         raise NetError(
             f"{address}: no {attribute!r} in {place}; its nets: {', '.join(nets) or 'none'}"
         )
-    return getattr(module, attribute)
-
-
-def _load_from_file(path: Path, attribute: str, address: str) -> object:
-    if not path.is_file():
-        raise NetError(f"{address}: no file {path}; check its name")
-    tree = ast.parse(read_regular(path, MAX_SOURCE_BYTES, NetError), filename=str(path))
-    selected = select_statements(attribute, tree)
-    found = vars(_run_module(selected, path)) if selected else {}
-    if attribute not in found:
-        defined = ", ".join(list_definitions(tree)) or "nothing"
-        raise NetError(f"{address}: no {attribute!r} in {path}; it defines: {defined}")
-    return found[attribute]
-
-
-def _run_module(tree: ast.Module, path: Path) -> ModuleType:
-    """Run statements of a file as a module and return it."""
-    name = f"{SELECTED}{path.stem}"
-    module = ModuleType(name)
-    module.__file__ = str(path)
-    # The module is registered as when Python runs the file: dataclasses need this.
-    sys.modules[name] = module
-    try:
-        with imports_of_file(path) as package:
-            module.__package__ = package
-            exec(compile(tree, str(path), "exec", dont_inherit=True), vars(module))
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
+    return getattr(module, attribute), None
 
 
 @contextlib.contextmanager
@@ -174,20 +159,24 @@ def _one_line_errors(address: str, what: str) -> Iterator[None]:
     except NetError:
         raise
     except UserExitError as error:
-        raise NetError(f"{address}: {what}: {error}; guard that with __main__") from error
+        reason = f"{error}; guard that with __main__"
+        raise NetError(_describe_failure(address, what, error, reason)) from error
     except NameError as error:
-        raise NetError(f"{address}: {what}: {explain_name_error(error)}") from error
+        reason = explain_name_error(error)
+        raise NetError(_describe_failure(address, what, error, reason)) from error
     except ImportError as error:
-        hint = ""
+        reason = f"{type(error).__name__}: {_first_line(error)}"
         if "relative import" in str(error) and not is_file_address(address.rpartition(":")[0]):
-            hint = "; write it as path/to/file.py:Name"
-        raise NetError(
-            f"{address}: {what}: {type(error).__name__}: {_first_line(error)}{hint}"
-        ) from error
+            reason += "; write it as path/to/file.py:Name"
+        raise NetError(_describe_failure(address, what, error, reason)) from error
     except Exception as error:
-        raise NetError(
-            f"{address}: {what}: {type(error).__name__}: {_first_line(error)}"
-        ) from error
+        reason = describe_device_error(error) or f"{type(error).__name__}: {_first_line(error)}"
+        raise NetError(_describe_failure(address, what, error, reason)) from error
+
+
+def _describe_failure(address: str, what: str, error: BaseException, reason: str) -> str:
+    where = locate_error(error)
+    return f"{address}: {what}{f' in {where}' if where else ''}: {reason}"
 
 
 def _is_net_class(value: object) -> bool:

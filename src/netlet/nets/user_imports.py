@@ -68,6 +68,11 @@ def forget_imports() -> None:
     importlib.invalidate_caches()
 
 
+def forget_at_next_load(name: str) -> None:
+    """Note that a module belongs to the code of the net that is being loaded."""
+    _imported.add(name)
+
+
 @contextlib.contextmanager
 def imports_of_file(path: Path) -> Iterator[str]:
     """Let the code of a file import what lies around it, while the block runs.

@@ -1,0 +1,223 @@
+"""Choose among several definitions of a name, and what the notebook had defined by then.
+
+A name means its last definition, and ``Net[2]`` its second one. All other names count as they stood
+at the last place where the notebook uses this definition, or at its end: a block that is written
+anew for a later net does not change an earlier one.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from netlet.errors import NetError, NetletWarning
+from netlet.nets.net_names import list_nets
+from netlet.nets.script import (
+    list_definitions,
+    names_bound,
+    names_modified,
+    names_used,
+    names_used_at_once,
+    select_statements,
+)
+from netlet.nets.sources import Cell, Source
+
+_NUMBERED = re.compile(r"(?P<name>.*)\[(?P<number>\d{1,9})\]", re.DOTALL)
+_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+
+
+@dataclass(frozen=True)
+class Definition:
+    """A place where a file defines a name.
+
+    Attributes:
+        cell: The cell.
+        line: The line in the cell; of a script, in the file.
+        statement: The index of the statement in the file's; None if the cell is not valid Python.
+    """
+
+    cell: Cell
+    line: int
+    statement: int | None
+
+    def __str__(self) -> str:
+        place = str(self.cell) if self.cell.number else f"line {self.line}"
+        return place if self.statement is not None else f"{place}, not valid Python"
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The statements that a net needs.
+
+    Attributes:
+        name: The name of the net, without a number.
+        tree: The statements, in their order.
+        chosen: The definition of the net; None if a star import has it, or of a script.
+        definitions: All definitions of the name, of a file with cells.
+    """
+
+    name: str
+    tree: ast.Module
+    chosen: Definition | None
+    definitions: Sequence[Definition]
+
+
+def split_number(attribute: str) -> tuple[str, int | None]:
+    """Return the name and the number of ``Net[3]``; None for a name without a number."""
+    match = _NUMBERED.fullmatch(attribute)
+    return (match["name"], int(match["number"])) if match else (attribute, None)
+
+
+def select_net(source: Source, attribute: str) -> Selection:
+    """Return the statements that a net needs.
+
+    Args:
+        source: The file.
+        attribute: The name of the net, or a numbered one like ``Net[3]``.
+
+    Raises:
+        NetError: The file does not define it, or not as often; or the cell with the definition is
+            not valid Python.
+    """
+    name, number = split_number(attribute)
+    definitions = _find_definitions(source, name)
+    if number is None and not (source.has_cells and definitions):
+        selected = select_statements(name, source.tree)
+        if selected is None:
+            raise NetError(f"no {name!r} in {source.path}; {describe_content(source)}")
+        return Selection(name, selected, None, ())
+    if not definitions:
+        raise NetError(f"no {name!r} in {source.path}; {describe_content(source)}")
+    if number is not None and not 1 <= number <= len(definitions):
+        raise NetError(
+            f"no {attribute} in {source.path}; it defines {name!r} in {list_places(definitions)}: "
+            f"write {', '.join(f'{name}[{i}]' for i in range(1, len(definitions) + 1))}"
+        )
+    place = (number or len(definitions)) - 1
+    chosen = definitions[place]
+    if chosen.statement is None:
+        valid = [i for i, one in enumerate(definitions, 1) if one.statement is not None]
+        others = ", ".join(f"{name}[{i}]" for i in valid)
+        remedy = f", or name another definition: {others}" if others else ""
+        raise NetError(
+            f"{chosen.cell}, which defines {name!r}, is not valid Python ({chosen.cell.problem}); "
+            f"repair it{remedy}"
+        )
+    return Selection(name, _select(source, name, definitions, chosen), chosen, definitions)
+
+
+def describe_content(source: Source) -> str:
+    """Return what a file defines, and which of its cells cannot be read."""
+    found = list_definitions(source.tree)
+    if not source.has_cells:
+        return f"it defines: {', '.join(found) or 'nothing'}"
+    named = dict.fromkeys([*found, *list_nets(source.tree)])
+    places = [f"{name} ({list_places(_find_definitions(source, name))})" for name in named]
+    return "; ".join(
+        [f"it defines: {', '.join(places) or 'nothing'}", *describe_broken_cells(source)]
+    )
+
+
+def describe_broken_cells(source: Source) -> list[str]:
+    """Return which cells are not valid Python, and why."""
+    broken = [cell for cell in source.cells if cell.problem]
+    return [f"{cell} is not valid Python ({cell.problem})" for cell in broken]
+
+
+def describe_nets(source: Source, names: Sequence[str]) -> str:
+    """Return the names of nets, with their cells if the file has any."""
+    if not source.has_cells:
+        return ", ".join(names)
+    return ", ".join(f"{name} ({list_places(_find_definitions(source, name))})" for name in names)
+
+
+def list_places(definitions: Sequence[Definition]) -> str:
+    """Return where a name is defined: ``cell 3 and cell 8``."""
+    return ", ".join(map(str, definitions))
+
+
+def note_definitions(address: str, selection: Selection) -> None:
+    """Warn if a name without a number has several definitions in a file with cells."""
+    places, name = selection.definitions, selection.name
+    if len(places) > 1 and places[0].cell.number and split_number(address)[1] is None:
+        warnings.warn(
+            f"{address}: {name!r} is defined {len(places)} times ({list_places(places)}); the last "
+            f"one counts, {name}[1] is the first",
+            NetletWarning,
+            stacklevel=4,
+        )
+
+
+def find_broken_cell(source: Source, name: str) -> Cell | None:
+    """Return a cell that would define a name if it were valid Python; None if there is none."""
+    return next((cell for cell in source.cells if cell.problem and _line_of(cell, name)), None)
+
+
+def _find_definitions(source: Source, name: str) -> list[Definition]:
+    """Return where a name is defined. A statement that uses the name changes it instead."""
+    found = [
+        Definition(source.cell_of(statement), statement.lineno, i)
+        for i, statement in enumerate(source.body)
+        if name in names_bound(statement)
+        and (isinstance(statement, _DEFINITIONS) or name not in names_used_at_once(statement))
+    ]
+    if not source.has_cells:
+        return found
+    for cell in source.cells:
+        if cell.problem and (line := _line_of(cell, name)):
+            found.append(Definition(cell, line, None))
+    order = {id(cell): i for i, cell in enumerate(source.cells)}
+    return sorted(found, key=lambda one: (order[id(one.cell)], one.line))
+
+
+def _line_of(cell: Cell, name: str) -> int:
+    """Return the line where text that is not Python seems to define a name; 0 if it does not."""
+    word = re.escape(name)
+    pattern = re.compile(rf"(?:(?:async\s+)?def|class)\s+{word}\b|{word}\s*=[^=]")
+    return next((i for i, s in enumerate(cell.lines, cell.first_line) if pattern.match(s)), 0)
+
+
+def _select(
+    source: Source, name: str, definitions: Sequence[Definition], chosen: Definition
+) -> ast.Module:
+    """Return the statements that one of several definitions needs."""
+    own = [one.statement for one in definitions if one.statement is not None]
+    start = chosen.statement or 0
+    following = next((i for i in own if i > start), len(source.body))
+    end = _end_of_use(source.body, name, start, following)
+    before = list(source.body[:end])
+    others = {id(source.body[i]) for i in own if i != start}
+    kept = [statement for statement in before if id(statement) not in others]
+    selected = _with_later_names(source, name, kept, end)
+    above = set(map(id, source.body[: start + 1]))
+    if any(name in names_used_at_once(n) for n in selected.body if id(n) in above):  # Net(Net)
+        selected = _with_later_names(source, name, before, end)
+    return selected
+
+
+def _end_of_use(body: Sequence[ast.stmt], name: str, start: int, following: int) -> int:
+    """Return where the last use of a definition ends, before the name is defined again."""
+    functions = {n.name: names_used(n) for n in body[:following] if isinstance(n, ast.FunctionDef)}
+    users = {name}
+    while more := {f for f, used in functions.items() if used & users} - users:
+        users |= more
+    for i in range(following - 1, start, -1):
+        if not isinstance(body[i], _DEFINITIONS) and names_used(body[i]) & users:
+            return i + 1
+    return following
+
+
+def _with_later_names(source: Source, name: str, body: Sequence[ast.stmt], end: int) -> ast.Module:
+    """Select from some statements, and from later ones those that define what these lack."""
+    bound = {bound for statement in source.body[:end] for bound in names_bound(statement)} | {name}
+    later = []
+    for statement in source.body[end:]:
+        names = {*names_bound(statement), *names_modified(statement)}
+        if names and not names & bound:
+            later.append(statement)
+    selected = select_statements(name, ast.Module([*body, *later], []))
+    assert selected is not None
+    return selected

@@ -1,0 +1,134 @@
+"""Run the statements of a file that a net needs, and say where in the file they fail."""
+
+from __future__ import annotations
+import __future__
+
+import ast
+import itertools
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NoReturn
+
+from netlet.errors import NetError
+from netlet.nets.definitions import Selection, describe_content, select_net
+from netlet.nets.name_errors import SELECTED
+from netlet.nets.script import drop_unused_imports, walk_outside_functions
+from netlet.nets.sources import Source, read_source, register_code
+from netlet.nets.user_imports import imports_of_file
+from netlet.nets.written_modules import imports_of_cells
+
+
+def load_from_file(path: Path, attribute: str) -> tuple[object, Selection]:
+    """Return what a name in a file stands for, and the statements that were run for it.
+
+    Args:
+        path: A script or a notebook.
+        attribute: The name, or a numbered one like ``Net[3]``.
+
+    Raises:
+        NetError: There is no such file or name, or the cell that defines it is not valid Python.
+        Exception: Anything that the statements raise.
+    """
+    if not path.is_file():
+        raise NetError(f"no file {path}; check its name")
+    source = read_source(path)
+    selection = select_net(source, attribute)
+    drop_unused_imports(selection.tree, selection.name)
+    _refuse_await(selection.tree, source)
+    found = vars(_run(selection.tree, source))
+    if selection.name not in found:
+        raise NetError(f"no {attribute!r} in {path}; {describe_content(source)}")
+    return found[selection.name], selection
+
+
+def _run(tree: ast.Module, source: Source) -> ModuleType:
+    """Run statements of a file as a module and return it."""
+    path = source.path
+    name = f"{SELECTED}{path.stem}"
+    module = ModuleType(name)
+    if source.has_cells:
+        vars(module).update(_notebook_names())
+    register_code(source)
+    # The module is registered as when Python runs the file: dataclasses need this.
+    sys.modules[name] = module
+    try:
+        with imports_of_file(path) as package, imports_of_cells(path, source.written):
+            module.__package__ = package
+            # A part for each cell of a notebook, so that tracebacks show the cells.
+            parts = itertools.groupby(tree.body, lambda node: source.cell_of(node).filename)
+            flags = _future_flags(tree)
+            for filename, part in parts:
+                if filename == str(path):
+                    module.__file__ = filename
+                code = compile(ast.Module(list(part), []), filename, "exec", flags, True)
+                exec(code, vars(module))
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _refuse_await(tree: ast.Module, source: Source) -> None:
+    """Refuse values that a cell waits for outside of functions.
+
+    Raises:
+        NetError: There is one.
+    """
+    for statement in tree.body:
+        for node in walk_outside_functions(statement):
+            if isinstance(node, ast.Await | ast.AsyncFor | ast.AsyncWith):
+                where = source.cell_of(statement).locate(node.lineno)
+                raise NetError(
+                    f"{where}: the net needs the value of an 'await', which only a running "
+                    "notebook has; write the value into the cell"
+                )
+
+
+def _future_flags(tree: ast.Module) -> int:
+    """Return the compiler's flags for ``from __future__`` imports, which count in all cells."""
+    flags = 0
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and node.module == "__future__":
+            for alias in node.names:
+                flags |= getattr(getattr(__future__, alias.name, None), "compiler_flag", 0)
+    return flags
+
+
+def _notebook_names() -> dict[str, Callable[..., Any]]:
+    """Return what IPython defines and a net may call: these show nothing and run no command."""
+    return {"display": _show_nothing, "get_ipython": _Shell}
+
+
+def _show_nothing(*values: object, **options: object) -> None:
+    """Do nothing in place of ``display``."""
+
+
+class _Shell:
+    """What ``get_ipython()`` returns: it refuses to run commands of the shell and of IPython."""
+
+    def getoutput(self, command: str) -> NoReturn:
+        """Refuse ``files = !ls``.
+
+        Raises:
+            NetError: Always.
+        """
+        raise NetError(
+            f"the net needs the output of '!{command}', and netlet runs no commands of notebooks; "
+            "write the value into the cell"
+        )
+
+    def run_line_magic(self, name: str, line: str = "") -> NoReturn:
+        """Refuse ``value = %magic``.
+
+        Raises:
+            NetError: Always.
+        """
+        raise NetError(
+            f"the net needs the result of '%{name}', and netlet runs no commands of notebooks; "
+            "write the value into the cell"
+        )
+
+    def system(self, command: str) -> None:
+        """Run nothing: exports of notebooks have this for ``!pip install``."""

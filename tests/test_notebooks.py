@@ -1,0 +1,317 @@
+"""Nets in notebooks: naming one, what is run for it, and messages that name the cell."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+
+import nbformat
+import pytest
+from helpers import FIXTURES, Netlet
+from IPython.core.inputtransformer2 import TransformerManager
+
+import netlet
+from netlet.errors import NetError, NetletWarning
+from netlet.nets import build, complete_address, find_code, find_net
+from netlet.nets.ipython_syntax import to_python
+from netlet.nets.notebook_files import read_notebook
+from netlet.nets.written_modules import name_modules
+
+NOTEBOOKS = FIXTURES / "notebooks"
+SMALL = 72 + 8 + 16 + 80 + 10  # parameters of the net of most fixtures
+
+
+def count(address: str) -> int:
+    """Return the parameters of a net in a fixture, after it has been traced."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NetletWarning)
+        net = build(find_net(f"{NOTEBOOKS}/{address}").builder)
+    total = netlet.summary(net).parameters
+    assert total == sum(parameter.numel() for parameter in net.parameters())
+    return total
+
+
+@pytest.mark.parametrize(
+    ("address", "parameters", "cell"),
+    [
+        ("colab_course.ipynb", SMALL, 6),
+        ("jupyter_strings.ipynb", SMALL, 3),
+        ("jupyter_strings.ipynb:net", SMALL, 3),
+        ("vscode_languages.ipynb", SMALL, 3),
+        ("worksheets_v3.ipynb", SMALL, 4),
+        ("three_definitions.ipynb", 16 * 26 + 170, 11),
+        ("three_definitions.ipynb:Net[1]", 40 + 50, 5),
+        ("three_definitions.ipynb:Net[2]", 80 + 90, 8),
+        ("three_definitions.ipynb:Net[3]", 16 * 26 + 170, 11),
+        ("two_nets.ipynb:student", SMALL, 4),
+        ("sequential.ipynb", 40 + 50, 2),
+        ("builder.ipynb", 785 * 6 + 70, 2),
+        ("needs_arguments.ipynb", 7850, 4),
+        ("subclass.ipynb:Wide", 785 * 9 + 100, 3),
+        ("later_block.ipynb:First", 36 + 27050, 3),
+        ("later_block.ipynb:Second", 104 + 23050, 6),
+        ("written_module.ipynb:Net", 7850, 4),
+        ("written_module.ipynb:Mine", 7850, 5),
+        ("magics.ipynb", 785 * 12 + 130, 4),
+        ("broken_cell.ipynb:Net", SMALL, 4),
+        ("broken_cell.ipynb:Twice[1]", SMALL, 7),
+        ("hand_made.ipynb", 7850, 1),
+        ("percent.py", SMALL, 3),
+        ("exported.py", 142, 3),
+        ("exported.py:Net[1]", SMALL, 2),
+    ],
+)
+def test_nets_of_notebooks_load(address: str, parameters: int, cell: int) -> None:
+    assert count(address) == parameters
+    code = find_code(complete_address(f"{NOTEBOOKS}/{address}"))
+    assert code is not None
+    assert (Path(code.path).name, code.cell) == (address.partition(":")[0], cell)
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        (
+            "colab_course.ipynb:model",
+            ":model: importing it failed in cell 9 (In [8]), line 1: CUDA is not available",
+        ),
+        (
+            "three_definitions.ipynb:Net[4]",
+            "defines 'Net' in cell 5 (In [3]), cell 8 (In [5]), cell 11 (In [7]): write Net[1], Net",
+        ),
+        ("three_definitions.ipynb:Nets", "it defines: block (cell 4 (In [2]), cell 11 (In [7])"),
+        (
+            "two_nets.ipynb",
+            "it has 2 nets: Teacher (cell 2 (In [2])), Student (cell 3 (In [3]))",
+        ),
+        (
+            "needs_arguments.ipynb:Net",
+            "Net in cell 3 (In [2]): has required arguments (width, dropout)",
+        ),
+        (
+            "broken_cell.ipynb:Other",
+            "cell 3 (In [2]), which defines 'Other', is not valid Python (line 4: invalid syntax)",
+        ),
+        (
+            "broken_cell.ipynb:Uses",
+            "failed in cell 5 (In [4]), line 3: 'Other' is defined in cell 3 (In [2]) of broken_ce",
+        ),
+        ("broken_cell.ipynb:Twice", "repair it, or name another definition: Twice[1]"),
+        (
+            "not_installed.ipynb",
+            "failed in cell 2 (In [7]), line 1: ModuleNotFoundError: No module named 'fancy_blocks",
+        ),
+        (
+            "needs_commands.ipynb:Net",
+            "cell 2 (In [2]), line 1: the net needs the output of '!nproc'",
+        ),
+        (
+            "needs_commands.ipynb:Online",
+            "cell 3 (In [3]), line 1: the net needs the value of an 'await'",
+        ),
+        (
+            "fails.ipynb:Building",
+            "building it failed in cell 2 (In [2]), line 4: IndexError: list index out of range",
+        ),
+        ("fails.ipynb:Running", "cell 3 (In [3]), line 8: fc (Linear) with input 784: mat1"),
+        (
+            "fails.ipynb:Undefined",
+            "cell 4 (In [4]), line 3: Undefined: 'nowhere' is not defined in",
+        ),
+        ("fails.ipynb:number", "number in cell 5 (In [5]): is a int; name a class"),
+        ("in_r.ipynb", "in_r.ipynb: is a notebook in R; netlet reads those in Python"),
+        ("percent.py:other", "cell 5 is not valid Python (line 37: invalid syntax)"),
+    ],
+)
+def test_nets_that_cannot_load_are_refused_with_their_cell(address: str, message: str) -> None:
+    with pytest.raises(NetError) as caught:
+        count(address)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_of_several_definitions_the_last_one_counts_and_a_note_lists_them(netlet: Netlet) -> None:
+    code, out, err = netlet("show", f"{NOTEBOOKS}/three_definitions.ipynb")
+    assert code == 0
+    assert "586" in out
+    note = "'Net' is defined 3 times (cell 5 (In [3]), cell 8 (In [5]), cell 11 (In [7])); the last"
+    assert note in err
+    code, out, err = netlet("check", f"{NOTEBOOKS}/three_definitions.ipynb:Net[2]")
+    assert (code, err) == (0, "")
+    code, out, err = netlet("check", f"{NOTEBOOKS}/three_definitions.ipynb", "--sandbox")
+    assert code == 0
+    assert note in err
+
+
+def test_the_numbers_of_definitions_work_in_scripts_too(tmp_path: Path) -> None:
+    path = tmp_path / "two.py"
+    text = "from torch import nn\ndef block(): return nn.Linear(784, 10)\nNet = block\nx = Net()\n"
+    path.write_text(f"{text}def block(): return nn.Linear(784, 20)\nNet = block\n")
+    totals = [
+        sum(p.numel() for p in find_net(f"{path}:{name}").builder().parameters())
+        for name in ("Net", "Net[1]", "Net[2]")
+    ]
+    assert totals == [15_700, 7_850, 15_700]
+    with pytest.raises(NetError, match=r"it defines 'Net' in line 3, line 6: write Net\[1\], Net"):
+        find_net(f"{path}:Net[3]")
+
+
+def write_notebook(path: Path, *cells: str, outputs: str = "", count: int | None = None) -> Path:
+    shown = [{"output_type": "stream", "name": "stdout", "text": outputs}] if outputs else []
+    made = [
+        {"cell_type": "code", "execution_count": count, "outputs": shown, "source": cell}
+        for cell in cells
+    ]
+    path.write_text(json.dumps({"cells": made, "metadata": {}, "nbformat": 4}))
+    return path
+
+
+FLAT = "class Net(nn.Sequential):\n    def __init__(self):\n        super().__init__({})\n"
+IMPORT = "from torch import nn\n"
+
+
+def digest(path: Path, name: str = "Net") -> str:
+    code = find_code(f"{path}:{name}")
+    assert code is not None
+    return code.digest
+
+
+def test_the_digest_of_a_net_is_that_of_its_code_and_not_of_outputs(tmp_path: Path) -> None:
+    flat, path = FLAT.format("nn.Linear(4, 2)"), tmp_path / "a.ipynb"
+    first = digest(write_notebook(path, IMPORT, flat, "print(1)"))
+    again = write_notebook(path, IMPORT, flat, "!ls", "print(2)", outputs="2" * 99, count=8)
+    assert digest(again) == first
+    assert digest(write_notebook(path, IMPORT, FLAT.format("nn.Linear(4, 3)"))) != first
+    written = "%%writefile kit.py\nfrom torch import nn\nclass Net(nn.Linear): pass\n"
+    imported = digest(write_notebook(path, written, "from kit import Net"))
+    changed = write_notebook(path, f"{written}width = 3\n", "from kit import Net")
+    assert digest(changed) != imported
+
+
+def test_code_of_a_notebook_that_no_net_needs_does_not_run(tmp_path: Path) -> None:
+    path = write_notebook(
+        tmp_path / "a.ipynb",
+        f"open({str(tmp_path / 'RAN')!r}, 'w')\nimport sys, module_of_nobody\n",
+        "!touch RAN\nfrom torch import nn, nothing_of_this_name\n",
+        FLAT.format("nn.Flatten(), nn.Linear(784, 10)"),
+    )
+    assert sum(p.numel() for p in find_net(str(path)).builder().parameters()) == 7_850
+    assert not (tmp_path / "RAN").exists()
+    with pytest.raises(NetError, match=r"a\.ipynb:Net: loading this net would run the code"):
+        find_net(str(path), trusted=False)
+
+
+def test_a_future_import_counts_in_all_cells(tmp_path: Path) -> None:
+    net = FLAT.format("nn.Linear(4, 2)") + "\n    def act(self, x: Nothing): ...\n"
+    path = write_notebook(
+        tmp_path / "a.ipynb", "from __future__ import annotations", f"{IMPORT}width = 3", net
+    )
+    assert find_net(str(path)).builder()[0].in_features == 4
+
+
+def test_modules_of_cells_are_forgotten_with_the_notebook(tmp_path: Path) -> None:
+    for width in (3, 5):
+        path = write_notebook(
+            tmp_path / f"{width}.ipynb",
+            f"%%writefile kit_of_cells.py\nfrom torch import nn\nclass Head(nn.Linear):\n"
+            f"    def __init__(self):\n        super().__init__({width}, 1)\n",
+            f"{IMPORT}class Net(nn.Sequential):\n    def __init__(self):\n"
+            "        from kit_of_cells import Head\n        super().__init__(Head())\n",
+        )
+        assert find_net(str(path)).builder()[0].in_features == width
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is empty; save it again as a notebook"),
+        (b'{"cells": [', "is not a notebook: its JSON ends or breaks in line 1 (Expecting value)"),
+        (b"<<<<<<< HEAD\n{}", "is not a notebook: its JSON ends or breaks in line 1"),
+        (b"[" * 100_000 + b"]" * 100_000, "its JSON cannot be read (RecursionError)"),
+        (b"[1, 2]", "is not a notebook: it has no list of cells"),
+        (b'{"cells": {"a": 1}}', "is not a notebook: it has no list of cells"),
+        (b'{"cells": [{"cell_type": "code", "source": [1]}]}', "cell 1 has no text"),
+        (b'{"cells": [1, null, {"cell_type": ["code"]}]}', "defines no class or function"),
+        (b"\xff\xfe\x00", "is not a notebook"),
+        (
+            b'{"cells": [{"cell_type": "code", "source": "x=\\ud800"}]}',
+            "cell 1 is not valid Python",
+        ),
+        (
+            b'{"cells": [{"cell_type": "code", "source": "%s"}]}' % (b"(" * 9_999),
+            "cell 1 is not valid Python",
+        ),
+        (
+            b'{"cells": [{"cell_type": "code", "source": "%s"}]}' % (b"%%time\\n" * 99_999),
+            "defines no class or function",
+        ),
+    ],
+)
+def test_files_that_are_no_notebooks_get_one_line(
+    tmp_path: Path, content: bytes, message: str
+) -> None:
+    path = tmp_path / "odd.ipynb"
+    path.write_bytes(content)
+    with pytest.raises(NetError) as caught:
+        complete_address(str(path))
+    assert message in str(caught.value)
+    assert len(str(caught.value)) < 600
+    assert find_code(f"{path}:Net") is None
+
+
+def test_code_cells_are_those_that_nbformat_reads() -> None:
+    for path in sorted(NOTEBOOKS.glob("*.ipynb")):
+        if path.stem in ("hand_made", "in_r", "vscode_languages"):
+            continue  # no valid notebook, other languages
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            expected = nbformat.read(path, as_version=4).cells
+        code = [(i, c) for i, c in enumerate(expected, start=1) if c.cell_type == "code"]
+        assert [(cell.number, cell.count, cell.text) for cell in read_notebook(path)] == [
+            (i, c.execution_count, c.source) for i, c in code
+        ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "files = !ls -l\nname = %env HOME\n",
+        "a, b = %magic x\nd['k'] = !ls\nx.y = %pwd\n",
+        "names = !ls \\\n    -l\nz = 1\n",
+        "  x = 1\n  y = 2\n",
+        ">>> x = 1\n>>> y = 2\n",
+        "x = ('%d'\n     % 3)\ns = '''\n!no\n'''\nz = !yes\n",
+        "if x:\n    y = !ls\nx != y\n",
+    ],
+)
+def test_assignments_of_commands_mean_what_ipython_makes_of_them(text: str) -> None:
+    expected = TransformerManager().transform_cell(text)
+    assert to_python(text).text.replace(" \n", "\n").split() == expected.split()
+
+
+@pytest.mark.parametrize(
+    ("text", "python"),
+    [
+        ("!pip install x\nx = 1\n", "pass\nx = 1\n"),
+        ("if x:\n    !ls 'it\n    y = 1", "if x:\n    pass\n    y = 1"),
+        ("!a \\\n b\nx = 1", "pass\n\nx = 1"),
+        ("pip install x\nls = 1\nls -l", "pass\nls = 1\nls -l"),
+        ("%time x = f()\n%time x = f(\nx?\nf.g??\n?x", "x = f()\npass\npass\npass\npass"),
+        ("x = '?'\ny = 1  # why?\n!z", "x = '?'\ny = 1  # why?\npass"),
+        ("%%time\n%%capture out\nx = 1\n!z", "\n\nx = 1\npass"),
+        ("#@title A\n%%time\nx = 1", "\n\nx = 1"),
+        ("%%bash\nx = 1", ""),
+        ("%%timeit\nx = 1", ""),
+        ("%%unknown\nx = 1", "\nx = 1"),
+        ("%%unknown\nselect *", ""),
+        ("x = 1;", "x = 1;"),
+    ],
+)
+def test_commands_are_left_out_and_lines_stay(text: str, python: str) -> None:
+    assert to_python(text).text == python
+
+
+def test_files_that_cells_write_are_modules_by_their_paths() -> None:
+    paths = ["model.py", "./a/b.py", "/content/kit/__init__.py", "../up.py", "x.txt", "no-name.py"]
+    assert list(name_modules(dict.fromkeys(paths, ""))) == ["model", "a.b", "kit.__init__", "up"]
