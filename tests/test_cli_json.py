@@ -45,6 +45,7 @@ COMMANDS = (
     ("show", "code_2"),
     ("show", "code_2", "--rf"),
     ("check", "code_1", "--budget", "eight_k"),
+    ("grade", "submissions", "--budget", "eight_k", "--trust"),  # nothing that could be run
     ("train", "code_2", *FAST),
     ("study", "code_2", "--seeds", "2", *FAST),
     ("climb", "ladder.toml", "--seeds", "1", "--workers", "1", *DATA),
@@ -79,6 +80,8 @@ def documents(
     digits = make_scribble(600, 100)
     save_npz(digits, folder / "digits.npz")
     Image.fromarray(digits.train.images[0, 0].numpy()).save(folder / "digit.png")
+    (folder / "submissions").mkdir()
+    (folder / "submissions" / "broken.zip").write_bytes(b"PK")
     shutil.copytree(blob_folder, folder / "downloads" / "mnist")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)

@@ -136,6 +136,10 @@ class SandboxError(NetletError):
         self.reason = reason
 
 
+class GradingError(NetletError):
+    """A submission that cannot be judged, or a roster or folder of submissions that is wrong."""
+
+
 class NetletWarning(UserWarning):
     """Something that a person should know, though the command goes on; one line."""
 

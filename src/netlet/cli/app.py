@@ -27,6 +27,7 @@ from netlet.cli import (
     evaluate,
     export,
     frontier,
+    grade,
     listing,
     play,
     predict,
@@ -65,6 +66,13 @@ add_command(
     check.check,
     "netlet check week4 --budget document_003",
     "netlet check mine.py:Net --params-below 20000 --forbid Linear",
+    group=DESIGN,
+)
+add_command(
+    app,
+    grade.grade,
+    "netlet grade submissions --budget document_004",
+    "netlet grade submissions --budget document_004 --roster class.csv --retrain quick",
     group=DESIGN,
 )
 add_command(

@@ -33,6 +33,7 @@ SCHEMAS: Mapping[str, int] = {
     "summary": 1,
     "receptive_field": 1,
     "check": 1,
+    "grades": 1,
     "search": 1,
     "search_repeat": 1,
     "climb": 1,

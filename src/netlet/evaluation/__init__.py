@@ -8,7 +8,13 @@ from netlet.evaluation.confidence import (
     judge,
 )
 from netlet.evaluation.digit_detector import compute_digit_probability
-from netlet.evaluation.evaluate import Evaluation, compute_logits, evaluate, to_probabilities
+from netlet.evaluation.evaluate import (
+    Evaluation,
+    compute_logits,
+    evaluate,
+    score_logits,
+    to_probabilities,
+)
 from netlet.evaluation.format import evaluation_to_dict, format_evaluation, worst_mistakes
 from netlet.evaluation.normalization import find_better_normalization
 from netlet.evaluation.predict import Prediction, Predictions, predict
@@ -29,6 +35,7 @@ __all__ = [
     "format_evaluation",
     "judge",
     "predict",
+    "score_logits",
     "to_probabilities",
     "worst_mistakes",
 ]

@@ -72,6 +72,17 @@ def evaluate(
             f"the net returns {format_shape(logits.shape)} for {len(split)} images of {classes} "
             f"classes; it must return {len(split)}x{classes}"
         )
+    return score_logits(logits, split, classes)
+
+
+def score_logits(logits: torch.Tensor, split: Split, classes: int) -> Evaluation:
+    """Return the evaluation of a net whose output is known.
+
+    Args:
+        logits: Logits, log-probabilities or probabilities, float32 ``N K``.
+        split: The images that they are for, and their labels.
+        classes: The number of classes ``K``.
+    """
     logits = to_log_scores(logits)
     labels = split.labels
     loss = F.cross_entropy(logits, labels).item()

@@ -6,7 +6,7 @@ the caller checks.
 """
 
 from netlet.sandbox.limits import Limits
-from netlet.sandbox.programs import SandboxProgram, find_program
+from netlet.sandbox.programs import SandboxProgram, find_program, run_without_sandbox
 from netlet.sandbox.run import run_task
 
-__all__ = ["Limits", "SandboxProgram", "find_program", "run_task"]
+__all__ = ["Limits", "SandboxProgram", "find_program", "run_task", "run_without_sandbox"]

@@ -7,6 +7,7 @@ import os
 import platform
 from dataclasses import dataclass
 
+TRUSTED = "NETLET_TRUSTED"  # variable of a process that runs without a sandbox
 _DESCRIPTORS = 256
 
 
@@ -43,7 +44,7 @@ def limit_this_process(limits: Limits) -> None:
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_NOFILE, _DESCRIPTORS),
     ]
-    if _processes_are_counted_apart():
+    if TRUSTED not in os.environ and _processes_are_counted_apart():
         wanted.append((resource.RLIMIT_NPROC, limits.processes))
     with contextlib.suppress(OSError):  # not on Linux
         with open("/proc/self/statm", encoding="ascii") as file:

@@ -9,6 +9,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -39,6 +40,7 @@ def run_task(
     inputs: Mapping[str, Path] | None = None,
     limits: Limits | None = None,
     program: SandboxProgram | None = None,
+    stop: threading.Event | None = None,
 ) -> tuple[dict[str, Any], bytes]:
     """Run a function of netlet in a sandbox.
 
@@ -50,6 +52,7 @@ def run_task(
             must be allowed to read them.
         limits: What it may use; the usual limits if None.
         program: The sandbox program; the first that works if None.
+        stop: An event after which the function is stopped.
 
     Returns:
         The values and bytes, which untrusted code may have made up.
@@ -79,7 +82,7 @@ def run_task(
         os.setpriority(os.PRIO_PROCESS, process.pid, _PRIORITY)
     offer_to_kill_first(process.pid)
     try:
-        return _read_answer(process, limits, program)
+        return _read_answer(process, limits, program, stop or threading.Event())
     finally:
         process.stdout.close()
         _end(process, program, command)
@@ -101,13 +104,18 @@ def _environment() -> dict[str, str]:
 
 
 def _read_answer(
-    process: subprocess.Popen[bytes], limits: Limits, program: SandboxProgram
+    process: subprocess.Popen[bytes],
+    limits: Limits,
+    program: SandboxProgram,
+    stop: threading.Event,
 ) -> tuple[dict[str, Any], bytes]:
     assert process.stdout is not None
     reader = process.stdout.fileno()
     content, wanted = bytearray(), _HEAD_BYTES
     end = time.monotonic() + limits.wall_s
     while len(content) < wanted:
+        if stop.is_set():
+            raise SandboxError("was stopped; start again", "stopped")
         if time.monotonic() > end:
             raise SandboxError(
                 f"takes more than {limits.wall_s:g} s in the sandbox; look for a loop that does "

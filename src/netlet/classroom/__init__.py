@@ -1,0 +1,15 @@
+"""Grade a class: submissions of students, run in a sandbox and judged by one budget."""
+
+from netlet.classroom.grades import Grade, GradingSettings
+from netlet.classroom.grading import grade_submissions
+from netlet.classroom.roster import read_roster
+from netlet.classroom.submissions import Submission, list_submissions
+
+__all__ = [
+    "Grade",
+    "GradingSettings",
+    "Submission",
+    "grade_submissions",
+    "list_submissions",
+    "read_roster",
+]

@@ -1,0 +1,169 @@
+"""What grading writes: a table, CSV, JSON and Gradescope's results."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from netlet.classroom.grades import Grade
+from netlet.errors import GradingError
+from netlet.files import read_regular, safe_name
+from netlet.text import dump_json, escape_controls, format_count, format_table
+
+GRADES_JSON, GRADES_CSV = "grades.json", "grades.csv"
+REPORT, RESULTS = "report.md", "results.json"
+SCHEMA = 1
+_MAX_BYTES = 256 << 20
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would compute such a cell
+
+
+def format_grades(grades: Sequence[Grade]) -> str:
+    """Return the table for the terminal."""
+    rows = [
+        (
+            grade.name,
+            grade.state,
+            f"{grade.points:g}/{grade.max_points:g}",
+            format_count(grade.parameters) if grade.parameters is not None else "-",
+            f"{grade.score.percent:.2f}%" if grade.score else "-",
+            "-" if grade.claim.accuracy is None else f"{grade.claim.accuracy:.2f}%",
+            f"{grade.perturbed.percent:.2f}%" if grade.perturbed else "-",
+        )
+        for grade in grades
+    ]
+    titles = ("submission", "verdict", "points", "parameters", "accuracy", "claimed", "moved 1 px")
+    problems = [
+        escape_controls(f"{grade.name}: {reason}")
+        for grade in grades
+        if (reason := explain_grade(grade))
+    ]
+    return "\n".join([format_table(titles, rows), *problems])
+
+
+def explain_grade(grade: Grade) -> str:
+    """Return in one line why a submission does not pass; empty if it does."""
+    if grade.problem:
+        return grade.problem
+    missed = [
+        f"{rule.rule}: {rule.found}, limit {rule.limit}"
+        for rule in grade.rules
+        if rule.state not in ("PASS", "NOT YET")
+    ]
+    return "; ".join(missed)
+
+
+def grades_to_csv(grades: Sequence[Grade]) -> str:
+    """Return a CSV file with a line for each submission."""
+    rules = list(dict.fromkeys(rule.rule for grade in grades for rule in grade.rules))
+    titles = ["submission", "student", "verdict", "points", "max_points", "net", "parameters"]
+    titles += ["accuracy", "claimed_accuracy", "claimed_parameters", "accuracy_moved_1px"]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*titles, *map(_cell, rules), "reason"])
+    for grade in grades:
+        states = {rule.rule: rule.state for rule in grade.rules}
+        writer.writerow(
+            [
+                *map(_cell, (grade.name, grade.student, grade.state)),
+                f"{grade.points:g}",
+                f"{grade.max_points:g}",
+                _cell(grade.net),
+                _shown(grade.parameters),
+                f"{grade.score.percent:.2f}" if grade.score else "",
+                _shown(grade.claim.accuracy),
+                _shown(grade.claim.parameters),
+                f"{grade.perturbed.percent:.2f}" if grade.perturbed else "",
+                *(states.get(rule, "") for rule in rules),
+                _cell(explain_grade(grade)),
+            ]
+        )
+    return text.getvalue()
+
+
+def _cell(text: str) -> str:
+    """Return text that a spreadsheet shows and does not compute."""
+    text = escape_controls(text)
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def _shown(value: float | None) -> str:
+    return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def grades_to_dict(grades: Sequence[Grade]) -> dict[str, Any]:
+    """Return the grades as plain values."""
+    return {"grades": [asdict(grade) for grade in grades]}
+
+
+def grades_to_json(grades: Sequence[Grade]) -> str:
+    """Return the file that a later grading reads, so that only what has changed is graded."""
+    document = {"schema": SCHEMA, "kind": "grades"} | grades_to_dict(grades)
+    return dump_json(document, indent=1) + "\n"
+
+
+def read_grades(folder: Path) -> dict[str, Grade]:
+    """Return the grades that an earlier grading has written into a folder; none if it has not.
+
+    Raises:
+        GradingError: The file there is not one of netlet's.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    path = folder / GRADES_JSON
+    if not path.exists():
+        return {}
+    content = read_regular(path, _MAX_BYTES, GradingError)
+    try:
+        document = json.loads(content)
+        if document.get("kind") != "grades" or document.get("schema") != SCHEMA:
+            raise ValueError("other kind")
+        found = TypeAdapter(list[Grade]).validate_python(document["grades"])
+    except (ValueError, KeyError, TypeError, AttributeError, ValidationError) as error:
+        raise GradingError(
+            f"{path}: holds no grades of this version; name another folder with --out, or remove it"
+        ) from error
+    return {grade.name: grade for grade in found}
+
+
+def to_gradescope(grade: Grade) -> dict[str, Any]:
+    """Return the ``results.json`` of a Gradescope autograder, a test for each rule.
+
+    See https://gradescope-autograders.readthedocs.io/en/latest/specs/#output-format
+    """
+    share = grade.max_points / max(len(grade.rules), 1)
+    trusted = grade.state != "REVIEW"
+    tests = []
+    for rule in grade.rules:
+        met = rule.state == "PASS" and (trusted or "accuracy" not in rule.rule)
+        tests.append(
+            {
+                "name": escape_controls(f"{rule.rule}: {rule.limit}"),
+                "score": round(share, 2) if met else 0,
+                "max_score": round(share, 2),
+                "status": "passed" if met else "failed",
+                "output": escape_controls(f"{rule.state}: {rule.found}"),
+                "output_format": "text",
+            }
+        )
+    lines = [f"{grade.state}: {grade.points:g} of {grade.max_points:g} points"]
+    lines += [grade.problem] if grade.problem else []
+    lines += grade.notes
+    return {
+        "score": grade.points,
+        "execution_time": round(grade.seconds),
+        "output": "\n".join(map(escape_controls, lines)),
+        "output_format": "text",
+        "stdout_visibility": "hidden",
+        "tests": tests,
+        "extra_data": {"digest": grade.digest, "netlet_schema": SCHEMA},
+    }
+
+
+def folder_of(grade: Grade, out: Path) -> Path:
+    """Return the folder for the report of one student."""
+    return out / (safe_name(grade.name) or f"submission-{grade.digest[:8]}")

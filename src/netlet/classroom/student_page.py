@@ -1,0 +1,118 @@
+"""The report of one student: verdict, claim beside measurement, curves and mistakes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from netlet.classroom.examine import Examination
+from netlet.classroom.grades import Curve, Grade
+from netlet.data import Split
+from netlet.report.figures import BLUE, NARROW, ORANGE, new_figure, use_style
+from netlet.report.markdown import bullet_list, escape_markdown, inline_code, markdown_table
+from netlet.report.page import Draft, Page
+from netlet.report.study_plots import mistake_gallery
+from netlet.text import escape_controls
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_MOST_SHOWN = 24
+_HEIGHT = 3.0  # inches
+
+
+def student_page(examination: Examination, split: Split, *, figures: bool = True) -> Page:
+    """Return the report of one student.
+
+    Args:
+        examination: The grade, and the evaluation if there is one.
+        split: The images that gave the score.
+        figures: Whether to draw figures, which needs matplotlib.
+    """
+    grade, draft = examination.grade, Draft()
+    student = f" ({escape_markdown(grade.student)})" if grade.student else ""
+    draft.add(
+        f"**{grade.state}**, {grade.points:g} of {grade.max_points:g} points{student}.",
+        escape_markdown(grade.problem[:1].upper() + grade.problem[1:]) if grade.problem else "",
+    )
+    if grade.rules:
+        rows = [
+            [escape_markdown(cell) for cell in (r.rule, r.limit, r.found, r.margin, r.state)]
+            for r in grade.rules
+        ]
+        draft.add("## Rules", markdown_table(("rule", "limit", "found", "margin", "verdict"), rows))
+        largest = [
+            f"{escape_markdown(rule.rule)}: {escape_markdown('; '.join(rule.largest_layers))}"
+            for rule in grade.rules
+            if rule.largest_layers
+        ]
+        draft.add(bullet_list(largest))
+    _add_measurements(draft, grade)
+    if grade.notes:
+        draft.add("## Notes", bullet_list([escape_markdown(note) for note in grade.notes]))
+    if grade.summary:
+        text = escape_controls(grade.summary, keep="\n").replace("```", "'''")
+        draft.add("## Layers", inline_code(grade.net), f"```text\n{text}\n```")
+    if figures:
+        _add_figures(draft, examination, split)
+    return draft.finish(escape_markdown(grade.name))
+
+
+def _add_measurements(draft: Draft, grade: Grade) -> None:
+    claim, score = grade.claim, grade.score
+    rows = []
+    if grade.parameters is not None:
+        claimed = "-" if claim.parameters is None else f"{claim.parameters:,}"
+        rows.append(["parameters", claimed, f"{grade.parameters:,}"])
+    if score:
+        claimed = "-" if claim.accuracy is None else f"{claim.accuracy:.2f}%"
+        rows.append(["test accuracy", claimed, f"{score.percent:.2f}%"])
+    if grade.perturbed:
+        rows.append(["accuracy on images moved by 1 pixel", "-", f"{grade.perturbed.percent:.2f}%"])
+    if len(grade.seed_scores) > 1:
+        each = ", ".join(f"{one.percent:.2f}%" for one in grade.seed_scores)
+        rows.append(["test accuracy of each seed", "-", each])
+    if rows:
+        draft.add(
+            "## Claimed and measured", markdown_table(("value", "claimed", "measured"), rows, "lrr")
+        )
+
+
+def _add_figures(draft: Draft, examination: Examination, split: Split) -> None:
+    grade, evaluation = examination.grade, examination.evaluation
+    if grade.curve and grade.score:
+        figure = _draw_curve(grade.curve, grade.score.total)
+        draft.add("## Training", draft.figure("curves", figure, "Accuracy after each epoch"))
+    if evaluation is None or not evaluation.mistakes:
+        return
+    worst = sorted(evaluation.mistakes, key=lambda one: -one.confidence)[:_MOST_SHOWN]
+    pictures, captions = [], []
+    for one in worst:
+        image = split.images[one.image].permute(1, 2, 0).numpy()
+        pictures.append(image if image.shape[2] == 3 else np.ascontiguousarray(image[:, :, 0]))
+        captions.append(
+            f"{one.label}, predicted {one.predicted}\n{100 * one.confidence:.0f}%, no. {one.image}"
+        )
+    draft.add(
+        "## Mistakes",
+        f"{len(worst)} of {len(evaluation.mistakes)} misclassified images: those with the highest "
+        "confidence. Below each: label and prediction, confidence, number of the image.",
+        draft.figure(
+            "mistakes", mistake_gallery(pictures, captions, [False] * len(pictures)), "Mistakes"
+        ),
+    )
+
+
+def _draw_curve(curve: Curve, total: int) -> Figure:
+    figure = new_figure(NARROW, _HEIGHT)
+    with use_style():
+        axes = figure.subplots()
+        epochs = np.arange(1, len(curve.test_correct) + 1)
+        test = 100 * np.array(curve.test_correct) / total
+        axes.plot(epochs, test, color=BLUE, marker="o", label="test images")
+        train = np.array(curve.train_percent)
+        axes.plot(epochs[: len(train)], train, color=ORANGE, marker="s", label="training images")
+        axes.set(xlabel="epoch", ylabel="accuracy (%)")
+        axes.legend()
+    return figure

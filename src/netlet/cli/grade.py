@@ -1,0 +1,297 @@
+"""``netlet grade``."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from netlet import catalog
+from netlet.cli.datasets import check_outside_dataset, load_dataset
+from netlet.cli.options import (
+    MAX_SEED,
+    MAX_SEEDS,
+    MAX_WORKERS,
+    DataDir,
+    DatasetName,
+    Json,
+    budget_names,
+    recipe_names,
+)
+from netlet.cli.progress import show_progress
+from netlet.cli.results import print_json, print_result, say
+from netlet.cli.settings import cpu_cores
+from netlet.errors import GradingError, install_hint
+from netlet.outputs import check_output_folder, write_outputs
+from netlet.text import count_noun, dump_json
+
+if TYPE_CHECKING:
+    from netlet.classroom import Grade, GradingSettings
+    from netlet.classroom.examine import Examination
+    from netlet.data import Split
+
+_SECONDS, _SECONDS_TO_TRAIN = 120.0, 1_800.0
+_CLAIM = "claim"
+
+
+def grade(
+    submissions: Annotated[
+        Path,
+        typer.Argument(
+            metavar="SUBMISSIONS",
+            help="Folder with a .py file, notebook, folder or .zip for each student.",
+        ),
+    ],
+    budget: Annotated[
+        str,
+        typer.Option(
+            "--budget",
+            metavar="NAME",
+            help="Budget that judges every submission ('netlet list --budgets').",
+            autocompletion=budget_names,
+        ),
+    ],
+    roster: Annotated[
+        Path | None,
+        typer.Option(
+            "--roster",
+            metavar="FILE",
+            help="CSV file with the columns submission and student, and claims if you like.",
+        ),
+    ] = None,
+    net: Annotated[
+        str | None,
+        typer.Option(
+            "--net",
+            metavar="PATTERN",
+            help="Where the net is, like model.py:Net; searched for if not given.",
+        ),
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            "--weights",
+            metavar="PATTERN",
+            help="Which file holds the weights, like *.pt; the only such file if not given.",
+        ),
+    ] = None,
+    retrain: Annotated[
+        str | None,
+        typer.Option(
+            "--retrain",
+            metavar="RECIPE",
+            help="Train every net by this recipe, or 'claim' for that of its claim.toml, instead "
+            "of scoring the submitted weights.",
+            autocompletion=lambda: [_CLAIM, *recipe_names()],
+        ),
+    ] = None,
+    seeds: Annotated[
+        int,
+        typer.Option(
+            "--seeds", metavar="N", min=1, max=MAX_SEEDS, help="Number of seeds to retrain with."
+        ),
+    ] = 1,
+    first_seed: Annotated[
+        int,
+        typer.Option(
+            "--first-seed",
+            metavar="S",
+            min=0,
+            max=MAX_SEED - MAX_SEEDS,
+            help="Retrain with seeds S, S+1, S+2, ...; the run of median accuracy counts.",
+        ),
+    ] = 0,
+    points: Annotated[
+        int,
+        typer.Option(
+            "--points",
+            metavar="N",
+            min=1,
+            max=1_000_000,
+            help="Points for meeting every rule; each rule counts the same.",
+        ),
+    ] = 100,
+    time_limit: Annotated[
+        int | None,
+        typer.Option(
+            "--time-limit",
+            metavar="SECONDS",
+            min=5,
+            max=86_400,
+            help="Time for each submission, and each seed; 120 if not given, 1800 to retrain.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", metavar="DIR", help="Folder for the grades and the reports."),
+    ] = Path("grades"),
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers",
+            metavar="N",
+            min=1,
+            max=MAX_WORKERS,
+            help="Number of submissions to grade at the same time; one per CPU core if not given.",
+        ),
+    ] = None,
+    dataset: DatasetName = None,
+    data_dir: DataDir = None,
+    single: Annotated[
+        bool,
+        typer.Option(
+            "--single",
+            help="SUBMISSIONS is one submission; DIR/results.json is what Gradescope reads.",
+        ),
+    ] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Grade also what has not changed since the last time.")
+    ] = False,
+    trust: Annotated[
+        bool,
+        typer.Option(
+            "--trust", help="Run the code without a sandbox: it can read and delete your files."
+        ),
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Grade the nets of a class by a budget, each in a sandbox.
+
+    Exit code 1 if a submission does not pass. Nets are scored with the submitted weights, or
+    trained anew with --retrain. The test labels never enter the sandbox.
+    """
+    settings = _make_settings(
+        budget,
+        net,
+        weights,
+        retrain,
+        range(first_seed, first_seed + seeds),
+        points,
+        time_limit,
+        trust,
+    )
+    check_output_folder(out)
+    check_outside_dataset(out, dataset)
+
+    from netlet import classroom
+    from netlet.classroom import grade_files
+    from netlet.sandbox import find_program
+
+    found = classroom.list_submissions(submissions, single=single)
+    rows = classroom.read_roster(roster) if roster else {}
+    before = {} if again else grade_files.read_grades(out)
+    if trust:
+        say("netlet: warning: --trust runs every submission with your rights and without a sandbox")
+    else:
+        find_program()
+    images = load_dataset(dataset or "mnist", data_dir)
+    writer = _Writer(out, images.held_out, len(found), single=single)
+    with show_progress("grading", unit=" submissions") as bar:
+
+        def on_grade(examination: Examination, kept: bool) -> None:
+            writer.take(examination, kept)
+            bar(writer.done, len(found))
+
+        grades = classroom.grade_submissions(
+            found,
+            settings,
+            images,
+            roster=rows,
+            before=before,
+            workers=workers or min(cpu_cores(), len(found)),
+            on_grade=on_grade,
+        )
+    writer.finish(grades)
+    missing = sorted(set(rows) - {one.name for one in found}) if not single else []
+    if json:
+        print_json("grades", {**grade_files.grades_to_dict(grades), "folder": str(out)})
+    else:
+        print_result(grade_files.format_grades(grades), lines=True)
+        for name in missing:
+            print_result(f"{name}: has handed in nothing")
+        if writer.kept:
+            kept = count_noun(writer.kept, "submission")
+            print_result(f"{kept} unchanged since the last time; --again grades all")
+        print_result(f"grades and reports are in {out}")
+    raise typer.Exit(0 if all(one.state in ("PASS", "NOT YET") for one in grades) else 1)
+
+
+def _make_settings(
+    budget: str,
+    net: str | None,
+    weights: str | None,
+    retrain: str | None,
+    seeds: range,
+    points: int,
+    time_limit: int | None,
+    trust: bool,
+) -> GradingSettings:
+    # Before torch is imported, so that a typo is answered at once.
+    chosen = catalog.find_budget(budget)
+    recipe = catalog.find_recipe(retrain) if retrain not in (None, _CLAIM) else None
+    if retrain and weights:
+        raise GradingError("--retrain trains new weights; leave --weights out")
+    if not retrain and len(seeds) > 1:
+        raise GradingError("--seeds is for --retrain; add it, or leave --seeds out")
+
+    from netlet.classroom import GradingSettings
+
+    return GradingSettings(
+        budget=chosen,
+        net=net,
+        weights=weights,
+        retrain=recipe or (_CLAIM if retrain else None),
+        seeds=tuple(seeds),
+        points=points,
+        time_limit_s=time_limit or (_SECONDS_TO_TRAIN if retrain else _SECONDS),
+        trust=trust,
+    )
+
+
+class _Writer:
+    """Writes the report of each student at once, and the tables of all at the end."""
+
+    def __init__(self, out: Path, split: Split, total: int, *, single: bool) -> None:
+        self._out, self._split, self._total, self._single = out, split, total, single
+        self._figures = importlib.util.find_spec("matplotlib") is not None
+        self.done = self.kept = 0
+        if not self._figures:
+            say(f"netlet: warning: reports have no pictures; {install_hint('report')}")
+
+    def take(self, examination: Examination, kept: bool) -> None:
+        """Write what one student gets, unless it is there already."""
+        from netlet.classroom.grade_files import REPORT, RESULTS, folder_of, to_gradescope
+        from netlet.classroom.student_page import student_page
+        from netlet.report import write
+
+        self.done += 1
+        grade = examination.grade
+        folder = self._out if self._single else folder_of(grade, self._out)
+        if kept and (folder / REPORT).exists() and (folder / RESULTS).exists():
+            self.kept += 1
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        write(student_page(examination, self._split, figures=self._figures), folder / REPORT)
+        results = dump_json(to_gradescope(grade), indent=1)
+        write_outputs({folder / RESULTS: f"{results}\n"}, what="folder")
+        say(f"{self.done}/{self._total} {grade.name}: {grade.state}")
+
+    def finish(self, grades: list[Grade]) -> None:
+        """Write the tables of the whole class."""
+        from netlet.classroom.grade_files import (
+            GRADES_CSV,
+            GRADES_JSON,
+            grades_to_csv,
+            grades_to_json,
+        )
+
+        self._out.mkdir(parents=True, exist_ok=True)
+        write_outputs(
+            {
+                self._out / GRADES_CSV: grades_to_csv(grades),
+                self._out / GRADES_JSON: grades_to_json(grades),
+            },
+            what="folder",
+        )

@@ -1,0 +1,291 @@
+"""``netlet grade``: right nets pass, others do not, and nobody harms the others or the machine."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from pathlib import Path
+
+import class_of_students
+import pytest
+import torch
+from class_of_students import spot_data, spot_weights, write_submission, zip_of
+from helpers import Netlet, needs_sandbox
+
+from netlet import catalog
+from netlet.budgets import Budget, RuleResult, Score
+from netlet.classroom import (
+    Grade,
+    GradingSettings,
+    Submission,
+    grade_files,
+    grade_submissions,
+    list_submissions,
+    read_roster,
+)
+from netlet.classroom.perturbed_copy import shuffle_images
+from netlet.classroom.roster import Claim, read_claim
+from netlet.classroom.submissions import copy_submission, digest_files
+from netlet.errors import GradingError
+from netlet.evaluation import score_logits
+
+CLASS = Budget(name="class", params_below=8_000, accuracy_at_least=95, forbids=("Conv2d",))
+
+
+def name_of(key: str) -> str:
+    return key.removesuffix(".zip")
+
+
+@pytest.mark.slow
+@needs_sandbox
+def test_a_class_of_forty_gets_the_expected_grades(tmp_path: Path) -> None:
+    secret = tmp_path / "secret.txt"
+    secret.write_text("secret")
+    folder = tmp_path / "submissions"
+    folder.mkdir()
+    expected = class_of_students.submissions(secret)
+    assert len(expected) == 40
+    for name, (files, _, _) in expected.items():
+        write_submission(folder, name, files)
+    settings = GradingSettings(budget=CLASS, time_limit_s=60)
+    grades = grade_submissions(list_submissions(folder), settings, spot_data())
+    found = {grade.name: grade for grade in grades}
+    assert found.keys() == {name_of(name) for name in expected}
+    for name, (_, state, why) in expected.items():
+        grade = found[name_of(name)]
+        assert grade.state == state, grade
+        reason = grade_files.explain_grade(grade)
+        assert any(part in reason for part in why.split("|")), (name, reason)
+        assert "\n" not in reason
+        assert str(tmp_path) not in grade.problem.replace(str(secret), "")
+    assert secret.read_text() == "secret"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["secret.txt", "submissions"]
+
+
+@pytest.fixture
+def class_on_spots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder with one right submission; the budget is called ``class``."""
+    from safetensors.torch import save
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(catalog.BUDGETS, "class", CLASS)
+    monkeypatch.setattr("netlet.cli.grade.load_dataset", lambda *_: spot_data())
+    folder = tmp_path / "submissions"
+    folder.mkdir()
+    files = {"model.py": class_of_students.RIGHT, "w.safetensors": save(spot_weights())}
+    write_submission(folder, "ann", {**files, "claim.toml": "accuracy = 99.5\n"})
+    return folder
+
+
+@needs_sandbox
+def test_one_command_writes_tables_reports_and_results(
+    netlet: Netlet, class_on_spots: Path
+) -> None:
+    Path("class.csv").write_text("submission,student\nann,Ann =Lee\nzoe,Zoe\n")
+    command = ("grade", str(class_on_spots), "--budget", "class", "--roster", "class.csv")
+    code, out, err = netlet(*command)
+    assert code == 0, (out, err)
+    (line,) = (line.split() for line in out.splitlines() if line.startswith("ann "))
+    assert line == ["ann", "PASS", "100/100", "7,850", "100.00%", "99.50%", "100.00%"]
+    assert "zoe: has handed in nothing\n" in out
+    rows = list(csv.DictReader(Path("grades/grades.csv").read_text().splitlines()))
+    assert [(r["submission"], r["student"], r["verdict"]) for r in rows] == [
+        ("ann", "Ann =Lee", "PASS")
+    ]
+    report = Path("grades/ann/report.md").read_text()
+    assert "**PASS**, 100 of 100 points (Ann =Lee)." in report
+    assert "| test accuracy | 99.50% | 100.00% |" in report
+    results = json.loads(Path("grades/ann/results.json").read_text())
+    assert results["score"] == 100
+    assert [test["status"] for test in results["tests"]] == ["passed"] * 3
+    code, out, err = netlet(*command, "--json")
+    assert code == 0
+    assert json.loads(out)["grades"][0]["state"] == "PASS"
+    assert "ann: PASS" not in err  # unchanged
+
+
+@pytest.mark.slow
+@needs_sandbox
+def test_what_has_changed_is_graded_again_and_all_if_the_budget_has(class_on_spots: Path) -> None:
+    found = list_submissions(class_on_spots)
+    settings = GradingSettings(budget=CLASS)
+
+    def grade(settings: GradingSettings, before: dict[str, Grade]) -> tuple[dict[str, Grade], bool]:
+        kept: list[bool] = []
+        grades = grade_submissions(
+            found, settings, spot_data(), before=before, on_grade=lambda _, k: kept.append(k)
+        )
+        return {one.name: one for one in grades}, kept[0]
+
+    first, kept = grade(settings, {})
+    assert not kept
+    second, kept = grade(settings, first)
+    assert kept
+    assert second == first
+    other = GradingSettings(budget=CLASS.replace(params_below=100))
+    third, kept = grade(other, first)
+    assert not kept
+    assert third["ann"].state == "FAIL"
+    (class_on_spots / "ann" / "model.py").write_text(class_of_students.LARGE)
+    fourth, kept = grade(settings, first)
+    assert not kept
+    assert "another net" in fourth["ann"].problem
+
+
+@pytest.mark.slow
+@needs_sandbox
+@pytest.mark.parametrize("trust", [False, True])
+def test_nets_are_trained_anew_from_fixed_seeds(
+    netlet: Netlet, class_on_spots: Path, trust: bool
+) -> None:
+    claim = "recipe = {base = 'quick', epochs = 2, batch_size = 50}\n"
+    (class_on_spots / "ann" / "claim.toml").write_text(claim)
+    command = ("grade", str(class_on_spots), "--budget", "class", "--retrain", "claim")
+    code, out, err = netlet(*command, "--seeds", "2", *(["--trust"] if trust else []))
+    assert code == 0, (out, err)
+    assert ("without a sandbox" in err) == trust
+    grade = json.loads(Path("grades/grades.json").read_text())["grades"][0]
+    assert len(grade["curve"]["test_correct"]) == 2
+    assert len(grade["seed_scores"]) == 2
+    report = Path("grades/ann/report.md").read_text()
+    assert "![Accuracy after each epoch](report/curves.svg)" in report
+    assert Path("grades/ann/report/curves.svg").is_file()
+
+
+def test_without_a_sandbox_nothing_is_graded(
+    netlet: Netlet, class_on_spots: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from netlet.sandbox import programs
+
+    monkeypatch.setenv("PATH", "/nowhere")
+    programs.find_program.cache_clear()
+    code, out, err = netlet("grade", str(class_on_spots), "--budget", "class")
+    programs.find_program.cache_clear()
+    assert (code, out) == (2, "")
+    assert "install bubblewrap" in err
+    assert not Path("grades").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (["--retrain", "quick", "--weights", "*.pt"], "--retrain trains new weights"),
+        (["--seeds", "3"], "--seeds is for --retrain"),
+        (["--budget", "nobody"], "no budget 'nobody'"),
+        (["--roster", "nowhere.csv"], "nowhere.csv: no such file"),
+    ],
+)
+def test_wrong_options_are_refused_at_once(
+    netlet: Netlet, class_on_spots: Path, options: list[str], problem: str
+) -> None:
+    code, out, err = netlet("grade", str(class_on_spots), "--budget", "class", *options)
+    assert (code, out) == (2, "")
+    assert problem in err
+    assert len(err.splitlines()) == 1
+
+
+def test_only_plain_files_of_known_kinds_are_copied(tmp_path: Path) -> None:
+    folder, target = tmp_path / "from", tmp_path / "to"
+    (folder / ".git").mkdir(parents=True)
+    (folder / "sub").mkdir()
+    target.mkdir()
+    for name in (".git/hook.py", "a.py", "sub/b.ipynb", "w.PT", "data.csv", "answers.json"):
+        (folder / name).write_text("x")
+    (folder / "link.py").symlink_to("/etc/passwd")
+    os.mkfifo(folder / "pipe.py")
+    copy_submission(Submission("s", folder), target)
+    files = {path.relative_to(target).as_posix() for path in target.rglob("*") if path.is_file()}
+    assert files == {"a.py", "sub/b.ipynb", "w.PT"}
+
+
+@pytest.mark.parametrize(
+    ("files", "problem"),
+    [
+        ({"w.pt": bytes(70 << 20)}, "is too large"),
+        ({f"{n}.py": "" for n in range(2_100)}, "has more than 2,000 files"),
+        ({"../up.py": "", "/etc/cron.py": "", "a/../../up.py": "", "ok.py": ""}, ""),
+    ],
+)
+def test_a_zip_file_writes_only_within_its_folder_and_limits(
+    tmp_path: Path, files: dict[str, bytes | str], problem: str
+) -> None:
+    target = tmp_path / "deep" / "target"
+    target.mkdir(parents=True)
+    (tmp_path / "s.zip").write_bytes(zip_of(files))
+    submission = Submission("s", tmp_path / "s.zip")
+    if problem:
+        with pytest.raises(GradingError, match=problem):
+            copy_submission(submission, target)
+        return
+    copy_submission(submission, target)
+    assert [path.name for path in tmp_path.rglob("*.py")] == ["ok.py"]
+
+
+def test_the_digest_depends_on_names_and_contents(tmp_path: Path) -> None:
+    digests = set()
+    for name, text in (("a.py", "1"), ("a.py", "2"), ("b.py", "1")):
+        folder = tmp_path / f"{name}{text}"
+        folder.mkdir()
+        (folder / name).write_text(text)
+        digests.add(digest_files(folder))
+    assert len(digests) == 3
+
+
+def test_roster_and_claims_are_read_and_checked(tmp_path: Path) -> None:
+    roster = tmp_path / "class.csv"
+    roster.write_text('﻿GitHub,Name,Accuracy\n" ann ",Ann,"99.41%"\n,nobody,\n')
+    rows = read_roster(roster)
+    assert rows == {"ann": {"github": "ann", "name": "Ann", "accuracy": "99.41%", "student": "Ann"}}
+    assert read_claim(tmp_path, rows["ann"]) == Claim(accuracy=99.41)
+    roster.write_text("who\nann\n")
+    with pytest.raises(GradingError, match="has no column 'submission'; its first line has: who"):
+        read_roster(roster)
+    claim = tmp_path / "claim.toml"
+    for text, problem in (
+        ("accuracy = 'high'", "the claim accuracy='high' is not valid; give one like 99.4"),
+        ("accuracy = nan", "accuracy=nan is not valid"),
+        ("recipe = 'magic'", "no recipe 'magic'"),
+        ("recipe = {epochs = -1}", "the claimed recipe is invalid"),
+        ("points = 100", "has no key 'points'"),
+        ("[" * 5_000, "is not valid TOML"),
+    ):
+        claim.write_text(text)
+        with pytest.raises(GradingError, match=problem):
+            read_claim(tmp_path, {})
+
+
+def test_shuffled_images_come_back_in_order_and_copies_are_alike() -> None:
+    split = spot_data().held_out
+    shuffled = shuffle_images(split)
+    assert not torch.equal(shuffled.images[: len(split)], split.images)
+    weights = spot_weights()
+    logits = shuffled.images.float().flatten(1) / 255 @ weights["1.weight"].T
+    clean, copies = (score_logits(one, split, 10) for one in shuffled.restore(logits))
+    assert clean.score.correct == len(split)
+    assert copies.score.correct == len(split)
+    restored, moved = shuffled.restore(shuffled.images.float().flatten(1))
+    assert torch.equal(restored, split.images.float().flatten(1))
+    assert not (restored == moved).all(1).any()
+
+
+def test_tables_neither_compute_nor_break() -> None:
+    rule = RuleResult("accuracy, last epoch", "at least 95%", "=1+1", "-", "PASS")
+    grade = Grade(
+        name="=HYPERLINK(1)\x1b[2J",
+        state="REVIEW",
+        points=0,
+        max_points=10,
+        problem="@sum",
+        rules=(rule,),
+        score=Score("test", 1, 2),
+    )
+    text = grade_files.grades_to_csv([grade])
+    (row,) = csv.DictReader(io.StringIO(text))
+    assert row["submission"] == "'=HYPERLINK(1)\\x1b[2J"
+    assert row["reason"] == "'@sum"
+    results = grade_files.to_gradescope(grade)
+    assert results["tests"][0]["score"] == 0
+    assert results["tests"][0]["status"] == "failed"
+    assert "\x1b" not in grade_files.format_grades([grade]) + json.dumps(results)
