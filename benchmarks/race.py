@@ -167,7 +167,7 @@ def summarize_peak(
     name: str, images: int, lead: Figures, rounds: Sequence[Mapping[str, Figures]]
 ) -> Figures:
     """Return which share of the machine's multiply-add rate an experiment's training reaches."""
-    macs = sides.step_macs(name) * images * lead["epochs"]
+    macs = sides.step_macs(pipeline.find_training(name).builder()) * images * lead["epochs"]
     rates = [turn["peak"]["macs_per_s"] for turn in rounds]
     shares = [macs / turn[name]["train_s"] / rate for turn, rate in zip(rounds, rates, strict=True)]
     return {

@@ -119,6 +119,9 @@ def test_records_of_both_layouts_are_drawn() -> None:
     row = "| `mnistnet_1` | 7,416 | `document_001` | compiled, bf16 | 2,588 | 23,212 | 8.99 |"
     assert row in drawn
     assert "`benchmarks/nets.py` has `lenet5`." in drawn
+    assert "peak" not in drawn
+    shared = speed.pipeline_table({"rows": [{**new, "peak_share": 0.483}]}, raced)
+    assert row[:-2] + " | 48% |" in shared and "matrix product" in shared
 
 
 def is_running(process: int) -> bool:

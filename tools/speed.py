@@ -123,10 +123,11 @@ def pipeline_table(record: Mapping[str, Any], raced: Mapping[str, Any]) -> str:
         raced: The same comparison for one net, within a race.
     """
     rows = record["rows"]
-    told = "backend" in rows[0]
+    told, measured = "backend" in rows[0], "peak_share" in rows[0]
     settings = ("parameters", "recipe", "backend") if told else ()
     table = markdown_table(
-        ("net", *settings, "usual pipeline, images/s", "netlet, images/s", "ratio"),
+        ("net", *settings, "usual pipeline, images/s", "netlet, images/s", "ratio")
+        + (("share of the peak",) if measured else ()),
         [
             [
                 f"`{row['net']}`",
@@ -134,20 +135,25 @@ def pipeline_table(record: Mapping[str, Any], raced: Mapping[str, Any]) -> str:
                 f"{row['usual_images_per_s']:,}",
                 f"{row['netlet_images_per_s']:,}",
                 f"{row['ratio']:.2f}",
+                *([f"{row['peak_share']:.0%}"] if measured else ()),
             ]
             for row in rows
         ],
-        "lrllrrr" if told else "lrrr",
+        ("lrllrrr" if told else "lrrr") + "r" * measured,
     )
     recipe = "the recipe in the table" if told else "write-up 001's recipe"
     others = [f"`{row['net']}`" for row in rows if told and not row["experiment"]]
     origin = f" `benchmarks/nets.py` has {', '.join(others)}." if others else ""
     (images,) = {row["images"] for row in rows if row["net"] == raced["net"]}
+    peak = (
+        " The share of the peak: multiply-adds of netlet's training steps per second, beside those "
+        "of a large matrix product of the same precision and threads."
+    )
     return (
         f"{table}\n\nBoth sides have the same dropout, and the augmentation, batch size and "
         f"optimizer of {recipe}.{origin} `{raced['net']}` was measured here on {images:,} images. "
         f"The race measured it again, on {raced['images']:,} images, and found a ratio of "
-        f"{raced['ratio']:.2f}, which the [Speed](speed.md) page reports."
+        f"{raced['ratio']:.2f}, which the [Speed](speed.md) page reports.{peak if measured else ''}"
     )
 
 
