@@ -96,8 +96,19 @@ class CompiledStep:
             # A cached library is used with other numbers of threads, too.
             other = 2 if own == 1 else 1
             counts = [own, *([other] if library.netlet_thread_count(other) == other else [])]
-            checked = CheckedStep(net, tuple(shape), images, half, training, tuple(counts))
+            checked = CheckedStep(
+                net,
+                tuple(shape),
+                images,
+                half,
+                training,
+                tuple(counts),
+                check_in_float32 if half else None,
+            )
             check_step(checked, functools.partial(bind, library))
+
+        def check_in_float32() -> None:
+            CompiledStep(net, shape, images, half=False, training=training, threads=threads)
 
         def smoke_test(library: ctypes.CDLL) -> None:
             twin = copy.deepcopy(net)
