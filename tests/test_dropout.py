@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import pickle
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from netlet.data import Dataset
 from netlet.experiments import EXPERIMENTS, find_experiment
 from netlet.nets import NETS, NetEntry
 from netlet.recipes import GENERAL_RECIPES, STEADY, Recipe, recipe_from_json
+from netlet.recipes.recipe import CatalogRate
 from netlet.records import to_json_value
 from netlet.report.commands import command_for
 from netlet.training import describe_dropout, fit
@@ -47,7 +50,16 @@ def test_general_recipes_have_a_rate_for_the_catalog_only() -> None:
         assert recipe.for_net(in_catalog=False).about == recipe.about
         asked = recipe.replace(dropout=0.0, epochs=3)
         assert asked.for_net(in_catalog=False) is asked
-        assert recipe.replace(epochs=3).for_net(in_catalog=False).dropout is None
+        for derived in (recipe.replace(epochs=3), dataclasses.replace(recipe, epochs=3)):
+            assert derived.for_net(in_catalog=False).dropout is None
+        for rate in (0.0, 0.2):
+            asked = dataclasses.replace(recipe, dropout=rate)
+            assert asked.for_net(in_catalog=False) is asked
+        asked = recipe.replace(dropout=recipe.dropout)
+        assert asked.for_net(in_catalog=False) is asked
+        same = pickle.loads(pickle.dumps(recipe))
+        assert same.for_net(in_catalog=False).dropout is None
+        assert not isinstance(same.to_dict()["dropout"], CatalogRate)
         # A record says what was used.
         settled = recipe.for_net(in_catalog=False)
         assert recipe_from_json(to_json_value(settled)).for_net(in_catalog=True) == settled
@@ -57,7 +69,7 @@ def test_nets_of_the_catalog_train_with_the_rates_of_their_recipes() -> None:
     for name, experiment in EXPERIMENTS.items():
         documented = name.endswith(".documented")
         assert experiment.recipe.dropout == (None if documented else 0.0)
-        assert not experiment.recipe.dropout_for_catalog
+        assert not isinstance(experiment.recipe.dropout, CatalogRate)
         assert find_experiment(name).recipe == experiment.recipe
     assert find_experiment("8 P 10").recipe == STEADY
     assert configure_experiment("pyramid", "quick", None, None).recipe == recipes.QUICK
@@ -91,7 +103,23 @@ def test_a_net_that_somebody_registers_keeps_its_rates() -> None:
             0.05,
             "dropout 0.05 in all 3 layers (the net's own: 0.1 in a, b; 0.4 in c)",
         ),
-        (slips.DropsAlot(), 0.1, "dropout 0.1 in 1 of 3 layers (the net's own: 0.4)"),
+        (slips.DropsAlot(), 0.1, "dropout 0.1 in 1 of 3 layers (the net's own: 0.4 in c)"),
+        (
+            nn.LSTM(28, 8, num_layers=2, dropout=0.3),
+            0.2,
+            "dropout 0.2 changes nothing: dropout inside (net) (LSTM) keeps its rate",
+        ),
+        (
+            nn.Sequential(nn.GRU(8, 8, 2, dropout=0.1), nn.TransformerEncoderLayer(8, 2, 8)),
+            0.2,
+            "dropout 0.2 in all 3 layers (the net's own: 0.1); dropout inside 0 (GRU) and dropout "
+            "inside 1.self_attn (MultiheadAttention) keep their rates",
+        ),
+        (
+            nn.LSTM(28, 8, num_layers=2),
+            0.2,
+            "dropout 0.2 changes nothing: the net has no dropout layer",
+        ),
         (slips.DropsAlot(), None, ""),
         (slips.DropoutOnLogits(), 0.05, "dropout 0.05 in layer drop (the net's own: 0.1)"),
         (slips.DropoutOnLogits(), 0.1, ""),

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from torch import nn
 
+from netlet.analysis import trace
 from netlet.cli.progress import Bar
 from netlet.cli.results import say
 from netlet.data import Dataset
@@ -27,7 +28,8 @@ from netlet.training import (
 def say_dropout(experiment: Experiment, images: Dataset) -> None:
     """Print which dropout rates of its net an experiment's recipe changes, if it changes any."""
     net = build(experiment.net.builder, 0, images.shape, images.classes)
-    if text := describe_dropout(net, experiment.recipe):
+    traced = trace(net, images.shape) if experiment.recipe.dropout is not None else None
+    if text := describe_dropout(net, experiment.recipe, traced):
         say(f"training {experiment.name}: {text}")
 
 

@@ -5,7 +5,7 @@ The catalog adds the recipes that only one experiment uses.
 
 from __future__ import annotations
 
-from netlet.recipes.recipe import Recipe, Warp
+from netlet.recipes.recipe import CatalogRate, Recipe, Warp
 
 AUGMENTS: dict[str, tuple[Warp, ...]] = {
     "none": (),
@@ -31,8 +31,7 @@ QUICK = Recipe(
     batch_size=128,
     peak_lr=0.01,
     label_smoothing=0.1,
-    dropout=0.0,
-    dropout_for_catalog=True,
+    dropout=CatalogRate(0.0),
     augment=AUGMENTS["medium"],
     averaging="ema",
 )
@@ -63,8 +62,7 @@ FRONTIER = Recipe(
     peak_lr=0.01,
     weight_decay=0.05,
     label_smoothing=0.05,
-    dropout=0.0,
-    dropout_for_catalog=True,
+    dropout=CatalogRate(0.0),
     augment=AUGMENTS["elastic"],
     averaging="tail",
     tail_share=0.15,

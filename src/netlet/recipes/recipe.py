@@ -26,6 +26,14 @@ _OTHER_NAMES = {"lr": "peak_lr", "learning_rate": "peak_lr", "max_lr": "peak_lr"
 _OLD_NAMES = {"optimiser": "optimizer", "batch": "batch_size", "step": "backend"}
 
 
+class CatalogRate(float):
+    """A dropout rate for the nets of the catalog; all others keep their own rates.
+
+    Only the value itself says so: a recipe with another ``dropout``, however it was derived, asks
+    for that rate for every net. See :meth:`Recipe.for_net`.
+    """
+
+
 @dataclass(frozen=True, kw_only=True)
 class Warp(Displayed):
     """A random affine transform of an image and, optionally, an elastic deformation.
@@ -104,10 +112,8 @@ class Recipe(Displayed):
         step_epochs: The number of epochs between two reductions (``step``).
         step_factor: The factor of each reduction (``step``).
         label_smoothing: The share of the target that is spread over all classes.
-        dropout: The rate of all dropout layers; None keeps the net's own rates.
-        dropout_for_catalog: Whether ``dropout`` is meant for the nets of the catalog only, and all
-            others keep their own rates; see :meth:`for_net`. Not part of records, and cleared by
-            ``replace(dropout=...)``.
+        dropout: The rate of all dropout layers; None keeps the net's own rates, and a
+            :class:`CatalogRate` those of nets that do not come with netlet.
         augment: Random transforms of each image, applied one after the other.
         mean: The mean of gray levels 0..1, which is subtracted from the input.
         std: The standard deviation by which the input is then divided.
@@ -142,7 +148,6 @@ class Recipe(Displayed):
 
     label_smoothing: float = 0.0
     dropout: float | None = None
-    dropout_for_catalog: bool = field(default=False, compare=False, repr=False)
 
     augment: tuple[Warp, ...] = ()
     mean: float = 0.1307
@@ -221,8 +226,8 @@ class Recipe(Displayed):
                     f"a recipe has no field {name!r}; {similar}"
                     f"the fields are: {', '.join(name for name in known if name != 'about')}"
                 )
-        if "dropout" in changes:
-            changes["dropout_for_catalog"] = False
+        if isinstance(rate := changes.get("dropout"), CatalogRate):
+            changes["dropout"] = float(rate)  # now it is asked for
         return dataclasses.replace(self, **{"about": "", **changes})  # type: ignore[arg-type]
 
     def for_net(self, *, in_catalog: bool) -> Recipe:
@@ -231,10 +236,9 @@ class Recipe(Displayed):
         Args:
             in_catalog: Whether the net comes with netlet.
         """
-        if not self.dropout_for_catalog:
+        if not isinstance(self.dropout, CatalogRate):
             return self
-        rate = self.dropout if in_catalog else None
-        return dataclasses.replace(self, dropout=rate, dropout_for_catalog=False)
+        return dataclasses.replace(self, dropout=float(self.dropout) if in_catalog else None)
 
     def but(self, **changes: object) -> Recipe:
         """Return a copy with some fields changed; deprecated, use :meth:`replace`."""
@@ -244,7 +248,9 @@ class Recipe(Displayed):
     def to_dict(self) -> dict[str, Any]:
         """Return the fields that records store; ``about`` is not among them."""
         values = dataclasses.asdict(self)
-        del values["about"], values["dropout_for_catalog"]
+        del values["about"]
+        if self.dropout is not None:
+            values["dropout"] = float(self.dropout)
         return values
 
 

@@ -31,25 +31,25 @@ def describe_dropout(net: nn.Module, recipe: Recipe, traced: Trace | None = None
     Args:
         net: With its own rates.
         recipe: The recipe that is about to train it.
-        traced: The net's trace, which also shows dropout that is a function; a recipe does not
-            change its rate.
+        traced: The net's trace, which also shows dropout that is a function.
 
     Returns:
-        For instance ``dropout 0.05 in all 4 layers (the net's own: 0.1)``; empty if the recipe
-        changes nothing.
+        For instance ``dropout 0.05 in all 4 layers (the net's own: 0.1)``, and which dropout keeps
+        its rate, since it is no layer of its own; empty if the recipe asks for nothing.
     """
     rate = recipe.dropout
     if rate is None:
         return ""
     layers = [(path, layer.p) for path, layer in _list_layers(net)]
     changed = [(path, own) for path, own in layers if own != rate]
-    functions = _find_functions(traced) if traced else []
-    kept = f"F.dropout in {', '.join(functions)} keeps its rate" if functions else ""
+    kept = _describe_kept(net, traced)
     if not changed:
         if layers or not rate:
             return ""
         return f"dropout {rate:g} changes nothing: {kept or 'the net has no dropout layer'}"
-    text = f"dropout {rate:g} in {_name_layers(changed, len(layers))} {_name_own_rates(changed)}"
+    every = len(changed) == len(layers)
+    own = _name_own_rates(changed, every=every)
+    text = f"dropout {rate:g} in {_name_layers(changed, len(layers))} {own}"
     return f"{text}; {kept}" if kept else text
 
 
@@ -59,6 +59,20 @@ def _list_layers(net: nn.Module) -> list[tuple[str, _DropoutNd]]:
         for path, module in net.named_modules()
         if isinstance(module, _DropoutNd)
     ]
+
+
+def _describe_kept(net: nn.Module, traced: Trace | None) -> str:
+    """Return which dropout of a net a recipe leaves alone: functions, and parts of other layers."""
+    functions = _find_functions(traced) if traced else []
+    found = [f"F.dropout in {', '.join(functions)}"] if functions else []
+    found += [
+        f"dropout inside {path or '(net)'} ({type(module).__name__})"
+        for path, module in net.named_modules()
+        if isinstance(module, nn.RNNBase | nn.MultiheadAttention) and module.dropout
+    ]
+    if not found:
+        return ""
+    return f"{' and '.join(found)} {'keeps its rate' if len(found) == 1 else 'keep their rates'}"
 
 
 def _find_functions(traced: Trace) -> list[str]:
@@ -81,12 +95,12 @@ def _name_layers(changed: Sequence[tuple[str, float]], layers: int) -> str:
     return f"{len(changed)} of {layers} layers"
 
 
-def _name_own_rates(changed: Sequence[tuple[str, float]]) -> str:
-    """Return ``(the net's own: 0.1)``, or which layer had which of several rates."""
+def _name_own_rates(changed: Sequence[tuple[str, float]], *, every: bool) -> str:
+    """Return ``(the net's own: 0.1)``, or which layers had which rates if that is not clear."""
     layers_by_rate: dict[float, list[str]] = {}
     for path, own in changed:
         layers_by_rate.setdefault(own, []).append(path)
-    if len(layers_by_rate) == 1:
+    if every and len(layers_by_rate) == 1:
         return f"(the net's own: {changed[0][1]:g})"
     rates = [f"{own:g} in {', '.join(paths)}" for own, paths in layers_by_rate.items()]
     return f"(the net's own: {'; '.join(rates)})"
