@@ -49,6 +49,7 @@ COMMANDS = (
     ("train", "code_2", *FAST),
     ("study", "code_2", "--seeds", "2", *FAST),
     ("climb", "ladder.toml", "--seeds", "1", "--workers", "1", *DATA),
+    ("lr", "code_2", *DATA, "--set", "batch_size=30"),
     ("runs",),
     ("runs", "studies", "--compare"),
     ("compare", "swift", "sprint"),

@@ -29,6 +29,7 @@ from netlet.cli import (
     frontier,
     grade,
     listing,
+    lr,
     play,
     predict,
     report,
@@ -94,6 +95,13 @@ add_command(
     study.study,
     "netlet study swift --seeds 5",
     "netlet study swift --val 10000 -o studies/on-val",
+    group=TRAIN,
+)
+add_command(
+    app,
+    lr.lr,
+    "netlet lr swift",
+    "netlet lr mine.py:Net --set optimizer=sgd -o lr.svg",
     group=TRAIN,
 )
 add_command(app, climb.climb, "netlet climb own", "netlet climb mine.toml --seeds 5", group=TRAIN)

@@ -7,6 +7,7 @@ from netlet.report.figures import save_figure
 from netlet.report.frontier_page import frontier_page, frontier_table
 from netlet.report.frontier_plot import frontier_figure
 from netlet.report.ladder_page import ladder_page, rung_table
+from netlet.report.learning_rate_plot import range_test_figure
 from netlet.report.model_card import model_card
 from netlet.report.page import SUFFIXES, Page, check_suffix, combine_pages, write
 from netlet.report.study_page import study_page
@@ -26,6 +27,7 @@ __all__ = [
     "frontier_table",
     "ladder_page",
     "model_card",
+    "range_test_figure",
     "rung_table",
     "save_figure",
     "study_page",

@@ -69,9 +69,11 @@ def _label_columns(values: Sequence[float]) -> tuple[str, str]:
     """Return the x axis's ticks and the numbers below them."""
     low, high = min(values), max(values)
     ticks, numbers = ["-"] * _COLUMNS, ""
-    chosen = _round_values(low, high)
+    decades = math.log10(high / low) > 3
+    chosen = _round_values(low, high, (1,)) if decades else _round_values(low, high)
     for value in chosen if len(chosen) > 1 else sorted({low, high}):
-        column, text = _scale([low, value, high], _COLUMNS)[1], f"{value:,.0f}"
+        column = _scale([low, value, high], _COLUMNS)[1]
+        text = f"{value:,.0f}" if low >= 1 else f"{value:g}"
         start = min(max(column - len(text) // 2, 0), _COLUMNS - len(text))
         if start >= len(numbers) + (2 if numbers else 0):
             ticks[column] = "+"

@@ -4,6 +4,7 @@ from netlet.training.callbacks import Callback, Plan, Progress
 from netlet.training.checkpoint import CHECKPOINT_FILE, Checkpoint, load_checkpoint
 from netlet.training.dropout import describe_dropout
 from netlet.training.environment import resolve_precision
+from netlet.training.range_test import RangeTest, run_range_test
 from netlet.training.recorder import Recorder, clear_finished
 from netlet.training.trainer import fit
 
@@ -13,10 +14,12 @@ __all__ = [
     "Checkpoint",
     "Plan",
     "Progress",
+    "RangeTest",
     "Recorder",
     "clear_finished",
     "describe_dropout",
     "fit",
     "load_checkpoint",
     "resolve_precision",
+    "run_range_test",
 ]

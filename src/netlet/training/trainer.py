@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 import torch
 from torch import nn
 
-from netlet.analysis import trace
 from netlet.backends import (
     Backend,
     describe_compiled_code,
@@ -42,6 +41,7 @@ from netlet.training.run_record import RunOrigin, TrainingResult, make_run
 from netlet.training.schedules import learning_rate
 from netlet.training.state import TrainingState, start_training
 from netlet.training.stretches import Stretches
+from netlet.training.trainable import trace_trainable
 
 _STEPS_PER_REPORT = 16  # reading the losses waits for the device
 _DIVERGED_RATIO = 1_000  # a loss of this many times that of guessing never recovers
@@ -118,15 +118,7 @@ def fit(
     )
     start = time.perf_counter() - (resume.elapsed_s if resume else 0)
     data = data.hold_out(val) if val else data
-    traced = trace(net, data.shape)
-    for idle in traced.unused:
-        if idle.parameters is None:
-            raise TrainingError(
-                f"{idle.name} ({idle.kind}) never ran, so its parameters have no shapes and cannot "
-                "be trained; use it in forward or remove it"
-            )
-    if not any(p.requires_grad for p in net.parameters()):
-        raise TrainingError(f"{type(net).__name__} has no trainable parameters; nothing to fit")
+    traced = trace_trainable(net, data.shape)
     with explain_device_errors():
         net.to(device)
         data = dataclasses.replace(

@@ -1,0 +1,152 @@
+"""``netlet lr``."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from netlet.cli.datasets import load_training_dataset
+from netlet.cli.options import (
+    MAX_SEED,
+    NET,
+    Channels,
+    DataDir,
+    DatasetName,
+    Json,
+    RecipeName,
+    Settings,
+    check_finite,
+    net_names,
+)
+from netlet.cli.progress import show_progress
+from netlet.cli.results import json_document, print_json, print_result, say
+from netlet.cli.settings import configure_experiment
+from netlet.errors import ReportError
+from netlet.outputs import check_output, write_output
+from netlet.text import dump_json, escape_controls
+
+if TYPE_CHECKING:
+    from netlet.training import RangeTest
+
+_SUFFIXES = (".json", ".svg", ".pdf", ".png")
+_COLUMNS = 60  # of the plot on the terminal
+
+
+def lr(
+    net: Annotated[str, typer.Argument(metavar="NET", help=NET, autocompletion=net_names)],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FILE",
+            help="File to write: .json (all rates and losses), .svg, .pdf or .png (the plot).",
+        ),
+    ] = None,
+    lowest: Annotated[
+        float,
+        typer.Option(
+            "--lowest", metavar="RATE", callback=check_finite, help="Learning rate to start with."
+        ),
+    ] = 1e-6,
+    highest: Annotated[
+        float,
+        typer.Option(
+            "--highest", metavar="RATE", callback=check_finite, help="Learning rate to end with."
+        ),
+    ] = 10.0,
+    seed: Annotated[
+        int,
+        typer.Option(
+            "--seed", metavar="N", min=0, max=MAX_SEED, help="Seed of all random numbers."
+        ),
+    ] = 0,
+    dataset: DatasetName = None,
+    data_dir: DataDir = None,
+    channels: Channels = None,
+    recipe: RecipeName = None,
+    set_: Settings = None,
+    json: Json = False,
+) -> None:
+    """Suggest a learning rate by a range test: one epoch, rising rate.
+
+    Only training images are used, and nothing is judged or recorded. The suggestions are the rate
+    at which the smoothed loss falls fastest, and a tenth of the rate with the lowest loss.
+    file.py:Name runs that file's code with your rights.
+    """
+    if out and out.suffix not in _SUFFIXES:
+        raise ReportError(
+            f"{out}: cannot write this format; name a file that ends in "
+            f"{', '.join(_SUFFIXES[:-1])} or {_SUFFIXES[-1]} with --out"
+        )
+    if out:
+        check_output(out)
+    experiment = configure_experiment(net, recipe, None, set_)
+    images = load_training_dataset(dataset, data_dir, channels)
+
+    from netlet.nets import build, comes_with_netlet
+    from netlet.training import run_range_test
+
+    built = build(experiment.net.builder, seed, images.shape, images.classes)
+    trained_by = experiment.recipe.for_net(in_catalog=comes_with_netlet(experiment.net))
+    with show_progress("range test", "step") as bar:
+        found = run_range_test(
+            built, images, trained_by, seed=seed, lowest=lowest, highest=highest, on_progress=bar
+        )
+    head = {"net": net, "data": images.name, "seed": seed, "batch_size": trained_by.batch_size}
+    values: dict[str, Any] = {**head, "optimizer": trained_by.optimizer, **found.to_dict()}
+    if json:
+        print_json("lr", values)
+    else:
+        print_result(_format(net, images.name, found), lines=True)
+    if out:
+        _write(out, values, found)
+        say(f"written to {out}")
+
+
+def _format(net: str, data: str, test: RangeTest) -> str:
+    """Return the plot and the suggestions as text."""
+    from netlet.stats.terminal_plot import Mark, draw_plot
+
+    every = max(1, -(-len(test.rates) // _COLUMNS))
+    marks = [
+        Mark(rate, loss, "*")
+        for rate, loss in list(zip(test.rates, test.smoothed, strict=True))[::every]
+    ]
+    ended = " (ended early, since the loss became too large)" if test.diverged else ""
+    rows = [("peak_lr of the recipe", test.peak_lr)]
+    if test.steepest is None or test.tenth_of_lowest is None:
+        advice = "no suggestion, since the loss never falls; try lower rates with --lowest"
+    else:
+        rows = [
+            ("steepest descent", test.steepest),
+            ("a tenth of the rate with the lowest loss", test.tenth_of_lowest),
+            *rows,
+        ]
+        name = escape_controls(shlex.quote(net))
+        advice = f"train with one of them: netlet train {name} --set peak_lr={test.steepest:.2g}"
+    title = escape_controls(f"{net} on {data}")
+    return "\n".join(
+        [
+            f"{title}: learning rate {test.rates[0]:.2g} to {test.rates[-1]:.2g} "
+            f"in {len(test.rates)} of {test.steps} steps{ended}",
+            "",
+            draw_plot(marks, "smoothed training loss", "learning rate"),
+            "",
+            *(f"{label:<41} {rate:.2g}" for label, rate in rows),
+            advice,
+        ]
+    )
+
+
+def _write(out: Path, values: dict[str, Any], test: RangeTest) -> None:
+    """Write the document or the plot, as the file's suffix says."""
+    if out.suffix == ".json":
+        write_output(out, dump_json(json_document("lr", values), indent=1) + "\n")
+        return
+    from netlet.report import range_test_figure, save_figure
+
+    save_figure(range_test_figure(test), out)

@@ -1,0 +1,31 @@
+"""Trace a net and refuse one that cannot be trained."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from netlet.analysis import Trace, trace
+from netlet.errors import TrainingError
+
+
+def trace_trainable(net: nn.Module, shape: tuple[int, ...]) -> Trace:
+    """Return the trace of a net that is about to be trained.
+
+    Args:
+        net: A net from ``N C H W`` to logits or log-probabilities ``N K``.
+        shape: The shape of one image, ``C H W``.
+
+    Raises:
+        TrainingError: A lazy layer never ran, or nothing in the net can be trained.
+        NetError: The net does not run on such images.
+    """
+    traced = trace(net, shape)
+    for idle in traced.unused:
+        if idle.parameters is None:
+            raise TrainingError(
+                f"{idle.name} ({idle.kind}) never ran, so its parameters have no shapes and cannot "
+                "be trained; use it in forward or remove it"
+            )
+    if not any(p.requires_grad for p in net.parameters()):
+        raise TrainingError(f"{type(net).__name__} has no trainable parameters; nothing to fit")
+    return traced

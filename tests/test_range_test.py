@@ -1,0 +1,140 @@
+"""Learning-rate range tests: what they read, what they suggest, and when they end."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from helpers import Netlet, flat_net
+from torch import nn
+
+import netlet
+from netlet.data import Dataset, Split
+from netlet.errors import TrainingError
+from netlet.nets import weights_digest
+from netlet.recipes import QUICK
+from netlet.training import RangeTest, run_range_test
+
+RECIPE = QUICK.replace(batch_size=20, precision="float32", backend="eager")
+
+
+def made_of(*losses: float) -> RangeTest:
+    """Return a test with these losses at rates of 0.001, 0.01 and so on."""
+    rates = tuple(10.0 ** (k - 3) for k in range(len(losses)))
+    return RangeTest(rates, losses, losses, diverged=False, steps=len(losses), peak_lr=0.1)
+
+
+def test_suggestions_are_the_steepest_descent_and_a_tenth_of_the_lowest() -> None:
+    found = made_of(2.3, 2.2, 2.0, 0.9, 0.5, 0.6, 4.0)
+    assert found.steepest == 1.0  # 2.0 to 0.5 around it
+    assert found.tenth_of_lowest == pytest.approx(1.0)
+    # However steep it falls after a rise: only the way to the lowest loss counts.
+    assert made_of(2.0, 1.5, 0.2, 9.0, 3.0, 2.9).steepest == 0.01
+
+
+def test_a_loss_that_never_falls_gives_no_suggestion() -> None:
+    found = made_of(0.1, 0.2, 0.3)
+    assert (found.steepest, found.tenth_of_lowest) == (None, None)
+
+
+def test_the_rate_rises_exponentially_over_one_epoch_of_training_images(
+    blob_data: Dataset,
+) -> None:
+    class Unread(Split):
+        def to(self, device: torch.device | str) -> Split:
+            raise AssertionError("the held-out images were read")
+
+    test = blob_data.held_out
+    data = dataclasses.replace(blob_data, held_out=Unread("test", test.images, test.labels))
+    seen: list[tuple[int, int]] = []
+    found = run_range_test(
+        netlet.build(flat_net, 0), data, RECIPE, highest=0.1,
+        on_progress=lambda done, total: seen.append((done, total)),
+    )  # fmt: skip
+    assert (found.steps, len(found.rates)) == (30, 30)
+    assert (found.rates[0], found.rates[-1]) == (1e-6, pytest.approx(0.1))
+    ratios = [b / a for a, b in zip(found.rates, found.rates[1:], strict=False)]
+    assert ratios == pytest.approx([ratios[0]] * 29)
+    assert seen[-1] == (30, 30)
+    assert found.losses[0] == pytest.approx(math.log(10), rel=0.5)
+    assert min(found.losses) < 0.5 * found.losses[0]
+    assert found.steepest is not None
+    assert 1e-6 < found.steepest < 0.1
+
+
+def test_the_net_and_the_random_state_stay_as_they_are(blob_data: Dataset) -> None:
+    net = nn.Sequential(nn.Conv2d(1, 4, 5, 4), nn.BatchNorm2d(4), nn.Flatten(), nn.LazyLinear(10))
+    net(torch.zeros(2, 1, 28, 28))
+    net.eval()
+    digest, state = weights_digest(net), torch.get_rng_state()
+    tests = [run_range_test(net, blob_data, RECIPE, seed=seed) for seed in (1, 1, 2)]
+    assert weights_digest(net) == digest
+    assert not net.training
+    assert all(parameter.grad is None for parameter in net.parameters())
+    assert torch.equal(torch.get_rng_state(), state)
+    assert tests[0] == tests[1] != tests[2]
+
+
+def test_it_ends_when_the_loss_is_too_large(blob_data: Dataset) -> None:
+    sgd = RECIPE.replace(optimizer="sgd", batch_size=10)
+    found = run_range_test(netlet.build(flat_net, 0), blob_data, sgd, highest=1e6)
+    assert found.diverged
+    assert 2 < len(found.losses) < found.steps
+    assert all(math.isfinite(loss) for loss in found.losses)
+
+
+class Nan(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(784, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.fc(x.flatten(1)) * float("nan")
+
+
+@pytest.mark.parametrize(
+    ("net", "options", "message"),
+    [
+        (flat_net, {"batch_size": 100}, r"has 6 steps of 100 .* at least 20; use batch_size=30"),
+        (flat_net, {"lowest": 1.0, "highest": 0.1}, r"from 1 to 0\.1 is not possible; give two"),
+        (flat_net, {"highest": math.inf}, "is not possible"),
+        (Nan, {}, r"not finite at a learning rate of 1e-06; start with"),
+        (nn.Flatten, {}, "nothing to fit"),
+    ],
+)
+def test_what_cannot_be_tested_is_refused(
+    blob_data: Dataset, net: type[nn.Module], options: dict[str, float], message: str
+) -> None:
+    batch = int(options.pop("batch_size", 20))
+    with pytest.raises(TrainingError, match=message):
+        run_range_test(net(), blob_data, RECIPE.replace(batch_size=batch), **options)  # type: ignore[arg-type]
+
+
+def test_netlet_lr_prints_plots_and_records_nothing(
+    netlet: Netlet, blobs_for_mnist: Path, tmp_path: Path
+) -> None:
+    words = ("lr", "4k5s2 P 4", "--set", "batch_size=20", "--set", "backend=eager")
+    code, out, err = netlet(*words, "-o", "found/lr.json")
+    assert (code, err) == (0, "written to found/lr.json\n")
+    assert out.startswith("4k5s2 P 4 on mnist: learning rate 1e-06 to ")
+    assert "\nsteepest descent " in out
+    assert "netlet train '4k5s2 P 4' --set peak_lr=" in out
+    document = json.loads((tmp_path / "found" / "lr.json").read_text())
+    assert (document["kind"], document["net"], document["steps"]) == ("lr", "4k5s2 P 4", 30)
+    code, out, _ = netlet(*words, "-o", "lr.svg", "--json")
+    assert json.loads(out) == document
+    assert "steepest descent" in (tmp_path / "lr.svg").read_text()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["found", "lr.svg"]
+
+
+def test_netlet_lr_refuses_a_file_that_it_cannot_write(netlet: Netlet) -> None:
+    code, out, err = netlet("lr", "speck", "-o", "lr.txt")
+    assert (code, out) == (2, "")
+    assert err == (
+        "netlet: lr.txt: cannot write this format; name a file that ends in .json, .svg, .pdf or "
+        ".png with --out\n"
+    )
