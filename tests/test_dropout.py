@@ -17,6 +17,7 @@ from netlet import recipes
 from netlet.cli.settings import configure_experiment
 from netlet.data import Dataset
 from netlet.experiments import EXPERIMENTS, find_experiment
+from netlet.experiments.workers import SeedError
 from netlet.nets import NETS, NetEntry
 from netlet.recipes import GENERAL_RECIPES, STEADY, Recipe, recipe_from_json
 from netlet.recipes.recipe import CatalogRate
@@ -165,10 +166,11 @@ def test_a_refused_backend_leaves_no_folder(
 def test_a_study_that_trains_nothing_leaves_no_folder(
     netlet: Netlet, blobs_for_mnist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("netlet.experiments.study.train_seeds", lambda *_: ["seed 0: refused"])
+    refused = [SeedError(0, "refused")]
+    monkeypatch.setattr("netlet.experiments.study.train_seeds", lambda *_: refused)
     code, _, err = netlet("study", NET, "--seeds", "1", *FAST, "-o", "deep/er")
     assert code == 2
-    assert "seed 0: refused" in err
+    assert "netlet: 1 of 1 seeds are not finished (seed 0: refused)" in err.splitlines()
     assert [path.name for path in tmp_path.rglob("*")] == []
 
 

@@ -316,9 +316,19 @@ def test_what_would_run_code_is_refused_by_its_name(
     with pytest.raises(
         NetError,
         match=rf"w\.pt: refused, since loading it would run code stored in the file \(it names {named}\); "
-        r"save net\.state_dict\(\), not the net",
+        r"save net\.state_dict\(\) alone",
     ):
         load_weights(nn.Linear(1, 1), tmp_path / "w.pt")
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+def test_a_torchscript_program_is_refused_as_such(tmp_path: Path) -> None:
+    traced = torch.jit.trace(nn.Linear(1, 1), torch.zeros(1, 1))
+    for number, program in enumerate((torch.jit.script(nn.Linear(1, 1)), traced)):
+        program.save(str(tmp_path / f"{number}.pt"))
+        message = rf"{number}\.pt: is a TorchScript program, not weights; save net\.state_dict\(\)"
+        with pytest.raises(NetError, match=message):
+            load_weights(nn.Linear(1, 1), tmp_path / f"{number}.pt")
 
 
 def test_weights_without_batch_norm_counters_can_be_loaded(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def test_a_name_that_needs_the_whole_file_is_reported(monkeypatch: pytest.Monkey
     path = FIXTURES / "hidden_name.py"
     with pytest.raises(
         NetError,
-        match=r"name 'hidden' is not defined by the statements that the net depends on; named as module:Name",
+        match=r"name 'hidden' is not defined by the statements that the net depends on; write module:Name",
     ):
         find_net(f"{path}:made")
     monkeypatch.syspath_prepend(FIXTURES)

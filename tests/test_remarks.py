@@ -261,7 +261,8 @@ NET = "class Net(nn.Flatten):\n    def __init__(self):\n        super().__init__
         ),
         (
             f"{HEAD}{NET}if __name__ == '__main__':\n    rate = 1\n",
-            "name 'rate' is not defined by the statements that the net depends on",
+            "'rate' is defined only where mine.py runs as a script (in its if __name__ block); "
+            "define it above",
         ),
         (
             f"{HEAD}{NET}def prepare():\n    global rate\n    rate = 1\nprepare()\n",

@@ -241,9 +241,10 @@ def test_errors_in_workers_are_reported(netlet: Netlet, digits: str, tmp_path: P
     )
     assert code == 2
     assert (
-        "2 of 2 seeds are not finished (seed 0: the loss is nan at epoch 1, step 1; try a lower"
+        "2 of 2 seeds are not finished (seeds 0, 1: the loss is nan at epoch 1, step 1; try a lower"
         in err.splitlines()[-1]
     )
+    assert "run the same command" not in err  # which would end in the same way
     assert len(err.splitlines()) == 3
 
 

@@ -8,6 +8,7 @@ from netlet.backends.eager import EagerBackend
 from netlet.backends.flat_parameters import FlatParameters, ParameterGroup, flatten_parameters
 from netlet.backends.select import (
     describe_compiled_code,
+    explain_short_training,
     select_augmentation,
     select_backend,
     warn_of_fallback,
@@ -21,6 +22,7 @@ __all__ = [
     "ParameterGroup",
     "choose_threads",
     "describe_compiled_code",
+    "explain_short_training",
     "flatten_parameters",
     "select_augmentation",
     "select_backend",

@@ -124,6 +124,13 @@ def warn_of_fallback(backend: Backend, preparation: Preparation) -> None:
         return
 
 
+def explain_short_training(images: int) -> str:
+    """Return why a training on so many images over all epochs is not compiled; else ''."""
+    if images >= _MIN_IMAGES_TO_COMPILE:
+        return ""
+    return f"compiling takes longer than training on fewer than {_MIN_IMAGES_TO_COMPILE:,} images"
+
+
 def describe_compiled_code(backend: Backend, preparation: Preparation) -> dict[str, str]:
     """Return how images are augmented, and the compiler and its flags if anything is compiled.
 

@@ -26,12 +26,12 @@ from netlet.cli.options import (
     net_names,
 )
 from netlet.cli.results import print_json, print_result, say
+from netlet.cli.run_summary import summarize_run
 from netlet.cli.settings import configure_experiment, safe_folder_name
 from netlet.errors import TrainingError
 from netlet.outputs import check_output_folder
 from netlet.processor_load import ProcessorLoad
 from netlet.records.config import MAX_THREADS
-from netlet.text import escape_controls
 
 if TYPE_CHECKING:
     from torch import nn
@@ -136,7 +136,7 @@ def train(
     if json:
         print_json("run", {**run.to_dict(), "folder": str(folder)})
     else:
-        print_result(_summary(run, folder), lines=True)
+        print_result(summarize_run(run, folder), lines=True)
     raise typer.Exit(1 if run.verdict and run.verdict.failed else 0)
 
 
@@ -335,13 +335,3 @@ def _is_net_of(config: RunConfig, net: str, folder: Path) -> bool:
             "name that net, or leave NET out"
         )
     return True
-
-
-def _summary(run: Run, folder: Path) -> str:
-    best, total_s, train_s = run.best_epoch, run.times["total_s"], run.times["train_s"]
-    lines = [
-        f"best epoch {best.epoch}: {best.score} (shown, not judged)",
-        f"{total_s:.1f} s, of which {train_s:.1f} s training on {run.data['name']} "
-        f"({run.backend} backend); recorded in {folder}",
-    ]
-    return "\n".join([str(run.verdict), *map(escape_controls, lines)])

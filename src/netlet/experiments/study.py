@@ -16,7 +16,13 @@ from netlet.analysis import receptive_field_from_trace, summary_from_trace, trac
 from netlet.errors import LockedError, OutputError, RecordError, TrainingError
 from netlet.experiments.config import load_experiment
 from netlet.experiments.progress import show_seeds
-from netlet.experiments.workers import OnEvent, WorkerEvent, run_folder, train_seeds
+from netlet.experiments.workers import (
+    OnEvent,
+    SeedError,
+    WorkerEvent,
+    run_folder,
+    train_seeds,
+)
 from netlet.files import check_replaceable, remove_unfinished
 from netlet.locks import LOCK, find_holder, lock_file, lock_folder
 from netlet.nets import build
@@ -94,13 +100,27 @@ def run_study(
             tell = _tell(bar, on_event)
             errors = train_seeds(config, left, folder, workers, tell) if left else []
         if errors:
-            kept = len(seeds) - len(errors)
-            raise TrainingError(
-                f"{len(errors)} of {len(seeds)} seeds are not finished ({'; '.join(errors)}); "
-                + (f"finished seeds are kept in {folder}, " if kept else "")
-                + f"run the same command for {'the rest' if kept else 'them'}"
-            )
+            raise TrainingError(_describe_errors(errors, len(seeds), folder))
         return _save_seeds(config, seeds, folder, chosen_by)
+
+
+def _describe_errors(errors: Sequence[SeedError], total: int, folder: Path) -> str:
+    """Return which seeds are not finished, each reason once, and what to do about it.
+
+    The same command is advised only where it may end otherwise; a reason has its own remedy.
+    """
+    seeds_by_reason: dict[str, list[int]] = {}
+    for error in errors:
+        seeds_by_reason.setdefault(error.reason, []).append(error.seed)
+    reasons = [
+        f"{'seed' if len(seeds) == 1 else 'seeds'} {', '.join(map(str, sorted(seeds)))}: {reason}"
+        for reason, seeds in seeds_by_reason.items()
+    ]
+    text = f"{len(errors)} of {total} seeds are not finished ({'; '.join(reasons)})"
+    hints = [f"finished seeds are kept in {folder}"] if len(errors) < total else []
+    if any(error.died for error in errors):
+        hints.append(f"run the same command for {'the rest' if hints else 'them'}")
+    return f"{text}; {', '.join(hints)}" if hints else text
 
 
 def _tell(*listeners: OnEvent | None) -> OnEvent:

@@ -50,6 +50,15 @@ class WorkerEvent:
     warning: str = ""  # of netlet; the main process repeats it
 
 
+@dataclass(frozen=True)
+class SeedError:
+    """Why a seed could not be finished."""
+
+    seed: int
+    reason: str
+    died: bool = False  # its process ended without a word, and another one may succeed
+
+
 OnEvent = Callable[[WorkerEvent], None]
 
 
@@ -60,7 +69,7 @@ def run_folder(folder: Path, seed: int) -> Path:
 
 def train_seeds(
     config: RunConfig, seeds: Sequence[int], folder: Path, workers: int, on_event: OnEvent
-) -> list[str]:
+) -> list[SeedError]:
     """Train seeds in worker processes, and resume those that were interrupted.
 
     Args:
@@ -71,7 +80,7 @@ def train_seeds(
         on_event: A function that is called for each event of each worker.
 
     Returns:
-        An error message for each seed that could not be finished.
+        An error for each seed that could not be finished.
     """
     pool = _WorkerPool(config, seeds, folder, on_event)
     try:
@@ -95,14 +104,14 @@ class _WorkerPool:
     ) -> None:
         self._config, self._folder, self._on_event = config, folder, on_event
         self._waiting = list(seeds)
-        self._errors: list[str] = []
+        self._errors: list[SeedError] = []
         self._warnings: set[str] = set()
         self._processes: dict[Connection, tuple[int, SpawnProcess]] = {}
         self._seed_of: dict[int, int] = {}  # worker -> the seed that it trains
         # A forked process would inherit threads that it cannot use.
         self._context = multiprocessing.get_context("spawn")
 
-    def run(self, workers: int) -> list[str]:
+    def run(self, workers: int) -> list[SeedError]:
         """Train all seeds; return the errors."""
         for worker in range(workers):
             self._start_worker(worker)
@@ -157,7 +166,7 @@ class _WorkerPool:
         process.join()
         if worker in self._seed_of:
             error = f"its process died (code {process.exitcode})"
-            self._handle(WorkerEvent(worker, self._seed_of.pop(worker), error=error))
+            self._handle(WorkerEvent(worker, self._seed_of.pop(worker), error=error), died=True)
             if self._waiting:
                 self._start_worker(worker)
 
@@ -167,10 +176,10 @@ class _WorkerPool:
             self._warnings.add(text)
             warnings.warn(text, NetletWarning, stacklevel=2)
 
-    def _handle(self, event: WorkerEvent) -> None:
+    def _handle(self, event: WorkerEvent, *, died: bool = False) -> None:
         self._on_event(event)
         if event.error:
-            self._errors.append(f"seed {event.seed}: {event.error}")
+            self._errors.append(SeedError(event.seed, event.error, died))
 
 
 def _run_worker(worker: int, config: dict[str, Any], folder: str, pipe: Connection) -> None:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 
 from netlet.errors import NetError
 from netlet.nets.definitions import find_broken_cell
-from netlet.nets.script import binds_name
+from netlet.nets.script import binds_name, is_main_guard
 from netlet.nets.sources import find_source, read_source
 
 SELECTED = "netlet_user_"  # begins the names of modules of which only some statements are run
+
+
+def _without_main_block(tree: ast.Module) -> ast.Module:
+    """Return a module without the blocks that run only if its file is run as a script."""
+    return ast.Module([node for node in tree.body if not is_main_guard(node)], tree.type_ignores)
 
 
 def explain_name_error(error: NameError) -> str:
@@ -34,9 +40,14 @@ def explain_name_error(error: NameError) -> str:
         return f"{reason}; define or import it"
     if not binds_name(error.name, tree):
         return f"{error.name!r} is not defined in the file {file.name}; define or import it there"
+    if not binds_name(error.name, _without_main_block(tree)):
+        return (
+            f"{error.name!r} is defined only where {file.name} runs as a script (in its "
+            "if __name__ block); define it above"
+        )
     if str(trace.tb_frame.f_globals.get("__name__")).startswith(SELECTED):
         return (
-            f"{reason} by the statements that the net depends on; named as module:Name, the whole "
-            "file is run"
+            f"{reason} by the statements that the net depends on; write module:Name to run the "
+            "whole file"
         )
     return f"{reason} where {file.name} uses it; define it above"

@@ -72,6 +72,10 @@ def read_torch_file(path: Path, error: type[NetletError]) -> Any:
         raise error(
             f"{path}: is a safetensors file; rename it to {path.with_suffix('.safetensors').name}"
         )
+    if _is_torchscript(content):
+        raise error(
+            f"{path}: is a TorchScript program, not weights; save net.state_dict() instead of it"
+        )
     try:
         return load_as_data(content)
     except pickle.UnpicklingError as caught:
@@ -83,7 +87,7 @@ def read_torch_file(path: Path, error: type[NetletError]) -> Any:
             ) from caught
         raise error(
             f"{path}: refused, since loading it would run code stored in the file (it names "
-            f"{refused[1][:_SHOWN_LETTERS]}); save net.state_dict(), not the net"
+            f"{refused[1][:_SHOWN_LETTERS]}); save net.state_dict() alone"
         ) from caught
     # torch.load raises exceptions of many types: EOFError, IndexError, ValueError, ...
     except Exception as caught:
@@ -129,6 +133,17 @@ def check_tensor(tensor: torch.Tensor, path: Path, name: str, error: type[Netlet
         raise error(
             f"{path}: {name} is {kind}; save the state_dict of the net on a CPU, in float32"
         )
+
+
+def _is_torchscript(content: bytes) -> bool:
+    """Return whether a file is what ``torch.jit.save`` writes."""
+    if content[:4] != _ZIP_MAGIC:
+        return False
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            return any("/code/__torch__" in name for name in archive.namelist())
+    except (zipfile.BadZipFile, ValueError, NotImplementedError):
+        return False  # a broken archive, which reading it says
 
 
 def _check_sizes(content: bytes) -> None:
