@@ -44,7 +44,10 @@ COMMANDS = (
     ("list",),
     ("show", "code_2"),
     ("show", "code_2", "--rf"),
+    ("show", "code_2", "speck"),
+    ("show", "code_2", "speck", "--rf"),
     ("check", "code_1", "--budget", "eight_k"),
+    ("check", "code_1", "speck"),
     ("grade", "submissions", "--budget", "eight_k", "--trust"),  # nothing that could be run
     ("train", "code_2", *FAST),
     ("study", "code_2", "--seeds", "2", *FAST),

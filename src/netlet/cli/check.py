@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import Annotated, Any, NoReturn
 
 import typer
 
 from netlet import catalog
 from netlet.budgets import Budget, NotedVerdict, RuleResult
-from netlet.cli.options import Classes, Input, Json, Net, Sandboxed, budget_names
+from netlet.cli.options import Classes, Input, Json, Nets, Sandboxed, budget_names
 from netlet.cli.results import print_json, print_result
 from netlet.cli.settings import apply_limits, parse_shape
+from netlet.cli.several import Outcome, refuse_loose_words, try_each
+from netlet.text import format_count, format_table
 
 _COMMAND_LINE = "command-line limits"  # name of the budget that only options describe
 
 
 def check(
-    net: Net,
+    nets: Nets,
     budget: Annotated[
         str | None,
         typer.Option(
@@ -93,7 +96,8 @@ def check(
     """Check a net against a budget, without training it.
 
     Exit code 1 if a limit is missed; 0 if all pass, or the rest are NOT YET because only training
-    can decide them. file.py:Name runs that file's code with your rights; see --sandbox.
+    can decide them. Of several nets, the worst counts; 2 if one cannot be used. file.py:Name runs
+    that file's code with your rights; see --sandbox.
 
     Limits that are given replace those of --budget; without --budget, they are the whole budget.
     Without either, the budget is the experiment's own.
@@ -111,44 +115,86 @@ def check(
         "forbids": tuple(forbid or ()),
         "requires": tuple(require or ()),
     }
-    verdict = _check(net, budget, limits, parse_shape(input_), classes, sandbox=sandbox)
+    refuse_loose_words(nets)
+    shape = parse_shape(input_)
+    # All that is known without the nets comes first: their code cannot change that.
+    budgets = {net: _choose_budget(net, budget, limits) for net in nets}
+
+    def check_one(net: str) -> _Checked:
+        return _check(net, budgets[net], shape, classes, sandbox=sandbox)
+
+    if len(nets) > 1:
+        _check_several(list(try_each(nets, check_one)), json=json)
+    verdict = check_one(nets[0]).verdict
     if json:
-        print_json("check", {"name": net, **verdict_to_dict(verdict)})
+        print_json("check", {"name": nets[0], **verdict_to_dict(verdict)})
     else:
         print_result(str(verdict), lines=True)
     raise typer.Exit(1 if verdict.failed else 0)
 
 
-def _check(
-    net: str,
-    budget: str | None,
-    limits: dict[str, Any],
-    shape: tuple[int, ...],
-    classes: int | None,
-    *,
-    sandbox: bool,
-) -> NotedVerdict:
-    from netlet import analysis
+@dataclasses.dataclass(frozen=True)
+class _Checked:
+    """A net that was checked: its full address, its parameters and the verdict."""
+
+    address: str
+    parameters: int | None
+    verdict: NotedVerdict
+
+
+def _check_several(checked: Sequence[Outcome[_Checked]], *, json: bool) -> NoReturn:
+    """Print a row for each net, and exit with the code of the worst one."""
+    entries: list[dict[str, Any]] = []
+    head = ("net", "verdict", "parameters", "budget", "missed")
+    rows = []
+    for outcome in checked:
+        if outcome.value is None:
+            entries.append({"name": outcome.name, "error": outcome.error})
+            rows.append((outcome.name, "ERROR", "", "", ""))
+        else:
+            verdict = outcome.value.verdict
+            entries.append({"name": outcome.name, **verdict_to_dict(verdict)})
+            missed = [r for r in verdict.results if r.state in ("FAIL", "UNKNOWN")]
+            text = "; ".join(f"{r.rule} {r.found} ({r.limit})" for r in missed)
+            parameters = format_count(outcome.value.parameters)
+            row = (outcome.value.address, verdict.state, parameters, verdict.budget, text)
+            rows.append(row)
+    if json:
+        print_json("checks", {"nets": entries})
+    else:
+        print_result(format_table(head, rows, "llrll"), lines=True)
+    failed = any(one.value is not None and one.value.verdict.failed for one in checked)
+    raise typer.Exit(2 if any(one.error for one in checked) else int(failed))
+
+
+def _choose_budget(net: str, budget: str | None, limits: dict[str, Any]) -> Budget:
     from netlet.budgets import TWENTY_K
+    from netlet.experiments import EXPERIMENTS
+
+    only_limits = apply_limits(Budget(name=_COMMAND_LINE), limits)
+    if budget:
+        return apply_limits(catalog.find_budget(budget), limits)
+    if only_limits != Budget(name=_COMMAND_LINE):
+        return only_limits
+    experiment = EXPERIMENTS.get(net)
+    return experiment.budget if experiment else TWENTY_K
+
+
+def _check(
+    net: str, budget: Budget, shape: tuple[int, ...], classes: int | None, *, sandbox: bool
+) -> _Checked:
+    from netlet import analysis
     from netlet.experiments import EXPERIMENTS
     from netlet.experiments.sandbox import InSandbox, SameProcess
 
-    # All that is known without the net comes first: its code cannot change that.
     experiment = EXPERIMENTS.get(net)
-    only_limits = apply_limits(Budget(name=_COMMAND_LINE), limits)
-    if budget:
-        chosen = apply_limits(catalog.find_budget(budget), limits)
-    elif only_limits != Budget(name=_COMMAND_LINE):
-        chosen = only_limits
-    else:
-        chosen = experiment.budget if experiment else TWENTY_K
     where = InSandbox() if sandbox else SameProcess()
     found = where.analyze(net, shape, classes)
     planned = experiment.recipe.epochs if experiment else None
-    remarks = analysis.remark_on_classes(found.outputs, chosen, shape, classes)
-    return analysis.judge_cost(
-        dataclasses.replace(found.cost, epochs=planned), chosen, [*found.summary.notes, *remarks]
-    )
+    remarks = analysis.remark_on_classes(found.outputs, budget, shape, classes)
+    cost = dataclasses.replace(found.cost, epochs=planned)
+    verdict = analysis.judge_cost(cost, budget, [*found.summary.notes, *remarks])
+    return _Checked(net if experiment else found.summary.net, cost.parameters, verdict)
 
 
 def verdict_to_dict(verdict: NotedVerdict) -> dict[str, Any]:

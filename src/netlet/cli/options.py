@@ -98,6 +98,12 @@ NET_WITH_WEIGHTS = (
 STUDY = "Folder of a study or run, its record, or the name of a study that comes with netlet."
 
 Net = Annotated[str, typer.Argument(metavar="NET", help=NET, autocompletion=net_names)]
+Nets = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="NET", help=f"{NET} Several are looked at in turn.", autocompletion=net_names
+    ),
+]
 TrainedNet = Annotated[
     str, typer.Argument(metavar="NET", help=NET_WITH_WEIGHTS, autocompletion=weights_names)
 ]

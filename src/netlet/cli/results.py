@@ -31,8 +31,11 @@ _stdout: ContextVar[TextIO | None] = ContextVar("stdout", default=None)
 SCHEMAS: Mapping[str, int] = {
     "list": 1,
     "summary": 1,
+    "summaries": 1,
     "receptive_field": 1,
+    "receptive_fields": 1,
     "check": 1,
+    "checks": 1,
     "grades": 1,
     "search": 1,
     "search_repeat": 1,

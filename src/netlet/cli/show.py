@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from netlet.cli.options import Classes, Input, Json, Net, Sandboxed
+from netlet.cli.options import Classes, Input, Json, Nets, Sandboxed
 from netlet.cli.results import print_json, print_result, say
 from netlet.cli.settings import parse_shape
+from netlet.cli.several import refuse_loose_words, try_each
 from netlet.errors import NetError
 
 if TYPE_CHECKING:
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def show(
-    net: Net,
+    nets: Nets,
     style: Annotated[
         str | None,
         typer.Option(
@@ -39,24 +41,80 @@ def show(
 
     file.py:Name runs that file's code with your rights; see --sandbox.
     """
-    from netlet.analysis import STYLE_DIFFERENCES, TABLE_STYLES, remark_on_classes
-    from netlet.experiments.sandbox import InSandbox, SameProcess
+    from netlet.analysis import STYLE_DIFFERENCES, TABLE_STYLES
 
     if style is not None and style not in TABLE_STYLES:
         raise NetError(f"no style {style!r}; there are: {', '.join(TABLE_STYLES)}")
     if style and rf:
         raise NetError("--style and --rf are two different tables; pass one of them")
+    refuse_loose_words(nets)
     shape = parse_shape(input_)
+
+    def show_one(net: str) -> _Shown:
+        return _show(net, style, shape, classes, rf=rf, sandbox=sandbox)
+
+    kind = "receptive_field" if rf else "summary"
+    if len(nets) == 1:
+        shown = show_one(nets[0])
+        if json:
+            print_json(kind, {"name": nets[0], **shown.values})
+        else:
+            print_result(shown.text, lines=True)
+    else:
+        _show_several(nets, show_one, "receptive_fields" if rf else "summaries", json=json)
+    if style in STYLE_DIFFERENCES and not json:
+        say(f"note: {STYLE_DIFFERENCES[style]}")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Shown:
+    """What is shown of a net, as text and as JSON."""
+
+    text: str
+    values: dict[str, Any]
+
+
+def _show(
+    net: str,
+    style: str | None,
+    shape: tuple[int, ...],
+    classes: int | None,
+    *,
+    rf: bool,
+    sandbox: bool,
+) -> _Shown:
+    from netlet.analysis import remark_on_classes
+    from netlet.experiments.sandbox import InSandbox, SameProcess
+
     where = InSandbox() if sandbox else SameProcess()
     found = where.analyze(net, shape, classes, style)
     remarks = remark_on_classes(found.outputs, None, shape, classes)
     table = dataclasses.replace(found.summary, notes=(*found.summary.notes, *remarks))
     value: ReceptiveField | Summary = found.receptive_field if rf else table
     text = str(value) if found.styled is None else found.styled
-    if not json:
-        print_result(text, lines=True)
-        if style in STYLE_DIFFERENCES:
-            say(f"note: {STYLE_DIFFERENCES[style]}")
-        return
     styled = {"style": style, "table": text} if style else {}
-    print_json("receptive_field" if rf else "summary", {"name": net, **value.to_dict(), **styled})
+    return _Shown(text, {**value.to_dict(), **styled})
+
+
+def _show_several(
+    nets: Sequence[str], show_one: Callable[[str], _Shown], kind: str, *, json: bool
+) -> None:
+    """Print what is shown of each net, one below the other.
+
+    Raises:
+        typer.Exit: A net cannot be used.
+    """
+    entries = []
+    failed = False
+    for number, outcome in enumerate(try_each(nets, show_one)):
+        failed = failed or outcome.value is None
+        values = {"error": outcome.error} if outcome.value is None else outcome.value.values
+        entries.append({"name": outcome.name, **values})
+        if outcome.value is not None and not json:
+            # The table of another program does not name the net.
+            name = f"{outcome.name}\n" if "style" in outcome.value.values else ""
+            print_result(("\n" if number else "") + name + outcome.value.text, lines=True)
+    if json:
+        print_json(kind, {"nets": entries})
+    if failed:
+        raise typer.Exit(2)
