@@ -579,11 +579,11 @@ def test_only_shape_errors_suggest_another_input_shape() -> None:
 @pytest.mark.parametrize(
     ("kind", "suggestion"),
     [
-        ("conv", "Conv2d"),
-        ("Conv", "Conv2d"),
+        ("con", "Conv2d"),
+        ("Conv_", "Conv2d"),
         ("lin", "Linear"),
         ("Linaer", "Linear"),
-        ("batchnorm", "BatchNorm2d"),
+        ("batchnor", "BatchNorm2d"),
         ("drop", "Dropout"),
         ("pixelshufle", "PixelShuffle"),
     ],

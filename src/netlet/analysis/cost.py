@@ -13,6 +13,7 @@ from netlet.analysis.notes import write_notes
 from netlet.analysis.ops import Trace
 from netlet.analysis.trace import trace
 from netlet.budgets import HIDDEN, Budget, ModelCost, NotedVerdict
+from netlet.budgets.families import FAMILIES
 from netlet.errors import BudgetError, check_type, did_you_mean
 from netlet.nets.registered import (
     count_bytes,
@@ -123,6 +124,7 @@ def cost_from_trace(traced: Trace, epochs: int | None = None) -> ModelCost:
             else {}
         ),
         epochs=epochs,
+        structure=traced.describe,
     )
 
 
@@ -167,7 +169,7 @@ def check(
 
 
 def judge_cost(found: ModelCost, budget: Budget, notes: Iterable[str] = ()) -> NotedVerdict:
-    """Check a cost against a budget whose kinds of layers exist.
+    """Check a cost against a budget, if the kinds of layers in its rules exist.
 
     Args:
         found: The cost of a net.
@@ -178,12 +180,17 @@ def judge_cost(found: ModelCost, budget: Budget, notes: Iterable[str] = ()) -> N
         BudgetError: The budget forbids or requires a kind of layer that does not exist.
     """
     # A misspelled kind would otherwise forbid nothing, unnoticed.
-    known = {name.lower() for name in [*dir(nn), *found.kinds]}
-    for kind in (*budget.forbids, *budget.requires):
-        if kind.lower() not in known:
+    layers = {name.lower() for name in dir(nn)}
+    known = {name.lower() for name in found.kinds}
+    for term in (term for rule in budget.rules() for term in rule.words()):
+        kind = term.kind
+        if not kind or term.own or kind.lower() in layers:
+            continue
+        if kind.lower() not in known or term.text.startswith("nn."):
             raise BudgetError(
                 f"budget {budget.name}: no kind of layer is called {kind!r}; "
-                f"{_suggest_kind(kind, found.kinds)}use the name in torch.nn, such as 'Linear'"
+                f"{_suggest_kind(kind, found.kinds)}use the name in torch.nn, such as 'Linear', "
+                "or a family, such as 'GAP'"
             )
     verdict = budget.judge(found)
     return NotedVerdict(verdict.budget, verdict.results, verdict.withheld, tuple(notes))
@@ -200,6 +207,7 @@ def _suggest_kind(kind: str, in_net: Iterable[str]) -> str:
         if isinstance(value, type) and issubclass(value, nn.Module)
     ]
     candidates = [*_COMMON_LAYERS, *in_net, *all_layers]
+    candidates += [family.name for family in FAMILIES]
     prefixed = [name for name in candidates if name.lower().startswith(kind.lower())]
     if prefixed and kind:
         return f"did you mean {prefixed[0]!r}? "

@@ -299,3 +299,9 @@ def _matching_groups(old: Shape, new: Shape) -> list[tuple[list[int], list[int]]
                 return groups
         groups.append((a, b))
     return groups
+
+
+def field_size(field: Field) -> tuple[int, ...] | None:
+    """Return the receptive field along each axis, or None if it is unknown or empty."""
+    sizes = None if field is None else tuple(axis.extent for axis in field)
+    return None if sizes is None or not all(sizes) else sizes

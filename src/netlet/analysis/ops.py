@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from torch import nn
@@ -11,6 +11,7 @@ from torch import nn
 from netlet.analysis.fields import Field
 from netlet.analysis.hidden_weights import HiddenWeights
 from netlet.analysis.windows import Window
+from netlet.budgets.structure import Structure
 from netlet.display import Displayed
 from netlet.nets.registered import count_numbers, list_parameters
 
@@ -126,6 +127,7 @@ class Trace(Displayed):
         outputs: The number of logits; None if the net returns none.
         idle: Modules that the net built and did not run.
         warnings: Those that PyTorch raised, each with the name of the layer that ran.
+        describe: Returns what the net consists of, for the rules of a budget.
     """
 
     net: nn.Module
@@ -142,6 +144,7 @@ class Trace(Displayed):
     outputs: int | None = None
     idle: tuple[IdleModule, ...] = ()
     warnings: tuple[tuple[str, str], ...] = ()
+    describe: Callable[[], Structure] | None = None
 
     @property
     def parameters(self) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from netlet.analysis.fields import Field
+from netlet.analysis.fields import Field, field_size
 from netlet.analysis.ops import Trace
 from netlet.analysis.trace import trace
 from netlet.display import Displayed
@@ -142,12 +142,6 @@ def receptive_field_from_trace(traced: Trace) -> ReceptiveField:
     elif size is None:
         why = traced.why_unknown or "no path leads from the input to the output"
     return ReceptiveField(size, rows, why)
-
-
-def field_size(field: Field) -> PerAxis | None:
-    """Return the receptive field along each axis, or None if it is unknown or empty."""
-    sizes = None if field is None else tuple(axis.extent for axis in field)
-    return None if sizes is None or not all(sizes) else sizes
 
 
 def field_jump(field: Field) -> PerAxis | None:

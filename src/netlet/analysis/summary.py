@@ -9,10 +9,11 @@ from typing import Any
 
 from torch import nn
 
+from netlet.analysis.fields import field_size
 from netlet.analysis.memory import FLOAT_BYTES
 from netlet.analysis.notes import write_notes
 from netlet.analysis.ops import Op, Trace
-from netlet.analysis.receptive_field import PerAxis, field_jump, field_size
+from netlet.analysis.receptive_field import PerAxis, field_jump
 from netlet.analysis.trace import trace
 from netlet.display import Displayed
 from netlet.nets.registered import count_bytes, count_numbers, list_parameters

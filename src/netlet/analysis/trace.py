@@ -25,6 +25,7 @@ from netlet.analysis.net_end import count_outputs, remark_on_end
 from netlet.analysis.ops import Trace
 from netlet.analysis.precision import copy_in_float32, list_precisions
 from netlet.analysis.provenance import Provenance
+from netlet.analysis.structure import describe_structure, list_kinds
 from netlet.analysis.training_run import run_in_training
 from netlet.errors import NetError
 from netlet.graph import BATCH, Execution, Graph, ModuleRun, Observer, Tracer
@@ -82,6 +83,8 @@ def _trace(net: nn.Module, shape: Sequence[int]) -> Trace:
     rows = list_rows(execution, larger, effects)
     calls = list(execution.root.calls())
     training = functools.cache(lambda: run_in_training(net, images))  # few nets need it
+    kinds = list_kinds(execution.root)
+    unknown = f"{reader} reads a tensor's value and may choose a path by it" if reader else ""
     return Trace(
         net=net,
         shape=tuple(shape),
@@ -101,6 +104,14 @@ def _trace(net: nn.Module, shape: Sequence[int]) -> Trace:
         outputs=count_outputs(tuple(output.shape[1:])),
         idle=find_idle_modules(net, execution.root, rows.unused, training),
         warnings=tuple((shown_name(run), text) for run, text in execution.warnings),
+        # Only when a budget asks for it, and anew, since training may change the rates of dropout.
+        describe=functools.cache(
+            lambda: describe_structure(
+                *(net, graph, effects, kinds),
+                run_in_training(net, images.to(find_device(net))),
+                unknown,
+            )
+        ),
     )
 
 

@@ -1,7 +1,7 @@
 """Budgets: what a net may cost and must reach, and the verdict on it; plain values, no torch."""
 
 from netlet.budgets.budget import Budget, budget_from_json
-from netlet.budgets.measures import HIDDEN, ModelCost, Outcome, Score, wilson
+from netlet.budgets.measures import HIDDEN, ModelCost, Outcome, Score, cost_from_json, wilson
 from netlet.budgets.named import (
     DOCUMENT_000,
     DOCUMENT_003,
@@ -31,5 +31,6 @@ __all__ = [
     "State",
     "Verdict",
     "budget_from_json",
+    "cost_from_json",
     "wilson",
 ]

@@ -15,11 +15,14 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, Literal, get_args
 
-from netlet.budgets.measures import HIDDEN, ModelCost, Outcome, Score
+from netlet.budgets.limit_checks import check_below, check_hidden, check_kind, format_margin
+from netlet.budgets.measures import ModelCost, Outcome, Score
+from netlet.budgets.rule_checks import check_rule
+from netlet.budgets.rules import Rule, forbid, is_layer_name, parse_rule, refuse_contradictions
 from netlet.budgets.verdict import RuleResult, State, Verdict
 from netlet.display import Displayed
 from netlet.errors import BudgetError, did_you_mean, warn_of_but
-from netlet.text import count_noun, format_count
+from netlet.text import count_noun
 
 _COUNTS = (
     "params_below",
@@ -38,9 +41,10 @@ JudgedSplit = Literal["test", "val"]
 class Budget(Displayed):
     """Limits for a net and its training; a limit that is None does not apply.
 
-    Accuracies are in percent and exact: 99.4 means 994 of 1,000 images. ``forbids`` and
-    ``requires`` list kinds of layers by their names in torch.nn, like ``Linear`` or ``Dropout``;
-    a call of ``torch.nn.functional`` counts as the layer.
+    Accuracies are in percent and exact: 99.4 means 994 of 1,000 images. ``forbids`` lists kinds of
+    layers, like ``Linear`` or ``Dropout``; ``requires`` lists those, and rules in words, like
+    ``"GAP | Linear"``, ``"Conv2d >= 3"``, ``"no bias"`` or ``"receptive field at least 28 before
+    the last layer"``. They are judged by what the net computes, however it is written.
     """
 
     name: str = "budget"
@@ -77,6 +81,7 @@ class Budget(Displayed):
                 " give test or val"
             )
         self._check_contradictions()
+        self._check_rules()
 
     def _check_count(self, name: str) -> None:
         value = getattr(self, name)
@@ -117,6 +122,12 @@ class Budget(Displayed):
                 f"budget {self.name}: {name}={value!r} is not a tuple of kinds of layers;"
                 " give one like ('Linear',)"
             )
+
+    def _check_rules(self) -> None:
+        try:
+            refuse_contradictions(self.rules())
+        except BudgetError as error:
+            raise BudgetError(f"budget {self.name}: {error}") from None
 
     def _check_contradictions(self) -> None:
         if self.accuracy_above == 100:
@@ -187,17 +198,17 @@ class Budget(Displayed):
             A verdict with one result for each limit, in the order of the fields.
         """
         results = [
-            *_check_below("parameters", self.params_below, cost.parameters, cost),
-            *_check_hidden(cost),
+            *check_below("parameters", self.params_below, cost.parameters, cost),
+            *check_hidden(cost),
             *self._check_epochs(cost, outcome),
             *self._check_accuracy(outcome),
-            *_check_below("MACs", self.macs_below, cost.macs, cost),
-            *_check_below("weight bytes", self.weight_bytes_below, cost.weight_bytes, cost),
-            *_check_below(
+            *check_below("MACs", self.macs_below, cost.macs, cost),
+            *check_below("weight bytes", self.weight_bytes_below, cost.weight_bytes, cost),
+            *check_below(
                 "activation bytes", self.activation_bytes_below, cost.activation_bytes, cost
             ),
-            *(_check_kind(kind, cost, required=False) for kind in self.forbids),
-            *(_check_kind(kind, cost, required=True) for kind in self.requires),
+            *(self._check_layers(kind, cost, required=False) for kind in self.forbids),
+            *(self._check_layers(rule, cost, required=True) for rule in self.requires),
         ]
         withheld = any(result.state == "NOT JUDGED" for result in results)
         return Verdict(
@@ -205,6 +216,19 @@ class Budget(Displayed):
             tuple(results),
             f"trained on {outcome.dataset}" if withheld and outcome else "",
         )
+
+    def rules(self) -> list[Rule]:
+        """Return the rules on what the net consists of: what is forbidden, then what is required.
+
+        Raises:
+            BudgetError: The words are no rule.
+        """
+        return [*map(forbid, self.forbids), *map(parse_rule, self.requires)]
+
+    def _check_layers(self, words: str, cost: ModelCost, *, required: bool) -> RuleResult:
+        if cost.structure is None and is_layer_name(words):
+            return check_kind(words, cost, required=required)
+        return check_rule(parse_rule(words) if required else forbid(words), cost)
 
     @property
     def target(self) -> Fraction | None:
@@ -225,7 +249,7 @@ class Budget(Displayed):
             return [RuleResult("epochs", limit, "-", "-", "NOT YET")]
         shown = str(found) if outcome else f"{found} planned"
         state: State = "PASS" if found <= most else "FAIL"
-        return [RuleResult("epochs", limit, shown, _format_margin(most - found), state)]
+        return [RuleResult("epochs", limit, shown, format_margin(most - found), state)]
 
     def _check_accuracy(self, outcome: Outcome | None) -> list[RuleResult]:
         if self.target is None:
@@ -256,7 +280,7 @@ class Budget(Displayed):
         spare = worst.correct - self._images_needed(worst.total)
         state: State = "PASS" if spare >= 0 else "FAIL"
         found = f"{worst}; judged on val, not test" if worst.split == "val" else f"{worst}"
-        return RuleResult(rule, limit, found, f"{_format_margin(spare)} images", state)
+        return RuleResult(rule, limit, found, f"{format_margin(spare)} images", state)
 
     def _accuracy_limit(self) -> str:
         if self.accuracy_at_least is None:
@@ -268,52 +292,6 @@ class Budget(Displayed):
         assert self.target is not None
         exact = self.target * total
         return math.floor(exact) + 1 if self.accuracy_at_least is None else math.ceil(exact)
-
-
-def _format_margin(number: int) -> str:
-    return f"{number:+,}" if number else "0"
-
-
-def _check_below(
-    rule: str, limit: int | None, found: int | None, cost: ModelCost
-) -> list[RuleResult]:
-    if limit is None:
-        return []
-    if found is None:
-        return [RuleResult(rule, f"below {limit:,}", "unknown", "-", "UNKNOWN")]
-    largest_layers: tuple[str, ...] = ()
-    if found >= limit:
-        spending = [(layer, amount) for layer, amount in cost.spending.get(rule, ()) if amount]
-        largest_layers = tuple(f"{layer} {amount:,}" for layer, amount in spending[:3])
-    state: State = "PASS" if found < limit else "FAIL"
-    margin = _format_margin(limit - 1 - found)
-    return [
-        RuleResult(rule, f"below {limit:,}", format_count(found), margin, state, largest_layers)
-    ]
-
-
-def _check_hidden(cost: ModelCost) -> list[RuleResult]:
-    """Return a rule that is UNKNOWN if a net reads weights that it has not registered."""
-    hidden = cost.spending.get(HIDDEN, ())
-    if not hidden:
-        return []
-    total = sum(numbers for _, numbers in hidden)
-    found = format_count(total) if all(numbers for _, numbers in hidden) else "unknown"
-    largest = tuple(f"{name} {numbers:,}" if numbers else name for name, numbers in hidden[:3])
-    return [RuleResult(HIDDEN, "none", found, "-", "UNKNOWN", largest)]
-
-
-def _check_kind(kind: str, cost: ModelCost, *, required: bool) -> RuleResult:
-    layers = [
-        layer
-        for name, of_kind in cost.kinds.items()
-        if name.lower() == kind.lower()
-        for layer in of_kind
-    ]
-    rule, found = f"{kind} layers", str(len(layers))
-    if required:
-        return RuleResult(rule, "at least 1", found, "-", "PASS" if layers else "FAIL")
-    return RuleResult(rule, "none", found, "-", "FAIL" if layers else "PASS", tuple(layers[:3]))
 
 
 def budget_from_json(values: Mapping[str, Any]) -> Budget:

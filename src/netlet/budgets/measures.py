@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import NormalDist
+from typing import Any
 
+from netlet.budgets.structure import Structure, structure_from_json
 from netlet.display import Displayed
 
 
@@ -77,6 +79,21 @@ class ModelCost(Displayed):
         default_factory=dict
     )  # resource -> (layer, amount)
     epochs: int | None = None  # planned by the recipe, if there is one
+    # What rules are judged by, or what finds it out; None: not known.
+    structure: Structure | Callable[[], Structure] | None = field(
+        default=None, repr=False, compare=False
+    )
+
+    def describe(self) -> Structure | None:
+        """Return what the net consists of; None if that is not known."""
+        return self.structure() if callable(self.structure) else self.structure
+
+
+def cost_from_json(values: Mapping[str, Any]) -> ModelCost:
+    """Return the cost of a net from the values that records store."""
+    structure = values.get("structure")
+    restored = None if structure is None else structure_from_json(structure)
+    return ModelCost(**{**values, "structure": restored})
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from netlet.display import Displayed
 from netlet.text import Table, escape_controls
 
+# Of fields that records of earlier versions do not have.
+MAY_BE_MISSING = {"may_be_missing": True}
 State = Literal["PASS", "FAIL", "NOT YET", "NOT JUDGED", "UNKNOWN"]
 
 
@@ -22,6 +24,9 @@ class RuleResult(Displayed):
     margin: str
     state: State
     largest_layers: tuple[str, ...] = ()  # if it fails: the layers that cost most, largest first
+    # Records store these two only where there is something to say.
+    remedy: str = field(default="", metadata=MAY_BE_MISSING)  # if it fails: what would satisfy it
+    message: str = field(default="", metadata=MAY_BE_MISSING)  # if not passed: what the budget says
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,7 @@ class Verdict(Displayed):
 
     def remarks(self) -> list[str]:
         """Return the lines below the table: the layers that cost most, and notes on the net."""
-        return [_name_largest_layers(r) for r in self.results if r.largest_layers]
+        return [line for result in self.results for line in _explain(result)]
 
     def _facts(self) -> Mapping[str, object]:
         return {
@@ -87,6 +92,13 @@ class NotedVerdict(Verdict):
     def remarks(self) -> list[str]:
         """Return the lines below the table: the layers that cost most, and notes on the net."""
         return [*super().remarks(), *self.notes]
+
+
+def _explain(result: RuleResult) -> Iterator[str]:
+    """Yield the lines below the table: what costs most, what would help, what the budget says."""
+    if result.largest_layers:
+        yield _name_largest_layers(result)
+    yield from (f"{result.rule}: {text}" for text in (result.remedy, result.message) if text)
 
 
 def _name_largest_layers(result: RuleResult) -> str:

@@ -84,8 +84,9 @@ def check(
     require: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="KIND",
-            help="Require a kind of layer, like Dropout; may be given several times.",
+            metavar="RULE",
+            help="Require a kind of layer, like Dropout, or a rule, like 'Conv2d >= 3' or "
+            "'GAP | Linear'; may be given several times.",
         ),
     ] = None,
     input_: Input = "1,28,28",
@@ -209,7 +210,8 @@ def verdict_to_dict(verdict: NotedVerdict) -> dict[str, Any]:
 
 
 def _rule_to_dict(rule: RuleResult) -> dict[str, Any]:
-    strictness = next((word for word in ("at least", "at most") if word in rule.limit), None)
+    words = ("at least", "at most", "exactly")
+    strictness = next((word for word in words if word in rule.limit), None)
     strictness = strictness or rule.limit.split()[0]
     return {
         "rule": rule.rule,
@@ -219,6 +221,9 @@ def _rule_to_dict(rule: RuleResult) -> dict[str, Any]:
         "found": _number(rule.found),
         "margin": _number(rule.margin),
         "largest_layers": [_layer_to_dict(text) for text in rule.largest_layers],
+        "found_text": rule.found,
+        "remedy": rule.remedy,
+        "message": rule.message,
     }
 
 

@@ -170,7 +170,8 @@ def answer_request(request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
     sys.path += [folder for folder in request["path"] if folder not in sys.path]
     shape = tuple(request["shape"])
     found = SameProcess().analyze(request["net"], shape, request["classes"], request["style"])
-    return asdict(found), b""
+    cost = replace(found.cost, structure=found.cost.describe())
+    return asdict(replace(found, cost=cost)), b""
 
 
 def _copy_readable(files: Iterable[Path], folder: Path) -> dict[str, Path]:

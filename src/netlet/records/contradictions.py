@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from netlet.budgets import ModelCost, Outcome, Score, budget_from_json
+from netlet.budgets import Outcome, Score, budget_from_json, cost_from_json
 from netlet.recipes import Recipe, recipe_from_json
 from netlet.records.json_file import shorten
 from netlet.records.net_contradictions import contradictions_of_net
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _BACKENDS = ("eager", "compiled", "cuda_graph")
+
+_RESULT_FIELDS = ("limit", "found", "margin", "state", "largest_layers", "remedy", "message")
 
 
 def contradictions_of_run(run: Run) -> Iterator[str]:
@@ -189,7 +191,7 @@ def _contradictions_of_verdict(run: Run) -> Iterator[str]:
         return
     scores = [epoch.held_out for epoch in run.epochs]
     judged = budget_from_json(run.budget).judge(
-        ModelCost(**run.cost), Outcome(scores, run.data["name"])
+        cost_from_json(run.cost), Outcome(scores, run.data["name"])
     )
     yield from _differ("verdict", found.state, "the budget, judged anew,", judged.state)
     yield from _differ("verdict.budget", found.budget, "budget.name", judged.budget)
@@ -199,7 +201,7 @@ def _contradictions_of_verdict(run: Run) -> Iterator[str]:
     rules = [rule.rule for rule in judged.results]
     yield from _differ("verdict.results", [r.rule for r in found.results], "the budget", rules)
     for mine, anew in zip(found.results, judged.results, strict=False):
-        for name in ("limit", "found", "margin", "state", "largest_layers"):
+        for name in _RESULT_FIELDS:
             both = [getattr(mine, name), getattr(anew, name)]
             if name in ("limit", "found"):  # version 0.1 wrote 99.4 %
                 both = [text.replace(" %", "%") for text in both]
@@ -282,7 +284,7 @@ def _contradictions_of_seed(seed: SeedResult, study: Study) -> Iterator[str]:
     if study.budget is not None:
         scores = [Score(study.split, correct, study.total) for correct in seed.correct_by_epoch]
         outcome = Outcome(scores, study.data["name"])
-        state = budget_from_json(study.budget).judge(ModelCost(**study.cost), outcome).state
+        state = budget_from_json(study.budget).judge(cost_from_json(study.cost), outcome).state
     if seed.verdict != state:
         yield f"has verdict {seed.verdict!r}, but its budget, judged anew, gives {state!r}"
 

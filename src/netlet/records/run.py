@@ -128,6 +128,10 @@ class Run(ExperimentConfig, Plotted):
         record = dataclasses.asdict(self)
         if self.verdict is not None:
             record["verdict"]["state"] = self.verdict.state
+            for result in record["verdict"]["results"]:
+                for name in ("remedy", "message"):
+                    if not result[name]:
+                        del result[name]
         return {"schema": record.pop("schema"), **record}
 
     def to_json(self) -> str:

@@ -169,6 +169,8 @@ def _require_all(made: Any, values: Any, place: Sequence[object], path: Path | s
     elif dataclasses.is_dataclass(made):
         for field in dataclasses.fields(made):
             if field.name not in values:
+                if field.metadata.get("may_be_missing"):
+                    continue
                 raise _error(path, (*place, field.name), "a value", "nothing")
             _require_all(getattr(made, field.name), values[field.name], (*place, field.name), path)
 

@@ -10,6 +10,8 @@ from typing import NotRequired  # pydantic needs this one before Python 3.12
 
 from typing_extensions import TypedDict
 
+from netlet.budgets.structure import Structure
+
 Sizes = Sequence[int]  # a size for each axis
 
 
@@ -40,6 +42,7 @@ class CostValues(TypedDict):
     kinds: Mapping[str, Sequence[str]]  # kind of layer -> its layers
     spending: NotRequired[Mapping[str, Sequence[tuple[str, int]]]]  # not in studies
     epochs: int | None
+    structure: NotRequired[Structure]  # if the budget has rules on it
 
 
 class SummaryRow(TypedDict):

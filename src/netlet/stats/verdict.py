@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 from netlet import budgets
-from netlet.budgets import Budget, ModelCost, Outcome, Score, Verdict
+from netlet.budgets import Budget, Outcome, Score, Verdict, cost_from_json
 from netlet.records.study import Study
 
 
@@ -32,7 +32,9 @@ def study_verdict(study: Study, budget: Budget | None = None) -> Verdict | None:
         if study.budget is None:
             return None
         budget = budgets.budget_from_json(study.budget)
-    return budget.judge(ModelCost(**study.cost), Outcome(pooled_scores(study), study.data["name"]))
+    return budget.judge(
+        cost_from_json(study.cost), Outcome(pooled_scores(study), study.data["name"])
+    )
 
 
 def count_passing_seeds(study: Study) -> int | None:

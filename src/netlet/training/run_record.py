@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 from torch import nn
 
 from netlet.analysis import Trace, cost_from_trace, receptive_field_from_trace, summary_from_trace
-from netlet.budgets import Outcome, Score
+from netlet.budgets import Budget, ModelCost, Outcome, Score
 from netlet.data import Dataset
 from netlet.evaluation import Evaluation
 from netlet.nets.net_code import NetCode
@@ -18,7 +18,7 @@ from netlet.records import Epoch, EpochScore, Run, Stretch, to_json_value
 from netlet.training.callbacks import Plan
 
 if TYPE_CHECKING:
-    from netlet.records.values import Environment
+    from netlet.records.values import CostValues, Environment
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def make_run(
         seed=plan.seed,
         recipe=to_json_value(plan.recipe),
         budget=to_json_value(budget) if budget else None,
-        cost=to_json_value(cost),
+        cost=_cost_values(cost, budget),
         verdict=budget.judge(cost, outcome) if budget else None,
         data=data.describe(),
         epochs=epochs,
@@ -99,6 +99,16 @@ def make_run(
         resumed_after=result.resumed_after,
         stretches=result.stretches,
     )
+
+
+def _cost_values(cost: ModelCost, budget: Budget | None) -> CostValues:
+    """Return a cost as records store it: with the net's structure if the budget judges it."""
+    judged = budget is not None and bool(budget.rules())
+    structure = cost.describe() if judged else None
+    values = to_json_value(dataclasses.replace(cost, structure=structure))
+    if structure is None:
+        del values["structure"]
+    return cast("CostValues", values)
 
 
 def _epoch_score(epoch: Epoch) -> EpochScore:

@@ -1,0 +1,221 @@
+"""What a net consists of, in the words of a budget's rules, read off its traced graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from torch import nn
+
+from netlet.analysis.field_rules import Effect, follow_fields, full_shape
+from netlet.analysis.fields import field_size
+from netlet.analysis.map_axes import Axes, follow, fresh
+from netlet.analysis.module_rows import is_atomic
+from netlet.analysis.net_end import describe_node
+from netlet.analysis.op_families import Membership, find_families
+from netlet.budgets.families import ANY_ACTIVATION, ANY_NORM, BIAS, DROPOUT, LAYER, POOLING
+from netlet.budgets.structure import Element, Layout, Structure
+from netlet.graph import Execution, Graph, ModuleRun, Node
+from netlet.graph.operations import Arithmetic, Reduction, Reshape
+from netlet.nets.registered import list_modules
+
+# Layers of torch.nn that consist of several operations, of which none counts by itself.
+_WHOLE: dict[str, tuple[str, ...]] = {
+    "LocalResponseNorm": (ANY_NORM,),
+    "RMSNorm": (ANY_NORM,),
+    "CrossMapLRN2d": (ANY_NORM,),
+    **{f"LPPool{dims}d": (POOLING,) for dims in (1, 2, 3)},
+    **dict.fromkeys(("LogSigmoid", "Softsign", "Tanhshrink"), (ANY_ACTIVATION,)),
+    "Softmin": ("Softmax",),
+}
+Kinds = tuple[tuple[str, tuple[str, ...]], ...]
+_GLOBAL = {"mean": ("GAP", "AvgPool"), "max": ("GMP", "MaxPool")}
+
+
+def describe_structure(
+    net: nn.Module,
+    graph: Graph,
+    effects: list[Effect],
+    kinds: Kinds,
+    training: Execution | None,
+    unknown: str = "",
+) -> Structure:
+    """Return what a net consists of.
+
+    Args:
+        net: The net.
+        graph: Of its run in evaluation mode.
+        effects: The receptive fields of that run's values.
+        kinds: The classes of the modules that ran then, as :func:`list_kinds` returns them.
+        training: Its run in training mode; None if it does not run so.
+        unknown: Why it may consist of something else on other images; empty if it may not.
+    """
+    modules = dict(list_modules(net))
+    scored = _Reader(graph, effects, modules)
+    if training is None:
+        return Structure(scored.layout(), None, unknown, kinds)
+    if training.reader is not None and not unknown:
+        name = training.reader.path or "(net)"
+        unknown = f"{name} reads a tensor's value in training and may choose a path by it"
+    trained = _Reader(training.graph, follow_fields(training.graph, training.certain), modules)
+    evaluation = scored.layout(with_dropout=False)
+    same = evaluation == trained.layout(with_dropout=False)
+    kinds = list_kinds(training.root)
+    return Structure(trained.layout(), None if same else evaluation, unknown, kinds)
+
+
+def list_kinds(root: ModuleRun) -> Kinds:
+    """Return for each class of modules the names of those that ran, once each."""
+    found: dict[str, dict[str, None]] = {}
+    left = [root]
+    while left:
+        run = left.pop()
+        for kind in _classes(run.module):
+            found.setdefault(kind, {})[run.path or "(net)"] = None
+        left += [step for step in reversed(run.steps) if isinstance(step, ModuleRun)]
+    return tuple((kind, tuple(names)) for kind, names in sorted(found.items()))
+
+
+def _classes(module: nn.Module) -> list[str]:
+    """Return the class of a module and the layers of torch.nn that it is a kind of."""
+    layers = [
+        base.__name__
+        for base in type(module).__mro__
+        if base.__module__.startswith("torch.nn.modules")
+    ]
+    names = dict.fromkeys([type(module).__name__, *layers])
+    return [name for name in names if not name.startswith("_") and name != "Module"]
+
+
+class _Reader:
+    """Reads the elements off a graph.
+
+    Args:
+        graph: Of the net.
+        effects: The receptive fields of its values.
+        modules: The net's modules by path.
+    """
+
+    def __init__(
+        self, graph: Graph, effects: list[Effect], modules: Mapping[str, nn.Module]
+    ) -> None:
+        self._graph, self._effects, self._modules = graph, effects, modules
+        self._needed = graph.needed()
+        self._axes = self._follow_axes()
+
+    def _follow_axes(self) -> list[Axes]:
+        graph = self._graph
+        found = [fresh(full_shape(graph, 0))]
+        for number, node in enumerate(graph.nodes, start=1):
+            inputs = [found[value] for value in node.inputs]
+            shapes = [full_shape(graph, value) for value in node.inputs]
+            output = full_shape(graph, number)
+            axes = follow(node.operation, inputs, shapes, output, batched=node.batched)
+            if axes.mode and not inputs[0].mode:
+                axes = replace(axes, origin=node.inputs[0])
+            found.append(axes)
+        return found
+
+    def layout(self, *, with_dropout: bool = True) -> Layout:
+        """Return the elements.
+
+        Args:
+            with_dropout: Whether dropout is among them.
+        """
+        elements: list[Element] = []
+        # For each value, the places of the elements that it is read from.
+        places: dict[int, tuple[int, ...]] = {0: ()}
+        for at, number in enumerate(self._needed):
+            node = self._graph.nodes[number - 1]
+            sources = [places[value] for value in node.inputs]
+            inputs = tuple(dict.fromkeys(place for source in sources for place in source))
+            member = self._membership(number, node, at, inputs, elements)
+            is_dropout = any(name == DROPOUT for name, _ in member.near)
+            is_dropout |= DROPOUT in member.families
+            if (is_dropout and not with_dropout) or member == Membership():
+                places[number] = inputs
+                continue
+            axes = self._axes[number]
+            source = axes.origin if axes.pooled else (node.inputs or (0,))[0]
+            places[number] = (len(elements),)
+            elements.append(
+                Element(
+                    self._name(node),
+                    member.families,
+                    inputs,
+                    field_size(self._effects[source].field),
+                    member.kernel,
+                    member.weights,
+                    member.near,
+                    member.unsure,
+                )
+            )
+        output = self._graph.output
+        field = None if output is None else field_size(self._effects[output].field)
+        return Layout(tuple(elements), places.get(output or 0, ()), field)
+
+    def _name(self, node: Node) -> str:
+        module = self._modules.get(node.path)
+        return node.path if module is not None and is_atomic(module) else describe_node(node)
+
+    def _membership(
+        self,
+        number: int,
+        node: Node,
+        at: int,
+        inputs: tuple[int, ...],
+        elements: list[Element],
+    ) -> Membership:
+        """Return what a node is; an empty membership if rules never ask for it."""
+        module = self._modules.get(node.path)
+        atomic = module is not None and is_atomic(module)
+        classes = _classes(module) if module is not None and atomic else []
+        for kind in classes:
+            if kind in _WHOLE:
+                after = self._needed[at + 1 :][:1]
+                if after and self._graph.nodes[after[0] - 1].path == node.path:
+                    return Membership()  # its last operation stands for all of it
+                return Membership((*_WHOLE[kind], *(f"nn.{name}" for name in classes)))
+        member = self._pooling(number, node)
+        if member is None:
+            over_images = bool(node.inputs) and self._axes[node.inputs[0]].over_images
+            rank = len(full_shape(self._graph, number))
+            member = find_families(node, rank, over_images=over_images)
+        if _adds_weight(node) and inputs and all(LAYER in elements[i].families for i in inputs):
+            member = replace(member, families=(*member.families, BIAS))
+        if self._flattens(number, node):
+            member = replace(member, families=(*member.families, "Flatten"))
+        if member.families and classes:
+            families = (*member.families, *(f"nn.{name}" for name in classes))
+            member = replace(member, families=tuple(dict.fromkeys(families)))
+        return member
+
+    def _pooling(self, number: int, node: Node) -> Membership | None:
+        """Return what a pooling is; None if a node is none, or one of windows."""
+        axes = self._axes[number]
+        reduces = isinstance(node.operation, Reduction)
+        if axes.pooled:
+            return Membership(_GLOBAL[axes.mode or "mean"])
+        if not axes.near:
+            return None
+        mode = getattr(node.operation, "mode", axes.mode) or axes.mode
+        near = (("GMP" if mode == "max" else "GAP", axes.near),)
+        if reduces or not node.inputs:
+            return Membership(near=near)
+        member = find_families(node, len(full_shape(self._graph, number)), over_images=False)
+        return replace(member, near=(*member.near, *near))
+
+    def _flattens(self, number: int, node: Node) -> bool:
+        if not isinstance(node.operation, Reshape) or not node.inputs:
+            return False
+        before, after = self._axes[node.inputs[0]], full_shape(self._graph, number)
+        return before.places > 1 and len(before.dims) > 2 and len(after) == 2 and node.batched
+
+
+def _adds_weight(node: Node) -> bool:
+    """Return whether a node adds a weight of the net's to a value."""
+    operation = node.operation
+    if not isinstance(operation, Arithmetic) or operation.function not in ("add", "sub"):
+        return False
+    constant = operation.constant
+    return bool(getattr(constant, "name", "") or getattr(constant, "source", ""))

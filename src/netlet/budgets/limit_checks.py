@@ -1,0 +1,66 @@
+"""Judge single limits of a budget: sizes, and kinds of layers of nets without a structure."""
+
+from __future__ import annotations
+
+from netlet.budgets.measures import HIDDEN, ModelCost
+from netlet.budgets.verdict import RuleResult, State
+from netlet.text import format_count
+
+
+def format_margin(number: int) -> str:
+    """Return the distance to a limit with its sign."""
+    return f"{number:+,}" if number else "0"
+
+
+def check_below(
+    rule: str, limit: int | None, found: int | None, cost: ModelCost
+) -> list[RuleResult]:
+    """Return the result of an upper limit, if there is one.
+
+    Args:
+        rule: What is limited.
+        limit: The first number that is too many; None: no limit.
+        found: What the net has; None: unknown.
+        cost: The net's cost, for the layers that cost most.
+    """
+    if limit is None:
+        return []
+    if found is None:
+        return [RuleResult(rule, f"below {limit:,}", "unknown", "-", "UNKNOWN")]
+    largest_layers: tuple[str, ...] = ()
+    if found >= limit:
+        spending = [(layer, amount) for layer, amount in cost.spending.get(rule, ()) if amount]
+        largest_layers = tuple(f"{layer} {amount:,}" for layer, amount in spending[:3])
+    state: State = "PASS" if found < limit else "FAIL"
+    margin = format_margin(limit - 1 - found)
+    return [
+        RuleResult(rule, f"below {limit:,}", format_count(found), margin, state, largest_layers)
+    ]
+
+
+def check_hidden(cost: ModelCost) -> list[RuleResult]:
+    """Return a rule that is UNKNOWN if a net reads weights that it has not registered."""
+    hidden = cost.spending.get(HIDDEN, ())
+    if not hidden:
+        return []
+    total = sum(numbers for _, numbers in hidden)
+    found = format_count(total) if all(numbers for _, numbers in hidden) else "unknown"
+    largest = tuple(f"{name} {numbers:,}" if numbers else name for name, numbers in hidden[:3])
+    return [RuleResult(HIDDEN, "none", found, "-", "UNKNOWN", largest)]
+
+
+def check_kind(kind: str, cost: ModelCost, *, required: bool) -> RuleResult:
+    """Return the result of a kind of layer by the classes of a net's modules.
+
+    Records of earlier versions have no other description of the net.
+    """
+    layers = [
+        layer
+        for name, of_kind in cost.kinds.items()
+        if name.lower() == kind.lower()
+        for layer in of_kind
+    ]
+    rule, found = f"{kind} layers", str(len(layers))
+    if required:
+        return RuleResult(rule, "at least 1", found, "-", "PASS" if layers else "FAIL")
+    return RuleResult(rule, "none", found, "-", "FAIL" if layers else "PASS", tuple(layers[:3]))

@@ -1,0 +1,275 @@
+"""The rules of a budget on what a net consists of, read from words like ``Conv2d >= 3``."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from netlet.budgets.families import BY_WORD, FAMILIES, Family
+from netlet.errors import BudgetError, did_you_mean
+
+Strictness = Literal["at least", "at most", "exactly"]
+Place = Literal["at the output", "before the last layer", "before GAP"]
+
+MAX_RULE_LENGTH = 200
+_KERNEL = re.compile(r"(\d{1,3}(?:x\d{1,3}){0,2})(?: (?:convolutions?|convs?|conv\dd|kernels?))?")
+_EXACT = re.compile(r"(?:nn\.|torch\.nn\.|=)\s*([A-Za-z_]\w*)")
+_WORD = re.compile(r"[A-Za-z_]\w*")
+_COMPARISONS: tuple[tuple[str, Strictness, int], ...] = (
+    # As written, what it means, and what is to be added to the number.
+    (">=", "at least", 0),
+    ("<=", "at most", 0),
+    ("==", "exactly", 0),
+    (">", "at least", 1),
+    ("<", "at most", -1),
+    ("=", "exactly", 0),
+    ("at least", "at least", 0),
+    ("at most", "at most", 0),
+    ("exactly", "exactly", 0),
+    ("more than", "at least", 1),
+    ("above", "at least", 1),
+    ("fewer than", "at most", -1),
+    ("less than", "at most", -1),
+    ("below", "at most", -1),
+)
+_COMPARISON = "|".join(re.escape(words) for words, _, _ in _COMPARISONS)
+_NUMBER = r"(?P<number>\d{1,9})"
+_LIMIT = rf"(?P<comparison>{_COMPARISON}) ?{_NUMBER}"
+
+
+@dataclass(frozen=True)
+class Term:
+    """One word of a rule.
+
+    Attributes:
+        text: As messages write it.
+        family: What it means; None for a layer by its exact name.
+        kind: The exact name of a layer, like ``Dropout2d``; empty for a family or a kernel.
+        kernel: The size of a convolution's kernel; empty for others.
+        own: Whether it may be a class of the net's own file.
+    """
+
+    text: str
+    family: Family | None = None
+    kind: str = ""
+    kernel: tuple[int, ...] = ()
+    own: bool = False
+
+
+@dataclass(frozen=True)
+class Rule:
+    """The base of all rules; ``text`` is what the budget says."""
+
+    text: str
+
+    def words(self) -> tuple[Term, ...]:
+        """Return the kinds of layers that the rule names."""
+        return ()
+
+
+@dataclass(frozen=True)
+class TermRule(Rule):
+    """The base of rules on layers of some kinds, any of which will do."""
+
+    terms: tuple[Term, ...]
+
+    def words(self) -> tuple[Term, ...]:
+        """Return the kinds of layers that the rule names."""
+        return self.terms
+
+
+@dataclass(frozen=True)
+class CountRule(TermRule):
+    """How many layers of some kinds there are."""
+
+    strictness: Strictness
+    number: int
+
+
+@dataclass(frozen=True)
+class FieldRule(Rule):
+    """How large the receptive field is at a place of the net, in pixels."""
+
+    place: Place
+    strictness: Strictness
+    number: int
+
+
+@dataclass(frozen=True)
+class DistanceRule(TermRule):
+    """How many convolutions and linear layers follow on the last one of some kinds."""
+
+    strictness: Strictness
+    number: int
+
+
+@dataclass(frozen=True)
+class AfterRule(TermRule):
+    """That one of some kinds follows on each layer of other kinds."""
+
+    each: tuple[Term, ...]
+
+    def words(self) -> tuple[Term, ...]:
+        """Return the kinds of layers that the rule names."""
+        return (*self.terms, *self.each)
+
+
+@dataclass(frozen=True)
+class EndRule(TermRule):
+    """That none of some kinds acts on what the last layer computes."""
+
+
+@functools.cache
+def parse_rule(text: str) -> Rule:
+    """Return a rule from its words; upper and lower case are alike.
+
+    Raises:
+        BudgetError: The words are no rule; the message says which would be.
+    """
+    words = " ".join(text.split())
+    if not words or len(words) > MAX_RULE_LENGTH:
+        what = f"has {len(words)} characters" if words else "is empty"
+        raise BudgetError(f"a rule {what}; write one like 'BatchNorm' or 'Conv2d >= 3'")
+    for form, parse in _FORMS:
+        match = form.fullmatch(words)
+        if match is not None:
+            return parse(words, match)
+    if re.search(rf"(?:{_COMPARISON})", re.sub(r"(?:^|[|/,] ?)=", "", words), re.I):
+        raise BudgetError(
+            f"rule {words!r}: a limit is written like 'Conv2d >= 3', 'at most 1 Linear' or "
+            "'receptive field at least 28 before the last layer'"
+        )
+    if re.search(r"\band\b|&|\+", words, re.I):
+        raise BudgetError(f"rule {words!r} joins two rules; write them as two")
+    return CountRule(words, parse_terms(words), "at least", 1)
+
+
+def forbid(text: str) -> CountRule:
+    """Return the rule that forbids a kind of layer.
+
+    Raises:
+        BudgetError: The words are no kind of layer.
+    """
+    return CountRule(f"no {text}", parse_terms(text), "at most", 0)
+
+
+@functools.cache
+def parse_terms(text: str) -> tuple[Term, ...]:
+    """Return the words of a rule of which any will do: ``GAP | Linear``.
+
+    Raises:
+        BudgetError: A word is empty, or is no word.
+    """
+    parts = re.split(r"\s*\|\s*|\s*/\s*|\s*,\s*(?:or\s+)?|\s+or\s+", text.strip())
+    return tuple(_parse_term(part.strip(), text) for part in parts)
+
+
+def is_layer_name(words: str) -> bool:
+    """Return whether words are the name of a layer of torch.nn, perhaps of a family, too."""
+    family = BY_WORD.get(words.lower())
+    return words.isidentifier() and (family is None or family.layer)
+
+
+def _parse_term(word: str, text: str) -> Term:
+    word = re.sub(r"^(?:an?|any|the)\s+", "", word, flags=re.I)
+    if not word:
+        raise BudgetError(f"rule {text!r}: a word is missing; write one like 'GAP | Linear'")
+    if exact := _EXACT.fullmatch(word):
+        own = word.startswith("=")
+        return Term(f"{'=' if own else 'nn.'}{exact[1]}", kind=exact[1], own=own)
+    kernel = _KERNEL.fullmatch(word.lower().replace("×", "x"))
+    if kernel and "x" in kernel[1]:
+        sizes = tuple(map(int, kernel[1].split("x")))
+        return Term(f"{kernel[1]} convolution", kernel=sizes)
+    family = BY_WORD.get(word.lower())
+    if family is None and word.lower().endswith((" layer", " layers")):
+        return _parse_term(word.rpartition(" ")[0], text)
+    if family is not None:
+        return Term(family.name, family)
+    if _WORD.fullmatch(word):
+        return Term(word, kind=word)
+    names = [family.name for family in FAMILIES]
+    raise BudgetError(
+        f"rule {text!r}: {word!r} is no kind of layer; {did_you_mean(word, names)}"
+        f"write a layer of torch.nn, such as 'Conv2d', or one of {', '.join(names)}"
+    )
+
+
+def _limit(match: re.Match[str], text: str) -> tuple[Strictness, int]:
+    written = match["comparison"].lower()
+    strictness, added = next((s, a) for words, s, a in _COMPARISONS if words == written)
+    number = int(match["number"]) + added
+    if number < 0:
+        raise BudgetError(f"rule {text!r} can never hold; give a number of 1 or more")
+    return strictness, number
+
+
+def _parse_no(text: str, match: re.Match[str]) -> Rule:
+    return CountRule(text, parse_terms(match["terms"]), "at most", 0)
+
+
+def refuse_contradictions(rules: Sequence[Rule]) -> None:
+    """Check that rules about the numbers of the same kinds of layers can hold together.
+
+    Raises:
+        BudgetError: Two of them cannot.
+    """
+    counts = [rule for rule in rules if isinstance(rule, CountRule)]
+    for one, other in itertools.permutations(counts, 2):
+        lower, upper = one.strictness != "at most", other.strictness != "at least"
+        if set(one.terms) == set(other.terms) and lower and upper and one.number > other.number:
+            raise BudgetError(f"{one.text!r} and {other.text!r} contradict each other; drop one")
+
+
+def _parse_count(text: str, match: re.Match[str]) -> Rule:
+    return CountRule(text, parse_terms(match["terms"]), *_limit(match, text))
+
+
+def _parse_end(text: str, match: re.Match[str]) -> Rule:
+    return EndRule(text, parse_terms(match["terms"]))
+
+
+def _parse_after(text: str, match: re.Match[str]) -> Rule:
+    return AfterRule(text, parse_terms(match["terms"]), parse_terms(match["each"]))
+
+
+def _parse_distance(text: str, match: re.Match[str]) -> Rule:
+    return DistanceRule(text, parse_terms(match["terms"]), *_limit(match, text))
+
+
+def _parse_field(text: str, match: re.Match[str]) -> Rule:
+    place: Place = "at the output"
+    if written := (match["place"] or "").lower():
+        place = "before the last layer" if "last" in written else "before GAP"
+    strictness, number = _limit(match, text)
+    return FieldRule(text, place, strictness, number)
+
+
+_PREDICTION = r"(?:the )?(?:prediction|output|predictions)"
+_GAP = r"GAP|(?:the )?global average pooling|(?:the )?global pooling"
+_FORMS: tuple[tuple[re.Pattern[str], Callable[[str, re.Match[str]], Rule]], ...] = tuple(
+    (re.compile(form, re.I), parse)
+    for form, parse in (
+        (
+            rf"(?:receptive field|RF)(?: of)?:? {_LIMIT}(?:x\d+)?(?: pixels| px)?"
+            rf"(?P<place> before (?:the last layer|{_GAP})| at the output)?",
+            _parse_field,
+        ),
+        (
+            rf"(?P<terms>.+?),? {_LIMIT} layers? (?:before|from|away from) {_PREDICTION}",
+            _parse_distance,
+        ),
+        (
+            rf"(?:no|not|without) (?P<terms>.+) (?:right|directly|just) before {_PREDICTION}",
+            _parse_end,
+        ),
+        (r"(?P<terms>.+) after (?:each|every) (?P<each>.+)", _parse_after),
+        (r"(?:no|not|without) (?P<terms>.+)", _parse_no),
+        (rf"{_LIMIT} (?P<terms>.+)", _parse_count),
+        (rf"(?P<terms>.+?) ?{_LIMIT}", _parse_count),
+    )
+)
