@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import os
 import pickle
 import zipfile
@@ -144,6 +145,15 @@ class RunsWhenLoaded:
         return os.system, (self._command,)
 
 
+def notebook(code: str) -> str:
+    cells = [
+        {"cell_type": "markdown", "metadata": {}, "source": ["# My net"]},
+        {"cell_type": "code", "metadata": {}, "source": "!pip install torch\nx = 1", "outputs": []},
+        {"cell_type": "code", "metadata": {}, "source": code, "outputs": []},
+    ]
+    return json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
+
+
 def zip_of(files: dict[str, bytes | str]) -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -180,7 +190,7 @@ def submissions(secret: Path) -> dict[str, tuple[Files, str, str]]:
             ".git/config": "x",
             "out/best.pt": torch_bytes(spot_weights()),
         },
-        "right.zip": zip_of({"model.py": RIGHT, "weights.safetensors": good}),
+        "right.zip": zip_of({"net.ipynb": notebook(RIGHT), "weights.safetensors": good}),
         "right-nested.zip": zip_of({"a b/c/model.py": RIGHT, "a b/c/w.pth": torch_bytes(
             {"epoch": 3, "state_dict": spot_weights("module.1.")})}),
         "right-script": {"train.py": SCRIPT, "w.safetensors": good},

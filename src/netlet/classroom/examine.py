@@ -6,7 +6,7 @@ import dataclasses
 import math
 import threading
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +121,7 @@ class Examiner:
             "classes": self._data.classes,
             "images": place("/task/images.npy"),
             "train": place("/task/train.npz") if settings.retrain else None,
-            "recipe": asdict(recipe) if recipe else None,
+            "recipe": recipe.to_dict() if recipe else None,
             "seeds": settings.seeds,
             "mean": used.mean if claim.mean is None else claim.mean,
             "std": used.std if claim.std is None else claim.std,
@@ -131,11 +131,12 @@ class Examiner:
         return run_task(_FUNCTION, request, inputs, limits, self._program, self._stop)
 
     def _recipe(self, claim: Claim) -> Recipe | None:
-        if not isinstance(self._settings.retrain, str):
-            return self._settings.retrain
+        chosen = self._settings.retrain
+        if not isinstance(chosen, str):
+            return chosen.for_net(in_catalog=False) if chosen else None
         if claim.recipe is None:
             raise GradingError("claims no recipe to retrain by; ask for one in claim.toml")
-        return claim.recipe
+        return claim.recipe.for_net(in_catalog=False)
 
     def _find_weights(self, folder: Path, claim: Claim) -> str | None:
         """Return the path of the submitted weights in the submission; None if there are none."""

@@ -5,7 +5,6 @@ No test label is here, and nothing that this returns is believed; see ``examine.
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import fnmatch
 import os
@@ -26,6 +25,7 @@ from netlet.experiments import find_experiment
 from netlet.experiments.sandbox import NetAnalysis, SameProcess
 from netlet.nets import build, complete_address, load_weights
 from netlet.nets.net_names import list_nets
+from netlet.nets.sources import read_source
 from netlet.recipes import Recipe, recipe_from_json
 from netlet.records import Epoch
 from netlet.training import Callback, fit
@@ -178,9 +178,8 @@ def _candidates(folder: Path, problems: list[str]) -> list[str]:
             found.append(complete_address(str(file)))
         except NetError as error:
             names = []
-            if file.suffix == ".py":
-                with contextlib.suppress(SyntaxError, ValueError, RecursionError):
-                    names = list_nets(ast.parse(file.read_bytes()))
+            with contextlib.suppress(NetError, SyntaxError, ValueError, RecursionError):
+                names = list_nets(read_source(file).tree)
             found += [f"{file}:{name}" for name in names]
             if not names:
                 problems.append(str(error))

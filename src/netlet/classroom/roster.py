@@ -16,7 +16,7 @@ from netlet import catalog, recipes
 from netlet.classroom.submissions import CLAIMS
 from netlet.errors import GradingError, NetletError
 from netlet.files import read_regular
-from netlet.recipes import Recipe
+from netlet.recipes import AUGMENTS, Recipe
 
 _MAX_BYTES = 1 << 20
 _NAME_COLUMNS = ("submission", "file", "id", "login", "username", "github")
@@ -126,9 +126,11 @@ def _find_recipe(value: Any) -> Recipe:
         if isinstance(value, dict):
             settings = dict(value)
             base = catalog.find_recipe(settings.pop("base", "steady"))
+            if isinstance(settings.get("augment"), str):
+                settings["augment"] = AUGMENTS[settings["augment"]]
             changed = base.replace(**recipes.upgrade_recipe(settings))
             return changed.replace(name=f"{base.name}, as claimed")
-    except (NetletError, TypeError, ValueError) as error:
+    except (NetletError, KeyError, TypeError, ValueError) as error:
         raise GradingError(f"the claimed recipe is invalid: {error}") from error
     raise GradingError(f"recipe={_show(value)} is no recipe; write its name or a table of settings")
 
