@@ -239,7 +239,6 @@ def submissions(secret: Path) -> dict[str, tuple[Files, str, str]]:
     broken: dict[str, tuple[Files, str]] = {
         "broken-syntax": ({"m.py": "class Net(:\n"}, "is not valid Python"),
         "broken-import": ({"m.py": "import nowhere\n" + RIGHT.replace("10)", "nowhere.n)")}, "nowhere"),
-        "broken-empty": ({"notes.txt": "later"}, "no Python file or notebook"),
         "broken-no-net": ({"m.py": "x = 1\n"}, "has no net"),
         "broken-forward": ({"m.py": RIGHT.replace("784", "12")}, "has no net"),
         "broken-classes": ({"m.py": RIGHT.replace("10)", "11)")}, "returns 11 numbers, not 10"),
@@ -253,6 +252,9 @@ def submissions(secret: Path) -> dict[str, tuple[Files, str, str]]:
     hostile: dict[str, tuple[Files, str]] = {
         "hostile-pickle": (
             {"m.py": RIGHT, "w.pt": pickle.dumps(RunsWhenLoaded(f"echo x >> {secret}"))}, "w.pt"),
+        "hostile-net-pickle": (
+            {"m.py": RIGHT, "w.pth": torch_bytes(
+                {"state_dict": RunsWhenLoaded(f"echo x >> {secret}")})}, "w.pth"),
         "hostile-bomb.zip": (zip_of({"w.pt": bytes(80 << 20)}), "is too large"),
         "hostile-link.zip": (zip_with_a_link(), "no Python file or notebook"),
         **{

@@ -50,7 +50,7 @@ def test_a_class_of_forty_gets_the_expected_grades(tmp_path: Path) -> None:
     for name, (files, _, _) in expected.items():
         write_submission(folder, name, files)
     settings = GradingSettings(budget=CLASS, time_limit_s=60)
-    grades = grade_submissions(list_submissions(folder), settings, spot_data())
+    grades = grade_submissions(list_submissions([folder]), settings, spot_data())
     found = {grade.name: grade for grade in grades}
     assert found.keys() == {name_of(name) for name in expected}
     for name, (_, state, why) in expected.items():
@@ -109,7 +109,7 @@ def test_one_command_writes_tables_reports_and_results(
 @pytest.mark.slow
 @needs_sandbox
 def test_what_has_changed_is_graded_again_and_all_if_the_budget_has(class_on_spots: Path) -> None:
-    found = list_submissions(class_on_spots)
+    found = list_submissions([class_on_spots])
     settings = GradingSettings(budget=CLASS)
 
     def grade(settings: GradingSettings, before: dict[str, Grade]) -> tuple[dict[str, Grade], bool]:
@@ -221,6 +221,32 @@ def test_a_zip_file_writes_only_within_its_folder_and_limits(
         return
     copy_submission(submission, target)
     assert [path.name for path in tmp_path.rglob("*.py")] == ["ok.py"]
+
+
+def test_submissions_are_those_in_a_folder_or_those_named(tmp_path: Path) -> None:
+    for name in ("a.py", "b.ipynb", "c.zip", "notes.txt", ".hidden.py"):
+        (tmp_path / name).write_text("x")
+    for name in ("a", "grades", "__pycache__"):
+        (tmp_path / name).mkdir()
+    found = list_submissions([tmp_path], out=tmp_path / "grades")
+    assert [one.name for one in found] == ["a", "a.py", "b", "c"]
+    found = list_submissions([tmp_path / "a.py", tmp_path / "c.zip"])
+    assert [one.name for one in found] == ["a", "c"]
+    assert [one.name for one in list_submissions([tmp_path], single=True)] == [tmp_path.name]
+    for paths, problem in (
+        ([tmp_path / "grades"], "has no submissions"),
+        ([tmp_path / "notes.txt"], "is no submission; name a .py"),
+        ([tmp_path / "nobody.py"], "no such submission or folder"),
+    ):
+        with pytest.raises(GradingError, match=problem):
+            list_submissions(paths)
+
+
+def test_each_student_has_a_folder_of_their_own() -> None:
+    names = ["Ann", "ann", "a/b", "a_b", "..", "grades.csv", "\udce9"]
+    folders = grade_files.name_folders(names)
+    assert len({folder.lower() for folder in folders.values()}) == len(names)
+    assert not any("/" in folder or folder.startswith(".") for folder in folders.values())
 
 
 def test_the_digest_depends_on_names_and_contents(tmp_path: Path) -> None:

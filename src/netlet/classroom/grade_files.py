@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 from collections.abc import Sequence
@@ -164,6 +165,14 @@ def to_gradescope(grade: Grade) -> dict[str, Any]:
     }
 
 
-def folder_of(grade: Grade, out: Path) -> Path:
-    """Return the folder for the report of one student."""
-    return out / (safe_name(grade.name) or f"submission-{grade.digest[:8]}")
+def name_folders(names: Sequence[str]) -> dict[str, str]:
+    """Return a name for the folder of each submission; no two are the same on any system."""
+    taken, found = {GRADES_CSV, GRADES_JSON}, {}
+    for name in names:
+        folder = safe_name(name)
+        if not folder or folder.lower() in taken:
+            mark = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+            folder = f"{folder or 'submission'}-{mark}"
+        taken.add(folder.lower())
+        found[name] = folder
+    return found

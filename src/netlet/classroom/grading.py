@@ -101,7 +101,7 @@ class _Grader:
     def grade(self, number: int, submission: Submission) -> tuple[Examination, bool]:
         """Return the examination of a submission, and whether its grade is an earlier one."""
         start, name = time.perf_counter(), submission.name
-        row = self._roster.get(name, {})
+        row = self._roster.get(name) or self._roster.get(submission.path.name, {})
         target, digest = self._folder / f"submission-{number}", ""
         target.mkdir()
         try:

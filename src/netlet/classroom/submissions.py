@@ -9,7 +9,7 @@ import stat
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -41,42 +41,59 @@ class Submission:
     path: Path
 
 
-def list_submissions(folder: Path, *, single: bool = False) -> list[Submission]:
-    """Return the submissions in a folder, sorted by name.
+def list_submissions(
+    paths: Sequence[Path], *, single: bool = False, out: Path | None = None
+) -> list[Submission]:
+    """Return the submissions that some paths mean.
 
     Args:
-        folder: A folder with a Python file, notebook, folder or zip file for each student.
-        single: Whether ``folder`` is itself one submission, which may be a file, too.
+        paths: One folder with a Python file, notebook, folder or zip file for each student; or
+            several of these themselves.
+        single: Whether the path is itself one submission.
+        out: The folder for the grades, which is no submission if it lies among them.
+
+    Returns:
+        The submissions, those of a folder sorted by name.
 
     Raises:
-        GradingError: There is no such folder, or it has no submissions.
+        GradingError: A path does not exist, is of another kind, or has no submissions.
     """
-    if single:
-        if not folder.exists():
-            raise GradingError(f"{folder}: no such submission; check its path")
-        name = folder.resolve().stem if folder.is_file() else folder.resolve().name
-        return [Submission(name or "submission", folder)]
-    if not folder.is_dir():
-        what = "is a file; pass --single to grade it alone" if folder.exists() else "no such folder"
-        raise GradingError(f"{folder}: {what}; name the folder with the submissions")
+    for path in paths:
+        if not path.exists():
+            raise GradingError(f"{path}: no such submission or folder; check its path")
+        if path.is_file() and path.suffix.lower() not in _KINDS:
+            raise GradingError(f"{path}: is no submission; name a .py, .ipynb or .zip file")
+    if single and len(paths) > 1:
+        raise GradingError("--single is for one submission; name one, or leave --single out")
+    if len(paths) == 1 and paths[0].is_dir() and not single:
+        paths = _list_folder(paths[0], out)
+    stems = Counter(_stem(path) for path in paths)
+    names = [_stem(path) if stems[_stem(path)] == 1 else path.name for path in paths]
+    if len(set(names)) < len(names):
+        names = [str(path) for path in paths]
+    return [Submission(name, path) for name, path in zip(names, paths, strict=True)]
+
+
+def _list_folder(folder: Path, out: Path | None) -> list[Path]:
     paths = [
         path
         for path in sorted(folder.iterdir())
         if not path.name.startswith(".")
         and path.name not in _LEFT_OUT
         and (path.is_dir() or path.suffix.lower() in _KINDS)
+        and (out is None or path.resolve() != out.resolve())
     ]
     if not paths:
         raise GradingError(
             f"{folder}: has no submissions; put a .py file, notebook, folder or .zip for each "
             "student into it"
         )
-    stems = Counter(_stem(path) for path in paths)
-    return [Submission(_stem(p) if stems[_stem(p)] == 1 else p.name, p) for p in paths]
+    return paths
 
 
 def _stem(path: Path) -> str:
-    return path.name if path.is_dir() else path.stem
+    path = path if path.name else path.resolve()
+    return (path.stem if path.is_file() else path.name) or "submission"
 
 
 def copy_submission(submission: Submission, target: Path) -> None:

@@ -38,10 +38,10 @@ _CLAIM = "claim"
 
 def grade(
     submissions: Annotated[
-        Path,
+        list[Path],
         typer.Argument(
             metavar="SUBMISSIONS",
-            help="Folder with a .py file, notebook, folder or .zip for each student.",
+            help="Folder with a .py file, notebook, folder or .zip for each student, or these.",
         ),
     ],
     budget: Annotated[
@@ -179,7 +179,7 @@ def grade(
     from netlet.classroom import grade_files
     from netlet.sandbox import find_program
 
-    found = classroom.list_submissions(submissions, single=single)
+    found = classroom.list_submissions(submissions, single=single, out=out)
     rows = classroom.read_roster(roster) if roster else {}
     before = {} if again else grade_files.read_grades(out)
     if trust:
@@ -187,7 +187,7 @@ def grade(
     else:
         find_program()
     images = load_dataset(dataset or "mnist", data_dir)
-    writer = _Writer(out, images.held_out, len(found), single=single)
+    writer = _Writer(out, images.held_out, [one.name for one in found], single=single)
     with show_progress("grading", unit=" submissions") as bar:
 
         def on_grade(examination: Examination, kept: bool) -> None:
@@ -204,7 +204,8 @@ def grade(
             on_grade=on_grade,
         )
     writer.finish(grades)
-    missing = sorted(set(rows) - {one.name for one in found}) if not single else []
+    handed_in = {name for one in found for name in (one.name, one.path.name)}
+    missing = [] if single else sorted(rows.keys() - handed_in)
     if json:
         print_json("grades", {**grade_files.grades_to_dict(grades), "folder": str(out)})
     else:
@@ -253,8 +254,11 @@ def _make_settings(
 class _Writer:
     """Writes the report of each student at once, and the tables of all at the end."""
 
-    def __init__(self, out: Path, split: Split, total: int, *, single: bool) -> None:
-        self._out, self._split, self._total, self._single = out, split, total, single
+    def __init__(self, out: Path, split: Split, names: list[str], *, single: bool) -> None:
+        from netlet.classroom.grade_files import name_folders
+
+        self._out, self._split, self._total = out, split, len(names)
+        self._folders = {names[0]: "."} if single else name_folders(names)
         self._figures = importlib.util.find_spec("matplotlib") is not None
         self.done = self.kept = 0
         if not self._figures:
@@ -262,13 +266,13 @@ class _Writer:
 
     def take(self, examination: Examination, kept: bool) -> None:
         """Write what one student gets, unless it is there already."""
-        from netlet.classroom.grade_files import REPORT, RESULTS, folder_of, to_gradescope
+        from netlet.classroom.grade_files import REPORT, RESULTS, to_gradescope
         from netlet.classroom.student_page import student_page
         from netlet.report import write
 
         self.done += 1
         grade = examination.grade
-        folder = self._out if self._single else folder_of(grade, self._out)
+        folder = self._out / self._folders[grade.name]
         if kept and (folder / REPORT).exists() and (folder / RESULTS).exists():
             self.kept += 1
             return
