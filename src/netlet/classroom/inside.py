@@ -9,7 +9,6 @@ import contextlib
 import fnmatch
 import os
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from netlet.data import Dataset, Split
 from netlet.errors import NetError
 from netlet.evaluation import compute_logits
 from netlet.experiments import find_experiment
-from netlet.experiments.sandbox import NetAnalysis, SameProcess
+from netlet.experiments.sandbox import NetAnalysis, SameProcess, analysis_to_json
 from netlet.nets import build, complete_address, load_weights
 from netlet.nets.net_names import list_nets
 from netlet.nets.sources import read_source
@@ -56,7 +55,7 @@ def examine(request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
     entry = find_experiment(address).net
     values: dict[str, Any] = {
         "net": os.path.relpath(address, folder),
-        "analysis": asdict(found),
+        "analysis": analysis_to_json(found),
         "epochs": [],
     }
     tensors: dict[str, torch.Tensor] = {}

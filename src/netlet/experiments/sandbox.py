@@ -170,8 +170,13 @@ def answer_request(request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
     sys.path += [folder for folder in request["path"] if folder not in sys.path]
     shape = tuple(request["shape"])
     found = SameProcess().analyze(request["net"], shape, request["classes"], request["style"])
+    return analysis_to_json(found), b""
+
+
+def analysis_to_json(found: NetAnalysis) -> dict[str, Any]:
+    """Return an analysis as plain values, from which :func:`parse_analysis` makes it again."""
     cost = replace(found.cost, structure=found.cost.describe())
-    return asdict(replace(found, cost=cost)), b""
+    return asdict(replace(found, cost=cost))
 
 
 def _copy_readable(files: Iterable[Path], folder: Path) -> dict[str, Path]:
