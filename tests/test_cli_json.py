@@ -61,6 +61,7 @@ COMMANDS = (
     ("evaluate", RUN, *DATA),
     ("evaluate", STUDY, *DATA),
     ("export", RUN, "--to", "page", *DATA),
+    ("explain", "speck", "digit.png"),
     ("predict", "digit.png", "missing.png"),
     ("predict", "digit.png", "--net", STUDY),
     ("play", "--no-open", "-o", "play.html"),

@@ -36,6 +36,13 @@ def test_suggestions_are_the_steepest_descent_and_a_tenth_of_the_lowest() -> Non
     assert made_of(2.0, 1.5, 0.2, 9.0, 3.0, 2.9).steepest == 0.01
 
 
+def test_a_range_test_shows_itself() -> None:
+    found = made_of(2.3, 2.2, 0.9, 0.5, 0.6)
+    assert repr(found) == "RangeTest(steepest=0.1, tenth_of_lowest=0.1, steps=5, peak_lr=0.1)"
+    labels = [text.get_text() for text in found.plot().figure.legends[0].get_texts()]
+    assert labels == ["each step", "smoothed", "steepest: 0.1", "lowest / 10: 0.1", "peak_lr: 0.1"]
+
+
 def test_a_loss_that_never_falls_gives_no_suggestion() -> None:
     found = made_of(0.1, 0.2, 0.3)
     assert (found.steepest, found.tenth_of_lowest) == (None, None)
@@ -127,7 +134,7 @@ def test_netlet_lr_prints_plots_and_records_nothing(
     assert (document["kind"], document["net"], document["steps"]) == ("lr", "4k5s2 P 4", 30)
     code, out, _ = netlet(*words, "-o", "lr.svg", "--json")
     assert json.loads(out) == document
-    assert "steepest descent" in (tmp_path / "lr.svg").read_text()
+    assert "steepest: " in (tmp_path / "lr.svg").read_text()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["found", "lr.svg"]
 
 

@@ -25,6 +25,7 @@ from netlet.cli import (
     compare,
     data,
     evaluate,
+    explain,
     export,
     frontier,
     grade,
@@ -131,6 +132,13 @@ add_command(
     evaluate.evaluate,
     "netlet evaluate crest",
     "netlet evaluate mine.py:Net --weights mine.pt --dataset fashion_mnist",
+    group=UNDERSTAND,
+)
+add_command(
+    app,
+    explain.explain,
+    "netlet explain crest test:18 test:247",
+    "netlet explain runs/swift-seed0 seven.png --class 1 -o seven.html",
     group=UNDERSTAND,
 )
 add_command(

@@ -68,7 +68,7 @@ def evaluate(
     run = find_run(place)
     find_weights(place, weights, trust=trust)  # before a data set is looked for
     if run:
-        images, split = _images_of_run(run, dataset, data_dir, channels, split)
+        images, split = load_images_of_run(run, dataset, data_dir, channels, split)
         trained = load_trained_net(place, weights, mean=mean, std=std, trust=trust)
     else:
         images = load_dataset(dataset or "mnist", data_dir, channels)
@@ -100,7 +100,7 @@ def evaluate(
     suggest_normalization(trained, scored, images.classes, result.score)
 
 
-def _images_of_run(
+def load_images_of_run(
     run: Run, dataset: str | None, data_dir: Path | None, channels: int | None, split: str | None
 ) -> tuple[Dataset, str | None]:
     """Load the images for a run, and the split to score: its own data unless another is named.

@@ -48,6 +48,7 @@ SCHEMAS: Mapping[str, int] = {
     "report": 1,
     "frontier": 1,
     "evaluation": 1,
+    "explanation": 1,
     "lr": 1,
     "export": 1,
     "predictions": 2,

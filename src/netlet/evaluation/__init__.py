@@ -15,12 +15,16 @@ from netlet.evaluation.evaluate import (
     score_logits,
     to_probabilities,
 )
+from netlet.evaluation.explain import ClassMaps, Explanation, LayerMaps, explain
 from netlet.evaluation.format import evaluation_to_dict, format_evaluation, worst_mistakes
 from netlet.evaluation.normalization import find_better_normalization
 from netlet.evaluation.predict import Prediction, Predictions, predict
 
 __all__ = [
+    "ClassMaps",
     "Evaluation",
+    "Explanation",
+    "LayerMaps",
     "Prediction",
     "Predictions",
     "check_agreement",
@@ -30,6 +34,7 @@ __all__ = [
     "compute_probabilities",
     "evaluate",
     "evaluation_to_dict",
+    "explain",
     "find_better_normalization",
     "fit_temperature",
     "format_evaluation",

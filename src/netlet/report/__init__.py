@@ -3,6 +3,7 @@
 from netlet.report.commands import command_for
 from netlet.report.comparison_page import comparison_page, distinguish_names
 from netlet.report.comparison_plots import curves_of_studies
+from netlet.report.explain_page import explain_page
 from netlet.report.figures import save_figure
 from netlet.report.frontier_page import frontier_page, frontier_table
 from netlet.report.frontier_plot import frontier_figure
@@ -22,6 +23,7 @@ __all__ = [
     "comparison_page",
     "curves_of_studies",
     "distinguish_names",
+    "explain_page",
     "frontier_figure",
     "frontier_page",
     "frontier_table",

@@ -11,8 +11,10 @@ from netlet.records import Run, Study
 from netlet.report import study_plots
 from netlet.report.figures import NARROW, use_style
 from netlet.report.frontier_plot import draw_frontier
+from netlet.report.learning_rate_plot import draw_range_test
 from netlet.stats import Comparison, Frontier
 from netlet.text import escape_controls
+from netlet.training import RangeTest
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,7 +27,7 @@ def plot(value: object, what: str | None = None, ax: Axes | None = None) -> Axes
     """Draw a value.
 
     Args:
-        value: A run, a study, a comparison or a frontier.
+        value: A run, a study, a comparison, a frontier or a range test.
         what: What to draw of it; None: the first of its plots.
         ax: The axes to draw on; None: those of a new figure of pyplot.
 
@@ -91,6 +93,11 @@ def _(value: Comparison) -> Mapping[str, Draw]:
         axes.set_title(f"difference {value.difference:+.3f} points, {value.outcome}")
 
     return {"seeds": draw}
+
+
+@list_plots.register
+def _(value: RangeTest) -> Mapping[str, Draw]:
+    return {"loss": partial(draw_range_test, value)}
 
 
 @list_plots.register

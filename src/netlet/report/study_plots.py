@@ -55,7 +55,7 @@ def accuracy_curves(study: Study, axes: Axes | None = None) -> Figure:
             lowest = min(float(held_out[:, 1:].min()), float(train[:, 1:].min()))
             axes.set_ylim(bottom=lowest - 0.15 * (100 - lowest), top=100 + 0.03 * (100 - lowest))
         axes.set_ylabel("accuracy (%)")
-        _put_legend_below(axes)
+        put_legend_below(axes)
 
     return _draw_figure(draw, axes)
 
@@ -72,7 +72,7 @@ def loss_curves(study: Study, axes: Axes | None = None) -> Figure:
         lowest, highest = min(held_out.min(), train.min()), max(held_out.max(), train.max())
         use_error_axis(axes, 0.9 * max(float(lowest), 1e-5), 1.1 * max(float(highest), 1e-4))
         axes.set_ylabel("cross-entropy")
-        _put_legend_below(axes)
+        put_legend_below(axes)
 
     return _draw_figure(draw, axes)
 
@@ -120,7 +120,7 @@ def seed_accuracies(studies: Sequence[Study], axes: Axes | None = None) -> Figur
         if targets:
             text = ", ".join(f"{target:g}" for target in sorted(targets))
             axes.plot([], [], "--", color=GRAY, linewidth=1, label=f"target {text}%")
-        _put_legend_below(axes)
+        put_legend_below(axes)
 
     return _draw_figure(draw, axes, height=1.25 + 0.36 * len(studies))
 
@@ -132,7 +132,7 @@ def confusion_matrix(study: Study, axes: Axes | None = None) -> Figure:
     names = [*map(escape_controls, study.data["class_names"])]
 
     def draw(axes: Axes) -> None:
-        axes.imshow(counts, cmap=_transparent_to_red(), vmin=0, vmax=max(int(counts.max()), 1))
+        axes.imshow(counts, cmap=transparent_to_red(), vmin=0, vmax=max(int(counts.max()), 1))
         if len(names) <= _MOST_NAMED_CLASSES:
             for row, column in zip(*counts.nonzero(), strict=True):
                 number = str(counts[row, column])
@@ -232,7 +232,7 @@ def _draw_curves(
     use_whole_numbers(axes)
 
 
-def _put_legend_below(axes: Axes) -> None:
+def put_legend_below(axes: Axes) -> None:
     """Draw the legend below the axes, where it covers no curve, unless others share the figure."""
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
@@ -250,7 +250,7 @@ def use_whole_numbers(axes: Axes) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
 
-def _transparent_to_red() -> Any:
+def transparent_to_red() -> Any:
     """Return a color map from transparent to red, so that zero has the color of the page."""
     from matplotlib.colors import LinearSegmentedColormap, to_rgb
 

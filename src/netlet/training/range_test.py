@@ -10,7 +10,7 @@ import contextlib
 import copy
 import dataclasses
 import math
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,7 @@ from torch import nn
 from netlet.backends import select_augmentation, select_backend
 from netlet.data import Dataset
 from netlet.data.batches import count_steps, iterate_epoch
+from netlet.display import Plotted
 from netlet.errors import TrainingError
 from netlet.nets.device_errors import explain_device_errors
 from netlet.nets.isolation import guard_net
@@ -37,7 +38,7 @@ _SMOOTHED_STEPS = 50  # over about as many steps the loss is averaged, in short 
 
 
 @dataclass(frozen=True)
-class RangeTest:
+class RangeTest(Plotted):
     """The loss at each learning rate of a range test.
 
     Attributes:
@@ -70,6 +71,12 @@ class RangeTest:
         """A tenth of the rate with the lowest smoothed loss; None if the loss never falls."""
         lowest = int(np.argmin(self.smoothed))
         return self.rates[lowest] / 10 if lowest else None
+
+    def _facts(self) -> Mapping[str, object]:
+        return {"steepest": self.steepest, "tenth_of_lowest": self.tenth_of_lowest} | {
+            "steps": len(self.rates),
+            "peak_lr": self.peak_lr,
+        }
 
     def to_dict(self) -> dict[str, object]:
         """Return the test as plain values."""
