@@ -121,7 +121,8 @@ def test_records_of_both_layouts_are_drawn() -> None:
     assert "`benchmarks/nets.py` has `lenet5`." in drawn
     assert "peak" not in drawn
     shared = speed.pipeline_table({"rows": [{**new, "peak_share": 0.483}]}, raced)
-    assert row[:-2] + " | 48% |" in shared and "matrix product" in shared
+    assert row[:-2] + " | 48% |" in shared
+    assert "matrix product" in shared
 
 
 def is_running(process: int) -> bool:
