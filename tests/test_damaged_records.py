@@ -140,7 +140,7 @@ def test_contradictions_name_both_parts(
         ("budget.params_below", 0, "params_below=0 is too small"),
         ("times.total_s", 10**24, "times.total_s: expected a smaller number"),
         ("verdict.results.0.state", "FINE", "verdict.results[0].state: expected one of"),
-        ("schema", True, "expected schema 1 to 4, found true"),
+        ("schema", True, "expected schema 1 to 5, found true"),
         ("schema", 99, "another version of netlet wrote it"),
     ],
 )

@@ -132,12 +132,39 @@ def test_a_change_of_what_the_net_needs_is_refused_and_of_the_rest_is_not(
     assert "its net came from one/model.py, and there is no such file; put it back" in err
 
 
+def write_notebook(path: Path, *cells: str, outputs: bool = False) -> None:
+    shown = [{"output_type": "stream", "name": "stdout", "text": "99%"}] if outputs else []
+    made = [{"cell_type": "code", "outputs": shown, "source": cell} for cell in cells]
+    path.write_text(json.dumps({"cells": made, "nbformat": 4}))
+
+
+def test_a_run_records_the_cell_and_the_code_of_a_notebook_but_not_its_outputs(
+    data: str, netlet: Netlet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    book = tmp_path / "book.ipynb"
+    write_net(str(tmp_path))
+    write_notebook(book, "!pip install torch", NET, "Net().train()")
+    address = "book.ipynb:Net[1]"
+    code, _, err = netlet("train", address, "--dataset", data, "-o", "run", *FAST)
+    assert code in (0, 1), err
+    found, run = records.load_run("run"), Path("run")
+    assert (found.net, found.source_path, found.source_cell) == (address, str(book), 2)
+    write_notebook(book, "!pip install torch", NET, "Net().eval()", outputs=True)
+    assert evaluate(netlet, run, data)[0] == 0
+    write_notebook(book, OTHER)
+    code, _, err = evaluate(netlet, run, data)
+    assert code == 2
+    assert "run: cell 2 of book.ipynb, or a file that it imports, has changed since the run" in err
+    assert "name the net: 'book.ipynb:Net[1]' --weights run" in err
+
+
 def test_a_run_of_an_earlier_version_says_no_source_and_is_used_as_before(
     run: Path, data: str, netlet: Netlet, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     path = run / records.RECORD
     record = json.loads(path.read_text())
-    for key in ("source_path", "source_digest"):
+    for key in ("source_path", "source_cell", "source_digest"):
         del record[key]
     del record["budget"]["judged_on"]
     path.write_text(json.dumps(record | {"schema": 3}))

@@ -45,7 +45,7 @@ def test_the_old_layer_names_lead_to_todays_nets() -> None:
 
 def test_a_run_with_schema_1_is_read() -> None:
     old, run = read("run_schema_1.json"), records.load_run(OLD / "run_schema_1.json")
-    assert (old["schema"], run.schema) == (1, 4)
+    assert (old["schema"], run.schema) == (1, 5)
     assert run.cost == rename_layers(old["facts"])
     assert run.backend == old["step"] == "compiled"
     assert run.train_score.correct == old["train_clean"]["correct"]
@@ -147,7 +147,7 @@ def test_every_record_in_results_is_of_this_release() -> None:
     root = Path(__file__).parents[1] / "results"
     for name in ("run.json", "study.json"):
         found = {json.loads(path.read_text())["schema"] for path in root.rglob(name)}
-        assert found <= {3, 4}, name
+        assert found <= {3, 4, 5}, name
 
 
 def test_a_record_with_schema_3_is_read_and_says_nothing_of_the_source_of_its_net() -> None:
@@ -156,7 +156,11 @@ def test_a_record_with_schema_3_is_read_and_says_nothing_of_the_source_of_its_ne
     if record["schema"] == 3:
         assert not {"source_path", "source_digest"} & record.keys()
     run = records.load_run(path)
-    assert (run.schema, run.source_path, run.source_digest) == (4, "", "")
+    assert (run.schema, run.source_path, run.source_digest) == (5, "", "")
+    assert run.source_cell == 0
+    newer = record | {"schema": 4, "source_cell": 1}
+    with pytest.raises(DamagedRecordError, match="source_cell came with a later one"):
+        records.Run.from_json(json.dumps(newer), "run.json")
     newer = record | {"schema": 3, "source_path": "", "source_digest": "0" * 64}
     with pytest.raises(DamagedRecordError, match="source_path came with a later one"):
         records.Run.from_json(json.dumps(newer), "run.json")

@@ -6,6 +6,7 @@ another folder, or the same file after a change, may have the same layers and co
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from netlet import records
@@ -41,7 +42,8 @@ def find_experiment_of_run(run: Run, folder: str, *, trusted: bool) -> Experimen
             if Path(found.path) != Path(run.source_path):
                 home = relative_path(Path(run.source_path).parent)
                 remedy = f"run the command in {home}, or {remedy}"
-            raise _refuse(folder, run.source_path, run.source_digest, found.path, remedy)
+            began = _Origin(run.source_path, run.source_digest, run.source_cell)
+            raise _refuse(folder, began, found.path, remedy)
         if found is None and _is_gone(address):
             there = relative_path(run.source_path)
             raise NetError(
@@ -62,7 +64,7 @@ def refuse_other_source(config: RunConfig) -> None:
         place = config.net_source.rpartition(":")[0]
         began = place if is_file_address(place) else found.path
         remedy = "restore it, or start a new run"
-        raise _refuse(config.name, began, config.source_digest, found.path, remedy)
+        raise _refuse(config.name, _Origin(began, config.source_digest), found.path, remedy)
 
 
 def _locate(run: Run) -> str:
@@ -78,15 +80,27 @@ def _is_gone(address: str) -> bool:
     return is_file_address(place) and not Path(place).is_file()
 
 
-def _refuse(who: str, began: str, digest: str, found: str, remedy: str) -> NetError:
+@dataclass(frozen=True)
+class _Origin:
+    """Where the net of a run came from."""
+
+    path: str
+    digest: str
+    cell: int = 0  # as of ``NetCode``; 0 if it is not known
+
+    def __str__(self) -> str:
+        return f"cell {self.cell} of " * bool(self.cell) + relative_path(self.path)
+
+
+def _refuse(who: str, began: _Origin, found: str, remedy: str) -> NetError:
     """Return the error that names the source of a run and the one that is there now."""
-    one, other = relative_path(began), relative_path(found)
+    one, other = relative_path(began.path), relative_path(found)
     if one == other:
         return NetError(
-            f"{who}: {one}, or a file that it imports, has changed since the run (its digest was "
-            f"{digest[:12]}); {remedy}"
+            f"{who}: {began}, or a file that it imports, has changed since the run (its digest was "
+            f"{began.digest[:12]}); {remedy}"
         )
     return NetError(
-        f"{who}: its net came from {one} (digest {digest[:12]}), but {other} is another net of the "
-        f"same name; {remedy}"
+        f"{who}: its net came from {began} (digest {began.digest[:12]}), but {other} is another "
+        f"net of the same name; {remedy}"
     )

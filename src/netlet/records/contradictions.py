@@ -222,6 +222,8 @@ def _contradictions_of_process(run: Run) -> Iterator[str]:
     yield from _contradictions_of_digest("weights_digest", run.weights_digest)
     if bool(run.source_path) != bool(run.source_digest):
         yield "source_path and source_digest do not both say where the net comes from"
+    if run.source_cell and not run.source_path:
+        yield f"source_cell is {run.source_cell}, but source_path names no file"
     try:
         dated = datetime.fromisoformat(run.started_at).tzinfo is not None
     except ValueError:

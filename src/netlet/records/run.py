@@ -104,6 +104,7 @@ class Run(ExperimentConfig, Plotted):
     times: Times
     weights_digest: str  # SHA-256 over names, shapes and values
     source_path: str = ""  # absolute, of the file with the net; empty if it comes with netlet
+    source_cell: int = 0  # the cell with the net, from 1; 0 if the file has no cells
     started_at: str  # UTC, ISO 8601
     backend: str = "eager"  # how training steps were computed, in the last stretch
     resumed_after: tuple[int, ...] = ()  # epochs after which the run was interrupted and resumed

@@ -2,7 +2,8 @@
 
 Version 0.1 wrote runs with schema 1, studies with schema 2, checkpoints with format 2, and trials
 without a schema. Runs with schema 2 and checkpoints with format 3 do not know which backend and
-environment trained which epochs; runs and studies with schema 3 do not know the source of the net.
+environment trained which epochs; runs and studies with schema 3 do not know the source of the net,
+and runs with schema 4 not the cell of a notebook.
 Every function accepts a record that is up to date already and returns it unchanged.
 """
 
@@ -18,7 +19,7 @@ from netlet.budgets import OLD_BUDGET_NAMES
 from netlet.errors import DamagedRecordError
 from netlet.recipes import complete_recipe, upgrade_recipe
 
-RUN_SCHEMA = 4
+RUN_SCHEMA = 5
 STUDY_SCHEMA = 4
 CHECKPOINT_FORMAT = 4
 
@@ -116,9 +117,13 @@ def upgrade_run(record: Mapping[str, Any]) -> dict[str, Any]:
     """
     if record["schema"] == RUN_SCHEMA:
         return dict(record)
+    _refuse_newer_keys(record, ("source_cell",))
+    if record["schema"] == 4:
+        return {"source_cell": 0, **record, "schema": RUN_SCHEMA}
     _refuse_newer_keys(record, ("source_path", "source_digest"))
-    if record["schema"] == RUN_SCHEMA - 1:
-        return _name_split({"source_digest": "", "source_path": "", **record, "schema": RUN_SCHEMA})
+    unknown = {"source_digest": "", "source_path": "", "source_cell": 0}
+    if record["schema"] == 3:
+        return _name_split({**unknown, **record, "schema": RUN_SCHEMA})
     _refuse_newer_keys(record, ("stretches", *(("cost",) if record["schema"] == 1 else ())))
     upgraded = _upgrade_config(_rename(record, _RUN_KEYS))
     if upgraded["verdict"]:
@@ -143,7 +148,7 @@ def upgrade_run(record: Mapping[str, Any]) -> dict[str, Any]:
         upgraded.get("resumed_after", ()),
         {"backend": upgraded.get("backend", "eager"), "environment": upgraded["environment"]},
     )
-    upgraded = {"backend": "eager", "resumed_after": [], "source_path": "", **upgraded}
+    upgraded = {"backend": "eager", "resumed_after": [], **unknown, **upgraded}
     return _rename_layers(upgraded) | {"schema": RUN_SCHEMA}
 
 

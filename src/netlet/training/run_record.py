@@ -95,6 +95,7 @@ def make_run(
         started_at=origin.started_at,
         initial_weights_digest=origin.initial_weights_digest,
         source_path=origin.code.path if origin.code else "",
+        source_cell=origin.code.cell if origin.code else 0,
         source_digest=origin.code.digest if origin.code else "",
         resumed_after=result.resumed_after,
         stretches=result.stretches,
