@@ -101,6 +101,8 @@ FREE = {
     "main.c",
     "mine.py",
     "netlet.c",
+    "model.py",
+    "netlet.toml",
     "netlet.h",
     "pyproject.toml",
     "run.json",

@@ -106,6 +106,10 @@ class LadderError(NetletError):
     """A ladder that is missing, incomplete or not trained yet."""
 
 
+class RepositoryError(NetletError):
+    """A ``netlet.toml`` that is not valid, or a repository that cannot be set up."""
+
+
 class OutputError(NetletError):
     """An output file that cannot be written."""
 

@@ -29,6 +29,7 @@ from netlet.cli import (
     export,
     frontier,
     grade,
+    init,
     listing,
     lr,
     play,
@@ -75,6 +76,13 @@ add_command(
     grade.grade,
     "netlet grade submissions --budget document_004",
     "netlet grade submissions --budget document_004 --roster class.csv --retrain quick",
+    group=DESIGN,
+)
+add_command(
+    app,
+    init.init,
+    "netlet init",
+    "netlet init model.py:Net --budget eight_k --dry-run",
     group=DESIGN,
 )
 add_command(

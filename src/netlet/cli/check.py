@@ -12,6 +12,7 @@ import typer
 from netlet import catalog
 from netlet.budgets import Budget, NotedVerdict, RuleResult
 from netlet.cli.options import Classes, Input, Json, Nets, Sandboxed, budget_names
+from netlet.cli.repository import Choice, apply_repository, require_net
 from netlet.cli.results import print_json, print_result
 from netlet.cli.settings import apply_limits, parse_shape
 from netlet.cli.several import Outcome, refuse_loose_words, try_each
@@ -21,7 +22,7 @@ _COMMAND_LINE = "command-line limits"  # name of the budget that only options de
 
 
 def check(
-    nets: Nets,
+    nets: Nets = None,
     budget: Annotated[
         str | None,
         typer.Option(
@@ -101,7 +102,7 @@ def check(
     that file's code with your rights; see --sandbox.
 
     Limits that are given replace those of --budget; without --budget, they are the whole budget.
-    Without either, the budget is the experiment's own.
+    Without either, the budget is the experiment's own. What is not given is taken from netlet.toml.
     """
     limits = {
         "params_below": params_below,
@@ -116,13 +117,16 @@ def check(
         "forbids": tuple(forbid or ()),
         "requires": tuple(require or ()),
     }
-    refuse_loose_words(nets)
     shape = parse_shape(input_)
+    choices = _choose(nets, budget)
+    nets = list(choices)
+    refuse_loose_words(nets)
     # All that is known without the nets comes first: their code cannot change that.
-    budgets = {net: _choose_budget(net, budget, limits) for net in nets}
+    budgets = {net: _choose_budget(net, choice.budget, limits) for net, choice in choices.items()}
 
     def check_one(net: str) -> _Checked:
-        return _check(net, budgets[net], shape, classes, sandbox=sandbox)
+        planned = choices[net].planned_epochs
+        return _check(net, budgets[net], planned, shape, classes, sandbox=sandbox)
 
     if len(nets) > 1:
         _check_several(list(try_each(nets, check_one)), json=json)
@@ -168,13 +172,22 @@ def _check_several(checked: Sequence[Outcome[_Checked]], *, json: bool) -> NoRet
     raise typer.Exit(2 if any(one.error for one in checked) else int(failed))
 
 
-def _choose_budget(net: str, budget: str | None, limits: dict[str, Any]) -> Budget:
+def _choose(nets: Sequence[str] | None, budget: str | None) -> dict[str, Choice]:
+    """Return what to check each net with; the net of ``netlet.toml`` if none is named."""
+    named = [Choice(net, budget) for net in nets or (None,)]
+    uses = ("net", "budget", "recipe", "settings", "epochs")
+    chosen = [apply_repository(one, *uses, quiet=i > 0) for i, one in enumerate(named)]
+    return {require_net(choice): choice for choice in chosen}
+
+
+def _choose_budget(net: str, budget: str | Budget | None, limits: dict[str, Any]) -> Budget:
     from netlet.budgets import TWENTY_K
     from netlet.experiments import EXPERIMENTS
 
     only_limits = apply_limits(Budget(name=_COMMAND_LINE), limits)
     if budget:
-        return apply_limits(catalog.find_budget(budget), limits)
+        named = catalog.find_budget(budget) if isinstance(budget, str) else budget
+        return apply_limits(named, limits)
     if only_limits != Budget(name=_COMMAND_LINE):
         return only_limits
     experiment = EXPERIMENTS.get(net)
@@ -182,7 +195,13 @@ def _choose_budget(net: str, budget: str | None, limits: dict[str, Any]) -> Budg
 
 
 def _check(
-    net: str, budget: Budget, shape: tuple[int, ...], classes: int | None, *, sandbox: bool
+    net: str,
+    budget: Budget,
+    planned: int | None,
+    shape: tuple[int, ...],
+    classes: int | None,
+    *,
+    sandbox: bool,
 ) -> _Checked:
     from netlet import analysis
     from netlet.experiments import EXPERIMENTS
@@ -191,7 +210,7 @@ def _check(
     experiment = EXPERIMENTS.get(net)
     where = InSandbox() if sandbox else SameProcess()
     found = where.analyze(net, shape, classes)
-    planned = experiment.recipe.epochs if experiment else None
+    planned = planned or (experiment.recipe.epochs if experiment else None)
     remarks = analysis.remark_on_classes(found.outputs, budget, shape, classes)
     cost = dataclasses.replace(found.cost, epochs=planned)
     verdict = analysis.judge_cost(cost, budget, [*found.summary.notes, *remarks])

@@ -13,8 +13,8 @@ from netlet import records
 from netlet.cli.locate import Problems, input_files
 from netlet.cli.options import FORMATS, Json, study_names
 from netlet.cli.progress import show_phases
+from netlet.cli.repository import STUDIES
 from netlet.cli.results import print_json, print_result, say
-from netlet.cli.study import STUDIES
 from netlet.errors import RecordError
 from netlet.outputs import check_output
 from netlet.text import round_percentages

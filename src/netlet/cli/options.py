@@ -99,9 +99,11 @@ STUDY = "Folder of a study or run, its record, or the name of a study that comes
 
 Net = Annotated[str, typer.Argument(metavar="NET", help=NET, autocompletion=net_names)]
 Nets = Annotated[
-    list[str],
+    list[str] | None,
     typer.Argument(
-        metavar="NET", help=f"{NET} Several are looked at in turn.", autocompletion=net_names
+        metavar="NET",
+        help=f"{NET} Several are looked at in turn; without one, that of netlet.toml.",
+        autocompletion=net_names,
     ),
 ]
 TrainedNet = Annotated[

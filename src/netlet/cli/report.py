@@ -12,6 +12,7 @@ import typer
 from netlet.cli.locate import Problems, input_files, locate_records
 from netlet.cli.options import FORMATS, DataDir, Json, study_names
 from netlet.cli.progress import show_phases
+from netlet.cli.repository import default_records, own_dataset
 from netlet.cli.results import print_json, print_result, say
 from netlet.errors import DataError, MissingDataError, ReportError
 from netlet.outputs import HTML_MARK, check_output, check_output_folder
@@ -24,14 +25,14 @@ if TYPE_CHECKING:
 
 def report(
     names: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
             metavar="RECORD",
             help="Runs, studies or ladders: their folders, their records, or names of studies that "
-            "come with netlet.",
+            "come with netlet; if not given the records of netlet.toml.",
             autocompletion=study_names,
         ),
-    ],
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -79,12 +80,17 @@ def report(
     if into is not None:
         if out is not None:
             raise ReportError("--into and --out are two places; pass one of them")
-        problems = _fill(into, names, dataset, data_dir, dry_run=dry_run, json=json)
+        dataset = dataset or (None if names else own_dataset())
+        problems = _fill(
+            into, names or default_records(), dataset, data_dir, dry_run=dry_run, json=json
+        )
         raise typer.Exit(problems.exit_code)
     if dry_run:
         raise ReportError("--dry-run shows what --into would change; pass --into FILE too")
     from netlet.report.page import check_suffix
 
+    dataset = dataset or (None if names else own_dataset())
+    names = names or default_records()
     mark = HTML_MARK if out is None else None
     out = out or Path("report.html")
     check_suffix(out)

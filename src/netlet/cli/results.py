@@ -30,6 +30,7 @@ _stdout: ContextVar[TextIO | None] = ContextVar("stdout", default=None)
 # is removed. docs/json.md describes them all. "run" and "study" have the number of their records.
 SCHEMAS: Mapping[str, int] = {
     "list": 1,
+    "init": 1,
     "summary": 1,
     "summaries": 1,
     "receptive_field": 1,

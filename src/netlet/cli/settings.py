@@ -161,7 +161,7 @@ def safe_folder_name(name: str) -> str:
 def configure_experiment(
     net: str | None,
     recipe: str | None,
-    budget: str | None,
+    budget: str | Budget | None,
     settings: list[str] | None,
     epochs: int | None = None,
     accuracy_at_least: float | None = None,
@@ -172,7 +172,7 @@ def configure_experiment(
     Args:
         net: An experiment or a net; None is the default experiment.
         recipe: The name of another recipe than the experiment's own.
-        budget: The name of another budget than the experiment's own.
+        budget: Another budget than the experiment's own, or its name.
         settings: Changes of the recipe, ``key=value``.
         epochs: The number of epochs, instead of the recipe's.
         accuracy_at_least: Test accuracy in percent to require instead of the budget's, on whatever
@@ -184,7 +184,7 @@ def configure_experiment(
     """
     # Before torch is imported, so that a typo is answered at once.
     other_recipe = catalog.find_recipe(recipe) if recipe else None
-    other_budget = catalog.find_budget(budget) if budget else None
+    other_budget = catalog.find_budget(budget) if isinstance(budget, str) else budget
 
     from netlet.experiments import DEFAULT, find_experiment
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from netlet.cli.options import Classes, Input, Json, Nets, Sandboxed
+from netlet.cli.repository import Choice, apply_repository, require_net
 from netlet.cli.results import print_json, print_result, say
 from netlet.cli.settings import parse_shape
 from netlet.cli.several import refuse_loose_words, try_each
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def show(
-    nets: Nets,
+    nets: Nets = None,
     style: Annotated[
         str | None,
         typer.Option(
@@ -47,6 +48,7 @@ def show(
         raise NetError(f"no style {style!r}; there are: {', '.join(TABLE_STYLES)}")
     if style and rf:
         raise NetError("--style and --rf are two different tables; pass one of them")
+    nets = nets or [require_net(apply_repository(Choice(), "net"))]
     refuse_loose_words(nets)
     shape = parse_shape(input_)
 

@@ -28,25 +28,38 @@ from netlet.cli.options import (
     net_names,
 )
 from netlet.cli.progress import show_workers
+from netlet.cli.repository import (
+    FIELDS_OF_TRAINING,
+    STUDIES,
+    Choice,
+    apply_repository,
+    require_net,
+)
 from netlet.cli.results import print_json, print_result
-from netlet.cli.settings import configure_experiment, cpu_cores, safe_folder_name
+from netlet.cli.settings import cpu_cores, safe_folder_name
 from netlet.outputs import check_output_folder
 
 if TYPE_CHECKING:
     from netlet.data import Dataset
     from netlet.experiments import Experiment
 
-STUDIES = Path("studies")  # where studies go if --out is not given
+_SEEDS = 10  # if --seeds is not given
 
 
 def study(
-    net: Annotated[str, typer.Argument(metavar="NET", help=NET, autocompletion=net_names)],
+    net: Annotated[
+        str | None, typer.Argument(metavar="NET", help=NET, autocompletion=net_names)
+    ] = None,
     seeds: Annotated[
-        int,
+        int | None,
         typer.Option(
-            "--seeds", metavar="N", min=1, max=MAX_SEEDS, help="Number of seeds to train."
+            "--seeds",
+            metavar="N",
+            min=1,
+            max=MAX_SEEDS,
+            help="Number of seeds to train; 10 if not given.",
         ),
-    ] = 10,
+    ] = None,
     first_seed: FirstSeed = 0,
     out: Annotated[
         Path | None,
@@ -78,9 +91,12 @@ def study(
     """Train an experiment with several seeds and sum up.
 
     Exit code 1 if a seed misses the budget. Seeds that are finished in the same folder are not
-    trained again; interrupted ones are resumed.
+    trained again; interrupted ones are resumed. What is not given is taken from netlet.toml.
     """
-    experiment = configure_experiment(net, recipe, budget, set_, epochs, judge=judge)
+    given = Choice(net, budget, recipe, epochs, set_, dataset, seeds)
+    choice = apply_repository(given, *FIELDS_OF_TRAINING, "seeds")
+    require_net(choice)
+    experiment, dataset = choice.configure(judge=judge), choice.dataset
 
     from netlet import stats
     from netlet.cli.training_progress import say_dropout
@@ -88,7 +104,7 @@ def study(
 
     check_outside_dataset(out or STUDIES, dataset)
     check_output_folder(out or STUDIES)
-    numbers = range(first_seed, first_seed + seeds)
+    numbers = range(first_seed, first_seed + (choice.seeds or _SEEDS))
     trials = records.read_trials(chosen_by, numbers) if chosen_by else None
     images = load_training_dataset(dataset, data_dir, channels)
     folder = out or _default_folder(experiment, images)

@@ -25,9 +25,10 @@ from netlet.cli.options import (
     Val,
     net_names,
 )
+from netlet.cli.repository import FIELDS_OF_TRAINING, RUNS, Choice, apply_repository
 from netlet.cli.results import print_json, print_result, say
 from netlet.cli.run_summary import summarize_run
-from netlet.cli.settings import configure_experiment, safe_folder_name
+from netlet.cli.settings import safe_folder_name
 from netlet.errors import TrainingError
 from netlet.outputs import check_output_folder
 from netlet.processor_load import ProcessorLoad
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     from netlet.records import Run, RunConfig
 
 _BUSY_PROCESSORS = 0.5  # by other programs; with fewer the number of threads stays as it is
-RUNS = Path("runs")  # where runs go if --out is not given
 # What may be given beside --resume; everything else is taken from the run.
 _BESIDE_RESUME = ("resume", "threads", "trust", "json")
 
@@ -113,17 +113,18 @@ def train(
 ) -> None:
     """Train a net, judge it by its budget and record the run.
 
-    file.py:Name runs that file's code with your rights. Without NET, the net is swift. Exit code 1
-    if it misses its budget.
+    file.py:Name runs that file's code with your rights. What is not given is taken from
+    netlet.toml; without NET there, the net is swift. Exit code 1 if it misses its budget.
     """
     if resume:
         _refuse_beside_resume(ctx, resume, net)
         folder, run = resume, _resume(resume, threads, net, trust=trust)
     else:
         load = None if threads else ProcessorLoad()
-        experiment = configure_experiment(
-            net, recipe, budget, set_, epochs, accuracy_at_least, judge
+        choice = apply_repository(
+            Choice(net, budget, recipe, epochs, set_, dataset), *FIELDS_OF_TRAINING
         )
+        experiment, dataset = choice.configure(accuracy_at_least, judge), choice.dataset
         _set_threads(threads)
         check_outside_dataset(out or RUNS, dataset)
         _check_folder(out or RUNS, numbered=out is None)

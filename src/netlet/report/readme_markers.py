@@ -94,7 +94,7 @@ class MarkedText:
         """Return the number of lines up to the end of the first heading of level 1, if any."""
         tokens = _parse(self._readable())
         for token in tokens:
-            if token.type == "heading_open" and token.tag == "h1" and token.map:
+            if token.type == "heading_open" and token.tag == "h1" and token.map and not token.level:
                 return int(token.map[1])
         return None
 

@@ -1,0 +1,169 @@
+"""``netlet init``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from netlet import catalog
+from netlet.cli.options import MAX_SEEDS, NET, Json, budget_names, net_names, recipe_names
+from netlet.cli.results import print_json, print_result, say
+from netlet.errors import NetError
+from netlet.repository import FILE_NAME
+
+if TYPE_CHECKING:
+    from netlet.repository.scaffold import PlannedFile
+
+_FILES_OF_NETS = ("*.py", "*.ipynb")
+
+
+def init(
+    net: Annotated[
+        str | None, typer.Argument(metavar="NET", help=NET, autocompletion=net_names)
+    ] = None,
+    budget: Annotated[
+        str,
+        typer.Option(
+            "--budget",
+            metavar="NAME",
+            help="Budget of the assignment ('netlet list --budgets'); twenty_k if not given.",
+            autocompletion=budget_names,
+        ),
+    ] = "twenty_k",
+    recipe: Annotated[
+        str,
+        typer.Option(
+            "--recipe",
+            metavar="NAME",
+            help="Recipe to train with ('netlet list --recipes'); steady if not given.",
+            autocompletion=recipe_names,
+        ),
+    ] = "steady",
+    seeds: Annotated[
+        int,
+        typer.Option(
+            "--seeds", metavar="N", min=1, max=MAX_SEEDS, help="Seeds to train; 3 if not given."
+        ),
+    ] = 3,
+    readme: Annotated[
+        Path | None,
+        typer.Option(
+            "--readme",
+            metavar="FILE",
+            help="Markdown file of the blocks; the README if not given.",
+        ),
+    ] = None,
+    install: Annotated[
+        str | None,
+        typer.Option(
+            "--install",
+            metavar="REQUIREMENT",
+            help="What pip installs in the workflow, like 'netlet[report] @ git+https://...'; if "
+            "not given, where this netlet came from.",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would change, and write nothing.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Set up a course repository: settings, workflow, README.
+
+    It writes netlet.toml, a GitHub workflow that checks, trains and judges the net, and a badge and
+    blocks in the README.
+
+    Without NET, it is the only net in the Python files of this folder; no code is run. What exists
+    is never replaced: another netlet.toml or workflow is left as it is, and the README is only
+    added to. 'netlet report --into README.md' fills its blocks.
+    """
+    catalog.find_budget(budget)
+    catalog.find_recipe(recipe)
+    exists = os.path.lexists(FILE_NAME)
+    found = None if exists else _find_net(net)
+
+    from netlet.repository.scaffold import Assignment, plan_files, write_files
+    from netlet.repository.settings import repository_root
+    from netlet.repository.workflow import installed_requirement
+
+    requirement = install or installed_requirement()
+    assignment = None
+    if found:
+        assignment = Assignment(
+            net=found, budget=budget, recipe=recipe, seeds=seeds, dataset="mnist"
+        )
+    files = plan_files(Path(), assignment, requirement, readme)
+    if not dry_run:
+        write_files(files)
+    _show(files, dry_run=dry_run, json=json)
+    if any(file.state == "new" and file.path.suffix == ".yml" for file in files):
+        _say_what_is_missing(requirement, in_git=repository_root(Path.cwd()) is not None)
+
+
+def _find_net(net: str | None) -> str:
+    """Return the address of the net that was named, or of the only one in this folder.
+
+    Raises:
+        NetError: There is no such net, none at all, or there are several.
+    """
+    from netlet.experiments import EXPERIMENTS
+    from netlet.nets import NETS, complete_address, is_notation, is_user_code
+
+    if net is not None:
+        if is_user_code(net):
+            file = net.rpartition(":")[0] or net
+            if file != net and file.endswith((".py", ".ipynb")):
+                _require_file(file)
+            return complete_address(net)
+        if not (net in EXPERIMENTS or net in NETS or is_notation(net)):
+            from netlet.experiments import find_experiment
+
+            find_experiment(net)  # raises, and says which there are
+        return net
+    found = []
+    for path in sorted(path for pattern in _FILES_OF_NETS for path in Path().glob(pattern)):
+        try:
+            address = complete_address(str(path))
+        except NetError:
+            continue
+        if ":" in address:
+            found.append(address)
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise NetError(f"several files have a net; name one of {', '.join(found)}")
+    raise NetError("no Python file in this folder has exactly one net; name it, like model.py:Net")
+
+
+def _require_file(file: str) -> None:
+    if not Path(file).is_file():
+        raise NetError(f"{file}: no such file; check its path")
+
+
+def _show(files: Sequence[PlannedFile], *, dry_run: bool, json: bool) -> None:
+    if json:
+        rows = [{"file": str(f.path), "state": f.state, "note": f.note} for f in files]
+        print_json("init", {"dry_run": dry_run, "files": rows})
+        return
+    for file in files:
+        note = f": {file.note}" if file.note else ""
+        text = f"{file.path}: {file.state}{note}"
+        if not dry_run:
+            print_result(text)
+        elif file.state in ("new", "changed"):
+            print_result(file.diff(), lines=True)
+        else:
+            say(text)
+
+
+def _say_what_is_missing(requirement: str | None, *, in_git: bool) -> None:
+    if requirement is None:
+        say(
+            "netlet: the workflow does not know what pip installs; set the Actions variable NETLET "
+            "on GitHub, or remove the workflow and pass --install"
+        )
+    if not in_git:
+        say("netlet: this folder is no git repository yet; run 'git init' and push it to GitHub")

@@ -1,0 +1,175 @@
+"""What ``netlet.toml`` says where no option of the command line does."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from netlet import catalog, records
+from netlet.budgets import Budget
+from netlet.cli.results import say
+from netlet.cli.settings import apply_settings, configure_experiment, safe_folder_name
+from netlet.errors import NetError, RecordError
+from netlet.recipes import STEADY
+from netlet.repository import FILE_NAME, RepositorySettings, find_settings
+
+if TYPE_CHECKING:
+    from netlet.experiments import Experiment
+
+RUNS = Path("runs")  # where runs go if --out is not given
+STUDIES = Path("studies")  # where studies go
+
+
+FIELDS_OF_TRAINING = ("net", "budget", "recipe", "epochs", "settings", "dataset")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a command works on: its options, and what the repository's settings add to them."""
+
+    net: str | None = None
+    budget: str | Budget | None = None
+    recipe: str | None = None
+    epochs: int | None = None
+    settings: list[str] | None = None
+    dataset: str | None = None
+    seeds: int | None = None
+
+    def configure(
+        self, accuracy_at_least: float | None = None, judge: str | None = None
+    ) -> Experiment:
+        """Return the experiment, as :func:`configure_experiment` does."""
+        return configure_experiment(
+            self.net,
+            self.recipe,
+            self.budget,
+            self.settings,
+            self.epochs,
+            accuracy_at_least,
+            judge,
+        )
+
+    @property
+    def planned_epochs(self) -> int | None:
+        """The number of epochs of the recipe, if one is chosen."""
+        changes = [*(self.settings or ()), *([f"epochs={self.epochs}"] if self.epochs else [])]
+        if not (changes or self.recipe):
+            return None
+        return apply_settings(catalog.find_recipe(self.recipe or STEADY.name), changes).epochs
+
+
+def apply_repository(given: Choice, *uses: str, quiet: bool = False) -> Choice:
+    """Return the options of a command with what the repository's ``netlet.toml`` adds.
+
+    The budget, the recipe and the data set are for the repository's net and for others that are
+    named as code or in one line. An experiment of netlet's keeps its own.
+
+    Args:
+        given: The options of the command line; None where there is none.
+        uses: The names of the fields that the command has.
+        quiet: Whether to leave out the line that says what is added.
+
+    Raises:
+        RepositoryError: The file is not valid.
+    """
+    own = find_settings()
+    if own is None:
+        return given
+    added = _list_additions(given, own)
+    added = {name: value for name, value in added.items() if name in uses and value}
+    if added and not quiet:
+        shown = ", ".join(f"{name} {_describe(value)}" for name, value in added.items())
+        say(f"{own.path}: {shown}")
+    if "settings" in added:
+        added["settings"] = [*own.settings, *(given.settings or [])]
+    return dataclasses.replace(given, **added)
+
+
+def require_net(choice: Choice) -> str:
+    """Return the net that a command works on.
+
+    Raises:
+        NetError: None is named.
+    """
+    if choice.net is None:
+        raise NetError(
+            f"no NET is named; name one, like model.py:Net, or write {FILE_NAME} with 'netlet init'"
+        )
+    return choice.net
+
+
+def own_dataset() -> str | None:
+    """Return the person's own data set that ``netlet.toml`` names, if it names one."""
+    from netlet.data import DATASET_NAMES
+
+    own = find_settings()
+    return None if own is None or own.dataset in DATASET_NAMES else own.dataset
+
+
+def default_records() -> list[str]:
+    """Return the records that a report shows if none are named.
+
+    Raises:
+        RecordError: There are none.
+    """
+    own = find_settings()
+    if own is None:
+        raise RecordError(
+            f"no RECORD is named; name a run, study or ladder ('netlet runs' lists them), or write "
+            f"{FILE_NAME} with 'netlet init'"
+        )
+    if own.records:
+        say(f"{own.path}: records {', '.join(own.records)}")
+        return list(own.records)
+    if own.net is None:
+        raise RecordError(f'{own.path}: has no net; add net = "model.py:Net", or name a RECORD')
+    found = _find_record(own)
+    if found is None:
+        raise RecordError(f"{own.net} is not trained yet; run 'netlet study', or name a RECORD")
+    say(f"{own.path}: records {found}")
+    return [found]
+
+
+def _list_additions(given: Choice, own: RepositorySettings) -> dict[str, Any]:
+    """Return what the settings add, by the name of the field."""
+    added: dict[str, Any] = {"net": own.net} if given.net is None else {}
+    names = {definition.name for definition in catalog.DEFINITIONS}
+    if given.net in names and given.net != own.net:
+        return added
+    if given.budget is None:
+        added["budget"] = own.budget
+    if given.recipe is None:
+        added["recipe"] = own.recipe
+        added["settings"] = list(own.settings)
+        if given.epochs is None:
+            added["epochs"] = own.epochs
+    if given.dataset is None:
+        added["dataset"] = own.dataset
+    if given.seeds is None:
+        added["seeds"] = own.seeds
+    return added
+
+
+def _describe(value: object) -> str:
+    if isinstance(value, Budget):
+        return "of its own"
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _find_record(own: RepositorySettings) -> str | None:
+    """Return the folder of the study of the settings' net, else that of its newest run."""
+    from netlet.nets import complete_address
+
+    name = safe_folder_name(complete_address(str(own.net)))
+    if own.dataset not in (None, "mnist"):
+        images = Path(str(own.dataset))
+        label = f"{images.name}/" if images.is_dir() else images.name
+        name = safe_folder_name(f"{complete_address(str(own.net))}-{label}")
+    study = STUDIES / name
+    if (study / records.STUDY).is_file():
+        return str(study)
+    runs = [path for path in RUNS.glob(f"{name}-seed*/{records.RECORD}") if path.is_file()]
+    newest = max(runs, key=lambda path: path.stat().st_mtime, default=None)
+    return str(newest.parent) if newest else None

@@ -1,0 +1,5 @@
+"""A course repository: its ``netlet.toml``, and the files that ``netlet init`` writes into it."""
+
+from netlet.repository.settings import FILE_NAME, RepositorySettings, find_settings, load_settings
+
+__all__ = ["FILE_NAME", "RepositorySettings", "find_settings", "load_settings"]

@@ -1,0 +1,416 @@
+"""A course repository: netlet.toml gives what no option says, and netlet init replaces nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import tomllib
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pytest
+import typer
+import yaml
+from helpers import ROOT, Netlet
+
+from netlet.cli.app import app
+from netlet.cli.repository import FIELDS_OF_TRAINING, Choice, apply_repository, default_records
+from netlet.errors import NetletError, RepositoryError
+from netlet.report.readme import KNOWN_BLOCKS
+from netlet.report.readme_markers import MarkedText
+from netlet.repository import find_settings, load_settings
+from netlet.repository.workflow import workflow_name, workflow_text
+
+MODEL = """
+from torch import nn
+
+
+class Net(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Conv2d(1, 4, 5, 2), nn.ReLU(), nn.Flatten(), nn.Linear(576, 10))
+
+
+print("training would start here")
+"""
+TOML = """\
+net = "model.py:Net"
+budget = "eight_k"
+recipe = "quick"
+epochs = 3
+seeds = 2
+records = ["studies/a", "mnistnet_1"]
+
+[settings]
+batch_size = 64
+augment.rotate_deg = 5.0
+"""
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make a git repository with a net; it is the working directory."""
+    folder = tmp_path / "My net & I"
+    (folder / ".git").mkdir(parents=True)
+    (folder / "model.py").write_text(MODEL)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture
+def run(netlet: Netlet, repository: Path, monkeypatch: pytest.MonkeyPatch) -> Netlet:
+    """Run the command line in the repository."""
+    monkeypatch.chdir(repository)
+    return netlet
+
+
+def test_options_win_over_the_file_and_the_file_over_defaults(repository: Path) -> None:
+    (repository / "netlet.toml").write_text(TOML)
+    settings = ["batch_size=64", "augment.rotate_deg=5.0"]
+    choice = apply_repository(Choice(), *FIELDS_OF_TRAINING, "seeds")
+    assert choice == Choice("model.py:Net", "eight_k", "quick", 3, settings, None, 2)
+    assert choice.planned_epochs == 3
+    given = Choice("8 P 16", "twenty_k", None, 1, ["peak_lr=0.1"], "scribble", 7)
+    changed = apply_repository(given, *FIELDS_OF_TRAINING, "seeds")
+    assert changed == Choice(
+        "8 P 16", "twenty_k", "quick", 1, [*settings, "peak_lr=0.1"], "scribble", 7
+    )
+    # Settings and epochs belong to the file's recipe, and not to another one.
+    other = apply_repository(Choice(recipe="plain"), *FIELDS_OF_TRAINING)
+    assert (other.recipe, other.epochs, other.settings) == ("plain", None, None)
+    # An experiment of netlet's keeps its own.
+    assert apply_repository(Choice("swift"), *FIELDS_OF_TRAINING) == Choice("swift")
+    assert apply_repository(Choice(), "net", "budget") == Choice("model.py:Net", "eight_k")
+
+
+def test_the_file_of_the_repository_is_found_from_folders_in_it(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (repository / "netlet.toml").write_text(
+        TOML + "[budget]\nparams_below = 9\n".replace("[", "#[")
+    )
+    deep = repository / "notes" / "week 1"
+    deep.mkdir(parents=True)
+    monkeypatch.chdir(deep)
+    found = find_settings()
+    assert found is not None
+    assert found.net == "../../model.py:Net"
+    assert found.records == ("../../studies/a", "mnistnet_1")
+    (repository.parent / "netlet.toml").write_text("nonsense")  # above the repository
+    (repository / "netlet.toml").unlink()
+    assert find_settings() is None
+    # Without git, only the working directory counts.
+    (repository / ".git").rmdir()
+    (repository / "netlet.toml").write_text("nonsense")
+    assert find_settings() is None
+    monkeypatch.chdir(repository)
+    with pytest.raises(RepositoryError, match=r"netlet\.toml: is not valid TOML"):
+        find_settings()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("netz = 1", "there is no key 'netz'; did you mean 'net'? the keys are: net, budget"),
+        ("net = 3", 'net = 3; write net = "..."'),
+        ("net = ''", "net = ''; write net = "),
+        ("seeds = 0", "seeds = 0; give a whole number from 1 to 10,000"),
+        ("seeds = true", "seeds = True; give a whole number"),
+        ("epochs = 1e3", "epochs = 1000.0; give a whole number from 1 to 100,000"),
+        ("records = 'a'", "records = 'a'; write a list of folders"),
+        ("records = [1]", "records = [1]; write a list of folders"),
+        ("settings = 1", "settings = 1; write them as a table"),
+        ("[settings]\na = [1]", "the setting a = [1]; give a number, a text, or true or false"),
+        ("[budget]\nparams = 1", "a budget has no limit 'params'; did you mean"),
+        ("net = 'a'\nnet = 'b'", "is not valid TOML (Cannot overwrite a value"),
+        ("x" + ".x" * 200 + " = 1", "line 1 has too many dots; shorten it"),
+        ("seeds = 1" + "0" * 9_999, "cannot be read (a number is too long); shorten it"),
+        ("net = '" + "x" * 400 + "'", "net has 400 letters; give at most 300"),
+        (b"net = '\xff'", "is not UTF-8 text; save it as UTF-8"),
+        ("#" * 70_000, "such files have at most 65,536; name another file"),
+    ],
+)
+def test_a_wrong_file_is_refused_in_one_line(
+    repository: Path, text: str | bytes, message: str
+) -> None:
+    path = repository / "netlet.toml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(NetletError) as caught:
+        load_settings(path)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 600
+
+
+def test_check_uses_the_file_and_says_so(run: Netlet, repository: Path) -> None:
+    code, out, err = run("check")
+    assert (code, out) == (2, "")
+    assert "no NET is named; name one, like model.py:Net, or write netlet.toml with" in err
+    (repository / "netlet.toml").write_text(
+        'net = "model.py:Net"\nepochs = 20\n[budget]\nparams_below = 9000\nepochs_at_most = 15\n'
+    )
+    code, out, err = run("check")
+    assert code == 1
+    assert err.startswith("netlet.toml: net model.py:Net, budget of its own, epochs 20\n")
+    assert "20 planned" in out
+    code, out, err = run("check", "--budget", "document_000", "--json")
+    assert json.loads(out)["budget"] == "document_000"
+    code, _, err = run("check", "swift")
+    assert (code, err) == (0, "")
+
+
+def test_report_finds_the_study_of_the_repository(repository: Path) -> None:
+    with pytest.raises(NetletError, match="no RECORD is named; name a run, study or ladder"):
+        default_records()
+    (repository / "netlet.toml").write_text('net = "model.py"\n')
+    with pytest.raises(NetletError, match=r"model\.py is not trained yet; run 'netlet study', or"):
+        default_records()
+    for number, name in enumerate(("model.py_Net-seed0", "model.py_Net-seed3")):
+        record = repository / "runs" / name / "run.json"
+        record.parent.mkdir(parents=True)
+        record.write_text("{}")
+        os.utime(record, (number, number))
+    assert default_records() == ["runs/model.py_Net-seed3"]
+    study = repository / "studies" / "model.py_Net" / "study.json"
+    study.parent.mkdir(parents=True)
+    study.write_text("{}")
+    assert default_records() == ["studies/model.py_Net"]
+    (repository / "netlet.toml").write_text('records = ["swift", "ladders/own"]\n')
+    assert default_records() == ["swift", "ladders/own"]
+
+
+def test_study_and_report_do_all_that_the_file_says(
+    run: Netlet, repository: Path, digits_file: Path
+) -> None:
+    shutil.copy(digits_file, repository / "digits.npz")
+    (repository / "netlet.toml").write_text(
+        'net = "model.py"\ndataset = "digits.npz"\nrecipe = "plain"\nepochs = 1\nseeds = 1\n'
+        'settings = { batch_size = 60, precision = "float32", backend = "eager" }\n'
+    )
+    code, out, err = run("study", "--workers", "1")
+    assert "settings batch_size=60 precision=float32 backend=eager, epochs 1, dataset" in err
+    assert "recorded in studies/model.py_Net-digits.npz/study.json" in out, err
+    (repository / "README.md").write_text("<!-- netlet:augmentation -->\n<!-- /netlet -->\n")
+    code, out, err = run("report", "--into", "README.md")
+    assert (code, out) == (0, "README.md: filled\n"), err
+    assert "The recipe does not augment" in (repository / "README.md").read_text()
+    code, out, err = run("train", "--seed", "4")
+    assert "recorded in runs/model.py_Net-digits.npz-seed4" in out, err
+
+
+def test_report_without_a_record_fills_the_readme(run: Netlet, repository: Path) -> None:
+    (repository / "netlet.toml").write_text('records = ["speck"]\n')
+    (repository / "README.md").write_text("<!-- netlet:verdict -->\n<!-- /netlet -->")
+    code, out, err = run("report", "--into", "README.md")
+    assert (code, out) == (0, "README.md: filled\n")
+    assert "netlet.toml: records speck" in err
+    assert "Budget speck" in (repository / "README.md").read_text()
+
+
+# netlet init
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_init_sets_up_a_repository_and_again_changes_nothing(run: Netlet, repository: Path) -> None:
+    before = content(repository)
+    code, out, err = run("init", "--budget", "eight_k", "--dry-run")
+    assert code == 0
+    for line in ("+++ b/netlet.toml", "+++ b/.github/workflows/netlet.yml", "+++ b/README.md"):
+        assert line in out
+    assert '+net = "model.py:Net"' in out
+    assert content(repository) == before
+
+    code, out, err = run("init", "--budget", "eight_k")
+    assert code == 0
+    assert out == "netlet.toml: new\n.github/workflows/netlet.yml: new\nREADME.md: new\n"
+    assert "training would start here" not in out + err
+    assert tomllib.loads((repository / "netlet.toml").read_text()) == {
+        "net": "model.py:Net",
+        "budget": "eight_k",
+        "recipe": "steady",
+        "dataset": "mnist",
+        "seeds": 3,
+    }
+    text = (repository / "README.md").read_text()
+    assert text.startswith("# My net \\& I\n\n<!-- netlet:badge -->\n[![netlet](../../actions/")
+    blocks = MarkedText(text, Path("README.md"), KNOWN_BLOCKS).blocks
+    assert {block.name for block in blocks} == set(KNOWN_BLOCKS)
+
+    made = content(repository)
+    code, out, _ = run("init", "other.py:Net", "--json")
+    states = {row["file"]: row["state"] for row in json.loads(out)["files"]}
+    assert states == {
+        "netlet.toml": "left",
+        ".github/workflows/netlet.yml": "unchanged",
+        "README.md": "left",
+    }
+    assert content(repository) == made
+
+
+@pytest.mark.parametrize(
+    ("before", "badge_after"),
+    [
+        (b"# Title\r\n\r\nText\r\n", b"# Title\r\n"),
+        (b"Title\n=====\nText without a last line break", b"Title\n=====\n"),
+        (b"no heading\n\n```\n# code\n```\n", None),
+        (b"\xef\xbb\xbf# Title\n<!-- a comment -->\ncaf\xe9\n", b"\xef\xbb\xbf# Title\n"),
+        (b"", None),
+    ],
+)
+def test_init_only_adds_to_a_readme(
+    run: Netlet, repository: Path, before: bytes, badge_after: bytes | None
+) -> None:
+    path = repository / "README.md"
+    path.write_bytes(before)
+    assert run("init")[0] == 0
+    after = path.read_bytes()
+    end = b"\r\n" if b"\r\n" in before else b"\n"
+    assert after.count(b"netlet:badge") == 1
+    assert after.endswith(end) == (before.endswith(end) or not before)
+    if badge_after is None:
+        assert after.startswith(before)
+    else:
+        badge = after.index(b"<!-- netlet:badge -->")
+        assert after[:badge] == badge_after + end
+        rest = after[after.index(b"<!-- /netlet -->") + len(b"<!-- /netlet -->" + end) :]
+        assert rest.startswith(before[len(badge_after) :])
+    assert b"\n" not in after.replace(b"\r\n", b"") or end == b"\n"
+
+
+def test_init_leaves_what_somebody_else_wrote(run: Netlet, repository: Path) -> None:
+    theirs = {
+        "netlet.toml": 'net = "model.py:Net"\nseeds = 1\n',
+        ".github/workflows/netlet.yml": "name: mine\n",
+        "README.md": "<!-- netlet:summary -->\nmy text\n<!-- /netlet -->\n",
+    }
+    for name, text in theirs.items():
+        (repository / name).parent.mkdir(parents=True, exist_ok=True)
+        (repository / name).write_text(text)
+    before = content(repository)
+    code, out, _ = run("init")
+    assert code == 0
+    assert "netlet.toml: left: exists; change it there" in out
+    assert "netlet.yml: left: exists; move it elsewhere to get netlet's" in out
+    assert "README.md: left: has blocks already; add others by hand" in out
+    assert content(repository) == before
+    (repository / "README.md").rename(repository / "README.rst")
+    code, out, _ = run("init")
+    assert "README.rst: left: is no Markdown; name a .md file with --readme" in out
+
+
+def test_init_of_a_folder_in_a_repository(
+    run: Netlet, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    week = repository / "Session 6"
+    week.mkdir()
+    (week / "model.py").write_text(MODEL)
+    monkeypatch.chdir(week)
+    code, out, _ = run("init")
+    assert code == 0
+    assert "../.github/workflows/netlet-Session_6.yml: new" in out
+    job = yaml.safe_load((repository / ".github/workflows/netlet-Session_6.yml").read_text())
+    assert job["jobs"]["netlet"]["defaults"]["run"]["working-directory"] == "Session 6"
+    assert job[True]["push"]["paths"][0] == "Session 6/**"
+    badge = "../../../actions/workflows/netlet-Session_6.yml/badge.svg"
+    assert badge in (week / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("nowhere.py:Net",), "nowhere.py: no such file; check its path"),
+        (("nowhere.py",), "nowhere.py: no such file"),
+        (("swfit",), "did you mean 'swift'?"),
+        (("--budget", "eight"), "no budget 'eight'; did you mean 'eight_k'?"),
+        (("--recipe", "stedy"), "no recipe 'stedy'; did you mean 'steady'?"),
+        (("--install", "a\nb"), "--install: give what pip installs as at most 500 letters"),
+        (("--install", "netlet }}"), "cannot be written into a workflow; leave out '}}'"),
+        (("--readme", "bad.md"), "bad.md, line 1: this end belongs to no block"),
+    ],
+)
+def test_init_refuses_in_one_line_and_writes_nothing(
+    run: Netlet, repository: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    (repository / "bad.md").write_text("<!-- /netlet -->\n")
+    before = content(repository)
+    code, out, err = run("init", *arguments)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert len(err.splitlines()) == 1
+    assert content(repository) == before
+
+
+def test_init_names_the_files_to_choose_from(run: Netlet, repository: Path) -> None:
+    (repository / "other.py").write_text(MODEL)
+    code, _, err = run("init")
+    assert code == 2
+    assert "several files have a net; name one of model.py:Net, other.py:Net" in err
+    for name in ("other.py", "model.py"):
+        (repository / name).unlink()
+    assert "no Python file in this folder has exactly one net; name it" in run("init")[2]
+
+
+# The workflow
+
+
+def steps_of(text: str) -> list[dict[str, Any]]:
+    steps: list[dict[str, Any]] = yaml.safe_load(text)["jobs"]["netlet"]["steps"]
+    return steps
+
+
+@pytest.mark.parametrize("folder", ["", "week 6", 'a"b/#c: d'])
+@pytest.mark.parametrize(
+    "requirement", [None, "netlet[report] @ git+https://host/netlet@abc", "./it's.whl"]
+)
+def test_the_workflow_is_valid_and_its_commands_parse(folder: str, requirement: str | None) -> None:
+    text = workflow_text(PurePosixPath(folder), requirement)
+    job = yaml.safe_load(text)["jobs"]["netlet"]
+    quoted = (requirement or "").replace("'", "''")
+    default = f" || '{quoted}'" if requirement else ""
+    assert job["env"]["NETLET"] == f"${{{{ vars.NETLET{default} }}}}"
+    assert job["env"]["PIP_EXTRA_INDEX_URL"] == "https://download.pytorch.org/whl/cpu"
+    if folder:
+        assert job["defaults"]["run"]["working-directory"] == folder
+    root = typer.main.get_command(app)
+    found = []
+    for step in steps_of(text):
+        for line in step.get("run", "").splitlines():
+            words = shlex.split(line)
+            if words[0] == "netlet":
+                command = root.commands[words[1]]  # type: ignore[attr-defined]
+                command.make_context(words[1], words[2:])  # raises if it does not parse
+                found.append(words[1])
+    assert found == ["check", "study", "report"]
+
+
+def test_the_workflow_uses_current_actions_and_python() -> None:
+    steps = steps_of(workflow_text(PurePosixPath(), None))
+    used = [step["uses"] for step in steps if "uses" in step]
+    assert used == [
+        "actions/checkout@v7",
+        "actions/setup-python@v7",
+        "actions/cache@v6",
+        "actions/upload-artifact@v7",
+    ]
+    python = next(step["with"] for step in steps if "setup-python" in step.get("uses", ""))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    newest = [
+        line.rpartition(" ")[2]
+        for line in project["classifiers"]
+        if line.startswith("Programming Language :: Python :: 3.")
+    ][-1]
+    assert python["python-version"] == newest
+    assert python["cache"] == "pip"
+
+
+def test_workflows_of_two_folders_have_two_names() -> None:
+    assert workflow_name(PurePosixPath()) == "netlet"
+    assert workflow_name(PurePosixPath("week 6/cnn")) == "netlet-week_6-cnn"
