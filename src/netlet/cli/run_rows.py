@@ -63,7 +63,7 @@ def unfinished_rows(root: Path) -> tuple[list[Row], list[str]]:
     The keys are those of a finished run; what only the end of a run can tell is None.
     """
     rows, problems = [], []
-    for path in sorted(root.rglob(CHECKPOINT_FILE)):
+    for path in records.search_folder(root, [CHECKPOINT_FILE])[0][CHECKPOINT_FILE]:
         folder = path.parent
         if (folder / records.RECORD).is_file():
             continue

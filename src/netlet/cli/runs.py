@@ -111,8 +111,8 @@ def runs(
 ) -> None:
     """List, filter and compare recorded runs and studies.
 
-    Prints a row per seed. Exit code 1 if a record there is damaged. Interrupted runs are listed,
-    too: 'netlet train --resume DIR' finishes one.
+    Prints a row per seed. Exit code 1 if a record there is damaged, or DIR is too large to be
+    searched. Interrupted runs are listed, too: 'netlet train --resume DIR' finishes one.
     """
     if sort not in _SORTS:
         hint = did_you_mean(sort, _SORTS)

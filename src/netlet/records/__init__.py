@@ -3,6 +3,7 @@
 from netlet.records.confidence import CONFIDENCE, Confidence, load_confidence
 from netlet.records.config import ExperimentConfig, RunConfig, find_difference
 from netlet.records.evaluation import CalibrationBin, Mistake
+from netlet.records.folder_search import find_runs, search_folder
 from netlet.records.ladder import (
     LADDER,
     PAGE,
@@ -24,7 +25,6 @@ from netlet.records.run import (
     Stretch,
     epoch_lines,
     epochs_from_json,
-    find_runs,
     load_run,
     save_run,
     stretches_from_json,
@@ -37,6 +37,7 @@ from netlet.records.shipped_studies import (
     load_runs,
     shipped_studies_folder,
 )
+from netlet.records.sound_seeds import load_sound_seeds
 from netlet.records.study import (
     STUDY,
     SeedResult,
@@ -85,12 +86,14 @@ __all__ = [
     "load_run",
     "load_rungs",
     "load_runs",
+    "load_sound_seeds",
     "load_study",
     "net_digest",
     "read_trials",
     "refuse_other_results",
     "save_run",
     "save_study",
+    "search_folder",
     "shipped_studies_folder",
     "stretches_from_json",
     "to_json_value",

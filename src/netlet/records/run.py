@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from netlet.budgets import Budget, Score, Verdict
 from netlet.display import Displayed, Plotted
-from netlet.errors import DamagedRecordError, RecordError
+from netlet.errors import DamagedRecordError
 from netlet.files import write_atomic
 from netlet.recipes import Recipe
 from netlet.records.config import ExperimentConfig
@@ -207,27 +206,6 @@ def load_run(path: Path | str) -> Run:
     if path.name != RECORD and path.is_dir():
         path = path / RECORD
     return Run.from_json(read_text(path), path)
-
-
-def find_runs(root: Path | str, name: str = RECORD) -> Iterator[Path]:
-    """Yield the record of every run below a folder, sorted by path.
-
-    Args:
-        root: The folder.
-        name: The name of the files to look for. Anything else with this name is found as well.
-
-    Raises:
-        RecordError: The folder does not exist.
-    """
-    root = Path(root)
-    if not root.is_dir():
-        raise RecordError(f"{root}: no such folder; run 'netlet train' first, or name another")
-    found = [
-        Path(folder) / name
-        for folder, folders, files in os.walk(root)
-        if name in files or name in folders
-    ]
-    yield from sorted(found)
 
 
 def epoch_lines(epochs: Sequence[Epoch], data: str) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from netlet import records
 from netlet.display import Displayed
 from netlet.errors import RecordError
-from netlet.records.run import Run
+from netlet.records.run import RECORD, Run
 from netlet.records.study import STUDY, Study, refuse_other_results
 from netlet.stats.frontier import PUBLISHED_POINTS, Frontier, measured_points, sort_by_size
 
@@ -53,14 +53,18 @@ def collect_seed_records(root: Path) -> tuple[list[SeedRecord], list[str]]:
     A seed that has a run folder beside its study's record is listed once, as the run.
 
     Returns:
-        The seeds, sorted by path, and an error message for each record that cannot be read.
+        The seeds, sorted by path, and an error message for each record, or seed of a study, that
+        cannot be read, and if the folder is too large to be searched.
 
     Raises:
         RecordError: The folder does not exist.
     """
-    entries, problems = [], []
+    entries: list[SeedRecord] = []
+    problems: list[str] = []
     listed: dict[tuple[Path, int], tuple[Run, Path]] = {}
-    for path in records.find_runs(root):
+    paths, note = records.search_folder(root, [RECORD, STUDY])
+    problems += [note] if note else []
+    for path in paths[RECORD]:
         try:
             run = records.load_run(path)
             study = Study.from_runs([run])
@@ -69,11 +73,10 @@ def collect_seed_records(root: Path) -> tuple[list[SeedRecord], list[str]]:
             continue
         entries.append(SeedRecord(path.parent, study))
         listed[path.parent.parent, run.seed] = run, path
-    for path in records.find_runs(root, STUDY):
-        try:
-            study = records.load_study(path)
-        except RecordError as error:
-            problems.append(str(error))
+    for path in paths[STUDY]:
+        study, more = records.load_sound_seeds(path)
+        problems += more
+        if study is None:
             continue
         for (folder, _), (run, place) in listed.items():
             if folder == path.parent:
