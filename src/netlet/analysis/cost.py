@@ -74,7 +74,7 @@ def cost(
 
     Args:
         net: Any module.
-        shape: Of one image, ``C H W``.
+        shape: The shape of one image, ``C H W``.
         epochs: The planned number of epochs, if a recipe has been chosen.
 
     Raises:
@@ -149,7 +149,7 @@ def check(
     Args:
         net: Any module.
         budget: The limits.
-        shape: Of one image, ``C H W``.
+        shape: The shape of one image, ``C H W``.
         epochs: The planned number of epochs, if a recipe has been chosen.
         classes: The number of classes, which the net is told if it has more or fewer outputs;
             None: that of the budget's data set.

@@ -35,7 +35,7 @@ def describe_failure(error: Exception, last: ModuleRun, shape: Sequence[int]) ->
     Args:
         error: What it raised.
         last: The run of a module that started last.
-        shape: Of one image.
+        shape: The shape of one image.
     """
     where = locate_error(error)
     message = _describe_code(error, last) or _describe_run(error, last, shape)

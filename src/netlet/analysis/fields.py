@@ -138,7 +138,7 @@ def _combine(axes: Sequence[Axis], first: Table, last: Table, along: int | None 
     """Return the axis of a tensor computed from several, whose tables are known.
 
     Args:
-        axes: Of the tensors.
+        axes: The axes of the tensors.
         first: The first positions.
         last: The last positions.
         along: The dimension along which the tensors were joined, if they were.
@@ -251,7 +251,7 @@ def rearrange(fields: Sequence[Field], shapes: Sequence[Shape], source: NDArray[
     """Return the field of a tensor whose elements are those of others, or constants.
 
     Args:
-        fields: Of the others.
+        fields: The fields of the others.
         shapes: Their shapes.
         source: For each element, its place among those of all others, one after the other; -1 for
             a constant.

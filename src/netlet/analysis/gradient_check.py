@@ -27,8 +27,8 @@ def gradient_support(net: nn.Module, shape: Sequence[int]) -> dict[str, tuple[In
 
     Args:
         net: Not changed; a copy is run.
-        shape: Of one image, ``C H W``. If the net fails on this shape (a head of fixed size on a
-            large image), the modules before the failure are included.
+        shape: The shape of one image, ``C H W``. If the net fails on this shape (a head of fixed
+            size on a large image), the modules before the failure are included.
 
     Returns:
         For each module path (``""`` for the net itself) the first and last position with a
@@ -55,8 +55,8 @@ def element_support(
 
     Args:
         net: Not changed; a copy is run. It returns one tensor.
-        shape: Of one image, ``C H W``.
-        places: Of the elements, each from 0 (the first of the first image) to 1.
+        shape: The shape of one image, ``C H W``.
+        places: The places of the elements, each from 0 (the first of the first image) to 1.
 
     Returns:
         The indices of each element, and the first and last position with a gradient along each axis

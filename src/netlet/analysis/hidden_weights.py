@@ -53,7 +53,7 @@ def find_hidden_weights(net: nn.Module, provenance: Provenance) -> tuple[HiddenW
 
     Args:
         net: It has run.
-        provenance: Of that run.
+        provenance: The provenance of that run.
     """
     places = _locate(net) if provenance.readings else {}
     buffers = {id(tensor): name for name, tensor in list_buffers(net)}

@@ -54,7 +54,8 @@ def remark_on_left_out(graph: Graph) -> list[str]:
     """Return a note for each average that leaves out lines of its map, and for the last map.
 
     Args:
-        graph: Of the net. If it may take another path for another image, there are no notes.
+        graph: The graph of the net. If it may take another path for another image, there are no
+            notes.
     """
     if graph.value_dependent:
         return []

@@ -50,7 +50,7 @@ def remark_on_classes(
     """Return a remark if a net has more or fewer outputs than there are classes.
 
     Args:
-        outputs: Of the net; None if it returns no logits.
+        outputs: The outputs of the net; None if it returns no logits.
         budget: It may name a data set; without one, images of MNIST's size are taken for MNIST's.
         image: The shape of one image, ``C H W``.
         classes: The number of classes; None: that of the data set.
@@ -77,7 +77,7 @@ class _Walk:
     """The way back from a net's output.
 
     Attributes:
-        graph: Of the net.
+        graph: The graph of the net.
         classes: The number of logits.
         pooled: Whether a pooling over the map has been passed.
     """

@@ -107,7 +107,7 @@ def receptive_field(net: nn.Module, shape: Sequence[int] = (1, 28, 28)) -> Recep
 
     Args:
         net: Any module. If it has branches, ``size`` covers all paths from the input to the output.
-        shape: Of one image, ``C H W``.
+        shape: The shape of one image, ``C H W``.
 
     Raises:
         NetError: The net does not run on such an image.

@@ -154,7 +154,7 @@ def summary(net: nn.Module, shape: Sequence[int] = (1, 28, 28)) -> Summary:
     Args:
         net: Any module. A layer that runs several times has a row for each run; its parameters are
             counted in the first.
-        shape: Of one image, ``C H W``.
+        shape: The shape of one image, ``C H W``.
 
     Raises:
         NetError: The net does not run on such an image.

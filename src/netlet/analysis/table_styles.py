@@ -24,7 +24,7 @@ def format_torchsummary(net: nn.Module, shape: Sequence[int] = (1, 28, 28)) -> s
     Args:
         net: Any module. It runs in the mode that it is in, and is left unchanged, except that lazy
             layers take their shapes from this run.
-        shape: Of one image, ``C H W``.
+        shape: The shape of one image, ``C H W``.
 
     Returns:
         The table, and below it a note if torchsummary raises an error on the net. If the net does
@@ -42,7 +42,7 @@ def format_torchinfo(net: nn.Module, shape: Sequence[int] = (1, 28, 28)) -> str:
     Args:
         net: Any module. It runs in evaluation mode, and is left unchanged, except that lazy layers
             take their shapes from this run.
-        shape: Of one image, ``C H W``.
+        shape: The shape of one image, ``C H W``.
 
     Returns:
         The table, and below it a note if torchinfo raises an error on the net. If the net does not

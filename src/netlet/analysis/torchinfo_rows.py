@@ -37,7 +37,7 @@ class Row:
         parameters: Number of parameters of the module and of all in it.
         trainable: Number of those that are trained.
         parameter_bytes: Their size.
-        shape: Of its output; empty if it has none.
+        shape: The shape of its output; empty if it has none.
         output_bytes: Size of its output.
         mult_adds: By torchinfo's rules, which count a bias, and a norm's scale, too.
         number: Position among the rows of its depth.

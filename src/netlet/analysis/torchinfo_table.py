@@ -35,7 +35,7 @@ def torchinfo_table(net: nn.Module, shape: Sequence[int]) -> Table:
 
     Args:
         net: Any module.
-        shape: Of one image, ``C H W``.
+        shape: The shape of one image, ``C H W``.
 
     Raises:
         Exception: What the net raises on one image.

@@ -99,7 +99,7 @@ def torchsummary_table(net: nn.Module, shape: Sequence[int]) -> Table:
 
     Args:
         net: Any module.
-        shape: Of one image, ``C H W``.
+        shape: The shape of one image, ``C H W``.
 
     Raises:
         Exception: What the net raises, or PyTorch if its modules accept no hooks.

@@ -45,7 +45,7 @@ def trace(net: nn.Module, shape: Sequence[int] = (1, 28, 28)) -> Trace:
     Args:
         net: Any module. It is left unchanged, except that lazy layers take their shapes from this
             run.
-        shape: Of one image, ``C H W``.
+        shape: The shape of one image, ``C H W``.
 
     Raises:
         NetError: The net does not run on such an image (with the layer and its input shape), or its
@@ -184,7 +184,7 @@ class _ValueObserver(Observer):
     """Shows a run to the provenance of its values.
 
     Attributes:
-        provenance: Of the values.
+        provenance: The provenance of the values.
         taken: Name of the module that first took values out of PyTorch; None if none did.
     """
 

@@ -102,7 +102,7 @@ def cover_vector(field: Field, dim: int, after: Field) -> Window | None:
     """Return the window of a dense layer, which covers its whole input.
 
     Args:
-        field: Of its input; the window is None if it is unknown.
+        field: The field of its input; the window is None if it is unknown.
         dim: The dimension of its features.
         after: The field of its output.
     """

@@ -30,7 +30,7 @@ class Backend(Protocol):
         same memory.
 
         Args:
-            net: Of the same architecture as the backend's net.
+            net: A net of the same architecture as the backend's net.
         """
 
     def read_losses(self) -> tuple[list[float], int]:

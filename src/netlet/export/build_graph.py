@@ -35,9 +35,9 @@ def build_inference_graph(
 
     Args:
         net: Any module. It runs in evaluation mode on the CPU and is left unchanged.
-        shape: Of one image, ``C H W``.
-        mean: Of gray levels 0 to 1, as in training; subtracted from the input.
-        std: Of gray levels 0 to 1; the input is divided by it.
+        shape: The shape of one image, ``C H W``.
+        mean: The mean of gray levels 0 to 1, as in training; subtracted from the input.
+        std: The standard deviation of gray levels 0 to 1; the input is divided by it.
 
     Raises:
         ExportError: The net uses an operation that no export supports; the message names the layer,

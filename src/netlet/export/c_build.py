@@ -123,7 +123,7 @@ def try_predictor(predict: LogitsFunction, shape: Sequence[int]) -> None:
 
     Args:
         predict: From :func:`library_predictor`.
-        shape: Of an image, ``C H W``.
+        shape: The shape of an image, ``C H W``.
 
     Raises:
         ExportError: It crashes or does not end.

@@ -163,7 +163,7 @@ class InferenceGraph(Displayed):
         """Return the indices of the layers that read a feature map.
 
         Args:
-            number: Of the feature map. A layer that reads it twice is listed twice.
+            number: The number of the feature map. A layer that reads it twice is listed twice.
         """
         return [
             index
@@ -178,7 +178,7 @@ class InferenceGraph(Displayed):
         """Return the graph without one layer.
 
         Args:
-            index: Of the layer to remove.
+            index: The index of the layer to remove.
             substitute: Number of the feature map that the layer's readers read from now on.
             updates: Layers to replace at the same time, by their old index; their inputs are old
                 numbers, too.

@@ -33,7 +33,7 @@ class Value:
     """A value of the net, as the inference graph has it.
 
     Attributes:
-        number: Of the feature map that holds its numbers.
+        number: The number of the feature map that holds its numbers.
         dims: The net's own shape, without ``N``. Unlike the feature map's, it may lack dimensions
             of size 1, or be flattened.
         padding: Zeros around the feature map, which no layer has absorbed yet.

@@ -36,7 +36,7 @@ def export_onnx(
 
     Args:
         model: The model.
-        path: Of the file.
+        path: The path of the file.
         dataset: The data set that the net was trained on, for calibration and verification; None:
             synthetic digits (``scribble``).
         input_type: Gray levels 0 to 255 (``uint8``) or 0 to 1 (``float``).

@@ -52,7 +52,7 @@ def build_onnx(model: TracedModel, input_type: InputType = "uint8") -> onnx.Mode
 
     Args:
         model: The model.
-        input_type: Of ``image``, ``N C H W``: gray levels 0 to 255 (``uint8``) or 0 to 1
+        input_type: The type of ``image``, ``N C H W``: gray levels 0 to 255 (``uint8``) or 0 to 1
             (``float``).
 
     Returns:

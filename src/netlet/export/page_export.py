@@ -65,7 +65,7 @@ def export_page(
 
     Args:
         model: The model; it must take images 1x28x28.
-        path: Of the file.
+        path: The path of the file.
         dataset: The data set that the net was trained on, for verification; None: synthetic digits
             (``scribble``).
         confidence: The calibration of the net's confidence; None: it is not calibrated.

@@ -53,7 +53,7 @@ def check_float32(verification: Verification, target: str) -> None:
     """Check that a float32 export is the same function as the PyTorch model.
 
     Args:
-        verification: Of the export.
+        verification: The verification of the export.
         target: What was exported, for the message: ``C program``, ``ONNX model``.
 
     Raises:
@@ -73,7 +73,7 @@ def check_int8(verification: Verification, max_accuracy_drop: float) -> None:
     """Check that an int8 export does not lose too much accuracy.
 
     Args:
-        verification: Of the export.
+        verification: The verification of the export.
         max_accuracy_drop: In percentage points; infinite accepts any loss.
 
     Raises:

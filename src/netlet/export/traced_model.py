@@ -147,7 +147,7 @@ def outputs_to_compare(outputs: torch.Tensor, final_softmax: FinalSoftmax) -> to
     """Return a net's outputs as log-probabilities if it ends in a softmax, else unchanged.
 
     Args:
-        outputs: Of the net, ``N K``.
+        outputs: The outputs of the net, ``N K``.
         final_softmax: The softmax that the net ends in.
     """
     return outputs.clamp(min=_LEAST_PROBABILITY).log() if final_softmax == "softmax" else outputs
@@ -157,7 +157,7 @@ def logits_to_compare(logits: torch.Tensor, final_softmax: FinalSoftmax) -> torc
     """Return an export's logits in the form in which ``outputs_to_compare`` gives the net's.
 
     Args:
-        logits: Of the export, ``N K``.
+        logits: The logits of the export, ``N K``.
         final_softmax: The softmax that the net ends in.
     """
     if not final_softmax:

@@ -52,7 +52,7 @@ def find_alternative(name: str, why: str = "") -> tuple[str, str]:
     """Return what an operation is called in a message, and what to use instead.
 
     Args:
-        name: Of the operation.
+        name: The name of the operation.
         why: What is unusual about this call of it, if anything.
     """
     called = f"{name}, as it is called here ({why})," if why else name

@@ -118,7 +118,7 @@ class Call:
     """A call of an ATen operation that reads at least one value.
 
     Attributes:
-        name: Of the operation, without overload and trailing underscore.
+        name: The name of the operation, without overload and trailing underscore.
         arguments: By name, also those that have their default value.
         out: Its first output.
         is_value: Tells whether a tensor is a value.

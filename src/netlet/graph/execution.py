@@ -46,15 +46,15 @@ class Observer:
             args: Its arguments.
             kwargs: Its keyword arguments.
             out: Its result.
-            run: Of the module that called it.
+            run: The run of the module that called it.
         """
 
     def called(self, name: str, args: tuple[Any, ...], out: Any, run: ModuleRun) -> None:
         """Look at a function or method of PyTorch that the net's Python code has called.
 
         Args:
-            name: Of the function.
+            name: The name of the function.
             args: Its arguments.
             out: Its result.
-            run: Of the module that called it.
+            run: The run of the module that called it.
         """

@@ -23,12 +23,12 @@ class Weight:
     """A tensor that an operation reads and that does not depend on the images.
 
     Attributes:
-        name: Of the parameter or buffer, as in ``state_dict()``; empty if it is neither, but a
-            constant or computed from others. One tensor has one name, also if several modules
+        name: The name of the parameter or buffer, as in ``state_dict()``; empty if it is neither,
+            but a constant or computed from others. One tensor has one name, also if several modules
             share it.
         tensor: It; if it has no name, as it was when the operation read it.
-        source: Of a tensor without a name: a parameter or buffer that it is computed from; empty if
-            there is none.
+        source: The source of a tensor without a name: a parameter or buffer that it is computed
+            from; empty if there is none.
     """
 
     name: str
@@ -47,8 +47,8 @@ class Node:
     Attributes:
         operation: What it computes, with all arguments that are no values.
         inputs: Numbers of the values that it reads, in the order of its arguments.
-        shape: Of its output for one image, without ``N``; that of the whole batch if ``batched`` is
-            False.
+        shape: The shape of its output for one image, without ``N``; that of the whole batch if
+            ``batched`` is False.
         path: Path of the module that runs it, as in ``named_modules()``; empty in the net's own
             ``forward``.
         batched: Whether the first dimension of its output is the batch.
@@ -71,7 +71,7 @@ class Graph:
     """What a net computes from images, in training or in evaluation mode.
 
     Attributes:
-        shape: Of one image, ``C H W``.
+        shape: The shape of one image, ``C H W``.
         nodes: In the order in which they ran.
         output: Number of the value that the net returns; None if it is none of the values.
         value_dependent: The module that first read a value of a tensor, which may choose the path

@@ -25,8 +25,8 @@ class FunctionCall:
         value: Number of the value in its first output; None if that does not depend on the images.
         inputs: The tensors with values that it read; all that it read if it is a constant.
         outputs: The tensors that it returned.
-        input_shapes: Of the inputs.
-        output_shape: Of the first output.
+        input_shapes: The shapes of the inputs.
+        output_shape: The shape of the first output.
         after_read: Whether the net had read a value of a tensor before.
         constant: Whether it read no value, so that what it computes does not depend on the images.
     """

@@ -118,7 +118,7 @@ class TensorClamp(Operation):
     """A clamp whose bounds are tensors.
 
     Attributes:
-        low: Of one number or many; None: no bound.
+        low: The lower bound, one number or many; None if there is none.
         high: As ``low``.
     """
 
@@ -165,7 +165,7 @@ class Pooling(Operation):
         dilation: From one element of a window to the next.
         ceil_mode: Whether a last window may reach beyond the padding.
         count_include_pad: Whether padding counts in the mean.
-        divisor: Of the sum, in place of the number of elements; None for the mean.
+        divisor: The divisor of the sum, in place of the number of elements; None for the mean.
     """
 
     mode: PoolMode

@@ -89,7 +89,7 @@ class Interpolation(NamedOperation):
 
     Attributes:
         function: ``upsample_nearest2d``, ``upsample_bilinear2d`` and so on.
-        size: Of the output, for each of the last dimensions.
+        size: The size of the output, for each of the last dimensions.
         align_corners: Whether the corners of both maps have the same place; None for functions
             that have no such argument.
         scales: New elements for each old one, where the net says so; else None.

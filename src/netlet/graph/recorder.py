@@ -42,7 +42,7 @@ class Recorder:
         images: A batch that it is about to run on.
 
     Attributes:
-        runs: Of its modules.
+        runs: The runs of its modules.
         paused: Whether operations that are dispatched now are not the net's.
     """
 

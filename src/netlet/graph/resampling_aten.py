@@ -51,7 +51,7 @@ def find_source(call: Call) -> NDArray[np.int64]:
     """Return where the elements of a result come from, by running the call on their numbers.
 
     Args:
-        call: Of an operation that puts elements in other places.
+        call: The call of an operation that puts elements in other places.
 
     Returns:
         See :class:`Rearrangement`.

@@ -69,9 +69,9 @@ class SharedMemory:
 
         Args:
             out: The tensor.
-            number: Of the value that it holds now.
-            name: Of the operation.
-            path: Of the module that called it.
+            number: The number of the value that it holds now.
+            name: The name of the operation.
+            path: The path of the module that called it.
         """
         storage = storage_address(out)
         if storage is None:
@@ -97,7 +97,7 @@ class SharedMemory:
 
         Args:
             tensor: In a storage with values.
-            path: Of the module that reads it.
+            path: The path of the module that reads it.
 
         Returns:
             An operation and the number of the value that it reads; None if it is that value.

@@ -42,7 +42,7 @@ def trace_graph(net: nn.Module, shape: Sequence[int]) -> Graph:
 
     Args:
         net: On the CPU. In training mode the run changes its running statistics, as every run does.
-        shape: Of one image, ``C H W``.
+        shape: The shape of one image, ``C H W``.
 
     Raises:
         NetError: The net does not run on such an image.

@@ -38,7 +38,7 @@ def reads_sizes(name: str, arguments: dict[str, Any], is_value: Callable[[Any], 
     """Return whether the shape of an operation's result depends on values.
 
     Args:
-        name: Of the operation.
+        name: The name of the operation.
         arguments: By name.
         is_value: Tells whether a tensor is a value.
     """
@@ -57,7 +57,7 @@ def look_at_call(
     """Return what a function or method did with values that no operation shows.
 
     Args:
-        name: Of the function.
+        name: The name of the function.
         args: Its arguments.
         out: Its result.
         is_value: Tells whether a tensor is a value.

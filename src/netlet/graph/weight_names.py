@@ -52,7 +52,7 @@ class WeightNames:
         """Remember that a tensor is a registered one, transposed or as it is.
 
         Args:
-            name: Of the operation.
+            name: The name of the operation.
             of: What it reads.
             outputs: What it returned.
         """

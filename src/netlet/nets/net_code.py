@@ -39,7 +39,7 @@ class NetCode(Displayed):
     """The source code that a net is made by.
 
     Attributes:
-        path: Of the file, absolute.
+        path: The path of the file, absolute.
         digest: SHA-256 of the statements of the file that the net needs, and of the files around it
             that they import. Line endings, blank lines and the outputs of a notebook do not count.
         cell: The number of the cell that defines the net; 0 if the file has no cells.

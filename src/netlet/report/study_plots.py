@@ -201,7 +201,7 @@ def _draw_figure(
     Args:
         draw: The function.
         axes: Where it draws; None: the only axes of a new figure as wide as a column.
-        height: Of the new figure, in inches.
+        height: The height of the new figure, in inches.
     """
     with use_style():
         axes = new_figure(NARROW, height).subplots() if axes is None else axes

@@ -47,7 +47,7 @@ class SandboxProgram:
 
     Attributes:
         name: ``bubblewrap``, ``Podman`` or ``Docker``.
-        path: Of the program.
+        path: The path of the program.
         build: The function that returns its command.
         watched: Whether its processes are children of ours, which netlet can count.
     """

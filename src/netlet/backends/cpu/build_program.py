@@ -26,7 +26,7 @@ def read_program(net: nn.Module, shape: Sequence[int]) -> Program:
 
     Args:
         net: With its final dropout rates. It is not changed.
-        shape: Of one image, ``C H W``.
+        shape: The shape of one image, ``C H W``.
 
     Raises:
         UnsupportedNetError: The compiled backend does not support it; the message says why.

@@ -43,7 +43,7 @@ class CompiledStep:
 
     Args:
         net: On the CPU, float32, contiguous. Its training or evaluation mode is ignored.
-        shape: Of one image, ``C H W``.
+        shape: The shape of one image, ``C H W``.
         images: The largest batch size; for evaluation alone, it is reduced if the maps are large.
         half: Let convolutions read bfloat16 if the processor supports it; they sum in float32.
         training: Compile the training step, too; without it there is only ``compute_logits``.
@@ -131,7 +131,7 @@ class CompiledStep:
             images: ``N C H W``, float32, contiguous.
             labels: ``N``, int64.
             smoothing: Label smoothing, 0 to 1.
-            seed: Of the dropout masks.
+            seed: The seed of the dropout masks.
 
         Returns:
             The mean loss and the number of correct predictions.

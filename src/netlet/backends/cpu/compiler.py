@@ -80,7 +80,7 @@ def run_compiler(compiler: Compiler, arguments: Sequence[str], folder: Path) -> 
     end, it and the processes that it started are killed, and later calls fail at once.
 
     Args:
-        compiler: Of :func:`find_compiler`.
+        compiler: From :func:`find_compiler`.
         arguments: File names in them are relative to ``folder``.
         folder: Where it runs.
 
@@ -102,7 +102,7 @@ def compile_file(
     """Compile files in a temporary folder.
 
     Args:
-        compiler: Of :func:`find_compiler`.
+        compiler: From :func:`find_compiler`.
         files: Name and content of the files in the folder.
         arguments: Apart from ``-o``.
         output: Name of the file to be written.

@@ -143,7 +143,7 @@ def load_built_library(compiler: Compiler, content: bytes) -> ctypes.CDLL:
 
     Args:
         compiler: For the error message.
-        content: Of the library's file.
+        content: The content of the library's file.
 
     Raises:
         CompilationError: It cannot be loaded.

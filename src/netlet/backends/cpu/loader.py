@@ -26,7 +26,7 @@ def load_library(content: bytes) -> ctypes.CDLL:
     """Load exactly these bytes as a shared library; nobody can change them in between.
 
     Args:
-        content: Of the library's file.
+        content: The content of the library's file.
 
     Raises:
         OSError: They are not a library that this process can load; the message says why.

@@ -27,11 +27,12 @@ class Value:
 
     Attributes:
         part: Number of the part that computes it, or :data:`IMAGE`.
-        shape: Of the map. The net's own shape may lack dimensions of size 1, or be flattened.
+        shape: The shape of the map. The net's own shape may lack dimensions of size 1, or be
+            flattened.
         dims: The net's own shape, without ``N``.
         exclusive: Whether nothing else reads the part, as far as it is known.
-        scale: Of the images: factors of their channels.
-        shift: Of the images: added to their channels.
+        scale: The scale of the images: factors of their channels.
+        shift: The shift of the images: added to their channels.
     """
 
     part: int
@@ -78,7 +79,7 @@ class Builder:
     """A program that is being built.
 
     Attributes:
-        graph: Of the net, in training mode.
+        graph: The graph of the net, in training mode.
         tensors: The net's own tensors by name.
         parts: So far.
         values: Those of the graph so far.

@@ -22,10 +22,11 @@ class End:
 
     Attributes:
         part: Number of the part whose output is read.
-        shape: Of that output.
+        shape: The shape of that output.
         averaged: Whether it is averaged over the map; else it is flattened.
-        weight: Of the linear layer, ``K`` times the features; None: the features are the logits.
-        bias: Of the linear layer.
+        weight: The weight of the linear layer, ``K`` times the features; None: the features are the
+            logits.
+        bias: The bias of the linear layer.
         softmax: ``softmax`` or ``log_softmax`` if the net ends in one. The program leaves the
             latter out, since log-probabilities and logits have the same loss.
     """
@@ -53,7 +54,7 @@ class Program:
     """Parts in order, and the end.
 
     Attributes:
-        shape: Of one image.
+        shape: The shape of one image.
         parts: Each reads earlier ones only.
         end: How the logits are computed.
     """
@@ -102,7 +103,7 @@ def reference_logits(
         training: Normalize by the batch, update the running statistics, and apply dropout.
         masks: For each part, as :func:`dropout_masks` returns them; without them nothing is
             dropped.
-        momentum: Of running statistics, in place of the net's.
+        momentum: The momentum of running statistics, in place of the net's.
     """
 
     def rounded(x: torch.Tensor, *, values: bool = False, gradient: bool = False) -> torch.Tensor:
@@ -128,7 +129,7 @@ def dropout_masks(program: Program, n: int, seed: int) -> list[torch.Tensor | No
     Args:
         program: Provides rates and shapes.
         n: Number of images.
-        seed: Of the step.
+        seed: The seed of the step.
     """
     return [
         _dropout_mask(part, n, seed + k) if part.dropout else None

@@ -41,7 +41,7 @@ def check_program(net: nn.Module, shape: Sequence[int]) -> None:
 
     Args:
         net: On the CPU. It is not changed.
-        shape: Of one image, ``C H W``.
+        shape: The shape of one image, ``C H W``.
 
     Raises:
         CompilationError: They differ, or the net does not run on a batch.

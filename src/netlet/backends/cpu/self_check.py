@@ -72,7 +72,7 @@ class CheckedStep:
 
     Attributes:
         net: The net that the library was compiled for; it is not changed.
-        shape: Of one image, ``C H W``.
+        shape: The shape of one image, ``C H W``.
         images: The largest batch size.
         half: Whether convolutions read bfloat16.
         training: Whether the library has a training step, besides evaluation.

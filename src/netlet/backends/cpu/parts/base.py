@@ -64,7 +64,7 @@ class Code:
     """What a part needs to write itself down as C.
 
     Attributes:
-        number: Of the part.
+        number: The number of the part.
         half: Whether convolutions read bfloat16.
         registers: Vector registers that can hold sums.
         inputs: The parts that it reads.
@@ -116,8 +116,8 @@ class Step:
     Attributes:
         training: Normalize by the batch and drop.
         half: Whether convolutions read bfloat16.
-        mask: Of dropout: 1 where a value is kept; None: nothing is dropped.
-        momentum: Of running statistics, in place of the net's.
+        mask: The mask of dropout: 1 where a value is kept; None: nothing is dropped.
+        momentum: The momentum of running statistics, in place of the net's.
         rounded: Rounds to bfloat16, if ``half``: the values, the gradient, or both.
     """
 
@@ -134,7 +134,7 @@ class Part:
 
     Attributes:
         inputs: Numbers of the parts that it reads, or :data:`IMAGE`.
-        shape: Of its output.
+        shape: The shape of its output.
         tensors: The net's tensors that it uses.
         dropout: Its rate of dropout.
     """

@@ -97,7 +97,7 @@ class Elementwise(Part):
 
     Attributes:
         function: Its name.
-        parameters: Of the function.
+        parameters: The parameters of the function.
     """
 
     function: str = "relu"

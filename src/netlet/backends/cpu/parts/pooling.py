@@ -29,7 +29,7 @@ class Pool(Part):
         adaptive: Windows that divide the map as evenly as possible.
         ceil_mode: Whether a last window may reach beyond the padding.
         include_pad: Whether padding counts in the mean.
-        divisor: Of the sum; None: the number of elements.
+        divisor: The divisor of the sum; None: the number of elements.
     """
 
     mode: Mode = "max"

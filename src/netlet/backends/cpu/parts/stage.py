@@ -43,7 +43,7 @@ class Stage(Part):
         stride: Downwards and to the right.
         padding: Rows above, columns left, rows below, columns right, of zeros.
         dilation: Downwards and to the right.
-        groups: Of channels.
+        groups: The number of groups of channels.
         linear: Whether it is a linear layer.
         relu_first: Whether a ReLU follows before the norm.
         norm: Whether it has a batch norm.
@@ -228,8 +228,8 @@ def _fastest_tile(
     pair of both. Kernel rows that read only zero padding are skipped.
 
     Args:
-        height: Of the map.
-        width: Of the map.
+        height: The height of the map.
+        width: The width of the map.
         blocks: Vectors of channels.
         registers: The number of vector registers.
         window: Kernel size, stride, rows of zero padding above, rows of data (0: unknown).
