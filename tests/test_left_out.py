@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from netlet import nets
 from netlet.analysis import summary
-from netlet.analysis.left_out import remark_on_left_out
+from netlet.analysis.left_out import write_left_out_notes
 from netlet.graph import trace_graph
 
 
@@ -27,7 +27,7 @@ class Averages(nn.Module):
 
 def notes_on(net: nn.Module) -> list[str]:
     net(torch.zeros(2, 1, 28, 28))  # lazy layers take their shapes
-    return remark_on_left_out(trace_graph(net.eval(), (1, 28, 28)))
+    return write_left_out_notes(trace_graph(net.eval(), (1, 28, 28)))
 
 
 def then(*layers: nn.Module) -> nn.Module:

@@ -29,7 +29,7 @@ from netlet.data.mnist_frame import prepare_digit
 from netlet.data.pieces import group_pieces
 from netlet.data.skeletons import STYLES
 from netlet.errors import ExportError
-from netlet.evaluation import judge
+from netlet.evaluation import apply_confidence
 from netlet.experiments import TrainedNet, load_confidence, load_trained_net
 from netlet.export import (
     InferenceGraph,
@@ -252,7 +252,7 @@ def judged(model: TracedModel, some: torch.Tensor) -> tuple[torch.Tensor, torch.
     """Return the probabilities of images, and whether the net is unsure, as Python computes them."""
     confidence = load_confidence(model.source)
     assert confidence is not None
-    return judge(reference.compute_logits(model.graph, some), some, confidence)
+    return apply_confidence(reference.compute_logits(model.graph, some), some, confidence)
 
 
 def difference(visit: Visit, trained: TrainedNet, some: torch.Tensor | None = None) -> float:

@@ -2,7 +2,7 @@
 
 from netlet.analysis.cost import check, cost, cost_from_trace, judge_cost
 from netlet.analysis.gradient_check import gradient_support
-from netlet.analysis.net_end import remark_on_classes
+from netlet.analysis.net_end import write_class_notes
 from netlet.analysis.ops import Op, Trace
 from netlet.analysis.receptive_field import (
     ReceptiveField,
@@ -34,8 +34,8 @@ __all__ = [
     "judge_cost",
     "receptive_field",
     "receptive_field_from_trace",
-    "remark_on_classes",
     "summary",
     "summary_from_trace",
     "trace",
+    "write_class_notes",
 ]

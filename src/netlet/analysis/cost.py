@@ -8,7 +8,7 @@ from math import prod
 
 from torch import nn
 
-from netlet.analysis.net_end import remark_on_classes
+from netlet.analysis.net_end import write_class_notes
 from netlet.analysis.notes import write_notes
 from netlet.analysis.ops import Trace
 from netlet.analysis.trace import trace
@@ -164,8 +164,8 @@ def check(
     """
     check_type(budget, Budget, "the budget", "a netlet.Budget, like Budget(params_below=8000)")
     traced = trace(net, shape)
-    remarks = remark_on_classes(traced.outputs, budget, traced.shape, classes)
-    return judge_cost(cost_from_trace(traced, epochs), budget, [*write_notes(traced), *remarks])
+    notes = write_class_notes(traced.outputs, budget, traced.shape, classes)
+    return judge_cost(cost_from_trace(traced, epochs), budget, [*write_notes(traced), *notes])
 
 
 def judge_cost(found: ModelCost, budget: Budget, notes: Iterable[str] = ()) -> NotedVerdict:

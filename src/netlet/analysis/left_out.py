@@ -1,4 +1,4 @@
-"""Remarks on rows and columns of a map that no window reaches.
+"""Notes on rows and columns of a map that no window reaches.
 
 An average over part of a map is mostly a slip after a layer was changed, as is a last map that a
 stride does not divide. Every average is looked at, and of the other windows the last one: rows that
@@ -50,7 +50,7 @@ class _Windows:
         return len(left), not left or left[0] == first_of_last
 
 
-def remark_on_left_out(graph: Graph) -> list[str]:
+def write_left_out_notes(graph: Graph) -> list[str]:
     """Return a note for each average that leaves out lines of its map, and for the last map.
 
     Args:

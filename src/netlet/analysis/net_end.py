@@ -1,4 +1,4 @@
-"""Remarks on slips at a net's end: what acts on its logits, and how many there are.
+"""Notes on slips at a net's end: what acts on its logits, and how many there are.
 
 A graph is followed back from its output, over what leaves the classes where they are, up to the
 operation that computes them.
@@ -29,14 +29,14 @@ from netlet.graph.operations import (
 _ACTIVATIONS = ("celu", "hardshrink", "mish", "selu", "softplus", "softshrink", "threshold")
 
 
-def remark_on_end(graph: Graph) -> list[str]:
+def write_end_notes(graph: Graph) -> list[str]:
     """Return what acts on a net's logits and should not, in the order from the output back."""
     if graph.output is None or graph.value_dependent:
         return []
     classes = count_outputs(graph.shape_of(graph.output))
     if classes is None:
         return []
-    return [f"note: {text}" for text in _Walk(graph, classes).remarks()]
+    return [f"note: {text}" for text in _Walk(graph, classes).notes()]
 
 
 def count_outputs(shape: Shape) -> int | None:
@@ -44,10 +44,10 @@ def count_outputs(shape: Shape) -> int | None:
     return shape[0] if shape and prod(shape[1:]) == 1 else None
 
 
-def remark_on_classes(
+def write_class_notes(
     outputs: int | None, budget: Budget | None, image: Shape, classes: int | None = None
 ) -> list[str]:
-    """Return a remark if a net has more or fewer outputs than there are classes.
+    """Return a note if a net has more or fewer outputs than there are classes.
 
     Args:
         outputs: The outputs of the net; None if it returns no logits.
@@ -86,7 +86,7 @@ class _Walk:
     classes: int
     pooled: bool = False
 
-    def remarks(self) -> list[str]:
+    def notes(self) -> list[str]:
         """Return a text for each slip."""
         found: list[str] = []
         follows = ""  # the function that is applied to the value
@@ -101,7 +101,7 @@ class _Walk:
                     before = self.graph.shape_of(node.inputs[0])
                     self.pooled |= prod(before[1:]) > prod(node.shape[1:])
             elif isinstance(operation, Softmax):
-                ends = self._remark_on_softmax(node, follows)
+                ends = self._note_softmax(node, follows)
                 # What acts on probabilities does not act on logits.
                 found = ends if operation.function == "softmax" else found + ends
             elif isinstance(operation, Elementwise) and operation.function in ("log", "exp"):
@@ -111,7 +111,7 @@ class _Walk:
             elif node.shape[:1] != (self.classes,):
                 break
             elif isinstance(operation, Dropout):
-                found += self._remark_on_dropout(node, operation)
+                found += self._note_dropout(node, operation)
             elif _is_activation(operation):
                 # A ReLU of maps that are averaged, as in SqueezeNet, does no harm.
                 if not self.pooled:
@@ -122,7 +122,7 @@ class _Walk:
             value = node.inputs[0]
         return found
 
-    def _remark_on_softmax(self, node: Node, follows: str) -> list[str]:
+    def _note_softmax(self, node: Node, follows: str) -> list[str]:
         operation = node.operation
         assert isinstance(operation, Softmax)
         found, name = list[str](), describe_node(node)
@@ -142,7 +142,7 @@ class _Walk:
             )
         return found
 
-    def _remark_on_dropout(self, node: Node, operation: Dropout) -> list[str]:
+    def _note_dropout(self, node: Node, operation: Dropout) -> list[str]:
         if not operation.rate:
             return []
         what = "the maps that are pooled to the logits" if self.pooled else "the logits"

@@ -17,7 +17,7 @@ def write_notes(traced: Trace) -> list[str]:
         *_note_idle_modules(traced),
         *_note_lazy_modules(traced),
         *_note_hidden_weights(traced),
-        *traced.remarks,
+        *traced.notes,
         *(f"note: {layer}: {text}" for layer, text in traced.warnings),
     ]
 

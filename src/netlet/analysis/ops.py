@@ -123,7 +123,7 @@ class Trace(Displayed):
         hidden: Weights that the net read and that are no parameters of it.
         why_unknown: Why the receptive field of its output is unknown; empty if it is known, or if
             the output does not depend on the images.
-        remarks: Notes on slips in the net.
+        notes: Notes on slips in the net; ``write_notes`` adds all others.
         outputs: The number of logits; None if the net returns none.
         idle: Modules that the net built and did not run.
         warnings: Those that PyTorch raised, each with the name of the layer that ran.
@@ -140,7 +140,7 @@ class Trace(Displayed):
     forward_backward_bytes: int
     hidden: tuple[HiddenWeights, ...] = ()
     why_unknown: str = ""
-    remarks: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     outputs: int | None = None
     idle: tuple[IdleModule, ...] = ()
     warnings: tuple[tuple[str, str], ...] = ()

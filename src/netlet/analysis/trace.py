@@ -18,10 +18,10 @@ from netlet.analysis.failures import describe_failure
 from netlet.analysis.field_rules import follow_fields
 from netlet.analysis.hidden_weights import HiddenWeights, find_hidden_weights
 from netlet.analysis.idle_modules import find_idle_modules
-from netlet.analysis.left_out import remark_on_left_out
+from netlet.analysis.left_out import write_left_out_notes
 from netlet.analysis.memory import forward_backward_bytes, peak_bytes
 from netlet.analysis.module_rows import list_rows, shown_name
-from netlet.analysis.net_end import count_outputs, remark_on_end
+from netlet.analysis.net_end import count_outputs, write_end_notes
 from netlet.analysis.ops import Trace
 from netlet.analysis.precision import copy_in_float32, list_precisions
 from netlet.analysis.provenance import Provenance
@@ -100,7 +100,7 @@ def _trace(net: nn.Module, shape: Sequence[int]) -> Trace:
         activation_bytes=None if reader else peak_bytes(images, calls),
         forward_backward_bytes=forward_backward_bytes(calls),
         why_unknown="" if graph.output is None else effects[graph.output].why,
-        remarks=(*remark_on_left_out(graph), *_remark_on_end(graph, training)),
+        notes=(*write_left_out_notes(graph), *_confirm_end_notes(graph, training)),
         outputs=count_outputs(tuple(output.shape[1:])),
         idle=find_idle_modules(net, execution.root, rows.unused, training),
         warnings=tuple((shown_name(run), text) for run, text in execution.warnings),
@@ -115,11 +115,11 @@ def _trace(net: nn.Module, shape: Sequence[int]) -> Trace:
     )
 
 
-def _remark_on_end(graph: Graph, training: Callable[[], Execution | None]) -> list[str]:
-    """Return remarks on a net's end; some nets end otherwise in training, where it matters."""
-    remarks = remark_on_end(graph)
-    run = training() if remarks else None
-    return [r for r in remarks if r in remark_on_end(run.graph)] if run else remarks
+def _confirm_end_notes(graph: Graph, training: Callable[[], Execution | None]) -> list[str]:
+    """Return notes on a net's end; some nets end otherwise in training, where it matters."""
+    notes = write_end_notes(graph)
+    run = training() if notes else None
+    return [note for note in notes if note in write_end_notes(run.graph)] if run else notes
 
 
 def _run_on_blank_images(

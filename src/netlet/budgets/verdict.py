@@ -57,8 +57,8 @@ class Verdict(Displayed):
         return self.state in ("FAIL", "UNKNOWN")
 
     def __str__(self) -> str:
-        head, *remarks = map(escape_controls, (self.head, *self.remarks()))
-        return "\n".join([head, str(self.to_table()), *remarks])
+        head, *footnotes = map(escape_controls, (self.head, *self.footnotes()))
+        return "\n".join([head, str(self.to_table()), *footnotes])
 
     @property
     def head(self) -> str:
@@ -71,7 +71,7 @@ class Verdict(Displayed):
         rows = [(r.rule, r.limit, r.found, r.margin, r.state) for r in self.results]
         return Table(("rule", "limit", "found", "margin", "verdict"), rows, "lllll")
 
-    def remarks(self) -> list[str]:
+    def footnotes(self) -> list[str]:
         """Return the lines below the table: the layers that cost most, and notes on the net."""
         return [line for result in self.results for line in _explain(result)]
 
@@ -89,9 +89,9 @@ class NotedVerdict(Verdict):
 
     notes: tuple[str, ...] = ()
 
-    def remarks(self) -> list[str]:
+    def footnotes(self) -> list[str]:
         """Return the lines below the table: the layers that cost most, and notes on the net."""
-        return [*super().remarks(), *self.notes]
+        return [*super().footnotes(), *self.notes]
 
 
 def _explain(result: RuleResult) -> Iterator[str]:

@@ -211,9 +211,9 @@ def _check(
     where = InSandbox() if sandbox else SameProcess()
     found = where.analyze(net, shape, classes)
     planned = planned or (experiment.recipe.epochs if experiment else None)
-    remarks = analysis.remark_on_classes(found.outputs, budget, shape, classes)
+    notes = analysis.write_class_notes(found.outputs, budget, shape, classes)
     cost = dataclasses.replace(found.cost, epochs=planned)
-    verdict = analysis.judge_cost(cost, budget, [*found.summary.notes, *remarks])
+    verdict = analysis.judge_cost(cost, budget, [*found.summary.notes, *notes])
     return _Checked(net if experiment else found.summary.net, cost.parameters, verdict)
 
 

@@ -85,13 +85,13 @@ def _show(
     rf: bool,
     sandbox: bool,
 ) -> _Shown:
-    from netlet.analysis import remark_on_classes
+    from netlet.analysis import write_class_notes
     from netlet.experiments.sandbox import InSandbox, SameProcess
 
     where = InSandbox() if sandbox else SameProcess()
     found = where.analyze(net, shape, classes, style)
-    remarks = remark_on_classes(found.outputs, None, shape, classes)
-    table = dataclasses.replace(found.summary, notes=(*found.summary.notes, *remarks))
+    notes = write_class_notes(found.outputs, None, shape, classes)
+    table = dataclasses.replace(found.summary, notes=(*found.summary.notes, *notes))
     value: ReceptiveField | Summary = found.receptive_field if rf else table
     text = str(value) if found.styled is None else found.styled
     styled = {"style": style, "table": text} if style else {}

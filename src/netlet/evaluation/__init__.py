@@ -2,10 +2,10 @@
 
 from netlet.evaluation.agreement import check_agreement
 from netlet.evaluation.confidence import (
+    apply_confidence,
     choose_threshold,
     compute_probabilities,
     fit_temperature,
-    judge,
 )
 from netlet.evaluation.digit_detector import compute_digit_probability
 from netlet.evaluation.evaluate import (
@@ -27,6 +27,7 @@ __all__ = [
     "LayerMaps",
     "Prediction",
     "Predictions",
+    "apply_confidence",
     "check_agreement",
     "choose_threshold",
     "compute_digit_probability",
@@ -38,7 +39,6 @@ __all__ = [
     "find_better_normalization",
     "fit_temperature",
     "format_evaluation",
-    "judge",
     "predict",
     "score_logits",
     "to_probabilities",

@@ -72,7 +72,7 @@ def compute_probabilities(
     )
 
 
-def judge(
+def apply_confidence(
     scores: torch.Tensor, images: torch.Tensor, confidence: Confidence
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return a net's calibrated answers.

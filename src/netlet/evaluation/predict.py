@@ -13,7 +13,7 @@ from torch import nn
 from netlet.data.batches import normalize
 from netlet.display import Displayed
 from netlet.errors import NetError
-from netlet.evaluation.confidence import judge
+from netlet.evaluation.confidence import apply_confidence
 from netlet.evaluation.evaluate import EVALUATION_BATCH, to_probabilities
 from netlet.nets.device_errors import explain_device_errors
 from netlet.nets.eval_mode import eval_mode
@@ -133,7 +133,7 @@ def predict(
         )
     if confidence is None:
         return Predictions(Prediction(tuple(row)) for row in to_probabilities(logits).tolist())
-    probabilities, unsure = judge(logits, batch, confidence)
+    probabilities, unsure = apply_confidence(logits, batch, confidence)
     return Predictions(
         Prediction(tuple(row), flag)
         for row, flag in zip(probabilities.tolist(), unsure.tolist(), strict=True)

@@ -73,7 +73,7 @@ def _(value: ReceptiveField) -> str:
 
 @to_html.register
 def _(value: Verdict) -> str:
-    return _section("", value.to_table().to_html(value.head), _lines(value.remarks()))
+    return _section("", value.to_table().to_html(value.head), _lines(value.footnotes()))
 
 
 @to_html.register

@@ -19,8 +19,8 @@ function decodeWeights(text) {
 }
 
 /**
- * The answer of a net, as netlet.evaluation.judge in Python: the probability of each class, the most likely and the
- * next class, and whether the net is unsure. `confidence` is null if it is not calibrated.
+ * The answer of a net, as netlet.evaluation.apply_confidence in Python: the probability of each class, the most likely
+ * and the next class, and whether the net is unsure. `confidence` is null if it is not calibrated.
  */
 function judge(logits, image, confidence) {
   const digit = confidence?.detector ? digitProbability(confidence.detector, image) : 1;

@@ -141,7 +141,7 @@ def test_the_write_up_that_drops_its_logits_is_told_so() -> None:
 
 
 @pytest.mark.parametrize("name", few_fast(list(course_nets.COURSE_NETS), fast=6))
-def test_course_nets_get_no_remarks_on_their_end(name: str) -> None:
+def test_course_nets_get_no_notes_on_their_end(name: str) -> None:
     found = [note for note in notes(course_nets.COURSE_NETS[name]()) if "logits" in note]
     slip = "note: dropout drops the logits; leave it out, or move it up"
     assert found == [slip] * (name == "dropout_everywhere")
