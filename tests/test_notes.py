@@ -203,13 +203,13 @@ def test_warnings_of_pytorch_become_notes(netlet: Netlet) -> None:
     [
         (
             "TwoArguments",
-            "TwoArguments: its forward() wants images and size; a net must take images alone",
+            "TwoArguments: its forward() takes images and size; a net must take images alone",
         ),
         (
             "KeywordOnly",
-            "KeywordOnly: its forward() wants images and channels; a net must take images alone",
+            "KeywordOnly: its forward() takes images and channels; a net must take images alone",
         ),
-        ("NoImages", "NoImages: its forward() wants no images; a net must take images alone"),
+        ("NoImages", "NoImages: its forward() takes no images; a net must take images alone"),
         (
             "ShapeNet",
             "ShapeNet: has no forward(); define one, and a net must take images alone",
@@ -240,7 +240,7 @@ def test_a_scripted_forward_that_wants_more_is_told() -> None:
         def forward(self, x: torch.Tensor, size: torch.Tensor) -> torch.Tensor:
             return x + size
 
-    with pytest.raises(NetError, match=r"wants images and size; a net must take images alone"):
+    with pytest.raises(NetError, match=r"takes images and size; a net must take images alone"):
         summary(torch.jit.script(Wants()))
 
 

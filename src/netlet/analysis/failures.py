@@ -74,7 +74,7 @@ def _describe_code(error: Exception, last: ModuleRun) -> str:
         return f"{_describe(shown_run(last))}: {missing[1]} has no forward(); define one"
     wants, optional = _list_arguments(root.module, lines[0])
     if wants and not root.steps:
-        return f"{root.kind}: its forward() wants {wants}; {_IMAGES_ALONE}"
+        return f"{root.kind}: its forward() takes {wants}; {_IMAGES_ALONE}"
     if optional and "NoneType" in lines[0]:
         return (
             f"{_describe(shown_run(last))}: {lines[0]}; its forward() gets no {optional}, since "
@@ -90,7 +90,7 @@ def _root(run: ModuleRun) -> ModuleRun:
 
 
 def _list_arguments(module: nn.Module, reason: str) -> tuple[str, str]:
-    """Return what a net's forward wants, unless it is images alone, and what is None by default.
+    """Return what a net's forward takes, unless it is images alone, and what is None by default.
 
     Args:
         module: The net.

@@ -19,6 +19,9 @@ from netlet.display import Displayed
 from netlet.nets.registered import count_bytes, count_numbers, list_parameters
 from netlet.text import Table, escape_controls, format_count, format_shape, format_sizes
 
+# Ends the kind of a module of which functions read the parameters, in records, whose digests of nets
+# depend on it; tables print it in full.
+_OWN = " (its own)"
 _COLUMNS = ("layer", "kind", "k", "s", "p", "d", "output", "parameters", "MACs", "field", "jump")
 
 
@@ -94,7 +97,7 @@ class Summary(Displayed):
             cells.append(
                 [
                     row.name,
-                    row.kind,
+                    row.kind.replace(_OWN, " (own parameters)"),
                     *sizes,
                     format_shape(row.output),
                     own,
@@ -196,7 +199,7 @@ def summary_from_trace(traced: Trace) -> Summary:
 def _make_row(op: Op) -> Row:
     row = Row(
         op.name,
-        op.kind if op.leaf else f"{op.kind} (its own)",
+        op.kind if op.leaf else f"{op.kind}{_OWN}",
         op.output[1:],
         op.own_parameters,
         op.macs if op.leaf else 0,
