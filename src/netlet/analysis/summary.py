@@ -19,8 +19,8 @@ from netlet.display import Displayed
 from netlet.nets.registered import count_bytes, count_numbers, list_parameters
 from netlet.text import Table, escape_controls, format_count, format_shape, format_sizes
 
-# Ends the kind of a module of which functions read the parameters, in records, whose digests of nets
-# depend on it; tables print it in full.
+# Ends the kind of a module of which functions read the parameters. Records have it, and digests of
+# nets depend on it; tables print it in full.
 _OWN = " (its own)"
 _COLUMNS = ("layer", "kind", "k", "s", "p", "d", "output", "parameters", "MACs", "field", "jump")
 

@@ -74,16 +74,16 @@ def collect_seed_records(root: Path) -> tuple[list[SeedRecord], list[str]]:
         entries.append(SeedRecord(path.parent, study))
         listed[path.parent.parent, run.seed] = run, path
     for path in paths[STUDY]:
-        study, more = records.load_sound_seeds(path)
+        sound, more = records.load_sound_seeds(path)
         problems += more
-        if study is None:
+        if sound is None:
             continue
         for (folder, _), (run, place) in listed.items():
             if folder == path.parent:
-                problems += _compare_with_run(study, run, path, place)
+                problems += _compare_with_run(sound, run, path, place)
         entries += [
-            SeedRecord(path.parent, study.select_seeds([seed.seed]))
-            for seed in study.seeds
+            SeedRecord(path.parent, sound.select_seeds([seed.seed]))
+            for seed in sound.seeds
             if (path.parent, seed.seed) not in listed
         ]
     return sorted(entries, key=lambda entry: (str(entry.path), entry.study.seeds[0].seed)), problems
