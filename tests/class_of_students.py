@@ -276,7 +276,7 @@ def submissions(secret: Path) -> dict[str, tuple[Files, str, str]]:
         {name: (files, "PASS", "") for name, files in right.items()}
         | {name: (files, "FAIL", why) for name, (files, why) in wrong.items()}
         | {name: (files, "ERROR", why) for name, (files, why) in (broken | hostile).items()}
-        | {"none-yet": ({"m.py": RIGHT}, "NOT YET", "")}
+        | {"none-yet": ({"m.py": RIGHT}, "NOT YET", "no weights were handed in")}
         | {"hostile-lookup": ({"m.py": lookup_of(spot_data().held_out), "w.safetensors": save(
             {"out.weight": torch.zeros(10, 784), "out.bias": torch.zeros(10)})},
             "REVIEW", "table of answers")}

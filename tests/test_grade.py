@@ -6,13 +6,16 @@ import csv
 import io
 import json
 import os
+import signal
+import sys
+import time
 from pathlib import Path
 
 import class_of_students
 import pytest
 import torch
 from class_of_students import spot_data, spot_weights, write_submission, zip_of
-from helpers import Netlet, needs_sandbox
+from helpers import Netlet, needs_sandbox, start_interruptible
 
 from netlet import catalog
 from netlet.budgets import Budget, RuleResult, Score
@@ -28,6 +31,7 @@ from netlet.classroom import (
 from netlet.classroom.perturbed_copy import shuffle_images
 from netlet.classroom.roster import Claim, read_claim
 from netlet.classroom.submissions import copy_submission, digest_files
+from netlet.data import save_npz
 from netlet.errors import GradingError
 from netlet.evaluation import score_logits
 
@@ -152,6 +156,29 @@ def test_nets_are_trained_anew_from_fixed_seeds(
     report = Path("grades/ann/report.md").read_text()
     assert "![Accuracy after each epoch](report/curves.svg)" in report
     assert Path("grades/ann/report/curves.svg").is_file()
+
+
+@pytest.mark.slow
+@needs_sandbox
+def test_ctrl_c_stops_at_once_and_leaves_nothing(tmp_path: Path) -> None:
+    attack = class_of_students.HOSTILE.replace("{attack}", "time.sleep(31_000_009)")
+    (tmp_path / "class").mkdir()
+    (tmp_path / "temporary").mkdir()
+    (tmp_path / "class" / "slow.py").write_text(attack)
+    (tmp_path / "class" / "broken.zip").write_bytes(b"PK")
+    command = [sys.executable, "-m", "netlet", "grade", str(tmp_path / "class"), "--dataset"]
+    save_npz(spot_data(), tmp_path / "spots.npz")
+    command += [str(tmp_path / "spots.npz"), "--budget", "eight_k", "-o", str(tmp_path / "out")]
+    environment = os.environ | {"TMPDIR": str(tmp_path / "temporary")}
+    process = start_interruptible(command, env=environment)
+    time.sleep(12)  # the code sleeps by now, or is about to
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "interrupted after 1 of 2 submissions; the same command grades the others" in err
+    assert not list((tmp_path / "temporary").iterdir())
+    (grade,) = grade_files.read_grades(tmp_path / "out").values()
+    assert (grade.name, grade.state) == ("broken", "ERROR")
 
 
 def test_without_a_sandbox_nothing_is_graded(

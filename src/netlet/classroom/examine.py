@@ -33,6 +33,7 @@ _ANSWER_BYTES = 256 << 20
 _MOST_DROP = 20.0  # percentage points: a net that has learned digits loses a few
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 _MOST_STATISTICS = 4_096  # numbers in one tensor
+_NO_WEIGHTS = "no weights were handed in, so the accuracy is not judged"
 
 
 @dataclass(frozen=True)
@@ -189,19 +190,18 @@ class Examiner:
             complete=recipe is not None,
         )
         perturbed = self._score(runs[seed][-1])[1].score if evaluations else None
-        problem = _suspect(evaluations, perturbed.percent if perturbed else None)
+        suspicion = _suspect(evaluations, perturbed.percent if perturbed else None)
+        missing = not evaluations and settings.budget.target is not None
         score = evaluations[-1].score if evaluations else None
         notes = [*recount, *found.summary.notes, *describe_large_code(folder)]
         notes += _compare_claim(claim, cost, score.percent if score else None)
-        if not recipe and not evaluations and settings.budget.target is not None:
-            notes.append("no weights were handed in, so the accuracy is not judged")
         grade = Grade(
             name=name,
-            state="REVIEW" if problem else _worst(rules),
-            points=count_points(rules, settings.points, trusted=not problem),
+            state="REVIEW" if suspicion else _worst(rules),
+            points=count_points(rules, settings.points, trusted=not suspicion),
             max_points=settings.points,
             net=address,
-            problem=problem,
+            problem=suspicion or (_NO_WEIGHTS if missing else ""),
             rules=rules,
             parameters=cost.parameters,
             score=score,
@@ -209,7 +209,7 @@ class Examiner:
             seed_scores=tuple(scored[s][-1].score for s in scored) if recipe else (),
             claim=claim,
             notes=tuple(notes),
-            summary=str(found.summary)[:20_000],
+            summary=str(dataclasses.replace(found.summary, net=address))[:20_000],
             curve=_curve(values, seeds.index(seed), evaluations) if recipe else None,
         )
         return Examination(grade, evaluations[-1] if evaluations else None)
@@ -281,6 +281,11 @@ def _judge_rules(
     if not complete and budget.held_for_last:
         budget = budget.replace(held_for_last=None)
     rules = analysis.judge_cost(cost, budget).results
+    if not complete:
+        rules = tuple(
+            dataclasses.replace(rule, found=rule.found.replace(" planned", " claimed"))
+            for rule in rules
+        )
     if not evaluations:
         return rules
     outcome = Outcome([one.score for one in evaluations], dataset)

@@ -48,14 +48,12 @@ def format_grades(grades: Sequence[Grade]) -> str:
 
 def explain_grade(grade: Grade) -> str:
     """Return in one line why a submission does not pass; empty if it does."""
-    if grade.problem:
-        return grade.problem
     missed = [
-        f"{rule.rule}: {rule.found}, limit {rule.limit}"
+        rule.message or f"{rule.rule}: {rule.found}, limit {rule.limit}"
         for rule in grade.rules
         if rule.state not in ("PASS", "NOT YET")
     ]
-    return "; ".join(missed)
+    return "; ".join([*([grade.problem] if grade.problem else []), *missed])
 
 
 def grades_to_csv(grades: Sequence[Grade]) -> str:

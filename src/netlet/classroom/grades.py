@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 from netlet.budgets import Budget, RuleResult, Score
@@ -38,8 +38,10 @@ class GradingSettings:
     trust: bool = False
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what a grade depends on."""
-        return asdict(self)
+        """Return what a grade depends on, as text where it has other values."""
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        limits = {one.name: repr(getattr(self.budget, one.name)) for one in fields(self.budget)}
+        return {**{name: repr(value) for name, value in values.items()}, "budget": limits}
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class Grade:
         state: PASS, FAIL, ...; REVIEW if a person has to look at it; ERROR if it cannot be judged.
         points: Of ``max_points``.
         net: The address of the net in the submission.
-        problem: Why it is an ERROR or for REVIEW.
+        problem: Why it is an ERROR, for REVIEW or not judged.
         rules: The result of each rule.
         parameters: Counted by netlet in the tensors that came back.
         score: On the test images.

@@ -47,7 +47,8 @@ def student_page(examination: Examination, split: Split, *, figures: bool = True
             for rule in grade.rules
             if rule.largest_layers
         ]
-        draft.add(bullet_list(largest))
+        remedies = [escape_markdown(r.message or r.remedy) for r in grade.rules if r.remedy]
+        draft.add(bullet_list([*largest, *remedies]))
     _add_measurements(draft, grade)
     if grade.notes:
         draft.add("## Notes", bullet_list([escape_markdown(note) for note in grade.notes]))

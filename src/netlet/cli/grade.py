@@ -187,22 +187,29 @@ def grade(
     else:
         find_program()
     images = load_dataset(dataset or "mnist", data_dir)
-    writer = _Writer(out, images.held_out, [one.name for one in found], single=single)
+    writer = _Writer(out, images.held_out, [one.name for one in found], before, single=single)
     with show_progress("grading", unit=" submissions") as bar:
 
         def on_grade(examination: Examination, kept: bool) -> None:
             writer.take(examination, kept)
             bar(writer.done, len(found))
 
-        grades = classroom.grade_submissions(
-            found,
-            settings,
-            images,
-            roster=rows,
-            before=before,
-            workers=workers or min(cpu_cores(), len(found)),
-            on_grade=on_grade,
-        )
+        try:
+            grades = classroom.grade_submissions(
+                found,
+                settings,
+                images,
+                roster=rows,
+                before=before,
+                workers=workers or min(cpu_cores(), len(found)),
+                on_grade=on_grade,
+            )
+        except KeyboardInterrupt as stop:
+            say(
+                f"interrupted after {writer.done} of {len(found)} submissions; the same command "
+                "grades the others"
+            )
+            raise typer.Exit(130) from stop
     writer.finish(grades)
     handed_in = {name for one in found for name in (one.name, one.path.name)}
     missing = [] if single else sorted(rows.keys() - handed_in)
@@ -254,11 +261,20 @@ def _make_settings(
 class _Writer:
     """Writes the report of each student at once, and the tables of all at the end."""
 
-    def __init__(self, out: Path, split: Split, names: list[str], *, single: bool) -> None:
+    def __init__(
+        self,
+        out: Path,
+        split: Split,
+        names: list[str],
+        before: dict[str, Grade],
+        *,
+        single: bool,
+    ) -> None:
         from netlet.classroom.grade_files import name_folders
 
         self._out, self._split, self._total = out, split, len(names)
         self._folders = {names[0]: "."} if single else name_folders(names)
+        self._grades = dict(before)  # so that an interrupted grading goes on where it was
         self._figures = importlib.util.find_spec("matplotlib") is not None
         self.done = self.kept = 0
         if not self._figures:
@@ -266,7 +282,13 @@ class _Writer:
 
     def take(self, examination: Examination, kept: bool) -> None:
         """Write what one student gets, unless it is there already."""
-        from netlet.classroom.grade_files import REPORT, RESULTS, to_gradescope
+        from netlet.classroom.grade_files import (
+            GRADES_JSON,
+            REPORT,
+            RESULTS,
+            grades_to_json,
+            to_gradescope,
+        )
         from netlet.classroom.student_page import student_page
         from netlet.report import write
 
@@ -280,6 +302,9 @@ class _Writer:
         write(student_page(examination, self._split, figures=self._figures), folder / REPORT)
         results = dump_json(to_gradescope(grade), indent=1)
         write_outputs({folder / RESULTS: f"{results}\n"}, what="folder")
+        self._grades[grade.name] = grade
+        so_far = grades_to_json(list(self._grades.values()))
+        write_outputs({self._out / GRADES_JSON: so_far}, what="folder")
         say(f"{self.done}/{self._total} {grade.name}: {grade.state}")
 
     def finish(self, grades: list[Grade]) -> None:
