@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import warnings
 from pathlib import Path
 
 import nbformat
 import pytest
+import torch
 from helpers import FIXTURES, Netlet
 from IPython.core.inputtransformer2 import TransformerManager
 
 import netlet
 from netlet.errors import NetError, NetletWarning
 from netlet.nets import build, complete_address, find_code, find_net
+from netlet.nets.device_moves import leave_out_missing_devices
 from netlet.nets.ipython_syntax import to_python
 from netlet.nets.notebook_files import read_notebook
 from netlet.nets.written_modules import name_modules
@@ -36,6 +39,7 @@ def count(address: str) -> int:
     ("address", "parameters", "cell"),
     [
         ("colab_course.ipynb", SMALL, 6),
+        ("colab_course.ipynb:model", SMALL, 9),
         ("jupyter_strings.ipynb", SMALL, 3),
         ("jupyter_strings.ipynb:net", SMALL, 3),
         ("vscode_languages.ipynb", SMALL, 3),
@@ -72,10 +76,6 @@ def test_nets_of_notebooks_load(address: str, parameters: int, cell: int) -> Non
 @pytest.mark.parametrize(
     ("address", "message"),
     [
-        (
-            "colab_course.ipynb:model",
-            ":model: importing it failed in cell 9 (In [8]), line 1: CUDA is not available",
-        ),
         (
             "three_definitions.ipynb:Net[4]",
             "defines 'Net' in cell 5 (In [3]), cell 8 (In [5]), cell 11 (In [7]): write Net[1], Net",
@@ -220,6 +220,64 @@ def test_modules_of_cells_are_forgotten_with_the_notebook(tmp_path: Path) -> Non
             "        from kit_of_cells import Head\n        super().__init__(Head())\n",
         )
         assert find_net(str(path)).builder()[0].in_features == width
+
+
+@pytest.mark.parametrize(
+    ("cells", "message"),
+    [
+        (
+            (IMPORT, "%run -i lib/blocks.py", FLAT.format("head(10)")),
+            "cell 3, line 3: 'head' is not defined in a.ipynb, and netlet does not run the '%run "
+            "lib/blocks.py' of cell 2; write 'from lib.blocks import *'",
+        ),
+        (
+            (IMPORT, "%run blocks.ipynb", FLAT.format("head(10)")),
+            "does not run the '%run blocks.ipynb' of cell 2; copy its cells",
+        ),
+        (
+            (f"{IMPORT}x = (", FLAT.format("nn.Flatten()")),
+            "'nn' is defined in cell 1 of a.ipynb, which is not valid Python (line 2: '(' was never",
+        ),
+        (
+            (f"{IMPORT}def set():\n    global width\n    width = 3", "set()", FLAT.format("width")),
+            "'width' is not defined by a statement of its own; define it outside of functions",
+        ),
+    ],
+)
+def test_a_name_that_is_missing_is_explained_by_the_cells(
+    cells: tuple[str, ...], message: str, tmp_path: Path
+) -> None:
+    path = write_notebook(tmp_path / "a.ipynb", *cells)
+    with pytest.raises(NetError) as caught:
+        build(find_net(str(path)).builder)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "move",
+    [
+        "model = Net().cuda()",
+        "model = Net().to('cuda:0').eval()",
+        "device = 'cuda'\nmodel = Net()\nmodel = model.to(device)",
+        "device = torch.device('cuda', 0)\nmodel = Net().to(device=device)",
+        "def make(device='cuda'):\n    return Net().to(device)\nmodel = make()",
+        "model = nn.Sequential(Net(), nn.Identity()).to(device='cuda')",
+    ],
+)
+@pytest.mark.parametrize("suffix", [".ipynb", ".py"])
+def test_moves_to_a_gpu_that_is_not_there_are_left_out(
+    move: str, suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    path = tmp_path / f"a{suffix}"
+    cells = (f"import torch\n{IMPORT}", FLAT.format("nn.Flatten(), nn.Linear(784, 10)"), move)
+    path.write_text("\n".join(cells)) if suffix == ".py" else write_notebook(path, *cells)
+    net = find_net(f"{path}:model").builder()
+    assert {p.device.type for p in net.parameters()} == {"cpu"}
+    text = "x = 'cuda' == name\nprint('cuda')\nnames = ['cuda']"
+    tree = ast.parse(text)
+    leave_out_missing_devices(tree)
+    assert ast.unparse(tree) == text
 
 
 @pytest.mark.parametrize(

@@ -176,7 +176,9 @@ def _find_definitions(source: Source, name: str) -> list[Definition]:
 def _line_of(cell: Cell, name: str) -> int:
     """Return the line where text that is not Python seems to define a name; 0 if it does not."""
     word = re.escape(name)
-    pattern = re.compile(rf"(?:(?:async\s+)?def|class)\s+{word}\b|{word}\s*=[^=]")
+    pattern = re.compile(
+        rf"(?:(?:async\s+)?def|class)\s+{word}\b|{word}\s*=[^=]|(?:from|import)\s.*\b{word}\b"
+    )
     return next((i for i, s in enumerate(cell.lines, cell.first_line) if pattern.match(s)), 0)
 
 

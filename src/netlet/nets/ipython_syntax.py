@@ -32,6 +32,8 @@ _PROMPT = re.compile(r"^(>>>|\.\.\.|In \[\d+\]:|[ ]*\.\.\.+:)(?: |$)", re.MULTIL
 _ESCAPE = re.compile(r"[ \t]*(?:[!%?,;/]|\$)")
 _AUTOMAGIC = re.compile(rf"[ \t]*(?:{_AUTOMATIC})[ \t]+[^=\s(+*/%<>!&|^.,:\[][^\n]*")
 _TIMED = re.compile(r"(?P<indent>[ \t]*)%time[ \t]+(?P<statement>\S.*)")
+_RUN = re.compile(r"[ \t]*%run\b[^\n]*?([^\s'\"]+\.(?:py|ipynb))\b")
+RUN_MARK = "  # %run "  # stays in the place of the command, with the file that it runs
 _ASSIGNMENT = re.compile(
     r"(?P<target>[ \t]*[A-Za-z_][\w., \t*]*(?:\[[^\]\n]*\])*[ \t]*=)"
     r"[ \t]*(?P<kind>[!%])(?P<command>[^\n=].*)",
@@ -169,7 +171,11 @@ def _replace_command(command: str) -> str:
     timed = _TIMED.match(command)
     if timed and _is_python(timed["statement"]):
         return timed["indent"] + command[timed.start("statement") :]
-    return _blank(command)
+    # What a net may lack: see explain_name_error.
+    runs = _RUN.match(command)
+    return (
+        _blank(command).replace("pass", f"pass{RUN_MARK}{runs[1]}", 1) if runs else _blank(command)
+    )
 
 
 def _replace_assignment(command: str) -> str:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from netlet.errors import NetError
 from netlet.nets.definitions import find_broken_cell
-from netlet.nets.script import binds_name, is_main_guard
-from netlet.nets.sources import find_source, read_source
+from netlet.nets.ipython_syntax import RUN_MARK
+from netlet.nets.script import binds_name, is_main_guard, names_bound
+from netlet.nets.sources import Source, find_source, read_source
 
 SELECTED = "netlet_user_"  # begins the names of modules of which only some statements are run
 
@@ -16,6 +17,30 @@ SELECTED = "netlet_user_"  # begins the names of modules of which only some stat
 def _without_main_block(tree: ast.Module) -> ast.Module:
     """Return a module without the blocks that run only if its file is run as a script."""
     return ast.Module([node for node in tree.body if not is_main_guard(node)], tree.type_ignores)
+
+
+def _explain_in_cells(name: str, source: Source) -> str:
+    """Return why a name of a notebook is not defined, if its cells say so; else nothing."""
+    if (cell := find_broken_cell(source, name)) is not None:
+        return (
+            f"{name!r} is defined in {cell} of {source.path.name}, which is not valid Python "
+            f"({cell.problem}); repair it"
+        )
+    if binds_name(name, source.tree):
+        if any(name in names_bound(statement) for statement in source.body):
+            return ""
+        return f"{name!r} is not defined by a statement of its own; define it outside of functions"
+    for cell in source.cells:
+        for line in cell.lines:
+            _, mark, file = line.partition(RUN_MARK)
+            if mark:
+                module = file.removesuffix(".py").replace("/", ".")
+                remedy = "copy its cells" if module == file else f"write 'from {module} import *'"
+                return (
+                    f"{name!r} is not defined in {source.path.name}, and netlet does not run the "
+                    f"'%run {file}' of {cell}; {remedy}"
+                )
+    return ""
 
 
 def explain_name_error(error: NameError) -> str:
@@ -28,11 +53,8 @@ def explain_name_error(error: NameError) -> str:
         return f"{type(error).__name__}: {reason}"
     file = Path(trace.tb_frame.f_code.co_filename)
     source = find_source(str(file))
-    if source is not None and (cell := find_broken_cell(source, error.name)) is not None:
-        return (
-            f"{error.name!r} is defined in {cell} of {source.path.name}, which is not valid Python "
-            f"({cell.problem}); repair it"
-        )
+    if source is not None and (about_cells := _explain_in_cells(error.name, source)):
+        return about_cells
     file = source.path if source is not None else file
     try:
         tree = (source or read_source(file)).tree

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 from netlet.errors import NetError
 from netlet.nets.definitions import Selection, describe_content, select_net
+from netlet.nets.device_moves import leave_out_missing_devices
 from netlet.nets.name_errors import SELECTED
 from netlet.nets.script import drop_unused_imports, walk_outside_functions
 from netlet.nets.sources import Source, read_source, register_code
@@ -37,6 +38,7 @@ def load_from_file(path: Path, attribute: str) -> tuple[object, Selection]:
     selection = select_net(source, attribute)
     drop_unused_imports(selection.tree, selection.name)
     _refuse_await(selection.tree, source)
+    leave_out_missing_devices(selection.tree)
     found = vars(_run(selection.tree, source))
     if selection.name not in found:
         raise NetError(f"no {attribute!r} in {path}; {describe_content(source)}")

@@ -1,0 +1,67 @@
+"""Leave out moves to a device that this machine does not have: netlet chooses the device itself.
+
+Notebooks from machines with a GPU say ``model = Net().to("cuda")``; what the net computes does not
+depend on it.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+
+import torch
+
+_DEVICE = re.compile(r"(?P<kind>cuda|mps)(?::\d+)?")
+
+
+def leave_out_missing_devices(tree: ast.Module) -> None:
+    """Replace devices that are missing by the CPU in the statements that a net depends on.
+
+    Args:
+        tree: The statements; it is changed. ``.cuda()`` is left out; ``"cuda"`` becomes ``"cpu"``
+            in ``torch.device(...)``, in ``.to(...)``, as ``device=...`` and where it alone is the
+            value of a name or of a parameter. Other text stays.
+    """
+    missing = set()
+    if not torch.cuda.is_available():
+        missing.add("cuda")
+    if not torch.backends.mps.is_available():
+        missing.add("mps")
+    if missing:
+        _ToCpu(missing).visit(tree)
+
+
+class _ToCpu(ast.NodeTransformer):
+    def __init__(self, missing: set[str]) -> None:
+        self._missing = missing
+
+    def visit_Call(self, node: ast.Call) -> ast.expr:
+        self.generic_visit(node)
+        function = node.func
+        name = function.attr if isinstance(function, ast.Attribute) else ""
+        if name == "cuda" and "cuda" in self._missing and isinstance(function, ast.Attribute):
+            return function.value
+        if name in ("to", "device"):
+            node.args = [self._replace(argument) for argument in node.args]
+        for keyword in node.keywords:
+            if keyword.arg == "device":
+                keyword.value = self._replace(keyword.value)
+        return node
+
+    def visit_Assign(self, node: ast.Assign) -> ast.Assign:
+        self.generic_visit(node)
+        node.value = self._replace(node.value)
+        return node
+
+    def visit_arguments(self, node: ast.arguments) -> ast.arguments:
+        self.generic_visit(node)
+        node.defaults = [self._replace(value) for value in node.defaults]
+        node.kw_defaults = [value and self._replace(value) for value in node.kw_defaults]
+        return node
+
+    def _replace(self, value: ast.expr) -> ast.expr:
+        text = value.value if isinstance(value, ast.Constant) else None
+        match = _DEVICE.fullmatch(text) if isinstance(text, str) else None
+        if match is None or match["kind"] not in self._missing:
+            return value
+        return ast.copy_location(ast.Constant("cpu"), value)
