@@ -296,6 +296,28 @@ def test_plots_draw_on_their_own_axes_and_on_given_ones(
     assert dict(matplotlib.rcParams) == before
 
 
+def test_a_plot_keeps_what_the_first_figure_of_a_notebook_sets(
+    values: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    new_figure = pyplot.figure
+
+    def choose_backend(**options: object) -> object:  # as that of notebooks does
+        matplotlib.rcParams["interactive"] = True
+        return new_figure(**options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(pyplot, "figure", choose_backend)
+    with matplotlib.rc_context():
+        matplotlib.rcParams["interactive"] = False
+        values["study"].plot()  # type: ignore[attr-defined]
+        assert matplotlib.rcParams["interactive"]
+    pyplot.close("all")
+
+
 def test_there_are_further_plots_and_an_unknown_one_names_them(values: dict[str, object]) -> None:
     import matplotlib
 

@@ -5,7 +5,8 @@
 
 A table is between ``<!-- records: NAME -->`` and ``<!-- end -->``; a test fails if it is edited by
 hand. The pages of ladders, the report of a study, the frontier and the model cards of the weights
-that come with the package are drawn as a whole, with their figures.
+that come with the package are drawn as a whole, with their figures. The notebooks under
+examples/ are stored without outputs.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from pathlib import Path
 from netlet import data, nets, stats
 from netlet.nets.shipped_weights import WEIGHTS_LICENSE
 from netlet.report import Page, ladder_page, model_card, study_page, write
-from tools import documents, export, frontier, operations, readme, speed, studies, trust
+from tools import documents, export, frontier, notebooks, operations, readme, speed, studies, trust
 from tools.records import ROOT, recorded_ladder, recorded_study
 
 DOCS = ROOT / "docs"
@@ -106,9 +107,16 @@ def main() -> None:
         for path, page in wholes.items()
         if not path.is_file() or path.read_text() != page.markdown_at(path)
     ]
+    stored = {
+        path: notebooks.complete_notebook(path, notebooks.find_repository())
+        for path in notebooks.NOTEBOOKS
+    }
+    stale += [path for path, text in stored.items() if text != path.read_text()]
     for path in stale:
         if not given.check:
-            if path in wholes:
+            if path in stored:
+                path.write_text(stored[path])
+            elif path in wholes:
                 write(wholes[path], path)
             else:
                 path.write_text(fill_tables(path.read_text()))

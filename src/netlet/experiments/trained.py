@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,13 @@ from netlet.errors import NetError
 from netlet.experiments.experiment import Experiment
 from netlet.experiments.named import EXPERIMENTS, find_experiment
 from netlet.experiments.origins import find_experiment_of_run
-from netlet.nets import build, find_shipped_weights, list_shipped_weights, load_weights
+from netlet.nets import (
+    build,
+    find_shipped_weights,
+    list_shipped_weights,
+    load_weights,
+    weights_digest,
+)
 from netlet.nets.blocks import MNIST_SHAPE
 from netlet.nets.weights import check_weights_file, refuse_other_weights
 from netlet.recipes import Recipe
@@ -39,6 +46,34 @@ class TrainedNet(Displayed):
     budget: Budget | None
     run: Run | None = None  # that trained it, if a run's folder was named
     assumed: bool = False  # the weights are from a file, and nobody said mean and std for them
+
+    @staticmethod
+    def from_run(run: Run, net: nn.Module) -> TrainedNet:
+        """Return the net that a run has trained, for predictions and exports.
+
+        Args:
+            run: The record that ``fit`` has returned.
+            net: The net that ``fit`` has trained; it is copied.
+
+        Raises:
+            NetError: The net has other weights than those of the run.
+        """
+        if weights_digest(net) != run.weights_digest:
+            raise NetError(
+                f"{type(net).__name__}: its weights are not those of the run {run.name}, seed "
+                f"{run.seed}; pass the net that netlet.fit has trained, without changing it"
+            )
+        return TrainedNet(
+            name=run.name,
+            net=copy.deepcopy(net).cpu().eval(),
+            shape=tuple(run.data["shape"]),
+            class_names=tuple(run.data["class_names"]),
+            mean=run.recipe["mean"],
+            std=run.recipe["std"],
+            file=None,
+            budget=budget_from_json(run.budget) if run.budget else None,
+            run=run,
+        )
 
     @property
     def recipe(self) -> Recipe:

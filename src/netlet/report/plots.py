@@ -47,14 +47,14 @@ def plot(value: object, what: str | None = None, ax: Axes | None = None) -> Axes
             f"a {type(value).__name__} has no plot {escape_controls(what)!r}; "
             f"{did_you_mean(what, draws)}choose one of {', '.join(draws)}"
         )
+    if ax is None:
+        ax = _new_axes(_SQUARE if what == "confusion" else _HEIGHT)
     with use_style():  # raises without matplotlib
         from matplotlib.axes import Axes
 
-        if ax is not None:
-            check_type(ax, Axes, "ax", "axes of matplotlib, like plt.subplots()[1]")
-        axes = ax if ax is not None else _new_axes(_SQUARE if what == "confusion" else _HEIGHT)
-        draws[what](axes)
-    return axes
+        check_type(ax, Axes, "ax", "axes of matplotlib, like plt.subplots()[1]")
+        draws[what](ax)
+    return ax
 
 
 @singledispatch
@@ -112,5 +112,11 @@ def _new_axes(height: float) -> Axes:
     try:
         from matplotlib import pyplot
     except ImportError as error:
-        raise ReportError(f"plots need matplotlib; {install_hint('report')}") from error
-    return pyplot.subplots(figsize=(NARROW, height), layout="constrained")[1]
+        raise ReportError(
+            f"plots need matplotlib, which is not installed; {install_hint('report')}"
+        ) from error
+    # Outside the style: the first figure may choose a backend, which changes settings for good.
+    figure = pyplot.figure(figsize=(NARROW, height), layout="constrained")
+    with use_style():
+        axes: Axes = figure.subplots()
+    return axes
