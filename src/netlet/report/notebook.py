@@ -34,9 +34,11 @@ from netlet.report import study_plots
 from netlet.report.figures import figure_to_svg
 from netlet.report.frontier_page import frontier_table
 from netlet.report.frontier_plot import frontier_figure
+from netlet.report.learning_rate_plot import range_test_figure
 from netlet.report.page import Page
 from netlet.stats import Comparison, Frontier, comparison_tables, seed_table, summarize_study
 from netlet.text import Table, count_noun, escape_html, format_shape
+from netlet.training import RangeTest
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -116,6 +118,12 @@ def _(value: Frontier) -> str:
         return _section("Frontier", _lines(["no points"]))
     figure = _figures([("test error against parameters", lambda: frontier_figure(value))])
     return _section("Frontier", figure, frontier_table(value).to_html())
+
+
+@to_html.register
+def _(value: RangeTest) -> str:
+    figure = _figures([("training loss over learning rate", lambda: range_test_figure(value))])
+    return _section("RangeTest", _facts_table(value), figure)
 
 
 @to_html.register
