@@ -37,6 +37,7 @@ _SOURCES = {
     "cost": "analysis",
     "evaluate": "evaluation",
     "find_budget": "catalog",
+    "load_budget": "budgets",
     "find_experiment": "experiments",
     "find_recipe": "catalog",
     "find_study": "records",
@@ -68,7 +69,7 @@ if TYPE_CHECKING:
         training,
     )
     from netlet.analysis import check, cost, receptive_field, summary
-    from netlet.budgets import Budget
+    from netlet.budgets import Budget, load_budget
     from netlet.catalog import Claim, find_budget, find_recipe
     from netlet.evaluation import evaluate
     from netlet.experiments import Experiment, find_experiment

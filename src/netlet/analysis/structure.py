@@ -13,7 +13,15 @@ from netlet.analysis.map_axes import Axes, follow, fresh
 from netlet.analysis.module_rows import is_atomic
 from netlet.analysis.net_end import describe_node
 from netlet.analysis.op_families import Membership, find_families
-from netlet.budgets.families import ANY_ACTIVATION, ANY_NORM, BIAS, DROPOUT, LAYER, POOLING
+from netlet.budgets.families import (
+    ANY_ACTIVATION,
+    ANY_NORM,
+    BIAS,
+    DROPOUT,
+    LAYER,
+    POOLING,
+    TO_ONE_PLACE,
+)
 from netlet.budgets.structure import Element, Layout, Structure
 from netlet.graph import Execution, Graph, ModuleRun, Node
 from netlet.graph.operations import Arithmetic, Reduction, Reshape
@@ -185,6 +193,9 @@ class _Reader:
             member = replace(member, families=(*member.families, BIAS))
         if self._flattens(number, node):
             member = replace(member, families=(*member.families, "Flatten"))
+        if POOLING in member.families and self._axes[number].places == 1:
+            kept = tuple(name for name in member.families if name != POOLING)
+            member = replace(member, families=(*kept, TO_ONE_PLACE))
         if member.families and classes:
             families = (*member.families, *(f"nn.{name}" for name in classes))
             member = replace(member, families=tuple(dict.fromkeys(families)))

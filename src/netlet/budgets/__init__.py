@@ -11,6 +11,7 @@ from netlet.budgets.named import (
     OLD_BUDGET_NAMES,
     TWENTY_K,
 )
+from netlet.budgets.toml_file import TEMPLATE, is_budget_file, load_budget, to_toml
 from netlet.budgets.verdict import NotedVerdict, RuleResult, State, Verdict
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "GENERAL_BUDGETS",
     "HIDDEN",
     "OLD_BUDGET_NAMES",
+    "TEMPLATE",
     "TWENTY_K",
     "Budget",
     "ModelCost",
@@ -32,5 +34,8 @@ __all__ = [
     "Verdict",
     "budget_from_json",
     "cost_from_json",
+    "is_budget_file",
+    "load_budget",
+    "to_toml",
     "wilson",
 ]

@@ -17,14 +17,15 @@ from typing import Any, Literal, get_args
 
 from netlet.budgets.limit_checks import check_below, check_hidden, check_kind, format_margin
 from netlet.budgets.measures import ModelCost, Outcome, Score
+from netlet.budgets.messages import add_message, check_messages, check_text
 from netlet.budgets.rule_checks import check_rule
 from netlet.budgets.rules import Rule, forbid, is_layer_name, parse_rule, refuse_contradictions
-from netlet.budgets.verdict import RuleResult, State, Verdict
+from netlet.budgets.verdict import MAY_BE_MISSING, RuleResult, State, Verdict
 from netlet.display import Displayed
 from netlet.errors import BudgetError, did_you_mean, warn_of_but
 from netlet.text import count_noun
 
-_COUNTS = (
+COUNTS = (
     "params_below",
     "macs_below",
     "weight_bytes_below",
@@ -33,7 +34,7 @@ _COUNTS = (
     "epochs_at_most",
     "held_for_last",
 )
-_PERCENTAGES = ("accuracy_at_least", "accuracy_above")
+PERCENTAGES = ("accuracy_at_least", "accuracy_above")
 JudgedSplit = Literal["test", "val"]
 
 
@@ -62,6 +63,12 @@ class Budget(Displayed):
     activation_bytes_below: int | None = None
     forbids: tuple[str, ...] = ()
     requires: tuple[str, ...] = ()
+    # Records have these two only where there is one.
+    title: str = field(default="", metadata=MAY_BE_MISSING)
+    # What the author of a net reads where a limit, by its name, or a rule is missed.
+    messages: Mapping[str, str] | tuple[tuple[str, str], ...] = field(
+        default=(), metadata=MAY_BE_MISSING
+    )
 
     def __post_init__(self) -> None:
         """Check the limits.
@@ -69,9 +76,9 @@ class Budget(Displayed):
         Raises:
             BudgetError: A limit is out of range, or two limits contradict each other.
         """
-        for name in _COUNTS:
+        for name in COUNTS:
             self._check_count(name)
-        for name in _PERCENTAGES:
+        for name in PERCENTAGES:
             self._check_percentage(name)
         for name in ("forbids", "requires"):
             self._check_kinds(name)
@@ -82,6 +89,7 @@ class Budget(Displayed):
             )
         self._check_contradictions()
         self._check_rules()
+        self._check_messages()
 
     def _check_count(self, name: str) -> None:
         value = getattr(self, name)
@@ -128,6 +136,16 @@ class Budget(Displayed):
             refuse_contradictions(self.rules())
         except BudgetError as error:
             raise BudgetError(f"budget {self.name}: {error}") from None
+
+    def _check_messages(self) -> None:
+        names = (*COUNTS, *PERCENTAGES)
+        limits = [name for name in names if getattr(self, name) is not None]
+        try:
+            check_text("title", self.title)
+            messages = check_messages(self.messages, [*limits, *self.forbids, *self.requires])
+        except BudgetError as error:
+            raise BudgetError(f"budget {self.name}: {error}") from None
+        object.__setattr__(self, "messages", messages)  # pairs, which can be hashed
 
     def _check_contradictions(self) -> None:
         if self.accuracy_above == 100:
@@ -182,9 +200,9 @@ class Budget(Displayed):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields that records store; ``about`` is not among them."""
-        values = dataclasses.asdict(self)
-        del values["about"]
-        return values
+        values = {**dataclasses.asdict(self), "messages": dict(self.messages)}
+        left_out = ["about", *(name for name in ("title", "messages") if not values[name])]
+        return {name: value for name, value in values.items() if name not in left_out}
 
     def judge(self, cost: ModelCost, outcome: Outcome | None = None) -> Verdict:
         """Check a net, or a run of it, against every limit that is set.
@@ -197,19 +215,27 @@ class Budget(Displayed):
         Returns:
             A verdict with one result for each limit, in the order of the fields.
         """
-        results = [
-            *check_below("parameters", self.params_below, cost.parameters, cost),
-            *check_hidden(cost),
-            *self._check_epochs(cost, outcome),
-            *self._check_accuracy(outcome),
-            *check_below("MACs", self.macs_below, cost.macs, cost),
-            *check_below("weight bytes", self.weight_bytes_below, cost.weight_bytes, cost),
-            *check_below(
-                "activation bytes", self.activation_bytes_below, cost.activation_bytes, cost
+        texts = dict(self.messages)
+        epochs = "epochs_at_most" if self.epochs_below is None else "epochs_below"
+        accuracy = "accuracy_above" if self.accuracy_at_least is None else "accuracy_at_least"
+        sizes = (
+            ("macs_below", "MACs", cost.macs),
+            ("weight_bytes_below", "weight bytes", cost.weight_bytes),
+            ("activation_bytes_below", "activation bytes", cost.activation_bytes),
+        )
+        groups: list[tuple[str, list[RuleResult]]] = [
+            ("params_below", check_below("parameters", self.params_below, cost.parameters, cost)),
+            ("params_below", check_hidden(cost)),
+            (epochs, self._check_epochs(cost, outcome)),
+            (accuracy, self._check_accuracy(outcome)),
+            *(
+                (name, check_below(rule, getattr(self, name), found, cost))
+                for name, rule, found in sizes
             ),
-            *(self._check_layers(kind, cost, required=False) for kind in self.forbids),
-            *(self._check_layers(rule, cost, required=True) for rule in self.requires),
+            *((kind, [self._check_layers(kind, cost, required=False)]) for kind in self.forbids),
+            *((rule, [self._check_layers(rule, cost, required=True)]) for rule in self.requires),
         ]
+        results = [one for name, group in groups for one in add_message(group, texts.get(name))]
         withheld = any(result.state == "NOT JUDGED" for result in results)
         return Verdict(
             self.name,

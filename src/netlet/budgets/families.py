@@ -43,6 +43,8 @@ ANY_NORM = "norm"
 CONVOLUTION = "convolution"
 POOLING = "pooling"
 GLOBAL_POOLINGS = ("GAP", "GMP")
+# Of poolings that leave a single place, although they do not read the whole map.
+TO_ONE_PLACE = "pooling to one place"
 
 FAMILIES: tuple[Family, ...] = (
     Family(
@@ -143,7 +145,7 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family(
         POOLING,
-        "max or average pooling of windows that leaves a map; GAP and GMP are none",
+        "max or average pooling of windows that leaves a map of several places, so no GAP and GMP",
         "nn.MaxPool2d(2)",
         ("pool",),
     ),

@@ -10,6 +10,7 @@ from netlet.budgets.families import (
     DROPOUT,
     GLOBAL_POOLINGS,
     LAYER,
+    TO_ONE_PLACE,
 )
 from netlet.budgets.rules import AfterRule, DistanceRule, EndRule, FieldRule, Term
 from netlet.budgets.selection import belongs, compare, example, head_of, list_names, matches
@@ -55,7 +56,7 @@ def _passes_field(element: Element) -> bool:
 
     That of a global pooling does: it sees the whole map, whatever the layers before it see.
     """
-    same = (ANY_ACTIVATION, ANY_NORM, DROPOUT, "Flatten", *GLOBAL_POOLINGS)
+    same = (ANY_ACTIVATION, ANY_NORM, DROPOUT, "Flatten", TO_ONE_PLACE, *GLOBAL_POOLINGS)
     return any(belongs(element, family) for family in same)
 
 
@@ -122,7 +123,7 @@ def check_distance(rule: DistanceRule, layout: Layout) -> RuleResult:
 
 
 def _is_global(element: Element) -> bool:
-    return any(belongs(element, family) for family in GLOBAL_POOLINGS)
+    return any(belongs(element, family) for family in (*GLOBAL_POOLINGS, TO_ONE_PLACE))
 
 
 def check_after(rule: AfterRule, layout: Layout) -> RuleResult:

@@ -10,7 +10,8 @@ from netlet.display import Displayed
 from netlet.text import Table, escape_controls
 
 # Of fields that records of earlier versions do not have.
-MAY_BE_MISSING = {"may_be_missing": True}
+OPTIONAL = "may_be_missing"
+MAY_BE_MISSING = {OPTIONAL: True}
 State = Literal["PASS", "FAIL", "NOT YET", "NOT JUDGED", "UNKNOWN"]
 
 

@@ -19,6 +19,7 @@ import typer
 
 from netlet import __version__
 from netlet.cli import (
+    budget,
     card,
     check,
     climb,
@@ -69,6 +70,13 @@ add_command(
     check.check,
     "netlet check week4 --budget document_003",
     "netlet check mine.py:Net --params-below 20000 --forbid Linear",
+    group=DESIGN,
+)
+add_command(
+    app,
+    budget.budget,
+    "netlet budget document_004",
+    "netlet budget --template > class.toml",
     group=DESIGN,
 )
 add_command(

@@ -28,7 +28,7 @@ def check(
         typer.Option(
             "--budget",
             metavar="NAME",
-            help="Check against this budget ('netlet list --budgets') instead of its own.",
+            help="Check against this budget ('netlet budget'), or a TOML file, instead of its own.",
             autocompletion=budget_names,
         ),
     ] = None,

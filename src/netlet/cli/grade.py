@@ -49,7 +49,7 @@ def grade(
         typer.Option(
             "--budget",
             metavar="NAME",
-            help="Budget that judges every submission ('netlet list --budgets').",
+            help="Budget that judges every submission ('netlet budget'), or a TOML file.",
             autocompletion=budget_names,
         ),
     ],

@@ -40,7 +40,7 @@ def list_(
     if show_recipes:
         lists["recipes"] = [_recipe_row(recipe) for recipe in catalog.RECIPES.values()]
     if show_budgets:
-        lists["budgets"] = [_budget_row(budget) for budget in catalog.BUDGETS.values()]
+        lists["budgets"] = [budget_row(budget) for budget in catalog.BUDGETS.values()]
     if not lists:
         lists["experiments"] = _experiment_rows()
     if json:
@@ -91,11 +91,12 @@ def _recipe_row(recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def _budget_row(budget: Budget) -> dict[str, Any]:
+def budget_row(budget: Budget) -> dict[str, Any]:
+    """Return a budget as plain values: its name, what it is for, and its limits."""
     limits = {
         name: value
         for name, value in dataclasses.asdict(budget).items()
-        if name not in ("name", "about") and value not in (None, (), "test")
+        if name not in ("name", "about", "title", "messages") and value not in (None, (), "test")
     }
     return {"name": budget.name, "about": budget.about, "limits": limits}
 
@@ -145,12 +146,13 @@ def _recipe_table(rows: list[dict[str, Any]]) -> str:
     return format_table(head, cells, "lrrlrl")
 
 
-def _budget_table(rows: list[dict[str, Any]]) -> str:
-    cells = [[row["name"], _limits_text(row["limits"]), row["about"]] for row in rows]
+def budget_table(rows: list[dict[str, Any]]) -> str:
+    """Return a table of budgets."""
+    cells = [[row["name"], limits_text(row["limits"]), row["about"]] for row in rows]
     return format_table(("budget", "limits", "what it is for"), cells)
 
 
-def _limits_text(limits: Mapping[str, Any]) -> str:
+def limits_text(limits: Mapping[str, Any]) -> str:
     """Return limits in words: ``fewer than 8,000 parameters, more than 99.4% accuracy``."""
     parts = []
     for name, value in limits.items():
@@ -183,5 +185,5 @@ _LIMIT_FORMS = {
 _TABLES = {
     "experiments": _experiment_table,
     "recipes": _recipe_table,
-    "budgets": _budget_table,
+    "budgets": budget_table,
 }

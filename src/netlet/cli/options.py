@@ -217,7 +217,7 @@ BudgetName = Annotated[
     typer.Option(
         "--budget",
         metavar="NAME",
-        help="Judge by this budget ('netlet list --budgets') instead of the experiment's own.",
+        help="Judge by this budget ('netlet budget'), or a TOML file, instead of its own.",
         autocompletion=budget_names,
     ),
 ]

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from netlet.budgets import Budget, budget_from_json
+from netlet.budgets.verdict import OPTIONAL
 from netlet.errors import DamagedRecordError, NetletError
 from netlet.recipes import Recipe, recipe_from_json
 from netlet.records.json_file import shorten
@@ -169,7 +170,7 @@ def _require_all(made: Any, values: Any, place: Sequence[object], path: Path | s
     elif dataclasses.is_dataclass(made):
         for field in dataclasses.fields(made):
             if field.name not in values:
-                if field.metadata.get("may_be_missing"):
+                if field.metadata.get(OPTIONAL):
                     continue
                 raise _error(path, (*place, field.name), "a value", "nothing")
             _require_all(getattr(made, field.name), values[field.name], (*place, field.name), path)
@@ -194,7 +195,8 @@ def _check_recipe_and_budget(values: Mapping[str, Any], path: Path | str) -> Non
         if fields is None:
             continue
         known = kind().to_dict().keys()
-        for field in sorted(fields.keys() ^ known):
+        optional = {one.name for one in dataclasses.fields(kind) if one.metadata.get(OPTIONAL)}
+        for field in sorted((fields.keys() ^ known) - optional):
             found = ("a value", "nothing") if field in known else ("no such key", "one")
             raise _error(path, (name, field), *found)
         try:

@@ -251,7 +251,8 @@ def _explain_command(study: Study) -> str:
             f"{inline_code(study.initial_weights_digest[:16])}), so no command reproduces it."
         )
     return (
-        "No command expresses this recipe or budget: it was made in Python, from the values below."
+        "No command expresses this recipe or budget: it was made in Python or read from a file, "
+        "with the values below."
     )
 
 

@@ -1,0 +1,231 @@
+"""Budgets in TOML files, so that a teacher writes one file for a class.
+
+The keys are the names of the limits in :class:`~netlet.budgets.Budget`, and ``title``, ``judge``,
+``requires``, ``forbids`` and ``messages``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from netlet.budgets.budget import COUNTS, PERCENTAGES, Budget
+from netlet.budgets.messages import check_text
+from netlet.errors import BudgetError, did_you_mean
+from netlet.files import read_regular, safe_name
+from netlet.text import escape_controls
+
+MAX_BYTES = 1 << 16
+MAX_RULES = 200
+_TEXTS = ("name", "title", "dataset", "judge")
+_LISTS = ("requires", "forbids")
+_LIMITS = (*COUNTS, *PERCENTAGES)
+_KEYS = (*_TEXTS, *_LIMITS, *_LISTS, "messages")
+_MAX_DOTS = 1_000  # of a line: the time to parse a key grows with their square
+# What people write for a key, where spelling alone does not lead to it.
+_MEANT = {
+    "judged_on": "judge",
+    "split": "judge",
+    "require": "requires",
+    "forbid": "forbids",
+    "rules": "requires",
+    "parameters": "params_below",
+    "max_params": "params_below",
+    "params": "params_below",
+    "epochs": "epochs_at_most",
+    "max_epochs": "epochs_at_most",
+    "accuracy": "accuracy_at_least",
+    "message": "messages",
+    "about": "title",
+}
+
+TEMPLATE = """\
+# A budget: what a net may cost, must reach and consists of. Leave out what you do not ask for.
+# netlet check net.py:Net --budget class.toml
+
+title = "Assignment: a small net for MNIST"
+dataset = "mnist"           # that the accuracy is for
+judge = "test"              # "val": judge images held out of the training split
+
+params_below = 8_000        # fewer than 8,000 parameters
+epochs_at_most = 15         # or epochs_below
+accuracy_at_least = 99.4    # percent, after the last epoch; or accuracy_above
+# held_for_last = 3         # the accuracy after each of the last 3 epochs
+# macs_below = 500_000      # multiply-adds for one image
+# weight_bytes_below = 40_000
+# activation_bytes_below = 65_536
+
+# Rules on what the net consists of, however it is written.
+requires = [
+    "BatchNorm",
+    "Dropout",
+    "GAP | Linear",
+    "Conv2d >= 3",
+    "receptive field at least 20 before the last layer",
+    "pooling at least 2 layers before the prediction",
+    "no activation/norm/dropout right before the prediction",
+]
+forbids = ["bias"]
+
+# What a student reads where a limit or a rule is missed.
+[messages]
+params_below = "Use fewer channels; a 1x1 convolution makes many channels few."
+"GAP | Linear" = "End with a global average pooling, or with a linear layer."
+"""
+
+
+def is_budget_file(name: str) -> bool:
+    """Return whether the name of a budget is the path of a file."""
+    return name.lower().endswith(".toml")
+
+
+def load_budget(path: Path | str) -> Budget:
+    """Return the budget in a TOML file.
+
+    Args:
+        path: The path of the file. Without the key ``name``, its stem names the budget.
+
+    Raises:
+        BudgetError: There is no such file, it is no TOML, a key or a value is none of a budget, or
+            two of them contradict each other. The message names the line.
+    """
+    path = Path(path)
+    shown = escape_controls(str(path))
+    content = read_regular(path, MAX_BYTES, BudgetError)
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise BudgetError(f"{shown}: is not UTF-8 text; save it as UTF-8") from error
+    values = _parse(text, shown)
+    try:
+        return _read(values, safe_name(path.stem) or "budget")
+    except BudgetError as error:
+        message = re.sub(r"^budget .*?: ", "", str(error), count=1)
+        line = _find_line(text, message)
+        raise BudgetError(f"{shown}{f', line {line}' if line else ''}: {message}") from error
+
+
+def _parse(text: str, shown: str) -> dict[str, Any]:
+    if any(line.count(".") > _MAX_DOTS for line in text.splitlines()):
+        raise BudgetError(f"{shown}: has a line with more than {_MAX_DOTS:,} dots; shorten it")
+    try:
+        return tomllib.loads(text)
+    except RecursionError as error:
+        raise BudgetError(f"{shown}: is nested too deeply; write lists of texts") from error
+    except ValueError as error:  # also of numbers with too many digits
+        reason = escape_controls(str(error))
+        raise BudgetError(
+            f"{shown}: is no TOML: {reason}; see 'netlet budget --template' for an example"
+        ) from error
+
+
+def _read(values: Mapping[str, Any], name: str) -> Budget:
+    for key in values:
+        if key not in _KEYS:
+            meant = _MEANT.get(key.lower())
+            hint = f"did you mean {meant!r}? " if meant else did_you_mean(key, _KEYS)
+            raise BudgetError(f"{key!r} is no key of a budget; {hint}the keys are: {_list(_KEYS)}")
+    for key in _TEXTS:
+        if key in values:
+            check_text(key, values[key])
+            if not values[key].strip():
+                raise BudgetError(f"{key} is empty; write a text, or leave the key out")
+    for key in _LISTS:
+        _check_list(key, values.get(key, []))
+    messages = values.get("messages", {})
+    if not isinstance(messages, dict):
+        raise BudgetError(
+            f"messages is {_show(messages)}; write a table [messages] with a line like "
+            'params_below = "Use fewer channels."'
+        )
+    fields = {key: values[key] for key in _LIMITS if key in values}
+    for key, value in fields.items():
+        _check_number(key, value)
+    budget = Budget(
+        name=values.get("name", name),
+        title=values.get("title", ""),
+        dataset=values.get("dataset"),
+        requires=tuple(values.get("requires", [])),
+        forbids=tuple(values.get("forbids", [])),
+        judged_on=_read_split(values.get("judge", "test")),  # type: ignore[arg-type]
+        messages=messages,
+        **fields,
+    )
+    if not fields and not budget.rules():
+        raise BudgetError("the budget limits nothing; add a limit such as params_below = 8_000")
+    return budget
+
+
+def _read_split(split: str) -> str:
+    if split not in ("test", "val"):
+        raise BudgetError(f'judge is {split!r}; write "test" or "val"')
+    return split
+
+
+def _check_number(key: str, value: object) -> None:
+    expected = "a whole number like 8_000" if key in COUNTS else "a percentage like 99.4"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise BudgetError(f"{key} is {_show(value)}; write {expected}")
+    if value != value or abs(value) >= 2**63:
+        raise BudgetError(f"{key} is {value}; write {expected}")
+
+
+def _check_list(key: str, rules: object) -> None:
+    if not isinstance(rules, list) or not all(isinstance(rule, str) for rule in rules):
+        raise BudgetError(f'{key} is {_show(rules)}; write a list of texts like ["BatchNorm"]')
+    if len(rules) > MAX_RULES:
+        raise BudgetError(f"{key} has {len(rules):,} rules; write at most {MAX_RULES}")
+    if twice := [rule for at, rule in enumerate(rules) if rule in rules[:at]]:
+        raise BudgetError(f"{key} has {twice[0]!r} twice; drop one")
+
+
+def _show(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _list(keys: tuple[str, ...]) -> str:
+    return ", ".join(keys)
+
+
+def _find_line(text: str, message: str) -> int | None:
+    """Return the first line with a key or a rule that a message names; None if there is none."""
+    words = re.findall(r"'([^']+)'", message)[:1]
+    words += re.findall(r"\b(\w+)(?==| is | and | has )", message)
+    lines = list(enumerate(text.splitlines(), start=1))
+    if "message" in message.partition("'")[0]:
+        lines.reverse()  # the limit of the same name comes before
+    for word in words:
+        keyed = re.compile(rf"\s*[\"']?{re.escape(word)}[\"']?\s*=")
+        quoted = re.compile(rf"[\"']{re.escape(word)}[\"']")
+        for pattern in (keyed.match, quoted.search):
+            for number, line in lines:
+                if not line.lstrip().startswith("#") and pattern(line):
+                    return number
+    return None
+
+
+def to_toml(budget: Budget) -> str:
+    """Return a budget as the content of a TOML file, which :func:`load_budget` reads back."""
+    lines = [f"name = {_quote(budget.name)}"]
+    texts = {"title": budget.title or budget.about, "dataset": budget.dataset}
+    lines += [f"{key} = {_quote(value)}" for key, value in texts.items() if value]
+    lines.append(f"judge = {_quote(budget.judged_on)}")
+    limits = ((key, getattr(budget, key)) for key in _LIMITS)
+    lines += [f"{key} = {value:_}" for key, value in limits if value is not None]
+    for key in _LISTS:
+        if rules := getattr(budget, key):
+            lines += [f"{key} = [", *(f"    {_quote(rule)}," for rule in rules), "]"]
+    if messages := dict(budget.messages):
+        lines += ["", "[messages]"]
+        lines += [f"{_quote(rule)} = {_quote(text)}" for rule, text in messages.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _quote(text: str) -> str:
+    # The escapes of JSON are among those of TOML, except for characters beyond 16 bits.
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

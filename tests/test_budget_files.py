@@ -1,0 +1,253 @@
+"""Budgets in TOML files: read strictly, named by line if they are wrong, kept in records by value."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from conftest import Netlet
+from torch import nn
+
+import netlet as netlet_package
+from netlet import catalog
+from netlet.budgets import (
+    TEMPLATE,
+    Budget,
+    ModelCost,
+    Outcome,
+    Score,
+    budget_from_json,
+    load_budget,
+    to_toml,
+)
+from netlet.errors import BudgetError
+from netlet.records import Run, to_json_value
+
+CLASS = """\
+title = "Assignment 6"
+dataset = "mnist"
+judge = "val"
+params_below = 8_000
+epochs_at_most = 15
+accuracy_at_least = 99.4
+requires = ["GAP | Linear", "Conv2d >= 3"]
+forbids = ["bias"]
+
+[messages]
+params_below = "Use fewer channels."
+"GAP | Linear" = "End with a pooling."
+"""
+
+
+def write(folder: Path, text: str, name: str = "class.toml") -> Path:
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_file_is_the_budget_that_it_says(tmp_path: Path) -> None:
+    expected = Budget(
+        name="class",
+        title="Assignment 6",
+        dataset="mnist",
+        judged_on="val",
+        params_below=8_000,
+        epochs_at_most=15,
+        accuracy_at_least=99.4,
+        requires=("GAP | Linear", "Conv2d >= 3"),
+        forbids=("bias",),
+        messages={"params_below": "Use fewer channels.", "GAP | Linear": "End with a pooling."},
+    )
+    path = write(tmp_path, CLASS)
+    assert load_budget(path) == netlet_package.load_budget(str(path)) == expected
+    assert catalog.find_budget(str(path)) == expected
+    assert load_budget(write(tmp_path, 'name = "six"\n' + CLASS)).name == "six"
+    assert load_budget(write(tmp_path, "\ufeff" + CLASS)) == expected
+
+
+def test_every_budget_survives_being_written(tmp_path: Path) -> None:
+    odd = Budget(name='a "b" \\ c\x7f ü 😀', macs_below=3, messages={"macs_below": "a\n\tb"})
+    for budget in (*catalog.BUDGETS.values(), load_budget(write(tmp_path, CLASS)), odd):
+        again = load_budget(write(tmp_path, to_toml(budget)))
+        assert again.replace(title=budget.title) == budget
+        assert budget_from_json(to_json_value(budget)) == budget
+        assert hash(again)
+
+
+def test_the_template_is_a_budget_without_slips(tmp_path: Path) -> None:
+    budget = load_budget(write(tmp_path, TEMPLATE))
+    assert budget.params_below == 8_000
+    assert budget.requires
+    for line in TEMPLATE.splitlines():
+        if line.startswith("# ") and " = " in line:
+            key = line[2:].split(" = ")[0]
+            text = TEMPLATE.replace(line, line[2:])
+            assert getattr(load_budget(write(tmp_path, text)), key)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message"),
+    [
+        ("parms_below = 3", 1, "'parms_below' is no key of a budget; did you mean 'params_below'"),
+        ("\nepochs = 3", 2, "'epochs' is no key of a budget; did you mean 'epochs_at_most'"),
+        ("\n\njudged_on = 'test'", 3, "did you mean 'judge'"),
+        ("x_y_z = 3", 1, "the keys are: name, title"),
+        ("params_below = '8000'", 1, "params_below is '8000'; write a whole number like 8_000"),
+        ("params_below = true", 1, "params_below is True; write a whole number"),
+        ("params_below = 8.5", 1, "params_below=8.5 is not a whole number"),
+        ("params_below = 0", 1, "params_below=0 is too small"),
+        ("params_below = 99999999999999999999", 1, "write a whole number"),
+        ("accuracy_at_least = nan", 1, "accuracy_at_least is nan; write a percentage like 99.4"),
+        ("accuracy_at_least = 0.994", 1, "accuracies are in percent, write 99.4"),
+        ("accuracy_at_least = 994", 1, "is not a percentage"),
+        ("epochs_below = 3\nepochs_at_most = 3", 2, "are both set; keep one of them"),
+        ("held_for_last = 3", 1, "held_for_last=3 needs an accuracy"),
+        ("judge = 'train'", 1, 'judge is \'train\'; write "test" or "val"'),
+        ("judge = 3", 1, "judge is 3, which is no text"),
+        ("title = ''\nparams_below = 3", 1, "title is empty; write a text, or leave the key out"),
+        ("title = ['a']", 1, "title is ['a'], which is no text"),
+        ("requires = 'Dropout'", 1, "requires is 'Dropout'; write a list of texts"),
+        ("requires = ['Dropout', 3]", 1, "write a list of texts like"),
+        ("forbids = ['Linear', 'Linear']", 1, "forbids has 'Linear' twice; drop one"),
+        ("requires = [\n  'GAP',\n  'Conv2d >= x',\n]", 3, "a limit is written like 'Conv2d >= 3'"),
+        ("requires = ['GAP']\nforbids = ['gap']", 2, "gap is both forbidden and required"),
+        ("requires = ['GAP', 'no GAP']", 1, "contradict each other; drop one"),
+        (f"requires = {['BatchNorm'] * 201}", 1, "requires has 201 rules; write at most 200"),
+        ("messages = 3", 1, "messages is 3; write a table [messages]"),
+        (
+            "params_below = 3\n[messages]\nparam_below = 'a'",
+            3,
+            "'param_below' is no limit or rule of this budget; did you mean 'params_below'",
+        ),
+        ("params_below = 3\n[messages]\nparams_below = 4", 3, "is 4, which is no text"),
+        (f"params_below = 3\n[messages]\nparams_below = '{'x' * 3000}'", 3, "3,000 characters"),
+        ("", None, "the budget limits nothing; add a limit"),
+        ("title = 'a'", None, "the budget limits nothing; add a limit"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_line(
+    tmp_path: Path, text: str, line: int | None, message: str
+) -> None:
+    path = write(tmp_path, text)
+    with pytest.raises(BudgetError) as caught:
+        load_budget(path)
+    where = f"{path}, line {line}: " if line else f"{path}: "
+    assert str(caught.value).startswith(where)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"params_below = = 3", "is no TOML: Invalid value (at line 1, column 16)"),
+        (b"params_below = 3\nparams_below = 4", "is no TOML: Cannot overwrite a value (at"),
+        (b"a = \xff", "is not UTF-8 text; save it as UTF-8"),
+        (b"#" * 100_000, "at most 65,536"),
+        (b"a = " + b"[" * 30_000, "is nested too deeply|is no TOML"),
+        (b".".join([b"a"] * 3_000) + b" = 1", "more than 1,000 dots"),
+        (b"a = " + b"9" * 20_000, "is no TOML"),
+    ],
+)
+def test_files_that_are_no_budget_are_refused(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "class.toml"
+    path.write_bytes(content)
+    with pytest.raises(BudgetError) as caught:
+        load_budget(path)
+    assert any(text in str(caught.value) for text in message.split("|"))
+
+
+def test_a_file_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    for path in (tmp_path / "none.toml", tmp_path):
+        with pytest.raises(BudgetError, match=str(path)):
+            load_budget(path)
+    with pytest.raises(BudgetError, match="or name a TOML file"):
+        catalog.find_budget("clas")
+
+
+def test_a_message_is_read_where_a_rule_is_missed(tmp_path: Path) -> None:
+    budget = load_budget(
+        write(
+            tmp_path,
+            'params_below = 9\nepochs_below = 3\naccuracy_above = 90\nrequires = ["ReLU"]\n'
+            '[messages]\nparams_below = "One."\nepochs_below = "Two."\naccuracy_above = "Three."\n'
+            'ReLU = "Four."',
+        )
+    )
+    kinds = {"Conv2d": ["a"]}
+    big = ModelCost(parameters=9, macs=1, weight_bytes=1, activation_bytes=1, kinds=kinds)
+    scores = [Score("test", 80, 100)] * 3
+    missed = budget.judge(big, Outcome(scores))
+    assert [result.message for result in missed.results] == ["One.", "Two.", "Three.", "Four."]
+    assert "parameters: One." in str(missed)
+    early = budget.judge(ModelCost(parameters=8, macs=1, weight_bytes=1, activation_bytes=1))
+    assert [result.message for result in early.results] == ["", "", "", "Four."]
+
+
+def test_records_of_budgets_without_new_fields_are_as_before() -> None:
+    values = catalog.find_budget("document_003").to_dict()
+    assert not {"title", "messages", "about"} & values.keys()
+
+
+NET = """\
+from torch import nn
+
+
+class Net(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.AvgPool2d(26), nn.Flatten(), nn.Linear(4, 10))
+"""
+
+
+def test_commands_take_a_file_for_a_budget(
+    netlet: Netlet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path, NET, "net.py")
+    text = 'title = "Six"\nrequires = ["GAP", "Dropout"]\n[messages]\nDropout = "Add dropout."\n'
+    write(tmp_path, text, "six.toml")
+    code, out, _ = netlet("check", "net.py:Net", "--budget", "six.toml")
+    assert code == 1
+    assert out.startswith("six: FAIL\n")
+    assert "Dropout layers: Add dropout." in out
+    code, out, _ = netlet("budget", "six.toml")
+    assert code == 0
+    assert "six: Six" in out
+    assert "Add dropout." in out
+    assert "eight_k" in netlet("budget")[1]
+    assert load_budget(write(tmp_path, netlet("budget", "--template")[1])).requires
+    assert load_budget(write(tmp_path, netlet("budget", "eight_k", "--toml")[1])).name == "eight_k"
+    code, _, err = netlet("check", "net.py:Net", "--budget", "seven.toml")
+    assert code == 2
+    assert "seven.toml" in err
+
+
+def test_a_run_keeps_its_budget_and_what_it_was_judged_by(tmp_path: Path) -> None:
+    text = 'requires = ["GAP", "Dropout"]\n[messages]\nDropout = "Add dropout."\n'
+    net = nn.Sequential(
+        *(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.AvgPool2d(26), nn.Flatten(), nn.Linear(4, 10))
+    )
+    run = netlet_package.fit(
+        net,
+        netlet_package.data.make_scribble(train=40, test=20),
+        netlet_package.recipes.QUICK.replace(epochs=1, batch_size=20),
+        budget=load_budget(write(tmp_path, text)),
+    )
+    again = Run.from_json(run.to_json())  # judges anew, and compares
+    assert (again.budget, again.verdict) == (run.budget, run.verdict)
+    assert again.budget is not None
+    assert again.verdict is not None
+    assert budget_from_json(again.budget).messages == (("Dropout", "Add dropout."),)
+    assert {result.rule: result.state for result in again.verdict.results} == {
+        "GAP": "PASS",
+        "Dropout layers": "FAIL",
+    }
+    assert again.verdict.results[1].message == "Add dropout."
+
+
+def test_the_page_shows_a_file_that_is_read(tmp_path: Path) -> None:
+    page = (Path(__file__).parent.parent / "docs" / "budgets.md").read_text()
+    example = page.partition("```toml\n")[2].partition("```")[0]
+    budget = load_budget(write(tmp_path, example))
+    assert budget.params_below
+    assert budget.messages
