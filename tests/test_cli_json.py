@@ -42,6 +42,8 @@ set = { epochs = 1, batch_size = 60 }
 COMMANDS = (
     ("list", "--recipes", "--budgets"),
     ("list",),
+    ("budget", "eight_k"),
+    ("budget",),
     ("show", "code_2"),
     ("show", "code_2", "--rf"),
     ("show", "code_2", "speck"),

@@ -76,7 +76,7 @@ add_command(
     app,
     budget.budget,
     "netlet budget document_004",
-    "netlet budget --template > class.toml",
+    "netlet budget class.toml --toml",
     group=DESIGN,
 )
 add_command(

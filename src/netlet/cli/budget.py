@@ -9,8 +9,8 @@ import typer
 from netlet import catalog
 from netlet.budgets import TEMPLATE, Budget, to_toml
 from netlet.cli.listing import budget_row, budget_table
-from netlet.cli.options import budget_names
-from netlet.cli.results import print_result
+from netlet.cli.options import Json, budget_names
+from netlet.cli.results import print_json, print_result
 from netlet.errors import BudgetError
 from netlet.text import escape_controls, format_table
 
@@ -30,24 +30,32 @@ def budget(
     template: Annotated[
         bool, typer.Option("--template", help="Print a TOML file with every key, to be changed.")
     ] = False,
+    json: Json = False,
 ) -> None:
     """Show a budget: its limits, its rules, and what it tells students.
 
     BUDGET may be a TOML file, which is checked. --budget FILE uses it in the other commands.
     """
+    if template + toml + json > 1 or (template and name is not None):
+        raise BudgetError("--template, --toml and --json are three forms; pass one of them")
     if template:
-        if name is not None or toml:
-            raise BudgetError("--template prints a file of its own; pass it alone")
         print_result(TEMPLATE.rstrip("\n"), lines=True)
-        return
-    if name is None:
+    elif name is None:
         if toml:
             raise BudgetError("--toml prints one budget; name it, as in 'netlet budget eight_k'")
         rows = [budget_row(one) for one in catalog.BUDGETS.values()]
-        print_result(budget_table(rows), lines=True)
-        return
-    found = catalog.find_budget(name)
-    print_result(to_toml(found).rstrip("\n") if toml else _describe(found), lines=True)
+        if json:
+            print_json("list", {"budgets": rows})
+        else:
+            print_result(budget_table(rows), lines=True)
+    else:
+        found = catalog.find_budget(name)
+        if json:
+            texts = {"title": found.title, "messages": dict(found.messages)}
+            print_json("budget", budget_row(found) | texts)
+        else:
+            text = to_toml(found).rstrip("\n") if toml else _describe(found)
+            print_result(text, lines=True)
 
 
 def _describe(found: Budget) -> str:

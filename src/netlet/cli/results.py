@@ -31,6 +31,7 @@ _stdout: ContextVar[TextIO | None] = ContextVar("stdout", default=None)
 SCHEMAS: Mapping[str, int] = {
     "list": 1,
     "init": 1,
+    "budget": 1,
     "summary": 1,
     "summaries": 1,
     "receptive_field": 1,
