@@ -20,6 +20,7 @@ from netlet.backends.cpu.c_source import generate_c_source
 from netlet.errors import ExportError
 from netlet.export import build_inference_graph
 from netlet.graph import Graph, WithoutDropout, trace_graph
+from netlet.graph.dependence import Mixture
 from netlet.graph.operations import (
     Activation,
     Arithmetic,
@@ -162,7 +163,7 @@ def test_the_operands_of_a_subtraction_are_in_order() -> None:
         (lambda x: F.gelu(x, approximate="tanh"), Activation("gelu_tanh")),
         (lambda x: x.mean((2, 3)), Reduction("mean", (2, 3), False)),
         (lambda x: x.amax(-1, keepdim=True), Reduction("amax", (3,), True)),
-        (lambda x: torch.fft.fft(x), Opaque("fft_r2c")),
+        (lambda x: torch.fft.fft(x), Opaque("fft_r2c", "", Mixture((3,)))),
         (
             lambda x: F.interpolate(x, scale_factor=1.5, mode="bilinear"),
             Interpolation("upsample_bilinear2d", (12, 9), False, (1.5, 1.5)),

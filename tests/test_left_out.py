@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from netlet import nets
 from netlet.analysis import summary
+from netlet.analysis.field_rules import follow_fields
 from netlet.analysis.left_out import write_left_out_notes
 from netlet.graph import trace_graph
 
@@ -27,7 +28,8 @@ class Averages(nn.Module):
 
 def notes_on(net: nn.Module) -> list[str]:
     net(torch.zeros(2, 1, 28, 28))  # lazy layers take their shapes
-    return write_left_out_notes(trace_graph(net.eval(), (1, 28, 28)))
+    graph = trace_graph(net.eval(), (1, 28, 28))
+    return write_left_out_notes(graph, follow_fields(graph, len(graph.nodes)))
 
 
 def then(*layers: nn.Module) -> nn.Module:
@@ -52,15 +54,19 @@ def test_averages_that_leave_out_lines_are_noted(pool: nn.Module, left_out: str)
 
 
 @pytest.mark.parametrize(
-    ("layer", "left_out"),
+    ("layer", "left_out", "remedy"),
     [
-        (nn.MaxPool2d(3), "the last 2 rows and columns"),
-        (nn.Conv2d(4, 4, 3, 2), "the last row and column"),
+        (nn.MaxPool2d(3), "the last 2 rows and columns", "ceil_mode=True would keep them"),
+        (nn.Conv2d(4, 4, 3, 2), "the last row and column", "padding would keep them"),
+        (nn.MaxPool2d((3, 2), (3, 1)), "the last 2 rows", "ceil_mode=True would keep them"),
+        (nn.Conv2d(4, 4, 3, (1, 2)), "the last column", "padding would keep it"),
     ],
 )
-def test_a_last_map_of_which_lines_are_cut_off_is_noted(layer: nn.Module, left_out: str) -> None:
+def test_a_last_map_of_which_lines_are_cut_off_is_noted(
+    layer: nn.Module, left_out: str, remedy: str
+) -> None:
     assert notes_on(then(layer)) == [
-        f"note: 1 leaves out {left_out} of its 26x26 input, which its stride cuts off"
+        f"note: 1 leaves out {left_out} of its 26x26 input: its stride rounds down; {remedy}"
     ]
 
 
@@ -75,7 +81,8 @@ def test_lines_between_windows_and_functions_are_noted() -> None:
 def test_maps_with_one_axis_have_positions() -> None:
     net = nn.Sequential(nn.Flatten(2), nn.Conv1d(1, 4, 5, 3), nn.Flatten())
     assert notes_on(net) == [
-        "note: 1 leaves out the last 2 positions of its 784 input, which its stride cuts off"
+        "note: 1 leaves out the last 2 positions of its 784 input: its stride rounds down; "
+        "padding would keep them"
     ]
 
 
@@ -89,6 +96,12 @@ def test_maps_with_one_axis_have_positions() -> None:
         then(nn.MaxPool2d(3), nn.Conv2d(4, 4, 3, padding=1)),  # cut off in between
         then(nn.Conv2d(4, 4, 1, 2)),  # skips every other row on purpose
         then(nn.Conv2d(4, 4, 3, 2, padding=1)),
+        # What is left out is padding.
+        then(nn.ReflectionPad2d(1), nn.AvgPool2d(3, 2)),
+        then(nn.ZeroPad2d(1), nn.Conv2d(4, 4, 3, 2)),
+        then(nn.CircularPad2d((0, 1, 0, 1)), nn.MaxPool2d(2)),
+        # The border of an image is blank.
+        nn.Sequential(nn.Conv2d(1, 4, 5, 3), nn.Flatten(), nn.LazyLinear(10)),
     ],
 )
 def test_windows_that_reach_everything_are_not_noted(net: nn.Module) -> None:

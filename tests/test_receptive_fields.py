@@ -163,15 +163,20 @@ def test_nets_in_inference_mode_or_with_channels_last_have_the_same_fields() -> 
     ("function", "reason"),
     [
         (
-            torch.fft.rfft2,
-            "(net) uses a Fourier transform (fft_r2c), and netlet does not know which",
+            lambda x: torch.linalg.qr(x)[1],
+            "(net) uses linear algebra (linalg_qr), and netlet does not",
         ),
+        (lambda x: x.flatten(1).histc(4), "(net) uses histc, and netlet does not know which"),
         (lambda x: x[:, :, x.mean((0, 1, 3)).argsort()], "which elements it reads depends on the"),
         (
-            lambda x: F.grid_sample(x, torch.zeros(2, 4, 4, 2)),
-            "uses F.grid_sample (grid_sampler_2d)",
+            lambda x: F.grid_sample(x, x[:, :2].permute(0, 2, 3, 1), align_corners=False),
+            "uses F.grid_sample (grid_sampler_2d), and where it samples depends on the image",
         ),
-        (lambda x: F.fold(F.unfold(x, 2), 26, 2), "uses nn.Fold (col2im)"),
+        (
+            lambda x: F.max_unpool2d(x, x.new_zeros(x.shape, dtype=torch.int64), 1),
+            "uses max unpooling (max_unpool2d)",
+        ),
+        (lambda x: x.gather(3, (x > 0).long()), "uses gather, and which elements it reads depends"),
         (lambda x: torch.linalg.qr(x)[0], "uses linear algebra (linalg_qr)"),
     ],
 )
@@ -181,3 +186,161 @@ def test_the_reason_names_the_operation(
     found = receptive_field(Of(lambda x: function(x) * 2))
     assert found.size is None
     assert reason in found.why_unknown
+
+
+def _mask_written(x: torch.Tensor) -> torch.Tensor:
+    y = x.clone()
+    y[y < 0] = 0
+    return y
+
+
+def _unpooled(x: torch.Tensor, window: int, stride: int) -> torch.Tensor:
+    y, indices = F.max_pool2d(x, window, stride, return_indices=True)
+    return F.max_unpool2d(y, indices, window, stride, output_size=x.shape[2:])
+
+
+def _through_frequencies(x: torch.Tensor) -> torch.Tensor:
+    return torch.fft.irfft2(torch.fft.rfft2(x) * 0.5, s=x.shape[2:])
+
+
+def _sampled(x: torch.Tensor) -> torch.Tensor:
+    theta = torch.eye(2, 3, dtype=x.dtype).expand(len(x), 2, 3) * 0.5
+    grid = F.affine_grid(theta, [len(x), 4, 9, 7], align_corners=False)
+    return F.grid_sample(x, grid, align_corners=False)
+
+
+def _resampled_by_the_net(x: torch.Tensor) -> torch.Tensor:
+    theta = x.mean((2, 3))[:, :3].repeat(1, 2).view(-1, 2, 3)
+    return F.grid_sample(x, F.affine_grid(theta, x.shape, align_corners=False), align_corners=True)
+
+
+def _added_at_places(x: torch.Tensor) -> torch.Tensor:
+    halves = (torch.arange(26) // 2).expand(len(x), 4, 26, 26)
+    return x.new_zeros(len(x), 4, 26, 13).scatter_add(3, halves, x)
+
+
+EXACT: dict[str, tuple[Callable[..., torch.Tensor], tuple[nn.Module, ...], tuple[int, int]]] = {
+    "frequencies": (lambda x: torch.fft.fft2(x).real, (), (28, 28)),
+    "frequencies of rows": (lambda x: torch.fft.rfft(x, dim=3).imag, (), (3, 28)),
+    "frequencies of columns": (lambda x: torch.view_as_real(torch.fft.fft(x, dim=2)), (), (28, 3)),
+    "filter": (_through_frequencies, (), (28, 28)),
+    "complex": (lambda x: torch.polar(x.abs() + 1, x).imag, (), (3, 3)),
+    "fold": (lambda x: F.fold(F.unfold(x, 3), 26, 3), (), (3, 3)),
+    "fold of patches": (lambda x: F.fold(F.unfold(x, 2, stride=2), 26, 2, stride=2), (), (3, 3)),
+    "fold of mixed patches": (
+        lambda x, mix: F.fold(mix(F.unfold(x, 2, stride=2).mT).mT, 26, 2, stride=2),
+        (nn.Linear(16, 16),),
+        (4, 4),
+    ),
+    "fixed grid": (_sampled, (), (4, 4)),
+    "grid of the whole image": (_resampled_by_the_net, (), (28, 28)),
+    "mask": (_mask_written, (), (3, 3)),
+    "sums at places": (_added_at_places, (), (3, 4)),
+    "sums of columns": (
+        lambda x: x.new_zeros(len(x), 4, 26, 13).index_add(3, torch.arange(26) // 2, x),
+        (),
+        (3, 4),
+    ),
+    "group norm": (lambda x, norm: norm(x), (nn.GroupNorm(1, 4),), (28, 28)),
+    "group norm of halves": (
+        lambda x: F.group_norm(torch.cat([x[..., :13], x[..., 13:]], 1), 2),
+        (),
+        (28, 15),
+    ),
+    "layer norm of rows": (lambda x, norm: norm(x), (nn.LayerNorm(26),), (3, 28)),
+    "distances": (lambda x: torch.cdist(x.mean(3), x.amax(3)), (), (28, 28)),
+    "bilinear": (lambda x, m: m(x.mean((2, 3)), x.amax((2, 3))), (nn.Bilinear(4, 4, 3),), (28, 28)),
+    "matrix and vector": (lambda x: x.mean((2, 3)).mv(x.new_ones(4)), (), (28, 28)),
+    "clipped norms": (lambda x: x.renorm(2, 1, 0.1), (), (28, 28)),
+}
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_fields_of_operations_outside_the_vocabulary(name: str) -> None:
+    function, layers, size = EXACT[name]
+    torch.manual_seed(0)
+    net = Of(function, *layers)
+    traced = trace(net, (1, 28, 28))
+    assert receptive_field(net).size == size, traced.why_unknown
+    assert_fields_cover_the_gradient(net, traced)
+
+
+def assert_fields_cover_the_gradient(net: nn.Module, traced: Trace) -> None:
+    """Compare a net's field with where the gradient of some elements is not zero, element-wise."""
+    assert traced.field is not None
+    # Nothing is replaced in the net: a gradient may be zero where a field is not.
+    images = torch.rand(2, 1, 28, 28, requires_grad=True)
+    out = net(images)
+    draw = random.Random(0)
+    for number in [0, out[0].numel() - 1, *(draw.randrange(out[0].numel()) for _ in range(3))]:
+        index = tuple(int(i) for i in torch.unravel_index(torch.tensor(number), out[0].shape))
+        (gradient,) = torch.autograd.grad(out[(0, *index)], images, retain_graph=True)
+        reached = (gradient.abs().sum((0, 1)) > 0).nonzero()
+        for axis, places in zip(traced.field, reached.T, strict=True):
+            at = (0, *index)
+            first, last = (
+                int(np.broadcast_to(table, (2, *out.shape[1:]))[at])
+                for table in (axis.first, axis.last)
+            )
+            assert all(first <= place <= last for place in places), (index, first, last)
+
+
+@pytest.mark.parametrize(
+    ("window", "stride", "size"), [(2, 2, (4, 4)), (3, 2, (7, 7)), (3, 3, (5, 5))]
+)
+def test_unpooling_puts_elements_back_into_their_windows(
+    window: int, stride: int, size: tuple[int, int]
+) -> None:
+    net = Of(lambda x: _unpooled(x, window, stride))
+    traced = trace(net, (1, 28, 28))
+    assert receptive_field(net).size == size
+    assert_fields_cover_the_gradient(net, traced)
+    with_layer = Of(
+        lambda x, conv: F.max_unpool2d(
+            conv(F.max_pool2d(x, 2)), F.max_pool2d(x, 2, return_indices=True)[1], 2
+        ),
+        nn.Conv2d(4, 4, 3, padding=1),
+    )
+    assert receptive_field(with_layer).size == (8, 8)
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU])
+def test_steps_of_recurrent_layers_depend_on_those_before(
+    kind: type[nn.RNNBase], bidirectional: bool
+) -> None:
+    layer = kind(28, 5, batch_first=True, bidirectional=bidirectional)
+
+    class Rows(nn.Module):
+        def __init__(self, part: Callable[..., torch.Tensor]) -> None:
+            super().__init__()
+            self.rows, self.part = layer, part
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.part(*self.rows(x[:, 0, :6]))
+
+    for part in (
+        lambda out, state: out,
+        lambda out, state: out[:, 3],
+        lambda out, state: (state[0] if isinstance(state, tuple) else state).transpose(0, 1),
+        lambda out, state: (state[1] if isinstance(state, tuple) else state)[-1],
+    ):
+        net = Rows(part)
+        traced = trace(net, (1, 28, 28))
+        assert_fields_cover_the_gradient(net, traced)
+    fourth = receptive_field(Rows(lambda out, state: out[:, 3, :5]))
+    assert fourth.size == (4, 28)
+
+
+@pytest.mark.parametrize("mode", ["reflect", "replicate", "circular"])
+def test_padding_of_any_kind_continues_the_grid(mode: str) -> None:
+    def net(mode: str) -> nn.Module:
+        def conv(k: int) -> nn.Module:
+            return nn.Conv2d(1, 1, k, 2, k // 2, padding_mode=mode)
+
+        return nn.Sequential(conv(3), conv(5), conv(5), nn.Conv2d(1, 1, 3, padding=1))
+
+    found, expected = receptive_field(net(mode)), receptive_field(net("zeros"))
+    assert found.size == expected.size == (43, 43)
+    assert [row.r_out for row in found.rows] == [row.r_out for row in expected.rows]
+    assert [row.j_out for row in found.rows] == [row.j_out for row in expected.rows]

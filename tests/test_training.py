@@ -25,7 +25,7 @@ from netlet.errors import DataError, NetError, TrainingError
 from netlet.evaluation import Evaluation, evaluate
 from netlet.nets.blocks import conv_bn, stack_layers
 from netlet.nets.weights import load_weights, weights_digest
-from netlet.recipes import AUGMENTS, Recipe, Warp
+from netlet.recipes import AUGMENTS, QUICK, Recipe, Warp
 from netlet.records import Epoch, Run
 from netlet.training import Callback, Plan, Progress, Recorder, fit
 from netlet.training.averaging import WeightAverage
@@ -683,3 +683,34 @@ def test_cuda_graph_backend_equals_eager_backend(blob_data: Dataset, fails: bool
     (plain, plain_tensors), (fast, fast_tensors) = found
     assert fast == plain
     assert all(torch.equal(a, b) for a, b in zip(fast_tensors, plain_tensors, strict=True))
+
+
+class KeepsMaps(nn.Module):
+    """Keeps feature maps of its last runs, as nets do whose maps are plotted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(1, 4, 3), nn.Linear(4, 10)
+        self.maps: dict[str, list[torch.Tensor]] = {"conv": []}
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.relu(self.conv(x))
+        self.maps["conv"].append(x.mean((2, 3)))
+        return self.head(self.maps["conv"][-1])
+
+
+@pytest.mark.parametrize("backend", ["eager", "auto"])
+def test_a_net_that_keeps_tensors_of_its_runs_is_trained(blob_data: Dataset, backend: str) -> None:
+    net = KeepsMaps()
+    net(torch.rand(2, 1, 28, 28))  # outside netlet, with gradients
+    assert fit(net, blob_data, QUICK.replace(epochs=1, backend=backend)).epochs
+    assert net.maps["conv"][0].grad_fn is not None
+
+
+@pytest.mark.parametrize("precision", [torch.float64, torch.float16])
+def test_a_net_of_another_precision_than_the_images_is_refused(
+    blob_data: Dataset, precision: torch.dtype
+) -> None:
+    net = nn.Sequential(nn.Flatten(), nn.Linear(784, 10)).to(precision)
+    with pytest.raises(NetError, match=r"its weights are float\d\d, .*; call \.float\(\) on the"):
+        fit(net, blob_data, QUICK.replace(epochs=1))

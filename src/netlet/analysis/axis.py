@@ -7,8 +7,9 @@ operation does to the elements of a tensor is done to the entries of the tables,
 branch or resampling gives exact intervals.
 
 Intervals are not clipped to the image: where a map is padded, its grid goes on, to positions below
-0 or beyond the last one. This is the usual arithmetic (Araujo et al., "Computing Receptive Fields
-of Convolutional Neural Networks", Distill 2019).
+0 or beyond the last one, also if the padding is its mirrored, repeated or opposite border. This is
+the usual arithmetic (Araujo et al., "Computing Receptive Fields of Convolutional Neural Networks",
+Distill 2019).
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from netlet.analysis import fields, layout_rules
+from netlet.analysis import fields, layout_rules, mixing_rules
 from netlet.analysis.fields import Field
 from netlet.analysis.multiply_adds import operand_shapes
 from netlet.analysis.reach import RULES, Effect, Reach, apply_rule, passes
@@ -55,7 +55,7 @@ from netlet.graph.rare_operations import (
 __all__ = ["RULES", "Effect", "follow_fields", "full_shape"]
 
 Shape = tuple[int, ...]
-READERS = (layout_rules,)  # whose import registers their rules
+READERS = (layout_rules, mixing_rules)  # whose import registers their rules
 # Reductions that are poolings if they cover the map.
 _POOLING_REDUCTIONS = frozenset(["mean", "sum", "amax", "amin"])
 
@@ -73,6 +73,7 @@ def follow_fields(graph: Graph, certain: int) -> list[Effect]:
             tuple(found[value].field for value in node.inputs),
             tuple(full_shape(graph, value) for value in node.inputs),
             full_shape(graph, number),
+            tuple(_maker(graph, value) for value in node.inputs),
         )
         effect = apply_rule(node.operation, reach)
         if number > certain or not fields.fits(effect.field, reach.output):
@@ -80,6 +81,13 @@ def follow_fields(graph: Graph, certain: int) -> list[Effect]:
             effect = Effect(None, effect.window, before or why_unknown(node))
         found.append(effect)
     return found
+
+
+def _maker(graph: Graph, value: int) -> tuple[Operation | None, Shape]:
+    if not value:
+        return None, ()
+    node = graph.nodes[value - 1]
+    return node.operation, full_shape(graph, node.inputs[0]) if node.inputs else ()
 
 
 def full_shape(graph: Graph, value: int) -> Shape:
@@ -205,8 +213,11 @@ def _batch_norm(operation: BatchNorm, reach: Reach) -> Effect:
 @passes(OtherNorm)
 def _other_norm(operation: OtherNorm, reach: Reach) -> Effect:
     read = [fields.broadcast_field(field, reach.shapes[0]) for field in reach.fields]
-    dims = operation.dims or range(1, reach.rank)
-    return Effect(fields.collapse(fields.join_fields(read), dims))
+    joined = fields.join_fields(read)
+    if operation.dims:
+        return Effect(fields.collapse(joined, operation.dims))
+    mixed = fields.collapse(joined, range(2, reach.rank))
+    return Effect(fields.mix_channels(mixed, operation.groups, reach.shapes[0][1]))
 
 
 @passes(Softmax)

@@ -1,17 +1,20 @@
 """Notes on rows and columns of a map that no window reaches.
 
-An average over part of a map is mostly a slip after a layer was changed, as is a last map that a
-stride does not divide. Every average is looked at, and of the other windows the last one: rows that
-are cut off in between matter less.
+An average over part of a map is mostly a slip after a layer was changed. A stride that does not
+divide a map rounds down, which is usual and only matters at the last map, of which it may be a
+third. So every average is looked at, and of the other windows the last one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from netlet.analysis.reach import Effect
+from netlet.analysis.windows import Window
 from netlet.graph import Graph, Node
-from netlet.graph.operations import Convolution, Pooling
+from netlet.graph.operations import Convolution, Padding, Pooling
+from netlet.graph.rare_operations import EdgePadding
 from netlet.text import format_shape
 
 Sizes = tuple[int, ...]
@@ -19,16 +22,18 @@ _LINES = {1: ("position",), 2: ("row", "column"), 3: ("slice", "row", "column")}
 
 
 @dataclass(frozen=True)
-class _Windows:
-    """The windows of an operation, with sizes for each axis of the map."""
+class _Sliding:
+    """A convolution or a pooling, its windows, and the padding that was put around its map before.
+
+    Attributes:
+        node: The operation.
+        window: Its windows.
+        added: For each axis, the lines of the map that are padding at its start and at its end.
+    """
 
     node: Node
-    kernel: Sizes
-    stride: Sizes
-    padding: Sizes
-    dilation: Sizes
-    n_in: Sizes
-    n_out: Sizes
+    window: Window
+    added: tuple[tuple[int, int], ...]
 
     @property
     def is_average(self) -> bool:
@@ -36,70 +41,86 @@ class _Windows:
         return isinstance(operation, Pooling) and operation.mode == "mean"
 
     @property
-    def slide(self) -> bool:
+    def slides(self) -> bool:
         """Whether there is more than one place, and more to a place than one element."""
-        return max(self.n_out) > 1 and (max(self.kernel) > 1 or max(self.stride) > 1)
+        window = self.window
+        return max(window.n_out) > 1 and (max(window.kernel) > 1 or max(window.stride) > 1)
+
+    @property
+    def size(self) -> Sizes:
+        """That of the map without padding."""
+        return tuple(n - sum(ends) for n, ends in zip(self.window.n_in, self.added, strict=True))
 
     def left_out(self, axis: int) -> tuple[int, bool]:
         """Return how many lines along an axis no window reaches, and whether they are the last."""
-        starts = [i * self.stride[axis] - self.padding[axis] for i in range(self.n_out[axis])]
-        steps = range(0, self.kernel[axis] * self.dilation[axis], self.dilation[axis])
-        reached = {start + step for start in starts for step in steps}
-        left = [i for i in range(self.n_in[axis]) if i not in reached]
-        first_of_last = self.n_in[axis] - len(left)
+        w, (before, _) = self.window, self.added[axis]
+        starts = [i * w.stride[axis] - w.padding[axis] for i in range(w.n_out[axis])]
+        steps = range(0, w.kernel[axis] * w.dilation[axis], w.dilation[axis])
+        reached = {start + step - before for start in starts for step in steps}
+        left = [i for i in range(self.size[axis]) if i not in reached]
+        first_of_last = self.size[axis] - len(left)
         return len(left), not left or left[0] == first_of_last
 
 
-def write_left_out_notes(graph: Graph) -> list[str]:
+def write_left_out_notes(graph: Graph, effects: Sequence[Effect]) -> list[str]:
     """Return a note for each average that leaves out lines of its map, and for the last map.
 
     Args:
         graph: The graph of the net. If it may take another path for another image, there are no
             notes.
+        effects: For each of its values, the window that made it.
     """
     if graph.value_dependent:
         return []
-    windows = list(_list_windows(graph))
-    sliding = [number for number, found in windows if found.slide]
+    found = list(_list_sliding(graph, effects))
+    last = max((number for number, sliding in found if sliding.slides), default=0)
     texts = []
-    for number, found in windows:
-        if found.is_average:
+    for number, sliding in found:
+        if sliding.is_average:
             advice = "; nn.AdaptiveAvgPool2d(1) averages all of it"
-            one = len(found.n_in) == 2 and set(found.n_out) == {1}
-            texts.append(_describe(found, advice if one else ""))
-        elif number == max(sliding, default=0) and _overlap_or_touch(found):
-            texts.append(_describe(found, ", which its stride cuts off"))
+            one = len(sliding.window.n_in) == 2 and set(sliding.window.n_out) == {1}
+            texts.append(_describe(sliding, advice if one else ""))
+        # The border of an image shows nothing most of the time.
+        elif number == last and sliding.node.inputs[0] and _overlap_or_touch(sliding.window):
+            texts.append(_describe(sliding, f": its stride rounds down; {_remedy(sliding)}"))
     return [f"note: {text}" for text in dict.fromkeys(texts) if text]
 
 
-def _list_windows(graph: Graph) -> Iterator[tuple[int, _Windows]]:
+def _list_sliding(graph: Graph, effects: Sequence[Effect]) -> Iterator[tuple[int, _Sliding]]:
     """Yield the windows that the output depends on, with the numbers of their values."""
     for number in graph.needed():
-        node = graph.nodes[number - 1]
-        operation = node.operation
-        if isinstance(operation, Convolution) and not operation.transposed:
-            kernel = tuple(operation.weight.tensor.shape[2:])
-        elif isinstance(operation, Pooling):
-            kernel = operation.window
-        else:
-            continue
-        rank = len(kernel)
-        before, after = graph.shape_of(node.inputs[0])[-rank:], node.shape[-rank:]
-        sizes = (operation.stride, operation.padding, operation.dilation)
-        yield number, _Windows(node, kernel, *sizes, before, after)
+        node, window = graph.nodes[number - 1], effects[number].window
+        if window is not None and isinstance(node.operation, Convolution | Pooling):
+            added = _find_padding(graph, node.inputs[0], len(window.n_in))
+            yield number, _Sliding(node, window, added)
 
 
-def _overlap_or_touch(windows: _Windows) -> bool:
+def _find_padding(graph: Graph, value: int, rank: int) -> tuple[tuple[int, int], ...]:
+    """Return for each axis how many lines of a value are padding, at its start and at its end."""
+    operation = graph.nodes[value - 1].operation if value else None
+    sizes = operation.sizes if isinstance(operation, Padding | EdgePadding) else ()
+    # Padding is given from the last dimension backwards.
+    ends = [(max(0, a), max(0, b)) for a, b in zip(sizes[::2], sizes[1::2], strict=True)]
+    ends += [(0, 0)] * (rank - len(ends))
+    return tuple(reversed(ends[:rank]))
+
+
+def _overlap_or_touch(window: Window) -> bool:
     """Return whether there are no gaps between windows, which are meant to be there."""
-    sizes = zip(windows.kernel, windows.dilation, windows.stride, strict=True)
+    sizes = zip(window.kernel, window.dilation, window.stride, strict=True)
     return all(d == 1 and k >= s for k, d, s in sizes)
 
 
-def _describe(windows: _Windows, advice: str) -> str:
+def _remedy(sliding: _Sliding) -> str:
+    pooling = isinstance(sliding.node.operation, Pooling)
+    return f"{'ceil_mode=True' if pooling else 'padding'} would keep them"
+
+
+def _describe(sliding: _Sliding, advice: str) -> str:
     """Return what windows leave out; empty if that is nothing."""
-    rank = len(windows.n_in)
+    rank = len(sliding.size)
     lines = _LINES.get(rank, ("line",) * rank)
-    found = [(*windows.left_out(axis), line) for axis, line in enumerate(lines)]
+    found = [(*sliding.left_out(axis), line) for axis, line in enumerate(lines)]
     found = [one for one in found if one[0]]
     if not found:
         return ""
@@ -109,8 +130,11 @@ def _describe(windows: _Windows, advice: str) -> str:
         text = _count(*found[0][:2], names)
     else:
         text = " and ".join(_count(n, last, _plural(line, n)) for n, last, line in found)
-    size = format_shape(windows.n_in)
-    return f"{windows.node.name} leaves out {text} of its {size} input{advice}"
+    if len(found) == 1 and found[0][0] == 1:
+        advice = advice.replace("keep them", "keep it")
+    return (
+        f"{sliding.node.name} leaves out {text} of its {format_shape(sliding.size)} input{advice}"
+    )
 
 
 def _plural(line: str, n: int) -> str:

@@ -128,8 +128,9 @@ def _count_attention(operation: Attention, inputs: Sequence[Shape], output: Shap
 
 @_counts(Opaque)
 def _count_opaque(operation: Opaque, inputs: Sequence[Shape], output: Shape) -> int | None:
-    if operation.like is not None:
-        return count_multiply_adds(operation.like, inputs, output)
+    like = operation.like
+    if like is not None and type(like) in COUNTS:
+        return count_multiply_adds(like, inputs, output)
     if operation.multiply_adds is None and operation.function in NO_MULTIPLY_ADDS:
         return 0
     return operation.multiply_adds

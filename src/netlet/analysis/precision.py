@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import copy
 from collections import Counter
+from collections.abc import Sequence
 
 import torch
 from torch import nn
 
-from netlet.errors import NetletError
+from netlet.errors import NetError, NetletError
+from netlet.nets.copying import copy_net
+from netlet.nets.eval_mode import eval_mode
 from netlet.nets.isolation import Isolation
-from netlet.nets.registered import count_numbers, list_buffers, list_parameters
+from netlet.nets.registered import count_numbers, find_device, list_buffers, list_parameters
 
 
 def list_precisions(net: nn.Module) -> list[torch.dtype]:
@@ -29,6 +31,33 @@ def list_precisions(net: nn.Module) -> list[torch.dtype]:
     return list(dict.fromkeys([torch.float32, *by_numbers]))
 
 
+def refuse_other_images(net: nn.Module, shape: Sequence[int]) -> None:
+    """Refuse a net of another precision that does not run on images in float32.
+
+    Args:
+        net: The net.
+        shape: Of one image, ``C H W``.
+
+    Raises:
+        NetError: It does not.
+    """
+    precisions = list_precisions(net)
+    if not precisions or torch.float32 in precisions:
+        return
+    images = torch.zeros(2, *shape, device=find_device(net))
+    try:
+        with Isolation(strict=True), eval_mode(net), torch.no_grad():
+            net(images)
+    except NetletError:
+        raise
+    except Exception as error:
+        name = str(precisions[0]).removeprefix("torch.")
+        raise NetError(
+            f"{type(net).__name__}: its weights are {name}, and images are float32; call .float() "
+            "on the net, or convert the images in its forward()"
+        ) from error
+
+
 def copy_in_float32(net: nn.Module) -> nn.Module | None:
     """Return a copy in float32 of a net that has one other precision.
 
@@ -43,7 +72,7 @@ def copy_in_float32(net: nn.Module) -> nn.Module | None:
         return None
     try:
         with Isolation(strict=True), torch.no_grad():
-            return copy.deepcopy(net).float()
+            return copy_net(net).float()
     except NetletError:
         raise
     except Exception:  # a net may hold what cannot be copied

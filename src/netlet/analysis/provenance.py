@@ -116,13 +116,20 @@ class Provenance:
         if output is not None:
             label = self._label(output)
             # PyTorch's own operations may do this, too, but not to the output.
-            unseen = _version(output) - self._versions[id(output)]
-            if unseen and not (unseen == 1 and id(output) in self._counting):
+            if _version(output) not in self._expected_versions(output):
                 self.outside.reasons["the output is written to where nothing sees it"] = None
             if not label.active:
                 self._report(label.sources, "(net)", "the output", as_weight=True)
         if numbers := self.outside.finish(has_sources=bool(self.readings)):
             self._report({Source("number", None, numbers): numbers}, "(net)", "", as_weight=True)
+
+    def _expected_versions(self, tensor: torch.Tensor) -> set[int]:
+        seen = {self._versions[id(tensor)]}
+        # A view gets the count of its base after the operation is over, as a base gets its own.
+        if tensor._base is not None and id(tensor._base) in self._versions:
+            seen.add(self._versions[id(tensor._base)])
+        counting = id(tensor) in self._counting or id(tensor._base) in self._counting
+        return seen | ({version + 1 for version in seen} if counting else set())
 
     def observe(self, func: Any, args: Any, kwargs: Any, out: Any, place: str) -> None:
         """Follow one operation.

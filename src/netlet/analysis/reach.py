@@ -21,11 +21,14 @@ class Reach:
         fields: Receptive fields of the values that it reads.
         shapes: Their shapes, with all dimensions.
         output: Shape of its output, with all dimensions.
+        makers: For each value, the operation that made it and the shape of what that one read
+            first; None for the images.
     """
 
     fields: tuple[Field, ...]
     shapes: tuple[Shape, ...]
     output: Shape
+    makers: tuple[tuple[Operation | None, Shape], ...] = ()
 
     @property
     def field(self) -> Field:

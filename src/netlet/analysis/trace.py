@@ -100,7 +100,7 @@ def _trace(net: nn.Module, shape: Sequence[int]) -> Trace:
         activation_bytes=None if reader else peak_bytes(images, calls),
         forward_backward_bytes=forward_backward_bytes(calls),
         why_unknown="" if graph.output is None else effects[graph.output].why,
-        notes=(*write_left_out_notes(graph), *_confirm_end_notes(graph, training)),
+        notes=(*write_left_out_notes(graph, effects), *_confirm_end_notes(graph, training)),
         outputs=count_outputs(tuple(output.shape[1:])),
         idle=find_idle_modules(net, execution.root, rows.unused, training),
         warnings=tuple((shown_name(run), text) for run, text in execution.warnings),

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import copy
-
 import torch
 from torch import nn
 
 from netlet.errors import NetletError
 from netlet.graph import Execution, Tracer
+from netlet.nets.copying import copy_net
 from netlet.nets.isolation import Isolation
 
 
@@ -24,7 +23,7 @@ def run_in_training(net: nn.Module, images: torch.Tensor) -> Execution | None:
     """
     try:
         with torch.random.fork_rng(devices=[]), Isolation(strict=True):
-            return Tracer(copy.deepcopy(net).train(), torch.zeros_like(images)).run()
+            return Tracer(copy_net(net).train(), torch.zeros_like(images)).run()
     except NetletError:
         raise
     except Exception:  # of the net, whose run in evaluation mode is what counts

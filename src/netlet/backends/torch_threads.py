@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import statistics
 import time
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from netlet.backends.backend import Backend
 from netlet.backends.flat_parameters import flatten_parameters
 from netlet.backends.select import select_backend
 from netlet.data import Dataset
+from netlet.nets.copying import copy_net
 from netlet.nets.isolation import guard_net
 from netlet.recipes import Recipe
 
@@ -59,7 +59,7 @@ def choose_threads(net: nn.Module, data: Dataset, recipe: Recipe, precision: str
         return 1
     rng = np.random.SFC64(0)
     try:
-        twin = copy.deepcopy(net).train()
+        twin = copy_net(net).train()
         with (
             torch.random.fork_rng(devices=[]),
             guard_net(type(net).__name__),

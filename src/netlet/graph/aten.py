@@ -9,6 +9,7 @@ import torch
 
 from netlet.graph.aten_names import ELEMENTWISE
 from netlet.graph.call import Call
+from netlet.graph.mixing_aten import MIXING_TRANSLATIONS
 from netlet.graph.operations import (
     Activation,
     AdaptivePooling,
@@ -39,6 +40,7 @@ _INFINITY = float("inf")
 
 Translation = Callable[[Call], Operation]
 TRANSLATIONS: dict[str, Translation] = RARE_TRANSLATIONS | RESAMPLING_TRANSLATIONS
+TRANSLATIONS |= MIXING_TRANSLATIONS
 
 
 def _translates(*names: str) -> Callable[[Translation], Translation]:

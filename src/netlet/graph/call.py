@@ -10,6 +10,7 @@ import torch
 
 from netlet.graph.graph import Weight
 from netlet.graph.operations import Opaque, Operation
+from netlet.graph.rare_operations import EdgePadding
 from netlet.graph.tensors import list_tensors
 
 
@@ -74,6 +75,25 @@ def refuse_wrong_state(func: Any, arguments: dict[str, Any]) -> None:
                 f"the state of a recurrent layer is for {arguments[name].shape[-2]} images, not "
                 f"for {images}; trace a net whose state has the size of the batch"
             )
+
+
+def find_circular_padding(
+    func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[torch.Tensor, EdgePadding] | None:
+    """Return what ``F.pad`` pads and how, if it does so with the other side of the map.
+
+    Args:
+        func: A function of PyTorch.
+        args: Its positional arguments.
+        kwargs: Its keyword arguments.
+    """
+    if getattr(func, "__name__", "") != "pad":
+        return None
+    bound = dict(zip(("input", "pad", "mode"), args, strict=False)) | kwargs
+    if bound.get("mode") != "circular" or min(bound["pad"]) < 0:
+        return None
+    sizes = tuple(bound["pad"])
+    return bound["input"], EdgePadding(f"circular_pad{len(sizes) // 2}d", sizes)
 
 
 def written_tensors(func: Any, arguments: dict[str, Any]) -> list[torch.Tensor]:

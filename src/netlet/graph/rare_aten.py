@@ -48,7 +48,7 @@ def _layer_norm(call: Call) -> Operation:
 
 
 def _group_norm(call: Call) -> Operation:
-    return OtherNorm("group_norm")
+    return OtherNorm("group_norm", (), int(call["group"]))
 
 
 def _safe_softmax(call: Call) -> Operation:

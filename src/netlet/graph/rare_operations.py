@@ -47,9 +47,11 @@ class OtherNorm(NamedOperation):
         function: PyTorch's name.
         dims: The dimensions whose elements have common statistics, the batch counted as 0; empty if
             these are parts of several dimensions.
+        groups: Then, the number of groups of channels with common statistics.
     """
 
     dims: Sizes = ()
+    groups: int = 1
 
 
 @dataclass(frozen=True)

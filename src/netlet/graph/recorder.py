@@ -15,12 +15,12 @@ from netlet.graph.call import Call, bind_arguments, replaced_tensors, written_te
 from netlet.graph.execution import Execution
 from netlet.graph.graph import Graph, Node
 from netlet.graph.module_runs import FunctionCall, ModuleRun, ModuleRuns
-from netlet.graph.operations import Dropout, Opaque, Operation, Reshape
+from netlet.graph.operations import Opaque, Operation, Reshape
 from netlet.graph.rare_operations import FurtherOutput
 from netlet.graph.resampling_aten import constant_everywhere
 from netlet.graph.shared_memory import SharedMemory
 from netlet.graph.tensors import address, list_tensors
-from netlet.graph.value_reads import look_at_call, reads_sizes
+from netlet.graph.value_reads import look_at_call, reads_sizes, sizes_only
 from netlet.graph.weight_names import WeightNames
 from netlet.nets.outputs import first_tensor
 
@@ -167,7 +167,7 @@ class Recorder:
                 Call(name, arguments, outputs[0], self.is_value, self._weights.weight, func)
             )
             self._add(operation, numbers, outputs[0])
-            for out in outputs[1:]:
+            for out in outputs[1:] if not sizes_only(name, arguments, self.is_value) else ():
                 self._wait(out, FurtherOutput(operation), numbers)
         self._add_call(name, operation, inputs, outputs)
         if func._schema.is_mutable and torch.Tag.inplace_view not in func.tags:
@@ -220,11 +220,13 @@ class Recorder:
             if found.reads_values:
                 self._note_read()
 
-    def record_dropout(self, operation: Dropout, x: torch.Tensor, out: torch.Tensor) -> None:
-        """Record dropout, which has not been dispatched."""
+    def record_function(
+        self, name: str, operation: Operation, x: torch.Tensor, out: torch.Tensor
+    ) -> None:
+        """Record a function that has not been dispatched, or whose parts have not been recorded."""
         if self.is_value(x):
             self._add(operation, (self._number(x),), out)
-        self._add_call("dropout", operation, [x], [out])
+        self._add_call(name, operation, [x], [out])
 
     def _add(
         self,

@@ -27,8 +27,8 @@ _INTERPOLATIONS = (
     *("_upsample_bilinear2d_aa", "_upsample_bicubic2d_aa", "_upsample_lanczos2d_aa"),
 )
 _REARRANGEMENTS = (
-    *("channel_shuffle", "diag_embed", "diagonal", "diagonal_scatter", "flip", "gather", "im2col"),
-    *("index", "index_copy", "index_fill", "index_put", "_index_put_impl", "index_select"),
+    *("channel_shuffle", "diag_embed", "diagonal", "diagonal_scatter", "flip", "im2col"),
+    *("index", "index_copy", "index_fill", "index_select"),
     *("native_channel_shuffle", "pixel_shuffle", "pixel_unshuffle", "repeat", "roll", "rot90"),
     *("scatter", "select_scatter", "slice_scatter", "take", "tril", "triu", "unfold"),
     *("_unsafe_index", "_unsafe_index_put"),

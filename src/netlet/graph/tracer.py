@@ -22,7 +22,12 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from netlet.errors import NetError
-from netlet.graph.call import bind_arguments, refuse_wrong_state, wrap_numbers
+from netlet.graph.call import (
+    bind_arguments,
+    find_circular_padding,
+    refuse_wrong_state,
+    wrap_numbers,
+)
 from netlet.graph.execution import Execution, Observer
 from netlet.graph.graph import Graph
 from netlet.graph.module_runs import ModuleRun
@@ -210,6 +215,19 @@ class _FunctionMode(WithoutDropout):
         self._recorder = recorder
         self._observers = observers
 
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        padding = find_circular_padding(func, args, kwargs)
+        if padding is None or not self._recorder.is_value(padding[0]):
+            return super().__torch_function__(func, types, args, kwargs)
+        # It writes parts of the map to other places, where the grid of the fields would end.
+        x, operation = padding
+        self._recorder.paused = True
+        out = func(*args, **kwargs)
+        self._recorder.paused = False
+        self._recorder.record_function("pad", operation, x, out)
+        return out
+
     def view(self, x: torch.Tensor) -> torch.Tensor:
         self._recorder.paused = True
         out = super().view(x)
@@ -217,7 +235,7 @@ class _FunctionMode(WithoutDropout):
         return out
 
     def note(self, operation: Dropout, x: torch.Tensor, out: torch.Tensor) -> None:
-        self._recorder.record_dropout(operation, x, out)
+        self._recorder.record_function("dropout", operation, x, out)
 
     def note_call(self, name: str, args: tuple[Any, ...], out: Any) -> None:
         self._recorder.note_call(name, args, out)

@@ -47,6 +47,17 @@ def reads_sizes(name: str, arguments: dict[str, Any], is_value: Callable[[Any], 
     return name in _SIZES and is_value(arguments.get(_SIZES[name]))
 
 
+def sizes_only(name: str, arguments: dict[str, Any], is_value: Callable[[Any], bool]) -> bool:
+    """Return whether an operation's further results are sizes that depend on no values.
+
+    Args:
+        name: Of the operation.
+        arguments: By name.
+        is_value: Tells whether a tensor is a value.
+    """
+    return name == "_pack_padded_sequence" and not is_value(arguments[_SIZES[name]])
+
+
 def look_at_call(
     name: str,
     args: tuple[Any, ...],

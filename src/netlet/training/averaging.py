@@ -7,6 +7,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from netlet.backends.flat_parameters import FlatParameters
+from netlet.nets.copying import copy_net
 from netlet.recipes import Recipe
 
 
@@ -28,7 +29,7 @@ class WeightAverage:
         self._first_step = 0 if recipe.averaging == "ema" else int((1 - recipe.tail_share) * steps)
         # PyTorch's class provides the copy of the net and the counter. The arithmetic is done here,
         # on flat tensors.
-        self._averaged = AveragedModel(net) if recipe.averaging != "none" else None
+        self._averaged = AveragedModel(copy_net(net)) if recipe.averaging != "none" else None
         self._parameters = FlatParameters(self._averaged.module) if self._averaged else None
         self._updates: int | None = None
 

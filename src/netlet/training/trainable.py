@@ -5,7 +5,9 @@ from __future__ import annotations
 from torch import nn
 
 from netlet.analysis import Trace, trace
+from netlet.analysis.precision import refuse_other_images
 from netlet.errors import TrainingError
+from netlet.nets.compiled_nets import refuse_exported
 
 
 def trace_trainable(net: nn.Module, shape: tuple[int, ...]) -> Trace:
@@ -17,9 +19,11 @@ def trace_trainable(net: nn.Module, shape: tuple[int, ...]) -> Trace:
 
     Raises:
         TrainingError: A lazy layer never ran, or nothing in the net can be trained.
-        NetError: The net does not run on such images.
+        NetError: The net does not run on such images, or was exported and has one mode only.
     """
+    refuse_exported(net)
     traced = trace(net, shape)
+    refuse_other_images(net, shape)
     for idle in traced.unused:
         if idle.parameters is None:
             raise TrainingError(

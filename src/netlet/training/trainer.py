@@ -23,7 +23,7 @@ from netlet.budgets import Budget, Score
 from netlet.data import Dataset, count_steps, iterate_epoch
 from netlet.errors import NetError, TrainingError
 from netlet.evaluation import Evaluation, check_agreement, evaluate
-from netlet.nets.compiled_nets import refuse_exported, unwrap
+from netlet.nets.compiled_nets import unwrap
 from netlet.nets.device_errors import explain_device_errors
 from netlet.nets.isolation import guard_net
 from netlet.nets.net_code import NetCode
@@ -106,7 +106,6 @@ def fit(
         DataError: ``val`` is out of range.
     """
     recipe, net = recipe.for_net(in_catalog=False), unwrap(net)
-    refuse_exported(net)
     if shows_progress(progress):
         callbacks = (*callbacks, ProgressBar())  # last: its line says that all others are done
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 
 import torch
 from torch import nn
 
 from netlet.backends.cpu.program import Program, reference_logits
+from netlet.nets.copying import copy_net
 
 STATISTICS_FLOOR = 1e-2  # of typical_error, for running statistics
 
 
 def reinitialize(net: nn.Module) -> nn.Module:
     """Return a copy of the net with new weights, where no value equals that of another."""
-    twin = copy.deepcopy(net)
+    twin = copy_net(net)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         for module in twin.modules():

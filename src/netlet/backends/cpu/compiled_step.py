@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import ctypes
 import functools
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from netlet.backends.cpu.parts.base import LANES, REGISTERS, Tensors
 from netlet.backends.cpu.program import Program
 from netlet.backends.cpu.program_check import check_program
 from netlet.backends.cpu.self_check import CheckedStep, check_step
+from netlet.nets.copying import copy_net
 
 _MAX_THREADS = 64  # as in numbers.c
 # Evaluation keeps the maps of a whole batch, so large maps need small batches.
@@ -111,7 +111,7 @@ class CompiledStep:
             CompiledStep(net, shape, images, half=False, training=training, threads=threads)
 
         def smoke_test(library: ctypes.CDLL) -> None:
-            twin = copy.deepcopy(net)
+            twin = copy_net(net)
             bound = bind(library, twin, read_program(twin, shape), 1)
             batch = torch.zeros(images, *shape)
             if training:

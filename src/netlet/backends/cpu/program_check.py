@@ -7,7 +7,6 @@ cutting off a gradient.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 
 import torch
@@ -27,6 +26,7 @@ from netlet.backends.cpu.check_inputs import (
 from netlet.backends.cpu.errors import CompilationError, UnsupportedNetError
 from netlet.backends.cpu.program import Program, reference_logits
 from netlet.graph import WithoutDropout
+from netlet.nets.copying import copy_net
 from netlet.nets.outputs import extract_logits
 from netlet.text import escape_controls
 
@@ -62,7 +62,7 @@ def check_program(net: nn.Module, shape: Sequence[int]) -> None:
 
 def _compare_training(twin: nn.Module, program: Program, shape: Sequence[int], seed: int) -> None:
     images, labels = random_batch(shape, _IMAGES[0], program.classes, seed)
-    net = copy.deepcopy(twin).train()
+    net = copy_net(twin).train()
     loss = F.cross_entropy(_run(net, images), labels)
     theirs = compute_gradients(loss, list(net.parameters()))
     logits = reference_logits(program, images, half=False, training=True)
@@ -87,7 +87,7 @@ def _compare_evaluation(twin: nn.Module, program: Program, shape: Sequence[int],
     images, _ = random_batch(shape, _IMAGES[1], program.classes, 100 + seed)
     use_running_statistics(program, images)
     # Centered, since the net may return log-probabilities: logits minus a constant for each.
-    theirs = _centered(_run(copy.deepcopy(twin).eval(), images))
+    theirs = _centered(_run(copy_net(twin).eval(), images))
     mine = _centered(reference_logits(program, images, half=False, training=False))
     if not typical_error(mine, theirs) <= _VALUE_TOLERANCE:
         raise CompilationError("the logits of its program differ from the net's")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 from collections.abc import Sequence
 
@@ -13,6 +12,7 @@ from netlet.backends.cpu.errors import UnsupportedNetError
 from netlet.errors import NetError
 from netlet.graph import Graph, Node, trace_graph
 from netlet.graph.operations import BatchNorm, Dropout, Operation
+from netlet.nets.copying import copy_net
 
 
 def trace_training(net: nn.Module, shape: Sequence[int]) -> Graph:
@@ -24,7 +24,7 @@ def trace_training(net: nn.Module, shape: Sequence[int]) -> Graph:
     name = type(net).__name__
     if any(m._forward_hooks or m._forward_pre_hooks or m._backward_hooks for m in net.modules()):
         raise UnsupportedNetError(f"{name} has hooks")
-    twin = copy.deepcopy(net).train()  # a copy, since running the forward may change the net
+    twin = copy_net(net).train()  # a copy, since running the forward may change the net
     if not all(module.training for module in twin.modules()):
         raise UnsupportedNetError(f"{name} keeps layers in evaluation mode")
     before = [_simple_attributes(module) for module in twin.modules()]
