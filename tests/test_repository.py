@@ -348,6 +348,27 @@ def test_init_refuses_in_one_line_and_writes_nothing(
     assert content(repository) == before
 
 
+def test_init_writes_nothing_if_one_file_cannot_be_written(run: Netlet, repository: Path) -> None:
+    (repository / ".github").write_text("in the way")
+    before = content(repository)
+    code, out, err = run("init")
+    assert (code, out) == (2, "")
+    assert err.startswith("netlet: .github/workflows/netlet.yml: cannot be written (")
+    assert err.endswith(" is a file); move away what is in the way, or change its permissions\n")
+    assert content(repository) == before
+
+
+def test_init_finds_the_net_of_a_notebook(run: Netlet, repository: Path) -> None:
+    (repository / "model.py").unlink()
+    cell = {"cell_type": "code", "metadata": {}, "outputs": [], "execution_count": None}
+    cells = [{**cell, "source": "!pip install torch\n" + MODEL}]
+    notebook = {"nbformat": 4, "nbformat_minor": 4, "metadata": {}, "cells": cells}
+    (repository / "s5.ipynb").write_text(json.dumps(notebook))
+    assert run("init")[0] == 0
+    _, out, err = run("check", "--json")
+    assert json.loads(out)["name"] == "s5.ipynb:Net", err
+
+
 def test_init_names_the_files_to_choose_from(run: Netlet, repository: Path) -> None:
     (repository / "other.py").write_text(MODEL)
     code, _, err = run("init")

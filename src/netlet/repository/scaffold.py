@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from netlet.errors import RepositoryError
+from netlet.errors import OutputError, RepositoryError
 from netlet.files import read_regular
 from netlet.outputs import check_output, write_outputs
 from netlet.report.markdown import escape_markdown
@@ -94,7 +94,7 @@ def plan_files(
     ]
     for file in files:
         if file.state in ("new", "changed"):
-            check_output(file.path)
+            _check_writable(file.path)
     return files
 
 
@@ -107,6 +107,21 @@ def write_files(files: Sequence[PlannedFile]) -> None:
     write_outputs(
         {file.path: encode_marked(file.after) for file in files if file.state in ("new", "changed")}
     )
+
+
+def _check_writable(path: Path) -> None:
+    """Check that a file can be written.
+
+    Raises:
+        OutputError: It cannot.
+    """
+    try:
+        check_output(path)
+    except OutputError as error:
+        reason = str(error).rpartition(";")[0]
+        raise OutputError(
+            f"{reason}; move away what is in the way, or change its permissions"
+        ) from (error)
 
 
 def _plan_settings(path: Path, assignment: Assignment | None) -> PlannedFile:

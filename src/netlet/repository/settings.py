@@ -203,7 +203,7 @@ def _read_budget(values: Mapping[str, Any], path: Path) -> str | Budget | None:
         key: tuple(value) if isinstance(value, list) else value
         for key, value in values["budget"].items()
     }
-    return Budget(name=str(path)).replace(**limits)
+    return Budget(name=FILE_NAME).replace(**limits)
 
 
 def _place_net(net: str | None, path: Path) -> str | None:
