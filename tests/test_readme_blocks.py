@@ -14,7 +14,7 @@ from netlet import budgets
 from netlet.data import Dataset, Split
 from netlet.errors import ReportError
 from netlet.recipes import STEADY
-from netlet.records import Study, to_json_value
+from netlet.records import Ladder, LadderResult, Rung, Study, to_json_value
 from netlet.report.readme import fill_readme, open_readme
 from netlet.report.readme_blocks import BLOCKS, Material, NotFilledError, draw_block
 from netlet.report.readme_markers import MarkedText, encode_marked, read_marked
@@ -171,7 +171,7 @@ def test_every_block_has_its_content() -> None:
     assert list(curves.figures) == ["curves"]
     ladder = draw_block("ladder", both).text
     assert "#### two\n\n**Target:** parameters below 20,000; epochs below 20;" in ladder
-    assert ladder.count("**Result:**") == ladder.count("**Analysis:**") == 2
+    assert ladder.count("**Results:**") == ladder.count("**Analysis:**") == 2
     assert "4.500 points" in ladder  # compared with the rung before
     assert set(BLOCKS) == {*expected, "ladder"}
 
@@ -203,6 +203,24 @@ def test_names_cannot_end_a_block_or_become_html() -> None:
     assert len(again.blocks) == 1
     assert "<script" not in once.replace("\\<script", "")
     assert fill_readme(path, again, Material([study_of(name)])).after == once
+
+
+@pytest.mark.parametrize("remarks", ["~~~sh\nls", "`````\nls", "<!-- /netlet -->"])
+def test_remarks_on_a_ladder_cannot_break_the_file(remarks: str) -> None:
+    rung = Rung(name="one", experiment="one", title="First", target="Learn.")
+    ladder = Ladder(title="Mine", about="", rungs=(rung,), toml="")
+    result = LadderResult(ladder, (study_of("one"),), (remarks,))
+    before = (
+        "<!-- netlet:ladder -->\nold\n<!-- /netlet -->\n<!-- netlet:verdict -->\n<!-- /netlet -->\n"
+    )
+    filled = fill_readme(PATH, MarkedText(before, PATH, BLOCKS), Material([], [result]))
+    again = MarkedText(filled.after, PATH, BLOCKS)
+    assert [block.name for block in again.blocks] == ["ladder", "verdict"]
+    closed = remarks.startswith("<")
+    assert ("**Mine**" in filled.after) == closed
+    assert [reason for _, _, reason in filled.left] == (
+        [] if closed else ["code in it is not closed; close it in the remarks of the ladder"]
+    )
 
 
 README = """# Small net\r

@@ -111,11 +111,13 @@ def fill_readme(path: Path, text: MarkedText, material: Material) -> FilledReadm
             continue
         try:
             page = draw_block(block.name, material)
+            content = _link_pictures(page, pictures_folder(path).name)
+            _check_closed(content)
         except NotFilledError as reason:
             left.append((block.begin + 1, block.name, str(reason)))
             continue
         folder = pictures_folder(path)
-        contents[block.name] = _link_pictures(page, folder.name)
+        contents[block.name] = content
         for name, figure in page.figures.items():
             pictures[folder / f"{name}.svg"] = figure_to_svg(figure, opaque=True)
     for picture in pictures:
@@ -148,6 +150,21 @@ def _link_pictures(page: Page, folder: str) -> str:
         at = f"{quote(folder, errors='surrogateescape')}/{name}.svg"
         text = text.replace(f"]({name}.svg)", f"]({at})")
     return text
+
+
+def _check_closed(content: str) -> None:
+    """Check that a content does not hide the marker below it, as code that is not closed would.
+
+    Raises:
+        NotFilledError: It does.
+    """
+    whole = f"<!-- netlet:summary -->\n\n{content.strip()}\n\n<!-- /netlet -->\n"
+    try:
+        MarkedText(whole, Path(), KNOWN_BLOCKS)
+    except ReportError as error:
+        raise NotFilledError(
+            "code in it is not closed; close it in the remarks of the ladder"
+        ) from error
 
 
 def _holds(path: Path, content: bytes) -> bool:

@@ -159,7 +159,7 @@ def _add_ladder(draft: Draft, material: Material) -> None:
         draft.add(
             f"#### {escape_markdown(study.name)}",
             f"**Target:** {_describe_target(study)}",
-            f"**Result:**\n\n{bullet_list(list_results(study, {}))}",
+            f"**Results:**\n\n{bullet_list(list_results(study, {}))}",
             f"**Analysis:**\n\n{bullet_list(analysis)}",
         )
         before = study
