@@ -279,7 +279,7 @@ def submissions(secret: Path) -> dict[str, tuple[Files, str, str]]:
         | {"none-yet": ({"m.py": RIGHT}, "NOT YET", "no weights were handed in")}
         | {"hostile-lookup": ({"m.py": lookup_of(spot_data().held_out), "w.safetensors": save(
             {"out.weight": torch.zeros(10, 784), "out.bias": torch.zeros(10)})},
-            "REVIEW", "table of answers")}
+            "REVIEW", "that differ by one gray level; it may have a table of answers")}
     )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load
 
 from netlet import analysis
-from netlet.budgets import Budget, ModelCost, Outcome, RuleResult
+from netlet.budgets import Budget, ModelCost, Outcome, RuleResult, Score
 from netlet.classroom.grades import Curve, Grade, GradingSettings, count_points
 from netlet.classroom.perturbed_copy import shuffle_images
 from netlet.classroom.roster import Claim
@@ -30,7 +30,10 @@ from netlet.sandbox import Limits, SandboxProgram, run_task
 
 _FUNCTION = "netlet.classroom.inside:examine"
 _ANSWER_BYTES = 256 << 20
-_MOST_DROP = 20.0  # percentage points: a net that has learned digits loses a few
+# How much a net that has learned digits loses at most, in percentage points.
+_MOST_LOST_TO_NOISE = 0.5  # of one gray level
+_MOST_LOST_TO_MOVES = 20.0  # of one pixel
+_MOST_IMAGES_LOST = 5  # where half a point is fewer images
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 _MOST_STATISTICS = 4_096  # numbers in one tensor
 _NO_WEIGHTS = "no weights were handed in, so the accuracy is not judged"
@@ -189,8 +192,8 @@ class Examiner:
             self._data.name,
             complete=recipe is not None,
         )
-        perturbed = self._score(runs[seed][-1])[1].score if evaluations else None
-        suspicion = _suspect(evaluations, perturbed.percent if perturbed else None)
+        scores = [one.score for one in self._score(runs[seed][-1])] if evaluations else []
+        suspicion = _suspect(*scores) if scores else ""
         missing = not evaluations and settings.budget.target is not None
         score = evaluations[-1].score if evaluations else None
         notes = [*recount, *found.summary.notes, *describe_large_code(folder)]
@@ -205,7 +208,7 @@ class Examiner:
             rules=rules,
             parameters=cost.parameters,
             score=score,
-            perturbed=perturbed,
+            perturbed=scores[2] if scores else None,
             seed_scores=tuple(scored[s][-1].score for s in scored) if recipe else (),
             claim=claim,
             notes=tuple(notes),
@@ -214,8 +217,8 @@ class Examiner:
         )
         return Examination(grade, evaluations[-1] if evaluations else None)
 
-    def _score(self, logits: torch.Tensor) -> tuple[Evaluation, Evaluation]:
-        """Score logits on the test images and on their copies."""
+    def _score(self, logits: torch.Tensor) -> list[Evaluation]:
+        """Score logits on the test images and on either kind of copy."""
         wanted = (len(self._shuffled.images), self._data.classes)
         if tuple(logits.shape) != wanted or logits.dtype != torch.float32:
             raise GradingError(
@@ -223,8 +226,7 @@ class Examiner:
                 f"return {wanted[0]}x{wanted[1]} of float32"
             )
         split, classes = self._data.held_out, self._data.classes
-        clean, copies = self._shuffled.restore(logits)
-        return score_logits(clean, split, classes), score_logits(copies, split, classes)
+        return [score_logits(one, split, classes) for one in self._shuffled.restore(logits)]
 
 
 def _logits_by_epoch(tensors: Mapping[str, torch.Tensor], seed: int) -> list[torch.Tensor]:
@@ -299,16 +301,18 @@ def _worst(rules: tuple[RuleResult, ...]) -> Any:
     return next((state for state in order if state in states), "PASS")
 
 
-def _suspect(evaluations: list[Evaluation], copies: float | None) -> str:
+def _suspect(clean: Score, noisy: Score, moved: Score) -> str:
     """Return why a person should look at a net that scores; empty if nothing is unusual."""
-    if not evaluations or copies is None:
-        return ""
-    percent = evaluations[-1].score.percent
-    if percent - copies <= _MOST_DROP:
+    lost = clean.correct - noisy.correct
+    if lost > max(_MOST_IMAGES_LOST, _MOST_LOST_TO_NOISE * clean.total / 100):
+        copies, change = noisy, "that differ by one gray level"
+    elif clean.percent - moved.percent > _MOST_LOST_TO_MOVES:
+        copies, change = moved, "moved by one pixel"
+    else:
         return ""
     return (
-        f"is right on {percent:.2f}% of the test images but on {copies:.2f}% of copies moved by "
-        "one pixel; it may have a table of answers, read its code"
+        f"is right on {clean.percent:.2f}% of the test images but on {copies.percent:.2f}% of "
+        f"copies {change}; it may have a table of answers, read its code"
     )
 
 

@@ -1,4 +1,7 @@
-"""The images that the sandbox gets: the test images and slightly changed copies, shuffled."""
+"""The images that the sandbox gets: the test images and changed copies, shuffled.
+
+A net that has learned the classes is about as right on the copies; a table of answers is not.
+"""
 
 from __future__ import annotations
 
@@ -18,33 +21,47 @@ class ShuffledImages:
     """Images in a secret order, so that neither their place nor their kind can be told.
 
     Attributes:
-        images: The test images and their copies, uint8 ``2N C H W``.
-        order: Where each is from: below N a test image, else a copy.
+        images: The test images, copies that differ by a gray level, and copies that are moved by
+            one pixel, uint8 ``3N C H W``.
+        order: Where each is from: below N a test image, below 2N a copy of the first kind.
     """
 
     images: torch.Tensor
     order: torch.Tensor
 
-    def restore(self, logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the logits ``N K`` of the test images and those of the copies, in their order.
+    def restore(self, logits: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Return the logits ``N K`` of the test images and of either kind of copy, in their order.
 
         Args:
-            logits: For ``images``, ``2N K``.
+            logits: For ``images``, ``3N K``.
         """
         restored = torch.empty_like(logits)
         restored[self.order] = logits
-        return restored[: len(logits) // 2], restored[len(logits) // 2 :]
+        return tuple(restored.split(len(logits) // 3))  # type: ignore[no-untyped-call]
 
 
 def shuffle_images(split: Split) -> ShuffledImages:
     """Return a split's images and their changed copies in an order that nobody can know."""
     generator = torch.Generator().manual_seed(secrets.randbits(60))
-    both = torch.cat([split.images, perturb(split.images, generator)])
-    order = torch.randperm(len(both), generator=generator)
-    return ShuffledImages(both[order], order)
+    images = split.images
+    every = torch.cat([images, change_slightly(images, generator), move(images, generator)])
+    order = torch.randperm(len(every), generator=generator)
+    return ShuffledImages(every[order], order)
 
 
-def perturb(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+def change_slightly(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Return images in which pixels with ink differ by at most one gray level.
+
+    Nobody sees the difference, but a hash of the image does.
+
+    Args:
+        images: uint8 ``N C H W``.
+        generator: For the noise.
+    """
+    return _add_noise(images, 1, generator)
+
+
+def move(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """Return images moved by one pixel, with a little noise where there is ink.
 
     Args:
@@ -58,6 +75,10 @@ def perturb(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     for number, (dy, dx) in enumerate(_SHIFTS):
         chosen = which == number
         moved[chosen] = padded[chosen, :, 1 + dy : 1 + dy + h, 1 + dx : 1 + dx + w]
-    noise = torch.randint(-_NOISE, _NOISE + 1, images.shape, generator=generator)
-    changed = (moved.int() + noise).clamp(0, 255).to(torch.uint8)
-    return torch.where(moved > 0, changed, moved)
+    return _add_noise(moved, _NOISE, generator)
+
+
+def _add_noise(images: torch.Tensor, most: int, generator: torch.Generator) -> torch.Tensor:
+    noise = torch.randint(-most, most + 1, images.shape, generator=generator)
+    changed = (images.int() + noise).clamp(0, 255).to(torch.uint8)
+    return torch.where(images > 0, changed, images)

@@ -29,7 +29,7 @@ from netlet.sandbox.watch import (
 )
 
 _START = "from netlet.sandbox.inside import main; main()"
-_LOOK_EVERY_S = 0.05
+_LOOK_EVERY_S = 0.1
 _PRIORITY = 5  # lower than that of the process that watches it
 _HEAD_BYTES = 16  # the sizes of the two parts of an answer
 
