@@ -19,11 +19,12 @@ from netlet.errors import NetError
 from netlet.files import read_regular
 from netlet.nets.ipython_syntax import WrittenFile, has_commands, to_python
 from netlet.nets.notebook_files import NOTEBOOK, read_notebook
+from netlet.nets.script import is_main_guard
 from netlet.nets.user_imports import MAX_SOURCE_BYTES
 
 _registered: dict[str, Source] = {}  # files whose code has run, by its names in tracebacks
-# Lines that begin a cell of a script, as VS Code, Spyder and exports of notebooks have them.
-_MARK = re.compile(r"#\s*(?:%%|<codecell>|In\[(?P<count>\d*) ?\])")
+# Lines that begin a cell of a script, as VS Code, Spyder, Databricks and exports of notebooks do.
+_MARK = re.compile(r"#\s*(?:%%|<codecell>|COMMAND -{5}|In\[(?P<count>\d*) ?\])")
 
 
 @dataclass(frozen=True)
@@ -180,9 +181,16 @@ def _read_notebook(path: Path) -> Source:
         found, problem = _parse(python.text, filename)
         cell = replace(cell, problem=problem)
         cells.append(cell)
+        found = [inner for node in found for inner in _open_main_guard(node)]
         body += found
         owners |= {id(node): cell for node in found}
     return Source(path, body, cells, written, owners)
+
+
+def _open_main_guard(node: ast.stmt) -> Sequence[ast.stmt]:
+    """Return what ``if __name__ == "__main__"`` holds: in a notebook, it is true."""
+    is_guard = isinstance(node, ast.If) and is_main_guard(node) and not node.orelse
+    return node.body if isinstance(node, ast.If) and is_guard else [node]
 
 
 def _read_cells_of_script(path: Path, lines: Sequence[str]) -> Source:
