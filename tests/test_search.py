@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -11,7 +12,13 @@ from netlet import nets, recipes
 from netlet.errors import NetError, RecordError
 from netlet.experiments.search.fitting import count_parameters, fit_widths
 from netlet.experiments.search.spaces import SPACES, find_space
-from netlet.experiments.search.trials import Trial, append_result, read_results, run_trial
+from netlet.experiments.search.trials import (
+    Trial,
+    append_result,
+    read_results,
+    repeat_trial,
+    run_trial,
+)
 from netlet.recipes import STEADY
 from netlet.records import to_json_value
 
@@ -87,6 +94,42 @@ def test_a_trial_is_a_line_that_can_be_run_again(
     other = run_trial(Trial(net="4k5s2 P 6", recipe="steady", changes=changes, seed=3, draw=2))
     assert other["loss"] != first["loss"]
     assert nets.find_net(line["net"]).source == "notation"
+
+
+NET = """
+from torch import nn
+class Net(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Flatten(), nn.Dropout(0.5), nn.Linear(784, 10))
+"""
+
+
+@pytest.mark.usefixtures("blobs_for_mnist")
+def test_a_trial_of_a_file_keeps_its_dropout_and_records_its_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("netlet.experiments.search.trials.VAL", 100)
+    source, file = tmp_path / "mine.py", tmp_path / "x.jsonl"
+    source.write_text(NET)
+    changes = {"epochs": 1, "augment": [], "backend": "eager"}
+    trial = Trial(net=f"{source}:Net", recipe="steady", changes=changes, seed=0, draw=0)
+    first = run_trial(trial, trust=True)
+    dropped = dataclasses.replace(trial, changes=changes | {"dropout": 0.0})
+    assert run_trial(dropped, trust=True)["loss"] != first["loss"]
+    append_result(first, file)
+    recorded, again = repeat_trial(file, 1, trust=True)
+    assert again["loss"] == recorded["loss"]
+    assert recorded["source_digest"] == again["source_digest"]
+    with pytest.raises(NetError, match="--trust"):
+        repeat_trial(file, 1)
+    source.write_text(NET.replace("0.5", "0.4"))
+    with pytest.raises(
+        NetError, match=r"x\.jsonl, line 1: .*mine\.py, or a file that it imports, has"
+    ):
+        repeat_trial(file, 1, trust=True)
+    append_result(first | {"source_digest": 3}, file)
+    with pytest.raises(RecordError, match="line 2: source_digest is 3, which is no digest"):
+        repeat_trial(file, 2, trust=True)
 
 
 @pytest.mark.usefixtures("blobs_for_mnist")

@@ -59,12 +59,27 @@ def refuse_other_source(config: RunConfig) -> None:
     Raises:
         NetError: Its code has changed.
     """
-    found = find_code(config.net_source) if config.source_digest else None
-    if found is not None and found.digest != config.source_digest:
-        place = config.net_source.rpartition(":")[0]
+    if config.source_digest:
+        refuse_changed_code(config.name, config.net_source, config.source_digest)
+
+
+def refuse_changed_code(who: str, net: str, digest: str) -> None:
+    """Check that code still has the digest that a record has.
+
+    Args:
+        who: The run or trial, for the message.
+        net: The address of the net, as it was typed or in full.
+        digest: The digest of its code when the net was trained.
+
+    Raises:
+        NetError: The code has changed.
+    """
+    found = find_code(net)
+    if found is not None and found.digest != digest:
+        place = net.rpartition(":")[0]
         began = place if is_file_address(place) else found.path
         remedy = "restore it, or start a new run"
-        raise _refuse(config.name, _Origin(began, config.source_digest), found.path, remedy)
+        raise _refuse(who, _Origin(began, digest), found.path, remedy)
 
 
 def _locate(run: Run) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from netlet.errors import RecordError
+from netlet.experiments.origins import refuse_changed_code
 from netlet.files import read_regular
 from netlet.outputs import write_output
 from netlet.records.json_file import shorten
@@ -52,11 +53,11 @@ def run_trial(trial: Trial, *, trust: bool = False) -> dict[str, Any]:
     from netlet.training import fit
 
     torch.set_num_threads(1)
-    recipe = recipes.recipe_from_json(
-        to_json_value(catalog.find_recipe(trial.recipe)) | dict(trial.changes)
-    )
+    entry = nets.find_net(trial.net, trusted=trust)
+    start = catalog.find_recipe(trial.recipe).for_net(in_catalog=nets.comes_with_netlet(entry))
+    recipe = recipes.recipe_from_json(to_json_value(start) | dict(trial.changes))
     images = data.load("mnist").hold_out(VAL, trial.draw)
-    net = nets.build(nets.find_net(trial.net, trusted=trust).builder, trial.seed)
+    net = nets.build(entry.builder, trial.seed)
     run = fit(net, images, recipe, seed=trial.seed, progress=False)
     last = run.epochs[-1]
     return dataclasses.asdict(trial) | {
@@ -70,6 +71,7 @@ def run_trial(trial: Trial, *, trust: bool = False) -> dict[str, Any]:
         "backend": run.backend,
         "precision": run.precision,
         "commit": run.environment.get("commit"),
+        **({"source_digest": entry.code.digest} if entry.code else {}),
     }
 
 
@@ -103,6 +105,11 @@ def check_result(result: Mapping[str, Any], where: str) -> None:
                 f"{where}: {name} is {shorten(value)}, and the trial cannot be run again; "
                 "choose a line that 'netlet search' wrote"
             )
+    if not isinstance(result.get("source_digest", ""), str):  # trials of before have none
+        raise RecordError(
+            f"{where}: source_digest is {shorten(result['source_digest'])}, which is no digest; "
+            "choose a line that 'netlet search' wrote"
+        )
     if not 0 <= result["correct"] <= result["total"] or not result["total"]:
         raise RecordError(
             f"{where}: {result['correct']} of {result['total']} images are correct, which cannot "
@@ -137,6 +144,7 @@ def repeat_trial(
 
     Raises:
         RecordError: The file has no such line, or the line cannot be run again.
+        NetError: The net is code that is not trusted, or has changed since the trial.
     """
     if not os.path.lexists(path):
         raise RecordError(
@@ -156,4 +164,6 @@ def repeat_trial(
             " choose a line that 'netlet search' wrote"
         )
     check_result(recorded, f"{path}, line {line}")
+    if trust and (digest := recorded.get("source_digest")):
+        refuse_changed_code(f"{path}, line {line}", recorded["net"], digest)
     return recorded, run_trial(Trial(**{name: recorded[name] for name in names}), trust=trust)
