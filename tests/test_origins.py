@@ -92,7 +92,10 @@ def test_a_net_of_the_same_name_and_layers_is_refused(
         assert len(err.splitlines()) == 1
         assert f"its net came from {tmp_path}/one/model.py (digest " in err
         assert "but model.py is another net of the same name" in err
-        assert f"run the command in {tmp_path}/one, or name the net: model.py:Net --weights" in err
+        assert (
+            f"run the command in {tmp_path}/one, or use this net with the run's weights: "
+            f"model.py:Net --weights {run / records.WEIGHTS}" in err
+        )
     assert not list(Path().glob("Net*"))
     # As the message says: the other net, if it is named.
     weights = str(run / records.WEIGHTS)
@@ -123,7 +126,10 @@ def test_a_change_of_what_the_net_needs_is_refused_and_of_the_rest_is_not(
     code, _, err = evaluate(netlet, run, data)
     assert code == 2
     assert f"{run}: one/model.py, or a file that it imports, has changed since the run" in err
-    assert f"name the net: one/model.py:Net --weights {run / records.WEIGHTS}" in err
+    assert (
+        "restore it, or use the net as it is now with the run's weights: one/model.py:Net "
+        f"--weights {run / records.WEIGHTS}" in err
+    )
     model.write_text(NET)
     (tmp_path / "one" / "blocks.py").write_text(BLOCKS.replace("classes, 28", "classes, (28, 28)"))
     assert "has changed since the run" in evaluate(netlet, run, data)[2]
@@ -156,7 +162,7 @@ def test_a_run_records_the_cell_and_the_code_of_a_notebook_but_not_its_outputs(
     code, _, err = evaluate(netlet, run, data)
     assert code == 2
     assert "run: cell 2 of book.ipynb, or a file that it imports, has changed since the run" in err
-    assert "name the net: 'book.ipynb:Net[1]' --weights run" in err
+    assert "with the run's weights: 'book.ipynb:Net[1]' --weights run" in err
 
 
 def test_a_run_of_an_earlier_version_says_no_source_and_is_used_as_before(

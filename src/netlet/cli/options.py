@@ -90,7 +90,10 @@ def weights_names() -> list[str]:
 
 
 FORMATS = ".html or .md (page), .svg, .pdf or .png (figures), .csv or .tex (tables)"
-NET = "A name from 'netlet list', a net in one line, file.py:Name, or notebook.ipynb:Name."
+NET = (
+    "A name from 'netlet list', a net in one line, file.py:Name or notebook.ipynb:Name; the file "
+    "alone if it has one net."
+)
 NET_WITH_WEIGHTS = (
     "A name whose weights come with netlet, the folder of a run or study, or a net and --weights."
 )

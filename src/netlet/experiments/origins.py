@@ -38,10 +38,11 @@ def find_experiment_of_run(run: Run, folder: str, *, trusted: bool) -> Experimen
             shown = address
             if is_file_address(address.rpartition(":")[0]):
                 shown = f"{relative_path(found.path)}:{address.rpartition(':')[2]}"
-            remedy = f"name the net: {quote_shell(shown)} --weights {weights}"
+            remedy = "restore it, or use the net as it is now with the run's weights"
             if Path(found.path) != Path(run.source_path):
                 home = relative_path(Path(run.source_path).parent)
-                remedy = f"run the command in {home}, or {remedy}"
+                remedy = f"run the command in {home}, or use this net with the run's weights"
+            remedy += f": {quote_shell(shown)} --weights {weights}"
             began = _Origin(run.source_path, run.source_digest, run.source_cell)
             raise _refuse(folder, began, found.path, remedy)
         if found is None and _is_gone(address):
