@@ -52,7 +52,7 @@ COMMANDS = (
     ("check", "code_1", "speck"),
     ("grade", "submissions", "--budget", "eight_k", "--trust"),  # nothing that could be run
     ("train", "code_2", *FAST),
-    ("study", "code_2", "--seeds", "2", *FAST),
+    ("study", "code_2", "--seeds", "2", "--workers", "1", *FAST),
     ("climb", "ladder.toml", "--seeds", "1", "--workers", "1", *DATA),
     ("lr", "code_2", *DATA, "--set", "batch_size=30"),
     ("runs",),
@@ -177,7 +177,7 @@ def test_a_search_is_as_its_page_says() -> None:
 def test_a_study_means_the_weights_of_its_median_seed(
     documents: dict[tuple[str, ...], Any],
 ) -> None:
-    study = documents[("study", "code_2", "--seeds", "2", *FAST)]
+    study = documents[("study", "code_2", "--seeds", "2", "--workers", "1", *FAST)]
     seeds = sorted((seed["correct"], seed["seed"]) for seed in study["seeds"])
     median = seeds[0][1]  # the lower one of two
     weights = documents[("evaluate", STUDY, *DATA)]["weights"]

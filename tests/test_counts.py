@@ -293,7 +293,7 @@ def test_cells_of_recurrent_layers_count_their_first_state() -> None:
 @pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
 @pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize("layers", [1, 2])
-@pytest.mark.parametrize("precision", [torch.float32, torch.float64])
+@pytest.mark.parametrize("precision", few_fast([torch.float32, torch.float64], fast=1))
 def test_recurrent_layers_agree_in_kind(
     kind: type[nn.RNNBase], bidirectional: bool, layers: int, precision: torch.dtype
 ) -> None:

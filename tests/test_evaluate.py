@@ -8,6 +8,7 @@ import datetime
 import json
 import os
 import runpy
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,8 @@ from torch import nn
 
 from netlet import nets
 from netlet.budgets import Score
-from netlet.data import Dataset
+from netlet.cli import main
+from netlet.data import SOURCES, Dataset, Source
 from netlet.errors import NetError
 from netlet.evaluation import evaluate, evaluation_to_dict, format_evaluation
 from netlet.nets.tensor_files import load_as_data
@@ -97,9 +99,23 @@ def test_confusion_matrix_is_omitted_for_many_classes() -> None:
 FAST = set_options(epochs=2, batch_size=60, precision="float32", ema_decay=0.5)
 
 
+@pytest.fixture(scope="module")
+def once(blob_source: Source, blob_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Train a net in a folder of its own."""
+    folder = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setitem(SOURCES, "mnist", blob_source)
+        patch.setenv("NETLET_DATA", str(blob_folder))
+        with pytest.raises(SystemExit):
+            main(["train", "code_3", *FAST])
+    return folder / "runs"
+
+
 @pytest.fixture
-def trained(netlet: Netlet) -> str:
-    netlet("train", "code_3", *FAST)
+def trained(netlet: Netlet, once: Path, tmp_path: Path) -> str:
+    """Return the folder of that run in this test's own folder, to be changed."""
+    shutil.copytree(once, tmp_path / "runs")
     return "runs/code_3-seed0"
 
 

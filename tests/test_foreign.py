@@ -118,17 +118,24 @@ def test_constructor_arguments_are_passed_or_reported() -> None:
     )  # type: ignore[union-attr]
 
 
+@pytest.fixture(scope="module")
+def plain_run(blob_data: Dataset) -> netlet.Run:
+    """Train the net that returns its logits as they are."""
+    return analyze_train_and_score(net_of(f"{NETS}:PlainLogits"), blob_data)
+
+
 @pytest.mark.parametrize(
     "name",
     ["InTuple", "InList", "InDict", "InTupleInDict", "LogProbabilities", "Unflattened"],
 )
-def test_logits_are_found_in_tuples_and_dicts(blob_data: Dataset, name: str) -> None:
+def test_logits_are_found_in_tuples_and_dicts(
+    blob_data: Dataset, plain_run: netlet.Run, name: str
+) -> None:
     net = net_of(f"{NETS}:{name}")
     # the field of the logits, whatever else is returned
     assert netlet.receptive_field(net).size == (26, 26)
     run = analyze_train_and_score(net, blob_data)
-    plain = analyze_train_and_score(net_of(f"{NETS}:PlainLogits"), blob_data)
-    assert run.epochs[-1].train_loss == pytest.approx(plain.epochs[-1].train_loss, rel=1e-3)
+    assert run.epochs[-1].train_loss == pytest.approx(plain_run.epochs[-1].train_loss, rel=1e-3)
 
 
 def test_an_output_without_logits_is_reported(blob_data: Dataset) -> None:

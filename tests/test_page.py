@@ -471,7 +471,7 @@ def test_one_wrong_weight_changes_the_logits(
 # --- Receptive fields.
 
 
-@pytest.mark.parametrize("name", list(NETS))
+@pytest.mark.parametrize("name", few_fast(NETS, 8))
 def test_receptive_fields_of_a_graph_are_those_of_the_net(name: str) -> None:
     net = build(NETS[name].builder, 0).eval()
     measured, graph = receptive_field(net), build_inference_graph(net, (1, 28, 28), 0.13, 0.31)
