@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -71,6 +71,15 @@ class Explanation(Displayed):
     predicted: ClassMaps
     other: ClassMaps
     layers: tuple[LayerMaps, ...]
+
+    def _facts(self) -> Mapping[str, object]:
+        return {
+            "images": self.images,
+            "layer": self.layer,
+            "predicted": self.predicted.classes.tolist(),
+            "other": self.other.classes.tolist(),
+            "layers": len(self.layers),
+        }
 
 
 def explain(

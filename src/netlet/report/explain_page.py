@@ -62,7 +62,7 @@ def explain_page(
     figures = [
         draft.figure(
             f"grad-cam-{i + 1}",
-            _draw_classes(explanation, i, known),
+            grad_cam_figure(explanation, i, known),
             f"Grad-CAM maps of {escape_markdown(name)}",
         )
         for i, name in enumerate(names)
@@ -113,7 +113,7 @@ def _answers(
     return Table(head, rows, "lllrlr")
 
 
-def _draw_classes(explanation: Explanation, i: int, known: Sequence[str]) -> Figure:
+def grad_cam_figure(explanation: Explanation, i: int, known: Sequence[str]) -> Figure:
     """Draw an image, and twice with a Grad-CAM map over it."""
     picture = _to_picture(explanation.images[i])
     figure = new_figure(NARROW, 1.9)

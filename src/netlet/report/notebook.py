@@ -11,7 +11,7 @@ import html
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
-from functools import singledispatch
+from functools import partial, singledispatch
 from typing import TYPE_CHECKING
 
 from netlet.analysis import ReceptiveField, Summary
@@ -19,7 +19,7 @@ from netlet.budgets import Verdict
 from netlet.data import Dataset, Split, draw_contact_sheet
 from netlet.display import Displayed, shorten_repr
 from netlet.errors import DataError, ReportError
-from netlet.evaluation import Evaluation, Prediction, Predictions
+from netlet.evaluation import Evaluation, Explanation, Prediction, Predictions
 from netlet.evaluation.format import (
     CONFUSION_TITLE,
     MAX_CONFUSION_CLASSES,
@@ -31,6 +31,7 @@ from netlet.export import ExportResult, WebPage
 from netlet.recipes import Recipe
 from netlet.records import Run, Study
 from netlet.report import study_plots
+from netlet.report.explain_page import grad_cam_figure
 from netlet.report.figures import figure_to_svg
 from netlet.report.frontier_page import frontier_table
 from netlet.report.frontier_plot import frontier_figure
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 
 _LONGEST_TEXT = 400  # characters of a value in a table of facts
 _MOST_ROWS = 20  # of predictions
+_MOST_EXPLAINED = 4  # images of an explanation
 _PAGE_HEIGHT = 640  # pixels
 
 
@@ -118,6 +120,18 @@ def _(value: Frontier) -> str:
         return _section("Frontier", _lines(["no points"]))
     figure = _figures([("test error against parameters", lambda: frontier_figure(value))])
     return _section("Frontier", figure, frontier_table(value).to_html())
+
+
+@to_html.register
+def _(value: Explanation) -> str:
+    classes = [*map(str, range(value.probabilities.shape[1]))]
+    shown = range(min(len(value.images), _MOST_EXPLAINED))
+    figures = [
+        (f"Grad-CAM maps of image {i}", partial(grad_cam_figure, value, i, classes)) for i in shown
+    ]
+    left = len(value.images) - len(shown)
+    more = [f"and {count_noun(left, 'more image')}"] if left else []
+    return _section("Explanation", _facts_table(value), _figures(figures), _lines(more))
 
 
 @to_html.register
