@@ -28,6 +28,7 @@ from netlet.classroom import (
     list_submissions,
     read_roster,
 )
+from netlet.classroom.class_file import ClassFile, read_class_file
 from netlet.classroom.perturbed_copy import shuffle_images
 from netlet.classroom.roster import Claim, read_claim
 from netlet.classroom.submissions import copy_submission, digest_files
@@ -88,21 +89,25 @@ def test_one_command_writes_tables_reports_and_results(
     netlet: Netlet, class_on_spots: Path
 ) -> None:
     Path("class.csv").write_text("submission,student\nann,Ann =Lee\nzoe,Zoe\n")
-    command = ("grade", str(class_on_spots), "--budget", "class", "--roster", "class.csv")
+    Path("class.toml").write_text(
+        'params_below = 8_000\naccuracy_at_least = 95\nforbids = ["Conv2d"]\n'
+        '[grade]\nnet = "model.py:Net"\npoints = 20\n'
+    )
+    command = ("grade", str(class_on_spots), "--budget", "class.toml", "--roster", "class.csv")
     code, out, err = netlet(*command)
     assert code == 0, (out, err)
     (line,) = (line.split() for line in out.splitlines() if line.startswith("ann "))
-    assert line == ["ann", "PASS", "100/100", "7,850", "100.00%", "99.50%", "100.00%"]
+    assert line == ["ann", "PASS", "20/20", "7,850", "100.00%", "99.50%", "100.00%"]
     assert "zoe: has handed in nothing\n" in out
     rows = list(csv.DictReader(Path("grades/grades.csv").read_text().splitlines()))
     assert [(r["submission"], r["student"], r["verdict"]) for r in rows] == [
         ("ann", "Ann =Lee", "PASS")
     ]
     report = Path("grades/ann/report.md").read_text()
-    assert "**PASS**, 100 of 100 points (Ann =Lee)." in report
+    assert "**PASS**, 20 of 20 points (Ann =Lee)." in report
     assert "| test accuracy | 99.50% | 100.00% |" in report
     results = json.loads(Path("grades/ann/results.json").read_text())
-    assert results["score"] == 100
+    assert results["score"] == 20
     assert [test["status"] for test in results["tests"]] == ["passed"] * 3
     code, out, err = netlet(*command, "--json")
     assert code == 0
@@ -171,7 +176,10 @@ def test_ctrl_c_stops_at_once_and_leaves_nothing(tmp_path: Path) -> None:
     command += [str(tmp_path / "spots.npz"), "--budget", "eight_k", "-o", str(tmp_path / "out")]
     environment = os.environ | {"TMPDIR": str(tmp_path / "temporary")}
     process = start_interruptible(command, env=environment)
-    time.sleep(12)  # the code sleeps by now, or is about to
+    end = time.monotonic() + 100
+    while not (tmp_path / "out" / "grades.json").exists() and time.monotonic() < end:
+        time.sleep(0.1)
+    time.sleep(1)  # the sandbox runs by now
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=20)
     assert process.returncode == 130
@@ -208,6 +216,36 @@ def test_wrong_options_are_refused_at_once(
     netlet: Netlet, class_on_spots: Path, options: list[str], problem: str
 ) -> None:
     code, out, err = netlet("grade", str(class_on_spots), "--budget", "class", *options)
+    assert (code, out) == (2, "")
+    assert problem in err
+    assert len(err.splitlines()) == 1
+
+
+def test_the_options_of_a_class_are_read_from_its_budget_file(tmp_path: Path) -> None:
+    file = tmp_path / "class.toml"
+    file.write_text('params_below = 8000\n[grade]\nnet = "m.py:Net"\npoints = 20\nseeds = 3\n')
+    found = ClassFile(points=50).fill_from(read_class_file(file))
+    assert found == ClassFile(net="m.py:Net", points=50, seeds=3)
+    file.write_text("params_below = 8000\n")
+    assert read_class_file(file) == ClassFile()
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("point = 20", "'point' is no key of [grade]; did you mean 'points'? the keys are: net, "),
+        ("points = 0", "points is 0 in [grade]; write points = 100, for example"),
+        ("seeds = true", "seeds is True in [grade]; write seeds = 3, for example"),
+        ("net = 3", 'net is 3 in [grade]; write net = "model.py:Net", for example'),
+        ("seeds = 3", "--seeds is for --retrain"),
+        ("retrain = 'magic'", "no recipe 'magic'"),
+    ],
+)
+def test_a_wrong_option_in_the_file_is_named(
+    netlet: Netlet, class_on_spots: Path, line: str, problem: str
+) -> None:
+    Path("class.toml").write_text(f"params_below = 8000\n[grade]\n{line}\n")
+    code, out, err = netlet("grade", str(class_on_spots), "--budget", "class.toml")
     assert (code, out) == (2, "")
     assert problem in err
     assert len(err.splitlines()) == 1

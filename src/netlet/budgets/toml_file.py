@@ -24,7 +24,8 @@ MAX_RULES = 200
 _TEXTS = ("name", "title", "dataset", "judge")
 _LISTS = ("requires", "forbids")
 _LIMITS = (*COUNTS, *PERCENTAGES)
-_KEYS = (*_TEXTS, *_LIMITS, *_LISTS, "messages")
+# "grade" is a table for the options of netlet grade, which classroom.class_file reads.
+_KEYS = (*_TEXTS, *_LIMITS, *_LISTS, "messages", "grade")
 _MAX_DOTS = 1_000  # of a line: the time to parse a key grows with their square
 # What people write for a key, where spelling alone does not lead to it.
 _MEANT = {
@@ -141,6 +142,10 @@ def _read(values: Mapping[str, Any], name: str) -> Budget:
         raise BudgetError(
             f"messages is {_show(messages)}; write a table [messages] with a line like "
             'params_below = "Use fewer channels."'
+        )
+    if not isinstance(values.get("grade", {}), dict):
+        raise BudgetError(
+            f"grade is {_show(values['grade'])}; write a table [grade] with a line like points = 20"
         )
     fields = {key: values[key] for key in _LIMITS if key in values}
     for key, value in fields.items():

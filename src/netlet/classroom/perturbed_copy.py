@@ -37,7 +37,7 @@ class ShuffledImages:
         """
         restored = torch.empty_like(logits)
         restored[self.order] = logits
-        return tuple(restored.split(len(logits) // 3))  # type: ignore[no-untyped-call]
+        return tuple(restored.split(len(logits) // 3))
 
 
 def shuffle_images(split: Split) -> ShuffledImages:

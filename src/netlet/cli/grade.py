@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from netlet import catalog
+from netlet.budgets import Budget, is_budget_file
 from netlet.cli.datasets import check_outside_dataset, load_dataset
 from netlet.cli.options import (
     MAX_SEED,
@@ -29,6 +30,7 @@ from netlet.text import count_noun, dump_json
 
 if TYPE_CHECKING:
     from netlet.classroom import Grade, GradingSettings
+    from netlet.classroom.class_file import ClassFile
     from netlet.classroom.examine import Examination
     from netlet.data import Split
 
@@ -88,31 +90,36 @@ def grade(
         ),
     ] = None,
     seeds: Annotated[
-        int,
+        int | None,
         typer.Option(
-            "--seeds", metavar="N", min=1, max=MAX_SEEDS, help="Number of seeds to retrain with."
+            "--seeds",
+            metavar="N",
+            min=1,
+            max=MAX_SEEDS,
+            help="Number of seeds to retrain with; 1 if not given.",
         ),
-    ] = 1,
+    ] = None,
     first_seed: Annotated[
-        int,
+        int | None,
         typer.Option(
             "--first-seed",
             metavar="S",
             min=0,
             max=MAX_SEED - MAX_SEEDS,
-            help="Retrain with seeds S, S+1, S+2, ...; the run of median accuracy counts.",
+            help="Retrain with seeds S, S+1, S+2, ..., 0 if not given; the run of median accuracy "
+            "counts.",
         ),
-    ] = 0,
+    ] = None,
     points: Annotated[
-        int,
+        int | None,
         typer.Option(
             "--points",
             metavar="N",
             min=1,
             max=1_000_000,
-            help="Points for meeting every rule; each rule counts the same.",
+            help="Points for meeting every rule, 100 if not given; each rule counts the same.",
         ),
-    ] = 100,
+    ] = None,
     time_limit: Annotated[
         int | None,
         typer.Option(
@@ -162,16 +169,12 @@ def grade(
     Exit code 1 if a submission does not pass. Nets are scored with the submitted weights, or
     trained anew with --retrain. The test labels never enter the sandbox.
     """
-    settings = _make_settings(
-        budget,
-        net,
-        weights,
-        retrain,
-        range(first_seed, first_seed + seeds),
-        points,
-        time_limit,
-        trust,
-    )
+    chosen = catalog.find_budget(budget)  # before torch is imported: a typo is answered at once
+
+    from netlet.classroom.class_file import ClassFile
+
+    options = ClassFile(net, weights, retrain, seeds, first_seed, points, time_limit)
+    settings = _make_settings(budget, chosen, options, trust=trust)
     check_output_folder(out)
     check_outside_dataset(out, dataset)
 
@@ -227,33 +230,29 @@ def grade(
 
 
 def _make_settings(
-    budget: str,
-    net: str | None,
-    weights: str | None,
-    retrain: str | None,
-    seeds: range,
-    points: int,
-    time_limit: int | None,
-    trust: bool,
+    name: str, budget: Budget, options: ClassFile, *, trust: bool
 ) -> GradingSettings:
-    # Before torch is imported, so that a typo is answered at once.
-    chosen = catalog.find_budget(budget)
-    recipe = catalog.find_recipe(retrain) if retrain not in (None, _CLAIM) else None
-    if retrain and weights:
+    from netlet.classroom import GradingSettings
+    from netlet.classroom.class_file import read_class_file
+
+    if options.retrain and options.weights:
         raise GradingError("--retrain trains new weights; leave --weights out")
-    if not retrain and len(seeds) > 1:
+    if is_budget_file(name):
+        options = options.fill_from(read_class_file(Path(name)))
+    retrain, seeds = options.retrain, options.seeds or 1
+    recipe = catalog.find_recipe(retrain) if retrain not in (None, _CLAIM) else None
+    if not retrain and seeds > 1:
         raise GradingError("--seeds is for --retrain; add it, or leave --seeds out")
 
-    from netlet.classroom import GradingSettings
-
+    first = options.first_seed or 0
     return GradingSettings(
-        budget=chosen,
-        net=net,
-        weights=weights,
+        budget=budget,
+        net=options.net,
+        weights=options.weights,
         retrain=recipe or (_CLAIM if retrain else None),
-        seeds=tuple(seeds),
-        points=points,
-        time_limit_s=time_limit or (_SECONDS_TO_TRAIN if retrain else _SECONDS),
+        seeds=tuple(range(first, first + seeds)),
+        points=options.points or 100,
+        time_limit_s=options.time_limit or (_SECONDS_TO_TRAIN if retrain else _SECONDS),
         trust=trust,
     )
 

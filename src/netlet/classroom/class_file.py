@@ -1,0 +1,84 @@
+"""How a class is graded, from the table ``[grade]`` of its budget's TOML file."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from netlet.errors import GradingError, did_you_mean
+from netlet.files import read_regular
+
+_MAX_BYTES = 1 << 16
+_MAX_SEEDS = 10_000
+_EXAMPLES = {
+    "net": '"model.py:Net"',
+    "weights": '"*.pt"',
+    "retrain": '"quick"',
+    "seeds": "3",
+    "first_seed": "0",
+    "points": "100",
+    "time_limit": "120",
+}
+_RANGES = {
+    "seeds": (1, _MAX_SEEDS),
+    "first_seed": (0, 2**63 - 1 - _MAX_SEEDS),
+    "points": (1, 1_000_000),
+    "time_limit": (5, 86_400),
+}
+
+
+@dataclass(frozen=True)
+class ClassFile:
+    """What the table says; None where it says nothing. The names are those of the options."""
+
+    net: str | None = None
+    weights: str | None = None
+    retrain: str | None = None
+    seeds: int | None = None
+    first_seed: int | None = None
+    points: int | None = None
+    time_limit: int | None = None
+
+    def fill_from(self, other: ClassFile) -> ClassFile:
+        """Return the same, with what ``other`` says where this says nothing."""
+        return ClassFile(
+            **{
+                one.name: getattr(other if getattr(self, one.name) is None else self, one.name)
+                for one in fields(self)
+            }
+        )
+
+
+def read_class_file(path: Path) -> ClassFile:
+    """Return the table ``[grade]`` of a TOML file, which may be missing.
+
+    Args:
+        path: The file of the budget, which has been read as TOML already.
+
+    Raises:
+        GradingError: A key or a value is none of the table.
+    """
+    table = tomllib.loads(read_regular(path, _MAX_BYTES, GradingError).decode("utf-8-sig"))
+    values = table.get("grade", {})
+    known = [one.name for one in fields(ClassFile)]
+    for key, value in values.items():
+        if key not in known:
+            raise GradingError(
+                f"{path}: {key!r} is no key of [grade]; {did_you_mean(key, known)}the keys are: "
+                f"{', '.join(known)}"
+            )
+        if not _is_valid(key, value):
+            shown = repr(value)[:60]
+            raise GradingError(
+                f"{path}: {key} is {shown} in [grade]; write {key} = {_EXAMPLES[key]}, for example"
+            )
+    return ClassFile(**values)
+
+
+def _is_valid(key: str, value: Any) -> bool:
+    if key not in _RANGES:
+        return isinstance(value, str) and bool(value.strip())
+    low, high = _RANGES[key]
+    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
