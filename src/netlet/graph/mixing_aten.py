@@ -24,7 +24,7 @@ from netlet.graph.resampling_aten import rearrangement
 from netlet.graph.tensors import list_tensors
 
 _MAX_MASK = 4_000_000  # places of one map times those of another
-_NO_WEIGHT = 1e-9  # smaller weights are rounding errors
+_NO_WEIGHT = 1e-4  # smaller weights are rounding errors of coordinates in float32
 _OTHER_PLACES = "which elements it reads depends on the image"
 
 

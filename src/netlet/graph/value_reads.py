@@ -87,6 +87,9 @@ def look_at_call(
         seen = id(tensor) in dispatched and name not in CONSTRUCTORS
         if seen or is_value(tensor) or any(tensor is x for x in args):
             continue
+        # Within vmap, what the operations return is seen, and not what is wrapped around it.
+        if torch._C._functorch.is_functorch_wrapped_tensor(tensor):
+            continue
         value = next((x for x in values if is_same(x, tensor)), None)
         if value is None:
             reads_values = True
