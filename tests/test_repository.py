@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shlex
@@ -122,7 +123,10 @@ def test_the_file_of_the_repository_is_found_from_folders_in_it(
         ("records = [1]", "records = [1]; write a list of folders"),
         ("settings = 1", "settings = 1; write them as a table"),
         ("[settings]\na = [1]", "the setting a = [1]; give a number, a text, or true or false"),
-        ("[budget]\nparams = 1", "a budget has no limit 'params'; did you mean"),
+        ("[budget]\nparams = 1", "netlet.toml, [budget]: 'params' is no key of a budget; did you"),
+        ("[budget]\nparams_below = 'x'", "netlet.toml, [budget]: params_below is 'x'; write a"),
+        ("[budget]\nname = 3", "netlet.toml, [budget]: name is 3"),
+        ("[budget]", "netlet.toml, [budget]: the budget limits nothing; add a limit"),
         ("net = 'a'\nnet = 'b'", "is not valid TOML (Cannot overwrite a value"),
         ("x" + ".x" * 200 + " = 1", "line 1 has too many dots; shorten it"),
         ("seeds = 1" + "0" * 9_999, "cannot be read (a number is too long); shorten it"),
@@ -158,6 +162,26 @@ def test_check_uses_the_file_and_says_so(run: Netlet, repository: Path) -> None:
     assert json.loads(out)["budget"] == "document_000"
     code, _, err = run("check", "swift")
     assert (code, err) == (0, "")
+
+
+def test_a_teachers_file_is_the_budget_of_the_repository(run: Netlet, repository: Path) -> None:
+    limits = 'params_below = 9_000\nrequires = ["Conv2d >= 2"]\n'
+    (repository / "class.toml").write_text(limits)
+    (repository.parent / "outside.toml").write_text(limits)
+    code, _, err = run("init", "--budget", "../outside.toml")
+    assert code == 2
+    assert "../outside.toml: lies outside of the repository, so GitHub has no copy" in err
+    assert run("init", str(repository / "model.py"), "--budget", "class.toml")[0] == 0
+    assert load_settings(Path("netlet.toml")).net == "model.py:Net"
+    week = repository / "week"
+    week.mkdir()
+    with contextlib.chdir(week):
+        code, out, err = run("check")
+    assert code == 1
+    assert "budget ../class.toml" in err
+    assert "Conv2d" in out
+    (repository / "netlet.toml").write_text(f'net = "model.py"\n[budget]\n{limits}')
+    assert run("check")[1].replace("netlet.toml", "class") == out
 
 
 def test_report_finds_the_study_of_the_repository(repository: Path) -> None:

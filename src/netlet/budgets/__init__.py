@@ -11,7 +11,13 @@ from netlet.budgets.named import (
     OLD_BUDGET_NAMES,
     TWENTY_K,
 )
-from netlet.budgets.toml_file import TEMPLATE, is_budget_file, load_budget, to_toml
+from netlet.budgets.toml_file import (
+    TEMPLATE,
+    budget_from_table,
+    is_budget_file,
+    load_budget,
+    to_toml,
+)
 from netlet.budgets.verdict import NotedVerdict, RuleResult, State, Verdict
 
 __all__ = [
@@ -33,6 +39,7 @@ __all__ = [
     "State",
     "Verdict",
     "budget_from_json",
+    "budget_from_table",
     "cost_from_json",
     "is_budget_file",
     "load_budget",

@@ -103,7 +103,7 @@ def load_budget(path: Path | str) -> Budget:
         raise BudgetError(f"{shown}: is not UTF-8 text; save it as UTF-8") from error
     values = _parse(text, shown)
     try:
-        return _read(values, safe_name(path.stem) or "budget")
+        return budget_from_table(values, safe_name(path.stem) or "budget")
     except BudgetError as error:
         message = re.sub(r"^budget .*?: ", "", str(error), count=1)
         line = _find_line(text, message)
@@ -124,7 +124,16 @@ def _parse(text: str, shown: str) -> dict[str, Any]:
         ) from error
 
 
-def _read(values: Mapping[str, Any], name: str) -> Budget:
+def budget_from_table(values: Mapping[str, Any], name: str) -> Budget:
+    """Return the budget in a table of TOML.
+
+    Args:
+        values: The keys of a budget's file.
+        name: The name of the budget, unless the table has one.
+
+    Raises:
+        BudgetError: A key or a value is none of a budget, or two of them contradict each other.
+    """
     for key in values:
         if key not in _KEYS:
             meant = _MEANT.get(key.lower())

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from netlet import catalog
+from netlet.budgets import is_budget_file
 from netlet.cli.options import MAX_SEEDS, NET, Json, budget_names, net_names, recipe_names
 from netlet.cli.results import print_json, print_result, say
-from netlet.errors import NetError
-from netlet.repository import FILE_NAME
+from netlet.errors import NetError, RepositoryError
+from netlet.repository import FILE_NAME, repository_root
 
 if TYPE_CHECKING:
     from netlet.repository.scaffold import PlannedFile
@@ -30,7 +31,8 @@ def init(
         typer.Option(
             "--budget",
             metavar="NAME",
-            help="Budget of the assignment ('netlet list --budgets'); twenty_k if not given.",
+            help="Budget of the assignment ('netlet budget'), or a TOML file; twenty_k if not "
+            "given.",
             autocompletion=budget_names,
         ),
     ] = "twenty_k",
@@ -84,9 +86,10 @@ def init(
     catalog.find_recipe(recipe)
     exists = os.path.lexists(FILE_NAME)
     found = None if exists else _find_net(net)
+    if is_budget_file(budget):
+        budget = _place_inside(budget)
 
     from netlet.repository.scaffold import Assignment, plan_files, write_files
-    from netlet.repository.settings import repository_root
     from netlet.repository.workflow import installed_requirement
 
     requirement = install or installed_requirement()
@@ -103,6 +106,21 @@ def init(
         _say_what_is_missing(requirement, in_git=repository_root(Path.cwd()) is not None)
 
 
+def _place_inside(file: str) -> str:
+    """Return the path of a file relative to this folder.
+
+    Raises:
+        RepositoryError: It lies outside of the repository.
+    """
+    here = Path.cwd().resolve()
+    place, root = Path(file).resolve(), repository_root(here) or here
+    if not place.is_relative_to(root):
+        raise RepositoryError(
+            f"{file}: lies outside of the repository, so GitHub has no copy; copy it into it"
+        )
+    return os.path.relpath(place, here)
+
+
 def _find_net(net: str | None) -> str:
     """Return the address of the net that was named, or of the only one in this folder.
 
@@ -115,9 +133,11 @@ def _find_net(net: str | None) -> str:
     if net is not None:
         if is_user_code(net):
             file = net.rpartition(":")[0] or net
-            if file != net and file.endswith((".py", ".ipynb")):
-                _require_file(file)
-            return complete_address(net)
+            address = complete_address(net)
+            if not file.endswith((".py", ".ipynb")):
+                return address
+            _require_file(file)
+            return f"{_place_inside(file)}:{address.rpartition(':')[2]}"
         if not (net in EXPERIMENTS or net in NETS or is_notation(net)):
             from netlet.experiments import find_experiment
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from netlet.budgets import Budget
-from netlet.errors import RepositoryError, did_you_mean
+from netlet.budgets import Budget, budget_from_table
+from netlet.errors import BudgetError, RepositoryError, did_you_mean
 from netlet.files import read_regular
 
 FILE_NAME = "netlet.toml"
@@ -199,11 +200,11 @@ def _read_budget(values: Mapping[str, Any], path: Path) -> str | Budget | None:
     if not isinstance(values.get("budget"), dict):
         text = _read_text(values, "budget", path)
         return _place_file(text, path) if text and text.endswith(".toml") else text
-    limits = {
-        key: tuple(value) if isinstance(value, list) else value
-        for key, value in values["budget"].items()
-    }
-    return Budget(name=FILE_NAME).replace(**limits)
+    try:
+        return budget_from_table(values["budget"], FILE_NAME)
+    except BudgetError as error:
+        message = re.sub(r"^budget .*?: ", "", str(error), count=1)
+        raise RepositoryError(f"{path}, [budget]: {message}") from error
 
 
 def _place_net(net: str | None, path: Path) -> str | None:
