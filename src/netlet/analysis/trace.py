@@ -27,6 +27,7 @@ from netlet.analysis.precision import copy_in_float32, list_precisions
 from netlet.analysis.provenance import Provenance
 from netlet.analysis.structure import describe_structure, list_kinds
 from netlet.analysis.training_run import run_in_training
+from netlet.analysis.unused_results import write_unused_result_notes
 from netlet.errors import NetError
 from netlet.graph import BATCH, Execution, Graph, ModuleRun, Observer, Tracer
 from netlet.graph.aten_names import BULK_READS
@@ -100,7 +101,11 @@ def _trace(net: nn.Module, shape: Sequence[int]) -> Trace:
         activation_bytes=None if reader else peak_bytes(images, calls),
         forward_backward_bytes=forward_backward_bytes(calls),
         why_unknown="" if graph.output is None else effects[graph.output].why,
-        notes=(*write_left_out_notes(graph, effects), *_confirm_end_notes(graph, training)),
+        notes=(
+            *write_unused_result_notes(net, graph, execution.returned),
+            *write_left_out_notes(graph, effects),
+            *_confirm_end_notes(graph, training),
+        ),
         outputs=count_outputs(tuple(output.shape[1:])),
         idle=find_idle_modules(net, execution.root, rows.unused, training),
         warnings=tuple((shown_name(run), text) for run, text in execution.warnings),

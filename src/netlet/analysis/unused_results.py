@@ -1,0 +1,29 @@
+"""Notes on layers that run although nothing depends on what they compute."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from netlet.graph import Graph
+
+
+def write_unused_result_notes(net: nn.Module, graph: Graph, returned: object) -> list[str]:
+    """Return a note for each layer of which no result reaches the output.
+
+    Args:
+        net: The net.
+        graph: The graph of the net. If it may take another path for another image, there are no
+            notes.
+        returned: What the net returns. If it is more than one tensor, there are no notes, since the
+            graph shows only what the first one depends on.
+    """
+    if graph.value_dependent or graph.output is None or not isinstance(returned, torch.Tensor):
+        return []
+    needed = {graph.nodes[number - 1].path for number in graph.needed()}
+    ran = {node.path for node in graph.nodes}
+    return [
+        f"note: {path} ({type(module).__name__}) runs, but the output does not depend on it"
+        for path, module in net.named_modules()
+        if path in ran - needed and not list(module.children())
+    ]
