@@ -76,6 +76,9 @@ GLOBAL_AVERAGES: dict[str, Head] = {
     "two sums and a product": lambda net, x: net.fc(x.sum(3).sum(2) * (1 / 49)),
     "einsum": lambda net, x: net.fc(torch.einsum("bchw->bc", x) / 49),
     "scaled": lambda net, x: net.fc((2 * x).mean((2, 3))),
+    "of a single place": lambda net, x: net.fc(
+        F.adaptive_avg_pool2d(F.conv2d(x, torch.ones(16, 16, 7, 7)), 1).flatten(1)
+    ),
     "flipped": lambda net, x: net.fc(x.flip(3).mean((2, 3))),
 }
 NO_GLOBAL_AVERAGES: dict[str, tuple[Head, str]] = {
@@ -100,10 +103,6 @@ NO_GLOBAL_AVERAGES: dict[str, tuple[Head, str]] = {
     "over the batch": (lambda net, x: net.fc((x - x.mean(0))[:, :, 0, 0]), ""),
     "maximum": (lambda net, x: net.fc(x.amax((2, 3))), ""),
     "first element": (lambda net, x: net.fc(x[:, :, 0, 0]), ""),
-    "a single place": (
-        lambda net, x: net.fc(F.adaptive_avg_pool2d(F.max_pool2d(x, 7), 1).flatten(1)),
-        "single place",
-    ),
     "unused": (lambda net, x: (x.mean((2, 3)), net.fc(x[:, :, 0, 0]))[1], ""),
 }
 
@@ -343,6 +342,16 @@ def test_the_receptive_field_counts_before_global_pooling() -> None:
     assert judge("receptive field at least 10 before GAP", mean_head).state == "PASS"
     assert judge("receptive field at least 11 before GAP", mean_head).margin == "-1"
     assert judge("receptive field at least 28", mean_head).state == "PASS"
+
+
+def test_batch_statistics_are_no_receptive_field() -> None:
+    def head(net: Net, x: torch.Tensor) -> torch.Tensor:
+        return mean_head(net, net.bn(x))
+
+    bn = nn.BatchNorm2d(16)
+    for place in ("before the last layer", "before GAP"):
+        assert judge(f"receptive field at least 10 {place}", head, bn=bn).found[:2] == "10"
+        assert judge(f"receptive field at least 11 {place}", head, bn=bn).state == "FAIL"
 
 
 def test_pooling_keeps_its_distance_from_the_prediction() -> None:

@@ -168,8 +168,7 @@ def _reduction(operation: Operation, axes: Axes, shape: Shape, output: Shape) ->
     mode = _MODES.get(operation.function)
     if mode is None:
         return None
-    windows = tuple(n if dim in operation.dims else 1 for dim, n in enumerate(shape))
-    after = _pool(axes, mode, windows, shape)
+    after = _pool(axes, mode, operation.dims)
     if after is None:
         return None
     if operation.function == "sum":
@@ -193,7 +192,8 @@ def _pooling(operation: Operation, axes: Axes, shape: Shape, output: Shape) -> A
             text = "x".join(map(str, operation.window))
             places = "x".join(map(str, shape[lead:]))
             return _near(output, lead, f"its windows are {text}, the map is {places}")
-    pooled = _pool(axes, operation.mode, windows, shape)
+    covered = tuple(dim for dim in range(lead, len(shape)) if windows[dim] == shape[dim])
+    pooled = _pool(axes, operation.mode, covered)
     if pooled is not None and operation.divisor is not None:
         factor = pooled.factor * math.prod(operation.window) / operation.divisor
         pooled = replace(pooled, summed=True, factor=factor)
@@ -205,8 +205,8 @@ def _adaptive(operation: Operation, axes: Axes, shape: Shape, output: Shape) -> 
     lead = len(shape) - len(operation.size)
     if any(after not in (1, n) for n, after in zip(shape, output, strict=True)):
         return _near(output, lead, f"it pools to {'x'.join(map(str, output[lead:]))}")
-    windows = tuple(n if after == 1 else 1 for n, after in zip(shape, output, strict=True))
-    pooled = _pool(axes, operation.mode, windows, shape)
+    covered = tuple(dim for dim in range(lead, len(shape)) if output[dim] == 1)
+    pooled = _pool(axes, operation.mode, covered)
     return None if pooled is None else _finish(pooled, axes)
 
 
@@ -214,14 +214,15 @@ def _near(output: Shape, lead: int, why: str) -> Axes:
     return replace(fresh(output), near=why)
 
 
-def _pool(axes: Axes, mode: str, windows: Shape, shape: Shape) -> Axes | None:
-    """Return axes without the atoms of the dimensions that windows cover; None: not of places."""
+def _pool(axes: Axes, mode: str, covered: Shape) -> Axes | None:
+    """Return axes without the atoms of some dimensions; None if these are no places."""
     dims = list(axes.dims)
-    for dim, (window, n) in enumerate(zip(windows, shape, strict=True)):
-        if window == n > 1:
-            if any(kind != PLACES and size > 1 for kind, size in dims[dim]):
-                return None
-            dims[dim] = ((PLACES, 1),)
+    if not any(kind == PLACES for dim in covered for kind, _ in dims[dim]):
+        return None
+    for dim in covered:
+        if any(kind != PLACES and size > 1 for kind, size in dims[dim]):
+            return None
+        dims[dim] = ((PLACES, 1),)
     part = axes.part
     if axes.mode and axes.mode != mode:
         part = "pools the map along one axis by the mean, along the other by the maximum"
@@ -230,8 +231,8 @@ def _pool(axes: Axes, mode: str, windows: Shape, shape: Shape) -> Axes | None:
 
 def _finish(after: Axes, before: Axes) -> Axes:
     """Note whether a pooling has covered the whole map."""
-    if before.places == 1 and not before.summed:
-        return replace(after, mode="", near="the map has a single place, so it pools nothing")
+    if before.places == 1 and before.mode and not before.summed:
+        return after  # has been pooled before
     if after.part:
         return replace(after, near=after.part)
     if after.places > 1:

@@ -24,7 +24,7 @@ from netlet.budgets.families import (
 )
 from netlet.budgets.structure import Element, Layout, Structure
 from netlet.graph import Execution, Graph, ModuleRun, Node
-from netlet.graph.operations import Arithmetic, Reduction, Reshape
+from netlet.graph.operations import Arithmetic, BatchNorm, Reduction, Reshape
 from netlet.nets.registered import list_modules
 
 # Layers of torch.nn that consist of several operations, of which none counts by itself.
@@ -65,11 +65,23 @@ def describe_structure(
     if training.reader is not None and not unknown:
         name = training.reader.path or "(net)"
         unknown = f"{name} reads a tensor's value in training and may choose a path by it"
-    trained = _Reader(training.graph, follow_fields(training.graph, training.certain), modules)
+    graph = _without_batch_statistics(training.graph)
+    trained = _Reader(graph, follow_fields(graph, training.certain), modules)
     evaluation = scored.layout(with_dropout=False)
     same = evaluation == trained.layout(with_dropout=False)
     kinds = list_kinds(training.root)
     return Structure(trained.layout(), None if same else evaluation, unknown, kinds)
+
+
+def _without_batch_statistics(graph: Graph) -> Graph:
+    """Return a graph whose batch norms do not make an element depend on the whole batch."""
+    nodes = [
+        replace(node, operation=replace(node.operation, by_batch=False))
+        if isinstance(node.operation, BatchNorm)
+        else node
+        for node in graph.nodes
+    ]
+    return replace(graph, nodes=tuple(nodes))
 
 
 def list_kinds(root: ModuleRun) -> Kinds:
