@@ -128,7 +128,7 @@ def time_rung(index: int, threads: int, images: int) -> float:
     # without this backend, the step falls back to eager mode and the compiled augmentation stays
     no_backend = mock.patch("netlet.backends.select.CompiledBackend", side_effect=CompilationError)
     with no_backend if rung.compiled == "augmentation" else mock.MagicMock():
-        return fit(build(rung.net, 0), digits, rung.recipe).times["train_s"]
+        return fit(build(rung.net, 0), digits, rung.recipe, progress=False).times["train_s"]
 
 
 def time_rung_in_process(index: int, threads: int, images: int) -> float:

@@ -175,7 +175,8 @@ def time_netlet(row: str, images: int) -> dict[str, Any]:
     digits = dataclasses.replace(digits, train=digits.train.take(torch.arange(images)))
     digits = dataclasses.replace(digits, held_out=digits.held_out.take(torch.arange(100)))
     net = netlet.build(training.builder, seed=0)
-    run = netlet.fit(net, digits, training.recipe.replace(epochs=EPOCHS), device="cpu")
+    recipe = training.recipe.replace(epochs=EPOCHS)
+    run = netlet.fit(net, digits, recipe, device="cpu", progress=False)
     return {
         "seconds": [epoch.train_s for epoch in run.epochs],
         "net": training.net,

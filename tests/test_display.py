@@ -128,6 +128,15 @@ def pages(values: dict[str, object]) -> dict[str, str]:
     return {kind: value._repr_html_() for kind, value in values.items()}  # type: ignore[attr-defined]
 
 
+def test_a_data_set_of_many_classes_stays_short(blob_data: Dataset) -> None:
+    names = tuple(f"class {k}" for k in range(5_000))
+    data = dataclasses.replace(blob_data, class_names=names)
+    page = Tags(data._repr_html_())
+    assert "and 4,980 more classes" in page.text
+    assert page.tags.count("tr") == 4 + 1 + 20 + 2  # facts, head, classes, the rest and all
+    assert len(repr(data)) < 120
+
+
 class Tags(HTMLParser):
     """The tags and attributes of HTML, whether each is closed, and its text."""
 

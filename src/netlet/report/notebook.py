@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _LONGEST_TEXT = 400  # characters of a value in a table of facts
-_MOST_ROWS = 20  # of predictions
+_MOST_ROWS = 20  # of predictions, and of the classes of a data set
 _MOST_EXPLAINED = 4  # images of an explanation
 _PAGE_HEIGHT = 640  # pixels
 
@@ -146,8 +146,12 @@ def _(value: Dataset) -> str:
     counts = [split.labels.bincount(minlength=value.classes).tolist() for split in splits]
     rows = [
         [name, *(f"{numbers[k]:,}" for numbers in counts)]
-        for k, name in enumerate(value.class_names)
+        for k, name in enumerate(value.class_names[:_MOST_ROWS])
     ]
+    if left := value.classes - len(rows):
+        noun = "more class" if left == 1 else "more classes"
+        rest = [f"{sum(numbers[_MOST_ROWS:]):,}" for numbers in counts]
+        rows.append([f"and {left:,} {noun}", *rest])
     rows.append(["all", *(f"{len(split):,}" for split in splits)])
     table = Table(("images of class", *(split.name for split in splits)), rows, "lrr")
     sheet = _sheet(value.train, value.class_names)
