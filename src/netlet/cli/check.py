@@ -118,9 +118,9 @@ def check(
         "requires": tuple(require or ()),
     }
     shape = parse_shape(input_)
+    refuse_loose_words(nets or ())
     choices = _choose(nets, budget)
     nets = list(choices)
-    refuse_loose_words(nets)
     # All that is known without the nets comes first: their code cannot change that.
     budgets = {net: _choose_budget(net, choice.budget, limits) for net, choice in choices.items()}
 
