@@ -192,7 +192,10 @@ def test_weights_of_another_type_are_refused(dtype: torch.dtype, tmp_path: Path)
         {name: value.to(dtype) for name, value in net.state_dict().items()}, tmp_path / "w.pt"
     )
     name = str(dtype).removeprefix("torch.")
-    with pytest.raises(NetError, match=rf"wrong type: weight is {name}, in the net float32"):
+    with pytest.raises(
+        NetError,
+        match=rf"wrong type: weight is {name}, in the net float32.*; save them in the net's type",
+    ):
         load_weights(net, tmp_path / "w.pt")
 
 

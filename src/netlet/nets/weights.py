@@ -82,6 +82,11 @@ def load_weights(net: nn.Module, path: Path | str) -> None:
         if key.endswith("num_batches_tracked"):  # missing in old files
             found.setdefault(key, value)
     if problems := _find_mismatches(found, wanted):
+        if all(problem.startswith("wrong type: ") for problem in problems):
+            raise NetError(
+                f"{path}: {problems[0]}; save them in the net's type, for instance with "
+                "net.float().state_dict()"
+            )
         raise NetError(f"{path}: these weights belong to another net; {'; '.join(problems)}")
     refuse_not_finite(found, f"{path}: ", wanted)
     net.load_state_dict(found)
