@@ -9,11 +9,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-from helpers import FIXTURES, Netlet, needs_sandbox
+from helpers import FIXTURES, Netlet, linux_only, needs_sandbox
 
 from netlet.errors import NetError, SandboxError
 from netlet.experiments.sandbox import InSandbox, SameProcess
-from netlet.sandbox import Limits, programs
+from netlet.sandbox import Limits, containers, programs
 
 SHAPE = (1, 28, 28)
 
@@ -132,3 +132,23 @@ def test_without_a_sandbox_the_message_says_how_to_install_one(
         with pytest.raises(SandboxError):
             programs.find_program()
     programs.find_program.cache_clear()
+
+
+@linux_only
+def test_a_container_has_no_network_no_rights_and_no_folder_of_the_user(tmp_path: Path) -> None:
+    inputs = {"/task/code": tmp_path}
+    limits = Limits(folder_bytes=1 << 20, memory_bytes=1 << 30, processes=9)
+    words = containers.build_command("docker", ["python"], inputs, {"HOME": "/tmp"}, limits)
+    text = " ".join(words)
+    for option in (
+        "--network none --read-only --cap-drop ALL --security-opt no-new-privileges",
+        f"--memory {1 << 30} --memory-swap {1 << 30} --pids-limit 9",
+        f"--tmpfs /tmp:rw,mode=1777,size={1 << 20}",
+        f"source={tmp_path},target=/task/code,readonly",
+    ):
+        assert option in text
+    assert words[-2:] == [containers.IMAGE, "python"]
+    mounts = [word for word in words if word.startswith("type=bind")]
+    assert all(mount.endswith(",readonly") for mount in mounts)
+    sources = [Path(mount.split("source=")[1].split(",")[0]) for mount in mounts]
+    assert not any(Path.home().is_relative_to(source) for source in sources)

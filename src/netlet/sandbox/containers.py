@@ -14,8 +14,9 @@ from netlet.errors import SandboxError
 from netlet.sandbox.limits import Limits
 from netlet.sandbox.visible import view_of_system
 
-IMAGE = "localhost/netlet-sandbox:1"
+IMAGE = "localhost/netlet-sandbox:2"
 _NOBODY = 65_534
+_SMALL_BYTES = 65_536
 _MOST = 4_096  # of files and processes, before the limits of the task itself
 
 
@@ -33,7 +34,10 @@ def build_command(
     words += ["--security-opt", "no-new-privileges", "--user", f"{user}:{user}"]
     words += ["--memory", str(limits.memory_bytes), "--memory-swap", str(limits.memory_bytes)]
     words += ["--pids-limit", str(limits.processes), "--hostname", "sandbox", "--workdir", "/tmp"]
-    words += ["--tmpfs", f"/tmp:rw,mode=1777,size={limits.folder_bytes}", "--shm-size", "16m"]
+    words += ["--tmpfs", f"/tmp:rw,mode=1777,size={limits.folder_bytes}"]
+    for folder in ("/run", "/var/tmp"):  # Podman makes them without a limit
+        words += ["--tmpfs", f"{folder}:rw,mode=0700,size={_SMALL_BYTES}"]
+    words += ["--shm-size", "16m"]
     words += ["--pull", "never", *_limit_words()]
     for name, value in environment.items():
         words += ["--env", f"{name}={value}"]
@@ -73,7 +77,8 @@ def make_image(program: str, time_limit_s: float) -> None:
     with tarfile.open(fileobj=content, mode="w") as archive:
         for name in ("tmp", "proc", "dev", "sys", "task"):
             folder = tarfile.TarInfo(name)
-            folder.type, folder.mode = tarfile.DIRTYPE, 0o755
+            # Podman gives a memory-backed folder the permissions of the one in the image.
+            folder.type, folder.mode = tarfile.DIRTYPE, 0o1777 if name == "tmp" else 0o755
             archive.addfile(folder)
         for path, target in view_of_system().links.items():
             link = tarfile.TarInfo(path.lstrip("/"))
