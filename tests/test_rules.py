@@ -128,6 +128,12 @@ def test_a_module_that_averages_is_named() -> None:
         assert (result.state, result.found) == ("PASS", "1: pool")
 
 
+def test_a_learned_factor_is_read_without_a_warning(recwarn: pytest.WarningsRecorder) -> None:
+    result = judge("GAP", lambda net, x: mean_head(net, x * net.s), s=weight(1))
+    assert result.state == "PASS"
+    assert not recwarn.list
+
+
 @pytest.mark.parametrize(
     "pool",
     [

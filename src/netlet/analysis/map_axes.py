@@ -160,7 +160,7 @@ def _number(constant: object) -> float | None:
     if isinstance(constant, int | float):
         return float(constant)
     tensor = getattr(constant, "tensor", None)
-    return float(tensor) if tensor is not None and tensor.numel() == 1 else None
+    return float(tensor.detach()) if tensor is not None and tensor.numel() == 1 else None
 
 
 def _reduction(operation: Operation, axes: Axes, shape: Shape, output: Shape) -> Axes | None:
