@@ -58,7 +58,7 @@ def test_evaluate_says_how_it_normalizes_and_suggests_what_is_better(netlet: Net
     )
     (line,) = err.splitlines()
     assert "with mean 0.1307, std 0.3081, but " in line
-    assert "with --mean 0 --std 1: the weights were probably trained with the latter" in line
+    assert "with --mean 0 --std 1; pass both options, since the weights were" in line
     found = json.loads(netlet("evaluate", "net.py", "--weights", "w.pt", *MEAN_STD, "--json")[1])
     assert (found["mean"], found["std"]) == (0, 1)
     assert f"{found['score']['percent']:.2f}% with --mean 0" in line

@@ -37,6 +37,6 @@ def suggest_normalization(
         recipe, better = found
         say(
             f"netlet: warning: accuracy {score.percent:.2f}% with {trained.normalization}, but "
-            f"{better.percent:.2f}% with --mean {recipe.mean:g} --std {recipe.std:g}: the weights "
-            "were probably trained with the latter: pass both options"
+            f"{better.percent:.2f}% with --mean {recipe.mean:g} --std {recipe.std:g}; pass both "
+            "options, since the weights were probably trained with these"
         )
