@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import ModuleType
 
 import pytest
 import torch
@@ -24,7 +25,7 @@ from netlet.analysis.field_rules import RULES
 from netlet.analysis.multiply_adds import COUNTS
 from netlet.budgets import Budget
 from netlet.errors import BudgetError, NetError
-from netlet.graph import operations, rare_operations
+from netlet.graph import dependence, operations, rare_operations
 
 
 class Residual(nn.Module):
@@ -254,11 +255,11 @@ def test_totals_after_a_value_dependent_path_are_unknown() -> None:
 
 
 def test_the_field_after_an_unlisted_operation_is_unknown() -> None:
-    class Folded(nn.Module):
+    class Exponential(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return F.fold(F.unfold(x, 3), 28, 3)
+            return torch.linalg.matrix_exp(x)
 
-    assert receptive_field(Folded()).size is None
+    assert receptive_field(Exponential()).size is None
 
 
 class Functions(nn.Module):
@@ -360,12 +361,17 @@ def test_a_hook_of_the_net_counts_to_the_net() -> None:
 
 
 def test_every_operation_of_the_vocabulary_has_a_count_and_a_field() -> None:
-    kinds = {
-        kind
-        for kind in [*vars(operations).values(), *vars(rare_operations).values()]
-        if isinstance(kind, type) and issubclass(kind, operations.Operation)
-    } - {operations.Operation, operations.NamedOperation}
-    assert kinds == set(COUNTS) == set(RULES)
+    def kinds_of(*modules: ModuleType) -> set[type]:
+        return {
+            kind
+            for module in modules
+            for kind in vars(module).values()
+            if isinstance(kind, type) and issubclass(kind, operations.Operation)
+        } - {operations.Operation, operations.NamedOperation, dependence.Dependence}
+
+    kinds = kinds_of(operations, rare_operations)
+    assert kinds == set(COUNTS)
+    assert kinds | kinds_of(dependence) == set(RULES)
 
 
 def test_recurrent_layers_are_counted_step_by_step() -> None:

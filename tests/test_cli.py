@@ -162,7 +162,7 @@ def test_foreign_nets_everywhere(netlet: Netlet) -> None:
             ("check", "swift", "--epochs-below", "3", "--epochs-at-most", "3"),
             "exclude each other; keep one",
         ),
-        (("check",), "Missing argument 'NET'; see 'netlet check --help'"),
+        (("check",), "no NET is named; name one, like model.py:Net, or write netlet.toml"),
         (("frobnicate",), "No such command 'frobnicate'"),
         (("train", "--set", "epochs"), "has no '='; write key=value, like epochs=5"),
         (("train", "--set", "epochs=many"), "epochs='many' is not a whole number"),
