@@ -36,7 +36,7 @@ _MOST_LOST_TO_MOVES = 20.0  # of one pixel
 _MOST_IMAGES_LOST = 5  # where half a point is fewer images
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 _MOST_STATISTICS = 4_096  # numbers in one tensor
-_NO_WEIGHTS = "no weights were handed in, so the accuracy is not judged"
+_NO_WEIGHTS = "no weights were handed in, so only the rules on the net are judged"
 
 
 @dataclass(frozen=True)
