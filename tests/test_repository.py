@@ -400,7 +400,7 @@ def test_init_names_the_files_to_choose_from(run: Netlet, repository: Path) -> N
     assert "several files have a net; name one of model.py:Net, other.py:Net" in err
     for name in ("other.py", "model.py"):
         (repository / name).unlink()
-    assert "no Python file in this folder has exactly one net; name it" in run("init")[2]
+    assert "no Python file or notebook in this folder has exactly one net; name it" in run("init")[2]
 
 
 # The workflow

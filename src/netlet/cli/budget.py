@@ -25,10 +25,10 @@ def budget(
         ),
     ] = None,
     toml: Annotated[
-        bool, typer.Option("--toml", help="Print the budget as TOML, to be changed in a file.")
+        bool, typer.Option("--toml", help="Print the budget as TOML, to start a file of your own.")
     ] = False,
     template: Annotated[
-        bool, typer.Option("--template", help="Print a TOML file with every key, to be changed.")
+        bool, typer.Option("--template", help="Print an example TOML file with every limit.")
     ] = False,
     json: Json = False,
 ) -> None:

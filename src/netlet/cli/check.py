@@ -28,7 +28,8 @@ def check(
         typer.Option(
             "--budget",
             metavar="NAME",
-            help="Check against this budget ('netlet budget'), or a TOML file, instead of its own.",
+            help="Check against this budget, a name ('netlet budget') or a TOML file, instead of "
+            "the net's own.",
             autocompletion=budget_names,
         ),
     ] = None,
@@ -101,8 +102,9 @@ def check(
     can decide them. Of several nets, the worst counts; 2 if one cannot be used. file.py:Name runs
     that file's code with your rights; see --sandbox.
 
-    Limits that are given replace those of --budget; without --budget, they are the whole budget.
-    Without either, the budget is the experiment's own. What is not given is taken from netlet.toml.
+    Limits on the command line replace those of --budget; without --budget, they are the whole
+    budget. Without either, it is the experiment's own, or twenty_k for other nets. What is not
+    given is taken from netlet.toml.
     """
     limits = {
         "params_below": params_below,

@@ -91,9 +91,9 @@ def explain(
 ) -> None:
     """Show what a net sees in images: Grad-CAM and feature maps.
 
-    Grad-CAM shows where in an image the net finds a class: the predicted one and the runner-up, or
-    the one of --class. Below are the feature maps of every layer. It needs the extra 'report' (pip
-    install '.[report]' in a checkout).
+    Grad-CAM shows where in an image the net finds a class: the predicted class, and the runner-up
+    or the class of --class. The page also has the feature maps of every layer. It needs the extra
+    'report' (pip install '.[report]' in a checkout).
     """
     from netlet.report.page import check_suffix
 

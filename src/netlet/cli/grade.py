@@ -43,7 +43,7 @@ def grade(
         list[Path],
         typer.Argument(
             metavar="SUBMISSIONS",
-            help="Folder with a .py file, notebook, folder or .zip for each student, or these.",
+            help="Folder with a .py file, notebook, folder or .zip per student; or name these.",
         ),
     ],
     budget: Annotated[
@@ -51,7 +51,7 @@ def grade(
         typer.Option(
             "--budget",
             metavar="NAME",
-            help="Budget that judges every submission ('netlet budget'), or a TOML file.",
+            help="Budget that judges every submission: a name ('netlet budget') or a TOML file.",
             autocompletion=budget_names,
         ),
     ],
@@ -60,7 +60,8 @@ def grade(
         typer.Option(
             "--roster",
             metavar="FILE",
-            help="CSV file with the columns submission and student, and claims if you like.",
+            help="CSV file with the columns submission and student, and optionally the claims "
+            "accuracy, parameters and epochs.",
         ),
     ] = None,
     net: Annotated[
@@ -84,8 +85,8 @@ def grade(
         typer.Option(
             "--retrain",
             metavar="RECIPE",
-            help="Train every net by this recipe, or 'claim' for that of its claim.toml, instead "
-            "of scoring the submitted weights.",
+            help="Retrain every net with this recipe, or with that of its claim.toml ('claim'), "
+            "instead of scoring the submitted weights.",
             autocompletion=lambda: [_CLAIM, *recipe_names()],
         ),
     ] = None,
@@ -117,7 +118,7 @@ def grade(
             metavar="N",
             min=1,
             max=1_000_000,
-            help="Points for meeting every rule, 100 if not given; each rule counts the same.",
+            help="Points for meeting every rule, 100 if not given; each rule is worth the same.",
         ),
     ] = None,
     time_limit: Annotated[
@@ -127,7 +128,7 @@ def grade(
             metavar="SECONDS",
             min=5,
             max=86_400,
-            help="Time for each submission, and each seed; 120 if not given, 1800 to retrain.",
+            help="Time for each submission and seed; 120 if not given, 1800 to retrain.",
         ),
     ] = None,
     out: Annotated[
@@ -154,7 +155,7 @@ def grade(
         ),
     ] = False,
     again: Annotated[
-        bool, typer.Option("--again", help="Grade also what has not changed since the last time.")
+        bool, typer.Option("--again", help="Grade unchanged submissions again, too.")
     ] = False,
     trust: Annotated[
         bool,
@@ -164,10 +165,11 @@ def grade(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Grade the nets of a class by a budget, each in a sandbox.
+    """Grade the nets of a class against a budget, each in a sandbox.
 
-    Exit code 1 if a submission does not pass. Nets are scored with the submitted weights, or
-    trained anew with --retrain. The test labels never enter the sandbox.
+    Exit code 1 if a verdict is neither PASS nor NOT YET. Nets are scored with the submitted
+    weights, or retrained with --retrain. The test labels never enter the sandbox. A TOML file may
+    set net, weights, retrain, seeds, first_seed, points and time_limit in its table [grade].
     """
     chosen = catalog.find_budget(budget)  # before torch is imported: a typo is answered at once
 

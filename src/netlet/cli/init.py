@@ -31,8 +31,8 @@ def init(
         typer.Option(
             "--budget",
             metavar="NAME",
-            help="Budget of the assignment ('netlet budget'), or a TOML file; twenty_k if not "
-            "given.",
+            help="Budget of the assignment: a name ('netlet budget') or a TOML file in the "
+            "repository; twenty_k if not given.",
             autocompletion=budget_names,
         ),
     ] = "twenty_k",
@@ -56,7 +56,7 @@ def init(
         typer.Option(
             "--readme",
             metavar="FILE",
-            help="Markdown file of the blocks; the README if not given.",
+            help="Markdown file that gets the badge and the blocks; the README if not given.",
         ),
     ] = None,
     install: Annotated[
@@ -65,7 +65,7 @@ def init(
             "--install",
             metavar="REQUIREMENT",
             help="What pip installs in the workflow, like 'netlet[report] @ git+https://...'; if "
-            "not given, where this netlet came from.",
+            "not given, the git address that this netlet was installed from.",
         ),
     ] = None,
     dry_run: Annotated[
@@ -78,9 +78,9 @@ def init(
     It writes netlet.toml, a GitHub workflow that checks, trains and judges the net, and a badge and
     blocks in the README.
 
-    Without NET, it is the only net in the Python files of this folder; no code is run. What exists
-    is never replaced: another netlet.toml or workflow is left as it is, and the README is only
-    added to. 'netlet report --into README.md' fills its blocks.
+    Without NET, it takes the only net in the Python files and notebooks of this folder, without
+    running code. Nothing is replaced: an existing netlet.toml or workflow is left as it is, and the
+    README is only added to. 'netlet report --into README.md' fills its blocks.
     """
     catalog.find_budget(budget)
     catalog.find_recipe(recipe)
@@ -155,7 +155,9 @@ def _find_net(net: str | None) -> str:
         return found[0]
     if found:
         raise NetError(f"several files have a net; name one of {', '.join(found)}")
-    raise NetError("no Python file in this folder has exactly one net; name it, like model.py:Net")
+    raise NetError(
+        "no Python file or notebook in this folder has exactly one net; name it, like model.py:Net"
+    )
 
 
 def _require_file(file: str) -> None:

@@ -105,7 +105,7 @@ Nets = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="NET",
-        help=f"{NET} Several are looked at in turn; without one, that of netlet.toml.",
+        help=f"{NET} You can name several; without any, the net of netlet.toml.",
         autocompletion=net_names,
     ),
 ]
@@ -220,7 +220,8 @@ BudgetName = Annotated[
     typer.Option(
         "--budget",
         metavar="NAME",
-        help="Judge by this budget ('netlet budget'), or a TOML file, instead of its own.",
+        help="Judge by this budget, a name ('netlet budget') or a TOML file, instead of the net's "
+        "own.",
         autocompletion=budget_names,
     ),
 ]

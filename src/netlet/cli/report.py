@@ -29,7 +29,7 @@ def report(
         typer.Argument(
             metavar="RECORD",
             help="Runs, studies or ladders: their folders, their records, or names of studies that "
-            "come with netlet; if not given the records of netlet.toml.",
+            "come with netlet; if not given, those of netlet.toml.",
             autocompletion=study_names,
         ),
     ] = None,
