@@ -88,8 +88,12 @@ def test_the_template_is_a_budget_without_slips(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "line", "message"),
     [
-        ("parms_below = 3", 1, "'parms_below' is no key of a budget; did you mean 'params_below'"),
-        ("\nepochs = 3", 2, "'epochs' is no key of a budget; did you mean 'epochs_at_most'"),
+        (
+            "parms_below = 3",
+            1,
+            "'parms_below' is not a key of a budget; did you mean 'params_below'",
+        ),
+        ("\nepochs = 3", 2, "'epochs' is not a key of a budget; did you mean 'epochs_at_most'"),
         ("\n\njudged_on = 'test'", 3, "did you mean 'judge'"),
         ("x_y_z = 3", 1, "the keys are: name, title"),
         ("params_below = '8000'", 1, "params_below is '8000'; write a whole number like 8_000"),
@@ -103,9 +107,9 @@ def test_the_template_is_a_budget_without_slips(tmp_path: Path) -> None:
         ("epochs_below = 3\nepochs_at_most = 3", 2, "are both set; keep one of them"),
         ("held_for_last = 3", 1, "held_for_last=3 needs an accuracy"),
         ("judge = 'train'", 1, 'judge is \'train\'; write "test" or "val"'),
-        ("judge = 3", 1, "judge is 3, which is no text"),
+        ("judge = 3", 1, "judge is 3, which is not text"),
         ("title = ''\nparams_below = 3", 1, "title is empty; write a text, or leave the key out"),
-        ("title = ['a']", 1, "title is ['a'], which is no text"),
+        ("title = ['a']", 1, "title is ['a'], which is not text"),
         ("requires = 'Dropout'", 1, "requires is 'Dropout'; write a list of texts"),
         ("requires = ['Dropout', 3]", 1, "write a list of texts like"),
         ("forbids = ['Linear', 'Linear']", 1, "forbids has 'Linear' twice; drop one"),
@@ -117,9 +121,9 @@ def test_the_template_is_a_budget_without_slips(tmp_path: Path) -> None:
         (
             "params_below = 3\n[messages]\nparam_below = 'a'",
             3,
-            "'param_below' is no limit or rule of this budget; did you mean 'params_below'",
+            "'param_below' is not a limit or rule of this budget; did you mean 'params_below'",
         ),
-        ("params_below = 3\n[messages]\nparams_below = 4", 3, "is 4, which is no text"),
+        ("params_below = 3\n[messages]\nparams_below = 4", 3, "is 4, which is not text"),
         (f"params_below = 3\n[messages]\nparams_below = '{'x' * 3000}'", 3, "3,000 characters"),
         ("", None, "the budget limits nothing; add a limit"),
         ("title = 'a'", None, "the budget limits nothing; add a limit"),
@@ -140,13 +144,13 @@ def test_what_is_wrong_is_named_with_its_line(
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"params_below = = 3", "is no TOML: Invalid value (at line 1, column 16)"),
-        (b"params_below = 3\nparams_below = 4", "is no TOML: Cannot overwrite a value (at"),
+        (b"params_below = = 3", "is not valid TOML: Invalid value (at line 1, column 16)"),
+        (b"params_below = 3\nparams_below = 4", "is not valid TOML: Cannot overwrite a value (at"),
         (b"a = \xff", "is not UTF-8 text; save it as UTF-8"),
         (b"#" * 100_000, "at most 65,536"),
-        (b"a = " + b"[" * 30_000, "is nested too deeply|is no TOML"),
+        (b"a = " + b"[" * 30_000, "is nested too deeply|is not valid TOML"),
         (b".".join([b"a"] * 3_000) + b" = 1", "more than 1,000 dots"),
-        (b"a = " + b"9" * 20_000, "is no TOML"),
+        (b"a = " + b"9" * 20_000, "is not valid TOML"),
     ],
 )
 def test_files_that_are_no_budget_are_refused(tmp_path: Path, content: bytes, message: str) -> None:

@@ -233,7 +233,7 @@ def test_the_options_of_a_class_are_read_from_its_budget_file(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        ("point = 20", "'point' is no key of [grade]; did you mean 'points'? the keys are: net, "),
+        ("point = 20", "'point' is not a key of [grade]; did you mean 'points'? the keys are: "),
         ("points = 0", "points is 0 in [grade]; write points = 100, for example"),
         ("seeds = true", "seeds is True in [grade]; write seeds = 3, for example"),
         ("net = 3", 'net is 3 in [grade]; write net = "model.py:Net", for example'),
@@ -300,7 +300,7 @@ def test_submissions_are_those_in_a_folder_or_those_named(tmp_path: Path) -> Non
     assert [one.name for one in list_submissions([tmp_path], single=True)] == [tmp_path.name]
     for paths, problem in (
         ([tmp_path / "grades"], "has no submissions"),
-        ([tmp_path / "notes.txt"], "is no submission; name a .py"),
+        ([tmp_path / "notes.txt"], "is not a submission; name a .py"),
         ([tmp_path / "nobody.py"], "no such submission or folder"),
     ):
         with pytest.raises(GradingError, match=problem):

@@ -181,7 +181,7 @@ def test_a_block_without_its_material_stays_with_a_reason(tmp_path: Path) -> Non
     for name, reason in (
         ("verdict", "the study has no budget"),
         ("augmentation", "the training images are not on this machine"),
-        ("ladder", "one study is no ladder"),
+        ("ladder", "one study is not a ladder"),
     ):
         with pytest.raises(NotFilledError, match=reason):
             draw_block(name, Material([without_budget]))

@@ -123,7 +123,7 @@ def test_the_file_of_the_repository_is_found_from_folders_in_it(
         ("records = [1]", "records = [1]; write a list of folders"),
         ("settings = 1", "settings = 1; write them as a table"),
         ("[settings]\na = [1]", "the setting a = [1]; give a number, a text, or true or false"),
-        ("[budget]\nparams = 1", "netlet.toml, [budget]: 'params' is no key of a budget; did you"),
+        ("[budget]\nparams = 1", "netlet.toml, [budget]: 'params' is not a key of a budget; did"),
         ("[budget]\nparams_below = 'x'", "netlet.toml, [budget]: params_below is 'x'; write a"),
         ("[budget]\nname = 3", "netlet.toml, [budget]: name is 3"),
         ("[budget]", "netlet.toml, [budget]: the budget limits nothing; add a limit"),
@@ -327,7 +327,7 @@ def test_init_leaves_what_somebody_else_wrote(run: Netlet, repository: Path) -> 
     assert content(repository) == before
     (repository / "README.md").rename(repository / "README.rst")
     code, out, _ = run("init")
-    assert "README.rst: left: is no Markdown; name a .md file with --readme" in out
+    assert "README.rst: left: is not Markdown; name a .md file with --readme" in out
 
 
 def test_init_of_a_folder_in_a_repository(
@@ -400,7 +400,7 @@ def test_init_names_the_files_to_choose_from(run: Netlet, repository: Path) -> N
     assert "several files have a net; name one of model.py:Net, other.py:Net" in err
     for name in ("other.py", "model.py"):
         (repository / name).unlink()
-    assert "no Python file or notebook in this folder has exactly one net; name it" in run("init")[2]
+    assert "no Python file or notebook in this folder has exactly one net; name" in run("init")[2]
 
 
 # The workflow

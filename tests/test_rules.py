@@ -494,7 +494,7 @@ def test_both_training_and_evaluation_have_to_obey() -> None:
         ("receptive field at least 28 after lunch", "a limit is written like"),
         ("BatchNorm and Dropout", "joins two rules; write them as two"),
         ("Conv2d < 0", "can never hold; give a number of 1 or more"),
-        ("global averge pooling", "did you mean 'GAP'|is no kind of layer"),
+        ("global averge pooling", "did you mean 'GAP'|is not a kind of layer"),
     ],
 )
 def test_words_that_are_no_rule_are_refused(rule: str, message: str) -> None:

@@ -28,14 +28,14 @@ def check_messages(values: object, about: Sequence[str]) -> Messages:
         isinstance(pair, tuple) and len(pair) == 2 for pair in values
     ):
         raise BudgetError(
-            f"messages={values!r} is no mapping; give one like {{'params_below': 'Use fewer.'}}"
+            f"messages={values!r} is not a mapping; give one like {{'params_below': 'Use fewer.'}}"
         )
     for rule, text in values:
         if rule not in about:
             known = ", ".join(repr(name) for name in about) or "a limit or a rule of the budget"
             suggestion = did_you_mean(str(rule), about)
             raise BudgetError(
-                f"messages: {rule!r} is no limit or rule of this budget; {suggestion}"
+                f"messages: {rule!r} is not a limit or rule of this budget; {suggestion}"
                 f"write one for {known}"
             )
         check_text(f"the message for {rule!r}", text)
@@ -49,7 +49,7 @@ def check_text(what: str, text: object) -> None:
         BudgetError: It is not.
     """
     if not isinstance(text, str):
-        raise BudgetError(f"{what} is {text!r}, which is no text; write it in quotation marks")
+        raise BudgetError(f"{what} is {text!r}, which is not text; write it in quotation marks")
     if len(text) > MAX_TEXT_LENGTH:
         raise BudgetError(f"{what} has {len(text):,} characters; write at most {MAX_TEXT_LENGTH:,}")
 

@@ -194,7 +194,7 @@ def _parse_term(word: str, text: str) -> Term:
         return Term(word, kind=word)
     names = [family.name for family in FAMILIES]
     raise BudgetError(
-        f"rule {text!r}: {word!r} is no kind of layer; {did_you_mean(word, names)}"
+        f"rule {text!r}: {word!r} is not a kind of layer; {did_you_mean(word, names)}"
         f"write a layer of torch.nn, such as 'Conv2d', or one of {', '.join(names)}"
     )
 

@@ -91,7 +91,7 @@ def load_budget(path: Path | str) -> Budget:
         path: The path of the file. Without the key ``name``, its stem names the budget.
 
     Raises:
-        BudgetError: There is no such file, it is no TOML, a key or a value is none of a budget, or
+        BudgetError: There is no such file, it is not TOML, a key or a value is none of a budget, or
             two of them contradict each other. The message names the line.
     """
     path = Path(path)
@@ -120,7 +120,7 @@ def _parse(text: str, shown: str) -> dict[str, Any]:
     except ValueError as error:  # also of numbers with too many digits
         reason = escape_controls(str(error))
         raise BudgetError(
-            f"{shown}: is no TOML: {reason}; see 'netlet budget --template' for an example"
+            f"{shown}: is not valid TOML: {reason}; see 'netlet budget --template' for an example"
         ) from error
 
 
@@ -138,7 +138,9 @@ def budget_from_table(values: Mapping[str, Any], name: str) -> Budget:
         if key not in _KEYS:
             meant = _MEANT.get(key.lower())
             hint = f"did you mean {meant!r}? " if meant else did_you_mean(key, _KEYS)
-            raise BudgetError(f"{key!r} is no key of a budget; {hint}the keys are: {_list(_KEYS)}")
+            raise BudgetError(
+                f"{key!r} is not a key of a budget; {hint}the keys are: {_list(_KEYS)}"
+            )
     for key in _TEXTS:
         if key in values:
             check_text(key, values[key])

@@ -66,7 +66,7 @@ def read_class_file(path: Path) -> ClassFile:
     for key, value in values.items():
         if key not in known:
             raise GradingError(
-                f"{path}: {key!r} is no key of [grade]; {did_you_mean(key, known)}the keys are: "
+                f"{path}: {key!r} is not a key of [grade]; {did_you_mean(key, known)}the keys are: "
                 f"{', '.join(known)}"
             )
         if not _is_valid(key, value):

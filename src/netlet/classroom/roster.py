@@ -132,7 +132,7 @@ def _find_recipe(value: Any) -> Recipe:
             return changed.replace(name=f"{base.name}, as claimed")
     except (NetletError, KeyError, TypeError, ValueError) as error:
         raise GradingError(f"the claimed recipe is invalid: {error}") from error
-    raise GradingError(f"recipe={_show(value)} is no recipe; write its name or a table of settings")
+    raise GradingError(f"recipe={_show(value)} is not a recipe; give a name or a table of settings")
 
 
 def _check(key: str, value: Any, kinds: Any) -> None:

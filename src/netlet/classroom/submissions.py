@@ -62,7 +62,7 @@ def list_submissions(
         if not path.exists():
             raise GradingError(f"{path}: no such submission or folder; check its path")
         if path.is_file() and path.suffix.lower() not in _KINDS:
-            raise GradingError(f"{path}: is no submission; name a .py, .ipynb or .zip file")
+            raise GradingError(f"{path}: is not a submission; name a .py, .ipynb or .zip file")
     if single and len(paths) > 1:
         raise GradingError("--single is for one submission; name one, or leave --single out")
     if len(paths) == 1 and paths[0].is_dir() and not single:

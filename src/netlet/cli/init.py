@@ -188,4 +188,4 @@ def _say_what_is_missing(requirement: str | None, *, in_git: bool) -> None:
             "on GitHub, or remove the workflow and pass --install"
         )
     if not in_git:
-        say("netlet: this folder is no git repository yet; run 'git init' and push it to GitHub")
+        say("netlet: this folder is not a git repository yet; run 'git init' and push it to GitHub")

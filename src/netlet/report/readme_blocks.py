@@ -149,7 +149,7 @@ def _add_ladder(draft: Draft, material: Material) -> None:
         return
     if len(material.studies) < 2:
         raise NotFilledError(
-            "one study is no ladder; name a ladder that 'netlet climb' recorded, or several "
+            "one study is not a ladder; name a ladder that 'netlet climb' recorded, or several "
             "studies in order"
         )
     draft.add(draft.table("studies", study_table(material.studies)))

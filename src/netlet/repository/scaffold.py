@@ -154,11 +154,11 @@ def _plan_readme(path: Path, workflow: str, root: Path | None) -> PlannedFile:
     badge = _badge_block(workflow, depth)
     if not os.path.lexists(path):
         if path.suffix.lower() not in (".md", ".markdown"):
-            return PlannedFile(path, "left", note="is no Markdown; name a .md file with --readme")
+            return PlannedFile(path, "left", note="is not Markdown; name a .md file with --readme")
         title = escape_markdown(path.resolve().parent.name) or "Net"
         return PlannedFile(path, "new", after=f"# {title}\n\n{badge}\n{_results(path)}")
     if path.suffix.lower() not in (".md", ".markdown"):
-        return PlannedFile(path, "left", note="is no Markdown; name a .md file with --readme")
+        return PlannedFile(path, "left", note="is not Markdown; name a .md file with --readme")
     text = read_marked(path, KNOWN_BLOCKS)
     if text.blocks:
         return PlannedFile(path, "left", note="has blocks already; add others by hand")
