@@ -131,7 +131,8 @@ class SandboxError(NetletError):
 
     Args:
         message: What happened, and the remedy.
-        reason: ``missing``, ``time``, ``memory``, ``processes``, ``output``, ``ended``, ``spoiled``
+        reason: What stopped it: ``missing``, ``time``, ``memory``, ``machine`` (it has too little
+            memory), ``processes``, ``output``, ``ended``, ``spoiled``, ``stopped`` (from outside)
             or ``failed``.
     """
 

@@ -32,6 +32,9 @@ _START = "from netlet.sandbox.inside import main; main()"
 _LOOK_EVERY_S = 0.1
 _PRIORITY = 5  # lower than that of the process that watches it
 _HEAD_BYTES = 16  # the sizes of the two parts of an answer
+# Of the plain values in an answer: here, outside of the sandbox, their objects take up to twenty
+# times as much memory.
+_VALUES_BYTES = 16 << 20
 
 
 def run_task(
@@ -75,6 +78,8 @@ def run_task(
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
+        # The code inside may read the variables of bubblewrap's own process. Containers need ours.
+        env=_environment() if program.watched else None,
         start_new_session=True,
     )
     assert process.stdout is not None
@@ -111,7 +116,7 @@ def _read_answer(
 ) -> tuple[dict[str, Any], bytes]:
     assert process.stdout is not None
     reader = process.stdout.fileno()
-    content, wanted = bytearray(), _HEAD_BYTES
+    content, wanted, values = bytearray(), _HEAD_BYTES, 0
     end = time.monotonic() + limits.wall_s
     while len(content) < wanted:
         if stop.is_set():
@@ -130,8 +135,9 @@ def _read_answer(
             raise _explain_end(process, program)
         content += part
         if wanted == _HEAD_BYTES and len(content) >= wanted:
-            wanted += int.from_bytes(content[:8], "big") + int.from_bytes(content[8:16], "big")
-        if max(wanted, len(content)) > limits.answer_bytes:
+            values = int.from_bytes(content[:8], "big")
+            wanted += values + int.from_bytes(content[8:16], "big")
+        if max(wanted, len(content)) > limits.answer_bytes or values > _VALUES_BYTES:
             raise SandboxError("its code returned too much from the sandbox; read it", "output")
     middle = _HEAD_BYTES + int.from_bytes(content[:8], "big")
     return _parse_values(bytes(content[_HEAD_BYTES:middle])), bytes(content[middle:wanted])
@@ -160,7 +166,7 @@ def _check_use(process: subprocess.Popen[bytes], limits: Limits, program: Sandbo
         SandboxError: It is too much.
     """
     if memory_is_short():
-        raise SandboxError("was stopped because the machine ran out of memory", "memory")
+        raise SandboxError("was stopped: the machine ran out of memory; free some", "machine")
     if not program.watched:
         return
     running = list_descendants(process.pid)
@@ -191,7 +197,7 @@ def _end(process: subprocess.Popen[bytes], program: SandboxProgram, command: lis
     """End the sandbox with everything in it."""
     if program.watched:
         kill_all(list_descendants(process.pid))
-    else:
+    elif "--name" in command:  # a container
         name = command[command.index("--name") + 1]
         with contextlib.suppress(OSError, subprocess.TimeoutExpired):
             subprocess.run(
