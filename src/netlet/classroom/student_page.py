@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,7 +35,7 @@ def student_page(examination: Examination, split: Split, *, figures: bool = True
     student = f" ({escape_markdown(grade.student)})" if grade.student else ""
     draft.add(
         f"**{grade.state}**, {grade.points:g} of {grade.max_points:g} points{student}.",
-        escape_markdown(grade.problem[:1].upper() + grade.problem[1:]) if grade.problem else "",
+        _escape_start(escape_markdown(grade.problem[:1].upper() + grade.problem[1:])),
     )
     if grade.rules:
         rows = [
@@ -51,13 +52,19 @@ def student_page(examination: Examination, split: Split, *, figures: bool = True
         draft.add(bullet_list([*largest, *remedies]))
     _add_measurements(draft, grade)
     if grade.notes:
-        draft.add("## Notes", bullet_list([escape_markdown(note) for note in grade.notes]))
+        notes = [_escape_start(escape_markdown(note)) for note in grade.notes]
+        draft.add("## Notes", bullet_list(notes))
     if grade.summary:
         text = escape_controls(grade.summary, keep="\n").replace("```", "'''")
-        draft.add("## Layers", inline_code(grade.net), f"```text\n{text}\n```")
+        draft.add("## Layers", _escape_start(inline_code(grade.net)), f"```text\n{text}\n```")
     if figures:
         _add_figures(draft, examination, split)
     return draft.finish(escape_markdown(grade.name))
+
+
+def _escape_start(markdown: str) -> str:
+    """Return a paragraph with the marks escaped that would make it a heading, list or quotation."""
+    return re.sub(r"^(\d*)([-+#>=.)~])", r"\1\\\2", markdown)
 
 
 def _add_measurements(draft: Draft, grade: Grade) -> None:
