@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import class_of_students
@@ -288,6 +289,29 @@ def test_a_zip_file_writes_only_within_its_folder_and_limits(
     assert [path.name for path in tmp_path.rglob("*.py")] == ["ok.py"]
 
 
+def test_a_pipe_and_a_rarely_compressed_zip_file_are_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.py")
+    with zipfile.ZipFile(tmp_path / "s.zip", "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("m.py", "x = 1")
+    for name, problem in (("pipe.py", "is no regular file"), ("s.zip", "in a rare way")):
+        with pytest.raises(GradingError, match=problem):
+            copy_submission(Submission("s", tmp_path / name), tmp_path / "target")
+
+
+def test_a_fault_of_netlet_in_one_submission_does_not_stop_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ValueError("empty pattern")
+
+    monkeypatch.setattr("netlet.classroom.grading.read_claim", fail)
+    (tmp_path / "m.py").write_text(class_of_students.RIGHT)
+    settings = GradingSettings(budget=CLASS, trust=True)
+    (grade,) = grade_submissions([Submission("m", tmp_path / "m.py")], settings, spot_data())
+    assert (grade.state, grade.points) == ("ERROR", 0)
+    assert grade.problem == "netlet failed on it (ValueError: empty pattern); report this"
+
+
 def test_submissions_are_those_in_a_folder_or_those_named(tmp_path: Path) -> None:
     for name in ("a.py", "b.ipynb", "c.zip", "notes.txt", ".hidden.py"):
         (tmp_path / name).write_text("x")
@@ -333,10 +357,14 @@ def test_roster_and_claims_are_read_and_checked(tmp_path: Path) -> None:
     roster.write_text("who\nann\n")
     with pytest.raises(GradingError, match="has no column 'submission'; its first line has: who"):
         read_roster(roster)
+    roster.write_text(f"submission\n{'a' * 200_000}\n")
+    with pytest.raises(GradingError, match="is not valid CSV"):
+        read_roster(roster)
     claim = tmp_path / "claim.toml"
     for text, problem in (
         ("accuracy = 'high'", "the claim accuracy='high' is not valid; give one like 99.4"),
         ("accuracy = nan", "accuracy=nan is not valid"),
+        (f"accuracy = 1{'0' * 400}", "the claim accuracy=10000"),
         ("recipe = 'magic'", "no recipe 'magic'"),
         ("recipe = {epochs = -1}", "the claimed recipe is invalid"),
         ("points = 100", "has no key 'points'"),

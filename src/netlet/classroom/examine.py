@@ -18,11 +18,12 @@ from netlet import analysis
 from netlet.budgets import Budget, ModelCost, Outcome, RuleResult, Score
 from netlet.classroom.grades import Curve, Grade, GradingSettings, count_points
 from netlet.classroom.perturbed_copy import shuffle_images
+from netlet.classroom.recount import check_counts, count_again
 from netlet.classroom.roster import Claim
 from netlet.classroom.source_size import describe_large_code
 from netlet.classroom.submissions import WEIGHTS
 from netlet.data import Dataset
-from netlet.errors import GradingError, NetError, SandboxError
+from netlet.errors import GradingError, NetletError, SandboxError
 from netlet.evaluation import Evaluation, score_logits
 from netlet.experiments.sandbox import NetAnalysis, parse_analysis
 from netlet.recipes import Recipe
@@ -34,8 +35,7 @@ _ANSWER_BYTES = 256 << 20
 _MOST_LOST_TO_NOISE = 0.5  # of one gray level
 _MOST_LOST_TO_MOVES = 20.0  # of one pixel
 _MOST_IMAGES_LOST = 5  # where half a point is fewer images
-_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
-_MOST_STATISTICS = 4_096  # numbers in one tensor
+_MOST_NOTES, _MOST_LETTERS = 50, 2_000  # of the notes that the code inside returns
 _NO_WEIGHTS = "no weights were handed in, so only the rules on the net are judged"
 
 
@@ -102,7 +102,7 @@ class Examiner:
             return self._judge(name, claim, recipe, found, address, tensors, values, folder)
         except GradingError:
             raise
-        except NetError as error:
+        except NetletError as error:
             raise GradingError(str(error).removeprefix(f"{name}: ")) from error
         except Exception as error:  # anything can come out of the sandbox
             raise GradingError("its code spoiled the answer of the sandbox; read it") from error
@@ -145,16 +145,21 @@ class Examiner:
     def _find_weights(self, folder: Path, claim: Claim) -> str | None:
         """Return the path of the submitted weights in the submission; None if there are none."""
         pattern = claim.weights or self._settings.weights
-        files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in WEIGHTS)
+        files = [p for p in folder.rglob("*") if p.suffix.lower() in WEIGHTS and p.is_file()]
+        files.sort(key=lambda file: (len(file.parts), file))
         names = [file.relative_to(folder).as_posix() for file in files]
         if pattern:
-            matches = [
-                name
-                for name in names
-                if Path(name).match(pattern) or Path(name).match(f"*/{pattern}")
-            ]
+            try:
+                matches = [
+                    name
+                    for name in names
+                    if Path(name).match(pattern) or Path(name).match(f"*/{pattern}")
+                ]
+            except ValueError:  # of "."
+                matches = []
             if not matches:
-                raise GradingError(f"has no weights {pattern!r}; it has: {', '.join(names) or '-'}")
+                there = ", ".join(names[:5]) or "-"
+                raise GradingError(f"has no weights {pattern[:200]!r}; it has: {there}")
             names = matches[:1]
         if len(names) > 1:
             raise GradingError(
@@ -174,6 +179,7 @@ class Examiner:
         values: Mapping[str, Any],
         folder: Path,
     ) -> Examination:
+        check_counts(found.cost)
         settings = self._settings
         seeds = settings.seeds if recipe else (0,)
         runs = {seed: _logits_by_epoch(tensors, seed) for seed in seeds}
@@ -182,7 +188,7 @@ class Examiner:
             raise GradingError("its code returned no logits from the training; read it")
         order = sorted(scored, key=lambda seed: scored[seed][-1].score.correct)
         seed = order[(len(order) - 1) // 2] if order else 0
-        cost, recount = _count_again(found.cost, _state_of(tensors, seed))
+        cost, recount = count_again(found.cost, _state_of(tensors, seed))
         evaluations = scored.get(seed, [])
         epochs = recipe.epochs if recipe else claim.epochs
         rules = _judge_rules(
@@ -196,7 +202,8 @@ class Examiner:
         suspicion = _suspect(*scores) if scores else ""
         missing = not evaluations and settings.budget.target is not None
         score = evaluations[-1].score if evaluations else None
-        notes = [*recount, *found.summary.notes, *describe_large_code(folder)]
+        own = [note[:_MOST_LETTERS] for note in found.summary.notes[:_MOST_NOTES]]
+        notes = [*recount, *own, *describe_large_code(folder)]
         notes += _compare_claim(claim, cost, score.percent if score else None)
         grade = Grade(
             name=name,
@@ -239,36 +246,6 @@ def _logits_by_epoch(tensors: Mapping[str, torch.Tensor], seed: int) -> list[tor
 def _state_of(tensors: Mapping[str, torch.Tensor], seed: int) -> dict[str, torch.Tensor]:
     start = f"state.{seed}."
     return {key.removeprefix(start): t for key, t in tensors.items() if key.startswith(start)}
-
-
-def _count_again(cost: ModelCost, state: Mapping[str, torch.Tensor]) -> tuple[ModelCost, list[str]]:
-    """Count the numbers in the tensors that came back; the larger count is used.
-
-    Buffers count, too, except the statistics of batch normalization.
-    """
-    counted = sum(
-        tensor.numel() for name, tensor in state.items() if not _is_statistic(name, tensor)
-    )
-    size = sum(tensor.numel() * tensor.element_size() for tensor in state.values())
-    notes = []
-    if counted > cost.parameters:
-        notes.append(
-            f"the weights have {counted:,} numbers besides batch norm's statistics, not "
-            f"{cost.parameters:,}; the larger count is judged"
-        )
-    return (
-        dataclasses.replace(
-            cost,
-            parameters=max(cost.parameters, counted),
-            weight_bytes=max(cost.weight_bytes, size),
-        ),
-        notes,
-    )
-
-
-def _is_statistic(name: str, tensor: torch.Tensor) -> bool:
-    small = tensor.dim() <= 1 and tensor.numel() <= _MOST_STATISTICS
-    return small and name.rpartition(".")[2] in _STATISTICS
 
 
 def _judge_rules(
@@ -329,6 +306,8 @@ def _compare_claim(claim: Claim, cost: ModelCost, percent: float | None) -> list
 
 def _curve(values: Mapping[str, Any], which: int, evaluations: list[Evaluation]) -> Curve:
     train = tuple(float(percent) for percent in values["epochs"][which][: len(evaluations)])
+    if not all(0 <= percent <= 100 for percent in train):
+        raise ValueError("an accuracy that is none")
     return Curve(train, tuple(one.score.correct for one in evaluations))
 
 

@@ -21,12 +21,13 @@ from netlet.classroom.submissions import (
     remove_copy,
 )
 from netlet.data import Dataset
-from netlet.errors import NetletError
+from netlet.errors import NetletError, SandboxError
 from netlet.sandbox import find_program, run_without_sandbox
 from netlet.scratch import scratch_folder
 from netlet.text import dump_json
 
 OnGrade = Callable[[Examination, bool], None]
+_MOST_LETTERS = 2_000  # of the reason for an ERROR
 
 
 def grade_submissions(
@@ -42,7 +43,7 @@ def grade_submissions(
     """Grade submissions, each in a sandbox of its own.
 
     A submission that is broken, hangs or attacks gets an ERROR that says so, and the others are
-    graded as if it were not there.
+    graded as if it were not there. If the budget names a layer that does not exist, all get one.
 
     Args:
         submissions: What the students have handed in.
@@ -61,7 +62,6 @@ def grade_submissions(
 
     Raises:
         SandboxError: There is no sandbox program, and ``settings.trust`` is not set.
-        BudgetError: The budget forbids or requires a kind of layer that does not exist.
     """
     program = run_without_sandbox() if settings.trust else find_program()
     grades: dict[str, Grade] = {}
@@ -113,14 +113,12 @@ class _Grader:
             claim = read_claim(target, row)
             examination = self._examiner.examine(name, target, claim)
         except (NetletError, OSError) as error:
-            failed = Grade(
-                name=name,
-                state="ERROR",
-                points=0,
-                max_points=self._settings.points,
-                problem=str(error),
-            )
-            examination = Examination(failed)
+            if _is_of_the_machine(error):
+                digest = ""  # the same submission is graded again
+            examination = self._fail(name, str(error))
+        except Exception as error:  # whatever a file makes netlet do, the others are graded
+            problem = f"netlet failed on it ({type(error).__name__}: {error}); report this"
+            examination = self._fail(name, problem)
         finally:
             remove_copy(target)
         grade = examination.grade.replace(
@@ -130,9 +128,29 @@ class _Grader:
         )
         return Examination(grade, examination.evaluation), False
 
+    def _fail(self, name: str, problem: str) -> Examination:
+        """Return the examination of a submission that cannot be judged."""
+        return Examination(
+            Grade(
+                name=name,
+                state="ERROR",
+                points=0,
+                max_points=self._settings.points,
+                problem=problem[:_MOST_LETTERS],
+            )
+        )
+
     def _digest(self, folder: Path, row: Mapping[str, str]) -> str:
         text = f"{self._key} {digest_files(folder)} {dump_json(dict(row))}"
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _is_of_the_machine(error: Exception) -> bool:
+    """Return whether an error says nothing about the submission: the next time it may be gone."""
+    cause = error.__cause__
+    return isinstance(error, OSError) or (
+        isinstance(cause, SandboxError) and cause.reason in ("machine", "missing", "stopped")
+    )
 
 
 def _digest_settings(settings: GradingSettings, data: Dataset) -> str:

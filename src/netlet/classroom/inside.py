@@ -148,7 +148,7 @@ def _find_net(
 
 
 def _files(folder: Path) -> list[Path]:
-    files = [path for path in folder.rglob("*") if path.suffix in _SOURCES]
+    files = [path for path in folder.rglob("*") if path.suffix in _SOURCES and path.is_file()]
     return sorted(files, key=lambda path: (len(path.parts), path))
 
 

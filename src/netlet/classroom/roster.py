@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -63,8 +62,12 @@ def read_roster(path: Path) -> dict[str, dict[str, str]]:
         GradingError: The file cannot be read, or has no such column.
     """
     text = read_regular(path, _MAX_BYTES, GradingError).decode("utf-8-sig", "replace")
-    rows = csv.DictReader(io.StringIO(text))
-    titles = {(title or "").strip().lower(): title for title in rows.fieldnames or ()}
+    rows = csv.DictReader(io.StringIO(text, newline=None))
+    try:
+        titles = {(title or "").strip().lower(): title for title in rows.fieldnames or ()}
+        lines = list(rows)
+    except csv.Error as error:
+        raise GradingError(f"{path}: is not valid CSV ({error}); save it as CSV") from error
     key = next((titles[name] for name in _NAME_COLUMNS if name in titles), None)
     if key is None:
         raise GradingError(
@@ -72,7 +75,7 @@ def read_roster(path: Path) -> dict[str, dict[str, str]]:
         )
     student = next((titles[name] for name in _STUDENT_COLUMNS if name in titles), key)
     found = {}
-    for row in rows:
+    for row in lines:
         name = (row.get(key) or "").strip()
         if name:
             values = {low: (row.get(title) or "").strip() for low, title in titles.items()}
@@ -95,7 +98,7 @@ def read_claim(folder: Path, row: Mapping[str, str]) -> Claim:
     for key in values:
         if key not in Claim.__dataclass_fields__:
             known = ", ".join(Claim.__dataclass_fields__)
-            raise GradingError(f"{files[0].name}: has no key {key!r}; the keys are: {known}")
+            raise GradingError(f"{files[0].name}: has no key {key[:60]!r}; the keys are: {known}")
     recipe = _find_recipe(values.pop("recipe")) if "recipe" in values else None
     for key, kinds in (("accuracy", (int, float)), ("parameters", int), ("epochs", int)):
         _check(key, values.get(key), kinds)
@@ -130,7 +133,7 @@ def _find_recipe(value: Any) -> Recipe:
                 settings["augment"] = AUGMENTS[settings["augment"]]
             changed = base.replace(**recipes.upgrade_recipe(settings))
             return changed.replace(name=f"{base.name}, as claimed")
-    except (NetletError, KeyError, TypeError, ValueError) as error:
+    except (NetletError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise GradingError(f"the claimed recipe is invalid: {error}") from error
     raise GradingError(f"recipe={_show(value)} is not a recipe; give a name or a table of settings")
 
@@ -140,7 +143,7 @@ def _check(key: str, value: Any, kinds: Any) -> None:
         return
     valid = isinstance(value, kinds) and not isinstance(value, bool)
     if valid and not isinstance(value, str):
-        valid = math.isfinite(value) and 0 <= value < 1e12
+        valid = 0 <= value < 1e12  # neither for NaN nor for a number too large for a float
     if not valid:
         raise GradingError(
             f"the claim {key}={_show(value)} is not valid; give one like {_LIKE[key]}"

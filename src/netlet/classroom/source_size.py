@@ -15,7 +15,8 @@ _TABLE_BYTES = 20_000
 
 def describe_large_code(folder: Path) -> list[str]:
     """Return a note if the code of a submission could hold the answers for the test images."""
-    text = b"".join(_code_of(file) for file in sorted(folder.rglob("*")) if file.suffix in SOURCES)
+    files = [path for path in folder.rglob("*") if path.suffix in SOURCES and path.is_file()]
+    text = b"".join(_code_of(file) for file in sorted(files))
     size = len(zlib.compress(text, 6))
     if size <= _TABLE_BYTES:
         return []

@@ -26,6 +26,8 @@ _MAX_FILE_BYTES = 64 << 20
 _MAX_BYTES = 256 << 20
 _MAX_DEPTH = 12
 _CHUNK = 1 << 20
+# The other methods are rare, and a few bytes of theirs can ask for gigabytes of memory.
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,8 @@ def copy_submission(submission: Submission, target: Path) -> None:
     all other files are left out.
 
     Raises:
-        GradingError: It is too large or too deep, or its zip file is damaged or encrypted.
+        GradingError: It is a link or a pipe, has too many or too large files, or its zip file is
+            damaged, encrypted or compressed in a rare way.
     """
     copied = _Copier(target)
     path = submission.path
@@ -114,6 +117,8 @@ def copy_submission(submission: Submission, target: Path) -> None:
             for file, inside in _walk(path):
                 with open(file, "rb") as content:
                     copied.add(inside, content)
+        elif not path.is_file():  # opening a pipe would wait
+            raise GradingError("is no regular file; hand in a file, a folder or a zip file")
         elif path.suffix.lower() == ".zip":
             _extract(path, copied)
         else:
@@ -201,6 +206,10 @@ def _extract(path: Path, copied: _Copier) -> None:
             if entry.is_dir() or is_link or inside in seen or not _is_wanted(inside):
                 continue
             seen.add(inside)
+            if entry.compress_type not in _METHODS:
+                raise GradingError(
+                    "is compressed in a rare way; ask for a zip file that any system can open"
+                )
             with archive.open(entry) as content:
                 copied.add(inside, content)
 

@@ -167,9 +167,10 @@ def grade(
 ) -> None:
     """Grade the nets of a class against a budget, each in a sandbox.
 
-    Exit code 1 if a verdict is neither PASS nor NOT YET. Nets are scored with the submitted
-    weights, or retrained with --retrain. The test labels never enter the sandbox. A TOML file may
-    set net, weights, retrain, seeds, first_seed, points and time_limit in its table [grade].
+    Exit code 0 if every submission passes, or is NOT YET because its weights or its claim are
+    missing; else 1. Nets are scored with the submitted weights, or retrained with --retrain. The
+    test labels never enter the sandbox. A TOML file may set net, weights, retrain, seeds,
+    first_seed, points and time_limit in its table [grade].
     """
     chosen = catalog.find_budget(budget)  # before torch is imported: a typo is answered at once
 
@@ -177,6 +178,7 @@ def grade(
 
     options = ClassFile(net, weights, retrain, seeds, first_seed, points, time_limit)
     settings = _make_settings(budget, chosen, options, trust=trust)
+    dataset = dataset or chosen.dataset or "mnist"
     check_output_folder(out)
     check_outside_dataset(out, dataset)
 
@@ -191,7 +193,7 @@ def grade(
         say("netlet: warning: --trust runs every submission with your rights and without a sandbox")
     else:
         find_program()
-    images = load_dataset(dataset or "mnist", data_dir)
+    images = load_dataset(dataset, data_dir)
     writer = _Writer(out, images.held_out, [one.name for one in found], before, single=single)
     with show_progress("grading", unit=" submissions") as bar:
 
