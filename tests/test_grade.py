@@ -409,3 +409,14 @@ def test_tables_neither_compute_nor_break() -> None:
     assert results["tests"][0]["score"] == 0
     assert results["tests"][0]["status"] == "failed"
     assert "\x1b" not in grade_files.format_grades([grade]) + json.dumps(results)
+
+
+def test_two_rules_on_the_same_layers_have_a_column_each() -> None:
+    rules = (
+        RuleResult("Conv2d layers", "at least 3", "9", "-", "PASS"),
+        RuleResult("Conv2d layers", "at most 5", "9", "-", "FAIL"),
+    )
+    grade = Grade(name="ann", state="FAIL", points=5, max_points=10, rules=rules)
+    (row,) = csv.DictReader(io.StringIO(grade_files.grades_to_csv([grade])))
+    assert row["Conv2d layers"] == "PASS"
+    assert row["Conv2d layers, at most 5"] == "FAIL"

@@ -58,14 +58,14 @@ def explain_grade(grade: Grade) -> str:
 
 def grades_to_csv(grades: Sequence[Grade]) -> str:
     """Return a CSV file with a line for each submission."""
-    rules = list(dict.fromkeys(rule.rule for grade in grades for rule in grade.rules))
+    rules = list(dict.fromkeys(title for grade in grades for title in _states(grade)))
     titles = ["submission", "student", "verdict", "points", "max_points", "net", "parameters"]
     titles += ["accuracy", "claimed_accuracy", "claimed_parameters", "accuracy_moved_1px"]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*titles, *map(_cell, rules), "reason"])
     for grade in grades:
-        states = {rule.rule: rule.state for rule in grade.rules}
+        states = _states(grade)
         writer.writerow(
             [
                 *map(_cell, (grade.name, grade.student, grade.state)),
@@ -82,6 +82,17 @@ def grades_to_csv(grades: Sequence[Grade]) -> str:
             ]
         )
     return text.getvalue()
+
+
+def _states(grade: Grade) -> dict[str, str]:
+    """Return the state of each rule by the title of its column.
+
+    A budget may have two rules on the same layers, such as ``Conv2d >= 3`` and ``Conv2d <= 5``.
+    """
+    found: dict[str, str] = {}
+    for rule in grade.rules:
+        found[rule.rule if rule.rule not in found else f"{rule.rule}, {rule.limit}"] = rule.state
+    return found
 
 
 def _cell(text: str) -> str:
