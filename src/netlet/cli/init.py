@@ -82,7 +82,7 @@ def init(
     running code. Nothing is replaced: an existing netlet.toml or workflow is left as it is, and the
     README is only added to. 'netlet report --into README.md' fills its blocks.
     """
-    catalog.find_budget(budget)
+    dataset = catalog.find_budget(budget).dataset or "mnist"
     catalog.find_recipe(recipe)
     exists = os.path.lexists(FILE_NAME)
     found = None if exists else _find_net(net)
@@ -96,7 +96,7 @@ def init(
     assignment = None
     if found:
         assignment = Assignment(
-            net=found, budget=budget, recipe=recipe, seeds=seeds, dataset="mnist"
+            net=found, budget=budget, recipe=recipe, seeds=seeds, dataset=dataset
         )
     files = plan_files(Path(), assignment, requirement, readme)
     if not dry_run:

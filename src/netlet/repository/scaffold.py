@@ -12,11 +12,12 @@ from typing import Literal
 from netlet.errors import OutputError, RepositoryError
 from netlet.files import read_regular
 from netlet.outputs import check_output, write_outputs
-from netlet.report.markdown import escape_markdown
+from netlet.report.markdown import escape_markdown, inline_code
 from netlet.report.readme import KNOWN_BLOCKS, diff_texts
 from netlet.report.readme_markers import MarkedText, encode_marked, read_marked
 from netlet.repository.settings import FILE_NAME, load_settings, repository_root
 from netlet.repository.workflow import workflow_name, workflow_text
+from netlet.text import quote_shell
 
 State = Literal["new", "changed", "unchanged", "left"]
 _MAX_BYTES = 1 << 20
@@ -121,7 +122,7 @@ def _check_writable(path: Path) -> None:
         reason = str(error).rpartition(";")[0]
         raise OutputError(
             f"{reason}; move away what is in the way, or change its permissions"
-        ) from (error)
+        ) from error
 
 
 def _plan_settings(path: Path, assignment: Assignment | None) -> PlannedFile:
@@ -195,7 +196,8 @@ def _results(readme: Path) -> str:
         f"### {title}\n\n<!-- netlet:{name} -->\n<!-- /netlet -->\n"
         for name, title in _HEADINGS.items()
     ]
-    return f"## Results\n\nFilled by `netlet report --into {readme}`.\n\n" + "\n".join(sections)
+    command = inline_code(f"netlet report --into {quote_shell(readme)}")
+    return f"## Results\n\nFilled by {command}.\n\n" + "\n".join(sections)
 
 
 def _quote(text: str) -> str:
