@@ -12,6 +12,7 @@ from netlet.classroom.grades import Curve, Grade
 from netlet.data import Split
 from netlet.report.figures import BLUE, NARROW, ORANGE, new_figure, use_style
 from netlet.report.markdown import bullet_list, escape_markdown, inline_code, markdown_table
+from netlet.report.mistakes import MOST_SHOWN, prepare_picture
 from netlet.report.page import Draft, Page
 from netlet.report.study_plots import mistake_gallery
 from netlet.text import escape_controls
@@ -19,7 +20,6 @@ from netlet.text import escape_controls
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_MOST_SHOWN = 24
 _HEIGHT = 3.0  # inches
 
 
@@ -94,14 +94,12 @@ def _add_figures(draft: Draft, examination: Examination, split: Split) -> None:
         draft.add("## Training", draft.figure("curves", figure, "Accuracy after each epoch"))
     if evaluation is None or not evaluation.mistakes:
         return
-    worst = sorted(evaluation.mistakes, key=lambda one: -one.confidence)[:_MOST_SHOWN]
-    pictures, captions = [], []
-    for one in worst:
-        image = split.images[one.image].permute(1, 2, 0).numpy()
-        pictures.append(image if image.shape[2] == 3 else np.ascontiguousarray(image[:, :, 0]))
-        captions.append(
-            f"{one.label}, predicted {one.predicted}\n{100 * one.confidence:.0f}%, no. {one.image}"
-        )
+    worst = sorted(evaluation.mistakes, key=lambda one: -one.confidence)[:MOST_SHOWN]
+    pictures = [prepare_picture(split.images[one.image].permute(1, 2, 0).numpy()) for one in worst]
+    captions = [
+        f"{one.label}, predicted {one.predicted}\n{100 * one.confidence:.0f}%, no. {one.image}"
+        for one in worst
+    ]
     draft.add(
         "## Mistakes",
         f"{len(worst)} of {len(evaluation.mistakes)} misclassified images: those with the highest "

@@ -76,13 +76,13 @@ def _draw_gallery(
         for mistake, seeds in wrong
     ]
     pictures = [
-        _prepare_picture(images.images[one.mistake.image].permute(1, 2, 0).numpy()) for one in wrong
+        prepare_picture(images.images[one.mistake.image].permute(1, 2, 0).numpy()) for one in wrong
     ]
     framed = [one.mistake.image in disputed for one in wrong]
     return study_plots.mistake_gallery(pictures, captions, framed)
 
 
-def _prepare_picture(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def prepare_picture(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return an image ``H W C`` as color if it has three channels, else its first channel."""
     return image if image.shape[2] == 3 else image[:, :, 0]
 
