@@ -239,10 +239,11 @@ def _make_settings(
     from netlet.classroom import GradingSettings
     from netlet.classroom.class_file import read_class_file
 
-    if options.retrain and options.weights:
-        raise GradingError("--retrain trains new weights; leave --weights out")
+    named_weights = options.weights
     if is_budget_file(name):
         options = options.fill_from(read_class_file(Path(name)))
+    if options.retrain and named_weights:
+        raise GradingError("--retrain trains new weights; leave --weights out")
     retrain, seeds = options.retrain, options.seeds or 1
     recipe = catalog.find_recipe(retrain) if retrain not in (None, _CLAIM) else None
     if not retrain and seeds > 1:
