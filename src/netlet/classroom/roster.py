@@ -18,6 +18,9 @@ from netlet.files import read_regular
 from netlet.recipes import AUGMENTS, Recipe
 
 _MAX_BYTES = 1 << 20
+_MAX_CLAIM_BYTES = 1 << 16
+# In a line of claim.toml: the time to parse a key grows with their square.
+_MAX_DOTS = 100
 _NAME_COLUMNS = ("submission", "file", "id", "login", "username", "github")
 _STUDENT_COLUMNS = ("student", "name", "full name", "full_name")
 
@@ -110,11 +113,13 @@ def read_claim(folder: Path, row: Mapping[str, str]) -> Claim:
 
 
 def _parse(file: Path) -> dict[str, Any]:
-    text = read_regular(file, _MAX_BYTES, GradingError).decode("utf-8", "replace")
+    text = read_regular(file, _MAX_CLAIM_BYTES, GradingError).decode("utf-8", "replace")
+    kind = file.suffix[1:].upper()
+    if kind == "TOML" and any(line.count(".") > _MAX_DOTS for line in text.split("\n")):
+        raise GradingError(f"{file.name}: has a line with more than {_MAX_DOTS} dots; shorten it")
     try:
         values = tomllib.loads(text) if file.suffix == ".toml" else json.loads(text)
     except (ValueError, RecursionError) as error:
-        kind = file.suffix[1:].upper()
         raise GradingError(f"{file.name}: is not valid {kind} ({error}); repair it") from error
     if not isinstance(values, dict):
         raise GradingError(f"{file.name}: has no keys; write accuracy = 99.4, for example")
