@@ -91,7 +91,7 @@ def load_budget(path: Path | str) -> Budget:
         path: The path of the file. Without the key ``name``, its stem names the budget.
 
     Raises:
-        BudgetError: There is no such file, it is not TOML, a key or a value is none of a budget, or
+        BudgetError: There is no such file, it is not TOML, a key is unknown, a value is invalid, or
             two of them contradict each other. The message names the line.
     """
     path = Path(path)
@@ -132,7 +132,7 @@ def budget_from_table(values: Mapping[str, Any], name: str) -> Budget:
         name: The name of the budget, unless the table has one.
 
     Raises:
-        BudgetError: A key or a value is none of a budget, or two of them contradict each other.
+        BudgetError: A key is unknown, a value is not valid, or two of them contradict each other.
     """
     for key in values:
         if key not in _KEYS:

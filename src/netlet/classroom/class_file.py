@@ -58,7 +58,7 @@ def read_class_file(path: Path) -> ClassFile:
         path: The file of the budget, which has been read as TOML already.
 
     Raises:
-        GradingError: A key or a value is none of the table.
+        GradingError: A key is unknown, or a value is not valid.
     """
     table = tomllib.loads(read_regular(path, _MAX_BYTES, GradingError).decode("utf-8-sig"))
     values = table.get("grade", {})

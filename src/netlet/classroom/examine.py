@@ -82,8 +82,8 @@ class Examiner:
         """Grade one submission.
 
         Args:
-            name: Of the submission.
-            folder: Its files.
+            name: The name of the submission.
+            folder: The folder with its files.
             claim: What the student says of it.
 
         Raises:

@@ -46,7 +46,12 @@ class GradingSettings:
 
 @dataclass(frozen=True)
 class Curve:
-    """The accuracy after each epoch of a retraining."""
+    """The accuracy after each epoch of a retraining.
+
+    Attributes:
+        train_percent: The accuracy on the training images during the epoch, in percent.
+        test_correct: The number of test images that are correct after the epoch.
+    """
 
     train_percent: tuple[float, ...]
     test_correct: tuple[int, ...]
@@ -57,23 +62,23 @@ class Grade:
     """The grade of one submission.
 
     Attributes:
-        name: Of the submission.
-        student: From the roster; empty without one.
-        state: PASS, FAIL, ...; REVIEW if a person has to look at it; ERROR if it cannot be judged.
-        points: Of ``max_points``.
+        name: The name of the submission.
+        student: The name of the student in the roster; empty without a roster.
+        state: The verdict, such as PASS; REVIEW if a person has to look at it; ERROR without one.
+        points: The points earned, of ``max_points``.
         net: The address of the net in the submission.
-        problem: Why it is an ERROR, for REVIEW or not judged.
+        problem: The reason for ERROR or REVIEW, or why the accuracy is not judged; empty if none.
         rules: The result of each rule.
-        parameters: Counted by netlet in the tensors that came back.
-        score: On the test images.
-        perturbed: On slightly changed copies of the test images.
-        seed_scores: Of each seed, if it was retrained.
+        parameters: The number of parameters; None if it is not known.
+        score: The score on the test images; None without weights.
+        perturbed: The score on copies of the test images that are moved by one pixel.
+        seed_scores: The score of each seed; empty if it was not retrained.
         claim: What the student claims.
-        notes: On the net and on the claim.
+        notes: Remarks on the net and on the claim, a sentence each.
         summary: The table of layers.
-        curve: If it was retrained.
-        digest: Of the submission and the settings.
-        seconds: That grading took.
+        curve: The accuracy after each epoch; None if it was not retrained.
+        digest: The SHA-256 of the submission and the settings; empty if it is to be graded again.
+        seconds: The time that grading took, in seconds.
     """
 
     name: str

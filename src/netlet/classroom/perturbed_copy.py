@@ -23,7 +23,8 @@ class ShuffledImages:
     Attributes:
         images: The test images, copies that differ by a gray level, and copies that are moved by
             one pixel, uint8 ``3N C H W``.
-        order: Where each is from: below N a test image, below 2N a copy of the first kind.
+        order: The origin of each, int64 ``3N``: below N a test image, below 2N one of the first
+            copies, else one of the second.
     """
 
     images: torch.Tensor
@@ -33,7 +34,7 @@ class ShuffledImages:
         """Return the logits ``N K`` of the test images and of either kind of copy, in their order.
 
         Args:
-            logits: For ``images``, ``3N K``.
+            logits: The logits of ``images``, ``3N K``.
         """
         restored = torch.empty_like(logits)
         restored[self.order] = logits
@@ -56,7 +57,7 @@ def change_slightly(images: torch.Tensor, generator: torch.Generator) -> torch.T
 
     Args:
         images: uint8 ``N C H W``.
-        generator: For the noise.
+        generator: The generator of the noise.
     """
     return _add_noise(images, 1, generator)
 
@@ -66,7 +67,7 @@ def move(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
 
     Args:
         images: uint8 ``N C H W``.
-        generator: For the directions and the noise.
+        generator: The generator of the directions and the noise.
     """
     n, _, h, w = images.shape
     padded = torch.nn.functional.pad(images, (1, 1, 1, 1))

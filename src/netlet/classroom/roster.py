@@ -33,8 +33,8 @@ class Claim:
         accuracy: Test accuracy in percent.
         parameters: Number of parameters.
         epochs: Number of epochs that it was trained for.
-        mean: Of the gray levels 0..1, subtracted from the images.
-        std: The images are divided by it.
+        mean: The mean of the gray levels, 0..1, which is subtracted from the images.
+        std: The standard deviation, by which the images are divided.
         net: Address of the net in the submission, ``model.py:Net``.
         weights: Path of the weights in the submission.
         recipe: How it was trained.
@@ -90,7 +90,7 @@ def read_claim(folder: Path, row: Mapping[str, str]) -> Claim:
     """Return what a submission claims in ``claim.toml`` or ``claim.json``, else in the roster.
 
     Raises:
-        GradingError: The file is not TOML or JSON, or a value is none that can be true.
+        GradingError: The file is not TOML or JSON, or a value is out of range.
     """
     values: dict[str, Any] = {
         key: _number(row[key]) for key in ("accuracy", "parameters", "epochs") if row.get(key)

@@ -28,8 +28,8 @@ class FilledReadme:
 
     Attributes:
         path: The path of the README.
-        before: Its text as it is.
-        after: Its text with the blocks filled.
+        before: The text of the README as it is.
+        after: The text with the blocks filled.
         pictures: The content of each picture by its path.
         left: Why a block stays as it is: the line of its marker, its name, and the reason.
     """
@@ -95,7 +95,7 @@ def fill_readme(path: Path, text: MarkedText, material: Material) -> FilledReadm
 
     Args:
         path: The path of the README.
-        text: Its text and blocks.
+        text: The text and the blocks of the README.
         material: The records and images to fill them from.
 
     Raises:

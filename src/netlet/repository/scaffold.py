@@ -49,10 +49,10 @@ class PlannedFile:
     """A file that is to be there.
 
     Attributes:
-        path: Its path.
+        path: The path of the file.
         state: Whether it is new, will be changed, is as it would be written, or is left as it is.
-        before: Its content as it is; empty if it is new.
-        after: Its content as it will be.
+        before: The content of the file as it is; empty if it is new.
+        after: The content of the file as it will be.
         note: Why it is left as it is.
     """
 
