@@ -178,9 +178,9 @@ def grade(
 
     options = ClassFile(net, weights, retrain, seeds, first_seed, points, time_limit)
     settings = _make_settings(budget, chosen, options, trust=trust)
-    dataset = dataset or chosen.dataset or "mnist"
     check_output_folder(out)
     check_outside_dataset(out, dataset)
+    dataset = dataset or chosen.dataset or "mnist"
 
     from netlet import classroom
     from netlet.classroom import grade_files
