@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,8 @@ from netlet.nets import (
     weights_digest,
 )
 from netlet.nets.blocks import MNIST_SHAPE
+from netlet.nets.compiled_nets import unwrap
+from netlet.nets.copying import copy_net
 from netlet.nets.weights import check_weights_file, refuse_other_weights
 from netlet.recipes import Recipe
 from netlet.records import Run
@@ -58,6 +59,7 @@ class TrainedNet(Displayed):
         Raises:
             NetError: The net has other weights than those of the run.
         """
+        net = unwrap(net)
         if weights_digest(net) != run.weights_digest:
             raise NetError(
                 f"{type(net).__name__}: its weights are not those of the run {run.name}, seed "
@@ -65,7 +67,7 @@ class TrainedNet(Displayed):
             )
         return TrainedNet(
             name=run.name,
-            net=copy.deepcopy(net).cpu().eval(),
+            net=copy_net(net).cpu().eval(),
             shape=tuple(run.data["shape"]),
             class_names=tuple(run.data["class_names"]),
             mean=run.recipe["mean"],

@@ -7,7 +7,6 @@ the two suggestions of fastai. It sees the training images only, and judges noth
 from __future__ import annotations
 
 import contextlib
-import copy
 import dataclasses
 import math
 from collections.abc import Callable, Generator, Iterator, Mapping
@@ -22,6 +21,8 @@ from netlet.data import Dataset
 from netlet.data.batches import count_steps, iterate_epoch
 from netlet.display import Plotted
 from netlet.errors import TrainingError
+from netlet.nets.compiled_nets import unwrap
+from netlet.nets.copying import copy_net
 from netlet.nets.device_errors import explain_device_errors
 from netlet.nets.isolation import guard_net
 from netlet.recipes import Recipe
@@ -74,7 +75,7 @@ class RangeTest(Plotted):
 
     def _facts(self) -> Mapping[str, object]:
         return {"steepest": self.steepest, "tenth_of_lowest": self.tenth_of_lowest} | {
-            "steps": len(self.rates),
+            "steps": self.steps,
             "peak_lr": self.peak_lr,
         }
 
@@ -133,11 +134,12 @@ def run_range_test(
             f"least {MIN_STEPS}; "
             + (f"use batch_size={remedy} or less" if remedy else "use more training images")
         )
+    net = unwrap(net)
     trace_trainable(net, data.shape)
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     rates = [lowest * (highest / lowest) ** (step / (steps - 1)) for step in range(steps)]
     with explain_device_errors(), guard_net(type(net).__name__):
-        twin = copy.deepcopy(net).to(device)
+        twin = copy_net(net).to(device)
         train = dataclasses.replace(data, train=data.train.to(device))
         with contextlib.closing(_run_epoch(twin, train, recipe, rates, seed)) as losses:
             return _collect(losses, rates, recipe.peak_lr, on_progress)
