@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from netlet.analysis import cost, summary
 from netlet.data import Dataset
@@ -161,3 +163,13 @@ def test_loops_of_operations_are_refused_in_one_line() -> None:
 
     with pytest.raises(NetError, match="cannot follow torch's while_loop; write it as a loop"):
         summary(Of(repeat))
+
+
+def test_padding_that_fails_hides_nothing_that_runs_later() -> None:
+    def pad(conv: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        with suppress(RuntimeError):
+            x = F.pad(x, (40, 40, 40, 40), mode="circular")
+        return conv(x)  # type: ignore[no-any-return]
+
+    found = summary(Of(pad))
+    assert (found.macs, found.field) == (26 * 26 * 36, (3, 3))

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -222,17 +222,23 @@ class _FunctionMode(WithoutDropout):
             return super().__torch_function__(func, types, args, kwargs)
         # It writes parts of the map to other places, where the grid of the fields would end.
         x, operation = padding
-        self._recorder.paused = True
-        out = func(*args, **kwargs)
-        self._recorder.paused = False
+        with self._unrecorded():
+            out = func(*args, **kwargs)
         self._recorder.record_function("pad", operation, x, out)
         return out
 
     def view(self, x: torch.Tensor) -> torch.Tensor:
+        with self._unrecorded():
+            return super().view(x)
+
+    @contextmanager
+    def _unrecorded(self) -> Iterator[None]:
+        """Record nothing within the block, which may raise what the net catches."""
         self._recorder.paused = True
-        out = super().view(x)
-        self._recorder.paused = False
-        return out
+        try:
+            yield
+        finally:
+            self._recorder.paused = False
 
     def note(self, operation: Dropout, x: torch.Tensor, out: torch.Tensor) -> None:
         self._recorder.record_function("dropout", operation, x, out)
