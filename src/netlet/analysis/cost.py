@@ -174,7 +174,7 @@ def judge_cost(found: ModelCost, budget: Budget, notes: Iterable[str] = ()) -> N
     Args:
         found: The cost of a net.
         budget: The limits.
-        notes: On the net.
+        notes: Notes on the net, which the verdict repeats.
 
     Raises:
         BudgetError: The budget forbids or requires a kind of layer that does not exist.

@@ -45,8 +45,8 @@ class Axes:
 
     Attributes:
         dims: The atoms of each dimension.
-        mode: Of the pooling that has begun, ``mean`` or ``max``; empty if none has.
-        factor: Of the value to the mean, because of sums and of constants.
+        mode: What the pooling that has begun computes, ``mean`` or ``max``; empty if none has.
+        factor: The value divided by the mean: sums and constants change it.
         summed: Whether one of the reductions was a sum.
         part: Why the map is only a part of one; empty if it is a whole one.
         pooled: Whether the last operation finished a pooling over the whole map.

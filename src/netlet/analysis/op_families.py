@@ -72,8 +72,8 @@ class Membership:
     """What an operation is.
 
     Attributes:
-        families: Of budgets, and the layers of torch.nn, like ``nn.Conv2d``.
-        kernel: Of a convolution.
+        families: Families of budgets, and layers of torch.nn, like ``nn.Conv2d``.
+        kernel: The size of a convolution's window; empty for anything else.
         weights: The name of its weights; empty if it has none.
         near: Families that it nearly belongs to, each with the reason why not.
         unsure: Whether it may be something that the trace cannot see.

@@ -36,7 +36,7 @@ def refuse_other_images(net: nn.Module, shape: Sequence[int]) -> None:
 
     Args:
         net: The net.
-        shape: Of one image, ``C H W``.
+        shape: The shape of one image, ``C H W``.
 
     Raises:
         NetError: It does not.

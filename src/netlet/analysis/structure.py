@@ -52,7 +52,7 @@ def describe_structure(
 
     Args:
         net: The net.
-        graph: Of its run in evaluation mode.
+        graph: The graph of its run in evaluation mode.
         effects: The receptive fields of that run's values.
         kinds: The classes of the modules that ran then, as :func:`list_kinds` returns them.
         training: Its run in training mode; None if it does not run so.
@@ -111,7 +111,7 @@ class _Reader:
     """Reads the elements off a graph.
 
     Args:
-        graph: Of the net.
+        graph: The graph of the net.
         effects: The receptive fields of its values.
         modules: The net's modules by path.
     """

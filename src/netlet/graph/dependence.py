@@ -16,7 +16,7 @@ from netlet.graph.operations import Operation, Sizes
 
 @dataclass(frozen=True)
 class Dependence(Operation):
-    """The base of these."""
+    """The base class of what is known about such an operation."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Choice(Dependence):
     """Elements of a first value along some dimensions, chosen by the numbers of a second one.
 
     Attributes:
-        dims: Of the first value: those along which any element may be chosen.
+        dims: The dimensions of the first value along which any element may be chosen.
         coordinates: Whether the last dimension of the second value has the coordinates of one
             place, and the other dimensions but the batch are those of the map.
     """

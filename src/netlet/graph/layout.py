@@ -69,8 +69,8 @@ def read_through(content: Layout, view: Layout) -> Places:
     """Return, for each element of a view, which element of the content it is.
 
     Args:
-        content: The content of a tensor that covers the storage.
-        view: The view of another tensor in the storage.
+        content: The layout of a tensor that covers the storage.
+        view: The layout of another tensor in the storage.
     """
     places = content.places().reshape(-1)
     element_at = np.empty(places.size, dtype=np.int64)
@@ -82,8 +82,8 @@ def write_over(content: Layout, part: Layout, *, known: bool) -> Places:
     """Return where the elements of a storage come from after a part of it was written to.
 
     Args:
-        content: The content of a tensor that covers the storage.
-        part: The part of the tensor that was written to.
+        content: The layout of a tensor that covers the storage.
+        part: The layout of the tensor that was written to.
         known: Whether the storage had values before; otherwise they are constants.
 
     Returns:

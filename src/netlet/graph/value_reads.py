@@ -51,7 +51,7 @@ def sizes_only(name: str, arguments: dict[str, Any], is_value: Callable[[Any], b
     """Return whether an operation's further results are sizes that depend on no values.
 
     Args:
-        name: Of the operation.
+        name: The name of the operation.
         arguments: By name.
         is_value: Tells whether a tensor is a value.
     """

@@ -135,7 +135,7 @@ def describe_nets(source: Source, names: Sequence[str]) -> str:
 
 
 def list_places(definitions: Sequence[Definition]) -> str:
-    """Return where a name is defined: ``cell 3 and cell 8``."""
+    """Return where a name is defined: ``cell 3, cell 8``."""
     return ", ".join(map(str, definitions))
 
 

@@ -29,7 +29,7 @@ def range_test_figure(test: RangeTest) -> Figure:
 
 
 def draw_range_test(test: RangeTest, axes: Axes) -> None:
-    """Draw the same on any axes."""
+    """Draw the loss over the learning rate on any axes, as :func:`range_test_figure` does."""
     axes.plot(test.rates, test.losses, ".", color=GRAY, alpha=0.4, label="each step")
     axes.plot(test.rates, test.smoothed, color=BLUE, label="smoothed")
     for rate, label, color, style in (
