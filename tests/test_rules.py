@@ -360,6 +360,14 @@ def test_batch_statistics_are_no_receptive_field() -> None:
         assert judge(f"receptive field at least 11 {place}", head, bn=bn).state == "FAIL"
 
 
+@pytest.mark.parametrize("norm", [nn.InstanceNorm2d(16), nn.GroupNorm(2, 16)])
+def test_statistics_of_one_image_are_receptive_field(norm: nn.Module) -> None:
+    def head(net: Net, x: torch.Tensor) -> torch.Tensor:
+        return mean_head(net, net.norm(x))
+
+    assert judge("receptive field at least 28 before GAP", head, norm=norm).state == "PASS"
+
+
 def test_pooling_keeps_its_distance_from_the_prediction() -> None:
     near = judge("pooling at least 2 layers before the prediction", mean_head)
     assert (near.state, near.limit, near.found) == (

@@ -77,11 +77,19 @@ def _without_batch_statistics(graph: Graph) -> Graph:
     """Return a graph whose batch norms do not make an element depend on the whole batch."""
     nodes = [
         replace(node, operation=replace(node.operation, by_batch=False))
-        if isinstance(node.operation, BatchNorm)
+        if isinstance(node.operation, BatchNorm) and not _is_instance_norm(node)
         else node
         for node in graph.nodes
     ]
     return replace(graph, nodes=tuple(nodes))
+
+
+def _is_instance_norm(node: Node) -> bool:
+    """Return whether a batch norm works on one image whose channels are those of all images.
+
+    That is how PyTorch computes instance norm, which reads a whole map in evaluation, too.
+    """
+    return not node.batched and node.shape[:1] == (1,)
 
 
 def list_kinds(root: ModuleRun) -> Kinds:
