@@ -244,6 +244,14 @@ def test_modules_of_cells_are_forgotten_with_the_notebook(tmp_path: Path) -> Non
             "does not run the '%run blocks.ipynb' of cell 2; copy its cells",
         ),
         (
+            (IMPORT, "%run ./lib/blocks.py", FLAT.format("head(10)")),
+            "the '%run ./lib/blocks.py' of cell 2; write 'from lib.blocks import *'",
+        ),
+        (
+            (IMPORT, "%run ../blocks.py", FLAT.format("head(10)")),
+            "does not run the '%run ../blocks.py' of cell 2; copy its code",
+        ),
+        (
             (f"{IMPORT}x = (", FLAT.format("nn.Flatten()")),
             "'nn' is defined in cell 1 of a.ipynb, which is not valid Python (line 2: '(' was never",
         ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from netlet.errors import NetError
 from netlet.nets.definitions import find_broken_cell
@@ -34,13 +34,22 @@ def _explain_in_cells(name: str, source: Source) -> str:
         for line in cell.lines:
             _, mark, file = line.partition(RUN_MARK)
             if mark:
-                module = file.removesuffix(".py").replace("/", ".")
-                remedy = "copy its cells" if module == file else f"write 'from {module} import *'"
+                remedy = _replace_run(PurePosixPath(file))
                 return (
                     f"{name!r} is not defined in {source.path.name}, and netlet does not run the "
                     f"'%run {file}' of {cell}; {remedy}"
                 )
     return ""
+
+
+def _replace_run(file: PurePosixPath) -> str:
+    """Return what to write in place of ``%run`` of a file."""
+    if file.suffix != ".py":
+        return "copy its cells"
+    names = file.with_suffix("").parts
+    if not all(map(str.isidentifier, names)):  # such as ../blocks.py
+        return "copy its code"
+    return f"write 'from {'.'.join(names)} import *'"
 
 
 def explain_name_error(error: NameError) -> str:
