@@ -276,6 +276,7 @@ def test_a_name_that_is_missing_is_explained_by_the_cells(
         "model = Net().cuda()",
         "model = Net().to('cuda:0').eval()",
         "device = 'cuda'\nmodel = Net()\nmodel = model.to(device)",
+        "device: str = 'cuda'\nmodel = Net().to(device)",
         "device = torch.device('cuda', 0)\nmodel = Net().to(device=device)",
         "def make(device='cuda'):\n    return Net().to(device)\nmodel = make()",
         "model = nn.Sequential(Net(), nn.Identity()).to(device='cuda')",

@@ -53,6 +53,11 @@ class _ToCpu(ast.NodeTransformer):
         node.value = self._replace(node.value)
         return node
 
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AnnAssign:
+        self.generic_visit(node)
+        node.value = node.value and self._replace(node.value)
+        return node
+
     def visit_arguments(self, node: ast.arguments) -> ast.arguments:
         self.generic_visit(node)
         node.defaults = [self._replace(value) for value in node.defaults]
