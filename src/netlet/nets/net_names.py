@@ -153,11 +153,11 @@ def _makes_net(value: ast.expr, kinds: set[str]) -> bool:
 
 def _leave_out_parts(nets: dict[str, ast.AST], classes: dict[str, ast.ClassDef]) -> list[str]:
     """Return the nets that are not used in another one."""
-    users = {**classes, **nets}
+    uses = {name: _uses(node) for name, node in {**classes, **nets}.items()}
     return [
         name
         for name in nets
-        if not any(name in _uses(node) for other, node in users.items() if other != name)
+        if not any(name in used for other, used in uses.items() if other != name)
     ]
 
 

@@ -62,19 +62,16 @@ def select_statements(name: str, tree: ast.Module) -> ast.Module | None:
     }
     if not any(name in names or "*" in names for names in binds):
         return None
+    modifies = [names_modified(statement) for statement in body]
+    always = {i for i, statement in enumerate(body) if _is_always_kept(statement)}
     needed, kept = {name}, set[int]()
     while True:
         # Imported modules are left out: numpy.random.seed(1), say, does not modify the net.
         values = needed - imported
         more = {
             i
-            for i, statement in enumerate(body)
-            if i not in kept
-            and (
-                binds[i] & needed
-                or names_modified(statement) & values
-                or _is_always_kept(statement)
-            )
+            for i in range(len(body))
+            if i not in kept and (i in always or binds[i] & needed or modifies[i] & values)
         }
         if not more:
             return ast.Module([body[i] for i in sorted(kept)], tree.type_ignores)
