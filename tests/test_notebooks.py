@@ -198,6 +198,19 @@ def test_the_digest_of_a_net_is_that_of_its_code_and_not_of_outputs(tmp_path: Pa
     assert digest(changed) != imported
 
 
+def test_the_digest_has_what_a_written_module_imports_and_no_earlier_copy_of_it(
+    tmp_path: Path,
+) -> None:
+    written = "%%writefile kit.py\nimport parts\nfrom torch import nn\nclass Net(nn.Linear): pass\n"
+    path = write_notebook(tmp_path / "a.ipynb", written, "from kit import Net")
+    (tmp_path / "parts.py").write_text("width = 3\n")
+    first = digest(path)
+    (tmp_path / "kit.py").write_text("an earlier = run")
+    assert digest(path) == first
+    (tmp_path / "parts.py").write_text("width = 4\n")
+    assert digest(path) != first
+
+
 def test_code_of_a_notebook_that_no_net_needs_does_not_run(tmp_path: Path) -> None:
     path = write_notebook(
         tmp_path / "a.ipynb",

@@ -28,7 +28,7 @@ from netlet.nets.user_imports import (
     is_installed,
     module_path,
 )
-from netlet.nets.written_modules import list_written_lines
+from netlet.nets.written_modules import find_imported, name_modules, parse_written, place_of
 
 FILES = (".py", NOTEBOOK)  # endings of files with nets
 _MAX_FILES = 256  # of a net's code
@@ -99,7 +99,10 @@ def list_code_files(address: str) -> list[Path]:
         files = {path, *(file.resolve() for file in beside if file.is_file())}
         for file in sorted(files):
             with contextlib.suppress(NetError, SyntaxError, ValueError):
-                files |= set(imports.follow(file, read_source(file).tree))
+                source = read_source(file)
+                files |= set(imports.follow(file, source.tree))
+                for module, tree in parse_written(file, name_modules(source.written)):
+                    files |= set(imports.follow(module, tree))
         files |= {init for file in files for init in _package_files(file, roots)}
     except (NetError, OSError, SyntaxError, ValueError):  # loading the net says what is wrong
         return []
@@ -121,9 +124,15 @@ def _code_in_file(path: Path, name: str) -> NetCode | None:
     source = read_source(path)
     selection = select_net(source, name)
     kept = [line for node in selection.tree.body for line in source.lines_of(node)]
-    kept += list_written_lines(source.written, selection.tree)
-    imported = _Imports([path.parent, *folders_above(path.parent)])
-    code = _make_code(path, kept, imported.follow(path, selection.tree))
+    modules = find_imported(source.written, selection.tree)
+    kept += [line for module, text in modules.items() for line in (module, *text.split("\n"))]
+    # What an earlier run of the notebook has written is not what the net imports.
+    stale = [place_of(path, module) for module in modules]
+    imports = _Imports([path.parent, *folders_above(path.parent)], left_out=stale)
+    files = imports.follow(path, selection.tree)
+    for place, tree in parse_written(path, modules):
+        files = imports.follow(place, tree)
+    code = _make_code(path, kept, files)
     return dataclasses.replace(code, cell=selection.chosen.cell.number if selection.chosen else 0)
 
 
@@ -179,11 +188,15 @@ class _Imports:
     Args:
         roots: Folders that modules are looked for in, the folder of the file first.
         only: A folder that everything outside of is left out; None: installed packages are.
+        left_out: Files that the code does not import, since it has others of the same name.
     """
 
-    def __init__(self, roots: Sequence[Path], only: Path | None = None) -> None:
+    def __init__(
+        self, roots: Sequence[Path], only: Path | None = None, left_out: Sequence[Path] = ()
+    ) -> None:
         self._roots = roots
         self._only = only
+        self._left_out = frozenset(left_out)
         self._found: set[Path] = set()
 
     def follow(self, path: Path, tree: ast.AST) -> list[Path]:
@@ -199,6 +212,8 @@ class _Imports:
         return sorted(self._found)
 
     def _is_part(self, file: Path) -> bool:
+        if file in self._left_out:
+            return False
         if self._only is not None:
             return file.is_relative_to(self._only)
         return not is_installed(file)

@@ -37,8 +37,10 @@ def name_modules(written: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def list_written_lines(written: Mapping[str, str], tree: ast.Module) -> list[str]:
-    """Return the lines of the modules that cells write, if the code imports any of them.
+def find_imported(written: Mapping[str, str], tree: ast.Module) -> dict[str, str]:
+    """Return the modules that cells write, if the code imports any of them.
+
+    They are those of :func:`name_modules`, sorted by name.
 
     Args:
         written: The text of the files by their paths.
@@ -52,8 +54,31 @@ def list_written_lines(written: Mapping[str, str], tree: ast.Module) -> list[str
         elif isinstance(node, ast.ImportFrom) and node.module:
             imported.add(node.module.partition(".")[0])
     if not imported & {name.partition(".")[0] for name in modules}:
-        return []
-    return [line for name, text in sorted(modules.items()) for line in (name, *text.split("\n"))]
+        return {}
+    return dict(sorted(modules.items()))
+
+
+def parse_written(notebook: Path, modules: Mapping[str, str]) -> Iterator[tuple[Path, ast.Module]]:
+    """Yield the code of modules that cells write; what is not valid Python is left out.
+
+    Args:
+        notebook: The file.
+        modules: Their text by name.
+
+    Yields:
+        The path that a module would have beside the notebook, and its code.
+    """
+    for name, text in modules.items():
+        try:
+            tree = ast.parse(text)
+        except (SyntaxError, ValueError):
+            continue
+        yield place_of(notebook, name), tree
+
+
+def place_of(notebook: Path, module: str) -> Path:
+    """Return the path that a module of this name would have beside a notebook."""
+    return notebook.parent.joinpath(*module.split(".")).with_suffix(".py")
 
 
 @contextlib.contextmanager
