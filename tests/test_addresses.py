@@ -80,6 +80,13 @@ def test_several_nets_in_a_file_are_listed_with_the_form_to_name_one(
     assert not Path("RAN").exists()
 
 
+def test_an_expression_that_is_nested_too_deep_is_an_error_of_the_net(tmp_path: Path) -> None:
+    path = tmp_path / "deep.py"
+    path.write_text(f"{HEAD}TABLE = {' + '.join(['1'] * 5_000)}\n{ONE}")
+    with pytest.raises(NetError, match=r"deep\.py:Net: importing it failed: RecursionError: "):
+        find_net(f"{path}:Net")
+
+
 def test_commands_take_a_file_alone(netlet: Netlet) -> None:
     Path("mine.py").write_text(HEAD + ONE)
     code, out, _ = netlet("show", "mine.py")

@@ -34,7 +34,7 @@ def complete_address(name: str) -> str:
         name: An address. No code is run.
 
     Raises:
-        NetError: It is a file alone that does not exist, or has no net or several.
+        NetError: It is a file alone that does not exist, cannot be read, or has no net or several.
     """
     if ":" in name or not name.endswith(FILES):
         return name
@@ -42,10 +42,12 @@ def complete_address(name: str) -> str:
         raise NetError(f"{name}: no such file; check its path, as in {name}:Name")
     try:
         source = read_source(Path(name))
+        nets, defined = list_nets(source.tree), list_definitions(source.tree)
     except (SyntaxError, ValueError) as error:
         reason = (str(error).strip() or "no message").splitlines()[0]
         raise NetError(f"{name}: is not valid Python ({reason}); repair it") from error
-    nets, defined = list_nets(source.tree), list_definitions(source.tree)
+    except (RecursionError, MemoryError) as error:
+        raise NetError(f"{name}: has an expression that is nested too deep; split it") from error
     if len(nets) == 1:
         return f"{name}:{nets[0]}"
     if not nets and not defined:
@@ -64,7 +66,7 @@ def full_address(name: str) -> str:
     """Return ``file.py:Name`` with an absolute path, and any other name as it is.
 
     Raises:
-        NetError: It is a file alone that does not exist, or has no net or several.
+        NetError: It is a file alone that does not exist, cannot be read, or has no net or several.
     """
     name = complete_address(name)
     place, _, attribute = name.rpartition(":")
@@ -80,7 +82,7 @@ def note_other_definitions(address: str) -> None:
     place, _, name = address.rpartition(":")
     if is_file_address(place):
         # Loading the net says what is wrong.
-        with contextlib.suppress(NetError, OSError, SyntaxError, ValueError):
+        with contextlib.suppress(NetError, OSError, SyntaxError, ValueError, RecursionError):
             note_definitions(address, select_net(read_source(Path(place)), name))
 
 

@@ -32,6 +32,7 @@ from netlet.nets.written_modules import find_imported, name_modules, parse_writt
 
 FILES = (".py", NOTEBOOK)  # endings of files with nets
 _MAX_FILES = 256  # of a net's code
+_UNREADABLE = (NetError, OSError, SyntaxError, ValueError, RecursionError, MemoryError)
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def find_code(address: str) -> NetCode | None:
         if is_file_address(place):
             return _code_in_file(Path(place), name)
         return _code_in_module(place)
-    except (NetError, OSError, SyntaxError, ValueError):  # loading the net says what is wrong
+    except _UNREADABLE:  # loading the net says what is wrong
         return None
 
 
@@ -98,13 +99,13 @@ def list_code_files(address: str) -> list[Path]:
         imports = _Imports(roots)
         files = {path, *(file.resolve() for file in beside if file.is_file())}
         for file in sorted(files):
-            with contextlib.suppress(NetError, SyntaxError, ValueError):
+            with contextlib.suppress(*_UNREADABLE):
                 source = read_source(file)
                 files |= set(imports.follow(file, source.tree))
                 for module, tree in parse_written(file, name_modules(source.written)):
                     files |= set(imports.follow(module, tree))
         files |= {init for file in files for init in _package_files(file, roots)}
-    except (NetError, OSError, SyntaxError, ValueError):  # loading the net says what is wrong
+    except _UNREADABLE:  # loading the net says what is wrong
         return []
     return sorted(files)
 
@@ -207,7 +208,7 @@ class _Imports:
             if file == path or file in self._found or not self._is_part(file):
                 continue
             self._found.add(file)
-            with contextlib.suppress(NetError, SyntaxError, ValueError):
+            with contextlib.suppress(*_UNREADABLE):
                 waiting += self._imported_by(file, ast.parse(_read(file)))
         return sorted(self._found)
 

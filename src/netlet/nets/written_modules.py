@@ -71,7 +71,7 @@ def parse_written(notebook: Path, modules: Mapping[str, str]) -> Iterator[tuple[
     for name, text in modules.items():
         try:
             tree = ast.parse(text)
-        except (SyntaxError, ValueError):
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
             continue
         yield place_of(notebook, name), tree
 
