@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from netlet import stats
 from netlet.records import Study
 from netlet.report.figures import BLUE, GRAY, GREEN, NARROW, ORANGE, RED, new_figure, use_style
-from netlet.report.study_plots import use_whole_numbers
+from netlet.report.study_plots import held_out_percents, training_percents, use_whole_numbers
 from netlet.text import escape_controls
 
 if TYPE_CHECKING:
@@ -49,8 +49,8 @@ def curves_of_studies(studies: Sequence[Study]) -> Figure:
     figure = new_figure(NARROW, 5.2 + _LINE_HEIGHT * len(studies))
     with use_style():
         upper, lower = figure.subplots(2, 1, sharex=True)
-        lines = _draw_lines(upper, studies, [_held_out_percents(study) for study in studies])
-        _draw_lines(lower, studies, [_training_percents(study) for study in studies])
+        lines = _draw_lines(upper, studies, [held_out_percents(study) for study in studies])
+        _draw_lines(lower, studies, [training_percents(study) for study in studies])
         names = [escape_controls(study.name) for study in studies]
         for target in sorted(
             {t for one in studies if (t := stats.target_percent(one)) is not None}
@@ -64,16 +64,6 @@ def curves_of_studies(studies: Sequence[Study]) -> Figure:
         # Named here: matplotlib leaves out of a legend what begins with an underscore.
         figure.legend(lines, names, loc="outside lower left", ncols=1)
     return figure
-
-
-def _held_out_percents(study: Study) -> NDArray[np.float64]:
-    """Return the held-out accuracy ``seeds epochs`` in percent."""
-    return np.array([seed.correct_by_epoch for seed in study.seeds]) * 100 / study.total
-
-
-def _training_percents(study: Study) -> NDArray[np.float64]:
-    """Return the accuracy while training ``seeds epochs`` in percent."""
-    return np.array([seed.train_correct_by_epoch for seed in study.seeds]) * 100 / study.train_total
 
 
 def _draw_lines(

@@ -39,9 +39,7 @@ _GALLERY_COLUMNS = 4
 
 def accuracy_curves(study: Study, axes: Axes | None = None) -> Figure:
     """Draw the accuracy after each epoch, held out and during training."""
-    held_out = np.array([seed.correct_by_epoch for seed in study.seeds]) * 100 / study.total
-    correct = np.array([seed.train_correct_by_epoch for seed in study.seeds])
-    train = correct * 100 / study.train_total
+    held_out, train = held_out_percents(study), training_percents(study)
 
     def draw(axes: Axes) -> None:
         _draw_curves(axes, study, held_out, train, "training images, augmented")
@@ -53,7 +51,8 @@ def accuracy_curves(study: Study, axes: Axes | None = None) -> Figure:
         if study.epochs > 2:
             # The first epoch would squeeze the others together.
             lowest = min(float(held_out[:, 1:].min()), float(train[:, 1:].min()))
-            axes.set_ylim(bottom=lowest - 0.15 * (100 - lowest), top=100 + 0.03 * (100 - lowest))
+            room = max(100 - lowest, 0.1)
+            axes.set_ylim(bottom=lowest - 0.15 * room, top=100 + 0.03 * room)
         axes.set_ylabel("accuracy (%)")
         put_legend_below(axes)
 
@@ -230,6 +229,16 @@ def _draw_curves(
             axes.fill_between(epochs, low, high, color=color, alpha=0.25, linewidth=0)
     axes.set(xlabel="epoch", xlim=(0.7, study.epochs + 0.3))
     use_whole_numbers(axes)
+
+
+def held_out_percents(study: Study) -> NDArray[np.float64]:
+    """Return the held-out accuracy ``seeds epochs`` in percent."""
+    return np.array([seed.correct_by_epoch for seed in study.seeds]) * 100 / study.total
+
+
+def training_percents(study: Study) -> NDArray[np.float64]:
+    """Return the accuracy while training ``seeds epochs`` in percent."""
+    return np.array([seed.train_correct_by_epoch for seed in study.seeds]) * 100 / study.train_total
 
 
 def put_legend_below(axes: Axes) -> None:
