@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -125,6 +125,10 @@ def explain(
         known = trained.class_names
         names = known if len(known) == classes else tuple(map(str, range(classes)))
         title = f"{trained.name}: what it sees"
+        # Of a class that the net does not have, there is no name.
+        chosen = [
+            replace(one, label=None) if (one.label or 0) >= classes else one for one in chosen
+        ]
         labels = [one.label for one in chosen]
         page = explain_page(found, title, [one.name for one in chosen], names, labels)
         written = write(page, out)
