@@ -269,6 +269,14 @@ def test_recipes_and_budgets_are_shown_as_python_that_makes_them(value: Recipe |
     assert eval(repr(value), {"Recipe": Recipe, "Warp": Warp, "Budget": Budget}) == value
 
 
+def test_a_callback_keeps_a_repr_of_its_own() -> None:
+    class Own(Callback):
+        def __repr__(self) -> str:
+            return "mine"
+
+    assert repr(Own()) == "mine"
+
+
 def test_long_values_are_shortened_and_long_lists_cut() -> None:
     facts = {f"fact{number}": "word " * 40 for number in range(60)}
     text = short_repr("Thing", facts)

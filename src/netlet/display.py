@@ -30,7 +30,8 @@ class Displayed:
     def __init_subclass__(cls, **options: Any) -> None:
         """Keep the dataclass decorator from adding a ``repr`` of all fields."""
         super().__init_subclass__(**options)
-        cls.__repr__ = Displayed.__repr__  # type: ignore[method-assign]
+        if "__repr__" not in vars(cls):
+            cls.__repr__ = Displayed.__repr__  # type: ignore[method-assign]
 
     def _facts(self) -> Mapping[str, object]:
         """Return what the ``repr`` tells, by name; by default the fields without their defaults.
