@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,29 @@ def test_it_ends_when_the_loss_is_too_large(blob_data: Dataset) -> None:
     assert found.diverged
     assert 2 < len(found.losses) < found.steps
     assert all(math.isfinite(loss) for loss in found.losses)
+
+
+class Keeps(nn.Module):
+    """Keeps the logits of every run, with their graph for gradients."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = flat_net()
+        self.kept: list[torch.Tensor] = []
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.kept.append(self.body(x))
+        return self.kept[-1]
+
+
+@pytest.mark.parametrize("wrap", [lambda net: net, torch.compile], ids=["plain", "compiled"])
+def test_a_net_may_keep_tensors_and_be_compiled(
+    blob_data: Dataset, wrap: Callable[[nn.Module], nn.Module]
+) -> None:
+    net = Keeps()
+    net(torch.zeros(2, 1, 28, 28))
+    assert net.kept[0].grad_fn is not None
+    assert run_range_test(wrap(net), blob_data, RECIPE, highest=0.1).steps == 30
 
 
 class Nan(nn.Module):

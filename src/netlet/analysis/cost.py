@@ -182,7 +182,8 @@ def judge_cost(found: ModelCost, budget: Budget, notes: Iterable[str] = ()) -> N
     # A misspelled kind would otherwise forbid nothing, unnoticed.
     layers = {name.lower() for name in dir(nn)}
     known = {name.lower() for name in found.kinds}
-    for term in (term for rule in budget.rules() for term in rule.words()):
+    terms = [term for rule in budget.rules() for term in rule.words()]
+    for term in terms:
         kind = term.kind
         if not kind or term.own or kind.lower() in layers:
             continue

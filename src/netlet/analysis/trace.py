@@ -112,7 +112,10 @@ def _trace(net: nn.Module, shape: Sequence[int]) -> Trace:
         # Only when a budget asks for it, and anew, since training may change the rates of dropout.
         describe=functools.cache(
             lambda: describe_structure(
-                *(net, graph, effects, kinds),
+                net,
+                graph,
+                effects,
+                kinds,
                 run_in_training(net, images.to(find_device(net))),
                 unknown,
             )

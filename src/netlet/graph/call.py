@@ -37,7 +37,7 @@ def bind_arguments(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
 
 
 def wrap_numbers(func: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return arguments with a tensor wherever the operation wants one.
+    """Return arguments with a tensor wherever the operation expects one.
 
     A traced net computes with sizes in tensors, which PyTorch hands to a dispatch mode as numbers.
 

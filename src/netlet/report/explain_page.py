@@ -171,6 +171,6 @@ def _tile(maps: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _to_picture(image: torch.Tensor) -> NDArray[np.uint8]:
-    """Return uint8 ``C H W`` as matplotlib wants it: color of three channels, else gray."""
+    """Return uint8 ``C H W`` as matplotlib expects it: color of three channels, else gray."""
     picture: NDArray[np.uint8] = image.permute(1, 2, 0).numpy()
     return picture if picture.shape[2] == 3 else picture[:, :, 0]
