@@ -32,10 +32,10 @@ _PROMPT = re.compile(r"^(>>>|\.\.\.|In \[\d+\]:|[ ]*\.\.\.+:)(?: |$)", re.MULTIL
 _ESCAPE = re.compile(r"[ \t]*(?:[!%?,;/]|\$)")
 _AUTOMAGIC = re.compile(rf"[ \t]*(?:{_AUTOMATIC})[ \t]+[^=\s(+*/%<>!&|^.,:\[][^\n]*")
 _TIMED = re.compile(r"(?P<indent>[ \t]*)%time[ \t]+(?P<statement>\S.*)")
-_RUN = re.compile(r"[ \t]*%run\b[^\n]*?([^\s'\"]+\.(?:py|ipynb))\b")
+_RUN = re.compile(r"[ \t]*%run\b[^\n]*?(?<![^\s'\"])([^\s'\"]+\.(?:py|ipynb))\b")
 RUN_MARK = "  # %run "  # stays in the place of the command, with the file that it runs
 _ASSIGNMENT = re.compile(
-    r"(?P<target>[ \t]*[A-Za-z_][\w., \t*]*(?:\[[^\]\n]*\])*[ \t]*=)"
+    r"(?P<target>[ \t]*[A-Za-z_][\w., \t*]*(?:\[[^\]\n]*\][ \t]*)*=)"
     r"[ \t]*(?P<kind>[!%])(?P<command>[^\n=].*)",
     re.DOTALL,
 )
