@@ -95,7 +95,8 @@ def shorten_repr(value: object, width: int) -> str:
     """Return a value's ``repr`` in one line, or what it is if that is too long.
 
     Args:
-        value: Any value; numbers are never shortened, and addresses never shown.
+        value: Any value; numbers of up to 30 characters are never shortened, and addresses never
+            shown.
         width: The largest number of characters.
     """
     if isinstance(value, str):

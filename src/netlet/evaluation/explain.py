@@ -14,6 +14,7 @@ from netlet.data.batches import normalize
 from netlet.display import Displayed
 from netlet.errors import NetError
 from netlet.evaluation.evaluate import to_probabilities
+from netlet.nets.compiled_nets import unwrap, without_compiler
 from netlet.nets.device_errors import explain_device_errors
 from netlet.nets.eval_mode import eval_mode
 from netlet.nets.outputs import extract_logits
@@ -108,10 +109,12 @@ def explain(
 
     Raises:
         NetError: The net has no such layer or class, none of its modules returns feature maps, it
-            computes without gradients, or its output is not ``N K``.
+            computes without gradients, or its output is not ``N K`` or contains NaN.
     """
+    net = unwrap(net)
     with (
         explain_device_errors(),
+        without_compiler(),
         eval_mode(net),
         torch.enable_grad(),
         _record_maps(net) as recorded,
