@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -67,6 +70,14 @@ def test_layers_of_which_the_result_is_dropped_are_noted() -> None:
         "note: norm (BatchNorm2d) runs, but the output does not depend on it",
         "note: relu (ReLU) runs, but the output does not depend on it",
     ]
+
+
+def test_a_net_cannot_hide_its_layers() -> None:
+    class Hides(Forgetful):
+        def named_modules(self, *args: Any, **options: Any) -> Iterator[tuple[str, nn.Module]]:
+            return iter(())
+
+    assert notes_of(Hides()) == notes_of(Forgetful())
 
 
 @pytest.mark.parametrize("kind", [Remembers, InPlace, TwoHeads, Switches])

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from netlet.graph import Graph
+from netlet.nets.registered import list_modules
 
 
 def write_unused_result_notes(net: nn.Module, graph: Graph, returned: object) -> list[str]:
@@ -21,9 +22,9 @@ def write_unused_result_notes(net: nn.Module, graph: Graph, returned: object) ->
     if graph.value_dependent or graph.output is None or not isinstance(returned, torch.Tensor):
         return []
     needed = {graph.nodes[number - 1].path for number in graph.needed()}
-    ran = {node.path for node in graph.nodes}
+    unused = {node.path for node in graph.nodes} - needed
     return [
         f"note: {path} ({type(module).__name__}) runs, but the output does not depend on it"
-        for path, module in net.named_modules()
-        if path in ran - needed and not list(module.children())
+        for path, module in list_modules(net)
+        if path in unused and len(list_modules(module)) == 1
     ]

@@ -160,7 +160,7 @@ def _record_maps(net: nn.Module) -> Iterator[list[LayerMaps]]:
         handles.append(module.register_forward_hook(keep))
 
     for name, module in list_modules(net):
-        if name and not any(True for _ in module.children()):
+        if name and len(list_modules(module)) == 1:
             record(name, module)
     try:
         yield recorded
