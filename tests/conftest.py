@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,6 +49,7 @@ def pytest_configure() -> None:
     """
     torch.set_num_threads(1)
     os.environ["OMP_NUM_THREADS"] = "1"
+    gc.freeze()  # what has been imported stays: it need not be searched for garbage again
 
 
 @pytest.hookimpl(tryfirst=True)

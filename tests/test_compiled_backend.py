@@ -183,7 +183,7 @@ def test_compiled_step_equals_pytorch(name: str, two_threads: None) -> None:
     compare_with_pytorch(name)
 
 
-@pytest.mark.parametrize("name", QUICKLY_COMPILED)
+@pytest.mark.parametrize("name", few_fast(QUICKLY_COMPILED, 3))
 def test_quickly_compiled_step_equals_pytorch(
     name: str, two_threads: None, quick_compiler: None
 ) -> None:
@@ -215,7 +215,9 @@ def compare_with_pytorch(name: str) -> None:
     torch.testing.assert_close(scores.log_softmax(1), logits.log_softmax(1), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["sprint", "color, not square, odd maps, a linear head"])
+@pytest.mark.parametrize(
+    "name", few_fast(["color, not square, odd maps, a linear head", "sprint"], 1)
+)
 def test_compiled_bfloat16_is_as_accurate_as_autocast(name: str) -> None:
     if not getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)():
         pytest.skip("this processor does not multiply bfloat16")
@@ -714,6 +716,7 @@ def test_short_training_is_not_compiled(blob_data: Dataset) -> None:
     assert fit(netlet.build(tiny, 0), blob_data, RECIPE.replace(backend="auto")).backend == "eager"
 
 
+@pytest.mark.slow
 def test_compiled_run_resumes_bit_for_bit(blob_data: Dataset, two_threads: None) -> None:
     class KeepsCheckpoint(Callback):
         kept: Checkpoint | None = None

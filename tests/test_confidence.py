@@ -188,6 +188,7 @@ def run(netlet: Netlet, tmp_path: Path, scribble: Dataset) -> Path:
     return tmp_path / "run"
 
 
+@pytest.mark.slow
 def test_a_run_is_calibrated_once_on_its_own_val_images(
     netlet: Netlet, run: Path, tmp_path: Path
 ) -> None:

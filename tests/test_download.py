@@ -281,6 +281,7 @@ def test_a_file_is_verified_by_the_checksum_of_its_gz_if_that_is_all_there_is(
         source_files.read_source(packed, into)
 
 
+@pytest.mark.slow
 def test_two_processes_can_download_at_the_same_time(
     mirrors: list[Mirror], source: Source, tmp_path: Path
 ) -> None:

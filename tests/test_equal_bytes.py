@@ -56,6 +56,7 @@ def twice(tmp_path_factory: pytest.TempPathFactory, digits_file: Path) -> tuple[
     return folder / "one", folder / "two"
 
 
+@pytest.mark.slow
 def test_equal_trainings_write_equal_weights_and_records(twice: tuple[Path, Path]) -> None:
     one, two = twice
     assert (one / WEIGHTS).read_bytes() == (two / WEIGHTS).read_bytes()

@@ -128,6 +128,7 @@ def test_crowded_sizes_are_enlarged_and_every_letter_is_shown() -> None:
     assert sorted(canvas.replace(" ", "")) == sorted("ABCDEFGHIJKL")
 
 
+@pytest.mark.slow
 def test_the_frontier_of_a_folder(netlet: Netlet, tmp_path: Path) -> None:
     records.save_study(
         make_study(*(make_seed_result(k, 990 + 2 * k, verdict="") for k in (0, 1)), name="mine"),

@@ -89,7 +89,7 @@ def test_graph_of_every_registered_net_computes_its_logits() -> None:
             )
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", few_fast(NAMES, 2))
 def test_graph_of_a_trained_net_matches_it(name: str) -> None:
     model = trace_model(nets()[name])
     verification = compare_with_pytorch(

@@ -167,7 +167,7 @@ def resume(pool: ProcessPool, folder: Path) -> records.Run:
 MOMENTS = random.Random(time.strftime("%Y%m%d"))
 
 
-@pytest.mark.parametrize("share", few_fast((round(MOMENTS.random(), 3) for _ in range(6)), 2))
+@pytest.mark.parametrize("share", few_fast((round(MOMENTS.random(), 3) for _ in range(6)), 1))
 def test_resume_after_kill_is_bit_identical(
     pool: ProcessPool, uninterrupted: tuple[records.Run, float], tmp_path: Path, share: float
 ) -> None:
@@ -612,6 +612,7 @@ def test_runs_started_at_the_same_time_get_separate_folders(
     assert len({run.weights_digest for run in runs}) == 1
 
 
+@pytest.mark.slow
 def test_a_run_that_another_process_continues_is_not_resumed_again(
     pool: ProcessPool, netlet: Netlet, tmp_path: Path
 ) -> None:

@@ -151,6 +151,7 @@ def test_a_net_does_not_judge_itself_while_it_is_scored(blob_data: Dataset) -> N
     assert evaluate._list_mistakes.__module__ == "netlet.evaluation.evaluate"
 
 
+@pytest.mark.slow
 def test_the_deterministic_mode_is_restored_without_importing_the_compiler() -> None:
     code = (
         "import sys, torch; from netlet.nets.isolation import Isolation\n"

@@ -138,6 +138,7 @@ def test_a_record_without_its_runs_is_not_run_again(netlet: Netlet, there: Path)
     assert records.load_study(folder / "norms") == both
 
 
+@pytest.mark.slow
 def test_a_changed_rung_is_refused_before_anything_is_lost(netlet: Netlet, there: Path) -> None:
     (there / "two.toml").write_text(RUNGS.replace('augment = "light"', 'augment = "full"'))
     code, _, err = netlet(*CLIMB)
@@ -160,6 +161,7 @@ def test_a_study_of_another_experiment_is_refused(netlet: Netlet, there: Path) -
     assert "light: holds a study of norms, not of the rung" in err
 
 
+@pytest.mark.slow
 def test_a_net_that_was_changed_under_its_name_is_refused(
     netlet: Netlet, ladder: Path, tmp_path: Path
 ) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from helpers import Netlet, linux_only
+from helpers import Netlet, few_fast, linux_only
 
 from netlet import files
 from netlet.errors import OutputError
@@ -301,14 +301,17 @@ def test_a_file_that_the_person_did_not_name_is_not_replaced(
 
 @pytest.mark.parametrize(
     "command",
-    [
-        "export speck --to onnx",
-        pytest.param("export speck --to onnx --int8", marks=pytest.mark.slow),
-        "export speck --to page",
-        "export speck --to c",
-        "report swift",
-        "data show scribble",
-    ],
+    few_fast(
+        [
+            "data show scribble",
+            "export speck --to onnx",
+            "export speck --to onnx --int8",
+            "export speck --to page",
+            "export speck --to c",
+            "report swift",
+        ],
+        2,
+    ),
 )
 def test_what_netlet_wrote_is_replaced(
     netlet: Netlet, tmp_path: Path, command: str, monkeypatch: pytest.MonkeyPatch

@@ -636,6 +636,7 @@ def test_a_single_leftover_image_joins_the_last_batch(tmp_path: Path) -> None:
         assert torch.equal(seen.sort().values, found.labels.sort().values)
 
 
+@pytest.mark.slow
 def test_own_images_without_a_test_set_are_judged_on_val_if_that_is_asked_for(
     netlet: Netlet, tmp_path: Path
 ) -> None:

@@ -271,7 +271,7 @@ def difference(visit: Visit, trained: TrainedNet, some: torch.Tensor | None = No
 
 
 @pytest.mark.parametrize(
-    "name", few_fast(["speck", "braid", "smooth", "mnistnet_1", "pyramid", "crest"], 3)
+    "name", few_fast(["speck", "braid", "smooth", "mnistnet_1", "pyramid", "crest"], 2)
 )
 def test_logits_are_those_of_pytorch(visits: Any, name: str) -> None:
     model = model_of(name)
@@ -756,6 +756,7 @@ def test_clearing_can_be_undone(desk: Visit) -> None:
     np.testing.assert_array_equal(desk.ink(), drawn)
 
 
+@pytest.mark.slow
 def test_samples_are_recognized_and_vary(desk: Visit) -> None:
     for digit in range(10):
         button = desk.page.get_by_role("button", name=f"Sample {digit}", exact=True)
@@ -813,6 +814,7 @@ def test_tapping_a_feature_map_keeps_the_input_visible(visits: Any, crest: Trace
     assert visit.page.locator("#input-outline").is_hidden()
 
 
+@pytest.mark.slow
 def test_everything_works_by_keyboard_and_is_announced(desk: Visit) -> None:
     keys = desk.page.keyboard
     desk.page.locator("#drawing").focus()
@@ -936,6 +938,7 @@ def test_page_loads_nothing_and_logs_nothing(desk: Visit, visits: Any, crest: Tr
     assert "unsafe" not in policy
 
 
+@pytest.mark.slow
 def test_samples_are_animated_unless_reduced_motion_is_preferred(
     visits: Any, crest: TracedModel
 ) -> None:

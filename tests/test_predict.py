@@ -484,6 +484,7 @@ def test_twelve_classes_are_named_and_a_diverged_net_is_reported(
     assert "has values that are not finite (NaN or infinite): the training diverged" in err
 
 
+@pytest.mark.slow
 def test_color_nets_work_and_nets_for_other_sizes_are_refused(
     netlet: Netlet,
     digits: np.ndarray,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from fixtures.random_programs import draw_net
-from helpers import linux_only
+from helpers import few_fast, linux_only
 from torch import nn
 from torch.nn import functional as F
 
@@ -42,7 +42,7 @@ def _quick_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(library, "_cache_folder", lambda: tmp_path / "native")
 
 
-@pytest.mark.parametrize("seed", QUICK)
+@pytest.mark.parametrize("seed", few_fast(QUICK, 3))
 def test_a_few_random_nets_train_as_in_pytorch(seed: int) -> None:
     check_net(seed)
 

@@ -122,6 +122,7 @@ def test_a_studys_report_has_all_that_a_reader_needs() -> None:
     }
 
 
+@pytest.mark.slow
 def test_pictures_read_on_any_ground_and_are_the_same_each_time() -> None:
     found = make_study(make_seed_result(0, 990), make_seed_result(1, 995), budget=BUDGET)
     pictures = study_page(found, IMAGES).pictures

@@ -248,6 +248,7 @@ def test_errors_in_workers_are_reported(netlet: Netlet, digits: str, tmp_path: P
     assert len(err.splitlines()) == 3
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_finished_seeds(digits: str, tmp_path: Path) -> None:
     command = [
         sys.executable,

@@ -24,7 +24,7 @@ from typing import Any
 
 import pytest
 from fault_counts import FaultCounts
-from helpers import linux_only, set_options, write_blob_source
+from helpers import few_fast, linux_only, set_options, write_blob_source
 from mirror import Mirror, head
 from processes import DIED, Crash, Ended, Job, Running, run
 
@@ -485,7 +485,7 @@ def moments(name: str, count: int, *, empty_cache: bool = False) -> list[Death]:
 # --- the tests
 
 
-@pytest.mark.parametrize("name", ["train", "data make"])
+@pytest.mark.parametrize("name", few_fast(["train", "data make"], 1))
 def test_a_process_that_dies_damages_nothing_and_can_be_run_again(stage: Stage, name: str) -> None:
     count = stage.whole(name).changes
     choose = random.Random(time.strftime(f"%Y%m%d {name}"))  # another one every day
