@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from fixtures.block_nets import BLOCKS, BlockNet
+from helpers import few_fast
 from torch.utils.flop_counter import FlopCounterMode
 
 from netlet.analysis import check, summary, trace
@@ -25,7 +26,7 @@ def count_by_pytorch(net: torch.nn.Module) -> int:
     return totals[1] - totals[0]
 
 
-@pytest.mark.parametrize("name", BLOCKS)
+@pytest.mark.parametrize("name", few_fast(BLOCKS, 13))
 def test_blocks_are_counted_and_their_fields_cover_the_gradient(name: str) -> None:
     torch.manual_seed(0)
     _, _, size, counted = BLOCKS[name]

@@ -112,6 +112,7 @@ def test_shell_completion_needs_no_rich(shell: str, tmp_path: Path) -> None:
     assert "not supported" not in script.stderr
 
 
+@pytest.mark.slow
 def test_completion_offers_commands_options_and_names() -> None:
     def complete(*words: str) -> list[str]:
         environment = os.environ | {

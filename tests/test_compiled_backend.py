@@ -662,10 +662,10 @@ def test_wrong_library_is_rejected_and_not_cached(
     "trouble",
     [
         "switched off",
-        "switched off by the old name",
+        pytest.param("switched off by the old name", marks=pytest.mark.slow),
         "no compiler",
-        "a broken compiler",
-        "a cache that cannot be written",
+        pytest.param("a broken compiler", marks=pytest.mark.slow),
+        pytest.param("a cache that cannot be written", marks=pytest.mark.slow),
     ],
 )
 def test_training_falls_back_to_eager_mode_without_a_compiler(
@@ -755,6 +755,7 @@ def test_compiled_augmentation_equals_pytorch(augment: str, blob_data: Dataset) 
     assert ((compiled - eager).abs() > 1e-4).double().mean() < 1e-5
 
 
+@pytest.mark.slow
 def test_a_wrong_score_of_the_compiled_backend_is_an_error_and_keeps_the_checkpoint(
     blob_data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

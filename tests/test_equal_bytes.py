@@ -229,6 +229,7 @@ def test_a_training_whose_weights_diverge_writes_no_record(
     assert not (tmp_path / "run" / WEIGHTS).exists()
 
 
+@pytest.mark.slow
 def test_the_order_of_metadata_does_not_change_the_digest(twice: tuple[Path, Path]) -> None:
     run = records.load_run(twice[0])
     net = nets.build(nets.find_net("speck").builder, 0)

@@ -179,6 +179,7 @@ def test_resume_after_kill_is_bit_identical(
     assert_same_result(resume(pool, tmp_path), whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("nth", few_fast(MOMENTS.sample(range(1, 55), 6), 2))
 def test_resume_after_kill_during_a_write_is_bit_identical(
     pool: ProcessPool, uninterrupted: tuple[records.Run, float], tmp_path: Path, nth: int

@@ -153,6 +153,7 @@ def test_a_changed_rung_is_refused_before_anything_is_lost(netlet: Netlet, there
     assert "ladders/two/light: holds a run with another net; name another folder with --out" in err
 
 
+@pytest.mark.slow
 def test_a_study_of_another_experiment_is_refused(netlet: Netlet, there: Path) -> None:
     folder = there / "ladders" / "two"
     shutil.copy(folder / "norms" / "study.json", folder / "light" / "study.json")

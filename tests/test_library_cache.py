@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from helpers import linux_only
+from helpers import few_fast, linux_only
 
 from netlet.backends.cpu import library, library_cache, loader
 from netlet.backends.cpu.compiler import compile_file, find_compiler
@@ -117,7 +117,7 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
 }
 
 
-@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize("damage", few_fast(DAMAGE, 4))
 def test_a_damaged_library_is_thrown_away_and_rebuilt_without_a_word(
     damage: str, compilations: Compilations, folder: Path
 ) -> None:

@@ -109,6 +109,7 @@ def test_exports_normalize_as_they_are_told_and_say_so(netlet: Netlet) -> None:
     assert "mean 0, std 1" in Path(out.strip()).read_text()
 
 
+@pytest.mark.slow
 def test_the_export_with_other_options_is_another_function(netlet: Netlet) -> None:
     scores = []
     for options in ((), MEAN_STD):
@@ -117,6 +118,7 @@ def test_the_export_with_other_options_is_another_function(netlet: Netlet) -> No
     assert scores[0] < scores[1]
 
 
+@pytest.mark.slow
 def test_predict_takes_the_options_too(netlet: Netlet, blob_data: Dataset) -> None:
     for k in range(3):
         Image.fromarray(np.asarray(blob_data.held_out.images[k, 0])).save(f"{k}.png")

@@ -485,6 +485,7 @@ def moments(name: str, count: int, *, empty_cache: bool = False) -> list[Death]:
 # --- the tests
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", few_fast(["train", "data make"], 1))
 def test_a_process_that_dies_damages_nothing_and_can_be_run_again(stage: Stage, name: str) -> None:
     count = stage.whole(name).changes

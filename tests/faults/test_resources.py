@@ -290,6 +290,7 @@ FEW = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("what", "command"), FEW)
 def test_a_command_without_a_resource_says_so_in_one_line(
     place: Place, what: str, command: str
