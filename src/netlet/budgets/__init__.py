@@ -18,7 +18,7 @@ from netlet.budgets.toml_file import (
     load_budget,
     to_toml,
 )
-from netlet.budgets.verdict import NotedVerdict, RuleResult, State, Verdict
+from netlet.budgets.verdict import NotedVerdict, RuleResult, State, Verdict, is_about_accuracy
 
 __all__ = [
     "DOCUMENT_000",
@@ -41,6 +41,7 @@ __all__ = [
     "budget_from_json",
     "budget_from_table",
     "cost_from_json",
+    "is_about_accuracy",
     "is_budget_file",
     "load_budget",
     "to_toml",

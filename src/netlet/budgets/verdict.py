@@ -30,6 +30,11 @@ class RuleResult(Displayed):
     message: str = field(default="", metadata=MAY_BE_MISSING)  # if not passed: what the budget says
 
 
+def is_about_accuracy(result: RuleResult) -> bool:
+    """Return whether a result depends on the labels of the test images."""
+    return result.rule.startswith("accuracy, ")
+
+
 @dataclass(frozen=True)
 class Verdict(Displayed):
     """The results of all rules of a budget; ``str(verdict)`` is a table."""

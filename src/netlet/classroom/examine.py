@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load
 
 from netlet import analysis
-from netlet.budgets import Budget, ModelCost, Outcome, RuleResult, Score
+from netlet.budgets import Budget, ModelCost, Outcome, RuleResult, Score, is_about_accuracy
 from netlet.classroom.grades import Curve, Grade, GradingSettings, count_points
 from netlet.classroom.perturbed_copy import shuffle_images
 from netlet.classroom.recount import check_counts, count_again
@@ -268,7 +268,7 @@ def _judge_rules(
     if not evaluations:
         return rules
     outcome = Outcome([one.score for one in evaluations], dataset)
-    judged = {r.rule: r for r in budget.judge(cost, outcome).results if "accuracy" in r.rule}
+    judged = {r.rule: r for r in budget.judge(cost, outcome).results if is_about_accuracy(r)}
     return tuple(judged.get(rule.rule, rule) for rule in rules)
 
 

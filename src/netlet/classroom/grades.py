@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
-from netlet.budgets import Budget, RuleResult, Score
+from netlet.budgets import Budget, RuleResult, Score, is_about_accuracy
 from netlet.classroom.roster import Claim
 from netlet.recipes import Recipe
 
@@ -116,6 +116,6 @@ def count_points(rules: tuple[RuleResult, ...], most: float, *, trusted: bool = 
     if not rules:
         return most
     met = [
-        rule for rule in rules if rule.state == "PASS" and (trusted or "accuracy" not in rule.rule)
+        rule for rule in rules if rule.state == "PASS" and (trusted or not is_about_accuracy(rule))
     ]
     return round(most * len(met) / len(rules), 2)
