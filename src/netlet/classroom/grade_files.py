@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from netlet.budgets import is_about_accuracy
+from netlet.budgets import RuleResult, is_about_accuracy
 from netlet.classroom.grades import Grade
 from netlet.errors import GradingError
 from netlet.files import read_regular, safe_name
@@ -50,11 +50,16 @@ def format_grades(grades: Sequence[Grade]) -> str:
 def explain_grade(grade: Grade) -> str:
     """Return in one line why a submission does not pass; empty if it does."""
     missed = [
-        rule.message or f"{rule.rule}: {rule.found}, limit {rule.limit}"
+        " ".join(rule.message.split()) or f"{rule.rule}: {rule.found}, limit {rule.limit}"
         for rule in grade.rules
         if rule.state not in ("PASS", "NOT YET")
     ]
     return "; ".join([*([grade.problem] if grade.problem else []), *missed])
+
+
+def find_advice(rule: RuleResult) -> str:
+    """Return in one line what the budget says on a missed rule, or else what would satisfy it."""
+    return " ".join((rule.message or rule.remedy).split())
 
 
 def grades_to_csv(grades: Sequence[Grade]) -> str:
@@ -63,7 +68,7 @@ def grades_to_csv(grades: Sequence[Grade]) -> str:
     titles = ["submission", "student", "verdict", "points", "max_points", "net", "parameters"]
     titles += ["accuracy", "claimed_accuracy", "claimed_parameters", "accuracy_moved_1px"]
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
     writer.writerow([*titles, *map(_cell, rules), "reason"])
     for grade in grades:
         states = _states(grade)
@@ -150,6 +155,7 @@ def to_gradescope(grade: Grade) -> dict[str, Any]:
     trusted = grade.state != "REVIEW"
     tests = []
     for rule in grade.rules:
+        found, advice = f"{rule.state}: {rule.found}", find_advice(rule)
         met = rule.state == "PASS" and (trusted or not is_about_accuracy(rule))
         tests.append(
             {
@@ -157,7 +163,7 @@ def to_gradescope(grade: Grade) -> dict[str, Any]:
                 "score": round(share, 2) if met else 0,
                 "max_score": round(share, 2),
                 "status": "passed" if met else "failed",
-                "output": escape_controls(f"{rule.state}: {rule.found}"),
+                "output": escape_controls(f"{found}; {advice}" if advice else found),
                 "output_format": "text",
             }
         )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from netlet.classroom.examine import Examination
+from netlet.classroom.grade_files import find_advice
 from netlet.classroom.grades import Curve, Grade
 from netlet.data import Split
 from netlet.report.figures import BLUE, NARROW, ORANGE, new_figure, use_style
@@ -48,8 +49,8 @@ def student_page(examination: Examination, split: Split, *, figures: bool = True
             for rule in grade.rules
             if rule.largest_layers
         ]
-        remedies = [escape_markdown(r.message or r.remedy) for r in grade.rules if r.remedy]
-        draft.add(bullet_list([*largest, *remedies]))
+        advice = [escape_markdown(text) for rule in grade.rules if (text := find_advice(rule))]
+        draft.add(bullet_list([*largest, *advice]))
     _add_measurements(draft, grade)
     if grade.notes:
         notes = [_escape_start(escape_markdown(note)) for note in grade.notes]

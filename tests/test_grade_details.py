@@ -1,0 +1,41 @@
+"""What grading writes of a grade, and what it counts and refuses before any code runs."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+from class_of_students import spot_data
+
+from netlet.budgets import RuleResult
+from netlet.classroom import Grade, grade_files
+from netlet.classroom.examine import Examination
+from netlet.classroom.student_page import student_page
+
+MESSAGE = "Use fewer channels,\nor a smaller kernel."
+JOINED = "Use fewer channels, or a smaller kernel."
+
+
+def grade_of(*rules: RuleResult) -> Grade:
+    return Grade(name="ann", state="FAIL", points=0, max_points=10, rules=rules)
+
+
+def test_the_message_of_the_budget_is_in_all_that_a_student_reads() -> None:
+    grade = grade_of(
+        RuleResult("parameters", "below 80", "90", "-11", "FAIL", message=MESSAGE),
+        RuleResult("GAP", "present", "none", "-", "FAIL", remedy="add one"),
+        RuleResult("BatchNorm", "present", "none", "-", "FAIL", remedy="add", message="Read 3."),
+        RuleResult("Dropout", "present", "1", "-", "PASS"),
+    )
+    page = student_page(Examination(grade), spot_data().held_out, figures=False).text
+    assert f"- {JOINED}\n- add one\n- Read 3." in page
+    outputs = [test["output"] for test in grade_files.to_gradescope(grade)["tests"]]
+    assert outputs[:2] == [f"FAIL: 90; {JOINED}", "FAIL: none; add one"]
+    assert outputs[2:] == ["FAIL: none; Read 3.", "PASS: 1"]
+    assert grade_files.explain_grade(grade).startswith(f"{JOINED}; ")
+
+
+def test_every_cell_of_the_table_is_quoted() -> None:
+    text = grade_files.grades_to_csv([grade_of(RuleResult("a;b", "none", "2", "-", "FAIL"))])
+    for line, cells in zip(text.splitlines(), csv.reader(io.StringIO(text)), strict=True):
+        assert line == ",".join(f'"{cell}"' for cell in cells)
