@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import io
 
+import torch
 from class_of_students import spot_data
 
-from netlet.budgets import RuleResult
+from netlet.budgets import Budget, ModelCost, RuleResult
 from netlet.classroom import Grade, grade_files
-from netlet.classroom.examine import Examination
+from netlet.classroom.examine import Examination, _judge_rules
 from netlet.classroom.student_page import student_page
+from netlet.evaluation import score_logits
 
 MESSAGE = "Use fewer channels,\nor a smaller kernel."
 JOINED = "Use fewer channels, or a smaller kernel."
@@ -39,3 +41,19 @@ def test_every_cell_of_the_table_is_quoted() -> None:
     text = grade_files.grades_to_csv([grade_of(RuleResult("a;b", "none", "2", "-", "FAIL"))])
     for line, cells in zip(text.splitlines(), csv.reader(io.StringIO(text)), strict=True):
         assert line == ",".join(f'"{cell}"' for cell in cells)
+
+
+def test_submitted_weights_are_judged_by_their_last_epoch_only() -> None:
+    split = spot_data().held_out
+    perfect = score_logits(torch.eye(10)[split.labels], split, 10)
+    cost = ModelCost(parameters=1, macs=1, weight_bytes=4, activation_bytes=4)
+    messages = {"held_for_last": "Train on."}
+    budget = Budget(accuracy_at_least=95, held_for_last=2, messages=messages)
+    for epochs, complete, states in (
+        (1, False, ["PASS", "NOT YET"]),
+        (0, False, ["NOT YET", "NOT YET"]),
+        (1, True, ["PASS", "FAIL"]),
+        (2, True, ["PASS", "PASS"]),
+    ):
+        rules = _judge_rules(cost, budget, [perfect] * epochs, "spots", complete=complete)
+        assert [rule.state for rule in rules] == states

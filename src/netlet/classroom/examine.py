@@ -37,6 +37,7 @@ _MOST_LOST_TO_MOVES = 20.0  # of one pixel
 _MOST_IMAGES_LOST = 5  # where half a point is fewer images
 _MOST_NOTES, _MOST_LETTERS = 50, 2_000  # of the notes that the code inside returns
 _NO_WEIGHTS = "no weights were handed in, so only the rules on the net are judged"
+_NO_EPOCHS = "the accuracy of each of the last epochs is known only with --retrain"
 
 
 @dataclass(frozen=True)
@@ -204,6 +205,8 @@ class Examiner:
         score = evaluations[-1].score if evaluations else None
         own = [note[:_MOST_LETTERS] for note in found.summary.notes[:_MOST_NOTES]]
         notes = [*recount, *own, *describe_large_code(folder)]
+        if settings.budget.held_for_last and not recipe:
+            notes.append(_NO_EPOCHS)
         notes += _compare_claim(claim, cost, score.percent if score else None)
         grade = Grade(
             name=name,
@@ -257,8 +260,6 @@ def _judge_rules(
     complete: bool,
 ) -> tuple[RuleResult, ...]:
     """Judge a net; of submitted weights, only the final accuracy is known."""
-    if not complete and budget.held_for_last:
-        budget = budget.replace(held_for_last=None)
     rules = analysis.judge_cost(cost, budget).results
     if not complete:
         rules = tuple(
@@ -268,8 +269,10 @@ def _judge_rules(
     if not evaluations:
         return rules
     outcome = Outcome([one.score for one in evaluations], dataset)
-    judged = {r.rule: r for r in budget.judge(cost, outcome).results if is_about_accuracy(r)}
-    return tuple(judged.get(rule.rule, rule) for rule in rules)
+    judged = [r for r in budget.judge(cost, outcome).results if is_about_accuracy(r)]
+    # The epochs before the last one are not known: that rule stays NOT YET.
+    known = {r.rule: r for r in judged if complete or r.rule == "accuracy, last epoch"}
+    return tuple(known.get(rule.rule, rule) for rule in rules)
 
 
 def _worst(rules: tuple[RuleResult, ...]) -> Any:
