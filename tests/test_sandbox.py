@@ -13,7 +13,8 @@ from helpers import FIXTURES, Netlet, linux_only, needs_sandbox
 
 from netlet.errors import NetError, SandboxError
 from netlet.experiments.sandbox import InSandbox, SameProcess
-from netlet.sandbox import Limits, containers, programs
+from netlet.nets.shipped_weights import WEIGHTS_FOLDER, list_shipped_weights
+from netlet.sandbox import Limits, bubblewrap, containers, programs, visible
 
 SHAPE = (1, 28, 28)
 
@@ -152,3 +153,21 @@ def test_a_container_has_no_network_no_rights_and_no_folder_of_the_user(tmp_path
     assert all(mount.endswith(",readonly") for mount in mounts)
     sources = [Path(mount.split("source=")[1].split(",")[0]) for mount in mounts]
     assert not any(Path.home().is_relative_to(source) for source in sources)
+
+
+@linux_only
+def test_the_weights_of_trained_nets_are_hidden_wherever_the_package_is_seen(
+    tmp_path: Path,
+) -> None:
+    package = Path(visible.package_folder())
+    link = tmp_path / "link"
+    link.symlink_to(package)
+    view = visible.View((str(package / "netlet"), str(link), "/usr/nowhere"), {})
+    expected = [WEIGHTS_FOLDER.resolve(), link / "netlet" / "nets" / "trained"]
+    assert visible.find_trained_weights(view) == sorted(map(str, expected))
+    words = containers.build_command("docker", ["python"], {}, {}, Limits())
+    hidden = [word for word in words if word.startswith("type=bind,source=/dev/null,target=")]
+    for name in list_shipped_weights():
+        assert any(f"/trained/{name}.safetensors," in word for word in hidden)
+    text = " ".join(bubblewrap.build_command("/nowhere/bwrap", ["python"], {}, {}, Limits()))
+    assert f"--perms 0555 --tmpfs {WEIGHTS_FOLDER.resolve()} --remount-ro " in text

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from netlet.sandbox.limits import Limits
-from netlet.sandbox.visible import view_of_system
+from netlet.sandbox.visible import find_trained_weights, view_of_system
 
 _SHARED_MEMORY_BYTES = 16 << 20
 
@@ -44,6 +44,8 @@ def build_command(
     sources |= {inside: str(path) for inside, path in inputs.items()}
     for inside, source in sources.items():
         words += [*_parents(inside, made), "--ro-bind", source, inside]
+    for folder in find_trained_weights(view):
+        words += ["--perms", "0555", "--tmpfs", folder, "--remount-ro", folder]
     if not _can_limit_folders(program):
         words += ["--remount-ro", "/tmp"]
     return [*words, "--remount-ro", "/", "--chdir", "/tmp", "--", *command]

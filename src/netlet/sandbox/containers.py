@@ -12,7 +12,7 @@ from pathlib import Path
 
 from netlet.errors import SandboxError
 from netlet.sandbox.limits import Limits
-from netlet.sandbox.visible import view_of_system
+from netlet.sandbox.visible import find_trained_weights, view_of_system
 
 IMAGE = "localhost/netlet-sandbox:2"
 _NOBODY = 65_534
@@ -41,7 +41,12 @@ def build_command(
     words += ["--pull", "never", *_limit_words()]
     for name, value in environment.items():
         words += ["--env", f"{name}={value}"]
-    sources = {path: path for path in view_of_system().folders if not path.startswith("/sys/")}
+    view = view_of_system()
+    sources = {path: path for path in view.folders if not path.startswith("/sys/")}
+    # Not a memory-backed folder: Podman would copy the files below into it.
+    for folder in find_trained_weights(view):
+        weights = [str(file) for file in sorted(Path(folder).glob("*.safetensors"))]
+        sources |= dict.fromkeys(weights, os.devnull)
     sources |= {inside: str(path) for inside, path in inputs.items()}
     for inside, source in sources.items():
         words += ["--mount", f"type=bind,source={source},target={inside},readonly"]

@@ -14,6 +14,7 @@ _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix
 _SETTINGS = ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "localtime")
 _PROCESSORS = "/sys/devices/system/cpu"  # PyTorch reads how many there are
 _INSTALLED = ("site-packages", "dist-packages")
+_WEIGHTS = ("netlet", "nets", "trained")  # in the folder that netlet is imported from
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,22 @@ def view_of_system() -> View:
         folders.append(_PROCESSORS)
     folders += [path for path in _python_folders() if _is_harmless(path)]
     return View(tuple(_drop_nested(folders)), links)
+
+
+def find_trained_weights(view: View) -> list[str]:
+    """Return where the folder of netlet's trained weights is in a view.
+
+    No code inside needs it, and a submission could score with the weights of another net.
+    """
+    weights = os.path.join(package_folder(), *_WEIGHTS)
+    if not os.path.isdir(weights):
+        return []
+    found = set()
+    for path in view.folders:
+        real = os.path.realpath(path)
+        if weights.startswith(f"{real}/"):
+            found.add(path + weights.removeprefix(real))
+    return sorted(found)
 
 
 def package_folder() -> str:
