@@ -14,7 +14,7 @@ from helpers import FIXTURES, Netlet, linux_only, needs_sandbox
 from netlet.errors import NetError, SandboxError
 from netlet.experiments.sandbox import InSandbox, SameProcess
 from netlet.nets.shipped_weights import WEIGHTS_FOLDER, list_shipped_weights
-from netlet.sandbox import Limits, bubblewrap, containers, programs, visible
+from netlet.sandbox import Limits, bubblewrap, containers, programs, run_task, visible
 
 SHAPE = (1, 28, 28)
 
@@ -171,3 +171,17 @@ def test_the_weights_of_trained_nets_are_hidden_wherever_the_package_is_seen(
         assert any(f"/trained/{name}.safetensors," in word for word in hidden)
     text = " ".join(bubblewrap.build_command("/nowhere/bwrap", ["python"], {}, {}, Limits()))
     assert f"--perms 0555 --tmpfs {WEIGHTS_FOLDER.resolve()} --remount-ro " in text
+
+
+@linux_only
+def test_a_container_is_killed_and_removed_at_the_end(tmp_path: Path) -> None:
+    log, client = tmp_path / "log", tmp_path / "docker"
+    client.write_text(f'#!/bin/sh\n[ "$1" = run ] && exec sleep 60\necho "$@" >> "{log}"\n')
+    client.chmod(0o755)
+    program = programs.SandboxProgram("Docker", str(client), containers.build_command, False)
+    with pytest.raises(SandboxError, match="takes more than"):
+        run_task("netlet.nowhere:task", {}, limits=Limits(wall_s=0.5), program=program)
+    lines = [line.split() for line in log.read_text().splitlines()]
+    assert [line[:-1] for line in lines] == [["kill"], ["rm", "--force"]]
+    assert lines[0][-1] == lines[1][-1]
+    assert lines[0][-1].startswith(f"netlet-{os.getpid()}-")

@@ -198,11 +198,17 @@ def _end(process: subprocess.Popen[bytes], program: SandboxProgram, command: lis
     if program.watched:
         kill_all(list_descendants(process.pid))
     elif "--name" in command:  # a container
-        name = command[command.index("--name") + 1]
-        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-            subprocess.run(
-                [program.path, "kill", name], capture_output=True, timeout=20, check=False
-            )
+        _call_client(program, command, "kill")
     with contextlib.suppress(OSError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+    if not program.watched and "--name" in command:
+        # One that was created but not started is still there.
+        _call_client(program, command, "rm", "--force")
+
+
+def _call_client(program: SandboxProgram, command: list[str], *words: str) -> None:
+    """Call Podman or Docker about the container of a command, whether it exists or not."""
+    name = command[command.index("--name") + 1]
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        subprocess.run([program.path, *words, name], capture_output=True, timeout=20, check=False)
