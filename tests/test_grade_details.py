@@ -7,10 +7,12 @@ import io
 
 import torch
 from class_of_students import spot_data
+from torch import nn
 
 from netlet.budgets import Budget, ModelCost, RuleResult
 from netlet.classroom import Grade, grade_files
 from netlet.classroom.examine import Examination, _judge_rules
+from netlet.classroom.recount import count_again
 from netlet.classroom.student_page import student_page
 from netlet.evaluation import score_logits
 
@@ -57,3 +59,32 @@ def test_submitted_weights_are_judged_by_their_last_epoch_only() -> None:
     ):
         rules = _judge_rules(cost, budget, [perfect] * epochs, "spots", complete=complete)
         assert [rule.state for rule in rules] == states
+
+
+def count(net: nn.Module, **more: int) -> int:
+    """Return the counted parameters of a net with more tensors, by their names and sizes."""
+    tensors = {name.replace("__", "."): torch.zeros(size) for name, size in more.items()}
+    cost = ModelCost(parameters=1, macs=1, weight_bytes=4, activation_bytes=4)
+    return count_again(cost, {**net.state_dict(), **tensors})[0].parameters
+
+
+def test_the_statistics_of_honest_nets_are_no_parameters() -> None:
+    for net in (
+        nn.Sequential(nn.Conv2d(1, 8, 3), nn.BatchNorm2d(8), nn.Conv2d(8, 10, 1)),
+        nn.Sequential(nn.Conv2d(8, 8, 1, groups=8, bias=False), nn.BatchNorm2d(8)),
+        nn.Sequential(nn.Conv2d(1, 8, 3, bias=False), nn.BatchNorm2d(8, affine=False)),
+        nn.Sequential(nn.Conv2d(1, 8, 3), nn.BatchNorm2d(8, track_running_stats=False)),
+    ):
+        assert count(net) == sum(parameter.numel() for parameter in net.parameters())
+
+
+def test_what_is_only_named_like_statistics_counts() -> None:
+    net = nn.Linear(9, 10)  # 100 parameters
+    assert count(net, a__running_mean=20, a__running_var=20, a__num_batches_tracked=1) == 100
+    assert count(net, a__running_mean=20, a__running_var=20) == 100
+    assert count(net, a__running_mean=20) == 120
+    assert count(net, a__running_mean=20, a__running_var=30) == 150
+    assert count(net, a__running_mean=20, a__running_var=20, a__num_batches_tracked=7) == 107
+    assert count(net, a__running_mean=5_000, a__running_var=5_000) == 10_100
+    many = {f"{n}__{kind}": 500 for n in range(9) for kind in ("running_mean", "running_var")}
+    assert count(net, **many) == (100 + 18 * 500) // 2

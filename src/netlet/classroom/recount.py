@@ -9,7 +9,6 @@ import torch
 
 from netlet.budgets import ModelCost
 
-_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 _MOST_STATISTICS = 4_096  # numbers in one tensor
 _LARGEST_COUNT = 1 << 53
 
@@ -28,11 +27,11 @@ def check_counts(cost: ModelCost) -> None:
 def count_again(cost: ModelCost, state: Mapping[str, torch.Tensor]) -> tuple[ModelCost, list[str]]:
     """Count the numbers in the tensors that came back; the larger count is used.
 
-    Buffers count, too, except the statistics of batch normalization.
+    Buffers count, too, except the statistics of batch normalization. At most half of all numbers
+    are statistics: a layer has two for each channel, and there are at least two weights for it.
     """
-    counted = sum(
-        tensor.numel() for name, tensor in state.items() if not _is_statistic(name, tensor)
-    )
+    total = sum(tensor.numel() for tensor in state.values())
+    counted = max(total - _count_statistics(state), total // 2)
     size = sum(tensor.numel() * tensor.element_size() for tensor in state.values())
     notes = []
     if counted > cost.parameters:
@@ -50,6 +49,15 @@ def count_again(cost: ModelCost, state: Mapping[str, torch.Tensor]) -> tuple[Mod
     )
 
 
-def _is_statistic(name: str, tensor: torch.Tensor) -> bool:
-    small = tensor.dim() <= 1 and tensor.numel() <= _MOST_STATISTICS
-    return small and name.rpartition(".")[2] in _STATISTICS
+def _count_statistics(state: Mapping[str, torch.Tensor]) -> int:
+    """Return how many numbers can be the statistics of layers of batch normalization."""
+    found = 0
+    for name, mean in state.items():
+        layer, dot, last = name.rpartition(".")
+        variance = state.get(f"{layer}{dot}running_var")
+        if last != "running_mean" or variance is None or mean.shape != variance.shape:
+            continue
+        if mean.dim() == 1 and mean.numel() <= _MOST_STATISTICS:
+            batches = state.get(f"{layer}{dot}num_batches_tracked")  # own layers may have none
+            found += 2 * mean.numel() + (batches is not None and batches.numel() == 1)
+    return found
