@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import csv
 import io
+import random
+from pathlib import Path
 
+import pytest
 import torch
-from class_of_students import spot_data
+from class_of_students import notebook, spot_data, zip_of
 from torch import nn
 
 from netlet.budgets import Budget, ModelCost, RuleResult
-from netlet.classroom import Grade, grade_files
+from netlet.classroom import Grade, Submission, grade_files, source_size
 from netlet.classroom.examine import Examination, _judge_rules
 from netlet.classroom.recount import count_again
 from netlet.classroom.student_page import student_page
+from netlet.classroom.submissions import copy_submission
+from netlet.errors import GradingError
 from netlet.evaluation import score_logits
 
 MESSAGE = "Use fewer channels,\nor a smaller kernel."
@@ -88,3 +93,27 @@ def test_what_is_only_named_like_statistics_counts() -> None:
     assert count(net, a__running_mean=5_000, a__running_var=5_000) == 10_100
     many = {f"{n}__{kind}": 500 for n in range(9) for kind in ("running_mean", "running_var")}
     assert count(net, **many) == (100 + 18 * 500) // 2
+
+
+def test_a_large_directory_of_a_zip_file_is_not_read(tmp_path: Path) -> None:
+    files: dict[str, bytes | str] = {f"{n}{'x' * 60_000}.py": "" for n in range(200)}
+    (tmp_path / "s.zip").write_bytes(zip_of(files))
+    with pytest.raises(GradingError, match="has a zip file of too many files"):
+        copy_submission(Submission("s", tmp_path / "s.zip"), tmp_path / "target")
+
+
+def test_a_large_notebook_is_not_parsed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "m.ipynb"
+    file.write_text(notebook("y = 2"))
+    assert source_size._code_of(file).endswith(b"y = 2")
+    monkeypatch.setattr(source_size, "_MAX_PARSED_BYTES", 9)
+    assert source_size._code_of(file) == file.read_bytes()
+
+
+def test_code_that_can_hold_a_table_is_noted(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("x = 1\n" * 100_000)
+    assert source_size.describe_large_code(tmp_path) == []
+    for name in ("b.py", "c.py"):
+        (tmp_path / name).write_text(random.Random(name).randbytes(10_000).hex())
+    (note,) = source_size.describe_large_code(tmp_path)
+    assert "bytes compressed, enough for a table of answers" in note

@@ -11,13 +11,17 @@ from netlet.classroom.submissions import SOURCES
 # A table of answers for 10,000 images needs at least about this much after compression: a label
 # and enough of a hash to tell the image from the others, 17 bits for each.
 _TABLE_BYTES = 20_000
+# Parsed outside of the sandbox, where JSON takes up to twenty times as much memory.
+_MAX_PARSED_BYTES = 16 << 20
 
 
 def describe_large_code(folder: Path) -> list[str]:
     """Return a note if the code of a submission could hold the answers for the test images."""
     files = [path for path in folder.rglob("*") if path.suffix in SOURCES and path.is_file()]
-    text = b"".join(_code_of(file) for file in sorted(files))
-    size = len(zlib.compress(text, 6))
+    compressor, size = zlib.compressobj(6), 0
+    for file in sorted(files):
+        size += len(compressor.compress(_code_of(file)))
+    size += len(compressor.flush())
     if size <= _TABLE_BYTES:
         return []
     return [
@@ -27,9 +31,9 @@ def describe_large_code(folder: Path) -> list[str]:
 
 
 def _code_of(file: Path) -> bytes:
-    """Return the code in a file, of a notebook without its outputs."""
+    """Return the code in a file, of a notebook without its outputs, unless it is very large."""
     content = file.read_bytes()
-    if file.suffix != ".ipynb":
+    if file.suffix != ".ipynb" or len(content) > _MAX_PARSED_BYTES:
         return content
     try:
         cells = json.loads(content)["cells"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import shutil
 import stat
@@ -26,6 +27,7 @@ _MAX_FILE_BYTES = 64 << 20
 _MAX_BYTES = 256 << 20
 _MAX_DEPTH = 12
 _CHUNK = 1 << 20
+_MAX_DIRECTORY_BYTES = 8 << 20  # of a zip file: about 200 for each entry
 # The other methods are rare, and a few bytes of theirs can ask for gigabytes of memory.
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
@@ -192,9 +194,19 @@ def _walk(folder: Path) -> Iterator[tuple[Path, PurePosixPath]]:
                 yield path, inside / name
 
 
+class _ZipFile(io.FileIO):
+    """A file of which Python's zipfile does not read a very large directory into memory."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read some bytes; a directory is read at once, and contents in small parts."""
+        if size is not None and size > _MAX_DIRECTORY_BYTES:
+            raise GradingError("has a zip file of too many files; hand in only the net's")
+        return super().read(size)
+
+
 def _extract(path: Path, copied: _Copier) -> None:
     """Copy what a zip file holds; its own words on sizes are not believed."""
-    with zipfile.ZipFile(path) as archive:
+    with _ZipFile(path) as file, zipfile.ZipFile(file) as archive:
         entries = archive.infolist()
         if len(entries) > 10 * _MAX_FILES:
             raise GradingError(f"has {len(entries):,} files; hand in only the net's")
