@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import random
 from pathlib import Path
@@ -13,7 +14,7 @@ from class_of_students import notebook, spot_data, zip_of
 from torch import nn
 
 from netlet.budgets import Budget, ModelCost, RuleResult
-from netlet.classroom import Grade, Submission, grade_files, source_size
+from netlet.classroom import Grade, GradingSettings, Submission, grade_files, source_size
 from netlet.classroom.examine import Examination, _judge_rules
 from netlet.classroom.recount import count_again
 from netlet.classroom.student_page import student_page
@@ -117,3 +118,10 @@ def test_code_that_can_hold_a_table_is_noted(tmp_path: Path) -> None:
         (tmp_path / name).write_text(random.Random(name).randbytes(10_000).hex())
     (note,) = source_size.describe_large_code(tmp_path)
     assert "bytes compressed, enough for a table of answers" in note
+
+
+def test_the_time_limit_is_that_of_the_command_line() -> None:
+    settings = GradingSettings(budget=Budget(params_below=80))
+    assert settings.seconds_per_seed == 120
+    assert dataclasses.replace(settings, retrain="claim").seconds_per_seed == 1_800
+    assert dataclasses.replace(settings, time_limit_s=7).seconds_per_seed == 7

@@ -131,7 +131,7 @@ class Examiner:
             "mean": used.mean if claim.mean is None else claim.mean,
             "std": used.std if claim.std is None else claim.std,
         }
-        seconds = settings.time_limit_s * (len(settings.seeds) if recipe else 1)
+        seconds = settings.seconds_per_seed * (len(settings.seeds) if recipe else 1)
         limits = Limits(wall_s=seconds, answer_bytes=_ANSWER_BYTES)
         return run_task(_FUNCTION, request, inputs, limits, self._program, self._stop)
 

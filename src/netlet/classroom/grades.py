@@ -10,6 +10,7 @@ from netlet.classroom.roster import Claim
 from netlet.recipes import Recipe
 
 GradeState = Literal["PASS", "FAIL", "NOT YET", "NOT JUDGED", "UNKNOWN", "REVIEW", "ERROR"]
+_SECONDS, _SECONDS_TO_TRAIN = 120.0, 1_800.0  # for a submission, for each seed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +25,7 @@ class GradingSettings:
             for the submitted weights.
         seeds: The seeds to train with; the run of median accuracy counts.
         points: Points for a submission that meets every rule.
-        time_limit_s: Seconds for a submission, for each seed.
+        time_limit_s: Seconds for a submission, for each seed; None: 120, or 1,800 to retrain.
         trust: Whether to run the code without a sandbox.
     """
 
@@ -34,8 +35,15 @@ class GradingSettings:
     retrain: Recipe | str | None = None
     seeds: tuple[int, ...] = (0,)
     points: float = 100
-    time_limit_s: float = 60
+    time_limit_s: float | None = None
     trust: bool = False
+
+    @property
+    def seconds_per_seed(self) -> float:
+        """The time limit that applies."""
+        if self.time_limit_s is not None:
+            return self.time_limit_s
+        return _SECONDS_TO_TRAIN if self.retrain else _SECONDS
 
     def to_dict(self) -> dict[str, Any]:
         """Return what a grade depends on, as text where it has other values."""

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from netlet.classroom.examine import Examination
     from netlet.data import Split
 
-_SECONDS, _SECONDS_TO_TRAIN = 120.0, 1_800.0
 _CLAIM = "claim"
 
 
@@ -257,7 +256,7 @@ def _make_settings(
         retrain=recipe or (_CLAIM if retrain else None),
         seeds=tuple(range(first, first + seeds)),
         points=options.points or 100,
-        time_limit_s=options.time_limit or (_SECONDS_TO_TRAIN if retrain else _SECONDS),
+        time_limit_s=options.time_limit,
         trust=trust,
     )
 
