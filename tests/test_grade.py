@@ -238,7 +238,7 @@ def test_the_options_of_a_class_are_read_from_its_budget_file(tmp_path: Path) ->
         ("points = 0", "points is 0 in [grade]; write points = 100, for example"),
         ("seeds = true", "seeds is True in [grade]; write seeds = 3, for example"),
         ("net = 3", 'net is 3 in [grade]; write net = "model.py:Net", for example'),
-        ("seeds = 3", "--seeds is for --retrain"),
+        ("seeds = 3", "class.toml: seeds in [grade] is for retrain; add retrain = 'quick'"),
         ("retrain = 'magic'", "no recipe 'magic'"),
     ],
 )

@@ -238,7 +238,7 @@ def _make_settings(
     from netlet.classroom import GradingSettings
     from netlet.classroom.class_file import read_class_file
 
-    named_weights = options.weights
+    named_weights, named_seeds = options.weights, options.seeds
     if is_budget_file(name):
         options = options.fill_from(read_class_file(Path(name)))
     if options.retrain and named_weights:
@@ -246,6 +246,11 @@ def _make_settings(
     retrain, seeds = options.retrain, options.seeds or 1
     recipe = catalog.find_recipe(retrain) if retrain not in (None, _CLAIM) else None
     if not retrain and seeds > 1:
+        if named_seeds is None:
+            raise GradingError(
+                f"{name}: seeds in [grade] is for retrain; add retrain = 'quick', for example, or "
+                "leave seeds out"
+            )
         raise GradingError("--seeds is for --retrain; add it, or leave --seeds out")
 
     first = options.first_seed or 0
