@@ -221,6 +221,9 @@ def test_commands_take_a_file_for_a_budget(
     assert "eight_k" in netlet("budget")[1]
     assert load_budget(write(tmp_path, netlet("budget", "--template")[1])).requires
     assert load_budget(write(tmp_path, netlet("budget", "eight_k", "--toml")[1])).name == "eight_k"
+    code, out, err = netlet("budget", "eight_k", "--template")
+    assert (code, out) == (2, "")
+    assert "--template takes no name" in err
     code, _, err = netlet("check", "net.py:Net", "--budget", "seven.toml")
     assert code == 2
     assert "seven.toml" in err

@@ -36,8 +36,10 @@ def budget(
 
     BUDGET may be a TOML file, which is checked. --budget FILE uses it in the other commands.
     """
-    if template + toml + json > 1 or (template and name is not None):
+    if template + toml + json > 1:
         raise BudgetError("--template, --toml and --json are three forms; pass one of them")
+    if template and name is not None:
+        raise BudgetError("--template takes no name; leave the name or --template out")
     if template:
         print_result(TEMPLATE.rstrip("\n"), lines=True)
     elif name is None:
