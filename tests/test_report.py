@@ -40,6 +40,8 @@ from netlet.report import (
 )
 from netlet.report.figures import new_figure
 from netlet.report.label_placement import Label, place_labels
+from netlet.report.mistakes import add_mistakes
+from netlet.report.page import Draft
 from netlet.report.tables import (
     Bold,
     Code,
@@ -363,6 +365,10 @@ def test_mistakes_whose_label_annotators_reject_are_marked() -> None:
     assert [axes.spines["top"].get_visible() for axes in gallery] == [True, True, False, False]
     table = study_page(disputed_study(947, 17)).tables["mistakes"]
     assert [row[-1] for row in table.rows] == ["by 5 of 5", ""]
+    found = dataclasses.replace(disputed_study(947), total=5_000)
+    draft = Draft()
+    add_mistakes(draft, found, None)
+    assert "reaches at most 99.70%" in draft.finish("study").text
 
 
 @pytest.mark.parametrize("change", ["another data set", "val"])

@@ -54,7 +54,7 @@ def add_mistakes(draft: Draft, study: Study, images: Split | None) -> None:
             f"Below each: label and prediction, mean confidence, number of the image{share}.",
             draft.figure("mistakes", _draw_gallery(study, wrong, images, disputed), "Mistakes"),
         )
-    draft.add(_explain_disputed(every, wrong, disputed, framed=images is not None))
+    draft.add(_explain_disputed(study, every, wrong, disputed, framed=images is not None))
 
 
 def _draw_gallery(
@@ -88,6 +88,7 @@ def prepare_picture(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _explain_disputed(
+    study: Study,
     every: Sequence[WrongImage],
     shown: Sequence[WrongImage],
     disputed: Mapping[int, DisputedLabel],
@@ -99,6 +100,7 @@ def _explain_disputed(
         return ""
     wrong = sum(one.mistake.image in disputed for one in every)
     marked = sum(one.mistake.image in disputed for one in shown)
+    reach = 100 - 100 * len(disputed) / study.total
     where = (
         f" {marked} of them have an orange frame, with the number of annotators who reject the "
         f"label, of {ANNOTATORS}."
@@ -108,6 +110,6 @@ def _explain_disputed(
     return (
         f"Most annotators reject the label of {len(disputed)} test images; {wrong} of these are "
         f"among the misclassified ones.{where} A net that agrees with the annotators on all of "
-        f"them reaches at most {100 - len(disputed) / 100:.2f}%. The annotations are those of "
+        f"them reaches at most {reach:.2f}%. The annotations are those of "
         "Northcutt, Athalye and Mueller ([arXiv:2103.14749](https://arxiv.org/abs/2103.14749))."
     )
