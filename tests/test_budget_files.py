@@ -258,3 +258,12 @@ def test_the_page_shows_a_file_that_is_read(tmp_path: Path) -> None:
     budget = load_budget(write(tmp_path, example))
     assert budget.params_below
     assert budget.messages
+
+
+def test_the_table_of_grading_is_checked_without_grading(netlet: Netlet, tmp_path: Path) -> None:
+    file = write(tmp_path, "params_below = 8_000\n[grade]\npoint = 20\n")
+    code, out, err = netlet("budget", str(file))
+    assert (code, out) == (2, "")
+    assert "'point' is not a key of [grade]; did you mean 'points'?" in err
+    write(tmp_path, "params_below = 8_000\n[grade]\npoints = 20\n")
+    assert netlet("budget", str(file))[0] == 0

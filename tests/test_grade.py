@@ -20,6 +20,7 @@ from helpers import Netlet, needs_sandbox, start_interruptible
 
 from netlet import catalog
 from netlet.budgets import Budget, RuleResult, Score
+from netlet.budgets.class_file import ClassFile, read_class_file
 from netlet.classroom import (
     Grade,
     GradingSettings,
@@ -29,7 +30,6 @@ from netlet.classroom import (
     list_submissions,
     read_roster,
 )
-from netlet.classroom.class_file import ClassFile, read_class_file
 from netlet.classroom.perturbed_copy import shuffle_images
 from netlet.classroom.roster import Claim, read_claim
 from netlet.classroom.submissions import copy_submission, digest_files

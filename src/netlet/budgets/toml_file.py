@@ -24,7 +24,7 @@ MAX_RULES = 200
 _TEXTS = ("name", "title", "dataset", "judge")
 _LISTS = ("requires", "forbids")
 _LIMITS = (*COUNTS, *PERCENTAGES)
-# "grade" is a table for the options of netlet grade, which classroom.class_file reads.
+# "grade" is a table for the options of netlet grade, which class_file.py reads.
 _KEYS = (*_TEXTS, *_LIMITS, *_LISTS, "messages", "grade")
 _MAX_DOTS = 1_000  # of a line: the time to parse a key grows with their square
 # What people write for a key, where spelling alone does not lead to it.

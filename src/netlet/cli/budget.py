@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from netlet import catalog
-from netlet.budgets import TEMPLATE, Budget, to_toml
+from netlet.budgets import TEMPLATE, Budget, is_budget_file, to_toml
+from netlet.budgets.class_file import read_class_file
 from netlet.cli.listing import budget_row, budget_table
 from netlet.cli.options import Json, budget_names
 from netlet.cli.results import print_json, print_result
@@ -52,6 +54,8 @@ def budget(
             print_result(budget_table(rows), lines=True)
     else:
         found = catalog.find_budget(name)
+        if is_budget_file(name):
+            read_class_file(Path(name))  # checks its table [grade]
         if json:
             texts = {"title": found.title, "messages": dict(found.messages)}
             print_json("budget", budget_row(found) | texts)

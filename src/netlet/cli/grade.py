@@ -10,6 +10,7 @@ import typer
 
 from netlet import catalog
 from netlet.budgets import Budget, is_budget_file
+from netlet.budgets.class_file import ClassFile, read_class_file
 from netlet.cli.datasets import check_outside_dataset, load_dataset
 from netlet.cli.options import (
     MAX_SEED,
@@ -30,7 +31,6 @@ from netlet.text import count_noun, dump_json
 
 if TYPE_CHECKING:
     from netlet.classroom import Grade, GradingSettings
-    from netlet.classroom.class_file import ClassFile
     from netlet.classroom.examine import Examination
     from netlet.data import Split
 
@@ -172,9 +172,6 @@ def grade(
     first_seed, points and time_limit in its table [grade].
     """
     chosen = catalog.find_budget(budget)  # before torch is imported: a typo is answered at once
-
-    from netlet.classroom.class_file import ClassFile
-
     options = ClassFile(net, weights, retrain, seeds, first_seed, points, time_limit)
     settings = _make_settings(budget, chosen, options, trust=trust)
     check_output_folder(out)
@@ -236,7 +233,6 @@ def _make_settings(
     name: str, budget: Budget, options: ClassFile, *, trust: bool
 ) -> GradingSettings:
     from netlet.classroom import GradingSettings
-    from netlet.classroom.class_file import read_class_file
 
     named_weights, named_seeds = options.weights, options.seeds
     if is_budget_file(name):
