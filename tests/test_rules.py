@@ -134,6 +134,13 @@ def test_a_learned_factor_is_read_without_a_warning(recwarn: pytest.WarningsReco
     assert not recwarn.list
 
 
+def test_a_sum_with_a_learned_factor_is_no_average() -> None:
+    scale = nn.Parameter(torch.full((1,), 1 / 49))
+    result = judge("GAP", lambda net, x: net.fc(x.sum((2, 3)) * net.s), s=scale)
+    assert result.state == "FAIL"
+    assert "without dividing" in result.found
+
+
 @pytest.mark.parametrize(
     "pool",
     [
@@ -445,6 +452,24 @@ def test_nothing_acts_on_the_prediction() -> None:
 def test_further_families(rule: str, head: Head) -> None:
     assert judge(rule, head).state == "PASS"
     assert judge(f"at least 4 {rule}", head).state == "FAIL"
+
+
+def add_mean(x: torch.Tensor) -> torch.Tensor:
+    return x + x.mean(1, keepdim=True)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        lambda net, x: mean_head(net, x - x.mean((2, 3), keepdim=True)),
+        lambda net, x: mean_head(net, x + x.amax(1, keepdim=True)),
+        lambda net, x: mean_head(net, (x - x.mean(1, True)) / (x.var(1, keepdim=True) + 1)),
+        lambda net, x: F.conv2d(add_mean(x[:, :1]), torch.ones(9, 1, 7, 7)),
+    ],
+)
+def test_a_value_and_its_own_mean_are_no_residual_connection(head: Head) -> None:
+    assert judge("residual connection", head).state == "FAIL"
+    assert judge("no residual connection", head).state == "PASS"
 
 
 def test_every_family_is_read_and_shows_what_would_satisfy_it() -> None:

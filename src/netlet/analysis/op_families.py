@@ -17,7 +17,6 @@ from netlet.graph import Node, Weight
 from netlet.graph.operations import (
     Activation,
     AdaptivePooling,
-    Arithmetic,
     BatchNorm,
     Concatenation,
     Convolution,
@@ -87,7 +86,7 @@ class Membership:
 
 
 def find_families(node: Node, rank: int, *, over_images: bool) -> Membership:
-    """Return what an operation is, apart from poolings over the whole map.
+    """Return what an operation is, apart from poolings over the whole map and sums.
 
     Args:
         node: In the graph.
@@ -114,7 +113,7 @@ def find_families(node: Node, rank: int, *, over_images: bool) -> Membership:
         return Membership(("BatchNorm", f"nn.BatchNorm{dims}d", ANY_NORM), weights=name)
     if isinstance(operation, Dropout):
         return _dropout(operation)
-    return Membership(_families_of_function(operation, node), unsure=unsure)
+    return Membership(_families_of_function(operation), unsure=unsure)
 
 
 def _convolution(operation: Convolution) -> Membership:
@@ -161,7 +160,7 @@ def _dropout(operation: Dropout) -> Membership:
     return Membership((DROPOUT, kind))
 
 
-def _families_of_function(operation: Operation, node: Node) -> tuple[str, ...]:
+def _families_of_function(operation: Operation) -> tuple[str, ...]:
     if isinstance(operation, Pooling):
         dims = len(operation.window)
         mode = "Max" if operation.mode == "max" else "Avg"
@@ -182,9 +181,6 @@ def _families_of_function(operation: Operation, node: Node) -> tuple[str, ...]:
         return ("Softmax", f"nn.{layer}")
     if isinstance(operation, Concatenation | Stack):
         return ("concatenation",)
-    if isinstance(operation, Arithmetic):
-        both = operation.function in ("add", "sub") and len(set(node.inputs)) > 1
-        return ("residual connection",) if both else ()
     if isinstance(operation, Attention):
         return ("attention",)
     if isinstance(operation, Opaque):

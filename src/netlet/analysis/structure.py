@@ -209,6 +209,8 @@ class _Reader:
             over_images = bool(node.inputs) and self._axes[node.inputs[0]].over_images
             rank = len(full_shape(self._graph, number))
             member = find_families(node, rank, over_images=over_images)
+        if self._joins_values(number, node):
+            member = Membership(("residual connection",))
         if _adds_weight(node) and inputs and all(LAYER in elements[i].families for i in inputs):
             member = replace(member, families=(*member.families, BIAS))
         if self._flattens(number, node):
@@ -235,6 +237,26 @@ class _Reader:
             return Membership(near=near)
         member = find_families(node, len(full_shape(self._graph, number)), over_images=False)
         return replace(member, near=(*member.near, *near))
+
+    def _joins_values(self, number: int, node: Node) -> bool:
+        """Return whether a node is a residual connection: a sum of two values of one shape.
+
+        A value and its own mean may have one shape, too, if it has a single place.
+        """
+        operation, read = node.operation, node.inputs
+        if not isinstance(operation, Arithmetic) or operation.function != "add":
+            return False
+        if len(set(read)) < 2:
+            return False
+        shape = full_shape(self._graph, number)
+        return all(full_shape(self._graph, value) == shape for value in read) and not any(
+            self._reduces(one, other) for one, other in (read, read[::-1])
+        )
+
+    def _reduces(self, value: int, other: int) -> bool:
+        """Return whether a value is a reduction of another one."""
+        node = self._graph.nodes[value - 1] if value else None
+        return node is not None and isinstance(node.operation, Reduction) and other in node.inputs
 
     def _flattens(self, number: int, node: Node) -> bool:
         if not isinstance(node.operation, Reshape) or not node.inputs:
