@@ -156,9 +156,11 @@ def _arithmetic(operation: Operation, axes: Axes, shape: Shape, output: Shape) -
 
 
 def _number(constant: object) -> float | None:
-    """Return a constant as a number; None if it has several."""
+    """Return a constant as a number; None if it has several, or training may change it."""
     if isinstance(constant, int | float):
         return float(constant)
+    if getattr(constant, "name", "") or getattr(constant, "source", ""):
+        return None
     tensor = getattr(constant, "tensor", None)
     return float(tensor.detach()) if tensor is not None and tensor.numel() == 1 else None
 
