@@ -102,6 +102,17 @@ def test_a_node_says_operation_inputs_shape_weights_and_module() -> None:
     assert graph.needed() == [1, 2, 3, 4, 5, 6]
 
 
+def test_a_dimension_swapped_with_itself_is_no_transpose() -> None:
+    linear = nn.Linear(4, 4)
+
+    def forward(net: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        return x.flatten(1)[:, :4] @ linear.weight.transpose(0, 0)
+
+    last = operations(graph_of(forward, linear))[-1]
+    assert isinstance(last, Linear)
+    assert torch.equal(last.weight.tensor, linear.weight.t())
+
+
 def test_dropout_is_a_node_in_both_modes_and_drops_nothing() -> None:
     layers = [nn.Dropout(0.2), nn.Dropout2d(0.3)]
 

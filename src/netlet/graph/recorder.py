@@ -186,7 +186,7 @@ class Recorder:
         """Record a call that reads no value: what it computes is a constant of the graph."""
         if name == "_local_scalar_dense":
             self._weight_read = self._weight_read or self._caller
-        self._weights.note_view(name, arguments.get("self"), outputs)
+        self._weights.note_view(name, arguments, outputs)
         self._weights.note_source(read, outputs)
         if read and outputs and name not in SHAPE_ONLY and name not in IDENTITIES:
             operation = self._translate(

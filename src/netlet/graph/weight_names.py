@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -48,17 +49,20 @@ class WeightNames:
             tensor = tensor.as_subclass(torch.Tensor)
         return Weight(name, tensor, "" if name else source)
 
-    def note_view(self, name: str, of: Any, outputs: list[torch.Tensor]) -> None:
+    def note_view(
+        self, name: str, arguments: Mapping[str, Any], outputs: list[torch.Tensor]
+    ) -> None:
         """Remember that a tensor is a registered one, transposed or as it is.
 
         Args:
             name: The name of the operation.
-            of: What it reads.
+            arguments: Its arguments by name.
             outputs: What it returned.
         """
+        of = arguments.get("self")
         if not outputs or not isinstance(of, torch.Tensor):
             return
-        if name in ("t", "transpose") and of.dim() == 2:
+        if of.dim() == 2 and (name == "t" or (name == "transpose" and _swaps(arguments))):
             self._transposed[id(outputs[0])] = of
             self._kept.append(outputs[0])
         elif name in ("alias", "detach") and id(of) in self._names:
@@ -79,3 +83,9 @@ class WeightNames:
             if source and id(out) not in self._names:
                 self._sources[id(out)] = source
                 self._kept.append(out)
+
+
+def _swaps(arguments: Mapping[str, Any]) -> bool:
+    """Return whether the arguments of ``transpose`` name both dimensions of a matrix."""
+    one, other = arguments.get("dim0"), arguments.get("dim1")
+    return isinstance(one, int) and isinstance(other, int) and (one - other) % 2 == 1
