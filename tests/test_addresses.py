@@ -223,3 +223,17 @@ def test_no_module_is_taken_from_a_folder_that_everybody_can_write_to(tmp_path: 
     (tmp_path / "open").chmod(0o777)
     with pytest.raises(NetError, match="No module named 'planted_kit'"):
         find_net(str(tmp_path / "open" / "mine" / "net.py"))
+
+
+def test_a_block_that_runs_on_import_is_no_main_block(tmp_path: Path) -> None:
+    path = tmp_path / "a.py"
+    path.write_text(f"{HEAD}if __name__ != '__main__':\n    net = nn.Sequential(nn.Flatten())\n")
+    assert len(find_net(f"{path}:net").builder()) == 1
+
+
+def test_code_that_forgets_its_own_module_has_its_own_error(tmp_path: Path) -> None:
+    path = tmp_path / "a.py"
+    lines = "    del sys.modules[__name__]\n    raise ValueError('mine')\n"
+    path.write_text(f"import sys\n{HEAD}class Net(nn.Flatten):\n{lines}")
+    with pytest.raises(NetError, match="ValueError: mine"):
+        find_net(f"{path}:Net")

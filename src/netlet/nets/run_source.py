@@ -67,7 +67,7 @@ def _run(tree: ast.Module, source: Source) -> ModuleType:
                 code = compile(ast.Module(list(part), []), filename, "exec", flags, True)
                 exec(code, vars(module))
     except BaseException:
-        del sys.modules[name]
+        sys.modules.pop(name, None)  # which the code may have removed itself
         raise
     return module
 

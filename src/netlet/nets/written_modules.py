@@ -96,7 +96,8 @@ def imports_of_cells(notebook: Path, written: Mapping[str, str]) -> Iterator[Non
         yield
     finally:
         # Last from now on: later imports by the net still work, and shadow no other module.
-        sys.meta_path.remove(finder)
+        with contextlib.suppress(ValueError):  # the code may have removed it
+            sys.meta_path.remove(finder)
         sys.meta_path.append(finder)
 
 
