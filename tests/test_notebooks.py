@@ -6,6 +6,7 @@ import ast
 import contextlib
 import json
 import re
+import sys
 import warnings
 from pathlib import Path
 from random import Random
@@ -22,7 +23,8 @@ from netlet.nets import build, complete_address, find_code, find_net
 from netlet.nets.device_moves import leave_out_missing_devices
 from netlet.nets.ipython_syntax import to_python
 from netlet.nets.notebook_files import read_notebook
-from netlet.nets.written_modules import name_modules
+from netlet.nets.script import names_bound, names_used
+from netlet.nets.written_modules import imports_of_cells, name_modules
 
 NOTEBOOKS = FIXTURES / "notebooks"
 SMALL = 72 + 8 + 16 + 80 + 10  # parameters of the net of most fixtures
@@ -476,3 +478,18 @@ def test_cells_that_databricks_exports_are_counted(tmp_path: Path) -> None:
 def test_files_that_cells_write_are_modules_by_their_paths() -> None:
     paths = ["model.py", "./a/b.py", "/content/kit/__init__.py", "../up.py", "x.txt", "no-name.py"]
     assert list(name_modules(dict.fromkeys(paths, ""))) == ["model", "a.b", "kit.__init__", "up"]
+
+
+def test_names_of_a_deep_expression_are_found() -> None:
+    tree = ast.parse(f"rate = {' + '.join(['one'] * 600)}")
+    assert names_used(tree) == {"one"}
+    assert list(names_bound(tree)) == ["rate"]
+
+
+def test_code_may_remove_what_finds_the_modules_of_its_cells(tmp_path: Path) -> None:
+    before = sys.meta_path.copy()
+    try:
+        with imports_of_cells(tmp_path / "a.ipynb", {}):
+            del sys.meta_path[0]
+    finally:
+        sys.meta_path[:] = before

@@ -99,15 +99,17 @@ def list_definitions(tree: ast.Module) -> list[str]:
 
 def names_bound(node: ast.AST) -> Iterator[str]:
     """Yield the module-level names that a statement binds, and ``*`` for a star import."""
-    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        yield node.name
-    elif isinstance(node, ast.Import | ast.ImportFrom):
-        yield from map(_bound_by, node.names)
-    elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-        yield node.id
-    elif not isinstance(node, (*_FUNCTIONS, *_COMPREHENSIONS)):
-        for child in ast.iter_child_nodes(node):
-            yield from names_bound(child)
+    left = [node]  # not recursive, since an expression may be nested deeper than Python's stack
+    while left:
+        node = left.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            yield from map(_bound_by, node.names)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+        elif not isinstance(node, (*_FUNCTIONS, *_COMPREHENSIONS)):
+            left += reversed([*ast.iter_child_nodes(node)])
 
 
 def names_used(node: ast.AST) -> set[str]:
@@ -115,19 +117,23 @@ def names_used(node: ast.AST) -> set[str]:
 
     Names read inside its functions and classes count, but not their local names.
     """
-    if isinstance(node, ast.Name):
-        return {node.id} if isinstance(node.ctx, ast.Load) else set()
-    if isinstance(node, _FUNCTIONS):
-        return _names_used_by_header(node) | _names_used_by_body(node)
-    if isinstance(node, ast.ClassDef):
-        methods = [child for child in node.body if isinstance(child, _FUNCTIONS)]
-        return names_used_at_once(node).union(*map(_names_used_by_body, methods))
-    children = names_used_by_all(ast.iter_child_nodes(node))
-    if isinstance(node, _COMPREHENSIONS):
-        return children - {
-            name for generator in node.generators for name in names_bound(generator.target)
-        }
-    return children
+    names, left = set[str](), [node]
+    while left:
+        node = left.pop()
+        if isinstance(node, ast.Name):
+            if isinstance(node.ctx, ast.Load):
+                names.add(node.id)
+        elif isinstance(node, _FUNCTIONS):
+            names |= _names_used_by_header(node) | _names_used_by_body(node)
+        elif isinstance(node, ast.ClassDef):
+            methods = [child for child in node.body if isinstance(child, _FUNCTIONS)]
+            names |= names_used_at_once(node).union(*map(_names_used_by_body, methods))
+        elif isinstance(node, _COMPREHENSIONS):
+            bound = {name for each in node.generators for name in names_bound(each.target)}
+            names |= names_used_by_all(ast.iter_child_nodes(node)) - bound
+        else:
+            left += ast.iter_child_nodes(node)
+    return names
 
 
 def names_used_at_once(node: ast.AST) -> set[str]:
@@ -196,10 +202,13 @@ def _names_used_by_body(
 
 def walk_outside_functions(node: ast.AST) -> Iterator[ast.AST]:
     """Yield the parts of a statement that run with it, and not when a function is called."""
-    yield node
-    for child in ast.iter_child_nodes(node):
-        if not isinstance(child, _FUNCTIONS) and not isinstance(node, _FUNCTIONS):
-            yield from walk_outside_functions(child)
+    left = [node]
+    while left:
+        node = left.pop()
+        yield node
+        if not isinstance(node, _FUNCTIONS):
+            inside = [c for c in ast.iter_child_nodes(node) if not isinstance(c, _FUNCTIONS)]
+            left += reversed(inside)
 
 
 def names_used_by_all(nodes: Iterable[ast.AST]) -> set[str]:
@@ -239,7 +248,20 @@ def _is_always_kept(node: ast.AST) -> bool:
 
 
 def is_main_guard(node: ast.AST) -> bool:
-    """Return whether a statement is ``if __name__ == "__main__"``."""
-    return isinstance(node, ast.If) and any(
-        isinstance(n, ast.Name) and n.id == "__name__" for n in ast.walk(node.test)
-    )
+    """Return whether a statement is ``if __name__ == "__main__"``, perhaps with ``and``."""
+    if not isinstance(node, ast.If):
+        return False
+    tests = [node.test]
+    if isinstance(node.test, ast.BoolOp) and isinstance(node.test.op, ast.And):
+        tests = node.test.values
+    return any(map(_compares_with_main, tests))
+
+
+def _compares_with_main(test: ast.expr) -> bool:
+    """Return whether an expression is ``__name__ == "__main__"``."""
+    if not isinstance(test, ast.Compare) or not isinstance(test.ops[0], ast.Eq):
+        return False
+    sides = [test.left, *test.comparators]
+    names = [side.id for side in sides if isinstance(side, ast.Name)]
+    texts = [side.value for side in sides if isinstance(side, ast.Constant)]
+    return names == ["__name__"] and texts == ["__main__"]
