@@ -78,7 +78,7 @@ def _load_user_net(address: str) -> NetEntry:
         )
     note_user_code()
     code = find_code(address)
-    with _one_line_errors(address, "importing it failed"):
+    with _one_line_errors(address, "importing it failed", keep_random=True):
         target, selection = _resolve_target(place, attribute, address)
         target = unwrap_all(target)
     shown = address if selection is None else _describe_choice(address, selection)
@@ -150,11 +150,17 @@ def _resolve_target(place: str, attribute: str, address: str) -> tuple[object, S
 
 
 @contextlib.contextmanager
-def _one_line_errors(address: str, what: str) -> Iterator[None]:
-    """Turn every exception of a user's code into a one-line NetError."""
-    # The weights may depend on the random generators, and then the next ones on their state.
+def _one_line_errors(address: str, what: str, *, keep_random: bool = False) -> Iterator[None]:
+    """Turn every exception of a user's code into a one-line NetError.
+
+    Args:
+        address: The address of the net.
+        what: What fails, for the message.
+        keep_random: As of :class:`Isolation`. When a net is built, its weights may depend on the
+            random generators, and then the next ones on their state.
+    """
     try:
-        with Isolation(keep_random="import" in what):
+        with Isolation(keep_random=keep_random):
             yield
     except NetError:
         raise
