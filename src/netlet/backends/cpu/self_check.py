@@ -23,6 +23,7 @@ from netlet.backends.cpu.check_inputs import (
 )
 from netlet.backends.cpu.errors import CompilationError
 from netlet.backends.cpu.expected_step import (
+    SLACK_FACTOR,
     ExpectedStep,
     Slack,
     allow_for_last_bits,
@@ -260,7 +261,7 @@ def _check_evaluation(
         if attempt >= _ATTEMPTS:
             for _ in perturb_weights(twin, checked.half):
                 other = reference_logits(program, images, half=checked.half, training=False)
-                tolerance = max(tolerance, 3 * typical_error(other, wanted))
+                tolerance = max(tolerance, SLACK_FACTOR * typical_error(other, wanted))
     for one in bound:
         for n in dict.fromkeys((checked.images, checked.images // 2 + 1, 1)):
             logits = one.compute_logits(images[:n].contiguous())
