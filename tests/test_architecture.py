@@ -170,7 +170,11 @@ def test_help_never_imports_torch() -> None:
         "predict",
         "frontier",
         "search",
-        "search",
+        "init",
+        "lr",
+        "explain",
+        "grade",
+        "budget",
     ):
         assert verb in done.stdout
 
