@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from netlet.analysis import summary
 from netlet.backends.cpu.build_program import read_program
 from netlet.backends.cpu.c_source import generate_c_source
-from netlet.errors import ExportError
+from netlet.errors import ExportError, NetError
 from netlet.export import build_inference_graph
 from netlet.graph import Graph, WithoutDropout, trace_graph
 from netlet.graph.dependence import Mixture
@@ -111,6 +111,15 @@ def test_a_dimension_swapped_with_itself_is_no_transpose() -> None:
     last = operations(graph_of(forward, linear))[-1]
     assert isinstance(last, Linear)
     assert torch.equal(last.weight.tensor, linear.weight.t())
+
+
+def test_an_error_of_several_lines_is_told_by_its_first() -> None:
+    def forward(net: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        raise ValueError("too small\nfor this net")
+
+    with pytest.raises(NetError) as caught:
+        graph_of(forward)
+    assert str(caught.value) == "Net: does not run on an image 2x8x6 (too small)"
 
 
 def test_dropout_is_a_node_in_both_modes_and_drops_nothing() -> None:

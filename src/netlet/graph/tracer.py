@@ -55,8 +55,9 @@ def trace_graph(net: nn.Module, shape: Sequence[int]) -> Graph:
     try:
         return Tracer(unwrap(net), torch.zeros(BATCH, *shape)).run().graph
     except Exception as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise NetError(
-            f"{type(net).__name__}: does not run on an image {format_shape(shape)} ({error})"
+            f"{type(net).__name__}: does not run on an image {format_shape(shape)} ({reason})"
         ) from error
 
 
