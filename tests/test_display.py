@@ -293,6 +293,18 @@ def test_long_values_are_shortened_and_long_lists_cut() -> None:
     )
 
 
+def test_a_long_list_is_read_only_until_it_is_too_long() -> None:
+    seen = []
+
+    class Item:
+        def __repr__(self) -> str:
+            seen.append(self)
+            return "item"
+
+    assert short_repr("Thing", {"a": [Item()] * 100_000}) == "Thing(a=<100000 items>)"
+    assert len(seen) < 100
+
+
 @pytest.mark.parametrize("kind", ["run", "study", "comparison", "frontier", "range test"])
 def test_plots_draw_on_their_own_axes_and_on_given_ones(
     values: dict[str, object], kind: str

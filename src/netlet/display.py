@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -103,13 +103,15 @@ def shorten_repr(value: object, width: int) -> str:
         text = repr(value)
         return escape_controls(text if len(text) <= width else repr(f"{value[: width - 5]}..."))
     if isinstance(value, Mapping):
-        items = [f"{shorten_repr(k, width)}: {shorten_repr(v, width)}" for k, v in value.items()]
-        return _join(items, "{}", width)
-    if type(value) in (list, tuple):
-        items = [shorten_repr(item, width) for item in value]  # type: ignore[attr-defined]
-        if type(value) is tuple and len(items) == 1:
-            return f"({items[0]},)" if len(items[0]) < width else "<1 item>"
-        return _join(items, "[]" if type(value) is list else "()", width)
+        pairs = (f"{shorten_repr(k, width)}: {shorten_repr(v, width)}" for k, v in value.items())
+        return _join(pairs, len(value), "{}", width)
+    if isinstance(value, list | tuple) and type(value) in (list, tuple):
+        items = (shorten_repr(item, width) for item in value)
+        if type(value) is tuple and len(value) == 1:
+            only = next(items)
+            return f"({only},)" if len(only) < width else "<1 item>"
+        brackets = "[]" if type(value) is list else "()"
+        return _join(items, len(value), brackets, width)
     if hasattr(value, "shape") and hasattr(value, "dtype") and getattr(value, "ndim", None):
         return f"<{format_shape(value.shape)} {value.dtype}>"
     if isinstance(value, type) or callable(value):
@@ -120,9 +122,15 @@ def shorten_repr(value: object, width: int) -> str:
     return f"<{type(value).__name__}>"
 
 
-def _join(items: list[str], brackets: str, width: int) -> str:
-    text = f"{brackets[0]}{', '.join(items)}{brackets[1]}"
-    return text if len(text) <= width else f"<{len(items)} item{'s' * (len(items) != 1)}>"
+def _join(items: Iterable[str], count: int, brackets: str, width: int) -> str:
+    """Return items in brackets, or only how many there are as soon as they are too long."""
+    found, length = list[str](), len(brackets)
+    for item in items:
+        length += len(item) + (2 if found else 0)
+        if length > width:
+            return f"<{count} item{'s' * (count != 1)}>"
+        found.append(item)
+    return f"{brackets[0]}{', '.join(found)}{brackets[1]}"
 
 
 def _is_default(field: dataclasses.Field[Any], value: object) -> bool:
