@@ -294,7 +294,7 @@ def test_long_values_are_shortened_and_long_lists_cut() -> None:
 
 
 def test_a_long_list_is_read_only_until_it_is_too_long() -> None:
-    seen = []
+    seen: list[object] = []
 
     class Item:
         def __repr__(self) -> str:
@@ -385,6 +385,15 @@ def test_without_matplotlib_html_has_no_curves_and_plot_says_what_to_install(
         run.plot()
     page = run._repr_html_()
     assert "pip install" in page
+    assert "<svg" not in page
+
+
+def test_a_run_that_contradicts_itself_has_facts_and_no_curves(values: dict[str, object]) -> None:
+    run = values["run"]
+    assert isinstance(run, Run)
+    score = dataclasses.replace(run.train_score, total=run.train_score.total + 1)
+    page = dataclasses.replace(run, train_score=score)._repr_html_()
+    assert "<table>" in page
     assert "<svg" not in page
 
 

@@ -18,7 +18,7 @@ from netlet.analysis import ReceptiveField, Summary
 from netlet.budgets import Verdict
 from netlet.data import Dataset, Split, draw_contact_sheet
 from netlet.display import Displayed, shorten_repr
-from netlet.errors import DataError, ReportError
+from netlet.errors import DataError, RecordError, ReportError
 from netlet.evaluation import Evaluation, Explanation, Prediction, Predictions
 from netlet.evaluation.format import (
     CONFUSION_TITLE,
@@ -92,7 +92,11 @@ def _(value: Evaluation) -> str:
 @to_html.register
 def _(value: Run) -> str:
     verdict = to_html(value.verdict) if value.verdict else ""
-    return _section("Run", _facts_table(value), verdict, _curves(Study.from_runs([value])))
+    try:
+        curves = _curves(Study.from_runs([value]))
+    except RecordError as error:  # of a run whose values contradict each other
+        curves = _lines([str(error)])
+    return _section("Run", _facts_table(value), verdict, curves)
 
 
 @to_html.register
