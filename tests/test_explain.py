@@ -94,6 +94,30 @@ def test_feature_maps_are_those_that_each_layer_returns() -> None:
     assert found.layers[-1].maps.shape == (2, 3, 1, 1)
 
 
+class Branches(nn.Module):
+    """Drops values of a branch after another one has run, and pools all images as one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.other = nn.Conv2d(1, 3, 3), nn.Conv2d(1, 3, 3)
+        self.drop, self.pool = nn.Dropout(0.5), nn.MaxPool2d(2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        one, other = self.one(x), self.other(x)
+        self.pool(one.flatten(0, 1)[None])
+        return (self.drop(one) + other).mean((2, 3))
+
+
+def test_only_layers_that_change_the_maps_of_each_image_are_shown() -> None:
+    names = [layer.name for layer in explain(Branches(), noise(2), PLAIN).layers]
+    assert names == ["one", "other"]
+
+
+def test_a_class_is_a_whole_number() -> None:
+    with pytest.raises(TypeError, match="the class to explain is of the type str; pass its number"):
+        explain(Signs(), noise(2), PLAIN, target="1")  # type: ignore[arg-type]
+
+
 def test_the_net_stays_as_it_is() -> None:
     net = Twice().train()
     before = {key: value.clone() for key, value in net.state_dict().items()}

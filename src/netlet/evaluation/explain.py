@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from netlet.data.batches import normalize
 from netlet.display import Displayed
-from netlet.errors import NetError
+from netlet.errors import NetError, check_type
 from netlet.evaluation.evaluate import to_probabilities
 from netlet.nets.compiled_nets import unwrap, without_compiler
 from netlet.nets.device_errors import explain_device_errors
@@ -117,7 +117,7 @@ def explain(
         without_compiler(),
         eval_mode(net),
         torch.enable_grad(),
-        _record_maps(net) as recorded,
+        _record_maps(net, len(images)) as recorded,
     ):
         # A copy of what has a gradient: the net may write to its input.
         inputs = normalize(images, recipe or Recipe()).requires_grad_().clone()
@@ -140,23 +140,35 @@ def explain(
 
 
 @contextmanager
-def _record_maps(net: nn.Module) -> Iterator[list[LayerMaps]]:
-    """Yield a list that the runs of the net's innermost modules fill with their feature maps."""
+def _record_maps(net: nn.Module, images: int) -> Iterator[list[LayerMaps]]:
+    """Yield a list that the runs of the net's innermost modules fill with their feature maps.
+
+    Args:
+        net: The net.
+        images: The number of images; what has another first size holds no maps of each.
+    """
     recorded: list[LayerMaps] = []
     runs: dict[str, int] = {}
+    given: dict[str, torch.Tensor] = {}  # what each module reads, before it may write to it
     handles = []
 
     def record(name: str, module: nn.Module) -> None:
-        def keep(_: nn.Module, given: object, out: object) -> torch.Tensor | None:
+        def remember(_: nn.Module, args: tuple[object, ...]) -> None:
+            if args and isinstance(args[0], torch.Tensor) and args[0].dim() == 4:
+                given[name] = args[0].detach().clone()
+
+        def keep(_: nn.Module, args: object, out: object) -> torch.Tensor | None:
+            before = given.pop(name, None)
             if not isinstance(out, torch.Tensor) or out.dim() != 4 or not out.is_floating_point():
                 return None
-            if recorded and _is_equal(recorded[-1].maps, out):
+            if len(out) != images or (before is not None and _is_equal(before, out)):
                 return None
             runs[name] = runs.get(name, 0) + 1
             label = name if runs[name] == 1 else f"{name}#{runs[name]}"
             recorded.append(LayerMaps(label, type(module).__name__, out))
             return out.clone()  # the next layer may write to its input
 
+        handles.append(module.register_forward_pre_hook(remember))
         handles.append(module.register_forward_hook(keep))
 
     for name, module in list_modules(net):
@@ -224,7 +236,9 @@ def _check_target(target: int, probabilities: torch.Tensor) -> torch.Tensor:
 
     Raises:
         NetError: The net has no such class.
+        TypeError: It is no whole number.
     """
+    check_type(target, int, "the class to explain", "its number, like 3")
     n, classes = probabilities.shape
     if not 0 <= target < classes:
         raise NetError(f"no class {target}; the net has classes 0 to {classes - 1}")
