@@ -200,6 +200,9 @@ def test_report_finds_the_study_of_the_repository(repository: Path) -> None:
     study.parent.mkdir(parents=True)
     study.write_text("{}")
     assert default_records() == ["studies/model.py_Net"]
+    (repository / "notes").mkdir()
+    with contextlib.chdir(repository / "notes"):
+        assert default_records() == ["../studies/model.py_Net"]
     (repository / "netlet.toml").write_text('records = ["swift", "ladders/own"]\n')
     assert default_records() == ["swift", "ladders/own"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -159,17 +160,25 @@ def _describe(value: object) -> str:
 
 
 def _find_record(own: RepositorySettings) -> str | None:
-    """Return the folder of the study of the settings' net, else that of its newest run."""
+    """Return the folder of the study of the settings' net, else that of its newest run.
+
+    They are looked for in the working directory, then in the folder of the settings.
+    """
     from netlet.nets import complete_address
 
-    name = safe_folder_name(complete_address(str(own.net)))
-    if own.dataset not in (None, "mnist"):
-        images = Path(str(own.dataset))
-        label = f"{images.name}/" if images.is_dir() else images.name
-        name = safe_folder_name(f"{complete_address(str(own.net))}-{label}")
-    study = STUDIES / name
-    if (study / records.STUDY).is_file():
-        return str(study)
-    runs = [path for path in RUNS.glob(f"{name}-seed*/{records.RECORD}") if path.is_file()]
-    newest = max(runs, key=lambda path: path.stat().st_mtime, default=None)
-    return str(newest.parent) if newest else None
+    address, home = complete_address(str(own.net)), own.path.parent
+    places = [(Path(), address), (home, address.removeprefix(f"{home}{os.sep}"))]
+    for folder, net in places:
+        name = safe_folder_name(net)
+        if own.dataset not in (None, "mnist"):
+            images = Path(str(own.dataset))
+            label = f"{images.name}/" if images.is_dir() else images.name
+            name = safe_folder_name(f"{net}-{label}")
+        study = folder / STUDIES / name
+        if (study / records.STUDY).is_file():
+            return str(study)
+        found = (folder / RUNS).glob(f"{name}-seed*/{records.RECORD}")
+        runs = [path for path in found if path.is_file()]
+        if runs:
+            return str(max(runs, key=lambda path: path.stat().st_mtime).parent)
+    return None
