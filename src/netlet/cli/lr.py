@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -101,14 +102,33 @@ def lr(
     if json:
         print_json("lr", values)
     else:
-        print_result(_format(net, images.name, found), lines=True)
+        command = _repeat(net, recipe, dataset, set_ or [])
+        print_result(_format(net, images.name, found, command), lines=True)
     if out:
         _write(out, values, found)
         say(f"written to {out}")
 
 
-def _format(net: str, data: str, test: RangeTest) -> str:
-    """Return the plot and the suggestions as text."""
+def _repeat(net: str, recipe: str | None, dataset: str | None, settings: Sequence[str]) -> str:
+    """Return the command that trains the net as the test did, without the learning rate."""
+    words = ["netlet", "train", net]
+    words += ["--recipe", recipe] if recipe else []
+    words += ["--dataset", dataset] if dataset else []
+    for setting in settings:
+        if setting.partition("=")[0].strip() != "peak_lr":
+            words += ["--set", setting]
+    return shlex.join(words)
+
+
+def _format(net: str, data: str, test: RangeTest, command: str) -> str:
+    """Return the plot and the suggestions as text.
+
+    Args:
+        net: The name of the net.
+        data: The name of the data set.
+        test: What the test found.
+        command: The command that trains the net.
+    """
     from netlet.stats.terminal_plot import Mark, draw_plot
 
     every = max(1, -(-len(test.rates) // _COLUMNS))
@@ -126,8 +146,8 @@ def _format(net: str, data: str, test: RangeTest) -> str:
             ("a tenth of the rate with the lowest loss", test.tenth_of_lowest),
             *rows,
         ]
-        name = escape_controls(shlex.quote(net))
-        advice = f"train with one of them: netlet train {name} --set peak_lr={test.steepest:.2g}"
+        shown = escape_controls(command)
+        advice = f"train with one of them: {shown} --set peak_lr={test.steepest:.2g}"
     title = escape_controls(f"{net} on {data}")
     return "\n".join(
         [
