@@ -243,6 +243,22 @@ def test_netlet_explain_writes_one_page(
         ("train:0", "0"),
     ]
     assert sum(document["images"][0]["probabilities"].values()) == pytest.approx(1)
+    code, out, _ = netlet(*words, "-o", "maps.png")
+    assert code == 0
+    assert sorted(out.splitlines()) == sorted(path.name for path in tmp_path.glob("maps*.png"))
+    assert len(out.splitlines()) > 1
+
+
+def test_a_class_is_named_as_the_page_names_it(
+    netlet: Netlet, blobs_for_mnist: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.py").write_text(SMALL.replace("10", "12"))
+    net = nn.Sequential(nn.Conv2d(1, 4, 5, 4), nn.Identity(), nn.Identity(), nn.Conv2d(4, 12, 1))
+    torch.save(net.state_dict(), tmp_path / "mine.pt")
+    words = ("explain", "mine.py:small", "test:3", "--weights", "mine.pt", "--json")
+    code, out, err = netlet(*words, "--class", "11")
+    assert code == 0, err
+    assert json.loads(out)["images"][0]["explained"] == "11"
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from netlet.cli.options import (
     Weights,
 )
 from netlet.cli.progress import show_phases
-from netlet.cli.results import print_json, print_result
+from netlet.cli.results import print_files, print_json
 from netlet.errors import DataError, NetError
 from netlet.outputs import HTML_MARK, check_output, check_output_folder
 
@@ -105,25 +105,18 @@ def explain(
     if out.suffix == ".md":
         check_output_folder(out.with_suffix(""))  # of its figures
 
-    from netlet import evaluation
     from netlet.experiments import load_trained_net
     from netlet.report import explain_page, write
 
     place = locate_weights(net)
     trained = load_trained_net(place, weights, mean=mean, std=std, trust=trust)
-    target = _find_class(class_, trained.class_names) if class_ is not None else None
     chosen = _read(images, trained, dataset, data_dir, raw=raw)
     if len(chosen) > MOST_IMAGES:
         raise DataError(f"{len(chosen)} images are too many for one page; name {MOST_IMAGES}")
     with show_phases() as on_progress:
         on_progress("drawing the page")
-        found = evaluation.explain(
-            trained.net, _stack(chosen), trained.recipe, target=target, layer=layer
-        )
-        # Somebody's net may have more or fewer classes than there are names: numbers, then.
-        classes = found.probabilities.shape[1]
-        known = trained.class_names
-        names = known if len(known) == classes else tuple(map(str, range(classes)))
+        found, names = _explain(trained, _stack(chosen), class_, layer)
+        classes = len(names)
         title = f"{trained.name}: what it sees"
         # Of a class that the net does not have, there is no name.
         chosen = [
@@ -137,7 +130,7 @@ def explain(
         values = {"net": net, "layer": found.layer, "files": [str(file) for file in written]}
         print_json("explanation", {**values, "images": entries})
     else:
-        print_result(str(written[0]))
+        print_files(written, out)
 
 
 @dataclass(frozen=True)
@@ -151,6 +144,27 @@ class Chosen:
 
 def _is_of_dataset(name: str) -> bool:
     return bool(_OF_DATASET.fullmatch(name)) and not Path(name).exists()
+
+
+def _explain(
+    trained: NetWithWeights, images: torch.Tensor, class_: str | None, layer: str | None
+) -> tuple[Explanation, Sequence[str]]:
+    """Return the explanation of some images, and the names of the net's classes.
+
+    Raises:
+        NetError: The net has no such class or layer, or cannot be explained.
+    """
+    from netlet import evaluation
+
+    found = evaluation.explain(trained.net, images, trained.recipe, layer=layer)
+    # Somebody's net may have more or fewer classes than there are names: numbers, then.
+    classes = found.probabilities.shape[1]
+    known = trained.class_names
+    names = known if len(known) == classes else tuple(map(str, range(classes)))
+    if class_ is not None:
+        target = _find_class(class_, names)
+        found = evaluation.explain(trained.net, images, trained.recipe, target=target, layer=layer)
+    return found, names
 
 
 def _find_class(name: str, names: Sequence[str]) -> int:

@@ -13,7 +13,7 @@ from netlet.cli.locate import Problems, input_files, locate_records
 from netlet.cli.options import FORMATS, DataDir, Json, study_names
 from netlet.cli.progress import show_phases
 from netlet.cli.repository import default_records, own_dataset
-from netlet.cli.results import print_json, print_result, say
+from netlet.cli.results import print_files, print_json, print_result, say
 from netlet.errors import DataError, MissingDataError, ReportError
 from netlet.outputs import HTML_MARK, check_output, check_output_folder
 from netlet.text import count_noun
@@ -130,9 +130,7 @@ def _print(files: Sequence[Path], out: Path, *, json: bool) -> None:
     if json:
         print_json("report", {"files": [str(file) for file in files]})
         return
-    figures = f", and {len(files) - 1} figures in {out.with_suffix('')}/" if files[1:] else ""
-    for file in files[:1] if out.suffix == ".md" else files:
-        print_result(f"{file}{figures}" if out.suffix == ".md" else str(file))
+    print_files(files, out)
 
 
 def _fill(

@@ -12,8 +12,9 @@ import io
 import json
 import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Any, ParamSpec, TextIO, TypeVar
 
 from netlet.cli.own_stdout import own_stdout
@@ -125,6 +126,21 @@ def print_result(text: str, *, lines: bool = False) -> None:
         lines: The text has several lines, in which names have been escaped.
     """
     _print_to_stdout(escape_controls(text, keep="\n" if lines else ""))
+
+
+def print_files(files: Sequence[Path], out: Path) -> None:
+    """Print the files that a report was written to; the figures beside Markdown in one line.
+
+    Args:
+        files: Their paths.
+        out: The path that the report was asked for.
+    """
+    if out.suffix == ".md":
+        figures = f", and {len(files) - 1} figures in {out.with_suffix('')}/" if files[1:] else ""
+        print_result(f"{files[0]}{figures}")
+        return
+    for file in files:
+        print_result(str(file))
 
 
 def _print_to_stdout(text: str) -> None:
