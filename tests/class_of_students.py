@@ -25,8 +25,10 @@ class Net(nn.Sequential):
         super().__init__(nn.Flatten(), nn.Linear(784, 10))
 """
 LARGE = RIGHT.replace("nn.Linear(784, 10)", "nn.Linear(784, 20), nn.Linear(20, 10)")
-CONVOLUTION = RIGHT.replace("nn.Flatten()", "nn.Flatten(), nn.Unflatten(1, (1, 28, 28)), "
-                            "nn.Conv2d(1, 1, 1), nn.Flatten()")  # fmt: skip
+CONVOLUTION = RIGHT.replace(
+    "nn.Flatten()",
+    "nn.Flatten(), nn.Unflatten(1, (1, 28, 28)), nn.Conv2d(1, 1, 1), nn.Flatten()",
+)
 WRITTEN_OUT = """
 import torch
 from torch import nn

@@ -659,6 +659,6 @@ def test_own_images_without_a_test_set_are_judged_on_val_if_that_is_asked_for(
     found = record["verdict"]["results"][-1]["found"]
     assert found.endswith("; judged on val, not test")
     assert records.load_run(record["folder"]).verdict is not None
-    code, out, _ = netlet("study", str(net), "--dataset", "kinds", "--epochs", "1", "--seeds", "1",
-                          "--workers", "1", "--judge", "val", "-o", "study")  # fmt: skip
+    words = ("study", str(net), "--dataset", "kinds", "--epochs", "1", "--seeds", "1")
+    netlet(*words, "--workers", "1", "--judge", "val", "-o", "study")
     assert records.load_study("study").budget["judged_on"] == "val"  # type: ignore[index]

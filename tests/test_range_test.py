@@ -60,9 +60,12 @@ def test_the_rate_rises_exponentially_over_one_epoch_of_training_images(
     data = dataclasses.replace(blob_data, held_out=Unread("test", test.images, test.labels))
     seen: list[tuple[int, int]] = []
     found = run_range_test(
-        netlet.build(flat_net, 0), data, RECIPE, highest=0.1,
+        netlet.build(flat_net, 0),
+        data,
+        RECIPE,
+        highest=0.1,
         on_progress=lambda done, total: seen.append((done, total)),
-    )  # fmt: skip
+    )
     assert (found.steps, len(found.rates)) == (30, 30)
     assert (found.rates[0], found.rates[-1]) == (1e-6, pytest.approx(0.1))
     ratios = [b / a for a, b in zip(found.rates, found.rates[1:], strict=False)]
