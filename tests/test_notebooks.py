@@ -213,6 +213,16 @@ def test_the_digest_has_what_a_written_module_imports_and_no_earlier_copy_of_it(
     assert digest(path) != first
 
 
+def test_the_digest_has_the_written_modules_that_a_file_beside_the_notebook_imports(
+    tmp_path: Path,
+) -> None:
+    written = "%%writefile kit.py\nfrom torch import nn\nclass Net(nn.Linear): pass\n"
+    (tmp_path / "helper.py").write_text("from kit import Net\n")
+    path = write_notebook(tmp_path / "a.ipynb", written, "from helper import Net")
+    first = digest(path)
+    assert digest(write_notebook(path, f"{written}width = 3\n", "from helper import Net")) != first
+
+
 def test_code_of_a_notebook_that_no_net_needs_does_not_run(tmp_path: Path) -> None:
     path = write_notebook(
         tmp_path / "a.ipynb",

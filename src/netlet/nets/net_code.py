@@ -21,7 +21,7 @@ from netlet.errors import NetError
 from netlet.files import read_regular
 from netlet.nets.definitions import select_net
 from netlet.nets.notebook_files import NOTEBOOK
-from netlet.nets.sources import read_source
+from netlet.nets.sources import Source, read_source
 from netlet.nets.user_imports import (
     MAX_SOURCE_BYTES,
     folders_above,
@@ -125,16 +125,29 @@ def _code_in_file(path: Path, name: str) -> NetCode | None:
     source = read_source(path)
     selection = select_net(source, name)
     kept = [line for node in selection.tree.body for line in source.lines_of(node)]
-    modules = find_imported(source.written, selection.tree)
+    roots = [path.parent, *folders_above(path.parent)]
+    modules = _find_written(source, selection.tree, roots)
     kept += [line for module, text in modules.items() for line in (module, *text.split("\n"))]
     # What an earlier run of the notebook has written is not what the net imports.
     stale = [place_of(path, module) for module in modules]
-    imports = _Imports([path.parent, *folders_above(path.parent)], left_out=stale)
+    imports = _Imports(roots, left_out=stale)
     files = imports.follow(path, selection.tree)
     for place, tree in parse_written(path, modules):
         files = imports.follow(place, tree)
     code = _make_code(path, kept, files)
     return dataclasses.replace(code, cell=selection.chosen.cell.number if selection.chosen else 0)
+
+
+def _find_written(source: Source, tree: ast.Module, roots: Sequence[Path]) -> dict[str, str]:
+    """Return the modules that cells write, if code or a file that it imports imports any."""
+    modules = find_imported(source.written, tree)
+    if modules or not source.written:
+        return modules
+    for file in _Imports(roots).follow(source.path, tree):
+        with contextlib.suppress(*_UNREADABLE):
+            if modules := find_imported(source.written, ast.parse(_read(file))):
+                return modules
+    return {}
 
 
 def _code_in_module(name: str) -> NetCode | None:
