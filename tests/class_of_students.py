@@ -193,8 +193,12 @@ def submissions(secret: Path) -> dict[str, tuple[Files, str, str]]:
             "out/best.pt": torch_bytes(spot_weights()),
         },
         "right.zip": zip_of({"net.ipynb": notebook(RIGHT), "weights.safetensors": good}),
-        "right-nested.zip": zip_of({"a b/c/model.py": RIGHT, "a b/c/w.pth": torch_bytes(
-            {"epoch": 3, "state_dict": spot_weights("module.1.")})}),
+        "right-nested.zip": zip_of(
+            {
+                "a b/c/model.py": RIGHT,
+                "a b/c/w.pth": torch_bytes({"epoch": 3, "state_dict": spot_weights("module.1.")}),
+            }
+        ),
         "right-script": {"train.py": SCRIPT, "w.safetensors": good},
         "right-by-hand": {"m.py": WRITTEN_OUT, "w.safetensors": save(spot_weights("part."))},
         "right-builder": {
@@ -212,51 +216,97 @@ def submissions(secret: Path) -> dict[str, tuple[Files, str, str]]:
             "w.safetensors": good,
         },
         "right-of-two-weights": {
-            "m.py": RIGHT, "old.safetensors": bad, "new.safetensors": good,
+            "m.py": RIGHT,
+            "old.safetensors": bad,
+            "new.safetensors": good,
             "claim.toml": "weights = 'new.safetensors'",
         },
         "slow": {"m.py": HOSTILE.replace("{attack}", "time.sleep(4)"), "w.safetensors": good},
         "right-traversal.zip": zip_of(
             {"../../escaped.py": RIGHT, "/absolute.py": RIGHT, "m.py": RIGHT, "w.safetensors": good}
         ),
-    }  # fmt: skip
+    }
     wrong: dict[str, tuple[Files, str]] = {
-        "wrong-size": ({"m.py": LARGE, "w.pt": torch_bytes(
-            torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(784, 20),
-                                torch.nn.Linear(20, 10)).state_dict())}, "parameters"),
+        "wrong-size": (
+            {
+                "m.py": LARGE,
+                "w.pt": torch_bytes(
+                    torch.nn.Sequential(
+                        torch.nn.Flatten(), torch.nn.Linear(784, 20), torch.nn.Linear(20, 10)
+                    ).state_dict()
+                ),
+            },
+            "parameters",
+        ),
         "wrong-accuracy": ({"m.py": RIGHT, "w.safetensors": bad}, "accuracy"),
-        "wrong-layer": ({"m.py": CONVOLUTION, "w.safetensors": save(
-            spot_weights("4.") | {"2.weight": torch.ones(1, 1, 1, 1), "2.bias": torch.zeros(1)}
-        )}, "Conv2d layers"),
-        "wrong-liar": ({"m.py": LIAR, "w.pt": torch_bytes(
-            torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(784, 20),
-                                torch.nn.Linear(20, 10)).state_dict())}, "parameters"),
-        "wrong-buffer": ({"m.py": BUFFER, "w.safetensors": save(
-            spot_weights("out.") | {"more": torch.zeros(9_000)})}, "parameters"),
-        "wrong-tensor": ({"m.py": WRITTEN_OUT.replace("self.part = Part()",
-            "self.part = Part(); self.more = torch.ones(784)").replace("x.flatten(1)",
-            "x.flatten(1) * self.more"), "w.safetensors": save(spot_weights("part."))},
-            "parameters"),
-    }  # fmt: skip
+        "wrong-layer": (
+            {
+                "m.py": CONVOLUTION,
+                "w.safetensors": save(
+                    spot_weights("4.")
+                    | {"2.weight": torch.ones(1, 1, 1, 1), "2.bias": torch.zeros(1)}
+                ),
+            },
+            "Conv2d layers",
+        ),
+        "wrong-liar": (
+            {
+                "m.py": LIAR,
+                "w.pt": torch_bytes(
+                    torch.nn.Sequential(
+                        torch.nn.Flatten(), torch.nn.Linear(784, 20), torch.nn.Linear(20, 10)
+                    ).state_dict()
+                ),
+            },
+            "parameters",
+        ),
+        "wrong-buffer": (
+            {
+                "m.py": BUFFER,
+                "w.safetensors": save(spot_weights("out.") | {"more": torch.zeros(9_000)}),
+            },
+            "parameters",
+        ),
+        "wrong-tensor": (
+            {
+                "m.py": WRITTEN_OUT.replace(
+                    "self.part = Part()", "self.part = Part(); self.more = torch.ones(784)"
+                ).replace("x.flatten(1)", "x.flatten(1) * self.more"),
+                "w.safetensors": save(spot_weights("part.")),
+            },
+            "parameters",
+        ),
+    }
     broken: dict[str, tuple[Files, str]] = {
         "broken-syntax": ({"m.py": "class Net(:\n"}, "is not valid Python"),
-        "broken-import": ({"m.py": "import nowhere\n" + RIGHT.replace("10)", "nowhere.n)")}, "nowhere"),
+        "broken-import": (
+            {"m.py": "import nowhere\n" + RIGHT.replace("10)", "nowhere.n)")},
+            "nowhere",
+        ),
         "broken-no-net": ({"m.py": "x = 1\n"}, "has no net"),
         "broken-forward": ({"m.py": RIGHT.replace("784", "12")}, "has no net"),
         "broken-classes": ({"m.py": RIGHT.replace("10)", "11)")}, "returns 11 numbers, not 10"),
         "broken-two": ({"m.py": RIGHT, "n.py": RIGHT}, "has 2 nets that return 10 classes"),
-        "broken-weights": ({"m.py": RIGHT, "w.safetensors": save(
-            {"1.weight": torch.zeros(3)})}, "belong to another net"),
+        "broken-weights": (
+            {"m.py": RIGHT, "w.safetensors": save({"1.weight": torch.zeros(3)})},
+            "belong to another net",
+        ),
         "broken-bytes": ({"m.py": RIGHT, "w.pt": b"no weights"}, "w.pt"),
         "broken.zip": (b"PK no zip", "damaged zip file"),
         "broken-claim": ({"m.py": RIGHT, "claim.toml": "accuracy = "}, "is not valid TOML"),
-    }  # fmt: skip
+    }
     hostile: dict[str, tuple[Files, str]] = {
         "hostile-pickle": (
-            {"m.py": RIGHT, "w.pt": pickle.dumps(RunsWhenLoaded(f"echo x >> {secret}"))}, "w.pt"),
+            {"m.py": RIGHT, "w.pt": pickle.dumps(RunsWhenLoaded(f"echo x >> {secret}"))},
+            "w.pt",
+        ),
         "hostile-net-pickle": (
-            {"m.py": RIGHT, "w.pth": torch_bytes(
-                {"state_dict": RunsWhenLoaded(f"echo x >> {secret}")})}, "w.pth"),
+            {
+                "m.py": RIGHT,
+                "w.pth": torch_bytes({"state_dict": RunsWhenLoaded(f"echo x >> {secret}")}),
+            },
+            "w.pth",
+        ),
         "hostile-bomb.zip": (zip_of({"w.pt": bytes(80 << 20)}), "is too large"),
         "hostile-link.zip": (zip_with_a_link(), "no Python file or notebook"),
         **{
@@ -265,24 +315,39 @@ def submissions(secret: Path) -> dict[str, tuple[Files, str, str]]:
                 ("reads", f"open({str(secret)!r}).read()", "FileNotFoundError"),
                 ("writes", f"open({str(secret)!r}, 'w')", "building it failed"),
                 ("loops", "\n        while True: pass", "takes more than|processor time"),
-                ("forks", "\n        while True:\n            try: os.fork()\n"
-                 "            except OSError: time.sleep(0.1)",
-                 "takes more than|starts more than|more memory"),
-                ("memory", "x = [bytearray(os.urandom(1 << 20) * 9000) for _ in range(99)]",
-                 "more memory|MemoryError"),
+                (
+                    "forks",
+                    "\n        while True:\n            try: os.fork()\n"
+                    "            except OSError: time.sleep(0.1)",
+                    "takes more than|starts more than|more memory",
+                ),
+                (
+                    "memory",
+                    "x = [bytearray(os.urandom(1 << 20) * 9000) for _ in range(99)]",
+                    "more memory|MemoryError",
+                ),
                 ("exits", "ctypes.CDLL(None)._exit(0)", "ended the sandbox"),
             )
         },
-    }  # fmt: skip
+    }
     return (
         {name: (files, "PASS", "") for name, files in right.items()}
         | {name: (files, "FAIL", why) for name, (files, why) in wrong.items()}
         | {name: (files, "ERROR", why) for name, (files, why) in (broken | hostile).items()}
         | {"none-yet": ({"m.py": RIGHT}, "NOT YET", "no weights were handed in")}
-        | {"hostile-lookup": ({"m.py": lookup_of(spot_data().held_out), "w.safetensors": save(
-            {"out.weight": torch.zeros(10, 784), "out.bias": torch.zeros(10)})},
-            "REVIEW", "that differ by one gray level; it may have a table of answers")}
-    )  # fmt: skip
+        | {
+            "hostile-lookup": (
+                {
+                    "m.py": lookup_of(spot_data().held_out),
+                    "w.safetensors": save(
+                        {"out.weight": torch.zeros(10, 784), "out.bias": torch.zeros(10)}
+                    ),
+                },
+                "REVIEW",
+                "that differ by one gray level; it may have a table of answers",
+            )
+        }
+    )
 
 
 def write_submission(folder: Path, name: str, files: Files) -> None:

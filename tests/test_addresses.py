@@ -196,6 +196,7 @@ def test_a_file_imports_from_its_folder_its_package_and_the_folders_above(
         assert sum(p.numel() for p in find_net(name).builder().parameters()) == 7_850
 
 
+@pytest.mark.slow
 def test_a_module_is_found_in_the_working_directory(netlet: Netlet, tmp_path: Path) -> None:
     write(
         tmp_path,

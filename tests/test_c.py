@@ -575,6 +575,7 @@ def test_arena_is_at_most_a_tenth_larger_than_the_live_feature_maps() -> None:
         assert plan_arena(graph, (0, last)).size <= 1.1 * peak
 
 
+@pytest.mark.slow
 def test_another_code_generator_computes_the_same_logits(tmp_path: Path) -> None:
     """emx-onnx-cgen generates C from the ONNX model and shares no code with netlet."""
     pytest.importorskip(

@@ -594,6 +594,7 @@ def new_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "native"
 
 
+@pytest.mark.slow
 def test_compiled_training_with_a_new_library_matches_eager_training(
     blob_data: Dataset, new_cache: Path, two_threads: None
 ) -> None:

@@ -50,6 +50,7 @@ def test_every_committed_record_agrees_with_itself() -> None:
         records.find_study(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "seed"), few_fast([(50, 1), (140, 3)], 1))
 def test_every_edit_of_a_run_is_refused_or_harmless(recorded: Path, number: int, seed: int) -> None:
     edited = recorded / "runs" / "edited"

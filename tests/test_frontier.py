@@ -178,6 +178,7 @@ def test_seeds_that_a_trial_used_are_refused(tmp_path: Path) -> None:
             records.read_trials(file, [0])
 
 
+@pytest.mark.slow
 def test_a_study_records_the_trials_that_led_to_it(
     netlet: Netlet, digits_file: Path, tmp_path: Path
 ) -> None:

@@ -487,6 +487,7 @@ def test_non_finite_weights_are_refused() -> None:
         )
 
 
+@pytest.mark.slow
 def test_net_trained_on_other_data_is_not_scored_on_digits(
     netlet: Netlet, digits_file: Path
 ) -> None:

@@ -243,6 +243,7 @@ def shell(pool: ProcessPool, tmp_path: Path) -> Callable[..., subprocess.Popen[s
     return run
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_a_resumable_run_and_prints_the_command(
     shell: Callable[..., subprocess.Popen[str]], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -88,6 +88,7 @@ def test_images_from_minus_one_to_one_are_tried_too(blob_data: Dataset) -> None:
     assert (better[0].mean, better[0].std) == (halves.mean, halves.std)
 
 
+@pytest.mark.slow
 def test_exports_normalize_as_they_are_told_and_say_so(netlet: Netlet) -> None:
     onnx = pytest.importorskip("onnx")
     command = ("export", "net.py", "--weights", "w.pt")

@@ -44,6 +44,7 @@ def check_refused(result: tuple[int, str, str]) -> str:
     return err
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not numeric_options(), reason="needs a typer that says the types of options")
 def test_every_number_is_checked_in_plain_words(netlet: Netlet) -> None:
     options = numeric_options()

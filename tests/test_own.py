@@ -373,6 +373,7 @@ def test_every_net_takes_its_classes_and_shape_from_the_data(
     assert len(record["confusion"]) == 3
 
 
+@pytest.mark.slow
 def test_training_evaluating_and_resuming_on_own_data(netlet: Netlet, tmp_path: Path) -> None:
     write_folder(tmp_path / "all" / "train", images=30, size=(24, 24))
     write_folder(tmp_path / "all" / "test", images=10, size=(24, 24))

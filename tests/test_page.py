@@ -651,6 +651,7 @@ def test_a_letter_is_answered_with_unsure(desk: Visit, crest: TracedModel) -> No
     assert desk.page.locator("#digits").is_hidden()
 
 
+@pytest.mark.slow
 def test_a_row_of_digits_is_answered_from_left_to_right(
     desk: Visit, crest: TracedModel, netlet: Any, tmp_path: Path
 ) -> None:

@@ -207,6 +207,7 @@ def test_report_finds_the_study_of_the_repository(repository: Path) -> None:
     assert default_records() == ["swift", "ladders/own"]
 
 
+@pytest.mark.slow
 def test_study_and_report_do_all_that_the_file_says(
     run: Netlet, repository: Path, digits_file: Path
 ) -> None:

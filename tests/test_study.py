@@ -234,6 +234,7 @@ def test_results_never_go_into_the_folder_of_images(netlet: Netlet, tmp_path: Pa
     assert os.listdir(tmp_path / "images") == []
 
 
+@pytest.mark.slow
 def test_errors_in_workers_are_reported(netlet: Netlet, digits: str, tmp_path: Path) -> None:
     net = f"{FIXTURES}/small_nets.py:Diverging"
     code, _, err = netlet(
