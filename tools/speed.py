@@ -123,7 +123,7 @@ def pipeline_table(record: Mapping[str, Any], raced: Mapping[str, Any]) -> str:
         raced: The same comparison for one net, within a race.
     """
     rows = record["rows"]
-    told, measured = "backend" in rows[0], "peak_share" in rows[0]
+    told, measured = "backend" in rows[0], any("peak_share" in row for row in rows)
     settings = ("parameters", "recipe", "backend") if told else ()
     table = markdown_table(
         ("net", *settings, "usual pipeline, images/s", "netlet, images/s", "ratio")
@@ -135,7 +135,7 @@ def pipeline_table(record: Mapping[str, Any], raced: Mapping[str, Any]) -> str:
                 f"{row['usual_images_per_s']:,}",
                 f"{row['netlet_images_per_s']:,}",
                 f"{row['ratio']:.2f}",
-                *([f"{row['peak_share']:.0%}"] if measured else ()),
+                *([_share_of_peak(row)] if measured else ()),
             ]
             for row in rows
         ],
@@ -155,6 +155,10 @@ def pipeline_table(record: Mapping[str, Any], raced: Mapping[str, Any]) -> str:
         f"The race measured it again, on {raced['images']:,} images, and found a ratio of "
         f"{raced['ratio']:.2f}, which the [Speed](speed.md) page reports.{peak if measured else ''}"
     )
+
+
+def _share_of_peak(row: Mapping[str, Any]) -> str:
+    return f"{row['peak_share']:.0%}" if "peak_share" in row else "-"
 
 
 def _describe_training(row: Mapping[str, Any]) -> list[str]:
