@@ -742,16 +742,22 @@ STEP = {
 
 AUGMENTATION = (
     Mutation(
-        "normalization multiplied", "(to[p] / 255 - mean) / std", "(to[p] / 255 - mean) * std"
+        "normalization multiplied",
+        "(to[p] / 255 - a->mean) / a->std",
+        "(to[p] / 255 - a->mean) * a->std",
     ),
-    Mutation("mean left out", "(to[p] / 255 - mean)", "(to[p] / 255)"),
+    Mutation("mean left out", "(to[p] / 255 - a->mean)", "(to[p] / 255)"),
     Mutation("gray levels of 256", "to[p] / 255", "to[p] / 256"),
     Mutation("the map of the first image for all", "op[k].maps + (int64_t)i * 6", "op[k].maps"),
     Mutation(
-        "images not selected", "images + (index[i] * channels + c)", "images + (i * channels + c)"
+        "images not selected",
+        "images + (a->index[i] * a->channels + c)",
+        "images + (i * a->channels + c)",
     ),
     Mutation(
-        "one channel for all", "(index[i] * channels + c) * size", "(index[i] * channels) * size"
+        "one channel for all",
+        "(a->index[i] * a->channels + c) * size",
+        "(a->index[i] * a->channels) * size",
     ),
     Mutation("gray levels outside always 0", "memset(padded, fill,", "memset(padded, 0,"),
     Mutation("the map transposed", "map[1] * dy + map[2]", "map[3] * dy + map[2]"),

@@ -7,7 +7,6 @@ import ctypes
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -173,7 +172,7 @@ def try_program(subject: Subject, source: str, half: bool, patch: pytest.MonkeyP
 
 @pytest.mark.usefixtures("quick_compiler")
 def test_check_notices_mistakes_in_the_augmentation(fault_counts: FaultCounts) -> None:
-    honest = resources.files("netlet.backends.cpu").joinpath("c", "warp.c").read_text()
+    honest = augmentation.read_source()
     outcomes: dict[str, list[str]] = {"caught": [], "harmless": [], "missed": []}
     augmentation._check(_compile(honest))
     for mutation in AUGMENTATION:

@@ -106,9 +106,13 @@ class CompiledAugmentation:
 
 
 def _load_library() -> ctypes.CDLL:
+    return compile_library(read_source(), _check, _smoke_test)
+
+
+def read_source() -> str:
+    """Return the C source of the augmentation."""
     folder = resources.files(__package__) / "c"
-    source = "\n".join((folder / f"{name}.c").read_text() for name in ("threads", "warp"))
-    return compile_library(source, _check, _smoke_test)
+    return "\n".join((folder / f"{name}.c").read_text() for name in ("threads", "warp"))
 
 
 def _check(library: ctypes.CDLL) -> None:
