@@ -466,6 +466,7 @@ def test_wrong_usage_ends_with_exit_code_2(
     assert "file/seen.png: cannot be written" in err
 
 
+@pytest.mark.slow
 def test_twelve_classes_are_named_and_a_diverged_net_is_reported(
     netlet: Netlet, digits: np.ndarray, tmp_path: Path
 ) -> None:

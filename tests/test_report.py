@@ -643,6 +643,7 @@ def test_weights_that_somebody_gave_are_recorded_and_kept_apart(
     assert "differ in their initial weights" in err
 
 
+@pytest.mark.slow
 def test_bad_records_are_one_line_each_and_never_a_figure(netlet: Netlet, trained: Path) -> None:
     path = trained / "studies" / "code_2-digits.npz" / "study.json"
     whole = json.loads(path.read_text())
@@ -702,6 +703,7 @@ def test_bad_records_are_one_line_each_and_never_a_figure(netlet: Netlet, traine
     says({k: v for k, v in whole.items() if k != "recipe"}, "recipe: expected a value, found")
 
 
+@pytest.mark.slow
 def test_what_does_not_belong_together_is_refused(netlet: Netlet, trained: Path) -> None:
     with np.load(trained / "digits.npz") as whole:
         np.savez(trained / "digits2.npz", **{name: whole[name][::-1] for name in whole.files})

@@ -179,6 +179,7 @@ def test_a_killed_worker_loses_only_its_seed(netlet: Netlet, digits: str, tmp_pa
     assert len(records.load_study(tmp_path / "s").seeds) == 3
 
 
+@pytest.mark.slow
 def test_studies_of_different_seeds_in_one_folder_lose_none(
     netlet: Netlet, digits: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
