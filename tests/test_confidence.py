@@ -51,7 +51,7 @@ def letter(strokes: str) -> Image.Image:
 
 def test_temperature_makes_confidence_the_share_of_correct_answers() -> None:
     random = torch.Generator().manual_seed(0)
-    true = 3 * torch.randn(6_000, 10, generator=random, dtype=torch.float64)
+    true = 3 * torch.randn(20_000, 10, generator=random, dtype=torch.float64)
     labels = torch.multinomial(true.softmax(1), 1, generator=random)[:, 0]
     for overconfident in (0.4, 1.0, 2.5):
         assert evaluation.fit_temperature(true * overconfident, labels) == pytest.approx(

@@ -51,20 +51,19 @@ def test_every_committed_record_agrees_with_itself() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "seed"), few_fast([(50, 1), (140, 3)], 1))
-def test_every_edit_of_a_run_is_refused_or_harmless(recorded: Path, number: int, seed: int) -> None:
+def test_every_edit_of_a_run_is_refused_or_harmless(recorded: Path) -> None:
     edited = recorded / "runs" / "edited"
-    refused = list(try_edits(edited, RECORD, number, seed, commands_every=8, report_every=3))
-    assert sum(refused) > 0.7 * number
+    refused = list(try_edits(edited, RECORD, 140, 1, commands_every=8, report_every=3))
+    assert sum(refused) > 100
 
 
-@pytest.mark.parametrize(("number", "seed"), few_fast([(30, 2), (60, 4)], 1))
+@pytest.mark.parametrize(("number", "seed"), few_fast([(30, 2), (60, 2)], 1))
 def test_every_edit_of_a_study_is_refused_or_harmless(
     recorded: Path, number: int, seed: int
 ) -> None:
     edited = recorded / "studies" / "edited"
     refused = list(try_edits(edited, STUDY, number, seed, commands_every=8, report_every=3))
-    assert sum(refused) > 0.6 * number
+    assert sum(refused) > 40 / 60 * number
 
 
 @pytest.mark.slow
