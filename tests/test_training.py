@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -16,11 +16,9 @@ from torch.nn import functional as F
 
 import netlet
 from netlet import __version__, budgets, records
-from netlet.backends.cuda_graph import CudaGraphBackend
-from netlet.backends.eager import EagerBackend
 from netlet.backends.eager_cpu_layers import fast_dropout, use_fast_cpu_layers
 from netlet.backends.flat_parameters import FlatParameters, flatten_parameters
-from netlet.data import Dataset, Split, iterate_epoch
+from netlet.data import Dataset, Split
 from netlet.errors import DataError, NetError, TrainingError
 from netlet.evaluation import Evaluation, evaluate
 from netlet.nets.blocks import conv_bn, stack_layers
@@ -636,53 +634,6 @@ def test_augmentation_of_document_001_trains(blob_data: Dataset) -> None:
     )
     assert record.recipe["augment"][0]["fill"] == 1
     assert AUGMENTS["document_001"][0].fill == 1
-
-
-@pytest.mark.parametrize("fails", [False, True])
-def test_cuda_graph_backend_equals_eager_backend(blob_data: Dataset, fails: bool) -> None:
-    """A stand-in for the recording runs the step; everything else is as on a CUDA device."""
-    recorded: list[int] = []
-
-    def record(run: Callable[[], None]) -> Callable[[], None]:
-        if fails:
-            raise RuntimeError("operation not permitted when stream is capturing")
-        recorded.append(1)
-        for _ in range(4):  # warm-up runs must not change the state
-            run()
-        return run
-
-    recipe = FAST.replace(dropout=0.0, precision="float32")
-    found = []
-    for cuda_graph in (False, True):
-        net = netlet.build(
-            lambda: nn.Sequential(
-                nn.Conv2d(1, 4, 5), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(2304, 10)
-            ),
-            0,
-        )
-        with flatten_parameters(net) as flat:
-            backend = (
-                CudaGraphBackend(net, flat, recipe, "float32", record)
-                if cuda_graph
-                else EagerBackend(net, flat, recipe, "float32")
-            )
-            optimizer = make_optimizer(flat, recipe)
-            for x, labels in iterate_epoch(
-                blob_data.train.take(torch.arange(130)), recipe, torch.Generator().manual_seed(0)
-            ):
-                backend.compute_gradients(x, labels)
-                optimizer.step(0.01)
-            found.append(
-                (
-                    backend.read_losses(),
-                    [tensor.clone() for tensor in (*flat.floats, *flat.counters)],
-                )
-            )
-    assert backend.name == ("eager" if fails else "cuda_graph")
-    assert len(recorded) == (0 if fails else 2)  # batches of 50 and of 30
-    (plain, plain_tensors), (fast, fast_tensors) = found
-    assert fast == plain
-    assert all(torch.equal(a, b) for a, b in zip(fast_tensors, plain_tensors, strict=True))
 
 
 class KeepsMaps(nn.Module):

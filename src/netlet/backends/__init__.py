@@ -3,7 +3,8 @@
 Eager PyTorch, compiled C for CPUs, and CUDA graphs.
 """
 
-from netlet.backends.backend import Backend
+from netlet.backends.backend import Backend, Step, Update
+from netlet.backends.cuda_settings import find_device, use_repeatable_kernels
 from netlet.backends.eager import EagerBackend
 from netlet.backends.flat_parameters import FlatParameters, ParameterGroup, flatten_parameters
 from netlet.backends.select import (
@@ -20,12 +21,16 @@ __all__ = [
     "EagerBackend",
     "FlatParameters",
     "ParameterGroup",
+    "Step",
+    "Update",
     "choose_threads",
     "describe_compiled_code",
     "explain_short_training",
+    "find_device",
     "flatten_parameters",
     "select_augmentation",
     "select_backend",
+    "use_repeatable_kernels",
     "use_torch_threads",
     "warn_of_fallback",
 ]

@@ -1,31 +1,50 @@
 """The CUDA graph backend: record the kernel launches of a training step once and replay them.
 
-For a tiny net, launching kernels takes longer than running them. Written after PyTorch's
+For a tiny net, launching kernels takes longer than running them. A whole step is recorded: forward
+and backward pass, the optimizer and the average of the weights. Written after PyTorch's
 documentation of CUDA graphs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import random
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional as F
 
+from netlet.backends.backend import Step, Update
 from netlet.backends.eager import EagerBackend
-from netlet.backends.flat_parameters import FlatParameters
+from netlet.errors import NetletError
+from netlet.nets.outputs import extract_logits
 from netlet.recipes import Recipe
 
+_GROUP = 16  # steps that are handed to the device at once
 _WARM_UP_RUNS = 3  # as in PyTorch's documentation; libraries choose their kernels in these runs
+_TOLERANCE = 1e-3  # of a tensor's size, for kernels that add up in a varying order
 Replay = Callable[[], None]
 
 
+class _NotRecordableError(NetletError):
+    """The reason why a recorded step would not do what the net does."""
+
+
 class _Recording(NamedTuple):
-    images: torch.Tensor  # the next batch is copied here
-    labels: torch.Tensor
-    loss: torch.Tensor  # the results appear here
-    correct: torch.Tensor
+    """A recorded step. It takes the batch that the counter points at, and moves the counter.
+
+    So nothing but replays is launched between the steps of a group.
+    """
+
+    images: torch.Tensor  # a group of batches, S N C H W
+    labels: torch.Tensor  # S N
+    numbers: torch.Tensor  # of each step, see ``Update``
+    results: torch.Tensor  # the mean loss and the number of correct predictions of each step
+    counter: torch.Tensor
     replay: Replay
 
 
@@ -44,73 +63,233 @@ def capture_cuda_graph(run: Callable[[], None]) -> Replay:
 
 
 class CudaGraphBackend(EagerBackend):
-    """Replays the eager backend's step from a CUDA graph, one graph for each batch size.
+    """Replays whole training steps from CUDA graphs, one for each batch size and kind of step.
 
-    Falls back to eager mode if the step cannot be recorded.
+    The recording is compared with the same step in eager mode before it is used. If the usual step
+    cannot be recorded, all of them run in eager mode, and ``fallback`` says why.
 
     Args:
         net: On a CUDA device.
-        parameters: The same net's tensors.
-        recipe: Provides the label smoothing.
+        update: Moves the weights of the same net.
+        recipe: Provides batch size and label smoothing.
         precision: ``bf16`` or ``float32``.
+        shape: The shape of one image, ``C H W``.
+        images: The number of training images.
         capture: Records a function and returns its replay; tests replace it.
     """
 
     def __init__(
         self,
         net: nn.Module,
-        parameters: FlatParameters,
+        update: Update,
         recipe: Recipe,
         precision: str,
+        shape: Sequence[int],
+        images: int,
         capture: Callable[[Callable[[], None]], Replay] = capture_cuda_graph,
     ) -> None:
+        super().__init__(net, update.parameters, recipe, precision)
         self.name = "cuda_graph"
-        super().__init__(net, parameters, recipe, precision)
-        self._parameters, self._capture = parameters, capture
-        self._recordings: dict[int, _Recording] = {}
+        self._capture = capture
+        self._weights = [p for p in net.parameters() if p.requires_grad]
+        self._gradient_of = [p.grad for p in self._weights if p.grad is not None]
+        self._results: list[torch.Tensor] = []
+        self._recordings: dict[tuple[int, str], _Recording | None] = {}
+        self._seen: set[tuple[int, str]] = set()
+        # Now, so that the record and the warning say from the beginning what trains.
+        example = _make_step(min(recipe.batch_size, images), shape, self._weights[0].device)
+        self._seen.add((len(example.labels), ""))
+        if self._find_recording(example, "", update) is None:
+            self.name = EagerBackend.name
+
+    def train(self, steps: Iterable[Step], update: Update) -> None:
+        """See :class:`~netlet.backends.Backend`."""
+        group: list[tuple[Step, tuple[float, ...]]] = []  # of one recording
+        last: _Recording | None = None
+        for step in steps:
+            kind, numbers = update.advance(step.lr, step.number)
+            recording = None
+            if self.name != EagerBackend.name:
+                recording = self._find_recording(step, kind, update)
+            if recording is not last or len(group) == _GROUP:
+                self._replay(last, group)
+            if recording is None:
+                self.compute_gradients(step.images, step.labels)
+                update.apply(kind, numbers)
+            else:
+                group.append((step, numbers))
+            last = recording
+        self._replay(last, group)
+
+    def _replay(
+        self, recording: _Recording | None, group: list[tuple[Step, tuple[float, ...]]]
+    ) -> None:
+        """Replay a group of steps, and empty it."""
+        if recording is None or not group:
+            return
+        n = len(group)
+        torch.stack([step.images for step, _ in group], out=recording.images[:n])
+        torch.stack([step.labels for step, _ in group], out=recording.labels[:n])
+        # Not blocking: few numbers are copied at once, and the host need not wait for the device.
+        recording.numbers[:n].copy_(torch.tensor([own for _, own in group]), non_blocking=True)
+        recording.counter.zero_()
+        for _ in range(n):
+            recording.replay()
+        self._results.append(recording.results[:n].clone())  # the next group overwrites them
+        group.clear()
 
     def compute_gradients(self, images: torch.Tensor, labels: torch.Tensor) -> None:
         """See :class:`~netlet.backends.Backend`."""
-        recording = self._recordings.get(len(images))
-        if recording is None and self.name == "cuda_graph":
-            try:
-                recording = self._record(images, labels)
-            except RuntimeError:
-                # The step cannot be recorded, for instance since the net reads a value back.
-                self.name = EagerBackend.name
-        if recording is None:
-            super().compute_gradients(images, labels)
-            return
-        recording.images.copy_(images)
-        recording.labels.copy_(labels)
-        recording.replay()
-        # Cloned, since the next batch overwrites them.
-        self._losses.append(recording.loss.clone())
-        self._correct.append(recording.correct.clone())
+        self._results.append(self._compute(images, labels)[None])
 
-    def _record(self, images: torch.Tensor, labels: torch.Tensor) -> _Recording:
-        images, labels = images.clone(), labels.clone()
-        loss = torch.zeros((), device=images.device)
-        correct = torch.zeros((), dtype=torch.int64, device=images.device)
+    def read_losses(self) -> tuple[list[float], int]:
+        """See :class:`~netlet.backends.Backend`."""
+        results = torch.cat(self._results).tolist()
+        self._results.clear()
+        return [loss for loss, _ in results], int(sum(correct for _, correct in results))
+
+    def _compute(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Compute the gradients of a batch; return its mean loss and how many were correct.
+
+        Gradients are copied to their places all at once. Adding them up there, as ``backward``
+        does, takes a kernel for each tensor.
+        """
+        with torch.autocast(images.device.type, torch.bfloat16) if self._bf16 else nullcontext():
+            logits = extract_logits(self._net(images))
+            loss = F.cross_entropy(logits.float(), labels, label_smoothing=self._smoothing)
+        found = torch.autograd.grad(loss, self._weights, allow_unused=True)
+        used = [pair for pair in zip(self._gradient_of, found, strict=True) if pair[1] is not None]
+        with torch.no_grad():
+            torch._foreach_copy_([place for place, _ in used], [value for _, value in used])
+            correct = (logits.argmax(1) == labels).sum()
+            return torch.stack([loss, correct.to(loss)])
+
+    def _find_recording(self, step: Step, kind: str, update: Update) -> _Recording | None:
+        """Return the recording of such a step, or None if there is none."""
+        key = (len(step.labels), kind)
+        if key not in self._seen:  # a step that happens only once is not worth a recording
+            self._seen.add(key)
+            return None
+        if key not in self._recordings:
+            try:
+                self._recordings[key] = self._record(step, kind, update)
+            except (RuntimeError, _NotRecordableError) as reason:
+                # For instance since the net reads a value back. A real error comes back in eager
+                # mode.
+                self._recordings[key], self.fallback = None, reason
+                _renew_generator(step.images.device)
+        return self._recordings[key]
+
+    def _record(self, step: Step, kind: str, update: Update) -> _Recording:
+        images = step.images.repeat(_GROUP, *[1] * step.images.ndim).contiguous()
+        labels = step.labels.repeat(_GROUP, 1)
+        numbers = torch.full((_GROUP, update.numbers), 0.5, device=images.device)
+        results = torch.zeros(_GROUP, 2, device=images.device)
+        counter = torch.zeros(1, dtype=torch.int64, device=images.device)
 
         def run() -> None:
-            step_loss, step_correct = self.run_step(images, labels)
-            loss.copy_(step_loss)
-            correct.copy_(step_correct)
+            batch = [values.index_select(0, counter)[0] for values in (images, labels)]
+            results.index_copy_(0, counter, self._compute(*batch)[None])
+            update.apply(kind, numbers.index_select(0, counter)[0].unbind())
+            counter.add_(1)
 
-        with _preserve_tensors(self._parameters):
-            recording = _Recording(images, labels, loss, correct, self._capture(run))
-        self._recordings[len(images)] = recording
+        before = _list_tensors(self._net)
+        with _keep_state(self._net, update):
+            with _refuse_host_work(images.device):
+                run()
+            replay = self._capture(run)
+            after = _list_tensors(self._net)
+        if list(map(id, before)) != list(map(id, after)):
+            raise _NotRecordableError("the net replaces its tensors")
+        recording = _Recording(images, labels, numbers, results, counter, replay)
+        self._check(recording, run, update)
         return recording
+
+    def _check(self, recording: _Recording, run: Callable[[], None], update: Update) -> None:
+        """Compare a replay with the same step in eager mode.
+
+        Raises:
+            _NotRecordableError: They differ.
+        """
+        found = []
+        for step in (run, recording.replay):
+            with _keep_state(self._net, update):
+                recording.counter.zero_()
+                step()
+                found.append([t.clone() for t in (recording.results[0], *update.tensors())])
+        for eager, replayed in zip(*found, strict=True):
+            size = max(1e-6, float(eager.double().norm()))
+            if not float((eager.double() - replayed.double()).norm()) <= _TOLERANCE * size:
+                raise _NotRecordableError("a replay differs from the same step in eager mode")
+
+
+def _make_step(images: int, shape: Sequence[int], device: torch.device) -> Step:
+    """Return noise as images, and labels, to record a step with."""
+    noise = torch.randn(images, *shape, generator=torch.Generator().manual_seed(0))
+    return Step(noise.to(device), torch.zeros(images, dtype=torch.int64, device=device), 0.0, 0)
+
+
+def _list_tensors(net: nn.Module) -> list[torch.Tensor]:
+    return [*net.parameters(), *net.buffers()]
 
 
 @contextmanager
-def _preserve_tensors(parameters: FlatParameters) -> Iterator[None]:
-    """Restore batch norm's statistics after the block, since warm-up runs are not training."""
-    tensors = (*parameters.floats, *parameters.counters)
+def _keep_state(net: nn.Module, update: Update) -> Iterator[None]:
+    """Restore all tensors and random generators, since warm-up runs are not training."""
+    buffers = [(module._buffers, dict(module._buffers)) for module in net.modules()]
+    tensors = update.tensors()
     saved = [tensor.clone() for tensor in tensors]
+    device = tensors[0].device
+    generator = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
     try:
         yield
     finally:
+        for current, before in buffers:
+            current.update(before)  # those that the net has replaced
         for tensor, value in zip(tensors, saved, strict=True):
             tensor.copy_(value)
+        if generator is not None:
+            torch.cuda.set_rng_state(generator, device)
+
+
+@contextmanager
+def _refuse_host_work(device: torch.device) -> Iterator[None]:
+    """Refuse a step in which the host does more than launch kernels: replays would lack it.
+
+    Raises:
+        _NotRecordableError: Within the block, the host drew random numbers, or waited for a value
+            of the device.
+    """
+    before = _host_states()
+    with _refuse_waiting() if device.type == "cuda" else nullcontext():
+        yield
+    if _host_states() != before:
+        raise _NotRecordableError("the net draws random numbers on the host")
+
+
+@contextmanager
+def _refuse_waiting() -> Iterator[None]:
+    usual = torch.cuda.get_sync_debug_mode()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Synchronization debug mode is a prototype")
+        torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    except RuntimeError as error:
+        if "synchronizing" not in str(error):
+            raise
+        raise _NotRecordableError("the net reads values of the device on the host") from error
+    finally:
+        torch.cuda.set_sync_debug_mode(usual)
+
+
+def _renew_generator(device: torch.device) -> None:
+    """Give the device's random generator a state without the mark of a recording that failed."""
+    if device.type == "cuda":
+        generator = torch.cuda.default_generators[torch.cuda.current_device()]
+        generator.graphsafe_set_state(generator.clone_state())
+
+
+def _host_states() -> tuple[object, ...]:
+    numpy = np.random.get_state(legacy=False)
+    return random.getstate(), str(numpy), torch.get_rng_state().tolist()

@@ -8,12 +8,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from netlet.backends.backend import Backend
 from netlet.backends.flat_parameters import FlatParameters
 from netlet.nets.outputs import extract_logits
 from netlet.recipes import Recipe
 
 
-class EagerBackend:
+class EagerBackend(Backend):
     """Runs training steps in PyTorch's eager mode.
 
     Args:
@@ -44,25 +45,14 @@ class EagerBackend:
 
     def compute_gradients(self, images: torch.Tensor, labels: torch.Tensor) -> None:
         """See :class:`~netlet.backends.Backend`."""
-        loss, correct = self.run_step(images, labels)
-        self._losses.append(loss)
-        self._correct.append(correct)
-
-    def run_step(
-        self, images: torch.Tensor, labels: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Compute the gradients of one batch.
-
-        Returns:
-            The mean loss and the number of correct predictions, as scalar tensors on the device.
-        """
         with torch.autocast(images.device.type, torch.bfloat16) if self._bf16 else nullcontext():
             logits = extract_logits(self._net(images))
             loss = F.cross_entropy(logits.float(), labels, label_smoothing=self._smoothing)
         for gradient in self._gradients:
             gradient.zero_()
         loss.backward()
-        return loss.detach(), (logits.detach().argmax(1) == labels).sum()
+        self._losses.append(loss.detach())
+        self._correct.append((logits.detach().argmax(1) == labels).sum())
 
     def evaluation_net(self, net: nn.Module) -> nn.Module:
         """See :class:`~netlet.backends.Backend`."""

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from netlet.backends.backend import Backend
+from netlet.backends.backend import Backend, Update
 from netlet.backends.cpu import CompilationError, CompiledAugmentation
 from netlet.backends.cpu.augmentation_check import grid_weights
 from netlet.backends.cpu.backend import CompiledBackend
@@ -37,6 +37,7 @@ def select_backend(
     recipe: Recipe,
     precision: str,
     dropout_rng: np.random.BitGenerator,
+    update: Update | None = None,
 ) -> Iterator[Backend]:
     """Yield the fastest available backend for a net on its device.
 
@@ -47,13 +48,14 @@ def select_backend(
         recipe: Provides batch size and label smoothing, and may request one backend.
         precision: ``bf16`` or ``float32``.
         dropout_rng: The source of dropout masks.
+        update: Moves the weights; without it, a step cannot be recorded.
 
     Raises:
         TrainingError: The recipe requests the compiled backend, and it is not available.
     """
     device = parameters.floats[0].device.type
-    if device == "cuda" and recipe.backend == "auto":
-        yield CudaGraphBackend(net, parameters, recipe, precision)
+    if device == "cuda" and recipe.backend == "auto" and update is not None:
+        yield CudaGraphBackend(net, update, recipe, precision, data.shape, len(data.train))
         return
     if device != "cpu" and recipe.backend == "compiled":
         raise TrainingError(
@@ -86,13 +88,13 @@ def select_backend(
 def select_augmentation(split: Split, recipe: Recipe) -> Preparation:
     """Return the fastest available way to augment and normalize the images of a split.
 
-    Compiled if possible, else eager PyTorch.
+    On a CPU compiled if possible, else eager PyTorch.
 
     Args:
         split: On the device where it is used.
         recipe: Provides the augmentation, mean and std.
     """
-    if recipe.backend != "eager":
+    if recipe.backend != "eager" and split.images.device.type == "cpu":
         ops = drop_identity_ops(recipe.augment)
         weights = grid_weights(ops, *split.images.shape[2:])
         try:
@@ -120,6 +122,8 @@ def warn_of_fallback(backend: Backend, preparation: Preparation) -> None:
         text = str(reason)
         if isinstance(reason, UnsupportedNetError):
             text = f"this net has no compiled form ({reason})"
+        elif isinstance(backend, CudaGraphBackend):
+            text = f"its step cannot be recorded as a CUDA graph ({text.partition(chr(10))[0]})"
         warnings.warn(f"{what} falls back to eager mode: {text}", NetletWarning, stacklevel=2)
         return
 

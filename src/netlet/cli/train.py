@@ -243,10 +243,10 @@ def _adapt_threads(net: nn.Module, images: Dataset, experiment: Experiment) -> N
     """Use one thread if that is faster beside other programs, and say so."""
     import torch
 
-    from netlet.backends import choose_threads
+    from netlet.backends import choose_threads, find_device
     from netlet.training import resolve_precision
 
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = find_device()
     if device.type != "cpu":
         return
     usual, recipe = torch.get_num_threads(), experiment.recipe

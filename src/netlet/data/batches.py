@@ -12,8 +12,9 @@ from netlet.data.dataset import Split
 from netlet.recipes import Recipe
 
 # Augmenting several batches at once spreads the fixed cost of some twenty small operations; more
-# images than this would fall out of the cache.
+# images than this would fall out of a CPU's cache.
 _IMAGES_AT_ONCE = 512
+_CUDA_BYTES_AT_ONCE = 1 << 26  # of float32 images; a GPU is busy only with many
 
 
 # Turns image indices and the augmentation drawn for them into a net's input.
@@ -40,12 +41,19 @@ def iterate_epoch(
     prepare = prepare or eager_preparation(split, recipe)
     steps = count_steps(len(split), recipe.batch_size)
     sizes = [recipe.batch_size] * (steps - 1) + [len(split) - recipe.batch_size * (steps - 1)]
-    at_once = max(1, _IMAGES_AT_ONCE // recipe.batch_size)
+    at_once = max(1, _count_at_once(split) // recipe.batch_size)
     for i in range(0, steps, at_once):
         chunk = sizes[i : i + at_once]
         part = slice(i * recipe.batch_size, i * recipe.batch_size + sum(chunk))
         images = prepare(order[part], [parameters.select(part) for parameters in augmentation])
         yield from zip(images.split(chunk), split.labels[order[part]].split(chunk), strict=True)
+
+
+def _count_at_once(split: Split) -> int:
+    """Return how many images to prepare at once on the split's device."""
+    if split.images.device.type == "cpu":
+        return _IMAGES_AT_ONCE
+    return max(_IMAGES_AT_ONCE, _CUDA_BYTES_AT_ONCE // (4 * math.prod(split.images.shape[1:])))
 
 
 def eager_preparation(split: Split, recipe: Recipe) -> Preparation:

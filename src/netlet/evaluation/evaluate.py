@@ -23,6 +23,7 @@ from netlet.records import CalibrationBin, Mistake
 from netlet.text import format_shape
 
 EVALUATION_BATCH = 500  # small enough for the feature maps of a tiny net to stay in the cache
+_CUDA_BATCH = 2_000  # a GPU is busy only with many images
 _CALIBRATION_BINS = 10
 
 
@@ -126,10 +127,11 @@ def compute_logits(
     guard = guard_net(type(net).__name__)
     with guard, explain_device_errors(), eval_mode(net), torch.inference_mode():
         chunks: list[torch.Tensor] = []
-        for images in split.images.split(EVALUATION_BATCH):
+        on_cpu = split.images.device.type == "cpu"
+        for images in split.images.split(EVALUATION_BATCH if on_cpu else _CUDA_BATCH):
             chunks.append(extract_logits(net(normalize(images, recipe))))
             if on_progress is not None:
-                on_progress(min(len(chunks) * EVALUATION_BATCH, len(split)), len(split))
+                on_progress(sum(map(len, chunks)), len(split))
         return torch.cat(chunks).float()
 
 

@@ -6,7 +6,8 @@ from netlet.training.dropout import describe_dropout
 from netlet.training.environment import resolve_precision
 from netlet.training.range_test import RangeTest, run_range_test
 from netlet.training.recorder import Recorder, clear_finished
-from netlet.training.trainer import fit
+from netlet.training.together import finish_together
+from netlet.training.train_net import fit, iterate_fit
 
 __all__ = [
     "CHECKPOINT_FILE",
@@ -18,7 +19,9 @@ __all__ = [
     "Recorder",
     "clear_finished",
     "describe_dropout",
+    "finish_together",
     "fit",
+    "iterate_fit",
     "load_checkpoint",
     "resolve_precision",
     "run_range_test",

@@ -153,13 +153,12 @@ def resolve_precision(recipe: Recipe, device: torch.device) -> str:
     """Return ``bf16`` or ``float32``.
 
     Args:
-        recipe: The recipe; precision ``auto`` means bf16 on hardware with instructions for it.
+        recipe: The recipe; precision ``auto`` means bf16 on a CPU with instructions for it.
         device: The device on which the net is trained.
     """
     if recipe.precision != "auto":
         return recipe.precision
-    if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+    # On CUDA devices, the conversions take longer than bf16 saves for a small net (docs/speed.md).
     checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     supported = device.type == "cpu" and any(
         getattr(torch.cpu, name, lambda: False)() for name in checks

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Generic, NamedTuple, TypeVar
 
 import torch
 
@@ -21,6 +22,24 @@ _EPSILON = 1e-8  # as in torch.optim.AdamW
 _PRECONDITIONER_DECAY = 0.95  # of SOAP's moving averages of G G' and G' G
 _STEPS_PER_BASIS = 10  # SOAP updates its basis after this many steps
 _MAX_PRECONDITIONED_SIDE = 2_048  # SOAP leaves wider sides of a matrix as they are
+
+
+Number = float | torch.Tensor  # a tensor without dimensions, if a recorded step reads it
+AnyNumber = TypeVar("AnyNumber", bound=Number, covariant=True)
+
+
+class StepNumbers(NamedTuple, Generic[AnyNumber]):
+    """What changes from step to step in the arithmetic of an update.
+
+    They are numbers, or scalar tensors on the device for a step that is recorded once and replayed.
+    """
+
+    lr: AnyNumber
+    kept: AnyNumber  # share of a weight that weight decay leaves
+    corrected_lr: AnyNumber  # the learning rate over AdamW's correction of the first moment
+    square_scale: AnyNumber  # AdamW's correction of the root of the second moment
+    matrix_lr: AnyNumber  # both corrections as SOAP needs them for matrices: a step behind
+    matrix_square_scale: AnyNumber
 
 
 class Optimizer(ABC):
@@ -49,19 +68,54 @@ class Optimizer(ABC):
             [torch.zeros_like(group.weights) for _ in range(self.moments)] for group in self._groups
         ]
 
-    @torch.no_grad()
     def step(self, lr: float) -> None:
         """Update the weights from their gradients.
 
         Args:
             lr: The learning rate.
         """
+        self.apply(*self.advance(lr))
+
+    def advance(self, lr: float) -> tuple[str, StepNumbers[float]]:
+        """Count a step.
+
+        Args:
+            lr: The learning rate.
+
+        Returns:
+            The kind of the step, empty for the usual one, and its numbers. Steps of a kind run the
+            same operations.
+        """
         self.steps += 1
+        recipe = self._recipe
+        lr_of = [lr / _unless_zero(1 - recipe.momentum**n) for n in (self.steps, self.steps - 1)]
+        square = [1 - recipe.beta2**n for n in (self.steps, self.steps - 1)]
+        return self._kind(), StepNumbers(
+            lr, 1 - lr * recipe.weight_decay, lr_of[0], square[0] ** 0.5, lr_of[1], square[1]
+        )
+
+    def _kind(self) -> str:
+        return ""
+
+    @torch.no_grad()
+    def apply(self, kind: str, numbers: StepNumbers[Number]) -> None:
+        """Update the weights from their gradients.
+
+        Args:
+            kind: From :meth:`advance`.
+            numbers: From :meth:`advance`, or the same as scalar tensors.
+        """
         for group, state in zip(self._groups, self.state, strict=True):
-            self._update(group, state, lr)
+            self._update(group, state, kind, numbers)
 
     @abstractmethod
-    def _update(self, group: ParameterGroup, state: Sequence[torch.Tensor], lr: float) -> None: ...
+    def _update(
+        self,
+        group: ParameterGroup,
+        state: Sequence[torch.Tensor],
+        kind: str,
+        numbers: StepNumbers[Number],
+    ) -> None: ...
 
     def _decayed_part(self, group: ParameterGroup, values: torch.Tensor) -> torch.Tensor:
         """Return the part of ``values``, one for each weight, that weight decay applies to."""
@@ -72,7 +126,13 @@ class Optimizer(ABC):
 class SGD(Optimizer):
     """Like ``torch.optim.SGD``: optional Nesterov momentum, decay added to the gradient."""
 
-    def _update(self, group: ParameterGroup, state: Sequence[torch.Tensor], lr: float) -> None:
+    def _update(
+        self,
+        group: ParameterGroup,
+        state: Sequence[torch.Tensor],
+        kind: str,
+        numbers: StepNumbers[Number],
+    ) -> None:
         recipe, gradient, (velocity,) = self._recipe, group.gradient, state
         if recipe.weight_decay:
             gradient = gradient.clone()
@@ -81,7 +141,7 @@ class SGD(Optimizer):
             )
         velocity.mul_(recipe.momentum).add_(gradient)
         direction = gradient.add(velocity, alpha=recipe.momentum) if recipe.nesterov else velocity
-        group.weights.add_(direction, alpha=-lr)
+        _move(group.weights, direction, numbers.lr)
 
 
 class AdamW(Optimizer):
@@ -89,16 +149,21 @@ class AdamW(Optimizer):
 
     moments = 2
 
-    def _update(self, group: ParameterGroup, state: Sequence[torch.Tensor], lr: float) -> None:
+    def _update(
+        self,
+        group: ParameterGroup,
+        state: Sequence[torch.Tensor],
+        kind: str,
+        numbers: StepNumbers[Number],
+    ) -> None:
         recipe, gradient, (mean, square) = self._recipe, group.gradient, state
         if recipe.weight_decay:
-            self._decayed_part(group, group.weights).mul_(1 - lr * recipe.weight_decay)
+            self._decayed_part(group, group.weights).mul_(numbers.kept)
         mean.lerp_(gradient, 1 - recipe.momentum)
         square.mul_(recipe.beta2).addcmul_(gradient, gradient, value=1 - recipe.beta2)
         # Bias correction, since both moments start at zero.
-        scale = (1 - recipe.beta2**self.steps) ** 0.5
-        size = square.sqrt().div_(scale).add_(_EPSILON)
-        group.weights.addcdiv_(mean, size, value=-lr / (1 - recipe.momentum**self.steps))
+        size = square.sqrt().div_(numbers.square_scale).add_(_EPSILON)
+        _move(group.weights, mean, numbers.corrected_lr, over=size)
 
 
 class Muon(AdamW):
@@ -109,21 +174,29 @@ class Muon(AdamW):
     both; norms and biases are updated by AdamW.
     """
 
-    def _update(self, group: ParameterGroup, state: Sequence[torch.Tensor], lr: float) -> None:
+    def _update(
+        self,
+        group: ParameterGroup,
+        state: Sequence[torch.Tensor],
+        kind: str,
+        numbers: StepNumbers[Number],
+    ) -> None:
         recipe, (matrices, vectors) = self._recipe, group.split_matrices()
         if vectors:
-            super()._update(vectors, [values[group.matrix_size :] for values in state], lr)
+            super()._update(
+                vectors, [values[group.matrix_size :] for values in state], kind, numbers
+            )
         if not matrices:
             return
         if recipe.weight_decay:
-            matrices.weights.mul_(1 - lr * recipe.weight_decay)
+            matrices.weights.mul_(numbers.kept)
         momentum = state[0][: group.matrix_size]
         momentum.lerp_(matrices.gradient, 1 - recipe.momentum)
         nesterov = matrices.as_matrices(matrices.gradient.lerp(momentum, recipe.momentum))
         directions = [
             _orthogonalize(matrix).mul_(0.2 * max(matrix.shape) ** 0.5) for matrix in nesterov
         ]
-        matrices.weights.add_(matrices.flatten_matrices(directions), alpha=-lr)
+        _move(matrices.weights, matrices.flatten_matrices(directions), numbers.lr)
 
 
 def _orthogonalize(matrix: torch.Tensor) -> torch.Tensor:
@@ -152,10 +225,16 @@ class SOAP(AdamW):
                 sides = [n if n <= _MAX_PRECONDITIONED_SIDE else 0 for n in (rows, columns)]
                 state += [group.weights.new_zeros(n, n) for n in (*sides, *sides)]
 
-    def _update(self, group: ParameterGroup, state: Sequence[torch.Tensor], lr: float) -> None:
+    def _update(
+        self,
+        group: ParameterGroup,
+        state: Sequence[torch.Tensor],
+        kind: str,
+        numbers: StepNumbers[Number],
+    ) -> None:
         (matrices, vectors), n = group.split_matrices(), group.matrix_size
         if vectors:
-            super()._update(vectors, [values[n:] for values in state[:2]], lr)
+            super()._update(vectors, [values[n:] for values in state[:2]], kind, numbers)
         if not matrices:
             return
         preconditioners = [state[i : i + 4] for i in range(2, len(state), 4)]
@@ -165,38 +244,64 @@ class SOAP(AdamW):
                 left.lerp_(gradient @ gradient.T, 1 - _PRECONDITIONER_DECAY)
             if right.numel():
                 right.lerp_(gradient.T @ gradient, 1 - _PRECONDITIONER_DECAY)
-        updates = self.steps - 1
-        if updates:
+        if kind != "first":
             bases = [(rows, columns) for _, _, rows, columns in preconditioners]
-            self._update_in_bases(matrices, bases, [values[:n] for values in state[:2]], lr)
-        if updates % _STEPS_PER_BASIS == 0:
+            self._update_in_bases(matrices, bases, [values[:n] for values in state[:2]], numbers)
+        if kind:
             for left, right, rows, columns in preconditioners:
-                _update_basis(rows, left, initialize=not updates)
-                _update_basis(columns, right, initialize=not updates)
+                _update_basis(rows, left, initialize=kind == "first")
+                _update_basis(columns, right, initialize=kind == "first")
+
+    def _kind(self) -> str:
+        updates = self.steps - 1
+        if not updates:
+            return "first"
+        return "basis" if updates % _STEPS_PER_BASIS == 0 else ""
 
     def _update_in_bases(
         self,
         matrices: ParameterGroup,
         bases: Sequence[tuple[torch.Tensor, torch.Tensor]],
         moments: Sequence[torch.Tensor],
-        lr: float,
+        numbers: StepNumbers[Number],
     ) -> None:
         """Update matrices by AdamW, each in the basis of its rows and columns."""
-        recipe, (mean, square), updates = self._recipe, moments, self.steps - 1
+        recipe, (mean, square) = self._recipe, moments
         if recipe.weight_decay:
-            matrices.weights.mul_(1 - lr * recipe.weight_decay)
+            matrices.weights.mul_(numbers.kept)
         mean.lerp_(matrices.gradient, 1 - recipe.momentum)
         gradients = matrices.as_matrices(matrices.gradient)
         projected = matrices.flatten_matrices(
             [_multiply(u.T, g, v) for g, (u, v) in zip(gradients, bases, strict=True)]
         )
         square.mul_(recipe.beta2).addcmul_(projected, projected, value=1 - recipe.beta2)
-        size = (square / (1 - recipe.beta2**updates)).sqrt_().add_(_EPSILON)
+        size = (square / numbers.matrix_square_scale).sqrt_().add_(_EPSILON)
         both = zip(matrices.as_matrices(mean), matrices.as_matrices(size), bases, strict=True)
         directions = [_multiply(u, _multiply(u.T, m, v) / s, v.T) for m, s, (u, v) in both]
-        matrices.weights.add_(
-            matrices.flatten_matrices(directions), alpha=-lr / (1 - recipe.momentum**updates)
-        )
+        _move(matrices.weights, matrices.flatten_matrices(directions), numbers.matrix_lr)
+
+
+def _move(
+    weights: torch.Tensor,
+    direction: torch.Tensor,
+    rate: Number,
+    over: torch.Tensor | None = None,
+) -> None:
+    """Subtract ``rate * direction`` from weights, or ``rate * direction / over``.
+
+    Only a number can be the factor of a fused operation; its bits are those of recorded runs.
+    """
+    if isinstance(rate, torch.Tensor):
+        weights.addcmul_(direction if over is None else direction / over, rate, value=-1)
+    elif over is None:
+        weights.add_(direction, alpha=-rate)
+    else:
+        weights.addcdiv_(direction, over, value=-rate)
+
+
+def _unless_zero(value: float) -> float:
+    """Return a divisor that is 0 only where nobody divides by it: before the first step."""
+    return value or 1.0
 
 
 def _multiply(left: torch.Tensor, matrix: torch.Tensor, right: torch.Tensor) -> torch.Tensor:

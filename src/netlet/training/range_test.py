@@ -16,7 +16,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from netlet.backends import select_augmentation, select_backend
+from netlet.backends import (
+    Step,
+    find_device,
+    select_augmentation,
+    select_backend,
+    use_repeatable_kernels,
+)
 from netlet.data import Dataset
 from netlet.data.batches import count_steps, iterate_epoch
 from netlet.display import Plotted
@@ -136,9 +142,13 @@ def run_range_test(
         )
     net = unwrap(net)
     trace_trainable(net, data.shape)
-    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    device = find_device(device)
     rates = [lowest * (highest / lowest) ** (step / (steps - 1)) for step in range(steps)]
-    with explain_device_errors(), guard_net(type(net).__name__):
+    with (
+        explain_device_errors(),
+        guard_net(type(net).__name__),
+        use_repeatable_kernels(device),
+    ):
         twin = copy_net(net).to(device)
         train = dataclasses.replace(data, train=data.train.to(device))
         with contextlib.closing(_run_epoch(twin, train, recipe, rates, seed)) as losses:
@@ -148,7 +158,7 @@ def run_range_test(
 def _run_epoch(
     net: nn.Module, data: Dataset, recipe: Recipe, rates: list[float], seed: int
 ) -> Generator[float, None, None]:
-    """Yield the loss of each step of an epoch; the step itself follows when the next is wanted."""
+    """Yield the loss of each step of an epoch, as it was before the step."""
     random = RandomStreams(seed)
     prepare = select_augmentation(data.train, recipe)
     precision = resolve_precision(recipe, data.train.images.device)
@@ -156,15 +166,16 @@ def _run_epoch(
         start_training(net, recipe, len(rates)) as state,
         random.preserve_global_state(),
         override_dropout(net, recipe),
-        select_backend(net, state.parameters, data, recipe, precision, random.dropout) as backend,
+        select_backend(
+            net, state.parameters, data, recipe, precision, random.dropout, state
+        ) as backend,
     ):
         random.start_epoch(1)
         net.train()
         batches = iterate_epoch(data.train, recipe, random.data, prepare)
         for step, ((images, labels), rate) in enumerate(zip(batches, rates, strict=True)):
-            backend.compute_gradients(images, labels)
+            backend.train([Step(images, labels, rate, step)], state)
             yield backend.read_losses()[0][-1]
-            state.update(rate, step)
 
 
 def _collect(

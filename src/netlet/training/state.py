@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import torch
 from torch import nn
 
 from netlet.backends.flat_parameters import FlatParameters, flatten_parameters
 from netlet.recipes import Recipe
 from netlet.training.averaging import WeightAverage
-from netlet.training.optimizers import Optimizer, make_optimizer
+from netlet.training.optimizers import Number, Optimizer, StepNumbers, make_optimizer
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,35 @@ class TrainingState:
             lr: The learning rate.
             step: The step, counted from 0 over the whole training.
         """
-        self.optimizer.step(lr)
-        self.average.update(self.parameters, step)
+        self.apply(*self.advance(lr, step))
+
+    def advance(self, lr: float, step: int) -> tuple[str, tuple[float, ...]]:
+        """Count a step and return its kind and its numbers; :meth:`apply` takes them."""
+        kind, numbers = self.optimizer.advance(lr)
+        return kind, (*numbers, self.average.advance(step))
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers :meth:`advance` returns."""
+        return len(StepNumbers._fields) + 1
+
+    def apply(self, kind: str, numbers: Sequence[Number]) -> None:
+        """Move weights and average.
+
+        Args:
+            kind: From :meth:`advance`.
+            numbers: From :meth:`advance`, or the same as scalar tensors on the device.
+        """
+        *own, share = numbers
+        self.optimizer.apply(kind, StepNumbers(*own))
+        self.average.apply(self.parameters, share)
+
+    def tensors(self) -> list[torch.Tensor]:
+        """Return everything that a step writes, but for the gradients."""
+        own = self.parameters
+        moments = [tensor for state in self.optimizer.state for tensor in state]
+        weights = [*own.floats, *own.counters, *own.other_tensors()]
+        return [*weights, *moments, *self.average.tensors()]
 
 
 @contextmanager

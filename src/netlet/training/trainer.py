@@ -1,152 +1,42 @@
-"""The trainer: a net, a data set and a recipe make a run."""
+"""The trainer: it trains one net by a plan."""
 
 from __future__ import annotations
 
-import dataclasses
+import itertools
 import math
 import time
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import Generator, Iterator, Sequence
 
 import torch
 from torch import nn
 
 from netlet.backends import (
     Backend,
+    Step,
     describe_compiled_code,
     select_augmentation,
     select_backend,
     use_torch_threads,
     warn_of_fallback,
 )
-from netlet.budgets import Budget, Score
-from netlet.data import Dataset, count_steps, iterate_epoch
+from netlet.budgets import Score
+from netlet.data import Dataset, iterate_epoch
 from netlet.errors import NetError, TrainingError
 from netlet.evaluation import Evaluation, check_agreement, evaluate
-from netlet.nets.compiled_nets import unwrap
-from netlet.nets.device_errors import explain_device_errors
-from netlet.nets.isolation import guard_net
-from netlet.nets.net_code import NetCode
 from netlet.nets.weights import find_not_finite, refuse_not_finite
-from netlet.progress import shows_progress
-from netlet.recipes import Recipe
-from netlet.records import Epoch, Run
+from netlet.records import Epoch
 from netlet.training.callbacks import Callback, Plan, Progress
 from netlet.training.checkpoint import Checkpoint
-from netlet.training.dropout import describe_dropout, override_dropout
-from netlet.training.environment import describe_environment, resolve_precision
-from netlet.training.progress import ProgressBar
+from netlet.training.dropout import override_dropout
+from netlet.training.environment import describe_environment
 from netlet.training.rng import RandomStreams
-from netlet.training.run_record import RunOrigin, TrainingResult, make_run
+from netlet.training.run_record import TrainingResult
 from netlet.training.schedules import learning_rate
 from netlet.training.state import TrainingState, start_training
 from netlet.training.stretches import Stretches
-from netlet.training.trainable import trace_trainable
 
 _STEPS_PER_REPORT = 16  # reading the losses waits for the device
 _DIVERGED_RATIO = 1_000  # a loss of this many times that of guessing never recovers
-
-
-def fit(
-    net: nn.Module,
-    data: Dataset,
-    recipe: Recipe,
-    *,
-    seed: int = 0,
-    budget: Budget | None = None,
-    val: int = 0,
-    name: str | None = None,
-    net_name: str | None = None,
-    code: NetCode | None = None,
-    initial_weights_digest: str = "",
-    callbacks: Sequence[Callback] = (),
-    device: torch.device | str | None = None,
-    resume: Checkpoint | None = None,
-    progress: bool | None = None,
-) -> Run:
-    """Train a net in place, evaluate it after each epoch, and judge it by a budget.
-
-    With the same initial weights, seed, machine and number of threads, the final weights are
-    bit-identical, also if the training was interrupted and resumed (except for nets with a state
-    besides parameters and buffers). ``netlet.build(builder, seed)`` gives reproducible initial
-    weights. On a CPU with glibc, the process keeps freed memory from here on (see
-    ``eager_cpu_layers.keep_freed_memory``).
-
-    Args:
-        net: A net from ``N C H W`` to logits or log-probabilities ``N K``. Afterwards it has the
-            weights of the last epoch, averaged if the recipe averages.
-        data: The data set; the held-out split gives the score of each epoch.
-        recipe: How to train. Its dropout rate, if any, replaces those of the net's dropout layers
-            during the training. The rates of netlet's own recipes are meant for the nets of the
-            catalog (see ``Experiment``): with ``STEADY``, say, this net keeps its own rates, with
-            ``STEADY.replace(dropout=0.1)`` it does not.
-        seed: The seed of the order of images, the augmentation and the dropout.
-        budget: The budget that is judged at the end; without one there is no verdict.
-        val: Number of images of ``train`` to hold out. They give the scores instead of ``test``,
-            so that no decision depends on ``test``.
-        name: The name of the experiment, for the record; by default the net's class.
-        net_name: The name of the net, for the record; by default its class.
-        code: The source code of the net, for the record, if it does not come with netlet.
-        initial_weights_digest: The digest of the initial weights, if not the seed but a file
-            determined them; for the record.
-        callbacks: Objects that receive the events of the training, in this order.
-        device: The device to train on; by default CUDA if available, else the CPU.
-        resume: A checkpoint to continue from. All other arguments must be those of the interrupted
-            training.
-        progress: Whether to show a progress bar and, at the end, a line with the result; by
-            default in a terminal and in a notebook, but not in CI.
-
-    Returns:
-        The record of the run, including the verdict.
-
-    Raises:
-        TrainingError: The training diverged, the net has nothing to train, or it is not the net of
-            the checkpoint.
-        NetError: The net does not fit the data, or the device fails or runs out of memory.
-        DataError: ``val`` is out of range.
-    """
-    recipe, net = recipe.for_net(in_catalog=False), unwrap(net)
-    if shows_progress(progress):
-        callbacks = (*callbacks, ProgressBar())  # last: its line says that all others are done
-    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    origin = RunOrigin(
-        net_name=net_name or type(net).__name__,
-        initial_weights_digest=initial_weights_digest,
-        started_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        code=code,
-    )
-    start = time.perf_counter() - (resume.elapsed_s if resume else 0)
-    data = data.hold_out(val) if val else data
-    traced = trace_trainable(net, data.shape)
-    with explain_device_errors():
-        net.to(device)
-        data = dataclasses.replace(
-            data, train=data.train.to(device), held_out=data.held_out.to(device)
-        )
-    plan = Plan(
-        name=name or type(net).__name__,
-        recipe=recipe,
-        budget=budget,
-        seed=seed,
-        data=data.name,
-        steps_per_epoch=count_steps(len(data.train), recipe.batch_size),
-        train_images=len(data.train),
-        held_out=data.held_out.name,
-        held_out_images=len(data.held_out),
-        device=device.type,
-        precision=resolve_precision(recipe, device),
-        dropout=describe_dropout(net, recipe, traced),
-    )
-    try:
-        with explain_device_errors(), guard_net(type(net).__name__):
-            result = Trainer(net, data, plan, callbacks, start).train(resume)
-        run = make_run(plan, origin, net, data, traced, result)
-        for callback in callbacks:
-            callback.on_finish(run, net)
-    finally:
-        for callback in callbacks:
-            callback.on_end()
-    return run
 
 
 class Trainer:
@@ -181,11 +71,15 @@ class Trainer:
         self._epochs: list[Epoch] = []
         self._resumed_after: tuple[int, ...] = ()
 
-    def train(self, resume: Checkpoint | None = None) -> TrainingResult:
+    def train(self, resume: Checkpoint | None = None) -> Generator[None, None, TrainingResult]:
         """Run all epochs, or the remaining ones.
 
         Args:
             resume: A checkpoint to continue from.
+
+        Yields:
+            Nothing, each time when steps have been handed to the device and their losses are about
+            to be read: a caller with several trainings lets another one go on.
 
         Returns:
             The epochs, and the evaluation of the final net, whose weights ``net`` has afterwards.
@@ -201,7 +95,13 @@ class Trainer:
                 self._random.preserve_global_state(),
                 override_dropout(net, recipe),
                 select_backend(
-                    net, state.parameters, self._data, recipe, plan.precision, self._random.dropout
+                    net,
+                    state.parameters,
+                    self._data,
+                    recipe,
+                    plan.precision,
+                    self._random.dropout,
+                    state,
                 ) as backend,
             ):
                 # Only now, so that a refused backend leaves no folder behind.
@@ -216,7 +116,7 @@ class Trainer:
                 for number in range(len(self._epochs) + 1, recipe.epochs + 1):
                     self._random.start_epoch(number)
                     with use_torch_threads(backend.torch_threads):
-                        evaluation = self._run_epoch(number, state, backend)
+                        evaluation = yield from self._run_epoch(number, state, backend)
                     for callback in self._callbacks:
                         callback.on_epoch_end(self._epochs, state.average.net)
                     self._save_checkpoint(self._capture(state))
@@ -238,10 +138,12 @@ class Trainer:
             total_s=time.perf_counter() - self._start,
         )
 
-    def _run_epoch(self, number: int, state: TrainingState, backend: Backend) -> Evaluation:
+    def _run_epoch(
+        self, number: int, state: TrainingState, backend: Backend
+    ) -> Generator[None, None, Evaluation]:
         """Train for one epoch, evaluate the net and append both to the epochs."""
         start = time.perf_counter()
-        progress, train_loss = self._train_epoch(number, state, backend)
+        progress, train_loss = yield from self._train_epoch(number, state, backend)
         trained = time.perf_counter()
         evaluation = self._evaluate(backend.evaluation_net(state.average.net))
         self._check_loss(evaluation.loss, f"the end of epoch {number}")
@@ -262,31 +164,37 @@ class Trainer:
 
     def _train_epoch(
         self, number: int, state: TrainingState, backend: Backend
-    ) -> tuple[Progress, float]:
+    ) -> Generator[None, None, tuple[Progress, float]]:
         """Train on every image once; return the progress at the end and the mean loss."""
+        steps = self._plan.steps_per_epoch
+        total_loss, correct, images = 0.0, 0, 0
+        begun: list[Step] = []  # those whose losses have not been read
+        stream = self._iterate_steps(number, begun)
+        state.net.train()
+        for step in range(0, steps, _STEPS_PER_REPORT):
+            backend.train(itertools.islice(stream, _STEPS_PER_REPORT), state)
+            yield
+            losses, correct_images = backend.read_losses()
+            for which, loss in enumerate(losses, start=step + 1):
+                self._check_loss(loss, f"epoch {number}, step {which}")
+            sizes = [len(one.labels) for one in begun]
+            total_loss += sum(loss * size for loss, size in zip(losses, sizes, strict=True))
+            correct, images = correct + correct_images, images + sum(sizes)
+            progress = Progress(
+                number, step + len(begun), images, losses[-1], correct, begun[-1].lr
+            )
+            begun.clear()
+            for callback in self._callbacks:
+                callback.on_step(progress)
+        return progress, total_loss / images
+
+    def _iterate_steps(self, number: int, begun: list[Step]) -> Iterator[Step]:
+        """Yield the steps of an epoch, and note each in ``begun``."""
         recipe, steps = self._recipe, self._plan.steps_per_epoch
         batches = iterate_epoch(self._data.train, recipe, self._random.data, self._augmentation)
-        first = (number - 1) * steps  # steps of the epochs before
-        total_loss, correct, images = 0.0, 0, 0
-        unread: list[int] = []  # sizes of the batches whose losses have not been read
-        state.net.train()
-        for step, (x, labels) in enumerate(batches, start=1):
-            lr = learning_rate(recipe, first + step - 1, steps)
-            backend.compute_gradients(x, labels)
-            state.update(lr, first + step - 1)
-            images += len(labels)
-            unread.append(len(labels))
-            if step % _STEPS_PER_REPORT == 0 or step == steps:
-                losses, correct_images = backend.read_losses()
-                for which, loss in enumerate(losses, start=step + 1 - len(losses)):
-                    self._check_loss(loss, f"epoch {number}, step {which}")
-                total_loss += sum(loss * size for loss, size in zip(losses, unread, strict=True))
-                correct += correct_images
-                unread.clear()
-                progress = Progress(number, step, images, losses[-1], correct, lr)
-                for callback in self._callbacks:
-                    callback.on_step(progress)
-        return progress, total_loss / images
+        for which, (images, labels) in enumerate(batches, start=(number - 1) * steps):
+            begun.append(Step(images, labels, learning_rate(recipe, which, steps), which))
+            yield begun[-1]
 
     def _evaluate(self, net: nn.Module) -> Evaluation:
         return evaluate(net, self._data.held_out, self._recipe, self._data.classes)

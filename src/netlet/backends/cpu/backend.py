@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from netlet.backends.backend import Backend
 from netlet.backends.cpu import CompilationError, CompiledStep
 from netlet.data import Dataset
 from netlet.errors import NetletWarning
@@ -16,7 +17,7 @@ from netlet.recipes import Recipe
 _EVALUATION_BATCH = 512
 
 
-class CompiledBackend:
+class CompiledBackend(Backend):
     """Runs training steps with a :class:`~netlet.backends.cpu.CompiledStep`.
 
     Args:

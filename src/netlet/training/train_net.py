@@ -1,0 +1,182 @@
+"""Training a net: a net, a data set and a recipe make a run."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Generator, Sequence
+from datetime import UTC, datetime
+
+import torch
+from torch import nn
+
+from netlet.backends import find_device, use_repeatable_kernels
+from netlet.budgets import Budget
+from netlet.data import Dataset, count_steps
+from netlet.nets.compiled_nets import unwrap
+from netlet.nets.device_errors import explain_device_errors
+from netlet.nets.isolation import guard_net
+from netlet.nets.net_code import NetCode
+from netlet.progress import shows_progress
+from netlet.recipes import Recipe
+from netlet.records import Run
+from netlet.training.callbacks import Callback, Plan
+from netlet.training.checkpoint import Checkpoint
+from netlet.training.dropout import describe_dropout
+from netlet.training.environment import resolve_precision
+from netlet.training.progress import ProgressBar
+from netlet.training.run_record import RunOrigin, make_run
+from netlet.training.together import finish
+from netlet.training.trainable import trace_trainable
+from netlet.training.trainer import Trainer
+
+
+def fit(
+    net: nn.Module,
+    data: Dataset,
+    recipe: Recipe,
+    *,
+    seed: int = 0,
+    budget: Budget | None = None,
+    val: int = 0,
+    name: str | None = None,
+    net_name: str | None = None,
+    code: NetCode | None = None,
+    initial_weights_digest: str = "",
+    callbacks: Sequence[Callback] = (),
+    device: torch.device | str | None = None,
+    resume: Checkpoint | None = None,
+    progress: bool | None = None,
+) -> Run:
+    """Train a net in place, evaluate it after each epoch, and judge it by a budget.
+
+    With the same initial weights, seed, machine and number of threads, the final weights are
+    bit-identical, also if the training was interrupted and resumed (except for nets with a state
+    besides parameters and buffers). ``netlet.build(builder, seed)`` gives reproducible initial
+    weights. On a CPU with glibc, the process keeps freed memory from here on (see
+    ``eager_cpu_layers.keep_freed_memory``).
+
+    Args:
+        net: A net from ``N C H W`` to logits or log-probabilities ``N K``. Afterwards it has the
+            weights of the last epoch, averaged if the recipe averages.
+        data: The data set; the held-out split gives the score of each epoch.
+        recipe: How to train. Its dropout rate, if any, replaces those of the net's dropout layers
+            during the training. The rates of netlet's own recipes are meant for the nets of the
+            catalog (see ``Experiment``): with ``STEADY``, say, this net keeps its own rates, with
+            ``STEADY.replace(dropout=0.1)`` it does not.
+        seed: The seed of the order of images, the augmentation and the dropout.
+        budget: The budget that is judged at the end; without one there is no verdict.
+        val: Number of images of ``train`` to hold out. They give the scores instead of ``test``,
+            so that no decision depends on ``test``.
+        name: The name of the experiment, for the record; by default the net's class.
+        net_name: The name of the net, for the record; by default its class.
+        code: The source code of the net, for the record, if it does not come with netlet.
+        initial_weights_digest: The digest of the initial weights, if not the seed but a file
+            determined them; for the record.
+        callbacks: Objects that receive the events of the training, in this order.
+        device: The device to train on; by default CUDA if available, else the CPU.
+        resume: A checkpoint to continue from. All other arguments must be those of the interrupted
+            training.
+        progress: Whether to show a progress bar and, at the end, a line with the result; by
+            default in a terminal and in a notebook, but not in CI.
+
+    Returns:
+        The record of the run, including the verdict.
+
+    Raises:
+        TrainingError: The training diverged, the net has nothing to train, or it is not the net of
+            the checkpoint.
+        NetError: The net does not fit the data, or the device fails or runs out of memory.
+        DataError: ``val`` is out of range.
+    """
+    return finish(
+        iterate_fit(
+            net,
+            data,
+            recipe,
+            seed=seed,
+            budget=budget,
+            val=val,
+            name=name,
+            net_name=net_name,
+            code=code,
+            initial_weights_digest=initial_weights_digest,
+            callbacks=callbacks,
+            device=device,
+            resume=resume,
+            progress=progress,
+        )
+    )
+
+
+def iterate_fit(
+    net: nn.Module,
+    data: Dataset,
+    recipe: Recipe,
+    *,
+    seed: int = 0,
+    budget: Budget | None = None,
+    val: int = 0,
+    name: str | None = None,
+    net_name: str | None = None,
+    code: NetCode | None = None,
+    initial_weights_digest: str = "",
+    callbacks: Sequence[Callback] = (),
+    device: torch.device | str | None = None,
+    resume: Checkpoint | None = None,
+    progress: bool | None = None,
+) -> Generator[None, None, Run]:
+    """Train like :func:`fit`, step by step: several trainings can take turns on one device.
+
+    Yields:
+        Nothing, each time when the device has steps to do.
+
+    Returns:
+        The record of the run.
+    """
+    recipe, net = recipe.for_net(in_catalog=False), unwrap(net)
+    if shows_progress(progress):
+        callbacks = (*callbacks, ProgressBar())  # last: its line says that all others are done
+    device = find_device(device)
+    origin = RunOrigin(
+        net_name=net_name or type(net).__name__,
+        initial_weights_digest=initial_weights_digest,
+        started_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        code=code,
+    )
+    start = time.perf_counter() - (resume.elapsed_s if resume else 0)
+    data = data.hold_out(val) if val else data
+    traced = trace_trainable(net, data.shape)
+    with explain_device_errors():
+        net.to(device)
+        data = dataclasses.replace(
+            data, train=data.train.to(device), held_out=data.held_out.to(device)
+        )
+    plan = Plan(
+        name=name or type(net).__name__,
+        recipe=recipe,
+        budget=budget,
+        seed=seed,
+        data=data.name,
+        steps_per_epoch=count_steps(len(data.train), recipe.batch_size),
+        train_images=len(data.train),
+        held_out=data.held_out.name,
+        held_out_images=len(data.held_out),
+        device=device.type,
+        precision=resolve_precision(recipe, device),
+        dropout=describe_dropout(net, recipe, traced),
+    )
+    try:
+        with (
+            explain_device_errors(),
+            guard_net(type(net).__name__),
+            use_repeatable_kernels(device),
+        ):
+            result = yield from Trainer(net, data, plan, callbacks, start).train(resume)
+        run = make_run(plan, origin, net, data, traced, result)
+        for callback in callbacks:
+            callback.on_finish(run, net)
+    finally:
+        for callback in callbacks:
+            callback.on_end()
+    return run
