@@ -180,3 +180,13 @@ def test_trainings_that_take_turns_equal_those_alone(blob_data: Dataset) -> None
             device="cpu",
         )
         assert run.weights_digest == alone.weights_digest
+
+
+def test_an_experiment_trains_several_seeds_together(blob_data: Dataset) -> None:
+    experiment = netlet.find_experiment("5 7")
+    experiment = dataclasses.replace(experiment, recipe=FAST.replace(epochs=1))
+    runs = experiment.run_together(blob_data, [3, 4], val=100)
+    for seed, run in zip((3, 4), runs, strict=True):
+        assert isinstance(run, Run)
+        assert run.weights_digest == experiment.run(blob_data, seed, val=100).weights_digest
+        assert run.last_epoch.score.total == 100

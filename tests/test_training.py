@@ -665,3 +665,29 @@ def test_a_net_of_another_precision_than_the_images_is_refused(
     net = nn.Sequential(nn.Flatten(), nn.Linear(784, 10)).to(precision)
     with pytest.raises(NetError, match=r"its weights are float\d\d, .*; call \.float\(\) on the"):
         fit(net, blob_data, QUICK.replace(epochs=1))
+
+
+def test_records_keep_changed_switches_as_text(blob_data: Dataset, tmp_path: Path) -> None:
+    before = torch.backends.mkldnn.enabled
+    torch.use_deterministic_algorithms(True)
+    torch.backends.mkldnn.enabled = False
+    try:
+        recorder = Recorder(tmp_path / "run")
+        run(blob_data, FAST.replace(epochs=1, backend="eager"), callbacks=[recorder])
+    finally:
+        torch.use_deterministic_algorithms(False)
+        torch.backends.mkldnn.enabled = before
+    settings = netlet.load_run(tmp_path / "run").environment["settings"]
+    assert settings["deterministic_algorithms"] == "True"
+    assert settings["mkldnn_enabled"] == "False"
+
+
+def test_records_leave_out_variables_that_change_no_bits(
+    blob_data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("NVIDIA_VISIBLE_DEVICES", "NVIDIA_REQUIRE_CUDA", "CUDA_HOME", "TORCH_HOME"):
+        monkeypatch.setenv(name, "/somewhere")
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "0")
+    settings = run(blob_data, FAST.replace(epochs=1))[0].environment["settings"]
+    assert settings["NVIDIA_TF32_OVERRIDE"] == "0"
+    assert "/somewhere" not in settings.values()

@@ -253,6 +253,55 @@ def _describe_threads(row: Mapping[str, Any]) -> str:
     return f"by default ({', '.join(used)})"
 
 
+def draw_cuda() -> str:
+    """Return the recorded figures of a CUDA device."""
+    record = json.loads((RESULTS / "cuda.json").read_text())
+    machine, seeds = record["environment"], record["seeds"]
+    runs = [
+        f"`{row['name']}` trains its {row['epochs']} epochs in {row['train_s']:.2f} s "
+        f"({row['total_s']:.2f} s with scoring)"
+        for row in record["runs"]
+    ]
+    repeated = all(row["repeated_to_the_bit"] for row in record["runs"])
+    return (
+        f"{machine['device']}, torch {machine['torch']}. Seconds per epoch, the second of two:\n\n"
+        f"{_cuda_nets(record['nets'])}\n\n"
+        f"{' and '.join(runs)}, medians of {record['turns']} runs with one seed; their weights are "
+        f"{'equal to the bit' if repeated else 'not equal'}. Ten seeds of `{seeds['experiment']}` "
+        f"take {seeds['one_by_one_s']:.2f} s one after the other. Seeds that take turns on the "
+        "device, each in a stream of its own, have "
+        f"{'the same weights' if seeds['equal_weights'] else 'other weights'}:\n\n"
+        f"{_cuda_seeds(seeds)}"
+    )
+
+
+def _cuda_nets(rows: Sequence[Mapping[str, Any]]) -> str:
+    columns = ["net", "parameters", "batch size"]
+    columns += [
+        f"{'recorded' if way['backend'] == 'cuda_graph' else 'eager'}, {way['precision']}"
+        for way in rows[0]["ways"]
+    ]
+    body = [
+        [
+            f"`{row['name']}`",
+            f"{row['parameters']:,}",
+            str(row["batch_size"]),
+            *(f"{way['epoch_s']:.2f} s" for way in row["ways"]),
+        ]
+        for row in rows
+    ]
+    return markdown_table(columns, body, "l" + "r" * (len(columns) - 1))
+
+
+def _cuda_seeds(seeds: Mapping[str, Any]) -> str:
+    columns = ("seeds at a time", "all together", "per seed")
+    body = [
+        [str(row["seeds"]), f"{row['seconds']:.2f} s", f"{row['seconds'] / row['seeds']:.2f} s"]
+        for row in seeds["together"]
+    ]
+    return markdown_table(columns, body, "rrr")
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "targets": draw_summary,
     "race": draw_race,
@@ -260,6 +309,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "ladder": draw_ladder_of_changes,
     "peer": draw_peer_accuracy,
     "busy": draw_busy,
+    "cuda": draw_cuda,
 }
 
 

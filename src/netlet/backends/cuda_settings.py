@@ -17,8 +17,7 @@ def find_device(device: torch.device | str | None = None) -> torch.device:
 def use_repeatable_kernels(device: torch.device) -> Iterator[None]:
     """Let cuDNN choose only kernels that repeat their results, and full float32, within the block.
 
-    TF32 gains nothing for small maps: its kernels need another memory layout, and the conversions
-    take longer than they save (docs/speed.md).
+    TF32 is off: for small maps, the conversions to its memory layout take longer than it saves.
 
     Args:
         device: Nothing happens on others than CUDA.

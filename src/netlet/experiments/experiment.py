@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import nn
 
+from netlet.backends import find_device
 from netlet.budgets import Budget
 from netlet.catalog import Claim
 from netlet.data import Dataset
 from netlet.display import Displayed
-from netlet.errors import warn_of_but
+from netlet.errors import NetletError, warn_of_but
 from netlet.nets import NetEntry, build, comes_with_netlet
 from netlet.recipes import Recipe
 from netlet.records import Run
-from netlet.training import Callback, Checkpoint, fit
+from netlet.training import Callback, Checkpoint, finish, finish_together, iterate_fit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +80,66 @@ class Experiment(Displayed):
         net = (
             start if start is not None else build(self.net.builder, seed, data.shape, data.classes)
         )
-        return fit(
+        return finish(
+            self._begin(
+                net, data, seed, val, callbacks, resume, initial_weights_digest, progress=progress
+            )
+        )
+
+    def run_together(
+        self,
+        data: Dataset,
+        seeds: Sequence[int],
+        *,
+        val: int = 0,
+        callbacks: Mapping[int, Sequence[Callback]] | None = None,
+        resume: Mapping[int, Checkpoint] | None = None,
+    ) -> list[Run | NetletError]:
+        """Train several seeds that take turns on one device.
+
+        On a CUDA device this is faster than one seed after the other, with the same weights.
+
+        Args:
+            data: The data set to train and score on.
+            seeds: The seeds, each once.
+            val: The number of training images to hold out for scoring.
+            callbacks: For each seed, objects that receive the events of its training.
+            resume: For some seeds, the checkpoint from which the run is resumed.
+
+        Returns:
+            For each seed the run, or why it could not be finished.
+        """
+        device = find_device()
+        data = dataclasses.replace(
+            data, train=data.train.to(device), held_out=data.held_out.to(device)
+        )
+        trainings = [
+            self._begin(
+                build(self.net.builder, seed, data.shape, data.classes),
+                data,
+                seed,
+                val,
+                (callbacks or {}).get(seed, ()),
+                (resume or {}).get(seed),
+                progress=False,
+            )
+            for seed in seeds
+        ]
+        return finish_together(trainings, device)
+
+    def _begin(
+        self,
+        net: nn.Module,
+        data: Dataset,
+        seed: int,
+        val: int,
+        callbacks: Sequence[Callback],
+        resume: Checkpoint | None,
+        initial_weights_digest: str = "",
+        *,
+        progress: bool | None,
+    ) -> Generator[None, None, Run]:
+        return iterate_fit(
             net,
             data,
             self.recipe,

@@ -129,7 +129,7 @@ class Environment(TypedDict):
     libc: NotRequired[str]
     cpu_features: NotRequired[str]
     cpu_capability: NotRequired[str]
-    settings: NotRequired[Mapping[str, str]]
+    settings: NotRequired[Mapping[str, str | bool]]  # version 0.1 wrote switches as true or false
     cuda: NotRequired[str | None]
     cudnn: NotRequired[int | None]
     cuda_fp32_precision: NotRequired[Sequence[str]]

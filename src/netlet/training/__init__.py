@@ -6,7 +6,7 @@ from netlet.training.dropout import describe_dropout
 from netlet.training.environment import resolve_precision
 from netlet.training.range_test import RangeTest, run_range_test
 from netlet.training.recorder import Recorder, clear_finished
-from netlet.training.together import finish_together
+from netlet.training.together import finish, finish_together
 from netlet.training.train_net import fit, iterate_fit
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "Recorder",
     "clear_finished",
     "describe_dropout",
+    "finish",
     "finish_together",
     "fit",
     "iterate_fit",

@@ -31,9 +31,16 @@ from netlet.recipes import Recipe
 # Environment variables of PyTorch, its math libraries, OpenMP, the C library and the compiler.
 _VARIABLE_PREFIXES = (
     *("ATEN_", "BLIS_", "CUBLAS_", "CUDA_", "CUDNN_", "DNNL_", "GOMP_", "KMP_", "MKL_"),
-    *("NVIDIA_", "OMP_", "ONEDNN_", "OPENBLAS_", "PYTORCH_", "TORCH_", "VECLIB_"),
+    *("OMP_", "ONEDNN_", "OPENBLAS_", "PYTORCH_", "TORCH_", "VECLIB_"),
 )
-_VARIABLES = ("GLIBC_TUNABLES", "LD_PRELOAD", "PYTHONHASHSEED", "PYTHONOPTIMIZE")
+_VARIABLES = (
+    *("GLIBC_TUNABLES", "LD_PRELOAD", "NVIDIA_TF32_OVERRIDE", "PYTHONHASHSEED", "PYTHONOPTIMIZE"),
+)
+# These say where something lies, or for which devices something was built.
+_NO_SETTINGS = (
+    *("CUDA_HOME", "CUDA_PATH", "CUDA_VERSION", "CUDA_VISIBLE_DEVICES", "TORCH_CUDA_ARCH_LIST"),
+    "TORCH_HOME",
+)
 # PyTorch's switches, and their values unless somebody changed them.
 _SWITCHES: Mapping[str, tuple[Callable[[], object], object]] = {
     "default_dtype": (lambda: str(torch.get_default_dtype()), "torch.float32"),
@@ -142,10 +149,11 @@ def find_differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[
 
 
 def _differences_in_settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    # As text, since version 0.1 wrote switches as true or false.
     return [
         f"{name} {now.get(name, 'unset')} instead of {before.get(name, 'unset')}"
         for name in sorted({*before, *now})
-        if before.get(name) != now.get(name)
+        if str(before.get(name, "")) != str(now.get(name, ""))
     ]
 
 
@@ -158,7 +166,7 @@ def resolve_precision(recipe: Recipe, device: torch.device) -> str:
     """
     if recipe.precision != "auto":
         return recipe.precision
-    # On CUDA devices, the conversions take longer than bf16 saves for a small net (docs/speed.md).
+    # On CUDA devices, bf16 is slower for some small nets and faster for others (docs/speed.md).
     checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     supported = device.type == "cpu" and any(
         getattr(torch.cpu, name, lambda: False)() for name in checks
@@ -166,17 +174,17 @@ def resolve_precision(recipe: Recipe, device: torch.device) -> str:
     return "bf16" if supported else "float32"
 
 
-def _changed_settings() -> dict[str, Any]:
+def _changed_settings() -> dict[str, str]:
     """Return what was set that may change bits; an empty dict is the usual."""
     variables = {
         name: value
         for name, value in sorted(os.environ.items())
-        if name.startswith(_VARIABLE_PREFIXES) or name in _VARIABLES
+        if (name.startswith(_VARIABLE_PREFIXES) and name not in _NO_SETTINGS) or name in _VARIABLES
     }
     switches = {name: read() for name, (read, _) in _SWITCHES.items()}
     # "ieee" is what "none" means as well; PyTorch changes one into the other by itself.
     switches = {name: "none" if value == "ieee" else value for name, value in switches.items()}
-    changed = {name: value for name, value in switches.items() if value != _SWITCHES[name][1]}
+    changed = {name: str(value) for name, value in switches.items() if value != _SWITCHES[name][1]}
     return variables | changed
 
 
