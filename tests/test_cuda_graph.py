@@ -190,3 +190,11 @@ def test_an_experiment_trains_several_seeds_together(blob_data: Dataset) -> None
         assert isinstance(run, Run)
         assert run.weights_digest == experiment.run(blob_data, seed, val=100).weights_digest
         assert run.last_epoch.score.total == 100
+
+
+def test_a_training_gives_the_net_back_on_its_device(blob_data: Dataset) -> None:
+    net = netlet.build(_chain, 0)
+    moved: list[str] = []
+    with mock.patch.object(net, "to", lambda device: moved.append(str(device)) or net):
+        fit(net, blob_data, FAST.replace(epochs=1), device="cpu")
+    assert moved == ["cpu", "cpu"]  # to the device of the training, and home

@@ -18,6 +18,7 @@ from netlet.nets.device_errors import explain_device_errors
 from netlet.nets.eval_mode import eval_mode
 from netlet.nets.isolation import guard_net
 from netlet.nets.outputs import extract_logits
+from netlet.nets.registered import find_device
 from netlet.recipes import Recipe
 from netlet.records import CalibrationBin, Mistake
 from netlet.text import format_shape
@@ -58,7 +59,7 @@ def evaluate(
     Args:
         net: A net from ``N C H W`` to logits, log-probabilities or probabilities ``N K``. Its
             modules keep their training mode.
-        split: The images and labels to score, on the net's device.
+        split: The images and labels to score.
         recipe: The recipe, which has mean and std of the input.
         classes: The number of classes ``K``.
         on_progress: A function that is called after each batch with the number of images scored
@@ -84,8 +85,8 @@ def score_logits(logits: torch.Tensor, split: Split, classes: int) -> Evaluation
         split: The images that they are for, and their labels.
         classes: The number of classes ``K``.
     """
-    logits = to_log_scores(logits)
-    labels = split.labels
+    # On the CPU: some of the counts below have no repeatable form on CUDA devices.
+    logits, labels = to_log_scores(logits.cpu()), split.labels.cpu()
     loss = F.cross_entropy(logits, labels).item()
     # The logits of a net that has diverged are NaN: the loss shows it, and the confidence is 0.
     confidence, predicted = logits.softmax(1).nan_to_num(0).max(1)
@@ -124,14 +125,14 @@ def compute_logits(
     on_progress: Callable[[int, int], None] | None = None,
 ) -> torch.Tensor:
     """Return the output of a net in evaluation mode, float32 ``N K``; see :func:`evaluate`."""
-    guard = guard_net(type(net).__name__)
+    guard, device = guard_net(type(net).__name__), find_device(net)
     with guard, explain_device_errors(), eval_mode(net), torch.inference_mode():
         chunks: list[torch.Tensor] = []
-        on_cpu = split.images.device.type == "cpu"
-        for images in split.images.split(EVALUATION_BATCH if on_cpu else _CUDA_BATCH):
-            chunks.append(extract_logits(net(normalize(images, recipe))))
+        batch = EVALUATION_BATCH if device.type == "cpu" else _CUDA_BATCH
+        for first, images in enumerate(split.images.split(batch)):
+            chunks.append(extract_logits(net(normalize(images.to(device), recipe))))
             if on_progress is not None:
-                on_progress(sum(map(len, chunks)), len(split))
+                on_progress(min((first + 1) * batch, len(split)), len(split))
         return torch.cat(chunks).float()
 
 

@@ -15,6 +15,7 @@ from netlet.display import Displayed
 from netlet.errors import NetError, check_type
 from netlet.evaluation.evaluate import to_probabilities
 from netlet.nets.compiled_nets import unwrap, without_compiler
+from netlet.nets.copying import copy_to_cpu
 from netlet.nets.device_errors import explain_device_errors
 from netlet.nets.eval_mode import eval_mode
 from netlet.nets.outputs import extract_logits
@@ -111,7 +112,7 @@ def explain(
         NetError: The net has no such layer or class, none of its modules returns feature maps, it
             computes without gradients, or its output is not ``N K`` or contains NaN.
     """
-    net = unwrap(net)
+    net = copy_to_cpu(unwrap(net))
     with (
         explain_device_errors(),
         without_compiler(),

@@ -18,6 +18,7 @@ from netlet.evaluation.evaluate import EVALUATION_BATCH, to_probabilities
 from netlet.nets.device_errors import explain_device_errors
 from netlet.nets.eval_mode import eval_mode
 from netlet.nets.outputs import extract_logits
+from netlet.nets.registered import find_device
 from netlet.recipes import Recipe
 from netlet.records import Confidence
 from netlet.text import format_shape
@@ -98,8 +99,8 @@ def predict(
     """Classify images in batches of 500.
 
     Args:
-        net: A net from ``N C H W`` to logits, log-probabilities or probabilities ``N K``, on the
-            CPU. Its modules keep their training mode.
+        net: A net from ``N C H W`` to logits, log-probabilities or probabilities ``N K``. Its
+            modules keep their training mode.
         images: Images, uint8 ``H W``, of the same size, light on dark; :mod:`netlet.data` prepares
             pictures in this form.
         recipe: The recipe, which has mean and std of the input; MNIST's by default.
@@ -116,12 +117,13 @@ def predict(
     if not images:
         return Predictions()
     batch = torch.from_numpy(np.stack(images)).unsqueeze(1).expand(-1, channels, -1, -1)
-    recipe = recipe or Recipe()
+    recipe, device = recipe or Recipe(), find_device(net)
     with explain_device_errors(), eval_mode(net), torch.inference_mode():
         parts = [
-            extract_logits(net(normalize(part, recipe))) for part in batch.split(EVALUATION_BATCH)
+            extract_logits(net(normalize(part.to(device), recipe)))
+            for part in batch.split(EVALUATION_BATCH)
         ]
-        logits = torch.cat(parts).float()
+        logits = torch.cat(parts).float().cpu()
     if logits.dim() != 2 or len(logits) != len(images):
         raise NetError(
             f"the net returns {format_shape(logits.shape)} for {len(images)} images; "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from netlet.export.inference_graph import FinalSoftmax, InferenceGraph
 from netlet.export.progress import OnProgress, ignore_progress
 from netlet.files import safe_name
 from netlet.nets import weights_digest
+from netlet.nets.copying import copy_to_cpu
 from netlet.nets.outputs import extract_logits
 from netlet.text import dump_json, escape_controls, format_shape
 
@@ -99,6 +101,7 @@ def trace_model(trained: TrainedNet, on_progress: OnProgress = ignore_progress) 
         ExportError: The net uses an operation that no export supports, behaves differently from one
             image to another, or has weights that are not finite.
     """
+    trained = dataclasses.replace(trained, net=copy_to_cpu(trained.net))
     broken = [
         key for key, value in trained.net.state_dict().items() if not bool(value.isfinite().all())
     ]

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-from netlet.nets.registered import list_attributes, list_modules
+from netlet.nets.registered import find_device, list_attributes, list_modules
 
 _N = TypeVar("_N", bound=nn.Module)
 _MAX_DEPTH = 8
@@ -32,6 +32,11 @@ def copy_net(net: _N) -> _N:
                 memo[id(tensor)] = tensor.detach().clone()
                 kept.append(tensor)
     return copy.deepcopy(net, memo)
+
+
+def copy_to_cpu(net: _N) -> _N:
+    """Return a net on the CPU: the net itself if it is there, else a copy."""
+    return net if find_device(net).type == "cpu" else copy_net(net).cpu()
 
 
 def _list_kept(value: Any, depth: int) -> Iterator[torch.Tensor]:

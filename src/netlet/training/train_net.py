@@ -17,6 +17,7 @@ from netlet.nets.compiled_nets import unwrap
 from netlet.nets.device_errors import explain_device_errors
 from netlet.nets.isolation import guard_net
 from netlet.nets.net_code import NetCode
+from netlet.nets.registered import find_device as find_net_device
 from netlet.progress import shows_progress
 from netlet.recipes import Recipe
 from netlet.records import Run
@@ -58,7 +59,7 @@ def fit(
 
     Args:
         net: A net from ``N C H W`` to logits or log-probabilities ``N K``. Afterwards it has the
-            weights of the last epoch, averaged if the recipe averages.
+            weights of the last epoch, averaged if the recipe averages, on the device where it was.
         data: The data set; the held-out split gives the score of each epoch.
         recipe: How to train. Its dropout rate, if any, replaces those of the net's dropout layers
             during the training. The rates of netlet's own recipes are meant for the nets of the
@@ -137,7 +138,7 @@ def iterate_fit(
     recipe, net = recipe.for_net(in_catalog=False), unwrap(net)
     if shows_progress(progress):
         callbacks = (*callbacks, ProgressBar())  # last: its line says that all others are done
-    device = find_device(device)
+    home, device = find_net_device(net), find_device(device)
     origin = RunOrigin(
         net_name=net_name or type(net).__name__,
         initial_weights_digest=initial_weights_digest,
@@ -177,6 +178,7 @@ def iterate_fit(
         for callback in callbacks:
             callback.on_finish(run, net)
     finally:
+        net.to(home)
         for callback in callbacks:
             callback.on_end()
     return run
