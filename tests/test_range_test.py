@@ -35,6 +35,9 @@ def test_suggestions_are_the_steepest_descent_and_a_tenth_of_the_lowest() -> Non
     assert found.tenth_of_lowest == pytest.approx(1.0)
     # However steep it falls after a rise: only the way to the lowest loss counts.
     assert made_of(2.0, 1.5, 0.2, 9.0, 3.0, 2.9).steepest == 0.01
+    # Nor does the first tenth of the steps count, whose averages follow the noise of a few batches.
+    noisy = made_of(9.0, 5.0, *[3.0] * 14, 2.0, 1.5, 1.4, 1.3)
+    assert noisy.steepest == noisy.rates[16]
 
 
 def test_a_range_test_shows_itself() -> None:

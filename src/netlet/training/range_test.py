@@ -41,6 +41,7 @@ from netlet.training.trainable import trace_trainable
 LOWEST_RATE, HIGHEST_RATE = 1e-6, 10.0
 MIN_STEPS = 20  # with fewer there is no curve
 _DIVERGED_RATIO = 4  # the test ends at this many times the lowest smoothed loss
+_IGNORED_PART = 10  # a tenth of the steps, at the beginning
 _SMOOTHED_STEPS = 50  # over about as many steps the loss is averaged, in short epochs over fewer
 
 
@@ -66,12 +67,16 @@ class RangeTest(Plotted):
 
     @property
     def steepest(self) -> float | None:
-        """The rate at which the smoothed loss falls fastest; None if it never falls."""
-        lowest = int(np.argmin(self.smoothed))
-        if lowest < 1:
+        """The rate at which the smoothed loss falls fastest; None if it never falls.
+
+        As in fastai, the first tenth of the steps does not count: its averages are over few steps,
+        and follow their noise.
+        """
+        lowest, first = int(np.argmin(self.smoothed)), self.steps // _IGNORED_PART
+        if lowest <= first:
             return None
-        slopes = np.gradient(np.array(self.smoothed), np.log(self.rates))[: lowest + 1]
-        return self.rates[int(np.argmin(slopes))] if slopes.min() < 0 else None
+        slopes = np.gradient(np.array(self.smoothed), np.log(self.rates))[first : lowest + 1]
+        return self.rates[first + int(np.argmin(slopes))] if slopes.min() < 0 else None
 
     @property
     def tenth_of_lowest(self) -> float | None:
