@@ -75,7 +75,8 @@ class RangeTest(Plotted):
         lowest, first = int(np.argmin(self.smoothed)), self.steps // _IGNORED_PART
         if lowest <= first:
             return None
-        slopes = np.gradient(np.array(self.smoothed), np.log(self.rates))[first : lowest + 1]
+        slopes = np.gradient(self.smoothed[first:], np.log(self.rates[first:]))
+        slopes = slopes[: lowest + 1 - first]
         return self.rates[first + int(np.argmin(slopes))] if slopes.min() < 0 else None
 
     @property
