@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import make_seed_result, make_study
+from helpers import ROOT, make_seed_result, make_study
 
 from netlet import budgets, catalog, nets, records
 from netlet.errors import DamagedRecordError, RecordError
@@ -206,3 +206,48 @@ def test_find_study_by_name_and_by_path(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(RecordError, match=r"holds neither study\.json nor run\.json"):
         records.find_study(tmp_path / "empty")
+
+
+def test_a_study_says_on_which_nodes_each_seed_was_trained(tmp_path: Path) -> None:
+    run = records.load_run(ROOT / "results" / "swift-scribble-seed0")
+    (stretch,) = run.stretches
+    ends = ((2, "one"), (3, "two"), (5, "one"))  # the node of the epochs up to this one
+    stretches = [
+        dataclasses.replace(
+            stretch,
+            first_epoch=first,
+            last_epoch=last,
+            environment={**run.environment, "node": node, "cpu": "AMD EPYC"},
+        )
+        for first, (last, node) in zip((1, 3, 4), ends, strict=True)
+    ]
+    moved = dataclasses.replace(
+        run,
+        environment=stretches[-1].environment,
+        stretches=tuple(stretches),
+        resumed_after=(2, 3),
+    )
+    assert records.Run.from_json(moved.to_json(), "run") == moved
+    study = records.Study.from_runs([moved])
+    assert study.seeds[0].trained_on == (
+        {"node": "one", "cpu": "AMD EPYC"},
+        {"node": "two", "cpu": "AMD EPYC"},
+    )
+    records.save_study(study, tmp_path / "study.json")
+    assert records.load_study(tmp_path) == study
+    records.refuse_other_results(study, moved, tmp_path / "study.json", tmp_path / "run.json")
+    with pytest.raises(DamagedRecordError, match="in trained_on of seed 0"):
+        records.refuse_other_results(study, run, tmp_path / "study.json", tmp_path / "run.json")
+    (local,) = records.Study.from_runs([run]).seeds
+    assert local.trained_on == ({"node": "", "cpu": run.environment["cpu"]},)
+
+
+def test_a_study_of_an_earlier_version_does_not_know_where_it_was_trained(tmp_path: Path) -> None:
+    run = records.load_run(ROOT / "results" / "swift-scribble-seed0")
+    known = records.Study.from_runs([run])
+    (seed,) = known.seeds
+    old = dataclasses.replace(known, seeds=(dataclasses.replace(seed, trained_on=()),))
+    assert "trained_on" not in old.to_json()
+    records.save_study(old, tmp_path / "study.json")
+    assert records.load_study(tmp_path) == old
+    records.refuse_other_results(old, run, tmp_path / "study.json", tmp_path / "run.json")

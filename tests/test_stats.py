@@ -14,8 +14,7 @@ from netlet import budgets, stats
 from netlet.budgets import Score
 from netlet.errors import RecordError
 from netlet.recipes import AUGMENTS, QUICK
-from netlet.records import to_json_value
-from netlet.records.study import Mistake, SeedResult, Study
+from netlet.records import Mistake, SeedResult, Study, to_json_value
 
 BUDGET = to_json_value(
     budgets.Budget(name="bar", dataset="mnist", params_below=10, accuracy_at_least=99.0)

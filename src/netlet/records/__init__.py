@@ -30,6 +30,7 @@ from netlet.records.run import (
     stretches_from_json,
     to_json_value,
 )
+from netlet.records.seed_result import SeedResult
 from netlet.records.shipped_studies import (
     find_study,
     holds_records,
@@ -40,7 +41,6 @@ from netlet.records.shipped_studies import (
 from netlet.records.sound_seeds import load_sound_seeds
 from netlet.records.study import (
     STUDY,
-    SeedResult,
     Study,
     load_study,
     net_digest,

@@ -24,7 +24,8 @@ from netlet.records.score_contradictions import contradictions_of_errors
 if TYPE_CHECKING:
     from netlet.records.config import ExperimentConfig
     from netlet.records.run import Epoch, Run
-    from netlet.records.study import SeedResult, Study
+    from netlet.records.seed_result import SeedResult
+    from netlet.records.study import Study
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _BACKENDS = ("eager", "compiled", "cuda_graph")

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from netlet.display import Displayed, Plotted
+from netlet.display import Plotted
 from netlet.errors import DamagedRecordError, RecordError
 from netlet.files import write_atomic
 from netlet.records.config import ExperimentConfig, find_difference
@@ -24,6 +24,7 @@ from netlet.records.evaluation import CalibrationBin, Mistake
 from netlet.records.json_file import load_json
 from netlet.records.run import Run, check_schema
 from netlet.records.schema import check_values, refuse_contradictions
+from netlet.records.seed_result import SeedResult, seed_of_run
 from netlet.records.upgrade import STUDY_SCHEMA, explain_upgrade_errors, upgrade_study
 from netlet.records.values import (
     CostValues,
@@ -38,36 +39,6 @@ STUDY = "study.json"
 # What all runs of a study share beside their configuration. The machine may differ; each run's
 # record describes it.
 _SHARED = ("data", "split", "total", "train_total", "lr_by_epoch", "class_sizes", "summary")
-
-
-@dataclass(frozen=True)
-class SeedResult(Displayed):
-    """The result of one seed; what has an entry for each epoch is in order of the epochs."""
-
-    seed: int
-    correct: int  # held-out images after the last epoch
-    correct_by_epoch: tuple[int, ...]  # for information; only the last one is judged
-    train_correct: int  # training images without augmentation, after the last epoch
-    train_correct_by_epoch: tuple[int, ...]  # while training, with augmentation and dropout
-    train_losses: tuple[float, ...]  # mean of each epoch, with augmentation and label smoothing
-    held_out_losses: tuple[float, ...]  # mean cross-entropy after each epoch
-    verdict: str  # the budget's state; empty without a budget
-    mistakes: tuple[Mistake, ...]
-    calibration: tuple[CalibrationBin, ...]
-    train_s: float
-    total_s: float
-    weights_digest: str
-
-    def _facts(self) -> Mapping[str, object]:
-        return {
-            "seed": self.seed,
-            "correct": self.correct,
-            "train_correct": self.train_correct,
-            "epochs": len(self.correct_by_epoch),
-            "verdict": self.verdict,
-            "mistakes": len(self.mistakes),
-            "train_s": self.train_s,
-        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,6 +167,9 @@ class Study(ExperimentConfig, Plotted):
     def to_dict(self) -> dict[str, Any]:
         """Return the record as JSON stores it."""
         record = dataclasses.asdict(self)
+        for seed in record["seeds"]:
+            if not seed["trained_on"]:
+                del seed["trained_on"]
         return {"schema": record.pop("schema"), **record}
 
     def to_json(self) -> str:
@@ -288,7 +262,11 @@ def refuse_other_results(study: Study, run: Run, study_path: Path, run_path: Pat
         "source_digest",
     )
     pairs = [(name, study, other) for name in shared if name not in unshared]
-    fields = [(field.name, mine, theirs) for field in dataclasses.fields(SeedResult)]
+    fields = [
+        (field.name, mine, theirs)
+        for field in dataclasses.fields(SeedResult)
+        if field.name != "trained_on" or mine.trained_on  # not known of earlier versions
+    ]
     for name, one, two in [*pairs, *fields]:
         if getattr(one, name) != getattr(two, name):
             raise DamagedRecordError(
@@ -318,23 +296,5 @@ def _study_of_run(run: Run) -> Study:
         precision=run.precision,
         environment=run.environment,
         backend=run.backend,
-        seeds=(_seed_of_run(run),),
-    )
-
-
-def _seed_of_run(run: Run) -> SeedResult:
-    return SeedResult(
-        seed=run.seed,
-        correct=run.last_epoch.correct,
-        correct_by_epoch=tuple(epoch.held_out.correct for epoch in run.epochs),
-        train_correct=run.train_score.correct,
-        train_correct_by_epoch=tuple(epoch.train.correct for epoch in run.epochs),
-        train_losses=tuple(round(epoch.train_loss, 5) for epoch in run.epochs),
-        held_out_losses=tuple(round(epoch.held_out_loss, 5) for epoch in run.epochs),
-        verdict=run.verdict.state if run.verdict else "",
-        mistakes=tuple(m._replace(confidence=round(m.confidence, 4)) for m in run.mistakes),
-        calibration=tuple(b._replace(confidence=round(b.confidence, 4)) for b in run.calibration),
-        train_s=round(run.times["train_s"], 3),
-        total_s=round(run.times["total_s"], 3),
-        weights_digest=run.weights_digest,
+        seeds=(seed_of_run(run),),
     )

@@ -138,10 +138,18 @@ class Environment(TypedDict):
     compiler_flags: NotRequired[str]
     compiled_step: NotRequired[str]
     compiled_augmentation: NotRequired[str]
+    node: NotRequired[str]  # of a cluster, if one trained the run
 
 
 class UnknownEnvironment(TypedDict):
     """What earlier versions recorded of epochs before a resume: nothing."""
+
+
+class Machine(TypedDict):
+    """Where a seed was trained, from the environment of its run."""
+
+    node: str  # of a cluster; empty otherwise
+    cpu: str
 
 
 class Times(TypedDict):

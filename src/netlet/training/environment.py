@@ -6,7 +6,8 @@ math libraries; the C library, whose ``expf`` compiled code calls; the processor
 the instruction set that PyTorch chose from them; the threads; environment variables that limit or
 change any of these; PyTorch's switches for determinism, precision and libraries; whether subnormal
 numbers are flushed to zero; the compiler and its flags (added by the trainer, if it used compiled
-code). Not described, since they change no bits: the number of cores, memory, clock rate, load.
+code). Not described, since they change no bits: the number of cores, memory, clock rate, load. On a
+cluster, the name of the node is described as well.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import hashlib
 import os
 import platform
 import re
-import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ import torch
 
 from netlet import __version__
 from netlet.backends.cpu.library import processor_features
+from netlet.installation import digest_sources, find_commit
 from netlet.recipes import Recipe
 
 # Environment variables of PyTorch, its math libraries, OpenMP, the C library and the compiler.
@@ -72,7 +73,8 @@ _DIGESTS = {
         ("compiler", "compiler_flags", "sources"),
     ),
 }
-_CHANGES_NO_BITS = ("cores", "commit")  # "sources" tells more than the commit
+_CHANGES_NO_BITS = ("cores", "commit", "node")  # "sources" tells more than the commit
+_NODE = "NETLET_NODE"  # environment variable: the node of a cluster that this process runs on
 
 
 def describe_environment(device: torch.device) -> dict[str, Any]:
@@ -84,8 +86,7 @@ def describe_environment(device: torch.device) -> dict[str, Any]:
     mkl, onednn = _math_library_versions()
     environment: dict[str, Any] = {
         "netlet": __version__,
-        "commit": _source_commit(),
-        "sources": _sources_digest(),
+        **_describe_sources(),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "torch_build": _shorten_digest(f"{torch.version.git_version} {torch.__config__.show()}"),
@@ -102,6 +103,8 @@ def describe_environment(device: torch.device) -> dict[str, Any]:
         "device": device.type,
         "settings": _changed_settings(),
     }
+    if node := os.environ.get(_NODE):
+        environment["node"] = node
     if device.type == "cuda":
         environment |= {
             "device": torch.cuda.get_device_name(device),
@@ -214,37 +217,15 @@ def _math_library_versions() -> tuple[str, str]:
     )
 
 
-@functools.cache
-def _sources_digest() -> str:
-    """Return a digest of the files that netlet runs, whatever its commit says."""
-    package = Path(__file__).resolve().parents[1]
-    digest = hashlib.sha256()
-    for path in sorted([*package.rglob("*.py"), *package.rglob("*.c")]):
-        digest.update(f"{path.relative_to(package)}\0".encode())
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()[:16]
-
-
 def _shorten_digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @functools.cache
-def _source_commit() -> str | None:
-    """Return the commit of netlet's repository, with ``+`` if its sources were changed."""
+def _describe_sources() -> dict[str, str | None]:
+    """Return the commit, None if it is not known, and the digest of netlet's sources."""
     package = Path(__file__).resolve().parents[1]
-    if not (package.parents[1] / ".git").exists():
-        return None  # installed; a repository around it is not netlet's
-    try:
-        commit, changes = (
-            subprocess.run(
-                ["git", "-C", package, *words], capture_output=True, text=True, check=True
-            ).stdout.strip()
-            for words in (("rev-parse", "HEAD"), ("status", "--porcelain", "--", "."))
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return commit + ("+" if changes else "")
+    return {"commit": find_commit(package) or None, "sources": digest_sources(package)}
 
 
 def _cpu_name() -> str:

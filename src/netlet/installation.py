@@ -1,0 +1,73 @@
+"""Which netlet is installed: its version, its commit and a digest of its sources.
+
+Workers on other machines compare theirs with the driver's. They may have another netlet or none,
+so this file is sent to them by value: it needs nothing but the standard library, and its functions
+nothing but each other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import re
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+# Keys: version, commit (empty if unknown), sources (a digest); all empty if there is no netlet.
+Installation = Mapping[str, str]
+
+
+def describe_installation() -> dict[str, str]:
+    """Return version, commit and digest of the netlet that ``import netlet`` finds.
+
+    Returns:
+        ``version``, ``commit`` (empty if it is not run from its repository) and ``sources``; empty
+        texts without netlet.
+    """
+    found = importlib.util.find_spec("netlet")  # which does not import it
+    if found is None or not found.origin:
+        return {"version": "", "commit": "", "sources": ""}
+    package = Path(found.origin).resolve().parent
+    version = re.search(r'^__version__ = "(.+)"', Path(found.origin).read_text(), re.MULTILINE)
+    return {
+        "version": version[1] if version else "",
+        "commit": find_commit(package),
+        "sources": digest_sources(package),
+    }
+
+
+def digest_sources(package: Path) -> str:
+    """Return a digest of the files that netlet runs, whatever its commit says.
+
+    Args:
+        package: The folder of the package.
+    """
+    digest = hashlib.sha256()
+    for path in sorted([*package.rglob("*.py"), *package.rglob("*.c")]):
+        digest.update(f"{path.relative_to(package)}\0".encode())
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:16]
+
+
+def find_commit(package: Path) -> str:
+    """Return the commit of netlet's repository, with ``+`` if its sources were changed.
+
+    Args:
+        package: The folder of the package.
+
+    Returns:
+        The commit; empty if the package is not run from its repository, or git is missing.
+    """
+    if not (package.parents[1] / ".git").exists():
+        return ""  # installed; a repository around it is not netlet's
+    try:
+        commit, changes = (
+            subprocess.run(
+                ["git", "-C", package, *words], capture_output=True, text=True, check=True
+            ).stdout.strip()
+            for words in (("rev-parse", "HEAD"), ("status", "--porcelain", "--", "."))
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return commit + ("+" if changes else "")
