@@ -35,14 +35,19 @@ def save_weights(net: nn.Module, path: Path, metadata: Mapping[str, str] | None 
     Returns:
         The SHA-256 of the file.
     """
+    content = weights_to_bytes(net, metadata)
+    write_atomic(path, content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def weights_to_bytes(net: nn.Module, metadata: Mapping[str, str] | None = None) -> bytes:
+    """Return the content of a file with a net's weights; see :func:`save_weights`."""
     # Cloned, since safetensors cannot store shared parameters and channels-last strides.
     state = {
         key: value.detach().cpu().contiguous().clone() for key, value in net.state_dict().items()
     }
     described = {key: to_unicode(value) for key, value in (metadata or {}).items()}
-    content = _sort_header(save_safetensors(state, described))
-    write_atomic(path, content)
-    return hashlib.sha256(content).hexdigest()
+    return _sort_header(save_safetensors(state, described))
 
 
 def _sort_header(content: bytes) -> bytes:

@@ -5,7 +5,8 @@ from netlet.training.checkpoint import CHECKPOINT_FILE, Checkpoint, load_checkpo
 from netlet.training.dropout import describe_dropout
 from netlet.training.environment import resolve_precision
 from netlet.training.range_test import RangeTest, run_range_test
-from netlet.training.recorder import Recorder, clear_finished
+from netlet.training.recorder import Recorder
+from netlet.training.run_folder import clear_finished
 from netlet.training.together import finish, finish_together
 from netlet.training.train_net import fit, iterate_fit
 

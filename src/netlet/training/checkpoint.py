@@ -18,14 +18,14 @@ from torch import nn
 from netlet import records
 from netlet.display import Displayed
 from netlet.errors import TrainingError
-from netlet.files import read_regular, write_atomic
+from netlet.files import read_regular
 from netlet.nets.tensor_files import load_as_data
 from netlet.records import Epoch, Stretch
 from netlet.records.upgrade import CHECKPOINT_FORMAT, upgrade_checkpoint
 from netlet.training.state import TrainingState
 
 CHECKPOINT_FILE = "checkpoint.pt"
-_MAX_BYTES = 1 << 30
+MAX_CHECKPOINT_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -87,22 +87,13 @@ class Checkpoint(Displayed):
         }
 
 
-def save_checkpoint(checkpoint: Checkpoint, config: Mapping[str, Any], folder: Path) -> None:
-    """Write a checkpoint into a run's folder atomically.
+def checkpoint_to_bytes(checkpoint: Checkpoint, config: Mapping[str, Any]) -> bytes:
+    """Return the content of a checkpoint file.
 
     Args:
         checkpoint: The state to save.
         config: The run's configuration as plain values, from which the run is resumed.
-        folder: The run's folder.
-
-    Raises:
-        OSError: The folder is not writable; an earlier checkpoint is left as it was.
     """
-    write_atomic(folder / CHECKPOINT_FILE, checkpoint_to_bytes(checkpoint, config))
-
-
-def checkpoint_to_bytes(checkpoint: Checkpoint, config: Mapping[str, Any]) -> bytes:
-    """Return the content of a checkpoint file."""
     state = {
         field.name: getattr(checkpoint, field.name) for field in dataclasses.fields(checkpoint)
     }
@@ -128,23 +119,35 @@ def load_checkpoint(folder: Path) -> tuple[Checkpoint, dict[str, Any]]:
         finished = (folder / records.RECORD).is_file()
         reason = "the run is finished" if finished else f"no {CHECKPOINT_FILE}; start a new run"
         raise TrainingError(f"{folder}: nothing to resume, {reason}")
+    return checkpoint_from_bytes(read_regular(path, MAX_CHECKPOINT_BYTES, TrainingError), path)
+
+
+def checkpoint_from_bytes(content: bytes, where: object) -> tuple[Checkpoint, dict[str, Any]]:
+    """Return the checkpoint in the content of a file; see :func:`load_checkpoint`.
+
+    Args:
+        content: The content.
+        where: The path of the file, for error messages.
+
+    Raises:
+        TrainingError: It is not readable.
+    """
     try:
-        stored = load_as_data(read_regular(path, _MAX_BYTES, TrainingError))
-        content = upgrade_checkpoint(stored)
-        if content["format"] != CHECKPOINT_FORMAT:
+        found = upgrade_checkpoint(load_as_data(content))
+        if found["format"] != CHECKPOINT_FORMAT:
             raise TrainingError(
-                f"{path}: expected format {CHECKPOINT_FORMAT}, found {content['format']}; "
+                f"{where}: expected format {CHECKPOINT_FORMAT}, found {found['format']}; "
                 "start a new run"
             )
-        state = content["checkpoint"]
+        state = found["checkpoint"]
         state["epochs"] = records.epochs_from_json(state["epochs"])
         state["stretches"] = records.stretches_from_json(state["stretches"])
-        return Checkpoint(**state), content["config"]
+        return Checkpoint(**state), found["config"]
     except TrainingError:
         raise
     except Exception as error:  # torch.load raises many types on damaged files
         raise TrainingError(
-            f"{path}: cannot be read as a checkpoint ({type(error).__name__}); start a new run"
+            f"{where}: cannot be read as a checkpoint ({type(error).__name__}); start a new run"
         ) from error
 
 

@@ -1,43 +1,39 @@
-"""Write a run's folder: record, epochs, weights and checkpoint, each file atomically."""
+"""Write a run's folder as the training goes on."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from netlet import records
-from netlet.errors import NetletError, TrainingError
-from netlet.files import create_folder_atomic, remove_unfinished, write_atomic
-from netlet.locks import LOCK, lock_folder
-from netlet.nets import is_user_code
-from netlet.nets.weights import save_weights
+from netlet.nets.weights import weights_to_bytes
 from netlet.records import Epoch, Run
-from netlet.text import quote_shell
 from netlet.training.callbacks import Callback, Plan
-from netlet.training.checkpoint import (
-    CHECKPOINT_FILE,
-    Checkpoint,
-    checkpoint_to_bytes,
-    save_checkpoint,
-)
+from netlet.training.checkpoint import Checkpoint, checkpoint_to_bytes
+from netlet.training.run_folder import RunFolder
 
 
-def clear_finished(folder: Path) -> None:
-    """Remove what remains beside the record if a process died after it had written the record.
+class EpochFiles:
+    """Makes the content of the files that a run has after each epoch.
 
     Args:
-        folder: The folder of a run whose record is complete; nothing happens if another process
-            writes there.
+        plan: The plan of the training.
     """
-    if (folder / CHECKPOINT_FILE).exists() or (folder / LOCK).exists():
-        with suppress(NetletError, OSError), lock_folder(folder, "netlet train"):
-            (folder / CHECKPOINT_FILE).unlink(missing_ok=True)
-            remove_unfinished(folder, older_than_s=0)
+
+    def __init__(self, plan: Plan) -> None:
+        self._data = plan.data
+        self._metadata = {"name": plan.name, "seed": str(plan.seed), "data": plan.data}
+
+    def lines(self, epochs: Sequence[Epoch]) -> str:
+        """Return a line of JSON for each epoch."""
+        return records.epoch_lines(epochs, self._data)
+
+    def weights(self, epochs: Sequence[Epoch], net: nn.Module) -> bytes:
+        """Return the weights of the net after the epochs, as safetensors."""
+        return weights_to_bytes(net, self._metadata | {"epoch": str(len(epochs))})
 
 
 class Recorder(Callback):
@@ -52,9 +48,6 @@ class Recorder(Callback):
             go on with the same run.
         next_free_name: Whether to use the next free ``NAME-2``, ``NAME-3``, ... if the folder
             exists.
-
-    Attributes:
-        folder: Where the run is written; final once the training has started.
     """
 
     def __init__(
@@ -65,15 +58,19 @@ class Recorder(Callback):
         resumed: bool = False,
         next_free_name: bool = False,
     ) -> None:
-        self.folder = folder
-        self._config = dict(config or {})
-        self._resumed = resumed
-        self._next_free_name = next_free_name
-        self._metadata: dict[str, str] = {}
-        self._lock = ExitStack()
+        self._config, self._resumed = dict(config or {}), resumed
+        self._run_folder = RunFolder(
+            folder, self._config, resumed=resumed, next_free_name=next_free_name
+        )
+        self._files: EpochFiles | None = None
 
     def _facts(self) -> Mapping[str, object]:
         return {"folder": str(self.folder), "resumed": self._resumed}
+
+    @property
+    def folder(self) -> Path:
+        """Where the run is written; final once the training has started."""
+        return self._run_folder.path
 
     @property
     def resume_command(self) -> str:
@@ -81,9 +78,7 @@ class Recorder(Callback):
 
         It names the net if that is the user's code, which runs only if the command line names it.
         """
-        net = str(self._config.get("net", ""))
-        named = [net] if is_user_code(net) else []
-        return quote_shell("netlet", "train", *named, "--resume", self.folder)
+        return self._run_folder.resume_command
 
     def on_start(self, plan: Plan) -> None:
         """Lock the folder of a resumed run, and remove what killed processes may have left.
@@ -91,12 +86,8 @@ class Recorder(Callback):
         Raises:
             LockedError: Another process writes into the folder.
         """
-        self._metadata = {"name": plan.name, "seed": str(plan.seed), "data": plan.data}
-        if self._resumed:
-            self._enter_lock()
-            remove_unfinished(self.folder, older_than_s=0)  # nobody else writes there
-        else:
-            remove_unfinished(self.folder.parent, [CHECKPOINT_FILE])
+        self._files = EpochFiles(plan)
+        self._run_folder.open()
 
     def on_checkpoint(self, checkpoint: Checkpoint) -> None:
         """Write the checkpoint; the first one creates the folder.
@@ -104,72 +95,19 @@ class Recorder(Callback):
         Raises:
             TrainingError: The folder exists already, or cannot be written to.
         """
-        if self._resumed or checkpoint.epochs:
-            with self._explain_write_errors():
-                save_checkpoint(checkpoint, self._config, self.folder)
-        else:
-            self._create_folder(checkpoint)
+        self._run_folder.save_checkpoint(checkpoint_to_bytes(checkpoint, self._config))
 
     def on_epoch_end(self, epochs: Sequence[Epoch], net: nn.Module) -> None:
         """Write the epochs and the weights so far."""
-        self._write(epochs, net)
+        assert self._files is not None
+        self._run_folder.save_epochs(self._files.lines(epochs), self._files.weights(epochs, net))
 
     def on_finish(self, run: Run, net: nn.Module) -> None:
         """Write the record, then remove the checkpoint: a folder with a record is complete."""
-        self._write(run.epochs, net)
-        with self._explain_write_errors():
-            records.save_run(run, self.folder)
-            (self.folder / CHECKPOINT_FILE).unlink(missing_ok=True)
+        assert self._files is not None
+        lines, weights = self._files.lines(run.epochs), self._files.weights(run.epochs, net)
+        self._run_folder.finish(run, lines, weights)
 
     def on_end(self) -> None:
         """Release the folder."""
-        self._lock.close()
-
-    def _enter_lock(self) -> None:
-        self._lock.enter_context(lock_folder(self.folder, "netlet train"))
-
-    def _create_folder(self, checkpoint: Checkpoint) -> None:
-        content = {CHECKPOINT_FILE: checkpoint_to_bytes(checkpoint, self._config)}
-        first = self.folder
-        numbered = (first.with_name(f"{first.name}-{k}") for k in itertools.count(2))
-        for folder in itertools.chain([first], numbered):
-            try:
-                create_folder_atomic(folder, content)
-            except OSError as error:
-                # A file in the place of a parent folder raises FileExistsError as well.
-                if isinstance(error, FileExistsError) and folder.exists():
-                    if self._next_free_name:
-                        continue
-                    raise TrainingError(
-                        f"{folder}: already exists; choose another folder"
-                    ) from error
-                raise TrainingError(
-                    f"{folder}: cannot be created ({error.strerror}); choose another with --out"
-                ) from error
-            self.folder = folder
-            self._enter_lock()
-            return
-
-    def _write(self, epochs: Sequence[Epoch], net: nn.Module) -> None:
-        with self._explain_write_errors():
-            save_weights(
-                net, self.folder / records.WEIGHTS, self._metadata | {"epoch": str(len(epochs))}
-            )
-            write_atomic(
-                self.folder / records.EPOCHS, records.epoch_lines(epochs, self._metadata["data"])
-            )
-
-    @contextmanager
-    def _explain_write_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            if not (self.folder / CHECKPOINT_FILE).is_file():
-                raise TrainingError(
-                    f"{self.folder}: cannot be written to ({error.strerror}), and its checkpoint "
-                    "is gone; start a new run"
-                ) from error
-            raise TrainingError(
-                f"{self.folder}: cannot be written to ({error.strerror}); its earlier files are "
-                f"intact, resume with '{self.resume_command}'"
-            ) from error
+        self._run_folder.close()
