@@ -1,0 +1,24 @@
+"""Run tasks elsewhere: executors, the tasks that they run, and progress on its way back."""
+
+from netlet.experiments.execution.channel import (
+    Channel,
+    DataReference,
+    Sender,
+    SocketChannel,
+    open_channel,
+)
+from netlet.experiments.execution.executor import open_executor
+from netlet.experiments.execution.local import LocalExecutor, WorkerDiedError
+from netlet.experiments.execution.message import Message
+
+__all__ = [
+    "Channel",
+    "DataReference",
+    "LocalExecutor",
+    "Message",
+    "Sender",
+    "SocketChannel",
+    "WorkerDiedError",
+    "open_channel",
+    "open_executor",
+]

@@ -1,0 +1,167 @@
+"""Submit tasks to an executor, hear from them, and start those again whose worker has died."""
+
+from __future__ import annotations
+
+import dataclasses
+import queue
+import time
+from collections import Counter
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from netlet.experiments.execution.channel import Channel
+from netlet.experiments.execution.local import WorkerDiedError
+from netlet.experiments.execution.message import Message
+from netlet.experiments.execution.task import CHECKPOINT, RunTask, TaskResult, run_task
+
+RESTARTED = "restarted"  # the kind of a message of the runner itself
+_MAX_RESTARTS = 2  # of a task
+_QUIET_S = 0.2  # without messages, after which no more of a dead worker's are expected
+_LATE_S = 5.0  # how long to wait for messages that a task has sent before its end
+_DIED = (WorkerDiedError, BrokenExecutor)
+
+
+@dataclass(frozen=True)
+class TaskEnd:
+    """The end of a task: a result or an error."""
+
+    task: RunTask
+    result: TaskResult | None
+    error: Exception | None = None
+
+
+class TaskRunner:
+    """Runs tasks in an executor.
+
+    As a context manager, it cancels at the end what has not begun.
+
+    Args:
+        executor: Any executor.
+        channel: The way back from its tasks (:func:`~netlet.experiments.execution.open_channel`).
+    """
+
+    def __init__(self, executor: Executor, channel: Channel) -> None:
+        self._executor, self._channel = executor, channel
+        self._tasks: dict[int, RunTask] = {}
+        self._futures: dict[int, Future[TaskResult]] = {}
+        self._restarts: dict[int, int] = {}
+        self._received: Counter[int] = Counter()  # messages of the present worker of each task
+        self._done: queue.SimpleQueue[int] = queue.SimpleQueue()
+
+    def __enter__(self) -> Self:
+        """Return the runner."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Cancel what has not begun."""
+        for number in list(self._tasks):
+            self.abandon(number)
+
+    @property
+    def unfinished(self) -> int:
+        """The number of tasks that have not ended."""
+        return len(self._tasks)
+
+    def submit(self, task: RunTask) -> None:
+        """Run a task; its ``sender`` is set here.
+
+        Args:
+            task: The task, with a number that no other one has.
+        """
+        number = task.number
+        self._received[number] = 0
+        self._tasks[number] = task = dataclasses.replace(task, sender=self._channel.sender)
+        future = self._executor.submit(run_task, task)
+        self._futures[number] = future
+        future.add_done_callback(lambda _: self._note_done(number))
+
+    def abandon(self, number: int) -> None:
+        """Take no more notice of a task, and cancel it if it has not begun."""
+        self._tasks.pop(number, None)
+        self._restarts.pop(number, None)
+        self._received.pop(number, None)
+        if future := self._futures.pop(number, None):
+            future.cancel()
+
+    def wait(self, timeout_s: float = 1.0) -> list[Message | TaskEnd]:
+        """Return what has happened, in order; wait for something.
+
+        A task whose worker has died is started again, at most twice, from the last checkpoint that
+        it has sent; a message of the kind ``restarted`` says so.
+
+        Args:
+            timeout_s: How long to wait at most; then the list is empty.
+        """
+        found: list[Message | TaskEnd] = [*self._receive(timeout_s)]
+        while True:
+            try:
+                number = self._done.get_nowait()
+            except queue.Empty:
+                return found
+            if number in self._tasks:
+                found += self._end(number)
+
+    def _note_done(self, number: int) -> None:
+        self._done.put(number)
+        self._channel.wake()
+
+    def _receive(self, timeout_s: float) -> list[Message]:
+        """Return messages of tasks that count, and keep their checkpoints."""
+        found = [
+            message for message in self._channel.poll(timeout_s) if message.task in self._tasks
+        ]
+        for message in found:
+            self._received[message.task] += 1
+            if CHECKPOINT in message.content:
+                task = self._tasks[message.task]
+                checkpoint = message.content[CHECKPOINT]
+                self._tasks[message.task] = dataclasses.replace(task, checkpoint=checkpoint)
+        return found
+
+    def _receive_last(
+        self, number: int, future: Future[TaskResult], error: BaseException | None
+    ) -> list[Message]:
+        """Return what a task sent before it ended, which may still be on its way."""
+        found = self._receive(0)
+        if error is not None:
+            while late := self._receive(_QUIET_S):
+                found += late
+            return found
+        deadline = time.monotonic() + _LATE_S
+        while self._received[number] < future.result().sent and time.monotonic() < deadline:
+            found += self._receive(_QUIET_S)
+        return found
+
+    def _end(self, number: int) -> list[Message | TaskEnd]:
+        """Return the end of a task, or start it again."""
+        future = self._futures.pop(number)
+        error: BaseException | None
+        try:
+            error = future.exception()
+        except CancelledError as cancelled:
+            error = cancelled
+        found: list[Message | TaskEnd] = [*self._receive_last(number, future, error)]
+        if isinstance(error, _DIED):
+            restarts = self._restarts.get(number, 0)
+            if restarts < _MAX_RESTARTS:
+                self._restarts[number] = restarts + 1
+                try:
+                    self.submit(self._tasks[number])
+                except RuntimeError:  # a broken executor takes no more tasks
+                    pass
+                else:
+                    return [*found, Message(number, RESTARTED, {"error": str(error)})]
+        task = self._tasks[number]
+        self.abandon(number)
+        if error is None:
+            return [*found, TaskEnd(task, future.result())]
+        if not isinstance(error, Exception):
+            raise error
+        return [*found, TaskEnd(task, None, error)]

@@ -1,0 +1,208 @@
+"""One run as a task: everything that it needs goes in by value, and all of its results come out."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from netlet.data import Dataset
+from netlet.errors import NetletWarning, is_library_file
+from netlet.experiments.config import load_data, load_experiment
+from netlet.experiments.execution.channel import DataReference, Sender
+from netlet.experiments.execution.message import Message
+from netlet.experiments.execution.net_files import NetFiles, unpack_net
+from netlet.experiments.experiment import Experiment
+from netlet.records import Epoch, Run, RunConfig
+from netlet.training import Callback, Checkpoint, Plan
+from netlet.training.checkpoint import checkpoint_from_bytes, checkpoint_to_bytes
+from netlet.training.recorder import EpochFiles
+
+# Kinds of messages.
+STARTED, EPOCH, WARNING = "started", "epoch", "warning"
+# Parts of their content.
+CHECKPOINT, WEIGHTS = "checkpoint", "weights"
+
+
+@dataclass(frozen=True)
+class RunTask:
+    """A run to train, by value.
+
+    Attributes:
+        number: Names the task in its messages.
+        config: The configuration of the run as plain values.
+        data: The images, or where they are; None: load them by the name in ``config``.
+        code: The code of the net; None: it comes with netlet or with an installed package.
+        checkpoint: The content of the checkpoint to resume from.
+        sender: Where messages go.
+    """
+
+    number: int
+    config: Mapping[str, Any]
+    data: Dataset | DataReference | None = None
+    code: NetFiles | None = None
+    checkpoint: bytes | None = field(default=None, repr=False)
+    sender: Sender | None = None
+
+
+@dataclass(frozen=True)
+class TaskResult:
+    """What a run has led to, by value.
+
+    Attributes:
+        record: The record of the run, as JSON stores it.
+        weights: The final weights as the content of a safetensors file.
+        log: A line of JSON for each epoch.
+        warnings: The warnings for the user, each once.
+        sent: The number of messages that were sent.
+    """
+
+    record: Mapping[str, Any]
+    weights: bytes = field(repr=False)
+    log: str = field(repr=False)
+    warnings: tuple[str, ...] = ()
+    sent: int = 0
+
+
+def run_task(task: RunTask) -> TaskResult:
+    """Train a run; called in a worker.
+
+    Args:
+        task: The run.
+
+    Raises:
+        NetletError: The training cannot start or fails.
+    """
+    config = RunConfig.from_dict(task.config, f"seed {task.config.get('seed')}")
+    torch.set_num_threads(config.threads)
+    reporter = _Reporter(task)
+    with _collect_warnings(reporter), load_task_experiment(config, task.code) as experiment:
+        data = load_task_data(config, task.data)
+        resume = None
+        if task.checkpoint is not None:
+            resume = checkpoint_from_bytes(
+                task.checkpoint, f"the checkpoint of seed {config.seed}"
+            )[0]
+        run = experiment.run(
+            data,
+            config.seed,
+            val=config.val,
+            callbacks=[reporter],
+            initial_weights_digest=config.initial_weights_digest,
+            resume=resume,
+            progress=False,
+        )
+    return TaskResult(
+        record=json.loads(run.to_json()),
+        weights=reporter.weights,
+        log=reporter.log,
+        warnings=tuple(reporter.warnings),
+        sent=reporter.sent,
+    )
+
+
+_loaded: dict[tuple[str, int], Dataset] = {}  # the last data set of this process
+
+
+def load_task_data(config: RunConfig, data: Dataset | DataReference | None) -> Dataset:
+    """Return the images of a task; a worker keeps those of its last one."""
+    if isinstance(data, Dataset):
+        return data
+    key = (config.data["digest"], config.data["shape"][0])
+    if key not in _loaded:
+        _loaded.clear()
+        if data is not None:
+            with contextlib.suppress(OSError):
+                _loaded[key] = data.fetch()
+                return _loaded[key]
+        _loaded[key] = load_data(config)
+    return _loaded[key]
+
+
+@contextlib.contextmanager
+def load_task_experiment(config: RunConfig, code: NetFiles | None) -> Iterator[Experiment]:
+    """Yield the experiment of a run; its net's code exists while the block runs."""
+    if code is None:
+        # Whoever started the task has named its net.
+        yield load_experiment(config, trust=True)
+        return
+    with unpack_net(code) as address:
+        found = load_experiment(dataclasses.replace(config, net_source=address), trust=True)
+        if found.net.code is not None:
+            origin = dataclasses.replace(found.net.code, path=code.path)
+            found = dataclasses.replace(found, net=dataclasses.replace(found.net, code=origin))
+        yield found
+
+
+class _Reporter(Callback):
+    """Sends the events of a training, and keeps what its result needs."""
+
+    def __init__(self, task: RunTask) -> None:
+        self._task, self._sender = task, task.sender
+        self._total = 0
+        self._score = ""
+        self._files: EpochFiles | None = None
+        self.weights, self.log, self.sent = b"", "", 0
+        self.warnings: dict[str, None] = {}  # in order, each once
+
+    def warn(self, text: str) -> None:
+        if text not in self.warnings:
+            self.warnings[text] = None
+            self._send(WARNING, {"text": text})
+
+    def on_start(self, plan: Plan) -> None:
+        self._total, self._files = plan.recipe.epochs, EpochFiles(plan)
+
+    def on_epoch_end(self, epochs: Sequence[Epoch], net: nn.Module) -> None:
+        self._score = str(epochs[-1].held_out)
+        self._keep(epochs, net)
+
+    def on_checkpoint(self, checkpoint: Checkpoint) -> None:
+        if self._sender is None:
+            return
+        content = {CHECKPOINT: checkpoint_to_bytes(checkpoint, self._task.config)}
+        values: dict[str, Any] = {"epochs": len(checkpoint.epochs), "total_epochs": self._total}
+        if not self._score:
+            self._send(STARTED, values, content)
+            return
+        values |= {"score": self._score, "log": self.log}
+        self._send(EPOCH, values, content | {WEIGHTS: self.weights})
+
+    def on_finish(self, run: Run, net: nn.Module) -> None:
+        self._keep(run.epochs, net)
+
+    def _keep(self, epochs: Sequence[Epoch], net: nn.Module) -> None:
+        assert self._files is not None
+        self.weights, self.log = self._files.weights(epochs, net), self._files.lines(epochs)
+
+    def _send(
+        self, kind: str, values: Mapping[str, Any], content: Mapping[str, bytes] | None = None
+    ) -> None:
+        if self._sender is not None:
+            message = Message(self._task.number, kind, values, content or {})
+            self.sent += self._sender.send(message)
+
+
+@contextlib.contextmanager
+def _collect_warnings(reporter: _Reporter) -> Iterator[None]:
+    """Report netlet's and PyTorch's warnings within the block; others are shown as usual."""
+    with warnings.catch_warnings():
+        otherwise = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *rest: Any) -> None:
+            ours = issubclass(category, NetletWarning)
+            if ours or is_library_file(str(rest[0])):
+                reporter.warn(str(message) if ours else " ".join(str(message).split()))
+            else:
+                otherwise(message, category, *rest)
+
+        warnings.simplefilter("always", NetletWarning)
+        warnings.showwarning = show  # type: ignore[assignment]
+        yield

@@ -1,0 +1,64 @@
+"""Start worker processes at once: as forks of a process that has imported PyTorch already.
+
+That process, Python's fork server, has done nothing but imports, so it has no threads and no state
+that a fork could break. It is started early, while the command itself is still importing.
+"""
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from multiprocessing import forkserver, resource_tracker
+from multiprocessing.context import BaseContext
+
+# Beginnings of the names of environment variables that Python, the C library, PyTorch, its math
+# libraries and OpenMP read when they are loaded.
+_READ_AT_START = (
+    *("ATEN_", "BLIS_", "CUBLAS_", "CUDA_", "CUDNN_", "DNNL_", "GLIBC_", "GOMP_", "KMP_", "LD_"),
+    *("MALLOC_", "MKL_", "NVIDIA_", "OMP_", "ONEDNN_", "OPENBLAS_", "PYTHON", "PYTORCH_"),
+    *("TORCH_", "VECLIB_"),
+)
+
+_environment: dict[str, str] | None = None  # that the server was started with, of these variables
+
+
+def worker_context(*modules: str) -> BaseContext:
+    """Return a context of ``multiprocessing`` whose processes start fast, and prepare it.
+
+    The processes may have other environment variables than this one has now; pass them on.
+
+    Args:
+        modules: The full names of modules that workers import. Importing them starts no threads.
+            The first call decides.
+    """
+    global _environment
+    if sys.platform != "linux":  # elsewhere libraries of the system do not survive a fork
+        return multiprocessing.get_context("spawn")
+    context: BaseContext = multiprocessing.get_context("forkserver")
+    if context.get_start_method() != "forkserver":  # a test may want another one
+        return context
+    now = {name: value for name, value in os.environ.items() if name.startswith(_READ_AT_START)}
+    if _environment is None:
+        _environment = now
+        context.set_forkserver_preload([*modules])
+    if now != _environment:
+        return multiprocessing.get_context("spawn")
+    with without_interrupts():
+        forkserver.ensure_running()
+    return context
+
+
+@contextlib.contextmanager
+def without_interrupts() -> Iterator[None]:
+    """Let a process that is started in this block never get Ctrl-C: who started it ends it.
+
+    Otherwise it would print a traceback if it is still importing.
+    """
+    resource_tracker.ensure_running()  # which unblocks the signal if it has to start
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

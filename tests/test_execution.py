@@ -1,0 +1,285 @@
+"""Executors run functions elsewhere, lose one task when a worker dies, and leave no process behind."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import CancelledError, Future
+from multiprocessing.connection import Client, Connection
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from helpers import linux_only
+
+from netlet.errors import SandboxError, TrainingError
+from netlet.experiments.execution import (
+    LocalExecutor,
+    Message,
+    Sender,
+    SocketChannel,
+    WorkerDiedError,
+    open_channel,
+    open_executor,
+)
+from netlet.files import process_exists
+from netlet.worker_server import worker_context
+
+
+@pytest.fixture(scope="module")
+def executor() -> Iterator[LocalExecutor]:
+    with LocalExecutor(1) as found:
+        yield found
+
+
+def double(value: int) -> int:
+    return 2 * value
+
+
+def refuse(reason: str) -> None:
+    raise SandboxError("stopped; run it again", reason)
+
+
+def raise_unpicklable() -> None:
+    raise ValueError(threading.Lock())
+
+
+def leave(code: int) -> None:
+    sys.exit(code)
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def die_while_answering() -> bytes:
+    """Let the process die after half of its answer."""
+
+    def send_half(pipe: Connection, content: bytes, *_: object) -> None:
+        os.write(pipe.fileno(), bytes(content)[: len(content) // 2])
+        die()
+
+    Connection._send = send_half  # type: ignore[attr-defined]
+    return bytes(1_000)
+
+
+def write_process(path: Path) -> None:
+    path.write_text(str(os.getpid()))
+    time.sleep(600)
+
+
+def wait_for(path: Path) -> int:
+    """Return the number of the process that :func:`write_process` runs in."""
+    deadline = time.monotonic() + 60
+    while not (path.is_file() and path.read_text()):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return int(path.read_text())
+
+
+def assert_ends(process: int) -> None:
+    deadline = time.monotonic() + 20
+    while process_exists(process):
+        assert time.monotonic() < deadline, "the process outlives its driver"
+        time.sleep(0.05)
+
+
+def test_a_worker_returns_results_and_raises_the_same_errors(executor: LocalExecutor) -> None:
+    assert list(executor.map(double, range(5))) == [0, 2, 4, 6, 8]
+    with pytest.raises(SandboxError, match="stopped; run it again") as caught:
+        executor.submit(refuse, "memory").result()
+    assert caught.value.reason == "memory"
+    assert "in refuse" in "".join(caught.value.__notes__)  # where it was raised
+    for function, arguments, message in (
+        (raise_unpicklable, (), "ValueError: <unlocked _thread.lock"),
+        (leave, (3,), "SystemExit: 3"),
+    ):
+        with pytest.raises(RuntimeError, match=message):
+            executor.submit(function, *arguments).result()
+    with pytest.raises((AttributeError, pickle.PicklingError)):
+        executor.submit(lambda: None).result()
+    assert executor.submit(double, 4).result() == 8
+
+
+def test_a_worker_that_dies_fails_only_its_own_task(executor: LocalExecutor) -> None:
+    for function, code in ((die, -9), (die_while_answering, -9)):
+        before, dies, after = (
+            executor.submit(double, 1),
+            executor.submit(function),
+            executor.submit(double, 2),
+        )
+        assert before.result() == 2
+        with pytest.raises(WorkerDiedError, match=rf"its process died \(code {code}\)") as caught:
+            dies.result()
+        assert caught.value.code == code
+        assert after.result() == 4
+
+
+def test_the_error_of_a_dead_worker_can_be_pickled() -> None:
+    for error in (WorkerDiedError(-9), WorkerDiedError()):
+        again = pickle.loads(pickle.dumps(error))
+        assert (str(again), again.code) == (str(error), error.code)
+
+
+def test_ctrl_c_in_the_driver_ends_running_workers(tmp_path: Path) -> None:
+    futures: list[Future[Any]] = []
+    processes: list[int] = []
+
+    def interrupted() -> None:
+        with open_executor(None, 1) as executor:
+            futures.append(executor.submit(write_process, tmp_path / "process"))
+            futures.append(executor.submit(double, 1))
+            processes.append(wait_for(tmp_path / "process"))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert not process_exists(processes[0])
+    for future in futures:
+        with pytest.raises(CancelledError):
+            future.result(timeout=1)
+
+
+ORPHANED = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from test_execution import write_process
+from netlet.experiments.execution import LocalExecutor
+if __name__ == "__main__":
+    with LocalExecutor(1) as executor:
+        executor.submit(write_process, Path(sys.argv[2])).result()
+"""
+
+
+@linux_only
+@pytest.mark.slow
+def test_a_worker_ends_soon_after_its_driver_was_killed(tmp_path: Path) -> None:
+    script, place = tmp_path / "driver.py", tmp_path / "process"
+    script.write_text(ORPHANED)
+    words = [sys.executable, str(script), str(Path(__file__).parent), str(place)]
+    driver = subprocess.Popen(words)
+    process = wait_for(place)
+    driver.kill()
+    driver.wait()
+    assert_ends(process)
+
+
+def describe_process() -> tuple[str | None, str, int]:
+    return os.environ.get("NETLET_TEST"), os.getcwd(), torch.get_num_threads()
+
+
+def test_a_worker_has_the_environment_of_its_driver_and_its_own_threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NETLET_TEST", "é")
+    monkeypatch.chdir(tmp_path)
+    with LocalExecutor(1, threads=2) as executor:
+        assert executor.submit(describe_process).result() == ("é", str(tmp_path), 2)
+
+
+@linux_only
+def test_a_variable_that_libraries_read_at_their_start_needs_a_new_interpreter(
+    executor: LocalExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executor.submit(double, 1).result()
+    module = "netlet.experiments.execution.task"
+    assert worker_context(module).get_start_method() == "forkserver"
+    monkeypatch.setenv("OMP_SCHEDULE", "static")
+    assert worker_context(module).get_start_method() == "spawn"
+
+
+def test_an_unknown_place_is_refused() -> None:
+    with pytest.raises(TrainingError, match="'nowhere' is not known"), open_executor("nowhere", 1):
+        pass
+
+
+def send_twice(sender: Sender, content: bytes) -> int:
+    sender.send(Message(7, "started", {"epochs": 0}))
+    sender.send(Message(7, "epoch", {"name": "é\n"}, {"checkpoint": content, "weights": b""}))
+    return os.getpid()
+
+
+def receive(channel: SocketChannel, count: int) -> list[Message]:
+    found: list[Message] = []
+    deadline = time.monotonic() + 20
+    while len(found) < count:
+        assert time.monotonic() < deadline
+        found += channel.poll(0.5)
+    return found
+
+
+def test_messages_of_a_worker_arrive_in_order(executor: LocalExecutor) -> None:
+    content = os.urandom(300_000)
+    with open_channel(executor) as channel:
+        assert isinstance(channel, SocketChannel)
+        assert executor.submit(send_twice, channel.sender, content).result() != os.getpid()
+        first, second = receive(channel, 2)
+    assert first == Message(7, "started", {"epochs": 0})
+    assert second.values == {"name": "é\n"}
+    assert second.content == {"checkpoint": content, "weights": b""}
+    # A closed channel costs no task its result.
+    assert executor.submit(send_twice, channel.sender, content).result()
+
+
+def test_only_who_has_the_key_is_heard() -> None:
+    channel = SocketChannel(local=True)
+    try:
+        silent = Client(("127.0.0.1", channel.sender.port))  # keeps nobody else waiting
+        stranger = Client(("127.0.0.1", channel.sender.port))
+        stranger.send_bytes(Message(1, "epoch").to_bytes())
+        send_twice(channel.sender, b"x")
+        assert [message.task for message in receive(channel, 2)] == [7, 7]
+        assert channel.poll(0.1) == []
+        silent.close()
+        stranger.close()
+        channel.wake()
+        start = time.monotonic()
+        assert channel.poll(60) == []
+        assert time.monotonic() - start < 30
+    finally:
+        channel.close()
+
+
+DAMAGED = (
+    b"",
+    b"x" * 40,
+    (4).to_bytes(8) + b"null",
+    (15).to_bytes(8) + b'[1,"k",{},{"a"',
+    (18).to_bytes(8) + b'[1,"k",{},{"a":2}]' + b"123",
+    (20).to_bytes(8) + b'[1,"k",{},{"a":"2"}]',
+    b"\xff" * 16,
+    Message(1, "epoch", {}, {"a": b"123"}).to_bytes()[:-1],
+)
+
+
+@pytest.mark.parametrize("content", DAMAGED)
+def test_a_damaged_message_is_refused(content: bytes) -> None:
+    with pytest.raises(ValueError, match="message"):
+        Message.from_bytes(content)
+
+
+def resident_bytes(process: int) -> int:
+    return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+
+@linux_only
+@pytest.mark.slow
+def test_ten_thousand_tasks_need_no_more_memory_than_a_few() -> None:
+    with LocalExecutor(2) as executor:
+        list(executor.map(double, range(1_000)))
+        processes = [os.getpid(), *{child.pid for child in multiprocessing.active_children()}]
+        assert len(processes) == 3
+        before = [resident_bytes(process) for process in processes]
+        assert sum(executor.map(double, range(10_000))) == sum(range(0, 20_000, 2))
+        after = [resident_bytes(process) for process in processes]
+    for one, other in zip(before, after, strict=True):
+        assert other - one < 4 << 20
