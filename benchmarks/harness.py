@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
-from collections.abc import Mapping
+import traceback
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
+
+from benchmarks import sides
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 
 def make_parser(description: str | None) -> argparse.ArgumentParser:
@@ -20,17 +25,19 @@ def make_parser(description: str | None) -> argparse.ArgumentParser:
     return parser
 
 
-def measure_in_process(module: str, *words: object) -> Any:
-    """Run ``python -m MODULE WORDS...`` and return the JSON value in the last line of its output.
+def measure_in_process(function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+    """Call a function in a process of its own and return its result.
 
-    With a process of its own, no measurement profits from the memory settings and warm caches of
-    another. A failure ends the benchmark with the process's own message.
+    So no measurement profits from the memory settings and warm caches of another. A failure ends
+    the benchmark with the process's own message.
     """
-    command = [sys.executable, "-m", module, *map(str, words)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        sys.exit(done.stderr or f"{' '.join(command)} failed")
-    return json.loads(done.stdout.splitlines()[-1])
+    from netlet.experiments.execution import LocalExecutor
+
+    with LocalExecutor(1, threads=sides.cores()) as executor:
+        try:
+            return executor.submit(function, *args, **kwargs).result()
+        except Exception as error:
+            sys.exit("".join(traceback.format_exception(error)))
 
 
 def write_record(path: Path | None, record: Mapping[str, Any]) -> None:

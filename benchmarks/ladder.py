@@ -8,9 +8,7 @@ own. In each turn, every rung and train_mnist_fast's recipe, T, run once. Median
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
-import json
 import statistics
 import sys
 from collections.abc import Callable
@@ -133,8 +131,7 @@ def time_rung(index: int, threads: int, images: int) -> float:
 
 def time_rung_in_process(index: int, threads: int, images: int) -> float:
     """Return the training seconds of a rung that runs in a process of its own."""
-    found = measure_in_process("benchmarks.ladder", "--rung", index, threads, images)
-    return float(found["train_s"])
+    return measure_in_process(time_rung, index, threads, images)
 
 
 def measure(turns: int, images: int) -> dict[str, Any]:
@@ -178,11 +175,7 @@ def main() -> None:
     parser.add_argument(
         "--images", type=int, default=60_000, help="training images (default: all 60,000)"
     )
-    parser.add_argument("--rung", type=int, nargs=3, help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.rung:
-        print(json.dumps({"train_s": time_rung(*given.rung)}))
-        return
     record = measure(given.turns, given.images)
     print(ladder_table(record))
     write_record(given.out, record)

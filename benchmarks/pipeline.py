@@ -20,9 +20,7 @@ figures to quote, use an idle machine.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
-import json
 import statistics
 import sys
 import time
@@ -192,9 +190,13 @@ def time_netlet(row: str, images: int) -> dict[str, Any]:
 
 def run_side_in_process(side: str, row: str, images: int, workers: int = 0) -> dict[str, Any]:
     """Return the figures of one side, from a process of its own, without its first epoch."""
-    words = ("--side", side, "--rows", row, "--images", images, "--workers", workers)
-    figures: dict[str, Any] = measure_in_process("benchmarks.pipeline", *words)
-    return {**figures, "seconds": figures["seconds"][1:]}
+    figures: dict[str, Any] = {}
+    if side == "usual":
+        seconds = measure_in_process(time_usual_pipeline, row, images, workers)
+    else:
+        figures = measure_in_process(time_netlet, row, images)
+        seconds = figures["seconds"]
+    return {**figures, "seconds": seconds[1:]}
 
 
 def choose_workers(row: str, images: int, choices: Sequence[int]) -> int:
@@ -312,17 +314,10 @@ def main() -> None:
         default=[0, 1, 2],
         help="numbers of DataLoader workers to try; the fastest is used (default: 0 1 2)",
     )
-    parser.add_argument("--side", choices=("usual", "ours"), help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.side == "usual":
-        seconds = time_usual_pipeline(given.rows[0], given.images, given.workers[0])
-        print(json.dumps({"seconds": seconds}))
-    elif given.side == "ours":
-        print(json.dumps(time_netlet(given.rows[0], given.images)))
-    else:
-        record = measure(given.rows, given.images, given.repeats, given.workers)
-        print(format_record(record))
-        write_record(given.out, record)
+    record = measure(given.rows, given.images, given.repeats, given.workers)
+    print(format_record(record))
+    write_record(given.out, record)
 
 
 if __name__ == "__main__":

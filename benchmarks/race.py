@@ -19,10 +19,8 @@ studies give the accuracy.
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
 import itertools
-import json
 import statistics
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -41,7 +39,7 @@ Entrants = dict[str, tuple[Any, ...]]  # a row's name -> the arguments of its me
 
 def run_side_in_process(side: str, images: int, *how: object) -> Figures:
     """Run one measurement in a process of its own and return its figures."""
-    figures: Figures = measure_in_process("benchmarks.race", "--side", side, images, *how)
+    figures: Figures = measure_in_process(getattr(sides, side), images, *how)
     print(f"  {side} {' '.join(map(str, how))}", file=sys.stderr, flush=True)
     return figures
 
@@ -209,13 +207,7 @@ def main() -> None:
         default=PARTS,
         help="parts to measure, T always included (default: all)",
     )
-    parser.add_argument("--side", nargs="+", help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.side:
-        side, *how = given.side
-        arguments = (int(word) if word.isdecimal() else word for word in how)
-        print(json.dumps(getattr(sides, side)(*arguments)))
-        return
 
     import torch
 
