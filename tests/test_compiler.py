@@ -6,9 +6,7 @@ import os
 import signal
 import subprocess
 import time
-import warnings
 from collections.abc import Callable
-from multiprocessing import Pipe
 from pathlib import Path
 
 import pytest
@@ -19,8 +17,7 @@ from netlet.backends.cpu import bounded_process, compiler, library
 from netlet.backends.cpu.compiler import find_compiler
 from netlet.backends.cpu.errors import CompilationDisabledError, CompilationError, NoCompilerError
 from netlet.backends.cpu.library import compile_library
-from netlet.errors import ExportError, NetletWarning
-from netlet.experiments import workers
+from netlet.errors import ExportError
 from netlet.export.c_build import load_library, measure_build
 
 pytestmark = linux_only
@@ -371,19 +368,3 @@ def test_the_command_line_says_once_why_it_falls_back(
     assert [line for line in err.splitlines() if line.startswith("netlet:")] == [
         "netlet: warning: training falls back to eager mode: /bin/false failed: it gives no reason"
     ]
-
-
-def test_a_study_repeats_a_warning_of_its_workers_once(tmp_path: Path) -> None:
-    events: list[workers.WorkerEvent] = []
-    pool = workers._WorkerPool(None, [0, 1], tmp_path, events.append)  # type: ignore[arg-type]
-    ours, theirs = Pipe()
-    pool._processes[ours] = (0, None)  # type: ignore[assignment]
-    for seed in (0, 1):
-        with workers._forward_warnings(0, seed, theirs):
-            warnings.warn("training falls back to eager mode: no", NetletWarning, stacklevel=1)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        pool._receive(ours)
-        pool._receive(ours)
-    assert [str(one.message) for one in caught] == ["training falls back to eager mode: no"]
-    assert not events

@@ -17,7 +17,7 @@ from netlet import recipes
 from netlet.cli.settings import configure_experiment
 from netlet.data import Dataset
 from netlet.experiments import EXPERIMENTS, find_experiment
-from netlet.experiments.workers import SeedError
+from netlet.experiments.seeds import SeedError
 from netlet.nets import NETS, NetEntry
 from netlet.recipes import GENERAL_RECIPES, STEADY, Recipe, recipe_from_json
 from netlet.recipes.recipe import CatalogRate

@@ -132,7 +132,7 @@ def test_parallel_seeds_give_the_same_weights_as_single_runs(
         assert len(err.splitlines()) == 1
 
 
-KILLED_ONCE = """
+KILLED = """
 import os, signal
 from pathlib import Path
 import torch
@@ -140,11 +140,12 @@ from torch import nn
 class Net(nn.Sequential):
     def __init__(self):
         super().__init__(nn.Flatten(), nn.Linear(784, 10))
-        self.steps = 0
+        self.seed, self.steps = torch.initial_seed(), 0
     def forward(self, x):
         self.steps += 1
-        if self.steps == 12 and not Path("killed").exists():
-            Path("killed").write_text("once")
+        if self.steps == 5 and Path(f"kill-{self.seed}").exists():
+            if Path(f"kill-{self.seed}").read_text() == "once":
+                Path(f"kill-{self.seed}").unlink()
             os.kill(os.getpid(), signal.SIGKILL)
         return super().forward(x)
 """
@@ -152,7 +153,9 @@ class Net(nn.Sequential):
 
 @pytest.mark.slow
 def test_a_killed_worker_loses_only_its_seed(netlet: Netlet, digits: str, tmp_path: Path) -> None:
-    (tmp_path / "fragile.py").write_text(KILLED_ONCE)
+    (tmp_path / "fragile.py").write_text(KILLED)
+    (tmp_path / "kill-0").write_text("once")
+    (tmp_path / "kill-1").write_text("always")
     arguments = (
         "study",
         "fragile.py:Net",
@@ -168,11 +171,17 @@ def test_a_killed_worker_loses_only_its_seed(netlet: Netlet, digits: str, tmp_pa
     )
     code, out, err = netlet(*arguments)
     assert (code, out) == (2, "")
-    assert "1 of 3 seeds are not finished (seed " in err
+    for seed in (0, 1):
+        assert (
+            f"netlet: warning: seed {seed}: its process died (code -9); another worker goes on "
+            "after 0 epochs" in err
+        )
+    assert "1 of 3 seeds are not finished (seed 1: " in err
     assert "its process died (code -9)" in err
     assert "finished seeds are kept in s, run the same command for the rest" in err
     assert len(list((tmp_path / "s").glob("seed-*/run.json"))) == 2
     assert not (tmp_path / "s" / "study.json").exists()
+    (tmp_path / "kill-1").unlink()
     code, _, err = netlet(*arguments)
     assert code == 0, err
     assert err.count(": seed ") == 1  # the missing one went on
@@ -184,10 +193,10 @@ def test_studies_of_different_seeds_in_one_folder_lose_none(
     netlet: Netlet, digits: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While the first study trains seed 0, another one trains and records seed 7."""
-    from netlet.experiments import study, workers
+    from netlet.experiments import seeds, study
 
     common = ("study", "code_2", "--dataset", digits, "--workers", "1", "-o", "s", *FAST)
-    train_seeds = workers.train_seeds
+    train_seeds = seeds.train_seeds
     others: list[tuple[int, str, str]] = []
 
     def train_while_another_study_runs(*arguments: Any) -> list[str]:

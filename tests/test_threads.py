@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,9 +14,12 @@ from torch import nn
 
 from netlet import processor_load
 from netlet.backends import choose_threads, torch_threads, use_torch_threads
-from netlet.data import Dataset
+from netlet.data import Dataset, load
+from netlet.experiments import configure_run, find_experiment, parallelism, run_study
 from netlet.processor_load import ProcessorLoad
 from netlet.recipes import Recipe
+from netlet.records import RunConfig
+from netlet.training.throughput import measure_throughput
 
 RECIPE = Recipe(epochs=1, batch_size=20, backend="eager")
 
@@ -109,3 +113,80 @@ def test_train_says_that_it_uses_one_thread_and_records_it(
 
 def read_threads(folder: str) -> int:
     return json.loads((Path(folder) / "run.json").read_text())["environment"]["threads"]  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def quick_config(blob_data: Dataset, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> RunConfig:
+    """A run that is measured although it is short; nothing is remembered yet."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(parallelism, "_MIN_IMAGES", 1)
+    experiment = find_experiment("8 P 8")
+    return configure_run(experiment.replace(recipe=RECIPE), blob_data)
+
+
+def choose(config: RunConfig, data: Dataset, seeds: int = 3) -> tuple[int, int]:
+    chosen = parallelism.choose_parallelism(config, data, seeds, 2)
+    return chosen.workers, chosen.threads
+
+
+def test_a_study_uses_all_threads_in_one_process_if_that_is_faster(
+    quick_config: RunConfig, blob_data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for alone, together, expected in ((100.0, 120.0, (1, 2)), (100.0, 101.0, (2, 1))):
+        monkeypatch.setattr(parallelism, "_measure", lambda *_, a=alone, t=together: (a, t))
+        (parallelism.cache_folder() / "throughput.json").unlink(missing_ok=True)
+        assert choose(quick_config, blob_data) == expected
+        # It is measured once, and again for another batch size, or if the file is damaged.
+        monkeypatch.setattr(parallelism, "_measure", lambda *_: pytest.fail("measured again"))
+        assert choose(quick_config, blob_data, seeds=4) == expected
+    measured: list[RunConfig] = []
+
+    def measure(config: RunConfig, *_: object) -> tuple[float, float]:
+        measured.append(config)
+        return 1.0, 2.0
+
+    monkeypatch.setattr(parallelism, "_measure", measure)
+    recipe = {**quick_config.recipe, "batch_size": 30}
+    choose(dataclasses.replace(quick_config, recipe=recipe), blob_data)
+    for damaged in ("{", "[]", '{"a": [1]}'):
+        (parallelism.cache_folder() / "throughput.json").write_text(damaged)
+        assert choose(quick_config, blob_data) == (1, 2)
+    assert len(measured) == 4
+    monkeypatch.setattr(parallelism, "_MIN_IMAGES", 3 * len(blob_data.train) + 1)
+    assert choose(quick_config, blob_data) == (2, 1)
+    assert len(measured) == 4
+
+
+@pytest.mark.slow
+def test_both_ways_to_use_the_processors_are_measured_in_workers(
+    quick_config: RunConfig, blob_data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert choose(quick_config, blob_data) in ((2, 1), (1, 2))
+    (rates,) = json.loads((parallelism.cache_folder() / "throughput.json").read_text()).values()
+    assert all(rate > 0 for rate in rates)
+
+
+def test_measuring_a_training_leaves_weights_and_random_numbers(blob_data: Dataset) -> None:
+    net = nn.Sequential(make_net(blob_data), nn.Dropout(0.5))
+    before, state = str(net.state_dict()), torch.get_rng_state()
+    assert measure_throughput(net, blob_data, RECIPE, 0.01) > 0
+    assert str(net.state_dict()) == before
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.slow
+def test_a_study_keeps_the_number_of_threads_that_it_was_begun_with(
+    digits_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = load(str(digits_file))
+    experiment = find_experiment("8 P 8").replace(recipe=RECIPE)
+    config = configure_run(experiment, images, dataset=str(digits_file), threads=2)
+    begun = run_study(config, [0], tmp_path / "s", 1, data=images, progress=False)
+    monkeypatch.setattr(parallelism, "choose_parallelism", lambda *_: pytest.fail("chosen anew"))
+    once = dataclasses.replace(config, threads=1)
+    study = run_study(once, [0, 1], tmp_path / "s", None, data=images, progress=False)
+    assert study.environment["threads"] == begun.environment["threads"] == 2
+    assert (
+        json.loads((tmp_path / "s" / "seed-1" / "run.json").read_text())["environment"]["threads"]
+        == 2
+    )

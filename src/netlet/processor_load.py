@@ -1,4 +1,4 @@
-"""How many processors other programs keep busy."""
+"""How many processors there are for this process, and how many other programs keep busy."""
 
 from __future__ import annotations
 
@@ -8,6 +8,11 @@ from pathlib import Path
 
 _COUNTERS = Path("/proc/stat")
 _IDLE = (3, 4)  # idle, and waiting for a disk
+
+
+def cpu_cores() -> int:
+    """Return how many CPU cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class ProcessorLoad:

@@ -40,9 +40,11 @@ _start = threading.Lock()
 class Crash:
     """A crash at a fixed place: before the n-th change of a file or folder.
 
+    Workers change none. One of them crashes before the n-th message that it sends.
+
     Attributes:
         nth: From 1; 0 only counts the changes, into the file ``changes`` in the log folder.
-        worker: Whether a worker process crashes instead of the main one.
+        worker: Whether each worker process crashes instead of the main one.
         lose: Seed; the file that is flushed to the disk at that moment loses part of its content,
             as after a power failure. None: nothing is lost.
     """
@@ -234,7 +236,7 @@ def _fork_workers() -> None:
 
 
 def _crash(crash: Crash, folder: Path, log: Path) -> None:
-    """Die before the n-th change of a file or folder below ``folder``."""
+    """Die before the n-th change of a file or folder below ``folder``, or before a message."""
     main_process, count = os.getpid(), [0]
     watched = (str(folder), os.environ.get("XDG_CACHE_HOME", "/nowhere"))
     fsync = os.fsync
@@ -269,8 +271,23 @@ def _crash(crash: Crash, folder: Path, log: Path) -> None:
         change(handle if isinstance(handle, int) else handle.fileno())
         fsync(handle)
 
+    if crash.worker:
+        _call_before_messages(change)
+        return
     os.fsync = flush
     sys.addaudithook(see)
+
+
+def _call_before_messages(call: Callable[[], None]) -> None:
+    from netlet.experiments.execution.channel import SocketSender
+
+    send = SocketSender.send
+
+    def call_and_send(sender: SocketSender, message: Any) -> bool:
+        call()
+        return send(sender, message)
+
+    SocketSender.send = call_and_send  # type: ignore[method-assign]
 
 
 @contextlib.contextmanager

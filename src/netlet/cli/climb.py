@@ -26,7 +26,7 @@ from netlet.cli.options import (
 )
 from netlet.cli.progress import show_workers
 from netlet.cli.results import print_json, print_result, say
-from netlet.cli.settings import cpu_cores
+from netlet.cli.settings import count_workers, prepare_workers
 from netlet.outputs import TEXT_MARK, check_output, check_output_folder, write_output
 from netlet.text import format_table, quote_shell
 
@@ -73,7 +73,7 @@ def climb(
         ),
     ] = None,
     workers: Workers = None,
-    threads: WorkerThreads = 1,
+    threads: WorkerThreads = None,
     dataset: DatasetName = None,
     data_dir: DataDir = None,
     channels: Channels = None,
@@ -87,6 +87,8 @@ def climb(
     the ladder's folder, are put on the page, ladder.md. Exit code 1 if a rung has a damaged record;
     the other rungs are trained and compared.
     """
+    prepare_workers()
+
     from netlet import experiments
     from netlet.cli.training_progress import say_dropout
     from netlet.report.page import check_suffix
@@ -107,7 +109,7 @@ def climb(
 
     def configure(experiment: Experiment) -> RunConfig:
         return experiments.configure_run(
-            experiment, images, val=val, dataset=dataset, data_folder=data_dir, threads=threads
+            experiment, images, val=val, dataset=dataset, data_folder=data_dir, threads=threads or 1
         )
 
     def announce(rung: Rung) -> None:
@@ -121,11 +123,12 @@ def climb(
             folder,
             configure,
             range(first_seed, first_seed + seeds),
-            workers or cpu_cores(),
+            count_workers(workers, threads),
             announce,
             lines,
             trust=trust,
             on_problem=problems,
+            data=images,
         )
     _print(climbed, folder, page, json=json)
     raise typer.Exit(problems.exit_code)

@@ -24,9 +24,9 @@ from netlet.cli.options import (
 )
 from netlet.cli.progress import show_progress
 from netlet.cli.results import print_json, print_result, say
-from netlet.cli.settings import cpu_cores
 from netlet.errors import GradingError, install_hint
 from netlet.outputs import check_output_folder, write_outputs
+from netlet.processor_load import cpu_cores
 from netlet.text import count_noun, dump_json
 
 if TYPE_CHECKING:

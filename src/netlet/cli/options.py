@@ -201,9 +201,14 @@ Workers = Annotated[
     ),
 ]
 WorkerThreads = Annotated[
-    int,
+    int | None,
     typer.Option(
-        "--threads", metavar="N", min=1, max=MAX_THREADS, help="CPU threads of each process."
+        "--threads",
+        metavar="N",
+        min=1,
+        max=MAX_THREADS,
+        help="CPU threads of each process; if not given 1, or all in a single process if that is "
+        "faster for the net.",
     ),
 ]
 RecipeName = Annotated[

@@ -10,9 +10,9 @@ import typer
 
 from netlet.cli.options import Json, Trust, Workers
 from netlet.cli.results import print_json, print_result, say
-from netlet.cli.settings import cpu_cores
 from netlet.errors import OutputError
 from netlet.outputs import check_output
+from netlet.processor_load import cpu_cores
 
 
 def search(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import types
 import typing
 from math import prod
@@ -13,7 +12,9 @@ from netlet import catalog, recipes
 from netlet.budgets import Budget
 from netlet.errors import BudgetError, NetError, RecipeError
 from netlet.files import safe_name
+from netlet.processor_load import cpu_cores
 from netlet.recipes import AUGMENTS, Recipe, Warp
+from netlet.worker_server import worker_context
 
 if TYPE_CHECKING:
     from netlet.experiments import Experiment
@@ -141,9 +142,20 @@ def _parse(owner: type, name: str, text: str) -> Any:
     return text
 
 
-def cpu_cores() -> int:
-    """Return how many CPU cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def count_workers(workers: int | None, threads: int | None) -> int | None:
+    """Return the number of processes that options ask for; None: as many as are fastest.
+
+    Args:
+        workers: The value of ``--workers``.
+        threads: The value of ``--threads``.
+    """
+    return workers or (cpu_cores() if threads else None)
+
+
+def prepare_workers() -> None:
+    """Begin to import what worker processes need, while this process imports the same."""
+    # Each worker imports the main module, too, which is the command line.
+    worker_context("netlet.cli", "netlet.experiments.execution.task")
 
 
 def safe_folder_name(name: str) -> str:

@@ -36,7 +36,7 @@ from netlet.cli.repository import (
     require_net,
 )
 from netlet.cli.results import print_json, print_result
-from netlet.cli.settings import cpu_cores, safe_folder_name
+from netlet.cli.settings import count_workers, prepare_workers, safe_folder_name
 from netlet.outputs import check_output_folder
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def study(
         ),
     ] = None,
     workers: Workers = None,
-    threads: WorkerThreads = 1,
+    threads: WorkerThreads = None,
     dataset: DatasetName = None,
     data_dir: DataDir = None,
     channels: Channels = None,
@@ -96,6 +96,7 @@ def study(
     given = Choice(net, budget, recipe, epochs, set_, dataset, seeds)
     choice = apply_repository(given, *FIELDS_OF_TRAINING, "seeds")
     require_net(choice)
+    prepare_workers()
     experiment, dataset = choice.configure(judge=judge), choice.dataset
 
     from netlet import stats
@@ -109,11 +110,12 @@ def study(
     images = load_training_dataset(dataset, data_dir, channels)
     folder = out or _default_folder(experiment, images)
     config = configure_run(
-        experiment, images, val=val, dataset=dataset, data_folder=data_dir, threads=threads
+        experiment, images, val=val, dataset=dataset, data_folder=data_dir, threads=threads or 1
     )
     say_dropout(experiment, images)
     with show_workers(folder) as lines:
-        result = run_study(config, numbers, folder, workers or cpu_cores(), lines, trials)
+        count = count_workers(workers, threads)
+        result = run_study(config, numbers, folder, count, lines, trials, data=images)
     if json:
         print_json("study", {**stats.study_to_json(result), "folder": str(folder)})
     else:

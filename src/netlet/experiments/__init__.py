@@ -4,11 +4,11 @@ from netlet.catalog import Claim
 from netlet.experiments.climb import LADDERS, build_experiment, climb, find_ladder
 from netlet.experiments.confidence import calibrate_confidence, load_confidence
 from netlet.experiments.config import configure_run, load_data, load_experiment
+from netlet.experiments.events import WorkerEvent
 from netlet.experiments.experiment import Experiment
 from netlet.experiments.named import DEFAULT, EXPERIMENTS, find_experiment
 from netlet.experiments.study import run_study
 from netlet.experiments.trained import TrainedNet, find_run, find_weights, load_trained_net
-from netlet.experiments.workers import WorkerEvent
 from netlet.records.shipped_studies import find_study, list_studies, shipped_studies_folder
 
 __all__ = [

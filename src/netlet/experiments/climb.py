@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
 from pathlib import Path
 
 from netlet import records
 from netlet.catalog import find_budget, find_recipe
+from netlet.data import Dataset
 from netlet.errors import DamagedRecordError, LadderError, RecipeError, did_you_mean
+from netlet.experiments.events import OnEvent
+from netlet.experiments.execution import open_executor
 from netlet.experiments.experiment import Experiment
 from netlet.experiments.named import find_experiment
 from netlet.experiments.study import load_finished_seeds, run_study
-from netlet.experiments.workers import OnEvent
 from netlet.locks import lock_folder
 from netlet.outputs import write_output
 from netlet.recipes import AUGMENTS, Recipe
@@ -62,12 +66,14 @@ def climb(
     folder: Path,
     configure: Callable[[Experiment], RunConfig],
     seeds: Sequence[int],
-    workers: int,
+    workers: int | None,
     on_rung: Callable[[Rung], None] = lambda _: None,
     on_event: OnEvent | None = None,
     *,
     trust: bool = False,
     on_problem: Callable[[str], None] | None = None,
+    executor: Executor | None = None,
+    data: Dataset | None = None,
 ) -> LadderResult:
     """Run the studies of a ladder that are not finished yet.
 
@@ -76,13 +82,16 @@ def climb(
         folder: The folder that gets a copy of the ladder and a study's folder for each rung.
         configure: A function that returns the run configuration of an experiment.
         seeds: The seeds of each rung; a rung with ``max_seeds`` uses only the first ones.
-        workers: Number of processes.
+        workers: Number of processes, or None; see :func:`run_study`.
         on_rung: A function that is called before each rung is run.
         on_event: A function that is called for each event of each worker; None: a progress bar in
             a terminal and in a notebook.
         trust: Whether to run code that the ladder names, like ``file.py:Name``.
         on_problem: A function called with the error of each rung that has a damaged record; the
             rung is left out. Without it, the error is raised before anything is trained.
+        executor: What trains the seeds instead of processes of this machine; see
+            :func:`run_study`.
+        data: The images of all configurations, if they are loaded already; see :func:`run_study`.
 
     Raises:
         LockedError: Another process climbs a ladder in this folder.
@@ -103,11 +112,16 @@ def climb(
             ready.append((rung, config))
     if not ready:
         raise LadderError(f"{folder}: every rung has a damaged record; restore them, see above")
-    with lock_folder(folder, "netlet climb"):
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(lock_folder(folder, "netlet climb"))
         write_output(folder / records.LADDER, ladder.toml, what="folder")
+        if executor is None and workers is not None:  # the same processes for all rungs
+            executor = stack.enter_context(open_executor(None, workers))
         for rung, config in ready:
             on_rung(rung)
-            run_study(config, seeds[: rung.max_seeds], folder / rung.name, workers, on_event)
+            trained = seeds[: rung.max_seeds]
+            place = folder / rung.name
+            run_study(config, trained, place, workers, on_event, executor=executor, data=data)
         left = dataclasses.replace(ladder, rungs=tuple(rung for rung, _ in ready))
         return records.load_rungs(left, folder)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from netlet.experiments.workers import WorkerEvent
+from netlet.experiments.events import WorkerEvent
 from netlet.progress import open_bar, show_line, shows_progress
 from netlet.text import count_noun, escape_controls
 

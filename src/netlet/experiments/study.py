@@ -9,20 +9,19 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
 from pathlib import Path
 
 from netlet import records
 from netlet.analysis import receptive_field_from_trace, summary_from_trace, trace
+from netlet.data import Dataset
 from netlet.errors import LockedError, OutputError, RecordError, TrainingError
 from netlet.experiments.config import load_experiment
+from netlet.experiments.events import OnEvent, WorkerEvent
+from netlet.experiments.execution import open_executor
+from netlet.experiments.parallelism import settle_parallelism
 from netlet.experiments.progress import show_seeds
-from netlet.experiments.workers import (
-    OnEvent,
-    SeedError,
-    WorkerEvent,
-    run_folder,
-    train_seeds,
-)
+from netlet.experiments.seeds import SeedError, run_folder, train_seeds
 from netlet.files import check_replaceable, remove_unfinished
 from netlet.locks import LOCK, find_holder, lock_file, lock_folder
 from netlet.nets import build
@@ -49,11 +48,13 @@ def run_study(
     config: RunConfig,
     seeds: Sequence[int],
     folder: Path,
-    workers: int,
+    workers: int | None,
     on_event: OnEvent | None = None,
     chosen_by: Trials | None = None,
     *,
     progress: bool | None = None,
+    executor: Executor | None = None,
+    data: Dataset | None = None,
 ) -> Study:
     """Train every seed that is not finished yet, several at a time, and write ``study.json``.
 
@@ -65,14 +66,20 @@ def run_study(
 
     Args:
         config: The run to train, from :func:`configure_run`; code that it names is run. Its seed is
-            ignored, its threads are those of each worker.
+            ignored, its threads are those of each worker unless ``workers`` is None.
         seeds: The seeds to train, each once.
         folder: The folder of the study; each seed's run is recorded in its folder ``seed-N``.
-        workers: Number of processes.
+        workers: Number of processes. None: one per CPU core with one thread each, or one with all
+            threads if that is faster for this net (see :mod:`netlet.experiments.parallelism`).
+            Not used if ``executor`` is given.
         on_event: A function that is called for each event of each worker.
         chosen_by: The trials that led to this experiment, for the record.
         progress: Whether to show a progress bar over the seeds; by default in a terminal and in a
             notebook, unless ``on_event`` is given.
+        executor: What trains the seeds instead of processes of this machine: any
+            :class:`concurrent.futures.Executor`, such as Dask's. The caller ends it.
+        data: The images that ``config`` was made for, if they are loaded already. Workers get
+            them from this process; otherwise each worker loads them by their name.
 
     Returns:
         The study of these seeds; the file keeps those of earlier calls, too.
@@ -98,9 +105,16 @@ def run_study(
         shown = progress if progress is not None else (None if on_event is None else False)
         with show_seeds(config.name, len(seeds), len(left), shown) as bar:
             tell = _tell(bar, on_event)
-            errors = train_seeds(config, left, folder, workers, tell) if left else []
-        if errors:
-            raise TrainingError(_describe_errors(errors, len(seeds), folder))
+            with contextlib.ExitStack() as stack:
+                if left and executor is None:
+                    if workers is None:
+                        config, workers = settle_parallelism(config, finished, left, folder, data)
+                    executor = stack.enter_context(open_executor(None, workers))
+                errors = []
+                if left and executor is not None:
+                    errors = train_seeds(config, left, folder, executor, tell, data)
+                if errors:
+                    raise TrainingError(_describe_errors(errors, len(seeds), folder))
         return _save_seeds(config, seeds, folder, chosen_by)
 
 

@@ -1,0 +1,22 @@
+"""What happens while the seeds of a study are trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class WorkerEvent:
+    """Something that happened in a worker."""
+
+    worker: int  # from 0
+    seed: int
+    epochs: int = 0  # completed
+    total_epochs: int = 0
+    score: str = ""  # after the last completed epoch
+    finished: bool = False
+    error: str = ""  # why this seed could not be finished
+
+
+OnEvent = Callable[[WorkerEvent], None]
