@@ -6,6 +6,7 @@ import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 # Threads that wait would keep the core of another worker busy. OpenMP reads this when it is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -17,7 +18,7 @@ from helpers import Netlet, write_blob_source
 
 from netlet.backends.cpu import library
 from netlet.cli import main
-from netlet.data import SOURCES, Dataset, Source, load, make_scribble, save_npz
+from netlet.data import SOURCES, Dataset, Source, load, make_scribble, save_npz, source_files
 from netlet.data.source_files import read_source
 from netlet.errors import DataError
 
@@ -95,6 +96,27 @@ def blobs_for_mnist(
     monkeypatch.setitem(SOURCES, "mnist", blob_source)
     monkeypatch.setenv("NETLET_DATA", str(blob_folder))
     return blob_folder
+
+
+@pytest.fixture
+def blobs_without_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Let MNIST be blobs whose test files are garbage, and whose test split cannot be read."""
+    folder = tmp_path / "blobs"
+    folder.mkdir()
+    monkeypatch.setitem(SOURCES, "mnist", write_blob_source(folder))
+    monkeypatch.setenv("NETLET_DATA", str(folder))
+    for file in folder.glob("t10k*"):
+        file.write_bytes(b"not to be read")
+    read_split = source_files._read_split
+
+    def read(source: Any, part: Any, *rest: Any) -> Any:
+        assert part.name != "test", "the test images were read"
+        return read_split(source, part, *rest)
+
+    monkeypatch.setattr(source_files, "_read_split", read)
+    with pytest.raises((AssertionError, DataError)):
+        load("mnist")
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import socket
@@ -17,7 +18,14 @@ from helpers import Netlet, few_fast, linux_only
 
 from netlet import files
 from netlet.errors import OutputError
-from netlet.outputs import check_output, check_output_folder, write, write_output, write_outputs
+from netlet.outputs import (
+    append_output,
+    check_output,
+    check_output_folder,
+    write,
+    write_output,
+    write_outputs,
+)
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="makes devices and mounts")
 
@@ -35,6 +43,25 @@ def test_a_device_is_written_through(tmp_path: Path) -> None:
     assert device.is_char_device()
     with pytest.raises(OutputError, match=r"/dev/full: cannot be written \(No space left"):
         write_output(Path("/dev/full"), "text")
+
+
+def test_lines_are_added_at_the_end_or_the_file_stays_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "new" / "lines"
+    append_output(file, b"first\n")
+    with file.open("ab") as edited:
+        edited.write(b"by hand")
+    append_output(file, b"last\n")
+    assert file.read_bytes() == b"first\nby hand\nlast\n"
+
+    def fail(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", fail)
+    with pytest.raises(OutputError, match=r"lines: cannot be written \(No space left on device\)"):
+        append_output(file, b"more\n")
+    assert file.read_bytes() == b"first\nby hand\nlast\n"
 
 
 def test_a_pipe_gets_the_content_and_stays_a_pipe(tmp_path: Path) -> None:

@@ -48,8 +48,12 @@ class _LeftOut:
         return tuple(lines)
 
 
-def load_class_folders(path: Path) -> Dataset:
+def load_class_folders(path: Path, *, read_test: bool = True) -> Dataset:
     """Read a folder with a subfolder for each class, or with such folders for each split.
+
+    Args:
+        path: The path of the folder.
+        read_test: Whether to read the images of ``test`` or ``val``, if there are any.
 
     Returns:
         A data set without checksums; ``held_out`` is empty if there is only ``train``.
@@ -61,6 +65,8 @@ def load_class_folders(path: Path) -> Dataset:
     left_out = _LeftOut(path)
     _list_unused_folders(path, folders, left_out)
     names = _class_names(path, folders.values())
+    if not read_test:
+        folders = {"train": folders["train"]}
     images, labels = {}, {}
     for split, folder in folders.items():
         images[split], labels[split] = _read_class_folders(folder, names, left_out)

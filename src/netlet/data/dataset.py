@@ -11,7 +11,7 @@ import torch
 from netlet.display import Displayed
 from netlet.errors import DataError
 from netlet.records.values import DataDescription
-from netlet.text import to_unicode
+from netlet.text import count_noun, to_unicode
 
 # Fixed, so that "val" means the same images in every record.
 HOLD_OUT_SEED = 5_000
@@ -207,17 +207,54 @@ class Dataset(Displayed):
                 f"choose {self.classes} to {n - self.classes:,}, "
                 f"for instance {max(self.classes, n // 12):,}"
             )
-        generator = torch.Generator().manual_seed(HOLD_OUT_SEED + draw)
-        shuffled = torch.randperm(n, generator=generator)
+        shuffled = self._shuffle(HOLD_OUT_SEED + draw)
         labels = self.train.labels[shuffled]
         counts = torch.bincount(labels, minlength=self.classes)
         shares = _allocate_shares(counts, images)
-        chosen = (
+        return self._hold_out(
             torch.cat([shuffled[labels == k][: shares[k]] for k in range(self.classes)])
-            .sort()
-            .values
         )
-        keep = torch.ones(n, dtype=torch.bool)
+
+    def hold_out_fold(self, fold: int, folds: int) -> Dataset:
+        """Hold one of several disjoint parts out of ``train``; it replaces ``test``.
+
+        The parts together are all of ``train``. They differ by at most one image in size, and by
+        at most one in each class.
+
+        Args:
+            fold: The part to hold out, from 0 to ``folds - 1``.
+            folds: The number of parts.
+
+        Returns:
+            A data set whose ``held_out`` is called ``val`` and that no longer contains ``test``.
+
+        Raises:
+            DataError: A number is out of range.
+        """
+        if self.before_hold_out is not None:
+            return self.before_hold_out.hold_out_fold(fold, folds)
+        fewest = int(torch.bincount(self.train.labels, minlength=self.classes).min())
+        if not 2 <= folds <= fewest:
+            raise DataError(
+                f"{folds} folds of {self.name} are out of range: each class has at least "
+                f"{count_noun(fewest, 'image')}; choose 2 to {max(2, fewest):,} folds"
+            )
+        if not 0 <= fold < folds:
+            raise DataError(f"fold {fold} does not exist; choose 0 to {folds - 1}")
+        shuffled = self._shuffle(HOLD_OUT_SEED)
+        # Dealt class by class, like cards.
+        by_class = shuffled[self.train.labels[shuffled].argsort(stable=True)]
+        return self._hold_out(by_class[fold::folds])
+
+    def _shuffle(self, seed: int) -> torch.Tensor:
+        """Return the indices of ``train`` in a random order."""
+        generator = torch.Generator().manual_seed(seed)
+        return torch.randperm(len(self.train), generator=generator)
+
+    def _hold_out(self, index: torch.Tensor) -> Dataset:
+        """Hold the images with these indices out of ``train``."""
+        chosen = index.sort().values
+        keep = torch.ones(len(self.train), dtype=torch.bool)
         keep[chosen] = False
         train, val = self.train.take(keep.nonzero()[:, 0]), self.train.take(chosen, "val")
         return replace(self, train=train, held_out=val, before_hold_out=self)

@@ -24,6 +24,7 @@ def load(
     download: bool = True,
     on_progress: OnProgress = lambda _: None,
     on_draw: OnDraw = lambda done, total: None,
+    read_test: bool = True,
 ) -> Dataset:
     """Load a complete data set and check it.
 
@@ -39,6 +40,8 @@ def load(
         on_progress: A function that is called with the state of a download.
         on_draw: A function that is called with the number of images drawn and the total while
             ``scribble`` is generated.
+        read_test: Whether to read the images that are not for training, ``test`` or the user's own
+            ``val``. Without them, ``train`` is the same and ``held_out`` is empty.
 
     Raises:
         MissingDataError: A public data set was not found and cannot be downloaded.
@@ -49,16 +52,15 @@ def load(
     if known not in DATASET_NAMES:
         if folder is not None:
             raise DataError(f"{name}: is already a path; leave out {folder}")
-        return load_user_images(Path(name))
+        return load_user_images(Path(name), read_test=read_test)
     if known == SCRIBBLE:
         if folder is not None:
             raise DataError(f"{SCRIBBLE} is generated, not read from a folder; leave out {folder}")
-        return load_scribble(cache_folder(), on_draw)
+        return load_scribble(cache_folder(), on_draw, read_test=read_test)
     source = SOURCES[known]
     try:
-        return read_source(
-            source, find_source(source, Path(folder) if folder is not None else None)
-        )
+        place = find_source(source, Path(folder) if folder is not None else None)
+        return read_source(source, place, read_test=read_test)
     except MissingDataError as error:
         if str(folder) in DATASET_NAMES:
             raise MissingDataError(
@@ -67,7 +69,8 @@ def load(
             ) from error
         if folder is not None or not download:
             raise
-    return read_source(source, fetch(source, cache_folder() / source.name, on_progress))
+    place = fetch(source, cache_folder() / source.name, on_progress)
+    return read_source(source, place, read_test=read_test)
 
 
 def check_name(name: str | Path) -> None:

@@ -36,10 +36,14 @@ _MAX_LETTERS = 200  # of a class name
 _LISTED = 10  # names of arrays to list
 
 
-def load_npz(path: Path) -> Dataset:
+def load_npz(path: Path, *, read_test: bool = True) -> Dataset:
     """Read an ``.npz`` with images and labels, and optionally test images and labels.
 
     Only these arrays are read, and only after their headers were checked.
+
+    Args:
+        path: The path of the file.
+        read_test: Whether to read test images, if there are any.
 
     Returns:
         A data set without checksums; ``held_out`` is empty if there are no test images.
@@ -52,7 +56,7 @@ def load_npz(path: Path) -> Dataset:
             with zipfile.ZipFile(file) as archive:
                 entries = _list_entries(path, archive)
                 train = _read_pair(path, archive, entries, _NPZ_TRAIN)
-                test = _read_pair(path, archive, entries, _NPZ_TEST)
+                test = _read_pair(path, archive, entries, _NPZ_TEST) if read_test else None
         except DataError:
             raise
         except Exception as error:  # a broken zip, a broken array, or no zip at all

@@ -257,6 +257,8 @@ def load_scribble(
     folder: Path,
     on_progress: OnDraw = lambda done, total: None,
     on_unsaved: OnUnsaved = _warn_unsaved,
+    *,
+    read_test: bool = True,
 ) -> Dataset:
     """Load the default data set from a cache folder, or generate it and save it there.
 
@@ -268,9 +270,10 @@ def load_scribble(
         on_progress: A function that is called with the number of images drawn so far and in total.
         on_unsaved: A function called with the reason if the data set cannot be saved, if possible
             before is generated; by default, a warning is issued.
+        read_test: Whether to read the test images; without them, ``held_out`` is empty.
     """
     path = folder / f"scribble-{VERSION}.safetensors"
-    if cached := _read_cached(path):
+    if cached := _read_cached(path, read_test=read_test):
         return cached
     with contextlib.ExitStack() as stack:
         locked = True
@@ -279,17 +282,20 @@ def load_scribble(
         except (LockedError, OutputError) as error:
             locked = False
             on_unsaved(error)
-        if cached := _read_cached(path):  # another process has drawn it in the meantime
+        # Another process may have drawn it in the meantime.
+        if cached := _read_cached(path, read_test=read_test):
             return cached
         dataset = make_scribble(on_progress=on_progress)
         if locked:
             _save(dataset, path, on_unsaved)
-    return dataset
+    return dataset if read_test else _without_test(dataset.train)
 
 
-def _read_cached(path: Path) -> Dataset | None:
+def _read_cached(path: Path, *, read_test: bool = True) -> Dataset | None:
     """Return the data set in a file, or None if it is missing or damaged."""
     with contextlib.suppress(OSError, SafetensorError, KeyError, DataError):
+        if not read_test:
+            return _read_cached_training(path)
         tensors = load_safetensors(read_regular(path, _MAX_CACHED_BYTES, DataError))
         cached = _build_dataset(
             *(Split(name, tensors[f"{name}_images"], tensors[f"{name}_labels"]) for name in _SPLITS)
@@ -298,6 +304,13 @@ def _read_cached(path: Path) -> Dataset | None:
             if cached.checksums == file.metadata():
                 return cached
     return None
+
+
+def _read_cached_training(path: Path) -> Dataset | None:
+    with safe_open(path, framework="pt") as file:
+        train = Split("train", file.get_tensor("train_images"), file.get_tensor("train_labels"))
+        cached = _without_test(train)
+        return cached if cached.checksums["train"] == file.metadata()["train"] else None
 
 
 def _save(dataset: Dataset, path: Path, on_unsaved: OnUnsaved) -> None:
@@ -310,6 +323,12 @@ def _save(dataset: Dataset, path: Path, on_unsaved: OnUnsaved) -> None:
         write_atomic(path, save_safetensors(tensors, dict(dataset.checksums)))
     except OSError as error:
         on_unsaved(OutputError(f"{path}: cannot be written ({error.strerror})"))
+
+
+def _without_test(train: Split) -> Dataset:
+    classes = tuple(map(str, STYLES))
+    nothing = train.take(torch.arange(0), "test")
+    return Dataset("scribble", train, nothing, classes, {"train": train.sha256()})
 
 
 def _build_dataset(train: Split, test: Split) -> Dataset:

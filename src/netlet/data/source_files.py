@@ -65,18 +65,28 @@ def find_source(source: Source, folder: Path | None = None) -> Path:
     )
 
 
-def read_source(source: Source, folder: Path) -> Dataset:
+def read_source(source: Source, folder: Path, *, read_test: bool = True) -> Dataset:
     """Read and verify the four files of a data set.
+
+    Args:
+        source: The data set.
+        folder: The folder with its files.
+        read_test: Whether to read the test images; without them, ``held_out`` is empty.
 
     Raises:
         DataError: A file has the wrong checksum, or its array the wrong shape; with the path, the
             expected and the actual value.
     """
     checksums: dict[str, str] = {}
+    train = _read_split(source, source.train, folder, checksums)
     return Dataset(
         name=source.name,
-        train=_read_split(source, source.train, folder, checksums),
-        held_out=_read_split(source, source.test, folder, checksums),
+        train=train,
+        held_out=(
+            _read_split(source, source.test, folder, checksums)
+            if read_test
+            else train.take(torch.arange(0), source.test.name)
+        ),
         class_names=source.class_names,
         checksums=checksums,
     )
@@ -225,16 +235,16 @@ def _layouts(source: Source, root: Path) -> Iterator[Path]:
 
 def _holds_another_source(source: Source, place: Path) -> bool:
     """Return whether the files are known to belong to another data set with the same file names."""
-    path = find_file(place, source.test.labels)
+    path = find_file(place, source.train.labels)
     others = [other for other in SOURCES.values() if other.name != source.name]
     if path is None:
         return False
     try:
-        content = read_stored(source.test.labels, path)
-        md5s = {_md5(content), _md5(decompress(content, path, source.test.labels.bytes))}
+        content = read_stored(source.train.labels, path)
+        md5s = {_md5(content), _md5(decompress(content, path, source.train.labels.bytes))}
     except DataError:
         return False  # reading the file will report what is wrong
-    return any({other.test.labels.md5, other.test.labels.gz_md5} & md5s for other in others)
+    return any({other.train.labels.md5, other.train.labels.gz_md5} & md5s for other in others)
 
 
 def _md5(content: bytes) -> str:

@@ -18,7 +18,7 @@ from netlet.text import format_shape
 _VAL_SHARE = 6  # without test images, one image in six is held out of train
 
 
-def load_user_images(path: Path | str) -> Dataset:
+def load_user_images(path: Path | str, *, read_test: bool = True) -> Dataset:
     """Load images of one size up to 64x64 pixels, gray or color, of any number of classes.
 
     Args:
@@ -26,6 +26,8 @@ def load_user_images(path: Path | str) -> Dataset:
             folders that contain such subfolders; or an ``.npz`` with ``images`` (uint8 ``N H W``,
             ``N H W C`` or ``N C H W``, C 1 or 3) and ``labels``, and optionally ``test_images`` and
             ``test_labels`` (the names of Keras and MedMNIST work too).
+        read_test: Whether to read the images that give the score. Without them, ``train`` is
+            complete and ``held_out`` is empty.
 
     Returns:
         A data set whose ``held_out`` is ``test`` if there is one, else ``val``; without either, a
@@ -37,9 +39,9 @@ def load_user_images(path: Path | str) -> Dataset:
     """
     path = Path(path)
     if path.is_dir():
-        dataset = load_class_folders(path)
+        dataset = load_class_folders(path, read_test=read_test)
     elif path.suffix == ".npz":
-        dataset = load_npz(path)
+        dataset = load_npz(path, read_test=read_test)
     elif path.is_file():
         raise DataError(
             f"{path}: expected a folder of class folders, or an .npz with images and labels; "
@@ -76,7 +78,7 @@ def load_user_images(path: Path | str) -> Dataset:
         "\n".join(dataset.class_names).encode(errors="surrogateescape")
     ).hexdigest()
     dataset = replace(dataset, checksums=checksums)
-    return dataset if len(dataset.held_out) else _hold_out_val(dataset, path)
+    return dataset if len(dataset.held_out) or not read_test else _hold_out_val(dataset, path)
 
 
 def _hold_out_val(dataset: Dataset, path: Path) -> Dataset:

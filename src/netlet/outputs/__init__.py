@@ -13,13 +13,14 @@ from netlet.outputs.check import (
     check_output,
     check_output_folder,
 )
-from netlet.outputs.write import write_output, write_outputs
+from netlet.outputs.write import append_output, write_output, write_outputs
 
 __all__ = [
     "HTML_MARK",
     "ONNX_MARK",
     "PNG_MARK",
     "TEXT_MARK",
+    "append_output",
     "check_output",
     "check_output_folder",
     "write_output",

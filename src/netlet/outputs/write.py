@@ -77,6 +77,39 @@ def write_outputs(
             replacement.discard()
 
 
+def append_output(path: Path, content: bytes, option: str = "--out", what: str = "file") -> None:
+    """Add to the end of a file that a person named, so that it is on the disk.
+
+    Args:
+        path: The path of the file; it and missing parent folders are created.
+        content: What to add; it begins a new line.
+        option: The command-line option that named the path, for the error message.
+        what: The kind of output that the option names, ``file`` or ``folder``.
+
+    Raises:
+        OutputError: The file cannot be written; it stays as it was.
+    """
+    with explain(path, option, what):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        is_new = not path.exists()
+        with path.open("a+b", buffering=0) as file:
+            size = file.seek(0, os.SEEK_END)
+            if size:
+                file.seek(size - 1)
+                if file.read(1) != b"\n":
+                    content = b"\n" + content
+            try:
+                left = memoryview(content)
+                while left:
+                    left = left[file.write(left) :]
+                os.fsync(file.fileno())
+            except OSError:
+                file.truncate(size)
+                raise
+        if is_new:
+            sync_folder(path.parent)
+
+
 class _Replacement:
     """New content of a regular file, beside the file until it is finished.
 
