@@ -21,7 +21,8 @@ from netlet.experiments import configure_run, find_experiment, run_study
 from netlet.experiments.execution import Message, Sender, WorkerDiedError, task
 from netlet.experiments.execution.channel import SocketSender
 from netlet.experiments.execution.net_files import pack_net, unpack_net
-from netlet.experiments.execution.task import RunTask, TaskResult
+from netlet.experiments.execution.task import RunTask, TaskResult, run_task
+from netlet.experiments.execution.turns import TurnsExecutor
 from netlet.files import host_name
 from netlet.locks import lock_folder
 from netlet.nets import find_code
@@ -340,3 +341,53 @@ def test_the_code_of_a_net_is_used_where_it_is(tmp_path: Path) -> None:
     outside = dataclasses.replace(packed, digest="other", contents={"../x.py": b""})
     with pytest.raises(NetError, match=r"\.\./x\.py: leads out"), unpack_net(outside):
         pass
+
+
+def test_runs_that_take_turns_have_the_weights_of_runs_alone(
+    digits_file: Path, tmp_path: Path
+) -> None:
+    images = data.load(str(digits_file))
+    experiment = find_experiment("16 P 8")
+    quick = experiment.replace(recipe=experiment.recipe.replace(epochs=2, batch_size=60))
+    config = configure_run(quick, images, dataset=str(digits_file))
+    events: list[tuple[int, int]] = []
+    with TurnsExecutor(2) as executor:
+        study = run_study(
+            config,
+            [0, 1, 2],
+            tmp_path / "turns",
+            2,
+            on_event=lambda event: events.append((event.seed, event.epochs)),
+            executor=executor,
+        )
+        assert executor.submit(abs, -3).result() == 3
+    # Two seeds at a time, each epoch of one after that of the other.
+    assert [seed for seed, epochs in events if epochs == 1] == [0, 1, 2]
+    assert events.index((1, 1)) < events.index((0, 2)) < events.index((2, 1))
+    alone = run_study(config, [0, 1, 2], tmp_path / "alone", 1, progress=False)
+    assert [one.weights_digest for one in study.seeds] == [
+        one.weights_digest for one in alone.seeds
+    ]
+
+
+def test_a_group_of_runs_says_which_failed_and_what_happened_to_its_process(
+    digits_file: Path, tmp_path: Path
+) -> None:
+    images = data.load(str(digits_file))
+    experiment = find_experiment("16 P 8")
+    quick = experiment.replace(recipe=experiment.recipe.replace(epochs=1, peak_lr=1000.0))
+    config = configure_run(quick, images, dataset=str(digits_file))
+    with TurnsExecutor(4) as executor:
+        futures = [
+            executor.submit(
+                run_task, RunTask(seed, dataclasses.replace(config, seed=seed).to_dict())
+            )
+            for seed in (0, 1)
+        ]
+        for future in futures:
+            with pytest.raises(TrainingError, match="try a lower peak_lr"):
+                future.result()
+    executor = TurnsExecutor(4)
+    waiting = executor.submit(run_task, RunTask(0, config.to_dict()))
+    executor.shutdown(cancel_futures=True)
+    assert waiting.cancelled()

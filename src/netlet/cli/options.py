@@ -197,7 +197,7 @@ Workers = Annotated[
         metavar="N",
         min=1,
         max=MAX_WORKERS,
-        help="Number of processes that train in parallel; one per CPU core if not given.",
+        help="Number of runs at the same time; one per CPU core, or ten on a CUDA device, if not given.",
     ),
 ]
 WorkerThreads = Annotated[

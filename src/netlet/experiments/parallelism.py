@@ -19,6 +19,7 @@ import torch
 
 from netlet import __version__
 from netlet.analysis import receptive_field_from_trace, summary_from_trace, trace
+from netlet.backends import find_device
 from netlet.backends.cpu.library import processor_features
 from netlet.data import Dataset
 from netlet.data.source_files import cache_folder
@@ -39,6 +40,7 @@ from netlet.training.throughput import measure_throughput
 _MIN_IMAGES = 5_000_000
 _MEASURE_S = 0.5
 _CLEARLY_FASTER = 1.05
+_SEEDS_ON_CUDA = 10  # that take turns on one device; results/cuda.json says what it gains
 _MAX_REMEMBERED = 1_000  # nets
 _MAX_BYTES = 1 << 20  # of the file
 
@@ -105,9 +107,11 @@ def choose_parallelism(
         seeds: The number of seeds to train.
         cores: The number of CPU cores that this process may use.
     """
+    if find_device().type == "cuda":
+        return Parallelism(_SEEDS_ON_CUDA, 1)
     usual = Parallelism(cores, 1)
     images = seeds * config.recipe["epochs"] * config.data["images"]["train"]
-    if cores == 1 or images < _MIN_IMAGES or torch.cuda.is_available():
+    if cores == 1 or images < _MIN_IMAGES:
         return usual
     try:
         data = data or load_data(config)

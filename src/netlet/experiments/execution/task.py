@@ -87,9 +87,7 @@ def run_task(task: RunTask) -> TaskResult:
         data = load_task_data(config, task.data)
         resume = None
         if task.checkpoint is not None:
-            resume = checkpoint_from_bytes(
-                task.checkpoint, f"the checkpoint of seed {config.seed}"
-            )[0]
+            resume = _read_checkpoint(task.checkpoint, config.seed)
         run = experiment.run(
             data,
             config.seed,
@@ -99,13 +97,51 @@ def run_task(task: RunTask) -> TaskResult:
             resume=resume,
             progress=False,
         )
-    return TaskResult(
-        record=json.loads(run.to_json()),
-        weights=reporter.weights,
-        log=reporter.log,
-        warnings=tuple(reporter.warnings),
-        sent=reporter.sent,
-    )
+    return reporter.result(run)
+
+
+def run_tasks(tasks: Sequence[RunTask]) -> list[TaskResult | Exception]:
+    """Train runs that take turns on one device; called in a worker.
+
+    Args:
+        tasks: Runs that differ in their seeds only.
+
+    Returns:
+        For each task its result, or why it could not be finished.
+
+    Raises:
+        NetletError: No training can start.
+    """
+    configs = [
+        RunConfig.from_dict(task.config, f"seed {task.config.get('seed')}") for task in tasks
+    ]
+    first, seeds = configs[0], [config.seed for config in configs]
+    torch.set_num_threads(first.threads)
+    reporters = [_Reporter(task) for task in tasks]
+    # A warning is passed on whichever seed has led to it.
+    with (
+        _collect_warnings(reporters[0]),
+        load_task_experiment(first, tasks[0].code) as experiment,
+    ):
+        runs = experiment.run_together(
+            load_task_data(first, tasks[0].data),
+            seeds,
+            val=first.val,
+            callbacks={seed: [own] for seed, own in zip(seeds, reporters, strict=True)},
+            resume={
+                seed: _read_checkpoint(task.checkpoint, seed)
+                for seed, task in zip(seeds, tasks, strict=True)
+                if task.checkpoint is not None
+            },
+        )
+    return [
+        run if isinstance(run, Exception) else reporter.result(run)
+        for run, reporter in zip(runs, reporters, strict=True)
+    ]
+
+
+def _read_checkpoint(content: bytes, seed: int) -> Checkpoint:
+    return checkpoint_from_bytes(content, f"the checkpoint of seed {seed}")[0]
 
 
 _loaded: dict[tuple[str, int], Dataset] = {}  # the last data set of this process
@@ -156,6 +192,15 @@ class _Reporter(Callback):
         if text not in self.warnings:
             self.warnings[text] = None
             self._send(WARNING, {"text": text})
+
+    def result(self, run: Run) -> TaskResult:
+        return TaskResult(
+            record=json.loads(run.to_json()),
+            weights=self.weights,
+            log=self.log,
+            warnings=tuple(self.warnings),
+            sent=self.sent,
+        )
 
     def on_start(self, plan: Plan) -> None:
         self._total, self._files = plan.recipe.epochs, EpochFiles(plan)
