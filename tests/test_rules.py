@@ -546,6 +546,18 @@ def test_rules_that_contradict_each_other_are_refused() -> None:
             Budget(requires=requires, forbids=forbids)
 
 
+@pytest.mark.parametrize(("tracked", "state"), [(True, "FAIL"), (False, "PASS")])
+def test_a_norm_by_the_statistics_of_a_batch_sees_whole_images(tracked: bool, state: str) -> None:
+    """Without running statistics it does so in evaluation, too: both modes have one field."""
+
+    def head(net: Net, x: torch.Tensor) -> torch.Tensor:
+        return mean_head(net, net.bn(x))
+
+    bn = nn.BatchNorm2d(16, track_running_stats=tracked)
+    result = judge("receptive field at least 20 before GAP", head, bn=bn)
+    assert result.state == state, result
+
+
 def test_a_misspelled_layer_is_no_rule_that_nothing_breaks() -> None:
     for words in ("Conv2d | Droput", "nn.Droput", "no Droput right before the prediction"):
         with pytest.raises(BudgetError, match="no kind of layer is called 'Droput'; did you mean"):

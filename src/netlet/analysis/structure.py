@@ -74,10 +74,15 @@ def describe_structure(
 
 
 def _without_batch_statistics(graph: Graph) -> Graph:
-    """Return a graph whose batch norms do not make an element depend on the whole batch."""
+    """Return a graph whose batch norms do not make an element depend on the whole batch.
+
+    Those without running statistics, which do so in evaluation, too, stay as they are.
+    """
     nodes = [
         replace(node, operation=replace(node.operation, by_batch=False))
-        if isinstance(node.operation, BatchNorm) and not _is_instance_norm(node)
+        if isinstance(node.operation, BatchNorm)
+        and node.operation.mean is not None
+        and not _is_instance_norm(node)
         else node
         for node in graph.nodes
     ]
