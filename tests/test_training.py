@@ -19,7 +19,7 @@ from netlet import __version__, budgets, records
 from netlet.backends.eager_cpu_layers import fast_dropout, use_fast_cpu_layers
 from netlet.backends.flat_parameters import FlatParameters, flatten_parameters
 from netlet.data import Dataset, Split
-from netlet.errors import DataError, NetError, TrainingError
+from netlet.errors import BudgetError, DataError, NetError, TrainingError
 from netlet.evaluation import Evaluation, evaluate
 from netlet.nets.blocks import conv_bn, stack_layers
 from netlet.nets.weights import load_weights, weights_digest
@@ -122,6 +122,21 @@ def test_validation_run_never_reads_the_test_split(blob_data: Dataset) -> None:
     assert record.verdict.state == "NOT YET"
     with pytest.raises(DataError, match="val=599 of 600"):
         run(blob_data, val=599)
+
+
+def test_a_budget_with_a_misspelled_layer_is_refused_before_the_first_epoch(
+    blob_data: Dataset,
+) -> None:
+    seen = []
+
+    class Counter(Callback):
+        def on_epoch_end(self, epochs: Sequence[Epoch], net: nn.Module) -> None:
+            seen.append(epochs)
+
+    budget = budgets.Budget(name="mine", forbids=("Conv2x",))
+    with pytest.raises(BudgetError, match="budget mine: no kind of layer is called 'Conv2x'"):
+        run(blob_data, budget=budget, callbacks=[Counter()])
+    assert not seen
 
 
 def test_record_survives_a_round_trip_through_json(blob_data: Dataset, tmp_path: Path) -> None:

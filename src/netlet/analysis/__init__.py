@@ -1,6 +1,12 @@
 """Analyze a net without training it: layers, parameters, multiply-adds, memory, receptive field."""
 
-from netlet.analysis.cost import check, cost, cost_from_trace, judge_cost
+from netlet.analysis.cost import (
+    check,
+    cost,
+    cost_from_trace,
+    judge_cost,
+    refuse_unknown_layers,
+)
 from netlet.analysis.gradient_check import gradient_support
 from netlet.analysis.net_end import write_class_notes
 from netlet.analysis.ops import Op, Trace
@@ -34,6 +40,7 @@ __all__ = [
     "judge_cost",
     "receptive_field",
     "receptive_field_from_trace",
+    "refuse_unknown_layers",
     "summary",
     "summary_from_trace",
     "trace",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from math import prod
 
 from torch import nn
@@ -179,22 +179,35 @@ def judge_cost(found: ModelCost, budget: Budget, notes: Iterable[str] = ()) -> N
     Raises:
         BudgetError: The budget forbids or requires a kind of layer that does not exist.
     """
-    # A misspelled kind would otherwise forbid nothing, unnoticed.
+    refuse_unknown_layers(budget, found.kinds)
+    verdict = budget.judge(found)
+    return NotedVerdict(verdict.budget, verdict.results, verdict.withheld, tuple(notes))
+
+
+def refuse_unknown_layers(budget: Budget, in_net: Collection[str] = ()) -> None:
+    """Check that the kinds of layers in a budget's rules exist.
+
+    A misspelled kind would otherwise forbid nothing, unnoticed.
+
+    Args:
+        budget: The budget.
+        in_net: The kinds of the net that it judges, which may be its own; none: of any net.
+
+    Raises:
+        BudgetError: A kind is neither in torch.nn nor in the net.
+    """
     layers = {name.lower() for name in dir(nn)}
-    known = {name.lower() for name in found.kinds}
-    terms = [term for rule in budget.rules() for term in rule.words()]
-    for term in terms:
+    own = {name.lower() for name in in_net}
+    for term in (term for rule in budget.rules() for term in rule.words()):
         kind = term.kind
         if not kind or term.own or kind.lower() in layers:
             continue
-        if kind.lower() not in known or term.text.startswith("nn."):
+        if kind.lower() not in own or term.text.startswith("nn."):
             raise BudgetError(
                 f"budget {budget.name}: no kind of layer is called {kind!r}; "
-                f"{_suggest_kind(kind, found.kinds)}use the name in torch.nn, such as 'Linear', "
-                "or a family, such as 'GAP'"
+                f"{_suggest_kind(kind, in_net)}use the name in torch.nn, such as 'Linear', a "
+                f"family, such as 'GAP', or '={kind}' for a class in the file of the net"
             )
-    verdict = budget.judge(found)
-    return NotedVerdict(verdict.budget, verdict.results, verdict.withheld, tuple(notes))
 
 
 def _suggest_kind(kind: str, in_net: Iterable[str]) -> str:

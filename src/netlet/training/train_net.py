@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 import torch
 from torch import nn
 
+from netlet.analysis import cost_from_trace, refuse_unknown_layers
 from netlet.backends import find_device, use_repeatable_kernels
 from netlet.budgets import Budget
 from netlet.data import Dataset, count_steps
@@ -89,6 +90,7 @@ def fit(
             the checkpoint.
         NetError: The net does not fit the data, or the device fails or runs out of memory.
         DataError: ``val`` is out of range.
+        BudgetError: The budget forbids or requires a kind of layer that does not exist.
     """
     return finish(
         iterate_fit(
@@ -148,6 +150,8 @@ def iterate_fit(
     start = time.perf_counter() - (resume.elapsed_s if resume else 0)
     data = data.hold_out(val) if val else data
     traced = trace_trainable(net, data.shape)
+    if budget and budget.rules():
+        refuse_unknown_layers(budget, cost_from_trace(traced).kinds)
     with explain_device_errors():
         net.to(device)
         data = dataclasses.replace(
