@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shlex
 import shutil
 import tomllib
@@ -458,6 +459,16 @@ def test_the_workflow_uses_current_actions_and_python() -> None:
     ][-1]
     assert python["python-version"] == newest
     assert python["cache"] == "pip"
+
+
+def test_the_workflow_of_this_repository_uses_the_same_actions() -> None:
+    own = (ROOT / ".github" / "workflows" / "checks.yml").read_text()
+    written = {
+        step["uses"] for step in steps_of(workflow_text(PurePosixPath(), None)) if "uses" in step
+    }
+    used = re.findall(r"uses: (\S+)", own)
+    assert used
+    assert set(used) <= written
 
 
 def test_workflows_of_two_folders_have_two_names() -> None:
