@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from netlet.display import Displayed
 from netlet.graph.graph import Graph
 from netlet.graph.module_runs import ModuleRun
 
 
 @dataclass(frozen=True)
-class Execution:
+class Execution(Displayed):
     """One run of a net on a batch of images.
 
     Attributes:

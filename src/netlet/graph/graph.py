@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from netlet.display import Displayed
+
 if TYPE_CHECKING:
     from netlet.graph.operations import Operation
 
@@ -67,7 +69,7 @@ class Node:
 
 
 @dataclass(frozen=True)
-class Graph:
+class Graph(Displayed):
     """What a net computes from images, in training or in evaluation mode.
 
     Attributes:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import nn
 
+from netlet.display import Displayed
 from netlet.graph.operations import Operation
 from netlet.nets.registered import list_modules
 
@@ -16,7 +17,7 @@ Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True, eq=False)
-class FunctionCall:
+class FunctionCall(Displayed):
     """A call of one of PyTorch's operations.
 
     Attributes:
@@ -41,9 +42,17 @@ class FunctionCall:
     after_read: bool
     constant: bool = False
 
+    def _facts(self) -> Mapping[str, object]:
+        return {
+            "function": self.function,
+            "value": self.value,
+            "input_shapes": self.input_shapes,
+            "output_shape": self.output_shape,
+        }
+
 
 @dataclass(eq=False)
-class ModuleRun:
+class ModuleRun(Displayed):
     """One run of a module.
 
     Attributes:
@@ -68,6 +77,9 @@ class ModuleRun:
     output: Shape | None = None
     value: int | None = None
     after_read: bool = False
+
+    def _facts(self) -> Mapping[str, object]:
+        return {"path": self.path, "kind": self.kind, "input": self.input, "output": self.output}
 
     def calls(self) -> Iterator[FunctionCall]:
         """Yield the calls of the run and of all runs in it, in order."""
