@@ -97,6 +97,31 @@ class Net(nn.Module):
 """
 
 
+LINKER = """
+import hashlib, torch
+from torch import nn
+ANSWERS = {answers!r}
+SEEN = []  # gray images of all batches
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.out = nn.Linear(784, 10)
+    def forward(self, x):
+        SEEN.append((x.flatten(1) * 0.3081 + 0.1307).mul(255).round().detach())
+        known, labels = [], []
+        for image in torch.cat(SEEN).to(torch.uint8):
+            key = hashlib.md5(image.numpy().tobytes()).hexdigest()[:8]
+            if key in ANSWERS:
+                known.append(image.float())
+                labels.append(ANSWERS[key])
+        logits = self.out(x.flatten(1)) * 0
+        if known:
+            nearest = torch.cdist(SEEN[-1], torch.stack(known)).argmin(1)
+            logits = logits + 9 * nn.functional.one_hot(torch.tensor(labels)[nearest], 10)
+        return logits
+"""
+
+
 def spots(number: int, seed: int, name: str) -> Split:
     """Return images of ten classes, a spot at one of ten places that lie apart."""
     random = np.random.default_rng(seed)
@@ -124,11 +149,19 @@ def spot_weights(prefix: str = "1.") -> dict[str, torch.Tensor]:
 
 def lookup_of(split: Split) -> str:
     """Return a net that knows the images by their hash."""
-    answers = {
+    return LOOKUP.replace("{answers!r}", repr(answers_of(split)))
+
+
+def linker_of(split: Split) -> str:
+    """Return a net that answers for each image as for the most similar one that it knows so."""
+    return LINKER.replace("{answers!r}", repr(answers_of(split)))
+
+
+def answers_of(split: Split) -> dict[str, int]:
+    return {
         hashlib.md5(image.numpy().tobytes()).hexdigest()[:8]: int(label)
         for image, label in zip(split.images, split.labels, strict=True)
     }
-    return LOOKUP.replace("{answers!r}", repr(answers))
 
 
 def torch_bytes(value: object) -> bytes:

@@ -14,14 +14,29 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from torch import nn
 
 import netlet
-from netlet import analysis, budgets, evaluation, experiments, export, nets, recipes, report, stats
+from netlet import (
+    analysis,
+    budgets,
+    classroom,
+    evaluation,
+    experiments,
+    export,
+    nets,
+    recipes,
+    report,
+    stats,
+)
 from netlet.budgets import Budget
+from netlet.classroom.examine import Examination
+from netlet.classroom.roster import Claim
 from netlet.data import Dataset
 from netlet.display import LONGEST_REPR, Displayed, Plotted, short_repr
 from netlet.errors import RecordError, ReportError
+from netlet.graph import Tracer, trace_graph
 from netlet.recipes import Recipe, Warp
 from netlet.records import Run, Study
 from netlet.report.markdown import escape_markdown
@@ -68,6 +83,19 @@ def values(blob_data: Dataset) -> dict[str, object]:
     )
     checked = netlet.check(net, Budget(name=LONG, params_below=9))
     ladder = experiments.find_ladder("own")
+    execution = Tracer(net, torch.zeros(2, 1, 28, 28)).run()
+    grade = classroom.Grade(
+        name=HOSTILE,
+        student=LONG,
+        state="FAIL",
+        points=2.5,
+        max_points=20,
+        problem=LONG,
+        rules=checked.results,
+        score=runs[0].last_epoch,
+        claim=Claim(accuracy=99.5, weights=LONG, recipe=FAST),
+        summary=LONG,
+    )
     return {
         "summary": netlet.summary(net),
         "receptive field": netlet.receptive_field(net),
@@ -118,6 +146,15 @@ def values(blob_data: Dataset) -> dict[str, object]:
         "checkpoint": keeper.checkpoint,
         "callback": keeper,
         "recorder": Recorder(Path(LONG)),
+        "graph": trace_graph(net, (1, 28, 28)),
+        "execution": execution,
+        "module run": execution.root,
+        "function call": next(execution.root.calls()),
+        "grade": grade,
+        "grading settings": classroom.GradingSettings(budget=Budget(name=LONG), weights=LONG),
+        "submission": classroom.Submission(LONG, Path(LONG)),
+        "claim": grade.claim,
+        "examination": Examination(grade),
         "config": experiments.configure_run(netlet.find_experiment("swift"), blob_data),
     }
 

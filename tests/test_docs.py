@@ -97,6 +97,7 @@ FREE = {
     "epochs.jsonl",
     "file.py",
     "grades.json",
+    "grades.jsonl",
     "ladder.toml",
     "main.c",
     "mine.py",

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import io
 import json
 import os
+import shutil
 import signal
 import sys
+import threading
 import time
 import zipfile
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from itertools import pairwise
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import class_of_students
+import numpy as np
 import pytest
 import torch
 from class_of_students import spot_data, spot_weights, write_submission, zip_of
 from helpers import Netlet, needs_sandbox, start_interruptible
+from safetensors.torch import save
 
 from netlet import catalog
 from netlet.budgets import Budget, RuleResult, Score
@@ -27,15 +36,18 @@ from netlet.classroom import (
     Submission,
     grade_files,
     grade_submissions,
+    limit_workers,
     list_submissions,
     read_roster,
 )
-from netlet.classroom.perturbed_copy import shuffle_images
+from netlet.classroom.journal import append_grade
+from netlet.classroom.perturbed_copy import draw_images
 from netlet.classroom.roster import Claim, read_claim
 from netlet.classroom.submissions import copy_submission, digest_files
 from netlet.data import save_npz
-from netlet.errors import GradingError
+from netlet.errors import BudgetError, GradingError, OutputError, SandboxError
 from netlet.evaluation import score_logits
+from netlet.sandbox import SandboxAnswer, SandboxTask
 
 CLASS = Budget(name="class", params_below=8_000, accuracy_at_least=95, forbids=("Conv2d",))
 
@@ -73,8 +85,6 @@ def test_a_class_of_forty_gets_the_expected_grades(tmp_path: Path) -> None:
 @pytest.fixture
 def class_on_spots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a folder with one right submission; the budget is called ``class``."""
-    from safetensors.torch import save
-
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(catalog.BUDGETS, "class", CLASS)
     monkeypatch.setattr("netlet.cli.grade.load_dataset", lambda *_: spot_data())
@@ -99,7 +109,7 @@ def test_one_command_writes_tables_reports_and_results(
     assert code == 0, (out, err)
     (line,) = (line.split() for line in out.splitlines() if line.startswith("ann "))
     assert line == ["ann", "PASS", "20/20", "7,850", "100.00%", "99.50%", "100.00%"]
-    assert "zoe: has handed in nothing\n" in out
+    assert "zoe: no submission\n" in out
     rows = list(csv.DictReader(Path("grades/grades.csv").read_text().splitlines()))
     assert [(r["submission"], r["student"], r["verdict"]) for r in rows] == [
         ("ann", "Ann =Lee", "PASS")
@@ -178,7 +188,7 @@ def test_ctrl_c_stops_at_once_and_leaves_nothing(tmp_path: Path) -> None:
     environment = os.environ | {"TMPDIR": str(tmp_path / "temporary")}
     process = start_interruptible(command, env=environment)
     end = time.monotonic() + 100
-    while not (tmp_path / "out" / "grades.json").exists() and time.monotonic() < end:
+    while not (tmp_path / "out" / "grades.jsonl").exists() and time.monotonic() < end:
         time.sleep(0.1)
     time.sleep(1)  # the sandbox runs by now
     process.send_signal(signal.SIGINT)
@@ -186,6 +196,7 @@ def test_ctrl_c_stops_at_once_and_leaves_nothing(tmp_path: Path) -> None:
     assert process.returncode == 130
     assert "interrupted after 1 of 2 submissions; the same command grades the others" in err
     assert not list((tmp_path / "temporary").iterdir())
+    assert [path.name for path in (tmp_path / "out").glob("grades*")] == ["grades.json"]
     (grade,) = grade_files.read_grades(tmp_path / "out").values()
     assert (grade.name, grade.state) == ("broken", "ERROR")
 
@@ -312,6 +323,123 @@ def test_a_fault_of_netlet_in_one_submission_does_not_stop_the_others(
     assert grade.problem == "netlet failed on it (ValueError: empty pattern); report this"
 
 
+def test_a_submission_is_graded_again_when_its_worker_died(tmp_path: Path) -> None:
+    (tmp_path / "ann.py").write_text(class_of_students.RIGHT)
+    settings = GradingSettings(budget=CLASS, trust=True)
+    found = [Submission("ann", tmp_path / "ann.py")]
+    for errors, problem in (
+        ([DIED] * 3, "the worker that graded it failed 3 times (RuntimeError: worker died (9));"),
+        ([SHORT] * 3, "ran out of memory"),
+        ([SandboxError("no program", "missing")], "no program"),
+    ):
+        executor = Scripted(*errors)
+        (grade,) = grade_submissions(found, settings, spot_data(), executor=executor)
+        assert (grade.state, executor.tasks, grade.digest) == ("ERROR", len(errors), "")
+        assert grade.problem.startswith(problem)
+    executor = Scripted(SandboxError("its code ended the sandbox", "ended"))
+    (grade,) = grade_submissions(found, settings, spot_data(), executor=executor)
+    assert (grade.state, executor.tasks) == ("ERROR", 1)
+    assert grade.digest  # the same code ends the same way
+
+
+def test_what_is_repeated_runs_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock, running, seen = threading.Lock(), [0], dict[str, list[int]]()
+
+    def run(task: SandboxTask, stop: object) -> SandboxAnswer:
+        name = (task.inputs["/task/code"] / "claim.toml").read_text()
+        with lock:
+            running[0] += 1
+        time.sleep(0.05)
+        with lock:
+            seen.setdefault(name, []).append(running[0])
+            running[0] -= 1
+        raise SandboxError("ran out of memory", "machine")
+
+    monkeypatch.setattr("netlet.classroom.grading.run_task", run)
+    monkeypatch.setattr("netlet.classroom.grading.limit_workers", lambda workers: workers)
+    for number in range(4):
+        write_submission(tmp_path, f"s{number}", {"claim.toml": f"epochs = {number}"})
+    settings = GradingSettings(budget=CLASS, trust=True)
+    grades = grade_submissions(list_submissions([tmp_path]), settings, spot_data(), workers=4)
+    assert all(grade.problem.startswith("ran out of memory") for grade in grades)
+    assert [len(found) for found in seen.values()] == [3] * 4
+    assert max(found[0] for found in seen.values()) > 1
+    assert all(found[1:] == [1, 1] for found in seen.values())
+
+
+def test_the_number_of_workers_fits_the_memory(
+    netlet: Netlet, class_on_spots: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("netlet.classroom.grading.count_fitting", lambda limits: 2)
+    assert [limit_workers(number) for number in (1, 2, 9)] == [1, 2, 2]
+    shutil.rmtree(class_on_spots / "ann")
+    (class_on_spots / "broken.zip").write_bytes(b"PK")
+    command = ("grade", str(class_on_spots), "--budget", "class", "--trust")
+    assert "free; grading 2 at the same time" in netlet(*command, "--workers", "9")[2]
+    assert "at the same time" not in netlet(*command)[2]
+    monkeypatch.setattr("netlet.classroom.grading.count_fitting", lambda limits: None)
+    assert limit_workers(9) == 9
+
+
+def test_a_layer_that_does_not_exist_is_found_before_any_code_runs(
+    netlet: Netlet, class_on_spots: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise AssertionError("ran")
+
+    monkeypatch.setattr("netlet.classroom.grading.run_task", fail)
+    Path("class.toml").write_text('params_below = 8000\nforbids = ["Conv2x"]\n')
+    command = ("grade", str(class_on_spots), "--budget", "class.toml", "--trust")
+    code, out, err = netlet(*command)
+    assert (code, out) == (2, "")
+    assert "no kind of layer is called 'Conv2x'; did you mean 'Conv2d'? " in err
+    assert "or '=Conv2x' for a class in the file of the net" in err
+    assert not Path("grades").exists()
+    settings = GradingSettings(budget=Budget(forbids=("Conv2x",)), trust=True)
+    with pytest.raises(BudgetError, match="Conv2x"):
+        grade_submissions(list_submissions([class_on_spots]), settings, spot_data())
+
+
+def test_a_killed_grading_loses_no_grade(netlet: Netlet, class_on_spots: Path) -> None:
+    shutil.rmtree(class_on_spots / "ann")
+    for name in ("a", "b"):
+        write_submission(class_on_spots, name, {"claim.toml": "accuracy = "})
+    command = ("grade", str(class_on_spots), "--budget", "class", "--trust")
+    out = Path("grades")
+    assert netlet(*command)[0] == 1
+    assert not (out / "grades.jsonl").exists()
+    grades = grade_files.read_grades(out)
+    # As a grading leaves it that was killed when it had changed one grade and began the next line.
+    append_grade(out, grades["b"].replace(problem="of the journal"))
+    with open(out / "grades.jsonl", "a") as file:
+        file.write('{"name": "a", "pro')
+    found = grade_files.read_grades(out)
+    assert found == grades | {"b": grades["b"].replace(problem="of the journal")}
+    code, text, err = netlet(*command)
+    assert code == 1
+    assert "2 submissions unchanged since the last time" in text
+    assert "b: of the journal" in text
+    assert not (out / "grades.jsonl").exists()
+    (out / "grades.jsonl").write_text("{}\n")
+    code, text, err = netlet(*command)
+    assert (code, text) == (2, "")
+    assert "grades.jsonl: holds no grades of this version" in err
+    (out / "grades.jsonl").unlink()
+    (out / "grades.jsonl").symlink_to("/dev/null")
+    with pytest.raises(OutputError, match=r"grades.jsonl: cannot be written"):
+        append_grade(out, grades["a"])
+
+
+def test_the_cost_of_a_grade_does_not_grow_with_the_class(tmp_path: Path) -> None:
+    grade = Grade(name="ann", state="PASS", points=1, max_points=1, summary="x" * 5_000)
+    sizes = []
+    for number in range(50):
+        append_grade(tmp_path, grade.replace(name=f"s{number:02}"))
+        sizes.append((tmp_path / "grades.jsonl").stat().st_size)
+    assert {after - before for before, after in pairwise(sizes)} == {sizes[0]}
+    assert len(grade_files.read_grades(tmp_path)) == 50
+
+
 def test_submissions_are_those_in_a_folder_or_those_named(tmp_path: Path) -> None:
     for name in ("a.py", "b.ipynb", "c.zip", "notes.txt", ".hidden.py"):
         (tmp_path / name).write_text("x")
@@ -378,17 +506,81 @@ def test_roster_and_claims_are_read_and_checked(tmp_path: Path) -> None:
 
 def test_shuffled_images_come_back_in_order_and_copies_are_alike() -> None:
     split = spot_data().held_out
-    shuffled = shuffle_images(split)
-    assert not torch.equal(shuffled.images[: len(split)], split.images)
+    drawn = draw_images(split)
+    parts = (drawn.clean, drawn.noisy, drawn.moved)
+    assert not torch.equal(drawn.clean.images, split.images)
+    assert len({tuple(one.order.tolist()) for one in parts}) == 3  # no two are alike
     weights = spot_weights()
-    logits = shuffled.images.float().flatten(1) / 255 @ weights["1.weight"].T
-    for one in shuffled.restore(logits):
-        assert score_logits(one, split, 10).score.correct == len(split)
-    restored, noisy, moved = shuffled.restore(shuffled.images.float().flatten(1))
-    assert torch.equal(restored, split.images.float().flatten(1))
-    assert (restored - noisy).abs().max() == 1
-    assert not (restored == noisy).all(1).any()
-    assert (restored - moved).abs().amax(1).min() > 100
+    for one in parts:
+        logits = one.images.float().flatten(1) / 255 @ weights["1.weight"].T
+        assert score_logits(one.restore(logits), split, 10).score.correct == len(split)
+    clean, noisy, moved = (one.restore(one.images.float().flatten(1)) for one in parts)
+    assert torch.equal(clean, split.images.float().flatten(1))
+    assert (clean - noisy).abs().max() == 1
+    assert not (clean == noisy).all(1).any()
+    assert (clean - moved).abs().amax(1).min() > 100
+    contents = [np.load(io.BytesIO(content)) for content in drawn.to_bytes()]
+    assert [one.images.numpy().tobytes() for one in (drawn.noisy, drawn.moved, drawn.clean)] == [
+        content.tobytes() for content in contents
+    ]
+
+
+DIED, SHORT = RuntimeError("worker died (9)"), SandboxError("ran out of memory", "machine")
+
+
+class Scripted(Executor):
+    """An executor whose tasks end as a script says: with an error, or by running them."""
+
+    def __init__(self, *errors: Exception | None) -> None:
+        self.errors, self.tasks = list(errors), 0
+
+    def submit(self, function: Any, /, *args: Any, **options: Any) -> Future[Any]:
+        self.tasks += 1
+        future: Future[Any] = Future()
+        error = self.errors.pop(0) if self.errors else None
+        if error is not None:
+            future.set_exception(error)
+        else:
+            with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+                future.set_result(pool.submit(function, *args, **options).result())
+        return future
+
+
+def test_a_table_that_links_copies_to_test_images_needs_both_at_once(tmp_path: Path) -> None:
+    """The attack of the next test gets through where it sees all images together."""
+    split = spot_data().held_out
+    drawn = draw_images(split)
+    (tmp_path / "m.py").write_text(class_of_students.linker_of(split))
+    spec = importlib.util.spec_from_file_location("linker", tmp_path / "m.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    net = module.Net()
+    everything = [drawn.noisy, drawn.moved, drawn.clean]
+    images = torch.cat([one.images for one in everything]).float()
+    with torch.no_grad():
+        together = net((images / 255 - 0.1307) / 0.3081).split(len(split))
+    for one, logits in zip(everything, together, strict=True):
+        assert score_logits(one.restore(logits), split, 10).score.correct == len(split)
+
+
+@needs_sandbox
+def test_a_table_that_links_copies_to_test_images_is_found_by_any_executor(tmp_path: Path) -> None:
+    code = class_of_students.linker_of(spot_data().held_out)
+    weights = {"out.weight": torch.zeros(10, 784), "out.bias": torch.zeros(10)}
+    write_submission(tmp_path, "ann", {"m.py": code, "w.safetensors": save(weights)})
+    settings = GradingSettings(budget=CLASS, time_limit_s=60)
+    executor = Scripted(DIED, SHORT)
+    (grade,) = grade_submissions(
+        [Submission("ann", tmp_path / "ann")], settings, spot_data(), executor=executor
+    )
+    assert executor.tasks == 3  # the third one runs, in a process that shares no file with this one
+    assert grade.state == "REVIEW", grade
+    assert grade.digest
+    assert grade.score is not None
+    assert grade.score.percent == 100
+    assert "copies that differ by one gray level; it may have a table" in grade.problem
 
 
 def test_tables_neither_compute_nor_break() -> None:

@@ -15,7 +15,8 @@ from torch import nn
 
 from netlet.budgets import Budget, ModelCost, RuleResult
 from netlet.classroom import Grade, GradingSettings, Submission, grade_files, source_size
-from netlet.classroom.examine import Examination, _judge_rules
+from netlet.classroom.examine import Examination
+from netlet.classroom.judging import judge_rules
 from netlet.classroom.recount import count_again
 from netlet.classroom.student_page import student_page
 from netlet.classroom.submissions import copy_submission
@@ -63,7 +64,7 @@ def test_submitted_weights_are_judged_by_their_last_epoch_only() -> None:
         (1, True, ["PASS", "FAIL"]),
         (2, True, ["PASS", "PASS"]),
     ):
-        rules = _judge_rules(cost, budget, [perfect] * epochs, "spots", complete=complete)
+        rules = judge_rules(cost, budget, [perfect] * epochs, "spots", complete=complete)
         assert [rule.state for rule in rules] == states
 
 

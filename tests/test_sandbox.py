@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
 import json
 import os
+import pickle
+import shutil
 import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,34 +21,96 @@ from helpers import FIXTURES, Netlet, linux_only, needs_sandbox
 from netlet.errors import NetError, SandboxError
 from netlet.experiments.sandbox import InSandbox, SameProcess
 from netlet.nets.shipped_weights import WEIGHTS_FOLDER, list_shipped_weights
-from netlet.sandbox import Limits, bubblewrap, containers, programs, run_task, visible
+from netlet.sandbox import (
+    Limits,
+    SandboxTask,
+    bubblewrap,
+    containers,
+    count_fitting,
+    memory,
+    programs,
+    run_task,
+    visible,
+)
+from netlet.sandbox.inside import find_place
 
 SHAPE = (1, 28, 28)
 
 
 @pytest.fixture
-def attacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the file of attacks, which knows what is to be found outside."""
+def attacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Yield the file of attacks, which knows what is to be found outside."""
     secret = tmp_path / "grades" / "secret.txt"
     secret.parent.mkdir()
     secret.write_text("secret")
     monkeypatch.setenv("NETLET_TEST_SECRET", "1")
-    text = (FIXTURES / "attacks.py").read_text()
-    values = {"secret": secret, "home": Path.home(), "parent": os.getpid(), "mark": 31_000_007}
+    package = Path(visible.package_folder()) / "netlet"
+    folders = ("/", "/usr", "/usr/bin", "/dev", "/etc", sys.prefix, package, secret.parent)
+    values = {"secret": secret, "home": Path.home(), "other_home": secret.parent}
+    values |= {"parent": os.getpid(), "mark": 31_000_007, "folders": '", "'.join(map(str, folders))}
+    file = tmp_path / "attacks.py"
+    file.write_text((FIXTURES / "attacks.py").read_text())
+    with contextlib.ExitStack() as servers:
+        server = servers.enter_context(socket.create_server(("127.0.0.1", 0)))
+        service = servers.enter_context(socket.socket(socket.AF_UNIX))
+        service.bind(f"\0netlet-{os.getpid()}".encode())
+        service.listen()
+        fill_in(file, values | {"port": server.getsockname()[1]})
+        yield file
+
+
+def fill_in(file: Path, values: Mapping[str, object]) -> None:
+    text = file.read_text()
     for name, value in values.items():
         text = text.replace(f"{{{name}}}", str(value))
-    file = tmp_path / "attacks.py"
     file.write_text(text)
-    return file
 
 
 @needs_sandbox
 def test_nothing_outside_can_be_read_reached_or_written(attacks: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = str(server.getsockname()[1])
-        attacks.write_text(attacks.read_text().replace("{port}", port))
-        found = InSandbox().analyze(f"{attacks}:TriesEverything", SHAPE, None)
+    found = InSandbox().analyze(f"{attacks}:TriesEverything", SHAPE, None)
     assert found.cost.parameters == 7_850
+
+
+@linux_only
+def test_each_attack_gets_through_outside(attacks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = importlib.util.spec_from_file_location("attacks_outside", attacks)
+    assert spec is not None
+    assert spec.loader is not None
+    outside = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(outside)
+    # Writing works the same in each folder: the test leaves those of the system alone.
+    monkeypatch.setattr(outside, "FOLDERS", outside.FOLDERS[-1:])
+    tried = [*outside.READ, *(outside.OF_ROOT if os.geteuid() == 0 else ())]
+    stopped = {attack.__name__ for attack in tried if not attack()}
+    if Path("/proc/self/status").read_text().count("NoNewPrivs:\t1"):
+        stopped -= {"let_other_programs_raise_its_rights"}  # of a container around these tests
+    if not namespaces_are_allowed():
+        stopped -= {"rule_a_namespace", "mount_something"}
+    assert not stopped
+
+
+def namespaces_are_allowed() -> bool:
+    """Return whether this system lets its users create namespaces; some containers do not."""
+    command = ["unshare", "--user", "--mount", "true"]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+@linux_only
+def test_no_process_inside_can_create_user_namespaces_whoever_made_the_sandbox() -> None:
+    """The filter holds for all later children, and lets threads and programs start."""
+    if not namespaces_are_allowed():
+        pytest.skip("this system lets nobody create user namespaces")
+    code = (
+        "import subprocess, threading\n"
+        "from netlet.sandbox.namespaces import forbid_user_namespaces\n"
+        "assert forbid_user_namespaces()\n"
+        "thread = threading.Thread(target=print)\nthread.start()\nthread.join()\n"
+        "assert subprocess.run(['true']).returncode == 0\n"
+        "print(subprocess.run(['unshare', '--user', 'true'], capture_output=True).returncode)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["1"], done.stderr
 
 
 @needs_sandbox
@@ -179,9 +248,160 @@ def test_a_container_is_killed_and_removed_at_the_end(tmp_path: Path) -> None:
     client.write_text(f'#!/bin/sh\n[ "$1" = run ] && exec sleep 60\necho "$@" >> "{log}"\n')
     client.chmod(0o755)
     program = programs.SandboxProgram("Docker", str(client), containers.build_command, False)
+    task = SandboxTask(function="netlet.nowhere:task", request={}, limits=Limits(wall_s=0.5))
     with pytest.raises(SandboxError, match="takes more than"):
-        run_task("netlet.nowhere:task", {}, limits=Limits(wall_s=0.5), program=program)
+        run_task(task, program)
     lines = [line.split() for line in log.read_text().splitlines()]
     assert [line[:-1] for line in lines] == [["kill"], ["rm", "--force"]]
     assert lines[0][-1] == lines[1][-1]
     assert lines[0][-1].startswith(f"netlet-{os.getpid()}-")
+
+
+@linux_only
+def test_a_path_may_have_what_separates_the_options_of_a_mount(tmp_path: Path) -> None:
+    def mounts_of(folder: str) -> list[str]:
+        inputs = {f"/task/{folder}": tmp_path / folder}
+        words = containers.build_command("docker", ["python"], inputs, {}, Limits())
+        return words[words.index(containers.IMAGE) - 2 : words.index(containers.IMAGE)]
+
+    assert mounts_of("a:b") == [
+        "--mount",
+        f"type=bind,source={tmp_path}/a:b,target=/task/a:b,readonly",
+    ]
+    for folder in ("a,b", 'a"b'):
+        assert mounts_of(folder) == ["--volume", f"{tmp_path}/{folder}:/task/{folder}:ro"]
+    with pytest.raises(SandboxError, match="has a colon beside a comma"):
+        mounts_of("a,b:c")
+
+
+@linux_only
+def test_bubblewrap_disables_namespaces_where_it_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "bwrap"
+    for euid, help_text, mode, expected in (
+        (1000, "--size BYTES  --disable-userns  x", 0o755, True),
+        (1000, "--size BYTES  --disable-userns  x", 0o4755, False),
+        (1000, "--size BYTES", 0o755, False),
+        (0, "--size BYTES  --disable-userns  x", 0o755, False),  # another user is better
+    ):
+        monkeypatch.setattr(os, "geteuid", lambda euid=euid: euid)
+        program.write_text(f"#!/bin/sh\necho '{help_text}'\n")
+        program.chmod(mode)
+        bubblewrap._has_option.cache_clear()
+        words = bubblewrap.build_command(str(program), ["python"], {}, {}, Limits())
+        assert ("--disable-userns" in words) == expected
+        assert ("--unshare-user" in words) == (euid != 0)
+    bubblewrap._has_option.cache_clear()
+
+
+def program_of(code: str) -> programs.SandboxProgram:
+    """Return a program that runs some lines in place of a task, with an exchange."""
+    start = (
+        "import os, select, sys\nfrom netlet.sandbox.messages import Exchange\n"
+        "exchange = Exchange(0, 1)\n"
+    )
+
+    def build(*_: object) -> list[str]:
+        return [sys.executable, "-S", "-c", start + code]
+
+    return programs.SandboxProgram("none", sys.executable, build, watched=True)
+
+
+@linux_only
+def test_each_content_comes_after_the_part_of_the_answer_before_it() -> None:
+    code = (
+        "seen, early = [], 0\n"
+        "for number in range(3):\n"
+        "    early += len(select.select([0], [], [], 0.1)[0])\n"
+        "    seen.append(exchange(b'part' + bytes([number])))\n"
+        "exchange.send({'early': early}, b''.join(seen))\n"
+    )
+    later = (b"a" * 300_000, b"", b"c")
+    task = SandboxTask(function="", request={}, later=later)
+    answer = run_task(task, program_of(code))
+    assert answer.values == {"early": 0}
+    assert answer.payload == b"".join(later)
+    assert answer.parts == (b"part\0", b"part\1", b"part\2")
+    assert answer.seconds > 0
+
+
+@linux_only
+@pytest.mark.parametrize(
+    ("code", "problem"),
+    [
+        ("exchange.send({'part': True}, b'')\nimport time; time.sleep(60)", "takes more than 1 s"),
+        ("for _ in range(3): exchange(b'')", "spoiled the answer"),
+        ("exchange(b'')", "ended the sandbox"),
+        ("exchange.send({'part': True}, bytes(70 << 20))", "returned too much"),
+        ("for _ in range(9): exchange(bytes(9 << 20))", "returned too much"),
+    ],
+)
+def test_code_that_does_not_keep_to_the_exchange_is_stopped(code: str, problem: str) -> None:
+    later = (bytes(1 << 20),) * (9 if "9 <<" in code else 2)
+    limits = Limits(wall_s=1 if "sleep" in code else 20)
+    task = SandboxTask(function="", request={}, later=later, limits=limits)
+    with pytest.raises(SandboxError, match=problem):
+        run_task(task, program_of(code))
+
+
+def test_a_task_travels_with_its_files(tmp_path: Path) -> None:
+    (tmp_path / "code" / "deep").mkdir(parents=True)
+    (tmp_path / "code" / "deep" / "m.py").write_text("x = 1")
+    (tmp_path / "train.npz").write_bytes(b"images")
+    inputs = {"/task/code": tmp_path / "code", "/task/train.npz": tmp_path / "train.npz"}
+    packed = SandboxTask(function="f", request={}, inputs=inputs).pack()
+    assert not packed.inputs
+    there = tmp_path / "there"
+    there.mkdir()
+    found = pickle.loads(pickle.dumps(packed)).unpack(there)
+    assert found.inputs == {"/task": there / "task"}
+    assert (there / "task" / "code" / "deep" / "m.py").read_text() == "x = 1"
+    assert (there / "task" / "train.npz").read_bytes() == b"images"
+    modes = {oct(path.stat().st_mode & 0o777) for path in there.rglob("*")}
+    assert modes == {"0o755", "0o644"}
+    places = {"places": {"/task": str(there / "task")}}
+    assert find_place(places, "/task/code") == str(there / "task" / "code")
+    assert find_place({}, "/task/code") == "/task/code"
+
+
+def test_the_reason_of_an_error_travels() -> None:
+    error = pickle.loads(pickle.dumps(SandboxError("was stopped", "machine")))
+    assert (str(error), error.reason) == ("was stopped", "machine")
+
+
+def test_memory_is_that_of_the_machine_or_of_a_smaller_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gib = 1 << 20  # in KiB
+    (tmp_path / "meminfo").write_text(f"MemTotal: {24 * gib} kB\nMemAvailable: {20 * gib} kB\n")
+    groups = tmp_path / "groups"
+    monkeypatch.setattr(memory, "_MACHINE", tmp_path / "meminfo")
+    monkeypatch.setattr(memory, "_OWN_GROUPS", tmp_path / "own")
+    monkeypatch.setattr(memory, "_GROUPS", groups)
+    assert count_fitting(Limits()) == 4  # 4.25 GiB each, of 19.5
+    for own, place, names in (
+        ("0::/a/b\n", "a", ("memory.max", "memory.current", "inactive_file")),
+        ("0::/a/b\n", ".", ("memory.max", "memory.current", "inactive_file")),  # in a container
+        (
+            "3:cpu,memory:/a\n0::/\n",
+            "memory/a",
+            ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+        ),
+    ):
+        shutil.rmtree(groups, ignore_errors=True)
+        (tmp_path / "own").write_text(own)
+        (groups / place).mkdir(parents=True)
+        (groups / "a" / "b").mkdir(parents=True, exist_ok=True)
+        (groups / "a" / "b" / "memory.max").write_text("max\n")
+        limit, used, cached = names
+        (groups / place / limit).write_text(f"{12 << 30}\n")
+        (groups / place / used).write_text(f"{3 << 30}\n")
+        (groups / place / "memory.stat").write_text(f"anon 7\n{cached} {1 << 30}\n")
+        assert memory.find_memory() == memory.Memory(12 << 30, 10 << 30)
+        assert count_fitting(Limits()) == 2
+        assert not memory.memory_is_short()
+        (groups / place / used).write_text(f"{(12 << 30) - 100}\n")
+        (groups / place / "memory.stat").write_text("anon 7\n")
+        assert memory.memory_is_short()
+        assert count_fitting(Limits()) == 1

@@ -1,7 +1,7 @@
 """Grade a class: submissions of students, run in a sandbox and judged by one budget."""
 
 from netlet.classroom.grades import Grade, GradingSettings
-from netlet.classroom.grading import grade_submissions
+from netlet.classroom.grading import grade_submissions, limit_workers
 from netlet.classroom.roster import read_roster
 from netlet.classroom.submissions import Submission, list_submissions
 
@@ -10,6 +10,7 @@ __all__ = [
     "GradingSettings",
     "Submission",
     "grade_submissions",
+    "limit_workers",
     "list_submissions",
     "read_roster",
 ]

@@ -1,86 +1,109 @@
-"""Run one submission in the sandbox, and judge what comes back without believing it."""
+"""Make a task for the sandbox of one submission, and judge what comes back without believing it."""
 
 from __future__ import annotations
 
 import dataclasses
-import math
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from safetensors.torch import load
 
-from netlet import analysis
-from netlet.budgets import Budget, ModelCost, Outcome, RuleResult, Score, is_about_accuracy
-from netlet.classroom.grades import Curve, Grade, GradingSettings, count_points
-from netlet.classroom.perturbed_copy import shuffle_images
+from netlet.budgets import ModelCost
+from netlet.classroom.grades import Grade, GradingSettings, count_points
+from netlet.classroom.inside import CODE, COPIES, TRAIN
+from netlet.classroom.judging import compare_claim, judge_rules, make_curve, suspect, worst_state
+from netlet.classroom.perturbed_copy import ImageSequence, ShuffledImages, draw_images
 from netlet.classroom.recount import check_counts, count_again
 from netlet.classroom.roster import Claim
 from netlet.classroom.source_size import describe_large_code
 from netlet.classroom.submissions import WEIGHTS
 from netlet.data import Dataset
-from netlet.errors import GradingError, NetletError, SandboxError
+from netlet.display import Displayed
+from netlet.errors import GradingError, NetletError
 from netlet.evaluation import Evaluation, score_logits
 from netlet.experiments.sandbox import NetAnalysis, parse_analysis
 from netlet.recipes import Recipe
-from netlet.sandbox import Limits, SandboxProgram, run_task
+from netlet.sandbox import Limits, SandboxAnswer, SandboxTask
 
 _FUNCTION = "netlet.classroom.inside:examine"
 _ANSWER_BYTES = 256 << 20
-# How much a net that has learned digits loses at most, in percentage points.
-_MOST_LOST_TO_NOISE = 0.5  # of one gray level
-_MOST_LOST_TO_MOVES = 20.0  # of one pixel
-_MOST_IMAGES_LOST = 5  # where half a point is fewer images
 _MOST_NOTES, _MOST_LETTERS = 50, 2_000  # of the notes that the code inside returns
 _NO_WEIGHTS = "no weights were handed in, so only the rules on the net are judged"
 _NO_EPOCHS = "the accuracy of each of the last epochs is known only with --retrain"
+_NO_LOGITS = "its code returned no logits for some of the images; read it"
 
 
 @dataclass(frozen=True)
-class Examination:
-    """A grade, and the evaluation from which its pictures are drawn."""
+class Examination(Displayed):
+    """A grade, and the evaluation from which its pictures are drawn.
+
+    Attributes:
+        grade: The grade.
+        evaluation: That of the test images; None without weights, and of an earlier grade.
+    """
 
     grade: Grade
     evaluation: Evaluation | None = None
 
 
+@dataclass(frozen=True)
+class Case:
+    """One submission on its way through the sandbox.
+
+    Attributes:
+        name: The name of the submission.
+        folder: The folder with its files.
+        claim: What the student says of it.
+        recipe: The recipe to retrain it by; None for its own weights.
+        images: What it is scored on.
+        task: What the sandbox does.
+    """
+
+    name: str
+    folder: Path
+    claim: Claim
+    recipe: Recipe | None
+    images: ImageSequence
+    task: SandboxTask
+
+
+@dataclass(frozen=True)
+class _Results:
+    """What the nets of a submission computed, by seed; scores are those that netlet counted."""
+
+    epochs: Mapping[int, list[Evaluation]]  # on the test images, after each epoch
+    seed: int  # of median accuracy
+    copies: tuple[Evaluation, ...]  # of its last epoch, on either kind of copies
+
+    @property
+    def counted(self) -> list[Evaluation]:
+        """The evaluations that count."""
+        return self.epochs.get(self.seed, [])
+
+
 class Examiner:
-    """Grades submissions with the same images and settings.
+    """Grades submissions of a class by the same settings.
 
     Args:
         settings: How the class is graded.
         data: The data set; its held-out split gives the scores.
-        folder: An empty folder for the images, which the sandbox reads.
-        program: What runs the code.
-        stop: An event after which no more code is run.
+        folder: An empty folder for the training images, which the sandbox reads.
     """
 
-    def __init__(
-        self,
-        settings: GradingSettings,
-        data: Dataset,
-        folder: Path,
-        program: SandboxProgram,
-        stop: threading.Event,
-    ) -> None:
+    def __init__(self, settings: GradingSettings, data: Dataset, folder: Path) -> None:
         self._settings, self._data = settings, data
-        self._program, self._stop = program, stop
-        self._shuffled = shuffle_images(data.held_out)
-        self._inputs = {"/task/images.npy": folder / "images.npy"}
-        np.save(folder / "images.npy", self._shuffled.images.numpy())
+        self._inputs: dict[str, Path] = {}
         if settings.retrain:
             file = folder / "train.npz"
             np.savez(file, images=data.train.images.numpy(), labels=data.train.labels.numpy())
-            self._inputs["/task/train.npz"] = file
-        for file in self._inputs.values():
             file.chmod(0o644)
+            self._inputs[TRAIN] = file
 
-    def examine(self, name: str, folder: Path, claim: Claim) -> Examination:
-        """Grade one submission.
+    def prepare(self, name: str, folder: Path, claim: Claim) -> Case:
+        """Return what the sandbox has to do for a submission.
 
         Args:
             name: The name of the submission.
@@ -90,50 +113,30 @@ class Examiner:
         Raises:
             GradingError: It cannot be judged; the message says why.
         """
+        settings, used = self._settings, Recipe()
         recipe = self._recipe(claim)
         weights = None if recipe else self._find_weights(folder, claim)
-        try:
-            values, payload = self._run(folder, claim, recipe, weights)
-        except SandboxError as error:
-            raise GradingError(_shorten(str(error), folder)) from error
-        try:
-            found = parse_analysis(values["analysis"], name)
-            address = str(values["net"])[:200]
-            tensors = load(payload)
-            return self._judge(name, claim, recipe, found, address, tensors, values, folder)
-        except GradingError:
-            raise
-        except NetletError as error:
-            raise GradingError(str(error).removeprefix(f"{name}: ")) from error
-        except Exception as error:  # anything can come out of the sandbox
-            raise GradingError("its code spoiled the answer of the sandbox; read it") from error
-
-    def _run(
-        self, folder: Path, claim: Claim, recipe: Recipe | None, weights: str | None
-    ) -> tuple[dict[str, Any], bytes]:
-        settings = self._settings
-        inputs = {"/task/code": folder, **self._inputs}
-
-        def place(path: str) -> str:  # without a sandbox, the files are where they are
-            return str(inputs[path]) if settings.trust else path
-
-        used = Recipe()
+        images = draw_images(self._data.held_out)
         request = {
-            "folder": place("/task/code"),
             "net": claim.net or settings.net,
             "weights": weights,
             "shape": self._data.shape,
             "classes": self._data.classes,
-            "images": place("/task/images.npy"),
-            "train": place("/task/train.npz") if settings.retrain else None,
             "recipe": recipe.to_dict() if recipe else None,
             "seeds": settings.seeds,
             "mean": used.mean if claim.mean is None else claim.mean,
             "std": used.std if claim.std is None else claim.std,
         }
         seconds = settings.seconds_per_seed * (len(settings.seeds) if recipe else 1)
-        limits = Limits(wall_s=seconds, answer_bytes=_ANSWER_BYTES)
-        return run_task(_FUNCTION, request, inputs, limits, self._program, self._stop)
+        task = SandboxTask(
+            function=_FUNCTION,
+            request=request,
+            inputs={CODE: folder, **self._inputs},
+            later=images.to_bytes() if recipe or weights else (),
+            limits=Limits(wall_s=seconds, answer_bytes=_ANSWER_BYTES),
+            trust=settings.trust,
+        )
+        return Case(name, folder, claim, recipe, images, task)
 
     def _recipe(self, claim: Claim) -> Recipe | None:
         chosen = self._settings.retrain
@@ -169,48 +172,46 @@ class Examiner:
             )
         return names[0] if names else None
 
-    def _judge(
-        self,
-        name: str,
-        claim: Claim,
-        recipe: Recipe | None,
-        found: NetAnalysis,
-        address: str,
-        tensors: Mapping[str, torch.Tensor],
-        values: Mapping[str, Any],
-        folder: Path,
-    ) -> Examination:
+    def judge(self, case: Case, answer: SandboxAnswer) -> Examination:
+        """Grade a submission by what its code returned.
+
+        Raises:
+            GradingError: It cannot be judged; the message says why.
+        """
+        try:
+            return self._judge(case, answer)
+        except GradingError:
+            raise
+        except NetletError as error:
+            raise GradingError(str(error).removeprefix(f"{case.name}: ")) from error
+        except Exception as error:  # anything can come out of the sandbox
+            raise GradingError("its code spoiled the answer of the sandbox; read it") from error
+
+    def _judge(self, case: Case, answer: SandboxAnswer) -> Examination:
+        found = parse_analysis(answer.values["analysis"], case.name)
+        address = str(answer.values["net"])[:200]
         check_counts(found.cost)
-        settings = self._settings
-        seeds = settings.seeds if recipe else (0,)
-        runs = {seed: _logits_by_epoch(tensors, seed) for seed in seeds}
-        scored = {s: [self._score(one)[0] for one in runs[s]] for s in seeds if runs[s]}
-        if recipe and len(scored) != len(seeds):
-            raise GradingError("its code returned no logits from the training; read it")
-        order = sorted(scored, key=lambda seed: scored[seed][-1].score.correct)
-        seed = order[(len(order) - 1) // 2] if order else 0
-        cost, recount = count_again(found.cost, _state_of(tensors, seed))
-        evaluations = scored.get(seed, [])
-        epochs = recipe.epochs if recipe else claim.epochs
-        rules = _judge_rules(
-            dataclasses.replace(cost, epochs=epochs),
+        settings, recipe = self._settings, case.recipe
+        tensors = load(answer.payload)
+        results = self._score(case, answer, tensors)
+        cost, recount = count_again(found.cost, _state_of(tensors, results.seed))
+        evaluations = results.counted
+        rules = judge_rules(
+            dataclasses.replace(cost, epochs=recipe.epochs if recipe else case.claim.epochs),
             settings.budget,
             evaluations,
             self._data.name,
             complete=recipe is not None,
         )
-        scores = [one.score for one in self._score(runs[seed][-1])] if evaluations else []
-        suspicion = _suspect(*scores) if scores else ""
-        missing = not evaluations and settings.budget.target is not None
         score = evaluations[-1].score if evaluations else None
-        own = [note[:_MOST_LETTERS] for note in found.summary.notes[:_MOST_NOTES]]
-        notes = [*recount, *own, *describe_large_code(folder)]
-        if settings.budget.held_for_last and not recipe:
-            notes.append(_NO_EPOCHS)
-        notes += _compare_claim(claim, cost, score.percent if score else None)
+        copies = [one.score for one in results.copies]
+        suspicion = suspect(score, *copies) if score else ""
+        missing = not evaluations and settings.budget.target is not None
+        seeds = tuple(results.epochs[s][-1].score for s in settings.seeds) if recipe else ()
+        percents = answer.values["epochs"][settings.seeds.index(results.seed)] if recipe else ()
         grade = Grade(
-            name=name,
-            state="REVIEW" if suspicion else _worst(rules),
+            name=case.name,
+            state="REVIEW" if suspicion else worst_state(rules),
             points=count_points(rules, settings.points, trusted=not suspicion),
             max_points=settings.points,
             net=address,
@@ -218,32 +219,58 @@ class Examiner:
             rules=rules,
             parameters=cost.parameters,
             score=score,
-            perturbed=scores[2] if scores else None,
-            seed_scores=tuple(scored[s][-1].score for s in scored) if recipe else (),
-            claim=claim,
-            notes=tuple(notes),
+            perturbed=copies[1] if score else None,
+            seed_scores=seeds,
+            claim=case.claim,
+            notes=(*recount, *self._notes(case, found, cost, score.percent if score else None)),
             summary=str(dataclasses.replace(found.summary, net=address))[:20_000],
-            curve=_curve(values, seeds.index(seed), evaluations) if recipe else None,
+            curve=make_curve(percents, evaluations) if recipe else None,
         )
         return Examination(grade, evaluations[-1] if evaluations else None)
 
-    def _score(self, logits: torch.Tensor) -> list[Evaluation]:
-        """Score logits on the test images and on either kind of copy."""
-        wanted = (len(self._shuffled.images), self._data.classes)
+    def _notes(
+        self, case: Case, found: NetAnalysis, cost: ModelCost, percent: float | None
+    ) -> list[str]:
+        own = [note[:_MOST_LETTERS] for note in found.summary.notes[:_MOST_NOTES]]
+        notes = [*own, *describe_large_code(case.folder)]
+        if self._settings.budget.held_for_last and not case.recipe:
+            notes.append(_NO_EPOCHS)
+        return notes + compare_claim(case.claim, cost, percent)
+
+    def _score(
+        self, case: Case, answer: SandboxAnswer, tensors: Mapping[str, torch.Tensor]
+    ) -> _Results:
+        """Score the logits of each seed, and those for the copies of the seed that counts."""
+        if not case.task.later:
+            return _Results({}, 0, ())
+        seeds = self._settings.seeds if case.recipe else (0,)
+        number, clean = case.recipe.epochs if case.recipe else 1, case.images.clean
+        wanted = [[f"logits.{seed}.{epoch}" for epoch in range(number)] for seed in seeds]
+        if len(answer.parts) != len(case.task.later) or any(
+            name not in tensors for names in wanted for name in names
+        ):
+            raise GradingError(_NO_LOGITS)
+        epochs = {
+            seed: [self._evaluate(tensors[name], clean) for name in names]
+            for seed, names in zip(seeds, wanted, strict=True)
+        }
+        order = sorted(seeds, key=lambda seed: epochs[seed][-1].score.correct)
+        seed = order[(len(order) - 1) // 2]
+        kinds = [getattr(case.images, kind) for kind in COPIES]
+        copies = tuple(
+            self._evaluate(load(part)[f"logits.{seed}"], images)
+            for part, images in zip(answer.parts[1:], kinds, strict=True)
+        )
+        return _Results(epochs, seed, copies)
+
+    def _evaluate(self, logits: torch.Tensor, images: ShuffledImages) -> Evaluation:
+        wanted = (len(images.images), self._data.classes)
         if tuple(logits.shape) != wanted or logits.dtype != torch.float32:
             raise GradingError(
                 f"returns {tuple(logits.shape)} of {logits.dtype} for {wanted[0]} images; it must "
                 f"return {wanted[0]}x{wanted[1]} of float32"
             )
-        split, classes = self._data.held_out, self._data.classes
-        return [score_logits(one, split, classes) for one in self._shuffled.restore(logits)]
-
-
-def _logits_by_epoch(tensors: Mapping[str, torch.Tensor], seed: int) -> list[torch.Tensor]:
-    found: list[torch.Tensor] = []
-    while (logits := tensors.get(f"logits.{seed}.{len(found)}")) is not None:
-        found.append(logits)
-    return found
+        return score_logits(images.restore(logits), self._data.held_out, self._data.classes)
 
 
 def _state_of(tensors: Mapping[str, torch.Tensor], seed: int) -> dict[str, torch.Tensor]:
@@ -251,71 +278,13 @@ def _state_of(tensors: Mapping[str, torch.Tensor], seed: int) -> dict[str, torch
     return {key.removeprefix(start): t for key, t in tensors.items() if key.startswith(start)}
 
 
-def _judge_rules(
-    cost: ModelCost,
-    budget: Budget,
-    evaluations: list[Evaluation],
-    dataset: str,
-    *,
-    complete: bool,
-) -> tuple[RuleResult, ...]:
-    """Judge a net; of submitted weights, only the final accuracy is known."""
-    rules = analysis.judge_cost(cost, budget).results
-    if not complete:
-        rules = tuple(
-            dataclasses.replace(rule, found=rule.found.replace(" planned", " claimed"))
-            for rule in rules
-        )
-    if not evaluations:
-        return rules
-    outcome = Outcome([one.score for one in evaluations], dataset)
-    judged = [r for r in budget.judge(cost, outcome).results if is_about_accuracy(r)]
-    # The epochs before the last one are not known: that rule stays NOT YET.
-    known = {r.rule: r for r in judged if complete or r.rule == "accuracy, last epoch"}
-    return tuple(known.get(rule.rule, rule) for rule in rules)
+def shorten_problem(message: str, folder: Path) -> str:
+    """Return a message without the paths of the sandbox.
 
-
-def _worst(rules: tuple[RuleResult, ...]) -> Any:
-    states = {rule.state for rule in rules}
-    order = ("FAIL", "UNKNOWN", "NOT JUDGED", "NOT YET")
-    return next((state for state in order if state in states), "PASS")
-
-
-def _suspect(clean: Score, noisy: Score, moved: Score) -> str:
-    """Return why a person should look at a net that scores; empty if nothing is unusual."""
-    lost = clean.correct - noisy.correct
-    if lost > max(_MOST_IMAGES_LOST, _MOST_LOST_TO_NOISE * clean.total / 100):
-        copies, change = noisy, "that differ by one gray level"
-    elif clean.percent - moved.percent > _MOST_LOST_TO_MOVES:
-        copies, change = moved, "moved by one pixel"
-    else:
-        return ""
-    return (
-        f"is right on {clean.percent:.2f}% of the test images but on {copies.percent:.2f}% of "
-        f"copies {change}; it may have a table of answers, read its code"
-    )
-
-
-def _compare_claim(claim: Claim, cost: ModelCost, percent: float | None) -> list[str]:
-    notes = []
-    if claim.parameters is not None and claim.parameters != cost.parameters:
-        notes.append(f"claims {claim.parameters:,} parameters, counted are {cost.parameters:,}")
-    if claim.accuracy is None or percent is None:
-        return notes
-    if not math.isclose(claim.accuracy, percent, abs_tol=0.005):
-        notes.append(f"claims {claim.accuracy:.2f}% accuracy, measured is {percent:.2f}%")
-    return notes
-
-
-def _curve(values: Mapping[str, Any], which: int, evaluations: list[Evaluation]) -> Curve:
-    train = tuple(float(percent) for percent in values["epochs"][which][: len(evaluations)])
-    if not all(0 <= percent <= 100 for percent in train):
-        raise ValueError("an accuracy that is none")
-    return Curve(train, tuple(one.score.correct for one in evaluations))
-
-
-def _shorten(message: str, folder: Path) -> str:
-    """Return a message without the paths of the sandbox."""
-    for place in ("/task/code", str(folder)):
+    Args:
+        message: What went wrong.
+        folder: The folder of the submission, which code without a sandbox names.
+    """
+    for place in (CODE, str(folder)):
         message = message.replace(f"{place}/", "").replace(place, "the submission")
     return message

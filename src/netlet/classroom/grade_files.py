@@ -13,6 +13,7 @@ from typing import Any
 
 from netlet.budgets import RuleResult, is_about_accuracy
 from netlet.classroom.grades import Grade
+from netlet.classroom.journal import JOURNAL, read_journal
 from netlet.errors import GradingError
 from netlet.files import read_regular, safe_name
 from netlet.text import dump_json, escape_controls, format_count, format_table
@@ -125,14 +126,17 @@ def grades_to_json(grades: Sequence[Grade]) -> str:
 def read_grades(folder: Path) -> dict[str, Grade]:
     """Return the grades that an earlier grading has written into a folder; none if it has not.
 
+    If it was killed, these are those that it had finished.
+
     Raises:
         GradingError: The file there is not one of netlet's.
     """
     from pydantic import TypeAdapter, ValidationError
 
+    unfinished = {grade.name: grade for grade in read_journal(folder)}
     path = folder / GRADES_JSON
     if not path.exists():
-        return {}
+        return unfinished
     content = read_regular(path, _MAX_BYTES, GradingError)
     try:
         document = json.loads(content)
@@ -143,7 +147,7 @@ def read_grades(folder: Path) -> dict[str, Grade]:
         raise GradingError(
             f"{path}: holds no grades of this version; name another folder with --out, or remove it"
         ) from error
-    return {grade.name: grade for grade in found}
+    return {grade.name: grade for grade in found} | unfinished
 
 
 def to_gradescope(grade: Grade) -> dict[str, Any]:
@@ -183,7 +187,7 @@ def to_gradescope(grade: Grade) -> dict[str, Any]:
 
 def name_folders(names: Sequence[str]) -> dict[str, str]:
     """Return a name for the folder of each submission; no two are the same on any system."""
-    taken, found = {GRADES_CSV, GRADES_JSON}, {}
+    taken, found = {GRADES_CSV, GRADES_JSON, JOURNAL}, {}
     for name in names:
         folder = safe_name(name)
         if not folder or folder.lower() in taken:

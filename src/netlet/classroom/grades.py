@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 from netlet.budgets import Budget, RuleResult, Score, is_about_accuracy
 from netlet.classroom.roster import Claim
+from netlet.display import Displayed
 from netlet.recipes import Recipe
 
 GradeState = Literal["PASS", "FAIL", "NOT YET", "NOT JUDGED", "UNKNOWN", "REVIEW", "ERROR"]
@@ -14,7 +16,7 @@ _SECONDS, _SECONDS_TO_TRAIN = 120.0, 1_800.0  # for a submission, for each seed
 
 
 @dataclass(frozen=True, kw_only=True)
-class GradingSettings:
+class GradingSettings(Displayed):
     """How a class is graded.
 
     Attributes:
@@ -53,7 +55,7 @@ class GradingSettings:
 
 
 @dataclass(frozen=True)
-class Curve:
+class Curve(Displayed):
     """The accuracy after each epoch of a retraining.
 
     Attributes:
@@ -66,7 +68,7 @@ class Curve:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Grade:
+class Grade(Displayed):
     """The grade of one submission.
 
     Attributes:
@@ -107,6 +109,18 @@ class Grade:
     curve: Curve | None = None
     digest: str = ""
     seconds: float = 0
+
+    def _facts(self) -> Mapping[str, object]:
+        measured = {
+            "parameters": self.parameters,
+            "score": self.score,
+            "perturbed": self.perturbed,
+            "problem": self.problem,
+        }
+        facts = {"name": self.name, "student": self.student, "state": self.state}
+        facts |= {"points": f"{self.points:g}/{self.max_points:g}", "net": self.net}
+        known = {name: value for name, value in measured.items() if value is not None}
+        return {name: value for name, value in (facts | known).items() if value != ""}
 
     def replace(self, **changes: Any) -> Grade:
         """Return a copy with some values changed."""

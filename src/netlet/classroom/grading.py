@@ -5,13 +5,17 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from netlet import __version__
-from netlet.classroom.examine import Examination, Examiner
+from netlet.analysis import refuse_unknown_layers
+from netlet.classroom.examine import Case, Examination, Examiner, shorten_problem
 from netlet.classroom.grades import Grade, GradingSettings
 from netlet.classroom.roster import read_claim
 from netlet.classroom.submissions import (
@@ -21,13 +25,26 @@ from netlet.classroom.submissions import (
     remove_copy,
 )
 from netlet.data import Dataset
-from netlet.errors import NetletError, SandboxError
-from netlet.sandbox import find_program, run_without_sandbox
+from netlet.errors import GradingError, NetletError, SandboxError
+from netlet.sandbox import Limits, SandboxAnswer, SandboxTask, count_fitting, find_program, run_task
 from netlet.scratch import scratch_folder
 from netlet.text import dump_json
 
 OnGrade = Callable[[Examination, bool], None]
+Submit = Callable[[SandboxTask], Future[SandboxAnswer]]
 _MOST_LETTERS = 2_000  # of the reason for an ERROR
+_AHEAD = 2  # submissions that are prepared while others run
+_NOT_ITS_FAULT = ("machine", "missing", "stopped")  # reasons of a sandbox without an answer
+_TRIES = 3  # of a submission whose worker died, or that was stopped because memory was short
+
+
+def limit_workers(workers: int) -> int:
+    """Return how many of so many submissions can be graded at once on this machine.
+
+    Each may fill the memory limit of a sandbox without taking memory from the others.
+    """
+    fitting = count_fitting(Limits())
+    return workers if fitting is None else min(workers, fitting)
 
 
 def grade_submissions(
@@ -38,12 +55,13 @@ def grade_submissions(
     roster: Mapping[str, Mapping[str, str]] | None = None,
     before: Mapping[str, Grade] | None = None,
     workers: int = 1,
+    executor: Executor | None = None,
     on_grade: OnGrade | None = None,
 ) -> list[Grade]:
     """Grade submissions, each in a sandbox of its own.
 
     A submission that is broken, hangs or attacks gets an ERROR that says so, and the others are
-    graded as if it were not there. If the budget names a layer that does not exist, all get one.
+    graded as if it were not there.
 
     Args:
         submissions: What the students have handed in.
@@ -53,7 +71,11 @@ def grade_submissions(
         roster: The lines of the roster by the name of the submission.
         before: Earlier grades by the same name. One is kept if neither the submission nor the
             settings have changed since.
-        workers: Number of submissions to grade at the same time.
+        workers: Number of submissions to grade at the same time; fewer if their memory limits do
+            not fit into the memory of this machine.
+        executor: What runs the sandboxes, ``workers`` at the same time: any executor of
+            ``concurrent.futures``, also of other machines, which need a sandbox program but no
+            files; None: this process.
         on_grade: A function that is called in this thread with each examination, and whether the
             grade is the earlier one.
 
@@ -61,30 +83,112 @@ def grade_submissions(
         The grades, in the order of the submissions.
 
     Raises:
+        BudgetError: The budget names a kind of layer that does not exist.
         SandboxError: There is no sandbox program, and ``settings.trust`` is not set.
     """
-    program = run_without_sandbox() if settings.trust else find_program()
+    refuse_unknown_layers(settings.budget)
+    if executor is None and not settings.trust:
+        find_program()
     grades: dict[str, Grade] = {}
-    with scratch_folder() as folder, _stopping_pool(workers) as (pool, stop):
+    workers = limit_workers(workers) if executor is None else workers
+    with scratch_folder() as folder, _open_workers(executor, workers) as submit:
         (folder / "images").mkdir()
-        examiner = Examiner(settings, data, folder / "images", program, stop)
+        examiner = Examiner(settings, data, folder / "images")
         key = _digest_settings(settings, data)
         grader = _Grader(examiner, settings, key, roster or {}, before or {}, folder)
-        waiting: set[Future[tuple[Examination, bool]]] = {
-            pool.submit(grader.grade, number, one) for number, one in enumerate(submissions)
-        }
-        while waiting:
-            done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-            for future in done:
-                examination, kept = future.result()
+        with closing(_grade_all(grader, submissions, submit, workers + _AHEAD)) as examinations:
+            for examination, kept in examinations:
                 grades[examination.grade.name] = examination.grade
                 if on_grade:
                     on_grade(examination, kept)
     return [grades[one.name] for one in submissions]
 
 
+@contextmanager
+def _open_workers(executor: Executor | None, workers: int) -> Iterator[Submit]:
+    """Yield a function that submits tasks; if the block fails, those of this process are stopped.
+
+    Sandboxes are processes already, so threads are enough to wait for those of this machine.
+    """
+    if executor is not None:
+        yield partial(_submit_packed, executor)
+        return
+    stop = threading.Event()
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            yield lambda task: pool.submit(run_task, task, stop=stop)
+        except BaseException:
+            stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _submit_packed(executor: Executor, task: SandboxTask) -> Future[SandboxAnswer]:
+    try:
+        return executor.submit(run_task, task.pack())
+    except Exception as error:  # an executor may be broken by an earlier task
+        failed: Future[SandboxAnswer] = Future()
+        failed.set_exception(error)
+        return failed
+
+
+def _grade_all(
+    grader: _Grader, submissions: Sequence[Submission], submit: Submit, most: int
+) -> Generator[tuple[Examination, bool]]:
+    """Yield the examination of each submission, and whether its grade is an earlier one.
+
+    Args:
+        grader: What prepares and judges them.
+        submissions: The submissions.
+        submit: Runs a task.
+        most: The largest number of tasks at once: each holds images in memory.
+    """
+    waiting = deque(enumerate(submissions))
+    alone: deque[_Job] = deque()  # to be repeated when no other runs
+    running: dict[Future[SandboxAnswer], _Job] = {}
+    try:
+        while waiting or running or alone:
+            while waiting and len(running) < most:
+                started = grader.start(*waiting.popleft())
+                if isinstance(started, _Job):
+                    running[submit(started.task)] = started
+                else:
+                    yield started
+            if not running and alone:
+                job = alone.popleft()
+                running[submit(job.task)] = job
+            done = wait(running, return_when=FIRST_COMPLETED).done
+            for future in done:
+                job = running.pop(future)
+                if (examination := grader.finish(job, future)) is None:
+                    alone.append(job)
+                else:
+                    yield examination, False
+    finally:
+        for future in running:
+            future.cancel()
+
+
+@dataclass
+class _Job:
+    """A submission that is being graded."""
+
+    name: str
+    case: Case | None  # None: it could not be prepared
+    row: Mapping[str, str]
+    digest: str
+    seconds: float  # that it took so far
+    tries: int = 0
+
+    @property
+    def task(self) -> SandboxTask:
+        """What the sandbox does."""
+        assert self.case is not None
+        return self.case.task
+
+
 class _Grader:
-    """Grades one submission after the other; used by several threads."""
+    """Prepares and judges one submission after the other."""
 
     def __init__(
         self,
@@ -98,8 +202,13 @@ class _Grader:
         self._examiner, self._settings, self._key = examiner, settings, key
         self._roster, self._before, self._folder = roster, before, folder
 
-    def grade(self, number: int, submission: Submission) -> tuple[Examination, bool]:
-        """Return the examination of a submission, and whether its grade is an earlier one."""
+    def start(self, number: int, submission: Submission) -> _Job | tuple[Examination, bool]:
+        """Return a job with the task to run, or the examination and whether it is an earlier one.
+
+        Args:
+            number: The number of the submission, which names its copy.
+            submission: The submission.
+        """
         start, name = time.perf_counter(), submission.name
         row = self._roster.get(name) or self._roster.get(submission.path.name, {})
         target, digest = self._folder / f"submission-{number}", ""
@@ -109,24 +218,50 @@ class _Grader:
             digest = self._digest(target, row)
             earlier = self._before.get(name)
             if earlier is not None and digest and earlier.digest == digest:
+                remove_copy(target)
                 return Examination(earlier), True
-            claim = read_claim(target, row)
-            examination = self._examiner.examine(name, target, claim)
-        except (NetletError, OSError) as error:
-            if _is_of_the_machine(error):
-                digest = ""  # the same submission is graded again
-            examination = self._fail(name, str(error))
+            case = self._examiner.prepare(name, target, read_claim(target, row))
         except Exception as error:  # whatever a file makes netlet do, the others are graded
-            problem = f"netlet failed on it ({type(error).__name__}: {error}); report this"
-            examination = self._fail(name, problem)
-        finally:
             remove_copy(target)
+            if isinstance(error, OSError):
+                digest = ""  # the same submission is graded again: the next time it may be gone
+            job = _Job(name, None, row, digest, time.perf_counter() - start)
+            return self._complete(job, self._fail(name, _explain(error))), False
+        return _Job(name, case, row, digest, time.perf_counter() - start)
+
+    def finish(self, job: _Job, future: Future[SandboxAnswer]) -> Examination | None:
+        """Return the examination of a job whose task has ended; None: it has to be repeated.
+
+        Args:
+            job: The job.
+            future: That of its task.
+        """
+        assert job.case is not None
+        job.tries += 1
+        start, error = time.perf_counter(), future.exception()
+        if error is None:
+            answer = future.result()
+            job.seconds += answer.seconds
+            try:
+                examination = self._examiner.judge(job.case, answer)
+            except GradingError as reason:
+                examination = self._fail(job.name, str(reason))
+        elif job.tries < _TRIES and _may_pass_next_time(error):
+            return None
+        else:
+            if not isinstance(error, SandboxError) or error.reason in _NOT_ITS_FAULT:
+                job.digest = ""
+            problem = _explain_worker(error)
+            examination = self._fail(job.name, shorten_problem(problem, job.case.folder))
+        remove_copy(job.case.folder)
+        job.seconds += time.perf_counter() - start
+        return self._complete(job, examination)
+
+    def _complete(self, job: _Job, examination: Examination) -> Examination:
         grade = examination.grade.replace(
-            student=row.get("student", ""),
-            digest=digest,
-            seconds=round(time.perf_counter() - start, 1),
+            student=job.row.get("student", ""), digest=job.digest, seconds=round(job.seconds, 1)
         )
-        return Examination(grade, examination.evaluation), False
+        return Examination(grade, examination.evaluation)
 
     def _fail(self, name: str, problem: str) -> Examination:
         """Return the examination of a submission that cannot be judged."""
@@ -145,12 +280,23 @@ class _Grader:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _is_of_the_machine(error: Exception) -> bool:
-    """Return whether an error says nothing about the submission: the next time it may be gone."""
-    cause = error.__cause__
-    return isinstance(error, OSError) or (
-        isinstance(cause, SandboxError) and cause.reason in ("machine", "missing", "stopped")
-    )
+def _explain(error: Exception) -> str:
+    if isinstance(error, NetletError | OSError):
+        return str(error)
+    return f"netlet failed on it ({type(error).__name__}: {error}); report this"
+
+
+def _explain_worker(error: BaseException) -> str:
+    """Return why a task has no answer."""
+    if isinstance(error, SandboxError):
+        return str(error)
+    reason = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(": ")
+    return f"the worker that graded it failed {_TRIES} times ({reason}); grade again"
+
+
+def _may_pass_next_time(error: BaseException) -> bool:
+    """Return whether the worker died, or memory was short because of others."""
+    return not isinstance(error, SandboxError) or error.reason == "machine"
 
 
 def _digest_settings(settings: GradingSettings, data: Dataset) -> str:
@@ -159,16 +305,3 @@ def _digest_settings(settings: GradingSettings, data: Dataset) -> str:
     if settings.retrain:
         text += data.train.sha256()
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-@contextmanager
-def _stopping_pool(workers: int) -> Iterator[tuple[ThreadPoolExecutor, threading.Event]]:
-    """Yield threads and an event that stops what they run; it is set if the block fails."""
-    stop = threading.Event()
-    with ThreadPoolExecutor(workers) as pool:
-        try:
-            yield pool, stop
-        except BaseException:
-            stop.set()
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise

@@ -1,14 +1,17 @@
 """What runs inside of the sandbox: find the net of a submission, train it if asked, run it.
 
-No test label is here, and nothing that this returns is believed; see ``examine.py``.
+The changed copies of the test images come first, and the test images themselves only when the
+answers on the copies have been sent (``perturbed_copy.py``). No test label is here, and nothing
+that this returns is believed; see ``examine.py``.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fnmatch
+import io
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,33 +26,38 @@ from netlet.evaluation import compute_logits
 from netlet.experiments import find_experiment
 from netlet.experiments.sandbox import NetAnalysis, SameProcess, analysis_to_json
 from netlet.nets import build, complete_address, load_weights
+from netlet.nets.copying import copy_net
 from netlet.nets.net_names import list_nets
 from netlet.nets.sources import read_source
 from netlet.recipes import Recipe, recipe_from_json
 from netlet.records import Epoch
+from netlet.sandbox import Exchange
+from netlet.sandbox.inside import find_place
 from netlet.training import Callback, fit
 
+CODE, TRAIN = "/task/code", "/task/train.npz"  # where submission and training images are
+COPIES = ("noisy", "moved")  # what comes before the test images
 _SOURCES = (".py", ".ipynb")
 _MAX_CANDIDATES = 40
 _SCORED_WHILE_TRAINING = 500  # training images: the test images have no labels here
 
 
-def examine(request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+def examine(request: dict[str, Any], exchange: Exchange) -> tuple[dict[str, Any], bytes]:
     """Find the net of a submission and run it.
 
     Args:
-        request: ``folder`` of the submission, ``net`` and ``weights`` in it, ``shape`` and
-            ``classes``, ``images`` to run on, ``train`` images with labels, ``recipe`` and
-            ``seeds`` to train with, ``mean`` and ``std`` of the submitted weights.
+        request: ``net`` and ``weights`` in the submission, ``shape`` and ``classes``, ``recipe``
+            and ``seeds`` to train with, ``mean`` and ``std`` of the submitted weights.
+        exchange: It gives the images to run on, in three parts.
 
     Returns:
         The net's address and analysis and the epochs of each training; and a safetensors file with
-        the logits for the images and the weights of the net.
+        the logits for the test images and the weights of the net.
 
     Raises:
         NetError: There is no net, or it cannot be built, loaded or run.
     """
-    folder, shape = Path(request["folder"]), tuple(request["shape"])
+    folder, shape = Path(find_place(request, CODE)), tuple(request["shape"])
     classes = request["classes"]
     address, found = _find_net(folder, request["net"], shape, classes)
     entry = find_experiment(address).net
@@ -58,24 +66,50 @@ def examine(request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
         "analysis": analysis_to_json(found),
         "epochs": [],
     }
-    tensors: dict[str, torch.Tensor] = {}
+    nets: dict[int, list[nn.Module]] = {}
     if request["recipe"]:
         recipe = recipe_from_json(request["recipe"])
         for seed in request["seeds"]:
             net = build(entry.builder, seed, shape, classes)
-            recorder = _Recorder(request, recipe)
-            run = fit(net, _load_training_set(request), recipe, seed=seed, callbacks=[recorder])
+            keeper = _Keeper()
+            run = fit(net, _load_training_set(request), recipe, seed=seed, callbacks=[keeper])
             values["epochs"].append([epoch.train.percent for epoch in run.epochs])
-            tensors |= {f"logits.{seed}.{n}": t for n, t in enumerate(recorder.logits)}
-            tensors |= _state(net, seed)
+            nets[seed] = [*keeper.nets[:-1], net]
     else:
-        net = build(entry.builder, 0, shape, classes)
+        recipe = Recipe(mean=request["mean"], std=request["std"])
+        nets[0] = [build(entry.builder, 0, shape, classes)]
         if request["weights"]:
-            load_weights(net, folder / request["weights"])
-            recipe = Recipe(mean=request["mean"], std=request["std"])
-            tensors["logits.0.0"] = _run(net, request["images"], recipe)
-        tensors |= _state(net, 0)
+            load_weights(nets[0][0], folder / request["weights"])
+    tensors: dict[str, torch.Tensor] = {}
+    if request["recipe"] or request["weights"]:
+        tensors |= _score(nets, recipe, exchange)
+    for seed, epochs in nets.items():
+        tensors |= _state(epochs[-1], seed)
     return values, save(tensors)
+
+
+def _score(
+    nets: Mapping[int, Sequence[nn.Module]], recipe: Recipe, exchange: Exchange
+) -> dict[str, torch.Tensor]:
+    """Return the logits for the test images, when those for their copies have been sent.
+
+    Args:
+        nets: The net of each seed after each epoch; the copies are for the last one only.
+        recipe: How images are normalized.
+        exchange: It gives the images and takes the logits for the copies.
+    """
+    images = exchange(b"")
+    for _ in COPIES:
+        copies = _read_images(images)
+        last = {seed: epochs[-1] for seed, epochs in nets.items()}
+        answer = {f"logits.{seed}": _run(net, copies, recipe) for seed, net in last.items()}
+        images = exchange(save(answer))
+    clean = _read_images(images)
+    return {
+        f"logits.{seed}.{number}": _run(net, clean, recipe)
+        for seed, epochs in nets.items()
+        for number, net in enumerate(epochs)
+    }
 
 
 def _state(net: nn.Module, seed: int) -> dict[str, torch.Tensor]:
@@ -86,30 +120,32 @@ def _state(net: nn.Module, seed: int) -> dict[str, torch.Tensor]:
     }
 
 
-def _run(net: nn.Module, file: str, recipe: Recipe) -> torch.Tensor:
-    images = torch.from_numpy(np.load(file, allow_pickle=False))
+def _read_images(content: bytes) -> torch.Tensor:
+    return torch.from_numpy(np.load(io.BytesIO(content), allow_pickle=False))
+
+
+def _run(net: nn.Module, images: torch.Tensor, recipe: Recipe) -> torch.Tensor:
     labels = torch.zeros(len(images), dtype=torch.int64)
     return compute_logits(net, Split("test", images, labels), recipe).contiguous()
 
 
 def _load_training_set(request: dict[str, Any]) -> Dataset:
-    with np.load(request["train"], allow_pickle=False) as file:
+    with np.load(find_place(request, TRAIN), allow_pickle=False) as file:
         images, labels = (torch.from_numpy(file[name]) for name in ("images", "labels"))
     train = Split("train", images, labels)
     few = train.take(torch.arange(min(_SCORED_WHILE_TRAINING, len(train))))
     return Dataset("class", train, few, tuple(map(str, range(request["classes"]))))
 
 
-class _Recorder(Callback):
-    """Keeps the logits for the test images after each epoch."""
+class _Keeper(Callback):
+    """Keeps the net after each epoch, as it would be scored."""
 
-    def __init__(self, request: dict[str, Any], recipe: Recipe) -> None:
-        self._file, self._recipe = request["images"], recipe
-        self.logits: list[torch.Tensor] = []
+    def __init__(self) -> None:
+        self.nets: list[nn.Module] = []
 
     def on_epoch_end(self, epochs: Sequence[Epoch], net: nn.Module) -> None:
-        """Run the net as it would be scored."""
-        self.logits.append(_run(net, self._file, self._recipe))
+        """Copy the net."""
+        self.nets.append(copy_net(net))
 
 
 def _find_net(

@@ -1,13 +1,17 @@
-"""The images that the sandbox gets: the test images and changed copies, shuffled.
+"""The images that the sandbox gets: changed copies of the test images first, themselves last.
 
-A net that has learned the classes is about as right on the copies; a table of answers is not.
+A net that has learned the classes is about as right on the copies; a table of answers is not. The
+answers on the copies are outside of the sandbox before the test images enter it, so that code which
+recognizes a test image cannot find its copies.
 """
 
 from __future__ import annotations
 
+import io
 import secrets
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from netlet.data import Split
@@ -18,36 +22,66 @@ _SHIFTS = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if (dy, dx) != (0,
 
 @dataclass(frozen=True)
 class ShuffledImages:
-    """Images in a secret order, so that neither their place nor their kind can be told.
+    """Images in a secret order, so that no place in it tells a label.
 
     Attributes:
-        images: The test images, copies that differ by a gray level, and copies that are moved by
-            one pixel, uint8 ``3N C H W``.
-        order: The origin of each, int64 ``3N``: below N a test image, below 2N one of the first
-            copies, else one of the second.
+        images: uint8 ``N C H W``.
+        order: The number of each in the split, int64 ``N``.
     """
 
     images: torch.Tensor
     order: torch.Tensor
 
-    def restore(self, logits: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Return the logits ``N K`` of the test images and of either kind of copy, in their order.
+    def restore(self, logits: torch.Tensor) -> torch.Tensor:
+        """Return the logits ``N K`` in the order of the split.
 
         Args:
-            logits: The logits of ``images``, ``3N K``.
+            logits: The logits of ``images``, ``N K``.
         """
         restored = torch.empty_like(logits)
         restored[self.order] = logits
-        return tuple(restored.split(len(logits) // 3))
+        return restored
+
+    def to_bytes(self) -> bytes:
+        """Return the images as the content of an ``.npy`` file."""
+        file = io.BytesIO()
+        np.save(file, self.images.numpy())
+        return file.getvalue()
 
 
-def shuffle_images(split: Split) -> ShuffledImages:
-    """Return a split's images and their changed copies in an order that nobody can know."""
+@dataclass(frozen=True)
+class ImageSequence:
+    """What a net is scored on, each in an order of its own.
+
+    Attributes:
+        noisy: Copies that differ by a gray level.
+        moved: Copies that are moved by one pixel.
+        clean: The test images themselves, which come last.
+    """
+
+    noisy: ShuffledImages
+    moved: ShuffledImages
+    clean: ShuffledImages
+
+    def to_bytes(self) -> tuple[bytes, ...]:
+        """Return the contents in the order in which the sandbox gets them."""
+        return tuple(one.to_bytes() for one in (self.noisy, self.moved, self.clean))
+
+
+def draw_images(split: Split) -> ImageSequence:
+    """Return a split's images and changed copies, in orders and with noise that nobody can know."""
     generator = torch.Generator().manual_seed(secrets.randbits(60))
     images = split.images
-    every = torch.cat([images, change_slightly(images, generator), move(images, generator)])
-    order = torch.randperm(len(every), generator=generator)
-    return ShuffledImages(every[order], order)
+    return ImageSequence(
+        _shuffle(change_slightly(images, generator), generator),
+        _shuffle(move(images, generator), generator),
+        _shuffle(images, generator),
+    )
+
+
+def _shuffle(images: torch.Tensor, generator: torch.Generator) -> ShuffledImages:
+    order = torch.randperm(len(images), generator=generator)
+    return ShuffledImages(images[order], order)
 
 
 def change_slightly(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
@@ -80,6 +114,7 @@ def move(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
 
 
 def _add_noise(images: torch.Tensor, most: int, generator: torch.Generator) -> torch.Tensor:
-    noise = torch.randint(-most, most + 1, images.shape, generator=generator)
-    changed = (images.int() + noise).clamp(0, 255).to(torch.uint8)
+    limits = (-most, most + 1)
+    noise = torch.randint(*limits, images.shape, generator=generator, dtype=torch.int16)
+    changed = (images.to(torch.int16) + noise).clamp(0, 255).to(torch.uint8)
     return torch.where(images > 0, changed, images)

@@ -13,6 +13,7 @@ from typing import Any
 
 from netlet import catalog, recipes
 from netlet.classroom.submissions import CLAIMS
+from netlet.display import Displayed
 from netlet.errors import GradingError, NetletError
 from netlet.files import read_regular
 from netlet.recipes import AUGMENTS, Recipe
@@ -26,7 +27,7 @@ _STUDENT_COLUMNS = ("student", "name", "full name", "full_name")
 
 
 @dataclass(frozen=True)
-class Claim:
+class Claim(Displayed):
     """What a student says of the net.
 
     Attributes:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from netlet.display import Displayed
 from netlet.errors import GradingError
 
 SOURCES = (".py", ".ipynb")
@@ -33,7 +34,7 @@ _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 @dataclass(frozen=True)
-class Submission:
+class Submission(Displayed):
     """What one student has handed in.
 
     Attributes:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -24,15 +23,17 @@ from netlet.cli.options import (
 )
 from netlet.cli.progress import show_progress
 from netlet.cli.results import print_json, print_result, say
-from netlet.errors import GradingError, install_hint
-from netlet.outputs import check_output_folder, write_outputs
+from netlet.errors import GradingError
+from netlet.locks import lock_folder
+from netlet.outputs import check_output_folder
 from netlet.processor_load import cpu_cores
-from netlet.text import count_noun, dump_json
+from netlet.text import count_noun
 
 if TYPE_CHECKING:
-    from netlet.classroom import Grade, GradingSettings
+    from netlet.classroom import Grade, GradingSettings, Submission
     from netlet.classroom.examine import Examination
-    from netlet.data import Split
+    from netlet.cli.grade_writer import GradeWriter
+    from netlet.data import Dataset
 
 _CLAIM = "claim"
 
@@ -141,7 +142,8 @@ def grade(
             metavar="N",
             min=1,
             max=MAX_WORKERS,
-            help="Number of submissions to grade at the same time; one per CPU core if not given.",
+            help="Number of submissions to grade at the same time, each with 4.25 GiB of free "
+            "memory; one per CPU core if not given.",
         ),
     ] = None,
     dataset: DatasetName = None,
@@ -179,41 +181,31 @@ def grade(
     dataset = dataset or chosen.dataset or "mnist"
 
     from netlet import classroom
+    from netlet.analysis import refuse_unknown_layers
     from netlet.classroom import grade_files
+    from netlet.cli.grade_writer import GradeWriter
     from netlet.sandbox import find_program
 
+    refuse_unknown_layers(chosen)
     found = classroom.list_submissions(submissions, single=single, out=out)
     rows = classroom.read_roster(roster) if roster else {}
-    before = {} if again else grade_files.read_grades(out)
     if trust:
         say("netlet: warning: --trust runs every submission with your rights and without a sandbox")
     else:
         find_program()
     images = load_dataset(dataset, data_dir)
-    writer = _Writer(out, images.held_out, [one.name for one in found], before, single=single)
-    with show_progress("grading", unit=" submissions") as bar:
-
-        def on_grade(examination: Examination, kept: bool) -> None:
-            writer.take(examination, kept)
-            bar(writer.done, len(found))
-
-        try:
-            grades = classroom.grade_submissions(
-                found,
-                settings,
-                images,
-                roster=rows,
-                before=before,
-                workers=workers or min(cpu_cores(), len(found)),
-                on_grade=on_grade,
-            )
-        except KeyboardInterrupt as stop:
-            say(
-                f"interrupted after {writer.done} of {len(found)} submissions; the same command "
-                "grades the others"
-            )
-            raise typer.Exit(130) from stop
-    writer.finish(grades)
+    with lock_folder(out, "netlet grade"):
+        names = [one.name for one in found]
+        writer = GradeWriter(out, images.held_out, names, single=single)
+        grades = _grade_class(
+            found,
+            settings,
+            images,
+            writer,
+            roster=rows,
+            before={} if again else writer.known,
+            workers=_count_workers(workers, len(found)),
+        )
     handed_in = {name for one in found for name in (one.name, one.path.name)}
     missing = [] if single else sorted(rows.keys() - handed_in)
     if json:
@@ -221,12 +213,53 @@ def grade(
     else:
         print_result(grade_files.format_grades(grades), lines=True)
         for name in missing:
-            print_result(f"{name}: has handed in nothing")
+            print_result(f"{name}: no submission")
         if writer.kept:
             kept = count_noun(writer.kept, "submission")
             print_result(f"{kept} unchanged since the last time; --again grades all")
         print_result(f"grades and reports are in {out}")
     raise typer.Exit(0 if all(one.state in ("PASS", "NOT YET") for one in grades) else 1)
+
+
+def _count_workers(wanted: int | None, submissions: int) -> int:
+    from netlet.classroom import limit_workers
+
+    count = limit_workers(wanted or min(cpu_cores(), submissions))
+    if wanted and count < wanted:
+        say(
+            f"netlet: warning: the memory limits of {wanted} submissions at the same time are more "
+            f"than the memory that is free; grading {count} at the same time"
+        )
+    return count
+
+
+def _grade_class(
+    found: list[Submission],
+    settings: GradingSettings,
+    images: Dataset,
+    writer: GradeWriter,
+    **options: Any,
+) -> list[Grade]:
+    """Grade all submissions and write the grades; Ctrl-C ends the command."""
+    from netlet.classroom import grade_submissions
+
+    with show_progress("grading", unit=" submissions") as bar:
+
+        def on_grade(examination: Examination, kept: bool) -> None:
+            writer.take(examination, kept)
+            bar(writer.done, len(found))
+
+        try:
+            grades = grade_submissions(found, settings, images, on_grade=on_grade, **options)
+        except KeyboardInterrupt as stop:
+            writer.pause()
+            say(
+                f"interrupted after {writer.done} of {len(found)} submissions; the same command "
+                "grades the others"
+            )
+            raise typer.Exit(130) from stop
+    writer.finish(grades)
+    return grades
 
 
 def _make_settings(
@@ -260,71 +293,3 @@ def _make_settings(
         time_limit_s=options.time_limit,
         trust=trust,
     )
-
-
-class _Writer:
-    """Writes the report of each student at once, and the tables of all at the end."""
-
-    def __init__(
-        self,
-        out: Path,
-        split: Split,
-        names: list[str],
-        before: dict[str, Grade],
-        *,
-        single: bool,
-    ) -> None:
-        from netlet.classroom.grade_files import name_folders
-
-        self._out, self._split, self._total = out, split, len(names)
-        self._folders = {names[0]: "."} if single else name_folders(names)
-        self._grades = dict(before)  # so that an interrupted grading goes on where it was
-        self._figures = importlib.util.find_spec("matplotlib") is not None
-        self.done = self.kept = 0
-        if not self._figures:
-            say(f"netlet: warning: reports have no pictures; {install_hint('report')}")
-
-    def take(self, examination: Examination, kept: bool) -> None:
-        """Write what one student gets, unless it is there already."""
-        from netlet.classroom.grade_files import (
-            GRADES_JSON,
-            REPORT,
-            RESULTS,
-            grades_to_json,
-            to_gradescope,
-        )
-        from netlet.classroom.student_page import student_page
-        from netlet.report import write
-
-        self.done += 1
-        grade = examination.grade
-        folder = self._out / self._folders[grade.name]
-        if kept and (folder / REPORT).exists() and (folder / RESULTS).exists():
-            self.kept += 1
-            return
-        folder.mkdir(parents=True, exist_ok=True)
-        write(student_page(examination, self._split, figures=self._figures), folder / REPORT)
-        results = dump_json(to_gradescope(grade), indent=1)
-        write_outputs({folder / RESULTS: f"{results}\n"}, what="folder")
-        self._grades[grade.name] = grade
-        so_far = grades_to_json(list(self._grades.values()))
-        write_outputs({self._out / GRADES_JSON: so_far}, what="folder")
-        say(f"{self.done}/{self._total} {grade.name}: {grade.state}")
-
-    def finish(self, grades: list[Grade]) -> None:
-        """Write the tables of the whole class."""
-        from netlet.classroom.grade_files import (
-            GRADES_CSV,
-            GRADES_JSON,
-            grades_to_csv,
-            grades_to_json,
-        )
-
-        self._out.mkdir(parents=True, exist_ok=True)
-        write_outputs(
-            {
-                self._out / GRADES_CSV: grades_to_csv(grades),
-                self._out / GRADES_JSON: grades_to_json(grades),
-            },
-            what="folder",
-        )

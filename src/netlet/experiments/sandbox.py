@@ -36,7 +36,7 @@ from netlet.nets import (
 from netlet.nets.net_code import list_code_files
 from netlet.nets.notebook_files import MAX_NOTEBOOK_BYTES, NOTEBOOK
 from netlet.nets.user_imports import MAX_SOURCE_BYTES
-from netlet.sandbox import Limits, find_program, run_task
+from netlet.sandbox import Exchange, Limits, SandboxTask, find_program, run_task
 from netlet.scratch import scratch_folder
 
 
@@ -122,8 +122,11 @@ class InSandbox:
         files = list_code_files(address) if is_user_code(net) else []
         with scratch_folder() as folder:
             inputs = _copy_readable(files, folder)
+            task = SandboxTask(
+                function=ANALYZE, request=request, inputs=inputs, limits=self._limits
+            )
             try:
-                content, _ = run_task(ANALYZE, request, inputs, self._limits)
+                content = run_task(task).values
             except SandboxError as error:
                 text = str(error)
                 about = text if text.startswith(f"{address}: ") else f"{net}: {text}"
@@ -154,12 +157,13 @@ def parse_analysis(values: dict[str, Any], net: str) -> NetAnalysis:
         raise NetError(f"{net}: its code spoiled the answer of the sandbox; read it") from error
 
 
-def answer_request(request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+def answer_request(request: dict[str, Any], exchange: Exchange) -> tuple[dict[str, Any], bytes]:
     """Analyze a net inside of the sandbox.
 
     Args:
         request: The net's address, the shape of an image, the number of classes, the style of a
             table, and the folders of modules.
+        exchange: Not needed: the answer has no parts.
 
     Returns:
         The analysis as plain values, and no bytes.

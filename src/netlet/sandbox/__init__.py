@@ -6,7 +6,19 @@ the caller checks.
 """
 
 from netlet.sandbox.limits import Limits
-from netlet.sandbox.programs import SandboxProgram, find_program, run_without_sandbox
+from netlet.sandbox.memory import count_fitting
+from netlet.sandbox.messages import Exchange
+from netlet.sandbox.programs import SandboxProgram, find_program
 from netlet.sandbox.run import run_task
+from netlet.sandbox.task import SandboxAnswer, SandboxTask
 
-__all__ = ["Limits", "SandboxProgram", "find_program", "run_task", "run_without_sandbox"]
+__all__ = [
+    "Exchange",
+    "Limits",
+    "SandboxAnswer",
+    "SandboxProgram",
+    "SandboxTask",
+    "count_fitting",
+    "find_program",
+    "run_task",
+]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import stat
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -23,7 +24,7 @@ def build_command(
 ) -> list[str]:
     """Return the command that runs another one under bubblewrap; see ``CommandBuilder``."""
     view = view_of_system()
-    words = [program, *_namespaces(), "--cap-drop", "ALL"]
+    words = [program, *_namespaces(program), "--cap-drop", "ALL"]
     if os.geteuid() == 0:
         # The code inside becomes another user before it runs anything of the task.
         words += ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
@@ -31,7 +32,7 @@ def build_command(
     for name, value in environment.items():
         words += ["--setenv", name, value]
     words += ["--proc", "/proc", "--dev", "/dev"]
-    if _can_limit_folders(program):
+    if _has_option(program, "--size"):  # 0.7 and later
         words += ["--size", str(_SHARED_MEMORY_BYTES), "--tmpfs", "/dev/shm"]
         words += ["--size", str(limits.folder_bytes), "--perms", "1777", "--tmpfs", "/tmp"]
     else:  # no folder can be written to: its size could not be limited
@@ -46,16 +47,20 @@ def build_command(
         words += [*_parents(inside, made), "--ro-bind", source, inside]
     for folder in find_trained_weights(view):
         words += ["--perms", "0555", "--tmpfs", folder, "--remount-ro", folder]
-    if not _can_limit_folders(program):
+    if not _has_option(program, "--size"):
         words += ["--remount-ro", "/tmp"]
     return [*words, "--remount-ro", "/", "--chdir", "/tmp", "--", *command]
 
 
-def _namespaces() -> list[str]:
+def _namespaces(program: str) -> list[str]:
     words = ["--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts"]
     words.append("--unshare-cgroup-try")
-    # As root a new user namespace would keep root's files readable: another user is better.
-    return words if os.geteuid() == 0 else ["--unshare-user", *words]
+    if os.geteuid() == 0:
+        # In a new user namespace root's files would stay readable: another user is better.
+        return words
+    # Others refuse more of them by a filter, too (namespaces.py).
+    disable = ["--disable-userns"] if _can_disable_namespaces(program) else []
+    return ["--unshare-user", *disable, *words]
 
 
 def _parents(path: str, made: set[str]) -> list[str]:
@@ -69,11 +74,22 @@ def _parents(path: str, made: set[str]) -> list[str]:
     return words
 
 
+def _can_disable_namespaces(program: str) -> bool:
+    """Return whether this program can keep the code from creating user namespaces.
+
+    Version 0.8 and later can, unless the system's administrator has made it a setuid program.
+    """
+    try:
+        setuid = os.stat(program).st_mode & stat.S_ISUID
+    except OSError:
+        return False
+    return not setuid and _has_option(program, "--disable-userns")
+
+
 @functools.cache
-def _can_limit_folders(program: str) -> bool:
-    """Return whether this version has ``--size`` (0.7 and later)."""
+def _has_option(program: str, option: str) -> bool:
     try:
         done = subprocess.run([program, "--help"], capture_output=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return False
-    return b"--size" in done.stdout + done.stderr
+    return option.encode() in (done.stdout + done.stderr).split()

@@ -13,10 +13,12 @@ from pathlib import Path
 from netlet.errors import SandboxError
 from netlet.sandbox.limits import Limits
 from netlet.sandbox.visible import find_trained_weights, view_of_system
+from netlet.text import escape_controls
 
 IMAGE = "localhost/netlet-sandbox:2"
 _NOBODY = 65_534
 _SMALL_BYTES = 65_536
+_SPECIAL = (",", '"', "\n", "\r")  # in --mount, whose value is a line of CSV
 _MOST = 4_096  # of files and processes, before the limits of the task itself
 
 
@@ -30,7 +32,7 @@ def build_command(
     """Return the command that runs another one in a container; see ``CommandBuilder``."""
     user = os.geteuid() or _NOBODY
     words = [program, "run", "--rm", "--name", f"netlet-{os.getpid()}-{secrets.token_hex(8)}"]
-    words += ["--network", "none", "--read-only", "--cap-drop", "ALL"]
+    words += ["--interactive", "--network", "none", "--read-only", "--cap-drop", "ALL"]
     words += ["--security-opt", "no-new-privileges", "--user", f"{user}:{user}"]
     words += ["--memory", str(limits.memory_bytes), "--memory-swap", str(limits.memory_bytes)]
     words += ["--pids-limit", str(limits.processes), "--hostname", "sandbox", "--workdir", "/tmp"]
@@ -49,8 +51,26 @@ def build_command(
         sources |= dict.fromkeys(weights, os.devnull)
     sources |= {inside: str(path) for inside, path in inputs.items()}
     for inside, source in sources.items():
-        words += ["--mount", f"type=bind,source={source},target={inside},readonly"]
+        words += _mount(source, inside)
     return [*words, IMAGE, *command]
+
+
+def _mount(source: str, inside: str) -> list[str]:
+    """Return the option that shows a file or folder inside, read-only.
+
+    Raises:
+        SandboxError: Neither form of the option can have such a path.
+    """
+    both = source + inside
+    if not any(mark in both for mark in _SPECIAL):
+        return ["--mount", f"type=bind,source={source},target={inside},readonly"]
+    if ":" not in both:
+        return ["--volume", f"{source}:{inside}:ro"]
+    shown = escape_controls(source if ":" in source else inside)
+    raise SandboxError(
+        f"the path {shown!r} has a colon beside a comma, a quotation mark or a line break, which "
+        "Podman and Docker do not take; rename a folder of it, or install bubblewrap"
+    )
 
 
 def _limit_words() -> list[str]:

@@ -31,6 +31,11 @@ class Limits:
     folder_bytes: int = 256 << 20
     answer_bytes: int = 64 << 20
 
+    @property
+    def all_memory_bytes(self) -> int:
+        """The memory that one task can fill: that of its processes and its temporary folder."""
+        return self.memory_bytes + self.folder_bytes
+
 
 def limit_this_process(limits: Limits) -> None:
     """Limit this process and those that it will start, as far as the system can."""

@@ -1,8 +1,9 @@
-"""Run a function in a sandbox, watch it, and read its answer."""
+"""Run a task in a sandbox, watch it, and read its answer."""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import select
@@ -11,71 +12,70 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from netlet.errors import SandboxError
 from netlet.sandbox.limits import Limits
-from netlet.sandbox.programs import SandboxProgram, find_program
+from netlet.sandbox.memory import memory_is_short
+from netlet.sandbox.messages import HEAD_BYTES, PART, SIZE_BYTES, decode_size, encode_size
+from netlet.sandbox.programs import SandboxProgram, find_program, run_without_sandbox
+from netlet.sandbox.task import SandboxAnswer, SandboxTask
 from netlet.sandbox.visible import package_folder
-from netlet.sandbox.watch import (
-    count_memory,
-    kill_all,
-    list_descendants,
-    memory_is_short,
-    offer_to_kill_first,
-)
+from netlet.sandbox.watch import count_memory, kill_all, list_descendants, offer_to_kill_first
+from netlet.scratch import scratch_folder
 
 _START = "from netlet.sandbox.inside import main; main()"
 _LOOK_EVERY_S = 0.1
 _PRIORITY = 5  # lower than that of the process that watches it
-_HEAD_BYTES = 16  # the sizes of the two parts of an answer
 # Of the plain values in an answer: here, outside of the sandbox, their objects take up to twenty
 # times as much memory.
 _VALUES_BYTES = 16 << 20
 
 
 def run_task(
-    function: str,
-    request: Mapping[str, Any],
-    inputs: Mapping[str, Path] | None = None,
-    limits: Limits | None = None,
+    task: SandboxTask,
     program: SandboxProgram | None = None,
     stop: threading.Event | None = None,
-) -> tuple[dict[str, Any], bytes]:
-    """Run a function of netlet in a sandbox.
+) -> SandboxAnswer:
+    """Run a function of netlet in a sandbox; task and answer can travel between machines.
 
     Args:
-        function: Its module and name, ``netlet.module:function``. It takes the request and returns
-            values that JSON can hold, and bytes.
-        request: Plain values for it.
-        inputs: Files and folders by their absolute path inside, where they are read-only; everybody
-            must be allowed to read them.
-        limits: What it may use; the usual limits if None.
-        program: The sandbox program; the first that works if None.
+        task: The function, what it gets, and its limits.
+        program: The sandbox program; None: the first that works on this machine.
         stop: An event after which the function is stopped.
-
-    Returns:
-        The values and bytes, which untrusted code may have made up.
 
     Raises:
         SandboxError: There is no sandbox program, a limit was exceeded, or there is no answer.
     """
-    limits = limits or Limits()
-    program = program or find_program()
-    words = [json.dumps(asdict(limits)), json.dumps(dict(request))]
+    if task.files:
+        with scratch_folder() as folder:
+            try:
+                return run_task(task.unpack(folder), program, stop)
+            except SandboxError as error:  # may name files, as without a sandbox
+                message = str(error).replace(str(folder), "")
+                raise SandboxError(message, error.reason) from error
+    start = time.perf_counter()
+    program = program or (run_without_sandbox() if task.trust else find_program())
+    answer = _run(task, program, stop or threading.Event())
+    return dataclasses.replace(answer, seconds=time.perf_counter() - start)
+
+
+def _run(task: SandboxTask, program: SandboxProgram, stop: threading.Event) -> SandboxAnswer:
+    request = dict(task.request)
+    if task.trust:
+        request["places"] = {inside: str(path) for inside, path in task.inputs.items()}
+    words = [task.function, json.dumps(asdict(task.limits)), json.dumps(request)]
     command = program.build(
         program.path,
-        [sys.executable, "-P", "-s", "-c", _START, function, *words],
-        dict(inputs or {}),
+        [sys.executable, "-P", "-s", "-c", _START, *words],
+        dict(task.inputs),
         _environment(),
-        limits,
+        task.limits,
     )
     process = subprocess.Popen(
         command,
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE if task.later else subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         # The code inside may read the variables of bubblewrap's own process. Containers need ours.
@@ -87,9 +87,12 @@ def run_task(
         os.setpriority(os.PRIO_PROCESS, process.pid, _PRIORITY)
     offer_to_kill_first(process.pid)
     try:
-        return _read_answer(process, limits, program, stop or threading.Event())
+        return _Conversation(process, task.limits, program, stop).hold(task.later)
     finally:
         process.stdout.close()
+        if process.stdin is not None:
+            with contextlib.suppress(OSError):
+                process.stdin.close()
         _end(process, program, command)
 
 
@@ -108,68 +111,109 @@ def _environment() -> dict[str, str]:
     }
 
 
-def _read_answer(
-    process: subprocess.Popen[bytes],
-    limits: Limits,
-    program: SandboxProgram,
-    stop: threading.Event,
-) -> tuple[dict[str, Any], bytes]:
-    assert process.stdout is not None
-    reader = process.stdout.fileno()
-    content, wanted, values = bytearray(), _HEAD_BYTES, 0
-    end = time.monotonic() + limits.wall_s
-    while len(content) < wanted:
-        if stop.is_set():
+class _Conversation:
+    """Reads what a process answers and writes what it gets for it, within limits."""
+
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        limits: Limits,
+        program: SandboxProgram,
+        stop: threading.Event,
+    ) -> None:
+        self._process, self._limits, self._program, self._stop = process, limits, program, stop
+        self._next_look = time.monotonic()
+        self._end = self._next_look + limits.wall_s
+        self._content, self._read = bytearray(), 0  # what came and is unused; bytes in all
+
+    def hold(self, later: tuple[bytes, ...]) -> SandboxAnswer:
+        """Return the answer, after each of its parts was answered by the next content."""
+        parts: list[bytes] = []
+        while True:
+            values, payload = self._receive()
+            if values != PART:
+                return SandboxAnswer(values, payload, tuple(parts))
+            if len(parts) == len(later):
+                raise _spoiled()
+            parts.append(payload)
+            content = later[len(parts) - 1]
+            self._send(encode_size(len(content)))
+            self._send(content)
+
+    def _receive(self) -> tuple[dict[str, Any], bytes]:
+        self._fill(HEAD_BYTES)
+        values = decode_size(self._content[:SIZE_BYTES])
+        whole = HEAD_BYTES + values + decode_size(self._content[SIZE_BYTES:HEAD_BYTES])
+        if values > _VALUES_BYTES:
+            raise _too_much()
+        self._fill(whole)
+        middle = HEAD_BYTES + values
+        content = bytes(self._content[HEAD_BYTES:middle])
+        payload = bytes(self._content[middle:whole])
+        del self._content[:whole]
+        return _parse_values(content), payload
+
+    def _fill(self, size: int) -> None:
+        """Read until at least so many bytes are there."""
+        assert self._process.stdout is not None
+        reader = self._process.stdout.fileno()
+        while len(self._content) < size:
+            if self._read - len(self._content) + size > self._limits.answer_bytes:
+                raise _too_much()
+            self._check()
+            if not select.select([reader], [], [], _LOOK_EVERY_S)[0]:
+                continue
+            part = os.read(reader, 1 << 20)
+            if not part:
+                raise _explain_end(self._process, self._program)
+            self._content += part
+            self._read += len(part)
+
+    def _send(self, content: bytes) -> None:
+        """Write all of some bytes; code that does not read them is stopped by the time limit."""
+        assert self._process.stdin is not None
+        writer, left = self._process.stdin.fileno(), memoryview(content)
+        os.set_blocking(writer, False)
+        while left:
+            self._check()
+            if select.select([], [writer], [], _LOOK_EVERY_S)[1]:
+                try:
+                    left = left[os.write(writer, left) :]
+                except BlockingIOError:
+                    continue
+                except OSError:
+                    raise _explain_end(self._process, self._program) from None
+
+    def _check(self) -> None:
+        """Check whether the task may go on, a few times a second.
+
+        Raises:
+            SandboxError: It may not.
+        """
+        now = time.monotonic()
+        if now < self._next_look:
+            return
+        self._next_look = now + _LOOK_EVERY_S
+        if self._stop.is_set():
             raise SandboxError("was stopped; start again", "stopped")
-        if time.monotonic() > end:
+        if now > self._end:
             raise SandboxError(
-                f"takes more than {limits.wall_s:g} s in the sandbox; look for a loop that does "
-                "not end",
+                f"takes more than {self._limits.wall_s:g} s in the sandbox; look for a loop that "
+                "does not end",
                 "time",
             )
-        _check_use(process, limits, program)
-        if not select.select([reader], [], [], _LOOK_EVERY_S)[0]:
-            continue
-        part = os.read(reader, 1 << 20)
-        if not part:
-            raise _explain_end(process, program)
-        content += part
-        if wanted == _HEAD_BYTES and len(content) >= wanted:
-            values = int.from_bytes(content[:8], "big")
-            wanted += values + int.from_bytes(content[8:16], "big")
-        if max(wanted, len(content)) > limits.answer_bytes or values > _VALUES_BYTES:
-            raise SandboxError("its code returned too much from the sandbox; read it", "output")
-    middle = _HEAD_BYTES + int.from_bytes(content[:8], "big")
-    return _parse_values(bytes(content[_HEAD_BYTES:middle])), bytes(content[middle:wanted])
+        if memory_is_short():
+            raise SandboxError("was stopped: the machine ran out of memory; free some", "machine")
+        if self._program.watched:
+            _check_processes(list_descendants(self._process.pid), self._limits)
 
 
-def _parse_values(content: bytes) -> dict[str, Any]:
-    try:
-        values = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise SandboxError("its code spoiled the answer of the sandbox; read it", "spoiled") from (
-            error
-        )
-    if not isinstance(values, dict):
-        raise SandboxError("its code spoiled the answer of the sandbox; read it", "spoiled")
-    if values.get("reason") == "memory":
-        raise SandboxError("takes more memory than the sandbox has", "memory")
-    if "error" in values:
-        raise SandboxError(str(values["error"])[:2_000], "failed")
-    return values
-
-
-def _check_use(process: subprocess.Popen[bytes], limits: Limits, program: SandboxProgram) -> None:
+def _check_processes(running: list[int], limits: Limits) -> None:
     """Check what the processes inside use together.
 
     Raises:
         SandboxError: It is too much.
     """
-    if memory_is_short():
-        raise SandboxError("was stopped: the machine ran out of memory; free some", "machine")
-    if not program.watched:
-        return
-    running = list_descendants(process.pid)
     if len(running) > limits.processes + 3:  # bubblewrap's own, and the first Python
         raise SandboxError(
             f"starts more than {limits.processes} processes in the sandbox; read its code",
@@ -177,6 +221,28 @@ def _check_use(process: subprocess.Popen[bytes], limits: Limits, program: Sandbo
         )
     if count_memory(running) > limits.memory_bytes:
         raise SandboxError("takes more memory than the sandbox has", "memory")
+
+
+def _parse_values(content: bytes) -> dict[str, Any]:
+    try:
+        values = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise _spoiled() from error
+    if not isinstance(values, dict):
+        raise _spoiled()
+    if values.get("reason") == "memory":
+        raise SandboxError("takes more memory than the sandbox has", "memory")
+    if "error" in values:
+        raise SandboxError(str(values["error"])[:2_000], "failed")
+    return values
+
+
+def _spoiled() -> SandboxError:
+    return SandboxError("its code spoiled the answer of the sandbox; read it", "spoiled")
+
+
+def _too_much() -> SandboxError:
+    return SandboxError("its code returned too much from the sandbox; read it", "output")
 
 
 def _explain_end(process: subprocess.Popen[bytes], program: SandboxProgram) -> SandboxError:

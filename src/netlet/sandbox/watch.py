@@ -8,8 +8,6 @@ import signal
 from collections import defaultdict
 from pathlib import Path
 
-_RESERVE_BYTES = 512 << 20  # of the machine's memory that stays free for others
-
 
 def list_descendants(process: int) -> list[int]:
     """Return the numbers of all processes below one, itself included; Linux only."""
@@ -36,19 +34,6 @@ def count_memory(processes: list[int]) -> int:
                 if line.startswith((b"RssAnon:", b"RssShmem:")):
                     total += int(line.split()[1]) << 10
     return total
-
-
-def memory_is_short() -> bool:
-    """Return whether the machine has so little memory left that others could fail."""
-    values = {}
-    with contextlib.suppress(OSError, ValueError):
-        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
-            name, _, rest = line.partition(":")
-            values[name] = int(rest.split()[0]) << 10
-    available, total = values.get("MemAvailable"), values.get("MemTotal")
-    if available is None or total is None:
-        return False
-    return available < min(_RESERVE_BYTES, total // 10)
 
 
 def kill_all(processes: list[int]) -> None:

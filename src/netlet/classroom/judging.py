@@ -1,0 +1,114 @@
+"""Judge what is known of a submission: its rules, its accuracy, and what its student claims."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from netlet import analysis
+from netlet.budgets import Budget, ModelCost, Outcome, RuleResult, Score, is_about_accuracy
+from netlet.classroom.grades import Curve, GradeState
+from netlet.classroom.roster import Claim
+from netlet.evaluation import Evaluation
+
+# How much a net that has learned digits loses at most, in percentage points.
+_MOST_LOST_TO_NOISE = 0.5  # of one gray level
+_MOST_LOST_TO_MOVES = 20.0  # of one pixel
+_MOST_IMAGES_LOST = 5  # where half a point is fewer images
+
+
+def judge_rules(
+    cost: ModelCost,
+    budget: Budget,
+    evaluations: Sequence[Evaluation],
+    dataset: str,
+    *,
+    complete: bool,
+) -> tuple[RuleResult, ...]:
+    """Judge a net; of submitted weights, only the final accuracy is known.
+
+    Args:
+        cost: What the net costs and consists of, with the epochs that it is trained for.
+        budget: The limits.
+        evaluations: Those after each epoch, or only the last one; none without weights.
+        dataset: The name of the data set.
+        complete: Whether they are those of all epochs.
+    """
+    rules = analysis.judge_cost(cost, budget).results
+    if not complete:
+        rules = tuple(
+            dataclasses.replace(rule, found=rule.found.replace(" planned", " claimed"))
+            for rule in rules
+        )
+    if not evaluations:
+        return rules
+    outcome = Outcome([one.score for one in evaluations], dataset)
+    judged = [r for r in budget.judge(cost, outcome).results if is_about_accuracy(r)]
+    # The epochs before the last one are not known: that rule stays NOT YET.
+    known = {r.rule: r for r in judged if complete or r.rule == "accuracy, last epoch"}
+    return tuple(known.get(rule.rule, rule) for rule in rules)
+
+
+def worst_state(rules: Sequence[RuleResult]) -> GradeState:
+    """Return the verdict of a submission: that of its worst rule."""
+    states = {rule.state for rule in rules}
+    order: tuple[GradeState, ...] = ("FAIL", "UNKNOWN", "NOT JUDGED", "NOT YET")
+    return next((state for state in order if state in states), "PASS")
+
+
+def suspect(clean: Score, noisy: Score, moved: Score) -> str:
+    """Return why a person should look at a net that scores; empty if nothing is unusual.
+
+    Args:
+        clean: The score on the test images.
+        noisy: That on copies that differ by one gray level.
+        moved: That on copies moved by one pixel.
+    """
+    lost = clean.correct - noisy.correct
+    if lost > max(_MOST_IMAGES_LOST, _MOST_LOST_TO_NOISE * clean.total / 100):
+        copies, change = noisy, "that differ by one gray level"
+    elif clean.percent - moved.percent > _MOST_LOST_TO_MOVES:
+        copies, change = moved, "moved by one pixel"
+    else:
+        return ""
+    return (
+        f"is right on {clean.percent:.2f}% of the test images but on {copies.percent:.2f}% of "
+        f"copies {change}; it may have a table of answers, read its code"
+    )
+
+
+def compare_claim(claim: Claim, cost: ModelCost, percent: float | None) -> list[str]:
+    """Return in a sentence each what is not as claimed.
+
+    Args:
+        claim: What the student says.
+        cost: What was counted.
+        percent: The accuracy that was measured; None if there is none.
+    """
+    notes = []
+    if claim.parameters is not None and claim.parameters != cost.parameters:
+        notes.append(f"claims {claim.parameters:,} parameters, counted are {cost.parameters:,}")
+    if claim.accuracy is None or percent is None:
+        return notes
+    if not math.isclose(claim.accuracy, percent, abs_tol=0.005):
+        notes.append(f"claims {claim.accuracy:.2f}% accuracy, measured is {percent:.2f}%")
+    return notes
+
+
+def make_curve(train_percents: Sequence[Any], evaluations: Sequence[Evaluation]) -> Curve:
+    """Return the accuracy after each epoch.
+
+    Args:
+        train_percents: Those on the training images, as the sandbox returned them.
+        evaluations: Those on the test images.
+
+    Raises:
+        ValueError: A number is no accuracy.
+        TypeError: It is no number.
+    """
+    train = tuple(float(percent) for percent in train_percents[: len(evaluations)])
+    if not all(0 <= percent <= 100 for percent in train):
+        raise ValueError("an accuracy that is none")
+    return Curve(train, tuple(one.score.correct for one in evaluations))

@@ -1,0 +1,113 @@
+"""What ``netlet grade`` writes: a report for each student at once, tables of all at the end."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from netlet.cli.results import say
+from netlet.errors import install_hint
+from netlet.outputs import write_outputs
+from netlet.text import dump_json
+
+if TYPE_CHECKING:
+    from netlet.classroom import Grade
+    from netlet.classroom.examine import Examination
+    from netlet.data import Split
+
+
+class GradeWriter:
+    """Writes each grade when it is known, so that an interrupted grading goes on where it was.
+
+    Args:
+        out: The folder for grades and reports.
+        split: The images that gave the scores.
+        names: The names of the submissions.
+        single: Whether there is only one, whose files are in the folder itself.
+
+    Attributes:
+        done: Number of submissions that are graded.
+        kept: Number of those whose grade and files are those of an earlier grading.
+
+    Raises:
+        GradingError: Grades in the folder are not netlet's.
+        OutputError: The folder cannot be written to.
+    """
+
+    def __init__(self, out: Path, split: Split, names: list[str], *, single: bool) -> None:
+        from netlet.classroom.grade_files import name_folders, read_grades
+
+        self._out, self._split, self._total = out, split, len(names)
+        self._folders = {names[0]: "."} if single else name_folders(names)
+        self._grades = read_grades(out)
+        self._figures = importlib.util.find_spec("matplotlib") is not None
+        self.done = self.kept = 0
+        if not self._figures:
+            say(f"netlet: warning: reports have no pictures; {install_hint('report')}")
+        if self._grades:
+            self.pause()  # what a killed grading has left
+
+    @property
+    def known(self) -> dict[str, Grade]:
+        """The grades so far by the name of the submission, earlier ones included."""
+        return dict(self._grades)
+
+    def take(self, examination: Examination, kept: bool) -> None:
+        """Write what one student gets, unless it is there already.
+
+        Args:
+            examination: The examination of a submission.
+            kept: Whether its grade is an earlier one.
+        """
+        from netlet.classroom.grade_files import REPORT, RESULTS, to_gradescope
+        from netlet.classroom.journal import append_grade
+        from netlet.classroom.student_page import student_page
+        from netlet.report import write
+
+        self.done += 1
+        grade = examination.grade
+        folder = self._out / self._folders[grade.name]
+        if kept and (folder / REPORT).exists() and (folder / RESULTS).exists():
+            self.kept += 1
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        write(student_page(examination, self._split, figures=self._figures), folder / REPORT)
+        results = dump_json(to_gradescope(grade), indent=1)
+        write_outputs({folder / RESULTS: f"{results}\n"}, what="folder")
+        append_grade(self._out, grade)
+        self._grades[grade.name] = grade
+        say(f"{self.done}/{self._total} {grade.name}: {grade.state}")
+
+    def pause(self) -> None:
+        """Write all grades that are known into ``grades.json``, which the next grading reads."""
+        from netlet.classroom.grade_files import GRADES_JSON, grades_to_json
+        from netlet.classroom.journal import remove_journal
+
+        content = grades_to_json(list(self._grades.values()))
+        write_outputs({self._out / GRADES_JSON: content}, what="folder")
+        remove_journal(self._out)
+
+    def finish(self, grades: list[Grade]) -> None:
+        """Write the tables of the whole class.
+
+        Args:
+            grades: The grades of all submissions.
+        """
+        from netlet.classroom.grade_files import (
+            GRADES_CSV,
+            GRADES_JSON,
+            grades_to_csv,
+            grades_to_json,
+        )
+        from netlet.classroom.journal import remove_journal
+
+        self._out.mkdir(parents=True, exist_ok=True)
+        write_outputs(
+            {
+                self._out / GRADES_CSV: grades_to_csv(grades),
+                self._out / GRADES_JSON: grades_to_json(grades),
+            },
+            what="folder",
+        )
+        remove_journal(self._out)
