@@ -158,6 +158,7 @@ def test_parts_of_a_value_are_slices() -> None:
     assert found[0] == Slice("slice", 1, 1, 1, 1)
     assert Slice("split", 2, 6, 1, 2) in found
     assert found[-1] == Slice("slice", 3, 4, 1, 2)
+    assert not operations(graph_of(lambda net, x: x.narrow(1, 0, x.shape[1])[:, :, 0:99]))
 
 
 def test_the_operands_of_a_subtraction_are_in_order() -> None:

@@ -197,7 +197,8 @@ Workers = Annotated[
         metavar="N",
         min=1,
         max=MAX_WORKERS,
-        help="Number of runs at the same time; one per CPU core, or ten on a CUDA device, if not given.",
+        help="Number of runs at the same time; if not given, one per CPU core, or ten on a "
+        "CUDA device.",
     ),
 ]
 WorkerThreads = Annotated[

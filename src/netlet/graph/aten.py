@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
 import torch
@@ -310,6 +310,11 @@ def _slice(call: Call) -> Operation:
     start = min(max(0, start + x.shape[dim] if start < 0 else start), x.shape[dim])
     length = 1 if removed else call.out.shape[dim]
     return Slice(call.name, dim, start, call.get("step", 1), length, removed)
+
+
+def is_whole_slice(name: str, arguments: Mapping[str, Any], out: torch.Tensor) -> bool:
+    """Return whether an operation cuts nothing off; PyTorch 2.8 calls such for ``x[:]``."""
+    return name in ("slice", "narrow") and out.shape == arguments["self"].shape
 
 
 def split_slices(

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from netlet.graph.aten import split_slices, translate
+from netlet.graph.aten import is_whole_slice, split_slices, translate
 from netlet.graph.aten_names import IDENTITIES, RANDOM, SHAPE_ONLY, SPLITS, VALUE_DEPENDENT
 from netlet.graph.call import Call, bind_arguments, replaced_tensors, written_tensors
 from netlet.graph.execution import Execution
@@ -151,7 +151,9 @@ class Recorder:
         if not inputs:
             operation = constant_everywhere(name, outputs[0])
             self._add(operation, (0,), outputs[0])
-        elif name in IDENTITIES and outputs[0].is_floating_point():
+        elif (name in IDENTITIES or is_whole_slice(name, arguments, outputs[0])) and outputs[
+            0
+        ].is_floating_point():
             operation = None
             self._bind(outputs[0], numbers[0])
         elif name in SPLITS:
