@@ -20,7 +20,14 @@ from netlet.experiments.execution import DataReference, Message, open_channel
 from netlet.experiments.execution.local import WorkerDiedError
 from netlet.experiments.execution.net_files import pack_net
 from netlet.experiments.execution.runner import RESTARTED, TaskEnd, TaskRunner
-from netlet.experiments.execution.task import CHECKPOINT, WARNING, WEIGHTS, RunTask
+from netlet.experiments.execution.task import (
+    CHECKPOINT,
+    WARNING,
+    WEIGHTS,
+    RunTask,
+    TaskResult,
+    run_task,
+)
 from netlet.files import read_regular
 from netlet.records import Run, RunConfig
 from netlet.text import count_noun, dump_json
@@ -67,7 +74,7 @@ def train_seeds(
     Raises:
         NetError: The code of the net cannot be read.
     """
-    with open_channel(executor) as channel, TaskRunner(executor, channel) as runner:
+    with open_channel(executor) as channel, TaskRunner(executor, channel, run_task) as runner:
         shared = None if data is None else channel.share(data)
         training = _SeedTraining(config, folder, runner, on_event, shared)
         try:
@@ -95,7 +102,7 @@ class _SeedTraining:
         self,
         config: RunConfig,
         folder: Path,
-        runner: TaskRunner,
+        runner: TaskRunner[RunTask, TaskResult],
         on_event: OnEvent,
         data: DataReference | None,
     ) -> None:
@@ -162,7 +169,7 @@ class _SeedTraining:
         total, score = values["total_epochs"], values.get("score", "")
         self._on_event(WorkerEvent(self._worker_of(seed), seed, values["epochs"], total, score))
 
-    def _end(self, seed: int, end: TaskEnd) -> None:
+    def _end(self, seed: int, end: TaskEnd[RunTask, TaskResult]) -> None:
         """Write the record of a task that has ended, or note why there is none.
 
         A seed is reported as finished once its record is on the disk.

@@ -6,15 +6,16 @@ import dataclasses
 import queue
 import time
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Generic, Protocol, Self, TypeVar
 
-from netlet.experiments.execution.channel import Channel
+from netlet.experiments.execution.channel import Channel, Sender
 from netlet.experiments.execution.local import WorkerDiedError
 from netlet.experiments.execution.message import Message
-from netlet.experiments.execution.task import CHECKPOINT, RunTask, TaskResult, run_task
+from netlet.experiments.execution.task import CHECKPOINT
 
 RESTARTED = "restarted"  # the kind of a message of the runner itself
 _MAX_RESTARTS = 2  # of a task
@@ -23,16 +24,44 @@ _LATE_S = 5.0  # how long to wait for messages that a task has sent before its e
 _DIED = (WorkerDiedError, BrokenExecutor)
 
 
+class Task(Protocol):
+    """What a worker is asked to do: a frozen dataclass with at least these fields."""
+
+    @property
+    def number(self) -> int:
+        """Names the task in its messages."""
+
+    @property
+    def checkpoint(self) -> bytes | None:
+        """The content of the checkpoint to resume from."""
+
+    @property
+    def sender(self) -> Sender | None:
+        """Where messages go."""
+
+
+class Result(Protocol):
+    """What a worker returns."""
+
+    @property
+    def sent(self) -> int:
+        """The number of messages that were sent."""
+
+
+_T = TypeVar("_T", bound=Task)
+_R = TypeVar("_R", bound=Result)
+
+
 @dataclass(frozen=True)
-class TaskEnd:
+class TaskEnd(Generic[_T, _R]):
     """The end of a task: a result or an error."""
 
-    task: RunTask
-    result: TaskResult | None
+    task: _T
+    result: _R | None
     error: Exception | None = None
 
 
-class TaskRunner:
+class TaskRunner(Generic[_T, _R]):
     """Runs tasks in an executor.
 
     As a context manager, it cancels at the end what has not begun.
@@ -40,12 +69,13 @@ class TaskRunner:
     Args:
         executor: Any executor.
         channel: The way back from its tasks (:func:`~netlet.experiments.execution.open_channel`).
+        function: Does a task; it is called in a worker.
     """
 
-    def __init__(self, executor: Executor, channel: Channel) -> None:
-        self._executor, self._channel = executor, channel
-        self._tasks: dict[int, RunTask] = {}
-        self._futures: dict[int, Future[TaskResult]] = {}
+    def __init__(self, executor: Executor, channel: Channel, function: Callable[[_T], _R]) -> None:
+        self._executor, self._channel, self._function = executor, channel, function
+        self._tasks: dict[int, _T] = {}
+        self._futures: dict[int, Future[_R]] = {}
         self._restarts: dict[int, int] = {}
         self._received: Counter[int] = Counter()  # messages of the present worker of each task
         self._done: queue.SimpleQueue[int] = queue.SimpleQueue()
@@ -69,7 +99,7 @@ class TaskRunner:
         """The number of tasks that have not ended."""
         return len(self._tasks)
 
-    def submit(self, task: RunTask) -> None:
+    def submit(self, task: _T) -> None:
         """Run a task; its ``sender`` is set here.
 
         Args:
@@ -77,8 +107,9 @@ class TaskRunner:
         """
         number = task.number
         self._received[number] = 0
-        self._tasks[number] = task = dataclasses.replace(task, sender=self._channel.sender)
-        future = self._executor.submit(run_task, task)
+        task = dataclasses.replace(task, sender=self._channel.sender)  # type: ignore[type-var]
+        self._tasks[number] = task
+        future = self._executor.submit(self._function, task)
         self._futures[number] = future
         future.add_done_callback(lambda _: self._note_done(number))
 
@@ -90,7 +121,7 @@ class TaskRunner:
         if future := self._futures.pop(number, None):
             future.cancel()
 
-    def wait(self, timeout_s: float = 1.0) -> list[Message | TaskEnd]:
+    def wait(self, timeout_s: float = 1.0) -> list[Message | TaskEnd[_T, _R]]:
         """Return what has happened, in order; wait for something.
 
         A task whose worker has died is started again, at most twice, from the last checkpoint that
@@ -99,7 +130,7 @@ class TaskRunner:
         Args:
             timeout_s: How long to wait at most; then the list is empty.
         """
-        found: list[Message | TaskEnd] = [*self._receive(timeout_s)]
+        found: list[Message | TaskEnd[_T, _R]] = [*self._receive(timeout_s)]
         while True:
             try:
                 number = self._done.get_nowait()
@@ -122,11 +153,12 @@ class TaskRunner:
             if CHECKPOINT in message.content:
                 task = self._tasks[message.task]
                 checkpoint = message.content[CHECKPOINT]
-                self._tasks[message.task] = dataclasses.replace(task, checkpoint=checkpoint)
+                task = dataclasses.replace(task, checkpoint=checkpoint)  # type: ignore[type-var]
+                self._tasks[message.task] = task
         return found
 
     def _receive_last(
-        self, number: int, future: Future[TaskResult], error: BaseException | None
+        self, number: int, future: Future[_R], error: BaseException | None
     ) -> list[Message]:
         """Return what a task sent before it ended, which may still be on its way."""
         found = self._receive(0)
@@ -139,7 +171,7 @@ class TaskRunner:
             found += self._receive(_QUIET_S)
         return found
 
-    def _end(self, number: int) -> list[Message | TaskEnd]:
+    def _end(self, number: int) -> list[Message | TaskEnd[_T, _R]]:
         """Return the end of a task, or start it again."""
         future = self._futures.pop(number)
         error: BaseException | None
@@ -147,7 +179,7 @@ class TaskRunner:
             error = future.exception()
         except CancelledError as cancelled:
             error = cancelled
-        found: list[Message | TaskEnd] = [*self._receive_last(number, future, error)]
+        found: list[Message | TaskEnd[_T, _R]] = [*self._receive_last(number, future, error)]
         if isinstance(error, _DIED):
             restarts = self._restarts.get(number, 0)
             if restarts < _MAX_RESTARTS:

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import json
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -83,7 +83,7 @@ def run_task(task: RunTask) -> TaskResult:
     config = RunConfig.from_dict(task.config, f"seed {task.config.get('seed')}")
     torch.set_num_threads(config.threads)
     reporter = _Reporter(task)
-    with _collect_warnings(reporter), load_task_experiment(config, task.code) as experiment:
+    with collect_warnings(reporter.warn), load_task_experiment(config, task.code) as experiment:
         data = load_task_data(config, task.data)
         resume = None
         if task.checkpoint is not None:
@@ -120,7 +120,7 @@ def run_tasks(tasks: Sequence[RunTask]) -> list[TaskResult | Exception]:
     reporters = [_Reporter(task) for task in tasks]
     # A warning is passed on whichever seed has led to it.
     with (
-        _collect_warnings(reporters[0]),
+        collect_warnings(reporters[0].warn),
         load_task_experiment(first, tasks[0].code) as experiment,
     ):
         runs = experiment.run_together(
@@ -236,15 +236,19 @@ class _Reporter(Callback):
 
 
 @contextlib.contextmanager
-def _collect_warnings(reporter: _Reporter) -> Iterator[None]:
-    """Report netlet's and PyTorch's warnings within the block; others are shown as usual."""
+def collect_warnings(warn: Callable[[str], object]) -> Iterator[None]:
+    """Collect netlet's and PyTorch's warnings within the block; others are shown as usual.
+
+    Args:
+        warn: A function that is called with the text of each.
+    """
     with warnings.catch_warnings():
         otherwise = warnings.showwarning
 
         def show(message: Warning | str, category: type[Warning], *rest: Any) -> None:
             ours = issubclass(category, NetletWarning)
             if ours or is_library_file(str(rest[0])):
-                reporter.warn(str(message) if ours else " ".join(str(message).split()))
+                warn(str(message) if ours else " ".join(str(message).split()))
             else:
                 otherwise(message, category, *rest)
 
