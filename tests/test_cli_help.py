@@ -137,10 +137,12 @@ def test_completion_offers_commands_options_and_names() -> None:
 
 
 def test_search_names_its_spaces() -> None:
-    from netlet.experiments.search.spaces import SPACES
+    from netlet.cli.search import space_names
+    from netlet.experiments.search.space_file import SPACES
 
     (name,) = (param for param in COMMANDS["netlet search"].params if param.name == "name")
-    assert name.help == f"Search space: {', '.join(SPACES)}."
+    assert name.help == f"Search space: a TOML file, or one of {', '.join(SPACES)}."
+    assert space_names() == list(SPACES)
 
 
 def test_the_install_option_is_there(netlet: Netlet) -> None:

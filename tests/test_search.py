@@ -1,99 +1,139 @@
-"""The search: nets that fill a budget, and trials that can be repeated."""
+"""The search: trials on held-out images, stopped at rungs, recorded and repeated."""
 
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
+from concurrent.futures import Executor
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+from helpers import Inline, Netlet
 
-from netlet import nets, recipes
-from netlet.errors import NetError, RecordError
-from netlet.experiments.search.fitting import count_parameters, fit_widths
-from netlet.experiments.search.spaces import SPACES, find_space
+from netlet import recipes
+from netlet.errors import (
+    DataError,
+    NetError,
+    NetletWarning,
+    OutputError,
+    RecordError,
+    SearchError,
+    TrainingError,
+)
+from netlet.experiments.execution import WorkerDiedError
+from netlet.experiments.search.engine import TrialEvent
+from netlet.experiments.search.leg import Leg, run_leg
+from netlet.experiments.search.repeat import repeat_trial
+from netlet.experiments.search.sharp_score import calibrated_nll
+from netlet.experiments.search.space import Space
+from netlet.experiments.search.space_file import load_search
+from netlet.experiments.search.train_command import train_command
 from netlet.experiments.search.trials import (
     Trial,
     append_result,
     read_results,
-    repeat_trial,
-    run_trial,
+    remove_unfinished_line,
+    trial_from_line,
 )
-from netlet.recipes import STEADY
-from netlet.records import to_json_value
+from netlet.records import read_trials, to_json_value
+
+ROOT = Path(__file__).parent.parent
+SPACE = """\
+budget = { params_below = 600 }
+recipe = "quick"
+epochs = 2
+shapes = ["1k5s2 P 2"]
+folds = 3
+rungs = [1]
+
+[vary]
+backend = "eager"
+augment = "none"
+batch_size = 100
+peak_lr = { log_uniform = [0.001, 0.02] }
+label_smoothing = [0.0, 0.1]
+"""
+needs_optuna = pytest.mark.skipif(
+    not __import__("importlib.util").util.find_spec("optuna"),
+    reason="optuna is not installed: pip install -e '.[search]'",
+)
 
 
-@pytest.mark.parametrize("shape", ["1 1 P 1.5 1.75 2 2", "1k5s2 d1.5 x1 P 2p"])
-@pytest.mark.parametrize("below", [900, 8_000])
-def test_a_shape_is_widened_until_the_budget_is_full(shape: str, below: int) -> None:
-    net = fit_widths(shape, below)
-    assert 0.8 * below < count_parameters(net) < below
-    assert len(net.split()) == len(shape.split())
-    assert [word.strip("0123456789.") for word in net.split()][-1] == [
-        w.strip("0123456789.") for w in shape.split()
-    ][-1]
-    # No layer can be wider by one.
-    words = net.split()
-    for i, word in enumerate(words):
-        if word != "P":
-            digits = "".join(
-                letter for letter in word.lstrip("xd") if letter.isdigit() or letter == "k"
-            ).split("k")[0]
-            wider = word.replace(digits, str(int(digits) + 1), 1)
-            assert count_parameters(" ".join([*words[:i], wider, *words[i + 1 :]])) >= below
+@pytest.fixture
+def space(tmp_path: Path) -> Space:
+    (tmp_path / "mine.toml").write_text(SPACE)
+    found = load_search(tmp_path / "mine.toml")
+    assert isinstance(found, Space)
+    return found
 
 
-def test_a_space_suggests_nets_within_its_limit_and_valid_recipes() -> None:
-    optuna = pytest.importorskip(
-        "optuna", reason="optuna is not installed: pip install -e '.[search]'"
-    )
-    from netlet.experiments.search.engine import _to_optuna
+def search(
+    space: Space, path: Path, trials: int, executor: Executor | None = None, **options: Any
+) -> Any:
+    from netlet.experiments.search.run import run_search
 
-    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    for space in SPACES.values():
-        suggestion = study.ask()
-        net, changes = space.suggest(suggestion)
-        assert count_parameters(net) < space.below
-        recipe = recipes.recipe_from_json(to_json_value(STEADY) | dict(changes))
-        assert recipe.epochs == space.epochs
-        result = {"params": suggestion.params, "correct": 99, "total": 100}
-        known = _to_optuna(result, space)
-        assert known.params == suggestion.params
-        assert known.value == 0.99
-    with pytest.raises(ValueError, match="not in"):
-        _to_optuna(result | {"params": suggestion.params | {"shape": "gone"}}, space)
+    return run_search(space, path, trials, 1, executor=executor or Inline(), **options)
 
 
-def test_an_unknown_space_is_refused() -> None:
-    with pytest.raises(NetError, match=r"no search space 'spek'; did you mean 'speck'\?"):
-        find_space("spek")
+# --- trials
 
 
-@pytest.mark.usefixtures("blobs_for_mnist")
-def test_a_trial_is_a_line_that_can_be_run_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("netlet.experiments.search.trials.VAL", 100)
-    changes = {
-        "epochs": 1,
-        "augment": [to_json_value(warp) for warp in recipes.AUGMENTS["elastic"]],
-        "optimizer": "soap",
-        "backend": "eager",
-    }
-    first = run_trial(Trial(net="4k5s2 P 6", recipe="steady", changes=changes, seed=3, draw=1))
-    assert first["total"] == 100
-    assert first["parameters"] == count_parameters("4k5s2 P 6")
+CHANGES = {
+    "epochs": 1,
+    "augment": [to_json_value(warp) for warp in recipes.AUGMENTS["elastic"]],
+    "optimizer": "soap",
+    "backend": "eager",
+}
+TRIAL = Trial(net="4k5s2 P 6", recipe="steady", changes=CHANGES, seed=3, fold=0, folds=6)
+
+
+def run(trial: Trial, **options: Any) -> dict[str, Any]:
+    """Return the line of a trial that is trained to its end."""
+    result = run_leg(Leg(number=0, trial=trial, until=trial.changes["epochs"], **options))
+    return {**trial.to_dict(), "state": "finished", "epochs": 1, **result.outcome}
+
+
+def test_a_trial_is_a_line_that_can_be_run_again(blobs_for_mnist: Path, tmp_path: Path) -> None:
+    first = run(TRIAL)
+    assert (first["total"], first["fold"], first["folds"]) == (100, 0, 6)
     file = tmp_path / "trials" / "x.jsonl"
     append_result(first, file)
     (line,) = read_results(file)
-    assert line == json.loads(json.dumps(first))
-    again = run_trial(
-        Trial(**{name: line[name] for name in ("net", "recipe", "changes", "seed", "draw")})
-    )
-    assert (again["correct"], again["loss"]) == (first["correct"], first["loss"])
-    other = run_trial(Trial(net="4k5s2 P 6", recipe="steady", changes=changes, seed=3, draw=2))
+    assert line == json.loads(json.dumps({"schema": 2, **first}))
+    assert trial_from_line(line, "line 1") == TRIAL
+    found = repeat_trial(file, 1)
+    assert found.identical
+    assert found.repeated["loss"] == line["loss"]
+    other = run(dataclasses.replace(TRIAL, fold=1))
     assert other["loss"] != first["loss"]
-    assert nets.find_net(line["net"]).source == "notation"
+    append_result(first | {"weights_digest": "0" * 64}, file)
+    assert not repeat_trial(file, 2).identical
+
+
+def test_a_trial_of_an_earlier_version_can_be_run_again(
+    blobs_for_mnist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("netlet.experiments.search.trials.VAL", 100)
+    trial = dataclasses.replace(TRIAL, fold=None, folds=None, draw=2)
+    first = run(trial)
+    old = {name: first[name] for name in ("net", "recipe", "changes", "seed", "draw", "params")}
+    old |= {name: first[name] for name in ("parameters", "epochs", "correct", "total")}
+    file = tmp_path / "x.jsonl"
+    file.write_text(json.dumps(old | {"loss": round(first["loss"], 5)}) + "\n")
+    found = repeat_trial(file, 1)
+    assert found.identical
+    assert found.repeated["draw"] == 2
+
+
+def test_the_recorded_trials_of_earlier_versions_can_be_read() -> None:
+    lines = read_results(ROOT / "results" / "trials" / "frontier.jsonl")
+    assert len(lines) == 96
+    assert all(trial_from_line(line, "a line").draw is not None for line in lines)
+    assert len(read_results(ROOT / "results" / "trials" / "clock.jsonl")) == 718
 
 
 NET = """
@@ -104,22 +144,20 @@ class Net(nn.Sequential):
 """
 
 
-@pytest.mark.usefixtures("blobs_for_mnist")
 def test_a_trial_of_a_file_keeps_its_dropout_and_records_its_code(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    blobs_for_mnist: Path, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("netlet.experiments.search.trials.VAL", 100)
     source, file = tmp_path / "mine.py", tmp_path / "x.jsonl"
     source.write_text(NET)
     changes = {"epochs": 1, "augment": [], "backend": "eager"}
-    trial = Trial(net=f"{source}:Net", recipe="steady", changes=changes, seed=0, draw=0)
-    first = run_trial(trial, trust=True)
+    trial = dataclasses.replace(TRIAL, net=f"{source}:Net", changes=changes)
+    first = run(trial, trust=True)
     dropped = dataclasses.replace(trial, changes=changes | {"dropout": 0.0})
-    assert run_trial(dropped, trust=True)["loss"] != first["loss"]
+    assert run(dropped, trust=True)["loss"] != first["loss"]
     append_result(first, file)
-    recorded, again = repeat_trial(file, 1, trust=True)
-    assert again["loss"] == recorded["loss"]
-    assert recorded["source_digest"] == again["source_digest"]
+    found = repeat_trial(file, 1, trust=True)
+    assert found.identical
+    assert found.recorded["source_digest"] == found.repeated["source_digest"]
     with pytest.raises(NetError, match="--trust"):
         repeat_trial(file, 1)
     source.write_text(NET.replace("0.5", "0.4"))
@@ -132,29 +170,297 @@ def test_a_trial_of_a_file_keeps_its_dropout_and_records_its_code(
         repeat_trial(file, 2, trust=True)
 
 
-@pytest.mark.usefixtures("blobs_for_mnist")
-def test_a_search_continues_from_its_file_and_repeats_a_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("margin", [0.5, 4.0, 40.0])
+@pytest.mark.parametrize(("wrong", "score"), [(0.1, 0.3251), (0.01, 0.99 * 0.01005 + 0.01 * 3)])
+def test_the_calibrated_score_does_not_depend_on_how_confident_a_net_is(
+    margin: float, wrong: float, score: float
 ) -> None:
-    pytest.importorskip("optuna", reason="optuna is not installed: pip install -e '.[search]'")
-    from concurrent.futures import ThreadPoolExecutor
+    # Two classes, each image with the same confidence: the best temperature makes that the accuracy.
+    labels = torch.zeros(400, dtype=torch.int64)
+    labels[: round(400 * wrong)] = 1  # as many in each half
+    logits = torch.tensor([[margin, 0.0]]).repeat(400, 1)
+    assert calibrated_nll(logits, labels) == pytest.approx(score, rel=0.01)  # at most 3 an image
 
-    from netlet.experiments.search import engine, trials
-    from netlet.experiments.search.spaces import Space
 
-    # Threads instead of processes: only these see the blobs.
-    monkeypatch.setattr(engine, "ProcessPoolExecutor", lambda n, **_: ThreadPoolExecutor(n))
-    monkeypatch.setattr("netlet.experiments.search.trials.VAL", 100)
-    space = Space(below=600, epochs=1, shapes=("1k5s2 P 2",))
-    file, seen = tmp_path / "x.jsonl", []
-    assert engine.run_search(space, file, 1, 1, seen.append) == 0
-    assert engine.run_search(space, file, 1, 1, seen.append) == 0
+def test_a_line_is_added_or_the_file_stays_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "x.jsonl"
+    append_result({"seed": 1}, file)
+    file.write_bytes(file.read_bytes().rstrip(b"\n"))  # edited by hand
+    append_result({"seed": 2}, file)
+    assert [line["seed"] for line in read_results(file)] == [1, 2]
+    before = file.read_bytes()
+
+    def fail(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", fail)
+    with pytest.raises(OutputError, match="No space left on device"):
+        append_result({"seed": 3}, file)
+    assert file.read_bytes() == before
+
+
+def test_a_line_that_a_crash_has_cut_off_is_removed(tmp_path: Path) -> None:
+    file = tmp_path / "x.jsonl"
+    append_result({"seed": 1}, file)
+    whole = file.read_bytes()
+    remove_unfinished_line(file)
+    assert file.read_bytes() == whole
+    file.write_bytes(whole + whole[:9])
+    with pytest.warns(NetletWarning, match="its last line was cut off"):
+        remove_unfinished_line(file)
+    assert file.read_bytes() == whole
+    file.write_bytes(whole[:9])
+    with pytest.warns(NetletWarning, match="its last line was cut off"):
+        remove_unfinished_line(file)
+    assert file.read_bytes() == b""
+
+
+def test_the_command_of_a_trial_trains_its_recipe() -> None:
+    line = {"net": "8 P 12", "recipe": "steady", "changes": CHANGES | {"nesterov": False}}
+    assert train_command(line) == (
+        "netlet train '8 P 12' --recipe steady --set epochs=1 --set augment=elastic "
+        "--set optimizer=soap --set backend=eager --set nesterov=false"
+    )
+    turned = [CHANGES["augment"][0] | {"rotate_deg": 9.5}]  # type: ignore[index]
+    words = train_command(line | {"changes": {"augment": turned}})
+    assert words is not None
+    assert "--set augment=light --set augment.rotate_deg=9.5" in words
+    assert train_command(line | {"changes": {"augment": [*turned, *turned]}}) is None
+
+
+# --- searches
+
+
+@needs_optuna
+def test_a_search_reads_no_test_images_and_learns_from_its_file(
+    space: Space,
+    blobs_without_test: Path,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    file, events = tmp_path / "x.jsonl", list[TrialEvent]()
+    first = search(space, file, 2, on_event=events.append)
     assert capfd.readouterr().err == ""  # no log of Optuna's
-    results = list(read_results(file))
-    assert [result["seed"] for result in results] == [0, 1]
-    assert results == json.loads(json.dumps(seen))
-    recorded, repeated = trials.repeat_trial(file, 2)
-    assert recorded == results[1]
-    assert (repeated["correct"], repeated["loss"]) == (recorded["correct"], recorded["loss"])
-    with pytest.raises(RecordError, match="has 2 lines; line 3 does not exist"):
-        trials.repeat_trial(file, 3)
+    lines = read_results(file)
+    assert [dict(line, schema=2) for line in first.lines] == lines
+    assert [(line["seed"], line["fold"], line["folds"]) for line in lines] == [(0, 0, 3), (1, 1, 3)]
+    assert [event.line for event in events if event.line] == list(first.lines)
+    for line in lines:
+        assert (line["state"], line["total"], line["space"]) == ("finished", 200, "mine")
+        assert line["parameters"] < 600
+        assert line["commit"] == line["environment"]["commit"]
+        assert set(line["params"]) == {"peak_lr", "label_smoothing"}
+    again = search(space, file, 3, resume=True)
+    assert (len(again.known), len(again.lines), again.unusable) == (2, 1, 0)
+    assert search(space, file, 3, resume=True).lines == ()
+    # A trial that went on from its rung has the same bits as one that was trained in one go.
+    assert repeat_trial(file, 3).identical
+    with pytest.raises(RecordError, match="has 3 lines; line 4 does not exist"):
+        repeat_trial(file, 4)
+    with pytest.raises(RecordError, match="a trial used seed 2 already"):
+        read_trials(file, [2])
+
+
+@needs_optuna
+def test_lines_of_a_changed_space_are_counted_and_not_learned_from(
+    space: Space, blobs_for_mnist: Path, tmp_path: Path
+) -> None:
+    from netlet.experiments.search.fitting import Images
+    from netlet.experiments.search.sampler import Sampler
+
+    class Both:
+        def suggest_categorical(self, name: str, choices: Any) -> Any:
+            return choices[0]
+
+        def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
+            return high
+
+    candidate = space.choose(Both(), Images())  # type: ignore[arg-type]
+    line = {
+        "net": candidate.net,
+        "recipe": "quick",
+        "changes": json.loads(json.dumps(candidate.changes)),
+        "epochs": 2,
+        "seed": 7,
+        "fold": 1,
+        "folds": 3,
+        "dataset": "mnist",
+        "data_digest": "d",
+        "params": {"peak_lr": 0.02, "label_smoothing": 0.0},
+        "state": "stopped",
+        "correct": 9,
+        "total": 10,
+        "correct_by_epoch": [9],
+    }
+    assert Sampler(space, Images(), "d", [line]).known == [line]
+    failed = {**line, "state": "failed"}
+    for name in ("correct", "total", "correct_by_epoch"):
+        del failed[name]
+    assert Sampler(space, Images(), "d", [failed]).known == [failed]
+    changed = [
+        line | {"data_digest": "e"},
+        line | {"folds": 4},
+        line | {"epochs": 3},
+        line | {"net": "1 P 1"},
+        line | {"params": {"peak_lr": 0.2, "label_smoothing": 0.0}},
+        line | {"params": {"peak_lr": 0.02}},
+        line | {"params": None},
+        {"seed": 3},
+    ]
+    assert Sampler(space, Images(), "d", changed).known == []
+    wider = dataclasses.replace(space, keep=0.9)  # what may stop earlier is no other space
+    assert Sampler(wider, Images(), "d", [line]).known == [line]
+
+
+@needs_optuna
+def test_the_worst_trials_are_stopped_at_a_rung_and_can_be_repeated(
+    space: Space,
+    blobs_for_mnist: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from netlet.experiments.search import sampler
+
+    monkeypatch.setattr(sampler, "_FIRST", 1)
+    file = tmp_path / "x.jsonl"
+    search(dataclasses.replace(space, keep=0.01), file, 4)
+    lines = read_results(file)
+    stopped = [line for line in lines if line["state"] == "stopped"]
+    assert lines[0]["state"] == "finished"
+    assert stopped
+    best = 0
+    for line in lines:  # in the order in which they ended
+        (first, *rest) = line["correct_by_epoch"]
+        assert bool(rest) == (first >= best) == (line["state"] == "finished")
+        best = max(best, first)
+    assert (stopped[0]["nll"], stopped[0]["train_correct"]) == (None, None)
+    assert repeat_trial(file, 1 + lines.index(stopped[0])).identical
+
+
+@needs_optuna
+def test_dead_workers_and_failed_trials_are_survived_and_recorded(
+    space: Space, blobs_for_mnist: Path, tmp_path: Path
+) -> None:
+    died, diverged = WorkerDiedError(-9), TrainingError("the loss is nan at epoch 1, step 3")
+    file = tmp_path / "x.jsonl"
+    # The first trial dies twice and goes on, the second diverges, the third dies too often.
+    executor = Inline(died, died, None, None, diverged, died, died, died)
+    with pytest.warns(NetletWarning, match="its process died"):
+        result = search(space, file, 4, executor)
+    lines = read_results(file)
+    assert [line["state"] for line in lines] == ["finished", "failed", "failed", "finished"]
+    assert [line["restarts"] for line in lines] == [2, 0, 2, 0]
+    assert lines[1]["error"] == str(diverged)
+    assert lines[2]["error"] == "its process died (code -9)"
+    assert [line["seed"] for line in result.lines] == [0, 1, 2, 3]
+    with pytest.raises(RecordError, match=r"line 2: the trial failed .* no result to compare"):
+        repeat_trial(file, 2)
+    assert repeat_trial(file, 1).identical
+
+
+@needs_optuna
+def test_a_search_whose_trials_all_fail_ends(
+    space: Space, blobs_for_mnist: Path, tmp_path: Path
+) -> None:
+    gone = [DataError("train-images: gone")] * 9
+    with pytest.raises(SearchError, match="5 trials in a row failed, the last one since train-im"):
+        search(space, tmp_path / "x.jsonl", 9, Inline(*gone))
+    assert len(read_results(tmp_path / "x.jsonl")) == 5
+
+
+@needs_optuna
+def test_the_command_prints_each_trial_the_best_and_a_plot(
+    netlet: Netlet, blobs_for_mnist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from netlet.experiments.search import run as module
+
+    monkeypatch.setattr(module, "open_executor", lambda *_, **__: nullcontext(Inline()))
+    (tmp_path / "mine.toml").write_text(SPACE)
+    words = ("search", "mine.toml", "--trials", "2", "--resume", "--workers", "1")
+    code, out, err = netlet(*words, "--plot", "mine.svg")
+    assert code == 0, err
+    assert [line.partition(":")[0] for line in err.splitlines()] == [
+        "trial 1",
+        "trial 2",
+        "drawn into mine.svg",
+    ]
+    assert "2 trials (2 finished), 0 before" in out
+    assert "the best again: netlet train " in out
+    assert out.endswith("recorded in trials/mine.jsonl\n")
+    svg = Path("mine.svg").read_text()
+    assert "peak_lr" in svg
+    assert "best so far" in svg
+    code, out, err = netlet(*words, "--json")
+    document = json.loads(out)
+    assert (code, document["trials"], document["known"]) == (0, [], 2)
+    assert document["best"]["state"] == "finished"
+    code, out, _ = netlet("search", "mine.toml", "--repeat", "1")
+    assert (code, out.splitlines()[-1]) == (0, "the results are identical")
+
+
+def test_a_terminal_shows_a_table_of_running_and_best_trials(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from netlet.cli import search_progress
+
+    monkeypatch.setattr(search_progress, "stderr_is_terminal", lambda: True)
+    progress = search_progress.SearchProgress("mine", 3)
+    line = {"state": "finished", "correct": 9_900, "total": 10_000, "loss": 0.1}
+    line |= {"parameters": 590, "net": "1k5s2 P 2"}
+    progress.begin([line | {"correct": 9_800}])
+    progress(TrialEvent(trial=TRIAL, epochs=1, total_epochs=4, correct=97, total=100))
+    progress(TrialEvent(trial=TRIAL, epochs=4, total_epochs=4, line=line))
+    progress(
+        TrialEvent(trial=TRIAL, epochs=1, total_epochs=4, line={"state": "failed", "error": "x"})
+    )
+    progress.close()
+    err = capsys.readouterr().err
+    assert "search mine: 2 of 3 trials (1 failed)" in err
+    assert "seed 3: epoch 1/4 97.00%" in err
+    assert "best 1: 99.00% with 590 parameters: 1k5s2 P 2" in err
+    assert "best 2: 98.00%" in err
+
+
+def test_ctrl_c_says_what_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
+    from netlet.cli.search_progress import show_search
+
+    with pytest.raises(KeyboardInterrupt), show_search("mine", Path("x.jsonl")):
+        raise KeyboardInterrupt
+    err = capsys.readouterr().err
+    assert err == (
+        "interrupted; the trials that have ended are in x.jsonl, run the same command with "
+        "--resume for the rest\n"
+    )
+
+
+@needs_optuna
+@pytest.mark.slow
+def test_a_worker_that_is_killed_costs_a_search_one_epoch(
+    space: Space, digits_file: Path, tmp_path: Path
+) -> None:
+    import os
+    import signal
+
+    from netlet.experiments.search.run import run_search
+
+    own = dataclasses.replace(space, dataset=str(digits_file), epochs=30, rungs=())
+    killed: list[int] = []
+
+    def kill(event: TrialEvent) -> None:
+        if event.epochs == 3 and not killed:
+            import multiprocessing
+
+            (child,) = [one for one in multiprocessing.active_children() if one.pid]
+            killed.append(child.pid or 0)
+            os.kill(killed[0], signal.SIGKILL)
+
+    with pytest.warns(NetletWarning, match="another worker goes on"):
+        run_search(own, tmp_path / "x.jsonl", 2, 1, kill)
+    lines = read_results(tmp_path / "x.jsonl")
+    assert [(line["state"], line["restarts"]) for line in lines] == [
+        ("finished", 1),
+        ("finished", 0),
+    ]
+    assert repeat_trial(tmp_path / "x.jsonl", 1).identical

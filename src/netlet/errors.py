@@ -102,6 +102,10 @@ class DamagedRecordError(RecordError):
     """A record that cannot be read, has another form than netlet writes, or contradicts itself."""
 
 
+class SearchError(NetletError):
+    """A search file that is missing or invalid, or a search that cannot go on."""
+
+
 class LadderError(NetletError):
     """A ladder that is missing, incomplete or not trained yet."""
 

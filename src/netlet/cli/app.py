@@ -96,8 +96,8 @@ add_command(
 add_command(
     app,
     search.search,
-    "netlet search speck --trials 40",
-    "netlet search speck --repeat 12",
+    "netlet search speck --trials 40 --plot speck.svg",
+    "netlet search my_space.toml --trials 100 --resume",
     group=DESIGN,
 )
 add_command(

@@ -2,29 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from netlet.cli.options import Json, Trust, Workers
+from netlet.cli.options import DataDir, Json, Trust, Workers
 from netlet.cli.results import print_json, print_result, say
-from netlet.errors import OutputError
+from netlet.cli.search_progress import describe_line, show_search
+from netlet.cli.settings import safe_folder_name
+from netlet.errors import OutputError, ReportError, SearchError
+from netlet.files import read_regular
 from netlet.outputs import check_output
 from netlet.processor_load import cpu_cores
+
+if TYPE_CHECKING:
+    from netlet.experiments.search.contrasts import ArmResult, Difference
+    from netlet.experiments.search.run import SearchResult
+    from netlet.experiments.search.space import Search
+
+_PLOTS = (".svg", ".pdf", ".png")
+_TRIALS = 20  # of a space, if --trials is not given
+_SHOWN = 5  # trials in the table at the end
+_FOLDER = Path("trials")
+
+
+def space_names() -> list[str]:
+    """Return what shell completion offers for a search space."""
+    folder = Path(__file__).parents[1] / "experiments" / "search" / "spaces"
+    return sorted(path.stem for path in folder.glob("*.toml"))
 
 
 def search(
     name: Annotated[
         str,
-        typer.Argument(metavar="SPACE", help="Search space: mnistnet_2, mnistnet_3, crest, speck."),
+        typer.Argument(
+            metavar="SPACE",
+            help="Search space: a TOML file, or one of crest, mnistnet_2, mnistnet_3, speck.",
+            autocompletion=space_names,
+        ),
     ],
     trials: Annotated[
-        int,
-        typer.Option("--trials", metavar="N", min=1, max=100_000, help="Number of trials to run."),
-    ] = 20,
+        int | None,
+        typer.Option(
+            "--trials",
+            metavar="N",
+            min=0,
+            max=100_000,
+            help="Number of trials to run; 20 if not given, of a comparison all its runs.",
+        ),
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Count the trials that the file holds: run only the rest of --trials.",
+        ),
+    ] = False,
     workers: Workers = None,
+    data_dir: DataDir = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -34,6 +71,18 @@ def search(
             help="JSON Lines file that trials are added to; trials/SPACE.jsonl if not given.",
         ),
     ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(
+            "--plot",
+            metavar="FILE",
+            help="Draw all trials of the file into this .svg, .pdf or .png at the end.",
+        ),
+    ] = None,
+    toml: Annotated[
+        bool,
+        typer.Option("--toml", help="Print SPACE as TOML instead, to start a file of your own."),
+    ] = False,
     repeat: Annotated[
         int | None,
         typer.Option(
@@ -48,58 +97,190 @@ def search(
 ) -> None:
     """Search for a net and a recipe that fit a budget.
 
-    SPACE says which nets and recipes are tried, and the budget. A trial trains one of them and
-    scores it on images held out of the training set; no trial sees the test images. The search
-    continues from the trials that the file holds. It needs the extra 'search'
-    (pip install '.[search]' in a checkout).
+    SPACE says which nets and recipes are tried, and the budget (docs/search.md). A trial trains one
+    of them and scores it on a part of the training images; no trial reads the test images. The
+    worst are stopped early. The search learns from the trials that the file holds already. It needs
+    the extra 'search' (pip install '.[search]' in a checkout).
     """
-    path = out or Path("trials") / f"{name}.jsonl"
+    if toml:
+        if json:
+            raise SearchError("--toml and --json are two forms; pass one of them")
+        _print_toml(name)
+        return
+    path = out or _FOLDER / f"{safe_folder_name(Path(name).name.removesuffix('.toml'))}.jsonl"
     if path.is_dir():
         raise OutputError(f"{path}: is a folder; name a file with --out")
     if files := [folder for folder in path.parents if folder.is_file()]:
         raise OutputError(f"{path}: {files[0]} is a file; name another file with --out")
-    if repeat is None:
-        check_output(path)
-        _run(name, path, trials, workers or cpu_cores(), json=json)
-    else:
-        _repeat(path, repeat, trust=trust, json=json)
+    if repeat is not None:
+        _repeat(path, repeat, data_dir, trust=trust, json=json)
+        return
+    _check_outputs(path, plot, name)
+    from netlet.experiments.search.space import Space
+    from netlet.experiments.search.space_file import find_search
+
+    found = find_search(name)
+    from netlet.experiments.search.run import run_search
+
+    if trials is None and isinstance(found, Space):
+        trials = _TRIALS
+    with show_search(found.name, path, None if resume else trials) as progress:
+        result = run_search(
+            found,
+            path,
+            trials,
+            workers or cpu_cores(),
+            progress,
+            on_known=progress.begin,
+            resume=resume,
+            data_folder=data_dir,
+            trust=trust,
+            say=say,
+        )
+    _print_search(found, path, result, json=json)
+    if plot is not None:
+        _draw(found, result, plot)
 
 
-def _run(name: str, path: Path, trials: int, workers: int, *, json: bool) -> None:
-    from netlet.experiments.search.spaces import find_space
+def _check_outputs(path: Path, plot: Path | None, name: str) -> None:
+    check_output(path, inputs=[Path(name)])
+    if plot is not None:
+        if plot.suffix not in _PLOTS:
+            raise ReportError(
+                f"{plot}: cannot write this format; name a file that ends in .svg, .pdf or .png "
+                "with --plot"
+            )
+        check_output(plot, "--plot", inputs=[path, Path(name)])
 
-    space = find_space(name)
-    from netlet.experiments.search.engine import run_search
 
-    results: list[Mapping[str, Any]] = []
+def _print_toml(name: str) -> None:
+    from netlet.experiments.search.space_file import SPACES, find_search
 
-    def on_trial(result: Mapping[str, Any]) -> None:
-        results.append(result)
-        say(f"trial {len(results)} of {trials}: {_describe(result)}")
+    find_search(name)  # refuses what is none
+    content = read_regular(SPACES.get(name, Path(name)), 1 << 18, SearchError)
+    print_result(content.decode("utf-8-sig"), lines=True)
 
-    unusable = run_search(space, path, trials, workers, on_trial)
-    if unusable:
-        say(f"netlet: warning: {unusable} lines of {path} are of another search space")
-    best = max(results, key=lambda result: (result["correct"], -result["loss"]))
+
+def _print_search(search: Search, path: Path, result: SearchResult, *, json: bool) -> None:
+    from netlet.experiments.search.train_command import train_command
+    from netlet.experiments.search.trials import rank_results
+
+    if result.unusable:
+        say(
+            f"netlet: warning: {result.unusable} lines of {path} are of another search space or "
+            "other data; the search did not learn from them"
+        )
+    ranked = rank_results([dict(line) for line in (*result.known, *result.lines)])
+    best = ranked[0] if ranked else None
     if json:
-        print_json("search", {"file": str(path), "trials": results, "best": best})
+        values: dict[str, Any] = {"file": str(path), "space": search.name}
+        values |= {"trials": list(result.lines), "known": len(result.known), "best": best}
+        print_json("search", values | {"arms": [arm.to_dict() for arm in result.arms]})
+        return
+    states = [line["state"] for line in result.lines]
+    counts = ", ".join(
+        f"{states.count(state)} {state}"
+        for state in ("finished", "stopped", "failed")
+        if state in states
+    )
+    print_result(f"{len(states)} trials ({counts or 'none'}), {len(result.known)} before")
+    if result.arms:
+        print_result(_arm_table(result.arms), lines=True)
+    elif best is not None:
+        print_result(_table(ranked[:_SHOWN]), lines=True)
+        if command := train_command(best):
+            print_result(f"the best again: {command}")
+    print_result(f"recorded in {path}")
+
+
+def _table(lines: Sequence[Mapping[str, Any]]) -> str:
+    """Return the best trials as a table."""
+    from netlet.text import format_table
+
+    head = ("seed", "fold", "val accuracy", "correct", "loss", "parameters", "net")
+    rows = [
+        (
+            str(line["seed"]),
+            str(line.get("fold", "-")),
+            f"{100 * line['correct'] / line['total']:.2f}%",
+            f"{line['correct']:,} of {line['total']:,}",
+            f"{line['loss']:.4f}",
+            f"{line['parameters']:,}",
+            line["net"],
+        )
+        for line in lines
+    ]
+    return format_table(head, rows, "rrrrrrl")
+
+
+def _arm_table(arms: Sequence[ArmResult]) -> str:
+    """Return the arms of a comparison as a table, with their differences to the baseline."""
+    from netlet.text import format_table
+
+    head = (
+        "arm",
+        "runs",
+        "val accuracy",
+        "sd",
+        "difference (95% interval)",
+        "NLL",
+        "difference (95% interval)",
+        "parameters",
+    )
+    rows = [
+        (
+            arm.name,
+            f"{arm.runs}{' (dropped)' if arm.dropped_after is not None else ''}",
+            f"{arm.percent:.3f}%",
+            "-" if arm.sd_points is None else f"{arm.sd_points:.3f}",
+            _show_difference(arm.points, 3),
+            f"{arm.nll:.5f}",
+            _show_difference(arm.nll_difference, 5),
+            f"{arm.parameters:,}",
+        )
+        for arm in arms
+    ]
+    return format_table(head, rows, "lrrrrrrr")
+
+
+def _show_difference(difference: Difference | None, digits: int) -> str:
+    if difference is None:
+        return "-"
+    shown = f"{difference.mean:+.{digits}f}"
+    half = difference.half_width
+    return shown if half is None else f"{shown} ± {half:.{digits}f}"
+
+
+def _draw(search: Search, result: SearchResult, plot: Path) -> None:
+    from netlet.report import save_figure
+    from netlet.report.search_plot import arms_figure, search_figure
+
+    if result.arms:
+        save_figure(arms_figure(search.name, result.arms), plot)
     else:
-        print_result(f"best of {len(results)} trials: {_describe(best)}")
-        print_result(f"recorded in {path}")
+        lines = (*result.known, *result.lines)
+        save_figure(search_figure(search.name, search.varied, lines), plot)
+    say(f"drawn into {plot}")
 
 
-def _repeat(path: Path, line: int, *, trust: bool, json: bool) -> None:
-    from netlet.experiments.search.trials import repeat_trial
+def _repeat(path: Path, line: int, data_dir: Path | None, *, trust: bool, json: bool) -> None:
+    from netlet.experiments.search.repeat import repeat_trial
 
-    recorded, repeated = repeat_trial(path, line, trust=trust)
+    found = repeat_trial(path, line, data_folder=data_dir, trust=trust)
     if json:
-        values = {"file": str(path), "line": line, "recorded": recorded, "repeated": repeated}
-        print_json("search_repeat", values)
+        values = {"file": str(path), "line": line, "identical": found.identical}
+        values |= {"differences": list(found.differences)}
+        results = {"recorded": dict(found.recorded), "repeated": dict(found.repeated)}
+        print_json("search_repeat", values | results)
     else:
-        print_result(f"recorded: {_describe(recorded)}")
-        print_result(f"repeated: {_describe(repeated)}")
+        print_result(f"recorded: {describe_line(found.recorded)}")
+        print_result(f"repeated: {describe_line(found.repeated)}")
+        print_result(_compare(found.identical, found.differences))
+    raise typer.Exit(0 if found.identical else 1)
 
 
-def _describe(result: Mapping[str, Any]) -> str:
-    percent = 100 * result["correct"] / result["total"]
-    return f"{percent:.2f}% with {result['parameters']:,} parameters: {result['net']}"
+def _compare(identical: bool, differences: Sequence[str]) -> str:
+    if identical:
+        return "the results are identical"
+    known = f": {'; '.join(differences)}" if differences else "; no cause is recorded"
+    return f"the results differ{known}"

@@ -22,6 +22,7 @@ from netlet.recipes import complete_recipe, upgrade_recipe
 RUN_SCHEMA = 5
 STUDY_SCHEMA = 4
 CHECKPOINT_FORMAT = 4
+TRIAL_SCHEMA = 2  # of a line of a file of trials; earlier lines have none
 
 _CONFIG_KEYS = {
     "step": "backend",
@@ -244,6 +245,8 @@ def _upgrade_first_checkpoint(content: Mapping[str, Any]) -> dict[str, Any]:
 
 def upgrade_trial(line: Mapping[str, Any]) -> dict[str, Any]:
     """Return one line of a trials file in today's form."""
+    if "schema" in line:
+        return dict(line)
     upgraded = upgrade_recipe(_rename(line, _TRIAL_KEYS))
     if isinstance(upgraded.get("changes"), Mapping):
         upgraded["changes"] = upgrade_recipe(upgraded["changes"])

@@ -4,33 +4,92 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 
-from netlet.nets import find_net
+import torch
 
+from netlet.analysis import cost
+from netlet.budgets import Budget
+from netlet.errors import NetError, SearchError
+from netlet.nets import build, find_net
+from netlet.nets.notation import parse_notation
+
+# Limits that a wider net comes closer to.
+SIZE_LIMITS = ("params_below", "macs_below", "weight_bytes_below", "activation_bytes_below")
 _WIDTH = re.compile(r"\d+(?:\.\d+)?")
+_STEPS = 4  # factors of the widths from one whole number to the next
+_MAX_WIDTH = 2_048  # of a layer: a budget that allows more is not one for tiny nets
 
 
-def count_parameters(notation: str) -> int:
+@dataclass(frozen=True)
+class Images:
+    """What a net is for.
+
+    Attributes:
+        shape: Of one image, ``C H W``.
+        classes: Their number ``K``.
+    """
+
+    shape: tuple[int, int, int] = (1, 28, 28)
+    classes: int = 10
+
+
+def count_parameters(notation: str, images: Images = Images()) -> int:
     """Return the number of parameters of a net in one line."""
-    return sum(parameter.numel() for parameter in find_net(notation).builder().parameters())
+    with torch.device("meta"):  # without initial weights, which take most of the time
+        net = parse_notation(notation).builder(classes=images.classes, shape=images.shape)
+    return sum(parameter.numel() for parameter in net.parameters())
+
+
+def check_net(net: str, budget: Budget | None, images: Images, *, trust: bool = False) -> None:
+    """Check that a net can be built and keeps to all limits that need no training.
+
+    Args:
+        net: The net, by name or in one line.
+        budget: The budget; None: the net need only be one.
+        images: What the net is for.
+        trust: Whether to run code that the name stands for.
+
+    Raises:
+        NetError: The net cannot be built, or misses the budget; with the limit.
+    """
+    built = build(find_net(net, trusted=trust).builder, 0, images.shape, images.classes)
+    found = cost(built, images.shape)
+    for result in budget.judge(found).results if budget else ():
+        if result.state in ("FAIL", "UNKNOWN"):
+            assert budget is not None
+            remedy = f"; {result.remedy}" if result.remedy else "; leave the net out, or raise it"
+            raise NetError(
+                f"{net!r} misses the budget {budget.name}: {result.rule} {result.limit}, found "
+                f"{result.found}{remedy}"
+            )
 
 
 @functools.cache
-def fit_widths(shape: str, below: int) -> str:
-    """Return the widest net of a shape with fewer parameters than a limit.
+def fill_budget(shape: str, budget: Budget, images: Images) -> str:
+    """Return the widest net of a shape that a budget allows.
 
     All widths are scaled by the same factor. Then layers get one more channel each, from the last
-    to the first, as long as the net stays below the limit.
+    to the first, as long as the net stays below the limits.
 
     Args:
         shape: A net in one line with ratios instead of widths: ``"1 1 P 1.5 1.75 2p 2p"``.
-        below: Limit on parameters.
+        budget: The budget, with a limit that grows with the widths.
+        images: What the net is for.
 
     Returns:
         The net in one line.
+
+    Raises:
+        SearchError: The smallest net of the shape does not fit.
+        NetError: The shape is no net, or its nets miss a rule of the budget.
     """
     words = shape.split()
-    ratios = [float(found[0]) if (found := _WIDTH.search(word)) else None for word in words]
+    ratios = [
+        float(found[0]) if word != "P" and (found := _WIDTH.search(word)) else None
+        for word in words
+    ]
 
     def write(widths: list[int | None]) -> str:
         return " ".join(
@@ -41,17 +100,74 @@ def fit_widths(shape: str, below: int) -> str:
     def scale(factor: float) -> list[int | None]:
         return [None if ratio is None else max(1, round(ratio * factor)) for ratio in ratios]
 
-    widest, factor = scale(1), 1.0
-    while count_parameters(write(trial := scale(factor))) < below:
-        widest, factor = trial, factor + 0.25
-    layers = [layer for layer in reversed(range(len(words))) if widest[layer] is not None]
+    def fits(widths: list[int | None]) -> bool:
+        return _is_within(write(widths), budget, images)
+
+    largest = max(ratio for ratio in ratios if ratio is not None)
+    narrowest = scale(0)
+    if not fits(narrowest):
+        raise SearchError(
+            f"no net of the shape {shape!r} fits the budget {budget.name}: with one channel a "
+            f"layer it is {write(narrowest)!r} of {count_parameters(write(narrowest), images):,} "
+            "parameters; drop the shape, or raise the limit"
+        )
+    widest = _widen(fits, scale, narrowest, largest)
+    net = write(_widen_layers(fits, widest))
+    check_net(net, budget, images)
+    return net
+
+
+def _widen(
+    fits: Callable[[list[int | None]], bool],
+    scale: Callable[[float], list[int | None]],
+    narrowest: list[int | None],
+    largest: float,
+) -> list[int | None]:
+    """Return the widths of the greatest factor that fits, a multiple of a quarter."""
+    above = 1  # quarters that are too many
+    while above / _STEPS * largest <= _MAX_WIDTH and fits(scale(above / _STEPS)):
+        above *= 2
+    if above / _STEPS * largest > _MAX_WIDTH:
+        raise SearchError(
+            f"the budget allows layers of more than {_MAX_WIDTH // 2:,} channels; give it a lower "
+            "limit, like params_below = 20_000"
+        )
+    below = above // 2
+    while below + 1 < above:
+        middle = (below + above) // 2
+        below, above = (middle, above) if fits(scale(middle / _STEPS)) else (below, middle)
+    return scale(below / _STEPS) if below else narrowest
+
+
+def _widen_layers(
+    fits: Callable[[list[int | None]], bool], widest: list[int | None]
+) -> list[int | None]:
+    """Return widths to which no layer can add a channel."""
+    layers = [layer for layer in reversed(range(len(widest))) if widest[layer] is not None]
     while layers:  # those that may still be widened
         fitting = []
         for layer in layers:
             wider = [*widest]
             wider[layer] = (widest[layer] or 0) + 1
-            if count_parameters(write(wider)) < below:
+            if fits(wider):
                 widest = wider
                 fitting.append(layer)
         layers = fitting
-    return write(widest)
+    return widest
+
+
+def _is_within(notation: str, budget: Budget, images: Images) -> bool:
+    """Return whether a net is below the limits that grow with its widths."""
+    limit = budget.params_below
+    if limit is not None and count_parameters(notation, images) >= limit:
+        return False
+    others = [getattr(budget, name) for name in SIZE_LIMITS if name != "params_below"]
+    if all(other is None for other in others):
+        return True
+    net = build(find_net(notation).builder, 0, images.shape, images.classes)
+    found = cost(net, images.shape)
+    values = (found.macs, found.weight_bytes, found.activation_bytes)
+    return all(
+        limit is None or (value is not None and value < limit)
+        for limit, value in zip(others, values, strict=True)
+    )

@@ -8,71 +8,124 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from netlet.errors import RecordError
-from netlet.experiments.origins import refuse_changed_code
+from netlet.data import Dataset
+from netlet.errors import NetletWarning, RecordError
 from netlet.files import read_regular
-from netlet.outputs import write_output
+from netlet.outputs import append_output
 from netlet.records.json_file import shorten
 from netlet.records.trials import MAX_TRIALS_BYTES, parse_trials
-from netlet.records.upgrade import upgrade_trial
+from netlet.records.upgrade import TRIAL_SCHEMA, upgrade_trial
+from netlet.text import escape_controls
 
-VAL = 10_000  # training images held out to score a trial
+VAL = 10_000  # training images held out to score a trial of earlier versions, which has no folds
+FINISHED, STOPPED, FAILED = "finished", "stopped", "failed"  # how a trial ended
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """What to train."""
+    """What to train.
 
-    net: str  # in one line, or by name
-    recipe: str  # to start from
-    changes: Mapping[str, Any]  # to fields of the recipe, as JSON stores them
+    Attributes:
+        net: A net in one line, or by name.
+        recipe: The name of the recipe to start from.
+        changes: Changes to fields of the recipe, as JSON stores them.
+        seed: The seed of the weights and of the training.
+        fold: The part of the training images that is held out; None: ``draw`` chooses them.
+        folds: The number of parts.
+        draw: Chooses the held-out images in trials of earlier versions: those with the same number
+            share them.
+        dataset: The name or the path of the data set.
+        params: The values that the sampler suggested; None: chosen by hand.
+        arm: The arm of a comparison that this is a run of.
+    """
+
+    net: str
+    recipe: str
+    changes: Mapping[str, Any]
     seed: int
-    draw: int  # chooses the held-out images: trials with the same draw share them
-    params: Mapping[str, Any] | None = None  # as the sampler suggested; None: chosen by hand
+    fold: int | None = None
+    folds: int | None = None
+    draw: int | None = None
+    dataset: str = "mnist"
+    params: Mapping[str, Any] | None = None
+    arm: str | None = None
+
+    def hold_out(self, images: Dataset) -> Dataset:
+        """Return the images that it trains on and those that score it.
+
+        Args:
+            images: The data set, of which only ``train`` is used.
+        """
+        if self.fold is not None and self.folds is not None:
+            return images.hold_out_fold(self.fold, self.folds)
+        return images.hold_out(VAL, self.draw or 0)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as a line of a file of trials has them."""
+        values = dataclasses.asdict(self)
+        optional = ("draw", "arm") if self.draw is None else ("fold", "folds", "arm")
+        return {
+            key: values[key] for key in values if key not in optional or values[key] is not None
+        }
 
 
-def run_trial(trial: Trial, *, trust: bool = False) -> dict[str, Any]:
-    """Train and score a trial on one thread.
+def trial_from_line(line: Mapping[str, Any], where: str) -> Trial:
+    """Return the trial that a line of a file records, so that it can be run again.
 
     Args:
-        trial: The trial to train.
-        trust: Whether to run code that the trial names, like ``file.py:Name``.
+        line: The line in today's form.
+        where: The file and the line, for the error message.
 
-    Returns:
-        The line that records it.
+    Raises:
+        RecordError: A field is missing, or of another type.
     """
-    import torch
+    check_result(line, where)
+    names = [field.name for field in dataclasses.fields(Trial) if field.name in line]
+    return Trial(**{name: line[name] for name in names})
 
-    from netlet import catalog, data, nets, recipes
-    from netlet.records import to_json_value
-    from netlet.training import fit
 
-    torch.set_num_threads(1)
-    entry = nets.find_net(trial.net, trusted=trust)
-    start = catalog.find_recipe(trial.recipe).for_net(in_catalog=nets.comes_with_netlet(entry))
-    recipe = recipes.recipe_from_json(to_json_value(start) | dict(trial.changes))
-    images = data.load("mnist").hold_out(VAL, trial.draw)
-    net = nets.build(entry.builder, trial.seed)
-    run = fit(net, images, recipe, seed=trial.seed, progress=False)
-    last = run.epochs[-1]
-    return dataclasses.asdict(trial) | {
-        "parameters": run.cost["parameters"],
-        "epochs": recipe.epochs,
-        "correct": last.held_out.correct,
-        "total": last.held_out.total,
-        "loss": round(last.held_out_loss, 5),
-        "train_correct": run.train_score.correct,
-        "train_s": round(run.times["train_s"], 1),
-        "backend": run.backend,
-        "precision": run.precision,
-        "commit": run.environment.get("commit"),
-        **({"source_digest": entry.code.digest} if entry.code else {}),
-    }
+def check_result(result: Mapping[str, Any], where: str) -> None:
+    """Check that a line of a file of trials says what was trained and how well it scored.
+
+    Args:
+        result: The result in today's form.
+        where: The file and the line, for the error message.
+
+    Raises:
+        RecordError: A field is missing, or of another type.
+    """
+    if result.get("state") == FAILED:
+        raise RecordError(
+            f"{where}: the trial failed ({shorten(result.get('error'))}) and has no result to "
+            "compare; choose another line"
+        )
+    kinds: dict[str, type] = {"net": str, "recipe": str, "changes": Mapping, "seed": int}
+    kinds |= {"fold": int, "folds": int} if "fold" in result else {"draw": int}
+    kinds |= {"correct": int, "total": int, "parameters": int}
+    for name, kind in kinds.items():
+        value = result.get(name)
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise RecordError(
+                f"{where}: {name} is {shorten(value)}, and the trial cannot be run again; "
+                "choose a line that 'netlet search' wrote"
+            )
+    for name in ("source_digest", "dataset"):  # earlier trials have none
+        if not isinstance(result.get(name, ""), str):
+            raise RecordError(
+                f"{where}: {name} is {shorten(result[name])}, which is no "
+                f"{name.replace('source_', '')}; choose a line that 'netlet search' wrote"
+            )
+    if not 0 <= result["correct"] <= result["total"] or not result["total"]:
+        raise RecordError(
+            f"{where}: {result['correct']} of {result['total']} images are correct, which cannot "
+            "be; choose another line"
+        )
 
 
 def read_results(path: Path) -> list[dict[str, Any]]:
@@ -87,83 +140,45 @@ def read_results(path: Path) -> list[dict[str, Any]]:
     return [upgrade_trial(line) for line in parse_trials(content, path)]
 
 
-def check_result(result: Mapping[str, Any], where: str) -> None:
-    """Check that a line of a file of trials says what was trained and how well it scored.
-
-    Args:
-        result: The result in today's form.
-        where: The file and the line, for the error message.
-
-    Raises:
-        RecordError: A field is missing, or of another type.
-    """
-    kinds = {"net": str, "recipe": str, "changes": Mapping, "seed": int, "draw": int}
-    for name, kind in (kinds | {"correct": int, "total": int, "parameters": int}).items():
-        value = result.get(name)
-        if not isinstance(value, kind) or isinstance(value, bool):
-            raise RecordError(
-                f"{where}: {name} is {shorten(value)}, and the trial cannot be run again; "
-                "choose a line that 'netlet search' wrote"
-            )
-    if not isinstance(result.get("source_digest", ""), str):  # trials of before have none
-        raise RecordError(
-            f"{where}: source_digest is {shorten(result['source_digest'])}, which is no digest; "
-            "choose a line that 'netlet search' wrote"
-        )
-    if not 0 <= result["correct"] <= result["total"] or not result["total"]:
-        raise RecordError(
-            f"{where}: {result['correct']} of {result['total']} images are correct, which cannot "
-            "be; choose another line"
-        )
-
-
 def append_result(result: Mapping[str, Any], path: Path) -> None:
-    """Add a trial to a file; a crash or a full disk leaves the file as it was.
+    """Add a trial to a file; a full disk leaves the file as it was.
 
     Raises:
         OutputError: It cannot be written.
     """
-    before = path.read_bytes() if path.exists() else b""
-    if before and not before.endswith(b"\n"):
-        before += b"\n"
-    write_output(path, before + json.dumps(result).encode() + b"\n")
+    append_output(path, json.dumps({"schema": TRIAL_SCHEMA, **result}).encode() + b"\n")
 
 
-def repeat_trial(
-    path: Path, line: int, *, trust: bool = False
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Run a recorded trial again.
+def remove_unfinished_line(path: Path) -> None:
+    """Remove the last line of a file of trials if a crash of the machine has cut it off.
 
     Args:
-        path: File of trials.
-        line: Number of the trial's line, from 1.
-        trust: Whether to run code that the line names, like ``file.py:Name``.
-
-    Returns:
-        The recorded result and the new one.
+        path: The file, which is locked.
 
     Raises:
-        RecordError: The file has no such line, or the line cannot be run again.
-        NetError: The net is code that is not trusted, or has changed since the trial.
+        RecordError: The file cannot be read.
+        OutputError: It cannot be written.
     """
     if not os.path.lexists(path):
-        raise RecordError(
-            f"{path}: no such file; name the file that 'netlet search' wrote with --out"
+        return
+    content = read_regular(path, MAX_TRIALS_BYTES, RecordError)
+    whole, _, rest = content.rpartition(b"\n")
+    if not rest.startswith(b"{"):
+        return
+    try:
+        json.loads(rest)
+    except ValueError:
+        with path.open("r+b") as file:
+            file.truncate(len(whole) + 1 if whole else 0)
+        warnings.warn(
+            f"{escape_controls(str(path))}: its last line was cut off, as by a crash; removed it",
+            NetletWarning,
+            stacklevel=2,
         )
-    known = read_results(path)
-    if not 1 <= line <= len(known):
-        raise RecordError(
-            f"{path}: has {len(known)} lines; line {line} does not exist, choose one from 1 to "
-            f"{len(known)}"
-        )
-    recorded = known[line - 1]
-    names = [field.name for field in dataclasses.fields(Trial)]
-    if missing := [name for name in names if name not in recorded]:
-        raise RecordError(
-            f"{path}, line {line}: has no {missing[0]!r} and cannot be run again;"
-            " choose a line that 'netlet search' wrote"
-        )
-    check_result(recorded, f"{path}, line {line}")
-    if trust and (digest := recorded.get("source_digest")):
-        refuse_changed_code(f"{path}, line {line}", recorded["net"], digest)
-    return recorded, run_trial(Trial(**{name: recorded[name] for name in names}), trust=trust)
+
+
+def rank_results(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the finished trials, the best first: by accuracy, then by loss."""
+    finished = [one for one in results if one.get("state", FINISHED) == FINISHED]
+    scored = [one for one in finished if one.get("total")]
+    return sorted(scored, key=lambda one: (-one["correct"] / one["total"], one["loss"]))

@@ -1,0 +1,205 @@
+"""Comparisons: arms that are run on the same seeds and folds, and dropped where they lose."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers import Inline
+
+from netlet.errors import SearchError
+from netlet.experiments.search.comparison import Arm, ArmRuns, Comparison
+from netlet.experiments.search.contrasts import compare_arms
+from netlet.experiments.search.fitting import Images
+from netlet.experiments.search.repeat import repeat_trial
+from netlet.experiments.search.space_file import load_search
+from netlet.experiments.search.trials import read_results
+from netlet.report.search_plot import arms_figure
+
+FILE = """\
+budget = { params_below = 900 }
+recipe = "quick"
+epochs = 1
+folds = 3
+runs = [2, 4]
+drop_below = 20
+
+[[arm]]
+name = "plain"
+net = "2k5s2 P 4"
+set = { backend = "eager", batch_size = 20, augment = "none" }
+
+[[arm]]
+name = "wide"
+shape = "1k5s2 P 2"
+set = { backend = "eager", batch_size = 20, augment = "none" }
+
+[[arm]]
+name = "frozen"
+net = "2k5s2 P 4"
+recipe = "steady"
+epochs = 2
+set = { backend = "eager", peak_lr = 1e-9, augment.rotate_deg = 9 }
+"""
+
+
+def load(tmp_path: Path, text: str) -> Comparison:
+    (tmp_path / "arms.toml").write_text(text)
+    found = load_search(tmp_path / "arms.toml")
+    assert isinstance(found, Comparison)
+    return found
+
+
+def make(*arms: str, **changes: Any) -> Comparison:
+    """Return a comparison of arms with one net."""
+    return Comparison(
+        name="x",
+        folds=6,
+        arms=tuple(
+            Arm(name=arm, net="2 P 4", recipe="quick", changes={}, epochs=5) for arm in arms
+        ),
+        baseline=arms[0],
+        **changes,
+    )
+
+
+def end(runs: ArmRuns, correct: dict[str, list[int]], total: int = 10_000) -> list[tuple[str, int]]:
+    """Run all proposals; return their arms and seeds. A negative score is a failed run."""
+    proposed = []
+    while proposal := runs.propose():
+        trial = proposal.trial
+        assert trial.arm is not None
+        score = correct[trial.arm][trial.seed % len(correct[trial.arm])]
+        line = {**trial.to_dict(), "state": "finished" if score >= 0 else "failed", "epochs": 5}
+        line |= {"correct": score, "total": total, "nll": 1 - score / total, "parameters": 9}
+        runs.tell(trial, line | {"data_digest": "d"})
+        proposed.append((trial.arm, trial.seed))
+    return proposed
+
+
+def new_runs(comparison: Comparison, known: Any = ()) -> ArmRuns:
+    runs = ArmRuns(comparison, Images(), "d", known)
+    runs.left = 1_000
+    return runs
+
+
+def test_arms_are_run_on_the_same_seeds_and_folds() -> None:
+    runs = new_runs(make("a", "b", runs=(7,)))
+    folds = {}
+    while proposal := runs.propose():
+        folds.setdefault(proposal.trial.arm, []).append((proposal.trial.seed, proposal.trial.fold))
+    assert folds == {arm: [(s, s % 6) for s in range(7)] for arm in "ab"}
+
+
+def test_arms_that_lose_are_dropped_after_six_runs_and_the_baseline_never() -> None:
+    comparison = make("base", "good", "close", "bad")
+    runs = new_runs(comparison)
+    scores = {"base": [9_900], "good": [9_950], "close": [9_946], "bad": [9_945]}
+    proposed = end(runs, scores)
+    assert runs.dropped == {"bad": 6}  # 0.05 points behind the best; 0.04 are not more than 0.04
+    counts = {arm: sum(name == arm for name, _ in proposed) for arm in scores}
+    assert counts == {"base": 24, "good": 24, "close": 24, "bad": 6}
+    results = {arm.name: arm for arm in compare_arms(comparison, runs)}
+    assert results["base"].points is None
+    assert results["good"].points is not None
+    assert results["good"].points.mean == pytest.approx(0.5)
+    assert (results["bad"].runs, results["bad"].dropped_after) == (6, 6)
+
+
+def test_a_run_that_fails_drops_its_arm() -> None:
+    runs = new_runs(make("a", "b", runs=(2, 4)))
+    proposed = end(runs, {"a": [99], "b": [99, -1]}, 100)
+    assert runs.dropped == {"b": 1}
+    assert ("b", 2) not in proposed
+
+
+def test_differences_are_paired_by_seed() -> None:
+    comparison = make("a", "b", runs=(6,))
+    runs = new_runs(comparison)
+    base = [9_900, 9_800, 9_950, 9_700, 9_990, 9_850]  # folds of different difficulty
+    end(runs, {"a": base, "b": [score + 3 + (n % 2) for n, score in enumerate(base)]})
+    _, b = compare_arms(comparison, runs)
+    assert b.points is not None
+    assert b.nll_difference is not None
+    assert b.points.mean == pytest.approx(0.035)
+    assert b.points.half_width == pytest.approx(0.00575, rel=0.01)  # by hand: t(5) = 2.571
+    assert b.points.is_significant
+    assert b.nll_difference.mean == pytest.approx(-0.00035)
+    assert b.sd_points is not None
+    assert b.sd_points > 1
+
+
+def test_recorded_runs_are_not_run_again_unless_the_arm_has_changed() -> None:
+    comparison = make("a", "b", runs=(3,))
+    lines: list[dict[str, Any]] = []
+    runs = new_runs(comparison)
+    end(runs, {"a": [99], "b": [98]}, 100)
+    for arm in runs.lines.values():
+        lines += [dict(line) for line in arm.values()]
+    assert end(new_runs(comparison, lines), {}) == []
+    lines[0]["changes"] = {"epochs": 5, "peak_lr": 0.1}
+    del lines[1]
+    again = new_runs(comparison, lines)
+    assert end(again, {"a": [99], "b": [98]}, 100) == [("a", 0), ("a", 1)]
+    assert len(again.known) == 4
+    limited = new_runs(comparison)
+    limited.left = 2
+    assert len(end(limited, {"a": [99], "b": [98]}, 100)) == 2
+
+
+def test_a_comparison_of_a_file_is_trained_recorded_and_drawn(
+    blobs_for_mnist: Path, tmp_path: Path
+) -> None:
+    from netlet.experiments.search.run import run_search
+
+    comparison = load(tmp_path, FILE)
+    assert [arm.epochs for arm in comparison.arms] == [1, 1, 2]
+    file = tmp_path / "x.jsonl"
+    result = run_search(comparison, file, None, 1, executor=Inline())
+    lines = read_results(file)
+    runs = {name: [one for one in lines if one["arm"] == name] for name in ("plain", "wide")}
+    assert [one["seed"] for one in runs["plain"]] == [0, 1, 2, 3]
+    assert [one["fold"] for one in runs["wide"]] == [0, 1, 2, 0]
+    assert runs["wide"][0]["parameters"] > runs["plain"][0]["parameters"]
+    plain, wide, frozen = result.arms
+    assert (plain.runs, wide.runs, frozen.runs) == (4, 4, 2)
+    assert frozen.dropped_after == 2
+    assert frozen.percent < wide.percent - 20
+    assert all(0 < line["nll"] < 3 for line in lines)
+    assert len(arms_figure("x", result.arms).axes) == 2
+    again = run_search(comparison, file, None, 1, executor=Inline())
+    assert (again.lines, len(again.known)) == ((), len(lines))
+    assert repeat_trial(file, len(lines)).identical
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right", "message"),
+    [
+        ("run = [2]", "runs = [2, 4]", "line 5: 'run' is not a key of a search; did you mean"),
+        ("runs = [4, 2]", "runs = [2, 4]", "line 5: runs is [4, 2]; write ascending numbers"),
+        ("drop_below = -1", "drop_below = 20", "line 6: drop_below is -1; write percentage points"),
+        ('baseline = "plane"', "drop_below = 20", "line 6: baseline 'plane' is no arm; did you me"),
+        ('name = "plain"', 'name = "wide"', "line 14: two arms are called 'plain'; give each its"),
+        ('nam = "wide"', 'name = "wide"', "line 14: 'nam' is not a key of an arm; did you mean 'n"),
+        (
+            "peak_lr = 3",
+            'name = "wide"',
+            "line 14: 'peak_lr' is not a key of an arm; write set = {",
+        ),
+        ("", 'name = "wide"', "line 13: an arm has no name; add name"),
+        ("", 'shape = "1k5s2 P 2"', "line 13: arm 'wide' has no net; add net or shape"),
+        ('shape = "1 Q"', 'shape = "1k5s2 P 2"', "line 15: 'Q' in '1 Q' is not a layer"),
+        ('recipe = "stedy"', 'recipe = "steady"', "line 21: no recipe 'stedy'; did you mean"),
+        ("epochs = -2", "epochs = 2\n", "line 22: epochs is -2; write a whole number"),
+        ("peak_lr = [1, 2]", "peak_lr = 1e-9", "line 23: peak_lr: an arm has one value; write one"),
+        ("peak_rl = 1", "peak_lr = 1e-9", "line 23: a recipe has no field 'peak_rl'; did you"),
+    ],
+)
+def test_a_mistake_in_an_arm_is_named_with_its_line(
+    tmp_path: Path, wrong: str, right: str, message: str
+) -> None:
+    assert FILE.count(right) == 1
+    with pytest.raises(SearchError) as caught:
+        load(tmp_path, FILE.replace(right, wrong + "\n" * right.count("\n")))
+    assert str(caught.value).startswith(f"{tmp_path / 'arms.toml'}, {message}")
