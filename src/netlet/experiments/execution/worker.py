@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import pickle
@@ -37,6 +38,7 @@ def serve(pipe: Connection, threads: int, environment: Mapping[str, str]) -> Non
     # The driver's end ends this process, but a function may start processes of its own.
     multiprocessing.current_process().daemon = False
     torch.set_num_threads(threads)
+    gc.freeze()  # what has been imported stays: it need not be searched for garbage
     try:
         while True:
             pipe.send_bytes(_answer(pipe.recv_bytes()))
