@@ -166,11 +166,25 @@ def test_a_worker_ends_soon_after_its_driver_was_killed(tmp_path: Path) -> None:
     script, place = tmp_path / "driver.py", tmp_path / "process"
     script.write_text(ORPHANED)
     words = [sys.executable, str(script), str(Path(__file__).parent), str(place)]
-    driver = subprocess.Popen(words)
+    (tmp_path / "temporary").mkdir()
+    driver = subprocess.Popen(words, env=os.environ | {"TMPDIR": str(tmp_path / "temporary")})
     process = wait_for(place)
     driver.kill()
     driver.wait()
     assert_ends(process)
+    assert os.listdir(tmp_path / "temporary") == []
+
+
+@linux_only
+@pytest.mark.slow
+def test_workers_start_without_a_temporary_folder(tmp_path: Path) -> None:
+    script = tmp_path / "driver.py"
+    script.write_text(ORPHANED.replace("write_process, Path(sys.argv[2])", "print, sys.argv[2]"))
+    patch = "import tempfile\ndef refuse(): raise FileNotFoundError\ntempfile.gettempdir = refuse\n"
+    script.write_text(patch + script.read_text())
+    words = [sys.executable, str(script), str(Path(__file__).parent), "started"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert done.stdout == "started\n"
 
 
 def describe_process() -> tuple[str | None, str, int]:
@@ -277,7 +291,7 @@ def test_ten_thousand_tasks_need_no_more_memory_than_a_few() -> None:
     with LocalExecutor(2) as executor:
         list(executor.map(double, range(1_000)))
         processes = [os.getpid(), *{child.pid for child in multiprocessing.active_children()}]
-        assert len(processes) == 3
+        assert len(processes) >= 3
         before = [resident_bytes(process) for process in processes]
         for _ in range(10):
             assert sum(executor.map(double, range(1_000))) == sum(range(0, 2_000, 2))

@@ -45,8 +45,11 @@ def worker_context(*modules: str) -> BaseContext:
         context.set_forkserver_preload([*modules])
     if now != _environment:
         return multiprocessing.get_context("spawn")
-    with without_interrupts():
-        forkserver.ensure_running()
+    try:
+        with without_interrupts():
+            forkserver.ensure_running()
+    except OSError:  # it needs a temporary folder for its socket
+        return multiprocessing.get_context("spawn")
     return context
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import multiprocessing
 import os
@@ -10,6 +11,7 @@ import signal
 import threading
 import traceback
 from collections.abc import Mapping
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from types import FrameType
 from typing import Any
@@ -94,6 +96,16 @@ def _end_with_parent() -> None:
 
         def watch() -> None:
             wait([parent.sentinel])
+            _remove_server_socket()
             _exit(_STOPPED)
 
         threading.Thread(target=watch, daemon=True).start()
+
+
+def _remove_server_socket() -> None:
+    """Remove the socket that the fork server had for the driver, which did not do so itself."""
+    address = getattr(getattr(forkserver, "_forkserver", None), "_forkserver_address", None)
+    if isinstance(address, str):
+        with contextlib.suppress(OSError):
+            os.unlink(address)
+            os.rmdir(os.path.dirname(address))
