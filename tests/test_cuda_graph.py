@@ -43,6 +43,17 @@ class _Draws(nn.Module):
         return self.chain(x * (1 + 0.1 * random.random()))
 
 
+class _Skips(nn.Module):
+    """Uses one of its layers in some steps only."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.chain, self.scale = _chain(), nn.BatchNorm2d(1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.chain(self.scale(x) if random.random() < 0.5 else x)
+
+
 class _Replaces(nn.Module):
     """Replaces a buffer in each step, which no recording would do."""
 
@@ -140,6 +151,7 @@ def test_recorded_steps_equal_eager_steps(
         (_chain, _StandIn(refuses=True), "not permitted"),
         (_chain, _StandIn(factor=1.1), "differs from the same step"),
         (_Draws, _StandIn(), "draws random numbers on the host"),
+        (_Skips, _StandIn(), "draws random numbers on the host"),
         (_Replaces, _StandIn(), "replaces its tensors"),
     ],
 )

@@ -16,12 +16,10 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from netlet.backends.backend import Step, Update
 from netlet.backends.eager import EagerBackend
 from netlet.errors import NetletError
-from netlet.nets.outputs import extract_logits
 from netlet.recipes import Recipe
 
 _GROUP = 16  # steps that are handed to the device at once
@@ -154,13 +152,10 @@ class CudaGraphBackend(EagerBackend):
         Gradients are copied to their places all at once. Adding them up there, as ``backward``
         does, takes a kernel for each tensor.
         """
-        with torch.autocast(images.device.type, torch.bfloat16) if self._bf16 else nullcontext():
-            logits = extract_logits(self._net(images))
-            loss = F.cross_entropy(logits.float(), labels, label_smoothing=self._smoothing)
-        found = torch.autograd.grad(loss, self._weights, allow_unused=True)
-        used = [pair for pair in zip(self._gradient_of, found, strict=True) if pair[1] is not None]
+        logits, loss = self._forward(images, labels)
+        found = torch.autograd.grad(loss, self._weights, allow_unused=True, materialize_grads=True)
         with torch.no_grad():
-            torch._foreach_copy_([place for place, _ in used], [value for _, value in used])
+            torch._foreach_copy_(self._gradient_of, found)
             correct = (logits.argmax(1) == labels).sum()
             return torch.stack([loss, correct.to(loss)])
 

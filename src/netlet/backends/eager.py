@@ -45,14 +45,20 @@ class EagerBackend(Backend):
 
     def compute_gradients(self, images: torch.Tensor, labels: torch.Tensor) -> None:
         """See :class:`~netlet.backends.Backend`."""
-        with torch.autocast(images.device.type, torch.bfloat16) if self._bf16 else nullcontext():
-            logits = extract_logits(self._net(images))
-            loss = F.cross_entropy(logits.float(), labels, label_smoothing=self._smoothing)
+        logits, loss = self._forward(images, labels)
         for gradient in self._gradients:
             gradient.zero_()
         loss.backward()
         self._losses.append(loss.detach())
         self._correct.append((logits.detach().argmax(1) == labels).sum())
+
+    def _forward(
+        self, images: torch.Tensor, labels: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return logits and mean loss of a batch."""
+        with torch.autocast(images.device.type, torch.bfloat16) if self._bf16 else nullcontext():
+            logits = extract_logits(self._net(images))
+            return logits, F.cross_entropy(logits.float(), labels, label_smoothing=self._smoothing)
 
     def evaluation_net(self, net: nn.Module) -> nn.Module:
         """See :class:`~netlet.backends.Backend`."""
