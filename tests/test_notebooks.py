@@ -18,11 +18,15 @@ from helpers import FIXTURES, Netlet, needs_sandbox
 from IPython.core.inputtransformer2 import TransformerManager
 
 import netlet
+from netlet.classroom.inside import _find_net as find_submitted_net
 from netlet.errors import NetError, NetletWarning
-from netlet.nets import build, complete_address, find_code, find_net
+from netlet.nets import build, complete_address, find_code, find_net, sources
+from netlet.nets.cell_reading import parse_source
+from netlet.nets.cells import Source
 from netlet.nets.device_moves import leave_out_missing_devices
 from netlet.nets.ipython_syntax import to_python
-from netlet.nets.notebook_files import read_notebook
+from netlet.nets.net_code import list_code_files
+from netlet.nets.notebook_files import parse_notebook
 from netlet.nets.script import names_bound, names_used
 from netlet.nets.written_modules import imports_of_cells, name_modules
 
@@ -261,20 +265,28 @@ def test_modules_of_cells_are_forgotten_with_the_notebook(tmp_path: Path) -> Non
     [
         (
             (IMPORT, "%run -i lib/blocks.py", FLAT.format("head(10)")),
-            "cell 3, line 3: 'head' is not defined in a.ipynb, and netlet does not run the '%run "
-            "lib/blocks.py' of cell 2; write 'from lib.blocks import *'",
+            "cell 3, line 3: 'head' is not defined in a.ipynb, and netlet does not follow the '%run "
+            "lib/blocks.py' of cell 2, line 1: there is no such file; put it there",
         ),
         (
-            (IMPORT, "%run blocks.ipynb", FLAT.format("head(10)")),
-            "does not run the '%run blocks.ipynb' of cell 2; copy its cells",
+            (IMPORT, "x = 1\n%run 'my blocks.ipynb'", FLAT.format("head(10)")),
+            "the '%run my blocks.ipynb' of cell 2, line 2: there is no such file",
         ),
         (
-            (IMPORT, "%run ./lib/blocks.py", FLAT.format("head(10)")),
-            "the '%run ./lib/blocks.py' of cell 2; write 'from lib.blocks import *'",
+            (IMPORT, "%run -n ./lib/blocks", FLAT.format("head(10)")),
+            "the '%run ./lib/blocks.py' of cell 2, line 1: there is no such file",
         ),
         (
-            (IMPORT, "%run ../blocks.py", FLAT.format("head(10)")),
-            "does not run the '%run ../blocks.py' of cell 2; copy its code",
+            (IMPORT, "%run /etc/blocks.py", FLAT.format("head(10)")),
+            "it lies outside of the repository; copy what the net needs into a cell",
+        ),
+        (
+            (IMPORT, "%run $name", FLAT.format("head(10)")),
+            "the '%run' of cell 2, line 1: its name is computed; write the path itself",
+        ),
+        (
+            (IMPORT, "if IMPORT:\n    %run blocks.py", FLAT.format("head(10)")),
+            "of cell 2, line 2: it is inside another statement; move it out",
         ),
         (
             (f"{IMPORT}x = (", FLAT.format("nn.Flatten()")),
@@ -293,6 +305,152 @@ def test_a_name_that_is_missing_is_explained_by_the_cells(
     with pytest.raises(NetError) as caught:
         build(find_net(str(path)).builder)
     assert message in str(caught.value)
+
+
+# --- %run
+
+HEAD = "def head(n):\n    return nn.Sequential(nn.Flatten(), nn.Linear(784, n))\n"
+MAIN = f"{IMPORT}{HEAD}if __name__ == '__main__':\n    width = 12\n"
+
+
+def parameters(address: str) -> int:
+    return sum(p.numel() for p in find_net(address).builder().parameters())
+
+
+@pytest.mark.parametrize(
+    "command", ["%run blocks.ipynb", "%run -i ./blocks.ipynb", "run blocks.ipynb"]
+)
+def test_a_notebook_that_a_cell_runs_counts_as_its_cells(command: str, tmp_path: Path) -> None:
+    write_notebook(tmp_path / "blocks.ipynb", IMPORT, HEAD, "open('RAN', 'w')")
+    path = write_notebook(
+        tmp_path / "a.ipynb", f"x = 1\n{command}\nwidth = 10", FLAT.format("head(width)")
+    )
+    assert parameters(f"{path}:Net") == parameters(str(path)) == 7_850
+    assert not (tmp_path / "RAN").exists()
+    code = find_code(f"{path}:head")
+    assert code is not None
+    assert (Path(code.path).name, code.cell) == ("a.ipynb", 1)
+
+
+@pytest.mark.parametrize(
+    ("command", "width"),
+    [
+        ("%run lib/blocks.py", 12),
+        ("%run lib/blocks", 12),
+        ('%run -i "lib/blocks.py" --epochs 3', 12),
+        ("%run -t -N 2 \\\n lib/blocks.py", 12),
+        ("%%time\n%run lib/blocks.py", 12),
+        ("get_ipython().run_line_magic('run', 'lib/blocks.py')", 12),
+        ("get_ipython().magic('run lib/blocks.py')", 12),
+        ("%run -n lib/blocks.py", 10),
+    ],
+)
+@pytest.mark.parametrize("suffix", [".ipynb", ".py"])
+def test_a_script_that_a_cell_runs_counts_as_a_cell(
+    command: str, width: int, suffix: str, tmp_path: Path
+) -> None:
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "blocks.py").write_text(f"{MAIN}from sizes import pixels\n")
+    (tmp_path / "lib" / "sizes.py").write_text("pixels = 784\n")
+    cells = ("width = 10", command, FLAT.format("nn.Flatten(), nn.Linear(pixels, width)"))
+    path = tmp_path / f"a{suffix}"
+    if suffix == ".py":
+        path.write_text("".join(f"# %%\n{cell}\n" for cell in cells))
+    else:
+        write_notebook(path, *cells)
+    assert parameters(f"{path}:Net") == 785 * width
+    sizes = tmp_path / "lib" / "sizes.py"
+    assert {sizes, tmp_path / "lib" / "blocks.py"} <= set(list_code_files(f"{path}:Net"))
+    before = digest(path)
+    sizes.write_text("pixels = 28 * 28\n")
+    assert digest(path) != before
+
+
+def test_a_file_that_a_cell_writes_and_another_one_runs_is_not_read_from_the_disk(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "blocks.py").write_text("an earlier = run")
+    written = f"%%writefile ./blocks.py\n{IMPORT}{HEAD}"
+    path = write_notebook(tmp_path / "a.ipynb", written, "%run blocks.py", FLAT.format("head(10)"))
+    assert parameters(f"{path}:Net") == 7_850
+    before = digest(path)
+    assert list_code_files(f"{path}:Net") == [path, tmp_path / "blocks.py"]
+    (tmp_path / "blocks.py").unlink()
+    assert list_code_files(f"{path}:Net") == [path]
+    assert digest(path) == before
+
+
+def test_files_run_in_the_order_of_the_commands_and_each_once(tmp_path: Path) -> None:
+    write_notebook(tmp_path / "c.ipynb", f"{IMPORT}width = 3", "%run a.ipynb", "%run b.ipynb")
+    write_notebook(tmp_path / "b.ipynb", "%run c.ipynb", "width = width + 1", "%run c.ipynb")
+    path = write_notebook(
+        tmp_path / "a.ipynb",
+        "width = 1\n%run b.ipynb\nwidth = 2 * width\n%run c.ipynb",
+        FLAT.format("nn.Linear(width, 1)"),
+    )
+    assert find_net(f"{path}:Net").builder()[0].in_features == 8
+
+
+def test_errors_and_definitions_name_the_cell_of_the_file(tmp_path: Path) -> None:
+    nets = (IMPORT, FLAT.format("nn.Linear(1, 1)"), "nets = [][0]", "x = (")
+    write_notebook(tmp_path / "nets.ipynb", *nets, count=7)
+    (tmp_path / "more.py").write_text(FLAT.format("nn.Linear(2, 1)"))
+    last = FLAT.format("nn.Linear(3, 1)")
+    path = write_notebook(tmp_path / "a.ipynb", "%run nets.ipynb\n%run more.py", last)
+    with pytest.warns(NetletWarning) as noted:
+        found = [find_net(f"{path}:{name}") for name in ("Net", "Net[1]", "Net[2]", "Net[3]")]
+    assert [entry.builder()[0].in_features for entry in found] == [3, 1, 2, 3]
+    places = "cell 2 (In [7]) of nets.ipynb, line 1 of more.py, cell 2"
+    assert places in str(noted[0].message)
+    with pytest.raises(NetError, match=r"in cell 3 \(In \[7\]\) of nets.ipynb, line 1: IndexError"):
+        find_net(f"{path}:nets")
+    with pytest.raises(NetError, match=r"cell 4 \(In \[7\]\) of nets.ipynb, which defines 'x'"):
+        find_net(f"{path}:x")
+
+
+def test_a_file_that_cannot_be_followed_costs_only_its_names(tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text("def f(:\n")
+    (tmp_path / "empty.ipynb").write_text("")
+    runs = "%run broken.py\n%run empty.ipynb\n%run ../../../../../../etc/passwd.py"
+    path = write_notebook(
+        tmp_path / "a.ipynb", IMPORT, runs, FLAT.format("nn.Linear(4, 2)"), "x = f()"
+    )
+    assert parameters(f"{path}:Net") == 10
+    with pytest.raises(NetError, match=r"'%run broken.py' of cell 2, line 1: it is not valid Pyt"):
+        find_net(f"{path}:x")
+
+
+def test_a_class_with_a_notebook_that_runs_the_net_has_one_net(tmp_path: Path) -> None:
+    write_notebook(tmp_path / "net.ipynb", IMPORT, FLAT.format("nn.Flatten(), nn.Linear(784, 10)"))
+    write_notebook(tmp_path / "train.ipynb", "%run net.ipynb", "fit(Net())")
+    assert complete_address(str(tmp_path / "train.ipynb")).endswith("train.ipynb:Net")
+    address, _ = find_submitted_net(tmp_path, None, (1, 28, 28), 10)
+    assert address == f"{tmp_path}/net.ipynb:Net"
+
+
+def test_a_notebook_is_parsed_once_for_a_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, netlet: Netlet
+) -> None:
+    parsed: list[Path] = []
+
+    def count_parsed(path: Path, content: bytes) -> Source:
+        parsed.append(path)
+        return parse_source(path, content)
+
+    monkeypatch.setattr(sources, "parse_source", count_parsed)
+    width = 4 + len(tmp_path.name)  # content that no other test has
+    net = FLAT.format(f"nn.Flatten(), nn.Linear(784, {width})")
+    path = write_notebook(tmp_path / "a.ipynb", IMPORT, net, f"'{tmp_path}'")
+    assert netlet("check", str(path), "--params-below", "9")[0] == 1
+    assert len(parsed) == 1
+    write_notebook(path, IMPORT, net.replace("784", "28 * 28"), f"'{tmp_path}'")
+    assert netlet("show", f"{path}:Net")[0] == 0
+    assert len(parsed) == 2
+    other = tmp_path / "b.ipynb"
+    other.write_bytes(path.read_bytes())
+    with pytest.raises(NetError, match=r"no 'Nets' in \S*b\.ipynb; it defines: Net \(cell 2\)"):
+        find_net(f"{other}:Nets")
+    assert len(parsed) == 2
 
 
 @pytest.mark.parametrize(
@@ -317,10 +475,12 @@ def test_moves_to_a_gpu_that_is_not_there_are_left_out(
     path.write_text("\n".join(cells)) if suffix == ".py" else write_notebook(path, *cells)
     net = find_net(f"{path}:model").builder()
     assert {p.device.type for p in net.parameters()} == {"cpu"}
-    text = "x = 'cuda' == name\nprint('cuda')\nnames = ['cuda']"
-    tree = ast.parse(text)
-    leave_out_missing_devices(tree)
-    assert ast.unparse(tree) == text
+    for text in ("x = 'cuda' == name", "print('cuda')", "names = ['cuda']"):
+        (statement,) = ast.parse(text).body
+        assert ast.unparse(leave_out_missing_devices(statement)) == text
+    (moved,) = ast.parse("net.cuda()").body
+    assert ast.unparse(leave_out_missing_devices(moved)) == "net"
+    assert ast.unparse(moved) == "net.cuda()"  # what a file has is shared
 
 
 @pytest.mark.parametrize(
@@ -369,9 +529,9 @@ def test_code_cells_are_those_that_nbformat_reads() -> None:
             warnings.simplefilter("ignore")
             expected = nbformat.read(path, as_version=4).cells
         code = [(i, c) for i, c in enumerate(expected, start=1) if c.cell_type == "code"]
-        assert [(cell.number, cell.count, cell.text) for cell in read_notebook(path)] == [
-            (i, c.execution_count, c.source) for i, c in code
-        ]
+        assert [
+            (cell.number, cell.count, cell.text) for cell in parse_notebook(path.read_bytes(), path)
+        ] == [(i, c.execution_count, c.source) for i, c in code]
 
 
 @pytest.mark.parametrize(

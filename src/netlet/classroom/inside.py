@@ -26,6 +26,7 @@ from netlet.evaluation import compute_logits
 from netlet.experiments import find_experiment
 from netlet.experiments.sandbox import NetAnalysis, SameProcess, analysis_to_json
 from netlet.nets import build, complete_address, load_weights
+from netlet.nets.addresses import find_defining_file
 from netlet.nets.copying import copy_net
 from netlet.nets.net_names import list_nets
 from netlet.nets.sources import read_source
@@ -218,4 +219,16 @@ def _candidates(folder: Path, problems: list[str]) -> list[str]:
             found += [f"{file}:{name}" for name in names]
             if not names:
                 problems.append(str(error))
-    return found[:_MAX_CANDIDATES]
+    return _leave_out_copies(found)[:_MAX_CANDIDATES]
+
+
+def _leave_out_copies(addresses: list[str]) -> list[str]:
+    """Leave out nets that a notebook has from another file, by ``%run``, which has them, too."""
+    pairs = [address.rpartition(":")[::2] for address in addresses]
+    own = {(Path(place).resolve(), name) for place, name in pairs}
+    kept = []
+    for address, (place, name) in zip(addresses, pairs, strict=True):
+        file = find_defining_file(address)
+        if file == Path(place).resolve() or (file, name) not in own:
+            kept.append(address)
+    return kept

@@ -73,6 +73,24 @@ def full_address(name: str) -> str:
     return f"{Path(place).resolve()}:{attribute}" if is_file_address(place) else name
 
 
+def find_defining_file(address: str) -> Path:
+    """Return the file with the definition of a net: a notebook may run it with ``%run``.
+
+    Args:
+        address: A complete one of a file. No code is run.
+
+    Returns:
+        An absolute path; that of the address if the net is not found.
+    """
+    place, _, name = address.rpartition(":")
+    path = Path(place).resolve()
+    with contextlib.suppress(NetError, OSError, SyntaxError, ValueError, RecursionError):
+        chosen = select_net(read_source(path), name).chosen
+        if chosen is not None and chosen.cell.file:
+            return (path.parent / chosen.cell.file).resolve()
+    return path
+
+
 def note_other_definitions(address: str) -> None:
     """Warn if the name in an address has several definitions in a notebook; the last one counts.
 

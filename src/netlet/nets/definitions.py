@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from netlet.errors import NetError, NetletWarning
+from netlet.nets.cells import Cell, Source
 from netlet.nets.net_names import list_nets
 from netlet.nets.script import (
     list_definitions,
@@ -23,7 +24,6 @@ from netlet.nets.script import (
     names_used_at_once,
     select_statements,
 )
-from netlet.nets.sources import Cell, Source
 
 _NUMBERED = re.compile(r"(?P<name>.*)\[(?P<number>\d{1,9})\]", re.DOTALL)
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
@@ -44,7 +44,7 @@ class Definition:
     statement: int | None
 
     def __str__(self) -> str:
-        place = str(self.cell) if self.cell.number else f"line {self.line}"
+        place = str(self.cell) if self.cell.number else self.cell.locate(self.line)
         return place if self.statement is not None else f"{place}, not valid Python"
 
 
@@ -142,7 +142,8 @@ def list_places(definitions: Sequence[Definition]) -> str:
 def note_definitions(address: str, selection: Selection) -> None:
     """Warn if a name without a number has several definitions in a file with cells."""
     places, name = selection.definitions, selection.name
-    if len(places) > 1 and places[0].cell.number and split_number(address)[1] is None:
+    in_cells = any(place.cell.number or place.cell.file for place in places)
+    if len(places) > 1 and in_cells and split_number(address)[1] is None:
         warnings.warn(
             f"{address}: {name!r} is defined {len(places)} times ({list_places(places)}); the last "
             f"one counts, {name}[1] is the first",

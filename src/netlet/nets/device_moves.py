@@ -7,6 +7,7 @@ depend on it.
 from __future__ import annotations
 
 import ast
+import copy
 import re
 
 import torch
@@ -14,21 +15,37 @@ import torch
 _DEVICE = re.compile(r"(?P<kind>cuda|mps)(?::\d+)?")
 
 
-def leave_out_missing_devices(tree: ast.Module) -> None:
-    """Replace devices that are missing by the CPU in the statements that a net depends on.
+def leave_out_missing_devices(statement: ast.stmt) -> ast.stmt:
+    """Replace devices that are missing by the CPU in a statement that a net depends on.
+
+    ``.cuda()`` is left out; ``"cuda"`` becomes ``"cpu"`` in ``torch.device(...)``, in ``.to(...)``,
+    as ``device=...`` and where it alone is the value of a name or of a parameter. Other text stays.
 
     Args:
-        tree: The statements; it is changed. ``.cuda()`` is left out; ``"cuda"`` becomes ``"cpu"``
-            in ``torch.device(...)``, in ``.to(...)``, as ``device=...`` and where it alone is the
-            value of a name or of a parameter. Other text stays.
+        statement: It is not changed.
+
+    Returns:
+        It, or another one if it names such a device.
     """
     missing = set()
     if not torch.cuda.is_available():
         missing.add("cuda")
     if not torch.backends.mps.is_available():
         missing.add("mps")
-    if missing:
-        _ToCpu(missing).visit(tree)
+    if not any(_names_device(node, missing) for node in ast.walk(statement)):
+        return statement
+    changed = _ToCpu(missing).visit(copy.deepcopy(statement))
+    assert isinstance(changed, ast.stmt)
+    return changed
+
+
+def _names_device(node: ast.AST, kinds: set[str]) -> bool:
+    """Return whether a node is ``.cuda`` or a text like ``"cuda:0"``."""
+    if isinstance(node, ast.Attribute):
+        return node.attr in kinds
+    text = node.value if isinstance(node, ast.Constant) else None
+    match = _DEVICE.fullmatch(text) if isinstance(text, str) else None
+    return match is not None and match["kind"] in kinds
 
 
 class _ToCpu(ast.NodeTransformer):
@@ -65,8 +82,6 @@ class _ToCpu(ast.NodeTransformer):
         return node
 
     def _replace(self, value: ast.expr) -> ast.expr:
-        text = value.value if isinstance(value, ast.Constant) else None
-        match = _DEVICE.fullmatch(text) if isinstance(text, str) else None
-        if match is None or match["kind"] not in self._missing:
+        if not isinstance(value, ast.Constant) or not _names_device(value, self._missing):
             return value
         return ast.copy_location(ast.Constant("cpu"), value)

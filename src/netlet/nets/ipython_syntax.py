@@ -7,8 +7,10 @@ an error: ``files = !ls`` becomes ``files = get_ipython().getoutput('ls')``, as 
 from __future__ import annotations
 
 import ast
+import getopt
 import re
-from dataclasses import dataclass
+import shlex
+from dataclasses import dataclass, replace
 
 # Cell magics that run the cell in the notebook itself, and those that do anything else with it.
 # A cell with an unknown one is kept if it is Python.
@@ -32,8 +34,8 @@ _PROMPT = re.compile(r"^(>>>|\.\.\.|In \[\d+\]:|[ ]*\.\.\.+:)(?: |$)", re.MULTIL
 _ESCAPE = re.compile(r"[ \t]*(?:[!%?,;/]|\$)")
 _AUTOMAGIC = re.compile(rf"[ \t]*(?:{_AUTOMATIC})[ \t]+[^=\s(+*/%<>!&|^.,:\[][^\n]*")
 _TIMED = re.compile(r"(?P<indent>[ \t]*)%time[ \t]+(?P<statement>\S.*)")
-_RUN = re.compile(r"[ \t]*%run\b[^\n]*?(?<![^\s'\"])([^\s'\"]+\.(?:py|ipynb))\b")
-RUN_MARK = "  # %run "  # stays in the place of the command, with the file that it runs
+_RUN = re.compile(r"[ \t]*%?run[ \t]+(?P<words>.*)", re.DOTALL)
+_RUN_OPTIONS = "nidtN:b:pD:l:rs:T:em:G"  # of IPython's %run, as for getopt
 _ASSIGNMENT = re.compile(
     r"(?P<target>[ \t]*[A-Za-z_][\w., \t*]*(?:\[[^\]\n]*\][ \t]*)*=)"
     r"[ \t]*(?P<kind>[!%])(?P<command>[^\n=].*)",
@@ -65,16 +67,35 @@ class WrittenFile:
 
 
 @dataclass(frozen=True)
+class RunCommand:
+    """A command ``%run FILE``.
+
+    Attributes:
+        line: Where it is, counted as in the statements of its cell.
+        file: The path that it names; empty if the name is computed.
+        as_main: Whether ``__name__`` is ``"__main__"`` in the file.
+        problem: Why the file is not followed, and the remedy; empty if it is.
+    """
+
+    line: int
+    file: str
+    as_main: bool = True
+    problem: str = ""
+
+
+@dataclass(frozen=True)
 class PythonCell:
     """What a cell means to Python.
 
     Attributes:
         text: Its Python code; each line is at its place in the cell.
         file: The file that the cell writes instead of running; None if it writes none.
+        runs: Its ``%run`` commands; ``pass`` is in the place of each.
     """
 
     text: str
     file: WrittenFile | None = None
+    runs: tuple[RunCommand, ...] = ()
 
 
 def to_python(text: str) -> PythonCell:
@@ -92,17 +113,49 @@ def to_python(text: str) -> PythonCell:
         if name in _RUN_ELSEWHERE | _WRITE_FILE:
             return PythonCell("")
         is_known = is_known and name in _RUN_HERE
-    body = text[start:]
+    body, above = text[start:], text.count("\n", 0, start)
+    runs: list[RunCommand] = []
     if not _is_python(body):
-        body = _replace_commands(_unindent(body))
+        body, runs = _replace_commands(_unindent(body))
     if not is_known and not _is_python(body):
         return PythonCell("")
-    return PythonCell("\n" * text.count("\n", 0, start) + body)
+    moved = tuple(replace(run, line=run.line + above) for run in runs)
+    return PythonCell("\n" * above + body, runs=moved)
 
 
 def has_commands(text: str) -> bool:
     """Return whether a script has lines for IPython, as exports of notebooks have."""
     return any(_ESCAPE.match(line) for line in text.split("\n"))
+
+
+def find_run_call(node: ast.stmt) -> RunCommand | None:
+    """Return the ``%run`` command that a statement is in a script exported from a notebook.
+
+    Args:
+        node: A statement like ``get_ipython().run_line_magic('run', 'blocks.py')``.
+    """
+    call = node.value if isinstance(node, ast.Expr) else None
+    if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
+        return None
+    words = [argument.value for argument in call.args if isinstance(argument, ast.Constant)]
+    text = " ".join(word for word in words if isinstance(word, str))
+    if call.func.attr not in ("run_line_magic", "magic") or not (match := _RUN.match(text)):
+        return None
+    return _parse_run(match["words"], node.lineno)
+
+
+def _parse_run(words: str, line: int) -> RunCommand | None:
+    """Return the ``%run`` command with these words; None if it runs no file."""
+    try:
+        options, files = getopt.getopt(shlex.split(words), _RUN_OPTIONS)
+    except (ValueError, getopt.GetoptError):
+        return None
+    names = [name for name, _ in options]
+    if not files or "-m" in names:
+        return None
+    file = files[0] if files[0].endswith((".py", ".ipynb")) else f"{files[0]}.py"
+    is_computed = any(mark in file for mark in "${}*?")
+    return RunCommand(line, "" if is_computed else file, "-n" not in names)
 
 
 def _is_python(text: str) -> bool:
@@ -123,14 +176,18 @@ def _unindent(text: str) -> str:
     return "\n".join(line.removeprefix(indentation) for line in lines)
 
 
-def _replace_commands(text: str) -> str:
-    """Replace the logical lines that are commands."""
-    made, position = [], 0
+def _replace_commands(text: str) -> tuple[str, list[RunCommand]]:
+    """Replace the logical lines that are commands; return the ``%run`` commands, too."""
+    made, runs, position = list[str](), list[RunCommand](), 0
     while position < len(text):
         line = text[position:].partition("\n")[0]
         if _ESCAPE.match(line) or (_AUTOMAGIC.fullmatch(line) and not _is_python(line.strip())):
             end = _end_of_command(text, position)
-            made.append(_replace_command(text[position:end]))
+            command = text[position:end]
+            made.append(_replace_command(command))
+            if run := _RUN.match(command.replace("\\\n", " ")):
+                found = _parse_run(run["words"], text.count("\n", 0, position) + 1)
+                runs += [found] if found else []
         elif _ASSIGNMENT.match(line):
             end = _end_of_command(text, position)
             made.append(_replace_assignment(text[position:end]))
@@ -139,7 +196,7 @@ def _replace_commands(text: str) -> str:
             statement = text[position:end]
             made.append(_blank(statement) if asks else statement)
         position = end
-    return "".join(made)
+    return "".join(made), runs
 
 
 def _end_of_command(text: str, start: int) -> int:
@@ -171,11 +228,7 @@ def _replace_command(command: str) -> str:
     timed = _TIMED.match(command)
     if timed and _is_python(timed["statement"]):
         return timed["indent"] + command[timed.start("statement") :]
-    # What a net may lack: see explain_name_error.
-    runs = _RUN.match(command)
-    return (
-        _blank(command).replace("pass", f"pass{RUN_MARK}{runs[1]}", 1) if runs else _blank(command)
-    )
+    return _blank(command)
 
 
 def _replace_assignment(command: str) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ast
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from netlet.errors import NetError
+from netlet.nets.cells import Source
 from netlet.nets.definitions import find_broken_cell
-from netlet.nets.ipython_syntax import RUN_MARK
 from netlet.nets.script import binds_name, is_main_guard, names_bound
-from netlet.nets.sources import Source, find_source, read_source
+from netlet.nets.sources import find_source, read_source
 
 SELECTED = "netlet_user_"  # begins the names of modules of which only some statements are run
 
@@ -30,26 +30,14 @@ def _explain_in_cells(name: str, source: Source) -> str:
         if any(name in names_bound(statement) for statement in source.body):
             return ""
         return f"{name!r} is not defined by a statement of its own; define it outside of functions"
-    for cell in source.cells:
-        for line in cell.lines:
-            _, mark, file = line.partition(RUN_MARK)
-            if mark:
-                remedy = _replace_run(PurePosixPath(file))
-                return (
-                    f"{name!r} is not defined in {source.path.name}, and netlet does not run the "
-                    f"'%run {file}' of {cell}; {remedy}"
-                )
+    if source.unfollowed:
+        cell, run = source.unfollowed[0]
+        command = f"%run {run.file}".strip()
+        return (
+            f"{name!r} is not defined in {source.path.name}, and netlet does not follow the "
+            f"{command!r} of {cell.locate(run.line)}: {run.problem}"
+        )
     return ""
-
-
-def _replace_run(file: PurePosixPath) -> str:
-    """Return what to write in place of ``%run`` of a file."""
-    if file.suffix != ".py":
-        return "copy its cells"
-    names = file.with_suffix("").parts
-    if not all(map(str.isidentifier, names)):  # such as ../blocks.py
-        return "copy its code"
-    return f"write 'from {'.'.join(names)} import *'"
 
 
 def explain_name_error(error: NameError) -> str:

@@ -19,9 +19,10 @@ from pathlib import Path
 from netlet.display import Displayed
 from netlet.errors import NetError
 from netlet.files import read_regular
+from netlet.nets.cells import Source
 from netlet.nets.definitions import select_net
 from netlet.nets.notebook_files import NOTEBOOK
-from netlet.nets.sources import Source, read_source
+from netlet.nets.sources import read_source
 from netlet.nets.user_imports import (
     MAX_SOURCE_BYTES,
     folders_above,
@@ -101,6 +102,8 @@ def list_code_files(address: str) -> list[Path]:
         for file in sorted(files):
             with contextlib.suppress(*_UNREADABLE):
                 source = read_source(file)
+                files |= set(source.files)
+                imports.look_in(source.folders)
                 files |= set(imports.follow(file, source.tree))
                 for module, tree in parse_written(file, name_modules(source.written)):
                     files |= set(imports.follow(module, tree))
@@ -125,7 +128,7 @@ def _code_in_file(path: Path, name: str) -> NetCode | None:
     source = read_source(path)
     selection = select_net(source, name)
     kept = [line for node in selection.tree.body for line in source.lines_of(node)]
-    roots = [path.parent, *folders_above(path.parent)]
+    roots = [path.parent, *source.folders, *folders_above(path.parent)]
     modules = _find_written(source, selection.tree, roots)
     kept += [line for module, text in modules.items() for line in (module, *text.split("\n"))]
     # What an earlier run of the notebook has written is not what the net imports.
@@ -135,7 +138,8 @@ def _code_in_file(path: Path, name: str) -> NetCode | None:
     for place, tree in parse_written(path, modules):
         files = imports.follow(place, tree)
     code = _make_code(path, kept, files)
-    return dataclasses.replace(code, cell=selection.chosen.cell.number if selection.chosen else 0)
+    cell = selection.chosen.cell if selection.chosen else None
+    return dataclasses.replace(code, cell=(cell.outer or cell.number) if cell else 0)
 
 
 def _find_written(source: Source, tree: ast.Module, roots: Sequence[Path]) -> dict[str, str]:
@@ -208,10 +212,14 @@ class _Imports:
     def __init__(
         self, roots: Sequence[Path], only: Path | None = None, left_out: Sequence[Path] = ()
     ) -> None:
-        self._roots = roots
+        self._roots = list(roots)
         self._only = only
         self._left_out = frozenset(left_out)
         self._found: set[Path] = set()
+
+    def look_in(self, folders: Sequence[Path]) -> None:
+        """Look for modules in more folders, too, after the others."""
+        self._roots += [folder for folder in folders if folder not in self._roots]
 
     def follow(self, path: Path, tree: ast.AST) -> list[Path]:
         """Return the files that a file imports, and those that these import, sorted."""

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from netlet.errors import NetError
-from netlet.files import read_regular
 
 NOTEBOOK = ".ipynb"
 MAX_NOTEBOOK_BYTES = 1 << 26  # of a notebook with its pictures
@@ -39,16 +38,16 @@ class RawCell:
     text: str
 
 
-def read_notebook(path: Path) -> list[RawCell]:
+def parse_notebook(content: bytes, path: Path) -> list[RawCell]:
     """Return the code cells of a notebook, in their order.
 
     Args:
-        path: The file.
+        content: What the file holds.
+        path: The file, for messages.
 
     Raises:
-        NetError: It cannot be read, it is not a notebook, or not one in Python.
+        NetError: It is not a notebook, or not one in Python.
     """
-    content = read_regular(path, MAX_NOTEBOOK_BYTES, NetError)
     if not content.strip():
         raise NetError(f"{path}: is empty; {_REMEDY}")
     try:

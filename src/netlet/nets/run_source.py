@@ -6,17 +6,18 @@ import __future__
 import ast
 import itertools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
 from netlet.errors import NetError
+from netlet.nets.cells import Cell, Source
 from netlet.nets.definitions import Selection, describe_content, select_net
 from netlet.nets.device_moves import leave_out_missing_devices
 from netlet.nets.name_errors import SELECTED
 from netlet.nets.script import drop_unused_imports, walk_outside_functions
-from netlet.nets.sources import Source, read_source, register_code
+from netlet.nets.sources import read_source, register_code
 from netlet.nets.user_imports import imports_of_file
 from netlet.nets.written_modules import imports_of_cells
 
@@ -36,17 +37,21 @@ def load_from_file(path: Path, attribute: str) -> tuple[object, Selection]:
         raise NetError(f"no file {path}; check its name")
     source = read_source(path)
     selection = select_net(source, attribute)
-    drop_unused_imports(selection.tree, selection.name)
-    _refuse_await(selection.tree, source)
-    leave_out_missing_devices(selection.tree)
-    found = vars(_run(selection.tree, source))
+    used = drop_unused_imports(selection.tree.body, selection.name)
+    statements = [
+        (leave_out_missing_devices(node), source.cell_of(original))
+        for node, original in zip(used, selection.tree.body, strict=True)
+        if node is not None
+    ]
+    _refuse_await(statements)
+    found = vars(_run(statements, source))
     if selection.name not in found:
         raise NetError(f"no {attribute!r} in {path}; {describe_content(source)}")
     return found[selection.name], selection
 
 
-def _run(tree: ast.Module, source: Source) -> ModuleType:
-    """Run statements of a file as a module and return it."""
+def _run(statements: Sequence[tuple[ast.stmt, Cell]], source: Source) -> ModuleType:
+    """Run statements of a file, each with its cell, as a module and return it."""
     path = source.path
     name = f"{SELECTED}{path.stem}"
     module = ModuleType(name)
@@ -56,15 +61,17 @@ def _run(tree: ast.Module, source: Source) -> ModuleType:
     # The module is registered as when Python runs the file: dataclasses need this.
     sys.modules[name] = module
     try:
-        with imports_of_file(path) as package, imports_of_cells(path, source.written):
+        imports = imports_of_file(path, source.folders)
+        with imports as package, imports_of_cells(path, source.written):
             module.__package__ = package
             # A part for each cell of a notebook, so that tracebacks show the cells.
-            parts = itertools.groupby(tree.body, lambda node: source.cell_of(node).filename)
-            flags = _future_flags(tree)
+            parts = itertools.groupby(statements, lambda one: one[1].filename)
+            flags = _future_flags(statements)
             for filename, part in parts:
                 if filename == str(path):
                     module.__file__ = filename
-                code = compile(ast.Module(list(part), []), filename, "exec", flags, True)
+                body = [node for node, _ in part]
+                code = compile(ast.Module(body, []), filename, "exec", flags, True)
                 exec(code, vars(module))
     except BaseException:
         sys.modules.pop(name, None)  # which the code may have removed itself
@@ -72,26 +79,26 @@ def _run(tree: ast.Module, source: Source) -> ModuleType:
     return module
 
 
-def _refuse_await(tree: ast.Module, source: Source) -> None:
+def _refuse_await(statements: Sequence[tuple[ast.stmt, Cell]]) -> None:
     """Refuse values that a cell waits for outside of functions.
 
     Raises:
         NetError: There is one.
     """
-    for statement in tree.body:
+    for statement, cell in statements:
         for node in walk_outside_functions(statement):
             if isinstance(node, ast.Await | ast.AsyncFor | ast.AsyncWith):
-                where = source.cell_of(statement).locate(node.lineno)
+                where = cell.locate(node.lineno)
                 raise NetError(
                     f"{where}: the net needs the value of an 'await', which only a running "
                     "notebook has; write the value into the cell"
                 )
 
 
-def _future_flags(tree: ast.Module) -> int:
+def _future_flags(statements: Sequence[tuple[ast.stmt, Cell]]) -> int:
     """Return the compiler's flags for ``from __future__`` imports, which count in all cells."""
     flags = 0
-    for node in tree.body:
+    for node, _ in statements:
         if isinstance(node, ast.ImportFrom) and node.module == "__future__":
             for alias in node.names:
                 flags |= getattr(getattr(__future__, alias.name, None), "compiler_flag", 0)

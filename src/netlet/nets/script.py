@@ -7,7 +7,8 @@ imports, definitions and values that the net depends on are run.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator
+import copy
+from collections.abc import Iterable, Iterator, Sequence
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
@@ -155,24 +156,36 @@ def names_used_at_once(node: ast.AST) -> set[str]:
     return in_class | names_used_by_all(header)
 
 
-def drop_unused_imports(tree: ast.Module, name: str) -> None:
+def drop_unused_imports(body: Sequence[ast.stmt], name: str) -> list[ast.stmt | None]:
     """Take those names out of the imports of selected statements that nothing uses.
 
     ``import torch, torchvision`` needs no torchvision for a net that does not use it.
 
     Args:
-        tree: The statements that a net depends on; it is changed.
+        body: The statements that a net depends on; they are not changed.
         name: The name of the net.
+
+    Returns:
+        The same statements, and for imports other ones; None where no name is left.
     """
-    used = names_used_by_all(tree.body) | {name}
+    used = names_used_by_all(body) | {name}
     if used & {*_BINDING_CALLS, "eval"}:
-        return
-    for node in tree.body:
-        if isinstance(node, ast.Import):
-            node.names = [a for a in node.names if a.name == "sys" or _bound_by(a) in used]
-        elif isinstance(node, ast.ImportFrom) and not _is_always_kept(node):
-            node.names = [alias for alias in node.names if _bound_by(alias) in used]
-    tree.body = [node for node in tree.body if getattr(node, "names", True)]
+        return list(body)
+    return [_with_used_names(node, used) for node in body]
+
+
+def _with_used_names(node: ast.stmt, used: set[str]) -> ast.stmt | None:
+    if not isinstance(node, ast.Import | ast.ImportFrom):
+        return node
+    if isinstance(node, ast.ImportFrom) and _is_always_kept(node):
+        return node
+    always = {"sys"} if isinstance(node, ast.Import) else set()
+    names = [alias for alias in node.names if alias.name in always or _bound_by(alias) in used]
+    if len(names) == len(node.names):
+        return node
+    made = copy.copy(node)  # the statements of a file are shared
+    made.names = names
+    return made if names else None
 
 
 def _bound_by(alias: ast.alias) -> str:

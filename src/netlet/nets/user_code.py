@@ -112,7 +112,7 @@ def _describe_choice(address: str, selection: Selection) -> str:
     """Return an address with the cell of its net, and say which of several definitions counts."""
     note_definitions(address, selection)
     chosen = selection.chosen
-    if chosen is None or not chosen.cell.number:
+    if chosen is None or not (chosen.cell.number or chosen.cell.file):
         return address
     return f"{address} in {chosen.cell}"
 

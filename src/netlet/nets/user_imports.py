@@ -74,11 +74,12 @@ def forget_at_next_load(name: str) -> None:
 
 
 @contextlib.contextmanager
-def imports_of_file(path: Path) -> Iterator[str]:
+def imports_of_file(path: Path, beside: Sequence[Path] = ()) -> Iterator[str]:
     """Let the code of a file import what lies around it, while the block runs.
 
     Args:
         path: The file.
+        beside: Folders of other files that it runs, whose neighbors it may import, too.
 
     Yields:
         The name of the package that the file is in; relative imports start from there.
@@ -86,7 +87,7 @@ def imports_of_file(path: Path) -> Iterator[str]:
     folder = path.resolve().parent
     above = folders_above(folder)
     forget_imports()
-    finder = _FolderFinder([folder, *above])
+    finder = _FolderFinder([folder, *beside, *above])
     before = set(sys.modules)
     sys.path.insert(0, str(folder))
     sys.meta_path.insert(0, finder)
@@ -99,7 +100,7 @@ def imports_of_file(path: Path) -> Iterator[str]:
         with contextlib.suppress(ValueError):
             sys.path.remove(str(folder))
         _append(str(folder))
-        _remember(before, [folder, *above])
+        _remember(before, [folder, *beside, *above])
 
 
 @contextlib.contextmanager
