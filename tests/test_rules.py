@@ -80,7 +80,19 @@ GLOBAL_AVERAGES: dict[str, Head] = {
         F.adaptive_avg_pool2d(F.conv2d(x, torch.ones(16, 16, 7, 7)), 1).flatten(1)
     ),
     "flipped": lambda net, x: net.fc(x.flip(3).mean((2, 3))),
+    "after squeeze-and-excite": lambda net, x: net.fc((x * _gate(x)).mean((2, 3))),
+    "plus the maximum": lambda net, x: net.fc(x.mean((2, 3)) + x.amax((2, 3))),
+    "beside a flattened map": lambda net, x: torch.cat([x.mean((2, 3)), x.flatten(1)], 1)[:, :10],
+    "made larger again": lambda net, x: net.fc(
+        F.interpolate(x.mean((2, 3), True), (5, 5)).add(_gate(x)).flatten(1)[:, ::25]
+    ),
 }
+
+
+def _gate(x: torch.Tensor) -> torch.Tensor:
+    return x.amax((2, 3), True).sigmoid()
+
+
 NO_GLOBAL_AVERAGES: dict[str, tuple[Head, str]] = {
     "smaller window": (
         lambda net, x: net.fc(F.avg_pool2d(x, 6).flatten(1)),
@@ -104,6 +116,19 @@ NO_GLOBAL_AVERAGES: dict[str, tuple[Head, str]] = {
     "maximum": (lambda net, x: net.fc(x.amax((2, 3))), ""),
     "first element": (lambda net, x: net.fc(x[:, :, 0, 0]), ""),
     "unused": (lambda net, x: (x.mean((2, 3)), net.fc(x[:, :, 0, 0]))[1], ""),
+    "squeeze-and-excite": (
+        lambda net, x: net.fc((x * x.mean((2, 3), True).sigmoid())[:, :, 0, 0]),
+        "only scales or shifts a larger map",
+    ),
+    "norm by hand": (lambda net, x: net.fc((x - x.mean((2, 3), True))[..., 0, 0]), "only scales"),
+    "product with a map": (
+        lambda net, x: net.fc(torch.einsum("bchw,bc->bchw", x, x.mean((2, 3)))[:, :, 0, 0]),
+        "only scales or shifts a larger map",
+    ),
+    "joined to a map": (
+        lambda net, x: net.fc(torch.cat([x.mean((2, 3), True).expand_as(x), x], 1)[:, 8:24, 0, 0]),
+        "only scales",
+    ),
 }
 
 
@@ -120,6 +145,31 @@ def test_what_is_nearly_a_global_average_does_not_pass(head: Head, why: str) -> 
     assert result.state == "FAIL"
     assert why in result.found
     assert "add nn.AdaptiveAvgPool2d(1)" in result.remedy
+
+
+def test_what_computes_the_scale_of_a_map_is_no_part_of_the_way_to_the_prediction() -> None:
+    def attention(net: Net, x: torch.Tensor) -> torch.Tensor:
+        scale = x.mean((2, 3), True) + x.amax((2, 3), True)
+        return mean_head(net, x * scale.sigmoid())
+
+    assert judge("GAP == 1", attention).state == "PASS"
+    assert judge("GMP", attention).state == "FAIL"
+    assert judge("AvgPool == 2", attention).state == "PASS"
+    assert judge("residual connection", attention).state == "FAIL"
+    assert judge("pooling at most 2 layers before the prediction", attention).state == "PASS"
+    early = nn.Conv2d(16, 16, 5, padding=2)
+    late = judge(
+        "receptive field at least 26 before GAP",
+        lambda net, x: mean_head(net, net.q(x) * x.mean((2, 3), True)),
+        q=early,
+    )
+    assert late.state == "PASS"
+
+
+def test_a_single_value_is_not_joined() -> None:
+    assert judge("concatenation", lambda net, x: mean_head(net, torch.cat([x], 1))).state == "FAIL"
+    both = judge("concatenation", lambda net, x: mean_head(net, torch.cat([x, x], 1)[:, ::2]))
+    assert both.state == "PASS"
 
 
 def test_a_module_that_averages_is_named() -> None:

@@ -11,6 +11,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from netlet.analysis.field_rules import full_shape
+from netlet.graph import Graph
 from netlet.graph.operations import (
     Activation,
     AdaptivePooling,
@@ -36,6 +38,7 @@ from netlet.graph.rare_operations import Interpolation, OtherNorm, Rearrangement
 Shape = tuple[int, ...]
 BATCH_AXIS, CHANNELS, PLACES = "N", "C", "P"
 Atom = tuple[str, int]  # what it is, and its size
+CROPPED = "only a part of the map is pooled"
 _MODES = {"mean": "mean", "sum": "mean", "amax": "max", "max": "max"}
 
 
@@ -87,6 +90,20 @@ def fresh(shape: Shape) -> Axes:
 def _unknown(shape: Shape) -> Axes:
     """Return the axes of a value whose dimensions may be anything, such as those of tokens."""
     return Axes(tuple(((CHANNELS, size),) for size in shape))
+
+
+def follow_axes(graph: Graph) -> list[Axes]:
+    """Return the axes of each value of a graph, by its number."""
+    found = [fresh(full_shape(graph, 0))]
+    for number, node in enumerate(graph.nodes, start=1):
+        inputs = [found[value] for value in node.inputs]
+        shapes = [full_shape(graph, value) for value in node.inputs]
+        output = full_shape(graph, number)
+        axes = follow(node.operation, inputs, shapes, output, batched=node.batched)
+        if axes.mode and not inputs[0].mode:
+            axes = replace(axes, origin=node.inputs[0])
+        found.append(axes)
+    return found
 
 
 def follow(
@@ -240,7 +257,7 @@ def _finish(after: Axes, before: Axes) -> Axes:
     if after.places > 1:
         return replace(after, near="it pools one axis of the map only")
     if after.summed and not math.isclose(after.factor, 1, rel_tol=1e-6):
-        return replace(after, near="it sums the map without dividing by the number of places")
+        return replace(after, near="it sums the map without dividing by the number of positions")
     return replace(after, pooled=True, summed=False, factor=1.0)
 
 
@@ -277,7 +294,7 @@ def _slice(operation: Operation, axes: Axes, shape: Shape, output: Shape) -> Axe
     dims, part = list(axes.dims), axes.part
     if length != shape[dim]:
         if axes.has(dim, PLACES):
-            part = "only a part of the map is pooled"
+            part = CROPPED
         if len([size for _, size in dims[dim] if size > 1]) > 1:
             return replace(fresh(output), part=part)
         dims[dim] = ((dims[dim][0][0], length),)

@@ -32,7 +32,7 @@ from netlet.graph.rare_operations import Attention, GatedHalf, MatrixProduct, Ot
 
 _INFINITY = float("inf")
 # Activations by PyTorch's names of the functions, and the layers of torch.nn that wrap them.
-_ACTIVATIONS = {
+ACTIVATIONS = {
     "relu": "ReLU",
     "leaky_relu": "LeakyReLU",
     "elu": "ELU",
@@ -113,7 +113,8 @@ def find_families(node: Node, rank: int, *, over_images: bool) -> Membership:
         return Membership(("BatchNorm", f"nn.BatchNorm{dims}d", ANY_NORM), weights=name)
     if isinstance(operation, Dropout):
         return _dropout(operation)
-    return Membership(_families_of_function(operation), unsure=unsure)
+    joins = len(node.inputs) > 1
+    return Membership(_families_of_function(operation, joins=joins), unsure=unsure)
 
 
 def _convolution(operation: Convolution) -> Membership:
@@ -160,7 +161,7 @@ def _dropout(operation: Dropout) -> Membership:
     return Membership((DROPOUT, kind))
 
 
-def _families_of_function(operation: Operation) -> tuple[str, ...]:
+def _families_of_function(operation: Operation, *, joins: bool) -> tuple[str, ...]:
     if isinstance(operation, Pooling):
         dims = len(operation.window)
         mode = "Max" if operation.mode == "max" else "Avg"
@@ -180,7 +181,7 @@ def _families_of_function(operation: Operation) -> tuple[str, ...]:
         layer = "Softmax" if operation.function == "softmax" else "LogSoftmax"
         return ("Softmax", f"nn.{layer}")
     if isinstance(operation, Concatenation | Stack):
-        return ("concatenation",)
+        return ("concatenation",) if joins else ()
     if isinstance(operation, Attention):
         return ("attention",)
     if isinstance(operation, Opaque):
@@ -197,7 +198,7 @@ def _activation(operation: Activation | Elementwise) -> tuple[str, ...]:
             return _named("ReLU6")
         # A clamp that only bounds large values, as for the sake of a logarithm, is no activation.
         return _named("Hardtanh") if low >= 0 or high <= 1 else ()
-    layer = _ACTIVATIONS.get(operation.function)
+    layer = ACTIVATIONS.get(operation.function)
     if layer == "ELU" and isinstance(operation, Activation) and operation.parameters[1] != 1:
         layer = "SELU"  # which PyTorch computes as an elu with a scale
     return _named(layer) if layer else ()

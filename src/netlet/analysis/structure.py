@@ -9,7 +9,7 @@ from torch import nn
 
 from netlet.analysis.field_rules import Effect, follow_fields, full_shape
 from netlet.analysis.fields import field_size
-from netlet.analysis.map_axes import Axes, follow, fresh
+from netlet.analysis.map_axes import follow_axes
 from netlet.analysis.module_rows import is_atomic
 from netlet.analysis.net_end import describe_node
 from netlet.analysis.op_families import Membership, find_families
@@ -134,20 +134,7 @@ class _Reader:
     ) -> None:
         self._graph, self._effects, self._modules = graph, effects, modules
         self._needed = graph.needed()
-        self._axes = self._follow_axes()
-
-    def _follow_axes(self) -> list[Axes]:
-        graph = self._graph
-        found = [fresh(full_shape(graph, 0))]
-        for number, node in enumerate(graph.nodes, start=1):
-            inputs = [found[value] for value in node.inputs]
-            shapes = [full_shape(graph, value) for value in node.inputs]
-            output = full_shape(graph, number)
-            axes = follow(node.operation, inputs, shapes, output, batched=node.batched)
-            if axes.mode and not inputs[0].mode:
-                axes = replace(axes, origin=node.inputs[0])
-            found.append(axes)
-        return found
+        self._axes = follow_axes(graph)
 
     def layout(self, *, with_dropout: bool = True) -> Layout:
         """Return the elements.
@@ -233,7 +220,11 @@ class _Reader:
         axes = self._axes[number]
         reduces = isinstance(node.operation, Reduction)
         if axes.pooled:
-            return Membership(_GLOBAL[axes.mode or "mean"])
+            families = _GLOBAL[axes.mode or "mean"]
+            if self._leads_to_output(number):
+                return Membership(families)
+            why = "its result only scales or shifts a larger map"
+            return Membership((*families[1:], TO_ONE_PLACE), near=((families[0], why),))
         if not axes.near:
             return None
         mode = getattr(node.operation, "mode", axes.mode) or axes.mode
@@ -243,15 +234,38 @@ class _Reader:
         member = find_families(node, len(full_shape(self._graph, number)), over_images=False)
         return replace(member, near=(*member.near, *near))
 
+    def _leads_to_output(self, number: int) -> bool:
+        """Return whether the output reads a value other than to scale or shift a larger map.
+
+        Squeeze-and-excite multiplies a map by weights that it computes from the map's mean.
+        """
+        graph = self._graph
+        reached, alone = {number}, {number}  # computed from it; from nothing else
+        for later in self._needed:
+            read = graph.nodes[later - 1].inputs
+            if later <= number or reached.isdisjoint(read):
+                continue
+            if alone.issuperset(read):
+                alone.add(later)
+            elif self._is_map(later) and any(map(self._is_map, {*read} - alone)):
+                continue
+            reached.add(later)
+        return graph.output in reached
+
+    def _is_map(self, value: int) -> bool:
+        """Return whether a value is a map larger than 1x1, and not one that is laid out flat."""
+        return len(full_shape(self._graph, value)) > 2 and self._axes[value].places > 1
+
     def _joins_values(self, number: int, node: Node) -> bool:
         """Return whether a node is a residual connection: a sum of two values of one shape.
 
-        A value and its own mean may have one shape, too, if it has a single place.
+        A value and its own mean may have one shape, too, if it has a single place. The sum of two
+        pooled values that scales a map is none, either.
         """
         operation, read = node.operation, node.inputs
         if not isinstance(operation, Arithmetic) or operation.function != "add":
             return False
-        if len(set(read)) < 2:
+        if len(set(read)) < 2 or not (self._is_map(number) or self._leads_to_output(number)):
             return False
         shape = full_shape(self._graph, number)
         return all(full_shape(self._graph, value) == shape for value in read) and not any(

@@ -43,14 +43,15 @@ ANY_NORM = "norm"
 CONVOLUTION = "convolution"
 POOLING = "pooling"
 GLOBAL_POOLINGS = ("GAP", "GMP")
-# Of poolings that leave a single place, although they do not read the whole map.
+# Of poolings that leave a single position, although they do not read the whole map.
 TO_ONE_PLACE = "pooling to one place"
 
 FAMILIES: tuple[Family, ...] = (
     Family(
         "GAP",
         "the mean over the whole map: adaptive pooling to 1x1, AvgPool2d of the map's size, "
-        "mean((2, 3)), two means in a row, a sum divided by the number of places",
+        "mean((2, 3)), two means in a row, a sum divided by the number of positions (height x "
+        "width); on the way to the prediction, not to scale or shift a map",
         "nn.AdaptiveAvgPool2d(1) or x.mean((2, 3))",
         ("global average pooling", "global average pool", "global avg pooling", "globalavgpool"),
     ),
@@ -145,7 +146,7 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family(
         POOLING,
-        "max or average pooling of windows that leaves a map of several places, so no GAP and GMP",
+        "max or average pooling of windows that leaves a map larger than 1x1, so no GAP and GMP",
         "nn.MaxPool2d(2)",
         ("pool",),
     ),
@@ -175,7 +176,7 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family(
         "Flatten",
-        "a map of more than one place laid out as one vector, by flatten, view or reshape",
+        "a map larger than 1x1 laid out as one vector, by flatten, view or reshape",
         "nn.Flatten()",
     ),
     Family(
