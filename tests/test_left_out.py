@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import nn
@@ -106,6 +108,65 @@ def test_maps_with_one_axis_have_positions() -> None:
 )
 def test_windows_that_reach_everything_are_not_noted(net: nn.Module) -> None:
     assert notes_on(net) == []
+
+
+class Mean(nn.Module):
+    """Maps of 26x26, and what a function makes of them."""
+
+    def __init__(self, head: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(1, 10, 3), head
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.conv(x))
+
+
+@pytest.mark.parametrize(
+    ("head", "lines"),
+    [
+        (lambda x: x[:, :, :10, :10].mean((2, 3)), "the last 16 rows and columns"),
+        (lambda x: x[:, :, 1:, 1:].mean((2, 3)), "1 row and column"),
+        (lambda x: x[..., :-1].relu().mean((2, 3)), "the last column"),
+        (lambda x: x[:, :, :20][..., ::2].flatten(2).mean(2), "the last 6 rows and 13 columns"),
+        (lambda x: x.permute(0, 2, 3, 1)[:, :25].mean((1, 2)), "the last row"),
+        (lambda x: x[:, :, :25].mean(3).mean(2), "the last row"),
+        (lambda x: x[:, :, 4].mean(2), "25 rows"),
+        (lambda x: x.narrow(3, 0, 24).sum((2, 3)) / 624, "the last 2 columns"),
+        (lambda x: F.adaptive_avg_pool2d(x[:, :, :25], 1).flatten(1), "the last row"),
+        (lambda x: F.avg_pool2d(x[:, :, :5, :5], 5).flatten(1), "the last 21 rows and columns"),
+    ],
+)
+def test_an_average_of_a_slice_of_a_map_is_noted(
+    head: Callable[[torch.Tensor], torch.Tensor], lines: str
+) -> None:
+    (note,) = notes_on(Mean(head))
+    assert f" leaves out {lines} of a 26x26 map, of which it averages a slice; nn.Adap" in note
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        lambda x: x[:, :5].mean((2, 3)),  # channels
+        lambda x: x[:, :, :13].mean((2, 3)) + x[:, :, 13:].mean((2, 3)),  # a mean of each half
+        lambda x: x[:, :, :13].mean((2, 3)) + x.amax((2, 3)),  # the rest is used
+        lambda x: F.pad(x, (1, 1, 1, 1))[:, :, 1:-1, 1:-1].mean((2, 3)),  # padding
+        lambda x: x[:, :, :10, :10].flatten(1),  # no average
+        lambda x: x[:, :, :10].amax((2, 3)),
+        lambda x: x[:, :, [0, 5]].mean((2, 3)),  # chosen one by one
+    ],
+)
+def test_slices_that_leave_nothing_unused_or_are_not_averaged_are_not_noted(
+    head: Callable[[torch.Tensor], torch.Tensor],
+) -> None:
+    assert notes_on(Mean(head)) == []
+
+
+def test_a_crop_of_the_image_is_not_noted() -> None:
+    class Crop(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x[:, :, 4:24, 4:24].mean((2, 3)).expand(-1, 10)
+
+    assert notes_on(Crop()) == []
 
 
 def test_notes_are_in_the_summary() -> None:

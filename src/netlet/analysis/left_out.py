@@ -1,8 +1,8 @@
 """Notes on rows and columns of a map that no window reaches.
 
-An average over part of a map is mostly a slip after a layer was changed. A stride that does not
-divide a map rounds down, which is usual and only matters at the last map, of which it may be a
-third. So every average is looked at, and of the other windows the last one.
+An average over part of a map, or over a slice of it, is mostly a slip after a layer was changed. A
+stride that does not divide a map rounds down, which is usual and only matters at the last map, of
+which it may be a third. So every average is looked at, and of the other windows the last one.
 """
 
 from __future__ import annotations
@@ -10,14 +10,35 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from netlet.analysis.field_rules import full_shape
+from netlet.analysis.map_axes import CROPPED, PLACES, Axes, follow_axes
 from netlet.analysis.reach import Effect
 from netlet.analysis.windows import Window
 from netlet.graph import Graph, Node
-from netlet.graph.operations import Convolution, Padding, Pooling
+from netlet.graph.operations import (
+    Activation,
+    Arithmetic,
+    BatchNorm,
+    Convolution,
+    Dropout,
+    Elementwise,
+    Padding,
+    Permutation,
+    Pooling,
+    Reduction,
+    Reshape,
+    Slice,
+)
 from netlet.graph.rare_operations import EdgePadding
 from netlet.text import format_shape
 
 Sizes = tuple[int, ...]
+# What may lie between a slice of a map and an average of it. The first of two means may be a slice.
+_KEEP_POSITIONS = (
+    *(Activation, Arithmetic, BatchNorm, Dropout, Elementwise),
+    *(Permutation, Reduction, Reshape, Slice),
+)
+_ALL_OF_IT = "; nn.AdaptiveAvgPool2d(1) averages all of it"
 _LINES = {1: ("position",), 2: ("row", "column"), 3: ("slice", "row", "column")}
 
 
@@ -77,12 +98,12 @@ def write_left_out_notes(graph: Graph, effects: Sequence[Effect]) -> list[str]:
     texts = []
     for number, sliding in found:
         if sliding.is_average:
-            advice = "; nn.AdaptiveAvgPool2d(1) averages all of it"
             one = len(sliding.window.n_in) == 2 and set(sliding.window.n_out) == {1}
-            texts.append(_describe(sliding, advice if one else ""))
+            texts.append(_describe(sliding, _ALL_OF_IT if one else ""))
         # The border of an image shows nothing most of the time.
         elif number == last and sliding.node.inputs[0] and _overlap_or_touch(sliding.window):
             texts.append(_describe(sliding, f": its stride rounds down; {_remedy(sliding)}"))
+    texts += _describe_crops(graph)
     return [f"note: {text}" for text in dict.fromkeys(texts) if text]
 
 
@@ -124,17 +145,20 @@ def _describe(sliding: _Sliding, advice: str) -> str:
     found = [one for one in found if one[0]]
     if not found:
         return ""
-    counts = {(n, last) for n, last, _ in found}
-    if len(counts) == 1:
-        names = " and ".join(_plural(line, n) for n, _, line in found)
-        text = _count(*found[0][:2], names)
-    else:
-        text = " and ".join(_count(n, last, _plural(line, n)) for n, last, line in found)
+    text = _join_lines(found)
     if len(found) == 1 and found[0][0] == 1:
         advice = advice.replace("keep them", "keep it")
     return (
         f"{sliding.node.name} leaves out {text} of its {format_shape(sliding.size)} input{advice}"
     )
+
+
+def _join_lines(found: Sequence[tuple[int, bool, str]]) -> str:
+    """Return ``the last 2 rows and columns`` or ``the last row and 3 columns``."""
+    if len({(n, last) for n, last, _ in found}) == 1:
+        names = " and ".join(_plural(line, n) for n, _, line in found)
+        return _count(*found[0][:2], names)
+    return " and ".join(_count(n, last, _plural(line, n)) for n, last, line in found)
 
 
 def _plural(line: str, n: int) -> str:
@@ -146,3 +170,71 @@ def _count(n: int, last: bool, names: str) -> str:
     if last:
         return f"the last {names}" if n == 1 else f"the last {n} {names}"
     return f"{n} {names}"
+
+
+def _describe_crops(graph: Graph) -> Iterator[str]:
+    """Yield what slices leave out of maps before an average, unless something else reads it."""
+    needed = graph.needed()
+    if not any(isinstance(graph.nodes[number - 1].operation, Slice) for number in needed):
+        return
+    axes, seen = follow_axes(graph), set[int]()
+    for number in needed:
+        if (axes[number].near, axes[number].mode) != (CROPPED, "mean"):
+            continue
+        way = _list_way_to_map(graph, number)
+        source = graph.nodes[way[0] - 1].inputs[0] if way else 0
+        # The border of an image shows nothing most of the time, and padding never does.
+        if not source or source in seen or _is_padded(graph, source):
+            continue
+        seen.add(source)
+        sizes = [size for dim in axes[source].dims for kind, size in dim if kind == PLACES]
+        if lines := _list_cropped_lines(graph, way, axes[source], set(needed)):
+            name = graph.nodes[number - 1].name
+            advice = _ALL_OF_IT if len(sizes) == 2 else ""
+            yield (
+                f"{name} leaves out {_join_lines(lines)} of a {format_shape(sizes)} map, of which "
+                f"it averages a slice{advice}"
+            )
+
+
+def _list_way_to_map(graph: Graph, average: int) -> list[int]:
+    """Return the values from the first slice of a map to an average of it, without the latter."""
+    way, value = list[int](), graph.nodes[average - 1].inputs[0]
+    while value:
+        node = graph.nodes[value - 1]
+        if len(node.inputs) != 1 or not isinstance(node.operation, _KEEP_POSITIONS):
+            break
+        way.insert(0, value)
+        value = node.inputs[0]
+    kinds = [isinstance(graph.nodes[value - 1].operation, Slice) for value in way]
+    return way[kinds.index(True) :] if any(kinds) else []
+
+
+def _list_cropped_lines(
+    graph: Graph, way: Sequence[int], axes: Axes, needed: set[int]
+) -> list[tuple[int, bool, str]]:
+    """Return how many lines of a map slices leave out, whether they are the last, and of which."""
+    places = [any(kind == PLACES for kind, _ in dim) for dim in axes.dims]
+    titles = iter(_LINES.get(sum(places), ("line",) * sum(places)))
+    names = [next(titles) if is_place else "" for is_place in places]
+    found = []
+    for value in way:
+        node = graph.nodes[value - 1]
+        operation, read = node.operation, node.inputs[0]
+        if isinstance(operation, Permutation):
+            names = [names[dim] for dim in operation.order]
+        elif isinstance(operation, Slice):
+            left = full_shape(graph, read)[operation.dim] - operation.length
+            others = needed.intersection(graph.readers(read)) - {value}
+            if left and names[operation.dim] and not others:
+                at_start = (operation.start, operation.step) == (0, 1)
+                found.append((left, at_start, names[operation.dim]))
+            if operation.removed:
+                del names[operation.dim]
+        elif isinstance(operation, Reduction | Reshape):
+            break
+    return found
+
+
+def _is_padded(graph: Graph, value: int) -> bool:
+    return isinstance(graph.nodes[value - 1].operation, Padding | EdgePadding)
