@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from netlet.budgets import (
     load_budget,
     to_toml,
 )
+from netlet.budgets.class_file import ClassFile, read_class_file
 from netlet.errors import BudgetError
 from netlet.records import Run, to_json_value
 
@@ -75,14 +77,21 @@ def test_every_budget_survives_being_written(tmp_path: Path) -> None:
 
 
 def test_the_template_is_a_budget_without_slips(tmp_path: Path) -> None:
-    budget = load_budget(write(tmp_path, TEMPLATE))
+    path = write(tmp_path, TEMPLATE)
+    budget = load_budget(path)
     assert budget.params_below == 8_000
     assert budget.requires
+    assert read_class_file(path) == ClassFile(points=100)
+    keys = set()
     for line in TEMPLATE.splitlines():
         if line.startswith("# ") and " = " in line:
             key = line[2:].split(" = ")[0]
-            text = TEMPLATE.replace(line, line[2:])
-            assert getattr(load_budget(write(tmp_path, text)), key)
+            path = write(tmp_path, TEMPLATE.replace(line, line[2:]))
+            of_grade = TEMPLATE.index(line) > TEMPLATE.index("[grade]")
+            found = getattr(read_class_file(path) if of_grade else load_budget(path), key)
+            assert found is not None
+            keys.add(key)
+    assert keys >= {"name"} | {one.name for one in fields(ClassFile)} - {"points"}
 
 
 @pytest.mark.parametrize(
@@ -218,7 +227,10 @@ def test_commands_take_a_file_for_a_budget(
     assert code == 0
     assert "six: Six" in out
     assert "Add dropout." in out
-    assert "eight_k" in netlet("budget")[1]
+    code, out, err = netlet("budget")
+    assert (code, out) == (2, "")
+    assert "no BUDGET; name one of 'netlet list --budgets' or a TOML file, or pass --temp" in err
+    assert "'netlet budget NAME' shows one with its rules" in netlet("list", "--budgets")[1]
     assert load_budget(write(tmp_path, netlet("budget", "--template")[1])).requires
     assert load_budget(write(tmp_path, netlet("budget", "eight_k", "--toml")[1])).name == "eight_k"
     code, out, err = netlet("budget", "eight_k", "--template")

@@ -96,6 +96,22 @@ def test_planned_epochs_are_judged_before_training() -> None:
     assert state(Budget(epochs_below=20)) == "NOT YET"
 
 
+def test_a_batch_size_is_exact_and_judged_by_the_recipe() -> None:
+    budget = Budget(batch_size=128, messages={"batch_size": "See lecture 5."})
+    for found, expected in ((128, "PASS"), (64, "FAIL"), (256, "FAIL"), (None, "NOT YET")):
+        for result in (None, outcome(1)):
+            (rule,) = budget.judge(SMALL, result, batch_size=found).results
+            assert (rule.rule, rule.limit, rule.state) == ("batch size", "exactly 128", expected)
+    (rule,) = budget.judge(SMALL, batch_size=64).results
+    assert (rule.found, rule.message) == ("64", "See lecture 5.")
+    assert "train with --set batch_size=128" in str(budget.judge(SMALL, batch_size=64))
+    assert budget_from_json(budget.to_dict()) == budget
+    assert "batch_size" not in Budget(params_below=3).to_dict()
+    for wrong in (0, 1.5, "128", True):
+        with pytest.raises(BudgetError, match=r"batch_size=.+; give"):
+            Budget(batch_size=wrong)  # type: ignore[arg-type]
+
+
 def test_kinds() -> None:
     assert state(Budget(forbids=("Linear",))) == "FAIL"
     assert state(Budget(forbids=("linear",))) == "FAIL"

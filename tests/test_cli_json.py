@@ -43,7 +43,6 @@ COMMANDS = (
     ("list", "--recipes", "--budgets"),
     ("list",),
     ("budget", "eight_k"),
-    ("budget",),
     ("show", "code_2"),
     ("show", "code_2", "--rf"),
     ("show", "code_2", "speck"),

@@ -72,7 +72,8 @@ def test_options_win_over_the_file_and_the_file_over_defaults(repository: Path) 
     settings = ["batch_size=64", "augment.rotate_deg=5.0"]
     choice = apply_repository(Choice(), *FIELDS_OF_TRAINING, "seeds")
     assert choice == Choice("model.py:Net", "eight_k", "quick", 3, settings, None, 2)
-    assert choice.planned_epochs == 3
+    assert choice.planned_recipe is not None
+    assert choice.planned_recipe.epochs == 3
     given = Choice("8 P 16", "twenty_k", None, 1, ["peak_lr=0.1"], "scribble", 7)
     changed = apply_repository(given, *FIELDS_OF_TRAINING, "seeds")
     assert changed == Choice(

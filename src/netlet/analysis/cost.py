@@ -10,6 +10,7 @@ from torch import nn
 
 from netlet.analysis.net_end import write_class_notes
 from netlet.analysis.notes import write_notes
+from netlet.analysis.op_families import ACTIVATIONS
 from netlet.analysis.ops import Trace
 from netlet.analysis.trace import trace
 from netlet.budgets import HIDDEN, Budget, ModelCost, NotedVerdict
@@ -33,17 +34,11 @@ _LAYER_OF_FUNCTION = {
     "max_pool2d": "MaxPool2d",
     "avg_pool2d": "AvgPool2d",
     "adaptive_avg_pool2d": "AdaptiveAvgPool2d",
-    "relu": "ReLU",
-    "sigmoid": "Sigmoid",
-    "tanh": "Tanh",
-    "gelu": "GELU",
-    "silu": "SiLU",
     "dropout": "Dropout",
     "softmax": "Softmax",
     "log_softmax": "LogSoftmax",
-    "leaky_relu": "LeakyReLU",
-    "elu": "ELU",
     "hardtanh": "Hardtanh",
+    **ACTIVATIONS,
 }
 # Suggested first for an unknown kind of layer, in this order.
 _COMMON_LAYERS = (
@@ -143,6 +138,7 @@ def check(
     shape: Sequence[int] = (1, 28, 28),
     epochs: int | None = None,
     classes: int | None = None,
+    batch_size: int | None = None,
 ) -> NotedVerdict:
     """Check a net against a budget before any training.
 
@@ -153,6 +149,7 @@ def check(
         epochs: The planned number of epochs, if a recipe has been chosen.
         classes: The number of classes, which the net is told if it has more or fewer outputs;
             None: that of the budget's data set.
+        batch_size: The planned batch size, if a recipe has been chosen.
 
     Returns:
         For each rule PASS, FAIL, UNKNOWN, or NOT YET if only training can decide it;
@@ -165,22 +162,30 @@ def check(
     check_type(budget, Budget, "the budget", "a netlet.Budget, like Budget(params_below=8000)")
     traced = trace(net, shape)
     notes = write_class_notes(traced.outputs, budget, traced.shape, classes)
-    return judge_cost(cost_from_trace(traced, epochs), budget, [*write_notes(traced), *notes])
+    found = cost_from_trace(traced, epochs)
+    return judge_cost(found, budget, [*write_notes(traced), *notes], batch_size=batch_size)
 
 
-def judge_cost(found: ModelCost, budget: Budget, notes: Iterable[str] = ()) -> NotedVerdict:
+def judge_cost(
+    found: ModelCost,
+    budget: Budget,
+    notes: Iterable[str] = (),
+    *,
+    batch_size: int | None = None,
+) -> NotedVerdict:
     """Check a cost against a budget, if the kinds of layers in its rules exist.
 
     Args:
         found: The cost of a net.
         budget: The limits.
         notes: Notes on the net, which the verdict repeats.
+        batch_size: The planned batch size, if a recipe has been chosen.
 
     Raises:
         BudgetError: The budget forbids or requires a kind of layer that does not exist.
     """
     refuse_unknown_layers(budget, found.kinds)
-    verdict = budget.judge(found)
+    verdict = budget.judge(found, batch_size=batch_size)
     return NotedVerdict(verdict.budget, verdict.results, verdict.withheld, tuple(notes))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 
+from netlet.analysis.op_families import ACTIVATIONS
 from netlet.budgets import Budget
 from netlet.graph import Graph, Node
 from netlet.graph.graph import Shape
@@ -24,9 +25,6 @@ from netlet.graph.operations import (
     Reshape,
     Softmax,
 )
-
-# Of the element-wise functions without arguments, those that serve as activations.
-_ACTIVATIONS = ("celu", "hardshrink", "mish", "selu", "softplus", "softshrink", "threshold")
 
 
 def write_end_notes(graph: Graph) -> list[str]:
@@ -168,7 +166,7 @@ def _keeps_classes(operation: Operation) -> bool:
 def _is_activation(operation: Operation) -> bool:
     """Return whether an operation is an activation, and no clamp that only bounds large values."""
     if isinstance(operation, Elementwise):
-        return operation.function in _ACTIVATIONS
+        return operation.function in ACTIVATIONS
     if not isinstance(operation, Activation):
         return False
     if operation.function in ("clamp", "hardtanh"):

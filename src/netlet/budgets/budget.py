@@ -15,7 +15,13 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, Literal, get_args
 
-from netlet.budgets.limit_checks import check_below, check_hidden, check_kind, format_margin
+from netlet.budgets.limit_checks import (
+    check_batch_size,
+    check_below,
+    check_hidden,
+    check_kind,
+    format_margin,
+)
 from netlet.budgets.measures import ModelCost, Outcome, Score
 from netlet.budgets.messages import add_message, check_messages, check_text
 from netlet.budgets.rule_checks import check_rule
@@ -33,6 +39,7 @@ COUNTS = (
     "epochs_below",
     "epochs_at_most",
     "held_for_last",
+    "batch_size",
 )
 PERCENTAGES = ("accuracy_at_least", "accuracy_above")
 JudgedSplit = Literal["test", "val"]
@@ -63,7 +70,8 @@ class Budget(Displayed):
     activation_bytes_below: int | None = None
     forbids: tuple[str, ...] = ()
     requires: tuple[str, ...] = ()
-    # Records have these two only where there is one.
+    # Records have these three only where there is one.
+    batch_size: int | None = field(default=None, metadata=MAY_BE_MISSING)  # exactly
     title: str = field(default="", metadata=MAY_BE_MISSING)
     # What the author of a net reads where a limit, by its name, or a rule is missed.
     messages: Mapping[str, str] | tuple[tuple[str, str], ...] = field(
@@ -201,16 +209,20 @@ class Budget(Displayed):
     def to_dict(self) -> dict[str, Any]:
         """Return the fields that records store; ``about`` is not among them."""
         values = {**dataclasses.asdict(self), "messages": dict(self.messages)}
-        left_out = ["about", *(name for name in ("title", "messages") if not values[name])]
+        optional = ("batch_size", "title", "messages")
+        left_out = ["about", *(name for name in optional if not values[name])]
         return {name: value for name, value in values.items() if name not in left_out}
 
-    def judge(self, cost: ModelCost, outcome: Outcome | None = None) -> Verdict:
+    def judge(
+        self, cost: ModelCost, outcome: Outcome | None = None, *, batch_size: int | None = None
+    ) -> Verdict:
         """Check a net, or a run of it, against every limit that is set.
 
         Args:
             cost: The cost of the net.
             outcome: The outcome of the training. Without it, accuracy is NOT YET, and so are epochs
                 unless ``cost`` has the planned ones.
+            batch_size: The recipe's. Without it, a limit on it is NOT YET.
 
         Returns:
             A verdict with one result for each limit, in the order of the fields.
@@ -227,6 +239,7 @@ class Budget(Displayed):
             ("params_below", check_below("parameters", self.params_below, cost.parameters, cost)),
             ("params_below", check_hidden(cost)),
             (epochs, self._check_epochs(cost, outcome)),
+            ("batch_size", check_batch_size(self.batch_size, batch_size)),
             (accuracy, self._check_accuracy(outcome)),
             *(
                 (name, check_below(rule, getattr(self, name), found, cost))

@@ -64,3 +64,18 @@ def check_kind(kind: str, cost: ModelCost, *, required: bool) -> RuleResult:
     if required:
         return RuleResult(rule, "at least 1", found, "-", "PASS" if layers else "FAIL")
     return RuleResult(rule, "none", found, "-", "FAIL" if layers else "PASS", tuple(layers[:3]))
+
+
+def check_batch_size(limit: int | None, found: int | None) -> list[RuleResult]:
+    """Check the batch size of a recipe against the one that a budget states.
+
+    Args:
+        limit: The budget's; None: any.
+        found: The recipe's; None: not known.
+    """
+    if limit is None:
+        return []
+    shown = "-" if found is None else f"{found:,}"
+    state: State = "NOT YET" if found is None else "PASS" if found == limit else "FAIL"
+    remedy = f"train with --set batch_size={limit}" if state == "FAIL" else ""
+    return [RuleResult("batch size", f"exactly {limit:,}", shown, "-", state, (), remedy)]

@@ -40,6 +40,8 @@ _MEANT = {
     "epochs": "epochs_at_most",
     "max_epochs": "epochs_at_most",
     "accuracy": "accuracy_at_least",
+    "batch": "batch_size",
+    "batchsize": "batch_size",
     "message": "messages",
     "about": "title",
 }
@@ -48,6 +50,7 @@ TEMPLATE = """\
 # A budget: what a net may cost, must reach and consists of. Leave out what you do not ask for.
 # netlet check net.py:Net --budget class.toml
 
+# name = "assignment-1"     # in verdicts; if left out, the name of this file
 title = "Assignment: a small net for MNIST"
 dataset = "mnist"           # that the accuracy is for
 judge = "test"              # "val": judge images held out of the training split
@@ -55,6 +58,7 @@ judge = "test"              # "val": judge images held out of the training split
 params_below = 8_000        # fewer than 8,000 parameters
 epochs_at_most = 15         # or epochs_below
 accuracy_at_least = 99.4    # percent, after the last epoch; or accuracy_above
+# batch_size = 128          # of the recipe, exactly
 # held_for_last = 3         # the accuracy after each of the last 3 epochs
 # macs_below = 500_000      # multiply-adds for one image
 # weight_bytes_below = 40_000
@@ -76,6 +80,16 @@ forbids = ["bias"]
 [messages]
 params_below = "Use fewer channels; a 1x1 convolution makes many channels few."
 "GAP | Linear" = "End with a global average pooling, or with a linear layer."
+
+# Options of netlet grade; other commands do not use them.
+[grade]
+points = 100                # for meeting every limit and rule
+# time_limit = 120          # seconds for each submission and seed
+# net = "model.py:Net"      # where the net is in each submission; searched for if left out
+# weights = "*.pt"          # which file holds the weights; the only such file if left out
+# retrain = "quick"         # train every net by this recipe, instead of scoring its weights
+# seeds = 3                 # to retrain with; the run of median accuracy counts
+# first_seed = 0            # the first of them
 """
 
 

@@ -202,6 +202,7 @@ class Examiner:
             evaluations,
             self._data.name,
             complete=recipe is not None,
+            batch_size=recipe.batch_size if recipe else None,
         )
         score = evaluations[-1].score if evaluations else None
         copies = [one.score for one in results.copies]

@@ -26,6 +26,7 @@ def judge_rules(
     dataset: str,
     *,
     complete: bool,
+    batch_size: int | None = None,
 ) -> tuple[RuleResult, ...]:
     """Judge a net; of submitted weights, only the final accuracy is known.
 
@@ -35,8 +36,9 @@ def judge_rules(
         evaluations: Those after each epoch, or only the last one; none without weights.
         dataset: The name of the data set.
         complete: Whether they are those of all epochs.
+        batch_size: That of the recipe; None if weights were submitted.
     """
-    rules = analysis.judge_cost(cost, budget).results
+    rules = analysis.judge_cost(cost, budget, batch_size=batch_size).results
     if not complete:
         rules = tuple(
             dataclasses.replace(rule, found=rule.found.replace(" planned", " claimed"))

@@ -10,7 +10,7 @@ import typer
 from netlet import catalog
 from netlet.budgets import TEMPLATE, Budget, is_budget_file, to_toml
 from netlet.budgets.class_file import read_class_file
-from netlet.cli.listing import budget_row, budget_table
+from netlet.cli.listing import budget_row
 from netlet.cli.options import Json, budget_names
 from netlet.cli.results import print_json, print_result
 from netlet.errors import BudgetError
@@ -22,7 +22,7 @@ def budget(
         str | None,
         typer.Argument(
             metavar="BUDGET",
-            help="Name of a budget, or a TOML file; without it, all budgets are listed.",
+            help="Name of a budget ('netlet list --budgets'), or a TOML file.",
             autocompletion=budget_names,
         ),
     ] = None,
@@ -45,13 +45,10 @@ def budget(
     if template:
         print_result(TEMPLATE.rstrip("\n"), lines=True)
     elif name is None:
-        if toml:
-            raise BudgetError("--toml prints one budget; name it, as in 'netlet budget eight_k'")
-        rows = [budget_row(one) for one in catalog.BUDGETS.values()]
-        if json:
-            print_json("list", {"budgets": rows})
-        else:
-            print_result(budget_table(rows), lines=True)
+        raise BudgetError(
+            "no BUDGET; name one of 'netlet list --budgets' or a TOML file, or pass --template to "
+            "start a file of your own"
+        )
     else:
         found = catalog.find_budget(name)
         if is_budget_file(name):

@@ -16,6 +16,7 @@ from netlet.cli.repository import Choice, apply_repository, require_net
 from netlet.cli.results import print_json, print_result
 from netlet.cli.settings import apply_limits, parse_shape
 from netlet.cli.several import Outcome, refuse_loose_words, try_each
+from netlet.recipes import Recipe
 from netlet.text import format_count, format_table
 
 _COMMAND_LINE = "command-line limits"  # name of the budget that only options describe
@@ -28,8 +29,8 @@ def check(
         typer.Option(
             "--budget",
             metavar="NAME",
-            help="Check against this budget, a name ('netlet budget') or a TOML file, instead of "
-            "the net's own.",
+            help="Check against this budget, a name ('netlet list --budgets') or a TOML file, "
+            "instead of the net's own.",
             autocompletion=budget_names,
         ),
     ] = None,
@@ -127,7 +128,7 @@ def check(
     budgets = {net: _choose_budget(net, choice.budget, limits) for net, choice in choices.items()}
 
     def check_one(net: str) -> _Checked:
-        planned = choices[net].planned_epochs
+        planned = choices[net].planned_recipe
         return _check(net, budgets[net], planned, shape, classes, sandbox=sandbox)
 
     if len(nets) > 1:
@@ -199,7 +200,7 @@ def _choose_budget(net: str, budget: str | Budget | None, limits: dict[str, Any]
 def _check(
     net: str,
     budget: Budget,
-    planned: int | None,
+    planned: Recipe | None,
     shape: tuple[int, ...],
     classes: int | None,
     *,
@@ -212,10 +213,15 @@ def _check(
     experiment = EXPERIMENTS.get(net)
     where = InSandbox() if sandbox else SameProcess()
     found = where.analyze(net, shape, classes)
-    planned = planned or (experiment.recipe.epochs if experiment else None)
+    planned = planned or (experiment.recipe if experiment else None)
     notes = analysis.write_class_notes(found.outputs, budget, shape, classes)
-    cost = dataclasses.replace(found.cost, epochs=planned)
-    verdict = analysis.judge_cost(cost, budget, [*found.summary.notes, *notes])
+    cost = dataclasses.replace(found.cost, epochs=planned.epochs if planned else None)
+    verdict = analysis.judge_cost(
+        cost,
+        budget,
+        [*found.summary.notes, *notes],
+        batch_size=planned.batch_size if planned else None,
+    )
     return _Checked(net if experiment else found.summary.net, cost.parameters, verdict)
 
 

@@ -51,7 +51,8 @@ def grade(
         typer.Option(
             "--budget",
             metavar="NAME",
-            help="Budget that judges every submission: a name ('netlet budget') or a TOML file.",
+            help="Budget that judges every submission: a name ('netlet list --budgets') or a TOML "
+            "file.",
             autocompletion=budget_names,
         ),
     ],

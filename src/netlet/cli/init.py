@@ -31,7 +31,7 @@ def init(
         typer.Option(
             "--budget",
             metavar="NAME",
-            help="Budget of the assignment: a name ('netlet budget') or a TOML file in the "
+            help="Budget of the assignment: a name ('netlet list --budgets') or a TOML file in the "
             "repository; twenty_k if not given.",
             autocompletion=budget_names,
         ),

@@ -21,6 +21,11 @@ _WRITE_UPS = (
     "for MNIST (001), S6 - Assignment (002), Week4 of TSAI-EVA5 (003), an untitled one (004)."
 )
 
+_ONE_BUDGET = (
+    "'netlet budget NAME' shows one with its rules, and 'netlet budget --template' starts a file "
+    "of your own."
+)
+
 
 def list_(
     show_recipes: Annotated[
@@ -71,7 +76,7 @@ def _experiment_rows() -> list[dict[str, Any]]:
                 "recipe": recipe.name,
                 "epochs": recipe.epochs,
                 "budget": experiment.budget.name,
-                "standing": experiment.budget.judge(cost).state,
+                "standing": experiment.budget.judge(cost, batch_size=recipe.batch_size).state,
                 "source": experiment.net.source,
                 "about": experiment.net.about,
             }
@@ -146,10 +151,10 @@ def _recipe_table(rows: list[dict[str, Any]]) -> str:
     return format_table(head, cells, "lrrlrl")
 
 
-def budget_table(rows: list[dict[str, Any]]) -> str:
-    """Return a table of budgets."""
+def _budget_table(rows: list[dict[str, Any]]) -> str:
     cells = [[row["name"], limits_text(row["limits"]), row["about"]] for row in rows]
-    return format_table(("budget", "limits", "what it is for"), cells)
+    table = format_table(("budget", "limits", "what it is for"), cells)
+    return f"{table}\n{_ONE_BUDGET}"
 
 
 def limits_text(limits: Mapping[str, Any]) -> str:
@@ -174,6 +179,7 @@ _LIMIT_FORMS = {
     "accuracy_at_least": "at least {}% accuracy",
     "accuracy_above": "more than {}% accuracy",
     "held_for_last": "accuracy held for the last {} epochs",
+    "batch_size": "batch size {}",
     "macs_below": "fewer than {} MACs",
     "weight_bytes_below": "fewer than {} bytes of weights",
     "activation_bytes_below": "fewer than {} bytes of activations",
@@ -185,5 +191,5 @@ _LIMIT_FORMS = {
 _TABLES = {
     "experiments": _experiment_table,
     "recipes": _recipe_table,
-    "budgets": budget_table,
+    "budgets": _budget_table,
 }

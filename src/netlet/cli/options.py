@@ -139,6 +139,12 @@ Std = Annotated[
         help="Standard deviation to divide by; if not given the run's, else MNIST's, 0.3081.",
     ),
 ]
+Raw = Annotated[
+    bool,
+    typer.Option(
+        "--raw", help="Use the files as they are: 28x28 pixels, light ink on black, as MNIST."
+    ),
+]
 Sandboxed = Annotated[
     bool,
     typer.Option(
@@ -226,8 +232,8 @@ BudgetName = Annotated[
     typer.Option(
         "--budget",
         metavar="NAME",
-        help="Judge by this budget, a name ('netlet budget') or a TOML file, instead of the net's "
-        "own.",
+        help="Judge by this budget, a name ('netlet list --budgets') or a TOML file, instead of "
+        "the net's own.",
         autocompletion=budget_names,
     ),
 ]

@@ -13,7 +13,7 @@ from netlet.budgets import Budget
 from netlet.cli.results import say
 from netlet.cli.settings import apply_settings, configure_experiment, safe_folder_name
 from netlet.errors import NetError, RecordError
-from netlet.recipes import STEADY
+from netlet.recipes import STEADY, Recipe
 from netlet.repository import FILE_NAME, RepositorySettings, find_settings
 
 if TYPE_CHECKING:
@@ -53,12 +53,12 @@ class Choice:
         )
 
     @property
-    def planned_epochs(self) -> int | None:
-        """The number of epochs of the recipe, if one is chosen."""
+    def planned_recipe(self) -> Recipe | None:
+        """The recipe, if one is chosen."""
         changes = [*(self.settings or ()), *([f"epochs={self.epochs}"] if self.epochs else [])]
         if not (changes or self.recipe):
             return None
-        return apply_settings(catalog.find_recipe(self.recipe or STEADY.name), changes).epochs
+        return apply_settings(catalog.find_recipe(self.recipe or STEADY.name), changes)
 
 
 def apply_repository(given: Choice, *uses: str, quiet: bool = False) -> Choice:

@@ -222,8 +222,9 @@ def _begin(
         initial_weights_digest=digest,
         **options,
     )
-    epochs = experiment.recipe.epochs
-    say(str(check(net, experiment.budget, images.shape, epochs, images.classes)), lines=True)
+    recipe = experiment.recipe
+    planned = (images.shape, recipe.epochs, images.classes, recipe.batch_size)
+    say(str(check(net, experiment.budget, *planned)), lines=True)
     recorder = Recorder(folder, config.to_dict(), next_free_name=numbered)
     progress = TrainingProgress()
     with progress.hint_at_resume(recorder):

@@ -192,7 +192,9 @@ def _contradictions_of_verdict(run: Run) -> Iterator[str]:
         return
     scores = [epoch.held_out for epoch in run.epochs]
     judged = budget_from_json(run.budget).judge(
-        cost_from_json(run.cost), Outcome(scores, run.data["name"])
+        cost_from_json(run.cost),
+        Outcome(scores, run.data["name"]),
+        batch_size=run.recipe["batch_size"],
     )
     yield from _differ("verdict", found.state, "the budget, judged anew,", judged.state)
     yield from _differ("verdict.budget", found.budget, "budget.name", judged.budget)
@@ -287,7 +289,9 @@ def _contradictions_of_seed(seed: SeedResult, study: Study) -> Iterator[str]:
     if study.budget is not None:
         scores = [Score(study.split, correct, study.total) for correct in seed.correct_by_epoch]
         outcome = Outcome(scores, study.data["name"])
-        state = budget_from_json(study.budget).judge(cost_from_json(study.cost), outcome).state
+        cost, batch_size = cost_from_json(study.cost), study.recipe["batch_size"]
+        budget = budget_from_json(study.budget)
+        state = budget.judge(cost, outcome, batch_size=batch_size).state
     if seed.verdict != state:
         yield f"has verdict {seed.verdict!r}, but its budget, judged anew, gives {state!r}"
 

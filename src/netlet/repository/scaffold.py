@@ -132,7 +132,7 @@ def _plan_settings(path: Path, assignment: Assignment | None) -> PlannedFile:
     lines = [
         "# What netlet uses in this repository where no option says otherwise.",
         f"net = {_quote(assignment.net)}",
-        f"budget = {_quote(assignment.budget)} # a name of 'netlet budget', or a TOML file",
+        f"budget = {_quote(assignment.budget)} # a name of 'netlet list --budgets', or a TOML file",
         f"recipe = {_quote(assignment.recipe)} # a name of 'netlet list --recipes'",
         f"dataset = {_quote(assignment.dataset)}",
         f"seeds = {assignment.seeds} # of 'netlet study'",

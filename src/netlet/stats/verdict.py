@@ -33,7 +33,9 @@ def study_verdict(study: Study, budget: Budget | None = None) -> Verdict | None:
             return None
         budget = budgets.budget_from_json(study.budget)
     return budget.judge(
-        cost_from_json(study.cost), Outcome(pooled_scores(study), study.data["name"])
+        cost_from_json(study.cost),
+        Outcome(pooled_scores(study), study.data["name"]),
+        batch_size=study.recipe["batch_size"],
     )
 
 

@@ -62,7 +62,7 @@ def make_run(
         result: The result of the training.
     """
     epochs, budget = result.epochs, plan.budget
-    cost = cost_from_trace(traced, plan.recipe.epochs)
+    cost, batch_size = cost_from_trace(traced, plan.recipe.epochs), plan.recipe.batch_size
     last = result.stretches[-1]
     outcome = Outcome([epoch.held_out for epoch in epochs], data.name)
     return Run(
@@ -72,7 +72,7 @@ def make_run(
         recipe=to_json_value(plan.recipe),
         budget=to_json_value(budget) if budget else None,
         cost=_cost_values(cost, budget),
-        verdict=budget.judge(cost, outcome) if budget else None,
+        verdict=budget.judge(cost, outcome, batch_size=batch_size) if budget else None,
         data=data.describe(),
         epochs=epochs,
         last_epoch=_epoch_score(epochs[-1]),
