@@ -21,12 +21,14 @@ from torch import nn
 from netlet import nets
 from netlet.budgets import Score
 from netlet.cli import main
-from netlet.data import SOURCES, Dataset, Source
+from netlet.data import SOURCES, Dataset, Source, disputed_labels
+from netlet.data.disputed_labels import DISPUTED_LABELS, DisputedLabel
 from netlet.errors import NetError
-from netlet.evaluation import evaluate, evaluation_to_dict, format_evaluation
+from netlet.evaluation import Evaluation, evaluate, evaluation_to_dict, format_evaluation
 from netlet.nets.tensor_files import load_as_data
 from netlet.nets.weights import load_weights, weights_digest
 from netlet.recipes import Recipe
+from netlet.records import Mistake
 
 
 @pytest.fixture(autouse=True)
@@ -88,6 +90,23 @@ def test_evaluation_text_and_values_match_manual_computation() -> None:
     json.dumps(values)
 
 
+def test_mistakes_whose_label_annotators_reject_are_marked() -> None:
+    mistakes = tuple(Mistake(image, 8, 9, 0.9) for image in (947, 17, 3520))
+    confusion = tuple(tuple(int(i == j) for j in range(10)) for i in range(10))
+    found = Evaluation(Score("test", 9_997, 10_000), 0.1, confusion, (), mistakes)
+    names = list("0123456789")
+    text = format_evaluation(found, names, 2, DISPUTED_LABELS)
+    rows = [line.split() for line in text.splitlines() if line.split()[:1] in (["17"], ["947"])]
+    assert rows == [["17", "8", "9", "0.9000"], ["947", "8", "9", "0.9000", "by", "5", "of", "5"]]
+    assert text.endswith(
+        "2 of the 3 mistakes have labels that most annotators reject (arXiv:2103.14749)"
+    )
+    values = evaluation_to_dict(found, names, 3, DISPUTED_LABELS)
+    assert [one["label_rejected_by"] for one in values["mistakes"]] == [None, 5, 3]
+    for disputed in (None, {}, {5: DISPUTED_LABELS[947]}):
+        assert "reject" not in format_evaluation(found, names, 2, disputed)
+
+
 def test_confusion_matrix_is_omitted_for_many_classes() -> None:
     from netlet.data import Split
 
@@ -144,6 +163,26 @@ def test_evaluate_reproduces_the_score_of_a_run(
         assert json.loads(out)["score"] == found["score"]
     other = json.loads(netlet("evaluate", trained, "--mean", "0", "--std", "1", "--json")[1])
     assert other["loss"] != found["loss"]
+
+
+def test_evaluate_marks_disputed_labels(
+    netlet: Netlet, trained: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("evaluate", trained, "--worst", "100", "--json")
+    mistakes = json.loads(netlet(*words)[1])["mistakes"]
+    assert {one["label_rejected_by"] for one in mistakes} == {None}  # these are not MNIST's images
+    asked: list[str] = []
+
+    def all_disputed(checksums: object, split: str) -> dict[int, DisputedLabel]:
+        asked.append(split)
+        return dict.fromkeys(range(100), DISPUTED_LABELS[3520])
+
+    monkeypatch.setattr(disputed_labels, "disputed_labels", all_disputed)
+    found = json.loads(netlet(*words)[1])["mistakes"]
+    assert found == [one | {"label_rejected_by": 3} for one in mistakes]
+    out = netlet(*words[:-1])[1]
+    assert out.count("by 3 of 5") == len(mistakes)
+    assert asked == ["test", "test"]
 
 
 def test_evaluate_rejects_wrong_arguments_with_one_line(

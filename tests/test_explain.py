@@ -13,7 +13,8 @@ from torch import nn
 
 import netlet
 from netlet import evaluation
-from netlet.data import make_scribble
+from netlet.data import disputed_labels, make_scribble
+from netlet.data.disputed_labels import DISPUTED_LABELS
 from netlet.errors import NetError
 from netlet.evaluation import explain
 from netlet.nets import NETS
@@ -199,6 +200,23 @@ def test_color_images_and_many_channels_have_a_page() -> None:
     assert "\x1b" not in page.markdown + "".join(page.pictures.values())
     assert "<b>" not in page.html
     assert "layer is 0, with 70 maps of 10x7 places" in page.markdown
+
+
+def test_a_label_that_annotators_reject_is_marked(
+    netlet: Netlet, blobs_for_mnist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = {3: DISPUTED_LABELS[947]}
+    monkeypatch.setattr(disputed_labels, "disputed_labels", lambda checksums, split: found)
+    (tmp_path / "mine.py").write_text(SMALL)
+    net = nn.Sequential(nn.Conv2d(1, 4, 5, 4), nn.Identity(), nn.Identity(), nn.Conv2d(4, 10, 1))
+    torch.save(net.state_dict(), tmp_path / "mine.pt")
+    words = ("explain", "mine.py:small", "test:2", "test:3", "--weights", "mine.pt")
+    code, out, err = netlet(*words, "-o", "page.csv", "--json")
+    assert code == 0, err
+    images = json.loads(out)["images"]
+    assert [one["label_rejected_by"] for one in images] == [None, 5]
+    rows = (tmp_path / "page.csv").read_text().splitlines()
+    assert [row.split(",")[1] for row in rows[1:]] == ["2", "3 (rejected by 5 of 5)"]
 
 
 @pytest.fixture

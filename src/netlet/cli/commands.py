@@ -8,6 +8,7 @@ from typing import Any, ParamSpec, TypeVar
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from netlet.cli.option_groups import expand_groups
 from netlet.cli.results import reserve_stdout, say
 from netlet.errors import NetletError
 
@@ -132,7 +133,7 @@ def add_command(
         epilog="\n".join(lines),
         rich_help_panel=group or None,
         no_args_is_help=False,
-    )(reserve_stdout(function))
+    )(reserve_stdout(expand_groups(function)))
 
 
 def _summary(command: Any) -> str:

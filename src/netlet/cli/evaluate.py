@@ -10,16 +10,13 @@ import typer
 from netlet.cli.datasets import load_dataset
 from netlet.cli.locate import locate_weights
 from netlet.cli.normalization import suggest_normalization
+from netlet.cli.option_groups import OWN_WEIGHTS, WeightOptions
 from netlet.cli.options import (
     Channels,
     DataDir,
     DatasetName,
     Json,
-    Mean,
-    Std,
     TrainedNet,
-    Trust,
-    Weights,
 )
 from netlet.cli.progress import show_progress
 from netlet.cli.results import print_json, print_result
@@ -33,8 +30,7 @@ if TYPE_CHECKING:
 
 def evaluate(
     net: TrainedNet,
-    weights: Weights = None,
-    trust: Trust = False,
+    using: WeightOptions = OWN_WEIGHTS,
     dataset: DatasetName = None,
     data_dir: DataDir = None,
     split: Annotated[
@@ -46,8 +42,6 @@ def evaluate(
         ),
     ] = None,
     channels: Channels = None,
-    mean: Mean = None,
-    std: Std = None,
     worst: Annotated[
         int,
         typer.Option(
@@ -62,28 +56,27 @@ def evaluate(
     """
     from netlet import evaluation
     from netlet.analysis import trace
-    from netlet.experiments import find_run, find_weights, load_trained_net
+    from netlet.data.disputed_labels import disputed_labels
+    from netlet.experiments import find_run, find_weights
 
     place = locate_weights(net)
     run = find_run(place)
-    find_weights(place, weights, trust=trust)  # before a data set is looked for
+    find_weights(place, using.weights, trust=using.trust)  # before a data set is looked for
     if run:
         images, split = load_images_of_run(run, dataset, data_dir, channels, split)
-        trained = load_trained_net(place, weights, mean=mean, std=std, trust=trust)
+        trained = using.load(net)
     else:
         images = load_dataset(dataset or "mnist", data_dir, channels)
-        names = images.class_names
-        trained = load_trained_net(
-            place, weights, shape=images.shape, class_names=names, mean=mean, std=std
-        )
+        trained = using.load(net, shape=images.shape, class_names=images.class_names)
     trace(trained.net, images.shape)  # says in one line why a net cannot run on such images
     scored = images.split(split) if split else images.held_out
     with show_progress("evaluating") as bar:
         result = evaluation.evaluate(
             trained.net, scored, trained.recipe, images.classes, on_progress=bar
         )
+    disputed = disputed_labels(images.checksums, scored.name)
     if not json:
-        text = evaluation.format_evaluation(result, images.class_names, worst)
+        text = evaluation.format_evaluation(result, images.class_names, worst, disputed)
         used = f"images normalized with {trained.normalization} (change with --mean and --std)"
         print_result(f"{escape_controls(f'{net} on {images.name}')}: {text}\n\n{used}", lines=True)
     else:
@@ -95,7 +88,7 @@ def evaluate(
             "data": images.name,
             "digest": images.digest,
         }
-        values = evaluation.evaluation_to_dict(result, images.class_names, worst)
+        values = evaluation.evaluation_to_dict(result, images.class_names, worst, disputed)
         print_json("evaluation", head | values)
     suggest_normalization(trained, scored, images.classes, result.score)
 

@@ -12,17 +12,14 @@ import typer
 
 from netlet.cli.datasets import load_dataset
 from netlet.cli.evaluate import load_images_of_run
-from netlet.cli.locate import locate_weights
+from netlet.cli.option_groups import OWN_WEIGHTS, WeightOptions
 from netlet.cli.options import (
     FORMATS,
     DataDir,
     DatasetName,
     Json,
-    Mean,
-    Std,
+    Raw,
     TrainedNet,
-    Trust,
-    Weights,
 )
 from netlet.cli.progress import show_phases
 from netlet.cli.results import print_files, print_json
@@ -33,6 +30,7 @@ if TYPE_CHECKING:
     import torch
 
     from netlet.data import Dataset
+    from netlet.data.disputed_labels import DisputedLabel
     from netlet.evaluation import Explanation
     from netlet.experiments import TrainedNet as NetWithWeights
 
@@ -75,16 +73,8 @@ def explain(
             help=f"File to write, {FORMATS}; explain.html if not given.",
         ),
     ] = None,
-    weights: Weights = None,
-    trust: Trust = False,
-    mean: Mean = None,
-    std: Std = None,
-    raw: Annotated[
-        bool,
-        typer.Option(
-            "--raw", help="Use the files as they are: 28x28 pixels, light ink on black, as MNIST."
-        ),
-    ] = False,
+    using: WeightOptions = OWN_WEIGHTS,
+    raw: Raw = False,
     dataset: DatasetName = None,
     data_dir: DataDir = None,
     json: Json = False,
@@ -105,11 +95,9 @@ def explain(
     if out.suffix == ".md":
         check_output_folder(out.with_suffix(""))  # of its figures
 
-    from netlet.experiments import load_trained_net
     from netlet.report import explain_page, write
 
-    place = locate_weights(net)
-    trained = load_trained_net(place, weights, mean=mean, std=std, trust=trust)
+    trained = using.load(net)
     chosen = _read(images, trained, dataset, data_dir, raw=raw)
     if len(chosen) > MOST_IMAGES:
         raise DataError(f"{len(chosen)} images are too many for one page; name {MOST_IMAGES}")
@@ -120,10 +108,12 @@ def explain(
         title = f"{trained.name}: what it sees"
         # Of a class that the net does not have, there is no name.
         chosen = [
-            replace(one, label=None) if (one.label or 0) >= classes else one for one in chosen
+            replace(one, label=None, disputed=None) if (one.label or 0) >= classes else one
+            for one in chosen
         ]
         labels = [one.label for one in chosen]
-        page = explain_page(found, title, [one.name for one in chosen], names, labels)
+        disputed = [one.disputed for one in chosen]
+        page = explain_page(found, title, [one.name for one in chosen], names, labels, disputed)
         written = write(page, out)
     if json:
         entries = _to_entries(chosen, found, names)
@@ -140,6 +130,7 @@ class Chosen:
     name: str
     image: torch.Tensor  # uint8 C H W
     label: int | None
+    disputed: DisputedLabel | None = None  # if most annotators reject the label
 
 
 def _is_of_dataset(name: str) -> bool:
@@ -214,14 +205,17 @@ def _choose(name: str, images: Dataset) -> Chosen:
     Raises:
         DataError: There is no such split or image.
     """
-    split_name, _, number = name.partition(":")
-    split = images.split(split_name)
-    if int(number) >= len(split):
+    from netlet.data.disputed_labels import disputed_labels
+
+    split_name, _, text = name.partition(":")
+    split, number = images.split(split_name), int(text)
+    if number >= len(split):
         raise DataError(
             f"{name}: {images.name} has {len(split):,} {split_name} images; name one from "
             f"{split_name}:0 to {split_name}:{len(split) - 1}"
         )
-    return Chosen(name, split.images[int(number)], int(split.labels[int(number)]))
+    disputed = disputed_labels(images.checksums, split.name).get(number)
+    return Chosen(name, split.images[number], int(split.labels[number]), disputed)
 
 
 def _read_file(path: Path, trained: NetWithWeights, *, raw: bool) -> list[Chosen]:
@@ -266,6 +260,7 @@ def _to_entries(
         {
             "image": one.name,
             "label": None if one.label is None else names[one.label],
+            "label_rejected_by": None if one.disputed is None else one.disputed.rejected,
             "predicted": names[int(found.predicted.classes[i])],
             "explained": names[int(found.other.classes[i])],
             "probabilities": dict(zip(names, found.probabilities[i].tolist(), strict=True)),

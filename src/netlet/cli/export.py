@@ -11,18 +11,10 @@ import typer
 
 from netlet.cli.confidence import find_confidence
 from netlet.cli.datasets import load_dataset
-from netlet.cli.locate import input_files, locate_weights
+from netlet.cli.locate import input_files
 from netlet.cli.normalization import suggest_normalization
-from netlet.cli.options import (
-    DataDir,
-    Json,
-    Mean,
-    Std,
-    TrainedNet,
-    Trust,
-    Weights,
-    check_finite,
-)
+from netlet.cli.option_groups import OWN_WEIGHTS, WeightOptions
+from netlet.cli.options import DataDir, Json, TrainedNet, check_finite
 from netlet.cli.progress import show_phases
 from netlet.cli.results import print_json, print_result, say
 from netlet.errors import ExportError, MissingDataError
@@ -70,10 +62,7 @@ def export(
             "(NET-int8... with --int8).",
         ),
     ] = None,
-    weights: Weights = None,
-    trust: Trust = False,
-    mean: Mean = None,
-    std: Std = None,
+    using: WeightOptions = OWN_WEIGHTS,
     int8: Annotated[
         bool, typer.Option("--int8", help="Quantize to 8-bit integers (ONNX and C).")
     ] = False,
@@ -121,16 +110,15 @@ def export(
             "0 to 255"
         )
     if out:
-        _check_path(out, to, input_files(net, weights), named=True)
+        _check_path(out, to, input_files(net, using.weights), named=True)
 
     from netlet import export
-    from netlet.experiments import load_trained_net
 
-    trained = load_trained_net(locate_weights(net), weights, mean=mean, std=std, trust=trust)
+    trained = using.load(net)
     model = export.trace_model(trained)
     path = out or _default_path(model.stem, to, int8=int8)
     if not out:
-        _check_path(path, to, input_files(net, weights), named=False)
+        _check_path(path, to, input_files(net, using.weights), named=False)
     images = _images_to_verify(trained, dataset, data_dir)
     confidence = find_confidence(trained, dataset, data_dir) if to is Target.PAGE else None
     with show_phases() as on_progress:

@@ -8,18 +8,16 @@ from typing import Annotated
 import typer
 
 from netlet.cli.confidence import find_confidence
-from netlet.cli.locate import input_files, locate_weights
-from netlet.cli.options import Json, Mean, Std, TrainedNet, Trust, Weights
+from netlet.cli.locate import input_files
+from netlet.cli.option_groups import OWN_WEIGHTS, WeightOptions
+from netlet.cli.options import Json, TrainedNet
 from netlet.cli.results import print_json, print_result, say
 from netlet.outputs import check_output
 
 
 def play(
     net: TrainedNet = "crest",
-    weights: Weights = None,
-    trust: Trust = False,
-    mean: Mean = None,
-    std: Std = None,
+    using: WeightOptions = OWN_WEIGHTS,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -38,14 +36,13 @@ def play(
     import webbrowser
 
     if out is not None:
-        check_output(out, inputs=input_files(net, weights))
+        check_output(out, inputs=input_files(net, using.weights))
     from netlet import export
     from netlet.data import cache_folder
-    from netlet.experiments import load_trained_net
     from netlet.export.page_export import build_page
     from netlet.export.result import write_files
 
-    trained = load_trained_net(locate_weights(net), weights, mean=mean, std=std, trust=trust)
+    trained = using.load(net)
     model = export.trace_model(trained)
     path = (out or cache_folder() / "play" / f"{model.stem}.html").absolute()
     write_files({path: build_page(model, confidence=find_confidence(model.source))})

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from netlet.cli.confidence import calibrate_on, find_confidence
-from netlet.cli.locate import locate_weights
-from netlet.cli.options import NET_WITH_WEIGHTS, DataDir, Json, Mean, Std, Trust, Weights
+from netlet.cli.option_groups import OWN_WEIGHTS, WeightOptions
+from netlet.cli.options import NET_WITH_WEIGHTS, DataDir, Json, Raw
 from netlet.cli.results import print_json, print_result, say
 from netlet.errors import DataError, NetError
 from netlet.outputs import check_output, write_output
@@ -37,16 +37,8 @@ def predict(
         typer.Argument(metavar="IMAGE", help="Pictures: PNG, JPEG, WebP, BMP, GIF or TIFF files."),
     ],
     net: Annotated[str, typer.Option("--net", metavar="NET", help=NET_WITH_WEIGHTS)] = "crest",
-    weights: Weights = None,
-    trust: Trust = False,
-    mean: Mean = None,
-    std: Std = None,
-    raw: Annotated[
-        bool,
-        typer.Option(
-            "--raw", help="Use the images as they are: 28x28 pixels, light ink on black, as MNIST."
-        ),
-    ] = False,
+    using: WeightOptions = OWN_WEIGHTS,
+    raw: Raw = False,
     show: Annotated[
         Path | None,
         typer.Option(
@@ -70,10 +62,8 @@ def predict(
     Below a calibrated confidence the answer is 'unsure', with the most likely digit. Exit code 1 if
     a picture cannot be read.
     """
-    from netlet.experiments import load_trained_net
-
     _check_show(show, files)
-    trained = load_trained_net(locate_weights(net), weights, mean=mean, std=std, trust=trust)
+    trained = using.load(net)
     if tuple(trained.shape[1:]) != _SIZE:
         c, h, w = trained.shape
         raise NetError(
@@ -103,7 +93,7 @@ def predict(
         titles = ("file", "digit", "confidence", "runner-up", "its confidence")
         rows = [answer.cells(files[i]) for i in answers for answer in answers[i]]
         # Of weights that come with netlet it is known, and the table alone is easier to read.
-        own = trained.run or weights or mean is not None or std is not None
+        own = trained.run or using.given
         used = (
             f"\nimages normalized with {trained.normalization} (change with --mean and --std)"
             if own

@@ -31,6 +31,10 @@ class DisputedLabel(NamedTuple):
         """The number of annotators who did not choose the label."""
         return ANNOTATORS - self.chose_label
 
+    def __str__(self) -> str:
+        """How many annotators reject the label: ``by 5 of 5``."""
+        return f"by {self.rejected} of {ANNOTATORS}"
+
 
 # By the index of the image in MNIST's test set.
 DISPUTED_LABELS: Mapping[int, DisputedLabel] = {

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from netlet.budgets import Score
+from netlet.data.disputed_labels import DisputedLabel
 from netlet.evaluation.evaluate import Evaluation
 from netlet.records import Mistake
 from netlet.text import Table, format_table, round_percentages
@@ -16,13 +17,20 @@ MAX_CONFUSION_CLASSES = 20  # a wider confusion matrix does not fit on a termina
 CONFUSION_TITLE = "confusion matrix: labels in rows, predictions in columns"
 
 
-def format_evaluation(evaluation: Evaluation, class_names: Sequence[str], worst: int = 10) -> str:
+def format_evaluation(
+    evaluation: Evaluation,
+    class_names: Sequence[str],
+    worst: int = 10,
+    disputed: Mapping[int, DisputedLabel] | None = None,
+) -> str:
     """Return the score with its 95% interval, the classes, the confusion matrix and mistakes.
 
     Args:
         evaluation: The evaluation to format.
         class_names: The names of the classes, in the order of the labels.
         worst: The number of mistakes to list, those with the highest confidence first.
+        disputed: The images of the split whose label most annotators reject; their mistakes are
+            marked.
     """
     parts = [
         describe_score(evaluation),
@@ -32,15 +40,39 @@ def format_evaluation(evaluation: Evaluation, class_names: Sequence[str], worst:
         parts.append(f"{CONFUSION_TITLE}\n{confusion_table(evaluation, class_names)}")
     mistakes = worst_mistakes(evaluation, worst)
     if mistakes:
-        rows = [
-            [str(m.image), class_names[m.label], class_names[m.predicted], f"{m.confidence:.4f}"]
-            for m in mistakes
-        ]
         parts.append(
             f"{len(mistakes)} of {len(evaluation.mistakes)} mistakes, highest confidence first\n"
-            + format_table(("image", "label", "prediction", "confidence"), rows, "rllr")
+            + _format_mistakes(mistakes, class_names, disputed or {})
         )
+    if text := _count_disputed(evaluation, disputed or {}):
+        parts.append(text)
     return "\n\n".join(parts)
+
+
+def _format_mistakes(
+    mistakes: Sequence[Mistake], names: Sequence[str], disputed: Mapping[int, DisputedLabel]
+) -> str:
+    """Return mistakes as a table; the column of annotators only if it has an entry."""
+    marks = [str(disputed.get(m.image, "")) for m in mistakes]
+    shown = any(marks)
+    rows = [
+        [str(m.image), names[m.label], names[m.predicted], f"{m.confidence:.4f}", mark][: 4 + shown]
+        for m, mark in zip(mistakes, marks, strict=True)
+    ]
+    columns = ("image", "label", "prediction", "confidence", "label rejected")[: 4 + shown]
+    return format_table(columns, rows, "rllrl"[: 4 + shown])
+
+
+def _count_disputed(evaluation: Evaluation, disputed: Mapping[int, DisputedLabel]) -> str:
+    """Return how many of the mistakes have a label that most annotators reject, if any has."""
+    found = sum(mistake.image in disputed for mistake in evaluation.mistakes)
+    if not found:
+        return ""
+    mistakes = "mistake has a label" if found == 1 else "mistakes have labels"
+    return (
+        f"{found} of the {len(evaluation.mistakes)} {mistakes} that most annotators reject "
+        "(arXiv:2103.14749)"
+    )
 
 
 def describe_score(evaluation: Evaluation) -> str:
@@ -68,7 +100,10 @@ def confusion_table(evaluation: Evaluation, class_names: Sequence[str]) -> Table
 
 
 def evaluation_to_dict(
-    evaluation: Evaluation, class_names: Sequence[str], worst: int = 10
+    evaluation: Evaluation,
+    class_names: Sequence[str],
+    worst: int = 10,
+    disputed: Mapping[int, DisputedLabel] | None = None,
 ) -> dict[str, Any]:
     """Return an evaluation as values for JSON.
 
@@ -76,10 +111,12 @@ def evaluation_to_dict(
         evaluation: The evaluation to convert.
         class_names: The names of the classes, in the order of the labels.
         worst: The number of mistakes to include, those with the highest confidence first.
+        disputed: The images of the split whose label most annotators reject.
 
     Returns:
         ``score`` and ``classes`` with percentages and 95% intervals, ``loss`` (None if it is not
-        finite), ``confusion`` as ``[label][predicted]``, ``calibration`` and ``mistakes``.
+        finite), ``confusion`` as ``[label][predicted]``, ``calibration`` and ``mistakes``, each
+        with the number of annotators who reject its label (None if most accept it).
     """
     return {
         "score": dataclasses.asdict(evaluation.score) | _percent_fields(evaluation.score),
@@ -95,8 +132,15 @@ def evaluation_to_dict(
         ],
         "confusion": [list(row) for row in evaluation.confusion],
         "calibration": [bin_._asdict() for bin_ in evaluation.calibration],
-        "mistakes": [mistake._asdict() for mistake in worst_mistakes(evaluation, worst)],
+        "mistakes": [
+            mistake._asdict() | {"label_rejected_by": _rejected(disputed, mistake.image)}
+            for mistake in worst_mistakes(evaluation, worst)
+        ],
     }
+
+
+def _rejected(disputed: Mapping[int, DisputedLabel] | None, image: int) -> int | None:
+    return disputed[image].rejected if disputed and image in disputed else None
 
 
 def worst_mistakes(evaluation: Evaluation, count: int) -> list[Mistake]:

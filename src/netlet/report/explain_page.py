@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from netlet.data.disputed_labels import DisputedLabel
 from netlet.evaluation import ClassMaps, Explanation, LayerMaps
 from netlet.report.figures import NARROW, new_figure, use_style
 from netlet.report.markdown import escape_markdown
@@ -35,6 +36,7 @@ def explain_page(
     names: Sequence[str],
     class_names: Sequence[str],
     labels: Sequence[int | None] | None = None,
+    disputed: Sequence[DisputedLabel | None] | None = None,
 ) -> Page:
     """Return the page of an explanation.
 
@@ -44,6 +46,7 @@ def explain_page(
         names: A name for each image.
         class_names: The names of the classes.
         labels: The label of each image, None where it is unknown.
+        disputed: What annotators said of each image whose label most of them reject, else None.
 
     Raises:
         ReportError: matplotlib is not installed.
@@ -51,7 +54,13 @@ def explain_page(
     labels = labels or [None] * len(names)
     known = [*map(escape_controls, class_names)]
     draft = Draft()
-    draft.add(draft.table("answers", _answers(explanation, names, known, labels)))
+    marks = [f"rejected {one}" if one else "" for one in disputed or [None] * len(names)]
+    draft.add(draft.table("answers", _answers(explanation, names, known, labels, marks)))
+    if any(marks):
+        draft.add(
+            "*Rejected* counts the annotators who did not choose the label, those of Northcutt, "
+            "Athalye and Mueller ([arXiv:2103.14749](https://arxiv.org/abs/2103.14749))."
+        )
     maps = next(one.maps for one in explanation.layers if one.name == explanation.layer)
     places = f"{maps.shape[2]}x{maps.shape[3]}"
     draft.add(
@@ -94,15 +103,16 @@ def _answers(
     names: Sequence[str],
     known: Sequence[str],
     labels: Sequence[int | None],
+    marks: Sequence[str],
 ) -> Table:
     rows = []
-    for i, (name, label) in enumerate(zip(names, labels, strict=True)):
+    for i, (name, label, mark) in enumerate(zip(names, labels, marks, strict=True)):
         best, second = explanation.probabilities[i].topk(2).indices.tolist()
         shares = explanation.probabilities[i]
         rows.append(
             [
                 escape_controls(name),
-                "" if label is None else known[label],
+                "" if label is None else f"{known[label]}{f' ({mark})' if mark else ''}",
                 known[best],
                 f"{100 * float(shares[best]):.1f}%",
                 known[second],

@@ -68,11 +68,7 @@ def _draw_gallery(
         f"{names[mistake.label]}, predicted {names[mistake.predicted]}\n"
         f"{100 * mistake.confidence:.0f}%, no. {mistake.image}"
         + (f", {seeds}/{n}" if n > 1 else "")
-        + (
-            f"\nrejected by {disputed[mistake.image].rejected} of {ANNOTATORS}"
-            if mistake.image in disputed
-            else ""
-        )
+        + (f"\nrejected {disputed[mistake.image]}" if mistake.image in disputed else "")
         for mistake, seeds in wrong
     ]
     pictures = [

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from netlet import stats
 from netlet.budgets import wilson
-from netlet.data.disputed_labels import ANNOTATORS, DisputedLabel
+from netlet.data.disputed_labels import DisputedLabel
 from netlet.records import Mistake, Study
 from netlet.report.tables import Bold, Code
 from netlet.text import Table, format_count, format_shape, format_sizes
@@ -153,7 +153,7 @@ def mistake_table(
             names[mistake.predicted],
             f"{100 * mistake.confidence:.1f}%",
             f"{seeds} of {n}",
-            *([_count_rejections(disputed.get(mistake.image))] if disputed else []),
+            *([str(disputed.get(mistake.image, ""))] if disputed else []),
         ]
         for mistake, seeds in wrong
     ]
@@ -161,10 +161,6 @@ def mistake_table(
     if not disputed:
         return Table(columns, rows, "rllrr")
     return Table((*columns, "label rejected"), rows, "rllrrr")
-
-
-def _count_rejections(label: DisputedLabel | None) -> str:
-    return f"by {label.rejected} of {ANNOTATORS}" if label else ""
 
 
 def recipe_table(study: Study) -> Table:
