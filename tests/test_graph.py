@@ -122,6 +122,27 @@ def test_an_error_of_several_lines_is_told_by_its_first() -> None:
     assert str(caught.value) == "Net: does not run on an image 2x8x6 (too small)"
 
 
+@pytest.mark.parametrize("layout", [torch.strided, torch.jagged])
+@pytest.mark.parametrize("kept", [False, True])
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+def test_a_nested_tensor_is_refused_in_one_line(layout: torch.layout, kept: bool) -> None:
+    parts = [torch.ones(5, 4), torch.ones(3, 4)]
+    bank = torch.nested.nested_tensor(parts, layout=layout)
+
+    def forward(net: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        if kept:
+            return x.flatten(1)[:, :4] + torch.nested.to_padded_tensor(bank, 0.0)[:, 0]
+        flat = x.flatten(1)
+        nested = torch.nested.as_nested_tensor([flat[0, :20], flat[1, :12]], layout=layout)
+        return torch.nested.to_padded_tensor(nested, 0.0)
+
+    with pytest.raises(NetError) as caught:
+        graph_of(forward)
+    assert "computes with a nested tensor, whose parts differ in shape" in str(caught.value)
+    assert "pad the parts and use a mask" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
 def test_dropout_is_a_node_in_both_modes_and_drops_nothing() -> None:
     layers = [nn.Dropout(0.2), nn.Dropout2d(0.3)]
 

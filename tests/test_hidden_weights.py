@@ -63,6 +63,25 @@ def test_layers_in_a_list_are_counted_and_the_remedy_is_named() -> None:
     assert netlet.check(hiding_nets.ListOfLayers(), Budget(macs_below=10**9)).state == "UNKNOWN"
 
 
+@pytest.mark.parametrize("dtype", [torch.int64, torch.uint8, torch.bool, torch.float32])
+def test_integers_are_told_to_be_a_buffer(dtype: torch.dtype) -> None:
+    class Net(nn.Module):
+        def __init__(self, *, listed: bool) -> None:
+            super().__init__()
+            table = (torch.arange(7840).view(784, 10) % 2).to(dtype)
+            self.kept = [table] if listed else table
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            table = self.kept[0] if isinstance(self.kept, list) else self.kept
+            return x.flatten(1) @ table.float()
+
+    trained = dtype.is_floating_point
+    for listed, parameter in ((False, "use nn.Parameter"), (True, "use nn.ParameterList")):
+        (found,) = trace(Net(listed=listed), (1, 28, 28)).hidden
+        assert found.remedy == (parameter if trained else "use register_buffer")
+        assert found.numbers == 7840
+
+
 def test_the_layer_table_adds_up_to_the_parameters_and_says_where_they_are() -> None:
     summary = netlet.summary(hiding_nets.ListOfLayers())
     assert sum(row.parameters for row in summary.rows) == summary.parameters == 121

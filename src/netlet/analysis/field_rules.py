@@ -220,13 +220,8 @@ def _other_norm(operation: OtherNorm, reach: Reach) -> Effect:
     return Effect(fields.mix_channels(mixed, operation.groups, reach.shapes[0][1]))
 
 
-@passes(Softmax)
-def _softmax(operation: Softmax, reach: Reach) -> Effect:
-    return Effect(fields.collapse(reach.field, [operation.dim]))
-
-
-@passes(Sorting)
-def _sorting(operation: Sorting, reach: Reach) -> Effect:
+@passes(Softmax, Sorting)
+def _whole_dimension(operation: Softmax | Sorting, reach: Reach) -> Effect:
     return Effect(fields.collapse(reach.field, [operation.dim]))
 
 

@@ -11,11 +11,12 @@ import torch
 from torch import nn
 
 from netlet.analysis.provenance import FEW_NUMBERS, Provenance, Reading, Source
-from netlet.graph.tensors import storage_address
+from netlet.graph.tensors import memory_key
 from netlet.nets.registered import list_attributes, list_buffers, list_modules
 from netlet.text import format_shape
 
 _REGISTRIES = ("_parameters", "_buffers", "_modules")
+_LIST_OF_TENSORS = "use nn.ParameterList"
 _MAX_OBJECTS, _MAX_DEPTH = 20_000, 8
 _BY_CONTAINER: Mapping[type, str] = {
     list: "nn.ModuleList",
@@ -60,7 +61,7 @@ def find_hidden_weights(net: nn.Module, provenance: Provenance) -> tuple[HiddenW
     found: list[HiddenWeights] = []
     few: list[HiddenWeights] = []
     for source, readings in _group(provenance.readings).items():
-        place = places.get(_key(source.tensor)) if source.tensor is not None else None
+        place = places.get(memory_key(source.tensor)) if source.tensor is not None else None
         if _are_statistics(source, readings, place):
             continue
         numbers = min(source.numbers, sum(reading.numbers for reading in readings))
@@ -111,14 +112,15 @@ def _describe(
         return HiddenWeights(name, numbers, "fixed weights in a buffer", saved=True)
     if source.kind == "number":
         return HiddenWeights("Python numbers in forward", numbers, "use nn.Parameter")
+    remedy = "use nn.Parameter" if source.tensor is None else _remedy(source.tensor)
     if source.kind == "random":
-        return HiddenWeights(f"random numbers made in forward{where}", numbers, "use nn.Parameter")
+        return HiddenWeights(f"random numbers made in forward{where}", numbers, remedy)
     if place is not None:
         return HiddenWeights(place.name, numbers, place.remedy)
     shape = "" if source.tensor is None else f" of {format_shape(tuple(source.tensor.shape))}"
     kind = "packed numbers" if source.kind == "packed" else "tensor"
     what = f"{kind}{shape} read by {reading.operation}{where}"
-    return HiddenWeights(what, numbers, "use nn.Parameter")
+    return HiddenWeights(what, numbers, remedy)
 
 
 def _locate(net: nn.Module) -> dict[int, _Place]:
@@ -165,7 +167,9 @@ def _visit(value: Any, place: _Place, found: dict[int, _Place], seen: set[int], 
         return
     if isinstance(value, torch.Tensor):
         remedy = place.remedy or "use nn.Parameter"
-        found.setdefault(_key(value), _Place(place.name, remedy, place.holder))
+        if remedy in ("use nn.Parameter", _LIST_OF_TENSORS):
+            remedy = _remedy(value, remedy)
+        found.setdefault(memory_key(value), _Place(place.name, remedy, place.holder))
         return
     if id(value) in seen:
         return
@@ -182,16 +186,17 @@ def _visit(value: Any, place: _Place, found: dict[int, _Place], seen: set[int], 
         seen.add(id(value))
         items = value.items() if isinstance(value, dict) else enumerate(value)
         modules = any(isinstance(v, nn.Module) for v in _values(value))
-        remedy = f"use {_BY_CONTAINER[type(value)]}" if modules else "use nn.ParameterList"
+        remedy = f"use {_BY_CONTAINER[type(value)]}" if modules else _LIST_OF_TENSORS
         for key, child in list(items):
             inner = _Place(f"{place.name}[{key!r}]", place.remedy or remedy, place.holder)
             _visit(child, inner, found, seen, depth + 1)
 
 
+def _remedy(tensor: torch.Tensor, as_parameter: str = "use nn.Parameter") -> str:
+    """Return how to register a tensor; one of integers or truth values cannot be a parameter."""
+    has_gradient = tensor.is_floating_point() or tensor.is_complex()
+    return as_parameter if has_gradient else "use register_buffer"
+
+
 def _values(value: Any) -> Any:
     return value.values() if isinstance(value, dict) else value
-
-
-def _key(tensor: torch.Tensor) -> int:
-    """Return the same number for tensors that share their memory."""
-    return storage_address(tensor) or id(tensor)

@@ -20,7 +20,7 @@ from netlet.graph.operations import (
     Operation,
     TensorClamp,
 )
-from netlet.graph.tensors import storage_address
+from netlet.graph.tensors import memory_key
 
 # Memory is measured as in float32.
 FLOAT_BYTES = 4
@@ -50,12 +50,12 @@ def peak_bytes(images: torch.Tensor, calls: Iterable[FunctionCall]) -> int:
     """
     size: dict[int, int] = {}
     _note_sizes(size, [images], len(images))
-    uses = [_Use((), (_memory(images),))]
+    uses = [_Use((), (memory_key(images),))]
     for call in calls:
         if call.constant or isinstance(call.operation, Dropout):
             continue
         _note_sizes(size, call.outputs, len(images))
-        inputs, outputs = (tuple(map(_memory, side)) for side in (call.inputs, call.outputs))
+        inputs, outputs = (tuple(map(memory_key, side)) for side in (call.inputs, call.outputs))
         uses.append(_Use(inputs, outputs, _can_overwrite(call.operation)))
     last_use = {memory: at for at, use in enumerate(uses) for memory in (*use.inputs, *use.outputs)}
     alive: set[int] = set()
@@ -101,8 +101,4 @@ def _note_sizes(size: dict[int, int], tensors: Iterable[torch.Tensor], batch: in
         # A net of another precision is measured as in float32.
         each = FLOAT_BYTES if tensor.is_floating_point() else tensor.element_size()
         bytes_ = tensor.numel() * each // batch
-        size[_memory(tensor)] = max(bytes_, size.get(_memory(tensor), 0))
-
-
-def _memory(tensor: torch.Tensor) -> int:
-    return storage_address(tensor) or id(tensor)
+        size[memory_key(tensor)] = max(bytes_, size.get(memory_key(tensor), 0))

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from netlet.cli.results import say, stderr_is_terminal
+from netlet.cli.results import say
+from netlet.progress import is_terminal
 from netlet.text import escape_controls
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class Bar:
 
     def update(self, done: int, total: int | None, label: str) -> None:
         """Show progress under another label; a count that falls begins a new bar."""
-        if not stderr_is_terminal():
+        if not is_terminal():
             return
         label = escape_controls(label)
         if self._bar is not None and done < self._bar.n:
@@ -89,7 +90,7 @@ def show_phases() -> Iterator[Callable[[str], None]]:
         A callback that takes the name of each phase, as the exports call it.
     """
     line = None
-    if stderr_is_terminal():
+    if is_terminal():
         line = tqdm(bar_format="{desc} ({elapsed})", leave=False, file=sys.stderr)
 
     def show(phase: str) -> None:
@@ -125,7 +126,7 @@ class DownloadBar:
         if self._file != f"{event.mirror}{event.file}":
             self.close()
             self._file = f"{event.mirror}{event.file}"
-            if not stderr_is_terminal():
+            if not is_terminal():
                 say(f"downloading {event.file} from {event.mirror}")
         self._bar.update(event.received, event.total, event.file)
 
@@ -144,7 +145,7 @@ class WorkerLines:
     def __call__(self, event: WorkerEvent) -> None:
         """Show an event of a worker."""
         worker = f"worker {event.worker + 1}: seed {event.seed}"
-        if not stderr_is_terminal():
+        if not is_terminal():
             if event.finished or event.error:
                 say(f"{worker}: {event.error or event.score}")
             return

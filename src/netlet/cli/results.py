@@ -187,8 +187,3 @@ def say(text: str, *, lines: bool = False) -> None:
     if sys.stderr is not None:  # closed; print would write to stdout
         with contextlib.suppress(OSError):  # nobody reads it, or the disk is full: no loss
             print(escape_controls(text, keep="\n" if lines else ""), file=sys.stderr, flush=True)
-
-
-def stderr_is_terminal() -> bool:
-    """Return whether stderr is a terminal."""
-    return sys.stderr is not None and sys.stderr.isatty()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import torch
 from torch import nn
 
 from netlet.data.dataset import Split
 from netlet.errors import TrainingError
 from netlet.evaluation.evaluate import Evaluation, compute_logits
+from netlet.nets.outputs import center_logits
 from netlet.recipes import Recipe
 
 # Of the logits, relative to the largest; rounding in float32 alone stays below a hundredth of it.
@@ -30,7 +30,7 @@ def check_agreement(
         TrainingError: A prediction differs though its logits are not tied, or logits differ by more
             than rounding.
     """
-    wanted, found = (_center(compute_logits(module, split, recipe)) for module in (net, fast))
+    wanted, found = (center_logits(compute_logits(module, split, recipe)) for module in (net, fast))
     tolerance = _TOLERANCE * max(1.0, float(wanted.abs().max()))
     predicted = split.labels.clone()
     for mistake in evaluation.mistakes:
@@ -45,8 +45,3 @@ def check_agreement(
             f"{split.name} images, PyTorch {correct:,}; their logits differ by {difference:.2g} "
             f"(limit {tolerance:.2g}), so nothing is recorded; train again with NETLET_COMPILE=0"
         )
-
-
-def _center(logits: torch.Tensor) -> torch.Tensor:
-    """Subtract each image's mean, since log-probabilities are logits minus a constant."""
-    return logits - logits.mean(1, keepdim=True)

@@ -28,6 +28,11 @@ def storage_address(tensor: torch.Tensor) -> int | None:
         return None
 
 
+def memory_key(tensor: torch.Tensor) -> int:
+    """Return the same number for tensors that share their memory."""
+    return storage_address(tensor) or id(tensor)
+
+
 def address(tensor: torch.Tensor) -> int | None:
     """Return the address of a tensor's first number; None if it has none, as if sparse."""
     try:

@@ -34,6 +34,7 @@ from netlet.graph.module_runs import ModuleRun
 from netlet.graph.operations import Dropout
 from netlet.graph.raised_warnings import collect_warnings
 from netlet.graph.recorder import Recorder
+from netlet.graph.tensors import list_tensors
 from netlet.nets.compiled_nets import unwrap, without_compiler
 from netlet.text import format_shape
 
@@ -140,10 +141,24 @@ class _DispatchMode(TorchDispatchMode):
         if result is not NotImplemented:
             return result
         result = func(*args, **kwargs)
+        self._refuse_nested((args, kwargs, result))
         for observer in self._observers:
             observer.dispatched(func, args, kwargs, result, self._recorder.runs.current)
         self._recorder.record(func, args, kwargs, result)
         return result
+
+    def _refuse_nested(self, values: Any) -> None:
+        """Refuse tensors that have no shape, which nothing of netlet can describe.
+
+        Raises:
+            NetError: There is one.
+        """
+        if any(tensor.is_nested for tensor in list_tensors(values)):
+            run = self._recorder.runs.current
+            raise NetError(
+                f"{run.path or run.kind}: computes with a nested tensor, whose parts differ in "
+                "shape, and netlet follows only tensors of one shape; pad the parts and use a mask"
+            )
 
     def _run_branches(self, func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         """Run the functions that an operation such as ``torch.cond`` is given, in this mode.

@@ -41,3 +41,8 @@ def first_tensor(output: Any) -> torch.Tensor | None:
             (tensor for value in output if (tensor := first_tensor(value)) is not None), None
         )
     return None
+
+
+def center_logits(logits: torch.Tensor) -> torch.Tensor:
+    """Subtract each image's mean, since log-probabilities are logits minus a constant."""
+    return logits - logits.mean(1, keepdim=True)

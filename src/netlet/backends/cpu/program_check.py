@@ -27,7 +27,7 @@ from netlet.backends.cpu.errors import CompilationError, UnsupportedNetError
 from netlet.backends.cpu.program import Program, reference_logits
 from netlet.graph import WithoutDropout
 from netlet.nets.copying import copy_net
-from netlet.nets.outputs import extract_logits
+from netlet.nets.outputs import center_logits, extract_logits
 from netlet.text import escape_controls
 
 _IMAGES = (12, 5)  # in training, in evaluation
@@ -86,9 +86,8 @@ def _compare_training(twin: nn.Module, program: Program, shape: Sequence[int], s
 def _compare_evaluation(twin: nn.Module, program: Program, shape: Sequence[int], seed: int) -> None:
     images, _ = random_batch(shape, _IMAGES[1], program.classes, 100 + seed)
     use_running_statistics(program, images)
-    # Centered, since the net may return log-probabilities: logits minus a constant for each.
-    theirs = _centered(_run(copy_net(twin).eval(), images))
-    mine = _centered(reference_logits(program, images, half=False, training=False))
+    theirs = center_logits(_run(copy_net(twin).eval(), images))
+    mine = center_logits(reference_logits(program, images, half=False, training=False))
     if not typical_error(mine, theirs) <= _VALUE_TOLERANCE:
         raise CompilationError("the logits of its program differ from the net's")
 
@@ -107,7 +106,3 @@ def _run(net: nn.Module, images: torch.Tensor) -> torch.Tensor:
         raise UnsupportedNetError(
             f"{type(net).__name__} does not run on a batch of {len(images)} images ({reason})"
         ) from error
-
-
-def _centered(logits: torch.Tensor) -> torch.Tensor:
-    return logits - logits.mean(1, keepdim=True)
