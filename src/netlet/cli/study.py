@@ -100,7 +100,7 @@ def study(
     experiment, dataset = choice.configure(judge=judge), choice.dataset
 
     from netlet import stats
-    from netlet.cli.training_progress import say_dropout
+    from netlet.cli.training_progress import describe_short_training, say_dropout
     from netlet.experiments import configure_run, run_study
 
     check_outside_dataset(out or STUDIES, dataset)
@@ -120,6 +120,8 @@ def study(
         print_json("study", {**stats.study_to_json(result), "folder": str(folder)})
     else:
         print_result(stats.study_text(result), lines=True)
+        if text := describe_short_training(experiment, images, val):
+            print_result(text)
         print_result(f"recorded in {folder / records.STUDY}")
     raise typer.Exit(1 if any(seed.verdict in ("FAIL", "UNKNOWN") for seed in result.seeds) else 0)
 

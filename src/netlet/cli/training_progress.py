@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+import torch
 from torch import nn
 
 from netlet.analysis import trace
+from netlet.backends import explain_short_training
 from netlet.cli.progress import Bar
 from netlet.cli.results import say
 from netlet.data import Dataset
@@ -31,6 +33,15 @@ def say_dropout(experiment: Experiment, images: Dataset) -> None:
     traced = trace(net, images.shape) if experiment.recipe.dropout is not None else None
     if text := describe_dropout(net, experiment.recipe, traced):
         say(f"training {experiment.name}: {text}")
+
+
+def describe_short_training(experiment: Experiment, images: Dataset, val: int) -> str:
+    """Return why the seeds of a study train in eager mode, if each is too short to be compiled."""
+    recipe = experiment.recipe
+    reason = explain_short_training((len(images.train) - val) * recipe.epochs)
+    if not reason or recipe.backend != "auto" or torch.cuda.is_available():
+        return ""
+    return f"every seed with the eager backend, since {reason}"
 
 
 class TrainingProgress(Callback):
