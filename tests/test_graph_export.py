@@ -18,10 +18,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from netlet.budgets import Score
-from netlet.data import Split
+from netlet.data import Dataset, Split
 from netlet.data.batches import normalize
 from netlet.errors import ExportError, NetError
-from netlet.experiments import TrainedNet
+from netlet.experiments import TrainedNet, load_trained_net
 from netlet.export import (
     InferenceGraph,
     OnnxPredictor,
@@ -40,7 +40,7 @@ from netlet.export import (
 )
 from netlet.export.inference_graph import Convolution, Pooling
 from netlet.export.result import check_int8
-from netlet.nets import NETS, build
+from netlet.nets import NETS, build, save_weights
 from netlet.nets.outputs import extract_logits
 from netlet.recipes import Recipe
 
@@ -702,3 +702,46 @@ def test_bad_export_is_a_one_line_error(
     assert message in err
     assert len(err.splitlines()) == 1
     assert not list(Path().iterdir())
+
+
+# --- sizes that pages state
+
+DOCS = Path(__file__).parent.parent / "docs"
+
+
+def stated_sizes(precision: str) -> dict[str, set[int]]:
+    """Return the sizes of ONNX files that pages state, in bytes, by the name of the net."""
+    page, found = (DOCS / "export.md").read_text(), dict[str, set[int]]()
+    prose = r"`(\w+)`(?:, with [\d,]+ parameters,)?\s+(?:shrinks|grows) from ([\d,]+) to ([\d,]+)"
+    rows = rf"\| `(\w+)` \| ONNX Runtime, {precision} \|.*?\| file: ([\d,]+) \|"
+    pairs = [
+        (name, (one, other)[precision == "int8"]) for name, one, other in re.findall(prose, page)
+    ]
+    pairs += re.findall(rows, page)
+    if precision == "float32":
+        command = r"(\w+)\.onnx: ([\d,]+) bytes"
+        pairs += re.findall(command, page + (DOCS / "tracks" / "embedded.md").read_text())
+    for name, size in pairs:
+        found.setdefault(name, set()).add(int(size.replace(",", "")))
+    return found
+
+
+def test_pages_state_the_sizes_of_onnx_files(tmp_path: Path) -> None:
+    # No trained weights come with netlet, and the size does not depend on their values.
+    untrained = tmp_path / "mnistnet_1.safetensors"
+    save_weights(build(NETS["mnistnet_1"].builder, 0), untrained)
+    stated = stated_sizes("float32")
+    assert stated.keys() >= {"crest", "mnistnet_1", "mnistnet_2", "mnistnet_3"}
+    for name, sizes in stated.items():
+        source = load_trained_net(name, untrained if name == "mnistnet_1" else None)
+        assert sizes == {build_onnx(trace_model(source)).ByteSize()}, name
+
+
+@pytest.mark.slow
+@pytest.mark.mnist
+def test_pages_state_the_sizes_of_int8_onnx_files(mnist: Dataset) -> None:
+    stated = stated_sizes("int8")
+    for name in stated.keys() - {"mnistnet_1"}:
+        model = trace_model(load_trained_net(name))
+        images = select_calibration_images(model, mnist)[1]
+        assert stated[name] == {quantize_onnx(build_onnx(model), images).ByteSize()}, name
