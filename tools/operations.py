@@ -13,7 +13,7 @@ from netlet.backends.cpu import build_program
 from netlet.backends.cpu.lowering import LOWERINGS
 from netlet.backends.cpu.parts.functions import FUNCTIONS
 from netlet.export import build_graph, lowering
-from netlet.export.c_layers import WITHOUT_EXPONENTIAL
+from netlet.export.c_functions import C_FUNCTIONS
 from netlet.export.lower_layers import FUNCTIONS as EXPORTED
 from netlet.graph import operations, rare_operations
 from netlet.graph.operations import Activation, Elementwise, Opaque, Operation, Softmax
@@ -53,7 +53,7 @@ def exported_kinds() -> Set[Kind]:
 
 def functions_in_c() -> Set[str]:
     """Return the element-wise functions that are exported to C in float32."""
-    return {name for name, function in EXPORTED.items() if function in WITHOUT_EXPONENTIAL}
+    return {name for name, function in EXPORTED.items() if function in C_FUNCTIONS}
 
 
 READERS = (

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netlet.errors import ExportError
+from netlet.export.c_functions import C_FUNCTIONS
 from netlet.export.inference_graph import (
     Activation,
     Concatenation,
     Convolution,
-    FunctionName,
     Layer,
     Pooling,
     Product,
@@ -31,10 +31,6 @@ _LINE = 110  # characters in a line of numbers
 _MAX_COLUMNS = 8
 _MAX_WINDOW_BUFFER = 4_096  # elements of the windows that are gathered at once
 _MAX_SIZE = 2**15 - 1  # sizes are int16_t
-# The functions that C can compute in float32 without <math.h>.
-WITHOUT_EXPONENTIAL: frozenset[FunctionName] = frozenset(
-    ["clamp", "leaky_relu", "hardswish", "hardsigmoid"]
-)
 
 
 @dataclass(frozen=True)
@@ -200,14 +196,15 @@ def _emit_activation(context: LayerContext, layer: Activation) -> CLayer:
         table = _emit_array(f"static const uint8_t table_{n}", context.integers.table)
         call = f"lookup_table(table_{n}, {context.inputs[0]}, {context.output}, {count});"
         return CLayer(("int8/lookup_table",), table, call)
-    if layer.function not in WITHOUT_EXPONENTIAL:
+    function = C_FUNCTIONS.get(layer.function)
+    if function is None:
         raise ExportError(
             f"{layer.name}: {layer.function} cannot be exported to C in float32, which has no "
             "exponential without <math.h>; use --int8, which looks it up in a table, or ReLU, "
             "LeakyReLU, Hardswish or Hardsigmoid"
         )
-    more = {"clamp": layer.bounds, "leaky_relu": (layer.parameter,)}.get(layer.function, ())
-    arguments = [context.inputs[0], context.output, str(count), *map(format_c_float, more)]
+    numbers = map(format_c_float, function.numbers(layer))
+    arguments = [context.inputs[0], context.output, str(count), *numbers]
     call = f"{layer.function}({', '.join(arguments)});"
     return CLayer((f"float32/{layer.function}",), "", call)
 

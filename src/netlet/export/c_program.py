@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from importlib import resources
 
 from netlet.export.arena import Arena, plan_arena
+from netlet.export.c_functions import C_FUNCTIONS
 from netlet.export.c_layers import CLayer, LayerContext, emit_layer, format_c_float
 from netlet.export.inference_graph import InferenceGraph
 from netlet.export.quantize import QuantizedGraph
@@ -46,10 +47,7 @@ _PARTS: dict[str, tuple[str, ...]] = {
     "*/product": ("int8/rescale", "int8/clamp_value", "int8/round_shift"),
     "*/concatenation": ("int8/rescale", "int8/clamp_value", "int8/round_shift"),
     "int8/lookup_table": (),
-    "float32/clamp": ("*/clamp_value",),
-    "float32/leaky_relu": (),
-    "float32/hardswish": ("*/clamp_value",),
-    "float32/hardsigmoid": ("*/clamp_value",),
+    **{f"float32/{name}": function.parts for name, function in C_FUNCTIONS.items()},
     "int8/to_int32": (),
 }
 

@@ -5,7 +5,7 @@ It is built node by node from the graph, like every other export.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,6 +18,7 @@ from netlet.export.inference_graph import (
     Clamp,
     Concatenation,
     Convolution,
+    FunctionName,
     InferenceGraph,
     Layer,
     Padding,
@@ -171,19 +172,22 @@ def _layer_nodes(layer: Layer) -> Iterator[_Node]:
 def _activation_nodes(layer: Activation) -> Iterator[_Node]:
     if layer.function == "clamp":
         yield from _clamp_nodes(layer.bounds)
-        return
-    nodes = {
-        "leaky_relu": _Node("LeakyRelu", {"alpha": layer.parameter}),
-        "elu": _Node("Elu", {"alpha": layer.parameter}),
-        "hardswish": _Node("HardSwish"),
-        "hardsigmoid": _Node("HardSigmoid", {"alpha": 1 / 6, "beta": 0.5}),
-        "sigmoid": _Node("Sigmoid"),
-        "silu": _Node("Sigmoid"),
-        "tanh": _Node("Tanh"),
-        "gelu": _Node("Gelu"),
-        "gelu_tanh": _Node("Gelu", {"approximate": "tanh"}),
-    }
-    yield nodes[layer.function]
+    else:
+        yield _FUNCTIONS[layer.function](layer)
+
+
+# Element-wise functions that are one node; clamp may be none.
+_FUNCTIONS: Mapping[FunctionName, Callable[[Activation], _Node]] = {
+    "leaky_relu": lambda layer: _Node("LeakyRelu", {"alpha": layer.parameter}),
+    "elu": lambda layer: _Node("Elu", {"alpha": layer.parameter}),
+    "hardswish": lambda layer: _Node("HardSwish"),
+    "hardsigmoid": lambda layer: _Node("HardSigmoid", {"alpha": 1 / 6, "beta": 0.5}),
+    "sigmoid": lambda layer: _Node("Sigmoid"),
+    "silu": lambda layer: _Node("Sigmoid"),
+    "tanh": lambda layer: _Node("Tanh"),
+    "gelu": lambda layer: _Node("Gelu"),
+    "gelu_tanh": lambda layer: _Node("Gelu", {"approximate": "tanh"}),
+}
 
 
 def _clamp_nodes(bounds: Clamp) -> Iterator[_Node]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import torch
 from torch.nn import functional as F
 
@@ -11,6 +13,7 @@ from netlet.export.inference_graph import (
     Clamp,
     Concatenation,
     Convolution,
+    FunctionName,
     InferenceGraph,
     Layer,
     Padding,
@@ -70,7 +73,7 @@ def _run_layer(layer: Layer, inputs: list[torch.Tensor]) -> torch.Tensor:
     if isinstance(layer, Concatenation):
         return torch.cat(inputs, 1)
     assert isinstance(layer, Activation)
-    return _run_activation(layer, x)
+    return FUNCTIONS[layer.function](x, layer)
 
 
 def _run_pooling(layer: Pooling, x: torch.Tensor) -> torch.Tensor:
@@ -85,16 +88,6 @@ def _run_pooling(layer: Pooling, x: torch.Tensor) -> torch.Tensor:
     return total / (F.avg_pool2d(ones, layer.window, layer.stride) * area)
 
 
-def _run_activation(layer: Activation, x: torch.Tensor) -> torch.Tensor:
-    if layer.function == "clamp":
-        return _clamp(x, layer.bounds)
-    if layer.function in ("leaky_relu", "elu"):
-        return getattr(F, layer.function)(x, layer.parameter)  # type: ignore[no-any-return]
-    if layer.function == "gelu_tanh":
-        return F.gelu(x, approximate="tanh")
-    return getattr(F, layer.function)(x)  # type: ignore[no-any-return]
-
-
 def _clamp(x: torch.Tensor, bounds: Clamp) -> torch.Tensor:
     return x.clamp(*bounds) if bounds != UNBOUNDED else x
 
@@ -102,3 +95,17 @@ def _clamp(x: torch.Tensor, bounds: Clamp) -> torch.Tensor:
 def _pad(x: torch.Tensor, padding: Padding, value: float = 0.0) -> torch.Tensor:
     top, left, bottom, right = padding
     return F.pad(x, (left, right, top, bottom), value=value) if any(padding) else x
+
+
+FUNCTIONS: Mapping[FunctionName, Callable[[torch.Tensor, Activation], torch.Tensor]] = {
+    "clamp": lambda x, layer: _clamp(x, layer.bounds),
+    "leaky_relu": lambda x, layer: F.leaky_relu(x, layer.parameter),
+    "elu": lambda x, layer: F.elu(x, layer.parameter),
+    "hardswish": lambda x, layer: F.hardswish(x),
+    "hardsigmoid": lambda x, layer: F.hardsigmoid(x),
+    "sigmoid": lambda x, layer: x.sigmoid(),
+    "tanh": lambda x, layer: x.tanh(),
+    "silu": lambda x, layer: F.silu(x),
+    "gelu": lambda x, layer: F.gelu(x),
+    "gelu_tanh": lambda x, layer: F.gelu(x, approximate="tanh"),
+}
