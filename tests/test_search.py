@@ -405,7 +405,7 @@ def test_a_terminal_shows_a_table_of_running_and_best_trials(
 ) -> None:
     from netlet.cli import search_progress
 
-    monkeypatch.setattr(search_progress, "stderr_is_terminal", lambda: True)
+    monkeypatch.setattr(search_progress, "is_terminal", lambda: True)
     progress = search_progress.SearchProgress("mine", 3)
     line = {"state": "finished", "correct": 9_900, "total": 10_000, "loss": 0.1}
     line |= {"parameters": 590, "net": "1k5s2 P 2"}

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from netlet.cli.results import say, stderr_is_terminal
+from netlet.cli.results import say
+from netlet.progress import is_terminal
 from netlet.text import count_noun, escape_controls
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class SearchProgress:
             self._stopped += line["state"] == "stopped"
             self._failed += line["state"] == "failed"
             is_best = self._rank(line)
-            if not stderr_is_terminal():
+            if not is_terminal():
                 of = f" of {self._trials}" if self._trials else ""
                 mark = " (best so far)" if is_best else ""
                 say(f"trial {self._ended}{of}: {describe_line(line)}{mark}")
@@ -54,7 +55,7 @@ class SearchProgress:
             self._running[key] = (
                 f"{arm}seed {event.trial.seed}: epoch {event.epochs}/{event.total_epochs}{score}"
             )
-        if stderr_is_terminal():
+        if is_terminal():
             self._draw()
 
     def begin(self, known: Sequence[Mapping[str, Any]]) -> None:
