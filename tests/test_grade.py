@@ -13,9 +13,8 @@ import sys
 import threading
 import time
 import zipfile
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures import Executor, Future
 from itertools import pairwise
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +46,7 @@ from netlet.classroom.submissions import copy_submission, digest_files
 from netlet.data import save_npz
 from netlet.errors import BudgetError, GradingError, OutputError, SandboxError
 from netlet.evaluation import score_logits
+from netlet.experiments.execution import LocalExecutor
 from netlet.sandbox import SandboxAnswer, SandboxTask
 
 CLASS = Budget(name="class", params_below=8_000, accuracy_at_least=95, forbids=("Conv2d",))
@@ -541,7 +541,7 @@ class Scripted(Executor):
         if error is not None:
             future.set_exception(error)
         else:
-            with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+            with LocalExecutor(1) as pool:
                 future.set_result(pool.submit(function, *args, **options).result())
         return future
 

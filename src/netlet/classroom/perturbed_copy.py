@@ -70,21 +70,25 @@ class ImageSequence:
 
 def draw_images(split: Split) -> ImageSequence:
     """Return a split's images and changed copies, in orders and with noise that nobody can know."""
-    generator = torch.Generator().manual_seed(secrets.randbits(60))
     images = split.images
     return ImageSequence(
-        _shuffle(change_slightly(images, generator), generator),
-        _shuffle(move(images, generator), generator),
-        _shuffle(images, generator),
+        _shuffle(change_slightly(images, _new_generator())),
+        _shuffle(move(images, _new_generator())),
+        _shuffle(images),
     )
 
 
-def _shuffle(images: torch.Tensor, generator: torch.Generator) -> ShuffledImages:
-    order = torch.randperm(len(images), generator=generator)
+def _new_generator() -> np.random.Generator:
+    """Return a generator with a seed of its own: what is seen of one tells nothing of others."""
+    return np.random.Generator(np.random.SFC64(secrets.randbits(192)))
+
+
+def _shuffle(images: torch.Tensor) -> ShuffledImages:
+    order = torch.from_numpy(_new_generator().permutation(len(images)))
     return ShuffledImages(images[order], order)
 
 
-def change_slightly(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+def change_slightly(images: torch.Tensor, generator: np.random.Generator) -> torch.Tensor:
     """Return images in which pixels with ink differ by at most one gray level.
 
     Nobody sees the difference, but a hash of the image does.
@@ -96,7 +100,7 @@ def change_slightly(images: torch.Tensor, generator: torch.Generator) -> torch.T
     return _add_noise(images, 1, generator)
 
 
-def move(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+def move(images: torch.Tensor, generator: np.random.Generator) -> torch.Tensor:
     """Return images moved by one pixel, with a little noise where there is ink.
 
     Args:
@@ -105,7 +109,7 @@ def move(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """
     n, _, h, w = images.shape
     padded = torch.nn.functional.pad(images, (1, 1, 1, 1))
-    which = torch.randint(len(_SHIFTS), (n,), generator=generator)
+    which = torch.from_numpy(generator.integers(len(_SHIFTS), size=n))
     moved = torch.empty_like(images)
     for number, (dy, dx) in enumerate(_SHIFTS):
         chosen = which == number
@@ -113,8 +117,8 @@ def move(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     return _add_noise(moved, _NOISE, generator)
 
 
-def _add_noise(images: torch.Tensor, most: int, generator: torch.Generator) -> torch.Tensor:
+def _add_noise(images: torch.Tensor, most: int, generator: np.random.Generator) -> torch.Tensor:
     limits = (-most, most + 1)
-    noise = torch.randint(*limits, images.shape, generator=generator, dtype=torch.int16)
-    changed = (images.to(torch.int16) + noise).clamp(0, 255).to(torch.uint8)
+    noise = torch.from_numpy(generator.integers(*limits, images.shape, dtype=np.int8))
+    changed = (images.to(torch.int16) + noise).clamp_(0, 255).to(torch.uint8)
     return torch.where(images > 0, changed, images)
