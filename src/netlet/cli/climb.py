@@ -19,6 +19,7 @@ from netlet.cli.options import (
     DatasetName,
     FirstSeed,
     Json,
+    On,
     Trust,
     Val,
     Workers,
@@ -74,6 +75,7 @@ def climb(
     ] = None,
     workers: Workers = None,
     threads: WorkerThreads = None,
+    on: On = None,
     dataset: DatasetName = None,
     data_dir: DataDir = None,
     channels: Channels = None,
@@ -87,12 +89,14 @@ def climb(
     the ladder's folder, are put on the page, ladder.md. Exit code 1 if a rung has a damaged record;
     the other rungs are trained and compared.
     """
-    prepare_workers()
+    prepare_workers(on)
 
     from netlet import experiments
     from netlet.cli.training_progress import say_dropout
+    from netlet.experiments.execution import check_executor
     from netlet.report.page import check_suffix
 
+    check_executor(on)
     folder = out or Path("ladders") / Path(ladder).stem
     if page:
         check_suffix(page, "--page")
@@ -123,12 +127,13 @@ def climb(
             folder,
             configure,
             range(first_seed, first_seed + seeds),
-            count_workers(workers, threads),
+            count_workers(workers, threads, on),
             announce,
             lines,
             trust=trust,
             on_problem=problems,
             data=images,
+            on=on,
         )
     _print(climbed, folder, page, json=json)
     raise typer.Exit(problems.exit_code)

@@ -203,8 +203,8 @@ Workers = Annotated[
         metavar="N",
         min=1,
         max=MAX_WORKERS,
-        help="Number of runs at the same time; if not given, one per CPU core, or ten on a "
-        "CUDA device.",
+        help="Number of runs at the same time; if not given, one per CPU core, ten on a CUDA "
+        "device, or with --on ray as many as the cluster has room for.",
     ),
 ]
 WorkerThreads = Annotated[
@@ -216,6 +216,15 @@ WorkerThreads = Annotated[
         max=MAX_THREADS,
         help="CPU threads of each process; if not given 1, or all in a single process if that is "
         "faster for the net.",
+    ),
+]
+On = Annotated[
+    str | None,
+    typer.Option(
+        "--on",
+        metavar="WHERE",
+        help="Where to train: local (this machine's processes; the default), or ray or "
+        "ray://HOST:PORT for a Ray cluster (docs/scale.md).",
     ),
 ]
 RecipeName = Annotated[

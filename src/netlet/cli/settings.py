@@ -142,20 +142,27 @@ def _parse(owner: type, name: str, text: str) -> Any:
     return text
 
 
-def count_workers(workers: int | None, threads: int | None) -> int | None:
+def count_workers(workers: int | None, threads: int | None, on: str | None) -> int | None:
     """Return the number of processes that options ask for; None: as many as are fastest.
 
     Args:
         workers: The value of ``--workers``.
         threads: The value of ``--threads``.
+        on: The value of ``--on``.
     """
-    return workers or (cpu_cores() if threads else None)
+    here = on in (None, "local")
+    return workers or (cpu_cores() if threads and here else None)
 
 
-def prepare_workers() -> None:
-    """Begin to import what worker processes need, while this process imports the same."""
-    # Each worker imports the main module, too, which is the command line.
-    worker_context("netlet.cli", "netlet.experiments.execution.task")
+def prepare_workers(on: str | None) -> None:
+    """Begin to import what worker processes need, while this process imports the same.
+
+    Args:
+        on: The value of ``--on``.
+    """
+    if on in (None, "local"):
+        # Each worker imports the main module, too, which is the command line.
+        worker_context("netlet.cli", "netlet.experiments.execution.task")
 
 
 def safe_folder_name(name: str) -> str:

@@ -20,6 +20,7 @@ from netlet.cli.options import (
     FirstSeed,
     Json,
     Judge,
+    On,
     RecipeName,
     Settings,
     Val,
@@ -69,6 +70,7 @@ def study(
     ] = None,
     workers: Workers = None,
     threads: WorkerThreads = None,
+    on: On = None,
     dataset: DatasetName = None,
     data_dir: DataDir = None,
     channels: Channels = None,
@@ -96,13 +98,15 @@ def study(
     given = Choice(net, budget, recipe, epochs, set_, dataset, seeds)
     choice = apply_repository(given, *FIELDS_OF_TRAINING, "seeds")
     require_net(choice)
-    prepare_workers()
+    prepare_workers(on)
     experiment, dataset = choice.configure(judge=judge), choice.dataset
 
     from netlet import stats
     from netlet.cli.training_progress import describe_short_training, say_dropout
     from netlet.experiments import configure_run, run_study
+    from netlet.experiments.execution import check_executor
 
+    check_executor(on)
     check_outside_dataset(out or STUDIES, dataset)
     check_output_folder(out or STUDIES)
     numbers = range(first_seed, first_seed + (choice.seeds or _SEEDS))
@@ -114,8 +118,8 @@ def study(
     )
     say_dropout(experiment, images)
     with show_workers(folder) as lines:
-        count = count_workers(workers, threads)
-        result = run_study(config, numbers, folder, count, lines, trials, data=images)
+        count = count_workers(workers, threads, on)
+        result = run_study(config, numbers, folder, count, lines, trials, data=images, on=on)
     if json:
         print_json("study", {**stats.study_to_json(result), "folder": str(folder)})
     else:

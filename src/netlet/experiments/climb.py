@@ -13,7 +13,7 @@ from netlet.catalog import find_budget, find_recipe
 from netlet.data import Dataset
 from netlet.errors import DamagedRecordError, LadderError, RecipeError, did_you_mean
 from netlet.experiments.events import OnEvent
-from netlet.experiments.execution import open_executor
+from netlet.experiments.execution import LOCAL, open_executor
 from netlet.experiments.experiment import Experiment
 from netlet.experiments.named import find_experiment
 from netlet.experiments.study import load_finished_seeds, run_study
@@ -74,6 +74,7 @@ def climb(
     on_problem: Callable[[str], None] | None = None,
     executor: Executor | None = None,
     data: Dataset | None = None,
+    on: str | None = None,
 ) -> LadderResult:
     """Run the studies of a ladder that are not finished yet.
 
@@ -92,6 +93,7 @@ def climb(
         executor: What trains the seeds instead of processes of this machine; see
             :func:`run_study`.
         data: The images of all configurations, if they are loaded already; see :func:`run_study`.
+        on: The cluster that trains the seeds; see :func:`run_study`.
 
     Raises:
         LockedError: Another process climbs a ladder in this folder.
@@ -115,8 +117,10 @@ def climb(
     with contextlib.ExitStack() as stack:
         stack.enter_context(lock_folder(folder, "netlet climb"))
         write_output(folder / records.LADDER, ladder.toml, what="folder")
-        if executor is None and workers is not None:  # the same processes for all rungs
-            executor = stack.enter_context(open_executor(None, workers))
+        if executor is None and (workers is not None or on not in (None, LOCAL)):
+            # The same workers for all rungs.
+            opened = open_executor(on, workers, threads=ready[0][1].threads)
+            executor = stack.enter_context(opened)
         for rung, config in ready:
             on_rung(rung)
             trained = seeds[: rung.max_seeds]

@@ -18,7 +18,7 @@ from netlet.data import Dataset
 from netlet.errors import LockedError, OutputError, RecordError, TrainingError
 from netlet.experiments.config import load_experiment
 from netlet.experiments.events import OnEvent, WorkerEvent
-from netlet.experiments.execution import open_executor
+from netlet.experiments.execution import LOCAL, open_executor
 from netlet.experiments.parallelism import settle_parallelism
 from netlet.experiments.progress import show_seeds
 from netlet.experiments.seeds import SeedError, run_folder, train_seeds
@@ -55,6 +55,7 @@ def run_study(
     progress: bool | None = None,
     executor: Executor | None = None,
     data: Dataset | None = None,
+    on: str | None = None,
 ) -> Study:
     """Train every seed that is not finished yet, several at a time, and write ``study.json``.
 
@@ -71,7 +72,7 @@ def run_study(
         folder: The folder of the study; each seed's run is recorded in its folder ``seed-N``.
         workers: Number of processes. None: one per CPU core with one thread each, or one with all
             threads if that is faster for this net (see :mod:`netlet.experiments.parallelism`).
-            Not used if ``executor`` is given.
+            With ``on``, the most that train at the same time. Not used if ``executor`` is given.
         on_event: A function that is called for each event of each worker.
         chosen_by: The trials that led to this experiment, for the record.
         progress: Whether to show a progress bar over the seeds; by default in a terminal and in a
@@ -80,6 +81,8 @@ def run_study(
             :class:`concurrent.futures.Executor`, such as Dask's. The caller ends it.
         data: The images that ``config`` was made for, if they are loaded already. Workers get
             them from this process; otherwise each worker loads them by their name.
+        on: The cluster that trains the seeds, such as ``ray``; see
+            :func:`~netlet.experiments.execution.open_executor`.
 
     Returns:
         The study of these seeds; the file keeps those of earlier calls, too.
@@ -107,9 +110,10 @@ def run_study(
             tell = _tell(bar, on_event)
             with contextlib.ExitStack() as stack:
                 if left and executor is None:
-                    if workers is None:
+                    if workers is None and on in (None, LOCAL):
                         config, workers = settle_parallelism(config, finished, left, folder, data)
-                    executor = stack.enter_context(open_executor(None, workers))
+                    opened = open_executor(on, workers, threads=config.threads)
+                    executor = stack.enter_context(opened)
                 errors = []
                 if left and executor is not None:
                     errors = train_seeds(config, left, folder, executor, tell, data)

@@ -7,11 +7,12 @@ from netlet.experiments.execution.channel import (
     SocketChannel,
     open_channel,
 )
-from netlet.experiments.execution.executor import open_executor
+from netlet.experiments.execution.executor import LOCAL, check_executor, open_executor
 from netlet.experiments.execution.local import LocalExecutor, WorkerDiedError
 from netlet.experiments.execution.message import Message
 
 __all__ = [
+    "LOCAL",
     "Channel",
     "DataReference",
     "LocalExecutor",
@@ -19,6 +20,7 @@ __all__ = [
     "Sender",
     "SocketChannel",
     "WorkerDiedError",
+    "check_executor",
     "open_channel",
     "open_executor",
 ]

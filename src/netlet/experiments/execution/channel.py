@@ -91,6 +91,30 @@ class Channel(ABC):
         """Close the channel; what tasks send from now on is lost."""
 
 
+class QueueChannel(Channel):
+    """A channel whose messages wait in a queue of the driver until they are asked for."""
+
+    def __init__(self) -> None:
+        self._messages: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
+
+    def deliver(self, message: Message) -> None:
+        """Add a message that has arrived; may be called by any thread."""
+        self._messages.put(message)
+
+    def poll(self, timeout_s: float) -> list[Message]:
+        """Return the messages that have arrived; see :class:`Channel`."""
+        found: list[Message | None] = []
+        with contextlib.suppress(queue.Empty):
+            found.append(self._messages.get(timeout=timeout_s))
+            while True:
+                found.append(self._messages.get_nowait())
+        return [message for message in found if message is not None]
+
+    def wake(self) -> None:
+        """Let :meth:`poll` return at once."""
+        self._messages.put(None)
+
+
 @contextlib.contextmanager
 def open_channel(executor: Executor) -> Iterator[Channel]:
     """Yield a channel for the tasks of an executor.
@@ -106,7 +130,7 @@ def open_channel(executor: Executor) -> Iterator[Channel]:
         channel.close()
 
 
-class SocketChannel(Channel):
+class SocketChannel(QueueChannel):
     """A channel over TCP, to which tasks connect back.
 
     Args:
@@ -116,36 +140,23 @@ class SocketChannel(Channel):
     sender: SocketSender
 
     def __init__(self, *, local: bool) -> None:
+        super().__init__()
         key = secrets.token_bytes(32)
         self._listener = Listener(("127.0.0.1" if local else "0.0.0.0", 0), backlog=128)
         port = int(self._listener.address[1])
         others = () if local else (_outward_address(), socket.gethostname())
         self.sender = SocketSender(host_name(), others, port, key)
-        self._messages: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
         self._shared: dict[bytes, Dataset] = {}
         self._connections: set[Connection] = set()
         self._closed = False
         self._thread = threading.Thread(target=self._accept, args=(key,), daemon=True)
         self._thread.start()
 
-    def poll(self, timeout_s: float) -> list[Message]:
-        """Return the messages that have arrived; see :class:`Channel`."""
-        found: list[Message | None] = []
-        with contextlib.suppress(queue.Empty):
-            found.append(self._messages.get(timeout=timeout_s))
-            while True:
-                found.append(self._messages.get_nowait())
-        return [message for message in found if message is not None]
-
     def share(self, data: Dataset) -> DataReference:
         """Return where workers get a data set: from this process."""
         request = _READ_DATA + data.digest.encode()
         self._shared[request] = data
         return SocketData(self.sender, request)
-
-    def wake(self) -> None:
-        """Let :meth:`poll` return at once."""
-        self._messages.put(None)
 
     def close(self) -> None:
         """Close the channel and its connections."""
@@ -178,7 +189,7 @@ class SocketChannel(Channel):
                 for frame in to_frames(self._shared[request]):
                     connection.send_bytes(frame)
             while request == _SEND_MESSAGES and not self._closed:
-                self._messages.put(Message.from_bytes(connection.recv_bytes(_MAX_BYTES)))
+                self.deliver(Message.from_bytes(connection.recv_bytes(_MAX_BYTES)))
         self._connections.discard(connection)
 
 

@@ -31,15 +31,16 @@ class WorkerDiedError(NetletError):
     Args:
         code: The exit code of the process; a negative one is the number of a signal, and None
             means that it is not known.
+        reason: What happened, if more is known.
     """
 
-    def __init__(self, code: int | None = None) -> None:
-        super().__init__(f"its process died{'' if code is None else f' (code {code})'}")
-        self.code = code
+    def __init__(self, code: int | None = None, reason: str = "its process died") -> None:
+        super().__init__(f"{reason}{'' if code is None else f' (code {code})'}")
+        self.code, self.reason = code, reason
 
-    def __reduce__(self) -> tuple[type[WorkerDiedError], tuple[int | None]]:
+    def __reduce__(self) -> tuple[type[WorkerDiedError], tuple[int | None, str]]:
         """Return how to make it again; the default would pass the message as the code."""
-        return WorkerDiedError, (self.code,)
+        return WorkerDiedError, (self.code, self.reason)
 
 
 class LocalExecutor(Executor):

@@ -1,0 +1,158 @@
+"""Connect to a Ray cluster or start one on this machine, and compare the netlet of its nodes."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import logging
+import os
+import re
+import socket
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import cloudpickle
+from ray.exceptions import RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from netlet import installation
+from netlet.errors import NetletWarning, TrainingError
+from netlet.experiments.execution import ray_task
+from netlet.experiments.execution.ray_options import RayOptions
+from netlet.processor_load import cpu_cores
+from netlet.text import count_noun
+
+Say = Callable[[str], None] | None
+
+_CONNECT_S = 10.0
+_PROBE_S = 60.0  # how long to wait for what the nodes say about themselves
+_SHOWN_NODES = 3  # in a message
+
+
+def connect(options: RayOptions, workers: int | None, threads: int) -> Callable[[], None]:
+    """Connect this process to a cluster, unless it is connected already.
+
+    Args:
+        options: Which cluster.
+        workers: Number of tasks at the same time; a Ray of its own gets as many processors.
+        threads: Number of processors of each task.
+
+    Returns:
+        A function that ends what this call began.
+
+    Raises:
+        TrainingError: The cluster cannot be reached.
+    """
+    for module in (installation, ray_task):
+        cloudpickle.register_pickle_by_value(module)
+    if ray.is_initialized():
+        return lambda: None
+    address = options.address or os.environ.get("RAY_ADDRESS") or "local"
+    settings: dict[str, Any] = {"log_to_driver": False}
+    if options.send_code:
+        package = str(Path(installation.__file__).parent)
+        settings["runtime_env"] = {"py_modules": [package], "excludes": ["__pycache__"]}
+    if address == "local":
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # netlet sends nothing anywhere
+        processors = max(cpu_cores(), (workers or 1) * threads)
+        settings |= {"num_cpus": processors, "include_dashboard": False}
+    try:
+        _check_port(address)
+        ray.init(address=address, logging_level=logging.ERROR, **settings)
+    except (RayError, ImportError, OSError, OverflowError, RuntimeError, ValueError) as error:
+        ray.shutdown()
+        if address == "local":
+            raise TrainingError(f"Ray cannot be started here: {first_line(error)}") from error
+        raise TrainingError(
+            f"the Ray cluster at {address} cannot be used: {first_line(error)}; see that it runs "
+            "('ray start --head' on its first node), and that it has this version of Ray and Python"
+        ) from error
+    return ray.shutdown
+
+
+def _check_port(address: str) -> None:
+    """Check that something answers at an address with a port, for which Ray waits very long.
+
+    Raises:
+        OSError: Nothing does.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_S).close()
+
+
+def check_nodes(here: Mapping[str, str], threads: int, gpus: float, say: Say) -> None:
+    """Compare the netlet of every node that tasks may run on with this one.
+
+    Nodes that do not answer in time, or join later, are compared when they get a task.
+
+    Args:
+        here: The netlet of this process, from :func:`netlet.installation.describe_installation`.
+        threads: Number of processors that a task needs.
+        gpus: Number of GPUs that it needs.
+        say: A function that is called with each line that a person should read; None: a warning.
+
+    Raises:
+        TrainingError: A node has another one.
+    """
+    alive = [node for node in ray.nodes() if node["Alive"]]
+    able = [
+        node
+        for node in alive
+        if node["Resources"].get("CPU", 0) >= threads and node["Resources"].get("GPU", 0) >= gpus
+    ]
+    if not able:
+        needed = count_noun(threads, "CPU") + (f" and {gpus:g} GPUs" if gpus else "")
+        text = f"no node of the Ray cluster has {needed} yet; waiting for one, Ctrl-C to stop"
+        if say is None:
+            warnings.warn(text, NetletWarning, stacklevel=2)
+        else:
+            say(text)
+    probe = ray.remote(ray_task.identify_node)
+    answers = []
+    for node in able:
+        there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+        sent = probe.options(num_cpus=0, max_retries=0, scheduling_strategy=there).remote()
+        answers.append(sent.future())
+    concurrent.futures.wait(answers, _PROBE_S)
+    found = []
+    for answer in answers:
+        with contextlib.suppress(RayError, concurrent.futures.TimeoutError):
+            found.append(answer.result(0))
+    if others := [node for node in found if node["sources"] != here["sources"]]:
+        raise refuse_netlet(here, others)
+
+
+def refuse_netlet(here: Mapping[str, str], others: Sequence[Mapping[str, str]]) -> TrainingError:
+    """Return the error for nodes that have another netlet than this process.
+
+    Args:
+        here: The netlet of this process.
+        others: The nodes and what they have, each from
+            :func:`~netlet.experiments.execution.ray_task.identify_node`.
+    """
+    shown = [f"{node['node']} has {_name_netlet(node)}" for node in others[:_SHOWN_NODES]]
+    if len(others) > _SHOWN_NODES:
+        shown.append(f"{len(others) - _SHOWN_NODES} more nodes have others, too")
+    return TrainingError(
+        f"the driver has {_name_netlet(here)}, but {'; '.join(shown)}; install the same on every "
+        "node, or send the driver's along with --on ray...,code=send"
+    )
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message that says something."""
+    lines = [re.sub(r"\x1b\[[0-9;]*m", "", line).strip() for line in str(error).splitlines()]
+    return next((line for line in lines if line), type(error).__name__)
+
+
+def _name_netlet(found: Mapping[str, str]) -> str:
+    """Return version and commit of a netlet, or the digest of its sources if there is no commit."""
+    if not found["version"]:
+        return "no netlet"
+    commit, sources = found["commit"], found["sources"]
+    detail = f"commit {commit[:12]}{'+' if commit.endswith('+') else ''}, " if commit else ""
+    return f"netlet {found['version']} ({detail}sources {sources[:8]})"

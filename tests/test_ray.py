@@ -1,0 +1,279 @@
+"""Studies on a Ray cluster: the same weights, whatever happens to workers, nodes and the driver.
+
+Without Ray this file is skipped by its name.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import CancelledError
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers import Netlet, set_options
+
+from netlet import catalog, records
+from netlet.data import make_scribble
+from netlet.errors import BudgetError, TrainingError
+from netlet.experiments.execution.ray_options import RayOptions
+
+pytest.importorskip("ray", reason="needs Ray: pip install '.[ray]'")
+
+import ray
+from ray.cluster_utils import Cluster
+
+from netlet.experiments.execution import Message, WorkerDiedError
+from netlet.experiments.execution.ray_cluster import RayExecutor
+
+ROOT = Path(__file__).parent.parent
+FAST = set_options(epochs=4, batch_size=50, precision="float32", ema_decay=0.5)
+_WAIT_S = 120.0
+
+# A net that takes its time, so that something can happen to it in the middle of an epoch. Like all
+# nets of users it is only in the driver's folder.
+SLOW = """
+import os, signal, time
+from pathlib import Path
+import torch
+from torch import nn
+class Slow(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Flatten(), nn.Linear(784, 10))
+    def forward(self, x):
+        if self.training and torch.is_grad_enabled():
+            time.sleep(0.1)
+        return super().forward(x)
+class Doomed(Slow):
+    def __init__(self):
+        super().__init__()
+        self.steps = 0
+    def forward(self, x):
+        self.steps += self.training
+        if self.steps > 9:  # the kernel's out-of-memory killer sends this signal, too
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().forward(x)
+"""
+
+
+@pytest.fixture
+def digits(digits_file: Path, tmp_path: Path) -> str:
+    shutil.copy(digits_file, tmp_path)
+    (tmp_path / "slow.py").write_text(SLOW)
+    return digits_file.name
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    """Start a head node without processors and two nodes with one each."""
+    started = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    monkeypatch.setenv("RAY_ADDRESS", started.address)
+    try:
+        for _ in range(2):
+            started.add_node(num_cpus=1)
+        yield started
+    finally:
+        ray.shutdown()
+        started.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("on", "message"),
+    [
+        ("ray://", "'ray://' is not known; use local, ray or ray://HOST:PORT"),
+        ("ray://head", "'ray://head' is not known"),
+        ("ray,gpu=1", "'gpu=1' is not known; use local, ray or ray://HOST:PORT"),
+        ("ray,gpus=-1", "'gpus=-1' is not known"),
+        ("ray,code=mine", "'code=mine' is not known"),
+    ],
+)
+def test_options_that_name_no_cluster_are_refused(on: str, message: str) -> None:
+    with pytest.raises(TrainingError, match=message):
+        RayOptions.parse(on)
+
+
+def test_options_are_read() -> None:
+    assert RayOptions.parse("ray") == RayOptions()
+    assert RayOptions.parse("ray://[::1]:10001,gpus=.5,code=send") == RayOptions(
+        "ray://[::1]:10001", 0.5, True
+    )
+
+
+def test_an_executor_on_ray_behaves_as_any_other() -> None:
+    """Results, errors, shared values, messages, a death and a cancellation."""
+    executor = RayExecutor(RayOptions(), 1)
+    try:
+        assert executor.submit(math.hypot, 3, 4).result(_WAIT_S) == 5
+        with pytest.raises(BudgetError, match="nothing_like_it"):
+            executor.submit(catalog.find_budget, "nothing_like_it").result(_WAIT_S)
+        channel = executor.open_channel()
+        sent = Message(7, "epoch", {"epochs": 1}, {"checkpoint": bytes(200_000)})
+        executor.submit(type(channel.sender).send, channel.sender, sent).result(_WAIT_S)
+        assert channel.poll(_WAIT_S) == [sent]
+        images = make_scribble(train=20, test=10)
+        shared = channel.share(images)
+        found = executor.submit(type(shared).fetch, shared).result(_WAIT_S)
+        assert found.digest == images.digest
+        assert found.train.sha256() == images.train.sha256()
+        channel.wake()
+        assert channel.poll(_WAIT_S) == []
+        channel.close()
+
+        with pytest.raises(WorkerDiedError, match="died"):
+            executor.submit(os.abort).result(_WAIT_S)
+        running, waiting = executor.submit(time.sleep, 1_000), executor.submit(math.sqrt, 4)
+        assert running.cancel()
+        assert running.cancelled()
+        assert waiting.result(_WAIT_S) == 2
+        left = executor.submit(time.sleep, 1_000)
+    finally:
+        executor.shutdown(cancel_futures=True)
+    with pytest.raises(CancelledError):
+        left.result(0)
+    assert not ray.is_initialized()
+    with pytest.raises(RuntimeError, match="shut down"):
+        executor.submit(math.sqrt, 4)
+
+
+def wait_for(found: Any) -> None:
+    end = time.monotonic() + _WAIT_S
+    while not found():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def digests(folder: Path) -> dict[int, str]:
+    return {seed.seed: seed.weights_digest for seed in records.load_study(folder).seeds}
+
+
+@pytest.mark.slow
+def test_a_removed_node_changes_no_bit(
+    netlet: Netlet, digits: str, tmp_path: Path, cluster: Cluster
+) -> None:
+    """The seed of the node goes on with the other one, after its last complete epoch."""
+    common = ("study", "slow.py:Slow", "--dataset", digits, "--seeds", "2", *FAST)
+    logs = [tmp_path / "far" / f"seed-{seed}" / records.EPOCHS for seed in (0, 1)]
+    failures: list[BaseException] = []
+
+    def remove_a_node() -> None:
+        try:
+            wait_for(lambda: all(log.is_file() for log in logs))
+            time.sleep(0.3)  # into the next epoch
+            cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
+        except BaseException as error:
+            failures.append(error)
+
+    remover = threading.Thread(target=remove_a_node)
+    remover.start()
+    code, _, err = netlet(*common, "--on", "ray", "--out", "far")
+    remover.join()
+    assert not failures
+    assert code == 0, err
+    code, _, err = netlet(*common, "--out", "near")
+    assert code == 0, err
+    assert digests(tmp_path / "far") == digests(tmp_path / "near")
+    study = records.load_study(tmp_path / "far")
+    assert sorted(len(seed.trained_on) for seed in study.seeds) == [1, 2]
+    nodes = {machine["node"] for seed in study.seeds for machine in seed.trained_on}
+    assert len(nodes) == 2
+    assert all("Ray node " in node for node in nodes)
+    assert all(machine["cpu"] for seed in study.seeds for machine in seed.trained_on)
+    runs = [records.load_run(tmp_path / "far" / f"seed-{seed}") for seed in (0, 1)]
+    (moved,) = (run for run in runs if run.resumed_after)
+    assert 1 <= moved.resumed_after[0] < 4
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_is_tried_again_then_reported(
+    netlet: Netlet, digits: str, tmp_path: Path, cluster: Cluster
+) -> None:
+    common = ("--dataset", digits, "--on", "ray", "--seeds", "1", *FAST)
+    code, out, err = netlet("study", "slow.py:Doomed", *common, "--out", "s")
+    assert (code, out) == (2, "")
+    assert "1 of 1 seeds are not finished (seed 0: " in err.splitlines()[-1]
+    assert "died" in err.splitlines()[-1]
+    assert "run the same command for them" in err.splitlines()[-1]
+    # Each attempt keeps the epoch of 6 steps that it completes, and the third is the last.
+    assert (tmp_path / "s" / "seed-0" / "checkpoint.pt").is_file()
+
+
+@pytest.mark.slow
+def test_nodes_with_another_netlet_are_refused(
+    netlet: Netlet, digits: str, tmp_path: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(ROOT / "src" / "netlet", other / "netlet")
+    init = other / "netlet" / "__init__.py"
+    init.write_text(init.read_text().replace('__version__ = "', '__version__ = "9.'))
+    cluster.add_node(num_cpus=1, env_vars={"PYTHONPATH": str(other)})
+    common = ("study", "code_2", "--dataset", digits, "--seeds", "1", *FAST)
+    code, out, err = netlet(*common, "--on", "ray")
+    assert (code, out) == (2, "")
+    (line,) = (line for line in err.splitlines() if line.startswith("netlet: "))
+    assert "the driver has netlet 0." in line
+    assert "has netlet 9.0." in line
+    assert "sources " in line
+    assert "code=send" in line
+    assert not (tmp_path / "studies").exists()
+    code, _, err = netlet(*common, "--on", "ray,code=send")
+    assert code == 0, err
+
+
+@pytest.mark.slow
+def test_a_killed_driver_loses_no_finished_seed(
+    netlet: Netlet, digits: str, tmp_path: Path, cluster: Cluster
+) -> None:
+    common = ("study", "slow.py:Slow", "--dataset", digits, "--seeds", "4", *FAST)
+    command = [sys.executable, "-m", "netlet", *common, "--on", "ray", "--out", "far"]
+    driver = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL)
+    wait_for(lambda: list((tmp_path / "far").glob("seed-*/run.json")))
+    driver.send_signal(signal.SIGKILL)
+    driver.wait()
+    finished = {path: path.stat().st_mtime_ns for path in tmp_path.glob("far/seed-*/run.json")}
+    begun = list((tmp_path / "far").glob("seed-*/checkpoint.pt"))
+    assert 1 <= len(finished) < 4
+    code, _, err = netlet(*common, "--on", "ray", "--out", "far")
+    assert code == 0, err
+    assert {path: path.stat().st_mtime_ns for path in finished} == finished
+    assert begun
+    assert err.count(": seed ") == 4 - len(finished)
+    code, _, err = netlet(*common, "--out", "near")
+    assert code == 0, err
+    assert digests(tmp_path / "far") == digests(tmp_path / "near")
+
+
+@pytest.mark.slow
+def test_ctrl_c_keeps_finished_seeds_and_ends_the_tasks(
+    digits: str, tmp_path: Path, cluster: Cluster
+) -> None:
+    command = [sys.executable, "-m", "netlet", "study", "slow.py:Slow", "--dataset", digits]
+    command += ["--seeds", "6", *FAST, "--on", "ray", "--out", "far"]
+    driver = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    wait_for(lambda: list((tmp_path / "far").glob("seed-*/run.json")))
+    driver.send_signal(signal.SIGINT)
+    _, err = driver.communicate(timeout=_WAIT_S)
+    assert driver.returncode == 130
+    assert "finished seeds are kept in far, run the same command for the rest" in err
+    assert "Traceback" not in err
+    ray.init(address=cluster.address, log_to_driver=False)
+    wait_for(lambda: ray.available_resources().get("CPU") == 2)
+
+
+@pytest.mark.slow
+def test_a_cluster_that_does_not_answer_is_named(
+    netlet: Netlet, digits: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    code, out, err = netlet("study", "code_2", "--dataset", digits, "--seeds", "1", "--on", "ray")
+    assert (code, out) == (2, "")
+    line = err.splitlines()[-1]
+    assert line.startswith("netlet: the Ray cluster at 127.0.0.1:1 cannot be used: ")
+    assert "ray start --head" in line
