@@ -5,6 +5,9 @@ from __future__ import annotations
 import dataclasses
 import errno
 import json
+import subprocess
+import sys
+import time
 from concurrent.futures import Executor
 from contextlib import nullcontext
 from pathlib import Path
@@ -433,6 +436,30 @@ def test_ctrl_c_says_what_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
         "interrupted; the trials that have ended are in x.jsonl, run the same command with "
         "--resume for the rest\n"
     )
+
+
+@needs_optuna
+@pytest.mark.slow
+def test_a_search_that_is_killed_keeps_what_has_ended_and_runs_the_rest(
+    digits_file: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.toml").write_text(f'dataset = "{digits_file}"\n{SPACE}')
+    words = ("search", "mine.toml", "--trials", "3", "--resume", "--workers", "1")
+    command = [sys.executable, "-m", "netlet", *words]
+    file = tmp_path / "trials" / "mine.jsonl"
+    process = subprocess.Popen(command, cwd=tmp_path)
+    while not (file.exists() and file.stat().st_size):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    kept = read_results(file)
+    assert 1 <= len(kept) < 3
+    subprocess.run(command, cwd=tmp_path, check=True)
+    lines = read_results(file)
+    assert lines[: len(kept)] == kept
+    assert [line["seed"] for line in lines] == [0, 1, 2]
+    assert {path.name for path in file.parent.iterdir()} == {file.name}  # no lock is left
 
 
 @needs_optuna

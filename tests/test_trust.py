@@ -106,7 +106,7 @@ def test_a_checkpoint_runs_code_that_the_command_line_names(
     data: str, netlet: Netlet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("netlet.training.recorder.save_weights", stop)
+        patch.setattr("netlet.training.recorder.weights_to_bytes", stop)
         code, _, err = netlet("train", "net.py:Net", "--dataset", data, "-o", "own", *FAST)
     assert code == 130
     assert "'netlet train net.py:Net --resume own' continues" in err

@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 
 
 def load_dataset(
-    dataset: str, data_dir: Path | None, channels: int | None = None, *, failures: bool = True
+    dataset: str,
+    data_dir: Path | None,
+    channels: int | None = None,
+    *,
+    failures: bool = True,
+    read_test: bool = True,
 ) -> Dataset:
     """Load a data set, downloading it if need be.
 
@@ -23,6 +28,7 @@ def load_dataset(
         data_dir: Folder with a public data set's files; None searches for them.
         channels: Repeat gray images to this many channels.
         failures: Whether to print which mirrors failed.
+        read_test: Whether to read the images that are not for training.
 
     Raises:
         DataError: The data set is missing or damaged.
@@ -32,7 +38,9 @@ def load_dataset(
     bar = DownloadBar(failures=failures)
     try:
         with show_progress("generating scribble") as drawing:
-            loaded = data.load(dataset, data_dir, on_progress=bar, on_draw=drawing)
+            loaded = data.load(
+                dataset, data_dir, on_progress=bar, on_draw=drawing, read_test=read_test
+            )
     finally:
         bar.close()
     for text in loaded.left_out:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from netlet.cli.datasets import load_dataset
 from netlet.cli.options import DataDir, Json, Trust, Workers
 from netlet.cli.results import print_json, print_result, say
 from netlet.cli.search_progress import describe_line, show_search
@@ -124,6 +125,7 @@ def search(
 
     if trials is None and isinstance(found, Space):
         trials = _TRIALS
+    images = load_dataset(found.dataset, data_dir, read_test=False)
     with show_search(found.name, path, None if resume else trials) as progress:
         result = run_search(
             found,
@@ -133,6 +135,7 @@ def search(
             progress,
             on_known=progress.begin,
             resume=resume,
+            data=images,
             data_folder=data_dir,
             trust=trust,
             say=say,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from netlet.data import load
+from netlet.data import Dataset, load
 from netlet.experiments.execution import open_executor
 from netlet.experiments.execution.net_files import pack_net
 from netlet.experiments.search.comparison import ArmRuns, Comparison
@@ -53,6 +53,7 @@ def run_search(
     *,
     on_known: Callable[[Sequence[Mapping[str, Any]]], None] = lambda _: None,
     resume: bool = False,
+    data: Dataset | None = None,
     data_folder: Path | None = None,
     trust: bool = False,
     on: str | None = None,
@@ -74,6 +75,7 @@ def run_search(
         on_known: A function that is called with the trials of this search in the file.
         resume: Whether ``trials`` counts those that the file holds already, so that only the rest
             is run.
+        data: The images, loaded without the test images; None: load them by the search's name.
         data_folder: The folder with the files of a public data set; searched for if None.
         trust: Whether to run code that the search names, like ``file.py:Name``.
         on: Where trials run; None: in processes of this machine (see
@@ -91,7 +93,7 @@ def run_search(
     with lock_file(path, "netlet search"):
         remove_unfinished_line(path)
         known = read_results(path)
-        data = load(search.dataset, data_folder, read_test=False)
+        data = data or load(search.dataset, data_folder, read_test=False)
         data.hold_out_fold(0, search.folds)
         images = Images(data.shape, data.classes)
         check_search(search, images, trust=trust)

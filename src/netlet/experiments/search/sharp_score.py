@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch.nn import functional as F
 
-from netlet.evaluation.confidence import fit_temperature
 from netlet.evaluation.evaluate import to_log_scores
 
+_TEMPERATURES = (0.01, 100.0)
 CLIP = 3.0  # nats that an image counts at most: a wrong label must not outweigh all others
 
 
@@ -27,7 +29,20 @@ def calibrated_nll(scores: torch.Tensor, labels: torch.Tensor) -> float:
     total = 0.0
     for first in (0, 1):
         half, other = slice(first, None, 2), slice(1 - first, None, 2)
-        temperature = fit_temperature(scores[other], labels[other])
+        temperature = _fit_temperature(scores[other], labels[other])
         losses = F.cross_entropy(scores[half] / temperature, labels[half], reduction="none")
         total += float(losses.nan_to_num(CLIP).clamp(max=CLIP).sum())
     return total / len(labels)
+
+
+def _fit_temperature(scores: torch.Tensor, labels: torch.Tensor) -> float:
+    """Return the temperature with the smallest cross-entropy, which has no other minimum."""
+    from scipy.optimize import minimize_scalar
+
+    def loss(logarithm: float) -> float:
+        value = float(F.cross_entropy(scores / math.exp(logarithm), labels))
+        return value if math.isfinite(value) else math.inf
+
+    low, high = _TEMPERATURES
+    found = minimize_scalar(loss, bounds=(math.log(low), math.log(high)), method="bounded")
+    return math.exp(found.x)
