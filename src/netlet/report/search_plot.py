@@ -79,8 +79,8 @@ def arms_figure(name: str, arms: Sequence[ArmResult]) -> Figure:
         accuracy, nll = figure.subplots(1, 2, sharey=True)
         places = range(len(arms) - 1, -1, -1)  # the first arm on top
         for axes, label, differences in (
-            (accuracy, "val accuracy, points", [arm.points for arm in arms]),
-            (nll, "NLL (lower is better)", [arm.nll_difference for arm in arms]),
+            (accuracy, "difference of val accuracy, points", [arm.points for arm in arms]),
+            (nll, "difference of NLL (lower is better)", [arm.nll_difference for arm in arms]),
         ):
             axes.axvline(0, color=GRAY, linewidth=0.8)
             for place, difference in zip(places, differences, strict=True):
@@ -88,11 +88,13 @@ def arms_figure(name: str, arms: Sequence[ArmResult]) -> Figure:
                     half = difference.half_width or 0
                     axes.errorbar(difference.mean, place, xerr=half, fmt="o", color=BLUE)
             axes.set_xlabel(label)
-        labels = [_shorten(arm.name, 3 * _MAX_LETTERS) for arm in arms]
+        labels = [
+            _shorten(arm.name, 3 * _MAX_LETTERS) + (" (baseline)" if arm.points is None else "")
+            for arm in arms
+        ]
         accuracy.set_yticks(list(places), labels)
         accuracy.set_ylim(-0.5, len(arms) - 0.5)
         accuracy.set_title(escape_controls(name))
-        nll.set_title("difference to the baseline")
     return figure
 
 
