@@ -55,7 +55,7 @@ def try_edits(
         AssertionError: It was neither.
     """
     path = folder / name
-    whole = path.read_text()
+    whole, sound = path.read_text(), records.find_study(path)
     choose = random.Random(seed)
     free = FREE_IN_RUN if name == RECORD else FREE_IN_STUDY
     try:
@@ -63,12 +63,15 @@ def try_edits(
             path.write_bytes(edit.text.encode("utf-8", "surrogatepass"))
             refused = False
             try:
-                records.find_study(path)
+                found = records.find_study(path)
             except RecordError as error:
                 refused = True
                 check_refusal(edit, str(error))
             else:
-                assert edit.is_free(free), f"accepted, but something else tells: {edit.what}"
+                if edit.same_number:
+                    assert found == sound, f"accepted, but another record: {edit.what}"
+                else:
+                    assert edit.is_free(free), f"accepted, but something else tells: {edit.what}"
             if count % commands_every == 0:
                 check_list(folder, name, edit, refused=refused)
                 report = count // commands_every % report_every == report_every - 1

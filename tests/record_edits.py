@@ -6,7 +6,7 @@ import copy
 import json
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -32,7 +32,7 @@ FREE_IN_RUN = (
 FREE_IN_STUDY = (
     *FREE_IN_ALL,
     *("environment*", "budget*", "lr_by_epoch*", "precision", "backend", "class_sizes*"),
-    *("seeds.*.seed", "seeds.*.correct_by_epoch.0", "seeds.*.correct_by_epoch"),
+    *("seeds.*.seed", "seeds.*.correct_by_epoch.[0-3]", "seeds.*.correct_by_epoch"),
     *("seeds.*.train_correct*", "seeds.*.train_losses*", "seeds.*.held_out_losses*"),
     *("seeds.*.train_s", "seeds.*.total_s", "seeds.*.weights_digest"),
     *("seeds.*.mistakes.*.?", "seeds.*.calibration.*.4"),
@@ -55,14 +55,22 @@ class Edit:
         what: The edit, in words.
         places: The fields that it changes.
         text: The new content of the file.
+        same_number: Whether a number is only written otherwise: ``99.0`` for ``99``, as programs do
+            that have one type of numbers.
+        keeps_confusion: Whether two mistakes only exchange their labels or predictions, and agree
+            in the other one. It is as if their images changed places.
     """
 
     what: str
     places: tuple[Place, ...]
     text: str
+    same_number: bool = False
+    keeps_confusion: bool = False
 
     def is_free(self, free: tuple[str, ...]) -> bool:
         """Return whether nothing else in the record determines what was edited."""
+        if self.keeps_confusion:
+            return True
         patterns = free if len(self.places) == 1 else (*free, *FREE_SWAPS)
         return bool(self.places) and all(
             any(fnmatchcase(".".join(map(str, place)), one) for one in patterns)
@@ -84,7 +92,7 @@ def make_edits(record: dict[str, Any], number: int, seed: int) -> Iterator[Edit]
 
 
 def _is_same(text: str, other: str) -> bool:
-    """Return whether two texts are equal as JSON: 1.0 and 1 are the same number in JavaScript."""
+    """Return whether two texts are equal as JSON, numbers as they are written."""
     return json.dumps(_normal(text)) == json.dumps(_normal(other))
 
 
@@ -134,7 +142,12 @@ def _retype(choose: random.Random, record: Any, leaves: list[Place], _: Any) -> 
     others = [True, 0, 1, 1.5, "1", None, [], {}, [[]], str(old)]
     if isinstance(old, int):
         others.append(float(old))
-    return _set(record, place, choose.choice(others), "another type:")
+    elif isinstance(old, float) and old.is_integer():
+        others.append(int(old))
+    new = choose.choice(others)
+    edit = _set(record, place, new, "another type:")
+    numbers = {type(old), type(new)} == {int, float}
+    return replace(edit, same_number=numbers and old == new)
 
 
 def _extreme(choose: random.Random, record: Any, leaves: list[Place], _: Any) -> Edit | None:
@@ -204,7 +217,17 @@ def _swap(choose: random.Random, record: Any, leaves: list[Place], _: Any) -> Ed
     if a == b:
         return None
     _get(record, one[:-1])[one[-1]], _get(record, other[:-1])[other[-1]] = b, a
-    return Edit(f"swapped {one} and {other}", (one, other), json.dumps(record))
+    keeps = _is_of_mistake(one) and _is_of_mistake(other) and one[-1] == other[-1]
+    if keeps:
+        partner = 3 - int(one[-1])
+        keeps = _get(record, (*one[:-1], partner)) == _get(record, (*other[:-1], partner))
+    text = json.dumps(record)
+    return Edit(f"swapped {one} and {other}", (one, other), text, keeps_confusion=keeps)
+
+
+def _is_of_mistake(place: Place) -> bool:
+    """Return whether a place of a run is the label or the prediction of a mistake."""
+    return len(place) == 3 and place[0] == "mistakes" and place[-1] in (1, 2)
 
 
 def _reorder(

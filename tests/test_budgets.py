@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+from pathlib import Path
 
 import pytest
 
 from netlet import budgets, catalog
-from netlet.budgets import Budget, ModelCost, Outcome, Score, budget_from_json
+from netlet.budgets import Budget, ModelCost, Outcome, Score, budget_from_json, load_budget
 from netlet.errors import BudgetError, NetletDeprecationWarning
 from netlet.records import to_json_value
 
@@ -304,3 +306,20 @@ def test_val_is_judged_if_the_budget_says_so_and_the_verdict_repeats_it() -> Non
     held = budget.replace(held_for_last=2)
     scores = [Score("val", 90, 100), Score("val", 99, 100)]
     assert held.judge(SMALL, Outcome(scores, "pictures")).state == "FAIL"
+
+
+def test_equal_limits_have_equal_json(tmp_path: Path) -> None:
+    """A study's folder tells experiments apart by a digest of it."""
+    (tmp_path / "class.toml").write_text("accuracy_above = 99\n")
+    for whole, other in (
+        (Budget(accuracy_at_least=99), Budget(accuracy_at_least=99.0)),
+        (load_budget(tmp_path / "class.toml"), Budget(name="class", accuracy_above=99.0)),
+        (Budget().replace(accuracy_at_least=95), Budget(accuracy_at_least=95.0)),
+        (
+            budget_from_json({**Budget().to_dict(), "accuracy_above": 99}),
+            Budget(accuracy_above=99.0),
+        ),
+    ):
+        assert whole == other
+        assert json.dumps(whole.to_dict()) == json.dumps(other.to_dict())
+        assert repr(whole) == repr(other)

@@ -78,6 +78,36 @@ def test_the_tables_of_every_net_agree_with_its_cost() -> None:
         assert [*contradictions_of_net(*map(to_json_value, tables))] == [], name
 
 
+def test_a_number_may_be_written_without_its_decimal_point_but_never_gain_one(
+    recorded: Path,
+) -> None:
+    """jq and JavaScript write 99.0 as 99; a whole number with a point is no count."""
+    for kind, name in (("runs", RECORD), ("studies", STUDY)):
+        path = recorded / kind / "good" / name
+        text = path.read_text()
+        sound, short = records.find_study(path), _shorten_floats(json.loads(text))
+        assert json.dumps(short) != json.dumps(json.loads(text))
+        edited = recorded / kind / "short"
+        edited.mkdir()
+        (edited / name).write_text(json.dumps(short))
+        assert records.find_study(edited / name) == sound
+        shutil.rmtree(edited)
+    record = json.loads((recorded / "runs" / "good" / RECORD).read_text())
+    for place in ("budget.params_below", "recipe.epochs", "cost.parameters", "seed"):
+        long = json.loads(json.dumps(record))
+        change(long, place, 1901.0)
+        with pytest.raises(DamagedRecordError, match=r"expected a whole number, found 1901\.0"):
+            records.Run.from_json(json.dumps(long), "run.json")
+
+
+def _shorten_floats(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _shorten_floats(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_shorten_floats(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def change(record: Record, path: str, value: object) -> None:
     *above, last = path.split(".")
     for key in above:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
+import json
+from typing import get_type_hints
 
 import pytest
 from helpers import Netlet
@@ -12,6 +15,7 @@ from netlet import catalog, recipes
 from netlet.errors import NetletDeprecationWarning, RecipeError
 from netlet.experiments import EXPERIMENTS
 from netlet.recipes import Recipe, Warp, recipe_from_json
+from netlet.recipes.recipe import CatalogRate
 from netlet.records import to_json_value
 from netlet.training.schedules import learning_rate
 
@@ -46,6 +50,7 @@ def test_refusals(changes: dict[str, object], message: str) -> None:
     [
         ({"rotate_deg": -3}, "rotate_deg=-3 is out of range; give at least 0 and at most 180"),
         ({"fill": 300}, "fill=300 is out of range"),
+        ({"fill": 1.5}, "fill=1.5 is not a whole number"),
         ({"elastic_px": -1}, "elastic_px=-1 is out of range"),
         ({"elastic_points": 1}, "elastic_points=1 is out of range; give at least 2"),
         ({"elastic_points": 4.5}, "elastic_points=4.5 is not a whole number"),
@@ -204,3 +209,22 @@ def test_our_one_cycle_is_torchs() -> None:
         assert ours[step] == pytest.approx(theirs.get_last_lr()[0], abs=0.05)
         descent.step()
         theirs.step()
+
+
+@pytest.mark.parametrize("kind", [Recipe, Warp])
+def test_equal_values_have_equal_json(kind: type) -> None:
+    """A study's folder tells experiments apart by a digest of it."""
+    floats = [n for n, type_ in get_type_hints(kind).items() if type_ in (float, float | None)]
+    assert len(floats) >= 5
+    for name in floats:
+        found: object = None
+        for value in (0, 1):
+            with contextlib.suppress(RecipeError):  # out of range
+                found = getattr(kind(**{name: value}), name)
+        assert type(found) is float, name
+
+
+def test_a_whole_catalog_rate_stays_one() -> None:
+    recipe = Recipe(dropout=CatalogRate(0))
+    assert recipe.for_net(in_catalog=False).dropout is None
+    assert json.dumps(recipe.to_dict()) == json.dumps(Recipe(dropout=0).to_dict())

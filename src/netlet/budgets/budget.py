@@ -129,6 +129,8 @@ class Budget(Displayed):
                 f"budget {self.name}: {name}={value:g} {what};"
                 f" accuracies are in percent, write {100 * value:g}"
             )
+        # 99 and 99.0 are one limit; the JSON of equal budgets, and its digest, is equal.
+        object.__setattr__(self, name, float(value))
 
     def _check_kinds(self, name: str) -> None:
         value = getattr(self, name)

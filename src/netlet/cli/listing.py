@@ -157,13 +157,17 @@ def _budget_table(rows: list[dict[str, Any]]) -> str:
     return f"{table}\n{_ONE_BUDGET}"
 
 
+def _format_limit(value: int | float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:.10g}"
+
+
 def limits_text(limits: Mapping[str, Any]) -> str:
     """Return limits in words: ``fewer than 8,000 parameters, more than 99.4% accuracy``."""
     parts = []
     for name, value in limits.items():
         if name == "dataset":
             continue
-        text = ", ".join(value) if isinstance(value, tuple | list) else f"{value:,}"
+        text = ", ".join(value) if isinstance(value, tuple | list) else _format_limit(value)
         form = _LIMIT_FORMS[name]
         # A limit like 3,701 means the net of 3,700 parameters that it was set for.
         if name == "params_below" and value % 100 == 1:

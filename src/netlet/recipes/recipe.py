@@ -69,13 +69,13 @@ class Warp(Displayed):
         Raises:
             RecipeError: One is out of range.
         """
-        _check_range(self, "rotate_deg", 0, 180)
-        _check_range(self, "shift_px", 0, 64)
-        _check_range(self, "scale", 0, 0.9)
-        _check_range(self, "shear_deg", 0, 60)
-        _check_range(self, "elastic_px", 0, 64)
+        _check_float(self, "rotate_deg", 0, 180)
+        _check_float(self, "shift_px", 0, 64)
+        _check_float(self, "scale", 0, 0.9)
+        _check_float(self, "shear_deg", 0, 60)
+        _check_float(self, "elastic_px", 0, 64)
         _check_integer(self, "elastic_points", 2, 28)
-        _check_range(self, "fill", 0, 255)
+        _check_integer(self, "fill", 0, 255)
         _check_choice(self, "interpolation", Interpolation)
 
     @property
@@ -177,18 +177,18 @@ class Recipe(Displayed):
         _check_integer(self, "epochs", 1, MAX_EPOCHS)
         _check_integer(self, "batch_size", 1, 1_000_000)
         _check_integer(self, "step_epochs", 1, MAX_EPOCHS)
-        _check_range(self, "peak_lr", 0, 1_000, open_low=True)
+        _check_float(self, "peak_lr", 0, 1_000, open_low=True)
         for name in ("momentum", "beta2", "ema_decay", "label_smoothing"):
-            _check_range(self, name, 0, 1, open_high=True)
+            _check_float(self, name, 0, 1, open_high=True)
         if self.dropout is not None:
-            _check_range(self, "dropout", 0, 1, open_high=True)
-        _check_range(self, "weight_decay", 0, 100)
+            _check_float(self, "dropout", 0, 1, open_high=True)
+        _check_float(self, "weight_decay", 0, 100)
         for name in ("peak_at", "start_lr", "end_lr"):
-            _check_range(self, name, 0, 1)
+            _check_float(self, name, 0, 1)
         for name in ("step_factor", "tail_share"):
-            _check_range(self, name, 0, 1, open_low=True)
-        _check_range(self, "mean", -1_000, 1_000)
-        _check_range(self, "std", 0, 1_000, open_low=True)
+            _check_float(self, name, 0, 1, open_low=True)
+        _check_float(self, "mean", -1_000, 1_000)
+        _check_float(self, "std", 0, 1_000, open_low=True)
         for name in ("nesterov", "decay_norms_and_biases"):
             if not isinstance(getattr(self, name), bool):
                 raise RecipeError(
@@ -276,6 +276,14 @@ def _check_range(
         if high != math.inf:
             bounds += f" and {'below' if open_high else 'at most'} {high:,.10g}"
         raise RecipeError(f"{name}={number!r} is out of range; give {bounds}")
+
+
+def _check_float(value: object, name: str, low: float, high: float, **bounds: bool) -> None:
+    """Check a number, and store a whole one as a float: equal values have equal JSON."""
+    _check_range(value, name, low, high, **bounds)
+    number = getattr(value, name)
+    if not isinstance(number, CatalogRate):
+        object.__setattr__(value, name, float(number))
 
 
 def _check_integer(value: object, name: str, low: float, high: float) -> None:
