@@ -163,11 +163,13 @@ def resume(pool: ProcessPool, folder: Path) -> records.Run:
     return records.load_run(folder / RUN)
 
 
-# Different every day, so that all moments are tried in the long run; the test id contains the value.
+# Different every day, so that all moments are tried in the long run. The ids are not: processes that
+# collect the tests before and after midnight must agree on them.
 MOMENTS = random.Random(time.strftime("%Y%m%d"))
+IDS = [f"moment-{number}" for number in range(6)]
 
 
-@pytest.mark.parametrize("share", few_fast((round(MOMENTS.random(), 3) for _ in range(6)), 1))
+@pytest.mark.parametrize("share", few_fast((round(MOMENTS.random(), 3) for _ in IDS), 1), ids=IDS)
 def test_resume_after_kill_is_bit_identical(
     pool: ProcessPool, uninterrupted: tuple[records.Run, float], tmp_path: Path, share: float
 ) -> None:
@@ -180,7 +182,7 @@ def test_resume_after_kill_is_bit_identical(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("nth", few_fast(MOMENTS.sample(range(1, 55), 6), 2))
+@pytest.mark.parametrize("nth", few_fast(MOMENTS.sample(range(1, 55), 6), 2), ids=IDS)
 def test_resume_after_kill_during_a_write_is_bit_identical(
     pool: ProcessPool, uninterrupted: tuple[records.Run, float], tmp_path: Path, nth: int
 ) -> None:
