@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
@@ -134,8 +135,10 @@ class Running:
         Raises:
             TimeoutError: It hangs, or its workers outlive it; all are killed.
         """
-        self._process.join(timeout_s)
-        code = self._process.exitcode
+        wait([self._process.sentinel], timeout_s)
+        # The start of a process asks every other for its exit code, which can be read only once.
+        with _start:
+            code = self._process.exitcode
         group = self._process.pid
         assert group is not None
         seconds = time.monotonic() - getattr(self, "_began", time.monotonic())

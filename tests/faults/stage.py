@@ -11,6 +11,7 @@ from PIL import Image
 from processes import Job, run
 
 from netlet.data import Source
+from netlet.outputs import TEXT_MARK
 
 SHORT = set_options(epochs=1, batch_size=60)
 LADDER = """\
@@ -76,7 +77,8 @@ def make_template(root: Path) -> Source:
     for name in ("old.md", "old.html", "old.csv", "old.onnx", "old.png", "old.npz"):
         (template / name).write_bytes(OLD)
     (template / "c").mkdir()
-    (template / "c" / "netlet.c").write_bytes(OLD)
+    # Another file of this name is not netlet's, and refused.
+    (template / "c" / "netlet.c").write_bytes(b"/* " + TEXT_MARK + b" */\n" + OLD)
     for words in (
         ("train", "8 P 8", "-o", "run", *SHORT),
         ("study", "8 P 8", "--seeds", "1", "--workers", "1", "-o", "study", *SHORT),
