@@ -464,6 +464,23 @@ def test_a_search_that_is_killed_keeps_what_has_ended_and_runs_the_rest(
 
 @needs_optuna
 @pytest.mark.slow
+def test_a_ray_cluster_runs_the_same_trials_to_the_same_bits(
+    digits_file: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("ray", reason="needs Ray: pip install '.[ray]'")
+    (tmp_path / "mine.toml").write_text(f'dataset = "{digits_file}"\n{SPACE}')
+    command = [sys.executable, "-m", "netlet", "search", "mine.toml", "--trials", "2"]
+    for on in ("local", "ray"):
+        words = [*command, "--workers", "1", "--on", on, "--out", f"{on}.jsonl"]
+        subprocess.run(words, cwd=tmp_path, check=True)
+    local, ray = (read_results(tmp_path / f"{on}.jsonl") for on in ("local", "ray"))
+    assert len(local) == 2
+    for key in ("state", "seed", "params", "correct_by_epoch", "loss_by_epoch", "weights_digest"):
+        assert [line[key] for line in ray] == [line[key] for line in local]
+
+
+@needs_optuna
+@pytest.mark.slow
 def test_a_worker_that_is_killed_costs_a_search_one_epoch(
     space: Space, digits_file: Path, tmp_path: Path
 ) -> None:

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from netlet.cli.datasets import load_dataset
-from netlet.cli.options import DataDir, Json, Trust, Workers
+from netlet.cli.options import DataDir, Json, On, Trust, Workers
 from netlet.cli.results import print_json, print_result, say
 from netlet.cli.search_progress import describe_line, show_search
-from netlet.cli.settings import safe_folder_name
+from netlet.cli.settings import prepare_workers, safe_folder_name
 from netlet.errors import OutputError, ReportError, SearchError
 from netlet.files import read_regular
 from netlet.outputs import check_output
-from netlet.processor_load import cpu_cores
 
 if TYPE_CHECKING:
     from netlet.experiments.search.contrasts import ArmResult, Difference
@@ -62,6 +61,7 @@ def search(
         ),
     ] = False,
     workers: Workers = None,
+    on: On = None,
     data_dir: DataDir = None,
     out: Annotated[
         Path | None,
@@ -117,10 +117,13 @@ def search(
         _repeat(path, repeat, data_dir, trust=trust, json=json)
         return
     _check_outputs(path, plot, name)
+    prepare_workers(on)
+    from netlet.experiments.execution import check_executor
     from netlet.experiments.search.space import Space
     from netlet.experiments.search.space_file import find_search
 
     found = find_search(name)
+    check_executor(on)
     from netlet.experiments.search.run import run_search
 
     if trials is None and isinstance(found, Space):
@@ -131,13 +134,14 @@ def search(
             found,
             path,
             trials,
-            workers or cpu_cores(),
+            workers,
             progress,
             on_known=progress.begin,
             resume=resume,
             data=images,
             data_folder=data_dir,
             trust=trust,
+            on=on,
             say=say,
         )
     _print_search(found, path, result, json=json)

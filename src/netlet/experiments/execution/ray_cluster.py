@@ -62,7 +62,7 @@ class RayExecutor(Executor):
         threads: int = 1,
         say: Callable[[str], None] | None = None,
     ) -> None:
-        self._limit = workers
+        self._limit, self._threads, self._gpus = workers, threads, options.gpus
         self._lock = threading.RLock()
         self._closed = False
         self._waiting: deque[tuple[_RayFuture, bytes, list[Attachment]]] = deque()
@@ -102,6 +102,16 @@ class RayExecutor(Executor):
             self._waiting.append((future, call, attached))
             self._send_waiting()
         return future
+
+    @property
+    def capacity(self) -> int:
+        """The number of tasks that the cluster has room for now, at least one."""
+        room = [ray.cluster_resources().get("CPU", 0) // self._threads]
+        if self._gpus:
+            room.append(ray.cluster_resources().get("GPU", 0) // self._gpus)
+        if self._limit is not None:
+            room.append(self._limit)
+        return max(1, int(min(room)))
 
     def open_channel(self) -> RayChannel:
         """Return a channel that goes through the cluster, whatever its network lets through."""

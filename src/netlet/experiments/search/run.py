@@ -20,6 +20,7 @@ from netlet.experiments.search.space import Space, check_search
 from netlet.experiments.search.trials import read_results, remove_unfinished_line
 from netlet.locks import lock_file
 from netlet.nets import full_address
+from netlet.processor_load import cpu_cores
 
 if TYPE_CHECKING:
     from netlet.experiments.search.sampler import Sampler
@@ -48,7 +49,7 @@ def run_search(
     search: Space | Comparison,
     path: Path,
     trials: int | None,
-    workers: int,
+    workers: int | None,
     on_event: OnTrialEvent = lambda _: None,
     *,
     on_known: Callable[[Sequence[Mapping[str, Any]]], None] = lambda _: None,
@@ -70,7 +71,8 @@ def run_search(
         search: The space to choose from, or the arms to compare.
         path: The file to which a line of JSON is added for each trial, when it ends.
         trials: How many to run; None: all runs of a comparison.
-        workers: How many run at the same time; each trains on one thread.
+        workers: How many run at the same time, each on one thread; None: one for each CPU core, or
+            as many as the cluster has room for.
         on_event: A function that is called for each event of each trial.
         on_known: A function that is called with the trials of this search in the file.
         resume: Whether ``trials`` counts those that the file holds already, so that only the rest
@@ -101,15 +103,7 @@ def run_search(
         on_known(policy.known)
         left = _MANY if trials is None else trials
         policy.left = max(0, left - len(policy.known)) if resume else left
-        setting = Setting(
-            name=search.name,
-            path=path,
-            workers=workers,
-            data=data,
-            data_folder=str(data_folder.resolve()) if data_folder else None,
-            codes={net: pack_net(full_address(net)) for net in search.nets},
-            trust=trust,
-        )
+        codes = {net: pack_net(full_address(net)) for net in search.nets}
         lines: list[Mapping[str, Any]] = []
 
         def keep(event: TrialEvent) -> None:
@@ -120,6 +114,15 @@ def run_search(
         with ExitStack() as stack:
             if policy.left:
                 executor = executor or stack.enter_context(open_executor(on, workers, say=say))
+                setting = Setting(
+                    name=search.name,
+                    path=path,
+                    workers=workers or getattr(executor, "capacity", None) or cpu_cores(),
+                    data=data,
+                    data_folder=str(data_folder.resolve()) if data_folder else None,
+                    codes=codes,
+                    trust=trust,
+                )
                 run_trials(policy, setting, executor, keep)
     arms: list[ArmResult] = []
     if isinstance(search, Comparison) and isinstance(policy, ArmRuns):
