@@ -9,6 +9,7 @@ import math
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -189,6 +190,34 @@ def test_a_removed_node_changes_no_bit(
     runs = [records.load_run(tmp_path / "far" / f"seed-{seed}") for seed in (0, 1)]
     (moved,) = (run for run in runs if run.resumed_after)
     assert 1 <= moved.resumed_after[0] < 4
+
+
+@pytest.mark.slow
+def test_a_driver_outside_of_the_cluster_trains_the_same_weights(
+    netlet: Netlet, digits: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    started = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 0, "ray_client_server_port": port}
+    )
+    common = ("study", "slow.py:Doomed", "--dataset", digits, "--seeds", "2", *FAST)
+    try:
+        started.add_node(num_cpus=1)
+        where = ("--on", f"ray://127.0.0.1:{port}", "--out", "far")
+        code, _, err = netlet(*common[:1], "slow.py:Slow", *common[2:], *where)
+        assert code == 0, err
+        code, _, err = netlet(*common, *where[:-1], "doomed")
+    finally:
+        ray.shutdown()
+        started.shutdown()
+    assert code == 2
+    assert "died); run the same command for them" in err.splitlines()[-1]
+    code, _, err = netlet(*common[:1], "slow.py:Slow", *common[2:], "--out", "near")
+    assert code == 0, err
+    assert digests(tmp_path / "far") == digests(tmp_path / "near")
 
 
 @pytest.mark.slow

@@ -21,7 +21,18 @@ from pathlib import Path
 from netlet import data, nets, stats
 from netlet.nets.shipped_weights import WEIGHTS_LICENSE
 from netlet.report import Page, ladder_page, model_card, study_page, write
-from tools import documents, export, frontier, notebooks, operations, readme, speed, studies, trust
+from tools import (
+    documents,
+    export,
+    frontier,
+    notebooks,
+    operations,
+    readme,
+    scale,
+    speed,
+    studies,
+    trust,
+)
 from tools.records import ROOT, recorded_ladder, recorded_study
 
 DOCS = ROOT / "docs"
@@ -33,6 +44,7 @@ PAGES = (
     DOCS / "export.md",
     DOCS / "operations.md",
     DOCS / "pictures.md",
+    DOCS / "scale.md",
     DOCS / "trust.md",
     DOCS / "tracks" / "student.md",
 )
@@ -47,6 +59,7 @@ TABLES: dict[str, Callable[[], str]] = {
     **export.TABLES,
     **operations.TABLES,
     **readme.TABLES,
+    **scale.TABLES,
     **trust.TABLES,
 }
 

@@ -1,0 +1,100 @@
+"""The tables of docs/scale.md, from the record of ``benchmarks.scale``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from netlet.report.markdown import markdown_table
+from tools.records import RESULTS
+
+
+def measured_table(record: Mapping[str, Any]) -> str:
+    """Return the times of studies on nodes of one machine."""
+    rows, first = record["measured"], record["measured"][0]["makespan_s"]
+    columns = ("nodes", "seeds", "time", "speedup", "training of all seeds together")
+    lines = [
+        [
+            str(row["nodes"]),
+            str(row["seeds"]),
+            f"{row['makespan_s']:.1f} s",
+            f"{first / row['makespan_s']:.2f}",
+            f"{row['train_s']:.1f} s",
+        ]
+        for row in rows
+    ]
+    machine = record["environment"]
+    table = markdown_table(columns, lines, "rrrrr")
+    return (
+        f"{table}\n\n`{record['experiment']}` on MNIST, nodes with one processor each on one "
+        f"machine: {machine['cpu']}, {machine['cores']} cores, torch {machine['torch']}."
+    )
+
+
+def simulated_table(record: Mapping[str, Any]) -> str:
+    """Return what simulated clusters need for the recorded trace, and the assumptions."""
+    found = record["simulated"]
+    columns = (
+        "nodes (simulated)",
+        "workers",
+        "makespan",
+        "without failures",
+        "efficiency",
+        "failed nodes",
+        "killed workers",
+        "share lost to failures",
+        "share of the driver's time",
+        "moved",
+    )
+    lines = [
+        [
+            f"{row['nodes']:,}",
+            f"{row['nodes'] * found['per_node']:,}",
+            _format_time(row["makespan_s"]),
+            _format_time(row["without_failures_s"]),
+            f"{100 * row['efficiency']:.1f}%",
+            f"{row['failed_nodes']:g}",
+            f"{row['killed_workers']:g}",
+            f"{100 * row['lost_share']:.3f}%",
+            f"{100 * row['driver_share']:.1f}%",
+            f"{row['moved_bytes'] / 1e9:.1f} GB",
+        ]
+        for row in found["rows"]
+    ]
+    return f"{markdown_table(columns, lines, 'r' * len(columns))}\n\n{_describe_model(record)}"
+
+
+def _describe_model(record: Mapping[str, Any]) -> str:
+    found, costs = record["simulated"], record["costs"]
+    failures = found["failures"]
+    unfinished = max(row["unfinished"] for row in found["rows"])
+    return (
+        f"**Simulated, not measured**: {found['tasks']:,} tasks, {found['work_s'] / 3600:,.0f} "
+        f"hours of work, drawn from the recorded times of {found['seeds_of_trace']} seeds in "
+        f"`results/` (one thread each); medians of {found['runs']} simulations with other "
+        f"failures. Model of failures: a node fails every {failures['node_s'] / 3600:g} hours and "
+        f"a worker is killed every {failures['worker_s'] / 3600:g} hours on average (exponential "
+        f"distributions), a node is back after {failures['down_s'] / 60:g} minutes, the driver "
+        f"notices after {failures['notice_s']:g} s, and a task goes on after its last complete "
+        f"epoch, at most twice; at most {unfinished} tasks of a simulation were not finished. "
+        f"Measured costs: {costs['worker_start_s']:.1f} s until a new worker trains, "
+        f"{1e3 * costs['message_s']:.1f} ms of the driver for each epoch and each result, "
+        f"{costs['data_bytes'] / 1e6:.1f} MB of data for each node, "
+        f"{costs['checkpoint_bytes'] / 1e3:.0f} kB back after each epoch and "
+        f"{costs['result_bytes'] / 1e3:.0f} kB with each result."
+    )
+
+
+def _format_time(seconds: float) -> str:
+    if seconds >= 3600:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 60:.1f} min"
+
+
+def _load() -> dict[str, Any]:
+    record: dict[str, Any] = json.loads((RESULTS / "scale.json").read_text())
+    return record
+
+
+TABLES: dict[str, Callable[[], str]] = {"scale_simulated": lambda: simulated_table(_load())}
