@@ -31,6 +31,7 @@ from tools import (
     scale,
     speed,
     studies,
+    tasks,
     trust,
 )
 from tools.records import ROOT, recorded_ladder, recorded_study
@@ -60,6 +61,7 @@ TABLES: dict[str, Callable[[], str]] = {
     **operations.TABLES,
     **readme.TABLES,
     **scale.TABLES,
+    **tasks.TABLES,
     **trust.TABLES,
 }
 

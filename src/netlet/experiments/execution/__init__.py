@@ -10,6 +10,8 @@ from netlet.experiments.execution.channel import (
 from netlet.experiments.execution.executor import LOCAL, check_executor, open_executor
 from netlet.experiments.execution.local import LocalExecutor, WorkerDiedError
 from netlet.experiments.execution.message import Message
+from netlet.experiments.execution.runner import TaskRunner
+from netlet.experiments.execution.task import RunTask, TaskResult, run_task
 
 __all__ = [
     "LOCAL",
@@ -17,10 +19,14 @@ __all__ = [
     "DataReference",
     "LocalExecutor",
     "Message",
+    "RunTask",
     "Sender",
     "SocketChannel",
+    "TaskResult",
+    "TaskRunner",
     "WorkerDiedError",
     "check_executor",
     "open_channel",
     "open_executor",
+    "run_task",
 ]
