@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import importlib.util
 import io
@@ -9,6 +10,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -47,7 +49,7 @@ from netlet.data import save_npz
 from netlet.errors import BudgetError, GradingError, OutputError, SandboxError
 from netlet.evaluation import score_logits
 from netlet.experiments.execution import LocalExecutor
-from netlet.sandbox import SandboxAnswer, SandboxTask
+from netlet.sandbox import SandboxAnswer, SandboxTask, find_program
 
 CLASS = Budget(name="class", params_below=8_000, accuracy_at_least=95, forbids=("Conv2d",))
 
@@ -174,9 +176,8 @@ def test_nets_are_trained_anew_from_fixed_seeds(
     assert Path("grades/ann/report/curves.svg").is_file()
 
 
-@pytest.mark.slow
-@needs_sandbox
-def test_ctrl_c_stops_at_once_and_leaves_nothing(tmp_path: Path) -> None:
+def start_slow_class(tmp_path: Path) -> subprocess.Popen[str]:
+    """Start to grade a broken submission and one that never ends; wait until both are begun."""
     attack = class_of_students.HOSTILE.replace("{attack}", "time.sleep(31_000_009)")
     (tmp_path / "class").mkdir()
     (tmp_path / "temporary").mkdir()
@@ -190,13 +191,48 @@ def test_ctrl_c_stops_at_once_and_leaves_nothing(tmp_path: Path) -> None:
     end = time.monotonic() + 100
     while not (tmp_path / "out" / "grades.jsonl").exists() and time.monotonic() < end:
         time.sleep(0.1)
-    time.sleep(1)  # the sandbox runs by now
+    while not sandboxes_of(tmp_path) and time.monotonic() < end:
+        time.sleep(0.1)
+    return process
+
+
+def sandboxes_of(tmp_path: Path) -> list[bytes]:
+    """Return the command lines of sandboxes that see a folder of a test."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            found.append(file.read_bytes())
+    return [line for line in found if b"/task/code" in line and os.fsencode(tmp_path) in line]
+
+
+@pytest.mark.slow
+@needs_sandbox
+def test_ctrl_c_stops_at_once_and_leaves_nothing(tmp_path: Path) -> None:
+    process = start_slow_class(tmp_path)
+    time.sleep(1)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=20)
     assert process.returncode == 130
     assert "interrupted after 1 of 2 submissions; the same command grades the others" in err
     assert not list((tmp_path / "temporary").iterdir())
     assert [path.name for path in (tmp_path / "out").glob("grades*")] == ["grades.json"]
+    (grade,) = grade_files.read_grades(tmp_path / "out").values()
+    assert (grade.name, grade.state) == ("broken", "ERROR")
+
+
+@pytest.mark.slow
+@needs_sandbox
+def test_a_kill_ends_the_sandboxes_and_loses_no_grade(tmp_path: Path) -> None:
+    if not find_program().watched:
+        pytest.skip("a container has no parent that could end it")
+    process = start_slow_class(tmp_path)
+    assert sandboxes_of(tmp_path)
+    process.kill()
+    process.communicate(timeout=20)
+    end = time.monotonic() + 20
+    while sandboxes_of(tmp_path) and time.monotonic() < end:
+        time.sleep(0.1)
+    assert not sandboxes_of(tmp_path)
     (grade,) = grade_files.read_grades(tmp_path / "out").values()
     assert (grade.name, grade.state) == ("broken", "ERROR")
 
