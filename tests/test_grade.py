@@ -8,6 +8,7 @@ import importlib.util
 import io
 import json
 import os
+import pickle
 import shutil
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import sys
 import threading
 import time
 import zipfile
+from collections.abc import Iterator
 from concurrent.futures import Executor, Future
 from itertools import pairwise
 from pathlib import Path
@@ -48,7 +50,6 @@ from netlet.classroom.submissions import copy_submission, digest_files
 from netlet.data import save_npz
 from netlet.errors import BudgetError, GradingError, OutputError, SandboxError
 from netlet.evaluation import score_logits
-from netlet.experiments.execution import LocalExecutor
 from netlet.sandbox import SandboxAnswer, SandboxTask, find_program
 
 CLASS = Budget(name="class", params_below=8_000, accuracy_at_least=95, forbids=("Conv2d",))
@@ -366,16 +367,53 @@ def test_a_submission_is_graded_again_when_its_worker_died(tmp_path: Path) -> No
     for errors, problem in (
         ([DIED] * 3, "the worker that graded it failed 3 times (RuntimeError: worker died (9));"),
         ([SHORT] * 3, "ran out of memory"),
-        ([SandboxError("no program", "missing")], "no program"),
     ):
         executor = Scripted(*errors)
         (grade,) = grade_submissions(found, settings, spot_data(), executor=executor)
         assert (grade.state, executor.tasks, grade.digest) == ("ERROR", len(errors), "")
         assert grade.problem.startswith(problem)
+    with pytest.raises(SandboxError, match="no program"):  # nor will the next one have it
+        grade_submissions(
+            found,
+            settings,
+            spot_data(),
+            executor=Scripted(SandboxError("no program", "missing")),
+        )
     executor = Scripted(SandboxError("its code ended the sandbox", "ended"))
     (grade,) = grade_submissions(found, settings, spot_data(), executor=executor)
     assert (grade.state, executor.tasks) == ("ERROR", 1)
     assert grade.digest  # the same code ends the same way
+
+
+def test_the_command_takes_an_executor_of_other_machines(
+    netlet: Netlet, class_on_spots: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ("grade", str(class_on_spots), "--budget", "class", "--on")
+    code, out, err = netlet(*command, "mars")
+    assert (code, out) == (2, "")
+    assert "use local, ray or ray://HOST:PORT" in err
+    opened = []
+
+    @contextlib.contextmanager
+    def open_scripted(on: str, workers: int, say: object) -> Iterator[Executor]:
+        opened.append((on, workers))
+        yield executor
+
+    executor = Scripted(SandboxError("its code ended the sandbox", "ended"))
+    monkeypatch.setattr("netlet.experiments.execution.open_executor", open_scripted)
+    monkeypatch.setattr("netlet.experiments.execution.check_executor", lambda on: None)
+    monkeypatch.setenv("PATH", "/nowhere")  # this machine needs no sandbox
+    code, out, err = netlet(*command, "ray://head:10001", "--workers", "7")
+    assert code == 1
+    assert "ann: its code ended the sandbox" in out
+    assert opened == [("ray://head:10001", 7)]
+    executor = Scripted(SandboxError("no program", "missing"))
+    code, out, err = netlet(*command, "ray://head:10001", "--again")
+    assert (code, out, opened[1:]) == (2, "", [("ray://head:10001", 1)])
+    assert "no program" in err
+    assert [one.problem for one in grade_files.read_grades(Path("grades")).values()] == [
+        "its code ended the sandbox"
+    ]
 
 
 def test_what_is_repeated_runs_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -565,7 +603,10 @@ DIED, SHORT = RuntimeError("worker died (9)"), SandboxError("ran out of memory",
 
 
 class Scripted(Executor):
-    """An executor whose tasks end as a script says: with an error, or by running them."""
+    """An executor whose tasks end as a script says: with an error, or by running them.
+
+    Tasks and answers are copied, as between machines.
+    """
 
     def __init__(self, *errors: Exception | None) -> None:
         self.errors, self.tasks = list(errors), 0
@@ -577,8 +618,8 @@ class Scripted(Executor):
         if error is not None:
             future.set_exception(error)
         else:
-            with LocalExecutor(1) as pool:
-                future.set_result(pool.submit(function, *args, **options).result())
+            call, words, names = pickle.loads(pickle.dumps((function, args, options)))
+            future.set_result(pickle.loads(pickle.dumps(call(*words, **names))))
         return future
 
 
@@ -611,7 +652,7 @@ def test_a_table_that_links_copies_to_test_images_is_found_by_any_executor(tmp_p
     (grade,) = grade_submissions(
         [Submission("ann", tmp_path / "ann")], settings, spot_data(), executor=executor
     )
-    assert executor.tasks == 3  # the third one runs, in a process that shares no file with this one
+    assert executor.tasks == 3
     assert grade.state == "REVIEW", grade
     assert grade.digest
     assert grade.score is not None

@@ -19,11 +19,14 @@ from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import Any
 
+import class_of_students
 import pytest
-from helpers import Netlet, set_options
+from class_of_students import spot_data, write_submission
+from helpers import Netlet, needs_sandbox, set_options
 
 from netlet import catalog, records
-from netlet.data import make_scribble
+from netlet.classroom import grade_files
+from netlet.data import make_scribble, save_npz
 from netlet.errors import BudgetError, TrainingError
 from netlet.experiments.execution.ray_options import RayOptions
 
@@ -306,3 +309,35 @@ def test_a_cluster_that_does_not_answer_is_named(
     line = err.splitlines()[-1]
     assert line.startswith("netlet: the Ray cluster at 127.0.0.1:1 cannot be used: ")
     assert "ray start --head" in line
+
+
+@pytest.mark.slow
+@needs_sandbox
+def test_a_class_is_graded_on_the_nodes_as_here(
+    netlet: Netlet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cluster: Cluster
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    save_npz(spot_data(), Path("spots.npz"))
+    Path("class.toml").write_text("params_below = 8_000\naccuracy_at_least = 95\n")
+    secret = tmp_path / "secret.txt"
+    secret.write_text("secret")
+    (tmp_path / "class").mkdir()
+    for name in ("right.zip", "right-repository", "wrong-liar", "hostile-reads", "hostile-lookup"):
+        write_submission(tmp_path / "class", name, class_of_students.submissions(secret)[name][0])
+    common = ("grade", "class", "--dataset", "spots.npz", "--budget", "class.toml")
+    for more in (("--on", "ray", "--out", "far"), ("--out", "near")):
+        code, _, err = netlet(*common, *more)
+        assert code == 1, err
+    far, near = (grade_files.read_grades(Path(folder)) for folder in ("far", "near"))
+    assert {one.name: one.state for one in near.values()} == {
+        "right": "PASS",
+        "right-repository": "PASS",
+        "wrong-liar": "FAIL",
+        "hostile-reads": "ERROR",
+        "hostile-lookup": "REVIEW",
+    }
+    # The noise of the copies is another one.
+    changed = {"perturbed": None, "seconds": 0, "problem": ""}
+    assert {name: one.replace(**changed) for name, one in far.items()} == {
+        name: one.replace(**changed) for name, one in near.items()
+    }

@@ -34,7 +34,7 @@ OnGrade = Callable[[Examination, bool], None]
 Submit = Callable[[SandboxTask], Future[SandboxAnswer]]
 _MOST_LETTERS = 2_000  # of the reason for an ERROR
 _AHEAD = 2  # submissions that are prepared while others run
-_NOT_ITS_FAULT = ("machine", "missing", "stopped")  # reasons of a sandbox without an answer
+_NOT_ITS_FAULT = ("machine", "stopped")  # reasons of a sandbox without an answer
 _TRIES = 3  # of a submission whose worker died, or that was stopped because memory was short
 
 
@@ -75,7 +75,7 @@ def grade_submissions(
             not fit into the memory of this machine.
         executor: What runs the sandboxes, ``workers`` at the same time: any executor of
             ``concurrent.futures``, also of other machines, which need a sandbox program but no
-            files; None: this process.
+            files; None: this process, whose threads wait for the sandboxes.
         on_grade: A function that is called in this thread with each examination, and whether the
             grade is the earlier one.
 
@@ -235,6 +235,9 @@ class _Grader:
         Args:
             job: The job.
             future: That of its task.
+
+        Raises:
+            SandboxError: Its worker has no sandbox program.
         """
         assert job.case is not None
         job.tries += 1
@@ -246,6 +249,8 @@ class _Grader:
                 examination = self._examiner.judge(job.case, answer)
             except GradingError as reason:
                 examination = self._fail(job.name, str(reason))
+        elif isinstance(error, SandboxError) and error.reason == "missing":
+            raise error  # the others would end the same way
         elif job.tries < _TRIES and _may_pass_next_time(error):
             return None
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from netlet.data import Dataset
 
 _CLAIM = "claim"
+_WORKERS_ELSEWHERE = 16  # at the same time; each has 25 MB of images
 
 
 def grade(
@@ -147,6 +149,15 @@ def grade(
             "memory; one per CPU core if not given.",
         ),
     ] = None,
+    on: Annotated[
+        str | None,
+        typer.Option(
+            "--on",
+            metavar="WHERE",
+            help="Where to run the submissions: local (this machine; the default), or ray or "
+            "ray://HOST:PORT for a Ray cluster whose nodes have a sandbox, too (docs/grading.md).",
+        ),
+    ] = None,
     dataset: DatasetName = None,
     data_dir: DataDir = None,
     single: Annotated[
@@ -185,14 +196,16 @@ def grade(
     from netlet.analysis import refuse_unknown_layers
     from netlet.classroom import grade_files
     from netlet.cli.grade_writer import GradeWriter
+    from netlet.experiments.execution import check_executor
     from netlet.sandbox import find_program
 
+    check_executor(on)
     refuse_unknown_layers(chosen)
     found = classroom.list_submissions(submissions, single=single, out=out)
     rows = classroom.read_roster(roster) if roster else {}
     if trust:
         say("netlet: warning: --trust runs every submission with your rights and without a sandbox")
-    else:
+    elif not _is_elsewhere(on):
         find_program()
     images = load_dataset(dataset, data_dir)
     with lock_folder(out, "netlet grade"):
@@ -205,7 +218,8 @@ def grade(
             writer,
             roster=rows,
             before={} if again else writer.known,
-            workers=_count_workers(workers, len(found)),
+            on=on,
+            workers=workers,
         )
     handed_in = {name for one in found for name in (one.name, one.path.name)}
     missing = [] if single else sorted(rows.keys() - handed_in)
@@ -220,6 +234,11 @@ def grade(
             print_result(f"{kept} unchanged since the last time; --again grades all")
         print_result(f"grades and reports are in {out}")
     raise typer.Exit(0 if all(one.state in ("PASS", "NOT YET") for one in grades) else 1)
+
+
+def _is_elsewhere(on: str | None) -> bool:
+    """Return whether submissions run on other machines; on this one no worker is needed."""
+    return on not in (None, "local")
 
 
 def _count_workers(wanted: int | None, submissions: int) -> int:
@@ -239,19 +258,31 @@ def _grade_class(
     settings: GradingSettings,
     images: Dataset,
     writer: GradeWriter,
+    *,
+    on: str | None,
+    workers: int | None,
     **options: Any,
 ) -> list[Grade]:
     """Grade all submissions and write the grades; Ctrl-C ends the command."""
     from netlet.classroom import grade_submissions
+    from netlet.experiments.execution import open_executor
 
-    with show_progress("grading", unit=" submissions") as bar:
+    with ExitStack() as opened:
+        if _is_elsewhere(on):
+            workers = workers or min(_WORKERS_ELSEWHERE, len(found))
+            options["executor"] = opened.enter_context(open_executor(on, workers, say=say))
+        else:
+            workers = _count_workers(workers, len(found))
+        bar = opened.enter_context(show_progress("grading", unit=" submissions"))
 
         def on_grade(examination: Examination, kept: bool) -> None:
             writer.take(examination, kept)
             bar(writer.done, len(found))
 
         try:
-            grades = grade_submissions(found, settings, images, on_grade=on_grade, **options)
+            grades = grade_submissions(
+                found, settings, images, workers=workers, on_grade=on_grade, **options
+            )
         except KeyboardInterrupt as stop:
             writer.pause()
             say(
