@@ -399,6 +399,10 @@ def test_the_command_prints_each_trial_the_best_and_a_plot(
     document = json.loads(out)
     assert (code, document["trials"], document["known"]) == (0, [], 2)
     assert document["best"]["state"] == "finished"
+    page = (ROOT / "docs" / "json.md").read_text().partition("## `netlet search`")[2]
+    example = json.loads(page.partition("```json\n")[2].partition("```")[0])
+    assert example.keys() == document.keys()
+    assert example["trials"][0].keys() == document["best"].keys() - {"schema"}
     code, out, _ = netlet("search", "mine.toml", "--repeat", "1")
     assert (code, out.splitlines()[-1]) == (0, "the results are identical")
 
@@ -426,15 +430,20 @@ def test_a_terminal_shows_a_table_of_running_and_best_trials(
     assert "best 2: 98.00%" in err
 
 
-def test_ctrl_c_says_what_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("ended", [False, True])
+def test_ctrl_c_says_what_is_kept(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, ended: bool
+) -> None:
     from netlet.cli.search_progress import show_search
 
-    with pytest.raises(KeyboardInterrupt), show_search("mine", Path("x.jsonl")):
+    file = tmp_path / "x.jsonl"
+    if ended:
+        file.write_text("{}\n")
+    with pytest.raises(KeyboardInterrupt), show_search("mine", file):
         raise KeyboardInterrupt
-    err = capsys.readouterr().err
-    assert err == (
-        "interrupted; the trials that have ended are in x.jsonl, run the same command with "
-        "--resume for the rest\n"
+    kept = f"the trials that have ended are in {file}" if ended else "none has ended"
+    assert capsys.readouterr().err == (
+        f"interrupted; {kept}, run the same command with --resume for the rest\n"
     )
 
 

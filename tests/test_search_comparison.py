@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from netlet.experiments.search.space_file import load_search
 from netlet.experiments.search.trials import read_results
 from netlet.report.search_plot import arms_figure
 
+ROOT = Path(__file__).parent.parent
 FILE = """\
 budget = { params_below = 900 }
 recipe = "quick"
@@ -168,6 +170,10 @@ def test_a_comparison_of_a_file_is_trained_recorded_and_drawn(
     assert frozen.percent < wide.percent - 20
     assert all(0 < line["nll"] < 3 for line in lines)
     assert len(arms_figure("x", result.arms).axes) == 2
+    page = (ROOT / "docs" / "json.md").read_text().partition("## `netlet search`")[2]
+    example = json.loads(page.partition("```json\n")[2].partition("```")[0])
+    assert example["arms"][0].keys() == wide.to_dict().keys()
+    assert example["arms"][0]["points"].keys() == wide.to_dict()["points"].keys()
     again = run_search(comparison, file, None, 1, executor=Inline())
     assert (again.lines, len(again.known)) == ((), len(lines))
     assert repeat_trial(file, len(lines)).identical

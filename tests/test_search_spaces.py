@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import Netlet
+from helpers import Netlet, few_fast
 
 from netlet import recipes
 from netlet.budgets import Budget
@@ -130,19 +130,23 @@ def test_a_shape_that_cannot_fit_is_refused() -> None:
         fill_budget("1s9 P", Budget(params_below=10_000_000), Images())
 
 
-def test_the_spaces_that_come_with_netlet_make_nets_within_their_limits() -> None:
+@pytest.mark.parametrize("name", few_fast(["crest", "speck", "mnistnet_2", "mnistnet_3"], 2))
+def test_a_space_that_comes_with_netlet_makes_nets_within_its_limit(name: str) -> None:
+    space = find_space(name)
+    assert space.budget is not None
+    assert space.budget.params_below is not None
+    candidate = space.choose(Lowest() if name == "speck" else Highest(), Images())
+    assert 0.9 * space.budget.params_below < count_parameters(candidate.net)
+    assert count_parameters(candidate.net) < space.budget.params_below
+    recipe = recipes.recipe_from_json(
+        to_json_value(find_recipe("steady")) | dict(candidate.changes)
+    )
+    assert recipe.epochs == space.epochs == candidate.epochs
+
+
+def test_the_spaces_that_come_with_netlet_can_be_read() -> None:
     assert list(SPACES) == ["crest", "mnistnet_2", "mnistnet_3", "speck"]
-    for name in SPACES:
-        space = find_space(name)
-        assert space.budget is not None
-        assert space.budget.params_below is not None
-        candidate = space.choose(Lowest() if name == "speck" else Highest(), Images())
-        assert 0.9 * space.budget.params_below < count_parameters(candidate.net)
-        assert count_parameters(candidate.net) < space.budget.params_below
-        recipe = recipes.recipe_from_json(
-            to_json_value(find_recipe("steady")) | dict(candidate.changes)
-        )
-        assert recipe.epochs == space.epochs == candidate.epochs
+    assert [find_space(name).epochs for name in SPACES] == [19, 15, 20, 20]
 
 
 @pytest.mark.slow
@@ -312,7 +316,7 @@ def test_a_mistake_in_a_file_is_named_with_its_line(
 def test_a_damaged_file_is_read_or_refused_in_one_line(tmp_path: Path) -> None:
     choose = random.Random(0)
     refused = []
-    for _ in range(300):
+    for _ in range(120):
         letters = list(VALID)
         for _ in range(choose.randint(1, 4)):
             at = choose.randrange(len(letters))
@@ -322,7 +326,7 @@ def test_a_damaged_file_is_read_or_refused_in_one_line(tmp_path: Path) -> None:
             load(tmp_path, "".join(letters))
         except NetletError as error:
             refused.append(str(error))
-    assert 100 < len(refused) < 300
+    assert 40 < len(refused) < 120
     assert not [text for text in refused if len(text.splitlines()) != 1 or len(text) > 2_000]
 
 

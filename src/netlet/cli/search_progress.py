@@ -139,10 +139,8 @@ def show_search(name: str, path: Path, trials: int | None = None) -> Iterator[Se
         yield progress
     except KeyboardInterrupt:
         progress.close()
-        say(
-            f"interrupted; the trials that have ended are in {path}, run the same command with "
-            "--resume for the rest"
-        )
+        kept = f"the trials that have ended are in {path}" if path.exists() else "none has ended"
+        say(f"interrupted; {kept}, run the same command with --resume for the rest")
         raise
     finally:
         progress.close()
