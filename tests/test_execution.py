@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import CancelledError, Future
+from multiprocessing import forkserver
 from multiprocessing.connection import Client, Connection
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,27 @@ def test_a_worker_returns_results_and_raises_the_same_errors(executor: LocalExec
     with pytest.raises((AttributeError, pickle.PicklingError)):
         executor.submit(lambda: None).result()
     assert executor.submit(double, 4).result() == 8
+
+
+@linux_only
+def test_an_exit_code_is_right_while_another_worker_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The start of a process asks every other for its exit code, which a fork server gives once."""
+    read, reading = forkserver.read_signed, threading.Event()
+
+    def read_slowly(descriptor: int) -> int:
+        if not reading.is_set():
+            reading.set()
+            time.sleep(0.5)
+        return read(descriptor)
+
+    with LocalExecutor(2) as executor:
+        executor.submit(double, 1).result()
+        monkeypatch.setattr(forkserver, "read_signed", read_slowly)
+        dead = executor.submit(die)
+        assert reading.wait(60)
+        assert executor.submit(double, 2).result() == 4
+        with pytest.raises(WorkerDiedError, match=r"\(code -9\)"):
+            dead.result()
 
 
 def test_a_worker_that_dies_fails_only_its_own_task(executor: LocalExecutor) -> None:

@@ -13,6 +13,7 @@ import pickle
 import threading
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor
+from multiprocessing.connection import wait
 from typing import Any, ParamSpec, TypeVar
 
 from netlet.errors import NetletError
@@ -22,7 +23,8 @@ from netlet.worker_server import without_interrupts, worker_context
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 _END_S = 3.0  # how long a worker may take to end before it is killed
-_start = threading.Lock()  # a process started meanwhile would inherit the pipe of another one
+# While one process starts, another would inherit its pipe, and no exit code must be read.
+_start = threading.Lock()
 
 
 class WorkerDiedError(NetletError):
@@ -172,10 +174,12 @@ class _Worker:
     def close(self) -> int | None:
         """End the process and return its exit code."""
         self.hang_up()
-        self._process.join(_END_S)
-        if self._process.is_alive():
+        if not wait([self._process.sentinel], _END_S):
             self._process.kill()
+            wait([self._process.sentinel])
+        # The start of a process asks all others for their exit codes. Each can be read only once.
+        with _start:
             self._process.join()
-        code: int | None = self._process.exitcode
-        self._process.close()
+            code: int | None = self._process.exitcode
+            self._process.close()
         return code
