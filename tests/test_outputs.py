@@ -15,8 +15,12 @@ from pathlib import Path
 
 import pytest
 from helpers import Netlet, few_fast, linux_only
+from PIL import Image
 
 from netlet import files
+from netlet.backends.cpu.errors import NoCompilerError
+from netlet.data import make_scribble
+from netlet.data.npz import save_npz
 from netlet.errors import OutputError
 from netlet.outputs import (
     append_output,
@@ -326,24 +330,43 @@ def test_a_file_that_the_person_did_not_name_is_not_replaced(
     assert file.read_text() == "mine"
 
 
-@pytest.mark.parametrize(
-    "command",
-    few_fast(
-        [
-            "data show scribble",
-            "export speck --to onnx",
-            "export speck --to onnx --int8",
-            "export speck --to page",
-            "export speck --to c",
-            "report swift",
-        ],
-        2,
-    ),
-)
+# Every file whose name netlet chooses; tests of grading and ladders run those commands twice.
+NAMED_BY_NETLET = {
+    "data show few.npz": ("few*.png",),
+    "export speck --to onnx": ("speck.onnx",),
+    "export speck --to onnx --input-type float": ("speck.onnx",),
+    "export speck --to onnx --int8 --force": ("speck-int8.onnx",),
+    "export speck --to page": ("speck.html",),
+    "export speck --to c": ("speck-c/netlet.c", "speck-c/netlet.h"),
+    "export speck --to c --int8 --force": ("speck-int8-c/netlet.c", "speck-int8-c/netlet.h"),
+    "report speck": ("report.html",),
+    "explain speck digit.png": ("explain.html",),
+    "report speck -o page.md": ("page.md", "page/accuracy.svg"),
+    "explain speck digit.png -o maps.md": ("maps.md", "maps/*.svg"),
+}
+
+
+@pytest.mark.parametrize("command", few_fast(NAMED_BY_NETLET, 9))
 def test_what_netlet_wrote_is_replaced(
     netlet: Netlet, tmp_path: Path, command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    few = make_scribble(20, 20)
+    monkeypatch.setattr("netlet.cli.export._images_to_verify", lambda *_: None)
+    monkeypatch.setattr("netlet.export.c_export.load_library", raise_no_compiler)
+    monkeypatch.setattr("netlet.export.image_selection._make_digits", lambda *_, **__: few.held_out)
+    monkeypatch.setenv("NETLET_DATA", str(tmp_path))
     monkeypatch.setenv("NETLET_OFFLINE", "1")
+    save_npz(few, tmp_path / "few.npz")
+    Image.fromarray(few.held_out.images[0, 0].numpy()).save(tmp_path / "digit.png")
+    found = []
     for _ in range(2):
         code, _, err = netlet(*command.split())
         assert (code, "exists" in err) == (0, False), err
+        paths = [path for name in NAMED_BY_NETLET[command] for path in tmp_path.glob(name)]
+        assert len(paths) >= len(NAMED_BY_NETLET[command])
+        found.append({path.stat().st_ino for path in paths})
+    assert not found[0] & found[1], "a file was not replaced"
+
+
+def raise_no_compiler(*_: object) -> None:
+    raise NoCompilerError("the program need not be compiled here")
