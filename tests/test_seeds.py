@@ -8,7 +8,7 @@ import pickle
 import threading
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor, Future
+from concurrent.futures import BrokenExecutor, Executor, Future
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +174,25 @@ def test_a_seed_whose_workers_all_die_is_reported_and_can_be_resumed(
     assert [one.weights_digest for one in study.seeds] == [
         one.weights_digest for one in whole.seeds
     ]
+
+
+def test_an_executor_that_breaks_loses_only_what_it_has_not_finished(
+    config: RunConfig, tmp_path: Path
+) -> None:
+    class Breaking(InlineExecutor):
+        def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+            if self.tasks:
+                raise BrokenExecutor("a process was terminated")
+            return super().submit(fn, *args, **kwargs)
+
+    folder = tmp_path / "s"
+    with pytest.raises(TrainingError) as caught:
+        train(config, folder, Breaking(), seeds=3)
+    assert str(caught.value) == (
+        "2 of 3 seeds are not finished (seeds 1, 2: BrokenExecutor: a process was terminated); "
+        f"finished seeds are kept in {folder}, run the same command for the rest"
+    )
+    assert os.listdir(folder) == ["seed-0"]
 
 
 def test_a_worker_that_cannot_reach_the_driver_still_returns_its_result(

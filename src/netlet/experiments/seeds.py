@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import warnings
 from collections.abc import Sequence
-from concurrent.futures import Executor
+from concurrent.futures import BrokenExecutor, Executor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -120,7 +120,7 @@ class _SeedTraining:
         for seed in seeds:
             try:
                 self._submit(seed)
-            except NetletError as error:
+            except (NetletError, BrokenExecutor) as error:
                 self._fail(seed, error)
         while self._runner.unfinished:
             for event in self._runner.wait():
@@ -199,7 +199,8 @@ class _SeedTraining:
         reason = " ".join(str(error).split())
         if not isinstance(error, NetletError):
             reason = f"{type(error).__name__}: {reason or 'no message'}"
-        self.errors.append(SeedError(seed, reason, isinstance(error, WorkerDiedError)))
+        died = isinstance(error, WorkerDiedError | BrokenExecutor)
+        self.errors.append(SeedError(seed, reason, died))
         worker = self._worker_of(seed)
         self._workers.pop(seed, None)
         self._on_event(WorkerEvent(worker, seed, error=reason))
