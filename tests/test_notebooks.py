@@ -152,11 +152,17 @@ def test_of_several_definitions_the_last_one_counts_and_a_note_lists_them(netlet
 
 @needs_sandbox
 @pytest.mark.slow
-def test_a_notebook_is_checked_in_a_sandbox_too(netlet: Netlet) -> None:
+def test_a_notebook_is_checked_in_a_sandbox_too(netlet: Netlet, tmp_path: Path) -> None:
     code, _, err = netlet("check", f"{NOTEBOOKS}/three_definitions.ipynb", "--sandbox")
     assert code == 0
     assert "'Net' is defined 3 times" in err
     assert netlet("check", f"{NOTEBOOKS}/written_module.ipynb:Mine", "--sandbox")[0] == 0
+    (tmp_path / "lib").mkdir()
+    write_notebook(tmp_path / "lib" / "blocks.ipynb", IMPORT, HEAD)
+    write_notebook(tmp_path / "a.ipynb", "%run lib/blocks.ipynb", FLAT.format("head(10)"))
+    code, out, err = netlet("check", "a.ipynb", "--params-below", "8000", "--sandbox")
+    assert (code, err) == (0, "")
+    assert "7,850" in out
 
 
 def test_the_numbers_of_definitions_work_in_scripts_too(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -75,6 +76,19 @@ def test_a_study_is_loaded_as_it_was_saved(tmp_path: Path) -> None:
             records.load_study(tmp_path)
 
 
+def test_a_study_says_that_its_seeds_are_too_short_to_compile() -> None:
+    from netlet.cli.training_progress import describe_short_training
+    from netlet.data import make_scribble
+    from netlet.experiments import EXPERIMENTS
+
+    images, experiment = make_scribble(train=40, test=20), EXPERIMENTS["swift"]
+    text = describe_short_training(experiment, images, 10)
+    assert text.startswith("every seed with the eager backend, since compiling takes longer than")
+    for changes in ({"epochs": 1_000}, {"backend": "eager"}, {"backend": "compiled"}):
+        changed = dataclasses.replace(experiment, recipe=experiment.recipe.replace(**changes))
+        assert describe_short_training(changed, images, 10) == ""
+
+
 @pytest.mark.slow
 def test_parallel_seeds_give_the_same_weights_as_single_runs(
     netlet: Netlet, digits: str, tmp_path: Path
@@ -95,6 +109,7 @@ def test_parallel_seeds_give_the_same_weights_as_single_runs(
     code, out, err = netlet(*arguments)
     assert code == 0, err  # not judged: the bar is MNIST's
     assert "recorded in studies/code_2-digits.npz/study.json" in out
+    assert "every seed with the eager backend, since compiling takes longer than training on" in out
     assert sorted(line.split(": ")[1] for line in err.splitlines()) == [
         "seed 4",
         "seed 5",
