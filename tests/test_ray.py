@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+import pickle
 import shutil
 import signal
 import socket
@@ -15,7 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, Future
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +34,10 @@ from netlet.experiments.execution.ray_options import RayOptions
 pytest.importorskip("ray", reason="needs Ray: pip install '.[ray]'")
 
 import ray
+from ray import exceptions
 from ray.cluster_utils import Cluster
 
-from netlet.experiments.execution import Message, WorkerDiedError
+from netlet.experiments.execution import Message, WorkerDiedError, ray_cluster, ray_task
 from netlet.experiments.execution.ray_cluster import RayExecutor
 
 ROOT = Path(__file__).parent.parent
@@ -145,6 +147,47 @@ def test_an_executor_on_ray_behaves_as_any_other() -> None:
     assert not ray.is_initialized()
     with pytest.raises(RuntimeError, match="shut down"):
         executor.submit(math.sqrt, 4)
+
+
+def test_a_task_sees_only_the_gpus_that_it_has_reserved(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(ray_task, "_here", {"sources": "same", "node": "one"})
+    monkeypatch.setenv("NETLET_NODE", "")
+    call = pickle.dumps((os.getenv, ("CUDA_VISIBLE_DEVICES",), {}))
+    for gpus, file, expected in (
+        ([0], tmp_path, "0"),
+        ([], tmp_path / "none", "0"),
+        ([], tmp_path, ""),
+    ):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")  # as Ray sets it
+        monkeypatch.setattr(ray, "get_gpu_ids", lambda gpus=gpus: gpus)
+        monkeypatch.setattr(ray_task, "_GPU_FILES", (str(file),))
+        assert pickle.loads(ray_task.answer_call("same", call, [])) == ("result", expected)
+    assert os.environ["NETLET_NODE"] == "one"
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "message"),
+    [
+        (exceptions.OutOfMemoryError("low"), WorkerDiedError, "ran out of memory, and Ray ended"),
+        (exceptions.NodeDiedError("gone"), WorkerDiedError, "its node died"),
+        (exceptions.WorkerCrashedError(), WorkerDiedError, "its process or its node died"),
+        (exceptions.ObjectLostError("00", b"", ""), WorkerDiedError, "its process or its node"),
+        (exceptions.TaskCancelledError(), CancelledError, "^$"),
+        (exceptions.RaySystemError("odd\nlines"), TrainingError, "could not run it: System error"),
+        (ConnectionError("the head is gone"), TrainingError, "could not run it: the head is gone"),
+    ],
+)
+def test_errors_of_ray_say_whether_another_worker_may_succeed(
+    error: Exception, kind: type[Exception], message: str
+) -> None:
+    answer: Future[bytes] = Future()
+    answer.set_exception(error)
+    with pytest.raises(kind, match=message) as raised:
+        ray_cluster._unpack(answer)
+    assert "\n" not in str(raised.value)
+    assert isinstance(raised.value, WorkerDiedError) == (kind is WorkerDiedError)
 
 
 def wait_for(found: Any) -> None:

@@ -21,6 +21,7 @@ from netlet.installation import describe_installation
 
 RESULT, ERROR, OTHER_NETLET = "result", "error", "other netlet"
 
+_GPU_FILES = ("/dev/nvidiactl", "/dev/kfd")  # at least one exists where there are GPUs
 # Of a worker process, which gets a copy of its own with the functions.
 _here: dict[str, str] = {}
 
@@ -55,6 +56,9 @@ def answer_call(sources: str, call: bytes, attached: Sequence[Any]) -> bytes:
     if here["sources"] != sources:
         return pickle.dumps((OTHER_NETLET, here))
     os.environ["NETLET_NODE"] = here["node"]  # for the record of a run
+    if not ray.get_gpu_ids() and any(map(os.path.exists, _GPU_FILES)):
+        # Recent versions of Ray let a task that has reserved no GPU use them all.
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
     class _Unpickler(pickle.Unpickler):
         def persistent_load(self, number: Any) -> Any:
