@@ -380,7 +380,7 @@ def nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("NETLET_DATA", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(
-        sys.modules[loading.__module__], "load_scribble", lambda *_: make_scribble(600, 100)
+        sys.modules[loading.__module__], "load_scribble", lambda *_, **__: make_scribble(600, 100)
     )
 
 
