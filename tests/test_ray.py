@@ -140,6 +140,11 @@ def test_an_executor_on_ray_behaves_as_any_other() -> None:
         assert running.cancelled()
         assert waiting.result(_WAIT_S) == 2
         left = executor.submit(time.sleep, 1_000)
+        with RayExecutor(RayOptions()) as other:  # of the same Ray, which goes on afterwards
+            assert other.submit(math.sqrt, 9).result(_WAIT_S) == 3
+        for options in (RayOptions("ray://other:10001"), RayOptions(send_code=True)):
+            with pytest.raises(TrainingError, match=r"already; call ray.shutdown\(\) first"):
+                RayExecutor(options)
     finally:
         executor.shutdown(cancel_futures=True)
     with pytest.raises(CancelledError):

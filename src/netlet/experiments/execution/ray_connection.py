@@ -44,11 +44,16 @@ def connect(options: RayOptions, workers: int | None, threads: int) -> Callable[
         A function that ends what this call began.
 
     Raises:
-        TrainingError: The cluster cannot be reached.
+        TrainingError: The cluster cannot be reached, or another one is connected.
     """
     for module in (installation, ray_task):
         cloudpickle.register_pickle_by_value(module)
     if ray.is_initialized():
+        if options.address or options.send_code:
+            raise TrainingError(
+                "this process is connected to a Ray cluster already; call ray.shutdown() first, or "
+                "use that cluster with on='ray'"
+            )
         return lambda: None
     address = options.address or os.environ.get("RAY_ADDRESS") or "local"
     settings: dict[str, Any] = {"log_to_driver": False}
