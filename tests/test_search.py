@@ -10,6 +10,7 @@ import sys
 import time
 from concurrent.futures import Executor
 from contextlib import nullcontext
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ peak_lr = { log_uniform = [0.001, 0.02] }
 label_smoothing = [0.0, 0.1]
 """
 needs_optuna = pytest.mark.skipif(
-    not __import__("importlib.util").util.find_spec("optuna"),
+    not find_spec("optuna"),
     reason="optuna is not installed: pip install -e '.[search]'",
 )
 
