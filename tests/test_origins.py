@@ -188,7 +188,7 @@ def test_a_run_is_not_resumed_with_another_net(
 ) -> None:
     write_net("one")
     with monkeypatch.context() as patch:
-        patch.setattr("netlet.training.recorder.save_weights", stop)
+        patch.setattr("netlet.training.recorder.weights_to_bytes", stop)
         assert netlet("train", "one/model.py", "--dataset", data, "-o", "run", *FAST)[0] == 130
     config = RunConfig.from_dict(load_checkpoint(Path("run"))[1], "run")
     assert config.net == "one/model.py:Net"
@@ -229,6 +229,22 @@ def test_a_module_is_known_by_its_whole_file_and_its_package(
     assert len(digests) == 2
     shutil.rmtree("kit")
     assert find_code("kit.model:Net") is None
+
+
+def test_modules_above_two_files_are_not_mixed_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, blocks in (("one", BLOCKS), ("two", BLOCKS.replace("28)", "28, bias=False)"))):
+        write_net(name, blocks=blocks)
+        (Path(name) / "pyproject.toml").touch()
+        (Path(name) / "nets").mkdir()
+        (Path(name) / "model.py").rename(Path(name) / "nets" / "model.py")
+    sizes = [
+        len(list(find_net(f"{name}/nets/model.py").builder().parameters()))
+        for name in ("one", "two", "one")
+    ]
+    assert sizes == [2, 1, 2]
 
 
 def test_neighbors_of_two_files_are_not_mixed_up(

@@ -171,8 +171,9 @@ def _find_module(name: str) -> tuple[Path, Path] | None:
     """Return the file of a module, and the folder that its top package lies in."""
     parts, origin = name.split("."), ""
     places: Sequence[str] | None = module_path()
-    for number in range(1, len(parts) + 1):
-        spec = None if places is None else PathFinder.find_spec(".".join(parts[:number]), places)
+    for part in parts:
+        # By its own name: of a folder without __init__.py, Python asks for the imported parent.
+        spec = None if places is None else PathFinder.find_spec(part, places)
         if spec is None:
             return None
         places, origin = spec.submodule_search_locations, spec.origin or ""

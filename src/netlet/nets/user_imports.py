@@ -169,7 +169,9 @@ class _FolderFinder:
         """Return where a module is; None if it is found elsewhere, or in none of the folders."""
         if path is not None or "." in name or name in sys.stdlib_module_names:
             return None
-        elsewhere = PathFinder.find_spec(name)
+        # Not in the folders of nets that were loaded before, whose modules may have the same names.
+        own = [folder for folder in sys.path if folder not in _appended]
+        elsewhere = PathFinder.find_spec(name, own)
         if elsewhere is not None and elsewhere.origin:
             return None
         for folder in self._folders:
