@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 import os
 import pickle
+import sys
 import threading
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from netlet.experiments.execution.task import RunTask, TaskResult, run_task
 from netlet.experiments.execution.turns import TurnsExecutor
 from netlet.files import host_name
 from netlet.locks import lock_folder
-from netlet.nets import find_code
+from netlet.nets import find_code, user_imports
 from netlet.records import RunConfig
 from netlet.training.run_folder import RunFolder
 
@@ -277,6 +278,17 @@ def test_a_seed_that_another_process_resumes_is_left_to_it(
     assert sorted(os.listdir(folder / "seed-1")) == FINISHED
 
 
+@pytest.fixture
+def _own_imports(tmp_path: Path) -> Iterator[None]:
+    """Forget the modules of a test and their folders, which other tests may have as well."""
+    path, appended = list(sys.path), list(user_imports._appended)
+    yield
+    sys.path[:], user_imports._appended[:] = path, appended
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", None)).startswith(str(tmp_path)):
+            del sys.modules[name]
+
+
 BLOCKS = "from torch import nn\ndef head(classes):\n    return nn.Conv2d(1, classes, 28)\n"
 NET = """
 import torch
@@ -293,6 +305,7 @@ class Net(nn.Module):
 """
 
 
+@pytest.mark.usefixtures("_own_imports")
 @pytest.mark.parametrize(
     ("net", "import_", "blocks"),
     [
@@ -300,6 +313,7 @@ class Net(nn.Module):
         ("a/b/model.py:Net", "from kit.blocks import head", "kit/blocks.py"),
         ("a/b/c/d/e/model.py:Net", "from blocks import head", "blocks.py"),
         ("pack.sub.model:Net", "from ..blocks import head", "pack/blocks.py"),
+        ("loose.sub.model:Net", "from ..blocks import head", "loose/blocks.py"),
         ("model:Net", "from blocks import head", "blocks.py"),
     ],
 )

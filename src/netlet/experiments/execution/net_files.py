@@ -93,7 +93,10 @@ def unpack_net(files: NetFiles) -> Iterator[str]:
             pass
         place, _, name = files.address.rpartition(":")
         if is_file_address(place):
-            yield f"{root / files.place}:{name}"
+            try:
+                yield f"{root / files.place}:{name}"
+            finally:
+                _forget_modules(folder)
             return
         # The folder of the top package.
         parts = len(PurePosixPath(files.place).with_suffix("").parts)
@@ -103,8 +106,22 @@ def unpack_net(files: NetFiles) -> Iterator[str]:
         try:
             yield files.address
         finally:
-            with contextlib.suppress(ValueError):
-                sys.path.remove(str(top))
+            _forget_modules(folder)
+
+
+def _forget_modules(folder: Path) -> None:
+    """Forget a folder that is about to go, and its modules: others may have the same names."""
+    sys.path[:] = [place for place in sys.path if not Path(place).is_relative_to(folder)]
+    gone = [name for name, module in list(sys.modules.items()) if _lies_in(module, folder)]
+    for name in gone:
+        del sys.modules[name]
+
+
+def _lies_in(module: object, folder: Path) -> bool:
+    with contextlib.suppress(Exception):  # some modules compute their path
+        place = getattr(module, "__file__", None) or next(iter(getattr(module, "__path__", ())))
+        return Path(place).is_relative_to(folder)
+    return False
 
 
 def _read(file: Path) -> bytes:
