@@ -32,7 +32,7 @@ from netlet.experiments.execution import (
     open_executor,
 )
 from netlet.files import process_exists
-from netlet.worker_server import worker_context
+from netlet.worker_server import own_server_socket, worker_context
 
 
 @pytest.fixture(scope="module")
@@ -195,6 +195,28 @@ def test_a_worker_ends_soon_after_its_driver_was_killed(tmp_path: Path) -> None:
     driver.wait()
     assert_ends(process)
     assert os.listdir(tmp_path / "temporary") == []
+
+
+def drive(path: Path) -> None:
+    LocalExecutor(1).submit(write_process, path)
+    time.sleep(600)
+
+
+@linux_only
+def test_the_end_of_a_driver_leaves_the_server_of_its_parent(
+    executor: LocalExecutor, tmp_path: Path
+) -> None:
+    executor.submit(double, 1).result()  # starts the server
+    socket = own_server_socket()
+    context = multiprocessing.get_context("forkserver")
+    driver = context.Process(target=drive, args=(tmp_path / "process",))
+    driver.start()
+    process = wait_for(tmp_path / "process")
+    driver.kill()
+    driver.join()
+    assert_ends(process)
+    assert socket
+    assert os.path.exists(socket)
 
 
 @linux_only

@@ -12,6 +12,8 @@ import sys
 from collections.abc import Iterator
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import BaseContext
+from pathlib import Path
+from typing import Any
 
 # Beginnings of the names of environment variables that Python, the C library, PyTorch, its math
 # libraries and OpenMP read when they are loaded.
@@ -51,6 +53,21 @@ def worker_context(*modules: str) -> BaseContext:
     except OSError:  # it needs a temporary folder for its socket
         return multiprocessing.get_context("spawn")
     return context
+
+
+def own_server_socket() -> str | None:
+    """Return the path of the fork server's socket, or None if another process started the server.
+
+    A process that a fork server or :func:`os.fork` started knows the server of its parent.
+    """
+    server: Any = getattr(forkserver, "_forkserver")  # noqa: B009 - it is not public
+    try:
+        stat = Path(f"/proc/{server._forkserver_pid}/stat").read_text()
+    except OSError:  # None started here, or not on Linux
+        return None
+    parent = int(stat.rpartition(")")[2].split()[1])
+    address = server._forkserver_address
+    return address if parent == os.getpid() and isinstance(address, str) else None
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from netlet.errors import NetletError
 from netlet.experiments.execution.worker import serve
-from netlet.worker_server import without_interrupts, worker_context
+from netlet.worker_server import own_server_socket, without_interrupts, worker_context
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -148,7 +148,7 @@ class _Worker:
         with _start, without_interrupts():
             context = worker_context(f"{__package__}.task")
             self._pipe, theirs = context.Pipe()
-            words = (theirs, threads, dict(os.environ))
+            words = (theirs, threads, dict(os.environ), own_server_socket())
             self._process = context.Process(target=serve, args=words, daemon=True)  # type: ignore[attr-defined]
             self._process.start()
             theirs.close()

@@ -11,7 +11,6 @@ import signal
 import threading
 import traceback
 from collections.abc import Mapping
-from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from types import FrameType
 from typing import Any
@@ -23,7 +22,9 @@ _STOPPED = 130  # exit code after Ctrl-C
 _calling = False  # a function runs
 
 
-def serve(pipe: Connection, threads: int, environment: Mapping[str, str]) -> None:
+def serve(
+    pipe: Connection, threads: int, environment: Mapping[str, str], socket: str | None
+) -> None:
     """Call the functions that a pipe delivers until it is closed.
 
     Args:
@@ -31,12 +32,13 @@ def serve(pipe: Connection, threads: int, environment: Mapping[str, str]) -> Non
             True and its result, or False and its exception.
         threads: Number of threads of PyTorch.
         environment: The environment variables of the driver.
+        socket: The path of the socket of the driver's own fork server, if it has one.
     """
     os.environ.clear()
     os.environ.update(environment)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the driver acts
     signal.signal(signal.SIGTERM, _stop)
-    _end_with_parent()
+    _end_with_parent(socket)
     # The driver's end ends this process, but a function may start processes of its own.
     multiprocessing.current_process().daemon = False
     torch.set_num_threads(threads)
@@ -89,23 +91,22 @@ def _stop(number: int, frame: FrameType | None) -> None:
     _exit(_STOPPED)
 
 
-def _end_with_parent() -> None:
+def _end_with_parent(socket: str | None) -> None:
     """End this process soon after its parent, so that no worker outlives its driver."""
     parent = multiprocessing.parent_process()
     if parent is not None:
 
         def watch() -> None:
             wait([parent.sentinel])
-            _remove_server_socket()
+            if socket:
+                _remove_socket(socket)
             _exit(_STOPPED)
 
         threading.Thread(target=watch, daemon=True).start()
 
 
-def _remove_server_socket() -> None:
-    """Remove the socket that the fork server had for the driver, which did not do so itself."""
-    address = getattr(getattr(forkserver, "_forkserver", None), "_forkserver_address", None)
-    if isinstance(address, str):
-        with contextlib.suppress(OSError):
-            os.unlink(address)
-            os.rmdir(os.path.dirname(address))
+def _remove_socket(socket: str) -> None:
+    """Remove the socket that a fork server had for the driver, which did not do so itself."""
+    with contextlib.suppress(OSError):
+        os.unlink(socket)
+        os.rmdir(os.path.dirname(socket))
