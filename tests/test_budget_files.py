@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import fields
 from pathlib import Path
 
@@ -239,6 +240,31 @@ def test_commands_take_a_file_for_a_budget(
     code, _, err = netlet("check", "net.py:Net", "--budget", "seven.toml")
     assert code == 2
     assert "seven.toml" in err
+
+
+def test_rules_on_the_command_line_are_added_to_those_of_the_budget(
+    netlet: Netlet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path, NET, "net.py")
+    text = 'requires = ["GAP", "Dropout"]\nforbids = ["BatchNorm"]\nparams_below = 90\n'
+    write(tmp_path, f"{text}[messages]\nDropout = 'Add dropout.'\n", "six.toml")
+    (tmp_path / "netlet.toml").write_text('net = "net.py"\nbudget = "six.toml"\n')
+    rules = ("--require", "Conv2d >= 1", "--require", "GAP", "--forbid", "Flatten")
+    for words in ((), ("net.py:Net", "--budget", "six.toml")):
+        code, out, _ = netlet("check", *words, *rules, "--params-below", "50", "--json")
+        found = json.loads(out)
+        states = {rule["rule"]: rule["state"] for rule in found["rules"]}
+        assert (code, found["budget"], found["state"]) == (1, "six", "FAIL")
+        assert list(states) == [
+            *("parameters", "BatchNorm layers", "Flatten layers", "GAP", "Dropout layers"),
+            "Conv2d layers",
+        ]
+        assert (states["Dropout layers"], states["Conv2d layers"]) == ("FAIL", "PASS")
+        assert found["rules"][0]["limit"] == 50
+    code, _, err = netlet("check", "--forbid", "Dropout")
+    assert code == 2
+    assert "dropout is both forbidden and required; drop one" in err
 
 
 def test_a_run_keeps_its_budget_and_what_it_was_judged_by(tmp_path: Path) -> None:

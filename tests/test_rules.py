@@ -321,7 +321,7 @@ def test_a_linear_layer_is_found_however_it_is_written(
 
 
 def test_either_of_two_is_enough() -> None:
-    for rule in ("GAP | Linear", "GAP or Linear", "GAP/Linear", "gap , fc"):
+    for rule in ("GAP | Linear", "GAP or Linear", "GAP/Linear", "gap , LayerNorm or fc"):
         assert judge(rule, mean_head).state == "PASS"
         dense = judge(rule, lambda net, x: net.q(x.flatten(1)), q=nn.Linear(784, 10))
         assert (dense.state, dense.found) == ("PASS", "1: q")
@@ -576,6 +576,11 @@ def test_both_training_and_evaluation_have_to_obey() -> None:
         ("Conv2d >= three", "a limit is written like 'Conv2d >= 3'"),
         ("receptive field at least 28 after lunch", "a limit is written like"),
         ("BatchNorm and Dropout", "joins two rules; write them as two"),
+        ("BatchNorm,GAP", r"all of them or any.*a --require for each.*write 'BatchNorm \| GAP'"),
+        ("Dropout or BatchNorm, GAP", "a comma may mean all of them or any"),
+        ("Conv2d, Linear >= 3", "a comma may mean all of them or any"),
+        ("norm, Dropout after each convolution", "a comma may mean all of them or any"),
+        ("pooling, GAP, at least 2 layers before the prediction", "a comma may mean"),
         ("Conv2d < 0", "can never hold; give a number of 1 or more"),
         ("global averge pooling", "did you mean 'GAP'|is not a kind of layer"),
     ],
@@ -583,6 +588,16 @@ def test_both_training_and_evaluation_have_to_obey() -> None:
 def test_words_that_are_no_rule_are_refused(rule: str, message: str) -> None:
     with pytest.raises(BudgetError, match=message):
         Budget(requires=(rule,))
+
+
+def test_a_list_that_is_forbidden_may_have_commas() -> None:
+    for budget in (
+        Budget(forbids=("Dropout, Linear",)),
+        Budget(requires=("no Dropout, Linear",)),
+        Budget(requires=("no Dropout, Linear right before the prediction",)),
+    ):
+        (rule,) = budget.rules()
+        assert [term.text for term in rule.words()] == ["Dropout", "Linear"]
 
 
 def test_rules_that_contradict_each_other_are_refused() -> None:

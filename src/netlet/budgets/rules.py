@@ -19,6 +19,8 @@ MAX_RULE_LENGTH = 200
 _KERNEL = re.compile(r"(\d{1,3}(?:x\d{1,3}){0,2})(?: (?:convolutions?|convs?|conv\dd|kernels?))?")
 _EXACT = re.compile(r"(?:nn\.|torch\.nn\.|=)\s*([A-Za-z_]\w*)")
 _WORD = re.compile(r"[A-Za-z_]\w*")
+_SEPARATOR = re.compile(r"\s*\|\s*|\s*/\s*|\s*,\s*(?:or\s+)?|\s+or\s+", re.I)
+_ENDS_WITH_OR = re.compile(r"[\s,]or\s[^,|/]*$", re.I)  # a list like 'Dropout, BatchNorm or GAP'
 _COMPARISONS: tuple[tuple[str, Strictness, int], ...] = (
     # As written, what it means, and what is to be added to the number.
     (">=", "at least", 0),
@@ -154,18 +156,29 @@ def forbid(text: str) -> CountRule:
     Raises:
         BudgetError: The words are no kind of layer.
     """
-    return CountRule(f"no {text}", parse_terms(text), "at most", 0)
+    return CountRule(f"no {text}", parse_terms(text, negated=True), "at most", 0)
 
 
 @functools.cache
-def parse_terms(text: str) -> tuple[Term, ...]:
+def parse_terms(text: str, *, negated: bool = False) -> tuple[Term, ...]:
     """Return the words of a rule of which any will do: ``GAP | Linear``.
 
+    Args:
+        text: The words.
+        negated: Whether the rule forbids them, so that a comma has only one meaning.
+
     Raises:
-        BudgetError: A word is empty, or is no word.
+        BudgetError: A word is empty, or is no word; or commas may mean all of them or any.
     """
-    parts = re.split(r"\s*\|\s*|\s*/\s*|\s*,\s*(?:or\s+)?|\s+or\s+", text.strip())
-    return tuple(_parse_term(part.strip(), text) for part in parts)
+    parts = [part.strip() for part in _SEPARATOR.split(text.strip())]
+    terms = tuple(_parse_term(part, text) for part in parts)
+    if "," in text and not negated and not _ENDS_WITH_OR.search(text):
+        raise BudgetError(
+            f"rule {text!r}: a comma may mean all of them or any; to require all, write a rule "
+            "for each (a --require for each on the command line); to require any, write "
+            f"{' | '.join(parts)!r}"
+        )
+    return terms
 
 
 def is_layer_name(words: str) -> bool:
@@ -209,7 +222,7 @@ def _limit(match: re.Match[str], text: str) -> tuple[Strictness, int]:
 
 
 def _parse_no(text: str, match: re.Match[str]) -> Rule:
-    return CountRule(text, parse_terms(match["terms"]), "at most", 0)
+    return CountRule(text, parse_terms(match["terms"], negated=True), "at most", 0)
 
 
 def refuse_contradictions(rules: Sequence[Rule]) -> None:
@@ -230,7 +243,7 @@ def _parse_count(text: str, match: re.Match[str]) -> Rule:
 
 
 def _parse_end(text: str, match: re.Match[str]) -> Rule:
-    return EndRule(text, parse_terms(match["terms"]))
+    return EndRule(text, parse_terms(match["terms"], negated=True))
 
 
 def _parse_after(text: str, match: re.Match[str]) -> Rule:

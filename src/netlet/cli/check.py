@@ -81,7 +81,8 @@ def check(
         list[str] | None,
         typer.Option(
             metavar="KIND",
-            help="Forbid a kind of layer, like Linear; may be given several times.",
+            help="Forbid a kind of layer, like Linear, in addition to the budget's rules; may be "
+            "given several times.",
         ),
     ] = None,
     require: Annotated[
@@ -89,7 +90,7 @@ def check(
         typer.Option(
             metavar="RULE",
             help="Require a kind of layer, like Dropout, or a rule, like 'Conv2d >= 3' or "
-            "'GAP | Linear'; may be given several times.",
+            "'GAP | Linear', in addition to the budget's rules; may be given several times.",
         ),
     ] = None,
     input_: Input = "1,28,28",
@@ -103,9 +104,10 @@ def check(
     can decide them. Of several nets, the worst counts; 2 if one cannot be used. file.py:Name runs
     that file's code with your rights; see --sandbox.
 
-    Limits on the command line replace those of --budget; without --budget, they are the whole
-    budget. Without either, it is the experiment's own, or twenty_k for other nets. What is not
-    given is taken from netlet.toml.
+    Limits on the command line replace those of the budget, which --budget or netlet.toml names;
+    --require and --forbid add to its rules. Without such a budget, they are the whole budget.
+    Without either, it is the experiment's own, or twenty_k for other nets. What is not given is
+    taken from netlet.toml.
     """
     limits = {
         "params_below": params_below,

@@ -52,17 +52,17 @@ def parse_shape(text: str) -> tuple[int, ...]:
 
 
 def apply_limits(budget: Budget, limits: dict[str, Any]) -> Budget:
-    """Return a budget with some of its limits replaced.
+    """Return a budget with some of its limits replaced, and rules on layers added to its own.
 
     A limit also replaces its counterpart: ``accuracy_at_least`` takes the place of
     ``accuracy_above``.
 
     Args:
         budget: The budget to start from.
-        limits: The new limits by field name; None and empty tuples are ignored.
+        limits: The new limits and rules by field name; None and empty tuples are ignored.
 
     Raises:
-        BudgetError: A limit and its counterpart are both given.
+        BudgetError: A limit and its counterpart are both given, or rules contradict each other.
     """
     given = {name: value for name, value in limits.items() if value not in (None, ())}
     both = [name for name in given if _LIMIT_PAIRS.get(name) in given]
@@ -70,6 +70,8 @@ def apply_limits(budget: Budget, limits: dict[str, Any]) -> Budget:
         flags = " and ".join("--" + name.replace("_", "-") for name in both)
         raise BudgetError(f"{flags} exclude each other; keep one")
     cleared = {_LIMIT_PAIRS[name]: None for name in given if name in _LIMIT_PAIRS}
+    for name in given.keys() & {"forbids", "requires"}:
+        given[name] = tuple(dict.fromkeys((*getattr(budget, name), *given[name])))
     return budget.replace(**cleared, **given) if given else budget
 
 
