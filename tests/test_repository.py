@@ -260,7 +260,16 @@ def test_init_sets_up_a_repository_and_again_changes_nothing(run: Netlet, reposi
 
     code, out, err = run("init", "--budget", "eight_k")
     assert code == 0
-    assert out == "netlet.toml: new\n.github/workflows/netlet.yml: new\nREADME.md: new\n"
+    assert out == (
+        "netlet.toml: new\n.github/workflows/netlet.yml: new\n.gitignore: new\nREADME.md: new\n"
+    )
+    assert err.splitlines()[-3:] == [
+        "next: netlet study  # train and judge; 'netlet train' trains one seed only",
+        "next: netlet report --into README.md  # fill the README",
+        "next: git add netlet.toml .github/workflows/netlet.yml .gitignore README.md model.py "
+        "README-pictures  # then commit",
+    ]
+    assert (repository / ".gitignore").read_text() == "runs/\nstudies/*/seed-*/\n"
     assert "training would start here" not in out + err
     assert tomllib.loads((repository / "netlet.toml").read_text()) == {
         "net": "model.py:Net",
@@ -272,17 +281,38 @@ def test_init_sets_up_a_repository_and_again_changes_nothing(run: Netlet, reposi
     text = (repository / "README.md").read_text()
     assert text.startswith("# My net \\& I\n\n<!-- netlet:badge -->\n[![netlet](../../actions/")
     blocks = MarkedText(text, Path("README.md"), KNOWN_BLOCKS).blocks
-    assert {block.name for block in blocks} == set(KNOWN_BLOCKS)
+    assert {block.name for block in blocks} == {*KNOWN_BLOCKS} - {"ladder"}
+    assert "Ladder" not in text
 
     made = content(repository)
+    assert "next:" not in run("init")[2]
     code, out, _ = run("init", "other.py:Net", "--json")
     states = {row["file"]: row["state"] for row in json.loads(out)["files"]}
     assert states == {
         "netlet.toml": "left",
         ".github/workflows/netlet.yml": "unchanged",
+        ".gitignore": "unchanged",
         "README.md": "left",
     }
     assert content(repository) == made
+
+
+def test_init_adds_a_ladder_where_one_was_climbed(run: Netlet, repository: Path) -> None:
+    (repository / "ladders" / "own").mkdir(parents=True)
+    (repository / "ladders" / "own" / "ladder.toml").write_text("")
+    assert run("init")[0] == 0
+    assert "### Ladder\n\n<!-- netlet:ladder -->\n" in (repository / "README.md").read_text()
+
+
+def test_init_says_what_a_gitignore_lacks(run: Netlet, repository: Path) -> None:
+    path = repository / ".gitignore"
+    path.write_bytes(b"# caf\xe9\n/runs\n")
+    code, out, err = run("init")
+    assert code == 0
+    assert ".gitignore: left: exists; add studies/*/seed-*/, which are large\n" in out
+    assert "git add netlet.toml .github/workflows/netlet.yml README.md model.py" in err
+    path.write_bytes(path.read_bytes() + b"studies/*/seed-*\n")
+    assert ".gitignore: unchanged\n" in run("init")[1]
 
 
 @pytest.mark.parametrize(
@@ -320,6 +350,7 @@ def test_init_leaves_what_somebody_else_wrote(run: Netlet, repository: Path) -> 
         "netlet.toml": 'net = "model.py:Net"\nseeds = 1\n',
         ".github/workflows/netlet.yml": "name: mine\n",
         "README.md": "<!-- netlet:summary -->\nmy text\n<!-- /netlet -->\n",
+        ".gitignore": "*.pyc\n",
     }
     for name, text in theirs.items():
         (repository / name).parent.mkdir(parents=True, exist_ok=True)
@@ -330,6 +361,7 @@ def test_init_leaves_what_somebody_else_wrote(run: Netlet, repository: Path) -> 
     assert "netlet.toml: left: exists; change it there" in out
     assert "netlet.yml: left: exists; move it elsewhere to get netlet's" in out
     assert "README.md: left: has blocks already; add others by hand" in out
+    assert ".gitignore: left: exists; add runs/ and studies/*/seed-*/, which are large" in out
     assert content(repository) == before
     (repository / "README.md").rename(repository / "README.rst")
     code, out, _ = run("init")

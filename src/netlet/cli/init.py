@@ -15,6 +15,7 @@ from netlet.cli.options import MAX_SEEDS, NET, Json, budget_names, net_names, re
 from netlet.cli.results import print_json, print_result, say
 from netlet.errors import NetError, RepositoryError
 from netlet.repository import FILE_NAME, repository_root
+from netlet.text import quote_shell
 
 if TYPE_CHECKING:
     from netlet.repository.scaffold import PlannedFile
@@ -75,12 +76,12 @@ def init(
 ) -> None:
     """Set up a course repository: settings, workflow, README.
 
-    It writes netlet.toml, a GitHub workflow that checks, trains and judges the net, and a badge and
-    blocks in the README.
+    It writes netlet.toml, a GitHub workflow that checks, trains and judges the net, a .gitignore
+    for weights, and a badge and blocks in the README.
 
     Without NET, it takes the only net in the Python files and notebooks of this folder, without
-    running code. Nothing is replaced: an existing netlet.toml or workflow is left as it is, and the
-    README is only added to. 'netlet report --into README.md' fills its blocks.
+    running code. Nothing is replaced: an existing netlet.toml, workflow or .gitignore is left as it
+    is, and the README is only added to. 'netlet report --into README.md' fills its blocks.
     """
     dataset = catalog.find_budget(budget).dataset or "mnist"
     catalog.find_recipe(recipe)
@@ -104,6 +105,8 @@ def init(
     _show(files, dry_run=dry_run, json=json)
     if any(file.state == "new" and file.path.suffix == ".yml" for file in files):
         _say_what_is_missing(requirement, in_git=repository_root(Path.cwd()) is not None)
+    if not (dry_run or json) and any(file.state in ("new", "changed") for file in files):
+        _say_next_steps(files)
 
 
 def _place_inside(file: str) -> str:
@@ -189,3 +192,26 @@ def _say_what_is_missing(requirement: str | None, *, in_git: bool) -> None:
         )
     if not in_git:
         say("netlet: this folder is not a git repository yet; run 'git init' and push it to GitHub")
+
+
+def _say_next_steps(files: Sequence[PlannedFile]) -> None:
+    """Print the commands that train the net, fill the README and add all that belongs in git."""
+    from netlet.nets import is_user_code
+    from netlet.report.readme import pictures_folder
+    from netlet.repository import load_settings
+
+    added: list[str | Path] = [file.path for file in files if not file.note]
+    settings = load_settings(Path(FILE_NAME))
+    if settings.net and is_user_code(settings.net):
+        file = settings.net.rpartition(":")[0] or settings.net
+        added += [file] if Path(file).is_file() else []
+    if isinstance(settings.budget, str) and is_budget_file(settings.budget):
+        added.append(settings.budget)
+    steps = [("netlet study", "train and judge; 'netlet train' trains one seed only")]
+    readme = files[-1]
+    if not readme.note:
+        steps.append((f"netlet report --into {quote_shell(readme.path)}", "fill the README"))
+        added.append(pictures_folder(readme.path))
+    steps.append((f"git add {quote_shell(*dict.fromkeys(added))}", "then commit"))
+    for command, what in steps:
+        say(f"next: {command}  # {what}")

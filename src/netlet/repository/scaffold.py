@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
+from netlet import records
 from netlet.errors import OutputError, RepositoryError
 from netlet.files import read_regular
 from netlet.outputs import check_output, write_outputs
@@ -21,6 +22,8 @@ from netlet.text import quote_shell
 
 State = Literal["new", "changed", "unchanged", "left"]
 _MAX_BYTES = 1 << 20
+# Weights and checkpoints; the records of studies are small, and a report needs them.
+_IGNORED = ("runs/", "studies/*/seed-*/")
 _HEADINGS = {
     "summary": "Summary",
     "receptive-field": "Receptive field",
@@ -91,7 +94,8 @@ def plan_files(
     files = [
         _plan_settings(folder / FILE_NAME, assignment),
         _plan_file(workflow / name, workflow_text(place, requirement)),
-        _plan_readme(readme or _find_readme(folder), name, root),
+        _plan_gitignore(folder / ".gitignore"),
+        _plan_readme(readme or _find_readme(folder), name, root, has_ladder=_has_ladder(folder)),
     ]
     for file in files:
         if file.state in ("new", "changed"):
@@ -148,28 +152,44 @@ def _plan_file(path: Path, content: str) -> PlannedFile:
     return PlannedFile(path, "left", note="exists; move it elsewhere to get netlet's")
 
 
-def _plan_readme(path: Path, workflow: str, root: Path | None) -> PlannedFile:
+def _plan_gitignore(path: Path) -> PlannedFile:
+    if not os.path.lexists(path):
+        return PlannedFile(path, "new", after="\n".join(_IGNORED) + "\n")
+    lines = read_regular(path, _MAX_BYTES, RepositoryError).decode(errors="replace").splitlines()
+    known = {line.strip().strip("/") for line in lines}
+    missing = [line for line in _IGNORED if line.strip("/") not in known]
+    if not missing:
+        return PlannedFile(path, "unchanged")
+    return PlannedFile(path, "left", note=f"exists; add {' and '.join(missing)}, which are large")
+
+
+def _plan_readme(path: Path, workflow: str, root: Path | None, *, has_ladder: bool) -> PlannedFile:
     place = path.resolve().parent
     inside = root and place.is_relative_to(root)
     depth = len(place.relative_to(root).parts) if root and inside else 0
-    badge = _badge_block(workflow, depth)
+    badge, results = _badge_block(workflow, depth), _results(path, has_ladder=has_ladder)
     if not os.path.lexists(path):
         if path.suffix.lower() not in (".md", ".markdown"):
             return PlannedFile(path, "left", note="is not Markdown; name a .md file with --readme")
         title = escape_markdown(path.resolve().parent.name) or "Net"
-        return PlannedFile(path, "new", after=f"# {title}\n\n{badge}\n{_results(path)}")
+        return PlannedFile(path, "new", after=f"# {title}\n\n{badge}\n{results}")
     if path.suffix.lower() not in (".md", ".markdown"):
         return PlannedFile(path, "left", note="is not Markdown; name a .md file with --readme")
     text = read_marked(path, KNOWN_BLOCKS)
     if text.blocks:
         return PlannedFile(path, "left", note="has blocks already; add others by hand")
     heading = text.first_heading()
-    section = _results(path) if heading is not None else f"{badge}\n{_results(path)}"
+    section = results if heading is not None else f"{badge}\n{results}"
     gap = "" if not text.text.strip() else "\n"
     after = text.insert(text.line_count, f"{gap}{section}")
     if heading is not None:
         after = MarkedText(after, path, KNOWN_BLOCKS).insert(heading, f"\n{badge}")
     return PlannedFile(path, "changed", text.text, after)
+
+
+def _has_ladder(folder: Path) -> bool:
+    """Return whether 'netlet climb' has recorded a ladder in a folder."""
+    return any(folder.glob(f"ladders/*/{records.LADDER}"))
 
 
 def _find_readme(folder: Path) -> Path:
@@ -191,10 +211,11 @@ def _badge_block(workflow: str, depth: int) -> str:
     return f"<!-- netlet:badge -->\n[![netlet]({page}/badge.svg)]({page})\n<!-- /netlet -->\n"
 
 
-def _results(readme: Path) -> str:
+def _results(readme: Path, *, has_ladder: bool) -> str:
     sections = [
         f"### {title}\n\n<!-- netlet:{name} -->\n<!-- /netlet -->\n"
         for name, title in _HEADINGS.items()
+        if name != "ladder" or has_ladder
     ]
     command = inline_code(f"netlet report --into {quote_shell(readme)}")
     return f"## Results\n\nFilled by {command}.\n\n" + "\n".join(sections)
