@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import dataclasses
 import importlib.util
 import io
 import json
@@ -383,6 +384,30 @@ def test_a_submission_is_graded_again_when_its_worker_died(tmp_path: Path) -> No
     (grade,) = grade_submissions(found, settings, spot_data(), executor=executor)
     assert (grade.state, executor.tasks) == ("ERROR", 1)
     assert grade.digest  # the same code ends the same way
+
+
+@pytest.mark.parametrize("reason", ["takes more than 9 s", "takes too much processor time"])
+def test_a_submission_that_was_too_slow_is_tried_alone_and_the_next_time(
+    tmp_path: Path, reason: str
+) -> None:
+    (tmp_path / "ann.py").write_text(class_of_students.RIGHT)
+    found, slow = [Submission("ann", tmp_path / "ann.py")], SandboxError(reason, "time")
+    settings = GradingSettings(budget=CLASS, trust=True, time_limit_s=9)
+    executor = Scripted(slow, slow)
+    (grade,) = grade_submissions(found, settings, spot_data(), executor=executor)
+    assert (grade.state, executor.tasks, grade.digest) == ("ERROR", 2, "")
+    assert grade.problem.startswith("takes more than 9 s, also when no other runs: it is too slow")
+    assert "raise --time-limit" in grade.problem
+    executor = Scripted(SandboxError("its code ended the sandbox", "ended"))
+    (again,) = grade_submissions(
+        found, settings, spot_data(), executor=executor, before={"ann": grade}
+    )
+    assert (again.problem, executor.tasks) == ("its code ended the sandbox", 1)
+    longer, executor = dataclasses.replace(settings, time_limit_s=60), Scripted()
+    (kept,) = grade_submissions(
+        found, longer, spot_data(), executor=executor, before={"ann": again}
+    )
+    assert (kept, executor.tasks) == (again, 0)  # another limit changes no grade
 
 
 def test_the_command_takes_an_executor_of_other_machines(

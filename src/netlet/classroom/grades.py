@@ -48,8 +48,13 @@ class GradingSettings(Displayed):
         return _SECONDS_TO_TRAIN if self.retrain else _SECONDS
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what a grade depends on, as text where it has other values."""
-        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        """Return what a grade depends on, as text where it has other values.
+
+        The time limit is left out: a grade is the same under any limit that it was found within,
+        and a submission that was too slow is graded again in any case.
+        """
+        names = [one.name for one in fields(self) if one.name != "time_limit_s"]
+        values = {name: getattr(self, name) for name in names}
         limits = {one.name: repr(getattr(self.budget, one.name)) for one in fields(self.budget)}
         return {**{name: repr(value) for name, value in values.items()}, "budget": limits}
 

@@ -34,8 +34,10 @@ OnGrade = Callable[[Examination, bool], None]
 Submit = Callable[[SandboxTask], Future[SandboxAnswer]]
 _MOST_LETTERS = 2_000  # of the reason for an ERROR
 _AHEAD = 2  # submissions that are prepared while others run
-_NOT_ITS_FAULT = ("machine", "stopped")  # reasons of a sandbox without an answer
+# Reasons of a sandbox without an answer that may be due to the machine: graded again the next time.
+_NOT_ITS_FAULT = ("machine", "stopped", "time")
 _TRIES = 3  # of a submission whose worker died, or that was stopped because memory was short
+_TRIES_IN_TIME = 2  # of one that was too slow: most of these have a loop that does not end
 
 
 def limit_workers(workers: int) -> int:
@@ -251,12 +253,12 @@ class _Grader:
                 examination = self._fail(job.name, str(reason))
         elif isinstance(error, SandboxError) and error.reason == "missing":
             raise error  # the others would end the same way
-        elif job.tries < _TRIES and _may_pass_next_time(error):
+        elif job.tries < _count_tries(error):
             return None
         else:
             if not isinstance(error, SandboxError) or error.reason in _NOT_ITS_FAULT:
                 job.digest = ""
-            problem = _explain_worker(error)
+            problem = _explain_worker(error, job.task.limits)
             examination = self._fail(job.name, shorten_problem(problem, job.case.folder))
         remove_copy(job.case.folder)
         job.seconds += time.perf_counter() - start
@@ -291,17 +293,24 @@ def _explain(error: Exception) -> str:
     return f"netlet failed on it ({type(error).__name__}: {error}); report this"
 
 
-def _explain_worker(error: BaseException) -> str:
+def _explain_worker(error: BaseException, limits: Limits) -> str:
     """Return why a task has no answer."""
+    if isinstance(error, SandboxError) and error.reason == "time":
+        return (
+            f"takes more than {limits.wall_s:g} s, also when no other runs: it is too slow or has "
+            "a loop that does not end, or the machine is busy; raise --time-limit, or read its code"
+        )
     if isinstance(error, SandboxError):
         return str(error)
     reason = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(": ")
     return f"the worker that graded it failed {_TRIES} times ({reason}); grade again"
 
 
-def _may_pass_next_time(error: BaseException) -> bool:
-    """Return whether the worker died, or memory was short because of others."""
-    return not isinstance(error, SandboxError) or error.reason == "machine"
+def _count_tries(error: BaseException) -> int:
+    """Return how often a submission that ended like this is tried: others may have caused it."""
+    if not isinstance(error, SandboxError) or error.reason == "machine":
+        return _TRIES
+    return _TRIES_IN_TIME if error.reason == "time" else 1
 
 
 def _digest_settings(settings: GradingSettings, data: Dataset) -> str:
