@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import doctest
 import re
+import shlex
 from pathlib import Path
 
 import pytest
+from helpers import Netlet
 
 import netlet
 
@@ -61,6 +63,24 @@ def test_the_python_example_of_the_readme_runs(
     exec(compile(example, "README.md", "exec"), {})
     assert "swift" in (tmp_path / "swift.html").read_text()
     assert (tmp_path / "crest-c" / "netlet.c").is_file()
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/tracks/student.md"])
+def test_checks_print_what_a_page_shows(
+    name: str, netlet: Netlet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = ROOT / name
+    monkeypatch.chdir(tmp_path)
+    for language, file in (("python", "mine.py"), ("toml", "class.toml")):
+        Path(file).write_text("".join(blocks(page, language)[:1]))
+    example = re.compile(r"^\$ netlet (check .+)\n((?:(?!\$ ).*\n)+)", re.M)
+    found = [one for text in blocks(page, "console") for one in example.findall(text)]
+    assert any("--require" in command for command, _ in found)
+    for command, shown in found:
+        if "..." not in shown:  # else it is shortened
+            printed = netlet(*shlex.split(command))[1].splitlines()
+            printed = [line for line in printed if not line.startswith("note: ")]
+            assert printed == shown.splitlines(), command
 
 
 def test_every_public_name_has_an_example_and_every_package_a_page() -> None:
