@@ -13,11 +13,13 @@ import torch
 from class_of_students import notebook, spot_data, zip_of
 from torch import nn
 
-from netlet.budgets import Budget, ModelCost, RuleResult
+from netlet.budgets import Budget, ModelCost, RuleResult, Score
 from netlet.classroom import Grade, GradingSettings, Submission, grade_files, source_size
 from netlet.classroom.examine import Examination
+from netlet.classroom.grades import check_claim
 from netlet.classroom.judging import judge_rules
 from netlet.classroom.recount import count_again
+from netlet.classroom.roster import Claim
 from netlet.classroom.student_page import student_page
 from netlet.classroom.submissions import copy_submission
 from netlet.errors import GradingError
@@ -44,6 +46,47 @@ def test_the_message_of_the_budget_is_in_all_that_a_student_reads() -> None:
     assert outputs[:2] == [f"FAIL: 90; {JOINED}", "FAIL: none; add one"]
     assert outputs[2:] == ["FAIL: none; Read 3.", "PASS: 1"]
     assert grade_files.explain_grade(grade).startswith(f"{JOINED}; ")
+
+
+def test_no_two_columns_of_the_table_have_the_same_title() -> None:
+    text = grade_files.grades_to_csv([Grade(name="a", state="FAIL", points=0, max_points=1)])
+    fixed = next(csv.reader(io.StringIO(text)))
+    rules = [RuleResult(title, "below 8", "9", "-1", "FAIL") for title in (*fixed, "epochs")]
+    grade = grade_of(*rules).replace(parameters=9)
+    titles = next(csv.reader(io.StringIO(grade_files.grades_to_csv([grade]))))
+    assert len(titles) == len(set(titles)) == 2 * len(fixed) + 1
+    (row,) = csv.DictReader(io.StringIO(grade_files.grades_to_csv([grade])))
+    assert (row["parameters"], row["parameters rule"], row["epochs"]) == ("9", "FAIL", "FAIL")
+
+
+def test_what_is_not_as_claimed_is_in_all_that_grading_writes() -> None:
+    claim = Claim(accuracy=99.9, parameters=7_000, epochs=12)
+    grade = grade_of(RuleResult("epochs", "at most 15", "12 claimed", "+3", "PASS"))
+    grade = grade.replace(state="PASS", claim=claim, parameters=7_850, score=Score("t", 98, 100))
+    grade = grade.replace(notes=tuple(check_claim(grade)))
+    said = [
+        "claims 7,000 parameters, counted are 7,850",
+        "claims 99.90% accuracy, measured is 98.00%",
+    ]
+    (row,) = csv.DictReader(io.StringIO(grade_files.grades_to_csv([grade])))
+    assert (row["claimed_epochs"], row["reason"]) == ("12", "; ".join(said))
+    assert grade_files.format_grades([grade]).endswith(f"\nann: {'; '.join(said)}")
+    assert grade_files.to_gradescope(grade)["output"].splitlines()[1:] == said
+    page = student_page(Examination(grade), spot_data().held_out, figures=False).text
+    assert "| epochs | 12 | - |" in page
+    assert all(f"- {one}" in page for one in said)
+    honest = grade.replace(claim=Claim(accuracy=98.004, parameters=7_850, epochs=12))
+    assert check_claim(honest) == []
+    assert grade_files.explain_grade(honest) == ""
+
+
+def test_a_rule_on_epochs_asks_for_the_claim_that_it_needs() -> None:
+    grade = grade_of(RuleResult("epochs", "at most 15", "-", "-", "NOT YET"))
+    asked = "claims no number of epochs, which is judged: write epochs = N in claim.toml"
+    assert check_claim(grade) == [asked]
+    assert grade_files.explain_grade(grade) == asked
+    assert check_claim(grade.replace(claim=Claim(epochs=16))) == []
+    assert check_claim(grade_of(RuleResult("epochs", "at most 15", "9", "+6", "PASS"))) == []
 
 
 def test_every_cell_of_the_table_is_quoted() -> None:

@@ -11,10 +11,9 @@ import numpy as np
 import torch
 from safetensors.torch import load
 
-from netlet.budgets import ModelCost
-from netlet.classroom.grades import Grade, GradingSettings, count_points
+from netlet.classroom.grades import Grade, GradingSettings, check_claim, count_points
 from netlet.classroom.inside import CODE, COPIES, TRAIN
-from netlet.classroom.judging import compare_claim, judge_rules, make_curve, suspect, worst_state
+from netlet.classroom.judging import judge_rules, make_curve, suspect, worst_state
 from netlet.classroom.perturbed_copy import ImageSequence, ShuffledImages, draw_images
 from netlet.classroom.recount import check_counts, count_again
 from netlet.classroom.roster import Claim
@@ -223,20 +222,19 @@ class Examiner:
             perturbed=copies[1] if score else None,
             seed_scores=seeds,
             claim=case.claim,
-            notes=(*recount, *self._notes(case, found, cost, score.percent if score else None)),
+            notes=(*recount, *self._notes(case, found)),
             summary=str(dataclasses.replace(found.summary, net=address))[:20_000],
             curve=make_curve(percents, evaluations) if recipe else None,
         )
+        grade = grade.replace(notes=(*grade.notes, *check_claim(grade)))
         return Examination(grade, evaluations[-1] if evaluations else None)
 
-    def _notes(
-        self, case: Case, found: NetAnalysis, cost: ModelCost, percent: float | None
-    ) -> list[str]:
+    def _notes(self, case: Case, found: NetAnalysis) -> list[str]:
         own = [note[:_MOST_LETTERS] for note in found.summary.notes[:_MOST_NOTES]]
         notes = [*own, *describe_large_code(case.folder)]
         if self._settings.budget.held_for_last and not case.recipe:
             notes.append(_NO_EPOCHS)
-        return notes + compare_claim(case.claim, cost, percent)
+        return notes
 
     def _score(
         self, case: Case, answer: SandboxAnswer, tensors: Mapping[str, torch.Tensor]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from netlet.budgets import RuleResult, is_about_accuracy
-from netlet.classroom.grades import Grade
+from netlet.classroom.grades import Grade, check_claim
 from netlet.classroom.journal import JOURNAL, read_journal
 from netlet.errors import GradingError
 from netlet.files import read_regular, safe_name
@@ -22,6 +22,11 @@ GRADES_JSON, GRADES_CSV = "grades.json", "grades.csv"
 REPORT, RESULTS = "report.md", "results.json"
 SCHEMA = 1
 _MAX_BYTES = 256 << 20
+_TITLES = (
+    *("submission", "student", "verdict", "points", "max_points", "net", "parameters"),
+    *("accuracy", "claimed_accuracy", "claimed_parameters", "claimed_epochs", "accuracy_moved_1px"),
+)
+_REASON = "reason"
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would compute such a cell
 
 
@@ -49,13 +54,13 @@ def format_grades(grades: Sequence[Grade]) -> str:
 
 
 def explain_grade(grade: Grade) -> str:
-    """Return in one line why a submission does not pass; empty if it does."""
+    """Return in one line why a submission does not pass, and what is not as claimed; else empty."""
     missed = [
         " ".join(rule.message.split()) or f"{rule.rule}: {rule.found}, limit {rule.limit}"
         for rule in grade.rules
         if rule.state not in ("PASS", "NOT YET")
     ]
-    return "; ".join([*([grade.problem] if grade.problem else []), *missed])
+    return "; ".join([*([grade.problem] if grade.problem else []), *missed, *check_claim(grade)])
 
 
 def find_advice(rule: RuleResult) -> str:
@@ -66,11 +71,9 @@ def find_advice(rule: RuleResult) -> str:
 def grades_to_csv(grades: Sequence[Grade]) -> str:
     """Return a CSV file with a line for each submission."""
     rules = list(dict.fromkeys(title for grade in grades for title in _states(grade)))
-    titles = ["submission", "student", "verdict", "points", "max_points", "net", "parameters"]
-    titles += ["accuracy", "claimed_accuracy", "claimed_parameters", "accuracy_moved_1px"]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
-    writer.writerow([*titles, *map(_cell, rules), "reason"])
+    writer.writerow([*_TITLES, *map(_cell, rules), _REASON])
     for grade in grades:
         states = _states(grade)
         writer.writerow(
@@ -83,6 +86,7 @@ def grades_to_csv(grades: Sequence[Grade]) -> str:
                 f"{grade.score.percent:.2f}" if grade.score else "",
                 _shown(grade.claim.accuracy),
                 _shown(grade.claim.parameters),
+                _shown(grade.claim.epochs),
                 f"{grade.perturbed.percent:.2f}" if grade.perturbed else "",
                 *(states.get(rule, "") for rule in rules),
                 _cell(explain_grade(grade)),
@@ -92,13 +96,15 @@ def grades_to_csv(grades: Sequence[Grade]) -> str:
 
 
 def _states(grade: Grade) -> dict[str, str]:
-    """Return the state of each rule by the title of its column.
+    """Return the state of each rule by the title of its column, which no other column has.
 
-    A budget may have two rules on the same layers, such as ``Conv2d >= 3`` and ``Conv2d <= 5``.
+    A rule may be called like another column, such as ``parameters``; and a budget may have two
+    rules on the same layers, such as ``Conv2d >= 3`` and ``Conv2d <= 5``.
     """
     found: dict[str, str] = {}
     for rule in grade.rules:
-        found[rule.rule if rule.rule not in found else f"{rule.rule}, {rule.limit}"] = rule.state
+        title = f"{rule.rule} rule" if rule.rule in (*_TITLES, _REASON) else rule.rule
+        found[title if title not in found else f"{title}, {rule.limit}"] = rule.state
     return found
 
 

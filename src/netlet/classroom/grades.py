@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
@@ -130,6 +131,28 @@ class Grade(Displayed):
     def replace(self, **changes: Any) -> Grade:
         """Return a copy with some values changed."""
         return replace(self, **changes)
+
+
+def check_claim(grade: Grade) -> list[str]:
+    """Return in a sentence each what is not as claimed, or has to be claimed.
+
+    Args:
+        grade: The grade, with claim, measurements and rules.
+    """
+    claim, score, notes = grade.claim, grade.score, []
+    claimed, counted = claim.parameters, grade.parameters
+    if claimed is not None and counted is not None and claimed != counted:
+        notes.append(f"claims {claimed:,} parameters, counted are {counted:,}")
+    if (
+        claim.accuracy is not None
+        and score
+        and not math.isclose(claim.accuracy, score.percent, abs_tol=0.005)
+    ):
+        notes.append(f"claims {claim.accuracy:.2f}% accuracy, measured is {score.percent:.2f}%")
+    unknown = any(rule.rule == "epochs" and rule.state == "NOT YET" for rule in grade.rules)
+    if unknown and claim.epochs is None:
+        notes.append("claims no number of epochs, which is judged: write epochs = N in claim.toml")
+    return notes
 
 
 def count_points(rules: tuple[RuleResult, ...], most: float, *, trusted: bool = True) -> float:

@@ -1,16 +1,14 @@
-"""Judge what is known of a submission: its rules, its accuracy, and what its student claims."""
+"""Judge what is known of a submission: its rules and its accuracy."""
 
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Sequence
 from typing import Any
 
 from netlet import analysis
 from netlet.budgets import Budget, ModelCost, Outcome, RuleResult, Score, is_about_accuracy
 from netlet.classroom.grades import Curve, GradeState
-from netlet.classroom.roster import Claim
 from netlet.evaluation import Evaluation
 
 # How much a net that has learned digits loses at most, in percentage points.
@@ -79,24 +77,6 @@ def suspect(clean: Score, noisy: Score, moved: Score) -> str:
         f"is right on {clean.percent:.2f}% of the test images but on {copies.percent:.2f}% of "
         f"copies {change}; it may have a table of answers, read its code"
     )
-
-
-def compare_claim(claim: Claim, cost: ModelCost, percent: float | None) -> list[str]:
-    """Return in a sentence each what is not as claimed.
-
-    Args:
-        claim: What the student says.
-        cost: What was counted.
-        percent: The accuracy that was measured; None if there is none.
-    """
-    notes = []
-    if claim.parameters is not None and claim.parameters != cost.parameters:
-        notes.append(f"claims {claim.parameters:,} parameters, counted are {cost.parameters:,}")
-    if claim.accuracy is None or percent is None:
-        return notes
-    if not math.isclose(claim.accuracy, percent, abs_tol=0.005):
-        notes.append(f"claims {claim.accuracy:.2f}% accuracy, measured is {percent:.2f}%")
-    return notes
 
 
 def make_curve(train_percents: Sequence[Any], evaluations: Sequence[Evaluation]) -> Curve:

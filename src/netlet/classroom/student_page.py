@@ -77,6 +77,10 @@ def _add_measurements(draft: Draft, grade: Grade) -> None:
     if score:
         claimed = "-" if claim.accuracy is None else f"{claim.accuracy:.2f}%"
         rows.append(["test accuracy", claimed, f"{score.percent:.2f}%"])
+    if claim.epochs is not None or grade.curve:
+        claimed = "-" if claim.epochs is None else f"{claim.epochs:,}"
+        trained = f"{len(grade.curve.test_correct):,}" if grade.curve else "-"
+        rows.append(["epochs", claimed, trained])
     if grade.perturbed:
         rows.append(["accuracy on images moved by 1 pixel", "-", f"{grade.perturbed.percent:.2f}%"])
     if len(grade.seed_scores) > 1:
