@@ -89,6 +89,23 @@ def test_a_rule_on_epochs_asks_for_the_claim_that_it_needs() -> None:
     assert check_claim(grade_of(RuleResult("epochs", "at most 15", "9", "+6", "PASS"))) == []
 
 
+@pytest.mark.parametrize(("rules", "points"), [(9, 20), (3, 100), (7, 1), (6, 100)])
+def test_the_tests_of_gradescope_add_up_to_all_points(rules: int, points: int) -> None:
+    met = [RuleResult(f"rule {number}", "present", "1", "-", "PASS") for number in range(rules)]
+    grade = grade_of(*met).replace(max_points=points, points=points)
+    tests = grade_files.to_gradescope(grade)["tests"]
+    for key in ("score", "max_score"):
+        assert round(sum(test[key] for test in tests), 6) == points
+        assert all(abs(test[key] - points / rules) <= 0.01 for test in tests)
+
+
+@pytest.mark.parametrize(("complete", "found"), [(True, "4"), (False, "4 claimed")])
+def test_epochs_are_claimed_or_trained_but_never_planned(complete: bool, found: str) -> None:
+    cost = ModelCost(parameters=1, macs=1, weight_bytes=4, activation_bytes=4, epochs=4)
+    (rule,) = judge_rules(cost, Budget(epochs_at_most=9), [], "spots", complete=complete)
+    assert (rule.found, rule.state) == (found, "PASS")
+
+
 def test_every_cell_of_the_table_is_quoted() -> None:
     text = grade_files.grades_to_csv([grade_of(RuleResult("a;b", "none", "2", "-", "FAIL"))])
     for line, cells in zip(text.splitlines(), csv.reader(io.StringIO(text)), strict=True):

@@ -8,6 +8,7 @@ import io
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -161,17 +162,17 @@ def to_gradescope(grade: Grade) -> dict[str, Any]:
 
     See https://gradescope-autograders.readthedocs.io/en/latest/specs/#output-format
     """
-    share = grade.max_points / max(len(grade.rules), 1)
+    shares = _share_points(grade.max_points, len(grade.rules))
     trusted = grade.state != "REVIEW"
     tests = []
-    for rule in grade.rules:
+    for rule, share in zip(grade.rules, shares, strict=True):
         found, advice = f"{rule.state}: {rule.found}", find_advice(rule)
         met = rule.state == "PASS" and (trusted or not is_about_accuracy(rule))
         tests.append(
             {
                 "name": escape_controls(f"{rule.rule}: {rule.limit}"),
-                "score": round(share, 2) if met else 0,
-                "max_score": round(share, 2),
+                "score": share if met else 0,
+                "max_score": share,
                 "status": "passed" if met else "failed",
                 "output": escape_controls(f"{found}; {advice}" if advice else found),
                 "output_format": "text",
@@ -189,6 +190,12 @@ def to_gradescope(grade: Grade) -> dict[str, Any]:
         "tests": tests,
         "extra_data": {"digest": grade.digest, "netlet_schema": SCHEMA},
     }
+
+
+def _share_points(points: float, rules: int) -> list[float]:
+    """Return the points of each rule, to two digits, which add up to all points."""
+    ends = [round(points * number / rules, 2) for number in range(rules + 1)] if rules else []
+    return [round(end - start, 2) for start, end in pairwise(ends)]
 
 
 def name_folders(names: Sequence[str]) -> dict[str, str]:

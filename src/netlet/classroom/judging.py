@@ -37,11 +37,10 @@ def judge_rules(
         batch_size: That of the recipe; None if weights were submitted.
     """
     rules = analysis.judge_cost(cost, budget, batch_size=batch_size).results
-    if not complete:
-        rules = tuple(
-            dataclasses.replace(rule, found=rule.found.replace(" planned", " claimed"))
-            for rule in rules
-        )
+    source = "" if complete else " claimed"  # what has been trained is no longer planned
+    rules = tuple(
+        dataclasses.replace(rule, found=rule.found.replace(" planned", source)) for rule in rules
+    )
     if not evaluations:
         return rules
     outcome = Outcome([one.score for one in evaluations], dataset)
