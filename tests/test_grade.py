@@ -529,6 +529,36 @@ def test_a_killed_grading_loses_no_grade(netlet: Netlet, class_on_spots: Path) -
         append_grade(out, grades["a"])
 
 
+def test_grading_some_keeps_the_grades_of_the_others(netlet: Netlet, class_on_spots: Path) -> None:
+    shutil.rmtree(class_on_spots / "ann")
+    for name in ("Bob", "ann", "cy", "bob"):
+        write_submission(class_on_spots, name, {"claim.toml": "accuracy = "})
+    Path("class.csv").write_text("submission\nBob\nann\nbob\ncy.zip\nzoe\n")
+    options = ("--budget", "class", "--roster", "class.csv", "--trust")
+    assert netlet("grade", str(class_on_spots), *options)[0] == 1
+    whole = grade_files.read_grades(Path("grades"))
+    reports = {file: file.read_text() for file in Path("grades").glob("*/report.md")}
+    assert len(reports) == 4
+    write_submission(class_on_spots, "dan", {"claim.toml": "accuracy = "})
+    shutil.rmtree(class_on_spots / "bob")
+    write_submission(class_on_spots, "bob", {"claim.toml": "points = 1"})
+    some = [str(class_on_spots / name) for name in ("dan", "bob")]
+    code, out, _ = netlet("grade", *some, *options)
+    assert code == 1
+    assert "zoe: no submission\nthe earlier grades of 3 other submissions stay" in out
+    assert out.count("no submission") == 1
+    rows = csv.DictReader(Path("grades/grades.csv").read_text().splitlines())
+    assert [row["submission"] for row in rows] == ["Bob", "ann", "bob", "cy", "dan"]
+    after = grade_files.read_grades(Path("grades"))
+    assert {name: after[name] for name in ("Bob", "ann", "cy")} == {
+        name: whole[name] for name in ("Bob", "ann", "cy")
+    }
+    assert after["bob"].problem != whole["bob"].problem
+    changed = {file.parent.name for file, text in reports.items() if file.read_text() != text}
+    assert len(changed) == 1
+    assert changed.pop().startswith("bob-")  # not in the folder of Bob
+
+
 def test_the_cost_of_a_grade_does_not_grow_with_the_class(tmp_path: Path) -> None:
     grade = Grade(name="ann", state="PASS", points=1, max_points=1, summary="x" * 5_000)
     sizes = []

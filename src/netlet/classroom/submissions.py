@@ -10,7 +10,7 @@ import stat
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -77,6 +77,22 @@ def list_submissions(
     if len(set(names)) < len(names):
         names = [str(path) for path in paths]
     return [Submission(name, path) for name, path in zip(names, paths, strict=True)]
+
+
+def find_missing(
+    rows: Iterable[str], submissions: Sequence[Submission], graded: Iterable[str]
+) -> list[str]:
+    """Return the names on a roster for which there is neither a submission nor a grade, sorted.
+
+    Args:
+        rows: The names on the roster: of a submission, or of its file.
+        submissions: What is graded now.
+        graded: The names of submissions that have a grade.
+    """
+    handed_in = {name for one in submissions for name in (one.name, one.path.name)}
+    for name in graded:
+        handed_in |= {name, *(f"{name}{kind}" for kind in _KINDS)}
+    return sorted(set(rows) - handed_in)
 
 
 def _list_folder(folder: Path, out: Path | None) -> list[Path]:

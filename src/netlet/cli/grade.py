@@ -195,6 +195,7 @@ def grade(
     from netlet import classroom
     from netlet.analysis import refuse_unknown_layers
     from netlet.classroom import grade_files
+    from netlet.classroom.submissions import find_missing
     from netlet.cli.grade_writer import GradeWriter
     from netlet.experiments.execution import check_executor
     from netlet.sandbox import find_program
@@ -221,8 +222,7 @@ def grade(
             on=on,
             workers=workers,
         )
-    handed_in = {name for one in found for name in (one.name, one.path.name)}
-    missing = [] if single else sorted(rows.keys() - handed_in)
+    missing = [] if single else find_missing(rows, found, writer.known)
     if json:
         print_json("grades", {**grade_files.grades_to_dict(grades), "folder": str(out)})
     else:
@@ -232,6 +232,9 @@ def grade(
         if writer.kept:
             kept = count_noun(writer.kept, "submission")
             print_result(f"{kept} unchanged since the last time; --again grades all")
+        if writer.others:
+            others = count_noun(len(writer.others), "other submission")
+            print_result(f"the earlier grades of {others} stay in the tables")
         print_result(f"grades and reports are in {out}")
     raise typer.Exit(0 if all(one.state in ("PASS", "NOT YET") for one in grades) else 1)
 

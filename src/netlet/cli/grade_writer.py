@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 class GradeWriter:
     """Writes each grade when it is known, so that an interrupted grading goes on where it was.
 
+    Grades in the folder of submissions that are not among these stay.
+
     Args:
         out: The folder for grades and reports.
         split: The images that gave the scores.
@@ -39,8 +41,10 @@ class GradeWriter:
         from netlet.classroom.grade_files import name_folders, read_grades
 
         self._out, self._split, self._total = out, split, len(names)
-        self._folders = {names[0]: "."} if single else name_folders(names)
         self._grades = read_grades(out)
+        self._others = self._grades.keys() - set(names)
+        everyone = [*self._grades, *(name for name in names if name not in self._grades)]
+        self._folders = {names[0]: "."} if single else name_folders(everyone)
         self._figures = importlib.util.find_spec("matplotlib") is not None
         self.done = self.kept = 0
         if not self._figures:
@@ -52,6 +56,11 @@ class GradeWriter:
     def known(self) -> dict[str, Grade]:
         """The grades so far by the name of the submission, earlier ones included."""
         return dict(self._grades)
+
+    @property
+    def others(self) -> list[Grade]:
+        """The earlier grades of submissions that are not among these."""
+        return [grade for name, grade in self._grades.items() if name in self._others]
 
     def take(self, examination: Examination, kept: bool) -> None:
         """Write what one student gets, unless it is there already.
@@ -89,10 +98,10 @@ class GradeWriter:
         remove_journal(self._out)
 
     def finish(self, grades: list[Grade]) -> None:
-        """Write the tables of the whole class.
+        """Write the tables of the whole class, with the earlier grades of others.
 
         Args:
-            grades: The grades of all submissions.
+            grades: The grades of all submissions of this grading.
         """
         from netlet.classroom.grade_files import (
             GRADES_CSV,
@@ -102,11 +111,14 @@ class GradeWriter:
         )
         from netlet.classroom.journal import remove_journal
 
+        everyone = [*grades, *self.others]
+        if self._others:
+            everyone.sort(key=lambda grade: grade.name)
         self._out.mkdir(parents=True, exist_ok=True)
         write_outputs(
             {
-                self._out / GRADES_CSV: grades_to_csv(grades),
-                self._out / GRADES_JSON: grades_to_json(grades),
+                self._out / GRADES_CSV: grades_to_csv(everyone),
+                self._out / GRADES_JSON: grades_to_json(everyone),
             },
             what="folder",
         )
