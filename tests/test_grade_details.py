@@ -33,7 +33,7 @@ def grade_of(*rules: RuleResult) -> Grade:
     return Grade(name="ann", state="FAIL", points=0, max_points=10, rules=rules)
 
 
-def test_the_message_of_the_budget_is_in_all_that_a_student_reads() -> None:
+def test_rule_remedy_and_message_are_in_all_that_people_read() -> None:
     grade = grade_of(
         RuleResult("parameters", "below 80", "90", "-11", "FAIL", message=MESSAGE),
         RuleResult("GAP", "present", "none", "-", "FAIL", remedy="add one"),
@@ -41,11 +41,18 @@ def test_the_message_of_the_budget_is_in_all_that_a_student_reads() -> None:
         RuleResult("Dropout", "present", "1", "-", "PASS"),
     )
     page = student_page(Examination(grade), spot_data().held_out, figures=False).text
-    assert f"- {JOINED}\n- add one\n- Read 3." in page
+    assert f"- parameters: {JOINED}\n- GAP: add one\n- BatchNorm: add; Read 3." in page
     outputs = [test["output"] for test in grade_files.to_gradescope(grade)["tests"]]
     assert outputs[:2] == [f"FAIL: 90; {JOINED}", "FAIL: none; add one"]
-    assert outputs[2:] == ["FAIL: none; Read 3.", "PASS: 1"]
-    assert grade_files.explain_grade(grade).startswith(f"{JOINED}; ")
+    assert outputs[2:] == ["FAIL: none; add; Read 3.", "PASS: 1"]
+    reason = (
+        f"parameters: 90, below 80: {JOINED}; GAP: none, present: add one; "
+        "BatchNorm: none, present: add; Read 3."
+    )
+    assert grade_files.explain_grade(grade) == reason
+    (row,) = csv.DictReader(io.StringIO(grade_files.grades_to_csv([grade])))
+    assert row["reason"] == reason
+    assert grade_files.format_grades([grade]).endswith(f"\nann: {reason}")
 
 
 def test_no_two_columns_of_the_table_have_the_same_title() -> None:

@@ -57,7 +57,7 @@ def format_grades(grades: Sequence[Grade]) -> str:
 def explain_grade(grade: Grade) -> str:
     """Return in one line why a submission does not pass, and what is not as claimed; else empty."""
     missed = [
-        " ".join(rule.message.split()) or f"{rule.rule}: {rule.found}, limit {rule.limit}"
+        ": ".join(filter(None, (f"{rule.rule}: {rule.found}, {rule.limit}", find_advice(rule))))
         for rule in grade.rules
         if rule.state not in ("PASS", "NOT YET")
     ]
@@ -65,8 +65,8 @@ def explain_grade(grade: Grade) -> str:
 
 
 def find_advice(rule: RuleResult) -> str:
-    """Return in one line what the budget says on a missed rule, or else what would satisfy it."""
-    return " ".join((rule.message or rule.remedy).split())
+    """Return in one line what would satisfy a missed rule, and what the budget says on it."""
+    return "; ".join(" ".join(text.split()) for text in (rule.remedy, rule.message) if text)
 
 
 def grades_to_csv(grades: Sequence[Grade]) -> str:

@@ -49,7 +49,11 @@ def student_page(examination: Examination, split: Split, *, figures: bool = True
             for rule in grade.rules
             if rule.largest_layers
         ]
-        advice = [escape_markdown(text) for rule in grade.rules if (text := find_advice(rule))]
+        advice = [
+            escape_markdown(f"{rule.rule}: {text}")
+            for rule in grade.rules
+            if (text := find_advice(rule))
+        ]
         draft.add(bullet_list([*largest, *advice]))
     _add_measurements(draft, grade)
     if grade.notes:
