@@ -24,7 +24,10 @@ from helpers import (
 )
 
 from netlet import records, stats
+from netlet.budgets import Budget
 from netlet.errors import RecordError
+from netlet.experiments.seeds import SeedError
+from netlet.records import to_json_value
 
 FAST = set_options(epochs=2, batch_size=50, precision="float32", ema_decay=0.5)
 
@@ -59,6 +62,33 @@ def test_statistics_match_a_calculation_by_hand() -> None:
     assert (stats.sd_points(alone), stats.interval_over_seeds(alone)) == (None, None)
     assert "mean accuracy 99.000%, 990 to 990 correct" in stats.study_text(alone)
     assert "over seeds: unknown, there is one seed only" in stats.study_text(alone)
+
+
+def test_a_summary_names_what_the_mean_misses() -> None:
+    budget = Budget(name="bar", params_below=2, requires=("Dropout",), accuracy_at_least=99.0)
+    found = make_study(
+        *(make_seed_result(seed, 990, verdict="FAIL") for seed in range(2)),
+        budget=to_json_value(budget),
+    )
+    lines = stats.study_text(found).splitlines()
+    place = lines.index("budget bar: 0 of 2 seeds pass; mean of the seeds: FAIL")
+    assert lines[place + 1 : place + 3] == [
+        "missed: parameters: found 3, limit below 2",
+        "missed: Dropout layers: found 0, limit at least 1",
+    ]
+    assert not lines[place + 3].startswith("missed")
+
+
+def test_a_study_prints_the_check_of_its_net_once_before_training(
+    netlet: Netlet, blobs_for_mnist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("netlet.experiments.study.train_seeds", lambda *_: [SeedError(0, "no")])
+    (tmp_path / "class.toml").write_text('requires = ["Dropout"]\nepochs_at_most = 3\n')
+    words = ("--seeds", "2", "--epochs", "4", "--budget", str(tmp_path / "class.toml"))
+    code, out, err = netlet("study", "4 P 8", *words)
+    assert (code, out) == (2, "")
+    assert err.count("class: FAIL\n") == 1
+    assert err.index("4 planned") < err.index("Dropout layers: add nn.Dropout") < err.index("(seed")
 
 
 def test_a_study_is_loaded_as_it_was_saved(tmp_path: Path) -> None:

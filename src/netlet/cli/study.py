@@ -102,9 +102,11 @@ def study(
     experiment, dataset = choice.configure(judge=judge), choice.dataset
 
     from netlet import stats
-    from netlet.cli.training_progress import describe_short_training, say_dropout
+    from netlet.cli.training_progress import describe_short_training, say_check, say_dropout
     from netlet.experiments import configure_run, run_study
     from netlet.experiments.execution import check_executor
+    from netlet.experiments.study import list_unfinished_seeds
+    from netlet.nets import build
 
     check_executor(on)
     check_outside_dataset(out or STUDIES, dataset)
@@ -116,6 +118,9 @@ def study(
     config = configure_run(
         experiment, images, val=val, dataset=dataset, data_folder=data_dir, threads=threads or 1
     )
+    if list_unfinished_seeds(config, numbers, folder):
+        built = build(experiment.net.builder, first_seed, images.shape, images.classes)
+        say_check(built, experiment, images)
     say_dropout(experiment, images)
     with show_workers(folder) as lines:
         count = count_workers(workers, threads, on)

@@ -202,8 +202,7 @@ def _begin(
     """
     import torch
 
-    from netlet.analysis import check
-    from netlet.cli.training_progress import TrainingProgress
+    from netlet.cli.training_progress import TrainingProgress, say_check
     from netlet.experiments import configure_run
     from netlet.nets import build, load_weights, weights_digest
     from netlet.training import Recorder
@@ -222,9 +221,7 @@ def _begin(
         initial_weights_digest=digest,
         **options,
     )
-    recipe = experiment.recipe
-    planned = (images.shape, recipe.epochs, images.classes, recipe.batch_size)
-    say(str(check(net, experiment.budget, *planned)), lines=True)
+    say_check(net, experiment, images)
     recorder = Recorder(folder, config.to_dict(), next_free_name=numbered)
     progress = TrainingProgress()
     with progress.hint_at_resume(recorder):

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-from netlet.analysis import trace
+from netlet.analysis import check, trace
 from netlet.backends import explain_short_training
 from netlet.cli.progress import Bar
 from netlet.cli.results import say
@@ -33,6 +33,19 @@ def say_dropout(experiment: Experiment, images: Dataset) -> None:
     traced = trace(net, images.shape) if experiment.recipe.dropout is not None else None
     if text := describe_dropout(net, experiment.recipe, traced):
         say(f"training {experiment.name}: {text}")
+
+
+def say_check(net: nn.Module, experiment: Experiment, images: Dataset) -> None:
+    """Print the check of an experiment's net against its budget, as far as it needs no training.
+
+    Args:
+        net: The net of the experiment, built.
+        experiment: The experiment.
+        images: The data set to train on.
+    """
+    recipe = experiment.recipe
+    planned = (images.shape, recipe.epochs, images.classes, recipe.batch_size)
+    say(str(check(net, experiment.budget, *planned)), lines=True)
 
 
 def describe_short_training(experiment: Experiment, images: Dataset, val: int) -> str:

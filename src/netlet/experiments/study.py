@@ -93,15 +93,7 @@ def run_study(
         TrainingError: Some seeds could not be finished. The others are kept, and the same call
             trains only the rest.
     """
-    try:
-        check_replaceable(folder / records.STUDY)
-    except OSError as error:
-        raise OutputError(
-            f"{folder / records.STUDY}: cannot be written ({error.strerror}); name another folder "
-            "with --out"
-        ) from error
-    finished = load_finished_seeds(config, seeds, folder)
-    with _claim_seeds(config, [seed for seed in seeds if seed not in finished], folder):
+    with _claim_seeds(config, list_unfinished_seeds(config, seeds, folder), folder):
         # Again, since another process may have finished some of them in the meantime.
         finished = load_finished_seeds(config, seeds, folder)
         left = [seed for seed in seeds if seed not in finished]
@@ -120,6 +112,29 @@ def run_study(
                 if errors:
                     raise TrainingError(_describe_errors(errors, len(seeds), folder))
         return _save_seeds(config, seeds, folder, chosen_by)
+
+
+def list_unfinished_seeds(config: RunConfig, seeds: Sequence[int], folder: Path) -> list[int]:
+    """Return the seeds that a study in a folder has still to train.
+
+    Args:
+        config: The run to train.
+        seeds: The seeds of the study, each once.
+        folder: The folder of the study.
+
+    Raises:
+        OutputError: The record of the study cannot be written there.
+        RecordError: The folder holds runs of another experiment.
+    """
+    try:
+        check_replaceable(folder / records.STUDY)
+    except OSError as error:
+        raise OutputError(
+            f"{folder / records.STUDY}: cannot be written ({error.strerror}); name another folder "
+            "with --out"
+        ) from error
+    finished = load_finished_seeds(config, seeds, folder)
+    return [seed for seed in seeds if seed not in finished]
 
 
 def _describe_errors(errors: Sequence[SeedError], total: int, folder: Path) -> str:
