@@ -161,7 +161,14 @@ def test_netlet_lr_prints_plots_and_records_nothing(
     assert "\nsteepest descent " in out
     again = "netlet train '4k5s2 P 4' --set batch_size=20 --set backend=eager --set peak_lr="
     assert f"train with one of them: {again}" in out
+    assert out.splitlines()[1].startswith("optimizer adamw, batch size 20, recipe ")
     document = json.loads((tmp_path / "found" / "lr.json").read_text())
+    lower, higher = sorted((document["steepest"], document["tenth_of_lowest"]))
+    assert f"{again}{lower:.2g}\n" in out
+    assert out.endswith(
+        "to choose, begin with the lower one, which is the safer one; add --val 100 to compare it "
+        f"with {higher:.2g} on images held out of the training split\n"
+    )
     assert (document["kind"], document["net"], document["steps"]) == ("lr", "4k5s2 P 4", 30)
     code, out, _ = netlet(*words, "-o", "lr.svg", "--json")
     assert json.loads(out) == document

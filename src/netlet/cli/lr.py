@@ -30,6 +30,7 @@ from netlet.outputs import check_output, write_output
 from netlet.text import dump_json, escape_controls
 
 if TYPE_CHECKING:
+    from netlet.recipes import Recipe
     from netlet.training import RangeTest
 
 _SUFFIXES = (".json", ".svg", ".pdf", ".png")
@@ -103,7 +104,8 @@ def lr(
         print_json("lr", values)
     else:
         command = _repeat(net, recipe, dataset, set_ or [])
-        print_result(_format(net, images.name, found, command), lines=True)
+        text = _format(net, images.name, found, trained_by)
+        print_result(f"{text}\n{_advise(found, command, len(images.train))}", lines=True)
     if out:
         _write(out, values, found)
         say(f"written to {out}")
@@ -120,14 +122,33 @@ def _repeat(net: str, recipe: str | None, dataset: str | None, settings: Sequenc
     return shlex.join(words)
 
 
-def _format(net: str, data: str, test: RangeTest, command: str) -> str:
+def _advise(test: RangeTest, command: str, images: int) -> str:
+    """Return how to choose between the suggestions.
+
+    Args:
+        test: What the test found.
+        command: The command that trains the net.
+        images: The number of training images.
+    """
+    if test.steepest is None or test.tenth_of_lowest is None:
+        return "no suggestion, since the loss never falls; try lower rates with --lowest"
+    lower, higher = sorted((test.steepest, test.tenth_of_lowest))
+    return (
+        f"train with one of them: {escape_controls(command)} --set peak_lr={lower:.2g}\n"
+        f"to choose, begin with the lower one, which is the safer one; add "
+        f"--val {max(1, images // 6)} to compare it with {higher:.2g} on images held out of the "
+        "training split"
+    )
+
+
+def _format(net: str, data: str, test: RangeTest, recipe: Recipe) -> str:
     """Return the plot and the suggestions as text.
 
     Args:
         net: The name of the net.
         data: The name of the data set.
         test: What the test found.
-        command: The command that trains the net.
+        recipe: The recipe that the net was trained by.
     """
     from netlet.stats.terminal_plot import Mark, draw_plot
 
@@ -138,26 +159,25 @@ def _format(net: str, data: str, test: RangeTest, command: str) -> str:
     ]
     ended = " (ended early, since the loss became too large)" if test.diverged else ""
     rows = [("peak_lr of the recipe", test.peak_lr)]
-    if test.steepest is None or test.tenth_of_lowest is None:
-        advice = "no suggestion, since the loss never falls; try lower rates with --lowest"
-    else:
+    if test.steepest is not None and test.tenth_of_lowest is not None:
         rows = [
             ("steepest descent", test.steepest),
             ("a tenth of the rate with the lowest loss", test.tenth_of_lowest),
             *rows,
         ]
-        shown = escape_controls(command)
-        advice = f"train with one of them: {shown} --set peak_lr={test.steepest:.2g}"
     title = escape_controls(f"{net} on {data}")
     return "\n".join(
         [
             f"{title}: learning rate {test.rates[0]:.2g} to {test.rates[-1]:.2g} "
             f"in {len(test.rates)} of {test.steps} steps{ended}",
+            escape_controls(
+                f"optimizer {recipe.optimizer}, batch size {recipe.batch_size}, "
+                f"recipe {recipe.name}"
+            ),
             "",
             draw_plot(marks, "smoothed training loss", "learning rate"),
             "",
             *(f"{label:<41} {rate:.2g}" for label, rate in rows),
-            advice,
         ]
     )
 
