@@ -17,12 +17,13 @@ from netlet.budgets import Budget, ModelCost, RuleResult, Score
 from netlet.classroom import Grade, GradingSettings, Submission, grade_files, source_size
 from netlet.classroom.examine import Examination
 from netlet.classroom.grades import check_claim
+from netlet.classroom.inside import _find_net
 from netlet.classroom.judging import judge_rules
 from netlet.classroom.recount import count_again
 from netlet.classroom.roster import Claim
 from netlet.classroom.student_page import student_page
 from netlet.classroom.submissions import copy_submission
-from netlet.errors import GradingError
+from netlet.errors import GradingError, NetError
 from netlet.evaluation import score_logits
 
 MESSAGE = "Use fewer channels,\nor a smaller kernel."
@@ -162,6 +163,37 @@ def test_what_is_only_named_like_statistics_counts() -> None:
     assert count(net, a__running_mean=5_000, a__running_var=5_000) == 10_100
     many = {f"{n}__{kind}": 500 for n in range(9) for kind in ("running_mean", "running_var")}
     assert count(net, **many) == (100 + 18 * 500) // 2
+
+
+def test_what_cannot_be_graded_is_said_without_advice_that_does_not_help(tmp_path: Path) -> None:
+    def problem(**files: str) -> str:
+        for file in tmp_path.glob("*.py"):
+            file.unlink()
+        for name, text in files.items():
+            (tmp_path / f"{name}.py").write_text(text)
+        with pytest.raises(NetError) as raised:
+            _find_net(tmp_path, None, (1, 28, 28), 10)
+        assert str(tmp_path) not in str(raised.value)
+        return str(raised.value)
+
+    net = "from torch import nn\nclass Net(nn.Sequential):\n    def __init__(self):\n"
+    layers = "        super().__init__(nn.Flatten(), nn.Linear(784, {}))\n"
+    missing = net.replace("nn.Seq", "efficientlayers.Seq") + layers.format(10)
+    missing = f"import efficientlayers\n{missing}"
+    assert problem() == "has no Python file or notebook; ask for the code of the net"
+    failed = problem(grace=missing)
+    assert failed.startswith("has no net that runs: grace.py:Net: ")
+    assert "No module named 'efficientlayers'" in failed
+    assert "--net" not in failed
+    assert problem(grace=missing, ida=missing).endswith(" (nor does any of 1 more)")
+    other = problem(hal=net + layers.format(7))
+    assert other == (
+        "has no net that returns 10 classes (hal.py:Net returns 7 numbers, not 10); "
+        "name it with --net"
+    )
+    (tmp_path / "judy").mkdir()
+    with pytest.raises(GradingError, match=r"^is an empty folder; ask for the files$"):
+        copy_submission(Submission("judy", tmp_path / "judy"), tmp_path / "target")
 
 
 def test_a_large_directory_of_a_zip_file_is_not_read(tmp_path: Path) -> None:

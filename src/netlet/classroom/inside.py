@@ -160,13 +160,17 @@ def _find_net(
     if pattern:
         address = _resolve(folder, pattern)
         return address, SameProcess().analyze(address, shape, classes)
-    problems: list[str] = []
+    if not _files(folder):
+        raise NetError("has no Python file or notebook; ask for the code of the net")
+    problems: list[str] = []  # of files, and of nets with other outputs
+    failed: list[str] = []  # of nets that do not run
     found: dict[str, NetAnalysis] = {}
-    for address in _candidates(folder, problems):
+    candidates = _candidates(folder, problems)
+    for address in candidates:
         try:
             analysis = SameProcess().analyze(address, shape, classes)
         except NetError as error:
-            problems.append(str(error))
+            failed.append(str(error).replace(f"{folder}/", ""))
             continue
         if analysis.outputs == classes:
             found[address] = analysis
@@ -180,7 +184,10 @@ def _find_net(
             f"has {len(found)} nets that return {classes} classes: {names}; name one with --net, "
             "or in claim.toml"
         )
-    why = problems[0].replace(f"{folder}/", "") if problems else "no Python file or notebook"
+    if candidates and len(failed) == len(candidates):  # another name would not help
+        others = f" (nor does any of {len(failed) - 1} more)" if len(failed) > 1 else ""
+        raise NetError(f"has no net that runs: {failed[0]}{others}")
+    why = [*failed, *problems][0].replace(f"{folder}/", "")
     raise NetError(f"has no net that returns {classes} classes ({why}); name it with --net")
 
 

@@ -133,6 +133,8 @@ def copy_submission(submission: Submission, target: Path) -> None:
         if path.is_symlink():
             raise GradingError("is a link, which could lead anywhere; hand in the file itself")
         if path.is_dir():
+            if not any(path.iterdir()):
+                raise GradingError("is an empty folder; ask for the files")
             for file, inside in _walk(path):
                 with open(file, "rb") as content:
                     copied.add(inside, content)
