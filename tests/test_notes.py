@@ -92,6 +92,20 @@ def notes(net: nn.Module | type[nn.Module]) -> list[str]:
             ["note: second (Linear) has 90 parameters and runs in training only"],
         ),
         (slips.SharedRelu, ["note: b runs 2 times; its parameters are counted once"]),
+        (
+            slips.SqueezesTheBatch,
+            [
+                "note: for a single image, the net returns 10 instead of 1x10, which training and "
+                "scoring refuse; squeeze() also drops the batch of one image: use flatten(1)"
+            ],
+        ),
+        (
+            slips.DropsInEvaluation,
+            [
+                "note: dropout is active in evaluation too, so results vary; pass "
+                "training=self.training"
+            ],
+        ),
     ],
     ids=lambda value: value.__name__ if isinstance(value, type) else "",
 )

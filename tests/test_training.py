@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from fixtures import slips
 from numpy.random import SFC64
 from torch import nn
 from torch.nn import functional as F
@@ -264,6 +265,8 @@ def test_divergence_stops_the_training_with_advice(blob_data: Dataset) -> None:
 def test_nets_that_do_not_fit_the_data_are_rejected(blob_data: Dataset) -> None:
     with pytest.raises(NetError, match="it must return 1x10"):
         fit(nn.Sequential(nn.Flatten(), nn.Linear(784, 7)), blob_data, FAST)
+    with pytest.raises(NetError, match=r"1 image of 10 .*squeeze\(\) also drops the batch of one"):
+        fit(slips.SqueezesTheBatch(), blob_data, FAST)
     with pytest.raises(TrainingError, match="no trainable parameters"):
         fit(nn.Sequential(nn.AvgPool2d(28), nn.Flatten()), blob_data, FAST)
     with pytest.raises(NetError, match=r"Conv2d.*input 1x28x28"):

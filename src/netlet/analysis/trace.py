@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from netlet.analysis.batch_slips import write_dropout_notes, write_one_image_notes
 from netlet.analysis.failures import describe_failure
 from netlet.analysis.field_rules import follow_fields
 from netlet.analysis.hidden_weights import HiddenWeights, find_hidden_weights
@@ -105,6 +106,8 @@ def _trace(net: nn.Module, shape: Sequence[int]) -> Trace:
             *write_unused_result_notes(net, graph, execution.returned),
             *write_left_out_notes(graph, effects),
             *_confirm_end_notes(graph, training),
+            *write_dropout_notes(graph),
+            *write_one_image_notes(net, images, output),
         ),
         outputs=count_outputs(tuple(output.shape[1:])),
         idle=find_idle_modules(net, execution.root, rows.unused, training),

@@ -17,11 +17,11 @@ from netlet.errors import NetError
 from netlet.nets.device_errors import explain_device_errors
 from netlet.nets.eval_mode import eval_mode
 from netlet.nets.isolation import guard_net
-from netlet.nets.outputs import extract_logits
+from netlet.nets.outputs import SQUEEZE_REMEDY, extract_logits
 from netlet.nets.registered import find_device
 from netlet.recipes import Recipe
 from netlet.records import CalibrationBin, Mistake
-from netlet.text import format_shape
+from netlet.text import count_noun, format_shape
 
 EVALUATION_BATCH = 500  # small enough for the feature maps of a tiny net to stay in the cache
 _CUDA_BATCH = 2_000  # a GPU is busy only with many images
@@ -70,9 +70,10 @@ def evaluate(
     """
     logits = compute_logits(net, split, recipe, on_progress)
     if logits.shape != (len(split), classes):
+        remedy = f"; {SQUEEZE_REMEDY}" if logits.shape == (classes,) and len(split) == 1 else ""
         raise NetError(
-            f"the net returns {format_shape(logits.shape)} for {len(split)} images of {classes} "
-            f"classes; it must return {len(split)}x{classes}"
+            f"the net returns {format_shape(logits.shape)} for {count_noun(len(split), 'image')} "
+            f"of {classes} classes; it must return {len(split)}x{classes}{remedy}"
         )
     return score_logits(logits, split, classes)
 
