@@ -12,6 +12,7 @@ from netlet.budgets.families import (
     DROPOUT,
     LAYER,
     POOLING,
+    RATE_IS_ZERO,
 )
 from netlet.graph import Node, Weight
 from netlet.graph.operations import (
@@ -153,7 +154,7 @@ def _dropout(operation: Dropout) -> Membership:
     kind = f"nn.{_DROPOUTS.get(operation.function, 'Dropout')}"
     why = ""
     if not operation.rate:
-        why = "its rate is 0"
+        why = RATE_IS_ZERO
     elif not operation.active:
         why = "it drops nothing in training"
     if why:

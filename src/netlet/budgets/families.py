@@ -38,6 +38,7 @@ class Family:
 LAYER = "layer"
 BIAS = "bias"
 DROPOUT = "Dropout"
+RATE_IS_ZERO = "its rate is 0"  # why a dropout is none
 ANY_ACTIVATION = "activation"
 ANY_NORM = "norm"
 CONVOLUTION = "convolution"

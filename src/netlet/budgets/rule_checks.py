@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from netlet.budgets.families import BIAS
+from netlet.budgets.families import BIAS, RATE_IS_ZERO
 from netlet.budgets.measures import ModelCost
 from netlet.budgets.place_checks import check_after, check_distance, check_end, check_field
 from netlet.budgets.rules import AfterRule, CountRule, DistanceRule, EndRule, FieldRule, Rule, Term
@@ -13,6 +13,7 @@ from netlet.budgets.structure import Layout, Structure
 from netlet.budgets.verdict import RuleResult, State
 
 _LISTED = 4
+_NEAR_SHOWN = 2
 
 
 def check_rule(rule: Rule, cost: ModelCost) -> RuleResult:
@@ -74,7 +75,7 @@ def _check_count(rule: CountRule, layout: Layout, structure: Structure) -> RuleR
         "-",
         state,
         most if state == "FAIL" and rule.strictness != "at least" and rule.number == 0 else (),
-        _remedy(rule, len(names)) if state == "FAIL" else "",
+        _remedy(rule, len(names), layout) if state == "FAIL" else "",
     )
 
 
@@ -98,11 +99,29 @@ def _near_misses(terms: Iterable[Term], layout: Layout) -> str:
         for name, why in element.near
         if name in names
     ]
-    return "; ".join(dict.fromkeys(found[:2]))
+    found = list(dict.fromkeys(found))
+    more = len(found) - _NEAR_SHOWN
+    return "; ".join(found[:_NEAR_SHOWN]) + (f"; and {more} more" if more > 0 else "")
 
 
-def _remedy(rule: CountRule, found: int) -> str:
+def _name_idle_dropout(terms: Iterable[Term], layout: Layout) -> str:
+    """Return the first dropout whose rate is 0 and that one of some kinds means, or nothing."""
+    names = {name for term in terms for name in (term.text, f"nn.{term.kind}")}
+    return next(
+        (
+            element.name
+            for element in layout.elements
+            for name, why in element.near
+            if name in names and why == RATE_IS_ZERO
+        ),
+        "",
+    )
+
+
+def _remedy(rule: CountRule, found: int, layout: Layout) -> str:
     if rule.strictness == "at least" or (rule.strictness == "exactly" and found < rule.number):
+        if idle := _name_idle_dropout(rule.terms, layout):
+            return f"raise p of {idle} above 0"
         if examples := [text for term in rule.terms if (text := example(term))]:
             return f"add {' or '.join(examples)}"
         return f"add {rule.terms[0].text}"
