@@ -241,6 +241,15 @@ def test_dropout_that_drops_nothing_is_none(head: Head, why: str) -> None:
     assert why in result.found
 
 
+def test_all_dropouts_of_rate_0_are_counted_and_the_first_is_to_be_raised() -> None:
+    drops = {name: nn.Dropout(0) for name in ("a", "b", "c", "d", "e")}
+    result = judge(
+        "Dropout", lambda net, x: mean_head(net, net.e(net.d(net.c(net.b(net.a(x)))))), **drops
+    )
+    assert result.found == "0 (a: its rate is 0; b: its rate is 0; and 3 more)"
+    assert result.remedy == "raise p of a above 0"
+
+
 def test_an_exact_name_means_one_layer_of_torch() -> None:
     def head(net: Net, x: torch.Tensor) -> torch.Tensor:
         return mean_head(net, net.drop(x))
@@ -371,6 +380,17 @@ def test_numbers_of_layers() -> None:
         "more than 3 layers": "FAIL",
         "BatchNorm at least 2": "FAIL",
         "ReLU at least 2": "PASS",
+        "at least two layers": "PASS",
+        "more than three layers": "FAIL",
+        "at most Two convolutions": "PASS",
+        "Conv2d at least ten": "FAIL",
+        "at least one 1x1 convolution": "FAIL",
+        "at least two 3 x 3 convolutions": "PASS",
+        "one 3x3 convolution": "PASS",
+        "one 1 x 1 convolution": "FAIL",
+        "1 x 1 convolution": "FAIL",
+        "no 3 x 3 convolution": "FAIL",
+        "receptive field at least ten": "PASS",
     }.items():
         assert judge(rule, mean_head).state == expected, rule
     assert judge("Conv2d >= 2", mean_head).found == "2: conv1, conv2"

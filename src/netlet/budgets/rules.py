@@ -39,6 +39,13 @@ _COMPARISONS: tuple[tuple[str, Strictness, int], ...] = (
     ("below", "at most", -1),
 )
 _COMPARISON = "|".join(re.escape(words) for words, _, _ in _COMPARISONS)
+_NUMBER_WORDS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+_LIMIT_IN_WORDS = re.compile(
+    rf"\b({'|'.join(words for words, _, _ in _COMPARISONS if words[0].isalpha())})"
+    rf" ({'|'.join(_NUMBER_WORDS)})\b",
+    re.I,
+)
+_SPACED_KERNEL = re.compile(r"(?<=\d) ?[x×] ?(?=\d)", re.I)
 _NUMBER = r"(?P<number>\d{1,9})"
 _LIMIT = rf"(?P<comparison>{_COMPARISON}) ?{_NUMBER}"
 
@@ -136,8 +143,9 @@ def parse_rule(text: str) -> Rule:
     if not words or len(words) > MAX_RULE_LENGTH:
         what = f"has {len(words)} characters" if words else "is empty"
         raise BudgetError(f"a rule {what}; write one like 'BatchNorm' or 'Conv2d >= 3'")
+    read = _SPACED_KERNEL.sub("x", _LIMIT_IN_WORDS.sub(_write_digits, words))
     for form, parse in _FORMS:
-        match = form.fullmatch(words)
+        match = form.fullmatch(read)
         if match is not None:
             return parse(words, match)
     if re.search(rf"(?:{_COMPARISON})", re.sub(r"(?:^|[|/,] ?)=", "", words), re.I):
@@ -147,7 +155,11 @@ def parse_rule(text: str) -> Rule:
         )
     if re.search(r"\band\b|&|\+", words, re.I):
         raise BudgetError(f"rule {words!r} joins two rules; write them as two")
-    return CountRule(words, parse_terms(words), "at least", 1)
+    return CountRule(words, parse_terms(read), "at least", 1)
+
+
+def _write_digits(match: re.Match[str]) -> str:
+    return f"{match[1]} {_NUMBER_WORDS.index(match[2].lower()) + 1}"
 
 
 def forbid(text: str) -> CountRule:
@@ -188,7 +200,7 @@ def is_layer_name(words: str) -> bool:
 
 
 def _parse_term(word: str, text: str) -> Term:
-    word = re.sub(r"^(?:an?|any|the)\s+", "", word, flags=re.I)
+    word = re.sub(r"^(?:an?|any|the|one)\s+", "", word, flags=re.I)
     if not word:
         raise BudgetError(f"rule {text!r}: a word is missing; write one like 'GAP | Linear'")
     if exact := _EXACT.fullmatch(word):
