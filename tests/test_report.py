@@ -73,6 +73,18 @@ class Refs(HTMLParser):
                 self.fetched.append(f"{tag} {value}")
 
 
+def test_a_report_says_below_the_verdict_what_the_budget_says_of_it() -> None:
+    budget = budgets.Budget(
+        name="class",
+        params_below=2,
+        messages=(("params_below", "Fewer *channels* will do."),),
+    )
+    text = study_page(make_study(make_seed_result(0, 990), budget=to_json_value(budget))).markdown
+    _, failed, below = text.partition("| **FAIL** | parameters |")
+    assert failed
+    assert r"- parameters: Fewer \*channels\* will do." in below.split("## ")[0]
+
+
 def test_a_studys_report_has_all_that_a_reader_needs() -> None:
     found = make_study(
         make_seed_result(0, 990, verdict="FAIL"),

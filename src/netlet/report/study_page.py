@@ -73,6 +73,8 @@ def add_verdict(draft: Draft, study: Study) -> None:
     passing = f" {stats.count_passing_seeds(study)} of {n} seeds pass it." if n > 1 else ""
     head = f"**Budget {budget}: {state}.**{passing}"
     draft.add(head, describe_result(study), draft.table("verdict", table))
+    if footnotes := verdict.footnotes():  # what would help, and what the budget says of it
+        draft.add(bullet_list([escape_markdown(line) for line in footnotes]))
 
 
 def _add_uncertainty(draft: Draft, study: Study) -> None:
