@@ -26,6 +26,7 @@ def count_by_pytorch(net: torch.nn.Module) -> int:
     return totals[1] - totals[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", few_fast(BLOCKS, 13))
 def test_blocks_are_counted_and_their_fields_cover_the_gradient(name: str) -> None:
     torch.manual_seed(0)

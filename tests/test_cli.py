@@ -18,6 +18,7 @@ from netlet.export.result import write_files
 from netlet.nets import NETS
 
 
+@pytest.mark.slow
 def test_list_shows_every_net(netlet: Netlet) -> None:
     code, out, _ = netlet("list")
     assert code == 0
@@ -221,6 +222,7 @@ def test_every_error_is_one_line_and_exit_2(
     assert out == ""
 
 
+@pytest.mark.slow
 def test_debug_shows_the_traceback_and_keeps_the_exit_code() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "netlet", "show", "nope", "--debug"],
@@ -536,6 +538,7 @@ def test_old_option_names_still_work_with_a_warning(netlet: Netlet, blobs_for_mn
     assert "--data is now called --dataset" in err
 
 
+@pytest.mark.slow
 def test_runs_lists_what_can_be_resumed(netlet: Netlet, blobs_for_mnist: Path) -> None:
     from netlet.cli.run_rows import CHECKPOINT_FILE
     from netlet.training import CHECKPOINT_FILE as CHECKPOINT_OF_TRAINING

@@ -136,6 +136,7 @@ def same_shape(example: Any, found: Any, where: str) -> None:
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_a_document_is_as_its_page_says(
     documents: dict[tuple[str, ...], Any], command: tuple[str, ...]

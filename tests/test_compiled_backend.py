@@ -183,6 +183,7 @@ def test_compiled_step_equals_pytorch(name: str, two_threads: None) -> None:
     compare_with_pytorch(name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", few_fast(QUICKLY_COMPILED, 3))
 def test_quickly_compiled_step_equals_pytorch(
     name: str, two_threads: None, quick_compiler: None
@@ -775,6 +776,7 @@ def test_a_wrong_score_of_the_compiled_backend_is_an_error_and_keeps_the_checkpo
     assert len(load_checkpoint(tmp_path / "run")[0].epochs) == RECIPE.epochs
 
 
+@pytest.mark.slow
 def test_resuming_on_another_backend_warns_and_the_record_lists_both(blob_data: Dataset) -> None:
     class KeepsCheckpoint(Callback):
         kept: Checkpoint | None = None

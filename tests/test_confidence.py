@@ -49,6 +49,7 @@ def letter(strokes: str) -> Image.Image:
 # --- Temperature and threshold
 
 
+@pytest.mark.slow
 def test_temperature_makes_confidence_the_share_of_correct_answers() -> None:
     random = torch.Generator().manual_seed(0)
     true = 3 * torch.randn(20_000, 10, generator=random, dtype=torch.float64)

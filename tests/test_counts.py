@@ -290,6 +290,7 @@ def test_cells_of_recurrent_layers_count_their_first_state() -> None:
     assert cell(nn.RNNCell(8, 16)) == 16 * 8 + 16 * 16
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
 @pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize("layers", [1, 2])

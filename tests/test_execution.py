@@ -202,6 +202,7 @@ def drive(path: Path) -> None:
     time.sleep(600)
 
 
+@pytest.mark.slow
 @linux_only
 def test_the_end_of_a_driver_leaves_the_server_of_its_parent(
     executor: LocalExecutor, tmp_path: Path

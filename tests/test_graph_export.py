@@ -186,6 +186,7 @@ def without_names(graph: InferenceGraph) -> list[object]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BOTH_FORMS)
 def test_modules_and_functions_give_the_same_layers(name: str) -> None:
     torch.manual_seed(0)

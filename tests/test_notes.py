@@ -174,6 +174,7 @@ def test_check_prints_the_notes_below_its_verdict(netlet: Netlet) -> None:
     assert netlet("show", f"{SLIPS}:UnusedLayers")[1].splitlines()[-3:] == found["notes"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("net", "outputs"), [("WideHead", 32), ("NarrowHead", 5)])
 def test_outputs_that_do_not_match_the_classes_are_told(
     netlet: Netlet, net: str, outputs: int

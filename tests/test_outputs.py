@@ -346,6 +346,7 @@ NAMED_BY_NETLET = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", few_fast(NAMED_BY_NETLET, 9))
 def test_what_netlet_wrote_is_replaced(
     netlet: Netlet, tmp_path: Path, command: str, monkeypatch: pytest.MonkeyPatch

@@ -604,6 +604,7 @@ def polyline(digit: int) -> list[list[tuple[float, float]]]:
     return [list(stroke) for stroke in STYLES[digit][0].strokes]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("digit", [4, 7])
 def test_mouse_drawing_is_prepared_and_classified_as_in_python(
     desk: Visit, crest: TracedModel, digit: int
@@ -769,6 +770,7 @@ def test_samples_are_recognized_and_vary(desk: Visit) -> None:
         assert (desk.ink() != first).any()
 
 
+@pytest.mark.slow
 def test_finger_and_pen_draw_without_scrolling(visits: Any, crest: TracedModel) -> None:
     visit = visits("crest", crest, viewport=PHONE, has_touch=True, is_mobile=True)
     devtools = visit.context.new_cdp_session(visit.page)
@@ -912,6 +914,7 @@ def test_text_has_sufficient_contrast(desk: Visit, scheme: str) -> None:
     assert (sum(map(int, re.findall(r"\d+", ground)[:3])) < 200) == (scheme == "dark")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [320, 390, 1200])
 def test_page_does_not_scroll_sideways(desk: Visit, width: int) -> None:
     desk.page.set_viewport_size({"width": width, "height": 700})

@@ -534,6 +534,7 @@ def trained(netlet: Netlet, once: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_report_compare_and_runs_from_the_command_line(netlet: Netlet, trained: Path) -> None:
     one, other = "studies/code_2-digits.npz", "studies/code_3-digits.npz"
     code, out, err = netlet("report", one, "-o", "one.html")

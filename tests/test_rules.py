@@ -263,6 +263,7 @@ def test_an_exact_name_means_one_layer_of_torch() -> None:
     assert judge("=Net", head, drop=nn.Dropout(0.1)).state == "PASS"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("norm", "families"),
     [

@@ -62,6 +62,7 @@ def test_a_compiled_net_is_read_as_the_net_that_it_was() -> None:
     assert expected.macs == 26 * 26 * 36 + 11 * 11 * 16 * 36 + 160
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["net", "make", "Net"])
 def test_compiled_nets_in_files_lose_the_compiler(tmp_path: Path, name: str) -> None:
     (tmp_path / "mine.py").write_text(COMPILED)
