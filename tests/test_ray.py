@@ -207,6 +207,33 @@ def digests(folder: Path) -> dict[int, str]:
 
 
 @pytest.mark.slow
+def test_tasks_keep_their_processors_while_they_send_messages(cluster: Cluster) -> None:
+    """``ray.get`` in a task lends its processors to another task, and both would run."""
+    task = """
+import time
+for number in range(20):
+    sender.send(Message(seed, "tick", {"number": number, "end": number == 19}))
+    time.sleep(0.05)
+"""
+    with RayExecutor(RayOptions()) as executor:
+        channel = executor.open_channel()
+        try:
+            values = {"sender": channel.sender, "Message": Message}
+            futures = [executor.submit(exec, task, {**values, "seed": s}) for s in range(6)]
+            for future in futures:
+                future.result(_WAIT_S)
+            running, most = set(), 0
+            for message in channel.poll(_WAIT_S):
+                running.add(message.task)
+                most = max(most, len(running))
+                if message.values["end"]:
+                    running.remove(message.task)
+            assert (most, running) == (2, set())  # two nodes with one processor each
+        finally:
+            channel.close()
+
+
+@pytest.mark.slow
 def test_a_removed_node_changes_no_bit(
     netlet: Netlet, digits: str, tmp_path: Path, cluster: Cluster
 ) -> None:

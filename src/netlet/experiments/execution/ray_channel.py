@@ -79,7 +79,7 @@ class RaySender:
     def send(self, message: Message) -> bool:
         """Send a message if possible, and return once it has left this node."""
         try:
-            ray.get(self.queue.actor.put.remote(message.to_bytes()), timeout=_SEND_S)
+            _wait_for(self.queue.actor.put.remote(message.to_bytes()), _SEND_S)
         except _BROKEN:
             return False
         return True
@@ -94,7 +94,16 @@ class RayData:
     def fetch(self) -> Dataset:
         """Return the data set; see :class:`~netlet.experiments.execution.DataReference`."""
         try:
-            frames = iter(ray.get(self.reference))
+            frames = iter(_wait_for(self.reference))
             return from_frames(lambda: next(frames))
         except (RayError, ValueError) as error:
             raise ConnectionError("Ray has lost the data set") from error
+
+
+def _wait_for(reference: Any, timeout: float | None = None) -> Any:
+    """Return the value of a reference, in a task that keeps its processors meanwhile.
+
+    With ``ray.get`` the node would lend the processors of the waiting task to another one, and
+    both would run.
+    """
+    return reference.future().result(timeout)
