@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import traceback
 from collections.abc import Callable, Mapping
@@ -21,8 +22,20 @@ def make_parser(description: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--out", type=Path, metavar="FILE", help="write the figures as JSON")
+    parser.add_argument(
+        "--out", type=_record_path, metavar="FILE", help="write the figures as JSON"
+    )
     return parser
+
+
+def _record_path(text: str) -> Path:
+    """Return the path of a record, unless the environment would slow some of its sides down."""
+    settings = [name for name in os.environ if name.startswith(("OMP_", "MKL_", "GOMP_", "KMP_"))]
+    if settings:
+        raise argparse.ArgumentTypeError(
+            f"a record needs the default threads of all sides; unset {', '.join(settings)}"
+        )
+    return Path(text)
 
 
 def measure_in_process(function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:

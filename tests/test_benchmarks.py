@@ -19,6 +19,7 @@ from PIL import Image
 from torch import nn
 
 from benchmarks import busy, pipeline, transforms
+from benchmarks.harness import make_parser
 from benchmarks.nets import NETS
 from netlet import catalog, data
 from netlet.data.augment import apply_warp, draw_inverse_maps
@@ -206,3 +207,17 @@ def test_the_section_on_busy_machines_needs_a_record(
     (tmp_path / "busy.json").write_text(json.dumps(record))
     assert speed.draw_busy().startswith("## On a busy machine\n")
     assert "medians of 3 turns" in speed.draw_busy()
+
+
+def test_a_record_is_refused_where_the_environment_limits_threads(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in [name for name in os.environ if name.startswith(("OMP_", "MKL_", "GOMP_"))]:
+        monkeypatch.delenv(name)
+    parser = make_parser("A benchmark.")
+    assert parser.parse_args(["--out", "x.json"]).out == Path("x.json")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert parser.parse_args([]).out is None
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--out", "x.json"])
+    assert "unset OMP_NUM_THREADS" in capsys.readouterr().err
