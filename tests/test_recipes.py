@@ -38,6 +38,9 @@ from netlet.training.schedules import learning_rate
         ({"epoch": 3}, "a recipe has no field 'epoch'; did you mean 'epochs'"),
         ({"weight_decay": "much"}, "weight_decay='much' is not a number"),
         ({"tail_share": 0}, "tail_share=0 is out of range; give above 0 and at most 1"),
+        ({"augment_end": 1.5}, "augment_end=1.5 is out of range; give at least 0 and at most 1"),
+        ({"augment_ramp_share": 0}, "augment_ramp_share=0 is out of range; give above 0"),
+        ({"norm_statistics": "new"}, "norm_statistics='new' is not known; choose one of running,"),
     ],
 )
 def test_refusals(changes: dict[str, object], message: str) -> None:

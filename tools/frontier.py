@@ -354,7 +354,7 @@ def _draw_shapes(lines: Sequence[Mapping[str, Any]]) -> str:
 
 def _describe_recipe(whole: Mapping[str, Any]) -> str:
     """Return the fields in which a recipe differs from ``steady``."""
-    steady = to_json_value(STEADY)
+    steady = complete_recipe(to_json_value(STEADY))
     return ", ".join(
         f"{field} {_describe(value)}"
         for field, value in whole.items()

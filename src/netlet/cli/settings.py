@@ -92,7 +92,9 @@ def apply_settings(recipe: Recipe, settings: list[str]) -> Recipe:
             raise RecipeError(f"--set {setting!r} has no '='; write key=value, like epochs=5")
         changed = _apply(changed, key.strip(), text.strip())
         (key,) = recipes.upgrade_recipe({key.strip(): text})
-        values[key] = text.strip() if "augment" in key else str(getattr(changed, key))
+        values[key] = (
+            text.strip() if key.partition(".")[0] == "augment" else str(getattr(changed, key))
+        )
     if not settings:
         return recipe
     listed = ", ".join(f"{key}={value}" for key, value in values.items())

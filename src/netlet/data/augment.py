@@ -55,11 +55,25 @@ def drop_identity_ops(ops: Sequence[Warp]) -> list[Warp]:
 
 
 def draw_augmentation(
-    ops: Sequence[Warp], n: int, generator: torch.Generator
+    ops: Sequence[Warp],
+    n: int,
+    generator: torch.Generator,
+    strengths: torch.Tensor | None = None,
 ) -> list[WarpParameters]:
-    """Draw the parameters of each op for ``n`` images."""
+    """Draw the parameters of each op for ``n`` images.
+
+    Args:
+        ops: The warps.
+        n: The number of images.
+        generator: A generator on the CPU. The strengths do not change what it draws.
+        strengths: For each image, the share of the full strengths of all ops, float64 ``N``; None:
+            full strength.
+    """
     return [
-        WarpParameters(draw_inverse_maps(op, n, generator), _draw_grid_points(op, n, generator))
+        WarpParameters(
+            draw_inverse_maps(op, n, generator, strengths),
+            _draw_grid_points(op, n, generator, strengths),
+        )
         for op in ops
     ]
 
@@ -84,19 +98,30 @@ def warp_images(
     return images
 
 
-def _draw_grid_points(op: Warp, n: int, generator: torch.Generator) -> torch.Tensor:
+def _draw_grid_points(
+    op: Warp, n: int, generator: torch.Generator, strengths: torch.Tensor | None
+) -> torch.Tensor:
     if not op.elastic_px:
         return torch.empty(n, 2, 0, 0)
-    return op.elastic_px * torch.randn(
+    points = op.elastic_px * torch.randn(
         n, 2, op.elastic_points, op.elastic_points, generator=generator
     )
+    return points if strengths is None else points * strengths.to(points).view(n, 1, 1, 1)
 
 
-def draw_inverse_maps(op: Warp, n: int, generator: torch.Generator) -> torch.Tensor:
+def draw_inverse_maps(
+    op: Warp, n: int, generator: torch.Generator, strengths: torch.Tensor | None = None
+) -> torch.Tensor:
     """Draw for each image the affine map from output to input pixels, relative to the center.
 
     The forward map shears, scales and rotates (counter-clockwise) about the center, then shifts,
     like torchvision's ``RandomAffine``.
+
+    Args:
+        op: The warp.
+        n: The number of images.
+        generator: A generator on the CPU.
+        strengths: For each image, the share of the op's strengths, float64 ``N``; None: all of it.
 
     Returns:
         ``N 2 3``, float64: x and y of the input as linear functions of x, y and 1 of the output, in
@@ -105,16 +130,18 @@ def draw_inverse_maps(op: Warp, n: int, generator: torch.Generator) -> torch.Ten
     turn, scale, shear, right, down = (
         2 * torch.rand(5, n, generator=generator, dtype=torch.float64) - 1
     ).unbind()
-    turn = torch.deg2rad(turn * op.rotate_deg)
-    shear = torch.tan(torch.deg2rad(shear * op.shear_deg))
-    scale = 1 + scale * op.scale
+    share = 1.0 if strengths is None else strengths
+    turn = torch.deg2rad(turn * (op.rotate_deg * share))
+    shear = torch.tan(torch.deg2rad(shear * (op.shear_deg * share)))
+    scale = 1 + scale * (op.scale * share)
     cos, sin = torch.cos(turn), torch.sin(turn)
     # forward = rotate · scale · shear, with rotate = [[cos, sin], [-sin, cos]] since y points down;
     # its determinant is that of the scale.
     inverse = torch.stack([cos - sin * shear, -cos * shear - sin, sin, cos], dim=1).view(
         n, 2, 2
     ) / scale.view(n, 1, 1)
-    shift = torch.stack([right, down], dim=1).unsqueeze(1) * op.shift_px
+    reach = op.shift_px * share
+    shift = torch.stack([right * reach, down * reach], dim=1).unsqueeze(1)
     return torch.cat([inverse, -(inverse * shift).sum(2, keepdim=True)], dim=2)
 
 

@@ -22,7 +22,11 @@ Preparation = Callable[[torch.Tensor, Sequence[WarpParameters]], torch.Tensor]
 
 
 def iterate_epoch(
-    split: Split, recipe: Recipe, generator: torch.Generator, prepare: Preparation | None = None
+    split: Split,
+    recipe: Recipe,
+    generator: torch.Generator,
+    prepare: Preparation | None = None,
+    strengths: Sequence[float] = (),
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Yield every image once, in a fresh random order, augmented and normalized.
 
@@ -31,16 +35,23 @@ def iterate_epoch(
         recipe: The recipe, which has batch size, augmentation, mean and std.
         generator: A generator on the CPU; the only source of randomness.
         prepare: The function that augments and normalizes; by default :func:`eager_preparation`.
+        strengths: For each batch, the share of the augmentation's full strength; none: all batches
+            have the full one. They change neither the order of the images nor what is drawn.
 
     Yields:
         float32 images ``N C H W`` and int64 labels ``N``; the last batch may be smaller, or larger
         by one (see :func:`count_steps`).
     """
     order = torch.randperm(len(split), generator=generator).to(split.labels.device)
-    augmentation = draw_augmentation(drop_identity_ops(recipe.augment), len(split), generator)
     prepare = prepare or eager_preparation(split, recipe)
     steps = count_steps(len(split), recipe.batch_size)
     sizes = [recipe.batch_size] * (steps - 1) + [len(split) - recipe.batch_size * (steps - 1)]
+    by_image = None
+    if strengths:
+        by_batch = torch.tensor(strengths, dtype=torch.float64)
+        by_image = by_batch.repeat_interleave(torch.tensor(sizes))
+    ops = drop_identity_ops(recipe.augment)
+    augmentation = draw_augmentation(ops, len(split), generator, by_image)
     at_once = max(1, _count_at_once(split) // recipe.batch_size)
     for i in range(0, steps, at_once):
         chunk = sizes[i : i + at_once]

@@ -11,21 +11,21 @@ from netlet.recipes.named import (
     STEADY,
     STEADY_14,
 )
+from netlet.recipes.old_names import upgrade_recipe, warn_of_old_names
 from netlet.recipes.recipe import (
     MAX_EPOCHS,
     Averaging,
     BackendChoice,
-    Interpolation,
+    NormStatistics,
     Optimizer,
     Precision,
     Recipe,
     Schedule,
-    Warp,
     complete_recipe,
+    drop_defaults,
     recipe_from_json,
-    upgrade_recipe,
-    warn_of_old_names,
 )
+from netlet.recipes.warp import Interpolation, Warp
 
 __all__ = [
     "AUGMENTS",
@@ -41,12 +41,14 @@ __all__ = [
     "Averaging",
     "BackendChoice",
     "Interpolation",
+    "NormStatistics",
     "Optimizer",
     "Precision",
     "Recipe",
     "Schedule",
     "Warp",
     "complete_recipe",
+    "drop_defaults",
     "recipe_from_json",
     "upgrade_recipe",
     "warn_of_old_names",

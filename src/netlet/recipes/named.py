@@ -5,7 +5,8 @@ The catalog adds the recipes that only one experiment uses.
 
 from __future__ import annotations
 
-from netlet.recipes.recipe import CatalogRate, Recipe, Warp
+from netlet.recipes.recipe import CatalogRate, Recipe
+from netlet.recipes.warp import Warp
 
 AUGMENTS: dict[str, tuple[Warp, ...]] = {
     "none": (),

@@ -17,7 +17,7 @@ from typing import Any
 
 from netlet.budgets import OLD_BUDGET_NAMES
 from netlet.errors import DamagedRecordError
-from netlet.recipes import complete_recipe, upgrade_recipe
+from netlet.recipes import complete_recipe, drop_defaults, upgrade_recipe
 
 RUN_SCHEMA = 5
 STUDY_SCHEMA = 4
@@ -268,7 +268,7 @@ def _refuse_newer_keys(record: Mapping[str, Any], keys: Sequence[str]) -> None:
 def _upgrade_config(record: dict[str, Any]) -> dict[str, Any]:
     """Upgrade what runs, studies and checkpoints share."""
     record = {"initial_weights_digest": "", "source_digest": "", **record}
-    record["recipe"] = complete_recipe(record["recipe"])
+    record["recipe"] = drop_defaults(complete_recipe(record["recipe"]))
     if record["budget"]:
         name = record["budget"]["name"]
         record["budget"] = {**record["budget"], "name": OLD_BUDGET_NAMES.get(name, name)}

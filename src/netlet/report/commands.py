@@ -89,7 +89,8 @@ def _list_recipe_options(values: Mapping[str, Any], *, in_catalog: bool) -> list
     # "steady with epochs=1"; ladders and older versions wrote "steady (changed)".
     name = values["name"].removesuffix(" (changed)").partition(" with ")[0]
     named = catalog.RECIPES.get(name, recipes.STEADY)
-    base = to_json_value(named.for_net(in_catalog=in_catalog))
+    base = recipes.complete_recipe(to_json_value(named.for_net(in_catalog=in_catalog)))
+    values = recipes.complete_recipe(values)
     words = ["--recipe", base["name"]]
     for field, value in values.items():
         if field in ("name", "augment") or value == base.get(field):

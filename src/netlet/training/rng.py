@@ -46,6 +46,14 @@ class RandomStreams:
         random.seed(others)
         np.random.seed(others % 2**32)
 
+    def make_statistics_generator(self) -> torch.Generator:
+        """Return a generator for the images that norms take their statistics of.
+
+        It is the same at each call, and independent of those of all epochs.
+        """
+        (seed,) = np.random.SeedSequence([self._seed, 0]).generate_state(1, np.uint64).tolist()
+        return torch.Generator().manual_seed(seed)
+
     @contextmanager
     def preserve_global_state(self) -> Iterator[None]:
         """Restore the global generators of Python, NumPy and PyTorch after the block."""

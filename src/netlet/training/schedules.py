@@ -1,4 +1,4 @@
-"""Learning-rate schedules."""
+"""What changes from step to step: the learning rate and the strength of the augmentation."""
 
 import math
 
@@ -41,6 +41,29 @@ def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
                 remaining = (last - step) / (last - peak) if last > peak else 1.0
                 share = recipe.end_lr + (1 - recipe.end_lr) * curve(remaining)
     return recipe.peak_lr * share
+
+
+def augmentation_strengths(recipe: Recipe, epoch: int, steps_per_epoch: int) -> list[float]:
+    """Return the strength of the augmentation at each step of an epoch.
+
+    Args:
+        recipe: The recipe, which has the final strength and the part of the training over which it
+            is reached.
+        epoch: The epoch, counted from 1.
+        steps_per_epoch: The number of optimizer steps in one epoch.
+
+    Returns:
+        Shares of the full strength, 0 to 1; none if all steps of the training have the full one.
+    """
+    if recipe.augment_end == 1:
+        return []
+    last = max(1, recipe.epochs * steps_per_epoch - 1)
+    ramp = recipe.augment_ramp_share * last
+    first = (epoch - 1) * steps_per_epoch
+    return [
+        1 - (1 - recipe.augment_end) * max(0.0, 1 - (last - step) / ramp)
+        for step in range(first, first + steps_per_epoch)
+    ]
 
 
 def _half_cosine(share: float) -> float:

@@ -29,9 +29,10 @@ from netlet.training.callbacks import Callback, Plan, Progress
 from netlet.training.checkpoint import Checkpoint
 from netlet.training.dropout import override_dropout
 from netlet.training.environment import describe_environment
+from netlet.training.norm_statistics import BatchNormUpdate
 from netlet.training.rng import RandomStreams
 from netlet.training.run_record import TrainingResult
-from netlet.training.schedules import learning_rate
+from netlet.training.schedules import augmentation_strengths, learning_rate
 from netlet.training.state import TrainingState, start_training
 from netlet.training.stretches import Stretches
 
@@ -63,6 +64,9 @@ class Trainer:
         self._callbacks, self._start = callbacks, start
         self._random = RandomStreams(plan.seed)
         self._augmentation = select_augmentation(data.train, plan.recipe)
+        self._batch_norm_update = BatchNormUpdate(
+            data.train, plan.recipe, self._random, plan.steps_per_epoch
+        )
         # Described now, since the source files may change during the training.
         self._environment = describe_environment(torch.device(plan.device))
         self._stretches = Stretches()
@@ -144,6 +148,7 @@ class Trainer:
         """Train for one epoch, evaluate the net and append both to the epochs."""
         start = time.perf_counter()
         progress, train_loss = yield from self._train_epoch(number, state, backend)
+        self._batch_norm_update.apply(state.average.net, number)
         trained = time.perf_counter()
         evaluation = self._evaluate(backend.evaluation_net(state.average.net))
         self._check_loss(evaluation.loss, f"the end of epoch {number}")
@@ -191,7 +196,13 @@ class Trainer:
     def _iterate_steps(self, number: int, begun: list[Step]) -> Iterator[Step]:
         """Yield the steps of an epoch, and note each in ``begun``."""
         recipe, steps = self._recipe, self._plan.steps_per_epoch
-        batches = iterate_epoch(self._data.train, recipe, self._random.data, self._augmentation)
+        batches = iterate_epoch(
+            self._data.train,
+            recipe,
+            self._random.data,
+            self._augmentation,
+            augmentation_strengths(recipe, number, steps),
+        )
         for which, (images, labels) in enumerate(batches, start=(number - 1) * steps):
             begun.append(Step(images, labels, learning_rate(recipe, which, steps), which))
             yield begun[-1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -89,7 +90,7 @@ def check_keys(values: Mapping[str, Any], known: Sequence[str], *place: str | in
         if key not in known:
             meant = _MEANT.get(key.lower())
             hint = f"did you mean {meant!r}? " if meant in known else did_you_mean(key, known)
-            if key in {field for field in Recipe().to_dict() if field != "name"}:
+            if key in {one.name for one in dataclasses.fields(Recipe)} - {"name", "about"}:
                 hint = f"write set = {{ {key} = ... }}; " if "set" in known else ""
                 hint = hint or f"write it under [vary], like {key} = [...]; "
             keys = ", ".join(known)

@@ -44,7 +44,7 @@ def change_recipe(recipe: Recipe, values: Mapping[str, Value]) -> dict[str, Any]
             changes[AUGMENT] = warps = _change_warps(warps, name, value)
         elif name != AUGMENT:
             changes[name] = None if (name, value) == ("dropout", "none") else value
-    changed = to_json_value(recipe.replace(**changes))
+    changed = to_json_value(dataclasses.asdict(recipe.replace(**changes)))  # defaults, too
     return {name: changed[name] for name in changes}
 
 

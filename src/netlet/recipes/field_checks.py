@@ -1,0 +1,67 @@
+"""Checks of the fields of recipes and warps, with messages that say what to give instead."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from netlet.errors import RecipeError
+
+
+def check_range(
+    value: object,
+    name: str,
+    low: float,
+    high: float,
+    *,
+    open_low: bool = False,
+    open_high: bool = False,
+) -> None:
+    """Check that a field is a number from ``low`` to ``high``; an open end is not allowed itself.
+
+    Raises:
+        RecipeError: It is not.
+    """
+    number = getattr(value, name)
+    if isinstance(number, bool) or not isinstance(number, int | float) or math.isnan(number):
+        raise RecipeError(f"{name}={number!r} is not a number; give one like 0.5")
+    if (
+        number < low
+        or number > high
+        or (open_low and number == low)
+        or (open_high and number == high)
+    ):
+        bounds = f"{'above' if open_low else 'at least'} {low:,.10g}"
+        if high != math.inf:
+            bounds += f" and {'below' if open_high else 'at most'} {high:,.10g}"
+        raise RecipeError(f"{name}={number!r} is out of range; give {bounds}")
+
+
+def check_float(value: object, name: str, low: float, high: float, **bounds: bool) -> None:
+    """Check a number, and store a whole one as a float: equal values have equal JSON."""
+    check_range(value, name, low, high, **bounds)
+    object.__setattr__(value, name, float(getattr(value, name)))
+
+
+def check_integer(value: object, name: str, low: float, high: float) -> None:
+    """Check that a field is a whole number from ``low`` to ``high``.
+
+    Raises:
+        RecipeError: It is not.
+    """
+    check_range(value, name, low, high)
+    if not isinstance(getattr(value, name), int):
+        raise RecipeError(f"{name}={getattr(value, name)!r} is not a whole number; give one like 5")
+
+
+def check_choice(value: object, name: str, choices: Any) -> None:
+    """Check that a field is one of the values of a ``Literal``.
+
+    Raises:
+        RecipeError: It is not.
+    """
+    given = getattr(value, name)
+    if given not in choices.__args__:
+        raise RecipeError(
+            f"{name}={given!r} is not known; choose one of {', '.join(choices.__args__)}"
+        )
