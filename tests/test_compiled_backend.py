@@ -21,6 +21,7 @@ from netlet.backends import select_augmentation
 from netlet.backends.cpu import CompilationError, CompiledStep, c_source, library
 from netlet.backends.cpu.build_program import read_program
 from netlet.backends.cpu.errors import NoCompilerError, UnsupportedNetError
+from netlet.backends.cpu.program_check import check_program
 from netlet.data import Dataset, iterate_epoch
 from netlet.errors import NetletWarning, TrainingError
 from netlet.nets import NETS
@@ -133,7 +134,8 @@ def net_of(name: str) -> tuple[nn.Module, tuple[int, int, int]]:
     net = make()
     for module in net.modules():
         if isinstance(module, nn.BatchNorm2d):  # values other than the initial 0 and 1
-            nn.init.uniform_(module.weight, -1, 1.5)
+            if module.weight is not None:
+                nn.init.uniform_(module.weight, -1, 1.5)
             nn.init.uniform_(module.bias, -0.5, 0.5)
             nn.init.uniform_(module.running_var, 0.5, 2)  # type: ignore[arg-type]
         if isinstance(module, nn.Dropout | nn.Dropout2d):
@@ -511,6 +513,14 @@ class Detaches(Branches):
 class KnowsTheBatchSize(Branches):
     def between(self, x: torch.Tensor) -> torch.Tensor:
         return x.view(2, 3, 1, 1)
+
+
+@pytest.mark.parametrize("lacks", ["weight", "bias"])
+def test_a_norm_may_lack_its_scale_or_its_bias(lacks: str) -> None:
+    norm = nn.BatchNorm2d(4)
+    setattr(norm, lacks, None)
+    head = (nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
+    check_program(nn.Sequential(nn.Conv2d(2, 4, 3), norm, *head), (2, 8, 8))
 
 
 class ChangesItsInput(Branches):

@@ -110,7 +110,8 @@ def find_families(node: Node, rank: int, *, over_images: bool) -> Membership:
         if over_images:
             return Membership(("InstanceNorm", ANY_NORM))
         dims = max(rank - 2, 1)
-        name = operation.weight.name if operation.weight else ""
+        own = operation.weight or operation.bias
+        name = own.name if own else ""
         return Membership(("BatchNorm", f"nn.BatchNorm{dims}d", ANY_NORM), weights=name)
     if isinstance(operation, Dropout):
         return _dropout(operation)

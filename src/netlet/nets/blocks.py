@@ -19,6 +19,27 @@ class Net(nn.Sequential):
         return logits.flatten(1)
 
 
+class UnscaledBatchNorm2d(nn.BatchNorm2d):
+    """Batch norm with a bias for each channel and without a scale.
+
+    Before a ReLU and a convolution the scale is redundant: a positive factor passes through the
+    ReLU, and the next weights can take it in.
+
+    Args:
+        channels: ``C``.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, affine=False)
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def reset_parameters(self) -> None:
+        """Set the running statistics and the bias to what they are at the beginning."""
+        super().reset_parameters()
+        if self.bias is not None:  # there is none yet while the base class is being built
+            nn.init.zeros_(self.bias)
+
+
 def full_map_kernel(h: int, w: int) -> int | tuple[int, int]:
     """Return the kernel size that covers a whole ``h x w`` feature map, one number if it is square.
 

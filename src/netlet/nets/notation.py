@@ -5,6 +5,7 @@
 - ``x16`` is the same with a 1x1 kernel.
 - ``d16`` is a depthwise convolution, a 1x1 convolution, then one batch norm and one ReLU.
 - ``m16`` is the same with batch norm and ReLU after each convolution, as in MobileNet.
+- ``b`` after any of these: batch norm has a bias and no scale.
 - ``P`` is a 2x2 max pooling.
 
 No convolution has a bias. A global average and a 1x1 convolution to the classes are added at the
@@ -20,16 +21,17 @@ from math import prod
 from torch import nn
 
 from netlet.errors import NetError
-from netlet.nets.blocks import MNIST_SHAPE, Net, pooled_logits
+from netlet.nets.blocks import MNIST_SHAPE, Net, UnscaledBatchNorm2d, pooled_logits
 from netlet.nets.registry import NetEntry
 
 _LAYER = re.compile(
     r"(?P<kind>[xdm]?)(?P<out>[1-9]\d{0,8})(?:k(?P<kernel>[1-9]\d?))?(?:s(?P<stride>[1-9]))?(?P<padded>p?)"
+    r"(?P<unscaled>b?)"
 )
 _MAX_LAYERS = 200
 _MAX_VALUES = 1 << 24  # of a feature map
 _MAX_WEIGHTS = 1 << 24  # of the kernels' pairs of channels
-_GRAMMAR = "a layer is 16, 16k5s2p, x16, d16p, m16 or P"
+_GRAMMAR = "a layer is 16, 16k5s2pb, x16, d16p, m16b or P"
 
 
 def is_notation(name: str) -> bool:
@@ -92,15 +94,16 @@ def _build_layer(word: str, size: tuple[int, ...]) -> nn.Module:
         return nn.MaxPool2d(2)
     channels, out = size[0], int(found["out"])
     kernel, stride, padding = _window(found)
+    norm = UnscaledBatchNorm2d if found["unscaled"] else nn.BatchNorm2d
     if found["kind"] in ("d", "m"):
         depthwise: nn.Module = nn.Conv2d(
             channels, channels, kernel, stride, padding, groups=channels, bias=False
         )
-        between = [nn.BatchNorm2d(channels), nn.ReLU()] if found["kind"] == "m" else []
+        between = [norm(channels), nn.ReLU()] if found["kind"] == "m" else []
         convolutions = [depthwise, *between, nn.Conv2d(channels, out, 1, bias=False)]
     else:
         convolutions = [nn.Conv2d(channels, out, kernel, stride, padding, bias=False)]
-    return nn.Sequential(*convolutions, nn.BatchNorm2d(out), nn.ReLU())
+    return nn.Sequential(*convolutions, norm(out), nn.ReLU())
 
 
 def _output_size(word: str, size: tuple[int, ...]) -> tuple[int, ...]:

@@ -13,7 +13,18 @@ from netlet.records.json_file import shorten
 # that of the window before, enlarged.
 _SINGLE_INPUT = frozenset(
     ("Conv2d", "MaxPool2d", "AvgPool2d", "AdaptiveAvgPool2d", "BatchNorm2d", "ReLU", "Dropout")
-) | frozenset(("Dropout2d", "Flatten", "Linear", "LogSoftmax", "relu", "reshape", "view"))
+) | frozenset(
+    (
+        "UnscaledBatchNorm2d",
+        "Dropout2d",
+        "Flatten",
+        "Linear",
+        "LogSoftmax",
+        "relu",
+        "reshape",
+        "view",
+    )
+)
 _OWN, _NEVER_RAN = " (its own)", " (never ran)"  # suffixes of kinds in a summary
 
 

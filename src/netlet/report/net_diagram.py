@@ -23,6 +23,7 @@ _ROW_HEIGHT = 2.4  # in widths of a stage
 _ABBREVIATIONS = {
     "BatchNorm2d": "BN",
     "BatchNorm1d": "BN",
+    "UnscaledBatchNorm2d": "BN",
     "GroupNorm": "GN",
     "LogSoftmax": "log-softmax",
     "Dropout": "dropout",

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from netlet.backends.cpu.program import Program, reference_logits
 from netlet.nets.copying import copy_net
@@ -19,22 +20,29 @@ def reinitialize(net: nn.Module) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         for module in twin.modules():
-            if callable(reset := getattr(module, "reset_parameters", None)):
+            if isinstance(module, _BatchNorm):
+                _reinitialize_norm(module)
+            elif callable(reset := getattr(module, "reset_parameters", None)):
                 reset()
             else:
                 for parameter in module.parameters(recurse=False):
                     nn.init.uniform_(parameter, -0.2, 0.2)
-            if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                if module.affine:
-                    nn.init.uniform_(module.weight, 0.5, 1.5)
-                    nn.init.uniform_(module.bias, -0.5, 0.5)
-                # Far from the statistics of a batch, so that a step moves them.
-                if module.running_mean is not None and module.running_var is not None:
-                    nn.init.uniform_(module.running_mean, 1.0, 2.0)
-                    nn.init.uniform_(module.running_var, 2.0, 4.0)
     for parameter in twin.parameters():
         parameter.grad = torch.zeros_like(parameter)
     return twin
+
+
+def _reinitialize_norm(norm: _BatchNorm) -> None:
+    """Give a norm new parameters and statistics; its scale and its bias may be there or not."""
+    norm.reset_running_stats()
+    if norm.weight is not None:
+        nn.init.uniform_(norm.weight, 0.5, 1.5)
+    if norm.bias is not None:
+        nn.init.uniform_(norm.bias, -0.5, 0.5)
+    # Far from the statistics of a batch, so that a step moves them.
+    if norm.running_mean is not None and norm.running_var is not None:
+        nn.init.uniform_(norm.running_mean, 1.0, 2.0)
+        nn.init.uniform_(norm.running_var, 2.0, 4.0)
 
 
 @torch.no_grad()

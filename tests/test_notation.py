@@ -1,0 +1,158 @@
+"""The options of nets in one line: structure, size, formula, training, exports, widths."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from helpers import Netlet, set_options
+from torch import nn
+from torch.nn import functional as F
+
+import netlet as package
+from netlet.analysis import cost, judge_cost
+from netlet.backends.cpu.program_check import check_program
+from netlet.budgets import Budget
+from netlet.experiments.search.fitting import Images, count_parameters, fill_budget
+from netlet.export import build_inference_graph, fold_graph, reference
+from netlet.nets import find_net
+from netlet.nets.blocks import UnscaledBatchNorm2d
+
+SHAPE = (2, 11, 10)
+# For each option a net of it, with its parameters counted by hand: convolutions, norms, head.
+LINES: dict[str, tuple[str, int]] = {
+    "norm without scale": ("4k5b P m6pb", 4 * 2 * 25 + 4 + (4 * 9 + 4) + (4 * 6 + 6) + 60),
+}
+
+
+def build(line: str, shape: tuple[int, int, int] = SHAPE) -> nn.Module:
+    """Return a net with statistics, scales and biases that are as different as after training."""
+    net = package.build(find_net(line).builder, 0, shape)
+    torch.manual_seed(1)
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.bias, -0.5, 0.5)
+            if module.weight is not None:
+                nn.init.uniform_(module.weight, 0.5, 1.5)
+    with torch.no_grad():
+        for _ in range(2):
+            net.train()(images(shape=shape))
+    return net
+
+
+def images(n: int = 12, shape: tuple[int, int, int] = SHAPE) -> torch.Tensor:
+    return torch.randn(n, *shape, generator=torch.Generator().manual_seed(n))
+
+
+def normalize(y: torch.Tensor, norm: nn.Module) -> torch.Tensor:
+    """Return batch norm by the batch's own statistics, as its formula has it."""
+    assert isinstance(norm, nn.BatchNorm2d)
+    mean, var = y.mean((0, 2, 3), keepdim=True), y.var((0, 2, 3), False, keepdim=True)
+    scale = 1 if norm.weight is None else norm.weight[:, None, None]
+    return (y - mean) / (var + norm.eps).sqrt() * scale + norm.bias[:, None, None]
+
+
+def classify(features: torch.Tensor, net: nn.Module) -> torch.Tensor:
+    """Return the logits of the mean of a map."""
+    weight: torch.Tensor = net.get_parameter("head.1.weight")
+    return features.mean((2, 3)) @ weight.flatten(1).T
+
+
+@pytest.mark.parametrize("what", LINES)
+def test_parameters_are_those_counted_by_hand(what: str) -> None:
+    line, parameters = LINES[what]
+    net = build(line)
+    assert sum(p.numel() for p in net.parameters()) == parameters
+    assert cost(net, SHAPE).parameters == parameters
+    assert net(images(3)).shape == (3, 10)
+
+
+@pytest.mark.parametrize("what", LINES)
+def test_compiled_training_computes_the_same(what: str) -> None:
+    # Compares losses, gradients, statistics and logits of the program and the net in PyTorch.
+    check_program(build(LINES[what][0]), SHAPE)
+
+
+@pytest.mark.parametrize("what", LINES)
+def test_the_exported_graph_computes_the_logits(what: str) -> None:
+    net = build(LINES[what][0]).eval()
+    mean, std = 0.1307, 0.3081
+    pixels = torch.randint(256, (20, *SHAPE), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected = net((pixels / 255 - mean) / std)
+    graph = build_inference_graph(net, SHAPE, mean, std)
+    for each in (graph, fold_graph(graph)):
+        found = reference.compute_logits(each, pixels.to(torch.uint8))
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("what", LINES)
+def test_copies_and_stored_weights_are_the_same_net(what: str) -> None:
+    line = LINES[what][0]
+    net = build(line).eval()
+    other = package.build(find_net(line).builder, 5, SHAPE)
+    other.load_state_dict(net.state_dict())
+    for twin in (copy.deepcopy(net), pickle.loads(pickle.dumps(net)), other):
+        assert torch.equal(twin.eval()(images()), net(images()))
+
+
+def test_a_norm_without_scale_adds_a_bias_only() -> None:
+    net = build("4b m3b")
+    norms = [module for module in net.modules() if isinstance(module, nn.BatchNorm2d)]
+    assert [type(norm) for norm in norms] == [UnscaledBatchNorm2d] * 3
+    assert [key for key in net.state_dict() if "1_4b.1" in key] == [
+        f"1_4b.1.{name}" for name in ("bias", "running_mean", "running_var", "num_batches_tracked")
+    ]
+    one, deep, wide, _ = (m.weight for m in net.modules() if isinstance(m, nn.Conv2d))
+    x = F.relu(normalize(F.conv2d(images(), one), norms[0]))
+    x = F.relu(normalize(F.conv2d(x, deep, groups=4), norms[1]))
+    x = F.relu(normalize(F.conv2d(x, wide), norms[2]))
+    torch.testing.assert_close(net(images()), classify(x, net), rtol=1e-4, atol=1e-5)
+    fresh = UnscaledBatchNorm2d(3)
+    nn.init.ones_(fresh.bias)
+    fresh.reset_parameters()
+    assert not fresh.bias.any()
+
+
+def test_a_norm_without_scale_is_batch_norm_for_a_budget() -> None:
+    budget = Budget(requires=("BatchNorm >= 3",))
+    assert judge_cost(cost(build("4b m3b"), SHAPE), budget).passed
+    assert not judge_cost(cost(build("4b d3b"), SHAPE), budget).passed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", LINES)
+def test_a_net_of_each_option_is_shown_checked_trained_and_exported(
+    what: str, netlet: Netlet, blobs_for_mnist: Path
+) -> None:
+    line = LINES[what][0]
+    code, out, _ = netlet("show", line)
+    assert (code, line in out) == (0, True)
+    Path("small.toml").write_text("params_below = 2_000\n")
+    assert netlet("check", line, "--budget", "small.toml")[0] == 0
+    words = ("train", line, "--recipe", "quick", "--budget", "small.toml", "--out", "run")
+    code, out, err = netlet(*words, *set_options(epochs=4, batch_size=20, backend="compiled"))
+    assert code == 0, err
+    record = json.loads(Path("run/run.json").read_text())
+    assert record["cost"]["parameters"] == count_parameters(line)
+    for to in (("onnx",), ("onnx", "--int8"), ("c",), ("c", "--int8"), ("page",)):
+        code, out, err = netlet("export", "run", "--to", *to, *(["--force"] if to[1:] else []))
+        assert (code, "predictions match PyTorch" in out or to[1:] != ()) == (0, True), err
+
+
+SHAPES = {"norm without scale": "1b P m1.5pb 2b"}
+
+
+@pytest.mark.parametrize("what", SHAPES)
+def test_widths_are_found_for_a_shape(what: str) -> None:
+    shape = SHAPES[what]
+    net = fill_budget(shape, Budget(params_below=900), Images())
+    assert 800 < count_parameters(net) < 900
+    words, ratios = net.split(), shape.split()
+    assert [word.lstrip("xdm0123456789.") for word in words] == [
+        word.lstrip("xdm0123456789.") for word in ratios
+    ]
