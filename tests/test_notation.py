@@ -17,15 +17,20 @@ import netlet as package
 from netlet.analysis import cost, judge_cost
 from netlet.backends.cpu.program_check import check_program
 from netlet.budgets import Budget
+from netlet.errors import NetError
 from netlet.experiments.search.fitting import Images, count_parameters, fill_budget
 from netlet.export import build_inference_graph, fold_graph, reference
 from netlet.nets import find_net
-from netlet.nets.blocks import UnscaledBatchNorm2d
+from netlet.nets.blocks import Repeated, UnscaledBatchNorm2d
 
 SHAPE = (2, 11, 10)
 # For each option a net of it, with its parameters counted by hand: convolutions, norms, head.
 LINES: dict[str, tuple[str, int]] = {
     "norm without scale": ("4k5b P m6pb", 4 * 2 * 25 + 4 + (4 * 9 + 4) + (4 * 6 + 6) + 60),
+    "convolutions used several times": (
+        "4 d4p*3 m4pb*2 P 6k2b*1",
+        4 * 2 * 9 + 8 + (36 + 16 + 3 * 8) + (36 + 16 + 2 * 2 * 4) + (6 * 4 * 4 + 6) + 60,
+    ),
 }
 
 
@@ -124,6 +129,45 @@ def test_a_norm_without_scale_is_batch_norm_for_a_budget() -> None:
     assert not judge_cost(cost(build("4b d3b"), SHAPE), budget).passed
 
 
+def test_repeated_convolutions_have_a_norm_for_each_use() -> None:
+    net = build("4 d4p*3 m4*2")
+    once, again, both = list(net)[:3]
+    assert isinstance(again, Repeated)
+    assert isinstance(both, Repeated)
+    deep, wide = (layer.weight for layer in again.convolutions[0])
+    x = F.relu(normalize(F.conv2d(images(), once[0].weight), once[1]))
+    for norm in again.norms:
+        x = F.conv2d(F.conv2d(x, deep, padding=1, groups=4), wide)
+        x = F.relu(normalize(x, norm))
+    (deep,), (wide,) = ([layer.weight for layer in group] for group in both.convolutions)
+    for i in (0, 2):
+        x = F.relu(normalize(F.conv2d(x, deep, groups=4), both.norms[i]))
+        x = F.relu(normalize(F.conv2d(x, wide), both.norms[i + 1]))
+    assert len(again.norms) == 3
+    assert len(both.norms) == 4
+    torch.testing.assert_close(net(images()), classify(x, net), rtol=1e-4, atol=1e-5)
+    # Each use has statistics of its own.
+    assert not torch.equal(again.norms[0].running_mean, again.norms[1].running_mean)
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        (
+            "4 d6*3",
+            r"layer 2 of '4 d6\*3', d6\*3, reads 4 channels and makes 6, .*; write d6 d6\*2",
+        ),
+        ("4 6p*2", "so that it cannot read what it makes; write 6p 6p"),
+        ("4 4k5*4", r"layer 2 of '4 4k5\*4', 4k5\*4, has an empty feature map; add padding"),
+        ("4 4*0", r"'4\*0' in '4 4\*0' is not a layer; a layer is 16, "),
+        ("4 4p*99 4p*99 4p*2", r"the notation 4 4p\*99 \.\.\. has 201 layers; write at most 200"),
+    ],
+)
+def test_what_cannot_be_built_is_reported(line: str, why: str) -> None:
+    with pytest.raises(NetError, match=why):
+        package.build(find_net(line).builder, 0, SHAPE)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("what", LINES)
 def test_a_net_of_each_option_is_shown_checked_trained_and_exported(
@@ -144,7 +188,10 @@ def test_a_net_of_each_option_is_shown_checked_trained_and_exported(
         assert (code, "predictions match PyTorch" in out or to[1:] != ()) == (0, True), err
 
 
-SHAPES = {"norm without scale": "1b P m1.5pb 2b"}
+SHAPES = {
+    "norm without scale": "1b P m1.5pb 2b",
+    "convolutions used several times": "1 d1.7 P d1.7p*4 2 2pb*2",
+}
 
 
 @pytest.mark.parametrize("what", SHAPES)
@@ -156,3 +203,14 @@ def test_widths_are_found_for_a_shape(what: str) -> None:
     assert [word.lstrip("xdm0123456789.") for word in words] == [
         word.lstrip("xdm0123456789.") for word in ratios
     ]
+
+
+def test_a_layer_that_is_used_again_is_as_wide_as_what_it_reads() -> None:
+    words = fill_budget("1 d1.7 P d1.7p*4 x3", Budget(params_below=1_500), Images()).split()
+    assert words[1][1:] == words[3].removesuffix("p*4")[1:]
+    with pytest.raises(
+        NetError, match=r"layer 4 of the shape '1 d1\.7 P d2p\*4', d2p\*4, .*; write d1\.7p\*4"
+    ):
+        fill_budget("1 d1.7 P d2p*4", Budget(params_below=1_500), Images())
+    with pytest.raises(NetError, match=r"'1\*2 P' has no width to choose; begin with a layer that"):
+        fill_budget("1*2 P", Budget(params_below=1_500), Images())

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable, Sequence
+
 import torch
 from torch import nn
 
@@ -38,6 +41,39 @@ class UnscaledBatchNorm2d(nn.BatchNorm2d):
         super().reset_parameters()
         if self.bias is not None:  # there is none yet while the base class is being built
             nn.init.zeros_(self.bias)
+
+
+class Repeated(nn.Module):
+    """Convolutions that are used several times, each time with batch norms of their own, and ReLU.
+
+    The maps of two uses have different statistics. With norms that are shared, too, nets are less
+    accurate (Zhang and Jung, "Recurrent convolution for compact and cost-adjustable neural
+    networks", 2019).
+
+    Args:
+        groups: The convolutions of one use, in groups that a norm and a ReLU follow. The first
+            reads as many channels as the last one makes.
+        norm: Makes the norm of so many channels.
+        uses: How often they are used.
+    """
+
+    def __init__(
+        self, groups: Sequence[Sequence[nn.Conv2d]], norm: Callable[[int], nn.Module], uses: int
+    ) -> None:
+        super().__init__()
+        self.convolutions = nn.ModuleList(nn.Sequential(*group) for group in groups)
+        # In the order in which they run.
+        self.norms = nn.ModuleList(
+            norm(group[-1].out_channels) for _ in range(uses) for group in groups
+        )
+        self.relu = nn.ReLU()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map ``N C H W`` to a map of as many channels."""
+        in_order = itertools.cycle(self.convolutions)
+        for convolution, norm in zip(in_order, self.norms, strict=False):
+            x = self.relu(norm(convolution(x)))
+        return x
 
 
 def full_map_kernel(h: int, w: int) -> int | tuple[int, int]:

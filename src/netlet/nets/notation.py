@@ -6,6 +6,7 @@
 - ``d16`` is a depthwise convolution, a 1x1 convolution, then one batch norm and one ReLU.
 - ``m16`` is the same with batch norm and ReLU after each convolution, as in MobileNet.
 - ``b`` after any of these: batch norm has a bias and no scale.
+- ``*4`` after that: the convolutions are used four times, each time with norms of their own.
 - ``P`` is a 2x2 max pooling.
 
 No convolution has a bias. A global average and a 1x1 convolution to the classes are added at the
@@ -16,22 +17,83 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import prod
 
 from torch import nn
 
 from netlet.errors import NetError
-from netlet.nets.blocks import MNIST_SHAPE, Net, UnscaledBatchNorm2d, pooled_logits
+from netlet.nets.blocks import (
+    MNIST_SHAPE,
+    Net,
+    Repeated,
+    UnscaledBatchNorm2d,
+    pooled_logits,
+)
 from netlet.nets.registry import NetEntry
+
+Size = tuple[int, int, int]  # C H W
 
 _LAYER = re.compile(
     r"(?P<kind>[xdm]?)(?P<out>[1-9]\d{0,8})(?:k(?P<kernel>[1-9]\d?))?(?:s(?P<stride>[1-9]))?(?P<padded>p?)"
-    r"(?P<unscaled>b?)"
+    r"(?P<unscaled>b?)(?:\*(?P<uses>[1-9]\d?))?"
 )
 _MAX_LAYERS = 200
 _MAX_VALUES = 1 << 24  # of a feature map
 _MAX_WEIGHTS = 1 << 24  # of the kernels' pairs of channels
-_GRAMMAR = "a layer is 16, 16k5s2pb, x16, d16p, m16b or P"
+_GRAMMAR = "a layer is 16, 16k5s2pb, x16, d16p*4, m16b or P"
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A word of the notation that is a layer with convolutions.
+
+    Attributes:
+        word: As it is written.
+        kind: Its letter; empty for a plain convolution.
+        out: The channels that its convolutions end in.
+        kernel: Rows and columns of the window.
+        stride: From one window to the next.
+        padding: On each side.
+        unscaled: Whether its norms have no scale.
+        uses: How often its convolutions are used.
+    """
+
+    word: str
+    kind: str
+    out: int
+    kernel: int
+    stride: int
+    padding: int
+    unscaled: bool
+    uses: int
+
+    def find_size(self, size: Size) -> Size:
+        """Return the size of the map that the layer makes of another."""
+        _, h, w = size
+        for _ in range(self.uses):
+            h, w = ((n + 2 * self.padding - self.kernel) // self.stride + 1 for n in (h, w))
+        return self.out, h, w
+
+    def build(self, channels: int) -> nn.Module:
+        """Build the layer for a map with so many channels."""
+        norm = UnscaledBatchNorm2d if self.unscaled else nn.BatchNorm2d
+        groups = self._list_convolutions(channels)
+        if self.uses > 1:
+            return Repeated(groups, norm, self.uses)
+        modules: list[nn.Module] = []
+        for group in groups:
+            modules += [*group, norm(group[-1].out_channels), nn.ReLU()]
+        return nn.Sequential(*modules)
+
+    def _list_convolutions(self, channels: int) -> list[list[nn.Conv2d]]:
+        """Return the convolutions, in groups that a norm follows."""
+        window = (self.kernel, self.stride, self.padding)
+        if self.kind not in ("d", "m"):
+            return [[nn.Conv2d(channels, self.out, *window, bias=False)]]
+        depthwise = nn.Conv2d(channels, channels, *window, groups=channels, bias=False)
+        pointwise = nn.Conv2d(channels, self.out, 1, bias=False)
+        return [[depthwise], [pointwise]] if self.kind == "m" else [[depthwise, pointwise]]
 
 
 def is_notation(name: str) -> bool:
@@ -40,84 +102,97 @@ def is_notation(name: str) -> bool:
     return len(words) > 1 and _LAYER.fullmatch(words[0]) is not None
 
 
+def parse_layer(word: str) -> Layer | None:
+    """Return a word as a layer; None if it is none with convolutions."""
+    found = _LAYER.fullmatch(word)
+    if not found:
+        return None
+    kernel = int(found["kernel"] or (1 if found["kind"] == "x" else 3))
+    return Layer(
+        word,
+        found["kind"],
+        int(found["out"]),
+        kernel,
+        int(found["stride"] or 1),
+        kernel // 2 if found["padded"] else 0,
+        bool(found["unscaled"]),
+        int(found["uses"] or 1),
+    )
+
+
 def parse_notation(notation: str) -> NetEntry:
     """Return the net for a line of notation.
 
     Raises:
-        NetError: A word is not a layer. The net's builder raises it if a feature map becomes empty
-            or the input is not an image.
+        NetError: A word is not a layer. The net's builder raises it if a feature map becomes empty,
+            a layer that is used several times changes the number of channels, or the input is not
+            an image.
     """
     words = notation.split()
-    if len(words) > _MAX_LAYERS:
+    layers = [_parse_word(word, notation) for word in words]
+    count = sum(layer.uses if layer else 1 for layer in layers)
+    if count > _MAX_LAYERS:
         raise NetError(
-            f"the notation {words[0]} {words[1]} ... has {len(words):,} layers; "
+            f"the notation {words[0]} {words[1]} ... has {count:,} layers; "
             f"write at most {_MAX_LAYERS}"
         )
-    for word in words:
-        if word != "P" and not _LAYER.fullmatch(word):
-            raise NetError(f"{word!r} in {notation!r} is not a layer; {_GRAMMAR}")
 
     def builder(classes: int = 10, shape: Sequence[int] = MNIST_SHAPE) -> nn.Module:
-        net, size, weights = Net(), tuple(shape), 0
-        if len(size) != 3:
-            found = ",".join(map(str, size))
+        if len(shape) != 3:
+            found = ",".join(map(str, shape))
             raise NetError(
                 f"{notation!r} takes images, found the shape {found};"
                 " give channels, height, width, like 1,28,28"
             )
-        for number, word in enumerate(words):
+        net, weights = Net(), 0
+        size: Size = (shape[0], shape[1], shape[2])
+        for number, (word, layer) in enumerate(zip(words, layers, strict=True), start=1):
             before = size
-            size = _output_size(word, size)
+            where = f"layer {number} of {notation!r}, {word},"
+            if layer is None:
+                size = (before[0], before[1] // 2, before[2] // 2)
+            else:
+                _check_uses(layer, before[0], where)
+                size = layer.find_size(before)
             weights += before[0] * size[0]
-            if min(size[1:]) < 1:
-                raise NetError(
-                    f"layer {number + 1} of {notation!r}, {word}, has an empty feature map; "
-                    "add padding or remove a pooling"
-                )
-            if prod(size) > _MAX_VALUES or weights > _MAX_WEIGHTS:
-                raise NetError(
-                    f"layer {number + 1} of {notation!r}, {word}, is too large for netlet, whose "
-                    "nets are tiny; give it fewer channels or the net a smaller image"
-                )
-            layer = _build_layer(word, before)
-            net.add_module(f"{number + 1}_{word}", layer)
+            _check_size(size, weights, where)
+            module = nn.MaxPool2d(2) if layer is None else layer.build(before[0])
+            net.add_module(f"{number}_{word}", module)
         net.add_module("head", pooled_logits(size[0], classes))
         return net
 
     return NetEntry(" ".join(words), builder, "notation", "built from notation")
 
 
-def _build_layer(word: str, size: tuple[int, ...]) -> nn.Module:
-    """Build the layer for a feature map ``C H W``."""
-    found = _LAYER.fullmatch(word)
-    if not found:
-        return nn.MaxPool2d(2)
-    channels, out = size[0], int(found["out"])
-    kernel, stride, padding = _window(found)
-    norm = UnscaledBatchNorm2d if found["unscaled"] else nn.BatchNorm2d
-    if found["kind"] in ("d", "m"):
-        depthwise: nn.Module = nn.Conv2d(
-            channels, channels, kernel, stride, padding, groups=channels, bias=False
+def _parse_word(word: str, notation: str) -> Layer | None:
+    """Return a word as a layer; None for ``P``.
+
+    Raises:
+        NetError: It is neither.
+    """
+    layer = parse_layer(word)
+    if layer is None and word != "P":
+        raise NetError(f"{word!r} in {notation!r} is not a layer; {_GRAMMAR}")
+    return layer
+
+
+def _check_uses(layer: Layer, channels: int, where: str) -> None:
+    """Check that a layer that is used several times reads as many channels as it makes."""
+    if layer.uses > 1 and layer.out != channels:
+        once = layer.word.partition("*")[0]
+        again = f"{once}*{layer.uses - 1}" if layer.uses > 2 else once
+        raise NetError(
+            f"{where} reads {channels} channels and makes {layer.out}, so that it cannot read "
+            f"what it makes; write {once} {again}"
         )
-        between = [norm(channels), nn.ReLU()] if found["kind"] == "m" else []
-        convolutions = [depthwise, *between, nn.Conv2d(channels, out, 1, bias=False)]
-    else:
-        convolutions = [nn.Conv2d(channels, out, kernel, stride, padding, bias=False)]
-    return nn.Sequential(*convolutions, norm(out), nn.ReLU())
 
 
-def _output_size(word: str, size: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the shape ``C H W`` that a layer makes of another."""
-    channels, h, w = size
-    found = _LAYER.fullmatch(word)
-    if not found:
-        return channels, h // 2, w // 2
-    kernel, stride, padding = _window(found)
-    h, w = ((side + 2 * padding - kernel) // stride + 1 for side in (h, w))
-    return int(found["out"]), h, w
-
-
-def _window(found: re.Match[str]) -> tuple[int, int, int]:
-    """Return the kernel size, stride and padding of a layer."""
-    kernel = int(found["kernel"] or (1 if found["kind"] == "x" else 3))
-    return kernel, int(found["stride"] or 1), kernel // 2 if found["padded"] else 0
+def _check_size(size: Size, weights: int, where: str) -> None:
+    """Check that a map is not empty, and that it and the weights so far are not too large."""
+    if min(size[1:]) < 1:
+        raise NetError(f"{where} has an empty feature map; add padding or remove a pooling")
+    if prod(size) > _MAX_VALUES or weights > _MAX_WEIGHTS:
+        raise NetError(
+            f"{where} is too large for netlet, whose nets are tiny; give it fewer channels or the "
+            "net a smaller image"
+        )

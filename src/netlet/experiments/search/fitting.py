@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,7 +14,7 @@ from netlet.analysis import cost
 from netlet.budgets import Budget
 from netlet.errors import NetError, SearchError
 from netlet.nets import build, find_net
-from netlet.nets.notation import parse_notation
+from netlet.nets.notation import Layer, parse_layer, parse_notation
 
 # Limits that a wider net comes closer to.
 SIZE_LIMITS = ("params_below", "macs_below", "weight_bytes_below", "activation_bytes_below")
@@ -71,7 +72,8 @@ def fill_budget(shape: str, budget: Budget, images: Images) -> str:
     """Return the widest net of a shape that a budget allows.
 
     All widths are scaled by the same factor. Then layers get one more channel each, from the last
-    to the first, as long as the net stays below the limits.
+    to the first, as long as the net stays below the limits. A layer that is used several times has
+    as many channels as it reads.
 
     Args:
         shape: A net in one line with ratios instead of widths: ``"1 1 P 1.5 1.75 2p 2p"``.
@@ -85,17 +87,15 @@ def fill_budget(shape: str, budget: Budget, images: Images) -> str:
         SearchError: The smallest net of the shape does not fit.
         NetError: The shape is no net, or its nets miss a rule of the budget.
     """
-    words = shape.split()
-    ratios = [
-        float(found[0]) if word != "P" and (found := _WIDTH.search(word)) else None
-        for word in words
-    ]
+    layers = _read_shape(shape)
+    ratios = [layer.ratio if layer.is_free else None for layer in layers]
+    if not any(ratios):
+        raise NetError(
+            f"the shape {shape!r} has no width to choose; begin with a layer that is used once"
+        )
 
     def write(widths: list[int | None]) -> str:
-        return " ".join(
-            word if width is None else _WIDTH.sub(str(width), word, count=1)
-            for word, width in zip(words, widths, strict=True)
-        )
+        return _write_net(layers, widths, images.shape[0])
 
     def scale(factor: float) -> list[int | None]:
         return [None if ratio is None else max(1, round(ratio * factor)) for ratio in ratios]
@@ -115,6 +115,68 @@ def fill_budget(shape: str, budget: Budget, images: Images) -> str:
     net = write(_widen_layers(fits, widest))
     check_net(net, budget, images)
     return net
+
+
+@dataclass(frozen=True)
+class _ShapeLayer:
+    """A word of a shape.
+
+    Attributes:
+        word: As it is written.
+        ratio: Its width, as a ratio; None if it has none, such as ``P``.
+        layer: It with a width of 1; None if it has no width.
+    """
+
+    word: str
+    ratio: float | None
+    layer: Layer | None
+
+    @property
+    def is_free(self) -> bool:
+        """Whether its width may be chosen: a layer that is used again makes what it reads."""
+        return self.layer is not None and self.layer.uses == 1
+
+
+def _read_shape(shape: str) -> list[_ShapeLayer]:
+    """Return the words of a shape.
+
+    Raises:
+        NetError: A layer that is used several times has another ratio than what it reads.
+    """
+    found, before = list[_ShapeLayer](), None
+    for number, word in enumerate(shape.split(), start=1):
+        ratio = _WIDTH.search(word)
+        layer = parse_layer(_WIDTH.sub("1", word, count=1)) if ratio else None
+        one = _ShapeLayer(word, float(ratio[0]) if ratio and layer else None, layer)
+        found.append(one)
+        if one.layer is None or one.ratio is None:
+            continue
+        if before is not None and not one.is_free and not math.isclose(one.ratio, before):
+            written = _WIDTH.sub(f"{before:g}", word, count=1)
+            raise NetError(
+                f"layer {number} of the shape {shape!r}, {word}, has to make as many channels as "
+                f"it reads, to be used {one.layer.uses} times; write {written}"
+            )
+        before = one.ratio
+    return found
+
+
+def _write_net(layers: Sequence[_ShapeLayer], widths: Sequence[int | None], channels: int) -> str:
+    """Return a net of a shape in one line.
+
+    Args:
+        layers: The words of the shape.
+        widths: The widths of the layers whose width may be chosen; None for all other words.
+        channels: Those of an image.
+    """
+    words = []
+    for one, width in zip(layers, widths, strict=True):
+        if one.layer is None:
+            words.append(one.word)
+            continue
+        channels = channels if width is None else width
+        words.append(_WIDTH.sub(str(channels), one.word, count=1))
+    return " ".join(words)
 
 
 def _widen(
