@@ -31,6 +31,7 @@ LINES: dict[str, tuple[str, int]] = {
         "4 d4p*3 m4pb*2 P 6k2b*1",
         4 * 2 * 9 + 8 + (36 + 16 + 3 * 8) + (36 + 16 + 2 * 2 * 4) + (6 * 4 * 4 + 6) + 60,
     ),
+    "CReLU": ("c3 P d6p c4k2s2b", 3 * 2 * 9 + 6 + (54 + 36 + 12) + (4 * 6 * 4 + 4) + 80),
 }
 
 
@@ -150,6 +151,15 @@ def test_repeated_convolutions_have_a_norm_for_each_use() -> None:
     assert not torch.equal(again.norms[0].running_mean, again.norms[1].running_mean)
 
 
+def test_crelu_is_the_relu_of_a_map_and_of_its_negative() -> None:
+    net = build("c3 4")
+    first, second = list(net)[:2]
+    y = normalize(F.conv2d(images(), first[0].weight), first[1])
+    x = torch.cat((F.relu(y), F.relu(-y)), 1)
+    x = F.relu(normalize(F.conv2d(x, second[0].weight), second[1]))
+    torch.testing.assert_close(net(images()), classify(x, net), rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("line", "why"),
     [
@@ -159,6 +169,7 @@ def test_repeated_convolutions_have_a_norm_for_each_use() -> None:
         ),
         ("4 6p*2", "so that it cannot read what it makes; write 6p 6p"),
         ("4 4k5*4", r"layer 2 of '4 4k5\*4', 4k5\*4, has an empty feature map; add padding"),
+        ("c2 c2*3", r"'c2\*3' in 'c2 c2\*3': a layer with CReLU is used once; write c2"),
         ("4 4*0", r"'4\*0' in '4 4\*0' is not a layer; a layer is 16, "),
         ("4 4p*99 4p*99 4p*2", r"the notation 4 4p\*99 \.\.\. has 201 layers; write at most 200"),
     ],
@@ -191,6 +202,7 @@ def test_a_net_of_each_option_is_shown_checked_trained_and_exported(
 SHAPES = {
     "norm without scale": "1b P m1.5pb 2b",
     "convolutions used several times": "1 d1.7 P d1.7p*4 2 2pb*2",
+    "CReLU": "c1 d2p*2 P 2.5 c1.5",
 }
 
 
@@ -200,8 +212,8 @@ def test_widths_are_found_for_a_shape(what: str) -> None:
     net = fill_budget(shape, Budget(params_below=900), Images())
     assert 800 < count_parameters(net) < 900
     words, ratios = net.split(), shape.split()
-    assert [word.lstrip("xdm0123456789.") for word in words] == [
-        word.lstrip("xdm0123456789.") for word in ratios
+    assert [word.lstrip("xdmc0123456789.") for word in words] == [
+        word.lstrip("xdmc0123456789.") for word in ratios
     ]
 
 

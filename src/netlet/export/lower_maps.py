@@ -14,6 +14,7 @@ from netlet.graph.operations import (
     AdaptivePooling,
     Arithmetic,
     Concatenation,
+    Elementwise,
     Padding,
     Pooling,
     PoolMode,
@@ -21,6 +22,9 @@ from netlet.graph.operations import (
     Reshape,
 )
 from netlet.text import format_shape
+
+# Element-wise functions that are a scale, by their names in the vocabulary.
+SCALES = {"neg": -1.0}
 
 
 @lowers(Pooling)
@@ -154,6 +158,14 @@ def _lower_arithmetic(builder: Builder, node: Node, operation: Arithmetic) -> Va
     if operation.constant_first:
         return builder.add_scale(value, factor * one, constant)
     return builder.add_scale(value, one, factor * constant)
+
+
+@lowers(Elementwise)
+def _lower_elementwise(builder: Builder, node: Node, operation: Elementwise) -> Value:
+    if operation.function not in SCALES:
+        builder.refuse_by_name()
+    scale = torch.tensor(SCALES[operation.function], dtype=torch.float64)
+    return builder.add_scale(builder.value(), scale, torch.zeros(()))
 
 
 def _lower_two_maps(builder: Builder, node: Node, operation: Arithmetic) -> Value:

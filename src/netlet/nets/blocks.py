@@ -43,6 +43,19 @@ class UnscaledBatchNorm2d(nn.BatchNorm2d):
             nn.init.zeros_(self.bias)
 
 
+class CReLU(nn.Module):
+    """The ReLU of a map and the ReLU of its negative, joined along the channels.
+
+    In first layers, filters are often found together with their negatives; so half of them do
+    (Shang and others, 2016). A bias before it moves both halves: they share one threshold, and
+    together keep all of a value, as in the paper.
+    """
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map ``N C H W`` to ``N 2C H W``."""
+        return torch.cat((x, -x), 1).relu()
+
+
 class Repeated(nn.Module):
     """Convolutions that are used several times, each time with batch norms of their own, and ReLU.
 

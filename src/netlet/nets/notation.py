@@ -5,6 +5,8 @@
 - ``x16`` is the same with a 1x1 kernel.
 - ``d16`` is a depthwise convolution, a 1x1 convolution, then one batch norm and one ReLU.
 - ``m16`` is the same with batch norm and ReLU after each convolution, as in MobileNet.
+- ``c8`` is a 3x3 convolution to 8 channels with batch norm; the ReLU of them and the ReLU of their
+  negatives are 16 channels (CReLU).
 - ``b`` after any of these: batch norm has a bias and no scale.
 - ``*4`` after that: the convolutions are used four times, each time with norms of their own.
 - ``P`` is a 2x2 max pooling.
@@ -19,12 +21,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
+from typing import TypeVar
 
 from torch import nn
 
 from netlet.errors import NetError
 from netlet.nets.blocks import (
     MNIST_SHAPE,
+    CReLU,
     Net,
     Repeated,
     UnscaledBatchNorm2d,
@@ -33,15 +37,16 @@ from netlet.nets.blocks import (
 from netlet.nets.registry import NetEntry
 
 Size = tuple[int, int, int]  # C H W
+_Number = TypeVar("_Number", int, float)
 
 _LAYER = re.compile(
-    r"(?P<kind>[xdm]?)(?P<out>[1-9]\d{0,8})(?:k(?P<kernel>[1-9]\d?))?(?:s(?P<stride>[1-9]))?(?P<padded>p?)"
+    r"(?P<kind>[xdmc]?)(?P<out>[1-9]\d{0,8})(?:k(?P<kernel>[1-9]\d?))?(?:s(?P<stride>[1-9]))?(?P<padded>p?)"
     r"(?P<unscaled>b?)(?:\*(?P<uses>[1-9]\d?))?"
 )
 _MAX_LAYERS = 200
 _MAX_VALUES = 1 << 24  # of a feature map
 _MAX_WEIGHTS = 1 << 24  # of the kernels' pairs of channels
-_GRAMMAR = "a layer is 16, 16k5s2pb, x16, d16p*4, m16b or P"
+_GRAMMAR = "a layer is 16, 16k5s2pb, x16, d16p*4, m16b, c8 or P"
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,15 @@ class Layer:
         _, h, w = size
         for _ in range(self.uses):
             h, w = ((n + 2 * self.padding - self.kernel) // self.stride + 1 for n in (h, w))
-        return self.out, h, w
+        return self.count_channels(self.out), h, w
+
+    def count_channels(self, out: _Number) -> _Number:
+        """Return the channels, or their ratio, of its output.
+
+        Args:
+            out: The channels that the convolutions of such a layer end in, or their ratio.
+        """
+        return 2 * out if self.kind == "c" else out
 
     def build(self, channels: int) -> nn.Module:
         """Build the layer for a map with so many channels."""
@@ -83,7 +96,8 @@ class Layer:
             return Repeated(groups, norm, self.uses)
         modules: list[nn.Module] = []
         for group in groups:
-            modules += [*group, norm(group[-1].out_channels), nn.ReLU()]
+            function = CReLU() if self.kind == "c" else nn.ReLU()
+            modules += [*group, norm(group[-1].out_channels), function]
         return nn.Sequential(*modules)
 
     def _list_convolutions(self, channels: int) -> list[list[nn.Conv2d]]:
@@ -173,6 +187,9 @@ def _parse_word(word: str, notation: str) -> Layer | None:
     layer = parse_layer(word)
     if layer is None and word != "P":
         raise NetError(f"{word!r} in {notation!r} is not a layer; {_GRAMMAR}")
+    if layer and layer.kind == "c" and layer.uses > 1:
+        once = word.partition("*")[0]
+        raise NetError(f"{word!r} in {notation!r}: a layer with CReLU is used once; write {once}")
     return layer
 
 

@@ -157,7 +157,7 @@ def _read_shape(shape: str) -> list[_ShapeLayer]:
                 f"layer {number} of the shape {shape!r}, {word}, has to make as many channels as "
                 f"it reads, to be used {one.layer.uses} times; write {written}"
             )
-        before = one.ratio
+        before = one.layer.count_channels(one.ratio)
     return found
 
 
@@ -174,8 +174,9 @@ def _write_net(layers: Sequence[_ShapeLayer], widths: Sequence[int | None], chan
         if one.layer is None:
             words.append(one.word)
             continue
-        channels = channels if width is None else width
-        words.append(_WIDTH.sub(str(channels), one.word, count=1))
+        out = channels if width is None else width
+        words.append(_WIDTH.sub(str(out), one.word, count=1))
+        channels = one.layer.count_channels(out)
     return " ".join(words)
 
 
