@@ -32,6 +32,10 @@ LINES: dict[str, tuple[str, int]] = {
         4 * 2 * 9 + 8 + (36 + 16 + 3 * 8) + (36 + 16 + 2 * 2 * 4) + (6 * 4 * 4 + 6) + 60,
     ),
     "CReLU": ("c3 P d6p c4k2s2b", 3 * 2 * 9 + 6 + (54 + 36 + 12) + (4 * 6 * 4 + 4) + 80),
+    "input joined to the output": (
+        "3 d4+ P 2p+ x5b*1 d5pb*2+",
+        (54 + 6) + (27 + 12 + 8) + (7 * 2 * 9 + 4) + (45 + 5) + (45 + 25 + 2 * 5) + 100,
+    ),
 }
 
 
@@ -160,6 +164,24 @@ def test_crelu_is_the_relu_of_a_map_and_of_its_negative() -> None:
     torch.testing.assert_close(net(images()), classify(x, net), rtol=1e-4, atol=1e-5)
 
 
+def test_an_input_is_joined_to_the_output_at_its_center() -> None:
+    net = build("3 4k4+ d7+ x2+")
+    first, second, third, fourth = list(net)[:4]
+    x = F.relu(normalize(F.conv2d(images(), first[0].weight), first[1]))  # 3 9 8
+    y = F.relu(normalize(F.conv2d(x, second.layer[0].weight), second.layer[1]))  # 4 6 5
+    x = torch.cat((x[:, :, 1:7, 1:6], y), 1)
+    y = F.conv2d(F.conv2d(x, third.layer[0].weight, groups=7), third.layer[1].weight)
+    y = F.relu(normalize(y, third.layer[2]))  # 7 4 3
+    x = torch.cat((x[:, :, 1:5, 1:4], y), 1)
+    y = F.relu(normalize(F.conv2d(x, fourth.layer[0].weight), fourth.layer[1]))
+    x = torch.cat((x, y), 1)
+    torch.testing.assert_close(net(images()), classify(x, net), rtol=1e-4, atol=1e-5)
+
+
+def test_the_mean_of_a_map_with_a_cropped_input_is_a_global_average() -> None:
+    assert judge_cost(cost(build("3 4+"), SHAPE), Budget(requires=("GAP",))).passed
+
+
 @pytest.mark.parametrize(
     ("line", "why"),
     [
@@ -170,6 +192,9 @@ def test_crelu_is_the_relu_of_a_map_and_of_its_negative() -> None:
         ("4 6p*2", "so that it cannot read what it makes; write 6p 6p"),
         ("4 4k5*4", r"layer 2 of '4 4k5\*4', 4k5\*4, has an empty feature map; add padding"),
         ("c2 c2*3", r"'c2\*3' in 'c2 c2\*3': a layer with CReLU is used once; write c2"),
+        ("4 6s2+", r"'6s2\+' in '4 6s2\+': a stride makes .*; drop the stride or the \+"),
+        ("4 6k4p+", r"padding makes .*; use an odd kernel size, like k5"),
+        ("4 6+*2", r"'6\+\*2' in '4 6\+\*2' is not a layer; a layer is 16, "),
         ("4 4*0", r"'4\*0' in '4 4\*0' is not a layer; a layer is 16, "),
         ("4 4p*99 4p*99 4p*2", r"the notation 4 4p\*99 \.\.\. has 201 layers; write at most 200"),
     ],
@@ -203,6 +228,7 @@ SHAPES = {
     "norm without scale": "1b P m1.5pb 2b",
     "convolutions used several times": "1 d1.7 P d1.7p*4 2 2pb*2",
     "CReLU": "c1 d2p*2 P 2.5 c1.5",
+    "input joined to the output": "1 d0.5+ P 1.5p*2+ 2",
 }
 
 
@@ -224,5 +250,8 @@ def test_a_layer_that_is_used_again_is_as_wide_as_what_it_reads() -> None:
         NetError, match=r"layer 4 of the shape '1 d1\.7 P d2p\*4', d2p\*4, .*; write d1\.7p\*4"
     ):
         fill_budget("1 d1.7 P d2p*4", Budget(params_below=1_500), Images())
+    # A dense connection adds the channels of its input.
+    words = fill_budget("1 d0.5+ P 1.5p*2+", Budget(params_below=900), Images()).split()
+    assert int(words[3].removesuffix("p*2+")) == int(words[0]) + int(words[1][1:-1])
     with pytest.raises(NetError, match=r"'1\*2 P' has no width to choose; begin with a layer that"):
         fill_budget("1*2 P", Budget(params_below=1_500), Images())

@@ -129,6 +129,8 @@ def follow(
     found = rule(operation, before, shapes[0], output)
     if len(inputs) > 1:
         found = _join(inputs, shapes, output) or found
+        if isinstance(operation, Concatenation) and found and not all(a.part for a in inputs):
+            found = replace(found, part="")  # as of a sum, one whole map is enough
     if found is None or tuple(map(_size, found.dims)) != output:
         return new
     return found

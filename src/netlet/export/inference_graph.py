@@ -91,7 +91,8 @@ class Convolution(Layer):
 class Pooling(Layer):
     """Max or mean pooling over a window; padding does not take part in the maximum or the sum.
 
-    With ``count_include_pad`` the sum is divided by the size of the whole window all the same.
+    With ``count_include_pad`` the sum is divided by the size of the whole window all the same. A
+    crop is the maximum of single elements; its negative padding leaves out rows and columns.
     """
 
     mode: Literal["max", "mean"]
@@ -102,8 +103,8 @@ class Pooling(Layer):
 
     @property
     def kind(self) -> str:
-        """``max pooling`` or ``mean pooling``."""
-        return f"{self.mode} pooling"
+        """``max pooling``, ``mean pooling`` or ``crop``."""
+        return "crop" if min(self.padding) < 0 else f"{self.mode} pooling"
 
 
 @dataclass(frozen=True)

@@ -157,5 +157,8 @@ def _windows(layer: Pooling, x: Integers) -> Integers:
 
 
 def _pad(x: Integers, padding: Padding, value: int) -> Integers:
-    top, left, bottom, right = padding
+    h, w = x.shape[2:]
+    cut = [max(0, -n) for n in padding]  # negative padding leaves out rows and columns
+    x = x[:, :, cut[0] : h - cut[2], cut[1] : w - cut[3]]
+    top, left, bottom, right = (max(0, n) for n in padding)
     return np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)), constant_values=value)

@@ -114,18 +114,29 @@ def _lower_reshape(builder: Builder, node: Node, operation: Reshape) -> Value:
 def _lower_padding(builder: Builder, node: Node, operation: Padding) -> Value:
     value = builder.padded_value()
     left, right, top, bottom = (*operation.sizes, 0, 0, 0, 0)[:4]
-    if (
-        operation.value
-        or min(operation.sizes) < 0
-        or any(operation.sizes[4:])
-        or len(value.dims) != 3
-    ):
+    if operation.value or any(operation.sizes[4:]) or len(value.dims) != 3:
         builder.refuse(
             "padding with anything but rows and columns of zeros", "F.pad(x, (1, 1, 1, 1))"
         )
-    before = value.padding
-    around = (top + before[0], left + before[1], bottom + before[2], right + before[3])
-    return builder.keep_map(padding=around)
+    builder.check_not_reshaped(value)
+    around = [b + n for b, n in zip(value.padding, (top, left, bottom, right), strict=True)]
+    number = value.number
+    if min(around) < 0:
+        number = _add_crop(builder, value, [min(0, n) for n in around]).number
+    top, left, bottom, right = (max(0, n) for n in around)
+    return Value(number, node.shape, (top, left, bottom, right))
+
+
+def _add_crop(builder: Builder, value: Value, edges: list[int]) -> Value:
+    """Add a layer that leaves out rows and columns: their numbers are the negative padding."""
+    top, left, bottom, right = edges
+    c, h, w = builder.shape_of(value)
+    shape = (c, h + top + bottom, w + left + right)
+    if min(shape) < 1:
+        builder.refuse("padding of a map of which nothing is left", "padding and no crop")
+    padding = (top, left, bottom, right)
+    layer = PoolingLayer(builder.node.name, (value.number,), shape, "max", (1, 1), padding=padding)
+    return builder.add(layer)
 
 
 @lowers(Concatenation)

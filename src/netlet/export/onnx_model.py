@@ -146,6 +146,9 @@ def _layer_nodes(layer: Layer) -> Iterator[_Node]:
         }
         yield _Node("Conv", attributes)
         yield from _clamp_nodes(layer.clamp)
+    elif layer.kind == "crop":
+        assert isinstance(layer, Pooling)
+        yield _crop_node(layer)
     elif isinstance(layer, Pooling):
         attributes = {
             "kernel_shape": layer.window,
@@ -167,6 +170,14 @@ def _layer_nodes(layer: Layer) -> Iterator[_Node]:
     else:
         assert isinstance(layer, Activation)
         yield from _activation_nodes(layer)
+
+
+def _crop_node(layer: Pooling) -> _Node:
+    """Return the slice of rows and columns."""
+    top, left = -layer.padding[0], -layer.padding[1]
+    _, h, w = layer.shape
+    numbers = {"starts": (top, left), "ends": (top + h, left + w), "axes": (2, 3)}
+    return _Node("Slice", {}, {name: np.array(v, np.int64) for name, v in numbers.items()})
 
 
 def _activation_nodes(layer: Activation) -> Iterator[_Node]:

@@ -108,7 +108,7 @@ def quantize_graph(graph: InferenceGraph, images: torch.Tensor) -> QuantizedGrap
     layers: list[QuantizedLayer] = []
     for number, layer in enumerate(graph.layers, start=1):
         inputs = [params[read] for read in layer.inputs]
-        output = inputs[0] if layer.kind == "max pooling" else _params_of_range(*ranges[number])
+        output = inputs[0] if _is_maximum(layer) else _params_of_range(*ranges[number])
         quantized, output = _quantize_layer(layer, inputs, output, number == last)
         params.append(output)
         layers.append(quantized)
@@ -222,6 +222,11 @@ def _measure_ranges(graph: InferenceGraph, images: torch.Tensor) -> list[tuple[f
         ]
     for index, layer in enumerate(graph.layers):
         # Values below the maximum of every window do not matter: the range is that of the output.
-        if layer.kind == "max pooling" and len(graph.readers(layer.inputs[0])) == 1:
+        if _is_maximum(layer) and len(graph.readers(layer.inputs[0])) == 1:
             ranges[layer.inputs[0]] = ranges[index + 1]
     return ranges
+
+
+def _is_maximum(layer: Layer) -> bool:
+    """Return whether a layer only chooses among values: a max pooling or a crop."""
+    return isinstance(layer, Pooling) and layer.mode == "max"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from netlet.errors import NetError
 
@@ -87,6 +88,29 @@ class Repeated(nn.Module):
         for convolution, norm in zip(in_order, self.norms, strict=False):
             x = self.relu(norm(convolution(x)))
         return x
+
+
+class JoinedInput(nn.Module):
+    """A layer whose input is joined to its output along the channels, as in DenseNet.
+
+    Of a map larger than the output, the center is taken.
+
+    Args:
+        layer: Maps ``N C H W`` to a map that is not higher or wider.
+    """
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map ``N C H W`` to ``C`` channels of the input and those of the layer."""
+        y = self.layer(x)
+        rows, columns = x.shape[2] - y.shape[2], x.shape[3] - y.shape[3]
+        if rows or columns:  # negative padding leaves them out
+            top, left = rows // 2, columns // 2
+            x = F.pad(x, (-left, left - columns, -top, top - rows))
+        return torch.cat((x, y), 1)
 
 
 def full_map_kernel(h: int, w: int) -> int | tuple[int, int]:

@@ -9,6 +9,8 @@
   negatives are 16 channels (CReLU).
 - ``b`` after any of these: batch norm has a bias and no scale.
 - ``*4`` after that: the convolutions are used four times, each time with norms of their own.
+- ``+`` after that: the layer's input is joined to its output along the channels; the center of it
+  if the output is smaller.
 - ``P`` is a 2x2 max pooling.
 
 No convolution has a bias. A global average and a 1x1 convolution to the classes are added at the
@@ -29,6 +31,7 @@ from netlet.errors import NetError
 from netlet.nets.blocks import (
     MNIST_SHAPE,
     CReLU,
+    JoinedInput,
     Net,
     Repeated,
     UnscaledBatchNorm2d,
@@ -41,12 +44,12 @@ _Number = TypeVar("_Number", int, float)
 
 _LAYER = re.compile(
     r"(?P<kind>[xdmc]?)(?P<out>[1-9]\d{0,8})(?:k(?P<kernel>[1-9]\d?))?(?:s(?P<stride>[1-9]))?(?P<padded>p?)"
-    r"(?P<unscaled>b?)(?:\*(?P<uses>[1-9]\d?))?"
+    r"(?P<unscaled>b?)(?:\*(?P<uses>[1-9]\d?))?(?P<joined>\+?)"
 )
 _MAX_LAYERS = 200
 _MAX_VALUES = 1 << 24  # of a feature map
 _MAX_WEIGHTS = 1 << 24  # of the kernels' pairs of channels
-_GRAMMAR = "a layer is 16, 16k5s2pb, x16, d16p*4, m16b, c8 or P"
+_GRAMMAR = "a layer is 16, 16k5s2pb, x16, d16p*4, m16b+, c8 or P"
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,7 @@ class Layer:
         padding: On each side.
         unscaled: Whether its norms have no scale.
         uses: How often its convolutions are used.
+        joined: Whether its input is joined to its output.
     """
 
     word: str
@@ -72,24 +76,31 @@ class Layer:
     padding: int
     unscaled: bool
     uses: int
+    joined: bool
 
     def find_size(self, size: Size) -> Size:
         """Return the size of the map that the layer makes of another."""
-        _, h, w = size
+        channels, h, w = size
         for _ in range(self.uses):
             h, w = ((n + 2 * self.padding - self.kernel) // self.stride + 1 for n in (h, w))
-        return self.count_channels(self.out), h, w
+        return self.count_channels(self.out, channels), h, w
 
-    def count_channels(self, out: _Number) -> _Number:
-        """Return the channels, or their ratio, of its output.
+    def count_channels(self, out: _Number, channels: _Number) -> _Number:
+        """Return the channels of its output, or their ratio.
 
         Args:
             out: The channels that the convolutions of such a layer end in, or their ratio.
+            channels: Those that it reads, or their ratio.
         """
-        return 2 * out if self.kind == "c" else out
+        made = 2 * out if self.kind == "c" else out
+        return made + channels if self.joined else made
 
     def build(self, channels: int) -> nn.Module:
         """Build the layer for a map with so many channels."""
+        layer = self._build_without_input(channels)
+        return JoinedInput(layer) if self.joined else layer
+
+    def _build_without_input(self, channels: int) -> nn.Module:
         norm = UnscaledBatchNorm2d if self.unscaled else nn.BatchNorm2d
         groups = self._list_convolutions(channels)
         if self.uses > 1:
@@ -131,6 +142,7 @@ def parse_layer(word: str) -> Layer | None:
         kernel // 2 if found["padded"] else 0,
         bool(found["unscaled"]),
         int(found["uses"] or 1),
+        bool(found["joined"]),
     )
 
 
@@ -187,10 +199,26 @@ def _parse_word(word: str, notation: str) -> Layer | None:
     layer = parse_layer(word)
     if layer is None and word != "P":
         raise NetError(f"{word!r} in {notation!r} is not a layer; {_GRAMMAR}")
-    if layer and layer.kind == "c" and layer.uses > 1:
-        once = word.partition("*")[0]
-        raise NetError(f"{word!r} in {notation!r}: a layer with CReLU is used once; write {once}")
+    if layer:
+        _check_options(layer, f"{word!r} in {notation!r}")
     return layer
+
+
+def _check_options(layer: Layer, where: str) -> None:
+    """Check that the options of a layer go together."""
+    if layer.kind == "c" and layer.uses > 1:
+        once = layer.word.partition("*")[0]
+        raise NetError(f"{where}: a layer with CReLU is used once; write {once}")
+    if layer.joined and layer.stride > 1:
+        raise NetError(
+            f"{where}: a stride makes the map smaller than the input that + joins to it; drop the "
+            "stride or the +"
+        )
+    if layer.joined and layer.padding and layer.kernel % 2 == 0:
+        raise NetError(
+            f"{where}: padding makes the map larger than the input that + joins to it; use an odd "
+            f"kernel size, like k{layer.kernel + 1}"
+        )
 
 
 def _check_uses(layer: Layer, channels: int, where: str) -> None:

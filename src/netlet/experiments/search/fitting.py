@@ -143,7 +143,8 @@ def _read_shape(shape: str) -> list[_ShapeLayer]:
     Raises:
         NetError: A layer that is used several times has another ratio than what it reads.
     """
-    found, before = list[_ShapeLayer](), None
+    found = list[_ShapeLayer]()
+    before: float | None = None  # the ratio of what the next layer reads; None if it has none
     for number, word in enumerate(shape.split(), start=1):
         ratio = _WIDTH.search(word)
         layer = parse_layer(_WIDTH.sub("1", word, count=1)) if ratio else None
@@ -157,7 +158,9 @@ def _read_shape(shape: str) -> list[_ShapeLayer]:
                 f"layer {number} of the shape {shape!r}, {word}, has to make as many channels as "
                 f"it reads, to be used {one.layer.uses} times; write {written}"
             )
-        before = one.layer.count_channels(one.ratio)
+        # The channels of an image are not in the ratio.
+        unknown = one.layer.joined and before is None
+        before = None if unknown else one.layer.count_channels(one.ratio, before or 0)
     return found
 
 
@@ -176,7 +179,7 @@ def _write_net(layers: Sequence[_ShapeLayer], widths: Sequence[int | None], chan
             continue
         out = channels if width is None else width
         words.append(_WIDTH.sub(str(out), one.word, count=1))
-        channels = one.layer.count_channels(out)
+        channels = one.layer.count_channels(out, channels)
     return " ".join(words)
 
 

@@ -45,6 +45,7 @@ function softmax(logits, temperature) {
 
 const OPERATIONS = {
   convolution,
+  crop: (layer, [x], [shape]) => pooling(layer, x, shape),
   "max pooling": (layer, [x], [shape]) => pooling(layer, x, shape),
   "mean pooling": (layer, [x], [shape]) => pooling(layer, x, shape),
   sum: (layer, [a, b]) => clampMap(layer.clamp, a.map((v, i) => v + b[Math.floor((i * b.length) / a.length)])),

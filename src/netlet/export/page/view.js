@@ -244,7 +244,7 @@ class Layer {
 
 function describeLayer({ kind, function: name, window, stride, groups, shape }) {
   if (kind === "activation") return name.replace("_", " ");
-  if (!window) return kind;
+  if (!window || kind === "crop") return kind;
   const steps = stride[0] === stride[1] ? stride[0] : times(...stride);
   const type = groups > 1 && groups === shape[0] ? "depthwise" : kind;
   return `${type} ${times(...window)}${groups && steps !== 1 ? `, stride ${steps}` : ""}`;
