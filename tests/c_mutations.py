@@ -623,6 +623,16 @@ _RESIDUAL = (
     ),
 )
 
+_TRANSPOSE = (
+    Mutation(
+        "places in another order",
+        "h * in_map.w + w] = to_elem(x[i]);",
+        "w * in_map.h + h] = to_elem(x[i]);",
+    ),
+    Mutation("gradient of one row of places", "m.lanes + h * in_map.w + w]);", "m.lanes + w]);"),
+    Mutation("gradient of other channels", "from_elem(g[(b * LANES + i) *", "from_elem(g[i *"),
+)
+
 _POOLING = (
     Mutation(
         "maximum of at least zero", "vec largest = (vec){0} - INFINITY;", "vec largest = (vec){0};"
@@ -736,6 +746,7 @@ STEP = {
     "Gated": _GATED,
     "Joined": _JOINED,
     "Residual": _RESIDUAL,
+    "Weighed": _TRANSPOSE,
     "Poolings": _POOLING,
     "Functions": _FUNCTIONS,
 }

@@ -117,6 +117,10 @@ EXAMPLES: dict[str, tuple[Callable[[], nn.Module], tuple[int, int, int]]] = {
         compiled_nets.JoinedRows,
         compiled_nets.SHAPES["JoinedRows"],
     ),
+    "places of a map with a weight each": (
+        compiled_nets.Weighed,
+        compiled_nets.SHAPES["Weighed"],
+    ),
     "a softmax of its own, and rarer activations": (
         lambda: nn.Sequential(
             *(nn.Conv2d(1, 9, 3), nn.Mish(), nn.Conv2d(9, 6, 1), nn.SELU()),

@@ -102,6 +102,22 @@ def test_a_node_says_operation_inputs_shape_weights_and_module() -> None:
     assert graph.needed() == [1, 2, 3, 4, 5, 6]
 
 
+def test_an_expanded_parameter_is_told_from_one_computed_from_it() -> None:
+    conv = nn.Conv2d(2, 2, 3, groups=2, bias=False)
+    conv.weight = nn.Parameter(torch.rand(1, 1, 8, 6))
+
+    def forward(net: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        expanded, scaled = conv.weight.expand(2, -1, -1, -1), conv.weight.expand(2, -1, -1, -1) * 1
+        return F.conv2d(F.conv2d(x, expanded, groups=2) + x, scaled, groups=2)
+
+    first, _, last = operations(graph_of(forward, conv))
+    assert isinstance(first, Convolution)
+    assert isinstance(last, Convolution)
+    assert (first.weight.name, first.weight.expanded) == ("", True)
+    assert first.weight.source == "layers.0.weight"
+    assert (last.weight.source, last.weight.expanded) == ("layers.0.weight", False)
+
+
 def test_a_dimension_swapped_with_itself_is_no_transpose() -> None:
     linear = nn.Linear(4, 4)
 

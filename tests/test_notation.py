@@ -15,6 +15,8 @@ from torch.nn import functional as F
 
 import netlet as package
 from netlet.analysis import cost, judge_cost
+from netlet.backends.cpu.build_program import read_program
+from netlet.backends.cpu.errors import UnsupportedNetError
 from netlet.backends.cpu.program_check import check_program
 from netlet.budgets import Budget
 from netlet.errors import NetError
@@ -36,6 +38,7 @@ LINES: dict[str, tuple[str, int]] = {
         "3 d4+ P 2p+ x5b*1 d5pb*2+",
         (54 + 6) + (27 + 12 + 8) + (7 * 2 * 9 + 4) + (45 + 5) + (45 + 25 + 2 * 5) + 100,
     ),
+    "weighted places": ("3s2b d19 W", (54 + 3) + (27 + 57 + 38) + 3 * 2 + 190),
 }
 
 
@@ -182,6 +185,29 @@ def test_the_mean_of_a_map_with_a_cropped_input_is_a_global_average() -> None:
     assert judge_cost(cost(build("3 4+"), SHAPE), Budget(requires=("GAP",))).passed
 
 
+def test_all_channels_share_the_weights_of_places() -> None:
+    net = build("3s2 4 W")
+    weight = net.get_parameter("head.0.weight")
+    assert weight.shape == (1, 1, 3, 2)
+    assert torch.equal(weight, torch.full_like(weight, 1 / 6))
+    average = build("3s2 4")
+    torch.testing.assert_close(net(images()), average(images()))
+    nn.init.normal_(weight)
+    x = nn.Sequential(*list(net)[:-1])(images())
+    logits = (x * weight).sum((2, 3)) @ net.get_parameter("head.1.weight").flatten(1).T
+    torch.testing.assert_close(net(images()), logits)
+    assert not judge_cost(cost(net, SHAPE), Budget(requires=("GAP",))).passed
+
+
+def test_weights_of_places_that_are_not_trained_are_not_compiled() -> None:
+    net = build("3s2 4 W")
+    weight = net.get_submodule("head.0").weight
+    del net.get_submodule("head.0").weight
+    net.get_submodule("head.0").register_buffer("weight", weight.detach())
+    with pytest.raises(UnsupportedNetError, match=r"head\.0 \(conv2d\) has weights that are not"):
+        read_program(net, SHAPE)
+
+
 @pytest.mark.parametrize(
     ("line", "why"),
     [
@@ -192,6 +218,7 @@ def test_the_mean_of_a_map_with_a_cropped_input_is_a_global_average() -> None:
         ("4 6p*2", "so that it cannot read what it makes; write 6p 6p"),
         ("4 4k5*4", r"layer 2 of '4 4k5\*4', 4k5\*4, has an empty feature map; add padding"),
         ("c2 c2*3", r"'c2\*3' in 'c2 c2\*3': a layer with CReLU is used once; write c2"),
+        ("4 W 6", r"'W' in '4 W 6' is not a layer; .*, and the last word may be W"),
         ("4 6s2+", r"'6s2\+' in '4 6s2\+': a stride makes .*; drop the stride or the \+"),
         ("4 6k4p+", r"padding makes .*; use an odd kernel size, like k5"),
         ("4 6+*2", r"'6\+\*2' in '4 6\+\*2' is not a layer; a layer is 16, "),
@@ -229,6 +256,7 @@ SHAPES = {
     "convolutions used several times": "1 d1.7 P d1.7p*4 2 2pb*2",
     "CReLU": "c1 d2p*2 P 2.5 c1.5",
     "input joined to the output": "1 d0.5+ P 1.5p*2+ 2",
+    "weighted places": "1 P m1.5p W",
 }
 
 

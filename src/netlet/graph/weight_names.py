@@ -26,6 +26,7 @@ class WeightNames:
         # id of a tensor that is computed from a registered one -> the name of the latter
         self._sources: dict[int, str] = {}
         self._transposed: dict[int, torch.Tensor] = {}  # by id of its transpose
+        self._expanded: set[int] = set()  # ids of registered tensors that are expanded
         self._kept: list[Any] = []  # keeps tensors alive, so that no id is used again
 
     def name_of(self, tensor: torch.Tensor) -> str:
@@ -43,16 +44,17 @@ class WeightNames:
             original = self._transposed.get(id(tensor))
             tensor = tensor.t() if original is None else original
         name, source = self.name_of(tensor), self._sources.get(id(tensor), "")
+        expanded = id(tensor) in self._expanded
         if not name:  # a constant that the net made itself and may write to later
             tensor = tensor.detach().clone()
         if type(tensor) not in (torch.Tensor, nn.Parameter):  # a class may lie about shapes
             tensor = tensor.as_subclass(torch.Tensor)
-        return Weight(name, tensor, "" if name else source)
+        return Weight(name, tensor, "" if name else source, expanded)
 
     def note_view(
         self, name: str, arguments: Mapping[str, Any], outputs: list[torch.Tensor]
     ) -> None:
-        """Remember that a tensor is a registered one, transposed or as it is.
+        """Remember that a tensor is a registered one, transposed, expanded or as it is.
 
         Args:
             name: The name of the operation.
@@ -64,6 +66,9 @@ class WeightNames:
             return
         if of.dim() == 2 and (name == "t" or (name == "transpose" and _swaps(arguments))):
             self._transposed[id(outputs[0])] = of
+            self._kept.append(outputs[0])
+        elif name == "expand" and id(of) in self._names:
+            self._expanded.add(id(outputs[0]))
             self._kept.append(outputs[0])
         elif name in ("alias", "detach") and id(of) in self._names:
             self._names[id(outputs[0])] = self._names[id(of)]

@@ -47,9 +47,9 @@ class UnscaledBatchNorm2d(nn.BatchNorm2d):
 class CReLU(nn.Module):
     """The ReLU of a map and the ReLU of its negative, joined along the channels.
 
-    In first layers, filters are often found together with their negatives; so half of them do
-    (Shang and others, 2016). A bias before it moves both halves: they share one threshold, and
-    together keep all of a value, as in the paper.
+    First layers often learn filters together with their negatives; with CReLU, half of the filters
+    are enough (Shang and others, 2016). A bias before it moves both halves: they share one
+    threshold, and together keep all of a value, as in the paper.
     """
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -113,6 +113,27 @@ class JoinedInput(nn.Module):
         return torch.cat((x, y), 1)
 
 
+class WeighedPlaces(nn.Module):
+    """The sum of all places of a map, each with a weight that all channels share.
+
+    At the beginning it is the mean. MobileFaceNet (Chen and others, 2018) has weights for each
+    channel instead.
+
+    Args:
+        h: The height of the map.
+        w: Its width.
+    """
+
+    def __init__(self, h: int, w: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.full((1, 1, h, w), 1 / (h * w)))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map ``N C H W`` to ``N C 1 1``."""
+        channels = x.shape[1]
+        return F.conv2d(x, self.weight.expand(channels, -1, -1, -1), groups=channels)
+
+
 def full_map_kernel(h: int, w: int) -> int | tuple[int, int]:
     """Return the kernel size that covers a whole ``h x w`` feature map, one number if it is square.
 
@@ -155,3 +176,11 @@ def pooled_logits(channels: int, classes: int) -> nn.Sequential:
     Maps ``N channels H W`` to ``N classes 1 1``.
     """
     return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(channels, classes, 1, bias=False))
+
+
+def weighed_logits(channels: int, h: int, w: int, classes: int) -> nn.Sequential:
+    """Build a head: a weighted sum of the places of a map, then a 1x1 convolution without bias.
+
+    Maps ``N channels h w`` to ``N classes 1 1``.
+    """
+    return nn.Sequential(WeighedPlaces(h, w), nn.Conv2d(channels, classes, 1, bias=False))

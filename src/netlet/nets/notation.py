@@ -14,7 +14,8 @@
 - ``P`` is a 2x2 max pooling.
 
 No convolution has a bias. A global average and a 1x1 convolution to the classes are added at the
-end.
+end. With ``W`` as the last word, a weighted sum takes the place of the average: a weight for each
+place of the map, shared by all channels.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from netlet.nets.blocks import (
     Repeated,
     UnscaledBatchNorm2d,
     pooled_logits,
+    weighed_logits,
 )
 from netlet.nets.registry import NetEntry
 
@@ -49,7 +51,7 @@ _LAYER = re.compile(
 _MAX_LAYERS = 200
 _MAX_VALUES = 1 << 24  # of a feature map
 _MAX_WEIGHTS = 1 << 24  # of the kernels' pairs of channels
-_GRAMMAR = "a layer is 16, 16k5s2pb, x16, d16p*4, m16b+, c8 or P"
+_GRAMMAR = "a layer is 16, 16k5s2pb, x16, d16p*4, m16b+, c8 or P, and the last word may be W"
 
 
 @dataclass(frozen=True)
@@ -155,6 +157,9 @@ def parse_notation(notation: str) -> NetEntry:
             an image.
     """
     words = notation.split()
+    weighed = words[-1] == "W"
+    if weighed:
+        words.pop()
     layers = [_parse_word(word, notation) for word in words]
     count = sum(layer.uses if layer else 1 for layer in layers)
     if count > _MAX_LAYERS:
@@ -184,10 +189,11 @@ def parse_notation(notation: str) -> NetEntry:
             _check_size(size, weights, where)
             module = nn.MaxPool2d(2) if layer is None else layer.build(before[0])
             net.add_module(f"{number}_{word}", module)
-        net.add_module("head", pooled_logits(size[0], classes))
+        head = weighed_logits(*size, classes) if weighed else pooled_logits(size[0], classes)
+        net.add_module("head", head)
         return net
 
-    return NetEntry(" ".join(words), builder, "notation", "built from notation")
+    return NetEntry(" ".join(notation.split()), builder, "notation", "built from notation")
 
 
 def _parse_word(word: str, notation: str) -> Layer | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+import torch
+
 from netlet.backends.cpu.lowering import Builder, Value, lowers
 from netlet.backends.cpu.parts import maps
 from netlet.backends.cpu.parts.base import IMAGE, MapShape, Tensors
@@ -11,6 +13,7 @@ from netlet.backends.cpu.parts.functions import FUNCTIONS
 from netlet.backends.cpu.parts.functions import Elementwise as FunctionPart
 from netlet.backends.cpu.parts.maps import Images, Pad
 from netlet.backends.cpu.parts.stage import Stage
+from netlet.backends.cpu.parts.transpose import Transpose
 from netlet.graph import Node
 from netlet.graph.operations import (
     Activation,
@@ -31,6 +34,8 @@ def _lower_convolution(builder: Builder, node: Node, operation: Convolution) -> 
     value = builder.value()
     if value.flat or len(value.dims) != 3:
         builder.refuse("reads a flattened map")
+    if operation.weight.expanded and _weighs_places(builder, operation, value):
+        return _lower_weighed_places(builder, operation)
     kernel = tuple(operation.weight.tensor.shape[2:])
     (down, right), (pad_h, pad_w) = operation.dilation, operation.padding
     window = ((kernel[0] - 1) * down + 1, (kernel[1] - 1) * right + 1)
@@ -53,6 +58,29 @@ def _lower_convolution(builder: Builder, node: Node, operation: Convolution) -> 
         shift=_unless_identity(value, value.shift),
     )
     return builder.result(stage)
+
+
+def _weighs_places(builder: Builder, operation: Convolution, value: Value) -> bool:
+    """Return whether a window covers the map, and all channels have the same weights."""
+    own, shape = builder.tensors.get(operation.weight.source), value.shape
+    window = (shape.h, shape.w)
+    if own is None or own.numel() != shape.h * shape.w or own.shape[-2:] != window:
+        return False
+    whole = operation.weight.tensor.shape == (shape.channels, 1, *window)
+    plain = operation.bias is None and not any(operation.padding)
+    return whole and plain and operation.groups == shape.channels
+
+
+def _lower_weighed_places(builder: Builder, operation: Convolution) -> Value:
+    """Lower such a convolution to one whose input channels are the places of the map."""
+    weight = builder.tensors[operation.weight.source]
+    if not isinstance(weight, torch.nn.Parameter):
+        builder.refuse("has weights that are not trained")
+    value = builder.map()
+    places = Transpose.of(value.part, value.shape)
+    sums = MapShape(1, value.shape.channels)
+    stage = Stage((builder.add(places),), sums, Tensors(weight), source=places.shape)
+    return builder.result(Transpose.of(builder.add(stage), sums))
 
 
 def _unless_identity(value: Value, numbers: tuple[float, ...]) -> tuple[float, ...] | None:

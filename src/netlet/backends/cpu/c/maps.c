@@ -130,6 +130,26 @@ INLINE void pad_backward(Map in_map, Map m, const elem *g, int top, int left, fl
     })
 }
 
+/* Channel c of place p becomes channel p of row c. */
+INLINE void transpose_forward(Map in_map, Map m, Input in, elem *v) {
+    FOR_MAP(in_map, {
+        const vec x = input_at(in, h, w, b);
+        for (int i = 0; i < LANES; i++)
+            if (b * LANES + i < in_map.channels)
+                v[(b * LANES + i) * m.lanes + h * in_map.w + w] = to_elem(x[i]);
+    })
+}
+
+INLINE void transpose_backward(Map in_map, Map m, const elem *g, float *dx) {
+    FOR_MAP(in_map, {
+        vec grad = {0};
+        for (int i = 0; i < LANES; i++)
+            if (b * LANES + i < in_map.channels)
+                grad[i] = from_elem(g[(b * LANES + i) * m.lanes + h * in_map.w + w]);
+        *(vec *)(dx + at) = grad;
+    })
+}
+
 /* Dropout of elements, or of whole channels. In evaluation mode nothing is dropped. */
 INLINE void draw_masks(uint16_t *masks, int vectors, uint64_t seed, float dropout, int image) {
     const uint32_t dropped = (uint32_t)(dropout * 4294967296.0);

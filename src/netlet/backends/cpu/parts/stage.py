@@ -198,6 +198,7 @@ class Stage(Part):
         else:
             top, left, bottom, right = self.padding
             padded = F.pad(x, (left, right, top, bottom))
+            weight = weight.reshape(len(weight), -1, *self.taps)
             product = F.conv2d(padded, weight, None, self.stride, 0, self.dilation, self.groups)
         # The gradient of the bias is summed before rounding.
         exact = step.rounded(product, gradient=True)
