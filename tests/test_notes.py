@@ -16,6 +16,7 @@ from torch import nn
 import netlet as package
 from netlet.analysis import check, summary
 from netlet.budgets import TWENTY_K, Budget
+from netlet.cli.check import verdict_to_dict
 from netlet.errors import NetError
 from netlet.nets import NETS, find_net
 
@@ -339,3 +340,32 @@ def test_training_names_no_file_of_netlet_or_pytorch(netlet: Netlet, blobs_for_m
     ]
     assert "note: the net ends in end (softmax); " in err
     assert ".py:" not in err.replace("slips.py:", "")
+
+
+def test_a_net_that_drops_the_batch_of_one_image_is_not_within_a_budget(netlet: Netlet) -> None:
+    verdict = check(slips.SqueezesTheBatch(), Budget(params_below=80_000))
+    result = verdict.results[-1]
+    assert (result.rule, result.limit, result.state) == (
+        *("output for one image", "exactly 1 row"),
+        "FAIL",
+    )
+    assert result.found == "0 rows: 10 instead of 1x10"
+    assert verdict.notes == ()  # the rule says it
+    code, out, _ = netlet("check", f"{SLIPS}:SqueezesTheBatch")
+    assert code == 1
+    remedy = "squeeze() also drops the batch of one image: use flatten(1)"
+    assert out.splitlines()[-1] == f"output for one image: {remedy}"
+    rule = verdict_to_dict(verdict)["rules"][-1]
+    assert (rule["strictness"], rule["limit"], rule["found"]) == ("exactly", 1, 0)
+    assert check(slips.Sound(), Budget(params_below=80_000)).state == "PASS"
+
+
+class TurnsTheBatch(slips.Sound):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        logits = super().forward(x)
+        return logits.T if len(x) == 1 else logits
+
+
+def test_an_output_that_only_looks_like_a_table_is_no_row_for_one_image() -> None:
+    verdict = check(TurnsTheBatch(), Budget(params_below=80_000))
+    assert verdict.results[-1].found == "0 rows: 10x1 instead of 1x10"

@@ -1,18 +1,20 @@
-"""Notes on slips that show only with one image, or only with many: both change what is scored."""
+"""Slips that show only with one image, or only with many: both change what is scored."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import nn
 
 from netlet.analysis.net_end import describe_node
+from netlet.budgets import ONE_IMAGE_REMEDY
 from netlet.graph import Graph
 from netlet.graph.operations import Dropout
 from netlet.nets.eval_mode import eval_mode
 from netlet.nets.isolation import Isolation
-from netlet.nets.outputs import SQUEEZE_REMEDY, extract_logits
+from netlet.nets.outputs import extract_logits
 from netlet.text import format_shape
 
 
@@ -30,26 +32,51 @@ def write_dropout_notes(graph: Graph) -> list[str]:
     ]
 
 
-def write_one_image_notes(net: nn.Module, images: torch.Tensor, output: torch.Tensor) -> list[str]:
-    """Return a note if a net's output has another number of dimensions for a single image.
+def find_one_image_output(
+    net: nn.Module, images: torch.Tensor, output: torch.Tensor
+) -> tuple[int, ...] | None:
+    """Return the shape of a net's output for a single image, if it is not that of a row.
 
     Args:
         net: The net, which is run in evaluation mode.
         images: A batch ``N C H W`` of more than one image.
         output: What the net returns for it.
+
+    Returns:
+        The shape; None if the output is ``1 K`` for one image, or no ``N K`` for several.
     """
     if output.dim() != 2 or len(output) != len(images):
-        return []
+        return None
     with eval_mode(net), torch.random.fork_rng(devices=[]), torch.no_grad():
         try:
             with Isolation(strict=True):
                 alone = extract_logits(net(images[:1]))
         except Exception:  # some nets run only on the batch that they were traced on
-            return []
-    expected = (1, output.shape[1])
-    if alone.dim() == 2 or math.prod(alone.shape) != math.prod(expected):
-        return []
-    return [
-        f"note: for a single image, the net returns {format_shape(alone.shape)} instead of "
-        f"{format_shape(expected)}, which training and scoring refuse; {SQUEEZE_REMEDY}"
-    ]
+            return None
+    shape, expected = tuple(alone.shape), (1, output.shape[1])
+    return shape if shape != expected and math.prod(shape) == math.prod(expected) else None
+
+
+def describe_one_image(shape: Sequence[int]) -> str:
+    """Return the note on a net that returns no row of logits for a single image.
+
+    Args:
+        shape: The shape of what it returns.
+    """
+    returned = format_shape(tuple(shape)) or "a number"
+    return (
+        f"note: for a single image, the net returns {returned} instead of "
+        f"{format_shape((1, math.prod(shape)))}, which training and scoring refuse; "
+        f"{ONE_IMAGE_REMEDY}"
+    )
+
+
+def drop_one_image_note(notes: Iterable[str], shape: Sequence[int] | None) -> tuple[str, ...]:
+    """Return notes without that on a single image, where a rule of a verdict says the same.
+
+    Args:
+        notes: The notes on a net.
+        shape: The shape of its output for a single image; None if that is a row.
+    """
+    said = None if shape is None else describe_one_image(shape)
+    return tuple(note for note in notes if note != said)

@@ -8,6 +8,7 @@ from math import prod
 
 from torch import nn
 
+from netlet.analysis.batch_slips import drop_one_image_note
 from netlet.analysis.net_end import write_class_notes
 from netlet.analysis.notes import write_notes
 from netlet.analysis.op_families import ACTIVATIONS
@@ -119,6 +120,7 @@ def cost_from_trace(traced: Trace, epochs: int | None = None) -> ModelCost:
             else {}
         ),
         epochs=epochs,
+        one_image=traced.one_image,
         structure=traced.describe,
     )
 
@@ -186,7 +188,8 @@ def judge_cost(
     """
     refuse_unknown_layers(budget, found.kinds)
     verdict = budget.judge(found, batch_size=batch_size)
-    return NotedVerdict(verdict.budget, verdict.results, verdict.withheld, tuple(notes))
+    kept = drop_one_image_note(notes, found.one_image)
+    return NotedVerdict(verdict.budget, verdict.results, verdict.withheld, kept)
 
 
 def refuse_unknown_layers(budget: Budget, in_net: Collection[str] = ()) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+from netlet.analysis.batch_slips import describe_one_image
 from netlet.analysis.ops import Op, Trace
 from netlet.nets.registered import list_parameters
 from netlet.text import count_noun
@@ -18,6 +19,7 @@ def write_notes(traced: Trace) -> list[str]:
         *_note_lazy_modules(traced),
         *_note_hidden_weights(traced),
         *traced.notes,
+        *_note_one_image(traced),
         *(f"note: {layer}: {text}" for layer, text in traced.warnings),
     ]
 
@@ -56,6 +58,11 @@ def _note_idle_modules(traced: Trace) -> Iterator[str]:
         it = "it" if len(without) == 1 else "them"
         left = count_noun(traced.parameters - sum(without), "parameter")
         yield f"note: without {it} the net would have {left}"
+
+
+def _note_one_image(traced: Trace) -> Iterator[str]:
+    if traced.one_image is not None:
+        yield describe_one_image(traced.one_image)
 
 
 def _note_lazy_modules(traced: Trace) -> Iterator[str]:

@@ -125,6 +125,7 @@ class Trace(Displayed):
             the output does not depend on the images.
         notes: Notes on slips in the net; ``write_notes`` adds all others.
         outputs: The number of logits; None if the net returns none.
+        one_image: The shape of its output for a single image; None if that is ``1 K``.
         idle: Modules that the net built and did not run.
         warnings: Those that PyTorch raised, each with the name of the layer that ran.
         describe: Returns what the net consists of, for the rules of a budget.
@@ -142,6 +143,7 @@ class Trace(Displayed):
     why_unknown: str = ""
     notes: tuple[str, ...] = ()
     outputs: int | None = None
+    one_image: tuple[int, ...] | None = None
     idle: tuple[IdleModule, ...] = ()
     warnings: tuple[tuple[str, str], ...] = ()
     describe: Callable[[], Structure] | None = None

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from netlet.analysis.batch_slips import write_dropout_notes, write_one_image_notes
+from netlet.analysis.batch_slips import find_one_image_output, write_dropout_notes
 from netlet.analysis.failures import describe_failure
 from netlet.analysis.field_rules import follow_fields
 from netlet.analysis.hidden_weights import HiddenWeights, find_hidden_weights
@@ -107,9 +107,9 @@ def _trace(net: nn.Module, shape: Sequence[int]) -> Trace:
             *write_left_out_notes(graph, effects),
             *_confirm_end_notes(graph, training),
             *write_dropout_notes(graph),
-            *write_one_image_notes(net, images, output),
         ),
         outputs=count_outputs(tuple(output.shape[1:])),
+        one_image=find_one_image_output(net, images, output),
         idle=find_idle_modules(net, execution.root, rows.unused, training),
         warnings=tuple((shown_name(run), text) for run, text in execution.warnings),
         # Only when a budget asks for it, and anew, since training may change the rates of dropout.

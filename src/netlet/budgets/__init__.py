@@ -1,7 +1,15 @@
 """Budgets: what a net may cost and must reach, and the verdict on it; plain values, no torch."""
 
 from netlet.budgets.budget import Budget, budget_from_json
-from netlet.budgets.measures import HIDDEN, ModelCost, Outcome, Score, cost_from_json, wilson
+from netlet.budgets.measures import (
+    HIDDEN,
+    ONE_IMAGE_REMEDY,
+    ModelCost,
+    Outcome,
+    Score,
+    cost_from_json,
+    wilson,
+)
 from netlet.budgets.named import (
     DOCUMENT_000,
     DOCUMENT_003,
@@ -28,6 +36,7 @@ __all__ = [
     "GENERAL_BUDGETS",
     "HIDDEN",
     "OLD_BUDGET_NAMES",
+    "ONE_IMAGE_REMEDY",
     "TEMPLATE",
     "TWENTY_K",
     "Budget",

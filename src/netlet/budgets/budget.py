@@ -20,6 +20,7 @@ from netlet.budgets.limit_checks import (
     check_below,
     check_hidden,
     check_kind,
+    check_one_image,
     format_margin,
 )
 from netlet.budgets.measures import ModelCost, Outcome, Score
@@ -240,6 +241,7 @@ class Budget(Displayed):
         groups: list[tuple[str, list[RuleResult]]] = [
             ("params_below", check_below("parameters", self.params_below, cost.parameters, cost)),
             ("params_below", check_hidden(cost)),
+            ("", check_one_image(cost)),
             (epochs, self._check_epochs(cost, outcome)),
             ("batch_size", check_batch_size(self.batch_size, batch_size)),
             (accuracy, self._check_accuracy(outcome)),

@@ -61,6 +61,9 @@ def wilson(share: float, images: float, confidence: float = 0.95) -> tuple[float
 # The resource under which ``ModelCost.spending`` lists weights that a net reads but has not
 # registered as parameters or buffers. A net that has any does not pass.
 HIDDEN = "weights outside the net"
+# The rule that a net misses which returns no row of logits for a single image.
+ONE_IMAGE = "output for one image"
+ONE_IMAGE_REMEDY = "squeeze() also drops the batch of one image: use flatten(1)"
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,8 @@ class ModelCost(Displayed):
         default_factory=dict
     )  # resource -> (layer, amount)
     epochs: int | None = None  # planned by the recipe, if there is one
+    # The shape of the output for a single image, if it is not the row 1 K that training needs.
+    one_image: tuple[int, ...] | None = None
     # What rules are judged by, or what finds it out; None: not known.
     structure: Structure | Callable[[], Structure] | None = field(
         default=None, repr=False, compare=False

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from netlet.budgets import Score
+from netlet.budgets import ONE_IMAGE_REMEDY, Score
 from netlet.data.batches import normalize
 from netlet.data.dataset import Split
 from netlet.display import Displayed
@@ -17,7 +17,7 @@ from netlet.errors import NetError
 from netlet.nets.device_errors import explain_device_errors
 from netlet.nets.eval_mode import eval_mode
 from netlet.nets.isolation import guard_net
-from netlet.nets.outputs import SQUEEZE_REMEDY, extract_logits
+from netlet.nets.outputs import extract_logits
 from netlet.nets.registered import find_device
 from netlet.recipes import Recipe
 from netlet.records import CalibrationBin, Mistake
@@ -70,7 +70,7 @@ def evaluate(
     """
     logits = compute_logits(net, split, recipe, on_progress)
     if logits.shape != (len(split), classes):
-        remedy = f"; {SQUEEZE_REMEDY}" if logits.shape == (classes,) and len(split) == 1 else ""
+        remedy = f"; {ONE_IMAGE_REMEDY}" if logits.shape == (classes,) and len(split) == 1 else ""
         raise NetError(
             f"the net returns {format_shape(logits.shape)} for {count_noun(len(split), 'image')} "
             f"of {classes} classes; it must return {len(split)}x{classes}{remedy}"

@@ -9,7 +9,6 @@ import torch
 
 from netlet.errors import NetError
 
-SQUEEZE_REMEDY = "squeeze() also drops the batch of one image: use flatten(1)"
 _KEYS = ("logits", "out", "output", "y", "scores")  # searched first in dicts
 
 

@@ -103,10 +103,14 @@ def make_run(
 
 
 def _cost_values(cost: ModelCost, budget: Budget | None) -> CostValues:
-    """Return a cost as records store it: with the net's structure if the budget judges it."""
+    """Return a cost as records store it: with the net's structure if the budget judges it.
+
+    A net that was trained returns a row for one image, so there is nothing to say of that.
+    """
     judged = budget is not None and bool(budget.rules())
     structure = cost.describe() if judged else None
     values = to_json_value(dataclasses.replace(cost, structure=structure))
+    del values["one_image"]
     if structure is None:
         del values["structure"]
     return cast("CostValues", values)
