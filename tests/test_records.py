@@ -66,7 +66,7 @@ def test_a_run_with_schema_1_is_read() -> None:
     assert run.verdict is not None
     assert [vars(rule) for rule in run.verdict.results] == [
         {key: value for key, value in rule.items() if key != "spenders"}
-        | {"largest_layers": tuple(rule["spenders"]), "remedy": "", "message": ""}
+        | {"largest_layers": tuple(rule["spenders"]), "remedy": "", "message": "", "words": ""}
         for rule in old["verdict"]["rulings"]
     ]
     assert run.verdict.state == old["verdict"]["state"]

@@ -658,3 +658,49 @@ def test_the_page_lists_the_families() -> None:
         words = ", ".join(f"`{word}`" for word in family.aliases) or "-"
         rows.append(f"| `{family.name}` | {family.meaning} | {words} |")
     assert table.splitlines()[2:] == rows
+
+
+@pytest.mark.parametrize(
+    ("words", "title"),
+    [
+        # Order, upper case and "layers" are the same words; the limit has a column of its own.
+        ("Dropout", "Dropout layers"),
+        ("at least 3 Conv2d", "Conv2d layers"),
+        ("Conv2d AT MOST 3", "Conv2d layers"),
+        ("GAP | Linear", "GAP | Linear"),
+        ("no bias", "bias"),
+        ("1x1 convolution", "1x1 convolution"),
+        (
+            "receptive field at least 20 before the last layer",
+            "receptive field before the last layer",
+        ),
+        (
+            "pooling at least 2 layers before the prediction",
+            "pooling before the prediction",
+        ),
+        ("BatchNorm after each convolution", "BatchNorm after each convolution"),
+        # All else reads as it is written.
+        ("GAP or FC", "GAP or FC"),
+        ("Conv2d >= 3", "Conv2d >= 3"),
+        ("at least two  1 x 1 convolutions", "at least two 1 x 1 convolutions"),
+        ("batch norm", "batch norm"),
+        (
+            "no activation/norm/dropout right before the prediction",
+            "no activation/norm/dropout right before the prediction",
+        ),
+        ("RF at least 20", "RF at least 20"),
+    ],
+)
+def test_a_verdict_has_the_words_of_the_budget(words: str, title: str) -> None:
+    verdict = judge_cost(_cost(mean_head, ()), Budget(requires=(words,)))
+    (result,) = verdict.results
+    assert result.title == title
+    assert str(verdict).splitlines()[3].startswith(f"{title}  ")
+    assert result.requirement == (result.words or f"{result.rule} {result.limit}")
+
+
+def test_what_is_forbidden_reads_as_the_budget_writes_it() -> None:
+    budget = Budget(forbids=("FC", "Conv2d", "dropout"))
+    verdict = judge_cost(_cost(mean_head, ()), budget)
+    assert [result.title for result in verdict.results] == ["FC", "Conv2d layers", "Dropout layers"]
+    assert "FC: fc" in verdict.footnotes()

@@ -27,6 +27,7 @@ from netlet.budgets.measures import ModelCost, Outcome, Score
 from netlet.budgets.messages import add_message, check_messages, check_text
 from netlet.budgets.rule_checks import check_rule
 from netlet.budgets.rules import Rule, forbid, is_layer_name, parse_rule, refuse_contradictions
+from netlet.budgets.selection import find_words
 from netlet.budgets.verdict import MAY_BE_MISSING, RuleResult, State, Verdict
 from netlet.display import Displayed
 from netlet.errors import BudgetError, did_you_mean, warn_of_but
@@ -271,7 +272,8 @@ class Budget(Displayed):
     def _check_layers(self, words: str, cost: ModelCost, *, required: bool) -> RuleResult:
         if cost.structure is None and is_layer_name(words):
             return check_kind(words, cost, required=required)
-        return check_rule(parse_rule(words) if required else forbid(words), cost)
+        rule = parse_rule(words) if required else forbid(words)
+        return dataclasses.replace(check_rule(rule, cost), words=find_words(rule, words))
 
     @property
     def target(self) -> Fraction | None:

@@ -62,6 +62,26 @@ def head_of(rule: Rule) -> tuple[str, str]:
     return f"{name} right before the prediction", "none"
 
 
+def find_words(rule: Rule, words: str) -> str:
+    """Return the words of a budget, if a result of the rule has others; else nothing.
+
+    Order, upper case and ``layers`` are no difference: ``at least 3 Conv2d`` and the rule ``Conv2d
+    layers`` with the limit ``at least 3`` say the same.
+
+    Args:
+        rule: The rule.
+        words: What the budget says, in ``requires`` or ``forbids``.
+    """
+    name, limit = head_of(rule)
+    kinds = name.removesuffix(" layers")
+    same = (name, kinds, f"{kinds} {limit}", f"no {kinds}")
+    return "" if _sort_words(words) in map(_sort_words, same) else " ".join(words.split())
+
+
+def _sort_words(text: str) -> list[str]:
+    return sorted(text.lower().split())
+
+
 def matches(term: Term, element: Element) -> bool:
     """Return whether an element is what a word of a rule means."""
     if term.kernel:

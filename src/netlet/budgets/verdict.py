@@ -25,9 +25,20 @@ class RuleResult(Displayed):
     margin: str
     state: State
     largest_layers: tuple[str, ...] = ()  # if it fails: the layers that cost most, largest first
-    # Records store these two only where there is something to say.
+    # Records store these three only where there is something to say.
     remedy: str = field(default="", metadata=MAY_BE_MISSING)  # if it fails: what would satisfy it
     message: str = field(default="", metadata=MAY_BE_MISSING)  # if not passed: what the budget says
+    words: str = field(default="", metadata=MAY_BE_MISSING)  # the budget's, if ``rule`` has others
+
+    @property
+    def title(self) -> str:
+        """The rule as people read it: in the words of the budget."""
+        return self.words or self.rule
+
+    @property
+    def requirement(self) -> str:
+        """What is asked for, in one line: ``Conv2d >= 3``, or ``parameters below 8,000``."""
+        return self.words or f"{self.rule} {self.limit}"
 
 
 def is_about_accuracy(result: RuleResult) -> bool:
@@ -74,7 +85,7 @@ class Verdict(Displayed):
 
     def to_table(self) -> Table:
         """Return a row for each rule."""
-        rows = [(r.rule, r.limit, r.found, r.margin, r.state) for r in self.results]
+        rows = [(r.title, r.limit, r.found, r.margin, r.state) for r in self.results]
         return Table(("rule", "limit", "found", "margin", "verdict"), rows, "lllll")
 
     def footnotes(self) -> list[str]:
@@ -104,11 +115,11 @@ def _explain(result: RuleResult) -> Iterator[str]:
     """Yield the lines below the table: what costs most, what would help, what the budget says."""
     if result.largest_layers:
         yield _name_largest_layers(result)
-    yield from (f"{result.rule}: {text}" for text in (result.remedy, result.message) if text)
+    yield from (f"{result.title}: {text}" for text in (result.remedy, result.message) if text)
 
 
 def _name_largest_layers(result: RuleResult) -> str:
     """Return the layers that cost most, like ``most parameters: layer 4 (Linear) 27,050``."""
     if result.limit == "none":  # a forbidden kind of layer
-        return f"{result.rule}: {', '.join(result.largest_layers)}"
+        return f"{result.title}: {', '.join(result.largest_layers)}"
     return f"most {result.rule}: {'; '.join(f'layer {layer}' for layer in result.largest_layers)}"

@@ -40,17 +40,17 @@ def student_page(examination: Examination, split: Split, *, figures: bool = True
     )
     if grade.rules:
         rows = [
-            [escape_markdown(cell) for cell in (r.rule, r.limit, r.found, r.margin, r.state)]
+            [escape_markdown(cell) for cell in (r.title, r.limit, r.found, r.margin, r.state)]
             for r in grade.rules
         ]
         draft.add("## Rules", markdown_table(("rule", "limit", "found", "margin", "verdict"), rows))
         largest = [
-            f"{escape_markdown(rule.rule)}: {escape_markdown('; '.join(rule.largest_layers))}"
+            f"{escape_markdown(rule.title)}: {escape_markdown('; '.join(rule.largest_layers))}"
             for rule in grade.rules
             if rule.largest_layers
         ]
         advice = [
-            escape_markdown(f"{rule.rule}: {text}")
+            escape_markdown(f"{rule.title}: {text}")
             for rule in grade.rules
             if (text := find_advice(rule))
         ]

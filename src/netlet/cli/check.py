@@ -165,7 +165,7 @@ def _check_several(checked: Sequence[Outcome[_Checked]], *, json: bool) -> NoRet
             verdict = outcome.value.verdict
             entries.append({"name": outcome.name, **verdict_to_dict(verdict)})
             missed = [r for r in verdict.results if r.state in ("FAIL", "UNKNOWN")]
-            text = "; ".join(f"{r.rule} {r.found} ({r.limit})" for r in missed)
+            text = "; ".join(f"{r.title} {r.found} ({r.limit})" for r in missed)
             parameters = format_count(outcome.value.parameters)
             row = (outcome.value.address, verdict.state, parameters, verdict.budget, text)
             rows.append(row)
@@ -244,6 +244,7 @@ def _rule_to_dict(rule: RuleResult) -> dict[str, Any]:
     strictness = strictness or rule.limit.split()[0]
     return {
         "rule": rule.rule,
+        "words": rule.words,
         "state": rule.state,
         "strictness": "at most" if strictness == "none" else strictness,
         "limit": 0 if strictness == "none" else _number(rule.limit),

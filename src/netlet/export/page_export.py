@@ -259,7 +259,7 @@ def _cost_rows(
         yield _cost_row(name, format_count(number), results.get(name))
     for rule, result in results.items():
         if rule.endswith(" layers"):
-            yield _cost_row(rule, result.found, result)
+            yield _cost_row(result.title, result.found, result)
     field = receptive_fields(model.graph)[-1]
     yield _cost_row(
         "receptive field", format_sizes([grid.extent for grid in field] if field else None)

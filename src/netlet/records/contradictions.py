@@ -204,7 +204,8 @@ def _contradictions_of_verdict(run: Run) -> Iterator[str]:
     rules = [rule.rule for rule in judged.results]
     yield from _differ("verdict.results", [r.rule for r in found.results], "the budget", rules)
     for mine, anew in zip(found.results, judged.results, strict=False):
-        for name in _RESULT_FIELDS:
+        # Earlier versions did not store the words of the budget.
+        for name in (*_RESULT_FIELDS, *(("words",) if mine.words else ())):
             both = [getattr(mine, name), getattr(anew, name)]
             if name in ("limit", "found"):  # version 0.1 wrote 99.4 %
                 both = [text.replace(" %", "%") for text in both]

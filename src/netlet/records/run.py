@@ -129,7 +129,7 @@ class Run(ExperimentConfig, Plotted):
         if self.verdict is not None:
             record["verdict"]["state"] = self.verdict.state
             for result in record["verdict"]["results"]:
-                for name in ("remedy", "message"):
+                for name in ("remedy", "message", "words"):
                     if not result[name]:
                         del result[name]
         return {"schema": record.pop("schema"), **record}

@@ -169,7 +169,7 @@ def _describe_target(study: Study) -> str:
     verdict = stats.study_verdict(study)
     if verdict is None:
         return "none"
-    rules = "; ".join(escape_markdown(f"{rule.rule} {rule.limit}") for rule in verdict.results)
+    rules = "; ".join(escape_markdown(rule.requirement) for rule in verdict.results)
     return f"{rules} (budget {inline_code(verdict.budget)})."
 
 

@@ -48,7 +48,7 @@ def verdict_table(study: Study) -> Table | None:
     verdict = stats.study_verdict(study)
     if verdict is None:
         return None
-    rows = [(Bold(r.state), r.rule, r.limit, r.found, r.margin) for r in verdict.results]
+    rows = [(Bold(r.state), r.title, r.limit, r.found, r.margin) for r in verdict.results]
     return Table(("verdict", "rule", "limit", "result", "margin"), rows, "lllll")
 
 

@@ -107,7 +107,7 @@ def _summarize_verdict(study: Study) -> list[str]:
         f"{format_seed_count(len(study.seeds))} pass; mean of the seeds: {verdict.state}"
     ]
     lines += [
-        f"missed: {rule.rule}: found {rule.found}, limit {rule.limit}"
+        f"missed: {rule.title}: found {rule.found}, limit {rule.limit}"
         for rule in verdict.results
         if rule.state in ("FAIL", "UNKNOWN")
     ]

@@ -62,7 +62,7 @@ def check_net(net: str, budget: Budget | None, images: Images, *, trust: bool = 
             assert budget is not None
             remedy = f"; {result.remedy}" if result.remedy else "; leave the net out, or raise it"
             raise NetError(
-                f"{net!r} misses the budget {budget.name}: {result.rule} {result.limit}, found "
+                f"{net!r} misses the budget {budget.name}: {result.requirement}, found "
                 f"{result.found}{remedy}"
             )
 
