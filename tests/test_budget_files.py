@@ -23,7 +23,7 @@ from netlet.budgets import (
     to_toml,
 )
 from netlet.budgets.class_file import ClassFile, read_class_file
-from netlet.errors import BudgetError
+from netlet.errors import BudgetError, RecordError
 from netlet.records import Run, to_json_value
 
 CLASS = """\
@@ -305,3 +305,49 @@ def test_the_table_of_grading_is_checked_without_grading(netlet: Netlet, tmp_pat
     assert "'point' is not a key of [grade]; did you mean 'points'?" in err
     write(tmp_path, "params_below = 8_000\n[grade]\npoints = 20\n")
     assert netlet("budget", str(file))[0] == 0
+
+
+def test_a_budget_shows_what_judges_and_how_a_class_is_graded(
+    netlet: Netlet, tmp_path: Path
+) -> None:
+    text = (
+        'judge = "val"\nparams_below = 8_000\n[messages]\nparams_below = "Use fewer."\n[grade]\n'
+        'net = "model.py:\u00c4"\npoints = 20\ntime_limit = 1_200\n'
+    )
+    file = write(tmp_path, text)
+    rows = [line.split() for line in netlet("budget", str(file))[1].splitlines()]
+    assert ["judge", "val"] in rows
+    assert ["params_below", "8,000", "Use", "fewer."] in rows
+    after = rows[rows.index(["[grade]", "value"]) + 2 :]
+    assert after == [["net", "model.py:\u00c4"], ["points", "20"], ["time_limit", "1,200"]]
+    document = json.loads(netlet("budget", str(file), "--json")[1])
+    assert document["judge"] == "val"
+    assert document["grade"] == {"net": "model.py:\u00c4", "points": 20, "time_limit": 1_200}
+    again = write(tmp_path, netlet("budget", str(file), "--toml")[1], "again.toml")
+    assert read_class_file(again) == read_class_file(file)
+    assert load_budget(again) == load_budget(file).replace(name="class")
+    plain = netlet("budget", "eight_k")[1]
+    assert ["judge", "test"] in [line.split() for line in plain.splitlines()]
+    assert "[grade]" not in plain
+    assert json.loads(netlet("budget", "eight_k", "--json")[1])["grade"] == {}
+
+
+def test_a_record_keeps_the_words_of_the_budget(tmp_path: Path) -> None:
+    file = write(tmp_path, 'requires = ["GAP or FC", "Dropout"]\n')
+    run = netlet_package.fit(
+        nn.Sequential(nn.Flatten(), nn.Linear(784, 10)),
+        netlet_package.data.make_scribble(train=40, test=20),
+        netlet_package.recipes.QUICK.replace(epochs=1, batch_size=20, backend="eager"),
+        budget=load_budget(file),
+    )
+    again = Run.from_json(run.to_json())  # judges anew, and compares
+    assert again.verdict == run.verdict
+    assert again.verdict is not None
+    assert [one.title for one in again.verdict.results] == ["GAP or FC", "Dropout layers"]
+    values = json.loads(run.to_json())
+    assert [one.get("words") for one in values["verdict"]["results"]] == ["GAP or FC", None]
+    values["verdict"]["results"][0]["words"] = "GAP"
+    with pytest.raises(RecordError, match=r"verdict on GAP \| Linear: words"):
+        Run.from_json(json.dumps(values))
+    del values["verdict"]["results"][0]["words"]  # as an earlier version wrote it
+    assert Run.from_json(json.dumps(values)).budget == run.budget

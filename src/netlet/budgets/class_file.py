@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from netlet.budgets.toml_file import quote_toml
 from netlet.errors import GradingError, did_you_mean
 from netlet.files import read_regular
 
@@ -40,6 +41,19 @@ class ClassFile:
     first_seed: int | None = None
     points: int | None = None
     time_limit: int | None = None
+
+    def given(self) -> dict[str, str | int]:
+        """Return the options that are set, by their names."""
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        return {name: value for name, value in values.items() if value is not None}
+
+    def to_toml(self) -> str:
+        """Return the table ``[grade]`` as :func:`read_class_file` reads it; empty if it is."""
+        lines = [
+            f"{name} = {quote_toml(value) if isinstance(value, str) else value}"
+            for name, value in self.given().items()
+        ]
+        return "\n".join(["", "[grade]", *lines, ""]) if lines else ""
 
     def fill_from(self, other: ClassFile) -> ClassFile:
         """Return the same, with what ``other`` says where this says nothing."""

@@ -241,21 +241,22 @@ def _find_line(text: str, message: str) -> int | None:
 
 def to_toml(budget: Budget) -> str:
     """Return a budget as the content of a TOML file, which :func:`load_budget` reads back."""
-    lines = [f"name = {_quote(budget.name)}"]
+    lines = [f"name = {quote_toml(budget.name)}"]
     texts = {"title": budget.title or budget.about, "dataset": budget.dataset}
-    lines += [f"{key} = {_quote(value)}" for key, value in texts.items() if value]
-    lines.append(f"judge = {_quote(budget.judged_on)}")
+    lines += [f"{key} = {quote_toml(value)}" for key, value in texts.items() if value]
+    lines.append(f"judge = {quote_toml(budget.judged_on)}")
     limits = ((key, getattr(budget, key)) for key in _LIMITS)
     lines += [f"{key} = {value:_}" for key, value in limits if value is not None]
     for key in _LISTS:
         if rules := getattr(budget, key):
-            lines += [f"{key} = [", *(f"    {_quote(rule)}," for rule in rules), "]"]
+            lines += [f"{key} = [", *(f"    {quote_toml(rule)}," for rule in rules), "]"]
     if messages := dict(budget.messages):
         lines += ["", "[messages]"]
-        lines += [f"{_quote(rule)} = {_quote(text)}" for rule, text in messages.items()]
+        lines += [f"{quote_toml(rule)} = {quote_toml(text)}" for rule, text in messages.items()]
     return "\n".join(lines) + "\n"
 
 
-def _quote(text: str) -> str:
+def quote_toml(text: str) -> str:
+    """Return a text as a string of TOML."""
     # The escapes of JSON are among those of TOML, except for characters beyond 16 bits.
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

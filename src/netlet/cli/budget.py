@@ -9,7 +9,7 @@ import typer
 
 from netlet import catalog
 from netlet.budgets import TEMPLATE, Budget, is_budget_file, to_toml
-from netlet.budgets.class_file import read_class_file
+from netlet.budgets.class_file import ClassFile, read_class_file
 from netlet.cli.listing import budget_row
 from netlet.cli.options import Json, budget_names
 from netlet.cli.results import print_json, print_result
@@ -51,30 +51,38 @@ def budget(
         )
     else:
         found = catalog.find_budget(name)
-        if is_budget_file(name):
-            read_class_file(Path(name))  # checks its table [grade]
+        options = read_class_file(Path(name)) if is_budget_file(name) else ClassFile()
         if json:
             texts = {"title": found.title, "messages": dict(found.messages)}
-            print_json("budget", budget_row(found) | texts)
+            more = {"judge": found.judged_on, "grade": options.given()}
+            print_json("budget", budget_row(found) | texts | more)
+        elif toml:
+            print_result((to_toml(found) + options.to_toml()).rstrip("\n"), lines=True)
         else:
-            text = to_toml(found).rstrip("\n") if toml else _describe(found)
-            print_result(text, lines=True)
+            print_result(_describe(found) + _describe_grading(options), lines=True)
 
 
 def _describe(found: Budget) -> str:
-    """Return a budget as its title and a table of limits, rules and messages."""
+    """Return a budget as its title and a table of limits, rules and messages, by their keys."""
     title = found.title or found.about
     head = f"{found.name}: {title}" if title else found.name
     messages = dict(found.messages)
-    rows = [
+    rows: list[tuple[str, str, str]] = [("judge", found.judged_on, "")]
+    rows += [
         (*_name_limit(key, value), messages.get(key, ""))
         for key, value in budget_row(found)["limits"].items()
-        if key not in ("requires", "forbids")
+        if key not in ("requires", "forbids", "judged_on")
     ]
     rows += [("forbidden", kind, messages.get(kind, "")) for kind in found.forbids]
     rows += [("required", rule, messages.get(rule, "")) for rule in found.requires]
     table = format_table(("limit", "value", "message"), rows)
     return f"{escape_controls(head)}\n{table}"
+
+
+def _describe_grading(options: ClassFile) -> str:
+    """Return the options of ``netlet grade`` as a table of their own; empty if none is set."""
+    rows = [_name_limit(key, value) for key, value in options.given().items()]
+    return f"\n\n{format_table(('[grade]', 'value'), rows)}" if rows else ""
 
 
 def _name_limit(key: str, value: object) -> tuple[str, str]:
