@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import pytest
 from helpers import Netlet
 
 from netlet.errors import NetError
-from netlet.nets import complete_address, find_net
+from netlet.experiments import find_experiment
+from netlet.nets import complete_address, explain_path, find_net
 
 HEAD = "import torch\nfrom torch import nn\n"
 ONE = """
@@ -238,3 +240,38 @@ def test_code_that_forgets_its_own_module_has_its_own_error(tmp_path: Path) -> N
     path.write_text(f"import sys\n{HEAD}class Net(nn.Flatten):\n{lines}")
     with pytest.raises(NetError, match="ValueError: mine"):
         find_net(f"{path}:Net")
+
+
+def test_a_submission_that_is_no_file_is_told_what_takes_it(
+    netlet: Netlet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "b b" / "src").mkdir(parents=True)
+    (tmp_path / "b b" / "src" / "model.py").write_text("x = 1")
+    with zipfile.ZipFile("erin.zip", "w") as archive:
+        archive.writestr("model.py", "x = 1")
+    (tmp_path / "b b" / ".venv").mkdir()
+    (tmp_path / "b b" / ".venv" / "a.py").write_text("x = 1")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "w.pt").write_bytes((tmp_path / "erin.zip").read_bytes())
+    for name, message in (
+        (
+            "b b",
+            "b b: is a folder, not a net; name one from 'netlet list', or b b/src/model.py:Name",
+        ),
+        ("b b", "; 'netlet grade 'b b' --single --budget NAME' takes all of it as a submission"),
+        (
+            "erin.zip",
+            "erin.zip: is a zip file, not a net; name one from 'netlet list', or file.py:",
+        ),
+        ("erin.zip", "'netlet grade erin.zip --single --budget NAME' takes all of it as a submis"),
+    ):
+        with pytest.raises(NetError) as raised:
+            find_experiment(name)
+        assert message in str(raised.value)
+        assert "\n" not in str(raised.value)
+    for name in ("./data", "./w.pt"):
+        assert "grade" not in str(explain_path(name))
+    code, out, err = netlet("check", "erin.zip")
+    assert (code, out) == (2, "")
+    assert err.startswith("netlet: erin.zip: is a zip file, not a net; ")

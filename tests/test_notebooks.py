@@ -669,3 +669,19 @@ def test_code_may_remove_what_finds_the_modules_of_its_cells(tmp_path: Path) -> 
             del sys.meta_path[0]
     finally:
         sys.meta_path[:] = before
+
+
+def test_several_classes_of_one_name_in_a_script_are_noted_too(tmp_path: Path) -> None:
+    net = "class Net(nn.Sequential):\n    def __init__(self):\n        super().__init__(nn.Conv2d(1, 10, {}))\n"
+    file = tmp_path / "nets.py"
+    file.write_text(f"from torch import nn\n{net.format(3)}\n\n{net.format(5)}")
+    note = (
+        r"'Net' is defined 2 times \(line 2, line 7\); the last one counts, Net\[1\] is the first"
+    )
+    with pytest.warns(NetletWarning, match=note):
+        assert find_net(f"{file}:Net").builder()[0].kernel_size == (5, 5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert find_net(f"{file}:Net[1]").builder()[0].kernel_size == (3, 3)
+        file.write_text("from torch import nn\nnet = nn.Flatten()\nnet = nn.ReLU()\n")
+        find_net(f"{file}:net")  # a variable is assigned anew in passing

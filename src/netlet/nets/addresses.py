@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 from pathlib import Path
 
 from netlet.errors import NetError
 from netlet.nets.definitions import (
+    Selection,
     describe_broken_cells,
     describe_content,
+    describe_definitions,
     describe_nets,
     note_definitions,
     select_net,
@@ -18,6 +21,9 @@ from netlet.nets.net_code import FILES, is_file_address
 from netlet.nets.net_names import list_nets
 from netlet.nets.script import list_definitions
 from netlet.nets.sources import read_source
+from netlet.text import quote_shell
+
+_FOLDERS_SEARCHED = 20  # for the code in a folder that is taken for a net
 
 
 def is_user_code(name: str) -> bool:
@@ -92,16 +98,42 @@ def find_defining_file(address: str) -> Path:
 
 
 def note_other_definitions(address: str) -> None:
-    """Warn if the name in an address has several definitions in a notebook; the last one counts.
+    """Warn if the name in an address has several definitions; the last one counts.
 
     Args:
         address: A complete one. No code is run.
     """
+    if selection := _select_quietly(address):
+        note_definitions(address, selection)
+
+
+def describe_other_definitions(address: str, shown: str) -> str:
+    """Return which of several definitions of a net counts; empty if there is only one.
+
+    Args:
+        address: A complete one. No code is run.
+        shown: How the text writes the address.
+    """
+    selection = _select_quietly(address)
+    return describe_definitions(shown, selection) if selection else ""
+
+
+def _select_quietly(address: str) -> Selection | None:
+    """Return the selection of a net in a file; None without one, of which loading says more."""
     place, _, name = address.rpartition(":")
     if is_file_address(place):
-        # Loading the net says what is wrong.
         with contextlib.suppress(NetError, OSError, SyntaxError, ValueError, RecursionError):
-            note_definitions(address, select_net(read_source(Path(place)), name))
+            return select_net(read_source(Path(place)), name)
+    return None
+
+
+def _find_code_inside(folder: str) -> str | None:
+    """Return the first Python file or notebook in a folder; None if there is none nearby."""
+    for place, folders, names in itertools.islice(os.walk(folder), _FOLDERS_SEARCHED):
+        folders[:] = sorted(one for one in folders if not one.startswith("."))
+        if found := sorted(name for name in names if name.endswith(FILES)):
+            return os.path.join(place, found[0])
+    return None
 
 
 def explain_path(name: str) -> str | None:
@@ -115,7 +147,16 @@ def explain_path(name: str) -> str | None:
     """
     if os.path.isdir(name) or os.path.isfile(name):
         kind = "folder" if os.path.isdir(name) else "file"
-        return f"{name}: is a {kind}, not a net; name one from 'netlet list', or file.py:Name"
+        where = "file.py:Name"
+        if code := _find_code_inside(name):
+            where = f"{code}:Name"
+        elif kind == "file" and name.lower().endswith(".zip"):  # weights are archives, too
+            kind = "zip file"
+        text = f"{name}: is a {kind}, not a net; name one from 'netlet list', or {where}"
+        if not code and kind != "zip file":
+            return text
+        grading = f"netlet grade {quote_shell(name)} --single --budget NAME"
+        return f"{text}; '{grading}' takes all of it as a submission"
     if "/" in name:
         return f"{name}: no such folder; 'netlet runs' lists your runs"
     return None

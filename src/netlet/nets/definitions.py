@@ -56,7 +56,8 @@ class Selection:
         name: The name of the net, without a number.
         tree: The statements, in their order.
         chosen: The definition of the net; None if a star import has it, or of a script.
-        definitions: All definitions of the name, of a file with cells.
+        definitions: All definitions of the name; of a script only if they are classes and
+            functions, since a variable is assigned anew in passing.
     """
 
     name: str
@@ -88,7 +89,7 @@ def select_net(source: Source, attribute: str) -> Selection:
         selected = select_statements(name, source.tree)
         if selected is None:
             raise NetError(f"no {name!r} in {source.path}; {describe_content(source)}")
-        return Selection(name, selected, None, ())
+        return Selection(name, selected, None, _keep_blocks(source, definitions))
     if not definitions:
         raise NetError(f"no {name!r} in {source.path}; {describe_content(source)}")
     if number is not None and not 1 <= number <= len(definitions):
@@ -139,17 +140,21 @@ def list_places(definitions: Sequence[Definition]) -> str:
     return ", ".join(map(str, definitions))
 
 
-def note_definitions(address: str, selection: Selection) -> None:
-    """Warn if a name without a number has several definitions in a file with cells."""
+def describe_definitions(address: str, selection: Selection) -> str:
+    """Return which of several definitions of a name counts; empty if there is one, or a number."""
     places, name = selection.definitions, selection.name
-    in_cells = any(place.cell.number or place.cell.file for place in places)
-    if len(places) > 1 and in_cells and split_number(address)[1] is None:
-        warnings.warn(
-            f"{address}: {name!r} is defined {len(places)} times ({list_places(places)}); the last "
-            f"one counts, {name}[1] is the first",
-            NetletWarning,
-            stacklevel=4,
-        )
+    if len(places) < 2 or split_number(address)[1] is not None:
+        return ""
+    return (
+        f"{address}: {name!r} is defined {len(places)} times ({list_places(places)}); the last one "
+        f"counts, {name}[1] is the first"
+    )
+
+
+def note_definitions(address: str, selection: Selection) -> None:
+    """Warn if a name without a number has several definitions."""
+    if text := describe_definitions(address, selection):
+        warnings.warn(text, NetletWarning, stacklevel=4)
 
 
 def find_broken_cell(source: Source, name: str) -> Cell | None:
@@ -172,6 +177,12 @@ def _find_definitions(source: Source, name: str) -> list[Definition]:
             found.append(Definition(cell, line, None))
     order = {id(cell): i for i, cell in enumerate(source.cells)}
     return sorted(found, key=lambda one: (order[id(one.cell)], one.line))
+
+
+def _keep_blocks(source: Source, definitions: Sequence[Definition]) -> Sequence[Definition]:
+    """Return definitions if all of them are classes and functions, else none."""
+    blocks = all(isinstance(source.body[one.statement or 0], _DEFINITIONS) for one in definitions)
+    return definitions if blocks else ()
 
 
 def _line_of(cell: Cell, name: str) -> int:
