@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from safetensors.torch import load
 
+from netlet.analysis.batch_slips import drop_one_image_note
+from netlet.budgets import ModelCost, RuleResult
 from netlet.classroom.grades import Grade, GradingSettings, check_claim, count_points
 from netlet.classroom.inside import CODE, COPIES, TRAIN
 from netlet.classroom.judging import judge_rules, make_curve, suspect, worst_state
@@ -32,6 +34,7 @@ _ANSWER_BYTES = 256 << 20
 _MOST_NOTES, _MOST_LETTERS = 50, 2_000  # of the notes that the code inside returns
 _NO_WEIGHTS = "no weights were handed in, so only the rules on the net are judged"
 _NO_EPOCHS = "the accuracy of each of the last epochs is known only with --retrain"
+_NOT_TRAINED = "was not retrained: training needs a net that returns a row for a single image"
 _NO_LOGITS = "its code returned no logits for some of the images; read it"
 
 
@@ -189,20 +192,17 @@ class Examiner:
     def _judge(self, case: Case, answer: SandboxAnswer) -> Examination:
         found = parse_analysis(answer.values["analysis"], case.name)
         address = str(answer.values["net"])[:200]
+        definitions = str(answer.values["definitions"])[:_MOST_LETTERS]
         check_counts(found.cost)
-        settings, recipe = self._settings, case.recipe
+        # Training refuses some nets, which are judged by their structure only.
+        trained = case.recipe is not None and found.cost.one_image is None
+        refused = case.recipe is not None and not trained
+        settings, recipe = self._settings, case.recipe if trained else None
         tensors = load(answer.payload)
-        results = self._score(case, answer, tensors)
+        results = _Results({}, 0, ()) if refused else self._score(case, answer, tensors)
         cost, recount = count_again(found.cost, _state_of(tensors, results.seed))
         evaluations = results.counted
-        rules = judge_rules(
-            dataclasses.replace(cost, epochs=recipe.epochs if recipe else case.claim.epochs),
-            settings.budget,
-            evaluations,
-            self._data.name,
-            complete=recipe is not None,
-            batch_size=recipe.batch_size if recipe else None,
-        )
+        rules = self._judge_rules(cost, case, recipe, evaluations)
         score = evaluations[-1].score if evaluations else None
         copies = [one.score for one in results.copies]
         suspicion = suspect(score, *copies) if score else ""
@@ -215,23 +215,41 @@ class Examiner:
             points=count_points(rules, settings.points, trusted=not suspicion),
             max_points=settings.points,
             net=address,
-            problem=suspicion or (_NO_WEIGHTS if missing else ""),
+            problem=suspicion or ((_NOT_TRAINED if refused else _NO_WEIGHTS) if missing else ""),
             rules=rules,
             parameters=cost.parameters,
             score=score,
             perturbed=copies[1] if score else None,
             seed_scores=seeds,
             claim=case.claim,
-            notes=(*recount, *self._notes(case, found)),
+            notes=(*([definitions] if definitions else []), *recount, *self._notes(case, found)),
+            definitions=definitions,
             summary=str(dataclasses.replace(found.summary, net=address))[:20_000],
             curve=make_curve(percents, evaluations) if recipe else None,
         )
         grade = grade.replace(notes=(*grade.notes, *check_claim(grade)))
         return Examination(grade, evaluations[-1] if evaluations else None)
 
+    def _judge_rules(
+        self,
+        cost: ModelCost,
+        case: Case,
+        recipe: Recipe | None,
+        evaluations: Sequence[Evaluation],
+    ) -> tuple[RuleResult, ...]:
+        return judge_rules(
+            dataclasses.replace(cost, epochs=recipe.epochs if recipe else case.claim.epochs),
+            self._settings.budget,
+            evaluations,
+            self._data.name,
+            complete=recipe is not None,
+            batch_size=recipe.batch_size if recipe else None,
+        )
+
     def _notes(self, case: Case, found: NetAnalysis) -> list[str]:
-        own = [note[:_MOST_LETTERS] for note in found.summary.notes[:_MOST_NOTES]]
-        notes = [*own, *describe_large_code(case.folder)]
+        own = drop_one_image_note(found.summary.notes, found.cost.one_image)
+        notes = [note[:_MOST_LETTERS] for note in own[:_MOST_NOTES]]
+        notes += describe_large_code(case.folder)
         if self._settings.budget.held_for_last and not case.recipe:
             notes.append(_NO_EPOCHS)
         return notes

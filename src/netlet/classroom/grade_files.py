@@ -55,13 +55,18 @@ def format_grades(grades: Sequence[Grade]) -> str:
 
 
 def explain_grade(grade: Grade) -> str:
-    """Return in one line why a submission does not pass, and what is not as claimed; else empty."""
+    """Return in one line why a submission does not pass, and what its teacher should know.
+
+    That is what is not as claimed, and which of several definitions of its net was graded; empty
+    if there is nothing to say.
+    """
     missed = [
-        ": ".join(filter(None, (f"{rule.rule}: {rule.found}, {rule.limit}", find_advice(rule))))
+        ": ".join(filter(None, (f"{rule.title}: {rule.found}, {rule.limit}", find_advice(rule))))
         for rule in grade.rules
         if rule.state not in ("PASS", "NOT YET")
     ]
-    return "; ".join([*([grade.problem] if grade.problem else []), *missed, *check_claim(grade)])
+    parts = [grade.problem, *missed, *check_claim(grade), grade.definitions]
+    return "; ".join(filter(None, parts))
 
 
 def find_advice(rule: RuleResult) -> str:
@@ -104,7 +109,7 @@ def _states(grade: Grade) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for rule in grade.rules:
-        title = f"{rule.rule} rule" if rule.rule in (*_TITLES, _REASON) else rule.rule
+        title = f"{rule.title} rule" if rule.title in (*_TITLES, _REASON) else rule.title
         found[title if title not in found else f"{title}, {rule.limit}"] = rule.state
     return found
 
@@ -170,7 +175,7 @@ def to_gradescope(grade: Grade) -> dict[str, Any]:
         met = rule.state == "PASS" and (trusted or not is_about_accuracy(rule))
         tests.append(
             {
-                "name": escape_controls(f"{rule.rule}: {rule.limit}"),
+                "name": escape_controls(f"{rule.title}: {rule.limit}"),
                 "score": share if met else 0,
                 "max_score": share,
                 "status": "passed" if met else "failed",

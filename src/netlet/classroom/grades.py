@@ -91,6 +91,7 @@ class Grade(Displayed):
         seed_scores: The score of each seed; empty if it was not retrained.
         claim: What the student claims.
         notes: Remarks on the net and on the claim, a sentence each.
+        definitions: Which of several definitions of the net counts; empty if there is only one.
         summary: The table of layers.
         curve: The accuracy after each epoch; None if it was not retrained.
         digest: The SHA-256 of the submission and the settings; empty if it is to be graded again.
@@ -111,6 +112,7 @@ class Grade(Displayed):
     seed_scores: tuple[Score, ...] = ()
     claim: Claim = field(default_factory=Claim)
     notes: tuple[str, ...] = ()
+    definitions: str = ""
     summary: str = ""
     curve: Curve | None = None
     digest: str = ""

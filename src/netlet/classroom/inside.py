@@ -26,9 +26,10 @@ from netlet.evaluation import compute_logits
 from netlet.experiments import find_experiment
 from netlet.experiments.sandbox import NetAnalysis, SameProcess, analysis_to_json
 from netlet.nets import build, complete_address, load_weights
-from netlet.nets.addresses import find_defining_file
+from netlet.nets.addresses import describe_other_definitions, find_defining_file
 from netlet.nets.copying import copy_net
 from netlet.nets.net_names import list_nets
+from netlet.nets.script import list_definitions
 from netlet.nets.sources import read_source
 from netlet.recipes import Recipe, recipe_from_json
 from netlet.records import Epoch
@@ -62,12 +63,16 @@ def examine(request: dict[str, Any], exchange: Exchange) -> tuple[dict[str, Any]
     classes = request["classes"]
     address, found = _find_net(folder, request["net"], shape, classes)
     entry = find_experiment(address).net
+    shown = os.path.relpath(address, folder)
     values: dict[str, Any] = {
-        "net": os.path.relpath(address, folder),
+        "net": shown,
         "analysis": analysis_to_json(found),
+        "definitions": describe_other_definitions(address, shown),
         "epochs": [],
     }
     nets: dict[int, list[nn.Module]] = {}
+    if request["recipe"] and found.cost.one_image is not None:  # training would refuse it
+        return values, save(_state(build(entry.builder, 0, shape, classes), 0))
     if request["recipe"]:
         recipe = recipe_from_json(request["recipe"])
         for seed in request["seeds"]:
@@ -159,13 +164,17 @@ def _find_net(
     """
     if pattern:
         address = _resolve(folder, pattern)
-        return address, SameProcess().analyze(address, shape, classes)
+        analysis = SameProcess().analyze(address, shape, classes)
+        if analysis.outputs != classes:
+            raise NetError(_describe_outputs(os.path.relpath(address, folder), analysis, classes))
+        return address, analysis
     if not _files(folder):
         raise NetError("has no Python file or notebook; ask for the code of the net")
-    problems: list[str] = []  # of files, and of nets with other outputs
+    problems: list[str] = []  # of files with other things, and of nets with other outputs
+    broken: list[str] = []  # of files without any
     failed: list[str] = []  # of nets that do not run
     found: dict[str, NetAnalysis] = {}
-    candidates = _candidates(folder, problems)
+    candidates = _candidates(folder, problems, broken)
     for address in candidates:
         try:
             analysis = SameProcess().analyze(address, shape, classes)
@@ -175,7 +184,7 @@ def _find_net(
         if analysis.outputs == classes:
             found[address] = analysis
         else:
-            problems.append(f"{address} returns {analysis.outputs} numbers, not {classes}")
+            problems.append(_describe_outputs(address, analysis, classes))
     if len(found) == 1:
         return next(iter(found.items()))
     if found:
@@ -184,11 +193,37 @@ def _find_net(
             f"has {len(found)} nets that return {classes} classes: {names}; name one with --net, "
             "or in claim.toml"
         )
-    if candidates and len(failed) == len(candidates):  # another name would not help
-        others = f" (nor does any of {len(failed) - 1} more)" if len(failed) > 1 else ""
-        raise NetError(f"has no net that runs: {failed[0]}{others}")
-    why = [*failed, *problems][0].replace(f"{folder}/", "")
-    raise NetError(f"has no net that returns {classes} classes ({why}); name it with --net")
+    raise _explain_no_net(folder, classes, failed, broken, problems)
+
+
+def _describe_outputs(net: str, found: NetAnalysis, classes: int) -> str:
+    outputs = "no logits" if found.outputs is None else f"{found.outputs} numbers"
+    return f"{net} returns {outputs}, not {classes}"
+
+
+def _explain_no_net(
+    folder: Path, classes: int, failed: list[str], broken: list[str], problems: list[str]
+) -> NetError:
+    """Return why a submission has no net, with the advice to name one only where that could help.
+
+    Args:
+        folder: The folder of the submission, which messages leave out.
+        classes: The number of classes.
+        failed: Why nets do not run: another name would not help.
+        broken: Why files are not Python, or define nothing.
+        problems: Of files that define something else, and of nets with other outputs.
+    """
+    reasons = [text.replace(f"{folder}/", "") for text in (*failed, *problems, *broken)]
+    if failed:
+        more = len(failed) - 1
+        others = f" (nor does any of {more} more)" if more else ""
+        return NetError(f"has no net that runs: {reasons[0]}{others}")
+    if problems:
+        return NetError(
+            f"has no net that returns {classes} classes ({reasons[0]}); name it with --net"
+        )
+    others = f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
+    return NetError(f"has no net: {reasons[0]}{others}")
 
 
 def _files(folder: Path) -> list[Path]:
@@ -213,19 +248,27 @@ def _resolve(folder: Path, pattern: str) -> str:
     return f"{matches[0]}:{name}" if name else complete_address(str(matches[0]))
 
 
-def _candidates(folder: Path, problems: list[str]) -> list[str]:
-    """Return the addresses of what may be the net; files that cannot be read are problems."""
+def _candidates(folder: Path, problems: list[str], broken: list[str]) -> list[str]:
+    """Return the addresses of what may be the net.
+
+    Args:
+        folder: The folder of the submission.
+        problems: Gets the reason for each file that defines something, but no net by its looks.
+        broken: Gets the reason for each file that is not Python or defines nothing.
+    """
     found: list[str] = []
     for file in _files(folder)[:_MAX_CANDIDATES]:
         try:
             found.append(complete_address(str(file)))
         except NetError as error:
-            names = []
+            names: list[str] = []
+            defined: list[str] = []
             with contextlib.suppress(NetError, SyntaxError, ValueError, RecursionError):
-                names = list_nets(read_source(file).tree)
+                tree = read_source(file).tree
+                names, defined = list_nets(tree), list_definitions(tree)
             found += [f"{file}:{name}" for name in names]
             if not names:
-                problems.append(str(error))
+                (problems if defined else broken).append(str(error))
     return _leave_out_copies(found)[:_MAX_CANDIDATES]
 
 

@@ -11,6 +11,7 @@ from netlet.budgets import ModelCost
 
 _MOST_STATISTICS = 4_096  # numbers in one tensor
 _LARGEST_COUNT = 1 << 53
+_MOST_DIMENSIONS = 64  # of a tensor
 
 
 def check_counts(cost: ModelCost) -> None:
@@ -22,6 +23,9 @@ def check_counts(cost: ModelCost) -> None:
     for count in (cost.parameters, cost.macs, cost.weight_bytes, cost.activation_bytes):
         if not 0 <= (count or 0) < _LARGEST_COUNT:
             raise ValueError(f"a count of {count}")
+    shape = cost.one_image or ()
+    if len(shape) > _MOST_DIMENSIONS or not all(0 < size < _LARGEST_COUNT for size in shape):
+        raise ValueError("a shape that is none")
 
 
 def count_again(cost: ModelCost, state: Mapping[str, torch.Tensor]) -> tuple[ModelCost, list[str]]:
