@@ -38,10 +38,12 @@ from netlet.report import (
     write,
     write_table,
 )
+from netlet.report.commands import budget_file_for
 from netlet.report.figures import new_figure
 from netlet.report.label_placement import Label, place_labels
 from netlet.report.mistakes import add_mistakes
 from netlet.report.page import Draft
+from netlet.report.study_page import _explain_command, summarize_cost
 from netlet.report.tables import (
     Bold,
     Code,
@@ -776,3 +778,49 @@ def test_a_named_augmentation_is_one_option_of_the_command() -> None:
     found = make_study(make_seed_result(3, 990), recipe=to_json_value(recipe), net="summit")
     words = shlex.split(command_for(found) or "")
     assert [word for word in words if "augment" in word] == ["augment=full"]
+
+
+def test_the_command_reads_a_budget_of_ones_own_from_the_file_beside_it(tmp_path: Path) -> None:
+    budget = budgets.Budget(
+        name="Class 6",
+        params_below=8_000,
+        requires=("GAP or FC",),
+        judged_on="val",
+        messages={"GAP or FC": "See \u201clecture 4\u201d;\n```\nuse <b>both</b>."},
+    )
+    found = make_study(make_seed_result(3, 990), budget=to_json_value(budget))
+    assert command_for(found) is None  # without the file, it would be of no use
+    file = budget_file_for(found)
+    assert file is not None
+    name, content = file
+    assert name == "Class_6.toml"
+    command = "netlet study swift --recipe quick --set epochs=2 --budget Class_6.toml"
+    assert (command_for(found, name) or "").startswith(command)
+    (tmp_path / name).write_text(content)
+    assert to_json_value(budgets.load_budget(tmp_path / name)) == found.budget
+    text = _explain_command(found)
+    assert text.startswith(f"```sh\n{command}")
+    assert "No command" not in text
+    (tmp_path / name).write_text(text.partition("```toml\n")[2].partition("\n```")[0])
+    assert to_json_value(budgets.load_budget(tmp_path / name)) == found.budget
+    html = Page("", text, {}, {}).html
+    assert "<b>" not in html
+    assert html.count("<pre") == 2
+    named = make_study(make_seed_result(0, 990), budget=BUDGET, net="swift")
+    assert budget_file_for(named) is None
+    assert "```toml" not in _explain_command(named)
+    recipe = recipes.PLAIN.replace(augment=(Warp(rotate_deg=3), Warp(shift_px=2)))
+    unknown = make_study(make_seed_result(0, 990), recipe=to_json_value(recipe))
+    assert _explain_command(unknown).startswith("No command expresses this recipe: it was made in")
+
+
+def test_the_sizes_of_parameters_and_weights_have_a_word_each() -> None:
+    found = make_study(make_seed_result(0, 990))
+    assert ", 0.0 KiB of parameters, peak activations" in summarize_cost(found)
+    more = dataclasses.replace(
+        found,
+        summary=found.summary | {"parameter_bytes": 57_242},
+        cost=found.cost | {"weight_bytes": 58_061},
+    )
+    text = summarize_cost(more)
+    assert ", 55.9 KiB of parameters (56.7 KiB with buffers), peak activations" in text

@@ -7,23 +7,31 @@ from collections.abc import Mapping
 from typing import Any
 
 from netlet import catalog, recipes
+from netlet.budgets import budget_from_json, to_toml
 from netlet.data import DATASET_NAMES
 from netlet.experiments import EXPERIMENTS
+from netlet.files import safe_name
 from netlet.nets import is_user_code
 from netlet.records import Study, to_json_value
 from netlet.text import quote_shell
 
 
-def command_for(study: Study) -> str | None:
+def command_for(study: Study, budget_file: str = "") -> str | None:
     """Return the command that reproduces a study.
 
     On the same processor and with the same versions it gives the same weights. A study whose name
     is no experiment of netlet's, such as a ladder's rung, is reproduced by its net, recipe and
     budget.
 
+    Args:
+        study: The study.
+        budget_file: The name of the file with a budget that does not come with netlet, of
+            :func:`budget_file_for`; empty if no such file is shown with the command.
+
     Returns:
         The command, one line for each range of consecutive seeds; None if no options express the
-        study: a recipe or budget made in Python, or training that started from given weights.
+        study: a recipe made in Python, a budget without a file, or training that started from
+        given weights.
     """
     if study.initial_weights_digest:
         return None
@@ -38,9 +46,9 @@ def command_for(study: Study) -> str | None:
         words += options
     if study.budget is not None and (known is None or study.budget != to_json_value(known.budget)):
         options = _list_budget_options(study.budget)
-        if options is None:
+        if options is None and not budget_file:
             return None
-        words += options
+        words += options or ["--budget", budget_file]
     if study.environment["threads"] != 1:
         words += ["--workers", "1", "--threads", str(study.environment["threads"])]
     if study.split == "val":
@@ -54,6 +62,21 @@ def command_for(study: Study) -> str | None:
         quote_shell(*words, "--first-seed", first, "--seeds", many)
         for first, many in _find_seed_ranges(study)
     )
+
+
+def budget_file_for(study: Study) -> tuple[str, str] | None:
+    """Return a TOML file with the budget of a study: its name and its content.
+
+    Returns:
+        The file; None if the budget comes with netlet, or if there is none.
+    """
+    known = EXPERIMENTS.get(study.name)
+    if study.budget is None or _list_budget_options(study.budget) is not None:
+        return None
+    if known is not None and study.budget == to_json_value(known.budget):
+        return None
+    budget = budget_from_json(study.budget)
+    return f"{safe_name(budget.name) or 'budget'}.toml", to_toml(budget)
 
 
 def _find_seed_ranges(study: Study) -> list[tuple[int, int]]:

@@ -65,7 +65,17 @@ def bullet_list(sentences: Sequence[str]) -> str:
 
 def shell_block(command: str) -> str:
     """Return a shell block with a command."""
-    return f"```sh\n{command}\n```"
+    return code_block(command, "sh")
+
+
+def code_block(text: str, language: str) -> str:
+    """Return a block of code, of which no line begins with the marks that end a block.
+
+    Args:
+        text: Its lines.
+        language: What they are written in, as pages name it: ``sh``, ``toml``.
+    """
+    return f"```{language}\n{text.rstrip()}\n```"
 
 
 def image_link(name: str, alternative: str) -> str:

@@ -11,12 +11,18 @@ from netlet.data import Split
 from netlet.nets import is_user_code
 from netlet.records import Study
 from netlet.report import study_plots, study_tables
-from netlet.report.commands import command_for
-from netlet.report.markdown import bullet_list, escape_markdown, inline_code, shell_block
+from netlet.report.commands import budget_file_for, command_for
+from netlet.report.markdown import (
+    bullet_list,
+    code_block,
+    escape_markdown,
+    inline_code,
+    shell_block,
+)
 from netlet.report.mistakes import add_mistakes
 from netlet.report.net_diagram import net_diagram
 from netlet.report.page import Draft, Page
-from netlet.text import count_noun, format_count, format_shape, format_sizes
+from netlet.text import count_noun, escape_controls, format_count, format_shape, format_sizes
 
 
 def study_page(study: Study, images: Split | None = None) -> Page:
@@ -206,10 +212,18 @@ def summarize_cost(study: Study) -> str:
     activations = "unknown" if active is None else f"{active / 1024:.1f} KiB"
     return (
         f"{cost['parameters']:,} parameters{allowed}, {format_count(cost['macs'])} multiply-adds "
-        f"(MACs) per image, {cost['weight_bytes'] / 1024:.1f} KiB of weights, peak activations "
+        f"(MACs) per image, {_describe_weights(study)}, peak activations "
         f"{activations}, receptive field {format_sizes(study.receptive_field['size'])} of "
         f"{format_shape(study.data['shape'][1:])} pixels."
     )
+
+
+def _describe_weights(study: Study) -> str:
+    """Return the size of the parameters as a summary has it, and that of a weights file."""
+    sizes = (study.summary["parameter_bytes"], study.cost["weight_bytes"])
+    parameters, both = (f"{size / 1024:.1f} KiB" for size in sizes)
+    text = f"{parameters} of parameters"
+    return text if both == parameters else f"{text} ({both} with buffers)"
 
 
 def _add_errors(draft: Draft, study: Study) -> None:
@@ -244,17 +258,20 @@ def _add_reproduction(draft: Draft, study: Study) -> None:
 
 
 def _explain_command(study: Study) -> str:
-    command = command_for(study)
+    name, content = budget_file_for(study) or ("", "")
+    command = command_for(study, name)
     if command is not None:
-        return shell_block(command)
+        block = code_block(escape_controls(content, keep="\n"), "toml")
+        file = f"The file {inline_code(name)} has the budget:\n\n{block}"
+        return f"{shell_block(command)}\n\n{file}" if name else shell_block(command)
     if study.initial_weights_digest:
         return (
             "Training started from given weights (digest "
             f"{inline_code(study.initial_weights_digest[:16])}), so no command reproduces it."
         )
     return (
-        "No command expresses this recipe or budget: it was made in Python or read from a file, "
-        "with the values below."
+        "No command expresses this recipe: it was made in Python or read from a file, with the "
+        "values below."
     )
 
 
