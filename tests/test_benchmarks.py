@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from benchmarks import busy, pipeline, transforms
+from benchmarks import busy, grade_class, pipeline, transforms
 from benchmarks.harness import make_parser
 from benchmarks.nets import NETS
 from netlet import catalog, data
@@ -221,3 +221,22 @@ def test_a_record_is_refused_where_the_environment_limits_threads(
     with pytest.raises(SystemExit):
         parser.parse_args(["--out", "x.json"])
     assert "unset OMP_NUM_THREADS" in capsys.readouterr().err
+
+
+def test_the_growth_of_memory_is_that_after_the_first_submissions() -> None:
+    memory = [mib << 20 for mib in (100, 300, *([200] * 10))]
+    found = grade_class.describe_growth(
+        [*memory[:2], *(n + i * 2048 for i, n in enumerate(memory[2:]))]
+    )
+    assert found["kib_per_submission"] == 2
+    assert (found["warm_mib"], found["largest_mib"]) == (200, 300)
+
+
+@pytest.mark.slow
+def test_a_generated_class_has_every_kind_of_submission(tmp_path: Path) -> None:
+    expected = grade_class.write_class(tmp_path, 420)
+    assert len(expected) == len(list((tmp_path / "submissions").iterdir())) == 420
+    states = [state for _, state in expected.values()]
+    assert set(states) == {"PASS", "FAIL", "ERROR", "REVIEW", "NOT YET"}
+    assert states.count("PASS") == 392
+    assert len({kind for kind, _ in expected.values()}) == 40
