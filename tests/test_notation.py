@@ -19,11 +19,14 @@ from netlet.backends.cpu.build_program import read_program
 from netlet.backends.cpu.errors import UnsupportedNetError
 from netlet.backends.cpu.program_check import check_program
 from netlet.budgets import Budget
+from netlet.data import Dataset
 from netlet.errors import NetError
 from netlet.experiments.search.fitting import Images, count_parameters, fill_budget
 from netlet.export import build_inference_graph, fold_graph, reference
 from netlet.nets import find_net
 from netlet.nets.blocks import Repeated, UnscaledBatchNorm2d
+from netlet.recipes import Recipe
+from netlet.training import Callback, Checkpoint, fit
 
 SHAPE = (2, 11, 10)
 # For each option a net of it, with its parameters counted by hand: convolutions, norms, head.
@@ -249,6 +252,30 @@ def test_a_net_of_each_option_is_shown_checked_trained_and_exported(
     for to in (("onnx",), ("onnx", "--int8"), ("c",), ("c", "--int8"), ("page",)):
         code, out, err = netlet("export", "run", "--to", *to, *(["--force"] if to[1:] else []))
         assert (code, "predictions match PyTorch" in out or to[1:] != ()) == (0, True), err
+
+
+class KeepsFirst(Callback):
+    """Keeps the checkpoint after the first epoch."""
+
+    kept: Checkpoint | None = None
+
+    def on_checkpoint(self, checkpoint: Checkpoint) -> None:
+        self.kept = self.kept or (copy.deepcopy(checkpoint) if checkpoint.epochs else None)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["eager", "compiled"])
+def test_a_resumed_training_of_all_options_is_bit_identical(
+    backend: str, blob_data: Dataset
+) -> None:
+    recipe = Recipe(epochs=3, batch_size=50, peak_lr=0.02, backend=backend)
+    builder, callback = find_net("c3b P d6p*2+ m7b W").builder, KeepsFirst()
+    whole, resumed = (package.build(builder, seed) for seed in (0, 1))
+    fit(whole, blob_data, recipe, callbacks=[callback])
+    run = fit(resumed, blob_data, recipe, resume=callback.kept)
+    assert run.resumed_after == (1,)
+    for mine, other in zip(resumed.state_dict().values(), whole.state_dict().values(), strict=True):
+        assert torch.equal(mine, other)
 
 
 SHAPES = {
