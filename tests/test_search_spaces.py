@@ -257,6 +257,12 @@ WRONG = [
     ("", "budget = { params_below = 900 }", "shapes are widened until they fill a budget; add one"),
     ('    "1 1 Q 2",', '    "1 1 P 1.5 1.75 2 2",', "line 6: 'Q' in '1 1 Q 2' is not a layer"),
     ('    "swift",', '    "1 1 P 1.5 1.75 2 2",', "line 6: 'swift' is no net in one line"),
+    (
+        '    "1 P 2*3",',
+        '    "1 1 P 1.5 1.75 2 2",',
+        "line 6: layer 3 of the shape '1 P 2*3', 2*3, ",
+    ),
+    ('    "1*2 P",', '    "1 1 P 1.5 1.75 2 2",', "line 6: the shape '1*2 P' has no width to ch"),
     ('    "1k5s2 d1.5 x1 P 2p",', '    "1 1 P 1.5 1.75 2 2",', "line 6: shapes has"),
     ("batch_size = []", "batch_size = [32, 64]", "line 12: batch_size: has no choices"),
     ("batch_size = [32, 32]", "batch_size = [32, 64]", "line 12: batch_size: has the choice 32 tw"),

@@ -11,7 +11,7 @@ from netlet.budgets import Budget, budget_from_table, is_budget_file, load_budge
 from netlet.catalog import find_budget, find_recipe
 from netlet.errors import BudgetError, NetletError, RecipeError, SearchError
 from netlet.experiments.search.file_values import fail, read_text, read_whole, show
-from netlet.experiments.search.fitting import SIZE_LIMITS
+from netlet.experiments.search.fitting import SIZE_LIMITS, read_shape
 from netlet.experiments.search.space import resolve_dataset
 from netlet.nets import find_net, is_file_address, is_notation, is_user_code
 from netlet.recipes import Recipe
@@ -114,5 +114,6 @@ def check_shape(shape: str, budget: Budget | None, *place: str | int) -> None:
         )
     try:
         find_net(net)
+        read_shape(shape)
     except NetletError as error:
         fail(str(error), *place, quoted=shape)

@@ -87,12 +87,8 @@ def fill_budget(shape: str, budget: Budget, images: Images) -> str:
         SearchError: The smallest net of the shape does not fit.
         NetError: The shape is no net, or its nets miss a rule of the budget.
     """
-    layers = _read_shape(shape)
+    layers = read_shape(shape)
     ratios = [layer.ratio if layer.is_free else None for layer in layers]
-    if not any(ratios):
-        raise NetError(
-            f"the shape {shape!r} has no width to choose; begin with a layer that is used once"
-        )
 
     def write(widths: list[int | None]) -> str:
         return _write_net(layers, widths, images.shape[0])
@@ -118,7 +114,7 @@ def fill_budget(shape: str, budget: Budget, images: Images) -> str:
 
 
 @dataclass(frozen=True)
-class _ShapeLayer:
+class ShapeLayer:
     """A word of a shape.
 
     Attributes:
@@ -137,18 +133,19 @@ class _ShapeLayer:
         return self.layer is not None and self.layer.uses == 1
 
 
-def _read_shape(shape: str) -> list[_ShapeLayer]:
+def read_shape(shape: str) -> list[ShapeLayer]:
     """Return the words of a shape.
 
     Raises:
-        NetError: A layer that is used several times has another ratio than what it reads.
+        NetError: A layer that is used several times has another ratio than what it reads, or no
+            layer has a width to choose.
     """
-    found = list[_ShapeLayer]()
+    found = list[ShapeLayer]()
     before: float | None = None  # the ratio of what the next layer reads; None if it has none
     for number, word in enumerate(shape.split(), start=1):
         ratio = _WIDTH.search(word)
         layer = parse_layer(_WIDTH.sub("1", word, count=1)) if ratio else None
-        one = _ShapeLayer(word, float(ratio[0]) if ratio and layer else None, layer)
+        one = ShapeLayer(word, float(ratio[0]) if ratio and layer else None, layer)
         found.append(one)
         if one.layer is None or one.ratio is None:
             continue
@@ -161,10 +158,14 @@ def _read_shape(shape: str) -> list[_ShapeLayer]:
         # The channels of an image are not in the ratio.
         unknown = one.layer.joined and before is None
         before = None if unknown else one.layer.count_channels(one.ratio, before or 0)
+    if not any(one.is_free for one in found):
+        raise NetError(
+            f"the shape {shape!r} has no width to choose; begin with a layer that is used once"
+        )
     return found
 
 
-def _write_net(layers: Sequence[_ShapeLayer], widths: Sequence[int | None], channels: int) -> str:
+def _write_net(layers: Sequence[ShapeLayer], widths: Sequence[int | None], channels: int) -> str:
     """Return a net of a shape in one line.
 
     Args:
