@@ -303,6 +303,10 @@ def test_several_studies_are_held_side_by_side() -> None:
     )
     page = comparison_page([a, b], [study_page(one) for one in (a, b)])
     assert page.title == "a and b"
+    assert "Trained differently" not in page.text
+    shorter = dataclasses.replace(b, recipe=to_json_value(QUICK.replace(epochs=1)))
+    unequal = comparison_page([a, shorter], [study_page(one) for one in (a, shorter)])
+    assert "\n- Trained differently (a / b): epochs 2 / 1\n" in unequal.text
     assert "b is better than a by 2.433 points, significant over seeds" in page.text
     assert "\n## a: 97.03% test accuracy on mnist" in page.text
     assert "\n### Training" in page.text

@@ -448,6 +448,77 @@ def test_a_comparison_as_values_has_its_conclusion() -> None:
     assert "undecided" in stats.comparison_text(found)
 
 
+def changed(study: Study, **settings: object) -> Study:
+    """The same study with another name, trained by a recipe with other settings."""
+    recipe = to_json_value(QUICK.replace(epochs=2, **settings))
+    return dataclasses.replace(study, name="b", recipe=recipe)
+
+
+def test_a_comparison_names_what_was_trained_unequally() -> None:
+    a = make_study(make_seed_result(0, 990), make_seed_result(1, 991), name="a")
+    b = changed(a, weight_decay=0.0004, augment=(), precision="bf16", backend="eager")
+    b = dataclasses.replace(b, train_total=500, seeds=(make_seed_result(0, 990),))
+    found = stats.compare(a, b)
+    assert found.training_note == (
+        "trained differently (a / b): weight_decay 0 / 0.0004; augment rotate_deg 5, shift_px 1, "
+        "scale 0.05, shear_deg 2.8 / none; training images 600 / 500; seeds 2 / 1"
+    )
+    assert stats.comparison_text(found).endswith(f"\n\n{found.training_note}")
+    differences = stats.comparison_to_json(found)["training_differences"]
+    assert differences[0] == {"what": "weight_decay", "a": 0.0, "b": 0.0004}
+    assert differences[1]["b"] == []
+    assert f">{found.training_note}<" in found._repr_html_()
+
+
+def test_studies_that_were_trained_alike_get_no_note() -> None:
+    a = make_study(make_seed_result(0, 990), name="a")
+    # Other names of a recipe train alike, and so do settings without an effect.
+    b = changed(a, name="mine", step_epochs=3, tail_share=0.5, dropout=0.5)
+    found = stats.compare(a, b)
+    assert found.training_differences == ()
+    assert found.training_note == ""
+    assert stats.comparison_text(found).endswith(found.conclusion)
+    assert stats.comparison_to_json(found)["training_differences"] == ()
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"optimizer": "sgd", "nesterov": True, "beta2": 0.5}, "optimizer adamw / sgd"),
+        ({"schedule": "step", "step_factor": 0.5}, "schedule triangular / step"),
+        ({"schedule": "cosine", "end_lr": 0.5}, "schedule triangular / cosine; end_lr 0 / 0.5"),
+        ({"averaging": "tail"}, "averaging ema / tail"),
+        ({"augment_end": 0.25, "augment_ramp_share": 0.5}, "augment_end 1 / 0.25"),
+        ({"norm_statistics": "plain"}, "norm_statistics running / plain"),
+        ({"decay_norms_and_biases": True, "label_smoothing": 0.2}, "label_smoothing 0.1 / 0.2"),
+    ],
+)
+def test_settings_are_compared_where_both_studies_use_them(
+    settings: dict[str, object], text: str
+) -> None:
+    a = make_study(make_seed_result(0, 990), name="a")
+    assert stats.compare(a, changed(a, **settings)).training_note == (
+        f"trained differently (a / b): {text}"
+    )
+
+
+def test_dropout_weights_and_trials_of_a_comparison_are_told_in_words() -> None:
+    a = make_study(make_seed_result(0, 990), name="a")
+    cost = {**a.cost, "kinds": {"Dropout2d": ["1"]}}
+    a = dataclasses.replace(changed(a, dropout=None), name="a", cost=cost)
+    trials = {"file": "t.jsonl", "number": 40, "sha256": "0" * 64}
+    b = dataclasses.replace(
+        changed(a, dropout=0.1),
+        initial_weights_digest="0123456789" * 6,
+        precision="bf16",
+        chosen_by=trials,
+    )
+    assert stats.compare(a, b).training_note == (
+        "trained differently (a / b): dropout as in the net / 0.1; initial weights from the seed / "
+        "weights 01234567; precision in use float32 / bf16; search trials 0 / 40"
+    )
+
+
 def _joins(a: Study, b: Study) -> Study:
     return a.merge(b)
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from netlet import stats
 from netlet.records import Study
 from netlet.report.comparison_plots import curves_of_studies
-from netlet.report.markdown import escape_markdown
+from netlet.report.markdown import bullet_list, escape_markdown
 from netlet.report.page import Draft, Page, combine_pages
 from netlet.report.study_plots import seed_accuracies
 from netlet.report.tables import Code
@@ -28,10 +28,13 @@ def comparison_page(studies: Sequence[Study], pages: Sequence[Page]) -> Page:
     names = [study.name for study in studies]
     draft = Draft()
     figure = seed_accuracies(studies)
+    comparisons = [stats.compare(studies[0], other) for other in studies[1:]]
+    notes = [one.training_note for one in comparisons if one.training_note]
     draft.add(
         draft.table("studies", study_table(studies)),
         draft.figure("seeds", figure, "Accuracy of each study's seeds, their mean, and the target"),
-        draft.table("comparisons", comparison_table(studies)),
+        draft.table("comparisons", comparison_table(comparisons)),
+        bullet_list([escape_markdown(note[:1].upper() + note[1:]) for note in notes]),
         draft.figure(
             "curves",
             curves_of_studies(studies),
@@ -84,11 +87,10 @@ def study_table(studies: Sequence[Study]) -> Table:
     return Table(columns, rows, "llrrrrrrr")
 
 
-def comparison_table(studies: Sequence[Study]) -> Table:
-    """Return the comparison of every study with the first one."""
+def comparison_table(comparisons: Sequence[stats.Comparison]) -> Table:
+    """Return a row for each comparison of a study with the first one."""
     rows = []
-    for other in studies[1:]:
-        comparison = stats.compare(studies[0], other)
+    for comparison in comparisons:
         p_values = [
             "undecided" if test.p is None else stats.format_p_value(test.p)
             for test in (comparison.over_seeds, comparison.over_images)

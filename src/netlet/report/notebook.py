@@ -111,7 +111,8 @@ def _(value: Study) -> str:
 def _(value: Comparison) -> str:
     accuracies, tests = comparison_tables(value)
     caption = f"last epoch on {value.total:,} {value.split} images"
-    parts = [accuracies.to_html(caption), tests.to_html(), _lines([value.conclusion])]
+    lines = [value.conclusion, *filter(None, [value.training_note])]
+    parts = [accuracies.to_html(caption), tests.to_html(), _lines(lines)]
     if value.studies is not None:
         studies = value.studies
         parts.append(_figures([("seeds of both studies", lambda: _seeds(studies))]))

@@ -48,6 +48,11 @@ from netlet.stats.text import (
     study_to_json,
     summarize_study,
 )
+from netlet.stats.training_differences import (
+    TrainingDifference,
+    find_training_differences,
+    training_differences_text,
+)
 from netlet.stats.verdict import (
     count_passing_seeds,
     pooled_scores,
@@ -64,6 +69,7 @@ __all__ = [
     "GeneralizationGap",
     "SeedRecord",
     "SignificanceTest",
+    "TrainingDifference",
     "analyze_study",
     "collect_seed_records",
     "compare",
@@ -75,6 +81,7 @@ __all__ = [
     "diagnose",
     "error_rates",
     "explain_missing_interval",
+    "find_training_differences",
     "format_interval",
     "format_p_value",
     "format_seed_count",
@@ -101,4 +108,5 @@ __all__ = [
     "study_verdict",
     "summarize_study",
     "target_percent",
+    "training_differences_text",
 ]

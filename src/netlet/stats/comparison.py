@@ -12,6 +12,11 @@ from netlet.errors import RecordError, check_type
 from netlet.records.study import Study
 from netlet.stats.images import error_rates
 from netlet.stats.seeds import ALIKE, mean_percent, seed_percents
+from netlet.stats.training_differences import (
+    TrainingDifference,
+    find_training_differences,
+    training_differences_text,
+)
 
 SIGNIFICANCE = 0.05
 # Up to this many differing images, all 2^n assignments of signs are counted instead of using the
@@ -47,6 +52,7 @@ class Comparison(Plotted):
     total: int
     over_seeds: SignificanceTest
     over_images: SignificanceTest
+    training_differences: tuple[TrainingDifference, ...] = ()
     studies: tuple[Study, Study] | None = field(default=None, repr=False, compare=False)
 
     def _facts(self) -> Mapping[str, object]:
@@ -58,6 +64,7 @@ class Comparison(Plotted):
             "difference": round(self.difference, 3),
             "seeds": self.seeds,
             "outcome": self.outcome,
+            **({"trained_differently": len(found)} if (found := self.training_differences) else {}),
         }
 
     @property
@@ -98,6 +105,11 @@ class Comparison(Plotted):
         ]
         return f"{none} over {' or '.join(chance)}"
 
+    @property
+    def training_note(self) -> str:
+        """In what the studies were trained unequally, in one line; empty if in nothing."""
+        return training_differences_text((self.a, self.b), self.training_differences)
+
 
 def compare(a: Study, b: Study) -> Comparison:
     """Compare two studies that were scored on the same images.
@@ -135,6 +147,7 @@ def compare(a: Study, b: Study) -> Comparison:
         a.total,
         _over_seeds(a, b),
         _over_images(a, b),
+        find_training_differences(a, b),
         (a, b),
     )
 

@@ -8,7 +8,6 @@ training measures neither: it is of augmented images, with dropout, before each 
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections import Counter
 from collections.abc import Mapping
@@ -19,10 +18,9 @@ from typing import Any, Literal
 import numpy as np
 
 from netlet.display import Displayed
-from netlet.recipes import Warp
 from netlet.records.study import Study
 from netlet.stats.comparison import SIGNIFICANCE, compare
-from netlet.stats.formatting import format_p_value
+from netlet.stats.formatting import format_p_value, format_setting
 from netlet.stats.images import error_rates, interval_over_images
 from netlet.stats.seeds import (
     confidence_half_width,
@@ -136,7 +134,7 @@ def describe_changes(study: Study, before: Study) -> str:
         parts.append(_describe_net_change(study, before))
     new, old = study.recipe, before.recipe
     parts += [
-        f"{name} ({_format_setting(old.get(name))} to {_format_setting(new.get(name))})"
+        f"{name} ({format_setting(old.get(name))} to {format_setting(new.get(name))})"
         for name in sorted({*new, *old} - {"name"})
         if new.get(name) != old.get(name)
     ]
@@ -280,20 +278,6 @@ def _explain_effect(study: Study, before: Study) -> str:
         f"Compared with {before.name} ({comparison.difference:+.3f} points): "
         f"{comparison.conclusion}. Tests: {'; '.join(tests)}."
     )
-
-
-def _format_setting(value: Any) -> str:
-    """Return a recipe's value as text; of an augmentation only what differs from no change."""
-    if isinstance(value, list):
-        return " then ".join(map(_format_setting, value)) or "none"
-    if isinstance(value, dict):
-        identity = dataclasses.asdict(Warp())
-        changed = {name: amount for name, amount in value.items() if amount != identity.get(name)}
-        return (
-            ", ".join(f"{name} {_format_setting(amount)}" for name, amount in changed.items())
-            or "nothing"
-        )
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _largest_class_percent(study: Study) -> float:

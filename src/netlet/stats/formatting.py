@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+from typing import Any
+
+from netlet.recipes import Warp
 from netlet.records.study import Study
 from netlet.text import count_noun
 
@@ -32,3 +36,17 @@ def format_seed_count(n: int) -> str:
 def explain_missing_interval(study: Study) -> str:
     """Return why a study has no interval over seeds."""
     return "there is one seed only" if len(study.seeds) == 1 else "all seeds have the same accuracy"
+
+
+def format_setting(value: Any) -> str:
+    """Return a recipe's value as text; of an augmentation only what differs from no change."""
+    if isinstance(value, list):
+        return " then ".join(map(format_setting, value)) or "none"
+    if isinstance(value, dict):
+        identity = dataclasses.asdict(Warp())
+        changed = {name: amount for name, amount in value.items() if amount != identity.get(name)}
+        return (
+            ", ".join(f"{name} {format_setting(amount)}" for name, amount in changed.items())
+            or "nothing"
+        )
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -162,15 +162,15 @@ def study_to_json(study: Study) -> dict[str, Any]:
 
 
 def comparison_text(comparison: Comparison) -> str:
-    """Return a comparison as text: both means, both tests and the conclusion."""
+    """Return a comparison as text: both means, both tests, the conclusion and what else differs."""
     accuracies, tests = comparison_tables(comparison)
-    return "\n\n".join(
-        [
-            f"last epoch on {comparison.total:,} {comparison.split} images\n{accuracies}",
-            str(tests),
-            escape_controls(comparison.conclusion),
-        ]
-    )
+    parts = [
+        f"last epoch on {comparison.total:,} {comparison.split} images\n{accuracies}",
+        str(tests),
+        escape_controls(comparison.conclusion),
+        escape_controls(comparison.training_note),
+    ]
+    return "\n\n".join(part for part in parts if part)
 
 
 def comparison_tables(comparison: Comparison) -> tuple[Table, Table]:
