@@ -15,6 +15,7 @@ from netlet import records
 from netlet.cli import main
 from netlet.errors import LadderError, NetletDeprecationWarning, NetletError
 from netlet.experiments import EXPERIMENTS, LADDERS, build_experiment, find_ladder
+from netlet.experiments.seeds import SeedError
 
 RUNGS = """
 title = "Two steps"
@@ -107,6 +108,8 @@ def test_a_ladder_is_trained_once_and_reported(
     code, out, err = netlet(*arguments)
     assert code == 0
     assert "of 100 test images" not in err
+    assert "budget" not in err  # the check is of what is trained
+    assert "light on digits.npz: 1 seed finished, nothing to train" in err
     assert stamps == {path: path.stat().st_mtime_ns for path in folder.rglob("run.json")}
     assert "**Remarks:**\n\nI expected *more*." in (folder / "ladder.md").read_text()
 
@@ -117,6 +120,26 @@ def test_a_ladder_is_trained_once_and_reported(
     code, _, err = netlet(*arguments, "--page", "two.doc")
     assert code == 2
     assert "cannot write this format" in err
+
+
+def test_rungs_that_cannot_pass_are_known_before_the_first_is_trained(
+    netlet: Netlet, ladder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("netlet.experiments.study.train_seeds", lambda *_: [SeedError(0, "no")])
+    heavy = 'experiment = "code_1"\nname = "heavy"\ntitle = "Heavy"\ntarget = "Any."\n'
+    rules = 'budget = "eight_k"\n'
+    ladder.write_text(f"{FIRST_RUNG}{rules}\n[[rung]]\n{heavy}{rules}")
+    code, out, err = netlet(*CLIMB)
+    assert (code, out) == (2, "")
+    lines = err.splitlines()
+    assert lines[0].startswith("light: budget eight_k: ")
+    assert "FAIL" not in lines[0]
+    assert lines[1] == "heavy: budget eight_k: FAIL"
+    assert lines[2] == "  parameters: found 119,392, limit below 8,000"
+    assert err.index("  most parameters: layer ") < err.index("light: A light net")
+    how = "recipe plain (changed), 2 epochs of 300 images, batch size 50, seed 0"
+    assert f"training light on digits.npz: {how}" in lines
+    assert "no" in lines[-1]
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import sys
 import types
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from torch import nn
 
 import netlet
 from netlet import progress
+from netlet.cli.progress import WorkerLines, show_workers
 from netlet.data import Dataset
 from netlet.errors import TrainingError
 from netlet.experiments import WorkerEvent
@@ -183,6 +185,104 @@ def test_a_study_shows_a_bar_over_its_seeds(terminal: Terminal) -> None:
     assert "\x1b[2J" not in shown
     last = shown.splitlines()[-1]
     assert last == "study swift: 3 of 4 seeds finished, 1 failed"
+
+
+class Screen(io.StringIO):
+    """A terminal as a stream."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+STUDY_EVENTS = (
+    WorkerEvent(0, 1, 0, 2),
+    WorkerEvent(1, 2, 0, 2, epoch_share=0.4, loss=0.12346),
+    WorkerEvent(1, 2, 1, 2, "98 of 100 test images (98.00%)"),
+    WorkerEvent(1, 2, 1, 2, "98 of 100 test images (98.00%)", epoch_share=0.5, loss=0.1),
+    WorkerEvent(0, 1, 2, 2, "99 of 100 test images (99.00%)", finished=True),
+    WorkerEvent(1, 2, error="its process died\x1b[2J"),
+)
+
+
+def watch_study(stream: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setattr(sys, "stderr", stream)
+    lines = WorkerLines()
+    lines.begin("swift", 4, 3)
+    for event in STUDY_EVENTS:
+        lines(event)
+    lines.close()
+    return stream.getvalue()
+
+
+def test_the_study_command_shows_a_line_for_each_ended_seed_without_a_terminal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert watch_study(io.StringIO(), monkeypatch).splitlines() == [
+        "worker 1: seed 1: 99 of 100 test images (99.00%)",
+        r"worker 2: seed 2: its process died\x1b[2J",
+    ]
+
+
+def test_the_study_command_shows_a_bar_and_every_worker_on_a_terminal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shown = watch_study(Screen(), monkeypatch)
+    for text in (
+        "study swift: 1 of 4 seeds finished:   0%",
+        "worker 2: seed 2: epoch 1/2 (40%) loss 0.1235",
+        "worker 2: seed 2: epoch 1/2 98 of 100",
+        "worker 2: seed 2: epoch 2/2 (50%) loss 0.1000, 98 of 100",
+        "worker 1: seed 1: 99 of 100 test images (99.00%)\n",  # stays above the bars
+    ):
+        assert text in shown
+    assert "\x1b[2J" not in shown
+    assert shown.splitlines()[-1] == "study swift: 2 of 4 seeds finished, 1 failed"
+
+
+def test_an_interrupted_study_says_what_is_kept_below_its_bars(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    screen = Screen()
+    monkeypatch.setattr(sys, "stderr", screen)
+
+    def run() -> None:
+        with show_workers(Path("s")) as lines:
+            lines.begin("swift", 2, 2)
+            lines(STUDY_EVENTS[0])
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    assert screen.getvalue().splitlines()[-2:] == [
+        "study swift: 0 of 2 seeds finished",
+        "interrupted; finished seeds are kept in s, run the same command for the rest",
+    ]
+
+
+def test_workers_tell_how_far_they_are_within_an_epoch(
+    digits_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from netlet.experiments import configure_run, find_experiment, run_study
+
+    monkeypatch.setattr("netlet.experiments.execution.task._STEP_INTERVAL_S", 0.0)
+    images = netlet.data.load(str(digits_file))
+    experiment = find_experiment("4 P 8")
+    recipe = experiment.recipe.replace(epochs=2, batch_size=15, backend="eager")
+    config = configure_run(experiment.replace(recipe=recipe), images, dataset=str(digits_file))
+    events: list[WorkerEvent] = []
+    with ThreadPoolExecutor(1) as executor:  # in this process, which has the other interval
+        run_study(config, [0], tmp_path / "study", 1, events.append, executor=executor, data=images)
+    steps = [event for event in events if event.loss is not None]
+    # 20 steps in an epoch, and losses are read after 16 of them.
+    assert [(one.epochs, one.epoch_share) for one in steps] == [
+        (0, 0.8),
+        (0, 1.0),
+        (1, 0.8),
+        (1, 1.0),
+    ]
+    assert [bool(one.score) for one in steps] == [False, False, True, True]
+    assert events[-1].finished
+    assert events[-1].loss is None
 
 
 def test_a_study_without_seeds_to_train_shows_nothing(terminal: Terminal) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import io
 import json
 import os
 import re
@@ -89,6 +91,25 @@ def test_a_study_prints_the_check_of_its_net_once_before_training(
     assert (code, out) == (2, "")
     assert err.count("class: FAIL\n") == 1
     assert err.index("4 planned") < err.index("Dropout layers: add nn.Dropout") < err.index("(seed")
+
+
+def test_a_study_says_which_seeds_it_trains_and_how() -> None:
+    from netlet.cli.training_progress import say_seeds
+    from netlet.data import make_scribble
+    from netlet.experiments import EXPERIMENTS
+
+    images, swift = make_scribble(train=40, test=20), EXPERIMENTS["swift"]
+
+    def said(seeds: range, left: list[int]) -> str:
+        with contextlib.redirect_stderr(io.StringIO()) as stream:
+            say_seeds(swift, images, 10, seeds, left)
+        return stream.getvalue()
+
+    how = "training swift on scribble: recipe quick, 5 epochs of 30 images, batch size 128"
+    assert said(range(3, 4), [3]) == f"{how}, seed 3\n"
+    assert said(range(5), [0, 1, 2, 3, 4]) == f"{how}, seeds 0 to 4\n"
+    assert said(range(5), [1, 4]) == f"{how}, seeds 0 to 4 (3 of 5 finished before)\n"
+    assert said(range(5), []) == "swift on scribble: 5 seeds finished, nothing to train\n"
 
 
 def test_a_study_is_loaded_as_it_was_saved(tmp_path: Path) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -28,12 +29,13 @@ from netlet.cli.options import (
 from netlet.cli.progress import show_workers
 from netlet.cli.results import print_json, print_result, say
 from netlet.cli.settings import count_workers, prepare_workers
+from netlet.errors import DamagedRecordError
 from netlet.outputs import TEXT_MARK, check_output, check_output_folder, write_output
 from netlet.text import format_table, quote_shell
 
 if TYPE_CHECKING:
     from netlet.experiments import Experiment
-    from netlet.records import LadderResult, RunConfig, Rung
+    from netlet.records import Ladder, LadderResult, RunConfig, Rung
 
 
 def ladder_names() -> list[str]:
@@ -92,7 +94,7 @@ def climb(
     prepare_workers(on)
 
     from netlet import experiments
-    from netlet.cli.training_progress import say_dropout
+    from netlet.cli.training_progress import say_dropout, say_seeds, say_verdict
     from netlet.experiments.execution import check_executor
     from netlet.report.page import check_suffix
 
@@ -116,9 +118,18 @@ def climb(
             experiment, images, val=val, dataset=dataset, data_folder=data_dir, threads=threads or 1
         )
 
+    numbers = range(first_seed, first_seed + seeds)
+    planned = _plan_rungs(chosen, folder, configure, numbers, trust=trust)
+    for experiment, _, left in planned.values():
+        if left:  # a rung that cannot pass is known before the first one is trained
+            say_verdict(experiment, images)
+
     def announce(rung: Rung) -> None:
+        experiment, trained, left = planned[rung.name]
         say(f"{rung.name}: {rung.title}")
-        say_dropout(experiments.build_experiment(rung, trust=trust), images)
+        say_dropout(experiment, images)
+        say_seeds(experiment, images, val, trained, left)
+        lines.begin(rung.name, len(trained), len(left))
 
     problems = Problems()
     with show_workers(folder) as lines:
@@ -126,7 +137,7 @@ def climb(
             chosen,
             folder,
             configure,
-            range(first_seed, first_seed + seeds),
+            numbers,
             count_workers(workers, threads, on),
             announce,
             lines,
@@ -137,6 +148,39 @@ def climb(
         )
     _print(climbed, folder, page, json=json)
     raise typer.Exit(problems.exit_code)
+
+
+class _PlannedRung(NamedTuple):
+    """A rung that is to be climbed, and its seeds."""
+
+    experiment: Experiment
+    seeds: Sequence[int]
+    left: Sequence[int]  # those that are not finished yet
+
+
+def _plan_rungs(
+    ladder: Ladder,
+    folder: Path,
+    configure: Callable[[Experiment], RunConfig],
+    seeds: range,
+    *,
+    trust: bool,
+) -> dict[str, _PlannedRung]:
+    """Return what is to be trained for each rung, by its name; not of rungs with damaged records.
+
+    Raises:
+        RecordError: A rung's folder holds runs of another experiment.
+    """
+    from netlet.experiments import build_experiment
+    from netlet.experiments.study import list_unfinished_seeds
+
+    planned = {}
+    for rung in ladder.rungs:
+        experiment, numbers = build_experiment(rung, trust=trust), seeds[: rung.max_seeds]
+        with contextlib.suppress(DamagedRecordError):  # reported when the ladder is climbed
+            left = list_unfinished_seeds(configure(experiment), numbers, folder / rung.name)
+            planned[rung.name] = _PlannedRung(experiment, numbers, left)
+    return planned
 
 
 def _print(climbed: LadderResult, folder: Path, extra: Path | None, *, json: bool) -> None:

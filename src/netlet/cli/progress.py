@@ -20,6 +20,7 @@ from netlet.text import escape_controls
 if TYPE_CHECKING:
     from netlet.data import DownloadProgress
     from netlet.experiments import WorkerEvent
+    from netlet.experiments.progress import SeedsBar
 
 DELAY_S = 0.5  # a bar that would be gone at once is not shown
 
@@ -137,30 +138,65 @@ class DownloadBar:
 
 
 class WorkerLines:
-    """Show a study's workers: a line for each on a terminal, one per finished seed elsewhere."""
+    """Show studies: a line for each finished seed; on a terminal also a bar and all workers."""
 
     def __init__(self) -> None:
         self._bars: dict[int, tqdm[Any]] = {}
+        self._total: SeedsBar | None = None
+
+    def begin(self, name: str, seeds: int, left: int) -> None:
+        """Show on a terminal that a study begins.
+
+        Args:
+            name: The name of the experiment.
+            seeds: The number of seeds of the study.
+            left: The number of seeds that are not finished yet.
+        """
+        from netlet.experiments.progress import SeedsBar
+
+        self.close()
+        if left and is_terminal():
+            self._total = SeedsBar(name, seeds, left)
 
     def __call__(self, event: WorkerEvent) -> None:
         """Show an event of a worker."""
         worker = f"worker {event.worker + 1}: seed {event.seed}"
-        if not is_terminal():
-            if event.finished or event.error:
+        if event.finished or event.error:
+            with tqdm.external_write_mode(sys.stderr):  # above the bars
                 say(f"{worker}: {event.error or event.score}")
+        if not is_terminal():
             return
+        if self._total is not None:
+            self._total(event)
         if event.worker not in self._bars:
             self._bars[event.worker] = tqdm(
-                position=event.worker, bar_format="{desc}", leave=False, file=sys.stderr
+                position=event.worker + (self._total is not None),
+                bar_format="{desc}",
+                leave=False,
+                file=sys.stderr,
             )
-        state = event.error or f"epoch {event.epochs}/{event.total_epochs} {event.score}"
+        state = event.error or _describe_epoch(event)
         self._bars[event.worker].set_description_str(escape_controls(f"{worker}: {state}"))
 
     def close(self) -> None:
-        """Remove the lines."""
+        """Remove the lines; say how many seeds are finished where there was a bar."""
         for bar in self._bars.values():
             bar.close()
         self._bars.clear()
+        if self._total is not None:
+            self._total.close()
+            self._total = None
+
+
+def _describe_epoch(event: WorkerEvent) -> str:
+    """Return how far a seed is: like ``epoch 3/5 (40%) loss 0.1234, 98 of 100 test images``."""
+    if event.loss is None:
+        return f"epoch {event.epochs}/{event.total_epochs} {event.score}"
+    score = f", {event.score}" if event.score else ""
+    return (
+        f"epoch {event.epochs + 1}/{event.total_epochs} ({100 * event.epoch_share:.0f}%) "
+        f"loss {event.loss:.4f}{score}"
+    )
 
 
 @contextmanager

@@ -102,7 +102,12 @@ def study(
     experiment, dataset = choice.configure(judge=judge), choice.dataset
 
     from netlet import stats
-    from netlet.cli.training_progress import describe_short_training, say_check, say_dropout
+    from netlet.cli.training_progress import (
+        describe_short_training,
+        say_check,
+        say_dropout,
+        say_seeds,
+    )
     from netlet.experiments import configure_run, run_study
     from netlet.experiments.execution import check_executor
     from netlet.experiments.study import list_unfinished_seeds
@@ -118,11 +123,13 @@ def study(
     config = configure_run(
         experiment, images, val=val, dataset=dataset, data_folder=data_dir, threads=threads or 1
     )
-    if list_unfinished_seeds(config, numbers, folder):
+    if left := list_unfinished_seeds(config, numbers, folder):
         built = build(experiment.net.builder, first_seed, images.shape, images.classes)
         say_check(built, experiment, images)
     say_dropout(experiment, images)
+    say_seeds(experiment, images, val, numbers, left)
     with show_workers(folder) as lines:
+        lines.begin(experiment.name, len(numbers), len(left))
         count = count_workers(workers, threads, on)
         result = run_study(config, numbers, folder, count, lines, trials, data=images, on=on)
     if json:

@@ -48,6 +48,51 @@ def say_check(net: nn.Module, experiment: Experiment, images: Dataset) -> None:
     say(str(check(net, experiment.budget, *planned)), lines=True)
 
 
+def say_verdict(experiment: Experiment, images: Dataset) -> None:
+    """Print the verdict on an experiment's net before its training: a line, and what it misses.
+
+    Raises:
+        NetError: The net does not run on such images.
+    """
+    recipe = experiment.recipe
+    net = build(experiment.net.builder, 0, images.shape, images.classes)
+    planned = (images.shape, recipe.epochs, images.classes, recipe.batch_size)
+    verdict = check(net, experiment.budget, *planned)
+    say(f"{experiment.name}: budget {verdict.head}")
+    for rule in verdict.results:
+        if rule.state in ("FAIL", "UNKNOWN"):
+            say(f"  {rule.title}: found {rule.found}, limit {rule.limit}")
+    for line in verdict.footnotes():
+        say(f"  {line}")
+
+
+def say_seeds(
+    experiment: Experiment, images: Dataset, val: int, seeds: Sequence[int], left: Sequence[int]
+) -> None:
+    """Print which seeds of a study are trained on what, and how.
+
+    Args:
+        experiment: The experiment.
+        images: The data set.
+        val: The number of training images that are held out.
+        seeds: The seeds of the study.
+        left: Those that are not finished yet; without any, a line says so.
+    """
+    counted = count_noun(len(seeds), "seed")
+    if not left:
+        say(f"{experiment.name} on {images.name}: {counted} finished, nothing to train")
+        return
+    recipe = experiment.recipe
+    numbers = f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} to {seeds[-1]}"
+    finished = len(seeds) - len(left)
+    say(
+        f"training {experiment.name} on {images.name}: recipe {recipe.name}, "
+        f"{count_noun(recipe.epochs, 'epoch')} of {len(images.train) - val:,} images, "
+        f"batch size {recipe.batch_size}, {numbers}"
+        + (f" ({finished} of {len(seeds)} finished before)" if finished else "")
+    )
+
+
 def describe_short_training(experiment: Experiment, images: Dataset, val: int) -> str:
     """Return why the seeds of a study train in eager mode, if each is too short to be compiled."""
     recipe = experiment.recipe

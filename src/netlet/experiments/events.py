@@ -15,6 +15,8 @@ class WorkerEvent:
     epochs: int = 0  # completed
     total_epochs: int = 0
     score: str = ""  # after the last completed epoch
+    epoch_share: float = 0.0  # of the running epoch, 0 to 1; told every few seconds
+    loss: float | None = None  # of the last batch, within an epoch
     finished: bool = False
     error: str = ""  # why this seed could not be finished
 

@@ -38,7 +38,7 @@ class SeedsBar:
             self._finished += event.finished
             self._failed += not event.finished
         elif event.total_epochs:
-            self._running[event.seed] = event.epochs / event.total_epochs
+            self._running[event.seed] = (event.epochs + event.epoch_share) / event.total_epochs
         state = event.error or event.score
         if state:
             self._bar.set_postfix_str(escape_controls(f"seed {event.seed}: {state}"), refresh=False)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Executor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from netlet.data import Dataset
 from netlet.errors import NetletError, NetletWarning, TrainingError
@@ -22,6 +23,7 @@ from netlet.experiments.execution.net_files import pack_net
 from netlet.experiments.execution.runner import RESTARTED, TaskEnd, TaskRunner
 from netlet.experiments.execution.task import (
     CHECKPOINT,
+    STEP,
     WARNING,
     WEIGHTS,
     RunTask,
@@ -112,6 +114,7 @@ class _SeedTraining:
         self._folders: dict[int, RunFolder] = {}
         self._workers: dict[int, int] = {}  # seed -> the number of the worker that trains it
         self._epochs: dict[int, int] = {}  # seed -> epochs that are complete
+        self._scores: dict[int, str] = {}  # seed -> score after these epochs
         self._warnings: set[str] = set()
         self.errors: list[SeedError] = []
 
@@ -161,13 +164,31 @@ class _SeedTraining:
             after = f"after {count_noun(self._epochs.get(seed, 0), 'epoch')}"
             self._warn(f"seed {seed}: {values['error']}; another worker goes on {after}")
             return
+        if message.kind == STEP:
+            self._tell_step(seed, values)
+            return
         if WEIGHTS in content:
             self._folders[seed].save_epochs(values["log"], content[WEIGHTS])
         if CHECKPOINT in content:
             self._folders[seed].save_checkpoint(content[CHECKPOINT])
         self._epochs[seed] = values["epochs"]
-        total, score = values["total_epochs"], values.get("score", "")
+        self._scores[seed] = score = values.get("score", "")
+        total = values["total_epochs"]
         self._on_event(WorkerEvent(self._worker_of(seed), seed, values["epochs"], total, score))
+
+    def _tell_step(self, seed: int, values: Mapping[str, Any]) -> None:
+        """Tell how far a task has come within its epoch."""
+        self._on_event(
+            WorkerEvent(
+                self._worker_of(seed),
+                seed,
+                values["epochs"],
+                values["total_epochs"],
+                self._scores.get(seed, ""),
+                epoch_share=values["share"],
+                loss=values["loss"],
+            )
+        )
 
     def _end(self, seed: int, end: TaskEnd[RunTask, TaskResult]) -> None:
         """Write the record of a task that has ended, or note why there is none.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,14 +22,15 @@ from netlet.experiments.execution.message import Message
 from netlet.experiments.execution.net_files import NetFiles, unpack_net
 from netlet.experiments.experiment import Experiment
 from netlet.records import Epoch, Run, RunConfig
-from netlet.training import Callback, Checkpoint, Plan
+from netlet.training import Callback, Checkpoint, Plan, Progress
 from netlet.training.checkpoint import checkpoint_from_bytes, checkpoint_to_bytes
 from netlet.training.recorder import EpochFiles
 
 # Kinds of messages.
-STARTED, EPOCH, WARNING = "started", "epoch", "warning"
+STARTED, STEP, EPOCH, WARNING = "started", "step", "epoch", "warning"
 # Parts of their content.
 CHECKPOINT, WEIGHTS = "checkpoint", "weights"
+_STEP_INTERVAL_S = 2.0  # between two messages of steps: for who watches, not for the result
 
 
 @dataclass(frozen=True)
@@ -182,7 +184,8 @@ class _Reporter(Callback):
 
     def __init__(self, task: RunTask) -> None:
         self._task, self._sender = task, task.sender
-        self._total = 0
+        self._plan: Plan | None = None
+        self._told_at = 0.0  # when the driver has last heard of a step
         self._score = ""
         self._files: EpochFiles | None = None
         self.weights, self.log, self.sent = b"", "", 0
@@ -203,7 +206,21 @@ class _Reporter(Callback):
         )
 
     def on_start(self, plan: Plan) -> None:
-        self._total, self._files = plan.recipe.epochs, EpochFiles(plan)
+        self._plan, self._files = plan, EpochFiles(plan)
+        self._told_at = time.monotonic()
+
+    def on_step(self, progress: Progress) -> None:
+        assert self._plan is not None
+        if (now := time.monotonic()) - self._told_at < _STEP_INTERVAL_S:
+            return
+        self._told_at = now
+        values = {
+            "epochs": progress.epoch - 1,
+            "total_epochs": self._plan.recipe.epochs,
+            "share": progress.images / self._plan.train_images,
+            "loss": progress.loss,
+        }
+        self._send(STEP, values)
 
     def on_epoch_end(self, epochs: Sequence[Epoch], net: nn.Module) -> None:
         self._score = str(epochs[-1].held_out)
@@ -212,8 +229,12 @@ class _Reporter(Callback):
     def on_checkpoint(self, checkpoint: Checkpoint) -> None:
         if self._sender is None:
             return
+        assert self._plan is not None
         content = {CHECKPOINT: checkpoint_to_bytes(checkpoint, self._task.config)}
-        values: dict[str, Any] = {"epochs": len(checkpoint.epochs), "total_epochs": self._total}
+        values: dict[str, Any] = {
+            "epochs": len(checkpoint.epochs),
+            "total_epochs": self._plan.recipe.epochs,
+        }
         if not self._score:
             self._send(STARTED, values, content)
             return
