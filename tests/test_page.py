@@ -17,12 +17,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from helpers import few_fast
+from helpers import FIXTURES, few_fast
 from nets_to_export import nets
 from PIL import Image
+from torch import nn
+from torch.nn import functional as F
 
 from benchmarks.non_digits import draw_other_non_digits
+from netlet import records
 from netlet.analysis import receptive_field
+from netlet.budgets import budget_from_json
 from netlet.data import Dataset, make_scribble
 from netlet.data.batches import normalize
 from netlet.data.mnist_frame import prepare_digit
@@ -49,6 +53,7 @@ from netlet.export.inference_graph import (
 )
 from netlet.export.page_export import build_page, export_page
 from netlet.export.receptive_field import receptive_fields
+from netlet.export.written_layers import describe_written_net
 from netlet.nets import NETS, build, list_shipped_weights
 from netlet.nets.outputs import extract_logits
 
@@ -1025,6 +1030,81 @@ def test_page_shows_cost_verdict_and_accuracy(crest: TracedModel, tmp_path: Path
         "mnist train and 2,000 non-digits</small>",
         "digest": crest.digest[:12],
     }
+
+
+class Classroom(nn.Module):
+    """A net as a course writes it: batch norm, dropout and global average pooling."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(1, 4, 3)
+        self.norm1 = nn.BatchNorm2d(4)
+        self.drop = nn.Dropout2d(0.1)
+        self.pool = nn.MaxPool2d(2)
+        self.conv2 = nn.Conv2d(4, 10, 1)
+        self.gap = nn.AdaptiveAvgPool2d(1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.drop(F.relu(self.norm1(self.conv1(x))))
+        x = self.gap(self.conv2(self.pool(x)))
+        return F.log_softmax(x.view(-1, 10), dim=1)
+
+
+def test_the_page_shows_the_net_as_it_is_written(crest: TracedModel) -> None:
+    model = trace_model(dataclasses.replace(crest.source, name="mine", net=Classroom().eval()))
+    written = describe_written_net(model.source.net, model.graph)
+    shown = [(one.name, one.kind, one.shape, one.parameters, one.role) for one in written.layers]
+    assert shown[:7] == [
+        ("conv1", "Conv2d", (4, 26, 26), 40, "feature maps above"),
+        ("norm1", "BatchNorm2d", (4, 26, 26), 8, "part of conv1"),
+        ("(net)", "relu", (4, 26, 26), 0, "part of conv1"),
+        ("drop", "Dropout2d", (4, 26, 26), 0, "inactive after training"),
+        ("pool", "MaxPool2d", (4, 13, 13), 0, "feature maps above"),
+        ("conv2", "Conv2d", (10, 13, 13), 50, "feature maps above"),
+        ("gap", "AdaptiveAvgPool2d", (10, 1, 1), 0, "feature maps above"),
+    ]
+    assert [one[-1] for one in shown[7:]] == [
+        "the same numbers in another shape",
+        "left out: the page computes probabilities from the logits",
+    ]
+    assert sum(one.parameters for one in written.layers) == model.cost.parameters
+    assert [one.name for one in written.layers if one.is_gap] == ["gap"]
+    # The page computes the mean before the 1x1 convolution, which is faster.
+    assert [layer.name for layer in model.graph.layers] == ["conv1", "pool", "gap", "conv2"]
+    conv1 = ("input normalization", "norm1 (BatchNorm2d)", "(net) (relu)")
+    assert written.folded == (conv1, (), (), ())
+    page = build_page(model)
+    assert "<td>AdaptiveAvgPool2d, global average pooling</td><td>10x1x1</td>" in page
+    assert '"folded":["input normalization","norm1 (BatchNorm2d)","(net) (relu)"]' in page
+    assert page.count('"global":true') == 1
+
+
+def test_global_average_pooling_is_shown_however_it_is_written(crest: TracedModel) -> None:
+    class Mean(nn.Sequential):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x).mean((2, 3))
+
+    for net in (
+        Mean(nn.Conv2d(1, 10, 3)),
+        nn.Sequential(nn.AvgPool2d(28), nn.Flatten(), nn.Linear(1, 10)),
+    ):
+        model = trace_model(dataclasses.replace(crest.source, net=net.eval()))
+        written = describe_written_net(model.source.net, model.graph)
+        assert sum(one.is_gap for one in written.layers) == 1
+        assert build_page(model).count("global average pooling</td>") == 1
+
+
+def test_a_page_of_a_run_shows_its_epochs_recipe_and_verdict(crest: TracedModel) -> None:
+    run = records.load_run(FIXTURES / "records" / "run_schema_1.json")
+    assert run.budget
+    source = dataclasses.replace(crest.source, run=run, budget=budget_from_json(run.budget))
+    page = build_page(dataclasses.replace(crest, source=source))
+    rows = dict(re.findall(r"<div><dt>([\w ]+)</dt><dd>(.*?)</dd></div>", page))
+    judged = 'verdict of the run: <b class="NOT JUDGED">NOT JUDGED</b>'
+    assert rows["budget"] == f"twenty_k<small>{judged}</small>"
+    assert rows["recipe"] == "quick<small>seed 0, scribble</small>"
+    assert rows["epochs"] == '5<small>below 20: <b class="PASS">PASS</b></small>'
+    assert rows["accuracy"] == "99.33%<small>9,933 of 10,000, test</small>"
 
 
 def test_net_for_other_images_is_refused(crest: TracedModel, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ values back is refused here; for the others, every export is compared with the n
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import nn
@@ -57,10 +58,10 @@ def build_inference_graph(
             raise unsupported(where, *reason)
     image = map_shape(graph.shape)
     scale, shift = torch.tensor(1 / (255 * std)), torch.tensor(-mean / std)
-    normalization = scale_channels("input", 0, image, scale, shift)
+    normalization = replace(scale_channels("input", 0, image, scale, shift), sources=(0,))
     builder = Builder(name, [normalization], {0: Value(1, image)})
     for number, node in enumerate(graph.nodes, start=1):
-        builder.node = node
+        builder.node, builder.number = node, number
         builder.values[number] = _lower_node(builder, node)
     if graph.stale:  # the layers compute what the tensor was before
         raise unsupported(graph.stale, *READS_CHANGED_TENSOR)

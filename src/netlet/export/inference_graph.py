@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -45,11 +45,16 @@ FinalSoftmax = Literal["", "softmax", "log_softmax"]
 
 @dataclass(frozen=True)
 class Layer(Displayed):
-    """The fields that all layers share."""
+    """The fields that all layers share.
+
+    ``sources`` are the nodes of the net's graph (``netlet.graph``) that it computes: first its own,
+    then those that were folded into it. 0 is the normalization of the input.
+    """
 
     name: str  # path of the module in the net, or the function's name in the net's own forward
     inputs: tuple[int, ...]  # numbers of the feature maps it reads
     shape: Shape  # of its output
+    sources: tuple[int, ...] = field(default=(), kw_only=True, compare=False, repr=False)
 
     @property
     def kind(self) -> str:
@@ -105,6 +110,14 @@ class Pooling(Layer):
     def kind(self) -> str:
         """``max pooling``, ``mean pooling`` or ``crop``."""
         return "crop" if min(self.padding) < 0 else f"{self.mode} pooling"
+
+    def is_global(self, shape: Shape) -> bool:
+        """Return whether it averages whole feature maps of several elements.
+
+        Args:
+            shape: The shape of the feature map that it reads.
+        """
+        return self.mode == "mean" and self.window == shape[1:] != (1, 1)
 
 
 @dataclass(frozen=True)
@@ -182,14 +195,18 @@ class InferenceGraph(Displayed):
             index: The index of the layer to remove.
             substitute: Number of the feature map that the layer's readers read from now on.
             updates: Layers to replace at the same time, by their old index; their inputs are old
-                numbers, too.
+                numbers, too. They now do what the removed layer did.
         """
-        removed = index + 1
+        removed, gone = index + 1, self.layers[index].sources
 
         def renumber(number: int) -> int:
             number = substitute if number == removed else number
             return number - (number > removed)
 
+        updates = {
+            i: dataclasses.replace(layer, sources=(*layer.sources, *gone))
+            for i, layer in updates.items()
+        }
         kept = [updates.get(i, layer) for i, layer in enumerate(self.layers) if i != index]
         layers = [
             dataclasses.replace(layer, inputs=tuple(map(renumber, layer.inputs))) for layer in kept

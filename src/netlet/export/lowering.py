@@ -6,6 +6,7 @@ Each operation of the vocabulary that exports support has one function, register
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
@@ -69,12 +70,14 @@ class Builder:
         layers: So far.
         values: Those of the net so far, by their numbers there.
         node: The node that is being lowered.
+        number: Its number.
     """
 
     net: str
     layers: list[Layer]
     values: dict[int, Value]
     node: Node = field(init=False)
+    number: int = 0
 
     def refuse(self, what: str, alternative: str) -> NoReturn:
         """Raise the error that names the node's module, the operation and an alternative."""
@@ -125,7 +128,7 @@ class Builder:
             before = self.layers[layer.inputs[0] - 1].shape
             sizes = (len(layer.weight), layer.window, layer.stride, layer.padding, layer.dilation)
             assert output_shape(before, *sizes) == layer.shape, layer.name
-        self.layers.append(layer)
+        self.layers.append(dataclasses.replace(layer, sources=(self.number,)))
         return Value(len(self.layers), self.node.shape)
 
     def add_scale(self, value: Value, scale: torch.Tensor, shift: torch.Tensor) -> Value:

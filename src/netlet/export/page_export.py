@@ -10,7 +10,7 @@ import hashlib
 import html
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import fields
 from functools import partial
 from importlib import resources
@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 
-from netlet.budgets import RuleResult
 from netlet.data import Dataset
 from netlet.data.skeletons import STYLES
 from netlet.display import Displayed
@@ -30,16 +29,18 @@ from netlet.export import reference
 from netlet.export.build_graph import build_inference_graph
 from netlet.export.fold import fold_graph
 from netlet.export.image_selection import select_verification_images
-from netlet.export.inference_graph import Convolution, InferenceGraph, Layer
+from netlet.export.inference_graph import Convolution, InferenceGraph, Layer, Pooling
+from netlet.export.page_facts import cost_rows, written_rows
 from netlet.export.progress import OnProgress, ignore_progress
 from netlet.export.receptive_field import Field, Grid, receptive_fields
 from netlet.export.result import ExportResult, check_float32, write_files
 from netlet.export.traced_model import TracedModel
 from netlet.export.verification import Verification, compare_with_pytorch
+from netlet.export.written_layers import WrittenNet, describe_written_net
 from netlet.nets.blocks import MNIST_SHAPE
 from netlet.recipes import Recipe
 from netlet.records import Confidence
-from netlet.text import dump_json, escape_html, format_count, format_shape, format_sizes
+from netlet.text import dump_json, escape_html, format_shape
 
 _SCRIPTS = ("prepare.js", "pieces.js", "run.js", "fields.js", "drawing.js", "view.js", "main.js")
 _SAMPLE_STYLES = 2  # ways of writing a sample digit: the most frequent ones, in turn
@@ -107,6 +108,7 @@ def build_page(
     folder = resources.files(__package__) / "page"
     style = (folder / "page.css").read_text("utf-8")
     scripts = "\n".join(_strip_comments((folder / name).read_text("utf-8")) for name in _SCRIPTS)
+    written = describe_written_net(model.source.net, model.graph)
     script = f'(() => {{\n"use strict";\n{scripts}\n}})();\n'
     text = Template((folder / "page.html").read_text("utf-8")).substitute(
         name=escape_html(model.metadata["net"]),
@@ -114,11 +116,12 @@ def build_page(
         style_hash=_policy_hash(style),
         script=script,
         script_hash=_policy_hash(script),
-        costs="\n".join(_cost_rows(model, verification, confidence)),
+        costs="\n".join(cost_rows(model, verification, confidence)),
+        written="\n".join(written_rows(written)),
         net=_to_script_json(
             {
                 "classes": model.labels,
-                "layers": _layers_to_json(model.graph),
+                "layers": _layers_to_json(model.graph, written),
                 "samples": _samples_to_json(model.labels),
                 "confidence": _confidence_to_json(confidence),
             }
@@ -161,12 +164,24 @@ def _encode_weights(graph: InferenceGraph) -> str:
     return base64.b64encode(np.concatenate(weights).astype("<f4").tobytes()).decode()
 
 
-def _layers_to_json(graph: InferenceGraph) -> list[dict[str, Any]]:
-    """Return the layers without their weights, which :func:`_encode_weights` has in this order."""
-    layers, offset = [], 0
+def _layers_to_json(
+    graph: InferenceGraph, written: WrittenNet | None = None
+) -> list[dict[str, Any]]:
+    """Return the layers without their weights, which :func:`_encode_weights` has in this order.
+
+    Args:
+        graph: The graph.
+        written: The net as its code has it; None: nobody sees these layers.
+    """
+    layers, offset, shapes = [], 0, graph.shapes
     fields_after = receptive_fields(graph)[1:]
-    for layer, field in zip(graph.layers, fields_after, strict=True):
+    folded = written.folded if written else ((),) * len(graph.layers)
+    for layer, field, others in zip(graph.layers, fields_after, folded, strict=True):
         values = _layer_to_json(layer) | {"field": _field_to_json(field)}
+        if others:
+            values["folded"] = others
+        if isinstance(layer, Pooling) and layer.is_global(shapes[layer.inputs[0]]):
+            values["global"] = True
         if isinstance(layer, Convolution):
             bias = offset + layer.weight.size
             values |= {"window": layer.window, "weight": offset, "bias": bias}
@@ -221,7 +236,7 @@ def _layer_to_json(layer: Layer) -> dict[str, Any]:
     values = {
         field.name: getattr(layer, field.name)
         for field in fields(layer)
-        if field.name not in ("weight", "bias")
+        if field.name not in ("weight", "bias", "sources")
     }
     for name in ("clamp", "bounds"):
         if name in values:
@@ -240,59 +255,3 @@ def _grid_to_json(grid: Grid) -> dict[str, Any]:
     if grid.fixed:
         values["fixed"] = grid.fixed
     return values
-
-
-def _cost_rows(
-    model: TracedModel, verification: Verification | None, confidence: Confidence | None
-) -> Iterator[str]:
-    """Yield what the net costs and its budget's verdict, as rows of a description list."""
-    cost, source, verdict = model.cost, model.source, model.verdict
-    results = {result.rule: result for result in verdict.results} if verdict else {}
-    if source.budget:
-        yield _cost_row("budget", source.budget.name)
-    for name, number in (
-        ("parameters", cost.parameters),
-        ("MACs", cost.macs),
-        ("weight bytes", cost.weight_bytes),
-        ("activation bytes", cost.activation_bytes),
-    ):
-        yield _cost_row(name, format_count(number), results.get(name))
-    for rule, result in results.items():
-        if rule.endswith(" layers"):
-            yield _cost_row(result.title, result.found, result)
-    field = receptive_fields(model.graph)[-1]
-    yield _cost_row(
-        "receptive field", format_sizes([grid.extent for grid in field] if field else None)
-    )
-    if verification and verification.measures_accuracy:
-        score, image_set = verification.export, verification.image_set
-        yield _cost_row(
-            "accuracy",
-            f"{score.percent:.2f}%",
-            f"{score.correct:,} of {score.total:,}, {image_set}",
-        )
-    elif source.run:
-        score = source.run.last_epoch.score
-        yield _cost_row(
-            "accuracy",
-            f"{score.percent:.2f}%",
-            f"{score.correct:,} of {score.total:,}, {score.split}",
-        )
-    if confidence:
-        low = f"{100 * confidence.threshold:.0f}%"
-        yield _cost_row("unsure below", low, f"calibrated on {confidence.source}")
-    else:
-        yield _cost_row("confidence", "not calibrated")
-    yield _cost_row("normalization", source.normalization)
-    yield _cost_row("digest", model.digest[:12])
-
-
-def _cost_row(name: str, value: str, below: RuleResult | str | None = None) -> str:
-    """Return a name and its value, with a budget rule's result or a short text below."""
-    text = ""
-    if isinstance(below, RuleResult):
-        text = f'{escape_html(below.limit)}: <b class="{below.state}">{below.state}</b>'
-    elif below:
-        text = escape_html(below)
-    small = f"<small>{text}</small>" if text else ""
-    return f"<div><dt>{escape_html(name)}</dt><dd>{escape_html(value)}{small}</dd></div>"

@@ -142,7 +142,8 @@ class Layer {
     this.element = element("details", { className: "layer" },
       element("summary", {}, element("code", { textContent: layer.name || "(net)" }),
         ...[describeLayer(layer), times(...layer.shape), describeField(layer)]
-          .map((text) => element("span", {}, text))),
+          .map((text) => element("span", {}, text)),
+        ...(layer.folded ? [element("span", { className: "folded" }, `includes ${layer.folded.join(", ")}`)] : [])),
       this.maps);
     this.element.addEventListener("toggle", () => this.#createMaps());
     this.maps.addEventListener("pointermove", (event) => this.#point(event));
@@ -242,7 +243,8 @@ class Layer {
   }
 }
 
-function describeLayer({ kind, function: name, window, stride, groups, shape }) {
+function describeLayer({ kind, function: name, window, stride, groups, shape, global }) {
+  if (global) return `global average pooling ${times(...window)}`;
   if (kind === "activation") return name.replace("_", " ");
   if (!window || kind === "crop") return kind;
   const steps = stride[0] === stride[1] ? stride[0] : times(...stride);
