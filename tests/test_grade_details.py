@@ -23,8 +23,12 @@ from netlet.classroom.recount import count_again
 from netlet.classroom.roster import Claim
 from netlet.classroom.student_page import student_page
 from netlet.classroom.submissions import copy_submission
+from netlet.cli.grade_writer import GradeWriter
+from netlet.data.disputed_labels import DISPUTED_LABELS
+from netlet.data.sources import MNIST
 from netlet.errors import GradingError, NetError
 from netlet.evaluation import score_logits
+from netlet.report import Page
 
 MESSAGE = "Use fewer channels,\nor a smaller kernel."
 JOINED = "Use fewer channels, or a smaller kernel."
@@ -54,6 +58,39 @@ def test_rule_remedy_and_message_are_in_all_that_people_read() -> None:
     (row,) = csv.DictReader(io.StringIO(grade_files.grades_to_csv([grade])))
     assert row["reason"] == reason
     assert grade_files.format_grades([grade]).endswith(f"\nann: {reason}")
+
+
+def test_mistakes_of_a_student_are_marked_where_annotators_reject_the_label() -> None:
+    split = spot_data().held_out
+    answers = split.labels.clone()
+    answers[[3, 5]] = (answers[[3, 5]] + 1) % 10
+    examination = Examination(grade_of(), score_logits(9 * torch.eye(10)[answers], split, 10))
+    disputed = {3: DISPUTED_LABELS[947], 90: DISPUTED_LABELS[3520]}
+    page = student_page(examination, split, disputed)
+    gallery = page.figures["mistakes"].axes
+    captions = {axes.get_xlabel().split("no. ")[1]: axes for axes in gallery if axes.get_xlabel()}
+    assert captions.keys() == {"3\nrejected by 5 of 5", "5"}
+    framed = [axes.spines["top"].get_visible() for _, axes in sorted(captions.items())]
+    assert framed == [True, False]
+    assert "reject the label of 2 test images; 1 of these are among" in page.text
+    assert "1 of them have an orange frame" in page.text
+    assert "annotators" not in student_page(examination, split).text
+
+
+def test_the_grading_marks_disputed_labels_of_mnist_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = []
+    monkeypatch.setattr(
+        "netlet.classroom.student_page.student_page",
+        lambda examination, split, disputed, **_: shown.append(disputed) or Page("ann", ""),
+    )
+    spots = spot_data()
+    digits = dataclasses.replace(spots, checksums={file.name: file.md5 for file in MNIST.files})
+    for data in (spots, digits):
+        writer = GradeWriter(tmp_path / data.digest, data, ["ann"], single=True)
+        writer.take(Examination(grade_of()), False)
+    assert shown == [{}, DISPUTED_LABELS]
 
 
 def test_no_two_columns_of_the_table_have_the_same_title() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,9 +12,10 @@ from netlet.classroom.examine import Examination
 from netlet.classroom.grade_files import find_advice
 from netlet.classroom.grades import Curve, Grade
 from netlet.data import Split
+from netlet.data.disputed_labels import DisputedLabel
 from netlet.report.figures import BLUE, NARROW, ORANGE, new_figure, use_style
 from netlet.report.markdown import bullet_list, escape_markdown, inline_code, markdown_table
-from netlet.report.mistakes import MOST_SHOWN, prepare_picture
+from netlet.report.mistakes import MOST_SHOWN, explain_disputed, mark_caption, prepare_picture
 from netlet.report.page import Draft, Page
 from netlet.report.study_plots import mistake_gallery
 from netlet.text import escape_controls
@@ -24,12 +26,19 @@ if TYPE_CHECKING:
 _HEIGHT = 3.0  # inches
 
 
-def student_page(examination: Examination, split: Split, *, figures: bool = True) -> Page:
+def student_page(
+    examination: Examination,
+    split: Split,
+    disputed: Mapping[int, DisputedLabel] | None = None,
+    *,
+    figures: bool = True,
+) -> Page:
     """Return the report of one student.
 
     Args:
         examination: The grade, and the evaluation if there is one.
         split: The images that gave the score.
+        disputed: Those whose label most annotators reject; they are marked among the mistakes.
         figures: Whether to draw figures, which needs matplotlib.
     """
     grade, draft = examination.grade, Draft()
@@ -63,7 +72,7 @@ def student_page(examination: Examination, split: Split, *, figures: bool = True
         text = escape_controls(grade.summary, keep="\n").replace("```", "'''")
         draft.add("## Layers", _escape_start(inline_code(grade.net)), f"```text\n{text}\n```")
     if figures:
-        _add_figures(draft, examination, split)
+        _add_figures(draft, examination, split, disputed or {})
     return draft.finish(escape_markdown(grade.name))
 
 
@@ -96,7 +105,9 @@ def _add_measurements(draft: Draft, grade: Grade) -> None:
         )
 
 
-def _add_figures(draft: Draft, examination: Examination, split: Split) -> None:
+def _add_figures(
+    draft: Draft, examination: Examination, split: Split, disputed: Mapping[int, DisputedLabel]
+) -> None:
     grade, evaluation = examination.grade, examination.evaluation
     if grade.curve and grade.score:
         figure = _draw_curve(grade.curve, grade.score.total)
@@ -106,16 +117,21 @@ def _add_figures(draft: Draft, examination: Examination, split: Split) -> None:
     worst = sorted(evaluation.mistakes, key=lambda one: -one.confidence)[:MOST_SHOWN]
     pictures = [prepare_picture(split.images[one.image].permute(1, 2, 0).numpy()) for one in worst]
     captions = [
-        f"{one.label}, predicted {one.predicted}\n{100 * one.confidence:.0f}%, no. {one.image}"
+        mark_caption(
+            f"{one.label}, predicted {one.predicted}\n{100 * one.confidence:.0f}%, no. {one.image}",
+            one.image,
+            disputed,
+        )
         for one in worst
     ]
+    framed = [one.image in disputed for one in worst]
+    numbers = [one.image for one in evaluation.mistakes]
     draft.add(
         "## Mistakes",
         f"{len(worst)} of {len(evaluation.mistakes)} misclassified images: those with the highest "
         "confidence. Below each: label and prediction, confidence, number of the image.",
-        draft.figure(
-            "mistakes", mistake_gallery(pictures, captions, [False] * len(pictures)), "Mistakes"
-        ),
+        draft.figure("mistakes", mistake_gallery(pictures, captions, framed), "Mistakes"),
+        explain_disputed(disputed, numbers, sum(framed), evaluation.score.total),
     )
 
 

@@ -211,7 +211,7 @@ def grade(
     images = load_dataset(dataset, data_dir)
     with lock_folder(out, "netlet grade"):
         names = [one.name for one in found]
-        writer = GradeWriter(out, images.held_out, names, single=single)
+        writer = GradeWriter(out, images, names, single=single)
         grades = _grade_class(
             found,
             settings,

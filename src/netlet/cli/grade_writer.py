@@ -14,7 +14,7 @@ from netlet.text import dump_json
 if TYPE_CHECKING:
     from netlet.classroom import Grade
     from netlet.classroom.examine import Examination
-    from netlet.data import Split
+    from netlet.data import Dataset
 
 
 class GradeWriter:
@@ -24,7 +24,7 @@ class GradeWriter:
 
     Args:
         out: The folder for grades and reports.
-        split: The images that gave the scores.
+        data: The data set; its held-out split gave the scores.
         names: The names of the submissions.
         single: Whether there is only one, whose files are in the folder itself.
 
@@ -37,10 +37,12 @@ class GradeWriter:
         OutputError: The folder cannot be written to.
     """
 
-    def __init__(self, out: Path, split: Split, names: list[str], *, single: bool) -> None:
+    def __init__(self, out: Path, data: Dataset, names: list[str], *, single: bool) -> None:
         from netlet.classroom.grade_files import name_folders, read_grades
+        from netlet.data.disputed_labels import disputed_labels
 
-        self._out, self._split, self._total = out, split, len(names)
+        self._out, self._split, self._total = out, data.held_out, len(names)
+        self._disputed = disputed_labels(data.checksums, data.held_out.name)
         self._grades = read_grades(out)
         self._others = self._grades.keys() - set(names)
         everyone = [*self._grades, *(name for name in names if name not in self._grades)]
@@ -81,7 +83,8 @@ class GradeWriter:
             self.kept += 1
             return
         folder.mkdir(parents=True, exist_ok=True)
-        write(student_page(examination, self._split, figures=self._figures), folder / REPORT)
+        page = student_page(examination, self._split, self._disputed, figures=self._figures)
+        write(page, folder / REPORT)
         results = dump_json(to_gradescope(grade), indent=1)
         write_outputs({folder / RESULTS: f"{results}\n"}, what="folder")
         append_grade(self._out, grade)

@@ -5,7 +5,7 @@ Images whose label most annotators reject are marked: a net that agrees with the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -54,7 +54,9 @@ def add_mistakes(draft: Draft, study: Study, images: Split | None) -> None:
             f"Below each: label and prediction, mean confidence, number of the image{share}.",
             draft.figure("mistakes", _draw_gallery(study, wrong, images, disputed), "Mistakes"),
         )
-    draft.add(_explain_disputed(study, every, wrong, disputed, framed=images is not None))
+    shown = 0 if images is None else sum(one.mistake.image in disputed for one in wrong)
+    numbers = [one.mistake.image for one in every]
+    draft.add(explain_disputed(disputed, numbers, shown, study.total))
 
 
 def _draw_gallery(
@@ -65,10 +67,13 @@ def _draw_gallery(
 ) -> Figure:
     names, n = [*map(escape_controls, study.data["class_names"])], len(study.seeds)
     captions = [
-        f"{names[mistake.label]}, predicted {names[mistake.predicted]}\n"
-        f"{100 * mistake.confidence:.0f}%, no. {mistake.image}"
-        + (f", {seeds}/{n}" if n > 1 else "")
-        + (f"\nrejected {disputed[mistake.image]}" if mistake.image in disputed else "")
+        mark_caption(
+            f"{names[mistake.label]}, predicted {names[mistake.predicted]}\n"
+            f"{100 * mistake.confidence:.0f}%, no. {mistake.image}"
+            + (f", {seeds}/{n}" if n > 1 else ""),
+            mistake.image,
+            disputed,
+        )
         for mistake, seeds in wrong
     ]
     pictures = [
@@ -83,28 +88,43 @@ def prepare_picture(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return image if image.shape[2] == 3 else image[:, :, 0]
 
 
-def _explain_disputed(
-    study: Study,
-    every: Sequence[WrongImage],
-    shown: Sequence[WrongImage],
+def mark_caption(caption: str, image: int, disputed: Mapping[int, DisputedLabel]) -> str:
+    """Return the caption of a mistake, with a line more if most annotators reject the label.
+
+    Args:
+        caption: The caption.
+        image: The index of the image in its split.
+        disputed: The images whose label most annotators reject.
+    """
+    return f"{caption}\nrejected {disputed[image]}" if image in disputed else caption
+
+
+def explain_disputed(
     disputed: Mapping[int, DisputedLabel],
-    *,
-    framed: bool,
+    wrong: Collection[int],
+    marked: int,
+    total: int,
 ) -> str:
-    """Return what the marks mean, and the accuracy that they leave within reach."""
+    """Return what the marks mean, and the accuracy that they leave within reach, as Markdown.
+
+    Args:
+        disputed: The images whose label most annotators reject; without any, nothing is returned.
+        wrong: The indices of all misclassified images.
+        marked: The number of pictures that have a frame.
+        total: The number of images of the split.
+    """
     if not disputed:
         return ""
-    wrong = sum(one.mistake.image in disputed for one in every)
-    marked = sum(one.mistake.image in disputed for one in shown)
-    reach = 100 - 100 * len(disputed) / study.total
+    found = sum(image in disputed for image in wrong)
+    reach = 100 - 100 * len(disputed) / total
     where = (
         f" {marked} of them have an orange frame, with the number of annotators who reject the "
         f"label, of {ANNOTATORS}."
-        if framed and marked
+        if marked
         else ""
     )
     return (
-        f"Most annotators reject the label of {len(disputed)} test images; {wrong} of these are "
+        f"Most annotators reject the label of {len(disputed)} test images; {found} of these are "
         f"among the misclassified ones.{where} A net that agrees with the annotators on all of "
         f"them reaches at most {reach:.2f}%. The annotations are those of "
         "Northcutt, Athalye and Mueller ([arXiv:2103.14749](https://arxiv.org/abs/2103.14749))."
