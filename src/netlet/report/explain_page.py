@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 MOST_CHANNELS = 64  # of a layer that are shown
 _MOST_COLUMNS = 8
+_TITLE_CHARACTERS = 54  # that fit into a line as wide as a figure
+_TITLE_HEIGHT = 0.2  # inches of each line
 _METHOD = (
     "[Grad-CAM](https://arxiv.org/abs/1610.02391) adds up the feature maps of one layer, each with "
     "the mean gradient of the class's score as its weight, and keeps what is positive: orange is "
@@ -134,7 +137,8 @@ def grad_cam_figure(explanation: Explanation, i: int, known: Sequence[str]) -> F
             place.set_axis_off()
             place.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
         for place, found in zip(axes[1:], (explanation.predicted, explanation.other), strict=True):
-            place.set_title(_describe(explanation, found, i, known))
+            title = _describe(explanation, found, i, known)
+            place.set_title(textwrap.fill(title, _TITLE_CHARACTERS // 3))
             place.imshow(found.maps[i].numpy(), cmap=transparent_to_red(), vmin=0, vmax=1)
     return figure
 
@@ -151,17 +155,20 @@ def _draw_maps(layer: LayerMaps, i: int) -> Figure:
     shown = layer.maps[i, :MOST_CHANNELS].numpy()
     mosaic = _tile(shown)
     across = NARROW * min(1.0, max(0.35, mosaic.shape[1] / (_MOST_COLUMNS * (width + 1))))
-    figure = new_figure(NARROW, 0.35 + min(across * mosaic.shape[0] / mosaic.shape[1], 2 * NARROW))
+    rest = f", first {MOST_CHANNELS}" if channels > MOST_CHANNELS else ""
+    title = textwrap.wrap(
+        f"{escape_controls(layer.name)} ({escape_controls(layer.kind)}): "
+        f"{channels} of {height}x{width}{rest}",
+        _TITLE_CHARACTERS,
+    )
+    picture = min(across * mosaic.shape[0] / mosaic.shape[1], 2 * NARROW)
+    figure = new_figure(NARROW, 0.15 + _TITLE_HEIGHT * len(title) + picture)
     with use_style():
         axes = figure.subplots()
         axes.set_axis_off()
         axes.set_anchor("W")
         axes.imshow(mosaic, cmap="gray", interpolation="nearest")
-        rest = f", first {MOST_CHANNELS}" if channels > MOST_CHANNELS else ""
-        axes.set_title(
-            f"{escape_controls(layer.name)} ({escape_controls(layer.kind)}): "
-            f"{channels} of {height}x{width}{rest}"
-        )
+        axes.set_title("\n".join(title))
     return figure
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _COLUMNS = 8  # stages in a row of the figure
+_FEW_COLUMNS = 3  # the same for the screen of a phone, where text must not get smaller
 _MOST_STAGES = 40
 _ROW_HEIGHT = 2.4  # in widths of a stage
 _ABBREVIATIONS = {
@@ -42,10 +43,14 @@ class _Stage:
     then: list[str] = dataclasses.field(default_factory=list)
 
 
-def net_diagram(study: Study) -> Figure | None:
+def net_diagram(study: Study, *, narrow: bool = False) -> Figure | None:
     """Draw a study's net: feature maps to scale above, receptive fields in the input below.
 
     Stages are in the order in which they run; branches are not drawn.
+
+    Args:
+        study: The study.
+        narrow: Whether the figure is for a narrow screen: fewer stages in a row, of the same size.
 
     Returns:
         The figure; None for a net with too many stages for one.
@@ -56,19 +61,20 @@ def net_diagram(study: Study) -> Figure | None:
     stages = _list_stages(study.summary["rows"], study.data["shape"])
     if len(stages) > _MOST_STAGES:
         return None
-    rows = math.ceil(len(stages) / _COLUMNS)
-    figure = new_figure(WIDE, WIDE / _COLUMNS * _ROW_HEIGHT * rows)
+    columns = _FEW_COLUMNS if narrow else _COLUMNS
+    rows, width = math.ceil(len(stages) / columns), WIDE / _COLUMNS
+    figure = new_figure(width * columns, width * _ROW_HEIGHT * rows)
     with use_style():
         axes = figure.subplots()
-        axes.set(xlim=(0, _COLUMNS), ylim=(-_ROW_HEIGHT * rows, 0), aspect="equal")
+        axes.set(xlim=(0, columns), ylim=(-_ROW_HEIGHT * rows, 0), aspect="equal")
         axes.axis("off")
         side = max(study.data["shape"][1:])
         channels = max(_split(stage.shape)[0] for stage in stages)
         for number, stage in enumerate(stages):
-            x, y = number % _COLUMNS + 0.5, -_ROW_HEIGHT * (number // _COLUMNS)
+            x, y = number % columns + 0.5, -_ROW_HEIGHT * (number // columns)
             _draw_stage(axes, stage, x, y, side, channels)
             _draw_field(axes, stage, x, y - 1.62, study.data["shape"][1:])
-            if number + 1 < len(stages) and (number + 1) % _COLUMNS:
+            if number + 1 < len(stages) and (number + 1) % columns:
                 _draw_arrow(axes, x + 0.5, y - 0.72)
     return figure
 

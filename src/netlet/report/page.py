@@ -54,13 +54,16 @@ p:has(> .figure) { display: grid; gap: 1rem;
 .figure svg { width: 100%; height: auto }
 .figure.large { max-width: 50rem; overflow-x: auto; grid-column: 1 / -1 }
 .figure.large svg { min-width: 36rem }
+.figure.narrow { display: none; max-width: 26rem }
 @media (max-width: 40rem) {
   body { padding: .75rem }
   h1 { font-size: 1.35rem; overflow-wrap: anywhere }
   table { font-size: .8rem }
   th, td { padding: .25rem .3rem }
   td[style*=right] { white-space: normal }
-  pre { white-space: pre-wrap; overflow-wrap: anywhere }
+  pre:not(:has(.language-text)) { white-space: pre-wrap; overflow-wrap: anywhere }
+  .figure.wide { display: none }
+  .figure.narrow { display: block }
   /* A table with many columns becomes a list: each cell behind the title of its column. */
   .many thead { display: none }
   .many, .many tbody { display: block }
@@ -82,6 +85,8 @@ class Page(Displayed):
     text: str  # Markdown, without the title; an image of figure "x" is named x.svg
     figures: Mapping[str, Figure] = field(default_factory=dict)
     tables: Mapping[str, Table] = field(default_factory=dict)
+    # Shown by HTML in place of the figure of that name, on a screen too narrow for its text.
+    narrow: Mapping[str, Figure] = field(default_factory=dict)
 
     @functools.cached_property
     def pictures(self) -> dict[str, str]:
@@ -140,10 +145,16 @@ class Page(Displayed):
         if token.type != "image" or name not in self.pictures:
             return
         token.type, token.tag = "html_inline", ""
-        large = self.figures[name.removesuffix(".svg")].get_figwidth() >= WIDE
+        figure = name.removesuffix(".svg")
+        large = self.figures[figure].get_figwidth() >= WIDE
+        kind = f"figure{' large' if large else ''}"
+        label = f'role="img" aria-label="{escape_html(token.content)}"'
+        if figure not in self.narrow:
+            token.content = f'<span class="{kind}" {label}>{self.pictures[name]}</span>'
+            return
         token.content = (
-            f'<span class="figure{" large" if large else ""}" role="img" '
-            f'aria-label="{escape_html(token.content)}">{self.pictures[name]}</span>'
+            f'<span class="{kind} wide" {label}>{self.pictures[name]}</span>'
+            f'<span class="figure narrow" {label}>{figure_to_svg(self.narrow[figure])}</span>'
         )
 
     def _facts(self) -> Mapping[str, object]:
@@ -181,15 +192,27 @@ class Draft:
     def __init__(self) -> None:
         self._paragraphs: list[str] = []
         self._figures: dict[str, Figure] = {}
+        self._narrow: dict[str, Figure] = {}
         self._tables: dict[str, Table] = {}
 
     def add(self, *paragraphs: str) -> None:
         """Add paragraphs; empty ones are left out."""
         self._paragraphs += [paragraph for paragraph in paragraphs if paragraph]
 
-    def figure(self, name: str, figure: Figure, alternative: str) -> str:
-        """Take a figure and return the Markdown that shows it."""
+    def figure(
+        self, name: str, figure: Figure, alternative: str, narrow: Figure | None = None
+    ) -> str:
+        """Take a figure and return the Markdown that shows it.
+
+        Args:
+            name: The name of the figure.
+            figure: The figure.
+            alternative: What it shows, in words, as Markdown.
+            narrow: The same for the screen of a phone, in HTML.
+        """
         self._figures[name] = figure
+        if narrow is not None:
+            self._narrow[name] = narrow
         return image_link(f"{name}.svg", alternative)
 
     def table(self, name: str, table: Table) -> str:
@@ -199,7 +222,8 @@ class Draft:
 
     def finish(self, title: str) -> Page:
         """Return the page."""
-        return Page(title, "\n\n".join(self._paragraphs), self._figures, self._tables)
+        text = "\n\n".join(self._paragraphs)
+        return Page(title, text, self._figures, self._tables, self._narrow)
 
 
 def combine_pages(first: Page, pages: Sequence[Page]) -> Page:
@@ -211,15 +235,16 @@ def combine_pages(first: Page, pages: Sequence[Page]) -> Page:
             before the names of its figures and tables.
     """
     parts = [first.text.strip()]
-    figures, tables = dict(first.figures), dict(first.tables)
+    figures, tables, narrow = dict(first.figures), dict(first.tables), dict(first.narrow)
     for number, page in enumerate(pages, start=1):
         text = demote_headings(page.text).strip()
         for name in page.figures:
             text = text.replace(f"]({name}.svg)", f"]({number}-{name}.svg)")
         parts.append(f"## {page.title}\n\n{text}")
         figures |= {f"{number}-{name}": figure for name, figure in page.figures.items()}
+        narrow |= {f"{number}-{name}": figure for name, figure in page.narrow.items()}
         tables |= {f"{number}-{name}": table for name, table in page.tables.items()}
-    return Page(first.title, "\n\n".join(part for part in parts if part), figures, tables)
+    return Page(first.title, "\n\n".join(part for part in parts if part), figures, tables, narrow)
 
 
 def demote_headings(text: str) -> str:

@@ -191,7 +191,10 @@ def _add_net(draft: Draft, study: Study) -> None:
     if diagram is not None:
         draft.add(
             draft.figure(
-                "net", diagram, "Stages of the net: output shapes and receptive fields in the input"
+                "net",
+                diagram,
+                "Stages of the net: output shapes and receptive fields in the input",
+                net_diagram(study, narrow=True),
             ),
             "Above: the output of each stage, channels × height × width. Below: the receptive "
             "field (RF) of one output in the input image, in pixels.",
