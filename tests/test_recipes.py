@@ -6,18 +6,23 @@ import contextlib
 import dataclasses
 import itertools
 import json
+import re
+from pathlib import Path
 from typing import get_type_hints
 
 import pytest
 from helpers import Netlet
 
 from netlet import catalog, recipes
+from netlet.cli.settings import apply_settings
 from netlet.errors import NetletDeprecationWarning, RecipeError
 from netlet.experiments import EXPERIMENTS
 from netlet.recipes import Recipe, Warp, recipe_from_json
 from netlet.recipes.recipe import CatalogRate
 from netlet.records import to_json_value
 from netlet.training.schedules import learning_rate
+
+ROOT = Path(__file__).parent.parent
 
 
 @pytest.mark.parametrize(
@@ -210,6 +215,38 @@ def test_our_one_cycle_is_torchs() -> None:
     for step in range(100):
         # Torch puts the peak on a whole step, we on a share of all steps.
         assert ours[step] == pytest.approx(theirs.get_last_lr()[0], abs=0.05)
+        descent.step()
+        theirs.step()
+
+
+def test_what_the_docs_say_of_a_pytorch_script_are_settings() -> None:
+    page = (ROOT / "docs" / "api" / "recipes.md").read_text()
+    rows = re.findall(r"^\| (.+?) \| (.+) \|$", page[page.index("## From a PyTorch") :], re.M)[2:]
+    assert len(rows) > 12
+    found = [re.findall(r"`([a-z_2.]+=[^`]+)`", recipe) for _, recipe in rows]
+    assert sum(map(len, found)) > 30
+    start = recipes.PLAIN.replace(augment=recipes.AUGMENTS["light"])
+    stated = {
+        script: apply_settings(start, row) for (script, _), row in zip(rows, found, strict=True)
+    }
+    (rotated,) = (one for script, one in stated.items() if "RandomRotation" in script)
+    assert rotated.augment == (Warp(rotate_deg=7),)
+    (cycled,) = (one for script, one in stated.items() if "OneCycleLR" in script)
+    assert cycled.start_lr == 1 / 25
+    assert cycled.end_lr == pytest.approx(1 / 25 / 1e4)
+
+
+def test_our_step_schedule_is_torchs() -> None:
+    import torch
+
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    descent = torch.optim.SGD([parameter], lr=0.05)
+    theirs = torch.optim.lr_scheduler.StepLR(descent, step_size=6, gamma=0.1)
+    recipe = recipes.PLAIN.replace(
+        epochs=15, peak_lr=0.05, schedule="step", step_epochs=6, step_factor=0.1
+    )
+    for epoch in range(15):
+        assert learning_rate(recipe, 10 * epoch + 9, 10) == pytest.approx(theirs.get_last_lr()[0])
         descent.step()
         theirs.step()
 

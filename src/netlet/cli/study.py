@@ -106,6 +106,7 @@ def study(
         describe_short_training,
         say_check,
         say_dropout,
+        say_own_optimizer,
         say_seeds,
     )
     from netlet.experiments import configure_run, run_study
@@ -123,6 +124,8 @@ def study(
     config = configure_run(
         experiment, images, val=val, dataset=dataset, data_folder=data_dir, threads=threads or 1
     )
+    if not (recipe or set_):  # who states the training knows
+        say_own_optimizer(experiment)
     if left := list_unfinished_seeds(config, numbers, folder):
         built = build(experiment.net.builder, first_seed, images.shape, images.classes)
         say_check(built, experiment, images)

@@ -130,6 +130,10 @@ def train(
         _check_folder(out or RUNS, numbered=out is None)
         images = load_training_dataset(dataset, data_dir, channels)
         place = out or _default_folder(experiment, images, seed)
+        if not (recipe or set_):  # who states the training knows
+            from netlet.cli.training_progress import say_own_optimizer
+
+            say_own_optimizer(experiment)
         options = {"seed": seed, "val": val, "dataset": dataset, "data_folder": data_dir}
         folder, run = _begin(
             experiment, images, weights, place, options, load, numbered=out is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -15,6 +16,7 @@ from netlet.cli.results import say
 from netlet.data import Dataset
 from netlet.experiments import Experiment
 from netlet.nets import build
+from netlet.nets.own_optimizer import find_optimizer
 from netlet.records import Epoch
 from netlet.text import count_noun
 from netlet.training import (
@@ -33,6 +35,17 @@ def say_dropout(experiment: Experiment, images: Dataset) -> None:
     traced = trace(net, images.shape) if experiment.recipe.dropout is not None else None
     if text := describe_dropout(net, experiment.recipe, traced):
         say(f"training {experiment.name}: {text}")
+
+
+def say_own_optimizer(experiment: Experiment) -> None:
+    """Print that the optimizer of the net's own file is not used, if the file creates one."""
+    code = experiment.net.code
+    if code is None or not (found := find_optimizer(Path(code.path))):
+        return
+    say(
+        f"training {experiment.name}: {Path(code.path).name} creates an optimizer ({found}), which "
+        f"is not used; the recipe {experiment.recipe.name} trains, and --recipe and --set change it"
+    )
 
 
 def say_check(net: nn.Module, experiment: Experiment, images: Dataset) -> None:
