@@ -448,6 +448,13 @@ def test_a_comparison_as_values_has_its_conclusion() -> None:
     assert "undecided" in stats.comparison_text(found)
 
 
+def test_studies_of_several_seeds_that_differ_in_one_image_are_compared() -> None:
+    a = make_study(make_seed_result(0, 990), make_seed_result(1, 990), name="a", net="a")
+    b = make_study(make_seed_result(0, 990), make_seed_result(1, 991), name="b", net="b")
+    test = stats.compare(a, b).over_images
+    assert (test.name, test.p) == ("exact permutation test over images", 1.0)
+
+
 def changed(study: Study, **settings: object) -> Study:
     """The same study with another name, trained by a recipe with other settings."""
     recipe = to_json_value(QUICK.replace(epochs=2, **settings))

@@ -200,6 +200,8 @@ def _over_images(a: Study, b: Study) -> SignificanceTest:
         return SignificanceTest("exact McNemar test over images", p, interval, about)
     if gained + lost <= _FEW:
         differing = differences[differences != 0]
+        if len(differing) == 1:  # either sign is as far from zero; scipy refuses a single value
+            return SignificanceTest("exact permutation test over images", 1.0, None, about)
         signs = stats.permutation_test(
             (differing,),
             lambda x, axis: x.sum(axis),
