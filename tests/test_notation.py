@@ -5,11 +5,12 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+import re
 from pathlib import Path
 
 import pytest
 import torch
-from helpers import Netlet, set_options
+from helpers import ROOT, Netlet, set_options
 from torch import nn
 from torch.nn import functional as F
 
@@ -114,6 +115,15 @@ def test_copies_and_stored_weights_are_the_same_net(what: str) -> None:
     other.load_state_dict(net.state_dict())
     for twin in (copy.deepcopy(net), pickle.loads(pickle.dumps(net)), other):
         assert torch.equal(twin.eval()(images()), net(images()))
+
+
+def test_the_example_of_the_page_has_as_many_parameters() -> None:
+    line, stated = re.findall(
+        r"^For example, `(.+?)` has ([\d,]+) parameters\.$",
+        (ROOT / "docs" / "architecture.md").read_text(),
+        re.MULTILINE,
+    )[0]
+    assert f"{count_parameters(line):,}" == stated
 
 
 def test_a_norm_without_scale_adds_a_bias_only() -> None:
