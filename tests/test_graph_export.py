@@ -249,6 +249,9 @@ SUPPORTED_FUNCTIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "one for each channel": lambda x: x * torch.tensor([1.0, -2.0, 0.5, 3.0]).view(4, 1, 1),
     "a constant that changes later": _multiply_twice,
     "expanding to the same shape": lambda x: x.expand_as(x),
+    "a crop": lambda x: F.pad(x, (-1, -2, 0, -3)),
+    "a crop of padding": lambda x: F.relu(F.pad(F.pad(x, (1, 2, 0, 1)), (-2, -2, 0, -1))),
+    "negative": lambda x: F.relu(-x),
     "padding of its own": lambda x: F.conv2d(F.pad(x, (1, 2, 3, 0)), torch.ones(2, 4, 2, 2) / 9),
     "a gate": lambda x: x * x.mean((2, 3), keepdim=True),
     "a sum with a vector": lambda x: x.amax((2, 3), keepdim=True) + x,
@@ -352,6 +355,10 @@ REFUSED: dict[str, tuple[nn.Module, str]] = {
     "slicing": (
         _Functional(lambda x: x[:, 1:]),
         r"_Functional: slicing cannot be exported; use a convolution",
+    ),
+    "slicing rows": (
+        _Functional(lambda x: x[:, :, 1:]),
+        r"slicing cannot be exported; .* or F\.pad\(x, \(-1, -1, -1, -1\)\) to leave out",
     ),
     "permute": (_Functional(lambda x: x.permute(0, 2, 3, 1)), r"_Functional: permute"),
     "upsampling": (_Functional(lambda x: x, nn.Upsample(scale_factor=2)), r"inner\.0: upsampling"),

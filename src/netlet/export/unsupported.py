@@ -31,7 +31,10 @@ _ALTERNATIVES = {
     "layer_norm": ("LayerNorm", _BATCH_NORM),
     "permute": ("permute", _PYTORCH_ORDER),
     "transpose": ("transpose", _PYTORCH_ORDER),
-    "slice": ("slicing", "a convolution with fewer channels"),
+    "slice": (
+        "slicing",
+        "a convolution with fewer channels, or F.pad(x, (-1, -1, -1, -1)) to leave out the border",
+    ),
     "split": ("split", _OWN_CONVOLUTIONS),
     "split_with_sizes": ("split", _OWN_CONVOLUTIONS),
     "matmul": (
