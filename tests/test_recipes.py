@@ -45,6 +45,12 @@ ROOT = Path(__file__).parent.parent
         ({"tail_share": 0}, "tail_share=0 is out of range; give above 0 and at most 1"),
         ({"augment_end": 1.5}, "augment_end=1.5 is out of range; give at least 0 and at most 1"),
         ({"augment_ramp_share": 0}, "augment_ramp_share=0 is out of range; give above 0"),
+        (
+            {"train_as": "wide"},
+            "train_as='wide' is not known; choose one of net, branches, expanded",
+        ),
+        ({"expand_factor": 1.5}, "expand_factor=1.5 is not a whole number"),
+        ({"expand_factor": 0}, "expand_factor=0 is out of range; give at least 1 and at most 16"),
         ({"norm_statistics": "new"}, "norm_statistics='new' is not known; choose one of running,"),
     ],
 )

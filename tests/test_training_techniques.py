@@ -53,6 +53,8 @@ CHANGED: dict[str, Any] = {
     "augment_end": 0.2,
     "augment_ramp_share": 0.5,
     "norm_statistics": "plain",
+    "train_as": "expanded",
+    "expand_factor": 3,
 }
 TRAINED_DIFFERENTLY: list[dict[str, Any]] = [
     {"augment_end": 0.1, "norm_statistics": "augmented"},
@@ -60,6 +62,9 @@ TRAINED_DIFFERENTLY: list[dict[str, Any]] = [
     {"augment_end": 0.5, "augment_ramp_share": 1.0},
     {"norm_statistics": "augmented"},
     {"norm_statistics": "plain"},
+    {"train_as": "branches"},
+    {"train_as": "expanded", "norm_statistics": "augmented"},
+    {"train_as": "expanded", "expand_factor": 3},
 ]
 
 
@@ -132,7 +137,7 @@ def test_options_can_be_varied_and_set_for_an_arm(tmp_path: Path) -> None:
     line = {"net": "4 P 8", "recipe": "steady", "changes": CHANGED}
     assert train_command(line) == (
         "netlet train '4 P 8' --recipe steady --set augment_end=0.2 --set augment_ramp_share=0.5 "
-        "--set norm_statistics=plain"
+        "--set norm_statistics=plain --set train_as=expanded --set expand_factor=3"
     )
 
 
@@ -294,7 +299,7 @@ def test_resuming_with_an_option_is_bit_identical(
 def test_each_option_changes_the_weights_and_its_default_does_not(blob_data: Dataset) -> None:
     digests = [
         train(blob_data, FAST.replace(**changes))[0].weights_digest
-        for changes in ({}, {"augment_ramp_share": 0.7}, *TRAINED_DIFFERENTLY)
+        for changes in ({}, {"augment_ramp_share": 0.7, "expand_factor": 4}, *TRAINED_DIFFERENTLY)
     ]
     assert digests[0] == digests[1]
     assert len(set(digests[1:])) == len(digests) - 1

@@ -98,7 +98,8 @@ def cost_from_json(values: Mapping[str, Any]) -> ModelCost:
     """Return the cost of a net from the values that records store."""
     structure = values.get("structure")
     restored = None if structure is None else structure_from_json(structure)
-    return ModelCost(**{**values, "structure": restored})
+    own = {name: value for name, value in values.items() if name != "training_parameters"}
+    return ModelCost(**{**own, "structure": restored})
 
 
 @dataclass(frozen=True)

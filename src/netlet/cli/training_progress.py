@@ -115,6 +115,13 @@ def describe_short_training(experiment: Experiment, images: Dataset, val: int) -
     return f"every seed with the eager backend, since {reason}"
 
 
+def _describe_form(plan: Plan) -> str:
+    """Return the form in which a net is trained; empty if it is the net itself."""
+    if not plan.training_parameters:
+        return ""
+    return f", trained as {plan.recipe.train_as} with {plan.training_parameters:,} parameters"
+
+
 class TrainingProgress(Callback):
     """A callback that prints loss, accuracy, speed, learning rate and held-out scores."""
 
@@ -132,6 +139,7 @@ class TrainingProgress(Callback):
             f"{count_noun(recipe.epochs, 'epoch')} of {plan.train_images:,} images, "
             f"batch size {recipe.batch_size}, seed {plan.seed}, {plan.device} {plan.precision}"
             + (f", {plan.dropout}" if plan.dropout else "")
+            + _describe_form(plan)
         )
 
     def on_step(self, progress: Progress) -> None:

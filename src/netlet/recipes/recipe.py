@@ -18,6 +18,7 @@ Optimizer = Literal["sgd", "adamw", "muon", "soap"]
 Schedule = Literal["constant", "step", "one_cycle", "triangular", "cosine"]
 Averaging = Literal["none", "ema", "tail"]
 NormStatistics = Literal["running", "augmented", "plain"]
+TrainAs = Literal["net", "branches", "expanded"]
 Precision = Literal["auto", "float32", "bf16"]
 BackendChoice = Literal["auto", "eager", "compiled"]
 MAX_EPOCHS = 100_000
@@ -77,6 +78,12 @@ class Recipe(Displayed):
             (those kept during the training, averaged like the weights), or those of the scored
             weights, computed anew after each epoch: on training images as they are augmented
             (``augmented``) or without augmentation (``plain``).
+        train_as: The form in which the convolutions of the net are trained: ``net`` (as they are),
+            ``branches`` (each as the sum of itself, a 1x1 convolution and, where the shapes allow
+            it, the identity, each with a batch norm if one follows) or ``expanded`` (each without
+            groups as three: 1x1, the kernel, 1x1). Before each score, they are folded into those of
+            the net, which alone is scored, counted and recorded.
+        expand_factor: How many times as many channels an expanded convolution has within.
         precision: ``float32``, ``bf16``, or ``auto``: bf16 where the hardware supports it.
         backend: ``auto``: a compiled backend where it is available and faster. ``compiled``: fail
             with the reason if it is not available. ``eager``: PyTorch's eager mode.
@@ -116,6 +123,9 @@ class Recipe(Displayed):
     tail_share: float = 0.25
     norm_statistics: NormStatistics = field(default="running", metadata=MAY_BE_MISSING)
 
+    train_as: TrainAs = field(default="net", metadata=MAY_BE_MISSING)
+    expand_factor: int = field(default=2, metadata=MAY_BE_MISSING)
+
     precision: Precision = "auto"
     backend: BackendChoice = "auto"
 
@@ -130,6 +140,7 @@ class Recipe(Displayed):
             ("schedule", Schedule),
             ("averaging", Averaging),
             ("norm_statistics", NormStatistics),
+            ("train_as", TrainAs),
             ("precision", Precision),
             ("backend", BackendChoice),
         ):
@@ -137,6 +148,7 @@ class Recipe(Displayed):
         check_integer(self, "epochs", 1, MAX_EPOCHS)
         check_integer(self, "batch_size", 1, 1_000_000)
         check_integer(self, "step_epochs", 1, MAX_EPOCHS)
+        check_integer(self, "expand_factor", 1, 16)
         check_float(self, "peak_lr", 0, 1_000, open_low=True)
         for name in ("momentum", "beta2", "ema_decay", "label_smoothing"):
             check_float(self, name, 0, 1, open_high=True)

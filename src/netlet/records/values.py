@@ -33,7 +33,7 @@ class DataDescription(DataSource):
 
 
 class CostValues(TypedDict):
-    """The fields of ``ModelCost``."""
+    """The fields of ``ModelCost``, and the parameters of the form in which the net is trained."""
 
     parameters: int
     macs: int | None
@@ -43,6 +43,7 @@ class CostValues(TypedDict):
     spending: NotRequired[Mapping[str, Sequence[tuple[str, int]]]]  # not in studies
     epochs: int | None
     structure: NotRequired[Structure]  # if the budget has rules on it
+    training_parameters: NotRequired[int]  # if the net is trained in another form
 
 
 class SummaryRow(TypedDict):

@@ -59,8 +59,10 @@ def describe_result(study: Study) -> str:
     numbers = ", ".join(str(seed.seed) for seed in study.seeds)
     n = len(study.seeds)
     seeds = f"seed {numbers}" if n == 1 else f"mean of {n} seeds: {numbers}"
+    trained = study.cost.get("training_parameters")
+    form = f" (trained as {study.recipe['train_as']} with {trained:,})" if trained else ""
     return (
-        f"{inline_code(study.net)}, {study.cost['parameters']:,} parameters, trained for "
+        f"{inline_code(study.net)}, {study.cost['parameters']:,} parameters{form}, trained for "
         f"{count_noun(study.epochs, 'epoch')} with recipe {escape_markdown(study.recipe['name'])}: "
         f"{stats.mean_percent(study):.3f}% accuracy on the {study.total:,} {study.split} images of "
         f"{escape_markdown(study.data['name'])} after the last epoch ({seeds})."

@@ -29,6 +29,7 @@ class Plan(Displayed):
     held_out_images: int
     device: str
     precision: str
+    training_parameters: int = 0  # of the form in which the net is trained; 0: it is the net itself
     dropout: str = ""  # which rates of the net the recipe changes, in words; empty if none
 
 

@@ -37,6 +37,7 @@ from netlet.training.environment import resolve_precision
 from netlet.training.rng import RandomStreams
 from netlet.training.state import start_training
 from netlet.training.trainable import trace_trainable
+from netlet.training.training_form import make_training_form
 
 LOWEST_RATE, HIGHEST_RATE = 1e-6, 10.0
 MIN_STEPS = 20  # with fewer there is no curve
@@ -148,6 +149,7 @@ def run_range_test(
         )
     net = unwrap(net)
     trace_trainable(net, data.shape)
+    form = make_training_form(net, data.shape, recipe, RandomStreams(seed).make_layers_generator())
     device = find_device(device)
     rates = [lowest * (highest / lowest) ** (step / (steps - 1)) for step in range(steps)]
     with (
@@ -155,7 +157,7 @@ def run_range_test(
         guard_net(type(net).__name__),
         use_repeatable_kernels(device),
     ):
-        twin = copy_net(net).to(device)
+        twin = (copy_net(net) if form.trained is net else form.trained).to(device)
         train = dataclasses.replace(data, train=data.train.to(device))
         with contextlib.closing(_run_epoch(twin, train, recipe, rates, seed)) as losses:
             return _collect(losses, rates, recipe.peak_lr, on_progress)

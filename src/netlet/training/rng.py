@@ -51,8 +51,15 @@ class RandomStreams:
 
         It is the same at each call, and independent of those of all epochs.
         """
-        (seed,) = np.random.SeedSequence([self._seed, 0]).generate_state(1, np.uint64).tolist()
-        return torch.Generator().manual_seed(seed)
+        return self._make_generator(0)
+
+    def make_layers_generator(self) -> torch.Generator:
+        """Return a generator for the initial weights of layers that only the training has."""
+        return self._make_generator(1)
+
+    def _make_generator(self, which: int) -> torch.Generator:
+        seeds = np.random.SeedSequence([self._seed, 0]).generate_state(2, np.uint64).tolist()
+        return torch.Generator().manual_seed(seeds[which])
 
     @contextmanager
     def preserve_global_state(self) -> Iterator[None]:

@@ -71,7 +71,7 @@ def make_run(
         seed=plan.seed,
         recipe=to_json_value(plan.recipe),
         budget=to_json_value(budget) if budget else None,
-        cost=_cost_values(cost, budget),
+        cost=_cost_values(cost, budget, plan.training_parameters),
         verdict=budget.judge(cost, outcome, batch_size=batch_size) if budget else None,
         data=data.describe(),
         epochs=epochs,
@@ -102,7 +102,7 @@ def make_run(
     )
 
 
-def _cost_values(cost: ModelCost, budget: Budget | None) -> CostValues:
+def _cost_values(cost: ModelCost, budget: Budget | None, training_parameters: int) -> CostValues:
     """Return a cost as records store it: with the net's structure if the budget judges it.
 
     A net that was trained returns a row for one image, so there is nothing to say of that.
@@ -113,6 +113,8 @@ def _cost_values(cost: ModelCost, budget: Budget | None) -> CostValues:
     del values["one_image"]
     if structure is None:
         del values["structure"]
+    if training_parameters:
+        values["training_parameters"] = training_parameters
     return cast("CostValues", values)
 
 

@@ -16,6 +16,7 @@ from netlet.training.dropout import override_dropout
 from netlet.training.environment import resolve_precision
 from netlet.training.rng import RandomStreams
 from netlet.training.state import start_training
+from netlet.training.training_form import make_training_form
 
 _WARM_UP_STEPS = 8
 _STEPS_PER_READ = 16  # of the losses, as in a training
@@ -34,6 +35,7 @@ def measure_throughput(net: nn.Module, data: Dataset, recipe: Recipe, seconds: f
         NetletError: The net cannot be trained so.
     """
     random, steps = RandomStreams(0), count_steps(len(data.train), recipe.batch_size)
+    net = make_training_form(net, data.shape, recipe, random.make_layers_generator()).trained
     precision = resolve_precision(recipe, torch.device("cpu"))
     augmentation = select_augmentation(data.train, recipe)
     with (

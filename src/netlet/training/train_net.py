@@ -27,10 +27,12 @@ from netlet.training.checkpoint import Checkpoint
 from netlet.training.dropout import describe_dropout
 from netlet.training.environment import resolve_precision
 from netlet.training.progress import ProgressBar
+from netlet.training.rng import RandomStreams
 from netlet.training.run_record import RunOrigin, make_run
 from netlet.training.together import finish
 from netlet.training.trainable import trace_trainable
 from netlet.training.trainer import Trainer
+from netlet.training.training_form import make_training_form
 
 
 def fit(
@@ -86,8 +88,8 @@ def fit(
         The record of the run, including the verdict.
 
     Raises:
-        TrainingError: The training diverged, the net has nothing to train, or it is not the net of
-            the checkpoint.
+        TrainingError: The training diverged, the net has nothing to train or cannot be trained in
+            the form of the recipe, or it is not the net of the checkpoint.
         NetError: The net does not fit the data, or the device fails or runs out of memory.
         DataError: ``val`` is out of range.
         BudgetError: The budget forbids or requires a kind of layer that does not exist.
@@ -152,8 +154,10 @@ def iterate_fit(
     traced = trace_trainable(net, data.shape)
     if budget and budget.rules():
         refuse_unknown_layers(budget, cost_from_trace(traced).kinds)
+    form = make_training_form(net, data.shape, recipe, RandomStreams(seed).make_layers_generator())
     with explain_device_errors():
         net.to(device)
+        form.trained.to(device)
         data = dataclasses.replace(
             data, train=data.train.to(device), held_out=data.held_out.to(device)
         )
@@ -170,6 +174,7 @@ def iterate_fit(
         device=device.type,
         precision=resolve_precision(recipe, device),
         dropout=describe_dropout(net, recipe, traced),
+        training_parameters=form.extra_parameters,
     )
     try:
         with (
@@ -177,7 +182,7 @@ def iterate_fit(
             guard_net(type(net).__name__),
             use_repeatable_kernels(device),
         ):
-            result = yield from Trainer(net, data, plan, callbacks, start).train(resume)
+            result = yield from Trainer(form, data, plan, callbacks, start).train(resume)
         run = make_run(plan, origin, net, data, traced, result)
         for callback in callbacks:
             callback.on_finish(run, net)

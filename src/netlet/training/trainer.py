@@ -35,6 +35,7 @@ from netlet.training.run_record import TrainingResult
 from netlet.training.schedules import augmentation_strengths, learning_rate
 from netlet.training.state import TrainingState, start_training
 from netlet.training.stretches import Stretches
+from netlet.training.training_form import TrainingForm
 
 _STEPS_PER_REPORT = 16  # reading the losses waits for the device
 _DIVERGED_RATIO = 1_000  # a loss of this many times that of guessing never recovers
@@ -44,7 +45,7 @@ class Trainer:
     """Trains one net by a plan.
 
     Args:
-        net: The net, on the plan's device.
+        form: The net and the module that is trained, on the plan's device.
         data: The data set, with its splits on the same device.
         plan: The plan of the training.
         callbacks: Objects that receive the events of the training, in this order.
@@ -54,13 +55,14 @@ class Trainer:
 
     def __init__(
         self,
-        net: nn.Module,
+        form: TrainingForm,
         data: Dataset,
         plan: Plan,
         callbacks: Sequence[Callback],
         start: float,
     ) -> None:
-        self._net, self._data, self._plan, self._recipe = net, data, plan, plan.recipe
+        self._form, self._net = form, form.trained
+        self._data, self._plan, self._recipe = data, plan, plan.recipe
         self._callbacks, self._start = callbacks, start
         self._random = RandomStreams(plan.seed)
         self._augmentation = select_augmentation(data.train, plan.recipe)
@@ -71,7 +73,7 @@ class Trainer:
         self._environment = describe_environment(torch.device(plan.device))
         self._stretches = Stretches()
         # Buffers that are not finite from the beginning, such as an infinite mask.
-        self._unusual = find_not_finite(net.state_dict())
+        self._unusual = find_not_finite(form.trained.state_dict())
         self._epochs: list[Epoch] = []
         self._resumed_after: tuple[int, ...] = ()
 
@@ -86,7 +88,7 @@ class Trainer:
             to be read: a caller with several trainings lets another one go on.
 
         Returns:
-            The epochs, and the evaluation of the final net, whose weights ``net`` has afterwards.
+            The epochs, and the evaluation of the final net, whose weights the net has afterwards.
         """
         net, recipe, plan = self._net, self._recipe, self._plan
         self._check_output()
@@ -120,19 +122,18 @@ class Trainer:
                 for number in range(len(self._epochs) + 1, recipe.epochs + 1):
                     self._random.start_epoch(number)
                     with use_torch_threads(backend.torch_threads):
-                        evaluation = yield from self._run_epoch(number, state, backend)
+                        evaluation, scored = yield from self._run_epoch(number, state, backend)
                     for callback in self._callbacks:
-                        callback.on_epoch_end(self._epochs, state.average.net)
+                        callback.on_epoch_end(self._epochs, scored)
                     self._save_checkpoint(self._capture(state))
-                final = backend.evaluation_net(state.average.net)
+                scored = self._form.fold(state.average.net)
+                final = backend.evaluation_net(scored)
                 if evaluation is None:  # interrupted after its last epoch, before the record
                     evaluation = self._evaluate(final)
                 train_score = evaluate(final, self._data.train, recipe, self._data.classes).score
-                if final is not state.average.net:
-                    check_agreement(
-                        evaluation, final, state.average.net, self._data.held_out, recipe
-                    )
-            net.load_state_dict(state.average.net.state_dict())
+                if final is not scored:
+                    check_agreement(evaluation, final, scored, self._data.held_out, recipe)
+            self._form.finish(scored)
         return TrainingResult(
             epochs=tuple(self._epochs),
             evaluation=evaluation,
@@ -144,15 +145,21 @@ class Trainer:
 
     def _run_epoch(
         self, number: int, state: TrainingState, backend: Backend
-    ) -> Generator[None, None, Evaluation]:
-        """Train for one epoch, evaluate the net and append both to the epochs."""
+    ) -> Generator[None, None, tuple[Evaluation, nn.Module]]:
+        """Train for one epoch, evaluate the net and append both to the epochs.
+
+        Returns:
+            The evaluation, and the net that was evaluated.
+        """
         start = time.perf_counter()
         progress, train_loss = yield from self._train_epoch(number, state, backend)
         self._batch_norm_update.apply(state.average.net, number)
         trained = time.perf_counter()
-        evaluation = self._evaluate(backend.evaluation_net(state.average.net))
+        scored = self._form.fold(state.average.net)
+        evaluation = self._evaluate(backend.evaluation_net(scored))
         self._check_loss(evaluation.loss, f"the end of epoch {number}")
         self._check_weights(state.average.net, f"after epoch {number}")
+        self._form.check(state.average.net, self._data.train, self._recipe)
         self._epochs.append(
             Epoch(
                 epoch=number,
@@ -165,7 +172,7 @@ class Trainer:
                 score_s=time.perf_counter() - trained,
             )
         )
-        return evaluation
+        return evaluation, scored
 
     def _train_epoch(
         self, number: int, state: TrainingState, backend: Backend

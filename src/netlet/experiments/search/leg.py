@@ -136,6 +136,7 @@ def _finish(
     return _outcome(
         run.epochs,
         parameters=run.cost["parameters"],
+        training_parameters=run.cost.get("training_parameters", 0),
         nll=nll,
         train_correct=run.train_score.correct,
         backend=run.backend,
@@ -150,6 +151,7 @@ def _outcome(
     epochs: Sequence[Epoch],
     *,
     parameters: int,
+    training_parameters: int,
     nll: float | None,
     train_correct: int | None,
     backend: str,
@@ -161,6 +163,7 @@ def _outcome(
     last = epochs[-1]
     return {
         "parameters": parameters,
+        **({"training_parameters": training_parameters} if training_parameters else {}),
         "correct": last.held_out.correct,
         "total": last.held_out.total,
         "loss": last.held_out_loss,
@@ -222,6 +225,7 @@ class _Follower(Callback):
         outcome = _outcome(
             self._checkpoint.epochs,
             parameters=sum(parameter.numel() for parameter in net.parameters()),
+            training_parameters=self._plan.training_parameters,
             nll=None,
             train_correct=None,
             backend=last.backend,
