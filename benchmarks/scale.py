@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import math
 import os
 import pickle
 import random
@@ -50,20 +51,30 @@ def read_trace() -> list[Task]:
     return trace
 
 
+def simulate_cluster(
+    tasks: Sequence[Task], nodes: int, costs: Costs, failures: Failures | None, seed: int = 0
+) -> Outcome:
+    """Return what a simulated cluster needs for tasks that send checkpoints as netlet's do."""
+    from netlet.experiments.execution.runner import checkpoint_interval
+
+    every_s = checkpoint_interval(nodes * PER_NODE)
+    return Cluster(tasks, nodes, PER_NODE, costs, failures, seed, checkpoint_s=every_s).simulate()
+
+
 def simulate_clusters(costs: Costs, failures: Failures) -> dict[str, Any]:
     """Return the record of the simulations."""
+    from netlet.experiments.execution.runner import checkpoint_interval
+
     trace = read_trace()
     tasks = random.Random(0).choices(trace, k=TASKS)
     work_s = sum(task.epochs * task.epoch_s for task in tasks)
     rows = []
     for nodes in SIMULATED_NODES:
         print(f"simulating {nodes:,} nodes", file=sys.stderr, flush=True)
-        calm = Cluster(tasks, nodes, PER_NODE, costs, None).simulate()
-        runs = [
-            Cluster(tasks, nodes, PER_NODE, costs, failures, seed).simulate()
-            for seed in range(RUNS)
-        ]
-        rows.append(summarize_runs(nodes, work_s, calm, runs))
+        runs = [simulate_cluster(tasks, nodes, costs, failures, seed) for seed in range(RUNS)]
+        calm = simulate_cluster(tasks, nodes, costs, None)
+        row = summarize_runs(nodes, work_s, calm, runs)
+        rows.append(row | {"checkpoint_s": checkpoint_interval(nodes * PER_NODE)})
     return {
         "tasks": TASKS,
         "seeds_of_trace": len(trace),
@@ -105,28 +116,34 @@ def summarize_runs(
 
 def time_study(nodes: int, seeds: int) -> dict[str, Any]:
     """Time a study on MNIST by nodes of this machine with one processor each."""
+    from benchmarks.counting_executor import CountingExecutor
     from netlet import data
     from netlet.experiments import configure_run, find_experiment, run_study
+    from netlet.experiments.execution.shared_data import to_frames
 
     images = data.load("mnist")
     config = configure_run(find_experiment(EXPERIMENT), images)
     with _open_nodes(nodes) as executor, tempfile.TemporaryDirectory() as folder:
+        counting = CountingExecutor(executor)
         began = time.perf_counter()
         study = run_study(
             config,
             range(seeds),
             Path(folder),
             nodes,
-            executor=executor,
+            executor=counting,
             data=images,
             progress=False,
         )
         wall_s = time.perf_counter() - began
+    data_bytes = nodes * sum(len(bytes(frame)) for frame in to_frames(images))
     return {
         "nodes": nodes,
         "seeds": seeds,
         "makespan_s": round(wall_s, 2),
         "train_s": round(sum(seed.train_s for seed in study.seeds), 2),
+        "lost_s": round(nodes * wall_s - sum(seed.total_s for seed in study.seeds), 2),
+        "moved_bytes": data_bytes + counting.moved_bytes,
     }
 
 
@@ -134,19 +151,32 @@ def measure_seconds(seeds: int) -> dict[str, float]:
     """Return the processor seconds of a worker's start, and of the driver for each message."""
     from netlet import data
     from netlet.experiments import configure_run, find_experiment, run_study
+    from netlet.experiments.execution import runner
 
     few = data.make_scribble(train=640, test=100)
     config = configure_run(find_experiment(EXPERIMENT), few)
-    with _open_nodes(1) as executor, tempfile.TemporaryDirectory() as folder:
+    epochs = config.recipe["epochs"]
+
+    def time_driver(executor: Executor, interval_s: float) -> float:
+        """Return the driver's seconds for a study with checkpoints at such intervals."""
+        runner.checkpoint_interval = lambda workers: interval_s
+        with tempfile.TemporaryDirectory() as folder:
+            began = time.process_time()
+            run_study(
+                config, range(seeds), Path(folder), 1, executor=executor, data=few, progress=False
+            )
+            return time.process_time() - began
+
+    with _open_nodes(1) as executor:
         executor.submit(exec, "import netlet.experiments.execution.task").result()
         start_s = executor.submit(time.process_time).result()
-        began = time.process_time()
-        study = run_study(
-            config, range(seeds), Path(folder), 1, executor=executor, data=few, progress=False
-        )
-        driver_s = time.process_time() - began
-    messages = seeds * (study.epochs + 2)  # its start, each epoch and the result
-    return {"worker_start_s": round(start_s, 2), "message_s": round(driver_s / messages, 5)}
+        message_s = time_driver(executor, 0) / (seeds * (epochs + 2))  # start, epochs and result
+        rest_s = time_driver(executor, math.inf) - 2 * seeds * message_s
+    return {
+        "worker_start_s": round(start_s, 2),
+        "message_s": round(message_s, 5),
+        "progress_s": round(max(0.0, rest_s) / (seeds * epochs), 5),
+    }
 
 
 @contextlib.contextmanager

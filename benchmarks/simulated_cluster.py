@@ -4,7 +4,8 @@ An event simulation: every epoch of every task is an event, and so is every fail
 tasks are recorded ones; failures come from exponential distributions, as those of machines that do
 not age do. A node takes its workers down and comes back later; a worker is killed alone, as by the
 system when memory is short. A task that lost its worker goes on elsewhere after the last epoch
-whose checkpoint had reached the driver, at most ``RETRIES`` times.
+whose checkpoint had reached the driver, at most ``RETRIES`` times. As in netlet, a task sends its
+checkpoint after an epoch unless it has sent one a short time before.
 """
 
 from __future__ import annotations
@@ -32,12 +33,13 @@ class Costs:
     """What was measured besides the times of tasks."""
 
     worker_start_s: float  # until a new worker trains: imports and the data set
-    message_s: float  # of the driver, for one epoch's message: it writes the checkpoint
+    message_s: float  # of the driver, for one checkpoint, which it writes
     result_s: float  # of the driver, for one result: it writes record and weights
     data_bytes: int  # the data set; each node gets it once
     task_bytes: int
-    checkpoint_bytes: int  # back to the driver after each epoch
+    checkpoint_bytes: int  # back to the driver
     result_bytes: int
+    progress_s: float = 0.0  # of the driver, for the message of an epoch without its checkpoint
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ class Outcome:
 @dataclass
 class _Run:
     task: Task
+    done: int = 0  # epochs that are trained
     kept: int = 0  # epochs whose checkpoint has reached the driver
     deaths: int = 0
 
@@ -75,7 +78,8 @@ class _Run:
 class _Worker:
     node: int
     run: _Run | None = None
-    since: float = 0.0  # when the epoch that runs now began, or the start of the worker
+    since: float = 0.0  # when the first epoch that is not kept began, or the start of the worker
+    sent: float = 0.0  # when it sent a checkpoint, or began to train
     starting: bool = False
     started: bool = False
     down_until: float = 0.0
@@ -102,6 +106,7 @@ class Cluster:
         costs: Measured costs.
         failures: The model of failures; None: nothing fails.
         seed: Of the failures.
+        checkpoint_s: Seconds between two checkpoints of a task, at least.
     """
 
     def __init__(
@@ -112,7 +117,10 @@ class Cluster:
         costs: Costs,
         failures: Failures | None,
         seed: int = 0,
+        *,
+        checkpoint_s: float = 0.0,
     ) -> None:
+        self._checkpoint_s = checkpoint_s
         self._nodes, self._per_node = nodes, per_node
         self._costs, self._failures = costs, failures
         self._random = random.Random(seed)
@@ -159,7 +167,7 @@ class Cluster:
         while self._queue and self._idle:
             which = self._idle.popleft()
             worker, run = self._workers[which], self._queue.popleft()
-            worker.run, worker.since = run, now
+            worker.run, worker.since, worker.sent = run, now, now
             self.outcome.moved_bytes += self._costs.task_bytes
             if run.kept:
                 self.outcome.moved_bytes += self._costs.checkpoint_bytes
@@ -175,7 +183,8 @@ class Cluster:
             return
         if worker.again:
             self.outcome.lost_s += now - worker.since
-        worker.starting, worker.started, worker.again, worker.since = False, True, False, now
+        worker.starting, worker.started, worker.again = False, True, False
+        worker.since = worker.sent = now
         self._clock.add(now + worker.run.task.epoch_s, "epoch", which, worker.turn)
 
     def _end_epoch(self, now: float, which: int, turn: int) -> None:
@@ -183,19 +192,28 @@ class Cluster:
         if turn != worker.turn or worker.run is None:
             return
         run = worker.run
-        run.kept += 1
-        worker.since = now
-        self.outcome.useful_s += run.task.epoch_s
-        self.outcome.moved_bytes += self._costs.checkpoint_bytes
-        self._use_driver(now, self._costs.message_s)
-        if run.kept < run.task.epochs:
+        run.done += 1
+        if now - worker.sent >= self._checkpoint_s:
+            self._keep(worker, run, now)
+            worker.sent = now
+            self.outcome.moved_bytes += self._costs.checkpoint_bytes
+            self._use_driver(now, self._costs.message_s)
+        else:
+            self._use_driver(now, self._costs.progress_s)
+        if run.done < run.task.epochs:
             self._clock.add(now + run.task.epoch_s, "epoch", which, worker.turn)
             return
+        self._keep(worker, run, now)
         self.outcome.moved_bytes += self._costs.result_bytes
         self._use_driver(now, self._costs.result_s)
         worker.run = None
         self._idle.append(which)
         self._left -= 1
+
+    def _keep(self, worker: _Worker, run: _Run, now: float) -> None:
+        """Count the epochs of a task until now: the driver has their result."""
+        self.outcome.useful_s += (run.done - run.kept) * run.task.epoch_s
+        run.kept, worker.since = run.done, now
 
     def _use_driver(self, now: float, seconds: float) -> None:
         """Let the driver handle a message after those that came before it."""
@@ -241,6 +259,7 @@ class Cluster:
         if worker.run is not None:
             self.outcome.lost_s += now - worker.since
             worker.run.deaths += 1
+            worker.run.done = worker.run.kept
             self._waiting.append(worker.run)
             self._clock.add(now + self._failures.notice_s, "noticed")
             worker.run = None

@@ -21,6 +21,7 @@ from netlet.cli import main
 from netlet.data import SOURCES, Dataset, Source, load, make_scribble, save_npz, source_files
 from netlet.data.source_files import read_source
 from netlet.errors import DataError
+from netlet.experiments.execution import runner
 
 # The files of the fast subset: they train nothing, and start few processes.
 SMOKE = {
@@ -156,6 +157,12 @@ def _offline_on_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     """Forbid downloads unless a test allows them, and undo another test's number of threads."""
     monkeypatch.setenv("NETLET_OFFLINE", "1")
     torch.set_num_threads(1)
+
+
+@pytest.fixture
+def checkpoint_of_every_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let tasks send the checkpoint of every epoch, since the epochs of tests are short."""
+    monkeypatch.setattr(runner, "checkpoint_interval", lambda workers: 0.0)
 
 
 @pytest.fixture

@@ -234,6 +234,7 @@ for number in range(20):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("checkpoint_of_every_epoch")
 def test_a_removed_node_changes_no_bit(
     netlet: Netlet, digits: str, tmp_path: Path, cluster: Cluster
 ) -> None:
@@ -299,6 +300,7 @@ def test_a_driver_outside_of_the_cluster_trains_the_same_weights(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("checkpoint_of_every_epoch")
 def test_a_worker_that_dies_is_tried_again_then_reported(
     netlet: Netlet, digits: str, tmp_path: Path, cluster: Cluster
 ) -> None:

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,9 +20,10 @@ from netlet import data, records
 from netlet.data import Dataset
 from netlet.errors import NetError, NetletWarning, TrainingError
 from netlet.experiments import configure_run, find_experiment, run_study
-from netlet.experiments.execution import Message, Sender, WorkerDiedError, task
+from netlet.experiments.execution import Message, Sender, WorkerDiedError, runner, task
 from netlet.experiments.execution.channel import SocketSender
 from netlet.experiments.execution.net_files import pack_net, unpack_net
+from netlet.experiments.execution.runner import checkpoint_interval
 from netlet.experiments.execution.task import RunTask, TaskResult, run_task
 from netlet.experiments.execution.turns import TurnsExecutor
 from netlet.files import host_name
@@ -88,20 +90,12 @@ def images(digits_file: Path) -> Dataset:
     return data.load(str(digits_file))
 
 
-def configure(
-    images: Dataset, digits_file: Path, net: str = "8 P 8", backend: str = "eager"
-) -> RunConfig:
+def configure(images: Dataset, digits_file: Path, net: str = "8 P 8", **settings: Any) -> RunConfig:
+    """Return a short run of a net, with other settings of its recipe."""
     experiment = find_experiment(net)
-    recipe = experiment.recipe.replace(
-        epochs=3,
-        batch_size=60,
-        averaging="ema",
-        ema_decay=0.5,
-        augment=(),
-        precision="float32",
-        backend=backend,
-    )
-    quick = experiment.replace(recipe=recipe)
+    short = {"epochs": 3, "batch_size": 60, "averaging": "ema", "ema_decay": 0.5}
+    short |= {"augment": (), "precision": "float32", "backend": "eager"}
+    quick = experiment.replace(recipe=experiment.recipe.replace(**short | settings))
     return configure_run(quick, images, dataset=str(digits_file))
 
 
@@ -111,8 +105,8 @@ def config(images: Dataset, digits_file: Path) -> RunConfig:
 
 
 @pytest.fixture(autouse=True)
-def _forget_images(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let each test begin like a new worker."""
+def _forget_images(monkeypatch: pytest.MonkeyPatch, checkpoint_of_every_epoch: None) -> None:
+    """Let each test begin like a new worker, which sends every checkpoint."""
     monkeypatch.setattr(task, "_loaded", {})
 
 
@@ -152,6 +146,58 @@ def test_another_worker_goes_on_from_the_last_checkpoint(config: RunConfig, tmp_
     assert study.seeds[0].weights_digest == whole.seeds[0].weights_digest
     assert records.load_run(tmp_path / "s" / "seed-0").resumed_after == (1,)
     assert [run.checkpoint is None for run in executor.tasks] == [True, False, False]
+
+
+def test_a_worker_that_dies_between_checkpoints_costs_the_epochs_since_the_last(
+    config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = train(config, tmp_path / "whole", InlineExecutor())
+    monkeypatch.setattr(runner, "checkpoint_interval", lambda workers: 60.0)
+    executor = InlineExecutor({0: [3, 9]})  # after two epochs; the second one finishes
+    with pytest.warns(NetletWarning, match="another worker goes on after 0 epochs"):
+        study = train(config, tmp_path / "s", executor)
+    assert study.seeds[0].weights_digest == whole.seeds[0].weights_digest
+    assert len(executor.tasks) == 2
+    assert (tmp_path / "s" / "seed-0" / "epochs.jsonl").read_text().count("\n") == 3
+
+
+@pytest.mark.parametrize(("interval_s", "sent"), [(0.0, 4), (60.0, 1)])
+def test_progress_of_each_epoch_is_sent_and_checkpoints_at_intervals(
+    config: RunConfig, interval_s: float, sent: int
+) -> None:
+    messages: list[Message] = []
+
+    class Keeps:
+        def send(self, message: Message) -> bool:
+            messages.append(message)
+            return True
+
+    result = run_task(RunTask(0, config.to_dict(), checkpoint_s=interval_s, sender=Keeps()))
+    messages = [message for message in messages if message.kind != task.STEP]
+    assert [message.values["epochs"] for message in messages] == [0, 1, 2, 3]
+    assert all("score" in message.values for message in messages[1:])
+    assert ["checkpoint" in one.content for one in messages] == [True] * sent + [False] * (4 - sent)
+    for message in messages[1:]:  # the files of a checkpoint are sent together with it
+        assert ("log" in message.values) == ("weights" in message.content) == (sent == 4)
+    assert result.log.count("\n") == 3
+
+
+def test_a_clock_says_which_checkpoints_are_due(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = iter([10.0, 14.9, 15.0, 19.0, 30.0, 34.0])
+    monkeypatch.setattr(task, "time", SimpleNamespace(monotonic=lambda: next(times)))
+    clock = task.CheckpointClock(5)
+    assert [clock.is_due() for _ in range(6)] == [True, False, True, False, True, False]
+
+
+def test_many_workers_send_checkpoints_more_rarely(
+    config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert [checkpoint_interval(workers) for workers in (1, 100, 2_000)] == [5, 5, 100]
+    monkeypatch.setattr(runner, "checkpoint_interval", checkpoint_interval)
+    executor = InlineExecutor()
+    executor.capacity = 400  # type: ignore[attr-defined]
+    train(config, tmp_path / "s", executor)
+    assert executor.tasks[0].checkpoint_s == 20
 
 
 def test_a_seed_whose_workers_all_die_is_reported_and_can_be_resumed(
@@ -377,12 +423,9 @@ def test_the_code_of_a_net_is_used_where_it_is(tmp_path: Path) -> None:
 
 
 def test_runs_that_take_turns_have_the_weights_of_runs_alone(
-    digits_file: Path, tmp_path: Path
+    images: Dataset, digits_file: Path, tmp_path: Path
 ) -> None:
-    images = data.load(str(digits_file))
-    experiment = find_experiment("16 P 8")
-    quick = experiment.replace(recipe=experiment.recipe.replace(epochs=2, batch_size=60))
-    config = configure_run(quick, images, dataset=str(digits_file))
+    config = configure(images, digits_file, "16 P 8", epochs=2)
     events: list[tuple[int, int]] = []
     with TurnsExecutor(2) as executor:
         study = run_study(
@@ -404,12 +447,9 @@ def test_runs_that_take_turns_have_the_weights_of_runs_alone(
 
 
 def test_a_group_of_runs_says_which_failed_and_what_happened_to_its_process(
-    digits_file: Path, tmp_path: Path
+    images: Dataset, digits_file: Path
 ) -> None:
-    images = data.load(str(digits_file))
-    experiment = find_experiment("16 P 8")
-    quick = experiment.replace(recipe=experiment.recipe.replace(epochs=1, peak_lr=1000.0))
-    config = configure_run(quick, images, dataset=str(digits_file))
+    config = configure(images, digits_file, "16 P 8", epochs=1, peak_lr=1000.0)
     with TurnsExecutor(4) as executor:
         futures = [
             executor.submit(

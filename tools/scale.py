@@ -13,23 +13,29 @@ from tools.records import RESULTS
 def measured_table(record: Mapping[str, Any]) -> str:
     """Return the times of studies on nodes of one machine."""
     rows, first = record["measured"], record["measured"][0]["makespan_s"]
-    columns = ("nodes", "seeds", "time", "speedup", "training of all seeds together")
+    columns = ("nodes", "seeds", "makespan", "speedup", "time of the nodes without a seed", "moved")
     lines = [
         [
             str(row["nodes"]),
             str(row["seeds"]),
             f"{row['makespan_s']:.1f} s",
             f"{first / row['makespan_s']:.2f}",
-            f"{row['train_s']:.1f} s",
+            f"{row['lost_s']:.1f} s ({_lost_share(row):.1f}%)",
+            f"{row['moved_bytes'] / 1e6:.0f} MB",
         ]
         for row in rows
     ]
     machine = record["environment"]
-    table = markdown_table(columns, lines, "rrrrr")
+    table = markdown_table(columns, lines, "r" * len(columns))
     return (
         f"{table}\n\n`{record['experiment']}` on MNIST, nodes with one processor each on one "
         f"machine: {machine['cpu']}, {machine['cores']} cores, torch {machine['torch']}."
     )
+
+
+def _lost_share(row: Mapping[str, Any]) -> float:
+    """Return the percentage of the nodes' time in which they train no seed."""
+    return 100 * float(row["lost_s"]) / (row["nodes"] * row["makespan_s"])
 
 
 def simulated_table(record: Mapping[str, Any]) -> str:
@@ -38,6 +44,7 @@ def simulated_table(record: Mapping[str, Any]) -> str:
     columns = (
         "nodes (simulated)",
         "workers",
+        "checkpoint of a task",
         "makespan",
         "without failures",
         "efficiency",
@@ -51,6 +58,7 @@ def simulated_table(record: Mapping[str, Any]) -> str:
         [
             f"{row['nodes']:,}",
             f"{row['nodes'] * found['per_node']:,}",
+            _format_interval(row.get("checkpoint_s", 0)),
             _format_time(row["makespan_s"]),
             _format_time(row["without_failures_s"]),
             f"{100 * row['efficiency']:.1f}%",
@@ -69,6 +77,8 @@ def _describe_model(record: Mapping[str, Any]) -> str:
     found, costs = record["simulated"], record["costs"]
     failures = found["failures"]
     unfinished = max(row["unfinished"] for row in found["rows"])
+    others = costs.get("progress_s")  # earlier records have none
+    progress = f"{1e3 * others:.1f} ms for each other epoch, " if others else ""
     return (
         f"**Simulated, not measured**: {found['tasks']:,} tasks, {found['work_s'] / 3600:,.0f} "
         f"hours of work, drawn from the recorded times of {found['seeds_of_trace']} seeds in "
@@ -76,14 +86,20 @@ def _describe_model(record: Mapping[str, Any]) -> str:
         f"failures. Model of failures: a node fails every {failures['node_s'] / 3600:g} hours and "
         f"a worker is killed every {failures['worker_s'] / 3600:g} hours on average (exponential "
         f"distributions), a node is back after {failures['down_s'] / 60:g} minutes, the driver "
-        f"notices after {failures['notice_s']:g} s, and a task goes on after its last complete "
-        f"epoch, at most twice; at most {unfinished} tasks of a simulation were not finished. "
+        f"notices after {failures['notice_s']:g} s, and a task goes on from its last checkpoint, "
+        f"at most twice; at most {unfinished} tasks of a simulation were not finished. "
         f"Measured costs: {costs['worker_start_s']:.1f} s until a new worker trains, "
-        f"{1e3 * costs['message_s']:.1f} ms of the driver for each epoch and each result, "
+        f"{1e3 * costs['message_s']:.1f} ms of the driver for each checkpoint and each result, "
+        f"{progress}"
         f"{costs['data_bytes'] / 1e6:.1f} MB of data for each node, "
-        f"{costs['checkpoint_bytes'] / 1e3:.0f} kB back after each epoch and "
+        f"{costs['checkpoint_bytes'] / 1e3:.0f} kB back with each checkpoint and "
         f"{costs['result_bytes'] / 1e3:.0f} kB with each result."
     )
+
+
+def _format_interval(seconds: float) -> str:
+    """Return how often a task sends its checkpoint; one of each epoch is sent if it is 0."""
+    return f"every {seconds:g} s at most" if seconds else "every epoch"
 
 
 def _format_time(seconds: float) -> str:

@@ -1,7 +1,7 @@
 """Train the seeds of a study in workers, and write their folders.
 
 Workers return everything by value, so only this process writes, and no disk has to be shared. A
-worker that dies loses nothing but its current epoch.
+worker that dies loses what it has trained since its last checkpoint.
 """
 
 from __future__ import annotations
@@ -113,8 +113,8 @@ class _SeedTraining:
         self._code = pack_net(config.net_source)
         self._folders: dict[int, RunFolder] = {}
         self._workers: dict[int, int] = {}  # seed -> the number of the worker that trains it
-        self._epochs: dict[int, int] = {}  # seed -> epochs that are complete
-        self._scores: dict[int, str] = {}  # seed -> score after these epochs
+        self._epochs: dict[int, int] = {}  # seed -> epochs of its last checkpoint
+        self._scores: dict[int, str] = {}  # seed -> score after its last epoch
         self._warnings: set[str] = set()
         self.errors: list[SeedError] = []
 
@@ -171,7 +171,7 @@ class _SeedTraining:
             self._folders[seed].save_epochs(values["log"], content[WEIGHTS])
         if CHECKPOINT in content:
             self._folders[seed].save_checkpoint(content[CHECKPOINT])
-        self._epochs[seed] = values["epochs"]
+            self._epochs[seed] = values["epochs"]
         self._scores[seed] = score = values.get("score", "")
         total = values["total_epochs"]
         self._on_event(WorkerEvent(self._worker_of(seed), seed, values["epochs"], total, score))

@@ -18,6 +18,8 @@ from netlet.experiments.execution.message import Message
 from netlet.experiments.execution.task import CHECKPOINT
 
 RESTARTED = "restarted"  # the kind of a message of the runner itself
+CHECKPOINT_S = 5.0  # between two checkpoints of a task, at least
+CHECKPOINTS_PER_S = 20.0  # of all tasks, at most: the driver writes one in about 20 ms
 _MAX_RESTARTS = 2  # of a task
 _QUIET_S = 0.2  # without messages, after which no more of a dead worker's are expected
 _LATE_S = 5.0  # how long to wait for messages that a task has sent before its end
@@ -34,6 +36,10 @@ class Task(Protocol):
     @property
     def checkpoint(self) -> bytes | None:
         """The content of the checkpoint to resume from."""
+
+    @property
+    def checkpoint_s(self) -> float:
+        """Seconds between two checkpoints that it sends, at least."""
 
     @property
     def sender(self) -> Sender | None:
@@ -61,6 +67,15 @@ class TaskEnd(Generic[_T, _R]):
     error: Exception | None = None
 
 
+def checkpoint_interval(workers: int) -> float:
+    """Return the number of seconds that lie between two checkpoints of a task, at least.
+
+    Args:
+        workers: The number of tasks that run at the same time.
+    """
+    return max(CHECKPOINT_S, workers / CHECKPOINTS_PER_S)
+
+
 class TaskRunner(Generic[_T, _R]):
     """Runs tasks in an executor.
 
@@ -74,6 +89,7 @@ class TaskRunner(Generic[_T, _R]):
 
     def __init__(self, executor: Executor, channel: Channel, function: Callable[[_T], _R]) -> None:
         self._executor, self._channel, self._function = executor, channel, function
+        self._checkpoint_s = checkpoint_interval(getattr(executor, "capacity", None) or 1)
         self._tasks: dict[int, _T] = {}
         self._futures: dict[int, Future[_R]] = {}
         self._restarts: dict[int, int] = {}
@@ -100,14 +116,16 @@ class TaskRunner(Generic[_T, _R]):
         return len(self._tasks)
 
     def submit(self, task: _T) -> None:
-        """Run a task; its ``sender`` is set here.
+        """Run a task; its ``sender`` and ``checkpoint_s`` are set here.
 
         Args:
             task: The task, with a number that no other one has.
         """
         number = task.number
         self._received[number] = 0
-        task = dataclasses.replace(task, sender=self._channel.sender)  # type: ignore[type-var]
+        task = dataclasses.replace(  # type: ignore[type-var]
+            task, sender=self._channel.sender, checkpoint_s=self._checkpoint_s
+        )
         self._tasks[number] = task
         future = self._executor.submit(self._function, task)
         self._futures[number] = future

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import math
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -43,6 +44,7 @@ class RunTask:
         data: The images, or where they are; None: load them by the name in ``config``.
         code: The code of the net; None: it comes with netlet or with an installed package.
         checkpoint: The content of the checkpoint to resume from.
+        checkpoint_s: Seconds between two checkpoints that are sent, at least.
         sender: Where messages go.
     """
 
@@ -51,6 +53,7 @@ class RunTask:
     data: Dataset | DataReference | None = None
     code: NetFiles | None = None
     checkpoint: bytes | None = field(default=None, repr=False)
+    checkpoint_s: float = 0.0
     sender: Sender | None = None
 
 
@@ -179,11 +182,34 @@ def load_task_experiment(config: RunConfig, code: NetFiles | None) -> Iterator[E
         yield found
 
 
+class CheckpointClock:
+    """Says which checkpoints of a task are sent: the first, and no two within some seconds.
+
+    The driver writes each one that arrives, so those of short epochs would keep it busy.
+
+    Args:
+        interval_s: Seconds between two checkpoints, at least.
+    """
+
+    def __init__(self, interval_s: float) -> None:
+        self._interval_s = interval_s
+        self._due_at = -math.inf
+
+    def is_due(self) -> bool:
+        """Return whether to send the checkpoint of this moment; if so, note that it was."""
+        now = time.monotonic()
+        if now < self._due_at:
+            return False
+        self._due_at = now + self._interval_s
+        return True
+
+
 class _Reporter(Callback):
     """Sends the events of a training, and keeps what its result needs."""
 
     def __init__(self, task: RunTask) -> None:
         self._task, self._sender = task, task.sender
+        self._clock = CheckpointClock(task.checkpoint_s)
         self._plan: Plan | None = None
         self._told_at = 0.0  # when the driver has last heard of a step
         self._score = ""
@@ -230,16 +256,20 @@ class _Reporter(Callback):
         if self._sender is None:
             return
         assert self._plan is not None
-        content = {CHECKPOINT: checkpoint_to_bytes(checkpoint, self._task.config)}
         values: dict[str, Any] = {
             "epochs": len(checkpoint.epochs),
             "total_epochs": self._plan.recipe.epochs,
         }
+        content: dict[str, bytes] = {}
+        if self._clock.is_due():
+            content[CHECKPOINT] = checkpoint_to_bytes(checkpoint, self._task.config)
         if not self._score:
             self._send(STARTED, values, content)
             return
-        values |= {"score": self._score, "log": self.log}
-        self._send(EPOCH, values, content | {WEIGHTS: self.weights})
+        if content:  # what belongs to the checkpoint
+            content[WEIGHTS] = self.weights
+            values["log"] = self.log
+        self._send(EPOCH, values | {"score": self._score}, content)
 
     def on_finish(self, run: Run, net: nn.Module) -> None:
         self._keep(run.epochs, net)

@@ -113,7 +113,7 @@ def run_trials(
 ) -> None:
     """Run trials until the policy proposes none.
 
-    A trial whose worker has died goes on in another one, from its last complete epoch.
+    A trial whose worker has died goes on in another one, from its last checkpoint.
 
     Args:
         policy: Decides which trials run, and which go on.

@@ -18,7 +18,12 @@ from netlet.errors import DataError
 from netlet.evaluation import compute_logits
 from netlet.experiments.execution import DataReference, Message, Sender
 from netlet.experiments.execution.net_files import NetFiles, unpack_net
-from netlet.experiments.execution.task import CHECKPOINT, EPOCH, collect_warnings
+from netlet.experiments.execution.task import (
+    CHECKPOINT,
+    EPOCH,
+    CheckpointClock,
+    collect_warnings,
+)
 from netlet.experiments.search.sharp_score import calibrated_nll
 from netlet.experiments.search.trials import Trial
 from netlet.nets import NetEntry
@@ -43,6 +48,7 @@ class Leg:
         trust: Whether to run code that the trial names.
         threads: The number of CPU threads.
         checkpoint: The content of the checkpoint to go on from.
+        checkpoint_s: Seconds between two checkpoints that are sent, at least.
         sender: Where messages go.
     """
 
@@ -56,6 +62,7 @@ class Leg:
     trust: bool = False
     threads: int = 1
     checkpoint: bytes | None = field(default=None, repr=False)
+    checkpoint_s: float = 0.0
     sender: Sender | None = None
 
 
@@ -190,6 +197,7 @@ class _Follower(Callback):
 
     def __init__(self, leg: Leg) -> None:
         self._leg = leg
+        self._clock = CheckpointClock(leg.checkpoint_s)
         self._plan: Plan | None = None
         self._checkpoint: Checkpoint | None = None
         self._digest = ""
@@ -206,11 +214,12 @@ class _Follower(Callback):
         assert self._plan is not None
         done, total = len(checkpoint.epochs), self._plan.recipe.epochs
         at_rung = done >= self._leg.until and done < total
+        is_due = self._clock.is_due()  # also for what the leg began with, which the driver has
         if self._leg.sender is not None and done and not at_rung:
             last = checkpoint.epochs[-1].held_out
             values = {"epochs": done, "total_epochs": total}
             values |= {"correct": last.correct, "total": last.total}
-            content = {CHECKPOINT: checkpoint_to_bytes(checkpoint, {})}
+            content = {CHECKPOINT: checkpoint_to_bytes(checkpoint, {})} if is_due else {}
             message = Message(self._leg.number, EPOCH, values, content)
             self.sent += self._leg.sender.send(message)
         if at_rung:
