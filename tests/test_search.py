@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import json
+import re
 import subprocess
 import sys
 import time
@@ -30,7 +31,7 @@ from netlet.errors import (
 )
 from netlet.experiments.execution import WorkerDiedError
 from netlet.experiments.search.engine import TrialEvent
-from netlet.experiments.search.leg import Leg, run_leg
+from netlet.experiments.search.leg import Leg, LegResult, run_leg
 from netlet.experiments.search.repeat import repeat_trial
 from netlet.experiments.search.sharp_score import calibrated_nll
 from netlet.experiments.search.space import Space
@@ -170,7 +171,7 @@ def test_a_trial_of_a_file_keeps_its_dropout_and_records_its_code(
     ):
         repeat_trial(file, 1, trust=True)
     append_result(first | {"source_digest": 3}, file)
-    with pytest.raises(RecordError, match="line 2: source_digest is 3, which is no digest"):
+    with pytest.raises(RecordError, match="line 2: source_digest is 3, expected a text"):
         repeat_trial(file, 2, trust=True)
 
 
@@ -219,6 +220,52 @@ def test_a_line_that_a_crash_has_cut_off_is_removed(tmp_path: Path) -> None:
     with pytest.warns(NetletWarning, match="its last line was cut off"):
         remove_unfinished_line(file)
     assert file.read_bytes() == b""
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        b'{"seed": 2} {"seed": 3}',  # the end of a line was lost
+        b'{"seed": ' + b"7" * 5_000 + b"}",
+        b'{"seed": 2, "net": "\xff"}',
+        b'{"a": ' * 200_000,
+    ],
+    ids=["two lines", "long number", "not UTF-8", "too deep"],
+)
+def test_a_last_line_that_is_damaged_but_not_cut_off_is_refused_and_stays(
+    tmp_path: Path, last: bytes
+) -> None:
+    file = tmp_path / "x.jsonl"
+    file.write_bytes(b'{"schema": 2, "seed": 1}\n' + last)
+    remove_unfinished_line(file)
+    assert file.read_bytes().endswith(last)
+    with pytest.raises(RecordError):
+        read_results(file)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"loss": "0.1"}, 'line 2: loss is "0.1", expected a number; remove the line'),
+        ({"loss": None}, "loss is null, expected a number"),
+        ({"correct": 9.5}, "correct is 9.5, expected a whole number"),
+        ({"correct": True}, "correct is true, expected a whole number"),
+        ({"correct": 11, "total": 10}, "11 of 10 images are correct, which cannot be"),
+        ({"total": 10, "correct_by_epoch": [3, 11]}, "11 of 10 images are correct"),
+        ({"correct_by_epoch": [None]}, "correct_by_epoch is a list of 1, expected a list of num"),
+        ({"params": [1]}, "params is a list of 1, expected an object"),
+        ({"net": 3}, "net is 3, expected a text"),
+        ({"state": "over"}, 'state is "over", expected one of finished, stopped, failed'),
+    ],
+)
+def test_a_value_that_no_search_writes_is_refused_with_its_line(
+    tmp_path: Path, values: dict[str, Any], message: str
+) -> None:
+    file = tmp_path / "x.jsonl"
+    append_result({"seed": 1, "params": None, "nll": None}, file)
+    append_result({"seed": 2} | values, file)
+    with pytest.raises(RecordError, match=re.escape(message)):
+        read_results(file)
 
 
 def test_the_command_of_a_trial_trains_its_recipe() -> None:
@@ -316,6 +363,52 @@ def test_lines_of_a_changed_space_are_counted_and_not_learned_from(
     assert Sampler(space, Images(), "d", changed).known == []
     wider = dataclasses.replace(space, keep=0.9)  # what may stop earlier is no other space
     assert Sampler(wider, Images(), "d", [line]).known == [line]
+
+
+def pretend(sampler: Any, trials: int) -> list[dict[str, Any]]:
+    """Run trials of a sampler one after the other without training; return their lines."""
+    lines = []
+    sampler.left = trials
+    while proposal := sampler.propose():
+        trial = proposal.trial
+        score = round(900 * (1 - abs(trial.changes["peak_lr"] - 0.008) / 0.012)) + trial.seed
+        outcome = {"correct": score // 2, "total": 1_000, "correct_by_epoch": [score // 2]}
+        goes_on = sampler.goes_on(trial, LegResult(outcome=outcome))
+        if goes_on:
+            outcome |= {"correct": score, "correct_by_epoch": [score // 2, score]}
+        line = {**trial.to_dict(), "data_digest": "d", "epochs": 2, "loss": 0.1, "parameters": 9}
+        line |= {"state": "finished" if goes_on else "stopped"} | outcome
+        lines.append(json.loads(json.dumps(line)))
+        sampler.tell(trial, line)
+    return lines
+
+
+@needs_optuna
+@pytest.mark.parametrize("ended", [1, 7, 13])  # Optuna draws the first ten at random
+def test_a_search_that_goes_on_proposes_what_it_would_have_without_the_interruption(
+    space: Space, ended: int
+) -> None:
+    from netlet.experiments.search.fitting import Images
+    from netlet.experiments.search.sampler import Sampler
+
+    whole = pretend(Sampler(space, Images(), "d", []), 16)
+    assert {line["state"] for line in whole} == {"finished", "stopped"}
+    assert len({line["changes"]["peak_lr"] for line in whole}) == 16
+    rest = Sampler(space, Images(), "d", whole[:ended])
+    assert len(rest.known) == ended
+    assert pretend(rest, 16 - ended) == whole[ended:]
+
+
+@needs_optuna
+def test_the_seeds_of_trials_that_were_lost_are_used_again(space: Space) -> None:
+    from netlet.experiments.search.fitting import Images
+    from netlet.experiments.search.sampler import Sampler
+
+    whole = pretend(Sampler(space, Images(), "d", []), 5)
+    kept = [whole[1], whole[3]]  # workers trained the others when the search was killed
+    again = pretend(Sampler(space, Images(), "d", kept), 3)
+    assert [line["seed"] for line in again] == [0, 2, 4]
+    assert [line["params"] for line in again] == [whole[k]["params"] for k in (0, 2, 4)]
 
 
 @needs_optuna
@@ -491,6 +584,7 @@ def test_a_ray_cluster_runs_the_same_trials_to_the_same_bits(
 
 @needs_optuna
 @pytest.mark.slow
+@pytest.mark.usefixtures("checkpoint_of_every_epoch")
 def test_a_worker_that_is_killed_costs_a_search_one_epoch(
     space: Space, digits_file: Path, tmp_path: Path
 ) -> None:

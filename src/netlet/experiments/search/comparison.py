@@ -10,7 +10,7 @@ from netlet.experiments.search.engine import Proposal
 from netlet.experiments.search.fitting import Images, fill_budget
 from netlet.experiments.search.leg import LegResult
 from netlet.experiments.search.space import Candidate, Search
-from netlet.experiments.search.trials import FINISHED, Trial
+from netlet.experiments.search.trials import COMPARED_BY, FINISHED, Trial, has_values
 
 RUNS, DROP_BELOW = (6, 24), 0.04  # if the file does not say
 _ROUNDING = 1e-9  # points: a mean may be off by this much
@@ -181,6 +181,8 @@ class ArmRuns:
         """Return whether a recorded trial is a finished run of an arm as it is today."""
         candidate = self._candidates.get(str(line.get("arm")))
         if candidate is None or line.get("state") != FINISHED:
+            return False
+        if not has_values(line, *COMPARED_BY):
             return False
         expected = {
             "net": candidate.net,

@@ -5,6 +5,7 @@ Needs the extra ``search``.
 
 from __future__ import annotations
 
+import itertools
 import math
 import warnings
 from collections import defaultdict
@@ -16,7 +17,14 @@ from netlet.experiments.search.engine import Proposal
 from netlet.experiments.search.fitting import Images
 from netlet.experiments.search.leg import LegResult
 from netlet.experiments.search.space import Space
-from netlet.experiments.search.trials import FAILED, FINISHED, STOPPED, Trial
+from netlet.experiments.search.trials import (
+    FAILED,
+    FINISHED,
+    RANKED_BY,
+    STOPPED,
+    Trial,
+    has_values,
+)
 
 try:
     import optuna
@@ -30,6 +38,10 @@ _FIRST = 4  # trials that go on from a rung whatever they score: too few to comp
 
 class Sampler:
     """Proposes trials of a space; the policy of a search.
+
+    A trial has the smallest seed that no trial has, and Optuna draws its values with this seed. So
+    a search that goes on after an interruption proposes what it would have proposed without one, as
+    far as the same trials have ended before.
 
     Args:
         space: The space to choose from.
@@ -52,9 +64,9 @@ class Sampler:
         optuna.logging.set_verbosity(optuna.logging.WARNING)  # on_event reports the trials
         self._space, self._images, self._data_digest = space, images, data_digest
         self.left = 0
-        self._seed = 1 + max((line["seed"] for line in recorded), default=-1)
-        sampler = optuna.samplers.TPESampler(multivariate=True, constant_liar=True, seed=self._seed)
-        self._study = optuna.create_study(direction="maximize", sampler=sampler)
+        used = {line["seed"] for line in recorded}
+        self._seeds = (seed for seed in itertools.count() if seed not in used)
+        self._study = optuna.create_study(direction="maximize")
         self._suggestions: dict[int, optuna.Trial] = {}  # by the seed of the trial
         self._scores: dict[int, list[float]] = defaultdict(list)  # by epoch, of all trials there
         self.known = [line for line in recorded if self._learn(line)]
@@ -64,10 +76,10 @@ class Sampler:
         if not self.left:
             return None
         self.left -= 1
+        seed = next(self._seeds)
+        self._study.sampler = _make_sampler(seed)
         suggestion = self._study.ask()
         candidate = self._space.choose(suggestion, self._images)
-        seed = self._seed
-        self._seed += 1
         self._suggestions[seed] = suggestion
         trial = Trial(
             net=candidate.net,
@@ -125,6 +137,8 @@ class Sampler:
             candidate = self._space.choose(suggestion, self._images)
         made = candidate.net, candidate.recipe, dict(candidate.changes), candidate.epochs
         scored = self._space.folds, self._space.dataset, self._data_digest
+        if line["state"] == FINISHED and not has_values(line, *RANKED_BY):
+            raise ValueError("a finished trial without its results")
         if made != tuple(line[key] for key in ("net", "recipe", "changes", "epochs")):
             raise ValueError("the space makes another net or recipe of these parameters")
         if scored != tuple(line[key] for key in ("folds", "dataset", "data_digest")):
@@ -140,6 +154,12 @@ class Sampler:
             state=state.COMPLETE if finished else state.PRUNED,
             intermediate_values=_scores_by_epoch(line),
         )
+
+
+def _make_sampler(seed: int) -> optuna.samplers.BaseSampler:
+    with warnings.catch_warnings():  # both options are called experimental
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return optuna.samplers.TPESampler(multivariate=True, constant_liar=True, seed=seed)
 
 
 def _scores_by_epoch(line: Mapping[str, Any]) -> dict[int, float]:

@@ -25,6 +25,26 @@ from netlet.text import escape_controls
 
 VAL = 10_000  # training images held out to score a trial of earlier versions, which has no folds
 FINISHED, STOPPED, FAILED = "finished", "stopped", "failed"  # how a trial ended
+STATES = (FINISHED, STOPPED, FAILED)
+# What a finished trial must record to be ranked among others, or to be the run of an arm.
+RANKED_BY = ("correct", "total", "loss", "parameters")
+COMPARED_BY = ("correct", "total", "nll", "parameters")
+_REMEDY = "remove the line, or restore the file from a copy"
+_COUNTS = (
+    *("epochs", "fold", "folds", "draw", "parameters", "correct", "total", "train_correct"),
+    "restarts",
+)
+_NUMBERS = ("loss", "nll", "train_s")
+_TEXTS = (
+    *("space", "net", "recipe", "dataset", "data_digest", "arm", "backend", "precision", "commit"),
+    *("weights_digest", "source_digest", "error", "ended_at"),
+)
+_TABLES = ("changes", "params", "environment")
+_LISTS = ("correct_by_epoch", "loss_by_epoch")
+_ABSENT = object()
+_MOST = 2**63  # of a count
+# What a trial may not have: chosen by hand, stopped at a rung, or of an earlier version.
+_MAY_BE_NULL = ("params", "nll", "train_correct", "train_s", "commit")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,12 +135,6 @@ def check_result(result: Mapping[str, Any], where: str) -> None:
                 f"{where}: {name} is {shorten(value)}, and the trial cannot be run again; "
                 "choose a line that 'netlet search' wrote"
             )
-    for name in ("source_digest", "dataset"):  # earlier trials have none
-        if not isinstance(result.get(name, ""), str):
-            raise RecordError(
-                f"{where}: {name} is {shorten(result[name])}, which is no "
-                f"{name.replace('source_', '')}; choose a line that 'netlet search' wrote"
-            )
     if not 0 <= result["correct"] <= result["total"] or not result["total"]:
         raise RecordError(
             f"{where}: {result['correct']} of {result['total']} images are correct, which cannot "
@@ -137,7 +151,61 @@ def read_results(path: Path) -> list[dict[str, Any]]:
     if not os.path.lexists(path):
         return []
     content = read_regular(path, MAX_TRIALS_BYTES, RecordError)
-    return [upgrade_trial(line) for line in parse_trials(content, path)]
+    lines = [upgrade_trial(line) for line in parse_trials(content, path)]
+    for number, line in enumerate(lines, start=1):
+        _check_values(line, f"{path}, line {number}")
+    return lines
+
+
+def has_values(line: Mapping[str, Any], *names: str) -> bool:
+    """Return whether a line has a value of each name."""
+    return all(line.get(name) is not None for name in names)
+
+
+def _check_values(line: Mapping[str, Any], where: str) -> None:
+    """Check the values that a line has, of those that a search or a report reads.
+
+    Args:
+        line: The line in today's form.
+        where: The file and the line, for the error message.
+
+    Raises:
+        RecordError: A value is not what a search writes.
+    """
+    for names, is_valid, expected in (
+        (_COUNTS, _is_count, "a whole number"),
+        (_NUMBERS, _is_number, "a number"),
+        (_TEXTS, lambda value: isinstance(value, str), "a text"),
+        (_TABLES, lambda value: isinstance(value, Mapping), "an object"),
+        (_LISTS, _is_list_of_numbers, "a list of numbers"),
+        (("state",), lambda value: value in STATES, f"one of {', '.join(STATES)}"),
+    ):
+        for name in names:
+            value = line.get(name, _ABSENT)
+            if value is _ABSENT or (value is None and name in _MAY_BE_NULL):
+                continue
+            if not is_valid(value):
+                raise RecordError(
+                    f"{where}: {name} is {shorten(value)}, expected {expected}; {_REMEDY}"
+                )
+    total = line.get("total")
+    counts = [line.get("correct", 0), *line.get("correct_by_epoch", ())]
+    if total is not None and max(counts) > total:
+        raise RecordError(
+            f"{where}: {max(counts)} of {total} images are correct, which cannot be; {_REMEDY}"
+        )
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_list_of_numbers(value: object) -> bool:
+    return isinstance(value, list) and all(map(_is_number, value))
 
 
 def append_result(result: Mapping[str, Any], path: Path) -> None:
@@ -165,9 +233,7 @@ def remove_unfinished_line(path: Path) -> None:
     whole, _, rest = content.rpartition(b"\n")
     if not rest.startswith(b"{"):
         return
-    try:
-        json.loads(rest)
-    except ValueError:
+    if _is_cut_off(rest):
         with path.open("r+b") as file:
             file.truncate(len(whole) + 1 if whole else 0)
         warnings.warn(
@@ -175,6 +241,17 @@ def remove_unfinished_line(path: Path) -> None:
             NetletWarning,
             stacklevel=2,
         )
+
+
+def _is_cut_off(line: bytes) -> bool:
+    """Return whether a line is the beginning of an object of JSON and nothing else."""
+    try:
+        json.loads(line)
+    except json.JSONDecodeError as error:
+        return error.msg != "Extra data"  # a whole object, and more: two lines in one
+    except (ValueError, RecursionError):  # no UTF-8, a number of thousands of digits, too deep
+        return False
+    return False
 
 
 def rank_results(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
