@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import random
+import re
 import struct
 import zipfile
 import zlib
@@ -320,6 +321,14 @@ def edit_json(choose: random.Random, content: bytes) -> bytes:
     return json.dumps(document).encode()
 
 
+def edit_json_line(choose: random.Random, content: bytes) -> bytes:
+    """Edit one line of a file with a JSON document on each."""
+    lines = content.split(b"\n")
+    at = choose.randrange(len(lines))
+    lines[at] = edit_json(choose, lines[at])
+    return b"\n".join(lines)
+
+
 def json_tricks(choose: random.Random, content: bytes) -> bytes:
     depth = choose.choice((100, 5_000, 200_000))
     return choose.choice(
@@ -342,8 +351,14 @@ def json_tricks(choose: random.Random, content: bytes) -> bytes:
     )
 
 
+_TOML_KEY = re.compile(r"^\s*([\w.]+)\s*=", re.MULTILINE)
+_TABLES = ("rung", "arm", "vary", "vary.augment", "grade", "messages", "settings", "budget")
+
+
 def edit_toml(choose: random.Random, content: bytes) -> bytes:
-    lines = content.decode("utf-8", "replace").splitlines()
+    """Put a line into a TOML file, or in the place of one, often with a key that the file has."""
+    text = content.decode("utf-8", "replace")
+    lines = text.splitlines()
     at = choose.randrange(len(lines) + 1)
     values = (
         "inf",
@@ -359,14 +374,15 @@ def edit_toml(choose: random.Random, content: bytes) -> bytes:
         "1e999",
     )
     keys = ("name", "experiment", "seeds", "set", "recipe", "budget", "claim", "title", "target")
+    keys += tuple(sorted(set(_TOML_KEY.findall(text))))
     line = choose.choice(
         (
             f"{choose.choice(keys)} = {choose.choice(values)}",
             f'{choose.choice(keys)} = "{choose.choice(("../up", "con", "a" * 5_000, "x.py:Y"))}"',
             f"set = {{ {choose.choice(('epochs', 'batch_size', 'augment', 'x'))} = "
             f"{choose.choice(values)} }}",
-            "[[rung]]",
-            "[rung]",
+            f"[[{choose.choice(_TABLES)}]]",
+            f"[{choose.choice(_TABLES)}]",
             "a" + ".a" * choose.choice((10, 900, 20_000)) + " = 1",
             "x = " + "[" * choose.choice((10, 500, 50_000)),
             "x = " + "{a=" * 2_000,

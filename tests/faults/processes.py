@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import multiprocessing
 import os
 import random
@@ -29,6 +30,7 @@ PRELOAD = [
     "filelock",
     "requests",
     "pydantic",
+    "optuna",
     "processes",
 ]
 DIED = -signal.SIGKILL
@@ -47,7 +49,8 @@ class Crash:
         nth: From 1; 0 only counts the changes, into the file ``changes`` in the log folder.
         worker: Whether each worker process crashes instead of the main one.
         lose: Seed; the file that is flushed to the disk at that moment loses part of its content,
-            as after a power failure. None: nothing is lost.
+            as after a power failure; of one that is added to, only what was not flushed before.
+            None: nothing is lost.
     """
 
     nth: int
@@ -243,6 +246,7 @@ def _crash(crash: Crash, folder: Path, log: Path) -> None:
     main_process, count = os.getpid(), [0]
     watched = (str(folder), os.environ.get("XDG_CACHE_HOME", "/nowhere"))
     fsync = os.fsync
+    flushed: dict[int, int] = {}  # bytes of the files that are added to, by their inode
 
     def change(handle: int | None = None) -> None:
         if crash.worker == (os.getpid() == main_process):
@@ -255,8 +259,9 @@ def _crash(crash: Crash, folder: Path, log: Path) -> None:
         elif count[0] == crash.nth:
             if handle is not None and crash.lose is not None:
                 with contextlib.suppress(OSError):
-                    size = os.fstat(handle).st_size
-                    os.ftruncate(handle, random.Random(crash.lose).randint(0, size))
+                    state = os.fstat(handle)
+                    kept = flushed.get(state.st_ino, 0)
+                    os.ftruncate(handle, random.Random(crash.lose).randint(kept, state.st_size))
             os.kill(os.getpid(), signal.SIGKILL)
 
     def see(event: str, arguments: tuple[Any, ...]) -> None:
@@ -271,8 +276,12 @@ def _crash(crash: Crash, folder: Path, log: Path) -> None:
             change()
 
     def flush(handle: Any) -> None:
-        change(handle if isinstance(handle, int) else handle.fileno())
+        descriptor = handle if isinstance(handle, int) else handle.fileno()
+        change(descriptor)
         fsync(handle)
+        if fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_APPEND:
+            state = os.fstat(descriptor)
+            flushed[state.st_ino] = state.st_size
 
     if crash.worker:
         _call_before_messages(change)

@@ -31,13 +31,35 @@ class Net(nn.Sequential):
     def __init__(self):
         super().__init__(nn.Flatten(), nn.Linear(784, 10))
 """
+SPACE = """\
+nets = ["8 P 8"]
+recipe = "quick"
+epochs = 1
+vary.backend = "eager"
+"""
+CLASS = """\
+title = "A small net"
+params_below = 8_000
+forbids = ["bias"]
+[grade]
+points = 20
+"""
+README = """\
+# A small net
+
+<!-- netlet:verdict -->
+<!-- /netlet -->
+"""
 OLD = b"what was there before\n"
 # Command -> what it writes over; every command of the command line is here.
 COMMANDS: dict[str, tuple[str, ...]] = {
     "list": ("list",),
     "show": ("show", "swift", "--rf"),
     "check": ("check", "mine.py:Net", "--params-below", "8000"),
-    "search": ("search", "speck", "--trials", "1", "-o", "trials.jsonl"),
+    "budget": ("budget", "class.toml"),
+    "init": ("init", "mine.py:Net", "--budget", "class.toml"),
+    "search": ("search", "space.toml", "--trials", "1", "--workers", "1", "-o", "trials.jsonl"),
+    "lr": ("lr", "8 P 8", "-o", "old.png", *set_options(batch_size=10)),
     "train": ("train", "8 P 8", "-o", "new", *SHORT),
     "resume": ("train", "--resume", "run"),
     "study": ("study", "8 P 8", "--seeds", "2", "--workers", "1", "-o", "study", *SHORT),
@@ -45,6 +67,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "runs": ("runs", ".", "--compare"),
     "compare": ("compare", "study", "ladder/first"),
     "report": ("report", "study", "-o", "old.md"),
+    "report into a README": ("report", "study", "--into", "README.md"),
     "report of a ladder": ("report", "ladder", "-o", "old.html"),
     "evaluate": ("evaluate", "run"),
     "frontier": ("frontier", "study", "-o", "old.csv"),
@@ -52,6 +75,12 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "export to C": ("export", "run", "--to", "c", "-o", "c"),
     "export to a page": ("export", "run", "--to", "page", "-o", "old.html"),
     "predict": ("predict", "digit.png", "--net", "run", "--show", "old.png"),
+    "explain": ("explain", "run", "test:0", "-o", "old.html"),
+    "grade": ("grade", "class", "--budget", "class.toml", "--workers", "1", "-o", "grades"),
+    "grade without a sandbox": (
+        *("grade", "class", "--budget", "class.toml", "--workers", "1", "--trust"),
+        *("-o", "grades"),
+    ),
     "play": ("play", "run", "--no-open", "-o", "old.html"),
     "card": ("card", "swift", "-o", "old.md"),
     "data list": ("data", "list"),
@@ -70,6 +99,11 @@ def make_template(root: Path) -> Source:
     source = write_blob_source(root / "data", train=240, test=60)
     (template / "mine.py").write_text(NET)
     (template / "ladder.toml").write_text(LADDER)
+    (template / "space.toml").write_text(SPACE)
+    (template / "class.toml").write_text(CLASS)
+    (template / "README.md").write_text(README)
+    (template / "class" / "ada").mkdir(parents=True)
+    (template / "class" / "ada" / "model.py").write_text(NET)
     images, _ = draw_blobs(1, 0)
     Image.fromarray(255 - np.kron(images[0], np.ones((4, 4), np.uint8))).save(
         template / "digit.png"

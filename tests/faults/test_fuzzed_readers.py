@@ -7,6 +7,7 @@ that dies or takes too long is a failure, and the next input is tried by another
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import gzip
 import io
@@ -35,6 +36,7 @@ from helpers import FIXTURES, ROOT, draw_blobs, encode_idx, flat_net, linux_only
 from mutations import (
     Mutation,
     edit_json,
+    edit_json_line,
     edit_toml,
     gzip_bomb,
     idx_header,
@@ -56,12 +58,27 @@ from processes import PRELOAD
 from safetensors.torch import save as save_safetensors
 
 from netlet import catalog, records
+from netlet.budgets import TEMPLATE, load_budget, to_toml
+from netlet.budgets.class_file import read_class_file
+from netlet.classroom.roster import read_claim
+from netlet.cli.search_progress import describe_line
 from netlet.cli.settings import apply_limits, apply_settings, parse_shape
 from netlet.data import load_user_images, prepare_digit, read_digits, read_idx, read_raw_picture
 from netlet.errors import NetletError
 from netlet.experiments import build_experiment, find_ladder
+from netlet.experiments.search.fitting import Images
+from netlet.experiments.search.space import Space
+from netlet.experiments.search.space_file import SPACES, find_search, load_search
+from netlet.experiments.search.train_command import train_command
+from netlet.experiments.search.trials import (
+    rank_results,
+    read_results,
+    remove_unfinished_line,
+    trial_from_line,
+)
 from netlet.nets import build, find_net, load_weights
 from netlet.recipes import Recipe
+from netlet.repository.settings import load_settings
 from netlet.text import escape_controls
 from netlet.training import CHECKPOINT_FILE, Callback, Checkpoint, fit, load_checkpoint
 from netlet.training.checkpoint import checkpoint_to_bytes
@@ -209,6 +226,83 @@ def trials_samples() -> list[bytes]:
     return [f"{line}\n".encode() * 3]
 
 
+@functools.cache
+def small_space() -> Space:
+    found = find_search("speck")
+    assert isinstance(found, Space)
+    return found
+
+
+def searched_samples() -> list[bytes]:
+    """Return the files of a search of which three trials have ended, and of a comparison."""
+    from netlet.experiments.search.sampler import Sampler
+
+    sampler = Sampler(small_space(), Images(), "d", [])
+    sampler.left = 3
+    lines = []
+    for state in ("finished", "stopped", "failed"):
+        proposal = sampler.propose()
+        assert proposal is not None
+        line = {"schema": 2, "space": "speck", **proposal.trial.to_dict(), "data_digest": "d"}
+        line |= {"state": state, "epochs": proposal.epochs, "restarts": 0}
+        if state == "failed":
+            line |= {"error": "the loss is nan at epoch 1, step 3"}
+        else:
+            line |= {"parameters": 1_890, "correct": 9_800, "total": 10_000, "loss": 0.07}
+            line |= {"nll": 0.07 if state == "finished" else None, "train_correct": 49_000}
+            line |= {"correct_by_epoch": [9_500, 9_800], "loss_by_epoch": [0.2, 0.07]}
+        lines.append(json.dumps(line))
+    return ["".join(f"{line}\n" for line in lines).encode()]
+
+
+ARMS = """\
+budget = { params_below = 1_500 }
+recipe = "quick"
+epochs = 1
+runs = [3, 6]
+drop_below = 0.5
+baseline = "plain"
+
+[[arm]]
+name = "plain"
+net = "6 P 8 11"
+set = { optimizer = "soap", peak_lr = 0.015 }
+
+[[arm]]
+name = "separable"
+shape = "1 d1.7 P d2.4 d2.8"
+set = { augment.rotate_deg = 9 }
+"""
+SETTINGS = """\
+net = "model.py:Net"
+budget = "class.toml"
+recipe = "steady"
+seeds = 3
+records = ["studies/first", "studies/second"]
+
+[settings]
+peak_lr = 0.01
+augment.rotate_deg = 9
+"""
+CLAIM = """\
+accuracy = 99.4
+parameters = 7416
+epochs = 15
+net = "model.py:Net"
+weights = "net.pt"
+recipe = { base = "steady", epochs = 15, augment = "light" }
+"""
+
+
+def space_samples() -> list[bytes]:
+    return [*(path.read_bytes() for path in SPACES.values()), ARMS.encode()]
+
+
+def budget_samples() -> list[bytes]:
+    whole = TEMPLATE.replace("# name", "name").replace("# retrain", "retrain")
+    return [TEMPLATE.encode(), whole.encode(), to_toml(catalog.find_budget("twenty_k")).encode()]
+
+
 def text_samples() -> list[bytes]:
     return [
         b"net 8 8 P 12 14 16 16",
@@ -275,6 +369,27 @@ def read_study(path: Path) -> object:
 
 def read_trials(path: Path) -> object:
     return records.read_trials(path, [1, 2])
+
+
+def read_searched(path: Path) -> object:
+    """Read a file of trials as a search that goes on does, and one that repeats a line."""
+    from netlet.experiments.search.sampler import Sampler
+
+    remove_unfinished_line(path)
+    lines = read_results(path)
+    known = Sampler(small_space(), Images(), "d", lines).known
+    for number, line in enumerate(lines, start=1):
+        with contextlib.suppress(NetletError):
+            trial_from_line(line, f"{path}, line {number}")
+    return [(describe_line(line), train_command(line)) for line in rank_results(known)]
+
+
+def read_budget(path: Path) -> object:
+    return load_budget(path), read_class_file(path)
+
+
+def read_submission(path: Path) -> object:
+    return read_claim(path.parent, {})
 
 
 def parse_limit(name: str, text: str) -> object:
@@ -365,7 +480,30 @@ READERS = {
         Reader("run.json", run_samples, read_run, "run.json", (edit_json, json_tricks)),
         Reader("study.json", study_samples, read_study, "study.json", (edit_json, json_tricks)),
         Reader(
-            "trials of a search", trials_samples, read_trials, "t.jsonl", (edit_json, json_tricks)
+            "trials of a search",
+            trials_samples,
+            read_trials,
+            "t.jsonl",
+            (edit_json_line, json_tricks),
+        ),
+        Reader(
+            "trials from which a search goes on",
+            searched_samples,
+            read_searched,
+            "t.jsonl",
+            (edit_json_line, edit_json_line, json_tricks),
+        ),
+        Reader("search spaces in TOML", space_samples, load_search, "space.toml", (edit_toml,)),
+        Reader("budgets in TOML", budget_samples, read_budget, "class.toml", (edit_toml,)),
+        Reader(
+            "netlet.toml", lambda: [SETTINGS.encode()], load_settings, "netlet.toml", (edit_toml,)
+        ),
+        Reader(
+            "claims of submissions",
+            lambda: [CLAIM.encode()],
+            read_submission,
+            "claim.toml",
+            (edit_toml,),
         ),
         Reader("nets, budgets and recipes on the command line", text_samples, read_text, "words"),
     )
@@ -484,6 +622,8 @@ def test_damaged_files_are_accepted_or_refused_in_one_line(what: str, tmp_path: 
 def test_every_damaged_file_is_accepted_or_refused_in_one_line(
     what: str, tmp_path: Path, fault_counts: FaultCounts
 ) -> None:
+    if what == "trials from which a search goes on":
+        pytest.importorskip("optuna")
     counts, failures = try_reader(what, list(range(INPUTS)), tmp_path)
     fault_counts.add("readers", what, INPUTS, **counts, seed=SEED)
     assert not failures, f"{len(failures)} of {INPUTS}, seed {SEED}:\n" + "\n".join(failures)

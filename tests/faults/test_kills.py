@@ -55,9 +55,51 @@ title = "Second"
 target = "any"
 set = { epochs = 2, batch_size = 60 }
 """
+SPACE = """\
+budget = { params_below = 600 }
+recipe = "quick"
+epochs = 3
+folds = 3
+shapes = ["1k5s2 P 2", "1k5s2 P 1 2"]
+rungs = %s
+
+[vary]
+backend = "eager"
+augment = "none"
+batch_size = [40, 80]
+peak_lr = { log_uniform = [0.001, 0.02] }
+"""
+ARMS = """\
+recipe = "quick"
+epochs = 2
+folds = 3
+runs = [2, 3]
+drop_below = 2
+
+[[arm]]
+name = "plain"
+net = "2k5s2 P 4"
+set = { backend = "eager", batch_size = 40 }
+
+[[arm]]
+name = "wider"
+net = "2k5s2 P 6"
+set = { backend = "eager", batch_size = 40 }
+"""
+# Files that are there before a command; a template is one of these, or made by a command.
+FILES = {
+    "ladder": {"ladder.toml": LADDER},
+    "spaces": {
+        "halving.toml": SPACE % [1],
+        "whole.toml": SPACE % [],
+        "arms.toml": ARMS,
+    },
+}
+TRIALS = "trials.jsonl"
+HOPELESS = 2  # messages: a worker that dies before one of the first has completed no epoch
 # What differs between two equal runs.
-TIMES = {"times", "train_s", "score_s", "total_s", "started_at"}
-INTERRUPTIONS = {"resumed_after", "stretches", "environment"}
+TIMES = {"times", "train_s", "score_s", "total_s", "started_at", "ended_at"}
+INTERRUPTIONS = {"resumed_after", "stretches", "environment", "restarts"}
 
 
 @dataclass(frozen=True)
@@ -70,6 +112,7 @@ class Scenario:
     template: str = ""  # a folder that is there before
     places: tuple[str, ...] = ()  # folders that hold files of somebody else
     resume: str = ""  # a run's folder, from which the command is resumed once it exists
+    needs: str = ""  # a package
 
     def again(self, folder: Path) -> tuple[str, ...]:
         """Return the command that a person runs after the process died."""
@@ -78,6 +121,7 @@ class Scenario:
         return self.words
 
 
+SEARCH = ("--resume", "-o", f"t/{TRIALS}")
 SCENARIOS = {
     scenario.name: scenario
     for scenario in (
@@ -117,6 +161,30 @@ SCENARIOS = {
             template="finished",
             places=("p",),
         ),
+        Scenario(
+            "search",
+            # More trials than Optuna draws without learning from the others.
+            ("search", "halving.toml", "--trials", "12", *SEARCH, "--workers", "1"),
+            ("t",),
+            template="spaces",
+            places=("t",),
+            needs="optuna",
+        ),
+        Scenario(
+            "search with two workers",
+            ("search", "whole.toml", "--trials", "5", *SEARCH, "--workers", "2"),
+            ("t",),
+            template="spaces",
+            places=("t",),
+            needs="optuna",
+        ),
+        Scenario(
+            "search of arms",
+            ("search", "arms.toml", *SEARCH, "--workers", "2"),
+            ("t",),
+            template="spaces",
+            places=("t",),
+        ),
         Scenario("data get", ("data", "get", "mnist", "-o", "d"), ("d",), places=("d", "d/mnist")),
         Scenario(
             "data make",
@@ -141,9 +209,10 @@ class Stage:
         self.source: Source = replace(source, mirrors=(self.mirror.url,))
         self._numbers = iter(range(10**6))
         self._wholes: dict[str, Whole] = {}
-        ladder = root / "templates" / "ladder"
-        ladder.mkdir(parents=True)
-        (ladder / "ladder.toml").write_text(LADDER)
+        for template, files in FILES.items():
+            (root / "templates" / template).mkdir(parents=True)
+            for name, content in files.items():
+                (root / "templates" / template / name).write_text(content)
 
     def job(self, scenario: Scenario, folder: Path, **changes: Any) -> Job:
         """Return the command of a scenario."""
@@ -154,6 +223,8 @@ class Stage:
             "NO_PROXY": "127.0.0.1",
         }
         log = self.root / "logs" / folder.name
+        if changes.get("crash"):
+            changes["prepare"] = send_every_checkpoint
         return Job(scenario.words, folder, log, environment, self.source, **changes)
 
     def folder(self, scenario: Scenario) -> Path:
@@ -206,6 +277,13 @@ class Stage:
         done = run(self.job(scenario, folder, **changes))
         assert done.code in (0, 1), f"{scenario.name}: {done.err}"
         return folder, done
+
+
+def send_every_checkpoint(_: Path) -> None:
+    """Let workers send the checkpoint of every epoch, since the epochs here are short."""
+    from netlet.experiments.execution import runner
+
+    runner.checkpoint_interval = lambda workers: 0.0
 
 
 @dataclass(frozen=True)
@@ -274,8 +352,14 @@ def comparable(path: Path) -> object:
     if path.suffix == ".json":
         return without_times(json.loads(path.read_text()))
     if path.suffix == ".jsonl":
-        return [without_times(json.loads(line)) for line in path.read_text().splitlines()]
+        lines = [without_times(json.loads(line)) for line in path.read_text().splitlines()]
+        # Trials are recorded in the order in which they end.
+        return sorted(lines, key=trial_key) if path.name == TRIALS else lines
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def trial_key(line: dict[str, Any]) -> tuple[str, int]:
+    return line.get("arm", ""), line["seed"]
 
 
 def without_times(value: Any) -> Any:
@@ -319,6 +403,10 @@ def check_whole(path: Path) -> None:
         from safetensors.torch import load
 
         load(path.read_bytes())
+    elif path.name == TRIALS:
+        whole, _, unfinished = path.read_bytes().rpartition(b"\n")
+        assert unfinished == b"" or unfinished.startswith(b"{")  # removed when it is read
+        [json.loads(line) for line in whole.splitlines()]
     elif path.suffix == ".jsonl":
         [json.loads(line) for line in path.read_text().splitlines()]
 
@@ -390,8 +478,8 @@ def judge_death(stage: Stage, death: Death, job: Job, done: Ended) -> str:
     folder = job.folder
     dead_worker = death.crash is not None and death.crash.worker
     if dead_worker and death.crash:
-        # Three workers of a seed die at the same place, unless each completes an epoch.
-        expected = (2,) if death.crash.nth <= 2 else (0, 1)
+        # Three workers of a task die at the same place, unless each completes an epoch.
+        expected = (2,) if death.crash.nth <= HOPELESS else (0, 1)
         if complaint := done.complaint(expected):
             return f"its death: {complaint}"
     if death.crash and not dead_worker and done.code != DIED:
@@ -486,6 +574,14 @@ def moments(name: str, count: int, *, empty_cache: bool = False) -> list[Death]:
     return [Death(name, None, choose.random(), numbers[k % 4], empty_cache) for k in range(count)]
 
 
+def first_message(name: str) -> int:
+    """Return the first message before which workers die.
+
+    A trial that gets no further is recorded as failed and not run again, unlike a seed of a study.
+    """
+    return 1 + HOPELESS if SCENARIOS[name].words[0] == "search" else 1
+
+
 # --- the tests
 
 
@@ -504,6 +600,10 @@ AMOUNTS = {
     "resume": (12, 0, 10),
     "study": (12, 8, 12),
     "climb": (10, 4, 8),
+    "search": (8, 2, 5),
+    # Where several workers die, a trial may lose a third one, and is recorded as failed.
+    "search with two workers": (4, 0, 4),
+    "search of arms": (4, 0, 3),
     "export to C": (10, 0, 4),
     "export to ONNX": (6, 0, 4),
     "export to a page": (6, 0, 4),
@@ -517,11 +617,13 @@ AMOUNTS = {
 def test_no_death_damages_anything_and_the_result_is_bit_identical(
     stage: Stage, name: str, fault_counts: FaultCounts
 ) -> None:
+    if SCENARIOS[name].needs:
+        pytest.importorskip(SCENARIOS[name].needs)
     before_changes, of_workers, at_moments = AMOUNTS[name]
     deaths = crashes(stage, name, before_changes) + moments(name, at_moments)
-    messages = stage.whole(name).worker_messages
+    messages, first = stage.whole(name).worker_messages, first_message(name)
     for k in range(of_workers):
-        deaths.append(Death(name, Crash(1 + k % (messages // 2), worker=True)))
+        deaths.append(Death(name, Crash(first + k % (messages // 2), worker=True)))
     try_all(stage, deaths, fault_counts, f"netlet {name}")
 
 

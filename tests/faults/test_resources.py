@@ -20,11 +20,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import typer
 from fault_counts import FaultCounts
 from helpers import linux_only
 from processes import Ended, Job, run
 from stage import COMMANDS, copy_template, environment, make_template
 
+from netlet.cli.app import app
 from netlet.data import Source
 from netlet.files import is_temporary
 
@@ -57,12 +59,14 @@ class Situation:
 
 
 WRITING = (
-    *("train", "study", "climb", "report", "frontier", "export to ONNX", "export to C"),
-    *("export to a page", "predict", "play", "card", "data get", "data show", "data make"),
+    *("init", "search", "lr", "train", "study", "climb", "report", "report into a README"),
+    *("frontier", "export to ONNX", "export to C", "export to a page", "predict", "explain"),
+    *("grade", "grade without a sandbox", "play", "card", "data get", "data show", "data make"),
 )
-FEW_WRITING = ("train", "study", "export to C", "data make", "report")
+FEW_WRITING = ("search", "train", "study", "export to C", "data make", "report")
 COMPILING = ("train", "study", "export to C", "data show")
-PRINTING = ("show", "check", "train", "study", "evaluate", "predict", "card", "data list")
+PRINTING = ("show", "check", "budget", "search", "lr", "train", "study", "evaluate", "predict")
+PRINTING += ("grade", "card", "data list")
 
 
 def limit_file_size(_: Path) -> None:
@@ -290,6 +294,20 @@ FEW = [
 ]
 
 
+def command_names() -> set[str]:
+    """Return the commands of the command line; those of a group with its name."""
+    found = set()
+    for name, command in typer.main.get_command(app).commands.items():  # type: ignore[attr-defined]
+        inner = getattr(command, "commands", None)
+        found |= {f"{name} {sub}" for sub in inner} if inner else {name}
+    return found
+
+
+def test_every_command_is_tried() -> None:
+    tried = {" ".join(words[: 2 if words[0] == "data" else 1]) for words in COMMANDS.values()}
+    assert tried == command_names()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("what", "command"), FEW)
 def test_a_command_without_a_resource_says_so_in_one_line(
@@ -321,7 +339,7 @@ LOCALES: dict[str, dict[str, str]] = {
 # Without those that start workers, which would not know the data set of this test.
 UNDER_LOCALES = (
     "list",
-    *(command for command in PRINTING if command != "study"),
+    *(command for command in PRINTING if command not in ("search", "study", "grade")),
     *("runs", "compare", "report"),
 )
 # Runs all commands in one process, since each one would import everything again.
