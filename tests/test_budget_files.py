@@ -135,6 +135,12 @@ def test_the_template_is_a_budget_without_slips(tmp_path: Path) -> None:
         ),
         ("params_below = 3\n[messages]\nparams_below = 4", 3, "is 4, which is not text"),
         (f"params_below = 3\n[messages]\nparams_below = '{'x' * 3000}'", 3, "3,000 characters"),
+        (
+            "requires = ['Conv2d >= 3']\n[messages]\n'Conv2d >= 4' = 'a'",
+            3,
+            "'Conv2d >= 4' is not a limit or rule of this budget; did you mean 'Conv2d >= 3'",
+        ),
+        ("requires = ['GAP', 'Conv2d  >= x']", 1, "a limit is written like 'Conv2d >= 3'"),
         ("", None, "the budget limits nothing; add a limit"),
         ("title = 'a'", None, "the budget limits nothing; add a limit"),
     ],
@@ -159,7 +165,10 @@ def test_what_is_wrong_is_named_with_its_line(
         (b"a = \xff", "is not UTF-8 text; save it as UTF-8"),
         (b"#" * 100_000, "at most 65,536"),
         (b"a = " + b"[" * 30_000, "is nested too deeply|is not valid TOML"),
-        (b".".join([b"a"] * 3_000) + b" = 1", "more than 1,000 dots"),
+        (
+            b".".join([b"a"] * 3_000) + b" = 1",
+            "line 1 has too many dots; shorten it to 1,000 at most",
+        ),
         (b"a = " + b"9" * 20_000, "is not valid TOML"),
     ],
 )

@@ -21,9 +21,9 @@ from netlet.budgets.named import (
 )
 from netlet.budgets.toml_file import (
     TEMPLATE,
-    budget_from_table,
     is_budget_file,
     load_budget,
+    read_budget_table,
     to_toml,
 )
 from netlet.budgets.verdict import NotedVerdict, RuleResult, State, Verdict, is_about_accuracy
@@ -48,11 +48,11 @@ __all__ = [
     "State",
     "Verdict",
     "budget_from_json",
-    "budget_from_table",
     "cost_from_json",
     "is_about_accuracy",
     "is_budget_file",
     "load_budget",
+    "read_budget_table",
     "to_toml",
     "wilson",
 ]

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from netlet.budgets.toml_file import quote_toml
-from netlet.errors import GradingError, did_you_mean
-from netlet.files import read_regular
+from netlet.budgets.toml_file import EXAMPLE, MAX_BYTES, quote_toml
+from netlet.errors import GradingError
+from netlet.toml_files import check_keys, fail, read_toml, show_value
 
-_MAX_BYTES = 1 << 16
 _MAX_SEEDS = 10_000
 _EXAMPLES = {
     "net": '"model.py:Net"',
@@ -69,25 +67,23 @@ def read_class_file(path: Path) -> ClassFile:
     """Return the table ``[grade]`` of a TOML file, which may be missing.
 
     Args:
-        path: The file of the budget, which has been read as TOML already.
+        path: The file of the budget.
 
     Raises:
-        GradingError: A key is unknown, or a value is not valid.
+        GradingError: It is no TOML, a key is unknown, or a value is not valid, with its line.
     """
-    table = tomllib.loads(read_regular(path, _MAX_BYTES, GradingError).decode("utf-8-sig"))
-    values = table.get("grade", {})
-    known = [one.name for one in fields(ClassFile)]
-    for key, value in values.items():
-        if key not in known:
-            raise GradingError(
-                f"{path}: {key!r} is not a key of [grade]; {did_you_mean(key, known)}the keys are: "
-                f"{', '.join(known)}"
-            )
-        if not _is_valid(key, value):
-            shown = repr(value)[:60]
-            raise GradingError(
-                f"{path}: {key} is {shown} in [grade]; write {key} = {_EXAMPLES[key]}, for example"
-            )
+    file = read_toml(path, MAX_BYTES, GradingError, EXAMPLE)
+    values = file.values.get("grade", {})
+    with file.naming_lines():
+        check_keys(values, [one.name for one in fields(ClassFile)], "[grade]", "grade")
+        for key, value in values.items():
+            if not _is_valid(key, value):
+                fail(
+                    f"{key} is {show_value(value)} in [grade]; write {key} = {_EXAMPLES[key]}, for "
+                    "example",
+                    "grade",
+                    key,
+                )
     return ClassFile(**values)
 
 

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from netlet.budgets.budget import COUNTS, PERCENTAGES, Budget
 from netlet.budgets.messages import check_text
-from netlet.errors import BudgetError, did_you_mean
-from netlet.files import read_regular, safe_name
-from netlet.text import escape_controls
+from netlet.errors import BudgetError
+from netlet.files import safe_name
+from netlet.toml_files import WrongValueError, check_keys, fail, read_toml, show_value
 
 MAX_BYTES = 1 << 16
 MAX_RULES = 200
@@ -26,7 +25,7 @@ _LISTS = ("requires", "forbids")
 _LIMITS = (*COUNTS, *PERCENTAGES)
 # "grade" is a table for the options of netlet grade, which class_file.py reads.
 _KEYS = (*_TEXTS, *_LIMITS, *_LISTS, "messages", "grade")
-_MAX_DOTS = 1_000  # of a line: the time to parse a key grows with their square
+EXAMPLE = "see 'netlet budget --template' for an example"
 # What people write for a key, where spelling alone does not lead to it.
 _MEANT = {
     "judged_on": "judge",
@@ -109,36 +108,12 @@ def load_budget(path: Path | str) -> Budget:
             two of them contradict each other. The message names the line.
     """
     path = Path(path)
-    shown = escape_controls(str(path))
-    content = read_regular(path, MAX_BYTES, BudgetError)
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise BudgetError(f"{shown}: is not UTF-8 text; save it as UTF-8") from error
-    values = _parse(text, shown)
-    try:
-        return budget_from_table(values, safe_name(path.stem) or "budget")
-    except BudgetError as error:
-        message = re.sub(r"^budget .*?: ", "", str(error), count=1)
-        line = _find_line(text, message)
-        raise BudgetError(f"{shown}{f', line {line}' if line else ''}: {message}") from error
+    file = read_toml(path, MAX_BYTES, BudgetError, EXAMPLE)
+    with file.naming_lines():
+        return read_budget_table(file.values, safe_name(path.stem) or "budget")
 
 
-def _parse(text: str, shown: str) -> dict[str, Any]:
-    if any(line.count(".") > _MAX_DOTS for line in text.splitlines()):
-        raise BudgetError(f"{shown}: has a line with more than {_MAX_DOTS:,} dots; shorten it")
-    try:
-        return tomllib.loads(text)
-    except RecursionError as error:
-        raise BudgetError(f"{shown}: is nested too deeply; write lists of texts") from error
-    except ValueError as error:  # also of numbers with too many digits
-        reason = escape_controls(str(error))
-        raise BudgetError(
-            f"{shown}: is not valid TOML: {reason}; see 'netlet budget --template' for an example"
-        ) from error
-
-
-def budget_from_table(values: Mapping[str, Any], name: str) -> Budget:
+def read_budget_table(values: Mapping[str, Any], name: str) -> Budget:
     """Return the budget in a table of TOML.
 
     Args:
@@ -146,97 +121,102 @@ def budget_from_table(values: Mapping[str, Any], name: str) -> Budget:
         name: The name of the budget, unless the table has one.
 
     Raises:
-        BudgetError: A key is unknown, a value is not valid, or two of them contradict each other.
+        WrongValueError: A key is unknown, a value is not valid, or two of them contradict each
+            other.
     """
-    for key in values:
-        if key not in _KEYS:
-            meant = _MEANT.get(key.lower())
-            hint = f"did you mean {meant!r}? " if meant else did_you_mean(key, _KEYS)
-            raise BudgetError(
-                f"{key!r} is not a key of a budget; {hint}the keys are: {_list(_KEYS)}"
-            )
+    check_keys(values, _KEYS, "a budget", meant=_MEANT)
     for key in _TEXTS:
         if key in values:
-            check_text(key, values[key])
-            if not values[key].strip():
-                raise BudgetError(f"{key} is empty; write a text, or leave the key out")
+            _check_text(key, values[key])
     for key in _LISTS:
         _check_list(key, values.get(key, []))
     messages = values.get("messages", {})
     if not isinstance(messages, dict):
-        raise BudgetError(
-            f"messages is {_show(messages)}; write a table [messages] with a line like "
-            'params_below = "Use fewer channels."'
+        fail(
+            f"messages is {show_value(messages)}; write a table [messages] with a line like "
+            'params_below = "Use fewer channels."',
+            "messages",
         )
     if not isinstance(values.get("grade", {}), dict):
-        raise BudgetError(
-            f"grade is {_show(values['grade'])}; write a table [grade] with a line like points = 20"
+        fail(
+            f"grade is {show_value(values['grade'])}; write a table [grade] with a line like "
+            "points = 20",
+            "grade",
         )
     fields = {key: values[key] for key in _LIMITS if key in values}
     for key, value in fields.items():
         _check_number(key, value)
-    budget = Budget(
-        name=values.get("name", name),
-        title=values.get("title", ""),
-        dataset=values.get("dataset"),
-        requires=tuple(values.get("requires", [])),
-        forbids=tuple(values.get("forbids", [])),
-        judged_on=_read_split(values.get("judge", "test")),  # type: ignore[arg-type]
-        messages=messages,
-        **fields,
-    )
+    split = _read_split(values.get("judge", "test"))
+    try:
+        budget = Budget(
+            name=values.get("name", name),
+            title=values.get("title", ""),
+            dataset=values.get("dataset"),
+            requires=tuple(values.get("requires", [])),
+            forbids=tuple(values.get("forbids", [])),
+            judged_on=split,  # type: ignore[arg-type]
+            messages=messages,
+            **fields,
+        )
+    except BudgetError as error:
+        message = re.sub(r"^budget .*?: ", "", str(error), count=1)
+        raise _locate(message, values) from error
     if not fields and not budget.rules():
-        raise BudgetError("the budget limits nothing; add a limit such as params_below = 8_000")
+        fail("the budget limits nothing; add a limit such as params_below = 8_000")
     return budget
+
+
+def _locate(message: str, values: Mapping[str, Any]) -> WrongValueError:
+    """Return the error of a budget as one of the key or the rule that its message names."""
+    quoted = re.findall(r"'([^']+)'", message)[:1]
+    words = quoted + re.findall(r"\b(\w+)(?==| is | and | has )", message)
+    messages = values.get("messages", {})
+    if "message" in message.partition("'")[0]:
+        for word in words:
+            if word in messages:
+                return WrongValueError(message, "messages", word)
+    for word in words:
+        if word in values:
+            return WrongValueError(message, word)
+    rules = [(key, rule) for key in _LISTS for rule in values.get(key, [])]
+    for clean in (str, lambda text: " ".join(text.split()).lower()):
+        for word in words:
+            for key, rule in rules:
+                if clean(word) == clean(rule):
+                    return WrongValueError(message, key, quoted=rule)
+    return WrongValueError(message)
 
 
 def _read_split(split: str) -> str:
     if split not in ("test", "val"):
-        raise BudgetError(f'judge is {split!r}; write "test" or "val"')
+        fail(f'judge is {split!r}; write "test" or "val"', "judge")
     return split
+
+
+def _check_text(key: str, text: object) -> None:
+    try:
+        check_text(key, text)
+    except BudgetError as error:
+        fail(str(error), key)
+    if not str(text).strip():
+        fail(f"{key} is empty; write a text, or leave the key out", key)
 
 
 def _check_number(key: str, value: object) -> None:
     expected = "a whole number like 8_000" if key in COUNTS else "a percentage like 99.4"
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise BudgetError(f"{key} is {_show(value)}; write {expected}")
+        fail(f"{key} is {show_value(value)}; write {expected}", key)
     if value != value or abs(value) >= 2**63:
-        raise BudgetError(f"{key} is {value}; write {expected}")
+        fail(f"{key} is {value}; write {expected}", key)
 
 
 def _check_list(key: str, rules: object) -> None:
     if not isinstance(rules, list) or not all(isinstance(rule, str) for rule in rules):
-        raise BudgetError(f'{key} is {_show(rules)}; write a list of texts like ["BatchNorm"]')
+        fail(f'{key} is {show_value(rules)}; write a list of texts like ["BatchNorm"]', key)
     if len(rules) > MAX_RULES:
-        raise BudgetError(f"{key} has {len(rules):,} rules; write at most {MAX_RULES}")
+        fail(f"{key} has {len(rules):,} rules; write at most {MAX_RULES}", key)
     if twice := [rule for at, rule in enumerate(rules) if rule in rules[:at]]:
-        raise BudgetError(f"{key} has {twice[0]!r} twice; drop one")
-
-
-def _show(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def _list(keys: tuple[str, ...]) -> str:
-    return ", ".join(keys)
-
-
-def _find_line(text: str, message: str) -> int | None:
-    """Return the first line with a key or a rule that a message names; None if there is none."""
-    words = re.findall(r"'([^']+)'", message)[:1]
-    words += re.findall(r"\b(\w+)(?==| is | and | has )", message)
-    lines = list(enumerate(text.splitlines(), start=1))
-    if "message" in message.partition("'")[0]:
-        lines.reverse()  # the limit of the same name comes before
-    for word in words:
-        keyed = re.compile(rf"\s*[\"']?{re.escape(word)}[\"']?\s*=")
-        quoted = re.compile(rf"[\"']{re.escape(word)}[\"']")
-        for pattern in (keyed.match, quoted.search):
-            for number, line in lines:
-                if not line.lstrip().startswith("#") and pattern(line):
-                    return number
-    return None
+        fail(f"{key} has {twice[0]!r} twice; drop one", key, quoted=twice[0])
 
 
 def to_toml(budget: Budget) -> str:

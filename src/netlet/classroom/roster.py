@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from netlet.display import Displayed
 from netlet.errors import GradingError, NetletError
 from netlet.files import read_regular
 from netlet.recipes import AUGMENTS, Recipe
+from netlet.toml_files import parse_toml
 
 _MAX_BYTES = 1 << 20
 _MAX_CLAIM_BYTES = 1 << 16
@@ -115,13 +115,12 @@ def read_claim(folder: Path, row: Mapping[str, str]) -> Claim:
 
 def _parse(file: Path) -> dict[str, Any]:
     text = read_regular(file, _MAX_CLAIM_BYTES, GradingError).decode("utf-8", "replace")
-    kind = file.suffix[1:].upper()
-    if kind == "TOML" and any(line.count(".") > _MAX_DOTS for line in text.split("\n")):
-        raise GradingError(f"{file.name}: has a line with more than {_MAX_DOTS} dots; shorten it")
+    if file.suffix == ".toml":
+        return parse_toml(text, file.name, GradingError, "repair it", max_dots=_MAX_DOTS)
     try:
-        values = tomllib.loads(text) if file.suffix == ".toml" else json.loads(text)
+        values = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise GradingError(f"{file.name}: is not valid {kind} ({error}); repair it") from error
+        raise GradingError(f"{file.name}: is not valid JSON ({error}); repair it") from error
     if not isinstance(values, dict):
         raise GradingError(f"{file.name}: has no keys; write accuracy = 99.4, for example")
     return values

@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import tomllib
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -34,13 +33,14 @@ from netlet.errors import DamagedRecordError, LadderError, NetletDeprecationWarn
 from netlet.files import read_regular, safe_name
 from netlet.records.study import STUDY, Study, load_study
 from netlet.text import quote_shell
+from netlet.toml_files import read_toml
 
 LADDER, PAGE, REMARKS = "ladder.toml", "ladder.md", "remarks.md"
 MAX_SEEDS = 10_000  # of a study
 _MAX_BYTES = 1 << 20  # of a ladder, and of remarks
 _MAX_LETTERS = 100  # of a rung's name
 _MAX_RUNGS = 1_000
-_MAX_DOTS = 1_000  # of a line: the time to parse a key grows with their square
+_EXAMPLE = "write it as in the example of 'netlet climb --help'"
 _MAX_CLAIM = 1e15
 _LADDER_KEYS = ("title", "about", "rung")
 _RUNG_KEYS = ("experiment", "name", "title", "target", "recipe", "set", "budget", "seeds", "claim")
@@ -96,20 +96,8 @@ def load_ladder(path: Path) -> Ladder:
     """
     if not os.path.lexists(path):
         raise LadderError(f"{path}: no such file; name a ladder's .toml file")
-    text = _read_utf8(path, "a ladder")
-    for number, line in enumerate(text.splitlines(), start=1):
-        if line.count(".") > _MAX_DOTS:
-            raise LadderError(f"{path}: line {number} has too many dots; shorten it")
-    try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise LadderError(f"{path}: is not valid TOML ({error}); repair that place") from error
-    except (RecursionError, ValueError) as error:  # ValueError: a number of thousands of digits
-        what = "nested too deep" if isinstance(error, RecursionError) else "a number is too long"
-        raise LadderError(
-            f"{path}: cannot be read as a ladder ({what}); write it as in the example of "
-            "'netlet climb --help'"
-        ) from error
+    file = read_toml(path, _MAX_BYTES, LadderError, _EXAMPLE)
+    values = file.values
     if "step" in values:
         warnings.warn(
             f"{path}: [[step]] is now called [[rung]]; the old name will stop working in 0.3",
@@ -134,7 +122,7 @@ def load_ladder(path: Path) -> Ladder:
             raise LadderError(f"{path}: two rungs are called {name!r}; give each its own name")
     title = _read_text(values, "title", f"{path}: the ladder")
     about = _read_text(values, "about", f"{path}: the ladder") if "about" in values else ""
-    return Ladder(title=title, about=about, rungs=rungs, toml=text)
+    return Ladder(title=title, about=about, rungs=rungs, toml=file.text.replace("\r\n", "\n"))
 
 
 def load_ladder_result(
@@ -269,15 +257,13 @@ def _check_keys(values: Any, known: tuple[str, ...], where: str) -> None:
 
 
 def _read_remarks(path: Path) -> str:
-    return _read_utf8(path, "remarks").strip() if os.path.lexists(path) else ""
-
-
-def _read_utf8(path: Path, what: str) -> str:
-    """Return the text of a file that a person wrote, without a byte order mark."""
+    """Return a user's remarks, without a byte order mark; empty if there is no file."""
+    if not os.path.lexists(path):
+        return ""
     content = read_regular(path, _MAX_BYTES, LadderError)
     try:
-        return content.decode("utf-8-sig").replace("\r\n", "\n")
+        return content.decode("utf-8-sig").replace("\r\n", "\n").strip()
     except UnicodeDecodeError as error:
         raise LadderError(
-            f"{path}: cannot be read as {what} (not UTF-8 text); save it as UTF-8"
+            f"{path}: cannot be read as remarks (not UTF-8 text); save it as UTF-8"
         ) from error

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from netlet.budgets import Budget, budget_from_table
-from netlet.errors import BudgetError, RepositoryError, did_you_mean
-from netlet.files import read_regular
+from netlet.budgets import Budget, read_budget_table
+from netlet.errors import RepositoryError
+from netlet.toml_files import WrongValueError, check_keys, fail, read_toml, show_value
 
 FILE_NAME = "netlet.toml"
 _MAX_BYTES = 1 << 16
@@ -89,25 +87,22 @@ def load_settings(path: Path) -> RepositorySettings:
     Raises:
         RepositoryError: It cannot be read, a key is unknown, or a value has the wrong type.
     """
-    values = _read_toml(path)
-    for key in values:
-        if key not in _KEYS:
-            raise RepositoryError(
-                f"{path}: there is no key {key!r}; {did_you_mean(key, _KEYS)}"
-                f"the keys are: {', '.join(_KEYS)}"
-            )
-    texts = {key: _read_text(values, key, path) for key in _TEXTS if key != "budget"}
-    return RepositorySettings(
-        path=path,
-        budget=_read_budget(values, path),
-        epochs=_read_number(values, "epochs", path),
-        seeds=_read_number(values, "seeds", path),
-        settings=_read_settings(values, path),
-        records=_read_records(values, path),
-        net=_place_net(texts["net"], path),
-        recipe=texts["recipe"],
-        dataset=_place_file(texts["dataset"], path),
-    )
+    file = read_toml(path, _MAX_BYTES, RepositoryError, "repair that place", max_dots=_MAX_DOTS)
+    values = file.values
+    with file.naming_lines():
+        check_keys(values, _KEYS, FILE_NAME)
+        texts = {key: _read_text(values, key) for key in _TEXTS if key != "budget"}
+        return RepositorySettings(
+            path=path,
+            budget=_read_budget(values, path),
+            epochs=_read_number(values, "epochs"),
+            seeds=_read_number(values, "seeds"),
+            settings=_read_settings(values),
+            records=_read_records(values, path),
+            net=_place_net(texts["net"], path),
+            recipe=texts["recipe"],
+            dataset=_place_file(texts["dataset"], path),
+        )
 
 
 def _folders_of_repository(folder: Path) -> list[Path]:
@@ -117,55 +112,34 @@ def _folders_of_repository(folder: Path) -> list[Path]:
     return [one for one in (folder, *folder.parents) if one == root or root in one.parents]
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
-    content = read_regular(path, _MAX_BYTES, RepositoryError)
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise RepositoryError(f"{path}: is not UTF-8 text; save it as UTF-8") from error
-    for number, line in enumerate(text.splitlines(), start=1):
-        if line.count(".") > _MAX_DOTS:
-            raise RepositoryError(f"{path}: line {number} has too many dots; shorten it")
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise RepositoryError(f"{path}: is not valid TOML ({error}); repair that place") from error
-    except (RecursionError, ValueError) as error:  # ValueError: a number of thousands of digits
-        what = "nested too deep" if isinstance(error, RecursionError) else "a number is too long"
-        raise RepositoryError(f"{path}: cannot be read ({what}); shorten it") from error
-
-
-def _read_text(values: Mapping[str, Any], key: str, path: Path) -> str | None:
+def _read_text(values: Mapping[str, Any], key: str) -> str | None:
     if key not in values:
         return None
     value = values[key]
     if not isinstance(value, str) or not value.strip():
-        raise RepositoryError(f'{path}: {key} = {_show(value)}; write {key} = "..."')
+        fail(f'{key} = {show_value(value)}; write {key} = "..."', key)
     if len(value) > _MAX_LETTERS:
-        raise RepositoryError(
-            f"{path}: {key} has {len(value):,} letters; give at most {_MAX_LETTERS}"
-        )
+        fail(f"{key} has {len(value):,} letters; give at most {_MAX_LETTERS}", key)
     return value.strip()
 
 
-def _read_number(values: Mapping[str, Any], key: str, path: Path) -> int | None:
+def _read_number(values: Mapping[str, Any], key: str) -> int | None:
     if key not in values:
         return None
     value, most = values[key], _LIMITS[key]
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
-        raise RepositoryError(
-            f"{path}: {key} = {_show(value)}; give a whole number from 1 to {most:,}"
-        )
+    if type(value) is not int or not 1 <= value <= most:
+        fail(f"{key} = {show_value(value)}; give a whole number from 1 to {most:,}", key)
     return value
 
 
-def _read_settings(values: Mapping[str, Any], path: Path) -> tuple[str, ...]:
+def _read_settings(values: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the table ``[settings]`` as the command line's ``--set`` takes it."""
     table = values.get("settings", {})
     if not isinstance(table, dict):
-        raise RepositoryError(
-            f"{path}: settings = {_show(table)}; write them as a table, like [settings] and "
-            "peak_lr = 0.01 below it"
+        fail(
+            f"settings = {show_value(table)}; write them as a table, like [settings] and peak_lr = "
+            "0.01 below it",
+            "settings",
         )
     pairs = []
     for key, value in table.items():
@@ -173,9 +147,12 @@ def _read_settings(values: Mapping[str, Any], path: Path) -> tuple[str, ...]:
         inner = value.items() if isinstance(value, dict) else [("", value)]
         for name, one in inner:
             if not isinstance(one, bool | int | float | str):
-                raise RepositoryError(
-                    f"{path}: the setting {key} = {_show(one)}; give a number, a text, or true or "
-                    "false"
+                fail(
+                    f"the setting {key} = {show_value(one)}; give a number, a text, or true or "
+                    "false",
+                    "settings",
+                    key,
+                    name,
                 )
             text = str(one).lower() if isinstance(one, bool) else str(one)
             pairs.append(f"{key}{'.' if name else ''}{name}={text}")
@@ -189,22 +166,22 @@ def _read_records(values: Mapping[str, Any], path: Path) -> tuple[str, ...]:
         or len(records) > _MAX_RECORDS
         or not all(isinstance(one, str) and one.strip() for one in records)
     ):
-        raise RepositoryError(
-            f"{path}: records = {_show(records)}; write a list of folders, like "
-            'records = ["studies/first", "studies/second"]'
+        fail(
+            f"records = {show_value(records)}; write a list of folders, like "
+            'records = ["studies/first", "studies/second"]',
+            "records",
         )
     return tuple(_place_file(one, path) or one for one in records)
 
 
 def _read_budget(values: Mapping[str, Any], path: Path) -> str | Budget | None:
     if not isinstance(values.get("budget"), dict):
-        text = _read_text(values, "budget", path)
+        text = _read_text(values, "budget")
         return _place_file(text, path) if text and text.endswith(".toml") else text
     try:
-        return budget_from_table(values["budget"], FILE_NAME)
-    except BudgetError as error:
-        message = re.sub(r"^budget .*?: ", "", str(error), count=1)
-        raise RepositoryError(f"{path}, [budget]: {message}") from error
+        return read_budget_table(values["budget"], FILE_NAME)
+    except WrongValueError as error:
+        fail(f"[budget]: {error}", "budget", *error.keys, quoted=error.quoted)
 
 
 def _place_net(net: str | None, path: Path) -> str | None:
@@ -227,8 +204,3 @@ def _place_file(name: str | None, path: Path) -> str | None:
 def _beside(name: str, path: Path) -> str:
     folder = str(path.parent)
     return name if folder == "." else os.path.join(folder, name)
-
-
-def _show(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:60]}..."

@@ -19,12 +19,13 @@ from netlet.experiments.search.file_settings import (
     read_dataset,
     read_recipe,
 )
-from netlet.experiments.search.file_values import check_keys, fail, read_text, read_whole, show
+from netlet.experiments.search.file_values import check_keys, read_text, read_whole
 from netlet.experiments.search.ranges import Choices, parse_field
 from netlet.experiments.search.recipe_fields import change_recipe
 from netlet.experiments.search.space import FOLDS
 from netlet.files import safe_name
 from netlet.recipes import Recipe
+from netlet.toml_files import fail, show_value
 
 _KEYS = (*COMMON_KEYS, "arm", "baseline", "runs", "drop_below", "first_seed")
 _ARM_KEYS = ("name", "net", "shape", "recipe", "epochs", "set")
@@ -106,7 +107,9 @@ def _read_changes(table: Mapping[str, Any], recipe: Recipe, *place: str | int) -
     """Return the changes of an arm to its recipe; ``augment`` takes a name."""
     changes = table.get("set", {})
     if not isinstance(changes, dict):
-        fail(f"set is {show(changes)}; write a table like {{ peak_lr = 0.01 }}", *place, "set")
+        fail(
+            f"set is {show_value(changes)}; write a table like {{ peak_lr = 0.01 }}", *place, "set"
+        )
     if "epochs" in changes:
         fail("epochs is a key of the arm; write it outside of set", *place, "set")
     flat: dict[str, Any] = {}
@@ -132,7 +135,7 @@ def _read_runs(values: Mapping[str, Any]) -> tuple[int, ...]:
     whole = isinstance(runs, list) and runs and all(type(one) is int for one in runs)
     if not whole or runs != sorted(set(runs)) or not 1 <= runs[0] <= runs[-1] <= _MAX_RUNS:
         fail(
-            f"runs is {show(runs)}; write ascending numbers of runs of each arm, like "
+            f"runs is {show_value(runs)}; write ascending numbers of runs of each arm, like "
             f"runs = {list(RUNS)}",
             "runs",
         )
@@ -143,7 +146,7 @@ def _read_drop(values: Mapping[str, Any]) -> float:
     drop = values.get("drop_below", DROP_BELOW)
     if isinstance(drop, bool) or not isinstance(drop, int | float) or not 0 <= drop <= 100:
         fail(
-            f"drop_below is {show(drop)}; write percentage points behind the best arm, like "
+            f"drop_below is {show_value(drop)}; write percentage points behind the best arm, like "
             f"{DROP_BELOW}",
             "drop_below",
         )

@@ -7,14 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from netlet.budgets import Budget, budget_from_table, is_budget_file, load_budget
+from netlet.budgets import Budget, is_budget_file, load_budget, read_budget_table
 from netlet.catalog import find_budget, find_recipe
 from netlet.errors import BudgetError, NetletError, RecipeError, SearchError
-from netlet.experiments.search.file_values import fail, read_text, read_whole, show
+from netlet.experiments.search.file_values import read_text, read_whole
 from netlet.experiments.search.fitting import SIZE_LIMITS, read_shape
 from netlet.experiments.search.space import resolve_dataset
 from netlet.nets import find_net, is_file_address, is_notation, is_user_code
 from netlet.recipes import Recipe
+from netlet.toml_files import WrongValueError, fail, show_value
 
 COMMON_KEYS = ("title", "dataset", "folds", "budget", "recipe", "epochs")
 MAX_FOLDS, _MAX_EPOCHS = 1_000, 100_000
@@ -47,14 +48,16 @@ def read_budget(values: Mapping[str, Any], folder: Path, name: str) -> Budget | 
         return None
     if not isinstance(given, str | dict) or not given:
         fail(
-            f"budget is {show(given)}; write a name, the path of a TOML file, or a table like "
-            "{ params_below = 8_000 }",
+            f"budget is {show_value(given)}; write a name, the path of a TOML file, or a table "
+            "like { params_below = 8_000 }",
             "budget",
         )
     try:
         if isinstance(given, dict):
-            return budget_from_table(given, name)
+            return read_budget_table(given, name)
         return load_budget(folder / given) if is_budget_file(given) else find_budget(given)
+    except WrongValueError as error:
+        fail(str(error), "budget", *error.keys, quoted=error.quoted)
     except BudgetError as error:
         fail(str(error), "budget")
 

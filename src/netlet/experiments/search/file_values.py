@@ -1,13 +1,14 @@
-"""Read values of a search file, or say what is wrong with one and where it is."""
+"""Read the values of a search file that its tables share."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
-from netlet.errors import did_you_mean
+from netlet import toml_files
 from netlet.recipes import Recipe
+from netlet.toml_files import fail, show_value
 
 MAX_ENTRIES = 1_000  # of a list
 # What people write for a key, where spelling alone does not lead to it.
@@ -30,25 +31,11 @@ _MEANT = {
 }
 
 
-class WrongValueError(Exception):
-    """A value of the file is wrong.
-
-    Args:
-        message: What is wrong with it, and the remedy.
-        keys: The keys that lead to it.
-        quoted: The text that is wrong, if the value is a list of texts.
-    """
-
-    def __init__(self, message: str, *keys: str | int, quoted: str | None = None) -> None:
-        super().__init__(message)
-        self.keys, self.quoted = keys, quoted
-
-
 def read_text(values: Mapping[str, Any], key: str, default: str, *place: str | int) -> str:
     """Return the text of a key of the table to which other keys lead."""
     text = values.get(key, default)
     if not isinstance(text, str) or (key in values and not text.strip()):
-        fail(f"{key} is {show(text)}; write a text, or leave the key out", *place, key)
+        fail(f"{key} is {show_value(text)}; write a text, or leave the key out", *place, key)
     return text
 
 
@@ -58,7 +45,8 @@ def read_whole(
     """Return the whole number of a key of the table to which other keys lead."""
     number = values.get(key, default)
     if type(number) is not int or not low <= number <= high:
-        fail(f"{key} is {show(number)}; write a whole number from {low} to {high:,}", *place, key)
+        expected = f"a whole number from {low} to {high:,}"
+        fail(f"{key} is {show_value(number)}; write {expected}", *place, key)
     return number
 
 
@@ -67,7 +55,7 @@ def read_texts(values: Mapping[str, Any], key: str) -> tuple[str, ...]:
     texts = values.get(key, [])
     words = isinstance(texts, list) and all(isinstance(one, str) and one.split() for one in texts)
     if not words:
-        fail(f'{key} is {show(texts)}; write a list like ["8 8 P 12 14 16 16"]', key)
+        fail(f'{key} is {show_value(texts)}; write a list like ["8 8 P 12 14 16 16"]', key)
     if len(texts) > MAX_ENTRIES:
         fail(f"{key} has {len(texts):,} entries; write at most {MAX_ENTRIES:,}", key)
     clean = [" ".join(one.split()) for one in texts]
@@ -85,30 +73,13 @@ def check_keys(values: Mapping[str, Any], known: Sequence[str], *place: str | in
         known: The keys that it may have.
         place: The keys that lead to it.
     """
+
+    def explain(key: str) -> str:
+        if key not in {one.name for one in dataclasses.fields(Recipe)} - {"name", "about"}:
+            return ""
+        if "set" in known:
+            return f"write set = {{ {key} = ... }}; "
+        return f"write it under [vary], like {key} = [...]; "
+
     what = "an arm" if place else "a search"
-    for key in values:
-        if key not in known:
-            meant = _MEANT.get(key.lower())
-            hint = f"did you mean {meant!r}? " if meant in known else did_you_mean(key, known)
-            if key in {one.name for one in dataclasses.fields(Recipe)} - {"name", "about"}:
-                hint = f"write set = {{ {key} = ... }}; " if "set" in known else ""
-                hint = hint or f"write it under [vary], like {key} = [...]; "
-            keys = ", ".join(known)
-            fail(f"{key!r} is not a key of {what}; {hint}the keys are: {keys}", *place, key)
-
-
-def fail(message: str, *keys: str | int, quoted: str | None = None) -> NoReturn:
-    """Refuse a value.
-
-    Args:
-        message: What is wrong with it, and the remedy.
-        keys: The keys that lead to it.
-        quoted: The text that is wrong, if the value is a list of texts.
-    """
-    raise WrongValueError(message, *keys, quoted=quoted)
-
-
-def show(value: object) -> str:
-    """Return a value for a message, cut after 60 letters."""
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    toml_files.check_keys(values, known, what, *place, meant=_MEANT, explain=explain)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from netlet.errors import SearchError, did_you_mean
-from netlet.experiments.search.file_values import show
+from netlet.toml_files import show_value
 
 Value = bool | int | float | str
 _KINDS = ("choices", "uniform", "log_uniform", "integers")
@@ -180,23 +180,24 @@ def _parse_interval(name: str, kind: str, values: object) -> Interval:
     example = "[1, 8]" if kind == "integers" else "[0.003, 0.03]"
     if not isinstance(values, list) or len(values) != 2 or not all(map(_is_number, values)):
         raise SearchError(
-            f"{name}: {kind} = {show(values)} is not two numbers; write the lowest and the "
+            f"{name}: {kind} = {show_value(values)} is not two numbers; write the lowest and the "
             f"highest, like {kind} = {example}"
         )
     low, high = values
     if not low < high:
         raise SearchError(
-            f"{name}: {kind} = {show(values)} is empty; write the lower number first, or a "
+            f"{name}: {kind} = {show_value(values)} is empty; write the lower number first, or a "
             f"single value: {name} = {low}"
         )
     if kind == "log_uniform" and low <= 0:
         raise SearchError(
-            f"{name}: log_uniform = {show(values)} starts at {low}, which has no logarithm; "
+            f"{name}: log_uniform = {show_value(values)} starts at {low}, which has no logarithm; "
             "start above 0, or write uniform"
         )
     if kind == "integers" and not all(isinstance(value, int) for value in values):
         raise SearchError(
-            f"{name}: integers = {show(values)} has a fraction; write uniform, or whole numbers"
+            f"{name}: integers = {show_value(values)} has a fraction; write uniform, or whole "
+            "numbers"
         )
     if kind == "integers":
         return Interval(low, high, whole=True)
@@ -220,12 +221,12 @@ def _parse_times(name: str, values: Mapping[str, Any]) -> Mapping[str, Mapping[s
     times = values.get("times", {})
     example = "times.optimizer = { adamw = 0.015, soap = 0.006 }"
     if not isinstance(times, dict):
-        raise SearchError(f"{name}: times is {show(times)}; write a table like {example}")
+        raise SearchError(f"{name}: times is {show_value(times)}; write a table like {example}")
     for other, factors in times.items():
         numbers = factors.values() if isinstance(factors, dict) else ()
         if not numbers or not all(map(_is_number, numbers)):
             raise SearchError(
-                f"{name}: times.{other} is {show(factors)}; write a factor for each value of "
+                f"{name}: times.{other} is {show_value(factors)}; write a factor for each value of "
                 f"{other}, like {example}"
             )
     return {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,26 +21,21 @@ from netlet.experiments.search.file_settings import (
     read_recipe,
 )
 from netlet.experiments.search.file_values import (
-    WrongValueError,
     check_keys,
-    fail,
     read_text,
     read_texts,
     read_whole,
-    show,
 )
 from netlet.experiments.search.ranges import Field, Value, parse_field
 from netlet.experiments.search.recipe_fields import AUGMENT, change_recipe
 from netlet.experiments.search.space import FOLDS, KEEP, Space, default_rungs
-from netlet.experiments.search.toml_lines import find_line
-from netlet.files import read_regular, safe_name
+from netlet.files import safe_name
 from netlet.recipes import Recipe
-from netlet.text import escape_controls
+from netlet.toml_files import fail, read_toml, show_value
 
 _FOLDER = Path(__file__).parent / "spaces"
 SPACES: Mapping[str, Path] = {path.stem: path for path in sorted(_FOLDER.glob("*.toml"))}
 _MAX_BYTES = 1 << 18
-_MAX_DOTS = 1_000  # of a line: the time to parse a key grows with their square
 _EXAMPLE = "see docs/search.md for an example"
 _KEYS = (
     *COMMON_KEYS,
@@ -79,32 +73,10 @@ def load_search(path: Path) -> Space | Comparison:
         SearchError: There is no such file, it is not TOML, a key is unknown, a value is invalid, or
             two of them contradict each other. The message names the line.
     """
-    shown = escape_controls(str(path))
-    content = read_regular(path, _MAX_BYTES, SearchError)
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise SearchError(f"{shown}: is not UTF-8 text; save it as UTF-8") from error
-    values = _parse(text, shown)
-    try:
-        read = read_comparison if "arm" in values else _read_space
-        return read(values, path)
-    except WrongValueError as error:
-        line = find_line(text, error.keys, error.quoted)
-        place = f"{shown}, line {line}" if line else shown
-        raise SearchError(f"{place}: {error}") from error
-
-
-def _parse(text: str, shown: str) -> dict[str, Any]:
-    if any(line.count(".") > _MAX_DOTS for line in text.splitlines()):
-        raise SearchError(f"{shown}: has a line with more than {_MAX_DOTS:,} dots; shorten it")
-    try:
-        return tomllib.loads(text)
-    except RecursionError as error:
-        raise SearchError(f"{shown}: is nested too deeply; {_EXAMPLE}") from error
-    except ValueError as error:  # also of numbers with too many digits
-        reason = escape_controls(str(error))
-        raise SearchError(f"{shown}: is not valid TOML: {reason}; {_EXAMPLE}") from error
+    file = read_toml(path, _MAX_BYTES, SearchError, _EXAMPLE)
+    with file.naming_lines():
+        read = read_comparison if "arm" in file.values else _read_space
+        return read(file.values, path)
 
 
 def _read_space(values: Mapping[str, Any], path: Path) -> Space:
@@ -139,7 +111,7 @@ def _read_fields(values: Mapping[str, Any], recipe: Recipe) -> tuple[Field, ...]
     """Return the fields under ``[vary]``, after the recipe has accepted their values."""
     table = values.get("vary", {})
     if not isinstance(table, dict):
-        fail(f"vary is {show(table)}; write a table [vary] of fields of the recipe", "vary")
+        fail(f"vary is {show_value(table)}; write a table [vary] of fields of the recipe", "vary")
     if "epochs" in table:
         fail("epochs cannot vary; write epochs = 15 at the top of the file", "vary", "epochs")
     fields: list[Field] = []
@@ -227,8 +199,8 @@ def _read_rungs(values: Mapping[str, Any], epochs: int) -> tuple[int, ...]:
     whole = isinstance(rungs, list) and all(type(rung) is int for rung in rungs)
     if not whole or rungs != sorted(set(rungs)) or any(not 0 < rung < epochs for rung in rungs):
         fail(
-            f"rungs is {show(rungs)}; write ascending epochs before the last one, {epochs}, like "
-            f"rungs = {list(default_rungs(epochs))}, or [] to stop no trial",
+            f"rungs is {show_value(rungs)}; write ascending epochs before the last one, {epochs}, "
+            f"like rungs = {list(default_rungs(epochs))}, or [] to stop no trial",
             "rungs",
         )
     return tuple(rungs)
@@ -238,8 +210,8 @@ def _read_keep(values: Mapping[str, Any]) -> float:
     keep = values.get("keep", KEEP)
     if isinstance(keep, bool) or not isinstance(keep, int | float) or not 0 < keep <= 1:
         fail(
-            f"keep is {show(keep)}; write the share of trials that goes on, above 0 and at most 1, "
-            "like 0.5",
+            f"keep is {show_value(keep)}; write the share of trials that goes on, above 0 and at "
+            "most 1, like 0.5",
             "keep",
         )
     return float(keep)

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 _TABLE = re.compile(r"\[(?P<name>[^\[\]]+)\]\s*(?:#.*)?")
 _ENTRY = re.compile(r"\[\[(?P<name>[^\[\]]+)\]\]\s*(?:#.*)?")
-_KEY = re.compile(r"(?P<name>[\w\-\"'. ]+?)\s*=")
+_PART = r"""(?:"(?:[^"\\]|\\.)*"|'[^']*'|[\w\-]+)"""
+_KEY = re.compile(rf"(?P<name>{_PART}(?:\s*\.\s*{_PART})*)\s*=")
 
 
 def find_line(text: str, keys: Sequence[str | int], quoted: str | None = None) -> int | None:
