@@ -12,6 +12,7 @@ import typer
 from netlet import records
 from netlet.cli.datasets import check_outside_dataset, load_training_dataset
 from netlet.cli.locate import Problems, input_files
+from netlet.cli.option_groups import LOCAL_WORKERS, WorkerOptions
 from netlet.cli.options import (
     FORMATS,
     MAX_SEEDS,
@@ -20,15 +21,11 @@ from netlet.cli.options import (
     DatasetName,
     FirstSeed,
     Json,
-    On,
     Trust,
     Val,
-    Workers,
-    WorkerThreads,
 )
 from netlet.cli.progress import show_workers
 from netlet.cli.results import print_json, print_result, say
-from netlet.cli.settings import count_workers, prepare_workers
 from netlet.errors import DamagedRecordError
 from netlet.outputs import TEXT_MARK, check_output, check_output_folder, write_output
 from netlet.text import format_table, quote_shell
@@ -75,9 +72,7 @@ def climb(
             help=f"File to write the comparison to as well, {FORMATS}.",
         ),
     ] = None,
-    workers: Workers = None,
-    threads: WorkerThreads = None,
-    on: On = None,
+    where: WorkerOptions = LOCAL_WORKERS,
     dataset: DatasetName = None,
     data_dir: DataDir = None,
     channels: Channels = None,
@@ -91,14 +86,13 @@ def climb(
     the ladder's folder, are put on the page, ladder.md. Exit code 1 if a rung has a damaged record;
     the other rungs are trained and compared.
     """
-    prepare_workers(on)
+    where.prepare()
 
     from netlet import experiments
     from netlet.cli.training_progress import say_dropout, say_seeds, say_verdict
-    from netlet.experiments.execution import check_executor
     from netlet.report.page import check_suffix
 
-    check_executor(on)
+    where.check()
     folder = out or Path("ladders") / Path(ladder).stem
     if page:
         check_suffix(page, "--page")
@@ -115,7 +109,12 @@ def climb(
 
     def configure(experiment: Experiment) -> RunConfig:
         return experiments.configure_run(
-            experiment, images, val=val, dataset=dataset, data_folder=data_dir, threads=threads or 1
+            experiment,
+            images,
+            val=val,
+            dataset=dataset,
+            data_folder=data_dir,
+            threads=where.threads_of_each,
         )
 
     numbers = range(first_seed, first_seed + seeds)
@@ -138,13 +137,13 @@ def climb(
             folder,
             configure,
             numbers,
-            count_workers(workers, threads, on),
+            where.count,
             announce,
             lines,
             trust=trust,
             on_problem=problems,
             data=images,
-            on=on,
+            on=where.on,
         )
     _print(climbed, folder, page, json=json)
     raise typer.Exit(problems.exit_code)

@@ -11,13 +11,13 @@ import typer
 
 from netlet.cli.datasets import load_training_dataset
 from netlet.cli.options import (
-    MAX_SEED,
     NET,
     Channels,
     DataDir,
     DatasetName,
     Json,
     RecipeName,
+    Seed,
     Settings,
     check_finite,
     net_names,
@@ -60,12 +60,7 @@ def lr(
             "--highest", metavar="RATE", callback=check_finite, help="Learning rate to end with."
         ),
     ] = 10.0,
-    seed: Annotated[
-        int,
-        typer.Option(
-            "--seed", metavar="N", min=0, max=MAX_SEED, help="Seed of all random numbers."
-        ),
-    ] = 0,
+    seed: Seed = 0,
     dataset: DatasetName = None,
     data_dir: DataDir = None,
     channels: Channels = None,

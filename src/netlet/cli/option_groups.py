@@ -9,7 +9,9 @@ from dataclasses import dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, cast, get_type_hints
 
 from netlet.cli.locate import locate_weights
-from netlet.cli.options import Mean, Std, Trust, Weights
+from netlet.cli.options import Mean, On, Std, Trust, Weights, Workers, WorkerThreads
+from netlet.cli.settings import prepare_workers
+from netlet.processor_load import cpu_cores
 
 if TYPE_CHECKING:
     from netlet.experiments import TrainedNet
@@ -48,6 +50,43 @@ class WeightOptions:
 
 
 OWN_WEIGHTS = WeightOptions()  # those of NET itself
+
+
+@dataclass(frozen=True)
+class WorkerOptions:
+    """Where a command trains several nets, and how many at the same time."""
+
+    workers: Workers = None
+    threads: WorkerThreads = None
+    on: On = None
+
+    def prepare(self) -> None:
+        """Begin to import what worker processes need; see :func:`prepare_workers`."""
+        prepare_workers(self.on)
+
+    def check(self) -> None:
+        """Check that there is such a place.
+
+        Raises:
+            TrainingError: There is none, or the packages that it needs are missing.
+        """
+        from netlet.experiments.execution import check_executor
+
+        check_executor(self.on)
+
+    @property
+    def count(self) -> int | None:
+        """The number of workers that is asked for; None: as many as are fastest."""
+        here = self.on in (None, "local")
+        return self.workers or (cpu_cores() if self.threads and here else None)
+
+    @property
+    def threads_of_each(self) -> int:
+        """The number of CPU threads of each worker."""
+        return self.threads or 1
+
+
+LOCAL_WORKERS = WorkerOptions()  # processes of this machine
 
 
 def expand_groups(command: _F) -> _F:

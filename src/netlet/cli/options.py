@@ -186,6 +186,10 @@ Val = Annotated[
         help="Hold N training images out and score on these instead of on the test images.",
     ),
 ]
+Seed = Annotated[
+    int,
+    typer.Option("--seed", metavar="N", min=0, max=MAX_SEED, help="Seed of all random numbers."),
+]
 FirstSeed = Annotated[
     int,
     typer.Option(

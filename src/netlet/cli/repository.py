@@ -17,6 +17,7 @@ from netlet.recipes import STEADY, Recipe
 from netlet.repository import FILE_NAME, RepositorySettings, find_settings
 
 if TYPE_CHECKING:
+    from netlet.data import Dataset
     from netlet.experiments import Experiment
 
 RUNS = Path("runs")  # where runs go if --out is not given
@@ -24,6 +25,14 @@ STUDIES = Path("studies")  # where studies go
 
 
 FIELDS_OF_TRAINING = ("net", "budget", "recipe", "epochs", "settings", "dataset")
+
+
+def default_folder(experiment: Experiment, images: Dataset, seed: int | None = None) -> Path:
+    """Return the folder of a run, or without a seed of a study, for which --out names none."""
+    name = _name_record(experiment.name, images.name)
+    if seed is None:
+        return STUDIES / safe_folder_name(name)
+    return RUNS / safe_folder_name(f"{name}-seed{seed}")
 
 
 @dataclass(frozen=True)
@@ -169,11 +178,11 @@ def _find_record(own: RepositorySettings) -> str | None:
     address, home = complete_address(str(own.net)), own.path.parent
     places = [(Path(), address), (home, address.removeprefix(f"{home}{os.sep}"))]
     for folder, net in places:
-        name = safe_folder_name(net)
-        if own.dataset not in (None, "mnist"):
-            images = Path(str(own.dataset))
-            label = f"{images.name}/" if images.is_dir() else images.name
-            name = safe_folder_name(f"{net}-{label}")
+        data = own.dataset or "mnist"
+        if data != "mnist":
+            images = Path(data)
+            data = f"{images.name}/" if images.is_dir() else images.name
+        name = safe_folder_name(_name_record(net, data))
         study = folder / STUDIES / name
         if (study / records.STUDY).is_file():
             return str(study)
@@ -182,3 +191,8 @@ def _find_record(own: RepositorySettings) -> str | None:
         if runs:
             return str(max(runs, key=lambda path: path.stat().st_mtime).parent)
     return None
+
+
+def _name_record(net: str, data: str) -> str:
+    """Return the name of a study: of the net, and of the data set if that is not MNIST."""
+    return net if data == "mnist" else f"{net}-{data}"

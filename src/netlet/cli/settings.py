@@ -12,7 +12,6 @@ from netlet import catalog, recipes
 from netlet.budgets import Budget
 from netlet.errors import BudgetError, NetError, RecipeError
 from netlet.files import safe_name
-from netlet.processor_load import cpu_cores
 from netlet.recipes import AUGMENTS, Recipe, Warp
 from netlet.worker_server import worker_context
 
@@ -144,18 +143,6 @@ def _parse(owner: type, name: str, text: str) -> Any:
             whole, example = ("a whole number", 5) if kind is int else ("a number", 0.5)
             raise RecipeError(f"{name}={text!r} is not {whole}; give one like {example}") from error
     return text
-
-
-def count_workers(workers: int | None, threads: int | None, on: str | None) -> int | None:
-    """Return the number of processes that options ask for; None: as many as are fastest.
-
-    Args:
-        workers: The value of ``--workers``.
-        threads: The value of ``--threads``.
-        on: The value of ``--on``.
-    """
-    here = on in (None, "local")
-    return workers or (cpu_cores() if threads and here else None)
 
 
 def prepare_workers(on: str | None) -> None:

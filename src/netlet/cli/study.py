@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from netlet import records
 from netlet.cli.datasets import check_outside_dataset, load_training_dataset
+from netlet.cli.option_groups import LOCAL_WORKERS, WorkerOptions
 from netlet.cli.options import (
     MAX_SEEDS,
     NET,
@@ -20,12 +21,9 @@ from netlet.cli.options import (
     FirstSeed,
     Json,
     Judge,
-    On,
     RecipeName,
     Settings,
     Val,
-    Workers,
-    WorkerThreads,
     net_names,
 )
 from netlet.cli.progress import show_workers
@@ -34,15 +32,11 @@ from netlet.cli.repository import (
     STUDIES,
     Choice,
     apply_repository,
+    default_folder,
     require_net,
 )
 from netlet.cli.results import print_json, print_result
-from netlet.cli.settings import count_workers, prepare_workers, safe_folder_name
 from netlet.outputs import check_output_folder
-
-if TYPE_CHECKING:
-    from netlet.data import Dataset
-    from netlet.experiments import Experiment
 
 _SEEDS = 10  # if --seeds is not given
 
@@ -68,9 +62,7 @@ def study(
             "--out", "-o", metavar="DIR", help="Folder of the study; studies/NET if not given."
         ),
     ] = None,
-    workers: Workers = None,
-    threads: WorkerThreads = None,
-    on: On = None,
+    where: WorkerOptions = LOCAL_WORKERS,
     dataset: DatasetName = None,
     data_dir: DataDir = None,
     channels: Channels = None,
@@ -98,7 +90,7 @@ def study(
     given = Choice(net, budget, recipe, epochs, set_, dataset, seeds)
     choice = apply_repository(given, *FIELDS_OF_TRAINING, "seeds")
     require_net(choice)
-    prepare_workers(on)
+    where.prepare()
     experiment, dataset = choice.configure(judge=judge), choice.dataset
 
     from netlet import stats
@@ -110,19 +102,23 @@ def study(
         say_seeds,
     )
     from netlet.experiments import configure_run, run_study
-    from netlet.experiments.execution import check_executor
     from netlet.experiments.study import list_unfinished_seeds
     from netlet.nets import build
 
-    check_executor(on)
+    where.check()
     check_outside_dataset(out or STUDIES, dataset)
     check_output_folder(out or STUDIES)
     numbers = range(first_seed, first_seed + (choice.seeds or _SEEDS))
     trials = records.read_trials(chosen_by, numbers) if chosen_by else None
     images = load_training_dataset(dataset, data_dir, channels)
-    folder = out or _default_folder(experiment, images)
+    folder = out or default_folder(experiment, images)
     config = configure_run(
-        experiment, images, val=val, dataset=dataset, data_folder=data_dir, threads=threads or 1
+        experiment,
+        images,
+        val=val,
+        dataset=dataset,
+        data_folder=data_dir,
+        threads=where.threads_of_each,
     )
     if not (recipe or set_):  # who states the training knows
         say_own_optimizer(experiment)
@@ -133,8 +129,9 @@ def study(
     say_seeds(experiment, images, val, numbers, left)
     with show_workers(folder) as lines:
         lines.begin(experiment.name, len(numbers), len(left))
-        count = count_workers(workers, threads, on)
-        result = run_study(config, numbers, folder, count, lines, trials, data=images, on=on)
+        result = run_study(
+            config, numbers, folder, where.count, lines, trials, data=images, on=where.on
+        )
     if json:
         print_json("study", {**stats.study_to_json(result), "folder": str(folder)})
     else:
@@ -143,8 +140,3 @@ def study(
             print_result(text)
         print_result(f"recorded in {folder / records.STUDY}")
     raise typer.Exit(1 if any(seed.verdict in ("FAIL", "UNKNOWN") for seed in result.seeds) else 0)
-
-
-def _default_folder(experiment: Experiment, images: Dataset) -> Path:
-    label = "" if images.name == "mnist" else f"-{images.name}"
-    return STUDIES / safe_folder_name(f"{experiment.name}{label}")

@@ -10,7 +10,6 @@ import typer
 
 from netlet.cli.datasets import check_outside_dataset, load_training_dataset
 from netlet.cli.options import (
-    MAX_SEED,
     NET,
     BudgetName,
     Channels,
@@ -20,15 +19,21 @@ from netlet.cli.options import (
     Json,
     Judge,
     RecipeName,
+    Seed,
     Settings,
     Trust,
     Val,
     net_names,
 )
-from netlet.cli.repository import FIELDS_OF_TRAINING, RUNS, Choice, apply_repository
+from netlet.cli.repository import (
+    FIELDS_OF_TRAINING,
+    RUNS,
+    Choice,
+    apply_repository,
+    default_folder,
+)
 from netlet.cli.results import print_json, print_result, say
 from netlet.cli.run_summary import summarize_run
-from netlet.cli.settings import safe_folder_name
 from netlet.errors import TrainingError
 from netlet.outputs import check_output_folder
 from netlet.processor_load import ProcessorLoad
@@ -61,12 +66,7 @@ def train(
             "name (-2, -3).",
         ),
     ] = None,
-    seed: Annotated[
-        int,
-        typer.Option(
-            "--seed", metavar="N", min=0, max=MAX_SEED, help="Seed of all random numbers."
-        ),
-    ] = 0,
+    seed: Seed = 0,
     dataset: DatasetName = None,
     data_dir: DataDir = None,
     channels: Channels = None,
@@ -129,7 +129,7 @@ def train(
         check_outside_dataset(out or RUNS, dataset)
         _check_folder(out or RUNS, numbered=out is None)
         images = load_training_dataset(dataset, data_dir, channels)
-        place = out or _default_folder(experiment, images, seed)
+        place = out or default_folder(experiment, images, seed)
         if not (recipe or set_):  # who states the training knows
             from netlet.cli.training_progress import say_own_optimizer
 
@@ -173,11 +173,6 @@ def _set_threads(threads: int | None) -> None:
         import torch
 
         torch.set_num_threads(threads)
-
-
-def _default_folder(experiment: Experiment, images: Dataset, seed: int) -> Path:
-    label = "" if images.name == "mnist" else f"-{images.name}"
-    return RUNS / safe_folder_name(f"{experiment.name}{label}-seed{seed}")
 
 
 def _begin(
