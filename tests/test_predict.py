@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from fixtures.slips import SqueezesTheBatch
 from helpers import FIXTURES, Netlet
 from PIL import Image
 from torch import nn
@@ -336,6 +337,11 @@ def test_softmax_or_log_softmax_at_the_end_of_a_net_make_no_difference(
 def test_a_net_without_one_row_per_image_is_refused(digits: np.ndarray) -> None:
     with pytest.raises(NetError, match="it must return one row of scores for each"):
         evaluation.predict(nn.Flatten(0), list(digits[:2]))
+    drops = r"returns 10 for 1 image; it must .* for each; squeeze\(\) also drops the batch of one"
+    with pytest.raises(NetError, match=drops):
+        evaluation.predict(SqueezesTheBatch(), list(digits[:1]))
+    with pytest.raises(NetError, match=drops):
+        evaluation.explain(SqueezesTheBatch(), torch.from_numpy(digits[:1])[:, None])
     with pytest.raises(NetError, match="has 1 class; classification needs at least 2"):
         evaluation.predict(nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()), list(digits[:2]))
 

@@ -70,12 +70,37 @@ def evaluate(
     """
     logits = compute_logits(net, split, recipe, on_progress)
     if logits.shape != (len(split), classes):
-        remedy = f"; {ONE_IMAGE_REMEDY}" if logits.shape == (classes,) and len(split) == 1 else ""
-        raise NetError(
-            f"the net returns {format_shape(logits.shape)} for {count_noun(len(split), 'image')} "
-            f"of {classes} classes; it must return {len(split)}x{classes}{remedy}"
-        )
+        what = f"{count_noun(len(split), 'image')} of {classes} classes"
+        raise _wrong_shape(logits, len(split), what, f"{len(split)}x{classes}")
     return score_logits(logits, split, classes)
+
+
+def refuse_wrong_scores(logits: torch.Tensor, images: int, *, fewest: int = 1) -> None:
+    """Refuse what is not a row of scores for each image.
+
+    Args:
+        logits: What a net returned.
+        images: The number of images that it got.
+        fewest: The smallest number of classes.
+
+    Raises:
+        NetError: It has another shape, or holds NaN.
+    """
+    if logits.dim() != 2 or len(logits) != images or logits.shape[1] < fewest:
+        what = count_noun(images, "image")
+        raise _wrong_shape(logits, images, what, "one row of scores for each")
+    if bool(logits.isnan().any()):
+        raise NetError(
+            "the net returns NaN: it has diverged, or its weights are damaged; train it again"
+        )
+
+
+def _wrong_shape(logits: torch.Tensor, images: int, what: str, expected: str) -> NetError:
+    remedy = f"; {ONE_IMAGE_REMEDY}" if logits.dim() == 1 and images == 1 else ""
+    return NetError(
+        f"the net returns {format_shape(logits.shape)} for {what}; it must return "
+        f"{expected}{remedy}"
+    )
 
 
 def score_logits(logits: torch.Tensor, split: Split, classes: int) -> Evaluation:

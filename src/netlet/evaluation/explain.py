@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from netlet.data.batches import normalize
 from netlet.display import Displayed
 from netlet.errors import NetError, check_type
-from netlet.evaluation.evaluate import to_probabilities
+from netlet.evaluation.evaluate import refuse_wrong_scores, to_probabilities
 from netlet.nets.compiled_nets import unwrap, without_compiler
 from netlet.nets.copying import copy_to_cpu
 from netlet.nets.device_errors import explain_device_errors
@@ -21,7 +21,6 @@ from netlet.nets.eval_mode import eval_mode
 from netlet.nets.outputs import extract_logits
 from netlet.nets.registered import list_modules
 from netlet.recipes import Recipe
-from netlet.text import format_shape
 
 
 @dataclass(frozen=True)
@@ -124,7 +123,7 @@ def explain(
         inputs = normalize(images, recipe or Recipe()).requires_grad_().clone()
         logits = extract_logits(net(inputs))
         layers = list(recorded)
-    _check_logits(logits, len(images))
+    refuse_wrong_scores(logits, len(images), fewest=2)
     probabilities = to_probabilities(logits.detach().float())
     chosen = _choose_layer(layers, layer)
     ranked = probabilities.argsort(1, descending=True)
@@ -185,23 +184,6 @@ def _record_maps(net: nn.Module, images: int) -> Iterator[list[LayerMaps]]:
 def _is_equal(x: torch.Tensor, out: torch.Tensor) -> bool:
     """Return whether a layer has changed nothing, as dropout in evaluation mode."""
     return x.shape == out.shape and torch.equal(x, out)
-
-
-def _check_logits(logits: torch.Tensor, images: int) -> None:
-    """Refuse what is not a row of scores for each image.
-
-    Raises:
-        NetError: It has another shape, or holds NaN.
-    """
-    if logits.dim() != 2 or len(logits) != images or logits.shape[1] < 2:
-        raise NetError(
-            f"the net returns {format_shape(logits.shape)} for {images} images; "
-            "it must return one row of scores for each"
-        )
-    if bool(logits.isnan().any()):
-        raise NetError(
-            "the net returns NaN: it has diverged, or its weights are damaged; train it again"
-        )
 
 
 def _choose_layer(layers: list[LayerMaps], name: str | None) -> LayerMaps:

@@ -14,14 +14,13 @@ from netlet.data.batches import normalize
 from netlet.display import Displayed
 from netlet.errors import NetError
 from netlet.evaluation.confidence import apply_confidence
-from netlet.evaluation.evaluate import EVALUATION_BATCH, to_probabilities
+from netlet.evaluation.evaluate import EVALUATION_BATCH, refuse_wrong_scores, to_probabilities
 from netlet.nets.device_errors import explain_device_errors
 from netlet.nets.eval_mode import eval_mode
 from netlet.nets.outputs import extract_logits
 from netlet.nets.registered import find_device
 from netlet.recipes import Recipe
 from netlet.records import Confidence
-from netlet.text import format_shape
 
 
 @dataclass(frozen=True)
@@ -124,15 +123,7 @@ def predict(
             for part in batch.split(EVALUATION_BATCH)
         ]
         logits = torch.cat(parts).float().cpu()
-    if logits.dim() != 2 or len(logits) != len(images):
-        raise NetError(
-            f"the net returns {format_shape(logits.shape)} for {len(images)} images; "
-            "it must return one row of scores for each"
-        )
-    if bool(logits.isnan().any()):
-        raise NetError(
-            "the net returns NaN: it has diverged, or its weights are damaged; train it again"
-        )
+    refuse_wrong_scores(logits, len(images))
     if confidence is None:
         return Predictions(Prediction(tuple(row)) for row in to_probabilities(logits).tolist())
     probabilities, unsure = apply_confidence(logits, batch, confidence)
