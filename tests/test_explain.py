@@ -16,10 +16,11 @@ from netlet import evaluation
 from netlet.data import disputed_labels, make_scribble
 from netlet.data.disputed_labels import DISPUTED_LABELS
 from netlet.errors import NetError
-from netlet.evaluation import explain
+from netlet.evaluation import LayerMaps, explain
 from netlet.nets import NETS
 from netlet.recipes import Recipe
 from netlet.report import explain_page
+from netlet.report.explain_page import _draw_maps
 
 PLAIN = Recipe(mean=0.5, std=0.5)  # from -1 to 1
 
@@ -309,3 +310,16 @@ def test_a_page_of_somebody_else_is_not_replaced(
     assert code == 2
     assert "explain.html: exists, and netlet did not write it" in err
     assert (tmp_path / "explain.html").read_text() == "mine"
+
+
+def test_a_long_name_of_a_layer_fits_above_its_maps() -> None:
+    name = "features.block_of_the_second_stage.convolution_with_stride.0"
+    figure = _draw_maps(LayerMaps(name, "Conv2d", torch.rand(1, 4, 9, 9)), 0)
+    figure.canvas.draw()
+    (axes,) = figure.axes
+    title = axes.title if axes.title.get_text() else axes._left_title
+    assert "".join(title.get_text().split()) == f"{name}(Conv2d):4of9x9"
+    box = title.get_window_extent()
+    assert box.x0 >= 0
+    assert box.x1 <= figure.bbox.width
+    assert box.y1 <= figure.bbox.height

@@ -42,6 +42,7 @@ from netlet.report.commands import budget_file_for
 from netlet.report.figures import new_figure
 from netlet.report.label_placement import Label, place_labels
 from netlet.report.mistakes import add_mistakes
+from netlet.report.net_diagram import net_diagram
 from netlet.report.page import Draft
 from netlet.report.study_page import _explain_command, summarize_cost
 from netlet.report.tables import (
@@ -266,6 +267,53 @@ def test_the_picture_of_a_net_has_its_stages_and_receptive_fields() -> None:
     svg = study_page(make_study(make_seed_result(0, 990))).pictures["net.svg"]
     for words in (">1×28×28<", ">10×1×1<", ">input<", ">conv 3×3<", ">RF 3<"):
         assert words in svg, words
+
+
+def test_the_picture_of_a_net_has_fewer_columns_on_a_narrow_screen() -> None:
+    study = make_study(make_seed_result(0, 990))
+    wide, narrow = net_diagram(study), net_diagram(study, narrow=True)
+    assert wide is not None
+    assert narrow is not None
+    assert narrow.get_figwidth() == pytest.approx(wide.get_figwidth() * 3 / 8)
+    one = Draft()
+    one.add(one.figure("net", wide, "The net", narrow))
+    page = one.finish("one")
+    assert page.markdown.count("](net.svg)") == 1
+    whole = combine_pages(Page("All", ""), [page, page])
+    assert list(whole.narrow) == ["1-net", "2-net"]
+    assert whole.html.count('<span class="figure large wide" role="img" aria-label="The net">') == 2
+    assert whole.html.count('<span class="figure narrow" role="img" aria-label="The net">') == 2
+
+
+@pytest.mark.slow
+def test_a_page_shows_one_of_both_pictures_and_never_scrolls_sideways(tmp_path: Path) -> None:
+    playwright = pytest.importorskip("playwright.sync_api")
+    program = shutil.which("chromium") or pytest.skip("needs chromium")
+    draft = Draft()
+    summary = "layer    " * 20
+    draft.add(f"```text\n{summary}\n{'-' * 160}\n```", f"```sh\n{'netlet ' * 40}\n```")
+    study = make_study(make_seed_result(0, 990))
+    wide, narrow = net_diagram(study), net_diagram(study, narrow=True)
+    assert wide is not None
+    draft.add(draft.figure("net", wide, "The net", narrow))
+    write(draft.finish("one"), tmp_path / "page.html")
+    with playwright.sync_playwright() as running:
+        browser = running.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        for width, shown in ((320, ".narrow"), (390, ".narrow"), (1200, ".wide")):
+            visit = browser.new_page(viewport={"width": width, "height": 800})
+            visit.goto((tmp_path / "page.html").as_uri())
+            assert visit.evaluate("document.documentElement.scrollWidth") == width
+            figures = visit.locator(".figure")
+            assert figures.evaluate_all("all => all.filter(one => one.offsetWidth).length") == 1
+            assert visit.locator(shown).is_visible()
+            text = visit.locator(f"{shown} svg text").first.bounding_box()
+            assert text["height"] >= 10
+            # A table of text keeps its columns and scrolls in its own box.
+            boxes = visit.locator("pre").evaluate_all("all => all.map(one => one.scrollWidth)")
+            assert boxes[0] > 1_300
+            if width < 1_200:  # a command is broken into lines there
+                assert boxes[1] <= width
+        browser.close()
 
 
 def test_labels_of_a_plot_overlap_neither_each_other_nor_points() -> None:

@@ -27,7 +27,7 @@ LAYER, CHANNEL, PLACE = (
     6,
     (0.65, 0.35),
 )  # under the pointer; the place as shares of the feature map
-SIZE: ViewportSize = {"width": 1200, "height": 1060}
+SIZE: ViewportSize = {"width": 1200, "height": 1150}
 
 
 def take_screenshot(html: Path) -> bytes:
