@@ -496,6 +496,7 @@ def test_studies_that_were_trained_alike_get_no_note() -> None:
         ({"schedule": "cosine", "end_lr": 0.5}, "schedule triangular / cosine; end_lr 0 / 0.5"),
         ({"averaging": "tail"}, "averaging ema / tail"),
         ({"augment_end": 0.25, "augment_ramp_share": 0.5}, "augment_end 1 / 0.25"),
+        ({"train_as": "expanded", "expand_factor": 4}, "train_as net / expanded"),
         ({"norm_statistics": "plain"}, "norm_statistics running / plain"),
         ({"decay_norms_and_biases": True, "label_smoothing": 0.2}, "label_smoothing 0.1 / 0.2"),
     ],

@@ -31,6 +31,7 @@ _IN_EFFECT: Mapping[str, Callable[[_Recipe], bool]] = {
     "step_factor": lambda recipe: recipe["schedule"] == "step",
     "augment_end": lambda recipe: bool(recipe["augment"]),
     "augment_ramp_share": lambda recipe: bool(recipe["augment"]) and recipe["augment_end"] < 1,
+    "expand_factor": lambda recipe: recipe["train_as"] == "expanded",
     "ema_decay": lambda recipe: recipe["averaging"] == "ema",
     "tail_share": lambda recipe: recipe["averaging"] == "tail",
 }
