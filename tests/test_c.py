@@ -229,6 +229,7 @@ LARGE = {(name, kind) for name in ("speck", "mnistnet_1", "pyramid") for kind in
 LARGE_LAST = sorted(COMBINATIONS, key=(LARGE - {("speck", "int8")}).__contains__)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "kind"), few_fast(LARGE_LAST, 8))
 def test_program_under_sanitizers_computes_the_reference_logits(
     name: str, kind: str, tmp_path: Path

@@ -386,6 +386,7 @@ def nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_without_mnist_it_trains_on_scribble_and_withholds_the_verdict(
     netlet: Netlet, nowhere: None, tmp_path: Path
 ) -> None:

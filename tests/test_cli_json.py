@@ -174,6 +174,7 @@ def test_a_search_is_as_its_page_says() -> None:
         assert json_document(kind, {})["schema"] == example["schema"]
 
 
+@pytest.mark.slow
 def test_a_study_means_the_weights_of_its_median_seed(
     documents: dict[tuple[str, ...], Any],
 ) -> None:
@@ -185,12 +186,14 @@ def test_a_study_means_the_weights_of_its_median_seed(
     assert f"seed {median}" in documents[("card", STUDY)]["markdown"]
 
 
+@pytest.mark.slow
 def test_counts_are_numbers(documents: dict[tuple[str, ...], Any]) -> None:
     (rule, *_) = documents[("check", "code_1", "--budget", "eight_k")]["rules"]
     assert (rule["limit"], rule["found"], rule["margin"]) == (8_000, 119_392, -111_393)
     assert rule["largest_layers"][0] == {"layer": "13 (Conv2d)", "count": 47_040}
 
 
+@pytest.mark.slow
 def test_json_lines_are_documents(netlet: Netlet, documents: dict[tuple[str, ...], Any]) -> None:
     folder = Path(documents[("data", "get", "mnist", "-o", "downloads")]["datasets"][0]["folder"])
     assert folder == Path("downloads/mnist")

@@ -222,6 +222,7 @@ def compare_with_pytorch(name: str) -> None:
     torch.testing.assert_close(scores.log_softmax(1), logits.log_softmax(1), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", few_fast(["color, not square, odd maps, a linear head", "sprint"], 1)
 )
@@ -817,6 +818,7 @@ def test_resuming_on_another_backend_warns_and_the_record_lists_both(blob_data: 
     assert "compiler" not in again.environment
 
 
+@pytest.mark.slow
 def test_evaluation_of_large_maps_takes_little_memory(
     new_cache: Path, quick_compiler: None
 ) -> None:

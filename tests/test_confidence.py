@@ -142,6 +142,7 @@ def test_digits_are_answered_and_other_images_are_not(
     assert min(shares.values()) > 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.mnist
 def test_stored_calibration_is_what_mnist_gives(mnist: Dataset) -> None:
     speck = load_trained_net("speck")
@@ -227,6 +228,7 @@ def test_a_run_is_calibrated_once_on_its_own_val_images(
     assert f'"threshold":{calibration["threshold"]}' in (tmp_path / "page.html").read_text()
 
 
+@pytest.mark.slow
 def test_a_calibration_of_other_weights_or_a_damaged_one_is_not_used(
     netlet: Netlet, run: Path
 ) -> None:

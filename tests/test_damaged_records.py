@@ -57,6 +57,7 @@ def test_every_edit_of_a_run_is_refused_or_harmless(recorded: Path) -> None:
     assert sum(refused) > 100
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "seed"), few_fast([(30, 2), (60, 2)], 1))
 def test_every_edit_of_a_study_is_refused_or_harmless(
     recorded: Path, number: int, seed: int

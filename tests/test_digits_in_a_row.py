@@ -147,6 +147,7 @@ def test_more_digits_than_anybody_writes_are_refused(tmp_path: Path) -> None:
         read_digits(tmp_path / "bars.png")
 
 
+@pytest.mark.slow
 @pytest.mark.mnist
 def test_pairs_of_mnist_digits_are_divided_and_single_ones_are_not(
     mnist: Dataset, tmp_path: Path

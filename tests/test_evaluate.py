@@ -439,6 +439,7 @@ def test_nan_loss_is_null_in_json(blob_data: Dataset) -> None:
     assert "loss nan" in format_evaluation(found, blob_data.class_names)
 
 
+@pytest.mark.slow
 def test_evaluate_uses_the_validation_split_of_a_run(netlet: Netlet, tmp_path: Path) -> None:
     netlet("train", "code_3", *FAST, "--val", "60")
     record = json.loads((tmp_path / "runs/code_3-seed0/run.json").read_text())

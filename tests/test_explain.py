@@ -147,6 +147,7 @@ def test_registered_nets_answer_as_they_predict(name: str) -> None:
     assert 0 <= float(found.predicted.maps.min()) <= float(found.predicted.maps.max()) <= 1
 
 
+@pytest.mark.slow
 def test_a_compiled_net_is_explained_as_it_is_written() -> None:
     net = Signs()
     found = explain(torch.compile(net), noise(2), PLAIN)  # type: ignore[arg-type]

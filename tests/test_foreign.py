@@ -126,7 +126,13 @@ def plain_run(blob_data: Dataset) -> netlet.Run:
 
 @pytest.mark.parametrize(
     "name",
-    ["InTuple", "InList", "InDict", "InTupleInDict", "LogProbabilities", "Unflattened"],
+    [
+        *("InTuple", "InDict", "LogProbabilities"),
+        *(
+            pytest.param(n, marks=pytest.mark.slow)
+            for n in ("InList", "InTupleInDict", "Unflattened")
+        ),
+    ],
 )
 def test_logits_are_found_in_tuples_and_dicts(
     blob_data: Dataset, plain_run: netlet.Run, name: str
@@ -147,7 +153,14 @@ def test_an_output_without_logits_is_reported(blob_data: Dataset) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["DeadLayers", "NonSquarePooling", "InPlaceOperations", "ControlFlow"]
+    "name",
+    [
+        *("DeadLayers", "ControlFlow"),
+        *(
+            pytest.param(n, marks=pytest.mark.slow)
+            for n in ("NonSquarePooling", "InPlaceOperations")
+        ),
+    ],
 )
 def test_unusual_nets_are_analyzed_and_trained(blob_data: Dataset, name: str) -> None:
     net = net_of(f"{NETS}:{name}")

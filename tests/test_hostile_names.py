@@ -426,6 +426,7 @@ def picture_folder(tmp_path: Path) -> Path:
     return Path(os.fsdecode(root))
 
 
+@pytest.mark.slow
 def test_names_that_are_not_utf8_train_resume_report_and_export(
     picture_folder: Path, netlet: Netlet, tmp_path: Path
 ) -> None:

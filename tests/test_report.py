@@ -332,6 +332,7 @@ def test_labels_of_a_plot_overlap_neither_each_other_nor_points() -> None:
         assert not any(box.contains(*axes.transData.transform(point)) for point in points)
 
 
+@pytest.mark.slow
 def test_several_studies_are_held_side_by_side() -> None:
     a = make_study(
         make_seed_result(0, 970),
@@ -661,6 +662,7 @@ def test_report_compare_and_runs_from_the_command_line(netlet: Netlet, trained: 
     assert re.search(r"^code_3 .+ 2 .+(best|no difference shown|worse)$", out, re.MULTILINE)
 
 
+@pytest.mark.slow
 def test_a_studys_record_stands_for_runs_that_are_gone(netlet: Netlet, trained: Path) -> None:
     before = json.loads(netlet("runs", "studies", "--json")[1])["runs"]
     for path in (trained / "studies").rglob("run.json"):
