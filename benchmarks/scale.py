@@ -55,10 +55,20 @@ def simulate_cluster(
     tasks: Sequence[Task], nodes: int, costs: Costs, failures: Failures | None, seed: int = 0
 ) -> Outcome:
     """Return what a simulated cluster needs for tasks that send checkpoints as netlet's do."""
-    from netlet.experiments.execution.runner import checkpoint_interval
+    from netlet.experiments.execution.runner import checkpoint_interval, progress_interval
+    from netlet.experiments.execution.task import STEP_INTERVAL_S
 
-    every_s = checkpoint_interval(nodes * PER_NODE)
-    return Cluster(tasks, nodes, PER_NODE, costs, failures, seed, checkpoint_s=every_s).simulate()
+    workers = nodes * PER_NODE
+    return Cluster(
+        tasks,
+        nodes,
+        PER_NODE,
+        costs,
+        failures,
+        seed,
+        checkpoint_s=checkpoint_interval(workers),
+        progress_s=max(STEP_INTERVAL_S, progress_interval(workers)),
+    ).simulate()
 
 
 def simulate_clusters(costs: Costs, failures: Failures) -> dict[str, Any]:
@@ -157,7 +167,7 @@ def measure_seconds(seeds: int) -> dict[str, float]:
     config = configure_run(find_experiment(EXPERIMENT), few)
     epochs = config.recipe["epochs"]
 
-    def time_driver(executor: Executor, interval_s: float) -> float:
+    def time_driver(executor: Executor, seeds: int, interval_s: float) -> float:
         """Return the driver's seconds for a study with checkpoints at such intervals."""
         runner.checkpoint_interval = lambda workers: interval_s
         with tempfile.TemporaryDirectory() as folder:
@@ -170,12 +180,19 @@ def measure_seconds(seeds: int) -> dict[str, float]:
     with _open_nodes(1) as executor:
         executor.submit(exec, "import netlet.experiments.execution.task").result()
         start_s = executor.submit(time.process_time).result()
-        message_s = time_driver(executor, 0) / (seeds * (epochs + 2))  # start, epochs and result
-        rest_s = time_driver(executor, math.inf) - 2 * seeds * message_s
+        time_driver(executor, 1, 0)  # what the driver does only once
+
+        def time_seed(interval_s: float) -> float:
+            """Return the driver's seconds for a seed, without what a study costs beyond them."""
+            few_s, many_s = (time_driver(executor, n, interval_s) for n in (seeds, 3 * seeds))
+            return (many_s - few_s) / (2 * seeds)
+
+        every_s, few_s = time_seed(0.0), time_seed(math.inf)
+    message_s = every_s / (epochs + 2)  # the start, each epoch and the result
     return {
         "worker_start_s": round(start_s, 2),
         "message_s": round(message_s, 5),
-        "progress_s": round(max(0.0, rest_s) / (seeds * epochs), 5),
+        "progress_s": round(max(0.0, few_s - 2 * message_s) / epochs, 5),
     }
 
 

@@ -39,7 +39,7 @@ class Costs:
     task_bytes: int
     checkpoint_bytes: int  # back to the driver
     result_bytes: int
-    progress_s: float = 0.0  # of the driver, for the message of an epoch without its checkpoint
+    progress_s: float = 0.0  # of the driver, for one message of progress
 
 
 @dataclass(frozen=True)
@@ -107,6 +107,8 @@ class Cluster:
         failures: The model of failures; None: nothing fails.
         seed: Of the failures.
         checkpoint_s: Seconds between two checkpoints of a task, at least.
+        progress_s: Seconds between two messages of progress; 0: one after each epoch whose
+            checkpoint is not sent.
     """
 
     def __init__(
@@ -119,8 +121,9 @@ class Cluster:
         seed: int = 0,
         *,
         checkpoint_s: float = 0.0,
+        progress_s: float = 0.0,
     ) -> None:
-        self._checkpoint_s = checkpoint_s
+        self._checkpoint_s, self._progress_s = checkpoint_s, progress_s
         self._nodes, self._per_node = nodes, per_node
         self._costs, self._failures = costs, failures
         self._random = random.Random(seed)
@@ -198,8 +201,11 @@ class Cluster:
             worker.sent = now
             self.outcome.moved_bytes += self._costs.checkpoint_bytes
             self._use_driver(now, self._costs.message_s)
-        else:
+        elif not self._progress_s:
             self._use_driver(now, self._costs.progress_s)
+        if self._progress_s:
+            messages = run.task.epoch_s / self._progress_s
+            self._use_driver(now, messages * self._costs.progress_s)
         if run.done < run.task.epochs:
             self._clock.add(now + run.task.epoch_s, "epoch", which, worker.turn)
             return

@@ -264,7 +264,7 @@ def test_workers_tell_how_far_they_are_within_an_epoch(
 ) -> None:
     from netlet.experiments import configure_run, find_experiment, run_study
 
-    monkeypatch.setattr("netlet.experiments.execution.task._STEP_INTERVAL_S", 0.0)
+    monkeypatch.setattr("netlet.experiments.execution.task.STEP_INTERVAL_S", 0.0)
     images = netlet.data.load(str(digits_file))
     experiment = find_experiment("4 P 8")
     recipe = experiment.recipe.replace(epochs=2, batch_size=15, backend="eager")

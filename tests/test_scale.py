@@ -81,6 +81,13 @@ def test_checkpoints_are_sent_at_most_once_in_an_interval() -> None:
     assert (found.useful_s, found.makespan_s) == (50, 55 + 1 + 4)
 
 
+def test_messages_of_progress_take_the_driver_in_proportion_to_time() -> None:
+    costs = dataclasses.replace(COSTS, message_s=3, result_s=4, progress_s=1)
+    five = Task(epochs=5, epoch_s=10)
+    found = Cluster([five], 1, 1, costs, None, checkpoint_s=20, progress_s=4).simulate()
+    assert found.driver_s == 2 * 3 + 4 + 5 * 2.5
+
+
 def test_a_failure_costs_what_was_trained_since_the_last_checkpoint() -> None:
     found = simulate(NEVER, 38, task=Task(epochs=5, epoch_s=10), checkpoint_s=20).outcome
     # Killed in the fourth epoch, at 38; the checkpoint is that of the second one, at 25.

@@ -182,10 +182,24 @@ def test_progress_of_each_epoch_is_sent_and_checkpoints_at_intervals(
     assert result.log.count("\n") == 3
 
 
+def test_progress_of_short_epochs_is_left_out_on_many_workers(config: RunConfig) -> None:
+    messages: list[Message] = []
+
+    class Keeps:
+        def send(self, message: Message) -> bool:
+            messages.append(message)
+            return True
+
+    values = {"checkpoint_s": 60.0, "progress_s": 60.0, "sender": Keeps()}
+    result = run_task(RunTask(0, config.to_dict(), **values))  # type: ignore[arg-type]
+    assert [message.kind for message in messages] == [task.STARTED]
+    assert (result.sent, result.log.count("\n")) == (1, 3)
+
+
 def test_a_clock_says_which_checkpoints_are_due(monkeypatch: pytest.MonkeyPatch) -> None:
     times = iter([10.0, 14.9, 15.0, 19.0, 30.0, 34.0])
     monkeypatch.setattr(task, "time", SimpleNamespace(monotonic=lambda: next(times)))
-    clock = task.CheckpointClock(5)
+    clock = task.MessageClock(5)
     assert [clock.is_due() for _ in range(6)] == [True, False, True, False, True, False]
 
 
@@ -193,11 +207,12 @@ def test_many_workers_send_checkpoints_more_rarely(
     config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert [checkpoint_interval(workers) for workers in (1, 100, 2_000)] == [5, 5, 100]
+    assert [runner.progress_interval(workers) for workers in (1, 100, 2_000)] == [0, 0, 40]
     monkeypatch.setattr(runner, "checkpoint_interval", checkpoint_interval)
     executor = InlineExecutor()
     executor.capacity = 400  # type: ignore[attr-defined]
     train(config, tmp_path / "s", executor)
-    assert executor.tasks[0].checkpoint_s == 20
+    assert (executor.tasks[0].checkpoint_s, executor.tasks[0].progress_s) == (20, 8)
 
 
 def test_a_seed_whose_workers_all_die_is_reported_and_can_be_resumed(

@@ -78,7 +78,7 @@ def _describe_model(record: Mapping[str, Any]) -> str:
     failures = found["failures"]
     unfinished = max(row["unfinished"] for row in found["rows"])
     others = costs.get("progress_s")  # earlier records have none
-    progress = f"{1e3 * others:.1f} ms for each other epoch, " if others else ""
+    progress = f"{1e3 * others:.1f} ms for each message of progress, " if others else ""
     return (
         f"**Simulated, not measured**: {found['tasks']:,} tasks, {found['work_s'] / 3600:,.0f} "
         f"hours of work, drawn from the recorded times of {found['seeds_of_trace']} seeds in "

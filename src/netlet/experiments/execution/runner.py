@@ -20,6 +20,8 @@ from netlet.experiments.execution.task import CHECKPOINT
 RESTARTED = "restarted"  # the kind of a message of the runner itself
 CHECKPOINT_S = 5.0  # between two checkpoints of a task, at least
 CHECKPOINTS_PER_S = 20.0  # of all tasks, at most: the driver writes one in about 20 ms
+PROGRESS_PER_S = 50.0  # messages of all tasks, at most: each takes the driver about 5 ms
+_MANY_WORKERS = 100  # up to this number, all messages of progress are sent
 _MAX_RESTARTS = 2  # of a task
 _QUIET_S = 0.2  # without messages, after which no more of a dead worker's are expected
 _LATE_S = 5.0  # how long to wait for messages that a task has sent before its end
@@ -40,6 +42,10 @@ class Task(Protocol):
     @property
     def checkpoint_s(self) -> float:
         """Seconds between two checkpoints that it sends, at least."""
+
+    @property
+    def progress_s(self) -> float:
+        """Seconds between two messages of progress, at least."""
 
     @property
     def sender(self) -> Sender | None:
@@ -76,6 +82,15 @@ def checkpoint_interval(workers: int) -> float:
     return max(CHECKPOINT_S, workers / CHECKPOINTS_PER_S)
 
 
+def progress_interval(workers: int) -> float:
+    """Return the number of seconds that lie between two messages of progress, at least.
+
+    Args:
+        workers: The number of tasks that run at the same time.
+    """
+    return workers / PROGRESS_PER_S if workers > _MANY_WORKERS else 0.0
+
+
 class TaskRunner(Generic[_T, _R]):
     """Runs tasks in an executor.
 
@@ -89,7 +104,9 @@ class TaskRunner(Generic[_T, _R]):
 
     def __init__(self, executor: Executor, channel: Channel, function: Callable[[_T], _R]) -> None:
         self._executor, self._channel, self._function = executor, channel, function
-        self._checkpoint_s = checkpoint_interval(getattr(executor, "capacity", None) or 1)
+        workers = getattr(executor, "capacity", None) or 1
+        self._checkpoint_s = checkpoint_interval(workers)
+        self._progress_s = progress_interval(workers)
         self._tasks: dict[int, _T] = {}
         self._futures: dict[int, Future[_R]] = {}
         self._restarts: dict[int, int] = {}
@@ -116,7 +133,7 @@ class TaskRunner(Generic[_T, _R]):
         return len(self._tasks)
 
     def submit(self, task: _T) -> None:
-        """Run a task; its ``sender`` and ``checkpoint_s`` are set here.
+        """Run a task; where and how often it sends messages is set here.
 
         Args:
             task: The task, with a number that no other one has.
@@ -124,7 +141,10 @@ class TaskRunner(Generic[_T, _R]):
         number = task.number
         self._received[number] = 0
         task = dataclasses.replace(  # type: ignore[type-var]
-            task, sender=self._channel.sender, checkpoint_s=self._checkpoint_s
+            task,
+            sender=self._channel.sender,
+            checkpoint_s=self._checkpoint_s,
+            progress_s=self._progress_s,
         )
         self._tasks[number] = task
         future = self._executor.submit(self._function, task)

@@ -31,7 +31,7 @@ from netlet.training.recorder import EpochFiles
 STARTED, STEP, EPOCH, WARNING = "started", "step", "epoch", "warning"
 # Parts of their content.
 CHECKPOINT, WEIGHTS = "checkpoint", "weights"
-_STEP_INTERVAL_S = 2.0  # between two messages of steps: for who watches, not for the result
+STEP_INTERVAL_S = 2.0  # between two messages of steps: for who watches, not for the result
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,7 @@ class RunTask:
         code: The code of the net; None: it comes with netlet or with an installed package.
         checkpoint: The content of the checkpoint to resume from.
         checkpoint_s: Seconds between two checkpoints that are sent, at least.
+        progress_s: Seconds between two messages of progress, at least.
         sender: Where messages go.
     """
 
@@ -54,6 +55,7 @@ class RunTask:
     code: NetFiles | None = None
     checkpoint: bytes | None = field(default=None, repr=False)
     checkpoint_s: float = 0.0
+    progress_s: float = 0.0
     sender: Sender | None = None
 
 
@@ -182,13 +184,13 @@ def load_task_experiment(config: RunConfig, code: NetFiles | None) -> Iterator[E
         yield found
 
 
-class CheckpointClock:
-    """Says which checkpoints of a task are sent: the first, and no two within some seconds.
+class MessageClock:
+    """Says which messages of a kind are sent: the first, and no two within some seconds.
 
-    The driver writes each one that arrives, so those of short epochs would keep it busy.
+    The driver handles each one that arrives, so those of short epochs would keep it busy.
 
     Args:
-        interval_s: Seconds between two checkpoints, at least.
+        interval_s: Seconds between two messages, at least.
     """
 
     def __init__(self, interval_s: float) -> None:
@@ -196,7 +198,7 @@ class CheckpointClock:
         self._due_at = -math.inf
 
     def is_due(self) -> bool:
-        """Return whether to send the checkpoint of this moment; if so, note that it was."""
+        """Return whether to send the message of this moment; if so, note that it was."""
         now = time.monotonic()
         if now < self._due_at:
             return False
@@ -209,7 +211,7 @@ class _Reporter(Callback):
 
     def __init__(self, task: RunTask) -> None:
         self._task, self._sender = task, task.sender
-        self._clock = CheckpointClock(task.checkpoint_s)
+        self._clock = MessageClock(task.checkpoint_s)
         self._plan: Plan | None = None
         self._told_at = 0.0  # when the driver has last heard of a step
         self._score = ""
@@ -237,7 +239,8 @@ class _Reporter(Callback):
 
     def on_step(self, progress: Progress) -> None:
         assert self._plan is not None
-        if (now := time.monotonic()) - self._told_at < _STEP_INTERVAL_S:
+        interval_s = max(STEP_INTERVAL_S, self._task.progress_s)
+        if (now := time.monotonic()) - self._told_at < interval_s:
             return
         self._told_at = now
         values = {
@@ -266,6 +269,10 @@ class _Reporter(Callback):
         if not self._score:
             self._send(STARTED, values, content)
             return
+        now = time.monotonic()
+        if not content and now - self._told_at < self._task.progress_s:
+            return
+        self._told_at = now
         if content:  # what belongs to the checkpoint
             content[WEIGHTS] = self.weights
             values["log"] = self.log

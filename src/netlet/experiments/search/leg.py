@@ -21,7 +21,7 @@ from netlet.experiments.execution.net_files import NetFiles, unpack_net
 from netlet.experiments.execution.task import (
     CHECKPOINT,
     EPOCH,
-    CheckpointClock,
+    MessageClock,
     collect_warnings,
 )
 from netlet.experiments.search.sharp_score import calibrated_nll
@@ -49,6 +49,7 @@ class Leg:
         threads: The number of CPU threads.
         checkpoint: The content of the checkpoint to go on from.
         checkpoint_s: Seconds between two checkpoints that are sent, at least.
+        progress_s: Seconds between two messages of progress, at least.
         sender: Where messages go.
     """
 
@@ -63,6 +64,7 @@ class Leg:
     threads: int = 1
     checkpoint: bytes | None = field(default=None, repr=False)
     checkpoint_s: float = 0.0
+    progress_s: float = 0.0
     sender: Sender | None = None
 
 
@@ -197,7 +199,8 @@ class _Follower(Callback):
 
     def __init__(self, leg: Leg) -> None:
         self._leg = leg
-        self._clock = CheckpointClock(leg.checkpoint_s)
+        self._clock = MessageClock(leg.checkpoint_s)
+        self._progress = MessageClock(leg.progress_s)
         self._plan: Plan | None = None
         self._checkpoint: Checkpoint | None = None
         self._digest = ""
@@ -215,7 +218,8 @@ class _Follower(Callback):
         done, total = len(checkpoint.epochs), self._plan.recipe.epochs
         at_rung = done >= self._leg.until and done < total
         is_due = self._clock.is_due()  # also for what the leg began with, which the driver has
-        if self._leg.sender is not None and done and not at_rung:
+        is_told = self._progress.is_due() or is_due
+        if self._leg.sender is not None and done and not at_rung and is_told:
             last = checkpoint.epochs[-1].held_out
             values = {"epochs": done, "total_epochs": total}
             values |= {"correct": last.correct, "total": last.total}
