@@ -113,4 +113,7 @@ def _load() -> dict[str, Any]:
     return record
 
 
-TABLES: dict[str, Callable[[], str]] = {"scale_simulated": lambda: simulated_table(_load())}
+TABLES: dict[str, Callable[[], str]] = {
+    "scale_measured": lambda: measured_table(_load()),
+    "scale_simulated": lambda: simulated_table(_load()),
+}
