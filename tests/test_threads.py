@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -172,6 +174,18 @@ def test_measuring_a_training_leaves_weights_and_random_numbers(blob_data: Datas
     assert measure_throughput(net, blob_data, RECIPE, 0.01) > 0
     assert str(net.state_dict()) == before
     assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("seconds", [7, 8, 9])  # until step 15, 16, 17
+def test_a_measurement_may_end_when_losses_are_read(
+    blob_data: Dataset, monkeypatch: pytest.MonkeyPatch, seconds: int
+) -> None:
+    clock = itertools.count()  # a second for each step after the first eight
+    monkeypatch.setattr(time, "perf_counter", lambda: float(next(clock)))
+    images = (seconds + 1) * RECIPE.batch_size
+    assert measure_throughput(make_net(blob_data), blob_data, RECIPE, seconds) == (
+        pytest.approx(images / (seconds + 1))
+    )
 
 
 @pytest.mark.slow

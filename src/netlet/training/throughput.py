@@ -59,9 +59,9 @@ def measure_throughput(net: nn.Module, data: Dataset, recipe: Recipe, seconds: f
             backend.compute_gradients(x, labels)
             state.update(0.0, step)
             images += len(labels)
+            if step > _WARM_UP_STEPS and time.perf_counter() - start >= seconds:
+                break  # before any reading, so that there is something to read below
             if step % _STEPS_PER_READ == 0:
                 backend.read_losses()
-            if step > _WARM_UP_STEPS and time.perf_counter() - start >= seconds:
-                break
         backend.read_losses()
         return images / (time.perf_counter() - start)

@@ -157,7 +157,8 @@ def iterate_fit(
     form = make_training_form(net, data.shape, recipe, RandomStreams(seed).make_layers_generator())
     with explain_device_errors():
         net.to(device)
-        form.trained.to(device)
+        if form.trained is not net:
+            form.trained.to(device)
         data = dataclasses.replace(
             data, train=data.train.to(device), held_out=data.held_out.to(device)
         )
