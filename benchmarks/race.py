@@ -1,6 +1,6 @@
 """Measure training time beside train_mnist_fast's recipe, T, and beside other peers.
 
-    python -m benchmarks.race                   everything, 3 turns: about 15 minutes on 2 cores
+    python -m benchmarks.race                   everything, 3 turns: about 18 minutes on 2 cores
     python -m benchmarks.race --experiments dash --turns 1 --only T      one experiment beside T
 
 T is the training time of train_mnist_fast's published recipe with its best number of threads and
