@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import cProfile
 import importlib
 import inspect
 import json
 import os
 import signal
+import statistics
 import subprocess
 import sys
 import threading
@@ -21,6 +23,7 @@ from torch import nn
 from netlet.budgets import Budget, Verdict
 from netlet.data import Dataset
 from netlet.errors import NetError
+from netlet.nets.isolation import Isolation
 from netlet.recipes import Recipe
 from netlet.training import fit
 
@@ -162,6 +165,25 @@ def test_the_deterministic_mode_is_restored_without_importing_the_compiler() -> 
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]
+
+
+def test_a_profiler_goes_on_after_a_net() -> None:
+    profiler = cProfile.Profile()
+    with profiler:
+        with Isolation(strict=True):
+            hostile_nets.Plain()
+        statistics.median([1, 2, 3])
+    names = {getattr(entry.code, "co_name", "") for entry in profiler.getstats()}
+    assert "median" in names
+
+
+def test_a_profiler_of_a_net_is_removed() -> None:
+    seen: list[str] = []
+    with Isolation(strict=True):
+        sys.setprofile(lambda frame, event, _: seen.append(event))
+    seen.clear()
+    statistics.median([1, 2, 3])
+    assert not seen
 
 
 def test_help_says_that_a_file_is_run(netlet: Netlet) -> None:

@@ -113,8 +113,8 @@ class Isolation:
             self._keep(os.chdir, os.getcwd())
         self._keep(_restore_filters, list(warnings.filters), warnings.showwarning)
         self._keep(sys.setrecursionlimit, sys.getrecursionlimit())
-        self._keep(sys.settrace, sys.gettrace())
-        self._keep(sys.setprofile, sys.getprofile())
+        self._keep(_restore_hook, sys.gettrace, sys.settrace, sys.gettrace())
+        self._keep(_restore_hook, sys.getprofile, sys.setprofile, sys.getprofile())
         self._keep(gc.enable if gc.isenabled() else gc.disable)
         self._keep(lambda before: np.seterr(**before), np.geterr())
 
@@ -210,6 +210,12 @@ def _refuse_exit(code: int = 0) -> None:
 def _restore_path(before: list[str]) -> None:
     """Keep folders that a user's code added, but behind all others, so that they shadow nothing."""
     sys.path[:] = before + [folder for folder in sys.path if folder not in before]
+
+
+def _restore_hook(read: Callable[[], Any], write: Callable[[Any], None], before: Any) -> None:
+    """Set a hook that was replaced: to set one again would end a profiler written in C."""
+    if read() is not before:
+        write(before)
 
 
 def _restore_environment(before: dict[str, str]) -> None:
