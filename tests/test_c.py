@@ -286,6 +286,7 @@ def test_vectorized_program_supports_every_kind_of_layer(kind: str) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "kind"), [("mnistnet_1", "float32"), ("mnistnet_1", "int8"), ("braid", "float32")]
 )
@@ -411,6 +412,7 @@ def test_header_compiles_as_cplusplus(tmp_path: Path) -> None:
     assert "U netlet_predict\n" in listed
 
 
+@pytest.mark.slow
 def test_export_without_a_compiler_is_written_with_a_note(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -575,6 +575,7 @@ def interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_percentages_in_json_have_at_most_four_decimals(netlet: Netlet) -> None:
     studies = str(ROOT / "results" / "studies")
     for command in (

@@ -283,6 +283,7 @@ def test_compiled_dropout_depends_on_the_seed_and_has_the_right_gradient(
         ), name
 
 
+@pytest.mark.slow
 def test_compiled_dropout_keeps_the_mean(two_threads: None, quick_compiler: None) -> None:
     # The input of the dropout is 1 everywhere, so the mean of its output is what dropout does.
     net = nn.Sequential(
@@ -550,6 +551,7 @@ def test_a_net_is_compared_with_its_program_even_if_the_library_is_cached(
     CompiledStep(Branches(), (1, 8, 8), 9, half=False)
 
 
+@pytest.mark.slow
 def test_a_net_may_change_its_input_and_have_no_gradient(
     new_cache: Path, quick_compiler: None
 ) -> None:
@@ -645,6 +647,7 @@ def test_library_is_compiled_once_and_cached(
         CompiledStep(tiny(), (1, 28, 28), 9, half=False)
 
 
+@pytest.mark.slow
 def test_check_of_a_library_does_not_depend_on_the_weights_of_the_net(
     new_cache: Path, quick_compiler: None
 ) -> None:

@@ -194,6 +194,7 @@ def test_trainings_that_take_turns_equal_those_alone(blob_data: Dataset) -> None
         assert run.weights_digest == alone.weights_digest
 
 
+@pytest.mark.slow
 def test_an_experiment_trains_several_seeds_together(blob_data: Dataset) -> None:
     experiment = netlet.find_experiment("5 7")
     experiment = dataclasses.replace(experiment, recipe=FAST.replace(epochs=1))

@@ -80,6 +80,7 @@ def test_the_tables_of_every_net_agree_with_its_cost() -> None:
         assert [*contradictions_of_net(*map(to_json_value, tables))] == [], name
 
 
+@pytest.mark.slow
 def test_a_number_may_be_written_without_its_decimal_point_but_never_gain_one(
     recorded: Path,
 ) -> None:

@@ -161,7 +161,7 @@ def test_a_download_reports_progress_is_verified_and_not_repeated(
         corrupts,
         another_page,
         pytest.param(stalls, marks=pytest.mark.slow),  # wait for a time limit
-        stalls_at_once,
+        pytest.param(stalls_at_once, marks=pytest.mark.slow),
         pytest.param(drips, marks=pytest.mark.slow),
         bombs,
     ],

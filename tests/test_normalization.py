@@ -49,6 +49,7 @@ def weights(netlet: Netlet, blobs_for_mnist: Path, blob_data: Dataset) -> str:
     return "w.pt"
 
 
+@pytest.mark.slow
 def test_evaluate_says_how_it_normalizes_and_suggests_what_is_better(netlet: Netlet) -> None:
     code, out, err = netlet("evaluate", "net.py", "--weights", "w.pt")
     assert code == 0

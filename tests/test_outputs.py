@@ -306,10 +306,10 @@ def test_a_wrong_suffix_is_said_at_once(
     ("command", "name"),
     [
         ("export speck --to onnx", "speck.onnx"),
-        ("export speck --to page", "speck.html"),
-        ("export speck --to c", "speck-c/netlet.h"),
+        pytest.param("export speck --to page", "speck.html", marks=pytest.mark.slow),
+        pytest.param("export speck --to c", "speck-c/netlet.h", marks=pytest.mark.slow),
         ("export speck --to c", "speck-c/netlet.c"),
-        ("export speck --to c -o mine", "mine/netlet.c"),
+        pytest.param("export speck --to c -o mine", "mine/netlet.c", marks=pytest.mark.slow),
         ("report swift", "report.html"),
         ("data show scribble", "scribble.png"),
         ("climb document_004", "ladders/document_004/ladder.md"),

@@ -568,6 +568,7 @@ def test_evaluate_uses_the_split_that_the_run_held_out(netlet: Netlet, tmp_path:
     )
 
 
+@pytest.mark.slow
 def test_evaluate_matches_classes_by_name(netlet: Netlet, tmp_path: Path) -> None:
     write_folder(tmp_path / "kinds", classes=4, images=30, size=(24, 24))
     _, out, _ = netlet(

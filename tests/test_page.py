@@ -283,6 +283,7 @@ def test_logits_are_those_of_pytorch(visits: Any, name: str) -> None:
     assert difference(visits(name, model), model.source) < 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.mnist
 def test_logits_of_mnist_digits_are_those_of_pytorch(
     visits: Any, crest: TracedModel, mnist: Dataset
@@ -538,6 +539,7 @@ def test_page_has_the_same_receptive_fields(visits: Any) -> None:
     assert visits("braid", model).page.evaluate("window.netlet.fields()") == expected
 
 
+@pytest.mark.slow
 def test_pointing_at_a_feature_map_outlines_its_receptive_field(
     desk: Visit, crest: TracedModel
 ) -> None:
@@ -645,6 +647,7 @@ def placed(digit: int, left: float, width: float = 0.2) -> list[list[tuple[float
 X = [[(0.25, 0.2), (0.75, 0.8)], [(0.75, 0.2), (0.25, 0.8)]]
 
 
+@pytest.mark.slow
 def test_a_letter_is_answered_with_unsure(desk: Visit, crest: TracedModel) -> None:
     desk.draw(*X)
     assert desk.best == "unsure"
@@ -735,6 +738,7 @@ def test_the_page_is_as_unsure_as_python(desk: Visit, crest: TracedModel) -> Non
     )
 
 
+@pytest.mark.slow
 def test_a_page_without_a_calibration_is_never_unsure(
     browser: Any, crest: TracedModel, tmp_path: Path
 ) -> None:
@@ -810,6 +814,7 @@ def test_finger_and_pen_draw_without_scrolling(visits: Any, crest: TracedModel) 
     assert visit.best == "7"
 
 
+@pytest.mark.slow
 def test_tapping_a_feature_map_keeps_the_input_visible(visits: Any, crest: TracedModel) -> None:
     visit = visits("crest", crest, viewport=PHONE, has_touch=True, is_mobile=True)
     layer = visit.page.locator(".layer").nth(6)

@@ -114,6 +114,7 @@ class Keeps(nn.Module):
         return self.kept[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrap", [lambda net: net, torch.compile], ids=["plain", "compiled"])
 def test_a_net_may_keep_tensors_and_be_compiled(
     blob_data: Dataset, wrap: Callable[[nn.Module], nn.Module]

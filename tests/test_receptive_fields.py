@@ -304,6 +304,7 @@ def test_unpooling_puts_elements_back_into_their_windows(
     assert receptive_field(with_layer).size == (8, 8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU])
 def test_steps_of_recurrent_layers_depend_on_those_before(

@@ -176,6 +176,7 @@ def test_html_is_one_file_that_fetches_nothing(tmp_path: Path) -> None:
     assert '<meta name="viewport"' in text
 
 
+@pytest.mark.slow
 def test_markdown_has_its_pictures_beside_it(tmp_path: Path) -> None:
     found = make_study(make_seed_result(0, 990), budget=BUDGET)
     page, *pictures = write(study_page(found), tmp_path / "deep" / "my r.md")
@@ -193,6 +194,7 @@ def test_markdown_has_its_pictures_beside_it(tmp_path: Path) -> None:
         write(study_page(found), tmp_path / "file" / "r.md")
 
 
+@pytest.mark.slow
 def test_figures_and_tables_are_written_alone(tmp_path: Path) -> None:
     page = study_page(make_study(make_seed_result(0, 990), make_seed_result(1, 993), budget=BUDGET))
     figures = write(page, tmp_path / "r.pdf")
@@ -468,6 +470,7 @@ def test_the_disputed_labels_are_those_of_mnist(mnist: Dataset) -> None:
         assert int(mnist.held_out.labels[image]) == one.label
 
 
+@pytest.mark.slow
 def test_a_perfect_seed_and_one_at_chance_can_be_told() -> None:
     for found in (
         make_study(make_seed_result(0, 1_000), budget=BUDGET),

@@ -250,6 +250,7 @@ def test_all_dropouts_of_rate_0_are_counted_and_the_first_is_to_be_raised() -> N
     assert result.remedy == "raise p of a above 0"
 
 
+@pytest.mark.slow
 def test_an_exact_name_means_one_layer_of_torch() -> None:
     def head(net: Net, x: torch.Tensor) -> torch.Tensor:
         return mean_head(net, net.drop(x))

@@ -54,6 +54,7 @@ def test_digits_have_mnists_frame(digits: Dataset) -> None:
     assert 70 < (mass / 255).mean() < 135  # MNIST's is 102
 
 
+@pytest.mark.slow
 def test_a_seed_gives_the_same_images_for_any_number_of_threads() -> None:
     alone = make_scribble(train=200, test=50).checksums
     assert make_scribble(train=200, test=50, seed=1).checksums != alone

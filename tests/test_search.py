@@ -457,6 +457,7 @@ def test_dead_workers_and_failed_trials_are_survived_and_recorded(
     assert repeat_trial(file, 1).identical
 
 
+@pytest.mark.slow
 @needs_optuna
 def test_a_search_whose_trials_all_fail_ends(
     space: Space, blobs_for_mnist: Path, tmp_path: Path

@@ -148,6 +148,7 @@ def test_another_worker_goes_on_from_the_last_checkpoint(config: RunConfig, tmp_
     assert [run.checkpoint is None for run in executor.tasks] == [True, False, False]
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_between_checkpoints_costs_the_epochs_since_the_last(
     config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -314,6 +315,7 @@ def test_a_seed_that_cannot_be_written_costs_the_others_nothing(
     assert sorted(os.listdir(tmp_path / "s" / "seed-1")) == FINISHED
 
 
+@pytest.mark.slow
 def test_a_seed_that_another_process_resumes_is_left_to_it(
     config: RunConfig, tmp_path: Path
 ) -> None:
@@ -366,6 +368,7 @@ class Net(nn.Module):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_own_imports")
 @pytest.mark.parametrize(
     ("net", "import_", "blocks"),
@@ -437,6 +440,7 @@ def test_the_code_of_a_net_is_used_where_it_is(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.slow
 def test_runs_that_take_turns_have_the_weights_of_runs_alone(
     images: Dataset, digits_file: Path, tmp_path: Path
 ) -> None:

@@ -99,6 +99,7 @@ def test_an_unknown_load_counts_as_none(tmp_path: Path, monkeypatch: pytest.Monk
     assert ProcessorLoad().of_others() == 0
 
 
+@pytest.mark.slow
 def test_train_says_that_it_uses_one_thread_and_records_it(
     netlet: Netlet, blobs_for_mnist: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -72,6 +72,7 @@ def test_compiled_nets_in_files_lose_the_compiler(tmp_path: Path, name: str) -> 
     assert [row.name for row in summary(net).rows] == ["body.0", "body.1", "(net)", "head"]
 
 
+@pytest.mark.slow
 def test_parts_that_are_compiled_run_as_they_are_written() -> None:
     net = nn.Sequential(torch.compile(small_net()[:5]), nn.Flatten(), nn.LazyLinear(10))
     found = summary(net)
