@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -17,8 +18,11 @@ import netlet as package
 from netlet.analysis import check, summary
 from netlet.budgets import TWENTY_K, Budget
 from netlet.cli.check import verdict_to_dict
+from netlet.data import Dataset
 from netlet.errors import NetError
 from netlet.nets import NETS, find_net
+from netlet.recipes import Recipe
+from netlet.training import fit
 
 SLIPS = f"{FIXTURES}/slips.py"
 TRAINS_BADLY = (
@@ -358,6 +362,64 @@ def test_a_net_that_drops_the_batch_of_one_image_is_not_within_a_budget(netlet: 
     rule = verdict_to_dict(verdict)["rules"][-1]
     assert (rule["strictness"], rule["limit"], rule["found"]) == ("exactly", 1, 0)
     assert check(slips.Sound(), Budget(params_below=80_000)).state == "PASS"
+
+
+class Maps(nn.Sequential):
+    """Returns a map ``N 10 5 5``."""
+
+    def __init__(self) -> None:
+        super().__init__(nn.Conv2d(1, 4, 3, stride=4), nn.ReLU(), nn.Conv2d(4, 10, 3))
+
+
+class RowOfEachPlace(Maps):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x).view(-1, 10)
+
+
+class PredictedClass(Maps):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x).mean((2, 3)).argmax(1)
+
+
+class KeptDimensions(Maps):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x).mean((2, 3), keepdim=True)
+
+
+@pytest.mark.parametrize(
+    ("net", "found", "remedy"),
+    [
+        (Maps, "0 rows: 1x10x5x5", "average the map, as in x.mean((2, 3))"),
+        (
+            RowOfEachPlace,
+            "25 rows: 25x10",
+            "view(-1, K) makes a row of each place in the map: average it first, x.mean((2, 3))",
+        ),
+        (PredictedClass, "0 rows: 1", "return the scores of all classes, not the predicted class"),
+    ],
+)
+def test_a_net_that_returns_no_row_of_scores_fails_where_it_is_scored(
+    blob_data: Dataset, net: type[nn.Module], found: str, remedy: str
+) -> None:
+    scored = check(net(), Budget(params_below=8_000, accuracy_above=99.4, dataset="mnist"))
+    result = next(one for one in scored.results if one.rule == "output for one image")
+    assert (result.state, result.found, result.remedy) == ("FAIL", found, remedy)
+    assert scored.state == "FAIL"
+    assert scored.notes == ()
+    counted = check(net(), Budget(params_below=8_000))  # it may have another purpose
+    assert counted.state == "PASS"
+    shape = found.split(": ")[1]
+    assert counted.notes == (
+        f"note: for a single image, the net returns {shape}, not the row of class scores that "
+        f"training and scoring need; to classify, {remedy}",
+    )
+    with pytest.raises(NetError, match=re.escape(f"returns {shape} for 1 image of 10 classes")):
+        fit(net(), blob_data, Recipe(epochs=1))
+
+
+def test_a_row_of_scores_may_keep_the_dimensions_of_the_map() -> None:
+    verdict = check(KeptDimensions(), Budget(params_below=8_000, accuracy_above=99.4))
+    assert (verdict.state, verdict.notes) == ("NOT YET", ())
 
 
 class TurnsTheBatch(slips.Sound):

@@ -9,13 +9,18 @@ import torch
 from torch import nn
 
 from netlet.analysis.net_end import describe_node
-from netlet.budgets import ONE_IMAGE_REMEDY
+from netlet.budgets import (
+    ONE_IMAGE,
+    RuleResult,
+    describe_one_image,
+    drops_the_batch,
+    one_image_remedy,
+)
 from netlet.graph import Graph
 from netlet.graph.operations import Dropout
 from netlet.nets.eval_mode import eval_mode
 from netlet.nets.isolation import Isolation
 from netlet.nets.outputs import extract_logits
-from netlet.text import format_shape
 
 
 def write_dropout_notes(graph: Graph) -> list[str]:
@@ -43,40 +48,45 @@ def find_one_image_output(
         output: What the net returns for it.
 
     Returns:
-        The shape; None if the output is ``1 K`` for one image, or no ``N K`` for several.
+        The shape; None if the output is ``1 K``, as for several images.
     """
-    if output.dim() != 2 or len(output) != len(images):
-        return None
     with eval_mode(net), torch.random.fork_rng(devices=[]), torch.no_grad():
         try:
             with Isolation(strict=True):
                 alone = extract_logits(net(images[:1]))
         except Exception:  # some nets run only on the batch that they were traced on
             return None
-    shape, expected = tuple(alone.shape), (1, output.shape[1])
+    shape = tuple(alone.shape)
+    if output.dim() != 2 or len(output) != len(images):
+        return None if len(shape) == 2 and len(alone) == 1 else shape
+    expected = (1, output.shape[1])
     return shape if shape != expected and math.prod(shape) == math.prod(expected) else None
 
 
-def describe_one_image(shape: Sequence[int]) -> str:
+def write_one_image_note(shape: Sequence[int]) -> str:
     """Return the note on a net that returns no row of logits for a single image.
 
     Args:
         shape: The shape of what it returns.
     """
-    returned = format_shape(tuple(shape)) or "a number"
-    return (
-        f"note: for a single image, the net returns {returned} instead of "
-        f"{format_shape((1, math.prod(shape)))}, which training and scoring refuse; "
-        f"{ONE_IMAGE_REMEDY}"
-    )
+    what = f"for a single image, the net returns {describe_one_image(shape)}"
+    if drops_the_batch(shape):
+        return f"note: {what}, which training and scoring refuse; {one_image_remedy(shape)}"
+    needed = "not the row of class scores that training and scoring need"
+    return f"note: {what}, {needed}; to classify, {one_image_remedy(shape)}"
 
 
-def drop_one_image_note(notes: Iterable[str], shape: Sequence[int] | None) -> tuple[str, ...]:
-    """Return notes without that on a single image, where a rule of a verdict says the same.
+def drop_one_image_note(
+    notes: Iterable[str], shape: Sequence[int] | None, rules: Iterable[RuleResult]
+) -> tuple[str, ...]:
+    """Return notes without that on a single image, if a rule of a verdict says the same.
 
     Args:
         notes: The notes on a net.
         shape: The shape of its output for a single image; None if that is a row.
+        rules: The results of the verdict.
     """
-    said = None if shape is None else describe_one_image(shape)
+    if shape is None or all(rule.rule != ONE_IMAGE for rule in rules):
+        return tuple(notes)
+    said = write_one_image_note(shape)
     return tuple(note for note in notes if note != said)

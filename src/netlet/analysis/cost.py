@@ -188,7 +188,7 @@ def judge_cost(
     """
     refuse_unknown_layers(budget, found.kinds)
     verdict = budget.judge(found, batch_size=batch_size)
-    kept = drop_one_image_note(notes, found.one_image)
+    kept = drop_one_image_note(notes, found.one_image, verdict.results)
     return NotedVerdict(verdict.budget, verdict.results, verdict.withheld, kept)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from netlet.analysis.batch_slips import describe_one_image
+from netlet.analysis.batch_slips import write_one_image_note
 from netlet.analysis.ops import Op, Trace
 from netlet.nets.registered import list_parameters
 from netlet.text import count_noun
@@ -62,7 +62,7 @@ def _note_idle_modules(traced: Trace) -> Iterator[str]:
 
 def _note_one_image(traced: Trace) -> Iterator[str]:
     if traced.one_image is not None:
-        yield describe_one_image(traced.one_image)
+        yield write_one_image_note(traced.one_image)
 
 
 def _note_lazy_modules(traced: Trace) -> Iterator[str]:

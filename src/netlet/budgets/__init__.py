@@ -3,7 +3,6 @@
 from netlet.budgets.budget import Budget, budget_from_json
 from netlet.budgets.measures import (
     HIDDEN,
-    ONE_IMAGE_REMEDY,
     ModelCost,
     Outcome,
     Score,
@@ -18,6 +17,12 @@ from netlet.budgets.named import (
     GENERAL_BUDGETS,
     OLD_BUDGET_NAMES,
     TWENTY_K,
+)
+from netlet.budgets.one_image import (
+    ONE_IMAGE,
+    describe_one_image,
+    drops_the_batch,
+    one_image_remedy,
 )
 from netlet.budgets.toml_file import (
     TEMPLATE,
@@ -36,7 +41,7 @@ __all__ = [
     "GENERAL_BUDGETS",
     "HIDDEN",
     "OLD_BUDGET_NAMES",
-    "ONE_IMAGE_REMEDY",
+    "ONE_IMAGE",
     "TEMPLATE",
     "TWENTY_K",
     "Budget",
@@ -49,9 +54,12 @@ __all__ = [
     "Verdict",
     "budget_from_json",
     "cost_from_json",
+    "describe_one_image",
+    "drops_the_batch",
     "is_about_accuracy",
     "is_budget_file",
     "load_budget",
+    "one_image_remedy",
     "read_budget_table",
     "to_toml",
     "wilson",

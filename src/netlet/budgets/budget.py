@@ -20,11 +20,11 @@ from netlet.budgets.limit_checks import (
     check_below,
     check_hidden,
     check_kind,
-    check_one_image,
     format_margin,
 )
 from netlet.budgets.measures import ModelCost, Outcome, Score
 from netlet.budgets.messages import add_message, check_messages, check_text
+from netlet.budgets.one_image import check_one_image
 from netlet.budgets.rule_checks import check_rule
 from netlet.budgets.rules import Rule, forbid, is_layer_name, parse_rule, refuse_contradictions
 from netlet.budgets.selection import find_words
@@ -242,7 +242,7 @@ class Budget(Displayed):
         groups: list[tuple[str, list[RuleResult]]] = [
             ("params_below", check_below("parameters", self.params_below, cost.parameters, cost)),
             ("params_below", check_hidden(cost)),
-            ("", check_one_image(cost)),
+            ("", check_one_image(cost, scored=self.target is not None)),
             (epochs, self._check_epochs(cost, outcome)),
             ("batch_size", check_batch_size(self.batch_size, batch_size)),
             (accuracy, self._check_accuracy(outcome)),

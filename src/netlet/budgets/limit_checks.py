@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from math import prod
-
-from netlet.budgets.measures import HIDDEN, ONE_IMAGE, ONE_IMAGE_REMEDY, ModelCost
+from netlet.budgets.measures import HIDDEN, ModelCost
 from netlet.budgets.verdict import RuleResult, State
-from netlet.text import format_count, format_shape
+from netlet.text import format_count
 
 
 def format_margin(number: int) -> str:
@@ -49,19 +47,6 @@ def check_hidden(cost: ModelCost) -> list[RuleResult]:
     found = format_count(total) if all(numbers for _, numbers in hidden) else "unknown"
     largest = tuple(f"{name} {numbers:,}" if numbers else name for name, numbers in hidden[:3])
     return [RuleResult(HIDDEN, "none", found, "-", "UNKNOWN", largest)]
-
-
-def check_one_image(cost: ModelCost) -> list[RuleResult]:
-    """Return a rule that FAILs if a net returns no row of logits for a single image.
-
-    Training and prediction refuse such a net, whatever a budget asks for.
-    """
-    shape = cost.one_image
-    if shape is None:
-        return []
-    returned = format_shape(shape) or "a number"
-    found = f"0 rows: {returned} instead of {format_shape((1, prod(shape)))}"
-    return [RuleResult(ONE_IMAGE, "exactly 1 row", found, "-", "FAIL", (), ONE_IMAGE_REMEDY)]
 
 
 def check_kind(kind: str, cost: ModelCost, *, required: bool) -> RuleResult:

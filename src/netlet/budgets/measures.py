@@ -61,9 +61,6 @@ def wilson(share: float, images: float, confidence: float = 0.95) -> tuple[float
 # The resource under which ``ModelCost.spending`` lists weights that a net reads but has not
 # registered as parameters or buffers. A net that has any does not pass.
 HIDDEN = "weights outside the net"
-# The rule that a net misses which returns no row of logits for a single image.
-ONE_IMAGE = "output for one image"
-ONE_IMAGE_REMEDY = "squeeze() also drops the batch of one image: use flatten(1)"
 
 
 @dataclass(frozen=True)

@@ -222,7 +222,11 @@ class Examiner:
             perturbed=copies[1] if score else None,
             seed_scores=seeds,
             claim=case.claim,
-            notes=(*([definitions] if definitions else []), *recount, *self._notes(case, found)),
+            notes=(
+                *([definitions] if definitions else []),
+                *recount,
+                *self._notes(case, found, rules),
+            ),
             definitions=definitions,
             summary=str(dataclasses.replace(found.summary, net=address))[:20_000],
             curve=make_curve(percents, evaluations) if recipe else None,
@@ -246,8 +250,8 @@ class Examiner:
             batch_size=recipe.batch_size if recipe else None,
         )
 
-    def _notes(self, case: Case, found: NetAnalysis) -> list[str]:
-        own = drop_one_image_note(found.summary.notes, found.cost.one_image)
+    def _notes(self, case: Case, found: NetAnalysis, rules: Sequence[RuleResult]) -> list[str]:
+        own = drop_one_image_note(found.summary.notes, found.cost.one_image, rules)
         notes = [note[:_MOST_LETTERS] for note in own[:_MOST_NOTES]]
         notes += describe_large_code(case.folder)
         if self._settings.budget.held_for_last and not case.recipe:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from netlet.budgets import ONE_IMAGE_REMEDY, Score
+from netlet.budgets import Score, one_image_remedy
 from netlet.data.batches import normalize
 from netlet.data.dataset import Split
 from netlet.display import Displayed
@@ -96,7 +96,9 @@ def refuse_wrong_scores(logits: torch.Tensor, images: int, *, fewest: int = 1) -
 
 
 def _wrong_shape(logits: torch.Tensor, images: int, what: str, expected: str) -> NetError:
-    remedy = f"; {ONE_IMAGE_REMEDY}" if logits.dim() == 1 and images == 1 else ""
+    shape = tuple(logits.shape)
+    row = logits.dim() == 2 and len(logits) == 1  # of too few or too many classes
+    remedy = "" if row or images != 1 else f"; {one_image_remedy(shape)}"
     return NetError(
         f"the net returns {format_shape(logits.shape)} for {what}; it must return "
         f"{expected}{remedy}"

@@ -1,0 +1,65 @@
+"""The rule on a net's output for a single image: training needs one row of class scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+
+from netlet.budgets.measures import ModelCost
+from netlet.budgets.verdict import RuleResult
+from netlet.text import format_shape
+
+ONE_IMAGE = "output for one image"
+
+
+def drops_the_batch(shape: Sequence[int]) -> bool:
+    """Return whether an output for one image is a row of scores without its batch dimension.
+
+    Args:
+        shape: The shape of the output, which is not ``1 K``.
+    """
+    return prod(shape) > 1 and (len(shape) == 1 or (len(shape) == 2 and shape[1] == 1))
+
+
+def one_image_remedy(shape: Sequence[int]) -> str:
+    """Return what makes a row of class scores of an output for one image.
+
+    Args:
+        shape: The shape of the output, which is not ``1 K``.
+    """
+    if drops_the_batch(shape):
+        return "squeeze() also drops the batch of one image: use flatten(1)"
+    if prod(shape) == 1:
+        return "return the scores of all classes, not the predicted class"
+    if len(shape) == 2:
+        return "view(-1, K) makes a row of each place in the map: average it first, x.mean((2, 3))"
+    return "average the map, as in x.mean((2, 3))"
+
+
+def check_one_image(cost: ModelCost, *, scored: bool) -> list[RuleResult]:
+    """Return a rule that FAILs if a net returns no row of scores for a single image.
+
+    Training and prediction refuse such a net. One that drops the batch fails whatever a budget
+    asks for; one that returns maps, for instance, may do so for a purpose, unless it is scored.
+
+    Args:
+        cost: The cost of the net.
+        scored: Whether the budget asks for an accuracy.
+    """
+    shape = cost.one_image
+    if shape is None or not (scored or drops_the_batch(shape)):
+        return []
+    rows = shape[0] if len(shape) == 2 and shape[1] > 1 else 0
+    found = f"{rows} rows: {describe_one_image(shape)}"
+    return [RuleResult(ONE_IMAGE, "exactly 1 row", found, "-", "FAIL", (), one_image_remedy(shape))]
+
+
+def describe_one_image(shape: Sequence[int]) -> str:
+    """Return an output for one image in words: its shape, and the right one if that is known.
+
+    Args:
+        shape: The shape of the output, which is not ``1 K``.
+    """
+    returned = format_shape(tuple(shape)) or "a number"
+    expected = f" instead of {format_shape((1, prod(shape)))}" if drops_the_batch(shape) else ""
+    return returned + expected
