@@ -19,6 +19,7 @@ from netlet.backends.cpu.errors import CompilationDisabledError, CompilationErro
 from netlet.backends.cpu.library import compile_library
 from netlet.errors import ExportError
 from netlet.export.c_build import load_library, measure_build
+from netlet.processor_load import Deadline, cpu_cores
 
 pytestmark = linux_only
 
@@ -148,6 +149,7 @@ def test_a_compiler_that_hangs_is_killed_with_its_children(
 ) -> None:
     assert bounded_process.TIME_LIMIT_S == 60
     monkeypatch.setattr(bounded_process, "TIME_LIMIT_S", 0.4)
+    monkeypatch.setattr(os, "getloadavg", lambda: (0.0, 0.0, 0.0))
     runs = use("sleep 1000 & echo $! >> $0.children; trap '' TERM; sleep 1000")
     start = time.monotonic()
     with pytest.raises(CompilationError, match=r"did not finish within 0\.4 seconds, and was"):
@@ -314,6 +316,24 @@ def test_a_temporary_folder_that_is_of_no_use(
         subprocess.run(["umount", str(folder)], check=True)
 
 
+def test_a_slow_compiler_is_waited_for_on_a_busy_machine(
+    use: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(f'{COMPILES}sleep 0.5; exec {HONEST} "$@"')
+    monkeypatch.setattr(bounded_process, "TIME_LIMIT_S", 0.4)
+    monkeypatch.setattr(os, "getloadavg", lambda: (1_000.0, 0.0, 0.0))
+    assert call_answer() == 42
+
+
+def test_a_deadline_grows_with_the_load_up_to_ten_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    for load, limit in ((0.5, 20.0), (3.0, 60.0), (1e6, 200.0)):
+        monkeypatch.setattr(os, "getloadavg", lambda load=load: (load * cpu_cores(), 0.0, 0.0))
+        deadline = Deadline(20.0)
+        monkeypatch.setattr(deadline, "_start", time.monotonic() - 20.1)
+        assert deadline.left_s() == pytest.approx(limit - 20.1, abs=1)
+        assert deadline.limit_s == pytest.approx(limit)
+
+
 def test_threads_that_need_the_same_library_compile_it_once(use: Callable[[str], Path]) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
@@ -327,6 +347,7 @@ def test_a_library_that_never_returns_is_rejected(monkeypatch: pytest.MonkeyPatc
     from netlet.backends.cpu import loader
 
     monkeypatch.setattr(loader, "_TRIAL_LIMIT_S", 0.3)
+    monkeypatch.setattr(os, "getloadavg", lambda: (0.0, 0.0, 0.0))
     with pytest.raises(CompilationError, match=r"did not finish within 0\.3 seconds"):
         compile_library("void answer(void) { for (;;) ; }", smoke_test=lambda found: found.answer())
 

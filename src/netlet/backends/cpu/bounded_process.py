@@ -7,11 +7,12 @@ import os
 import selectors
 import signal
 import subprocess
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
-TIME_LIMIT_S = 60.0
+from netlet.processor_load import Deadline
+
+TIME_LIMIT_S = 60.0  # longer on a busy machine
 _MAX_OUTPUT_BYTES = 4 << 20  # on stdout and stderr
 MAX_FILE_BYTES = 256 << 20  # of a file that it writes, where the system can limit it (Linux)
 
@@ -75,11 +76,11 @@ def _read_until_end(process: subprocess.Popen[bytes]) -> tuple[bytes, bool]:
     """
     pipe = process.stdout
     assert pipe is not None
-    deadline = time.monotonic() + TIME_LIMIT_S
+    deadline = Deadline(TIME_LIMIT_S)
     output = bytearray()
     with selectors.DefaultSelector() as selector:
         selector.register(pipe, selectors.EVENT_READ)
-        while (left := deadline - time.monotonic()) > 0:
+        while (left := deadline.left_s()) > 0:
             if not selector.select(min(left, 0.1)):
                 if process.poll() is not None:
                     return bytes(output), False
@@ -93,7 +94,9 @@ def _read_until_end(process: subprocess.Popen[bytes]) -> tuple[bytes, bool]:
             output += chunk
             if len(output) > _MAX_OUTPUT_BYTES:
                 raise StoppedProcessError("prints without end, and was stopped")
-    raise StoppedProcessError(f"did not finish within {TIME_LIMIT_S:g} seconds, and was stopped")
+    raise StoppedProcessError(
+        f"did not finish within {deadline.limit_s:.3g} seconds, and was stopped"
+    )
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:
