@@ -47,10 +47,12 @@ ROOT = Path(__file__).parent.parent
         ({"augment_ramp_share": 0}, "augment_ramp_share=0 is out of range; give above 0"),
         (
             {"train_as": "wide"},
-            "train_as='wide' is not known; choose one of net, branches, expanded",
+            "train_as='wide' is not known; choose one of net, branches, expanded, widened",
         ),
         ({"expand_factor": 1.5}, "expand_factor=1.5 is not a whole number"),
         ({"expand_factor": 0}, "expand_factor=0 is out of range; give at least 1 and at most 16"),
+        ({"widen_factor": 1}, "widen_factor=1 is out of range; give at least 2 and at most 8"),
+        ({"widened_weight": 0}, "widened_weight=0 is out of range; give above 0"),
         ({"norm_statistics": "new"}, "norm_statistics='new' is not known; choose one of running,"),
     ],
 )

@@ -55,9 +55,12 @@ CHANGED: dict[str, Any] = {
     "norm_statistics": "plain",
     "train_as": "expanded",
     "expand_factor": 3,
+    "widen_factor": 3,
+    "widened_weight": 0.5,
 }
 TRAINED_DIFFERENTLY: list[dict[str, Any]] = [
     {"augment_end": 0.1, "norm_statistics": "augmented"},
+    {"train_as": "widened", "widen_factor": 3},
     {"augment_end": 0.0},
     {"augment_end": 0.5, "augment_ramp_share": 1.0},
     {"norm_statistics": "augmented"},
@@ -65,6 +68,7 @@ TRAINED_DIFFERENTLY: list[dict[str, Any]] = [
     {"train_as": "branches"},
     {"train_as": "expanded", "norm_statistics": "augmented"},
     {"train_as": "expanded", "expand_factor": 3},
+    {"train_as": "widened", "widen_factor": 4, "widened_weight": 0.5},
 ]
 
 
@@ -137,7 +141,8 @@ def test_options_can_be_varied_and_set_for_an_arm(tmp_path: Path) -> None:
     line = {"net": "4 P 8", "recipe": "steady", "changes": CHANGED}
     assert train_command(line) == (
         "netlet train '4 P 8' --recipe steady --set augment_end=0.2 --set augment_ramp_share=0.5 "
-        "--set norm_statistics=plain --set train_as=expanded --set expand_factor=3"
+        "--set norm_statistics=plain --set train_as=expanded --set expand_factor=3 "
+        "--set widen_factor=3 --set widened_weight=0.5"
     )
 
 
@@ -279,7 +284,7 @@ def test_statistics_are_of_images_as_they_are_augmented_at_the_end_of_the_epoch(
 # --- all of them
 
 
-@pytest.mark.parametrize("changes", few_fast(TRAINED_DIFFERENTLY, 1), ids=str)
+@pytest.mark.parametrize("changes", few_fast(TRAINED_DIFFERENTLY, 2), ids=str)
 def test_resuming_with_an_option_is_bit_identical(
     blob_data: Dataset, changes: dict[str, Any]
 ) -> None:
@@ -299,7 +304,11 @@ def test_resuming_with_an_option_is_bit_identical(
 def test_each_option_changes_the_weights_and_its_default_does_not(blob_data: Dataset) -> None:
     digests = [
         train(blob_data, FAST.replace(**changes))[0].weights_digest
-        for changes in ({}, {"augment_ramp_share": 0.7, "expand_factor": 4}, *TRAINED_DIFFERENTLY)
+        for changes in (
+            {},
+            {"augment_ramp_share": 0.7, "expand_factor": 4, "widen_factor": 4},
+            *TRAINED_DIFFERENTLY,
+        )
     ]
     assert digests[0] == digests[1]
     assert len(set(digests[1:])) == len(digests) - 1

@@ -114,7 +114,7 @@ def warn_of_fallback(backend: Backend, preparation: Preparation) -> None:
         backend: From :func:`select_backend`.
         preparation: From :func:`select_augmentation`.
     """
-    step = backend.fallback if isinstance(backend, EagerBackend) else None
+    step = getattr(backend, "fallback", None)
     augmentation = preparation.reason if isinstance(preparation, _FallbackPreparation) else None
     for what, reason in (("training", step), ("augmentation", augmentation)):
         if reason is None or isinstance(reason, CompilationDisabledError):
@@ -144,7 +144,7 @@ def describe_compiled_code(backend: Backend, preparation: Preparation) -> dict[s
     """
     compiled = isinstance(preparation, _CompiledPreparation)
     found = {"augmentation": "compiled" if compiled else "eager"}
-    if compiled or isinstance(backend, CompiledBackend):
+    if compiled or backend.name == CompiledBackend.name:
         found |= describe_compiler()
     return found
 

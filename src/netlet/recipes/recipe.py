@@ -18,7 +18,7 @@ Optimizer = Literal["sgd", "adamw", "muon", "soap"]
 Schedule = Literal["constant", "step", "one_cycle", "triangular", "cosine"]
 Averaging = Literal["none", "ema", "tail"]
 NormStatistics = Literal["running", "augmented", "plain"]
-TrainAs = Literal["net", "branches", "expanded"]
+TrainAs = Literal["net", "branches", "expanded", "widened"]
 Precision = Literal["auto", "float32", "bf16"]
 BackendChoice = Literal["auto", "eager", "compiled"]
 MAX_EPOCHS = 100_000
@@ -78,12 +78,17 @@ class Recipe(Displayed):
             (those kept during the training, averaged like the weights), or those of the scored
             weights, computed anew after each epoch: on training images as they are augmented
             (``augmented``) or without augmentation (``plain``).
-        train_as: The form in which the convolutions of the net are trained: ``net`` (as they are),
-            ``branches`` (each as the sum of itself, a 1x1 convolution and, where the shapes allow
-            it, the identity, each with a batch norm if one follows) or ``expanded`` (each without
-            groups as three: 1x1, the kernel, 1x1). Before each score, they are folded into those of
-            the net, which alone is scored, counted and recorded.
+        train_as: The form in which the net is trained: ``net`` (as it is), ``branches`` (each
+            convolution as the sum of itself, a 1x1 convolution and, where the shapes allow it, the
+            identity, each with a batch norm if one follows), ``expanded`` (each convolution without
+            groups as three: 1x1, the kernel, 1x1) or ``widened`` (within nets of more channels,
+            which have its weights, too). Before each score, branches and expanded convolutions are
+            folded into those of the net, which alone is scored, counted and recorded.
         expand_factor: How many times as many channels an expanded convolution has within.
+        widen_factor: How many times as many channels the widest net has around a net that is
+            trained widened. Each step trains the net and one wider net, whose factor is drawn from
+            2 to this one.
+        widened_weight: The weight of the loss of the wider net; that of the net has weight 1.
         precision: ``float32``, ``bf16``, or ``auto``: bf16 where the hardware supports it.
         backend: ``auto``: a compiled backend where it is available and faster. ``compiled``: fail
             with the reason if it is not available. ``eager``: PyTorch's eager mode.
@@ -125,6 +130,8 @@ class Recipe(Displayed):
 
     train_as: TrainAs = field(default="net", metadata=MAY_BE_MISSING)
     expand_factor: int = field(default=2, metadata=MAY_BE_MISSING)
+    widen_factor: int = field(default=2, metadata=MAY_BE_MISSING)
+    widened_weight: float = field(default=1.0, metadata=MAY_BE_MISSING)
 
     precision: Precision = "auto"
     backend: BackendChoice = "auto"
@@ -149,6 +156,8 @@ class Recipe(Displayed):
         check_integer(self, "batch_size", 1, 1_000_000)
         check_integer(self, "step_epochs", 1, MAX_EPOCHS)
         check_integer(self, "expand_factor", 1, 16)
+        check_integer(self, "widen_factor", 2, 8)
+        check_float(self, "widened_weight", 0, 100, open_low=True)
         check_float(self, "peak_lr", 0, 1_000, open_low=True)
         for name in ("momentum", "beta2", "ema_decay", "label_smoothing"):
             check_float(self, name, 0, 1, open_high=True)

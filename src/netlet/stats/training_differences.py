@@ -32,6 +32,8 @@ _IN_EFFECT: Mapping[str, Callable[[_Recipe], bool]] = {
     "augment_end": lambda recipe: bool(recipe["augment"]),
     "augment_ramp_share": lambda recipe: bool(recipe["augment"]) and recipe["augment_end"] < 1,
     "expand_factor": lambda recipe: recipe["train_as"] == "expanded",
+    "widen_factor": lambda recipe: recipe["train_as"] == "widened",
+    "widened_weight": lambda recipe: recipe["train_as"] == "widened",
     "ema_decay": lambda recipe: recipe["averaging"] == "ema",
     "tail_share": lambda recipe: recipe["averaging"] == "tail",
 }

@@ -20,7 +20,6 @@ from netlet.backends import (
     Step,
     find_device,
     select_augmentation,
-    select_backend,
     use_repeatable_kernels,
 )
 from netlet.data import Dataset
@@ -36,6 +35,7 @@ from netlet.training.dropout import override_dropout
 from netlet.training.environment import resolve_precision
 from netlet.training.rng import RandomStreams
 from netlet.training.state import start_training
+from netlet.training.step_backend import select_step_backend
 from netlet.training.trainable import trace_trainable
 from netlet.training.training_form import make_training_form
 
@@ -174,9 +174,7 @@ def _run_epoch(
         start_training(net, recipe, len(rates)) as state,
         random.preserve_global_state(),
         override_dropout(net, recipe),
-        select_backend(
-            net, state.parameters, data, recipe, precision, random.dropout, state
-        ) as backend,
+        select_step_backend(state, data, recipe, precision, random) as backend,
     ):
         random.start_epoch(1)
         net.train()

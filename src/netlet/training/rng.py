@@ -24,12 +24,15 @@ class RandomStreams:
         data: The generator for the order and the augmentation of images; on the CPU for every
             device.
         dropout: The generator for dropout masks.
+        widths: The generator for the widths of nets around the one that is trained, and for their
+            dropout masks.
     """
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
         self.data = torch.Generator()
         self.dropout = np.random.SFC64()
+        self.widths = np.random.SFC64()
 
     def start_epoch(self, epoch: int) -> None:
         """Set all generators, also the global ones, to the beginning of an epoch.
@@ -37,11 +40,13 @@ class RandomStreams:
         Args:
             epoch: The epoch, counted from 1.
         """
-        data, dropout, net, others = (
-            np.random.SeedSequence([self._seed, epoch]).generate_state(4, np.uint64).tolist()
+        # The first numbers do not depend on how many there are.
+        data, dropout, net, others, widths = (
+            np.random.SeedSequence([self._seed, epoch]).generate_state(5, np.uint64).tolist()
         )
         self.data.manual_seed(data)
         self.dropout.state = np.random.SFC64(dropout).state
+        self.widths.state = np.random.SFC64(widths).state
         torch.manual_seed(net)  # for noise that the net itself draws, on every device
         random.seed(others)
         np.random.seed(others % 2**32)

@@ -8,7 +8,7 @@ import time
 import torch
 from torch import nn
 
-from netlet.backends import select_augmentation, select_backend, use_torch_threads
+from netlet.backends import select_augmentation, use_torch_threads
 from netlet.data import Dataset, count_steps, iterate_epoch
 from netlet.nets.isolation import guard_net
 from netlet.recipes import Recipe
@@ -16,6 +16,7 @@ from netlet.training.dropout import override_dropout
 from netlet.training.environment import resolve_precision
 from netlet.training.rng import RandomStreams
 from netlet.training.state import start_training
+from netlet.training.step_backend import select_step_backend
 from netlet.training.training_form import make_training_form
 
 _WARM_UP_STEPS = 8
@@ -43,7 +44,7 @@ def measure_throughput(net: nn.Module, data: Dataset, recipe: Recipe, seconds: f
         start_training(net, recipe, recipe.epochs * steps) as state,
         random.preserve_global_state(),
         override_dropout(net, recipe),
-        select_backend(net, state.parameters, data, recipe, precision, random.dropout) as backend,
+        select_step_backend(state, data, recipe, precision, random) as backend,
         use_torch_threads(backend.torch_threads),
     ):
         random.start_epoch(1)

@@ -15,7 +15,6 @@ from netlet.backends import (
     Step,
     describe_compiled_code,
     select_augmentation,
-    select_backend,
     use_torch_threads,
     warn_of_fallback,
 )
@@ -34,6 +33,7 @@ from netlet.training.rng import RandomStreams
 from netlet.training.run_record import TrainingResult
 from netlet.training.schedules import augmentation_strengths, learning_rate
 from netlet.training.state import TrainingState, start_training
+from netlet.training.step_backend import select_step_backend
 from netlet.training.stretches import Stretches
 from netlet.training.training_form import TrainingForm
 
@@ -100,14 +100,8 @@ class Trainer:
             with (
                 self._random.preserve_global_state(),
                 override_dropout(net, recipe),
-                select_backend(
-                    net,
-                    state.parameters,
-                    self._data,
-                    recipe,
-                    plan.precision,
-                    self._random.dropout,
-                    state,
+                select_step_backend(
+                    state, self._data, recipe, plan.precision, self._random
                 ) as backend,
             ):
                 # Only now, so that a refused backend leaves no folder behind.

@@ -22,6 +22,7 @@ from netlet.nets.outputs import center_logits, extract_logits
 from netlet.nets.registered import list_modules, own_parameters
 from netlet.recipes import Recipe
 from netlet.training.folded_layers import ConvBranches, ExpandedConv, FoldedLayer, write_folded
+from netlet.training.widened_net import WidenedNet, compute_within_widest
 
 # Of the logits, relative to the largest; rounding in float32 alone stays below a hundredth of it.
 _TOLERANCE, _FLOOR = 1e-3, 1e-5
@@ -58,8 +59,11 @@ class TrainingForm:
             trained: A module like ``trained``, for instance its average.
 
         Returns:
-            The net; ``trained`` itself if no layer is trained in another form.
+            The net; the net within ``trained`` if it was trained within wider ones; ``trained``
+            itself if no layer is trained in another form.
         """
+        if isinstance(trained, WidenedNet):
+            return trained.net
         if self.trained is self.net:
             return trained
         layers, own = dict(trained.named_modules()), dict(self.net.named_modules())
@@ -97,7 +101,7 @@ class TrainingForm:
         Raises:
             TrainingError: Their logits differ by more than rounding.
         """
-        if self.trained is self.net:
+        if not self.norms:  # nothing was folded
             return
         device = split.labels.device
         few = split.take(torch.arange(min(_CHECKED_IMAGES, len(split)), device=device))
@@ -141,6 +145,8 @@ def _make_other_form(
 ) -> TrainingForm:
     """Return a form with other layers than the net's; runs the code of the net."""
     name = type(net).__name__
+    if recipe.train_as == "widened":
+        return _make_widened_form(net, shape, recipe, generator)
     trained = copy_net(net).cpu()
     graph = trace_graph(copy_net(trained).eval(), shape)
     images = torch.randn(8, *shape, generator=torch.Generator().manual_seed(0))
@@ -168,6 +174,24 @@ def _make_other_form(
         )
     _check_start(trained, images, before, recipe, name)
     return TrainingForm(net, trained, norms)
+
+
+def _make_widened_form(
+    net: nn.Module, shape: Sequence[int], recipe: Recipe, generator: torch.Generator
+) -> TrainingForm:
+    """Return a form in which wider nets train the weights of the net, too."""
+    trained = WidenedNet(copy_net(net).cpu(), recipe.widen_factor, generator)
+    images = torch.randn(8, *shape, generator=torch.Generator().manual_seed(0))
+    try:
+        reason = _describe_difference(*compute_within_widest(trained, images))
+    except Exception as error:  # for instance of a net that is only for its number of channels
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    if reason is not None:
+        raise TrainingError(
+            f"train_as=widened is not possible for {type(net).__name__}, whose layers mix channels "
+            f"in another way than by their weights ({reason}); use train_as=net"
+        )
+    return TrainingForm(net, trained, {})
 
 
 def _find_convolutions(
