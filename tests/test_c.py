@@ -312,8 +312,8 @@ def test_one_wrong_weight_in_any_layer_changes_the_logits(name: str, kind: str) 
 def test_export_with_one_wrong_weight_fails_and_writes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def wrong(model: TracedModel, quantized: QuantizedGraph | None) -> dict[str, str]:
-        texts = generate_program(model, quantized)
+    def wrong(model: TracedModel, quantized: QuantizedGraph | None, prefix: str) -> dict[str, str]:
+        texts = generate_program(model, quantized, prefix)
         changed = re.sub(r"(weights_2\[\d+\] = \{\s+)[^,]+", r"\g<1>0.75F", texts[SOURCE])
         assert changed != texts[SOURCE]
         return {**texts, SOURCE: changed}

@@ -76,6 +76,8 @@ COMMANDS = [
 MORE_COMMANDS = [
     *COMMANDS,
     (("export", "RUN", "--to", "c", "--int8", "--dataset", "DATA"), "x"),
+    (("export", "RUN", "--to", "c", "--with", "example"), "x"),
+    (("export", "RUN", "--to", "arduino"), "x"),
     (("play", "RUN", "--no-open"), "x.html"),
     *((("report", "speck"), f"x.{suffix}") for suffix in ("md", "svg", "pdf", "png", "csv")),
     (("frontier", "speck"), "x.html"),

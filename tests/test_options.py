@@ -89,7 +89,7 @@ def test_every_number_is_checked_in_plain_words(netlet: Netlet) -> None:
         (("show", "8 " * 300), "has 300 layers; write at most 200"),
         (("check", "speck", "--accuracy-above", "inf"), "accuracy_above=inf is not a percentage"),
         (("export", "speck", "--to", "c", "--max-loss", "nan"), "give a number"),
-        (("export", "speck", "--to", "svg"), "'svg' is not one of 'onnx', 'c', 'page'"),
+        (("export", "speck", "--to", "svg"), "'svg' is not one of 'onnx', 'c', 'arduino', 'page'"),
         (("evaluate", "speck", "--mean", "nan"), "nan is not a finite number"),
         (("runs", "--accuracy-at-least", "nan"), "nan is not a finite number"),
         (("train", "a", "b"), "too many arguments (b); put a net in one line into quotes"),

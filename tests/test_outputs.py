@@ -343,6 +343,8 @@ NAMED_BY_NETLET = {
     "explain speck digit.png": ("explain.html",),
     "report speck -o page.md": ("page.md", "page/accuracy.svg"),
     "explain speck digit.png -o maps.md": ("maps.md", "maps/*.svg"),
+    "export speck --to c --with example": ("speck-c/*.*", "speck-c/Makefile", "speck-c/board/*"),
+    "export speck --to arduino": ("speck-arduino/*.*", "speck-arduino/src/*"),
 }
 
 
@@ -352,7 +354,7 @@ def test_what_netlet_wrote_is_replaced(
     netlet: Netlet, tmp_path: Path, command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     few = make_scribble(20, 20)
-    monkeypatch.setattr("netlet.cli.export._images_to_verify", lambda *_: None)
+    monkeypatch.setattr("netlet.cli.export.load_images_of", lambda *_: None)
     monkeypatch.setattr("netlet.export.c_export.load_library", raise_no_compiler)
     monkeypatch.setattr("netlet.export.image_selection._make_digits", lambda *_, **__: few.held_out)
     monkeypatch.setenv("NETLET_DATA", str(tmp_path))

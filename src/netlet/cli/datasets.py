@@ -10,6 +10,7 @@ from netlet.cli.results import say
 from netlet.errors import MissingDataError, OutputError
 
 if TYPE_CHECKING:
+    from netlet import experiments
     from netlet.data import Dataset
 
 
@@ -46,6 +47,44 @@ def load_dataset(
     for text in loaded.left_out:
         say(f"netlet: warning: {loaded.name}: left out {text}")
     return loaded.with_channels(channels) if channels else loaded
+
+
+def load_images_of(
+    trained: experiments.TrainedNet, dataset: str | None, data_dir: Path | None
+) -> Dataset | None:
+    """Load the data set that an export of a net is verified on.
+
+    Args:
+        trained: The net.
+        dataset: The data set that was named; None: the one that the net was trained on.
+        data_dir: Folder with a public data set's files.
+
+    Returns:
+        None if it is not on this machine, and none was named; it is said.
+    """
+    from netlet.data import DATASET_NAMES, load
+
+    run = trained.run
+    name = dataset or (run.data["name"] if run else "mnist")
+    if dataset or data_dir:
+        images = load_dataset(name, data_dir)
+    else:
+        if name not in DATASET_NAMES:
+            say(
+                f"netlet: {name} is not a public data set; verifying on scribble instead "
+                "(--dataset PATH names it)"
+            )
+            return None
+        try:
+            images = load(name, download=False)
+        except MissingDataError:
+            say(
+                f"netlet: {name} is not on this machine; verifying on scribble, generated digits, "
+                "instead"
+            )
+            return None
+    channels = trained.shape[0]
+    return images.with_channels(channels) if images.shape[0] == 1 != channels else images
 
 
 def check_outside_dataset(folder: Path, dataset: str | None) -> None:

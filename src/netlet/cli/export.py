@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import enum
 import math
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from netlet.cli.confidence import find_confidence
-from netlet.cli.datasets import load_dataset
+from netlet.cli.datasets import load_images_of
 from netlet.cli.locate import input_files
 from netlet.cli.normalization import suggest_normalization
 from netlet.cli.option_groups import OWN_WEIGHTS, WeightOptions
 from netlet.cli.options import DataDir, Json, TrainedNet, check_finite
+from netlet.cli.program_options import THIS_MACHINE, ProgramOptions
 from netlet.cli.progress import show_phases
-from netlet.cli.results import print_json, print_result, say
-from netlet.errors import ExportError, MissingDataError
+from netlet.cli.results import print_json, print_result
+from netlet.errors import ExportError
 from netlet.outputs import (
     HTML_MARK,
     ONNX_MARK,
@@ -26,17 +28,17 @@ from netlet.outputs import (
     check_output_folder,
 )
 
-if TYPE_CHECKING:
-    from netlet import experiments
-    from netlet.data import Dataset
-
 
 class Target(enum.StrEnum):
     """What a net can be exported to."""
 
     ONNX = "onnx"
     C = "c"
+    ARDUINO = "arduino"
     PAGE = "page"
+
+
+_FOLDERS = (Target.C, Target.ARDUINO)  # formats of several files
 
 
 class InputType(enum.StrEnum):
@@ -50,7 +52,10 @@ def export(
     net: TrainedNet,
     to: Annotated[
         Target,
-        typer.Option("--to", help="Format: an ONNX model, C99 source code, or a web page."),
+        typer.Option(
+            "--to",
+            help="Format: an ONNX model, C99 source code, an Arduino library, or a web page.",
+        ),
     ],
     out: Annotated[
         Path | None,
@@ -58,13 +63,13 @@ def export(
             "--out",
             "-o",
             metavar="PATH",
-            help="File to write, for C a folder; NET.onnx, NET-c/ or NET.html if not given "
-            "(NET-int8... with --int8).",
+            help="File to write, for C and Arduino a folder; NET.onnx, NET-c/, NET-arduino/ or "
+            "NET.html if not given (NET-int8... with --int8).",
         ),
     ] = None,
     using: WeightOptions = OWN_WEIGHTS,
     int8: Annotated[
-        bool, typer.Option("--int8", help="Quantize to 8-bit integers (ONNX and C).")
+        bool, typer.Option("--int8", help="Quantize to 8-bit integers (ONNX, C and Arduino).")
     ] = False,
     input_type: Annotated[
         InputType,
@@ -95,49 +100,54 @@ def export(
         ),
     ] = None,
     data_dir: DataDir = None,
+    program: ProgramOptions = THIS_MACHINE,
     json: Json = False,
 ) -> None:
-    """Export a trained net as ONNX, C or a web page.
+    """Export a trained net as ONNX, C, an Arduino library or a web page.
 
     The export is verified against the PyTorch model before it is written. ONNX needs the extra
     'export' (pip install '.[export]' in a checkout).
     """
-    if int8 and to is Target.PAGE:
-        raise ExportError("the page computes in float32; drop --int8, or export to onnx or c")
-    if input_type is InputType.FLOAT and (int8 or to is not Target.ONNX):
-        raise ExportError(
-            "--input-type float is for a float32 ONNX model; int8, C and the page take gray levels "
-            "0 to 255"
-        )
+    _check_options(to, int8, input_type, program)
+    inputs = input_files(net, using.weights)
     if out:
-        _check_path(out, to, input_files(net, using.weights), named=True)
+        _check_path(out, to, inputs, named=True)
 
     from netlet import export
 
+    chosen = program.for_export("netlet") if to is Target.C else None
+    if out and chosen:
+        _check_files(out, export.list_c_files(chosen), inputs)
     trained = using.load(net)
     model = export.trace_model(trained)
     path = out or _default_path(model.stem, to, int8=int8)
     if not out:
-        _check_path(path, to, input_files(net, using.weights), named=False)
-    images = _images_to_verify(trained, dataset, data_dir)
-    confidence = find_confidence(trained, dataset, data_dir) if to is Target.PAGE else None
+        _check_path(path, to, inputs, named=False)
+    if to is Target.ARDUINO:
+        chosen = program.for_export(export.choose_prefix(model.stem))
+    if chosen:
+        files = export.list_c_files(chosen)
+        if to is Target.ARDUINO:
+            files = export.list_arduino_files(chosen)
+        _check_files(path, files, inputs)
+    images = load_images_of(trained, dataset, data_dir)
+    options: dict[str, Any] = {}
+    if to is Target.PAGE:
+        options["confidence"] = find_confidence(trained, dataset, data_dir)
+    else:
+        options |= {"int8": int8, "max_accuracy_drop": math.inf if force else max_loss}
+    if to is Target.ONNX:
+        options["input_type"] = input_type.value
+    if chosen:
+        options["options"] = chosen
+    write: Mapping[Target, Callable[..., export.ExportResult]] = {
+        Target.ONNX: export.export_onnx,
+        Target.C: export.export_c,
+        Target.ARDUINO: export.export_arduino,
+        Target.PAGE: export.export_page,
+    }
     with show_phases() as on_progress:
-        if to is Target.PAGE:
-            exported = export.export_page(
-                model, path, images, confidence=confidence, on_progress=on_progress
-            )
-        else:
-            options: dict[str, Any] = {"input_type": input_type.value} if to is Target.ONNX else {}
-            write = export.export_onnx if to is Target.ONNX else export.export_c
-            exported = write(
-                model,
-                path,
-                images,
-                int8=int8,
-                max_accuracy_drop=math.inf if force else max_loss,
-                on_progress=on_progress,
-                **options,
-            )
+        exported = write[to](model, path, images, on_progress=on_progress, **options)
     if json:
         head: dict[str, Any] = {"net": trained.name, "digest": model.digest, "format": to.value}
         head |= {"mean": trained.mean, "std": trained.std}
@@ -148,46 +158,42 @@ def export(
         suggest_normalization(trained, images.held_out, images.classes)
 
 
+def _check_options(to: Target, int8: bool, input_type: InputType, program: ProgramOptions) -> None:
+    """Check that the options are for the format.
+
+    Raises:
+        ExportError: One of them is not.
+    """
+    if int8 and to is Target.PAGE:
+        raise ExportError("the page computes in float32; drop --int8, or export to onnx or c")
+    if input_type is InputType.FLOAT and (int8 or to is not Target.ONNX):
+        raise ExportError(
+            "--input-type float is for a float32 ONNX model; int8, C and the page take gray levels "
+            "0 to 255"
+        )
+    if program.given and to not in _FOLDERS:
+        raise ExportError(
+            f"{program.given[0]} is for C programs; drop it, or export to c or arduino"
+        )
+    if program.beside and to is Target.ARDUINO:
+        raise ExportError("an Arduino library always has an example; drop --with")
+
+
 def _check_path(path: Path, to: Target, inputs: list[Path], *, named: bool) -> None:
     """Check that an export can be written there, before it is made and verified."""
-    if to is not Target.C:
-        mark = ONNX_MARK if to is Target.ONNX else HTML_MARK
-        check_output(path, inputs=inputs, mark=None if named else mark)
+    if to in _FOLDERS:
+        check_output_folder(path)
         return
-    check_output_folder(path)
-    for name in ("netlet.h", "netlet.c"):
-        check_output(path / name, inputs=inputs, what="folder", mark=TEXT_MARK)
+    mark = ONNX_MARK if to is Target.ONNX else HTML_MARK
+    check_output(path, inputs=inputs, mark=None if named else mark)
+
+
+def _check_files(folder: Path, names: Iterable[str], inputs: list[Path]) -> None:
+    """Check that files can be written into a folder without replacing what netlet did not write."""
+    for name in names:
+        check_output(folder / name, inputs=inputs, what="folder", mark=TEXT_MARK)
 
 
 def _default_path(stem: str, to: Target, *, int8: bool) -> Path:
-    ending = {Target.ONNX: ".onnx", Target.C: "-c", Target.PAGE: ".html"}[to]
+    ending = {Target.ONNX: ".onnx", Target.PAGE: ".html"}.get(to, f"-{to.value}")
     return Path(f"{stem}{'-int8' if int8 else ''}{ending}")
-
-
-def _images_to_verify(
-    trained: experiments.TrainedNet, dataset: str | None, data_dir: Path | None
-) -> Dataset | None:
-    """Load the data set that was named, or that the net was trained on if it is on this machine."""
-    from netlet.data import DATASET_NAMES, load
-
-    run = trained.run
-    name = dataset or (run.data["name"] if run else "mnist")
-    if dataset or data_dir:
-        images = load_dataset(name, data_dir)
-    else:
-        if name not in DATASET_NAMES:
-            say(
-                f"netlet: {name} is not a public data set; verifying on scribble instead "
-                "(--dataset PATH names it)"
-            )
-            return None
-        try:
-            images = load(name, download=False)
-        except MissingDataError:
-            say(
-                f"netlet: {name} is not on this machine; verifying on scribble, generated digits, "
-                "instead"
-            )
-            return None
-    channels = trained.shape[0]
-    return images.with_channels(channels) if images.shape[0] == 1 != channels else images

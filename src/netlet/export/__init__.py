@@ -1,7 +1,10 @@
-"""Exports of a trained net: ONNX, C and a web page, each verified against PyTorch."""
+"""Exports of a trained net: ONNX, C, Arduino and a web page, each verified against PyTorch."""
 
+from netlet.export.arduino_export import export_arduino, list_arduino_files
 from netlet.export.build_graph import build_inference_graph
-from netlet.export.c_export import export_c
+from netlet.export.c_export import export_c, list_c_files
+from netlet.export.c_interface import choose_prefix
+from netlet.export.c_options import COptions
 from netlet.export.fold import fold_graph
 from netlet.export.image_selection import select_calibration_images, select_verification_images
 from netlet.export.inference_graph import InferenceGraph
@@ -15,6 +18,7 @@ from netlet.export.traced_model import TracedModel, trace_model
 from netlet.export.verification import Verification, compare_with_pytorch
 
 __all__ = [
+    "COptions",
     "ExportResult",
     "InferenceGraph",
     "OnProgress",
@@ -25,11 +29,15 @@ __all__ = [
     "build_inference_graph",
     "build_onnx",
     "build_page",
+    "choose_prefix",
     "compare_with_pytorch",
+    "export_arduino",
     "export_c",
     "export_onnx",
     "export_page",
     "fold_graph",
+    "list_arduino_files",
+    "list_c_files",
     "quantize_onnx",
     "select_calibration_images",
     "select_verification_images",

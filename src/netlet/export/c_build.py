@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import re
+import shlex
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,14 +25,15 @@ from netlet.backends.cpu.errors import CompilationError, NoCompilerError
 from netlet.backends.cpu.library import load_built_library
 from netlet.backends.cpu.loader import try_in_child_process
 from netlet.errors import ExportError
-from netlet.export.c_program import SOURCE
+from netlet.export.c_interface import DEFAULT_PREFIX
 from netlet.export.verification import LogitsFunction
 
 STRICT = ("-std=c99", "-Wall", "-Wextra", "-Wconversion", "-pedantic")
 FAST = ("-O3", "-march=native")
-SMALL = ("-Os", "-fno-asynchronous-unwind-tables", "-fno-pie")
-_FLASH_SECTIONS = (".text", ".rodata", ".data")
-_RAM_SECTIONS = (".data", ".bss")
+OBJECT = ("-fno-asynchronous-unwind-tables", "-fno-pie")  # as on a microcontroller
+SMALL = ("-Os", *OBJECT)
+FLASH_SECTIONS = (".text", ".rodata", ".data")
+RAM_SECTIONS = (".data", ".bss")
 
 
 @dataclass(frozen=True)
@@ -49,9 +51,10 @@ class BuildSize:
         stack = ""
         if self.stack_bytes is not None:
             stack = f" and at most {self.stack_bytes:,} bytes of stack"
+        flags = shlex.join(flag for flag in self.flags if flag not in OBJECT)
         return (
             f"{self.flash_bytes:,} bytes of flash, {self.ram_bytes:,} bytes of RAM{stack} "
-            f"(-Os, {self.compiler})"
+            f"({flags}, {self.compiler})"
         )
 
 
@@ -72,14 +75,15 @@ def measure_build(
         NoCompilerError: There is no compiler.
         ExportError: The compiler fails.
     """
-    with _explain_errors():
+    remedy = "check --flags, or name another compiler with the environment variable CC"
+    with explain_errors("measured", remedy):
         chosen = find_compiler(compiler)
-        size = _find_size(chosen)
         with folder_of_sources(texts) as folder:
-            target = folder / "netlet.o"
+            target = folder / "program.o"
             flags_used = [*STRICT, *flags, "-fstack-usage", "-c"]
-            messages = run_compiler(chosen, [*flags_used, SOURCE, "-o", target.name], folder)
-            listing = _list_sections(size, target)
+            arguments = [*flags_used, source_name(texts), "-o", target.name]
+            messages = run_compiler(chosen, arguments, folder)
+            listing = list_sections(chosen, target)
             # A system's own size (macOS) knows neither -A nor ELF sections.
             if ".text" not in listing:
                 return None
@@ -87,8 +91,8 @@ def measure_build(
     return BuildSize(
         chosen.name,
         tuple(flags),
-        _sum_sections(listing, _FLASH_SECTIONS),
-        _sum_sections(listing, _RAM_SECTIONS),
+        sum_sections(listing, FLASH_SECTIONS),
+        sum_sections(listing, RAM_SECTIONS),
         stack,
         tuple(line for line in messages.splitlines() if "warning:" in line),
     )
@@ -101,21 +105,37 @@ def load_library(texts: Mapping[str, str], flags: Sequence[str] = (*STRICT, *FAS
         texts: The program's files, by name.
         flags: For this machine's compiler.
 
+    Returns:
+        The library; its functions take the addresses of an image and of the scores.
+
     Raises:
         NoCompilerError: There is no compiler.
         ExportError: The compiler fails, or does not write such a library.
     """
-    with _explain_errors():
+    source = source_name(texts)
+    predict = f"{source.removesuffix('.c')}_predict"
+    with explain_errors():
         compiler = find_compiler()
-        arguments = [*flags, "-shared", "-fPIC", SOURCE]
+        arguments = [*flags, "-shared", "-fPIC", source]
         _, content = compile_file(compiler, texts, arguments, "netlet.so")
         try_in_child_process(lambda: load_built_library(compiler, content))
         library = load_built_library(compiler, content)
-        if not hasattr(library, "netlet_predict"):
-            raise CompilationError(f"{compiler} left netlet_predict out of its library")
-    library.netlet_predict.argtypes = (ctypes.c_void_p, ctypes.c_void_p)
-    library.netlet_predict.restype = ctypes.c_int
+        if not hasattr(library, predict):
+            raise CompilationError(f"{compiler} left {predict} out of its library")
+    for name in (predict, f"{predict}_int"):
+        if hasattr(library, name):
+            getattr(library, name).argtypes = (ctypes.c_void_p, ctypes.c_void_p)
+            getattr(library, name).restype = ctypes.c_int
     return library
+
+
+def source_name(texts: Mapping[str, str]) -> str:
+    """Return the name of a program's source among its files.
+
+    Args:
+        texts: The program's files, by name.
+    """
+    return next(name for name in texts if name.endswith(".c"))
 
 
 def try_predictor(predict: LogitsFunction, shape: Sequence[int]) -> None:
@@ -128,17 +148,21 @@ def try_predictor(predict: LogitsFunction, shape: Sequence[int]) -> None:
     Raises:
         ExportError: It crashes or does not end.
     """
-    with _explain_errors():
+    with explain_errors():
         try_in_child_process(lambda: predict(torch.zeros(1, *shape, dtype=torch.uint8)))
 
 
-def library_predictor(library: ctypes.CDLL, classes: int) -> LogitsFunction:
+def library_predictor(
+    library: ctypes.CDLL, classes: int, prefix: str = DEFAULT_PREFIX
+) -> LogitsFunction:
     """Return a function that runs a program image by image.
 
     Args:
         library: From :func:`load_library`.
         classes: Number of logits.
+        prefix: The prefix of the program.
     """
+    call = getattr(library, f"{prefix}_predict")
 
     def predict(images: torch.Tensor) -> torch.Tensor:
         images = images.contiguous()
@@ -146,34 +170,43 @@ def library_predictor(library: ctypes.CDLL, classes: int) -> LogitsFunction:
         image, score = images.data_ptr(), scores.data_ptr()
         image_bytes, score_bytes = images[0].numel(), classes * scores.element_size()
         for n in range(len(images)):
-            library.netlet_predict(image + n * image_bytes, score + n * score_bytes)
+            call(image + n * image_bytes, score + n * score_bytes)
         return scores
 
     return predict
 
 
 @contextmanager
-def _explain_errors() -> Iterator[None]:
-    """Turn the errors of a compiler into an error of the export."""
+def explain_errors(
+    work: str = "compiled and compared with PyTorch",
+    remedy: str = "name another compiler with the environment variable CC",
+) -> Iterator[None]:
+    """Turn the errors of a compiler into an error of the export.
+
+    Args:
+        work: What was to be done.
+        remedy: What the user can do.
+    """
     try:
         yield
     except NoCompilerError:
         raise
     except CompilationError as reason:
-        raise ExportError(
-            f"the C program cannot be compiled and compared with PyTorch: {reason}; name another "
-            "compiler with the environment variable CC"
-        ) from reason
+        raise ExportError(f"the C program cannot be {work}: {reason}; {remedy}") from reason
 
 
-def _find_size(compiler: Compiler) -> str | None:
-    """Return the ``size`` that belongs to a compiler; a cross compiler's has the same prefix."""
+def list_sections(compiler: Compiler, target: Path) -> str:
+    """Return what the ``size`` of GNU binutils that belongs to a compiler says about a file.
+
+    Args:
+        compiler: A cross compiler's ``size`` has the same prefix.
+        target: An object file or program.
+
+    Returns:
+        Nothing if there is no such ``size``.
+    """
     prefix = re.sub(r"(gcc|cc|clang)(-[\d.]+)?$", "", compiler.name)
-    return shutil.which(f"{prefix}size") or shutil.which("size")
-
-
-def _list_sections(size: str | None, target: Path) -> str:
-    """Return what a ``size`` says about an object file; empty if it is of no use."""
+    size = shutil.which(f"{prefix}size") or shutil.which("size")
     if size is None:
         return ""
     try:
@@ -182,8 +215,13 @@ def _list_sections(size: str | None, target: Path) -> str:
         return ""
 
 
-def _sum_sections(listing: str, kinds: tuple[str, ...]) -> int:
-    """Return the bytes of the sections of these kinds, such as ``.data.rel`` of kind ``.data``."""
+def sum_sections(listing: str, kinds: tuple[str, ...]) -> int:
+    """Return the bytes of the sections of these kinds, such as ``.data.rel`` of kind ``.data``.
+
+    Args:
+        listing: From :func:`list_sections`.
+        kinds: ``FLASH_SECTIONS`` or ``RAM_SECTIONS``.
+    """
     return sum(
         int(size)
         for name, size in re.findall(r"^(\.[\w.\-]+)\s+(\d+)", listing, re.M)

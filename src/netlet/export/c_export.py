@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from netlet.backends.cpu.errors import NoCompilerError
-from netlet.data import Dataset
-from netlet.export.c_build import (
-    BuildSize,
-    library_predictor,
-    load_library,
-    measure_build,
-    try_predictor,
-)
+from netlet.data import Dataset, Split
+from netlet.export.c_build import library_predictor, load_library, try_predictor
+from netlet.export.c_example import list_example_files, write_example
+from netlet.export.c_options import DEFAULT_OPTIONS, COptions
 from netlet.export.c_program import generate_program
+from netlet.export.c_size import MeasuredSize, measure_size
+from netlet.export.example_images import choose_images
 from netlet.export.image_selection import select_calibration_images, select_verification_images
 from netlet.export.int8_reference import numpy_predictor
 from netlet.export.progress import OnProgress, ignore_progress
@@ -29,6 +29,24 @@ from netlet.export.traced_model import TracedModel
 from netlet.export.verification import LogitsFunction, Verification, compare_with_pytorch
 
 
+@dataclass(frozen=True)
+class VerifiedProgram:
+    """A C program that has been verified and measured, but not written yet."""
+
+    texts: Mapping[str, str]  # header and source, by name
+    verification: Verification | None  # None: there is no compiler
+    notes: tuple[str, ...]
+    size: MeasuredSize
+    image_set: str
+    images: Split  # what it was verified on
+
+    @property
+    def example_images(self) -> Split:
+        """One image of each class, for an example."""
+        classes = int(self.images.labels.max()) + 1
+        return choose_images(self.images, classes)
+
+
 def export_c(
     model: TracedModel,
     folder: Path,
@@ -36,6 +54,7 @@ def export_c(
     *,
     int8: bool = False,
     max_accuracy_drop: float = MAX_ACCURACY_DROP,
+    options: COptions = DEFAULT_OPTIONS,
     on_progress: OnProgress = ignore_progress,
 ) -> ExportResult:
     """Write a model as C99: ``netlet.h`` and ``netlet.c``.
@@ -44,73 +63,106 @@ def export_c(
 
     Args:
         model: The model.
-        folder: For the two files; other files in it are left alone.
+        folder: For the files; other files in it are left alone.
         dataset: The data set that the net was trained on, for calibration and verification; None:
             synthetic digits (``scribble``).
         int8: Generate integer arithmetic throughout.
         max_accuracy_drop: That int8 may cost, in percentage points; infinite accepts any loss.
+        options: Names, example, and what the size is measured for.
         on_progress: Called when a phase begins.
 
     Raises:
-        ExportError: The C export does not support a layer, or the verification fails.
+        ExportError: The C export does not support a layer, the options do not fit, or the
+            verification fails.
         OutputError: A file cannot be written.
     """
+    made = make_program(
+        model,
+        dataset,
+        int8=int8,
+        max_accuracy_drop=max_accuracy_drop,
+        options=options,
+        on_progress=on_progress,
+    )
+    texts = dict(made.texts)
+    if options.example:
+        texts |= write_example(options.prefix, int8, made.image_set, made.example_images)
+    return write_program({folder / name: text for name, text in texts.items()}, made)
+
+
+def list_c_files(options: COptions) -> list[str]:
+    """Return the paths of the files that an export writes into its folder.
+
+    Args:
+        options: Names and example.
+    """
+    example = list_example_files() if options.example else []
+    return [f"{options.prefix}.h", f"{options.prefix}.c", *example]
+
+
+def make_program(
+    model: TracedModel,
+    dataset: Dataset | None,
+    *,
+    int8: bool,
+    max_accuracy_drop: float,
+    options: COptions,
+    on_progress: OnProgress,
+) -> VerifiedProgram:
+    """Generate, verify and measure a program; the arguments are those of :func:`export_c`.
+
+    Raises:
+        ExportError: As :func:`export_c`.
+    """
+    options.check()
     notes: list[str] = []
     quantized = None
     if int8:
-        image_set, images = select_calibration_images(model, dataset)
+        calibration_set, images = select_calibration_images(model, dataset)
         on_progress(f"calibrating on {len(images):,} images")
         quantized = quantize_graph(model.graph, images)
-        notes.append(f"int8, calibrated on {len(images):,} images of {image_set}")
-    texts = generate_program(model, quantized)
-    accepted_drop = max_accuracy_drop if int8 else None
-    verification, size = None, None
+        notes.append(f"int8, calibrated on {len(images):,} images of {calibration_set}")
+    texts = generate_program(model, quantized, options.prefix)
+    image_set, split = select_verification_images(model, dataset)
+    verification, size, compiled = None, MeasuredSize(), True
+    predict: LogitsFunction | None = None
     try:
         on_progress("compiling")
-        predict = library_predictor(load_library(texts), model.graph.classes)
+        predict = library_predictor(load_library(texts), model.graph.classes, options.prefix)
         try_predictor(predict, model.graph.shape)
-        size = measure_build(texts)
     except NoCompilerError as reason:
         notes.append(f"not compiled: {reason}")
+        compiled = False
         if quantized is not None:  # NumPy computes the same integers as the program
             predict = numpy_predictor(quantized)
-            verification = _verify(model, predict, dataset, accepted_drop, on_progress)
             notes.append("verified with NumPy, which computes the same integers as the C program")
-    else:
-        verification = _verify(model, predict, dataset, accepted_drop, on_progress)
-        notes += _size_notes(size)
-    total = write_files({folder / name: text for name, text in texts.items()}, named="folder")
-    files = tuple(folder / name for name in texts)
-    return ExportResult(files, total, verification, tuple(notes), _memory(size))
+    if predict is not None:
+        verification = compare_with_pytorch(model, predict, image_set, split, on_progress)
+        _check(verification, max_accuracy_drop if quantized else None)
+    if options.target:
+        on_progress(f"measuring for {options.target}")
+    if options.target or compiled:
+        size = measure_size(texts, model.graph, quantized, options, split.images)
+    return VerifiedProgram(texts, verification, (*notes, *size.notes), size, image_set, split)
 
 
-def _verify(
-    model: TracedModel,
-    predict: LogitsFunction,
-    dataset: Dataset | None,
-    max_accuracy_drop: float | None,  # None: float32, which may not differ at all
-    on_progress: OnProgress,
-) -> Verification:
-    image_set, split = select_verification_images(model, dataset)
-    verification = compare_with_pytorch(model, predict, image_set, split, on_progress)
+def write_program(contents: Mapping[Path, str], made: VerifiedProgram) -> ExportResult:
+    """Write the files of an export, all of them or none.
+
+    Args:
+        contents: Their texts, by path.
+        made: What the program's verification and measurement say.
+
+    Raises:
+        OutputError: A file cannot be written.
+    """
+    total = write_files(dict(contents), named="folder")
+    return ExportResult(tuple(contents), total, made.verification, made.notes, made.size.memory)
+
+
+def _check(verification: Verification, max_accuracy_drop: float | None) -> None:
+    """Check a program; without a largest drop, for float32, nothing may differ."""
     if max_accuracy_drop is None:
         check_float32(verification, "C program")
     else:
         check_int8(verification, max_accuracy_drop)
-    return verification
-
-
-def _size_notes(size: BuildSize | None) -> tuple[str, ...]:
-    if size is None:
-        return ("size unknown: install 'size' (GNU binutils), which reads the object file",)
-    return (str(size), *size.warnings)
-
-
-def _memory(size: BuildSize | None) -> dict[str, int | None]:
-    if size is None:
-        return {}
-    return {
-        "flash_bytes": size.flash_bytes,
-        "ram_bytes": size.ram_bytes,
-        "stack_bytes": size.stack_bytes,
-    }

@@ -1,27 +1,25 @@
 """The C99 program of a net: one header and one source, with constant weights and a static arena.
 
 The source consists of the files of ``c/`` that the net needs, copied unchanged, followed by its
-weights, the sizes of its layers, and ``netlet_predict`` with one call for each layer.
+weights, the sizes of its layers, and a function with one call for each layer.
 """
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import resources
 
 from netlet.export.arena import Arena, plan_arena
 from netlet.export.c_functions import C_FUNCTIONS
+from netlet.export.c_interface import DEFAULT_PREFIX, emit_header, emit_predict
 from netlet.export.c_layers import CLayer, LayerContext, emit_layer, format_c_float
 from netlet.export.inference_graph import InferenceGraph
 from netlet.export.quantize import QuantizedGraph
 from netlet.export.traced_model import TracedModel
 from netlet.outputs import TEXT_MARK
-from netlet.text import escape_controls
 
-HEADER, SOURCE = "netlet.h", "netlet.c"
+HEADER, SOURCE = f"{DEFAULT_PREFIX}.h", f"{DEFAULT_PREFIX}.c"
 # Files of c/ in the order in which the source includes them, each with those that it needs; * is
 # float32 or int8.
 _PARTS: dict[str, tuple[str, ...]] = {
@@ -62,12 +60,15 @@ class _Storage:
     places: tuple[str, ...]  # C expressions, by feature map
 
 
-def generate_program(model: TracedModel, quantized: QuantizedGraph | None = None) -> dict[str, str]:
+def generate_program(
+    model: TracedModel, quantized: QuantizedGraph | None = None, prefix: str = DEFAULT_PREFIX
+) -> dict[str, str]:
     """Generate the C program of a model.
 
     Args:
         model: The model.
         quantized: Its quantized graph; None: the program computes in float32.
+        prefix: What the names of its files, functions and macros begin with.
 
     Returns:
         The text of the header and of the source, by file name.
@@ -89,18 +90,20 @@ def generate_program(model: TracedModel, quantized: QuantizedGraph | None = None
         assert quantized is not None
         parts.add("int8/to_int32")
         zero_point = quantized.params[-1].zero_point
-        calls += f"    to_int32({storage.places[-1]}, logits, {graph.classes}, {zero_point});\n"
+        calls += f"    to_int32({storage.places[-1]}, scores, {graph.classes}, {zero_point});\n"
     element, element_bytes = ("float", 4) if quantized is None else ("uint8_t", 1)
     size = storage.arena.size
+    scale = "" if quantized is None else format_c_float(quantized.logit_scale)
+    header = emit_header(prefix, model, size * element_bytes, scale)
     source = [
-        f'/* {TEXT_MARK.decode()}; see {HEADER} */\n#include "{HEADER}"\n',
+        f'/* {TEXT_MARK.decode()}; see {prefix}.h */\n#include "{prefix}.h"\n',
         _emit_buffer_sizes(layers),
         *_read_parts(parts, kind),
         *(layer.tables for layer in layers if layer.tables),
         *([f"static {element} arena[{size}]; /* all feature maps */\n"] if size else []),
-        _emit_predict(graph, calls, quantized),
+        emit_predict(prefix, model, calls, quantized is not None),
     ]
-    return {HEADER: _emit_header(model, kind, size * element_bytes), SOURCE: "\n".join(source)}
+    return {f"{prefix}.h": header, f"{prefix}.c": "\n".join(source)}
 
 
 def _plan_storage(graph: InferenceGraph, quantized: QuantizedGraph | None) -> _Storage:
@@ -111,7 +114,7 @@ def _plan_storage(graph: InferenceGraph, quantized: QuantizedGraph | None) -> _S
     reads_image = quantized is not None and gray
     outside = [number for number, yes in ((0, reads_image), (last, writes_scores)) if yes]
     arena = plan_arena(graph, outside)
-    scores = "scores" if quantized is None else "(uint8_t *)logits"
+    scores = "scores" if quantized is None else "(uint8_t *)scores"
     places = tuple(
         f"arena + {offset}" if offset is not None else "image" if number != last else scores
         for number, offset in enumerate(arena.offsets)
@@ -168,86 +171,3 @@ def _read_parts(parts: set[str], kind: str) -> list[str]:
         for part in needs
         if part in included and not part.startswith(other)
     ]
-
-
-def _emit_predict(graph: InferenceGraph, calls: str, quantized: QuantizedGraph | None) -> str:
-    image, classes = math.prod(graph.shape), graph.classes
-    logits, declaration, conversion = "scores", "", ""
-    if quantized is not None:
-        logits = "logits"
-        declaration = f"    int32_t logits[{classes}];\n"
-        conversion = (
-            f"    for (int k = 0; k < {classes}; k++)\n"
-            f"        scores[k] = (float)logits[k] * {format_c_float(quantized.logit_scale)};\n"
-        )
-    return (
-        f"int netlet_predict(const uint8_t image[{image}], float scores[{classes}])\n"
-        "{\n"
-        f"{declaration}"
-        "    int best = 0;\n"
-        f"{calls}{conversion}"
-        f"    for (int k = 1; k < {classes}; k++)\n"
-        f"        if ({logits}[k] > {logits}[best])\n"
-        "            best = k;\n"
-        "    return best;\n"
-        "}\n"
-    )
-
-
-def _emit_header(model: TracedModel, kind: str, arena_bytes: int) -> str:
-    metadata = model.metadata
-    about = "".join(
-        f"   {key}: {_comment_safe(value)}\n" for key, value in metadata.items() if key != "labels"
-    )
-    labels = ", ".join(map(_c_string, model.labels))
-    image, classes = math.prod(model.graph.shape), model.graph.classes
-    return f"""/* A trained net, {TEXT_MARK.decode()}.
-{about}   arithmetic: {kind} */
-#ifndef NETLET_H
-#define NETLET_H
-
-#include <stdint.h>
-
-#define NETLET_NET {_c_string(metadata["net"])}
-#define NETLET_PARAMETERS {model.cost.parameters}
-#define NETLET_DIGEST {_c_string(model.digest)}
-#define NETLET_IMAGE_BYTES {image}
-#define NETLET_CLASSES {classes}
-#define NETLET_LABELS {{{labels}}}
-#define NETLET_ARENA_BYTES {arena_bytes}
-
-#ifdef __cplusplus
-extern "C" {{
-#endif
-
-/* Return the predicted class of an image, and write the logit of each class to scores.
-   image: gray levels 0 to 255, bright on dark, row by row, one channel after the other.
-   Not thread-safe: all feature maps share one static arena. */
-int netlet_predict(const uint8_t image[{image}], float scores[{classes}]);
-
-#ifdef __cplusplus
-}}
-#endif
-
-#endif
-"""
-
-
-def _comment_safe(text: str) -> str:
-    """Return text for a C comment: as a string literal unless it is made of plain characters."""
-    if re.fullmatch(r"[\w .,:;()+=-]*", text, re.ASCII):
-        return text
-    return _c_string(text).replace("*/", "*\\057").replace("/*", "/\\052")
-
-
-def _c_string(text: str) -> str:
-    """Return a C string literal of printable text.
-
-    Bytes beyond ASCII become octal escapes of three digits, and so does a question mark, since two
-    of them may begin a trigraph.
-    """
-    safe = "".join(
-        chr(byte) if 32 <= byte < 127 and chr(byte) not in '"\\?' else f"\\{byte:03o}"
-        for byte in escape_controls(text).encode()
-    )
-    return f'"{safe}"'

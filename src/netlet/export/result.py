@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -24,13 +25,16 @@ class ExportResult(Displayed):
     size_bytes: int  # of all files together
     verification: Verification | None  # None: this machine cannot run the export
     notes: tuple[str, ...] = ()  # further lines for the user
-    # Bytes that the export occupies where it runs: flash_bytes, ram_bytes, stack_bytes.
-    memory: Mapping[str, int | None] = field(default_factory=dict)
+    # Of C: flash_bytes, ram_bytes and stack_bytes, for which target and flags, and instructions.
+    memory: Mapping[str, object] = field(default_factory=dict)
 
     def __str__(self) -> str:
         files = " and ".join(map(str, self.files))
+        if len(self.files) > 2:
+            files = f"{os.path.commonpath(self.files)}: {len(self.files)} files"
         verification = (str(self.verification),) if self.verification else ()
-        lines = (f"{files}: {self.size_bytes:,} bytes", *verification, *self.notes)
+        separator = "," if len(self.files) > 2 else ":"
+        lines = (f"{files}{separator} {self.size_bytes:,} bytes", *verification, *self.notes)
         return "\n".join(map(escape_controls, lines))
 
     def to_dict(self) -> dict[str, Any]:

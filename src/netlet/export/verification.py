@@ -18,7 +18,7 @@ from netlet.nets.outputs import extract_logits
 LogitsFunction = Callable[[torch.Tensor], torch.Tensor]  # images uint8 N C H W to logits N K
 _IMAGES_AT_ONCE = 500
 STAND_IN = "stand-in"  # name of a split whose images are not like those the net was trained on
-_ROUNDING_TOLERANCE = 1e-4  # absolute; relative to the largest logit where that is above 1
+ROUNDING_TOLERANCE = 1e-4  # absolute; relative to the largest logit where that is above 1
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Verification(Displayed):
     @property
     def limit(self) -> float:
         """The largest logit difference that float32 rounding explains."""
-        return _ROUNDING_TOLERANCE * max(1.0, self.max_logit)
+        return ROUNDING_TOLERANCE * max(1.0, self.max_logit)
 
     @property
     def matches(self) -> bool:

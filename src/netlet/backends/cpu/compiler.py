@@ -235,7 +235,7 @@ def _no_temporary_folder(error: OSError) -> CompilationError:
 def _first_error(messages: str) -> str:
     """Return the first error among a compiler's messages, in one line."""
     lines = [line for line in messages.splitlines() if line.strip()]
-    chosen = next((line for line in lines if "error" in line), lines[0] if lines else "")
+    chosen = next((line for line in lines if "error" in line.lower()), lines[0] if lines else "")
     text = escape_controls(" ".join(chosen.split()))
     if not text:
         return "it gives no reason"

@@ -1,0 +1,67 @@
+"""The images that examples of exported programs classify, as C."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from netlet.data import Split
+from netlet.export.c_interface import comment_safe
+from netlet.outputs import TEXT_MARK
+
+_MAX_IMAGES = 10
+_LINE = 100  # characters in a line of numbers
+
+
+def choose_images(split: Split, classes: int) -> Split:
+    """Choose the first image of each class, of at most ten classes.
+
+    Args:
+        split: Images of the net's shape.
+        classes: The number of classes.
+    """
+    found = [torch.nonzero(split.labels == k) for k in range(min(classes, _MAX_IMAGES))]
+    numbers = [int(places[0]) for places in found if len(places)]
+    return split.take(torch.tensor(numbers, dtype=torch.int64))
+
+
+def write_images_header(image_set: str, split: Split) -> str:
+    """Return the header ``images.h`` of an example.
+
+    Args:
+        image_set: The name of the images.
+        split: The images and their classes.
+    """
+    classes = ", ".join(str(label) for label in split.labels.tolist())
+    return (
+        f"/* Images of {comment_safe(image_set)}, {TEXT_MARK.decode()}: gray levels 0 to 255,\n"
+        "   row by row, one channel after the other; then the numbers of their classes. */\n"
+        "#include <stdint.h>\n\n"
+        f"{format_images(split.images.numpy())}"
+        f"static const int16_t image_classes[IMAGES] = {{{classes}}};\n"
+    )
+
+
+def format_images(images: NDArray[np.uint8]) -> str:
+    """Return a C array of images, with macros for its size.
+
+    Args:
+        images: ``N C H W``, or any shape that begins with ``N``.
+    """
+    flat = images.reshape(len(images), -1)
+    rows = "".join(f"    {{\n{_wrap(image)}    }},\n" for image in flat)
+    return (
+        f"#define IMAGES {len(flat)}\n"
+        f"static const uint8_t images[IMAGES][{flat.shape[1]}] = {{\n{rows}}};\n"
+    )
+
+
+def _wrap(image: NDArray[np.uint8]) -> str:
+    lines, line = [], ""
+    for value in image.tolist():
+        if len(line) + 5 > _LINE:
+            lines.append(line.rstrip())
+            line = ""
+        line += f"{value}, "
+    return "".join(f"        {line}\n" for line in [*lines, line.rstrip()])

@@ -1,0 +1,206 @@
+"""Examples beside C programs: built by make and CMake, and the Arduino library with its sketch."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from helpers import FIXTURES, Netlet, few_fast
+from small_c_nets import LABELS, few_digits, quantized_or_not, small_model
+
+from netlet.backends.cpu.compiler import find_compiler
+from netlet.backends.cpu.errors import CompilationError
+from netlet.data import Split
+from netlet.export import (
+    COptions,
+    export_arduino,
+    export_c,
+    int8_reference,
+    list_arduino_files,
+    list_c_files,
+    reference,
+)
+from netlet.export.c_example import board_name, write_example
+from netlet.export.c_program import generate_program
+from netlet.export.example_images import choose_images, write_images_header
+from netlet.export.targets import TARGETS
+from netlet.outputs import TEXT_MARK
+
+try:
+    find_compiler()
+except CompilationError as reason:
+    pytest.skip(str(reason), allow_module_level=True)
+
+CHOSEN = choose_images(few_digits().held_out, 10)
+
+
+def write_folder(folder: Path, kind: str, prefix: str = "tiny") -> None:
+    """Write a program and its example, without verification."""
+    texts = generate_program(small_model(), quantized_or_not(kind), prefix)
+    texts |= write_example(prefix, kind == "int8", "scribble test", CHOSEN)
+    for name, text in texts.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text)
+
+
+def expected_scores(kind: str) -> np.ndarray:
+    if kind == "float32":
+        return reference.compute_logits(small_model().graph, CHOSEN.images).numpy()
+    quantized = quantized_or_not("int8")
+    assert quantized is not None
+    return int8_reference.compute_logits(quantized, CHOSEN.images.numpy())
+
+
+def check_lines(lines: list[str], kind: str) -> None:
+    """Check the lines that an example prints for its images."""
+    scores = expected_scores(kind)
+    assert len(lines) == len(CHOSEN) == 10
+    for line, label, row in zip(lines, CHOSEN.labels.tolist(), scores, strict=True):
+        said = re.fullmatch(
+            r"(.*) is classified as (.*?)(?: in \d+ microseconds)?; scores (.*)", line
+        )
+        assert said, line
+        assert said[1] == LABELS[label]
+        assert said[2] == LABELS[row.argmax()]
+        printed = [float(word) for word in said[3].split()]
+        tolerance = 0.005001 if kind == "float32" else 0
+        np.testing.assert_allclose(printed, row, rtol=0, atol=tolerance)
+
+
+def run(*command: str | Path, folder: Path) -> str:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "warning" not in done.stderr, done.stderr
+    return done.stdout
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+@pytest.mark.parametrize("kind", few_fast(["float32", "int8"], 1))
+def test_make_run_classifies_the_images_on_this_machine(kind: str, tmp_path: Path) -> None:
+    write_folder(tmp_path, kind)
+    out = run("make", "-s", "run", "CFLAGS=-O0 -Werror", folder=tmp_path)
+    *lines, last = out.splitlines()
+    check_lines(lines, kind)
+    correct = int((expected_scores(kind).argmax(1) == CHOSEN.labels.numpy()).sum())
+    assert last == f"{correct} of 10 correct"
+    assert run("make", "-s", "clean", folder=tmp_path) == ""
+    assert not (tmp_path / "build").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("cmake") is None, reason="needs cmake")
+def test_cmake_builds_and_runs_the_example(tmp_path: Path) -> None:
+    write_folder(tmp_path, "int8")
+    run("cmake", "-B", "build", folder=tmp_path)
+    out = run("cmake", "--build", "build", "--target", "run", folder=tmp_path)
+    check_lines([line for line in out.splitlines() if "classified" in line], "int8")
+    failed = subprocess.run(
+        ["cmake", "-B", "other", "-DBOARD=z80"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert failed.returncode
+    assert "no board z80; choose host or one of: m0plus m3 m4 m7 riscv32" in failed.stderr
+
+
+def test_the_build_files_know_every_target(tmp_path: Path) -> None:
+    write_folder(tmp_path, "int8")
+    for name in ("Makefile", "CMakeLists.txt"):
+        text = (tmp_path / name).read_text()
+        assert not re.search(r"@\w+@", text)
+        for target in TARGETS.values():
+            assert board_name(target) in text
+            assert " ".join(target.flags) in text
+            assert " ".join(target.emulator) in text
+
+
+def test_an_example_has_the_first_image_of_each_class() -> None:
+    labels = few_digits().held_out.labels
+    for label, image in zip(CHOSEN.labels.tolist(), CHOSEN.images, strict=True):
+        first = int(torch.nonzero(labels == label)[0])
+        assert torch.equal(image, few_digits().held_out.images[first])
+    assert CHOSEN.labels.tolist() == list(range(10))
+    few = Split("few", torch.zeros(3, 2, 2, 1, dtype=torch.uint8), torch.tensor([2, 0, 2]))
+    header = write_images_header("a*/b\\", choose_images(few, 40))
+    assert "images[IMAGES][4]" in header
+    assert "image_classes[IMAGES] = {0, 2};" in header
+    assert header.count("*/") == 1
+
+
+@pytest.mark.slow
+def test_an_export_with_an_example_writes_the_listed_files(tmp_path: Path) -> None:
+    options = COptions(prefix="tiny", example=True)
+    result = export_c(small_model(), tmp_path, few_digits(), options=options)
+    written = [str(path.relative_to(tmp_path)) for path in result.files]
+    assert written == list_c_files(options)
+    assert all(TEXT_MARK in (tmp_path / name).read_bytes() for name in written)
+    assert str(result).startswith(f"{tmp_path}: {len(written)} files, ")
+
+
+# The fields and limits of the Arduino library specification, and those of arduino-lint for names.
+CATEGORIES = (
+    *("Display", "Communication", "Signal Input/Output", "Sensors", "Device Control", "Timing"),
+    *("Data Storage", "Data Processing", "Other"),
+)
+
+
+def read_properties(path: Path) -> dict[str, str]:
+    lines = [line for line in path.read_text().splitlines() if not line.startswith("#")]
+    return dict(line.split("=", 1) for line in lines)
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
+@pytest.mark.parametrize("kind", few_fast(["int8", "float32"], 1))
+def test_the_arduino_library_is_one_and_its_sketch_classifies_the_images(
+    kind: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "tiny"
+    options = COptions(prefix="tiny")
+    result = export_arduino(
+        small_model(),
+        folder,
+        few_digits(),
+        int8=kind == "int8",
+        max_accuracy_drop=100.0,
+        options=options,
+    )
+    written = [str(path.relative_to(folder)) for path in result.files]
+    assert sorted(written) == sorted(list_arduino_files(options))
+    assert all(TEXT_MARK in (folder / name).read_bytes() for name in written)
+    found = read_properties(folder / "library.properties")
+    for key in ("name", "version", "author", "maintainer", "sentence", "url", "architectures"):
+        assert found[key].strip(), key
+    assert re.fullmatch(r"[A-Za-z][\w .-]{0,62}", found["name"])
+    assert (folder / "src" / f"{found['name']}.h").is_file()
+    assert re.fullmatch(r"\d+\.\d+\.\d+", found["version"])
+    assert found["category"] in CATEGORIES
+    assert found["includes"] == "tiny.h"
+    assert not found["paragraph"].startswith(found["sentence"])
+    for line in (folder / "keywords.txt").read_text().splitlines()[1:]:
+        assert re.fullmatch(r"tiny_\w+\tKEYWORD2|TINY_\w+\tLITERAL1", line)
+    check_sketch(folder, kind)
+
+
+def check_sketch(folder: Path, kind: str) -> None:
+    """Build the sketch with a stand-in for Arduino, as C++ with the program as C, and run it."""
+    sketch = folder / "examples" / "classify"
+    (sketch / "main.cpp").write_text('#include <Arduino.h>\n#include "classify.ino"\n')
+    warnings = ["-Wall", "-Wextra", "-Werror", "-O0", "-I../../src", f"-I{FIXTURES}"]
+    run(*find_compiler().command, *warnings[:4], "-c", "../../src/tiny.c", folder=sketch)
+    run("g++", "-std=gnu++11", *warnings, "main.cpp", "tiny.o", "-o", "program", folder=sketch)
+    lines = run(sketch / "program", folder=sketch).splitlines()
+    assert all(" in 7 microseconds; " in line for line in lines)
+    check_lines(lines, kind)
+
+
+@pytest.mark.slow
+def test_the_command_line_exports_an_arduino_library_named_after_the_net(
+    netlet: Netlet, tmp_path: Path
+) -> None:
+    code, out, err = netlet("export", "speck", "--to", "arduino", "--int8", "--force")
+    assert code == 0, err
+    assert out.startswith("speck-int8-arduino: 7 files, ")
+    assert (tmp_path / "speck-int8-arduino" / "src" / "speck.h").is_file()
