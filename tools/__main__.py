@@ -32,6 +32,7 @@ from tools import (
     speed,
     studies,
     tasks,
+    techniques,
     trust,
 )
 from tools.records import ROOT, recorded_ladder, recorded_study
@@ -46,6 +47,7 @@ PAGES = (
     DOCS / "operations.md",
     DOCS / "pictures.md",
     DOCS / "scale.md",
+    DOCS / "techniques.md",
     DOCS / "trust.md",
     DOCS / "tracks" / "student.md",
 )
@@ -62,6 +64,7 @@ TABLES: dict[str, Callable[[], str]] = {
     **readme.TABLES,
     **scale.TABLES,
     **tasks.TABLES,
+    **techniques.TABLES,
     **trust.TABLES,
 }
 

@@ -1,0 +1,152 @@
+"""The tables of docs/techniques.md, from the comparisons under results/trials/ascent/."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean, median
+from typing import Any
+
+from netlet.experiments.search.comparison import ArmRuns, Comparison
+from netlet.experiments.search.contrasts import ArmResult, Difference, compare_arms
+from netlet.experiments.search.fitting import Images
+from netlet.experiments.search.space_file import load_search
+from netlet.experiments.search.trials import read_results
+from netlet.report.markdown import inline_code, markdown_table
+from netlet.text import count_noun
+from tools.records import RESULTS, ROOT
+
+FOLDER = RESULTS / "trials" / "ascent"
+_MNIST = Images((1, 28, 28), 10)
+_FEWEST_RUNS = 6  # of an arm, for its interval to say something
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A comparison and what its trials have led to.
+
+    Attributes:
+        path: Its TOML file.
+        comparison: The arms.
+        trials: The number of recorded trials.
+        arms: The results of the arms that have run.
+    """
+
+    path: Path
+    comparison: Comparison
+    trials: int
+    arms: list[ArmResult]
+
+
+def read_comparisons() -> Iterator[Compared]:
+    """Yield each comparison that has trials."""
+    for path in sorted(FOLDER.glob("*.toml")):
+        file = path.with_suffix(".jsonl")
+        lines = read_results(file) if file.exists() else []
+        comparison = load_search(path)
+        assert isinstance(comparison, Comparison), path
+        if not lines:
+            continue
+        runs = ArmRuns(comparison, _MNIST, lines[0]["data_digest"], lines)
+        if not runs.lines[comparison.baseline]:
+            continue
+        yield Compared(path, comparison, len(lines), compare_arms(comparison, runs))
+
+
+def count_trials() -> int:
+    """Return how many trials the comparisons have recorded."""
+    return sum(len(read_results(path)) for path in FOLDER.glob("*.jsonl"))
+
+
+def draw_comparisons() -> str:
+    """Return a section for each comparison: its title, its arms, and how to run it again."""
+    return "\n\n".join(map(_draw_comparison, read_comparisons()))
+
+
+def _draw_comparison(found: Compared) -> str:
+    path = found.path.relative_to(ROOT)
+    changes = {arm.name: arm.changes for arm in found.comparison.arms}
+    rows = [
+        [
+            arm.name,
+            inline_code(arm.net),
+            _show_changes(changes[arm.name]),
+            f"{arm.parameters:,}",
+            f"{arm.runs}",
+            f"{arm.percent:.3f}%",
+            _show(arm.points, 3),
+            _show(arm.nll_difference, 5),
+        ]
+        for arm in sorted(found.arms, key=lambda arm: -arm.percent)
+    ]
+    head = (
+        *("arm", "net", "changes of the recipe", "parameters", "runs", "val accuracy"),
+        *("difference in points", "difference in NLL"),
+    )
+    recipe = found.comparison.arms[0]
+    return (
+        f"### {found.comparison.title}\n\n"
+        f"{count_noun(found.trials, 'trial')}; recipe {inline_code(recipe.recipe)}, "
+        f"{recipe.epochs} epochs. Differences are to *{found.comparison.baseline}*, paired by "
+        f"seed, with 95% intervals. `netlet search {path}` runs what is missing.\n\n"
+        f"{markdown_table(head, rows, 'lllrrrrr')}"
+    )
+
+
+def _show_changes(changes: Mapping[str, Any]) -> str:
+    shown = (f"{name}={json.dumps(value)}" for name, value in changes.items() if name != "epochs")
+    return ", ".join(inline_code(change) for change in shown) or "-"
+
+
+def _show(difference: Difference | None, digits: int) -> str:
+    """Return a difference with its interval, in bold if that excludes 0."""
+    if difference is None:
+        return "baseline"
+    if difference.half_width is None:
+        return f"{difference.mean:+.{digits}f}"
+    shown = f"{difference.mean:+.{digits}f} ± {difference.half_width:.{digits}f}"
+    return f"**{shown}**" if difference.is_significant else shown
+
+
+def draw_sharpness() -> str:
+    """Return which of the two scores tells arms from their baseline more clearly."""
+    pairs = [
+        (arm.points, arm.nll_difference)
+        for found in read_comparisons()
+        for arm in found.arms
+        if arm.points and arm.nll_difference and arm.runs >= _FEWEST_RUNS
+    ]
+    if not pairs:
+        return "No arm has run often enough yet."
+    accuracy, nll = ([_sharpness(pair[which]) for pair in pairs] for which in (0, 1))
+    agree = sum(points.mean * -loss.mean > 0 for points, loss in pairs)
+    rows = [
+        [name, f"{median(values):.2f}", f"{fmean(values):.2f}", f"{sum(v > 1 for v in values)}"]
+        for name, values in (("accuracy", accuracy), ("calibrated, clipped NLL", nll))
+    ]
+    head = ("score", "median", "mean", "arms whose interval excludes 0")
+    return (
+        f"{markdown_table(head, rows, 'lrrr')}\n\n"
+        f"Over {count_noun(len(pairs), 'arm')} with {_FEWEST_RUNS} or more runs. In {agree} of "
+        "them both scores prefer the same side."
+    )
+
+
+def _sharpness(difference: Difference) -> float:
+    """Return a difference in units of half its interval."""
+    assert difference.half_width
+    return abs(difference.mean) / difference.half_width
+
+
+def draw_trial_count() -> str:
+    """Return the number of trials in a sentence."""
+    return f"So far, {count_noun(count_trials(), 'trial')} of comparisons are recorded."
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "techniques": draw_comparisons,
+    "techniques_sharpness": draw_sharpness,
+    "techniques_trials": draw_trial_count,
+}
