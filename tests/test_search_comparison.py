@@ -16,6 +16,8 @@ from netlet.experiments.search.fitting import Images
 from netlet.experiments.search.repeat import repeat_trial
 from netlet.experiments.search.space_file import load_search
 from netlet.experiments.search.trials import read_results
+from netlet.recipes import AUGMENTS
+from netlet.records import to_json_value
 from netlet.report.search_plot import arms_figure
 
 ROOT = Path(__file__).parent.parent
@@ -51,6 +53,15 @@ def load(tmp_path: Path, text: str) -> Comparison:
     found = load_search(tmp_path / "arms.toml")
     assert isinstance(found, Comparison)
     return found
+
+
+def test_an_arm_changes_an_augmentation_as_a_space_does(tmp_path: Path) -> None:
+    text = FILE.replace("augment.rotate_deg = 9", 'augment = { rotate_deg = 9, start = "full" }')
+    changes = load(tmp_path, text).arms[2].changes
+    (full,) = AUGMENTS["full"]
+    assert changes["augment"] == [to_json_value(full) | {"rotate_deg": 9}]
+    with pytest.raises(SearchError, match="augment='fool' is unknown"):
+        load(tmp_path, text.replace('"full"', '"fool"'))
 
 
 def make(*arms: str, **changes: Any) -> Comparison:

@@ -21,7 +21,7 @@ from netlet.experiments.search.file_settings import (
 )
 from netlet.experiments.search.file_values import check_keys, read_text, read_whole
 from netlet.experiments.search.ranges import Choices, parse_field
-from netlet.experiments.search.recipe_fields import change_recipe
+from netlet.experiments.search.recipe_fields import AUGMENT, change_recipe
 from netlet.experiments.search.space import FOLDS
 from netlet.files import safe_name
 from netlet.recipes import Recipe
@@ -104,7 +104,7 @@ def _read_arm(
 
 
 def _read_changes(table: Mapping[str, Any], recipe: Recipe, *place: str | int) -> dict[str, Any]:
-    """Return the changes of an arm to its recipe; ``augment`` takes a name."""
+    """Return the changes of an arm to its recipe; ``augment`` takes a name or a table."""
     changes = table.get("set", {})
     if not isinstance(changes, dict):
         fail(
@@ -114,8 +114,11 @@ def _read_changes(table: Mapping[str, Any], recipe: Recipe, *place: str | int) -
         fail("epochs is a key of the arm; write it outside of set", *place, "set")
     flat: dict[str, Any] = {}
     for key, value in changes.items():
-        if isinstance(value, dict):  # augment.rotate_deg = 9
-            flat |= {f"{key}.{inner}": one for inner, one in value.items()}
+        if isinstance(value, dict):  # augment.rotate_deg = 9, from augment.start if it is given
+            inner = dict(value)
+            if key == AUGMENT and "start" in inner:
+                flat[key] = inner.pop("start")
+            flat |= {f"{key}.{name}": one for name, one in inner.items()}
         else:
             flat[key] = value
     try:
