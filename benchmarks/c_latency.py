@@ -1,6 +1,6 @@
 """Measure the latency and size of exported C, beside ONNX Runtime and emx-onnx-cgen.
 
-    python -m benchmarks.c_latency                  mnistnet_1 (trained here), crest, mnistnet_2
+    python -m benchmarks.c_latency                  mnistnet_1 (trained here), all nets with weights
     python -m benchmarks.c_latency --run RUN        take mnistnet_1's weights from a run
     python -m benchmarks.c_latency --nets crest     measure one net
     python -m benchmarks.c_latency --flags=-O2      compile C with other flags
@@ -35,6 +35,7 @@ from benchmarks.harness import make_parser, write_record
 CORTEX_M4 = ("-Os", "-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16")
 REFERENCE = "ONNX Runtime, float32"
 FAST = ("-O3", "-march=native")
+NETS = ("mnistnet_1", "swift", "crest", "mnistnet_2", "mnistnet_3", "speck")
 QUIET = ("-w", "-lm")  # for emx-onnx-cgen's code: no warnings, and the math library
 SIZES = ("flash_bytes", "ram_bytes", "stack_bytes")
 _SIGNATURE = "int netlet_predict(const unsigned char *image, float *scores)"
@@ -258,7 +259,7 @@ def measure(
     nets = []
     with tempfile.TemporaryDirectory() as folder:
         for name in names:
-            address = (run or _train_mnistnet_1(folder)) if name == "mnistnet_1" else name
+            address = (run or train_mnistnet_1(folder)) if name == "mnistnet_1" else name
             nets.append(
                 {
                     "net": name,
@@ -311,7 +312,7 @@ def format_record(record: Mapping[str, Any]) -> str:
     )
 
 
-def _train_mnistnet_1(folder: str) -> str:
+def train_mnistnet_1(folder: str) -> str:
     """Train ``mnistnet_1`` for 3 epochs and return the run's folder."""
     command = [sys.executable, "-m", "netlet", "train", "mnistnet_1", "--set", "epochs=3"]
     # not checked: exit code 1 says that 3 epochs miss the budget
@@ -324,8 +325,8 @@ def main() -> None:
     parser.add_argument(
         "--nets",
         nargs="+",
-        default=["mnistnet_1", "crest", "mnistnet_2"],
-        help="nets to measure (default: mnistnet_1 crest mnistnet_2)",
+        default=NETS,
+        help=f"nets to measure (default: {' '.join(NETS)})",
     )
     parser.add_argument("--run", metavar="RUN", help="take mnistnet_1's weights from this run")
     parser.add_argument(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from netlet.report.markdown import markdown_table
@@ -47,6 +47,20 @@ def c_latency() -> str:
         "with `-Os`; for ONNX Runtime the table gives the size of the model file."
     )
     return f"{markdown_table(head, rows, 'llrrrrrrr')}\n\n{how}"
+
+
+def c_levels() -> str:
+    """Return how much faster C in int8 is than in float32, net by net and by compiler flags."""
+    nets = json.loads((RESULTS / "c_levels.json").read_text())["nets"]
+    flags = [row["flags"] for row in nets[0]["rows"]]
+    rows = [[f"`{net['net']}`", *(_speedup(net["rows"], level) for level in flags)] for net in nets]
+    head = ("net", *(f"`{level}`" for level in flags))
+    return markdown_table(head, rows, "l" + "r" * len(flags))
+
+
+def _speedup(rows: Sequence[Mapping[str, Any]], flags: str) -> str:
+    row = next(row for row in rows if row["flags"] == flags)
+    return f"{row['speedup']:.2f} ({row['float32_us']:.0f} → {row['int8_us']:.0f} µs)"
 
 
 def _sizes(size: Mapping[str, Any]) -> list[str]:
@@ -124,6 +138,7 @@ def _percent(count: int, total: int) -> str:
 
 TABLES: dict[str, Callable[[], str]] = {
     "c_latency": c_latency,
+    "c_levels": c_levels,
     "pictures": pictures,
     "unsure": unsure,
 }
