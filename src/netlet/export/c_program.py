@@ -6,14 +6,15 @@ weights, the sizes of its layers, and a function with one call for each layer.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 
 from netlet.export.arena import Arena, plan_arena
+from netlet.export.c_code import CLayer, LayerContext, format_c_float
 from netlet.export.c_functions import C_FUNCTIONS
 from netlet.export.c_interface import DEFAULT_PREFIX, emit_header, emit_predict
-from netlet.export.c_layers import CLayer, LayerContext, emit_layer, format_c_float
+from netlet.export.c_layers import emit_layer
 from netlet.export.inference_graph import InferenceGraph
 from netlet.export.quantize import QuantizedGraph
 from netlet.export.traced_model import TracedModel
@@ -27,9 +28,12 @@ _PARTS: dict[str, tuple[str, ...]] = {
     "*/types": (),
     "*/clamp_value": (),
     "int8/round_shift": (),
-    "*/store_outputs": ("*/clamp_value", "int8/round_shift"),
+    "int8/saturate": (),
+    "*/store_outputs": ("float32/clamp_value", "int8/round_shift", "int8/saturate"),
     "read_image": (),
-    "gather_window": (),
+    "int8/words": (),
+    "*/copy_elements": ("int8/words",),
+    "gather_window": ("*/copy_elements",),
     "*/lanes": (),
     "*/products": ("*/lanes",),
     "*/accumulate": ("*/lanes",),
@@ -37,7 +41,9 @@ _PARTS: dict[str, tuple[str, ...]] = {
     "last_blocks": (),
     "convolution": ("last_blocks",),
     "depthwise": ("*/products", "last_blocks"),
-    "max_pooling": (),
+    "int8/narrow_depthwise": ("int8/words", "int8/saturate"),
+    "*/keep_largest": (),
+    "max_pooling": ("*/keep_largest",),
     "int8/round_divide": (),
     "*/mean_pooling": ("int8/round_divide", "int8/clamp_value"),
     "int8/rescale": (),
@@ -142,16 +148,25 @@ def _emit_layers(
     return layers
 
 
-def _emit_buffer_sizes(layers: Iterable[CLayer]) -> str:
-    layers = list(layers)
+def _emit_buffer_sizes(layers: Sequence[CLayer]) -> str:
+    """Return the sizes of the buffers on the stack: for each, the largest that a layer needs."""
     window = max(layer.window for layer in layers)
-    buffer = max(layer.window * layer.columns for layer in layers)
-    columns = max(layer.columns for layer in layers)
-    return (
-        f"#define NETLET_WINDOW_SIZE {window} /* elements of the largest gathered window */\n"
-        f"#define NETLET_WINDOW_BUFFER {buffer} /* elements of all windows gathered at once */\n"
-        f"#define NETLET_MAX_COLUMNS {columns} /* columns computed at once */\n"
-    )
+    sizes = [
+        ("WINDOW_SIZE", window, "elements of the largest gathered window"),
+        (
+            "WINDOW_BUFFER",
+            max(layer.window * layer.columns for layer in layers),
+            "elements of all windows gathered at once",
+        ),
+        ("MAX_COLUMNS", max(layer.columns for layer in layers), "columns computed at once"),
+    ]
+    if narrow := [layer.narrow for layer in layers if layer.narrow]:
+        sizes += [
+            ("NARROW_CHANNELS", max(n.channels for n in narrow), "of a depthwise convolution"),
+            ("NARROW_TAPS", max(n.taps for n in narrow), "weights of one of its channels"),
+            ("NARROW_ROWS", max(n.rows for n in narrow), "elements of its padded rows"),
+        ]
+    return "".join(f"#define NETLET_{name} {size} /* {about} */\n" for name, size, about in sizes)
 
 
 def _read_parts(parts: set[str], kind: str) -> list[str]:

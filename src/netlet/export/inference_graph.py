@@ -84,6 +84,11 @@ class Convolution(Layer):
         return int(self.weight.shape[2]), int(self.weight.shape[3])
 
     @property
+    def is_depthwise(self) -> bool:
+        """Whether each output channel is computed from the input channel with its number alone."""
+        return bool(self.weight.shape[1] == 1 and self.groups == self.weight.shape[0])
+
+    @property
     def is_channel_scale(self) -> bool:
         """Whether it only scales and shifts each channel, without a clamp."""
         o, i, kh, kw = self.weight.shape

@@ -16,7 +16,8 @@ from netlet.export.inference_graph import (
     Product,
     Sum,
 )
-from netlet.export.quantize import QuantizedGraph, QuantizedLayer, QuantParams
+from netlet.export.quantize import QuantizedGraph, QuantizedLayer
+from netlet.export.quantize_weights import QuantParams
 from netlet.export.verification import LogitsFunction
 
 Integers = NDArray[np.int64]
@@ -64,7 +65,9 @@ def compute_maps(quantized: QuantizedGraph, images: NDArray[np.uint8]) -> list[I
         params = [quantized.params[read] for read in layer.inputs]
         output = _run_layer(layer, integers, [maps[read] for read in layer.inputs], params)
         if not integers.int32_output and integers.table is None:
-            zero_point = quantized.params[number].zero_point
+            # A convolution has added the zero point of its output already, with its bias.
+            added = isinstance(layer, Convolution)
+            zero_point = 0 if added else quantized.params[number].zero_point
             output = np.clip(output + zero_point, integers.low, integers.high)
         maps.append(output)
     return maps
@@ -75,7 +78,7 @@ def _run_layer(
 ) -> Integers:
     """Run a layer up to, but without, adding the output's zero point and clamping.
 
-    A lookup table includes both.
+    A convolution has the zero point in its bias; a lookup table includes both.
     """
     x = inputs[0]
     if isinstance(layer, Convolution):
@@ -101,8 +104,16 @@ def _run_convolution(layer: Convolution, integers: QuantizedLayer, x: Integers) 
     assert integers.bias is not None
     assert integers.multipliers is not None
     sums = _convolve(layer, integers.weight, x) + integers.bias.reshape(-1, 1, 1)
-    multipliers = integers.multipliers.values.astype(np.int64)
-    return _shift(sums * multipliers.reshape(-1, 1, 1), integers.multipliers.shift)
+    multipliers = integers.multipliers.values.astype(np.int64).reshape(-1, 1, 1)
+    shift = integers.multipliers.shift
+    if integers.int32_output:
+        return _shift(sums * multipliers, shift)
+    if integers.offsets is not None:
+        assert 0 <= sums.min() <= sums.max() < 2**16
+        narrow: Integers = (sums * multipliers >> 16) + integers.offsets.reshape(-1, 1, 1)
+        return narrow
+    rescaled: Integers = np.clip(sums >> shift, 0, 2**15 - 1) * multipliers >> 16
+    return rescaled
 
 
 def _run_pooling(

@@ -2,10 +2,11 @@
 
 A feature map holds integers 0 to 255; an integer ``q`` stands for ``(q - zero_point) * scale``.
 Gray levels stay what they are, and zero after a ReLU is 0. Weights are -127 to 127 with a scale per
-output channel. A sum of products is rescaled to the next feature map by an integer multiplier and a
-shift, computed in 64 bits, with halves rounded up. The logits stay 32-bit on one scale, so that
-different logits are not rounded to the same value. After Jacob et al. 2018, "Quantization and
-Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference".
+output channel. ``quantize_weights.py`` says how a convolution rescales its sums to the next feature
+map; other layers do it by an integer multiplier and a shift, computed in 64 bits, with halves
+rounded up. The logits stay 32-bit on one scale, so that different logits are not rounded to the
+same value. After Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient
+Integer-Arithmetic-Only Inference".
 """
 
 from __future__ import annotations
@@ -32,35 +33,24 @@ from netlet.export.inference_graph import (
     Product,
     Sum,
 )
+from netlet.export.quantize_weights import (
+    QMAX,
+    Multipliers,
+    QuantParams,
+    check_sums,
+    has_narrow_sums,
+    natural_scales,
+    quantize_narrow,
+    quantize_wide,
+    round_weights,
+    widen_output,
+)
 
-QMAX = 255  # the largest integer of a feature map
-_WEIGHT_MAX = 127
 # Bits of the largest multiplier: its product with a 32-bit sum stays below 2**62.
 _MULTIPLIER_BITS = 30
 # Fewer for a mean: a division follows, and a sum has up to 255 times as many terms as the window.
 _MEAN_MULTIPLIER_BITS = 16
 _IMAGES_AT_ONCE = 250
-
-
-@dataclass(frozen=True)
-class QuantParams:
-    """Scale and zero point of a feature map."""
-
-    scale: float
-    zero_point: int
-
-    def quantize(self, value: float) -> int:
-        """Return the nearest integer for a real number, saturated to 0..255."""
-        scaled = value / self.scale + self.zero_point
-        return math.floor(min(max(scaled, 0.0), QMAX) + 0.5)
-
-
-@dataclass(frozen=True)
-class Multipliers:
-    """Integer rescaling factors: ``round(sum * value / 2**shift)``."""
-
-    values: NDArray[np.int32]  # one per channel or per input
-    shift: int
 
 
 @dataclass(frozen=True)
@@ -73,6 +63,8 @@ class QuantizedLayer:
     # For inputs without their zero point subtracted: its contribution is subtracted here.
     bias: NDArray[np.int32] | None = None
     multipliers: Multipliers | None = None
+    # Added after rescaling, one per channel, by a convolution whose sums fit 16 bits.
+    offsets: NDArray[np.int32] | None = None
     table: NDArray[np.uint8] | None = None  # the output for each of the 256 inputs
     int32_output: bool = False  # 32-bit output, without zero point and bounds
 
@@ -144,30 +136,36 @@ def _quantize_layer(
 def _quantize_convolution(
     layer: Convolution, read: QuantParams, output: QuantParams, last: bool
 ) -> tuple[QuantizedLayer, QuantParams]:
-    weight, bias = layer.weight.astype(np.float64), layer.bias.astype(np.float64)
-    largest = np.abs(weight).max((1, 2, 3))
-    # In a channel with tiny weights and a large bias, the bias sets the scale: it fits 32 bits.
-    scale = np.maximum(largest / _WEIGHT_MAX, np.abs(bias) / (read.scale * 2.0**29))
-    # A channel of zeros can have any scale; a large one would set the scale of all logits.
-    scale[scale == 0] = scale[scale > 0].min(initial=1.0)
-    weights = np.rint(weight / scale[:, None, None, None]).astype(np.int8)
-    biases = np.rint(bias / (read.scale * scale)).astype(np.int64)
-    biases -= read.zero_point * weights.sum((1, 2, 3), dtype=np.int64)
-    largest_sum = np.abs(biases) + QMAX * np.abs(weights.astype(np.int64)).sum((1, 2, 3))
-    if largest_sum.max() >= 2**31:
-        raise ExportError(
-            f"{layer.name}: its sums do not fit 32 bits; export it in float32, or use a smaller "
-            "window"
-        )
-    sum_scale = read.scale * scale
-    if int32_output := last and layer.clamp == UNBOUNDED:
-        output = QuantParams(float(sum_scale.max()), 0)
+    if last and layer.clamp == UNBOUNDED:
+        return _quantize_logits(layer, read)
+    output = widen_output(layer, read, output)
+    quantize = quantize_narrow if has_narrow_sums(layer) else quantize_wide
+    integers = quantize(layer, read, output)
     quantized = QuantizedLayer(
         *_quantize_clamp(layer.clamp, output),
-        weight=weights,
-        bias=biases.astype(np.int32),
-        multipliers=_to_multipliers((sum_scale / output.scale).tolist()),
-        int32_output=int32_output,
+        weight=integers.weight,
+        bias=integers.bias,
+        multipliers=integers.multipliers,
+        offsets=integers.offsets,
+    )
+    return quantized, output
+
+
+def _quantize_logits(layer: Convolution, read: QuantParams) -> tuple[QuantizedLayer, QuantParams]:
+    """Return a convolution that computes logits: 32 bits, on the scale of the largest channel."""
+    scale = natural_scales(layer, read)
+    # A channel of zeros can have any scale; a large one would set the scale of all logits.
+    scale[scale == 0] = scale[scale > 0].min(initial=1.0)
+    weight, bias = round_weights(layer, read, scale)
+    sum_scale = read.scale * scale
+    output = QuantParams(float(sum_scale.max()), 0)
+    multipliers = _to_multipliers((sum_scale / output.scale).tolist())
+    quantized = QuantizedLayer(
+        *_quantize_clamp(layer.clamp, output),
+        weight=weight,
+        bias=check_sums(layer, weight, np.rint(bias)),
+        multipliers=multipliers,
+        int32_output=True,
     )
     return quantized, output
 

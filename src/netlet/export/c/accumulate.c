@@ -1,4 +1,4 @@
-INLINE void accumulate(sum *sums, const element *x, int stride, const weight *w, int width, int depth, int lanes,
+INLINE void accumulate(sum *sums, const operand *x, int stride, const weight *w, int width, int depth, int lanes,
                        int columns)
 {
 #if LANES >= 16

@@ -1,5 +1,5 @@
 /* Compute some channels of some columns: bias, windows times weights, store. */
-INLINE void convolve_block(const struct layer *layer, const weight *w, const sum *channels, const element *x,
+INLINE void convolve_block(const struct layer *layer, const weight *w, const sum *channels, const operand *x,
                            int stride, element *to, int first, int lanes, int columns)
 {
     const int width = layer->out_channels / layer->groups, pixel_stride = layer->out_channels;
@@ -21,18 +21,19 @@ INLINE void convolution(const struct layer *layer, const weight *w, const sum *c
     const int groups = layer->groups, width = layer->out_channels / groups, pixel_stride = layer->out_channels;
     const int depth = layer->window_height * layer->window_width * (layer->channels / groups);
     const int packed = (depth + PACK - 1) / PACK * PACK, columns = COLUMNS(layer);
-    element windows[WINDOW_BUFFER];
+    operand windows[WINDOW_BUFFER];
     for (int y = 0; y < layer->out_height; y++)
         for (int from_column = 0; from_column < layer->out_width; from_column += columns) {
             /* The last columns of a row may be computed twice: that is faster than fewer at once. */
             const int last = layer->out_width - columns, x = from_column < last ? from_column : last;
             element *out = to + (y * layer->out_width + x) * pixel_stride;
             for (int g = 0; g < groups; g++) {
-                const element *input = windows;
+                const operand *input = windows;
                 const weight *group_weights = w + g * width * packed;
                 int stride = packed, o = 0;
-                if (layer->direct) {
-                    input = from + (y * layer->stride_y * layer->width + x * layer->stride_x) * layer->channels;
+                if (layer->direct && !GATHER) {
+                    const int pixel = y * layer->stride_y * layer->width + x * layer->stride_x;
+                    input = (const operand *)(const void *)(from + pixel * layer->channels);
                     stride = layer->stride_x * layer->channels;
                 } else
                     for (int t = 0; t < columns; t++)

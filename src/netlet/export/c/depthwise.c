@@ -19,7 +19,7 @@ INLINE void accumulate_taps_each(const struct layer *layer, const weight *w, con
         }
 }
 
-#if FAST
+#if LANES >= 4
 #define TAPS(n)                                                                                                        \
     INLINE void accumulate_taps_##n(const struct layer *layer, const weight *w, const element *from, sum *sums, int y, \
                                     int x)                                                                             \

@@ -2,6 +2,10 @@
    then computed twice. */
 #if LANES == 1
 #define LAST_BLOCKS(o, channels)
+#elif LANES == 2
+#define LAST_BLOCKS(o, channels)                                                                                       \
+    if (channels > o)                                                                                                  \
+        BLOCK(o, 1);
 #else
 #define LAST_BLOCKS(o, channels)                                                                                       \
     if (channels - o > 8 && channels >= LANES)                                                                         \

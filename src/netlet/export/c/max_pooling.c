@@ -11,9 +11,7 @@ INLINE void max_pooling(const struct layer *layer, const element *from, element 
                     const int column = x * layer->stride_x - layer->left + kx;
                     if (layer->padded && (row < 0 || row >= layer->height || column < 0 || column >= layer->width))
                         continue;
-                    const element *input = from + (row * layer->width + column) * pixel_stride;
-                    for (int c = 0; c < pixel_stride; c++)
-                        to[c] = started && to[c] > input[c] ? to[c] : input[c];
+                    keep_largest(from + (row * layer->width + column) * pixel_stride, to, pixel_stride, started);
                     started = 1;
                 }
         }

@@ -3,10 +3,14 @@
 INLINE void accumulate_each(float *sums, const float *x, int stride, const float *w, int width, int depth, int lanes,
                             int columns)
 {
-    for (int k = 0; k < depth; k++)
-        for (int t = 0; t < columns; t++)
-            for (int o = 0; o < lanes; o++)
-                sums[t * LANES + o] += x[t * stride + k] * w[k * width + o];
+    for (int t = 0; t < columns; t++)
+        for (int o = 0; o < lanes; o++) {
+            const float *input = x + t * stride, *row = w + o;
+            float total = sums[t * LANES + o];
+            for (int k = 0; k < depth; k++, row += width)
+                total += input[k] * *row;
+            sums[t * LANES + o] = total;
+        }
 }
 
 #if FAST

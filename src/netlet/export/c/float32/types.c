@@ -1,7 +1,26 @@
 typedef float element; /* of a feature map */
+typedef float operand; /* of a gathered window */
 typedef float weight;
 typedef float sum;
-#define PACK 1 /* weights of one channel stored side by side */
+#define PACK 1   /* weights of one channel stored side by side */
+#define GATHER 0 /* whether even a window that is contiguous in the input is gathered */
+#if FAST
+#define COLUMNS(layer) ((layer)->columns)
+#define MAX_COLUMNS NETLET_MAX_COLUMNS
+#define WINDOW_BUFFER NETLET_WINDOW_BUFFER
+#if defined(__AVX512F__)
+#define LANES 16
+#elif defined(__AVX__)
+#define LANES 8
+#else
+#define LANES 4
+#endif
+#else
+#define COLUMNS(layer) 1
+#define MAX_COLUMNS 1
+#define WINDOW_BUFFER NETLET_WINDOW_SIZE
+#define LANES 1
+#endif
 
 /* The sizes of a layer. Feature maps are stored as H W C: rows, columns, channels. */
 struct layer {

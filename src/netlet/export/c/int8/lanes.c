@@ -1,4 +1,4 @@
-#if FAST
+#if SIMD
 /* A vector of n sums. */
 #define SUMS(n) typedef int32_t sums_##n __attribute__((vector_size(4 * n), aligned(4), may_alias));
 #if LANES >= 16

@@ -1,4 +1,4 @@
-#if FAST
+#if SIMD
 /* The products of n inputs and weights. Each fits 16 bits, and widening twice by 2 is faster than once by 4. */
 #define PRODUCTS(n)                                                                                                    \
     typedef int16_t products_##n __attribute__((vector_size(2 * n)));                                                  \

@@ -1,0 +1,126 @@
+"""The integers of convolutions: no sum overflows, and bytes are the rounded real numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from netlet.export.inference_graph import Convolution
+from netlet.export.quantize_weights import (
+    ConvolutionIntegers,
+    QuantParams,
+    has_narrow_sums,
+    quantize_narrow,
+    quantize_wide,
+    widen_output,
+)
+
+READ = QuantParams(0.02, 3)
+OUTPUTS = {
+    "usual": QuantParams(0.03, 0),
+    "signed": QuantParams(0.05, 120),
+    "much finer than the sums": QuantParams(1e-6, 7),
+    "much coarser than the sums": QuantParams(50.0, 255),
+}
+
+
+def layer_of(weight: NDArray[np.floating], bias: NDArray[np.floating]) -> Convolution:
+    return Convolution("", (0,), (len(bias), 1, 1), weight, bias, groups=len(bias))
+
+
+def depthwise(seed: int, window: tuple[int, int]) -> Convolution:
+    """Return channels of very different sizes: one of zeros, one with a single large weight."""
+    draw = np.random.default_rng(seed)
+    weight = draw.normal(0, 1, (9, 1, *window)) * 10.0 ** draw.integers(-4, 2, (9, 1, 1, 1))
+    weight[0] = 0
+    weight[1] = 0
+    weight[1, 0, 0, 0] = -3.0
+    bias = draw.normal(0, 1, 9)
+    bias[2], bias[3] = 1e4, -1e4
+    return layer_of(weight.astype(np.float32), bias.astype(np.float32))
+
+
+def dense(seed: int) -> Convolution:
+    draw = np.random.default_rng(seed)
+    weight = draw.normal(0, 0.2, (9, 13, 3, 3)) * 10.0 ** draw.integers(-3, 1, (9, 1, 1, 1))
+    weight[0] = 0
+    bias = draw.normal(0, 1, 9)
+    bias[2], bias[3] = 1e3, -1e3
+    return Convolution("", (0,), (9, 1, 1), weight.astype(np.float32), bias.astype(np.float32))
+
+
+def inputs_of(layer: Convolution, integers: ConvolutionIntegers) -> NDArray[np.int64]:
+    """Return inputs ``N x weights`` of every channel: random ones, and those of extreme sums."""
+    weight = integers.weight.reshape(len(integers.weight), -1)
+    random = np.random.default_rng(0).integers(0, 256, (len(weight), 200, weight.shape[1]))
+    extremes = [np.where(weight > 0, 255, 0), np.where(weight < 0, 255, 0)]
+    return np.concatenate([random, np.stack(extremes, 1)], 1)
+
+
+def real_outputs(
+    layer: Convolution, integers: ConvolutionIntegers, output: QuantParams, x: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Return what the rounded weights compute in real numbers, in units of the output."""
+    factor = integers.multipliers.values / 2.0 ** (16 + integers.multipliers.shift)
+    weight = integers.weight.reshape(len(integers.weight), 1, -1).astype(np.float64)
+    sums = ((x - READ.zero_point) * weight).sum(2) * factor[:, None]
+    return sums + layer.bias[:, None] / output.scale + output.zero_point
+
+
+@pytest.mark.parametrize("output", OUTPUTS.values(), ids=list(OUTPUTS))
+@pytest.mark.parametrize("window", [(3, 3), (1, 1), (4, 4)])
+def test_narrow_sums_fit_16_bits_and_are_rounded(
+    window: tuple[int, int], output: QuantParams
+) -> None:
+    for seed in range(5):
+        layer = depthwise(seed, window)
+        assert has_narrow_sums(layer)
+        wide = widen_output(layer, READ, output)
+        integers = quantize_narrow(layer, READ, wide)
+        assert integers.offsets is not None
+        x = inputs_of(layer, integers)
+        weight = integers.weight.reshape(len(integers.weight), 1, -1).astype(np.int64)
+        sums = (x * weight).sum(2) + integers.bias[:, None]
+        assert sums.min() >= 0
+        assert sums.max() < 2**16
+        found = (sums * integers.multipliers.values[:, None] >> 16) + integers.offsets[:, None]
+        assert np.abs(found).max() < 2**15
+        expected = real_outputs(layer, integers, wide, x).clip(0, 255)
+        # Half a unit, and what rounding the bias to an eighth of a unit or less adds.
+        assert np.abs(found.clip(0, 255) - expected).max() <= 0.5 + 1 / 16 + 1e-9
+
+
+@pytest.mark.parametrize("output", OUTPUTS.values(), ids=list(OUTPUTS))
+def test_wide_sums_fit_32_bits_and_are_rounded(output: QuantParams) -> None:
+    for seed in range(5):
+        layer = dense(seed)
+        wide = widen_output(layer, READ, output)
+        integers = quantize_wide(layer, READ, wide)
+        assert integers.offsets is None
+        x = inputs_of(layer, integers)
+        weight = integers.weight.reshape(len(integers.weight), 1, -1).astype(np.int64)
+        sums = (x * weight).sum(2) + integers.bias[:, None]
+        assert np.abs(sums).max() < 2**31
+        shifted = np.clip(sums >> integers.multipliers.shift, 0, 2**15 - 1)
+        found = shifted * integers.multipliers.values[:, None] >> 16
+        assert found.max() < 2**15
+        expected = real_outputs(layer, integers, wide, x).clip(0, 255)
+        # Half a unit, and half of what the shift cuts off, at most an eighth of a unit.
+        assert np.abs(found.clip(0, 255) - expected).max() <= 0.5 + 1 / 8 + 1e-9
+
+
+def test_rounded_weights_of_a_depthwise_channel_keep_their_sum() -> None:
+    layer = depthwise(1, (3, 3))
+    integers = quantize_narrow(layer, READ, OUTPUTS["usual"])
+    unit = integers.multipliers.values / 2.0**16 * OUTPUTS["usual"].scale / READ.scale
+    exact = layer.weight.reshape(9, -1) / unit[:, None]
+    rounded = integers.weight.reshape(9, -1).astype(np.int64)
+    assert np.abs(exact.sum(1) - rounded.sum(1)).max() <= 0.5 + 1e-6
+    assert np.abs(exact - rounded).max() < 1.0 + 1e-6
+    assert (np.abs(rounded).sum(1) <= 254).all()
+
+
+def test_large_windows_and_dense_convolutions_have_32_bit_sums() -> None:
+    assert not has_narrow_sums(depthwise(0, (5, 5)))
+    assert not has_narrow_sums(dense(0))
