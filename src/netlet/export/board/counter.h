@@ -30,7 +30,7 @@ static inline void counter_start(void)
 static inline uint32_t counter_ticks(void)
 {
     uint32_t count;
-    __asm__ volatile("csrr %0, minstret" : "=r"(count));
+    __asm__ volatile(".option push\n\t.option arch, +zicsr\n\tcsrr %0, minstret\n\t.option pop" : "=r"(count));
     return count;
 }
 #endif

@@ -58,7 +58,7 @@ __attribute__((aligned(4), used)) static void fault(void)
 
 __attribute__((used)) static void start_c(void)
 {
-    __asm__ volatile("csrw mtvec, %0" ::"r"((uintptr_t)fault));
+    __asm__ volatile(".option push\n\t.option arch, +zicsr\n\tcsrw mtvec, %0\n\t.option pop" ::"r"((uintptr_t)fault));
     const uint32_t *from = data_load;
     for (uint32_t *to = data_start; to < data_end; to++)
         *to = *from++;
