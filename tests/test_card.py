@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import re
+import shutil
 from pathlib import Path
 
+import pytest
 from helpers import Netlet
 
 from netlet import records
@@ -53,3 +56,34 @@ def test_no_weights_no_card(netlet: Netlet) -> None:
     assert "no weights come with netlet for it" in err
     assert "crest" in err
     assert len(err.splitlines()) == 1
+
+
+def test_flags_need_a_microcontroller(netlet: Netlet) -> None:
+    code, out, err = netlet("card", "speck", "--flags=-O3")
+    assert (code, out) == (2, "")
+    assert err == (
+        "netlet: --flags is for the compiler of a microcontroller; name one with --target\n"
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    shutil.which("arm-none-eabi-gcc") is None,
+    reason="needs arm-none-eabi-gcc (Debian: gcc-arm-none-eabi libnewlib-arm-none-eabi)",
+)
+def test_a_card_for_a_microcontroller_says_what_the_net_needs_there(netlet: Netlet) -> None:
+    plain = netlet("card", "speck")[1]
+    code, out, _ = netlet("card", "speck", "--target", "cortex-m4", "--flags=-O2")
+    assert code == 0
+    assert out.startswith(plain.rstrip())
+    section = out.removeprefix(plain.rstrip())
+    assert section.startswith("\n\n## On a microcontroller\n\n| arithmetic | flash | RAM | stack |")
+    rows = dict(re.findall(r"^\| (float32|int8) \| (.*) \|$", section, re.M))
+    float32, int8 = (
+        [int(word.replace(",", "")) for word in re.findall(r"[\d,]+", rows[kind])][:2]
+        for kind in ("float32", "int8")
+    )
+    assert float32[0] > int8[0] > 1_000
+    assert float32[1] > int8[1] > 1_000
+    assert "For cortex-m4 (Cortex-M4 with FPU, such as " in section
+    assert "compiled by `arm-none-eabi-gcc` with `-O2`" in section

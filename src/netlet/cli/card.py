@@ -9,8 +9,12 @@ from typing import Annotated
 import typer
 
 from netlet import records
+from netlet.cli.datasets import load_images_of
 from netlet.cli.locate import input_files, locate_weights, median_run
-from netlet.cli.options import Json, TrainedNet
+from netlet.cli.option_groups import WeightOptions
+from netlet.cli.options import Json, TrainedNet, Trust
+from netlet.cli.program_options import CompilerFlags, ForProcessor, ProgramOptions
+from netlet.cli.progress import show_phases
 from netlet.cli.results import print_json, print_result
 from netlet.errors import NetError
 from netlet.outputs import check_output, write_output
@@ -22,10 +26,21 @@ def card(
         Path | None,
         typer.Option("--out", "-o", metavar="FILE", help="File to write; printed if not given."),
     ] = None,
+    target: ForProcessor = None,
+    flags: CompilerFlags = None,
+    trust: Trust = False,
     json: Json = False,
 ) -> None:
-    """Show the model card of trained weights, in Markdown."""
+    """Show the model card of trained weights, in Markdown.
+
+    With --target, it also has the memory and the instructions that the net needs as a C program on
+    a microcontroller.
+    """
     from netlet.nets import find_shipped_weights
+
+    program = ProgramOptions(target=target, flags=flags)
+    if flags and not target:
+        raise NetError("--flags is for the compiler of a microcontroller; name one with --target")
 
     if out is not None:
         check_output(out, inputs=input_files(net))
@@ -35,6 +50,8 @@ def card(
         text = weights.with_suffix(".md").read_text(encoding="utf-8")
     else:
         text = _card_of_record(net)
+    if target:
+        text = f"{text.rstrip()}\n\n{_microcontroller_section(net, program, trust=trust)}\n"
     if out is not None:
         write_output(out, text)
     if json:
@@ -66,3 +83,28 @@ def _card_of_record(net: str) -> str:
     refuse_other_weights(weights, record.weights_digest, run / records.RECORD)
     sha256 = hashlib.sha256(weights.read_bytes()).hexdigest()
     return report.model_card(study, record.seed, weights.name, sha256).markdown
+
+
+def _microcontroller_section(net: str, program: ProgramOptions, *, trust: bool) -> str:
+    """Return what the net needs on a target, in float32 and in int8.
+
+    Raises:
+        NetletError: There is no compiler for the target, or the net cannot be exported to C.
+    """
+    from netlet import export
+    from netlet.report.markdown import markdown_table
+
+    options = program.for_export("netlet")
+    trained = WeightOptions(trust=trust).load(net)
+    images = load_images_of(trained, None, None)
+    with show_phases() as on_progress:
+        needs = export.measure_target_memory(
+            export.trace_model(trained), images, options, on_progress
+        )
+    rows = [
+        [arithmetic, *(f"{value:,}" if value is not None else "-" for value in values)]
+        for arithmetic, values in needs.rows.items()
+    ]
+    head = ("arithmetic", "flash", "RAM", "stack", "instructions per image")
+    table = markdown_table(head, rows, "lrrrr")
+    return f"## On a microcontroller\n\n{table}\n\n{needs.how}"

@@ -14,6 +14,7 @@ from netlet.export.onnx_runtime import OnnxPredictor, quantize_onnx
 from netlet.export.page_export import WebPage, build_page, export_page
 from netlet.export.progress import OnProgress
 from netlet.export.result import ExportResult
+from netlet.export.target_memory import TargetMemory, measure_target_memory
 from netlet.export.traced_model import TracedModel, trace_model
 from netlet.export.verification import Verification, compare_with_pytorch
 
@@ -23,6 +24,7 @@ __all__ = [
     "InferenceGraph",
     "OnProgress",
     "OnnxPredictor",
+    "TargetMemory",
     "TracedModel",
     "Verification",
     "WebPage",
@@ -38,6 +40,7 @@ __all__ = [
     "fold_graph",
     "list_arduino_files",
     "list_c_files",
+    "measure_target_memory",
     "quantize_onnx",
     "select_calibration_images",
     "select_verification_images",
