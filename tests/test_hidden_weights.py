@@ -18,6 +18,7 @@ from netlet.budgets import Budget, budget_from_json
 from netlet.data import Dataset
 from netlet.errors import NetError
 from netlet.recipes import Recipe
+from netlet.records import Run
 from netlet.training import fit
 
 LIMIT = Budget(params_below=80)
@@ -104,6 +105,7 @@ def test_a_record_of_a_net_with_hidden_weights_does_not_pass(blob_data: Dataset)
     assert run.verdict.state == "UNKNOWN"
     assert run.cost["parameters"] == 121
     assert budget_from_json(run.to_dict()["budget"]) == Budget(params_below=1_000)
+    assert Run.from_json(run.to_json(), "run.json").cost == run.to_dict()["cost"]
 
 
 def test_the_command_says_unknown_in_text_and_json(netlet: Netlet) -> None:

@@ -189,7 +189,7 @@ def test_two_configurations_differ_in(change: dict[str, object], what: str) -> N
     assert find_difference(one, dataclasses.replace(other, recipe=renamed)) is None
 
 
-def test_find_study_by_name_and_by_path(tmp_path: Path) -> None:
+def test_find_study_by_name_and_by_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shipped = records.find_study("swift")
     assert shipped.name == "swift"
     assert set(records.list_studies()) >= {"swift", "crest", "mnistnet_1"}
@@ -206,6 +206,10 @@ def test_find_study_by_name_and_by_path(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(RecordError, match=r"holds neither study\.json nor run\.json"):
         records.find_study(tmp_path / "empty")
+    # A folder of a study's name that holds no records is not meant.
+    (tmp_path / "swift").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert records.find_study("swift") == shipped
 
 
 def test_a_study_says_on_which_nodes_each_seed_was_trained(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from math import prod
 from typing import Any
 
+from netlet.budgets import HIDDEN
 from netlet.records.json_file import shorten
 
 # Kinds of layers and functions with one input. In a net that has no others, each window's field is
@@ -106,13 +107,15 @@ def _contradictions_of_spending(
     if "spending" not in cost:
         return
     parameters, macs, activations = Counter[str](), Counter[str](), Counter[str]()
+    # Weights that no layer has registered have rows of their own, and no output.
+    hidden = {name for name, _ in cost["spending"].get(HIDDEN, ())}
     for row in rows:
         if row["kind"].endswith(_NEVER_RAN):
             parameters[f"{row['name'].removeprefix('(net)')}{_NEVER_RAN}"] += row["parameters"]
             continue
         layer = f"{row['name']} ({row['kind'].removesuffix(_OWN)})"
         parameters[layer] += row["parameters"]
-        if not row["kind"].endswith(_OWN):
+        if not row["kind"].endswith(_OWN) and layer not in hidden:
             macs[layer] += row["macs"] or 0
             activations[layer] = max(activations[layer], 4 * prod(row["output"]))
     expected = {
@@ -121,7 +124,7 @@ def _contradictions_of_spending(
         "weight bytes": {layer: 4 * amount for layer, amount in parameters.items()},
         "activation bytes": activations,
     }
-    if cost["spending"].keys() != expected.keys():
+    if cost["spending"].keys() - {HIDDEN} != expected.keys():
         yield f"cost.spending has other keys than {', '.join(expected)}"
         return
     for name, amounts in expected.items():

@@ -64,7 +64,7 @@ def find_study(name: str | Path, on_problem: OnProblem | None = None) -> Study:
     # A folder that happens to have a study's name, such as a report's figures, is not meant.
     if path.is_dir() and (holds_records(path) or str(name) not in known):
         return _load_folder(path, on_problem)
-    if path.exists() or path.is_symlink():
+    if not path.is_dir() and (path.exists() or path.is_symlink()):
         return _load_file(path)
     if str(name) in known:
         return load_study(shipped_studies_folder() / str(name))
