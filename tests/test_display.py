@@ -139,6 +139,7 @@ def values(blob_data: Dataset) -> dict[str, object]:
         "experiment": netlet.find_experiment("swift"),
         "definition": netlet.catalog.DEFINITIONS[0],
         "net": nets.NETS["swift"],
+        "input format": nets.InputFormat((1, 28, 28), 0.5, 0.5, class_names=classes),
         "ladder": ladder,
         "rung": ladder.rungs[0],
         "confidence": experiments.load_confidence(swift),

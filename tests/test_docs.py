@@ -119,6 +119,7 @@ FREE = {
     "epochs.jsonl",
     "file.py",
     "grades.json",
+    "hubconf.py",
     "grades.jsonl",
     "images.h",
     "ladder.toml",

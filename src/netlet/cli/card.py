@@ -10,7 +10,7 @@ import typer
 
 from netlet import records
 from netlet.cli.datasets import load_images_of
-from netlet.cli.locate import input_files, locate_weights, median_run
+from netlet.cli.locate import input_files
 from netlet.cli.option_groups import WeightOptions
 from netlet.cli.options import Json, TrainedNet, Trust
 from netlet.cli.program_options import CompilerFlags, ForProcessor, ProgramOptions
@@ -75,9 +75,9 @@ def _card_of_record(net: str) -> str:
             f"{net}: no weights come with netlet for it, so there is no card; name the folder of "
             f"a run or study, or one of {', '.join(list_shipped_weights())}"
         )
-    locate_weights(net)  # refuses a ladder
+    records.locate_weights(net)  # refuses a ladder
     study = records.find_study(net)
-    run = median_run(Path(net), study)
+    run = records.median_run(Path(net), study)
     weights = run / records.WEIGHTS
     record = records.load_run(run)
     refuse_other_weights(weights, record.weights_digest, run / records.RECORD)

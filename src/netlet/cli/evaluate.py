@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from netlet.cli.datasets import load_dataset
-from netlet.cli.locate import locate_weights
 from netlet.cli.normalization import suggest_normalization
 from netlet.cli.option_groups import OWN_WEIGHTS, WeightOptions
 from netlet.cli.options import (
@@ -21,6 +20,7 @@ from netlet.cli.options import (
 from netlet.cli.progress import show_progress
 from netlet.cli.results import print_json, print_result
 from netlet.errors import DataError, NetError
+from netlet.records import locate_weights
 from netlet.text import escape_controls
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from netlet import records
 from netlet.cli.results import say
-from netlet.errors import DamagedRecordError, RecordError
+from netlet.errors import DamagedRecordError
 from netlet.records.ladder import LadderResult
 from netlet.records.study import Study
 
@@ -87,46 +87,3 @@ def locate_records(
         key = (study.name, study.recipe["name"])
         joined[key] = joined[key].merge(study) if key in joined else study
     return list(joined.values()), climbs
-
-
-def locate_weights(net: str) -> str:
-    """Return NET, or, if it is the folder of a study, the folder of its median seed's run.
-
-    Args:
-        net: The name or path as given on the command line.
-
-    Raises:
-        RecordError: It is a ladder, or the run of the study's median seed is gone.
-    """
-    folder = Path(net)
-    if (folder / records.LADDER).is_file():
-        raise RecordError(
-            f"{net}: is a ladder, with a net for each of its rungs; name the folder of one of them"
-        )
-    is_study = (folder / records.STUDY).is_file() or (
-        not (folder / records.RECORD).is_file() and any(folder.glob(f"*/{records.RECORD}"))
-    )
-    return str(median_run(folder, records.find_study(net))) if is_study else net
-
-
-def median_run(folder: Path, study: Study) -> Path:
-    """Return the folder of the run of a study's median seed.
-
-    Args:
-        folder: The folder of the study, or of that run itself.
-        study: The study whose record lies there.
-
-    Raises:
-        RecordError: The run or its weights are gone.
-    """
-    from netlet import stats
-
-    seed = stats.median_seed(study)
-    for run in (folder, *sorted(path.parent for path in folder.glob(f"*/{records.RECORD}"))):
-        is_run = (run / records.RECORD).is_file() and (run / records.WEIGHTS).is_file()
-        if is_run and records.load_run(run).seed == seed:
-            return run
-    raise RecordError(
-        f"{folder}: the weights of its median seed, {seed}, are gone; 'netlet study' trains again "
-        f"what is missing beside {records.STUDY}"
-    )

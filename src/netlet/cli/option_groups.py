@@ -8,10 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, cast, get_type_hints
 
-from netlet.cli.locate import locate_weights
 from netlet.cli.options import Mean, On, Std, Trust, Weights, Workers, WorkerThreads
 from netlet.cli.settings import prepare_workers
 from netlet.processor_load import cpu_cores
+from netlet.records import locate_weights
 
 if TYPE_CHECKING:
     from netlet.experiments import TrainedNet

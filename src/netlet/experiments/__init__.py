@@ -8,7 +8,8 @@ from netlet.experiments.events import WorkerEvent
 from netlet.experiments.experiment import Experiment
 from netlet.experiments.named import DEFAULT, EXPERIMENTS, find_experiment
 from netlet.experiments.study import run_study
-from netlet.experiments.trained import TrainedNet, find_run, find_weights, load_trained_net
+from netlet.experiments.trained import TrainedNet, find_weights, load_trained_net
+from netlet.nets.pretrained import find_run
 from netlet.records.shipped_studies import find_study, list_studies, shipped_studies_folder
 
 __all__ = [

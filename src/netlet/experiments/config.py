@@ -10,8 +10,8 @@ from netlet.data import DATASET_NAMES, Dataset, load
 from netlet.errors import DataError
 from netlet.experiments.experiment import Experiment
 from netlet.experiments.named import find_experiment
-from netlet.experiments.origins import refuse_other_source
 from netlet.nets import full_address
+from netlet.nets.origins import refuse_other_source
 from netlet.recipes import recipe_from_json
 from netlet.records import RunConfig, to_json_value
 

@@ -7,15 +7,16 @@ from netlet.catalog import DEFINITIONS, Definition
 from netlet.errors import NetError, check_type, did_you_mean
 from netlet.experiments.experiment import Experiment
 from netlet.nets import NETS, explain_path, find_net, is_notation, is_user_code
+from netlet.nets.one_line import find_experiments_net
 from netlet.recipes import STEADY
 
 
 def _build(definition: Definition) -> Experiment:
-    # A net in one line is registered under the name of its experiment.
-    net = definition.name if is_notation(definition.net) else definition.net
+    net = find_experiments_net(definition.name)
+    assert net is not None
     return Experiment(
         name=definition.name,
-        net=NETS[net],
+        net=net,
         recipe=definition.recipe,
         budget=definition.budget,
         claim=definition.claim,

@@ -8,29 +8,19 @@ from pathlib import Path
 
 from torch import nn
 
-from netlet import records
 from netlet.analysis import trace
 from netlet.budgets import Budget, budget_from_json
 from netlet.display import Displayed
 from netlet.errors import NetError
-from netlet.experiments.experiment import Experiment
 from netlet.experiments.named import EXPERIMENTS, find_experiment
-from netlet.experiments.origins import find_experiment_of_run
-from netlet.nets import (
-    build,
-    find_shipped_weights,
-    list_shipped_weights,
-    load_weights,
-    weights_digest,
-)
+from netlet.nets import NetEntry, build, pretrained, weights_digest
 from netlet.nets.blocks import MNIST_SHAPE
 from netlet.nets.compiled_nets import unwrap
 from netlet.nets.copying import copy_net
-from netlet.nets.weights import check_weights_file, refuse_other_weights
+from netlet.nets.origins import find_net_of_run
+from netlet.nets.pretrained import DIGITS, find_run
 from netlet.recipes import Recipe
 from netlet.records import Run
-
-_DIGITS = tuple("0123456789")
 
 
 @dataclass(frozen=True)
@@ -132,17 +122,14 @@ def load_trained_net(
     given = {key: value for key, value in (("mean", mean), ("std", std)) if value is not None}
     recipe = trained.replace(**given)  # raises if one is out of range
     shape = tuple(shape or (run.data["shape"] if run else MNIST_SHAPE))
-    class_names = tuple(class_names or (run.data["class_names"] if run else _DIGITS))
-    experiment = _find_experiment(name, run, trust=trust)
-    net = build(experiment.net.builder, 0, shape, len(class_names))
-    file = find_weights(name, weights, net, trust=trust)
-    if file:
-        if run and weights is None:
-            refuse_other_weights(file, run.weights_digest, Path(name) / records.RECORD)
-        load_weights(net, file)
+    class_names = tuple(class_names or (run.data["class_names"] if run else DIGITS))
+    own_name, entry = _find_net(name, run, trust=trust)
+    net = build(entry.builder, 0, shape, len(class_names))
+    file = pretrained.find_weights(name, entry, weights, net=net, run=run)
+    pretrained.load_found_weights(net, name, weights, file, run)
     trace(net, shape)  # raises if the net cannot process such images
     return TrainedNet(
-        name=run.name if run else experiment.name,
+        name=own_name,
         net=net.eval(),
         shape=shape,
         class_names=class_names,
@@ -155,15 +142,12 @@ def load_trained_net(
     )
 
 
-def find_weights(
-    name: str, weights: Path | None = None, net: nn.Module | None = None, *, trust: bool = False
-) -> Path | None:
+def find_weights(name: str, weights: Path | None = None, *, trust: bool = False) -> Path | None:
     """Return the file with the weights of a net; None if it has no parameters.
 
     Args:
         name: A run's folder or a net, as for :func:`load_trained_net`.
         weights: A file to use instead of the net's own.
-        net: The net, if it is built already.
         trust: Whether to run code that the run's record names.
 
     Raises:
@@ -173,34 +157,8 @@ def find_weights(
         RecipeError: The mean or std is out of range.
     """
     run = find_run(name)
-    entry = _find_experiment(name, run, trust=trust).net
-    if weights is not None:
-        check_weights_file(weights)
-    file = weights or (Path(name) / records.WEIGHTS if run else find_shipped_weights(name))
-    if file is None and any(True for _ in (net or build(entry.builder, 0)).parameters()):
-        raise NetError(
-            f"{name}: netlet has no trained weights for it; pass --weights FILE, name the folder of"
-            f" a run, or use one of {', '.join(list_shipped_weights())}"
-        )
-    return file
-
-
-def find_run(name: str) -> Run | None:
-    """Return the finished run in a folder; None if the name means a net instead.
-
-    Raises:
-        NetError: The folder holds no finished run, and no experiment has its name.
-        RecordError: The run's record is broken.
-        RecipeError: The mean or std is out of range.
-    """
-    if (Path(name) / records.RECORD).is_file():
-        return records.load_run(name)
-    if Path(name).is_dir() and name not in EXPERIMENTS:
-        raise NetError(
-            f"{name}: holds no {records.RECORD}; name the folder of a finished run, or a net with"
-            " --weights FILE"
-        )
-    return None
+    entry = _find_net(name, run, trust=trust)[1]
+    return pretrained.find_weights(name, entry, weights, run=run)
 
 
 def _find_budget(name: str, run: Run | None) -> Budget | None:
@@ -209,7 +167,9 @@ def _find_budget(name: str, run: Run | None) -> Budget | None:
     return EXPERIMENTS[name].budget if name in EXPERIMENTS else None
 
 
-def _find_experiment(name: str, run: Run | None, *, trust: bool) -> Experiment:
-    if run is None:
-        return find_experiment(name)
-    return find_experiment_of_run(run, name, trusted=trust)
+def _find_net(name: str, run: Run | None, *, trust: bool) -> tuple[str, NetEntry]:
+    """Return what a net is called, and the net."""
+    if run is not None:
+        return run.name, find_net_of_run(run, name, trusted=trust)
+    experiment = find_experiment(name)
+    return experiment.name, experiment.net

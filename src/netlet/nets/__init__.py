@@ -13,6 +13,7 @@ from netlet.nets.mnistnet import mnistnet_1
 from netlet.nets.net_code import NetCode, find_code, is_file_address
 from netlet.nets.notation import is_notation
 from netlet.nets.one_line import get_builder
+from netlet.nets.pretrained import InputFormat, load
 from netlet.nets.pyramid import pyramid
 from netlet.nets.registry import NETS, Builder, NetEntry, build, net
 from netlet.nets.shipped_weights import find_shipped_weights, list_shipped_weights
@@ -26,6 +27,7 @@ from netlet.nets.weights import load_weights, save_weights, weights_digest
 __all__ = [
     "NETS",
     "Builder",
+    "InputFormat",
     "NetCode",
     "NetEntry",
     "build",
@@ -46,6 +48,7 @@ __all__ = [
     "is_notation",
     "is_user_code",
     "list_shipped_weights",
+    "load",
     "load_weights",
     "mnistnet_1",
     "net",

@@ -15,6 +15,7 @@ from netlet.records.ladder import (
     load_ladder_result,
     load_rungs,
 )
+from netlet.records.median_run import locate_weights, median_run, median_seed
 from netlet.records.run import (
     EPOCHS,
     RECORD,
@@ -88,6 +89,9 @@ __all__ = [
     "load_runs",
     "load_sound_seeds",
     "load_study",
+    "locate_weights",
+    "median_run",
+    "median_seed",
     "net_digest",
     "read_trials",
     "refuse_other_results",

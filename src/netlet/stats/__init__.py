@@ -1,5 +1,6 @@
 """Statistics of studies: intervals, significance tests, comparisons and explanations."""
 
+from netlet.records import median_seed
 from netlet.stats.collect import (
     SeedRecord,
     collect_seed_records,
@@ -34,7 +35,6 @@ from netlet.stats.images import error_rates, interval_over_images
 from netlet.stats.seeds import (
     interval_over_seeds,
     mean_percent,
-    median_seed,
     p_value_mean_above,
     sd_points,
     seed_percents,

@@ -29,12 +29,6 @@ def sd_points(study: Study) -> float | None:
     return statistics.stdev(seed_percents(study)) if len(study.seeds) > 1 else None
 
 
-def median_seed(study: Study) -> int:
-    """Return the seed with the median accuracy; of two in the middle the less accurate one."""
-    ranked = sorted(study.seeds, key=lambda seed: (seed.correct, seed.seed))
-    return ranked[(len(ranked) - 1) // 2].seed
-
-
 def interval_over_seeds(study: Study, confidence: float = 0.95) -> tuple[float, float] | None:
     """Return the confidence interval of the mean over seeds, in percent, by Student's t.
 

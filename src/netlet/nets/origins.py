@@ -9,17 +9,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from netlet import records
 from netlet.errors import NetError
-from netlet.experiments.experiment import Experiment
-from netlet.experiments.named import find_experiment
-from netlet.nets import find_code, is_file_address, is_user_code
-from netlet.records import Run, RunConfig
+from netlet.nets.addresses import is_user_code
+from netlet.nets.net_code import find_code, is_file_address
+from netlet.nets.one_line import find_net_by_name
+from netlet.nets.registry import NetEntry
+from netlet.records import WEIGHTS, Run, RunConfig
 from netlet.text import quote_shell, relative_path
 
 
-def find_experiment_of_run(run: Run, folder: str, *, trusted: bool) -> Experiment:
-    """Return the experiment of a finished run.
+def find_net_of_run(run: Run, folder: str, *, trusted: bool) -> NetEntry:
+    """Return the net of a finished run.
 
     Args:
         run: The run.
@@ -34,7 +34,7 @@ def find_experiment_of_run(run: Run, folder: str, *, trusted: bool) -> Experimen
     if trusted and run.source_digest:
         found = find_code(address)
         if found is not None and found.digest != run.source_digest:
-            weights = quote_shell(Path(folder) / records.WEIGHTS)
+            weights = quote_shell(Path(folder) / WEIGHTS)
             shown = address
             if is_file_address(address.rpartition(":")[0]):
                 shown = f"{relative_path(found.path)}:{address.rpartition(':')[2]}"
@@ -49,9 +49,9 @@ def find_experiment_of_run(run: Run, folder: str, *, trusted: bool) -> Experimen
             there = relative_path(run.source_path)
             raise NetError(
                 f"{folder}: its net came from {there}, and there is no such file; put it back, or "
-                f"name the net with --weights {quote_shell(Path(folder) / records.WEIGHTS)}"
+                f"name the net with --weights {quote_shell(Path(folder) / WEIGHTS)}"
             )
-    return find_experiment(address, trusted=trusted)
+    return find_net_by_name(address, trusted=trusted)
 
 
 def refuse_other_source(config: RunConfig) -> None:
