@@ -165,6 +165,7 @@ def test_help_never_imports_torch() -> None:
         "runs",
         "data",
         "card",
+        "publish",
         "export",
         "play",
         "predict",

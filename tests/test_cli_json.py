@@ -68,6 +68,8 @@ COMMANDS = (
     ("play", "--no-open", "-o", "play.html"),
     ("card", "speck"),
     ("card", STUDY),
+    ("publish", "speck", "--to", "speck-model"),
+    ("publish", STUDY, "--to", "study-page", "--space", *DATA),
     ("data", "get", "mnist", "-o", "downloads"),
     ("data", "list"),
     ("data", "verify", "mnist"),

@@ -76,6 +76,7 @@ def values(blob_data: Dataset) -> dict[str, object]:
     swift = experiments.load_trained_net("swift")
     trained = dataclasses.replace(swift, name=HOSTILE, class_names=classes)
     traced = export.trace_model(trained)
+    record = dataclasses.replace(netlet.publishing.find_record("swift", swift), license=LONG)
     net = netlet.build(nets.swift, 0)
     images = [image[0].numpy() for image in data.held_out.images[:30]]
     point = stats.FrontierPoint(
@@ -122,6 +123,8 @@ def values(blob_data: Dataset) -> dict[str, object]:
         "data": data,
         "split": data.train,
         "source": netlet.data.SOURCES["mnist"],
+        "published": netlet.publishing.build_model_folder(swift, record),
+        "record of a net": record,
         "evaluation": netlet.evaluate(net, data.held_out, FAST, 10),
         "predictions": evaluation.predict(net, images),
         "prediction": evaluation.predict(net, images)[0],

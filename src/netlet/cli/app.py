@@ -35,6 +35,7 @@ from netlet.cli import (
     lr,
     play,
     predict,
+    publish,
     report,
     runs,
     search,
@@ -181,6 +182,13 @@ add_command(
 add_command(app, play.play, "netlet play", "netlet play speck --no-open -o speck.html", group=SHIP)
 add_command(
     app, card.card, "netlet card crest", "netlet card studies/swift -o swift.md", group=SHIP
+)
+add_command(
+    app,
+    publish.publish,
+    "netlet publish crest --to crest-model",
+    "netlet publish studies/swift --to swift-page --space",
+    group=SHIP,
 )
 app.add_typer(data.app, name="data", rich_help_panel=DATA)
 

@@ -57,6 +57,7 @@ SCHEMAS: Mapping[str, int] = {
     "predictions": 2,
     "play": 1,
     "card": 1,
+    "publish": 1,
     "data_get": 1,
     "data_list": 1,
     "data_verify": 1,

@@ -15,6 +15,7 @@ from netlet.export.page_export import WebPage, build_page, export_page
 from netlet.export.progress import OnProgress
 from netlet.export.result import ExportResult
 from netlet.export.target_memory import TargetMemory, measure_target_memory
+from netlet.export.torch_source import TorchSource, write_source
 from netlet.export.traced_model import TracedModel, trace_model
 from netlet.export.verification import Verification, compare_with_pytorch
 
@@ -25,6 +26,7 @@ __all__ = [
     "OnProgress",
     "OnnxPredictor",
     "TargetMemory",
+    "TorchSource",
     "TracedModel",
     "Verification",
     "WebPage",
@@ -45,4 +47,5 @@ __all__ = [
     "select_calibration_images",
     "select_verification_images",
     "trace_model",
+    "write_source",
 ]

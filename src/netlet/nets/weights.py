@@ -42,10 +42,15 @@ def save_weights(net: nn.Module, path: Path, metadata: Mapping[str, str] | None 
 
 def weights_to_bytes(net: nn.Module, metadata: Mapping[str, str] | None = None) -> bytes:
     """Return the content of a file with a net's weights; see :func:`save_weights`."""
+    return tensors_to_bytes(net.state_dict(), metadata)
+
+
+def tensors_to_bytes(
+    tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str] | None = None
+) -> bytes:
+    """Return the content of a file with tensors by name; see :func:`save_weights`."""
     # Cloned, since safetensors cannot store shared parameters and channels-last strides.
-    state = {
-        key: value.detach().cpu().contiguous().clone() for key, value in net.state_dict().items()
-    }
+    state = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
     described = {key: to_unicode(value) for key, value in (metadata or {}).items()}
     return _sort_header(save_safetensors(state, described))
 

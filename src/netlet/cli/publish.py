@@ -1,0 +1,156 @@
+"""``netlet publish``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from netlet import records
+from netlet.cli.confidence import find_confidence
+from netlet.cli.locate import input_files
+from netlet.cli.options import DataDir, Json, TrainedNet, Trust
+from netlet.cli.results import print_json, print_result, say
+from netlet.errors import ExportError
+from netlet.outputs import (
+    HTML_MARK,
+    TEXT_MARK,
+    check_output,
+    check_output_folder,
+    write_outputs,
+)
+from netlet.text import escape_controls
+
+if TYPE_CHECKING:
+    from netlet import experiments
+    from netlet.publishing import Published
+    from netlet.publishing.record import NetRecord
+
+_MODEL = ("README.md", "config.json", "model.safetensors", "modeling.py")
+_SPACE = ("README.md", "index.html")
+
+
+def publish(
+    net: TrainedNet,
+    to: Annotated[
+        Path,
+        typer.Option("--to", metavar="DIR", help="Folder to write, to be made if it is missing."),
+    ],
+    space: Annotated[
+        bool,
+        typer.Option("--space", help="Write a static Space with the page to draw on instead."),
+    ] = False,
+    license_: Annotated[
+        str | None,
+        typer.Option(
+            "--license",
+            metavar="ID",
+            help="License of the weights as the Hub writes it, like apache-2.0; mit for weights "
+            "that come with netlet, else not stated if not given.",
+        ),
+    ] = None,
+    push: Annotated[
+        str | None,
+        typer.Option(
+            "--push",
+            metavar="OWNER/NAME",
+            help="Upload the folder to this repository of the Hugging Face Hub, with your token.",
+        ),
+    ] = None,
+    private: Annotated[
+        bool, typer.Option("--private", help="Make a repository that --push creates private.")
+    ] = False,
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            "--dataset",
+            metavar="NAME|PATH",
+            help="Data set to calibrate the confidence of a Space with; the one NET was trained on "
+            "if not given.",
+        ),
+    ] = None,
+    data_dir: DataDir = None,
+    trust: Trust = False,
+    json: Json = False,
+) -> None:
+    """Write a trained net as a folder for the Hugging Face Hub.
+
+    Nothing is uploaded without --push, which needs the extra 'hub' (pip install '.[hub]' in a
+    checkout).
+    """
+    if private and not push:
+        raise ExportError("--private is for a repository that --push creates; drop it")
+    if (dataset or data_dir) and not space:
+        raise ExportError("--dataset and --data-dir are for the page of --space; drop them")
+    _check_folder(to, _SPACE if space else _MODEL, input_files(net))
+
+    from netlet import publishing
+
+    if push:
+        publishing.check_upload(push)
+    trained = _load(net, trust=trust)
+    record = publishing.find_record(net, trained)
+    published = _build(trained, record, license_, dataset, data_dir, space=space)
+    write_outputs({to / name: text for name, text in published.files.items()}, "--to", "folder")
+    address = None
+    if push:
+        address = publishing.upload(to, list(published.files), push, space=space, private=private)
+    _print(net, to, published, record, address, json=json)
+    if license_ is None and not record.license:
+        say("netlet: no license is stated; --license ID states one, like apache-2.0")
+
+
+def _check_folder(folder: Path, names: tuple[str, ...], inputs: list[Path]) -> None:
+    """Check that the files can be written, and that netlet wrote those that are replaced."""
+    check_output_folder(folder, "--to")
+    for name in names:
+        mark = HTML_MARK if name.endswith(".html") else TEXT_MARK
+        check_output(folder / name, "--to", inputs, "folder", mark)
+
+
+def _load(net: str, *, trust: bool) -> experiments.TrainedNet:
+    from netlet.experiments import load_trained_net
+
+    return load_trained_net(records.locate_weights(net), trust=trust)
+
+
+def _build(
+    trained: experiments.TrainedNet,
+    record: NetRecord,
+    license_id: str | None,
+    dataset: str | None,
+    data_dir: Path | None,
+    *,
+    space: bool,
+) -> Published:
+    from netlet import publishing
+
+    if not space:
+        return publishing.build_model_folder(trained, record, license_id)
+    confidence = find_confidence(trained, dataset, data_dir)
+    return publishing.build_space_folder(trained, record, license_id, confidence=confidence)
+
+
+def _print(
+    net: str,
+    folder: Path,
+    published: Published,
+    record: NetRecord,
+    address: str | None,
+    *,
+    json: bool,
+) -> None:
+    files = [str(folder / name) for name in published.files]
+    difference = published.largest_difference
+    if json:
+        values: dict[str, Any] = {"net": net, "files": files, "address": address}
+        values |= {"seeds": len(record.study.seeds), "seed": record.seed}
+        print_json("publish", values | {"largest_difference": difference})
+        return
+    lines = [f"{escape_controls(str(folder))}: {', '.join(published.files)}"]
+    if difference is not None:
+        same = "equal the net's" if not difference else f"differ from the net's by {difference:.2g}"
+        lines.append(f"verified on random images: the outputs of modeling.py {same}")
+    lines.append(f"uploaded to {address}" if address else "nothing was uploaded")
+    print_result("\n".join(lines), lines=True)
