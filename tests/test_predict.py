@@ -19,7 +19,14 @@ from torch import nn
 
 from benchmarks import pictures
 from netlet import evaluation
-from netlet.data import Dataset, draw_captioned_sheet, prepare_digit, read_digits, read_raw_picture
+from netlet.data import (
+    Dataset,
+    draw_captioned_sheet,
+    prepare_digit,
+    read_digits,
+    read_raw_picture,
+    read_whole_picture,
+)
 from netlet.data.scribble import draw_digits
 from netlet.errors import DataError, NetError
 from netlet.experiments import TrainedNet, load_trained_net
@@ -492,7 +499,7 @@ def test_twelve_classes_are_named_and_a_diverged_net_is_reported(
 
 
 @pytest.mark.slow
-def test_color_nets_work_and_nets_for_other_sizes_are_refused(
+def test_color_nets_work_and_nets_for_other_sizes_see_the_whole_picture(
     netlet: Netlet,
     digits: np.ndarray,
     tmp_path: Path,
@@ -520,9 +527,11 @@ def test_color_nets_work_and_nets_for_other_sizes_are_refused(
         "netlet.experiments.load_trained_net",
         lambda *_, **__: dataclasses.replace(crest, shape=(1, 32, 32)),
     )
-    code, _, err = netlet("predict", "a.png")
-    assert code == 2
-    assert "takes images of 1x32x32, but pictures are prepared as 28x28" in err
+    (only,) = json.loads(netlet("predict", "a.png", "--json")[1])["predictions"]
+    (expected,) = evaluation.predict(
+        crest.net, [read_whole_picture(tmp_path / "a.png", (1, 32, 32))], crest.recipe
+    )
+    assert list(only["probabilities"].values()) == pytest.approx(expected.probabilities)
 
 
 def test_a_sheet_has_a_tile_for_each_image(digits: np.ndarray) -> None:

@@ -21,6 +21,7 @@ from netlet.cli.options import (
     Raw,
     TrainedNet,
 )
+from netlet.cli.picture_files import check_pictures_fit, read_picture
 from netlet.cli.progress import show_phases
 from netlet.cli.results import print_files, print_json
 from netlet.errors import DataError, NetError
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 
 MOST_IMAGES = 12
 _OF_DATASET = re.compile(r"(train|val|test(?:50k)?):(\d{1,9})")  # test:17
-_SIZE = (28, 28)
 
 
 def explain(
@@ -219,27 +219,20 @@ def _choose(name: str, images: Dataset) -> Chosen:
 
 
 def _read_file(path: Path, trained: NetWithWeights, *, raw: bool) -> list[Chosen]:
-    """Return the digits of a picture, prepared like MNIST's.
+    """Return the images of a net in a picture.
 
     Raises:
         DataError: The picture cannot be read.
-        NetError: The net takes other images.
+        NetError: Pictures cannot be prepared for the net.
     """
     import torch
 
-    from netlet.data import prepare_digit, read_digits, read_raw_picture
-
-    c, h, w = trained.shape
-    if (h, w) != _SIZE:
-        raise NetError(
-            f"{trained.name} takes images of {c}x{h}x{w}, but pictures are prepared as 28x28; name "
-            "images of its data set, like test:17"
-        )
-    found = [read_raw_picture(path)] if raw else [*map(prepare_digit, read_digits(path))]
+    check_pictures_fit(trained, raw=raw)
+    found = read_picture(path, trained, raw=raw)
     return [
         Chosen(
             path.name if len(found) == 1 else f"{path.name}, {n} of {len(found)}",
-            torch.from_numpy(image).expand(c, h, w),
+            torch.from_numpy(image).expand(*trained.shape),
             None,
         )
         for n, image in enumerate(found, start=1)

@@ -13,8 +13,9 @@ import typer
 from netlet.cli.confidence import calibrate_on, find_confidence
 from netlet.cli.option_groups import OWN_WEIGHTS, WeightOptions
 from netlet.cli.options import NET_WITH_WEIGHTS, DataDir, Json, Raw
+from netlet.cli.picture_files import check_pictures_fit, read_picture, sees_characters
 from netlet.cli.results import print_json, print_result, say
-from netlet.errors import DataError, NetError
+from netlet.errors import DataError
 from netlet.outputs import check_output, write_output
 from netlet.text import format_table
 
@@ -26,9 +27,7 @@ if TYPE_CHECKING:
     from netlet.experiments import TrainedNet
     from netlet.records import Confidence
 
-    Images = list[NDArray[np.uint8]]  # of a picture's digits, 28x28, from left to right
-
-_SIZE = (28, 28)
+    Images = list[NDArray[np.uint8]]  # of a picture's digits, H W, left to right; or one, C H W
 
 
 def predict(
@@ -59,18 +58,14 @@ def predict(
 ) -> None:
     """Classify pictures of digits, one or several in a row.
 
-    Below a calibrated confidence the answer is 'unsure', with the most likely digit. Exit code 1 if
-    a picture cannot be read.
+    With a net for other classes, pictures of these; a net for color or for another size than 28x28
+    sees the middle of each picture. Below a calibrated confidence the answer is 'unsure', with the
+    most likely class. Exit code 1 if a picture cannot be read.
     """
     _check_show(show, files)
     trained = using.load(net)
-    if tuple(trained.shape[1:]) != _SIZE:
-        c, h, w = trained.shape
-        raise NetError(
-            f"{net}: takes images of {c}x{h}x{w}, but pictures are prepared as 28x28; "
-            "name a net for these"
-        )
-    pictures, errors = _read(files, raw=raw)
+    check_pictures_fit(trained, raw=raw)
+    pictures, errors = _read(files, trained, raw=raw)
     confidence = None
     if pictures:
         named = dataset or data_dir
@@ -90,7 +85,8 @@ def predict(
         head["calibration"] = confidence.to_dict() if confidence else None
         print_json("predictions", head | {"predictions": entries})
     elif answers:
-        titles = ("file", "digit", "confidence", "runner-up", "its confidence")
+        kind = "digit" if _are_digits(trained) else "class"
+        titles = ("file", kind, "confidence", "runner-up", "its confidence")
         rows = [answer.cells(files[i]) for i in answers for answer in answers[i]]
         # Of weights that come with netlet it is known, and the table alone is easier to read.
         own = trained.run or using.given
@@ -170,28 +166,28 @@ def _check_show(show: Path | None, files: Sequence[Path]) -> None:
         check_output(show, "--show", files)
 
 
-def _read(files: Sequence[Path], *, raw: bool) -> tuple[dict[int, Images], dict[int, str]]:
-    """Read pictures.
+def _read(
+    files: Sequence[Path], trained: TrainedNet, *, raw: bool
+) -> tuple[dict[int, Images], dict[int, str]]:
+    """Read pictures for a net.
 
     Returns:
         The images of the digits by the picture's position, and the errors of those pictures that
         cannot be read.
     """
-    from netlet.data import prepare_digit, read_digits, read_raw_picture
-
     pictures: dict[int, Images] = {}
     errors: dict[int, str] = {}
     for i, file in enumerate(files):
         try:
-            pictures[i] = (
-                [read_raw_picture(file)]
-                if raw
-                else [prepare_digit(ink) for ink in read_digits(file)]
-            )
+            pictures[i] = read_picture(file, trained, raw=raw)
         except DataError as error:
             errors[i] = " ".join(str(error).split())
             say(f"netlet: {errors[i]}")
     return pictures, errors
+
+
+def _are_digits(trained: TrainedNet) -> bool:
+    return sees_characters(trained) and set(trained.class_names) <= set("0123456789")
 
 
 def _classify(

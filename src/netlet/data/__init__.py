@@ -15,6 +15,7 @@ from netlet.data.scribble import load_scribble, make_scribble
 from netlet.data.source_files import cache_folder, find_source
 from netlet.data.sources import MNIST, SOURCES, Source
 from netlet.data.user_images import load_user_images
+from netlet.data.whole_picture import frames_characters, read_whole_picture
 
 __all__ = [
     "DATASET_NAMES",
@@ -35,6 +36,7 @@ __all__ = [
     "eager_preparation",
     "fetch",
     "find_source",
+    "frames_characters",
     "iterate_epoch",
     "load",
     "load_scribble",
@@ -44,6 +46,7 @@ __all__ = [
     "read_digits",
     "read_idx",
     "read_raw_picture",
+    "read_whole_picture",
     "save_npz",
     "write_idx",
 ]

@@ -21,7 +21,7 @@ def draw_captioned_sheet(
     """Draw a tile for each image, with its caption below, in up to 8 columns and 250 rows.
 
     Args:
-        images: At least one image, uint8 ``H W`` each, all of one size.
+        images: At least one image, uint8 ``H W`` or ``C H W`` with C 1 or 3, all of one size.
         captions: The lines below each image, the same number for all; a line that is too long for
             its tile loses its beginning.
 
@@ -29,8 +29,8 @@ def draw_captioned_sheet(
         An RGB image.
     """
     images, captions = images[: _COLUMNS * _MAX_ROWS], captions[: _COLUMNS * _MAX_ROWS]
-    zoom = max(1, round(_MIN_SIDE_PX / max(images[0].shape)))
-    h, w = (side * zoom for side in images[0].shape)
+    zoom = max(1, round(_MIN_SIDE_PX / max(images[0].shape[-2:])))
+    h, w = (side * zoom for side in images[0].shape[-2:])
     tile_w, tile_h = w + _GAP_PX, h + len(captions[0]) * _LINE_PX + _GAP_PX
     columns = min(len(images), _COLUMNS)
     sheet = Image.new(
@@ -42,7 +42,8 @@ def draw_captioned_sheet(
     letters = w // _LETTER_PX
     for i, (image, lines) in enumerate(zip(images, captions, strict=True)):
         left, top = _GAP_PX + i % columns * tile_w, _GAP_PX + i // columns * tile_h
-        sheet.paste(Image.fromarray(image).resize((w, h), Image.Resampling.NEAREST), (left, top))
+        tile = _to_picture(image).resize((w, h), Image.Resampling.NEAREST)
+        sheet.paste(tile, (left, top))
         for n, line in enumerate(lines):
             short = line if len(line) <= letters else f"..{line[2 - letters :]}"
             pen.text(
@@ -51,3 +52,9 @@ def draw_captioned_sheet(
                 fill="white",
             )
     return sheet
+
+
+def _to_picture(image: NDArray[np.uint8]) -> Image.Image:
+    if image.ndim == 2:
+        return Image.fromarray(image)
+    return Image.fromarray(image[0] if len(image) == 1 else image.transpose(1, 2, 0))

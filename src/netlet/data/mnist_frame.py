@@ -55,7 +55,7 @@ def prepare_digit(ink: NDArray[np.generic]) -> NDArray[np.uint8]:
     box = levels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     longer = max(box.shape)
     h, w = (max(1, (2 * BOX * side + longer) // (2 * longer)) for side in box.shape)
-    rows_of, columns_of = _overlap_weights(box.shape[0], h), _overlap_weights(box.shape[1], w)
+    rows_of, columns_of = overlap_weights(box.shape[0], h), overlap_weights(box.shape[1], w)
     sums = rows_of @ box.astype(np.float64) @ columns_of.T
     sums = sums.astype(np.int64)
     brightest = sums.max()
@@ -66,8 +66,12 @@ def prepare_digit(ink: NDArray[np.generic]) -> NDArray[np.uint8]:
     return frame
 
 
-def _overlap_weights(n: int, m: int) -> NDArray[np.float64]:
+def overlap_weights(n: int, m: int) -> NDArray[np.float64]:
     """Return the overlaps of ``m`` new pixels with ``n`` old ones.
+
+    Args:
+        n: The number of old pixels.
+        m: The number of new pixels.
 
     Returns:
         ``m n``, whole numbers in units of ``1 / m`` px.

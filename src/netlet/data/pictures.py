@@ -43,11 +43,8 @@ def read_digits(path: Path | str) -> list[NDArray[np.uint8]]:
         DataError: The file is missing, not an image, damaged or too large; or there is nothing
             drawn on it, or a solid area, or more than 32 digits.
     """
-    with _open_picture(Path(path)) as opened:
-        opened.draft(None, (_MAX_SIDE_PX, _MAX_SIDE_PX))  # decodes a large JPEG at a smaller size
-        sixteen_bits = has_sixteen_bits(opened)
-        picture = _halve_if_gigantic(ImageOps.exif_transpose(opened))
-        gray = _to_gray(picture, sixteen_bits=sixteen_bits)
+    with open_reduced(Path(path)) as (picture, sixteen_bits):
+        gray = to_gray(picture, sixteen_bits=sixteen_bits)
         factor = -(-max(gray.shape) // _MAX_SIDE_PX)
         gray = np.asarray(Image.fromarray(gray).reduce(factor)) if factor > 1 else gray
     try:
@@ -89,6 +86,25 @@ def read_raw_picture(path: Path | str) -> NDArray[np.uint8]:
 
 
 @contextmanager
+def open_reduced(path: Path) -> Iterator[tuple[Image.Image, bool]]:
+    """Open a picture, turn it as its EXIF orientation says, and make a gigantic one smaller.
+
+    Args:
+        path: The path of a picture.
+
+    Yields:
+        The picture, and whether its levels are whole numbers from 0 (black) to 65,535 (white).
+
+    Raises:
+        DataError: The file is missing, not an image, damaged or too large.
+    """
+    with _open_picture(path) as opened:
+        opened.draft(None, (_MAX_SIDE_PX, _MAX_SIDE_PX))  # decodes a large JPEG at a smaller size
+        sixteen_bits = has_sixteen_bits(opened)
+        yield _halve_if_gigantic(ImageOps.exif_transpose(opened)), sixteen_bits
+
+
+@contextmanager
 def _open_picture(path: Path) -> Iterator[Image.Image]:
     """Open a picture and check its size before its pixels are decoded."""
     if path.is_dir():
@@ -124,8 +140,13 @@ def _halve_if_gigantic(picture: Image.Image) -> Image.Image:
     return picture.reduce(2)
 
 
-def _to_gray(picture: Image.Image, *, sixteen_bits: bool) -> NDArray[np.float32]:
-    """Return gray levels 0..255, ``H W``, over a contrasting backing if there is transparency."""
+def to_gray(picture: Image.Image, *, sixteen_bits: bool) -> NDArray[np.float32]:
+    """Return gray levels 0..255, ``H W``, over a contrasting backing if there is transparency.
+
+    Args:
+        picture: The picture, of any mode.
+        sixteen_bits: Whether its levels are whole numbers from 0 (black) to 65,535 (white).
+    """
     if picture.mode.startswith("I") or picture.mode == "F":
         deep = np.asarray(picture).astype(np.float32)
         if sixteen_bits:

@@ -45,6 +45,7 @@ class Source(Displayed):
     mirrors: tuple[str, ...]  # URLs to which a file's name and .gz are appended, in order of use
     terms: str  # authors and license
     size: tuple[int, int] = (28, 28)  # H W
+    fills_image: bool = False  # the objects do, instead of lying in MNIST's frame
 
     @property
     def files(self) -> tuple[File, ...]:
@@ -127,6 +128,7 @@ FASHION_MNIST = Source(
         "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
     ),
     terms="Zalando SE; MIT",
+    fills_image=True,
 )
 
 _KMNIST_TRAIN, _KMNIST_TEST = _parts(

@@ -100,10 +100,11 @@ def predict(
     Args:
         net: A net from ``N C H W`` to logits, log-probabilities or probabilities ``N K``. Its
             modules keep their training mode.
-        images: Images, uint8 ``H W``, of the same size, light on dark; :mod:`netlet.data` prepares
-            pictures in this form.
+        images: Images of the same size, uint8 ``H W``, light on dark, or ``C H W``;
+            :mod:`netlet.data` prepares pictures in this form.
         recipe: The recipe, which has mean and std of the input; MNIST's by default.
-        channels: The number of channels ``C``; gray images are repeated for nets that expect color.
+        channels: The number of channels ``C``; images ``H W`` are repeated for nets that expect
+            color.
         confidence: The calibration of the net's confidence
             (:func:`netlet.experiments.load_confidence`); None: probabilities are the net's own.
 
@@ -115,7 +116,9 @@ def predict(
     """
     if not images:
         return Predictions()
-    batch = torch.from_numpy(np.stack(images)).unsqueeze(1).expand(-1, channels, -1, -1)
+    batch = torch.from_numpy(np.stack(images))
+    if batch.ndim == 3:
+        batch = batch.unsqueeze(1).expand(-1, channels, -1, -1)
     recipe, device = recipe or Recipe(), find_device(net)
     with explain_device_errors(), eval_mode(net), torch.inference_mode():
         parts = [
