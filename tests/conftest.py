@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 import torch
 from fault_counts import FaultCounts
 from helpers import Netlet, write_blob_source
+from page_visit import BROWSERS, QUIET
 
 from netlet.backends.cpu import library
 from netlet.cli import main
@@ -70,6 +72,23 @@ def fault_counts(request: pytest.FixtureRequest) -> Iterator[FaultCounts]:
     yield counts
     if path := request.config.getoption("--faults-out"):
         counts.write(Path(path))
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="needs Playwright: pip install -e '.[test]'"
+    )
+    program = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if program is None:
+        pytest.skip(
+            "needs a browser: apt-get install chromium, or another that is called "
+            + " or ".join(BROWSERS[1:])
+        )
+    with playwright.sync_playwright() as running:
+        chromium = running.chromium.launch(executable_path=program, args=QUIET)
+        yield chromium
+        chromium.close()
 
 
 @pytest.fixture(scope="session")

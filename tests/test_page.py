@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import functools
 import json
 import math
 import re
-import shutil
 import webbrowser
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +17,7 @@ import pytest
 import torch
 from helpers import FIXTURES, few_fast
 from nets_to_export import nets
+from page_visit import DESK, PHONE, SHEET, Visit
 from PIL import Image
 from torch import nn
 from torch.nn import functional as F
@@ -32,7 +31,6 @@ from netlet.data.batches import normalize
 from netlet.data.mnist_frame import prepare_digit
 from netlet.data.pieces import group_pieces
 from netlet.data.skeletons import STYLES
-from netlet.errors import ExportError
 from netlet.evaluation import apply_confidence
 from netlet.experiments import TrainedNet, load_confidence, load_trained_net
 from netlet.export import (
@@ -56,143 +54,6 @@ from netlet.export.receptive_field import receptive_fields
 from netlet.export.written_layers import describe_written_net
 from netlet.nets import NETS, build, list_shipped_weights
 from netlet.nets.outputs import extract_logits
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-QUIET = [
-    "--no-sandbox",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--no-first-run",
-    "--disable-sync",
-]
-DESK, PHONE = {"width": 1200, "height": 900}, {"width": 390, "height": 844}
-SHEET, PEN = 560, 46  # as page/drawing.js has it
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip(
-        "playwright.sync_api", reason="needs Playwright: pip install -e '.[test]'"
-    )
-    program = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if program is None:
-        pytest.skip(
-            "needs a browser: apt-get install chromium, or another that is called "
-            + " or ".join(BROWSERS[1:])
-        )
-    with playwright.sync_playwright() as running:
-        chromium = running.chromium.launch(executable_path=program, args=QUIET)
-        yield chromium
-        chromium.close()
-
-
-class Visit:
-    """A page opened from a file, offline."""
-
-    def __init__(self, browser: Any, file: Path, **options: Any) -> None:
-        self.context = browser.new_context(
-            **{"viewport": DESK, "reduced_motion": "reduce"} | options
-        )
-        self.context.set_offline(True)
-        self.page = self.context.new_page()
-        self.complaints: list[str] = []
-        self.requests: list[str] = []
-        self.page.on("console", lambda message: self.complaints.append(message.text))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("request", lambda request: self.requests.append(request.url))
-        self.uri = file.as_uri()
-        self.page.goto(self.uri)
-
-    def call(self, name: str, images: torch.Tensor) -> Any:
-        """Call the page's function of that name for each image and return the results."""
-        # As text: Playwright passes an array number by number, which is slow.
-        given = json.dumps(images.flatten(1).tolist())
-        return json.loads(
-            self.page.evaluate(
-                f"(given) => JSON.stringify(JSON.parse(given).map(window.netlet.{name}))", given
-            )
-        )
-
-    def prepared(self, ink: np.ndarray) -> list[int]:
-        given = json.dumps([ink.ravel().tolist(), ink.shape[1], ink.shape[0]])
-        return json.loads(
-            self.page.evaluate(
-                "(given) => JSON.stringify(window.netlet.prepare(...JSON.parse(given)))", given
-            )
-        )
-
-    def digits(self, ink: np.ndarray) -> list[int]:
-        """Return the numbers of the digits that the page finds in ink."""
-        given = json.dumps([ink.ravel().tolist(), ink.shape[1], ink.shape[0]])
-        return json.loads(
-            self.page.evaluate(
-                "(given) => JSON.stringify(window.netlet.digits(...JSON.parse(given)))", given
-            )
-        )
-
-    def draw(self, *strokes: list[tuple[float, float]]) -> None:
-        """Draw strokes with the mouse; x and y are shares of the drawing area."""
-        box = self.page.locator("#drawing").bounding_box()
-        for stroke in strokes:
-            for i, (x, y) in enumerate(stroke):
-                place = box["x"] + box["width"] * x, box["y"] + box["height"] * y
-                self.page.mouse.move(*place, steps=2 if i else 1)
-                if not i:
-                    self.page.mouse.down()
-            self.page.mouse.up()
-
-    def until(self, condition: str) -> None:
-        """Wait until a JavaScript condition is true."""
-        for _ in range(100):
-            if self.page.evaluate(condition):
-                return
-            self.page.wait_for_timeout(50)
-        raise AssertionError(f"never true: {condition}")
-
-    def tap(self, target: Any) -> None:
-        """Tap until a click follows: of quick taps, Chromium's touch emulation loses some."""
-        self.page.evaluate(
-            "addEventListener('click', () => { clicks++; }, true), window.clicks = 0"
-        )
-        for _ in range(5):
-            target.tap()
-            self.page.wait_for_timeout(100)
-            if self.page.evaluate("clicks"):
-                return
-        raise AssertionError("no click followed five taps")
-
-    def settled(self) -> None:
-        self.page.evaluate(
-            "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
-        )
-
-    @property
-    def best(self) -> str:
-        self.settled()
-        return str(self.page.locator("#prediction b").text_content())
-
-    def ink(self) -> np.ndarray:
-        levels = self.page.evaluate(
-            "() => { const c = document.getElementById('drawing');"
-            "const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;"
-            "let s = ''; for (let i = 3; i < d.length; i += 4) s += String.fromCharCode(d[i]);"
-            "return btoa(s); }"
-        )
-        return np.frombuffer(base64.b64decode(levels), np.uint8).reshape(SHEET, SHEET)
-
-    def seen(self) -> np.ndarray:
-        levels = self.page.evaluate(
-            "() => Array.from(document.getElementById('input').getContext('2d')"
-            ".getImageData(0, 0, 28, 28).data)"
-        )
-        return np.array(levels, np.uint8).reshape(28, 28, 4)
-
-    def sheet(self, x: float, y: float) -> tuple[float, float]:
-        """Return the screen position of a point of the unit square that a digit fills."""
-        box = self.page.locator("#drawing").bounding_box()
-        return box["x"] + box["width"] * (0.25 + x / 2), box["y"] + box["height"] * (
-            0.17 + y * 0.66
-        )
 
 
 @pytest.fixture(scope="session")
@@ -462,13 +323,15 @@ def test_preparation_equals_python_in_every_pixel(desk: Visit) -> None:
 def test_one_wrong_weight_changes_the_logits(
     browser: Any, crest: TracedModel, tmp_path: Path
 ) -> None:
-    text = build_page(crest)
-    blob = re.search(r'id="weights">([^<]+)<', text)
-    assert blob
-    values = np.frombuffer(base64.b64decode(blob[1]), "<f4").copy()
-    values[9_000] += 0.05
+    first, *others = crest.graph.layers
+    assert isinstance(first, Convolution)
+    weight = first.weight.copy()
+    weight.flat[20] += 0.05
+    graph = dataclasses.replace(
+        crest.graph, layers=(dataclasses.replace(first, weight=weight), *others)
+    )
     file = tmp_path / "perturbed.html"
-    file.write_text(text.replace(blob[1], base64.b64encode(values.tobytes()).decode()))
+    file.write_text(build_page(dataclasses.replace(crest, graph=graph)), encoding="utf-8")
     visit = Visit(browser, file)
     assert difference(visit, crest.source) > 1e-4
     visit.context.close()
@@ -1110,18 +973,6 @@ def test_a_page_of_a_run_shows_its_epochs_recipe_and_verdict(crest: TracedModel)
     assert rows["recipe"] == "quick<small>seed 0, scribble</small>"
     assert rows["epochs"] == '5<small>below 20: <b class="PASS">PASS</b></small>'
     assert rows["accuracy"] == "99.33%<small>9,933 of 10,000, test</small>"
-
-
-def test_net_for_other_images_is_refused(crest: TracedModel, tmp_path: Path) -> None:
-    color = build(NETS["swift"].builder, 0, (3, 32, 32)).eval()
-    model = trace_model(
-        dataclasses.replace(crest.source, name="swift", net=color, shape=(3, 32, 32))
-    )
-    with pytest.raises(
-        ExportError, match="swift: takes images 3x32x32, but the page draws 1x28x28"
-    ):
-        export_page(model, tmp_path / "page.html", None)
-    assert not list(tmp_path.iterdir())
 
 
 NORMALIZED = "netlet: the page normalizes images with mean 0.1307, std 0.3081 (change with --mean and --std)\n"

@@ -16,6 +16,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import ViewportSize, sync_playwright
 
+from netlet.cli.card import read_card
 from netlet.experiments import load_confidence, load_trained_net
 from netlet.export import trace_model
 from netlet.export.page_export import build_page
@@ -54,7 +55,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         html = Path(folder) / "page.html"
         trained = load_trained_net(NET)
-        page = build_page(trace_model(trained), confidence=load_confidence(trained))
+        page = build_page(
+            trace_model(trained), confidence=load_confidence(trained), card=read_card(NET)
+        )
         html.write_text(page, encoding="utf-8")
         picture = Image.open(io.BytesIO(take_screenshot(html))).convert("RGB")
     path = ROOT / "docs" / "page.png"

@@ -15,8 +15,8 @@ from netlet.cli.option_groups import WeightOptions
 from netlet.cli.options import Json, TrainedNet, Trust
 from netlet.cli.program_options import CompilerFlags, ForProcessor, ProgramOptions
 from netlet.cli.progress import show_phases
-from netlet.cli.results import print_json, print_result
-from netlet.errors import NetError
+from netlet.cli.results import print_json, print_result, say
+from netlet.errors import NetError, NetletError
 from netlet.outputs import check_output, write_output
 
 
@@ -36,20 +36,12 @@ def card(
     With --target, it also has the memory and the instructions that the net needs as a C program on
     a microcontroller.
     """
-    from netlet.nets import find_shipped_weights
-
     program = ProgramOptions(target=target, flags=flags)
     if flags and not target:
         raise NetError("--flags is for the compiler of a microcontroller; name one with --target")
-
     if out is not None:
         check_output(out, inputs=input_files(net))
-    # A folder that happens to have the name of a net, such as that of a report, is not meant.
-    weights = None if records.holds_records(Path(net)) else find_shipped_weights(net)
-    if weights is not None:
-        text = weights.with_suffix(".md").read_text(encoding="utf-8")
-    else:
-        text = _card_of_record(net)
+    text = read_card(net)
     if target:
         text = f"{text.rstrip()}\n\n{_microcontroller_section(net, program, trust=trust)}\n"
     if out is not None:
@@ -58,6 +50,41 @@ def card(
         print_json("card", {"net": net, "file": str(out) if out else None, "markdown": text})
     else:
         print_result(text if out is None else str(out), lines=out is None)
+
+
+def read_card(net: str) -> str:
+    """Return the model card of trained weights, in Markdown.
+
+    Args:
+        net: The folder of a run or study, or the name of a net whose weights come with netlet.
+
+    Raises:
+        NetletError: There is no such net or record, or the record is damaged.
+    """
+    from netlet.nets import find_shipped_weights
+
+    # A folder that happens to have the name of a net, such as that of a report, is not meant.
+    weights = None if records.holds_records(Path(net)) else find_shipped_weights(net)
+    if weights is not None:
+        return weights.with_suffix(".md").read_text(encoding="utf-8")
+    return _card_of_record(net)
+
+
+def find_card(net: str, *, is_recorded: bool) -> str | None:
+    """Return the model card for the page of a net; None if there is none, and say why.
+
+    Args:
+        net: NET as given on the command line.
+        is_recorded: Whether a record or netlet itself has the weights; if not, as with weights that
+            a person named, there is no card, and nothing to say.
+    """
+    if not is_recorded:
+        return None
+    try:
+        return read_card(net)
+    except NetletError as error:
+        say(f"netlet: the page has no model card: {error}")
+        return None
 
 
 def _card_of_record(net: str) -> str:

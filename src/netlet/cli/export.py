@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from netlet.cli.card import find_card
 from netlet.cli.confidence import find_confidence
 from netlet.cli.datasets import load_images_of
 from netlet.cli.locate import input_files
@@ -134,6 +135,8 @@ def export(
     options: dict[str, Any] = {}
     if to is Target.PAGE:
         options["confidence"] = find_confidence(trained, dataset, data_dir)
+        recorded = using.weights is None and trained.file is not None
+        options["card"] = find_card(net, is_recorded=recorded)
     else:
         options |= {"int8": int8, "max_accuracy_drop": math.inf if force else max_loss}
     if to is Target.ONNX:

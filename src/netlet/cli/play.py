@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from netlet.cli.card import find_card
 from netlet.cli.confidence import find_confidence
 from netlet.cli.locate import input_files
 from netlet.cli.option_groups import OWN_WEIGHTS, WeightOptions
@@ -29,7 +30,7 @@ def play(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Draw digits in the browser and watch a net classify them.
+    """Draw or open pictures in the browser; watch a net classify them.
 
     Writes one page that works offline, without a server.
     """
@@ -45,7 +46,12 @@ def play(
     trained = using.load(net)
     model = export.trace_model(trained)
     path = (out or cache_folder() / "play" / f"{model.stem}.html").absolute()
-    write_files({path: build_page(model, confidence=find_confidence(model.source))})
+    page = build_page(
+        model,
+        confidence=find_confidence(model.source),
+        card=find_card(net, is_recorded=using.weights is None and trained.file is not None),
+    )
+    write_files({path: page})
     if json:
         head = {"net": net, "mean": trained.mean, "std": trained.std}
         print_json("play", head | {"file": str(path)})

@@ -83,7 +83,7 @@ def average_levels(levels: NDArray[np.uint8], h: int, w: int) -> NDArray[np.uint
     rows, columns = overlap_weights(n_h, h), overlap_weights(n_w, w)
     sums = np.stack([rows @ channel.astype(np.float64) @ columns.T for channel in levels])
     weight = n_h * n_w
-    averages = (2 * sums.astype(np.int64) + weight) // (2 * weight)
+    averages: NDArray[np.int64] = (2 * sums.astype(np.int64) + weight) // (2 * weight)
     return averages.astype(np.uint8)
 
 

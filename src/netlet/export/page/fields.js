@@ -15,10 +15,12 @@ function receptiveField(layer, row, column) {
   return { y: top, x: left, height: bottom - top + 1, width: right - left + 1 };
 }
 
-/** A box cut to the 28x28 input, without the padding around it. */
+/** A box cut to the input, without the padding around it. */
 function cutToInput(box) {
-  const cut = (edge) => clamp(edge, 0, SIZE), y = cut(box.y), x = cut(box.x);
-  return { y, x, height: cut(box.y + box.height) - y, width: cut(box.x + box.width) - x };
+  const y = clamp(box.y, 0, ROWS), x = clamp(box.x, 0, COLUMNS);
+  return {
+    y, x, height: clamp(box.y + box.height, 0, ROWS) - y, width: clamp(box.x + box.width, 0, COLUMNS) - x,
+  };
 }
 
 /** The box on the drawing that a box on the input comes from: undoes shift, scale and crop. */

@@ -1,6 +1,6 @@
-// From ink to the 28x28 input of the net: what netlet.data does in Python, in integers, equal in every pixel.
+// From a drawing to the input of the net: what netlet.data does in Python, in integers, equal in every pixel.
 
-const SIZE = 28, BOX = 20;
+const SIZE = 28, BOX = 20; // of MNIST's frame, and of the character in it
 
 /**
  * @param ink gray levels of height x width pixels, row by row, 0 background to 255 ink
@@ -64,6 +64,24 @@ function overlaps(n, m) {
     }
     return targets;
   });
+}
+
+/**
+ * Gray levels of a part of a picture, averaged to `rows` x `columns` levels: netlet.data.whole_picture in Python.
+ * @param part its first row `y` and column `x`, its `height` and `width`
+ */
+function average(levels, width, part, rows, columns) {
+  const weight = part.height * part.width; // of all the pixels below a target pixel, in the units of their overlaps
+  const sums = sumAreas(levels, width, part, rows, columns);
+  return Uint8Array.from(sums, (sum) => Math.floor((2 * sum + weight) / (2 * weight)));
+}
+
+/** The largest part around the center of a picture that has the proportions of rows x columns. */
+function centralPart(width, height, rows, columns) {
+  const wide = width * rows > height * columns;
+  const w = wide ? Math.max(1, Math.floor((2 * height * columns + rows) / (2 * rows))) : width;
+  const h = wide ? height : Math.max(1, Math.floor((2 * width * rows + columns) / (2 * columns)));
+  return { y: Math.floor((height - h) / 2), x: Math.floor((width - w) / 2), height: h, width: w };
 }
 
 /** The first row (or column) of a box with these row (or column) masses, so that its center of mass is at pixel 14. */

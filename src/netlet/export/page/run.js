@@ -1,9 +1,9 @@
 // Inference: runs the layers of netlet's graph (export/graph.py) on one image. A feature map is a Float32Array, C H W;
 // sums are computed in 64 bits.
 
-/** All feature maps for an image of 28x28 gray levels, the image first, the logits last. */
+/** All feature maps for an image, levels C H W from 0 to 255: the image first, the logits last. */
 function run(net, image) {
-  const maps = [Float32Array.from(image)], shapes = [[1, SIZE, SIZE]];
+  const maps = [Float32Array.from(image)], shapes = [net.shape];
   for (const layer of net.layers) {
     const inputs = layer.inputs.map((number) => maps[number]);
     const inputShapes = layer.inputs.map((number) => shapes[number]);
@@ -11,11 +11,6 @@ function run(net, image) {
     shapes.push(layer.shape);
   }
   return maps;
-}
-
-/** Weights from base64; little-endian, as every machine that runs a browser is. */
-function decodeWeights(text) {
-  return new Float32Array(Uint8Array.from(atob(text.trim()), (c) => c.charCodeAt(0)).buffer);
 }
 
 /**
@@ -32,7 +27,13 @@ function judge(logits, image, confidence) {
 
 /** The probability that an image is a handwritten digit, as netlet.evaluation.digit_detector in Python. */
 function digitProbability(detector, image) {
-  const [otherwise, digit] = run(detector, image).at(-1);
+  const size = SIZE * SIZE, channels = image.length / size;
+  const gray = Array.from({ length: size }, (_, i) => {
+    let sum = 0;
+    for (let at = i; at < image.length; at += size) sum += image[at];
+    return Math.round(sum / channels);
+  });
+  const [otherwise, digit] = run(detector, gray).at(-1);
   return sigmoid(digit - otherwise + detector.shift);
 }
 

@@ -1,6 +1,5 @@
 // The views: prediction, input, feature maps of each layer, and receptive fields.
 
-const byId = (id) => document.getElementById(id);
 const times = (...sizes) => sizes.join(" × ");
 
 /** Create an element with properties and children; text is never parsed as markup. */
@@ -33,7 +32,7 @@ class Answer {
     this.separator = classes.some((name) => name.length > 1) ? " " : "";
     this.rows = classes.map((name) => {
       const bar = element("div", {}), percent = element("td", { textContent: "–" });
-      const row = element("tr", {}, element("th", { scope: "row", textContent: name }),
+      const row = element("tr", {}, element("th", { scope: "row" }, element("span", { textContent: name })),
         element("td", { "aria-hidden": "true" }, element("div", { className: "bar" }, bar)), percent);
       byId("probabilities").append(row);
       return { row, bar, percent };
@@ -46,7 +45,7 @@ class Answer {
     const [name, rest] = byId("prediction").children, [first, ...others] = digits;
     const text = others.length ? digits.map((digit) => this.#label(digit, "?")).join(this.separator)
       : first ? this.#label(first, "unsure") : "–";
-    Object.assign(name, { textContent: text, className: !first ? "none" : text.length > 3 ? "long" : "" });
+    Object.assign(name, { textContent: text, className: !first ? "none" : text.length > 8 ? "longest" : text.length > 3 ? "long" : "" });
     const next = first && `\nnext: ${this.#spell(first.next, first.probabilities[first.next], "%")}`;
     rest.textContent = others.length ? digits.map((digit) => this.#describe(digit)).join("\n")
       : !first ? "" : (first.unsure ? `(${this.#guess(first)})` : `${wholePercent(first.confidence)}%`) + next;
@@ -75,7 +74,7 @@ class Answer {
     }
     list.querySelectorAll("button").forEach((button, i) => {
       button.textContent = this.#label(digits[i], "?");
-      button.setAttribute("aria-label", `Digit ${i + 1} of ${count}: ${this.#describe(digits[i])}`);
+      button.setAttribute("aria-label", `${net.words.label} ${i + 1} of ${count}: ${this.#describe(digits[i])}`);
       button.setAttribute("aria-pressed", i === selected);
     });
   }
@@ -91,7 +90,7 @@ class Answer {
   #speak(digits) {
     const spoken = digits.map(({ unsure, best, confidence }) =>
       (unsure ? "unsure, " : "") + this.#spell(best, confidence, " percent"));
-    if (digits.length > 1) return `${digits.length} digits: ${spoken.join("; ")}`;
+    if (digits.length > 1) return `${digits.length} ${net.words.many}: ${spoken.join("; ")}`;
     const [first] = digits;
     return first ? `${spoken[0]}; next ${this.#spell(first.next, first.probabilities[first.next], " percent")}` : "";
   }
@@ -99,15 +98,16 @@ class Answer {
 
 const wholePercent = (share) => Math.round(100 * share);
 
-/** Paint gray levels onto a canvas of the same size. */
+/** Paint levels C H W, gray or red, green and blue, onto a canvas of the same size. */
 function showLevels(canvas, levels) {
-  paint(canvas, levels, (level) => [level, level, level]);
+  const size = canvas.width * canvas.height, last = levels.length - size;
+  paint(canvas, levels.slice(0, size), (level, i) => [level, levels[Math.min(size, last) + i], levels[last + i]]);
 }
 
 function paint(canvas, values, color) {
   const context = canvas.getContext("2d"), pixels = context.createImageData(canvas.width, canvas.height);
   pixels.data.fill(255);
-  for (let i = 0; i < values.length; i++) pixels.data.set(color(values[i]), 4 * i);
+  for (let i = 0; i < values.length; i++) pixels.data.set(color(values[i], i), 4 * i);
   context.putImageData(pixels, 0, 0);
 }
 
@@ -233,7 +233,8 @@ class Layer {
     const value = this.values?.[(channel * rows + row) * columns + column];
     const field = receptiveField(this.layer, row, column);
     const last = field && [field.y + field.height - 1, field.x + field.width - 1];
-    const padding = field && (Math.min(field.y, field.x) < 0 || Math.max(...last) >= SIZE) ? ", padding included" : "";
+    const padding = field && (Math.min(field.y, field.x) < 0 || last[0] >= ROWS || last[1] >= COLUMNS)
+      ? ", padding included" : "";
     const dependsOn = field
       ? `depends on input rows ${field.y} to ${last[0]}, columns ${field.x} to ${last[1]}${padding}`
       : "receptive field unknown";
@@ -259,10 +260,10 @@ function describeField({ field }) {
   return `field ${extent}${jumps.includes(undefined) ? "" : `, jump ${jump}`}`;
 }
 
-/** Place an outline on a box in a square of side `side`; null hides it. */
-function showOutline(mark, box, side) {
+/** Place an outline on a box in an area of `width` x `height`; null hides it. */
+function showOutline(mark, box, { width, height }) {
   mark.hidden = !box;
   if (!box) return;
-  const edges = { left: box.x, top: box.y, width: box.width, height: box.height };
-  for (const [name, pixels] of Object.entries(edges)) mark.style[name] = `${(100 * pixels) / side}%`;
+  const shares = { left: box.x / width, top: box.y / height, width: box.width / width, height: box.height / height };
+  for (const [name, share] of Object.entries(shares)) mark.style[name] = `${100 * share}%`;
 }
