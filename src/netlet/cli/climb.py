@@ -12,6 +12,7 @@ import typer
 from netlet import records
 from netlet.cli.datasets import check_outside_dataset, load_training_dataset
 from netlet.cli.locate import Problems, input_files
+from netlet.cli.log_option import Log, check_log
 from netlet.cli.option_groups import LOCAL_WORKERS, WorkerOptions
 from netlet.cli.options import (
     FORMATS,
@@ -77,6 +78,7 @@ def climb(
     data_dir: DataDir = None,
     channels: Channels = None,
     val: Val = 0,
+    log: Log = None,
     trust: Trust = False,
     json: Json = False,
 ) -> None:
@@ -93,6 +95,7 @@ def climb(
     from netlet.report.page import check_suffix
 
     where.check()
+    logs = check_log(log)
     folder = out or Path("ladders") / Path(ladder).stem
     if page:
         check_suffix(page, "--page")
@@ -144,6 +147,7 @@ def climb(
             on_problem=problems,
             data=images,
             on=where.on,
+            log=logs,
         )
     _print(climbed, folder, page, json=json)
     raise typer.Exit(problems.exit_code)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from netlet.cli.datasets import load_dataset
+from netlet.cli.log_option import Log, check_log
 from netlet.cli.options import DataDir, Json, On, Trust, Workers
 from netlet.cli.results import print_json, print_result, say
 from netlet.cli.search_progress import describe_line, show_search
@@ -19,6 +20,7 @@ from netlet.outputs import check_output
 
 if TYPE_CHECKING:
     from netlet.experiments.search.contrasts import ArmResult, Difference
+    from netlet.experiments.search.engine import TrialEvent
     from netlet.experiments.search.run import SearchResult
     from netlet.experiments.search.space import Search
 
@@ -93,6 +95,7 @@ def search(
             help="Run the trial on this line of the file again instead, and compare the results.",
         ),
     ] = None,
+    log: Log = None,
     trust: Trust = False,
     json: Json = False,
 ) -> None:
@@ -125,17 +128,25 @@ def search(
     found = find_search(name)
     check_executor(on)
     from netlet.experiments.search.run import run_search
+    from netlet.experiments.search.trial_logs import TrialLogs
+
+    logs = TrialLogs(check_log(log), found.name, path)
 
     if trials is None and isinstance(found, Space):
         trials = _TRIALS
     images = load_dataset(found.dataset, data_dir, read_test=False)
     with show_search(found.name, path, None if resume else trials) as progress:
+
+        def follow(event: TrialEvent) -> None:
+            progress(event)
+            logs(event)
+
         result = run_search(
             found,
             path,
             trials,
             workers,
-            progress,
+            follow,
             on_known=progress.begin,
             resume=resume,
             data=images,

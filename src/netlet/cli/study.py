@@ -9,6 +9,7 @@ import typer
 
 from netlet import records
 from netlet.cli.datasets import check_outside_dataset, load_training_dataset
+from netlet.cli.log_option import Log, check_log
 from netlet.cli.option_groups import LOCAL_WORKERS, WorkerOptions
 from netlet.cli.options import (
     MAX_SEEDS,
@@ -80,6 +81,7 @@ def study(
             help="Trials of 'netlet search' that chose this net; refuses seeds that they used.",
         ),
     ] = None,
+    log: Log = None,
     json: Json = False,
 ) -> None:
     """Train an experiment with several seeds and sum up.
@@ -106,6 +108,7 @@ def study(
     from netlet.nets import build
 
     where.check()
+    logs = check_log(log)
     check_outside_dataset(out or STUDIES, dataset)
     check_output_folder(out or STUDIES)
     numbers = range(first_seed, first_seed + (choice.seeds or _SEEDS))
@@ -130,7 +133,7 @@ def study(
     with show_workers(folder) as lines:
         lines.begin(experiment.name, len(numbers), len(left))
         result = run_study(
-            config, numbers, folder, where.count, lines, trials, data=images, on=where.on
+            config, numbers, folder, where.count, lines, trials, data=images, on=where.on, log=logs
         )
     if json:
         print_json("study", {**stats.study_to_json(result), "folder": str(folder)})

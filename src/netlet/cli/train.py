@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from netlet.cli.datasets import check_outside_dataset, load_training_dataset
+from netlet.cli.log_option import Log, check_log, log_callbacks, say_logs
 from netlet.cli.options import (
     NET,
     BudgetName,
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
 
 _BUSY_PROCESSORS = 0.5  # by other programs; with fewer the number of threads stays as it is
 # What may be given beside --resume; everything else is taken from the run.
-_BESIDE_RESUME = ("resume", "threads", "trust", "json")
+_BESIDE_RESUME = ("resume", "threads", "log", "trust", "json")
 
 
 def train(
@@ -108,6 +109,7 @@ def train(
             help="Resume the interrupted run in this folder, bit-for-bit, with its own options.",
         ),
     ] = None,
+    log: Log = None,
     trust: Trust = False,
     json: Json = False,
 ) -> None:
@@ -118,7 +120,7 @@ def train(
     """
     if resume:
         _refuse_beside_resume(ctx, resume, net)
-        folder, run = resume, _resume(resume, threads, net, trust=trust)
+        folder, run = resume, _resume(resume, threads, net, check_log(log), trust=trust)
     else:
         load = None if threads else ProcessorLoad()
         choice = apply_repository(
@@ -126,6 +128,7 @@ def train(
         )
         experiment, dataset = choice.configure(accuracy_at_least, judge), choice.dataset
         _set_threads(threads)
+        logs = check_log(log)
         check_outside_dataset(out or RUNS, dataset)
         _check_folder(out or RUNS, numbered=out is None)
         images = load_training_dataset(dataset, data_dir, channels)
@@ -136,7 +139,7 @@ def train(
             say_own_optimizer(experiment)
         options = {"seed": seed, "val": val, "dataset": dataset, "data_folder": data_dir}
         folder, run = _begin(
-            experiment, images, weights, place, options, load, numbered=out is None
+            experiment, images, weights, place, options, load, logs, numbered=out is None
         )
     if json:
         print_json("run", {**run.to_dict(), "folder": str(folder)})
@@ -182,6 +185,7 @@ def _begin(
     folder: Path,
     options: Mapping[str, Any],
     load: ProcessorLoad | None,
+    log: Sequence[str] = (),
     *,
     numbered: bool,
 ) -> tuple[Path, Run]:
@@ -194,6 +198,7 @@ def _begin(
         folder: The folder of the run.
         options: ``seed``, ``val``, ``dataset`` and ``data_folder`` of ``configure_run``.
         load: The load of the processors so far, if the number of threads may depend on it.
+        log: Names of logs.
         numbered: Whether to number the folder if its name is taken.
 
     Returns:
@@ -222,17 +227,18 @@ def _begin(
     )
     say_check(net, experiment, images)
     recorder = Recorder(folder, config.to_dict(), next_free_name=numbered)
-    progress = TrainingProgress()
+    progress, logs = TrainingProgress(), log_callbacks(log, recorder)
     with progress.hint_at_resume(recorder):
         run = experiment.run(
             images,
             options["seed"],
             val=options["val"],
-            callbacks=[progress, recorder],
+            callbacks=[progress, recorder, *logs],
             start=net,
             initial_weights_digest=digest,
             progress=False,
         )
+    say_logs(logs)
     return recorder.folder, run
 
 
@@ -271,7 +277,9 @@ def _check_folder(folder: Path, *, numbered: bool) -> None:
         )
 
 
-def _resume(folder: Path, threads: int | None, net: str | None, *, trust: bool) -> Run:
+def _resume(
+    folder: Path, threads: int | None, net: str | None, log: Sequence[str], *, trust: bool
+) -> Run:
     """Finish an interrupted run; return the record if it is finished already."""
     from netlet import records
     from netlet.locks import lock_folder
@@ -283,14 +291,16 @@ def _resume(folder: Path, threads: int | None, net: str | None, *, trust: bool) 
             load_checkpoint(folder)  # raises, and says what is missing
         with lock_folder(folder, "netlet train"):
             if not record.is_file():  # another process may just have finished it
-                return _continue(folder, threads, net, trust=trust)
+                return _continue(folder, threads, net, log, trust=trust)
     run = records.load_run(folder)
     clear_finished(folder)
     say(f"{folder}: the run is finished")
     return run
 
 
-def _continue(folder: Path, threads: int | None, net: str | None, *, trust: bool) -> Run:
+def _continue(
+    folder: Path, threads: int | None, net: str | None, log: Sequence[str], *, trust: bool
+) -> Run:
     """Resume a run whose folder is locked."""
     import torch
 
@@ -306,17 +316,19 @@ def _continue(folder: Path, threads: int | None, net: str | None, *, trust: bool
     torch.set_num_threads(threads or config.threads)
     say(f"resuming {folder} after {len(checkpoint.epochs)} of {experiment.recipe.epochs} epochs")
     recorder = Recorder(folder, values, resumed=True)
-    progress = TrainingProgress()
+    progress, logs = TrainingProgress(), log_callbacks(log, recorder)
     with progress.hint_at_resume(recorder):
-        return experiment.run(
+        run = experiment.run(
             images,
             config.seed,
             val=config.val,
             initial_weights_digest=config.initial_weights_digest,
             resume=checkpoint,
-            callbacks=[progress, recorder],
+            callbacks=[progress, recorder, *logs],
             progress=False,
         )
+    say_logs(logs)
+    return run
 
 
 def _is_net_of(config: RunConfig, net: str, folder: Path) -> bool:

@@ -75,6 +75,7 @@ def climb(
     executor: Executor | None = None,
     data: Dataset | None = None,
     on: str | None = None,
+    log: str | Sequence[str] = (),
 ) -> LadderResult:
     """Run the studies of a ladder that are not finished yet.
 
@@ -94,6 +95,7 @@ def climb(
             :func:`run_study`.
         data: The images of all configurations, if they are loaded already; see :func:`run_study`.
         on: The cluster that trains the seeds; see :func:`run_study`.
+        log: What to log each seed to; see :func:`run_study`.
 
     Raises:
         LockedError: Another process climbs a ladder in this folder.
@@ -125,7 +127,9 @@ def climb(
             on_rung(rung)
             trained = seeds[: rung.max_seeds]
             place = folder / rung.name
-            run_study(config, trained, place, workers, on_event, executor=executor, data=data)
+            run_study(
+                config, trained, place, workers, on_event, executor=executor, data=data, log=log
+            )
         left = dataclasses.replace(ladder, rungs=tuple(rung for rung, _ in ready))
         return records.load_rungs(left, folder)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,8 @@ class WorkerEvent:
     loss: float | None = None  # of the last batch, within an epoch
     finished: bool = False
     error: str = ""  # why this seed could not be finished
+    # A line of JSON for each epoch so far, as in epochs.jsonl; with each checkpoint and at the end.
+    lines: str = field(default="", repr=False)
 
 
 OnEvent = Callable[[WorkerEvent], None]

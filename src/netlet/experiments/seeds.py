@@ -174,7 +174,8 @@ class _SeedTraining:
             self._epochs[seed] = values["epochs"]
         self._scores[seed] = score = values.get("score", "")
         total = values["total_epochs"]
-        self._on_event(WorkerEvent(self._worker_of(seed), seed, values["epochs"], total, score))
+        worker, lines = self._worker_of(seed), values.get("log", "")
+        self._on_event(WorkerEvent(worker, seed, values["epochs"], total, score, lines=lines))
 
     def _tell_step(self, seed: int, values: Mapping[str, Any]) -> None:
         """Tell how far a task has come within its epoch."""
@@ -210,7 +211,8 @@ class _SeedTraining:
         epochs, score = len(run.epochs), str(run.last_epoch.score)
         worker = self._worker_of(seed)
         del self._workers[seed]
-        self._on_event(WorkerEvent(worker, seed, epochs, epochs, score, finished=True))
+        event = WorkerEvent(worker, seed, epochs, epochs, score, finished=True)
+        self._on_event(dataclasses.replace(event, lines=end.result.log))
 
     def _fail(self, seed: int, error: Exception) -> None:
         """Note why a seed cannot be finished, and give up its task."""

@@ -21,6 +21,7 @@ from netlet.experiments.events import OnEvent, WorkerEvent
 from netlet.experiments.execution import LOCAL, open_executor
 from netlet.experiments.parallelism import settle_parallelism
 from netlet.experiments.progress import show_seeds
+from netlet.experiments.seed_logs import SeedLogs
 from netlet.experiments.seeds import SeedError, run_folder, train_seeds
 from netlet.files import check_replaceable, remove_unfinished
 from netlet.locks import LOCK, find_holder, lock_file, lock_folder
@@ -56,6 +57,7 @@ def run_study(
     executor: Executor | None = None,
     data: Dataset | None = None,
     on: str | None = None,
+    log: str | Sequence[str] = (),
 ) -> Study:
     """Train every seed that is not finished yet, several at a time, and write ``study.json``.
 
@@ -83,6 +85,7 @@ def run_study(
             them from this process; otherwise each worker loads them by their name.
         on: The cluster that trains the seeds, such as ``ray``; see
             :func:`~netlet.experiments.execution.open_executor`.
+        log: What to log each seed to, a run for each: ``tensorboard``, ``wandb`` or ``trackio``.
 
     Returns:
         The study of these seeds; the file keeps those of earlier calls, too.
@@ -99,8 +102,10 @@ def run_study(
         left = [seed for seed in seeds if seed not in finished]
         shown = progress if progress is not None else (None if on_event is None else False)
         with show_seeds(config.name, len(seeds), len(left), shown) as bar:
-            tell = _tell(bar, on_event)
+            logs = SeedLogs(log, config, folder)
+            tell = _tell(logs, bar, on_event)
             with contextlib.ExitStack() as stack:
+                stack.callback(logs.close)
                 if left and executor is None:
                     if workers is None and on in (None, LOCAL):
                         config, workers = settle_parallelism(config, finished, left, folder, data)

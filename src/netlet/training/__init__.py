@@ -4,6 +4,7 @@ from netlet.training.callbacks import Callback, Plan, Progress
 from netlet.training.checkpoint import CHECKPOINT_FILE, Checkpoint, load_checkpoint
 from netlet.training.dropout import describe_dropout
 from netlet.training.environment import resolve_precision
+from netlet.training.logs import LogCallback
 from netlet.training.range_test import RangeTest, run_range_test
 from netlet.training.recorder import Recorder
 from netlet.training.run_folder import clear_finished
@@ -14,6 +15,7 @@ __all__ = [
     "CHECKPOINT_FILE",
     "Callback",
     "Checkpoint",
+    "LogCallback",
     "Plan",
     "Progress",
     "RangeTest",

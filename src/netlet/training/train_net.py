@@ -26,7 +26,9 @@ from netlet.training.callbacks import Callback, Plan
 from netlet.training.checkpoint import Checkpoint
 from netlet.training.dropout import describe_dropout
 from netlet.training.environment import resolve_precision
+from netlet.training.logs import LogCallback
 from netlet.training.progress import ProgressBar
+from netlet.training.recorder import Recorder
 from netlet.training.rng import RandomStreams
 from netlet.training.run_record import RunOrigin, make_run
 from netlet.training.together import finish
@@ -51,6 +53,7 @@ def fit(
     device: torch.device | str | None = None,
     resume: Checkpoint | None = None,
     progress: bool | None = None,
+    log: str | Sequence[str] | None = None,
 ) -> Run:
     """Train a net in place, evaluate it after each epoch, and judge it by a budget.
 
@@ -83,6 +86,9 @@ def fit(
             training.
         progress: Whether to show a progress bar and, at the end, a line with the result; by
             default in a terminal and in a notebook, but not in CI.
+        log: ``tensorboard``, ``wandb`` or ``trackio``, or several of them, to log each epoch to, in
+            the folder of a ``Recorder`` among the callbacks, else in ``logs/NAME-seedN``. A log
+            that fails is given up with a warning.
 
     Returns:
         The record of the run, including the verdict.
@@ -94,6 +100,9 @@ def fit(
         DataError: ``val`` is out of range.
         BudgetError: The budget forbids or requires a kind of layer that does not exist.
     """
+    if log:
+        recorder = next((one for one in callbacks if isinstance(one, Recorder)), None)
+        callbacks = (*callbacks, LogCallback(log, recorder))
     return finish(
         iterate_fit(
             net,
