@@ -304,25 +304,10 @@ def net_logits_of(net: nn.Module) -> torch.Tensor:
         return extract_logits(net(normalize(images(50), Recipe())))
 
 
-def _slopes(n: int) -> nn.PReLU:
-    module = nn.PReLU(n)
-    module.weight.data = torch.rand(n)
-    return module
-
-
 REFUSED: dict[str, tuple[nn.Module, str]] = {
-    "GroupNorm": (
-        _Functional(lambda x: x, nn.GroupNorm(2, 4)),
-        r"inner\.0: GroupNorm.* cannot be exported; use nn\.BatchNorm2d",
-    ),
-    "LayerNorm": (_Functional(lambda x: x, nn.LayerNorm(9)), r"inner\.0: LayerNorm"),
     "own statistics": (
         _Functional(lambda x: x, nn.BatchNorm2d(4, track_running_stats=False)),
         r"inner\.0: batch norm by each batch's own",
-    ),
-    "transposed": (
-        _Functional(lambda x: x, nn.ConvTranspose2d(4, 2, 3)),
-        r"inner\.0: a transposed.*; use nn\.Conv2d",
     ),
     "dropout at work": (
         _Functional(lambda x: F.dropout(x, 0.5)),
@@ -340,47 +325,13 @@ REFUSED: dict[str, tuple[nn.Module, str]] = {
         _Functional(lambda x: x + torch.rand(())),
         r"_Functional: dropout or another random",
     ),
-    "expand": (
-        _Functional(lambda x: x * x.mean((2, 3), keepdim=True).expand_as(x)),
-        r"expand cannot be exported; use a sum or product",
-    ),
     "a constant among maps": (
         _Functional(lambda x: torch.cat([x, torch.ones_like(x)], 1)),
         r"concatenation with a constant.*; use torch\.cat\(feature_maps, 1\)",
     ),
-    "PReLU by channel": (
-        _Functional(lambda x: x, nn.Sequential(_slopes(4))),
-        r"inner\.0\.0: PReLU.*LeakyReLU",
-    ),
-    "slicing": (
-        _Functional(lambda x: x[:, 1:]),
-        r"_Functional: slicing cannot be exported; use a convolution",
-    ),
-    "slicing rows": (
-        _Functional(lambda x: x[:, :, 1:]),
-        r"slicing cannot be exported; .* or F\.pad\(x, \(-1, -1, -1, -1\)\) to leave out",
-    ),
-    "permute": (_Functional(lambda x: x.permute(0, 2, 3, 1)), r"_Functional: permute"),
-    "upsampling": (_Functional(lambda x: x, nn.Upsample(scale_factor=2)), r"inner\.0: upsampling"),
     "softmax amid": (
         _Functional(lambda x: x, nn.Softmax(1), nn.ReLU()),
         r"softmax over anything but the classes|softmax before the net's end",
-    ),
-    "uneven": (
-        _Functional(lambda x: F.adaptive_avg_pool2d(x, 4)),
-        r"from 9x9 to 4x4.*; use an output size that divides",
-    ),
-    "a constant for each place": (
-        _Functional(lambda x: x * torch.arange(81.0).view(9, 9)),
-        r"mul with a constant for each position.*; use a constant for each channel",
-    ),
-    "softplus": (
-        _Functional(F.softplus),
-        r"_Functional: softplus cannot be exported; use convolutions, linear",
-    ),
-    "padded pooling": (
-        _Functional(lambda x: F.max_pool2d(F.pad(x, (1, 1, 1, 1)), 3)),
-        r"padding before anything but a convolution",
     ),
     "softmax amid vectors": (
         nn.Sequential(_Functional(lambda x: x), nn.Softmax(1), nn.Linear(10, 3)),
@@ -394,22 +345,43 @@ REFUSED: dict[str, tuple[nn.Module, str]] = {
         nn.Sequential(_Functional(lambda x: x), nn.Softmax(0)),
         r"softmax over anything but the classes",
     ),
-    "pooling of another view": (
-        _Functional(lambda x: F.avg_pool2d(x.view(-1, 4, 81, 1), (3, 1))),
-        r"view from|reshaping a flattened",
-    ),
-    "clamp by channel": (
-        _Functional(lambda x: x.clamp(max=torch.ones(4, 1, 1))),
-        r"_Functional: clamp, as it is called here \(its bounds are tensors of several.* cannot be",
-    ),
-    "padding with ones": (
-        _Functional(lambda x: F.pad(x, (1, 1, 1, 1), value=1.0)),
-        r"zeros cannot be exported",
-    ),
     "a map's end": (nn.Sequential(nn.Conv2d(1, 3, 3)), r"not logits N K"),
     "no image in it": (
         _Functional(lambda x: torch.zeros(2, 3)),
         r"not logits N K computed from the image",
+    ),
+    "softplus with a low threshold": (
+        _Functional(lambda x: F.softplus(x, threshold=3.0)),
+        r"_Functional: softplus with threshold=3 cannot be exported; use the default of 20",
+    ),
+    "a root": (
+        _Functional(lambda x: x.abs() ** 0.5),
+        r"_Functional: a power with the exponent 0\.5 cannot .* use whole exponents from 1 to 8",
+    ),
+    "RMSNorm": (_Functional(lambda x: x, nn.RMSNorm(9)), r"inner\.0: RMSNorm .* use nn\.LayerNorm"),
+    "a quotient": (
+        _Functional(lambda x: x / (x.abs() + 1)),
+        r"_Functional: a feature map divided by another cannot be exported; use their product",
+    ),
+    "a sum over images": (
+        _Functional(lambda x: x - x.sum(0, keepdim=True)),
+        r"_Functional: sum over the images cannot be exported",
+    ),
+    "images in another order": (
+        _Functional(lambda x: x.flip(0)),
+        r"_Functional: flip across the images of a batch cannot .* the same for every image",
+    ),
+    "a constant for each image": (
+        _Functional(lambda x: x + torch.ones(len(x), 1, 1, 1) * torch.arange(2.0).view(2, 1, 1, 1)),
+        r"a constant for each image cannot be exported; use one that all images share",
+    ),
+    "a three-dimensional convolution": (
+        _Functional(lambda x: x.unsqueeze(1), nn.Conv3d(1, 2, 3)),
+        r"inner\.0: a three-dimensional convolution",
+    ),
+    "dilated pooling": (
+        _Functional(lambda x: F.max_pool2d(x, 2, dilation=2)),
+        r"dilated pooling cannot be exported",
     ),
 }
 

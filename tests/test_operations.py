@@ -93,6 +93,9 @@ def function_named(name: str) -> Function:
     special: dict[str, Function] = {
         "clamp": lambda x: torch.clamp(x, -1, 1),
         "gelu_tanh": nn.GELU("tanh"),
+        "maximum": lambda x: torch.maximum(x, -x),
+        "minimum": lambda x: torch.minimum(x, -x),
+        "pow": lambda x: x.pow(2),
         "prelu": nn.PReLU(),
     }
     found: Function = special.get(name) or getattr(F, name, None) or getattr(torch, name)

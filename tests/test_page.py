@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from fixtures.layer_nets import build as build_layer_net
 from helpers import FIXTURES, few_fast
 from nets_to_export import nets
 from page_visit import DESK, PHONE, SHEET, Visit
@@ -82,7 +83,7 @@ def model_of(name: str) -> TracedModel:
         return trace_model(load_trained_net(name))
     if name in ("mnistnet_1", "pyramid", "braid", "smooth"):
         return trace_model(nets()[name])
-    net = build(NETS[name].builder, 0).eval()
+    net = build_layer_net(name) if name == "weave" else build(NETS[name].builder, 0).eval()
     return trace_model(
         TrainedNet(
             name, net, (1, 28, 28), tuple("0123456789"), 0.1307, 0.3081, file=None, budget=None
@@ -161,7 +162,7 @@ def assert_same_maps(visit: Visit, graph: InferenceGraph, some: torch.Tensor) ->
             )
 
 
-@pytest.mark.parametrize("name", ["braid", "smooth"])
+@pytest.mark.parametrize("name", ["braid", "smooth", "weave"])
 def test_every_feature_map_is_that_of_the_graph(visits: Any, name: str) -> None:
     assert_same_maps(visits(name, model_of(name)), model_of(name).graph, images()[::3])
 
@@ -193,6 +194,10 @@ def everything() -> InferenceGraph:
         )
 
     functions = (
+        "abs",
+        "exp",
+        "mish",
+        "softplus",
         "leaky_relu",
         "elu",
         "hardswish",

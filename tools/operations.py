@@ -14,8 +14,8 @@ from netlet.backends.cpu.lowering import LOWERINGS
 from netlet.backends.cpu.parts.functions import FUNCTIONS
 from netlet.export import build_graph, lowering
 from netlet.export.c_functions import C_FUNCTIONS
+from netlet.export.lower_arithmetic import ARITHMETIC
 from netlet.export.lower_layers import FUNCTIONS as EXPORTED
-from netlet.export.lower_maps import SCALES
 from netlet.graph import operations, rare_operations
 from netlet.graph.operations import Activation, Elementwise, Opaque, Operation, Softmax
 from netlet.report.markdown import markdown_table
@@ -54,20 +54,20 @@ def exported_kinds() -> Set[Kind]:
 
 def exported_functions() -> Set[str]:
     """Return the element-wise functions that can be exported."""
-    return EXPORTED.keys() | SCALES.keys()
+    return EXPORTED.keys() | ARITHMETIC.keys()
 
 
 def functions_in_c() -> Set[str]:
     """Return the element-wise functions that are exported to C in float32."""
     in_tables = {name for name, function in EXPORTED.items() if function in C_FUNCTIONS}
-    return in_tables | SCALES.keys()
+    return in_tables | ARITHMETIC.keys()
 
 
 READERS = (
     Reader("multiply-adds", COUNTS.keys),
     Reader("receptive field", RULES.keys),
     Reader("compiled training", compiled_kinds, FUNCTIONS.keys),
-    # Every export is written from the layers of an inference graph, and only C lacks some of them.
+    # Every export is written from the layers of an inference graph.
     Reader("ONNX", exported_kinds, exported_functions),
     Reader("C", exported_kinds, functions_in_c),
     Reader("int8 C and ONNX", exported_kinds, exported_functions),

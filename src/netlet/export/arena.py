@@ -14,6 +14,7 @@ from netlet.export.inference_graph import (
     Product,
     Sum,
 )
+from netlet.export.map_layers import ChannelSlope, Rearrangement
 
 
 @dataclass(frozen=True)
@@ -187,10 +188,14 @@ def _shared_buffers(graph: InferenceGraph, elsewhere: Collection[int]) -> list[l
 
 def _input_to_overwrite(graph: InferenceGraph, number: int) -> int | None:
     """Return the input that a feature map's layer may overwrite; None if there is none."""
-    if number == 0 or not isinstance(layer := graph.layers[number - 1], Activation | Sum | Product):
+    if number == 0:
         return None
-    for read in layer.inputs:
-        same_shape = graph.shapes[read] == layer.shape
-        if same_shape and max(graph.readers(read)) == number - 1:
+    layer = graph.layers[number - 1]
+    in_place = isinstance(layer, Activation | ChannelSlope | Sum | Product)
+    if isinstance(layer, Rearrangement):
+        in_place = layer.is_copy(graph.shapes[layer.inputs[0]])
+    for read in layer.inputs if in_place else ():
+        same_size = math.prod(graph.shapes[read]) == math.prod(layer.shape)
+        if same_size and max(graph.readers(read)) == number - 1:
             return read
     return None

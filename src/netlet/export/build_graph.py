@@ -13,17 +13,48 @@ import torch
 from torch import nn
 
 from netlet.errors import ExportError
-from netlet.export import lower_layers, lower_maps
+from netlet.export import (
+    lower_arithmetic,
+    lower_layers,
+    lower_maps,
+    lower_moves,
+    lower_norms,
+    lower_resampling,
+)
 from netlet.export.inference_graph import InferenceGraph
 from netlet.export.lowering import LOWERINGS, Builder, Value, map_shape, scale_channels
 from netlet.export.unsupported import RANDOM, READS_CHANGED_TENSOR, READS_VALUES, unsupported
 from netlet.graph import Graph, Node, trace_graph
-from netlet.graph.operations import Dropout, Opaque, Reshape
+from netlet.graph.operations import (
+    Activation,
+    Arithmetic,
+    BatchNorm,
+    Dropout,
+    Elementwise,
+    Linear,
+    Opaque,
+    Operation,
+    Reshape,
+)
+from netlet.graph.tracer import BATCH
 from netlet.nets.eval_mode import eval_mode
 from netlet.text import format_shape
 
-READERS = (lower_layers, lower_maps)  # they register their functions when they are imported
+# They register their functions when they are imported.
+READERS = (
+    lower_arithmetic,
+    lower_layers,
+    lower_maps,
+    lower_moves,
+    lower_norms,
+    lower_resampling,
+)
 _KEEPS_NUMBERS = (Reshape, Dropout)
+# What may read a value whose images are inside another dimension.
+_INSIDE: dict[str, tuple[type[Operation], ...]] = {
+    "rows": (Activation, Arithmetic, Dropout, Elementwise, Linear),
+    "channels": (BatchNorm,),
+}
 
 
 def build_inference_graph(
@@ -60,7 +91,8 @@ def build_inference_graph(
     scale, shift = torch.tensor(1 / (255 * std)), torch.tensor(-mean / std)
     normalization = replace(scale_channels("input", 0, image, scale, shift), sources=(0,))
     builder = Builder(name, [normalization], {0: Value(1, image)})
-    for number, node in enumerate(graph.nodes, start=1):
+    for number in graph.needed():
+        node = graph.nodes[number - 1]
         builder.node, builder.number = node, number
         builder.values[number] = _lower_node(builder, node)
     if graph.stale:  # the layers compute what the tensor was before
@@ -79,7 +111,18 @@ def _lower_node(builder: Builder, node: Node) -> Value:
     lowering = LOWERINGS.get(type(operation))
     if lowering is None:
         builder.refuse_by_name(operation.why if isinstance(operation, Opaque) else "")
-    return lowering(builder, node, operation)
+    inside = {builder.values[number].batch_in for number in node.inputs}
+    if inside == {""} or isinstance(operation, Reshape):
+        return lowering(builder, node, operation)
+    kind = inside.pop()
+    if inside or not isinstance(operation, _INSIDE.get(kind, ())):
+        builder.refuse(
+            f"{operation.name} of a map that has the batch inside another dimension",
+            "reshaping that leaves the batch its own dimension",
+        )
+    first, *others = node.shape if kind == "rows" else node.shape[1:]
+    builder.node = replace(node, shape=(first // BATCH, *others), batched=True)
+    return replace(lowering(builder, builder.node, operation), batch_in=kind)
 
 
 def _find_output(graph: Graph, builder: Builder) -> Value:
@@ -101,6 +144,8 @@ def _find_output(graph: Graph, builder: Builder) -> Value:
             f"{builder.net}: its output has the shape {shape}, not logits N K computed from the "
             "image; return logits"
         )
+    if value.places is not None or any(value.padding):
+        value = builder.in_order(value)
     if builder.shape_of(value) != (channels, 1, 1):
         raise ExportError(
             f"{builder.net}: its output is a flattened feature map, not K logits for an image; "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -109,6 +109,37 @@ def emit_layer_struct(number: int, sizes: dict[str, float]) -> str:
         if value
     ]
     return f"static const struct layer layer_{number} = {{\n{wrap_lines(fields)}}};\n"
+
+
+def emit_rescale_struct(
+    context: LayerContext, integers: QuantizedLayer, name: str, inputs: Sequence[int]
+) -> str:
+    """Return the constants that bring one or two feature maps to the scale of the output.
+
+    Args:
+        context: The layer.
+        integers: Its integers.
+        name: What follows ``rescale_`` in their name.
+        inputs: Which of the layer's inputs.
+    """
+    assert integers.multipliers is not None
+    values = integers.multipliers.values
+    sides = list(zip("ab", inputs, strict=False))
+    fields = {f"multiplier_{side}": values[i] for side, i in sides if i < len(values)}
+    fields |= {f"zero_point_{side}": context.params[i].zero_point for side, i in sides}
+    fields |= {
+        "zero_point": context.params[-1].zero_point,
+        "low": integers.low,
+        "high": integers.high,
+        "shift": integers.multipliers.shift,
+    }
+    return emit_struct("rescale", f"rescale_{name}", fields)
+
+
+def emit_struct(kind: str, name: str, fields: Mapping[str, object]) -> str:
+    """Return the definition of a constant structure of a kind."""
+    lines = wrap_lines(f".{key} = {value}" for key, value in fields.items())
+    return f"static const struct {kind} {name} = {{\n{lines}}};\n"
 
 
 def emit_array(declaration: str, values: NDArray[Any]) -> str:

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
 
 import numpy as np
 
-from netlet.errors import ExportError
 from netlet.export.c_code import (
     CLayer,
     LayerContext,
     emit_array,
     emit_layer_struct,
+    emit_rescale_struct,
     format_c_float,
     integer_sizes,
     layer_sizes,
-    wrap_lines,
 )
 from netlet.export.c_convolutions import emit_convolution, emit_narrow_convolution
 from netlet.export.c_functions import C_FUNCTIONS
+from netlet.export.c_map_layers import emit_map_layer
 from netlet.export.inference_graph import (
     Activation,
     Concatenation,
@@ -30,7 +29,6 @@ from netlet.export.inference_graph import (
     Product,
     Sum,
 )
-from netlet.export.quantize import QuantizedLayer
 from netlet.export.quantize_weights import Multipliers
 from netlet.text import format_shape
 
@@ -42,7 +40,7 @@ def emit_layer(context: LayerContext) -> CLayer:
         context: With ``integers`` and ``params`` for int8, without them for float32.
 
     Raises:
-        ExportError: The layer is too large, or needs an exponential in float32.
+        ExportError: The layer is too large.
     """
     layer = context.layer
     if isinstance(layer, Convolution):
@@ -54,12 +52,15 @@ def emit_layer(context: LayerContext) -> CLayer:
         code = _emit_activation(context, layer)
     elif isinstance(layer, Concatenation):
         code = _emit_concatenation(context, layer)
-    else:
+    elif isinstance(layer, Sum | Product):
         code = _emit_sum_or_product(context, layer)
-    shapes = f"{format_shape(context.shapes[0])} to {format_shape(layer.shape)}"
+    else:
+        code = emit_map_layer(context)
+    before = f"{format_shape(context.shapes[0])} to " if context.shapes else ""
+    shapes = f"{before}{format_shape(layer.shape)}"
     comment = f"/* {_comment_safe(layer.name)}: {layer.kind}, {shapes} */\n"
     tables = comment + code.tables if code.tables else ""
-    return dataclasses.replace(code, tables=tables, call=f"    {code.call}\n")
+    return dataclasses.replace(code, tables=tables, call=code.call and f"    {code.call}\n")
 
 
 def _emit_pooling(context: LayerContext, layer: Pooling) -> CLayer:
@@ -88,16 +89,10 @@ def _emit_activation(context: LayerContext, layer: Activation) -> CLayer:
         table = emit_array(f"static const uint8_t table_{n}", context.integers.table)
         call = f"lookup_table(table_{n}, {context.inputs[0]}, {context.output}, {count});"
         return CLayer(("int8/lookup_table",), table, call)
-    function = C_FUNCTIONS.get(layer.function)
-    if function is None:
-        raise ExportError(
-            f"{layer.name}: {layer.function} cannot be exported to C in float32, which has no "
-            "exponential without <math.h>; use --int8, which looks it up in a table, or ReLU, "
-            "LeakyReLU, Hardswish or Hardsigmoid"
-        )
+    function = C_FUNCTIONS[layer.function]
     numbers = map(format_c_float, function.numbers(layer))
     arguments = [context.inputs[0], context.output, str(count), *numbers]
-    call = f"{layer.function}({', '.join(arguments)});"
+    call = f"{function.name or layer.function}({', '.join(arguments)});"
     return CLayer((f"float32/{layer.function}",), "", call)
 
 
@@ -107,7 +102,7 @@ def _emit_concatenation(context: LayerContext, layer: Concatenation) -> CLayer:
     for i, (shape, read) in enumerate(zip(context.shapes, context.inputs, strict=True)):
         scales = ""
         if context.integers is not None:
-            tables += _emit_rescale_struct(context, context.integers, f"{n}_{i}", [i])
+            tables += emit_rescale_struct(context, context.integers, f"{n}_{i}", [i])
             scales = f"&rescale_{n}_{i}, "
         target = f"{context.output} + {before}"
         calls.append(f"copy_channels({scales}{read}, {target}, {pixels}, {shape[0]}, {channels});")
@@ -126,29 +121,11 @@ def _emit_sum_or_product(context: LayerContext, layer: Layer) -> CLayer:
     arguments = [*context.inputs, context.output, *sizes]
     tables = ""
     if context.integers is not None:
-        tables = _emit_rescale_struct(context, context.integers, str(n), [0, 1])
+        tables = emit_rescale_struct(context, context.integers, str(n), [0, 1])
         arguments = [f"&rescale_{n}", *arguments]
     elif isinstance(layer, Sum):
         arguments += map(format_c_float, layer.clamp)
     return CLayer((part,), tables, f"{name}({', '.join(arguments)});")
-
-
-def _emit_rescale_struct(
-    context: LayerContext, integers: QuantizedLayer, name: str, inputs: Sequence[int]
-) -> str:
-    assert integers.multipliers is not None
-    values = integers.multipliers.values
-    sides = list(zip("ab", inputs, strict=False))
-    fields = {f"multiplier_{side}": values[i] for side, i in sides if i < len(values)}
-    fields |= {f"zero_point_{side}": context.params[i].zero_point for side, i in sides}
-    fields |= {
-        "zero_point": context.params[-1].zero_point,
-        "low": integers.low,
-        "high": integers.high,
-        "shift": integers.multipliers.shift,
-    }
-    lines = wrap_lines(f".{key} = {value}" for key, value in fields.items())
-    return f"static const struct rescale rescale_{name} = {{\n{lines}}};\n"
 
 
 def _comment_safe(name: str) -> str:

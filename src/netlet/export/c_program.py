@@ -16,6 +16,7 @@ from netlet.export.c_functions import C_FUNCTIONS
 from netlet.export.c_interface import DEFAULT_PREFIX, emit_header, emit_predict
 from netlet.export.c_layers import emit_layer
 from netlet.export.inference_graph import InferenceGraph
+from netlet.export.map_layers import Constant
 from netlet.export.quantize import QuantizedGraph
 from netlet.export.traced_model import TracedModel
 from netlet.outputs import TEXT_MARK
@@ -51,6 +52,11 @@ _PARTS: dict[str, tuple[str, ...]] = {
     "*/product": ("int8/rescale", "int8/clamp_value", "int8/round_shift"),
     "*/concatenation": ("int8/rescale", "int8/clamp_value", "int8/round_shift"),
     "int8/lookup_table": (),
+    "rearrangement": (),
+    "*/resampling": ("int8/rescale", "int8/clamp_value", "int8/round_shift"),
+    "*/normalization": ("int8/clamp_value", "int8/round_shift"),
+    "*/prelu": ("int8/clamp_value", "int8/round_shift"),
+    "float32/exponential": ("*/clamp_value",),
     **{f"float32/{name}": function.parts for name, function in C_FUNCTIONS.items()},
     "int8/to_int32": (),
 }
@@ -119,10 +125,12 @@ def _plan_storage(graph: InferenceGraph, quantized: QuantizedGraph | None) -> _S
     gray = graph.shape[0] == 1 or graph.shape[1:] == (1, 1)
     reads_image = quantized is not None and gray
     outside = [number for number, yes in ((0, reads_image), (last, writes_scores)) if yes]
-    arena = plan_arena(graph, outside)
+    constants = [n for n, layer in enumerate(graph.layers, 1) if isinstance(layer, Constant)]
+    arena = plan_arena(graph, (*outside, *constants))
     scores = "scores" if quantized is None else "(uint8_t *)scores"
+    elsewhere = {0: "image", last: scores} | {n: f"constant_{n}" for n in constants}
     places = tuple(
-        f"arena + {offset}" if offset is not None else "image" if number != last else scores
+        f"arena + {offset}" if offset is not None else elsewhere[number]
         for number, offset in enumerate(arena.offsets)
     )
     return _Storage(arena, reads_image, writes_scores, places)

@@ -35,15 +35,17 @@ def fold_graph(graph: InferenceGraph) -> InferenceGraph:
     graph = _remove_unread_layers(graph)
     while (folded := _apply_first_rule(graph)) is not None:
         graph = folded
-    layers = [
-        dataclasses.replace(
-            layer, weight=layer.weight.astype(np.float32), bias=layer.bias.astype(np.float32)
-        )
-        if isinstance(layer, Convolution)
-        else layer
-        for layer in graph.layers
-    ]
-    return dataclasses.replace(graph, layers=tuple(layers))
+    return dataclasses.replace(graph, layers=tuple(map(_to_float32, graph.layers)))
+
+
+def _to_float32(layer: Layer) -> Layer:
+    """Return a layer with its numbers in float32."""
+    arrays = {
+        field.name: getattr(layer, field.name).astype(np.float32)
+        for field in dataclasses.fields(layer)
+        if isinstance(getattr(layer, field.name), np.ndarray)
+    }
+    return dataclasses.replace(layer, **arrays)
 
 
 def _apply_first_rule(graph: InferenceGraph) -> InferenceGraph | None:

@@ -28,14 +28,18 @@ UNBOUNDED: Clamp = (float("-inf"), float("inf"))
 # Element-wise functions as PyTorch defines them. A function with a parameter reads it from
 # ``Activation.parameter``.
 FunctionName = Literal[
+    "abs",
     "clamp",
     "leaky_relu",
     "elu",
+    "exp",
     "hardswish",
     "hardsigmoid",
     "sigmoid",
     "tanh",
     "silu",
+    "mish",
+    "softplus",
     "gelu",
     "gelu_tanh",
 ]
@@ -61,6 +65,11 @@ class Layer(Displayed):
         """What the layer computes, in a word or two."""
         return type(self).__name__.lower()
 
+    @property
+    def weights(self) -> int:
+        """Its number of weights and biases."""
+        return 0
+
 
 @dataclass(frozen=True)
 class Convolution(Layer):
@@ -77,6 +86,11 @@ class Convolution(Layer):
     dilation: tuple[int, int] = (1, 1)
     groups: int = 1
     clamp: Clamp = UNBOUNDED
+
+    @property
+    def weights(self) -> int:
+        """Its number of weights and biases."""
+        return int(self.weight.size + self.bias.size)
 
     @property
     def window(self) -> tuple[int, int]:
@@ -172,7 +186,7 @@ class InferenceGraph(Displayed):
     @property
     def weights(self) -> int:
         """Number of weights and biases in all layers."""
-        return sum(c.weight.size + c.bias.size for c in self.convolutions())
+        return sum(layer.weights for layer in self.layers)
 
     def convolutions(self) -> Iterator[Convolution]:
         """Yield the layers that are convolutions."""

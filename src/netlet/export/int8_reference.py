@@ -16,6 +16,13 @@ from netlet.export.inference_graph import (
     Product,
     Sum,
 )
+from netlet.export.map_layers import (
+    ChannelSlope,
+    Constant,
+    Normalization,
+    Rearrangement,
+    Resampling,
+)
 from netlet.export.quantize import QuantizedGraph, QuantizedLayer
 from netlet.export.quantize_weights import QuantParams
 from netlet.export.verification import LogitsFunction
@@ -63,6 +70,11 @@ def compute_maps(quantized: QuantizedGraph, images: NDArray[np.uint8]) -> list[I
         zip(quantized.graph.layers, quantized.layers, strict=True), start=1
     ):
         params = [quantized.params[read] for read in layer.inputs]
+        if isinstance(layer, Constant):
+            assert integers.table is not None
+            values = integers.table.astype(np.int64).reshape(layer.shape)
+            maps.append(np.broadcast_to(values, (len(images), *layer.shape)))
+            continue
         output = _run_layer(layer, integers, [maps[read] for read in layer.inputs], params)
         if not integers.int32_output and integers.table is None:
             # A convolution has added the zero point of its output already, with its bias.
@@ -88,6 +100,8 @@ def _run_layer(
     if isinstance(layer, Activation):
         assert integers.table is not None
         return integers.table[x].astype(np.int64)
+    if isinstance(layer, Rearrangement | Resampling | Normalization | ChannelSlope):
+        return _run_map_layer(layer, integers, x, params[0].zero_point)
     assert integers.multipliers is not None
     centered = [values - p.zero_point for values, p in zip(inputs, params, strict=True)]
     if isinstance(layer, Sum):
@@ -97,6 +111,49 @@ def _run_layer(
         return _rescale(centered[0] * centered[1], integers, 0)
     assert isinstance(layer, Concatenation)
     return np.concatenate([_rescale(values, integers, i) for i, values in enumerate(centered)], 1)
+
+
+def _run_map_layer(
+    layer: Layer, integers: QuantizedLayer, x: Integers, zero_point: int
+) -> Integers:
+    if isinstance(layer, Rearrangement):
+        _, c, h, w = x.shape
+        places = layer.places((c, h, w))
+        chosen: Integers = np.where(places < 0, integers.fill, x.reshape(len(x), -1)[:, places])
+        return chosen - zero_point
+    if isinstance(layer, Normalization):
+        return _normalize(layer, integers, x - zero_point)
+    assert integers.multipliers is not None
+    multipliers, shift = integers.multipliers.values.astype(np.int64), integers.multipliers.shift
+    if isinstance(layer, ChannelSlope):
+        slopes = multipliers[1:].reshape(-1, 1, 1)
+        centered = x - zero_point
+        return _shift(centered * np.where(centered < 0, slopes, multipliers[0]), shift)
+    assert integers.taps is not None
+    down, across = (taps.astype(np.int64) for taps in integers.taps)
+    return _shift((down @ (x - zero_point) @ across.T) * multipliers[0], shift)
+
+
+def _normalize(layer: Normalization, integers: QuantizedLayer, q: Integers) -> Integers:
+    norm = integers.norm
+    assert norm is not None
+    grouped = q.reshape(len(q), layer.groups, -1, *q.shape[2:])
+    axes = (2,) if layer.per_pixel else (2, 3, 4)
+    sums = grouped.sum(axes, keepdims=True)
+    squares = (grouped**2).sum(axes, keepdims=True)
+    variance = norm.count * squares - sums**2 + norm.eps
+    root = _root(variance << (2 * norm.bits))
+    multiplier = (norm.numerator + root // 2) // root
+    found = _shift((norm.count * grouped - sums) * multiplier, norm.shift)
+    return found.reshape(q.shape)
+
+
+def _root(x: Integers) -> Integers:
+    """Return the largest integers whose squares are no larger than some integers below 2**62."""
+    root: Integers = np.sqrt(x.astype(np.float64)).astype(np.int64)
+    root -= root * root > x
+    root += (root + 1) ** 2 <= x
+    return root
 
 
 def _run_convolution(layer: Convolution, integers: QuantizedLayer, x: Integers) -> Integers:

@@ -1,51 +1,53 @@
-"""Operations on whole feature maps: pooling, sums, concatenation, reshaping and so on."""
+"""Operations that pool the elements of feature maps, or sum them up."""
 
 from __future__ import annotations
 
+import dataclasses
+import math
+from functools import partial
+
+import numpy as np
 import torch
+from torch.nn import functional as F
 
-from netlet.export.inference_graph import Concatenation as ConcatenationLayer
+from netlet.export.inference_graph import Convolution as ConvolutionLayer
+from netlet.export.inference_graph import Floats
 from netlet.export.inference_graph import Pooling as PoolingLayer
-from netlet.export.inference_graph import Product, Sum
+from netlet.export.lower_resampling import add_resampling, resample_identity
 from netlet.export.lowering import Builder, Value, lowers, map_shape
-from netlet.export.unsupported import SUPPORTED
-from netlet.graph import Node, Weight
-from netlet.graph.operations import (
-    AdaptivePooling,
-    Arithmetic,
-    Concatenation,
-    Elementwise,
-    Padding,
-    Pooling,
-    PoolMode,
-    Reduction,
-    Reshape,
-)
-from netlet.text import format_shape
+from netlet.export.transposed_convolution import two
+from netlet.graph import Node
+from netlet.graph.operations import AdaptivePooling, Pooling, PoolMode, Reduction
 
-# Element-wise functions that are a scale, by their names in the vocabulary.
-SCALES = {"neg": -1.0}
+# Reductions: the pooling that does it, and whether it is one of the negative.
+_REDUCTIONS: dict[str, tuple[PoolMode, bool]] = {
+    "mean": ("mean", False),
+    "sum": ("mean", False),
+    "amax": ("max", False),
+    "max": ("max", False),
+    "amin": ("max", True),
+    "min": ("max", True),
+}
 
 
 @lowers(Pooling)
 def _lower_pooling(builder: Builder, node: Node, operation: Pooling) -> Value:
-    if len(operation.window) != 2:
+    if len(operation.window) > 2 or len(node.shape) != 1 + len(operation.window):
         builder.refuse_by_name()
     if set(operation.dilation) != {1}:
         builder.refuse("dilated pooling", "pooling without dilation")
-    window = (operation.window[0], operation.window[1])
-    stride = (operation.stride[0], operation.stride[1])
-    padding = (operation.padding[0], operation.padding[1])
-    if operation.divisor not in (None, window[0] * window[1]):
-        builder.refuse("divisor_override", "mean pooling without it")
+    window, stride = two(operation.window, 1), two(operation.stride, 1)
+    padding = two(operation.padding, 0)
     value = builder.map()
     shape, size = map_shape(node.shape), builder.shape_of(value)[1:]
     counts = operation.mode == "mean" and operation.count_include_pad and padding != (0, 0)
     # With ceil_mode the last windows reach beyond the edge, as if there were more padding below
     # and to the right.
     over = [(shape[1 + i] - 1) * stride[i] + window[i] - size[i] - padding[i] for i in (0, 1)]
-    if counts and any(over[i] > padding[i] for i in (0, 1)):
-        builder.refuse("mean pooling with padding and ceil_mode", "count_include_pad=False")
+    # The padding counts in the mean, but not what lies beyond it.
+    beyond = counts and any(over[i] > padding[i] for i in (0, 1))
+    if beyond or operation.divisor not in (None, window[0] * window[1]):
+        return _add_weighted_mean(builder, value, operation)
     around = (*padding, max(padding[0], over[0]), max(padding[1], over[1]))
     return builder.add(
         PoolingLayer(
@@ -54,35 +56,98 @@ def _lower_pooling(builder: Builder, node: Node, operation: Pooling) -> Value:
     )
 
 
+def _add_weighted_mean(builder: Builder, value: Value, operation: Pooling) -> Value:
+    """Add a mean pooling whose windows have divisors of their own."""
+    _, h, w = builder.shape_of(value)
+    down, across = _mean_weights(operation, 0, h), _mean_weights(operation, 1, w)
+    return add_resampling(builder, value, down / (operation.divisor or 1), across)
+
+
+def _mean_weights(operation: Pooling, axis: int, size: int) -> Floats:
+    """Return the weights of a mean pooling, or of its sums, along an axis of a size."""
+    window, stride = two(operation.window, 1)[axis], two(operation.stride, 1)[axis]
+    padding = two(operation.padding, 0)[axis]
+
+    def pool(x: torch.Tensor) -> torch.Tensor:
+        return F.avg_pool2d(
+            x,
+            (window, 1),
+            (stride, 1),
+            (padding, 0),
+            operation.ceil_mode,
+            operation.count_include_pad,
+            operation.divisor and 1,
+        )
+
+    return resample_identity(size, pool)
+
+
 @lowers(AdaptivePooling)
 def _lower_adaptive_pooling(builder: Builder, node: Node, operation: AdaptivePooling) -> Value:
-    if len(operation.size) != 2:
+    if len(operation.size) > 2 or len(node.shape) != 1 + len(operation.size):
         builder.refuse_by_name()
     value = builder.map()
-    _, h, w = builder.shape_of(value)
-    _, to_h, to_w = map_shape(node.shape)
-    if h % to_h or w % to_w:
-        builder.refuse(
-            f"adaptive pooling from {h}x{w} to {to_h}x{to_w} (windows of several sizes)",
-            "an output size that divides the input size",
+    _, *before = builder.shape_of(value)
+    _, *after = map_shape(node.shape)
+    if not any(n % to for n, to in zip(before, after, strict=True)):
+        window = (before[0] // after[0], before[1] // after[1])
+        return _add_tiling(builder, value, operation.mode, window)
+    if operation.mode == "mean":
+        down, across = (
+            resample_identity(n, partial(F.adaptive_avg_pool2d, output_size=(to, 1)))
+            for n, to in zip(before, after, strict=True)
         )
-    return _add_tiling(builder, value, operation.mode, (h // to_h, w // to_w))
+        return add_resampling(builder, value, down, across)
+    # All windows are as long as the longest: they end with an element that they have already.
+    rows, columns = (_windows_of(n, to) for n, to in zip(before, after, strict=True))
+    places = builder.places(value).reshape(builder.shape_of(value))
+    places = places[:, rows.reshape(-1)][:, :, columns.reshape(-1)]
+    spread = builder.rearranged(value, places)
+    return _add_tiling(builder, spread, "max", (rows.shape[1], columns.shape[1]))
+
+
+def _windows_of(size: int, windows: int) -> np.ndarray:
+    """Return the places of the elements in each window of an adaptive pooling, in rows."""
+    first = [i * size // windows for i in range(windows)]
+    end = [-(-(i + 1) * size // windows) for i in range(windows)]
+    length = max(b - a for a, b in zip(first, end, strict=True))
+    return np.array(
+        [[min(a + i, b - 1) for i in range(length)] for a, b in zip(first, end, strict=True)]
+    )
 
 
 @lowers(Reduction)
 def _lower_reduction(builder: Builder, node: Node, operation: Reduction) -> Value:
-    modes: dict[str, PoolMode] = {"mean": "mean", "amax": "max"}
-    if operation.function not in modes:
+    if operation.function not in _REDUCTIONS:
         builder.refuse_by_name()
-    value, mode = builder.map(), modes[operation.function]
+    mode, negative = _REDUCTIONS[operation.function]
+    value, dims = builder.value(), tuple(dim - 1 for dim in operation.dims)
+    if not node.batched or min(dims, default=0) < 0:
+        builder.refuse(f"{operation.function} over the images", "x.mean((2, 3))")
+    count = math.prod(value.dims[dim] for dim in dims)
+    if negative:
+        value = dataclasses.replace(_scale(builder, value, -1.0), dims=value.dims)
     c, h, w = builder.shape_of(value)
-    # What the net's own dimensions are, the batch first. A map of one column may lack the last.
-    axes = "NCHW" if len(value.dims) == 3 else "NCH" if w == 1 else "NCW"
-    reduced = {axes[dim] for dim in operation.dims}
-    if value.dims[:1] != (c,) or not reduced <= {"H", "W"}:
-        builder.refuse(f"{mode} over anything but rows and columns", "x.mean((2, 3))")
-    window = (h if "H" in reduced else 1, w if "W" in reduced else 1)
-    return _add_tiling(builder, value, mode, window)
+    if value.dims == (c, h * w) and dims == (1,):  # x.flatten(2).mean(2)
+        value, dims = dataclasses.replace(value, dims=(c, h, w)), (1, 2)
+    places = builder.places(value)
+    if map_shape(value.dims) == (c, h, w) and 0 not in dims:
+        found = _add_tiling(builder, value, mode, (h if 1 in dims else 1, w if 2 in dims else 1))
+    elif map_shape(value.dims) == (c, h, w) and dims == (0,) and mode == "mean":
+        kernel = np.full((1, c, 1, 1), 1 / c)
+        found = builder.add(
+            ConvolutionLayer(node.name, (value.number,), (1, h, w), kernel, np.zeros(1))
+        )
+    else:
+        last = np.moveaxis(places, dims, range(-len(dims), 0)).reshape(1, -1, count)
+        found = _add_tiling(builder, builder.rearranged(value, last), mode, (1, count))
+    if operation.function == "sum":
+        found = _scale(builder, found, float(count))
+    return _scale(builder, found, -1.0) if negative else found
+
+
+def _scale(builder: Builder, value: Value, factor: float) -> Value:
+    return builder.add_scale(value, torch.tensor(factor, dtype=torch.float64), torch.zeros(()))
 
 
 def _add_tiling(builder: Builder, value: Value, mode: PoolMode, window: tuple[int, int]) -> Value:
@@ -92,123 +157,3 @@ def _add_tiling(builder: Builder, value: Value, mode: PoolMode, window: tuple[in
     return builder.add(
         PoolingLayer(builder.node.name, (value.number,), shape, mode, window, window)
     )
-
-
-@lowers(Reshape)
-def _lower_reshape(builder: Builder, node: Node, operation: Reshape) -> Value:
-    value = builder.value()
-    shape = builder.shape_of(value)
-    numbers = shape[0] * shape[1] * shape[2]
-    # Dimensions of size 1 may come and go.
-    same = [n for n in node.shape if n != 1] == [n for n in shape if n != 1]
-    if not node.batched or not (same or node.shape in ((numbers,), (numbers, 1, 1))):
-        after = format_shape(node.shape if node.batched else node.shape[1:])
-        builder.refuse(
-            f"{operation.function} from {format_shape(shape)} to {after}",
-            "flattening of a whole feature map",
-        )
-    return builder.keep_map(softmax=value.softmax)
-
-
-@lowers(Padding)
-def _lower_padding(builder: Builder, node: Node, operation: Padding) -> Value:
-    value = builder.padded_value()
-    left, right, top, bottom = (*operation.sizes, 0, 0, 0, 0)[:4]
-    if operation.value or any(operation.sizes[4:]) or len(value.dims) != 3:
-        builder.refuse(
-            "padding with anything but rows and columns of zeros", "F.pad(x, (1, 1, 1, 1))"
-        )
-    builder.check_not_reshaped(value)
-    around = [b + n for b, n in zip(value.padding, (top, left, bottom, right), strict=True)]
-    number = value.number
-    if min(around) < 0:
-        number = _add_crop(builder, value, [min(0, n) for n in around]).number
-    top, left, bottom, right = (max(0, n) for n in around)
-    return Value(number, node.shape, (top, left, bottom, right))
-
-
-def _add_crop(builder: Builder, value: Value, edges: list[int]) -> Value:
-    """Add a layer that leaves out rows and columns: their numbers are the negative padding."""
-    top, left, bottom, right = edges
-    c, h, w = builder.shape_of(value)
-    shape = (c, h + top + bottom, w + left + right)
-    if min(shape) < 1:
-        builder.refuse("padding of a map of which nothing is left", "padding and no crop")
-    padding = (top, left, bottom, right)
-    layer = PoolingLayer(builder.node.name, (value.number,), shape, "max", (1, 1), padding=padding)
-    return builder.add(layer)
-
-
-@lowers(Concatenation)
-def _lower_concatenation(builder: Builder, node: Node, operation: Concatenation) -> Value:
-    if operation.dim != 1:
-        builder.refuse("concatenation along anything but channels", "torch.cat(feature_maps, 1)")
-    parts = [builder.value(position) for position in range(len(node.inputs))]
-    shapes = [builder.shape_of(part) for part in parts]
-    if len({shape[1:] for shape in shapes}) != 1:
-        builder.refuse("concatenation of flattened feature maps", "torch.cat before flattening")
-    shape = (sum(shape[0] for shape in shapes), *shapes[0][1:])
-    return builder.add(ConcatenationLayer(node.name, tuple(p.number for p in parts), shape))
-
-
-@lowers(Arithmetic)
-def _lower_arithmetic(builder: Builder, node: Node, operation: Arithmetic) -> Value:
-    if operation.constant is None:
-        return _lower_two_maps(builder, node, operation)
-    value = builder.value()
-    constant = _channel_constant(builder, value, operation)
-    if operation.function == "div" and operation.constant_first:
-        builder.refuse("a number divided by a feature map", SUPPORTED)
-    zero, one = torch.zeros(()), torch.ones(())
-    if operation.function in ("mul", "div"):
-        return builder.add_scale(
-            value, constant if operation.function == "mul" else 1 / constant, zero
-        )
-    # The factor of the second operand.
-    factor = operation.alpha if operation.function == "add" else -operation.alpha
-    if operation.constant_first:
-        return builder.add_scale(value, factor * one, constant)
-    return builder.add_scale(value, one, factor * constant)
-
-
-@lowers(Elementwise)
-def _lower_elementwise(builder: Builder, node: Node, operation: Elementwise) -> Value:
-    if operation.function not in SCALES:
-        builder.refuse_by_name()
-    scale = torch.tensor(SCALES[operation.function], dtype=torch.float64)
-    return builder.add_scale(builder.value(), scale, torch.zeros(()))
-
-
-def _lower_two_maps(builder: Builder, node: Node, operation: Arithmetic) -> Value:
-    name = operation.function
-    if name not in ("add", "mul") or operation.alpha != 1:
-        builder.refuse(f"{name} of two feature maps", "their sum or product")
-    maps = [builder.value(0), builder.value(1)]
-    if builder.shape_of(maps[0])[1:] == (1, 1):
-        maps.reverse()
-    first, second = map(builder.shape_of, maps)
-    if second not in (first, (first[0], 1, 1)) or first != map_shape(node.shape):
-        builder.refuse(
-            f"{name} of feature maps {format_shape(first)} and {format_shape(second)}",
-            "feature maps of equal shape, or C 1 1 and C H W",
-        )
-    kind = Sum if name == "add" else Product
-    return builder.add(kind(node.name, (maps[0].number, maps[1].number), first))
-
-
-def _channel_constant(builder: Builder, value: Value, operation: Arithmetic) -> torch.Tensor:
-    """Return a constant as one number, or one for each channel."""
-    constant = operation.constant
-    tensor = constant.tensor if isinstance(constant, Weight) else torch.as_tensor(constant)
-    numbers = tensor.detach().double()
-    if numbers.numel() == 1:
-        return numbers.reshape(())
-    channels, h, w = builder.shape_of(value)
-    vector = numbers.dim() in (1, 2) and (h, w) == (1, 1) and numbers.numel() == channels
-    aligned = (1,) * (4 - numbers.dim()) + tuple(numbers.shape)
-    if not vector and aligned != (1, channels, 1, 1):
-        builder.refuse(
-            f"{operation.function} with a constant for each position",
-            "a constant for each channel",
-        )
-    return numbers.reshape(-1)

@@ -6,7 +6,6 @@ It is built node by node from the graph, like every other export.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -24,8 +23,11 @@ from netlet.export.inference_graph import (
     Padding,
     Pooling,
     Product,
+    Shape,
     Sum,
 )
+from netlet.export.map_layers import Constant
+from netlet.export.onnx_nodes import OnnxNode, map_layer_nodes
 from netlet.export.traced_model import TracedModel
 from netlet.text import escape_controls, format_shape
 
@@ -37,15 +39,6 @@ IMAGE, LOGITS = "image", "logits"
 # HardSwish needs opset 14. Gelu needs opset 20, which is requested only for nets that use it.
 _OPSET, _OPSET_WITH_GELU = 17, 20
 _IR_VERSION = 8  # of the file format; runtimes as old as opset 17 refuse newer ones
-
-
-@dataclass(frozen=True)
-class _Node:
-    """An ONNX node that a layer becomes, and the constants that it reads besides its input."""
-
-    op_type: str
-    attributes: dict[str, Any] = field(default_factory=dict)
-    constants: dict[str, Any] = field(default_factory=dict)
 
 
 def build_onnx(model: TracedModel, input_type: InputType = "uint8") -> onnx.ModelProto:
@@ -106,23 +99,33 @@ class _GraphWriter:
         else:
             self._add_node("Mul", [IMAGE, self._add_constant("levels", np.float32(255))], "gray")
         for number, layer in enumerate(graph.layers, start=1):
-            self._write_layer(number, layer, [names[read] for read in layer.inputs], names[number])
+            if isinstance(layer, Constant):
+                self._add_constant(names[number], layer.values[None])
+                continue
+            shapes = [graph.shapes[read] for read in layer.inputs]
+            nodes = list(_layer_nodes(layer, shapes[0]))
+            read = [names[each] for each in layer.inputs]
+            self._write_layer(number, layer, nodes, read, names[number])
         self._add_node("Flatten", [names[-1]], LOGITS, axis=1)
         return self._nodes, self._weights
 
-    def _write_layer(self, number: int, layer: Layer, inputs: list[str], output: str) -> None:
+    def _write_layer(
+        self, number: int, layer: Layer, nodes: list[OnnxNode], inputs: list[str], output: str
+    ) -> None:
         read = list(inputs)
         if isinstance(layer, Convolution):
             read.append(self._add_constant(f"{output}w", layer.weight))
             read.append(self._add_constant(f"{output}b", layer.bias))
-        nodes = list(_layer_nodes(layer))
         for i, node in enumerate(nodes):
             out = output if i == len(nodes) - 1 else f"{output}.{i}"
-            read += [self._add_constant(f"{out}_{k}", v) for k, v in node.constants.items()]
+            constants = [self._add_constant(f"{out}_{k}", v) for k, v in node.constants.items()]
+            read = constants + read if node.constants_first else read + constants
             name = f"{escape_controls(layer.name)} {node.op_type} {number}"
+            if any(node.op_type == other.op_type for other in nodes[:i]):
+                name += f".{i}"
             self._add_node(node.op_type, read, out, name=name, **node.attributes)
             read = [out]
-        if isinstance(layer, Activation) and layer.function == "silu":  # x times its own sigmoid
+        if isinstance(layer, Activation) and layer.function in _GATES:
             self._nodes[-1].output[0] = f"{output}_gate"
             self._add_node("Mul", [inputs[0], f"{output}_gate"], output)
 
@@ -134,8 +137,13 @@ class _GraphWriter:
         return name
 
 
-def _layer_nodes(layer: Layer) -> Iterator[_Node]:
-    """Yield the nodes that a layer becomes, in order."""
+def _layer_nodes(layer: Layer, shape: Shape) -> Iterator[OnnxNode]:
+    """Yield the nodes that a layer becomes, in order.
+
+    Args:
+        layer: The layer.
+        shape: The shape of its first input.
+    """
     if isinstance(layer, Convolution):
         attributes = {
             "kernel_shape": layer.window,
@@ -144,7 +152,7 @@ def _layer_nodes(layer: Layer) -> Iterator[_Node]:
             "dilations": layer.dilation,
             "group": layer.groups,
         }
-        yield _Node("Conv", attributes)
+        yield OnnxNode("Conv", attributes)
         yield from _clamp_nodes(layer.clamp)
     elif layer.kind == "crop":
         assert isinstance(layer, Pooling)
@@ -156,58 +164,67 @@ def _layer_nodes(layer: Layer) -> Iterator[_Node]:
             "pads": _pads(layer.padding),
         }
         if layer.mode == "max":
-            yield _Node("MaxPool", attributes)
+            yield OnnxNode("MaxPool", attributes)
         else:
             attributes["count_include_pad"] = int(layer.count_include_pad)
-            yield _Node("AveragePool", attributes)
+            yield OnnxNode("AveragePool", attributes)
     elif isinstance(layer, Sum):
-        yield _Node("Add")
+        yield OnnxNode("Add")
         yield from _clamp_nodes(layer.clamp)
     elif isinstance(layer, Product):
-        yield _Node("Mul")
+        yield OnnxNode("Mul")
     elif isinstance(layer, Concatenation):
-        yield _Node("Concat", {"axis": 1})
-    else:
-        assert isinstance(layer, Activation)
+        yield OnnxNode("Concat", {"axis": 1})
+    elif isinstance(layer, Activation):
         yield from _activation_nodes(layer)
+    else:
+        yield from map_layer_nodes(layer, shape)
 
 
-def _crop_node(layer: Pooling) -> _Node:
+def _crop_node(layer: Pooling) -> OnnxNode:
     """Return the slice of rows and columns."""
     top, left = -layer.padding[0], -layer.padding[1]
     _, h, w = layer.shape
     numbers = {"starts": (top, left), "ends": (top + h, left + w), "axes": (2, 3)}
-    return _Node("Slice", {}, {name: np.array(v, np.int64) for name, v in numbers.items()})
+    return OnnxNode("Slice", {}, {name: np.array(v, np.int64) for name, v in numbers.items()})
 
 
-def _activation_nodes(layer: Activation) -> Iterator[_Node]:
+def _activation_nodes(layer: Activation) -> Iterator[OnnxNode]:
     if layer.function == "clamp":
         yield from _clamp_nodes(layer.bounds)
+    elif layer.function == "mish":
+        yield OnnxNode("Softplus")
+        yield OnnxNode("Tanh")
     else:
         yield _FUNCTIONS[layer.function](layer)
 
 
+# Functions that are x times a function of x, for which there are nodes.
+_GATES = ("silu", "mish")
 # Element-wise functions that are one node; clamp may be none.
-_FUNCTIONS: Mapping[FunctionName, Callable[[Activation], _Node]] = {
-    "leaky_relu": lambda layer: _Node("LeakyRelu", {"alpha": layer.parameter}),
-    "elu": lambda layer: _Node("Elu", {"alpha": layer.parameter}),
-    "hardswish": lambda layer: _Node("HardSwish"),
-    "hardsigmoid": lambda layer: _Node("HardSigmoid", {"alpha": 1 / 6, "beta": 0.5}),
-    "sigmoid": lambda layer: _Node("Sigmoid"),
-    "silu": lambda layer: _Node("Sigmoid"),
-    "tanh": lambda layer: _Node("Tanh"),
-    "gelu": lambda layer: _Node("Gelu"),
-    "gelu_tanh": lambda layer: _Node("Gelu", {"approximate": "tanh"}),
+_FUNCTIONS: Mapping[FunctionName, Callable[[Activation], OnnxNode]] = {
+    "abs": lambda layer: OnnxNode("Abs"),
+    "exp": lambda layer: OnnxNode("Exp"),
+    "softplus": lambda layer: OnnxNode("Softplus"),
+    "leaky_relu": lambda layer: OnnxNode("LeakyRelu", {"alpha": layer.parameter}),
+    "elu": lambda layer: OnnxNode("Elu", {"alpha": layer.parameter}),
+    "hardswish": lambda layer: OnnxNode("HardSwish"),
+    "hardsigmoid": lambda layer: OnnxNode("HardSigmoid", {"alpha": 1 / 6, "beta": 0.5}),
+    "sigmoid": lambda layer: OnnxNode("Sigmoid"),
+    "silu": lambda layer: OnnxNode("Sigmoid"),
+    "tanh": lambda layer: OnnxNode("Tanh"),
+    "gelu": lambda layer: OnnxNode("Gelu"),
+    "gelu_tanh": lambda layer: OnnxNode("Gelu", {"approximate": "tanh"}),
 }
 
 
-def _clamp_nodes(bounds: Clamp) -> Iterator[_Node]:
+def _clamp_nodes(bounds: Clamp) -> Iterator[OnnxNode]:
     low, high = bounds
     if bounds == (0, float("inf")):
-        yield _Node("Relu")
+        yield OnnxNode("Relu")
     elif bounds != UNBOUNDED:
         # Clip accepts infinite bounds.
-        yield _Node("Clip", {}, {"low": np.float32(low), "high": np.float32(high)})
+        yield OnnxNode("Clip", {}, {"low": np.float32(low), "high": np.float32(high)})
 
 
 def _pads(padding: Padding) -> Sequence[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from netlet.analysis import receptive_field
 from netlet.budgets import RuleResult
 from netlet.export.receptive_field import receptive_fields
 from netlet.export.traced_model import TracedModel
@@ -45,9 +46,10 @@ def cost_rows(
         if rule.endswith(" layers") or result.state in ("FAIL", "UNKNOWN"):
             yield _cost_row(result.title, result.found, result)
     field = receptive_fields(model.graph)[-1]
-    yield _cost_row(
-        "receptive field", format_sizes([grid.extent for grid in field] if field else None)
-    )
+    sizes = tuple(grid.extent for grid in field) if field else None
+    if sizes is None:  # some maps have no grid; analysis follows single elements
+        sizes = receptive_field(model.source.net, model.source.shape).size
+    yield _cost_row("receptive field", format_sizes(sizes))
     yield from _accuracy_row(model, verification)
     if confidence:
         low = f"{100 * confidence.threshold:.0f}%"

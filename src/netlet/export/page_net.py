@@ -16,6 +16,7 @@ from netlet.evaluation.digit_detector import LOG_ODDS_SHIFT, load_detector
 from netlet.export.build_graph import build_inference_graph
 from netlet.export.fold import fold_graph
 from netlet.export.inference_graph import Convolution, InferenceGraph, Layer, Pooling
+from netlet.export.map_layers import Constant
 from netlet.export.page_words import words_of_page
 from netlet.export.receptive_field import Field, Grid, receptive_fields
 from netlet.export.traced_model import TracedModel
@@ -157,11 +158,22 @@ def _layer_to_json(layer: Layer) -> dict[str, Any]:
     for name in ("clamp", "bounds"):
         if name in values:
             values[name] = [None if math.isinf(bound) else bound for bound in values[name]]
+    for name, value in values.items():
+        if isinstance(value, np.ndarray):
+            flat = value.reshape(-1) if isinstance(layer, Constant) else value
+            values[name] = _numbers_to_json(flat.astype(np.float32))
     return {"kind": layer.kind, **values}
 
 
+def _numbers_to_json(values: Any) -> Any:
+    """Return an array as lists of the shortest decimals that are the same in float32."""
+    return float(str(values)) if not values.ndim else [_numbers_to_json(part) for part in values]
+
+
 def _field_to_json(field: Field) -> list[dict[str, Any]] | None:
-    return None if field is None else [_grid_to_json(grid) for grid in field]
+    if field is None or any(grid.is_empty for grid in field):
+        return None
+    return [_grid_to_json(grid) for grid in field]
 
 
 def _grid_to_json(grid: Grid) -> dict[str, Any]:

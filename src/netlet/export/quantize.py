@@ -33,6 +33,22 @@ from netlet.export.inference_graph import (
     Product,
     Sum,
 )
+from netlet.export.map_layers import (
+    ChannelSlope,
+    Constant,
+    Normalization,
+    Rearrangement,
+    Resampling,
+)
+from netlet.export.quantize_maps import (
+    TAP_UNIT,
+    QuantizedNorm,
+    Taps,
+    include_constants,
+    only_chooses,
+    quantize_norm,
+    quantize_taps,
+)
 from netlet.export.quantize_weights import (
     QMAX,
     Multipliers,
@@ -65,8 +81,12 @@ class QuantizedLayer:
     multipliers: Multipliers | None = None
     # Added after rescaling, one per channel, by a convolution whose sums fit 16 bits.
     offsets: NDArray[np.int32] | None = None
-    table: NDArray[np.uint8] | None = None  # the output for each of the 256 inputs
+    # The output for each of the 256 inputs; of a constant, its elements C H W.
+    table: NDArray[np.uint8] | None = None
     int32_output: bool = False  # 32-bit output, without zero point and bounds
+    fill: int = 0  # what a rearrangement fills in
+    taps: Taps | None = None  # of a resampling
+    norm: QuantizedNorm | None = None
 
 
 @dataclass(frozen=True)
@@ -100,7 +120,7 @@ def quantize_graph(graph: InferenceGraph, images: torch.Tensor) -> QuantizedGrap
     layers: list[QuantizedLayer] = []
     for number, layer in enumerate(graph.layers, start=1):
         inputs = [params[read] for read in layer.inputs]
-        output = inputs[0] if _is_maximum(layer) else _params_of_range(*ranges[number])
+        output = inputs[0] if only_chooses(layer) else _params_of_range(*ranges[number])
         quantized, output = _quantize_layer(layer, inputs, output, number == last)
         params.append(output)
         layers.append(quantized)
@@ -130,7 +150,29 @@ def _quantize_layer(
         return QuantizedLayer(multipliers=_to_multipliers(ratios)), output
     if isinstance(layer, Activation):
         return QuantizedLayer(table=_tabulate(layer, inputs[0], output)), output
-    return QuantizedLayer(), output
+    return _quantize_map_layer(layer, inputs, output), output
+
+
+def _quantize_map_layer(
+    layer: Layer, inputs: list[QuantParams], output: QuantParams
+) -> QuantizedLayer:
+    if isinstance(layer, Constant):
+        values = [output.quantize(value) for value in layer.values.reshape(-1).tolist()]
+        return QuantizedLayer(table=np.array(values, np.uint8))
+    if isinstance(layer, ChannelSlope):
+        ratio = inputs[0].scale / output.scale
+        slopes = (ratio * layer.slopes.astype(np.float64)).tolist()
+        return QuantizedLayer(multipliers=_to_multipliers([ratio, *slopes]))
+    if isinstance(layer, Resampling):
+        taps, largest = quantize_taps(layer)
+        ratio = inputs[0].scale / (output.scale * TAP_UNIT**2)
+        bits = min(_MULTIPLIER_BITS, 61 - (largest * QMAX).bit_length())
+        return QuantizedLayer(multipliers=_to_multipliers([ratio], bits), taps=taps)
+    if isinstance(layer, Normalization):
+        return QuantizedLayer(norm=quantize_norm(layer, inputs[0].scale, output.scale))
+    if isinstance(layer, Rearrangement):
+        return QuantizedLayer(fill=inputs[0].quantize(layer.fill))
+    return QuantizedLayer()
 
 
 def _quantize_convolution(
@@ -176,9 +218,9 @@ def _quantize_clamp(clamp: Clamp, output: QuantParams) -> tuple[int, int]:
 
 def _to_multipliers(ratios: list[float], bits: int = _MULTIPLIER_BITS) -> Multipliers:
     """Return integer multipliers with one common shift, as large as possible."""
-    shift = min(max(bits - math.frexp(max(ratios))[1], 1), 2 * bits)
+    shift = min(max(bits - math.frexp(max(map(abs, ratios)))[1], 1), 2 * bits)
     values = np.rint(np.array(ratios) * 2.0**shift)
-    if values.max() >= 2**31:
+    if np.abs(values).max() >= 2**31:
         raise ExportError(
             "the values of one feature map are too small beside those of the next for int8; "
             "export float32"
@@ -220,11 +262,7 @@ def _measure_ranges(graph: InferenceGraph, images: torch.Tensor) -> list[tuple[f
         ]
     for index, layer in enumerate(graph.layers):
         # Values below the maximum of every window do not matter: the range is that of the output.
-        if _is_maximum(layer) and len(graph.readers(layer.inputs[0])) == 1:
+        if only_chooses(layer) and len(graph.readers(layer.inputs[0])) == 1:
             ranges[layer.inputs[0]] = ranges[index + 1]
+    include_constants(graph, ranges)
     return ranges
-
-
-def _is_maximum(layer: Layer) -> bool:
-    """Return whether a layer only chooses among values: a max pooling or a crop."""
-    return isinstance(layer, Pooling) and layer.mode == "max"

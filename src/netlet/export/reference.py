@@ -21,6 +21,13 @@ from netlet.export.inference_graph import (
     Product,
     Sum,
 )
+from netlet.export.map_layers import (
+    ChannelSlope,
+    Constant,
+    Normalization,
+    Rearrangement,
+    Resampling,
+)
 
 _IMAGES_AT_ONCE = 500
 
@@ -52,6 +59,10 @@ def compute_maps(
     maps = [images.to(dtype)]
     with torch.inference_mode():
         for layer in graph.layers:
+            if isinstance(layer, Constant):
+                values = torch.from_numpy(layer.values).to(dtype)
+                maps.append(values.expand(len(images), *layer.shape))
+                continue
             maps.append(_run_layer(layer, [maps[number] for number in layer.inputs]))
     return maps
 
@@ -72,8 +83,28 @@ def _run_layer(layer: Layer, inputs: list[torch.Tensor]) -> torch.Tensor:
         return x * inputs[1]
     if isinstance(layer, Concatenation):
         return torch.cat(inputs, 1)
-    assert isinstance(layer, Activation)
-    return FUNCTIONS[layer.function](x, layer)
+    if isinstance(layer, Activation):
+        return FUNCTIONS[layer.function](x, layer)
+    return _run_map_layer(layer, x)
+
+
+def _run_map_layer(layer: Layer, x: torch.Tensor) -> torch.Tensor:
+    if isinstance(layer, Rearrangement):
+        places = torch.from_numpy(layer.places((x.shape[1], x.shape[2], x.shape[3])))
+        found = x.flatten(1)[:, places.clamp(min=0)]
+        return torch.where(places < 0, torch.tensor(layer.fill, dtype=x.dtype), found)
+    if isinstance(layer, Resampling):
+        down, across = (torch.from_numpy(m).to(x.dtype) for m in (layer.down, layer.across))
+        return down @ x @ across.T
+    if isinstance(layer, ChannelSlope):
+        slopes = torch.from_numpy(layer.slopes).to(x.dtype).reshape(-1, 1, 1)
+        return torch.where(x < 0, slopes * x, x)
+    assert isinstance(layer, Normalization)
+    grouped = x.reshape(len(x), layer.groups, -1, *x.shape[2:])
+    dims = (2,) if layer.per_pixel else (2, 3, 4)
+    centered = grouped - grouped.mean(dims, keepdim=True)
+    variance = centered.square().mean(dims, keepdim=True)
+    return (centered / (variance + layer.eps).sqrt()).reshape(x.shape)
 
 
 def _run_pooling(layer: Pooling, x: torch.Tensor) -> torch.Tensor:
@@ -100,12 +131,16 @@ def _pad(x: torch.Tensor, padding: Padding, value: float = 0.0) -> torch.Tensor:
 FUNCTIONS: Mapping[FunctionName, Callable[[torch.Tensor, Activation], torch.Tensor]] = {
     "clamp": lambda x, layer: _clamp(x, layer.bounds),
     "leaky_relu": lambda x, layer: F.leaky_relu(x, layer.parameter),
+    "abs": lambda x, layer: x.abs(),
     "elu": lambda x, layer: F.elu(x, layer.parameter),
+    "exp": lambda x, layer: x.exp(),
     "hardswish": lambda x, layer: F.hardswish(x),
     "hardsigmoid": lambda x, layer: F.hardsigmoid(x),
     "sigmoid": lambda x, layer: x.sigmoid(),
     "tanh": lambda x, layer: x.tanh(),
     "silu": lambda x, layer: F.silu(x),
+    "mish": lambda x, layer: F.mish(x),
+    "softplus": lambda x, layer: F.softplus(x),
     "gelu": lambda x, layer: F.gelu(x),
     "gelu_tanh": lambda x, layer: F.gelu(x, approximate="tanh"),
 }

@@ -5,8 +5,8 @@ from __future__ import annotations
 from netlet.errors import ExportError
 
 SUPPORTED = (
-    "convolutions, linear layers, batch norm, max and mean pooling, sums, products, concatenation "
-    "and the usual activations"
+    "convolutions, linear layers, norms, pooling, interpolation, sums, products, concatenation, "
+    "slices and the usual activations"
 )
 READS_VALUES = (
     "reading a tensor's value back into Python",
@@ -20,32 +20,14 @@ READS_CHANGED_TENSOR = (
     "reading a tensor after an in-place operation on another view of it",
     "operations that are not in place",
 )
-_BATCH_NORM = "nn.BatchNorm2d, which is folded into the convolution before it"
-_PYTORCH_ORDER = "feature maps in PyTorch's order, C H W"
-_OWN_CONVOLUTIONS = "a convolution for each part"
-_CONVOLUTIONS_ONLY = "convolutions and strides, which never enlarge a feature map"
 _PLAIN_DIVISION = ("division that rounds", "division without rounding_mode")
 # Name of an operation: what it is, and what to use instead.
 _ALTERNATIVES = {
-    "group_norm": ("GroupNorm or InstanceNorm", _BATCH_NORM),
-    "layer_norm": ("LayerNorm", _BATCH_NORM),
-    "permute": ("permute", _PYTORCH_ORDER),
-    "transpose": ("transpose", _PYTORCH_ORDER),
-    "slice": (
-        "slicing",
-        "a convolution with fewer channels, or F.pad(x, (-1, -1, -1, -1)) to leave out the border",
-    ),
-    "split": ("split", _OWN_CONVOLUTIONS),
-    "split_with_sizes": ("split", _OWN_CONVOLUTIONS),
     "matmul": (
         "a matrix product of feature maps (attention)",
         "linear layers, convolutions or element-wise products",
     ),
-    "expand": ("expand", "a sum or product, which expands C 1 1 to C H W by itself"),
     "cat": ("concatenation with a constant", "torch.cat(feature_maps, 1)"),
-    "upsample_nearest2d": ("upsampling", _CONVOLUTIONS_ONLY),
-    "upsample_bilinear2d": ("upsampling", _CONVOLUTIONS_ONLY),
-    "pixel_shuffle": ("pixel_shuffle", "a strided convolution"),
     "floor_divide": _PLAIN_DIVISION,
     "trunc_divide": _PLAIN_DIVISION,
 }

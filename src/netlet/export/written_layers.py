@@ -16,7 +16,16 @@ from netlet.analysis.module_rows import is_atomic
 from netlet.display import Displayed
 from netlet.export.inference_graph import InferenceGraph, Layer, Pooling
 from netlet.graph import Node, Weight, trace_graph
-from netlet.graph.operations import Dropout, Operation, Padding, Reshape, Softmax
+from netlet.graph.operations import (
+    Dropout,
+    Operation,
+    Padding,
+    Permutation,
+    Reshape,
+    Slice,
+    Softmax,
+)
+from netlet.graph.rare_operations import EdgePadding, Interpolation, Rearrangement
 from netlet.nets.eval_mode import eval_mode
 from netlet.nets.registered import list_modules, list_parameters
 
@@ -26,6 +35,10 @@ _WITHOUT_LAYER: Mapping[type[Operation], str] = {
     Reshape: "the same numbers in another shape",
     Softmax: "left out: the page computes probabilities from the logits",
     Padding: "padding of the next layer",
+    **dict.fromkeys(
+        (EdgePadding, Interpolation, Permutation, Rearrangement, Slice),
+        "the layers that read it find its elements where they are",
+    ),
 }
 
 

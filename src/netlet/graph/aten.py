@@ -36,6 +36,8 @@ from netlet.graph.rare_aten import CONSTANT_PARTS, RARE_TRANSLATIONS, matrix_pro
 from netlet.graph.resampling_aten import RESAMPLING_TRANSLATIONS, rearrangement
 
 _INFINITY = float("inf")
+# Arguments that are numbers, of element-wise functions.
+_PARAMETERS = {"pow": ("exponent",), "softplus": ("beta", "threshold"), "celu": ("alpha",)}
 
 
 Translation = Callable[[Call], Operation]
@@ -54,7 +56,9 @@ def _translates(*names: str) -> Callable[[Translation], Translation]:
 def translate(call: Call) -> Operation:
     """Return the operation of the vocabulary that a call is."""
     if call.name in ELEMENTWISE:
-        return Elementwise(call.name)
+        numbers = [call.get(name) for name in _PARAMETERS.get(call.name, ())]
+        known = all(isinstance(number, int | float) for number in numbers)
+        return Elementwise(call.name, tuple(map(float, numbers)) if known else ())
     translation = TRANSLATIONS.get(call.name)
     if translation is not None:
         return translation(call)
@@ -273,7 +277,7 @@ def _reshape(call: Call) -> Operation:
 def _expand(call: Call) -> Operation:
     if call.out.numel() == call["self"].numel():
         return Reshape("expand")
-    return call.opaque("", Elementwise("expand"))
+    return rearrangement(call)
 
 
 @_translates("permute", "transpose", "t")

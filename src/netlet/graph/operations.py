@@ -133,7 +133,15 @@ class TensorClamp(Operation):
 
 @dataclass(frozen=True)
 class Elementwise(NamedOperation):
-    """Any other element-wise function of one or more values, such as ``exp``."""
+    """Any other element-wise function of one or more values, such as ``exp``.
+
+    Attributes:
+        function: PyTorch's name.
+        parameters: The exponent of ``pow`` if it is a number, beta and threshold of ``softplus``,
+            and alpha of ``celu``.
+    """
+
+    parameters: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -44,11 +44,27 @@ def _operands(call: Call, *tensors: torch.Tensor) -> tuple[Weight | None, ...]:
 
 def _layer_norm(call: Call) -> Operation:
     rank = call.out.dim()
-    return OtherNorm("layer_norm", tuple(range(rank - len(call["normalized_shape"]), rank)))
+    dims = tuple(range(rank - len(call["normalized_shape"]), rank))
+    return _norm(call, "layer_norm" if call.name == "native_layer_norm" else call.name, dims, 1)
 
 
 def _group_norm(call: Call) -> Operation:
-    return OtherNorm("group_norm", (), int(call["group"]))
+    return _norm(call, "group_norm", (), int(call["group"]))
+
+
+def _norm(call: Call, name: str, dims: tuple[int, ...], groups: int) -> Operation:
+    weights = (call.get("weight"), call.get("bias"))
+    if any(map(call.is_value, weights)):
+        return call.opaque("its weights are computed from the image", OtherNorm(name, dims, groups))
+    eps = call.get("eps")
+    return OtherNorm(
+        name,
+        dims,
+        groups,
+        call.optional_weight("weight"),
+        call.optional_weight("bias"),
+        torch.finfo(call.out.dtype).eps if eps is None else float(eps),
+    )
 
 
 def _safe_softmax(call: Call) -> Operation:

@@ -48,10 +48,16 @@ class OtherNorm(NamedOperation):
         dims: The dimensions whose elements have common statistics, the batch counted as 0; empty if
             these are parts of several dimensions.
         groups: Then, the number of groups of channels with common statistics.
+        weight: Scales, of the shape of these dimensions or one for each channel; None: 1.
+        bias: Likewise; None: 0.
+        eps: Added to the variance.
     """
 
     dims: Sizes = ()
     groups: int = 1
+    weight: Weight | None = None
+    bias: Weight | None = None
+    eps: float = 1e-5
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,12 @@ const OPERATIONS = {
   sum: (layer, [a, b]) => clampMap(layer.clamp, a.map((v, i) => v + b[Math.floor((i * b.length) / a.length)])),
   product: (layer, [a, b]) => a.map((v, i) => v * b[Math.floor((i * b.length) / a.length)]),
   concatenation: (layer, inputs) => Float32Array.from(inputs.flatMap((map) => Array.from(map))),
+  constant: ({ values }) => Float32Array.from(values),
+  normalization,
+  prelu: ({ slopes, shape }, [x]) =>
+    x.map((v, i) => (v < 0 ? slopes[Math.floor(i / (shape[1] * shape[2]))] * v : v)),
+  rearrangement,
+  resampling,
   activation: ({ function: name, parameter, bounds }, [x]) =>
     name === "clamp" ? clampMap(bounds, x.slice()) : x.map((v) => FUNCTIONS[name](v, parameter)),
 };
@@ -114,6 +120,58 @@ function pooling(layer, x, [channels, height, width]) {
   return out;
 }
 
+/** Elements in other places: the sum of three numbers is a place in the input, H W C; -1 is a constant. */
+function rearrangement({ rows, columns, channels, fill, shape }, [x], [[depth, height, width]]) {
+  const out = new Float32Array(shape[0] * shape[1] * shape[2]);
+  let at = 0;
+  for (const channel of channels) {
+    for (const row of rows) {
+      for (const column of columns) {
+        const place = row + column + channel;
+        out[at++] = Math.min(row, column, channel) < 0 ? fill
+          : x[(place % depth) * height * width + Math.floor(place / depth)];
+      }
+    }
+  }
+  return out;
+}
+
+/** Weighted sums of rows and columns: down times the map times across, transposed. */
+function resampling({ down, across, shape }, [x], [[channels, height, width]]) {
+  const out = new Float32Array(shape[0] * shape[1] * shape[2]);
+  let at = 0;
+  for (let c = 0; c < channels; c++) {
+    for (const vertical of down) {
+      for (const horizontal of across) {
+        let sum = 0;
+        vertical.forEach((weight, i) => {
+          const row = (c * height + i) * width;
+          if (weight) horizontal.forEach((other, j) => { sum += weight * other * x[row + j]; });
+        });
+        out[at++] = sum;
+      }
+    }
+  }
+  return out;
+}
+
+/** Groups of channels, of each pixel or of the whole map, minus their mean and divided by their deviation. */
+function normalization({ groups, per_pixel: perPixel, eps }, [x], [[channels, height, width]]) {
+  const out = new Float32Array(x.length), size = height * width, deep = channels / groups;
+  const pixels = perPixel ? size : 1, [length, step] = perPixel ? [deep, size] : [deep * size, 1];
+  for (let g = 0; g < groups; g++) {
+    for (let pixel = 0; pixel < pixels; pixel++) {
+      const first = g * deep * size + pixel;
+      let mean = 0, variance = 0;
+      for (let i = 0; i < length; i++) mean += x[first + i * step] / length;
+      for (let i = 0; i < length; i++) variance += (x[first + i * step] - mean) ** 2 / length;
+      const scale = 1 / Math.sqrt(variance + eps);
+      for (let i = 0; i < length; i++) out[first + i * step] = (x[first + i * step] - mean) * scale;
+    }
+  }
+  return out;
+}
+
 /** Clamp a feature map in place; a null bound is none. */
 function clampMap([low, high], map) {
   if (low !== null) for (let i = 0; i < map.length; i++) if (map[i] < low) map[i] = low;
@@ -124,7 +182,13 @@ function clampMap([low, high], map) {
 const sigmoid = (x) => 1 / (1 + Math.exp(-x));
 const hardsigmoid = (x) => clamp(x / 6 + 0.5, 0, 1);
 
+const softplus = (x) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x)));
+
 const FUNCTIONS = {
+  abs: Math.abs,
+  exp: Math.exp,
+  mish: (x) => x * Math.tanh(softplus(x)),
+  softplus,
   leaky_relu: (x, slope) => (x < 0 ? slope * x : x),
   elu: (x, alpha) => (x < 0 ? alpha * Math.expm1(x) : x),
   hardsigmoid,

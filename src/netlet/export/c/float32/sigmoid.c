@@ -1,0 +1,5 @@
+INLINE void sigmoid(const float *from, float *to, int n)
+{
+    for (int i = 0; i < n; i++)
+        to[i] = 1.0F / (1.0F + exponential(-from[i]));
+}
