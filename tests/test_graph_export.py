@@ -358,7 +358,10 @@ REFUSED: dict[str, tuple[nn.Module, str]] = {
         _Functional(lambda x: x.abs() ** 0.5),
         r"_Functional: a power with the exponent 0\.5 cannot .* use whole exponents from 1 to 8",
     ),
-    "RMSNorm": (_Functional(lambda x: x, nn.RMSNorm(9)), r"inner\.0: RMSNorm .* use nn\.LayerNorm"),
+    "RMSNorm": (
+        _Functional(lambda x: x, nn.RMSNorm(9)),
+        r"inner\.0: a square root, as in RMSNorm, .*LayerNorm",
+    ),
     "a quotient": (
         _Functional(lambda x: x / (x.abs() + 1)),
         r"_Functional: a feature map divided by another cannot be exported; use their product",

@@ -80,17 +80,17 @@ def _rearrangement_nodes(layer: Rearrangement, shape: Shape) -> Iterator[OnnxNod
     if np.array_equal(places.reshape(-1), whole.reshape(-1)):
         yield _reshape(*layer.shape)
         return
+    for before, known in _known_moves(whole):
+        if nodes := _nodes_along_axes(layer, places, known):
+            yield from before
+            yield from nodes[1:]
+            return
     pixels = whole.reshape(shape[0], -1).T
     if min(shape[1:]) > 1 and np.array_equal(places.reshape(-1), pixels.reshape(-1)):
         yield _reshape(*pixels.shape[::-1])
         yield OnnxNode("Transpose", {"perm": (0, 2, 1)})
         yield _reshape(*layer.shape)
         return
-    for before, known in _known_moves(whole):
-        if nodes := _nodes_along_axes(layer, places, known):
-            yield from before
-            yield from nodes[1:]
-            return
     yield from _gather_nodes(layer, places)
 
 

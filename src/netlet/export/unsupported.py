@@ -20,6 +20,7 @@ READS_CHANGED_TENSOR = (
     "reading a tensor after an in-place operation on another view of it",
     "operations that are not in place",
 )
+_ROOT = ("a square root, as in RMSNorm,", "nn.LayerNorm or nn.BatchNorm2d")
 _PLAIN_DIVISION = ("division that rounds", "division without rounding_mode")
 # Name of an operation: what it is, and what to use instead.
 _ALTERNATIVES = {
@@ -29,6 +30,8 @@ _ALTERNATIVES = {
     ),
     "cat": ("concatenation with a constant", "torch.cat(feature_maps, 1)"),
     "floor_divide": _PLAIN_DIVISION,
+    "rsqrt": _ROOT,
+    "sqrt": _ROOT,
     "trunc_divide": _PLAIN_DIVISION,
 }
 
