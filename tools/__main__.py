@@ -44,6 +44,7 @@ PAGES = (
     DOCS / "speed.md",
     DOCS / "documents.md",
     DOCS / "export.md",
+    DOCS / "microcontrollers.md",
     DOCS / "operations.md",
     DOCS / "pictures.md",
     DOCS / "scale.md",

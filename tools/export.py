@@ -75,6 +75,29 @@ def _sizes(size: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def mcu_instructions() -> str:
+    """Return the instructions per image of each implementation, and the memory at -Os."""
+    record = json.loads((RESULTS / "mcu_instructions.json").read_text())
+    levels = list(record["nets"][0]["rows"][0]["levels"])
+    head = ("net", "implementation", *(f"`{level}`" for level in levels), "flash", "RAM", "stack")
+    rows = [
+        [
+            f"`{net['net']}`",
+            row["side"],
+            *(f"{row['levels'][level]['instructions'] / 1e6:.2f}" for level in levels),
+            *(f"{row['levels']['-Os'][f'{kind}_bytes']:,}" for kind in ("flash", "ram", "stack")),
+        ]
+        for net in record["nets"]
+        for row in net["rows"]
+    ]
+    how = (
+        f"Instructions per image, in millions, for {record['target']} (`{record['processor']}`) at "
+        f"each level of optimization; bytes of flash, RAM and stack at `-Os`. "
+        f"{record['compiler']}, {record['emulator']}, board {record['board']}."
+    )
+    return f"{markdown_table(head, rows, 'll' + 'r' * (len(levels) + 3))}\n\n{how}"
+
+
 def pictures() -> str:
     """Return the answers for each kind of picture, and how often a row of digits is divided."""
     record = json.loads((RESULTS / "pictures.json").read_text())
@@ -139,6 +162,7 @@ def _percent(count: int, total: int) -> str:
 TABLES: dict[str, Callable[[], str]] = {
     "c_latency": c_latency,
     "c_levels": c_levels,
+    "mcu_instructions": mcu_instructions,
     "pictures": pictures,
     "unsure": unsure,
 }
