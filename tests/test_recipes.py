@@ -53,6 +53,10 @@ ROOT = Path(__file__).parent.parent
         ({"expand_factor": 0}, "expand_factor=0 is out of range; give at least 1 and at most 16"),
         ({"widen_factor": 1}, "widen_factor=1 is out of range; give at least 2 and at most 8"),
         ({"widened_weight": 0}, "widened_weight=0 is out of range; give above 0"),
+        ({"teacher": 3}, "teacher=3 is not a text; give one like 'crest'"),
+        ({"teacher_epochs": -1}, "teacher_epochs=-1 is out of range; give at least 0"),
+        ({"distill_weight": 0}, "distill_weight=0 is out of range; give above 0 and at most 1"),
+        ({"distill_temperature": 0}, "distill_temperature=0 is out of range; give above 0"),
         ({"norm_statistics": "new"}, "norm_statistics='new' is not known; choose one of running,"),
     ],
 )

@@ -497,6 +497,8 @@ def test_studies_that_were_trained_alike_get_no_note() -> None:
         ({"averaging": "tail"}, "averaging ema / tail"),
         ({"augment_end": 0.25, "augment_ramp_share": 0.5}, "augment_end 1 / 0.25"),
         ({"train_as": "expanded", "expand_factor": 4}, "train_as net / expanded"),
+        ({"teacher_epochs": 4, "label_smoothing": 0.2}, "label_smoothing 0.1 / 0.2"),
+        ({"teacher": "crest", "teacher_epochs": 4}, "teacher none / crest"),
         (
             {"train_as": "widened", "widen_factor": 4, "widened_weight": 0.5, "expand_factor": 3},
             "train_as net / widened",

@@ -57,6 +57,11 @@ CHANGED: dict[str, Any] = {
     "expand_factor": 3,
     "widen_factor": 3,
     "widened_weight": 0.5,
+    "teacher": "crest",
+    "teacher_recipe": "quick",
+    "teacher_epochs": 3,
+    "distill_weight": 0.25,
+    "distill_temperature": 2.0,
 }
 TRAINED_DIFFERENTLY: list[dict[str, Any]] = [
     {"augment_end": 0.1, "norm_statistics": "augmented"},
@@ -142,7 +147,9 @@ def test_options_can_be_varied_and_set_for_an_arm(tmp_path: Path) -> None:
     assert train_command(line) == (
         "netlet train '4 P 8' --recipe steady --set augment_end=0.2 --set augment_ramp_share=0.5 "
         "--set norm_statistics=plain --set train_as=expanded --set expand_factor=3 "
-        "--set widen_factor=3 --set widened_weight=0.5"
+        "--set widen_factor=3 --set widened_weight=0.5 --set teacher=crest "
+        "--set teacher_recipe=quick --set teacher_epochs=3 --set distill_weight=0.25 "
+        "--set distill_temperature=2.0"
     )
 
 

@@ -67,11 +67,27 @@ def draw_comparisons() -> str:
 
 def _draw_comparison(found: Compared) -> str:
     path = found.path.relative_to(ROOT)
+    recipe = found.comparison.arms[0]
+    tables = [_draw_arms(found, taught=False)]
+    if any(arm.teacher for arm in found.arms):  # never beside nets that were trained without one
+        tables.append(f"With a teacher:\n\n{_draw_arms(found, taught=True)}")
+    text = "\n\n".join(tables)
+    return (
+        f"### {found.comparison.title}\n\n"
+        f"{count_noun(found.trials, 'trial')}; recipe {inline_code(recipe.recipe)}, "
+        f"{recipe.epochs} epochs. Differences are to *{found.comparison.baseline}*, paired by "
+        f"seed, with 95% intervals. `netlet search {path}` runs what is missing.\n\n{text}"
+    )
+
+
+def _draw_arms(found: Compared, *, taught: bool) -> str:
+    """Return the table of the arms with a teacher, or of those without one."""
     changes = {arm.name: arm.changes for arm in found.comparison.arms}
     rows = [
         [
             arm.name,
             inline_code(arm.net),
+            *([arm.teacher] if taught else []),
             _show_changes(changes[arm.name]),
             f"{arm.parameters:,}",
             f"{arm.runs}",
@@ -80,19 +96,14 @@ def _draw_comparison(found: Compared) -> str:
             _show(arm.nll_difference, 5),
         ]
         for arm in sorted(found.arms, key=lambda arm: -arm.percent)
+        if bool(arm.teacher) is taught
     ]
     head = (
-        *("arm", "net", "changes of the recipe", "parameters", "runs", "val accuracy"),
+        *("arm", "net", *(["teacher"] if taught else [])),
+        *("changes of the recipe", "parameters", "runs", "val accuracy"),
         *("difference in points", "difference in NLL"),
     )
-    recipe = found.comparison.arms[0]
-    return (
-        f"### {found.comparison.title}\n\n"
-        f"{count_noun(found.trials, 'trial')}; recipe {inline_code(recipe.recipe)}, "
-        f"{recipe.epochs} epochs. Differences are to *{found.comparison.baseline}*, paired by "
-        f"seed, with 95% intervals. `netlet search {path}` runs what is missing.\n\n"
-        f"{markdown_table(head, rows, 'lllrrrrr')}"
-    )
+    return markdown_table(head, rows, "l" * (len(head) - 5) + "rrrrr")
 
 
 def _show_changes(changes: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ from netlet.backends.backend import Backend, Step, Update
 from netlet.backends.cuda_settings import find_device, use_repeatable_kernels
 from netlet.backends.eager import EagerBackend
 from netlet.backends.flat_parameters import FlatParameters, ParameterGroup, flatten_parameters
+from netlet.backends.loss import SoftTarget
 from netlet.backends.select import (
     describe_compiled_code,
     explain_short_training,
@@ -21,6 +22,7 @@ __all__ = [
     "EagerBackend",
     "FlatParameters",
     "ParameterGroup",
+    "SoftTarget",
     "Step",
     "Update",
     "choose_threads",

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from netlet.backends.flat_parameters import FlatParameters
+from netlet.backends.loss import SoftTarget
 
 
 class Update(Protocol):
@@ -57,6 +58,7 @@ class Step(NamedTuple):
     labels: torch.Tensor  # int64 N
     lr: float  # the learning rate
     number: int  # from 0 over the whole training
+    soft: SoftTarget | None = None  # what a teacher says of the images
 
 
 class Backend(Protocol):
@@ -66,12 +68,15 @@ class Backend(Protocol):
     # For PyTorch's operations between the steps; None leaves their number as it is.
     torch_threads: int | None
 
-    def compute_gradients(self, images: torch.Tensor, labels: torch.Tensor) -> None:
+    def compute_gradients(
+        self, images: torch.Tensor, labels: torch.Tensor, soft: SoftTarget | None = None
+    ) -> None:
         """Write the gradients of a batch's mean loss to the ``grad`` of the parameters.
 
         Args:
             images: float32 ``N C H W``.
             labels: int64 ``N``.
+            soft: What a teacher says of the images, if the recipe has one.
         """
 
     def train(self, steps: Iterable[Step], update: Update) -> None:
@@ -82,7 +87,7 @@ class Backend(Protocol):
             update: Moves the weights of the backend's net.
         """
         for step in steps:
-            self.compute_gradients(step.images, step.labels)
+            self.compute_gradients(step.images, step.labels, step.soft)
             update.apply(*update.advance(step.lr, step.number))
 
     def evaluation_net(self, net: nn.Module) -> nn.Module:

@@ -19,6 +19,7 @@ from torch import nn
 
 from netlet.backends.backend import Step, Update
 from netlet.backends.eager import EagerBackend
+from netlet.backends.loss import SoftTarget
 from netlet.errors import NetletError
 from netlet.recipes import Recipe
 
@@ -136,8 +137,11 @@ class CudaGraphBackend(EagerBackend):
         self._results.append(recording.results[:n].clone())  # the next group overwrites them
         group.clear()
 
-    def compute_gradients(self, images: torch.Tensor, labels: torch.Tensor) -> None:
+    def compute_gradients(
+        self, images: torch.Tensor, labels: torch.Tensor, soft: SoftTarget | None = None
+    ) -> None:
         """See :class:`~netlet.backends.Backend`."""
+        assert soft is None  # with a teacher, eager mode is selected
         self._results.append(self._compute(images, labels)[None])
 
     def read_losses(self) -> tuple[list[float], int]:

@@ -6,10 +6,10 @@ from contextlib import nullcontext
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from netlet.backends.backend import Backend
 from netlet.backends.flat_parameters import FlatParameters
+from netlet.backends.loss import SoftTarget, batch_loss
 from netlet.nets.outputs import extract_logits
 from netlet.recipes import Recipe
 
@@ -43,9 +43,11 @@ class EagerBackend(Backend):
         self._losses: list[torch.Tensor] = []
         self._correct: list[torch.Tensor] = []
 
-    def compute_gradients(self, images: torch.Tensor, labels: torch.Tensor) -> None:
+    def compute_gradients(
+        self, images: torch.Tensor, labels: torch.Tensor, soft: SoftTarget | None = None
+    ) -> None:
         """See :class:`~netlet.backends.Backend`."""
-        logits, loss = self._forward(images, labels)
+        logits, loss = self._forward(images, labels, soft)
         for gradient in self._gradients:
             gradient.zero_()
         loss.backward()
@@ -53,12 +55,12 @@ class EagerBackend(Backend):
         self._correct.append((logits.detach().argmax(1) == labels).sum())
 
     def _forward(
-        self, images: torch.Tensor, labels: torch.Tensor
+        self, images: torch.Tensor, labels: torch.Tensor, soft: SoftTarget | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return logits and mean loss of a batch."""
         with torch.autocast(images.device.type, torch.bfloat16) if self._bf16 else nullcontext():
             logits = extract_logits(self._net(images))
-            return logits, F.cross_entropy(logits.float(), labels, label_smoothing=self._smoothing)
+            return logits, batch_loss(logits.float(), labels, self._smoothing, soft)
 
     def evaluation_net(self, net: nn.Module) -> nn.Module:
         """See :class:`~netlet.backends.Backend`."""

@@ -7,6 +7,7 @@ from netlet.budgets.measures import (
     Outcome,
     Score,
     cost_from_json,
+    describe_teacher,
     wilson,
 )
 from netlet.budgets.named import (
@@ -55,6 +56,7 @@ __all__ = [
     "budget_from_json",
     "cost_from_json",
     "describe_one_image",
+    "describe_teacher",
     "drops_the_batch",
     "is_about_accuracy",
     "is_budget_file",

@@ -21,6 +21,7 @@ from netlet.budgets.limit_checks import (
     check_hidden,
     check_kind,
     format_margin,
+    state_teacher,
 )
 from netlet.budgets.measures import ModelCost, Outcome, Score
 from netlet.budgets.messages import add_message, check_messages, check_text
@@ -242,14 +243,11 @@ class Budget(Displayed):
         groups: list[tuple[str, list[RuleResult]]] = [
             ("params_below", check_below("parameters", self.params_below, cost.parameters, cost)),
             ("params_below", check_hidden(cost)),
-            ("", check_one_image(cost, scored=self.target is not None)),
+            ("", check_one_image(cost, scored=self.target is not None) + state_teacher(cost)),
             (epochs, self._check_epochs(cost, outcome)),
             ("batch_size", check_batch_size(self.batch_size, batch_size)),
             (accuracy, self._check_accuracy(outcome)),
-            *(
-                (name, check_below(rule, getattr(self, name), found, cost))
-                for name, rule, found in sizes
-            ),
+            *((name, check_below(rule, getattr(self, name), n, cost)) for name, rule, n in sizes),
             *((kind, [self._check_layers(kind, cost, required=False)]) for kind in self.forbids),
             *((rule, [self._check_layers(rule, cost, required=True)]) for rule in self.requires),
         ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from netlet.budgets.measures import HIDDEN, ModelCost
+from netlet.budgets.measures import HIDDEN, TEACHER, ModelCost
 from netlet.budgets.verdict import RuleResult, State
 from netlet.text import format_count
 
@@ -47,6 +47,13 @@ def check_hidden(cost: ModelCost) -> list[RuleResult]:
     found = format_count(total) if all(numbers for _, numbers in hidden) else "unknown"
     largest = tuple(f"{name} {numbers:,}" if numbers else name for name, numbers in hidden[:3])
     return [RuleResult(HIDDEN, "none", found, "-", "UNKNOWN", largest)]
+
+
+def state_teacher(cost: ModelCost) -> list[RuleResult]:
+    """Return a line that states the teacher of a net, which no limit counts."""
+    if not cost.teacher:
+        return []
+    return [RuleResult(TEACHER, "not counted", cost.teacher, "-", "PASS")]
 
 
 def check_kind(kind: str, cost: ModelCost, *, required: bool) -> RuleResult:

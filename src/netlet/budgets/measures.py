@@ -10,6 +10,7 @@ from typing import Any
 
 from netlet.budgets.structure import Structure, structure_from_json
 from netlet.display import Displayed
+from netlet.text import count_noun
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,10 @@ def wilson(share: float, images: float, confidence: float = 0.95) -> tuple[float
 # The resource under which ``ModelCost.spending`` lists weights that a net reads but has not
 # registered as parameters or buffers. A net that has any does not pass.
 HIDDEN = "weights outside the net"
+# The line of a verdict that states the teacher of a net.
+TEACHER = "teacher"
+# What records of a cost have besides the cost of the net.
+_OF_THE_TRAINING = ("training_parameters", "teacher")
 
 
 @dataclass(frozen=True)
@@ -86,6 +91,9 @@ class ModelCost(Displayed):
         default=None, repr=False, compare=False
     )
 
+    # What a net was trained on besides the labels, in words; a verdict states it. Empty: nothing.
+    teacher: str = field(default="", repr=False)
+
     def describe(self) -> Structure | None:
         """Return what the net consists of; None if that is not known."""
         return self.structure() if callable(self.structure) else self.structure
@@ -95,8 +103,15 @@ def cost_from_json(values: Mapping[str, Any]) -> ModelCost:
     """Return the cost of a net from the values that records store."""
     structure = values.get("structure")
     restored = None if structure is None else structure_from_json(structure)
-    own = {name: value for name, value in values.items() if name != "training_parameters"}
-    return ModelCost(**{**own, "structure": restored})
+    own = {name: value for name, value in values.items() if name not in _OF_THE_TRAINING}
+    teacher = describe_teacher(values["teacher"]) if "teacher" in values else ""
+    return ModelCost(**{**own, "structure": restored, "teacher": teacher})
+
+
+def describe_teacher(values: Mapping[str, Any]) -> str:
+    """Return what a record says of a teacher, in words: ``crest: 19,916 parameters, 19 epochs``."""
+    epochs = count_noun(values["epochs"], "epoch")
+    return f"{values['net']}: {values['parameters']:,} parameters, {epochs}"
 
 
 @dataclass(frozen=True)

@@ -258,7 +258,9 @@ def _arm_table(arms: Sequence[ArmResult]) -> str:
         )
         for arm in arms
     ]
-    return format_table(head, rows, "lrrrrrrr")
+    table = format_table(head, rows, "lrrrrrrr")
+    taught = [f"{arm.name} is taught by {arm.teacher}" for arm in arms if arm.teacher]
+    return "\n".join([table, *taught])
 
 
 def _show_difference(difference: Difference | None, digits: int) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
+from netlet.budgets import describe_teacher
 from netlet.cli.results import say
 from netlet.progress import is_terminal
 from netlet.text import count_noun, escape_controls
@@ -122,7 +123,9 @@ def describe_line(line: Mapping[str, Any]) -> str:
     stopped = ""
     if line.get("state") == "stopped":
         stopped = f"stopped after epoch {len(line['correct_by_epoch'])} of {line['epochs']}: "
-    return f"{run}{stopped}{percent:.2f}% with {line['parameters']:,} parameters: {line['net']}"
+    taught = f", taught by {describe_teacher(line['teacher'])}" if line.get("teacher") else ""
+    parameters = f"{line['parameters']:,} parameters"
+    return f"{run}{stopped}{percent:.2f}% with {parameters}: {line['net']}{taught}"
 
 
 @contextmanager

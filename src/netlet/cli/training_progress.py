@@ -11,6 +11,7 @@ from torch import nn
 
 from netlet.analysis import check, trace
 from netlet.backends import explain_short_training
+from netlet.budgets import describe_teacher
 from netlet.cli.progress import Bar
 from netlet.cli.results import say
 from netlet.data import Dataset
@@ -122,12 +123,30 @@ def _describe_form(plan: Plan) -> str:
     return f", trained as {plan.recipe.train_as} with {plan.training_parameters:,} parameters"
 
 
+def _describe_teacher(plan: Plan) -> str:
+    """Return the teacher of a net; empty if it has none."""
+    return f", teacher {describe_teacher(plan.teacher)}" if plan.teacher else ""
+
+
 class TrainingProgress(Callback):
     """A callback that prints loss, accuracy, speed, learning rate and held-out scores."""
 
     def __init__(self) -> None:
         self._bar = Bar(unit="img", delay=0)
         self._plan: Plan | None = None
+
+    def on_teacher(self, plan: Plan, epochs: Sequence[Epoch]) -> None:
+        """Print that a teacher is trained first, and a line for each of its epochs."""
+        planned = plan.recipe.epochs
+        if not epochs:
+            say(f"training the teacher {plan.name}: {count_noun(planned, 'epoch')}")
+            return
+        epoch = epochs[-1]
+        say(
+            f"teacher, epoch {epoch.epoch:>{len(str(planned))}}/{planned}  "
+            f"train {epoch.train.percent:.2f}%  loss {epoch.train_loss:.4f}  "
+            f"{epoch.train.total / epoch.train_s:,.0f} images/s"
+        )
 
     def on_start(self, plan: Plan) -> None:
         """Print what is trained on what, and how."""
@@ -140,6 +159,7 @@ class TrainingProgress(Callback):
             f"batch size {recipe.batch_size}, seed {plan.seed}, {plan.device} {plan.precision}"
             + (f", {plan.dropout}" if plan.dropout else "")
             + _describe_form(plan)
+            + _describe_teacher(plan)
         )
 
     def on_step(self, progress: Progress) -> None:

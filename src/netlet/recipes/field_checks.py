@@ -65,3 +65,15 @@ def check_choice(value: object, name: str, choices: Any) -> None:
         raise RecipeError(
             f"{name}={given!r} is not known; choose one of {', '.join(choices.__args__)}"
         )
+
+
+def check_text(value: object, name: str, example: str) -> None:
+    """Check that a field is a text.
+
+    Raises:
+        RecipeError: It is not.
+    """
+    if not isinstance(getattr(value, name), str):
+        raise RecipeError(
+            f"{name}={getattr(value, name)!r} is not a text; give one like {example!r}"
+        )

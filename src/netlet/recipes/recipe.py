@@ -10,7 +10,13 @@ from typing import Any, Literal
 from netlet.budgets.verdict import MAY_BE_MISSING, OPTIONAL
 from netlet.display import Displayed
 from netlet.errors import RecipeError, did_you_mean, warn_of_but
-from netlet.recipes.field_checks import check_choice, check_float, check_integer, check_range
+from netlet.recipes.field_checks import (
+    check_choice,
+    check_float,
+    check_integer,
+    check_range,
+    check_text,
+)
 from netlet.recipes.old_names import upgrade_recipe, warn_of_old_names
 from netlet.recipes.warp import Warp
 
@@ -89,6 +95,13 @@ class Recipe(Displayed):
             trained widened. Each step trains the net and one wider net, whose factor is drawn from
             2 to this one.
         widened_weight: The weight of the loss of the wider net; that of the net has weight 1.
+        teacher: A net whose logits the net is trained on, besides the labels: a name, or one line
+            of notation; empty: none. It is trained first, on the same training images, with a seed
+            of its own, and kept for later trainings.
+        teacher_recipe: The name of the recipe that trains the teacher; empty: this one.
+        teacher_epochs: The number of its epochs; 0: those of its recipe.
+        distill_weight: The weight of the teacher in the loss; the labels have the rest.
+        distill_temperature: By which the logits of both are divided before they are compared.
         precision: ``float32``, ``bf16``, or ``auto``: bf16 where the hardware supports it.
         backend: ``auto``: a compiled backend where it is available and faster. ``compiled``: fail
             with the reason if it is not available. ``eager``: PyTorch's eager mode.
@@ -132,6 +145,12 @@ class Recipe(Displayed):
     expand_factor: int = field(default=2, metadata=MAY_BE_MISSING)
     widen_factor: int = field(default=2, metadata=MAY_BE_MISSING)
     widened_weight: float = field(default=1.0, metadata=MAY_BE_MISSING)
+
+    teacher: str = field(default="", metadata=MAY_BE_MISSING)
+    teacher_recipe: str = field(default="", metadata=MAY_BE_MISSING)
+    teacher_epochs: int = field(default=0, metadata=MAY_BE_MISSING)
+    distill_weight: float = field(default=1.0, metadata=MAY_BE_MISSING)
+    distill_temperature: float = field(default=1.0, metadata=MAY_BE_MISSING)
 
     precision: Precision = "auto"
     backend: BackendChoice = "auto"
@@ -177,8 +196,12 @@ class Recipe(Displayed):
                 raise RecipeError(
                     f"{name}={getattr(self, name)!r} is not True or False; give one of them"
                 )
-        if not isinstance(self.name, str):
-            raise RecipeError(f"name={self.name!r} is not a text; give one like 'steady'")
+        check_integer(self, "teacher_epochs", 0, MAX_EPOCHS)
+        check_float(self, "distill_weight", 0, 1, open_low=True)
+        check_float(self, "distill_temperature", 0, 100, open_low=True)
+        for name in ("name", "teacher_recipe"):
+            check_text(self, name, "steady")
+        check_text(self, "teacher", "crest")
         if self.nesterov and (self.optimizer != "sgd" or self.momentum == 0):
             raise RecipeError(
                 "nesterov=True needs optimizer='sgd' and momentum above 0;"

@@ -102,6 +102,8 @@ def _contradictions_of_experiment(
     yield from _differ("cost.epochs", cost["epochs"], "recipe.epochs", config.recipe["epochs"])
     if ("training_parameters" in cost) == (config.recipe.get("train_as", "net") == "net"):
         yield "cost.training_parameters and recipe.train_as do not belong together"
+    if config.recipe.get("teacher", "") != cost.get("teacher", {"net": ""})["net"]:
+        yield "cost.teacher and recipe.teacher do not belong together"
     yield from contradictions_of_data(config.data)
     if config.initial_weights_digest:
         yield from _contradictions_of_digest(

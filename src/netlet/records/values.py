@@ -32,8 +32,16 @@ class DataDescription(DataSource):
     checksums: Mapping[str, str]
 
 
+class TeacherValues(TypedDict):
+    """A net whose logits another one was trained on."""
+
+    net: str
+    epochs: int
+    parameters: int
+
+
 class CostValues(TypedDict):
-    """The fields of ``ModelCost``, and the parameters of the form in which the net is trained."""
+    """The fields of ``ModelCost``, and what is used for the training alone."""
 
     parameters: int
     macs: int | None
@@ -44,6 +52,7 @@ class CostValues(TypedDict):
     epochs: int | None
     structure: NotRequired[Structure]  # if the budget has rules on it
     training_parameters: NotRequired[int]  # if the net is trained in another form
+    teacher: NotRequired[TeacherValues]
 
 
 class SummaryRow(TypedDict):
@@ -140,6 +149,7 @@ class Environment(TypedDict):
     compiled_step: NotRequired[str]
     compiled_augmentation: NotRequired[str]
     node: NotRequired[str]  # of a cluster, if one trained the run
+    teacher: NotRequired[str]  # digest of its weights
 
 
 class UnknownEnvironment(TypedDict):

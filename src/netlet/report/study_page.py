@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from netlet import catalog, records, stats
+from netlet.budgets import describe_teacher
 from netlet.data import Split
 from netlet.nets import is_user_code
 from netlet.records import Study
@@ -61,6 +62,8 @@ def describe_result(study: Study) -> str:
     seeds = f"seed {numbers}" if n == 1 else f"mean of {n} seeds: {numbers}"
     trained = study.cost.get("training_parameters")
     form = f" (trained as {study.recipe['train_as']} with {trained:,})" if trained else ""
+    if teacher := study.cost.get("teacher"):
+        form += f" (taught by {escape_markdown(describe_teacher(teacher))})"
     return (
         f"{inline_code(study.net)}, {study.cost['parameters']:,} parameters{form}, trained for "
         f"{count_noun(study.epochs, 'epoch')} with recipe {escape_markdown(study.recipe['name'])}: "

@@ -39,7 +39,10 @@ def explain_missing_interval(study: Study) -> str:
 
 
 def format_setting(value: Any) -> str:
-    """Return a recipe's value as text; of an augmentation only what differs from no change."""
+    """Return a recipe's value as text, ``none`` if it is empty.
+
+    Of an augmentation it has only what differs from no change.
+    """
     if isinstance(value, list):
         return " then ".join(map(format_setting, value)) or "none"
     if isinstance(value, dict):
@@ -49,4 +52,4 @@ def format_setting(value: Any) -> str:
             ", ".join(f"{name} {format_setting(amount)}" for name, amount in changed.items())
             or "nothing"
         )
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:g}" if isinstance(value, float) else str(value) or "none"

@@ -34,6 +34,10 @@ _IN_EFFECT: Mapping[str, Callable[[_Recipe], bool]] = {
     "expand_factor": lambda recipe: recipe["train_as"] == "expanded",
     "widen_factor": lambda recipe: recipe["train_as"] == "widened",
     "widened_weight": lambda recipe: recipe["train_as"] == "widened",
+    "teacher_recipe": lambda recipe: bool(recipe["teacher"]),
+    "teacher_epochs": lambda recipe: bool(recipe["teacher"]),
+    "distill_weight": lambda recipe: bool(recipe["teacher"]),
+    "distill_temperature": lambda recipe: bool(recipe["teacher"]),
     "ema_decay": lambda recipe: recipe["averaging"] == "ema",
     "tail_share": lambda recipe: recipe["averaging"] == "tail",
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from torch import nn
 
@@ -11,6 +12,7 @@ from netlet.budgets import Budget
 from netlet.display import Displayed
 from netlet.recipes import Recipe
 from netlet.records import Epoch, Run
+from netlet.records.values import TeacherValues
 from netlet.training.checkpoint import Checkpoint
 
 
@@ -30,7 +32,17 @@ class Plan(Displayed):
     device: str
     precision: str
     training_parameters: int = 0  # of the form in which the net is trained; 0: it is the net itself
+    teacher: TeacherValues | None = None  # on whose logits the net is trained
     dropout: str = ""  # which rates of the net the recipe changes, in words; empty if none
+
+    def only_for_training(self) -> dict[str, Any]:
+        """Return what the training uses besides the net, as records state it."""
+        found: dict[str, Any] = {}
+        if self.training_parameters:
+            found["training_parameters"] = self.training_parameters
+        if self.teacher:
+            found["teacher"] = self.teacher
+        return found
 
 
 @dataclass(frozen=True)
@@ -50,6 +62,14 @@ class Callback(Displayed):
 
     Callbacks run in the order in which they were passed to ``fit``.
     """
+
+    def on_teacher(self, plan: Plan, epochs: Sequence[Epoch]) -> None:
+        """Run before the first epoch of a teacher and after each, if one is trained beforehand.
+
+        Args:
+            plan: The plan of its training.
+            epochs: Its epochs so far; they are scored on some of the training images.
+        """
 
     def on_start(self, plan: Plan) -> None:
         """Run before the first step."""

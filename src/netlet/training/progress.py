@@ -29,6 +29,15 @@ class ProgressBar(Callback):
         self._epochs = 0  # completed
         self._finished = False
 
+    def on_teacher(self, plan: Plan, epochs: Sequence[Epoch]) -> None:
+        """Show a bar of its own for the teacher."""
+        if self._bar is None:
+            name = f"training the teacher {plan.name}"
+            self._bar = open_bar(name, plan.recipe.epochs, "epoch")
+        self._bar.update(len(epochs) - self._bar.n)
+        if len(epochs) == plan.recipe.epochs:
+            self._close()
+
     def on_start(self, plan: Plan) -> None:
         """Show the empty bar."""
         self._plan = plan

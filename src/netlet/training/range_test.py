@@ -120,8 +120,8 @@ def run_range_test(
     Args:
         net: A net from ``N C H W`` to logits or log-probabilities ``N K``.
         data: The data set; only its training split is used.
-        recipe: How to train; its learning rate, schedule, averaging, number of epochs and the
-            weaker augmentation of the last steps are not used.
+        recipe: How to train; its learning rate, schedule, averaging, number of epochs, teacher and
+            the weaker augmentation of the last steps are not used.
         seed: The seed of the order of images, the augmentation and the dropout.
         lowest: The learning rate of the first step.
         highest: The learning rate of the last step.
@@ -138,7 +138,7 @@ def run_range_test(
             f"a range test from {lowest:g} to {highest:g} is not possible; give two positive "
             f"learning rates, the lower one first, like {LOWEST_RATE:g} and {HIGHEST_RATE:g}"
         )
-    recipe = recipe.for_net(in_catalog=False).replace(epochs=1, averaging="none")
+    recipe = recipe.for_net(in_catalog=False).replace(epochs=1, averaging="none", teacher="")
     steps = count_steps(len(data.train), recipe.batch_size)
     if steps < MIN_STEPS:
         remedy = len(data.train) // MIN_STEPS

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 from torch import nn
 
 from netlet.analysis import Trace, cost_from_trace, receptive_field_from_trace, summary_from_trace
-from netlet.budgets import Budget, ModelCost, Outcome, Score
+from netlet.budgets import ModelCost, Outcome, Score, describe_teacher
 from netlet.data import Dataset
 from netlet.evaluation import Evaluation
 from netlet.nets.net_code import NetCode
@@ -63,6 +63,8 @@ def make_run(
     """
     epochs, budget = result.epochs, plan.budget
     cost, batch_size = cost_from_trace(traced, plan.recipe.epochs), plan.recipe.batch_size
+    if plan.teacher:
+        cost = dataclasses.replace(cost, teacher=describe_teacher(plan.teacher))
     last = result.stretches[-1]
     outcome = Outcome([epoch.held_out for epoch in epochs], data.name)
     return Run(
@@ -71,7 +73,7 @@ def make_run(
         seed=plan.seed,
         recipe=to_json_value(plan.recipe),
         budget=to_json_value(budget) if budget else None,
-        cost=_cost_values(cost, budget, plan.training_parameters),
+        cost=_cost_values(cost, plan),
         verdict=budget.judge(cost, outcome, batch_size=batch_size) if budget else None,
         data=data.describe(),
         epochs=epochs,
@@ -102,20 +104,18 @@ def make_run(
     )
 
 
-def _cost_values(cost: ModelCost, budget: Budget | None, training_parameters: int) -> CostValues:
+def _cost_values(cost: ModelCost, plan: Plan) -> CostValues:
     """Return a cost as records store it: with the net's structure if the budget judges it.
 
     A net that was trained returns a row for one image, so there is nothing to say of that.
     """
-    judged = budget is not None and bool(budget.rules())
+    judged = plan.budget is not None and bool(plan.budget.rules())
     structure = cost.describe() if judged else None
     values = to_json_value(dataclasses.replace(cost, structure=structure))
-    del values["one_image"]
+    del values["one_image"], values["teacher"]
     if structure is None:
         del values["structure"]
-    if training_parameters:
-        values["training_parameters"] = training_parameters
-    return cast("CostValues", values)
+    return cast("CostValues", values | plan.only_for_training())
 
 
 def _epoch_score(epoch: Epoch) -> EpochScore:

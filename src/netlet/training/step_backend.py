@@ -14,6 +14,7 @@ from netlet.backends import (
     EagerBackend,
     FlatParameters,
     ParameterGroup,
+    SoftTarget,
     flatten_parameters,
     select_backend,
 )
@@ -43,8 +44,10 @@ def select_step_backend(
     """
     net, parameters = state.net, state.parameters
     if not isinstance(net, WidenedNet):
+        # A recorded step has no place for what a teacher says.
+        update = None if recipe.teacher else state
         with select_backend(
-            net, parameters, data, recipe, precision, random.dropout, state
+            net, parameters, data, recipe, precision, random.dropout, update
         ) as backend:
             yield backend
         return
@@ -111,14 +114,16 @@ class WidenedBackend(Backend):
         self._weight, self._rng = weight, rng
         self._unread: set[Backend] = set()  # wider nets that have trained since the last reading
 
-    def compute_gradients(self, images: torch.Tensor, labels: torch.Tensor) -> None:
+    def compute_gradients(
+        self, images: torch.Tensor, labels: torch.Tensor, soft: SoftTarget | None = None
+    ) -> None:
         """See :class:`~netlet.backends.Backend`."""
         group = self._group
         group.gradient.zero_()
-        self._base.compute_gradients(images, labels)
+        self._base.compute_gradients(images, labels, soft)
         wide = self._wide[self._rng.random_raw() % len(self._wide)]
         torch.index_select(group.weights, 0, wide.index, out=wide.own.weights)
-        wide.backend.compute_gradients(images, labels)
+        wide.backend.compute_gradients(images, labels, soft)
         self._unread.add(wide.backend)
         group.gradient.index_add_(0, wide.index, wide.own.gradient, alpha=self._weight)
 

@@ -35,6 +35,7 @@ def measure_throughput(net: nn.Module, data: Dataset, recipe: Recipe, seconds: f
     Raises:
         NetletError: The net cannot be trained so.
     """
+    recipe = recipe.replace(teacher="")  # whose logits may have been kept
     random, steps = RandomStreams(0), count_steps(len(data.train), recipe.batch_size)
     net = make_training_form(net, data.shape, recipe, random.make_layers_generator()).trained
     precision = resolve_precision(recipe, torch.device("cpu"))

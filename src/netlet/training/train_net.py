@@ -31,6 +31,7 @@ from netlet.training.progress import ProgressBar
 from netlet.training.recorder import Recorder
 from netlet.training.rng import RandomStreams
 from netlet.training.run_record import RunOrigin, make_run
+from netlet.training.teacher import prepare_teacher
 from netlet.training.together import finish
 from netlet.training.trainable import trace_trainable
 from netlet.training.trainer import Trainer
@@ -62,6 +63,9 @@ def fit(
     besides parameters and buffers). ``netlet.build(builder, seed)`` gives reproducible initial
     weights. On a CPU with glibc, the process keeps freed memory from here on (see
     ``eager_cpu_layers.keep_freed_memory``).
+
+    If the recipe has a teacher, that is trained first, unless a call before has kept it in netlet's
+    cache folder.
 
     Args:
         net: A net from ``N C H W`` to logits or log-probabilities ``N K``. Afterwards it has the
@@ -99,6 +103,7 @@ def fit(
         NetError: The net does not fit the data, or the device fails or runs out of memory.
         DataError: ``val`` is out of range.
         BudgetError: The budget forbids or requires a kind of layer that does not exist.
+        RecipeError: There is no such teacher as the recipe names.
     """
     if log:
         recorder = next((one for one in callbacks if isinstance(one, Recorder)), None)
@@ -164,6 +169,7 @@ def iterate_fit(
     if budget and budget.rules():
         refuse_unknown_layers(budget, cost_from_trace(traced).kinds)
     form = make_training_form(net, data.shape, recipe, RandomStreams(seed).make_layers_generator())
+    teacher = prepare_teacher(data, recipe, device, callbacks) if recipe.teacher else None
     with explain_device_errors():
         net.to(device)
         if form.trained is not net:
@@ -185,6 +191,7 @@ def iterate_fit(
         precision=resolve_precision(recipe, device),
         dropout=describe_dropout(net, recipe, traced),
         training_parameters=form.extra_parameters,
+        teacher=teacher.values if teacher else None,
     )
     try:
         with (
@@ -192,7 +199,8 @@ def iterate_fit(
             guard_net(type(net).__name__),
             use_repeatable_kernels(device),
         ):
-            result = yield from Trainer(form, data, plan, callbacks, start).train(resume)
+            trainer = Trainer(form, data, plan, callbacks, start, teacher)
+            result = yield from trainer.train(resume)
         run = make_run(plan, origin, net, data, traced, result)
         for callback in callbacks:
             callback.on_finish(run, net)

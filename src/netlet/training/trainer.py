@@ -35,6 +35,8 @@ from netlet.training.schedules import augmentation_strengths, learning_rate
 from netlet.training.state import TrainingState, start_training
 from netlet.training.step_backend import select_step_backend
 from netlet.training.stretches import Stretches
+from netlet.training.teacher import Teacher
+from netlet.training.teacher_logits import TeacherLogits
 from netlet.training.training_form import TrainingForm
 
 _STEPS_PER_REPORT = 16  # reading the losses waits for the device
@@ -51,6 +53,7 @@ class Trainer:
         callbacks: Objects that receive the events of the training, in this order.
         start: The value of ``time.perf_counter()`` when the training started; earlier by the time
             that a resumed training has already taken.
+        teacher: The net on whose logits the net is trained, on the plan's device.
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class Trainer:
         plan: Plan,
         callbacks: Sequence[Callback],
         start: float,
+        teacher: Teacher | None = None,
     ) -> None:
         self._form, self._net = form, form.trained
         self._data, self._plan, self._recipe = data, plan, plan.recipe
@@ -71,6 +75,10 @@ class Trainer:
         )
         # Described now, since the source files may change during the training.
         self._environment = describe_environment(torch.device(plan.device))
+        self._teacher = teacher
+        self._logits: TeacherLogits | None = None  # known when the backend is
+        if teacher is not None:
+            self._environment["teacher"] = teacher.digest
         self._stretches = Stretches()
         # Buffers that are not finite from the beginning, such as an infinite mask.
         self._unusual = find_not_finite(form.trained.state_dict())
@@ -109,10 +117,17 @@ class Trainer:
                     callback.on_start(plan)
                 self._save_checkpoint(first)
                 warn_of_fallback(backend, self._augmentation)
-                self._stretches.begin(
-                    backend.name,
-                    self._environment | describe_compiled_code(backend, self._augmentation),
-                )
+                code = describe_compiled_code(backend, self._augmentation)
+                self._stretches.begin(backend.name, self._environment | code)
+                if self._teacher:
+                    self._logits = TeacherLogits(
+                        self._teacher,
+                        self._data.train,
+                        recipe,
+                        plan.seed,
+                        backend,
+                        code["augmentation"],
+                    )
                 for number in range(len(self._epochs) + 1, recipe.epochs + 1):
                     self._random.start_epoch(number)
                     with use_torch_threads(backend.torch_threads):
@@ -204,8 +219,11 @@ class Trainer:
             self._augmentation,
             augmentation_strengths(recipe, number, steps),
         )
+        if self._logits:
+            self._logits.start_epoch(number)
         for which, (images, labels) in enumerate(batches, start=(number - 1) * steps):
-            begun.append(Step(images, labels, learning_rate(recipe, which, steps), which))
+            soft = self._logits.read(images) if self._logits else None
+            begun.append(Step(images, labels, learning_rate(recipe, which, steps), which, soft))
             yield begun[-1]
 
     def _evaluate(self, net: nn.Module) -> Evaluation:
@@ -235,10 +253,23 @@ class Trainer:
             raise TrainingError(str(error)) from error
 
     def _resume(self, checkpoint: Checkpoint, state: TrainingState) -> None:
+        self._check_teacher(checkpoint)
         checkpoint.restore(state)
         self._epochs = list(checkpoint.epochs)
         self._resumed_after = (*checkpoint.resumed_after, len(checkpoint.epochs))
         self._stretches = Stretches(checkpoint.stretches)
+
+    def _check_teacher(self, checkpoint: Checkpoint) -> None:
+        """Refuse to go on with other logits than the training began with."""
+        if not checkpoint.stretches:  # nothing has been trained
+            return
+        before = checkpoint.stretches[-1].environment.get("teacher", "")
+        if before != self._environment.get("teacher", ""):
+            raise TrainingError(
+                f"the teacher {self._recipe.teacher} has other weights than the one that this run "
+                "started with; resume on the same machine with the same number of threads, or "
+                "start a new run"
+            )
 
     def _capture(self, state: TrainingState) -> Checkpoint:
         return Checkpoint.capture(

@@ -10,6 +10,7 @@ from torch import nn
 
 from netlet.backends.backend import Backend
 from netlet.backends.cpu import CompilationError, CompiledStep
+from netlet.backends.loss import SoftTarget
 from netlet.data import Dataset
 from netlet.errors import NetletWarning
 from netlet.recipes import Recipe
@@ -23,7 +24,7 @@ class CompiledBackend(Backend):
     Args:
         net: The net to train, with its final dropout rates.
         data: Provides the shape of an image.
-        recipe: Provides batch size and label smoothing.
+        recipe: Provides batch size, label smoothing, and whether there is a teacher.
         precision: ``bf16`` or ``float32``.
         dropout_rng: The source of dropout seeds.
 
@@ -52,6 +53,7 @@ class CompiledBackend(Backend):
             recipe.batch_size + 1,
             half=precision == "bf16",
             threads=self._threads,
+            with_teacher=bool(recipe.teacher),
         )
         self._shape = data.shape
         self._smoothing, self._dropout_rng = recipe.label_smoothing, dropout_rng
@@ -59,10 +61,12 @@ class CompiledBackend(Backend):
         self._correct = 0
         self._warned = False
 
-    def compute_gradients(self, images: torch.Tensor, labels: torch.Tensor) -> None:
+    def compute_gradients(
+        self, images: torch.Tensor, labels: torch.Tensor, soft: SoftTarget | None = None
+    ) -> None:
         """See :class:`~netlet.backends.Backend`."""
         seed = int(self._dropout_rng.random_raw())
-        loss, correct = self._step.compute_gradients(images, labels, self._smoothing, seed)
+        loss, correct = self._step.compute_gradients(images, labels, self._smoothing, seed, soft)
         self._losses.append(loss)
         self._correct += correct
 

@@ -20,6 +20,7 @@ class Listing:
         half: Whether convolutions read bfloat16 instead of float32.
         training: Whether to include the training step.
         images: The largest batch size.
+        with_teacher: Whether the loss of the training step reads the logits of a teacher.
         parts: Numbers and parts.
         codes: By number.
         trained: By number, whether the gradient of its output is needed.
@@ -30,6 +31,7 @@ class Listing:
     half: bool
     training: bool
     images: int
+    with_teacher: bool
     parts: tuple[tuple[int, Part], ...]
     codes: tuple[Code, ...]
     trained: tuple[bool, ...]
@@ -37,7 +39,13 @@ class Listing:
 
 
 def list_parts(
-    program: Program, *, half: bool, training: bool, images: int, registers: int
+    program: Program,
+    *,
+    half: bool,
+    training: bool,
+    images: int,
+    registers: int,
+    with_teacher: bool = False,
 ) -> Listing:
     """Return a program with what its C code is written from.
 
@@ -47,6 +55,7 @@ def list_parts(
         training: Whether to include the training step.
         images: The largest batch size.
         registers: The number of vector registers that can hold sums.
+        with_teacher: Whether the loss of the training step reads the logits of a teacher.
     """
     parts = tuple(enumerate(program.parts))
     trained = tuple(program.is_trained(k) for k, _ in parts)
@@ -69,4 +78,6 @@ def list_parts(
                 numbers=part.inputs,
             )
         )
-    return Listing(program, half, training, images, parts, tuple(codes), trained, readers)
+    return Listing(
+        program, half, training, images, with_teacher, parts, tuple(codes), trained, readers
+    )

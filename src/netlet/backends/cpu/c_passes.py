@@ -116,7 +116,8 @@ def _training_passes(listing: Listing) -> str:
         for k, part in listing.parts
         if isinstance(part, Stage)
     ]
-    loss = "loss_of_end(net, arena, thread, i, (int)work->labels[i], work->smoothing, n);"
+    soft = ", soft_target(work->soft, i)" if listing.with_teacher else ""
+    loss = f"loss_of_end(net, arena, thread, i, (int)work->labels[i], work->smoothing, n{soft});"
     lines = [
         *("init(net, arena, thread);", "pack_images(arena, work->images, from, to, from);"),
         _NEXT_PHASE,
@@ -186,14 +187,15 @@ def _forward(listing: Listing) -> list[str]:
 def _loss(listing: Listing) -> str:
     k = listing.program.end.part
     read = f"input_{k}(net, arena, thread, i, 1)"
+    soft, parameter = (", soft", ", SoftTarget soft") if listing.with_teacher else ("", "")
     lines = [
         f"loss_of_image(END, {read}, net, arena, thread, label, smoothing, n, "
-        f"arena->g[{k}] + (size_t)i * SIZE_{k});"
+        f"arena->g[{k}] + (size_t)i * SIZE_{k}{soft});"
     ]
     if _sums_follow(listing, k, None):
         lines.append(f"norm_sums_{k}(net, arena, thread, i, 1);")
     parameters = "Net *net, Arena *arena, int thread, int i, int label, float smoothing, int n"
-    return _void("loss_of_end", parameters, lines)
+    return _void("loss_of_end", parameters + parameter, lines)
 
 
 def _sums_follow(listing: Listing, j: int, reader: int | None) -> bool:

@@ -12,11 +12,17 @@ from netlet.backends.cpu.parts.stage import Stage
 from netlet.backends.cpu.program import Program
 
 _FILES = ("threads", "numbers", "layout", "convolution", "linear", "depthwise", "activation")
-_OPTIONAL_FILES = ("functions", "maps", "pooling")
+_OPTIONAL_FILES = ("functions", "maps", "pooling", "teacher")
 
 
 def generate_c_source(
-    program: Program, *, half: bool, training: bool, images: int, registers: int
+    program: Program,
+    *,
+    half: bool,
+    training: bool,
+    images: int,
+    registers: int,
+    with_teacher: bool = False,
 ) -> str:
     """Return the C program of a net's training step and evaluation.
 
@@ -26,14 +32,23 @@ def generate_c_source(
         training: Whether to include the training step.
         images: The largest batch size.
         registers: The number of vector registers that can hold sums.
+        with_teacher: Whether the loss of the training step reads the logits of a teacher.
     """
-    listing = list_parts(program, half=half, training=training, images=images, registers=registers)
+    listing = list_parts(
+        program,
+        half=half,
+        training=training,
+        images=images,
+        registers=registers,
+        with_teacher=with_teacher,
+    )
     end = program.end
     shape = end.shape
     lines = [
         f"#define LANES {LANES}",
         f"#define HALF {int(half)}",
         f"#define TRAINING {int(training)}",
+        *(["#define WITH_TEACHER"] if with_teacher else []),
         f"#define IMAGES {images}",
         f"#define CLASSES {end.classes}",
         f"#define FEATURES {end.features}",
@@ -46,6 +61,7 @@ def generate_c_source(
         f"{int(end.softmax == 'softmax')}}})",
     ]
     needed = {"maps", *(source for part in program.parts for source in part.sources)}
+    needed |= {"teacher"} if with_teacher else set()
     names = [*_FILES, *(name for name in _OPTIONAL_FILES if name in needed), "step"]
     folder = resources.files(__package__) / "c"
     files = [(folder / f"{name}.c").read_text() for name in names]

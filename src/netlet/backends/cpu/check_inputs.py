@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from netlet.backends.cpu.program import Program, reference_logits
+from netlet.backends.loss import SoftTarget
 from netlet.nets.copying import copy_net
 
 STATISTICS_FLOOR = 1e-2  # of typical_error, for running statistics
@@ -57,6 +58,12 @@ def use_running_statistics(program: Program, images: torch.Tensor) -> None:
         noise = torch.randn(norm.mean.shape, generator=generator)
         norm.mean.add_(0.2 * noise * norm.var.sqrt())
         norm.var.mul_(1 + torch.rand(norm.var.shape, generator=generator))
+
+
+def draw_soft_target(n: int, classes: int, seed: int) -> SoftTarget:
+    """Return what a teacher might say of ``n`` images."""
+    logits = 3 * torch.randn(n, classes, generator=torch.Generator().manual_seed(seed))
+    return SoftTarget(logits, share=0.4, temperature=2.5)
 
 
 def random_batch(

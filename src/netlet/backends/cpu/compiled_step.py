@@ -17,6 +17,7 @@ from netlet.backends.cpu.parts.base import LANES, REGISTERS, Tensors
 from netlet.backends.cpu.program import Program
 from netlet.backends.cpu.program_check import check_program
 from netlet.backends.cpu.self_check import CheckedStep, check_step
+from netlet.backends.loss import SoftTarget
 from netlet.nets.copying import copy_net
 
 _MAX_THREADS = 64  # as in numbers.c
@@ -48,6 +49,7 @@ class CompiledStep:
         half: Let convolutions read bfloat16 if the processor supports it; they sum in float32.
         training: Compile the training step, too; without it there is only ``compute_logits``.
         threads: Number of threads that share a batch; by default as many as torch uses.
+        with_teacher: Whether the loss of the training step reads the logits of a teacher.
 
     Attributes:
         images: The largest batch size.
@@ -65,6 +67,7 @@ class CompiledStep:
         half: bool,
         training: bool = True,
         threads: int | None = None,
+        with_teacher: bool = False,
     ) -> None:
         program = read_program(net, shape)
         tensors = [*net.parameters(), *net.buffers()]
@@ -82,7 +85,12 @@ class CompiledStep:
             images = min(images, _batch_within(_EVALUATION_BYTES, program))
         self.images = images
         source = generate_c_source(
-            program, half=half, training=training, images=images, registers=REGISTERS
+            program,
+            half=half,
+            training=training,
+            images=images,
+            registers=REGISTERS,
+            with_teacher=with_teacher,
         )
 
         own = threads or torch.get_num_threads()
@@ -90,7 +98,9 @@ class CompiledStep:
         def bind(
             library: ctypes.CDLL, twin: nn.Module, twin_program: Program, count: int
         ) -> _BoundLibrary:
-            return _BoundLibrary(library, twin_program, twin, shape, images, count)
+            return _BoundLibrary(
+                library, twin_program, twin, shape, images, count, with_teacher=with_teacher
+            )
 
         def check(library: ctypes.CDLL) -> None:
             # A cached library is used with other numbers of threads, too.
@@ -104,26 +114,49 @@ class CompiledStep:
                 training,
                 tuple(counts),
                 check_in_float32 if half else None,
+                with_teacher,
             )
             check_step(checked, functools.partial(bind, library))
 
         def check_in_float32() -> None:
-            CompiledStep(net, shape, images, half=False, training=training, threads=threads)
+            CompiledStep(
+                net,
+                shape,
+                images,
+                half=False,
+                training=training,
+                threads=threads,
+                with_teacher=with_teacher,
+            )
 
         def smoke_test(library: ctypes.CDLL) -> None:
             twin = copy_net(net)
             bound = bind(library, twin, read_program(twin, shape), 1)
             batch = torch.zeros(images, *shape)
             if training:
-                bound.compute_gradients(batch, torch.zeros(images, dtype=torch.int64), 0.0, 0)
+                labels = torch.zeros(images, dtype=torch.int64)
+                logits = torch.zeros(images, program.classes)
+                soft = SoftTarget(logits, 0.5, 1.0) if with_teacher else None
+                bound.compute_gradients(batch, labels, 0.0, 0, soft)
             bound.compute_logits(batch)
 
         self._bound = _BoundLibrary(
-            compile_library(source, check, smoke_test), program, net, shape, images, threads
+            compile_library(source, check, smoke_test),
+            program,
+            net,
+            shape,
+            images,
+            threads,
+            with_teacher=with_teacher,
         )
 
     def compute_gradients(
-        self, images: torch.Tensor, labels: torch.Tensor, smoothing: float, seed: int
+        self,
+        images: torch.Tensor,
+        labels: torch.Tensor,
+        smoothing: float,
+        seed: int,
+        soft: SoftTarget | None = None,
     ) -> tuple[float, int]:
         """Write the gradients of the mean loss to the parameters; update the running statistics.
 
@@ -132,11 +165,12 @@ class CompiledStep:
             labels: ``N``, int64.
             smoothing: Label smoothing, 0 to 1.
             seed: The seed of the dropout masks.
+            soft: What a teacher says of the images, if the step was compiled for one.
 
         Returns:
             The mean loss and the number of correct predictions.
         """
-        return self._bound.compute_gradients(images, labels, smoothing, seed)
+        return self._bound.compute_gradients(images, labels, smoothing, seed, soft)
 
     def compute_logits(self, images: torch.Tensor) -> torch.Tensor:
         """Return the logits ``N K`` of images ``N C H W``, in evaluation mode."""
@@ -160,6 +194,8 @@ class _BoundLibrary:
         shape: Sequence[int],
         images: int,
         threads: int | None,
+        *,
+        with_teacher: bool,
     ) -> None:
         class Net(ctypes.Structure):
             """``Net`` of layout.c."""
@@ -177,7 +213,7 @@ class _BoundLibrary:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
         self._library, self._shape, self._classes = library, tuple(shape), program.classes
-        self._images = images
+        self._images, self._with_teacher = images, with_teacher
         self._program = program  # keeps the memory alive that the library points to
         self._net = Net()
         self._net.threads = min(threads or torch.get_num_threads(), images, _MAX_THREADS)
@@ -197,9 +233,22 @@ class _BoundLibrary:
         self._batch_counters = _list_batch_counters(net, program)
 
     def compute_gradients(
-        self, images: torch.Tensor, labels: torch.Tensor, smoothing: float, seed: int
+        self,
+        images: torch.Tensor,
+        labels: torch.Tensor,
+        smoothing: float,
+        seed: int,
+        soft: SoftTarget | None = None,
     ) -> tuple[float, int]:
         loss, correct = ctypes.c_float(), ctypes.c_int64()
+        assert (soft is not None) == self._with_teacher
+        taught: list[object] = []
+        if soft is not None:
+            assert soft.logits.shape == (len(images), self._classes)
+            assert soft.logits.dtype == torch.float32
+            assert soft.logits.is_contiguous()
+            numbers = map(ctypes.c_float, (soft.share, soft.temperature))
+            taught = [ctypes.c_void_p(soft.logits.data_ptr()), *numbers]
         self._library.netlet_step(
             ctypes.byref(self._net),
             ctypes.c_void_p(self._image_pointer(images)),
@@ -209,6 +258,7 @@ class _BoundLibrary:
             ctypes.c_uint64(seed),
             ctypes.byref(loss),
             ctypes.byref(correct),
+            *taught,
         )
         for counter in self._batch_counters:
             counter.add_(1)

@@ -9,12 +9,12 @@ from typing import Protocol
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from netlet.backends.cpu.build_program import read_program
 from netlet.backends.cpu.check_inputs import (
     STATISTICS_FLOOR,
     compute_gradients,
+    draw_soft_target,
     random_batch,
     reinitialize,
     relative_error,
@@ -31,6 +31,7 @@ from netlet.backends.cpu.expected_step import (
     perturb_weights,
 )
 from netlet.backends.cpu.program import Masks, Program, dropout_masks, reference_logits
+from netlet.backends.loss import SoftTarget, batch_loss
 
 _ATTEMPTS = 5  # with different images, until one agrees with PyTorch
 _MORE_ATTEMPTS = 3  # of a library in bfloat16 whose source is right in float32
@@ -52,7 +53,12 @@ class BoundStep(Protocol):
     """A library together with the tensors that it reads and writes."""
 
     def compute_gradients(
-        self, images: torch.Tensor, labels: torch.Tensor, smoothing: float, seed: int
+        self,
+        images: torch.Tensor,
+        labels: torch.Tensor,
+        smoothing: float,
+        seed: int,
+        soft: SoftTarget | None = None,
     ) -> tuple[float, int]:
         """See :class:`~netlet.backends.cpu.CompiledStep`."""
 
@@ -80,6 +86,7 @@ class CheckedStep:
         threads: Numbers of threads that the library must work with.
         check_in_float32: Compiles the same source in float32 and checks that strictly, if the
             library is in bfloat16; raises :class:`CompilationError`.
+        with_teacher: Whether the loss reads the logits of a teacher.
     """
 
     net: nn.Module
@@ -89,6 +96,7 @@ class CheckedStep:
     training: bool
     threads: tuple[int, ...]
     check_in_float32: Callable[[], object] | None = None
+    with_teacher: bool = False
 
 
 def check_step(checked: CheckedStep, bind: Bind) -> None:
@@ -157,17 +165,18 @@ def _check_training(
     seed = (_ATTEMPTS + _MORE_ATTEMPTS) * step + attempt
     rates = [part.dropout for part in program.parts]
     images, labels = random_batch(checked.shape, n, program.classes, seed)
+    soft = draw_soft_target(n, program.classes, seed) if checked.with_teacher else None
     # Without dropout in one batch, which may hide mistakes.
     used = [0.0] * len(rates) if n == min(checked.images, checked.images // 3 + 2) else rates
     masks = dropout_masks(program, n, _mask_seed(seed)) if any(used) else ()
     before = [buffer.clone() for buffer in twin.buffers()]
-    expected = _expected_step(twin, program, images, labels, masks, checked.half)
+    expected = _expected_step(twin, program, (images, labels, soft), masks, checked.half)
     after = [buffer.clone() for buffer in twin.buffers()]
     if attempt >= _FIRST_SENSITIVE_ATTEMPT:
 
         def compute() -> ExpectedStep:
             copy_into(twin.buffers(), before)
-            return _expected_step(twin, program, images, labels, masks, checked.half)
+            return _expected_step(twin, program, (images, labels, soft), masks, checked.half)
 
         expected = allow_for_last_bits(expected, twin, after, compute, checked.half)
         if attempt < _ATTEMPTS:
@@ -177,7 +186,7 @@ def _check_training(
         for one in bound if n < checked.images - 1 else bound[:1]:
             one.set_dropout(used)
             copy_into(twin.buffers(), before)
-            found = one.compute_gradients(images, labels, _SMOOTHING, _mask_seed(seed))
+            found = one.compute_gradients(images, labels, _SMOOTHING, _mask_seed(seed), soft)
             _compare_step(twin, found, expected, after, checked.half)
     finally:
         copy_into(twin.buffers(), after)
@@ -187,15 +196,15 @@ def _check_training(
 def _expected_step(
     twin: nn.Module,
     program: Program,
-    images: torch.Tensor,
-    labels: torch.Tensor,
+    batch: tuple[torch.Tensor, torch.Tensor, SoftTarget | None],
     masks: Masks,
     half: bool,
 ) -> ExpectedStep:
     """Compute a step by PyTorch; updates the running statistics of the net."""
     parameters = dict(twin.named_parameters())
+    images, labels, soft = batch
     logits = reference_logits(program, images, half=half, training=True, masks=masks)
-    loss = F.cross_entropy(logits, labels, label_smoothing=_SMOOTHING)
+    loss = batch_loss(logits, labels, _SMOOTHING, soft)
     gradients = compute_gradients(loss, list(parameters.values()))
     correct = int((logits.argmax(1) == labels).sum())
     return ExpectedStep(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any
 
+from netlet.budgets import describe_teacher
 from netlet.experiments.search.comparison import ArmRuns, Comparison
 from netlet.stats.seeds import confidence_half_width
 
@@ -39,6 +40,7 @@ class ArmResult:
         name: The name of the arm.
         net: Its net.
         parameters: The net's number of parameters.
+        teacher: The net on whose logits it was trained, in words; empty: none.
         runs: The number of finished runs.
         percent: The mean accuracy on the held-out images.
         sd_points: The standard deviation over the runs; None of a single one.
@@ -51,6 +53,7 @@ class ArmResult:
     name: str
     net: str
     parameters: int
+    teacher: str
     runs: int
     percent: float
     sd_points: float | None
@@ -91,6 +94,7 @@ def _summarize(name: str, runs: Runs, baseline: Runs, dropped: int | None) -> Ar
         name=name,
         net=lines[0]["net"],
         parameters=lines[0]["parameters"],
+        teacher=describe_teacher(teacher) if (teacher := lines[0].get("teacher")) else "",
         runs=len(lines),
         percent=fmean(percents),
         sd_points=stdev(percents) if len(percents) > 1 else None,

@@ -130,13 +130,13 @@ def _train(leg: Leg) -> LegResult:
                 resume=resume,
                 progress=False,
             )
-            outcome = _finish(run, net, images, recipe, entry)
+            outcome = _finish(run, net, images, recipe, entry, follower.plan)
             return LegResult(outcome=outcome, sent=follower.sent)
         return follower.result(net, entry)
 
 
 def _finish(
-    run: Run, net: nn.Module, images: Dataset, recipe: Recipe, entry: NetEntry
+    run: Run, net: nn.Module, images: Dataset, recipe: Recipe, entry: NetEntry, plan: Plan
 ) -> dict[str, Any]:
     """Return the outcome of a trial that was trained to its end."""
     device = next(net.parameters()).device
@@ -145,7 +145,7 @@ def _finish(
     return _outcome(
         run.epochs,
         parameters=run.cost["parameters"],
-        training_parameters=run.cost.get("training_parameters", 0),
+        only_for_training=plan.only_for_training(),
         nll=nll,
         train_correct=run.train_score.correct,
         backend=run.backend,
@@ -160,7 +160,7 @@ def _outcome(
     epochs: Sequence[Epoch],
     *,
     parameters: int,
-    training_parameters: int,
+    only_for_training: Mapping[str, Any],
     nll: float | None,
     train_correct: int | None,
     backend: str,
@@ -172,7 +172,7 @@ def _outcome(
     last = epochs[-1]
     return {
         "parameters": parameters,
-        **({"training_parameters": training_parameters} if training_parameters else {}),
+        **only_for_training,
         "correct": last.held_out.correct,
         "total": last.held_out.total,
         "loss": last.held_out_loss,
@@ -206,6 +206,12 @@ class _Follower(Callback):
         self._digest = ""
         self.sent = 0
 
+    @property
+    def plan(self) -> Plan:
+        """The plan of the training, known from its start on."""
+        assert self._plan is not None
+        return self._plan
+
     def on_start(self, plan: Plan) -> None:
         self._plan = plan
 
@@ -214,8 +220,7 @@ class _Follower(Callback):
             self._digest = nets.weights_digest(net)
 
     def on_checkpoint(self, checkpoint: Checkpoint) -> None:
-        assert self._plan is not None
-        done, total = len(checkpoint.epochs), self._plan.recipe.epochs
+        done, total = len(checkpoint.epochs), self.plan.recipe.epochs
         at_rung = done >= self._leg.until and done < total
         is_due = self._clock.is_due()  # also for what the leg began with, which the driver has
         is_told = self._progress.is_due() or is_due
@@ -233,16 +238,15 @@ class _Follower(Callback):
     def result(self, net: nn.Module, entry: NetEntry) -> LegResult:
         """Return the result of a leg that ended at a rung."""
         assert self._checkpoint is not None
-        assert self._plan is not None
         last = self._checkpoint.stretches[-1]
         outcome = _outcome(
             self._checkpoint.epochs,
             parameters=sum(parameter.numel() for parameter in net.parameters()),
-            training_parameters=self._plan.training_parameters,
+            only_for_training=self.plan.only_for_training(),
             nll=None,
             train_correct=None,
             backend=last.backend,
-            precision=self._plan.precision,
+            precision=self.plan.precision,
             environment=last.environment,
             weights_digest=self._digest,
             entry=entry,

@@ -10,6 +10,7 @@ from netlet.errors import RecipeError, did_you_mean
 from netlet.experiments.search.ranges import Field, Value
 from netlet.recipes import AUGMENTS, Recipe, Warp
 from netlet.records import to_json_value
+from netlet.training.teacher import check_teacher
 
 AUGMENT = "augment"  # takes the name of an augmentation; augment.rotate_deg is a field of it
 
@@ -27,7 +28,8 @@ def change_recipe(recipe: Recipe, values: Mapping[str, Value]) -> dict[str, Any]
         The changed fields of :class:`~netlet.recipes.Recipe`.
 
     Raises:
-        RecipeError: A field does not exist, or its value is out of range.
+        RecipeError: A field does not exist, or its value is out of range; or there is no such
+            teacher.
     """
     changes: dict[str, Any] = {}
     warps = recipe.augment
@@ -44,7 +46,9 @@ def change_recipe(recipe: Recipe, values: Mapping[str, Value]) -> dict[str, Any]
             changes[AUGMENT] = warps = _change_warps(warps, name, value)
         elif name != AUGMENT:
             changes[name] = None if (name, value) == ("dropout", "none") else value
-    changed = to_json_value(dataclasses.asdict(recipe.replace(**changes)))  # defaults, too
+    new = recipe.replace(**changes)
+    check_teacher(new)
+    changed = to_json_value(dataclasses.asdict(new))  # defaults, too
     return {name: changed[name] for name in changes}
 
 

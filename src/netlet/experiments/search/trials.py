@@ -178,6 +178,7 @@ def _check_values(line: Mapping[str, Any], where: str) -> None:
         (_TEXTS, lambda value: isinstance(value, str), "a text"),
         (_TABLES, lambda value: isinstance(value, Mapping), "an object"),
         (_LISTS, _is_list_of_numbers, "a list of numbers"),
+        (("teacher",), _is_teacher, "what is known of a teacher"),
         (("state",), lambda value: value in STATES, f"one of {', '.join(STATES)}"),
     ):
         for name in names:
@@ -202,6 +203,15 @@ def _is_count(value: object) -> bool:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_teacher(value: object) -> bool:
+    types = {"net": str, "epochs": int, "parameters": int}
+    return (
+        isinstance(value, Mapping)
+        and value.keys() == types.keys()
+        and all(isinstance(value[name], kind) for name, kind in types.items())
+    )
 
 
 def _is_list_of_numbers(value: object) -> bool:

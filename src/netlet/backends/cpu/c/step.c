@@ -240,9 +240,13 @@ INLINE void compute_logits(End e, Input in, const Net *net, const Arena *arena, 
     for (int c = 0; c < CLASSES; c++) logits[c] /= total;
 }
 
+#ifndef WITH_TEACHER
+#define SOFT_PARAMETER
+#endif
+
 /* Add the loss of one image, and the gradients of the linear layer and of the features. */
 INLINE void loss_of_image(End e, Input in, const Net *net, Arena *arena, int thread, int label,
-                          float smoothing, int images, elem *g) {
+                          float smoothing, int images, elem *g SOFT_PARAMETER) {
     float features[FEATURES], d_features[FEATURES], logits[CLASSES];
     float *d_head = arena->d_head[thread], *d_bias = arena->d_head_bias[thread];
     compute_logits(e, in, net, arena, features, logits);
@@ -262,6 +266,11 @@ INLINE void loss_of_image(End e, Input in, const Net *net, Arena *arena, int thr
         const float target = (c == label ? 1 - smoothing : 0) + smoothing / CLASSES;
         d_logits[c] = (expf(logits[c] - logits[best]) / total - target) / images;
     }
+#ifdef WITH_TEACHER
+    mix_in_teacher(soft, logits,
+                   logits[best] + logf(total) - (1 - smoothing) * logits[label] - smoothing * mean,
+                   images, &arena->loss[thread][0], d_logits);
+#endif
     if (e.softmax) {
         float product = 0;
         for (int c = 0; c < CLASSES; c++) product += d_logits[c] * logits[c];
@@ -335,4 +344,7 @@ typedef struct {
     float smoothing;
     uint64_t seed;
     float *logits;
+#ifdef WITH_TEACHER
+    SoftTarget soft; /* of all images */
+#endif
 } Work;
