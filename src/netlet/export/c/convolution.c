@@ -8,6 +8,7 @@ INLINE void convolve_block(const struct layer *layer, const weight *w, const sum
     for (int t = 0; t < columns; t++)
         for (int o = 0; o < lanes; o++)
             sums[t * LANES + o] = channels[first + o];
+    KEEP_IN_MEMORY(x)
     accumulate(sums, x, stride, w, width, depth, lanes, columns);
     for (int t = 0; t < columns; t++)
         store_outputs(layer, channels, sums + t * LANES, to + t * pixel_stride, first, lanes);
@@ -36,8 +37,7 @@ INLINE void convolution(const struct layer *layer, const weight *w, const sum *c
                     input = (const operand *)(const void *)(from + pixel * layer->channels);
                     stride = layer->stride_x * layer->channels;
                 } else
-                    for (int t = 0; t < columns; t++)
-                        gather_window(layer, from, y, x + t, g, windows + t * packed);
+                    stride = gather_windows(layer, from, y, x, columns, g, windows);
                 for (; o + LANES <= width; o += LANES)
                     BLOCK(o, LANES);
                 LAST_BLOCKS(o, width)

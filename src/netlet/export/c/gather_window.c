@@ -24,3 +24,23 @@ INLINE void gather_window(const struct layer *layer, const element *from, int y,
     while (n % PACK)
         to[n++] = 0;
 }
+
+/* Gather the windows of some columns, and return how many elements lie between two. Those of a pointwise convolution
+   are copied as they lie in the input: what follows a pixel is multiplied by zeros, as PACK demands. */
+INLINE int gather_windows(const struct layer *layer, const element *from, int y, int x, int columns, int group,
+                          operand *to)
+{
+    const int channels = layer->channels / layer->groups;
+    const int depth = layer->window_height * layer->window_width * channels;
+    const int packed = (depth + PACK - 1) / PACK * PACK;
+    const int pointwise = layer->window_height == 1 && layer->window_width == 1 && layer->groups == 1;
+    if (pointwise && layer->stride_x == 1 && !layer->padded) {
+        copy_elements(to, from + (y * layer->stride_y * layer->width + x) * depth, columns * depth);
+        for (int n = depth; n < packed; n++)
+            to[(columns - 1) * depth + n] = 0;
+        return depth;
+    }
+    for (int t = 0; t < columns; t++)
+        gather_window(layer, from, y, x + t, group, to + t * packed);
+    return packed;
+}

@@ -3,6 +3,7 @@ typedef float operand; /* of a gathered window */
 typedef float weight;
 typedef float sum;
 #define PACK 1   /* weights of one channel stored side by side */
+#define KEEP_IN_MEMORY(x)
 #define GATHER 0 /* whether even a window that is contiguous in the input is gathered */
 #if FAST
 #define COLUMNS(layer) ((layer)->columns)

@@ -22,6 +22,12 @@ typedef uint8_t operand;
 #else
 #define DSP 0
 #endif
+/* GCC would keep a window in general registers, and take its numbers from them by shifts. */
+#if SIMD
+#define KEEP_IN_MEMORY(x) __asm__ volatile("" : : "r"(x) : "memory");
+#else
+#define KEEP_IN_MEMORY(x)
+#endif
 #define GATHER PAIRS /* whether even a window that is contiguous in the input is gathered */
 #if SIMD
 #define COLUMNS(layer) ((layer)->columns)

@@ -3,7 +3,7 @@
 typedef uint16_t words_8 __attribute__((vector_size(16), aligned(2), may_alias));
 INLINE words_8 extend_8(const uint8_t *x)
 {
-#if defined(__SSE2__) && !defined(__SSE4_1__)
+#if defined(__SSE2__) && !defined(__clang__)
     typedef char bytes __attribute__((vector_size(16)));
     typedef int64_t two __attribute__((vector_size(16)));
     typedef int64_t eight_bytes __attribute__((aligned(1), may_alias));
@@ -59,8 +59,13 @@ INLINE void store_8(words_8 x, int low, int high, uint8_t *to)
 typedef uint16_t words_16 __attribute__((vector_size(32), aligned(2), may_alias));
 INLINE words_16 extend_16(const uint8_t *x)
 {
+#if defined(__clang__)
     typedef uint8_t bytes __attribute__((vector_size(16), aligned(1), may_alias));
     return __builtin_convertvector(*(const bytes *)(const void *)x, words_16);
+#else /* GCC would extend the halves and put them together */
+    typedef char bytes __attribute__((vector_size(16), aligned(1), may_alias));
+    return (words_16)__builtin_ia32_pmovzxbw256(*(const bytes *)(const void *)x);
+#endif
 }
 
 INLINE words_16 multiply_high_16(words_16 x, words_16 y)
