@@ -124,6 +124,7 @@ EXAMPLES: dict[str, tuple[Callable[[], nn.Module], tuple[int, int, int]]] = {
     "a softmax of its own, and rarer activations": (
         lambda: nn.Sequential(
             *(nn.Conv2d(1, 9, 3), nn.Mish(), nn.Conv2d(9, 6, 1), nn.SELU()),
+            *(nn.Softplus(2.0), nn.Conv2d(6, 6, 1), nn.CELU(0.7), nn.Softplus()),
             *(nn.GELU("tanh"), nn.Hardsigmoid(), nn.Conv2d(6, 4, 1), nn.ReLU6(), nn.SiLU()),
             *(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3), nn.Softmax(1)),
         ),
@@ -310,6 +311,13 @@ def test_compiled_dropout_keeps_the_mean(two_threads: None, quick_compiler: None
     assert not torch.equal(found[0], found[1])
 
 
+class Cube(nn.Module):
+    """A power that has no compiled form."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x**3
+
+
 def conv_then(*layers: nn.Module) -> nn.Module:
     return nn.Sequential(nn.Conv2d(1, 4, 3), *layers)
 
@@ -320,7 +328,8 @@ def conv_then(*layers: nn.Module) -> nn.Module:
         (conv_then(nn.ConvTranspose2d(4, 4, 3)), r"1 \(conv_transpose2d\) is not supported"),
         (conv_then(nn.GroupNorm(2, 4)), r"1 \(group_norm\) is not supported"),
         (conv_then(nn.PReLU()), r"1 \(prelu\) is not supported"),
-        (conv_then(nn.Softplus()), r"1 \(softplus\) is not supported"),
+        (conv_then(nn.Threshold(0.1, 0)), r"1 \(threshold\) is not supported"),
+        (conv_then(Cube()), r"1 \(pow\) has another exponent than 2"),
         (conv_then(nn.AlphaDropout(0.1)), r"1 \(alpha_dropout\) is not supported"),
         (conv_then(nn.Dropout(1.0)), r"1 \(dropout\) has a rate of 1"),
         (
@@ -725,10 +734,12 @@ def test_training_says_which_layer_has_no_compiled_form(
 ) -> None:
     monkeypatch.setattr("netlet.backends.select._MIN_IMAGES_TO_COMPILE", 0)
     net = nn.Sequential(
-        nn.Conv2d(1, 10, 5, 4), nn.Softplus(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+        nn.Conv2d(1, 10, 5, 4), nn.Threshold(0.1, 0), nn.AdaptiveAvgPool2d(1), nn.Flatten()
     )
     recipe = RECIPE.replace(epochs=1, backend="auto")
-    with pytest.warns(NetletWarning, match=r"eager mode: this net has no compiled form .*softplus"):
+    with pytest.warns(
+        NetletWarning, match=r"eager mode: this net has no compiled form .*threshold"
+    ):
         assert fit(net, blob_data, recipe).backend == "eager"
 
 

@@ -22,6 +22,7 @@ from netlet.export.inference_graph import (
     Pooling,
     Sum,
 )
+from netlet.export.map_layers import Rearrangement
 
 _Rule = Callable[[InferenceGraph, int], InferenceGraph | None]
 
@@ -193,10 +194,14 @@ def _fold_clamp_into_previous_layer(graph: InferenceGraph, index: int) -> Infere
 def _fold_clamp_through_max_pooling(graph: InferenceGraph, index: int) -> InferenceGraph | None:
     """Fold a ReLU after a max pooling into the convolution or sum before the pooling.
 
-    The maximum of clamped numbers is the clamped maximum.
+    The maximum of clamped numbers is the clamped maximum. A rearrangement, such as the end of a
+    transposed convolution, leaves the numbers as they are.
     """
     pool, reader = graph.layers[index], _sole_reader(graph, index)
-    if not isinstance(pool, Pooling) or pool.mode != "max" or reader is None:
+    moves = isinstance(pool, Rearrangement) and not pool.has_constants
+    if not moves and not (isinstance(pool, Pooling) and pool.mode == "max"):
+        return None
+    if reader is None:
         return None
     reader_index, clamp = reader
     before = pool.inputs[0]

@@ -67,7 +67,7 @@ def _add_minimum(builder: Builder, node: Node, operation: Elementwise) -> Value:
 
 def _add_power(builder: Builder, node: Node, operation: Elementwise) -> Value:
     """Add a power of a feature map: products of it."""
-    exponent = 2.0 if operation.function == "square" else (*operation.parameters, 0.0)[0]
+    exponent = (*operation.parameters, 0.0)[0]
     if exponent != int(exponent) or not 1 <= exponent <= _LARGEST_POWER:
         builder.refuse(
             f"a power with the exponent {exponent:g}",
@@ -85,7 +85,6 @@ ARITHMETIC: dict[str, Callable[[Builder, Node, Elementwise], Value]] = {
     "minimum": _add_minimum,
     "neg": _add_negative,
     "pow": _add_power,
-    "square": _add_power,
 }
 
 

@@ -163,13 +163,14 @@ def _lower_batch_norm(builder: Builder, node: Node, operation: BatchNorm) -> Val
 
 @lowers(Activation, Elementwise)
 def _lower_activation(builder: Builder, node: Node, operation: Activation | Elementwise) -> Value:
-    name = operation.function
-    parameters = operation.parameters if isinstance(operation, Activation) else ()
+    name, parameters = operation.function, operation.parameters
     # At 0, where the gradient of a ReLU is 0, that of a clamp is 1.
     if name == "hardtanh" and parameters == (0.0, float("inf")):
         name, parameters = "relu", ()
     if name not in FUNCTIONS or len(node.inputs) != 1 or name == "prelu":
         builder.refuse("is not supported")
+    if name == "pow" and parameters != (2.0,):
+        builder.refuse("has another exponent than 2")
     value = builder.map()
     stage = builder.open_stage(value)
     if stage and name == "relu":

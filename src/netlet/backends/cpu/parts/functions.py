@@ -45,7 +45,7 @@ FUNCTIONS: dict[str, Function] = {
         "blend(x > 0.0f, constant(1), constant({0}))",
         F.leaky_relu,
     ),
-    # Also SELU and CELU: alpha, scale and scale of the input.
+    # Also SELU: alpha, scale and scale of the input.
     "elu": Function(
         "{1} * blend(x > 0.0f, x, {0} * (exp_of({2} * x) - 1.0f))",
         "{1} * blend(x > 0.0f, constant(1), {0} * {2} * exp_of({2} * x))",
@@ -75,6 +75,19 @@ FUNCTIONS: dict[str, Function] = {
         "(1.0f - tanh_of(softplus_of(x)) * tanh_of(softplus_of(x))))",
         F.mish,
     ),
+    # Also with a factor {0} of its input; where that is larger than {1}, it is x.
+    "softplus": Function(
+        "blend({0} * x > {1}, x, softplus_of({0} * x) * (1.0f / {0}))",
+        "blend({0} * x > {1}, constant(1), sigmoid_of({0} * x))",
+        F.softplus,
+    ),
+    "celu": Function(
+        "blend(x > 0.0f, x, {0} * (exp_of(x * (1.0f / {0})) - 1.0f))",
+        "blend(x > 0.0f, constant(1), exp_of(x * (1.0f / {0})))",
+        F.celu,
+    ),
+    # Of powers, only squares are lowered to it.
+    "pow": Function("x * x", "2.0f * x", torch.pow),
     "abs": Function("blend(x < 0.0f, -x, x)", "sign_of(x)", torch.abs),
     "exp": Function("exp_of(x)", "exp_of(x)", torch.exp),
     "neg": Function("-x", "constant(-1)", torch.neg),
