@@ -621,3 +621,13 @@ def test_controls_fit_on_a_phone(
     visit.draw([(0.2, 0.2), (0.8, 0.8)])
     shared(visit)
     assert visit.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+
+
+def test_short_names_stay_on_one_line_and_long_ones_fit(opened: Callable[..., Opened]) -> None:
+    names = ("tsu", "automobile", "T-shirt/top", "x" * 90, "many words in a name that is long")
+    visit = opened(small((3, 32, 32), names), viewport=PHONE)
+    heights = visit.page.evaluate(
+        "[...document.querySelectorAll('#probabilities th span')].map((name) => name.offsetHeight)"
+    )
+    assert max(heights[:3]) < 30 < min(heights[3:])
+    assert visit.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -19,8 +20,10 @@ from torch.nn import functional as F
 from netlet import nets, publishing, records, stats
 from netlet.errors import ExportError
 from netlet.export import write_source
+from netlet.export.card_html import card_to_html
 from netlet.nets import weights_digest
 from netlet.nets.weights import load_weights
+from netlet.publishing.card_head import space_head
 
 FAST = set_options(epochs=1, batch_size=100, mean=0.25, std=0.5)
 FILES = {"README.md", "config.json", "model.safetensors", "modeling.py"}
@@ -126,6 +129,14 @@ def test_a_space_is_the_page_with_a_head(netlet: Netlet, tmp_path: Path) -> None
     page = (tmp_path / "page" / "index.html").read_text()
     assert page.startswith("<!doctype html>")
     assert "<title>speck" in page
+    assert card_to_html(netlet("card", "speck")[1]) in page
+
+
+def test_a_space_of_a_net_for_other_classes_does_not_speak_of_digits() -> None:
+    study = records.load_study(records.shipped_studies_folder() / "speck")
+    assert space_head(study, None)["title"] == "speck: draw a digit"
+    clothes = dataclasses.replace(study, data={**study.data, "class_names": ["shoe", "shirt"]})
+    assert space_head(clothes, None)["title"] == "speck: draw"
 
 
 HOSTILE = "x\n---\nlicense: evil\n\"'\\u202e\x1b${title}"
@@ -180,7 +191,7 @@ def test_names_in_a_card_and_in_code_cannot_break_out() -> None:
 
     from helpers import make_seed_result, make_study
 
-    from netlet.publishing.card_head import model_head, space_head, write_head
+    from netlet.publishing.card_head import model_head, write_head
 
     study = make_study(make_seed_result(0, 900), make_seed_result(1, 910))
     data = {**study.data, "name": HOSTILE}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from netlet import records
+from netlet.cli.card import find_card
 from netlet.cli.confidence import find_confidence
 from netlet.cli.locate import input_files
 from netlet.cli.options import DataDir, Json, TrainedNet, Trust
@@ -91,7 +92,7 @@ def publish(
         publishing.check_upload(push)
     trained = _load(net, trust=trust)
     record = publishing.find_record(net, trained)
-    published = _build(trained, record, license_, dataset, data_dir, space=space)
+    published = _build(net, trained, record, license_, dataset, data_dir, space=space)
     write_outputs({to / name: text for name, text in published.files.items()}, "--to", "folder")
     address = None
     if push:
@@ -116,6 +117,7 @@ def _load(net: str, *, trust: bool) -> experiments.TrainedNet:
 
 
 def _build(
+    net: str,
     trained: experiments.TrainedNet,
     record: NetRecord,
     license_id: str | None,
@@ -129,7 +131,9 @@ def _build(
     if not space:
         return publishing.build_model_folder(trained, record, license_id)
     confidence = find_confidence(trained, dataset, data_dir)
-    return publishing.build_space_folder(trained, record, license_id, confidence=confidence)
+    return publishing.build_space_folder(
+        trained, record, license_id, confidence=confidence, card=find_card(net, is_recorded=True)
+    )
 
 
 def _print(

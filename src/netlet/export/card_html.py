@@ -83,7 +83,8 @@ def _render_table(lines: list[str]) -> str:
 
     body = "".join(row(cells, "td") for cells in rows)
     return (
-        f'<div class="scroll"><table><thead>{row(head, "th")}</thead>'
+        '<div class="scroll" tabindex="0" role="region" aria-labelledby="card-title"><table>'
+        f"<thead>{row(head, 'th')}</thead>"
         f"<tbody>{body}</tbody></table></div>"
     )
 

@@ -48,9 +48,10 @@ def space_head(study: Study, license_id: str | None) -> dict[str, Any]:
         study: The study that trained the weights.
         license_id: The license as the Hub writes it; None: it is not stated.
     """
+    are_digits = list(study.data["class_names"]) == list("0123456789")
     return {
-        "title": f"{study.name}: draw a digit",
-        "emoji": "🔢",
+        "title": f"{study.name}: draw a digit" if are_digits else f"{study.name}: draw",
+        "emoji": "🔢" if are_digits else "✏️",
         "colorFrom": "blue",
         "colorTo": "gray",
         "sdk": "static",

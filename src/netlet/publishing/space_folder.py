@@ -20,14 +20,16 @@ def build_space_folder(
     license_id: str | None = None,
     *,
     confidence: Confidence | None = None,
+    card: str | None = None,
 ) -> Published:
     """Return the files of a static Space for the Hugging Face Hub.
 
     Args:
-        trained: The net with its weights; it must take images 1x28x28.
+        trained: The net with its weights.
         record: The record of their training.
         license_id: As for :func:`~netlet.publishing.build_model_folder`.
         confidence: The calibration of the net's confidence; None: the page is never unsure.
+        card: The net's model card in Markdown, which the page shows; None: it shows none.
 
     Raises:
         ExportError: The net cannot be exported as a page.
@@ -36,8 +38,8 @@ def build_space_folder(
     head = write_head(space_head(record.study, find_license(record, license_id)))
     name = escape_markdown(record.study.name)
     text = (
-        f"{head}\n<!-- {TEXT_MARK.decode()} -->\n\n# {name}\n\nDraw a digit and follow it through "
-        "every layer of the net. The page computes everything in the browser.\n"
+        f"{head}\n<!-- {TEXT_MARK.decode()} -->\n\n# {name}\n\nDraw, or open a picture, and "
+        "follow it through every layer of the net. The page computes everything in the browser.\n"
     )
-    page = export.build_page(export.trace_model(trained), confidence=confidence)
+    page = export.build_page(export.trace_model(trained), confidence=confidence, card=card)
     return Published({README: text, PAGE: str(page)})
