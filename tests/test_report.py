@@ -11,6 +11,7 @@ import shutil
 import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import numpy as np
@@ -288,9 +289,9 @@ def test_the_picture_of_a_net_has_fewer_columns_on_a_narrow_screen() -> None:
 
 
 @pytest.mark.slow
-def test_a_page_shows_one_of_both_pictures_and_never_scrolls_sideways(tmp_path: Path) -> None:
-    playwright = pytest.importorskip("playwright.sync_api")
-    program = shutil.which("chromium") or pytest.skip("needs chromium")
+def test_a_page_shows_one_of_both_pictures_and_never_scrolls_sideways(
+    browser: Any, tmp_path: Path
+) -> None:
     draft = Draft()
     summary = "layer    " * 20
     draft.add(f"```text\n{summary}\n{'-' * 160}\n```", f"```sh\n{'netlet ' * 40}\n```")
@@ -299,23 +300,21 @@ def test_a_page_shows_one_of_both_pictures_and_never_scrolls_sideways(tmp_path: 
     assert wide is not None
     draft.add(draft.figure("net", wide, "The net", narrow))
     write(draft.finish("one"), tmp_path / "page.html")
-    with playwright.sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        for width, shown in ((320, ".narrow"), (390, ".narrow"), (1200, ".wide")):
-            visit = browser.new_page(viewport={"width": width, "height": 800})
-            visit.goto((tmp_path / "page.html").as_uri())
-            assert visit.evaluate("document.documentElement.scrollWidth") == width
-            figures = visit.locator(".figure")
-            assert figures.evaluate_all("all => all.filter(one => one.offsetWidth).length") == 1
-            assert visit.locator(shown).is_visible()
-            text = visit.locator(f"{shown} svg text").first.bounding_box()
-            assert text["height"] >= 10
-            # A table of text keeps its columns and scrolls in its own box.
-            boxes = visit.locator("pre").evaluate_all("all => all.map(one => one.scrollWidth)")
-            assert boxes[0] > 1_300
-            if width < 1_200:  # a command is broken into lines there
-                assert boxes[1] <= width
-        browser.close()
+    for width, shown in ((320, ".narrow"), (390, ".narrow"), (1200, ".wide")):
+        visit = browser.new_page(viewport={"width": width, "height": 800})
+        visit.goto((tmp_path / "page.html").as_uri())
+        assert visit.evaluate("document.documentElement.scrollWidth") == width
+        figures = visit.locator(".figure")
+        assert figures.evaluate_all("all => all.filter(one => one.offsetWidth).length") == 1
+        assert visit.locator(shown).is_visible()
+        text = visit.locator(f"{shown} svg text").first.bounding_box()
+        assert text["height"] >= 10
+        # A table of text keeps its columns and scrolls in its own box.
+        boxes = visit.locator("pre").evaluate_all("all => all.map(one => one.scrollWidth)")
+        assert boxes[0] > 1_300
+        if width < 1_200:  # a command is broken into lines there
+            assert boxes[1] <= width
+        visit.close()
 
 
 def test_labels_of_a_plot_overlap_neither_each_other_nor_points() -> None:
