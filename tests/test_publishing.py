@@ -215,6 +215,7 @@ class Operations(nn.Module):
         self.up = nn.ConvTranspose2d(8, 6, 3, stride=2, padding=1, output_padding=1, groups=2)
         self.low = nn.Parameter(torch.full((6, 1, 1), -0.5))
         self.head = nn.Linear(6, 10)
+        self.group, self.layer = nn.GroupNorm(2, 6), nn.LayerNorm(4)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.slope(self.norm(self.stem(x)))  # 8 14 14
@@ -229,7 +230,9 @@ class Operations(nn.Module):
         x = F.adaptive_avg_pool2d(F.leaky_relu(F.gelu(x), 0.2), (5, 3))
         x = torch.maximum(x, x.abs().sqrt()).permute(0, 1, 3, 2).cumsum(2)
         x = torch.stack([x, -x, x.exp()], 1).amax(1)
+        x = F.celu(F.softplus(self.group(x), 2.0), 0.5).flip(2) ** 2.0
         x = F.adaptive_max_pool2d(x.clamp(max=4.0), 2).reshape(-1, 6, 4)
+        x = self.layer(F.pixel_shuffle(x.reshape(-1, 24, 1, 1), 2).reshape(-1, 6, 4))
         x = torch.sub(x.mean(2, keepdim=True), x, alpha=0.5)[:, :, 1]
         return F.softmax(self.head(F.hardsigmoid(x)), 1)
 
@@ -248,7 +251,8 @@ def test_every_operation_is_written_as_pytorch_computes_it() -> None:
     net = Operations()
     with torch.no_grad():
         net(torch.randn(64, 1, 28, 28))  # statistics of the norm
-        nn.init.uniform_(net.slope.weight)
+        for weights in (net.slope.weight, net.group.weight, net.layer.bias):
+            nn.init.uniform_(weights)
     net.eval()
     images = torch.randn(5, 1, 28, 28)
     with torch.inference_mode():

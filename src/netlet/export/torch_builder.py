@@ -62,11 +62,15 @@ class SourceBuilder:
             return "None"
         if weight.name in self.names:
             return f"w[{weight.name!r}]"
+        return self.constant(weight.tensor)
+
+    def constant(self, tensor: torch.Tensor) -> str:
+        """Return the expression of a tensor that is stored beside those of the net."""
         number = len(self.constants)
         name = f"constant_{number}"
         while name in self.names:
             name += "_"
-        self.constants[name] = weight.tensor.detach().clone().contiguous()
+        self.constants[name] = tensor.detach().clone().contiguous()
         return f"w[{name!r}]"
 
     def refuse(self, what: str) -> NoReturn:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+import torch
+
 from netlet.export.torch_builder import SourceBuilder, writes
 from netlet.graph import Node
 from netlet.graph.operations import (
@@ -25,7 +28,15 @@ from netlet.graph.operations import (
     Softmax,
     TensorClamp,
 )
-from netlet.graph.rare_operations import EdgePadding, GatedHalf, Interpolation, Scan, Stack
+from netlet.graph.rare_operations import (
+    EdgePadding,
+    GatedHalf,
+    Interpolation,
+    OtherNorm,
+    Rearrangement,
+    Scan,
+    Stack,
+)
 
 _OPERATORS = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
 _REDUCTIONS = {
@@ -53,6 +64,7 @@ _ELEMENTWISE = {
 }
 # Element-wise functions of torch.nn.functional without numbers.
 _FUNCTIONAL = frozenset(["mish", "selu"])
+_WITH_NUMBERS = {"pow": "torch.pow", "softplus": "F.softplus", "celu": "F.celu"}
 _PADDING_MODES = {"reflection": "reflect", "replication": "replicate"}
 _INTERPOLATIONS = {
     "upsample_nearest": "nearest",
@@ -97,6 +109,20 @@ def _write_batch_norm(builder: SourceBuilder, node: Node, operation: BatchNorm) 
     tensors = (operation.mean, operation.var, operation.weight, operation.bias)
     read = ", ".join(map(builder.weight, tensors))
     return f"F.batch_norm({builder.value()}, {read}, eps={operation.eps!r})"
+
+
+@writes(OtherNorm)
+def _write_norm(builder: SourceBuilder, node: Node, operation: OtherNorm) -> str:
+    x, weight, bias = builder.value(), builder.weight(operation.weight), operation.bias
+    name, eps = operation.function, operation.eps
+    if name == "group_norm":
+        return f"F.group_norm({x}, {operation.groups}, {weight}, {builder.weight(bias)}, {eps!r})"
+    shape = tuple(node.shape[dim - 1] for dim in operation.dims)
+    if name == "layer_norm":
+        return f"F.layer_norm({x}, {shape}, {weight}, {builder.weight(bias)}, {eps!r})"
+    if name == "_fused_rms_norm":
+        return f"F.rms_norm({x}, {shape}, {weight}, {eps!r})"
+    return builder.refuse(name)
 
 
 @writes(Activation)
@@ -144,6 +170,9 @@ def _write_elementwise(builder: SourceBuilder, node: Node, operation: Elementwis
     inputs = ", ".join(builder.value(position) for position in range(len(node.inputs)))
     if name in _FUNCTIONAL:
         return f"F.{name}({inputs})"
+    if name in _WITH_NUMBERS and operation.parameters and len(node.inputs) == 1:
+        numbers = ", ".join(map(repr, operation.parameters))
+        return f"{_WITH_NUMBERS[name]}({inputs}, {numbers})"
     if _ELEMENTWISE.get(name) != len(node.inputs):
         builder.refuse(name)
     return f"torch.{name}({inputs})"
@@ -210,7 +239,7 @@ def _write_stack(builder: SourceBuilder, node: Node, operation: Stack) -> str:
 def _write_reshape(builder: SourceBuilder, node: Node, operation: Reshape) -> str:
     if len(node.shape) == 1:
         return f"{builder.value()}.flatten(1)"
-    return f"{builder.value()}.reshape(-1, {', '.join(map(str, node.shape))})"
+    return f"{builder.value()}.reshape(-1, {_sizes(node)})"
 
 
 @writes(Padding)
@@ -245,6 +274,22 @@ def _write_scan(builder: SourceBuilder, node: Node, operation: Scan) -> str:
     if operation.function != "cumsum" or not operation.dim:
         builder.refuse(operation.function)
     return f"{builder.value()}.cumsum({operation.dim})"
+
+
+@writes(Rearrangement)
+def _write_rearrangement(builder: SourceBuilder, node: Node, operation: Rearrangement) -> str:
+    source, elements = operation.source, math.prod(builder.graph.shape_of(node.inputs[0]))
+    images = np.arange(len(source)).reshape(-1, *(1,) * (source.ndim - 1)) * elements
+    if len(node.inputs) != 1 or bool((source < 0).any()):
+        builder.refuse(f"{operation.function} with constants")
+    if not np.array_equal(source, source[:1] + images):
+        builder.refuse(f"{operation.function} across the images of a batch")
+    places = builder.constant(torch.from_numpy(source[0].reshape(-1).copy()))
+    return f"{builder.value()}.flatten(1)[:, {places}].reshape(-1, {_sizes(node)})"
+
+
+def _sizes(node: Node) -> str:
+    return ", ".join(map(str, node.shape))
 
 
 @writes(Slice)
