@@ -111,6 +111,39 @@ def _fold_scale_into_next_convolution(graph: InferenceGraph, index: int) -> Infe
     return graph.remove_layer(index, scale.inputs[0], {reader_index: merged})
 
 
+def _fold_scale_through_rearrangement(graph: InferenceGraph, index: int) -> InferenceGraph | None:
+    """Fold a channel scale after a rearrangement into the convolution before it.
+
+    That is batch norm after a transposed convolution. Each channel before has to become parts of
+    channels that have one scale.
+    """
+    moved, reader = graph.layers[index], _sole_reader(graph, index)
+    if not isinstance(moved, Rearrangement) or moved.has_constants or reader is None:
+        return None
+    reader_index, scale = reader
+    (before,) = moved.inputs
+    conv = graph.layers[before - 1] if before else None
+    if not isinstance(scale, Convolution) or not scale.is_channel_scale:
+        return None
+    if not isinstance(conv, Convolution) or conv.clamp != UNBOUNDED:
+        return None
+    if len(graph.readers(before)) != 1:
+        return None
+    channels, h, w = conv.shape
+    sources = moved.places(conv.shape).reshape(moved.shape[0], -1) // (h * w)
+    numbers = np.stack([scale.weight.reshape(-1), scale.bias])
+    found = np.stack([np.ones(channels), np.zeros(channels)])
+    for channel, read in enumerate(sources):
+        found[:, read] = numbers[:, channel, None]
+    if any((found[:, read] != numbers[:, c, None]).any() for c, read in enumerate(sources)):
+        return None
+    factor, shift = found
+    merged = dataclasses.replace(
+        conv, weight=conv.weight * factor[:, None, None, None], bias=conv.bias * factor + shift
+    )
+    return graph.remove_layer(reader_index, index + 1, {before - 1: merged})
+
+
 def _move_scale_after_pooling(graph: InferenceGraph, index: int) -> InferenceGraph | None:
     """Swap a channel scale and the pooling after it.
 
@@ -242,6 +275,7 @@ def _compose_clamps(first: Clamp, then: Clamp) -> Clamp:
 _RULES: tuple[_Rule, ...] = (
     _fold_scale_into_previous_convolution,
     _fold_scale_into_next_convolution,
+    _fold_scale_through_rearrangement,
     _fold_clamp_into_previous_layer,
     _fold_clamp_through_max_pooling,
     _fold_clamp_through_concatenation,

@@ -80,7 +80,7 @@ def _check_batch(builder: Builder, node: Node, keeps_images: bool) -> None:
     if not node.batched or not keeps_images:
         builder.refuse(
             f"{node.operation.name} across the images of a batch",
-            "operations that are the same for every image",
+            "operations that keep the images apart (attention cannot be exported)",
         )
 
 
