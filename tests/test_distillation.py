@@ -20,6 +20,7 @@ from netlet.backends import SoftTarget, flatten_parameters
 from netlet.backends.eager import EagerBackend
 from netlet.backends.loss import batch_loss
 from netlet.budgets import Budget
+from netlet.catalog import find_recipe
 from netlet.data import Dataset, iterate_epoch
 from netlet.errors import DamagedRecordError, RecipeError, SearchError, TrainingError
 from netlet.experiments.search.repeat import repeat_trial
@@ -41,6 +42,7 @@ from netlet.training.step_backend import select_step_backend
 from netlet.training.teacher import Teacher, prepare_teacher, teacher_recipe
 from netlet.training.teacher_logits import TeacherLogits
 
+ROOT = Path(__file__).parent.parent
 TEACHER = "3k5s3 P 6"
 STUDENT = "2k5s3 P 4"
 PLAIN = Recipe(
@@ -452,6 +454,16 @@ def test_an_arm_with_a_teacher_is_refused_where_it_is_written(tmp_path: Path) ->
     file.write_text(ARMS.replace(TEACHER, "crset"))
     with pytest.raises(SearchError, match=r"arms\.toml, line 14: teacher=crset: no such net"):
         load_search(file)
+
+
+def test_the_arms_in_the_guide_can_be_read(tmp_path: Path) -> None:
+    guide = (ROOT / "docs" / "search.md").read_text().partition("Arms can also try")[2]
+    arms = guide.partition("```toml\n")[2].partition("```")[0]
+    (tmp_path / "arms.toml").write_text(arms)
+    widened, taught = load_search(tmp_path / "arms.toml").arms  # type: ignore[union-attr]
+    assert widened.changes["train_as"] == "widened"
+    own = teacher_recipe(Recipe().replace(**taught.changes))
+    assert own.replace(name="frontier_19") == find_recipe("frontier_19").for_net(in_catalog=True)
 
 
 @pytest.mark.slow
