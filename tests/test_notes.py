@@ -187,12 +187,18 @@ def test_outputs_that_do_not_match_the_classes_are_told(
     note = (
         f"note: the net has {outputs} outputs, but mnist has 10 classes; let its last layer have 10"
     )
-    for command in (["check"], ["check", "--params-below", "9"], ["show"], ["check", "--sandbox"]):
+    for command in (["check", "--params-below", "9"], ["show"]):
         out = netlet(command[0], f"{SLIPS}:{net}", *command[1:])[1]
         assert out.splitlines()[-1] == note
+    for command in (["check"], ["check", "--sandbox"]):  # by a budget with an accuracy
+        code, out, _ = netlet(command[0], f"{SLIPS}:{net}", *command[1:])
+        assert (code, out.splitlines()[-1]) == (1, "outputs: let its last layer have 10")
+        row = next(line.split() for line in out.splitlines() if line.startswith("outputs "))
+        assert row == ["outputs", "exactly", "10", str(outputs), "-", "FAIL"]
     told = netlet("check", f"{SLIPS}:{net}", "--classes", str(outputs))[1]
-    assert "note" not in told
-    assert "there are 7 classes" in netlet("check", f"{SLIPS}:{net}", "--classes", "7")[1]
+    assert "outputs" not in told
+    out = netlet("check", f"{SLIPS}:{net}", "--classes", "7")[1]
+    assert out.splitlines()[-1] == "outputs: let its last layer have 7"
 
 
 def test_images_of_another_size_are_not_compared_with_mnist() -> None:

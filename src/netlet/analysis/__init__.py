@@ -8,7 +8,7 @@ from netlet.analysis.cost import (
     refuse_unknown_layers,
 )
 from netlet.analysis.gradient_check import gradient_support
-from netlet.analysis.net_end import write_class_notes
+from netlet.analysis.net_end import check_outputs, write_class_notes
 from netlet.analysis.ops import Op, Trace
 from netlet.analysis.receptive_field import (
     ReceptiveField,
@@ -32,6 +32,7 @@ __all__ = [
     "Summary",
     "Trace",
     "check",
+    "check_outputs",
     "cost",
     "cost_from_trace",
     "format_torchinfo",

@@ -9,12 +9,12 @@ from math import prod
 from torch import nn
 
 from netlet.analysis.batch_slips import drop_one_image_note
-from netlet.analysis.net_end import write_class_notes
+from netlet.analysis.net_end import check_outputs, write_class_notes
 from netlet.analysis.notes import write_notes
 from netlet.analysis.op_families import ACTIVATIONS
 from netlet.analysis.ops import Trace
 from netlet.analysis.trace import trace
-from netlet.budgets import HIDDEN, Budget, ModelCost, NotedVerdict
+from netlet.budgets import HIDDEN, Budget, ModelCost, NotedVerdict, RuleResult
 from netlet.budgets.families import FAMILIES
 from netlet.errors import BudgetError, check_type, did_you_mean
 from netlet.nets.registered import (
@@ -163,15 +163,19 @@ def check(
     """
     check_type(budget, Budget, "the budget", "a netlet.Budget, like Budget(params_below=8000)")
     traced = trace(net, shape)
-    notes = write_class_notes(traced.outputs, budget, traced.shape, classes)
     found = cost_from_trace(traced, epochs)
-    return judge_cost(found, budget, [*write_notes(traced), *notes], batch_size=batch_size)
+    outputs = check_outputs(traced.outputs, budget, traced.shape, classes)
+    notes = write_notes(traced)
+    if not outputs:
+        notes += write_class_notes(traced.outputs, budget, traced.shape, classes)
+    return judge_cost(found, budget, notes, outputs, batch_size=batch_size)
 
 
 def judge_cost(
     found: ModelCost,
     budget: Budget,
     notes: Iterable[str] = (),
+    further: Sequence[RuleResult] = (),
     *,
     batch_size: int | None = None,
 ) -> NotedVerdict:
@@ -181,6 +185,7 @@ def judge_cost(
         found: The cost of a net.
         budget: The limits.
         notes: Notes on the net, which the verdict repeats.
+        further: Results of rules that a cost does not show, for the end of the verdict.
         batch_size: The planned batch size, if a recipe has been chosen.
 
     Raises:
@@ -189,7 +194,7 @@ def judge_cost(
     refuse_unknown_layers(budget, found.kinds)
     verdict = budget.judge(found, batch_size=batch_size)
     kept = drop_one_image_note(notes, found.one_image, verdict.results)
-    return NotedVerdict(verdict.budget, verdict.results, verdict.withheld, kept)
+    return NotedVerdict(verdict.budget, (*verdict.results, *further), verdict.withheld, kept)
 
 
 def refuse_unknown_layers(budget: Budget, in_net: Collection[str] = ()) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from math import prod
 
 from netlet.analysis.op_families import ACTIVATIONS
-from netlet.budgets import Budget
+from netlet.budgets import Budget, RuleResult
 from netlet.graph import Graph, Node
 from netlet.graph.graph import Shape
 from netlet.graph.operations import (
@@ -53,21 +53,54 @@ def write_class_notes(
         image: The shape of one image, ``C H W``.
         classes: The number of classes; None: that of the data set.
     """
-    dataset = budget.dataset if budget else None
-    from netlet.data.sources import MNIST, SOURCES  # its package takes a while to import
-
-    source = SOURCES.get(dataset or MNIST.name)
-    if classes is not None:
-        expected, where = classes, f"there are {classes} classes"
-    elif source is not None and tuple(image[-2:]) == source.size:
-        expected = len(source.class_names)
-        where = f"{source.name} has {expected} classes"
-    else:
-        return []
-    if outputs in (None, expected):
+    known = _find_classes(budget, image, classes)
+    if known is None or outputs in (None, known[0]):
         return []
     noun = "output" if outputs == 1 else "outputs"
-    return [f"note: the net has {outputs} {noun}, but {where}; let its last layer have {expected}"]
+    return [f"note: the net has {outputs} {noun}, but {known[1]}; {_remedy(known[0])}"]
+
+
+def check_outputs(
+    outputs: int | None, budget: Budget, image: Shape, classes: int | None = None
+) -> list[RuleResult]:
+    """Return a rule that FAILs if a net has other outputs than the classes that it is scored on.
+
+    Training refuses such a net. Where a budget asks for no accuracy, or names no data set, a note
+    is enough.
+
+    Args:
+        outputs: As of :func:`write_class_notes`.
+        budget: As there.
+        image: As there.
+        classes: As there.
+    """
+    known = _find_classes(budget, image, classes)
+    if budget.target is None or (budget.dataset is None and classes is None):
+        return []
+    if known is None or outputs in (None, known[0]):
+        return []
+    expected, _ = known
+    limit, found = f"exactly {expected}", str(outputs)
+    return [RuleResult("outputs", limit, found, "-", "FAIL", (), _remedy(expected))]
+
+
+def _find_classes(
+    budget: Budget | None, image: Shape, classes: int | None
+) -> tuple[int, str] | None:
+    """Return the number of classes, and how that is known."""
+    if classes is not None:
+        return classes, f"there are {classes} classes"
+    from netlet.data.sources import MNIST, SOURCES  # its package takes a while to import
+
+    source = SOURCES.get((budget.dataset if budget else None) or MNIST.name)
+    if source is None or tuple(image[-2:]) != source.size:
+        return None
+    expected = len(source.class_names)
+    return expected, f"{source.name} has {expected} classes"
+
+
+def _remedy(classes: int) -> str:
+    return f"let its last layer have {classes}"
 
 
 @dataclass

@@ -216,12 +216,14 @@ def _check(
     where = InSandbox() if sandbox else SameProcess()
     found = where.analyze(net, shape, classes)
     planned = planned or (experiment.recipe if experiment else None)
-    notes = analysis.write_class_notes(found.outputs, budget, shape, classes)
+    outputs = analysis.check_outputs(found.outputs, budget, shape, classes)
+    notes = [] if outputs else analysis.write_class_notes(found.outputs, budget, shape, classes)
     cost = dataclasses.replace(found.cost, epochs=planned.epochs if planned else None)
     verdict = analysis.judge_cost(
         cost,
         budget,
         [*found.summary.notes, *notes],
+        outputs,
         batch_size=planned.batch_size if planned else None,
     )
     return _Checked(net if experiment else found.summary.net, cost.parameters, verdict)
