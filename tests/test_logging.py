@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from helpers import Inline, Netlet, flat_net, set_options
+from helpers import Inline, Netlet, few_fast, flat_net, set_options
 from torch import nn
 
 import netlet as package
@@ -125,6 +125,7 @@ def test_the_recipe_is_in_tensorboards_hparams(blob_data: Dataset, tmp_path: Pat
     assert started["recipe"].string_value == "brief"
 
 
+@pytest.mark.slow
 def test_a_resumed_run_has_every_epoch_once(
     netlet: Netlet, blobs_for_mnist: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -255,7 +256,7 @@ def test_a_log_of_a_failed_training_is_finished(blob_data: Dataset, kept: type[K
     assert list(kept.runs["Sequential-seed0"]) == [1]
 
 
-@pytest.mark.parametrize("command", ["train", "study", "climb", "search"])
+@pytest.mark.parametrize("command", few_fast(["train", "study", "climb", "search"], 1))
 def test_a_log_that_cannot_be_written_is_refused_before_the_work(
     netlet: Netlet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
@@ -275,6 +276,7 @@ def test_a_log_that_cannot_be_written_is_refused_before_the_work(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_wandb_is_refused_without_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     needs("wandb")
     for name in ("WANDB_API_KEY", "WANDB_MODE"):

@@ -121,6 +121,7 @@ def test_names_without_weights_are_refused(
         nets.load(3)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_torch_hub_loads_nets_from_a_folder_where_netlet_is_not_installed(tmp_path: Path) -> None:
     code = f"""
 import sys

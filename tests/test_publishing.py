@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import Netlet, set_options
+from helpers import Netlet, few_fast, set_options
 from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional as F
@@ -90,31 +90,31 @@ def test_a_published_net_runs_where_netlet_is_not_installed(netlet: Netlet, tmp_
     assert (code, err) == (0, "")
 
 
+@pytest.mark.parametrize("name", few_fast(nets.list_shipped_weights(), 1))
 def test_the_card_states_the_mean_of_the_study_as_the_hub_reads_it(
-    netlet: Netlet, tmp_path: Path
+    netlet: Netlet, tmp_path: Path, name: str
 ) -> None:
     hub = pytest.importorskip("huggingface_hub", reason="needs the extra 'hub'")
-    for name in nets.list_shipped_weights():
-        assert netlet("publish", name, "--to", name)[0] == 0
-        card = hub.ModelCard.load(tmp_path / name / "README.md")  # raises for a wrong model-index
-        data, study = card.data, records.find_study(name)
-        assert data.to_dict()["license"] == "mit"
-        assert (data.library_name, data.pipeline_tag) == ("netlet", "image-classification")
-        assert (data.datasets, data.metrics) == (["ylecun/mnist"], ["accuracy"])
-        (result,) = data.eval_results
-        low, high = stats.interval_over_seeds(study)
-        assert result.metric_value == pytest.approx(stats.mean_percent(study) / 100, abs=1e-5)
-        assert max(seed.correct for seed in study.seeds) > result.metric_value * study.total
-        assert result.metric_args["interval_95"] == pytest.approx([low / 100, high / 100], abs=1e-5)
-        assert result.metric_args["seeds"] == len(study.seeds)
-        assert (
-            result.metric_name == f"test accuracy, mean of {len(study.seeds)} seeds, 95% interval "
-            f"{low:.3f}% to {high:.3f}%"
-        )
-        assert (result.dataset_type, result.dataset_split) == ("ylecun/mnist", "test")
-        assert f"# {name}" in card.text
-        assert "These weights are the median seed's, not the best seed's." in card.text
-        assert data.to_dict() == hub.ModelCardData(**data.to_dict()).to_dict()
+    assert netlet("publish", name, "--to", name)[0] == 0
+    card = hub.ModelCard.load(tmp_path / name / "README.md")  # raises for a wrong model-index
+    data, study = card.data, records.find_study(name)
+    assert data.to_dict()["license"] == "mit"
+    assert (data.library_name, data.pipeline_tag) == ("netlet", "image-classification")
+    assert (data.datasets, data.metrics) == (["ylecun/mnist"], ["accuracy"])
+    (result,) = data.eval_results
+    low, high = stats.interval_over_seeds(study)
+    assert result.metric_value == pytest.approx(stats.mean_percent(study) / 100, abs=1e-5)
+    assert max(seed.correct for seed in study.seeds) > result.metric_value * study.total
+    assert result.metric_args["interval_95"] == pytest.approx([low / 100, high / 100], abs=1e-5)
+    assert result.metric_args["seeds"] == len(study.seeds)
+    assert (
+        result.metric_name == f"test accuracy, mean of {len(study.seeds)} seeds, 95% interval "
+        f"{low:.3f}% to {high:.3f}%"
+    )
+    assert (result.dataset_type, result.dataset_split) == ("ylecun/mnist", "test")
+    assert f"# {name}" in card.text
+    assert "These weights are the median seed's, not the best seed's." in card.text
+    assert data.to_dict() == hub.ModelCardData(**data.to_dict()).to_dict()
 
 
 def test_a_space_is_the_page_with_a_head(netlet: Netlet, tmp_path: Path) -> None:
@@ -142,6 +142,7 @@ def test_a_space_of_a_net_for_other_classes_does_not_speak_of_digits() -> None:
 HOSTILE = "x\n---\nlicense: evil\n\"'\\u202e\x1b${title}"
 
 
+@pytest.mark.slow
 def test_a_study_of_own_code_is_published_from_its_median_seed(
     netlet: Netlet, blobs_for_mnist: Path, tmp_path: Path
 ) -> None:
