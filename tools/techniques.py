@@ -14,7 +14,7 @@ from netlet.experiments.search.contrasts import ArmResult, Difference, compare_a
 from netlet.experiments.search.fitting import Images
 from netlet.experiments.search.space_file import load_search
 from netlet.experiments.search.trials import read_results
-from netlet.report.markdown import inline_code, markdown_table
+from netlet.report.markdown import inline_code, markdown_table, shell_block
 from netlet.text import count_noun
 from tools.records import RESULTS, ROOT
 
@@ -68,6 +68,7 @@ def draw_comparisons() -> str:
 def _draw_comparison(found: Compared) -> str:
     path = found.path.relative_to(ROOT)
     recipe = found.comparison.arms[0]
+    command = f"netlet search {path} --out {path.with_suffix('.jsonl')}"
     tables = [_draw_arms(found, taught=False)]
     if any(arm.teacher for arm in found.arms):  # never beside nets that were trained without one
         tables.append(f"With a teacher:\n\n{_draw_arms(found, taught=True)}")
@@ -76,7 +77,8 @@ def _draw_comparison(found: Compared) -> str:
         f"### {found.comparison.title}\n\n"
         f"{count_noun(found.trials, 'trial')}; recipe {inline_code(recipe.recipe)}, "
         f"{recipe.epochs} epochs. Differences are to *{found.comparison.baseline}*, paired by "
-        f"seed, with 95% intervals. `netlet search {path}` runs what is missing.\n\n{text}"
+        f"seed, with 95% intervals from {_FEWEST_RUNS} runs on. This runs what is missing:\n\n"
+        f"{shell_block(command)}\n\n{text}"
     )
 
 
@@ -92,8 +94,8 @@ def _draw_arms(found: Compared, *, taught: bool) -> str:
             f"{arm.parameters:,}",
             f"{arm.runs}",
             f"{arm.percent:.3f}%",
-            _show(arm.points, 3),
-            _show(arm.nll_difference, 5),
+            _show(arm.points, arm.runs, 3),
+            _show(arm.nll_difference, arm.runs, 5),
         ]
         for arm in sorted(found.arms, key=lambda arm: -arm.percent)
         if bool(arm.teacher) is taught
@@ -111,11 +113,11 @@ def _show_changes(changes: Mapping[str, Any]) -> str:
     return ", ".join(inline_code(change) for change in shown) or "-"
 
 
-def _show(difference: Difference | None, digits: int) -> str:
+def _show(difference: Difference | None, runs: int, digits: int) -> str:
     """Return a difference with its interval, in bold if that excludes 0."""
     if difference is None:
         return "baseline"
-    if difference.half_width is None:
+    if difference.half_width is None or runs < _FEWEST_RUNS:
         return f"{difference.mean:+.{digits}f}"
     shown = f"{difference.mean:+.{digits}f} ± {difference.half_width:.{digits}f}"
     return f"**{shown}**" if difference.is_significant else shown
