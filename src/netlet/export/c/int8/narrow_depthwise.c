@@ -130,27 +130,37 @@ INLINE void narrow_depthwise(const struct layer *layer, const int8_t *w, const u
 }
 
 #else
+/* The products of a channel's window. Without padding, nothing is asked about each element. */
+INLINE int32_t add_window(const struct layer *layer, const int8_t *w, const uint8_t *from, int row, int column, int c)
+{
+    const int n = layer->channels, step = layer->dilation_x * n, padded = layer->padded;
+    int32_t total = 0;
+    w += c;
+    for (int ky = layer->window_height; ky > 0; ky--, row += layer->dilation_y) {
+        int at = (row * layer->width + column) * n + c;
+        if (!padded)
+            for (int kx = layer->window_width; kx > 0; kx--, at += step, w += n)
+                total += from[at] * *w;
+        else
+            for (int kx = 0, x = column; kx < layer->window_width; kx++, at += step, w += n, x += layer->dilation_x) {
+                const int inside = row >= 0 && row < layer->height && x >= 0 && x < layer->width;
+                total += (inside ? from[at] : PAD_VALUE(layer)) * *w;
+            }
+    }
+    return total;
+}
+
 INLINE void narrow_depthwise(const struct layer *layer, const int8_t *w, const uint16_t *channels, const uint8_t *from,
                              uint8_t *to)
 {
-    const int n = layer->channels, step = layer->dilation_x * n;
+    const int n = layer->channels;
     for (int y = 0; y < layer->out_height; y++)
         for (int x = 0; x < layer->out_width; x++)
             for (int c = 0; c < n; c++) {
-                const int8_t *tap = w + c;
-                int32_t total = channels[c];
-                int row = y * layer->stride_y - layer->top;
-                for (int ky = 0; ky < layer->window_height; ky++, row += layer->dilation_y) {
-                    int column = x * layer->stride_x - layer->left;
-                    int at = (row * layer->width + column) * n + c;
-                    for (int kx = 0; kx < layer->window_width; kx++, at += step, column += layer->dilation_x, tap += n) {
-                        const int outside =
-                            layer->padded && (row < 0 || row >= layer->height || column < 0 || column >= layer->width);
-                        total += (outside ? PAD_VALUE(layer) : from[at]) * *tap;
-                    }
-                }
-                total = (int32_t)((uint32_t)total * channels[n + c] >> 16) + (int16_t)channels[2 * n + c];
-                *to++ = saturate(total, layer->low, layer->high);
+                const int row = y * layer->stride_y - layer->top, column = x * layer->stride_x - layer->left;
+                const int32_t total = channels[c] + add_window(layer, w, from, row, column, c);
+                const int32_t scaled = (int32_t)((uint32_t)total * channels[n + c] >> 16);
+                *to++ = saturate(scaled + (int16_t)channels[2 * n + c], layer->low, layer->high);
             }
 }
 #endif

@@ -49,7 +49,7 @@ typedef uint8_t operand;
 #define COLUMNS(layer) 1
 #define MAX_COLUMNS 1
 #define WINDOW_BUFFER NETLET_WINDOW_SIZE
-#define LANES 1
+#define LANES 2
 #endif
 
 /* The sizes of a layer. Feature maps are stored as H W C: rows, columns, channels. */
