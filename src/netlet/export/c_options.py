@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from netlet.display import Displayed
 from netlet.export.c_interface import DEFAULT_PREFIX, check_prefix
 from netlet.export.targets import find_target
 
 
 @dataclass(frozen=True)
-class COptions:
+class COptions(Displayed):
     """What a C export writes, and what its size is measured for.
 
     Attributes:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from netlet.data import Dataset
+from netlet.display import Displayed
 from netlet.errors import ExportError
 from netlet.export.board_run import has_emulator
 from netlet.export.c_options import COptions
@@ -22,7 +23,7 @@ _KEYS = ("flash_bytes", "ram_bytes", "stack_bytes", "instructions")
 
 
 @dataclass(frozen=True)
-class TargetMemory:
+class TargetMemory(Displayed):
     """What a net needs on a target.
 
     Attributes:
