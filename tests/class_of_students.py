@@ -320,15 +320,16 @@ def submissions(secret: Path) -> dict[str, tuple[Files, str, str]]:
         "broken-forward": ({"m.py": RIGHT.replace("784", "12")}, "has no net"),
         "broken-classes": ({"m.py": RIGHT.replace("10)", "11)")}, "returns 11 numbers, not 10"),
         "broken-two": ({"m.py": RIGHT, "n.py": RIGHT}, "has 2 nets that return 10 classes"),
+        "broken.zip": (b"PK no zip", "damaged zip file"),
+    }
+    # The rules on the net are judged, but no accuracy.
+    unusable: dict[str, tuple[Files, str]] = {
         "broken-weights": (
             {"m.py": RIGHT, "w.safetensors": save({"1.weight": torch.zeros(3)})},
             "belong to another net",
         ),
         "broken-bytes": ({"m.py": RIGHT, "w.pt": b"no weights"}, "w.pt"),
-        "broken.zip": (b"PK no zip", "damaged zip file"),
         "broken-claim": ({"m.py": RIGHT, "claim.toml": "accuracy = "}, "is not valid TOML"),
-    }
-    hostile: dict[str, tuple[Files, str]] = {
         "hostile-pickle": (
             {"m.py": RIGHT, "w.pt": pickle.dumps(RunsWhenLoaded(f"echo x >> {secret}"))},
             "w.pt",
@@ -340,6 +341,8 @@ def submissions(secret: Path) -> dict[str, tuple[Files, str, str]]:
             },
             "w.pth",
         ),
+    }
+    hostile: dict[str, tuple[Files, str]] = {
         "hostile-bomb.zip": (zip_of({"w.pt": bytes(80 << 20)}), "is too large"),
         "hostile-link.zip": (zip_with_a_link(), "no Python file or notebook"),
         **{
@@ -367,6 +370,7 @@ def submissions(secret: Path) -> dict[str, tuple[Files, str, str]]:
         {name: (files, "PASS", "") for name, files in right.items()}
         | {name: (files, "FAIL", why) for name, (files, why) in wrong.items()}
         | {name: (files, "ERROR", why) for name, (files, why) in (broken | hostile).items()}
+        | {name: (files, "NOT YET", why) for name, (files, why) in unusable.items()}
         | {"none-yet": ({"m.py": RIGHT}, "NOT YET", "no weights were handed in")}
         | {
             "hostile-lookup": (

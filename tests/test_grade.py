@@ -46,7 +46,7 @@ from netlet.classroom import (
 )
 from netlet.classroom.journal import append_grade
 from netlet.classroom.perturbed_copy import draw_images
-from netlet.classroom.roster import Claim, read_claim
+from netlet.classroom.roster import Claim, ClaimProblems, read_claim
 from netlet.classroom.submissions import copy_submission, digest_files
 from netlet.data import save_npz
 from netlet.errors import BudgetError, GradingError, OutputError, SandboxError
@@ -457,7 +457,7 @@ def test_what_is_repeated_runs_alone(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("netlet.classroom.grading.run_task", run)
     monkeypatch.setattr("netlet.classroom.grading.limit_workers", lambda workers: workers)
     for number in range(4):
-        write_submission(tmp_path, f"s{number}", {"claim.toml": f"epochs = {number}"})
+        write_submission(tmp_path, f"s{number}", {"m.py": "", "claim.toml": f"epochs = {number}"})
     settings = GradingSettings(budget=CLASS, trust=True)
     grades = grade_submissions(list_submissions([tmp_path]), settings, spot_data(), workers=4)
     assert all(grade.problem.startswith("ran out of memory") for grade in grades)
@@ -541,7 +541,7 @@ def test_grading_some_keeps_the_grades_of_the_others(netlet: Netlet, class_on_sp
     assert len(reports) == 4
     write_submission(class_on_spots, "dan", {"claim.toml": "accuracy = "})
     shutil.rmtree(class_on_spots / "bob")
-    write_submission(class_on_spots, "bob", {"claim.toml": "points = 1"})
+    (class_on_spots / "bob").mkdir()  # empty
     some = [str(class_on_spots / name) for name in ("dan", "bob")]
     code, out, _ = netlet("grade", *some, *options)
     assert code == 1
@@ -610,7 +610,7 @@ def test_roster_and_claims_are_read_and_checked(tmp_path: Path) -> None:
     roster.write_text('﻿GitHub,Name,Accuracy\n" ann ",Ann,"99.41%"\n,nobody,\n')
     rows = read_roster(roster)
     assert rows == {"ann": {"github": "ann", "name": "Ann", "accuracy": "99.41%", "student": "Ann"}}
-    assert read_claim(tmp_path, rows["ann"]) == Claim(accuracy=99.41)
+    assert read_claim(tmp_path, rows["ann"]) == (Claim(accuracy=99.41), ClaimProblems())
     roster.write_text("who\nann\n")
     with pytest.raises(GradingError, match="has no column 'submission'; its first line has: who"):
         read_roster(roster)
@@ -629,8 +629,15 @@ def test_roster_and_claims_are_read_and_checked(tmp_path: Path) -> None:
         ("a." * 5_000 + "a = 1", "line 1 has too many dots"),
     ):
         claim.write_text(text)
-        with pytest.raises(GradingError, match=problem):
-            read_claim(tmp_path, {})
+        found, problems = read_claim(tmp_path, {})
+        assert found == Claim()
+        assert problem in "; ".join(problems.found), text
+    claim.write_text("maen = 0.5\nstd = 0\nepochs = 12\nrecipe = 'magic'\naccuracy = 99\n")
+    found, problems = read_claim(tmp_path, {})
+    assert found == Claim(epochs=12, accuracy=99)
+    assert problems.of_weights == "the claim std=0 is not valid; give one like 0.3081"
+    assert "no recipe 'magic'" in problems.of_recipe
+    assert len(problems.found) == 3
 
 
 def test_shuffled_images_come_back_in_order_and_copies_are_alike() -> None:

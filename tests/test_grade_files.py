@@ -6,8 +6,10 @@ import csv
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from class_of_students import RIGHT, notebook, spot_data, spot_weights, write_submission
 from safetensors.torch import save
 
@@ -15,7 +17,8 @@ from netlet.analysis import check
 from netlet.budgets import Budget
 from netlet.classroom import Grade, GradingSettings, grade_files, inside
 from netlet.classroom.examine import Examination, Examiner
-from netlet.classroom.roster import Claim
+from netlet.classroom.grades import check_claim
+from netlet.classroom.roster import Claim, read_claim
 from netlet.classroom.student_page import student_page
 from netlet.errors import GradingError, NetError
 from netlet.nets import find_net
@@ -32,6 +35,11 @@ class Net(nn.Sequential):
         return super().forward(x).squeeze()
 """
 REMEDY = "squeeze() also drops the batch of one image: use flatten(1)"
+
+
+def slow(*values: object) -> Any:
+    """Return a case that is left out of the fast tests."""
+    return pytest.param(*values, marks=pytest.mark.slow)
 
 
 class Answers:
@@ -54,7 +62,7 @@ def grade(folder: Path, settings: GradingSettings) -> Grade:
     scratch = folder.parent / "scratch"
     scratch.mkdir(exist_ok=True)
     examiner = Examiner(settings, spot_data(), scratch)
-    case = examiner.prepare(folder.name, folder, Claim())
+    case = examiner.prepare(folder.name, folder, *read_claim(folder, {}))
     places = {inside.CODE: str(folder), inside.TRAIN: str(scratch / "train.npz")}
     exchange = Answers(case.task)
     values, payload = inside.examine(
@@ -204,3 +212,134 @@ def test_a_shape_that_the_code_made_up_is_no_shape(tmp_path: Path) -> None:
         values["analysis"]["cost"]["one_image"] = shape
         with pytest.raises(GradingError, match="spoiled the answer"):
             examiner.judge(case, SandboxAnswer(json.loads(json.dumps(values)), payload))
+
+
+def written_for(grade: Grade) -> tuple[str, str, dict[str, str]]:
+    """Return what the summary says of a grade, its student's report and its row of the table."""
+    page = student_page(Examination(grade), spot_data().held_out, figures=False).text
+    (row,) = csv.DictReader(io.StringIO(grade_files.grades_to_csv([grade])))
+    return grade_files.explain_grade(grade), page, row
+
+
+# It finds the spots only where white is about 1: brighter and negative gray levels count nothing.
+ZERO_TO_ONE = """
+from torch import nn
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.out = nn.Linear(784, 10)
+    def forward(self, x):
+        return self.out((x * ((x >= 0) & (x < 1.5))).flatten(1))
+"""
+
+
+@pytest.mark.parametrize("claim", ["", slow("mean = 2.0\nstd = 0.1\n")])
+def test_a_normalization_that_fits_better_is_named_wherever_a_person_looks(
+    tmp_path: Path, claim: str
+) -> None:
+    folder = submit(
+        tmp_path,
+        m__py=ZERO_TO_ONE,
+        w__safetensors=save(spot_weights("out.")),
+        claim__toml=f"{claim}epochs = 1\n",
+    )
+    found = grade(folder, GradingSettings(budget=BUDGET))
+    assert found.score is not None
+    assert found.score.percent < 95
+    assert found.state == "FAIL"
+    (warning,) = found.warnings
+    mean, std = ("2", "0.1") if claim else ("0.1307", "0.3081")
+    origin = "as claimed" if claim else "the default; the claim names none"
+    assert warning.startswith(
+        f"accuracy is {found.score.percent:.2f}% with mean {mean}, std {std} ({origin}), but 100.00"
+    )
+    assert warning.endswith("write mean = 0 and std = 1 in claim.toml")
+    said, page, row = written_for(found)
+    assert warning in said
+    assert f"**Please note:** A{warning[1:]}" in page
+    assert f"Scored with the weights `w.safetensors`, with mean {mean} and std {std}" in page
+    assert warning in grade_files.to_gradescope(found)["output"]
+    assert (row["weights"], row["mean"], row["std"]) == ("w.safetensors", mean, std)
+    (folder / "claim.toml").write_text("mean = 0\nstd = 1\n")
+    again = grade(folder, GradingSettings(budget=BUDGET))
+    assert (again.state, again.warnings) == ("PASS", ())
+
+
+@pytest.mark.slow
+def test_weights_that_are_bad_with_any_normalization_get_no_advice(tmp_path: Path) -> None:
+    wrong = save({name: -tensor for name, tensor in spot_weights().items()})
+    found = grade(
+        submit(tmp_path, m__py=RIGHT, w__safetensors=wrong), GradingSettings(budget=BUDGET)
+    )
+    assert (found.state, found.warnings) == ("FAIL", ())
+
+
+@pytest.mark.parametrize(
+    ("files", "why"),
+    [
+        ({"w.pt": b"no weights"}, "w.pt: "),
+        slow({"w.safetensors": save({"1.weight": torch.zeros(3)})}, "belong to another net"),
+        slow({"a.pt": b"", "b.pt": b""}, 'name one in claim.toml, like weights = "a.pt"'),
+        slow({"a.pt": b"", "claim.toml": "weights = 'b.pt'"}, "no weights 'b.pt'; it has: a.pt"),
+        ({"w.safetensors": save(spot_weights()), "claim.toml": "epochs: 10"}, "is not valid TOML"),
+        slow({"w.pt": b"", "claim.toml": "std = 0"}, "claim std=0 is not"),
+    ],
+)
+def test_weights_that_cannot_be_used_lose_no_points_of_the_rules_on_the_net(
+    tmp_path: Path, files: dict[str, bytes | str], why: str
+) -> None:
+    write_submission(tmp_path, "ann", {"m.py": RIGHT})
+    settings = GradingSettings(budget=BUDGET, points=20)
+    without = grade(tmp_path / "ann", settings)
+    write_submission(tmp_path, "ann", files)
+    found = grade(tmp_path / "ann", settings)
+    assert (found.state, found.points) == (without.state, without.points) == ("NOT YET", 10)
+    assert found.rules == without.rules
+    assert found.problem.startswith("no weights that can be used, so only the rules on the net")
+    said, page, row = written_for(found)
+    assert why in said
+    assert str(tmp_path) not in said
+    assert said.count("claim.toml: ") <= 1
+    assert "| parameters | below 8,000 | 7,850 |" in page
+    assert (row["verdict"], row["weights"], row["mean"]) == ("NOT YET", "", "")
+    assert len(grade_files.to_gradescope(found)["tests"]) == 2
+    # A budget without accuracy asks for no weights, but the student is told.
+    rules = grade(tmp_path / "ann", GradingSettings(budget=Budget(params_below=8_000)))
+    assert (rules.state, rules.problem) == ("PASS", "")
+    assert why in rules.warnings[0]
+
+
+def test_an_unknown_key_in_a_claim_is_named_and_the_rest_of_it_counts(tmp_path: Path) -> None:
+    folder = submit(
+        tmp_path,
+        m__py=RIGHT,
+        w__safetensors=save(spot_weights()),
+        claim__toml="accuracy = 100\nepoch = 3\n",
+    )
+    found = grade(folder, GradingSettings(budget=BUDGET))
+    assert (found.state, found.claim.accuracy) == ("PASS", 100)
+    (warning,) = found.warnings
+    assert warning.startswith("claim.toml: has no key 'epoch'; the keys are: accuracy, ")
+    _, page, _ = written_for(found)
+    assert "**Please note:** claim.toml: has no key" in page.replace("\\", "")
+
+
+def test_a_claim_without_a_recipe_is_not_retrained_but_judged(tmp_path: Path) -> None:
+    folder = submit(tmp_path, m__py=RIGHT)
+    settings = GradingSettings(budget=BUDGET, retrain="claim", points=20)
+    found = grade(folder, settings)
+    assert (found.state, found.points, len(found.rules)) == ("NOT YET", 10, 2)
+    assert found.problem.startswith("was not retrained, so only the rules on the net are judged: ")
+    assert 'write recipe = "quick", for example, in claim.toml' in found.problem
+    (folder / "claim.toml").write_text("recipe = 'magic'")
+    assert "no recipe 'magic'" in grade(folder, settings).problem
+
+
+def test_a_claimed_accuracy_stands_beside_not_measured_and_is_in_percent() -> None:
+    claim = Claim(accuracy=0.996)
+    found = Grade(name="ann", state="NOT YET", points=0, max_points=9, claim=claim)
+    said, page, _ = written_for(found.replace(notes=tuple(check_claim(found))))
+    wanted = "claims accuracy = 0.996, which is read as 1.00%: write it in percent, accuracy = 99.6"
+    assert said == wanted
+    assert "| test accuracy | 1.00% | not measured |" in page
+    assert check_claim(found.replace(claim=Claim(accuracy=99.6))) == []

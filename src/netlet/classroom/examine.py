@@ -12,18 +12,25 @@ import torch
 from safetensors.torch import load
 
 from netlet.analysis.batch_slips import drop_one_image_note
-from netlet.budgets import ModelCost, RuleResult
-from netlet.classroom.grades import Grade, GradingSettings, check_claim, count_points
-from netlet.classroom.inside import CODE, COPIES, TRAIN
+from netlet.budgets import ModelCost, RuleResult, Score
+from netlet.classroom.grades import Grade, GradingSettings, Used, check_claim, count_points
+from netlet.classroom.inside import CODE, COPIES, NO_SOURCES, TRAIN
 from netlet.classroom.judging import judge_rules, make_curve, suspect, worst_state
 from netlet.classroom.perturbed_copy import ImageSequence, ShuffledImages, draw_images
 from netlet.classroom.recount import check_counts, count_again
-from netlet.classroom.roster import Claim
+from netlet.classroom.roster import Claim, ClaimProblems
 from netlet.classroom.source_size import describe_large_code
-from netlet.classroom.submissions import WEIGHTS
+from netlet.classroom.submissions import SOURCES
+from netlet.classroom.submitted_weights import (
+    TRIED_IMAGES,
+    choose_normalization,
+    find_weights,
+    list_other_normalizations,
+    suggest_normalization,
+)
 from netlet.data import Dataset
 from netlet.display import Displayed
-from netlet.errors import GradingError, NetletError
+from netlet.errors import GradingError, NetError, NetletError
 from netlet.evaluation import Evaluation, score_logits
 from netlet.experiments.sandbox import NetAnalysis, parse_analysis
 from netlet.recipes import Recipe
@@ -33,6 +40,9 @@ _FUNCTION = "netlet.classroom.inside:examine"
 _ANSWER_BYTES = 256 << 20
 _MOST_NOTES, _MOST_LETTERS = 50, 2_000  # of the notes that the code inside returns
 _NO_WEIGHTS = "no weights were handed in, so only the rules on the net are judged"
+_UNUSABLE = "no weights that can be used, so only the rules on the net are judged: "
+_NOT_RETRAINED = "was not retrained, so only the rules on the net are judged: "
+_NO_RECIPE = 'claims no recipe to retrain by; write recipe = "quick", for example, in claim.toml'
 _NO_EPOCHS = "the accuracy of each of the last epochs is known only with --retrain"
 _NOT_TRAINED = "was not retrained: training needs a net that returns a row for a single image"
 _NO_LOGITS = "its code returned no logits for some of the images; read it"
@@ -62,6 +72,8 @@ class Case:
         recipe: The recipe to retrain it by; None for its own weights.
         images: What it is scored on.
         task: What the sandbox does.
+        unusable: Why it has no weights or recipe that can be used; empty if nothing is wrong.
+        warnings: What is wrong with the claim.
     """
 
     name: str
@@ -70,6 +82,8 @@ class Case:
     recipe: Recipe | None
     images: ImageSequence
     task: SandboxTask
+    unusable: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -104,20 +118,25 @@ class Examiner:
             file.chmod(0o644)
             self._inputs[TRAIN] = file
 
-    def prepare(self, name: str, folder: Path, claim: Claim) -> Case:
+    def prepare(
+        self, name: str, folder: Path, claim: Claim, problems: ClaimProblems | None = None
+    ) -> Case:
         """Return what the sandbox has to do for a submission.
 
         Args:
             name: The name of the submission.
             folder: The folder with its files.
             claim: What the student says of it.
+            problems: What is wrong with the claim; None if nothing is.
 
         Raises:
-            GradingError: It cannot be judged; the message says why.
+            NetError: It has no code.
         """
-        settings, used = self._settings, Recipe()
-        recipe = self._recipe(claim)
-        weights = None if recipe else self._find_weights(folder, claim)
+        if not any(path.suffix in SOURCES for path in folder.rglob("*")):
+            raise NetError(NO_SOURCES)
+        settings, problems = self._settings, problems or ClaimProblems()
+        recipe, weights, unusable = self._choose(folder, claim, problems)
+        used = choose_normalization(claim)
         images = draw_images(self._data.held_out)
         request = {
             "net": claim.net or settings.net,
@@ -126,8 +145,10 @@ class Examiner:
             "classes": self._data.classes,
             "recipe": recipe.to_dict() if recipe else None,
             "seeds": settings.seeds,
-            "mean": used.mean if claim.mean is None else claim.mean,
-            "std": used.std if claim.std is None else claim.std,
+            "mean": used.mean,
+            "std": used.std,
+            "others": list_other_normalizations(used) if weights else [],
+            "tried": TRIED_IMAGES,
         }
         seconds = settings.seconds_per_seed * (len(settings.seeds) if recipe else 1)
         task = SandboxTask(
@@ -138,41 +159,26 @@ class Examiner:
             limits=Limits(wall_s=seconds, answer_bytes=_ANSWER_BYTES),
             trust=settings.trust,
         )
-        return Case(name, folder, claim, recipe, images, task)
+        warnings = tuple(one for one in problems.found if one not in unusable)
+        return Case(name, folder, claim, recipe, images, task, unusable, warnings)
 
-    def _recipe(self, claim: Claim) -> Recipe | None:
+    def _choose(
+        self, folder: Path, claim: Claim, problems: ClaimProblems
+    ) -> tuple[Recipe | None, str | None, str]:
+        """Return the recipe to retrain by or the path of the weights, or why there are neither."""
         chosen = self._settings.retrain
-        if not isinstance(chosen, str):
-            return chosen.for_net(in_catalog=False) if chosen else None
-        if claim.recipe is None:
-            raise GradingError("claims no recipe to retrain by; ask for one in claim.toml")
-        return claim.recipe.for_net(in_catalog=False)
-
-    def _find_weights(self, folder: Path, claim: Claim) -> str | None:
-        """Return the path of the submitted weights in the submission; None if there are none."""
-        pattern = claim.weights or self._settings.weights
-        files = [p for p in folder.rglob("*") if p.suffix.lower() in WEIGHTS and p.is_file()]
-        files.sort(key=lambda file: (len(file.parts), file))
-        names = [file.relative_to(folder).as_posix() for file in files]
-        if pattern:
-            try:
-                matches = [
-                    name
-                    for name in names
-                    if Path(name).match(pattern) or Path(name).match(f"*/{pattern}")
-                ]
-            except ValueError:  # of "."
-                matches = []
-            if not matches:
-                there = ", ".join(names[:5]) or "-"
-                raise GradingError(f"has no weights {pattern[:200]!r}; it has: {there}")
-            names = matches[:1]
-        if len(names) > 1:
-            raise GradingError(
-                f"has {len(names)} files of weights ({', '.join(names[:5])}); name one with "
-                "--weights, or in claim.toml"
-            )
-        return names[0] if names else None
+        if isinstance(chosen, Recipe):
+            return chosen.for_net(in_catalog=False), None, ""
+        if chosen:
+            if claim.recipe is not None:
+                return claim.recipe.for_net(in_catalog=False), None, ""
+            return None, None, _NOT_RETRAINED + (problems.of_recipe or _NO_RECIPE)
+        if problems.of_weights:
+            return None, None, _UNUSABLE + problems.of_weights
+        try:
+            return None, find_weights(folder, claim.weights or self._settings.weights), ""
+        except GradingError as error:
+            return None, None, _UNUSABLE + str(error)
 
     def judge(self, case: Case, answer: SandboxAnswer) -> Examination:
         """Grade a submission by what its code returned.
@@ -194,12 +200,17 @@ class Examiner:
         address = str(answer.values["net"])[:200]
         definitions = str(answer.values["definitions"])[:_MOST_LETTERS]
         check_counts(found.cost)
+        unusable = case.unusable
+        if problem := str(answer.values["weights_problem"])[:_MOST_LETTERS]:
+            unusable = _UNUSABLE + shorten_problem(problem, case.folder)
         # Training refuses some nets, which are judged by their structure only.
         trained = case.recipe is not None and found.cost.one_image is None
         refused = case.recipe is not None and not trained
         settings, recipe = self._settings, case.recipe if trained else None
         tensors = load(answer.payload)
-        results = _Results({}, 0, ()) if refused else self._score(case, answer, tensors)
+        results = _Results({}, 0, ())
+        if not refused and not unusable:
+            results = self._score(case, answer, tensors)
         cost, recount = count_again(found.cost, _state_of(tensors, results.seed))
         evaluations = results.counted
         rules = self._judge_rules(cost, case, recipe, evaluations)
@@ -207,6 +218,10 @@ class Examiner:
         copies = [one.score for one in results.copies]
         suspicion = suspect(score, *copies) if score else ""
         missing = not evaluations and settings.budget.target is not None
+        reason = _NOT_TRAINED if refused else unusable or _NO_WEIGHTS
+        warnings = [*case.warnings, *([unusable] if unusable and not missing else [])]
+        if score and not recipe:
+            warnings += self._suggest(case, score, tensors)
         seeds = tuple(results.epochs[s][-1].score for s in settings.seeds) if recipe else ()
         percents = answer.values["epochs"][settings.seeds.index(results.seed)] if recipe else ()
         grade = Grade(
@@ -215,7 +230,9 @@ class Examiner:
             points=count_points(rules, settings.points, trusted=not suspicion),
             max_points=settings.points,
             net=address,
-            problem=suspicion or ((_NOT_TRAINED if refused else _NO_WEIGHTS) if missing else ""),
+            problem=suspicion or (reason if missing else ""),
+            warnings=tuple(warnings),
+            used=self._describe_used(case) if score else None,
             rules=rules,
             parameters=cost.parameters,
             score=score,
@@ -233,6 +250,24 @@ class Examiner:
         )
         grade = grade.replace(notes=(*grade.notes, *check_claim(grade)))
         return Examination(grade, evaluations[-1] if evaluations else None)
+
+    def _suggest(self, case: Case, score: Score, tensors: Mapping[str, torch.Tensor]) -> list[str]:
+        """Return the normalization that fits better, if there is one: as a warning."""
+        tried = [tensors.get(f"other.{n}") for n in range(len(case.task.request["others"]))]
+        number = min(TRIED_IMAGES, score.total)
+        shape = (number, self._data.classes)
+        logits = [one for one in tried if one is not None and tuple(one.shape) == shape]
+        if len(logits) < len(tried):
+            raise GradingError(_NO_LOGITS)
+        split, order = self._data.held_out, case.images.clean.order
+        found = suggest_normalization(score, case.claim, logits, split, order)
+        return [found] if found else []
+
+    def _describe_used(self, case: Case) -> Used:
+        if case.recipe:
+            return Used(case.recipe.mean, case.recipe.std)
+        request = case.task.request
+        return Used(request["mean"], request["std"], request["weights"])
 
     def _judge_rules(
         self,

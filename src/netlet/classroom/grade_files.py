@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from netlet.budgets import RuleResult, is_about_accuracy
-from netlet.classroom.grades import Grade, check_claim
+from netlet.classroom.grades import Grade, Used, check_claim
 from netlet.classroom.journal import JOURNAL, read_journal
 from netlet.errors import GradingError
 from netlet.files import read_regular, safe_name
@@ -26,6 +26,7 @@ _MAX_BYTES = 256 << 20
 _TITLES = (
     *("submission", "student", "verdict", "points", "max_points", "net", "parameters"),
     *("accuracy", "claimed_accuracy", "claimed_parameters", "claimed_epochs", "accuracy_moved_1px"),
+    *("weights", "mean", "std"),
 )
 _REASON = "reason"
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would compute such a cell
@@ -65,7 +66,7 @@ def explain_grade(grade: Grade) -> str:
         for rule in grade.rules
         if rule.state not in ("PASS", "NOT YET")
     ]
-    parts = [grade.problem, *missed, *check_claim(grade), grade.definitions]
+    parts = [grade.problem, *grade.warnings, *missed, *check_claim(grade), grade.definitions]
     return "; ".join(filter(None, parts))
 
 
@@ -94,6 +95,7 @@ def grades_to_csv(grades: Sequence[Grade]) -> str:
                 _shown(grade.claim.parameters),
                 _shown(grade.claim.epochs),
                 f"{grade.perturbed.percent:.2f}" if grade.perturbed else "",
+                *_cells_of(grade.used),
                 *(states.get(rule, "") for rule in rules),
                 _cell(explain_grade(grade)),
             ]
@@ -112,6 +114,12 @@ def _states(grade: Grade) -> dict[str, str]:
         title = f"{rule.title} rule" if rule.title in (*_TITLES, _REASON) else rule.title
         found[title if title not in found else f"{title}, {rule.limit}"] = rule.state
     return found
+
+
+def _cells_of(used: Used | None) -> tuple[str, str, str]:
+    if used is None:
+        return "", "", ""
+    return _cell(used.weights or ""), f"{used.mean:g}", f"{used.std:g}"
 
 
 def _cell(text: str) -> str:
@@ -185,7 +193,7 @@ def to_gradescope(grade: Grade) -> dict[str, Any]:
         )
     lines = [f"{grade.state}: {grade.points:g} of {grade.max_points:g} points"]
     lines += [grade.problem] if grade.problem else []
-    lines += grade.notes
+    lines += [*grade.warnings, *grade.notes]
     return {
         "score": grade.points,
         "execution_time": round(grade.seconds),

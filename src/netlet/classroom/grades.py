@@ -73,6 +73,21 @@ class Curve(Displayed):
     test_correct: tuple[int, ...]
 
 
+@dataclass(frozen=True)
+class Used(Displayed):
+    """What a net was scored with.
+
+    Attributes:
+        mean: The mean of the gray levels, 0..1, which was subtracted from the images.
+        std: The standard deviation, by which the images were divided.
+        weights: The path of the weights in the submission; None if it was retrained.
+    """
+
+    mean: float
+    std: float
+    weights: str | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Grade(Displayed):
     """The grade of one submission.
@@ -84,6 +99,9 @@ class Grade(Displayed):
         points: The points earned, of ``max_points``.
         net: The address of the net in the submission.
         problem: The reason for ERROR or REVIEW, or why the accuracy is not judged; empty if none.
+        warnings: What student and teacher should know first, a sentence each: what is wrong with
+            the claim, or that the net does better with another normalization.
+        used: The normalization and weights file of the score; None without a score.
         rules: The result of each rule.
         parameters: The number of parameters; None if it is not known.
         score: The score on the test images; None without weights.
@@ -105,6 +123,8 @@ class Grade(Displayed):
     student: str = ""
     net: str = ""
     problem: str = ""
+    warnings: tuple[str, ...] = ()
+    used: Used | None = None
     rules: tuple[RuleResult, ...] = ()
     parameters: int | None = None
     score: Score | None = None
@@ -145,7 +165,12 @@ def check_claim(grade: Grade) -> list[str]:
     claimed, counted = claim.parameters, grade.parameters
     if claimed is not None and counted is not None and claimed != counted:
         notes.append(f"claims {claimed:,} parameters, counted are {counted:,}")
-    if (
+    if claim.accuracy is not None and 0 < claim.accuracy <= 1:
+        notes.append(
+            f"claims accuracy = {claim.accuracy:g}, which is read as {claim.accuracy:.2f}%: write "
+            f"it in percent, accuracy = {100 * claim.accuracy:g}"
+        )
+    elif (
         claim.accuracy is not None
         and score
         and not math.isclose(claim.accuracy, score.percent, abs_tol=0.005)

@@ -222,7 +222,7 @@ class _Grader:
             if earlier is not None and digest and earlier.digest == digest:
                 remove_copy(target)
                 return Examination(earlier), True
-            case = self._examiner.prepare(name, target, read_claim(target, row))
+            case = self._examiner.prepare(name, target, *read_claim(target, row))
         except Exception as error:  # whatever a file makes netlet do, the others are graded
             remove_copy(target)
             if isinstance(error, OSError):

@@ -39,6 +39,7 @@ from netlet.training import Callback, fit
 
 CODE, TRAIN = "/task/code", "/task/train.npz"  # where submission and training images are
 COPIES = ("noisy", "moved")  # what comes before the test images
+NO_SOURCES = "has no Python file or notebook; ask for the code of the net"
 _SOURCES = (".py", ".ipynb")
 _MAX_CANDIDATES = 40
 _SCORED_WHILE_TRAINING = 500  # training images: the test images have no labels here
@@ -49,15 +50,16 @@ def examine(request: dict[str, Any], exchange: Exchange) -> tuple[dict[str, Any]
 
     Args:
         request: ``net`` and ``weights`` in the submission, ``shape`` and ``classes``, ``recipe``
-            and ``seeds`` to train with, ``mean`` and ``std`` of the submitted weights.
+            and ``seeds`` to train with, ``mean`` and ``std`` of the submitted weights, ``others``
+            (pairs of mean and std) to try on the first ``tried`` test images.
         exchange: It gives the images to run on, in three parts.
 
     Returns:
-        The net's address and analysis and the epochs of each training; and a safetensors file with
-        the logits for the test images and the weights of the net.
+        The net's address and analysis, the epochs of each training, and why the weights cannot be
+        used; and a safetensors file with the logits for the test images and the weights of the net.
 
     Raises:
-        NetError: There is no net, or it cannot be built, loaded or run.
+        NetError: There is no net, or it cannot be built or run.
     """
     folder, shape = Path(find_place(request, CODE)), tuple(request["shape"])
     classes = request["classes"]
@@ -69,6 +71,7 @@ def examine(request: dict[str, Any], exchange: Exchange) -> tuple[dict[str, Any]
         "analysis": analysis_to_json(found),
         "definitions": describe_other_definitions(address, shown),
         "epochs": [],
+        "weights_problem": "",
     }
     nets: dict[int, list[nn.Module]] = {}
     if request["recipe"] and found.cost.one_image is not None:  # training would refuse it
@@ -84,18 +87,26 @@ def examine(request: dict[str, Any], exchange: Exchange) -> tuple[dict[str, Any]
     else:
         recipe = Recipe(mean=request["mean"], std=request["std"])
         nets[0] = [build(entry.builder, 0, shape, classes)]
-        if request["weights"]:
-            load_weights(nets[0][0], folder / request["weights"])
+        try:
+            if request["weights"]:
+                load_weights(nets[0][0], folder / request["weights"])
+        except NetError as error:  # the rules on the net are judged without them
+            values["weights_problem"] = str(error)
     tensors: dict[str, torch.Tensor] = {}
-    if request["recipe"] or request["weights"]:
-        tensors |= _score(nets, recipe, exchange)
+    if request["recipe"] or (request["weights"] and not values["weights_problem"]):
+        others = [Recipe(mean=mean, std=std) for mean, std in request["others"]]
+        tensors |= _score(nets, recipe, exchange, others, request["tried"])
     for seed, epochs in nets.items():
         tensors |= _state(epochs[-1], seed)
     return values, save(tensors)
 
 
 def _score(
-    nets: Mapping[int, Sequence[nn.Module]], recipe: Recipe, exchange: Exchange
+    nets: Mapping[int, Sequence[nn.Module]],
+    recipe: Recipe,
+    exchange: Exchange,
+    others: Sequence[Recipe],
+    tried: int,
 ) -> dict[str, torch.Tensor]:
     """Return the logits for the test images, when those for their copies have been sent.
 
@@ -103,6 +114,8 @@ def _score(
         nets: The net of each seed after each epoch; the copies are for the last one only.
         recipe: How images are normalized.
         exchange: It gives the images and takes the logits for the copies.
+        others: Other normalizations, which the net of seed 0 is run with, too.
+        tried: The number of test images for these.
     """
     images = exchange(b"")
     for _ in COPIES:
@@ -111,11 +124,14 @@ def _score(
         answer = {f"logits.{seed}": _run(net, copies, recipe) for seed, net in last.items()}
         images = exchange(save(answer))
     clean = _read_images(images)
-    return {
+    logits = {
         f"logits.{seed}.{number}": _run(net, clean, recipe)
         for seed, epochs in nets.items()
         for number, net in enumerate(epochs)
     }
+    for number, other in enumerate(others):
+        logits[f"other.{number}"] = _run(nets[0][-1], clean[:tried], other)
+    return logits
 
 
 def _state(net: nn.Module, seed: int) -> dict[str, torch.Tensor]:
@@ -169,7 +185,7 @@ def _find_net(
             raise NetError(_describe_outputs(os.path.relpath(address, folder), analysis, classes))
         return address, analysis
     if not _files(folder):
-        raise NetError("has no Python file or notebook; ask for the code of the net")
+        raise NetError(NO_SOURCES)
     problems: list[str] = []  # of files with other things, and of nets with other outputs
     broken: list[str] = []  # of files without any
     failed: list[str] = []  # of nets that do not run

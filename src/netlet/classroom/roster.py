@@ -87,30 +87,67 @@ def read_roster(path: Path) -> dict[str, dict[str, str]]:
     return found
 
 
-def read_claim(folder: Path, row: Mapping[str, str]) -> Claim:
+@dataclass(frozen=True)
+class ClaimProblems(Displayed):
+    """What is wrong with a claim, which is left out of it.
+
+    Attributes:
+        found: All of it, a sentence each.
+        of_weights: Why the claim cannot say which weights to score, and how; empty if it can.
+        of_recipe: Why the claimed recipe cannot be used; empty if nothing is wrong with it.
+    """
+
+    found: tuple[str, ...] = ()
+    of_weights: str = ""
+    of_recipe: str = ""
+
+
+def read_claim(folder: Path, row: Mapping[str, str]) -> tuple[Claim, ClaimProblems]:
     """Return what a submission claims in ``claim.toml`` or ``claim.json``, else in the roster.
 
-    Raises:
-        GradingError: The file is not TOML or JSON, or a value is out of range.
+    Args:
+        folder: The folder of the submission.
+        row: Its line in the roster.
+
+    Returns:
+        The claim without what cannot be used, and what that is.
     """
     values: dict[str, Any] = {
         key: _number(row[key]) for key in ("accuracy", "parameters", "epochs") if row.get(key)
     }
     files = [f for name in CLAIMS for f in sorted(folder.rglob(name), key=lambda f: len(f.parts))]
-    if files:
-        values |= _parse(files[0])
-    for key in values:
-        if key not in Claim.__dataclass_fields__:
-            known = ", ".join(Claim.__dataclass_fields__)
-            raise GradingError(f"{files[0].name}: has no key {key[:60]!r}; the keys are: {known}")
-    recipe = _find_recipe(values.pop("recipe")) if "recipe" in values else None
-    for key, kinds in (("accuracy", (int, float)), ("parameters", int), ("epochs", int)):
-        _check(key, values.get(key), kinds)
-    for key in ("mean", "std"):
-        _check(key, values.get(key), (int, float))
-    for key in ("net", "weights"):
-        _check(key, values.get(key), str)
-    return Claim(recipe=recipe, **values)
+    try:
+        if files:
+            values |= _parse(files[0])
+    except GradingError as error:
+        whole = str(error)
+        return Claim(**_keep_valid(values, {})), ClaimProblems((whole,), whole, whole)
+    problems: dict[str, str] = {}
+    for key in [key for key in values if key not in Claim.__dataclass_fields__]:
+        known = ", ".join(Claim.__dataclass_fields__)
+        problems[key] = f"{files[0].name}: has no key {key[:60]!r}; the keys are: {known}"
+        del values[key]
+    kept = _keep_valid(values, problems)
+    of_weights = [problems[key] for key in ("weights", "mean", "std") if key in problems]
+    return Claim(**kept), ClaimProblems(
+        tuple(problems.values()), "; ".join(of_weights), problems.get("recipe", "")
+    )
+
+
+def _keep_valid(values: Mapping[str, Any], problems: dict[str, str]) -> dict[str, Any]:
+    """Return the values that a claim may have.
+
+    Args:
+        values: The values by their keys.
+        problems: Gets what is wrong with each of the others, by its key.
+    """
+    kept = {}
+    for key, value in values.items():
+        try:
+            kept[key] = _find_recipe(value) if key == "recipe" else _check(key, value)
+        except GradingError as error:
+            problems[key] = str(error)
+    return kept
 
 
 def _parse(file: Path) -> dict[str, Any]:
@@ -143,18 +180,32 @@ def _find_recipe(value: Any) -> Recipe:
     raise GradingError(f"recipe={_show(value)} is not a recipe; give a name or a table of settings")
 
 
-def _check(key: str, value: Any, kinds: Any) -> None:
-    if value is None:
-        return
-    valid = isinstance(value, kinds) and not isinstance(value, bool)
+def _check(key: str, value: Any) -> Any:
+    """Return a value if its key may have it.
+
+    Raises:
+        GradingError: It may not.
+    """
+    valid = isinstance(value, _KINDS[key]) and not isinstance(value, bool)
     if valid and not isinstance(value, str):
-        valid = 0 <= value < 1e12  # neither for NaN nor for a number too large for a float
-    if not valid:
+        valid = 0 <= value < _MOST.get(key, 1e12)  # neither for NaN nor for an infinite number
+    if not valid or (key == "std" and value == 0):
         raise GradingError(
             f"the claim {key}={_show(value)} is not valid; give one like {_LIKE[key]}"
         )
+    return value
 
 
+_KINDS: dict[str, Any] = {
+    "accuracy": (int, float),
+    "parameters": int,
+    "epochs": int,
+    "mean": (int, float),
+    "std": (int, float),
+    "net": str,
+    "weights": str,
+}
+_MOST = {"mean": 1_000, "std": 1_000}  # of a recipe
 _LIKE = {
     "accuracy": "99.4",
     "parameters": "7416",

@@ -45,7 +45,8 @@ def student_page(
     student = f" ({escape_markdown(grade.student)})" if grade.student else ""
     draft.add(
         f"**{grade.state}**, {grade.points:g} of {grade.max_points:g} points{student}.",
-        _escape_start(escape_markdown(grade.problem[:1].upper() + grade.problem[1:])),
+        _sentence(grade.problem),
+        *(f"**Please note:** {_sentence(warning)}" for warning in grade.warnings),
     )
     if grade.rules:
         rows = [
@@ -76,6 +77,14 @@ def student_page(
     return draft.finish(escape_markdown(grade.name))
 
 
+def _sentence(text: str) -> str:
+    """Return a text as a paragraph; the names of files keep their first letter."""
+    first = text.partition(" ")[0]
+    if first.isalpha():
+        text = text[:1].upper() + text[1:]
+    return _escape_start(escape_markdown(text))
+
+
 def _escape_start(markdown: str) -> str:
     """Return a paragraph with the marks escaped that would make it a heading, list or quotation."""
     return re.sub(r"^(\d*)([-+#>=.)~])", r"\1\\\2", markdown)
@@ -87,9 +96,10 @@ def _add_measurements(draft: Draft, grade: Grade) -> None:
     if grade.parameters is not None:
         claimed = "-" if claim.parameters is None else f"{claim.parameters:,}"
         rows.append(["parameters", claimed, f"{grade.parameters:,}"])
-    if score:
+    if score or claim.accuracy is not None:
         claimed = "-" if claim.accuracy is None else f"{claim.accuracy:.2f}%"
-        rows.append(["test accuracy", claimed, f"{score.percent:.2f}%"])
+        measured = f"{score.percent:.2f}%" if score else "not measured"
+        rows.append(["test accuracy", claimed, measured])
     if claim.epochs is not None or grade.curve:
         claimed = "-" if claim.epochs is None else f"{claim.epochs:,}"
         trained = f"{len(grade.curve.test_correct):,}" if grade.curve else "-"
@@ -101,8 +111,26 @@ def _add_measurements(draft: Draft, grade: Grade) -> None:
         rows.append(["test accuracy of each seed", "-", each])
     if rows:
         draft.add(
-            "## Claimed and measured", markdown_table(("value", "claimed", "measured"), rows, "lrr")
+            "## Claimed and measured",
+            markdown_table(("value", "claimed", "measured"), rows, "lrr"),
+            _describe_used(grade),
         )
+
+
+def _describe_used(grade: Grade) -> str:
+    """Return how the accuracy was measured; empty if it was not."""
+    used = grade.used
+    if used is None:
+        return ""
+    given = grade.claim.mean is not None or grade.claim.std is not None
+    origin = "from the recipe"
+    if used.weights is not None:
+        origin = "from the claim" if given else "the default, since the claim names none"
+    what = f"Scored with the weights {inline_code(used.weights)}, " if used.weights else "Scored "
+    moved = " Images moved by one pixel also have a little noise, which differs in each grading."
+    return f"{what}with mean {used.mean:g} and std {used.std:g} ({origin})." + (
+        moved if grade.perturbed else ""
+    )
 
 
 def _add_figures(

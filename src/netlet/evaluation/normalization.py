@@ -13,7 +13,7 @@ from netlet.recipes import Recipe
 
 # Mean and standard deviation: gray levels 0..1 as they are, -1..1, and as MNIST is most often.
 COMMON = ((0.0, 1.0), (0.5, 0.5), (0.1307, 0.3081))
-_GOOD_PERCENT = 98.0  # nothing else is tried for a net that reaches it
+GOOD_PERCENT = 98.0  # nothing else is tried for a net that reaches it
 
 
 def find_better_normalization(
@@ -38,7 +38,7 @@ def find_better_normalization(
         A recipe with mean and std, and the score with these; None if the score is good, or no
         common normalization gives one whose 95% interval lies above.
     """
-    if score.percent >= _GOOD_PERCENT:
+    if score.percent >= GOOD_PERCENT:
         return None
     others = [Recipe(mean=mean, std=std) for mean, std in COMMON]
     others = [other for other in others if (other.mean, other.std) != (recipe.mean, recipe.std)]

@@ -1,0 +1,110 @@
+"""Which weights of a submission are scored, and which normalization fits them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from netlet.budgets import Score
+from netlet.classroom.roster import Claim
+from netlet.classroom.submissions import WEIGHTS
+from netlet.data import Split
+from netlet.errors import GradingError
+from netlet.evaluation import score_logits
+from netlet.evaluation.normalization import COMMON, GOOD_PERCENT
+from netlet.recipes import Recipe
+
+# Enough to tell a normalization that fits from one that does not; all images would take as long
+# again for each. Their order is random, so these are a random sample.
+TRIED_IMAGES = 2_000
+
+
+def find_weights(folder: Path, pattern: str | None) -> str | None:
+    """Return the path of the submitted weights in the submission; None if there are none.
+
+    Args:
+        folder: The folder of the submission.
+        pattern: A pattern of the path, like ``*.pt``; None: the only such file.
+
+    Raises:
+        GradingError: None matches, or nothing says which of several is meant.
+    """
+    files = [p for p in folder.rglob("*") if p.suffix.lower() in WEIGHTS and p.is_file()]
+    files.sort(key=lambda file: (len(file.parts), file))
+    names = [file.relative_to(folder).as_posix() for file in files]
+    if pattern:
+        try:
+            matches = [
+                name
+                for name in names
+                if Path(name).match(pattern) or Path(name).match(f"*/{pattern}")
+            ]
+        except ValueError:  # of "."
+            matches = []
+        if not matches:
+            there = ", ".join(names[:5]) or "-"
+            raise GradingError(f"has no weights {pattern[:200]!r}; it has: {there}")
+        names = matches[:1]
+    if len(names) > 1:
+        raise GradingError(
+            f"has {len(names)} files of weights ({', '.join(names[:5])}); name one in claim.toml, "
+            f'like weights = "{names[0]}", or with --weights'
+        )
+    return names[0] if names else None
+
+
+def choose_normalization(claim: Claim) -> Recipe:
+    """Return a recipe with the mean and std of a claim, or the default where it has none."""
+    used = Recipe()
+    return Recipe(
+        mean=used.mean if claim.mean is None else claim.mean,
+        std=used.std if claim.std is None else claim.std,
+    )
+
+
+def list_other_normalizations(used: Recipe) -> list[tuple[float, float]]:
+    """Return mean and std of each common normalization but the one that is used."""
+    return [pair for pair in COMMON if pair != (used.mean, used.std)]
+
+
+def suggest_normalization(
+    score: Score,
+    claim: Claim,
+    tried: Sequence[torch.Tensor],
+    split: Split,
+    order: torch.Tensor,
+) -> str:
+    """Return in a sentence which normalization gives a net with a poor score clearly more.
+
+    Args:
+        score: The score that counts.
+        claim: What the student says of the net.
+        tried: The logits for the first images, ``N K`` for each normalization of
+            :func:`list_other_normalizations`.
+        split: The test images.
+        order: The numbers of these images, int64, in the order of the logits.
+
+    Returns:
+        The sentence; empty if the score is good, or no other normalization fits better.
+    """
+    used = choose_normalization(claim)
+    if score.percent >= GOOD_PERCENT or not tried:
+        return ""
+    chosen = order[: len(tried[0])]
+    images = Split(split.name, split.images[chosen], split.labels[chosen])
+    scores = [score_logits(one, images, one.shape[1]).score for one in tried]
+    found = zip(scores, list_other_normalizations(used), strict=True)
+    best, (mean, std) = max(found, key=lambda pair: pair[0].correct)
+    if best.interval()[0] <= score.interval()[1]:
+        return ""
+    origin = "the default; the claim names none"
+    if claim.mean is not None or claim.std is not None:
+        origin = "as claimed"
+    share = f" of {best.total:,} test images" if best.total < score.total else ""
+    return (
+        f"accuracy is {score.percent:.2f}% with mean {used.mean:g}, std {used.std:g} ({origin}), "
+        f"but {best.percent:.2f}%{share} with mean {mean:g}, std {std:g}; if it was trained with "
+        f"these, write mean = {mean:g} and std = {std:g} in claim.toml"
+    )
