@@ -46,8 +46,13 @@ from netlet.classroom import (
 )
 from netlet.classroom.journal import append_grade
 from netlet.classroom.perturbed_copy import draw_images
-from netlet.classroom.roster import Claim, ClaimProblems, read_claim
-from netlet.classroom.submissions import copy_submission, digest_files
+from netlet.classroom.roster import Claim, ClaimProblems, find_row, read_claim
+from netlet.classroom.submissions import (
+    copy_submission,
+    digest_files,
+    find_missing,
+    find_unknown,
+)
 from netlet.data import save_npz
 from netlet.errors import BudgetError, GradingError, OutputError, SandboxError
 from netlet.evaluation import score_logits
@@ -116,7 +121,12 @@ def test_one_command_writes_tables_reports_and_results(
     assert "zoe: no submission\n" in out
     rows = list(csv.DictReader(Path("grades/grades.csv").read_text().splitlines()))
     assert [(r["submission"], r["student"], r["verdict"]) for r in rows] == [
-        ("ann", "Ann =Lee", "PASS")
+        ("ann", "Ann =Lee", "PASS"),
+        ("zoe", "Zoe", "NO SUBMISSION"),
+    ]
+    assert rows[1]["points"] == "0"
+    assert json.loads(Path("grades/grades.json").read_text())["missing"] == [
+        {"name": "zoe", "student": "Zoe"}
     ]
     report = Path("grades/ann/report.md").read_text()
     assert "**PASS**, 20 of 20 points (Ann =Lee)." in report
@@ -545,10 +555,10 @@ def test_grading_some_keeps_the_grades_of_the_others(netlet: Netlet, class_on_sp
     some = [str(class_on_spots / name) for name in ("dan", "bob")]
     code, out, _ = netlet("grade", *some, *options)
     assert code == 1
-    assert "zoe: no submission\nthe earlier grades of 3 other submissions stay" in out
+    assert "zoe: no submission\ndan: is not on the roster\nthe earlier grades of 3 other" in out
     assert out.count("no submission") == 1
     rows = csv.DictReader(Path("grades/grades.csv").read_text().splitlines())
-    assert [row["submission"] for row in rows] == ["Bob", "ann", "bob", "cy", "dan"]
+    assert [row["submission"] for row in rows] == ["Bob", "ann", "bob", "cy", "dan", "zoe"]
     after = grade_files.read_grades(Path("grades"))
     assert {name: after[name] for name in ("Bob", "ann", "cy")} == {
         name: whole[name] for name in ("Bob", "ann", "cy")
@@ -638,6 +648,46 @@ def test_roster_and_claims_are_read_and_checked(tmp_path: Path) -> None:
     assert problems.of_weights == "the claim std=0 is not valid; give one like 0.3081"
     assert "no recipe 'magic'" in problems.of_recipe
     assert len(problems.found) == 3
+
+
+def test_a_roster_of_another_system_is_read_or_refused(tmp_path: Path) -> None:
+    roster = tmp_path / "class.csv"
+    roster.write_text("submission;student;accuracy\nJo\u0308rg;Jörg;99,41\n")
+    rows = read_roster(roster)
+    assert rows["J\u00f6rg"]["student"] == "Jörg"
+    assert find_row(rows, "Jo\u0308rg") == find_row(rows, "J\u00f6rg") == rows["J\u00f6rg"]
+    assert read_claim(tmp_path, rows["J\u00f6rg"])[0] == Claim(accuracy=99.41)
+    submitted = [Submission("Jo\u0308rg", tmp_path / "Jo\u0308rg.zip")]
+    assert find_missing(rows, submitted, []) == []
+    assert find_unknown(rows, ["Jo\u0308rg", "model"]) == ["model"]
+    roster.write_bytes("submission\nann\nJörg\n".encode("cp1252"))
+    with pytest.raises(GradingError, match="line 3 is not UTF-8; save it as 'CSV UTF-8'"):
+        read_roster(roster)
+    roster.write_text("submission\nann\nann\n")
+    with pytest.raises(GradingError, match="has 'ann' twice; leave one of the lines"):
+        read_roster(roster)
+
+
+def test_one_submission_is_not_taken_for_a_class(tmp_path: Path) -> None:
+    write_submission(tmp_path, "mats", {"model.py": "", "model.pth": b""})
+    with pytest.raises(GradingError, match=r"looks like one submission, not a class: model\.pth"):
+        list_submissions([tmp_path / "mats"])
+    assert [one.name for one in list_submissions([tmp_path / "mats"], single=True)] == ["mats"]
+    assert [one.name for one in list_submissions([tmp_path])] == ["mats"]
+
+
+def test_a_folder_with_only_a_zip_file_is_read(tmp_path: Path) -> None:
+    (tmp_path / "to").mkdir()
+    inner = zip_of({"a/m.py": "", "w.pt": b"x"})
+    write_submission(tmp_path, "Ben_1_file", {"abgabe.zip": inner, "readme.txt": ""})
+    submission = Submission("Ben", tmp_path / "Ben_1_file")
+    copy_submission(submission, tmp_path / "to")
+    assert sorted(p.name for p in (tmp_path / "to").rglob("*.*")) == ["m.py", "w.pt"]
+    write_submission(tmp_path, "Ben_1_file", {"old.zip": inner})
+    with pytest.raises(
+        GradingError, match=r"has 2 zip files \(abgabe.zip, old.zip\) and no Python"
+    ):
+        copy_submission(submission, tmp_path / "to")
 
 
 def test_shuffled_images_come_back_in_order_and_copies_are_alike() -> None:

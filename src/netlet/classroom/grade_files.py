@@ -6,7 +6,7 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
@@ -29,6 +29,7 @@ _TITLES = (
     *("weights", "mean", "std"),
 )
 _REASON = "reason"
+NO_SUBMISSION = "NO SUBMISSION"  # the verdict of a student who has submitted nothing
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would compute such a cell
 
 
@@ -75,8 +76,14 @@ def find_advice(rule: RuleResult) -> str:
     return "; ".join(" ".join(text.split()) for text in (rule.remedy, rule.message) if text)
 
 
-def grades_to_csv(grades: Sequence[Grade]) -> str:
-    """Return a CSV file with a line for each submission."""
+def grades_to_csv(grades: Sequence[Grade], missing: Mapping[str, str] | None = None) -> str:
+    """Return a CSV file with a line for each submission.
+
+    Args:
+        grades: The grades.
+        missing: The students on the roster who have submitted nothing, by the submission's name;
+            they have a line each at the end.
+    """
     rules = list(dict.fromkeys(title for grade in grades for title in _states(grade)))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
@@ -100,6 +107,11 @@ def grades_to_csv(grades: Sequence[Grade]) -> str:
                 _cell(explain_grade(grade)),
             ]
         )
+    most = f"{grades[0].max_points:g}" if grades else ""
+    for name, student in (missing or {}).items():
+        cells = [_cell(name), _cell(student), NO_SUBMISSION, "0", most]
+        empty = [""] * (len(_TITLES) + len(rules) - len(cells))
+        writer.writerow([*cells, *empty, "no submission"])
     return text.getvalue()
 
 
@@ -132,14 +144,17 @@ def _shown(value: float | None) -> str:
     return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def grades_to_dict(grades: Sequence[Grade]) -> dict[str, Any]:
-    """Return the grades as plain values."""
-    return {"grades": [asdict(grade) for grade in grades]}
+def grades_to_dict(
+    grades: Sequence[Grade], missing: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Return the grades as plain values, and the students without a submission if there are any."""
+    names = [{"name": name, "student": student} for name, student in (missing or {}).items()]
+    return {"grades": [asdict(grade) for grade in grades], **({"missing": names} if names else {})}
 
 
-def grades_to_json(grades: Sequence[Grade]) -> str:
+def grades_to_json(grades: Sequence[Grade], missing: Mapping[str, str] | None = None) -> str:
     """Return the file that a later grading reads, so that only what has changed is graded."""
-    document = {"schema": SCHEMA, "kind": "grades"} | grades_to_dict(grades)
+    document = {"schema": SCHEMA, "kind": "grades"} | grades_to_dict(grades, missing)
     return dump_json(document, indent=1) + "\n"
 
 

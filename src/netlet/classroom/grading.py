@@ -17,7 +17,7 @@ from netlet import __version__
 from netlet.analysis import refuse_unknown_layers
 from netlet.classroom.examine import Case, Examination, Examiner, shorten_problem
 from netlet.classroom.grades import Grade, GradingSettings
-from netlet.classroom.roster import read_claim
+from netlet.classroom.roster import find_row, read_claim
 from netlet.classroom.submissions import (
     Submission,
     copy_submission,
@@ -212,7 +212,7 @@ class _Grader:
             submission: The submission.
         """
         start, name = time.perf_counter(), submission.name
-        row = self._roster.get(name) or self._roster.get(submission.path.name, {})
+        row = find_row(self._roster, name, submission.path.name)
         target, digest = self._folder / f"submission-{number}", ""
         target.mkdir()
         try:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from netlet import catalog, recipes
-from netlet.classroom.submissions import CLAIMS
+from netlet.classroom.submissions import CLAIMS, compose
 from netlet.display import Displayed
 from netlet.errors import GradingError, NetletError
 from netlet.files import read_regular
@@ -63,10 +63,12 @@ def read_roster(path: Path) -> dict[str, dict[str, str]]:
         The lines by the name of the submission, with ``student`` among the keys.
 
     Raises:
-        GradingError: The file cannot be read, or has no such column.
+        GradingError: The file cannot be read, has no such column, or a name twice.
     """
-    text = read_regular(path, _MAX_BYTES, GradingError).decode("utf-8-sig", "replace")
-    rows = csv.DictReader(io.StringIO(text, newline=None))
+    text = _decode(path, read_regular(path, _MAX_BYTES, GradingError))
+    first = text.partition("\n")[0]
+    separator = max(",;\t", key=first.count)  # Excel writes semicolons where the comma is decimal
+    rows = csv.DictReader(io.StringIO(text, newline=None), delimiter=separator)
     try:
         titles = {(title or "").strip().lower(): title for title in rows.fieldnames or ()}
         lines = list(rows)
@@ -78,13 +80,35 @@ def read_roster(path: Path) -> dict[str, dict[str, str]]:
             f"{path}: has no column 'submission'; its first line has: {', '.join(titles) or '-'}"
         )
     student = next((titles[name] for name in _STUDENT_COLUMNS if name in titles), key)
-    found = {}
+    found: dict[str, dict[str, str]] = {}
     for row in lines:
-        name = (row.get(key) or "").strip()
+        name = compose((row.get(key) or "").strip())
+        if name in found:
+            raise GradingError(f"{path}: has {name!r} twice; leave one of the lines")
         if name:
             values = {low: (row.get(title) or "").strip() for low, title in titles.items()}
             found[name] = values | {"student": (row.get(student) or "").strip()}
     return found
+
+
+def find_row(roster: Mapping[str, Mapping[str, str]], *names: str) -> Mapping[str, str]:
+    """Return the line of a submission in the roster; empty if it has none.
+
+    Args:
+        roster: The lines, as :func:`read_roster` returns them.
+        names: The names that a submission may have there.
+    """
+    return next((roster[name] for name in map(compose, names) if name in roster), {})
+
+
+def _decode(path: Path, content: bytes) -> str:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise GradingError(
+            f"{path}: line {line} is not UTF-8; save it as 'CSV UTF-8', as Excel calls it"
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -113,7 +137,7 @@ def read_claim(folder: Path, row: Mapping[str, str]) -> tuple[Claim, ClaimProble
         The claim without what cannot be used, and what that is.
     """
     values: dict[str, Any] = {
-        key: _number(row[key]) for key in ("accuracy", "parameters", "epochs") if row.get(key)
+        key: _number(row[key], key) for key in ("accuracy", "parameters", "epochs") if row.get(key)
     }
     files = [f for name in CLAIMS for f in sorted(folder.rglob(name), key=lambda f: len(f.parts))]
     try:
@@ -221,8 +245,9 @@ def _show(value: Any) -> str:
     return repr(value)[:60]
 
 
-def _number(text: str) -> Any:
-    text = text.replace(",", "").removesuffix("%").strip()
+def _number(text: str, key: str) -> Any:
+    # 99,41 in a file of semicolons is a decimal number, and 7,850 parameters are thousands.
+    text = text.replace(",", "." if key == "accuracy" else "").removesuffix("%").strip()
     try:
         return int(text)
     except ValueError:

@@ -7,6 +7,7 @@ import io
 import os
 import shutil
 import stat
+import unicodedata
 import zipfile
 import zlib
 from collections import Counter
@@ -71,12 +72,18 @@ def list_submissions(
     if single and len(paths) > 1:
         raise GradingError("--single is for one submission; name one, or leave --single out")
     if len(paths) == 1 and paths[0].is_dir() and not single:
+        _refuse_single(paths[0])
         paths = _list_folder(paths[0], out)
     stems = Counter(_stem(path) for path in paths)
     names = [_stem(path) if stems[_stem(path)] == 1 else path.name for path in paths]
     if len(set(names)) < len(names):
         names = [str(path) for path in paths]
     return [Submission(name, path) for name, path in zip(names, paths, strict=True)]
+
+
+def compose(name: str) -> str:
+    """Return a name as it is compared: macOS writes umlauts as a letter and a mark (NFD)."""
+    return unicodedata.normalize("NFC", name)
 
 
 def find_missing(
@@ -92,7 +99,22 @@ def find_missing(
     handed_in = {name for one in submissions for name in (one.name, one.path.name)}
     for name in graded:
         handed_in |= {name, *(f"{name}{kind}" for kind in _KINDS)}
-    return sorted(set(rows) - handed_in)
+    return sorted(set(rows) - set(map(compose, handed_in)))
+
+
+def find_unknown(rows: Iterable[str], names: Iterable[str]) -> list[str]:
+    """Return the names of submissions that are not on a roster, sorted.
+
+    Args:
+        rows: The names on the roster: of a submission, or of its file.
+        names: The names of submissions that have a grade.
+    """
+    known = set(rows)
+    return sorted(
+        name
+        for name in names
+        if not known & {compose(name), *(compose(f"{name}{kind}") for kind in _KINDS)}
+    )
 
 
 def _list_folder(folder: Path, out: Path | None) -> list[Path]:
@@ -110,6 +132,21 @@ def _list_folder(folder: Path, out: Path | None) -> list[Path]:
             "student into it"
         )
     return paths
+
+
+def _refuse_single(folder: Path) -> None:
+    """Check that a folder is not itself a submission, whose files would be taken for students.
+
+    Raises:
+        GradingError: It has weights or a claim beside its code, which belong to one submission.
+    """
+    for path in sorted(folder.iterdir()):
+        if path.is_file() and (path.suffix.lower() in WEIGHTS or path.name in CLAIMS):
+            raise GradingError(
+                f"{folder}: looks like one submission, not a class: {path.name} lies in it; pass "
+                "--single to grade it alone, name a second submission to grade it into the folder "
+                "of its class, or put each student's files into a folder of their own"
+            )
 
 
 def _stem(path: Path) -> str:
@@ -135,9 +172,12 @@ def copy_submission(submission: Submission, target: Path) -> None:
         if path.is_dir():
             if not any(path.iterdir()):
                 raise GradingError("is an empty folder; ask for the files")
-            for file, inside in _walk(path):
+            files = list(_walk(path))
+            for file, inside in files:
                 with open(file, "rb") as content:
                     copied.add(inside, content)
+            if not any(inside.suffix.lower() in SOURCES for _, inside in files):
+                _extract_only_zip([file for file, _ in files], copied)
         elif not path.is_file():  # opening a pipe would wait
             raise GradingError("is no regular file; hand in a file, a folder or a zip file")
         elif path.suffix.lower() == ".zip":
@@ -221,6 +261,19 @@ class _ZipFile(io.FileIO):
         if size is not None and size > _MAX_DIRECTORY_BYTES:
             raise GradingError("has a zip file of too many files; hand in only the net's")
         return super().read(size)
+
+
+def _extract_only_zip(files: Sequence[Path], copied: _Copier) -> None:
+    """Copy what the only zip file of a folder without code holds, as in a download of Moodle."""
+    archives = [file for file in files if file.suffix.lower() == ".zip"]
+    if len(archives) > 1:
+        names = ", ".join(file.name for file in archives[:5])
+        raise GradingError(
+            f"has {len(archives)} zip files ({names}) and no Python file or notebook beside them; "
+            "ask for one zip file"
+        )
+    for archive in archives:
+        _extract(archive, copied)
 
 
 def _extract(path: Path, copied: _Copier) -> None:

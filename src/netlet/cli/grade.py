@@ -195,7 +195,7 @@ def grade(
     from netlet import classroom
     from netlet.analysis import refuse_unknown_layers
     from netlet.classroom import grade_files
-    from netlet.classroom.submissions import find_missing
+    from netlet.classroom.submissions import find_missing, find_unknown
     from netlet.cli.grade_writer import GradeWriter
     from netlet.experiments.execution import check_executor
     from netlet.sandbox import find_program
@@ -212,6 +212,8 @@ def grade(
     with lock_folder(out, "netlet grade"):
         names = [one.name for one in found]
         writer = GradeWriter(out, images, names, single=single)
+        missing = [] if single else find_missing(rows, found, writer.known)
+        writer.missing = {name: rows[name]["student"] for name in missing}
         grades = _grade_class(
             found,
             settings,
@@ -222,13 +224,17 @@ def grade(
             on=on,
             workers=workers,
         )
-    missing = [] if single else find_missing(rows, found, writer.known)
     if json:
-        print_json("grades", {**grade_files.grades_to_dict(grades), "folder": str(out)})
+        values = grade_files.grades_to_dict(grades, writer.missing)
+        print_json("grades", {**values, "folder": str(out)})
     else:
         print_result(grade_files.format_grades(grades), lines=True)
         for name in missing:
             print_result(f"{name}: no submission")
+        for name in find_unknown(rows, writer.known) if rows and not single else ():
+            earlier = name not in names
+            rest = f"; its earlier grade stays until {out} is removed" if earlier else ""
+            print_result(f"{name}: is not on the roster{rest}")
         if writer.kept:
             kept = count_noun(writer.kept, "submission")
             print_result(f"{kept} unchanged since the last time; --again grades all")

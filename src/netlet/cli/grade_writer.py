@@ -31,6 +31,7 @@ class GradeWriter:
     Attributes:
         done: Number of submissions that are graded.
         kept: Number of those whose grade and files are those of an earlier grading.
+        missing: The students without a submission, by its name; the tables list them.
 
     Raises:
         GradingError: Grades in the folder are not netlet's.
@@ -49,6 +50,7 @@ class GradeWriter:
         self._folders = {names[0]: "."} if single else name_folders(everyone)
         self._figures = importlib.util.find_spec("matplotlib") is not None
         self.done = self.kept = 0
+        self.missing: dict[str, str] = {}
         if not self._figures:
             say(f"netlet: warning: reports have no pictures; {install_hint('report')}")
         if self._grades:
@@ -120,8 +122,8 @@ class GradeWriter:
         self._out.mkdir(parents=True, exist_ok=True)
         write_outputs(
             {
-                self._out / GRADES_CSV: grades_to_csv(everyone),
-                self._out / GRADES_JSON: grades_to_json(everyone),
+                self._out / GRADES_CSV: grades_to_csv(everyone, self.missing),
+                self._out / GRADES_JSON: grades_to_json(everyone, self.missing),
             },
             what="folder",
         )
