@@ -83,6 +83,8 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     ),
     "play": ("play", "run", "--no-open", "-o", "old.html"),
     "card": ("card", "swift", "-o", "old.md"),
+    "publish": ("publish", "run", "--to", "model"),
+    "publish a page": ("publish", "run", "--to", "space", "--space"),
     "data list": ("data", "list"),
     "data get": ("data", "get", "mnist", "-o", "downloaded"),
     "data verify": ("data", "verify", "mnist"),
