@@ -16,6 +16,7 @@ from netlet.budgets import ModelCost, RuleResult, Score
 from netlet.classroom.grades import Grade, GradingSettings, Used, check_claim, count_points
 from netlet.classroom.inside import CODE, COPIES, NO_SOURCES, TRAIN
 from netlet.classroom.judging import judge_rules, make_curve, suspect, worst_state
+from netlet.classroom.own_files import complete_claim
 from netlet.classroom.perturbed_copy import ImageSequence, ShuffledImages, draw_images
 from netlet.classroom.recount import check_counts, count_again
 from netlet.classroom.roster import Claim, ClaimProblems
@@ -135,6 +136,7 @@ class Examiner:
         if not any(path.suffix in SOURCES for path in folder.rglob("*")):
             raise NetError(NO_SOURCES)
         settings, problems = self._settings, problems or ClaimProblems()
+        claim, problems = complete_claim(claim, problems, folder, settings)
         recipe, weights, unusable = self._choose(folder, claim, problems)
         used = choose_normalization(claim)
         images = draw_images(self._data.held_out)

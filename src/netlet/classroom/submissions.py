@@ -22,6 +22,8 @@ from netlet.errors import GradingError
 SOURCES = (".py", ".ipynb")
 WEIGHTS = (".safetensors", ".pt", ".pth", ".ckpt", ".bin")
 CLAIMS = ("claim.toml", "claim.json")
+REPOSITORY, RECORD = "netlet.toml", "run.json"
+_STATING = (*CLAIMS, REPOSITORY, RECORD)  # what the student says of the net
 _KINDS = (*SOURCES, ".zip")
 _LEFT_OUT = ("__pycache__", "__MACOSX", "node_modules", "venv", "env", "site-packages")
 _MAX_FILES = 2_000
@@ -157,8 +159,8 @@ def _stem(path: Path) -> str:
 def copy_submission(submission: Submission, target: Path) -> None:
     """Copy the files of a submission that grading needs into an empty folder.
 
-    These are its Python files, notebooks, weights and claims. Links, devices, hidden folders and
-    all other files are left out.
+    These are its Python files, notebooks, weights, claims, ``netlet.toml`` and records of
+    runs. Links, devices, hidden folders and all other files are left out.
 
     Raises:
         GradingError: It is a link or a pipe, has too many or too large files, or its zip file is
@@ -238,7 +240,7 @@ def _is_wanted(inside: PurePosixPath) -> bool:
         return False
     if any(part.startswith(".") or part in _LEFT_OUT for part in inside.parts):
         return False
-    return inside.suffix.lower() in (*SOURCES, *WEIGHTS) or inside.name in CLAIMS
+    return inside.suffix.lower() in (*SOURCES, *WEIGHTS) or inside.name in _STATING
 
 
 def _walk(folder: Path) -> Iterator[tuple[Path, PurePosixPath]]:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from netlet.repository.scaffold import PlannedFile
 
 _FILES_OF_NETS = ("*.py", "*.ipynb")
+_STUDIES = "studies/*/study.json"
+_HAND_IN = "netlet train --out hand-in && git add hand-in"
 
 
 def init(
@@ -212,6 +214,9 @@ def _say_next_steps(files: Sequence[PlannedFile]) -> None:
     if not readme.note:
         steps.append((f"netlet report --into {quote_shell(readme.path)}", "fill the README"))
         added.append(pictures_folder(readme.path))
-    steps.append((f"git add {quote_shell(*dict.fromkeys(added))}", "then commit"))
+    # The shell completes the pattern: the README is filled from the records of studies.
+    steps.append((f"git add {quote_shell(*dict.fromkeys(added))} {_STUDIES}", "then commit"))
+    if settings.net and is_user_code(settings.net):
+        steps.append((_HAND_IN, "one run with its weights, if you hand in weights"))
     for command, what in steps:
         say(f"next: {command}  # {what}")

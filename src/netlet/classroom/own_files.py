@@ -1,0 +1,178 @@
+"""What a submission states in netlet's own files: the record of a run, and ``netlet.toml``."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import glob
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from netlet import catalog, recipes
+from netlet.classroom.grades import GradingSettings
+from netlet.classroom.roster import Claim, ClaimProblems
+from netlet.classroom.submissions import RECORD, REPOSITORY
+from netlet.classroom.submitted_weights import find_weights
+from netlet.errors import GradingError, NetletError
+from netlet.files import read_regular
+from netlet.nets import is_user_code
+from netlet.recipes import AUGMENTS, Recipe
+from netlet.records import WEIGHTS, Run
+from netlet.toml_files import parse_toml
+
+_MAX_BYTES, _MAX_RECORD_BYTES = 1 << 16, 8 << 20
+_MAX_DOTS = 100  # in a line: the time to parse a key grows with their square
+_MAX_LETTERS = 300  # of the address of a net
+
+
+def complete_claim(
+    claim: Claim, problems: ClaimProblems, folder: Path, settings: GradingSettings
+) -> tuple[Claim, ClaimProblems]:
+    """Return a claim and its problems with those of netlet's own files; see :func:`fill_claim`.
+
+    Args:
+        claim: What the student claims.
+        problems: What is wrong with the claim.
+        folder: The folder of the submission, a copy.
+        settings: How the class is graded.
+    """
+    weights = None
+    if not settings.retrain:
+        with contextlib.suppress(GradingError):  # said where they are chosen
+            weights = find_weights(folder, claim.weights or settings.weights)
+    claim, unread = fill_claim(claim, folder, weights)
+    of_recipe = problems.of_recipe or "; ".join(unread)
+    return claim, dataclasses.replace(
+        problems, found=(*problems.found, *unread), of_recipe=of_recipe
+    )
+
+
+def fill_claim(claim: Claim, folder: Path, weights: str | None) -> tuple[Claim, tuple[str, ...]]:
+    """Return a claim with what netlet's own files in a submission state where it says nothing.
+
+    The record of a run takes precedence over ``netlet.toml``. Both kinds of files are removed,
+    since the code of the submission must not read them: a record has labels of test images.
+
+    Args:
+        claim: What the student claims.
+        folder: The folder of the submission, a copy.
+        weights: The path of the weights that are scored; None if none are.
+
+    Returns:
+        The claim, and what is wrong with these files, a sentence each.
+    """
+    stated: dict[str, Any] = {}
+    problems = []
+    try:
+        # The epochs of a recipe are not those of another one that is claimed.
+        stated |= _read_settings(folder, with_recipe=claim.recipe is None)
+    except (NetletError, OSError) as error:
+        problems.append(str(error).replace(f"{folder}/", ""))
+    try:
+        stated |= _read_record(folder, weights)
+    except (NetletError, OSError) as error:
+        problems.append(str(error).replace(f"{folder}/", ""))
+    for name in (RECORD, REPOSITORY):
+        for file in folder.rglob(name):
+            file.unlink()
+    kept = {key: value for key, value in stated.items() if getattr(claim, key) is None}
+    return dataclasses.replace(claim, **kept), tuple(problems)
+
+
+def _read_record(folder: Path, weights: str | None) -> dict[str, Any]:
+    """Return what the record beside the weights says, or the only one if no weights are scored.
+
+    Raises:
+        NetletError: The record is not valid.
+    """
+    files = sorted(folder.rglob(RECORD))
+    if weights is not None:
+        beside = folder / weights
+        files = [file for file in files if beside == file.with_name(WEIGHTS)]
+    if len(files) != 1:
+        return {}
+    name = files[0].relative_to(folder).as_posix()
+    text = read_regular(files[0], _MAX_RECORD_BYTES, GradingError).decode("utf-8", "replace")
+    run = Run.from_json(text, name)
+    recipe = recipes.recipe_from_json(run.recipe)
+    stated: dict[str, Any] = {
+        "parameters": run.cost["parameters"],
+        "epochs": len(run.epochs),
+        "mean": recipe.mean,
+        "std": recipe.std,
+        "recipe": recipe,
+        **_place_net(run.net, folder, PurePosixPath()),
+    }
+    if run.last_epoch.split == "test":
+        stated["accuracy"] = run.last_epoch.score.percent
+    return stated
+
+
+def _read_settings(folder: Path, *, with_recipe: bool) -> dict[str, Any]:
+    """Return what ``netlet.toml`` states of net and training; nothing without one.
+
+    Raises:
+        NetletError: It is not valid TOML, or its recipe is not valid.
+    """
+    files = sorted(folder.rglob(REPOSITORY), key=lambda file: len(file.parts))
+    if not files or (len(files) > 1 and len(files[0].parts) == len(files[1].parts)):
+        return {}
+    text = read_regular(files[0], _MAX_BYTES, GradingError).decode("utf-8", "replace")
+    values = parse_toml(text, REPOSITORY, GradingError, "repair it", max_dots=_MAX_DOTS)
+    place = PurePosixPath(files[0].relative_to(folder).parent.as_posix())
+    stated: dict[str, Any] = _place_net(values.get("net"), folder, place)
+    if with_recipe and {"recipe", "epochs", "settings"} & values.keys():
+        recipe = _find_recipe(values)
+        stated |= {"recipe": recipe, "epochs": recipe.epochs}
+        stated |= {"mean": recipe.mean, "std": recipe.std}
+    return stated
+
+
+def _find_recipe(values: Mapping[str, Any]) -> Recipe:
+    """Return the recipe that ``netlet.toml`` names, with its epochs and settings.
+
+    Raises:
+        NetletError: There is no such recipe, or a value is not valid.
+    """
+    try:
+        base = catalog.find_recipe(values.get("recipe", recipes.STEADY.name))
+        settings = dict(values.get("settings", {}))
+        augment = settings.get("augment")
+        if isinstance(augment, str):
+            settings["augment"] = AUGMENTS[augment]
+        elif isinstance(augment, dict):
+            warps = (dataclasses.replace(warp, **augment) for warp in base.augment)
+            settings["augment"] = tuple(warps)
+        if "epochs" in values:
+            settings["epochs"] = values["epochs"]
+        changed = base.replace(**recipes.upgrade_recipe(settings))
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
+        raise GradingError(f"{REPOSITORY}: its recipe is not valid: {error}") from error
+    except NetletError as error:
+        raise GradingError(f"{REPOSITORY}: {error}") from error
+    return changed if not settings else changed.replace(name=f"{base.name}, as in {REPOSITORY}")
+
+
+def _place_net(net: object, folder: Path, place: PurePosixPath) -> dict[str, str]:
+    """Return the address of a net under its key, if its file is in the submission.
+
+    Args:
+        net: The address, like ``model.py:Net``.
+        folder: The folder of the submission.
+        place: The folder, in the submission, that the address is relative to.
+    """
+    if not isinstance(net, str) or len(net) > _MAX_LETTERS or not is_user_code(net):
+        return {}
+    file, colon, name = net.rpartition(":")
+    file, name = (file, name) if colon else (net, "")
+    inside = place / file
+    if _is_in(inside, folder):
+        return {"net": f"{glob.escape(inside.as_posix())}{colon}{name}"}
+    # A run names a file as the command line did, which may have run in another folder.
+    found: Sequence[Path] = [path for path in folder.rglob("*") if path.name == inside.name]
+    return {"net": f"{glob.escape(inside.name)}{colon}{name}"} if len(found) == 1 else {}
+
+
+def _is_in(inside: PurePosixPath, folder: Path) -> bool:
+    return ".." not in inside.parts and not inside.is_absolute() and (folder / inside).is_file()
