@@ -9,6 +9,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterable
+from types import FunctionType
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -64,6 +65,61 @@ def check_type(value: object, kind: type | tuple[type, ...], what: str, remedy: 
     kinds = kind if isinstance(kind, tuple) else (kind,)
     if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
         raise TypeError(f"{what} is of the type {type(value).__name__}; pass {remedy}")
+
+
+# What an argument of the Python API is called, and what to pass, by the name of its type.
+_ARGUMENTS = {
+    "Module": ("the net", "a net, like netlet.build(Net, seed=0)"),
+    "Budget": ("the budget", "a netlet.Budget, like Budget(params_below=8000)"),
+    "Recipe": ("the recipe", "a netlet.Recipe, like netlet.find_recipe('quick')"),
+    "Dataset": ("the data set", "a data set, like netlet.data.load('mnist')"),
+    "Split": ("the split", "a split, like netlet.data.load('mnist').held_out"),
+    "Run": ("the run", "what netlet.fit(...) or netlet.load_run(...) returns"),
+    "Study": ("the study", "what netlet.load_study(...) returns"),
+    "TrainedNet": (
+        "the net",
+        "a trained net, like netlet.experiments.TrainedNet.from_run(run, net)",
+    ),
+}
+# How to get a value from its name.
+_FROM_NAME = {
+    "Module": "netlet.build(netlet.nets.find_net({}).builder, seed=0)",
+    "Budget": "netlet.find_budget({})",
+    "Recipe": "netlet.find_recipe({})",
+    "Dataset": "netlet.data.load({})",
+    "Split": "netlet.data.load({}).held_out",
+    "Run": "netlet.load_run({})",
+    "Study": "netlet.find_study({})",
+}
+_LONGEST_NAME = 80  # characters of a name that a message repeats
+
+
+def check_argument(value: object, kind: type, *, optional: bool = False) -> None:
+    """Check that an argument of the Python API is a net, a budget, a recipe, ... and not its name.
+
+    Args:
+        value: The argument.
+        kind: One of the types that netlet's functions take most: ``torch.nn.Module``, ``Budget``,
+            ``Recipe``, ``Dataset``, ``Split``, ``Run``, ``Study``, ``TrainedNet``.
+        optional: Whether it may be None.
+
+    Raises:
+        TypeError: It is something else; the message says how to get a value of the type.
+    """
+    if isinstance(value, kind) or (optional and value is None):
+        return
+    what, remedy = _ARGUMENTS[kind.__name__]
+    if isinstance(value, str | os.PathLike) and kind.__name__ in _FROM_NAME:
+        name = os.fspath(value)
+        if len(name) <= _LONGEST_NAME:
+            remedy = _FROM_NAME[kind.__name__].format(repr(name))
+    elif kind.__name__ == "Module" and isinstance(value, type | FunctionType):
+        sort, name = "class" if isinstance(value, type) else "function", ascii(value.__name__)[1:-1]
+        raise TypeError(f"the net is the {sort} {name}; pass netlet.build({name}, seed=0)")
+    elif isinstance(value, type):
+        name = ascii(value.__name__)[1:-1]
+        raise TypeError(f"{what} is the class {name}; pass {remedy}")
+    check_type(value, kind, what, remedy)
 
 
 class NetletError(Exception):

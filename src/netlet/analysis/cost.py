@@ -16,7 +16,7 @@ from netlet.analysis.ops import Trace
 from netlet.analysis.trace import trace
 from netlet.budgets import HIDDEN, Budget, ModelCost, NotedVerdict, RuleResult
 from netlet.budgets.families import FAMILIES
-from netlet.errors import BudgetError, check_type, did_you_mean
+from netlet.errors import BudgetError, check_argument, did_you_mean
 from netlet.nets.registered import (
     count_bytes,
     list_attributes,
@@ -161,7 +161,7 @@ def check(
         NetError: The net does not run on such an image.
         BudgetError: The budget forbids or requires a kind of layer that does not exist.
     """
-    check_type(budget, Budget, "the budget", "a netlet.Budget, like Budget(params_below=8000)")
+    check_argument(budget, Budget)
     traced = trace(net, shape)
     found = cost_from_trace(traced, epochs)
     outputs = check_outputs(traced.outputs, budget, traced.shape, classes)

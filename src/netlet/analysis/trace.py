@@ -29,7 +29,7 @@ from netlet.analysis.provenance import Provenance
 from netlet.analysis.structure import describe_structure, list_kinds
 from netlet.analysis.training_run import run_in_training
 from netlet.analysis.unused_results import write_unused_result_notes
-from netlet.errors import NetError
+from netlet.errors import NetError, check_argument
 from netlet.graph import BATCH, Execution, Graph, ModuleRun, Observer, Tracer
 from netlet.graph.aten_names import BULK_READS
 from netlet.nets.compiled_nets import unwrap
@@ -54,6 +54,7 @@ def trace(net: nn.Module, shape: Sequence[int] = (1, 28, 28)) -> Trace:
             output contains no tensor.
     """
     net = unwrap(net)
+    check_argument(net, nn.Module)
     twin = copy_in_float32(net)
     if twin is None:
         return _trace(net, shape)

@@ -13,7 +13,7 @@ from netlet.budgets import Score, one_image_remedy
 from netlet.data.batches import normalize
 from netlet.data.dataset import Split
 from netlet.display import Displayed
-from netlet.errors import NetError
+from netlet.errors import NetError, check_argument
 from netlet.nets.device_errors import explain_device_errors
 from netlet.nets.eval_mode import eval_mode
 from netlet.nets.isolation import guard_net
@@ -68,6 +68,9 @@ def evaluate(
     Raises:
         NetError: The net's output is not ``N K``, or the device fails or runs out of memory.
     """
+    check_argument(net, nn.Module)
+    check_argument(split, Split)
+    check_argument(recipe, Recipe)
     logits = compute_logits(net, split, recipe, on_progress)
     if logits.shape != (len(split), classes):
         what = f"{count_noun(len(split), 'image')} of {classes} classes"

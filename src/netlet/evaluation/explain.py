@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from netlet.data.batches import normalize
 from netlet.display import Displayed
-from netlet.errors import NetError, check_type
+from netlet.errors import NetError, check_argument, check_type
 from netlet.evaluation.evaluate import refuse_wrong_scores, to_probabilities
 from netlet.nets.compiled_nets import unwrap, without_compiler
 from netlet.nets.copying import copy_to_cpu
@@ -111,7 +111,10 @@ def explain(
         NetError: The net has no such layer or class, none of its modules returns feature maps, it
             computes without gradients, or its output is not ``N K`` or contains NaN.
     """
-    net = copy_to_cpu(unwrap(net))
+    net = unwrap(net)
+    check_argument(net, nn.Module)
+    check_argument(recipe, Recipe, optional=True)
+    net = copy_to_cpu(net)
     with (
         explain_device_errors(),
         without_compiler(),

@@ -12,7 +12,7 @@ from torch import nn
 
 from netlet.data.batches import normalize
 from netlet.display import Displayed
-from netlet.errors import NetError
+from netlet.errors import NetError, check_argument
 from netlet.evaluation.confidence import apply_confidence
 from netlet.evaluation.evaluate import EVALUATION_BATCH, refuse_wrong_scores, to_probabilities
 from netlet.nets.device_errors import explain_device_errors
@@ -114,6 +114,8 @@ def predict(
     Raises:
         NetError: The net's output is not ``N K``, or contains NaN.
     """
+    check_argument(net, nn.Module)
+    check_argument(recipe, Recipe, optional=True)
     if not images:
         return Predictions()
     batch = torch.from_numpy(np.stack(images))

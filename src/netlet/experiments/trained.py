@@ -11,7 +11,7 @@ from torch import nn
 from netlet.analysis import trace
 from netlet.budgets import Budget, budget_from_json
 from netlet.display import Displayed
-from netlet.errors import NetError
+from netlet.errors import NetError, check_argument
 from netlet.experiments.named import EXPERIMENTS, find_experiment
 from netlet.nets import NetEntry, build, pretrained, weights_digest
 from netlet.nets.blocks import MNIST_SHAPE
@@ -50,6 +50,8 @@ class TrainedNet(Displayed):
             NetError: The net has other weights than those of the run.
         """
         net = unwrap(net)
+        check_argument(run, Run)
+        check_argument(net, nn.Module)
         if weights_digest(net) != run.weights_digest:
             raise NetError(
                 f"{type(net).__name__}: its weights are not those of the run {run.name}, seed "

@@ -14,7 +14,7 @@ from netlet.analysis import cost
 from netlet.budgets import ModelCost, Verdict
 from netlet.data.batches import normalize
 from netlet.display import Displayed
-from netlet.errors import ExportError
+from netlet.errors import ExportError, check_argument
 from netlet.experiments import TrainedNet
 from netlet.export import reference
 from netlet.export.build_graph import build_inference_graph
@@ -101,6 +101,7 @@ def trace_model(trained: TrainedNet, on_progress: OnProgress = ignore_progress) 
         ExportError: The net uses an operation that no export supports, behaves differently from one
             image to another, or has weights that are not finite.
     """
+    check_argument(trained, TrainedNet)
     trained = dataclasses.replace(trained, net=copy_to_cpu(trained.net))
     broken = [
         key for key, value in trained.net.state_dict().items() if not bool(value.isfinite().all())

@@ -9,6 +9,7 @@ from typing import Any
 from netlet import catalog, records, stats
 from netlet.budgets import describe_teacher
 from netlet.data import Split
+from netlet.errors import check_argument
 from netlet.nets import is_user_code
 from netlet.records import Study
 from netlet.report import study_plots, study_tables
@@ -37,6 +38,8 @@ def study_page(study: Study, images: Split | None = None) -> Page:
     Raises:
         ReportError: matplotlib is not installed.
     """
+    check_argument(study, Study)
+    check_argument(images, Split, optional=True)
     draft = Draft()
     add_verdict(draft, study)
     _add_uncertainty(draft, study)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from netlet.display import Displayed, Plotted
-from netlet.errors import RecordError, check_type
+from netlet.errors import RecordError, check_argument
 from netlet.records.study import Study
 from netlet.stats.images import error_rates
 from netlet.stats.seeds import ALIKE, mean_percent, seed_percents
@@ -120,7 +120,7 @@ def compare(a: Study, b: Study) -> Comparison:
         RecordError: The studies were scored on different images, or share a name but not the net.
     """
     for study in (a, b):
-        check_type(study, Study, "a study to compare", "what netlet.load_study(...) returns")
+        check_argument(study, Study)
     if (a.data["name"], a.data["digest"]) != (b.data["name"], b.data["digest"]):
         raise RecordError(
             f"{a.name} was scored on {_name_data(a)}, {b.name} on {_name_data(b)}; compare studies "

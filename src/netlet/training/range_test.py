@@ -25,7 +25,7 @@ from netlet.backends import (
 from netlet.data import Dataset
 from netlet.data.batches import count_steps, iterate_epoch
 from netlet.display import Plotted
-from netlet.errors import TrainingError
+from netlet.errors import TrainingError, check_argument
 from netlet.nets.compiled_nets import unwrap
 from netlet.nets.copying import copy_net
 from netlet.nets.device_errors import explain_device_errors
@@ -133,6 +133,10 @@ def run_range_test(
             finite from the beginning, or the net has nothing to train.
         NetError: The net does not fit the data, or the device fails or runs out of memory.
     """
+    net = unwrap(net)
+    check_argument(net, nn.Module)
+    check_argument(data, Dataset)
+    check_argument(recipe, Recipe)
     if not 0 < lowest < highest < math.inf:
         raise TrainingError(
             f"a range test from {lowest:g} to {highest:g} is not possible; give two positive "
@@ -147,7 +151,6 @@ def run_range_test(
             f"least {MIN_STEPS}; "
             + (f"use batch_size={remedy} or less" if remedy else "use more training images")
         )
-    net = unwrap(net)
     trace_trainable(net, data.shape)
     form = make_training_form(net, data.shape, recipe, RandomStreams(seed).make_layers_generator())
     device = find_device(device)

@@ -14,6 +14,7 @@ from netlet.analysis import cost_from_trace, refuse_unknown_layers
 from netlet.backends import find_device, use_repeatable_kernels
 from netlet.budgets import Budget
 from netlet.data import Dataset, count_steps
+from netlet.errors import check_argument
 from netlet.nets.compiled_nets import unwrap
 from netlet.nets.device_errors import explain_device_errors
 from netlet.nets.isolation import guard_net
@@ -98,6 +99,7 @@ def fit(
         The record of the run, including the verdict.
 
     Raises:
+        TypeError: The net, data set, recipe or budget is of another type, such as its name.
         TrainingError: The training diverged, the net has nothing to train or cannot be trained in
             the form of the recipe, or it is not the net of the checkpoint.
         NetError: The net does not fit the data, or the device fails or runs out of memory.
@@ -153,7 +155,12 @@ def iterate_fit(
     Returns:
         The record of the run.
     """
-    recipe, net = recipe.for_net(in_catalog=False), unwrap(net)
+    net = unwrap(net)
+    check_argument(net, nn.Module)
+    check_argument(data, Dataset)
+    check_argument(recipe, Recipe)
+    check_argument(budget, Budget, optional=True)
+    recipe = recipe.for_net(in_catalog=False)
     if shows_progress(progress):
         callbacks = (*callbacks, ProgressBar())  # last: its line says that all others are done
     home, device = find_net_device(net), find_device(device)

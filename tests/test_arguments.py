@@ -1,0 +1,102 @@
+"""Arguments of the Python API of another type: the message says how to get a right one."""
+
+import pytest
+import torch
+from torch import nn
+
+import netlet
+from netlet.data import Split
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(784, 10)
+
+    def forward(self, x):
+        return self.fc(x.flatten(1))
+
+
+def make_net():
+    return Net()
+
+
+BUDGET = netlet.Budget(params_below=8000)
+RECIPE = netlet.recipes.QUICK
+IMAGES = torch.zeros(2, 1, 28, 28, dtype=torch.uint8)
+SPLIT = Split("test", IMAGES, torch.zeros(2, dtype=torch.int64))
+
+TAKE_A_NET = {
+    "check": lambda net: netlet.check(net, BUDGET),
+    "cost": netlet.cost,
+    "summary": netlet.summary,
+    "receptive_field": netlet.receptive_field,
+    "fit": lambda net: netlet.fit(net, None, RECIPE),
+    "range_test": lambda net: netlet.training.run_range_test(net, None, RECIPE),
+    "evaluate": lambda net: netlet.evaluate(net, SPLIT, RECIPE, 10),
+    "predict": lambda net: netlet.evaluation.predict(net, [IMAGES[0, 0].numpy()]),
+    "explain": lambda net: netlet.evaluation.explain(net, IMAGES),
+}
+
+
+@pytest.mark.parametrize("take", TAKE_A_NET.values(), ids=TAKE_A_NET)
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (Net, "the net is the class Net; pass netlet.build(Net, seed=0)"),
+        (make_net, "the net is the function make_net; pass netlet.build(make_net, seed=0)"),
+        (
+            "mine.py:Net",
+            "the net is of the type str; pass "
+            "netlet.build(netlet.nets.find_net('mine.py:Net').builder, seed=0)",
+        ),
+        (None, "the net is of the type NoneType; pass a net, like netlet.build(Net, seed=0)"),
+    ],
+)
+def test_what_is_no_net_is_refused_with_what_to_pass(take, value, message):
+    with pytest.raises(TypeError) as error:
+        take(value)
+    assert str(error.value) == message
+
+
+def test_names_in_place_of_values_are_refused_with_how_to_get_the_value():
+    data = netlet.data.Dataset("two", SPLIT, SPLIT, tuple("0123456789"))
+    for call, message in (
+        (
+            lambda: netlet.fit(Net(), "mnist", RECIPE),
+            "the data set is of the type str; pass netlet.data.load('mnist')",
+        ),
+        (
+            lambda: netlet.fit(Net(), data, "steady"),
+            "the recipe is of the type str; pass netlet.find_recipe('steady')",
+        ),
+        (
+            lambda: netlet.fit(Net(), data, RECIPE, budget="class.toml"),
+            "the budget is of the type str; pass netlet.find_budget('class.toml')",
+        ),
+        (
+            lambda: netlet.check(Net(), "class.toml"),
+            "the budget is of the type str; pass netlet.find_budget('class.toml')",
+        ),
+        (
+            lambda: netlet.check(Net(), netlet.Budget),
+            "the budget is the class Budget; pass a netlet.Budget, like Budget(params_below=8000)",
+        ),
+        (
+            lambda: netlet.evaluate(Net(), data, RECIPE, 10),
+            "the split is of the type Dataset; pass a split, "
+            "like netlet.data.load('mnist').held_out",
+        ),
+        (
+            lambda: netlet.compare("swift", "dash"),
+            "the study is of the type str; pass netlet.find_study('swift')",
+        ),
+        (
+            lambda: netlet.export.trace_model(Net()),
+            "the net is of the type Net; pass a trained net, "
+            "like netlet.experiments.TrainedNet.from_run(run, net)",
+        ),
+    ):
+        with pytest.raises(TypeError) as error:
+            call()
+        assert str(error.value) == message
