@@ -268,7 +268,7 @@ def measure(
                 }
             )
     version = subprocess.run(
-        [find_compiler(), "--version"], capture_output=True, text=True, check=False
+        [*find_compiler().command, "--version"], capture_output=True, text=True, check=False
     )
     return {
         "environment": describe_environment(torch.device("cpu")),
