@@ -6,6 +6,7 @@ import dataclasses
 import gzip
 import hashlib
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -57,6 +58,27 @@ def few_fast(values: Iterable[Any], fast: int) -> list[Any]:
 
 def _as_tuple(value: Any) -> tuple[Any, ...]:
     return value if isinstance(value, tuple) else (value,)
+
+
+def vector_widths() -> list[tuple[str, ...]]:
+    """Return flags for a C compiler: for this processor, and for ones with fewer lanes.
+
+    Without ``__SSE2__`` int8 has no vectors, as on a microcontroller; with ``__ARM_NEON`` instead
+    it has those of processors whose instructions it does not know.
+    """
+    if platform.machine() not in ("x86_64", "AMD64"):
+        return [("-march=native",), ()]
+    cpuinfo = Path("/proc/cpuinfo")
+    features = cpuinfo.read_text(encoding="utf-8").split() if cpuinfo.exists() else []
+    levels = {"x86-64-v3": "avx2", "x86-64-v2": "sse4_2"}
+    known = [(f"-march={level}",) for level, feature in levels.items() if feature in features]
+    return [
+        ("-march=native",),
+        *known,
+        ("-msse2",),
+        ("-U__SSE2__",),
+        ("-U__SSE2__", "-D__ARM_NEON"),
+    ]
 
 
 def set_options(**values: object) -> tuple[str, ...]:

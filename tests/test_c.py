@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers import few_fast, linux_only
+from helpers import few_fast, linux_only, vector_widths
 from nets_to_export import digits, nets
 from torch import nn
 
@@ -102,6 +102,7 @@ WINDOW, BORDER = (
 )
 FEW = "depthwise of three channels over the border"
 BOUNDS = "clamps, strides and channels that fill no vector"
+DENSE = "windows that lie in the input as they are read, longer than any other"
 
 
 class Clamp(nn.Module):
@@ -130,6 +131,19 @@ ODD: dict[str, tuple[nn.Module, tuple[int, int, int]]] = {
     ),
     "ending in a ReLU": (nn.Sequential(nn.Flatten(), nn.Linear(30, 4), nn.ReLU()), (1, 6, 5)),
     "signed": (Signed(), (1, 6, 5)),
+    DENSE: (
+        nn.Sequential(
+            nn.Conv2d(1, 8, 2),
+            nn.ReLU(),
+            nn.Conv2d(8, 16, 1),
+            nn.ReLU(),
+            nn.Conv2d(16, 8, 1),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(160, 4),
+        ),
+        (1, 6, 5),
+    ),
     "one layer": (nn.Sequential(nn.Flatten(), nn.Linear(30, 4)), (1, 6, 5)),
     WINDOW: (
         nn.Sequential(
@@ -276,12 +290,20 @@ def test_program_under_sanitizers_computes_the_reference_logits(
     assert [line[-1] for line in lines] == [labels[int(line[0])] for line in lines]
 
 
-@pytest.mark.parametrize(("name", "kind"), [(WINDOW, "float32"), (BORDER, "int8")])
+@pytest.mark.parametrize(
+    ("name", "kind", "flags"),
+    [
+        (WINDOW, "float32", ("-march=native",)),
+        (BORDER, "int8", ("-march=native",)),
+        # Without VNNI windows are gathered that otherwise are read where they are.
+        (DENSE, "int8", vector_widths()[1]),
+    ],
+)
 def test_vectorized_program_under_sanitizers_computes_the_reference_logits(
-    name: str, kind: str, tmp_path: Path
+    name: str, kind: str, flags: tuple[str, ...], tmp_path: Path
 ) -> None:
     lines = run_program(
-        program_of(name, kind), (*SANITIZED, "-O1", "-march=native"), images_of(name), tmp_path
+        program_of(name, kind), (*SANITIZED, "-O1", *flags), images_of(name), tmp_path
     )
     assert_logits(
         name,
@@ -290,29 +312,14 @@ def test_vectorized_program_under_sanitizers_computes_the_reference_logits(
     )
 
 
-def vector_widths() -> list[tuple[str, ...]]:
-    """Return compiler flags for this processor and for ones with fewer lanes.
-
-    Without ``__SSE2__`` int8 has no vectors, as on a microcontroller; with ``__ARM_NEON`` instead
-    it has those of processors whose instructions it does not know.
-    """
-    if platform.machine() not in ("x86_64", "AMD64"):
-        return [("-march=native",), ()]
-    known = [("-march=x86-64-v3",), ("-march=x86-64-v2",), ("-msse2",)]
-    return [("-march=native",), *known, ("-U__SSE2__",), ("-U__SSE2__", "-D__ARM_NEON")]
-
-
 @pytest.mark.parametrize("flags", vector_widths(), ids=" ".join)
 @pytest.mark.parametrize(
-    ("name", "kind"), [(BORDER, "float32"), (WINDOW, "int8"), (BOUNDS, "int8")]
+    ("name", "kind"),
+    [(BORDER, "float32"), (WINDOW, "int8"), (BOUNDS, "int8"), (DENSE, "int8")],
 )
 def test_each_vector_width_computes_the_reference_logits(
     name: str, kind: str, flags: tuple[str, ...]
 ) -> None:
-    if "-march=x86-64-v3" in flags and "avx2" not in Path("/proc/cpuinfo").read_text():
-        pytest.skip("this processor has no AVX2")
-    if "-march=x86-64-v2" in flags and "sse4_2" not in Path("/proc/cpuinfo").read_text():
-        pytest.skip("this processor has no SSE4.2")
     if "-U__SSE2__" in flags and kind == "float32":
         pytest.skip("float32 has the same vectors with all of these flags")
     library = load_library(program_of(name, kind), (*VECTORS, *flags))

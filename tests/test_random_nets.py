@@ -7,13 +7,14 @@ import random
 import numpy as np
 import pytest
 import torch
+from helpers import vector_widths
 from torch import nn
 from torch.nn import functional as F
 
 from netlet.data.batches import normalize
 from netlet.experiments import TrainedNet
 from netlet.export import OnnxPredictor, build_onnx, int8_reference, reference, trace_model
-from netlet.export.c_build import library_predictor, load_library
+from netlet.export.c_build import FAST, STRICT, library_predictor, load_library
 from netlet.export.c_program import generate_program
 from netlet.export.quantize import quantize_graph
 from netlet.recipes import Recipe
@@ -157,9 +158,7 @@ def test_every_export_of_a_random_net_computes_its_logits(seed: int) -> None:
     expected_int8 = int8_reference.compute_logits(quantized, images.numpy()).astype(
         np.float32
     ) * np.float32(quantized.logit_scale)
-    np.testing.assert_array_equal(
-        library_predictor(load_library(generate_program(model, quantized)), classes)(
-            images
-        ).numpy(),
-        expected_int8,
-    )
+    program, widths = generate_program(model, quantized), vector_widths()
+    for flags in (FAST, ("-O2", *widths[seed % len(widths)])):
+        predict = library_predictor(load_library(program, (*STRICT, *flags)), classes)
+        np.testing.assert_array_equal(predict(images).numpy(), expected_int8)

@@ -49,6 +49,7 @@ class CLayer:
     tables: str  # its constants
     call: str
     window: int = 1  # elements that it gathers for one column
+    operands: int = 1  # the same where even a window that is contiguous in the input is gathered
     columns: int = 1  # computed at once
     narrow: NarrowBuffers | None = None
 

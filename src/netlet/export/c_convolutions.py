@@ -67,6 +67,7 @@ def emit_convolution(context: LayerContext, layer: Convolution) -> CLayer:
         + emit_layer_struct(n, sizes),
         f"{function}({arguments});",
         window=1 if weights.direct or weights.depthwise else weights.depth,
+        operands=1 if weights.depthwise else weights.depth,
         columns=columns,
     )
 

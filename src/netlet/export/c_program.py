@@ -109,7 +109,7 @@ def generate_program(
     header = emit_header(prefix, model, size * element_bytes, scale)
     source = [
         f'/* {TEXT_MARK.decode()}; see {prefix}.h */\n#include "{prefix}.h"\n',
-        _emit_buffer_sizes(layers),
+        _emit_buffer_sizes(layers, integers=quantized is not None),
         *_read_parts(parts, kind),
         *(layer.tables for layer in layers if layer.tables),
         *([f"static {element} arena[{size}]; /* all feature maps */\n"] if size else []),
@@ -156,18 +156,18 @@ def _emit_layers(
     return layers
 
 
-def _emit_buffer_sizes(layers: Sequence[CLayer]) -> str:
+def _emit_buffer_sizes(layers: Sequence[CLayer], *, integers: bool) -> str:
     """Return the sizes of the buffers on the stack: for each, the largest that a layer needs."""
     window = max(layer.window for layer in layers)
+    at_once = max(layer.window * layer.columns for layer in layers)
     sizes = [
         ("WINDOW_SIZE", window, "elements of the largest gathered window"),
-        (
-            "WINDOW_BUFFER",
-            max(layer.window * layer.columns for layer in layers),
-            "elements of all windows gathered at once",
-        ),
+        ("WINDOW_BUFFER", at_once, "elements of all windows gathered at once"),
         ("MAX_COLUMNS", max(layer.columns for layer in layers), "columns computed at once"),
     ]
+    if integers:
+        operands = max(layer.operands * layer.columns for layer in layers)
+        sizes.append(("OPERANDS", operands, "the same if contiguous windows are gathered, too"))
     if narrow := [layer.narrow for layer in layers if layer.narrow]:
         sizes += [
             ("NARROW_CHANNELS", max(n.channels for n in narrow), "of a depthwise convolution"),

@@ -32,7 +32,7 @@ typedef uint8_t operand;
 #if SIMD
 #define COLUMNS(layer) ((layer)->columns)
 #define MAX_COLUMNS NETLET_MAX_COLUMNS
-#define WINDOW_BUFFER NETLET_WINDOW_BUFFER
+#define WINDOW_BUFFER (GATHER ? NETLET_OPERANDS : NETLET_WINDOW_BUFFER)
 #if VNNI
 #define LANES 16
 #elif defined(__AVX2__)
