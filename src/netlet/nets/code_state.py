@@ -9,7 +9,7 @@ import math
 import os
 import sys
 import types
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from operator import is_
 from typing import Any
 
@@ -39,23 +39,65 @@ class CodeState:
     """The functions and classes of netlet, and of PyTorch those that count and watch, as now."""
 
     def __init__(self) -> None:
-        # Whole namespaces, since copying and comparing these is fast and a command does it often.
-        self._before = [(owner, dict(vars(owner))) for owner in _list_owners()]
+        self._modules = len(sys.modules)
+        self._owners = _list_owners()
+        self._before = _Names(self._owners)
+
+    def renew(self) -> CodeState:
+        """Return this, or a new one if modules have been imported since."""
+        return self if len(sys.modules) == self._modules else CodeState()
 
     def restore(self) -> list[str]:
         """Put back what has been replaced since, and return the names of it."""
         replaced = []
-        for owner, before in self._before:
-            if not _same_objects(before, vars(owner)):
+        if not self._before.same_as(_Names(self._owners)):
+            for owner, before in self._before.split(self._owners):
                 replaced += _restore_owner(owner, before)
         return replaced
+
+
+class _Names:
+    """All names and values of many modules and classes.
+
+    They are in a few long lists, since a command does this often: lists are filled and compared
+    quickly, while a thousand copies of namespaces would keep the garbage collector busy.
+
+    Args:
+        owners: The modules and classes.
+    """
+
+    def __init__(self, owners: Iterable[Any]) -> None:
+        self._names: list[str] = []
+        self._values: list[Any] = []
+        self._ends: list[int] = []
+        for owner in owners:
+            namespace = vars(owner)
+            self._names += namespace
+            self._values += namespace.values()
+            self._ends.append(len(self._names))
+
+    def same_as(self, other: _Names) -> bool:
+        """Return whether both have the same objects; a value could lie about being equal."""
+        return (
+            self._ends == other._ends
+            and self._names == other._names
+            and all(map(is_, self._values, other._values))
+        )
+
+    def split(self, owners: Iterable[Any]) -> Iterator[tuple[Any, dict[str, Any]]]:
+        """Yield each owner with its namespace."""
+        start = 0
+        for owner, end in zip(owners, self._ends, strict=True):
+            yield owner, dict(zip(self._names[start:end], self._values[start:end], strict=True))
+            start = end
 
 
 def _list_owners() -> list[Any]:
     owners: list[Any] = [*_MODULES, *_CLASSES]
     for name, module in list(sys.modules.items()):
-        if name.partition(".")[0] == "netlet":
-            owners += [module, *_classes_of(module, len(vars(module)))]
+        if name == "netlet" or name.startswith("netlet."):
+            owners.append(module)
+            owners += _classes_of(module, len(vars(module)))
     return owners
 
 
@@ -67,19 +109,11 @@ def _classes_of(module: types.ModuleType, names: int) -> tuple[type, ...]:
     return tuple(value for value in found if value.__module__ == module.__name__)
 
 
-def _same_objects(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
-    """Return whether both have the same names and values; a value could lie about being equal."""
-    return (
-        len(before) == len(now)
-        and all(map(is_, before, now))
-        and all(map(is_, before.values(), now.values()))
-    )
-
-
 def _restore_owner(owner: Any, before: Mapping[str, Any]) -> list[str]:
     replaced = []
+    now = vars(owner)
     for name, value in before.items():
-        if not _is_code(owner, name, value) or vars(owner).get(name) is value:
+        if now.get(name) is value or not _is_code(owner, name, value):
             continue
         if owner is os and name == "_exit":
             continue

@@ -59,17 +59,21 @@ class Isolation:
     Args:
         keep_random: Whether to restore the random generators, too.
         strict: Whether it is an error to replace functions of netlet.
+        code: The functions of netlet as they are, if that is known: of several runs one after the
+            other, only the first has to look them up.
     """
 
-    def __init__(self, *, keep_random: bool = True, strict: bool = False) -> None:
-        self._keep_random, self._strict = keep_random, strict
+    def __init__(
+        self, *, keep_random: bool = True, strict: bool = False, code: CodeState | None = None
+    ) -> None:
+        self._keep_random, self._strict, self._known = keep_random, strict, code
         self._interrupted = False
         self._undo: list[Callable[[], object]] = []
 
     def __enter__(self) -> Self:
         """Remember everything."""
         prepare_compiler()
-        self._code = CodeState()
+        self._code = CodeState() if self._known is None else self._known.renew()
         # Bound now: the code could replace the methods of these classes.
         self._restore_code, self._restore_all = self._code.restore, self._restore
         self._remember_interpreter()
@@ -80,6 +84,7 @@ class Isolation:
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         """Restore everything; turn the end of the process into an error."""
+        os._exit = _exit
         replaced = self._restore_code()
         self._restore_all()
         if error is not None and not isinstance(error, Exception):
@@ -96,7 +101,6 @@ class Isolation:
             )
 
     def _restore(self) -> None:
-        os._exit = _exit
         for undo in reversed(self._undo):
             with contextlib.suppress(Exception):
                 undo()
