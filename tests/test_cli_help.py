@@ -12,17 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 from helpers import Netlet
 
-from netlet.cli.app import app
+from netlet.cli.app import build_command
 from netlet.cli.commands import GROUPS, RENAMED, RENAMED_IN
 from netlet.errors import install_hint
 
 
 def commands(group: Any = None, path: str = "netlet") -> Iterator[tuple[str, Any]]:
     """Every command and group of commands with the words that call it."""
-    group = group or typer.main.get_command(app)
+    group = group or build_command()
     yield path, group
     for name, command in getattr(group, "commands", {}).items():
         if hasattr(command, "commands"):

@@ -8,11 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import typer
-from helpers import Netlet, flat_net
+from helpers import Netlet, few_fast, flat_net
 
 import netlet as netlet_package
-from netlet.cli.app import app
+from netlet.cli.app import build_command
 from netlet.errors import NetletError
 
 LINE = re.compile(r"netlet: [^\n]+; [^\n]+\n")
@@ -23,7 +22,7 @@ TOO_LARGE = "1" + "0" * 30
 def numeric_options() -> list[tuple[str, ...]]:
     """Return each command with each of its options that takes a number."""
     found = []
-    root = typer.main.get_command(app)
+    root = build_command()
     for name, command in root.commands.items():  # type: ignore[attr-defined]
         inner = getattr(command, "commands", {})
         for path, one in [((name, sub), c) for sub, c in inner.items()] or [((name,), command)]:
@@ -59,46 +58,73 @@ def test_every_number_is_checked_in_plain_words(netlet: Netlet) -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [
-        (("train", "--seed=-1"), "'-1' is out of range; give a whole number from 0 to 9,223,"),
-        (("train", f"--seed={TOO_LARGE}"), "is out of range; give a whole number from 0 to 9,223,"),
-        (("train", "--seed=1e30"), "'1e30' is not a whole number; give a whole number from 0"),
-        (("train", "--seed=" + "9" * 5_000), "..."),
-        (("train", "--threads", "100000"), "'100000' is out of range; give a whole number from 1"),
-        (("train", "--threads", "0"), "'0' is out of range; give a whole number from 1"),
-        (("train", "--epochs", TOO_LARGE), "is out of range; give a whole number from 1"),
-        (("train", "--set", f"epochs={TOO_LARGE}"), "give at least 1 and at most 100,000"),
-        (("train", "--set", f"batch_size={TOO_LARGE}"), "give at least 1 and at most 1,000,000"),
-        (("train", "--set", "peak_lr=nan"), "peak_lr=nan is not a number"),
-        (("train", "--set", "peak_lr=inf"), "peak_lr=inf is out of range; give above 0"),
-        (("train", "--accuracy-at-least", "nan"), "nan is not a percentage"),
-        (("train", "--channels", "1000000"), "is out of range; give a whole number from 1 to 16"),
-        (("study", "speck", "--seeds", "1000000000"), "from 1 to 10,000"),
-        (("study", "speck", "--first-seed", TOO_LARGE), "is out of range"),
-        (("study", "speck", "--workers", "100000"), "from 1 to 256"),
-        (("show", "speck", "--input", "1,28"), "give channels, height, width, like 1,28,28"),
-        (("show", "speck", "--input", "1,1000000,1000000"), "name a smaller image"),
-        (("show", "speck", "--input=-1,28,28"), "write channels, height, width, like 1,28,28"),
-        (("show", "speck", "--input", "1,0,28"), "write channels, height, width, like 1,28,28"),
-        (("show", "speck", "--input", ""), "--input is empty; give it a value, or leave it out"),
-        (("train", "--dataset="), "--dataset is empty; give it a value, or leave it out"),
-        (("predict", ""), "an argument is empty; give it a value, or leave it out"),
-        (("show", "speck", "--input", "9" * 5_000), "write channels, height, width, like 1,28,28"),
-        (("show", "speck", "--classes", "1000000000"), "from 2 to 10,000"),
-        (("show", "99999999 P"), "is too large for netlet, whose nets are tiny"),
-        (("show", "8 " * 300), "has 300 layers; write at most 200"),
-        (("check", "speck", "--accuracy-above", "inf"), "accuracy_above=inf is not a percentage"),
-        (("export", "speck", "--to", "c", "--max-loss", "nan"), "give a number"),
-        (("export", "speck", "--to", "svg"), "'svg' is not one of 'onnx', 'c', 'arduino', 'page'"),
-        (("evaluate", "speck", "--mean", "nan"), "nan is not a finite number"),
-        (("runs", "--accuracy-at-least", "nan"), "nan is not a finite number"),
-        (("train", "a", "b"), "too many arguments (b); put a net in one line into quotes"),
-        (("search", "speck", "--repeat", "9", "-o", "nofile"), "nofile: no such file; name"),
-        (("data", "verify", "nosuch"), "no data set 'nosuch'"),
-        (("data", "verify", "no/such"), "no/such: no such folder or file"),
-        (("data", "make", "-o", "."), "the name must end in .npz; use few.npz"),
-        (("data", "make", "-o", "a.npz", "--train", TOO_LARGE), "of at most 500,000"),
-    ],
+    few_fast(
+        [
+            (("train", "--seed=-1"), "'-1' is out of range; give a whole number from 0 to 9,223,"),
+            (
+                ("train", f"--seed={TOO_LARGE}"),
+                "is out of range; give a whole number from 0 to 9,223,",
+            ),
+            (("train", "--seed=1e30"), "'1e30' is not a whole number; give a whole number from 0"),
+            (("train", "--seed=" + "9" * 5_000), "..."),
+            (
+                ("train", "--threads", "100000"),
+                "'100000' is out of range; give a whole number from 1",
+            ),
+            (("train", "--threads", "0"), "'0' is out of range; give a whole number from 1"),
+            (("train", "--epochs", TOO_LARGE), "is out of range; give a whole number from 1"),
+            (("train", "--set", f"epochs={TOO_LARGE}"), "give at least 1 and at most 100,000"),
+            (
+                ("train", "--set", f"batch_size={TOO_LARGE}"),
+                "give at least 1 and at most 1,000,000",
+            ),
+            (("train", "--set", "peak_lr=nan"), "peak_lr=nan is not a number"),
+            (("train", "--set", "peak_lr=inf"), "peak_lr=inf is out of range; give above 0"),
+            (("train", "--accuracy-at-least", "nan"), "nan is not a percentage"),
+            (
+                ("train", "--channels", "1000000"),
+                "is out of range; give a whole number from 1 to 16",
+            ),
+            (("study", "speck", "--seeds", "1000000000"), "from 1 to 10,000"),
+            (("study", "speck", "--first-seed", TOO_LARGE), "is out of range"),
+            (("study", "speck", "--workers", "100000"), "from 1 to 256"),
+            (("show", "speck", "--input", "1,28"), "give channels, height, width, like 1,28,28"),
+            (("show", "speck", "--input", "1,1000000,1000000"), "name a smaller image"),
+            (("show", "speck", "--input=-1,28,28"), "write channels, height, width, like 1,28,28"),
+            (("show", "speck", "--input", "1,0,28"), "write channels, height, width, like 1,28,28"),
+            (
+                ("show", "speck", "--input", ""),
+                "--input is empty; give it a value, or leave it out",
+            ),
+            (("train", "--dataset="), "--dataset is empty; give it a value, or leave it out"),
+            (("predict", ""), "an argument is empty; give it a value, or leave it out"),
+            (
+                ("show", "speck", "--input", "9" * 5_000),
+                "write channels, height, width, like 1,28,28",
+            ),
+            (("show", "speck", "--classes", "1000000000"), "from 2 to 10,000"),
+            (("show", "99999999 P"), "is too large for netlet, whose nets are tiny"),
+            (("show", "8 " * 300), "has 300 layers; write at most 200"),
+            (
+                ("check", "speck", "--accuracy-above", "inf"),
+                "accuracy_above=inf is not a percentage",
+            ),
+            (("export", "speck", "--to", "c", "--max-loss", "nan"), "give a number"),
+            (
+                ("export", "speck", "--to", "svg"),
+                "'svg' is not one of 'onnx', 'c', 'arduino', 'page'",
+            ),
+            (("evaluate", "speck", "--mean", "nan"), "nan is not a finite number"),
+            (("runs", "--accuracy-at-least", "nan"), "nan is not a finite number"),
+            (("train", "a", "b"), "too many arguments (b); put a net in one line into quotes"),
+            (("search", "speck", "--repeat", "9", "-o", "nofile"), "nofile: no such file; name"),
+            (("data", "verify", "nosuch"), "no data set 'nosuch'"),
+            (("data", "verify", "no/such"), "no/such: no such folder or file"),
+            (("data", "make", "-o", "."), "the name must end in .npz; use few.npz"),
+            (("data", "make", "-o", "a.npz", "--train", TOO_LARGE), "of at most 500,000"),
+        ],
+        20,
+    ),
 )
 def test_a_wrong_value_is_refused_with_a_remedy(
     netlet: Netlet, blobs_for_mnist: Path, arguments: tuple[str, ...], message: str
@@ -120,14 +146,17 @@ PLACES = {
 
 @pytest.mark.parametrize(
     ("command", "suffix"),
-    [
-        (("climb",), ".toml"),
-        (("evaluate", "speck", "--weights"), ".pt"),
-        (("evaluate", "speck", "--weights"), ".safetensors"),
-        (("study", "code_2", "--chosen-by"), ""),
-        (("search", "speck", "--repeat", "1", "-o"), ""),
-        (("evaluate", "speck", "--dataset"), ".npz"),
-    ],
+    few_fast(
+        [
+            (("climb",), ".toml"),
+            (("evaluate", "speck", "--weights"), ".pt"),
+            (("evaluate", "speck", "--weights"), ".safetensors"),
+            (("study", "code_2", "--chosen-by"), ""),
+            (("search", "speck", "--repeat", "1", "-o"), ""),
+            (("evaluate", "speck", "--dataset"), ".npz"),
+        ],
+        3,
+    ),
 )
 def test_what_is_no_file_is_refused_and_never_waited_for(
     netlet: Netlet,

@@ -13,11 +13,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
-import typer
 import yaml
 from helpers import ROOT, Netlet
 
-from netlet.cli.app import app
+from netlet.cli.app import build_command
 from netlet.cli.repository import FIELDS_OF_TRAINING, Choice, apply_repository, default_records
 from netlet.errors import NetletError, RepositoryError
 from netlet.report.readme import KNOWN_BLOCKS
@@ -475,7 +474,7 @@ def test_the_workflow_is_valid_and_its_commands_parse(folder: str, requirement: 
     assert job["env"]["PIP_EXTRA_INDEX_URL"] == "https://download.pytorch.org/whl/cpu"
     if folder:
         assert job["defaults"]["run"]["working-directory"] == folder
-    root = typer.main.get_command(app)
+    root = build_command()
     found = []
     for step in steps_of(text):
         for line in step.get("run", "").splitlines():

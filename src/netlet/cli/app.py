@@ -9,11 +9,12 @@ Nothing here imports torch, so that ``netlet --help`` and shell completion answe
 from __future__ import annotations
 
 import atexit
+import functools
 import gc
 import os
 import sys
 import traceback
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -247,6 +248,15 @@ def main(arguments: list[str] | None = None) -> None:
     sys.exit(code or 0)
 
 
+@functools.cache
+def build_command() -> Any:
+    """Return the command line as click sees it.
+
+    A process that runs several commands, as the tests do, builds it only once.
+    """
+    return typer.main.get_command(app)
+
+
 def _bound_spinning() -> None:
     """Let PyTorch's waiting threads sleep soon, unless the environment says how long they spin.
 
@@ -264,7 +274,7 @@ def _run(words: list[str]) -> int | None:
         OutputError: Its help cannot be printed.
     """
     try:
-        code: int | None = app(words, prog_name="netlet", standalone_mode=False)
+        code: int | None = build_command()(words, prog_name="netlet", standalone_mode=False)
         return code
     except SystemExit as stop:
         # click exits with 1 where nobody reads its help any more (netlet --help | head -1).
