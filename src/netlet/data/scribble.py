@@ -9,10 +9,11 @@ of 28x28).
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -22,7 +23,7 @@ from safetensors.torch import save as save_safetensors
 from torch.nn import functional as F
 
 from netlet.data.dataset import Dataset, Split
-from netlet.data.skeletons import STYLES, Stroke, Style
+from netlet.data.skeletons import STYLES, Point, Stroke, Style
 from netlet.errors import DataError, LockedError, NetletError, NetletWarning, OutputError
 from netlet.files import read_regular, write_atomic
 from netlet.locks import lock_file
@@ -179,7 +180,7 @@ def _center_mass(ink: torch.Tensor) -> torch.Tensor:
     return padded[torch.arange(len(ink)).view(-1, 1, 1), rows, columns]
 
 
-def _build_curves(strokes: Sequence[Stroke]) -> tuple[torch.Tensor, torch.Tensor]:
+def _build_curves(strokes: tuple[Stroke, ...]) -> tuple[torch.Tensor, torch.Tensor]:
     """Return a style's curves as control points and a matrix that interpolates them.
 
     The curves are Catmull-Rom splines, which pass through their control points and are linear in
@@ -189,6 +190,13 @@ def _build_curves(strokes: Sequence[Stroke]) -> tuple[torch.Tensor, torch.Tensor
         The distinct control points ``M 2``, and the matrix ``marks M`` that maps them to points
         along the curves.
     """
+    points, rows = _interpolate(strokes)
+    return torch.tensor(points), torch.tensor(rows)
+
+
+@functools.cache  # each style is drawn at least twice, once for each split
+def _interpolate(strokes: tuple[Stroke, ...]) -> tuple[list[Point], list[list[float]]]:
+    """Return the control points and the matrix of :func:`_build_curves`."""
     points = list(dict.fromkeys(point for stroke in strokes for point in stroke))
     lengths = [sum(math.dist(a, b) for a, b in itertools.pairwise(stroke)) for stroke in strokes]
     rows: list[list[float]] = []
@@ -215,7 +223,7 @@ def _build_curves(strokes: Sequence[Stroke]) -> tuple[torch.Tensor, torch.Tensor
                     row[points.index(stroke[inside])] += 2 * value
                     row[points.index(stroke[2 * inside - j])] -= value
             rows.append(row)
-    return torch.tensor(points), torch.tensor(rows)
+    return points, rows
 
 
 def make_scribble(

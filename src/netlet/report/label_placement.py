@@ -124,22 +124,28 @@ def _cost(
     outside = np.maximum(frame[:2] - boxes[:, :2], 0) + np.maximum(boxes[:, 2:] - frame[2:], 0)
     cost = cost + _OUTSIDE * (outside.sum(1) > 0) + outside.sum(1)
     cost = cost + _OVER_POINT * _overlaps(boxes, obstacles).sum(1)
-    leader = _sample(np.broadcast_to(point, nearest.shape), nearest)
     far = distance > _LEADER_FROM
+    leader = _sample(point[None], nearest[far])
     own = np.hypot(*((obstacles[:, :2] + obstacles[:, 2:]) / 2 - point).T) < _MARKER_RADIUS
-    cost = cost + far * _LEADER_CROSSES * _inside(leader, obstacles[~own]).any(1).sum(-1)
+    cost[far] += _LEADER_CROSSES * _inside(leader, obstacles[~own]).any(1).sum(-1)
     if others:
         placed = np.array([box for _, box in others])
         cost = cost + _OVER_LABEL * _overlaps(boxes, placed, margin=1.5).sum(1)
-        cost = cost + far * 3 * _LEADER_CROSSES * _inside(leader, placed).any(1).sum(-1)
+        cost[far] += 3 * _LEADER_CROSSES * _inside(leader, placed).any(1).sum(-1)
         starts = np.array([other for other, _ in others])
         theirs = _sample(starts, np.clip(starts, placed[:, :2], placed[:, 2:]))
         crossed = _inside(theirs.reshape(1, -1, 2), boxes)[0].reshape(len(others), _SAMPLES, -1)
         cost = cost + 3 * _LEADER_CROSSES * crossed.any(1).sum(0)
-        near = np.hypot(*np.moveaxis(leader[:, :, None] - theirs.reshape(-1, 2), -1, 0)) < 2.5
-        met = near.reshape(len(boxes), _SAMPLES, len(others), _SAMPLES).any((1, 3)).sum(1)
-        cost = cost + far * _LEADER_CROSSES * met
+        cost[far] += _LEADER_CROSSES * _count_meetings(leader, theirs)
     return cost
+
+
+def _count_meetings(lines: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.int_]:
+    """Return for each line how many other lines come near to it; both are sampled, ``N S 2``."""
+    x, y = (np.subtract.outer(lines[..., axis], others[..., axis]) for axis in (0, 1))
+    near = x * x + y * y < 2.5**2  # N S M S
+    count: NDArray[np.int_] = near.any((1, 3)).sum(1)
+    return count
 
 
 def _overlaps(boxes: _Boxes, others: _Boxes, margin: float = 0.5) -> NDArray[np.bool_]:
