@@ -54,6 +54,7 @@ def pytest_configure() -> None:
     torch.set_num_threads(1)
     os.environ["OMP_NUM_THREADS"] = "1"
     gc.freeze()  # what has been imported stays: it need not be searched for garbage again
+    gc.set_threshold(100_000, 50, 50)  # as the command line does
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import subprocess
 import sys
@@ -15,6 +16,12 @@ PACKAGE = ROOT / "src" / "netlet"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 
+@functools.cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+@functools.cache
 def positions() -> dict[str, tuple[int, int]]:
     """Return (layer, position from the left) of each package in the table of docs/architecture.md."""
     rows = re.findall(
@@ -34,10 +41,11 @@ def package_of(path: Path) -> str:
     return parts[0] if len(parts) > 1 else path.name
 
 
+@functools.cache
 def imported(path: Path) -> set[str]:
     """Return the full names of the netlet modules that a file imports anywhere."""
     names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Import):
             whole = {alias.name for alias in node.names}
             assert "netlet" not in whole, (
@@ -117,7 +125,7 @@ def test_only_what_shows_values_imports_a_package_by_its_name() -> None:
         str(path.relative_to(PACKAGE)): node.value.split(".")[1]
         for path in FILES
         if path.parent != PACKAGE or path.name != "__init__.py"
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(tree_of(path))
         if isinstance(node, ast.Constant)
         and re.fullmatch(r"netlet(\.[a-z_0-9]+)+", str(node.value))
         and node.value.split(".")[1] in packages
@@ -134,7 +142,7 @@ def test_only_what_shows_values_imports_a_package_by_its_name() -> None:
 def test_init_files_only_import_and_assign() -> None:
     for path in FILES:
         if path.name == "__init__.py" and path.parent != PACKAGE:
-            kinds = {type(node) for node in ast.parse(path.read_text()).body}
+            kinds = {type(node) for node in tree_of(path).body}
             assert kinds <= {ast.Expr, ast.Import, ast.ImportFrom, ast.Assign}, path
 
 
@@ -197,7 +205,7 @@ def test_public_classes_have_docstrings() -> None:
     bare = [
         f"{path.relative_to(PACKAGE)}:{node.name}"
         for path in FILES
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(tree_of(path))
         if isinstance(node, ast.ClassDef)
         and not node.name.startswith("_")
         and not ast.get_docstring(node)

@@ -311,7 +311,7 @@ def test_a_wrong_suffix_is_said_at_once(
         ("export speck --to c", "speck-c/netlet.c"),
         pytest.param("export speck --to c -o mine", "mine/netlet.c", marks=pytest.mark.slow),
         ("report swift", "report.html"),
-        ("data show scribble", "scribble.png"),
+        ("data show few.npz", "few.npz.png"),
         ("climb document_004", "ladders/document_004/ladder.md"),
     ],
 )
@@ -321,6 +321,8 @@ def test_a_file_that_the_person_did_not_name_is_not_replaced(
     file = tmp_path / name
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text("mine")
+    if "few.npz" in command:
+        save_npz(make_scribble(20, 20), tmp_path / "few.npz")
     code, out, err = netlet(*command.split())
     kind = "folder" if file.parent != tmp_path else "file"
     assert (code, out) == (2, "")

@@ -676,13 +676,14 @@ def test_a_studys_record_stands_for_runs_that_are_gone(netlet: Netlet, trained: 
     ]
 
 
-def test_an_edited_run_is_noticed(netlet: Netlet, trained: Path) -> None:
-    path = trained / "runs" / "code_2-digits.npz-seed7" / "run.json"
+def test_an_edited_run_is_noticed(netlet: Netlet, tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "results" / "swift-scribble-seed0", tmp_path / "run")
+    path = tmp_path / "run" / "run.json"
     run = json.loads(path.read_text())
-    path.write_text(json.dumps(run | {"train_score": run["train_score"] | {"correct": 10_000}}))
+    path.write_text(json.dumps(run | {"train_score": run["train_score"] | {"correct": 70_000}}))
     code, _, err = netlet("report", str(path), "-o", "x.md")
     assert code == 2
-    assert "contradicts itself: train_score.correct is 10,000, but there are 300 images" in err
+    assert "contradicts itself: train_score.correct is 70,000, but there are 60,000 images" in err
 
 
 def test_the_same_run_in_two_places_counts_once(netlet: Netlet, trained: Path) -> None:
