@@ -315,7 +315,7 @@ def test_vectorized_program_under_sanitizers_computes_the_reference_logits(
 @pytest.mark.parametrize("flags", vector_widths(), ids=" ".join)
 @pytest.mark.parametrize(
     ("name", "kind"),
-    [(BORDER, "float32"), (WINDOW, "int8"), (BOUNDS, "int8"), (DENSE, "int8")],
+    few_fast([(BORDER, "float32"), (WINDOW, "int8"), (DENSE, "int8"), (BOUNDS, "int8")], 3),
 )
 def test_each_vector_width_computes_the_reference_logits(
     name: str, kind: str, flags: tuple[str, ...]

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers import FIXTURES, ROOT, Netlet, make_seed_result, make_study, set_options
+from helpers import FIXTURES, ROOT, Netlet, few_fast, make_seed_result, make_study, set_options
 
 from netlet.catalog import BUDGETS, RECIPES
 from netlet.errors import OutputError
@@ -112,104 +112,110 @@ def test_foreign_nets_everywhere(netlet: Netlet) -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [
-        (("show", "nope"), "no experiment or net 'nope'"),
-        (("show", "swfit"), "did you mean 'swift'?"),
-        (
-            ("check", f"{FIXTURES}/small_nets.py"),
-            "small_nets.py: name the net in this file, for example ",
-        ),
-        (("check", "nowhere.py"), "nowhere.py: no such file; check its path"),
-        (
-            ("evaluate", "runs/swift-seed9"),
-            "runs/swift-seed9: no such folder; 'netlet runs' lists your runs",
-        ),
-        (
-            ("report", "runs/swift-seed9"),
-            "runs/swift-seed9: no such folder or file; 'netlet runs' lists your runs",
-        ),
-        (("show", "/"), "/: is a folder, not a net; name one from 'netlet list'"),
-        (
-            ("train", "--data-dir", "scribble"),
-            "mnist not found in the folder scribble; for the data set scribble, pass --dataset ",
-        ),
-        (
-            ("show", "swift", "--style", "keras"),
-            "no style 'keras'; there are: torchsummary, torchinfo",
-        ),
-        (
-            ("show", "swift", "--input", "28x28"),
-            "--input '28x28' is not a shape; write channels, height, width, like 1,28,28",
-        ),
-        (
-            ("show", "8 8", "--input", "1,2"),
-            "'8 8' takes images, found the shape 1,2; give channels, height, width, like 1,28,28",
-        ),
-        (("show", "swift", "--input", "1,4,4"), "conv2.0 (Conv2d) with input 8x1x1: "),
-        (
-            ("show", "swift", "--style", "torchinfo", "--rf"),
-            "--style and --rf are two different tables; pass one of them",
-        ),
-        (("check", "swift", "--budget", "mine"), "no budget 'mine'"),
-        (
-            ("check", "swift", "--params-below", "-1"),
-            "params_below=-1 is too small; give 1 or more",
-        ),
-        (
-            ("check", "swift", "--forbid", "Liner"),
-            "no kind of layer is called 'Liner'; did you mean 'Linear'?",
-        ),
-        (
-            ("check", "swift", "--epochs-below", "3", "--epochs-at-most", "3"),
-            "exclude each other; keep one",
-        ),
-        (("check",), "no NET is named; name one, like model.py:Net, or write netlet.toml"),
-        (("frobnicate",), "No such command 'frobnicate'"),
-        (("train", "--set", "epochs"), "has no '='; write key=value, like epochs=5"),
-        (("train", "--set", "epochs=many"), "epochs='many' is not a whole number"),
-        (("train", "--set", "epoch=3"), "a recipe has no field 'epoch'; did you mean 'epochs'?"),
-        (("train", "--set", "nesterov=yes"), "nesterov='yes' is not true or false"),
-        (
-            ("train", "--set", "augment=wild"),
-            "augment='wild' is unknown; choose one of none, light",
-        ),
-        (("train", "--set", "augment.turn=3"), "augment has no field 'turn'"),
-        (("train", "--set", "peak_lr=-1"), "peak_lr=-1.0 is out of range"),
-        (("train", "--recipe", "slow"), "no recipe 'slow'"),
-        (("train", "--seed", "x"), "Invalid value for '--seed'"),
-        (("train", "--val", "7"), "val=7 of 600 training images is out of range"),
-        (("train", "--weights", "none.pt"), "no such weights file"),
-        (("train", "--data-dir", "/nonexistent"), "mnist not found in /nonexistent"),
-        (("train", "--dataset", "minst"), "no data set 'minst'; did you mean 'mnist'?"),
-        (
-            ("train", "--dataset", "./nothing"),
-            "./nothing: no such folder or file; public data sets are: mnist",
-        ),
-        (
-            ("train", "--dataset", "scribble", "--data-dir", "x"),
-            "scribble is generated, not read from a folder; leave out x",
-        ),
-        (
-            ("train", "--resume", "nowhere"),
-            "nowhere: no such folder; pass the folder of the run to resume",
-        ),
-        (("data", "get", "minst"), "no public data set 'minst'; did you mean 'mnist'?"),
-        (("data", "make", "kmnist"), "only scribble can be made"),
-        (("runs", "nowhere"), "nowhere: no such folder"),
-        (("runs", "--json", "--jsonl"), "--json and --jsonl exclude each other; keep one"),
-        (
-            ("search", "speck", "-o", "."),
-            ".: is a folder; name a file with --out",
-        ),
-        (
-            ("climb", "nowhere.toml"),
-            "nowhere.toml: no such file; name a ladder's .toml file",
-        ),
-        (
-            ("study", "code_2", "--chosen-by", "nowhere"),
-            "nowhere: no such file; name the file that 'netlet search' wrote",
-        ),
-    ],
+    few_fast(
+        [
+            (("show", "nope"), "no experiment or net 'nope'"),
+            (("show", "swfit"), "did you mean 'swift'?"),
+            (
+                ("check", f"{FIXTURES}/small_nets.py"),
+                "small_nets.py: name the net in this file, for example ",
+            ),
+            (("check", "nowhere.py"), "nowhere.py: no such file; check its path"),
+            (
+                ("evaluate", "runs/swift-seed9"),
+                "runs/swift-seed9: no such folder; 'netlet runs' lists your runs",
+            ),
+            (
+                ("report", "runs/swift-seed9"),
+                "runs/swift-seed9: no such folder or file; 'netlet runs' lists your runs",
+            ),
+            (("show", "/"), "/: is a folder, not a net; name one from 'netlet list'"),
+            (
+                ("train", "--data-dir", "scribble"),
+                "mnist not found in the folder scribble; for the data set scribble, pass --dataset ",
+            ),
+            (
+                ("show", "swift", "--style", "keras"),
+                "no style 'keras'; there are: torchsummary, torchinfo",
+            ),
+            (
+                ("show", "swift", "--input", "28x28"),
+                "--input '28x28' is not a shape; write channels, height, width, like 1,28,28",
+            ),
+            (
+                ("show", "8 8", "--input", "1,2"),
+                "'8 8' takes images, found the shape 1,2; give channels, height, width, like 1,28,28",
+            ),
+            (("show", "swift", "--input", "1,4,4"), "conv2.0 (Conv2d) with input 8x1x1: "),
+            (
+                ("show", "swift", "--style", "torchinfo", "--rf"),
+                "--style and --rf are two different tables; pass one of them",
+            ),
+            (("check", "swift", "--budget", "mine"), "no budget 'mine'"),
+            (
+                ("check", "swift", "--params-below", "-1"),
+                "params_below=-1 is too small; give 1 or more",
+            ),
+            (
+                ("check", "swift", "--forbid", "Liner"),
+                "no kind of layer is called 'Liner'; did you mean 'Linear'?",
+            ),
+            (
+                ("check", "swift", "--epochs-below", "3", "--epochs-at-most", "3"),
+                "exclude each other; keep one",
+            ),
+            (("check",), "no NET is named; name one, like model.py:Net, or write netlet.toml"),
+            (("frobnicate",), "No such command 'frobnicate'"),
+            (("train", "--set", "epochs"), "has no '='; write key=value, like epochs=5"),
+            (("train", "--set", "epochs=many"), "epochs='many' is not a whole number"),
+            (
+                ("train", "--set", "epoch=3"),
+                "a recipe has no field 'epoch'; did you mean 'epochs'?",
+            ),
+            (("train", "--set", "nesterov=yes"), "nesterov='yes' is not true or false"),
+            (
+                ("train", "--set", "augment=wild"),
+                "augment='wild' is unknown; choose one of none, light",
+            ),
+            (("train", "--set", "augment.turn=3"), "augment has no field 'turn'"),
+            (("train", "--set", "peak_lr=-1"), "peak_lr=-1.0 is out of range"),
+            (("train", "--recipe", "slow"), "no recipe 'slow'"),
+            (("train", "--seed", "x"), "Invalid value for '--seed'"),
+            (("train", "--val", "7"), "val=7 of 600 training images is out of range"),
+            (("train", "--weights", "none.pt"), "no such weights file"),
+            (("train", "--data-dir", "/nonexistent"), "mnist not found in /nonexistent"),
+            (("train", "--dataset", "minst"), "no data set 'minst'; did you mean 'mnist'?"),
+            (
+                ("train", "--dataset", "./nothing"),
+                "./nothing: no such folder or file; public data sets are: mnist",
+            ),
+            (
+                ("train", "--dataset", "scribble", "--data-dir", "x"),
+                "scribble is generated, not read from a folder; leave out x",
+            ),
+            (
+                ("train", "--resume", "nowhere"),
+                "nowhere: no such folder; pass the folder of the run to resume",
+            ),
+            (("data", "get", "minst"), "no public data set 'minst'; did you mean 'mnist'?"),
+            (("data", "make", "kmnist"), "only scribble can be made"),
+            (("runs", "nowhere"), "nowhere: no such folder"),
+            (("runs", "--json", "--jsonl"), "--json and --jsonl exclude each other; keep one"),
+            (
+                ("search", "speck", "-o", "."),
+                ".: is a folder; name a file with --out",
+            ),
+            (
+                ("climb", "nowhere.toml"),
+                "nowhere.toml: no such file; name a ladder's .toml file",
+            ),
+            (
+                ("study", "code_2", "--chosen-by", "nowhere"),
+                "nowhere: no such file; name the file that 'netlet search' wrote",
+            ),
+        ],
+        24,
+    ),
 )
 def test_every_error_is_one_line_and_exit_2(
     netlet: Netlet, blobs_for_mnist: Path, arguments: tuple[str, ...], message: str

@@ -171,7 +171,7 @@ COMPOSITE: dict[str, tuple[Callable[..., object], tuple[int, ...], int]] = {
 
 
 @pytest.mark.parametrize("name", COMPOSITE)
-@pytest.mark.parametrize("inference", [False, True])
+@pytest.mark.parametrize("inference", few_fast([False, True], 1))
 def test_products_of_any_form_are_counted(name: str, inference: bool) -> None:
     function, shape, expected = COMPOSITE[name]
 
@@ -220,7 +220,7 @@ UNKNOWN: dict[str, tuple[Callable[..., object], tuple[int, ...]]] = {
 }
 
 
-@pytest.mark.parametrize("name", UNKNOWN)
+@pytest.mark.parametrize("name", few_fast(UNKNOWN, 7))
 def test_the_count_of_an_operation_on_no_list_is_unknown(name: str) -> None:
     function, shape = UNKNOWN[name]
 
@@ -386,7 +386,7 @@ NORMS: dict[str, tuple[Function, bool]] = {  # and whether it looks at single po
 }
 
 
-@pytest.mark.parametrize("name", NORMS)
+@pytest.mark.parametrize("name", few_fast(NORMS, 9))
 def test_arguments_are_read_by_their_names(name: str) -> None:
     function, positions = NORMS[name]
     net = nn.Sequential(nn.Conv2d(1, 4, 3), Calls(lambda s, x: function(x)))

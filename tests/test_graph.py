@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from fixtures.course_nets import BOTH_FORMS, COURSE_NETS
+from helpers import few_fast
 from torch import nn
 from torch.nn import functional as F
 
@@ -61,7 +62,7 @@ def operations(graph: Graph) -> list[Operation]:
     return [node.operation for node in graph.nodes]
 
 
-@pytest.mark.parametrize("name", sorted(BOTH_FORMS.keys() - DIFFERENT))
+@pytest.mark.parametrize("name", few_fast(sorted(BOTH_FORMS.keys() - DIFFERENT), 13))
 def test_modules_and_functions_become_the_same_program(name: str) -> None:
     with_modules, with_functions = (
         generate_c_source(
@@ -72,7 +73,7 @@ def test_modules_and_functions_become_the_same_program(name: str) -> None:
     assert with_modules == with_functions
 
 
-@pytest.mark.parametrize("name", COURSE_NETS)
+@pytest.mark.parametrize("name", few_fast(COURSE_NETS, 15))
 def test_every_course_net_has_a_compiled_form(name: str) -> None:
     assert read_program(COURSE_NETS[name](), (1, 28, 28)).classes == 10
 
@@ -365,7 +366,7 @@ WAYS_TO_READ: dict[str, Callable[[torch.Tensor], object]] = {
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("way", WAYS_TO_READ)
+@pytest.mark.parametrize("way", few_fast(WAYS_TO_READ, 17))
 def test_values_that_are_read_back_are_seen_however_it_is_done(way: str) -> None:
     net = Reads(WAYS_TO_READ[way])
     graph = trace_graph(net, (1, 28, 28))

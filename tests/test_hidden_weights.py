@@ -9,7 +9,7 @@ from types import ModuleType
 import pytest
 import torch
 from fixtures import hiding_nets, honest_nets
-from helpers import FIXTURES, Netlet
+from helpers import FIXTURES, Netlet, few_fast
 from torch import nn
 
 import netlet
@@ -41,12 +41,12 @@ def judge(net: nn.Module) -> str:
         return "refused"
 
 
-@pytest.mark.parametrize("name", [*nets_in(hiding_nets), "scripted"])
+@pytest.mark.parametrize("name", few_fast(["scripted", *nets_in(hiding_nets)], 22))
 def test_a_net_with_hidden_weights_never_passes(name: str) -> None:
     assert judge(getattr(hiding_nets, name)()) in ("FAIL", "UNKNOWN", "refused")
 
 
-@pytest.mark.parametrize("name", nets_in(honest_nets))
+@pytest.mark.parametrize("name", few_fast(nets_in(honest_nets), 10))
 def test_positions_masks_noise_and_statistics_are_no_weights(name: str) -> None:
     net = getattr(honest_nets, name)()
     traced = trace(net, (3, 28, 28) if name == "NormalizedByBuffers" else (1, 28, 28))

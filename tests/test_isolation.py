@@ -17,7 +17,7 @@ import warnings
 import pytest
 import torch
 from fixtures import hostile_nets
-from helpers import FIXTURES, Netlet
+from helpers import FIXTURES, Netlet, few_fast
 from torch import nn
 
 from netlet.budgets import Budget, Verdict
@@ -61,7 +61,7 @@ def describe_process() -> object:
     )
 
 
-@pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.parametrize("name", few_fast(REFUSED, 5))
 def test_a_net_that_ends_the_process_is_refused_in_one_line(netlet: Netlet, name: str) -> None:
     before = describe_process()
     code, out, err = netlet("check", f"{FILE}:{name}", "--params-below", "80")
@@ -70,7 +70,7 @@ def test_a_net_that_ends_the_process_is_refused_in_one_line(netlet: Netlet, name
     assert describe_process() == before
 
 
-@pytest.mark.parametrize("name", JUDGED)
+@pytest.mark.parametrize("name", few_fast(JUDGED, 4))
 def test_a_net_that_meddles_is_judged_like_any_other(netlet: Netlet, name: str) -> None:
     before = describe_process()
     code, out, _ = netlet("check", f"{FILE}:{name}", "--params-below", "80", "--json")

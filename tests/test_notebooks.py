@@ -14,7 +14,7 @@ from random import Random
 import nbformat
 import pytest
 import torch
-from helpers import FIXTURES, Netlet, needs_sandbox
+from helpers import FIXTURES, Netlet, few_fast, needs_sandbox
 from IPython.core.inputtransformer2 import TransformerManager
 
 import netlet
@@ -46,34 +46,37 @@ def count(address: str) -> int:
 
 @pytest.mark.parametrize(
     ("address", "parameters", "cell"),
-    [
-        ("colab_course.ipynb", SMALL, 6),
-        ("colab_course.ipynb:model", SMALL, 9),
-        ("jupyter_strings.ipynb", SMALL, 3),
-        ("jupyter_strings.ipynb:net", SMALL, 3),
-        ("vscode_languages.ipynb", SMALL, 3),
-        ("worksheets_v3.ipynb", SMALL, 4),
-        ("three_definitions.ipynb", 16 * 26 + 170, 11),
-        ("three_definitions.ipynb:Net[1]", 40 + 50, 5),
-        ("three_definitions.ipynb:Net[2]", 80 + 90, 8),
-        ("three_definitions.ipynb:Net[3]", 16 * 26 + 170, 11),
-        ("two_nets.ipynb:student", SMALL, 4),
-        ("sequential.ipynb", 40 + 50, 2),
-        ("builder.ipynb", 785 * 6 + 70, 2),
-        ("needs_arguments.ipynb", 7850, 4),
-        ("subclass.ipynb:Wide", 785 * 9 + 100, 3),
-        ("later_block.ipynb:First", 36 + 27050, 3),
-        ("later_block.ipynb:Second", 104 + 23050, 6),
-        ("written_module.ipynb:Net", 7850, 4),
-        ("written_module.ipynb:Mine", 7850, 5),
-        ("magics.ipynb", 785 * 12 + 130, 4),
-        ("broken_cell.ipynb:Net", SMALL, 4),
-        ("broken_cell.ipynb:Twice[1]", SMALL, 7),
-        ("hand_made.ipynb", 7850, 1),
-        ("percent.py", SMALL, 3),
-        ("exported.py", 142, 3),
-        ("exported.py:Net[1]", SMALL, 2),
-    ],
+    few_fast(
+        [
+            ("colab_course.ipynb", SMALL, 6),
+            ("colab_course.ipynb:model", SMALL, 9),
+            ("jupyter_strings.ipynb", SMALL, 3),
+            ("jupyter_strings.ipynb:net", SMALL, 3),
+            ("vscode_languages.ipynb", SMALL, 3),
+            ("worksheets_v3.ipynb", SMALL, 4),
+            ("three_definitions.ipynb", 16 * 26 + 170, 11),
+            ("three_definitions.ipynb:Net[1]", 40 + 50, 5),
+            ("three_definitions.ipynb:Net[2]", 80 + 90, 8),
+            ("three_definitions.ipynb:Net[3]", 16 * 26 + 170, 11),
+            ("two_nets.ipynb:student", SMALL, 4),
+            ("sequential.ipynb", 40 + 50, 2),
+            ("builder.ipynb", 785 * 6 + 70, 2),
+            ("needs_arguments.ipynb", 7850, 4),
+            ("subclass.ipynb:Wide", 785 * 9 + 100, 3),
+            ("later_block.ipynb:First", 36 + 27050, 3),
+            ("later_block.ipynb:Second", 104 + 23050, 6),
+            ("written_module.ipynb:Net", 7850, 4),
+            ("written_module.ipynb:Mine", 7850, 5),
+            ("magics.ipynb", 785 * 12 + 130, 4),
+            ("broken_cell.ipynb:Net", SMALL, 4),
+            ("broken_cell.ipynb:Twice[1]", SMALL, 7),
+            ("hand_made.ipynb", 7850, 1),
+            ("percent.py", SMALL, 3),
+            ("exported.py", 142, 3),
+            ("exported.py:Net[1]", SMALL, 2),
+        ],
+        14,
+    ),
 )
 def test_nets_of_notebooks_load(address: str, parameters: int, cell: int) -> None:
     assert count(address) == parameters
@@ -340,16 +343,19 @@ def test_a_notebook_that_a_cell_runs_counts_as_its_cells(command: str, tmp_path:
 
 @pytest.mark.parametrize(
     ("command", "width"),
-    [
-        ("%run lib/blocks.py", 12),
-        ("%run lib/blocks", 12),
-        ('%run -i "lib/blocks.py" --epochs 3', 12),
-        ("%run -t -N 2 \\\n lib/blocks.py", 12),
-        ("%%time\n%run lib/blocks.py", 12),
-        ("get_ipython().run_line_magic('run', 'lib/blocks.py')", 12),
-        ("get_ipython().magic('run lib/blocks.py')", 12),
-        ("%run -n lib/blocks.py", 10),
-    ],
+    few_fast(
+        [
+            ("%run lib/blocks.py", 12),
+            ("%run lib/blocks", 12),
+            ('%run -i "lib/blocks.py" --epochs 3', 12),
+            ("%run -t -N 2 \\\n lib/blocks.py", 12),
+            ("%%time\n%run lib/blocks.py", 12),
+            ("get_ipython().run_line_magic('run', 'lib/blocks.py')", 12),
+            ("get_ipython().magic('run lib/blocks.py')", 12),
+            ("%run -n lib/blocks.py", 10),
+        ],
+        4,
+    ),
 )
 @pytest.mark.parametrize("suffix", [".ipynb", ".py"])
 def test_a_script_that_a_cell_runs_counts_as_a_cell(

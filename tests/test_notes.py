@@ -37,81 +37,84 @@ def notes(net: nn.Module | type[nn.Module]) -> list[str]:
 
 @pytest.mark.parametrize(
     ("net", "expected"),
-    [
-        (slips.SoftmaxEnd, [f"note: the net ends in softmax (softmax); {TRAINS_BADLY}"]),
-        (slips.ViewedSoftmax, [f"note: the net ends in softmax; {TRAINS_BADLY}"]),
-        (slips.ClampedProbabilities, [f"note: the net ends in softmax; {TRAINS_BADLY}"]),
-        (slips.SoftmaxTwice, [f"note: the net ends in softmax; {TRAINS_BADLY}"]),
-        (slips.ExpOfLogSoftmax, [f"note: the net ends in log_softmax; {TRAINS_BADLY}"]),
-        (
-            slips.SoftmaxOverImages,
-            [
-                "note: log_softmax normalizes over the images of a batch; use dim=1, the classes",
-            ],
-        ),
-        (
-            slips.SoftmaxOfOne,
-            ["note: log_softmax normalizes over a dimension of size 1; use dim=1, the classes"],
-        ),
-        (slips.ReluOnLogits, ["note: act (relu) acts on the logits; leave it out"]),
-        (slips.ReluBeforeLogSoftmax, ["note: relu acts on the logits; leave it out"]),
-        (slips.ReluBeforeNoAverage, ["note: head.1 (relu) acts on the logits; leave it out"]),
-        (slips.TanhOnLogits, ["note: tanh acts on the logits; leave it out"]),
-        (slips.SigmoidOnLogits, ["note: sigmoid acts on the logits; leave it out"]),
-        (slips.Relu6OnLogits, ["note: relu6 acts on the logits; leave it out"]),
-        (
-            slips.DropoutOnLogits,
-            ["note: drop (dropout) drops the logits; leave it out, or move it up"],
-        ),
-        (
-            slips.DropoutBeforeAverage,
-            [
-                "note: drop (dropout2d) drops the maps that are pooled to the logits; leave it "
-                "out, or move it up"
-            ],
-        ),
-        (
-            slips.UnusedNorm,
-            [
-                "note: norm (BatchNorm2d) has 16 parameters and never ran",
-                "note: without it the net would have 810 parameters",
-            ],
-        ),
-        (
-            slips.UnusedLayers,
-            [
-                "note: spare (Sequential) has 440 parameters and never ran",
-                "note: norm (BatchNorm2d) has 8 parameters and never ran",
-                "note: without them the net would have 810 parameters",
-            ],
-        ),
-        (
-            slips.UnusedPooling,
-            [
-                "note: pool (MaxPool2d) is built and never used",
-                "note: plain_norm (BatchNorm2d) is built and never used",
-            ],
-        ),
-        (
-            slips.AuxiliaryHead,
-            ["note: second (Linear) has 90 parameters and runs in training only"],
-        ),
-        (slips.SharedRelu, ["note: b runs 2 times; its parameters are counted once"]),
-        (
-            slips.SqueezesTheBatch,
-            [
-                "note: for a single image, the net returns 10 instead of 1x10, which training and "
-                "scoring refuse; squeeze() also drops the batch of one image: use flatten(1)"
-            ],
-        ),
-        (
-            slips.DropsInEvaluation,
-            [
-                "note: dropout is active in evaluation too, so results vary; pass "
-                "training=self.training"
-            ],
-        ),
-    ],
+    few_fast(
+        [
+            (slips.SoftmaxEnd, [f"note: the net ends in softmax (softmax); {TRAINS_BADLY}"]),
+            (slips.ViewedSoftmax, [f"note: the net ends in softmax; {TRAINS_BADLY}"]),
+            (slips.ClampedProbabilities, [f"note: the net ends in softmax; {TRAINS_BADLY}"]),
+            (slips.SoftmaxTwice, [f"note: the net ends in softmax; {TRAINS_BADLY}"]),
+            (slips.ExpOfLogSoftmax, [f"note: the net ends in log_softmax; {TRAINS_BADLY}"]),
+            (
+                slips.SoftmaxOverImages,
+                [
+                    "note: log_softmax normalizes over the images of a batch; use dim=1, the classes",
+                ],
+            ),
+            (
+                slips.SoftmaxOfOne,
+                ["note: log_softmax normalizes over a dimension of size 1; use dim=1, the classes"],
+            ),
+            (slips.ReluOnLogits, ["note: act (relu) acts on the logits; leave it out"]),
+            (slips.ReluBeforeLogSoftmax, ["note: relu acts on the logits; leave it out"]),
+            (slips.ReluBeforeNoAverage, ["note: head.1 (relu) acts on the logits; leave it out"]),
+            (slips.TanhOnLogits, ["note: tanh acts on the logits; leave it out"]),
+            (slips.SigmoidOnLogits, ["note: sigmoid acts on the logits; leave it out"]),
+            (slips.Relu6OnLogits, ["note: relu6 acts on the logits; leave it out"]),
+            (
+                slips.DropoutOnLogits,
+                ["note: drop (dropout) drops the logits; leave it out, or move it up"],
+            ),
+            (
+                slips.DropoutBeforeAverage,
+                [
+                    "note: drop (dropout2d) drops the maps that are pooled to the logits; leave it "
+                    "out, or move it up"
+                ],
+            ),
+            (
+                slips.UnusedNorm,
+                [
+                    "note: norm (BatchNorm2d) has 16 parameters and never ran",
+                    "note: without it the net would have 810 parameters",
+                ],
+            ),
+            (
+                slips.UnusedLayers,
+                [
+                    "note: spare (Sequential) has 440 parameters and never ran",
+                    "note: norm (BatchNorm2d) has 8 parameters and never ran",
+                    "note: without them the net would have 810 parameters",
+                ],
+            ),
+            (
+                slips.UnusedPooling,
+                [
+                    "note: pool (MaxPool2d) is built and never used",
+                    "note: plain_norm (BatchNorm2d) is built and never used",
+                ],
+            ),
+            (
+                slips.AuxiliaryHead,
+                ["note: second (Linear) has 90 parameters and runs in training only"],
+            ),
+            (slips.SharedRelu, ["note: b runs 2 times; its parameters are counted once"]),
+            (
+                slips.SqueezesTheBatch,
+                [
+                    "note: for a single image, the net returns 10 instead of 1x10, which training and "
+                    "scoring refuse; squeeze() also drops the batch of one image: use flatten(1)"
+                ],
+            ),
+            (
+                slips.DropsInEvaluation,
+                [
+                    "note: dropout is active in evaluation too, so results vary; pass "
+                    "training=self.training"
+                ],
+            ),
+        ],
+        12,
+    ),
     ids=lambda value: value.__name__ if isinstance(value, type) else "",
 )
 def test_slips_are_noted(net: type[nn.Module], expected: list[str]) -> None:
@@ -120,25 +123,28 @@ def test_slips_are_noted(net: type[nn.Module], expected: list[str]) -> None:
 
 @pytest.mark.parametrize(
     "net",
-    [
-        slips.Sound,
-        slips.LogSoftmaxEnd,
-        slips.LogOfSoftmax,
-        slips.CappedLogits,
-        slips.BoundedLogits,
-        slips.NormBeforeAverage,
-        slips.ReluBeforeAverage,
-        slips.DroppedFeatures,
-        slips.ProbabilitiesInEvaluation,
-        slips.SoftmaxInPredict,
-        slips.RateOfAModule,
-        slips.Choices,
-        slips.Attends,
-        honest_nets.Attention,
-        honest_nets.LearnedPositions,
-        honest_nets.Spectral,
-        honest_nets.Norms,
-    ],
+    few_fast(
+        [
+            slips.Sound,
+            slips.LogSoftmaxEnd,
+            slips.LogOfSoftmax,
+            slips.CappedLogits,
+            slips.BoundedLogits,
+            slips.NormBeforeAverage,
+            slips.ReluBeforeAverage,
+            slips.DroppedFeatures,
+            slips.ProbabilitiesInEvaluation,
+            slips.SoftmaxInPredict,
+            slips.RateOfAModule,
+            slips.Choices,
+            slips.Attends,
+            honest_nets.Attention,
+            honest_nets.LearnedPositions,
+            honest_nets.Spectral,
+            honest_nets.Norms,
+        ],
+        9,
+    ),
 )
 def test_sound_nets_get_no_notes(net: type[nn.Module]) -> None:
     assert notes(net) == []
@@ -226,28 +232,31 @@ def test_warnings_of_pytorch_become_notes(netlet: Netlet) -> None:
 
 @pytest.mark.parametrize(
     ("net", "message"),
-    [
-        (
-            "TwoArguments",
-            "TwoArguments: its forward() takes images and size; a net must take images alone",
-        ),
-        (
-            "KeywordOnly",
-            "KeywordOnly: its forward() takes images and channels; a net must take images alone",
-        ),
-        ("NoImages", "NoImages: its forward() takes no images; a net must take images alone"),
-        (
-            "ShapeNet",
-            "ShapeNet: has no forward(); define one, and a net must take images alone",
-        ),
-        (
-            "UndefinedScale",
-            "UndefinedScale: 'scale_of_nothing' is not defined in the file slips.py; define or "
-            "import it there",
-        ),
-        ("CallsAList", "ModuleList has no forward(); define one"),
-        ("LabelsToo", "its forward() gets no labels, since a net must take images alone"),
-    ],
+    few_fast(
+        [
+            (
+                "TwoArguments",
+                "TwoArguments: its forward() takes images and size; a net must take images alone",
+            ),
+            (
+                "KeywordOnly",
+                "KeywordOnly: its forward() takes images and channels; a net must take images alone",
+            ),
+            ("NoImages", "NoImages: its forward() takes no images; a net must take images alone"),
+            (
+                "ShapeNet",
+                "ShapeNet: has no forward(); define one, and a net must take images alone",
+            ),
+            (
+                "UndefinedScale",
+                "UndefinedScale: 'scale_of_nothing' is not defined in the file slips.py; define or "
+                "import it there",
+            ),
+            ("CallsAList", "ModuleList has no forward(); define one"),
+            ("LabelsToo", "its forward() gets no labels, since a net must take images alone"),
+        ],
+        4,
+    ),
 )
 def test_arguments_and_missing_forwards_are_told(netlet: Netlet, net: str, message: str) -> None:
     for command in ("show", "check"):

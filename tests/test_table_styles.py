@@ -77,20 +77,20 @@ def compare(style: str, builder: Builder, shape: tuple[int, ...] = SHAPE) -> str
 
 
 @pytest.mark.parametrize("style", PRINTED)
-@pytest.mark.parametrize("name", TABLE_NETS)
+@pytest.mark.parametrize("name", few_fast(TABLE_NETS, 24))
 def test_unusual_nets(style: str, name: str) -> None:
     compare(style, TABLE_NETS[name])
 
 
 @pytest.mark.parametrize("style", PRINTED)
-@pytest.mark.parametrize("name", few_fast(COURSE_NETS, 12))
+@pytest.mark.parametrize("name", few_fast(COURSE_NETS, 6))
 def test_nets_of_courses(style: str, name: str) -> None:
     fails = (style, name) == ("torchinfo", "fully_convolutional")  # it squeezes one image away
     assert ("note: torch" in compare(style, COURSE_NETS[name])) == fails
 
 
 @pytest.mark.parametrize("style", PRINTED)
-@pytest.mark.parametrize("name", few_fast(nets.NETS, 8))
+@pytest.mark.parametrize("name", few_fast(nets.NETS, 4))
 def test_registered_nets(style: str, name: str) -> None:
     assert "note:" not in compare(style, nets.NETS[name].builder)
 
