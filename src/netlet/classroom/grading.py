@@ -15,7 +15,8 @@ from pathlib import Path
 
 from netlet import __version__
 from netlet.analysis import refuse_unknown_layers
-from netlet.classroom.examine import Case, Examination, Examiner, shorten_problem
+from netlet.classroom.case import Case, shorten_problem
+from netlet.classroom.examine import Examination, Examiner
 from netlet.classroom.grades import Grade, GradingSettings
 from netlet.classroom.roster import find_row, read_claim
 from netlet.classroom.submissions import (

@@ -1,0 +1,150 @@
+"""A submission on its way through the sandbox: what has to be done there, and with what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from netlet.classroom.grades import GradingSettings
+from netlet.classroom.inside import CODE, NO_SOURCES, TRAIN
+from netlet.classroom.own_files import complete_claim
+from netlet.classroom.perturbed_copy import ImageSequence, draw_images
+from netlet.classroom.roster import Claim, ClaimProblems
+from netlet.classroom.submissions import SOURCES
+from netlet.classroom.submitted_weights import (
+    TRIED_IMAGES,
+    choose_normalization,
+    find_weights,
+    list_other_normalizations,
+)
+from netlet.data import Dataset
+from netlet.errors import GradingError, NetError
+from netlet.recipes import Recipe
+from netlet.sandbox import Limits, SandboxTask
+
+UNUSABLE = "no weights that can be used, so only the rules on the net are judged: "
+_FUNCTION = "netlet.classroom.inside:examine"
+_ANSWER_BYTES = 256 << 20
+_NOT_RETRAINED = "was not retrained, so only the rules on the net are judged: "
+_NO_RECIPE = 'claims no recipe to retrain by; write recipe = "quick", for example, in claim.toml'
+
+
+@dataclass(frozen=True)
+class Case:
+    """One submission on its way through the sandbox.
+
+    Attributes:
+        name: The name of the submission.
+        folder: The folder with its files.
+        claim: What the student says of it.
+        recipe: The recipe to retrain it by; None for its own weights.
+        images: What it is scored on.
+        task: What the sandbox does.
+        unusable: Why it has no weights or recipe that can be used; empty if nothing is wrong.
+        warnings: What is wrong with the claim.
+    """
+
+    name: str
+    folder: Path
+    claim: Claim
+    recipe: Recipe | None
+    images: ImageSequence
+    task: SandboxTask
+    unusable: str = ""
+    warnings: tuple[str, ...] = ()
+
+
+class CaseMaker:
+    """Makes the cases of a class by the same settings.
+
+    Args:
+        settings: How the class is graded.
+        data: The data set; its held-out split gives the scores.
+        folder: An empty folder for the training images, which the sandbox reads.
+    """
+
+    def __init__(self, settings: GradingSettings, data: Dataset, folder: Path) -> None:
+        self._settings, self._data = settings, data
+        self._inputs: dict[str, Path] = {}
+        if settings.retrain:
+            file = folder / "train.npz"
+            np.savez(file, images=data.train.images.numpy(), labels=data.train.labels.numpy())
+            file.chmod(0o644)
+            self._inputs[TRAIN] = file
+
+    def prepare(
+        self, name: str, folder: Path, claim: Claim, problems: ClaimProblems | None = None
+    ) -> Case:
+        """Return what the sandbox has to do for a submission.
+
+        Args:
+            name: The name of the submission.
+            folder: The folder with its files.
+            claim: What the student says of it.
+            problems: What is wrong with the claim; None if nothing is.
+
+        Raises:
+            NetError: It has no code.
+        """
+        if not any(path.suffix in SOURCES for path in folder.rglob("*")):
+            raise NetError(NO_SOURCES)
+        settings, problems = self._settings, problems or ClaimProblems()
+        claim, problems = complete_claim(claim, problems, folder, settings)
+        recipe, weights, unusable = self._choose(folder, claim, problems)
+        used = choose_normalization(claim)
+        images = draw_images(self._data.held_out)
+        request = {
+            "net": claim.net or settings.net,
+            "weights": weights,
+            "shape": self._data.shape,
+            "classes": self._data.classes,
+            "recipe": recipe.to_dict() if recipe else None,
+            "seeds": settings.seeds,
+            "mean": used.mean,
+            "std": used.std,
+            "others": list_other_normalizations(used) if weights else [],
+            "tried": TRIED_IMAGES,
+        }
+        seconds = settings.seconds_per_seed * (len(settings.seeds) if recipe else 1)
+        task = SandboxTask(
+            function=_FUNCTION,
+            request=request,
+            inputs={CODE: folder, **self._inputs},
+            later=images.to_bytes() if recipe or weights else (),
+            limits=Limits(wall_s=seconds, answer_bytes=_ANSWER_BYTES),
+            trust=settings.trust,
+        )
+        warnings = tuple(one for one in problems.found if one not in unusable)
+        return Case(name, folder, claim, recipe, images, task, unusable, warnings)
+
+    def _choose(
+        self, folder: Path, claim: Claim, problems: ClaimProblems
+    ) -> tuple[Recipe | None, str | None, str]:
+        """Return the recipe to retrain by or the path of the weights, or why there are neither."""
+        chosen = self._settings.retrain
+        if isinstance(chosen, Recipe):
+            return chosen.for_net(in_catalog=False), None, ""
+        if chosen:
+            if claim.recipe is not None:
+                return claim.recipe.for_net(in_catalog=False), None, ""
+            return None, None, _NOT_RETRAINED + (problems.of_recipe or _NO_RECIPE)
+        if problems.of_weights:
+            return None, None, UNUSABLE + problems.of_weights
+        try:
+            return None, find_weights(folder, claim.weights or self._settings.weights), ""
+        except GradingError as error:
+            return None, None, UNUSABLE + str(error)
+
+
+def shorten_problem(message: str, folder: Path) -> str:
+    """Return a message without the paths of the sandbox.
+
+    Args:
+        message: What went wrong.
+        folder: The folder of the submission, which code without a sandbox names.
+    """
+    for place in (CODE, str(folder)):
+        message = message.replace(f"{place}/", "").replace(place, "the submission")
+    return message
