@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import fields
 from pathlib import Path
 
@@ -84,7 +85,8 @@ def test_the_template_is_a_budget_without_slips(tmp_path: Path) -> None:
     assert budget.requires
     assert read_class_file(path) == ClassFile(points=100)
     keys = set()
-    for line in TEMPLATE.splitlines():
+    options, head, points = TEMPLATE.partition("# [grade.points]\n")
+    for line in options.splitlines():
         if line.startswith("# ") and " = " in line:
             key = line[2:].split(" = ")[0]
             path = write(tmp_path, TEMPLATE.replace(line, line[2:]))
@@ -92,7 +94,13 @@ def test_the_template_is_a_budget_without_slips(tmp_path: Path) -> None:
             found = getattr(read_class_file(path) if of_grade else load_budget(path), key)
             assert found is not None
             keys.add(key)
-    assert keys >= {"name"} | {one.name for one in fields(ClassFile)} - {"points"}
+    assert keys >= {"name"} | {one.name for one in fields(ClassFile)} - {"points", "limit_points"}
+    path = write(
+        tmp_path, re.sub("(?m)^points = .*$", "", options) + re.sub("(?m)^# ", "", head + points)
+    )
+    given = {"accuracy_at_least": 50, "GAP | Linear": 10}
+    assert read_class_file(path) == ClassFile(points=100, limit_points=given)
+    assert read_class_file(path).find_points(load_budget(path)) == 100
 
 
 @pytest.mark.parametrize(

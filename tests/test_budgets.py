@@ -76,6 +76,42 @@ def test_held_for_the_last_epochs() -> None:
     assert state(budget) == "NOT YET"
 
 
+def test_each_of_the_last_epochs_has_a_message_of_its_own_or_that_of_the_accuracy() -> None:
+    for messages, said in (
+        ({"accuracy_at_least": "Train on."}, ["Train on.", "Train on."]),
+        ({"held_for_last": "Lower the rate."}, ["", "Lower the rate."]),
+        ({"accuracy_at_least": "a", "held_for_last": "b"}, ["a", "b"]),
+    ):
+        budget = Budget(accuracy_at_least=99.4, held_for_last=2, messages=messages)
+        results = budget.judge(SMALL, outcome(9_000, 9_100)).results
+        assert [one.message for one in results] == said
+
+
+def test_the_results_of_a_verdict_are_known_by_their_limit() -> None:
+    budget = Budget(
+        params_below=10_000,
+        epochs_below=3,
+        batch_size=100,
+        accuracy_above=99,
+        held_for_last=2,
+        weight_bytes_below=40_000,
+        forbids=("Dropout", "BatchNorm"),
+        requires=("Conv2d", "Linear"),
+    )
+    cost = dataclasses.replace(SMALL, one_image=(10,))
+    found = outcome(9_900, 9_950)
+    groups = budget.judge_by_limit(cost, found, batch_size=100)
+    results = tuple(one for _, group in groups for one in group)
+    assert results == budget.judge(cost, found, batch_size=100).results
+    assert [key for key, _ in groups if key] == [
+        *("params_below", "epochs_below", "batch_size", "accuracy_above", "held_for_last"),
+        *("weight_bytes_below", "Dropout", "BatchNorm", "Conv2d", "Linear"),
+    ]
+    assert sorted(key for key, _ in groups if key) == sorted(budget.limit_keys())
+    ((one_image,),) = (group for key, group in groups if not key)
+    assert one_image.rule == "output for one image"
+
+
 def test_limits_are_as_strict_as_they_say() -> None:
     assert state(Budget(params_below=8_000)) == "PASS"
     assert state(Budget(params_below=7_999)) == "FAIL"

@@ -44,6 +44,7 @@ from netlet.classroom import (
     list_submissions,
     read_roster,
 )
+from netlet.classroom.grades import RulePoints
 from netlet.classroom.journal import append_grade
 from netlet.classroom.perturbed_copy import draw_images
 from netlet.classroom.roster import Claim, ClaimProblems, find_row, read_claim
@@ -781,6 +782,7 @@ def test_tables_neither_compute_nor_break() -> None:
         max_points=10,
         problem="@sum",
         rules=(rule,),
+        rule_points=(RulePoints(0, 10),),
         score=Score("test", 1, 2),
     )
     text = grade_files.grades_to_csv([grade])

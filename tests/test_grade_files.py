@@ -10,7 +10,16 @@ from typing import Any
 
 import pytest
 import torch
-from class_of_students import RIGHT, notebook, spot_data, spot_weights, write_submission
+from class_of_students import (
+    RIGHT,
+    Answers,
+    grade,
+    notebook,
+    spot_data,
+    spot_weights,
+    submit,
+    write_submission,
+)
 from safetensors.torch import save
 
 from netlet.analysis import check
@@ -18,12 +27,12 @@ from netlet.budgets import Budget
 from netlet.classroom import Grade, GradingSettings, grade_files, inside
 from netlet.classroom.examine import Examination, Examiner
 from netlet.classroom.grades import check_claim
-from netlet.classroom.roster import Claim, read_claim
+from netlet.classroom.roster import Claim
 from netlet.classroom.student_page import student_page
 from netlet.errors import GradingError, NetError
 from netlet.nets import find_net
 from netlet.recipes import QUICK
-from netlet.sandbox import SandboxAnswer, SandboxTask
+from netlet.sandbox import SandboxAnswer
 
 BUDGET = Budget(params_below=8_000, accuracy_at_least=95)
 SQUEEZES = """
@@ -40,45 +49,6 @@ REMEDY = "squeeze() also drops the batch of one image: use flatten(1)"
 def slow(*values: object) -> Any:
     """Return a case that is left out of the fast tests."""
     return pytest.param(*values, marks=pytest.mark.slow)
-
-
-class Answers:
-    """What a sandbox would do: it gives the later contents, and keeps the parts for them."""
-
-    def __init__(self, task: SandboxTask) -> None:
-        self._contents, self.parts = iter(task.later), list[bytes]()
-
-    def __call__(self, part: bytes) -> bytes:
-        self.parts.append(part)
-        return next(self._contents)
-
-
-def grade(folder: Path, settings: GradingSettings) -> Grade:
-    """Return the grade of a submission, of which all code runs here.
-
-    Raises:
-        NetError: The code inside refuses it.
-    """
-    scratch = folder.parent / "scratch"
-    scratch.mkdir(exist_ok=True)
-    examiner = Examiner(settings, spot_data(), scratch)
-    case = examiner.prepare(folder.name, folder, *read_claim(folder, {}))
-    places = {inside.CODE: str(folder), inside.TRAIN: str(scratch / "train.npz")}
-    exchange = Answers(case.task)
-    values, payload = inside.examine(
-        {**case.task.request, "places": places},
-        exchange,  # type: ignore[arg-type]
-    )
-    values = json.loads(json.dumps(values))
-    return examiner.judge(case, SandboxAnswer(values, payload, tuple(exchange.parts))).grade
-
-
-def submit(folder: Path, **files: bytes | str) -> Path:
-    """Write a submission; ``m__py`` is the file ``m.py``."""
-    write_submission(
-        folder, "ann", {name.replace("__", "."): content for name, content in files.items()}
-    )
-    return folder / "ann"
 
 
 def test_a_net_that_drops_the_batch_of_one_image_fails_alike_however_it_is_graded(

@@ -9,30 +9,29 @@ the budget says ``judged_on="val"``, which the verdict repeats.
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, Literal, get_args
 
+from netlet.budgets.accuracy_checks import AccuracyLimit
 from netlet.budgets.limit_checks import (
     check_batch_size,
     check_below,
+    check_epochs,
     check_hidden,
     check_kind,
-    format_margin,
     state_teacher,
 )
-from netlet.budgets.measures import ModelCost, Outcome, Score
+from netlet.budgets.measures import ModelCost, Outcome
 from netlet.budgets.messages import add_message, check_messages, check_text
 from netlet.budgets.one_image import check_one_image
 from netlet.budgets.rule_checks import check_rule
 from netlet.budgets.rules import Rule, forbid, is_layer_name, parse_rule, refuse_contradictions
 from netlet.budgets.selection import find_words
-from netlet.budgets.verdict import MAY_BE_MISSING, RuleResult, State, Verdict
+from netlet.budgets.verdict import MAY_BE_MISSING, RuleResult, Verdict
 from netlet.display import Displayed
 from netlet.errors import BudgetError, did_you_mean, warn_of_but
-from netlet.text import count_noun
 
 COUNTS = (
     "params_below",
@@ -151,11 +150,9 @@ class Budget(Displayed):
             raise BudgetError(f"budget {self.name}: {error}") from None
 
     def _check_messages(self) -> None:
-        names = (*COUNTS, *PERCENTAGES)
-        limits = [name for name in names if getattr(self, name) is not None]
         try:
             check_text("title", self.title)
-            messages = check_messages(self.messages, [*limits, *self.forbids, *self.requires])
+            messages = check_messages(self.messages, self.limit_keys())
         except BudgetError as error:
             raise BudgetError(f"budget {self.name}: {error}") from None
         object.__setattr__(self, "messages", messages)  # pairs, which can be hashed
@@ -232,32 +229,62 @@ class Budget(Displayed):
         Returns:
             A verdict with one result for each limit, in the order of the fields.
         """
-        texts = dict(self.messages)
-        epochs = "epochs_at_most" if self.epochs_below is None else "epochs_below"
-        accuracy = "accuracy_above" if self.accuracy_at_least is None else "accuracy_at_least"
+        groups = self.judge_by_limit(cost, outcome, batch_size=batch_size)
+        results = tuple(one for _, group in groups for one in group)
+        withheld = any(result.state == "NOT JUDGED" for result in results)
+        return Verdict(
+            self.name, results, f"trained on {outcome.dataset}" if withheld and outcome else ""
+        )
+
+    def judge_by_limit(
+        self, cost: ModelCost, outcome: Outcome | None = None, *, batch_size: int | None = None
+    ) -> list[tuple[str, list[RuleResult]]]:
+        """Return the results of :meth:`judge` in the same order, with the limit that yields them.
+
+        Args:
+            cost: The cost of the net.
+            outcome: The outcome of the training; None: not trained.
+            batch_size: The recipe's; None: not known.
+
+        Returns:
+            The key of each limit, as :meth:`limit_keys` has it, and its results; the key is empty
+            for what holds without a limit. A key may occur several times.
+        """
+        epochs, accuracy = self._epochs_key(), self._accuracy_key()
         sizes = (
             ("macs_below", "MACs", cost.macs),
             ("weight_bytes_below", "weight bytes", cost.weight_bytes),
             ("activation_bytes_below", "activation bytes", cost.activation_bytes),
         )
+        limit, held = self._accuracy_limit(), self.held_for_last
+        last = [limit.check_last(outcome)] if limit else []
         groups: list[tuple[str, list[RuleResult]]] = [
             ("params_below", check_below("parameters", self.params_below, cost.parameters, cost)),
             ("params_below", check_hidden(cost)),
-            ("", check_one_image(cost, scored=self.target is not None) + state_teacher(cost)),
-            (epochs, self._check_epochs(cost, outcome)),
+            ("", check_one_image(cost, scored=limit is not None) + state_teacher(cost)),
+            (epochs, check_epochs(self.epochs_at_most, self.epochs_below, cost, outcome)),
             ("batch_size", check_batch_size(self.batch_size, batch_size)),
-            (accuracy, self._check_accuracy(outcome)),
+            (accuracy, last),
+            ("held_for_last", [limit.check_held(held, outcome)] if limit and held else []),
             *((name, check_below(rule, getattr(self, name), n, cost)) for name, rule, n in sizes),
             *((kind, [self._check_layers(kind, cost, required=False)]) for kind in self.forbids),
             *((rule, [self._check_layers(rule, cost, required=True)]) for rule in self.requires),
         ]
-        results = [one for name, group in groups for one in add_message(group, texts.get(name))]
-        withheld = any(result.state == "NOT JUDGED" for result in results)
-        return Verdict(
-            self.name,
-            tuple(results),
-            f"trained on {outcome.dataset}" if withheld and outcome else "",
-        )
+        texts = dict(self.messages)
+        texts.setdefault("held_for_last", texts.get(accuracy, ""))
+        return [(key, add_message(group, texts.get(key))) for key, group in groups if group]
+
+    def limit_keys(self) -> list[str]:
+        """Return the names of the limits that are set, and the rules as the budget writes them."""
+        names = (*COUNTS, *PERCENTAGES)
+        limits = [name for name in names if getattr(self, name) is not None]
+        return [*limits, *self.forbids, *self.requires]
+
+    def _epochs_key(self) -> str:
+        return "epochs_at_most" if self.epochs_below is None else "epochs_below"
+
+    def _accuracy_key(self) -> str:
+        return "accuracy_above" if self.accuracy_at_least is None else "accuracy_at_least"
 
     def rules(self) -> list[Rule]:
         """Return the rules on what the net consists of: what is forbidden, then what is required.
@@ -276,65 +303,15 @@ class Budget(Displayed):
     @property
     def target(self) -> Fraction | None:
         """The accuracy to reach, or to exceed if it is ``accuracy_above``, as a share of 1."""
-        percent = self.accuracy_above if self.accuracy_at_least is None else self.accuracy_at_least
-        # Through the decimal text: 99.4 means 994/1000, not the nearest binary fraction.
-        return None if percent is None else Fraction(str(percent)) / 100
-
-    def _check_epochs(self, cost: ModelCost, outcome: Outcome | None) -> list[RuleResult]:
-        if self.epochs_at_most is not None:
-            most, limit = self.epochs_at_most, f"at most {self.epochs_at_most}"
-        elif self.epochs_below is not None:
-            most, limit = self.epochs_below - 1, f"below {self.epochs_below}"
-        else:
-            return []
-        found = len(outcome.scores) if outcome else cost.epochs
-        if found is None:
-            return [RuleResult("epochs", limit, "-", "-", "NOT YET")]
-        shown = str(found) if outcome else f"{found} planned"
-        state: State = "PASS" if found <= most else "FAIL"
-        return [RuleResult("epochs", limit, shown, format_margin(most - found), state)]
-
-    def _check_accuracy(self, outcome: Outcome | None) -> list[RuleResult]:
-        if self.target is None:
-            return []
-        k = self.held_for_last
-        last, held = "accuracy, last epoch", f"accuracy, worst of last {k} epochs"
         limit = self._accuracy_limit()
-        if outcome is None or not outcome.scores:
-            rules = [last, held] if k else [last]
-            return [RuleResult(rule, limit, "-", "-", "NOT YET") for rule in rules]
-        results = [self._check_scores(last, outcome.scores[-1:], outcome)]
-        if k and len(outcome.scores) < k:
-            shown = f"only {count_noun(len(outcome.scores), 'epoch')} run"
-            results.append(RuleResult(held, limit, shown, "-", "FAIL"))
-        elif k:
-            results.append(self._check_scores(held, outcome.scores[-k:], outcome))
-        return results
+        return None if limit is None else limit.target
 
-    def _check_scores(self, rule: str, scores: Sequence[Score], outcome: Outcome) -> RuleResult:
-        """Check the worst of some scores."""
-        limit = self._accuracy_limit()
-        worst = min(scores, key=lambda score: score.correct - self._images_needed(score.total))
-        if self.dataset is not None and outcome.dataset not in (None, self.dataset):
-            return RuleResult(rule, f"{limit} of {self.dataset}", str(worst), "-", "NOT JUDGED")
-        if worst.split == "train" or (worst.split == "val" and self.judged_on != "val"):
-            # A choice made on val must not look like a claim about test.
-            return RuleResult(rule, limit, f"{worst}; judged on test only", "-", "NOT YET")
-        spare = worst.correct - self._images_needed(worst.total)
-        state: State = "PASS" if spare >= 0 else "FAIL"
-        found = f"{worst}; judged on val, not test" if worst.split == "val" else f"{worst}"
-        return RuleResult(rule, limit, found, f"{format_margin(spare)} images", state)
-
-    def _accuracy_limit(self) -> str:
-        if self.accuracy_at_least is None:
-            return f"above {self.accuracy_above:g}%"
-        return f"at least {self.accuracy_at_least:g}%"
-
-    def _images_needed(self, total: int) -> int:
-        """Return how many of ``total`` images must be correct."""
-        assert self.target is not None
-        exact = self.target * total
-        return math.floor(exact) + 1 if self.accuracy_at_least is None else math.ceil(exact)
+    def _accuracy_limit(self) -> AccuracyLimit | None:
+        exceed = self.accuracy_at_least is None
+        percent = self.accuracy_above if exceed else self.accuracy_at_least
+        if percent is None:
+            return None
+        return AccuracyLimit(percent, exceed, self.dataset, self.judged_on == "val")
 
 
 def budget_from_json(values: Mapping[str, Any]) -> Budget:

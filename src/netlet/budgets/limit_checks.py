@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from netlet.budgets.measures import HIDDEN, TEACHER, ModelCost
+from netlet.budgets.measures import HIDDEN, TEACHER, ModelCost, Outcome
 from netlet.budgets.verdict import RuleResult, State
 from netlet.text import format_count
 
@@ -86,3 +86,28 @@ def check_batch_size(limit: int | None, found: int | None) -> list[RuleResult]:
     state: State = "NOT YET" if found is None else "PASS" if found == limit else "FAIL"
     remedy = f"train with --set batch_size={limit}" if state == "FAIL" else ""
     return [RuleResult("batch size", f"exactly {limit:,}", shown, "-", state, (), remedy)]
+
+
+def check_epochs(
+    at_most: int | None, below: int | None, cost: ModelCost, outcome: Outcome | None
+) -> list[RuleResult]:
+    """Check the epochs that a net was trained for, or that are planned.
+
+    Args:
+        at_most: The largest number; None: see ``below``.
+        below: The first number that is too many; None: no limit.
+        cost: The net's cost, which may have the planned epochs.
+        outcome: The outcome of the training; None: not trained.
+    """
+    if at_most is not None:
+        most, limit = at_most, f"at most {at_most}"
+    elif below is not None:
+        most, limit = below - 1, f"below {below}"
+    else:
+        return []
+    found = len(outcome.scores) if outcome else cost.epochs
+    if found is None:
+        return [RuleResult("epochs", limit, "-", "-", "NOT YET")]
+    shown = str(found) if outcome else f"{found} planned"
+    state: State = "PASS" if found <= most else "FAIL"
+    return [RuleResult("epochs", limit, shown, format_margin(most - found), state)]

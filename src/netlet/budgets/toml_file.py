@@ -82,13 +82,19 @@ params_below = "Use fewer channels; a 1x1 convolution makes many channels few."
 
 # Options of netlet grade; other commands do not use them.
 [grade]
-points = 100                # for meeting every limit and rule
+points = 100                # for meeting every limit and rule; each is worth the same
 # time_limit = 120          # seconds for each submission and seed
 # net = "model.py:Net"      # where the net is in each submission; searched for if left out
 # weights = "*.pt"          # which file holds the weights; the only such file if left out
 # retrain = "quick"         # train every net by this recipe, instead of scoring its weights
 # seeds = 3                 # to retrain with; the run of median accuracy counts
 # first_seed = 0            # the first of them
+
+# Points for single limits, by their keys, and for single rules; instead of points above.
+# [grade.points]
+# total = 100               # the others share what is left of it
+# accuracy_at_least = 50
+# "GAP | Linear" = 10
 """
 
 

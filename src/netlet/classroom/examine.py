@@ -13,8 +13,9 @@ from safetensors.torch import load
 from netlet.analysis.batch_slips import drop_one_image_note
 from netlet.budgets import ModelCost, RuleResult
 from netlet.classroom.case import UNUSABLE, Case, CaseMaker, shorten_problem
-from netlet.classroom.grades import Grade, GradingSettings, Used, check_claim, count_points
-from netlet.classroom.judging import judge_rules, make_curve, suspect, worst_state
+from netlet.classroom.grades import Grade, GradingSettings, Used, check_claim
+from netlet.classroom.judging import JudgedRule, judge_rules, make_curve, suspect, worst_state
+from netlet.classroom.points import count_points
 from netlet.classroom.recount import check_counts, count_again
 from netlet.classroom.roster import Claim, ClaimProblems
 from netlet.classroom.scoring import NO_SCORES, Scorer
@@ -99,10 +100,12 @@ class Examiner:
             results = self._scorer.score(case, answer, tensors)
         cost, recount = count_again(found.cost, _state_of(tensors, results.seed))
         evaluations = results.counted
-        rules = self._judge_rules(cost, case, recipe, evaluations)
+        judged = self._judge_rules(cost, case, recipe, evaluations)
+        rules = tuple(one.result for one in judged)
         score = evaluations[-1].score if evaluations else None
         copies = [one.score for one in results.copies]
         suspicion = suspect(score, *copies) if score else ""
+        points, rule_points = count_points(judged, settings, trusted=not suspicion)
         missing = not evaluations and settings.budget.target is not None
         reason = _NOT_TRAINED if refused else unusable or _NO_WEIGHTS
         warnings = [*case.warnings, *([unusable] if unusable and not missing else [])]
@@ -113,13 +116,14 @@ class Examiner:
         grade = Grade(
             name=case.name,
             state="REVIEW" if suspicion else worst_state(rules),
-            points=count_points(rules, settings.points, trusted=not suspicion),
+            points=points,
             max_points=settings.points,
             net=address,
             problem=suspicion or (reason if missing else ""),
             warnings=tuple(warnings),
             used=self._describe_used(case) if score else None,
             rules=rules,
+            rule_points=rule_points,
             parameters=cost.parameters,
             score=score,
             perturbed=copies[1] if score else None,
@@ -149,7 +153,7 @@ class Examiner:
         case: Case,
         recipe: Recipe | None,
         evaluations: Sequence[Evaluation],
-    ) -> tuple[RuleResult, ...]:
+    ) -> tuple[JudgedRule, ...]:
         return judge_rules(
             dataclasses.replace(cost, epochs=recipe.epochs if recipe else case.claim.epochs),
             self._settings.budget,

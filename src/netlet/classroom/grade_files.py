@@ -8,7 +8,6 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -87,9 +86,14 @@ def grades_to_csv(grades: Sequence[Grade], missing: Mapping[str, str] | None = N
     rules = list(dict.fromkeys(title for grade in grades for title in _states(grade)))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
-    writer.writerow([*_TITLES, *map(_cell, rules), _REASON])
+    columns = [cell for rule in map(_cell, rules) for cell in (rule, f"{rule}, points")]
+    writer.writerow([*_TITLES, *columns, _REASON])
     for grade in grades:
         states = _states(grade)
+        # Grades of earlier versions have no points for each rule.
+        earned = {
+            rule: f"{one.points:g}" for rule, one in zip(states, grade.rule_points, strict=False)
+        }
         writer.writerow(
             [
                 *map(_cell, (grade.name, grade.student, grade.state)),
@@ -103,14 +107,14 @@ def grades_to_csv(grades: Sequence[Grade], missing: Mapping[str, str] | None = N
                 _shown(grade.claim.epochs),
                 f"{grade.perturbed.percent:.2f}" if grade.perturbed else "",
                 *_cells_of(grade.used),
-                *(states.get(rule, "") for rule in rules),
+                *(cell for rule in rules for cell in (states.get(rule, ""), earned.get(rule, ""))),
                 _cell(explain_grade(grade)),
             ]
         )
     most = f"{grades[0].max_points:g}" if grades else ""
     for name, student in (missing or {}).items():
         cells = [_cell(name), _cell(student), NO_SUBMISSION, "0", most]
-        empty = [""] * (len(_TITLES) + len(rules) - len(cells))
+        empty = [""] * (len(_TITLES) + len(columns) - len(cells))
         writer.writerow([*cells, *empty, "no submission"])
     return text.getvalue()
 
@@ -190,17 +194,16 @@ def to_gradescope(grade: Grade) -> dict[str, Any]:
 
     See https://gradescope-autograders.readthedocs.io/en/latest/specs/#output-format
     """
-    shares = _share_points(grade.max_points, len(grade.rules))
     trusted = grade.state != "REVIEW"
     tests = []
-    for rule, share in zip(grade.rules, shares, strict=True):
+    for rule, points in zip(grade.rules, grade.rule_points, strict=True):
         found, advice = f"{rule.state}: {rule.found}", find_advice(rule)
         met = rule.state == "PASS" and (trusted or not is_about_accuracy(rule))
         tests.append(
             {
                 "name": escape_controls(f"{rule.title}: {rule.limit}"),
-                "score": share if met else 0,
-                "max_score": share,
+                "score": points.points,
+                "max_score": points.max_points,
                 "status": "passed" if met else "failed",
                 "output": escape_controls(f"{found}; {advice}" if advice else found),
                 "output_format": "text",
@@ -218,12 +221,6 @@ def to_gradescope(grade: Grade) -> dict[str, Any]:
         "tests": tests,
         "extra_data": {"digest": grade.digest, "netlet_schema": SCHEMA},
     }
-
-
-def _share_points(points: float, rules: int) -> list[float]:
-    """Return the points of each rule, to two digits, which add up to all points."""
-    ends = [round(points * number / rules, 2) for number in range(rules + 1)] if rules else []
-    return [round(end - start, 2) for start, end in pairwise(ends)]
 
 
 def name_folders(names: Sequence[str]) -> dict[str, str]:

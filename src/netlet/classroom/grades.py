@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
-from netlet.budgets import Budget, RuleResult, Score, is_about_accuracy
+from netlet.budgets import Budget, RuleResult, Score
+from netlet.budgets.points import check_points, find_total
 from netlet.classroom.roster import Claim
 from netlet.display import Displayed
 from netlet.recipes import Recipe
@@ -28,6 +29,9 @@ class GradingSettings(Displayed):
             for the submitted weights.
         seeds: The seeds to train with; the run of median accuracy counts.
         points: Points for a submission that meets every rule.
+        limit_points: Points for single limits by their names, and for rules as the budget writes
+            them; the others share the rest of ``points`` equally. None given: each rule is worth
+            the same.
         time_limit_s: Seconds for a submission, for each seed; None: 120, or 1,800 to retrain.
         trust: Whether to run the code without a sandbox.
     """
@@ -38,8 +42,22 @@ class GradingSettings(Displayed):
     retrain: Recipe | str | None = None
     seeds: tuple[int, ...] = (0,)
     points: float = 100
+    limit_points: Mapping[str, float] | tuple[tuple[str, float], ...] = ()
     time_limit_s: float | None = None
     trust: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the points.
+
+        Raises:
+            GradingError: The budget has no such limit, or the points do not add up to ``points``.
+        """
+        given = dict(self.limit_points)
+        for key, points in given.items():
+            check_points(key, points, self.budget)
+        if given:
+            find_total(given, self.points, self.budget)
+        object.__setattr__(self, "limit_points", tuple(given.items()))  # which can be hashed
 
     @property
     def seconds_per_seed(self) -> float:
@@ -74,6 +92,19 @@ class Curve(Displayed):
 
 
 @dataclass(frozen=True)
+class RulePoints(Displayed):
+    """The points of a rule.
+
+    Attributes:
+        points: The points earned, of ``max_points``.
+        max_points: Those for meeting the rule.
+    """
+
+    points: float
+    max_points: float
+
+
+@dataclass(frozen=True)
 class Used(Displayed):
     """What a net was scored with.
 
@@ -103,6 +134,8 @@ class Grade(Displayed):
             the claim, or that the net does better with another normalization.
         used: The normalization and weights file of the score; None without a score.
         rules: The result of each rule.
+        rule_points: The points of each rule, in the same order; empty in grades of earlier
+            versions.
         parameters: The number of parameters; None if it is not known.
         score: The score on the test images; None without weights.
         perturbed: The score on copies of the test images that are moved by one pixel.
@@ -126,6 +159,7 @@ class Grade(Displayed):
     warnings: tuple[str, ...] = ()
     used: Used | None = None
     rules: tuple[RuleResult, ...] = ()
+    rule_points: tuple[RulePoints, ...] = ()
     parameters: int | None = None
     score: Score | None = None
     perturbed: Score | None = None
@@ -180,19 +214,3 @@ def check_claim(grade: Grade) -> list[str]:
     if unknown and claim.epochs is None:
         notes.append("claims no number of epochs, which is judged: write epochs = N in claim.toml")
     return notes
-
-
-def count_points(rules: tuple[RuleResult, ...], most: float, *, trusted: bool = True) -> float:
-    """Return the points of a submission: each rule counts the same.
-
-    Args:
-        rules: The results.
-        most: Points if all are met.
-        trusted: Whether its accuracy may be believed.
-    """
-    if not rules:
-        return most
-    met = [
-        rule for rule in rules if rule.state == "PASS" and (trusted or not is_about_accuracy(rule))
-    ]
-    return round(most * len(met) / len(rules), 2)

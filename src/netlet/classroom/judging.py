@@ -4,17 +4,32 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from netlet import analysis
 from netlet.budgets import Budget, ModelCost, Outcome, RuleResult, Score, is_about_accuracy
 from netlet.classroom.grades import Curve, GradeState
+from netlet.display import Displayed
 from netlet.evaluation import Evaluation
 
 # How much a net that has learned digits loses at most, in percentage points.
 _MOST_LOST_TO_NOISE = 0.5  # of one gray level
 _MOST_LOST_TO_MOVES = 20.0  # of one pixel
 _MOST_IMAGES_LOST = 5  # where half a point is fewer images
+
+
+@dataclass(frozen=True)
+class JudgedRule(Displayed):
+    """A rule of a budget as it was judged.
+
+    Attributes:
+        limit: The key of the limit that yields it; empty if it holds without one.
+        result: The result.
+    """
+
+    limit: str
+    result: RuleResult
 
 
 def judge_rules(
@@ -25,7 +40,7 @@ def judge_rules(
     *,
     complete: bool,
     batch_size: int | None = None,
-) -> tuple[RuleResult, ...]:
+) -> tuple[JudgedRule, ...]:
     """Judge a net; of submitted weights, only the final accuracy is known.
 
     Args:
@@ -35,11 +50,17 @@ def judge_rules(
         dataset: The name of the data set.
         complete: Whether they are those of all epochs.
         batch_size: That of the recipe; None if weights were submitted.
+
+    Raises:
+        BudgetError: The budget names a kind of layer that does not exist.
     """
-    rules = analysis.judge_cost(cost, budget, batch_size=batch_size).results
+    analysis.refuse_unknown_layers(budget, cost.kinds)
+    groups = budget.judge_by_limit(cost, batch_size=batch_size)
     source = "" if complete else " claimed"  # what has been trained is no longer planned
     rules = tuple(
-        dataclasses.replace(rule, found=rule.found.replace(" planned", source)) for rule in rules
+        JudgedRule(limit, dataclasses.replace(rule, found=rule.found.replace(" planned", source)))
+        for limit, group in groups
+        for rule in group
     )
     if not evaluations:
         return rules
@@ -47,7 +68,7 @@ def judge_rules(
     judged = [r for r in budget.judge(cost, outcome).results if is_about_accuracy(r)]
     # The epochs before the last one are not known: that rule stays NOT YET.
     known = {r.rule: r for r in judged if complete or r.rule == "accuracy, last epoch"}
-    return tuple(known.get(rule.rule, rule) for rule in rules)
+    return tuple(JudgedRule(one.limit, known.get(one.result.rule, one.result)) for one in rules)
 
 
 def worst_state(rules: Sequence[RuleResult]) -> GradeState:

@@ -51,9 +51,11 @@ def student_page(
     if grade.rules:
         rows = [
             [escape_markdown(cell) for cell in (r.title, r.limit, r.found, r.margin, r.state)]
-            for r in grade.rules
+            + [f"{one.points:g} of {one.max_points:g}"]
+            for r, one in zip(grade.rules, grade.rule_points, strict=True)
         ]
-        draft.add("## Rules", markdown_table(("rule", "limit", "found", "margin", "verdict"), rows))
+        titles = ("rule", "limit", "found", "margin", "verdict", "points")
+        draft.add("## Rules", markdown_table(titles, rows))
         largest = [
             f"{escape_markdown(rule.title)}: {escape_markdown('; '.join(rule.largest_layers))}"
             for rule in grade.rules

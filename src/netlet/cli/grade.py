@@ -121,7 +121,8 @@ def grade(
             metavar="N",
             min=1,
             max=1_000_000,
-            help="Points for meeting every rule, 100 if not given; each rule is worth the same.",
+            help="Points for meeting every rule, 100 if not given; each rule is worth the same, "
+            "unless the budget's file has points for single rules ([grade.points]).",
         ),
     ] = None,
     time_limit: Annotated[
@@ -330,7 +331,8 @@ def _make_settings(
         weights=options.weights,
         retrain=recipe or (_CLAIM if retrain else None),
         seeds=tuple(range(first, first + seeds)),
-        points=options.points or 100,
+        points=options.find_points(budget),
+        limit_points=options.limit_points or {},
         time_limit_s=options.time_limit,
         trust=trust,
     )

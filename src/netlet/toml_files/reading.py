@@ -119,6 +119,8 @@ def parse_toml(
         raise error(f"{shown}: is nested too deeply; {remedy}") from caught
     except tomllib.TOMLDecodeError as caught:
         reason = escape_controls(str(caught))
+        if "overwrite a value" in reason:
+            reason += ": the table here has the name of a key above; keep one of them"
         raise error(f"{shown}: is not valid TOML: {reason}; {remedy}") from caught
     except ValueError as caught:  # of thousands of digits
         raise error(f"{shown}: is not valid TOML: a number is too long; {remedy}") from caught

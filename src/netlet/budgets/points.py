@@ -1,0 +1,112 @@
+"""Points for the limits and rules of a budget, of which a grade is made up.
+
+Points are exact fractions here: a third of 100 points, three times, is 100 points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+
+from netlet.budgets.budget import PERCENTAGES, Budget
+from netlet.errors import GradingError, did_you_mean
+
+MAX_POINTS = 1_000_000
+_HELD = "held_for_last"
+
+
+def check_points(key: object, points: object, budget: Budget) -> None:
+    """Check the points of one limit or rule.
+
+    Args:
+        key: The name of the limit, or the rule as the budget writes it.
+        points: Its points; 0 for one that is judged and does not count.
+        budget: The budget.
+
+    Raises:
+        GradingError: The budget has no such limit, or the points are no number that counts.
+    """
+    keys = budget.limit_keys()
+    if key not in keys:
+        known = ", ".join(map(repr, keys))
+        raise GradingError(
+            f"points for {key!r}: the budget has no such limit or rule; "
+            f"{did_you_mean(str(key), keys)}give points to {known}"
+        )
+    if isinstance(points, bool) or not isinstance(points, int | float):
+        raise GradingError(f"points for {key!r} are {points!r}; write a number like 10")
+    if not 0 <= points <= MAX_POINTS:  # NaN neither
+        raise GradingError(
+            f"points for {key!r} are {points}; write a number from 0 to {MAX_POINTS:,}"
+        )
+
+
+def find_total(given: Mapping[str, float], total: float | None, budget: Budget) -> float:
+    """Return the points for meeting every limit.
+
+    Args:
+        given: The points of some limits or of all.
+        total: What all add up to; None: the sum, if all have points.
+        budget: The budget.
+
+    Raises:
+        GradingError: It is not known what limits without points are worth, or the points do not add
+            up to the total.
+    """
+    rest, added = _list_rest(given, budget), sum(map(_exact, given.values()))
+    names = ", ".join(map(repr, rest))
+    if total is None and rest:
+        raise GradingError(
+            f"no points for {names}; give points to each, or write total = 100, for example: the "
+            "others share what is left of it"
+        )
+    if total is None:
+        if not added:
+            raise GradingError("all points are 0; give points to a limit or a rule")
+        return float(added)
+    if rest and added >= _exact(total):
+        raise GradingError(
+            f"points add up to {float(added):g} of {total:g} in all, which leaves none for "
+            f"{names}; raise the total, or give points to each"
+        )
+    if not rest and added != _exact(total):
+        raise GradingError(
+            f"points add up to {float(added):g}, not to {total:g} in all; leave the total out, or "
+            "change points"
+        )
+    return total
+
+
+def share_points(given: Mapping[str, float], total: float, budget: Budget) -> dict[str, Fraction]:
+    """Return the points of each limit and rule; those without points share the rest equally.
+
+    Args:
+        given: The points of some limits or of all.
+        total: What all add up to.
+        budget: The budget.
+    """
+    rest, exact = _list_rest(given, budget), {key: _exact(one) for key, one in given.items()}
+    left = _exact(total) - sum(exact.values())
+    return exact | {key: left / len(rest) for key in rest}
+
+
+def find_payer(key: str, points: Mapping[str, Fraction], budget: Budget) -> str:
+    """Return the limit of whose points a result has a share.
+
+    Args:
+        key: The limit that yields it; empty if it holds without one.
+        points: The points of each limit.
+        budget: The budget.
+    """
+    accuracy = next((name for name in PERCENTAGES if getattr(budget, name) is not None), "")
+    # A net whose output is no row of scores cannot be scored; nor is the last epoch one of several.
+    return accuracy if not key or (key == _HELD and _HELD not in points) else key
+
+
+def _list_rest(given: Mapping[str, float], budget: Budget) -> list[str]:
+    """Return the limits without points; the last epochs have a share of those of the accuracy."""
+    return [key for key in budget.limit_keys() if key not in given and key != _HELD]
+
+
+def _exact(points: float) -> Fraction:
+    return Fraction(str(points))
