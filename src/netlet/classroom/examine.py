@@ -13,6 +13,7 @@ from safetensors.torch import load
 from netlet.analysis.batch_slips import drop_one_image_note
 from netlet.budgets import ModelCost, RuleResult
 from netlet.classroom.case import UNUSABLE, Case, CaseMaker, shorten_problem
+from netlet.classroom.copies import digest_predictions, digest_weights
 from netlet.classroom.grades import Grade, GradingSettings, Used, check_claim
 from netlet.classroom.judging import JudgedRule, judge_rules, make_curve, suspect, worst_state
 from netlet.classroom.points import count_points
@@ -59,6 +60,7 @@ class Examiner:
     def __init__(self, settings: GradingSettings, data: Dataset, folder: Path) -> None:
         self._settings, self._data = settings, data
         self._scorer = Scorer(data, settings.seeds)
+        self._images = data.held_out.sha256()
         self._maker = CaseMaker(settings, data, folder)
 
     def prepare(
@@ -138,6 +140,11 @@ class Examiner:
             summary=str(dataclasses.replace(found.summary, net=address))[:20_000],
             curve=make_curve(percents, evaluations) if recipe else None,
         )
+        if score and not recipe:  # equal nets that are trained alike have equal weights
+            grade = grade.replace(
+                weights_digest=digest_weights(_state_of(tensors, results.seed)),
+                predictions_digest=digest_predictions(evaluations[-1], self._images),
+            )
         grade = grade.replace(notes=(*grade.notes, *check_claim(grade)))
         return Examination(grade, evaluations[-1] if evaluations else None)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from netlet.budgets import RuleResult, is_about_accuracy
+from netlet.classroom.copies import find_copies
 from netlet.classroom.grades import Grade, Used, check_claim
 from netlet.classroom.journal import JOURNAL, read_journal
 from netlet.errors import GradingError
@@ -25,7 +26,7 @@ _MAX_BYTES = 256 << 20
 _TITLES = (
     *("submission", "student", "verdict", "points", "max_points", "net", "parameters"),
     *("accuracy", "claimed_accuracy", "claimed_parameters", "claimed_epochs", "accuracy_moved_1px"),
-    *("weights", "mean", "std"),
+    *("weights", "mean", "std", "same_as"),
 )
 _REASON = "reason"
 NO_SUBMISSION = "NO SUBMISSION"  # the verdict of a student who has submitted nothing
@@ -86,6 +87,7 @@ def grades_to_csv(grades: Sequence[Grade], missing: Mapping[str, str] | None = N
     rules = list(dict.fromkeys(title for grade in grades for title in _states(grade)))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    copies = find_copies(grades)
     columns = [cell for rule in map(_cell, rules) for cell in (rule, f"{rule}, points")]
     writer.writerow([*_TITLES, *columns, _REASON])
     for grade in grades:
@@ -107,6 +109,7 @@ def grades_to_csv(grades: Sequence[Grade], missing: Mapping[str, str] | None = N
                 _shown(grade.claim.epochs),
                 f"{grade.perturbed.percent:.2f}" if grade.perturbed else "",
                 *_cells_of(grade.used),
+                _cell(copies.describe_one(grade.name)),
                 *(cell for rule in rules for cell in (states.get(rule, ""), earned.get(rule, ""))),
                 _cell(explain_grade(grade)),
             ]
@@ -149,11 +152,24 @@ def _shown(value: float | None) -> str:
 
 
 def grades_to_dict(
-    grades: Sequence[Grade], missing: Mapping[str, str] | None = None
+    grades: Sequence[Grade],
+    missing: Mapping[str, str] | None = None,
+    others: Sequence[Grade] = (),
 ) -> dict[str, Any]:
-    """Return the grades as plain values, and the students without a submission if there are any."""
-    names = [{"name": name, "student": student} for name, student in (missing or {}).items()]
-    return {"grades": [asdict(grade) for grade in grades], **({"missing": names} if names else {})}
+    """Return the grades as plain values.
+
+    Args:
+        grades: The grades.
+        missing: The students on the roster who have submitted nothing, by the submission's name.
+        others: Grades that are not among these, with which they are compared.
+    """
+    copies = find_copies([*grades, *others])
+    values: dict[str, Any] = {"grades": [asdict(grade) for grade in grades]}
+    values |= {"same_weights": copies.weights, "same_predictions": copies.predictions}
+    if missing:
+        names = [{"name": name, "student": student} for name, student in missing.items()]
+        values["missing"] = names
+    return values
 
 
 def grades_to_json(grades: Sequence[Grade], missing: Mapping[str, str] | None = None) -> str:

@@ -145,6 +145,10 @@ class Grade(Displayed):
         definitions: Which of several definitions of the net counts; empty if there is only one.
         summary: The table of layers.
         curve: The accuracy after each epoch; None if it was not retrained.
+        weights_digest: The SHA-256 of the weights that were handed in; empty without a score of
+            them.
+        predictions_digest: The SHA-256 of the classes that these predict; empty if others may
+            well predict the same by chance.
         digest: The SHA-256 of the submission and the settings; empty if it is to be graded again.
         seconds: The time that grading took, in seconds.
     """
@@ -169,6 +173,8 @@ class Grade(Displayed):
     definitions: str = ""
     summary: str = ""
     curve: Curve | None = None
+    weights_digest: str = ""
+    predictions_digest: str = ""
     digest: str = ""
     seconds: float = 0
 

@@ -196,6 +196,7 @@ def grade(
     from netlet import classroom
     from netlet.analysis import refuse_unknown_layers
     from netlet.classroom import grade_files
+    from netlet.classroom.copies import find_copies
     from netlet.classroom.submissions import find_missing, find_unknown
     from netlet.cli.grade_writer import GradeWriter
     from netlet.experiments.execution import check_executor
@@ -226,10 +227,13 @@ def grade(
             workers=workers,
         )
     if json:
-        values = grade_files.grades_to_dict(grades, writer.missing)
+        values = grade_files.grades_to_dict(grades, writer.missing, writer.others)
         print_json("grades", {**values, "folder": str(out)})
     else:
         print_result(grade_files.format_grades(grades), lines=True)
+        everyone = [*grades, *writer.others]
+        for line in () if single else find_copies(everyone).describe(everyone):
+            print_result(line)
         for name in missing:
             print_result(f"{name}: no submission")
         for name in find_unknown(rows, writer.known) if rows and not single else ():

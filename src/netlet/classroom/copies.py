@@ -1,0 +1,119 @@
+"""Which submissions have the same weights or the same predictions: a fact, and no verdict."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from netlet.classroom.grades import Grade
+from netlet.display import Displayed
+from netlet.evaluation import Evaluation
+from netlet.text import count_noun
+
+_MOST_NAMES = 10  # in one line; a class may hand in weights that it was given
+
+
+def digest_weights(state: Mapping[str, torch.Tensor]) -> str:
+    """Return the SHA-256 of the tensors of a net, whatever its layers are called.
+
+    Args:
+        state: The state dict of the net.
+    """
+    tensors = sorted(
+        hashlib.sha256(f"{one.dtype} {tuple(one.shape)} ".encode() + _bytes_of(one)).digest()
+        for one in state.values()
+        if one.numel()
+    )
+    return hashlib.sha256(b"".join(tensors)).hexdigest() if tensors else ""
+
+
+def _bytes_of(tensor: torch.Tensor) -> bytes:
+    return tensor.contiguous().view(-1).view(torch.uint8).numpy().tobytes()
+
+
+def digest_predictions(evaluation: Evaluation, images: str) -> str:
+    """Return the SHA-256 of the classes that a net predicts.
+
+    It is empty if two nets may well agree by chance: where all predictions are right, or all are
+    the same class.
+
+    Args:
+        evaluation: That of the images.
+        images: The SHA-256 of images and labels.
+    """
+    predicted = [sum(column) for column in zip(*evaluation.confusion, strict=True)]
+    if not evaluation.mistakes or sum(map(bool, predicted)) == 1:
+        return ""
+    mistakes = sorted((one.image, one.predicted) for one in evaluation.mistakes)
+    return hashlib.sha256(f"{images} {mistakes}".encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Copies(Displayed):
+    """Submissions that are alike; each group has the names of two or more, sorted.
+
+    Attributes:
+        weights: Those with the same weights.
+        predictions: Those with the same predictions, on images of which some are misclassified.
+    """
+
+    weights: tuple[tuple[str, ...], ...]
+    predictions: tuple[tuple[str, ...], ...]
+
+    def describe(self, grades: Sequence[Grade]) -> list[str]:
+        """Return a line for each group, without groups of which all is said already.
+
+        Args:
+            grades: The grades in which they were found.
+        """
+        scores = {grade.name: grade.score for grade in grades}
+        lines = [f"{_list_names(group)}: same weights" for group in self.weights]
+        for group in self.predictions:
+            score = scores[group[0]]
+            if score and not any(set(group) <= set(same) for same in self.weights):
+                mistakes = count_noun(score.total - score.correct, "mistake")
+                lines.append(f"{_list_names(group)}: same predictions, with {mistakes}")
+        return lines
+
+    def describe_one(self, name: str) -> str:
+        """Return in one line which submissions one is like; empty if there is none.
+
+        Args:
+            name: The name of the submission.
+        """
+        weights = [other for group in self.weights if name in group for other in group]
+        answers = [other for group in self.predictions if name in group for other in group]
+        others = {
+            "same weights as": [other for other in weights if other != name],
+            "same predictions as": [one for one in answers if one not in (name, *weights)],
+        }
+        return "; ".join(f"{what} {_list_names(names)}" for what, names in others.items() if names)
+
+
+def find_copies(grades: Sequence[Grade]) -> Copies:
+    """Return which submissions are alike.
+
+    Args:
+        grades: The grades of a class.
+    """
+    return Copies(
+        _group([(grade.weights_digest, grade.name) for grade in grades]),
+        _group([(grade.predictions_digest, grade.name) for grade in grades]),
+    )
+
+
+def _group(pairs: Sequence[tuple[str, str]]) -> tuple[tuple[str, ...], ...]:
+    names: dict[str, list[str]] = defaultdict(list)
+    for digest, name in pairs:
+        if digest:
+            names[digest].append(name)
+    return tuple(sorted(tuple(sorted(group)) for group in names.values() if len(group) > 1))
+
+
+def _list_names(names: Sequence[str]) -> str:
+    more = len(names) - _MOST_NAMES
+    return ", ".join(names[:_MOST_NAMES]) + (f" and {more:,} more" if more > 0 else "")
