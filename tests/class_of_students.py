@@ -320,10 +320,10 @@ def submissions(secret: Path) -> dict[str, tuple[Files, str, str]]:
             {"m.py": "import nowhere\n" + RIGHT.replace("10)", "nowhere.n)")},
             "nowhere",
         ),
-        "broken-no-net": ({"m.py": "x = 1\n"}, "has no net"),
-        "broken-forward": ({"m.py": RIGHT.replace("784", "12")}, "has no net"),
+        "broken-no-net": ({"m.py": "x = 1\n"}, "no net"),
+        "broken-forward": ({"m.py": RIGHT.replace("784", "12")}, "no net"),
         "broken-classes": ({"m.py": RIGHT.replace("10)", "11)")}, "returns 11 numbers, not 10"),
-        "broken-two": ({"m.py": RIGHT, "n.py": RIGHT}, "has 2 nets that return 10 classes"),
+        "broken-two": ({"m.py": RIGHT, "n.py": RIGHT}, "2 nets return 10 classes"),
         "broken.zip": (b"PK no zip", "damaged zip file"),
     }
     # The rules on the net are judged, but no accuracy.
@@ -347,7 +347,7 @@ def submissions(secret: Path) -> dict[str, tuple[Files, str, str]]:
         ),
     }
     hostile: dict[str, tuple[Files, str]] = {
-        "hostile-bomb.zip": (zip_of({"w.pt": bytes(80 << 20)}), "is too large"),
+        "hostile-bomb.zip": (zip_of({"w.pt": bytes(80 << 20)}), "too large"),
         "hostile-link.zip": (zip_with_a_link(), "no Python file or notebook"),
         **{
             f"hostile-{name}": ({"m.py": HOSTILE.replace("{attack}", attack)}, why)
@@ -385,7 +385,7 @@ def submissions(secret: Path) -> dict[str, tuple[Files, str, str]]:
                     ),
                 },
                 "REVIEW",
-                "that differ by one gray level; it may have a table of answers",
+                "that differ by one gray level; the code may have a table of answers",
             )
         }
     )

@@ -61,6 +61,17 @@ def test_rule_remedy_and_message_are_in_all_that_people_read() -> None:
     assert grade_files.format_grades([grade]).endswith(f"\nann: {reason}")
 
 
+def test_a_report_names_assignment_submission_student_and_day() -> None:
+    split, grade = spot_data().held_out, grade_of()
+    page = student_page(Examination(grade), split, figures=False)
+    assert page.title == "Grading report"
+    assert page.text.startswith("Submission `ann`.\n\n**FAIL**, 0 of 10 points.")
+    grade = grade.replace(name="a`b", student="Ann *Lee*", graded_on="2026-11-27")
+    page = student_page(Examination(grade), split, title="Small\n_nets_", figures=False)
+    assert page.title == r"Small \_nets\_"
+    assert page.text.startswith(r"Submission a\`b by Ann \*Lee\*, graded on 2026-11-27.")
+
+
 def test_mistakes_of_a_student_are_marked_where_annotators_reject_the_label() -> None:
     split = spot_data().held_out
     answers = split.labels.clone()
@@ -111,8 +122,8 @@ def test_what_is_not_as_claimed_is_in_all_that_grading_writes() -> None:
     grade = grade.replace(state="PASS", claim=claim, parameters=7_850, score=Score("t", 98, 100))
     grade = grade.replace(notes=tuple(check_claim(grade)))
     said = [
-        "claims 7,000 parameters, counted are 7,850",
-        "claims 99.90% accuracy, measured is 98.00%",
+        "7,000 parameters are claimed, 7,850 are counted",
+        "99.90% accuracy is claimed, 98.00% is measured",
     ]
     (row,) = csv.DictReader(io.StringIO(grade_files.grades_to_csv([grade])))
     assert (row["claimed_epochs"], row["reason"]) == ("12", "; ".join(said))
@@ -128,7 +139,7 @@ def test_what_is_not_as_claimed_is_in_all_that_grading_writes() -> None:
 
 def test_a_rule_on_epochs_asks_for_the_claim_that_it_needs() -> None:
     grade = grade_of(RuleResult("epochs", "at most 15", "-", "-", "NOT YET"))
-    asked = "claims no number of epochs, which is judged: write epochs = N in claim.toml"
+    asked = "no number of epochs is claimed, but it is judged: write epochs = N in claim.toml"
     assert check_claim(grade) == [asked]
     assert grade_files.explain_grade(grade) == asked
     assert check_claim(grade.replace(claim=Claim(epochs=16))) == []
@@ -209,26 +220,26 @@ def test_what_cannot_be_graded_is_said_without_advice_that_does_not_help(tmp_pat
     layers = "        super().__init__(nn.Flatten(), nn.Linear(784, {}))\n"
     missing = net.replace("nn.Seq", "efficientlayers.Seq") + layers.format(10)
     missing = f"import efficientlayers\n{missing}"
-    assert problem() == "has no Python file or notebook; ask for the code of the net"
+    assert problem() == "no Python file or notebook; hand in the code of the net"
     failed = problem(grace=missing)
-    assert failed.startswith("has no net that runs: grace.py:Net: ")
+    assert failed.startswith("no net runs: grace.py:Net: ")
     assert "No module named 'efficientlayers'" in failed
     assert "--net" not in failed
     assert problem(grace=missing, ida=missing).endswith(" (nor does any of 1 more)")
     other = problem(hal=net + layers.format(7))
     assert other == (
-        "has no net that returns 10 classes (hal.py:Net returns 7 numbers, not 10); "
-        "name it with --net"
+        "no net returns 10 classes (hal.py:Net returns 7 numbers, not 10); name it in claim.toml, or "
+        "with --net"
     )
     (tmp_path / "judy").mkdir()
-    with pytest.raises(GradingError, match=r"^is an empty folder; ask for the files$"):
+    with pytest.raises(GradingError, match=r"^the folder is empty; hand in the files$"):
         copy_submission(Submission("judy", tmp_path / "judy"), tmp_path / "target")
 
 
 def test_a_large_directory_of_a_zip_file_is_not_read(tmp_path: Path) -> None:
     files: dict[str, bytes | str] = {f"{n}{'x' * 60_000}.py": "" for n in range(200)}
     (tmp_path / "s.zip").write_bytes(zip_of(files))
-    with pytest.raises(GradingError, match="has a zip file of too many files"):
+    with pytest.raises(GradingError, match="the zip file has too many files"):
         copy_submission(Submission("s", tmp_path / "s.zip"), tmp_path / "target")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,7 @@ def test_a_net_that_drops_the_batch_of_one_image_fails_alike_however_it_is_grade
         )
         assert not any("single image" in note for note in one.notes)  # once is enough
     assert [one.score is None for one in graded] == [True, True, False]
-    assert "was not retrained" in graded[1].problem
+    assert "not retrained" in graded[1].problem
     assert graded[0].points == graded[1].points
 
 
@@ -105,14 +106,14 @@ def test_which_of_several_definitions_counts_is_in_all_that_grading_writes(
 @pytest.mark.parametrize(
     ("files", "problem"),
     [
-        ({"a.py": "class Net(:\n"}, "has no net: a.py: is not valid Python ("),
+        ({"a.py": "class Net(:\n"}, "no net: a.py: is not valid Python ("),
         ({"a.py": "class Net(:\n", "b.py": "x = 1\n"}, "repair it (and 1 more)"),
-        ({"a.py": f"import nowhere\n{RIGHT.replace('10)', 'nowhere.n)')}"}, "has no net that runs"),
+        ({"a.py": f"import nowhere\n{RIGHT.replace('10)', 'nowhere.n)')}"}, "no net runs"),
         (
             {"a.py": f"import nowhere\n{RIGHT.replace('10)', 'nowhere.n)')}", "b.py": "def f(): 0"},
-            "has no net that runs: a.py:Net: importing it failed",
+            "no net runs: a.py:Net: importing it failed",
         ),
-        ({}, "has no Python file or notebook"),
+        ({}, "no Python file or notebook"),
     ],
 )
 def test_what_no_other_name_would_help_gets_no_advice_to_name_a_net(
@@ -127,7 +128,7 @@ def test_what_no_other_name_would_help_gets_no_advice_to_name_a_net(
     assert "--net" not in str(raised.value)
     (tmp_path / "ann" / "c.py").write_text("def make_net(): return 3\n")
     if "runs" not in problem:
-        with pytest.raises(NetError, match="name it with --net"):
+        with pytest.raises(NetError, match=r"name it in claim\.toml, or with --net"):
             grade(tmp_path / "ann", GradingSettings(budget=BUDGET))
 
 
@@ -250,7 +251,7 @@ def test_weights_that_are_bad_with_any_normalization_get_no_advice(tmp_path: Pat
         ({"w.pt": b"no weights"}, "w.pt: "),
         slow({"w.safetensors": save({"1.weight": torch.zeros(3)})}, "belong to another net"),
         slow({"a.pt": b"", "b.pt": b""}, 'name one in claim.toml, like weights = "a.pt"'),
-        slow({"a.pt": b"", "claim.toml": "weights = 'b.pt'"}, "no weights 'b.pt'; it has: a.pt"),
+        slow({"a.pt": b"", "claim.toml": "weights = 'b.pt'"}, "no weights 'b.pt'; there are: a.pt"),
         ({"w.safetensors": save(spot_weights()), "claim.toml": "epochs: 10"}, "is not valid TOML"),
         slow({"w.pt": b"", "claim.toml": "std = 0"}, "claim std=0 is not"),
     ],
@@ -299,17 +300,39 @@ def test_a_claim_without_a_recipe_is_not_retrained_but_judged(tmp_path: Path) ->
     settings = GradingSettings(budget=BUDGET, retrain="claim", points=20)
     found = grade(folder, settings)
     assert (found.state, found.points, len(found.rules)) == ("NOT YET", 10, 2)
-    assert found.problem.startswith("was not retrained, so only the rules on the net are judged: ")
+    assert found.problem.startswith("not retrained, so only the rules on the net are judged: ")
     assert 'write recipe = "quick", for example, in claim.toml' in found.problem
     (folder / "claim.toml").write_text("recipe = 'magic'")
     assert "no recipe 'magic'" in grade(folder, settings).problem
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"m.py": RIGHT, "w.safetensors": save(spot_weights()), "claim.toml": "accuracy = 20"},
+        slow({"m.py": RIGHT, "claim.toml": "accuracy = 0.2\nparameters = 3\nmaen = 1"}),
+        slow({"m.py": RIGHT, "a.pt": b"", "b.pt": b""}),
+        slow({"m.py": SQUEEZES}),
+        slow({"m.py": RIGHT + RIGHT}),
+    ],
+)
+def test_a_report_speaks_of_the_net_and_not_of_its_author(
+    tmp_path: Path, files: dict[str, bytes | str]
+) -> None:
+    write_submission(tmp_path, "ann", files)
+    found = grade(tmp_path / "ann", GradingSettings(budget=Budget(epochs_at_most=3, name="class")))
+    _, page, _ = written_for(found)
+    assert not re.search(r"(?m)^(- )?(\*\*Please note:\*\* )?(Has|Is|Was|Claims|Takes|Its)\b", page)
+    for word in ("he", "she", "its code", "the student", "the submission", "claims"):
+        assert f" {word} " not in page
+    assert "no number of epochs is claimed, but it is judged" in page
 
 
 def test_a_claimed_accuracy_stands_beside_not_measured_and_is_in_percent() -> None:
     claim = Claim(accuracy=0.996)
     found = Grade(name="ann", state="NOT YET", points=0, max_points=9, claim=claim)
     said, page, _ = written_for(found.replace(notes=tuple(check_claim(found))))
-    wanted = "claims accuracy = 0.996, which is read as 1.00%: write it in percent, accuracy = 99.6"
+    wanted = "the claim accuracy = 0.996 is read as 1.00%: write it in percent, accuracy = 99.6"
     assert said == wanted
     assert "| test accuracy | 1.00% | not measured |" in page
     assert check_claim(found.replace(claim=Claim(accuracy=99.6))) == []

@@ -129,7 +129,7 @@ def test_grading_takes_recipe_and_normalization_from_own_files(tmp_path: Path) -
     assert case.recipe is not None
     assert (case.recipe.epochs, case.task.request["net"]) == (2, "model.py:Net")
     folder = write(tmp_path / "ben")
-    assert "claims no recipe to retrain by" in examiner.prepare("ben", folder, Claim()).unusable
+    assert "no recipe is claimed" in examiner.prepare("ben", folder, Claim()).unusable
     folder = write(tmp_path / "dan", netlet_toml='recipe = "qick"')
     assert "did you mean 'quick'" in examiner.prepare("dan", folder, Claim()).unusable
     run = json.loads(RECORD)

@@ -125,15 +125,15 @@ def test_no_process_inside_can_create_user_namespaces_whoever_made_the_sandbox()
             pytest.param(*case, marks=pytest.mark.slow)
             for case in (
                 ("floods", Limits(), "returned too much from the sandbox; read it"),
-                ("ends", Limits(), "its code ended the sandbox (exit code 0); read it"),
-                ("crashes", Limits(), "its code ended the sandbox (signal 11); read it"),
+                ("ends", Limits(), "the code ended the sandbox (exit code 0); read it"),
+                ("crashes", Limits(), "the code ended the sandbox (signal 11); read it"),
                 ("loops", Limits(wall_s=8), "takes more than 8 s in the sandbox; look for a loop"),
                 ("loops", Limits(wall_s=5), "takes more than 5 s|too much processor time"),
                 ("starts_threads", Limits(wall_s=8), "takes more than 8 s|more than 64 processes"),
                 ("takes_memory", Limits(memory_bytes=1 << 30), "takes more memory"),
                 ("takes_memory_in_many", Limits(memory_bytes=1 << 30), "takes more memory"),
-                ("babbles", Limits(), "its code spoiled the answer of the sandbox"),
-                ("lies", Limits(), "its code spoiled the answer of the sandbox"),
+                ("babbles", Limits(), "the code spoiled the answer of the sandbox"),
+                ("lies", Limits(), "the code spoiled the answer of the sandbox"),
             )
         ),
     ],

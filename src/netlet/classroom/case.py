@@ -27,8 +27,8 @@ from netlet.sandbox import Limits, SandboxTask
 UNUSABLE = "no weights that can be used, so only the rules on the net are judged: "
 _FUNCTION = "netlet.classroom.inside:examine"
 _ANSWER_BYTES = 256 << 20
-_NOT_RETRAINED = "was not retrained, so only the rules on the net are judged: "
-_NO_RECIPE = 'claims no recipe to retrain by; write recipe = "quick", for example, in claim.toml'
+_NOT_RETRAINED = "not retrained, so only the rules on the net are judged: "
+_NO_RECIPE = 'no recipe is claimed; write recipe = "quick", for example, in claim.toml'
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ from netlet.sandbox import SandboxAnswer
 _MOST_NOTES, _MOST_LETTERS = 50, 2_000  # of the notes that the code inside returns
 _NO_WEIGHTS = "no weights were handed in, so only the rules on the net are judged"
 _NO_EPOCHS = "the accuracy of each of the last epochs is known only with --retrain"
-_NOT_TRAINED = "was not retrained: training needs a net that returns a row for a single image"
+_NOT_TRAINED = "not retrained: training needs a net that returns a row for a single image"
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Examiner:
         except NetletError as error:
             raise GradingError(str(error).removeprefix(f"{case.name}: ")) from error
         except Exception as error:  # anything can come out of the sandbox
-            raise GradingError("its code spoiled the answer of the sandbox; read it") from error
+            raise GradingError("the code spoiled the answer of the sandbox; read it") from error
 
     def _judge(self, case: Case, answer: SandboxAnswer) -> Examination:
         found = parse_analysis(answer.values["analysis"], case.name)

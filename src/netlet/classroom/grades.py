@@ -150,6 +150,7 @@ class Grade(Displayed):
         predictions_digest: The SHA-256 of the classes that these predict; empty if others may
             well predict the same by chance.
         digest: The SHA-256 of the submission and the settings; empty if it is to be graded again.
+        graded_on: The date of the grading, ISO 8601; empty in grades of earlier versions.
         seconds: The time that grading took, in seconds.
     """
 
@@ -176,6 +177,7 @@ class Grade(Displayed):
     weights_digest: str = ""
     predictions_digest: str = ""
     digest: str = ""
+    graded_on: str = ""
     seconds: float = 0
 
     def _facts(self) -> Mapping[str, object]:
@@ -204,10 +206,10 @@ def check_claim(grade: Grade) -> list[str]:
     claim, score, notes = grade.claim, grade.score, []
     claimed, counted = claim.parameters, grade.parameters
     if claimed is not None and counted is not None and claimed != counted:
-        notes.append(f"claims {claimed:,} parameters, counted are {counted:,}")
+        notes.append(f"{claimed:,} parameters are claimed, {counted:,} are counted")
     if claim.accuracy is not None and 0 < claim.accuracy <= 1:
         notes.append(
-            f"claims accuracy = {claim.accuracy:g}, which is read as {claim.accuracy:.2f}%: write "
+            f"the claim accuracy = {claim.accuracy:g} is read as {claim.accuracy:.2f}%: write "
             f"it in percent, accuracy = {100 * claim.accuracy:g}"
         )
     elif (
@@ -215,8 +217,10 @@ def check_claim(grade: Grade) -> list[str]:
         and score
         and not math.isclose(claim.accuracy, score.percent, abs_tol=0.005)
     ):
-        notes.append(f"claims {claim.accuracy:.2f}% accuracy, measured is {score.percent:.2f}%")
+        notes.append(f"{claim.accuracy:.2f}% accuracy is claimed, {score.percent:.2f}% is measured")
     unknown = any(rule.rule == "epochs" and rule.state == "NOT YET" for rule in grade.rules)
     if unknown and claim.epochs is None:
-        notes.append("claims no number of epochs, which is judged: write epochs = N in claim.toml")
+        notes.append(
+            "no number of epochs is claimed, but it is judged: write epochs = N in claim.toml"
+        )
     return notes

@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from datetime import date
 from functools import partial
 from pathlib import Path
 
@@ -267,7 +268,10 @@ class _Grader:
 
     def _complete(self, job: _Job, examination: Examination) -> Examination:
         grade = examination.grade.replace(
-            student=job.row.get("student", ""), digest=job.digest, seconds=round(job.seconds, 1)
+            student=job.row.get("student", ""),
+            digest=job.digest,
+            graded_on=date.today().isoformat(),  # where the teacher is
+            seconds=round(job.seconds, 1),
         )
         return Examination(grade, examination.evaluation)
 
@@ -291,20 +295,21 @@ class _Grader:
 def _explain(error: Exception) -> str:
     if isinstance(error, NetletError | OSError):
         return str(error)
-    return f"netlet failed on it ({type(error).__name__}: {error}); report this"
+    return f"netlet failed ({type(error).__name__}: {error}); report this"
 
 
 def _explain_worker(error: BaseException, limits: Limits) -> str:
     """Return why a task has no answer."""
     if isinstance(error, SandboxError) and error.reason == "time":
         return (
-            f"takes more than {limits.wall_s:g} s, also when no other runs: it is too slow or has "
-            "a loop that does not end, or the machine is busy; raise --time-limit, or read its code"
+            f"grading takes more than {limits.wall_s:g} s, also when no other runs: the code is "
+            "too slow or has a loop that does not end, or the machine is busy; look for the loop, "
+            "or raise --time-limit"
         )
     if isinstance(error, SandboxError):
         return str(error)
     reason = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(": ")
-    return f"the worker that graded it failed {_TRIES} times ({reason}); grade again"
+    return f"the worker failed {_TRIES} times ({reason}); grade again"
 
 
 def _count_tries(error: BaseException) -> int:

@@ -39,7 +39,7 @@ from netlet.training import Callback, fit
 
 CODE, TRAIN = "/task/code", "/task/train.npz"  # where submission and training images are
 COPIES = ("noisy", "moved")  # what comes before the test images
-NO_SOURCES = "has no Python file or notebook; ask for the code of the net"
+NO_SOURCES = "no Python file or notebook; hand in the code of the net"
 _SOURCES = (".py", ".ipynb")
 _MAX_CANDIDATES = 40
 _SCORED_WHILE_TRAINING = 500  # training images: the test images have no labels here
@@ -206,8 +206,8 @@ def _find_net(
     if found:
         names = ", ".join(os.path.relpath(address, folder) for address in found)
         raise NetError(
-            f"has {len(found)} nets that return {classes} classes: {names}; name one with --net, "
-            "or in claim.toml"
+            f"{len(found)} nets return {classes} classes: {names}; name one in claim.toml, or with "
+            "--net"
         )
     raise _explain_no_net(folder, classes, failed, broken, problems)
 
@@ -233,13 +233,13 @@ def _explain_no_net(
     if failed:
         more = len(failed) - 1
         others = f" (nor does any of {more} more)" if more else ""
-        return NetError(f"has no net that runs: {reasons[0]}{others}")
+        return NetError(f"no net runs: {reasons[0]}{others}")
     if problems:
         return NetError(
-            f"has no net that returns {classes} classes ({reasons[0]}); name it with --net"
+            f"no net returns {classes} classes ({reasons[0]}); name it in claim.toml, or with --net"
         )
     others = f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
-    return NetError(f"has no net: {reasons[0]}{others}")
+    return NetError(f"no net: {reasons[0]}{others}")
 
 
 def _files(folder: Path) -> list[Path]:
@@ -260,7 +260,7 @@ def _resolve(folder: Path, pattern: str) -> str:
     ]
     if not matches:
         here = ", ".join(path.relative_to(folder).as_posix() for path in _files(folder)[:5])
-        raise NetError(f"has no file {place!r}; it has: {here or 'no Python file or notebook'}")
+        raise NetError(f"no file {place!r}; there are: {here or 'no Python file or notebook'}")
     return f"{matches[0]}:{name}" if name else complete_address(str(matches[0]))
 
 

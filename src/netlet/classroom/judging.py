@@ -94,8 +94,8 @@ def suspect(clean: Score, noisy: Score, moved: Score) -> str:
     else:
         return ""
     return (
-        f"is right on {clean.percent:.2f}% of the test images but on {copies.percent:.2f}% of "
-        f"copies {change}; it may have a table of answers, read its code"
+        f"the net classifies {clean.percent:.2f}% of the test images correctly, but "
+        f"{copies.percent:.2f}% of copies {change}; the code may have a table of answers: read it"
     )
 
 

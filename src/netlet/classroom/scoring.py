@@ -18,7 +18,7 @@ from netlet.errors import GradingError
 from netlet.evaluation import Evaluation, score_logits
 from netlet.sandbox import SandboxAnswer
 
-_NO_LOGITS = "its code returned no logits for some of the images; read it"
+_NO_LOGITS = "the code returned no logits for some of the images; read it"
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class Scorer:
         wanted = (len(images.images), self._data.classes)
         if tuple(logits.shape) != wanted or logits.dtype != torch.float32:
             raise GradingError(
-                f"returns {tuple(logits.shape)} of {logits.dtype} for {wanted[0]} images; it must "
-                f"return {wanted[0]}x{wanted[1]} of float32"
+                f"the net returns {tuple(logits.shape)} of {logits.dtype} for {wanted[0]} images; "
+                f"it must return {wanted[0]}x{wanted[1]} of float32"
             )
         return score_logits(images.restore(logits), self._data.held_out, self._data.classes)

@@ -25,7 +25,7 @@ def describe_large_code(folder: Path) -> list[str]:
     if size <= _TABLE_BYTES:
         return []
     return [
-        f"its code has {size:,} bytes compressed, enough for a table of answers; see whether it "
+        f"the code has {size:,} bytes compressed, enough for a table of answers; see whether it "
         "holds data"
     ]
 

@@ -31,6 +31,7 @@ def student_page(
     split: Split,
     disputed: Mapping[int, DisputedLabel] | None = None,
     *,
+    title: str = "",
     figures: bool = True,
 ) -> Page:
     """Return the report of one student.
@@ -39,12 +40,13 @@ def student_page(
         examination: The grade, and the evaluation if there is one.
         split: The images that gave the score.
         disputed: Those whose label most annotators reject; they are marked among the mistakes.
+        title: The title of the assignment.
         figures: Whether to draw figures, which needs matplotlib.
     """
     grade, draft = examination.grade, Draft()
-    student = f" ({escape_markdown(grade.student)})" if grade.student else ""
     draft.add(
-        f"**{grade.state}**, {grade.points:g} of {grade.max_points:g} points{student}.",
+        f"{_describe_submission(grade)}.",
+        f"**{grade.state}**, {grade.points:g} of {grade.max_points:g} points.",
         _sentence(grade.problem),
         *(f"**Please note:** {_sentence(warning)}" for warning in grade.warnings),
     )
@@ -76,7 +78,14 @@ def student_page(
         draft.add("## Layers", _escape_start(inline_code(grade.net)), f"```text\n{text}\n```")
     if figures:
         _add_figures(draft, examination, split, disputed or {})
-    return draft.finish(escape_markdown(grade.name))
+    return draft.finish(escape_markdown(" ".join(title.split()) or "Grading report"))
+
+
+def _describe_submission(grade: Grade) -> str:
+    """Return whose submission was graded, and when."""
+    student = f" by {escape_markdown(grade.student)}" if grade.student else ""
+    day = f", graded on {grade.graded_on}" if grade.graded_on else ""
+    return f"Submission {inline_code(grade.name)}{student}{day}"
 
 
 def _sentence(text: str) -> str:
@@ -89,7 +98,7 @@ def _sentence(text: str) -> str:
 
 def _escape_start(markdown: str) -> str:
     """Return a paragraph with the marks escaped that would make it a heading, list or quotation."""
-    return re.sub(r"^(\d*)([-+#>=.)~])", r"\1\\\2", markdown)
+    return re.sub(r"^(\d+(?=[.)]\s)|(?=[-+#>=~]))(.)", r"\1\\\2", markdown)
 
 
 def _add_measurements(draft: Draft, grade: Grade) -> None:

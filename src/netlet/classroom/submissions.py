@@ -170,10 +170,10 @@ def copy_submission(submission: Submission, target: Path) -> None:
     path = submission.path
     try:
         if path.is_symlink():
-            raise GradingError("is a link, which could lead anywhere; hand in the file itself")
+            raise GradingError("a link, which could lead anywhere; hand in the file itself")
         if path.is_dir():
             if not any(path.iterdir()):
-                raise GradingError("is an empty folder; ask for the files")
+                raise GradingError("the folder is empty; hand in the files")
             files = list(_walk(path))
             for file, inside in files:
                 with open(file, "rb") as content:
@@ -181,16 +181,16 @@ def copy_submission(submission: Submission, target: Path) -> None:
             if not any(inside.suffix.lower() in SOURCES for _, inside in files):
                 _extract_only_zip([file for file, _ in files], copied)
         elif not path.is_file():  # opening a pipe would wait
-            raise GradingError("is no regular file; hand in a file, a folder or a zip file")
+            raise GradingError("no regular file; hand in a file, a folder or a zip file")
         elif path.suffix.lower() == ".zip":
             _extract(path, copied)
         else:
             with open(path, "rb") as content:
                 copied.add(PurePosixPath(path.name), content)
     except (OSError, RuntimeError, NotImplementedError, ValueError, EOFError) as error:
-        raise GradingError(f"cannot be read ({error}); ask for it again") from error
+        raise GradingError(f"the files cannot be read ({error}); hand them in again") from error
     except (zipfile.BadZipFile, zlib.error) as error:
-        raise GradingError(f"is a damaged zip file ({error}); ask for it again") from error
+        raise GradingError(f"the zip file is damaged ({error}); hand it in again") from error
 
 
 def digest_files(folder: Path) -> str:
@@ -215,7 +215,7 @@ class _Copier:
             return
         self._files += 1
         if self._files > _MAX_FILES:
-            raise GradingError(f"has more than {_MAX_FILES:,} files; hand in only the net's")
+            raise GradingError(f"more than {_MAX_FILES:,} files; hand in only the net's")
         path = self._target.joinpath(*inside.parts)
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(path, "xb") as file:
@@ -225,7 +225,7 @@ class _Copier:
                 self._bytes += len(chunk)
                 if written > _MAX_FILE_BYTES or self._bytes > _MAX_BYTES:
                     raise GradingError(
-                        f"is too large: at most {_MAX_FILE_BYTES >> 20} MiB a file and "
+                        f"the files are too large: at most {_MAX_FILE_BYTES >> 20} MiB a file and "
                         f"{_MAX_BYTES >> 20} MiB in all; hand in only the net's files"
                     )
                 file.write(chunk)
@@ -261,7 +261,7 @@ class _ZipFile(io.FileIO):
     def read(self, size: int | None = -1, /) -> bytes:
         """Read some bytes; a directory is read at once, and contents in small parts."""
         if size is not None and size > _MAX_DIRECTORY_BYTES:
-            raise GradingError("has a zip file of too many files; hand in only the net's")
+            raise GradingError("the zip file has too many files; hand in only the net's")
         return super().read(size)
 
 
@@ -271,8 +271,8 @@ def _extract_only_zip(files: Sequence[Path], copied: _Copier) -> None:
     if len(archives) > 1:
         names = ", ".join(file.name for file in archives[:5])
         raise GradingError(
-            f"has {len(archives)} zip files ({names}) and no Python file or notebook beside them; "
-            "ask for one zip file"
+            f"{len(archives)} zip files ({names}) and no Python file or notebook beside them; "
+            "hand in one zip file"
         )
     for archive in archives:
         _extract(archive, copied)
@@ -283,7 +283,7 @@ def _extract(path: Path, copied: _Copier) -> None:
     with _ZipFile(path) as file, zipfile.ZipFile(file) as archive:
         entries = archive.infolist()
         if len(entries) > 10 * _MAX_FILES:
-            raise GradingError(f"has {len(entries):,} files; hand in only the net's")
+            raise GradingError(f"{len(entries):,} files; hand in only the net's")
         seen = set()
         for entry in entries:
             inside = PurePosixPath(entry.filename.replace("\\", "/"))
@@ -294,7 +294,7 @@ def _extract(path: Path, copied: _Copier) -> None:
             seen.add(inside)
             if entry.compress_type not in _METHODS:
                 raise GradingError(
-                    "is compressed in a rare way; ask for a zip file that any system can open"
+                    "the zip file is compressed in a rare way; hand in one that any system can open"
                 )
             with archive.open(entry) as content:
                 copied.add(inside, content)

@@ -45,11 +45,11 @@ def find_weights(folder: Path, pattern: str | None) -> str | None:
             matches = []
         if not matches:
             there = ", ".join(names[:5]) or "-"
-            raise GradingError(f"has no weights {pattern[:200]!r}; it has: {there}")
+            raise GradingError(f"no weights {pattern[:200]!r}; there are: {there}")
         names = matches[:1]
     if len(names) > 1:
         raise GradingError(
-            f"has {len(names)} files of weights ({', '.join(names[:5])}); name one in claim.toml, "
+            f"{len(names)} files of weights ({', '.join(names[:5])}); name one in claim.toml, "
             f'like weights = "{names[0]}", or with --weights'
         )
     return names[0] if names else None
@@ -105,6 +105,6 @@ def suggest_normalization(
     share = f" of {best.total:,} test images" if best.total < score.total else ""
     return (
         f"accuracy is {score.percent:.2f}% with mean {used.mean:g}, std {used.std:g} ({origin}), "
-        f"but {best.percent:.2f}%{share} with mean {mean:g}, std {std:g}; if it was trained with "
-        f"these, write mean = {mean:g} and std = {std:g} in claim.toml"
+        f"but {best.percent:.2f}%{share} with mean {mean:g}, std {std:g}; if the net was trained "
+        f"with these, write mean = {mean:g} and std = {std:g} in claim.toml"
     )

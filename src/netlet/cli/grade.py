@@ -213,7 +213,7 @@ def grade(
     images = load_dataset(dataset, data_dir)
     with lock_folder(out, "netlet grade"):
         names = [one.name for one in found]
-        writer = GradeWriter(out, images, names, single=single)
+        writer = GradeWriter(out, images, names, single=single, title=chosen.title)
         missing = [] if single else find_missing(rows, found, writer.known)
         writer.missing = {name: rows[name]["student"] for name in missing}
         grades = _grade_class(

@@ -27,6 +27,7 @@ class GradeWriter:
         data: The data set; its held-out split gave the scores.
         names: The names of the submissions.
         single: Whether there is only one, whose files are in the folder itself.
+        title: The title of the assignment, for the reports.
 
     Attributes:
         done: Number of submissions that are graded.
@@ -38,11 +39,14 @@ class GradeWriter:
         OutputError: The folder cannot be written to.
     """
 
-    def __init__(self, out: Path, data: Dataset, names: list[str], *, single: bool) -> None:
+    def __init__(
+        self, out: Path, data: Dataset, names: list[str], *, single: bool, title: str = ""
+    ) -> None:
         from netlet.classroom.grade_files import name_folders, read_grades
         from netlet.data.disputed_labels import disputed_labels
 
         self._out, self._split, self._total = out, data.held_out, len(names)
+        self._title = title
         self._disputed = disputed_labels(data.checksums, data.held_out.name)
         self._grades = read_grades(out)
         self._others = self._grades.keys() - set(names)
@@ -85,7 +89,9 @@ class GradeWriter:
             self.kept += 1
             return
         folder.mkdir(parents=True, exist_ok=True)
-        page = student_page(examination, self._split, self._disputed, figures=self._figures)
+        page = student_page(
+            examination, self._split, self._disputed, title=self._title, figures=self._figures
+        )
         write(page, folder / REPORT)
         results = dump_json(to_gradescope(grade), indent=1)
         write_outputs({folder / RESULTS: f"{results}\n"}, what="folder")
