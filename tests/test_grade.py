@@ -410,7 +410,7 @@ def test_a_submission_that_was_too_slow_is_tried_alone_and_the_next_time(
     settings = GradingSettings(budget=CLASS, trust=True, time_limit_s=9)
     executor = Scripted(slow, slow)
     (grade,) = grade_submissions(found, settings, spot_data(), executor=executor)
-    assert (grade.state, executor.tasks, grade.digest) == ("ERROR", 2, "")
+    assert (grade.state, executor.tasks, grade.exceeded_s) == ("ERROR", 2, 9)
     assert grade.problem.startswith(
         "grading takes more than 9 s, also when no other runs: the code is too slow"
     )
@@ -425,6 +425,62 @@ def test_a_submission_that_was_too_slow_is_tried_alone_and_the_next_time(
         found, longer, spot_data(), executor=executor, before={"ann": again}
     )
     assert (kept, executor.tasks) == (again, 0)  # another limit changes no grade
+
+
+@pytest.mark.parametrize(
+    ("limit_s", "skip", "changed", "tried"),
+    [
+        (9, True, False, False),
+        (5, True, False, False),
+        (10, True, False, True),
+        (9, True, True, True),
+        (9, False, False, True),
+    ],
+)
+def test_a_submission_that_was_too_slow_is_skipped_if_asked_and_nothing_changed(
+    tmp_path: Path, limit_s: int, skip: bool, changed: bool, tried: bool
+) -> None:
+    (tmp_path / "ann.py").write_text(class_of_students.RIGHT)
+    found, slow = [Submission("ann", tmp_path / "ann.py")], SandboxError("too slow", "time")
+    settings = GradingSettings(budget=CLASS, trust=True, time_limit_s=9)
+    executor = Scripted(slow, slow)
+    (before,) = grade_submissions(found, settings, spot_data(), executor=executor)
+    if changed:
+        (tmp_path / "ann.py").write_text(class_of_students.LARGE)
+    executor = Scripted(SandboxError("the code ended the sandbox", "ended"))
+    (grade,) = grade_submissions(
+        found,
+        dataclasses.replace(settings, time_limit_s=limit_s),
+        spot_data(),
+        executor=executor,
+        before={"ann": before},
+        skip_slow=skip,
+    )
+    assert executor.tasks == tried
+    assert (grade == before) == (not tried)
+
+
+def test_the_summary_says_what_was_too_slow_and_what_is_skipped(
+    netlet: Netlet, class_on_spots: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(task: SandboxTask, stop: object) -> SandboxAnswer:
+        raise SandboxError("too slow", "time")
+
+    monkeypatch.setattr("netlet.classroom.grading.run_task", run)
+    command = ("grade", str(class_on_spots), "--budget", "class", "--trust")
+    again = "1 submission too slow; the next run tries again, unless you pass --skip-slow\n"
+    skipped = "1 submission too slow before and not tried again; raise --time-limit, or leave"
+    for options, said, unsaid in (
+        ((), again, skipped),
+        (("--skip-slow",), skipped, again),
+        (("--skip-slow", "--time-limit", "200"), again, skipped),
+        (("--skip-slow", "--again"), again, skipped),
+    ):
+        code, out, _ = netlet(*command, *options)
+        assert code == 1
+        assert said in out
+        assert unsaid not in out
+        assert "unchanged since the last time" not in out
 
 
 def test_the_command_takes_an_executor_of_other_machines(

@@ -141,12 +141,18 @@ class Examiner:
             curve=make_curve(percents, evaluations) if recipe else None,
         )
         if score and not recipe:  # equal nets that are trained alike have equal weights
-            grade = grade.replace(
-                weights_digest=digest_weights(_state_of(tensors, results.seed)),
-                predictions_digest=digest_predictions(evaluations[-1], self._images),
-            )
+            grade = grade.replace(**self._digest(tensors, evaluations[-1]))
         grade = grade.replace(notes=(*grade.notes, *check_claim(grade)))
         return Examination(grade, evaluations[-1] if evaluations else None)
+
+    def _digest(
+        self, tensors: Mapping[str, torch.Tensor], evaluation: Evaluation
+    ) -> dict[str, str]:
+        """Return by what submitted weights are compared with those of others."""
+        return {
+            "weights_digest": digest_weights(_state_of(tensors, 0)),
+            "predictions_digest": digest_predictions(evaluation, self._images),
+        }
 
     def _describe_used(self, case: Case) -> Used:
         if case.recipe:

@@ -69,8 +69,8 @@ class GradingSettings(Displayed):
     def to_dict(self) -> dict[str, Any]:
         """Return what a grade depends on, as text where it has other values.
 
-        The time limit is left out: a grade is the same under any limit that it was found within,
-        and a submission that was too slow is graded again in any case.
+        The time limit is left out: a grade is the same under any limit that it was found within.
+        That of a submission that was too slow has the limit.
         """
         names = [one.name for one in fields(self) if one.name != "time_limit_s"]
         values = {name: getattr(self, name) for name in names}
@@ -150,6 +150,7 @@ class Grade(Displayed):
         predictions_digest: The SHA-256 of the classes that these predict; empty if others may
             well predict the same by chance.
         digest: The SHA-256 of the submission and the settings; empty if it is to be graded again.
+        exceeded_s: The time limit that it exceeded, in seconds for each seed; None if it did not.
         graded_on: The date of the grading, ISO 8601; empty in grades of earlier versions.
         seconds: The time that grading took, in seconds.
     """
@@ -177,6 +178,7 @@ class Grade(Displayed):
     weights_digest: str = ""
     predictions_digest: str = ""
     digest: str = ""
+    exceeded_s: float | None = None
     graded_on: str = ""
     seconds: float = 0
 

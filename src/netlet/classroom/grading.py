@@ -36,8 +36,8 @@ OnGrade = Callable[[Examination, bool], None]
 Submit = Callable[[SandboxTask], Future[SandboxAnswer]]
 _MOST_LETTERS = 2_000  # of the reason for an ERROR
 _AHEAD = 2  # submissions that are prepared while others run
-# Reasons of a sandbox without an answer that may be due to the machine: graded again the next time.
-_NOT_ITS_FAULT = ("machine", "stopped", "time")
+# Reasons of a sandbox without an answer that are due to the machine: graded again the next time.
+_NOT_ITS_FAULT = ("machine", "stopped")
 _TRIES = 3  # of a submission whose worker died, or that was stopped because memory was short
 _TRIES_IN_TIME = 2  # of one that was too slow: most of these have a loop that does not end
 
@@ -58,6 +58,7 @@ def grade_submissions(
     *,
     roster: Mapping[str, Mapping[str, str]] | None = None,
     before: Mapping[str, Grade] | None = None,
+    skip_slow: bool = False,
     workers: int = 1,
     executor: Executor | None = None,
     on_grade: OnGrade | None = None,
@@ -74,7 +75,9 @@ def grade_submissions(
             sandbox.
         roster: The lines of the roster by the name of the submission.
         before: Earlier grades by the same name. One is kept if neither the submission nor the
-            settings have changed since.
+            settings have changed since, unless the submission was too slow.
+        skip_slow: Whether to keep also the grade of a submission that was too slow, if the time
+            limit has not been raised since.
         workers: Number of submissions to grade at the same time; fewer if their memory limits do
             not fit into the memory of this machine.
         executor: What runs the sandboxes, ``workers`` at the same time: any executor of
@@ -99,13 +102,25 @@ def grade_submissions(
         (folder / "images").mkdir()
         examiner = Examiner(settings, data, folder / "images")
         key = _digest_settings(settings, data)
-        grader = _Grader(examiner, settings, key, roster or {}, before or {}, folder)
+        valid = _choose_valid(before or {}, settings, skip_slow=skip_slow)
+        grader = _Grader(examiner, settings, key, roster or {}, valid, folder)
         with closing(_grade_all(grader, submissions, submit, workers + _AHEAD)) as examinations:
             for examination, kept in examinations:
                 grades[examination.grade.name] = examination.grade
                 if on_grade:
                     on_grade(examination, kept)
     return [grades[one.name] for one in submissions]
+
+
+def _choose_valid(
+    before: Mapping[str, Grade], settings: GradingSettings, *, skip_slow: bool
+) -> dict[str, Grade]:
+    """Return the earlier grades that count if nothing has changed; a slow machine may be faster."""
+    return {
+        name: grade
+        for name, grade in before.items()
+        if grade.exceeded_s is None or (skip_slow and settings.seconds_per_seed <= grade.exceeded_s)
+    }
 
 
 @contextmanager
@@ -262,6 +277,9 @@ class _Grader:
                 job.digest = ""
             problem = _explain_worker(error, job.task.limits)
             examination = self._fail(job.name, shorten_problem(problem, job.case.folder))
+            if isinstance(error, SandboxError) and error.reason == "time":
+                slow = examination.grade.replace(exceeded_s=self._settings.seconds_per_seed)
+                examination = Examination(slow)
         remove_copy(job.case.folder)
         job.seconds += time.perf_counter() - start
         return self._complete(job, examination)

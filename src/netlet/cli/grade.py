@@ -23,12 +23,11 @@ from netlet.cli.options import (
     recipe_names,
 )
 from netlet.cli.progress import show_progress
-from netlet.cli.results import print_json, print_result, say
+from netlet.cli.results import print_json, say
 from netlet.errors import GradingError
 from netlet.locks import lock_folder
 from netlet.outputs import check_output_folder
 from netlet.processor_load import cpu_cores
-from netlet.text import count_noun
 
 if TYPE_CHECKING:
     from netlet.classroom import Grade, GradingSettings, Submission
@@ -171,6 +170,13 @@ def grade(
     again: Annotated[
         bool, typer.Option("--again", help="Grade unchanged submissions again, too.")
     ] = False,
+    skip_slow: Annotated[
+        bool,
+        typer.Option(
+            "--skip-slow",
+            help="Skip unchanged submissions that exceeded this or a longer time limit before.",
+        ),
+    ] = False,
     trust: Annotated[
         bool,
         typer.Option(
@@ -196,8 +202,8 @@ def grade(
     from netlet import classroom
     from netlet.analysis import refuse_unknown_layers
     from netlet.classroom import grade_files
-    from netlet.classroom.copies import find_copies
     from netlet.classroom.submissions import find_missing, find_unknown
+    from netlet.cli.grade_summary import print_summary
     from netlet.cli.grade_writer import GradeWriter
     from netlet.experiments.execution import check_executor
     from netlet.sandbox import find_program
@@ -223,6 +229,7 @@ def grade(
             writer,
             roster=rows,
             before={} if again else writer.known,
+            skip_slow=skip_slow,
             on=on,
             workers=workers,
         )
@@ -230,23 +237,8 @@ def grade(
         values = grade_files.grades_to_dict(grades, writer.missing, writer.others)
         print_json("grades", {**values, "folder": str(out)})
     else:
-        print_result(grade_files.format_grades(grades), lines=True)
-        everyone = [*grades, *writer.others]
-        for line in () if single else find_copies(everyone).describe(everyone):
-            print_result(line)
-        for name in missing:
-            print_result(f"{name}: no submission")
-        for name in find_unknown(rows, writer.known) if rows and not single else ():
-            earlier = name not in names
-            rest = f"; its earlier grade stays until {out} is removed" if earlier else ""
-            print_result(f"{name}: is not on the roster{rest}")
-        if writer.kept:
-            kept = count_noun(writer.kept, "submission")
-            print_result(f"{kept} unchanged since the last time; --again grades all")
-        if writer.others:
-            others = count_noun(len(writer.others), "other submission")
-            print_result(f"the earlier grades of {others} stay in the tables")
-        print_result(f"grades and reports are in {out}")
+        unknown = find_unknown(rows, writer.known) if rows and not single else []
+        print_summary(grades, writer, unknown, out, single=single)
     raise typer.Exit(0 if all(one.state in ("PASS", "NOT YET") for one in grades) else 1)
 
 

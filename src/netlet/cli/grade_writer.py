@@ -32,6 +32,7 @@ class GradeWriter:
     Attributes:
         done: Number of submissions that are graded.
         kept: Number of those whose grade and files are those of an earlier grading.
+        skipped: Number of those that were too slow before and not tried again.
         missing: The students without a submission, by its name; the tables list them.
 
     Raises:
@@ -53,7 +54,7 @@ class GradeWriter:
         everyone = [*self._grades, *(name for name in names if name not in self._grades)]
         self._folders = {names[0]: "."} if single else name_folders(everyone)
         self._figures = importlib.util.find_spec("matplotlib") is not None
-        self.done = self.kept = 0
+        self.done = self.kept = self.skipped = 0
         self.missing: dict[str, str] = {}
         if not self._figures:
             say(f"netlet: warning: reports have no pictures; {install_hint('report')}")
@@ -85,8 +86,10 @@ class GradeWriter:
         self.done += 1
         grade = examination.grade
         folder = self._out / self._folders[grade.name]
+        slow = kept and grade.exceeded_s is not None
+        self.skipped += slow
         if kept and (folder / REPORT).exists() and (folder / RESULTS).exists():
-            self.kept += 1
+            self.kept += not slow
             return
         folder.mkdir(parents=True, exist_ok=True)
         page = student_page(

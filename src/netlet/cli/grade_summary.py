@@ -1,0 +1,65 @@
+"""What ``netlet grade`` prints when all submissions are graded."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from netlet.cli.results import print_result
+from netlet.text import count_noun
+
+if TYPE_CHECKING:
+    from netlet.classroom import Grade
+    from netlet.cli.grade_writer import GradeWriter
+
+
+def print_summary(
+    grades: Sequence[Grade],
+    writer: GradeWriter,
+    unknown: Collection[str],
+    out: Path,
+    *,
+    single: bool,
+) -> None:
+    """Print the table of the grades, and what a teacher has to know of the class.
+
+    Args:
+        grades: The grades of this run.
+        writer: What has written them.
+        unknown: Names of submissions that are not on the roster.
+        out: The folder of the grades.
+        single: Whether there is only one submission, which is compared with no other.
+    """
+    from netlet.classroom.copies import find_copies
+    from netlet.classroom.grade_files import format_grades
+
+    print_result(format_grades(grades), lines=True)
+    everyone = [*grades, *writer.others]
+    for line in () if single else find_copies(everyone).describe(everyone):
+        print_result(line)
+    for name in writer.missing:
+        print_result(f"{name}: no submission")
+    names = {grade.name for grade in grades}
+    for name in unknown:
+        earlier = "" if name in names else f"; its earlier grade stays until {out} is removed"
+        print_result(f"{name}: is not on the roster{earlier}")
+    if writer.kept:
+        kept = count_noun(writer.kept, "submission")
+        print_result(f"{kept} unchanged since the last time; --again grades all")
+    slow = sum(grade.exceeded_s is not None for grade in grades) - writer.skipped
+    if writer.skipped:
+        skipped = count_noun(writer.skipped, "submission")
+        print_result(
+            f"{skipped} too slow before and not tried again; raise --time-limit, or leave "
+            "--skip-slow out"
+        )
+    if slow:
+        print_result(
+            f"{count_noun(slow, 'submission')} too slow; the next run tries again, unless you pass "
+            "--skip-slow"
+        )
+    if writer.others:
+        others = count_noun(len(writer.others), "other submission")
+        print_result(f"the earlier grades of {others} stay in the tables")
+    print_result(f"grades and reports are in {out}")
