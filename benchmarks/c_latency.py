@@ -11,115 +11,38 @@ calls counts. Each turn yields one ratio to ONNX Runtime, and the median of thes
 
 C is called through ctypes, ONNX Runtime through ``run_with_iobinding`` with input and output
 already in place. Both include the cost of a call from Python, which an empty C function and an
-empty model show. C is compiled with ``-O3 -march=native`` for speed and with ``-Os`` for size. For
-figures to quote, use an idle machine.
+empty model show. C is compiled with ``-O3 -march=native`` for speed and with ``-Os`` for size. A
+program that crashes is not timed, and its row says so. For figures to quote, use an idle machine.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.c_sides import (
+    CORTEX_M4,
+    DO_NOTHING,
+    QUIET,
+    SIZES,
+    Side,
+    build_c_side,
+    build_runtime_side,
+    count_correct,
+    generate_emx_c,
+    time_calls,
+)
 from benchmarks.harness import make_parser, write_record
 
-CORTEX_M4 = ("-Os", "-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16")
 REFERENCE = "ONNX Runtime, float32"
 FAST = ("-O3", "-march=native")
 NETS = ("mnistnet_1", "swift", "crest", "mnistnet_2", "mnistnet_3", "speck")
-QUIET = ("-w", "-lm")  # for emx-onnx-cgen's code: no warnings, and the math library
-SIZES = ("flash_bytes", "ram_bytes", "stack_bytes")
-_SIGNATURE = "int netlet_predict(const unsigned char *image, float *scores)"
-_CALL_EMX = f"{_SIGNATURE} {{ emx_net((const void *)image, (void *)scores); return 0; }}\n"
-_DO_NOTHING = f"{_SIGNATURE} {{ (void)image; (void)scores; return 0; }}\n"
-
-
-@dataclass(frozen=True)
-class Side:
-    """One of the programs that are compared: it classifies one image per call."""
-
-    name: str
-    prepare: Callable[[int], None]  # copies the image with this index into the input
-    call: Callable[[], object]
-    scores: Callable[[], Any]  # returns the class scores of the last call
-    size: Mapping[str, Any]
-
-
-def build_c_side(
-    name: str, texts: Mapping[str, str], images: Any, classes: int, flags: Sequence[str]
-) -> Side:
-    """Compile a C program that defines ``netlet_predict`` and measure its size.
-
-    The size is measured for a Cortex-M4, too, if ``arm-none-eabi-gcc`` is installed.
-    """
-    import numpy as np
-
-    from netlet.export.c_build import SMALL, load_library, measure_build
-
-    predict = load_library(texts, flags).netlet_predict
-    scores = np.zeros(classes, np.float32)
-    image = np.zeros(images[0].size, np.uint8)
-    given = ctypes.c_void_p(image.ctypes.data), ctypes.c_void_p(scores.ctypes.data)
-    size: dict[str, Any] = {}
-    for target, compiler, small in (
-        ("this machine", None, SMALL),
-        ("cortex-m4", shutil.which("arm-none-eabi-gcc"), CORTEX_M4),
-    ):
-        if target == "this machine" or compiler:
-            extra = (flag for flag in flags if flag in QUIET)
-            found = measure_build(texts, compiler, (*small, *extra))
-            size[target] = found and {key: asdict(found)[key] for key in SIZES}
-
-    def prepare(number: int) -> None:
-        image[:] = images[number].reshape(-1)
-
-    return Side(name, prepare, lambda: predict(*given), scores.copy, size)
-
-
-def build_runtime_side(name: str, model: Any, images: Any) -> Side:
-    """Load a model into ONNX Runtime on one thread, with its input and output bound."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    content = model.SerializeToString()
-    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    bound = session.io_binding()
-    # a copy: update_inplace writes into the array that the value was made from
-    value = onnxruntime.OrtValue.ortvalue_from_numpy(images[:1].copy())
-    bound.bind_ortvalue_input(session.get_inputs()[0].name, value)
-    bound.bind_output(session.get_outputs()[0].name)
-    return Side(
-        name,
-        lambda number: value.update_inplace(images[number : number + 1]),
-        lambda: session.run_with_iobinding(bound),
-        lambda: bound.copy_outputs_to_cpu()[0][0],
-        {"model_bytes": len(content)},
-    )
-
-
-def generate_emx_c(model: Any) -> dict[str, str]:
-    """Generate C with emx-onnx-cgen and wrap it in ``netlet_predict``."""
-    from emx_onnx_cgen.cli import main as emx
-
-    from netlet.export.c_program import SOURCE
-
-    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(sys.stderr):
-        path, made = Path(folder) / "net.onnx", Path(folder) / "net.c"
-        path.write_bytes(model.SerializeToString())
-        words = ["compile", str(path), str(made), "--model-name", "emx_net", "--input-dim", "N=1"]
-        if emx([*words, "--large-temp-threshold", "0"]):
-            sys.exit("emx-onnx-cgen failed")
-        return {SOURCE: f"{made.read_text()}\n{_CALL_EMX}"}
 
 
 def build_sides(name: str, digits: Any, flags: Sequence[str]) -> list[Side]:
@@ -152,27 +75,6 @@ def build_sides(name: str, digits: Any, flags: Sequence[str]) -> list[Side]:
     return sides
 
 
-def time_calls(side: Side, images: int) -> list[float]:
-    """Return the duration of each call in microseconds, for the first ``images`` test images."""
-    durations = []
-    for number in range(images):
-        side.prepare(number)
-        begin = time.perf_counter_ns()
-        side.call()
-        durations.append((time.perf_counter_ns() - begin) / 1_000)
-    return durations
-
-
-def count_correct(side: Side, digits: Any) -> int:
-    """Return how many test images a side classifies correctly."""
-    right = 0
-    for number, label in enumerate(digits.held_out.labels.tolist()):
-        side.prepare(number)
-        side.call()
-        right += int(side.scores().argmax()) == label
-    return right
-
-
 def time_empty_c_call(images: int) -> float:
     """Return the median duration of a call of an empty C function, in microseconds."""
     import numpy as np
@@ -180,7 +82,7 @@ def time_empty_c_call(images: int) -> float:
     from netlet.export.c_program import SOURCE
 
     side = build_c_side(
-        "nothing", {SOURCE: _DO_NOTHING}, np.zeros((images, 784), np.uint8), 10, FAST
+        "nothing", {SOURCE: DO_NOTHING}, np.zeros((images, 784), np.uint8), 10, FAST
     )
     return statistics.median(time_calls(side, images))
 
@@ -206,7 +108,8 @@ def compare_sides(
     name: str, digits: Any, images: int, turns: int, flags: Sequence[str]
 ) -> list[dict[str, Any]]:
     """Time all sides of a net in turns, and return a row of figures for each side."""
-    sides = build_sides(name, digits, flags)
+    every = build_sides(name, digits, flags)
+    sides = [side for side in every if not side.crash]
     correct = {side.name: count_correct(side, digits) for side in sides}  # warms up, too
     medians: dict[str, list[float]] = {side.name: [] for side in sides}
     least: dict[str, float] = {side.name: float("inf") for side in sides}
@@ -215,8 +118,11 @@ def compare_sides(
             durations = time_calls(side, images)
             medians[side.name].append(statistics.median(durations))
             least[side.name] = min(least[side.name], *durations)
-    rows = []
-    for side in sides:
+    rows: list[dict[str, Any]] = []
+    for side in every:
+        if side.crash:
+            rows.append({"side": side.name, "crash": side.crash, "size": side.size})
+            continue
         turns_of_both = zip(medians[side.name], medians[REFERENCE], strict=True)
         ratios = [own / reference for own, reference in turns_of_both]
         rows.append(
@@ -293,14 +199,12 @@ def format_record(record: Mapping[str, Any]) -> str:
     for net in record["nets"]:
         for row in net["rows"]:
             size = row["size"].get("this machine") or {}
+            figures = [row["crash"], "-", "-", "-"] if "crash" in row else _format_times(row)
             rows.append(
                 [
                     net["net"],
                     row["side"],
-                    f"{row['latency_us']:.1f}",
-                    f"{row['least_us']:.1f}",
-                    f"{row['ratio']:.2f}",
-                    f"{row['correct']:,} of {row['total']:,}",
+                    *figures,
                     *(f"{size[key]:,}" if key in size else "-" for key in SIZES),
                     f"{row['size'].get('model_bytes', 0):,}",
                 ]
@@ -310,6 +214,15 @@ def format_record(record: Mapping[str, Any]) -> str:
         f"{record['environment']['cpu']}, one thread; {record['compiler']}; an empty call takes "
         f"{record['empty_call_us']:.1f} us in C, {record['empty_model_us']:.1f} us in ONNX Runtime"
     )
+
+
+def _format_times(row: Mapping[str, Any]) -> list[str]:
+    return [
+        f"{row['latency_us']:.1f}",
+        f"{row['least_us']:.1f}",
+        f"{row['ratio']:.2f}",
+        f"{row['correct']:,} of {row['total']:,}",
+    ]
 
 
 def train_mnistnet_1(folder: str) -> str:

@@ -19,14 +19,8 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks.c_latency import (
-    FAST,
-    NETS,
-    build_c_side,
-    count_correct,
-    time_calls,
-    train_mnistnet_1,
-)
+from benchmarks.c_latency import FAST, NETS, train_mnistnet_1
+from benchmarks.c_sides import build_c_side, count_correct, time_calls
 from benchmarks.harness import make_parser, write_record
 
 ARCHITECTURES = ("x86-64", "x86-64-v2", "x86-64-v3")  # SSE2, SSE4.2, AVX2

@@ -20,7 +20,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from benchmarks.c_latency import generate_emx_c
+from benchmarks.c_sides import generate_emx_c
 from benchmarks.harness import make_parser, write_record
 
 LEVELS = ("-Os", "-O2", "-O3")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,17 +17,18 @@ from unittest import mock
 import numpy as np
 import pytest
 import torch
+from helpers import linux_only
 from PIL import Image
 from torch import nn
 
-from benchmarks import busy, grade_class, pipeline, transforms
+from benchmarks import busy, c_latency, c_sides, grade_class, pipeline, transforms
 from benchmarks.harness import make_parser
 from benchmarks.nets import NETS
 from netlet import catalog, data
 from netlet.data.augment import apply_warp, draw_inverse_maps
 from netlet.experiments import EXPERIMENTS
 from netlet.recipes import AUGMENTS, STEADY, Warp
-from tools import speed
+from tools import export, speed
 
 ROOT = Path(__file__).parent.parent
 BENCHMARKS = sorted(path.stem for path in (ROOT / "benchmarks").glob("[!_]*.py"))
@@ -207,6 +210,24 @@ def test_the_section_on_busy_machines_needs_a_record(
     (tmp_path / "busy.json").write_text(json.dumps(record))
     assert speed.draw_busy().startswith("## On a busy machine\n")
     assert "medians of 3 turns" in speed.draw_busy()
+
+
+@linux_only
+def test_a_program_that_crashes_is_not_timed_and_its_row_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crash = c_sides.find_crash(lambda: ctypes.string_at(0))
+    assert crash == "crashes (SIGSEGV)"
+    assert c_sides.find_crash(lambda: None) == ""
+    record = json.loads((export.RESULTS / "c_latency.json").read_text())
+    size = record["nets"][0]["rows"][-1]["size"]
+    record["nets"][0]["rows"][-1] = {"side": "another", "crash": crash, "size": size}
+    assert re.search(r"another +crashes \(SIGSEGV\) +- +- +- ", c_latency.format_record(record))
+    (tmp_path / "c_latency.json").write_text(json.dumps(record))
+    monkeypatch.setattr(export, "RESULTS", tmp_path)
+    (row,) = (row for row in export.c_latency().splitlines() if "another" in row)
+    assert "| another | crashes (SIGSEGV) | - |" in row
+    assert row.endswith("| - |")
 
 
 def test_a_record_is_refused_where_the_environment_limits_threads(

@@ -30,10 +30,10 @@ def c_latency() -> str:
         [
             f"`{net['net']}`",
             row["side"],
-            f"{row['latency_us']:.1f} µs",
-            f"{row['ratio']:.2f}",
+            row["crash"] if "crash" in row else f"{row['latency_us']:.1f} µs",
+            "-" if "crash" in row else f"{row['ratio']:.2f}",
             *_sizes(row["size"]),
-            f"{row['correct']:,}",
+            "-" if "crash" in row else f"{row['correct']:,}",
         ]
         for net in record["nets"]
         for row in net["rows"]
