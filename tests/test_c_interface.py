@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -17,7 +18,13 @@ from netlet.backends.cpu.errors import CompilationError
 from netlet.cli.program_options import Processor
 from netlet.errors import ExportError
 from netlet.export import COptions, choose_prefix, export_c, int8_reference, reference
-from netlet.export.c_build import STRICT, library_predictor, load_library
+from netlet.export.c_build import (
+    OBJECT,
+    STRICT,
+    library_predictor,
+    load_library,
+    measure_build,
+)
 from netlet.export.c_interface import check_prefix
 from netlet.export.c_program import HEADER, SOURCE, generate_program
 from netlet.export.targets import TARGETS, find_target
@@ -45,6 +52,7 @@ IMAGES = few_digits().held_out.images[:5]
         ("stdint", r"would hide a file of the same name .*; use another one, such as stdint_net$"),
         ("Arduino", r"would hide a file .* such as Arduino_net$"),
         ("main", r"would hide a file .* such as main_net$"),
+        ("board", r"would hide a file .* such as board_net$"),
         ("n" * 32, r"has 32 characters; use at most 31, such as n{31}$"),
     ],
 )
@@ -208,6 +216,26 @@ def test_a_wrong_option_is_refused_before_the_work(
     assert (code, out) == (2, "")
     assert re.fullmatch(r"netlet: [^\n]+; [^\n]+\n", err), err
     assert message in err
+
+
+@pytest.mark.skipif(shutil.which("clang") is None, reason="needs clang")
+@pytest.mark.parametrize("flags", ["-Os", "-O3", "-O3 -march=native"])
+def test_clang_has_no_warnings_either(flags: str, tmp_path: Path) -> None:
+    texts = generate_program(small_model(), small_integers())
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+    command = ["clang", *STRICT, *flags.split(), "-c", SOURCE]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@linux_only
+def test_link_time_optimization_does_not_hide_the_size() -> None:
+    texts = generate_program(small_model(), small_integers())
+    sizes = [measure_build(texts, flags=(*own, *OBJECT)) for own in (["-Os"], ["-Os", "-flto"])]
+    assert sizes[0] is not None
+    assert sizes[1] is not None
+    assert sizes[1].flash_bytes == sizes[0].flash_bytes > small_model().graph.weights
 
 
 def test_a_target_without_a_compiler_is_refused_with_what_to_install(

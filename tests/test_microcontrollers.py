@@ -311,6 +311,17 @@ int known(const uint8_t *image, int32_t *scores)
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("prefix", ["measure", "probe", "counter", "cortex_m"])
+def test_a_program_may_be_called_like_a_file_of_the_board(prefix: str) -> None:
+    target = target_for_test("cortex-m4")
+    program = program_for_board(small_model(), small_integers(), prefix)
+    images = few_digits().held_out.images[:2].numpy()
+    found = run_program(program, target, ["-Os"], images)
+    expected = int8_reference.compute_logits(small_integers(), images)
+    np.testing.assert_array_equal(found.scores, expected)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("depth", [0, 8, 512, 1_048_576])
 def test_the_stack_is_measured_to_the_byte(depth: int) -> None:
     target = target_for_test("cortex-m4")

@@ -32,6 +32,7 @@ from netlet.text import escape_controls
 
 _SECTIONS = ("-ffunction-sections", "-fdata-sections")
 _GARBAGE = "-Wl,--gc-sections"
+_FOLDER = "net"  # of the program, whose files may be called like those of the board
 _BOARD_FLAGS = ("-std=gnu99", "-Os", *_SECTIONS)
 _EMULATOR_FLAGS = (
     *("-display", "none", "-monitor", "none", "-serial", "none"),
@@ -159,12 +160,12 @@ def _build_folder(
     source = source_name(program.texts)
     header = f"{source.removesuffix('.c')}.h"
     probe = (
-        f'#include "{header}"\n'
+        f'#include "{_FOLDER}/{header}"\n'
         f"#define SCORE {'int32_t' if program.int32_scores else 'float'}\n"
         f"#define CLASSES {program.classes}\n{format_images(images)}"
     )
     texts = {
-        **program.texts,
+        **{f"{_FOLDER}/{name}": text for name, text in program.texts.items()},
         **read_board_files(target),
         **{name: read_board_file(name) for name in ("measure.c", "counter.h")},
         "probe.h": probe,
@@ -186,7 +187,7 @@ def _build(
 ) -> str:
     """Build ``program.elf``; return the messages about the program itself."""
     processor = (*target.flags, target.library)
-    source = source_name(program.texts)
+    source = f"{_FOLDER}/{source_name(program.texts)}"
     own = [*processor, *STRICT, *_SECTIONS, *flags, "-c", source, "-o", "net.o"]
     messages = run_compiler(compiler, own, folder)
     run_compiler(

@@ -28,9 +28,10 @@ from netlet.errors import ExportError
 from netlet.export.c_interface import DEFAULT_PREFIX
 from netlet.export.verification import LogitsFunction
 
-STRICT = ("-std=c99", "-Wall", "-Wextra", "-Wconversion", "-pedantic")
+STRICT = ("-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-pedantic")
 FAST = ("-O3", "-march=native")
-OBJECT = ("-fno-asynchronous-unwind-tables", "-fno-pie")  # as on a microcontroller
+# As on a microcontroller; and machine code, which link-time optimization would leave to the linker.
+OBJECT = ("-fno-asynchronous-unwind-tables", "-fno-pie", "-fno-lto")
 SMALL = ("-Os", *OBJECT)
 FLASH_SECTIONS = (".text", ".rodata", ".data")
 RAM_SECTIONS = (".data", ".bss")

@@ -25,11 +25,13 @@ _KEYWORDS = """
     struct switch template this thread_local throw true try typedef typeid typename typeof union
     unsigned using virtual void volatile wchar_t while xor xor_eq
 """
-# A header of this name would hide one of the C library, of Arduino, or of the example.
+# A header of this name would hide one of a C library, of Arduino, or of the example.
 _HEADERS = """
-    arduino assert complex console ctype errno fenv float images inttypes iso646 limits locale
-    main math setjmp signal startup stdalign stdarg stdatomic stdbool stddef stdint stdio stdlib
-    stdnoreturn string tgmath threads time uchar wchar wctype
+    arduino assert binary board client complex console ctype eeprom errno ethernet features fenv
+    float images inttypes iso646 keyboard limits locale main math mouse newlib picolibc print
+    printable sd server servo setjmp signal spi startup stdalign stdarg stdatomic stdbool stddef
+    stdint stdio stdlib stdnoreturn stream string tgmath threads time uchar udp variant wchar wctype
+    wifi wire wstring
 """
 
 

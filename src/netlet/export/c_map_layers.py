@@ -102,9 +102,10 @@ def _emit_taps(name: str, matrix: NDArray[Any]) -> str:
     """Return the weights of each row of a matrix, without the zeros around them."""
     used = [np.flatnonzero(row) for row in matrix]
     first = np.array([places[0] if places.size else 0 for places in used])
-    taps = max(
-        1, *(int(places[-1]) - a + 1 for places, a in zip(used, first, strict=True) if places.size)
-    )
+    lengths = [
+        int(places[-1]) - a + 1 for places, a in zip(used, first, strict=True) if places.size
+    ]
+    taps = max(lengths, default=1)
     first = np.minimum(first, matrix.shape[1] - taps).astype(np.int32)
     weights = np.stack([row[a : a + taps] for row, a in zip(matrix, first, strict=True)])
     kind = "float" if matrix.dtype.kind == "f" else "int16_t"

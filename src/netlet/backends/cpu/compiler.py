@@ -130,6 +130,7 @@ def folder_of_sources(files: Mapping[str, str]) -> Iterator[Path]:
         try:
             folder = stack.enter_context(scratch_folder())
             for name, text in files.items():
+                (folder / name).parent.mkdir(exist_ok=True)
                 (folder / name).write_text(text, encoding="utf-8")
         except OSError as error:
             raise _no_temporary_folder(error) from error

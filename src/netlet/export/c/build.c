@@ -6,7 +6,7 @@ typedef char netlet_needs_int_of_32_bits[sizeof(int) >= 4 ? 1 : -1];
 #if defined(__GNUC__) && defined(__OPTIMIZE__) && !defined(__OPTIMIZE_SIZE__)                                          \
     && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
 #define FAST 1
-#define INLINE static inline __attribute__((always_inline))
+#define INLINE static inline __attribute__((always_inline, unused))
 #else
 #define FAST 0
 #define INLINE static

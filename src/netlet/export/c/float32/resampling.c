@@ -15,10 +15,10 @@ INLINE void resample(const struct taps *rows, const struct taps *columns, const 
                 float total = 0.0F;
                 for (int i = 0; i < rows->taps; i++) {
                     const float *row = from + (rows->first[y] + i) * width * channels + c;
-                    float sum = 0.0F;
+                    float row_sum = 0.0F;
                     for (int j = 0; j < columns->taps; j++)
-                        sum += columns->weights[x * columns->taps + j] * row[(columns->first[x] + j) * channels];
-                    total += rows->weights[y * rows->taps + i] * sum;
+                        row_sum += columns->weights[x * columns->taps + j] * row[(columns->first[x] + j) * channels];
+                    total += rows->weights[y * rows->taps + i] * row_sum;
                 }
                 *to++ = total;
             }

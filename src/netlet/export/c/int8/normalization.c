@@ -25,20 +25,20 @@ INLINE void normalize(const struct norm *norm, const uint8_t *from, uint8_t *to)
 {
     const int64_t count = (int64_t)norm->pixels * norm->width;
     for (int g = 0; g < norm->groups; g++, from += norm->step, to += norm->step) {
-        int64_t sum = 0, squares = 0;
+        int64_t total = 0, squares = 0;
         for (int i = 0; i < norm->pixels; i++)
             for (int c = 0; c < norm->width; c++) {
                 const int32_t x = from[i * norm->channels + c] - norm->zero_point_from;
-                sum += x;
+                total += x;
                 squares += x * x;
             }
-        const uint64_t variance = (uint64_t)(count * squares - sum * sum) + norm->eps;
+        const uint64_t variance = (uint64_t)(count * squares - total * total) + norm->eps;
         const int64_t root = root_of(variance << (2 * norm->bits));
         const int64_t multiplier = (norm->numerator + root / 2) / root;
         for (int i = 0; i < norm->pixels; i++)
             for (int c = 0; c < norm->width; c++) {
                 const int32_t x = from[i * norm->channels + c] - norm->zero_point_from;
-                const int64_t scaled = round_shift((count * x - sum) * multiplier, norm->shift);
+                const int64_t scaled = round_shift((count * x - total) * multiplier, norm->shift);
                 to[i * norm->channels + c] = clamp_value(scaled + norm->zero_point, 0, 255);
             }
     }

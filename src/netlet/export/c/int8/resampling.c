@@ -15,11 +15,11 @@ INLINE void resample(const struct taps *rows, const struct taps *columns, const 
                 int64_t total = 0;
                 for (int i = 0; i < rows->taps; i++) {
                     const uint8_t *row = from + (rows->first[y] + i) * width * channels + c;
-                    int64_t sum = 0;
+                    int64_t row_sum = 0;
                     for (int j = 0; j < columns->taps; j++)
-                        sum += (int64_t)columns->weights[x * columns->taps + j]
+                        row_sum += (int64_t)columns->weights[x * columns->taps + j]
                                * (row[(columns->first[x] + j) * channels] - scale->zero_point_a);
-                    total += rows->weights[y * rows->taps + i] * sum;
+                    total += rows->weights[y * rows->taps + i] * row_sum;
                 }
                 total = round_shift(total * scale->multiplier_a, scale->shift);
                 *to++ = clamp_value(total + scale->zero_point, scale->low, scale->high);
