@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import shutil
 import subprocess
@@ -12,10 +13,12 @@ import pytest
 import torch
 from helpers import FIXTURES, Netlet, few_fast
 from small_c_nets import LABELS, few_digits, quantized_or_not, small_model
+from torch import nn
 
 from netlet.backends.cpu.compiler import find_compiler
 from netlet.backends.cpu.errors import CompilationError
 from netlet.data import Split
+from netlet.experiments import TrainedNet
 from netlet.export import (
     COptions,
     export_arduino,
@@ -24,9 +27,12 @@ from netlet.export import (
     list_arduino_files,
     list_c_files,
     reference,
+    trace_model,
 )
 from netlet.export.c_example import board_name, write_example
+from netlet.export.c_export import VerifiedProgram, write_program
 from netlet.export.c_program import generate_program
+from netlet.export.c_size import MeasuredSize
 from netlet.export.example_images import choose_images, write_images_header
 from netlet.export.targets import TARGETS
 from netlet.outputs import TEXT_MARK
@@ -92,6 +98,35 @@ def test_make_run_classifies_the_images_on_this_machine(kind: str, tmp_path: Pat
     assert not (tmp_path / "build").exists()
 
 
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+def test_make_builds_anew_with_other_options_only(tmp_path: Path) -> None:
+    write_folder(tmp_path, "int8")
+    for options, builds in (("-O0", True), ("-O0", False), ("-O0 -DX='\"y z\"'", True)):
+        said = run("make", "run", f"CFLAGS={options}", folder=tmp_path)
+        assert (" -o build/host/classify" in said) == builds
+        assert "of 10 correct" in said
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+def test_an_example_without_images_of_the_nets_classes_has_those_that_pytorch_finds(
+    tmp_path: Path,
+) -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(1, 4, 5, 3), nn.ReLU(), nn.Flatten(), nn.Linear(256, 3)).eval()
+    names = ("cat", "dog", "owl")
+    model = trace_model(TrainedNet("pets", net, (1, 28, 28), names, 0.1307, 0.3081, None, None))
+    result = export_c(model, tmp_path, None, options=COptions(example=True))
+    assert "verified on scribble: 1,000 of 1,000 predictions match" in str(result)
+    assert "accuracy" not in str(result)  # of digits, of which the net knows nothing
+    header = (tmp_path / "images.h").read_text()
+    assert "then the numbers of the classes that the net finds in PyTorch." in header
+    *lines, last = run("make", "-s", "run", "CFLAGS=-O0", folder=tmp_path).splitlines()
+    assert last == f"{len(lines)} of {len(lines)} correct"
+    assert 0 < len(lines) <= 3
+    for line in lines:
+        assert re.match(r"(cat|dog|owl) is classified as \1; scores ", line)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("cmake") is None, reason="needs cmake")
 def test_cmake_builds_and_runs_the_example(tmp_path: Path) -> None:
@@ -128,6 +163,29 @@ def test_an_example_has_the_first_image_of_each_class() -> None:
     assert "images[IMAGES][4]" in header
     assert "image_classes[IMAGES] = {0, 2};" in header
     assert header.count("*/") == 1
+
+
+def test_files_of_an_example_that_a_person_has_changed_are_kept(tmp_path: Path) -> None:
+    images = few_digits().held_out
+    made = VerifiedProgram(small_model(), {"a.c": "1"}, None, (), MeasuredSize(), "test", images)
+    example = write_example("a", True, "test", CHOSEN)
+    first = write_program(tmp_path, made.texts, example, made)
+    assert first.notes == ()
+    assert {path.relative_to(tmp_path).as_posix() for path in first.files} == {"a.c", *example}
+    script = tmp_path / "board" / "cortex_m.ld"
+    own = script.read_text().replace("LENGTH = 4M", "LENGTH = 256K")
+    script.write_text(own)
+    made = dataclasses.replace(made, texts={"a.c": "2"})
+    other = write_example("b", True, "test", CHOSEN)
+    again = write_program(tmp_path, made.texts, other, made)
+    (note,) = again.notes
+    assert note.startswith("kept board/cortex_m.ld, as you have changed it; delete it to get")
+    assert script not in again.files
+    assert script.read_text() == own
+    assert (tmp_path / "a.c").read_text() == "2"
+    assert '"b.h"' in (tmp_path / "main.c").read_text()  # nobody has changed it
+    script.unlink()
+    assert write_program(tmp_path, made.texts, other, made).notes == ()
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tomllib
@@ -33,6 +34,13 @@ def test_shipped_nets_load_with_their_weights(name: str, digits: torch.Tensor) -
     with torch.inference_mode():
         images = net.input_format.prepare(digits)
         assert net(images).equal(trained.net((digits.float() / 255 - 0.1307) / 0.3081))
+
+
+@pytest.mark.parametrize("page", ["export.md", "hubs.md"])
+def test_the_documentation_names_all_nets_with_weights(page: str) -> None:
+    text = (ROOT / "docs" / page).read_text()
+    lists = re.findall(r"(?:`\w+`(?:, | and )){3,}`\w+`", text.replace("\n", " "))
+    assert {*re.findall(r"\w+", lists[0].replace(" and ", ""))} == {*nets.list_shipped_weights()}
 
 
 def test_a_net_of_gray_levels_normalizes_them_itself(digits: torch.Tensor) -> None:

@@ -88,6 +88,12 @@ def test_a_published_net_runs_where_netlet_is_not_installed(netlet: Netlet, tmp_
     assert (config["mean"], config["std"], config["shape"]) == (0.1307, 0.3081, [1, 28, 28])
     code, out, err = netlet("publish", "crest", "--to", "crest-model")  # its own files
     assert (code, err) == (0, "")
+    card = folder / "README.md"
+    card.write_text(f"{card.read_text()}\n## My words\n")
+    own = card.read_text()
+    code, out, err = netlet("publish", "crest", "--to", "crest-model")
+    assert (code, err.startswith("netlet: kept README.md, as you have changed it; ")) == (0, True)
+    assert card.read_text() == own
 
 
 @pytest.mark.parametrize("name", few_fast(nets.list_shipped_weights(), 1))
@@ -294,7 +300,8 @@ def test_what_cannot_be_written_is_refused_by_name(net: nn.Module, message: str)
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("sprint", "--to", "a"), "sprint: netlet has no trained weights for it"),
+        (("sprint", "--to", "a"), "sprint: no weights come with netlet for it; name the folder"),
+        (("mine.py:Net", "--to", "a"), "mine.py:Net: no weights come with netlet for it; name"),
         (("speck", "--to", "a", "--private"), "--private is for a repository that --push creates"),
         (("speck", "--to", "a", "--push", "speck"), "--push speck: write OWNER/NAME, like ada/"),
         (("speck", "--to", "a", "--license", "My own!"), "is not an identifier of the Hub"),

@@ -13,12 +13,14 @@ from netlet.cli.confidence import find_confidence
 from netlet.cli.locate import input_files
 from netlet.cli.options import DataDir, Json, TrainedNet, Trust
 from netlet.cli.results import print_json, print_result, say
-from netlet.errors import ExportError
+from netlet.errors import ExportError, NetError
 from netlet.outputs import (
     HTML_MARK,
     TEXT_MARK,
     check_output,
     check_output_folder,
+    describe_changed,
+    leave_changed,
     write_outputs,
 )
 from netlet.text import escape_controls
@@ -93,7 +95,10 @@ def publish(
     trained = _load(net, trust=trust)
     record = publishing.find_record(net, trained)
     published = _build(net, trained, record, license_, dataset, data_dir, space=space)
-    write_outputs({to / name: text for name, text in published.files.items()}, "--to", "folder")
+    contents, changed = leave_changed({to / name: text for name, text in published.files.items()})
+    write_outputs(contents, "--to", "folder")
+    if changed:
+        say(f"netlet: {describe_changed(changed, to)}")
     address = None
     if push:
         address = publishing.upload(to, list(published.files), push, space=space, private=private)
@@ -112,7 +117,13 @@ def _check_folder(folder: Path, names: tuple[str, ...], inputs: list[Path]) -> N
 
 def _load(net: str, *, trust: bool) -> experiments.TrainedNet:
     from netlet.experiments import load_trained_net
+    from netlet.nets import list_shipped_weights
 
+    if not Path(net).is_dir() and net not in list_shipped_weights():
+        raise NetError(
+            f"{escape_controls(net)}: no weights come with netlet for it; name the folder of a run "
+            f"or study, or one of {', '.join(list_shipped_weights())}"
+        )
     return load_trained_net(records.locate_weights(net), trust=trust)
 
 

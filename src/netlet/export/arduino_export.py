@@ -58,15 +58,15 @@ def export_arduino(
         on_progress=on_progress,
     )
     prefix = options.prefix
-    texts = {
+    program = {f"src/{name}": text for name, text in made.texts.items()}
+    example = {
         "library.properties": _write_properties(model, prefix, int8),
         "keywords.txt": _write_keywords(prefix, int8),
         "README.md": _write_readme(model, prefix, int8),
-        **{f"src/{name}": text for name, text in made.texts.items()},
         f"{_EXAMPLE}/classify.ino": fill_template("classify.ino", prefix, int8),
         f"{_EXAMPLE}/images.h": write_images_header(made.image_set, made.example_images),
     }
-    return write_program({folder / name: text for name, text in texts.items()}, made)
+    return write_program(folder, program, example, made)
 
 
 def list_arduino_files(options: COptions) -> list[str]:

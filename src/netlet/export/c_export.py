@@ -13,7 +13,7 @@ from netlet.export.c_example import list_example_files, write_example
 from netlet.export.c_options import DEFAULT_OPTIONS, COptions
 from netlet.export.c_program import generate_program
 from netlet.export.c_size import MeasuredSize, measure_size
-from netlet.export.example_images import choose_images
+from netlet.export.example_images import choose_images, label_by_net
 from netlet.export.image_selection import select_calibration_images, select_verification_images
 from netlet.export.int8_reference import numpy_predictor
 from netlet.export.progress import OnProgress, ignore_progress
@@ -26,13 +26,20 @@ from netlet.export.result import (
     write_files,
 )
 from netlet.export.traced_model import TracedModel
-from netlet.export.verification import LogitsFunction, Verification, compare_with_pytorch
+from netlet.export.verification import (
+    STAND_IN,
+    LogitsFunction,
+    Verification,
+    compare_with_pytorch,
+)
+from netlet.outputs import describe_changed, leave_changed, seal_text
 
 
 @dataclass(frozen=True)
 class VerifiedProgram:
     """A C program that has been verified and measured, but not written yet."""
 
+    model: TracedModel
     texts: Mapping[str, str]  # header and source, by name
     verification: Verification | None  # None: there is no compiler
     notes: tuple[str, ...]
@@ -43,8 +50,10 @@ class VerifiedProgram:
     @property
     def example_images(self) -> Split:
         """One image of each class, for an example."""
-        classes = int(self.images.labels.max()) + 1
-        return choose_images(self.images, classes)
+        graph, split = self.model.graph, self.images
+        if split.name == STAND_IN:  # their classes are not the net's
+            split = label_by_net(graph, split)
+        return choose_images(split, graph.classes)
 
 
 def export_c(
@@ -84,10 +93,10 @@ def export_c(
         options=options,
         on_progress=on_progress,
     )
-    texts = dict(made.texts)
+    example: dict[str, str] = {}
     if options.example:
-        texts |= write_example(options.prefix, int8, made.image_set, made.example_images)
-    return write_program({folder / name: text for name, text in texts.items()}, made)
+        example = write_example(options.prefix, int8, made.image_set, made.example_images)
+    return write_program(folder, made.texts, example, made)
 
 
 def list_c_files(options: COptions) -> list[str]:
@@ -143,21 +152,31 @@ def make_program(
         on_progress(f"measuring for {options.target}")
     if options.target or compiled:
         size = measure_size(texts, model.graph, quantized, options, split.images)
-    return VerifiedProgram(texts, verification, (*notes, *size.notes), size, image_set, split)
+    return VerifiedProgram(
+        model, texts, verification, (*notes, *size.notes), size, image_set, split
+    )
 
 
-def write_program(contents: Mapping[Path, str], made: VerifiedProgram) -> ExportResult:
+def write_program(
+    folder: Path, program: Mapping[str, str], example: Mapping[str, str], made: VerifiedProgram
+) -> ExportResult:
     """Write the files of an export, all of them or none.
 
     Args:
-        contents: Their texts, by path.
+        folder: For the files.
+        program: The texts of those that are always written, by their paths in the folder.
+        example: Those of files that stay if a person has changed them.
         made: What the program's verification and measurement say.
 
     Raises:
         OutputError: A file cannot be written.
     """
-    total = write_files(dict(contents), named="folder")
-    return ExportResult(tuple(contents), total, made.verification, made.notes, made.size.memory)
+    sealed = {folder / name: seal_text(text) for name, text in example.items()}
+    fresh, changed = leave_changed(sealed)
+    contents = {folder / name: text for name, text in program.items()} | fresh
+    notes = (*made.notes, describe_changed(changed, folder)) if changed else made.notes
+    total = write_files({**contents}, named="folder")
+    return ExportResult(tuple(contents), total, made.verification, notes, made.size.memory)
 
 
 def _check(verification: Verification, max_accuracy_drop: float | None) -> None:

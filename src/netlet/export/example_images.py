@@ -7,7 +7,10 @@ import torch
 from numpy.typing import NDArray
 
 from netlet.data import Split
+from netlet.export import reference
 from netlet.export.c_interface import comment_safe
+from netlet.export.inference_graph import InferenceGraph
+from netlet.export.verification import STAND_IN
 from netlet.outputs import TEXT_MARK
 
 _MAX_IMAGES = 10
@@ -26,6 +29,16 @@ def choose_images(split: Split, classes: int) -> Split:
     return split.take(torch.tensor(numbers, dtype=torch.int64))
 
 
+def label_by_net(graph: InferenceGraph, split: Split) -> Split:
+    """Return images with the classes that a net finds in PyTorch.
+
+    Args:
+        graph: The net.
+        split: Images of its shape.
+    """
+    return Split(split.name, split.images, reference.compute_logits(graph, split.images).argmax(1))
+
+
 def write_images_header(image_set: str, split: Split) -> str:
     """Return the header ``images.h`` of an example.
 
@@ -34,9 +47,12 @@ def write_images_header(image_set: str, split: Split) -> str:
         split: The images and their classes.
     """
     classes = ", ".join(str(label) for label in split.labels.tolist())
+    labels = "their classes"
+    if split.name == STAND_IN:
+        labels = "the classes that the net finds in PyTorch"
     return (
         f"/* Images of {comment_safe(image_set)}, {TEXT_MARK.decode()}: gray levels 0 to 255,\n"
-        "   row by row, one channel after the other; then the numbers of their classes. */\n"
+        f"   row by row, one channel after the other; then the numbers of {labels}. */\n"
         "#include <stdint.h>\n\n"
         f"{format_images(split.images.numpy())}"
         f"static const int16_t image_classes[IMAGES] = {{{classes}}};\n"

@@ -14,6 +14,7 @@ from netlet.text import format_shape
 _VERIFICATION_IMAGES = 1_000  # at least, if the data set has as many
 _CALIBRATION_IMAGES = 1_000
 _DIGIT_DATASETS = ("mnist", "qmnist", "scribble")
+_DIGITS = 10
 _SEED = 7_000  # of the random selection
 
 
@@ -76,9 +77,9 @@ def select_calibration_images(
 
 
 def was_trained_on_digits(model: TracedModel) -> bool:
-    """Return whether a net was trained on digits; assumed for a net without a run record."""
+    """Return whether a net was trained on digits; without a run record, ten classes are digits."""
     run = model.source.run
-    return run is None or run.data["name"] in _DIGIT_DATASETS
+    return run.data["name"] in _DIGIT_DATASETS if run else model.graph.classes == _DIGITS
 
 
 def _sample(split: Split, number: int) -> Split:

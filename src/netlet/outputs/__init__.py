@@ -5,6 +5,7 @@ replaced. Pipes and character devices are written through. Folders, disks, socke
 and the inputs of the same command are refused.
 """
 
+from netlet.outputs.changes import describe_changed, is_changed, leave_changed, seal_text
 from netlet.outputs.check import (
     HTML_MARK,
     ONNX_MARK,
@@ -23,6 +24,10 @@ __all__ = [
     "append_output",
     "check_output",
     "check_output_folder",
+    "describe_changed",
+    "is_changed",
+    "leave_changed",
+    "seal_text",
     "write_output",
     "write_outputs",
 ]

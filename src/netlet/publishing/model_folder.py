@@ -22,7 +22,7 @@ from netlet.nets.copying import copy_to_cpu
 from netlet.nets.outputs import extract_logits
 from netlet.nets.registered import count_numbers, list_parameters
 from netlet.nets.weights import tensors_to_bytes, weights_digest
-from netlet.outputs import TEXT_MARK
+from netlet.outputs import TEXT_MARK, seal_text
 from netlet.publishing.card_head import model_head, write_head
 from netlet.publishing.record import NetRecord
 from netlet.text import dump_json, escape_controls
@@ -181,7 +181,8 @@ def _write_card(record: NetRecord, license_id: str | None, weights: bytes) -> st
         record.study, record.seed, WEIGHTS, digest, record.license or license_id
     )
     head = write_head(model_head(record.study, license_id))
-    return f"{head}\n<!-- {TEXT_MARK.decode()} -->\n\n{card.markdown.rstrip()}\n\n{_USAGE}"
+    text = f"{head}\n<!-- {TEXT_MARK.decode()} -->\n\n{card.markdown.rstrip()}\n\n{_USAGE}"
+    return seal_text(text)
 
 
 _USAGE = f"""## Use it

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from netlet import export
 from netlet.experiments import TrainedNet
-from netlet.outputs import TEXT_MARK
+from netlet.outputs import TEXT_MARK, seal_text
 from netlet.publishing.card_head import space_head, write_head
 from netlet.publishing.model_folder import README, Published, find_license
 from netlet.publishing.record import NetRecord
@@ -42,4 +42,4 @@ def build_space_folder(
         "follow it through every layer of the net. The page computes everything in the browser.\n"
     )
     page = export.build_page(export.trace_model(trained), confidence=confidence, card=card)
-    return Published({README: text, PAGE: str(page)})
+    return Published({README: seal_text(text), PAGE: str(page)})
