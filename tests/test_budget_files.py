@@ -149,6 +149,20 @@ def test_the_template_is_a_budget_without_slips(tmp_path: Path) -> None:
             "'Conv2d >= 4' is not a limit or rule of this budget; did you mean 'Conv2d >= 3'",
         ),
         ("requires = ['GAP', 'Conv2d  >= x']", 1, "a limit is written like 'Conv2d >= 3'"),
+        (
+            "requires = [\n'GAP',\n'dropuot']",
+            3,
+            "no kind of layer is called 'dropuot'; did you mean 'Dropout'? use the name in "
+            "torch.nn, such as 'Linear', a family, such as 'GAP', or '=dropuot' for a class in "
+            "the file of the net",
+        ),
+        ("requires = ['GAP']\nforbids = ['Liner']", 2, "did you mean 'Linear'"),
+        ("requires = ['GAP | Liner']", 1, "no kind of layer is called 'Liner'"),
+        ("requires = ['no Droput right before the prediction']", 1, "did you mean 'Dropout'"),
+        ("requires = ['BatchNrom after each convolution']", 1, "did you mean 'BatchNorm'"),
+        ("requires = ['Conv2d >= 3', 'nn.Liner']", 1, "did you mean 'Linear'"),
+        ("forbids = ['sunflower']", 1, "no kind of layer is called 'sunflower'; use the name in"),
+        ("forbids = ['bacth norm']", 1, "'bacth norm' is not a kind of layer; did you mean 'Batch"),
         ("", None, "the budget limits nothing; add a limit"),
         ("title = 'a'", None, "the budget limits nothing; add a limit"),
     ],
@@ -259,6 +273,56 @@ def test_commands_take_a_file_for_a_budget(
     assert "seven.toml" in err
 
 
+def test_a_name_that_may_be_a_class_of_the_net_is_noted(netlet: Netlet, tmp_path: Path) -> None:
+    path = write(tmp_path, 'requires = ["Block", "=Linear2", "Dropout2d"]\nforbids = ["Linear2"]')
+    code, out, _ = netlet("budget", str(path))
+    assert code == 0
+    notes = " ".join(out.partition("note: ")[2].split()).split(" note: ")
+    assert [note.split()[0] for note in notes] == ["'Linear2'", "'Block'"]
+    assert notes[1] == (
+        "'Block' is no layer of torch.nn and no word for a family, so it means a class of this "
+        "name in the file of the net; write '=Block' to say so"
+    )
+    assert json.loads(netlet("budget", str(path), "--json")[1])["notes"][0].startswith("note: 'Li")
+
+
+def test_a_budget_is_shown_as_a_page_for_students(netlet: Netlet, tmp_path: Path) -> None:
+    text = (
+        'title = "Six"\ndataset = "mnist"\nparams_below = 8_000\naccuracy_at_least = 99.4\n'
+        'held_for_last = 3\nepochs_at_most = 1\nforbids = ["fully-connected layer"]\n'
+        'requires = ["GAP | 1x1", "=Own", "Conv2d >= 3", "dropout at least 2 layers before the '
+        'prediction", "receptive field at least 9 before GAP", "no Dropout right before the '
+        'prediction", "batch norm after each conv"]\n'
+        '[messages]\nparams_below = "Use fewer channels."\n"GAP | 1x1" = "See lecture 4."\n'
+    )
+    code, out, _ = netlet("budget", str(write(tmp_path, text)))
+    assert code == 0
+    assert max(map(len, out.splitlines())) <= 100
+    page = " ".join(out.split())
+    assert page.startswith(
+        "class: Six Accuracy is judged after the last epoch, on the test images of mnist. "
+        "Limits - fewer than 8,000 parameters if missed: Use fewer channels. - at most 1 epoch - "
+        "accuracy held for the last 3 epochs - at least 99.4% accuracy "
+        "Required - GAP | 1x1 GAP: the mean over the whole map"
+    )
+    for part in (
+        "1x1 convolution: a convolution with a kernel of this size if missed: See lecture 4.",
+        "- =Own =Own: a layer of torch.nn, or a class in the file of the net",
+        "- Conv2d >= 3 Conv2d: exactly this layer of torch.nn, or its function",
+        "with a rate above 0 place: the layers that count are the convolutions and linear layers",
+        "place: before GAP: the pixels of the image that one element there depends on",
+        "prediction place: on the output of the last convolution or linear layer",
+        "place: before the next convolution, linear layer or output; the last layer needs none",
+        "Forbidden - fully-connected layer Linear: a dense layer",
+    ):
+        assert part in page, part
+    found = json.loads(netlet("budget", str(tmp_path / "class.toml"), "--json")[1])
+    assert found["sentences"]["epochs_at_most"] == "at most 1 epoch"
+    assert [rule["required"] for rule in found["rules"]] == [True] * 7 + [False]
+    assert found["rules"][0]["message"] == "See lecture 4."
+    assert list(found["rules"][0]["counts"]) == ["GAP", "1x1 convolution"]
+
+
 def test_rules_on_the_command_line_are_added_to_those_of_the_budget(
     netlet: Netlet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -332,9 +396,10 @@ def test_a_budget_shows_what_judges_and_how_a_class_is_graded(
         'net = "model.py:\u00c4"\npoints = 20\ntime_limit = 1_200\n'
     )
     file = write(tmp_path, text)
-    rows = [line.split() for line in netlet("budget", str(file))[1].splitlines()]
-    assert ["judge", "val"] in rows
-    assert ["params_below", "8,000", "Use", "fewer."] in rows
+    page = netlet("budget", str(file))[1]
+    assert "judged after the last epoch, on images held out of the training split.\n" in page
+    assert "- fewer than 8,000 parameters\n  if missed: Use fewer.\n" in page
+    rows = [line.split() for line in page.splitlines()]
     after = rows[rows.index(["[grade]", "value"]) + 2 :]
     assert after == [["net", "model.py:\u00c4"], ["points", "20"], ["time_limit", "1,200"]]
     document = json.loads(netlet("budget", str(file), "--json")[1])
@@ -344,7 +409,7 @@ def test_a_budget_shows_what_judges_and_how_a_class_is_graded(
     assert read_class_file(again) == read_class_file(file)
     assert load_budget(again) == load_budget(file).replace(name="class")
     plain = netlet("budget", "eight_k")[1]
-    assert ["judge", "test"] in [line.split() for line in plain.splitlines()]
+    assert "on the test images" in plain
     assert "[grade]" not in plain
     assert json.loads(netlet("budget", "eight_k", "--json")[1])["grade"] == {}
 

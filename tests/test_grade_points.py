@@ -187,10 +187,10 @@ def test_points_of_the_file_are_read_shown_and_written(netlet: Netlet, tmp_path:
     code, out, _ = netlet("budget", str(file))
     assert code == 0
     rows = [line.split() for line in out.splitlines()]
-    assert ["params_below", "80", "2.5"] in rows
-    assert ["accuracy_at_least", "95.0", "6.75"] in rows
-    assert ["held_for_last", "2"] in rows
-    assert ["required", "no", "bias", "4"] in rows
+    assert "- fewer than 80 parameters (2.5 points)" in out
+    assert "- at least 95% accuracy (6.75 points)" in out
+    assert "- accuracy held for the last 2 epochs\n" in out
+    assert "- no bias (4 points)" in out
     assert ["points", "20"] in rows
     again = tmp_path / "again.toml"
     again.write_text(netlet("budget", str(file), "--toml")[1])

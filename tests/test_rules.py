@@ -15,6 +15,7 @@ from torch import nn
 from netlet.analysis import check, cost, judge_cost
 from netlet.budgets import Budget, ModelCost, RuleResult
 from netlet.budgets.families import FAMILIES
+from netlet.budgets.layer_names import LAYERS, find_slip
 from netlet.budgets.rules import parse_rule
 from netlet.errors import BudgetError
 
@@ -666,6 +667,64 @@ def test_a_misspelled_layer_is_no_rule_that_nothing_breaks() -> None:
             judge(words, mean_head)
 
 
+SPELLINGS = {
+    "BatchNorm": ("batch normalisation", "batch-norm", "Batch_Norm", "batch normalization layers"),
+    "Linear": ("fully connected layer", "fully-connected layer", "fully-connected", "FC layers"),
+    "GAP": ("global average pooling layer", "GlobalAveragePooling2D", "the GAP layer"),
+    "MaxPool": ("max-pooling", "max pooling layer", "maximum pooling"),
+    "MaxPool2d": ("max_pool2d", "MaxPooling2D", "max pool 2d"),
+    "LayerNorm": ("layer normalisation", "layer_norm"),
+    "convolution": ("convolutional layer", "conv layers"),
+    "1x1 convolution": ("1x1 convolutional layer", "1 x 1 conv layers"),
+    "ReLU": ("ReLU activation", "relu activation function"),
+    "activation": ("activation layer", "non-linear activation"),
+    "residual connection": ("skip-connection", "residual connections"),
+    "LogSoftmax": ("LogSoftmax",),
+    "Softmax": ("log softmax", "softmax layer"),
+}
+
+
+def test_usual_spellings_are_understood() -> None:
+    for name, spellings in SPELLINGS.items():
+        for words in spellings:
+            for rule in (words, f"no {words}", f"at least 2 {words}", f"Dropout | {words}"):
+                assert parse_rule(rule).words()[-1].text == name, rule
+    for words in ("before the final layer", "before the global average pooling layer"):
+        assert judge(f"receptive field at least 2 {words}", mean_head).state == "PASS"
+
+
+def test_all_layers_of_pytorch_are_known_by_name() -> None:
+    in_torch = {
+        name
+        for name, value in vars(nn).items()
+        if isinstance(value, type) and issubclass(value, nn.Module)
+    }
+    assert in_torch <= set(LAYERS)
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        ("dropuot", "Dropout"),
+        ("Liner", "Linear"),
+        ("bacth norm", "BatchNorm"),
+        ("global averge pooling", "GAP"),
+        ("Conv2", "Conv2d"),
+        ("MaxPol2d", "MaxPool2d"),
+        # Names that are made of known ones, or of nothing known, may be classes.
+        ("Linear2", ""),
+        ("MyLinear", ""),
+        ("CReLU", ""),
+        ("LayerNorm2d", ""),
+        ("ConvBN", ""),
+        ("DropPath", ""),
+        ("Block", ""),
+    ],
+)
+def test_a_slip_is_told_from_the_name_of_a_class(word: str, meant: str) -> None:
+    assert find_slip(word) == meant
+
+
 def test_the_page_lists_the_families() -> None:
     page = (Path(__file__).parent.parent / "docs" / "budgets.md").read_text()
     table = page.partition("<!-- families -->\n")[2].partition("\n<!-- end -->")[0]
@@ -679,10 +738,12 @@ def test_the_page_lists_the_families() -> None:
 @pytest.mark.parametrize(
     ("words", "title"),
     [
-        # Order, upper case and "layers" are the same words; the limit has a column of its own.
+        # Order and "layers" are no difference; the limit has a column of its own.
         ("Dropout", "Dropout layers"),
         ("at least 3 Conv2d", "Conv2d layers"),
         ("Conv2d AT MOST 3", "Conv2d layers"),
+        ("dropout", "dropout"),
+        ("at least 3 conv2d", "conv2d"),
         ("GAP | Linear", "GAP | Linear"),
         ("no bias", "bias"),
         ("1x1 convolution", "1x1 convolution"),
@@ -718,5 +779,5 @@ def test_a_verdict_has_the_words_of_the_budget(words: str, title: str) -> None:
 def test_what_is_forbidden_reads_as_the_budget_writes_it() -> None:
     budget = Budget(forbids=("FC", "Conv2d", "dropout"))
     verdict = judge_cost(_cost(mean_head, ()), budget)
-    assert [result.title for result in verdict.results] == ["FC", "Conv2d layers", "Dropout layers"]
+    assert [result.title for result in verdict.results] == ["FC", "Conv2d layers", "dropout"]
     assert "FC: fc" in verdict.footnotes()

@@ -257,3 +257,17 @@ def count_noun(number: int, noun: str) -> str:
 def format_count(number: int | None) -> str:
     """Return a number with thousands separators, or ``?`` if it is unknown."""
     return "?" if number is None else f"{number:,}"
+
+
+def count_slips(one: str, other: str) -> int:
+    """Return how many letters differ, are missing, are too many or have changed places."""
+    rows = [list(range(len(other) + 1))]
+    for i, letter in enumerate(one, 1):
+        row = [i]
+        for j, wanted in enumerate(other, 1):
+            least = min(rows[-1][j], row[-1], rows[-1][j - 1] - (letter == wanted)) + 1
+            if i > 1 and j > 1 and (letter, one[i - 2]) == (other[j - 2], wanted):
+                least = min(least, rows[-2][j - 2] + 1)
+            row.append(least)
+        rows.append(row)
+    return rows[-1][-1]

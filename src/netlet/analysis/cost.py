@@ -15,8 +15,8 @@ from netlet.analysis.op_families import ACTIVATIONS
 from netlet.analysis.ops import Trace
 from netlet.analysis.trace import trace
 from netlet.budgets import HIDDEN, Budget, ModelCost, NotedVerdict, RuleResult
-from netlet.budgets.families import FAMILIES
-from netlet.errors import BudgetError, check_argument, did_you_mean
+from netlet.budgets.kind_checks import describe_unknown_kind, unknown_kinds
+from netlet.errors import BudgetError, check_argument
 from netlet.nets.registered import (
     count_bytes,
     list_attributes,
@@ -41,26 +41,6 @@ _LAYER_OF_FUNCTION = {
     "hardtanh": "Hardtanh",
     **ACTIVATIONS,
 }
-# Suggested first for an unknown kind of layer, in this order.
-_COMMON_LAYERS = (
-    "Conv2d",
-    "Linear",
-    "BatchNorm2d",
-    "MaxPool2d",
-    "AvgPool2d",
-    "AdaptiveAvgPool2d",
-    "Dropout",
-    "Dropout2d",
-    "ReLU",
-    "GELU",
-    "SiLU",
-    "Sigmoid",
-    "Softmax",
-    "LayerNorm",
-    "GroupNorm",
-    "ConvTranspose2d",
-    "Flatten",
-)
 
 
 def cost(
@@ -209,36 +189,18 @@ def refuse_unknown_layers(budget: Budget, in_net: Collection[str] = ()) -> None:
     Raises:
         BudgetError: A kind is neither in torch.nn nor in the net.
     """
-    layers = {name.lower() for name in dir(nn)}
     own = {name.lower() for name in in_net}
-    for term in (term for rule in budget.rules() for term in rule.words()):
-        kind = term.kind
-        if not kind or term.own or kind.lower() in layers:
-            continue
-        if kind.lower() not in own or term.text.startswith("nn."):
-            raise BudgetError(
-                f"budget {budget.name}: no kind of layer is called {kind!r}; "
-                f"{_suggest_kind(kind, in_net)}use the name in torch.nn, such as 'Linear', a "
-                f"family, such as 'GAP', or '={kind}' for a class in the file of the net"
-            )
+    for term in unknown_kinds(budget.rules()):
+        exact = term.text.startswith("nn.")
+        if (exact or term.kind.lower() not in own) and not _is_torch_layer(term.kind):
+            unknown = describe_unknown_kind(term.kind, in_net)
+            raise BudgetError(f"budget {budget.name}: {unknown}")
 
 
-def _suggest_kind(kind: str, in_net: Iterable[str]) -> str:
-    """Return ``did you mean 'Conv2d'? `` for ``conv``, or nothing if no kind of layer is similar.
-
-    Common layers come before rare ones, and names that start with ``kind`` before similar ones.
-    """
-    all_layers = [
-        name
-        for name, value in vars(nn).items()
-        if isinstance(value, type) and issubclass(value, nn.Module)
-    ]
-    candidates = [*_COMMON_LAYERS, *in_net, *all_layers]
-    candidates += [family.name for family in FAMILIES]
-    prefixed = [name for name in candidates if name.lower().startswith(kind.lower())]
-    if prefixed and kind:
-        return f"did you mean {prefixed[0]!r}? "
-    return did_you_mean(kind, _COMMON_LAYERS) or did_you_mean(kind, candidates)
+def _is_torch_layer(kind: str) -> bool:
+    """Return whether this version of PyTorch has a layer of a name."""
+    layers = [value for name, value in vars(nn).items() if name.lower() == kind.lower()]
+    return any(isinstance(layer, type) and issubclass(layer, nn.Module) for layer in layers)
 
 
 def _collect_kinds(traced: Trace) -> dict[str, list[str]]:

@@ -155,7 +155,7 @@ FAMILIES: tuple[Family, ...] = (
         ANY_ACTIVATION,
         "any element-wise activation, as a module, a function or a method",
         "nn.ReLU()",
-        ("non-linearity", "nonlinearity", "activation function"),
+        ("non-linearity", "non-linear activation", "activation function"),
     ),
     Family("ReLU", "relu, also in place, and clamp(min=0)", "nn.ReLU() or F.relu(x)"),
     Family("ReLU6", "relu6, hardtanh or clamp from 0 to 6", "nn.ReLU6()"),

@@ -10,13 +10,20 @@ from dataclasses import dataclass
 from typing import Literal
 
 from netlet.budgets.families import BY_WORD, FAMILIES, Family
-from netlet.errors import BudgetError, did_you_mean
+from netlet.budgets.layer_names import find_kind, suggest_kind
+from netlet.errors import BudgetError
 
 Strictness = Literal["at least", "at most", "exactly"]
 Place = Literal["at the output", "before the last layer", "before GAP"]
 
 MAX_RULE_LENGTH = 200
-_KERNEL = re.compile(r"(\d{1,3}(?:x\d{1,3}){0,2})(?: (?:convolutions?|convs?|conv\dd|kernels?))?")
+_KERNEL = re.compile(
+    r"(\d{1,3}(?:x\d{1,3}){0,2})(?: (?:convolutions?|convolutional|convs?|conv\dd|kernels?))?"
+)
+# What may follow the word for a kind of layer.
+_NOUN = re.compile(
+    r"(.+)[\s_-](?:layers?|(?:activation )?functions?|activations?|operations?)", re.I
+)
 _EXACT = re.compile(r"(?:nn\.|torch\.nn\.|=)\s*([A-Za-z_]\w*)")
 _WORD = re.compile(r"[A-Za-z_]\w*")
 _SEPARATOR = re.compile(r"\s*\|\s*|\s*/\s*|\s*,\s*(?:or\s+)?|\s+or\s+", re.I)
@@ -210,17 +217,19 @@ def _parse_term(word: str, text: str) -> Term:
     if kernel and "x" in kernel[1]:
         sizes = tuple(map(int, kernel[1].split("x")))
         return Term(f"{kernel[1]} convolution", kernel=sizes)
-    family = BY_WORD.get(word.lower())
-    if family is None and word.lower().endswith((" layer", " layers")):
-        return _parse_term(word.rpartition(" ")[0], text)
-    if family is not None:
-        return Term(family.name, family)
+    kind = find_kind(word)
+    if isinstance(kind, Family):
+        return Term(kind.name, kind)
+    if kind is not None:
+        return Term(kind, kind=kind)
+    if noun := _NOUN.fullmatch(word):
+        return _parse_term(noun[1], text)
     if _WORD.fullmatch(word):
         return Term(word, kind=word)
-    names = [family.name for family in FAMILIES]
+    names = ", ".join(family.name for family in FAMILIES)
     raise BudgetError(
-        f"rule {text!r}: {word!r} is not a kind of layer; {did_you_mean(word, names)}"
-        f"write a layer of torch.nn, such as 'Conv2d', or one of {', '.join(names)}"
+        f"rule {text!r}: {word!r} is not a kind of layer; {suggest_kind(word)}"
+        f"write a layer of torch.nn, such as 'Conv2d', or one of {names}"
     )
 
 
@@ -269,19 +278,19 @@ def _parse_distance(text: str, match: re.Match[str]) -> Rule:
 def _parse_field(text: str, match: re.Match[str]) -> Rule:
     place: Place = "at the output"
     if written := (match["place"] or "").lower():
-        place = "before the last layer" if "last" in written else "before GAP"
+        place = "before the last layer" if re.search("last|final", written) else "before GAP"
     strictness, number = _limit(match, text)
     return FieldRule(text, place, strictness, number)
 
 
 _PREDICTION = r"(?:the )?(?:prediction|output|predictions)"
-_GAP = r"GAP|(?:the )?global average pooling|(?:the )?global pooling"
+_GAP = r"(?:the )?(?:GAP|global[ -](?:average[ -]|avg[ -])?pool(?:ing)?)(?: layer)?"
 _FORMS: tuple[tuple[re.Pattern[str], Callable[[str, re.Match[str]], Rule]], ...] = tuple(
     (re.compile(form, re.I), parse)
     for form, parse in (
         (
             rf"(?:receptive field|RF)(?: of)?:? {_LIMIT}(?:x\d+)?(?: pixels| px)?"
-            rf"(?P<place> before (?:the last layer|{_GAP})| at the output)?",
+            rf"(?P<place> before (?:the (?:last|final) layer|{_GAP})| at the output)?",
             _parse_field,
         ),
         (

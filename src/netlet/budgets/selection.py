@@ -65,8 +65,8 @@ def head_of(rule: Rule) -> tuple[str, str]:
 def find_words(rule: Rule, words: str) -> str:
     """Return the words of a budget, if a result of the rule has others; else nothing.
 
-    Order, upper case and ``layers`` are no difference: ``at least 3 Conv2d`` and the rule ``Conv2d
-    layers`` with the limit ``at least 3`` say the same.
+    The order and ``layers`` are no difference: ``at least 3 Conv2d`` and the rule ``Conv2d layers``
+    with the limit ``at least 3`` say the same. ``dropout`` is shown as the budget writes it.
 
     Args:
         rule: The rule.
@@ -75,7 +75,10 @@ def find_words(rule: Rule, words: str) -> str:
     name, limit = head_of(rule)
     kinds = name.removesuffix(" layers")
     same = (name, kinds, f"{kinds} {limit}", f"no {kinds}")
-    return "" if _sort_words(words) in map(_sort_words, same) else " ".join(words.split())
+    as_written = set(kinds.split()) <= set(words.split())
+    if as_written and _sort_words(words) in map(_sort_words, same):
+        return ""
+    return " ".join(words.split())
 
 
 def _sort_words(text: str) -> list[str]:

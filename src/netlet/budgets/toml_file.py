@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from netlet.budgets.budget import COUNTS, PERCENTAGES, Budget
+from netlet.budgets.kind_checks import describe_unknown_kind, may_be_class, unknown_kinds
 from netlet.budgets.messages import check_text
+from netlet.budgets.rules import forbid, parse_rule
 from netlet.errors import BudgetError
 from netlet.files import safe_name
 from netlet.toml_files import WrongValueError, check_keys, fail, read_toml, show_value
@@ -167,9 +169,19 @@ def read_budget_table(values: Mapping[str, Any], name: str) -> Budget:
     except BudgetError as error:
         message = re.sub(r"^budget .*?: ", "", str(error), count=1)
         raise _locate(message, values) from error
+    _refuse_slips(budget)
     if not fields and not budget.rules():
         fail("the budget limits nothing; add a limit such as params_below = 8_000")
     return budget
+
+
+def _refuse_slips(budget: Budget) -> None:
+    """Refuse words for layers that do not exist, unless they may be classes of somebody's net."""
+    for key, parse in (("forbids", forbid), ("requires", parse_rule)):
+        for words in getattr(budget, key):
+            for term in unknown_kinds([parse(words)]):
+                if not may_be_class(term):
+                    fail(describe_unknown_kind(term.kind), key, quoted=words)
 
 
 def _locate(message: str, values: Mapping[str, Any]) -> WrongValueError:

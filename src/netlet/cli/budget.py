@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from fractions import Fraction
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,11 +11,12 @@ from netlet import catalog
 from netlet.budgets import TEMPLATE, Budget, is_budget_file, to_toml
 from netlet.budgets.class_file import ClassFile, read_class_file
 from netlet.budgets.points import share_points
+from netlet.budgets.sentences import describe_limits, describe_rules, write_notes, write_page
 from netlet.cli.listing import budget_row
 from netlet.cli.options import Json, budget_names
 from netlet.cli.results import print_json, print_result
 from netlet.errors import BudgetError
-from netlet.text import escape_controls, format_table
+from netlet.text import format_table
 
 
 def budget(
@@ -37,7 +36,7 @@ def budget(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Show a budget: its limits, its rules, and what it tells students.
+    """Show a budget: its limits, its rules, what counts for each, and what it tells students.
 
     BUDGET may be a TOML file, which is checked. --budget FILE uses it in the other commands.
     """
@@ -57,43 +56,36 @@ def budget(
         options = read_class_file(Path(name)) if is_budget_file(name) else ClassFile()
         total = options.find_points(found)
         if json:
-            texts = {"title": found.title, "messages": dict(found.messages)}
-            more = {"judge": found.judged_on, "grade": options.given()}
-            print_json("budget", budget_row(found) | texts | more)
+            print_json("budget", _to_json(found, options))
         elif toml:
             print_result((to_toml(found) + options.to_toml()).rstrip("\n"), lines=True)
         else:
             points = share_points(options.limit_points or {}, total, found)
             shown = points if options.limit_points is not None else {}
-            print_result(_describe(found, shown) + _describe_grading(options, total), lines=True)
+            page = write_page(found, {name: float(share) for name, share in shown.items()})
+            print_result(page + _describe_grading(options, total), lines=True)
 
 
-def _describe(found: Budget, points: Mapping[str, Fraction]) -> str:
-    """Return a budget as its title and a table of limits, rules and messages, by their keys.
-
-    Args:
-        found: The budget.
-        points: The points of each limit and rule; empty if each is worth the same.
-    """
-    title = found.title or found.about
-    head = f"{found.name}: {title}" if title else found.name
-    messages = dict(found.messages)
-    named = [
-        (key, *_name_limit(key, value))
-        for key, value in budget_row(found)["limits"].items()
-        if key not in ("requires", "forbids", "judged_on")
+def _to_json(found: Budget, options: ClassFile) -> dict[str, Any]:
+    rules = [
+        {
+            "rule": rule.words,
+            "required": rule.required,
+            "counts": dict(rule.counts),
+            "message": dict(found.messages).get(rule.words, ""),
+        }
+        for rule in describe_rules(found)
     ]
-    named += [(kind, "forbidden", kind) for kind in found.forbids]
-    named += [(rule, "required", rule) for rule in found.requires]
-    rows: list[tuple[str, str, str, str]] = [("judge", found.judged_on, "", "")]
-    rows += [
-        (name, value, f"{float(points[key]):g}" if key in points else "", messages.get(key, ""))
-        for key, name, value in named
-    ]
-    columns = (0, 1, 2, 3) if points else (0, 1, 3)
-    table = [("limit", "value", "points", "message"), *rows]
-    titles, *cells = (tuple(row[column] for column in columns) for row in table)
-    return f"{escape_controls(head)}\n{format_table(titles, cells)}"
+    return {
+        **budget_row(found),
+        "title": found.title,
+        "messages": dict(found.messages),
+        "judge": found.judged_on,
+        "grade": options.given(),
+        "sentences": describe_limits(found),
+        "rules": rules,
+        "notes": write_notes(found),
+    }
 
 
 def _describe_grading(options: ClassFile, total: float) -> str:

@@ -10,6 +10,7 @@ import typer
 
 from netlet import catalog
 from netlet.budgets import Budget
+from netlet.budgets.sentences import describe_limit
 from netlet.cli.options import Json
 from netlet.cli.results import print_json, print_result
 from netlet.recipes import Recipe
@@ -157,39 +158,18 @@ def _budget_table(rows: list[dict[str, Any]]) -> str:
     return f"{table}\n{_ONE_BUDGET}"
 
 
-def _format_limit(value: int | float) -> str:
-    return f"{value:,}" if isinstance(value, int) else f"{value:.10g}"
-
-
 def limits_text(limits: Mapping[str, Any]) -> str:
     """Return limits in words: ``fewer than 8,000 parameters, more than 99.4% accuracy``."""
     parts = []
     for name, value in limits.items():
-        if name == "dataset":
-            continue
-        text = ", ".join(value) if isinstance(value, tuple | list) else _format_limit(value)
-        form = _LIMIT_FORMS[name]
-        # A limit like 3,701 means the net of 3,700 parameters that it was set for.
-        if name == "params_below" and value % 100 == 1:
-            form, text = "at most {} parameters", f"{value - 1:,}"
-        parts.append(form.format(text))
+        if name in _KINDS:
+            parts.append(_KINDS[name].format(", ".join(value)))
+        elif name != "dataset":
+            parts.append(describe_limit(name, value))
     return ", ".join(parts)
 
 
-_LIMIT_FORMS = {
-    "params_below": "fewer than {} parameters",
-    "epochs_at_most": "at most {} epochs",
-    "epochs_below": "fewer than {} epochs",
-    "accuracy_at_least": "at least {}% accuracy",
-    "accuracy_above": "more than {}% accuracy",
-    "held_for_last": "accuracy held for the last {} epochs",
-    "batch_size": "batch size {}",
-    "macs_below": "fewer than {} MACs",
-    "weight_bytes_below": "fewer than {} bytes of weights",
-    "activation_bytes_below": "fewer than {} bytes of activations",
-    "forbids": "no {} layer",
-    "requires": "with a {} layer",
-}
+_KINDS = {"forbids": "no {} layer", "requires": "with a {} layer"}
 
 
 _TABLES = {
