@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import gzip
 import hashlib
+import json
 import os
 import platform
 import signal
@@ -267,3 +268,21 @@ class Inline(Executor):
         except NetletError as caught:
             future.set_exception(caught)
         return future
+
+
+def write_notebook(path: Path, *cells: str, outputs: str = "", count: int | None = None) -> Path:
+    """Write a notebook with code cells.
+
+    Args:
+        path: Its path, which is returned.
+        cells: The code of each cell.
+        outputs: What each cell has printed.
+        count: The number in brackets beside each cell.
+    """
+    shown = [{"output_type": "stream", "name": "stdout", "text": outputs}] if outputs else []
+    made = [
+        {"cell_type": "code", "execution_count": count, "outputs": shown, "source": cell}
+        for cell in cells
+    ]
+    path.write_text(json.dumps({"cells": made, "metadata": {}, "nbformat": 4}))
+    return path

@@ -90,8 +90,11 @@ def test_which_of_several_definitions_counts_is_in_all_that_grading_writes(
     (folder / file).write_text(text if file == "m.ipynb" else old + RIGHT)
     found = grade(folder, GradingSettings(budget=Budget(params_below=8_000)))
     assert (found.state, found.parameters) == ("PASS", 7_850)
-    places = "cell 3, cell 4" if file == "m.ipynb" else "line 3, line 8"
-    said = f"{file}:Net: 'Net' is defined 2 times ({places}); the last one counts, Net[1] is the"
+    first, last = ("cell 3", "cell 4") if file == "m.ipynb" else ("line 3", "line 8")
+    said = (
+        f"{file}:Net: 'Net' is defined 2 times; the last one counts, in {last}; write Net[1] for "
+        f"the one in {first}"
+    )
     assert found.definitions.startswith(said)
     assert grade_files.explain_grade(found) == found.definitions
     (row,) = csv.DictReader(io.StringIO(grade_files.grades_to_csv([found])))

@@ -5,11 +5,17 @@ it unchanged.
 """
 
 import difflib
+import functools
+import inspect
 import os
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import FunctionType
+from typing import ParamSpec, TypeVar
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -74,6 +80,10 @@ _ARGUMENTS = {
     "Recipe": ("the recipe", "a netlet.Recipe, like netlet.find_recipe('quick')"),
     "Dataset": ("the data set", "a data set, like netlet.data.load('mnist')"),
     "Split": ("the split", "a split, like netlet.data.load('mnist').held_out"),
+    "RunConfig": (
+        "the configuration",
+        "what netlet.experiments.configure_run(experiment, data) returns",
+    ),
     "Run": ("the run", "what netlet.fit(...) or netlet.load_run(...) returns"),
     "Study": ("the study", "what netlet.load_study(...) returns"),
     "TrainedNet": (
@@ -100,7 +110,7 @@ def check_argument(value: object, kind: type, *, optional: bool = False) -> None
     Args:
         value: The argument.
         kind: One of the types that netlet's functions take most: ``torch.nn.Module``, ``Budget``,
-            ``Recipe``, ``Dataset``, ``Split``, ``Run``, ``Study``, ``TrainedNet``.
+            ``Recipe``, ``Dataset``, ``Split``, ``RunConfig``, ``Run``, ``Study``, ``TrainedNet``.
         optional: Whether it may be None.
 
     Raises:
@@ -120,6 +130,48 @@ def check_argument(value: object, kind: type, *, optional: bool = False) -> None
         name = ascii(value.__name__)[1:-1]
         raise TypeError(f"{what} is the class {name}; pass {remedy}")
     check_type(value, kind, what, remedy)
+
+
+def check_order(call: str, *arguments: tuple[object, type]) -> None:
+    """Check that arguments of the Python API are not those of the right types in another order.
+
+    Args:
+        call: The right call, for the message.
+        arguments: Each argument with its type.
+
+    Raises:
+        TypeError: The arguments would fit in another order.
+    """
+    fits = [isinstance(value, kind) for value, kind in arguments]
+    others = [any(isinstance(value, other) for _, other in arguments) for value, _ in arguments]
+    kinds = {next((k for _, k in arguments if isinstance(v, k)), None) for v, _ in arguments}
+    if not all(fits) and all(others) and len(kinds) == len(arguments):
+        raise TypeError(f"the arguments are in another order; write {call}")
+
+
+def shows_call(call: str) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
+    """Return a decorator for functions of the Python API that take several arguments.
+
+    Where one is missing or unknown, the message of Python's ``TypeError`` gets the right call.
+
+    Args:
+        call: The right call.
+    """
+
+    def decorate(function: Callable[_P, _R]) -> Callable[_P, _R]:
+        signature = inspect.signature(function)
+
+        @functools.wraps(function)
+        def checked(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+            try:
+                signature.bind(*args, **kwargs)
+            except TypeError as error:
+                raise TypeError(f"{function.__name__}(): {error}; write {call}") from None
+            return function(*args, **kwargs)
+
+        return checked
+
+    return decorate
 
 
 class NetletError(Exception):
@@ -207,6 +259,10 @@ class GradingError(NetletError):
 
 class NetletWarning(UserWarning):
     """Something that a person should know, though the command goes on; one line."""
+
+
+class DefinitionsWarning(NetletWarning):
+    """A name of a net has several definitions, of which one counts."""
 
 
 class NetletDeprecationWarning(DeprecationWarning):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterable, Sequence
 
 import torch
@@ -54,7 +55,8 @@ def find_one_image_output(
     """
     with eval_mode(net), torch.random.fork_rng(devices=[]), torch.no_grad():
         try:
-            with Isolation(strict=True, code=code):
+            # What the net warns of is in the notes already, from the run on several images.
+            with Isolation(strict=True, code=code), warnings.catch_warnings(action="ignore"):
                 alone = extract_logits(net(images[:1]))
         except Exception:  # some nets run only on the batch that they were traced on
             return None

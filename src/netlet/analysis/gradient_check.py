@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from netlet.analysis.axis import Interval
+from netlet.errors import check_argument
 
 _ROUNDING = 1e-13  # smaller gradients, beside the largest one, are rounding errors
 
@@ -33,7 +34,11 @@ def gradient_support(net: nn.Module, shape: Sequence[int]) -> dict[str, tuple[In
     Returns:
         For each module path (``""`` for the net itself) the first and last position with a
         gradient, along each axis of the image.
+
+    Raises:
+        TypeError: The net is of another type, such as its class.
     """
+    check_argument(net, nn.Module)
     twin = _make_twin(net)
     outputs: dict[str, torch.Tensor] = {}
     for name, module in twin.named_modules():

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from netlet.analysis.batch_slips import find_one_image_output, write_dropout_notes
-from netlet.analysis.failures import describe_failure
+from netlet.analysis.failures import RETURNS_NOTHING, describe_failure
 from netlet.analysis.field_rules import follow_fields
 from netlet.analysis.hidden_weights import HiddenWeights, find_hidden_weights
 from netlet.analysis.idle_modules import find_idle_modules
@@ -75,6 +75,8 @@ def _trace(net: nn.Module, shape: Sequence[int]) -> Trace:
     images, observer, execution = _run_on_blank_images(net, shape, code)
     provenance = observer.provenance
     output = first_tensor(execution.returned)
+    if execution.returned is None:
+        raise NetError(f"{type(net).__name__}: {RETURNS_NOTHING}")
     if output is None:
         raise NetError(
             f"{type(net).__name__}: returns a {type(execution.returned).__name__} without a "

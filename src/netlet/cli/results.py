@@ -12,7 +12,7 @@ import io
 import json
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, ParamSpec, TextIO, TypeVar
@@ -25,6 +25,7 @@ from netlet.text import dump_json, escape_controls
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 _SHOWN_IN_ONE_LINE = (NetletDeprecationWarning, NetletWarning)
+_noted: ContextVar[list[str] | None] = ContextVar("noted", default=None)
 _stdout: ContextVar[TextIO | None] = ContextVar("stdout", default=None)
 
 # Version of each kind of JSON document; a number goes up when a key changes its name or meaning, or
@@ -78,7 +79,7 @@ def reserve_stdout(command: Callable[_P, _R]) -> Callable[_P, _R]:
             return reserved(stdout, *args, **kwargs)
 
     def reserved(stdout: TextIO, *args: _P.args, **kwargs: _P.kwargs) -> _R:
-        token = _stdout.set(stdout)
+        token, noted = _stdout.set(stdout), _noted.set([])
         try:
             with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
                 for category in _SHOWN_IN_ONE_LINE:
@@ -89,6 +90,7 @@ def reserve_stdout(command: Callable[_P, _R]) -> Callable[_P, _R]:
             raise NetError(f"the net ends the process ({error!r}); remove that") from error
         finally:
             _stdout.reset(token)
+            _noted.reset(noted)
 
     return wrapped
 
@@ -99,6 +101,8 @@ def _show_warning(otherwise: Callable[..., None]) -> Callable[..., None]:
 
     def show(message: Warning | str, category: type[Warning], *rest: Any) -> None:
         # PyTorch's own about a net name a place in PyTorch or in netlet, which helps nobody.
+        if _is_noted(" ".join(str(message).split())):
+            return
         ours = issubclass(category, _SHOWN_IN_ONE_LINE)
         if ours or is_library_file(str(rest[0])):
             text = str(message) if ours else " ".join(str(message).split())
@@ -110,6 +114,24 @@ def _show_warning(otherwise: Callable[..., None]) -> Callable[..., None]:
             otherwise(message if text == str(message) else text, category, *rest)
 
     return show
+
+
+def remember_notes(notes: Iterable[str]) -> None:
+    """Let warnings that notes on a net have repeated already be shown no more.
+
+    Args:
+        notes: Lines like ``note: (net): Implicit dimension choice ...``.
+    """
+    if (noted := _noted.get()) is not None:
+        noted += [note for note in notes if note.startswith("note: ")]
+
+
+def _is_noted(text: str) -> bool:
+    notes = [note.partition(": ")[2].partition(": ")[2] for note in _noted.get() or ()]
+    # Long ones are cut in notes.
+    return any(
+        text == note or (note.endswith("...") and text.startswith(note[:-3])) for note in notes
+    )
 
 
 def accept_all_characters() -> None:

@@ -13,7 +13,7 @@ from netlet.analysis import check, trace
 from netlet.backends import explain_short_training
 from netlet.budgets import describe_teacher
 from netlet.cli.progress import Bar
-from netlet.cli.results import say
+from netlet.cli.results import remember_notes, say
 from netlet.data import Dataset
 from netlet.experiments import Experiment
 from netlet.nets import build
@@ -59,7 +59,9 @@ def say_check(net: nn.Module, experiment: Experiment, images: Dataset) -> None:
     """
     recipe = experiment.recipe
     planned = (images.shape, recipe.epochs, images.classes, recipe.batch_size)
-    say(str(check(net, experiment.budget, *planned)), lines=True)
+    verdict = check(net, experiment.budget, *planned)
+    say(str(verdict), lines=True)
+    remember_notes(verdict.notes)
 
 
 def say_verdict(experiment: Experiment, images: Dataset) -> None:
@@ -78,6 +80,7 @@ def say_verdict(experiment: Experiment, images: Dataset) -> None:
             say(f"  {rule.title}: found {rule.found}, limit {rule.limit}")
     for line in verdict.footnotes():
         say(f"  {line}")
+    remember_notes(verdict.notes)
 
 
 def say_seeds(

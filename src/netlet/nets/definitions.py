@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from netlet.errors import NetError, NetletWarning
+from netlet.errors import DefinitionsWarning, NetError
 from netlet.nets.cells import Cell, Source
 from netlet.nets.net_names import list_nets
 from netlet.nets.script import (
@@ -26,6 +26,7 @@ from netlet.nets.script import (
 )
 
 _NUMBERED = re.compile(r"(?P<name>.*)\[(?P<number>\d{1,9})\]", re.DOTALL)
+_OTHERS_SHOWN = 3
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
@@ -145,16 +146,19 @@ def describe_definitions(address: str, selection: Selection) -> str:
     places, name = selection.definitions, selection.name
     if len(places) < 2 or split_number(address)[1] is not None:
         return ""
+    others = [f"{name}[{i}] for the one in {place}" for i, place in enumerate(places[:-1], 1)]
+    more = len(others) - _OTHERS_SHOWN
+    shown = others if more <= 0 else [*others[:_OTHERS_SHOWN], f"... up to {name}[{len(others)}]"]
     return (
-        f"{address}: {name!r} is defined {len(places)} times ({list_places(places)}); the last one "
-        f"counts, {name}[1] is the first"
+        f"{address}: {name!r} is defined {len(places)} times; the last one counts, in "
+        f"{places[-1]}; write {', '.join(shown)}"
     )
 
 
 def note_definitions(address: str, selection: Selection) -> None:
     """Warn if a name without a number has several definitions."""
     if text := describe_definitions(address, selection):
-        warnings.warn(text, NetletWarning, stacklevel=4)
+        warnings.warn(text, DefinitionsWarning, stacklevel=4)
 
 
 def find_broken_cell(source: Source, name: str) -> Cell | None:

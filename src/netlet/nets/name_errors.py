@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import traceback
 from pathlib import Path
 
 from netlet.errors import NetError
@@ -40,6 +41,47 @@ def _explain_in_cells(name: str, source: Source) -> str:
     return ""
 
 
+def _own_attributes(tree: ast.Module) -> set[str]:
+    """Return the attributes that methods of a module's classes assign to ``self``."""
+    return {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.ctx, ast.Store)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "self"
+    }
+
+
+def _explain_order(error: NameError, source: Source) -> str:
+    """Return where a name is defined if that is below the statement that uses it; else nothing."""
+    use = None
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        if frame.f_code.co_name == "<module>" and use is None:
+            use = _statement_at(source, frame.f_code.co_filename, line)
+    name = error.name or ""
+    found = [i for i, one in enumerate(source.body) if name in names_bound(one)]
+    if use is None or not found or found[0] <= use:
+        return ""
+    below, above = source.body[found[0]], source.body[use]
+    verb = "imported" if isinstance(below, ast.Import | ast.ImportFrom) else "defined"
+    cell, user = source.cell_of(below), source.cell_of(above)
+    if cell is user or not source.has_cells:
+        place, using, remedy = cell.locate(below.lineno), user.locate(above.lineno), "it"
+    else:
+        place, using, remedy = str(cell), str(user), "that cell"
+    return f"{name!r} is {verb} in {place}, below {using}, which uses it; move {remedy} above"
+
+
+def _statement_at(source: Source, filename: str, line: int) -> int | None:
+    """Return the place of the statement with a line among those of a file; None if it has none."""
+    for i, statement in enumerate(source.body):
+        inside = statement.lineno <= line <= (statement.end_lineno or statement.lineno)
+        if inside and source.cell_of(statement).filename == filename:
+            return i
+    return None
+
+
 def explain_name_error(error: NameError) -> str:
     """Return which name is not defined where, and what to do about it, in one line."""
     reason = (str(error).strip().splitlines() or ["no message"])[0]
@@ -58,6 +100,8 @@ def explain_name_error(error: NameError) -> str:
     except (NetError, OSError, SyntaxError, ValueError):  # code of no file
         return f"{reason}; define or import it"
     if not binds_name(error.name, tree):
+        if error.name in _own_attributes(tree):
+            return f"{error.name!r} is not defined in {file.name}; write self.{error.name}"
         return f"{error.name!r} is not defined in the file {file.name}; define or import it there"
     if not binds_name(error.name, _without_main_block(tree)):
         return (
@@ -65,6 +109,8 @@ def explain_name_error(error: NameError) -> str:
             "if __name__ block); define it above"
         )
     if str(trace.tb_frame.f_globals.get("__name__")).startswith(SELECTED):
+        if order := _explain_order(error, source or read_source(file)):
+            return order
         return (
             f"{reason} by the statements that the net depends on; write module:Name to run the "
             "whole file"

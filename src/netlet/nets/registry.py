@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import FunctionType
@@ -119,8 +120,14 @@ def build(
         _check_names(net)
         lazy = [module for module in net.modules() if isinstance(module, LazyModuleMixin)]
         if any(module.has_uninitialized_params() for module in lazy):
-            # If the net cannot run, tracing it reports the error with the layer's name.
-            with contextlib.suppress(Exception), eval_mode(net), torch.no_grad():
+            # If the net cannot run, tracing it reports the error with the layer's name; it also
+            # reports warnings.
+            with (
+                contextlib.suppress(Exception),
+                warnings.catch_warnings(action="ignore"),
+                eval_mode(net),
+                torch.no_grad(),
+            ):
                 net(torch.zeros(2, *shape))
         return net
 

@@ -13,6 +13,7 @@ from torch import nn
 
 from netlet.errors import NetError, check_type, did_you_mean
 from netlet.nets.addresses import complete_address, explain_path, full_address, is_user_code
+from netlet.nets.class_slips import explain_building
 from netlet.nets.compiled_nets import unwrap_all
 from netlet.nets.definitions import Selection, note_definitions
 from netlet.nets.device_errors import describe_device_error
@@ -96,10 +97,12 @@ def _load_user_net(address: str) -> NetEntry:
         )
 
     def builder(**settings: Any) -> nn.Module:
-        with _one_line_errors(address, "building it failed"):
+        with _one_line_errors(address, "building it failed", target=target):
             net = unwrap_all(target(**settings))
         if not isinstance(net, nn.Module):
-            raise NetError(f"{shown}: expected a torch.nn.Module, got a {type(net).__name__}")
+            kind = type(net).__name__
+            remedy = f"; write class {kind}(nn.Module)" if isinstance(target, type) else ""
+            raise NetError(f"{shown}: expected a torch.nn.Module, got a {kind}{remedy}")
         return net
 
     with contextlib.suppress(TypeError, ValueError):
@@ -150,12 +153,15 @@ def _resolve_target(place: str, attribute: str, address: str) -> tuple[object, S
 
 
 @contextlib.contextmanager
-def _one_line_errors(address: str, what: str, *, keep_random: bool = False) -> Iterator[None]:
+def _one_line_errors(
+    address: str, what: str, *, keep_random: bool = False, target: object = None
+) -> Iterator[None]:
     """Turn every exception of a user's code into a one-line NetError.
 
     Args:
         address: The address of the net.
         what: What fails, for the message.
+        target: The class or function that builds the net, if that is what fails.
         keep_random: As of :class:`Isolation`. When a net is built, its weights may depend on the
             random generators, and then the next ones on their state.
     """
@@ -176,7 +182,11 @@ def _one_line_errors(address: str, what: str, *, keep_random: bool = False) -> I
             reason += "; write it as path/to/file.py:Name"
         raise NetError(_describe_failure(address, what, error, reason)) from error
     except Exception as error:
-        reason = describe_device_error(error) or f"{type(error).__name__}: {_first_line(error)}"
+        reason = (
+            describe_device_error(error)
+            or explain_building(error, target)
+            or f"{type(error).__name__}: {_first_line(error)}"
+        )
         raise NetError(_describe_failure(address, what, error, reason)) from error
 
 

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save as save_safetensors
 from torch import nn
 
-from netlet.errors import NetError
+from netlet.errors import NetError, check_argument
 from netlet.files import open_regular, write_atomic
 from netlet.nets.checkpoints import align_names, find_state
 from netlet.nets.tensor_files import (
@@ -34,7 +34,11 @@ def save_weights(net: nn.Module, path: Path, metadata: Mapping[str, str] | None 
 
     Returns:
         The SHA-256 of the file.
+
+    Raises:
+        TypeError: The net is of another type, such as its class.
     """
+    check_argument(net, nn.Module)
     content = weights_to_bytes(net, metadata)
     write_atomic(path, content)
     return hashlib.sha256(content).hexdigest()
@@ -167,7 +171,12 @@ def _find_mismatches(
 
 
 def weights_digest(net: nn.Module) -> str:
-    """Return the SHA-256 of the names, shapes and values of a net's weights and buffers."""
+    """Return the SHA-256 of the names, shapes and values of a net's weights and buffers.
+
+    Raises:
+        TypeError: The net is of another type, such as its class.
+    """
+    check_argument(net, nn.Module)
     return _digest_tensors(net.state_dict())
 
 

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from netlet.data import Dataset
-from netlet.errors import NetletWarning, is_library_file
+from netlet.errors import DefinitionsWarning, NetletWarning
 from netlet.experiments.config import load_data, load_experiment
 from netlet.experiments.execution.channel import DataReference, Sender
 from netlet.experiments.execution.message import Message
@@ -295,20 +295,19 @@ class _Reporter(Callback):
 
 @contextlib.contextmanager
 def collect_warnings(warn: Callable[[str], object]) -> Iterator[None]:
-    """Collect netlet's and PyTorch's warnings within the block; others are shown as usual.
+    """Collect warnings within the block instead of showing them in each worker.
+
+    Those about several definitions of a net are left out: who submits a task has found the net.
 
     Args:
         warn: A function that is called with the text of each.
     """
     with warnings.catch_warnings():
-        otherwise = warnings.showwarning
 
         def show(message: Warning | str, category: type[Warning], *rest: Any) -> None:
-            ours = issubclass(category, NetletWarning)
-            if ours or is_library_file(str(rest[0])):
+            if not issubclass(category, DefinitionsWarning):
+                ours = issubclass(category, NetletWarning)
                 warn(str(message) if ours else " ".join(str(message).split()))
-            else:
-                otherwise(message, category, *rest)
 
         warnings.simplefilter("always", NetletWarning)
         warnings.showwarning = show  # type: ignore[assignment]

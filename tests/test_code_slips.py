@@ -1,0 +1,226 @@
+"""Slips that students make in the code of a net are named in one line, with what to write."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from helpers import Netlet, write_notebook
+from torch import nn
+
+from netlet.analysis import summary
+from netlet.errors import NetError
+from netlet.nets import build, find_net
+from netlet.nets.class_slips import find_misspelled, returns_nothing
+
+IMPORTS = "import torch\nimport torch.nn.functional as F\nfrom torch import nn\n\n\n"
+CLASS = """\
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 8, 3)
+        self.more = nn.Sequential(nn.ReLU())
+        self.fc = nn.Linear(8, 10)
+
+    def forward(self, x):
+        x = self.more(self.conv(x))
+        return self.fc(x.mean((2, 3)))
+"""
+FORWARD = CLASS[CLASS.index("    def forward") :]
+
+
+def fail(path: Path) -> str:
+    with pytest.raises(NetError) as caught:
+        summary(build(find_net(f"{path}:Net").builder, seed=0))
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def indent(text: str, spaces: int) -> str:
+    return "".join(f"{' ' * spaces}{line}" for line in text.splitlines(keepends=True))
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "message"),
+    [
+        (
+            "        super().__init__()\n",
+            "",
+            "Net.__init__() assigns layers before it has called super().__init__(); make that its "
+            "first line",
+        ),
+        ("super().__init__()", "super().__init__", "before it has called super().__init__()"),
+        ("super().__init__()", "super().init()", "no attribute 'init'; write super().__init__()"),
+        (
+            "def __init__",
+            "def _init_",
+            "Net: nothing calls its method _init_(); call it __init__, with two underscores on each "
+            "side",
+        ),
+        ("def __init__", "def __int__", "nothing calls its method __int__()"),
+        ("def __init__", "def __init", "nothing calls its method __init()"),
+        ("def __init__", "def init", "nothing calls its method init()"),
+        ("def forward", "def foward", "Net: has no forward(), but foward(); rename it to forward"),
+        ("def forward", "def Forward", "but Forward(); rename it to forward"),
+        (FORWARD, indent(FORWARD, 4), "its forward() is defined inside of its __init__(); indent"),
+        (
+            FORWARD,
+            "\n" + "".join(line[4:] for line in FORWARD.splitlines(keepends=True)),
+            "Net: forward() stands outside of the class; indent it",
+        ),
+        ("return self.fc", "x = self.fc", "Net: its forward() returns nothing; end it with return"),
+        ("forward(self, x)", "forward(x)", "forward() has no self; write def forward(self, x)"),
+        ("__init__(self)", "__init__()", "was given; write def __init__(self)"),
+        ("(nn.Module)", "", "expected a torch.nn.Module, got a Net; write class Net(nn.Module)"),
+        ("nn.Module", "nn.module", "has no attribute 'module'; did you mean 'Module'?"),
+        ("nn.Conv2d", "nn.Conv2D", "has no attribute 'Conv2D'; did you mean 'Conv2d'?"),
+        ("self.conv(x)", "F.relu2(self.conv(x))", "'relu2'; did you mean 'relu'?"),
+        (
+            "self.conv =",
+            "conv =",
+            "has no attribute 'conv'; its __init__() assigns conv: write self",
+        ),
+        ("self.conv(x)", "conv(x)", "'conv' is not defined in net.py; write self.conv"),
+        ("self.conv(x)", "self.con(x)", "Net: has no attribute 'con'; did you mean 'conv'?"),
+        ("(nn.ReLU())", "([nn.ReLU()])", "not a list; write nn.Sequential(*...)"),
+        ("nn.Conv2d(1, 8, 3)", "nn.Conv2d(1, 8, 3),", "conv is a tuple; remove the comma after"),
+        ("nn.Conv2d(1, 8, 3)", "nn.Conv2d", "conv is the class Conv2d and no layer; create one"),
+        (
+            "self.more(self.conv(x))",
+            "nn.ReLU(self.conv(x))",
+            "uses the layer nn.ReLU where a tensor belongs ('ReLU' object has no attribute 'mean'); "
+            "create it once, and call it: nn.ReLU(...)(x)",
+        ),
+        # Sizes that do not fit.
+        (
+            "Linear(8",
+            "Linear(16",
+            "fc (Linear) with input 8: it gets 8 features and takes 16; write nn.Linear(8, 10)",
+        ),
+        (
+            "x.mean((2, 3))",
+            "x",
+            "it gets maps of 8x26x26 and takes rows of 8 features; flatten each map before it, "
+            "x.flatten(1) makes 5,408 features, or average it, x.mean((2, 3)) makes 8",
+        ),
+        (
+            "nn.Conv2d(1, 8, 3)",
+            "nn.Conv2d(3, 8, 3)",
+            "it gets 1 channel and takes 3; write in_channels=1 (input 1x28x28; set another with",
+        ),
+        (
+            "nn.ReLU()",
+            "nn.Conv2d(16, 8, 3)",
+            "more.0 (Conv2d) with input 8x26x26: it gets 8 channels and takes 16; write "
+            "in_channels=8, or let the layer before it make 16",
+        ),
+        ("nn.ReLU()", "nn.BatchNorm2d(16)", "takes 16; write num_features=8, or let the layer"),
+        ("nn.ReLU()", "nn.GroupNorm(2, 16)", "takes 16; write num_channels=8"),
+        ("nn.ReLU()", "nn.PReLU(16)", "takes 16; write num_parameters=8"),
+        (
+            "nn.ReLU()",
+            "nn.LayerNorm([8, 9, 9])",
+            "gets 8x26x26 and takes 8x9x9; write nn.LayerNorm",
+        ),
+        ("nn.ReLU()", "nn.Flatten(), nn.Conv2d(8, 8, 3)", "a row of 5,408 features and takes maps"),
+        (
+            "self.conv(x)",
+            "self.conv(x) + x",
+            "after conv (Conv2d), which returned 8x26x26: The size",
+        ),
+    ],
+)
+def test_a_slip_is_named_with_what_to_write(
+    right: str, wrong: str, message: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "net.py"
+    assert right in CLASS
+    path.write_text(IMPORTS + CLASS.replace(right, wrong))
+    assert message in fail(path)
+
+
+def test_a_part_that_returns_nothing_is_named(tmp_path: Path) -> None:
+    part = "class Part(nn.Module):\n    def forward(self, x):\n        x = x.relu()\n\n\n"
+    path = tmp_path / "net.py"
+    path.write_text(IMPORTS + part + CLASS.replace("nn.ReLU()", "Part()"))
+    assert "more.0 (Part): its forward() returns nothing; end it with return" in fail(path)
+
+
+def test_only_slips_are_taken_for_slips() -> None:
+    class Whole(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+
+        def _forward(self, x: object) -> object:
+            return x
+
+        def forward(self, x: object) -> object:
+            def inner() -> None:
+                return None
+
+            return inner() or x
+
+        def __exit__(self, *_: object) -> None: ...
+
+    class Raises(nn.Module):
+        def forward(self, x: object) -> None:
+            raise NotImplementedError
+
+    assert (find_misspelled(Whole, "__init__"), find_misspelled(Whole, "forward")) == ("", "")
+    assert not returns_nothing(Whole())
+    assert not returns_nothing(Raises())
+    assert not returns_nothing(nn.ReLU())
+
+
+@pytest.mark.parametrize(
+    ("cells", "message"),
+    [
+        (
+            (CLASS, IMPORTS),
+            "'nn' is imported in cell 2, below cell 1, which uses it; move that cell above",
+        ),
+        (
+            (IMPORTS, CLASS.replace("nn.Module", "Base"), "Base = nn.Module"),
+            "'Base' is defined in cell 3, below cell 2, which uses it; move that cell above",
+        ),
+        (
+            (
+                IMPORTS,
+                f"made = make()\n{CLASS}width = made",
+                "def make():\n    return later",
+                "later = 1",
+            ),
+            "'make' is defined in cell 3, below cell 2",
+        ),
+        (
+            (f"{CLASS}\n{IMPORTS}",),
+            "'nn' is imported in cell 1, line 14, below cell 1, line 1, which uses it; move it above",
+        ),
+    ],
+)
+def test_a_cell_that_stands_too_low_is_named(
+    cells: tuple[str, ...], message: str, tmp_path: Path
+) -> None:
+    cells = tuple(cell.replace("Linear(8, 10)", "Linear(8, width)") for cell in cells)
+    cells = cells if "width = " in "".join(cells) else (*cells, "width = 10")
+    assert message in fail(write_notebook(tmp_path / "a.ipynb", *cells))
+
+
+def test_an_import_below_the_class_of_a_script_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "net.py"
+    path.write_text(f"{CLASS}\n\n{IMPORTS}")
+    assert "'nn' is imported in line 15, below line 1, which uses it; move it above" in fail(path)
+
+
+def test_what_a_note_says_is_no_warning_as_well(
+    netlet: Netlet, tmp_path: Path, blobs_for_mnist: Path
+) -> None:
+    warns = "import warnings\n        warnings.warn('odd\\n net')\n        return self.fc"
+    path = tmp_path / "net.py"
+    path.write_text(IMPORTS + CLASS.replace("return self.fc", warns))
+    for command in ("show", "check", "train"):
+        options = ("--epochs", "1", "--set", "batch_size=60") if command == "train" else ()
+        _, out, err = netlet(command, f"{path}:Net", *options)
+        assert (out + err).count("odd") == 1
+        assert "note: (net): odd net" in out + err
