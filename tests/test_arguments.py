@@ -1,10 +1,13 @@
 """Arguments of the Python API of another type: the message says how to get a right one."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
 
 import netlet
+from netlet.analysis.gradient_check import gradient_support
 from netlet.data import Split
 
 
@@ -32,6 +35,9 @@ TAKE_A_NET = {
     "summary": netlet.summary,
     "receptive_field": netlet.receptive_field,
     "fit": lambda net: netlet.fit(net, None, RECIPE),
+    "weights_digest": netlet.nets.weights_digest,
+    "save_weights": lambda net: netlet.nets.save_weights(net, Path("never.safetensors")),
+    "gradient_support": lambda net: gradient_support(net, (1, 28, 28)),
     "range_test": lambda net: netlet.training.run_range_test(net, None, RECIPE),
     "evaluate": lambda net: netlet.evaluate(net, SPLIT, RECIPE, 10),
     "predict": lambda net: netlet.evaluation.predict(net, [IMAGES[0, 0].numpy()]),
@@ -88,6 +94,15 @@ def test_names_in_place_of_values_are_refused_with_how_to_get_the_value():
             "like netlet.data.load('mnist').held_out",
         ),
         (
+            lambda: netlet.experiments.run_study("swift", range(2), Path("never"), None),
+            "the configuration is of the type str; pass what "
+            "netlet.experiments.configure_run(experiment, data) returns",
+        ),
+        (
+            lambda: netlet.evaluate(Net(), SPLIT, RECIPE, "10"),
+            "the number of classes is of the type str; pass a whole number like 10",
+        ),
+        (
             lambda: netlet.compare("swift", "dash"),
             "the study is of the type str; pass netlet.find_study('swift')",
         ),
@@ -100,3 +115,17 @@ def test_names_in_place_of_values_are_refused_with_how_to_get_the_value():
         with pytest.raises(TypeError) as error:
             call()
         assert str(error.value) == message
+
+
+def test_a_call_with_arguments_missing_or_in_another_order_is_answered_with_the_right_one():
+    right = "write netlet.evaluate(net, data.held_out, recipe, data.classes)"
+    for arguments, what in (
+        ((Net(), SPLIT, RECIPE), "evaluate(): missing a required argument: 'classes'"),
+        ((Net(), SPLIT), "evaluate(): missing a required argument: 'recipe'"),
+        ((SPLIT, Net(), RECIPE, 10), "the arguments are in another order"),
+        ((Net(), SPLIT, 10, RECIPE), "the arguments are in another order"),
+    ):
+        with pytest.raises(TypeError) as error:
+            netlet.evaluate(*arguments)
+        assert str(error.value) == f"{what}; {right}"
+    assert netlet.evaluate(Net(), SPLIT, RECIPE, 10).score.total == 2

@@ -617,12 +617,25 @@ def test_runs_compare_says_that_a_best_with_one_seed_leaves_the_others_undecided
     ]
 
 
+def test_runs_says_where_the_studies_are(
+    netlet: Netlet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "runs: no such folder; run 'netlet train' first" in netlet("runs")[2]
+    (tmp_path / "studies").mkdir()
+    code, out, err = netlet("runs")
+    assert (code, out) == (2, "")
+    assert "'netlet runs studies' lists those of your studies" in err
+
+
 @pytest.mark.parametrize(
     ("option", "answer"),
     [
         (("--lr", "0.1"), "--lr is a setting of the recipe; write --set peak_lr=VALUE"),
         (("--batch-size=64",), "--batch-size is a setting of the recipe; write --set batch_size="),
         (("--params-below", "8000"), "--params-below is an option of 'netlet check'; here, name a"),
+        (("--input", "3,32,32"), "no option --input: the data set has the shape of the images and"),
+        (("--num-classes=5",), "--dataset names it, such as a folder of your own images, and --ch"),
         (("--device", "cuda"), "a CUDA GPU is used if PyTorch finds one"),
         (("--set", "lr=0.1"), "did you mean 'peak_lr'?"),
         (("--epochz", "3"), "No such option: --epochz (Possible options: --epochs)"),

@@ -79,6 +79,13 @@ def test_a_summary_names_what_the_mean_misses() -> None:
         "missed: Dropout layers: found 0, limit at least 1",
     ]
     assert not lines[place + 3].startswith("missed")
+    told = budget.replace(messages={"params_below": "Use fewer.", "accuracy_at_least": "Not met."})
+    found = dataclasses.replace(found, budget=to_json_value(told))
+    assert stats.study_text(found).splitlines()[place + 1 : place + 4] == [
+        "missed: parameters: found 3, limit below 2",
+        "parameters: Use fewer.",
+        "missed: Dropout layers: found 0, limit at least 1",
+    ]
 
 
 def test_a_study_prints_the_check_of_its_net_once_before_training(

@@ -39,6 +39,9 @@ _SETTINGS = {
     "--schedule": "schedule",
 }
 
+# Options of 'netlet show' and 'netlet check', and what other programs call them.
+_OF_THE_IMAGES = ("--input", "--input-size", "--image-size", "--classes", "--num-classes")
+
 
 class _Examples:
     """Writes an epilog as a section of examples, a line each."""
@@ -152,7 +155,15 @@ def _usage(param: Any) -> str:
 
 def _explain_unknown(option: str, known: set[str]) -> str:
     """Return what to write instead of an option that the command does not have, or nothing."""
-    if option in known or "--set" not in known:
+    if option in known:
+        return ""
+    if option in _OF_THE_IMAGES and "--dataset" in known:
+        channels = ", and --channels 3 repeats gray images" if "--channels" in known else ""
+        return (
+            f"no option {option}: the data set has the shape of the images and the classes; "
+            f"--dataset names it, such as a folder of your own images{channels}"
+        )
+    if "--set" not in known:
         return ""
     if option in _SETTINGS:
         return f"{option} is a setting of the recipe; write --set {_SETTINGS[option]}=VALUE"

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from netlet.cli.options import Json, check_finite
+from netlet.cli.repository import RUNS, STUDIES
 from netlet.cli.results import print_json, print_json_line, print_result, say
 from netlet.cli.run_rows import (
     Filters,
@@ -37,7 +38,7 @@ _HIGHEST_FIRST = ("last", "best")
 def runs(
     folder: Annotated[
         Path, typer.Argument(metavar="DIR", help="Folder to search, with everything below it.")
-    ] = Path("runs"),
+    ] = RUNS,
     name: Annotated[
         str | None,
         typer.Option(
@@ -133,6 +134,12 @@ def runs(
         "split": split,
     }
     filters = Filters(globs, params_below, accuracy_at_least)
+
+    if folder == RUNS and not folder.exists() and STUDIES.is_dir():
+        raise RecordError(
+            f"{folder}: no such folder, so there are no runs of 'netlet train'; 'netlet runs "
+            f"{STUDIES}' lists those of your studies"
+        )
 
     from netlet import stats
 

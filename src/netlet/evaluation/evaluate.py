@@ -13,7 +13,7 @@ from netlet.budgets import Score, one_image_remedy
 from netlet.data.batches import normalize
 from netlet.data.dataset import Split
 from netlet.display import Displayed
-from netlet.errors import NetError, check_argument
+from netlet.errors import NetError, check_argument, check_order, check_type, shows_call
 from netlet.nets.device_errors import explain_device_errors
 from netlet.nets.eval_mode import eval_mode
 from netlet.nets.isolation import guard_net
@@ -24,6 +24,7 @@ from netlet.records import CalibrationBin, Mistake
 from netlet.text import count_noun, format_shape
 
 EVALUATION_BATCH = 500  # small enough for the feature maps of a tiny net to stay in the cache
+_EVALUATE = "netlet.evaluate(net, data.held_out, recipe, data.classes)"
 _CUDA_BATCH = 2_000  # a GPU is busy only with many images
 _CALIBRATION_BINS = 10
 
@@ -47,6 +48,7 @@ class Evaluation(Displayed):
         }
 
 
+@shows_call(_EVALUATE)
 def evaluate(
     net: nn.Module,
     split: Split,
@@ -66,11 +68,14 @@ def evaluate(
             so far and in total.
 
     Raises:
+        TypeError: An argument is missing or of another type; the message has the right call.
         NetError: The net's output is not ``N K``, or the device fails or runs out of memory.
     """
+    check_order(_EVALUATE, (net, nn.Module), (split, Split), (recipe, Recipe), (classes, int))
     check_argument(net, nn.Module)
     check_argument(split, Split)
     check_argument(recipe, Recipe)
+    check_type(classes, int, "the number of classes", "a whole number like 10")
     logits = compute_logits(net, split, recipe, on_progress)
     if logits.shape != (len(split), classes):
         what = f"{count_noun(len(split), 'image')} of {classes} classes"

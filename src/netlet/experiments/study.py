@@ -15,7 +15,14 @@ from pathlib import Path
 from netlet import records
 from netlet.analysis import receptive_field_from_trace, summary_from_trace, trace
 from netlet.data import Dataset
-from netlet.errors import LockedError, OutputError, RecordError, TrainingError
+from netlet.errors import (
+    LockedError,
+    OutputError,
+    RecordError,
+    TrainingError,
+    check_argument,
+    check_type,
+)
 from netlet.experiments.config import load_experiment
 from netlet.experiments.events import OnEvent, WorkerEvent
 from netlet.experiments.execution import LOCAL, open_executor
@@ -91,11 +98,16 @@ def run_study(
         The study of these seeds; the file keeps those of earlier calls, too.
 
     Raises:
+        TypeError: The configuration, the seeds or the data set are of another type.
         RecordError: The folder holds runs of another experiment.
         LockedError: Another process trains some of these seeds.
         TrainingError: Some seeds could not be finished. The others are kept, and the same call
             trains only the rest.
     """
+    check_argument(config, RunConfig)
+    check_argument(data, Dataset, optional=True)
+    check_type(seeds, (range, list, tuple), "the seeds", "whole numbers, like range(5)")
+    folder = Path(folder)
     with _claim_seeds(config, list_unfinished_seeds(config, seeds, folder), folder):
         # Again, since another process may have finished some of them in the meantime.
         finished = load_finished_seeds(config, seeds, folder)

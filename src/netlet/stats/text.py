@@ -106,11 +106,10 @@ def _summarize_verdict(study: Study) -> list[str]:
         f"budget {verdict.budget}: {count_passing_seeds(study)} of "
         f"{format_seed_count(len(study.seeds))} pass; mean of the seeds: {verdict.state}"
     ]
-    lines += [
-        f"missed: {rule.title}: found {rule.found}, limit {rule.limit}"
-        for rule in verdict.results
-        if rule.state in ("FAIL", "UNKNOWN")
-    ]
+    for rule in verdict.results:
+        if rule.state in ("FAIL", "UNKNOWN"):
+            lines.append(f"missed: {rule.title}: found {rule.found}, limit {rule.limit}")
+            lines += [f"{rule.title}: {rule.message}"] if rule.message else []
     target, p = target_percent(study), _target_p_value(study)
     if target is not None and p is not None:
         significantly = "significantly" if p < SIGNIFICANCE else "not significantly"
