@@ -139,16 +139,29 @@ def test_a_worker_that_dies_fails_only_its_own_task(executor: LocalExecutor) -> 
             executor.submit(double, 2),
         )
         assert before.result() == 2
-        with pytest.raises(WorkerDiedError, match=rf"its process died \(code {code}\)") as caught:
+        with pytest.raises(
+            WorkerDiedError, match=rf"killed, .*memory .* \(code {code}\)"
+        ) as caught:
             dies.result()
         assert caught.value.code == code
         assert after.result() == 4
 
 
 def test_the_error_of_a_dead_worker_can_be_pickled() -> None:
-    for error in (WorkerDiedError(-9), WorkerDiedError()):
+    for error in (WorkerDiedError(-9), WorkerDiedError(), WorkerDiedError(3, "gone", "slowly")):
         again = pickle.loads(pickle.dumps(error))
-        assert (str(again), again.code) == (str(error), error.code)
+        assert (str(again), vars(again)) == (str(error), vars(error))
+
+
+def test_only_a_killed_worker_is_said_to_have_lacked_memory() -> None:
+    assert str(WorkerDiedError()) == "its process died"
+    assert (str(WorkerDiedError(-11)), WorkerDiedError(-11).remedy) == (
+        "its process died (code -11)",
+        "",
+    )
+    killed = WorkerDiedError(-9)
+    assert "killed, as the system does when memory runs out" in str(killed)
+    assert killed.remedy == "with fewer workers (--workers)"
 
 
 def test_ctrl_c_in_the_driver_ends_running_workers(tmp_path: Path) -> None:

@@ -98,6 +98,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
         ("ray://head", "'ray://head' is not known"),
         ("ray,gpu=1", "'gpu=1' is not known; use local, ray or ray://HOST:PORT"),
         ("ray,gpus=-1", "'gpus=-1' is not known"),
+        ("ray,memory_gib=4GB", "'memory_gib=4GB' is not known; use local, ray or ray://HOST:PORT"),
         ("ray,code=mine", "'code=mine' is not known"),
     ],
 )
@@ -108,9 +109,20 @@ def test_options_that_name_no_cluster_are_refused(on: str, message: str) -> None
 
 def test_options_are_read() -> None:
     assert RayOptions.parse("ray") == RayOptions()
-    assert RayOptions.parse("ray://[::1]:10001,gpus=.5,code=send") == RayOptions(
-        "ray://[::1]:10001", 0.5, True
-    )
+    options = RayOptions.parse("ray://[::1]:10001,gpus=.5,code=send,memory_gib=1.5")
+    assert options == RayOptions("ray://[::1]:10001", 0.5, True, memory_gib=1.5)
+    assert options.resources(threads=2) == {"CPU": 2, "GPU": 0.5, "memory": 3 * 2**29}
+    assert RayOptions().resources(threads=1) == {"CPU": 1}
+
+
+def test_a_ray_that_does_not_start_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(**settings: Any) -> None:
+        raise Exception("the node timed out during startup\nand more")  # as Ray does
+
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(ray, "init", fail)
+    with pytest.raises(TrainingError, match=r"^Ray cannot be started here: .* during startup$"):
+        RayExecutor(RayOptions())
 
 
 def test_an_executor_on_ray_behaves_as_any_other() -> None:
@@ -142,6 +154,17 @@ def test_an_executor_on_ray_behaves_as_any_other() -> None:
         left = executor.submit(time.sleep, 1_000)
         with RayExecutor(RayOptions()) as other:  # of the same Ray, which goes on afterwards
             assert other.submit(math.sqrt, 9).result(_WAIT_S) == 3
+        with RayExecutor(RayOptions(memory_gib=0.25)) as other:
+            reserved = "__import__('ray').get_runtime_context().get_assigned_resources()"
+            found = other.submit(eval, reserved).result(_WAIT_S)
+            assert found == {"CPU": 1, "memory": 2**28}
+        said: list[str] = []
+        with RayExecutor(RayOptions(memory_gib=9_999), say=said.append) as other:
+            assert other.capacity == 1
+        assert said == [
+            "no node of the Ray cluster has 1 CPU and 9999 GiB of memory for tasks yet; waiting for "
+            "one, Ctrl-C to stop"
+        ]
         for options in (RayOptions("ray://other:10001"), RayOptions(send_code=True)):
             with pytest.raises(TrainingError, match=r"already; call ray.shutdown\(\) first"):
                 RayExecutor(options)

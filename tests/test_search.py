@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import time
+import warnings
 from concurrent.futures import Executor
 from contextlib import nullcontext
 from importlib.util import find_spec
@@ -444,13 +445,15 @@ def test_dead_workers_and_failed_trials_are_survived_and_recorded(
     file = tmp_path / "x.jsonl"
     # The first trial dies twice and goes on, the second diverges, the third dies too often.
     executor = Inline(died, died, None, None, diverged, died, died, died)
-    with pytest.warns(NetletWarning, match="its process died"):
+    with pytest.warns(
+        NetletWarning, match="its process was killed.*; another worker goes on; to av"
+    ):
         result = search(space, file, 4, executor)
     lines = read_results(file)
     assert [line["state"] for line in lines] == ["finished", "failed", "failed", "finished"]
     assert [line["restarts"] for line in lines] == [2, 0, 2, 0]
     assert lines[1]["error"] == str(diverged)
-    assert lines[2]["error"] == "its process died (code -9)"
+    assert lines[2]["error"] == str(died)
     assert [line["seed"] for line in result.lines] == [0, 1, 2, 3]
     with pytest.raises(RecordError, match=r"line 2: the trial failed .* no result to compare"):
         repeat_trial(file, 2)
@@ -462,10 +465,16 @@ def test_dead_workers_and_failed_trials_are_survived_and_recorded(
 def test_a_search_whose_trials_all_fail_ends(
     space: Space, blobs_for_mnist: Path, tmp_path: Path
 ) -> None:
-    gone = [DataError("train-images: gone")] * 9
+    file = tmp_path / "x.jsonl"
     with pytest.raises(SearchError, match="5 trials in a row failed, the last one since train-im"):
-        search(space, tmp_path / "x.jsonl", 9, Inline(*gone))
-    assert len(read_results(tmp_path / "x.jsonl")) == 5
+        search(space, file, 9, Inline(*[DataError("train-images: gone")] * 9))
+    assert len(read_results(file)) == 5
+    file.unlink()
+    with (
+        pytest.raises(SearchError, match=r"same command again with fewer workers \(--workers\), "),
+        warnings.catch_warnings(action="ignore"),
+    ):
+        search(space, file, 9, Inline(*[WorkerDiedError(-9)] * 15))
 
 
 @needs_optuna

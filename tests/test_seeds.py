@@ -33,6 +33,7 @@ from netlet.records import RunConfig
 from netlet.training.run_folder import RunFolder
 
 CHECKPOINT_ONLY = ["checkpoint.pt"]
+KILLED = "its process was killed, as the system does when memory runs out (code -9)"
 FINISHED = ["epochs.jsonl", "run.json", "weights.safetensors"]
 
 
@@ -141,7 +142,8 @@ def test_another_worker_goes_on_from_the_last_checkpoint(config: RunConfig, tmp_
     with pytest.warns(NetletWarning) as caught:
         study = train(config, tmp_path / "s", executor)
     assert {str(one.message) for one in caught} == {
-        "seed 0: its process died (code -9); another worker goes on after 1 epoch"
+        f"seed 0: {KILLED}; another worker goes on after 1 epoch; to avoid this, run it with fewer "
+        "workers (--workers)"
     }
     assert study.seeds[0].weights_digest == whole.seeds[0].weights_digest
     assert records.load_run(tmp_path / "s" / "seed-0").resumed_after == (1,)
@@ -223,8 +225,8 @@ def test_a_seed_whose_workers_all_die_is_reported_and_can_be_resumed(
     with pytest.raises(TrainingError) as caught, warnings.catch_warnings(action="ignore"):
         train(config, folder, executor, seeds=2)
     assert str(caught.value) == (
-        "1 of 2 seeds are not finished (seed 0: its process died (code -9)); finished seeds are "
-        f"kept in {folder}, run the same command for the rest"
+        f"1 of 2 seeds are not finished (seed 0: {KILLED}); finished seeds are kept in {folder}, "
+        "run the same command for the rest with fewer workers (--workers)"
     )
     assert len(executor.tasks) == 4
     assert sorted(os.listdir(folder / "seed-0")) == [*CHECKPOINT_ONLY, FINISHED[0], FINISHED[2]]

@@ -247,12 +247,16 @@ def test_a_killed_worker_loses_only_its_seed(netlet: Netlet, digits: str, tmp_pa
     assert (code, out) == (2, "")
     for seed in (0, 1):
         assert (
-            f"netlet: warning: seed {seed}: its process died (code -9); another worker goes on "
-            "after 0 epochs" in err
+            f"netlet: warning: seed {seed}: its process was killed, as the system does when memory "
+            "runs out (code -9); another worker goes on after 0 epochs; to avoid this, run it with "
+            "fewer workers (--workers)\n" in err
         )
     assert "1 of 3 seeds are not finished (seed 1: " in err
-    assert "its process died (code -9)" in err
-    assert "finished seeds are kept in s, run the same command for the rest" in err
+    assert (
+        "(seed 1: its process was killed, as the system does when memory runs out (code -9)); "
+        "finished seeds are kept in s, run the same command for the rest with fewer workers "
+        "(--workers)"
+    ) in err.splitlines()[-1]
     assert len(list((tmp_path / "s").glob("seed-*/run.json"))) == 2
     assert not (tmp_path / "s" / "study.json").exists()
     (tmp_path / "kill-1").unlink()

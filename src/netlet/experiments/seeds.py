@@ -20,7 +20,7 @@ from netlet.experiments.events import OnEvent, WorkerEvent
 from netlet.experiments.execution import DataReference, Message, open_channel
 from netlet.experiments.execution.local import WorkerDiedError
 from netlet.experiments.execution.net_files import pack_net
-from netlet.experiments.execution.runner import RESTARTED, TaskEnd, TaskRunner
+from netlet.experiments.execution.runner import RESTARTED, TaskEnd, TaskRunner, find_remedy
 from netlet.experiments.execution.task import (
     CHECKPOINT,
     STEP,
@@ -45,6 +45,7 @@ class SeedError:
     seed: int
     reason: str
     died: bool = False  # its process ended without a word, and another one may succeed
+    remedy: str = ""  # how to run the command so that no process dies for this reason
 
 
 def run_folder(folder: Path, seed: int) -> Path:
@@ -162,7 +163,8 @@ class _SeedTraining:
             return
         if message.kind == RESTARTED:
             after = f"after {count_noun(self._epochs.get(seed, 0), 'epoch')}"
-            self._warn(f"seed {seed}: {values['error']}; another worker goes on {after}")
+            avoid = f"; to avoid this, run it {values['remedy']}" if values["remedy"] else ""
+            self._warn(f"seed {seed}: {values['error']}; another worker goes on {after}{avoid}")
             return
         if message.kind == STEP:
             self._tell_step(seed, values)
@@ -223,7 +225,7 @@ class _SeedTraining:
         if not isinstance(error, NetletError):
             reason = f"{type(error).__name__}: {reason or 'no message'}"
         died = isinstance(error, WorkerDiedError | BrokenExecutor)
-        self.errors.append(SeedError(seed, reason, died))
+        self.errors.append(SeedError(seed, reason, died, find_remedy(error)))
         worker = self._worker_of(seed)
         self._workers.pop(seed, None)
         self._on_event(WorkerEvent(worker, seed, error=reason))

@@ -169,7 +169,9 @@ def _describe_errors(errors: Sequence[SeedError], total: int, folder: Path) -> s
     text = f"{len(errors)} of {total} seeds are not finished ({'; '.join(reasons)})"
     hints = [f"finished seeds are kept in {folder}"] if len(errors) < total else []
     if any(error.died for error in errors):
-        hints.append(f"run the same command for {'the rest' if hints else 'them'}")
+        remedies = sorted({error.remedy for error in errors if error.remedy})
+        words = ["run the same command for", "the rest" if hints else "them", *remedies]
+        hints.append(" ".join(words))
     return f"{text}; {', '.join(hints)}" if hints else text
 
 

@@ -23,6 +23,7 @@ from netlet.worker_server import own_server_socket, without_interrupts, worker_c
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 _END_S = 3.0  # how long a worker may take to end before it is killed
+_KILLED = -9  # the exit code after SIGKILL, which nothing in netlet sends to a worker that is busy
 # While one process starts, another would inherit its pipe, and no exit code must be read.
 _start = threading.Lock()
 
@@ -34,15 +35,20 @@ class WorkerDiedError(NetletError):
         code: The exit code of the process; a negative one is the number of a signal, and None
             means that it is not known.
         reason: What happened, if more is known.
+        remedy: How to run the command so that it does not happen again, as in "run the same command
+            with fewer workers"; empty if there is no such way.
     """
 
-    def __init__(self, code: int | None = None, reason: str = "its process died") -> None:
-        super().__init__(f"{reason}{'' if code is None else f' (code {code})'}")
-        self.code, self.reason = code, reason
+    def __init__(self, code: int | None = None, reason: str = "", remedy: str = "") -> None:
+        if code == _KILLED and not reason:
+            reason = "its process was killed, as the system does when memory runs out"
+            remedy = remedy or "with fewer workers (--workers)"
+        self.code, self.reason, self.remedy = code, reason or "its process died", remedy
+        super().__init__(f"{self.reason}{'' if code is None else f' (code {code})'}")
 
-    def __reduce__(self) -> tuple[type[WorkerDiedError], tuple[int | None, str]]:
+    def __reduce__(self) -> tuple[type[WorkerDiedError], tuple[int | None, str, str]]:
         """Return how to make it again; the default would pass the message as the code."""
-        return WorkerDiedError, (self.code, self.reason)
+        return WorkerDiedError, (self.code, self.reason, self.remedy)
 
 
 class LocalExecutor(Executor):

@@ -62,7 +62,7 @@ class RayExecutor(Executor):
         threads: int = 1,
         say: Callable[[str], None] | None = None,
     ) -> None:
-        self._limit, self._threads, self._gpus = workers, threads, options.gpus
+        self._limit, self._needed = workers, options.resources(threads)
         self._lock = threading.RLock()
         self._closed = False
         self._waiting: deque[tuple[_RayFuture, bytes, list[Attachment]]] = deque()
@@ -73,12 +73,15 @@ class RayExecutor(Executor):
         self._installation = describe_installation()
         self._disconnect = connect(options, workers, threads)
         try:
-            check_nodes(self._installation, threads, options.gpus, say)
+            check_nodes(self._installation, self._needed, say)
         except BaseException:
             self._disconnect()
             raise
         self._remote = ray.remote(ray_task.answer_call).options(
-            num_cpus=threads, num_gpus=options.gpus, max_retries=0
+            num_cpus=threads,
+            num_gpus=options.gpus,
+            memory=self._needed.get("memory"),
+            max_retries=0,
         )
         self._thread = threading.Thread(target=self._collect, name="netlet-ray", daemon=True)
         self._thread.start()
@@ -106,9 +109,8 @@ class RayExecutor(Executor):
     @property
     def capacity(self) -> int:
         """The number of tasks that the cluster has room for now, at least one."""
-        room = [ray.cluster_resources().get("CPU", 0) // self._threads]
-        if self._gpus:
-            room.append(ray.cluster_resources().get("GPU", 0) // self._gpus)
+        there = ray.cluster_resources()
+        room = [there.get(name, 0) // amount for name, amount in self._needed.items()]
         if self._limit is not None:
             room.append(self._limit)
         return max(1, int(min(room)))
@@ -234,7 +236,9 @@ def _unpack(answer: Future[bytes]) -> Any:
         kind, value = pickle.loads(answer.result())
     except exceptions.OutOfMemoryError:
         raise WorkerDiedError(
-            reason="its node ran out of memory, and Ray ended its process"
+            reason="its node ran out of memory, and Ray ended its process",
+            remedy="with fewer workers (--workers) or with memory reserved for each (--on "
+            "ray,memory_gib=N)",
         ) from None
     except exceptions.NodeDiedError:
         raise WorkerDiedError(reason="its node died") from None

@@ -67,7 +67,7 @@ def connect(options: RayOptions, workers: int | None, threads: int) -> Callable[
     try:
         _check_port(address)
         ray.init(address=address, logging_level=logging.ERROR, **settings)
-    except (RayError, ImportError, OSError, OverflowError, RuntimeError, ValueError) as error:
+    except Exception as error:  # Ray raises what it likes, a bare Exception if a start takes long
         ray.shutdown()
         if address == "local":
             raise TrainingError(f"Ray cannot be started here: {first_line(error)}") from error
@@ -89,15 +89,14 @@ def _check_port(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_S).close()
 
 
-def check_nodes(here: Mapping[str, str], threads: int, gpus: float, say: Say) -> None:
+def check_nodes(here: Mapping[str, str], needed: Mapping[str, float], say: Say) -> None:
     """Compare the netlet of every node that tasks may run on with this one.
 
     Nodes that do not answer in time, or join later, are compared when they get a task.
 
     Args:
         here: The netlet of this process, from :func:`netlet.installation.describe_installation`.
-        threads: Number of processors that a task needs.
-        gpus: Number of GPUs that it needs.
+        needed: What a task reserves of its node, by Ray's names.
         say: A function that is called with each line that a person should read; None: a warning.
 
     Raises:
@@ -107,11 +106,11 @@ def check_nodes(here: Mapping[str, str], threads: int, gpus: float, say: Say) ->
     able = [
         node
         for node in alive
-        if node["Resources"].get("CPU", 0) >= threads and node["Resources"].get("GPU", 0) >= gpus
+        if all(node["Resources"].get(name, 0) >= amount for name, amount in needed.items())
     ]
     if not able:
-        needed = count_noun(threads, "CPU") + (f" and {gpus:g} GPUs" if gpus else "")
-        text = f"no node of the Ray cluster has {needed} yet; waiting for one, Ctrl-C to stop"
+        what = " and ".join(_name_amount(name, amount) for name, amount in needed.items())
+        text = f"no node of the Ray cluster has {what} yet; waiting for one, Ctrl-C to stop"
         if say is None:
             warnings.warn(text, NetletWarning, stacklevel=2)
         else:
@@ -152,6 +151,13 @@ def first_line(error: BaseException) -> str:
     """Return the first line of an error's message that says something."""
     lines = [re.sub(r"\x1b\[[0-9;]*m", "", line).strip() for line in str(error).splitlines()]
     return next((line for line in lines if line), type(error).__name__)
+
+
+def _name_amount(name: str, amount: float) -> str:
+    """Return an amount of a resource of a node for a message, such as ``2 CPUs``."""
+    if name == "memory":
+        return f"{amount / 2**30:g} GiB of memory for tasks"
+    return count_noun(int(amount), name) if amount == int(amount) else f"{amount:g} {name}s"
 
 
 def _name_netlet(found: Mapping[str, str]) -> str:

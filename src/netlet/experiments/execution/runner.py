@@ -73,6 +73,11 @@ class TaskEnd(Generic[_T, _R]):
     error: Exception | None = None
 
 
+def find_remedy(error: BaseException) -> str:
+    """Return how to run the command so that no worker dies for this reason; empty if unknown."""
+    return error.remedy if isinstance(error, WorkerDiedError) else ""
+
+
 def checkpoint_interval(workers: int) -> float:
     """Return the number of seconds that lie between two checkpoints of a task, at least.
 
@@ -163,7 +168,8 @@ class TaskRunner(Generic[_T, _R]):
         """Return what has happened, in order; wait for something.
 
         A task whose worker has died is started again, at most twice, from the last checkpoint that
-        it has sent; a message of the kind ``restarted`` says so.
+        it has sent; a message of the kind ``restarted`` says why (``error``), and how to avoid it
+        (``remedy``).
 
         Args:
             timeout_s: How long to wait at most; then the list is empty.
@@ -227,7 +233,8 @@ class TaskRunner(Generic[_T, _R]):
                 except RuntimeError:  # a broken executor takes no more tasks
                     pass
                 else:
-                    return [*found, Message(number, RESTARTED, {"error": str(error)})]
+                    values = {"error": str(error), "remedy": find_remedy(error)}
+                    return [*found, Message(number, RESTARTED, values)]
         task = self._tasks[number]
         self.abandon(number)
         if error is None:

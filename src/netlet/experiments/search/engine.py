@@ -15,7 +15,7 @@ from netlet.data import Dataset
 from netlet.errors import NetletError, NetletWarning, SearchError
 from netlet.experiments.execution import DataReference, Message, open_channel
 from netlet.experiments.execution.net_files import NetFiles
-from netlet.experiments.execution.runner import RESTARTED, TaskEnd, TaskRunner
+from netlet.experiments.execution.runner import RESTARTED, TaskEnd, TaskRunner, find_remedy
 from netlet.experiments.search.leg import Leg, LegResult, run_leg
 from netlet.experiments.search.trials import FAILED, FINISHED, STOPPED, Trial, append_result
 
@@ -197,7 +197,9 @@ class _TrialRuns:
         if message.kind == RESTARTED:
             running.restarts += 1
             seed = running.proposal.trial.seed
-            self._warn(f"the trial with seed {seed}: {values['error']}; another worker goes on")
+            avoid = f"; to avoid this, run it {values['remedy']}" if values["remedy"] else ""
+            text = f"the trial with seed {seed}: {values['error']}; another worker goes on{avoid}"
+            self._warn(text)
         elif "correct" in values:
             self._tell(running.proposal, values["epochs"], values["correct"], values["total"])
 
@@ -226,11 +228,12 @@ class _TrialRuns:
             reason = f"{type(error).__name__}: {reason}"
         self._record(running, FAILED, {"error": reason})
         self._failures += 1
+        remedy = find_remedy(error)
         if self._failures >= _MAX_FAILURES:
             raise SearchError(
                 f"{self._failures} trials in a row failed, the last one since {reason}; remove "
-                "the cause and run the same command again, the trials before are in "
-                f"{self._setting.path}"
+                f"the cause and run the same command again{remedy and f' {remedy}'}, the trials "
+                f"before are in {self._setting.path}"
             )
 
     def _record(self, running: _Running, state: str, outcome: Mapping[str, Any]) -> None:
