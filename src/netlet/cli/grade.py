@@ -190,7 +190,8 @@ def grade(
     Exit code 0 if every submission passes, or is NOT YET because its weights or its claim are
     missing; else 1. Nets are scored with the submitted weights, or retrained with --retrain. The
     test labels never enter the sandbox. A TOML file may set net, weights, retrain, seeds,
-    first_seed, points and time_limit in its table [grade].
+    first_seed, points and time_limit in its table [grade], and the points of single limits and
+    rules in [grade.points].
     """
     chosen = catalog.find_budget(budget)  # before torch is imported: a typo is answered at once
     options = ClassFile(net, weights, retrain, seeds, first_seed, points, time_limit)
