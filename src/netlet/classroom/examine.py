@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load
@@ -19,7 +20,7 @@ from netlet.classroom.judging import JudgedRule, judge_rules, make_curve, suspec
 from netlet.classroom.points import count_points
 from netlet.classroom.recount import check_counts, count_again
 from netlet.classroom.roster import Claim, ClaimProblems
-from netlet.classroom.scoring import NO_SCORES, Scorer
+from netlet.classroom.scoring import NO_SCORES, Scorer, Scores
 from netlet.classroom.source_size import describe_large_code
 from netlet.data import Dataset
 from netlet.display import Displayed
@@ -113,8 +114,6 @@ class Examiner:
         warnings = [*case.warnings, *([unusable] if unusable and not missing else [])]
         if score and not recipe:
             warnings += self._scorer.suggest(case, score, tensors)
-        seeds = tuple(results.epochs[s][-1].score for s in settings.seeds) if recipe else ()
-        percents = answer.values["epochs"][settings.seeds.index(results.seed)] if recipe else ()
         grade = Grade(
             name=case.name,
             state="REVIEW" if suspicion else worst_state(rules),
@@ -129,7 +128,6 @@ class Examiner:
             parameters=cost.parameters,
             score=score,
             perturbed=copies[1] if score else None,
-            seed_scores=seeds,
             claim=case.claim,
             notes=(
                 *([definitions] if definitions else []),
@@ -138,12 +136,22 @@ class Examiner:
             ),
             definitions=definitions,
             summary=str(dataclasses.replace(found.summary, net=address))[:20_000],
-            curve=make_curve(percents, evaluations) if recipe else None,
         )
-        if score and not recipe:  # equal nets that are trained alike have equal weights
+        if recipe:
+            grade = grade.replace(**self._describe_training(answer, results))
+        elif score:  # equal nets that are trained alike have equal weights
             grade = grade.replace(**self._digest(tensors, evaluations[-1]))
         grade = grade.replace(notes=(*grade.notes, *check_claim(grade)))
         return Examination(grade, evaluations[-1] if evaluations else None)
+
+    def _describe_training(self, answer: SandboxAnswer, results: Scores) -> dict[str, Any]:
+        """Return the score of each seed, and the curve of the one that counts."""
+        seeds = self._settings.seeds
+        percents = answer.values["epochs"][seeds.index(results.seed)]
+        return {
+            "seed_scores": tuple(results.epochs[seed][-1].score for seed in seeds),
+            "curve": make_curve(percents, results.counted),
+        }
 
     def _digest(
         self, tensors: Mapping[str, torch.Tensor], evaluation: Evaluation
