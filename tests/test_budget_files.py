@@ -24,6 +24,7 @@ from netlet.budgets import (
     to_toml,
 )
 from netlet.budgets.class_file import ClassFile, read_class_file
+from netlet.budgets.dataset_names import DATASETS, explain_dataset
 from netlet.errors import BudgetError, RecordError
 from netlet.records import Run, to_json_value
 
@@ -156,6 +157,12 @@ def test_the_template_is_a_budget_without_slips(tmp_path: Path) -> None:
             "torch.nn, such as 'Linear', a family, such as 'GAP', or '=dropuot' for a class in "
             "the file of the net",
         ),
+        (
+            "params_below = 3\ndataset = 'minst'",
+            2,
+            "no data set is called 'minst'; did you mean 'mnist'? the names are mnist, fashion",
+        ),
+        ("params_below = 3\ndataset = 'fashion-mnist'", 2, "did you mean 'fashion_mnist'?"),
         ("requires = ['GAP']\nforbids = ['Liner']", 2, "did you mean 'Linear'"),
         ("requires = ['GAP | Liner']", 1, "no kind of layer is called 'Liner'"),
         ("requires = ['no Droput right before the prediction']", 1, "did you mean 'Dropout'"),
@@ -271,6 +278,26 @@ def test_commands_take_a_file_for_a_budget(
     code, _, err = netlet("check", "net.py:Net", "--budget", "seven.toml")
     assert code == 2
     assert "seven.toml" in err
+
+
+def test_only_slips_in_the_name_of_a_data_set_are_refused() -> None:
+    assert DATASETS == netlet_package.data.DATASET_NAMES
+    for name in (
+        *DATASETS,
+        None,
+        "EMNIST",
+        "mnist_small",
+        "digits",
+        "digits.npz",
+        "cifar10",
+        "letters",
+    ):
+        assert explain_dataset(name) == "", name
+    for name in ("minst", "mnst", "MNIST", "mnits", "fashionmnist", "scribbel", "kmnit"):
+        assert "did you mean" in explain_dataset(name), name
+    net, budget = nn.Sequential(nn.Flatten(), nn.Linear(784, 10)), Budget(dataset="minst")
+    with pytest.raises(BudgetError, match="budget: no data set is called 'minst'; did you mean"):
+        netlet_package.check(net, budget)
 
 
 def test_a_name_that_may_be_a_class_of_the_net_is_noted(netlet: Netlet, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from netlet.analysis.cost import (
     cost,
     cost_from_trace,
     judge_cost,
-    refuse_unknown_layers,
+    refuse_unknown_names,
 )
 from netlet.analysis.gradient_check import gradient_support
 from netlet.analysis.net_end import check_outputs, write_class_notes
@@ -41,7 +41,7 @@ __all__ = [
     "judge_cost",
     "receptive_field",
     "receptive_field_from_trace",
-    "refuse_unknown_layers",
+    "refuse_unknown_names",
     "summary",
     "summary_from_trace",
     "trace",

@@ -15,6 +15,7 @@ from netlet.analysis.op_families import ACTIVATIONS
 from netlet.analysis.ops import Trace
 from netlet.analysis.trace import trace
 from netlet.budgets import HIDDEN, Budget, ModelCost, NotedVerdict, RuleResult
+from netlet.budgets.dataset_names import explain_dataset
 from netlet.budgets.kind_checks import describe_unknown_kind, unknown_kinds
 from netlet.errors import BudgetError, check_argument
 from netlet.nets.registered import (
@@ -171,14 +172,14 @@ def judge_cost(
     Raises:
         BudgetError: The budget forbids or requires a kind of layer that does not exist.
     """
-    refuse_unknown_layers(budget, found.kinds)
+    refuse_unknown_names(budget, found.kinds)
     verdict = budget.judge(found, batch_size=batch_size)
     kept = drop_one_image_note(notes, found.one_image, verdict.results)
     return NotedVerdict(verdict.budget, (*verdict.results, *further), verdict.withheld, kept)
 
 
-def refuse_unknown_layers(budget: Budget, in_net: Collection[str] = ()) -> None:
-    """Check that the kinds of layers in a budget's rules exist.
+def refuse_unknown_names(budget: Budget, in_net: Collection[str] = ()) -> None:
+    """Check that the kinds of layers in a budget's rules exist, and its data set.
 
     A misspelled kind would otherwise forbid nothing, unnoticed.
 
@@ -187,8 +188,10 @@ def refuse_unknown_layers(budget: Budget, in_net: Collection[str] = ()) -> None:
         in_net: The kinds of the net that it judges, which may be its own; none: of any net.
 
     Raises:
-        BudgetError: A kind is neither in torch.nn nor in the net.
+        BudgetError: A kind is neither in torch.nn nor in the net, or the data set is misspelled.
     """
+    if wrong := explain_dataset(budget.dataset):
+        raise BudgetError(f"budget {budget.name}: {wrong}")
     own = {name.lower() for name in in_net}
     for term in unknown_kinds(budget.rules()):
         exact = term.text.startswith("nn.")

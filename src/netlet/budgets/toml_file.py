@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from netlet.budgets.budget import COUNTS, PERCENTAGES, Budget
+from netlet.budgets.dataset_names import explain_dataset
 from netlet.budgets.kind_checks import describe_unknown_kind, may_be_class, unknown_kinds
 from netlet.budgets.messages import check_text
 from netlet.budgets.rules import forbid, parse_rule
@@ -151,6 +152,8 @@ def read_budget_table(values: Mapping[str, Any], name: str) -> Budget:
             "points = 20",
             "grade",
         )
+    if wrong := explain_dataset(values.get("dataset")):
+        fail(wrong, "dataset")
     fields = {key: values[key] for key in _LIMITS if key in values}
     for key, value in fields.items():
         _check_number(key, value)

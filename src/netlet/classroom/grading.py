@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from netlet import __version__
-from netlet.analysis import refuse_unknown_layers
+from netlet.analysis import refuse_unknown_names
 from netlet.classroom.case import Case, shorten_problem
 from netlet.classroom.examine import Examination, Examiner
 from netlet.classroom.grades import Grade, GradingSettings
@@ -93,7 +93,7 @@ def grade_submissions(
         BudgetError: The budget names a kind of layer that does not exist.
         SandboxError: There is no sandbox program, and ``settings.trust`` is not set.
     """
-    refuse_unknown_layers(settings.budget)
+    refuse_unknown_names(settings.budget)
     if executor is None and not settings.trust:
         find_program()
     grades: dict[str, Grade] = {}

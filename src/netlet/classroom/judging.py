@@ -54,7 +54,7 @@ def judge_rules(
     Raises:
         BudgetError: The budget names a kind of layer that does not exist.
     """
-    analysis.refuse_unknown_layers(budget, cost.kinds)
+    analysis.refuse_unknown_names(budget, cost.kinds)
     groups = budget.judge_by_limit(cost, batch_size=batch_size)
     source = "" if complete else " claimed"  # what has been trained is no longer planned
     rules = tuple(

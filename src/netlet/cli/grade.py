@@ -201,7 +201,7 @@ def grade(
     dataset = dataset or chosen.dataset or "mnist"
 
     from netlet import classroom
-    from netlet.analysis import refuse_unknown_layers
+    from netlet.analysis import refuse_unknown_names
     from netlet.classroom import grade_files
     from netlet.classroom.submissions import find_missing, find_unknown
     from netlet.cli.grade_summary import print_summary
@@ -210,7 +210,7 @@ def grade(
     from netlet.sandbox import find_program
 
     check_executor(on)
-    refuse_unknown_layers(chosen)
+    refuse_unknown_names(chosen)
     found = classroom.list_submissions(submissions, single=single, out=out)
     rows = classroom.read_roster(roster) if roster else {}
     if trust:

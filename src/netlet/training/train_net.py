@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import torch
 from torch import nn
 
-from netlet.analysis import cost_from_trace, refuse_unknown_layers
+from netlet.analysis import cost_from_trace, refuse_unknown_names
 from netlet.backends import find_device, use_repeatable_kernels
 from netlet.budgets import Budget
 from netlet.data import Dataset, count_steps
@@ -173,8 +173,9 @@ def iterate_fit(
     start = time.perf_counter() - (resume.elapsed_s if resume else 0)
     data = data.hold_out(val) if val else data
     traced = trace_trainable(net, data.shape)
-    if budget and budget.rules():
-        refuse_unknown_layers(budget, cost_from_trace(traced).kinds)
+    if budget:
+        kinds = cost_from_trace(traced).kinds if budget.rules() else ()
+        refuse_unknown_names(budget, kinds)
     form = make_training_form(net, data.shape, recipe, RandomStreams(seed).make_layers_generator())
     teacher = prepare_teacher(data, recipe, device, callbacks) if recipe.teacher else None
     with explain_device_errors():
