@@ -288,9 +288,11 @@ def test_init_sets_up_a_repository_and_again_changes_nothing(run: Netlet, reposi
     assert {block.name for block in blocks} == {*KNOWN_BLOCKS} - {"ladder"}
     assert "Ladder" not in text
 
+    (repository / "other.py").write_text(MODEL)
     made = content(repository)
     assert "next:" not in run("init")[2]
-    code, out, _ = run("init", "other.py:Net", "--json")
+    code, out, err = run("init", "other.py:Net", "--json")
+    assert 'has net = "model.py:Net", not "other.py:Net", and is left as it is' in err
     states = {row["file"]: row["state"] for row in json.loads(out)["files"]}
     assert states == {
         "netlet.toml": "left",
@@ -402,6 +404,9 @@ def test_init_of_a_folder_in_a_repository(
     [
         (("nowhere.py:Net",), "nowhere.py: no such file; check its path"),
         (("nowhere.py",), "nowhere.py: no such file"),
+        (("model.py:Nett",), "no 'Nett' in model.py; did you mean 'Net'? it defines: Net"),
+        (("modle.py:Net",), "modle.py: no such file"),
+        (("model.pyy:Net",), "model.pyy: is no Python file or notebook; did you mean 'model.py'?"),
         (("swfit",), "did you mean 'swift'?"),
         (("--budget", "eight"), "no budget 'eight'; did you mean 'eight_k'?"),
         (("--recipe", "stedy"), "no recipe 'stedy'; did you mean 'steady'?"),
@@ -443,14 +448,57 @@ def test_init_finds_the_net_of_a_notebook(run: Netlet, repository: Path) -> None
     assert json.loads(out)["name"] == "s5.ipynb:Net", err
 
 
+def test_init_again_says_what_the_file_has_instead(run: Netlet, repository: Path) -> None:
+    (repository / "other.py").write_text(MODEL)
+    assert run("init", "model.py", "--seeds", "2")[0] == 0
+    before = content(repository)
+    code, _, err = run(
+        "init", "other.py", "--budget", "eight_k", "--recipe", "quick", "--seeds", "4"
+    )
+    assert code == 0
+    assert err.splitlines() == [
+        f"netlet: netlet.toml has {line}, and is left as it is; change it there"
+        for line in (
+            'net = "model.py:Net", not "other.py:Net"',
+            'budget = "twenty_k", not "eight_k"',
+            'recipe = "steady", not "quick"',
+            "seeds = 2, not 4",
+        )
+    ]
+    assert run("init", "model.py:Net", "--seeds", "2")[2] == ""
+    code, _, err = run("init", "model.py:Nett")
+    assert (code, "did you mean 'Net'?" in err) == (2, True)
+    assert content(repository) == before
+
+
+def test_a_report_says_if_the_net_has_changed_since(
+    run: Netlet, repository: Path, digits_file: Path
+) -> None:
+    options = ("--dataset", str(digits_file), "--epochs", "1", "--set", "batch_size=60")
+    assert run("train", "model.py:Net", "--out", "first", *options)[0] in (0, 1)
+    (repository / "README.md").write_text("<!-- netlet:summary -->\n<!-- /netlet -->\n")
+    assert "earlier version" not in run("report", "first", "--into", "README.md")[2]
+    (repository / "model.py").write_text(MODEL.replace("nn.Flatten()", "nn.Flatten(1)"))
+    code, _, err = run("report", "first", "--into", "README.md")
+    assert code == 0
+    assert (
+        "model.py:Net: is about an earlier version of model.py, which has changed since; to train "
+        "the net as it is now, run 'netlet study model.py:Net --out FOLDER' with a new folder"
+    ) in err
+
+
 def test_init_names_the_files_to_choose_from(run: Netlet, repository: Path) -> None:
     (repository / "other.py").write_text(MODEL)
     code, _, err = run("init")
     assert code == 2
-    assert "several files have a net; name one of model.py:Net, other.py:Net" in err
+    assert "this folder has several nets; name one of model.py:Net, other.py:Net" in err
+    (repository / "model.py").unlink()
+    (repository / "other.py").write_text(f"{MODEL}\n\nclass Deep(Net): ...\n")
+    assert "this folder has several nets; name one of other.py:" in run("init")[2]
+    (repository / "model.py").write_text("")
     for name in ("other.py", "model.py"):
         (repository / name).unlink()
-    assert "no Python file or notebook in this folder has exactly one net; name" in run("init")[2]
+    assert "no Python file or notebook in this folder has a net; name one, like" in run("init")[2]
 
 
 # The workflow

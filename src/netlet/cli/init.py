@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
+import json as json_format
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from netlet import catalog
-from netlet.budgets import is_budget_file
+from netlet.budgets import Budget, is_budget_file
 from netlet.cli.options import MAX_SEEDS, NET, Json, budget_names, net_names, recipe_names
 from netlet.cli.results import print_json, print_result, say
-from netlet.errors import NetError, RepositoryError
+from netlet.errors import NetError, RepositoryError, did_you_mean
 from netlet.repository import FILE_NAME, repository_root
 from netlet.text import quote_shell
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 _FILES_OF_NETS = ("*.py", "*.ipynb")
 _STUDIES = "studies/*/study.json"
+_SHOWN = 8  # of the nets to choose from
 _HAND_IN = "netlet train --out hand-in && git add hand-in"
 
 
@@ -88,9 +91,12 @@ def init(
     dataset = catalog.find_budget(budget).dataset or "mnist"
     catalog.find_recipe(recipe)
     exists = os.path.lexists(FILE_NAME)
-    found = None if exists else _find_net(net)
+    found = None if exists and net is None else _find_net(net)
     if is_budget_file(budget):
         budget = _place_inside(budget)
+    if exists:
+        _say_differences({"net": found, "budget": budget, "recipe": recipe, "seeds": seeds})
+        found = None
 
     from netlet.repository.scaffold import Assignment, plan_files, write_files
     from netlet.repository.workflow import installed_requirement
@@ -109,6 +115,25 @@ def init(
         _say_what_is_missing(requirement, in_git=repository_root(Path.cwd()) is not None)
     if not (dry_run or json) and any(file.state in ("new", "changed") for file in files):
         _say_next_steps(files)
+
+
+def _say_differences(given: Mapping[str, str | int | None]) -> None:
+    """Say which options an existing file has other values for: it is left as it is."""
+    from netlet.nets.addresses import list_addresses
+    from netlet.repository import load_settings
+
+    settings = load_settings(Path(FILE_NAME))
+    for name, value in given.items():
+        own = getattr(settings, name)
+        if name == "net" and own and ":" not in own:  # a file with one net
+            own = next(iter(list_addresses(own)), own)
+        usual = inspect.signature(init).parameters[name].default
+        if value not in (usual, None, own):
+            shown = "a table" if isinstance(own, Budget) else f"{name} = {json_format.dumps(own)}"
+            say(
+                f"netlet: {FILE_NAME} has {shown}, not {json_format.dumps(value)}, and is left as "
+                "it is; change it there"
+            )
 
 
 def _place_inside(file: str) -> str:
@@ -134,35 +159,42 @@ def _find_net(net: str | None) -> str:
     """
     from netlet.experiments import EXPERIMENTS
     from netlet.nets import NETS, complete_address, is_notation, is_user_code
+    from netlet.nets.addresses import check_name, list_addresses
 
     if net is not None:
         if is_user_code(net):
             file = net.rpartition(":")[0] or net
             address = complete_address(net)
             if not file.endswith((".py", ".ipynb")):
+                _refuse_misspelled_file(file)
                 return address
             _require_file(file)
+            check_name(address)
             return f"{_place_inside(file)}:{address.rpartition(':')[2]}"
         if not (net in EXPERIMENTS or net in NETS or is_notation(net)):
             from netlet.experiments import find_experiment
 
             find_experiment(net)  # raises, and says which there are
         return net
-    found = []
-    for path in sorted(path for pattern in _FILES_OF_NETS for path in Path().glob(pattern)):
-        try:
-            address = complete_address(str(path))
-        except NetError:
-            continue
-        if ":" in address:
-            found.append(address)
+    found = [address for path in _list_files() for address in list_addresses(path)]
     if len(found) == 1:
         return found[0]
     if found:
-        raise NetError(f"several files have a net; name one of {', '.join(found)}")
+        shown = found[:_SHOWN] + ["..."] * (len(found) > _SHOWN)
+        raise NetError(f"this folder has several nets; name one of {', '.join(shown)}")
     raise NetError(
-        "no Python file or notebook in this folder has exactly one net; name it, like model.py:Net"
+        "no Python file or notebook in this folder has a net; name one, like model.py:Net"
     )
+
+
+def _list_files() -> list[str]:
+    return [str(p) for p in sorted(p for pattern in _FILES_OF_NETS for p in Path().glob(pattern))]
+
+
+def _refuse_misspelled_file(place: str) -> None:
+    """Refuse what is no module but similar to a file of this folder."""
+    if hint := did_you_mean(place, _list_files()):
+        raise NetError(f"{place}: is no Python file or notebook; {hint}write file.py:Name")
 
 
 def _require_file(file: str) -> None:

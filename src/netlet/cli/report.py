@@ -16,7 +16,7 @@ from netlet.cli.repository import default_records, own_dataset
 from netlet.cli.results import print_files, print_json, print_result, say
 from netlet.errors import DataError, MissingDataError, ReportError
 from netlet.outputs import HTML_MARK, check_output, check_output_folder
-from netlet.text import count_noun
+from netlet.text import count_noun, quote_shell
 
 if TYPE_CHECKING:
     from netlet.data import Dataset
@@ -99,6 +99,7 @@ def report(
         check_output_folder(out.with_suffix(""))  # of its figures
     problems = Problems()
     studies, climbs = locate_records(names, problems)
+    _say_if_changed(studies)
 
     from netlet.report import (
         Page,
@@ -126,6 +127,19 @@ def report(
     raise typer.Exit(problems.exit_code)
 
 
+def _say_if_changed(studies: Sequence[Study]) -> None:
+    """Say of which studies the net has changed since they were trained."""
+    from netlet.nets.origins import find_changed_code
+
+    for study in studies:
+        if file := find_changed_code(study.net, study.source_digest):
+            say(
+                f"{study.name}: is about an earlier version of {file}, which has changed since; "
+                f"to train the net as it is now, run 'netlet study {quote_shell(study.net)} --out "
+                "FOLDER' with a new folder, and name that folder here"
+            )
+
+
 def _print(files: Sequence[Path], out: Path, *, json: bool) -> None:
     if json:
         print_json("report", {"files": [str(file) for file in files]})
@@ -150,6 +164,7 @@ def _fill(
     text = open_readme(readme)  # before the records, which take longer
     problems = Problems()
     studies, climbs = locate_records(names, problems)
+    _say_if_changed(studies)
     material = Material(distinguish_names(studies), climbs)
     shown = {block.name for block in text.blocks} & BLOCKS_WITH_IMAGES
     images = _load_images(material.main, dataset, data_dir) if shown else None

@@ -97,6 +97,28 @@ def find_defining_file(address: str) -> Path:
     return path
 
 
+def check_name(address: str) -> None:
+    """Check that a file defines the name of a net; what else is wrong with it, loading says.
+
+    Args:
+        address: A complete one. No code is run.
+
+    Raises:
+        NetError: It does not, or is damaged.
+    """
+    place, _, name = address.rpartition(":")
+    if is_file_address(place) and os.path.isfile(place):
+        with contextlib.suppress(OSError, SyntaxError, ValueError, RecursionError):
+            select_net(read_source(Path(place)), name)
+
+
+def list_addresses(file: str) -> list[str]:
+    """Return the addresses of the nets in a file; none if it cannot be read. No code is run."""
+    with contextlib.suppress(NetError, OSError, SyntaxError, ValueError, RecursionError):
+        return [f"{file}:{name}" for name in list_nets(read_source(Path(file)).tree)]
+    return []
+
+
 def note_other_definitions(address: str) -> None:
     """Warn if the name in an address has several definitions; the last one counts.
 

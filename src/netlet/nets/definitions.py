@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from netlet.errors import DefinitionsWarning, NetError
+from netlet.errors import DefinitionsWarning, NetError, did_you_mean
 from netlet.nets.cells import Cell, Source
 from netlet.nets.net_names import list_nets
 from netlet.nets.script import (
@@ -89,10 +89,10 @@ def select_net(source: Source, attribute: str) -> Selection:
     if number is None and not (source.has_cells and definitions):
         selected = select_statements(name, source.tree)
         if selected is None:
-            raise NetError(f"no {name!r} in {source.path}; {describe_content(source)}")
+            raise _no_such_name(source, name)
         return Selection(name, selected, None, _keep_blocks(source, definitions))
     if not definitions:
-        raise NetError(f"no {name!r} in {source.path}; {describe_content(source)}")
+        raise _no_such_name(source, name)
     if number is not None and not 1 <= number <= len(definitions):
         raise NetError(
             f"no {attribute} in {source.path}; it defines {name!r} in {list_places(definitions)}: "
@@ -109,6 +109,13 @@ def select_net(source: Source, attribute: str) -> Selection:
             f"repair it{remedy}"
         )
     return Selection(name, _select(source, name, definitions, chosen), chosen, definitions)
+
+
+def _no_such_name(source: Source, name: str) -> NetError:
+    known = [*list_nets(source.tree), *list_definitions(source.tree)]
+    return NetError(
+        f"no {name!r} in {source.path}; {did_you_mean(name, known)}{describe_content(source)}"
+    )
 
 
 def describe_content(source: Source) -> str:

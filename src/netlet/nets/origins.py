@@ -6,6 +6,7 @@ another folder, or the same file after a change, may have the same layers and co
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,6 +82,27 @@ def refuse_changed_code(who: str, net: str, digest: str) -> None:
         began = place if is_file_address(place) else found.path
         remedy = "restore it, or start a new run"
         raise _refuse(who, _Origin(began, digest), found.path, remedy)
+
+
+def find_changed_code(net: str, digest: str) -> str:
+    """Return the file of a net whose code is another one than when it was trained.
+
+    No code is run.
+
+    Args:
+        net: The address of the net.
+        digest: The digest of its code when it was trained; empty if it is not known.
+
+    Returns:
+        Its path; empty if the code is the same, or no longer there.
+    """
+    if not digest or not is_user_code(net):
+        return ""
+    with contextlib.suppress(NetError, OSError, SyntaxError, ValueError):
+        found = find_code(net)
+        if found is not None and found.digest != digest:
+            return relative_path(found.path)
+    return ""
 
 
 def _locate(run: Run) -> str:
