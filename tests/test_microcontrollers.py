@@ -182,7 +182,8 @@ def test_make_runs_the_example_on_every_board(name: str, kind: str, tmp_path: Pa
     said = done.stdout + done.stderr
     assert done.returncode == 0, said
     assert "warning" not in said, said
-    check_lines([line for line in said.splitlines() if "classified" in line], kind)
+    # To stdout, so that it can be piped: QEMU writes it to stderr if not asked otherwise.
+    check_lines([line for line in done.stdout.splitlines() if "classified" in line], kind)
     memory = re.search(r"RAM: (\d+) bytes for feature maps, (\d+) bytes of stack", said)
     assert memory
     assert 0 < int(memory[2]) < 4_096
