@@ -5,6 +5,7 @@ The page computes them in ``test_page.py``.
 
 from __future__ import annotations
 
+import copy
 import functools
 
 import numpy as np
@@ -77,6 +78,19 @@ def test_c_program_computes_the_nets_logits(name: str) -> None:
     texts = generate_program(model_of(name))
     assert_close(name, library_predictor(load_library(texts, FLAGS), 10)(images()))
     assert "#include <math.h>" not in texts[SOURCE]
+
+
+def test_a_norm_of_a_constant_map_is_as_exact_as_others() -> None:
+    compiler_or_skip()
+    model = model_of("an instance norm")
+    blank = torch.full((1, 1, 28, 28), 200, dtype=torch.uint8)
+    recipe = Recipe()
+    with torch.inference_mode():
+        levels = (blank.double() / 255 - recipe.mean) / recipe.std
+        exact = copy.deepcopy(model.source.net).double()(levels)
+    found = library_predictor(load_library(generate_program(model), FLAGS), 10)(blank)
+    # Divided by the deviation of such a map, any error of its mean is 300 times as large.
+    torch.testing.assert_close(found.double(), exact, atol=1e-6, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", few_fast(["weave", *LAYERS], 1))

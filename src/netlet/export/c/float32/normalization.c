@@ -13,20 +13,27 @@ INLINE float inverse_root(float x)
 }
 
 /* Normalize groups of `width` channels of `pixels` pixels: minus their mean, divided by their standard deviation. From
-   one group to the next there are `step` elements. */
+   one group to the next there are `step` elements. What rounding has added to the mean is taken out again: of a map that
+   is nearly constant, it would be much larger than the deviations. */
 INLINE void normalize(const float *from, float *to, int groups, int step, int pixels, int width, int channels,
                       float eps)
 {
     for (int g = 0; g < groups; g++, from += step, to += step) {
-        float mean = 0.0F, variance = 0.0F;
+        const float count = (float)(pixels * width);
+        float mean = 0.0F, rest = 0.0F, variance = 0.0F;
         for (int i = 0; i < pixels; i++)
             for (int c = 0; c < width; c++)
                 mean += from[i * channels + c];
-        mean /= (float)(pixels * width);
+        mean /= count;
         for (int i = 0; i < pixels; i++)
-            for (int c = 0; c < width; c++)
-                variance += (from[i * channels + c] - mean) * (from[i * channels + c] - mean);
-        const float scale = inverse_root(variance / (float)(pixels * width) + eps);
+            for (int c = 0; c < width; c++) {
+                const float x = from[i * channels + c] - mean;
+                rest += x;
+                variance += x * x;
+            }
+        rest /= count;
+        mean += rest;
+        const float scale = inverse_root(variance / count - rest * rest + eps);
         for (int i = 0; i < pixels; i++)
             for (int c = 0; c < width; c++)
                 to[i * channels + c] = (from[i * channels + c] - mean) * scale;
