@@ -569,24 +569,43 @@ def test_the_command_says_what_else_matters() -> None:
     )
 
 
+WORDS = ("--dataset", "digits.npz", *FAST)
+
+
+def run_main(folder: Path, *words: str) -> None:
+    with contextlib.chdir(folder), pytest.raises(SystemExit, match="0"):
+        main([*words, *WORDS])
+
+
 @pytest.fixture(scope="module")
-def once(digits_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def one_study_once(digits_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study of two seeds, and a run."""
+    folder = tmp_path_factory.mktemp("one")
+    shutil.copy(digits_file, folder)
+    run_main(folder, "study", "code_2", "--seeds", "2", "--workers", "1")
+    run_main(folder, "train", "code_2", "--seed", "7")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def once(one_study_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two studies of two seeds, and a run."""
     folder = tmp_path_factory.mktemp("trained")
-    shutil.copy(digits_file, folder)
-    with contextlib.chdir(folder):
-        words = ("--dataset", "digits.npz", *FAST)
-        for name in ("code_2", "code_3"):
-            with pytest.raises(SystemExit, match="0"):
-                main(["study", name, "--seeds", "2", "--workers", "1", *words])
-        with pytest.raises(SystemExit, match="0"):
-            main(["train", "code_2", "--seed", "7", *words])
+    shutil.copytree(one_study_once, folder, dirs_exist_ok=True)
+    run_main(folder, "study", "code_3", "--seeds", "2", "--workers", "1")
     return folder
 
 
 @pytest.fixture
+def one_study(netlet: Netlet, one_study_once: Path, tmp_path: Path) -> Path:
+    """The first study and the run, to be spoiled."""
+    shutil.copytree(one_study_once, tmp_path, dirs_exist_ok=True)
+    return tmp_path
+
+
+@pytest.fixture
 def trained(netlet: Netlet, once: Path, tmp_path: Path) -> Path:
-    """The same, to be spoiled."""
+    """Both studies and the run, to be spoiled."""
     shutil.copytree(once, tmp_path, dirs_exist_ok=True)
     return tmp_path
 
@@ -686,8 +705,8 @@ def test_an_edited_run_is_noticed(netlet: Netlet, tmp_path: Path) -> None:
     assert "contradicts itself: train_score.correct is 70,000, but there are 60,000 images" in err
 
 
-def test_the_same_run_in_two_places_counts_once(netlet: Netlet, trained: Path) -> None:
-    shutil.copytree(trained / "studies" / "code_2-digits.npz", trained / "copy")
+def test_the_same_run_in_two_places_counts_once(netlet: Netlet, one_study: Path) -> None:
+    shutil.copytree(one_study / "studies" / "code_2-digits.npz", one_study / "copy")
     rows = [
         json.loads(line)
         for line in netlet("runs", ".", "--name", "code_2", "--compare", "--jsonl")[1].splitlines()
@@ -696,9 +715,9 @@ def test_the_same_run_in_two_places_counts_once(netlet: Netlet, trained: Path) -
 
 
 def test_weights_that_somebody_gave_are_recorded_and_kept_apart(
-    netlet: Netlet, trained: Path
+    netlet: Netlet, one_study: Path
 ) -> None:
-    weights = str(trained / "runs" / "code_2-digits.npz-seed7" / "weights.safetensors")
+    weights = str(one_study / "runs" / "code_2-digits.npz-seed7" / "weights.safetensors")
     code, _, err = netlet(
         "train", "code_2", "--seed", "9", "--weights", weights, "--dataset", "digits.npz", *FAST
     )
@@ -824,8 +843,8 @@ def test_without_the_libraries_for_pictures_it_says_which(monkeypatch: pytest.Mo
         _ = Page("a", "b").html
 
 
-def test_a_study_is_the_same_from_runs_and_from_its_file(trained: Path) -> None:
-    folder = trained / "studies" / "code_2-digits.npz"
+def test_a_study_is_the_same_from_runs_and_from_its_file(one_study: Path) -> None:
+    folder = one_study / "studies" / "code_2-digits.npz"
     runs = [records.load_run(path) for path in sorted(folder.glob("seed-*"))]
     assert records.Study.from_runs(runs) == records.load_study(folder)
 
