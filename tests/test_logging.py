@@ -237,7 +237,9 @@ def test_a_log_that_cannot_be_opened_does_not_end_the_training(
 
     monkeypatch.setattr(run_log, "LOGS", {"tensorboard": fail})
     with pytest.warns(NetletWarning, match="logging to tensorboard has failed") as caught:
-        run = package.fit(flat_net(), blob_data, RECIPE, progress=False, log="tensorboard")
+        run = package.fit(
+            package.build(flat_net, 0), blob_data, RECIPE, progress=False, log="tensorboard"
+        )
     assert len(caught) == 1
     assert len(run.epochs) == RECIPE.epochs
 

@@ -21,7 +21,7 @@ from netlet import __version__, budgets, records
 from netlet.backends.eager_cpu_layers import fast_dropout, use_fast_cpu_layers
 from netlet.backends.flat_parameters import FlatParameters, flatten_parameters
 from netlet.data import Dataset, Split
-from netlet.errors import BudgetError, DataError, NetError, TrainingError
+from netlet.errors import BudgetError, DataError, NetError, NetletWarning, TrainingError
 from netlet.evaluation import Evaluation, evaluate
 from netlet.nets.blocks import conv_bn, stack_layers
 from netlet.nets.weights import load_weights, weights_digest
@@ -74,6 +74,32 @@ def test_same_seed_gives_bit_identical_weights(blob_data: Dataset, precision: st
     assert [e.train_loss for e in one.epochs] == [e.train_loss for e in two.epochs]
     other, _ = run(blob_data, recipe, seed=1)
     assert other.weights_digest != one.weights_digest
+
+
+def test_a_net_whose_weights_the_seed_does_not_give_is_told(
+    blob_data: Dataset, recwarn: pytest.WarningsRecorder
+) -> None:
+    class Own(nn.Sequential):
+        def __init__(self) -> None:
+            super().__init__(nn.Flatten(), nn.Linear(784, 10))
+
+    recipe = FAST.replace(epochs=1, backend="eager")
+    net = netlet.build(Own, seed=1)
+    fit(net, blob_data, recipe, seed=1)
+    assert not [one for one in recwarn if issubclass(one.category, NetletWarning)]
+    restored = netlet.build(Own, seed=1)
+    restored.load_state_dict(net.state_dict())
+    repeat = (
+        "so seed=1 alone does not repeat this run; to repeat it, build the net with netlet.build"
+    )
+    for other, begins in (
+        (Own(), r"not those of netlet\.build"),
+        (net, r"not those of netlet\.build"),  # it has been trained
+        (restored, r"not those of netlet\.build"),
+        (netlet.build(Own, seed=0), "those of seed 0"),
+    ):
+        with pytest.warns(NetletWarning, match=f"begins with are {begins}, {repeat}"):
+            fit(other, blob_data, recipe, seed=1)
 
 
 def test_training_preserves_the_global_random_state(blob_data: Dataset) -> None:

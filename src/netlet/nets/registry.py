@@ -19,6 +19,7 @@ from netlet.display import Displayed
 from netlet.errors import NetError, check_type
 from netlet.nets.blocks import MNIST_SHAPE
 from netlet.nets.eval_mode import eval_mode
+from netlet.nets.first_weights import remember_seed
 from netlet.text import to_unicode
 
 if TYPE_CHECKING:
@@ -129,6 +130,7 @@ def build(
                 torch.no_grad(),
             ):
                 net(torch.zeros(2, *shape))
+        remember_seed(net, seed)
         return net
 
 

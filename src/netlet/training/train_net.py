@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+import warnings
 from collections.abc import Generator, Sequence
 from datetime import UTC, datetime
 
@@ -14,9 +15,10 @@ from netlet.analysis import cost_from_trace, refuse_unknown_names
 from netlet.backends import find_device, use_repeatable_kernels
 from netlet.budgets import Budget
 from netlet.data import Dataset, count_steps
-from netlet.errors import check_argument
+from netlet.errors import NetletWarning, check_argument
 from netlet.nets.compiled_nets import unwrap
 from netlet.nets.device_errors import explain_device_errors
+from netlet.nets.first_weights import find_seed, forget_seed
 from netlet.nets.isolation import guard_net
 from netlet.nets.net_code import NetCode
 from netlet.nets.registered import find_device as find_net_device
@@ -62,8 +64,8 @@ def fit(
     With the same initial weights, seed, machine and number of threads, the final weights are
     bit-identical, also if the training was interrupted and resumed (except for nets with a state
     besides parameters and buffers). ``netlet.build(builder, seed)`` gives reproducible initial
-    weights. On a CPU with glibc, the process keeps freed memory from here on (see
-    ``eager_cpu_layers.keep_freed_memory``).
+    weights; a net with others is trained with a warning. On a CPU with glibc, the process keeps
+    freed memory from here on (see ``eager_cpu_layers.keep_freed_memory``).
 
     If the recipe has a teacher, that is trained first, unless a call before has kept it in netlet's
     cache folder.
@@ -107,6 +109,8 @@ def fit(
         BudgetError: The budget forbids or requires a kind of layer that does not exist.
         RecipeError: There is no such teacher as the recipe names.
     """
+    if resume is None and not initial_weights_digest:
+        _note_first_weights(net, seed)
     if log:
         recorder = next((one for one in callbacks if isinstance(one, Recorder)), None)
         callbacks = (*callbacks, LogCallback(log, recorder))
@@ -127,6 +131,22 @@ def fit(
             resume=resume,
             progress=progress,
         )
+    )
+
+
+def _note_first_weights(net: nn.Module, seed: int) -> None:
+    """Warn if a seed does not give a net the weights that it begins with."""
+    if not isinstance(net, nn.Module) or (built_with := find_seed(unwrap(net))) == seed:
+        return
+    cls = type(net)
+    kind = "builder" if cls.__module__.startswith("torch.") else ascii(cls.__name__)[1:-1]
+    which = "not those of netlet.build" if built_with is None else f"those of seed {built_with}"
+    warnings.warn(
+        f"the weights that the net begins with are {which}, so seed={seed} alone does not repeat "
+        f"this run; to repeat it, build the net with netlet.build({kind}, seed={seed}), or pass "
+        "initial_weights_digest if the weights are from a file",
+        NetletWarning,
+        stacklevel=3,
     )
 
 
@@ -213,6 +233,7 @@ def iterate_fit(
         for callback in callbacks:
             callback.on_finish(run, net)
     finally:
+        forget_seed(net)
         net.to(home)
         for callback in callbacks:
             callback.on_end()
