@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -70,6 +72,16 @@ def test_compiled_nets_in_files_lose_the_compiler(tmp_path: Path, name: str) -> 
     assert list(net.state_dict()) == ["body.0.weight", "body.0.bias", "head.weight", "head.bias"]
     assert cost(net).macs == 26 * 26 * 36 + 40
     assert [row.name for row in summary(net).rows] == ["body.0", "body.1", "(net)", "head"]
+
+
+@pytest.mark.slow
+def test_what_the_compiler_changes_in_pytorch_is_not_blamed_on_the_net() -> None:
+    """Once it is imported, the first net that runs makes it replace functions of nn.Module."""
+    code = (
+        "import torch._dynamo\nfrom torch import nn\nfrom netlet.analysis import cost\n"
+        "assert cost(nn.Sequential(nn.Flatten(), nn.Linear(784, 10))).macs == 7_840"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.slow

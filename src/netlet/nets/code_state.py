@@ -39,13 +39,8 @@ class CodeState:
     """The functions and classes of netlet, and of PyTorch those that count and watch, as now."""
 
     def __init__(self) -> None:
-        self._modules = len(sys.modules)
         self._owners = _list_owners()
         self._before = _Names(self._owners)
-
-    def renew(self) -> CodeState:
-        """Return this, or a new one if modules have been imported since."""
-        return self if len(sys.modules) == self._modules else CodeState()
 
     def restore(self) -> list[str]:
         """Put back what has been replaced since, and return the names of it."""

@@ -59,21 +59,17 @@ class Isolation:
     Args:
         keep_random: Whether to restore the random generators, too.
         strict: Whether it is an error to replace functions of netlet.
-        code: The functions of netlet as they are, if that is known: of several runs one after the
-            other, only the first has to look them up.
     """
 
-    def __init__(
-        self, *, keep_random: bool = True, strict: bool = False, code: CodeState | None = None
-    ) -> None:
-        self._keep_random, self._strict, self._known = keep_random, strict, code
+    def __init__(self, *, keep_random: bool = True, strict: bool = False) -> None:
+        self._keep_random, self._strict = keep_random, strict
         self._interrupted = False
         self._undo: list[Callable[[], object]] = []
 
     def __enter__(self) -> Self:
         """Remember everything."""
         prepare_compiler()
-        self._code = CodeState() if self._known is None else self._known.renew()
+        self._code = CodeState()
         # Bound now: the code could replace the methods of these classes.
         self._restore_code, self._restore_all = self._code.restore, self._restore
         self._remember_interpreter()
