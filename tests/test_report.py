@@ -46,6 +46,7 @@ from netlet.report.mistakes import add_mistakes
 from netlet.report.net_diagram import net_diagram
 from netlet.report.page import Draft
 from netlet.report.study_page import _explain_command, summarize_cost
+from netlet.report.study_plots import accuracy_curves, learning_rate_curve, loss_curves
 from netlet.report.tables import (
     Bold,
     Code,
@@ -900,3 +901,23 @@ def test_the_sizes_of_parameters_and_weights_have_a_word_each() -> None:
     )
     text = summarize_cost(more)
     assert ", 55.9 KiB of parameters (56.7 KiB with buffers), peak activations" in text
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 3, 12])
+def test_curves_have_whole_epochs_as_ticks(epochs: int) -> None:
+    falling = tuple(1 / epoch for epoch in range(1, epochs + 1))
+    seed = dataclasses.replace(
+        make_seed_result(0, 990),
+        correct_by_epoch=tuple(range(980, 980 + epochs)),
+        train_correct_by_epoch=tuple(range(500, 500 + epochs)),
+        train_losses=falling,
+        held_out_losses=falling,
+    )
+    whole = make_study(seed)
+    study = dataclasses.replace(
+        whole, recipe={**whole.recipe, "epochs": epochs}, lr_by_epoch=falling
+    )
+    for draw in (accuracy_curves, loss_curves, learning_rate_curve):
+        ticks = draw(study).axes[0].get_xticks()
+        assert len(ticks) > 1
+        assert all(tick == int(tick) for tick in ticks)
