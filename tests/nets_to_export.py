@@ -32,15 +32,12 @@ def digits() -> Dataset:
 
 
 @functools.cache
-def nets() -> dict[str, TrainedNet]:
-    """Return the nets by name; those of the user's file by their class, in lower case."""
-    return {
-        "mnistnet_1": _train_briefly("mnistnet_1"),
-        "pyramid": _train_briefly("pyramid"),
-        "speck": load_trained_net("speck"),
-        "braid": _train_briefly(f"{USER_NETS}:Braid"),
-        "smooth": _train_briefly(f"{USER_NETS}:Smooth"),
-    }
+def net_named(name: str) -> TrainedNet:
+    """Return a net: mnistnet_1, pyramid, speck, or braid and smooth of the user's file."""
+    if name == "speck":
+        return load_trained_net("speck")
+    users = {"braid": f"{USER_NETS}:Braid", "smooth": f"{USER_NETS}:Smooth"}
+    return _train_briefly(users.get(name, name))
 
 
 def _train_briefly(name: str) -> TrainedNet:

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 import torch
 from helpers import few_fast, linux_only, vector_widths
-from nets_to_export import digits, nets
+from nets_to_export import digits, net_named
 from torch import nn
 
 from netlet.backends.cpu.compiler import Compiler, find_compiler
@@ -210,7 +210,7 @@ def model_of(name: str) -> TracedModel:
                 name, net.eval(), shape, ("a", 'b"\\', "ö", "*/"), 0.1307, 0.3081, None, None
             )
         )
-    return trace_model(nets()[name])
+    return trace_model(net_named(name))
 
 
 def images_of(name: str, n: int = IMAGES) -> torch.Tensor:

@@ -13,7 +13,7 @@ import pytest
 import torch
 from fixtures.course_nets import BOTH_FORMS
 from helpers import Netlet, few_fast
-from nets_to_export import digits, nets
+from nets_to_export import digits, net_named
 from torch import nn
 from torch.nn import functional as F
 
@@ -91,7 +91,7 @@ def test_graph_of_every_registered_net_computes_its_logits() -> None:
 
 @pytest.mark.parametrize("name", few_fast(("speck", "mnistnet_1", "pyramid", "braid", "smooth"), 1))
 def test_graph_of_a_trained_net_matches_it(name: str) -> None:
-    model = trace_model(nets()[name])
+    model = trace_model(net_named(name))
     verification = compare_with_pytorch(
         model, lambda x: reference.compute_logits(model.graph, x), "scribble", digits().held_out
     )
@@ -103,13 +103,13 @@ def test_graph_of_a_trained_net_matches_it(name: str) -> None:
 
 
 def test_batch_norm_and_normalization_are_folded() -> None:
-    kinds = [layer.kind for layer in trace_model(nets()["mnistnet_1"]).graph.layers]
+    kinds = [layer.kind for layer in trace_model(net_named("mnistnet_1")).graph.layers]
     assert kinds == ["convolution"] * 3 + ["max pooling"] + ["convolution"] * 3 + [
         "mean pooling",
         "convolution",
     ]
     # Batch norm before a padded convolution stays: before it the zeros would be other numbers.
-    pyramid = trace_model(nets()["pyramid"]).graph
+    pyramid = trace_model(net_named("pyramid")).graph
     assert [layer.name for layer in pyramid.convolutions() if layer.is_channel_scale] == [
         "input",
         "edges.2",
@@ -117,7 +117,7 @@ def test_batch_norm_and_normalization_are_folded() -> None:
 
 
 def test_folding_reduces_the_number_of_weights() -> None:
-    model = trace_model(nets()["mnistnet_1"])
+    model = trace_model(net_named("mnistnet_1"))
     # Scale and shift of each batch norm channel become one bias; squeeze and head get a bias.
     assert model.cost.parameters == 7_416
     assert model.graph.weights == 7_416 - (8 + 16 + 3 * 16) + 8 + 10
@@ -495,7 +495,7 @@ def test_net_that_does_not_run_is_a_one_line_error() -> None:
 @pytest.mark.parametrize("name", few_fast(NAMES, 2))
 @pytest.mark.parametrize("input_type", ["uint8", "float"])
 def test_onnx_runtime_computes_the_nets_logits(name: str, input_type: str) -> None:
-    model = trace_model(nets()[name])
+    model = trace_model(net_named(name))
     runtime = OnnxPredictor(build_onnx(model, input_type))  # type: ignore[arg-type]
     verification = compare_with_pytorch(model, runtime, "scribble", digits().held_out)
     assert verification.matches, str(verification)
@@ -507,7 +507,7 @@ def test_onnx_runtime_computes_the_nets_logits(name: str, input_type: str) -> No
 
 @pytest.mark.parametrize("name", few_fast(["speck", "braid"], 1))
 def test_one_wrong_number_in_any_weight_tensor_is_noticed(name: str) -> None:
-    model = trace_model(nets()[name])
+    model = trace_model(net_named(name))
     proto = build_onnx(model)
     for index, tensor in enumerate(proto.graph.initializer):
         values = onnx.numpy_helper.to_array(tensor)
@@ -532,7 +532,7 @@ def _verify_changed(
 
 
 def test_onnx_model_is_one_file_that_describes_itself(tmp_path: Path) -> None:
-    model = trace_model(nets()["speck"])
+    model = trace_model(net_named("speck"))
     result = export_onnx(model, tmp_path / "speck.onnx", digits())
     assert list(tmp_path.iterdir()) == [tmp_path / "speck.onnx"]
     assert result.size_bytes == (tmp_path / "speck.onnx").stat().st_size
@@ -556,7 +556,7 @@ def test_onnx_model_is_one_file_that_describes_itself(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["mnistnet_1", "braid"])
 def test_int8_onnx_loses_little_accuracy(name: str) -> None:
-    model = trace_model(nets()[name])
+    model = trace_model(net_named(name))
     proto = build_onnx(model)
     small = quantize_onnx(proto, select_calibration_images(model, digits())[1][:100])
     # Quantizing leaves the float32 model unchanged.
@@ -608,7 +608,7 @@ def test_int8_that_loses_too_much_accuracy_is_refused() -> None:
 def test_export_that_differs_from_the_net_is_not_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = trace_model(nets()["speck"])
+    model = trace_model(net_named("speck"))
     with torch.no_grad():
         first = next(model.source.net.parameters())
         kept = first.clone()
@@ -626,7 +626,7 @@ def test_export_that_differs_from_the_net_is_not_written(
 
 
 def test_images_of_another_shape_are_refused() -> None:
-    model = trace_model(nets()["speck"])
+    model = trace_model(net_named("speck"))
     with pytest.raises(
         ExportError,
         match="has images of 3x28x28 in 10 classes, but speck takes 1x28x28 and has 10 outputs",

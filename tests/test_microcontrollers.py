@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from helpers import few_fast
-from nets_to_export import digits, nets
+from nets_to_export import digits, net_named
 from small_c_nets import few_digits, quantized_or_not, small_integers, small_model
 from test_c_examples import check_lines, write_folder
 
@@ -101,7 +101,7 @@ def test_nets_with_every_kind_of_layer_compute_the_scores_of_python(
     name: str, net: str, kind: str
 ) -> None:
     target = target_for_test(name)
-    model = trace_model(nets()[net])
+    model = trace_model(net_named(net))
     quantized = None
     if kind == "int8":
         quantized = quantize_graph(model.graph, digits().train.images[:100])

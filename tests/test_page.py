@@ -17,7 +17,7 @@ import pytest
 import torch
 from fixtures.layer_nets import build as build_layer_net
 from helpers import FIXTURES, few_fast
-from nets_to_export import nets
+from nets_to_export import net_named
 from page_visit import DESK, PHONE, SHEET, Visit
 from PIL import Image
 from torch import nn
@@ -82,7 +82,7 @@ def model_of(name: str) -> TracedModel:
     if name in list_shipped_weights():
         return trace_model(load_trained_net(name))
     if name in ("mnistnet_1", "pyramid", "braid", "smooth"):
-        return trace_model(nets()[name])
+        return trace_model(net_named(name))
     net = build_layer_net(name) if name == "weave" else build(NETS[name].builder, 0).eval()
     return trace_model(
         TrainedNet(
