@@ -236,6 +236,8 @@ def test_a_change_of_what_netlet_wrote_is_noticed(tmp_path: Path) -> None:
     mine, other = tmp_path / "mine", tmp_path / "other"
     mine.write_text(text + "more")
     assert leave_changed({mine: "new", other: "new"}) == ({other: "new"}, [mine])
+    mine.write_text("RAM = 256K;")  # without the mark
+    assert leave_changed({mine: "new", other: "new"}) == ({other: "new"}, [mine])
 
 
 @linux_only

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -118,7 +118,7 @@ def export(
 
     chosen = program.for_export("netlet") if to is Target.C else None
     if out and chosen:
-        _check_files(out, export.list_c_files(chosen), inputs)
+        _check_files(out, export.list_c_files(chosen), inputs, chosen.prefix)
     trained = using.load(net)
     model = export.trace_model(trained)
     path = out or _default_path(model.stem, to, int8=int8)
@@ -130,7 +130,7 @@ def export(
         files = export.list_c_files(chosen)
         if to is Target.ARDUINO:
             files = export.list_arduino_files(chosen)
-        _check_files(path, files, inputs)
+        _check_files(path, files, inputs, chosen.prefix)
     images = load_images_of(trained, dataset, data_dir)
     options: dict[str, Any] = {}
     if to is Target.PAGE:
@@ -191,10 +191,19 @@ def _check_path(path: Path, to: Target, inputs: list[Path], *, named: bool) -> N
     check_output(path, inputs=inputs, mark=None if named else mark)
 
 
-def _check_files(folder: Path, names: Iterable[str], inputs: list[Path]) -> None:
-    """Check that files can be written into a folder without replacing what netlet did not write."""
-    for name in names:
+def _check_files(folder: Path, names: list[str], inputs: list[Path], prefix: str) -> None:
+    """Check that files can be written into a folder without replacing what netlet did not write.
+
+    If the net in the folder is an earlier export, files around it that a person has written are no
+    mistake: the export keeps them.
+    """
+    program = [name for name in names if Path(name).name in (f"{prefix}.h", f"{prefix}.c")]
+    for name in program:
         check_output(folder / name, inputs=inputs, what="folder", mark=TEXT_MARK)
+    again = all((folder / name).is_file() for name in program)
+    for name in set(names).difference(program):
+        mark = None if again else TEXT_MARK
+        check_output(folder / name, inputs=inputs, what="folder", mark=mark)
 
 
 def _default_path(stem: str, to: Target, *, int8: bool) -> Path:

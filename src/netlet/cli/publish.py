@@ -95,7 +95,11 @@ def publish(
     trained = _load(net, trust=trust)
     record = publishing.find_record(net, trained)
     published = _build(net, trained, record, license_, dataset, data_dir, space=space)
-    contents, changed = leave_changed({to / name: text for name, text in published.files.items()})
+    contents = {to / name: text for name, text in published.files.items()}
+    card = to / "README.md"
+    _, changed = leave_changed({card: contents[card]})
+    if changed:
+        del contents[card]
     write_outputs(contents, "--to", "folder")
     if changed:
         say(f"netlet: {describe_changed(changed, to)}")

@@ -38,7 +38,7 @@ def is_changed(content: bytes) -> bool:
 
 
 def leave_changed(contents: Mapping[Path, Content]) -> tuple[dict[Path, Content], list[Path]]:
-    """Leave out the files that a person has changed since netlet wrote them.
+    """Leave out the files that a person has written, or changed since netlet wrote them.
 
     Args:
         contents: The content of each file by path.
@@ -49,7 +49,8 @@ def leave_changed(contents: Mapping[Path, Content]) -> tuple[dict[Path, Content]
     changed = []
     for path in contents:
         with contextlib.suppress(OSError):  # what cannot be read is reported when it is written
-            if path.is_file() and is_changed(path.read_bytes()):
+            content = path.read_bytes() if path.is_file() else TEXT_MARK
+            if is_changed(content) or TEXT_MARK not in content:
                 changed.append(path)
     return {path: text for path, text in contents.items() if path not in changed}, changed
 
