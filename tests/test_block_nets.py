@@ -34,7 +34,9 @@ def test_blocks_are_counted_and_their_fields_cover_the_gradient(name: str) -> No
     net = BlockNet(name).eval()
     found = summary(net)
     assert found.field == (size if isinstance(size, tuple) else (size, size))
-    assert not [note for note in found.notes if "runs 2 times" not in note]
+    # Blocks return maps; some are run twice.
+    known = ("runs 2 times", "for a single image, the net returns 1x")
+    assert not [note for note in found.notes if not any(words in note for words in known)]
     if counted:
         assert found.macs == count_by_pytorch(net)
     if "frequenc" in name:

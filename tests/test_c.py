@@ -348,16 +348,25 @@ def test_one_wrong_weight_in_any_layer_changes_the_logits(name: str, kind: str) 
     library = load_library(texts, ("-std=c99", "-O0"))
     answer = library_predictor(library, 10)
     assert_logits(name, kind, answer(images_of(name)).numpy())
+
+    def changes_logits(weights: np.ndarray, at: int) -> bool:
+        kept, weights[at] = weights[at], 0
+        try:
+            assert_logits(name, kind, answer(images_of(name)).numpy())
+        except AssertionError:
+            return True
+        finally:
+            weights[at] = kept
+        return False
+
     sizes = re.findall(rf"^{number} (weights_\d+)\[(\d+)\]", texts[SOURCE], re.M)
     assert len(sizes) == len(list(model_of(name).graph.convolutions()))
     for layer, size in sizes:
         cell = ctypes.c_float if kind == "float32" else ctypes.c_int8
         weights = np.ctypeslib.as_array((cell * int(size)).in_dll(library, layer))
-        at = int(np.abs(weights.astype(float)).argmax())
-        kept, weights[at] = weights[at], 0
-        with pytest.raises(AssertionError):
-            assert_logits(name, kind, answer(images_of(name)).numpy())
-        weights[at] = kept
+        # A large weight has no effect if what it adds to is always below zero before a ReLU.
+        largest = np.abs(weights.astype(float)).argsort()[:-4:-1]
+        assert any(changes_logits(weights, int(at)) for at in largest), layer
 
 
 def test_export_with_one_wrong_weight_fails_and_writes_nothing(

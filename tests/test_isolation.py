@@ -167,6 +167,23 @@ def test_the_deterministic_mode_is_restored_without_importing_the_compiler() -> 
     assert done.stdout.split() == ["False", "False"]
 
 
+def test_what_the_compiler_of_pytorch_replaces_is_not_held_against_a_net() -> None:
+    # It replaces methods of nn.Module once in a process, here while the net runs.
+    code = """
+import torch, netlet
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(784, 10)
+    def forward(self, x):
+        return torch.compiler.disable(self.layer)(x.flatten(1))
+before = torch.nn.Module.__init__
+print(netlet.summary(Net()).parameters, torch.nn.Module.__init__ is before)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "7850 False\n"
+
+
 def test_a_profiler_goes_on_after_a_net() -> None:
     profiler = cProfile.Profile()
     with profiler:

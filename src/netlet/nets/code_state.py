@@ -110,6 +110,8 @@ def _restore_owner(owner: Any, before: Mapping[str, Any]) -> list[str]:
     for name, value in before.items():
         if now.get(name) is value or not _is_code(owner, name, value):
             continue
+        if _wrapped_by_pytorch(now.get(name)):
+            continue
         if owner is os and name == "_exit":
             continue
         try:
@@ -121,6 +123,15 @@ def _restore_owner(owner: Any, before: Mapping[str, Any]) -> list[str]:
         delattr(owner, name)
         replaced.append(_full_name(owner, name))
     return replaced
+
+
+def _wrapped_by_pytorch(value: Any) -> bool:
+    """Return whether TorchDynamo has put this function around a method of :class:`nn.Module`.
+
+    It does so once, when a function is called that must not be compiled.
+    """
+    guard = sys.modules.get("torch._dynamo.mutation_guard")
+    return guard is not None and getattr(value, "__globals__", None) is vars(guard)
 
 
 def _is_code(owner: Any, name: str, value: Any) -> bool:
