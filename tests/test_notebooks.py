@@ -457,7 +457,8 @@ def test_a_notebook_is_parsed_once_for_a_command(
     assert len(parsed) == 2
     other = tmp_path / "b.ipynb"
     other.write_bytes(path.read_bytes())
-    with pytest.raises(NetError, match=r"no 'Nets' in \S*b\.ipynb; it defines: Net \(cell 2\)"):
+    meant = r"did you mean 'Net'\? it defines: Net \(cell 2\)"
+    with pytest.raises(NetError, match=rf"no 'Nets' in \S*b\.ipynb; {meant}"):
         find_net(f"{other}:Nets")
     assert len(parsed) == 2
 
