@@ -105,11 +105,12 @@ Nets with the same recipe, smallest first. The recipes are listed below the tabl
 
 {_draw_shapes(tried)}
 
-### Not tried
+### Not tried in this search
 
-Weight sharing between blocks, squeeze-and-excitation, learned or blurred pooling, activations
-other than ReLU, residual connections, wide training with folding, distillation. Nothing here
-averages several nets, and no image is classified more than once (no test-time augmentation)."""
+Squeeze-and-excitation, blurred pooling, activations other than ReLU, residual connections. Shared
+blocks, weighed places, wide training with folding, distillation and other techniques are compared
+on a page of their own: [Techniques](techniques.md). Nothing here averages several nets, and no
+image is classified more than once (no test-time augmentation)."""
 
 
 def trials() -> list[dict[str, Any]]:
