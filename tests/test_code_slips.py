@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,9 @@ from helpers import Netlet, write_notebook
 from torch import nn
 
 from netlet.analysis import summary
-from netlet.errors import NetError
+from netlet.data import Dataset
+from netlet.errors import DefinitionsWarning, NetError
+from netlet.experiments import configure_run, find_experiment, load_experiment
 from netlet.nets import build, find_net
 from netlet.nets.class_slips import find_misspelled, returns_nothing
 
@@ -224,3 +227,12 @@ def test_what_a_note_says_is_no_warning_as_well(
         _, out, err = netlet(command, f"{path}:Net", *options)
         assert (out + err).count("odd") == 1
         assert "note: (net): odd net" in out + err
+
+
+def test_several_definitions_are_told_once_for_a_study(tmp_path: Path, blob_data: Dataset) -> None:
+    path = write_notebook(tmp_path / "a.ipynb", IMPORTS, CLASS, CLASS.replace("8", "6"))
+    with pytest.warns(DefinitionsWarning, match="is defined 2 times; the last one counts"):
+        config = configure_run(find_experiment(f"{path}:Net"), blob_data)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        load_experiment(config, trust=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from pathlib import Path
 
 from netlet.budgets import budget_from_json
 from netlet.data import DATASET_NAMES, Dataset, load
-from netlet.errors import DataError
+from netlet.errors import DataError, DefinitionsWarning
 from netlet.experiments.experiment import Experiment
 from netlet.experiments.named import find_experiment
 from netlet.nets import full_address
@@ -87,7 +88,10 @@ def load_experiment(config: RunConfig, *, trust: bool = False) -> Experiment:
     """
     if trust:
         refuse_other_source(config)
-    found = find_experiment(config.net_source, trusted=trust)
+    with warnings.catch_warnings():
+        # Who made the configuration has been told which of several definitions counts.
+        warnings.simplefilter("ignore", DefinitionsWarning)
+        found = find_experiment(config.net_source, trusted=trust)
     return dataclasses.replace(
         found,
         name=config.name,
