@@ -81,7 +81,7 @@ def measure(number: int, workers: int, folder: Path) -> dict[str, Any]:
     expected = write_class(folder, number)
     data, found = class_of_students.spot_data(), list_submissions([folder / "submissions"])
     names = [one.name for one in found]
-    writer = GradeWriter(folder / "grades", data.held_out, names, single=False)
+    writer = GradeWriter(folder / "grades", data, names, single=False)
     memory: list[int] = []
 
     def on_grade(examination: Examination, kept: bool) -> None:
