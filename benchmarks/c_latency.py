@@ -155,7 +155,7 @@ def measure(
     import torch
 
     from netlet import data
-    from netlet.backends.cpu.library import find_compiler
+    from netlet.backends.cpu.compiler import find_compiler
     from netlet.experiments import load_trained_net
     from netlet.nets import weights_digest
     from netlet.training.environment import describe_environment

@@ -24,8 +24,16 @@ if TYPE_CHECKING:
     from netlet.data import Dataset
     from netlet.records import Run
 
-NETS = ("sprint", "crest", "mnistnet_1", "week4_conv", "mobile_20k", "residual_20k")
-NETS += ("pytorch_example", "lenet5")
+NETS = (
+    "sprint",
+    "crest",
+    "mnistnet_1",
+    "week4_conv",
+    "mobile_20k",
+    "residual_20k",
+    "pytorch_example",
+    "lenet5",
+)
 WAYS = (("auto", "float32"), ("auto", "bf16"), ("eager", "float32"))  # backend, precision
 RUNS = ("sprint", "crest")
 COUNTS = (1, 2, 5, 10)  # of seeds at a time

@@ -69,9 +69,11 @@ def build_programs(name: str, digits: Any) -> Iterator[tuple[str, Any, Any]]:
         int8_reference.compute_logits(quantized, images.numpy()),
     )
     with contextlib.suppress(ImportError):
-        models = {"float32": (build_onnx(traced), logits)}
-        models["int8"] = (quantize_onnx(build_onnx(traced), calibration), None)
-        for arithmetic, (model, expected) in models.items():
+        models = (
+            ("float32", build_onnx(traced), logits),
+            ("int8", quantize_onnx(build_onnx(traced), calibration), None),
+        )
+        for arithmetic, model, expected in models:
             texts = {"netlet.h": _EMX_HEADER, **generate_emx_c(model)}
             program = Program(texts, "netlet_predict", False, classes)
             yield f"emx-onnx-cgen's C, {arithmetic}", program, expected

@@ -132,7 +132,7 @@ def on_ruled_paper(digit: Levels, random: Random) -> Image.Image:
 
 
 def cropped_to_the_digit(digit: Levels, random: Random) -> Image.Image:
-    rows, columns = digit.any(axis=1).nonzero()[0], digit.any(axis=0).nonzero()[0]
+    rows, columns = np.flatnonzero(digit.any(axis=1)), np.flatnonzero(digit.any(axis=0))
     box = Image.fromarray(255 - digit[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
     return box.resize((10 * box.width, 10 * box.height), Image.Resampling.BICUBIC)
 
@@ -186,7 +186,7 @@ def join_digits(one: Levels, other: Levels, gap_px: int) -> Image.Image:
     """Return two digits in one row, cropped and light on dark."""
     boxes = []
     for digit in (one, other):
-        rows, columns = digit.any(axis=1).nonzero()[0], digit.any(axis=0).nonzero()[0]
+        rows, columns = np.flatnonzero(digit.any(axis=1)), np.flatnonzero(digit.any(axis=0))
         boxes.append(digit[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
     a, b = boxes
     picture = np.zeros(
@@ -213,8 +213,10 @@ def read_back(
     for image in images:
         picture = make(image, random)
         path = Path(folder) / ("picture.jpg" if picture.format == "JPEG" else "picture.png")
-        options = {"quality": 90} if picture.format == "JPEG" else {"compress_level": 1}
-        picture.save(path, **options)
+        if picture.format == "JPEG":
+            picture.save(path, quality=90)
+        else:
+            picture.save(path, compress_level=1)
         try:
             found.append([prepare_digit(ink) for ink in read_digits(path)])
         except DataError as error:

@@ -143,7 +143,7 @@ def summarize_side(
     """Return the medians of one side over all turns."""
     own = [turn[name] for turn in rounds]
     ratios = [turn[name]["train_s"] / turn[T]["train_s"] for turn in rounds]
-    clocks = {
+    clocks: Figures = {
         clock: round(statistics.median(figures[clock] for figures in own), 2)
         for clock in ("train_s", "warm_s", "cold_s", "cold_beyond_training_s", "first_epoch_s")
         if clock in own[0]

@@ -197,6 +197,7 @@ def test_import_netlet_is_lazy_and_every_public_name_exists() -> None:
     code = (
         "import sys, netlet\nassert 'torch' not in sys.modules\n"
         "for name in netlet.__all__:\n    getattr(netlet, name)\nassert 'torch' in sys.modules\n"
+        "assert sorted(netlet.__all__) == sorted(['__version__', *netlet._MODULES, *netlet._SOURCES])\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 

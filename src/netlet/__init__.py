@@ -52,7 +52,48 @@ _SOURCES = {
     "summary": "analysis",
 }
 
-__all__ = ["__version__", *_MODULES, *_SOURCES]
+# Written out, not computed: type checkers read the names from here.
+__all__ = [
+    "Budget",
+    "Claim",
+    "Experiment",
+    "Recipe",
+    "Run",
+    "Study",
+    "__version__",
+    "analysis",
+    "budgets",
+    "build",
+    "catalog",
+    "check",
+    "classroom",
+    "compare",
+    "cost",
+    "data",
+    "evaluate",
+    "evaluation",
+    "experiments",
+    "export",
+    "find_budget",
+    "find_experiment",
+    "find_recipe",
+    "find_study",
+    "fit",
+    "load_budget",
+    "load_frontier",
+    "load_run",
+    "load_study",
+    "net",
+    "nets",
+    "publishing",
+    "receptive_field",
+    "recipes",
+    "records",
+    "report",
+    "stats",
+    "summary",
+    "training",
+]
 
 if TYPE_CHECKING:
     from netlet import (
