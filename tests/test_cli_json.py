@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -203,3 +205,16 @@ def test_json_lines_are_documents(netlet: Netlet, documents: dict[tuple[str, ...
     lines = [json.loads(line) for line in out.splitlines()]
     assert {line["kind"] for line in lines} == {"run_row"}
     same_shape(EXAMPLES["runs"]["runs"][0] | {"schema": 1, "kind": "run_row"}, lines[0], "run_row")
+
+
+def test_what_is_printed_at_exit_is_not_in_the_document() -> None:
+    program = (
+        "import atexit, os, sys\nfrom netlet.cli import main\n"
+        "atexit.register(print, 'Run finished.')\natexit.register(os.write, 1, b'Bye.')\n"
+        "sys.argv[1:] = ['list', '--json']\nmain()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert json.loads(done.stdout)["kind"] == "list"
+    assert done.stderr.split() == ["Bye.Run", "finished."]

@@ -46,7 +46,7 @@ from netlet.cli import (
 )
 from netlet.cli.commands import GROUPS, Group, add_command
 from netlet.cli.error_messages import describe_error
-from netlet.cli.own_stdout import leave, user_code_has_run
+from netlet.cli.own_stdout import end_stdout, leave, user_code_has_run
 from netlet.cli.results import accept_all_characters, say
 from netlet.cli.streams import discard_output, flush_stdout, require_stdout
 
@@ -243,8 +243,10 @@ def main(arguments: list[str] | None = None) -> None:
         else:
             say(f"netlet: {describe_error(error)}")
         code = 2
-    if arguments is None and user_code_has_run():
-        leave(code or 0)
+    if arguments is None:
+        end_stdout()
+        if user_code_has_run():
+            leave(code or 0)
     sys.exit(code or 0)
 
 

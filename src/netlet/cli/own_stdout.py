@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TextIO
 
 
-@contextmanager
+@contextlib.contextmanager
 def own_stdout() -> Iterator[TextIO]:
     """Yield a stream to stdout that no other code writes to.
 
@@ -42,6 +42,13 @@ def own_stdout() -> Iterator[TextIO]:
         if not user_code_has_run():  # its threads may still write to it
             os.dup2(descriptor, 1)
             os.close(descriptor)
+
+
+def end_stdout() -> None:
+    """Send to stderr what exit handlers print, such as those of trackio: the result is complete."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # a stream is closed
+        sys.stdout.flush()
+        os.dup2(2, 1)
 
 
 def user_code_has_run() -> bool:
