@@ -244,6 +244,28 @@ def test_a_log_that_cannot_be_opened_does_not_end_the_training(
     assert len(run.epochs) == RECIPE.epochs
 
 
+def test_a_study_opens_a_log_that_cannot_be_opened_only_once(
+    blob_data: Dataset,
+    blobs_for_mnist: Path,
+    tmp_path: Path,
+    kept: type[Kept],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(run: LoggedRun) -> Kept:
+        opened.append(run.name)
+        raise OSError("the server cannot be reached")
+
+    opened: list[str] = []
+    monkeypatch.setattr(run_log, "LOGS", {"tensorboard": fail})
+    config = configure_run(find_experiment("4 P 4").replace(recipe=RECIPE), blob_data)
+    with pytest.warns(NetletWarning, match="the server cannot be reached") as caught:
+        study = run_study(
+            config, [0, 1], tmp_path, 1, progress=False, executor=Inline(), log="tensorboard"
+        )
+    assert len(opened) == len(caught) == 1
+    assert [one.seed for one in study.seeds] == [0, 1]
+
+
 def test_a_log_of_a_failed_training_is_finished(blob_data: Dataset, kept: type[Kept]) -> None:
     class Stop(Callback):
         def on_epoch_end(self, epochs: Sequence[Epoch], net: nn.Module) -> None:

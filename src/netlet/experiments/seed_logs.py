@@ -16,7 +16,7 @@ from netlet.training.logs import LoggedRun, RunLog, check_logs, describe_recipe
 class SeedLogs:
     """A listener that logs the epochs of each seed, as they arrive with its checkpoints.
 
-    A log that fails is given up with a warning.
+    A log that fails is given up with a warning; one that cannot be opened, for all seeds.
 
     Args:
         names: ``tensorboard``, ``wandb`` or ``trackio``, or several of them.
@@ -32,12 +32,14 @@ class SeedLogs:
         check_logs(self._names)
         self._config, self._folder = config, folder
         self._logs: dict[int, RunLog] = {}  # those that are open
+        self._not_opened: set[str] = set()
 
     def __call__(self, event: WorkerEvent) -> None:
         """Write the epochs that an event has brought."""
         if event.lines:
             if event.seed not in self._logs:
-                self._logs[event.seed] = RunLog(self._names, partial(self._describe, event.seed))
+                describe = partial(self._describe, event.seed)
+                self._logs[event.seed] = RunLog(self._names, describe, self._not_opened)
             self._logs[event.seed].write(_read_epochs(event.lines))
         if (event.finished or event.error) and (log := self._logs.pop(event.seed, None)):
             log.close()

@@ -14,7 +14,7 @@ from netlet.training.logs import LoggedRun, RunLog, check_logs, describe_recipe
 class TrialLogs:
     """A listener that logs the epochs of each trial that has a result.
 
-    A log that fails is given up with a warning.
+    A log that fails is given up with a warning; one that cannot be opened, for all trials.
 
     Args:
         names: ``tensorboard``, ``wandb`` or ``trackio``, or several of them.
@@ -29,13 +29,14 @@ class TrialLogs:
         check_logs(names)
         self._names, self._search = tuple(names), search
         self._folder = path.with_name(f"{path.stem}-logs")
+        self._not_opened: set[str] = set()
 
     def __call__(self, event: TrialEvent) -> None:
         """Log a trial that has ended."""
         line = event.line
         if not self._names or line is None or not line.get("correct_by_epoch"):
             return
-        log = RunLog(self._names, lambda: self._describe(line))
+        log = RunLog(self._names, lambda: self._describe(line), self._not_opened)
         losses = line.get("loss_by_epoch", ())
         for number, correct in enumerate(line["correct_by_epoch"], start=1):
             values = {"accuracy/val": 100 * correct / line["total"]}

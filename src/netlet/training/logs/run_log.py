@@ -82,10 +82,18 @@ class RunLog:
     Args:
         names: Keys of ``LOGS``.
         describe: Returns what is known of the run by then.
+        not_opened: Names of logs that could not be opened; those are left out, and new ones are
+            added. Runs that share it do not all wait for a server that cannot be reached.
     """
 
-    def __init__(self, names: Sequence[str], describe: Callable[[], LoggedRun]) -> None:
+    def __init__(
+        self,
+        names: Sequence[str],
+        describe: Callable[[], LoggedRun],
+        not_opened: set[str] | None = None,
+    ) -> None:
         self._names, self._describe = tuple(dict.fromkeys(names)), describe
+        self._not_opened = set[str]() if not_opened is None else not_opened
         self._logs: dict[str, Log] | None = None  # those that have not failed
         self._places: dict[str, str] = {}
         self._written = 0  # epochs
@@ -123,9 +131,13 @@ class RunLog:
             self._logs = {}
             run = self._describe()
             for name in self._names:
+                if name in self._not_opened:
+                    continue
                 with self._give_up_on_errors(name):
                     self._logs[name] = LOGS[name](run)
                     self._places[name] = self._logs[name].place
+                if name not in self._logs:
+                    self._not_opened.add(name)
         return self._logs
 
     @contextmanager
