@@ -368,6 +368,48 @@ def test_a_bias_is_found_also_if_it_is_added_by_hand(
     assert judge("no bias", head, **parts).state == expected
 
 
+def test_a_bias_of_convolutions_is_not_one_of_linear_layers() -> None:
+    """A course may forbid it in convolutions only, where a batch norm follows."""
+    convolution = nn.Conv2d(16, 10, 1)
+    plain = nn.Conv2d(16, 10, 1, bias=False)
+    cases: list[tuple[Head, dict[str, nn.Module | nn.Parameter], str, str]] = [
+        (lambda net, x: net.q(x.mean((2, 3))), {"q": nn.Linear(16, 10)}, "PASS", "FAIL"),
+        (lambda net, x: net.q(x).mean((2, 3)), {"q": convolution}, "FAIL", "PASS"),
+        (
+            lambda net, x: (net.q(x) + net.b).mean((2, 3)),
+            {"q": plain, "b": weight(10, 1, 1)},
+            "FAIL",
+            "PASS",
+        ),
+        (
+            lambda net, x: x.mean((2, 3)) @ net.q + net.b,
+            {"q": weight(16, 10), "b": weight(10)},
+            "PASS",
+            "FAIL",
+        ),
+    ]
+    for head, parts, in_convolutions, in_linear in cases:
+        assert judge("no bias", head, **parts).state == "FAIL"
+        assert judge("no bias in convolutions", head, **parts).state == in_convolutions
+        assert judge("no bias in linear layers", head, **parts).state == in_linear
+    assert judge("no conv with bias", cases[1][0], q=convolution).remedy == "pass bias=False"
+
+
+def test_a_bias_of_convolutions_in_the_words_of_an_assignment() -> None:
+    for words in (
+        *("bias in convolutions", "bias in conv layers", "bias in Conv2d", "convolution bias"),
+        *("convolutional layers with bias", "biased convolutions", "Conv2d with bias"),
+    ):
+        (rule,) = Budget(forbids=(words,)).rules()
+        assert [term.text for term in rule.words()] == ["bias in convolutions"], words
+
+
+def test_a_kernel_may_follow_the_word_convolution() -> None:
+    for words in ("Conv 1x1", "convolution 1 x 1", "Conv2d 1x1"):
+        (rule,) = Budget(requires=(words,)).rules()
+        assert [term.kernel for term in rule.words()] == [(1, 1)], words
+
+
 def test_numbers_of_layers() -> None:
     for rule, expected in {
         "Conv2d >= 2": "PASS",
@@ -612,7 +654,11 @@ def test_both_training_and_evaluation_have_to_obey() -> None:
         ("GAP |", "a word is missing; write one like 'GAP | Linear'"),
         ("Conv2d >=", "a limit is written like 'Conv2d >= 3'"),
         ("Conv2d >= three", "a limit is written like 'Conv2d >= 3'"),
-        ("receptive field at least 28 after lunch", "a limit is written like"),
+        ("receptive field at least 28 after lunch", "a limit is written like 'receptive field"),
+        ("receptive field of 22", "write it like 'receptive field at least 28"),
+        ("pooling at least 3 layers before the end", "is written like 'pooling at least 2 layers"),
+        ("pooling 3 layers before prediction", "write it like 'pooling at least 2 layers before"),
+        ("BN after convs and pools", "write it like 'BatchNorm after each convolution'"),
         ("BatchNorm and Dropout", "joins two rules; write them as two"),
         ("BatchNorm,GAP", r"all of them or any.*a --require for each.*write 'BatchNorm \| GAP'"),
         ("Dropout or BatchNorm, GAP", "a comma may mean all of them or any"),
@@ -638,12 +684,18 @@ def test_a_list_that_is_forbidden_may_have_commas() -> None:
         assert [term.text for term in rule.words()] == ["Dropout", "Linear"]
 
 
+MOST_TWO = "pooling at most 2 layers before the prediction"
+
+
 def test_rules_that_contradict_each_other_are_refused() -> None:
     for requires, forbids in (
         (("Conv2d >= 3", "Conv2d <= 2"), ()),
         (("GAP", "no global average pooling"), ()),
         (("Dropout",), ("dropout",)),
         (("BatchNorm at least 2",), ("batch norm",)),
+        (("GAP | Linear",), ("GAP", "FC")),
+        (("receptive field at least 22", "RF <= 20"), ()),
+        (("pooling at least 3 layers before the prediction", MOST_TWO), ()),
     ):
         with pytest.raises(BudgetError, match=r"drop one"):
             Budget(requires=requires, forbids=forbids)

@@ -9,8 +9,10 @@ from netlet.budgets.families import (
     ANY_NORM,
     BIAS,
     CONVOLUTION,
+    CONVOLUTION_BIAS,
     DROPOUT,
     LAYER,
+    LINEAR_BIAS,
     POOLING,
     RATE_IS_ZERO,
 )
@@ -133,7 +135,7 @@ def _convolution(operation: Convolution) -> Membership:
     elif max(operation.stride) > 1:
         families.append("strided convolution")
     if operation.bias is not None:
-        families.append(BIAS)
+        families += (BIAS, CONVOLUTION_BIAS)
     return Membership(tuple(families), kernel, _identify(operation.weight))
 
 
@@ -143,7 +145,8 @@ def _input_channels(operation: Convolution) -> int:
 
 
 def _dense(weight: Weight, bias: Weight | None) -> Membership:
-    families = ("Linear", "nn.Linear", LAYER, *([BIAS] if bias is not None else []))
+    biases = (BIAS, LINEAR_BIAS) if bias is not None else ()
+    families = ("Linear", "nn.Linear", LAYER, *biases)
     return Membership(families, weights=_identify(weight))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from torch import nn
@@ -17,8 +17,11 @@ from netlet.budgets.families import (
     ANY_ACTIVATION,
     ANY_NORM,
     BIAS,
+    CONVOLUTION,
+    CONVOLUTION_BIAS,
     DROPOUT,
     LAYER,
+    LINEAR_BIAS,
     POOLING,
     TO_ONE_PLACE,
 )
@@ -204,7 +207,8 @@ class _Reader:
         if self._joins_values(number, node):
             member = Membership(("residual connection",))
         if _adds_weight(node) and inputs and all(LAYER in elements[i].families for i in inputs):
-            member = replace(member, families=(*member.families, BIAS))
+            biases = _name_biases([elements[i] for i in inputs])
+            member = replace(member, families=(*member.families, *biases))
         if self._flattens(number, node):
             member = replace(member, families=(*member.families, "Flatten"))
         if POOLING in member.families and self._axes[number].places == 1:
@@ -291,3 +295,10 @@ def _adds_weight(node: Node) -> bool:
         return False
     constant = operation.constant
     return bool(getattr(constant, "name", "") or getattr(constant, "source", ""))
+
+
+def _name_biases(layers: Iterable[Element]) -> list[str]:
+    """Return the families of a weight that is added to the results of layers."""
+    kinds = ((CONVOLUTION, CONVOLUTION_BIAS), ("Linear", LINEAR_BIAS))
+    of_layers = {family for layer in layers for family in layer.families}
+    return [BIAS, *(bias for kind, bias in kinds if kind in of_layers)]

@@ -37,6 +37,8 @@ class Family:
 # The family of every convolution and linear layer, by which distances are counted.
 LAYER = "layer"
 BIAS = "bias"
+CONVOLUTION_BIAS = "bias in convolutions"
+LINEAR_BIAS = "bias in linear layers"
 DROPOUT = "Dropout"
 RATE_IS_ZERO = "its rate is 0"  # why a dropout is none
 ANY_ACTIVATION = "activation"
@@ -132,6 +134,25 @@ FAMILIES: tuple[Family, ...] = (
         "of a norm is none",
         "nn.Conv2d(channels, channels, 3, bias=True)",
         ("biases",),
+    ),
+    Family(
+        CONVOLUTION_BIAS,
+        "a convolution with a bias, also one that is added by hand; linear layers may have one",
+        "nn.Conv2d(channels, channels, 3, bias=True)",
+        (
+            *("bias in convolution", "bias in conv2d", "convolution bias", "biased convolution"),
+            *("convolution with bias", "convolutions with bias", "conv2d with bias"),
+            *("convolution layer with bias", "convolution layers with bias"),
+        ),
+    ),
+    Family(
+        LINEAR_BIAS,
+        "a linear layer with a bias, also one that is added by hand; convolutions may have one",
+        "nn.Linear(features, 10, bias=True)",
+        (
+            *("bias in linear", "linear bias", "linear with bias"),
+            *("linear layer with bias", "linear layers with bias"),
+        ),
     ),
     Family(
         "MaxPool",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from netlet.budgets.families import BIAS, RATE_IS_ZERO
+from netlet.budgets.families import BIAS, CONVOLUTION_BIAS, LINEAR_BIAS, RATE_IS_ZERO
 from netlet.budgets.measures import ModelCost
 from netlet.budgets.place_checks import check_after, check_distance, check_end, check_field
 from netlet.budgets.rules import AfterRule, CountRule, DistanceRule, EndRule, FieldRule, Rule, Term
@@ -13,6 +13,7 @@ from netlet.budgets.structure import Layout, Structure
 from netlet.budgets.verdict import RuleResult, State
 
 _LISTED = 4
+_BIASES = (BIAS, CONVOLUTION_BIAS, LINEAR_BIAS)
 _NEAR_SHOWN = 2
 
 
@@ -125,6 +126,6 @@ def _remedy(rule: CountRule, found: int, layout: Layout) -> str:
         if examples := [text for term in rule.terms if (text := example(term))]:
             return f"add {' or '.join(examples)}"
         return f"add {rule.terms[0].text}"
-    if all(term.family is not None and term.family.name == BIAS for term in rule.terms):
+    if all(term.family is not None and term.family.name in _BIASES for term in rule.terms):
         return "pass bias=False"
     return "" if rule.number == 0 else f"leave out {found - rule.number}"

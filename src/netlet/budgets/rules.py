@@ -20,6 +20,7 @@ MAX_RULE_LENGTH = 200
 _KERNEL = re.compile(
     r"(\d{1,3}(?:x\d{1,3}){0,2})(?: (?:convolutions?|convolutional|convs?|conv\dd|kernels?))?"
 )
+_CONVOLUTION_FIRST = re.compile(r"(?:convolutions?|convs?|conv\dd) (\d{1,3}(?:x\d{1,3}){1,2})")
 # What may follow the word for a kind of layer.
 _NOUN = re.compile(
     r"(.+)[\s_-](?:layers?|(?:activation )?functions?|activations?|operations?)", re.I
@@ -51,6 +52,15 @@ _LIMIT_IN_WORDS = re.compile(
     rf"\b({'|'.join(words for words, _, _ in _COMPARISONS if words[0].isalpha())})"
     rf" ({'|'.join(_NUMBER_WORDS)})\b",
     re.I,
+)
+# A rule of this form, as far as its words say, and one that can be read.
+_EXAMPLES = (
+    (
+        r"^(?:an? |the )?(?:receptive field|RF)\b",
+        "receptive field at least 28 before the last layer",
+    ),
+    (r" before | away from ", "pooling at least 2 layers before the prediction"),
+    (r" after ", "BatchNorm after each convolution"),
 )
 _SPACED_KERNEL = re.compile(r"(?<=\d) ?[x×] ?(?=\d)", re.I)
 _NUMBER = r"(?P<number>\d{1,9})"
@@ -155,7 +165,12 @@ def parse_rule(text: str) -> Rule:
         match = form.fullmatch(read)
         if match is not None:
             return parse(words, match)
-    if re.search(rf"(?:{_COMPARISON})", re.sub(r"(?:^|[|/,] ?)=", "", words), re.I):
+    limits = re.search(rf"(?:{_COMPARISON})", re.sub(r"(?:^|[|/,] ?)=", "", words), re.I)
+    for clue, example in _EXAMPLES:
+        if re.search(clue, words, re.I):
+            written = "a limit is written like" if limits else "write it like"
+            raise BudgetError(f"rule {words!r}: {written} {example!r}")
+    if limits:
         raise BudgetError(
             f"rule {words!r}: a limit is written like 'Conv2d >= 3', 'at most 1 Linear' or "
             "'receptive field at least 28 before the last layer'"
@@ -213,7 +228,7 @@ def _parse_term(word: str, text: str) -> Term:
     if exact := _EXACT.fullmatch(word):
         own = word.startswith("=")
         return Term(f"{'=' if own else 'nn.'}{exact[1]}", kind=exact[1], own=own)
-    kernel = _KERNEL.fullmatch(word.lower().replace("×", "x"))
+    kernel = _KERNEL.fullmatch(_CONVOLUTION_FIRST.sub(r"\1", word.lower().replace("×", "x")))
     if kernel and "x" in kernel[1]:
         sizes = tuple(map(int, kernel[1].split("x")))
         return Term(f"{kernel[1]} convolution", kernel=sizes)
@@ -247,16 +262,30 @@ def _parse_no(text: str, match: re.Match[str]) -> Rule:
 
 
 def refuse_contradictions(rules: Sequence[Rule]) -> None:
-    """Check that rules about the numbers of the same kinds of layers can hold together.
+    """Check that rules about the same kinds of layers or the same place can hold together.
 
     Raises:
-        BudgetError: Two of them cannot.
+        BudgetError: Two of them cannot, or all alternatives of one are forbidden.
     """
-    counts = [rule for rule in rules if isinstance(rule, CountRule)]
-    for one, other in itertools.permutations(counts, 2):
+    limits = [rule for rule in rules if isinstance(rule, CountRule | FieldRule | DistanceRule)]
+    for one, other in itertools.permutations(limits, 2):
         lower, upper = one.strictness != "at most", other.strictness != "at least"
-        if set(one.terms) == set(other.terms) and lower and upper and one.number > other.number:
+        if _subject(one) == _subject(other) and lower and upper and one.number > other.number:
             raise BudgetError(f"{one.text!r} and {other.text!r} contradict each other; drop one")
+    counts = [rule for rule in limits if isinstance(rule, CountRule)]
+    forbidden = {term for rule in counts if _is_none(rule) for term in rule.terms}
+    for rule in counts:
+        if rule.strictness != "at most" and rule.number and forbidden.issuperset(rule.terms):
+            raise BudgetError(f"all that would satisfy {rule.text!r} is forbidden; drop one")
+
+
+def _subject(rule: CountRule | FieldRule | DistanceRule) -> object:
+    """Return what a rule limits, so that rules on the same are equal."""
+    return type(rule), rule.place if isinstance(rule, FieldRule) else frozenset(rule.terms)
+
+
+def _is_none(rule: CountRule) -> bool:
+    return rule.strictness != "at least" and rule.number == 0
 
 
 def _parse_count(text: str, match: re.Match[str]) -> Rule:
