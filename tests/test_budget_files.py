@@ -411,8 +411,37 @@ def test_the_table_of_grading_is_checked_without_grading(netlet: Netlet, tmp_pat
     code, out, err = netlet("budget", str(file))
     assert (code, out) == (2, "")
     assert "'point' is not a key of [grade]; did you mean 'points'?" in err
-    write(tmp_path, "params_below = 8_000\n[grade]\npoints = 20\n")
-    assert netlet("budget", str(file))[0] == 0
+    write(tmp_path, "params_below = 8_000\n[grade]\nretrain = 'quikc'\n")
+    code, out, err = netlet("budget", str(file))
+    assert (code, out) == (2, "")
+    assert f"{file}: retrain in [grade]: no recipe 'quikc'; did you mean 'quick'?" in err
+    for line in ("points = 20", "retrain = 'quick'", "retrain = 'claim'"):
+        write(tmp_path, f"params_below = 8_000\n[grade]\n{line}\n")
+        assert netlet("budget", str(file))[0] == 0
+
+
+def test_a_limit_below_the_table_of_grading_is_named(tmp_path: Path) -> None:
+    """It belongs to that table in TOML, so nothing would judge it."""
+    file = write(tmp_path, "params_below = 8_000\n[grade]\npoints = 20\nrequires = ['GAP']\n")
+    with pytest.raises(
+        BudgetError, match=r"line 4: requires stands below \[grade\]; move its line"
+    ):
+        load_budget(file)
+
+
+def test_a_receptive_field_that_any_net_has_is_noted(netlet: Netlet, tmp_path: Path) -> None:
+    rules = ("RF >= 22", "receptive field at least 22 before GAP", "receptive field at most 40")
+    code, out, _ = netlet("budget", str(write(tmp_path, f"requires = {list(rules)}")), "--json")
+    assert code == 0
+    (note,) = json.loads(out)["notes"]
+    assert note.startswith("note: 'RF >= 22' holds for almost any net")
+
+
+def test_shares_of_points_are_shown_as_they_are_earned(netlet: Netlet, tmp_path: Path) -> None:
+    text = "requires = ['GAP', 'Dropout', 'BatchNorm']\n[grade.points]\ntotal = 20\nGAP = 15\n"
+    out = netlet("budget", str(write(tmp_path, f"params_below = 9\n{text}")))[1]
+    assert "- GAP (15 points)" in out
+    assert "- Dropout (1.67 points)" in out
 
 
 def test_a_budget_shows_what_judges_and_how_a_class_is_graded(

@@ -299,6 +299,8 @@ def test_the_options_of_a_class_are_read_from_its_budget_file(tmp_path: Path) ->
     [
         ("point = 20", "'point' is not a key of [grade]; did you mean 'points'? the keys are: "),
         ("points = 0", "points is 0 in [grade]; write points = 100, for example"),
+        ("time_limit = 2", "write time_limit = 120, for example (a whole number from 5 to 86,400)"),
+        ("epochs_below = 2", "line 3: epochs_below stands below [grade]; move its line above"),
         ("seeds = true", "seeds is True in [grade]; write seeds = 3, for example"),
         ("net = 3", 'net is 3 in [grade]; write net = "model.py:Net", for example'),
         ("seeds = 3", "class.toml: seeds in [grade] is for retrain; add retrain = 'quick'"),

@@ -103,6 +103,16 @@ def test_a_value_in_a_message_is_short() -> None:
         (b"a = 1\n" + b"a" + b".a" * 30 + b" = 1", "line 2 has too many dots; shorten it to 20"),
         (b"a = ", "is not valid TOML: Invalid value (at end of document); repair it"),
         (b"a = " + b"[" * 900, "repair it"),
+        # What teachers and students write: a decimal comma, thousands, percent, other quotes.
+        (b"accuracy = 99,4", "; write 99.4 instead of 99,4"),
+        (b"a = 1\r\nparams_below = 20,000  # of all\r\nb = 2", "; write 20_000 instead of 20,000"),
+        (b"params_below = 20k", "; write 20_000 instead of 20k"),
+        (b"a = [\n1]\naccuracy = 99.4%", "; write 99.4 instead of 99.4%"),
+        ("title = \u201e\u00dcbung\u201c".encode(), '; write "\u00dcbung" instead of \u201e'),
+        (b"dataset = mnist", '; write "mnist" instead of mnist'),
+        (b"epochs: 15", "; write epochs = 15 instead of epochs: 15"),
+        (b"a = 1,4,5", "; repair it"),
+        (b"a = b" + b" " * 900, "; repair it"),
     ],
 )
 def test_what_is_no_toml_is_refused_in_one_line(

@@ -13,6 +13,7 @@ from netlet.budgets.toml_file import EXAMPLE, MAX_BYTES, quote_toml, read_budget
 from netlet.errors import GradingError
 from netlet.toml_files import check_keys, fail, read_toml, show_value
 
+CLAIMED_RECIPE = "claim"  # of retrain: the recipe that each student claims
 _TOTAL = "total"  # in [grade.points], where points = N would be another value of the same key
 _ALL_POINTS = 100  # where nothing says how many
 _MAX_SEEDS = 10_000
@@ -124,7 +125,7 @@ def read_class_file(path: Path) -> ClassFile:
             if values.get(key) is not None and not _is_valid(key, values[key]):
                 fail(
                     f"{key} is {show_value(values[key])} in [grade]; write {key} = "
-                    f"{_EXAMPLES[key]}, for example",
+                    f"{_EXAMPLES[key]}, for example{_say_range(key)}",
                     "grade",
                     key,
                 )
@@ -153,6 +154,13 @@ def _read_points(table: Mapping[str, Any], budget: Budget) -> dict[str, Any]:
         except GradingError as error:
             fail(str(error), "grade", "points", key)
     return {"points": total, "limit_points": points}
+
+
+def _say_range(key: str) -> str:
+    if key not in _RANGES:
+        return ""
+    low, high = _RANGES[key]
+    return f" (a whole number from {low} to {high:,})"
 
 
 def _is_valid(key: str, value: Any) -> bool:

@@ -114,12 +114,25 @@ def _place(rule: Rule) -> Iterator[str]:
 
 
 def write_notes(budget: Budget) -> list[str]:
-    """Return a note for each word of the rules that is no layer that netlet knows."""
-    kinds = {term.kind: None for term in unknown_kinds(budget.rules()) if may_be_class(term)}
+    """Return a note for each rule that may not mean what it seems to mean.
+
+    It has a word that is no layer that netlet knows, or asks for a receptive field that any net
+    has which ends in a global pooling or in a linear layer over the map.
+    """
+    rules = budget.rules()
+    kinds = {term.kind: None for term in unknown_kinds(rules) if may_be_class(term)}
     return [
         f"note: {kind!r} is no layer of torch.nn and no word for a family, so it means a class of "
         f"this name in the file of the net; write '={kind}' to say so"
         for kind in kinds
+    ] + [
+        f"note: {rule.text!r} holds for almost any net, since each score depends on the whole "
+        "image after a global pooling or a linear layer; to ask for the field of the layers "
+        "before it, add 'before the last layer'"
+        for rule in rules
+        if isinstance(rule, FieldRule)
+        and rule.place == "at the output"
+        and rule.strictness == "at least"
     ]
 
 
@@ -131,7 +144,7 @@ def write_page(budget: Budget, points: Mapping[str, float] | None = None) -> str
         points: The points for limits, by their names, and for rules; without any, none is shown.
     """
     worth = {
-        name: f" ({count:g} point{'' if count == 1 else 's'})"
+        name: f" ({round(count, 2):g} point{'' if count == 1 else 's'})"
         for name, count in (points or {}).items()
     }
     title = budget.title or budget.about

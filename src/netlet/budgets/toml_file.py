@@ -42,6 +42,7 @@ _MEANT = {
     "epochs": "epochs_at_most",
     "max_epochs": "epochs_at_most",
     "accuracy": "accuracy_at_least",
+    "min_accuracy": "accuracy_at_least",
     "batch": "batch_size",
     "batchsize": "batch_size",
     "message": "messages",
@@ -152,6 +153,9 @@ def read_budget_table(values: Mapping[str, Any], name: str) -> Budget:
             "points = 20",
             "grade",
         )
+    for key in values.get("grade", {}):
+        if key in _KEYS:  # TOML counts every line below [grade] to it, also a forgotten limit
+            fail(f"{key} stands below [grade]; move its line above the first [table]", "grade", key)
     if wrong := explain_dataset(values.get("dataset")):
         fail(wrong, "dataset")
     fields = {key: values[key] for key in _LIMITS if key in values}

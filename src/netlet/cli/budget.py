@@ -9,13 +9,13 @@ import typer
 
 from netlet import catalog
 from netlet.budgets import TEMPLATE, Budget, is_budget_file, to_toml
-from netlet.budgets.class_file import ClassFile, read_class_file
+from netlet.budgets.class_file import CLAIMED_RECIPE, ClassFile, read_class_file
 from netlet.budgets.points import share_points
 from netlet.budgets.sentences import describe_limits, describe_rules, write_notes, write_page
 from netlet.cli.listing import budget_row
 from netlet.cli.options import Json, budget_names
 from netlet.cli.results import print_json, print_result
-from netlet.errors import BudgetError
+from netlet.errors import BudgetError, RecipeError
 from netlet.text import format_table
 
 
@@ -55,6 +55,8 @@ def budget(
         found = catalog.find_budget(name)
         options = read_class_file(Path(name)) if is_budget_file(name) else ClassFile()
         total = options.find_points(found)
+        if options.retrain is not None and options.retrain != CLAIMED_RECIPE:
+            _check_recipe(name, options.retrain)
         if json:
             print_json("budget", _to_json(found, options))
         elif toml:
@@ -64,6 +66,13 @@ def budget(
             shown = points if options.limit_points is not None else {}
             page = write_page(found, {name: float(share) for name, share in shown.items()})
             print_result(page + _describe_grading(options, total), lines=True)
+
+
+def _check_recipe(file: str, recipe: str) -> None:
+    try:
+        catalog.find_recipe(recipe)
+    except RecipeError as error:
+        raise RecipeError(f"{file}: retrain in [grade]: {error}") from error
 
 
 def _to_json(found: Budget, options: ClassFile) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import typer
 
 from netlet import catalog
 from netlet.budgets import Budget, is_budget_file
-from netlet.budgets.class_file import ClassFile, read_class_file
+from netlet.budgets.class_file import CLAIMED_RECIPE, ClassFile, read_class_file
 from netlet.cli.datasets import check_outside_dataset, load_dataset
 from netlet.cli.options import (
     MAX_SEED,
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from netlet.cli.grade_writer import GradeWriter
     from netlet.data import Dataset
 
-_CLAIM = "claim"
 _WORKERS_ELSEWHERE = 16  # at the same time; each has 25 MB of images
 
 
@@ -89,7 +88,7 @@ def grade(
             metavar="RECIPE",
             help="Retrain every net with this recipe, or with that of its claim.toml ('claim'), "
             "instead of scoring the submitted weights.",
-            autocompletion=lambda: [_CLAIM, *recipe_names()],
+            autocompletion=lambda: [CLAIMED_RECIPE, *recipe_names()],
         ),
     ] = None,
     seeds: Annotated[
@@ -312,7 +311,7 @@ def _make_settings(
     if options.retrain and named_weights:
         raise GradingError("--retrain trains new weights; leave --weights out")
     retrain, seeds = options.retrain, options.seeds or 1
-    recipe = catalog.find_recipe(retrain) if retrain not in (None, _CLAIM) else None
+    recipe = catalog.find_recipe(retrain) if retrain not in (None, CLAIMED_RECIPE) else None
     if not retrain and seeds > 1:
         if named_seeds is None:
             raise GradingError(
@@ -326,7 +325,7 @@ def _make_settings(
         budget=budget,
         net=options.net,
         weights=options.weights,
-        retrain=recipe or (_CLAIM if retrain else None),
+        retrain=recipe or (CLAIMED_RECIPE if retrain else None),
         seeds=tuple(range(first, first + seeds)),
         points=options.find_points(budget),
         limit_points=options.limit_points or {},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from netlet.errors import NetletError
 from netlet.files import read_regular
 from netlet.text import escape_controls
 from netlet.toml_files.lines import find_line
+from netlet.toml_files.slips import suggest_instead
 from netlet.toml_files.values import WrongValueError
 
 _MAX_DOTS = 1_000  # of a line: the time to parse a key grows with their square
@@ -121,6 +123,8 @@ def parse_toml(
         reason = escape_controls(str(caught))
         if "overwrite a value" in reason:
             reason += ": the table here has the name of a key above; keep one of them"
-        raise error(f"{shown}: is not valid TOML: {reason}; {remedy}") from caught
+        elif place := re.search(r"\(at line (\d+), ", reason):
+            remedy = suggest_instead(text.split("\n")[int(place[1]) - 1].rstrip("\r")) or remedy
+        raise error(f"{shown}: is not valid TOML: {reason}; {escape_controls(remedy)}") from caught
     except ValueError as caught:  # of thousands of digits
         raise error(f"{shown}: is not valid TOML: a number is too long; {remedy}") from caught
