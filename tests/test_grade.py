@@ -10,6 +10,7 @@ import io
 import json
 import os
 import pickle
+import re
 import shutil
 import signal
 import subprocess
@@ -122,7 +123,7 @@ def test_one_command_writes_tables_reports_and_results(
     (line,) = (line.split() for line in out.splitlines() if line.startswith("ann "))
     assert line == ["ann", "PASS", "20/20", "7,850", "100.00%", "99.50%", "100.00%"]
     assert "zoe: no submission\n" in out
-    rows = list(csv.DictReader(Path("grades/grades.csv").read_text().splitlines()))
+    rows = list(csv.DictReader(Path("grades/grades.csv").read_text("utf-8-sig").splitlines()))
     assert [(r["submission"], r["student"], r["verdict"]) for r in rows] == [
         ("ann", "Ann =Lee", "PASS"),
         ("zoe", "Zoe", "NO SUBMISSION"),
@@ -622,8 +623,11 @@ def test_grading_some_keeps_the_grades_of_the_others(netlet: Netlet, class_on_sp
     assert code == 1
     assert "zoe: no submission\ndan: is not on the roster\nthe earlier grades of 3 other" in out
     assert out.count("no submission") == 1
-    rows = csv.DictReader(Path("grades/grades.csv").read_text().splitlines())
+    rows = csv.DictReader(Path("grades/grades.csv").read_text("utf-8-sig").splitlines())
     assert [row["submission"] for row in rows] == ["Bob", "ann", "bob", "cy", "dan", "zoe"]
+    assert (
+        Path("grades/grades.csv").read_bytes().startswith(b'\xef\xbb\xbf"submission"')
+    )  # for Excel
     after = grade_files.read_grades(Path("grades"))
     assert {name: after[name] for name in ("Bob", "ann", "cy")} == {
         name: whole[name] for name in ("Bob", "ann", "cy")
@@ -739,6 +743,37 @@ def test_one_submission_is_not_taken_for_a_class(tmp_path: Path) -> None:
         list_submissions([tmp_path / "mats"])
     assert [one.name for one in list_submissions([tmp_path / "mats"], single=True)] == ["mats"]
     assert [one.name for one in list_submissions([tmp_path])] == ["mats"]
+
+
+@pytest.mark.parametrize(
+    ("files", "problem"),
+    [
+        (["a.pdf"], "no Python file or notebook, only a.pdf; hand in the code of the net"),
+        (["a.pdf", "b.h5", "c.txt", "d.txt", "w.pt"], "only a.pdf, b.h5, c.txt and 1 more; hand"),
+        (["a.pdf", "net.RAR"], "notebook, and net.RAR is not unpacked; hand in a .zip file"),
+        (["net.tar.gz"], "net.tar.gz is not unpacked"),
+    ],
+)
+def test_a_folder_without_code_is_told_what_it_has(
+    tmp_path: Path, files: list[str], problem: str
+) -> None:
+    write_submission(tmp_path, "ann", dict.fromkeys(files, ""))
+    (tmp_path / "to").mkdir()
+    with pytest.raises(GradingError, match=re.escape(problem)):
+        copy_submission(Submission("ann", tmp_path / "ann"), tmp_path / "to")
+
+
+def test_names_in_a_zip_file_of_macos_keep_their_umlauts(tmp_path: Path) -> None:
+    """It writes them in UTF-8 without the flag that says so; others are left as they are read."""
+    content = zip_of({"Loesung.py": "", "ab.py": ""})
+    names = ((b"Loesung", "L\u00f6sung".encode()), (b"ab", b"\x81b"))  # the second in CP 437
+    for written, name in names:
+        assert len(name) == len(written)
+        content = content.replace(written, name)
+    (tmp_path / "s.zip").write_bytes(content)
+    (tmp_path / "to").mkdir()
+    copy_submission(Submission("s", tmp_path / "s.zip"), tmp_path / "to")
+    assert {path.name for path in (tmp_path / "to").iterdir()} == {"L\u00f6sung.py", "\u00fcb.py"}
 
 
 def test_a_folder_with_only_a_zip_file_is_read(tmp_path: Path) -> None:

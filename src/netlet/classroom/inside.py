@@ -206,8 +206,8 @@ def _find_net(
     if found:
         names = ", ".join(os.path.relpath(address, folder) for address in found)
         raise NetError(
-            f"{len(found)} nets return {classes} classes: {names}; name one in claim.toml, or with "
-            "--net"
+            f"{len(found)} nets return {classes} classes: {names}; name one in claim.toml, like "
+            f'net = "{names.partition(", ")[0]}", or with --net'
         )
     raise _explain_no_net(folder, classes, failed, broken, problems)
 

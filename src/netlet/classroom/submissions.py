@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import os
@@ -34,6 +35,8 @@ _CHUNK = 1 << 20
 _MAX_DIRECTORY_BYTES = 8 << 20  # of a zip file: about 200 for each entry
 # The other methods are rare, and a few bytes of theirs can ask for gigabytes of memory.
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_NAME_IS_UTF8 = 0x800
+_PACKED = (".rar", ".7z", ".tar", ".gz", ".tgz", ".bz2", ".xz")  # which nothing here unpacks
 
 
 @dataclass(frozen=True)
@@ -268,6 +271,9 @@ class _ZipFile(io.FileIO):
 def _extract_only_zip(files: Sequence[Path], copied: _Copier) -> None:
     """Copy what the only zip file of a folder without code holds, as in a download of Moodle."""
     archives = [file for file in files if file.suffix.lower() == ".zip"]
+    others = [file for file in files if not _is_wanted(PurePosixPath(file.name))]
+    if others and not archives:
+        raise GradingError(_describe_others([file.name for file in others]))
     if len(archives) > 1:
         names = ", ".join(file.name for file in archives[:5])
         raise GradingError(
@@ -278,6 +284,23 @@ def _extract_only_zip(files: Sequence[Path], copied: _Copier) -> None:
         _extract(archive, copied)
 
 
+def _describe_others(names: Sequence[str]) -> str:
+    """Return that a folder has no code, what it has, and what to hand in."""
+    packed = [name for name in names if name.lower().endswith(_PACKED)]
+    if packed:
+        return f"no Python file or notebook, and {packed[0]} is not unpacked; hand in a .zip file"
+    shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return f"no Python file or notebook, only {shown}; hand in the code of the net"
+
+
+def _read_name(entry: zipfile.ZipInfo) -> str:
+    """Return the path of an entry; macOS writes UTF-8 and does not say so."""
+    with contextlib.suppress(UnicodeError):
+        if not entry.flag_bits & _NAME_IS_UTF8:  # zipfile has decoded it as CP 437
+            return entry.filename.encode("cp437").decode("utf-8")
+    return entry.filename
+
+
 def _extract(path: Path, copied: _Copier) -> None:
     """Copy what a zip file holds; its own words on sizes are not believed."""
     with _ZipFile(path) as file, zipfile.ZipFile(file) as archive:
@@ -286,7 +309,7 @@ def _extract(path: Path, copied: _Copier) -> None:
             raise GradingError(f"{len(entries):,} files; hand in only the net's")
         seen = set()
         for entry in entries:
-            inside = PurePosixPath(entry.filename.replace("\\", "/"))
+            inside = PurePosixPath(_read_name(entry).replace("\\", "/"))
             mode = entry.external_attr >> 16
             is_link = stat.S_IFMT(mode) not in (0, stat.S_IFREG)
             if entry.is_dir() or is_link or inside in seen or not _is_wanted(inside):

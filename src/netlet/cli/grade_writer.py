@@ -131,7 +131,8 @@ class GradeWriter:
         self._out.mkdir(parents=True, exist_ok=True)
         write_outputs(
             {
-                self._out / GRADES_CSV: grades_to_csv(everyone, self.missing),
+                # Without the mark at its start, Excel takes the umlauts of UTF-8 for other letters.
+                self._out / GRADES_CSV: f"\ufeff{grades_to_csv(everyone, self.missing)}",
                 self._out / GRADES_JSON: grades_to_json(everyone, self.missing),
             },
             what="folder",
