@@ -130,7 +130,57 @@ def indent(text: str, spaces: int) -> str:
         (
             "self.conv(x)",
             "self.conv(x) + x",
-            "after conv (Conv2d), which returned 8x26x26: The size",
+            "after conv (Conv2d), which returned 8x26x26: two values are combined whose width "
+            "differs, 26 and 28; padding=1 keeps",
+        ),
+        (
+            "self.conv(x)",
+            "torch.cat([self.conv(x), x], 1)",
+            "two values are joined whose size differs, 26 and 28; padding=1 keeps",
+        ),
+        (
+            "x.mean((2, 3))",
+            "x.view(-1, 400)",
+            "which returned 8x26x26: view or reshape asks for 400 values of each image, which has "
+            "5,408 there; write x.flatten(1), and let the layer after it take 5,408 features (input "
+            "1x28x28; set another with --input C,H,W in show and check)",
+        ),
+        (
+            "x.mean((2, 3))",
+            "x.flatten()",
+            "fc (Linear): it gets the values of all images in one row; keep the batch apart: "
+            "x.flatten(1)",
+        ),
+        (
+            "x.mean((2, 3))",
+            "x.mean((1, 2))",
+            "it gets 26 features and takes 8; write x.mean((2, 3)), which makes 8 of the map before "
+            "it (input",
+        ),
+        (
+            "x.mean((2, 3))",
+            "F.max_pool2d(x, 8).flatten(1)",
+            "it gets 72 features and takes 8; write x.mean((2, 3)), which makes 8 of the map before "
+            "it, or nn.Linear(72, 10)",
+        ),
+        ("nn.ReLU()", "nn.BatchNorm1d(8)", "it gets maps of 8x26x26; write nn.BatchNorm2d"),
+        (
+            "nn.ReLU()",
+            "nn.Flatten(), nn.BatchNorm2d(5408)",
+            "it gets rows of 5408 features; write nn.BatchNorm1d",
+        ),
+        ("nn.ReLU()", "nn.Conv1d(8, 8, 3)", "it gets maps of 8x26x26; write nn.Conv2d"),
+        (
+            "nn.ReLU()",
+            "nn.AvgPool2d(28)",
+            "the window is larger than the map of 26x26; for the mean of all of it, write 26 or "
+            "nn.AdaptiveAvgPool2d(1)",
+        ),
+        ("nn.ReLU()", "nn.AvgPool2d(26), nn.MaxPool2d(2)", "map of 1x1; leave out a pooling or a"),
+        (
+            "nn.ReLU()",
+            "nn.AvgPool2d(13), nn.Conv2d(8, 8, 3)",
+            "Kernel size can't be greater than actual input size; leave out a pooling before it",
         ),
     ],
 )

@@ -12,6 +12,7 @@ from torch import nn
 
 from netlet.analysis.layer_sizes import depends_on_image, explain_sizes
 from netlet.analysis.module_rows import shown_run
+from netlet.analysis.operation_sizes import explain_operation, joins_values
 from netlet.budgets.layer_names import is_layer
 from netlet.graph import ModuleRun
 from netlet.nets.class_slips import (
@@ -64,19 +65,26 @@ def _describe_run(error: Exception, last: ModuleRun, shape: Sequence[int]) -> st
     shown = shown_run(last)
     fails_by_shape = isinstance(error, _SHAPE_ERRORS) and not device_error
     sizes = explain_sizes(shown, shape) if fails_by_shape else ""
-    message = f"{_describe(shown)}: {sizes or reason}"
+    operation = explain_operation(reason, _count_images(last)) if fails_by_shape else ""
+    message = f"{_describe(shown)}: {sizes or operation or reason}"
     text = str(error)
     if (
         not fails_by_shape
         or (sizes and not depends_on_image(shown, shape))
+        or joins_values(reason)
         or not _SHAPE_WORDS.search(text)
         or _OTHER_WORDS.search(text)
     ):
         return message
-    return (
-        f"{message} (input {_format_shape(shape)}; set another with --input C,H,W in show and "
-        "check, or repeat gray images with --channels 3 in train and evaluate)"
-    )
+    remedy = "set another with --input C,H,W in show and check"
+    if shape[0] == 1 < getattr(shown.module, "in_channels", 0) and shown.output is None:
+        remedy += ", or repeat gray images with --channels 3 in train and evaluate"
+    return f"{message} (input {_format_shape(shape)}; {remedy})"
+
+
+def _count_images(last: ModuleRun) -> int:
+    """Return the number of images that a net was run on; 0 if no module of it has returned."""
+    return next((run.output[0] for run in _list_runs(_root(last)) if run.output), 0)
 
 
 def _describe_code(error: Exception, last: ModuleRun) -> str:
@@ -200,6 +208,8 @@ def _describe(run: ModuleRun) -> str:
     name = run.path or "(net)"
     if run.input is None:
         return name
+    if run.input == ():
+        return f"{name} ({run.kind})"
     if run.output is not None:
         return f"after {name} ({run.kind}), which returned {_format_shape(run.output[1:])}"
     return f"{name} ({run.kind}) with input {_format_shape(run.input)}"

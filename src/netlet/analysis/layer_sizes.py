@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import prod
 
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.instancenorm import _InstanceNorm
 
@@ -14,6 +14,7 @@ from netlet.graph import ModuleRun
 from netlet.text import count_noun, format_shape
 
 _MAP_AXES = 3  # C H W
+_DIMENSIONS = ("1d", "2d", "3d")
 
 
 def explain_sizes(run: ModuleRun, shape: Sequence[int]) -> str:
@@ -28,12 +29,20 @@ def explain_sizes(run: ModuleRun, shape: Sequence[int]) -> str:
 
 
 def _explain_sizes(run: ModuleRun) -> str:
+    if run.input == () and hasattr(run.module, "weight"):
+        return "it gets the values of all images in one row; keep the batch apart: x.flatten(1)"
     if not run.input:
         return ""
     if isinstance(run.module, nn.Linear):
-        return _explain_linear(run.input, run.module)
+        return _explain_linear(run)
     if isinstance(run.module, nn.LayerNorm):
         return _explain_layer_norm(run.input, run.module)
+    if other := _find_layer_of_dimension(run):
+        found = run.input
+        what = (
+            f"maps of {format_shape(found)}" if len(found) > 1 else f"rows of {found[0]} features"
+        )
+        return f"it gets {what}; write nn.{other}"
     if isinstance(run.module, _ConvNd):
         axes = len(run.module.kernel_size) + 1
         if len(run.input) == 1:
@@ -77,7 +86,28 @@ def _explain_row(found: int, axes: int) -> str:
     )
 
 
-def _explain_linear(found: Sequence[int], layer: nn.Linear) -> str:
+def _find_layer_of_dimension(run: ModuleRun) -> str:
+    """Return the layer of torch.nn that takes values of more dimensions, as a run's layer gets.
+
+    It is ``BatchNorm2d`` for a ``BatchNorm1d`` that gets maps. Empty if the layer itself takes
+    them; where a value has too few dimensions, the layer is seldom to blame. ``BatchNorm1d``, which
+    takes rows, is the exception.
+    """
+    name, found = type(run.module).__name__, run.input or ()
+    if not name.endswith(_DIMENSIONS) or not isinstance(run.module, _ConvNd | _NormBase):
+        return ""
+    axes = len(found) - 1
+    if isinstance(run.module, _BatchNorm) and not axes:
+        axes = 1
+    elif axes <= int(name[-2]):
+        return ""
+    other = f"{name[:-2]}{axes}d"
+    return "" if other == name or not hasattr(nn, other) else other
+
+
+def _explain_linear(run: ModuleRun) -> str:
+    layer, found = run.module, run.input or ()
+    assert isinstance(layer, nn.Linear)
     taken = layer.in_features
     if found[-1] == taken:
         return ""
@@ -87,10 +117,24 @@ def _explain_linear(found: Sequence[int], layer: nn.Linear) -> str:
             f"flatten each map before it, x.flatten(1) makes {prod(found):,} features, or average "
             f"it, x.mean((2, 3)) makes {found[0]:,}"
         )
-    return (
-        f"it gets {count_noun(found[-1], 'feature')} and takes {taken:,}; write "
-        f"nn.Linear({found[-1]}, {layer.out_features})"
-    )
+    text = f"it gets {count_noun(found[-1], 'feature')} and takes {taken:,}; write "
+    write = f"nn.Linear({found[-1]}, {layer.out_features})"
+    if len(found) > 1 or _count_channels_before(run) != taken:
+        return text + write
+    # As many as there are channels: the map was to be averaged.
+    average = f"x.mean((2, 3)), which makes {taken:,} of the map before it"
+    return f"{text}{average}, or {write}" if found[0] % taken == 0 else text + average
+
+
+def _count_channels_before(run: ModuleRun) -> int:
+    """Return the channels of the last map that a module has returned before a run; 0 if none."""
+    steps = run.parent.steps if run.parent else []
+    maps = [
+        step.output[1]
+        for step in steps
+        if isinstance(step, ModuleRun) and step.output and len(step.output) == _MAP_AXES + 1
+    ]
+    return maps[-1] if maps else 0
 
 
 def _explain_layer_norm(found: Sequence[int], layer: nn.LayerNorm) -> str:

@@ -1,0 +1,72 @@
+"""Say what to write where PyTorch refuses an operation because of a size."""
+
+from __future__ import annotations
+
+import re
+
+_VIEW = re.compile(r"shape '\[([-\d, ]+)\]' is invalid for input of size (\d+)")
+_WINDOW = re.compile(
+    r"Given input size: \(\d+x(\d+)x(\d+)\)\. Calculated output size: .* too small"
+)
+_KERNEL = re.compile(r"Kernel size can't be greater than actual input size")
+_SUM = re.compile(r"size of tensor a \((\d+)\) must match .* b \((\d+)\) at .* dimension (\d)")
+_JOINED = re.compile(r"must match except in dimension 1\. Expected size (\d+) but got size (\d+)")
+_AXES = {1: "number of channels", 2: "height", 3: "width"}
+_ROW = 2  # axes: N, features
+_KEEP_SIZE = "padding=1 keeps the size in a 3x3 convolution"
+
+
+def explain_operation(reason: str, batch: int) -> str:
+    """Return why an operation does not fit its input, and what to write; else nothing.
+
+    Args:
+        reason: The first line of PyTorch's message.
+        batch: The number of images; 0 if it is not known.
+    """
+    if found := _VIEW.search(reason):
+        return _explain_view(found[1], int(found[2]), batch)
+    if found := _WINDOW.search(reason):
+        return _explain_window(int(found[1]), int(found[2]))
+    if _KERNEL.search(reason):
+        return f"{reason}; leave out a pooling before it, or pad"
+    if found := _SUM.search(reason):
+        return _explain_pair("combined", _AXES.get(int(found[3]), "size"), found[1], found[2])
+    if found := _JOINED.search(reason):
+        return _explain_pair("joined", "size", found[1], found[2])
+    return ""
+
+
+def joins_values(reason: str) -> bool:
+    """Return whether PyTorch's message is about two values that do not fit each other."""
+    return bool(_SUM.search(reason) or _JOINED.search(reason))
+
+
+def _explain_view(shape: str, values: int, batch: int) -> str:
+    """Return how many values of an image a view or a reshape has to take.
+
+    Args:
+        shape: What the view asks for, such as ``-1, 400``.
+        values: The values of all images.
+        batch: The number of images.
+    """
+    sizes = [int(size) for size in shape.split(",")]
+    if not batch or values % batch or len(sizes) != _ROW:
+        return ""
+    each = values // batch
+    return (
+        f"view or reshape asks for {sizes[1]:,} values of each image, which has {each:,} there; "
+        f"write x.flatten(1), and let the layer after it take {each:,} features"
+    )
+
+
+def _explain_window(height: int, width: int) -> str:
+    text = f"the window is larger than the map of {height}x{width}; "
+    if height == width == 1:
+        return f"{text}leave out a pooling or a stride before it"
+    side = f"{height}" if height == width else f"({height}, {width})"
+    return f"{text}for the mean of all of it, write {side} or nn.AdaptiveAvgPool2d(1)"
+
+
+def _explain_pair(verb: str, axis: str, one: str, other: str) -> str:
+    remedy = "let both layers make as many" if axis == _AXES[1] else _KEEP_SIZE
+    return f"two values are {verb} whose {axis} differs, {one} and {other}; {remedy}"
