@@ -177,6 +177,25 @@ def test_netlet_lr_prints_plots_and_records_nothing(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["found", "lr.svg"]
 
 
+def test_netlet_lr_takes_from_netlet_toml_what_netlet_train_takes(
+    netlet: Netlet, blobs_for_mnist: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "netlet.toml").write_text(
+        'net = "4k5s2 P 4"\nrecipe = "plain"\n[settings]\nbatch_size = 20\nbackend = "eager"\n'
+    )
+    code, out, err = netlet("lr", "--set", "momentum=0.8")
+    assert code == 0, err
+    assert err.startswith("netlet.toml: net 4k5s2 P 4, recipe plain, settings batch_size=20 ")
+    assert out.startswith("4k5s2 P 4 on mnist: learning rate 1e-06 to ")
+    assert out.splitlines()[1].startswith("optimizer sgd, batch size 20, recipe plain with ")
+    # The rest is taken from the file by this command, too.
+    assert "train with one of them: netlet train --set momentum=0.8 --set peak_lr=" in out
+    (tmp_path / "netlet.toml").unlink()
+    code, _, err = netlet("lr")
+    assert code == 2
+    assert "no NET is named" in err
+
+
 def test_netlet_lr_refuses_a_file_that_it_cannot_write(netlet: Netlet) -> None:
     code, out, err = netlet("lr", "speck", "-o", "lr.txt")
     assert (code, out) == (2, "")

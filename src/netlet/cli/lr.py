@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,8 +22,8 @@ from netlet.cli.options import (
     net_names,
 )
 from netlet.cli.progress import show_progress
+from netlet.cli.repository import Choice, apply_repository, require_net
 from netlet.cli.results import json_document, print_json, print_result, say
-from netlet.cli.settings import configure_experiment
 from netlet.errors import ReportError
 from netlet.outputs import check_output, write_output
 from netlet.text import dump_json, escape_controls
@@ -38,7 +37,9 @@ _COLUMNS = 60  # of the plot on the terminal
 
 
 def lr(
-    net: Annotated[str, typer.Argument(metavar="NET", help=NET, autocompletion=net_names)],
+    net: Annotated[
+        str | None, typer.Argument(metavar="[NET]", help=NET, autocompletion=net_names)
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -72,8 +73,12 @@ def lr(
 
     Only training images are used, and nothing is judged or recorded. The suggestions are the rate
     at which the smoothed loss falls fastest, and a tenth of the rate with the lowest loss.
-    file.py:Name runs that file's code with your rights.
+    file.py:Name runs that file's code with your rights. What is not given is taken from
+    netlet.toml.
     """
+    given = Choice(net=net, recipe=recipe, settings=set_, dataset=dataset)
+    choice = apply_repository(given, "net", "recipe", "settings", "dataset")
+    name = require_net(choice)
     if out and out.suffix not in _SUFFIXES:
         raise ReportError(
             f"{out}: cannot write this format; name a file that ends in "
@@ -81,8 +86,8 @@ def lr(
         )
     if out:
         check_output(out)
-    experiment = configure_experiment(net, recipe, None, set_)
-    images = load_training_dataset(dataset, data_dir, channels)
+    experiment = choice.configure()
+    images = load_training_dataset(choice.dataset, data_dir, channels)
 
     from netlet.nets import build, comes_with_netlet
     from netlet.training import run_range_test
@@ -93,25 +98,29 @@ def lr(
         found = run_range_test(
             built, images, trained_by, seed=seed, lowest=lowest, highest=highest, on_progress=bar
         )
-    head = {"net": net, "data": images.name, "seed": seed, "batch_size": trained_by.batch_size}
+    head = {"net": name, "data": images.name, "seed": seed, "batch_size": trained_by.batch_size}
     values: dict[str, Any] = {**head, "optimizer": trained_by.optimizer, **found.to_dict()}
     if json:
         print_json("lr", values)
     else:
-        command = _repeat(net, recipe, dataset, set_ or [])
-        text = _format(net, images.name, found, trained_by)
-        print_result(f"{text}\n{_advise(found, command, len(images.train))}", lines=True)
+        text = _format(name, images.name, found, trained_by)
+        print_result(f"{text}\n{_advise(found, _repeat(given), len(images.train))}", lines=True)
     if out:
         _write(out, values, found)
         say(f"written to {out}")
 
 
-def _repeat(net: str, recipe: str | None, dataset: str | None, settings: Sequence[str]) -> str:
-    """Return the command that trains the net as the test did, without the learning rate."""
-    words = ["netlet", "train", net]
-    words += ["--recipe", recipe] if recipe else []
-    words += ["--dataset", dataset] if dataset else []
-    for setting in settings:
+def _repeat(given: Choice) -> str:
+    """Return the command that trains the net as the test did, without the learning rate.
+
+    Args:
+        given: The options of the test; 'netlet train' takes the same others from netlet.toml.
+    """
+    words = ["netlet", "train"]
+    words += [given.net] if given.net else []
+    words += ["--recipe", given.recipe] if given.recipe else []
+    words += ["--dataset", given.dataset] if given.dataset else []
+    for setting in given.settings or ():
         if setting.partition("=")[0].strip() != "peak_lr":
             words += ["--set", setting]
     return shlex.join(words)
