@@ -367,6 +367,12 @@ def test_a_bar_of_another_data_set_is_no_bar() -> None:
     assert stats.reaches_target(other) is None
     assert "the target" not in " ".join(stats.analyze_study(other))
     assert stats.study_verdict(other).state == "NOT JUDGED"  # type: ignore[union-attr]
+    seeds = tuple(dataclasses.replace(seed, verdict="NOT JUDGED") for seed in other.seeds)
+    unjudged = dataclasses.replace(other, seeds=seeds)
+    assert stats.count_passing_seeds(unjudged) is None
+    assert "mean of the seeds: NOT JUDGED" in stats.study_text(unjudged)
+    assert "pass;" not in stats.study_text(unjudged)
+    assert "pass;" in stats.study_text(FINE)
 
 
 def test_what_is_said_of_bar_capacity_and_the_best_epoch() -> None:

@@ -60,6 +60,7 @@ def study_table(studies: Sequence[Study]) -> Table:
     rows = []
     for study in studies:
         verdict, n = stats.study_verdict(study), len(study.seeds)
+        passing = stats.count_passing_seeds(study)
         rows.append(
             [
                 Code(study.name),
@@ -70,7 +71,7 @@ def study_table(studies: Sequence[Study]) -> Table:
                 f"{study.cost['parameters']:,}",
                 str(study.epochs),
                 str(n),
-                "-" if study.budget is None else f"{stats.count_passing_seeds(study)} of {n}",
+                "-" if passing is None else f"{passing} of {n}",
             ]
         )
     columns = (

@@ -84,8 +84,9 @@ def add_verdict(draft: Draft, study: Study) -> None:
     n = len(study.seeds)
     withheld, budget = escape_markdown(verdict.withheld), escape_markdown(verdict.budget)
     state = f"not judged, {withheld}" if verdict.state == "NOT JUDGED" else verdict.state
-    passing = f" {stats.count_passing_seeds(study)} of {n} seeds pass it." if n > 1 else ""
-    head = f"**Budget {budget}: {state}.**{passing}"
+    passing = stats.count_passing_seeds(study)
+    seeds = f" {passing} of {n} seeds pass it." if n > 1 and passing is not None else ""
+    head = f"**Budget {budget}: {state}.**{seeds}"
     draft.add(head, describe_result(study), draft.table("verdict", table))
     if footnotes := verdict.footnotes():  # what would help, and what the budget says of it
         draft.add(bullet_list([escape_markdown(line) for line in footnotes]))

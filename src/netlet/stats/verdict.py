@@ -40,8 +40,14 @@ def study_verdict(study: Study, budget: Budget | None = None) -> Verdict | None:
 
 
 def count_passing_seeds(study: Study) -> int | None:
-    """Return how many seeds pass the budget, each by itself; None without a budget."""
-    return None if study.budget is None else sum(seed.verdict == "PASS" for seed in study.seeds)
+    """Return how many seeds pass the budget, each by itself.
+
+    Returns:
+        The number; None without a budget, or if it judges no seed on the study's data set.
+    """
+    if study.budget is None or all(seed.verdict == "NOT JUDGED" for seed in study.seeds):
+        return None
+    return sum(seed.verdict == "PASS" for seed in study.seeds)
 
 
 def target_percent(study: Study) -> float | None:
