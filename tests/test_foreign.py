@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -47,13 +48,19 @@ def test_the_rest_of_a_training_script_is_not_run(
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_missing_import_is_reported(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("package", "remedy"),
+    [
+        ("no_such_package", "if no_such_package.py is your own, put it beside the net's file; "),
+        ("mxnet.gluon", "netlet runs nets of PyTorch only; write the net with torch.nn"),
+    ],
+)
+def test_a_missing_import_is_reported(tmp_path: Path, package: str, remedy: str) -> None:
     path = tmp_path / "needs.py"
-    path.write_text("import no_such_package_at_all as lib\nclass Net(lib.Module): pass\n")
-    with pytest.raises(
-        NetError,
-        match=r"importing it failed: ModuleNotFoundError: No module named 'no_such_package_a",
-    ):
+    path.write_text(f"import {package} as lib\nclass Net(lib.Module): pass\n")
+    named = re.escape(package.partition(".")[0])
+    failed = rf"importing it failed: ModuleNotFoundError: No module named '{named}'; {remedy}"
+    with pytest.raises(NetError, match=failed):
         find_net(f"{path}:Net")
 
 

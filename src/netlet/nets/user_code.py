@@ -26,6 +26,8 @@ from netlet.nets.run_source import load_from_file
 from netlet.nets.sources import locate_error
 from netlet.nets.user_imports import imports_of_module
 
+_OTHER_FRAMEWORKS = ("flax", "jax", "keras", "mxnet", "paddle", "tensorflow")
+
 
 def comes_with_netlet(entry: NetEntry) -> bool:
     """Return whether a net is one of netlet's own or one in notation, and not somebody's code."""
@@ -180,6 +182,8 @@ def _one_line_errors(
         reason = f"{type(error).__name__}: {_first_line(error)}"
         if "relative import" in str(error) and not is_file_address(address.rpartition(":")[0]):
             reason += "; write it as path/to/file.py:Name"
+        elif isinstance(error, ModuleNotFoundError) and is_file_address(address.rpartition(":")[0]):
+            reason += f"; {_remedy_for_missing(error.name or '')}"
         raise NetError(_describe_failure(address, what, error, reason)) from error
     except Exception as error:
         reason = (
@@ -193,6 +197,16 @@ def _one_line_errors(
 def _describe_failure(address: str, what: str, error: BaseException, reason: str) -> str:
     where = locate_error(error)
     return f"{address}: {what}{f' in {where}' if where else ''}: {reason}"
+
+
+def _remedy_for_missing(module: str) -> str:
+    package = module.partition(".")[0]
+    if package in _OTHER_FRAMEWORKS:
+        return "netlet runs nets of PyTorch only; write the net with torch.nn"
+    return (
+        f"if {package}.py is your own, put it beside the net's file; otherwise install the package "
+        "where netlet runs, or write the net without it"
+    )
 
 
 def _is_net_class(value: object) -> bool:
