@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -129,7 +130,7 @@ class Step:
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class Part(ABC):
     """One part of a program.
 
     Attributes:
@@ -166,21 +167,21 @@ class Part:
         """Return C definitions before all functions."""
         return ""
 
+    @abstractmethod
     def forward(self, code: Code) -> str:
         """Return the C statements of the forward pass of the image in ``slot``."""
-        raise NotImplementedError
 
+    @abstractmethod
     def backward(self, code: Code) -> str:
         """Return the C statements of the backward pass of the image in ``slot``."""
-        raise NotImplementedError
 
     def norm_gradient_sums(self, code: Code) -> str:
         """Return the C statement that adds one image to the sums of batch norm's gradient."""
-        raise NotImplementedError
+        return ""
 
+    @abstractmethod
     def reference(self, inputs: Sequence[torch.Tensor], step: Step) -> torch.Tensor:
         """Return the output ``N C H W`` in PyTorch."""
-        raise NotImplementedError
 
 
 def normalize(tensors: Tensors, y: torch.Tensor, exact: torch.Tensor, step: Step) -> torch.Tensor:

@@ -34,6 +34,10 @@ class Images(Part):
         """Return nothing: images are packed before the first part."""
         return ""
 
+    def backward(self, code: Code) -> str:
+        """Return nothing: images have no gradient."""
+        return ""
+
     def reference(self, inputs: Sequence[torch.Tensor], step: Step) -> torch.Tensor:
         """Return the images."""
         scale, shift = torch.tensor(self.scale), torch.tensor(self.shift)
