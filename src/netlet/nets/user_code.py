@@ -180,9 +180,10 @@ def _one_line_errors(
         raise NetError(_describe_failure(address, what, error, reason)) from error
     except ImportError as error:
         reason = f"{type(error).__name__}: {_first_line(error)}"
-        if "relative import" in str(error) and not is_file_address(address.rpartition(":")[0]):
+        in_file = is_file_address(address.rpartition(":")[0])
+        if "relative import" in str(error) and not in_file:
             reason += "; write it as path/to/file.py:Name"
-        elif isinstance(error, ModuleNotFoundError) and is_file_address(address.rpartition(":")[0]):
+        elif isinstance(error, ModuleNotFoundError) and in_file:
             reason += f"; {_remedy_for_missing(error.name or '')}"
         raise NetError(_describe_failure(address, what, error, reason)) from error
     except Exception as error:
