@@ -58,6 +58,9 @@ if __name__ == "__main__":
             "Net",
         ),
         ("try:\n    import x\nexcept ImportError:\n    x = 1\nclass A(nn.Flatten): pass\n", "A"),
+        # Loading one of these says why it is no net.
+        ("class Meter: pass\nclass A(nn.Module): pass\n", "A"),
+        ("class Data(list): pass\nclass A(keras.Model): pass\n", "A"),
     ],
 )
 def test_a_file_alone_means_the_only_net_in_it(tmp_path: Path, text: str, name: str | None) -> None:

@@ -33,7 +33,8 @@ def list_nets(tree: ast.Module) -> list[str]:
 
     These are classes of modules that can be built without arguments, functions that return a module
     and modules that are built in the file, except those of which another net is made. If no class
-    can be built without arguments, those that cannot are returned.
+    can be built without arguments, those that cannot are returned; if there are none either, then
+    classes that are meant as nets, such as one without ``forward`` or a ``keras.Model``.
 
     Args:
         tree: The file's text.
@@ -51,7 +52,9 @@ def list_nets(tree: ast.Module) -> list[str]:
             found |= {t.id: statement for t in statement.targets if isinstance(t, ast.Name)}
     public = {name: node for name, node in found.items() if not name.startswith("_")}
     if not public:
-        public = {name: classes[name] for name in modules if not name.startswith("_")}
+        # What is named then says why it cannot run: no forward(), or another framework's model.
+        named = modules or [name for name, node in classes.items() if _is_meant_as_net(node)]
+        public = {name: classes[name] for name in named if not name.startswith("_")}
     return _leave_out_parts(public, {name: classes[name] for name in modules})
 
 
@@ -85,6 +88,10 @@ def _is_module(name: str, classes: dict[str, ast.ClassDef], seen: frozenset[str]
     if any(_is_torch_module(base) and not base.endswith(_MODULE) for base in bases):
         return True
     return bool(bases) and any(isinstance(s, _Function) and s.name == "forward" for s in node.body)
+
+
+def _is_meant_as_net(node: ast.ClassDef) -> bool:
+    return any(_last_name(base).endswith((_MODULE, "Model", "Sequential")) for base in node.bases)
 
 
 def _is_torch_module(name: str) -> bool:
