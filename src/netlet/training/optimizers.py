@@ -24,6 +24,7 @@ _STEPS_PER_BASIS = 10  # SOAP updates its basis after this many steps
 _MAX_PRECONDITIONED_SIDE = 2_048  # SOAP leaves wider sides of a matrix as they are
 
 
+_Product = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # two factors and where it goes
 Number = float | torch.Tensor  # a tensor without dimensions, if a recorded step reads it
 AnyNumber = TypeVar("AnyNumber", bound=Number, covariant=True)
 
@@ -224,33 +225,25 @@ class SOAP(AdamW):
             for rows, columns in group.shapes:
                 sides = [n if n <= _MAX_PRECONDITIONED_SIDE else 0 for n in (rows, columns)]
                 state += [group.weights.new_zeros(n, n) for n in (*sides, *sides)]
+        self._bases = [
+            _Bases(group, state[2:]) for group, state in zip(self._groups, self.state, strict=True)
+        ]
 
-    def _update(
-        self,
-        group: ParameterGroup,
-        state: Sequence[torch.Tensor],
-        kind: str,
-        numbers: StepNumbers[Number],
-    ) -> None:
-        (matrices, vectors), n = group.split_matrices(), group.matrix_size
-        if vectors:
-            super()._update(vectors, [values[n:] for values in state[:2]], kind, numbers)
-        if not matrices:
-            return
-        preconditioners = [state[i : i + 4] for i in range(2, len(state), 4)]
-        gradients = matrices.as_matrices(matrices.gradient)
-        for gradient, (left, right, _, _) in zip(gradients, preconditioners, strict=True):
-            if left.numel():
-                left.lerp_(gradient @ gradient.T, 1 - _PRECONDITIONER_DECAY)
-            if right.numel():
-                right.lerp_(gradient.T @ gradient, 1 - _PRECONDITIONER_DECAY)
-        if kind != "first":
-            bases = [(rows, columns) for _, _, rows, columns in preconditioners]
-            self._update_in_bases(matrices, bases, [values[:n] for values in state[:2]], numbers)
-        if kind:
-            for left, right, rows, columns in preconditioners:
-                _update_basis(rows, left, initialize=kind == "first")
-                _update_basis(columns, right, initialize=kind == "first")
+    @torch.no_grad()
+    def apply(self, kind: str, numbers: StepNumbers[Number]) -> None:
+        """Update the weights from their gradients, as :meth:`Optimizer.apply` says."""
+        for group, state, bases in zip(self._groups, self.state, self._bases, strict=True):
+            matrices, vectors = group.split_matrices()
+            n = group.matrix_size
+            if vectors:
+                self._update(vectors, [values[n:] for values in state[:2]], kind, numbers)
+            if matrices:
+                bases.average_products(matrices.gradient)
+                if kind != "first":
+                    moments = [values[:n] for values in state[:2]]
+                    self._update_in_bases(matrices, bases, moments, numbers)
+                if kind:
+                    bases.update(initialize=kind == "first")
 
     def _kind(self) -> str:
         updates = self.steps - 1
@@ -261,7 +254,7 @@ class SOAP(AdamW):
     def _update_in_bases(
         self,
         matrices: ParameterGroup,
-        bases: Sequence[tuple[torch.Tensor, torch.Tensor]],
+        bases: _Bases,
         moments: Sequence[torch.Tensor],
         numbers: StepNumbers[Number],
     ) -> None:
@@ -270,15 +263,104 @@ class SOAP(AdamW):
         if recipe.weight_decay:
             matrices.weights.mul_(numbers.kept)
         mean.lerp_(matrices.gradient, 1 - recipe.momentum)
-        gradients = matrices.as_matrices(matrices.gradient)
-        projected = matrices.flatten_matrices(
-            [_multiply(u.T, g, v) for g, (u, v) in zip(gradients, bases, strict=True)]
-        )
+        projected = bases.project(matrices.gradient)
         square.mul_(recipe.beta2).addcmul_(projected, projected, value=1 - recipe.beta2)
         size = (square / numbers.matrix_square_scale).sqrt_().add_(_EPSILON)
-        both = zip(matrices.as_matrices(mean), matrices.as_matrices(size), bases, strict=True)
-        directions = [_multiply(u, _multiply(u.T, m, v) / s, v.T) for m, s, (u, v) in both]
-        _move(matrices.weights, matrices.flatten_matrices(directions), numbers.matrix_lr)
+        direction = bases.project_back(bases.project(mean).div_(size))
+        _move(matrices.weights, direction, numbers.matrix_lr)
+
+
+class _Bases:
+    """The eigenbases of a group's matrices, and what they are computed from.
+
+    For a tiny net, a view or a new tensor takes as long as the product that it is for. So all of
+    them are made once, and each product writes to its place.
+
+    Args:
+        group: Whose matrices they are.
+        sides: For each matrix: the averages of G G' and G' G, and their eigenvectors. An empty one
+            stands for the identity.
+    """
+
+    def __init__(self, group: ParameterGroup, sides: Sequence[torch.Tensor]) -> None:
+        # Contiguous, which a gradient need not be.
+        self._values, self._halves, self._results = (
+            torch.zeros_like(group.weights, memory_format=torch.contiguous_format)[
+                : group.matrix_size
+            ]
+            for _ in range(3)
+        )
+        places = [
+            group.as_matrices(values) for values in (self._values, self._halves, self._results)
+        ]
+        self._bases: list[tuple[torch.Tensor, torch.Tensor]] = []  # an average, its eigenvectors
+        self._products: list[_Product] = []
+        self._projections: list[_Product] = []
+        self._returns: list[_Product] = []
+        matrices = zip(*places, sides[::4], sides[1::4], sides[2::4], sides[3::4], strict=True)
+        for value, half, result, left, right, rows, columns in matrices:
+            if left.numel():
+                self._bases.append((left, rows))
+                self._products.append((value, value.T, torch.empty_like(left)))
+            if right.numel():
+                self._bases.append((right, columns))
+                self._products.append((value.T, value, torch.empty_like(right)))
+            self._projections += _sandwich(rows.T, value, columns, half, result)
+            self._returns += _sandwich(rows, value, columns.T, half, result)
+        self._averages = [average for average, _ in self._bases]
+        self._newest = [product for *_, product in self._products]
+
+    def average_products(self, gradient: torch.Tensor) -> None:
+        """Add G G' and G' G of the matrices of a gradient to their moving averages."""
+        self._values.copy_(gradient)
+        _multiply(self._products)
+        if self._products:
+            torch._foreach_lerp_(self._averages, self._newest, 1 - _PRECONDITIONER_DECAY)
+
+    def update(self, *, initialize: bool) -> None:
+        """Move the bases towards the eigenvectors, by one step of power iteration.
+
+        ``initialize`` computes the eigenvectors instead.
+        """
+        for average, basis in self._bases:
+            if initialize:
+                basis.copy_(torch.linalg.eigh(average)[1].flip(1))
+            else:
+                basis.copy_(torch.linalg.qr(average @ basis)[0])
+
+    def project(self, values: torch.Tensor) -> torch.Tensor:
+        """Return values in the bases; the next call of a method overwrites the result."""
+        return self._change_bases(values, self._projections)
+
+    def project_back(self, values: torch.Tensor) -> torch.Tensor:
+        """Undo :meth:`project`."""
+        return self._change_bases(values, self._returns)
+
+    def _change_bases(self, values: torch.Tensor, products: Sequence[_Product]) -> torch.Tensor:
+        self._values.copy_(values)
+        self._results.copy_(values)  # what has no bases stays as it is
+        _multiply(products)
+        return self._results
+
+
+def _sandwich(
+    left: torch.Tensor,
+    value: torch.Tensor,
+    right: torch.Tensor,
+    half: torch.Tensor,
+    result: torch.Tensor,
+) -> list[_Product]:
+    """Return how ``result`` becomes ``left @ value @ right``; an empty side is the identity."""
+    if not left.numel():
+        return [(value, right, result)] if right.numel() else []
+    if not right.numel():
+        return [(left, value, result)]
+    return [(left, value, half), (half, right, result)]
+
+
+def _multiply(products: Sequence[_Product]) -> None:
+    for left, right, result in products:
+        torch.mm(left, right, out=result)
 
 
 def _move(
@@ -302,25 +384,6 @@ def _move(
 def _unless_zero(value: float) -> float:
     """Return a divisor that is 0 only where nobody divides by it: before the first step."""
     return value or 1.0
-
-
-def _multiply(left: torch.Tensor, matrix: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-    """Return ``left @ matrix @ right``; an empty side stands for the identity."""
-    matrix = left @ matrix if left.numel() else matrix
-    return matrix @ right if right.numel() else matrix
-
-
-def _update_basis(basis: torch.Tensor, preconditioner: torch.Tensor, *, initialize: bool) -> None:
-    """Move a basis towards the eigenvectors of a symmetric matrix, by one step of power iteration.
-
-    ``initialize`` computes the eigenvectors instead.
-    """
-    if not basis.numel():
-        return
-    if initialize:
-        basis.copy_(torch.linalg.eigh(preconditioner)[1].flip(1))
-    else:
-        basis.copy_(torch.linalg.qr(preconditioner @ basis)[0])
 
 
 def make_optimizer(parameters: FlatParameters, recipe: Recipe) -> Optimizer:
