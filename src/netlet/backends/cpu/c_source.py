@@ -6,7 +6,7 @@ from importlib import resources
 
 from netlet.backends.cpu.c_listing import PARAMETERS, Listing, list_parts
 from netlet.backends.cpu.c_passes import write_passes
-from netlet.backends.cpu.parts.base import LANES, Part
+from netlet.backends.cpu.parts.base import Part
 from netlet.backends.cpu.parts.maps import Norm
 from netlet.backends.cpu.parts.stage import Stage
 from netlet.backends.cpu.program import Program
@@ -45,7 +45,7 @@ def generate_c_source(
     end = program.end
     shape = end.shape
     lines = [
-        f"#define LANES {LANES}",
+        f"#define LANES {program.shape.vector}",
         f"#define HALF {int(half)}",
         f"#define TRAINING {int(training)}",
         *(["#define WITH_TEACHER"] if with_teacher else []),

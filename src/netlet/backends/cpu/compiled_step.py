@@ -17,6 +17,7 @@ from netlet.backends.cpu.parts.base import LANES, REGISTERS, Tensors
 from netlet.backends.cpu.program import Program
 from netlet.backends.cpu.program_check import check_program
 from netlet.backends.cpu.self_check import CheckedStep, check_step
+from netlet.backends.cpu.vectors import fit_vectors
 from netlet.backends.loss import SoftTarget
 from netlet.nets.copying import copy_net
 
@@ -85,7 +86,7 @@ class CompiledStep:
             images = min(images, _batch_within(_EVALUATION_BYTES, program))
         self.images = images
         source = generate_c_source(
-            program,
+            program if half else fit_vectors(program),
             half=half,
             training=training,
             images=images,

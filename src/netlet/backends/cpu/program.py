@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from netlet.backends.cpu.parts.base import IMAGE, LANES, MapShape, Part, Step
+from netlet.backends.cpu.parts.base import IMAGE, MapShape, Part, Step
 from netlet.backends.cpu.parts.maps import Dropout
 from netlet.backends.cpu.parts.stage import Stage
 
@@ -142,17 +142,17 @@ def _dropout_mask(part: Part, n: int, seed: int) -> torch.Tensor:
     h, w = (part.conv_h, part.conv_w) if isinstance(part, Stage) else (part.shape.h, part.shape.w)
     if isinstance(part, Dropout) and part.channelwise:
         h = w = 1
-    blocks = part.shape.lanes // LANES
+    blocks, vector = part.shape.blocks, part.shape.vector
     low, high = np.uint32(seed & 0xFFFFFFFF), np.uint32(seed >> 32 & 0xFFFFFFFF)
     counter = np.arange(n * h * w * blocks, dtype=np.uint32)
-    r = np.arange(LANES, dtype=np.uint32) * np.uint32(0x9E3779B9)
+    r = np.arange(vector, dtype=np.uint32) * np.uint32(0x9E3779B9)
     r = r ^ ((counter + low) * np.uint32(0x85EBCA6B) + high)[:, None]
     for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B)):
         r ^= r >> np.uint32(shift)
         r *= np.uint32(factor)
     r ^= r >> np.uint32(16)
     keep = r >= np.uint32(float(np.float32(part.dropout)) * 4294967296.0)
-    mask = torch.from_numpy(keep.astype(np.float32)).view(n, h, w, blocks * LANES)
+    mask = torch.from_numpy(keep.astype(np.float32)).view(n, h, w, blocks * vector)
     return mask[..., : part.shape.channels].permute(0, 3, 1, 2)
 
 

@@ -19,16 +19,25 @@ IMAGE = -1  # in place of a part's number: the images themselves
 
 @dataclass(frozen=True)
 class MapShape:
-    """Channels, height and width of a feature map; a vector of ``K`` numbers is ``K 1 1``."""
+    """Channels, height and width of a feature map; a vector of ``K`` numbers is ``K 1 1``.
+
+    ``vector`` is how many channels the C code computes at once.
+    """
 
     channels: int
     h: int = 1
     w: int = 1
+    vector: int = LANES
+
+    @property
+    def blocks(self) -> int:
+        """Vectors that hold the channels of a pixel."""
+        return -(-self.channels // self.vector)
 
     @property
     def lanes(self) -> int:
         """The channels, rounded up to full vectors."""
-        return -(-self.channels // LANES) * LANES
+        return self.blocks * self.vector
 
     @property
     def size(self) -> int:

@@ -10,7 +10,6 @@ import torch
 from torch.nn import functional as F
 
 from netlet.backends.cpu.parts.base import (
-    LANES,
     Code,
     MapShape,
     Part,
@@ -262,7 +261,7 @@ class Dropout(Part):
 
     def masks(self) -> int:
         """Return the vectors of masks for one image."""
-        return self.shape.lanes // LANES if self.channelwise else self.shape.size // LANES
+        return self.shape.blocks if self.channelwise else self.shape.size // self.shape.vector
 
     def _mask(self, code: Code) -> str:
         k = code.number

@@ -13,7 +13,6 @@ from torch.nn import functional as F
 
 from netlet.backends.cpu.parts.base import (
     IMAGE,
-    LANES,
     Code,
     MapShape,
     Part,
@@ -108,7 +107,7 @@ class Stage(Part):
 
     def masks(self) -> int:
         """Return the vectors of dropout masks for one image."""
-        return self.conv_h * self.conv_w * self.shape.lanes // LANES if self.dropout else 0
+        return self.conv_h * self.conv_w * self.shape.blocks if self.dropout else 0
 
     def scratch(self, code: Code) -> int:
         """Return room for the input's gradient if it is added to another."""
@@ -119,7 +118,7 @@ class Stage(Part):
         pair = 2 if half else 1
         in_h, in_w = self._in_size
         (kernel_h, kernel_w), (stride_h, _), (top, *_) = self.kernel, self.stride, self.padding
-        out_blocks, in_blocks = (-(-n // LANES) for n in (self.shape.channels, self.in_channels))
+        out_blocks, in_blocks = self.shape.blocks, -(-self.in_channels // self.shape.vector)
         kernel_row = kernel_w * (-(-self.in_channels // pair) * pair)
         if self.linear:
             forward = _fastest_tile(1, _ROWS_AT_ONCE, out_blocks, registers)
