@@ -37,6 +37,10 @@ LINES: dict[str, tuple[str, int]] = {
         "4 d4p*3 m4pb*2 P 6k2b*1",
         4 * 2 * 9 + 8 + (36 + 16 + 3 * 8) + (36 + 16 + 2 * 2 * 4) + (6 * 4 * 4 + 6) + 60,
     ),
+    "leaky ReLU": (
+        "4l d4pbl*2 P m5l",
+        (72 + 8) + (36 + 16 + 2 * 4) + (36 + 8 + 20 + 10) + 50,
+    ),
     "CReLU": ("c3 P d6p c4k2s2b", 3 * 2 * 9 + 6 + (54 + 36 + 12) + (4 * 6 * 4 + 4) + 80),
     "input joined to the output": (
         "3 d4+ P 2p+ x5b*1 d5pb*2+",
@@ -124,6 +128,23 @@ def test_the_example_of_the_page_has_as_many_parameters() -> None:
         re.MULTILINE,
     )[0]
     assert f"{count_parameters(line):,}" == stated
+
+
+def test_leaky_relu_keeps_a_fifth_of_what_is_below_zero() -> None:
+    net = build("3l 3p*2 3pl*2")
+    first, plain, leaky = list(net)[:3]
+    assert isinstance(plain, Repeated)
+    assert isinstance(leaky, Repeated)
+    y = normalize(F.conv2d(images(), first[0].weight), first[1])
+    x = torch.where(y < 0, 0.2 * y, y)
+    for layer, slope in ((plain, 0), (leaky, 0.2)):
+        ((weight,),) = (
+            [convolution.weight for convolution in group] for group in layer.convolutions
+        )
+        for norm in layer.norms:
+            y = normalize(F.conv2d(x, weight, padding=1), norm)
+            x = torch.where(y < 0, slope * y, y)
+    torch.testing.assert_close(net(images()), classify(x, net), rtol=1e-4, atol=1e-5)
 
 
 def test_a_norm_without_scale_adds_a_bias_only() -> None:
@@ -231,6 +252,7 @@ def test_weights_of_places_that_are_not_trained_are_not_compiled() -> None:
         ("4 6p*2", "so that it cannot read what it makes; write 6p 6p"),
         ("4 4k5*4", r"layer 2 of '4 4k5\*4', 4k5\*4, has an empty feature map; add padding"),
         ("c2 c2*3", r"'c2\*3' in 'c2 c2\*3': a layer with CReLU is used once; write c2"),
+        ("c2l 2", r"'c2l' in 'c2l 2': a layer has CReLU or leaky ReLU; drop the c or the l"),
         ("4 W 6", r"'W' in '4 W 6' is not a layer; .*, and the last word may be W"),
         ("4 6s2+", r"'6s2\+' in '4 6s2\+': a stride makes .*; drop the stride or the \+"),
         ("4 6k4p+", r"padding makes .*; use an odd kernel size, like k5"),
@@ -279,7 +301,7 @@ def test_a_resumed_training_of_all_options_is_bit_identical(
     backend: str, blob_data: Dataset
 ) -> None:
     recipe = Recipe(epochs=3, batch_size=50, peak_lr=0.02, backend=backend)
-    builder, callback = find_net("c3b P d6p*2+ m7b W").builder, KeepsFirst()
+    builder, callback = find_net("c3b P d6pl*2+ m7b W").builder, KeepsFirst()
     whole, resumed = (package.build(builder, seed) for seed in (0, 1))
     fit(whole, blob_data, recipe, callbacks=[callback])
     run = fit(resumed, blob_data, recipe, resume=callback.kept)
@@ -291,6 +313,7 @@ def test_a_resumed_training_of_all_options_is_bit_identical(
 SHAPES = {
     "norm without scale": "1b P m1.5pb 2b",
     "convolutions used several times": "1 d1.7 P d1.7p*4 2 2pb*2",
+    "leaky ReLU": "1l P d1.5bl 2l",
     "CReLU": "c1 d2p*2 P 2.5 c1.5",
     "input joined to the output": "1 d0.5+ P 1.5p*2+ 2",
     "weighted places": "1 P m1.5p W",

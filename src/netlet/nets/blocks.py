@@ -58,21 +58,26 @@ class CReLU(nn.Module):
 
 
 class Repeated(nn.Module):
-    """Convolutions that are used several times, each time with batch norms of their own, and ReLU.
+    """Convolutions that are used several times, each time with batch norms of their own.
 
     The maps of two uses have different statistics. With norms that are shared, too, nets are less
     accurate (Zhang and Jung, "Recurrent convolution for compact and cost-adjustable neural
     networks", 2019).
 
     Args:
-        groups: The convolutions of one use, in groups that a norm and a ReLU follow. The first
-            reads as many channels as the last one makes.
+        groups: The convolutions of one use, in groups that a norm and the function follow. The
+            first reads as many channels as the last one makes.
         norm: Makes the norm of so many channels.
+        function: The activation function.
         uses: How often they are used.
     """
 
     def __init__(
-        self, groups: Sequence[Sequence[nn.Conv2d]], norm: Callable[[int], nn.Module], uses: int
+        self,
+        groups: Sequence[Sequence[nn.Conv2d]],
+        norm: Callable[[int], nn.Module],
+        function: nn.Module,
+        uses: int,
     ) -> None:
         super().__init__()
         self.convolutions = nn.ModuleList(nn.Sequential(*group) for group in groups)
@@ -80,13 +85,13 @@ class Repeated(nn.Module):
         self.norms = nn.ModuleList(
             norm(group[-1].out_channels) for _ in range(uses) for group in groups
         )
-        self.relu = nn.ReLU()
+        self.function = function
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map ``N C H W`` to a map of as many channels."""
         in_order = itertools.cycle(self.convolutions)
         for convolution, norm in zip(in_order, self.norms, strict=False):
-            x = self.relu(norm(convolution(x)))
+            x = self.function(norm(convolution(x)))
         return x
 
 

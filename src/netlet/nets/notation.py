@@ -8,6 +8,7 @@
 - ``c8`` is a 3x3 convolution to 8 channels with batch norm; the ReLU of them and the ReLU of their
   negatives are 16 channels (CReLU).
 - ``b`` after any of these: batch norm has a bias and no scale.
+- ``l`` after that: leaky ReLU, with a slope of 0.2 below zero, takes the place of ReLU.
 - ``*4`` after that: the convolutions are used four times, each time with norms of their own.
 - ``+`` after that: the layer's input is joined to its output along the channels; the center of it
   if the output is smaller.
@@ -46,12 +47,13 @@ _Number = TypeVar("_Number", int, float)
 
 _LAYER = re.compile(
     r"(?P<kind>[xdmc]?)(?P<out>[1-9]\d{0,8})(?:k(?P<kernel>[1-9]\d?))?(?:s(?P<stride>[1-9]))?(?P<padded>p?)"
-    r"(?P<unscaled>b?)(?:\*(?P<uses>[1-9]\d?))?(?P<joined>\+?)"
+    r"(?P<unscaled>b?)(?P<leaky>l?)(?:\*(?P<uses>[1-9]\d?))?(?P<joined>\+?)"
 )
+_SLOPE = 0.2  # of leaky ReLU below zero
 _MAX_LAYERS = 200
 _MAX_VALUES = 1 << 24  # of a feature map
 _MAX_WEIGHTS = 1 << 24  # of the kernels' pairs of channels
-_GRAMMAR = "a layer is 16, 16k5s2pb, x16, d16p*4, m16b+, c8 or P, and the last word may be W"
+_GRAMMAR = "a layer is 16, 16k5s2pb, x16l, d16p*4, m16b+, c8 or P, and the last word may be W"
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ class Layer:
         stride: From one window to the next.
         padding: On each side.
         unscaled: Whether its norms have no scale.
+        leaky: Whether leaky ReLU takes the place of ReLU.
         uses: How often its convolutions are used.
         joined: Whether its input is joined to its output.
     """
@@ -77,6 +80,7 @@ class Layer:
     stride: int
     padding: int
     unscaled: bool
+    leaky: bool
     uses: int
     joined: bool
 
@@ -106,12 +110,16 @@ class Layer:
         norm = UnscaledBatchNorm2d if self.unscaled else nn.BatchNorm2d
         groups = self._list_convolutions(channels)
         if self.uses > 1:
-            return Repeated(groups, norm, self.uses)
+            return Repeated(groups, norm, self._make_function(), self.uses)
         modules: list[nn.Module] = []
         for group in groups:
-            function = CReLU() if self.kind == "c" else nn.ReLU()
-            modules += [*group, norm(group[-1].out_channels), function]
+            modules += [*group, norm(group[-1].out_channels), self._make_function()]
         return nn.Sequential(*modules)
+
+    def _make_function(self) -> nn.Module:
+        if self.kind == "c":
+            return CReLU()
+        return nn.LeakyReLU(_SLOPE) if self.leaky else nn.ReLU()
 
     def _list_convolutions(self, channels: int) -> list[list[nn.Conv2d]]:
         """Return the convolutions, in groups that a norm follows."""
@@ -143,6 +151,7 @@ def parse_layer(word: str) -> Layer | None:
         int(found["stride"] or 1),
         kernel // 2 if found["padded"] else 0,
         bool(found["unscaled"]),
+        bool(found["leaky"]),
         int(found["uses"] or 1),
         bool(found["joined"]),
     )
@@ -215,6 +224,8 @@ def _check_options(layer: Layer, where: str) -> None:
     if layer.kind == "c" and layer.uses > 1:
         once = layer.word.partition("*")[0]
         raise NetError(f"{where}: a layer with CReLU is used once; write {once}")
+    if layer.kind == "c" and layer.leaky:
+        raise NetError(f"{where}: a layer has CReLU or leaky ReLU; drop the c or the l")
     if layer.joined and layer.stride > 1:
         raise NetError(
             f"{where}: a stride makes the map smaller than the input that + joins to it; drop the "
