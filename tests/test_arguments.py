@@ -65,6 +65,31 @@ def test_what_is_no_net_is_refused_with_what_to_pass(take, value, message):
     assert str(error.value) == message
 
 
+@pytest.mark.parametrize(
+    ("builder", "message"),
+    [
+        (
+            "8 8 P 12",
+            "the builder is of the type str; pass a class or function, or "
+            "netlet.nets.find_net('8 8 P 12').builder",
+        ),
+        (
+            netlet.nets.find_net("crest"),
+            "the builder is of the type NetEntry; pass a class or function, or "
+            "netlet.nets.find_net('crest').builder",
+        ),
+        (
+            Net(),
+            "the builder is a net already; pass its class Net or a function that builds it",
+        ),
+    ],
+)
+def test_what_builds_no_net_is_refused_with_what_to_pass(builder, message):
+    with pytest.raises(TypeError) as error:
+        netlet.build(builder, seed=0)
+    assert str(error.value) == message
+
+
 def test_names_in_place_of_values_are_refused_with_how_to_get_the_value():
     data = netlet.data.Dataset("two", SPLIT, SPLIT, tuple("0123456789"))
     for call, message in (

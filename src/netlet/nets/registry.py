@@ -105,7 +105,7 @@ def build(
         TypeError: An argument is of another type.
         NetError: An argument is out of range, or a name in the net is not valid Unicode.
     """
-    _check_build(seed, shape, classes)
+    _check_build(builder, seed, shape, classes)
     own = next((entry.name for entry in NETS.values() if entry.builder is builder), "")
     if own and len(shape) != 3 and builder.__module__.startswith(_OWN_PACKAGE):
         raise NetError(
@@ -144,13 +144,24 @@ def _check_names(net: nn.Module) -> None:
             )
 
 
-def _check_build(seed: Any, shape: Any, classes: Any) -> None:
+def _check_build(builder: Any, seed: Any, shape: Any, classes: Any) -> None:
     """Check the arguments of :func:`build`.
 
     Raises:
         TypeError: One is of another type.
         NetError: One is out of range.
     """
+    if isinstance(builder, nn.Module):
+        raise TypeError(
+            f"the builder is a net already; pass its class {type(builder).__name__} or a function"
+            " that builds it"
+        )
+    if not callable(builder):
+        name = repr(builder) if isinstance(builder, str) else "'crest'"
+        raise TypeError(
+            f"the builder is of the type {type(builder).__name__}; pass a class or function, or "
+            f"netlet.nets.find_net({name}).builder"
+        )
     if seed is not None:
         check_type(seed, int, "the seed", "a whole number like 0")
         if not 0 <= seed < 2**63:
