@@ -7,6 +7,7 @@ import importlib
 import inspect
 import io
 import re
+import statistics
 import sys
 import typing
 from html.parser import HTMLParser
@@ -212,6 +213,17 @@ def test_every_repr_is_one_short_line_without_addresses(values: dict[str, object
         assert "tensor(" not in text, kind
         assert "array(" not in text, kind
         assert text.startswith((type(value).__name__, f"<{type(value).__name__}")), (kind, text)
+
+
+def test_runs_and_studies_have_the_accuracy_that_they_show(values: dict[str, object]) -> None:
+    run, study = values["run"], values["study"]
+    assert isinstance(run, Run)
+    assert isinstance(study, Study)
+    assert run.accuracy == 100 * run.last_epoch.correct / run.last_epoch.total
+    percents = [100 * seed.correct / study.total for seed in study.seeds]
+    assert study.accuracy == pytest.approx(statistics.mean(percents))
+    assert f"({run.accuracy:.2f}%)" in repr(run)
+    assert f"mean {study.accuracy:.3f}%" in repr(study)
 
 
 def test_all_html_is_escaped_closed_and_without_colors(pages: dict[str, str]) -> None:

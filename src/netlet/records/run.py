@@ -110,6 +110,11 @@ class Run(ExperimentConfig, Plotted):
     stretches: tuple[Stretch, ...]
     schema: int = RUN_SCHEMA
 
+    @property
+    def accuracy(self) -> float:
+        """The accuracy of the last epoch in percent, for display; ``last_epoch`` has the counts."""
+        return self.last_epoch.score.percent
+
     def _facts(self) -> Mapping[str, object]:
         return {
             "name": self.name,

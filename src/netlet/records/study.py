@@ -61,8 +61,13 @@ class Study(ExperimentConfig, Plotted):
     chosen_by: TrialsValues | None = None  # the trials that led to net and recipe, if recorded
     schema: int = STUDY_SCHEMA
 
-    def _facts(self) -> Mapping[str, object]:
+    @property
+    def accuracy(self) -> float:
+        """The mean of the seeds' accuracies of the last epoch, in percent, for display."""
         correct = sum(seed.correct for seed in self.seeds)
+        return 100 * correct / len(self.seeds) / self.total
+
+    def _facts(self) -> Mapping[str, object]:
         passing = sum(seed.verdict == "PASS" for seed in self.seeds)
         return {
             "name": self.name,
@@ -72,8 +77,7 @@ class Study(ExperimentConfig, Plotted):
             "parameters": self.cost["parameters"],
             "epochs": self.epochs,
             "seeds": len(self.seeds),
-            "accuracy": f"mean {100 * correct / len(self.seeds) / self.total:.3f}% of "
-            f"{self.total:,} {self.split} images",
+            "accuracy": f"mean {self.accuracy:.3f}% of {self.total:,} {self.split} images",
             **({} if self.budget is None else {"passing_seeds": passing}),
         }
 
