@@ -567,6 +567,25 @@ def test_soap_does_not_precondition_sides_that_are_too_wide(
 
 
 @pytest.mark.parametrize("name", ["muon", "soap"])
+def test_updates_do_not_depend_on_the_layout_of_a_weight_in_memory(name: str) -> None:
+    random = torch.Generator().manual_seed(4)
+    gradients = [torch.randn(6, 4, 3, 3, generator=random) for _ in range(13)]
+    seen = []
+    for layout in (torch.contiguous_format, torch.channels_last):
+        net = nn.Conv2d(4, 6, 3, bias=False)
+        nn.init.ones_(net.weight)
+        net.to(memory_format=layout)
+        with flatten_parameters(net) as flat:
+            mine = make_optimizer(flat, Recipe(optimizer=name, weight_decay=0.1))
+            for gradient in gradients:
+                assert net.weight.grad is not None
+                net.weight.grad.copy_(gradient)
+                mine.step(0.01)
+        seen.append(net.weight.detach())
+    torch.testing.assert_close(*seen)
+
+
+@pytest.mark.parametrize("name", ["muon", "soap"])
 def test_norms_and_biases_are_updated_by_adamw(name: str) -> None:
     random = torch.Generator().manual_seed(0)
     net = small()
