@@ -279,6 +279,7 @@ def test_the_command_of_a_trial_trains_its_recipe() -> None:
     words = train_command(line | {"changes": {"augment": turned}})
     assert words is not None
     assert "--set augment=light --set augment.rotate_deg=9.5" in words
+    assert "elastic_points" not in words  # as in light
     assert train_command(line | {"changes": {"augment": [*turned, *turned]}}) is None
 
 

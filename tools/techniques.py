@@ -13,6 +13,7 @@ from netlet.experiments.search.comparison import ArmRuns, Comparison
 from netlet.experiments.search.contrasts import ArmResult, Difference, compare_arms
 from netlet.experiments.search.fitting import Images
 from netlet.experiments.search.space_file import load_search
+from netlet.experiments.search.train_command import list_settings
 from netlet.experiments.search.trials import read_results
 from netlet.report.markdown import inline_code, markdown_table, shell_block
 from netlet.text import count_noun
@@ -109,8 +110,11 @@ def _draw_arms(found: Compared, *, taught: bool) -> str:
 
 
 def _show_changes(changes: Mapping[str, Any]) -> str:
-    shown = (f"{name}={json.dumps(value)}" for name, value in changes.items() if name != "epochs")
-    return ", ".join(inline_code(change) for change in shown) or "-"
+    others = {name: value for name, value in changes.items() if name != "epochs"}
+    settings = list_settings(others)
+    if settings is None:
+        settings = [f"{name}={json.dumps(value)}" for name, value in others.items()]
+    return ", ".join(map(inline_code, settings)) or "-"
 
 
 def _show(difference: Difference | None, runs: int, digits: int) -> str:

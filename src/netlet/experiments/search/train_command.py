@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from netlet.recipes import AUGMENTS, Warp
+from netlet.recipes import AUGMENTS
 from netlet.records import to_json_value
 from netlet.text import quote_shell
 
@@ -23,13 +23,31 @@ def train_command(line: Mapping[str, Any]) -> str | None:
     words = ["netlet", "train", line["net"], "--recipe", line["recipe"]]
     if line.get("dataset", "mnist") != "mnist":
         words += ["--dataset", line["dataset"]]
-    for name, value in line["changes"].items():
-        settings = _augmentation(value) if name == "augment" else [(name, value)]
-        if settings is None:
-            return None
-        for key, setting in settings:
-            words += ["--set", f"{key}={_show(setting)}"]
+    settings = list_settings(line["changes"])
+    if settings is None:
+        return None
+    for setting in settings:
+        words += ["--set", setting]
     return quote_shell(*words)
+
+
+def list_settings(changes: Mapping[str, Any]) -> list[str] | None:
+    """Return the changes of a trial's recipe as values of ``--set``.
+
+    Args:
+        changes: The changes as a line of a file of trials records them.
+
+    Returns:
+        One for each, and several for an augmentation that has no name; None if one cannot be
+        written in this way.
+    """
+    found: list[str] = []
+    for name, value in changes.items():
+        pairs = _augmentation(value) if name == "augment" else [(name, value)]
+        if pairs is None:
+            return None
+        found += [f"{key}={_show(setting)}" for key, setting in pairs]
+    return found
 
 
 def _augmentation(warps: Sequence[Mapping[str, Any]]) -> list[tuple[str, Any]] | None:
@@ -39,8 +57,9 @@ def _augmentation(warps: Sequence[Mapping[str, Any]]) -> list[tuple[str, Any]] |
             return [("augment", name)]
     if len(warps) != 1:
         return None
-    fields = [field.name for field in dataclasses.fields(Warp)]
-    return [("augment", "light"), *((f"augment.{name}", warps[0][name]) for name in fields)]
+    light = dataclasses.asdict(AUGMENTS["light"][0])
+    other = [name for name, value in light.items() if warps[0][name] != value]
+    return [("augment", "light"), *((f"augment.{name}", warps[0][name]) for name in other)]
 
 
 def _show(value: Any) -> str:
