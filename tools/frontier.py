@@ -108,8 +108,8 @@ Nets with the same recipe, smallest first. The recipes are listed below the tabl
 ### Not tried in this search
 
 Squeeze-and-excitation, blurred pooling, activations other than ReLU, residual connections. Shared
-blocks, weighed places, wide training with folding, distillation and other techniques are compared
-on a page of their own: [Techniques](techniques.md). Nothing here averages several nets, and no
+blocks, weighed places, dense connections, CReLU, leaky ReLU and training in a wider net are compared
+in [Techniques](techniques.md); distillation and folded branches have not been compared yet. Nothing here averages several nets, and no
 image is classified more than once (no test-time augmentation)."""
 
 
