@@ -108,9 +108,10 @@ Nets with the same recipe, smallest first. The recipes are listed below the tabl
 ### Not tried in this search
 
 Squeeze-and-excitation, blurred pooling, activations other than ReLU, residual connections. Shared
-blocks, weighed places, dense connections, CReLU, leaky ReLU and training in a wider net are compared
-in [Techniques](techniques.md); distillation and folded branches have not been compared yet. Nothing here averages several nets, and no
-image is classified more than once (no test-time augmentation)."""
+blocks, weighed places, dense connections, CReLU, leaky ReLU and training in a wider net are
+compared in [Techniques](techniques.md); distillation and folded branches have not been compared
+yet. Nothing here averages several nets, and no image is classified more than once (no test-time
+augmentation)."""
 
 
 def trials() -> list[dict[str, Any]]:
