@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
 
 import torch
@@ -17,12 +18,12 @@ class Folded(NamedTuple):
     bias: torch.Tensor  # O
 
 
-class FoldedLayer(nn.Module):
+class FoldedLayer(nn.Module, ABC):
     """A layer that computes a convolution, or a convolution and the batch norm after it."""
 
+    @abstractmethod
     def fold(self) -> Folded:
         """Return the convolution that computes the same in evaluation mode."""
-        raise NotImplementedError
 
 
 class ConvBranches(FoldedLayer):
