@@ -38,12 +38,14 @@ def draw_frontier() -> Page:
     drawn = frontier_page([*stats.measured_points(ours), *stats.PUBLISHED_POINTS])
     text = f"""\
 Each accuracy is a mean over seeds of the test accuracy after the last epoch, on MNIST's 10,000
-test images: a single net, no test-time augmentation. Nets and recipes were chosen on images
-held out of `train` and committed before `test` was scored, with seeds that no trial had used.
-`netlet frontier` prints this comparison for your own records, too. Each net's median-seed weights
-ship with the package.
+test images: a single net, no test-time augmentation. `netlet frontier` prints this comparison for
+your own records, too.
 
 ## Results
+
+These nets and their recipes were chosen on images held out of `train`, by the trials of one search,
+and committed. Then each was trained with ten seeds that no trial had used, and scored on `test`.
+Their median-seed weights ship with the package.
 
 {_draw_studies()}
 
@@ -157,9 +159,9 @@ def _draw_studies() -> str:
         "budget",
         "parameters",
         "mean (95% interval)",
-        "lowest to highest",
+        "lowest to highest of 10,000",
         "seeds",
-        "search trials",
+        "trials when chosen",
     )
     return markdown_table(head, rows, "llrrrrr")
 
