@@ -9,7 +9,7 @@ from typing import Any
 
 from netlet import stats
 from netlet.experiments import EXPERIMENTS
-from netlet.report.markdown import markdown_table
+from netlet.report.markdown import inline_code, markdown_table
 from tools.records import RESULTS, recorded_study
 
 # Experiments whose training time is compared with T.
@@ -70,7 +70,7 @@ def draw_race() -> str:
 
 def draw_summary() -> str:
     """Return the main results of the recorded race and studies."""
-    return summary_table({**_load_race(), "cold": json.loads((RESULTS / "cold.json").read_text())})
+    return summary_table(_load_race())
 
 
 def summary_table(race: Mapping[str, Any]) -> str:
@@ -82,8 +82,7 @@ def summary_table(race: Mapping[str, Any]) -> str:
             [f"`{name}`: mean accuracy of ten new seeds", f"{mean:.3f}%"],
             [f"`{name}`: training time", f"{ratio:.2f} T"],
         ]
-    # A race that measures cold starts has the training times that belong to them.
-    cold = _find_row(race.get("cold", race), "sprint")["cold_beyond_training_s"]
+    cold = _find_row(race, "sprint")["cold_beyond_training_s"]
     share, precision = race["peak"]["share"], race["peak"]["precision"]
     rows += [
         [
@@ -302,7 +301,32 @@ def _cuda_seeds(seeds: Mapping[str, Any]) -> str:
     return markdown_table(columns, body, "rrr")
 
 
+def draw_vectors() -> str:
+    """Return the recorded times of steps with wide and with narrow vectors."""
+    record = json.loads((RESULTS / "vectors.json").read_text())
+    columns = ("net", "parameters", "16 numbers", "8 numbers", "ratio", "multiplications", "used")
+    rows = [
+        [
+            inline_code(net["net"]),
+            f"{net['parameters']:,}",
+            f"{net['wide_ms']:.2f} ms",
+            f"{net['narrow_ms']:.2f} ms",
+            f"{net['ratio']:.2f}",
+            f"{net['multiplications_ratio']:.2f}",
+            str(net["used"]),
+        ]
+        for net in record["nets"]
+    ]
+    machine = record["environment"]
+    return (
+        f"{markdown_table(columns, rows, 'lrrrrrr')}\n\n{machine['cpu']}, one core, torch "
+        f"{machine['torch']}, float32, gradients of {record['batch']} images, medians of "
+        f"{record['turns']} rounds."
+    )
+
+
 TABLES: dict[str, Callable[[], str]] = {
+    "vectors": draw_vectors,
     "targets": draw_summary,
     "race": draw_race,
     "pipeline": draw_pipeline,

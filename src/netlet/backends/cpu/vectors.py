@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 from netlet.backends.cpu.parts.base import MapShape, Part
@@ -10,9 +11,9 @@ from netlet.backends.cpu.parts.stage import Stage
 from netlet.backends.cpu.program import Program
 
 _NARROW = 8
-# How many more vectors a program with narrow ones may have. On a Xeon with AVX-512, a step took
-# 0.5 to 0.8 times as long with up to 1.45 times as many, 0.93 times with 1.55 and 1.08 with 1.7.
-_MOST_VECTORS = 1.6
+# How many times as many instructions the convolutions may take with narrow vectors. By
+# results/vectors.json, a step is faster up to here.
+_MOST_INSTRUCTIONS = 1.5
 
 
 def fit_vectors(program: Program) -> Program:
@@ -28,17 +29,21 @@ def fit_vectors(program: Program) -> Program:
     if dropped or program.shape.vector <= _NARROW:
         return program
     narrow = with_vectors_of(program, _NARROW)
-    return narrow if count_vectors(narrow) <= _MOST_VECTORS * count_vectors(program) else program
+    limit = _MOST_INSTRUCTIONS * count_multiplications(program)
+    return narrow if count_multiplications(narrow) <= limit else program
 
 
-def count_vectors(program: Program) -> int:
-    """Return the vectors in the maps of one image, before and after pooling."""
-    count = 0
-    for part in program.parts:
-        if isinstance(part, Stage):
-            count += part.conv_h * part.conv_w * part.shape.blocks
-        count += part.shape.h * part.shape.w * part.shape.blocks
-    return count
+def count_multiplications(program: Program) -> int:
+    """Return how many vectors of weights the convolutions multiply in a pass with one image."""
+    return sum(
+        part.conv_h
+        * part.conv_w
+        * part.shape.blocks
+        * math.prod(part.taps)
+        * (part.source.channels // part.groups)
+        for part in program.parts
+        if isinstance(part, Stage)
+    )
 
 
 def with_vectors_of(program: Program, numbers: int) -> Program:
