@@ -46,7 +46,7 @@ LINES: dict[str, tuple[str, int]] = {
         "3 d4+ P 2p+ x5b*1 d5pb*2+",
         (54 + 6) + (27 + 12 + 8) + (7 * 2 * 9 + 4) + (45 + 5) + (45 + 25 + 2 * 5) + 100,
     ),
-    "weighted places": ("3s2b d19 W", (54 + 3) + (27 + 57 + 38) + 3 * 2 + 190),
+    "weighted pooling": ("3s2b d19 W", (54 + 3) + (27 + 57 + 38) + 3 * 2 + 190),
 }
 
 
@@ -316,7 +316,7 @@ SHAPES = {
     "leaky ReLU": "1l P d1.5bl 2l",
     "CReLU": "c1 d2p*2 P 2.5 c1.5",
     "input joined to the output": "1 d0.5+ P 1.5p*2+ 2",
-    "weighted places": "1 P m1.5p W",
+    "weighted pooling": "1 P m1.5p W",
 }
 
 

@@ -118,7 +118,7 @@ class JoinedInput(nn.Module):
         return torch.cat((x, y), 1)
 
 
-class WeighedPlaces(nn.Module):
+class WeightedPooling(nn.Module):
     """The sum of all places of a map, each with a weight that all channels share.
 
     At the beginning it is the mean. MobileFaceNet (Chen and others, 2018) has weights for each
@@ -183,9 +183,9 @@ def pooled_logits(channels: int, classes: int) -> nn.Sequential:
     return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(channels, classes, 1, bias=False))
 
 
-def weighed_logits(channels: int, h: int, w: int, classes: int) -> nn.Sequential:
+def weighted_logits(channels: int, h: int, w: int, classes: int) -> nn.Sequential:
     """Build a head: a weighted sum of the places of a map, then a 1x1 convolution without bias.
 
     Maps ``N channels h w`` to ``N classes 1 1``.
     """
-    return nn.Sequential(WeighedPlaces(h, w), nn.Conv2d(channels, classes, 1, bias=False))
+    return nn.Sequential(WeightedPooling(h, w), nn.Conv2d(channels, classes, 1, bias=False))

@@ -38,7 +38,7 @@ from netlet.nets.blocks import (
     Repeated,
     UnscaledBatchNorm2d,
     pooled_logits,
-    weighed_logits,
+    weighted_logits,
 )
 from netlet.nets.registry import NetEntry
 
@@ -166,8 +166,8 @@ def parse_notation(notation: str) -> NetEntry:
             an image.
     """
     words = notation.split()
-    weighed = words[-1] == "W"
-    if weighed:
+    weighted = words[-1] == "W"
+    if weighted:
         words.pop()
     layers = [_parse_word(word, notation) for word in words]
     count = sum(layer.uses if layer else 1 for layer in layers)
@@ -198,7 +198,7 @@ def parse_notation(notation: str) -> NetEntry:
             _check_size(size, weights, where)
             module = nn.MaxPool2d(2) if layer is None else layer.build(before[0])
             net.add_module(f"{number}_{word}", module)
-        head = weighed_logits(*size, classes) if weighed else pooled_logits(size[0], classes)
+        head = weighted_logits(*size, classes) if weighted else pooled_logits(size[0], classes)
         net.add_module("head", head)
         return net
 

@@ -11,7 +11,14 @@ import torch
 from torch import nn
 
 from netlet.errors import TrainingError
-from netlet.nets.blocks import CReLU, JoinedInput, Net, Repeated, UnscaledBatchNorm2d, WeighedPlaces
+from netlet.nets.blocks import (
+    CReLU,
+    JoinedInput,
+    Net,
+    Repeated,
+    UnscaledBatchNorm2d,
+    WeightedPooling,
+)
 from netlet.nets.copying import copy_net
 from netlet.nets.registered import own_parameters
 
@@ -20,7 +27,7 @@ _BY_CHANNEL = (
     *(nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.SiLU, nn.GELU, nn.Hardswish, nn.Hardtanh),
     *(nn.Sigmoid, nn.Hardsigmoid, nn.Tanh, nn.Softplus, nn.Identity, nn.Dropout, nn.Dropout2d),
     *(nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.ZeroPad2d),
-    *(nn.Flatten, nn.Softmax, nn.LogSoftmax, WeighedPlaces),
+    *(nn.Flatten, nn.Softmax, nn.LogSoftmax, WeightedPooling),
 )
 
 

@@ -34,8 +34,8 @@ def _lower_convolution(builder: Builder, node: Node, operation: Convolution) -> 
     value = builder.value()
     if value.flat or len(value.dims) != 3:
         builder.refuse("reads a flattened map")
-    if operation.weight.expanded and _weighs_places(builder, operation, value):
-        return _lower_weighed_places(builder, operation)
+    if operation.weight.expanded and _is_weighted_pooling(builder, operation, value):
+        return _lower_weighted_pooling(builder, operation)
     kernel = tuple(operation.weight.tensor.shape[2:])
     (down, right), (pad_h, pad_w) = operation.dilation, operation.padding
     window = ((kernel[0] - 1) * down + 1, (kernel[1] - 1) * right + 1)
@@ -60,7 +60,7 @@ def _lower_convolution(builder: Builder, node: Node, operation: Convolution) -> 
     return builder.result(stage)
 
 
-def _weighs_places(builder: Builder, operation: Convolution, value: Value) -> bool:
+def _is_weighted_pooling(builder: Builder, operation: Convolution, value: Value) -> bool:
     """Return whether a window covers the map, and all channels have the same weights."""
     own, shape = builder.tensors.get(operation.weight.source), value.shape
     window = (shape.h, shape.w)
@@ -71,7 +71,7 @@ def _weighs_places(builder: Builder, operation: Convolution, value: Value) -> bo
     return whole and plain and operation.groups == shape.channels
 
 
-def _lower_weighed_places(builder: Builder, operation: Convolution) -> Value:
+def _lower_weighted_pooling(builder: Builder, operation: Convolution) -> Value:
     """Lower such a convolution to one whose input channels are the places of the map."""
     weight = builder.tensors[operation.weight.source]
     if not isinstance(weight, torch.nn.Parameter):
