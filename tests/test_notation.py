@@ -124,7 +124,7 @@ def test_copies_and_stored_weights_are_the_same_net(what: str) -> None:
 def test_the_example_of_the_page_has_as_many_parameters() -> None:
     line, stated = re.findall(
         r"^For example, `(.+?)` has ([\d,]+) parameters\.$",
-        (ROOT / "docs" / "architecture.md").read_text(),
+        (ROOT / "docs" / "notation.md").read_text(),
         re.MULTILINE,
     )[0]
     assert f"{count_parameters(line):,}" == stated

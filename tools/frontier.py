@@ -75,7 +75,7 @@ netlet search mnistnet_2 --out results/trials/frontier.jsonl --repeat LINE
 
 Ten thousand images distinguish two nets near 99.5% only if they differ by 0.1 points or more, and
 two seeds of one net differ by 0.05 points, so most of what follows is a hint. Nets are written in
-the [one-line notation](architecture.md#notation).
+the [one-line notation](notation.md).
 
 For {uncommitted} trials no commit is recorded, because they ran with code that had not been
 committed yet. Of these, trials with AdamW and without elastic augmentation can be reproduced
@@ -110,7 +110,7 @@ Nets with the same recipe, smallest first. The recipes are listed below the tabl
 ### Not tried in this search
 
 Squeeze-and-excitation, blurred pooling, activations other than ReLU, residual connections. Shared
-blocks, weighed places, dense connections, CReLU, leaky ReLU and training in a wider net are
+blocks, weighted pooling, dense connections, CReLU, leaky ReLU and training in a wider net are
 compared in [Techniques](techniques.md); distillation and folded branches have not been compared
 yet. Nothing here averages several nets, and no image is classified more than once (no test-time
 augmentation)."""

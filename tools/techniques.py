@@ -85,15 +85,17 @@ def _draw_comparison(found: Compared) -> str:
 
 def _draw_arms(found: Compared, *, taught: bool) -> str:
     """Return the table of the arms with a teacher, or of those without one."""
-    changes = {arm.name: arm.changes for arm in found.comparison.arms}
+    arms = found.comparison.arms
+    epochs = {arm.name: arm.epochs for arm in arms if arm.epochs != arms[0].epochs}
+    changes = {arm.name: _list_changes(arm.changes, epochs.get(arm.name)) for arm in arms}
     rows = [
         [
             arm.name,
             inline_code(arm.net),
             *([arm.teacher] if taught else []),
-            _show_changes(changes[arm.name]),
+            changes[arm.name],
             f"{arm.parameters:,}",
-            f"{arm.runs}",
+            f"{arm.runs} (dropped)" if arm.dropped_after else f"{arm.runs}",
             f"{arm.percent:.3f}%",
             _show(arm.points, arm.runs, 3),
             _show(arm.nll_difference, arm.runs, 5),
@@ -109,11 +111,13 @@ def _draw_arms(found: Compared, *, taught: bool) -> str:
     return markdown_table(head, rows, "l" * (len(head) - 5) + "rrrrr")
 
 
-def _show_changes(changes: Mapping[str, Any]) -> str:
-    others = {name: value for name, value in changes.items() if name != "epochs"}
-    settings = list_settings(others)
+def _list_changes(changes: Mapping[str, Any], epochs: int | None) -> str:
+    """Return the changes of the recipe, and the epochs unless they are those of all arms."""
+    if epochs is not None:
+        changes = {"epochs": epochs} | dict(changes)
+    settings = list_settings(changes)
     if settings is None:
-        settings = [f"{name}={json.dumps(value)}" for name, value in others.items()]
+        settings = [f"{name}={json.dumps(value)}" for name, value in changes.items()]
     return ", ".join(map(inline_code, settings)) or "-"
 
 
@@ -125,6 +129,36 @@ def _show(difference: Difference | None, runs: int, digits: int) -> str:
         return f"{difference.mean:+.{digits}f}"
     shown = f"{difference.mean:+.{digits}f} ± {difference.half_width:.{digits}f}"
     return f"**{shown}**" if difference.is_significant else shown
+
+
+def draw_conclusions() -> str:
+    """Return the techniques with a difference whose interval excludes 0, and the others."""
+    better, worse, unclear = [], [], []
+    for found in read_comparisons():
+        for arm in found.arms:
+            if arm.points is None or arm.nll_difference is None or arm.runs < _FEWEST_RUNS:
+                continue
+            clear = arm.points.is_significant or arm.nll_difference.is_significant
+            gains = arm.points.mean > 0
+            rows = (better if gains else worse) if clear else unclear
+            rows.append(
+                [
+                    arm.name,
+                    found.comparison.title,
+                    f"{arm.runs}",
+                    _show(arm.points, arm.runs, 3),
+                    _show(arm.nll_difference, arm.runs, 5),
+                ]
+            )
+    head = ("technique", "comparison", "runs", "difference in points", "difference in NLL")
+    groups = (
+        ("More accurate than the baseline, in one score at least:", better),
+        ("Less accurate:", worse),
+        ("No clear difference yet:", unclear),
+    )
+    return "\n\n".join(
+        f"{text}\n\n{markdown_table(head, rows, 'llrrr')}" for text, rows in groups if rows
+    )
 
 
 def draw_sharpness() -> str:
@@ -164,6 +198,7 @@ def draw_trial_count() -> str:
 
 TABLES: dict[str, Callable[[], str]] = {
     "techniques": draw_comparisons,
+    "techniques_conclusions": draw_conclusions,
     "techniques_sharpness": draw_sharpness,
     "techniques_trials": draw_trial_count,
 }
