@@ -133,31 +133,29 @@ def _show(difference: Difference | None, runs: int, digits: int) -> str:
 
 def draw_conclusions() -> str:
     """Return the techniques with a difference whose interval excludes 0, and the others."""
-    better, worse, unclear = [], [], []
+    better, worse, unclear = (
+        "More accurate than the baseline, in one score at least:",
+        "Less accurate:",
+        "No clear difference yet:",
+    )
+    groups: dict[str, list[list[str]]] = {better: [], worse: [], unclear: []}
     for found in read_comparisons():
         for arm in found.arms:
             if arm.points is None or arm.nll_difference is None or arm.runs < _FEWEST_RUNS:
                 continue
             clear = arm.points.is_significant or arm.nll_difference.is_significant
-            gains = arm.points.mean > 0
-            rows = (better if gains else worse) if clear else unclear
-            rows.append(
-                [
-                    arm.name,
-                    found.comparison.title,
-                    f"{arm.runs}",
-                    _show(arm.points, arm.runs, 3),
-                    _show(arm.nll_difference, arm.runs, 5),
-                ]
-            )
+            gains = better if arm.points.mean > 0 else worse
+            row = [
+                arm.name,
+                found.comparison.title,
+                f"{arm.runs}",
+                _show(arm.points, arm.runs, 3),
+                _show(arm.nll_difference, arm.runs, 5),
+            ]
+            groups[gains if clear else unclear].append(row)
     head = ("technique", "comparison", "runs", "difference in points", "difference in NLL")
-    groups = (
-        ("More accurate than the baseline, in one score at least:", better),
-        ("Less accurate:", worse),
-        ("No clear difference yet:", unclear),
-    )
     return "\n\n".join(
-        f"{text}\n\n{markdown_table(head, rows, 'llrrr')}" for text, rows in groups if rows
+        f"{text}\n\n{markdown_table(head, rows, 'llrrr')}" for text, rows in groups.items() if rows
     )
 
 
