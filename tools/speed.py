@@ -226,7 +226,7 @@ def busy_section(record: Mapping[str, Any]) -> str:
         "compute all the time, each in one thread. The ratio is to the time alone.\n\n"
         f"{busy_table(record)}\n\n"
         f"{machine['cpu']}, {machine['cores']} cores, torch {machine['torch']}, `netlet train`, "
-        f"medians of {record['turns']} turns."
+        f"medians of {record['turns']} rounds."
     )
 
 
