@@ -64,10 +64,12 @@ def _draw_trials(tried: Sequence[Mapping[str, Any]]) -> str:
     """Return the second half of the page: what the trials show."""
     uncommitted = sum(line["commit"] is None for line in tried)
     return f"""\
-## What helped and what did not
+## The first search
 
-The search ran {len(tried):,} trials. Each trained on 50,000 images of `train` and was scored on
-the 10,000 images held out (`results/trials/frontier.jsonl`). To run one again:
+The nets above were chosen by a first search of {len(tried):,} trials. Each trained on 50,000 images
+of `train` and was scored on the 10,000 images held out (`results/trials/frontier.jsonl`). Later
+trials are on the page [Techniques](techniques.md): they compare with six or more runs, and have
+intervals. To run a trial of the first search again:
 
 ```sh
 netlet search mnistnet_2 --out results/trials/frontier.jsonl --repeat LINE
