@@ -152,11 +152,11 @@ def test_files_have_at_most_350_lines_and_a_name_that_says_something() -> None:
         assert len(path.read_text().splitlines()) <= 350, path
 
 
-def test_help_never_imports_torch() -> None:
+def test_help_imports_nothing_slow() -> None:
     code = (
         "import sys\nfrom netlet.cli import main\n"
         "try:\n    main(['--help'])\nexcept SystemExit as stop:\n    assert not stop.code\n"
-        "assert 'torch' not in sys.modules, 'torch was imported'\nassert 'numpy' not in sys.modules, 'numpy was imported'\n"
+        "slow = {'torch', 'numpy', 'tqdm'} & set(sys.modules)\nassert not slow, slow\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -162,7 +162,7 @@ def parse_rule(text: str) -> Rule:
         raise BudgetError(f"a rule {what}; write one like 'BatchNorm' or 'Conv2d >= 3'")
     read = _SPACED_KERNEL.sub("x", _LIMIT_IN_WORDS.sub(_write_digits, words))
     for form, parse in _FORMS:
-        match = form.fullmatch(read)
+        match = re.fullmatch(form, read, re.I)
         if match is not None:
             return parse(words, match)
     limits = re.search(rf"(?:{_COMPARISON})", re.sub(r"(?:^|[|/,] ?)=", "", words), re.I)
@@ -314,25 +314,23 @@ def _parse_field(text: str, match: re.Match[str]) -> Rule:
 
 _PREDICTION = r"(?:the )?(?:prediction|output|predictions)"
 _GAP = r"(?:the )?(?:GAP|global[ -](?:average[ -]|avg[ -])?pool(?:ing)?)(?: layer)?"
-_FORMS: tuple[tuple[re.Pattern[str], Callable[[str, re.Match[str]], Rule]], ...] = tuple(
-    (re.compile(form, re.I), parse)
-    for form, parse in (
-        (
-            rf"(?:receptive field|RF)(?: of)?:? {_LIMIT}(?:x\d+)?(?: pixels| px)?"
-            rf"(?P<place> before (?:the (?:last|final) layer|{_GAP})| at the output)?",
-            _parse_field,
-        ),
-        (
-            rf"(?P<terms>.+?),? {_LIMIT} layers? (?:before|from|away from) {_PREDICTION}",
-            _parse_distance,
-        ),
-        (
-            rf"(?:no|not|without) (?P<terms>.+) (?:right|directly|just) before {_PREDICTION}",
-            _parse_end,
-        ),
-        (r"(?P<terms>.+) after (?:each|every) (?P<each>.+)", _parse_after),
-        (r"(?:no|not|without) (?P<terms>.+)", _parse_no),
-        (rf"{_LIMIT} (?P<terms>.+)", _parse_count),
-        (rf"(?P<terms>.+?) ?{_LIMIT}", _parse_count),
-    )
+# Patterns, which are compiled when the first rule is parsed, and what parses a rule of the form.
+_FORMS: tuple[tuple[str, Callable[[str, re.Match[str]], Rule]], ...] = (
+    (
+        rf"(?:receptive field|RF)(?: of)?:? {_LIMIT}(?:x\d+)?(?: pixels| px)?"
+        rf"(?P<place> before (?:the (?:last|final) layer|{_GAP})| at the output)?",
+        _parse_field,
+    ),
+    (
+        rf"(?P<terms>.+?),? {_LIMIT} layers? (?:before|from|away from) {_PREDICTION}",
+        _parse_distance,
+    ),
+    (
+        rf"(?:no|not|without) (?P<terms>.+) (?:right|directly|just) before {_PREDICTION}",
+        _parse_end,
+    ),
+    (r"(?P<terms>.+) after (?:each|every) (?P<each>.+)", _parse_after),
+    (r"(?:no|not|without) (?P<terms>.+)", _parse_no),
+    (rf"{_LIMIT} (?P<terms>.+)", _parse_count),
+    (rf"(?P<terms>.+?) ?{_LIMIT}", _parse_count),
 )

@@ -8,14 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tqdm import tqdm
-
 from netlet.budgets import describe_teacher
 from netlet.cli.results import say
 from netlet.progress import is_terminal
 from netlet.text import count_noun, escape_controls
 
 if TYPE_CHECKING:
+    from tqdm import tqdm
+
     from netlet.experiments.search.engine import TrialEvent
 
 _SHOWN = 5  # of the best trials
@@ -92,6 +92,8 @@ class SearchProgress:
             *self._means(),
             *(f"  {text}" for text in self._running.values()),
         ]
+        from tqdm import tqdm
+
         while len(self._lines) < len(texts):
             self._lines.append(
                 tqdm(
