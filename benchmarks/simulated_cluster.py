@@ -80,7 +80,6 @@ class _Worker:
     run: _Run | None = None
     since: float = 0.0  # when the first epoch that is not kept began, or the start of the worker
     sent: float = 0.0  # when it sent a checkpoint, or began to train
-    starting: bool = False
     started: bool = False
     down_until: float = 0.0
     turn: int = 0  # counts up when the worker loses its task; older events are void
@@ -177,7 +176,6 @@ class Cluster:
             if worker.started:
                 self._clock.add(now + run.task.epoch_s, "epoch", which, worker.turn)
             else:
-                worker.starting = True
                 self._clock.add(now + self._costs.worker_start_s, "started", which, worker.turn)
 
     def _end_start(self, now: float, which: int, turn: int) -> None:
@@ -186,7 +184,7 @@ class Cluster:
             return
         if worker.again:
             self.outcome.lost_s += now - worker.since
-        worker.starting, worker.started, worker.again = False, True, False
+        worker.started, worker.again = True, False
         worker.since = worker.sent = now
         self._clock.add(now + worker.run.task.epoch_s, "epoch", which, worker.turn)
 
@@ -261,7 +259,7 @@ class Cluster:
         assert self._failures is not None
         worker = self._workers[which]
         worker.turn += 1
-        worker.started, worker.starting, worker.again = False, False, True
+        worker.started, worker.again = False, True
         if worker.run is not None:
             self.outcome.lost_s += now - worker.since
             worker.run.deaths += 1

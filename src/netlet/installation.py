@@ -11,11 +11,7 @@ import hashlib
 import importlib.util
 import re
 import subprocess
-from collections.abc import Mapping
 from pathlib import Path
-
-# Keys: version, commit (empty if unknown), sources (a digest); all empty if there is no netlet.
-Installation = Mapping[str, str]
 
 
 def describe_installation() -> dict[str, str]:
