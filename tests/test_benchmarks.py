@@ -209,7 +209,7 @@ def test_the_section_on_busy_machines_needs_a_record(
     }
     (tmp_path / "busy.json").write_text(json.dumps(record))
     assert speed.draw_busy().startswith("## On a busy machine\n")
-    assert "medians of 3 turns" in speed.draw_busy()
+    assert "medians of 3 rounds" in speed.draw_busy()
 
 
 @linux_only

@@ -75,8 +75,9 @@ intervals. To run a trial of the first search again:
 netlet search mnistnet_2 --out results/trials/frontier.jsonl --repeat LINE
 ```
 
-Ten thousand images distinguish two nets near 99.5% only if they differ by 0.1 points or more, and
-two seeds of one net differ by 0.05 points, so most of what follows is a hint. Nets are written in
+Near 99.5%, the difference of two trials on 10,000 images has a standard error of 0.1 points if the
+images differ, and two seeds of one net on the same images differ by 0.05 points, so most of what
+follows is a hint. Nets are written in
 the [one-line notation](notation.md).
 
 For {uncommitted} trials no commit is recorded, because they ran with code that had not been

@@ -59,7 +59,8 @@ def draw_results() -> str:
     return (
         f"{markdown_table(columns, rows, 'llrrr')}\n\n"
         "Accuracy after the last epoch on the 10,000 test images: a single net, no "
-        "test-time augmentation."
+        "test-time augmentation. Training times are medians over the seeds of a study, recorded on "
+        "different days and machines; [Speed](docs/speed.md) compares them side by side."
     )
 
 

@@ -77,10 +77,17 @@ def _draw_comparison(found: Compared) -> str:
     return (
         f"### {found.comparison.title}\n\n"
         f"{count_noun(found.trials, 'trial')}; recipe {inline_code(recipe.recipe)}, "
-        f"{recipe.epochs} epochs. Differences are to *{found.comparison.baseline}*, paired by "
-        f"seed, with 95% intervals from {_FEWEST_RUNS} runs on. This runs what is missing:\n\n"
+        f"{recipe.epochs} epochs. {_describe_state(found)}Differences are to "
+        f"*{found.comparison.baseline}*, paired by seed; with {_FEWEST_RUNS} or more runs they "
+        "have intervals. To run what is missing:\n\n"
         f"{shell_block(command)}\n\n{text}"
     )
+
+
+def _describe_state(found: Compared) -> str:
+    """Return a sentence about a comparison that is not finished."""
+    runs, planned = max(found.arms, key=lambda arm: arm.percent).runs, found.comparison.runs[-1]
+    return f"Not finished: the best arm has {runs} of {planned} runs. " if runs < planned else ""
 
 
 def _draw_arms(found: Compared, *, taught: bool) -> str:
@@ -179,7 +186,8 @@ def draw_sharpness() -> str:
     return (
         f"{markdown_table(head, rows, 'lrrr')}\n\n"
         f"Over {count_noun(len(pairs), 'arm')} with {_FEWEST_RUNS} or more runs. In {agree} of "
-        "them both scores prefer the same side."
+        "them both scores prefer the same side. By the median, the NLL is "
+        f"{median(nll) / median(accuracy):.2f} times as sharp as accuracy."
     )
 
 

@@ -72,12 +72,12 @@ def frontier_table(points: Sequence[FrontierPoint]) -> Table:
 
 def _explain_figure(points: Sequence[FrontierPoint]) -> str:
     text = (
-        "The solid line is the Pareto front of the recorded nets: no recorded net with as few "
-        "parameters has as high a mean accuracy (*measured* in the table). The dotted line also "
-        "includes the published results that have a public source (*all*). Published results are "
-        "single runs unless the table says otherwise, and the "
-        "best of several runs where the mark is a triangle: a point of theirs below the solid line "
-        "shows what one run reached, not what a run of that net reaches on average."
+        "The figure shows the test error, so lower is better. The solid line is the Pareto front "
+        "of the recorded nets (*measured* in the table): each net on it is more accurate, on "
+        "average, than all that have no more parameters. The dotted line also includes the "
+        "published results that have a public source (*all*). Accuracies on a line are bold. "
+        "Published results are single runs unless the table says otherwise, and triangles are the "
+        "best of several runs. They can lie below the solid line, which shows means."
     )
     left_out = [point.name for point in stats.sort_by_size(points) if not point.plotted]
     if left_out and len(left_out) < len(points):
