@@ -459,7 +459,7 @@ def test_an_arm_with_a_teacher_is_refused_where_it_is_written(tmp_path: Path) ->
 
 
 def test_the_arms_in_the_guide_can_be_read(tmp_path: Path) -> None:
-    guide = (ROOT / "docs" / "search.md").read_text().partition("Arms can also try")[2]
+    guide = (ROOT / "docs" / "searching.md").read_text().partition("Arms can also try")[2]
     arms = guide.partition("```toml\n")[2].partition("```")[0]
     (tmp_path / "arms.toml").write_text(arms)
     widened, taught = load_search(tmp_path / "arms.toml").arms  # type: ignore[union-attr]

@@ -159,3 +159,9 @@ def test_every_page_is_in_the_contents_of_the_site() -> None:
         name = str(page.relative_to(DOCS).with_suffix(""))
         if name not in ("index", "README"):
             assert name in contents or name.removeprefix("api/") in contents, page
+
+
+def test_no_page_has_the_name_of_a_page_that_sphinx_makes() -> None:
+    assert not {"search", "genindex", "modindex", "py-modindex"} & {
+        p.stem for p in DOCS.glob("*.md")
+    }

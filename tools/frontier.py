@@ -137,15 +137,11 @@ def _draw_studies() -> str:
     """Return a table of these studies."""
     rows = []
     for study in chosen_by_search():
-        interval, trials, seeds = (
-            stats.interval_over_seeds(study),
-            study.chosen_by,
-            study.seeds,
-        )
+        interval, trials = stats.interval_over_seeds(study), study.chosen_by
         assert interval is not None
         assert trials is not None
         assert study.budget is not None
-        correct = [seed.correct for seed in seeds]
+        correct = [seed.correct for seed in study.seeds]
         rows.append(
             [
                 inline_code(study.name),
@@ -153,7 +149,6 @@ def _draw_studies() -> str:
                 f"{study.cost['parameters']:,}",
                 f"**{stats.mean_percent(study):.3f}%** ({interval[0]:.3f} to {interval[1]:.3f})",
                 f"{min(correct):,} to {max(correct):,}",
-                f"{len(seeds)}: {seeds[0].seed} to {seeds[-1].seed}",
                 f"{trials['number']:,}",
             ]
         )
@@ -163,10 +158,9 @@ def _draw_studies() -> str:
         "parameters",
         "mean (95% interval)",
         "lowest to highest of 10,000",
-        "seeds",
         "trials when chosen",
     )
-    return markdown_table(head, rows, "llrrrrr")
+    return markdown_table(head, rows, "llrrrr")
 
 
 def _describe_limits(budget: Mapping[str, Any]) -> str:

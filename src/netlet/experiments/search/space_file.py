@@ -36,7 +36,7 @@ from netlet.toml_files import fail, read_toml, show_value
 _FOLDER = Path(__file__).parent / "spaces"
 SPACES: Mapping[str, Path] = {path.stem: path for path in sorted(_FOLDER.glob("*.toml"))}
 _MAX_BYTES = 1 << 18
-_EXAMPLE = "see docs/search.md for an example"
+_EXAMPLE = "see docs/searching.md for an example"
 _KEYS = (
     *COMMON_KEYS,
     "nets",
