@@ -101,8 +101,8 @@ def search(
 ) -> None:
     """Search for a net and a recipe that fit a budget.
 
-    SPACE says which nets and recipes are tried, and the budget (docs/searching.md). A trial trains one
-    of them and scores it on a part of the training images; no trial reads the test images. The
+    SPACE says which nets and recipes are tried, and the budget (docs/searching.md). A trial trains
+    one of them and scores it on a part of the training images; no trial reads the test images. The
     worst are stopped early. The search learns from the trials that the file holds already. It needs
     the extra 'search' (pip install '.[search]' in a checkout).
     """
