@@ -68,8 +68,8 @@ def _draw_trials(tried: Sequence[Mapping[str, Any]]) -> str:
 
 The nets above were chosen by a first search of {len(tried):,} trials. Each trained on 50,000 images
 of `train` and was scored on the 10,000 images held out (`results/trials/frontier.jsonl`). Later
-trials are on the page [Techniques](techniques.md): they compare with six or more runs, and have
-intervals. To run a trial of the first search again:
+trials compare nets and recipes over the same seeds: [Techniques](techniques.md). To run a trial of
+the first search again:
 
 ```sh
 netlet search mnistnet_2 --out results/trials/frontier.jsonl --repeat LINE

@@ -1,7 +1,7 @@
 """Progress on stderr: bars on a terminal; elsewhere only lines for what takes minutes.
 
 Everything here works without torch. What trains has :mod:`netlet.cli.training_progress`. tqdm is
-imported with the first bar: importing it takes an eighth of the time of ``netlet --help``.
+imported with the first bar, since it reads the metadata of all installed packages.
 """
 
 from __future__ import annotations
