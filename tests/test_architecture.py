@@ -152,10 +152,13 @@ def test_files_have_at_most_350_lines_and_a_name_that_says_something() -> None:
         assert len(path.read_text().splitlines()) <= 350, path
 
 
-def test_help_imports_nothing_slow() -> None:
+def test_help_imports_no_command_and_no_command_imports_torch_before_it_is_called() -> None:
     code = (
-        "import sys\nfrom netlet.cli import main\n"
-        "try:\n    main(['--help'])\nexcept SystemExit as stop:\n    assert not stop.code\n"
+        "import sys\nfrom netlet.cli import app\n"
+        "try:\n    app.main(['--help'])\nexcept SystemExit as stop:\n    assert not stop.code\n"
+        "assert not {'netlet.cli.train', 'netlet.budgets', 'netlet.records'} & set(sys.modules)\n"
+        "assert len(list(app.build_command().commands.values())) > 20\n"
+        "assert 'netlet.cli.train' in sys.modules\n"
         "slow = {'torch', 'numpy', 'tqdm'} & set(sys.modules)\nassert not slow, slow\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

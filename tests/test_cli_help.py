@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from helpers import Netlet
 
+from netlet.cli.app import COMMANDS as ENTRIES
 from netlet.cli.app import build_command
 from netlet.cli.commands import GROUPS, RENAMED, RENAMED_IN
 from netlet.errors import install_hint
@@ -54,6 +55,13 @@ def test_the_first_line_is_a_sentence_that_fits_the_list_of_commands(path: str) 
     assert first[0].isupper()
     assert path == "netlet" or len(first) <= 66
     assert not rest or rest.startswith("\n")
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
+def test_the_list_of_commands_shows_the_first_line_of_their_help(entry: Any) -> None:
+    command = COMMANDS[f"netlet {entry.name}"]
+    assert entry.summary == command.help.partition("\n")[0]
+    assert entry.group == command.rich_help_panel in GROUPS
 
 
 @pytest.mark.parametrize("path", COMMANDS)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import typer
 from sphinx.application import Sphinx
 
-from netlet.cli.app import app as command_line
+from netlet.cli.app import build_command
 
 PAGE = "commands"
 
@@ -27,7 +26,7 @@ def append_reference(sphinx: Sphinx, page: str, source: list[str]) -> None:
 
 def command_reference() -> str:
     """Return the reference of all commands as Markdown, in the groups of ``netlet --help``."""
-    root = typer.main.get_command(command_line)
+    root = build_command()
     groups: dict[str, list[str]] = {}
     for command, words, group in commands_below(root, ("netlet",)):
         groups.setdefault(group, []).append(command_section(command, words))

@@ -20,13 +20,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-import typer
 from fault_counts import FaultCounts
 from helpers import linux_only
 from processes import Ended, Job, run
 from stage import COMMANDS, copy_template, environment, make_template
 
-from netlet.cli.app import app
+from netlet.cli.app import build_command
 from netlet.data import Source
 from netlet.files import is_temporary
 
@@ -297,7 +296,7 @@ FEW = [
 def command_names() -> set[str]:
     """Return the commands of the command line; those of a group with its name."""
     found = set()
-    for name, command in typer.main.get_command(app).commands.items():  # type: ignore[attr-defined]
+    for name, command in build_command().commands.items():
         inner = getattr(command, "commands", None)
         found |= {f"{name} {sub}" for sub in inner} if inner else {name}
     return found

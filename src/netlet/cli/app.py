@@ -3,7 +3,8 @@
 Results go to stdout, progress and errors to stderr. Exit codes: 0 success, also if limits are NOT
 YET because only training can decide them; 1 a check failed: a budget is missed, or a record, data
 set or picture is damaged, missing or unreadable; 2 wrong usage or input; 130 interrupted.
-Nothing here imports torch, so that ``netlet --help`` and shell completion answer at once.
+The file of a command is imported when the command is used, and none imports torch before it needs
+it, so that ``netlet --help`` and shell completion answer at once.
 """
 
 from __future__ import annotations
@@ -19,179 +20,178 @@ from typing import Annotated, Any
 import typer
 
 from netlet import __version__
-from netlet.cli import (
-    budget,
-    card,
-    check,
-    climb,
-    compare,
-    data,
-    evaluate,
-    explain,
-    export,
-    frontier,
-    grade,
-    init,
-    listing,
-    lr,
-    play,
-    predict,
-    publish,
-    report,
-    runs,
-    search,
-    show,
-    study,
-    train,
-)
-from netlet.cli.commands import GROUPS, Group, add_command
+from netlet.cli.commands import GROUPS
 from netlet.cli.error_messages import describe_error
+from netlet.cli.lazy_commands import Entry, LazyCommands, LazyGroup
 from netlet.cli.own_stdout import end_stdout, leave, user_code_has_run
 from netlet.cli.results import accept_all_characters, say
 from netlet.cli.streams import discard_output, flush_stdout, require_stdout
 
+DESIGN, TRAIN, UNDERSTAND, SHIP, DATA = GROUPS
+COMMANDS = (
+    Entry(
+        "list",
+        DESIGN,
+        "List experiments and their cost, recipes, or budgets.",
+        ("netlet list", "netlet list --recipes --budgets"),
+        function="listing:list_",
+    ),
+    Entry(
+        "show",
+        DESIGN,
+        "Show a net's layers, parameters, MACs and receptive field.",
+        ("netlet show swift", "netlet show '8 8 P 12 14 16 16' --rf"),
+    ),
+    Entry(
+        "check",
+        DESIGN,
+        "Check a net against a budget, without training it.",
+        (
+            "netlet check week4 --budget document_003",
+            "netlet check mine.py:Net --params-below 20000 --forbid Linear",
+        ),
+    ),
+    Entry(
+        "budget",
+        DESIGN,
+        "Show a budget: limits, rules with what counts, and messages.",
+        ("netlet budget document_004", "netlet budget class.toml --toml"),
+    ),
+    Entry(
+        "grade",
+        DESIGN,
+        "Grade the nets of a class against a budget, each in a sandbox.",
+        (
+            "netlet grade submissions --budget document_004",
+            "netlet grade submissions --budget document_004 --roster class.csv --retrain quick",
+        ),
+    ),
+    Entry(
+        "init",
+        DESIGN,
+        "Set up a course repository: settings, workflow, README.",
+        ("netlet init", "netlet init model.py:Net --budget eight_k --dry-run"),
+    ),
+    Entry(
+        "search",
+        DESIGN,
+        "Search for a net and a recipe that fit a budget.",
+        (
+            "netlet search speck --trials 40 --plot speck.svg",
+            "netlet search my_space.toml --trials 100 --resume",
+        ),
+    ),
+    Entry(
+        "train",
+        TRAIN,
+        "Train a net, judge it by its budget and record the run.",
+        ("netlet train", "netlet train mine.py:Net --recipe steady --set epochs=5 --seed 1"),
+    ),
+    Entry(
+        "study",
+        TRAIN,
+        "Train an experiment with several seeds and sum up.",
+        ("netlet study swift --seeds 5", "netlet study swift --val 10000 -o studies/on-val"),
+    ),
+    Entry(
+        "lr",
+        TRAIN,
+        "Suggest a learning rate by a range test: one epoch, rising rate.",
+        ("netlet lr swift", "netlet lr mine.py:Net --set optimizer=sgd -o lr.svg"),
+    ),
+    Entry(
+        "climb",
+        TRAIN,
+        "Train a ladder of experiments and compare its rungs.",
+        ("netlet climb own", "netlet climb mine.toml --seeds 5"),
+    ),
+    Entry(
+        "runs",
+        UNDERSTAND,
+        "List, filter and compare recorded runs and studies.",
+        ("netlet runs", "netlet runs studies --compare --params-below 8000"),
+    ),
+    Entry(
+        "compare",
+        UNDERSTAND,
+        "Test whether one study is better than another.",
+        ("netlet compare swift sprint", "netlet compare studies/swift studies/mine --json"),
+    ),
+    Entry(
+        "report",
+        UNDERSTAND,
+        "Write a report of runs, studies or ladders.",
+        ("netlet report swift", "netlet report studies/swift studies/sprint -o report.md"),
+    ),
+    Entry(
+        "evaluate",
+        UNDERSTAND,
+        "Score a trained net on a data set.",
+        (
+            "netlet evaluate crest",
+            "netlet evaluate mine.py:Net --weights mine.pt --dataset fashion_mnist",
+        ),
+    ),
+    Entry(
+        "explain",
+        UNDERSTAND,
+        "Show what a net sees in images: Grad-CAM and feature maps.",
+        (
+            "netlet explain crest test:18 test:247",
+            "netlet explain runs/swift-seed0 seven.png --class 1 -o seven.html",
+        ),
+    ),
+    Entry(
+        "frontier",
+        UNDERSTAND,
+        "Show accuracy against parameters, published nets included.",
+        ("netlet frontier", "netlet frontier studies --params-below 20000 -o frontier.html"),
+    ),
+    Entry(
+        "export",
+        SHIP,
+        "Export a trained net as ONNX, C, an Arduino library or a web page.",
+        ("netlet export crest --to onnx", "netlet export runs/swift-seed0 --to c --int8 -o swift"),
+    ),
+    Entry(
+        "predict",
+        SHIP,
+        "Classify pictures of digits, one or several in a row.",
+        ("netlet predict photo.jpg", "netlet predict *.png --net speck --show seen.png"),
+    ),
+    Entry(
+        "play",
+        SHIP,
+        "Draw or open pictures in the browser; watch a net classify them.",
+        ("netlet play", "netlet play speck --no-open -o speck.html"),
+    ),
+    Entry(
+        "card",
+        SHIP,
+        "Show the model card of trained weights, in Markdown.",
+        ("netlet card crest", "netlet card studies/swift -o swift.md"),
+    ),
+    Entry(
+        "publish",
+        SHIP,
+        "Write a trained net as a folder for the Hugging Face Hub.",
+        (
+            "netlet publish crest --to crest-model",
+            "netlet publish studies/swift --to swift-page --space",
+        ),
+    ),
+    Entry("data", DATA, "Get, list, verify, show and make data sets.", function="data:app"),
+)
+
 app = typer.Typer(
     name="netlet",
-    cls=Group,
+    cls=LazyGroup,
     help="Design, check, train, explain and ship tiny convolutional nets that fit a budget.",
     epilog="netlet train\nnetlet check mine.py:Net --params-below 20000",
     no_args_is_help=True,
     rich_markup_mode=None,  # importing rich would take longer than everything else
     pretty_exceptions_enable=False,
 )
-
-DESIGN, TRAIN, UNDERSTAND, SHIP, DATA = GROUPS
-add_command(
-    app, listing.list_, "netlet list", "netlet list --recipes --budgets", name="list", group=DESIGN
-)
-add_command(
-    app, show.show, "netlet show swift", "netlet show '8 8 P 12 14 16 16' --rf", group=DESIGN
-)
-add_command(
-    app,
-    check.check,
-    "netlet check week4 --budget document_003",
-    "netlet check mine.py:Net --params-below 20000 --forbid Linear",
-    group=DESIGN,
-)
-add_command(
-    app,
-    budget.budget,
-    "netlet budget document_004",
-    "netlet budget class.toml --toml",
-    group=DESIGN,
-)
-add_command(
-    app,
-    grade.grade,
-    "netlet grade submissions --budget document_004",
-    "netlet grade submissions --budget document_004 --roster class.csv --retrain quick",
-    group=DESIGN,
-)
-add_command(
-    app,
-    init.init,
-    "netlet init",
-    "netlet init model.py:Net --budget eight_k --dry-run",
-    group=DESIGN,
-)
-add_command(
-    app,
-    search.search,
-    "netlet search speck --trials 40 --plot speck.svg",
-    "netlet search my_space.toml --trials 100 --resume",
-    group=DESIGN,
-)
-add_command(
-    app,
-    train.train,
-    "netlet train",
-    "netlet train mine.py:Net --recipe steady --set epochs=5 --seed 1",
-    group=TRAIN,
-)
-add_command(
-    app,
-    study.study,
-    "netlet study swift --seeds 5",
-    "netlet study swift --val 10000 -o studies/on-val",
-    group=TRAIN,
-)
-add_command(
-    app,
-    lr.lr,
-    "netlet lr swift",
-    "netlet lr mine.py:Net --set optimizer=sgd -o lr.svg",
-    group=TRAIN,
-)
-add_command(app, climb.climb, "netlet climb own", "netlet climb mine.toml --seeds 5", group=TRAIN)
-add_command(
-    app,
-    runs.runs,
-    "netlet runs",
-    "netlet runs studies --compare --params-below 8000",
-    group=UNDERSTAND,
-)
-add_command(
-    app,
-    compare.compare,
-    "netlet compare swift sprint",
-    "netlet compare studies/swift studies/mine --json",
-    group=UNDERSTAND,
-)
-add_command(
-    app,
-    report.report,
-    "netlet report swift",
-    "netlet report studies/swift studies/sprint -o report.md",
-    group=UNDERSTAND,
-)
-add_command(
-    app,
-    evaluate.evaluate,
-    "netlet evaluate crest",
-    "netlet evaluate mine.py:Net --weights mine.pt --dataset fashion_mnist",
-    group=UNDERSTAND,
-)
-add_command(
-    app,
-    explain.explain,
-    "netlet explain crest test:18 test:247",
-    "netlet explain runs/swift-seed0 seven.png --class 1 -o seven.html",
-    group=UNDERSTAND,
-)
-add_command(
-    app,
-    frontier.frontier,
-    "netlet frontier",
-    "netlet frontier studies --params-below 20000 -o frontier.html",
-    group=UNDERSTAND,
-)
-add_command(
-    app,
-    export.export,
-    "netlet export crest --to onnx",
-    "netlet export runs/swift-seed0 --to c --int8 -o swift",
-    group=SHIP,
-)
-add_command(
-    app,
-    predict.predict,
-    "netlet predict photo.jpg",
-    "netlet predict *.png --net speck --show seen.png",
-    group=SHIP,
-)
-add_command(app, play.play, "netlet play", "netlet play speck --no-open -o speck.html", group=SHIP)
-add_command(
-    app, card.card, "netlet card crest", "netlet card studies/swift -o swift.md", group=SHIP
-)
-add_command(
-    app,
-    publish.publish,
-    "netlet publish crest --to crest-model",
-    "netlet publish studies/swift --to swift-page --space",
-    group=SHIP,
-)
-app.add_typer(data.app, name="data", rich_help_panel=DATA)
 
 
 def _version(wanted: bool) -> None:
@@ -256,7 +256,9 @@ def build_command() -> Any:
 
     A process that runs several commands, as the tests do, builds it only once.
     """
-    return typer.main.get_command(app)
+    group: Any = typer.main.get_command(app)
+    group.commands = LazyCommands(COMMANDS)
+    return group
 
 
 def _bound_spinning() -> None:

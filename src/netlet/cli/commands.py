@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ParamSpec, TypeVar
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from netlet.cli.option_groups import expand_groups
 from netlet.cli.results import reserve_stdout, say
 from netlet.errors import NetletError
 
@@ -96,15 +95,22 @@ class Command(_Examples, TyperCommand):
 class Group(_Examples, TyperGroup):
     """Commands listed under the headings of ``GROUPS`` instead of in one long list."""
 
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Write each heading with its commands, in the order of registration."""
-        sections: dict[str, list[tuple[str, str]]] = {}
-        for name in self.list_commands(ctx):
-            command = self.get_command(ctx, name)
-            if command is not None and not command.hidden:
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names of the commands in the order of the help."""
+        return list(self.commands)
+
+    def rows(self) -> Iterator[tuple[str, str, str]]:
+        """Yield the heading, the name and the summary of each command, in this order."""
+        for name, command in self.commands.items():
+            if not command.hidden:
                 heading = getattr(command, "rich_help_panel", None)
-                heading = heading if isinstance(heading, str) else "Commands"
-                sections.setdefault(heading, []).append((name, _summary(command)))
+                yield heading if isinstance(heading, str) else "Commands", name, _summary(command)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write each heading with its commands."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for heading, name, summary in self.rows():
+            sections.setdefault(heading, []).append((name, summary))
         for heading, rows in sections.items():
             with formatter.section(heading):
                 formatter.write_dl(rows)
@@ -130,6 +136,8 @@ def add_command(
         name: The name of the command; the function's name if not given.
         group: The command's heading in the list of commands.
     """
+    from netlet.cli.option_groups import expand_groups  # imports what the help does not need
+
     app.command(
         name or function.__name__,
         cls=Command,

@@ -296,6 +296,7 @@ app = typer.Typer(
     help="Get, list, verify, show and make data sets.",
     epilog="netlet data get mnist\nnetlet data list",
     no_args_is_help=True,
+    add_completion=False,
     rich_markup_mode=None,
 )
 add_command(app, get, "netlet data get mnist", "netlet data get mnist kmnist -o data")
