@@ -11,7 +11,10 @@ from netlet.backends.cpu.parts.maps import Norm
 from netlet.backends.cpu.parts.stage import Stage
 from netlet.backends.cpu.program import Program
 
-_FILES = ("threads", "numbers", "layout", "convolution", "linear", "depthwise", "activation")
+_FILES = (
+    *("threads", "numbers", "layout", "convolution", "linear", "depthwise", "weights"),
+    "activation",
+)
 _OPTIONAL_FILES = ("functions", "maps", "pooling", "teacher")
 
 
