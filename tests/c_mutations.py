@@ -732,6 +732,21 @@ _FUNCTIONS = (
 )
 
 # By the net that shows them best, of fixtures/compiled_nets.py.
+_SHARED_KERNELS = (
+    Mutation("each channel with the first kernel", "(t.o + o) % s.kernels", "(t.o + o) * 0"),
+    Mutation("gradient of the first channel only", "o < s.out; o += s.kernels", "o == kernel; o++"),
+    Mutation(
+        "a kernel's gradient not added to that of another layer",
+        "t.add_weight ? *to + sum : sum",
+        "sum",
+    ),
+    Mutation(
+        "the last kernel without a gradient",
+        "smaller(out_to, s.kernels)",
+        "smaller(out_to, s.kernels - 1)",
+    ),
+)
+
 STEP = {
     "with_norms": (
         *LIES,
@@ -747,6 +762,7 @@ STEP = {
     "Joined": _JOINED,
     "Residual": _RESIDUAL,
     "Weighed": _TRANSPOSE,
+    "SharedKernels": _SHARED_KERNELS,
     "Poolings": _POOLING,
     "Functions": _FUNCTIONS,
 }

@@ -121,6 +121,10 @@ EXAMPLES: dict[str, tuple[Callable[[], nn.Module], tuple[int, int, int]]] = {
         compiled_nets.Weighed,
         compiled_nets.SHAPES["Weighed"],
     ),
+    "kernels that channels share": (
+        compiled_nets.SharedKernels,
+        compiled_nets.SHAPES["SharedKernels"],
+    ),
     "a softmax of its own, and rarer activations": (
         lambda: nn.Sequential(
             *(nn.Conv2d(1, 9, 3), nn.Mish(), nn.Conv2d(9, 6, 1), nn.SELU()),
@@ -179,6 +183,7 @@ QUICKLY_COMPILED = (
     "a student's residual net, with every operation on maps",
     "linear layers that are shared, with products of vectors",
     "maps whose rows are joined",
+    "kernels that channels share",
     "a softmax of its own, and rarer activations",
 )
 

@@ -103,20 +103,35 @@ def test_a_node_says_operation_inputs_shape_weights_and_module() -> None:
     assert graph.needed() == [1, 2, 3, 4, 5, 6]
 
 
-def test_an_expanded_parameter_is_told_from_one_computed_from_it() -> None:
+@pytest.mark.parametrize(
+    ("rows", "compute", "tiled"),
+    [
+        (1, lambda w: w.expand(2, -1, -1, -1), True),
+        (1, lambda w: w.repeat(2, 1, 1, 1), True),
+        (2, lambda w: w.repeat(1, 1, 1, 1), True),
+        (1, lambda w: w.repeat(3, 1, 1, 1)[:2], True),
+        (1, lambda w: w.expand(2, -1, -1, -1)[:], True),
+        (1, lambda w: w.repeat(3, 1, 1, 1)[1:], False),  # begins at another row
+        (2, lambda w: w.repeat(2, 1, 1, 1)[::2], False),
+        (2, lambda w: w.repeat(1, 1, 2, 1)[:, :, 8:], False),
+        (2, lambda w: w.repeat_interleave(2, 0)[:2], False),
+        (1, lambda w: w.expand(2, -1, -1, -1) * 1, False),
+        (1, lambda w: (w * 1).expand(2, -1, -1, -1), False),
+    ],
+)
+def test_a_parameter_that_is_tiled_is_told_from_one_computed_from_it(
+    rows: int, compute: Callable[[torch.Tensor], torch.Tensor], tiled: bool
+) -> None:
     conv = nn.Conv2d(2, 2, 3, groups=2, bias=False)
-    conv.weight = nn.Parameter(torch.rand(1, 1, 8, 6))
+    conv.weight = nn.Parameter(torch.rand(rows, 1, 8, 6))
 
     def forward(net: nn.Module, x: torch.Tensor) -> torch.Tensor:
-        expanded, scaled = conv.weight.expand(2, -1, -1, -1), conv.weight.expand(2, -1, -1, -1) * 1
-        return F.conv2d(F.conv2d(x, expanded, groups=2) + x, scaled, groups=2)
+        return F.conv2d(x, compute(conv.weight), groups=2)
 
-    first, _, last = operations(graph_of(forward, conv))
-    assert isinstance(first, Convolution)
-    assert isinstance(last, Convolution)
-    assert (first.weight.name, first.weight.expanded) == ("", True)
-    assert first.weight.source == "layers.0.weight"
-    assert (last.weight.source, last.weight.expanded) == ("layers.0.weight", False)
+    (found,) = operations(graph_of(forward, conv))
+    assert isinstance(found, Convolution)
+    assert (found.weight.name, found.weight.source) == ("", "layers.0.weight")
+    assert found.weight.tiled == tiled
 
 
 def test_a_dimension_swapped_with_itself_is_no_transpose() -> None:

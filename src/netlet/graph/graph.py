@@ -31,13 +31,14 @@ class Weight:
         tensor: It; if it has no name, as it was when the operation read it.
         source: The source of a tensor without a name: a parameter or buffer that it is computed
             from; empty if there is none.
-        expanded: Whether it is its source, repeated along dimensions of size 1 (``expand``).
+        tiled: Whether it is its source, repeated along the first dimension and perhaps cut off
+            there: its row ``i`` is row ``i % len(source)`` of the source.
     """
 
     name: str
     tensor: torch.Tensor
     source: str = ""
-    expanded: bool = False
+    tiled: bool = False
 
     def __repr__(self) -> str:
         """Return what identifies it; two traces of a net can be compared by it."""

@@ -26,7 +26,7 @@ class WeightNames:
         # id of a tensor that is computed from a registered one -> the name of the latter
         self._sources: dict[int, str] = {}
         self._transposed: dict[int, torch.Tensor] = {}  # by id of its transpose
-        self._expanded: set[int] = set()  # ids of registered tensors that are expanded
+        self._tiled: set[int] = set()  # ids of registered tensors, repeated along dimension 0
         self._kept: list[Any] = []  # keeps tensors alive, so that no id is used again
 
     def name_of(self, tensor: torch.Tensor) -> str:
@@ -44,17 +44,17 @@ class WeightNames:
             original = self._transposed.get(id(tensor))
             tensor = tensor.t() if original is None else original
         name, source = self.name_of(tensor), self._sources.get(id(tensor), "")
-        expanded = id(tensor) in self._expanded
+        tiled = id(tensor) in self._tiled
         if not name:  # a constant that the net made itself and may write to later
             tensor = tensor.detach().clone()
         if type(tensor) not in (torch.Tensor, nn.Parameter):  # a class may lie about shapes
             tensor = tensor.as_subclass(torch.Tensor)
-        return Weight(name, tensor, "" if name else source, expanded)
+        return Weight(name, tensor, "" if name else source, tiled)
 
     def note_view(
         self, name: str, arguments: Mapping[str, Any], outputs: list[torch.Tensor]
     ) -> None:
-        """Remember that a tensor is a registered one, transposed, expanded or as it is.
+        """Remember that a tensor is a registered one, transposed, tiled or as it is.
 
         Args:
             name: The name of the operation.
@@ -67,12 +67,26 @@ class WeightNames:
         if of.dim() == 2 and (name == "t" or (name == "transpose" and _swaps(arguments))):
             self._transposed[id(outputs[0])] = of
             self._kept.append(outputs[0])
-        elif name == "expand" and id(of) in self._names:
-            self._expanded.add(id(outputs[0]))
+        elif self._tiles(name, arguments, of, outputs[0]):
+            self._tiled.add(id(outputs[0]))
             self._kept.append(outputs[0])
         elif name in ("alias", "detach") and id(of) in self._names:
             self._names[id(outputs[0])] = self._names[id(of)]
             self._kept.append(outputs[0])
+
+    def _tiles(
+        self, name: str, arguments: Mapping[str, Any], of: torch.Tensor, out: torch.Tensor
+    ) -> bool:
+        """Return whether an operation repeats a registered tensor along the first dimension.
+
+        Also if it cuts off the end of such a tensor.
+        """
+        if out.shape[1:] != of.shape[1:]:
+            return False
+        if id(of) in self._tiled:
+            first = not arguments.get("dim") and not arguments.get("start")
+            return name == "alias" or (name == "slice" and first and arguments.get("step", 1) == 1)
+        return id(of) in self._names and name in ("expand", "repeat")
 
     def note_source(self, read: list[torch.Tensor], outputs: list[torch.Tensor]) -> None:
         """Remember that tensors are computed from a registered one.

@@ -34,7 +34,7 @@ def _lower_convolution(builder: Builder, node: Node, operation: Convolution) -> 
     value = builder.value()
     if value.flat or len(value.dims) != 3:
         builder.refuse("reads a flattened map")
-    if operation.weight.expanded and _is_weighted_pooling(builder, operation, value):
+    if operation.weight.tiled and _is_weighted_pooling(builder, operation, value):
         return _lower_weighted_pooling(builder, operation)
     kernel = tuple(operation.weight.tensor.shape[2:])
     (down, right), (pad_h, pad_w) = operation.dilation, operation.padding
@@ -47,7 +47,7 @@ def _lower_convolution(builder: Builder, node: Node, operation: Convolution) -> 
     stage = Stage(
         (value.part,),
         MapShape(*node.shape),
-        Tensors(builder.parameter(operation.weight), builder.parameter(operation.bias)),
+        Tensors(_kernels(builder, operation), builder.parameter(operation.bias)),
         source=value.shape,
         taps=(kernel[0], kernel[1]),
         stride=(operation.stride[0], operation.stride[1]),
@@ -58,6 +58,16 @@ def _lower_convolution(builder: Builder, node: Node, operation: Convolution) -> 
         shift=_unless_identity(value, value.shift),
     )
     return builder.result(stage)
+
+
+def _kernels(builder: Builder, operation: Convolution) -> torch.Tensor | None:
+    """Return the weights; if the channels of a depthwise convolution share kernels, these."""
+    weight = operation.weight
+    kernels = builder.tensors.get(weight.source)
+    channels = len(weight.tensor)
+    if weight.tiled and operation.groups == channels and isinstance(kernels, torch.nn.Parameter):
+        return kernels
+    return builder.parameter(weight)
 
 
 def _is_weighted_pooling(builder: Builder, operation: Convolution, value: Value) -> bool:

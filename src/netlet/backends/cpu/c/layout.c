@@ -15,7 +15,9 @@ typedef struct {
     int kernel_h, kernel_w, taps_h, taps_w; /* window with the gaps of dilation; its weights */
     int stride_h, stride_w, dilation_h, dilation_w;
     int top, left, bottom, right; /* zero padding */
-    int groups, depthwise, linear;
+    int groups, depthwise;
+    int kernels; /* of a depthwise convolution: output channel o has kernel o % kernels */
+    int linear;
     int map_channels; /* linear: channels of the map that it reads */
     int bias, relu_first, norm, dropout, relu, pool;
     int out_h, out_w; /* size of the stage's output, after pooling */

@@ -48,7 +48,8 @@ INLINE WeightTile weight_tile(Stage s, int o, int out_to, int i, int place) {
 
 /* The weights of channel o and input i of a tile. */
 INLINE size_t weights_of(Stage s, WeightTile t, int o, int i) {
-    return ((size_t)(t.o + o) * weight_inputs(s) + t.i + i) * weight_places(s) + t.place;
+    const int kernel = s.kernels < s.out ? (t.o + o) % s.kernels : t.o + o;
+    return ((size_t)kernel * weight_inputs(s) + t.i + i) * weight_places(s) + t.place;
 }
 
 INLINE void pack_for_forward(Stage s, elem value, int o, int i, int place, elem *forward) {
@@ -125,14 +126,40 @@ INLINE void reduce_tile(Stage s, WeightTile t, const Net *net, const Arena *aren
         }
 }
 
-/* Add up the weights' gradients of all threads and write them where PyTorch reads them, each thread
- * its share of the channels. */
-INLINE void reduce_gradients(Stage s, const Net *net, const Arena *arena, int k, int out_from,
-                             int out_to) {
+/* Channels with the same kernel add up their gradients; the thread of the first one writes them. */
+INLINE void reduce_shared_kernels(Stage s, const Net *net, const Arena *arena, int k, int out_from,
+                                  int out_to) {
+    const Tensors t = net->op[k];
+    for (int kernel = out_from; kernel < smaller(out_to, s.kernels); kernel++)
+        for (int p = 0; p < weight_places(s); p++) {
+            float sum = 0;
+            for (int a = 0; a < net->threads; a++)
+                for (int o = kernel; o < s.out; o += s.kernels)
+                    sum += arena->workspace[a][k]
+                               .d_weight[(size_t)weight_row(s, o, 0, p) * lanes(s) + o];
+            float *to = t.d_weight + (size_t)kernel * weight_places(s) + p;
+            *to = t.add_weight ? *to + sum : sum;
+        }
+}
+
+/* Add up the weights' gradients of all threads and write them where PyTorch reads them. */
+INLINE void reduce_weights(Stage s, const Net *net, const Arena *arena, int k, int out_from,
+                           int out_to) {
+    if (s.kernels < s.out) {
+        reduce_shared_kernels(s, net, arena, k, out_from, out_to);
+        return;
+    }
     for (int i = 0; i < weight_inputs(s); i += TILE_INPUTS)
         for (int p = 0; p < weight_places(s); p += TILE_PLACES)
             for (int o = out_from; o < out_to; o += LANES)
                 reduce_tile(s, weight_tile(s, o, out_to, i, p), net, arena, k);
+}
+
+/* Add up the gradients of weights and biases of all threads, each thread its share of the channels.
+ */
+INLINE void reduce_gradients(Stage s, const Net *net, const Arena *arena, int k, int out_from,
+                             int out_to) {
+    reduce_weights(s, net, arena, k, out_from, out_to);
     if (!s.bias) return;
     const Tensors t = net->op[k];
     for (int o = out_from; o < out_to; o++) {

@@ -101,6 +101,12 @@ class Stage(Part):
         return self.groups > 1 and self.groups == self.source.channels == self.shape.channels
 
     @property
+    def kernels(self) -> int:
+        """Of a depthwise convolution, its kernels: channel ``o`` has number ``o % kernels``."""
+        weight = self.tensors.weight
+        return len(weight) if self.depthwise and weight is not None else self.shape.channels
+
+    @property
     def norm_values(self) -> int:
         """Pixels of the convolution's output, if it has a norm."""
         return self.conv_h * self.conv_w if self.norm else 0
@@ -137,7 +143,7 @@ class Stage(Part):
         values = [
             *(self.in_channels, in_h, in_w, self.shape.channels, self.conv_h, self.conv_w),
             *(*self.kernel, *self.taps, *self.stride, *self.dilation, *self.padding),
-            *(self.groups, self.depthwise, self.linear, self.source.channels),
+            *(self.groups, self.depthwise, self.kernels, self.linear, self.source.channels),
             *(self.tensors.bias is not None, self.relu_first, self.norm, self.dropout > 0),
             *(self.relu, self.pool, self.shape.h, self.shape.w),
             *forward,
@@ -198,6 +204,8 @@ class Stage(Part):
             top, left, bottom, right = self.padding
             padded = F.pad(x, (left, right, top, bottom))
             weight = weight.reshape(len(weight), -1, *self.taps)
+            if self.depthwise:
+                weight = weight[torch.arange(self.shape.channels) % self.kernels]
             product = F.conv2d(padded, weight, None, self.stride, 0, self.dilation, self.groups)
         # The gradient of the bias is summed before rounding.
         exact = step.rounded(product, gradient=True)
