@@ -1,0 +1,128 @@
+"""Layers that one-line notation does not have, tried in nets of fewer than 800 parameters.
+
+The nets are arms of ``under_800_layers.toml``.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from netlet.nets.blocks import UnscaledBatchNorm2d, WeightedPooling
+
+
+class SharedDepthwise(nn.Module):
+    """A depthwise convolution with fewer kernels than channels: channel c has kernel c % kernels.
+
+    Args:
+        channels: C.
+        kernels: The number of kernels.
+        size: Their height and width.
+    """
+
+    def __init__(self, channels: int, kernels: int, size: tuple[int, int] = (3, 3)) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(min(kernels, channels), 1, *size))
+        nn.init.kaiming_uniform_(self.weight, a=5**0.5)  # as PyTorch's own convolutions
+        self.channels = channels
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map ``N C H W`` to ``N C H' W'``."""
+        repeats = -(-self.channels // len(self.weight))
+        weight = self.weight.repeat(repeats, 1, 1, 1)[: self.channels]
+        return F.conv2d(x, weight, groups=self.channels)
+
+
+class GroupedPooling(SharedDepthwise):
+    """Weighted pooling with several maps of weights, each the mean at first."""
+
+    def __init__(self, channels: int, maps: int, size: tuple[int, int]) -> None:
+        super().__init__(channels, maps, size)
+        nn.init.constant_(self.weight, 1 / (size[0] * size[1]))
+
+
+def rows_and_columns(channels: int, maps: int, size: int) -> nn.Module:
+    """Build weighted pooling whose weights are one for the row times one for the column."""
+    return nn.Sequential(
+        GroupedPooling(channels, maps, (size, 1)), GroupedPooling(channels, maps, (1, size))
+    )
+
+
+def depthwise(channels: int, kernels: int = 0) -> nn.Module:
+    """Build a depthwise 3x3 convolution; with 0 kernels, each channel has its own."""
+    if kernels:
+        return SharedDepthwise(channels, kernels)
+    return nn.Conv2d(channels, channels, 3, groups=channels, bias=False)
+
+
+def build(
+    widths: Sequence[int],
+    kernels: int = 0,
+    pool: Callable[[int, int], nn.Module] = lambda channels, size: WeightedPooling(size, size),
+    bare: bool = False,
+    head: bool = True,
+) -> nn.Module:
+    """Build a stem and separable layers with max pooling after the third of them.
+
+    Args:
+        widths: The channels of each layer.
+        kernels: The kernels of each depthwise convolution; 0: one for each channel.
+        pool: Builds the pooling at the end from channels and size of the map.
+        bare: Put another depthwise convolution before the pooling.
+        head: End in a 1x1 convolution; else in the pooled channels, whose last ReLU is left out.
+    """
+    layers: list[nn.Module] = [nn.Conv2d(1, widths[0], 3, bias=False)]
+    size, channels = 26, widths[0]
+    for number, width in enumerate(widths):
+        if number:
+            layers += [depthwise(channels, kernels), nn.Conv2d(channels, width, 1, bias=False)]
+            size, channels = size - 2, width
+        layers.append(UnscaledBatchNorm2d(width))
+        if head or number + 1 < len(widths):
+            layers.append(nn.ReLU())
+        if number == 2:
+            layers.append(nn.MaxPool2d(2))
+            size //= 2
+    if bare:
+        layers.append(depthwise(channels, kernels))
+        size -= 2
+    layers.append(pool(channels, size))
+    if head:
+        layers.append(nn.Conv2d(channels, 10, 1, bias=False))
+    return nn.Sequential(*layers, nn.Flatten())
+
+
+def three_kernels() -> nn.Module:
+    """Build a net with three depthwise kernels a layer, of 792 parameters."""
+    return build((4, 7, 9, 10, 11, 12), kernels=3)
+
+
+def bare_depthwise() -> nn.Module:
+    """Build a net whose last layer is a depthwise convolution alone."""
+    return build((4, 6, 8, 9, 11), bare=True)
+
+
+def bare_depthwise_three_kernels() -> nn.Module:
+    """Build the same with three kernels a layer, of 779 parameters."""
+    return build((5, 8, 10, 12, 13), kernels=3, bare=True)
+
+
+def two_maps() -> nn.Module:
+    """Build a net whose channels take two maps of weights in turn, of 792 parameters."""
+    return build((4, 6, 7, 8, 8, 10), pool=lambda c, size: GroupedPooling(c, 2, (size, size)))
+
+
+def row_times_column() -> nn.Module:
+    """Build a net that weights rows and columns, of 780 parameters."""
+    return build((4, 6, 7, 8, 9, 10), pool=lambda c, size: rows_and_columns(c, 1, size))
+
+
+def own_row_times_column() -> nn.Module:
+    """Build a net each of whose channels weights rows and columns on its own."""
+    return build((4, 6, 7, 7, 8, 9), pool=lambda c, size: rows_and_columns(c, c, size))
+
+
+def class_maps() -> nn.Module:
+    """Build a net that ends in a channel for each class, which weights rows and columns."""
+    return build((4, 6, 7, 8, 9, 10), pool=lambda c, size: rows_and_columns(c, c, size), head=False)
