@@ -417,6 +417,19 @@ def disputed_study(*images: int, seeds: int = 1) -> records.Study:
     return dataclasses.replace(found, data={**found.data, "checksums": md5})
 
 
+def test_wrong_classes_are_counted_in_images_and_in_images_per_seed_if_there_are_several() -> None:
+    found = disputed_study(947, 17)
+    by_class = {
+        seeds: study_page(disputed_study(947, 17, seeds=seeds)).tables["classes"]
+        for seeds in (1, 2)
+    }
+    row = found.data["class_names"].index("8")
+    assert by_class[1].columns[-1] == "predicted instead (images)"
+    assert by_class[1].rows[row][-1] == "9 (1)"
+    assert by_class[2].columns[-1] == "predicted instead (images per seed)"
+    assert by_class[2].rows[row][-1] == "9 (1.0)"
+
+
 def test_mistakes_whose_label_annotators_reject_are_marked() -> None:
     digits = Split(
         "test", torch.zeros(10_000, 1, 28, 28, dtype=torch.uint8), torch.arange(10_000) % 10

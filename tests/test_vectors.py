@@ -59,7 +59,7 @@ def test_multiplications_are_counted_in_vectors() -> None:
 @linux_only
 @pytest.mark.parametrize("name", few_fast(compiled_nets.SHAPES, 3))
 def test_steps_with_narrow_vectors_compute_the_same_as_pytorch(
-    name: str, monkeypatch: pytest.MonkeyPatch
+    name: str, quick_compiler: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     narrow = min(8, LANES // 2)
     monkeypatch.setattr(

@@ -113,11 +113,17 @@ def class_table(study: Study) -> Table:
                 f"{study.class_sizes[k]:,}",
                 f"{100 * share:.2f}%",
                 f"{low:.2f} to {high:.2f}%",
-                ", ".join(f"{name} ({times / n:.1f})" for times, name in wrong[:3]) or "-",
+                ", ".join(f"{name} ({_per_seed(times, n)})" for times, name in wrong[:3]) or "-",
             ]
         )
-    columns = ("class", "images", "accuracy", "95% interval", "predicted instead (images per seed)")
+    unit = "images" if n == 1 else "images per seed"
+    columns = ("class", "images", "accuracy", "95% interval", f"predicted instead ({unit})")
     return Table(columns, rows, "lrrrl")
+
+
+def _per_seed(images: int, seeds: int) -> str:
+    """Return a mean number of images; a whole number for one seed."""
+    return f"{images}" if seeds == 1 else f"{images / seeds:.1f}"
 
 
 def calibration_table(study: Study) -> Table:
