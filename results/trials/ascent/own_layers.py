@@ -1,6 +1,6 @@
 """Layers that one-line notation does not have, tried in nets of fewer than 800 parameters.
 
-The nets are arms of ``under_800_layers.toml``.
+The nets are arms of ``under_800_layers.toml`` and ``under_800_norms.toml``.
 """
 
 from collections.abc import Callable, Sequence
@@ -126,3 +126,34 @@ def own_row_times_column() -> nn.Module:
 def class_maps() -> nn.Module:
     """Build a net that ends in a channel for each class, which weights rows and columns."""
     return build((4, 6, 7, 8, 9, 10), pool=lambda c, size: rows_and_columns(c, c, size), head=False)
+
+
+def without_norms(slope: float = 0.0) -> nn.Module:
+    """Build the net ``4b d6b d7b P d8b d9b d10b W`` with biases in place of norms: 795 parameters.
+
+    Args:
+        slope: Of the leaky ReLU.
+    """
+    function = nn.LeakyReLU(slope) if slope else nn.ReLU()
+    layers: list[nn.Module] = [nn.Conv2d(1, 4, 3), function]
+    channels = 4
+    for width in (6, 7, 8, 9, 10):
+        if width == 8:
+            layers.append(nn.MaxPool2d(2))
+        layers += [depthwise(channels), nn.Conv2d(channels, width, 1), function]
+        channels = width
+    for number, layer in enumerate(layers):
+        if isinstance(layer, nn.Conv2d):  # what He and others (2015) give layers without norms
+            after = layers[number + 1]
+            gain = nn.init.calculate_gain("leaky_relu", slope) if after is function else 1.0
+            fan_in = layer.weight[0].numel()
+            nn.init.normal_(layer.weight, std=gain * fan_in**-0.5)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+    head = nn.Conv2d(10, 10, 1, bias=False)
+    return nn.Sequential(*layers, WeightedPooling(5, 5), head, nn.Flatten())
+
+
+def without_norms_leaky() -> nn.Module:
+    """Build the same with leaky ReLU of slope 0.2."""
+    return without_norms(0.2)
