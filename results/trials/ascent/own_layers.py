@@ -1,6 +1,7 @@
 """Layers that one-line notation does not have, tried in nets of fewer than 800 parameters.
 
-The nets are arms of ``under_800_layers.toml`` and ``under_800_norms.toml``.
+The nets are arms of ``under_800_layers.toml``, ``under_800_norms.toml`` and
+``under_800_functions.toml``.
 """
 
 from collections.abc import Callable, Sequence
@@ -62,6 +63,7 @@ def build(
     pool: Callable[[int, int], nn.Module] = lambda channels, size: WeightedPooling(size, size),
     bare: bool = False,
     head: bool = True,
+    function: Callable[[], nn.Module] = nn.ReLU,
 ) -> nn.Module:
     """Build a stem and separable layers with max pooling after the third of them.
 
@@ -71,6 +73,7 @@ def build(
         pool: Builds the pooling at the end from channels and size of the map.
         bare: Put another depthwise convolution before the pooling.
         head: End in a 1x1 convolution; else in the pooled channels, whose last ReLU is left out.
+        function: Builds the activation function.
     """
     layers: list[nn.Module] = [nn.Conv2d(1, widths[0], 3, bias=False)]
     size, channels = 26, widths[0]
@@ -80,7 +83,7 @@ def build(
             size, channels = size - 2, width
         layers.append(UnscaledBatchNorm2d(width))
         if head or number + 1 < len(widths):
-            layers.append(nn.ReLU())
+            layers.append(function())
         if number == 2:
             layers.append(nn.MaxPool2d(2))
             size //= 2
@@ -157,3 +160,41 @@ def without_norms(slope: float = 0.0) -> nn.Module:
 def without_norms_leaky() -> nn.Module:
     """Build the same with leaky ReLU of slope 0.2."""
     return without_norms(0.2)
+
+
+class SquaredReLU(nn.Module):
+    """The square of a ReLU (So and others, "Primer", 2021)."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map ``N C H W`` to a map of the same shape."""
+        return F.relu(x).square()
+
+
+def with_function(function: Callable[[], nn.Module]) -> nn.Module:
+    """Build the net ``4b d6b d7b P d8b d9b d10b W`` with another activation function."""
+    return build((4, 6, 7, 8, 9, 10), function=function)
+
+
+def silu() -> nn.Module:
+    """Build the net with SiLU."""
+    return with_function(nn.SiLU)
+
+
+def gelu() -> nn.Module:
+    """Build the net with GELU."""
+    return with_function(nn.GELU)
+
+
+def mish() -> nn.Module:
+    """Build the net with Mish."""
+    return with_function(nn.Mish)
+
+
+def elu() -> nn.Module:
+    """Build the net with ELU."""
+    return with_function(nn.ELU)
+
+
+def squared_relu() -> nn.Module:
+    """Build the net with squared ReLU."""
+    return with_function(SquaredReLU)
