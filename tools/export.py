@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from netlet.report.markdown import markdown_table
-from tools.records import RESULTS
+from tools.records import RATIOS, RESULTS
 
 HOST, BOARD = "this machine", "cortex-m4"
 
@@ -44,7 +44,9 @@ def c_latency() -> str:
         f"medians of {record['turns']} rounds of {record['images']:,} calls from Python. An empty "
         f"C function takes {record['empty_call_us']:.2f} µs of these, an identity model "
         f"{record['empty_model_us']:.2f} µs. Flash and RAM are in bytes, of the object file built "
-        "with `-Os`; for ONNX Runtime the table gives the size of the model file."
+        "with `-Os`, without library functions ([linked](microcontrollers.md#instructions), they "
+        "are slightly larger), and the stack is that of this machine; for ONNX Runtime the table "
+        f"gives the size of the model file. {RATIOS}"
     )
     return f"{markdown_table(head, rows, 'llrrrrrrr')}\n\n{how}"
 
@@ -55,7 +57,7 @@ def c_levels() -> str:
     flags = [row["flags"] for row in nets[0]["rows"]]
     rows = [[f"`{net['net']}`", *(_speedup(net["rows"], level) for level in flags)] for net in nets]
     head = ("net", *(f"`{level}`" for level in flags))
-    return markdown_table(head, rows, "l" + "r" * len(flags))
+    return f"{markdown_table(head, rows, 'l' + 'r' * len(flags))}\n\n{RATIOS}"
 
 
 def _speedup(rows: Sequence[Mapping[str, Any]], flags: str) -> str:

@@ -11,6 +11,7 @@ from netlet.records.study import STUDY, Study
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results"
+RATIOS = "Ratios are medians of those within each round, and not ratios of the medians."
 
 
 @functools.cache

@@ -10,7 +10,7 @@ from typing import Any
 from netlet import stats
 from netlet.experiments import EXPERIMENTS
 from netlet.report.markdown import inline_code, markdown_table
-from tools.records import RESULTS, recorded_study
+from tools.records import RATIOS, RESULTS, recorded_study
 
 # Experiments whose training time is compared with T.
 RACED = ("sprint", "dash", "sprint8k")
@@ -152,7 +152,8 @@ def pipeline_table(record: Mapping[str, Any], raced: Mapping[str, Any]) -> str:
         f"{table}\n\nBoth sides have the same dropout, and the augmentation, batch size and "
         f"optimizer of {recipe}.{origin} `{raced['net']}` was measured here on {images:,} images. "
         f"The race measured it again, on {raced['images']:,} images, and found a ratio of "
-        f"{raced['ratio']:.2f}, which the [Speed](speed.md) page reports.{peak if measured else ''}"
+        f"{raced['ratio']:.2f}, which the [Speed](speed.md) page reports. {RATIOS}"
+        f"{peak if measured else ''}"
     )
 
 
@@ -223,7 +224,8 @@ def busy_section(record: Mapping[str, Any]) -> str:
         "## On a busy machine\n\n"
         "    python -m benchmarks.busy --out results/busy.json\n\n"
         f"Training time of one epoch of `{record['experiment']}`, alone and beside programs that "
-        "compute all the time, each in one thread. The ratio is to the time alone.\n\n"
+        "compute all the time, each in one thread. The ratio is to the time alone. Without "
+        "`--threads`, netlet chooses the number of its threads.\n\n"
         f"{busy_table(record)}\n\n"
         f"{machine['cpu']}, {machine['cores']} cores, torch {machine['torch']}, `netlet train`, "
         f"medians of {record['turns']} rounds."
@@ -249,7 +251,10 @@ def _describe_threads(row: Mapping[str, Any]) -> str:
     if row["threads"]:
         return str(row["threads"])
     used = [" or ".join(map(str, numbers)) for numbers in row["threads_used"]]
-    return f"by default ({', '.join(used)})"
+    alone, *busy = used
+    if not busy:
+        return f"chosen: {alone}"
+    return f"chosen: {alone} alone, {' and '.join(busy)} beside the loops"
 
 
 def draw_cuda() -> str:

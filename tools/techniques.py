@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, median
@@ -15,6 +15,7 @@ from netlet.experiments.search.fitting import Images
 from netlet.experiments.search.space_file import load_search
 from netlet.experiments.search.train_command import list_settings
 from netlet.experiments.search.trials import read_results
+from netlet.recipes import AUGMENTS, Warp
 from netlet.report.markdown import inline_code, markdown_table, shell_block
 from netlet.text import count_noun
 from tools.records import RESULTS, ROOT
@@ -202,7 +203,41 @@ def draw_trial_count() -> str:
     return f"So far, {count_noun(count_trials(), 'trial')} of comparisons are recorded."
 
 
+def draw_augmentations() -> str:
+    """Return the strengths of each augmentation that has a name."""
+    rows = [
+        [
+            f"`{name}`",
+            " and ".join(f"±{warp.rotate_deg:g}°" for warp in warps) or "-",
+            *(
+                _strength(warps, field, unit)
+                for field, unit in (
+                    ("shift_px", " px"),
+                    ("scale", ""),
+                    ("shear_deg", "°"),
+                    ("elastic_px", " px"),
+                )
+            ),
+        ]
+        for name, warps in AUGMENTS.items()
+    ]
+    head = ("name", "rotation", "shift", "change of size", "shear", "elastic deformation")
+    return markdown_table(head, rows, "llllll")
+
+
+def _strength(warps: Sequence[Warp], field: str, unit: str) -> str:
+    """Return a strength of an augmentation, which at most one of its transforms has."""
+    values = [value for warp in warps if (value := getattr(warp, field))]
+    if not values:
+        return "-"
+    (value,) = values
+    if field == "scale":
+        return f"±{100 * value:g}%"
+    return f"{value:g}{unit} (sd)" if field == "elastic_px" else f"±{value:g}{unit}"
+
+
 TABLES: dict[str, Callable[[], str]] = {
+    "augmentations": draw_augmentations,
     "techniques": draw_comparisons,
     "techniques_conclusions": draw_conclusions,
     "techniques_sharpness": draw_sharpness,

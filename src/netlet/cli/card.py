@@ -12,7 +12,7 @@ from netlet import records
 from netlet.cli.datasets import load_images_of
 from netlet.cli.locate import input_files
 from netlet.cli.option_groups import WeightOptions
-from netlet.cli.options import Json, TrainedNet, Trust
+from netlet.cli.options import Json, RecordedNet, Trust
 from netlet.cli.program_options import CompilerFlags, ForProcessor, ProgramOptions
 from netlet.cli.progress import show_phases
 from netlet.cli.results import print_json, print_result, say
@@ -21,7 +21,7 @@ from netlet.outputs import check_output, write_output
 
 
 def card(
-    net: TrainedNet,
+    net: RecordedNet,
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", metavar="FILE", help="File to write; printed if not given."),

@@ -98,6 +98,8 @@ NET_WITH_WEIGHTS = (
     "A name whose weights come with netlet, the folder of a run or study, or a net and --weights."
 )
 
+NET_WITH_A_RECORD = "A name whose weights come with netlet, or the folder of a run or study."
+
 STUDY = "Folder of a study or run, its record, or the name of a study that comes with netlet."
 
 Net = Annotated[str, typer.Argument(metavar="NET", help=NET, autocompletion=net_names)]
@@ -111,6 +113,9 @@ Nets = Annotated[
 ]
 TrainedNet = Annotated[
     str, typer.Argument(metavar="NET", help=NET_WITH_WEIGHTS, autocompletion=weights_names)
+]
+RecordedNet = Annotated[
+    str, typer.Argument(metavar="NET", help=NET_WITH_A_RECORD, autocompletion=weights_names)
 ]
 Weights = Annotated[
     Path | None,

@@ -11,7 +11,7 @@ from netlet import records
 from netlet.cli.card import find_card
 from netlet.cli.confidence import find_confidence
 from netlet.cli.locate import input_files
-from netlet.cli.options import DataDir, Json, TrainedNet, Trust
+from netlet.cli.options import DataDir, Json, RecordedNet, Trust
 from netlet.cli.results import print_json, print_result, say
 from netlet.errors import ExportError, NetError
 from netlet.outputs import (
@@ -35,7 +35,7 @@ _SPACE = ("README.md", "index.html")
 
 
 def publish(
-    net: TrainedNet,
+    net: RecordedNet,
     to: Annotated[
         Path,
         typer.Option("--to", metavar="DIR", help="Folder to write, to be made if it is missing."),

@@ -99,7 +99,7 @@ def _measure_here(texts: Mapping[str, str], flags: Sequence[str]) -> MeasuredSiz
     memory = _to_json(
         size.flash_bytes, size.ram_bytes, size.stack_bytes, COptions(flags=tuple(flags))
     )
-    return MeasuredSize((str(size), *size.warnings), memory | {"instructions": None})
+    return MeasuredSize((f"this machine: {size}", *size.warnings), memory | {"instructions": None})
 
 
 def _to_json(flash: int, ram: int, stack: int | None, options: COptions) -> dict[str, Any]:

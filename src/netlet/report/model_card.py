@@ -84,8 +84,8 @@ def _describe_accuracy(study: Study, seed: int) -> list[str]:
         f"the last epoch{within}.{median}"
         if n > 1
         else "Study: one seed, so the accuracy of other seeds is unknown.",
-        f"The error of {100 - stats.mean_percent(study):.2f}% holds for images like those of "
-        f"{data}. Expect a larger one on {other}.",
+        f"{'The error' if n == 1 else 'The mean error'} of {100 - stats.mean_percent(study):.2f}% "
+        f"holds for images like those of {data}. Expect a larger one on {other}.",
     ]
 
 
@@ -103,7 +103,9 @@ def _describe_training(study: Study) -> list[str]:
         f"{inline_code(study.data['digest'][:16])}.",
         f"Recipe: {escape_markdown(study.recipe['name'])}, {study.epochs} "
         f"epoch{'s' if study.epochs != 1 else ''}{trials}.",
-        *([f"Source code: commit {inline_code(commit)}."] if commit else []),
+        f"Source code: commit {inline_code(commit)}."
+        if commit
+        else f"Source code: netlet {study.environment['netlet']}; its commit was not recorded.",
     ]
 
 
