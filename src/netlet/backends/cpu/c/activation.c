@@ -101,10 +101,11 @@ INLINE Input kept_input(const elem *v, int h, int w, int lanes) {
     return (Input){(Stage){0}, (ConvOutput){0}, v, h, w, lanes};
 }
 
-/* The gradient g of the pooling's input, passed back through ReLU and dropout. */
-INLINE vec backward_activation(Stage s, ConvOutput conv, vec g, int pixel, int b) {
+/* The gradient g of the pooling's input, passed back through ReLU and dropout; `activation` is the
+ * value of that input. */
+INLINE vec backward_activation(Stage s, ConvOutput conv, vec activation, vec g, int pixel, int b) {
     const int at = pixel * lanes(s) + b * LANES;
-    if (s.relu) g = blend(activation_at(s, conv, pixel, b) > 0.0f, g, g - g);
+    if (s.relu) g = blend(activation > 0.0f, g, g - g);
     if (s.dropout) g = blend(expand_mask(conv.masks[at / LANES]), g * conv.dropout_scale, g - g);
     return g;
 }
@@ -115,23 +116,29 @@ INLINE void backward_max_pool(Stage s, ConvOutput conv, const elem *g, float *dz
         ROLLED for (int w = 0; w < s.out_w; w++)
             ROLLED for (int b = 0; b < lanes(s) / LANES; b++) {
                 const vec grad = load(g + (h * s.out_w + w) * lanes(s) + b * LANES);
-                const vec largest = stage_output_at(s, conv, h, w, b);
+                const int corner = 2 * h * s.w + 2 * w,
+                          pixels[4] = {corner, corner + 1, corner + s.w, corner + s.w + 1};
+                vec a[4], to[4];
+                UNROLLED for (int i = 0; i < 4; i++) a[i] = activation_at(s, conv, pixels[i], b);
+                const vec largest = maximum(maximum(a[0], a[1]), maximum(a[2], a[3]));
                 int_vec assigned = {0};
                 /* As in PyTorch, the first maximum gets the whole gradient. */
                 UNROLLED for (int i = 0; i < 4; i++) {
-                    const int pixel = (2 * h + i / 2) * s.w + 2 * w + i % 2;
-                    const int_vec is_max =
-                        (activation_at(s, conv, pixel, b) == largest) & ~assigned;
+                    const int_vec is_max = (a[i] == largest) & ~assigned;
                     assigned |= is_max;
-                    *(vec *)(dz + pixel * lanes(s) + b * LANES) =
-                        blend(is_max, backward_activation(s, conv, grad, pixel, b), grad - grad);
+                    to[i] = blend(is_max, backward_activation(s, conv, a[i], grad, pixels[i], b),
+                                  grad - grad);
                 }
+                /* All at the end: for the compiler, dz may lie where activations are read. */
+                UNROLLED for (int i = 0; i < 4; i++)
+                    *(vec *)(dz + pixels[i] * lanes(s) + b * LANES) = to[i];
             }
 }
 
 INLINE vec dz_at(Stage s, ConvOutput conv, const elem *g, const float *dz, int pixel, int b) {
     const int at = pixel * lanes(s) + b * LANES;
-    return s.pool ? load_f32(dz + at) : backward_activation(s, conv, load(g + at), pixel, b);
+    if (s.pool) return load_f32(dz + at);
+    return backward_activation(s, conv, activation_at(s, conv, pixel, b), load(g + at), pixel, b);
 }
 
 INLINE vec norm_input(Stage s, const elem *y) { return s.relu_first ? relu_of(load(y)) : load(y); }
