@@ -84,9 +84,15 @@ INLINE vec relu_of(vec v) { return blend(v > 0.0f, v, v - v); }
 /* Store the first n lanes, or all if n is larger. */
 INLINE void store_partial(elem *p, vec v, int n) {
     if (n >= LANES) store(p, v);
+#if !HALF && LANES == 16 && defined __AVX512F__
+    else _mm512_mask_storeu_ps(p, (__mmask16)((1 << n) - 1), (__m512)v);
+#elif !HALF && LANES == 8 && defined __AVX512VL__
+    else _mm256_mask_storeu_ps(p, (__mmask8)((1 << n) - 1), (__m256)v);
+#else
     else {
         elem all[LANES];
         store(all, v);
         memcpy(p, all, n * sizeof(elem));
     }
+#endif
 }
