@@ -62,7 +62,9 @@ def notes(net: nn.Module | type[nn.Module]) -> list[str]:
             (slips.Relu6OnLogits, ["note: relu6 acts on the logits; leave it out"]),
             (
                 slips.DropoutOnLogits,
-                ["note: drop (dropout) drops the logits; leave it out, or move it up"],
+                [
+                    "note: drop (dropout) is applied to the logits; remove it, or move it before the last layer with weights"
+                ],
             ),
             (
                 slips.DropoutBeforeAverage,
@@ -161,14 +163,14 @@ def test_the_write_up_that_drops_its_logits_is_told_so() -> None:
     cut_off, note = notes(package.build(NETS["expand_squeeze"].builder, 0))
     assert "27 leaves out the last row and column" in cut_off
     assert note.endswith(
-        "drops the maps that are pooled to the logits; leave it out, or move it up"
+        "is applied to the maps that are pooled to the logits; remove it, or move it before the last layer with weights"
     )
 
 
 @pytest.mark.parametrize("name", few_fast(list(course_nets.COURSE_NETS), fast=6))
 def test_course_nets_get_no_notes_on_their_end(name: str) -> None:
     found = [note for note in notes(course_nets.COURSE_NETS[name]()) if "logits" in note]
-    slip = "note: dropout drops the logits; leave it out, or move it up"
+    slip = "note: dropout is applied to the logits; remove it, or move it before the last layer with weights"
     assert found == [slip] * (name == "dropout_everywhere")
 
 

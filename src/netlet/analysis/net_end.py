@@ -177,7 +177,10 @@ class _Walk:
         if not operation.rate:
             return []
         what = "the maps that are pooled to the logits" if self.pooled else "the logits"
-        return [f"{describe_node(node)} drops {what}; leave it out, or move it up"]
+        return [
+            f"{describe_node(node)} is applied to {what}; remove it, or move it before the last "
+            "layer with weights"
+        ]
 
 
 def describe_node(node: Node) -> str:
