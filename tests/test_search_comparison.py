@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -161,6 +162,30 @@ def test_recorded_runs_are_not_run_again_unless_the_arm_has_changed() -> None:
     limited = new_runs(comparison)
     limited.left = 2
     assert len(end(limited, {"a": [99], "b": [98]}, 100)) == 2
+
+
+@pytest.mark.parametrize(
+    ("recorded", "named", "same"),
+    [
+        ("class/nets.py:Net", "/home/ada/class/nets.py:Net", True),
+        ("/home/ada/class/nets.py:Net", "nets.py:Net", True),
+        ("../class/nets.py:Net", "class/nets.py:Net", True),
+        ("class/nets.py:Net", "class/nets.py:Other", False),
+        ("class/nets.py:Net", "other/nets.py:Net", False),
+        ("2 P 4", "2 P 5", False),
+    ],
+)
+def test_runs_are_known_from_whichever_folder_the_file_of_their_net_is_named(
+    recorded: str, named: str, same: bool
+) -> None:
+    comparison = make("a", runs=(2,))
+    arm = dataclasses.replace(comparison.arms[0], net=recorded)
+    runs = new_runs(dataclasses.replace(comparison, arms=(arm,)))
+    end(runs, {"a": [99]}, 100)
+    lines = [dict(line) for line in runs.lines["a"].values()]
+    elsewhere = dataclasses.replace(arm, net=named)
+    again = new_runs(dataclasses.replace(comparison, arms=(elsewhere,)), lines)
+    assert len(again.known) == (2 if same else 0)
 
 
 def test_a_comparison_of_a_file_is_trained_recorded_and_drawn(

@@ -70,7 +70,8 @@ def draw_comparisons() -> str:
 def _draw_comparison(found: Compared) -> str:
     path = found.path.relative_to(ROOT)
     recipe = found.comparison.arms[0]
-    command = f"netlet search {path} --out {path.with_suffix('.jsonl')}"
+    trust = " --trust" if any(".py:" in arm.net for arm in found.comparison.arms) else ""
+    command = f"netlet search {path} --out {path.with_suffix('.jsonl')}{trust}"
     tables = [_draw_arms(found, taught=False)]
     if any(arm.teacher for arm in found.arms):  # never beside nets that were trained without one
         tables.append(f"With a teacher:\n\n{_draw_arms(found, taught=True)}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 from netlet.experiments.search.engine import Proposal
@@ -184,8 +185,9 @@ class ArmRuns:
             return False
         if not has_values(line, *COMPARED_BY):
             return False
+        if not _is_same_net(str(line.get("net")), candidate.net):
+            return False
         expected = {
-            "net": candidate.net,
             "recipe": candidate.recipe,
             "changes": dict(candidate.changes),
             "epochs": candidate.epochs,
@@ -194,3 +196,16 @@ class ArmRuns:
             "data_digest": self._data_digest,
         }
         return all(line.get(key) == value for key, value in expected.items())
+
+
+def _is_same_net(one: str, other: str) -> bool:
+    """Return whether two names of a net are the same.
+
+    The path of a net's file depends on the folder from which a search was started: the shorter of
+    two paths has to be the end of the other.
+    """
+    parts = [
+        [part for part in PurePath(name).parts if part not in ("..", "/")] for name in (one, other)
+    ]
+    length = min(map(len, parts))
+    return parts[0][-length:] == parts[1][-length:]
