@@ -191,7 +191,7 @@ def test_ratios_on_a_busy_machine_are_medians_over_the_turns() -> None:
     assert rows[0]["ratios"] == [1.5, 4.0]
     table = speed.busy_table({"loops": [1, 3], "rows": rows})
     assert "| eager, bf16 | 2 | 2.00 s | 3.00 s | 1.50 | 8.00 s | 4.00 |" in table
-    assert "| eager, bf16 | by default (2, 1, 1) | 2.00 s |" in table
+    assert "| eager, bf16 | chosen: 2 alone, 1 and 1 beside the loops | 2.00 s |" in table
 
 
 def test_the_section_on_busy_machines_needs_a_record(

@@ -81,12 +81,13 @@ class WeightNames:
 
         Also if it cuts off the end of such a tensor.
         """
-        if out.shape[1:] != of.shape[1:]:
-            return False
         if id(of) in self._tiled:
             first = not arguments.get("dim") and not arguments.get("start")
-            return name == "alias" or (name == "slice" and first and arguments.get("step", 1) == 1)
-        return id(of) in self._names and name in ("expand", "repeat")
+            kept = name == "slice" and first and arguments.get("step", 1) == 1
+            return name == "alias" or kept
+        # The shape comes last: that of a lazy module's parameter cannot be read yet.
+        registered = id(of) in self._names and name in ("expand", "repeat")
+        return registered and out.shape[1:] == of.shape[1:]
 
     def note_source(self, read: list[torch.Tensor], outputs: list[torch.Tensor]) -> None:
         """Remember that tensors are computed from a registered one.
