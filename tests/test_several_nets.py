@@ -94,3 +94,11 @@ def test_a_net_in_one_line_without_quotes_is_not_taken_for_several(
     code, _, err = netlet(command, "8", "8", "P", "16")
     assert code == 2
     assert "too many arguments (8 P 16); put a net in one line into quotes" in err
+
+
+def test_the_notes_of_each_net_are_below_the_table(netlet: Netlet) -> None:
+    Path("ends.py").write_text(
+        "from torch import nn\nnet = nn.Sequential(nn.Flatten(), nn.Linear(784, 10), nn.Softmax(1))\n"
+    )
+    out = netlet("check", "small.py", "ends.py")[1]
+    assert [line[:32] for line in out.splitlines()[4:]] == ["ends.py: note: the net ends in 2"]

@@ -13,6 +13,7 @@ from netlet.analysis.net_end import check_outputs, write_class_notes
 from netlet.analysis.notes import write_notes
 from netlet.analysis.op_families import ACTIVATIONS
 from netlet.analysis.ops import Trace
+from netlet.analysis.savings import add_savings, find_savings
 from netlet.analysis.trace import trace
 from netlet.budgets import HIDDEN, Budget, ModelCost, NotedVerdict, RuleResult
 from netlet.budgets.dataset_names import explain_dataset
@@ -103,6 +104,7 @@ def cost_from_trace(traced: Trace, epochs: int | None = None) -> ModelCost:
         epochs=epochs,
         one_image=traced.one_image,
         structure=traced.describe,
+        savings=find_savings(traced),
     )
 
 
@@ -175,7 +177,8 @@ def judge_cost(
     refuse_unknown_names(budget, found.kinds)
     verdict = budget.judge(found, batch_size=batch_size)
     kept = drop_one_image_note(notes, found.one_image, verdict.results)
-    return NotedVerdict(verdict.budget, (*verdict.results, *further), verdict.withheld, kept)
+    results = (*add_savings(verdict.results, budget, found), *further)
+    return NotedVerdict(verdict.budget, results, verdict.withheld, kept)
 
 
 def refuse_unknown_names(budget: Budget, in_net: Collection[str] = ()) -> None:

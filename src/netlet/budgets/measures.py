@@ -90,7 +90,8 @@ class ModelCost(Displayed):
     structure: Structure | Callable[[], Structure] | None = field(
         default=None, repr=False, compare=False
     )
-
+    # What would make single layers smaller, in words, and the parameters that it saves, most first.
+    savings: Sequence[tuple[str, int]] = field(default=(), repr=False, compare=False)
     # What a net was trained on besides the labels, in words; a verdict states it. Empty: nothing.
     teacher: str = field(default="", repr=False)
 

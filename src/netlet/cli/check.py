@@ -17,7 +17,7 @@ from netlet.cli.results import print_json, print_result
 from netlet.cli.settings import apply_limits, parse_shape
 from netlet.cli.several import Outcome, refuse_loose_words, try_each
 from netlet.recipes import Recipe
-from netlet.text import format_count, format_table
+from netlet.text import escape_controls, format_count, format_table
 
 _COMMAND_LINE = "command-line limits"  # name of the budget that only options describe
 
@@ -153,10 +153,10 @@ class _Checked:
 
 
 def _check_several(checked: Sequence[Outcome[_Checked]], *, json: bool) -> NoReturn:
-    """Print a row for each net, and exit with the code of the worst one."""
+    """Print a row and the notes of each net, and exit with the code of the worst one."""
     entries: list[dict[str, Any]] = []
     head = ("net", "verdict", "parameters", "budget", "missed")
-    rows = []
+    rows, notes = [], []
     for outcome in checked:
         if outcome.value is None:
             entries.append({"name": outcome.name, "error": outcome.error})
@@ -169,10 +169,11 @@ def _check_several(checked: Sequence[Outcome[_Checked]], *, json: bool) -> NoRet
             parameters = format_count(outcome.value.parameters)
             row = (outcome.value.address, verdict.state, parameters, verdict.budget, text)
             rows.append(row)
+            notes += [f"{outcome.name}: {escape_controls(note)}" for note in verdict.notes]
     if json:
         print_json("checks", {"nets": entries})
     else:
-        print_result(format_table(head, rows, "llrll"), lines=True)
+        print_result("\n".join([format_table(head, rows, "llrll"), *notes]), lines=True)
     failed = any(one.value is not None and one.value.verdict.failed for one in checked)
     raise typer.Exit(2 if any(one.error for one in checked) else int(failed))
 

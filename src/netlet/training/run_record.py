@@ -112,7 +112,7 @@ def _cost_values(cost: ModelCost, plan: Plan) -> CostValues:
     judged = plan.budget is not None and bool(plan.budget.rules())
     structure = cost.describe() if judged else None
     values = to_json_value(dataclasses.replace(cost, structure=structure))
-    del values["one_image"], values["teacher"]
+    del values["one_image"], values["savings"], values["teacher"]
     if structure is None:
         del values["structure"]
     return cast("CostValues", values | plan.only_for_training())

@@ -1,0 +1,123 @@
+"""Say how the layers with most parameters could do with fewer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from math import prod
+
+from torch import nn
+
+from netlet.analysis.ops import Op, Trace
+from netlet.budgets import Budget, ModelCost, RuleResult
+
+_MAP_AXES = 4  # N C H W
+_MOST_SAVINGS = 2  # more are not named
+_WORTH = 0.25  # of what is to be saved: a smaller saving is not named
+_NEAR = 0.9  # what has to keep more than this share of its parameters needs no other layers
+
+
+def find_savings(traced: Trace) -> list[tuple[str, int]]:
+    """Return what would make single layers at least twice as small, the largest saving first.
+
+    Args:
+        traced: A net that has been traced.
+
+    Returns:
+        Each saving in words, and the number of parameters that it saves.
+    """
+    return sorted(_find_savings(traced), key=lambda saving: -saving[1])
+
+
+def _find_savings(traced: Trace) -> Iterator[tuple[str, int]]:
+    last_map: tuple[int, ...] = ()  # shape of the last output that is a map, without the batch
+    for op in traced.leaves():
+        if type(op.module) is nn.Linear:
+            yield from _save_by_average(op, op.module, last_map)
+        elif type(op.module) is nn.Conv2d:
+            yield from _save_by_separation(op, op.module)
+        if len(op.output) == _MAP_AXES:
+            last_map = op.output[1:]
+
+
+def _save_by_average(
+    op: Op, layer: nn.Linear, last_map: tuple[int, ...]
+) -> Iterator[tuple[str, int]]:
+    """Yield what a linear layer saves that reads the channels' averages instead of whole maps."""
+    if not last_map or prod(last_map) != layer.in_features:
+        return
+    channels, *sides = last_map
+    smaller = channels * layer.out_features + (layer.bias is not None) * layer.out_features
+    if 2 * smaller <= op.own_parameters:
+        size = "x".join(map(str, sides))
+        yield (
+            f"average each {size} map before layer {op.name}, which then is "
+            f"nn.Linear({channels}, {layer.out_features}): {_compare(smaller, op)}",
+            op.own_parameters - smaller,
+        )
+
+
+def _save_by_separation(op: Op, layer: nn.Conv2d) -> Iterator[tuple[str, int]]:
+    """Yield what a convolution saves that is split into a depthwise and a pointwise one."""
+    kernel = prod(layer.kernel_size)
+    if layer.groups != 1 or 1 in (kernel, layer.in_channels):
+        return
+    outputs = layer.out_channels
+    smaller = layer.in_channels * (kernel + outputs) + (layer.bias is not None) * outputs
+    if 2 * smaller <= op.own_parameters:
+        yield (
+            f"split layer {op.name} into a depthwise and a pointwise convolution: "
+            f"{_compare(smaller, op)}",
+            op.own_parameters - smaller,
+        )
+
+
+def _compare(smaller: int, op: Op) -> str:
+    return f"{smaller:,} parameters instead of {op.own_parameters:,}"
+
+
+def add_savings(
+    results: Sequence[RuleResult], budget: Budget, found: ModelCost
+) -> list[RuleResult]:
+    """Add to the result of a net with too many parameters what would make it small enough.
+
+    Args:
+        results: The results of the budget.
+        budget: The limits.
+        found: The net's cost.
+    """
+    limit = budget.params_below
+    if limit is None or found.parameters < limit:
+        return list(results)
+    remedy = _choose_savings(limit, found)
+    return [replace(one, remedy=remedy) if one.rule == "parameters" else one for one in results]
+
+
+def _choose_savings(limit: int, cost: ModelCost) -> str:
+    """Return smaller layers that are enough, narrower ones, or both.
+
+    Args:
+        limit: The first number of parameters that is too many.
+        cost: The net's cost.
+    """
+    found = cost.parameters
+    chosen: list[str] = []
+    for text, saved in () if _NEAR * found < limit else cost.savings:
+        if found < limit or len(chosen) == _MOST_SAVINGS or saved < _WORTH * (found - limit):
+            break
+        chosen.append(text)
+        found -= saved
+    if found >= limit:
+        chosen.append(_suggest_narrower((limit - 1) / found))
+    return "; ".join(chosen)
+
+
+def _suggest_narrower(share: float) -> str:
+    """Return how much narrower each layer should be for this share of the parameters.
+
+    Parameters grow with the number of channels, or with its square where both sides of a layer
+    are narrowed.
+    """
+    least, most = (math.ceil(100 * (1 - kept)) for kept in (math.sqrt(share), share))
+    return f"make each layer {least if least == most else f'{least} to {most}'}% narrower"
