@@ -41,11 +41,25 @@ INLINE vec erf_of(vec x) {
 INLINE vec normal_cdf(vec x) { return 0.5f * (1.0f + erf_of(x * 0.70710678f)); }
 INLINE vec normal_pdf(vec x) { return 0.39894228f * exp_of(-0.5f * x * x); }
 
-/* log(1 + e^x) */
+/* log(1 + e^x): the larger of x and 0, and log(1 + u) with u = e^-|x|, which is 2 atanh(s) with
+   s = u / (2 + u). As s is at most 1/3, seven terms of the series in s^2 suffice. */
 INLINE vec softplus_of(vec x) {
-    vec y;
-    for (int i = 0; i < LANES; i++) y[i] = x[i] > 20.0f ? x[i] : log1pf(expf(x[i]));
-    return y;
+    const vec larger = blend(x > 0.0f, x, constant(0)), u = exp_of(x - 2.0f * larger);
+    const vec s = u / (2.0f + u), square = s * s;
+    vec p = constant(1.0f / 13);
+    p = p * square + 1.0f / 11;
+    p = p * square + 1.0f / 9;
+    p = p * square + 1.0f / 7;
+    p = p * square + 1.0f / 5;
+    p = p * square + 1.0f / 3;
+    p = p * square + 1.0f;
+    return larger + 2.0f * s * p;
+}
+
+/* tanh(log(1 + e^x)), which is n / (n + 2) with n = (1 + e^x)^2 - 1; beyond 20, it is 1. */
+INLINE vec mish_gate(vec x) {
+    const vec e = exp_of(x), n = e * (e + 2.0f);
+    return blend(x > 20.0f, constant(1), n / (n + 2.0f));
 }
 
 INLINE vec sign_of(vec x) {

@@ -67,12 +67,9 @@ FUNCTIONS: dict[str, Function] = {
         "1.5957691f * (x + 0.044715f * x * x * x))) * (1.5957691f + 0.21406459f * x * x))",
         lambda x: F.gelu(x, approximate="tanh"),
     ),
-    # With n = (1 + e^x)^2 - 1, mish is x n / (n + 2); beyond 20, it is x.
     "mish": Function(
-        "blend(x > 20.0f, x, x * (exp_of(x) * (exp_of(x) + 2.0f)) / "
-        "(exp_of(x) * (exp_of(x) + 2.0f) + 2.0f))",
-        "blend(x > 20.0f, constant(1), tanh_of(softplus_of(x)) + x * sigmoid_of(x) * "
-        "(1.0f - tanh_of(softplus_of(x)) * tanh_of(softplus_of(x))))",
+        "x * mish_gate(x)",
+        "mish_gate(x) + x * sigmoid_of(x) * (1.0f - mish_gate(x) * mish_gate(x))",
         F.mish,
     ),
     # Also with a factor {0} of its input; where that is larger than {1}, it is x.
