@@ -26,6 +26,7 @@ from netlet.experiments.search.fitting import Images, count_parameters, fill_bud
 from netlet.export import build_inference_graph, fold_graph, reference
 from netlet.nets import find_net
 from netlet.nets.blocks import Repeated, UnscaledBatchNorm2d
+from netlet.nets.shift_average import ShiftAverage
 from netlet.recipes import Recipe
 from netlet.training import Callback, Checkpoint, fit
 
@@ -47,6 +48,7 @@ LINES: dict[str, tuple[str, int]] = {
         (54 + 6) + (27 + 12 + 8) + (7 * 2 * 9 + 4) + (45 + 5) + (45 + 25 + 2 * 5) + 100,
     ),
     "weighted pooling": ("3s2b d19 W", (54 + 3) + (27 + 57 + 38) + 3 * 2 + 190),
+    "shift average": ("4b d6 P 5k2l W S", (72 + 4) + (36 + 24 + 12) + (120 + 10) + 2 * 2 + 50),
 }
 
 
@@ -233,6 +235,25 @@ def test_all_channels_share_the_weights_of_places() -> None:
     assert not judge_cost(cost(net, SHAPE), Budget(requires=("GAP",))).passed
 
 
+@pytest.mark.parametrize(
+    "line", ["4b d6b P d7b W", "3 P 4l+ P 5k2", "6s2 x8 d5+ W", "4 d4*3 P m6+ c3", "5k4 P 4k2s2"]
+)
+def test_all_shifts_of_the_image_are_averaged(line: str) -> None:
+    shape = (2, 27, 24)
+    alone, averaged = (build(each, shape).double().eval() for each in (line, f"{line} S"))
+    averaged.load_state_dict(alone.state_dict())
+    x = images(shape=shape).double()
+    bordered = F.pad(x, (1, 1, 1, 1))
+    places = [(down, right) for down in range(3) for right in range(3)]
+    shifted = [alone(bordered[..., y : y + 27, z : z + 24]) for y, z in places]
+    assert (shifted[0] - shifted[4]).abs().max() > 1e-5
+    torch.testing.assert_close(averaged(x), sum(shifted) / 9, atol=1e-12, rtol=1e-9)
+    assert isinstance(averaged, ShiftAverage)
+    strided = averaged.copy_strided()
+    assert [*map(str, strided.modules())] == [*map(str, alone.modules())]
+    assert torch.equal(strided.eval()(x), alone(x))
+
+
 def test_weights_of_places_that_are_not_trained_are_not_compiled() -> None:
     net = build("3s2 4 W")
     weight = net.get_submodule("head.0").weight
@@ -253,7 +274,11 @@ def test_weights_of_places_that_are_not_trained_are_not_compiled() -> None:
         ("4 4k5*4", r"layer 2 of '4 4k5\*4', 4k5\*4, has an empty feature map; add padding"),
         ("c2 c2*3", r"'c2\*3' in 'c2 c2\*3': a layer with CReLU is used once; write c2"),
         ("c2l 2", r"'c2l' in 'c2l 2': a layer has CReLU or leaky ReLU; drop the c or the l"),
-        ("4 W 6", r"'W' in '4 W 6' is not a layer; .*, and the last word may be W"),
+        ("4 W 6", r"'W' in '4 W 6' is not a layer; .*; the last words may be W and S"),
+        ("4 S W", r"'S' in '4 S W' is not a layer; .*; the last words may be W and S"),
+        ("4 6p S", r"'6p' in '4 6p S' has padding, whose zeros .*; drop the p or the S"),
+        ("4 6k2+ S", r"'6k2\+' in '4 6k2\+ S' joins .*; use an odd kernel size, like k3, or drop"),
+        ("4 4s2*2 S", r"'4s2\*2' in '4 4s2\*2 S' has a stride and is used .*; drop the stride or"),
         ("4 6s2+", r"'6s2\+' in '4 6s2\+': a stride makes .*; drop the stride or the \+"),
         ("4 6k4p+", r"padding makes .*; use an odd kernel size, like k5"),
         ("4 6+*2", r"'6\+\*2' in '4 6\+\*2' is not a layer; a layer is 16, "),
@@ -317,6 +342,7 @@ SHAPES = {
     "CReLU": "c1 d2p*2 P 2.5 c1.5",
     "input joined to the output": "1 d0.5+ P 1.5p*2+ 2",
     "weighted pooling": "1 P m1.5p W",
+    "shift average": "1 d1.5b P 2 W S",
 }
 
 

@@ -12,6 +12,7 @@ from helpers import few_fast
 from torch import nn
 from torch.nn import functional as F
 
+import netlet as package
 from netlet.data import Dataset
 from netlet.errors import DamagedRecordError, TrainingError
 from netlet.evaluation import evaluate
@@ -366,3 +367,34 @@ def test_the_plan_names_the_form(blob_data: Dataset, capsys: pytest.CaptureFixtu
     run = train(blob_data, recipe, "shared", callbacks=[TrainingProgress()])
     text = f"trained as expanded with {run.cost['training_parameters']:,} parameters"
     assert text in capsys.readouterr().err
+
+
+# --- nets that average over shifts of the image
+
+SHIFTED = "4b d6b P d7b W S"
+
+
+@pytest.mark.parametrize("averaging", ["none", "tail"])
+def test_strided_training_is_that_of_the_net_without_shifts(
+    blob_data: Dataset, averaging: str
+) -> None:
+    recipe = FAST.replace(averaging=averaging, epochs=2)
+    alone, averaged = (package.build(find_net(line).builder, 3) for line in (SHIFTED[:-2], SHIFTED))
+    fit(alone, blob_data, recipe, seed=3)
+    run = fit(averaged, blob_data, recipe.replace(train_as="strided"), seed=3)
+    assert averaged.state_dict().keys() == alone.state_dict().keys()
+    for mine, other in zip(
+        averaged.state_dict().values(), alone.state_dict().values(), strict=True
+    ):
+        assert torch.equal(mine, other)
+    # What is scored is the mean over the shifts.
+    assert run.last_epoch.score == evaluate(averaged, blob_data.held_out, recipe, 10).score
+    losses = [evaluate(one, blob_data.held_out, recipe, 10).loss for one in (averaged, alone)]
+    assert losses[0] != losses[1]
+    assert run.cost["training_parameters"] == run.cost["parameters"]
+    assert Run.from_json(run.to_json()) == run
+
+
+def test_only_nets_with_shifts_are_trained_strided() -> None:
+    with pytest.raises(TrainingError, match=r"^train_as=strided is not .*; use train_as=net$"):
+        make_form(package.build(find_net(SHIFTED[:-2]).builder, 0), "strided")

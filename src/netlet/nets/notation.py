@@ -15,8 +15,9 @@
 - ``P`` is a 2x2 max pooling.
 
 No convolution has a bias. A global average and a 1x1 convolution to the classes are added at the
-end. With ``W`` as the last word, a weighted sum takes the place of the average: a weight for each
-place of the map, shared by all channels.
+end. With ``W`` after the layers, a weighted sum takes the place of the average: a weight for each
+place of the map, shared by all channels. With ``S`` as the last word, the logits are averaged over
+shifts of the image.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ from netlet.nets.blocks import (
     weighted_logits,
 )
 from netlet.nets.registry import NetEntry
+from netlet.nets.shift_average import ShiftAverage
 
 Size = tuple[int, int, int]  # C H W
 _Number = TypeVar("_Number", int, float)
@@ -53,7 +55,7 @@ _SLOPE = 0.2  # of leaky ReLU below zero
 _MAX_LAYERS = 200
 _MAX_VALUES = 1 << 24  # of a feature map
 _MAX_WEIGHTS = 1 << 24  # of the kernels' pairs of channels
-_GRAMMAR = "a layer is 16, 16k5s2pb, x16l, d16p*4, m16b+, c8 or P, and the last word may be W"
+_GRAMMAR = "a layer is 16, 16k5s2pb, x16l, d16p*4, m16b+, c8 or P; the last words may be W and S"
 
 
 @dataclass(frozen=True)
@@ -166,10 +168,15 @@ def parse_notation(notation: str) -> NetEntry:
             an image.
     """
     words = notation.split()
-    weighted = words[-1] == "W"
+    shifted = words[-1] == "S"
+    if shifted:
+        words.pop()
+    weighted = words[-1:] == ["W"]
     if weighted:
         words.pop()
     layers = [_parse_word(word, notation) for word in words]
+    if shifted:
+        _check_shifts(layers, notation)
     count = sum(layer.uses if layer else 1 for layer in layers)
     if count > _MAX_LAYERS:
         raise NetError(
@@ -200,7 +207,7 @@ def parse_notation(notation: str) -> NetEntry:
             net.add_module(f"{number}_{word}", module)
         head = weighted_logits(*size, classes) if weighted else pooled_logits(size[0], classes)
         net.add_module("head", head)
-        return net
+        return ShiftAverage(net) if shifted else net
 
     return NetEntry(" ".join(notation.split()), builder, "notation", "built from notation")
 
@@ -236,6 +243,27 @@ def _check_options(layer: Layer, where: str) -> None:
             f"{where}: padding makes the map larger than the input that + joins to it; use an odd "
             f"kernel size, like k{layer.kernel + 1}"
         )
+
+
+def _check_shifts(layers: Sequence[Layer | None], notation: str) -> None:
+    """Check that all layers of a net can be computed for several shifts of the image at once."""
+    for layer in layers:
+        where = f"{layer.word!r} in {notation!r}" if layer else ""
+        if layer and layer.padding:
+            raise NetError(
+                f"{where} has padding, whose zeros would not be shifted with the image; drop the p "
+                "or the S"
+            )
+        if layer and layer.joined and layer.kernel % 2 == 0:
+            raise NetError(
+                f"{where} joins its input at a place between two pixels, which S does not allow; "
+                f"use an odd kernel size, like k{layer.kernel + 1}, or drop the S"
+            )
+        if layer and layer.uses > 1 and layer.stride > 1:
+            raise NetError(
+                f"{where} has a stride and is used several times, which S does not allow; drop "
+                "the stride or the S"
+            )
 
 
 def _check_uses(layer: Layer, channels: int, where: str) -> None:

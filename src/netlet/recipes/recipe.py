@@ -24,7 +24,7 @@ Optimizer = Literal["sgd", "adamw", "muon", "soap"]
 Schedule = Literal["constant", "step", "one_cycle", "triangular", "cosine"]
 Averaging = Literal["none", "ema", "tail"]
 NormStatistics = Literal["running", "augmented", "plain"]
-TrainAs = Literal["net", "branches", "expanded", "widened"]
+TrainAs = Literal["net", "branches", "expanded", "widened", "strided"]
 Precision = Literal["auto", "float32", "bf16"]
 BackendChoice = Literal["auto", "eager", "compiled"]
 MAX_EPOCHS = 100_000
@@ -87,9 +87,10 @@ class Recipe(Displayed):
         train_as: The form in which the net is trained: ``net`` (as it is), ``branches`` (each
             convolution as the sum of itself, a 1x1 convolution and, where the shapes allow it, the
             identity, each with a batch norm if one follows), ``expanded`` (each convolution without
-            groups as three: 1x1, the kernel, 1x1) or ``widened`` (within nets of more channels,
-            which have its weights, too). Before each score, branches and expanded convolutions are
-            folded into those of the net, which alone is scored, counted and recorded.
+            groups as three: 1x1, the kernel, 1x1), ``widened`` (within nets of more channels,
+            which have its weights, too) or ``strided`` (a net that averages over shifts of the
+            image, on the image as it is). Before each score, branches and expanded convolutions
+            are folded into those of the net, which alone is scored, counted and recorded.
         expand_factor: How many times as many channels an expanded convolution has within.
         widen_factor: How many times as many channels the widest net has around a net that is
             trained widened. Each step trains the net and one wider net, whose factor is drawn from

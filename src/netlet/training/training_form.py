@@ -20,6 +20,7 @@ from netlet.nets.eval_mode import eval_mode
 from netlet.nets.isolation import Isolation
 from netlet.nets.outputs import center_logits, extract_logits
 from netlet.nets.registered import list_modules, own_parameters
+from netlet.nets.shift_average import ShiftAverage
 from netlet.recipes import Recipe
 from netlet.training.folded_layers import ConvBranches, ExpandedConv, FoldedLayer, write_folded
 from netlet.training.widened_net import WidenedNet, compute_within_widest
@@ -147,6 +148,13 @@ def _make_other_form(
     name = type(net).__name__
     if recipe.train_as == "widened":
         return _make_widened_form(net, shape, recipe, generator)
+    if recipe.train_as == "strided":
+        if isinstance(net, ShiftAverage):
+            return TrainingForm(net, net.copy_strided().cpu(), {})
+        raise TrainingError(
+            f"train_as=strided is not possible for {name}, which does not average over shifts of "
+            "the image, as nets in one line with S do; use train_as=net"
+        )
     trained = copy_net(net).cpu()
     graph = trace_graph(copy_net(trained).eval(), shape)
     images = torch.randn(8, *shape, generator=torch.Generator().manual_seed(0))
