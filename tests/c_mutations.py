@@ -257,8 +257,8 @@ _ACTIVATION = (
     Mutation("pooling's gradient to all maxima", " & ~assigned", ""),
     Mutation(
         "pooling's gradient to three pixels",
-        "UNROLLED for (int i = 0; i < 4; i++) {\n                    const int pixel",
-        "UNROLLED for (int i = 0; i < 3; i++) {\n                    const int pixel",
+        "UNROLLED for (int i = 0; i < 4; i++)\n                    *(vec *)(dz",
+        "UNROLLED for (int i = 0; i < 3; i++)\n                    *(vec *)(dz",
     ),
 )
 

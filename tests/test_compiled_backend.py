@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from c_mutations import AUGMENTATION, STEP
 from fixtures import compiled_nets
 from helpers import few_fast, linux_only
 from torch import nn
@@ -18,8 +19,9 @@ from torch.nn import functional as F
 
 import netlet
 from netlet.backends import select_augmentation
-from netlet.backends.cpu import CompilationError, CompiledStep, c_source, library
+from netlet.backends.cpu import CompilationError, CompiledStep, augmentation, c_source, library
 from netlet.backends.cpu.build_program import read_program
+from netlet.backends.cpu.c_source import generate_c_source
 from netlet.backends.cpu.errors import NoCompilerError, UnsupportedNetError
 from netlet.backends.cpu.program_check import check_program
 from netlet.data import Dataset, iterate_epoch
@@ -850,6 +852,7 @@ def test_evaluation_of_large_maps_takes_little_memory(
 
 _STEPS = """
 import torch
+from c_mutations import AUGMENTATION, STEP
 from fixtures import compiled_nets
 from netlet.backends.cpu import CompiledStep
 from netlet.backends.cpu.parts.base import LANES
@@ -875,3 +878,21 @@ def test_vectors_have_the_width_of_the_processors_registers(
         [sys.executable, "-c", _STEPS], env=environment, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout.strip()) == (0, str(lanes)), done.stderr
+
+
+@pytest.mark.parametrize("name", STEP)
+def test_the_mistakes_of_the_fault_tests_are_in_the_program(name: str) -> None:
+    # Those tests take long and run seldom: a text that was changed is found here.
+    net, shape = getattr(compiled_nets, name)(), compiled_nets.SHAPES[name]
+    registers = 30 if torch.backends.cpu.get_cpu_capability() == "AVX512" else 6
+    source = generate_c_source(
+        read_program(net, shape), half=False, training=True, images=25, registers=registers
+    )
+    for mutation in STEP[name]:
+        assert mutation.apply(source) != source
+
+
+def test_the_mistakes_of_the_fault_tests_are_in_the_augmentation() -> None:
+    source = augmentation.read_source()
+    for mutation in AUGMENTATION:
+        assert mutation.apply(source) != source

@@ -242,6 +242,11 @@ def test_a_study_says_on_which_nodes_each_seed_was_trained(tmp_path: Path) -> No
     records.refuse_other_results(study, moved, tmp_path / "study.json", tmp_path / "run.json")
     with pytest.raises(DamagedRecordError, match="in trained_on of seed 0"):
         records.refuse_other_results(study, run, tmp_path / "study.json", tmp_path / "run.json")
+    twice = json.loads(study.to_json())
+    twice["seeds"][0]["trained_on"] *= 2
+    (tmp_path / "study.json").write_text(json.dumps(twice))
+    with pytest.raises(DamagedRecordError, match="has a machine twice in trained_on"):
+        records.load_study(tmp_path)
     (local,) = records.Study.from_runs([run]).seeds
     assert local.trained_on == ({"node": "", "cpu": run.environment["cpu"]},)
 

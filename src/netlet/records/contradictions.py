@@ -290,6 +290,8 @@ def _contradictions_of_seed(seed: SeedResult, study: Study) -> Iterator[str]:
     if seed.total_s < seed.train_s * (1 - 1e-3):
         yield f"has total_s {seed.total_s:g}, but training alone took {seed.train_s:g}"
     yield from _contradictions_of_digest("weights_digest", seed.weights_digest)
+    if any(machine in seed.trained_on[:place] for place, machine in enumerate(seed.trained_on)):
+        yield "has a machine twice in trained_on"
     state = ""
     if study.budget is not None:
         scores = [Score(study.split, correct, study.total) for correct in seed.correct_by_epoch]
