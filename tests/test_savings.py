@@ -28,13 +28,14 @@ def test_too_many_parameters_get_a_remedy_with_its_figures() -> None:
         return analysis.judge_cost(found, Budget(params_below=limit)).results[0].remedy
 
     assert remedy(50_891) == ""
-    assert remedy(50_890) == "make each layer 1% narrower"
+    assert remedy(50_890) == "make the layers narrower, by about 1%"
     assert remedy(8_000) == f"{head}: 330 parameters instead of 46,090"
     assert remedy(2_000) == (
-        f"{remedy(8_000)}; split layer conv into a depthwise and a pointwise convolution: "
+        f"{remedy(8_000)}; split layer conv into a depthwise convolution without bias and a pointwise "
+        "one: "
         "688 parameters instead of 4,640"
     )
-    assert remedy(600).endswith("; make each layer 29 to 50% narrower")
+    assert remedy(600).endswith("; make the layers narrower, by about 29 to 50%")
 
 
 def test_what_a_remedy_for_parameters_promises_is_what_the_changed_net_has() -> None:
@@ -50,3 +51,53 @@ def test_what_a_remedy_for_parameters_promises_is_what_the_changed_net_has() -> 
     assert analysis.cost(averaged).parameters - saved_by_split == fewest
     # What cannot become smaller gets no advice: pooled heads, depthwise and pointwise layers.
     assert analysis.cost(both).savings == []
+
+
+class Two(nn.Module):
+    """Reads a map in one of two linear layers, and has a layer that never runs."""
+
+    def __init__(self, channels: int = 16, moves: bool = False) -> None:
+        super().__init__()
+        self.conv, self.moves = nn.Conv2d(1, channels, 3), moves
+        self.hidden, self.head = nn.Linear(channels * 26 * 26, 16), nn.Linear(16, 10)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        maps = self.conv(images)
+        rows = (maps.permute(0, 2, 3, 1) if self.moves else maps).flatten(1)
+        return self.head(self.hidden(rows))
+
+
+class One(Two):
+    """Reads a map in its only linear layer."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        maps = self.conv(images)
+        rows = (maps.permute(0, 2, 3, 1) if self.moves else maps).flatten(1)
+        return self.hidden(rows)
+
+
+def test_an_average_is_advised_only_where_it_is_sure_what_the_layer_reads() -> None:
+    def advice(net: nn.Module) -> list[str]:
+        return [text.partition(" ")[0] for text, _ in analysis.cost(net).savings]
+
+    assert advice(One()) == ["average", "leave"]
+    assert advice(Two()) == []
+    assert advice(One(moves=True)) == ["leave"]
+    assert advice(One(channels=8)) == ["leave"]  # fewer averages than outputs
+    image = nn.Sequential(nn.BatchNorm2d(1), nn.Flatten(), nn.Linear(784, 64))
+    assert advice(image) == []
+    tied = nn.Sequential(nn.Conv2d(1, 8, 3), nn.Conv2d(8, 8, 3), nn.Conv2d(8, 8, 3))
+    tied[2].weight = tied[1].weight
+    assert advice(tied) == []
+
+
+def test_advice_keeps_to_the_rules_and_to_what_widths_can_do() -> None:
+    def remedy(net: nn.Module, **limits: object) -> str:
+        return analysis.judge_cost(analysis.cost(net), Budget(**limits)).results[0].remedy  # type: ignore[arg-type]
+
+    assert remedy(One(), params_below=20_000).startswith(
+        "average each 26x26 map before layer hidden"
+    )
+    narrower = "make the layers narrower, by about 67 to 89%"
+    assert remedy(One(), params_below=20_000, forbids=("GAP",)) == narrower
+    assert remedy(Two(), params_below=1) == "use fewer and much narrower layers"

@@ -13,13 +13,15 @@ from netlet.analysis.ops import Op, Trace
 from netlet.budgets import Budget, ModelCost, RuleResult
 
 _MAP_AXES = 4  # N C H W
+_MOVED = ("clone", "contiguous")  # flattening copies a map only if its axes were moved before
 _MOST_SAVINGS = 2  # more are not named
 _WORTH = 0.25  # of what is to be saved: a smaller saving is not named
+_FAR = 0.1  # no width is sure to bring a net to less than this share of its parameters
 _NEAR = 0.9  # what has to keep more than this share of its parameters needs no other layers
 
 
 def find_savings(traced: Trace) -> list[tuple[str, int]]:
-    """Return what would make single layers at least twice as small, the largest saving first.
+    """Return what would make a net smaller by single layers, the largest saving first.
 
     Args:
         traced: A net that has been traced.
@@ -27,13 +29,23 @@ def find_savings(traced: Trace) -> list[tuple[str, int]]:
     Returns:
         Each saving in words, and the number of parameters that it saves.
     """
+    if any(op.tied for op in traced.ops):  # a layer that shares its weights saves none alone
+        return []
     return sorted(_find_savings(traced), key=lambda saving: -saving[1])
 
 
 def _find_savings(traced: Trace) -> Iterator[tuple[str, int]]:
+    for module in traced.idle:
+        if module.parameters and not module.in_training:
+            text = f"leave out {module.path}, which never runs: {module.parameters:,} fewer"
+            yield f"{text} parameters", module.parameters
+    leaves = traced.leaves()
+    # Only then is it sure which map a linear layer reads.
+    linear = [op for op in leaves if isinstance(op.module, nn.Linear)]
+    one_reader = len(linear) == 1 and not any(op.kind in _MOVED for op in leaves)
     last_map: tuple[int, ...] = ()  # shape of the last output that is a map, without the batch
-    for op in traced.leaves():
-        if type(op.module) is nn.Linear:
+    for op in leaves:
+        if type(op.module) is nn.Linear and one_reader:
             yield from _save_by_average(op, op.module, last_map)
         elif type(op.module) is nn.Conv2d:
             yield from _save_by_separation(op, op.module)
@@ -48,6 +60,8 @@ def _save_by_average(
     if not last_map or prod(last_map) != layer.in_features:
         return
     channels, *sides = last_map
+    if channels < layer.out_features:  # too few averages to tell so many outputs apart
+        return
     smaller = channels * layer.out_features + (layer.bias is not None) * layer.out_features
     if 2 * smaller <= op.own_parameters:
         size = "x".join(map(str, sides))
@@ -67,7 +81,7 @@ def _save_by_separation(op: Op, layer: nn.Conv2d) -> Iterator[tuple[str, int]]:
     smaller = layer.in_channels * (kernel + outputs) + (layer.bias is not None) * outputs
     if 2 * smaller <= op.own_parameters:
         yield (
-            f"split layer {op.name} into a depthwise and a pointwise convolution: "
+            f"split layer {op.name} into a depthwise convolution without bias and a pointwise one: "
             f"{_compare(smaller, op)}",
             op.own_parameters - smaller,
         )
@@ -90,7 +104,9 @@ def add_savings(
     limit = budget.params_below
     if limit is None or found.parameters < limit:
         return list(results)
-    remedy = _choose_savings(limit, found)
+    # What the rules forbid is not advised.
+    bare = replace(found, savings=()) if budget.forbids else found
+    remedy = _choose_savings(limit, bare)
     return [replace(one, remedy=remedy) if one.rule == "parameters" else one for one in results]
 
 
@@ -119,5 +135,7 @@ def _suggest_narrower(share: float) -> str:
     Parameters grow with the number of channels, or with its square where both sides of a layer
     are narrowed.
     """
+    if share < _FAR:
+        return "use fewer and much narrower layers"
     least, most = (math.ceil(100 * (1 - kept)) for kept in (math.sqrt(share), share))
-    return f"make each layer {least if least == most else f'{least} to {most}'}% narrower"
+    return f"make the layers narrower, by about {least if least == most else f'{least} to {most}'}%"

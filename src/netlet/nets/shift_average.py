@@ -19,7 +19,7 @@ class ShiftAverage(Net):
     one pass, as in dense evaluation of nets with poolings (Sermanet and others, "OverFeat", 2014):
     strides become 1, what follows is dilated instead, and the nine values that belong together are
     averaged before the head, which is linear. It has the parameters of the other net, under the
-    same names. Zeros are shifted in, which are black unless a recipe subtracts a mean.
+    same names. What is shifted in are copies of the pixels at the edge.
 
     Args:
         strided: The other net: layers without padding, the last of them named ``head``. Its layers
@@ -34,7 +34,7 @@ class ShiftAverage(Net):
             stride = _read_window(layer)[0]
             _set_window(layer, 1, dilation if _read_kernel(layer) > 1 else 1)
             dilation *= stride
-        self.add_module("border", nn.ZeroPad2d(_SHIFTS // 2))
+        self.add_module("border", nn.ReplicationPad2d(_SHIFTS // 2))
         for name, module in strided.named_children():
             if name == "head":
                 self.add_module("shifts", nn.AvgPool2d(_SHIFTS, dilation))
