@@ -54,7 +54,7 @@ def test_what_a_remedy_for_parameters_promises_is_what_the_changed_net_has() -> 
 
 
 class Two(nn.Module):
-    """Reads a map in one of two linear layers, and has a layer that never runs."""
+    """Reads a map in the first of two linear layers, and a hidden vector in the second."""
 
     def __init__(self, channels: int = 16, moves: bool = False) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ class Two(nn.Module):
 
 
 class One(Two):
-    """Reads a map in its only linear layer."""
+    """Reads a map in its only linear layer that runs."""
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         maps = self.conv(images)

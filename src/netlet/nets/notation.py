@@ -247,19 +247,19 @@ def _check_options(layer: Layer, where: str) -> None:
 
 def _check_shifts(layers: Sequence[Layer | None], notation: str) -> None:
     """Check that all layers of a net can be computed for several shifts of the image at once."""
-    for layer in layers:
-        where = f"{layer.word!r} in {notation!r}" if layer else ""
-        if layer and layer.padding:
+    for layer in filter(None, layers):
+        where = f"{layer.word!r} in {notation!r}"
+        if layer.padding:
             raise NetError(
                 f"{where} has padding, whose zeros would not be shifted with the image; drop the p "
                 "or the S"
             )
-        if layer and layer.joined and layer.kernel % 2 == 0:
+        if layer.joined and layer.kernel % 2 == 0:
             raise NetError(
                 f"{where} joins its input at a place between two pixels, which S does not allow; "
                 f"use an odd kernel size, like k{layer.kernel + 1}, or drop the S"
             )
-        if layer and layer.uses > 1 and layer.stride > 1:
+        if layer.uses > 1 and layer.stride > 1:
             raise NetError(
                 f"{where} has a stride and is used several times, which S does not allow; drop "
                 "the stride or the S"
