@@ -747,6 +747,17 @@ _SHARED_KERNELS = (
     ),
 )
 
+_TAKE = (
+    Mutation("columns as they are", "rows[h], columns[w]", "rows[h], w"),
+    Mutation("rows as they are", "rows[h], columns[w]", "h, columns[w]"),
+    Mutation(
+        "a repeated place with the gradient of its last copy",
+        "columns[w]) * in_map.lanes + b * LANES) +=",
+        "columns[w]) * in_map.lanes + b * LANES) =",
+    ),
+    Mutation("gradient by the old rows", "(rows[h] * in_map.w +", "(h * in_map.w +"),
+)
+
 STEP = {
     "with_norms": (
         *LIES,
@@ -763,6 +774,7 @@ STEP = {
     "Residual": _RESIDUAL,
     "Weighed": _TRANSPOSE,
     "SharedKernels": _SHARED_KERNELS,
+    "Taken": _TAKE,
     "Poolings": _POOLING,
     "Functions": _FUNCTIONS,
 }

@@ -127,6 +127,10 @@ EXAMPLES: dict[str, tuple[Callable[[], nn.Module], tuple[int, int, int]]] = {
         compiled_nets.SharedKernels,
         compiled_nets.SHAPES["SharedKernels"],
     ),
+    "rows and columns repeated, mirrored and left out": (
+        compiled_nets.Taken,
+        compiled_nets.SHAPES["Taken"],
+    ),
     "a softmax of its own, and rarer activations": (
         lambda: nn.Sequential(
             *(nn.Conv2d(1, 9, 3), nn.Mish(), nn.Conv2d(9, 6, 1), nn.SELU()),
@@ -186,6 +190,7 @@ QUICKLY_COMPILED = (
     "linear layers that are shared, with products of vectors",
     "maps whose rows are joined",
     "kernels that channels share",
+    "rows and columns repeated, mirrored and left out",
     "a softmax of its own, and rarer activations",
 )
 

@@ -303,8 +303,7 @@ def test_a_net_of_each_option_is_shown_checked_trained_and_exported(
     Path("small.toml").write_text("params_below = 2_000\n")
     assert netlet("check", line, "--budget", "small.toml")[0] == 0
     words = ("train", line, "--recipe", "quick", "--budget", "small.toml", "--out", "run")
-    form = {"train_as": "strided"} if line.endswith(" S") else {}
-    options = set_options(epochs=4, batch_size=20, backend="compiled", **form)
+    options = set_options(epochs=4, batch_size=20, backend="compiled")
     code, out, err = netlet(*words, *options)
     assert code == 0, err
     record = json.loads(Path("run/run.json").read_text())

@@ -79,7 +79,7 @@ EXAMPLES: dict[str, nn.Module] = {
     "Attention": Between(lambda x: F.scaled_dot_product_attention(x, x, x)),
     "Stack": Between(lambda x: torch.stack([x, x], 1).flatten(1, 2)),
     "EdgePadding": Between(nn.ReflectionPad2d(1)),
-    "Interpolation": Between(nn.Upsample(scale_factor=2, mode="bilinear")),
+    "Interpolation": Between(nn.Upsample(scale_factor=2)),
     "Rearrangement": Between(nn.PixelShuffle(2)),
     "GatedHalf": Between(nn.GLU(1)),
     "Scan": Between(lambda x: x.cumsum(3)),

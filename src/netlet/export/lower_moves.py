@@ -17,8 +17,6 @@ from netlet.graph.rare_operations import EdgePadding, Rearrangement, Stack
 from netlet.graph.tracer import BATCH
 from netlet.text import format_shape
 
-_EDGES = {"reflection": "reflect", "replication": "edge", "circular": "wrap"}
-
 
 @lowers(Reshape)
 def _lower_reshape(builder: Builder, node: Node, operation: Reshape) -> Value:
@@ -70,10 +68,10 @@ def _lower_rearrangement(builder: Builder, node: Node, operation: Rearrangement)
 
 @lowers(EdgePadding)
 def _lower_edge_padding(builder: Builder, node: Node, operation: EdgePadding) -> Value:
-    kind = operation.function.partition("_")[0]
     if min(operation.sizes) < 0:
+        kind = operation.function.partition("_")[0]
         builder.refuse(f"{kind} padding that cuts off elements", "a slice after it")
-    return builder.move(lambda places: _pad(places, operation.sizes, _EDGES[kind]))
+    return builder.move(lambda places: _pad(places, operation.sizes, operation.numpy_mode))
 
 
 def _check_batch(builder: Builder, node: Node, keeps_images: bool) -> None:

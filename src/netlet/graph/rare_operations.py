@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from netlet.graph.graph import Weight
 from netlet.graph.operations import NamedOperation, Operation, Sizes
+
+NumpyMode = Literal["reflect", "edge", "wrap"]
+_NUMPY_MODES: dict[str, NumpyMode] = {
+    "reflection": "reflect",
+    "replication": "edge",
+    "circular": "wrap",
+}
 
 
 @dataclass(frozen=True)
@@ -77,6 +85,11 @@ class EdgePadding(NamedOperation):
     """
 
     sizes: Sizes
+
+    @property
+    def numpy_mode(self) -> NumpyMode:
+        """The mode in which ``numpy.pad`` does the same."""
+        return _NUMPY_MODES[self.function.partition("_")[0]]
 
 
 @dataclass(frozen=True)

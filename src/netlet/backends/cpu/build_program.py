@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from netlet.backends.cpu import lower_maps, lower_stages
+from netlet.backends.cpu import lower_maps, lower_moves, lower_stages
 from netlet.backends.cpu.errors import UnsupportedNetError
 from netlet.backends.cpu.lowering import LOWERINGS, Builder, Value
 from netlet.backends.cpu.parts.base import IMAGE, MapShape, Part
@@ -18,7 +18,8 @@ from netlet.backends.cpu.training_graph import trace_training
 from netlet.graph import Graph
 from netlet.graph.operations import BatchNorm, Convolution, Linear, Reshape, Softmax
 
-READERS = (lower_maps, lower_stages)  # they register their functions when they are imported
+# They register their functions when they are imported.
+READERS = (lower_maps, lower_moves, lower_stages)
 
 
 def read_program(net: nn.Module, shape: Sequence[int]) -> Program:

@@ -1,4 +1,4 @@
-"""Operations on whole feature maps: pooling, sums, concatenation, reshaping and so on."""
+"""Operations on whole feature maps: pooling, sums, concatenation and reshaping."""
 
 from __future__ import annotations
 
@@ -15,27 +15,17 @@ from netlet.graph.operations import (
     AdaptivePooling,
     Arithmetic,
     Concatenation,
-    Padding,
     Pooling,
     Reduction,
     Reshape,
-    Slice,
 )
-
-
-def _map_input(builder: Builder, position: int = 0) -> Value:
-    """Return an input that must be a map ``C H W``."""
-    value = builder.map(position)
-    if value.flat or len(value.dims) != 3:
-        builder.refuse("reads a flattened map")
-    return value
 
 
 @lowers(Pooling)
 def _lower_pooling(builder: Builder, node: Node, operation: Pooling) -> Value:
     if len(operation.window) != 2:
         builder.refuse("is not supported")
-    value = _map_input(builder)
+    value = builder.whole_map()
     plain = (operation.padding, operation.dilation) == ((0, 0), (1, 1)) and not operation.ceil_mode
     if operation.mode == "max" and _reads_only_padding(operation, value.shape, node):
         builder.refuse("has windows without an element")
@@ -80,7 +70,7 @@ def _reads_only_padding(operation: Pooling, source: MapShape, node: Node) -> boo
 def _lower_adaptive_pooling(builder: Builder, node: Node, operation: AdaptivePooling) -> Value:
     if len(operation.size) != 2:
         builder.refuse("is not supported")
-    value = _map_input(builder)
+    value = builder.whole_map()
     size, shape = (value.shape.h, value.shape.w), MapShape(*node.shape)
     if (shape.h, shape.w) == (1, 1):
         return builder.result(_window_of(value, operation.mode, size))
@@ -147,54 +137,6 @@ def _lower_concatenation(builder: Builder, node: Node, operation: Concatenation)
     shape = MapShape(sum(s.channels for s in shapes), *size)
     inputs = tuple(value.part for value in values)
     return builder.result(maps.Concatenation(inputs, shape, parts=shapes))
-
-
-@lowers(Padding)
-def _lower_padding(builder: Builder, node: Node, operation: Padding) -> Value:
-    sizes = (*operation.sizes, 0, 0, 0, 0)
-    if operation.value or any(sizes[4:]):
-        builder.refuse("pads with other numbers than zeros, or other dimensions")
-    value = _map_input(builder)
-    return builder.result(
-        maps.Pad(
-            (value.part,),
-            MapShape(*node.shape),
-            source=value.shape,
-            top=sizes[2],
-            left=sizes[0],
-        )
-    )
-
-
-@lowers(Slice)
-def _lower_slice(builder: Builder, node: Node, operation: Slice) -> Value:
-    value = builder.value()
-    if not operation.dim or operation.step != 1:
-        builder.refuse("is not supported")
-    if not operation.removed and operation.length == value.dims[operation.dim - 1]:
-        return dataclasses.replace(value, dims=tuple(node.shape))
-    value = builder.map()
-    axis = value.axes()[operation.dim - 1]
-    shape = value.shape
-    if axis == "C" and not operation.removed:
-        part: maps.Channels | maps.Pad = maps.Channels(
-            (value.part,),
-            MapShape(operation.length, shape.h, shape.w),
-            first=operation.start,
-        )
-    elif axis in ("H", "W"):
-        rows = axis == "H"
-        h, w = (operation.length, shape.w) if rows else (shape.h, operation.length)
-        part = maps.Pad(
-            (value.part,),
-            MapShape(shape.channels, h, w),
-            source=shape,
-            top=-operation.start if rows else 0,
-            left=0 if rows else -operation.start,
-        )
-    else:
-        builder.refuse("is not supported")
-    return builder.result(part)
 
 
 @lowers(Arithmetic)

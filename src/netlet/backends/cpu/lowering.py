@@ -119,6 +119,13 @@ class Builder:
         number = self.add(Images((IMAGE,), found.shape, scale=found.scale, shift=found.shift))
         return dataclasses.replace(found, part=number)
 
+    def whole_map(self) -> Value:
+        """Return the first input as a map, which must be one ``C H W``."""
+        value = self.map()
+        if value.flat or len(value.dims) != 3:
+            self.refuse("reads a flattened map")
+        return value
+
     def tensor(self, weight: Weight | None) -> torch.Tensor | None:
         """Return the net's own tensor of a weight.
 

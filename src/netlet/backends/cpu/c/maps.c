@@ -130,6 +130,18 @@ INLINE void pad_backward(Map in_map, Map m, const elem *g, int top, int left, fl
     })
 }
 
+/* Rows and columns of a map, each any number of times. */
+INLINE void take_forward(Map m, Input in, const int *rows, const int *columns, elem *v) {
+    FOR_MAP(m, store(v + at, input_at(in, rows[h], columns[w], b));)
+}
+
+INLINE void take_backward(Map in_map, Map m, const elem *g, const int *rows, const int *columns,
+                          float *dx) {
+    memset(dx, 0, (size_t)in_map.h * in_map.w * in_map.lanes * 4);
+    FOR_MAP(m, *(vec *)(dx + (rows[h] * in_map.w + columns[w]) * in_map.lanes + b * LANES) +=
+                   load(g + at);)
+}
+
 /* Channel c of place p becomes channel p of row c. */
 INLINE void transpose_forward(Map in_map, Map m, Input in, elem *v) {
     FOR_MAP(in_map, {
