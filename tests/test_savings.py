@@ -53,6 +53,28 @@ def test_what_a_remedy_for_parameters_promises_is_what_the_changed_net_has() -> 
     assert analysis.cost(both).savings == []
 
 
+def test_a_convolution_that_covers_its_map_is_told_to_read_averages() -> None:
+    def net(*last: nn.Module) -> nn.Module:
+        return nn.Sequential(nn.Conv2d(1, 16, 3), nn.MaxPool2d(4), *last, nn.Flatten())
+
+    whole = net(nn.Conv2d(16, 10, 6))
+    ((text, saved),) = analysis.cost(whole).savings
+    assert text == (
+        "average each 6x6 map before layer 2, which then is nn.Conv2d(16, 10, 1): 170 parameters "
+        "instead of 5,770"
+    )
+    averaged = net(nn.AdaptiveAvgPool2d(1), nn.Conv2d(16, 10, 1))
+    parameters = [analysis.cost(one).parameters for one in (whole, averaged)]
+    assert parameters[0] - saved == parameters[1]
+    # Not where it leaves out a part of the map, or where there are more classes than averages.
+    for other in (
+        nn.Conv2d(16, 10, 5, stride=2),
+        nn.Conv2d(16, 10, 4, padding=1),
+        nn.Conv2d(16, 24, 6),
+    ):
+        assert [text[:5] for text, _ in analysis.cost(net(other)).savings] == ["split"]
+
+
 class Two(nn.Module):
     """Reads a map in the first of two linear layers, and a hidden vector in the second."""
 

@@ -48,7 +48,7 @@ def _find_savings(traced: Trace) -> Iterator[tuple[str, int]]:
         if type(op.module) is nn.Linear and one_reader:
             yield from _save_by_average(op, op.module, last_map)
         elif type(op.module) is nn.Conv2d:
-            yield from _save_by_separation(op, op.module)
+            yield from _save_in_convolution(op, op.module)
         if len(op.output) == _MAP_AXES:
             last_map = op.output[1:]
 
@@ -72,19 +72,28 @@ def _save_by_average(
         )
 
 
-def _save_by_separation(op: Op, layer: nn.Conv2d) -> Iterator[tuple[str, int]]:
-    """Yield what a convolution saves that is split into a depthwise and a pointwise one."""
-    kernel = prod(layer.kernel_size)
-    if layer.groups != 1 or 1 in (kernel, layer.in_channels):
+def _save_in_convolution(op: Op, layer: nn.Conv2d) -> Iterator[tuple[str, int]]:
+    """Yield what a convolution saves that reads averages of whole maps, or is split in two."""
+    kernel, channels, outputs = prod(layer.kernel_size), layer.in_channels, layer.out_channels
+    if layer.groups != 1 or 1 in (kernel, channels):
         return
-    outputs = layer.out_channels
-    smaller = layer.in_channels * (kernel + outputs) + (layer.bias is not None) * outputs
-    if 2 * smaller <= op.own_parameters:
-        yield (
-            f"split layer {op.name} into a depthwise convolution without bias and a pointwise one: "
-            f"{_compare(smaller, op)}",
-            op.own_parameters - smaller,
+    bias = (layer.bias is not None) * outputs
+    # One step of one place: the kernel covers the map that it reads.
+    covers = (op.output[2:], layer.stride, layer.padding) == ((1, 1), (1, 1), (0, 0))
+    if covers and layer.dilation == (1, 1) and channels >= outputs:
+        smaller = channels * outputs + bias
+        size = "x".join(map(str, layer.kernel_size))
+        what = (
+            f"average each {size} map before layer {op.name}, which then is "
+            f"nn.Conv2d({channels}, {outputs}, 1)"
         )
+    else:
+        smaller = channels * (kernel + outputs) + bias
+        what = (
+            f"split layer {op.name} into a depthwise convolution without bias and a pointwise one"
+        )
+    if 2 * smaller <= op.own_parameters:
+        yield f"{what}: {_compare(smaller, op)}", op.own_parameters - smaller
 
 
 def _compare(smaller: int, op: Op) -> str:
