@@ -484,6 +484,10 @@ def test_nets_that_do_more_than_their_graph_shows_are_rejected_with_the_reason()
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return self.conv(x) + F.max_pool1d(x.amax(3), 8).unsqueeze(3)  # type: ignore[no-any-return]
 
+    class KeepsNothing(WithConv):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.conv(F.pad(x[:, :, 8:], (0, 0, 4, 4))).flatten(1) + x[:, :, 8:].mean((2, 3))
+
     class Frozen(nn.Sequential):
         def train(self, mode: bool = True) -> Frozen:
             super().train(mode)
@@ -509,6 +513,7 @@ def test_nets_that_do_more_than_their_graph_shows_are_rejected_with_the_reason()
         (Truncates(), "to_copy is not supported"),
         (PoolsRows(), "unsqueeze makes another map"),
         (Mixes(), "mean mixes the images of a batch"),
+        (KeepsNothing(), "slice returns a map without elements"),
         (ReadsOldView(), "reads a tensor that has been written to through another one"),
         (Softens(nn.Conv2d(1, 4, 8)), "computes something else in evaluation mode"),
         (Frozen(nn.Conv2d(1, 4, 8), nn.BatchNorm2d(4)), "keeps layers in evaluation mode"),

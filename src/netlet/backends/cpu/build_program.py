@@ -63,6 +63,8 @@ def read_program(net: nn.Module, shape: Sequence[int]) -> Program:
         node = builder.node = graph.nodes[number - 1]
         if not node.batched:
             builder.refuse("mixes the images of a batch")
+        if 0 in node.shape:
+            builder.refuse("returns a map without elements")
         lowering = LOWERINGS.get(type(node.operation))
         if lowering is None:
             builder.refuse("is not supported")
