@@ -247,3 +247,14 @@ def test_a_mistake_in_an_arm_is_named_with_its_line(
     with pytest.raises(SearchError) as caught:
         load(tmp_path, FILE.replace(right, wrong + "\n" * right.count("\n")))
     assert str(caught.value).startswith(f"{tmp_path / 'arms.toml'}, {message}")
+
+
+def test_an_arm_that_cannot_be_trained_as_it_says_is_named_before_any_run(
+    tmp_path: Path, blobs_for_mnist: Path
+) -> None:
+    from netlet.experiments.search.run import run_search
+
+    text = FILE.replace('set = { backend = "eager", peak', 'set = { train_as = "strided", peak')
+    with pytest.raises(SearchError, match="arm 'frozen': train_as=strided is only for nets in one"):
+        run_search(load(tmp_path, text), tmp_path / "trials.jsonl", None, 1, executor=Inline())
+    assert not (tmp_path / "trials.jsonl").exists()

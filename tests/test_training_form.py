@@ -396,5 +396,5 @@ def test_strided_training_is_that_of_the_net_without_shifts(
 
 
 def test_only_nets_with_shifts_are_trained_strided() -> None:
-    with pytest.raises(TrainingError, match=r"^train_as=strided is not .*; use train_as=net$"):
+    with pytest.raises(TrainingError, match=r"^train_as=strided is only for .*; use train_as=net$"):
         make_form(package.build(find_net(SHIFTED[:-2]).builder, 0), "strided")

@@ -152,8 +152,8 @@ def _make_other_form(
         if isinstance(net, ShiftAverage):
             return TrainingForm(net, net.copy_strided().cpu(), {})
         raise TrainingError(
-            f"train_as=strided is not possible for {name}, which does not average over shifts of "
-            "the image, as nets in one line with S do; use train_as=net"
+            "train_as=strided is only for nets in one line with S, which average over shifts of "
+            "the image; use train_as=net"
         )
     trained = copy_net(net).cpu()
     graph = trace_graph(copy_net(trained).eval(), shape)

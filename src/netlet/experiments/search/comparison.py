@@ -7,11 +7,16 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
+import torch
+
+from netlet.errors import SearchError, TrainingError
 from netlet.experiments.search.engine import Proposal
 from netlet.experiments.search.fitting import Images, fill_budget
-from netlet.experiments.search.leg import LegResult
+from netlet.experiments.search.leg import LegResult, trial_recipe
 from netlet.experiments.search.space import Candidate, Search
 from netlet.experiments.search.trials import COMPARED_BY, FINISHED, Trial, has_values
+from netlet.nets import build, find_net
+from netlet.training.training_form import make_training_form
 
 RUNS, DROP_BELOW = (6, 24), 0.04  # if the file does not say
 _ROUNDING = 1e-9  # points: a mean may be off by this much
@@ -80,6 +85,28 @@ class Comparison(Search):
         return Candidate(
             net=net, recipe=arm.recipe, changes=changes, epochs=arm.epochs, arm=arm.name
         )
+
+
+def check_forms(comparison: Comparison, images: Images, *, trust: bool = False) -> None:
+    """Check that the net of each arm can be trained as its recipe says, before anything is trained.
+
+    Args:
+        comparison: The arms.
+        images: What the nets are for.
+        trust: Whether to run code that an arm names, like ``file.py:Name``.
+
+    Raises:
+        SearchError: A net cannot be trained in the form that ``train_as`` names.
+    """
+    for arm in comparison.arms:
+        candidate = comparison.candidate(arm, images)
+        entry = find_net(candidate.net, trusted=trust)
+        net = build(entry.builder, 0, images.shape, images.classes)
+        try:
+            recipe = trial_recipe(candidate, entry)
+            make_training_form(net, images.shape, recipe, torch.Generator())
+        except TrainingError as error:
+            raise SearchError(f"arm {arm.name!r}: {error}") from error
 
 
 class ArmRuns:

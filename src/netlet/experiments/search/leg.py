@@ -25,6 +25,7 @@ from netlet.experiments.execution.task import (
     collect_warnings,
 )
 from netlet.experiments.search.sharp_score import calibrated_nll
+from netlet.experiments.search.space import Candidate
 from netlet.experiments.search.trials import Trial
 from netlet.nets import NetEntry
 from netlet.recipes import Recipe
@@ -85,7 +86,7 @@ class LegResult:
     sent: int = 0
 
 
-def trial_recipe(trial: Trial, entry: NetEntry) -> Recipe:
+def trial_recipe(trial: Trial | Candidate, entry: NetEntry) -> Recipe:
     """Return the recipe of a trial: the named one for this net, with the trial's changes."""
     start = catalog.find_recipe(trial.recipe).for_net(in_catalog=nets.comes_with_netlet(entry))
     return recipes.recipe_from_json(to_json_value(start) | dict(trial.changes))

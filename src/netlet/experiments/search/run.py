@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from netlet.data import Dataset, load
 from netlet.experiments.execution import open_executor
 from netlet.experiments.execution.net_files import pack_net
-from netlet.experiments.search.comparison import ArmRuns, Comparison
+from netlet.experiments.search.comparison import ArmRuns, Comparison, check_forms
 from netlet.experiments.search.contrasts import ArmResult, compare_arms
 from netlet.experiments.search.engine import OnTrialEvent, Setting, TrialEvent, run_trials
 from netlet.experiments.search.fitting import Images
@@ -89,7 +89,8 @@ def run_search(
         LockedError: Another search adds to the file.
         RecordError: The file holds something else than trials.
         OutputError: The file cannot be written; trials that were finished before are in it.
-        SearchError: No net of a shape fits the budget, or several trials in a row have failed.
+        SearchError: No net of a shape fits the budget, the net of an arm cannot be trained as its
+            recipe says, or several trials in a row have failed.
         DataError: The data set is missing, or has too few images for the folds.
     """
     with lock_file(path, "netlet search"):
@@ -99,6 +100,8 @@ def run_search(
         data.hold_out_fold(0, search.folds)
         images = Images(data.shape, data.classes)
         check_search(search, images, trust=trust)
+        if isinstance(search, Comparison):
+            check_forms(search, images, trust=trust)
         policy = _make_policy(search, images, data.digest, known)
         on_known(policy.known)
         left = _MANY if trials is None else trials
