@@ -145,7 +145,7 @@ def draw_conclusions() -> str:
     better, worse, unclear = (
         "More accurate than the baseline, in one score at least:",
         "Less accurate:",
-        "No clear difference yet:",
+        "No clear difference:",
     )
     groups: dict[str, list[list[str]]] = {better: [], worse: [], unclear: []}
     for found in read_comparisons():
@@ -157,14 +157,18 @@ def draw_conclusions() -> str:
             row = [
                 arm.name,
                 found.comparison.title,
+                found.comparison.baseline,
                 f"{arm.runs}",
                 _show(arm.points, arm.runs, 3),
                 _show(arm.nll_difference, arm.runs, 5),
             ]
             groups[gains if clear else unclear].append(row)
-    head = ("technique", "comparison", "runs", "difference in points", "difference in NLL")
+    head = (
+        *("technique", "comparison", "baseline"),
+        *("runs", "difference in points", "difference in NLL"),
+    )
     return "\n\n".join(
-        f"{text}\n\n{markdown_table(head, rows, 'llrrr')}" for text, rows in groups.items() if rows
+        f"{text}\n\n{markdown_table(head, rows, 'lllrrr')}" for text, rows in groups.items() if rows
     )
 
 
