@@ -1,7 +1,7 @@
 """Layers that one-line notation does not have, tried in nets of fewer than 800 parameters.
 
-The nets are arms of ``under_800_layers.toml``, ``under_800_norms.toml`` and
-``under_800_functions.toml``.
+The nets are arms of ``under_800_layers.toml``, ``under_800_norms.toml``,
+``under_800_functions.toml`` and ``under_800_joint.toml``.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from netlet.nets import find_net
 from netlet.nets.blocks import UnscaledBatchNorm2d, WeightedPooling
 
 
@@ -57,6 +58,14 @@ def depthwise(channels: int, kernels: int = 0) -> nn.Module:
     return nn.Conv2d(channels, channels, 3, groups=channels, bias=False)
 
 
+def rank_one(channels: int) -> nn.Module:
+    """Build a depthwise 3x3 convolution whose kernels are a column times a row."""
+    return nn.Sequential(
+        nn.Conv2d(channels, channels, (3, 1), groups=channels, bias=False),
+        nn.Conv2d(channels, channels, (1, 3), groups=channels, bias=False),
+    )
+
+
 def build(
     widths: Sequence[int],
     kernels: int = 0,
@@ -64,6 +73,7 @@ def build(
     bare: bool = False,
     head: bool = True,
     function: Callable[[], nn.Module] = nn.ReLU,
+    spatial: Callable[[int], nn.Module] | None = None,
 ) -> nn.Module:
     """Build a stem and separable layers with max pooling after the third of them.
 
@@ -74,12 +84,14 @@ def build(
         bare: Put another depthwise convolution before the pooling.
         head: End in a 1x1 convolution; else in the pooled channels, whose last ReLU is left out.
         function: Builds the activation function.
+        spatial: Builds the depthwise convolutions from the channels, in place of ``kernels``.
     """
+    spatial = spatial or (lambda channels: depthwise(channels, kernels))
     layers: list[nn.Module] = [nn.Conv2d(1, widths[0], 3, bias=False)]
     size, channels = 26, widths[0]
     for number, width in enumerate(widths):
         if number:
-            layers += [depthwise(channels, kernels), nn.Conv2d(channels, width, 1, bias=False)]
+            layers += [spatial(channels), nn.Conv2d(channels, width, 1, bias=False)]
             size, channels = size - 2, width
         layers.append(UnscaledBatchNorm2d(width))
         if head or number + 1 < len(widths):
@@ -88,7 +100,7 @@ def build(
             layers.append(nn.MaxPool2d(2))
             size //= 2
     if bare:
-        layers.append(depthwise(channels, kernels))
+        layers.append(spatial(channels))
         size -= 2
     layers.append(pool(channels, size))
     if head:
@@ -99,6 +111,11 @@ def build(
 def three_kernels() -> nn.Module:
     """Build a net with three depthwise kernels a layer, of 792 parameters."""
     return build((4, 7, 9, 10, 11, 12), kernels=3)
+
+
+def kernels_of_rank_one() -> nn.Module:
+    """Build a net whose depthwise kernels are a column times a row, of 785 parameters."""
+    return build((4, 6, 8, 9, 10, 11), spatial=rank_one)
 
 
 def bare_depthwise() -> nn.Module:
@@ -198,3 +215,12 @@ def elu() -> nn.Module:
 def squared_relu() -> nn.Module:
     """Build the net with squared ReLU."""
     return with_function(SquaredReLU)
+
+
+def mish_with_shifts() -> nn.Module:
+    """Build the net ``4b d6b d7b P d8b d9b d10b W S`` with Mish."""
+    net = find_net("4b d6b d7b P d8b d9b d10b W S").builder()
+    for name, module in list(net.named_modules()):
+        if isinstance(module, nn.ReLU):
+            net.set_submodule(name, nn.Mish())
+    return net
