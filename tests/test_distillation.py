@@ -34,7 +34,6 @@ from netlet.records import Epoch, Run
 from netlet.report.study_page import describe_result
 from netlet.stats import measured_points
 from netlet.training import Callback, Checkpoint, Plan, fit, run_range_test
-from netlet.training import teacher as teachers
 from netlet.training.bounded_folder import make_room
 from netlet.training.rng import RandomStreams
 from netlet.training.state import start_training
@@ -160,13 +159,12 @@ def test_a_teacher_sees_the_training_images_only(
     few: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
-    own = teachers._train
 
-    def spy(net: Any, entry: Any, data: Dataset, *rest: Any) -> None:
+    def spy(net: nn.Module, data: Dataset, *rest: Any, **more: Any) -> Run:
         seen.append(data)
-        own(net, entry, data, *rest)
+        return fit(net, data, *rest, **more)
 
-    monkeypatch.setattr(teachers, "_train", spy)
+    monkeypatch.setattr("netlet.training.train_net.fit", spy)
     folds = [few.hold_out_fold(fold, 2) for fold in (0, 1)]
     found = [prepare(fold) for fold in folds]
     for fold, data in zip(folds, seen, strict=True):

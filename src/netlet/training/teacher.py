@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import hashlib
 import json
 import os
@@ -26,19 +25,21 @@ from netlet.recipes import Recipe
 from netlet.records import Epoch, to_json_value
 from netlet.records.values import TeacherValues
 from netlet.text import escape_controls
+from netlet.training.beforehand import train_beforehand
 from netlet.training.bounded_folder import make_room
 from netlet.training.callbacks import Callback, Plan
 from netlet.training.environment import describe_environment
 
 SEED = 0  # of every teacher
-_SCORED_IMAGES = 1_000  # training images that show how well a teacher has learned
 _WAIT_S = 7 * 24 * 3600.0  # for another process that trains the same teacher
 _WEIGHTS, _DIGEST = "weights.safetensors", "digest.txt"
 _MAX_BYTES = 1 << 28  # of all teachers that are kept; those that were used least recently go first
-# Fields of a recipe that say how a net is trained with others, which a teacher is not.
+# Fields of a recipe that say how a net is trained with others or in several attempts, which a
+# teacher is not.
 _OF_THE_STUDENT = (
     *("train_as", "expand_factor", "widen_factor", "widened_weight"),
     *("teacher", "teacher_recipe", "teacher_epochs", "distill_weight", "distill_temperature"),
+    *("random_starts", "random_start_epochs"),
 )
 
 
@@ -89,7 +90,12 @@ def prepare_teacher(
             stack.enter_context(lock_folder(folder, "training a teacher", _WAIT_S))
         if not _read(folder, net):
             net = build(entry.builder, SEED, data.shape, data.classes)
-            _train(net, entry, _training_images_only(data), own, device, callbacks)
+
+            def tell(plan: Plan, epochs: Sequence[Epoch]) -> None:
+                for callback in callbacks:
+                    callback.on_teacher(plan, epochs)
+
+            train_beforehand(net, data, own, seed=SEED, name=entry.name, device=device, tell=tell)
             _write(folder, net)
             make_room(root, _MAX_BYTES, keep=folder)
     values: TeacherValues = {
@@ -151,59 +157,12 @@ def _find_net(recipe: Recipe) -> NetEntry:
         raise RecipeError(f"teacher={name}: {error}") from error
 
 
-def _training_images_only(data: Dataset) -> Dataset:
-    """Return a data set without held-out images; some of the training images are scored instead."""
-    scored = data.train.take(torch.arange(min(_SCORED_IMAGES, len(data.train))))
-    return dataclasses.replace(data, held_out=scored, before_hold_out=None)
-
-
 def _key(entry: NetEntry, recipe: Recipe, images: str, device: torch.device) -> str:
     """Return what a teacher's bits depend on, as a digest."""
     environment = describe_environment(device)
     environment.pop("commit")  # the digest of the sources says more
     parts = [entry.name, to_json_value(recipe), images, SEED, environment]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-def _train(
-    net: nn.Module,
-    entry: NetEntry,
-    data: Dataset,
-    recipe: Recipe,
-    device: torch.device,
-    callbacks: Sequence[Callback],
-) -> None:
-    from netlet.training.train_net import fit  # which prepares teachers
-
-    fit(
-        net,
-        data,
-        recipe,
-        seed=SEED,
-        name=entry.name,
-        net_name=entry.name,
-        callbacks=[_Relay(callbacks)],
-        device=device,
-        progress=False,
-    )
-
-
-class _Relay(Callback):
-    """Tells the callbacks of the student of the epochs of the teacher."""
-
-    def __init__(self, callbacks: Sequence[Callback]) -> None:
-        self._callbacks = callbacks
-        self._plan: Plan | None = None
-
-    def on_start(self, plan: Plan) -> None:
-        self._plan = plan
-        for callback in self._callbacks:
-            callback.on_teacher(plan, ())
-
-    def on_epoch_end(self, epochs: Sequence[Epoch], net: nn.Module) -> None:
-        assert self._plan is not None
-        for callback in self._callbacks:
-            callback.on_teacher(self._plan, epochs)
 
 
 def _read(folder: Path, net: nn.Module) -> bool:

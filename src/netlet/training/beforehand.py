@@ -1,0 +1,79 @@
+"""Train a net before the one that a run records, on the same training images."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import nn
+
+from netlet.data import Dataset
+from netlet.recipes import Recipe
+from netlet.records import Epoch, Run
+from netlet.training.callbacks import Callback, Plan
+
+_SCORED_IMAGES = 1_000  # training images that show how well the net has learned
+
+Tell = Callable[[Plan, Sequence[Epoch]], None]
+
+
+def train_beforehand(
+    net: nn.Module,
+    data: Dataset,
+    recipe: Recipe,
+    *,
+    seed: int,
+    name: str,
+    device: torch.device,
+    tell: Tell,
+) -> Run:
+    """Train a net on the training images alone, never on those that are held out, or ``test``.
+
+    Args:
+        net: The net, built with this seed; it is trained in place.
+        data: The data set of the run that is recorded.
+        recipe: How to train.
+        seed: The seed of the training.
+        name: What the net is called.
+        device: The device to train on.
+        tell: Called with the plan before the first epoch, and with all epochs after each.
+
+    Returns:
+        The record of the training; its scores are those of training images.
+    """
+    from netlet.training.train_net import fit  # which trains nets beforehand
+
+    return fit(
+        net,
+        _training_images_only(data),
+        recipe,
+        seed=seed,
+        name=name,
+        net_name=name,
+        callbacks=[_Relay(tell)],
+        device=device,
+        progress=False,
+    )
+
+
+def _training_images_only(data: Dataset) -> Dataset:
+    """Return a data set without held-out images; some of the training images are scored instead."""
+    scored = data.train.take(torch.arange(min(_SCORED_IMAGES, len(data.train))))
+    return dataclasses.replace(data, held_out=scored, before_hold_out=None)
+
+
+class _Relay(Callback):
+    """Tells others of the epochs of a training."""
+
+    def __init__(self, tell: Tell) -> None:
+        self._tell = tell
+        self._plan: Plan | None = None
+
+    def on_start(self, plan: Plan) -> None:
+        self._plan = plan
+        self._tell(plan, ())
+
+    def on_epoch_end(self, epochs: Sequence[Epoch], net: nn.Module) -> None:
+        assert self._plan is not None
+        self._tell(self._plan, epochs)
