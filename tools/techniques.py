@@ -34,12 +34,14 @@ class Compared:
         comparison: The arms.
         trials: The number of recorded trials.
         arms: The results of the arms that have run.
+        lines: The finished trials of each arm, by its name.
     """
 
     path: Path
     comparison: Comparison
     trials: int
     arms: list[ArmResult]
+    lines: Mapping[str, Sequence[Mapping[str, Any]]]
 
 
 def read_comparisons() -> Iterator[Compared]:
@@ -54,7 +56,9 @@ def read_comparisons() -> Iterator[Compared]:
         runs = ArmRuns(comparison, _MNIST, lines[0]["data_digest"], lines)
         if not runs.lines[comparison.baseline]:
             continue
-        yield Compared(path, comparison, len(lines), compare_arms(comparison, runs))
+        arms = compare_arms(comparison, runs)
+        by_arm = {arm: list(by_seed.values()) for arm, by_seed in runs.lines.items()}
+        yield Compared(path, comparison, len(lines), arms, by_arm)
 
 
 def count_trials() -> int:
@@ -203,6 +207,37 @@ def _sharpness(difference: Difference) -> float:
     return abs(difference.mean) / difference.half_width
 
 
+def draw_choices_by_training() -> str:
+    """Return what choosing by the training images among the runs of each fold would have given."""
+    rows = []
+    for found in read_comparisons():
+        for arm, lines in found.lines.items():
+            by_fold: dict[int, list[Mapping[str, Any]]] = {}
+            for line in lines:
+                by_fold.setdefault(line["fold"], []).append(line)
+            each = {len(runs) for runs in by_fold.values()}
+            if len(by_fold) < found.comparison.folds or len(each) > 1 or each == {1}:
+                continue
+            best = [max(runs, key=lambda line: line["train_correct"]) for runs in by_fold.values()]
+            percents = [
+                fmean(100 * line["correct"] / line["total"] for line in chosen)
+                for chosen in (lines, best)
+            ]
+            rows.append(
+                [
+                    arm,
+                    found.comparison.title,
+                    f"{len(lines)}",
+                    f"{percents[0]:.3f}%",
+                    f"1 of {each.pop()}",
+                    f"{percents[1]:.3f}%",
+                    f"{percents[1] - percents[0]:+.3f}",
+                ]
+            )
+    head = ("arm", "comparison", "runs", "mean of all", "chosen", "mean of the chosen", "points")
+    return markdown_table(head, rows, "llrrrrr")
+
+
 def draw_trial_count() -> str:
     """Return the number of trials in a sentence."""
     return f"So far, {count_noun(count_trials(), 'trial')} of comparisons are recorded."
@@ -244,6 +279,7 @@ def _strength(warps: Sequence[Warp], field: str, unit: str) -> str:
 TABLES: dict[str, Callable[[], str]] = {
     "augmentations": draw_augmentations,
     "techniques": draw_comparisons,
+    "techniques_choices": draw_choices_by_training,
     "techniques_conclusions": draw_conclusions,
     "techniques_sharpness": draw_sharpness,
     "techniques_trials": draw_trial_count,

@@ -105,7 +105,7 @@ def check_epochs(
         most, limit = below - 1, f"below {below}"
     else:
         return []
-    found = len(outcome.scores) if outcome else cost.epochs
+    found = max(len(outcome.scores), cost.epochs or 0) if outcome else cost.epochs
     if found is None:
         return [RuleResult("epochs", limit, "-", "-", "NOT YET")]
     shown = str(found) if outcome else f"{found} planned"

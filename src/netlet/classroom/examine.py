@@ -176,7 +176,7 @@ class Examiner:
         evaluations: Sequence[Evaluation],
     ) -> tuple[JudgedRule, ...]:
         return judge_rules(
-            dataclasses.replace(cost, epochs=recipe.epochs if recipe else case.claim.epochs),
+            dataclasses.replace(cost, epochs=recipe.total_epochs if recipe else case.claim.epochs),
             self._settings.budget,
             evaluations,
             self._data.name,

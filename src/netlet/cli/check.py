@@ -219,7 +219,7 @@ def _check(
     planned = planned or (experiment.recipe if experiment else None)
     outputs = analysis.check_outputs(found.outputs, budget, shape, classes)
     notes = [] if outputs else analysis.write_class_notes(found.outputs, budget, shape, classes)
-    cost = dataclasses.replace(found.cost, epochs=planned.epochs if planned else None)
+    cost = dataclasses.replace(found.cost, epochs=planned.total_epochs if planned else None)
     verdict = analysis.judge_cost(
         cost,
         budget,

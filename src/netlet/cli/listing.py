@@ -66,7 +66,7 @@ def _experiment_rows() -> list[dict[str, Any]]:
     rows = []
     for name, experiment in EXPERIMENTS.items():
         net, recipe = traced[experiment.net.name], experiment.recipe
-        cost = cost_from_trace(net, epochs=recipe.epochs)
+        cost = cost_from_trace(net, epochs=recipe.total_epochs)
         rows.append(
             {
                 "name": name,
@@ -75,7 +75,7 @@ def _experiment_rows() -> list[dict[str, Any]]:
                 "macs": cost.macs,
                 "receptive_field": receptive_field_from_trace(net).size,
                 "recipe": recipe.name,
-                "epochs": recipe.epochs,
+                "epochs": recipe.total_epochs,
                 "budget": experiment.budget.name,
                 "standing": experiment.budget.judge(cost, batch_size=recipe.batch_size).state,
                 "source": experiment.net.source,
@@ -89,7 +89,7 @@ def _recipe_row(recipe: Recipe) -> dict[str, Any]:
     return {
         "name": recipe.name,
         "about": recipe.about,
-        "epochs": recipe.epochs,
+        "epochs": recipe.total_epochs,
         "batch_size": recipe.batch_size,
         "optimizer": recipe.optimizer,
         "peak_lr": recipe.peak_lr,

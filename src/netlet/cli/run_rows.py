@@ -177,7 +177,7 @@ def _comparison_row(study: Study, difference: float, outcome: str) -> Row:
         "data": study.data["name"],
         "split": study.split,
         "parameters": study.cost["parameters"],
-        "epochs": study.epochs,
+        "epochs": study.total_epochs,
         "seeds": len(study.seeds),
         "mean_percent": stats.mean_percent(study),
         "sd_points": stats.sd_points(study),

@@ -18,6 +18,7 @@ from netlet.data import Dataset
 from netlet.experiments import Experiment
 from netlet.nets import build
 from netlet.nets.own_optimizer import find_optimizer
+from netlet.recipes import describe_epochs
 from netlet.records import Epoch
 from netlet.text import count_noun
 from netlet.training import (
@@ -58,7 +59,7 @@ def say_check(net: nn.Module, experiment: Experiment, images: Dataset) -> None:
         images: The data set to train on.
     """
     recipe = experiment.recipe
-    planned = (images.shape, recipe.epochs, images.classes, recipe.batch_size)
+    planned = (images.shape, recipe.total_epochs, images.classes, recipe.batch_size)
     verdict = check(net, experiment.budget, *planned)
     say(str(verdict), lines=True)
     remember_notes(verdict.notes)
@@ -72,7 +73,7 @@ def say_verdict(experiment: Experiment, images: Dataset) -> None:
     """
     recipe = experiment.recipe
     net = build(experiment.net.builder, 0, images.shape, images.classes)
-    planned = (images.shape, recipe.epochs, images.classes, recipe.batch_size)
+    planned = (images.shape, recipe.total_epochs, images.classes, recipe.batch_size)
     verdict = check(net, experiment.budget, *planned)
     say(f"{experiment.name}: budget {verdict.head}")
     for rule in verdict.results:
@@ -104,7 +105,7 @@ def say_seeds(
     finished = len(seeds) - len(left)
     say(
         f"training {experiment.name} on {images.name}: recipe {recipe.name}, "
-        f"{count_noun(recipe.epochs, 'epoch')} of {len(images.train) - val:,} images, "
+        f"{describe_epochs(recipe.to_dict())} of {len(images.train) - val:,} images, "
         f"batch size {recipe.batch_size}, {numbers}"
         + (f" ({finished} of {len(seeds)} finished before)" if finished else "")
     )
@@ -131,6 +132,16 @@ def _describe_teacher(plan: Plan) -> str:
     return f", teacher {describe_teacher(plan.teacher)}" if plan.teacher else ""
 
 
+def _describe_epoch(epochs: Sequence[Epoch], plan: Plan) -> str:
+    """Return the last epoch of a net that is trained beforehand."""
+    epoch, planned = epochs[-1], plan.recipe.epochs
+    return (
+        f"epoch {epoch.epoch:>{len(str(planned))}}/{planned}  "
+        f"train {epoch.train.percent:.2f}%  loss {epoch.train_loss:.4f}  "
+        f"{epoch.train.total / epoch.train_s:,.0f} images/s"
+    )
+
+
 class TrainingProgress(Callback):
     """A callback that prints loss, accuracy, speed, learning rate and held-out scores."""
 
@@ -144,12 +155,16 @@ class TrainingProgress(Callback):
         if not epochs:
             say(f"training the teacher {plan.name}: {count_noun(planned, 'epoch')}")
             return
-        epoch = epochs[-1]
-        say(
-            f"teacher, epoch {epoch.epoch:>{len(str(planned))}}/{planned}  "
-            f"train {epoch.train.percent:.2f}%  loss {epoch.train_loss:.4f}  "
-            f"{epoch.train.total / epoch.train_s:,.0f} images/s"
-        )
+        say(f"teacher, {_describe_epoch(epochs, plan)}")
+
+    def on_random_start(self, number: int, count: int, plan: Plan, epochs: Sequence[Epoch]) -> None:
+        """Print that there are random starts, and a line for each epoch of one."""
+        if number == 1 and not epochs:
+            each = count_noun(plan.recipe.epochs, "epoch")
+            say("")
+            say(f"training {count} random starts of {plan.name}: {each} each")
+        if epochs:
+            say(f"random start {number}/{count}, {_describe_epoch(epochs, plan)}")
 
     def on_start(self, plan: Plan) -> None:
         """Print what is trained on what, and how."""
@@ -158,7 +173,7 @@ class TrainingProgress(Callback):
         say("")
         say(
             f"training {plan.name} on {plan.data}: recipe {recipe.name}, "
-            f"{count_noun(recipe.epochs, 'epoch')} of {plan.train_images:,} images, "
+            f"{describe_epochs(recipe.to_dict())} of {plan.train_images:,} images, "
             f"batch size {recipe.batch_size}, seed {plan.seed}, {plan.device} {plan.precision}"
             + (f", {plan.dropout}" if plan.dropout else "")
             + _describe_form(plan)

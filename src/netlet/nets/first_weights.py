@@ -1,35 +1,50 @@
-"""Remember which nets still have the weights that a seed gave them."""
+"""Remember how nets were built whose weights are still those that a seed gave them."""
 
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable
+from typing import NamedTuple
 
 from torch import nn
 
 from netlet.nets.registered import list_parameters
 
-# By the ids of nets: the net, its seed, and how often its parameters had been changed by then.
-_seeds: dict[int, tuple[weakref.ref[nn.Module], int, int]] = {}
+
+class Origin(NamedTuple):
+    """How a net was built.
+
+    Attributes:
+        seed: The seed that determined its weights.
+        rebuild: Returns the same net with the weights that another seed gives it.
+    """
+
+    seed: int
+    rebuild: Callable[[int], nn.Module]
 
 
-def remember_seed(net: nn.Module, seed: int) -> None:
-    """Note that a seed determined the weights that a net has now."""
+# By the ids of nets: the net, its origin, and how often its parameters had been changed by then.
+_origins: dict[int, tuple[weakref.ref[nn.Module], Origin, int]] = {}
+
+
+def remember_origin(net: nn.Module, origin: Origin) -> None:
+    """Note how a net was built that has the weights of its seed now."""
     key = id(net)
-    gone = weakref.ref(net, lambda _: _seeds.pop(key, None))
-    _seeds[key] = gone, seed, _count_changes(net)
+    gone = weakref.ref(net, lambda _: _origins.pop(key, None))
+    _origins[key] = gone, origin, _count_changes(net)
 
 
-def find_seed(net: nn.Module) -> int | None:
-    """Return the seed that determined a net's weights; None if none did, or they have changed."""
-    found = _seeds.get(id(net))
+def find_origin(net: nn.Module) -> Origin | None:
+    """Return how a net was built; None if no seed gave it its weights, or they have changed."""
+    found = _origins.get(id(net))
     if found is None or found[0]() is not net or found[2] != _count_changes(net):
         return None
     return found[1]
 
 
-def forget_seed(net: nn.Module) -> None:
+def forget_origin(net: nn.Module) -> None:
     """Note that a net has other weights now."""
-    _seeds.pop(id(net), None)
+    _origins.pop(id(net), None)
 
 
 def _count_changes(net: nn.Module) -> int:

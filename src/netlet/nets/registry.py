@@ -8,6 +8,7 @@ import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,7 +20,7 @@ from netlet.display import Displayed
 from netlet.errors import NetError, check_type
 from netlet.nets.blocks import MNIST_SHAPE
 from netlet.nets.eval_mode import eval_mode
-from netlet.nets.first_weights import remember_seed
+from netlet.nets.first_weights import Origin, remember_origin
 from netlet.text import to_unicode
 
 if TYPE_CHECKING:
@@ -130,8 +131,13 @@ def build(
                 torch.no_grad(),
             ):
                 net(torch.zeros(2, *shape))
-        remember_seed(net, seed)
+        rebuild = partial(_rebuild, builder, tuple(shape), classes)
+        remember_origin(net, Origin(seed, rebuild))
         return net
+
+
+def _rebuild(builder: Builder, shape: tuple[int, ...], classes: int | None, seed: int) -> nn.Module:
+    return build(builder, seed, shape, classes)
 
 
 def _check_names(net: nn.Module) -> None:

@@ -1,5 +1,6 @@
 """Recipes: how to train, apart from the net, the data and the seed; plain values, no torch."""
 
+from netlet.recipes.epochs import count_epochs, describe_epochs
 from netlet.recipes.named import (
     AUGMENTS,
     FRONTIER,
@@ -50,6 +51,8 @@ __all__ = [
     "TrainAs",
     "Warp",
     "complete_recipe",
+    "count_epochs",
+    "describe_epochs",
     "drop_defaults",
     "recipe_from_json",
     "upgrade_recipe",

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from netlet.budgets.verdict import MAY_BE_MISSING, OPTIONAL
 from netlet.display import Displayed
 from netlet.errors import RecipeError, did_you_mean, warn_of_but
+from netlet.recipes.epochs import count_epochs
 from netlet.recipes.field_checks import (
     check_choice,
     check_float,
@@ -27,7 +28,7 @@ NormStatistics = Literal["running", "augmented", "plain"]
 TrainAs = Literal["net", "branches", "expanded", "widened", "strided"]
 Precision = Literal["auto", "float32", "bf16"]
 BackendChoice = Literal["auto", "eager", "compiled"]
-MAX_EPOCHS = 100_000
+MAX_EPOCHS, MAX_STARTS = 100_000, 1_000
 
 # What other programs call a field; answered with "did you mean".
 _OTHER_NAMES = {"lr": "peak_lr", "learning_rate": "peak_lr", "max_lr": "peak_lr"}
@@ -103,6 +104,10 @@ class Recipe(Displayed):
         teacher_epochs: The number of its epochs; 0: those of its recipe.
         distill_weight: The weight of the teacher in the loss; the labels have the rest.
         distill_temperature: By which the logits of both are divided before they are compared.
+        random_starts: The number of nets with different initial weights that are trained first, on
+            the same training images; the training goes on with the one that is right on most of
+            them. 1: none, the training begins with the net's own initial weights.
+        random_start_epochs: The number of epochs of each of them; 0: as many as ``epochs``.
         precision: ``float32``, ``bf16``, or ``auto``: bf16 where the hardware supports it.
         backend: ``auto``: a compiled backend where it is available and faster. ``compiled``: fail
             with the reason if it is not available. ``eager``: PyTorch's eager mode.
@@ -153,6 +158,9 @@ class Recipe(Displayed):
     distill_weight: float = field(default=1.0, metadata=MAY_BE_MISSING)
     distill_temperature: float = field(default=1.0, metadata=MAY_BE_MISSING)
 
+    random_starts: int = field(default=1, metadata=MAY_BE_MISSING)
+    random_start_epochs: int = field(default=0, metadata=MAY_BE_MISSING)
+
     precision: Precision = "auto"
     backend: BackendChoice = "auto"
 
@@ -198,6 +206,8 @@ class Recipe(Displayed):
                     f"{name}={getattr(self, name)!r} is not True or False; give one of them"
                 )
         check_integer(self, "teacher_epochs", 0, MAX_EPOCHS)
+        check_integer(self, "random_starts", 1, MAX_STARTS)
+        check_integer(self, "random_start_epochs", 0, MAX_EPOCHS)
         check_float(self, "distill_weight", 0, 1, open_low=True)
         check_float(self, "distill_temperature", 0, 100, open_low=True)
         for name in ("name", "teacher_recipe"):
@@ -211,6 +221,11 @@ class Recipe(Displayed):
         for warp in self.augment:
             if not isinstance(warp, Warp):
                 raise RecipeError(f"augment holds {warp!r}; give Warp(...) values")
+
+    @property
+    def total_epochs(self) -> int:
+        """The number of all epochs, with those of random starts."""
+        return count_epochs(vars(self))
 
     def replace(self, **changes: object) -> Recipe:
         """Return a copy with some fields changed.

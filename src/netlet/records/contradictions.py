@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from netlet.budgets import Outcome, Score, budget_from_json, cost_from_json
-from netlet.recipes import Recipe, recipe_from_json
+from netlet.recipes import Recipe, count_epochs, recipe_from_json
 from netlet.records.json_file import shorten
 from netlet.records.net_contradictions import contradictions_of_net
 from netlet.records.score_contradictions import contradictions_of_errors
@@ -99,7 +99,8 @@ def _contradictions_of_experiment(
         yield "its name or net is empty"
     yield from contradictions_of_net(cost, summary, receptive_field)
     yield from _differ("summary.input", summary["input"], "data.shape", config.data["shape"])
-    yield from _differ("cost.epochs", cost["epochs"], "recipe.epochs", config.recipe["epochs"])
+    source = "recipe" if "random_starts" in config.recipe else "recipe.epochs"
+    yield from _differ("cost.epochs", cost["epochs"], source, count_epochs(config.recipe))
     if ("training_parameters" in cost) == (config.recipe.get("train_as", "net") == "net"):
         yield "cost.training_parameters and recipe.train_as do not belong together"
     if config.recipe.get("teacher", "") != cost.get("teacher", {"net": ""})["net"]:

@@ -18,6 +18,7 @@ from typing import Any
 from netlet.display import Plotted
 from netlet.errors import DamagedRecordError, RecordError
 from netlet.files import write_atomic
+from netlet.recipes import count_epochs
 from netlet.records.config import ExperimentConfig, find_difference
 from netlet.records.contradictions import contradictions_of_run, contradictions_of_study
 from netlet.records.evaluation import CalibrationBin, Mistake
@@ -134,6 +135,11 @@ class Study(ExperimentConfig, Plotted):
     def epochs(self) -> int:
         """The number of epochs of each run."""
         return len(self.lr_by_epoch)
+
+    @property
+    def total_epochs(self) -> int:
+        """The number of epochs of each run, with those of random starts."""
+        return count_epochs(self.recipe)
 
     @property
     def net_digest(self) -> str:

@@ -69,7 +69,7 @@ def study_table(studies: Sequence[Study]) -> Table:
                 stats.format_interval(stats.interval_over_seeds(study)),
                 f"{stats.generalization_gap(study).points:.2f}",
                 f"{study.cost['parameters']:,}",
-                str(study.epochs),
+                str(study.total_epochs),
                 str(n),
                 "-" if passing is None else f"{passing} of {n}",
             ]

@@ -64,7 +64,7 @@ def rung_table(result: LadderResult) -> Table:
                 f"{gap.train_percent:.2f}%",
                 f"{gap.points:.2f}",
                 f"{study.cost['parameters']:,}",
-                str(study.epochs),
+                str(study.total_epochs),
                 str(len(study.seeds)),
                 format_sizes(study.receptive_field["size"]),
             ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from netlet import stats
+from netlet.recipes import describe_epochs
 from netlet.records import Study
 from netlet.report.commands import command_for
 from netlet.report.markdown import bullet_list, escape_markdown, inline_code, shell_block
@@ -101,8 +102,8 @@ def _describe_training(study: Study) -> list[str]:
     return [
         f"Data: the {study.train_total:,} training images of {data}, digest "
         f"{inline_code(study.data['digest'][:16])}.",
-        f"Recipe: {escape_markdown(study.recipe['name'])}, {study.epochs} "
-        f"epoch{'s' if study.epochs != 1 else ''}{trials}.",
+        f"Recipe: {escape_markdown(study.recipe['name'])}, "
+        f"{describe_epochs(study.recipe)}{trials}.",
         f"Source code: commit {inline_code(commit)}."
         if commit
         else f"Source code: netlet {study.environment['netlet']}; its commit was not recorded.",

@@ -11,6 +11,7 @@ from netlet.budgets import describe_teacher
 from netlet.data import Split
 from netlet.errors import check_argument
 from netlet.nets import is_user_code
+from netlet.recipes import describe_epochs
 from netlet.records import Study
 from netlet.report import study_plots, study_tables
 from netlet.report.commands import budget_file_for, command_for
@@ -69,7 +70,7 @@ def describe_result(study: Study) -> str:
         form += f" (taught by {escape_markdown(describe_teacher(teacher))})"
     return (
         f"{inline_code(study.net)}, {study.cost['parameters']:,} parameters{form}, trained for "
-        f"{count_noun(study.epochs, 'epoch')} with recipe {escape_markdown(study.recipe['name'])}: "
+        f"{describe_epochs(study.recipe)} with recipe {escape_markdown(study.recipe['name'])}: "
         f"{stats.mean_percent(study):.3f}% accuracy on the {study.total:,} {study.split} images of "
         f"{escape_markdown(study.data['name'])} after the last epoch ({seeds})."
     )

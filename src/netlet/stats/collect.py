@@ -33,7 +33,7 @@ class SeedRecord(Displayed):
             "data": study.data["name"],
             "seed": seed.seed,
             "parameters": study.cost["parameters"],
-            "epochs": study.epochs,
+            "epochs": study.total_epochs,
             "recipe": study.recipe["name"],
             "split": study.split,
             "last_percent": 100 * seed.correct / study.total,

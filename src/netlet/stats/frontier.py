@@ -169,7 +169,7 @@ def measured_points(studies: Iterable[Study]) -> Frontier:
         FrontierPoint(
             name=study.name,
             parameters=study.cost["parameters"],
-            epochs=str(study.epochs),
+            epochs=str(study.total_epochs),
             percent=mean_percent(study),
             interval=interval_over_seeds(study),
             seeds=len(study.seeds),

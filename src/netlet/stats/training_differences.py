@@ -38,6 +38,7 @@ _IN_EFFECT: Mapping[str, Callable[[_Recipe], bool]] = {
     "teacher_epochs": lambda recipe: bool(recipe["teacher"]),
     "distill_weight": lambda recipe: bool(recipe["teacher"]),
     "distill_temperature": lambda recipe: bool(recipe["teacher"]),
+    "random_start_epochs": lambda recipe: recipe["random_starts"] > 1,
     "ema_decay": lambda recipe: recipe["averaging"] == "ema",
     "tail_share": lambda recipe: recipe["averaging"] == "tail",
 }

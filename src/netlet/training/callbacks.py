@@ -71,6 +71,16 @@ class Callback(Displayed):
             epochs: Its epochs so far; they are scored on some of the training images.
         """
 
+    def on_random_start(self, number: int, count: int, plan: Plan, epochs: Sequence[Epoch]) -> None:
+        """Run before the first epoch of a random start and after each, if the recipe has any.
+
+        Args:
+            number: Which of them it is, from 1.
+            count: How many there are.
+            plan: The plan of its training.
+            epochs: Its epochs so far; they are scored on some of the training images.
+        """
+
     def on_start(self, plan: Plan) -> None:
         """Run before the first step."""
 

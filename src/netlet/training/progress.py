@@ -38,6 +38,16 @@ class ProgressBar(Callback):
         if len(epochs) == plan.recipe.epochs:
             self._close()
 
+    def on_random_start(self, number: int, count: int, plan: Plan, epochs: Sequence[Epoch]) -> None:
+        """Show one bar for all random starts."""
+        if self._bar is None:
+            total = count * plan.recipe.epochs
+            self._bar = open_bar(f"{count} random starts of {plan.name}", total, "epoch")
+        done = (number - 1) * plan.recipe.epochs + len(epochs)
+        self._bar.update(done - self._bar.n)
+        if done == self._bar.total:
+            self._close()
+
     def on_start(self, plan: Plan) -> None:
         """Show the empty bar."""
         self._plan = plan

@@ -120,8 +120,8 @@ def run_range_test(
     Args:
         net: A net from ``N C H W`` to logits or log-probabilities ``N K``.
         data: The data set; only its training split is used.
-        recipe: How to train; its learning rate, schedule, averaging, number of epochs, teacher and
-            the weaker augmentation of the last steps are not used.
+        recipe: How to train; its learning rate, schedule, averaging, number of epochs, teacher,
+            random starts and the weaker augmentation of the last steps are not used.
         seed: The seed of the order of images, the augmentation and the dropout.
         lowest: The learning rate of the first step.
         highest: The learning rate of the last step.

@@ -62,6 +62,11 @@ class RandomStreams:
         """Return a generator for the initial weights of layers that only the training has."""
         return self._make_generator(1)
 
+    def draw_seeds(self, number: int) -> list[int]:
+        """Return seeds for trainings that belong to this one; they are the same at each call."""
+        seeds = np.random.SeedSequence([self._seed, 0]).generate_state(2 + number, np.uint64)
+        return [seed % 2**32 for seed in seeds[2:].tolist()]
+
     def _make_generator(self, which: int) -> torch.Generator:
         seeds = np.random.SeedSequence([self._seed, 0]).generate_state(2, np.uint64).tolist()
         return torch.Generator().manual_seed(seeds[which])

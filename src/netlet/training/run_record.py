@@ -62,7 +62,7 @@ def make_run(
         result: The result of the training.
     """
     epochs, budget = result.epochs, plan.budget
-    cost, batch_size = cost_from_trace(traced, plan.recipe.epochs), plan.recipe.batch_size
+    cost, batch_size = cost_from_trace(traced, plan.recipe.total_epochs), plan.recipe.batch_size
     if plan.teacher:
         cost = dataclasses.replace(cost, teacher=describe_teacher(plan.teacher))
     last = result.stretches[-1]

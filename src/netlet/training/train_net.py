@@ -18,7 +18,7 @@ from netlet.data import Dataset, count_steps
 from netlet.errors import NetletWarning, check_argument
 from netlet.nets.compiled_nets import unwrap
 from netlet.nets.device_errors import explain_device_errors
-from netlet.nets.first_weights import find_seed, forget_seed
+from netlet.nets.first_weights import find_origin, forget_origin
 from netlet.nets.isolation import guard_net
 from netlet.nets.net_code import NetCode
 from netlet.nets.registered import find_device as find_net_device
@@ -31,6 +31,7 @@ from netlet.training.dropout import describe_dropout
 from netlet.training.environment import resolve_precision
 from netlet.training.logs import LogCallback
 from netlet.training.progress import ProgressBar
+from netlet.training.random_starts import choose_start
 from netlet.training.recorder import Recorder
 from netlet.training.rng import RandomStreams
 from netlet.training.run_record import RunOrigin, make_run
@@ -70,6 +71,10 @@ def fit(
     If the recipe has a teacher, that is trained first, unless a call before has kept it in netlet's
     cache folder.
 
+    If the recipe has random starts, the net must come from ``netlet.build``, which can build it
+    again with other initial weights. They are trained first, and again if the training is
+    interrupted before it has begun itself.
+
     Args:
         net: A net from ``N C H W`` to logits or log-probabilities ``N K``. Afterwards it has the
             weights of the last epoch, averaged if the recipe averages, on the device where it was.
@@ -107,7 +112,8 @@ def fit(
         NetError: The net does not fit the data, or the device fails or runs out of memory.
         DataError: ``val`` is out of range.
         BudgetError: The budget forbids or requires a kind of layer that does not exist.
-        RecipeError: There is no such teacher as the recipe names.
+        RecipeError: There is no such teacher as the recipe names, or the recipe has random starts
+            and the net does not come from ``netlet.build``.
     """
     if resume is None and not initial_weights_digest:
         _note_first_weights(net, seed)
@@ -136,11 +142,13 @@ def fit(
 
 def _note_first_weights(net: nn.Module, seed: int) -> None:
     """Warn if a seed does not give a net the weights that it begins with."""
-    if not isinstance(net, nn.Module) or (built_with := find_seed(unwrap(net))) == seed:
+    if not isinstance(net, nn.Module):
         return
-    cls = type(net)
+    origin, cls = find_origin(unwrap(net)), type(net)
+    if origin and origin.seed == seed:
+        return
     kind = "builder" if cls.__module__.startswith("torch.") else ascii(cls.__name__)[1:-1]
-    which = "not those of netlet.build" if built_with is None else f"those of seed {built_with}"
+    which = f"those of seed {origin.seed}" if origin else "not those of netlet.build"
     warnings.warn(
         f"the weights that the net begins with are {which}, so seed={seed} alone does not repeat "
         f"this run; to repeat it, build the net with netlet.build({kind}, seed={seed}), or pass "
@@ -177,6 +185,7 @@ def iterate_fit(
     """
     net = unwrap(net)
     check_argument(net, nn.Module)
+    name = name or type(net).__name__
     check_argument(data, Dataset)
     check_argument(recipe, Recipe)
     check_argument(budget, Budget, optional=True)
@@ -196,6 +205,8 @@ def iterate_fit(
     if budget:
         kinds = cost_from_trace(traced).kinds if budget.rules() else ()
         refuse_unknown_names(budget, kinds)
+    if recipe.random_starts > 1 and resume is None:
+        choose_start(net, data, recipe, seed, name, device, callbacks)
     form = make_training_form(net, data.shape, recipe, RandomStreams(seed).make_layers_generator())
     teacher = prepare_teacher(data, recipe, device, callbacks) if recipe.teacher else None
     with explain_device_errors():
@@ -206,7 +217,7 @@ def iterate_fit(
             data, train=data.train.to(device), held_out=data.held_out.to(device)
         )
     plan = Plan(
-        name=name or type(net).__name__,
+        name=name,
         recipe=recipe,
         budget=budget,
         seed=seed,
@@ -233,7 +244,7 @@ def iterate_fit(
         for callback in callbacks:
             callback.on_finish(run, net)
     finally:
-        forget_seed(net)
+        forget_origin(net)
         net.to(home)
         for callback in callbacks:
             callback.on_end()

@@ -24,7 +24,8 @@ from netlet.experiments.search.ranges import Choices, parse_field
 from netlet.experiments.search.recipe_fields import AUGMENT, change_recipe
 from netlet.experiments.search.space import FOLDS
 from netlet.files import safe_name
-from netlet.recipes import Recipe
+from netlet.recipes import Recipe, recipe_from_json
+from netlet.records import to_json_value
 from netlet.toml_files import fail, show_value
 
 _KEYS = (*COMMON_KEYS, "arm", "baseline", "runs", "drop_below", "first_seed")
@@ -92,13 +93,14 @@ def _read_arm(
     if shape:
         check_shape(shape, budget, *place, "shape")
     recipe = read_recipe(table, *place, default=start)
-    check_epochs(budget, recipe, *place)
+    changes = _read_changes(table, recipe, *place)
+    check_epochs(budget, recipe_from_json(to_json_value(recipe) | changes), *place)
     return Arm(
         name=name,
         net=locate_net(net, folder) if net else "",
         shape=shape,
         recipe=recipe.name,
-        changes=_read_changes(table, recipe, *place),
+        changes=changes,
         epochs=recipe.epochs,
     )
 
