@@ -1,9 +1,10 @@
 """Layers that one-line notation does not have, tried in nets of fewer than 800 parameters.
 
 The nets are arms of ``under_800_layers.toml``, ``under_800_norms.toml``,
-``under_800_functions.toml`` and ``under_800_joint.toml``.
+``under_800_functions.toml``, ``under_800_kernels.toml`` and ``under_800_joint.toml``.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
 import torch
@@ -11,10 +12,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from netlet.nets import find_net
-from netlet.nets.blocks import UnscaledBatchNorm2d, WeightedPooling
+from netlet.nets.blocks import Net, UnscaledBatchNorm2d, WeightedPooling
+from netlet.nets.shift_average import ShiftAverage
 
 
-class SharedDepthwise(nn.Module):
+class SharedDepthwise(nn.Conv2d):
     """A depthwise convolution with fewer kernels than channels: channel c has kernel c % kernels.
 
     Args:
@@ -24,16 +26,15 @@ class SharedDepthwise(nn.Module):
     """
 
     def __init__(self, channels: int, kernels: int, size: tuple[int, int] = (3, 3)) -> None:
-        super().__init__()
+        super().__init__(channels, channels, size, groups=channels, bias=False)
         self.weight = nn.Parameter(torch.empty(min(kernels, channels), 1, *size))
-        nn.init.kaiming_uniform_(self.weight, a=5**0.5)  # as PyTorch's own convolutions
-        self.channels = channels
+        self.reset_parameters()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map ``N C H W`` to ``N C H' W'``."""
-        repeats = -(-self.channels // len(self.weight))
-        weight = self.weight.repeat(repeats, 1, 1, 1)[: self.channels]
-        return F.conv2d(x, weight, groups=self.channels)
+        repeats = -(-self.groups // len(self.weight))
+        weight = self.weight.repeat(repeats, 1, 1, 1)[: self.groups]
+        return F.conv2d(x, weight, dilation=self.dilation, groups=self.groups)
 
 
 class GroupedPooling(SharedDepthwise):
@@ -106,6 +107,14 @@ def build(
     if head:
         layers.append(nn.Conv2d(channels, 10, 1, bias=False))
     return nn.Sequential(*layers, nn.Flatten())
+
+
+def with_shifts(layers: nn.Module) -> nn.Module:
+    """Average the logits of a net of ``build`` with a head over shifts of the image."""
+    *body, pooling, head, _ = layers.children()
+    net = Net(OrderedDict((str(number), layer) for number, layer in enumerate(body)))
+    net.add_module("head", nn.Sequential(pooling, head))
+    return ShiftAverage(net)
 
 
 def three_kernels() -> nn.Module:
@@ -215,6 +224,21 @@ def elu() -> nn.Module:
 def squared_relu() -> nn.Module:
     """Build the net with squared ReLU."""
     return with_function(SquaredReLU)
+
+
+def rank_one_with_shifts() -> nn.Module:
+    """Build a net whose depthwise kernels are a column times a row, of 785 parameters."""
+    return with_shifts(build((4, 6, 8, 9, 10, 11), spatial=rank_one))
+
+
+def three_kernels_with_shifts() -> nn.Module:
+    """Build a net with three depthwise kernels a layer, of 792 parameters."""
+    return with_shifts(build((4, 7, 9, 10, 11, 12), kernels=3))
+
+
+def five_kernels_with_shifts() -> nn.Module:
+    """Build a net with at most five depthwise kernels a layer, of 792 parameters."""
+    return with_shifts(build((4, 7, 8, 9, 10, 11), kernels=5))
 
 
 def mish_with_shifts() -> nn.Module:
