@@ -495,7 +495,7 @@ def test_the_command_prints_each_trial_the_best_and_a_plot(
         "drawn into mine.svg",
     ]
     assert "2 trials (2 finished), 0 before" in out
-    assert "the best again: netlet train " in out
+    assert "train the best on all training images: netlet train " in out
     assert out.endswith("recorded in trials/mine.jsonl\n")
     svg = Path("mine.svg").read_text()
     assert "peak_lr" in svg

@@ -16,7 +16,8 @@ from netlet.experiments.search.space_file import load_search
 from netlet.experiments.search.train_command import list_settings
 from netlet.experiments.search.trials import read_results
 from netlet.recipes import AUGMENTS, Warp
-from netlet.report.markdown import inline_code, markdown_table, shell_block
+from netlet.report.markdown import inline_code, markdown_table
+from netlet.stats.seeds import confidence_half_width
 from netlet.text import count_noun
 from tools.records import RESULTS, ROOT
 
@@ -45,12 +46,10 @@ class Compared:
 
 
 def read_comparisons() -> Iterator[Compared]:
-    """Yield each comparison that has trials."""
-    for path in sorted(FOLDER.glob("*.toml")):
+    """Yield each comparison that has trials, those of the smallest nets first."""
+    for path, comparison in sorted(_load_comparisons().items(), key=_sort_by_limit):
         file = path.with_suffix(".jsonl")
         lines = read_results(file) if file.exists() else []
-        comparison = load_search(path)
-        assert isinstance(comparison, Comparison), path
         if not lines:
             continue
         runs = ArmRuns(comparison, _MNIST, lines[0]["data_digest"], lines)
@@ -59,6 +58,22 @@ def read_comparisons() -> Iterator[Compared]:
         arms = compare_arms(comparison, runs)
         by_arm = {arm: list(by_seed.values()) for arm, by_seed in runs.lines.items()}
         yield Compared(path, comparison, len(lines), arms, by_arm)
+
+
+def _load_comparisons() -> dict[Path, Comparison]:
+    found = {}
+    for path in FOLDER.glob("*.toml"):
+        comparison = load_search(path)
+        assert isinstance(comparison, Comparison), path
+        found[path] = comparison
+    return found
+
+
+def _sort_by_limit(found: tuple[Path, Comparison]) -> tuple[int, Path]:
+    path, comparison = found
+    assert comparison.budget is not None
+    assert comparison.budget.params_below is not None
+    return comparison.budget.params_below, path
 
 
 def count_trials() -> int:
@@ -74,26 +89,25 @@ def draw_comparisons() -> str:
 def _draw_comparison(found: Compared) -> str:
     path = found.path.relative_to(ROOT)
     recipe = found.comparison.arms[0]
-    trust = " --trust" if any(".py:" in arm.net for arm in found.comparison.arms) else ""
-    command = f"netlet search {path} --out {path.with_suffix('.jsonl')}{trust}"
     tables = [_draw_arms(found, taught=False)]
     if any(arm.teacher for arm in found.arms):  # never beside nets that were trained without one
         tables.append(f"With a teacher:\n\n{_draw_arms(found, taught=True)}")
     text = "\n\n".join(tables)
     return (
         f"### {found.comparison.title}\n\n"
-        f"{count_noun(found.trials, 'trial')}; recipe {inline_code(recipe.recipe)}, "
-        f"{recipe.epochs} epochs. {_describe_state(found)}Differences are to "
-        f"*{found.comparison.baseline}*, paired by seed; with {_FEWEST_RUNS} or more runs they "
-        "have intervals. To run what is missing:\n\n"
-        f"{shell_block(command)}\n\n{text}"
+        f"{inline_code(str(path))}: {count_noun(found.trials, 'trial')}; recipe "
+        f"{inline_code(recipe.recipe)}, {recipe.epochs} epochs. {_describe_state(found)}"
+        f"Differences are to *{found.comparison.baseline}*.\n\n{text}"
     )
 
 
 def _describe_state(found: Compared) -> str:
-    """Return a sentence about a comparison that is not finished."""
+    """Return sentences about what is missing in a comparison."""
     runs, planned = max(found.arms, key=lambda arm: arm.percent).runs, found.comparison.runs[-1]
-    return f"Not finished: the best arm has {runs} of {planned} runs. " if runs < planned else ""
+    have_run = {arm.name for arm in found.arms}
+    rest = [arm.name for arm in found.comparison.arms if arm.name not in have_run]
+    text = f"The best arm has {runs} of {planned} runs. " if runs < planned else ""
+    return text + (f"Not run yet: *{'*, *'.join(rest)}*. " if rest else "")
 
 
 def _draw_arms(found: Compared, *, taught: bool) -> str:
@@ -171,8 +185,20 @@ def draw_conclusions() -> str:
         *("technique", "comparison", "baseline"),
         *("runs", "difference in points", "difference in NLL"),
     )
-    return "\n\n".join(
-        f"{text}\n\n{markdown_table(head, rows, 'lllrrr')}" for text, rows in groups.items() if rows
+    count = sum(map(len, groups.values()))
+    caution = (
+        f"These are {count_noun(count, 'arm')} with two intervals each. If no technique had an "
+        f"effect, about {round(2 * count / 20)} of the {2 * count} intervals would still exclude "
+        "0, and none of these arms has been run again with other seeds."
+    )
+    return (
+        caution
+        + "\n\n"
+        + "\n\n".join(
+            f"{text}\n\n{markdown_table(head, rows, 'lllrrr')}"
+            for text, rows in groups.items()
+            if rows
+        )
     )
 
 
@@ -219,23 +245,29 @@ def draw_choices_by_training() -> str:
             if len(by_fold) < found.comparison.folds or len(each) > 1 or each == {1}:
                 continue
             best = [max(runs, key=lambda line: line["train_correct"]) for runs in by_fold.values()]
-            percents = [
-                fmean(100 * line["correct"] / line["total"] for line in chosen)
-                for chosen in (lines, best)
+            gains = [
+                _mean_percent([chosen]) - _mean_percent(runs)
+                for chosen, runs in zip(best, by_fold.values(), strict=True)
             ]
             rows.append(
                 [
                     arm,
                     found.comparison.title,
-                    f"{len(lines)}",
-                    f"{percents[0]:.3f}%",
-                    f"1 of {each.pop()}",
-                    f"{percents[1]:.3f}%",
-                    f"{percents[1] - percents[0]:+.3f}",
+                    f"{each.pop()}",
+                    f"{_mean_percent(lines):.3f}%",
+                    f"{_mean_percent(best):.3f}%",
+                    _show(Difference(fmean(gains), confidence_half_width(gains)), len(gains), 3),
                 ]
             )
-    head = ("arm", "comparison", "runs", "mean of all", "chosen", "mean of the chosen", "points")
-    return markdown_table(head, rows, "llrrrrr")
+    head = (
+        *("arm", "comparison", "runs on each sixth", "mean of all"),
+        *("mean of one from each sixth", "gain in points"),
+    )
+    return markdown_table(head, rows, "llrrrr")
+
+
+def _mean_percent(lines: Sequence[Mapping[str, Any]]) -> float:
+    return fmean(100 * line["correct"] / line["total"] for line in lines)
 
 
 def draw_trial_count() -> str:

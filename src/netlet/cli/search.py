@@ -207,7 +207,7 @@ def _print_search(search: Search, path: Path, result: SearchResult, *, json: boo
     elif best is not None:
         print_result(_table(ranked[:_SHOWN]), lines=True)
         if command := train_command(best):
-            print_result(f"the best again: {command}")
+            print_result(f"train the best on all training images: {command}")
     print_result(f"recorded in {path}")
 
 

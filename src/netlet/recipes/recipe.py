@@ -105,8 +105,8 @@ class Recipe(Displayed):
         distill_weight: The weight of the teacher in the loss; the labels have the rest.
         distill_temperature: By which the logits of both are divided before they are compared.
         random_starts: The number of nets with different initial weights that are trained first, on
-            the same training images; the training goes on with the one that is right on most of
-            them. 1: none, the training begins with the net's own initial weights.
+            the same training images; the net begins with the weights of the one that classifies the
+            most of them correctly. 1: none, it begins with its own initial weights.
         random_start_epochs: The number of epochs of each of them; 0: as many as ``epochs``.
         precision: ``float32``, ``bf16``, or ``auto``: bf16 where the hardware supports it.
         backend: ``auto``: a compiled backend where it is available and faster. ``compiled``: fail

@@ -1,4 +1,4 @@
-"""Random starts: of several nets with different initial weights, the training goes on with one."""
+"""Random starts: a net begins with the weights of the best of several nets."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def choose_start(
     """Train several nets and give a net the weights of the best one.
 
     The first of them begins with the weights of the net, the others with those of seeds that are
-    drawn from ``seed``. The best one is right on most of the training images, without
+    drawn from ``seed``. The best one classifies the most training images correctly, without
     augmentation; the images that are held out, or ``test``, have no influence.
 
     Args:
