@@ -15,6 +15,8 @@ from torch import nn
 
 import netlet
 from netlet.budgets import Budget
+from netlet.classroom.own_files import fill_claim
+from netlet.classroom.roster import Claim
 from netlet.data import Dataset
 from netlet.errors import NetletWarning, RecipeError, SearchError, TrainingError
 from netlet.experiments.search.space_file import load_search
@@ -119,6 +121,17 @@ def test_all_epochs_count(few: Dataset, tmp_path: Path) -> None:
         netlet.errors.DamagedRecordError, match=r"cost\.epochs is 2, but recipe gives 5"
     ):
         netlet.load_run(folder)
+
+
+def test_a_submission_states_all_epochs(few: Dataset, tmp_path: Path) -> None:
+    train(few, callbacks=[Recorder(tmp_path / "run")])
+    claim, problems = fill_claim(Claim(), tmp_path, "run/weights.safetensors")
+    assert (claim.epochs, problems) == (5, ())
+    (tmp_path / "netlet.toml").write_text(
+        'net = "net.py:Net"\nepochs = 2\nsettings = { random_starts = 4 }\n'
+    )
+    claim, problems = fill_claim(Claim(), tmp_path, None)
+    assert (claim.epochs, problems) == (10, ())
 
 
 @pytest.mark.parametrize(

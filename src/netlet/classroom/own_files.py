@@ -98,7 +98,7 @@ def _read_record(folder: Path, weights: str | None) -> dict[str, Any]:
     recipe = recipes.recipe_from_json(run.recipe)
     stated: dict[str, Any] = {
         "parameters": run.cost["parameters"],
-        "epochs": len(run.epochs),
+        "epochs": recipe.total_epochs,
         "mean": recipe.mean,
         "std": recipe.std,
         "recipe": recipe,
@@ -124,7 +124,7 @@ def _read_settings(folder: Path, *, with_recipe: bool) -> dict[str, Any]:
     stated: dict[str, Any] = _place_net(values.get("net"), folder, place)
     if with_recipe and {"recipe", "epochs", "settings"} & values.keys():
         recipe = _find_recipe(values)
-        stated |= {"recipe": recipe, "epochs": recipe.epochs}
+        stated |= {"recipe": recipe, "epochs": recipe.total_epochs}
         stated |= {"mean": recipe.mean, "std": recipe.std}
     return stated
 
