@@ -40,6 +40,7 @@ from netlet.training.state import start_training
 from netlet.training.step_backend import select_step_backend
 from netlet.training.teacher import Teacher, prepare_teacher, teacher_recipe
 from netlet.training.teacher_logits import TeacherLogits
+from netlet.training.train_net import iterate_fit
 
 ROOT = Path(__file__).parent.parent
 TEACHER = "3k5s3 P 6"
@@ -160,11 +161,11 @@ def test_a_teacher_sees_the_training_images_only(
 ) -> None:
     seen = []
 
-    def spy(net: nn.Module, data: Dataset, *rest: Any, **more: Any) -> Run:
+    def spy(net: nn.Module, data: Dataset, *rest: Any, **more: Any) -> Any:
         seen.append(data)
-        return fit(net, data, *rest, **more)
+        return iterate_fit(net, data, *rest, **more)
 
-    monkeypatch.setattr("netlet.training.train_net.fit", spy)
+    monkeypatch.setattr("netlet.training.train_net.iterate_fit", spy)
     folds = [few.hold_out_fold(fold, 2) for fold in (0, 1)]
     found = [prepare(fold) for fold in folds]
     for fold, data in zip(folds, seen, strict=True):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import json
-from collections.abc import Sequence
+import weakref
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,21 +69,21 @@ def train(data: Dataset, recipe: Recipe = STARTS, seed: int = 5, **more: Any) ->
 
 def test_the_training_goes_on_with_the_best_start(few: Dataset) -> None:
     listens = Listens()
-    run = train(few, callbacks=[listens])
+    run = train(few, seed=6, callbacks=[listens])
     assert listens.heard == [(start, 3, epoch, 1) for start in (1, 2, 3) for epoch in (0, 1)]
-    seeds = [5, *RandomStreams(5).draw_seeds(2)]
-    assert len(set(seeds)) == 3
+    drawn = RandomStreams(6).draw_seeds(3)
+    assert len({6, *drawn}) == 4
     starts = {}
-    for seed in seeds:
+    for seed, training_seed in zip([6, *drawn[1:]], drawn, strict=True):
         net = netlet.build(find_net(NET).builder, seed)
-        score = fit(net, few, ONCE.replace(epochs=1), seed=seed).train_score
+        score = fit(net, few, ONCE.replace(epochs=1), seed=training_seed).train_score
         starts[seed] = (score.correct, net)
     assert len({correct for correct, _ in starts.values()}) == 3
     best = max(starts.values(), key=lambda start: start[0])[1]
-    assert best is not starts[5][1]  # else the test would not see that a start is chosen
-    wanted = fit(best, few, ONCE, seed=5, initial_weights_digest=weights_digest(best))
+    assert best is not starts[6][1]  # else the test would not see that a start is chosen
+    wanted = fit(best, few, ONCE, seed=6, initial_weights_digest=weights_digest(best))
     assert run.weights_digest == wanted.weights_digest
-    assert run.weights_digest != train(few, ONCE).weights_digest
+    assert run.weights_digest != train(few, ONCE, seed=6).weights_digest
 
 
 def test_what_is_held_out_has_no_influence(few: Dataset) -> None:
@@ -179,8 +181,80 @@ def test_nets_that_cannot_be_built_again(few: Dataset) -> None:
     ):
         fit(find_net(NET).builder(), few, STARTS)
     net = find_net(NET).builder()
-    with pytest.raises(RecipeError, match="the builder returns the same net each time"):
+    with pytest.raises(RecipeError, match="netlet must build the net, without weights of yours"):
         fit(netlet.build(lambda: net, 0), few, STARTS)
+    layers = [nn.Linear(784, 10)]  # which each net shares
+    with pytest.raises(RecipeError, match="without what was changed after it had been built"):
+        fit(netlet.build(lambda: nn.Sequential(nn.Flatten(), *layers), 0), few, STARTS)
+
+
+def set_weights(net: nn.Module) -> None:
+    next(net.parameters()).data.mul_(2)  # which PyTorch does not count as a change
+
+
+def freeze(net: nn.Module) -> None:
+    next(net.parameters()).requires_grad_(False)
+
+
+def drop_less(net: nn.Module) -> None:
+    net.drop.p = 0.1
+
+
+@pytest.mark.parametrize("change", [set_weights, freeze, drop_less])
+def test_nets_that_were_changed_after_they_had_been_built(
+    few: Dataset, change: Callable[[nn.Module], None]
+) -> None:
+    net = netlet.build(Pad, 0)
+    change(net)
+    before = weights_digest(net)
+    with pytest.raises(RecipeError, match="without what was changed after it had been built"):
+        fit(net, few, STARTS)
+    assert weights_digest(net) == before
+
+
+def test_a_built_net_is_freed() -> None:
+    class Holds:
+        def make(self) -> nn.Module:
+            return Pad()
+
+    holder = Holds()
+    holder.net = netlet.build(holder.make, 0)  # type: ignore[attr-defined]
+    gone = weakref.ref(holder)
+    del holder
+    gc.collect()
+    assert gone() is None
+
+
+def test_a_teacher_of_the_starts_is_heard_of(
+    few: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("teacher", "teacher_logits"):
+        monkeypatch.setattr(f"netlet.training.{module}.cache_folder", lambda: tmp_path)
+    heard = []
+
+    class Hears(Callback):
+        def on_teacher(self, plan: Plan, epochs: Sequence[Epoch]) -> None:
+            heard.append(len(epochs))
+
+    train(few, STARTS.replace(teacher="3k5s3 P 6", teacher_epochs=1), callbacks=[Hears()])
+    assert heard == [0, 1]  # trained once
+
+
+def test_callbacks_hear_of_the_end_of_starts_that_fail(few: Dataset) -> None:
+    ended = []
+
+    class Hears(Callback):
+        def on_end(self) -> None:
+            ended.append(True)
+
+    with pytest.raises(TrainingError):
+        train(
+            few,
+            STARTS.replace(peak_lr=1_000.0, optimizer="sgd", averaging="none"),
+            progress=True,
+            callbacks=[Hears()],
+        )
+    assert ended == [True]
 
 
 def test_a_start_that_fails_is_named(few: Dataset) -> None:
@@ -194,9 +268,11 @@ class Pad(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(10, 784) / 28)
+        self.bias = nn.Parameter(torch.zeros(10))
+        self.drop = nn.Dropout(0.2)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return nn.functional.linear(x.flatten(1), self.weight)
+        return nn.functional.linear(self.drop(x.flatten(1)), self.weight, self.bias)
 
 
 def test_own_nets_have_random_starts(few: Dataset) -> None:
@@ -239,6 +315,24 @@ set = {{ random_starts = {} }}
 [[arm]]
 name = "b"
 net = "4 P 6"
+"""
+    file.write_text(text.format(4))
+    load_search(file)
+    file.write_text(text.format(5))
+    with pytest.raises(SearchError, match="together with its 5 random starts, the training has 24"):
+        load_search(file)
+
+
+def test_a_space_counts_the_most_epochs_that_it_allows(tmp_path: Path) -> None:
+    file = tmp_path / "space.toml"
+    text = """
+budget = {{ epochs_at_most = 20 }}
+recipe = "quick"
+epochs = 4
+nets = ["4 P 6"]
+[vary]
+random_starts = [1, {}]
+random_start_epochs = [0, 2]
 """
     file.write_text(text.format(4))
     load_search(file)

@@ -55,9 +55,9 @@ def draw_claims() -> str:
                 f"{theirs.cost['parameters']:,}",
                 _claimed(claim),
                 _measured(theirs),
-                str(theirs.epochs),
+                str(theirs.total_epochs),
                 _measured(mine) if mine else "-",
-                str(mine.epochs) if mine else "-",
+                str(mine.total_epochs) if mine else "-",
                 _describe_budget(theirs),
                 f"**{verdict.state}**" if verdict else "-",
             ]
@@ -80,7 +80,7 @@ def draw_choices() -> str:
                 f"`{study.net}`",
                 study.recipe["name"],
                 f"{study.cost['parameters']:,}",
-                str(study.epochs),
+                str(study.total_epochs),
                 seeds,
                 f"{stats.mean_percent(study):.3f}%",
             ]

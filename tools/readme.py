@@ -45,7 +45,7 @@ def draw_results() -> str:
                 f"{stats.mean_percent(study):.2f}% ({interval[0]:.2f} to {interval[1]:.2f}%, "
                 f"{len(study.seeds)} seeds)",
                 f"{study.cost['parameters']:,}",
-                str(study.epochs),
+                str(study.total_epochs),
                 f"{seconds:.0f} s on {threads} core{'s' if threads > 1 else ''}",
             ]
         )

@@ -53,7 +53,7 @@ def _draw_row(name: str) -> list[str]:
     return [
         f"`{name}`",
         f"{study.cost['parameters']:,}",
-        str(study.epochs),
+        str(study.total_epochs),
         str(len(study.seeds)),
         f"{stats.mean_percent(study):.3f}%",
         stats.format_interval(interval),

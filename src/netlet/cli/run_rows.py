@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from netlet import records
 from netlet.errors import NetletError, RecordError
+from netlet.recipes import count_epochs
 
 if TYPE_CHECKING:
     from netlet.records import Study
@@ -86,7 +87,7 @@ def _unfinished_row(folder: Path) -> Row:
         "data": config.data["name"],
         "seed": config.seed,
         "parameters": None,
-        "epochs": config.recipe["epochs"],
+        "epochs": count_epochs(config.recipe),
         "recipe": config.recipe["name"],
         "split": held_out[-1].split if held_out else None,
         "last_percent": held_out[-1].percent if held_out else None,

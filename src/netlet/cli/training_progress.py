@@ -212,7 +212,7 @@ class TrainingProgress(Callback):
             yield
         except KeyboardInterrupt:
             self._bar.close()
-            if (recorder.folder / CHECKPOINT_FILE).is_file():
+            if self._plan and (recorder.folder / CHECKPOINT_FILE).is_file():
                 command = recorder.resume_command
                 say(f"interrupted; '{command}' continues after the last complete epoch")
             raise

@@ -32,6 +32,7 @@ from netlet.experiments.seeds import run_folder
 from netlet.files import write_atomic
 from netlet.nets import build
 from netlet.processor_load import cpu_cores
+from netlet.recipes import count_epochs
 from netlet.records import RunConfig, Study, net_digest, to_json_value
 from netlet.training import CHECKPOINT_FILE, load_checkpoint, resolve_precision
 from netlet.training.throughput import measure_throughput
@@ -110,7 +111,7 @@ def choose_parallelism(
     if find_device().type == "cuda":
         return Parallelism(_SEEDS_ON_CUDA, 1)
     usual = Parallelism(cores, 1)
-    images = seeds * config.recipe["epochs"] * config.data["images"]["train"]
+    images = seeds * count_epochs(config.recipe) * config.data["images"]["train"]
     if cores == 1 or images < _MIN_IMAGES:
         return usual
     try:

@@ -72,7 +72,7 @@ def written_rows(written: WrittenNet) -> Iterator[str]:
 def _training_rows(run: Run, rule: RuleResult | None) -> Iterator[str]:
     recipe = str(run.recipe["name"])
     yield _cost_row("recipe", recipe, f"seed {run.seed}, {run.data['name']}")
-    yield _cost_row("epochs", f"{len(run.epochs):,}", rule)
+    yield _cost_row("epochs", f"{run.cost['epochs']:,}", rule)
 
 
 def _accuracy_row(model: TracedModel, verification: Verification | None) -> Iterator[str]:

@@ -16,11 +16,12 @@ class Origin(NamedTuple):
 
     Attributes:
         seed: The seed that determined its weights.
-        rebuild: Returns the same net with the weights that another seed gives it.
+        rebuild: Returns the same net with the weights that another seed gives it; None if its
+            builder makes no new net at each call, or might keep the net alive.
     """
 
     seed: int
-    rebuild: Callable[[int], nn.Module]
+    rebuild: Callable[[int], nn.Module] | None
 
 
 # By the ids of nets: the net, its origin, and how often its parameters had been changed by then.

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from types import FunctionType
+from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
@@ -131,9 +131,21 @@ def build(
                 torch.no_grad(),
             ):
                 net(torch.zeros(2, *shape))
-        rebuild = partial(_rebuild, builder, tuple(shape), classes)
-        remember_origin(net, Origin(seed, rebuild))
+        again = partial(_rebuild, builder, tuple(shape), classes)
+        remember_origin(net, Origin(seed, None if _holds_a_net(builder) else again))
         return net
+
+
+def _holds_a_net(builder: Builder) -> bool:
+    """Return whether a builder has, or may have, a net that it returns."""
+    if isinstance(builder, partial):
+        return _holds_a_net(builder.func)
+    if isinstance(builder, MethodType):
+        return not isinstance(builder.__self__, type)
+    cells = getattr(builder, "__closure__", None) or ()
+    with contextlib.suppress(ValueError):  # a cell is empty
+        return any(isinstance(cell.cell_contents, nn.Module) for cell in cells)
+    return False
 
 
 def _rebuild(builder: Builder, shape: tuple[int, ...], classes: int | None, seed: int) -> nn.Module:

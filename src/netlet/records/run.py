@@ -123,7 +123,7 @@ class Run(ExperimentConfig, Plotted):
             "data": self.data["name"],
             "seed": self.seed,
             "parameters": self.cost["parameters"],
-            "epochs": len(self.epochs),
+            "epochs": self.cost["epochs"],
             "accuracy": str(self.last_epoch.score),
             **({"verdict": self.verdict.state} if self.verdict else {}),
         }

@@ -76,7 +76,7 @@ class Study(ExperimentConfig, Plotted):
             "recipe": self.recipe["name"],
             "data": self.data["name"],
             "parameters": self.cost["parameters"],
-            "epochs": self.epochs,
+            "epochs": self.total_epochs,
             "seeds": len(self.seeds),
             "accuracy": f"mean {self.accuracy:.3f}% of {self.total:,} {self.split} images",
             **({} if self.budget is None else {"passing_seeds": passing}),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 
 import torch
 from torch import nn
@@ -15,7 +15,7 @@ from netlet.training.callbacks import Callback, Plan
 
 _SCORED_IMAGES = 1_000  # training images that show how well the net has learned
 
-Tell = Callable[[Plan, Sequence[Epoch]], None]
+Tell = Callable[[Callback, Plan, Sequence[Epoch]], None]
 
 
 def train_beforehand(
@@ -26,34 +26,41 @@ def train_beforehand(
     seed: int,
     name: str,
     device: torch.device,
+    callbacks: Sequence[Callback],
     tell: Tell,
-) -> Run:
+) -> Generator[None, None, Run]:
     """Train a net on the training images alone, never on those that are held out, or ``test``.
 
     Args:
-        net: The net, built with this seed; it is trained in place.
+        net: The net; it is trained in place.
         data: The data set of the run that is recorded.
         recipe: How to train.
         seed: The seed of the training.
         name: What the net is called.
         device: The device to train on.
-        tell: Called with the plan before the first epoch, and with all epochs after each.
+        callbacks: The callbacks of the run that is recorded.
+        tell: Tells one of them of the plan before the first epoch, and of all epochs after each.
+
+    Yields:
+        Nothing, each time when the device has steps to do.
 
     Returns:
         The record of the training; its scores are those of training images.
     """
-    from netlet.training.train_net import fit  # which trains nets beforehand
+    from netlet.training.train_net import iterate_fit  # which trains nets beforehand
 
-    return fit(
-        net,
-        _training_images_only(data),
-        recipe,
-        seed=seed,
-        name=name,
-        net_name=name,
-        callbacks=[_Relay(tell)],
-        device=device,
-        progress=False,
+    return (
+        yield from iterate_fit(
+            net,
+            _training_images_only(data),
+            recipe,
+            seed=seed,
+            name=name,
+            net_name=name,
+            callbacks=[_Relay(callbacks, tell)],
+            device=device,
+            progress=False,
+        )
     )
 
 
@@ -64,16 +71,24 @@ def _training_images_only(data: Dataset) -> Dataset:
 
 
 class _Relay(Callback):
-    """Tells others of the epochs of a training."""
+    """Tells the callbacks of a run of the epochs of a net that is trained beforehand."""
 
-    def __init__(self, tell: Tell) -> None:
-        self._tell = tell
+    def __init__(self, callbacks: Sequence[Callback], tell: Tell) -> None:
+        self._callbacks, self._tell = callbacks, tell
         self._plan: Plan | None = None
+
+    def on_teacher(self, plan: Plan, epochs: Sequence[Epoch]) -> None:
+        for callback in self._callbacks:
+            callback.on_teacher(plan, epochs)
 
     def on_start(self, plan: Plan) -> None:
         self._plan = plan
-        self._tell(plan, ())
+        self._tell_all(())
 
     def on_epoch_end(self, epochs: Sequence[Epoch], net: nn.Module) -> None:
+        self._tell_all(epochs)
+
+    def _tell_all(self, epochs: Sequence[Epoch]) -> None:
         assert self._plan is not None
-        self._tell(self._plan, epochs)
+        for callback in self._callbacks:
+            self._tell(callback, self._plan, epochs)

@@ -90,8 +90,7 @@ class ProgressBar(Callback):
         """Remove the bar; write a line if the training did not finish."""
         started = self._bar is not None
         self._close()
-        if started and not self._finished:
-            assert self._plan is not None
+        if started and not self._finished and self._plan:
             show_line(
                 f"training {self._plan.name} stopped after {self._epochs} of "
                 f"{count_noun(self._plan.recipe.epochs, 'epoch')}"

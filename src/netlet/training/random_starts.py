@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Mapping, Sequence
 
 import torch
 from torch import nn
@@ -25,12 +25,13 @@ def choose_start(
     name: str,
     device: torch.device,
     callbacks: Sequence[Callback],
-) -> None:
+) -> Generator[None, None, None]:
     """Train several nets and give a net the weights of the best one.
 
     The first of them begins with the weights of the net, the others with those of seeds that are
-    drawn from ``seed``. The best one classifies the most training images correctly, without
-    augmentation; the images that are held out, or ``test``, have no influence.
+    drawn from ``seed``, as are the seeds of all trainings. The best one classifies the most
+    training images correctly, without augmentation; the images that are held out, or ``test``,
+    have no influence.
 
     Args:
         net: The net, as ``netlet.build`` returned it.
@@ -41,46 +42,71 @@ def choose_start(
         device: The device to train on.
         callbacks: Objects that hear of the epochs of each start.
 
+    Yields:
+        Nothing, each time when the device has steps to do.
+
     Raises:
-        RecipeError: The net cannot be built again with other initial weights.
+        RecipeError: The net cannot be built again with other initial weights, or has been changed.
         TrainingError: The training of a start fails.
     """
     count, origin = recipe.random_starts, find_origin(net)
-    if origin is None:
+    remedy = "pass what netlet.build(Net, seed=0) returns, unchanged, or set random_starts=1"
+    if origin is None or origin.rebuild is None:
         raise RecipeError(
             f"random_starts={count} begins with other initial weights each time, so netlet must "
-            "build the net, without weights of yours; pass what netlet.build(Net, seed=0) returns, "
-            "or set random_starts=1"
+            f"build the net, without weights of yours; {remedy}"
         )
     own = recipe.replace(
         epochs=recipe.random_start_epochs or recipe.epochs, random_starts=1, random_start_epochs=0
     )
-    most, best = -1, net.state_dict()
-    seeds = (origin.seed, *RandomStreams(seed).draw_seeds(count - 1))
-    for number, start_seed in enumerate(seeds, start=1):
-        start = origin.rebuild(start_seed)
-        if start is net:
+    most = -1
+    best: dict[str, torch.Tensor] = {}
+    for number, drawn in enumerate(RandomStreams(seed).draw_seeds(count), start=1):
+        start = origin.rebuild(origin.seed if number == 1 else drawn)
+        if number == 1 and not _is_same(start, net):
             raise RecipeError(
-                f"random_starts={count} needs new nets, but the builder returns the same net each "
-                "time; pass a function that builds one"
+                f"random_starts={count} builds the net anew, without what was changed after it had "
+                f"been built; {remedy}"
             )
 
-        def tell(plan: Plan, epochs: Sequence[Epoch], number: int = number) -> None:
-            for callback in callbacks:
-                callback.on_random_start(number, count, plan, epochs)
+        def tell(
+            callback: Callback, plan: Plan, epochs: Sequence[Epoch], number: int = number
+        ) -> None:
+            callback.on_random_start(number, count, plan, epochs)
 
         try:
-            run = train_beforehand(
+            run = yield from train_beforehand(
                 start,
                 data,
                 own,
-                seed=start_seed,
+                seed=drawn,
                 name=name,
                 device=device,
+                callbacks=callbacks,
                 tell=tell,
             )
         except TrainingError as error:
             raise TrainingError(f"random start {number} of {count}: {error}") from error
         if run.train_score.correct > most:
-            most, best = run.train_score.correct, start.state_dict()
+            most = run.train_score.correct
+            best = {key: tensor.clone() for key, tensor in start.state_dict().items()}
     net.load_state_dict(best)
+
+
+def _is_same(built: nn.Module, net: nn.Module) -> bool:
+    """Return whether a net is equal to another in weights and layers, and shares none with it."""
+    ours, theirs = _list_tensors(net), _list_tensors(built)
+    return (
+        repr(built) == repr(net)
+        and ours.keys() == theirs.keys()
+        and all(
+            mine is not theirs[key]
+            and mine.requires_grad == theirs[key].requires_grad
+            and torch.equal(mine.cpu(), theirs[key])
+            for key, mine in ours.items()
+        )
+    )
+
+
+def _list_tensors(net: nn.Module) -> Mapping[str, torch.Tensor]:
+    return {**dict(net.named_parameters()), **dict(net.named_buffers())}

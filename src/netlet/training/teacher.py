@@ -29,6 +29,7 @@ from netlet.training.beforehand import train_beforehand
 from netlet.training.bounded_folder import make_room
 from netlet.training.callbacks import Callback, Plan
 from netlet.training.environment import describe_environment
+from netlet.training.together import finish
 
 SEED = 0  # of every teacher
 _WAIT_S = 7 * 24 * 3600.0  # for another process that trains the same teacher
@@ -90,12 +91,17 @@ def prepare_teacher(
             stack.enter_context(lock_folder(folder, "training a teacher", _WAIT_S))
         if not _read(folder, net):
             net = build(entry.builder, SEED, data.shape, data.classes)
-
-            def tell(plan: Plan, epochs: Sequence[Epoch]) -> None:
-                for callback in callbacks:
-                    callback.on_teacher(plan, epochs)
-
-            train_beforehand(net, data, own, seed=SEED, name=entry.name, device=device, tell=tell)
+            training = train_beforehand(
+                net,
+                data,
+                own,
+                seed=SEED,
+                name=entry.name,
+                device=device,
+                callbacks=callbacks,
+                tell=_tell,
+            )
+            finish(training)
             _write(folder, net)
             make_room(root, _MAX_BYTES, keep=folder)
     values: TeacherValues = {
@@ -163,6 +169,10 @@ def _key(entry: NetEntry, recipe: Recipe, images: str, device: torch.device) -> 
     environment.pop("commit")  # the digest of the sources says more
     parts = [entry.name, to_json_value(recipe), images, SEED, environment]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _tell(callback: Callback, plan: Plan, epochs: Sequence[Epoch]) -> None:
+    callback.on_teacher(plan, epochs)
 
 
 def _read(folder: Path, net: nn.Module) -> bool:

@@ -206,7 +206,12 @@ def iterate_fit(
         kinds = cost_from_trace(traced).kinds if budget.rules() else ()
         refuse_unknown_names(budget, kinds)
     if recipe.random_starts > 1 and resume is None:
-        choose_start(net, data, recipe, seed, name, device, callbacks)
+        try:
+            yield from choose_start(net, data, recipe, seed, name, device, callbacks)
+        except BaseException:
+            for callback in callbacks:
+                callback.on_end()
+            raise
     form = make_training_form(net, data.shape, recipe, RandomStreams(seed).make_layers_generator())
     teacher = prepare_teacher(data, recipe, device, callbacks) if recipe.teacher else None
     with explain_device_errors():

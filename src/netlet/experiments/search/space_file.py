@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +84,8 @@ def _read_space(values: Mapping[str, Any], path: Path) -> Space:
     name = safe_name(path.stem) or "search"
     recipe = read_recipe(values)
     budget = read_budget(values, path.parent, name)
-    check_epochs(budget, recipe)
+    fields = _read_fields(values, recipe)
+    check_epochs(budget, _with_most_starts(recipe, fields))
     nets, shapes = (read_texts(values, key) for key in ("nets", "shapes"))
     if bool(nets) == bool(shapes):
         what = "both nets and shapes; keep one" if nets else "neither nets nor shapes; add nets"
@@ -101,10 +102,20 @@ def _read_space(values: Mapping[str, Any], path: Path) -> Space:
         epochs=recipe.epochs,
         candidates=tuple(locate_net(net, path.parent) for net in nets),
         shapes=shapes,
-        fields=_read_fields(values, recipe),
+        fields=fields,
         rungs=_read_rungs(values, recipe.epochs),
         keep=_read_keep(values),
     )
+
+
+def _with_most_starts(recipe: Recipe, fields: Sequence[Field]) -> Recipe:
+    """Return a recipe with the most random starts, and the longest, that the fields allow."""
+    most = {
+        field.name: max(int(value or recipe.epochs) for value in field.range.extremes)
+        for field in fields
+        if field.name in ("random_starts", "random_start_epochs")
+    }
+    return recipe.replace(**most)
 
 
 def _read_fields(values: Mapping[str, Any], recipe: Recipe) -> tuple[Field, ...]:
