@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from netlet.report.markdown import markdown_table
+from netlet.text import count_noun
 from tools.records import RESULTS
 
 FAULTS = RESULTS / "faults.json"
@@ -49,7 +50,10 @@ def _draw_group(group: str) -> str:
         totals = (sum(row[key] for row in counts) for key in ("tried", *results, "failed"))
         rows.append(["**together**", *(f"**{total:,}**" for total in totals)])
     columns = (head, "tried", *names, "missed" if group == "compiled" else "failed")
-    return markdown_table(columns, rows, "l" + "r" * (len(columns) - 1))
+    table = markdown_table(columns, rows, "l" + "r" * (len(columns) - 1))
+    if group == "compiled" and not any("bfloat16" in row["what"] for row in counts):
+        table += "\n\nMistakes in bfloat16 were not tried: that processor does not compute in it."
+    return table
 
 
 def draw_summary() -> str:
@@ -61,7 +65,7 @@ def draw_summary() -> str:
     missed = sum(row["failed"] for row in counts if row["group"] == "compiled")
     result = f"{failed:,} failures" if failed else "no failure"
     if missed:
-        result += f", {missed:,} mistakes in compiled code missed"
+        result += f", {count_noun(missed, 'mistake')} in compiled code missed"
     return (
         f"Last complete run: {record['date']}, netlet {record['netlet']}, commit "
         f"`{record['commit'][:10]}`: {tried:,} faults, {result}, in {record['seconds'] / 60:.0f} "

@@ -389,7 +389,10 @@ def read_budget(path: Path) -> object:
 
 
 def read_submission(path: Path) -> object:
-    return read_claim(path.parent, {})
+    claim, problems = read_claim(path.parent, {})
+    if problems.found:  # it leaves out what it cannot use, and goes on
+        raise NetletError("; ".join(problems.found))
+    return claim
 
 
 def parse_limit(name: str, text: str) -> object:
