@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -45,8 +47,13 @@ class Compared:
     lines: Mapping[str, Sequence[Mapping[str, Any]]]
 
 
-def read_comparisons() -> Iterator[Compared]:
-    """Yield each comparison that has trials, those of the smallest nets first."""
+@functools.cache  # several tables are drawn from them, and reading takes seconds
+def read_comparisons() -> tuple[Compared, ...]:
+    """Return each comparison that has trials, those of the smallest nets first."""
+    return tuple(_iterate_comparisons())
+
+
+def _iterate_comparisons() -> Iterator[Compared]:
     for path, comparison in sorted(_load_comparisons().items(), key=_sort_by_limit):
         file = path.with_suffix(".jsonl")
         lines = read_results(file) if file.exists() else []
@@ -65,7 +72,10 @@ def _load_comparisons() -> dict[Path, Comparison]:
     for path in FOLDER.glob("*.toml"):
         comparison = load_search(path)
         assert isinstance(comparison, Comparison), path
-        found[path] = comparison
+        assert comparison.budget is not None
+        # Under one name, so that a shape is filled once for all files with the same limit.
+        budget = comparison.budget.replace(name="limit")
+        found[path] = dataclasses.replace(comparison, budget=budget)
     return found
 
 
