@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import os
 import shutil
@@ -107,6 +108,15 @@ def blob_source(blob_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 @pytest.fixture(scope="session")
 def blob_data(blob_folder: Path, blob_source: Source) -> Dataset:
     return read_source(blob_source, blob_folder)
+
+
+@pytest.fixture
+def few(blob_data: Dataset) -> Dataset:
+    """Return a data set of a few images."""
+    train = blob_data.train.take(torch.arange(250))
+    return dataclasses.replace(
+        blob_data, train=train, held_out=blob_data.held_out.take(torch.arange(50))
+    )
 
 
 @pytest.fixture

@@ -67,15 +67,6 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-@pytest.fixture
-def few(blob_data: Dataset) -> Dataset:
-    """Return a data set of a few images."""
-    train = blob_data.train.take(torch.arange(250))
-    return dataclasses.replace(
-        blob_data, train=train, held_out=blob_data.held_out.take(torch.arange(50))
-    )
-
-
 class Listens(Callback):
     """Notes how many epochs of a teacher were trained, and keeps the checkpoints."""
 

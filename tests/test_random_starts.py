@@ -39,15 +39,6 @@ ONCE = Recipe(
 STARTS = ONCE.replace(random_starts=3, random_start_epochs=1)
 
 
-@pytest.fixture
-def few(blob_data: Dataset) -> Dataset:
-    """Return a data set of a few images."""
-    train = blob_data.train.take(torch.arange(250))
-    return dataclasses.replace(
-        blob_data, train=train, held_out=blob_data.held_out.take(torch.arange(50))
-    )
-
-
 class Listens(Callback):
     """Notes the epochs of random starts and of the training, and keeps the checkpoints."""
 
