@@ -6,7 +6,7 @@
 
 The programs are built with the target's compiler at each level and run in QEMU, where every
 instruction takes one nanosecond of the emulated time (``-icount shift=0``). The counts are exact to
-40 instructions a run and the same on every machine, however busy it is; they are no cycles. Needs
+40 instructions a run and the same on every machine, however busy it is; they are not cycles. Needs
 gcc-arm-none-eabi, libnewlib-arm-none-eabi and qemu-system-arm, and the package emx-onnx-cgen for
 the other side. CMSIS-NN is neither a Debian nor a Python package, and is left out.
 """

@@ -1,4 +1,4 @@
-"""Images that are no digit, of other kinds than those that ``netlet`` calibrates with."""
+"""Images that are not digits, of other kinds than those that ``netlet`` calibrates with."""
 
 from __future__ import annotations
 

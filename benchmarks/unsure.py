@@ -1,4 +1,4 @@
-"""Measure how often a net is unsure: about MNIST's test digits, and about images that are no digit.
+"""Measure how often a net is unsure about MNIST's test digits and about images of other things.
 
     python -m benchmarks.unsure --out results/unsure.json     crest, swift and speck
     python -m benchmarks.unsure --nets swift RUN              other nets, or the folders of runs

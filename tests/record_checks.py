@@ -19,7 +19,7 @@ from netlet.cli import main
 from netlet.errors import RecordError
 from netlet.records import RECORD, STUDY, Study
 
-# The name of an exception of Python, such as KeyError, is no message for a person.
+# The name of an exception of Python, such as KeyError, is not a message for a person.
 _EXCEPTION = re.compile(r"\b[A-Z]\w*(Error|Exception|Traceback)\b|Traceback|--debug")
 READERS = ("compare", "card", "frontier")
 

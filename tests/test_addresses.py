@@ -58,7 +58,7 @@ if __name__ == "__main__":
             "Net",
         ),
         ("try:\n    import x\nexcept ImportError:\n    x = 1\nclass A(nn.Flatten): pass\n", "A"),
-        # Loading one of these says why it is no net.
+        # Loading one of these says why it is not a net.
         ("class Meter: pass\nclass A(nn.Module): pass\n", "A"),
         ("class Data(list): pass\nclass A(keras.Model): pass\n", "A"),
     ],
@@ -124,7 +124,7 @@ BLOCK = f"{HEAD}def block():\n    return nn.Sequential(nn.Flatten(), nn.Linear(7
 @pytest.mark.parametrize(
     ("files", "net"),
     [
-        # next to it, as a package or not; the folder's name is no name of a package
+        # next to it, as a package or not; the folder's name is not a name of a package
         (
             {"kit/net.py": f"from .blocks import block\n{BODY}", "kit/blocks.py": BLOCK},
             "kit/net.py",

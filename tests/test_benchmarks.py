@@ -130,7 +130,7 @@ def test_records_of_both_layouts_are_drawn() -> None:
 
 
 def is_running(process: int) -> bool:
-    """Return whether a process exists and is no zombie."""
+    """Return whether a process exists and is not a zombie."""
     done = subprocess.run(["ps", "-o", "stat=", "-p", str(process)], capture_output=True, text=True)
     return done.stdout.strip() not in ("", "Z")
 

@@ -307,7 +307,7 @@ def test_a_name_that_may_be_a_class_of_the_net_is_noted(netlet: Netlet, tmp_path
     notes = " ".join(out.partition("note: ")[2].split()).split(" note: ")
     assert [note.split()[0] for note in notes] == ["'Linear2'", "'Block'"]
     assert notes[1] == (
-        "'Block' is no layer of torch.nn and no word for a family, so it means a class of this "
+        "'Block' is neither a layer of torch.nn nor a family of layers, so it means a class of this "
         "name in the file of the net; write '=Block' to say so"
     )
     assert json.loads(netlet("budget", str(path), "--json")[1])["notes"][0].startswith("note: 'Li")

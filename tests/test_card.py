@@ -47,7 +47,7 @@ def test_the_card_of_a_run_has_its_figures(netlet: Netlet, digits_file: Path) ->
     (folder / records.WEIGHTS).unlink()
     code, out, err = netlet("card", str(folder))
     assert (code, out) == (2, "")
-    assert "the weights of its median seed, 3, are gone" in err
+    assert "the weights of its median seed, 3, are missing" in err
 
 
 def test_no_weights_no_card(netlet: Netlet) -> None:

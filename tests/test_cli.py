@@ -149,7 +149,7 @@ def test_foreign_nets_everywhere(netlet: Netlet) -> None:
             (("show", "swift", "--input", "1,4,4"), "conv2.0 (Conv2d) with input 8x1x1: "),
             (
                 ("show", "swift", "--style", "torchinfo", "--rf"),
-                "--style and --rf are two different tables; pass one of them",
+                "--style and --rf cannot be combined; pass only one",
             ),
             (("check", "swift", "--budget", "mine"), "no budget 'mine'"),
             (
@@ -162,7 +162,7 @@ def test_foreign_nets_everywhere(netlet: Netlet) -> None:
             ),
             (
                 ("check", "swift", "--epochs-below", "3", "--epochs-at-most", "3"),
-                "exclude each other; keep one",
+                "cannot be combined; pass only one",
             ),
             (("check",), "no NET is named; name one, like model.py:Net, or write netlet.toml"),
             (("frobnicate",), "No such command 'frobnicate'"),
@@ -200,7 +200,7 @@ def test_foreign_nets_everywhere(netlet: Netlet) -> None:
             (("data", "get", "minst"), "no public data set 'minst'; did you mean 'mnist'?"),
             (("data", "make", "kmnist"), "only scribble can be made"),
             (("runs", "nowhere"), "nowhere: no such folder"),
-            (("runs", "--json", "--jsonl"), "--json and --jsonl exclude each other; keep one"),
+            (("runs", "--json", "--jsonl"), "--json and --jsonl cannot be combined"),
             (
                 ("search", "speck", "-o", "."),
                 ".: is a folder; name a file with --out",
@@ -293,7 +293,7 @@ def test_train_with_val_overrides_and_weights(
         "--json",
     )
     record = json.loads(out)
-    assert code == 0  # NOT YET is no failure
+    assert code == 0  # NOT YET is not a failure
     assert record["last_epoch"]["split"] == "val"
     assert record["verdict"]["budget"] == "twenty_k"
     assert record["recipe"]["augment"][0]["rotate_deg"] == 9
@@ -621,7 +621,8 @@ def test_runs_says_where_the_studies_are(
     netlet: Netlet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert "runs: no such folder; run 'netlet train' first" in netlet("runs")[2]
+    assert "no runs of 'netlet train'; run 'netlet train' first" in netlet("runs")[2]
+    assert "typo: no such folder; name the one with your" in netlet("runs", "typo")[2]
     (tmp_path / "studies").mkdir()
     code, out, err = netlet("runs")
     assert (code, out) == (2, "")

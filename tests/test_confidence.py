@@ -1,4 +1,4 @@
-"""Calibrated confidence: nets are unsure about what is no digit, and seldom about digits."""
+"""Calibrated confidence: nets are unsure about what is not a digit, and seldom about digits."""
 
 from __future__ import annotations
 

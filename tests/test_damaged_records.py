@@ -84,7 +84,7 @@ def test_the_tables_of_every_net_agree_with_its_cost() -> None:
 def test_a_number_may_be_written_without_its_decimal_point_but_never_gain_one(
     recorded: Path,
 ) -> None:
-    """jq and JavaScript write 99.0 as 99; a whole number with a point is no count."""
+    """jq and JavaScript write 99.0 as 99; a whole number with a point is not a count."""
     for kind, name in (("runs", RECORD), ("studies", STUDY)):
         path = recorded / kind / "good" / name
         text = path.read_text()
@@ -135,7 +135,7 @@ def change(record: Record, path: str, value: object) -> None:
         ("data.digest", "0" * 64, ("data.digest", "data.checksums")),
         ("data.shape", [1, 28, 27], ("summary.input", "data.shape")),
         ("times.train_s", 1e6, ("times.train_s is 1e+06", "its epochs took")),
-        ("started_at", "yesterday", ("started_at", "no date")),
+        ("started_at", "yesterday", ("started_at", "not a date")),
         ("stretches.0.last_epoch", 4, ("stretches", "epochs 1 to 5")),
         ("environment.threads", 99, ("environment", "stretches")),
         ("backend", "compiled", ("backend", "recipe.backend is eager")),
@@ -200,9 +200,9 @@ def test_a_missing_field_is_named(recorded: Path) -> None:
     ("text", "message"),
     [
         ('{"a": 1, "a": 1}', 'the key "a" twice in one object'),
-        ("[NaN]", "NaN, which is no finite number"),
-        ("[-Infinity]", "-Infinity, which is no finite number"),
-        ("[1e999]", "1e999, which is no finite number"),
+        ("[NaN]", "NaN, which is not a finite number"),
+        ("[-Infinity]", "-Infinity, which is not a finite number"),
+        ("[1e999]", "1e999, which is not a finite number"),
         ("[" + "1" * 5_000 + "]", "a number of 5,000 digits"),
         ("[" * 100_000, f"nested more than {MAX_DEPTH} deep"),
         ("[" * 30 + "]" * 30, f"nested more than {MAX_DEPTH} deep"),

@@ -154,7 +154,7 @@ def test_logits_are_found_in_tuples_and_dicts(
 def test_an_output_without_logits_is_reported(blob_data: Dataset) -> None:
     net = net_of(f"{NETS}:NoLogits")
     with pytest.raises(
-        NetError, match=r"returns a dict without a tensor; it must return logits N K"
+        NetError, match=r"returns a dict without a tensor; it must return logits of shape"
     ):
         fit(net, blob_data, FAST)
 

@@ -733,7 +733,7 @@ def test_a_roster_of_another_system_is_read_or_refused(tmp_path: Path) -> None:
     with pytest.raises(GradingError, match="line 3 is not UTF-8; save it as 'CSV UTF-8'"):
         read_roster(roster)
     roster.write_text("submission\nann\nann\n")
-    with pytest.raises(GradingError, match="has 'ann' twice; leave one of the lines"):
+    with pytest.raises(GradingError, match="has 'ann' twice; keep only one of the lines"):
         read_roster(roster)
 
 

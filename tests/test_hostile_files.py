@@ -146,7 +146,7 @@ def test_what_is_left_out_is_counted_and_named(netlet: Netlet, tmp_path: Path) -
     code, out, err = netlet("data", "verify", "own")
     assert (code, err) == (0, "")
     assert [line.strip() for line in out.splitlines()[1:]] == [
-        "left out: entries that are no files: 2 (train/b/loop.png, train/b/pipe.png)",
+        "left out: entries that are not files: 2 (train/b/loop.png, train/b/pipe.png)",
         "left out: files of other types: 4 (train/a/Thumbs.db, train/a/a.txt, train/a/b.txt and 1 "
         "more)",
         "left out: files outside of class folders: 1 (train/notes.md)",

@@ -194,7 +194,7 @@ def test_the_matrix_has_the_whole_vocabulary() -> None:
     while found:
         kind = found.pop()
         found |= set(kind.__subclasses__())
-        found -= {Dependence}  # which is no part of it
+        found -= {Dependence}  # which is not part of it
         if not kind.__subclasses__() and kind.__module__.startswith("netlet.graph."):
             kinds.add(kind)
     assert set(operation_kinds()) == kinds - {Opaque}

@@ -117,6 +117,7 @@ def test_every_number_is_checked_in_plain_words(netlet: Netlet) -> None:
             (("evaluate", "speck", "--mean", "nan"), "nan is not a finite number"),
             (("runs", "--accuracy-at-least", "nan"), "nan is not a finite number"),
             (("train", "a", "b"), "too many arguments (b); put a net in one line into quotes"),
+            (("budget", "a", "b"), "too many arguments (b); see 'netlet budget --help'"),
             (("search", "speck", "--repeat", "9", "-o", "nofile"), "nofile: no such file; name"),
             (("data", "verify", "nosuch"), "no data set 'nosuch'"),
             (("data", "verify", "no/such"), "no/such: no such folder or file"),

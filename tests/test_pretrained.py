@@ -96,7 +96,7 @@ def test_runs_and_studies_load_with_their_own_normalization(
     assert nets.weights_digest(other) == run.weights_digest
     assert other.input_format.mean == 0.1307  # a file of weights does not say it
     Path(records.locate_weights("both"), records.WEIGHTS).unlink()
-    with pytest.raises(RecordError, match=r"the weights of its median seed, \d, are gone"):
+    with pytest.raises(RecordError, match=r"the weights of its median seed, \d, are missing"):
         nets.load("both")
 
 

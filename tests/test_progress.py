@@ -117,7 +117,7 @@ def test_a_notebook_is_recognized_by_its_kernel(
     monkeypatch.delenv("CI", raising=False)
     monkeypatch.setitem(sys.modules, "IPython", module)
     assert progress.is_notebook() is notebook
-    assert progress.is_watched() is notebook  # stderr is no terminal here
+    assert progress.is_watched() is notebook  # stderr is not a terminal here
 
 
 def test_the_last_line_of_a_notebook_goes_to_its_cell(

@@ -183,7 +183,7 @@ def test_a_study_of_own_code_is_published_from_its_median_seed(
     (result,) = head["model-index"][0]["results"]
     assert result["metrics"][0]["args"]["seeds"] == 2
     assert result["metrics"][0]["value"] == pytest.approx(stats.mean_percent(study) / 100)
-    # The constant of the net, which is no parameter, is in the file as well.
+    # The constant of the net, which is not a parameter, is in the file as well.
     tensors = load_file(tmp_path / "model" / "model.safetensors")
     assert tensors["constant_0"].equal(torch.full((1, 10), 0.5))
     code, _, err = netlet("publish", "both/seed-0", "--to", "one", "--trust")
@@ -284,7 +284,7 @@ class Random(nn.Module):
     [
         (Attention(), "matmul cannot be exported; use the operations in docs/hubs.md"),
         (Random(), "another random operation in evaluation mode"),
-        (nn.Sequential(nn.Conv2d(1, 4, 3)), "its output is not logits N K"),
+        (nn.Sequential(nn.Conv2d(1, 4, 3)), "its output is not logits"),
         (
             nn.Sequential(nn.BatchNorm2d(1, track_running_stats=False), nn.Flatten()),
             "0: batch norm by each batch's own statistics cannot be exported",

@@ -276,7 +276,7 @@ def test_report_into_fills_a_readme_and_then_changes_nothing(
         (("--into", "plain.md"), "plain.md: has no blocks to fill; write <!-- netlet:summary -->"),
         (("--into", "code.md"), "has no blocks to fill (those in line 3 are in code)"),
         (("--into", "bad.md"), "bad.md, line 2: this end belongs to no block"),
-        (("--into", "plain.md", "-o", "x.html"), "--into and --out are two places; pass one"),
+        (("--into", "plain.md", "-o", "x.html"), "--into and --out cannot be combined"),
         (("--dry-run",), "--dry-run shows what --into would change; pass --into FILE too"),
     ],
 )

@@ -827,7 +827,7 @@ def test_what_does_not_belong_together_is_refused(netlet: Netlet, trained: Path)
     code, _, err = netlet("report", "elsewhere", "-o", "x.doc")
     assert "x.doc: cannot write this format" in err
     code, _, err = netlet("runs", ".", "--sort", "accuracy")
-    assert "--sort 'accuracy' is no column; choose one of" in err
+    assert "--sort 'accuracy' is not a column; choose one of" in err
     code, _, err = netlet("runs", ".", "--compare", "--verdict", "pass")
     assert code == 2
     assert "would drop seeds because of their results" in err

@@ -174,7 +174,7 @@ def test_a_teachers_file_is_the_budget_of_the_repository(run: Netlet, repository
     (repository.parent / "outside.toml").write_text(limits)
     code, _, err = run("init", "--budget", "../outside.toml")
     assert code == 2
-    assert "../outside.toml: lies outside of the repository, so GitHub has no copy" in err
+    assert "../outside.toml: lies outside of the repository, so GitHub cannot read it" in err
     assert run("init", str(repository / "model.py"), "--budget", "class.toml")[0] == 0
     assert load_settings(Path("netlet.toml")).net == "model.py:Net"
     week = repository / "week"
@@ -189,7 +189,7 @@ def test_a_teachers_file_is_the_budget_of_the_repository(run: Netlet, repository
 
 
 def test_report_finds_the_study_of_the_repository(repository: Path) -> None:
-    with pytest.raises(NetletError, match="no RECORD is named; name a run, study or ladder"):
+    with pytest.raises(NetletError, match="no RECORD is named; name the folder of a run, study or ladder"):
         default_records()
     (repository / "netlet.toml").write_text('net = "model.py"\n')
     with pytest.raises(NetletError, match=r"model\.py is not trained yet; run 'netlet study', or"):
@@ -406,7 +406,10 @@ def test_init_of_a_folder_in_a_repository(
         (("nowhere.py",), "nowhere.py: no such file"),
         (("model.py:Nett",), "no 'Nett' in model.py; did you mean 'Net'? it defines: Net"),
         (("modle.py:Net",), "modle.py: no such file"),
-        (("model.pyy:Net",), "model.pyy: is no Python file or notebook; did you mean 'model.py'?"),
+        (
+            ("model.pyy:Net",),
+            "model.pyy: is not a Python file or notebook; did you mean 'model.py'?",
+        ),
         (("swfit",), "did you mean 'swift'?"),
         (("--budget", "eight"), "no budget 'eight'; did you mean 'eight_k'?"),
         (("--recipe", "stedy"), "no recipe 'stedy'; did you mean 'steady'?"),

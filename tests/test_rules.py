@@ -790,7 +790,7 @@ def test_the_page_lists_the_families() -> None:
 @pytest.mark.parametrize(
     ("words", "title"),
     [
-        # Order and "layers" are no difference; the limit has a column of its own.
+        # Order and "layers" make no difference; the limit has a column of its own.
         ("Dropout", "Dropout layers"),
         ("at least 3 Conv2d", "Conv2d layers"),
         ("Conv2d AT MOST 3", "Conv2d layers"),

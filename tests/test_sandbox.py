@@ -124,16 +124,16 @@ def test_no_process_inside_can_create_user_namespaces_whoever_made_the_sandbox()
         *(
             pytest.param(*case, marks=pytest.mark.slow)
             for case in (
-                ("floods", Limits(), "returned too much from the sandbox; read it"),
-                ("ends", Limits(), "the code ended the sandbox (exit code 0); read it"),
-                ("crashes", Limits(), "the code ended the sandbox (signal 11); read it"),
+                ("floods", Limits(), "returned too much from the sandbox; inspect the code"),
+                ("ends", Limits(), "the code ended the sandbox (exit code 0); inspect the code"),
+                ("crashes", Limits(), "the code ended the sandbox (signal 11); inspect the code"),
                 ("loops", Limits(wall_s=8), "takes more than 8 s in the sandbox; look for a loop"),
                 ("loops", Limits(wall_s=5), "takes more than 5 s|too much processor time"),
                 ("starts_threads", Limits(wall_s=8), "takes more than 8 s|more than 64 processes"),
                 ("takes_memory", Limits(memory_bytes=1 << 30), "takes more memory"),
                 ("takes_memory_in_many", Limits(memory_bytes=1 << 30), "takes more memory"),
-                ("babbles", Limits(), "the code spoiled the answer of the sandbox"),
-                ("lies", Limits(), "the code spoiled the answer of the sandbox"),
+                ("babbles", Limits(), "the code interfered with the result of the sandbox"),
+                ("lies", Limits(), "the code interfered with the result of the sandbox"),
             )
         ),
     ],
@@ -331,7 +331,7 @@ def test_each_content_comes_after_the_part_of_the_answer_before_it() -> None:
     ("code", "problem"),
     [
         ("exchange.send({'part': True}, b'')\nimport time; time.sleep(60)", "takes more than 1 s"),
-        ("for _ in range(3): exchange(b'')", "spoiled the answer"),
+        ("for _ in range(3): exchange(b'')", "interfered with the result"),
         ("exchange(b'')", "ended the sandbox"),
         ("exchange.send({'part': True}, bytes(70 << 20))", "returned too much"),
         ("for _ in range(9): exchange(bytes(9 << 20))", "returned too much"),

@@ -251,7 +251,7 @@ def test_a_last_line_that_is_damaged_but_not_cut_off_is_refused_and_stays(
         ({"loss": None}, "loss is null, expected a number"),
         ({"correct": 9.5}, "correct is 9.5, expected a whole number"),
         ({"correct": True}, "correct is true, expected a whole number"),
-        ({"correct": 11, "total": 10}, "11 of 10 images are correct, which cannot be"),
+        ({"correct": 11, "total": 10}, "11 of 10 images are correct, which is impossible"),
         ({"total": 10, "correct_by_epoch": [3, 11]}, "11 of 10 images are correct"),
         ({"correct_by_epoch": [None]}, "correct_by_epoch is a list of 1, expected a list of num"),
         ({"params": [1]}, "params is a list of 1, expected an object"),
@@ -363,7 +363,7 @@ def test_lines_of_a_changed_space_are_counted_and_not_learned_from(
         {"seed": 3},
     ]
     assert Sampler(space, Images(), "d", changed).known == []
-    wider = dataclasses.replace(space, keep=0.9)  # what may stop earlier is no other space
+    wider = dataclasses.replace(space, keep=0.9)  # stopping earlier is the same space
     assert Sampler(wider, Images(), "d", [line]).known == [line]
 
 

@@ -223,7 +223,11 @@ def test_a_comparison_of_a_file_is_trained_recorded_and_drawn(
         ("run = [2]", "runs = [2, 4]", "line 5: 'run' is not a key of a search; did you mean"),
         ("runs = [4, 2]", "runs = [2, 4]", "line 5: runs is [4, 2]; write ascending numbers"),
         ("drop_below = -1", "drop_below = 20", "line 6: drop_below is -1; write percentage points"),
-        ('baseline = "plane"', "drop_below = 20", "line 6: baseline 'plane' is no arm; did you me"),
+        (
+            'baseline = "plane"',
+            "drop_below = 20",
+            "line 6: baseline 'plane' is not an arm; did you me",
+        ),
         ('name = "plain"', 'name = "wide"', "line 14: two arms are called 'plain'; give each its"),
         ('nam = "wide"', 'name = "wide"', "line 14: 'nam' is not a key of an arm; did you mean 'n"),
         (

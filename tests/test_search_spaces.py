@@ -256,7 +256,7 @@ WRONG = [
     ),
     ("", "budget = { params_below = 900 }", "shapes are widened until they fill a budget; add one"),
     ('    "1 1 Q 2",', '    "1 1 P 1.5 1.75 2 2",', "line 6: 'Q' in '1 1 Q 2' is not a layer"),
-    ('    "swift",', '    "1 1 P 1.5 1.75 2 2",', "line 6: 'swift' is no net in one line"),
+    ('    "swift",', '    "1 1 P 1.5 1.75 2 2",', "line 6: 'swift' is not a net in one line"),
     (
         '    "1 P 2*3",',
         '    "1 1 P 1.5 1.75 2 2",',
@@ -299,7 +299,11 @@ WRONG = [
     ("rungs = [4, 2]", 'title = "A space"', "line 1: rungs is [4, 2]; write ascending epochs"),
     ("rungs = [8]", 'title = "A space"', "line 1: rungs is [8]; write ascending epochs before"),
     ("keep = 0", 'title = "A space"', "line 1: keep is 0; write the share of trials"),
-    ('dataset = "mnits"', 'title = "A space"', "line 1: dataset 'mnits' is no name and no path; d"),
+    (
+        'dataset = "mnits"',
+        'title = "A space"',
+        "line 1: dataset 'mnits' is neither the name of a data set nor a path; d",
+    ),
     ("title = 3", 'title = "A space"', "line 1: title is 3; write a text"),
     ("title = ", 'title = "A space"', "is not valid TOML: "),
 ]
@@ -357,4 +361,4 @@ def test_a_space_is_printed_as_the_start_of_a_file_of_ones_own(
     assert out == SPACES["crest"].read_text()
     (tmp_path / "crest.toml").write_text(out)
     assert load_search(tmp_path / "crest.toml") == find_space("crest")
-    assert "pass one of them" in netlet("search", "crest", "--toml", "--json")[2]
+    assert "cannot be combined" in netlet("search", "crest", "--toml", "--json")[2]

@@ -93,7 +93,7 @@ def test_a_net_in_one_line_without_quotes_is_not_taken_for_several(
 ) -> None:
     code, _, err = netlet(command, "8", "8", "P", "16")
     assert code == 2
-    assert "too many arguments (8 P 16); put a net in one line into quotes" in err
+    assert "too many arguments (8 P 16); put a net in one line into quotes, like '8 8 P 16'" in err
 
 
 def test_the_notes_of_each_net_are_below_the_table(netlet: Netlet) -> None:

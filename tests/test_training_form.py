@@ -317,7 +317,10 @@ def frozen() -> nn.Module:
 
 
 REFUSED: list[tuple[Callable[[], nn.Module], str]] = [
-    (lambda: with_first(nn.ConvTranspose2d(1, 2, 3)), r"0 \(ConvTranspose2d\), which is no Conv2d"),
+    (
+        lambda: with_first(nn.ConvTranspose2d(1, 2, 3)),
+        r"0 \(ConvTranspose2d\), which is not a Conv2d",
+    ),
     (
         lambda: with_first(nn.Conv2d(1, 2, 3, padding=1, padding_mode="circular")),
         "which pads with padding_mode='circular'",

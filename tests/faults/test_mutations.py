@@ -164,7 +164,7 @@ def try_program(subject: Subject, source: str, half: bool, patch: pytest.MonkeyP
         try:
             step = CompiledStep(twin, subject.shape, IMAGES, half=half)
         except CompilationError as reason:
-            if "failed: " in str(reason):  # the compiler: it is no C program
+            if "failed: " in str(reason):  # the compiler: it is not a C program
                 raise
             return "caught"
     return "missed" if differ(train(step, twin, subject.shape), subject.honest) else "harmless"

@@ -28,7 +28,7 @@ Mask = NDArray[np.bool_]
 
 # What depends on no position has the empty interval: its first position is after its last.
 NOWHERE = 1 << 60
-_LONGEST_PERIOD = 32  # of a grid whose jump is no whole number
+_LONGEST_PERIOD = 32  # of a grid whose jump is not a whole number
 
 
 @dataclass(frozen=True, eq=False)

@@ -27,7 +27,7 @@ _BY_CONTAINER: Mapping[type, str] = {
 
 @dataclass(frozen=True)
 class HiddenWeights:
-    """Numbers that a net computes with and that are no parameters of it.
+    """Numbers that a net computes with and that are not parameters of it.
 
     Attributes:
         name: Where they are, or which module reads them.
@@ -88,7 +88,7 @@ def _group(readings: Sequence[Reading]) -> dict[Source, list[Reading]]:
 
 
 def _are_statistics(source: Source, readings: Sequence[Reading], place: _Place | None) -> bool:
-    """Return whether these are the running statistics of a batch norm, which are no weights."""
+    """Return whether these are the running statistics of a batch norm, which are not weights."""
     if not all("batch_norm" in reading.operation for reading in readings):
         return False
     if source.kind == "buffer":

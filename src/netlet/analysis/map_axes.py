@@ -53,7 +53,7 @@ class Axes:
         summed: Whether one of the reductions was a sum.
         part: Why the map is only a part of one; empty if it is a whole one.
         pooled: Whether the last operation finished a pooling over the whole map.
-        near: Why the last operation is no such pooling, though it nearly is; else empty.
+        near: Why the last operation is not such a pooling, though it nearly is; else empty.
         origin: Number of the value in the graph that a pooling began with; -1 if none has.
     """
 
@@ -73,7 +73,7 @@ class Axes:
 
     @property
     def over_images(self) -> bool:
-        """Whether the images are no dimension of their own, as in an instance norm."""
+        """Whether the images have no dimension of their own, as in an instance norm."""
         return len(self.dims) > 1 and self.has(1, BATCH_AXIS)
 
     def has(self, dim: int, kind: str) -> bool:

@@ -134,7 +134,7 @@ class _Writer:
             return
         name = _NAMES.get(call.function, call.function)
         if call.constant and name == "linear":
-            name = "matmul"  # a product of weights is no dense layer
+            name = "matmul"  # a product of weights is not a dense layer
         if not is_atomic(caller.module):
             caller.functions.append(name)
         window = None

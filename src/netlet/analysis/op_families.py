@@ -201,7 +201,7 @@ def _activation(operation: Activation | Elementwise) -> tuple[str, ...]:
             return _named("ReLU")
         if (low, high) == (0, 6):
             return _named("ReLU6")
-        # A clamp that only bounds large values, as for the sake of a logarithm, is no activation.
+        # A clamp that only bounds large values, as before a logarithm, is not an activation.
         return _named("Hardtanh") if low >= 0 or high <= 1 else ()
     layer = ACTIVATIONS.get(operation.function)
     if layer == "ELU" and isinstance(operation, Activation) and operation.parameters[1] != 1:

@@ -120,7 +120,7 @@ class Trace(Displayed):
         unused: Modules that never ran and none of whose parameters was read.
         activation_bytes: The peak of activation memory for one image, or None if unknown.
         forward_backward_bytes: The outputs of all operations and their gradients, for one image.
-        hidden: Weights that the net read and that are no parameters of it.
+        hidden: Weights that the net read and that are not parameters of it.
         why_unknown: Why the receptive field of its output is unknown; empty if it is known, or if
             the output does not depend on the images.
         notes: Notes on slips in the net; ``write_notes`` adds all others.

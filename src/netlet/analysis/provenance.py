@@ -47,7 +47,7 @@ _ADDING = {"add", "sub", "rsub", "cat", "stack", "copy", "eq", "ne", "lt", "le",
 
 @dataclass(eq=False)
 class Source:
-    """Numbers that a net reads and that are no parameters of it.
+    """Numbers that a net reads and that are not parameters of it.
 
     Attributes:
         kind: ``stored``, ``buffer``, ``packed`` (more numbers than their tensor has), ``random``.

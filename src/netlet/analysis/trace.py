@@ -78,7 +78,7 @@ def _trace(net: nn.Module, shape: Sequence[int]) -> Trace:
     if output is None:
         raise NetError(
             f"{type(net).__name__}: returns a {type(execution.returned).__name__} without a "
-            "tensor; it must return logits N K"
+            "tensor; it must return logits of shape (N, K)"
         )
     provenance.finish(output)
     reader = observer.taken if execution.reader is None else shown_name(execution.reader)

@@ -290,7 +290,7 @@ class Budget(Displayed):
         """Return the rules on what the net consists of: what is forbidden, then what is required.
 
         Raises:
-            BudgetError: The words are no rule.
+            BudgetError: The words are not a rule.
         """
         return [*map(forbid, self.forbids), *map(parse_rule, self.requires)]
 

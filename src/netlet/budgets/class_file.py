@@ -113,7 +113,7 @@ def read_class_file(path: Path) -> ClassFile:
         path: The file of the budget.
 
     Raises:
-        GradingError: It is no TOML, a key is unknown, or a value is not valid, with its line.
+        GradingError: It is not TOML, a key is unknown, or a value is not valid, with its line.
     """
     file = read_toml(path, MAX_BYTES, GradingError, EXAMPLE)
     values = dict(file.values.get("grade", {}))

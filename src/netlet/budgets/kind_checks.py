@@ -10,7 +10,7 @@ from netlet.budgets.rules import Rule, Term
 
 
 def unknown_kinds(rules: Iterable[Rule]) -> list[Term]:
-    """Return the words of rules that are no layer of torch.nn and no family.
+    """Return the words of rules that are neither layers of torch.nn nor families.
 
     Those that say that they are classes of a net, like ``=Block``, are not among them.
     """
@@ -18,7 +18,7 @@ def unknown_kinds(rules: Iterable[Rule]) -> list[Term]:
 
 
 def is_unknown(term: Term) -> bool:
-    """Return whether a word is no layer of torch.nn and no family, and does not say ``=``."""
+    """Return whether a word is neither a layer of torch.nn nor a family, and has no ``=``."""
     return bool(term.kind) and not term.own and not is_layer(term.kind)
 
 

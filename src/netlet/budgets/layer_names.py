@@ -117,7 +117,7 @@ def find_slip(word: str, in_net: Iterable[str] = ()) -> str:
     classes of a net.
 
     Args:
-        word: That is no kind of layer.
+        word: That is not a kind of layer.
         in_net: Kinds of the net that is judged.
     """
     letters, joined = _squeeze(word), _join(word)
@@ -150,7 +150,7 @@ def suggest_kind(word: str, in_net: Iterable[str] = ()) -> str:
     before rare ones.
 
     Args:
-        word: That is no kind of layer.
+        word: That is not a kind of layer.
         in_net: Kinds of the net that is judged.
     """
     in_net = list(in_net)

@@ -20,7 +20,7 @@ def check_messages(values: object, about: Sequence[str]) -> Messages:
         about: What a message may be about: the names of limits that are set, and rules.
 
     Raises:
-        BudgetError: One is about something else, or is no text.
+        BudgetError: One is about something else, or is not text.
     """
     if isinstance(values, Mapping):
         values = tuple(values.items())

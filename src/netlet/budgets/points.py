@@ -24,7 +24,7 @@ def check_points(key: object, points: object, budget: Budget) -> None:
         budget: The budget.
 
     Raises:
-        GradingError: The budget has no such limit, or the points are no number that counts.
+        GradingError: The budget has no such limit, or the points are not a number that counts.
     """
     keys = budget.limit_keys()
     if key not in keys:
@@ -99,7 +99,7 @@ def find_payer(key: str, points: Mapping[str, Fraction], budget: Budget) -> str:
         budget: The budget.
     """
     accuracy = next((name for name in PERCENTAGES if getattr(budget, name) is not None), "")
-    # A net whose output is no row of scores cannot be scored; nor is the last epoch one of several.
+    # A net that returns no row of scores cannot be scored; nor is the last epoch one of several.
     return accuracy if not key or (key == _HELD and _HELD not in points) else key
 
 

@@ -154,7 +154,7 @@ def parse_rule(text: str) -> Rule:
     """Return a rule from its words; upper and lower case are alike.
 
     Raises:
-        BudgetError: The words are no rule; the message says which would be.
+        BudgetError: The words are not a rule; the message says which would be.
     """
     words = " ".join(text.split())
     if not words or len(words) > MAX_RULE_LENGTH:
@@ -188,7 +188,7 @@ def forbid(text: str) -> CountRule:
     """Return the rule that forbids a kind of layer.
 
     Raises:
-        BudgetError: The words are no kind of layer.
+        BudgetError: The words are not a kind of layer.
     """
     return CountRule(f"no {text}", parse_terms(text, negated=True), "at most", 0)
 
@@ -202,7 +202,7 @@ def parse_terms(text: str, *, negated: bool = False) -> tuple[Term, ...]:
         negated: Whether the rule forbids them, so that a comma has only one meaning.
 
     Raises:
-        BudgetError: A word is empty, or is no word; or commas may mean all of them or any.
+        BudgetError: A word is empty, or is not a word; or commas may mean all of them or any.
     """
     parts = [part.strip() for part in _SEPARATOR.split(text.strip())]
     terms = tuple(_parse_term(part, text) for part in parts)

@@ -65,8 +65,8 @@ def head_of(rule: Rule) -> tuple[str, str]:
 def find_words(rule: Rule, words: str) -> str:
     """Return the words of a budget, if a result of the rule has others; else nothing.
 
-    The order and ``layers`` are no difference: ``at least 3 Conv2d`` and the rule ``Conv2d layers``
-    with the limit ``at least 3`` say the same. ``dropout`` is shown as the budget writes it.
+    The order and ``layers`` make no difference: ``at least 3 Conv2d`` and the rule ``Conv2d
+    layers`` with the limit ``at least 3`` say the same. ``dropout`` is shown as in the budget.
 
     Args:
         rule: The rule.

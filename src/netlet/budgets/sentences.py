@@ -116,14 +116,14 @@ def _place(rule: Rule) -> Iterator[str]:
 def write_notes(budget: Budget) -> list[str]:
     """Return a note for each rule that may not mean what it seems to mean.
 
-    It has a word that is no layer that netlet knows, or asks for a receptive field that any net
+    It has a word that is not a layer that netlet knows, or asks for a receptive field that any net
     has which ends in a global pooling or in a linear layer over the map.
     """
     rules = budget.rules()
     kinds = {term.kind: None for term in unknown_kinds(rules) if may_be_class(term)}
     return [
-        f"note: {kind!r} is no layer of torch.nn and no word for a family, so it means a class of "
-        f"this name in the file of the net; write '={kind}' to say so"
+        f"note: {kind!r} is neither a layer of torch.nn nor a family of layers, so it means a "
+        f"class of this name in the file of the net; write '={kind}' to say so"
         for kind in kinds
     ] + [
         f"note: {rule.text!r} holds for almost any net, since each score depends on the whole "

@@ -83,7 +83,9 @@ class Examiner:
         except NetletError as error:
             raise GradingError(str(error).removeprefix(f"{case.name}: ")) from error
         except Exception as error:  # anything can come out of the sandbox
-            raise GradingError("the code spoiled the answer of the sandbox; read it") from error
+            raise GradingError(
+                "the code interfered with the result of the sandbox; inspect the code"
+            ) from error
 
     def _judge(self, case: Case, answer: SandboxAnswer) -> Examination:
         found = parse_analysis(answer.values["analysis"], case.name)

@@ -107,8 +107,8 @@ def make_curve(train_percents: Sequence[Any], evaluations: Sequence[Evaluation])
         evaluations: Those on the test images.
 
     Raises:
-        ValueError: A number is no accuracy.
-        TypeError: It is no number.
+        ValueError: A number is not an accuracy.
+        TypeError: It is not a number.
     """
     train = tuple(float(percent) for percent in train_percents[: len(evaluations)])
     if not all(0 <= percent <= 100 for percent in train):

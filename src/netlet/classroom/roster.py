@@ -84,7 +84,7 @@ def read_roster(path: Path) -> dict[str, dict[str, str]]:
     for row in lines:
         name = compose((row.get(key) or "").strip())
         if name in found:
-            raise GradingError(f"{path}: has {name!r} twice; leave one of the lines")
+            raise GradingError(f"{path}: has {name!r} twice; keep only one of the lines")
         if name:
             values = {low: (row.get(title) or "").strip() for low, title in titles.items()}
             found[name] = values | {"student": (row.get(student) or "").strip()}

@@ -18,7 +18,7 @@ from netlet.errors import GradingError
 from netlet.evaluation import Evaluation, score_logits
 from netlet.sandbox import SandboxAnswer
 
-_NO_LOGITS = "the code returned no logits for some of the images; read it"
+_NO_LOGITS = "the code returned no logits for some of the images; inspect the code"
 
 
 @dataclass(frozen=True)

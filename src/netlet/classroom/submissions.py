@@ -61,7 +61,7 @@ def list_submissions(
         paths: One folder with a Python file, notebook, folder or zip file for each student; or
             several of these themselves.
         single: Whether the path is itself one submission.
-        out: The folder for the grades, which is no submission if it lies among them.
+        out: The folder for the grades, which is not a submission if it lies among them.
 
     Returns:
         The submissions, those of a folder sorted by name.

@@ -54,7 +54,7 @@ COMMANDS = (
     Entry(
         "budget",
         DESIGN,
-        "Show a budget: limits, rules with what counts, and messages.",
+        "Show a budget: its limits, its rules with what counts, its messages.",
         ("netlet budget document_004", "netlet budget class.toml --toml"),
     ),
     Entry(

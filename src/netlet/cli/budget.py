@@ -36,12 +36,12 @@ def budget(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Show a budget: limits, rules with what counts, and messages.
+    """Show a budget: its limits, its rules with what counts, its messages.
 
     BUDGET may be a TOML file, which is checked. --budget FILE uses it in the other commands.
     """
     if template + toml + json > 1:
-        raise BudgetError("--template, --toml and --json are three forms; pass one of them")
+        raise BudgetError("--template, --toml and --json cannot be combined; pass only one")
     if template and name is not None:
         raise BudgetError("--template takes no name; leave the name or --template out")
     if template:

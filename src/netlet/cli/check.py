@@ -100,14 +100,15 @@ def check(
 ) -> None:
     """Check a net against a budget, without training it.
 
-    Exit code 1 if a limit is missed; 0 if all pass, or the rest are NOT YET because only training
-    can decide them. Of several nets, the worst counts; 2 if one cannot be used. file.py:Name runs
-    that file's code with your rights; see --sandbox.
+    Exit code 0 if no limit is missed (some may be NOT YET: only training can decide them), 1 if one
+    is missed or cannot be determined, 2 if a net cannot be used; of several nets, the highest.
+    file.py:Name runs that file's code with your rights; see --sandbox.
 
-    Limits on the command line replace those of the budget, which --budget or netlet.toml names;
-    --require and --forbid add to its rules. Without such a budget, they are the whole budget.
-    Without either, it is the experiment's own, or twenty_k for other nets. What is not given is
-    taken from netlet.toml.
+    Limits on the command line replace those of the budget that --budget or netlet.toml names;
+    --require and --forbid add to its rules. If no budget is named, limits and rules on the command
+    line are the whole budget; if there are none either, it is the experiment's own, or twenty_k for
+    other nets. In a folder with netlet.toml, options that are not given are taken from it, unless
+    NET is another net of netlet's.
     """
     limits = {
         "params_below": params_below,

@@ -19,7 +19,7 @@ from netlet.cli.options import (
     MAX_SEEDS,
     Channels,
     DataDir,
-    DatasetName,
+    DatasetToTrain,
     FirstSeed,
     Json,
     Trust,
@@ -48,7 +48,8 @@ def climb(
         str,
         typer.Argument(
             metavar="LADDER",
-            help="A ladder that comes with netlet (own, document_004), or a .toml file.",
+            help="A ladder, experiments that are each compared with the one before: own or "
+            "document_004, which come with netlet, or a .toml file.",
             autocompletion=ladder_names,
         ),
     ],
@@ -74,7 +75,7 @@ def climb(
         ),
     ] = None,
     where: WorkerOptions = LOCAL_WORKERS,
-    dataset: DatasetName = None,
+    dataset: DatasetToTrain = None,
     data_dir: DataDir = None,
     channels: Channels = None,
     val: Val = 0,

@@ -176,10 +176,8 @@ def _explain_unknown(option: str, known: set[str]) -> str:
     if option in _SETTINGS:
         return f"{option} is a setting of the recipe; write --set {_SETTINGS[option]}=VALUE"
     if option.endswith(("-below", "-at-most", "-above", "-at-least")):
-        return (
-            f"{option} is an option of 'netlet check'; here, name a budget with --budget "
-            "('netlet list --budgets')"
-        )
+        instead = "; here, name a budget with --budget ('netlet list --budgets')"
+        return f"{option} is an option of 'netlet check'{instead if '--budget' in known else ''}"
     if option in ("--device", "--gpu", "--cuda", "--cpu"):
         return f"no option {option}: a CUDA GPU is used if PyTorch finds one, else the CPU"
     return ""

@@ -39,7 +39,8 @@ def get(
             "--out",
             "-o",
             metavar="DIR",
-            help="Folder to write, with a folder NAME in it for each; the cache if not given.",
+            help="Folder to write, with a folder NAME in it for each; netlet's cache folder if not "
+            "given.",
         ),
     ] = None,
     json: Json = False,
@@ -206,7 +207,10 @@ def make(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", "-o", metavar="FILE", help="File to write, an .npz; the cache if not given."
+            "--out",
+            "-o",
+            metavar="FILE",
+            help="File to write, an .npz; in netlet's cache folder if not given.",
         ),
     ] = None,
     seed: Annotated[

@@ -31,7 +31,10 @@ def show(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", "-o", metavar="FILE", help="PNG file to write; NAME.png if not given."
+            "--out",
+            "-o",
+            metavar="FILE",
+            help="File to write: .png, .jpg, .webp or .gif; NAME.png if not given.",
         ),
     ] = None,
     recipe: Annotated[

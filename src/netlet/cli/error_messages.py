@@ -12,6 +12,7 @@ from netlet.errors import NetletError
 
 _MAX_LETTERS = 2_000  # of a message
 _SHOWN_LETTERS = 60  # of a value that is repeated
+_QUOTE_NET = "; put a net in one line into quotes, like '8 8 P 16'"
 
 # Typer has its own copy of click in some versions and imports click in others.
 _ClickError: type[Exception] = next(
@@ -49,7 +50,7 @@ def _describe_usage_error(error: Exception) -> str:
     message = " ".join(text.split()).rstrip(".").replace("Value error, ", "")
     message = re.sub(
         r"Got unexpected extra arguments?(\(s\))? \((.*)\)",
-        r"too many arguments (\2); put a net in one line into quotes",
+        rf"too many arguments (\2){_QUOTE_NET if _takes_net(error) else ''}",
         message,
     )
     if number := _describe_number(error, message):
@@ -57,6 +58,11 @@ def _describe_usage_error(error: Exception) -> str:
     context = getattr(error, "ctx", None)
     hint = f"see '{context.command_path if context else 'netlet'} --help'"
     return f"{message}; {hint}" if message else hint
+
+
+def _takes_net(error: Exception) -> bool:
+    command = getattr(getattr(error, "ctx", None), "command", None)
+    return any(param.name in ("net", "nets") for param in getattr(command, "params", ()))
 
 
 def _describe_number(error: Exception, message: str) -> str:

@@ -13,7 +13,7 @@ from netlet.cli.option_groups import OWN_WEIGHTS, WeightOptions
 from netlet.cli.options import (
     Channels,
     DataDir,
-    DatasetName,
+    DatasetOfNet,
     Json,
     TrainedNet,
 )
@@ -31,14 +31,15 @@ if TYPE_CHECKING:
 def evaluate(
     net: TrainedNet,
     using: WeightOptions = OWN_WEIGHTS,
-    dataset: DatasetName = None,
+    dataset: DatasetOfNet = None,
     data_dir: DataDir = None,
     split: Annotated[
         str | None,
         typer.Option(
             "--split",
             metavar="NAME",
-            help="Split to score: train, val or test; the held-out one if not given.",
+            help="Split to score: train, val or test; if not given, val if the run held images "
+            "out, and test otherwise.",
         ),
     ] = None,
     channels: Channels = None,

@@ -16,7 +16,7 @@ from netlet.cli.option_groups import OWN_WEIGHTS, WeightOptions
 from netlet.cli.options import (
     FORMATS,
     DataDir,
-    DatasetName,
+    DatasetOfNet,
     Json,
     Raw,
     TrainedNet,
@@ -45,7 +45,8 @@ def explain(
         list[str],
         typer.Argument(
             metavar="IMAGE",
-            help="Picture files, or images of the data set like test:17, the first being test:0.",
+            help="Up to 12 picture files or images of the data set, counted from 0: test:17 is the "
+            "18th.",
         ),
     ],
     class_: Annotated[
@@ -75,7 +76,7 @@ def explain(
     ] = None,
     using: WeightOptions = OWN_WEIGHTS,
     raw: Raw = False,
-    dataset: DatasetName = None,
+    dataset: DatasetOfNet = None,
     data_dir: DataDir = None,
     json: Json = False,
 ) -> None:
@@ -100,7 +101,9 @@ def explain(
     trained = using.load(net)
     chosen = _read(images, trained, dataset, data_dir, raw=raw)
     if len(chosen) > MOST_IMAGES:
-        raise DataError(f"{len(chosen)} images are too many for one page; name {MOST_IMAGES}")
+        raise DataError(
+            f"{len(chosen)} images are too many for one page; name at most {MOST_IMAGES}"
+        )
     with show_phases() as on_progress:
         on_progress("drawing the page")
         found, names = _explain(trained, _stack(chosen), class_, layer)

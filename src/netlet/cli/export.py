@@ -168,11 +168,13 @@ def _check_options(to: Target, int8: bool, input_type: InputType, program: Progr
         ExportError: One of them is not.
     """
     if int8 and to is Target.PAGE:
-        raise ExportError("the page computes in float32; drop --int8, or export to onnx or c")
+        raise ExportError(
+            "the page computes in float32; drop --int8, or export to onnx, c or arduino"
+        )
     if input_type is InputType.FLOAT and (int8 or to is not Target.ONNX):
         raise ExportError(
-            "--input-type float is for a float32 ONNX model; int8, C and the page take gray levels "
-            "0 to 255"
+            "--input-type float is for ONNX without --int8; all other exports take gray levels 0 "
+            "to 255; drop --input-type"
         )
     if program.given and to not in _FOLDERS:
         raise ExportError(

@@ -29,8 +29,8 @@ def frontier(
         list[str] | None,
         typer.Argument(
             metavar="DIR|STUDY",
-            help="Folders with studies, or names of studies that come with netlet; these and "
-            "the folder studies if none is given.",
+            help="Folders with studies, or names of studies that come with netlet; if none is "
+            "given, all that come with netlet and those in the folder studies.",
             autocompletion=study_names,
         ),
     ] = None,

@@ -17,7 +17,7 @@ from netlet.cli.options import (
     MAX_SEEDS,
     MAX_WORKERS,
     DataDir,
-    DatasetName,
+    DatasetOfBudget,
     Json,
     budget_names,
     recipe_names,
@@ -86,8 +86,9 @@ def grade(
         typer.Option(
             "--retrain",
             metavar="RECIPE",
-            help="Retrain every net with this recipe, or with that of its claim.toml ('claim'), "
-            "instead of scoring the submitted weights.",
+            help="Retrain every net with this recipe ('netlet list --recipes') instead of scoring "
+            "the submitted weights; 'claim' takes the recipe from the submission's claim.toml, "
+            "run.json or netlet.toml.",
             autocompletion=lambda: [CLAIMED_RECIPE, *recipe_names()],
         ),
     ] = None,
@@ -108,8 +109,8 @@ def grade(
             metavar="S",
             min=0,
             max=MAX_SEED - MAX_SEEDS,
-            help="Retrain with seeds S, S+1, S+2, ..., 0 if not given; the run of median accuracy "
-            "counts.",
+            help="Retrain with seeds S, S+1, S+2, ...; S is 0 if not given. The run of median "
+            "accuracy counts.",
         ),
     ] = None,
     points: Annotated[
@@ -119,8 +120,8 @@ def grade(
             metavar="N",
             min=1,
             max=1_000_000,
-            help="Points for meeting every rule, 100 if not given; each rule is worth the same, "
-            "unless the budget's file has points for single rules ([grade.points]).",
+            help="Points for meeting all limits and rules; 100 if not given. Each is worth the "
+            "same, unless [grade.points] of the budget's file says otherwise.",
         ),
     ] = None,
     time_limit: Annotated[
@@ -157,7 +158,7 @@ def grade(
             "ray://HOST:PORT for a Ray cluster whose nodes have a sandbox, too (docs/grading.md).",
         ),
     ] = None,
-    dataset: DatasetName = None,
+    dataset: DatasetOfBudget = None,
     data_dir: DataDir = None,
     single: Annotated[
         bool,

@@ -38,7 +38,7 @@ def init(
             "--budget",
             metavar="NAME",
             help="Budget of the assignment: a name ('netlet list --budgets') or a TOML file in the "
-            "repository; twenty_k if not given.",
+            "repository.",
             autocompletion=budget_names,
         ),
     ] = "twenty_k",
@@ -47,14 +47,14 @@ def init(
         typer.Option(
             "--recipe",
             metavar="NAME",
-            help="Recipe to train with ('netlet list --recipes'); steady if not given.",
+            help="Recipe to train with ('netlet list --recipes').",
             autocompletion=recipe_names,
         ),
     ] = "steady",
     seeds: Annotated[
         int,
         typer.Option(
-            "--seeds", metavar="N", min=1, max=MAX_SEEDS, help="Seeds to train; 3 if not given."
+            "--seeds", metavar="N", min=1, max=MAX_SEEDS, help="Number of seeds to train."
         ),
     ] = 3,
     readme: Annotated[
@@ -146,7 +146,8 @@ def _place_inside(file: str) -> str:
     place, root = Path(file).resolve(), repository_root(here) or here
     if not place.is_relative_to(root):
         raise RepositoryError(
-            f"{file}: lies outside of the repository, so GitHub has no copy; copy it into it"
+            f"{file}: lies outside of the repository, so GitHub cannot read it; copy it into the "
+            "repository"
         )
     return os.path.relpath(place, here)
 
@@ -192,9 +193,9 @@ def _list_files() -> list[str]:
 
 
 def _refuse_misspelled_file(place: str) -> None:
-    """Refuse what is no module but similar to a file of this folder."""
+    """Refuse what is not a module but similar to a file of this folder."""
     if hint := did_you_mean(place, _list_files()):
-        raise NetError(f"{place}: is no Python file or notebook; {hint}write file.py:Name")
+        raise NetError(f"{place}: is not a Python file or notebook; {hint}write file.py:Name")
 
 
 def _require_file(file: str) -> None:

@@ -13,7 +13,7 @@ from netlet.cli.options import (
     NET,
     Channels,
     DataDir,
-    DatasetName,
+    DatasetToTrain,
     Json,
     RecipeName,
     Seed,
@@ -38,7 +38,7 @@ _COLUMNS = 60  # of the plot on the terminal
 
 def lr(
     net: Annotated[
-        str | None, typer.Argument(metavar="[NET]", help=NET, autocompletion=net_names)
+        str | None, typer.Argument(metavar="NET", help=NET, autocompletion=net_names)
     ] = None,
     out: Annotated[
         Path | None,
@@ -62,7 +62,7 @@ def lr(
         ),
     ] = 10.0,
     seed: Seed = 0,
-    dataset: DatasetName = None,
+    dataset: DatasetToTrain = None,
     data_dir: DataDir = None,
     channels: Channels = None,
     recipe: RecipeName = None,
@@ -73,8 +73,8 @@ def lr(
 
     Only training images are used, and nothing is judged or recorded. The suggestions are the rate
     at which the smoothed loss falls fastest, and a tenth of the rate with the lowest loss.
-    file.py:Name runs that file's code with your rights. What is not given is taken from
-    netlet.toml.
+    file.py:Name runs that file's code with your rights. In a folder with netlet.toml, options that
+    are not given are taken from it, unless NET is another net of netlet's.
     """
     given = Choice(net=net, recipe=recipe, settings=set_, dataset=dataset)
     choice = apply_repository(given, "net", "recipe", "settings", "dataset")

@@ -33,7 +33,7 @@ class WeightOptions:
 
         Args:
             net: NET as given on the command line.
-            images: ``shape`` and ``class_names`` of ``load_trained_net``, for a net that is no run.
+            images: ``shape`` and ``class_names`` of ``load_trained_net``, if it is not a run.
 
         Raises:
             NetletError: There is no such net or run, or the weights cannot be loaded.

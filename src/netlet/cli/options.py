@@ -26,7 +26,7 @@ from __future__ import annotations
 import enum
 import math
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -91,8 +91,8 @@ def weights_names() -> list[str]:
 
 FORMATS = ".html or .md (page), .svg, .pdf or .png (figures), .csv or .tex (tables)"
 NET = (
-    "A name from 'netlet list', a net in one line, file.py:Name or notebook.ipynb:Name; the file "
-    "alone if it has one net."
+    "A name from 'netlet list', a net in one line like '8 8 P 16' (docs/notation.md), "
+    "file.py:Name, notebook.ipynb:Name or package.module:Name; the file alone if it has one net."
 )
 NET_WITH_WEIGHTS = (
     "A name whose weights come with netlet, the folder of a run or study, or a net and --weights."
@@ -131,8 +131,8 @@ Mean = Annotated[
         "--mean",
         metavar="X",
         callback=check_finite,
-        help="Mean of the gray levels, 0 to 1, to subtract; if not given the run's, else MNIST's, "
-        "0.1307.",
+        help="Mean to subtract from gray levels of 0 to 1; if not given, that of the run, or "
+        "0.1307, MNIST's.",
     ),
 ]
 Std = Annotated[
@@ -141,7 +141,8 @@ Std = Annotated[
         "--std",
         metavar="X",
         callback=check_finite,
-        help="Standard deviation to divide by; if not given the run's, else MNIST's, 0.3081.",
+        help="Standard deviation to divide by, above 0; if not given, that of the run, or 0.3081, "
+        "MNIST's.",
     ),
 ]
 Raw = Annotated[
@@ -241,7 +242,8 @@ RecipeName = Annotated[
     typer.Option(
         "--recipe",
         metavar="NAME",
-        help="Train by this recipe ('netlet list --recipes') instead of the experiment's own.",
+        help="Train by this recipe ('netlet list --recipes'); if not given, the experiment's own, "
+        "or steady for a net of yours.",
         autocompletion=recipe_names,
     ),
 ]
@@ -249,9 +251,9 @@ BudgetName = Annotated[
     str | None,
     typer.Option(
         "--budget",
-        metavar="NAME",
-        help="Judge by this budget, a name ('netlet list --budgets') or a TOML file, instead of "
-        "the net's own.",
+        metavar="NAME|FILE",
+        help="Judge by this budget: a name ('netlet list --budgets') or a TOML file; if not given, "
+        "the experiment's own, or twenty_k for a net of yours.",
         autocompletion=budget_names,
     ),
 ]
@@ -260,7 +262,8 @@ Judge = Annotated[
     typer.Option(
         "--judge",
         metavar="SPLIT",
-        help="Split whose accuracy is judged: test, or val for images held out of training.",
+        help="Split whose accuracy is judged: test, or val for the images that --val holds out of "
+        "training; if not given, the budget's, which is test in the budgets of netlet.",
     ),
 ]
 Settings = Annotated[
@@ -268,7 +271,8 @@ Settings = Annotated[
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="Change one setting of the recipe, like batch_size=64; may be given several times.",
+        help="Change one setting of the recipe, like batch_size=64 or peak_lr=0.01; may be given "
+        "several times. docs/api/recipes.md lists all settings.",
     ),
 ]
 Epochs = Annotated[
@@ -281,21 +285,30 @@ Epochs = Annotated[
         help="Number of epochs; the recipe's if not given.",
     ),
 ]
-DatasetName = Annotated[
-    str | None,
-    typer.Option(
+
+
+def _dataset(default: str) -> Any:
+    return typer.Option(
         "--dataset",
         metavar="NAME|PATH",
-        help="Data set: a name from 'netlet data list', a folder of class folders, or an .npz.",
+        help="Data set: a name from 'netlet data list', a folder of class folders, or an .npz; if "
+        f"not given, {default}.",
         autocompletion=dataset_names,
-    ),
+    )
+
+
+DatasetToTrain = Annotated[
+    str | None, _dataset("mnist, or scribble where MNIST cannot be downloaded")
 ]
+DatasetOfNet = Annotated[str | None, _dataset("the one that NET was trained on, or else mnist")]
+DatasetOfBudget = Annotated[str | None, _dataset("the budget's, or else mnist")]
 DataDir = Annotated[
     Path | None,
     typer.Option(
         "--data-dir",
         metavar="DIR",
-        help="Folder with the files of a public data set; searched for if not given.",
+        help="Folder with the files of a public data set; if not given, NETLET_DATA, netlet's "
+        "cache folder and ./data are searched.",
     ),
 ]
 Channels = Annotated[

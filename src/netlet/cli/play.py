@@ -22,7 +22,10 @@ def play(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", "-o", metavar="FILE", help="HTML file to write; in the cache if not given."
+            "--out",
+            "-o",
+            metavar="FILE",
+            help="HTML file to write; in netlet's cache folder if not given.",
         ),
     ] = None,
     no_open: Annotated[

@@ -90,7 +90,7 @@ class ProgramOptions:
             default_prefix: The prefix if none was given.
 
         Raises:
-            ExportError: The prefix cannot be used, the flags are no words, or there is no compiler
+            ExportError: The prefix cannot be used, the flags are not words, or there is no compiler
                 for the target.
         """
         from netlet.export import COptions

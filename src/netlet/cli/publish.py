@@ -38,19 +38,22 @@ def publish(
     net: RecordedNet,
     to: Annotated[
         Path,
-        typer.Option("--to", metavar="DIR", help="Folder to write, to be made if it is missing."),
+        typer.Option("--to", metavar="DIR", help="Folder to write, created if it does not exist."),
     ],
     space: Annotated[
         bool,
-        typer.Option("--space", help="Write a static Space with the page to draw on instead."),
+        typer.Option(
+            "--space",
+            help="Write a static Space, a web page on which visitors draw, instead of a model.",
+        ),
     ] = False,
     license_: Annotated[
         str | None,
         typer.Option(
             "--license",
             metavar="ID",
-            help="License of the weights as the Hub writes it, like apache-2.0; mit for weights "
-            "that come with netlet, else not stated if not given.",
+            help="License of the weights, by the Hub's name for it, like apache-2.0; if not given, "
+            "mit for weights that come with netlet, and none for others.",
         ),
     ] = None,
     push: Annotated[

@@ -69,9 +69,9 @@ def report(
 ) -> None:
     """Write a report of runs, studies or ladders.
 
-    It shows verdict, statistics, the net, curves, mistakes, and the command that repeats it.
-    Several studies are also compared: their curves in one plot, their figures in one table.
-    It needs the extra 'report' (pip install '.[report]' in a checkout). Exit code 1 if a record is
+    The report shows the verdict, statistics, the net, curves, mistakes and the command that repeats
+    the training. Several studies are also compared: curves in one plot, numbers in one table. It
+    needs the extra 'report' (pip install '.[report]' in a checkout). Exit code 1 if a record is
     damaged; the others are shown.
 
     --into fills what lies between <!-- netlet:NAME --> and <!-- /netlet --> in a README. NAME is
@@ -79,7 +79,7 @@ def report(
     """
     if into is not None:
         if out is not None:
-            raise ReportError("--into and --out are two places; pass one of them")
+            raise ReportError("--into and --out cannot be combined; pass only one")
         dataset = dataset or (None if names else own_dataset())
         problems = _fill(
             into, names or default_records(), dataset, data_dir, dry_run=dry_run, json=json

@@ -127,8 +127,9 @@ def default_records() -> list[str]:
     own = find_settings()
     if own is None:
         raise RecordError(
-            f"no RECORD is named; name a run, study or ladder ('netlet runs' lists them), or write "
-            f"{FILE_NAME} with 'netlet init'"
+            "no RECORD is named; name the folder of a run, study or ladder ('netlet runs', 'netlet "
+            f"runs studies' and 'netlet runs ladders' list them), or write {FILE_NAME} with "
+            "'netlet init'"
         )
     if own.records:
         say(f"{own.path}: records {', '.join(own.records)}")

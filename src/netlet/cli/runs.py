@@ -63,7 +63,10 @@ def runs(
     verdict: Annotated[
         str | None,
         typer.Option(
-            "--verdict", metavar="STATE", help="Show only runs with this verdict: PASS, FAIL, NOT*."
+            "--verdict",
+            metavar="GLOB",
+            help="Show only runs with this verdict: PASS, FAIL, UNKNOWN, 'NOT YET' or "
+            "'NOT JUDGED'; 'NOT*' for the last two.",
         ),
     ] = None,
     split: Annotated[
@@ -95,7 +98,8 @@ def runs(
         typer.Option(
             "--sort",
             metavar="COLUMN",
-            help=f"Column to sort by: {', '.join(_SORTS)}.",
+            help=f"Column to sort by: {', '.join(_SORTS)}. last and best are the accuracies after "
+            "the last and the best epoch, highest first; train_s is in seconds.",
             autocompletion=lambda: list(_SORTS),
         ),
     ] = "path",
@@ -117,9 +121,10 @@ def runs(
     """
     if sort not in _SORTS:
         hint = did_you_mean(sort, _SORTS)
-        raise RecordError(f"--sort {sort!r} is no column; {hint}choose one of {', '.join(_SORTS)}")
+        columns = ", ".join(_SORTS)
+        raise RecordError(f"--sort {sort!r} is not a column; {hint}choose one of {columns}")
     if json and jsonl:
-        raise RecordError("--json and --jsonl exclude each other; keep one")
+        raise RecordError("--json and --jsonl cannot be combined; pass only one")
     if compare and (verdict is not None or accuracy_at_least is not None):
         raise RecordError(
             "--compare with --verdict or --accuracy-at-least would drop seeds because of their "
@@ -135,10 +140,11 @@ def runs(
     }
     filters = Filters(globs, params_below, accuracy_at_least)
 
-    if folder == RUNS and not folder.exists() and STUDIES.is_dir():
+    if folder == RUNS and not folder.exists():
+        studies = f"'netlet runs {STUDIES}' lists those of your studies"
+        remedy = studies if STUDIES.is_dir() else "run 'netlet train' first, or name another"
         raise RecordError(
-            f"{folder}: no such folder, so there are no runs of 'netlet train'; 'netlet runs "
-            f"{STUDIES}' lists those of your studies"
+            f"{folder}: no such folder, so there are no runs of 'netlet train'; {remedy}"
         )
 
     from netlet import stats

@@ -10,7 +10,7 @@ import typer
 
 from netlet.cli.datasets import load_dataset
 from netlet.cli.log_option import Log, check_log
-from netlet.cli.options import DataDir, Json, On, Trust, Workers
+from netlet.cli.options import MAX_WORKERS, DataDir, Json, On, Trust
 from netlet.cli.results import print_json, print_result, say
 from netlet.cli.search_progress import describe_line, show_search
 from netlet.cli.settings import prepare_workers, safe_folder_name
@@ -52,17 +52,28 @@ def search(
             metavar="N",
             min=0,
             max=100_000,
-            help="Number of trials to run; 20 if not given, of a comparison all its runs.",
+            help="Number of trials to run; 20 if not given, or all that are missing if SPACE is a "
+            "comparison, which names its candidates one by one (docs/searching.md).",
         ),
     ] = None,
     resume: Annotated[
         bool,
         typer.Option(
             "--resume",
-            help="Count the trials that the file holds: run only the rest of --trials.",
+            help="Continue: run only as many trials as --out lacks to reach --trials.",
         ),
     ] = False,
-    workers: Workers = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers",
+            metavar="N",
+            min=1,
+            max=MAX_WORKERS,
+            help="Number of trials to run at the same time; if not given, one per CPU core, or "
+            "with --on ray as many as the cluster has room for.",
+        ),
+    ] = None,
     on: On = None,
     data_dir: DataDir = None,
     out: Annotated[
@@ -108,7 +119,7 @@ def search(
     """
     if toml:
         if json:
-            raise SearchError("--toml and --json are two forms; pass one of them")
+            raise SearchError("--toml and --json cannot be combined; pass only one")
         _print_toml(name)
         return
     path = out or _FOLDER / f"{safe_folder_name(Path(name).name.removesuffix('.toml'))}.jsonl"

@@ -67,7 +67,7 @@ def apply_limits(budget: Budget, limits: dict[str, Any]) -> Budget:
     both = [name for name in given if _LIMIT_PAIRS.get(name) in given]
     if both:
         flags = " and ".join("--" + name.replace("_", "-") for name in both)
-        raise BudgetError(f"{flags} exclude each other; keep one")
+        raise BudgetError(f"{flags} cannot be combined; pass only one")
     cleared = {_LIMIT_PAIRS[name]: None for name in given if name in _LIMIT_PAIRS}
     for name in given.keys() & {"forbids", "requires"}:
         given[name] = tuple(dict.fromkeys((*getattr(budget, name), *given[name])))
@@ -164,7 +164,7 @@ def safe_folder_name(name: str) -> str:
     """
     safe = safe_name(name)
     if not safe:
-        raise NetError(f"{name!r} has no letter or digit to name a folder by")
+        raise NetError(f"{name!r} has no letter or digit for the name of a folder; pass --out")
     return safe
 
 

@@ -42,7 +42,8 @@ def refuse_loose_words(names: Sequence[str]) -> None:
     is_loose = len(names) > 1 and all(" " not in name and name not in NETS for name in names)
     if is_loose and is_notation(" ".join(names)):
         raise NetError(
-            f"too many arguments ({' '.join(names[1:])}); put a net in one line into quotes"
+            f"too many arguments ({' '.join(names[1:])}); put a net in one line into quotes, like "
+            f"'{' '.join(names)}'"
         )
 
 

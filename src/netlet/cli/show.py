@@ -47,7 +47,7 @@ def show(
     if style is not None and style not in TABLE_STYLES:
         raise NetError(f"no style {style!r}; there are: {', '.join(TABLE_STYLES)}")
     if style and rf:
-        raise NetError("--style and --rf are two different tables; pass one of them")
+        raise NetError("--style and --rf cannot be combined; pass only one")
     nets = nets or [require_net(apply_repository(Choice(), "net"))]
     refuse_loose_words(nets)
     shape = parse_shape(input_)

@@ -17,7 +17,7 @@ from netlet.cli.options import (
     BudgetName,
     Channels,
     DataDir,
-    DatasetName,
+    DatasetToTrain,
     Epochs,
     FirstSeed,
     Json,
@@ -64,7 +64,7 @@ def study(
         ),
     ] = None,
     where: WorkerOptions = LOCAL_WORKERS,
-    dataset: DatasetName = None,
+    dataset: DatasetToTrain = None,
     data_dir: DataDir = None,
     channels: Channels = None,
     val: Val = 0,
@@ -87,7 +87,8 @@ def study(
     """Train an experiment with several seeds and sum up.
 
     Exit code 1 if a seed misses the budget. Seeds that are finished in the same folder are not
-    trained again; interrupted ones are resumed. What is not given is taken from netlet.toml.
+    trained again; interrupted ones are resumed. In a folder with netlet.toml, options that are not
+    given are taken from it, unless NET is another net of netlet's.
     """
     given = Choice(net, budget, recipe, epochs, set_, dataset, seeds)
     choice = apply_repository(given, *FIELDS_OF_TRAINING, "seeds")

@@ -15,7 +15,7 @@ from netlet.cli.options import (
     BudgetName,
     Channels,
     DataDir,
-    DatasetName,
+    DatasetToTrain,
     Epochs,
     Json,
     Judge,
@@ -68,7 +68,7 @@ def train(
         ),
     ] = None,
     seed: Seed = 0,
-    dataset: DatasetName = None,
+    dataset: DatasetToTrain = None,
     data_dir: DataDir = None,
     channels: Channels = None,
     val: Val = 0,
@@ -87,7 +87,9 @@ def train(
     weights: Annotated[
         Path | None,
         typer.Option(
-            "--weights", metavar="FILE", help="Start from these weights instead of random ones."
+            "--weights",
+            metavar="FILE",
+            help="Start from these weights: a safetensors file, or a .pt file with a state_dict.",
         ),
     ] = None,
     threads: Annotated[
@@ -115,8 +117,9 @@ def train(
 ) -> None:
     """Train a net, judge it by its budget and record the run.
 
-    file.py:Name runs that file's code with your rights. What is not given is taken from
-    netlet.toml; without NET there, the net is swift. Exit code 1 if it misses its budget.
+    file.py:Name runs that file's code with your rights. In a folder with netlet.toml, options that
+    are not given are taken from it, unless NET is another net of netlet's. If neither names a net,
+    it is swift. Exit code 1 if it misses its budget.
     """
     if resume:
         _refuse_beside_resume(ctx, resume, net)

@@ -214,7 +214,7 @@ def _image_files(folder: Path, left_out: _LeftOut) -> list[Path]:
         elif file.suffix.lower() not in SUFFIXES:
             left_out.add(file, "files of other types")
         elif not file.is_file():
-            left_out.add(file, "entries that are no files")
+            left_out.add(file, "entries that are not files")
         else:
             files.append(file)
     return sorted(files, key=lambda file: _natural_key(file.name))

@@ -1,4 +1,4 @@
-"""Draw images that are no digit, in MNIST's frame: what a net of digits should be unsure about."""
+"""Draw images of other things than digits in MNIST's frame: a net should be unsure about them."""
 
 from __future__ import annotations
 

@@ -198,7 +198,7 @@ def _choose_layer(layers: list[LayerMaps], name: str | None) -> LayerMaps:
     places = [one for one in layers if one.maps.shape[2:].numel() > 1]
     if not places:
         raise NetError(
-            "no module of the net returns feature maps N C H W of more than one place; only "
+            "no module of the net returns feature maps (N, C, H, W) larger than 1x1; only "
             "modules such as nn.Conv2d can be explained, not functions"
         )
     if name is None:
@@ -222,7 +222,7 @@ def _check_target(target: int, probabilities: torch.Tensor) -> torch.Tensor:
 
     Raises:
         NetError: The net has no such class.
-        TypeError: It is no whole number.
+        TypeError: It is not a whole number.
     """
     check_type(target, int, "the class to explain", "its number, like 3")
     n, classes = probabilities.shape

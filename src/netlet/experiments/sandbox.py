@@ -154,7 +154,9 @@ def parse_analysis(values: dict[str, Any], net: str) -> NetAnalysis:
     try:
         return TypeAdapter(NetAnalysis).validate_json(json.dumps(values), strict=True)
     except (ValueError, ValidationError, RecursionError, TypeError) as error:
-        raise NetError(f"{net}: the code spoiled the answer of the sandbox; read it") from error
+        raise NetError(
+            f"{net}: the code interfered with the result of the sandbox; inspect the code"
+        ) from error
 
 
 def answer_request(request: dict[str, Any], exchange: Exchange) -> tuple[dict[str, Any], bytes]:

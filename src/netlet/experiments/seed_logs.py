@@ -66,5 +66,5 @@ class SeedLogs:
 def _read_epochs(lines: str) -> tuple[Epoch, ...]:
     values = [json.loads(line) for line in lines.splitlines()]
     for one in values:
-        del one["data"]  # its name, which is no part of an epoch
+        del one["data"]  # its name, which is not part of an epoch
     return epochs_from_json(values)

@@ -133,7 +133,8 @@ def _find_output(graph: Graph, builder: Builder) -> Value:
     """
     if graph.output is None:
         raise ExportError(
-            f"{builder.net}: its output is not logits N K computed from the image; return logits"
+            f"{builder.net}: its output is not logits of shape (N, K) computed from the image; "
+            "return logits"
         )
     value = builder.values[graph.output]
     batched = graph.output == 0 or graph.nodes[graph.output - 1].batched
@@ -141,7 +142,7 @@ def _find_output(graph: Graph, builder: Builder) -> Value:
     if not batched or not channels or set(ones) - {1}:
         shape = format_shape(value.dims) if not batched else f"Nx{format_shape(value.dims)}"
         raise ExportError(
-            f"{builder.net}: its output has the shape {shape}, not logits N K computed from the "
+            f"{builder.net}: its output has the shape {shape}, not logits (N, K) computed from the "
             "image; return logits"
         )
     if value.places is not None or any(value.padding):

@@ -222,5 +222,5 @@ def _lower_dropout(builder: Builder, node: Node, operation: Dropout) -> Value:
 @lowers(Softmax)
 def _lower_softmax(builder: Builder, node: Node, operation: Softmax) -> Value:
     if operation.dim != 1 or len(node.shape) != 1 or not node.batched:
-        builder.refuse("softmax over anything but the classes", "dim=1 of N K")
+        builder.refuse("softmax over anything but the classes", "dim=1 of (N, K)")
     return builder.keep_map(softmax=operation.function)

@@ -122,7 +122,7 @@ def find_offsets(
         shape: That of the input.
 
     Returns:
-        None if the places are no sums of three such numbers.
+        None if the places are not sums of three such numbers.
     """
     c, h, w = shape
     known: NDArray[np.bool_] = places >= 0

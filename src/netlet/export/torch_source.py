@@ -79,7 +79,8 @@ def _check_graph(graph: Graph, name: str) -> None:
             raise unsupported(where, *reason)
     if not graph.output or len(graph.nodes[graph.output - 1].shape) != 1:
         raise ExportError(
-            f"{name}: its output is not logits N K computed from the image; return logits"
+            f"{name}: its output is not logits of shape (N, K) computed from the image; return "
+            "logits"
         )
 
 

@@ -142,8 +142,9 @@ def _check_graph(graph: InferenceGraph, trained: TrainedNet) -> None:
     limit = _TOLERANCE * expected.abs().max().clamp(min=1)
     if not bool(((expected - actual).abs() <= limit).all()):
         raise ExportError(
-            f"{trained.name}: cannot be exported, since it does not treat every image alike, or "
-            "changes a tensor in place that it reads again later; write it without such operations"
+            f"{trained.name}: cannot be exported, since what it computes depends on the values of "
+            "the images (as with an if in forward), or it changes a tensor in place that it reads "
+            "again later; write it without such operations"
         )
 
 

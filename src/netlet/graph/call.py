@@ -142,7 +142,7 @@ class Call:
         arguments: By name, also those that have their default value.
         out: Its first output.
         is_value: Tells whether a tensor is a value.
-        weight: Returns a tensor that is no value as a weight; the second argument: transposed.
+        weight: Returns a tensor that is not a value as a weight; the second argument: transposed.
         function: The operation itself, an ``OpOverload``; None if it is not known.
     """
 

@@ -1,7 +1,7 @@
 """The graph of a net: the operations that it applies to images, in order.
 
 Value 0 is a batch of images; value ``k`` is the output of node ``k``, counted from 1. Every node
-computes one value from earlier ones. Tensors that do not depend on the images are no values, but
+computes one value from earlier ones. Tensors that do not depend on the images are not values, but
 the operation that reads them has a :class:`Weight` for each.
 """
 
@@ -50,7 +50,7 @@ class Node:
     """One operation.
 
     Attributes:
-        operation: What it computes, with all arguments that are no values.
+        operation: What it computes, with all arguments that are not values.
         inputs: Numbers of the values that it reads, in the order of its arguments.
         shape: The shape of its output for one image, without ``N``; that of the whole batch if
             ``batched`` is False.
@@ -85,8 +85,8 @@ class Graph(Displayed):
             count.
         changes: The module that wrote to a parameter or buffer; empty if none did. Running
             statistics do not count.
-        weight_read: The module that first read a number of a tensor that is no value into Python;
-            the graph has it as a constant. Empty if none did.
+        weight_read: The module that first read a number of a tensor that is not a value into
+            Python; the graph has it as a constant. Empty if none did.
         stale: The module that read a tensor after another view of its memory had been written to;
             empty if none did.
     """

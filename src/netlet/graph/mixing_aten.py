@@ -171,7 +171,7 @@ def _or_all(index: torch.Tensor | None) -> torch.Tensor | slice:
 
 
 MIXING_TRANSLATIONS: dict[str, Callable[[Call], Operation]] = {
-    # What is copied as another type of numbers; all other copies are no operations.
+    # What is copied as another type of numbers; all other copies are not operations.
     **dict.fromkeys(
         ("_to_copy", "alias", "clone", "contiguous", "detach", "lift_fresh", "_conj"), _in_place
     ),

@@ -21,7 +21,7 @@ _NUMPY_MODES: dict[str, NumpyMode] = {
 
 @dataclass(frozen=True)
 class MatrixProduct(Operation):
-    """A product of two values, or of a value and a constant that is no dense layer's.
+    """A product of two values, or of a value and a constant that is not a dense layer's.
 
     Attributes:
         operands: An addend, if there is one, and both factors. None: a value.

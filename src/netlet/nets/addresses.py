@@ -165,7 +165,7 @@ def explain_path(name: str) -> str | None:
         name: The name that was given; neither an address nor a Python file.
 
     Returns:
-        The error message; None if this is no path.
+        The error message; None if this is not a path.
     """
     if os.path.isdir(name) or os.path.isfile(name):
         kind = "folder" if os.path.isdir(name) else "file"

@@ -1,7 +1,7 @@
 """Run a user's code without letting it change the process around it.
 
 Every net from a user's file is loaded, built and analyzed inside :class:`Isolation`. It undoes
-mistakes and simple tricks. It is no sandbox: code in the same process can do what netlet can do.
+mistakes and simple tricks. It is not a sandbox: code in the same process can do what netlet can do.
 """
 
 from __future__ import annotations

@@ -160,7 +160,7 @@ def _code_in_module(name: str) -> NetCode | None:
         return None
     path, root = found
     text = _read(path)
-    # Of an installed package, other packages beside it are no part.
+    # Of an installed package, other packages beside it are not a part.
     package = root / name.partition(".")[0]
     imported = _Imports([root], only=package if is_installed(path) else None)
     lines = text.decode("utf-8", "surrogateescape").splitlines()

@@ -106,7 +106,7 @@ def find_changed_code(net: str, digest: str) -> str:
 
 
 def _locate(run: Run) -> str:
-    """Return the address of a run's net: as it was typed or, if that is no file here, in full."""
+    """Return the address of a run's net: in full if, as typed, it is not a file here."""
     place, _, name = run.net.rpartition(":")
     if not is_user_code(run.net) or not is_file_address(place) or Path(place).is_file():
         return run.net

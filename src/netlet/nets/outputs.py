@@ -25,7 +25,8 @@ def extract_logits(output: Any) -> torch.Tensor:
     found = first_tensor(output)
     if found is None:
         raise NetError(
-            f"the net returns a {type(output).__name__} without a tensor; it must return logits N K"
+            f"the net returns a {type(output).__name__} without a tensor; it must return logits of "
+            "shape (N, K)"
         )
     return found.flatten(1) if found.dim() > 2 and found.shape[2:].numel() == 1 else found
 

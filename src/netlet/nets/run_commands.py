@@ -121,7 +121,7 @@ class _Made:
         """Read the file that a command runs: what a cell has written there, or what is there.
 
         Raises:
-            NetError: It has no name, does not exist, lies too far away, or is no notebook.
+            NetError: It has no name, does not exist, lies too far away, or is not a notebook.
             SyntaxError: It is not valid Python.
             ValueError: It is not valid Python.
         """

@@ -90,7 +90,7 @@ def _probe_folder(path: Path) -> None:
     """Create and remove an empty file in the folder of a path, or in the nearest one above it.
 
     Raises:
-        OSError: That fails, or a part of the path is no name for a file.
+        OSError: That fails, or a part of the path is not a name for a file.
     """
     folder = next(folder for folder in path.parents if folder.exists())
     if not folder.is_dir():

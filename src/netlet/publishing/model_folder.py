@@ -169,8 +169,8 @@ def _compare(
     if not difference <= _TOLERANCE * max(1.0, float(expected.abs().max())):
         raise ExportError(
             f"{trained.name}: verification failed: {CODE} differs from the net by "
-            f"{difference:.2g}; the net does not treat every image alike, write it without such "
-            "operations"
+            f"{difference:.2g}: what the net computes depends on the values of the images (as with "
+            "an if in forward); write it without such operations"
         )
     return difference
 

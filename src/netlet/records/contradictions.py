@@ -238,7 +238,7 @@ def _contradictions_of_process(run: Run) -> Iterator[str]:
     except ValueError:
         dated = False
     if not dated:
-        yield f"started_at is {shorten(run.started_at)}, which is no date and time with a time zone"
+        yield f"started_at is {shorten(run.started_at)}, not a date and time with a time zone"
     starts, ends = (
         [getattr(one, name) for one in run.stretches] for name in ("first_epoch", "last_epoch")
     )
@@ -250,7 +250,7 @@ def _contradictions_of_process(run: Run) -> Iterator[str]:
         list(run.resumed_after) != sorted(run.resumed_after)
         or max(run.resumed_after, default=0) > n
     ):
-        yield f"resumed_after is {list(run.resumed_after)}, which are no epochs in order"
+        yield f"resumed_after is {list(run.resumed_after)}, which are not epochs in order"
     resumed = sorted({end for end in run.resumed_after if 0 < end < n})
     yield from _differ("the ends of stretches", ends[:-1], "resumed_after", resumed)
     last = run.stretches[-1]
@@ -306,7 +306,7 @@ def _contradictions_of_seed(seed: SeedResult, study: Study) -> Iterator[str]:
 
 def _contradictions_of_digest(name: str, digest: str) -> Iterator[str]:
     if not _DIGEST.fullmatch(digest):
-        yield f"{name} is {shorten(digest)}, which is no SHA-256 (64 hexadecimal digits)"
+        yield f"{name} is {shorten(digest)}, which is not a SHA-256 (64 hexadecimal digits)"
 
 
 def _contradictions_of_count(name: str, correct: int, total: int) -> Iterator[str]:

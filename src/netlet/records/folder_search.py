@@ -30,7 +30,7 @@ def search_folder(root: Path | str, names: Sequence[str]) -> tuple[dict[str, lis
     """
     root = Path(root)
     if not root.is_dir():
-        raise RecordError(f"{root}: no such folder; run 'netlet train' first, or name another")
+        raise RecordError(f"{root}: no such folder; name the one with your runs or studies")
     found: dict[str, list[Path]] = {name: [] for name in names}
     waiting, searched = deque([str(root)]), 0
     while waiting and searched < MAX_FOLDERS:

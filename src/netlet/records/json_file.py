@@ -27,7 +27,7 @@ def load_json(path: Path, what: str = "the JSON of a record") -> Any:
         what: The kind of record that is expected, for the error message.
 
     Raises:
-        DamagedRecordError: There is no such file, it is no regular file, it is too large, or
+        DamagedRecordError: There is no such file, it is not a regular file, it is too large, or
             :func:`parse_json` refuses its content.
     """
     return parse_json(read_text(path), path, what)
@@ -37,8 +37,8 @@ def read_text(path: Path, max_bytes: int = MAX_BYTES) -> str:
     """Return the text of a record's file.
 
     Raises:
-        DamagedRecordError: There is no such file, it is no regular file, it is too large, or it is
-            not UTF-8.
+        DamagedRecordError: There is no such file, it is not a regular file, it is too large, or it
+            is not UTF-8.
     """
     content = read_regular(path, max_bytes, DamagedRecordError)
     try:
@@ -59,7 +59,7 @@ def parse_json(text: str, path: Path | str, what: str = "the JSON of a record") 
         what: The kind of record that is expected, for error messages.
 
     Raises:
-        DamagedRecordError: The text is no JSON, is too large or too deep, has a key twice in an
+        DamagedRecordError: The text is not JSON, is too large or too deep, has a key twice in an
             object, or a number that is not finite or too long.
     """
     if len(text) > MAX_BYTES or text.count("[") + text.count("{") > MAX_CONTAINERS:
@@ -103,13 +103,13 @@ def _make_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _refuse_constant(name: str) -> None:
-    raise _RefusedError(f"{name}, which is no finite number")
+    raise _RefusedError(f"{name}, which is not a finite number")
 
 
 def _parse_float(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
-        raise _RefusedError(f"{text[:40]}, which is no finite number")
+        raise _RefusedError(f"{text[:40]}, which is not a finite number")
     return value
 
 

@@ -47,8 +47,8 @@ def median_run(folder: Path, study: Study) -> Path:
         if is_run and load_run(run).seed == seed:
             return run
     raise RecordError(
-        f"{folder}: the weights of its median seed, {seed}, are gone; 'netlet study' trains again "
-        f"what is missing beside {STUDY}"
+        f"{folder}: the weights of its median seed, {seed}, are missing; put them back, or train "
+        "the study again in a new folder ('netlet study NET --out DIR')"
     )
 
 

@@ -207,7 +207,7 @@ def _contradictions_of_windows(
     for window in windows:
         fields[window["name"]].append(window)
         if window["name"] not in names:
-            yield f"receptive_field has {shorten(window['name'])}, which is no layer of summary"
+            yield f"receptive_field has {shorten(window['name'])}, which is not a layer of summary"
     for name, of_name in layers.items():
         if len(of_name) != len(fields[name]):
             # A layer with several windows has one row, without a kernel.

@@ -1,10 +1,10 @@
 """The schema of each kind of record: keys, types, shapes and ranges, checked on loading.
 
 The dataclasses and typed dictionaries of this package are the schema; pydantic compares the JSON
-with them, strictly: ``true`` is no number, ``"1"`` is none, ``1.0`` is no whole number, unknown and
-missing keys are refused. What holds for every record is checked here as well: the fields of a
-recipe and a budget, and that no number is negative or too large. pydantic is imported only when
-something is loaded.
+with them, strictly: ``true`` is not a number, ``"1"`` is none, ``1.0`` is not a whole number, and
+unknown and missing keys are refused. What holds for every record is checked here as well: the
+fields of a recipe and a budget, and that no number is negative or too large. pydantic is imported
+only when something is loaded.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def _validate(kind: Any, values: Any, path: Path | str, field: str = "") -> Any:
     from pydantic import ValidationError
 
     # As JSON, since a strict check of Python values would ask for tuples and instances. Names of
-    # files that are not UTF-8 hold lone surrogates, which are no error.
+    # files that are not UTF-8 hold lone surrogates, which are not an error.
     text = json.dumps(values, ensure_ascii=False).encode("utf-8", "replace")
     try:
         return _adapter(kind).validate_json(text)

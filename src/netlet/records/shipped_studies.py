@@ -41,7 +41,7 @@ def _list_runs(folder: Path) -> list[Path]:
     """Return the records of the runs in a folder's folders, whatever they are."""
     try:
         places = sorted(folder.iterdir())
-    except OSError:  # it is no folder, or must not be read
+    except OSError:  # it is not a folder, or must not be read
         return []
     return [place / RECORD for place in places if os.path.lexists(place / RECORD)]
 

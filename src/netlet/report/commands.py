@@ -20,7 +20,7 @@ def command_for(study: Study, budget_file: str = "") -> str | None:
     """Return the command that reproduces a study.
 
     On the same processor and with the same versions it gives the same weights. A study whose name
-    is no experiment of netlet's, such as a ladder's rung, is reproduced by its net, recipe and
+    is not an experiment of netlet's, such as a ladder's rung, is reproduced by its net, recipe and
     budget.
 
     Args:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from netlet.text import escape_controls
 
-# What is no tag though it may have a "<" in it: an escaped character, a block or a span of code, an
-# address between angle brackets. Last, the beginning of a tag.
+# What is not a tag though it may have a "<" in it: an escaped character, a block or a span of code,
+# an address between angle brackets. Last, the beginning of a tag.
 _TAG = re.compile(
     r"\\[\s\S]"
     r"|^```[^`\n]*\n[\s\S]*?^ {0,3}`{3,} *$"

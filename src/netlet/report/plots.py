@@ -36,7 +36,7 @@ def plot(value: object, what: str | None = None, ax: Axes | None = None) -> Axes
 
     Raises:
         ReportError: matplotlib is not installed, there is no such plot, or nothing to draw.
-        TypeError: ``what`` is no text; or ``ax`` are no axes of matplotlib.
+        TypeError: ``what`` is not text; or ``ax`` are not axes of matplotlib.
     """
     draws = list_plots(value)
     if what is not None:

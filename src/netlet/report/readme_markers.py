@@ -1,7 +1,7 @@
 """Blocks in somebody's Markdown file: what netlet fills lies between two comments.
 
 The text outside of them stays as it is, byte for byte. Comments in code, such as those of a page
-that explains them, are no markers.
+that explains them, are not markers.
 """
 
 from __future__ import annotations
@@ -229,7 +229,7 @@ def read_marked(path: Path, known: Collection[str]) -> MarkedText:
         known: The names of blocks that there are.
 
     Raises:
-        ReportError: The file cannot be read, is no text, or its markers are damaged.
+        ReportError: The file cannot be read, is not text, or its markers are damaged.
     """
     content = read_regular(path, MAX_BYTES, ReportError)
     if b"\0" in content:

@@ -136,7 +136,7 @@ def _explain_uncertainty(study: Study) -> list[str]:
     if study.split == "val":
         sentences.append(
             "The images were held out of the training set: the accuracy serves to choose between "
-            "nets and recipes and is no test accuracy."
+            "nets and recipes and is not a test accuracy."
         )
     else:
         sentences.append(f"The last epoch counts. {_explain_choice(study)}")

@@ -195,7 +195,7 @@ class _Conversation:
             return
         self._next_look = now + _LOOK_EVERY_S
         if self._stop.is_set():
-            raise SandboxError("stopped; start again", "stopped")
+            raise SandboxError("stopped; run the same command again", "stopped")
         if now > self._end:
             raise SandboxError(
                 f"the code takes more than {self._limits.wall_s:g} s in the sandbox; look for a "
@@ -216,11 +216,14 @@ def _check_processes(running: list[int], limits: Limits) -> None:
     """
     if len(running) > limits.processes + 3:  # bubblewrap's own, and the first Python
         raise SandboxError(
-            f"the code starts more than {limits.processes} processes in the sandbox; read it",
+            f"the code starts more than {limits.processes} processes in the sandbox; inspect the "
+            "code",
             "processes",
         )
     if count_memory(running) > limits.memory_bytes:
-        raise SandboxError("the code takes more memory than the sandbox has", "memory")
+        raise SandboxError(
+            "the code needs more memory than the sandbox allows; use smaller tensors", "memory"
+        )
 
 
 def _parse_values(content: bytes) -> dict[str, Any]:
@@ -231,34 +234,42 @@ def _parse_values(content: bytes) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise _spoiled()
     if values.get("reason") == "memory":
-        raise SandboxError("the code takes more memory than the sandbox has", "memory")
+        raise SandboxError(
+            "the code needs more memory than the sandbox allows; use smaller tensors", "memory"
+        )
     if "error" in values:
         raise SandboxError(str(values["error"])[:2_000], "failed")
     return values
 
 
 def _spoiled() -> SandboxError:
-    return SandboxError("the code spoiled the answer of the sandbox; read it", "spoiled")
+    return SandboxError(
+        "the code interfered with the result of the sandbox; inspect the code", "spoiled"
+    )
 
 
 def _too_much() -> SandboxError:
-    return SandboxError("the code returned too much from the sandbox; read it", "output")
+    return SandboxError("the code returned too much from the sandbox; inspect the code", "output")
 
 
 def _explain_end(process: subprocess.Popen[bytes], program: SandboxProgram) -> SandboxError:
     try:
         code = process.wait(10)
     except subprocess.TimeoutExpired:
-        return SandboxError("the code closed the answer of the sandbox; read it", "spoiled")
+        return SandboxError(
+            "the code interfered with the result of the sandbox; inspect the code", "spoiled"
+        )
     if code == 128 + signal.SIGXCPU or code == -signal.SIGXCPU:
         return SandboxError(
             "the code takes too much processor time in the sandbox; shorten it", "time"
         )
     if code == 128 + signal.SIGKILL and not program.watched:
-        return SandboxError("the code takes more memory than the sandbox has", "memory")
+        return SandboxError(
+            "the code needs more memory than the sandbox allows; use smaller tensors", "memory"
+        )
     number = -code if code < 0 else code - 128 if code > 128 else 0
     how = f"signal {number}" if number else f"exit code {code}"
-    return SandboxError(f"the code ended the sandbox ({how}); read it", "ended")
+    return SandboxError(f"the code ended the sandbox ({how}); inspect the code", "ended")
 
 
 def _end(process: subprocess.Popen[bytes], program: SandboxProgram, command: list[str]) -> None:

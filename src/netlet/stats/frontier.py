@@ -163,7 +163,7 @@ def measured_points(studies: Iterable[Study]) -> Frontier:
     """Return a point for each study on MNIST's test images, smallest nets first.
 
     Studies that were scored on other images are left out, and so are nets that were trained on the
-    logits of a teacher: the parameters and epochs of the teacher are no part of theirs.
+    logits of a teacher: the parameters and epochs of the teacher are not part of theirs.
     """
     points = [
         FrontierPoint(

@@ -49,7 +49,7 @@ def find_line(text: str, keys: Sequence[str | int], quoted: str | None = None) -
 
 
 def _split(key: str) -> tuple[str, ...]:
-    """Return the parts of a dotted key; none if it is no key."""
+    """Return the parts of a dotted key; none if it is not a key."""
     try:
         value: object = tomllib.loads(f"{key} = 0")
     except tomllib.TOMLDecodeError:

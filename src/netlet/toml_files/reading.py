@@ -74,12 +74,12 @@ def read_toml(
         path: The path of the file.
         max_bytes: The largest size that is read.
         error: The class of the errors.
-        remedy: What to do if it is no TOML, for the error message.
+        remedy: What to do if it is not TOML, for the error message.
         max_dots: The largest number of dots on a line.
 
     Raises:
-        NetletError: There is no such file, it is no regular file, it is too large, it is not UTF-8,
-            or :func:`parse_toml` refuses it.
+        NetletError: There is no such file, it is not a regular file, it is too large, it is not
+            UTF-8, or :func:`parse_toml` refuses it.
     """
     content = read_regular(path, max_bytes, error)
     shown = escape_controls(str(path))
@@ -104,11 +104,11 @@ def parse_toml(
         text: The content of the file.
         shown: What the message calls the file.
         error: The class of the errors.
-        remedy: What to do if it is no TOML, for the error message.
+        remedy: What to do if it is not TOML, for the error message.
         max_dots: The largest number of dots on a line.
 
     Raises:
-        NetletError: It is no TOML, is nested too deeply, or has a line with too many dots.
+        NetletError: It is not TOML, is nested too deeply, or has a line with too many dots.
     """
     for number, line in enumerate(text.split("\n"), start=1):
         if line.count(".") > max_dots:

@@ -1,4 +1,4 @@
-"""What to write instead of a line that is no TOML but reads like it."""
+"""What to write instead of a line that is not TOML but reads like it."""
 
 from __future__ import annotations
 

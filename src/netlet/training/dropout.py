@@ -35,8 +35,8 @@ def describe_dropout(net: nn.Module, recipe: Recipe, traced: Trace | None = None
 
     Returns:
         For instance ``dropout 0.05 in all 4 layers (the net's own: 0.1)``, and which dropout keeps
-        its rate, since it is no layer of its own; empty if the recipe asks for no rate, or for the
-        one that the net has.
+        its rate, since it is not a layer of its own; empty if the recipe asks for no rate, or for
+        the one that the net has.
     """
     rate = recipe.dropout
     if rate is None:

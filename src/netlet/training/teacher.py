@@ -66,9 +66,10 @@ def prepare_teacher(
 ) -> Teacher:
     """Return the teacher of a recipe: from netlet's cache folder, or trained now and kept there.
 
-    It is trained on the training images alone: what is held out of them, or ``test``, is no part of
-    the data set that it sees. A teacher is used again for exactly the same training images, recipe,
-    software, machine and number of threads, so that it has the same bits as if it were trained now.
+    It is trained on the training images alone: what is held out of them, or ``test``, is not a part
+    of the data set that it sees. A teacher is used again for exactly the same training images,
+    recipe, software, machine and number of threads, so that it has the same bits as if it were
+    trained now.
 
     Args:
         data: The data set on which the student is trained.

@@ -238,7 +238,7 @@ def _why_not(
     if not path:
         return "has no net around it"
     if not isinstance(conv, nn.Conv2d):
-        return "is no Conv2d"
+        return "is not a Conv2d"
     if conv.padding_mode != "zeros":
         return f"pads with padding_mode={conv.padding_mode!r}"
     if conv._forward_hooks or conv._forward_pre_hooks:

@@ -141,7 +141,7 @@ def read_output(compiler: Compiler, path: Path) -> bytes:
     """Return the content of a file that a compiler wrote.
 
     Raises:
-        CompilationError: There is none, or it is no file that compiled code can be in.
+        CompilationError: There is none, or it is not a file that compiled code can be in.
     """
     try:
         state = path.lstat()

@@ -49,7 +49,7 @@ class Message:
                 content[name] = data[start : start + size]
                 start += size
         except (TypeError, AttributeError, ValueError, RecursionError) as error:
-            raise ValueError("these bytes are no message of a task") from error
+            raise ValueError("these bytes are not a message of a task") from error
         if start != len(data):
             raise ValueError(f"the message has {len(data)} bytes, expected {start}")
         return Message(task, kind, values, content)

@@ -37,7 +37,7 @@ def from_frames(receive: Callable[[], bytes]) -> Dataset:
         receive: A function that returns the next piece.
 
     Raises:
-        ValueError: The pieces are no data set.
+        ValueError: The pieces are not a data set.
     """
     header = json.loads(receive())
     splits = []

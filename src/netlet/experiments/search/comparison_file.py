@@ -49,7 +49,7 @@ def read_comparison(values: Mapping[str, Any], path: Path) -> Comparison:
     recipe = read_recipe(values)
     tables = values["arm"]
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-        fail("arm is no list of tables; write [[arm]] above each arm", "arm")
+        fail("arm is not a list of tables; write [[arm]] above each arm", "arm")
     if not 2 <= len(tables) <= _MAX_ARMS:
         fail(f"has {len(tables):,} arms; write 2 to {_MAX_ARMS:,}", "arm", 0)
     arms = tuple(
@@ -62,7 +62,8 @@ def read_comparison(values: Mapping[str, Any], path: Path) -> Comparison:
     baseline = read_text(values, "baseline", names[0])
     if baseline not in names:
         hint = did_you_mean(baseline, names)
-        fail(f"baseline {baseline!r} is no arm; {hint}choose one of {', '.join(names)}", "baseline")
+        known = ", ".join(names)
+        fail(f"baseline {baseline!r} is not an arm; {hint}choose one of {known}", "baseline")
     return Comparison(
         name=name,
         title=read_text(values, "title", ""),

@@ -115,7 +115,7 @@ def check_shape(shape: str, budget: Budget | None, *place: str | int) -> None:
     net = re.sub(r"\d+\.\d+", "1", shape)
     if not is_notation(net):
         fail(
-            f"{shape!r} is no net in one line; write ratios of widths like '1 d1.7 P d2.4 d2.8'",
+            f"{shape!r} is not a net in one line; write ratios of widths like '1 d1.7 P d2.4 d2.8'",
             *place,
             quoted=shape,
         )

@@ -85,7 +85,7 @@ def fill_budget(shape: str, budget: Budget, images: Images) -> str:
 
     Raises:
         SearchError: The smallest net of the shape does not fit.
-        NetError: The shape is no net, or its nets miss a rule of the budget.
+        NetError: The shape is not a net, or its nets miss a rule of the budget.
     """
     layers = read_shape(shape)
     ratios = [layer.ratio if layer.is_free else None for layer in layers]

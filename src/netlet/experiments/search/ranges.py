@@ -146,7 +146,7 @@ def parse_field(name: str, values: object) -> Field:
     for key in values:
         if key not in _KEYS:
             raise SearchError(
-                f"{name}: {key!r} is no kind of range; {did_you_mean(str(key), _KEYS)}write a "
+                f"{name}: {key!r} is not a kind of range; {did_you_mean(str(key), _KEYS)}write a "
                 "list of choices, { uniform = [0.0, 0.1] }, { log_uniform = [0.003, 0.03] } or "
                 "{ integers = [1, 8] }"
             )
@@ -170,7 +170,9 @@ def _parse_choices(name: str, values: object) -> Choices:
         raise SearchError(f"{name}: has {len(values):,} choices; write at most {MAX_CHOICES:,}")
     for value in values:
         if not isinstance(value, bool | int | float | str) or not _is_finite(value):
-            raise SearchError(f"{name}: {value!r} is no choice; write numbers, texts or true/false")
+            raise SearchError(
+                f"{name}: {value!r} is not a choice; write numbers, texts or true/false"
+            )
     if twice := [value for at, value in enumerate(values) if value in values[:at]]:
         raise SearchError(f"{name}: has the choice {twice[0]!r} twice; drop one")
     return Choices(tuple(values))

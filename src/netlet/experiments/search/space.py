@@ -157,7 +157,7 @@ def resolve_dataset(dataset: str, folder: Path) -> str:
     """Return a data set's name, or the path that a file in a folder means by it.
 
     Raises:
-        SearchError: It is no name, and there is no such path.
+        SearchError: It is neither a name nor a path.
     """
     if dataset in DATASET_NAMES:
         return dataset
@@ -165,6 +165,7 @@ def resolve_dataset(dataset: str, folder: Path) -> str:
     if path.exists():
         return str(path.resolve())
     raise SearchError(
-        f"dataset {dataset!r} is no name and no path; {did_you_mean(dataset, DATASET_NAMES)}choose "
-        f"one of {', '.join(DATASET_NAMES)}, or name a folder of class folders or an .npz"
+        f"dataset {dataset!r} is neither the name of a data set nor a path; "
+        f"{did_you_mean(dataset, DATASET_NAMES)}choose one of {', '.join(DATASET_NAMES)}, or name "
+        "a folder of class folders or an .npz"
     )

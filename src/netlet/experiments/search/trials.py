@@ -193,7 +193,7 @@ def _check_values(line: Mapping[str, Any], where: str) -> None:
     counts = [line.get("correct", 0), *line.get("correct_by_epoch", ())]
     if total is not None and max(counts) > total:
         raise RecordError(
-            f"{where}: {max(counts)} of {total} images are correct, which cannot be; {_REMEDY}"
+            f"{where}: {max(counts)} of {total} images are correct, which is impossible; {_REMEDY}"
         )
 
 
