@@ -189,7 +189,9 @@ def test_a_teachers_file_is_the_budget_of_the_repository(run: Netlet, repository
 
 
 def test_report_finds_the_study_of_the_repository(repository: Path) -> None:
-    with pytest.raises(NetletError, match="no RECORD is named; name the folder of a run, study or ladder"):
+    with pytest.raises(
+        NetletError, match="no RECORD is named; name the folder of a run, study or ladder"
+    ):
         default_records()
     (repository / "netlet.toml").write_text('net = "model.py"\n')
     with pytest.raises(NetletError, match=r"model\.py is not trained yet; run 'netlet study', or"):

@@ -78,7 +78,7 @@ def _sizes(size: Mapping[str, Any]) -> list[str]:
 
 
 def mcu_instructions() -> str:
-    """Return the instructions per image of each implementation, and the memory at -Os."""
+    """Return the instructions per image and the memory of each implementation at each level."""
     record = json.loads((RESULTS / "mcu_instructions.json").read_text())
     levels = list(record["nets"][0]["rows"][0]["levels"])
     head = ("net", "implementation", *(f"`{level}`" for level in levels), "flash", "RAM", "stack")
@@ -87,17 +87,24 @@ def mcu_instructions() -> str:
             f"`{net['net']}`",
             row["side"],
             *(f"{row['levels'][level]['instructions'] / 1e6:.2f}" for level in levels),
-            *(f"{row['levels']['-Os'][f'{kind}_bytes']:,}" for kind in ("flash", "ram", "stack")),
+            *(_at_levels(row["levels"], f"{kind}_bytes") for kind in ("flash", "ram", "stack")),
         ]
         for net in record["nets"]
         for row in net["rows"]
     ]
     how = (
         f"Instructions per image, in millions, for {record['target']} (`{record['processor']}`) at "
-        f"each level of optimization; bytes of flash, RAM and stack at `-Os`. "
+        f"each level of optimization; bytes of flash, RAM and stack at the same levels, or once if "
+        f"they are equal. "
         f"{record['compiler']}, {record['emulator']}, board {record['board']}."
     )
     return f"{markdown_table(head, rows, 'll' + 'r' * (len(levels) + 3))}\n\n{how}"
+
+
+def _at_levels(levels: Mapping[str, Mapping[str, int]], key: str) -> str:
+    """Return a number for each level of optimization, or one if all are equal."""
+    numbers = [f"{found[key]:,}" for found in levels.values()]
+    return numbers[0] if len(set(numbers)) == 1 else " / ".join(numbers)
 
 
 def pictures() -> str:
@@ -128,13 +135,14 @@ def pictures() -> str:
 
 
 def unsure() -> str:
-    """Return how often nets are unsure about digits, and about images that are no digit."""
+    """Return how often nets are unsure about digits, and about images that are not digits."""
     nets = json.loads((RESULTS / "unsure.json").read_text())["nets"]
     head = ("net", "test digits called unsure", "accuracy of the others", "accuracy of all")
     rows = [
         [
             f"`{net['net']}`",
-            _percent(test["unsure"], test["images"]),
+            f"{_percent(test['unsure'], test['images'])} "
+            f"({_percent(test['unsure_by_softmax'], test['images'])})",
             _percent(test["sure_and_correct"], test["images"] - test["unsure"]),
             _percent(test["correct"], test["images"]),
         ]

@@ -49,6 +49,9 @@ Their median-seed weights ship with the package.
 
 {_draw_studies()}
 
+These commands repeat the studies. For the same weights to the bit, check out the commit first:
+later versions compute some recipes in another order.
+
 {_draw_commands()}
 
 ## Accuracy against parameters
@@ -86,8 +89,8 @@ written down. Later trials compare nets and recipes over the same seeds:
 netlet search mnistnet_2 --out results/trials/frontier.jsonl --repeat LINE
 ```
 
-(`mnistnet_2` stands for any search space here. These lines have no digest of the weights: accuracy
-and loss are compared.)
+(Any search space can stand in place of `mnistnet_2`: net and recipe are those of the line. These
+lines have no digest of the weights: accuracy and loss are compared.)
 
 Near 99.5%, the difference of two trials on 10,000 images has a standard error of 0.1 points if the
 images differ, and two seeds of one net on the same images differ by 0.05 points, so most of what
@@ -172,7 +175,7 @@ def _draw_studies() -> str:
         "parameters",
         "mean (95% interval)",
         "lowest to highest of 10,000",
-        "trials when chosen",
+        "trials before it was chosen, of all sizes",
     )
     return markdown_table(head, rows, "llrrrr")
 
@@ -332,7 +335,8 @@ def _draw_main_effects(lines: Sequence[Mapping[str, Any]]) -> str:
                 )
     text = (
         f"{inline_code(net)}, {len(drawn)} trials, most of them with random recipes;"
-        " mean correct images of 10,000 with standard errors."
+        " mean correct images of 10,000 with standard errors. Values with fewer than three"
+        " trials are left out."
     )
     return f"{text}\n\n{markdown_table(('field', 'value', 'trials', 'correct'), rows, 'llrr')}"
 

@@ -143,15 +143,15 @@ def pipeline_table(record: Mapping[str, Any], raced: Mapping[str, Any]) -> str:
     recipe = "the recipe in the table" if told else "write-up 001's recipe"
     others = [f"`{row['net']}`" for row in rows if told and not row["experiment"]]
     origin = f" `benchmarks/nets.py` has {', '.join(others)}." if others else ""
-    (images,) = {row["images"] for row in rows if row["net"] == raced["net"]}
+    (images,) = {row["images"] for row in rows}
     peak = (
         " The share of the peak: multiply-adds of netlet's training steps per second, beside those "
         "of a large matrix product of the same precision and threads."
     )
     return (
         f"{table}\n\nBoth sides have the same dropout, and the augmentation, batch size and "
-        f"optimizer of {recipe}.{origin} `{raced['net']}` was measured here on {images:,} images. "
-        f"The race measured it again, on {raced['images']:,} images, and found a ratio of "
+        f"optimizer of {recipe}.{origin} Each round trains on {images:,} images. The race "
+        f"measured `{raced['net']}` again, on {raced['images']:,} images, and found a ratio of "
         f"{raced['ratio']:.2f}, which the [Speed](speed.md) page reports. {RATIOS}"
         f"{peak if measured else ''}"
     )
