@@ -1,7 +1,8 @@
 """Layers that one-line notation does not have, tried in nets of fewer than 800 parameters.
 
 The nets are arms of ``under_800_layers.toml``, ``under_800_norms.toml``,
-``under_800_functions.toml``, ``under_800_kernels.toml`` and ``under_800_joint.toml``.
+``under_800_functions.toml``, ``under_800_kernels.toml`` and ``under_800_joint.toml``, and larger
+ones those of ``under_2000_optimizer.toml`` and ``under_3800_optimizer.toml``.
 """
 
 from collections import OrderedDict
@@ -241,10 +242,25 @@ def five_kernels_with_shifts() -> nn.Module:
     return with_shifts(build((4, 7, 8, 9, 10, 11), kernels=5))
 
 
-def mish_with_shifts() -> nn.Module:
-    """Build the net ``4b d6b d7b P d8b d9b d10b W S`` with Mish."""
-    net = find_net("4b d6b d7b P d8b d9b d10b W S").builder()
+def notation_with_mish(notation: str) -> nn.Module:
+    """Build a net in one line with Mish in place of ReLU."""
+    net = find_net(notation).builder()
     for name, module in list(net.named_modules()):
         if isinstance(module, nn.ReLU):
             net.set_submodule(name, nn.Mish())
     return net
+
+
+def mish_with_shifts() -> nn.Module:
+    """Build the net of 795 parameters with shift average and Mish."""
+    return notation_with_mish("4b d6b d7b P d8b d9b d10b W S")
+
+
+def mish_1934() -> nn.Module:
+    """Build the net of 1,934 parameters with shift average and Mish."""
+    return notation_with_mish("6b d11b d13b P d15b d18b d19b W S")
+
+
+def mish_3751() -> nn.Module:
+    """Build the net of 3,751 parameters with shift average and Mish."""
+    return notation_with_mish("10b d16b d19b P d23b d28b d29b W S")
