@@ -30,6 +30,7 @@ from netlet.records import Epoch, Run
 from netlet.training import Callback, Plan, Progress, Recorder, fit
 from netlet.training.averaging import WeightAverage
 from netlet.training.optimizers import make_optimizer
+from netlet.training.orthogonalization import Orthogonalization
 
 FAST = Recipe(
     epochs=2,
@@ -524,6 +525,23 @@ def test_muon_updates_along_its_orthogonalized_momentum() -> None:
         assert ((inner.diagonal() > 0.67) & (inner.diagonal() < 1.21)).all()
         assert (inner - torch.diag(inner.diagonal())).abs().max() < 1e-3
         weight = found.view(6, 18)
+
+
+def test_matrices_are_orthogonalized_as_if_each_were_alone() -> None:
+    shapes = [(4, 9), (9, 4), (1, 25), (6, 6), (40, 3), (3, 80), (33, 64), (1, 1)]
+    random = torch.Generator().manual_seed(5)
+    matrices = [torch.randn(shape, generator=random) for shape in shapes]
+    scales = [1.0 + i for i in range(len(shapes))]
+    values = torch.cat([matrix.flatten() for matrix in matrices])
+    together = Orthogonalization(shapes, scales, values)(values)
+    parts = together.split([matrix.numel() for matrix in matrices])
+    for part, matrix, scale in zip(parts, matrices, scales, strict=True):
+        alone = Orthogonalization([tuple(matrix.shape)], [scale], values)(matrix.flatten())
+        torch.testing.assert_close(part, alone, rtol=1e-4, atol=1e-5)
+        u, _, v = torch.linalg.svd(matrix, full_matrices=False)
+        inner = u.T @ part.view_as(matrix) @ v.T / scale
+        assert ((inner.diagonal() > 0.67) & (inner.diagonal() < 1.21)).all()
+        assert (inner - torch.diag(inner.diagonal())).abs().max() < 1e-3
 
 
 @pytest.mark.parametrize("shape", [(3, 7), (8, 2, 2, 2)])

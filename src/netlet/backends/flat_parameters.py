@@ -36,10 +36,6 @@ class ParameterGroup:
         parts = values.flatten().split([rows * columns for rows, columns in self.shapes])
         return [part.view(shape) for part, shape in zip(parts, self.shapes, strict=True)]
 
-    def flatten_matrices(self, matrices: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Concatenate matrices in the order of ``weights``."""
-        return torch.cat([matrix.flatten() for matrix in matrices]).view_as(self.weights)
-
 
 class FlatParameters:
     """The tensors of a net as views of a few long ones, until :meth:`release`.

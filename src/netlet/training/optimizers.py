@@ -15,10 +15,8 @@ import torch
 from netlet.backends.flat_parameters import FlatParameters, ParameterGroup
 from netlet.recipes import Recipe
 from netlet.training.eigenbases import Eigenbases
+from netlet.training.orthogonalization import Orthogonalization
 
-# Coefficients of x -> a x + b x^3 + c x^5, which moves the singular values of a matrix towards 1
-# when applied five times (Jordan et al., Muon).
-_NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 _EPSILON = 1e-8  # as in torch.optim.AdamW
 _STEPS_PER_BASIS = 10  # SOAP updates its basis after this many steps
 _MAX_PRECONDITIONED_SIDE = 2_048  # SOAP leaves wider sides of a matrix as they are
@@ -174,40 +172,35 @@ class Muon(AdamW):
     both; norms and biases are updated by AdamW.
     """
 
-    def _update(
-        self,
-        group: ParameterGroup,
-        state: Sequence[torch.Tensor],
-        kind: str,
-        numbers: StepNumbers[Number],
-    ) -> None:
-        recipe, (matrices, vectors) = self._recipe, group.split_matrices()
-        if vectors:
-            super()._update(
-                vectors, [values[group.matrix_size :] for values in state], kind, numbers
+    def __init__(self, parameters: FlatParameters, recipe: Recipe) -> None:
+        super().__init__(parameters, recipe)
+        self._orthogonalizations = [
+            Orthogonalization(
+                group.shapes, [0.2 * max(shape) ** 0.5 for shape in group.shapes], group.weights
             )
-        if not matrices:
-            return
-        if recipe.weight_decay:
-            matrices.weights.mul_(numbers.kept)
-        momentum = state[0][: group.matrix_size]
-        momentum.lerp_(matrices.gradient, 1 - recipe.momentum)
-        nesterov = matrices.as_matrices(matrices.gradient.lerp(momentum, recipe.momentum))
-        directions = [
-            _orthogonalize(matrix).mul_(0.2 * max(matrix.shape) ** 0.5) for matrix in nesterov
+            for group in self._groups
         ]
-        _move(matrices.weights, matrices.flatten_matrices(directions), numbers.lr)
 
-
-def _orthogonalize(matrix: torch.Tensor) -> torch.Tensor:
-    """Return nearly the closest orthogonal matrix: all singular values between 0.7 and 1.2."""
-    x = matrix.T if len(matrix) > matrix.shape[1] else matrix
-    x = x / (x.norm() + _EPSILON)
-    a, b, c = _NEWTON_SCHULZ
-    for _ in range(5):
-        gram = x @ x.T
-        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
-    return x.T if len(matrix) > matrix.shape[1] else x
+    @torch.no_grad()
+    def apply(self, kind: str, numbers: StepNumbers[Number]) -> None:
+        """Update the weights from their gradients, as :meth:`Optimizer.apply` says."""
+        recipe = self._recipe
+        for group, state, orthogonalize in zip(
+            self._groups, self.state, self._orthogonalizations, strict=True
+        ):
+            matrices, vectors = group.split_matrices()
+            n = group.matrix_size
+            if vectors:
+                self._update(vectors, [values[n:] for values in state], kind, numbers)
+            if not matrices:
+                continue
+            if recipe.weight_decay:
+                matrices.weights.mul_(numbers.kept)
+            momentum = state[0][:n]
+            momentum.lerp_(matrices.gradient, 1 - recipe.momentum)
+            nesterov = matrices.gradient.lerp(momentum, recipe.momentum)
+            directions = orthogonalize(nesterov.flatten()).view_as(matrices.weights)
+            _move(matrices.weights, directions, numbers.lr)
 
 
 class SOAP(AdamW):
