@@ -95,7 +95,8 @@ def suspect(clean: Score, noisy: Score, moved: Score) -> str:
         return ""
     return (
         f"the net classifies {clean.percent:.2f}% of the test images correctly, but "
-        f"{copies.percent:.2f}% of copies {change}; the code may have a table of answers: read it"
+        f"{copies.percent:.2f}% of copies {change}; the code may have a table of answers: "
+        "inspect it"
     )
 
 

@@ -54,7 +54,7 @@ COMMANDS = (
     Entry(
         "budget",
         DESIGN,
-        "Show a budget: its limits, its rules with what counts, its messages.",
+        "Show a budget: its limits, rules (with what counts) and messages.",
         ("netlet budget document_004", "netlet budget class.toml --toml"),
     ),
     Entry(
@@ -186,7 +186,8 @@ COMMANDS = (
 app = typer.Typer(
     name="netlet",
     cls=LazyGroup,
-    help="Design, check, train, explain and ship tiny convolutional nets that fit a budget.",
+    help="Design, check, train, explain and ship tiny convolutional nets that fit a budget.\n\n"
+    "Exit codes: 0 success, 1 a check failed, 2 wrong usage or input, 130 interrupted.",
     epilog="netlet train\nnetlet check mine.py:Net --params-below 20000",
     no_args_is_help=True,
     rich_markup_mode=None,  # importing rich would take longer than everything else

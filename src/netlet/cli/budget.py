@@ -36,7 +36,7 @@ def budget(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Show a budget: its limits, its rules with what counts, its messages.
+    """Show a budget: its limits, rules (with what counts) and messages.
 
     BUDGET may be a TOML file, which is checked. --budget FILE uses it in the other commands.
     """
