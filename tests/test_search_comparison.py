@@ -20,6 +20,7 @@ from netlet.experiments.search.trials import read_results
 from netlet.recipes import AUGMENTS
 from netlet.records import to_json_value
 from netlet.report.search_plot import arms_figure
+from tools.techniques import iterate_comparisons
 
 ROOT = Path(__file__).parent.parent
 FILE = """\
@@ -262,3 +263,17 @@ def test_an_arm_that_cannot_be_trained_as_it_says_is_named_before_any_run(
     with pytest.raises(SearchError, match="arm 'frozen': train_as=strided is only for nets in one"):
         run_search(load(tmp_path, text), tmp_path / "trials.jsonl", None, 1, executor=Inline())
     assert not (tmp_path / "trials.jsonl").exists()
+
+
+@pytest.mark.slow
+def test_the_shapes_of_recorded_comparisons_are_widened_to_the_recorded_nets() -> None:
+    checked = 0
+    for path, comparison in iterate_comparisons():
+        nets: dict[str, set[str]] = {}
+        for line in read_results(path.with_suffix(".jsonl")):
+            nets.setdefault(line["arm"], set()).add(line["net"])
+        for arm in comparison.arms:
+            if arm.shape and arm.name in nets:
+                assert nets[arm.name] == {comparison.candidate(arm, Images()).net}, (path, arm.name)
+                checked += 1
+    assert checked > 100

@@ -50,15 +50,13 @@ class Compared:
 @functools.cache  # several tables are drawn from them, and reading takes seconds
 def read_comparisons() -> tuple[Compared, ...]:
     """Return each comparison that has trials, those of the smallest nets first."""
-    return tuple(_iterate_comparisons())
+    return tuple(_read_comparisons())
 
 
-def _iterate_comparisons() -> Iterator[Compared]:
-    for path, comparison in sorted(_load_comparisons().items(), key=_sort_by_limit):
-        file = path.with_suffix(".jsonl")
-        lines = read_results(file) if file.exists() else []
-        if not lines:
-            continue
+def _read_comparisons() -> Iterator[Compared]:
+    for path, comparison in sorted(iterate_comparisons(), key=_sort_by_limit):
+        lines = read_results(path.with_suffix(".jsonl"))
+        comparison = _with_recorded_nets(comparison, lines)
         runs = ArmRuns(comparison, _MNIST, lines[0]["data_digest"], lines)
         if not runs.lines[comparison.baseline]:
             continue
@@ -67,16 +65,26 @@ def _iterate_comparisons() -> Iterator[Compared]:
         yield Compared(path, comparison, len(lines), arms, by_arm)
 
 
-def _load_comparisons() -> dict[Path, Comparison]:
-    found = {}
+def iterate_comparisons() -> Iterator[tuple[Path, Comparison]]:
+    """Yield the file of each comparison that has trials, and its arms."""
     for path in FOLDER.glob("*.toml"):
-        comparison = load_search(path)
-        assert isinstance(comparison, Comparison), path
-        assert comparison.budget is not None
-        # Under one name, so that a shape is filled once for all files with the same limit.
-        budget = comparison.budget.replace(name="limit")
-        found[path] = dataclasses.replace(comparison, budget=budget)
-    return found
+        if path.with_suffix(".jsonl").exists():
+            comparison = load_search(path)
+            assert isinstance(comparison, Comparison), path
+            yield path, comparison
+
+
+def _with_recorded_nets(comparison: Comparison, lines: Sequence[Mapping[str, Any]]) -> Comparison:
+    """Return a comparison with the recorded net of each arm in place of its shape.
+
+    To widen all shapes again would take half a minute; a slow test does, and compares the nets.
+    """
+    nets = {line["arm"]: line["net"] for line in lines}
+    arms = tuple(
+        dataclasses.replace(arm, net=nets.get(arm.name, arm.shape), shape="") if arm.shape else arm
+        for arm in comparison.arms
+    )
+    return dataclasses.replace(comparison, arms=arms)
 
 
 def _sort_by_limit(found: tuple[Path, Comparison]) -> tuple[int, Path]:
