@@ -15,6 +15,7 @@ from netlet.recipes import AUGMENTS, STEADY, complete_recipe
 from netlet.records import Study, to_json_value
 from netlet.report import Page, command_for, frontier_page
 from netlet.report.markdown import inline_code, markdown_table, shell_block
+from tools.label_errors import draw_label_errors
 from tools.records import RESULTS, all_studies
 
 TRIALS = RESULTS / "trials" / "frontier.jsonl"
@@ -57,6 +58,10 @@ later versions compute some recipes in another order.
 ## Accuracy against parameters
 
 {drawn.text}
+
+## What the label errors leave
+
+{draw_label_errors(chosen_by_search())}
 
 {_draw_trials(trials())}
 """
