@@ -201,6 +201,25 @@ def test_trainings_that_take_turns_equal_those_alone(blob_data: Dataset) -> None
         assert run.weights_digest == alone.weights_digest
 
 
+def test_an_error_of_one_net_does_not_end_the_trainings_beside_it(blob_data: Dataset) -> None:
+    def train(seed: int, *, fails: bool) -> Any:
+        net = netlet.build(_chain, seed)
+        if fails:
+            net.register_forward_hook(_refuse)
+        return iterate_fit(net, blob_data, FAST.replace(epochs=1), seed=seed, device="cpu")
+
+    def _refuse(*_: object) -> None:
+        if torch.is_grad_enabled():  # while training; before that the net is looked at
+            raise AssertionError("not today")
+
+    first, failed, last = finish_together(
+        [train(0, fails=False), train(1, fails=True), train(2, fails=False)], torch.device("cpu")
+    )
+    assert isinstance(first, Run)
+    assert "not today" in str(failed)
+    assert isinstance(last, Run)
+
+
 @pytest.mark.slow
 def test_an_experiment_trains_several_seeds_together(blob_data: Dataset) -> None:
     experiment = netlet.find_experiment("5 7")

@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import torch
@@ -212,6 +213,24 @@ def test_teachers_that_are_refused(few: Dataset, changes: dict[str, Any], messag
         train(few, TAUGHT.replace(**changes))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_teacher_whose_training_fails_is_named_and_the_callbacks_end(few: Dataset) -> None:
+    ended: list[str] = []
+
+    class Ends(Callback):
+        def on_end(self) -> None:
+            ended.append("end")
+
+    net = netlet.build(find_net("3 P 4").builder, 0)
+    recipe = TAUGHT.replace(teacher_recipe="wild", teacher_epochs=1)
+    wild = PLAIN.replace(name="wild", peak_lr=1000.0, momentum=0.9, backend="eager")
+    with (
+        mock.patch("netlet.training.teacher.find_recipe", return_value=wild),
+        pytest.raises(TrainingError, match=rf"^teacher {TEACHER}: the loss is "),
+    ):
+        fit(net, few, recipe, callbacks=[Ends()])
+    assert ended == ["end"]
 
 
 # --- its logits

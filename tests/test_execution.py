@@ -31,6 +31,7 @@ from netlet.experiments.execution import (
     open_channel,
     open_executor,
 )
+from netlet.experiments.execution.runner import TaskRunner
 from netlet.files import process_exists
 from netlet.worker_server import own_server_socket, worker_context
 
@@ -270,6 +271,22 @@ def test_a_variable_that_libraries_read_at_their_start_needs_a_new_interpreter(
     assert worker_context(module).get_start_method() == "forkserver"
     monkeypatch.setenv("OMP_SCHEDULE", "static")
     assert worker_context(module).get_start_method() == "spawn"
+
+
+def test_the_end_of_a_task_waits_for_no_silence_of_the_others(
+    executor: LocalExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_channel(executor) as channel, TaskRunner(executor, channel, double) as runner:
+        monkeypatch.setattr(runner, "_tasks", {1: None, 2: None})
+        rest = [Message(1, "epoch", {"n": n}) for n in range(3)]
+
+        def poll(timeout_s: float) -> list[Message]:
+            time.sleep(0.01)
+            return [Message(2, "epoch", {}), *(rest[:1] and [rest.pop(0)])]
+
+        monkeypatch.setattr(channel, "poll", poll)
+        found = runner._receive_until_quiet(1)  # returns, though task 2 never stops to send
+    assert [message.values["n"] for message in found if message.task == 1] == [0, 1, 2]
 
 
 def test_an_unknown_place_is_refused() -> None:

@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 from helpers import Inline
 
-from netlet.errors import SearchError
+from netlet.errors import NetletWarning, SearchError
+from netlet.experiments.execution.net_files import NetFiles
 from netlet.experiments.search.comparison import Arm, ArmRuns, Comparison
 from netlet.experiments.search.contrasts import compare_arms
 from netlet.experiments.search.fitting import Images
 from netlet.experiments.search.repeat import repeat_trial
+from netlet.experiments.search.run import _warn_of_other_code
 from netlet.experiments.search.space_file import load_search
 from netlet.experiments.search.trials import read_results
 from netlet.recipes import AUGMENTS
@@ -105,6 +107,33 @@ def test_arms_are_run_on_the_same_seeds_and_folds() -> None:
     while proposal := runs.propose():
         folds.setdefault(proposal.trial.arm, []).append((proposal.trial.seed, proposal.trial.fold))
     assert folds == {arm: [(s, s % 6) for s in range(7)] for arm in "ab"}
+
+
+def test_recorded_runs_of_other_code_count_with_a_warning() -> None:
+    code = NetFiles("/x/mine.py:Net", "/x/mine.py", "now", "mine.py", {})
+    comparison = make("a", "b")
+    arms = (dataclasses.replace(comparison.arms[0], net="mine.py:Net"), comparison.arms[1])
+    comparison = dataclasses.replace(comparison, arms=arms)
+    lines: list[dict[str, Any]] = [
+        {"arm": "a", "net": "there/mine.py:Net", "source_digest": "before"},
+        {"arm": "a", "net": "mine.py:Net", "source_digest": "now"},
+        {"arm": "b", "net": "2 P 4"},
+    ]
+    codes = {"mine.py:Net": code, "2 P 4": None}
+    with pytest.warns(
+        NetletWarning, match=r"^mine\.py:Net: 1 recorded trial ran other code"
+    ) as seen:
+        _warn_of_other_code(comparison, lines, codes)
+    assert len(seen) == 1
+
+
+def test_a_baseline_with_a_failed_run_goes_on_with_the_next_seed() -> None:
+    runs = new_runs(make("a", "b", runs=(2, 4), drop_below=0.5))
+    proposed = end(runs, {"a": [9_900, -1, 9_910, 9_920], "b": [9_890, 9_800, 9_890, -1]})
+    assert [seed for arm, seed in proposed if arm == "a"] == [0, 1, 2, 3]
+    assert [seed for arm, seed in proposed if arm == "b"] == [0, 1, 2, 3]
+    assert sorted(runs.lines["a"]) == [0, 2, 3]
+    assert runs.dropped == {"b": 3}  # since its last run failed, not by seed 1 alone
 
 
 def test_arms_that_lose_are_dropped_after_six_runs_and_the_baseline_never() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,27 @@ class Highest(Lowest):
 
     def suggest_int(self, name: str, low: int, high: int) -> int:
         return high
+
+
+@pytest.mark.skipif(not find_spec("optuna"), reason="needs the extra 'search'")
+def test_values_that_do_not_go_together_are_drawn_again(tmp_path: Path) -> None:
+    from netlet.experiments.search.sampler import Sampler
+
+    space = load(
+        tmp_path,
+        'title = "x"\nrecipe = "plain"\nepochs = 1\nnets = ["8 P 8"]\n'
+        '[vary]\noptimizer = ["sgd", "adamw"]\nnesterov = [false, true]\n',
+    )
+    drawn = []
+    for known in ([], []):  # as after an interruption
+        sampler = Sampler(space, Images(), "d", known)
+        sampler.left = 12
+        proposals = [sampler.propose() for _ in range(12)]
+        drawn.append([one.trial.changes for one in proposals if one is not None])
+    assert drawn[0] == drawn[1]
+    pairs = {(c.get("optimizer"), c.get("nesterov")) for c in drawn[0]}
+    assert len(pairs) == 3
+    assert ("adamw", True) not in pairs
 
 
 def load(tmp_path: Path, text: str) -> Space:

@@ -26,6 +26,7 @@ from netlet.experiments.execution.net_files import pack_net, unpack_net
 from netlet.experiments.execution.runner import checkpoint_interval
 from netlet.experiments.execution.task import RunTask, TaskResult, run_task
 from netlet.experiments.execution.turns import TurnsExecutor
+from netlet.experiments.seeds import _SeedTraining
 from netlet.files import host_name
 from netlet.locks import lock_folder
 from netlet.nets import find_code, user_imports
@@ -134,6 +135,24 @@ def test_the_files_of_a_seed_are_those_of_a_run(
     assert dataclasses.replace(found, **kept) == run
     lines = (place / "epochs.jsonl").read_text()
     assert lines == records.epoch_lines(found.epochs, found.data["name"])
+
+
+def test_a_first_message_that_is_lost_costs_nothing(
+    config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost: list[Message] = []
+    hear = _SeedTraining._hear
+
+    def lose_first(self: _SeedTraining, seed: int, message: Message) -> None:
+        if not lost and "checkpoint" in message.content:
+            lost.append(message)
+        else:
+            hear(self, seed, message)
+
+    monkeypatch.setattr(_SeedTraining, "_hear", lose_first)
+    study = train(config, tmp_path / "s", InlineExecutor())
+    assert len(lost) == len(study.seeds) == 1
+    assert sorted(os.listdir(tmp_path / "s" / "seed-0")) == FINISHED
 
 
 def test_another_worker_goes_on_from_the_last_checkpoint(config: RunConfig, tmp_path: Path) -> None:

@@ -431,6 +431,14 @@ def test_what_changed_since_the_step_before_and_whether_it_matters() -> None:
         alike, recipe=to_json_value(QUICK.replace(epochs=2, augment=(), precision="bf16"))
     )
     assert stats.describe_changes(half, before) == "Changed: precision (auto to bf16)."
+    short = {key: value for key, value in before.recipe.items() if key != "norm_statistics"}
+    assert stats.describe_changes(dataclasses.replace(alike, recipe=short), before) == (
+        "Changed: nothing that the record holds."
+    )
+    plain = dataclasses.replace(alike, recipe=short | {"norm_statistics": "plain"})
+    assert stats.describe_changes(plain, dataclasses.replace(before, recipe=short)) == (
+        "Changed: norm_statistics (running to plain)."
+    )
     augmented = dataclasses.replace(
         alike, recipe=to_json_value(QUICK.replace(epochs=2, augment=AUGMENTS["document_001"]))
     )

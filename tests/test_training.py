@@ -27,7 +27,7 @@ from netlet.nets.blocks import conv_bn, stack_layers
 from netlet.nets.weights import load_weights, weights_digest
 from netlet.recipes import AUGMENTS, QUICK, Recipe, Warp
 from netlet.records import Epoch, Run
-from netlet.training import Callback, Plan, Progress, Recorder, fit
+from netlet.training import Callback, Checkpoint, Plan, Progress, Recorder, fit
 from netlet.training.averaging import WeightAverage
 from netlet.training.optimizers import make_optimizer
 from netlet.training.orthogonalization import Orthogonalization
@@ -681,6 +681,41 @@ def test_weight_averages_match_manual_computation() -> None:
     assert average_of([1, 2], Recipe(averaging="ema", ema_decay=0.1)) == pytest.approx(
         1 * 0.1 + 2 * 0.9
     )
+
+
+def test_a_resumed_run_keeps_the_time_of_its_beginning(blob_data: Dataset) -> None:
+    kept: list[Checkpoint] = []
+
+    class Keeps(Callback):
+        def on_checkpoint(self, checkpoint: Checkpoint) -> None:
+            kept.append(checkpoint)
+
+    whole = fit(netlet.build(small, 0), blob_data, FAST, callbacks=[Keeps()])
+    assert kept[0].started_at == whole.started_at
+    began = "2020-02-03T04:05:06+00:00"
+    resumed = fit(
+        netlet.build(small, 0),
+        blob_data,
+        FAST,
+        resume=dataclasses.replace(kept[1], started_at=began),
+    )
+    assert resumed.started_at == began
+    assert resumed.weights_digest == whole.weights_digest
+
+
+@pytest.mark.parametrize("averaging", ["ema", "tail"])
+def test_an_infinite_mask_stays_as_it_is_in_the_average(averaging: str) -> None:
+    net = nn.Linear(2, 1)
+    net.register_buffer("mask", torch.tensor([0.0, -math.inf]))
+    net.register_buffer("count", torch.tensor([1.0]))
+    flat = FlatParameters(net)
+    average = WeightAverage(net, Recipe(averaging=averaging, tail_share=1.0), 3)  # type: ignore[arg-type]
+    for step in range(3):
+        net.count.fill_(step)
+        average.update(flat, step)
+    buffers = dict(average.net.named_buffers())
+    assert buffers["mask"].tolist() == [0.0, -math.inf]
+    assert 0 < buffers["count"].item() < 2
 
 
 def test_calibration_and_confusion_match_manual_computation() -> None:

@@ -193,11 +193,12 @@ def _print_toml(name: str) -> None:
 def _print_search(search: Search, path: Path, result: SearchResult, *, json: bool) -> None:
     from netlet.experiments.search.train_command import train_command
     from netlet.experiments.search.trials import rank_results
+    from netlet.text import count_noun
 
     if result.unusable:
         say(
-            f"netlet: warning: {result.unusable} lines of {path} are of another search space or "
-            "other data; the search did not learn from them"
+            f"netlet: warning: {path}: {count_noun(result.unusable, 'line')} of another search or "
+            "other data did not count"
         )
     ranked = rank_results([dict(line) for line in (*result.known, *result.lines)])
     best = ranked[0] if ranked else None

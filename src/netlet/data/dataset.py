@@ -208,7 +208,7 @@ class Dataset(Displayed):
                 f"for instance {max(self.classes, n // 12):,}"
             )
         shuffled = self._shuffle(HOLD_OUT_SEED + draw)
-        labels = self.train.labels[shuffled]
+        labels = self.train.labels.cpu()[shuffled]
         counts = torch.bincount(labels, minlength=self.classes)
         shares = _allocate_shares(counts, images)
         return self._hold_out(

@@ -13,7 +13,7 @@ from netlet.budgets import Budget
 from netlet.catalog import Claim
 from netlet.data import Dataset
 from netlet.display import Displayed
-from netlet.errors import NetletError, warn_of_but
+from netlet.errors import warn_of_but
 from netlet.nets import NetEntry, build, comes_with_netlet
 from netlet.recipes import Recipe
 from netlet.records import Run
@@ -94,7 +94,7 @@ class Experiment(Displayed):
         val: int = 0,
         callbacks: Mapping[int, Sequence[Callback]] | None = None,
         resume: Mapping[int, Checkpoint] | None = None,
-    ) -> list[Run | NetletError]:
+    ) -> list[Run | Exception]:
         """Train several seeds that take turns on one device.
 
         On a CUDA device this is faster than one seed after the other, with the same weights.

@@ -76,7 +76,8 @@ def settle_parallelism(
     cores = cpu_cores()
     threads = _find_threads(finished, left, folder)
     if threads:
-        chosen = Parallelism(max(1, cores // threads), threads)
+        on_cuda = find_device().type == "cuda"
+        chosen = Parallelism(_SEEDS_ON_CUDA if on_cuda else max(1, cores // threads), threads)
     else:
         chosen = choose_parallelism(config, data, len(left), cores)
     return dataclasses.replace(config, threads=chosen.threads), chosen.workers
@@ -163,6 +164,12 @@ def _key(config: RunConfig, data: Dataset, cores: int) -> str:
         ),
         recipe.batch_size,
         recipe.backend,
+        recipe.optimizer,
+        recipe.averaging,
+        recipe.train_as,
+        recipe.expand_factor,
+        recipe.widen_factor,
+        recipe.teacher,
         resolve_precision(recipe, torch.device("cpu")),
         processor_features(),
         cores,

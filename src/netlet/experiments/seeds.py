@@ -169,10 +169,13 @@ class _SeedTraining:
         if message.kind == STEP:
             self._tell_step(seed, values)
             return
+        place = self._folders[seed]
+        if CHECKPOINT in content and not place.exists:  # also if the very first one was lost
+            place.save_checkpoint(content[CHECKPOINT])
         if WEIGHTS in content:
-            self._folders[seed].save_epochs(values["log"], content[WEIGHTS])
+            place.save_epochs(values["log"], content[WEIGHTS])
         if CHECKPOINT in content:
-            self._folders[seed].save_checkpoint(content[CHECKPOINT])
+            place.save_checkpoint(content[CHECKPOINT])
             self._epochs[seed] = values["epochs"]
         self._scores[seed] = score = values.get("score", "")
         total = values["total_epochs"]

@@ -29,6 +29,7 @@ from netlet.stats.seeds import (
     p_value_mean_above,
     seed_percents,
 )
+from netlet.stats.training_differences import DEFAULTS
 from netlet.stats.verdict import reaches_target, target_percent
 from netlet.text import format_sizes
 
@@ -132,11 +133,12 @@ def describe_changes(study: Study, before: Study) -> str:
     parts = []
     if study.net_digest != before.net_digest:
         parts.append(_describe_net_change(study, before))
-    new, old = study.recipe, before.recipe
+    # Records leave out some fields that have their default.
+    new, old = DEFAULTS | dict(study.recipe), DEFAULTS | dict(before.recipe)
     parts += [
-        f"{name} ({format_setting(old.get(name))} to {format_setting(new.get(name))})"
-        for name in sorted({*new, *old} - {"name"})
-        if new.get(name) != old.get(name)
+        f"{name} ({format_setting(old[name])} to {format_setting(new[name])})"
+        for name in sorted({*new, *old} - {"name", "about"})
+        if new[name] != old[name]
     ]
     return f"Changed: {'; '.join(parts)}." if parts else "Changed: nothing that the record holds."
 

@@ -122,7 +122,8 @@ def _summarize_verdict(study: Study) -> list[str]:
 def _summarize_time(study: Study) -> str:
     seconds = statistics.median(seed.train_s for seed in study.seeds)
     threads = count_noun(study.environment["threads"], "thread")
-    return f"median training time {seconds:.1f} s with {threads} for each seed"
+    starts = " after the random starts" if study.recipe.get("random_starts", 1) > 1 else ""
+    return f"median training time{starts} {seconds:.1f} s with {threads} for each seed"
 
 
 def _target_p_value(study: Study) -> float | None:

@@ -17,7 +17,7 @@ _Recipe = Mapping[str, Any]
 # What computes the same training on any machine; the precision in use is compared instead.
 _NOT_COMPARED = {"name", "about", "precision", "backend"}
 # A record may lack fields that have their default.
-_DEFAULTS = {one.name: to_json_value(one.default) for one in dataclasses.fields(Recipe)}
+DEFAULTS = {one.name: to_json_value(one.default) for one in dataclasses.fields(Recipe)}
 _RAMPED = ("one_cycle", "triangular")
 # Fields that have an effect only together with others.
 _IN_EFFECT: Mapping[str, Callable[[_Recipe], bool]] = {
@@ -98,7 +98,7 @@ def training_differences_text(names: tuple[str, str], found: Sequence[TrainingDi
 
 def _settings(study: Study) -> dict[str, Any]:
     """Return what decides the result of a study's training, by name."""
-    recipe = _DEFAULTS | dict(study.recipe)
+    recipe = DEFAULTS | dict(study.recipe)
     settings = {
         name: value
         for name, value in recipe.items()

@@ -81,7 +81,9 @@ class WeightAverage:
         others = zip(self._parameters.other_tensors(), parameters.other_tensors(), strict=True)
         for average, current in others:
             if average.is_floating_point():
-                average.lerp_(current, share)
+                # Where the net has an infinite number, as in a mask, lerp would compute NaN.
+                moved = average.lerp(current, share)
+                average.copy_(torch.where(current.isfinite(), moved, current))
             else:
                 average.copy_(current)
         for average, current in zip(self._parameters.counters, parameters.counters, strict=True):

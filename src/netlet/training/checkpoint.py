@@ -43,6 +43,7 @@ class Checkpoint(Displayed):
     elapsed_s: float
     resumed_after: tuple[int, ...] = ()  # epochs after which the run was interrupted and resumed
     stretches: tuple[Stretch, ...] = ()  # which process trained which of the epochs
+    started_at: str = ""  # UTC, ISO 8601: when the run began; older checkpoints lack it
 
     @staticmethod
     def capture(
@@ -51,6 +52,7 @@ class Checkpoint(Displayed):
         elapsed_s: float,
         resumed_after: tuple[int, ...],
         stretches: tuple[Stretch, ...],
+        started_at: str,
     ) -> Checkpoint:
         """Copy everything that the next step will change to the CPU."""
         return Checkpoint(
@@ -64,6 +66,7 @@ class Checkpoint(Displayed):
             elapsed_s=elapsed_s,
             resumed_after=resumed_after,
             stretches=stretches,
+            started_at=started_at,
         )
 
     def restore(self, state: TrainingState) -> None:

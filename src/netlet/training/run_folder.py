@@ -75,6 +75,11 @@ class RunFolder:
         named = [net] if is_user_code(net) else []
         return quote_shell("netlet", "train", *named, "--resume", self.path)
 
+    @property
+    def exists(self) -> bool:
+        """Whether the folder has been created, by the first checkpoint."""
+        return self._exists
+
     def open(self) -> None:
         """Lock the folder of a resumed run, and remove what killed processes may have left.
 

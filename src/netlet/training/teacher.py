@@ -15,7 +15,7 @@ from torch import nn
 
 from netlet.catalog import find_recipe
 from netlet.data import Dataset, cache_folder
-from netlet.errors import NetError, OutputError, RecipeError, did_you_mean
+from netlet.errors import NetError, OutputError, RecipeError, TrainingError, did_you_mean
 from netlet.files import read_regular, write_atomic
 from netlet.locks import lock_folder
 from netlet.nets import NETS, build, find_net, is_notation, is_user_code
@@ -102,7 +102,10 @@ def prepare_teacher(
                 callbacks=callbacks,
                 tell=_tell,
             )
-            finish(training)
+            try:
+                finish(training)
+            except TrainingError as error:
+                raise TrainingError(f"teacher {recipe.teacher}: {error}") from error
             _write(folder, net)
             make_room(root, _MAX_BYTES, keep=folder)
     values: TeacherValues = {

@@ -13,7 +13,6 @@ from typing import TypeVar
 import torch
 
 from netlet.backends import use_repeatable_kernels
-from netlet.errors import NetletError
 from netlet.nets.isolation import guard_net
 from netlet.records import Run
 from netlet.training.rng import RandomStreams
@@ -33,7 +32,7 @@ def finish(training: Generator[None, None, Result]) -> Result:
 
 def finish_together(
     trainings: Sequence[Generator[None, None, Run]], device: torch.device
-) -> list[Run | NetletError]:
+) -> list[Run | Exception]:
     """Run trainings to their ends, in turns.
 
     The weights are those of the same trainings one after the other, as long as the nets draw their
@@ -46,7 +45,7 @@ def finish_together(
     Returns:
         A run for each, or why it could not be finished; the others go on.
     """
-    results: list[Run | NetletError | None] = [None] * len(trainings)
+    results: list[Run | Exception | None] = [None] * len(trainings)
     turns = [_Turn(device) for _ in trainings]
     # The settings of each training nest in these, whichever ends first.
     with (
@@ -65,13 +64,13 @@ def finish_together(
     return [result for result in results if result is not None]
 
 
-def _go_on(training: Generator[None, None, Run]) -> Run | NetletError | None:
+def _go_on(training: Generator[None, None, Run]) -> Run | Exception | None:
     try:
         next(training)
     except StopIteration as end:
         run: Run = end.value
         return run
-    except NetletError as error:
+    except Exception as error:  # of the net's own code, too: the other trainings go on
         return error
     return None
 

@@ -196,7 +196,8 @@ def iterate_fit(
     origin = RunOrigin(
         net_name=net_name or type(net).__name__,
         initial_weights_digest=initial_weights_digest,
-        started_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        started_at=(resume.started_at if resume else "")
+        or datetime.now(UTC).isoformat(timespec="seconds"),
         code=code,
     )
     start = time.perf_counter() - (resume.elapsed_s if resume else 0)
@@ -205,15 +206,16 @@ def iterate_fit(
     if budget:
         kinds = cost_from_trace(traced).kinds if budget.rules() else ()
         refuse_unknown_names(budget, kinds)
-    if recipe.random_starts > 1 and resume is None:
-        try:
+    try:
+        if recipe.random_starts > 1 and resume is None:
             yield from choose_start(net, data, recipe, seed, name, device, callbacks)
-        except BaseException:
-            for callback in callbacks:
-                callback.on_end()
-            raise
-    form = make_training_form(net, data.shape, recipe, RandomStreams(seed).make_layers_generator())
-    teacher = prepare_teacher(data, recipe, device, callbacks) if recipe.teacher else None
+        layers = RandomStreams(seed).make_layers_generator()
+        form = make_training_form(net, data.shape, recipe, layers)
+        teacher = prepare_teacher(data, recipe, device, callbacks) if recipe.teacher else None
+    except BaseException:
+        for callback in callbacks:
+            callback.on_end()
+        raise
     with explain_device_errors():
         net.to(device)
         if form.trained is not net:
@@ -243,7 +245,7 @@ def iterate_fit(
             guard_net(type(net).__name__),
             use_repeatable_kernels(device),
         ):
-            trainer = Trainer(form, data, plan, callbacks, start, teacher)
+            trainer = Trainer(form, data, plan, callbacks, start, origin.started_at, teacher)
             result = yield from trainer.train(resume)
         run = make_run(plan, origin, net, data, traced, result)
         for callback in callbacks:

@@ -63,11 +63,12 @@ class Trainer:
         plan: Plan,
         callbacks: Sequence[Callback],
         start: float,
+        started_at: str,
         teacher: Teacher | None = None,
     ) -> None:
         self._form, self._net = form, form.trained
         self._data, self._plan, self._recipe = data, plan, plan.recipe
-        self._callbacks, self._start = callbacks, start
+        self._callbacks, self._start, self._started_at = callbacks, start, started_at
         self._random = RandomStreams(plan.seed)
         self._augmentation = select_augmentation(data.train, plan.recipe)
         self._batch_norm_update = BatchNormUpdate(
@@ -278,6 +279,7 @@ class Trainer:
             time.perf_counter() - self._start,
             self._resumed_after,
             self._stretches.until(len(self._epochs)),
+            self._started_at,
         )
 
     def _save_checkpoint(self, checkpoint: Checkpoint) -> None:

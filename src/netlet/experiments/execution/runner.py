@@ -207,12 +207,23 @@ class TaskRunner(Generic[_T, _R]):
         """Return what a task sent before it ended, which may still be on its way."""
         found = self._receive(0)
         if error is not None:
-            while late := self._receive(_QUIET_S):
-                found += late
-            return found
+            return found + self._receive_until_quiet(number)
         deadline = time.monotonic() + _LATE_S
         while self._received[number] < future.result().sent and time.monotonic() < deadline:
             found += self._receive(_QUIET_S)
+        return found
+
+    def _receive_until_quiet(self, number: int) -> list[Message]:
+        """Return messages until none of this task has come for a while, whatever others send."""
+        found: list[Message] = []
+        start = now = time.monotonic()
+        end = start + _QUIET_S
+        while now < end:
+            late = self._receive(end - now)
+            found += late
+            now = time.monotonic()
+            if any(message.task == number for message in late):
+                end = min(now + _QUIET_S, start + _LATE_S)
         return found
 
     def _end(self, number: int) -> list[Message | TaskEnd[_T, _R]]:

@@ -135,6 +135,7 @@ class ArmRuns:
         self._comparison, self._data_digest = comparison, data_digest
         self._candidates = {arm.name: comparison.candidate(arm, images) for arm in comparison.arms}
         self._running: set[tuple[str, int]] = set()
+        self._failed: set[tuple[str, int]] = set()
         self._stage = 0
         self.left = 0
         self.lines: dict[str, dict[int, Mapping[str, Any]]] = {arm: {} for arm in self._candidates}
@@ -148,7 +149,7 @@ class ArmRuns:
         while self.left:
             for seed in self._seeds():
                 for arm in self._alive():
-                    if seed not in self.lines[arm] and (arm, seed) not in self._running:
+                    if seed not in self.lines[arm] and (arm, seed) not in self._begun():
                         return self._start(arm, seed)
             if self._running or self._stage + 1 == len(self._comparison.runs):
                 return None
@@ -161,11 +162,16 @@ class ArmRuns:
         return True
 
     def tell(self, trial: Trial, line: Mapping[str, Any]) -> None:
-        """Keep a run that has ended; an arm with one that failed is dropped."""
+        """Keep a run that has ended; an arm with one that failed is dropped.
+
+        The baseline goes on with the next seed instead.
+        """
         assert trial.arm is not None
         self._running.discard((trial.arm, trial.seed))
         if line["state"] == FINISHED:
             self.lines[trial.arm][trial.seed] = line
+        elif trial.arm == self._comparison.baseline:
+            self._failed.add((trial.arm, trial.seed))
         else:
             self.dropped.setdefault(trial.arm, len(self.lines[trial.arm]))
 
@@ -185,6 +191,10 @@ class ArmRuns:
         )
         return Proposal(trial=trial, epochs=candidate.epochs)
 
+    def _begun(self) -> set[tuple[str, int]]:
+        """Return the runs that are not to be started now: they are running, or have failed."""
+        return self._running | self._failed
+
     def _seeds(self) -> range:
         """Return the seeds of each arm up to the current stage."""
         first = self._comparison.first_seed
@@ -195,9 +205,14 @@ class ArmRuns:
 
     def _drop(self) -> None:
         """Drop the arms whose mean is too far below the best one, on the same seeds."""
+        seeds = [
+            seed for seed in self._seeds() if all(seed in self.lines[arm] for arm in self._alive())
+        ]
+        if not seeds:
+            return
         means = {}
         for arm in self._alive():
-            runs = [self.lines[arm][seed] for seed in self._seeds()]
+            runs = [self.lines[arm][seed] for seed in seeds]
             means[arm] = sum(100 * run["correct"] / run["total"] for run in runs) / len(runs)
         for arm, mean in means.items():
             behind = max(means.values()) - mean

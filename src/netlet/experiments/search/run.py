@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack
@@ -10,17 +12,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netlet.data import Dataset, load
+from netlet.errors import NetletWarning
 from netlet.experiments.execution import open_executor
-from netlet.experiments.execution.net_files import pack_net
+from netlet.experiments.execution.net_files import NetFiles, pack_net
 from netlet.experiments.search.comparison import ArmRuns, Comparison, check_forms
 from netlet.experiments.search.contrasts import ArmResult, compare_arms
 from netlet.experiments.search.engine import OnTrialEvent, Setting, TrialEvent, run_trials
 from netlet.experiments.search.fitting import Images
 from netlet.experiments.search.space import Space, check_search
-from netlet.experiments.search.trials import read_results, remove_unfinished_line
+from netlet.experiments.search.trials import FAILED, read_results, remove_unfinished_line
 from netlet.locks import lock_file
 from netlet.nets import full_address
 from netlet.processor_load import cpu_cores
+from netlet.text import count_noun
 
 if TYPE_CHECKING:
     from netlet.experiments.search.sampler import Sampler
@@ -35,7 +39,8 @@ class SearchResult:
     Attributes:
         lines: The trials of this call, in the order in which they ended.
         known: The trials that the file held before and that are of the same search.
-        unusable: The number of lines before that are of another search.
+        unusable: The number of lines before that are of another search. Runs of an arm that failed
+            are not among them.
         arms: The results of the arms of a comparison that have run.
     """
 
@@ -107,6 +112,7 @@ def run_search(
         left = _MANY if trials is None else trials
         policy.left = max(0, left - len(policy.known)) if resume else left
         codes = {net: pack_net(full_address(net)) for net in search.nets}
+        _warn_of_other_code(search, policy.known, codes)
         lines: list[Mapping[str, Any]] = []
 
         def keep(event: TrialEvent) -> None:
@@ -133,9 +139,34 @@ def run_search(
     return SearchResult(
         lines=tuple(lines),
         known=tuple(policy.known),
-        unusable=len(known) - len(policy.known),
+        unusable=sum(line["state"] != FAILED for line in known if line not in policy.known),
         arms=tuple(arms),
     )
+
+
+def _warn_of_other_code(
+    search: Space | Comparison,
+    known: Sequence[Mapping[str, Any]],
+    codes: Mapping[str, NetFiles | None],
+) -> None:
+    """Warn if recorded trials ran other code than their nets have now.
+
+    They count: who edits a comment does not want to lose hours of training.
+    """
+    nets = {arm.name: arm.net for arm in search.arms} if isinstance(search, Comparison) else {}
+    others = Counter[str]()
+    for line in known:
+        net = nets.get(str(line.get("arm")), str(line["net"]))
+        code, digest = codes.get(net), line.get("source_digest")
+        if code is not None and digest not in (None, code.digest):
+            others[net] += 1
+    for net, number in others.items():
+        warnings.warn(
+            f"{net}: {count_noun(number, 'recorded trial')} ran other code than that of now, and "
+            "counts all the same; if the net has changed, name another file with --out",
+            NetletWarning,
+            stacklevel=3,
+        )
 
 
 def _make_policy(

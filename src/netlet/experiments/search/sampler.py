@@ -16,7 +16,7 @@ from netlet.errors import NetletError, install_hint
 from netlet.experiments.search.engine import Proposal
 from netlet.experiments.search.fitting import Images
 from netlet.experiments.search.leg import LegResult
-from netlet.experiments.search.space import Space
+from netlet.experiments.search.space import Candidate, Space
 from netlet.experiments.search.trials import (
     FAILED,
     FINISHED,
@@ -33,6 +33,7 @@ except ImportError as error:
         f"a search needs the package optuna, which is not installed; {install_hint('search')}"
     ) from error
 
+_MAX_DRAWS = 1_000  # of values that do not go together, for one trial
 _FIRST = 4  # trials that go on from a rung whatever they score: too few to compare
 
 
@@ -78,8 +79,7 @@ class Sampler:
         self.left -= 1
         seed = next(self._seeds)
         self._study.sampler = _make_sampler(seed)
-        suggestion = self._study.ask()
-        candidate = self._space.choose(suggestion, self._images)
+        suggestion, candidate = self._choose()
         self._suggestions[seed] = suggestion
         trial = Trial(
             net=candidate.net,
@@ -92,6 +92,23 @@ class Sampler:
             params=suggestion.params,
         )
         return Proposal(trial=trial, epochs=candidate.epochs, rungs=self._space.rungs)
+
+    def _choose(self) -> tuple[optuna.Trial, Candidate]:
+        """Draw values until some go together.
+
+        Raises:
+            NetletError: None of many draws do; of the last one.
+        """
+        left = _MAX_DRAWS
+        while True:
+            suggestion, left = self._study.ask(), left - 1
+            try:
+                return suggestion, self._space.choose(suggestion, self._images)
+            except NetletError:
+                # Optuna learns nothing from it, and draws others from the same seed.
+                self._study.tell(suggestion, state=optuna.trial.TrialState.FAIL)
+                if not left:
+                    raise
 
     def goes_on(self, trial: Trial, result: LegResult) -> bool:
         """Return whether a trial is among the best that have reached its rung so far."""
