@@ -28,6 +28,7 @@ from tools import (
     notebooks,
     operations,
     readme,
+    recipe_settings,
     scale,
     speed,
     studies,
@@ -51,6 +52,7 @@ PAGES = (
     DOCS / "techniques.md",
     DOCS / "trust.md",
     DOCS / "tracks" / "student.md",
+    DOCS / "api" / "recipes.md",
 )
 LADDERS = {DOCS / "ladders" / f"{name}.md": name for name in ("document_004", "own")}
 FRONTIER = DOCS / "frontier.md"
@@ -63,6 +65,7 @@ TABLES: dict[str, Callable[[], str]] = {
     **export.TABLES,
     **operations.TABLES,
     **readme.TABLES,
+    **recipe_settings.TABLES,
     **scale.TABLES,
     **tasks.TABLES,
     **techniques.TABLES,

@@ -79,15 +79,22 @@ def _describe_model(record: Mapping[str, Any]) -> str:
     unfinished = max(row["unfinished"] for row in found["rows"])
     others = costs.get("progress_s")  # earlier records have none
     progress = f"{1e3 * others:.1f} ms for each message of progress, " if others else ""
+    left = (
+        f"at most {unfinished} tasks of a simulation were not finished"
+        if unfinished
+        else "all tasks were finished in every simulation"
+    )
     return (
         f"**Simulated, not measured**: {found['tasks']:,} tasks, {found['work_s'] / 3600:,.0f} "
         f"hours of work, drawn from the recorded times of {found['seeds_of_trace']} seeds in "
-        f"`results/` (one thread each); medians of {found['runs']} simulations with other "
-        f"failures. Model of failures: a node fails every {failures['node_s'] / 3600:g} hours and "
+        f"`results/` (one thread each); medians of {found['runs']} simulations, each with "
+        "other random failures. Model of failures: a node fails every "
+        f"{failures['node_s'] / 3600:g} hours and "
         f"a worker is killed every {failures['worker_s'] / 3600:g} hours on average (exponential "
-        f"distributions), a node is back after {failures['down_s'] / 60:g} minutes, the driver "
-        f"notices after {failures['notice_s']:g} s, and a task goes on from its last checkpoint, "
-        f"at most twice; at most {unfinished} tasks of a simulation were not finished. "
+        f"distributions), a node is back after {failures['down_s'] / 60:g} minutes, the "
+        f"driver notices after {failures['notice_s']:g} s, and a task goes on from its last "
+        "checkpoint, "
+        f"at most twice; {left}. "
         f"Measured costs: {costs['worker_start_s']:.1f} s until a new worker trains, "
         f"{1e3 * costs['message_s']:.1f} ms of the driver for each checkpoint and each result, "
         f"{progress}"
