@@ -1,7 +1,8 @@
 """Layers that one-line notation does not have, tried in nets of fewer than 800 parameters.
 
 The nets are arms of ``under_800_layers.toml``, ``under_800_norms.toml``,
-``under_800_functions.toml``, ``under_800_kernels.toml`` and ``under_800_joint.toml``, and larger
+``under_800_functions.toml``, ``under_800_kernels.toml``, ``under_800_joint.toml`` and
+``under_800_many_epochs.toml``, and larger
 ones those of ``under_2000_optimizer.toml`` and ``under_3800_optimizer.toml``.
 """
 
