@@ -545,7 +545,9 @@ def test_int8_keeps_large_biases_and_zero_weights() -> None:
 
 def test_int8_refuses_a_window_whose_sum_could_overflow() -> None:
     layer = Convolution("wide", (0,), (1, 1, 1), np.ones((1, 1, 260, 260)), np.zeros(1))
-    with pytest.raises(ExportError, match=r"wide: its sums do not fit 32 bits; .*float32"):
+    with pytest.raises(
+        ExportError, match=r"wide: its sums do not fit 32 bits; export without --int8"
+    ):
         quantize_graph(
             InferenceGraph((1, 260, 260), (layer,)), torch.zeros(1, 1, 260, 260, dtype=torch.uint8)
         )

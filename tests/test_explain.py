@@ -290,7 +290,10 @@ def test_a_class_is_named_as_the_page_names_it(
         (("test:1", "--class", "ten"), "no class 'ten'; the classes are 0, 1, 2"),
         (("test:1", "--layer", "x"), "no layer 'x' with feature maps; choose one of "),
         (("test:1", "-o", "page.txt"), "page.txt: cannot write this format"),
-        (tuple(f"test:{k}" for k in range(13)), "13 images are too many for one page; name 12"),
+        (
+            tuple(f"test:{k}" for k in range(13)),
+            "13 images are too many for one page; name at most 12",
+        ),
     ],
 )
 def test_netlet_explain_refuses_in_one_line(
