@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,6 +29,8 @@ class WandbLog:
             run.folder.mkdir(parents=True, exist_ok=True)
             settings = module.Settings(console="off", silent=True)
             options = {"dir": str(run.folder), "reinit": "create_new", "settings": settings}
+            if mode := os.environ.get("WANDB_MODE"):  # wandb reads it when it is imported only
+                options["mode"] = mode
         self._run = module.init(
             project=PROJECT,
             name=run.name,
