@@ -6,6 +6,7 @@ import cProfile
 import importlib
 import inspect
 import json
+import math
 import os
 import signal
 import statistics
@@ -23,6 +24,7 @@ from torch import nn
 from netlet.budgets import Budget, Verdict
 from netlet.data import Dataset
 from netlet.errors import NetError
+from netlet.nets.code_state import CodeState
 from netlet.nets.isolation import Isolation
 from netlet.recipes import Recipe
 from netlet.training import fit
@@ -56,7 +58,8 @@ def describe_process() -> object:
         [sys.getrecursionlimit(), list(warnings.filters), sys.path[0]],
         [signal.getsignal(signal.SIGINT), signal.getitimer(signal.ITIMER_REAL)],
         [torch.get_num_threads(), torch.get_default_dtype(), torch.is_grad_enabled()],
-        [torch.get_default_device(), nn.Module.parameters, torch.Tensor.numel, sum, len, print],
+        [torch.get_default_device(), torch._C._len_torch_function_stack()],
+        [nn.Module.parameters, torch.Tensor.numel, sum, len, print],
         [Budget.judge, Verdict.state, Verdict.failed, threading.active_count()],
     )
 
@@ -152,6 +155,29 @@ def test_a_net_does_not_judge_itself_while_it_is_scored(blob_data: Dataset) -> N
     with pytest.raises(NetError, match=r"replaces .*_list_mistakes while it runs"):
         evaluate.evaluate(CountsItsOwnMistakes(), blob_data.held_out, Recipe(epochs=1), 10)
     assert evaluate._list_mistakes.__module__ == "netlet.evaluation.evaluate"
+
+
+def test_every_replaced_function_is_put_back_and_named() -> None:
+    sums, judge = math.fsum, Budget.judge
+    state = CodeState()
+    assert state.restore() == []
+    math.fsum = lambda _: 0.0
+    del Budget.judge
+    Budget.judges = judge  # type: ignore[attr-defined]  # as many names as before
+    assert state.restore() == ["math.fsum", "netlet.budgets.budget.Budget.judge"]
+    assert (math.fsum, Budget.judge) == (sums, judge)
+    del Budget.judges  # type: ignore[attr-defined]
+
+
+def test_several_runs_of_a_net_may_share_what_is_restored() -> None:
+    code = CodeState()
+    for _ in range(2):
+        with (
+            pytest.raises(NetError, match=r"replaces math\.fsum"),
+            Isolation(strict=True, code=code),
+        ):
+            math.fsum = lambda _: 0.0
+        assert math.fsum([1]) == 1
 
 
 @pytest.mark.slow

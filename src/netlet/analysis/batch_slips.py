@@ -19,6 +19,7 @@ from netlet.budgets import (
 )
 from netlet.graph import Graph
 from netlet.graph.operations import Dropout
+from netlet.nets.code_state import CodeState
 from netlet.nets.eval_mode import eval_mode
 from netlet.nets.isolation import Isolation
 from netlet.nets.outputs import extract_logits
@@ -39,7 +40,7 @@ def write_dropout_notes(graph: Graph) -> list[str]:
 
 
 def find_one_image_output(
-    net: nn.Module, images: torch.Tensor, output: torch.Tensor
+    net: nn.Module, images: torch.Tensor, output: torch.Tensor, code: CodeState
 ) -> tuple[int, ...] | None:
     """Return the shape of a net's output for a single image, if it is not that of a row.
 
@@ -47,6 +48,7 @@ def find_one_image_output(
         net: The net, which is run in evaluation mode.
         images: A batch ``N C H W`` of more than one image.
         output: What the net returns for it.
+        code: The functions that the net must leave as they are.
 
     Returns:
         The shape; None if the output is ``1 K``, as for several images.
@@ -54,7 +56,7 @@ def find_one_image_output(
     with eval_mode(net), torch.random.fork_rng(devices=[]), torch.no_grad():
         try:
             # What the net warns of is in the notes already, from the run on several images.
-            with Isolation(strict=True), warnings.catch_warnings(action="ignore"):
+            with Isolation(strict=True, code=code), warnings.catch_warnings(action="ignore"):
                 alone = extract_logits(net(images[:1]))
         except Exception:  # some nets run only on the batch that they were traced on
             return None

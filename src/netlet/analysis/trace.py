@@ -32,6 +32,7 @@ from netlet.analysis.unused_results import write_unused_result_notes
 from netlet.errors import NetError, check_argument
 from netlet.graph import BATCH, Execution, Graph, ModuleRun, Observer, Tracer
 from netlet.graph.aten_names import BULK_READS
+from netlet.nets.code_state import CodeState
 from netlet.nets.compiled_nets import unwrap
 from netlet.nets.eval_mode import eval_mode
 from netlet.nets.isolation import Isolation
@@ -70,7 +71,8 @@ def trace(net: nn.Module, shape: Sequence[int] = (1, 28, 28)) -> Trace:
 
 
 def _trace(net: nn.Module, shape: Sequence[int]) -> Trace:
-    images, observer, execution = _run_on_blank_images(net, shape)
+    code = CodeState()
+    images, observer, execution = _run_on_blank_images(net, shape, code)
     provenance = observer.provenance
     output = first_tensor(execution.returned)
     if execution.returned is None:
@@ -84,10 +86,10 @@ def _trace(net: nn.Module, shape: Sequence[int]) -> Trace:
     reader = observer.taken if execution.reader is None else shown_name(execution.reader)
     graph = execution.graph
     effects = follow_fields(graph, execution.certain)
-    larger, hidden_from_blank = _run_on_other_images(net, shape, images.dtype)
+    larger, hidden_from_blank = _run_on_other_images(net, shape, images.dtype, code)
     rows = list_rows(execution, larger, effects)
     calls = list(execution.root.calls())
-    training = functools.cache(lambda: run_in_training(net, images))  # few nets need it
+    training = functools.cache(lambda: run_in_training(net, images, code))  # few nets need it
     kinds = list_kinds(execution.root)
     unknown = f"{reader} reads a tensor's value and may choose a path by it" if reader else ""
     return Trace(
@@ -112,7 +114,7 @@ def _trace(net: nn.Module, shape: Sequence[int]) -> Trace:
             *write_dropout_notes(graph),
         ),
         outputs=count_outputs(tuple(output.shape[1:])),
-        one_image=find_one_image_output(net, images, output),
+        one_image=find_one_image_output(net, images, output, code),
         idle=find_idle_modules(net, execution.root, rows.unused, training),
         warnings=tuple((shown_name(run), text) for run, text in execution.warnings),
         # Only when a budget asks for it, and anew, since training may change the rates of dropout.
@@ -137,7 +139,7 @@ def _confirm_end_notes(graph: Graph, training: Callable[[], Execution | None]) -
 
 
 def _run_on_blank_images(
-    net: nn.Module, shape: Sequence[int]
+    net: nn.Module, shape: Sequence[int], code: CodeState
 ) -> tuple[torch.Tensor, _ValueObserver, Execution]:
     """Run a net, in the first precision in which it does.
 
@@ -155,7 +157,7 @@ def _run_on_blank_images(
         tracer = Tracer(net, images, [observer])
         with eval_mode(net), torch.random.fork_rng(devices=[]):
             try:
-                with Isolation(strict=True):
+                with Isolation(strict=True, code=code):
                     return images, observer, tracer.run()
             except NetError:
                 raise
@@ -168,7 +170,7 @@ def _run_on_blank_images(
 
 
 def _run_on_other_images(
-    net: nn.Module, shape: Sequence[int], precision: torch.dtype
+    net: nn.Module, shape: Sequence[int], precision: torch.dtype, code: CodeState
 ) -> tuple[Execution | None, tuple[HiddenWeights, ...]]:
     """Run a net on noise, in a batch of one image more.
 
@@ -184,7 +186,7 @@ def _run_on_other_images(
         provenance.start(images)
         tracer = Tracer(net, images, [_ValueObserver(provenance)])
         try:
-            with Isolation(strict=True):
+            with Isolation(strict=True, code=code):
                 execution = tracer.run()
                 provenance.finish(first_tensor(execution.returned))
         except NetError:

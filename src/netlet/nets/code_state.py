@@ -10,7 +10,8 @@ import os
 import sys
 import types
 from collections.abc import Iterable, Iterator, Mapping
-from operator import is_
+from itertools import chain, islice
+from operator import is_, methodcaller
 from typing import Any
 
 import torch
@@ -45,7 +46,7 @@ class CodeState:
     def restore(self) -> list[str]:
         """Put back what has been replaced since, and return the names of it."""
         replaced = []
-        if not self._before.same_as(_Names(self._owners)):
+        if not self._before.unchanged():
             for owner, before in self._before.split(self._owners):
                 replaced += _restore_owner(owner, before)
         return replaced
@@ -62,46 +63,55 @@ class _Names:
     """
 
     def __init__(self, owners: Iterable[Any]) -> None:
-        self._names: list[str] = []
-        self._values: list[Any] = []
-        self._ends: list[int] = []
-        for owner in owners:
-            namespace = vars(owner)
-            self._names += namespace
-            self._values += namespace.values()
-            self._ends.append(len(self._names))
+        self._namespaces = list(map(vars, owners))
+        self._names: list[str] = list(chain.from_iterable(self._namespaces))
+        self._values: list[Any] = list(self._read_values())
+        self._sizes = self._read_sizes()
 
-    def same_as(self, other: _Names) -> bool:
-        """Return whether both have the same objects; a value could lie about being equal."""
+    def _read_values(self) -> Iterator[Any]:
+        return chain.from_iterable(map(methodcaller("values"), self._namespaces))
+
+    def _read_sizes(self) -> list[int]:
+        return list(map(len, self._namespaces))
+
+    def unchanged(self) -> bool:
+        """Return whether all names have the same objects as before.
+
+        Values are compared by identity, since they could lie about being equal.
+        """
         return (
-            self._ends == other._ends
-            and self._names == other._names
-            and all(map(is_, self._values, other._values))
+            self._sizes == self._read_sizes()
+            and self._names == list(chain.from_iterable(self._namespaces))
+            and all(map(is_, self._values, self._read_values()))
         )
 
     def split(self, owners: Iterable[Any]) -> Iterator[tuple[Any, dict[str, Any]]]:
-        """Yield each owner with its namespace."""
-        start = 0
-        for owner, end in zip(owners, self._ends, strict=True):
-            yield owner, dict(zip(self._names[start:end], self._values[start:end], strict=True))
-            start = end
+        """Yield each owner with its namespace as it was before."""
+        pairs = zip(self._names, self._values, strict=True)
+        for owner, size in zip(owners, self._sizes, strict=True):
+            yield owner, dict(islice(pairs, size))
 
 
-def _list_owners() -> list[Any]:
+def _list_owners() -> tuple[Any, ...]:
+    names = _select_own(tuple(sys.modules))
+    modules = tuple(module for name in names if (module := sys.modules.get(name)))
+    return _add_classes(modules, tuple(len(vars(module)) for module in modules))
+
+
+@functools.lru_cache(maxsize=1)  # the last result: few modules are imported between two calls
+def _select_own(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name for name in names if name == "netlet" or name.startswith("netlet."))
+
+
+@functools.lru_cache(maxsize=1)
+def _add_classes(modules: tuple[types.ModuleType, ...], sizes: tuple[int, ...]) -> tuple[Any, ...]:
+    """Return modules with the classes that they define; their sizes tell when to look again."""
+    del sizes
     owners: list[Any] = [*_MODULES, *_CLASSES]
-    for name, module in list(sys.modules.items()):
-        if name == "netlet" or name.startswith("netlet."):
-            owners.append(module)
-            owners += _classes_of(module, len(vars(module)))
-    return owners
-
-
-@functools.cache
-def _classes_of(module: types.ModuleType, names: int) -> tuple[type, ...]:
-    """Return the classes that a module defines; its number of names tells when to look again."""
-    del names
-    found = (value for value in vars(module).values() if isinstance(value, type))
-    return tuple(value for value in found if value.__module__ == module.__name__)
+    for module in modules:
+        found = (value for value in vars(module).values() if isinstance(value, type))
+        owners += [module, *(value for value in found if value.__module__ == module.__name__)]
+    return tuple(owners)
 
 
 def _restore_owner(owner: Any, before: Mapping[str, Any]) -> list[str]:
