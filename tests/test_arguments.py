@@ -102,6 +102,26 @@ def test_names_in_place_of_values_are_refused_with_how_to_get_the_value():
             "the recipe is of the type str; pass netlet.find_recipe('steady')",
         ),
         (
+            lambda: netlet.evaluate(Net(), SPLIT, RECIPE.to_dict(), 10),
+            "the recipe is of the type dict; pass netlet.recipes.recipe_from_json(run.recipe)",
+        ),
+        (
+            lambda: netlet.evaluation.explain(Net(), SPLIT.images[0]),
+            "images has the shape 1x28x28; pass a tensor of uint8 images N C H W, like "
+            "netlet.data.load('mnist').held_out.images[:4]",
+        ),
+        (
+            lambda: netlet.evaluation.explain(Net(), "seven.png"),
+            "the argument images is of the type str; pass a tensor of uint8 images N C H W, like "
+            "netlet.data.load('mnist').held_out.images[:4]",
+        ),
+        (
+            lambda: netlet.evaluation.predict(Net(), SPLIT.images),
+            "images must be a list of arrays, one for each image; pass for example "
+            "[prepare_digit(ink) for ink in read_digits(PATH)], both of netlet.data, or "
+            "list(split.images[:4].numpy())",
+        ),
+        (
             lambda: netlet.fit(Net(), data, RECIPE, budget="class.toml"),
             "the budget is of the type str; pass netlet.find_budget('class.toml')",
         ),

@@ -112,6 +112,7 @@ def test_the_template_is_a_budget_without_slips(tmp_path: Path) -> None:
             1,
             "'parms_below' is not a key of a budget; did you mean 'params_below'",
         ),
+        ("flash_below = 3", 1, "did you mean 'weight_bytes_below'? the keys are"),
         ("\nepochs = 3", 2, "'epochs' is not a key of a budget; did you mean 'epochs_at_most'"),
         ("\n\njudged_on = 'test'", 3, "did you mean 'judge'"),
         ("x_y_z = 3", 1, "the keys are: name, title"),

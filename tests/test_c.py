@@ -482,13 +482,15 @@ def test_export_without_a_compiler_is_written_with_a_note(
     monkeypatch.setattr("netlet.export.c_build.find_compiler", no_compiler)
     result = export_c(model_of("speck"), tmp_path, digits())
     assert result.verification is None
-    assert result.notes == ("not compiled: there is no C compiler",)
+    assert result.notes == (
+        "not compiled for this machine, nor compared with PyTorch: there is no C compiler",
+    )
     assert all(path.is_file() for path in result.files)
     result = export_c(model_of("speck"), tmp_path, digits(), int8=True, max_accuracy_drop=2.0)
     assert result.verification is not None
     assert result.verification.images == 1_000
     assert result.notes[1:] == (
-        "not compiled: there is no C compiler",
+        "not compiled for this machine: there is no C compiler",
         "verified with NumPy, which computes the same integers as the C program",
     )
     with pytest.raises(ExportError, match=r"int8 loses .* points of accuracy .* more than -100"):

@@ -180,7 +180,7 @@ def indent(text: str, spaces: int) -> str:
         (
             "nn.ReLU()",
             "nn.AvgPool2d(13), nn.Conv2d(8, 8, 3)",
-            "Kernel size can't be greater than actual input size; leave out a pooling before it",
+            "Kernel size can't be greater than actual input size; leave out a pooling or a stride",
         ),
     ],
 )

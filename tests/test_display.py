@@ -38,7 +38,7 @@ from netlet.data import Dataset
 from netlet.display import LONGEST_REPR, Displayed, Plotted, short_repr
 from netlet.errors import RecordError, ReportError
 from netlet.graph import Tracer, trace_graph
-from netlet.recipes import Recipe, Warp
+from netlet.recipes import Recipe
 from netlet.records import Run, Study
 from netlet.report.markdown import escape_markdown
 from netlet.text import Table
@@ -49,7 +49,15 @@ LONG = HOSTILE + "x" * 600
 FAST = Recipe(name=LONG, epochs=2, batch_size=50, peak_lr=0.02, backend="eager")
 
 # Reprs of a few numbers and short names, which the dataclass decorator makes well enough.
-PLAIN = {"Score", "EpochScore", "WorkerEvent", "DownloadProgress", "Mistake", "CalibrationBin"}
+PLAIN = {
+    "CalibrationBin",
+    "CatalogRate",  # a number
+    "DownloadProgress",
+    "EpochScore",
+    "Mistake",
+    "Score",
+    "WorkerEvent",
+}
 
 
 class Keeper(Callback):
@@ -319,7 +327,10 @@ def test_every_class_that_the_api_returns_shows_itself() -> None:
     "value", [*recipes.GENERAL_RECIPES, *budgets.GENERAL_BUDGETS], ids=lambda value: value.name
 )
 def test_recipes_and_budgets_are_shown_as_python_that_makes_them(value: Recipe | Budget) -> None:
-    assert eval(repr(value), {"Recipe": Recipe, "Warp": Warp, "Budget": Budget}) == value
+    made = eval(repr(value), {**vars(recipes), "Budget": Budget})
+    assert made == value
+    if isinstance(made, Recipe) and isinstance(value, Recipe):
+        assert made.for_net(in_catalog=False) == value.for_net(in_catalog=False)
 
 
 def test_a_callback_keeps_a_repr_of_its_own() -> None:

@@ -287,6 +287,8 @@ def test_a_class_is_named_as_the_page_names_it(
         (("test:100",), "test:100: mnist has 100 test images; name one from test:0 to test:99"),
         (("val:0",), "val"),
         (("gone.png",), "gone.png: no such file"),
+        (("5",), "5: no such file; for an image of the data set, write test:5"),
+        (("tset:5",), "tset:5: no such file; for an image of the data set, write test:5"),
         (("test:1", "--class", "ten"), "no class 'ten'; the classes are 0, 1, 2"),
         (("test:1", "--layer", "x"), "no layer 'x' with feature maps; choose one of "),
         (("test:1", "-o", "page.txt"), "page.txt: cannot write this format"),

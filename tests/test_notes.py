@@ -407,7 +407,12 @@ class KeptDimensions(Maps):
 @pytest.mark.parametrize(
     ("net", "found", "remedy"),
     [
-        (Maps, "0 rows: 1x10x5x5", "average the map, as in x.mean((2, 3))"),
+        (
+            Maps,
+            "0 rows: 1x10x5x5",
+            "average the map, as in x.mean((2, 3)); if forward returns several values, return "
+            "the scores first",
+        ),
         (
             RowOfEachPlace,
             "25 rows: 25x10",

@@ -67,6 +67,8 @@ def test_every_number_is_checked_in_plain_words(netlet: Netlet) -> None:
             ),
             (("train", "--seed=1e30"), "'1e30' is not a whole number; give a whole number from 0"),
             (("train", "--seed=" + "9" * 5_000), "..."),
+            (("train", "--epochs", "1,000"), "'1,000' is not a whole number; write 1000"),
+            (("check", "speck", "--params-below", "20k"), "is not a whole number; write 20000"),
             (
                 ("train", "--threads", "100000"),
                 "'100000' is out of range; give a whole number from 1",

@@ -441,7 +441,10 @@ def test_raw_uses_an_image_unchanged(netlet: Netlet, digits: np.ndarray, tmp_pat
     assert netlet("predict", "--raw", "raw.png")[0] == 0
     color = np.dstack([shifted, shifted, 0 * shifted])
     for picture, message in (
-        (Image.fromarray(shifted).resize((29, 28)), "is 28x29, but --raw needs 28x28"),
+        (
+            Image.fromarray(shifted).resize((29, 28)),
+            "is 29 wide and 28 high, but --raw needs 28x28",
+        ),
         (Image.fromarray(255 - shifted), "is dark on light, but --raw needs light on dark"),
         (Image.fromarray(color), "is in color, but --raw needs gray"),
         (Image.fromarray(shifted).convert("LA"), "has mode LA, but --raw needs 8-bit gray"),

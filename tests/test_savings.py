@@ -98,12 +98,26 @@ class One(Two):
         return self.hidden(rows)
 
 
+class Parallel(Two):
+    """Reads a map in two linear layers, whose results it adds up."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(16 * 26 * 26, 16)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        rows = self.conv(images).flatten(1)
+        return self.head(rows) + self.hidden(rows)  # type: ignore[no-any-return]
+
+
 def test_an_average_is_advised_only_where_it_is_sure_what_the_layer_reads() -> None:
     def advice(net: nn.Module) -> list[str]:
         return [text.partition(" ")[0] for text, _ in analysis.cost(net).savings]
 
     assert advice(One()) == ["average", "leave"]
-    assert advice(Two()) == []
+    assert advice(Two()) == ["average"]
+    assert advice(Two(channels=8)) == []  # fewer averages than classes
+    assert advice(Parallel()) == []
     assert advice(One(moves=True)) == ["leave"]
     assert advice(One(channels=8)) == ["leave"]  # fewer averages than outputs
     image = nn.Sequential(nn.BatchNorm2d(1), nn.Flatten(), nn.Linear(784, 64))
@@ -122,4 +136,8 @@ def test_advice_keeps_to_the_rules_and_to_what_widths_can_do() -> None:
     )
     narrower = "make the layers narrower, by about 67 to 89%"
     assert remedy(One(), params_below=20_000, forbids=("GAP",)) == narrower
-    assert remedy(Two(), params_below=1) == "use fewer and much narrower layers"
+    assert remedy(Two(), params_below=20_000) == (
+        "average each 26x26 map before layer hidden, which then is nn.Linear(16, 16): 272 "
+        "parameters instead of 173,072"
+    )
+    assert remedy(Two(channels=8), params_below=1) == "use fewer and much narrower layers"

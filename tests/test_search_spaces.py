@@ -144,9 +144,9 @@ def test_a_shape_keeps_to_a_limit_of_multiply_adds() -> None:
 
 
 def test_a_shape_that_cannot_fit_is_refused() -> None:
-    with pytest.raises(SearchError, match=r"no net of the shape '1 P 2' fits the budget budget: "):
+    with pytest.raises(SearchError, match=r"no net of the shape '1 P 2' fits the budget: "):
         fill_budget("1 P 2", Budget(params_below=20), Images())
-    with pytest.raises(NetError, match=r"misses the budget budget: Dropout"):
+    with pytest.raises(NetError, match=r"misses the budget: Dropout"):
         fill_budget("1 P 2", Budget(params_below=900, requires=("Dropout",)), Images())
     with pytest.raises(SearchError, match="more than 1,024 channels"):
         fill_budget("1s9 P", Budget(params_below=10_000_000), Images())

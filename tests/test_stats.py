@@ -112,6 +112,12 @@ def test_other_images_as_many_seeds_on_the_same_images_add_nothing() -> None:
     )
 
 
+def test_two_studies_of_one_name_are_told_apart() -> None:
+    a, b = (make_study(wrong(make_seed_result(0, 990), k), name="a", net="a") for k in range(2))
+    found = stats.compare(a, b)
+    assert found.over_seeds.about == "only one seed of a (first) and of a (second)"
+
+
 def test_two_single_seeds_are_compared_by_the_exact_mcnemar_test() -> None:
     a = make_study(wrong(make_seed_result(0, 990), *range(12)), name="a", net="a")
     b = make_study(wrong(make_seed_result(0, 990), 0, 1, 2, 50), name="b", net="b")

@@ -101,6 +101,12 @@ _FROM_NAME = {
     "Run": "netlet.load_run({})",
     "Study": "netlet.find_study({})",
 }
+# How to get a value from another that is often passed instead, by the names of both types.
+_FROM_VALUE = {
+    ("Study", "Run"): "netlet.Study.from_runs([run])",
+    ("Recipe", "dict"): "netlet.recipes.recipe_from_json(run.recipe)",
+    ("Recipe", "Experiment"): "experiment.recipe",
+}
 _LONGEST_NAME = 80  # characters of a name that a message repeats
 
 
@@ -129,6 +135,8 @@ def check_argument(value: object, kind: type, *, optional: bool = False) -> None
     elif isinstance(value, type):
         name = ascii(value.__name__)[1:-1]
         raise TypeError(f"{what} is the class {name}; pass {remedy}")
+    elif (kind.__name__, type(value).__name__) in _FROM_VALUE:
+        remedy = _FROM_VALUE[kind.__name__, type(value).__name__]
     check_type(value, kind, what, remedy)
 
 

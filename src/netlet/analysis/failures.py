@@ -77,7 +77,13 @@ def _describe_run(error: Exception, last: ModuleRun, shape: Sequence[int]) -> st
     ):
         return message
     remedy = "set another with --input C,H,W in show and check"
-    if shape[0] == 1 < getattr(shown.module, "in_channels", 0) and shown.output is None:
+    if len(shape) == 2:
+        remedy = f"write --input 1,{shape[0]},{shape[1]} for gray images"
+    elif (
+        shape[0] == 1 < getattr(shown.module, "in_channels", 0)
+        and shown.output is None
+        and "channels" in message
+    ):
         remedy += ", or repeat gray images with --channels 3 in train and evaluate"
     return f"{message} (input {_format_shape(shape)}; {remedy})"
 

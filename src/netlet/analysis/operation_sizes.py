@@ -28,7 +28,7 @@ def explain_operation(reason: str, batch: int) -> str:
     if found := _WINDOW.search(reason):
         return _explain_window(int(found[1]), int(found[2]))
     if _KERNEL.search(reason):
-        return f"{reason}; leave out a pooling before it, or pad"
+        return f"{reason}; leave out a pooling or a stride before it, or pad"
     if found := _SUM.search(reason):
         return _explain_pair("combined", _AXES.get(int(found[3]), "size"), found[1], found[2])
     if found := _JOINED.search(reason):

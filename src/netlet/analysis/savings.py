@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from math import prod
 
 from torch import nn
@@ -40,27 +41,35 @@ def _find_savings(traced: Trace) -> Iterator[tuple[str, int]]:
             text = f"leave out {module.path}, which never runs: {module.parameters:,} fewer"
             yield f"{text} parameters", module.parameters
     leaves = traced.leaves()
-    # Only then is it sure which map a linear layer reads.
-    linear = [op for op in leaves if isinstance(op.module, nn.Linear)]
-    one_reader = len(linear) == 1 and not any(op.kind in _MOVED for op in leaves)
+    first = _find_first_linear(leaves)
     last_map: tuple[int, ...] = ()  # shape of the last output that is a map, without the batch
     for op in leaves:
-        if type(op.module) is nn.Linear and one_reader:
-            yield from _save_by_average(op, op.module, last_map)
+        if op is first and type(op.module) is nn.Linear:
+            yield from _save_by_average(op, op.module, last_map, traced.outputs or 0)
         elif type(op.module) is nn.Conv2d:
             yield from _save_in_convolution(op, op.module)
         if len(op.output) == _MAP_AXES:
             last_map = op.output[1:]
 
 
+def _find_first_linear(leaves: Sequence[Op]) -> Op | None:
+    """Return the first linear layer, if it is sure which map it reads."""
+    linear = [op for op in leaves if isinstance(op.module, nn.Linear)]
+    if not linear or any(op.kind in _MOVED for op in leaves):
+        return None
+    layers = [op.module for op in linear if isinstance(op.module, nn.Linear)]
+    in_a_row = all(one.out_features == other.in_features for one, other in pairwise(layers))
+    return linear[0] if in_a_row else None
+
+
 def _save_by_average(
-    op: Op, layer: nn.Linear, last_map: tuple[int, ...]
+    op: Op, layer: nn.Linear, last_map: tuple[int, ...], outputs: int
 ) -> Iterator[tuple[str, int]]:
     """Yield what a linear layer saves that reads the channels' averages instead of whole maps."""
     if not last_map or prod(last_map) != layer.in_features:
         return
     channels, *sides = last_map
-    if channels < layer.out_features:  # too few averages to tell so many outputs apart
+    if channels < outputs:  # too few averages to tell so many classes apart
         return
     smaller = channels * layer.out_features + (layer.bias is not None) * layer.out_features
     if 2 * smaller <= op.own_parameters:

@@ -94,8 +94,7 @@ class Budget(Displayed):
             self._check_kinds(name)
         if self.judged_on not in get_args(JudgedSplit):
             raise BudgetError(
-                f"budget {self.name}: judged_on={self.judged_on!r} cannot be judged;"
-                " give test or val"
+                f"{self.label}: judged_on={self.judged_on!r} cannot be judged; give test or val"
             )
         self._check_contradictions()
         self._check_rules()
@@ -107,10 +106,10 @@ class Budget(Displayed):
             return
         if isinstance(value, bool) or not isinstance(value, int):
             raise BudgetError(
-                f"budget {self.name}: {name}={value!r} is not a whole number; give one like 8000"
+                f"{self.label}: {name}={value!r} is not a whole number; give one like 8000"
             )
         if value < 1:
-            raise BudgetError(f"budget {self.name}: {name}={value} is too small; give 1 or more")
+            raise BudgetError(f"{self.label}: {name}={value} is too small; give 1 or more")
 
     def _check_percentage(self, name: str) -> None:
         value = getattr(self, name)
@@ -118,17 +117,17 @@ class Budget(Displayed):
             return
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise BudgetError(
-                f"budget {self.name}: {name}={value!r} is not a number; give a percentage like 99.4"
+                f"{self.label}: {name}={value!r} is not a number; give a percentage like 99.4"
             )
         if not 0 <= value <= 100:
             raise BudgetError(
-                f"budget {self.name}: {name}={value} is not a percentage;"
+                f"{self.label}: {name}={value} is not a percentage;"
                 " give a number from 0 to 100, like 99.4"
             )
         if 0 < value <= 1:
             what = "is 1%" if value == 1 else "is below 1%"
             raise BudgetError(
-                f"budget {self.name}: {name}={value:g} {what};"
+                f"{self.label}: {name}={value:g} {what};"
                 f" accuracies are in percent, write {100 * value:g}"
             )
         # 99 and 99.0 are one limit; the JSON of equal budgets, and its digest, is equal.
@@ -139,40 +138,38 @@ class Budget(Displayed):
         # A single word would be taken for its letters.
         if isinstance(value, str) or not all(isinstance(kind, str) for kind in value):
             raise BudgetError(
-                f"budget {self.name}: {name}={value!r} is not a tuple of kinds of layers;"
-                " give one like ('Linear',)"
+                f"{self.label}: {name}={value!r} is not a tuple of kinds of layers;"
+                f" give one like {(value,) if isinstance(value, str) else ('Linear',)!r}"
             )
 
     def _check_rules(self) -> None:
         try:
             refuse_contradictions(self.rules())
         except BudgetError as error:
-            raise BudgetError(f"budget {self.name}: {error}") from None
+            raise BudgetError(f"{self.label}: {error}") from None
 
     def _check_messages(self) -> None:
         try:
             check_text("title", self.title)
             messages = check_messages(self.messages, self.limit_keys())
         except BudgetError as error:
-            raise BudgetError(f"budget {self.name}: {error}") from None
+            raise BudgetError(f"{self.label}: {error}") from None
         object.__setattr__(self, "messages", messages)  # pairs, which can be hashed
 
     def _check_contradictions(self) -> None:
         if self.accuracy_above == 100:
             raise BudgetError(
-                f"budget {self.name}: accuracy_above=100 is impossible; use accuracy_at_least=100"
+                f"{self.label}: accuracy_above=100 is impossible; use accuracy_at_least=100"
             )
         for one, other in (
             ("epochs_at_most", "epochs_below"),
             ("accuracy_at_least", "accuracy_above"),
         ):
             if getattr(self, one) is not None and getattr(self, other) is not None:
-                raise BudgetError(
-                    f"budget {self.name}: {one} and {other} are both set; keep one of them"
-                )
+                raise BudgetError(f"{self.label}: {one} and {other} are both set; keep one of them")
         if self.held_for_last and self.target is None:
             raise BudgetError(
-                f"budget {self.name}: held_for_last={self.held_for_last} needs an accuracy;"
+                f"{self.label}: held_for_last={self.held_for_last} needs an accuracy;"
                 " add accuracy_at_least or accuracy_above"
             )
         forbidden, required = (
@@ -180,8 +177,7 @@ class Budget(Displayed):
         )
         if both := forbidden & required:
             raise BudgetError(
-                f"budget {self.name}: {', '.join(sorted(both))} is both forbidden and required;"
-                " drop one"
+                f"{self.label}: {', '.join(sorted(both))} is both forbidden and required; drop one"
             )
 
     def replace(self, **changes: object) -> Budget:
@@ -299,6 +295,11 @@ class Budget(Displayed):
             return check_kind(words, cost, required=required)
         rule = parse_rule(words) if required else forbid(words)
         return dataclasses.replace(check_rule(rule, cost), words=find_words(rule, words))
+
+    @property
+    def label(self) -> str:
+        """What messages call the budget: ``budget class``, or ``budget`` if it has no name."""
+        return "budget" if self.name == "budget" else f"budget {self.name}"
 
     @property
     def target(self) -> Fraction | None:

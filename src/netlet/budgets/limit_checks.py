@@ -12,6 +12,13 @@ def format_margin(number: int) -> str:
     return f"{number:+,}" if number else "0"
 
 
+_INT8 = "'netlet export NET --to c --int8' takes about a quarter and measures it"
+_REMEDIES = {
+    "weight bytes": f"this is for float32; {_INT8}",
+    "activation bytes": f"this is for float32 and PyTorch's order of computing; {_INT8}",
+}
+
+
 def check_below(
     rule: str, limit: int | None, found: int | None, cost: ModelCost
 ) -> list[RuleResult]:
@@ -28,13 +35,17 @@ def check_below(
     if found is None:
         return [RuleResult(rule, f"below {limit:,}", "unknown", "-", "UNKNOWN")]
     largest_layers: tuple[str, ...] = ()
+    remedy = ""
     if found >= limit:
+        remedy = _REMEDIES.get(rule, "")
         spending = [(layer, amount) for layer, amount in cost.spending.get(rule, ()) if amount]
         largest_layers = tuple(f"{layer} {amount:,}" for layer, amount in spending[:3])
     state: State = "PASS" if found < limit else "FAIL"
     margin = format_margin(limit - 1 - found)
     return [
-        RuleResult(rule, f"below {limit:,}", format_count(found), margin, state, largest_layers)
+        RuleResult(
+            rule, f"below {limit:,}", format_count(found), margin, state, largest_layers, remedy
+        )
     ]
 
 

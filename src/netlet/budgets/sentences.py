@@ -30,8 +30,8 @@ _LIMITS = {
     "held_for_last": "accuracy held for the last {} epochs",
     "batch_size": "batch size {}",
     "macs_below": "fewer than {} MACs",
-    "weight_bytes_below": "fewer than {} bytes of weights",
-    "activation_bytes_below": "fewer than {} bytes of activations",
+    "weight_bytes_below": "fewer than {} bytes of weights (float32)",
+    "activation_bytes_below": "fewer than {} bytes of activations (float32)",
 }
 _SPLITS = {"test": "the test images", "val": "images held out of the training split"}
 

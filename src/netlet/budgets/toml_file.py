@@ -45,6 +45,10 @@ _MEANT = {
     "min_accuracy": "accuracy_at_least",
     "batch": "batch_size",
     "batchsize": "batch_size",
+    "flash_below": "weight_bytes_below",
+    "flash": "weight_bytes_below",
+    "ram_below": "activation_bytes_below",
+    "ram": "activation_bytes_below",
     "message": "messages",
     "about": "title",
 }

@@ -88,6 +88,8 @@ def _describe_number(error: Exception, message: str) -> str:
         known, value = found is not None, found[1] if found else ""
     if not known:
         return ""
+    if integer and not out_of_range and (plain := _without_separators(str(value))):
+        return f"{_quote(str(value))} is not a whole number; write {plain}"
     number = "a whole number" if integer else "a number"
     wrong = "is out of range" if out_of_range else f"is not {number}"
     low, high = getattr(bounds, "min", None), getattr(bounds, "max", None)
@@ -103,6 +105,12 @@ def _describe_number(error: Exception, message: str) -> str:
         else " like 0.5"
     )
     return f"{_quote(str(value))} {wrong}; give {number}{limits}"
+
+
+def _without_separators(text: str) -> str:
+    """Return ``20000`` for ``20,000`` and for ``20k``; nothing for what is no such number."""
+    found = re.fullmatch(r"(\d{1,3}(?:[,_' ]\d{3})*|\d+)(k?)", text.strip(), re.IGNORECASE)
+    return re.sub(r"\D", "", found[1]) + 3 * "0" * len(found[2]) if found else ""
 
 
 def _annotation(param: Any) -> object:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from netlet.experiments import TrainedNet as NetWithWeights
 
 MOST_IMAGES = 12
+_NUMBERED = re.compile(r"(?:\w+:)?(\d{1,9})")  # 17, and other splits than these
 _OF_DATASET = re.compile(r"(train|val|test(?:50k)?):(\d{1,9})")  # test:17
 
 
@@ -197,6 +198,10 @@ def _read(
     for name in names:
         if loaded and _is_of_dataset(name):
             chosen.append(_choose(name, loaded))
+        elif (number := _NUMBERED.fullmatch(name)) and not Path(name).exists():
+            raise DataError(
+                f"{name}: no such file; for an image of the data set, write test:{number[1]}"
+            )
         else:
             chosen += _read_file(Path(name), trained, raw=raw)
     return chosen

@@ -102,7 +102,7 @@ def fetch(source: Source, into: Path, on_progress: OnProgress = lambda _: None) 
 def _remedy(into: Path) -> str:
     return (
         f"put its four IDX files into {into}, or name their folder with --data-dir DIR "
-        "or NETLET_DATA"
+        "(in Python folder=DIR) or NETLET_DATA"
     )
 
 

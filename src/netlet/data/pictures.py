@@ -70,7 +70,9 @@ def read_raw_picture(path: Path | str) -> NDArray[np.uint8]:
     with _open_picture(Path(path)) as opened:
         if opened.size != (SIZE, SIZE):
             w, h = opened.size
-            raise DataError(f"{path}: is {h}x{w}, but --raw needs {SIZE}x{SIZE}; {remedy}")
+            raise DataError(
+                f"{path}: is {w} wide and {h} high, but --raw needs {SIZE}x{SIZE}; {remedy}"
+            )
         if opened.mode not in ("1", "L", "P", "RGB") or opened.has_transparency_data:
             raise DataError(f"{path}: has mode {opened.mode}, but --raw needs 8-bit gray; {remedy}")
         pixels = np.array(opened.convert("RGB"))

@@ -61,7 +61,7 @@ def find_source(source: Source, folder: Path | None = None) -> Path:
         f"{source.name} not found in {searched}; 'netlet data get {source.name}' downloads it; "
         f"or put its four IDX files ({source.files[0].name}, ..., plain or .gz) into "
         f"{folder or cache_folder() / source.name}, "
-        "or name their folder with --data-dir DIR or NETLET_DATA"
+        "or name their folder with --data-dir DIR (in Python folder=DIR) or NETLET_DATA"
     )
 
 

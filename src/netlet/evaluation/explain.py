@@ -21,6 +21,7 @@ from netlet.nets.eval_mode import eval_mode
 from netlet.nets.outputs import extract_logits
 from netlet.nets.registered import list_modules
 from netlet.recipes import Recipe
+from netlet.text import format_shape
 
 
 @dataclass(frozen=True)
@@ -108,12 +109,14 @@ def explain(
             one place.
 
     Raises:
+        TypeError: The images are no tensor ``N C H W``.
         NetError: The net has no such layer or class, none of its modules returns feature maps, it
             computes without gradients, or its output is not ``N K`` or contains NaN.
     """
     net = unwrap(net)
     check_argument(net, nn.Module)
     check_argument(recipe, Recipe, optional=True)
+    _check_images(images)
     net = copy_to_cpu(net)
     with (
         explain_device_errors(),
@@ -140,6 +143,13 @@ def explain(
         other=_explain_classes(logits, chosen, wanted, size),
         layers=tuple(LayerMaps(one.name, one.kind, one.maps.detach().float()) for one in layers),
     )
+
+
+def _check_images(images: object) -> None:
+    remedy = "a tensor of uint8 images N C H W, like netlet.data.load('mnist').held_out.images[:4]"
+    check_type(images, torch.Tensor, "the argument images", remedy)
+    if isinstance(images, torch.Tensor) and images.dim() != 4:
+        raise TypeError(f"images has the shape {format_shape(images.shape)}; pass {remedy}")
 
 
 @contextmanager

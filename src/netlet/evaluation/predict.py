@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -112,10 +113,19 @@ def predict(
         One prediction for each image, in their order.
 
     Raises:
+        TypeError: The images are no arrays, or a single image.
         NetError: The net's output is not ``N K``, or contains NaN.
     """
     check_argument(net, nn.Module)
     check_argument(recipe, Recipe, optional=True)
+    if isinstance(images, np.ndarray | torch.Tensor | str | os.PathLike) or not all(
+        isinstance(image, np.ndarray) for image in images
+    ):
+        raise TypeError(
+            "images must be a list of arrays, one for each image; pass for example "
+            "[prepare_digit(ink) for ink in read_digits(PATH)], both of netlet.data, or "
+            "list(split.images[:4].numpy())"
+        )
     if not images:
         return Predictions()
     batch = torch.from_numpy(np.stack(images))

@@ -140,7 +140,8 @@ def make_program(
         predict = library_predictor(load_library(texts), model.graph.classes, options.prefix)
         try_predictor(predict, model.graph.shape)
     except NoCompilerError as reason:
-        notes.append(f"not compiled: {reason}")
+        compared = "" if quantized else ", nor compared with PyTorch"
+        notes.append(f"not compiled for this machine{compared}: {reason}")
         compiled = False
         if quantized is not None:  # NumPy computes the same integers as the program
             predict = numpy_predictor(quantized)

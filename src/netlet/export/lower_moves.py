@@ -78,7 +78,8 @@ def _check_batch(builder: Builder, node: Node, keeps_images: bool) -> None:
     if not node.batched or not keeps_images:
         builder.refuse(
             f"{node.operation.name} across the images of a batch",
-            "operations that keep the images apart (attention cannot be exported)",
+            "operations that keep the images apart (attention and recurrent layers cannot be "
+            "exported)",
         )
 
 

@@ -41,6 +41,12 @@ class CatalogRate(float):
     for that rate for every net. See :meth:`Recipe.for_net`.
     """
 
+    __str__ = float.__repr__
+
+    def __repr__(self) -> str:
+        """Return the Python that creates it: a plain number would be asked of every net."""
+        return f"CatalogRate({self})"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe(Displayed):

@@ -28,7 +28,7 @@ from netlet.evaluation.format import (
     describe_score,
 )
 from netlet.export import ExportResult, WebPage
-from netlet.recipes import Recipe
+from netlet.recipes import CatalogRate, Recipe
 from netlet.records import Run, Study
 from netlet.report import study_plots
 from netlet.report.explain_page import grad_cam_figure
@@ -224,6 +224,8 @@ def _describe(fact: object) -> str:
         return fact if len(fact) <= _LONGEST_TEXT else f"{fact[:_LONGEST_TEXT]}..."
     if type(fact) is int:
         return f"{fact:,}"
+    if isinstance(fact, CatalogRate):
+        return f"{fact} for nets that come with netlet; another net's own"
     return "-" if fact is None else shorten_repr(fact, _LONGEST_TEXT)
 
 

@@ -158,7 +158,8 @@ def _over_seeds(a: Study, b: Study) -> SignificanceTest:
 
     paired = [seed.seed for seed in a.seeds] == [seed.seed for seed in b.seeds]
     name = "paired t test over seeds" if paired else "Welch's t test over seeds"
-    single = [study.name for study in (a, b) if len(study.seeds) < 2]
+    labels = zip((a, b), _label_pair(a, b), strict=True)
+    single = [label for study, label in labels if len(study.seeds) < 2]
     if single:
         return SignificanceTest(name, None, None, f"only one seed of {' and of '.join(single)}")
     x, y = seed_percents(b), seed_percents(a)

@@ -115,6 +115,7 @@ def fit(
         RecipeError: There is no such teacher as the recipe names, or the recipe has random starts
             and the net does not come from ``netlet.build``.
     """
+    _check_arguments(net, data, recipe, budget)
     if resume is None and not initial_weights_digest:
         _note_first_weights(net, seed)
     if log:
@@ -140,10 +141,15 @@ def fit(
     )
 
 
+def _check_arguments(net: object, data: object, recipe: object, budget: object) -> None:
+    check_argument(unwrap(net), nn.Module)
+    check_argument(data, Dataset)
+    check_argument(recipe, Recipe)
+    check_argument(budget, Budget, optional=True)
+
+
 def _note_first_weights(net: nn.Module, seed: int) -> None:
     """Warn if a seed does not give a net the weights that it begins with."""
-    if not isinstance(net, nn.Module):
-        return
     origin, cls = find_origin(unwrap(net)), type(net)
     if origin and origin.seed == seed:
         return
@@ -183,12 +189,9 @@ def iterate_fit(
     Returns:
         The record of the run.
     """
+    _check_arguments(net, data, recipe, budget)
     net = unwrap(net)
-    check_argument(net, nn.Module)
     name = name or type(net).__name__
-    check_argument(data, Dataset)
-    check_argument(recipe, Recipe)
-    check_argument(budget, Budget, optional=True)
     recipe = recipe.for_net(in_catalog=False)
     if shows_progress(progress):
         callbacks = (*callbacks, ProgressBar())  # last: its line says that all others are done

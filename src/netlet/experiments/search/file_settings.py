@@ -71,11 +71,11 @@ def check_epochs(budget: Budget | None, recipe: Recipe, *place: str | int) -> No
         most = budget.epochs_below - 1
     if most is not None and recipe.total_epochs > most:
         fail(
-            f"epochs is {recipe.epochs}, but the budget {budget.name} allows {most}; write "
+            f"epochs is {recipe.epochs}, but the {budget.label} allows {most}; write "
             f"epochs = {most}"
             if recipe.random_starts == 1
             else f"together with its {recipe.random_starts} random starts, the training has "
-            f"{recipe.total_epochs} epochs, but the budget {budget.name} allows {most}; lower "
+            f"{recipe.total_epochs} epochs, but the {budget.label} allows {most}; lower "
             "epochs, random_starts or random_start_epochs",
             *place,
             "epochs",

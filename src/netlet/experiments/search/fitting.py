@@ -62,7 +62,7 @@ def check_net(net: str, budget: Budget | None, images: Images, *, trust: bool = 
             assert budget is not None
             remedy = f"; {result.remedy}" if result.remedy else "; leave the net out, or raise it"
             raise NetError(
-                f"{net!r} misses the budget {budget.name}: {result.requirement}, found "
+                f"{net!r} misses the {budget.label}: {result.requirement}, found "
                 f"{result.found}{remedy}"
             )
 
@@ -103,7 +103,7 @@ def fill_budget(shape: str, budget: Budget, images: Images) -> str:
     narrowest = scale(0)
     if not fits(narrowest):
         raise SearchError(
-            f"no net of the shape {shape!r} fits the budget {budget.name}: with one channel a "
+            f"no net of the shape {shape!r} fits the {budget.label}: with one channel a "
             f"layer it is {write(narrowest)!r} of {count_parameters(write(narrowest), images):,} "
             "parameters; drop the shape, or raise the limit"
         )
