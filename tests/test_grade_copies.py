@@ -11,7 +11,7 @@ import pytest
 import torch
 from class_of_students import RIGHT, WRITTEN_OUT, grade, spot_data, spot_weights, submit
 from helpers import Netlet
-from safetensors.torch import save
+from safetensors.torch import load_file, save
 
 from netlet.budgets import Budget, Score
 from netlet.classroom import Grade, GradingSettings, grade_files
@@ -20,6 +20,7 @@ from netlet.classroom.examine import Examination
 from netlet.classroom.journal import append_grade
 from netlet.classroom.student_page import student_page
 from netlet.evaluation import Evaluation, score_logits
+from netlet.nets.shipped_weights import find_shipped_weights
 from netlet.recipes import QUICK
 
 
@@ -44,6 +45,15 @@ CLASS = [
     grade_of("flo"),
     grade_of("gus"),
 ]
+
+
+def test_weights_that_come_with_netlet_are_named() -> None:
+    path = find_shipped_weights("speck")
+    assert path
+    state = {f"mine.{n}": tensor for n, tensor in enumerate(load_file(path).values())}
+    found = find_copies([grade_of("ann", digest_weights(state)), grade_of("bob", "w2")])
+    assert found.weights == (("ann", "netlet's speck"),)
+    assert found.describe_one("ann") == "same weights as netlet's speck"
 
 
 def predict(answers: torch.Tensor) -> Evaluation:

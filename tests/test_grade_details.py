@@ -16,7 +16,7 @@ from torch import nn
 from netlet.budgets import Budget, ModelCost, RuleResult, Score
 from netlet.classroom import Grade, GradingSettings, Submission, grade_files, source_size
 from netlet.classroom.examine import Examination
-from netlet.classroom.grades import RulePoints, check_claim
+from netlet.classroom.grades import Curve, RulePoints, check_claim
 from netlet.classroom.inside import _find_net
 from netlet.classroom.judging import judge_rules
 from netlet.classroom.recount import count_again
@@ -52,7 +52,7 @@ def test_rule_remedy_and_message_are_in_all_that_people_read() -> None:
     assert outputs[:2] == [f"FAIL: 90; {JOINED}", "FAIL: none; add one"]
     assert outputs[2:] == ["FAIL: none; add; Read 3.", "PASS: 1"]
     reason = (
-        f"parameters: 90, below 80: {JOINED}; GAP: none, present: add one; "
+        f"parameters: 90, below 80: {JOINED.removesuffix('.')}; GAP: none, present: add one; "
         "BatchNorm: none, present: add; Read 3."
     )
     assert grade_files.explain_grade(grade) == reason
@@ -132,6 +132,12 @@ def test_what_is_not_as_claimed_is_in_all_that_grading_writes() -> None:
     page = student_page(Examination(grade), spot_data().held_out, figures=False).text
     assert "| epochs | 12 | - |" in page
     assert all(f"- {one}" in page for one in said)
+    curve = Curve((90.0,), (98,))
+    again = check_claim(grade.replace(curve=curve))
+    assert again[2:] == ["12 epochs are claimed, the retraining had 1"]
+    for rounded in (97.0, 98.0, 98.004):  # what is measured, rounded, or less
+        modest = grade.replace(claim=Claim(accuracy=rounded, parameters=7_850, epochs=12))
+        assert check_claim(modest) == []
     honest = grade.replace(claim=Claim(accuracy=98.004, parameters=7_850, epochs=12))
     assert check_claim(honest) == []
     assert grade_files.explain_grade(honest) == ""

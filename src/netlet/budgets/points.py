@@ -5,13 +5,15 @@ Points are exact fractions here: a third of 100 points, three times, is 100 poin
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from itertools import accumulate, pairwise
 
 from netlet.budgets.budget import PERCENTAGES, Budget
 from netlet.errors import GradingError, did_you_mean
 
 MAX_POINTS = 1_000_000
+DIGITS = 2  # of points, after the decimal point
 _HELD = "held_for_last"
 
 
@@ -88,6 +90,16 @@ def share_points(given: Mapping[str, float], total: float, budget: Budget) -> di
     rest, exact = _list_rest(given, budget), {key: _exact(one) for key, one in given.items()}
     left = _exact(total) - sum(exact.values())
     return exact | {key: left / len(rest) for key in rest}
+
+
+def round_in_total(shares: Sequence[Fraction]) -> list[float]:
+    """Round shares to hundredths, so that they still add up to the rounded total.
+
+    Args:
+        shares: The points of each limit or rule, in the order in which they are shown.
+    """
+    ends = [0.0, *(round(float(end), DIGITS) for end in accumulate(shares))]
+    return [round(end - start, DIGITS) for start, end in pairwise(ends)]
 
 
 def find_payer(key: str, points: Mapping[str, Fraction], budget: Budget) -> str:

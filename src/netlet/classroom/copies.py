@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
+from safetensors.torch import load_file
 
 from netlet.classroom.grades import Grade
 from netlet.display import Displayed
 from netlet.evaluation import Evaluation
+from netlet.nets.shipped_weights import find_shipped_weights, list_shipped_weights
 from netlet.text import count_noun
 
 _MOST_NAMES = 10  # in one line; a class may hand in weights that it was given
@@ -57,7 +60,8 @@ class Copies(Displayed):
     """Submissions that are alike; each group has the names of two or more, sorted.
 
     Attributes:
-        weights: Those with the same weights.
+        weights: Those with the same weights. Weights that come with netlet are called
+            ``netlet's NAME``.
         predictions: Those with the same predictions, on images of which some are misclassified.
     """
 
@@ -95,15 +99,23 @@ class Copies(Displayed):
 
 
 def find_copies(grades: Sequence[Grade]) -> Copies:
-    """Return which submissions are alike.
+    """Return which submissions are alike, or have weights that come with netlet.
 
     Args:
         grades: The grades of a class.
     """
     return Copies(
-        _group([(grade.weights_digest, grade.name) for grade in grades]),
+        _group([*((grade.weights_digest, grade.name) for grade in grades), *_list_shipped()]),
         _group([(grade.predictions_digest, grade.name) for grade in grades]),
     )
+
+
+@functools.cache
+def _list_shipped() -> tuple[tuple[str, str], ...]:
+    """Return the digest of all weights that come with netlet, and what lists call them."""
+    names = list_shipped_weights()
+    digests = [digest_weights(load_file(find_shipped_weights(name) or "")) for name in names]
+    return tuple((digest, f"netlet's {name}") for digest, name in zip(digests, names, strict=True))
 
 
 def _group(pairs: Sequence[tuple[str, str]]) -> tuple[tuple[str, ...], ...]:

@@ -68,12 +68,17 @@ def explain_grade(grade: Grade) -> str:
         if rule.state not in ("PASS", "NOT YET")
     ]
     parts = [grade.problem, *grade.warnings, *missed, *check_claim(grade), grade.definitions]
-    return "; ".join(filter(None, parts))
+    return _join(list(filter(None, parts)))
 
 
 def find_advice(rule: RuleResult) -> str:
     """Return in one line what would satisfy a missed rule, and what the budget says on it."""
-    return "; ".join(" ".join(text.split()) for text in (rule.remedy, rule.message) if text)
+    return _join([" ".join(text.split()) for text in (rule.remedy, rule.message) if text])
+
+
+def _join(texts: Sequence[str]) -> str:
+    """Join texts, of which those that people write may end with a full stop."""
+    return "; ".join([*(text.removesuffix(".") for text in texts[:-1]), *texts[-1:]])
 
 
 def grades_to_csv(grades: Sequence[Grade], missing: Mapping[str, str] | None = None) -> str:

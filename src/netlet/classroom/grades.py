@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
@@ -199,6 +198,12 @@ class Grade(Displayed):
         return replace(self, **changes)
 
 
+def _exceeds(claimed: float, measured: float) -> bool:
+    """Return whether an accuracy is claimed that is higher than the measured one, rounded alike."""
+    digits = len(f"{claimed:.10f}".rstrip("0").partition(".")[2])
+    return claimed > measured + 0.5 * 10.0 ** -min(digits, 2)
+
+
 def check_claim(grade: Grade) -> list[str]:
     """Return in a sentence each what is not as claimed, or has to be claimed.
 
@@ -214,12 +219,12 @@ def check_claim(grade: Grade) -> list[str]:
             f"the claim accuracy = {claim.accuracy:g} is read as {claim.accuracy:.2f}%: write "
             f"it in percent, accuracy = {100 * claim.accuracy:g}"
         )
-    elif (
-        claim.accuracy is not None
-        and score
-        and not math.isclose(claim.accuracy, score.percent, abs_tol=0.005)
-    ):
+    elif claim.accuracy is not None and score and _exceeds(claim.accuracy, score.percent):
         notes.append(f"{claim.accuracy:.2f}% accuracy is claimed, {score.percent:.2f}% is measured")
+    if claim.epochs is not None and grade.curve:
+        trained = len(grade.curve.test_correct)
+        if trained != claim.epochs:
+            notes.append(f"{claim.epochs:,} epochs are claimed, the retraining had {trained:,}")
     unknown = any(rule.rule == "epochs" and rule.state == "NOT YET" for rule in grade.rules)
     if unknown and claim.epochs is None:
         notes.append(

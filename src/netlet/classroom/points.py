@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from fractions import Fraction
-from itertools import accumulate, pairwise
 
 from netlet.budgets import is_about_accuracy
 from netlet.budgets.measures import TEACHER
-from netlet.budgets.points import find_payer, share_points
+from netlet.budgets.points import DIGITS, find_payer, round_in_total, share_points
 from netlet.classroom.grades import GradingSettings, RulePoints
 from netlet.classroom.judging import JudgedRule
-
-_DIGITS = 2
 
 
 def count_points(
@@ -37,13 +34,12 @@ def count_points(
         for one in judged
     ]
     earned = sum((points for points, passed in zip(worth, met, strict=True) if passed), Fraction())
-    ends = [0.0, *(round(float(end), _DIGITS) for end in accumulate(worth))]
-    shown = [round(end - start, _DIGITS) for start, end in pairwise(ends)]
+    shown = round_in_total(worth)
     rules = (
         RulePoints(points if passed else 0.0, points)
         for points, passed in zip(shown, met, strict=True)
     )
-    return round(float(earned), _DIGITS), tuple(rules)
+    return round(float(earned), DIGITS), tuple(rules)
 
 
 def _find_worth(judged: Sequence[JudgedRule], settings: GradingSettings) -> list[Fraction]:

@@ -14,6 +14,7 @@ from netlet.recipes import Recipe
 # Mean and standard deviation: gray levels 0..1 as they are, -1..1, and as MNIST is most often.
 COMMON = ((0.0, 1.0), (0.5, 0.5), (0.1307, 0.3081))
 GOOD_PERCENT = 98.0  # nothing else is tried for a net that reaches it
+TRAINED_PERCENT = 50.0  # below it, a net is hardly trained, and its best score is chance
 
 
 def find_better_normalization(
@@ -36,7 +37,7 @@ def find_better_normalization(
 
     Returns:
         A recipe with mean and std, and the score with these; None if the score is good, or no
-        common normalization gives one whose 95% interval lies above.
+        common normalization gives one of at least 50% whose 95% interval lies above.
     """
     if score.percent >= GOOD_PERCENT:
         return None
@@ -44,4 +45,5 @@ def find_better_normalization(
     others = [other for other in others if (other.mean, other.std) != (recipe.mean, recipe.std)]
     found = [(evaluate(net, split, other, classes, on_progress).score, other) for other in others]
     best, better = max(found, key=lambda pair: pair[0].correct)
-    return (better, best) if best.interval()[0] > score.interval()[1] else None
+    clearly = best.interval()[0] > score.interval()[1] and best.percent >= TRAINED_PERCENT
+    return (better, best) if clearly else None

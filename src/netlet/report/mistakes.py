@@ -39,7 +39,8 @@ def add_mistakes(draft: Draft, study: Study, images: Split | None) -> None:
     n = len(study.seeds)
     order = "misclassified by the most seeds, then with" if n > 1 else "with"
     draft.add(
-        f"{len(wrong)} of {len(every)} misclassified images: those {order} the highest confidence."
+        f"{len(wrong):,} of {len(every):,} misclassified images: those {order} the highest "
+        "confidence."
     )
     if not wrong:
         return
