@@ -139,6 +139,12 @@ def test_names_in_place_of_values_are_refused_with_how_to_get_the_value():
             "like netlet.data.load('mnist').held_out",
         ),
         (
+            lambda: netlet.Experiment(name="x", net=Net, recipe=RECIPE, budget=netlet.Budget()),
+            "the net of an experiment is of the type type; pass "
+            "netlet.nets.find_net('mine.py:Net'), or begin with "
+            "netlet.find_experiment('mine.py:Net')",
+        ),
+        (
             lambda: netlet.experiments.run_study("swift", range(2), Path("never"), None),
             "the configuration is of the type str; pass what "
             "netlet.experiments.configure_run(experiment, data) returns",

@@ -160,6 +160,17 @@ def test_the_frontier_of_a_folder(netlet: Netlet, tmp_path: Path) -> None:
     assert "raise --params-below" in err
 
 
+def test_studies_without_a_place_on_the_frontier_are_named(netlet: Netlet, tmp_path: Path) -> None:
+    code, _, err = netlet("frontier", ".")
+    assert (code, err.splitlines()[-1][:16]) == (0, "no studies found")
+    study = make_study(make_seed_result(0, 990, verdict=""), name="mine")
+    elsewhere = dataclasses.replace(study, data=study.data | {"name": "small.npz"})
+    records.save_study(elsewhere, tmp_path / "mine" / "study.json")
+    code, _, err = netlet("frontier", ".")
+    assert code == 0
+    assert err.splitlines()[-1].startswith("left out: mine; the frontier has nets")
+
+
 def test_seeds_that_a_trial_used_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "trials.jsonl"
     file.write_text('{"seed": 3}\n{"seed": 7}\n')

@@ -383,14 +383,15 @@ def test_a_killed_driver_loses_no_finished_seed(
 
 
 @pytest.mark.slow
-def test_ctrl_c_keeps_finished_seeds_and_ends_the_tasks(
-    digits: str, tmp_path: Path, cluster: Cluster
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])  # Ctrl-C; Slurm's scancel
+def test_a_signal_keeps_finished_seeds_and_ends_the_tasks(
+    digits: str, tmp_path: Path, cluster: Cluster, number: signal.Signals
 ) -> None:
     command = [sys.executable, "-m", "netlet", "study", "slow.py:Slow", "--dataset", digits]
     command += ["--seeds", "6", *FAST, "--on", "ray", "--out", "far"]
     driver = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     wait_for(lambda: list((tmp_path / "far").glob("seed-*/run.json")))
-    driver.send_signal(signal.SIGINT)
+    driver.send_signal(number)
     _, err = driver.communicate(timeout=_WAIT_S)
     assert driver.returncode == 130
     assert "finished seeds are kept in far, run the same command for the rest" in err

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from helpers import Inline
 
-from netlet.errors import NetletWarning, SearchError
+from netlet.errors import NetletDeprecationWarning, NetletWarning, SearchError
 from netlet.experiments.execution.net_files import NetFiles
 from netlet.experiments.search.comparison import Arm, ArmRuns, Comparison
 from netlet.experiments.search.contrasts import compare_arms
@@ -57,6 +57,19 @@ def load(tmp_path: Path, text: str) -> Comparison:
     found = load_search(tmp_path / "arms.toml")
     assert isinstance(found, Comparison)
     return found
+
+
+def test_old_names_of_settings_still_work_with_a_warning(tmp_path: Path) -> None:
+    with pytest.warns(NetletDeprecationWarning, match="'optimiser' is now called 'optimizer'"):
+        found = load(tmp_path, FILE.replace("peak_lr = 1e-9", 'peak_lr = 1e-9, optimiser = "soap"'))
+    assert found.arms[2].changes["optimizer"] == "soap"
+    space = (
+        'budget = { params_below = 900 }\nrecipe = "quick"\nepochs = 1\nshapes = ["1 P 1"]\n'
+        '[vary]\noptimiser = ["sgd", "soap"]\n'
+    )
+    (tmp_path / "space.toml").write_text(space)
+    with pytest.warns(NetletDeprecationWarning):
+        load_search(tmp_path / "space.toml")
 
 
 def test_an_arm_changes_an_augmentation_as_a_space_does(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from netlet.budgets.budget import COUNTS, PERCENTAGES, Budget
 from netlet.budgets.kind_checks import is_unknown, may_be_class, unknown_kinds
 from netlet.budgets.rules import (
     AfterRule,
+    CountRule,
     DistanceRule,
     EndRule,
     FieldRule,
@@ -33,6 +34,7 @@ _LIMITS = {
     "weight_bytes_below": "fewer than {} bytes of weights (float32)",
     "activation_bytes_below": "fewer than {} bytes of activations (float32)",
 }
+_MANY_LAYERS = 100  # a limit on layers, as long as it is below
 _SPLITS = {"test": "the test images", "val": "images held out of the training split"}
 
 
@@ -116,24 +118,36 @@ def _place(rule: Rule) -> Iterator[str]:
 def write_notes(budget: Budget) -> list[str]:
     """Return a note for each rule that may not mean what it seems to mean.
 
-    It has a word that is not a layer that netlet knows, or asks for a receptive field that any net
-    has which ends in a global pooling or in a linear layer over the map.
+    It has a word that is not a layer that netlet knows, asks for a receptive field that any net has
+    which ends in a global pooling or in a linear layer over the map, or allows so many layers that
+    parameters may be meant.
     """
     rules = budget.rules()
     kinds = {term.kind: None for term in unknown_kinds(rules) if may_be_class(term)}
-    return [
-        f"note: {kind!r} is neither a layer of torch.nn nor a family of layers, so it means a "
-        f"class of this name in the file of the net; write '={kind}' to say so"
-        for kind in kinds
-    ] + [
-        f"note: {rule.text!r} holds for almost any net, since each score depends on the whole "
-        "image after a global pooling or a linear layer; to ask for the field of the layers "
-        "before it, add 'before the last layer'"
-        for rule in rules
-        if isinstance(rule, FieldRule)
-        and rule.place == "at the output"
-        and rule.strictness == "at least"
-    ]
+    return (
+        [
+            f"note: {kind!r} is neither a layer of torch.nn nor a family of layers, so it means a "
+            f"class of this name in the file of the net; write '={kind}' to say so"
+            for kind in kinds
+        ]
+        + [
+            f"note: {rule.text!r} holds for almost any net, since each score depends on the whole "
+            "image after a global pooling or a linear layer; to ask for the field of the layers "
+            "before it, add 'before the last layer'"
+            for rule in rules
+            if isinstance(rule, FieldRule)
+            and rule.place == "at the output"
+            and rule.strictness == "at least"
+        ]
+        + [
+            f"note: {rule.text!r} counts layers, and holds for almost any net; no rule limits the "
+            "parameters of a single layer"
+            for rule in rules
+            if isinstance(rule, CountRule)
+            and rule.strictness == "at most"
+            and rule.number >= _MANY_LAYERS
+        ]
+    )
 
 
 def write_page(budget: Budget, points: Mapping[str, float] | None = None) -> str:

@@ -81,6 +81,13 @@ def frontier(
             on_progress("drawing the frontier")
             files = write(frontier_page(points), out)
     _print(points, files, json=json)
+    if not studies:
+        say("no studies found; record one with 'netlet study NET', or name a folder that has some")
+    if left_out := [study.name for study in studies if not stats.is_comparable(study)]:
+        say(
+            f"left out: {', '.join(left_out)}; the frontier has nets without a teacher, scored on "
+            "the test images of mnist"
+        )
     raise typer.Exit(problems.exit_code)
 
 
@@ -122,8 +129,6 @@ def _print(points: Sequence[FrontierPoint], files: Sequence[Path], *, json: bool
     if files:
         print_result("")
         print_result(f"written to {files[0]}")
-    if not any(point.measured for point in points):
-        say("no studies found; record one with 'netlet study NET', or name a folder that has some")
 
 
 def _point_to_dict(point: FrontierPoint) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from netlet import catalog, records
 from netlet.budgets import Budget
 from netlet.cli.results import say
 from netlet.cli.settings import apply_settings, configure_experiment, safe_folder_name
-from netlet.errors import NetError, RecordError
+from netlet.errors import NetError, RecipeError, RecordError
 from netlet.recipes import STEADY, Recipe
 from netlet.repository import FILE_NAME, RepositorySettings, find_settings
 
@@ -82,8 +82,11 @@ def apply_repository(given: Choice, *uses: str, quiet: bool = False) -> Choice:
         quiet: Whether to leave out the line that says what is added.
 
     Raises:
+        RecipeError: The command line has a setting of epochs and --epochs.
         RepositoryError: The file is not valid.
     """
+    if given.epochs and any(one.startswith("epochs=") for one in given.settings or []):
+        raise RecipeError(f"--epochs {given.epochs} and --set epochs=... exclude each other")
     own = find_settings()
     if own is None:
         return given

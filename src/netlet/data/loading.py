@@ -51,7 +51,7 @@ def load(
     known = str(name)
     if known not in DATASET_NAMES:
         if folder is not None:
-            raise DataError(f"{name}: is already a path; leave out {folder}")
+            raise DataError(f"{name}: is already a path; leave out --data-dir {folder}")
         return load_user_images(Path(name), read_test=read_test)
     if known == SCRIBBLE:
         if folder is not None:

@@ -13,7 +13,7 @@ from netlet.budgets import Budget
 from netlet.catalog import Claim
 from netlet.data import Dataset
 from netlet.display import Displayed
-from netlet.errors import warn_of_but
+from netlet.errors import check_argument, check_type, warn_of_but
 from netlet.nets import NetEntry, build, comes_with_netlet
 from netlet.recipes import Recipe
 from netlet.records import Run
@@ -35,7 +35,20 @@ class Experiment(Displayed):
     claim: Claim | None = None
 
     def __post_init__(self) -> None:
-        """Settle the dropout rate."""
+        """Settle the dropout rate.
+
+        Raises:
+            TypeError: The net is a class or a module, or another value has the wrong type.
+        """
+        check_type(
+            self.net,
+            NetEntry,
+            "the net of an experiment",
+            "netlet.nets.find_net('mine.py:Net'), or begin with "
+            "netlet.find_experiment('mine.py:Net')",
+        )
+        check_argument(self.recipe, Recipe)
+        check_argument(self.budget, Budget)
         recipe = self.recipe.for_net(in_catalog=comes_with_netlet(self.net))
         object.__setattr__(self, "recipe", recipe)
 

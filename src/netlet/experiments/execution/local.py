@@ -17,6 +17,7 @@ from multiprocessing.connection import wait
 from typing import Any, ParamSpec, TypeVar
 
 from netlet.errors import NetletError
+from netlet.experiments.execution.script_guard import refuse_unguarded_script
 from netlet.experiments.execution.worker import serve
 from netlet.worker_server import own_server_socket, without_interrupts, worker_context
 
@@ -60,9 +61,13 @@ class LocalExecutor(Executor):
     Args:
         workers: Number of processes.
         threads: Number of threads of PyTorch in each.
+
+    Raises:
+        NetletError: A script does this outside of ``if __name__ == "__main__"``.
     """
 
     def __init__(self, workers: int, *, threads: int = 1) -> None:
+        refuse_unguarded_script()
         self._threads = threads
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="netlet-worker")
         self._lock = threading.Lock()

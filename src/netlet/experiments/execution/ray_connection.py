@@ -7,7 +7,9 @@ import contextlib
 import logging
 import os
 import re
+import signal
 import socket
+import threading
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -55,6 +57,7 @@ def connect(options: RayOptions, workers: int | None, threads: int) -> Callable[
                 "use that cluster with on='ray'"
             )
         return lambda: None
+    handler = signal.getsignal(signal.SIGTERM)
     address = options.address or os.environ.get("RAY_ADDRESS") or "local"
     settings: dict[str, Any] = {"log_to_driver": False}
     if options.send_code:
@@ -75,7 +78,29 @@ def connect(options: RayOptions, workers: int | None, threads: int) -> Callable[
             f"the Ray cluster at {address} cannot be used: {first_line(error)}; see that it runs "
             "('ray start --head' on its first node), and that it has this version of Ray and Python"
         ) from error
-    return ray.shutdown
+    return _let_sigterm_interrupt(handler)
+
+
+def _let_sigterm_interrupt(before: Any) -> Callable[[], None]:
+    """Let SIGTERM, as from Slurm's scancel, end the work as Ctrl-C does.
+
+    The handlers of Ray print a stack and exit, as the code of a net might do.
+
+    Args:
+        before: The handler before Ray was started.
+
+    Returns:
+        A function that ends Ray and restores that handler.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return ray.shutdown
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+    def end() -> None:
+        ray.shutdown()
+        signal.signal(signal.SIGTERM, before if before is not None else signal.SIG_DFL)
+
+    return end
 
 
 def _check_port(address: str) -> None:

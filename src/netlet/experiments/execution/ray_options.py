@@ -47,7 +47,8 @@ class RayOptions:
         """
         address, *settings = on.split(",")
         if address != "ray" and not _ADDRESS.fullmatch(address):
-            raise TrainingError(f"--on {on!r}: {address!r} is not known; use {_FORMS}")
+            alone = "takes no options" if address == "local" else "is not known"
+            raise TrainingError(f"--on {on!r}: {address!r} {alone}; use {_FORMS}")
         amounts, send_code = {"gpus": 0.0, "memory_gib": 0.0}, False
         for setting in settings:
             key, _, value = setting.partition("=")

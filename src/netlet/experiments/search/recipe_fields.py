@@ -8,7 +8,7 @@ from typing import Any
 
 from netlet.errors import RecipeError, did_you_mean
 from netlet.experiments.search.ranges import Field, Value
-from netlet.recipes import AUGMENTS, Recipe, Warp
+from netlet.recipes import AUGMENTS, Recipe, Warp, upgrade_recipe
 from netlet.records import to_json_value
 from netlet.training.teacher import check_teacher
 
@@ -49,7 +49,7 @@ def change_recipe(recipe: Recipe, values: Mapping[str, Value]) -> dict[str, Any]
     new = recipe.replace(**changes)
     check_teacher(new)
     changed = to_json_value(dataclasses.asdict(new))  # defaults, too
-    return {name: changed[name] for name in changes}
+    return {name: changed[name] for name in upgrade_recipe(changes)}
 
 
 def settle_fields(fields: tuple[Field, ...], chosen: Mapping[str, Value]) -> dict[str, Value]:
