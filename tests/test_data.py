@@ -235,6 +235,10 @@ def test_an_incomplete_data_set_is_refused(folder: Path, blob_source: Source) ->
         DataError, match=r"contains only part of mnist; missing: t10k-labels-idx1-ubyte"
     ):
         find_source(blob_source, folder)
+    assert find_source(blob_source, folder, read_test=False) == folder
+    (folder / "train-labels-idx1-ubyte").unlink()
+    with pytest.raises(DataError, match=r"missing: train-labels-idx1-ubyte \("):
+        find_source(blob_source, folder, read_test=False)
 
 
 def test_an_unknown_name_gets_a_suggestion() -> None:

@@ -78,7 +78,7 @@ def test_errors_are_pooled_by_image() -> None:
         4: 0.5,
     }
     assert stats.study_to_json(found)["result"]["seeds_wrong_by_image"] == {1: 1, 2: 1, 3: 2, 4: 1}
-    assert "4 images are misclassified by at least one seed, 1 by all 2" in stats.study_text(found)
+    assert "4 images are misclassified by at least one seed, 1 by both" in stats.study_text(found)
 
 
 def test_other_images_as_many_seeds_on_the_same_images_add_nothing() -> None:

@@ -62,7 +62,7 @@ def test_statistics_match_a_calculation_by_hand() -> None:
     assert stats.study_to_json(found)["result"]["median_train_s"] == 2.0
     alone = make_study(make_seed_result(7, 990))
     assert (stats.sd_points(alone), stats.interval_over_seeds(alone)) == (None, None)
-    assert "mean accuracy 99.000%, 990 to 990 correct" in stats.study_text(alone)
+    assert "mean accuracy 99.000%, 990 correct" in stats.study_text(alone)
     assert "over seeds: unknown, there is one seed only" in stats.study_text(alone)
 
 
@@ -192,7 +192,7 @@ def test_parallel_seeds_give_the_same_weights_as_single_runs(
     assert (folder / "seed-4" / "run.json").stat().st_mtime_ns == stamp
     assert json.loads(out)["result"]["seeds"] == 4
     for change, what in (
-        (("--set", "epochs=1"), "recipe"),
+        (("--set", "batch_size=9"), "recipe (batch_size 50 there, 9 now)"),
         (("--val", "20"), "validation split"),
         (("--budget", "eight_k"), "budget"),
         (("--channels", "3"), "number of channels"),

@@ -59,7 +59,8 @@ def load(
         return load_scribble(cache_folder(), on_draw, read_test=read_test)
     source = SOURCES[known]
     try:
-        place = find_source(source, Path(folder) if folder is not None else None)
+        named = Path(folder) if folder is not None else None
+        place = find_source(source, named, read_test=read_test)
         return read_source(source, place, read_test=read_test)
     except MissingDataError as error:
         if str(folder) in DATASET_NAMES:

@@ -27,18 +27,24 @@ def cache_folder() -> Path:
     return Path(platformdirs.user_cache_dir("netlet", appauthor=False))
 
 
-def find_source(source: Source, folder: Path | None = None) -> Path:
-    """Return the folder that contains a data set's four files.
+def find_source(source: Source, folder: Path | None = None, *, read_test: bool = True) -> Path:
+    """Return the folder that contains a data set's four files, or those of its training images.
 
     If ``folder`` is given, only that is searched; otherwise ``NETLET_DATA``, then the user's cache
     folder, then torchvision's usual ``data``. In each, the files may lie in the folder itself, in a
     subfolder named like the data set, or as torchvision stores them (``MNIST/raw``), plain or
     gzipped.
 
+    Args:
+        source: The data set.
+        folder: The folder to search.
+        read_test: Whether the files of the test images are needed.
+
     Raises:
         MissingDataError: No folder contains any of them.
         DataError: A folder contains some of them but not all.
     """
+    needed = source.files if read_test else (source.train.images, source.train.labels)
     from_environment = os.environ.get("NETLET_DATA")
     if folder:
         roots = [folder]
@@ -46,12 +52,12 @@ def find_source(source: Source, folder: Path | None = None) -> Path:
         roots = [*([Path(from_environment)] if from_environment else [])]
         roots += [cache_folder(), Path("data")]
     for place in (place for root in roots for place in _layouts(source, root)):
-        missing = [file.name for file in source.files if find_file(place, file) is None]
+        missing = [file.name for file in needed if find_file(place, file) is None]
         if not missing and not _holds_another_source(source, place):
             return place
         # In the cache, some of the files mean an interrupted download, which can be resumed.
         is_cache = place.resolve() == (cache_folder() / source.name).resolve()
-        if 0 < len(missing) < len(source.files) and not is_cache:
+        if 0 < len(missing) < len(needed) and not is_cache:
             raise DataError(
                 f"{place}: contains only part of {source.name}; "
                 f"missing: {', '.join(missing)} (plain or .gz)"

@@ -76,7 +76,7 @@ def _summarize_accuracy(study: Study) -> list[str]:
     )
     return [
         f"mean accuracy {mean_percent(study):.3f}%{spread}, "
-        f"{min(correct):,} to {max(correct):,} correct",
+        f"{_format_range(min(correct), max(correct))} correct",
         f"95% interval over seeds: {seeds}; over images: "
         f"{format_interval(interval_over_images(study))}",
     ]
@@ -87,7 +87,12 @@ def _summarize_images(study: Study) -> list[str]:
     if n == 1:
         return []
     some, every = int((rates > 0).sum()), int((rates == 1).sum())
-    return [f"{some:,} images are misclassified by at least one seed, {every:,} by all {n}"]
+    all_seeds = "both" if n == 2 else f"all {n}"
+    return [f"{some:,} images are misclassified by at least one seed, {every:,} by {all_seeds}"]
+
+
+def _format_range(low: int, high: int) -> str:
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
 def _summarize_gap(study: Study) -> str:

@@ -75,6 +75,8 @@ def check_keys(values: Mapping[str, Any], known: Sequence[str], *place: str | in
     """
 
     def explain(key: str) -> str:
+        if key in ("shapes", "nets", "vary", "rungs", "keep") and "arm" in known:
+            return f"{key} is for a search without [[arm]]; "
         if key not in {one.name for one in dataclasses.fields(Recipe)} - {"name", "about"}:
             return ""
         if "set" in known:
