@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 import netlet
+from netlet.installation import find_commit, write_stamp
 
 pytest.importorskip("hatchling", reason="needs hatchling: pip install -e '.[test]'")
 
@@ -85,6 +86,24 @@ def test_wheel_has_every_file_of_the_package(built: Built) -> None:
     assert {Path(name).suffix for name in expected} >= {".c", ".html", ".safetensors", ".toml"}
     with zipfile.ZipFile(built.wheel) as archive:
         assert expected <= set(archive.namelist())
+
+
+def test_an_installed_package_knows_the_commit_that_it_was_built_from(tmp_path: Path) -> None:
+    package, repository = tmp_path / "site" / "netlet", tmp_path / "sources" / "src" / "netlet"
+    for folder in (package, repository):
+        folder.mkdir(parents=True)
+        (folder / "__init__.py").write_text("x = 1\n")
+    assert not write_stamp(repository, package / "commit.txt")
+    assert find_commit(package) == ""
+    git = ["git", "-C", str(repository), "-c", "user.name=a", "-c", "user.email=a@example.org"]
+    for words in (["init", "-q", "../.."], ["add", "."], ["commit", "-q", "-m", "First"]):
+        subprocess.run([*git, *words], check=True)
+    assert write_stamp(repository, package / "commit.txt")
+    commit = find_commit(repository)
+    assert re.fullmatch("[0-9a-f]{40}", commit)
+    assert find_commit(package) == commit
+    (package / "__init__.py").write_text("x = 2\n")
+    assert find_commit(package) == f"{commit}+"
 
 
 def test_wheel_has_the_recorded_studies_without_their_runs(built: Built) -> None:

@@ -18,8 +18,8 @@ def describe_installation() -> dict[str, str]:
     """Return version, commit and digest of the netlet that ``import netlet`` finds.
 
     Returns:
-        ``version``, ``commit`` (empty if it is not run from its repository) and ``sources``; empty
-        texts without netlet.
+        ``version``, ``commit`` (empty if it is neither run nor installed from its repository) and
+        ``sources``; empty texts without netlet.
     """
     found = importlib.util.find_spec("netlet")  # which does not import it
     if found is None or not found.origin:
@@ -53,10 +53,11 @@ def find_commit(package: Path) -> str:
         package: The folder of the package.
 
     Returns:
-        The commit; empty if the package is not run from its repository, or git is missing.
+        The commit; empty if the package is neither run from its repository nor installed from it,
+        or git is missing.
     """
     if not (package.parents[1] / ".git").exists():
-        return ""  # installed; a repository around it is not netlet's
+        return _read_stamp(package)  # installed; a repository around it is not netlet's
     try:
         commit, changes = (
             subprocess.run(
@@ -67,3 +68,28 @@ def find_commit(package: Path) -> str:
     except (OSError, subprocess.CalledProcessError):
         return ""
     return commit + ("+" if changes else "")
+
+
+def write_stamp(package: Path, file: Path) -> bool:
+    """Write the file by which an installed package knows its commit; see ``hatch_build.py``.
+
+    Args:
+        package: The folder of the package in its repository.
+        file: The file to write.
+
+    Returns:
+        Whether there is a commit to write.
+    """
+    if commit := find_commit(package):
+        file.write_text(f"{commit} {digest_sources(package)}\n")
+    return bool(commit)
+
+
+def _read_stamp(package: Path) -> str:
+    """Return the commit that a package was installed from, with ``+`` if it was changed since."""
+    try:
+        commit, sources = (package / "commit.txt").read_text().split()
+    except (OSError, ValueError):
+        return ""
+    changed = digest_sources(package) != sources and not commit.endswith("+")
+    return commit + ("+" if changed else "")
