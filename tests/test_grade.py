@@ -57,11 +57,13 @@ from netlet.classroom.submissions import (
     find_unknown,
 )
 from netlet.data import save_npz
-from netlet.errors import BudgetError, GradingError, OutputError, SandboxError
+from netlet.errors import BudgetError, GradingError, NetletWarning, OutputError, SandboxError
 from netlet.evaluation import score_logits
 from netlet.sandbox import SandboxAnswer, SandboxTask, find_program
 
 CLASS = Budget(name="class", params_below=8_000, accuracy_at_least=95, forbids=("Conv2d",))
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*; tried again when no other runs")
 
 
 def name_of(key: str) -> str:
@@ -412,7 +414,8 @@ def test_a_submission_that_was_too_slow_is_tried_alone_and_the_next_time(
     found, slow = [Submission("ann", tmp_path / "ann.py")], SandboxError(reason, "time")
     settings = GradingSettings(budget=CLASS, trust=True, time_limit_s=9)
     executor = Scripted(slow, slow)
-    (grade,) = grade_submissions(found, settings, spot_data(), executor=executor)
+    with pytest.warns(NetletWarning, match="ann: took too long; tried again when no other runs"):
+        (grade,) = grade_submissions(found, settings, spot_data(), executor=executor)
     assert (grade.state, executor.tasks, grade.exceeded_s) == ("ERROR", 2, 9)
     assert grade.problem.startswith(
         "grading takes more than 9 s, also when no other runs: the code is too slow"

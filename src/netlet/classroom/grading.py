@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
+import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
@@ -27,7 +28,7 @@ from netlet.classroom.submissions import (
     remove_copy,
 )
 from netlet.data import Dataset
-from netlet.errors import GradingError, NetletError, SandboxError
+from netlet.errors import GradingError, NetletError, NetletWarning, SandboxError
 from netlet.sandbox import Limits, SandboxAnswer, SandboxTask, count_fitting, find_program, run_task
 from netlet.scratch import scratch_folder
 from netlet.text import dump_json
@@ -181,6 +182,11 @@ def _grade_all(
                 job = running.pop(future)
                 if (examination := grader.finish(job, future)) is None:
                     alone.append(job)
+                    warnings.warn(
+                        f"{job.name}: {_explain_failure(future)}; tried again when no other runs",
+                        NetletWarning,
+                        stacklevel=3,
+                    )
                 else:
                     yield examination, False
     finally:
@@ -314,6 +320,13 @@ def _explain(error: Exception) -> str:
     if isinstance(error, NetletError | OSError):
         return str(error)
     return f"netlet failed ({type(error).__name__}: {error}); report this"
+
+
+def _explain_failure(future: Future[SandboxAnswer]) -> str:
+    """Return in a few words why a task has to be repeated."""
+    error = future.exception()
+    slow = isinstance(error, SandboxError) and error.reason == "time"
+    return "took too long" if slow else "its worker failed"
 
 
 def _explain_worker(error: BaseException, limits: Limits) -> str:
