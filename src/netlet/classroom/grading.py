@@ -19,6 +19,7 @@ from netlet import __version__
 from netlet.analysis import refuse_unknown_names
 from netlet.classroom.case import Case, shorten_problem
 from netlet.classroom.examine import Examination, Examiner
+from netlet.classroom.failed_tasks import count_tries, explain_failure, was_too_slow
 from netlet.classroom.grades import Grade, GradingSettings
 from netlet.classroom.roster import find_row, read_claim
 from netlet.classroom.submissions import (
@@ -39,8 +40,6 @@ _MOST_LETTERS = 2_000  # of the reason for an ERROR
 _AHEAD = 2  # submissions that are prepared while others run
 # Reasons of a sandbox without an answer that are due to the machine: graded again the next time.
 _NOT_ITS_FAULT = ("machine", "stopped")
-_TRIES = 3  # of a submission whose worker died, or that was stopped because memory was short
-_TRIES_IN_TIME = 2  # of one that was too slow: most of these have a loop that does not end
 
 
 def limit_workers(workers: int) -> int:
@@ -182,11 +181,11 @@ def _grade_all(
                 job = running.pop(future)
                 if (examination := grader.finish(job, future)) is None:
                     alone.append(job)
-                    warnings.warn(
-                        f"{job.name}: {_explain_failure(future)}; tried again when no other runs",
-                        NetletWarning,
-                        stacklevel=3,
+                    why = (
+                        "took too long" if was_too_slow(future.exception()) else "its worker failed"
                     )
+                    text = f"{job.name}: {why}; tried again when no other runs"
+                    warnings.warn(text, NetletWarning, stacklevel=3)
                 else:
                     yield examination, False
     finally:
@@ -276,14 +275,14 @@ class _Grader:
                 examination = self._fail(job.name, str(reason))
         elif isinstance(error, SandboxError) and error.reason == "missing":
             raise error  # the others would end the same way
-        elif job.tries < _count_tries(error):
+        elif job.tries < count_tries(error):
             return None
         else:
             if not isinstance(error, SandboxError) or error.reason in _NOT_ITS_FAULT:
                 job.digest = ""
-            problem = _explain_worker(error, job.task.limits)
+            problem = explain_failure(error, job.task.limits)
             examination = self._fail(job.name, shorten_problem(problem, job.case.folder))
-            if isinstance(error, SandboxError) and error.reason == "time":
+            if was_too_slow(error):
                 slow = examination.grade.replace(exceeded_s=self._settings.seconds_per_seed)
                 examination = Examination(slow)
         remove_copy(job.case.folder)
@@ -320,34 +319,6 @@ def _explain(error: Exception) -> str:
     if isinstance(error, NetletError | OSError):
         return str(error)
     return f"netlet failed ({type(error).__name__}: {error}); report this"
-
-
-def _explain_failure(future: Future[SandboxAnswer]) -> str:
-    """Return in a few words why a task has to be repeated."""
-    error = future.exception()
-    slow = isinstance(error, SandboxError) and error.reason == "time"
-    return "took too long" if slow else "its worker failed"
-
-
-def _explain_worker(error: BaseException, limits: Limits) -> str:
-    """Return why a task has no answer."""
-    if isinstance(error, SandboxError) and error.reason == "time":
-        return (
-            f"grading takes more than {limits.wall_s:g} s, also when no other runs: the code is "
-            "too slow or has a loop that does not end, or the machine is busy; look for the loop, "
-            "or raise --time-limit"
-        )
-    if isinstance(error, SandboxError):
-        return str(error)
-    reason = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(": ")
-    return f"the worker failed {_TRIES} times ({reason}); grade again"
-
-
-def _count_tries(error: BaseException) -> int:
-    """Return how often a submission that ended like this is tried: others may have caused it."""
-    if not isinstance(error, SandboxError) or error.reason == "machine":
-        return _TRIES
-    return _TRIES_IN_TIME if error.reason == "time" else 1
 
 
 def _digest_settings(settings: GradingSettings, data: Dataset) -> str:

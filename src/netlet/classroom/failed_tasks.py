@@ -1,0 +1,40 @@
+"""Why the task of a submission has no answer, and how often it is tried."""
+
+from __future__ import annotations
+
+from netlet.errors import SandboxError
+from netlet.sandbox import Limits
+
+_TRIES = 3  # of a submission whose worker died, or that was stopped because memory was short
+_TRIES_IN_TIME = 2  # of one that was too slow: most of these have a loop that does not end
+
+
+def count_tries(error: BaseException) -> int:
+    """Return how often a submission that ended like this is tried: others may have caused it."""
+    if not isinstance(error, SandboxError) or error.reason == "machine":
+        return _TRIES
+    return _TRIES_IN_TIME if error.reason == "time" else 1
+
+
+def was_too_slow(error: BaseException | None) -> bool:
+    """Return whether a task was stopped because of its time."""
+    return isinstance(error, SandboxError) and error.reason == "time"
+
+
+def explain_failure(error: BaseException, limits: Limits) -> str:
+    """Return why a task that is not tried again has no answer.
+
+    Args:
+        error: How its last try ended.
+        limits: The limits of the sandbox.
+    """
+    if was_too_slow(error):
+        return (
+            f"grading takes more than {limits.wall_s:g} s, also when no other runs: the code is "
+            "too slow or has a loop that does not end, or the machine is busy; look for the loop, "
+            "or raise --time-limit"
+        )
+    if isinstance(error, SandboxError):
+        return str(error)
+    reason = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(": ")
+    return f"the worker failed {_TRIES} times ({reason}); grade again"
