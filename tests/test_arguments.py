@@ -90,6 +90,12 @@ def test_what_builds_no_net_is_refused_with_what_to_pass(builder, message):
     assert str(error.value) == message
 
 
+LISTED = (
+    "pass a list of uint8 arrays of one size, for example [prepare_digit(ink) for ink in "
+    "read_digits(PATH)], both of netlet.data, or list(split.images[:4].numpy())"
+)
+
+
 def test_names_in_place_of_values_are_refused_with_how_to_get_the_value():
     data = netlet.data.Dataset("two", SPLIT, SPLIT, tuple("0123456789"))
     for call, message in (
@@ -117,9 +123,16 @@ def test_names_in_place_of_values_are_refused_with_how_to_get_the_value():
         ),
         (
             lambda: netlet.evaluation.predict(Net(), SPLIT.images),
-            "images must be a list of arrays, one for each image; pass for example "
-            "[prepare_digit(ink) for ink in read_digits(PATH)], both of netlet.data, or "
-            "list(split.images[:4].numpy())",
+            f"the argument images is of the type Tensor; {LISTED}",
+        ),
+        (
+            lambda: netlet.evaluation.predict(Net(), [SPLIT.images[0].float().numpy()]),
+            f"an image is an array of 1x28x28 of float32; {LISTED}",
+        ),
+        (
+            lambda: netlet.evaluation.explain(Net(), SPLIT.images / 255),
+            "images has the type torch.float32; pass a tensor of uint8 images N C H W, like "
+            "netlet.data.load('mnist').held_out.images[:4]",
         ),
         (
             lambda: netlet.fit(Net(), data, RECIPE, budget="class.toml"),

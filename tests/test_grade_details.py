@@ -16,7 +16,7 @@ from torch import nn
 from netlet.budgets import Budget, ModelCost, RuleResult, Score
 from netlet.classroom import Grade, GradingSettings, Submission, grade_files, source_size
 from netlet.classroom.examine import Examination
-from netlet.classroom.grades import Curve, RulePoints, check_claim
+from netlet.classroom.grades import RulePoints, check_claim
 from netlet.classroom.inside import _find_net
 from netlet.classroom.judging import judge_rules
 from netlet.classroom.recount import count_again
@@ -132,12 +132,11 @@ def test_what_is_not_as_claimed_is_in_all_that_grading_writes() -> None:
     page = student_page(Examination(grade), spot_data().held_out, figures=False).text
     assert "| epochs | 12 | - |" in page
     assert all(f"- {one}" in page for one in said)
-    curve = Curve((90.0,), (98,))
-    again = check_claim(grade.replace(curve=curve))
-    assert again[2:] == ["12 epochs are claimed, the retraining had 1"]
     for rounded in (97.0, 98.0, 98.004):  # what is measured, rounded, or less
         modest = grade.replace(claim=Claim(accuracy=rounded, parameters=7_850, epochs=12))
         assert check_claim(modest) == []
+    higher = grade.replace(claim=Claim(accuracy=98.1, parameters=7_850, epochs=12))
+    assert check_claim(higher) == ["98.10% accuracy is claimed, 98.00% is measured"]
     honest = grade.replace(claim=Claim(accuracy=98.004, parameters=7_850, epochs=12))
     assert check_claim(honest) == []
     assert grade_files.explain_grade(honest) == ""

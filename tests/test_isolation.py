@@ -180,6 +180,15 @@ def test_several_runs_of_a_net_may_share_what_is_restored() -> None:
         assert math.fsum([1]) == 1
 
 
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_no_context_of_a_device_is_left_behind(device: str) -> None:
+    before = torch._C._len_torch_function_stack()
+    with Isolation():
+        torch.set_default_device(device)
+    assert torch._C._len_torch_function_stack() == before
+    assert torch.get_default_device() == torch.device("cpu")
+
+
 @pytest.mark.slow
 def test_the_deterministic_mode_is_restored_without_importing_the_compiler() -> None:
     code = (

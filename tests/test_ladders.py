@@ -166,7 +166,7 @@ def test_a_changed_rung_is_refused_before_anything_is_lost(netlet: Netlet, there
     (there / "two.toml").write_text(RUNGS.replace('augment = "light"', 'augment = "full"'))
     code, _, err = netlet(*CLIMB)
     assert code == 2
-    assert "ladders/two/norms: holds a run with another recipe (augment " in err
+    assert "ladders/two/norms: holds a run with another recipe (augment.rotate_deg " in err
     assert (there / "ladders" / "two" / "ladder.toml").read_text() == RUNGS
     (there / "two.toml").write_text(RUNGS.replace('experiment = "code_2"', 'experiment = "code_4"'))
     code, _, err = netlet(*CLIMB)

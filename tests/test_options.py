@@ -67,6 +67,14 @@ def test_every_number_is_checked_in_plain_words(netlet: Netlet) -> None:
             ),
             (("train", "--seed=1e30"), "'1e30' is not a whole number; give a whole number from 0"),
             (("train", "--seed=" + "9" * 5_000), "..."),
+            (
+                ("train", "--epochs", "3", "--set", "epochs = 2"),
+                "--epochs 3 and --set epochs=... exclude each other",
+            ),
+            (
+                ("study", "swift", "--on", "local,gpus=1"),
+                "'local' takes no options; use local, ray",
+            ),
             (("train", "--epochs", "1,000"), "'1,000' is not a whole number; write 1000"),
             (("check", "speck", "--params-below", "20k"), "is not a whole number; write 20000"),
             (

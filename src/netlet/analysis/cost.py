@@ -194,13 +194,13 @@ def refuse_unknown_names(budget: Budget, in_net: Collection[str] = ()) -> None:
         BudgetError: A kind is neither in torch.nn nor in the net, or the data set is misspelled.
     """
     if wrong := explain_dataset(budget.dataset):
-        raise BudgetError(f"budget {budget.name}: {wrong}")
+        raise BudgetError(f"{budget.label}: {wrong}")
     own = {name.lower() for name in in_net}
     for term in unknown_kinds(budget.rules()):
         exact = term.text.startswith("nn.")
         if (exact or term.kind.lower() not in own) and not _is_torch_layer(term.kind):
             unknown = describe_unknown_kind(term.kind, in_net)
-            raise BudgetError(f"budget {budget.name}: {unknown}")
+            raise BudgetError(f"{budget.label}: {unknown}")
 
 
 def _is_torch_layer(kind: str) -> bool:

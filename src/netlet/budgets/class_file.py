@@ -73,7 +73,7 @@ class ClassFile:
         try:
             return find_total(self.limit_points, self.points, budget)
         except GradingError as error:
-            raise GradingError(f"[grade.points] of budget {budget.name}: {error}") from error
+            raise GradingError(f"[grade.points] of {budget.label}: {error}") from error
 
     def to_toml(self) -> str:
         """Return the table ``[grade]`` as :func:`read_class_file` reads it; empty if it is."""

@@ -12,10 +12,10 @@ def format_margin(number: int) -> str:
     return f"{number:+,}" if number else "0"
 
 
-_INT8 = "'netlet export NET --to c --int8' takes about a quarter and measures it"
+_INT8 = "this limit is for float32, and 'netlet export NET --to c --int8' measures less"
 _REMEDIES = {
-    "weight bytes": f"this is for float32; {_INT8}",
-    "activation bytes": f"this is for float32 and PyTorch's order of computing; {_INT8}",
+    "weight bytes": f"make the layers narrower; {_INT8}",
+    "activation bytes": f"make the largest maps smaller; {_INT8}",
 }
 
 

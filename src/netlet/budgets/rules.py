@@ -241,7 +241,7 @@ def _parse_term(word: str, text: str) -> Term:
         return _parse_term(noun[1], text)
     if _WORD.fullmatch(word):
         return Term(word, kind=word)
-    if re.search(r"\bparam|\blarge", text, re.I):
+    if re.search(r"\bparam", text, re.I):
         raise BudgetError(
             f"rule {text!r}: no rule limits the size of a single layer; forbid the layer, or limit "
             "the parameters of the whole net with params_below"

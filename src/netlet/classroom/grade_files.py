@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -31,6 +32,7 @@ _TITLES = (
 _REASON = "reason"
 NO_SUBMISSION = "NO SUBMISSION"  # the verdict of a student who has submitted nothing
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would compute such a cell
+_FULL_STOP = re.compile(r"(?<!\.)\.$")  # and no "..."
 
 
 def format_grades(grades: Sequence[Grade]) -> str:
@@ -78,7 +80,7 @@ def find_advice(rule: RuleResult) -> str:
 
 def _join(texts: Sequence[str]) -> str:
     """Join texts, of which those that people write may end with a full stop."""
-    return "; ".join([*(text.removesuffix(".") for text in texts[:-1]), *texts[-1:]])
+    return "; ".join([*(_FULL_STOP.sub("", text) for text in texts[:-1]), *texts[-1:]])
 
 
 def grades_to_csv(grades: Sequence[Grade], missing: Mapping[str, str] | None = None) -> str:

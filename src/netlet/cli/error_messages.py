@@ -108,9 +108,9 @@ def _describe_number(error: Exception, message: str) -> str:
 
 
 def _without_separators(text: str) -> str:
-    """Return ``20000`` for ``20,000`` and for ``20k``; nothing for what is no such number."""
-    found = re.fullmatch(r"(\d{1,3}(?:[,_' ]\d{3})*|\d+)(k?)", text.strip(), re.IGNORECASE)
-    return re.sub(r"\D", "", found[1]) + 3 * "0" * len(found[2]) if found else ""
+    """Return ``20000`` for ``20,000`` and for ``20k``, and nothing for all else."""
+    found = re.fullmatch(r"(\d{1,3}(?:[,_' ]\d{3})+)|(\d{1,9})k", text.strip(), re.IGNORECASE)
+    return re.sub(r"\D", "", found[1] or f"{found[2]}000") if found else ""
 
 
 def _annotation(param: Any) -> object:

@@ -239,7 +239,7 @@ def grade(
         print_json("grades", {**values, "folder": str(out)})
     else:
         unknown = find_unknown(rows, writer.known) if rows and not single else []
-        print_summary(grades, writer, unknown, out, single=single)
+        print_summary(grades, writer, unknown, out)
     raise typer.Exit(0 if all(one.state in ("PASS", "NOT YET") for one in grades) else 1)
 
 

@@ -19,8 +19,6 @@ def print_summary(
     writer: GradeWriter,
     unknown: Collection[str],
     out: Path,
-    *,
-    single: bool,
 ) -> None:
     """Print the table of the grades, and what a teacher has to know of the class.
 
@@ -29,14 +27,13 @@ def print_summary(
         writer: What has written them.
         unknown: Names of submissions that are not on the roster.
         out: The folder of the grades.
-        single: Whether there is only one submission, which is compared with no other.
     """
     from netlet.classroom.copies import find_copies
     from netlet.classroom.grade_files import format_grades
 
     print_result(format_grades(grades), lines=True)
     everyone = [*grades, *writer.others]
-    for line in () if single else find_copies(everyone).describe(everyone):
+    for line in find_copies(everyone).describe(everyone):
         print_result(line)
     for name in writer.missing:
         print_result(f"{name}: no submission")

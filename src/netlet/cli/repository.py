@@ -85,8 +85,10 @@ def apply_repository(given: Choice, *uses: str, quiet: bool = False) -> Choice:
         RecipeError: The command line has a setting of epochs and --epochs.
         RepositoryError: The file is not valid.
     """
-    if given.epochs and any(one.startswith("epochs=") for one in given.settings or []):
-        raise RecipeError(f"--epochs {given.epochs} and --set epochs=... exclude each other")
+    if given.epochs and _sets_epochs(given):
+        raise RecipeError(
+            f"--epochs {given.epochs} and --set epochs=... exclude each other; pass one of them"
+        )
     own = find_settings()
     if own is None:
         return given
@@ -146,6 +148,10 @@ def default_records() -> list[str]:
     return [found]
 
 
+def _sets_epochs(given: Choice) -> bool:
+    return any(one.partition("=")[0].strip() == "epochs" for one in given.settings or [])
+
+
 def _list_additions(given: Choice, own: RepositorySettings) -> dict[str, Any]:
     """Return what the settings add, by the name of the field."""
     added: dict[str, Any] = {"net": own.net} if given.net is None else {}
@@ -157,7 +163,7 @@ def _list_additions(given: Choice, own: RepositorySettings) -> dict[str, Any]:
     if given.recipe is None:
         added["recipe"] = own.recipe
         added["settings"] = list(own.settings)
-        if given.epochs is None:
+        if given.epochs is None and not _sets_epochs(given):
             added["epochs"] = own.epochs
     if given.dataset is None:
         added["dataset"] = own.dataset

@@ -109,7 +109,7 @@ def explain(
             one place.
 
     Raises:
-        TypeError: The images are no tensor ``N C H W``.
+        TypeError: The images are not a tensor ``N C H W``.
         NetError: The net has no such layer or class, none of its modules returns feature maps, it
             computes without gradients, or its output is not ``N K`` or contains NaN.
     """
@@ -148,8 +148,11 @@ def explain(
 def _check_images(images: object) -> None:
     remedy = "a tensor of uint8 images N C H W, like netlet.data.load('mnist').held_out.images[:4]"
     check_type(images, torch.Tensor, "the argument images", remedy)
-    if isinstance(images, torch.Tensor) and images.dim() != 4:
+    assert isinstance(images, torch.Tensor)
+    if images.dim() != 4:
         raise TypeError(f"images has the shape {format_shape(images.shape)}; pass {remedy}")
+    if images.dtype != torch.uint8:  # gray levels 0..255, which the recipe normalizes
+        raise TypeError(f"images has the type {images.dtype}; pass {remedy}")
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,7 +12,7 @@ from torch import nn
 
 from netlet.data.batches import normalize
 from netlet.display import Displayed
-from netlet.errors import NetError, check_argument
+from netlet.errors import NetError, check_argument, check_type
 from netlet.evaluation.confidence import apply_confidence
 from netlet.evaluation.evaluate import EVALUATION_BATCH, refuse_wrong_scores, to_probabilities
 from netlet.nets.device_errors import explain_device_errors
@@ -22,6 +21,7 @@ from netlet.nets.outputs import extract_logits
 from netlet.nets.registered import find_device
 from netlet.recipes import Recipe
 from netlet.records import Confidence
+from netlet.text import format_shape
 
 
 @dataclass(frozen=True)
@@ -113,19 +113,12 @@ def predict(
         One prediction for each image, in their order.
 
     Raises:
-        TypeError: The images are no arrays, or a single image.
+        TypeError: The images are not a list of arrays.
         NetError: The net's output is not ``N K``, or contains NaN.
     """
     check_argument(net, nn.Module)
     check_argument(recipe, Recipe, optional=True)
-    if isinstance(images, np.ndarray | torch.Tensor | str | os.PathLike) or not all(
-        isinstance(image, np.ndarray) for image in images
-    ):
-        raise TypeError(
-            "images must be a list of arrays, one for each image; pass for example "
-            "[prepare_digit(ink) for ink in read_digits(PATH)], both of netlet.data, or "
-            "list(split.images[:4].numpy())"
-        )
+    _check_images(images)
     if not images:
         return Predictions()
     batch = torch.from_numpy(np.stack(images))
@@ -146,3 +139,17 @@ def predict(
         Prediction(tuple(row), flag)
         for row, flag in zip(probabilities.tolist(), unsure.tolist(), strict=True)
     )
+
+
+def _check_images(images: object) -> None:
+    remedy = (
+        "a list of uint8 arrays of one size, for example [prepare_digit(ink) for ink in "
+        "read_digits(PATH)], both of netlet.data, or list(split.images[:4].numpy())"
+    )
+    check_type(images, (list, tuple), "the argument images", remedy)
+    assert isinstance(images, list | tuple)
+    for image in images:
+        check_type(image, np.ndarray, "an image", remedy)
+        if image.dtype != np.uint8 or image.ndim not in (2, 3) or image.shape != images[0].shape:
+            found = f"{format_shape(image.shape)} of {image.dtype}"
+            raise TypeError(f"an image is an array of {found}; pass {remedy}")

@@ -8,15 +8,13 @@ import functools
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
-from itertools import islice
 from pathlib import Path
 
 from netlet import records
 from netlet.analysis import receptive_field_from_trace, summary_from_trace, trace
 from netlet.data import Dataset
-from netlet.display import shorten_repr
 from netlet.errors import (
     LockedError,
     OutputError,
@@ -45,13 +43,12 @@ from netlet.records import (
     net_digest,
     to_json_value,
 )
-from netlet.records.config import OTHER_SOURCE
+from netlet.records.config import OTHER_SOURCE, list_changes
 from netlet.training import CHECKPOINT_FILE, clear_finished, load_checkpoint
 
 _CLAIM = re.compile(
     rf"\.seeds-(?P<first>\d+)-(?P<last>\d+)-(?P<experiment>[0-9a-f]{{12}}){re.escape(LOCK)}"
 )
-_MOST_CHANGES, _LONGEST_VALUE = 3, 40  # of settings in a message
 _WRITE_WAIT_S = 60.0  # for another study of the same folder that writes its record
 
 
@@ -311,22 +308,10 @@ def _check_same_experiment(config: RunConfig, found: ExperimentConfig, place: Pa
     if what == OTHER_SOURCE:
         raise _other_net(config, place)
     if what:
-        detail = f" ({_list_changes(found.recipe, config.recipe)})" if what == "recipe" else ""
+        detail = f" ({list_changes(found.recipe, config.recipe)})" if what == "recipe" else ""
         raise RecordError(
             f"{place}: holds a run with another {what}{detail}; name another folder with --out"
         )
-
-
-def _list_changes(there: Mapping[str, object], now: Mapping[str, object]) -> str:
-    """Return the first settings that differ, such as ``epochs 3 there, 2 now``."""
-
-    def show(values: Mapping[str, object], name: str) -> str:
-        return shorten_repr(values.get(name), _LONGEST_VALUE)
-
-    names = [name for name in {**there, **now} if there.get(name) != now.get(name)]
-    names = [name for name in names if name != "name"] or names
-    shown = (f"{name} {show(there, name)} there, {show(now, name)} now" for name in names)
-    return "; ".join(islice(shown, _MOST_CHANGES))
 
 
 def _other_net(config: RunConfig, folder: Path) -> RecordError:

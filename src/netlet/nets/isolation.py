@@ -132,8 +132,7 @@ class Isolation:
         self._keep(_restore_determinism, _determinism())
         for name in ("benchmark", "deterministic"):
             self._keep(setattr, torch.backends.cudnn, name, getattr(torch.backends.cudnn, name))
-        device = torch.get_default_device()
-        self._keep(lambda: _restore_device(device))
+        self._keep(_restore_device, torch.get_default_device(), _count_modes())
         if self._keep_random:
             self._keep(torch.set_rng_state, torch.get_rng_state())
             self._keep(random.setstate, random.getstate())
@@ -249,7 +248,12 @@ def _restore_determinism(before: tuple[bool, bool]) -> None:
         torch.use_deterministic_algorithms(before[0], warn_only=before[1])
 
 
-def _restore_device(before: torch.device) -> None:
-    if torch.get_default_device() != before:
+def _count_modes() -> int:
+    """Return how many contexts of PyTorch see its calls; one is that of the default device."""
+    return torch._C._len_torch_function_stack()
+
+
+def _restore_device(before: torch.device, modes: int) -> None:
+    if torch.get_default_device() != before or _count_modes() != modes:
         # To set the CPU would put a context around every later call of PyTorch; None removes it.
         torch.set_default_device(None if before == torch.device("cpu") else before)

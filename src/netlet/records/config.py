@@ -5,15 +5,18 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, ClassVar
 
 from netlet.display import Displayed
 from netlet.errors import RecordError
+from netlet.recipes import complete_recipe
 from netlet.records.schema import STRICT, check_values
 from netlet.records.upgrade import explain_upgrade_errors, upgrade_config
 from netlet.records.values import DataDescription, DataSource
 
 MAX_THREADS = 1_024  # PyTorch crashes with many more
+_MOST_CHANGES = 3  # of settings in a message
 OTHER_SOURCE = "source of the net"  # what two runs may differ in
 
 
@@ -100,3 +103,28 @@ def find_difference(one: ExperimentConfig, other: ExperimentConfig) -> str | Non
         return what
     digests = {one.source_digest, other.source_digest} - {""}  # not known of earlier versions
     return OTHER_SOURCE if len(digests) > 1 else None
+
+
+def list_changes(there: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Return the first settings in which recorded recipes differ, like ``epochs 3 there, 2 now``.
+
+    Args:
+        there: The recipe of the record that is there already.
+        now: The one that is asked for.
+    """
+    old, new = _list_settings(there), _list_settings(now)
+    names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+    names = [name for name in names if name != "name"] or names
+    shown = (f"{name} {old.get(name)} there, {new.get(name)} now" for name in names)
+    return "; ".join(islice(shown, _MOST_CHANGES))
+
+
+def _list_settings(recipe: Mapping[str, Any]) -> dict[str, object]:
+    """Return all settings of a recorded recipe, those of its augmentation one by one."""
+    values = complete_recipe(recipe)
+    warps = values.pop("augment")
+    values["augment"] = f"{len(warps)} steps"
+    for number, warp in enumerate(warps, start=1):
+        where = "augment" if len(warps) == 1 else f"augment {number}"
+        values |= {f"{where}.{name}": value for name, value in warp.items()}
+    return values

@@ -225,7 +225,7 @@ def _describe(fact: object) -> str:
     if type(fact) is int:
         return f"{fact:,}"
     if isinstance(fact, CatalogRate):
-        return f"{fact} for nets that come with netlet; another net's own"
+        return f"{fact} for nets that come with netlet; others keep their own"
     return "-" if fact is None else shorten_repr(fact, _LONGEST_TEXT)
 
 

@@ -71,7 +71,7 @@ def connect(options: RayOptions, workers: int | None, threads: int) -> Callable[
         _check_port(address)
         ray.init(address=address, logging_level=logging.ERROR, **settings)
     except Exception as error:  # Ray raises what it likes, a bare Exception if a start takes long
-        ray.shutdown()
+        _let_sigterm_interrupt(handler)()
         if address == "local":
             raise TrainingError(f"Ray cannot be started here: {first_line(error)}") from error
         raise TrainingError(
@@ -98,7 +98,8 @@ def _let_sigterm_interrupt(before: Any) -> Callable[[], None]:
 
     def end() -> None:
         ray.shutdown()
-        signal.signal(signal.SIGTERM, before if before is not None else signal.SIG_DFL)
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before if before is not None else signal.SIG_DFL)
 
     return end
 

@@ -6,9 +6,9 @@ import ast
 import sys
 from pathlib import Path
 from types import FrameType
+from typing import TypeGuard
 
 from netlet.errors import NetletError
-from netlet.nets.script import is_main_guard
 
 
 def refuse_unguarded_script() -> None:
@@ -22,26 +22,38 @@ def refuse_unguarded_script() -> None:
     """
     main = sys.modules["__main__"]
     path = getattr(main, "__file__", None)
-    frame = _find_module_frame(sys._getframe(), vars(main))
     # Notebooks and "python -c" have no file; of "python -m", the package decides.
-    if path is None or frame is None or getattr(main, "__spec__", None) is not None:
+    if path is None or getattr(main, "__spec__", None) is not None:
+        return
+    line = _find_line(sys._getframe(), path)
+    if line is None:
         return
     try:
-        statements = ast.parse(Path(path).read_bytes()).body
+        tree = ast.parse(Path(path).read_bytes())
     except (OSError, SyntaxError, ValueError):  # not a script of Python, such as a zip file
         return
-    guarded = [statement for statement in statements if is_main_guard(statement)]
-    if not any(one.lineno <= frame.f_lineno <= (one.end_lineno or 0) for one in guarded):
+    guards = (node for node in ast.walk(tree) if _is_guard(node))
+    if not any(one.lineno <= line <= (one.end_lineno or 0) for one in guards):
         raise NetletError(
-            f"{path}, line {frame.f_lineno}: this starts worker processes, which import the "
-            'script; put it below if __name__ == "__main__": or each worker would start others'
+            f"{path}, line {line}: this starts worker processes, which import the script; put it "
+            'below if __name__ == "__main__": or each worker would start others'
         )
 
 
-def _find_module_frame(frame: FrameType | None, namespace: dict[str, object]) -> FrameType | None:
-    """Return the frame that runs the statements of a module, if this thread runs them."""
+def _find_line(frame: FrameType | None, path: str) -> int | None:
+    """Return the line of a script whose statement runs now, if this thread runs the script."""
     while frame is not None:
-        if frame.f_code.co_name == "<module>" and frame.f_globals is namespace:
-            return frame
+        # Code that a script makes from text, as for cProfile.run, has its own lines.
+        if frame.f_code.co_name == "<module>" and frame.f_code.co_filename == path:
+            return frame.f_lineno
         frame = frame.f_back
     return None
+
+
+def _is_guard(node: ast.AST) -> TypeGuard[ast.If]:
+    """Return whether a statement asks for ``__name__`` and ``"__main__"``, in whatever form."""
+    if not isinstance(node, ast.If):
+        return False
+    words = [part.id for part in ast.walk(node.test) if isinstance(part, ast.Name)]
+    texts = [part.value for part in ast.walk(node.test) if isinstance(part, ast.Constant)]
+    return "__name__" in words and "__main__" in texts
