@@ -316,6 +316,7 @@ def test_accuracy_is_not_judged_on_another_data_set() -> None:
         verdict = budget.judge(SMALL, Outcome([Score(split, 9_950, 10_000)], "scribble"))
         assert (verdict.state, verdict.withheld) == ("NOT JUDGED", "trained on scribble")
         assert str(verdict).startswith("budget: not judged: trained on scribble\n")
+        assert (verdict.label, verdict.outcome) == ("budget", "not judged: trained on scribble")
         assert not verdict.passed
         assert not verdict.failed
     big = dataclasses.replace(SMALL, parameters=8_000)

@@ -190,6 +190,23 @@ def test_make_runs_the_example_on_every_board(name: str, kind: str, tmp_path: Pa
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", ["cortex-m4", "riscv32"])
+def test_an_example_is_not_linked_if_ram_is_too_small_for_its_stack(
+    name: str, tmp_path: Path
+) -> None:
+    target = target_for_test(name)
+    write_folder(tmp_path, "int8")
+    script = tmp_path / "board" / f"{target.system}.ld"
+    make = ["make", "-s", f"build/{name.removeprefix('cortex-')}/classify.elf"]
+    for kilobytes, fits in ((64, True), (2, False)):
+        text = re.sub(r"(RAM .*LENGTH = )\w+", rf"\g<1>{kilobytes}K", script.read_text())
+        script.write_text(text)
+        done = subprocess.run(make, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert (done.returncode == 0) == fits, done.stderr
+        assert ("RAM is too small for the data and a stack" in done.stderr) != fits
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("cmake") is None, reason="needs cmake")
 @pytest.mark.parametrize("name", ["cortex-m4", "riscv32"])
 def test_cmake_runs_the_example_on_a_board(name: str, tmp_path: Path) -> None:

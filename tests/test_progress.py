@@ -70,6 +70,10 @@ def test_fit_shows_a_bar_in_a_terminal_and_a_line_at_the_end(
     assert last.startswith("trained Sequential for 3 epochs in ")
     assert last.endswith(f": {run.last_epoch.score}; budget tiny: FAIL")
 
+    nameless = fit(flat_net(), blob_data, FAST, budget=netlet.Budget(params_below=9))
+    last = terminal.read().splitlines()[-1]
+    assert last.endswith(f": {nameless.last_epoch.score}; budget: FAIL")
+
 
 def test_fit_is_silent_where_nobody_watches(
     blob_data: Dataset, capsys: pytest.CaptureFixture[str]

@@ -29,7 +29,7 @@ from netlet.budgets.one_image import check_one_image
 from netlet.budgets.rule_checks import check_rule
 from netlet.budgets.rules import Rule, forbid, is_layer_name, parse_rule, refuse_contradictions
 from netlet.budgets.selection import find_words
-from netlet.budgets.verdict import MAY_BE_MISSING, RuleResult, Verdict
+from netlet.budgets.verdict import MAY_BE_MISSING, RuleResult, Verdict, label_budget
 from netlet.display import Displayed
 from netlet.errors import BudgetError, did_you_mean, warn_of_but
 
@@ -299,7 +299,7 @@ class Budget(Displayed):
     @property
     def label(self) -> str:
         """What messages call the budget: ``budget class``, or ``budget`` if it has no name."""
-        return "budget" if self.name == "budget" else f"budget {self.name}"
+        return label_budget(self.name)
 
     @property
     def target(self) -> Fraction | None:

@@ -46,6 +46,11 @@ def is_about_accuracy(result: RuleResult) -> bool:
     return result.rule.startswith("accuracy, ")
 
 
+def label_budget(name: str) -> str:
+    """Return what messages call a budget: ``budget class``, or ``budget`` if it has no name."""
+    return "budget" if name == "budget" else f"budget {name}"
+
+
 @dataclass(frozen=True)
 class Verdict(Displayed):
     """The results of all rules of a budget; ``str(verdict)`` is a table."""
@@ -78,10 +83,19 @@ class Verdict(Displayed):
         return "\n".join([head, str(self.to_table()), *footnotes])
 
     @property
+    def label(self) -> str:
+        """What messages call the budget."""
+        return label_budget(self.budget)
+
+    @property
     def head(self) -> str:
         """The budget and its state in one line."""
-        state = f"not judged: {self.withheld}" if self.state == "NOT JUDGED" else self.state
-        return f"{self.budget}: {state}"
+        return f"{self.budget}: {self.outcome}"
+
+    @property
+    def outcome(self) -> str:
+        """The state, and why accuracy was not judged."""
+        return f"not judged: {self.withheld}" if self.state == "NOT JUDGED" else self.state
 
     def to_table(self) -> Table:
         """Return a row for each rule."""

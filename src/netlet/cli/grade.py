@@ -15,12 +15,12 @@ from netlet.cli.datasets import check_outside_dataset, load_dataset
 from netlet.cli.options import (
     MAX_SEED,
     MAX_SEEDS,
-    MAX_WORKERS,
     DataDir,
     DatasetOfBudget,
     Json,
     budget_names,
     recipe_names,
+    workers_option,
 )
 from netlet.cli.progress import show_progress
 from netlet.cli.results import print_json, say
@@ -140,13 +140,9 @@ def grade(
     ] = Path("grades"),
     workers: Annotated[
         int | None,
-        typer.Option(
-            "--workers",
-            metavar="N",
-            min=1,
-            max=MAX_WORKERS,
-            help="Number of submissions to grade at the same time, each with 4.25 GiB of free "
-            "memory; one per CPU core if not given.",
+        workers_option(
+            "Number of submissions to grade at the same time, each with 4.25 GiB of free memory; "
+            "one per CPU core if not given."
         ),
     ] = None,
     on: Annotated[

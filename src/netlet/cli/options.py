@@ -206,15 +206,18 @@ FirstSeed = Annotated[
         help="Train seeds S, S+1, S+2, ...",
     ),
 ]
+
+
+def workers_option(text: str) -> Any:
+    """Return the option ``--workers`` with a command's own help."""
+    return typer.Option("--workers", metavar="N", min=1, max=MAX_WORKERS, help=text)
+
+
 Workers = Annotated[
     int | None,
-    typer.Option(
-        "--workers",
-        metavar="N",
-        min=1,
-        max=MAX_WORKERS,
-        help="Number of runs at the same time; if not given, one per CPU core, ten on a CUDA "
-        "device, or with --on ray as many as the cluster has room for.",
+    workers_option(
+        "Number of runs at the same time; if not given, one per CPU core, ten on a CUDA device, or "
+        "with --on ray as many as the cluster has room for."
     ),
 ]
 WorkerThreads = Annotated[

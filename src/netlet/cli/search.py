@@ -10,7 +10,7 @@ import typer
 
 from netlet.cli.datasets import load_dataset
 from netlet.cli.log_option import Log, check_log
-from netlet.cli.options import MAX_WORKERS, DataDir, Json, On, Trust
+from netlet.cli.options import DataDir, Json, On, Trust, workers_option
 from netlet.cli.results import print_json, print_result, say
 from netlet.cli.search_progress import describe_line, show_search
 from netlet.cli.settings import prepare_workers, safe_folder_name
@@ -65,13 +65,9 @@ def search(
     ] = False,
     workers: Annotated[
         int | None,
-        typer.Option(
-            "--workers",
-            metavar="N",
-            min=1,
-            max=MAX_WORKERS,
-            help="Number of trials to run at the same time; if not given, one per CPU core, or "
-            "with --on ray as many as the cluster has room for.",
+        workers_option(
+            "Number of trials to run at the same time; if not given, one per CPU core, or with "
+            "--on ray as many as the cluster has room for."
         ),
     ] = None,
     on: On = None,

@@ -75,7 +75,7 @@ def say_verdict(experiment: Experiment, images: Dataset) -> None:
     net = build(experiment.net.builder, 0, images.shape, images.classes)
     planned = (images.shape, recipe.total_epochs, images.classes, recipe.batch_size)
     verdict = check(net, experiment.budget, *planned)
-    say(f"{experiment.name}: budget {verdict.head}")
+    say(f"{experiment.name}: {verdict.label}: {verdict.outcome}")
     for rule in verdict.results:
         if rule.state in ("FAIL", "UNKNOWN"):
             say(f"  {rule.title}: found {rule.found}, limit {rule.limit}")

@@ -109,7 +109,7 @@ def _summarize_verdict(study: Study) -> list[str]:
         return []
     passing = count_passing_seeds(study)
     seeds = "" if passing is None else f"{passing} of {format_seed_count(len(study.seeds))} pass; "
-    lines = [f"budget {verdict.budget}: {seeds}mean of the seeds: {verdict.state}"]
+    lines = [f"{verdict.label}: {seeds}mean of the seeds: {verdict.state}"]
     for rule in verdict.results:
         if rule.state in ("FAIL", "UNKNOWN"):
             lines.append(f"missed: {rule.title}: found {rule.found}, limit {rule.limit}")

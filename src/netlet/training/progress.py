@@ -80,7 +80,7 @@ class ProgressBar(Callback):
         """Write a line with the result."""
         self._finished = True
         self._close()
-        verdict = f"; budget {run.verdict.budget}: {run.verdict.state}" if run.verdict else ""
+        verdict = f"; {run.verdict.label}: {run.verdict.state}" if run.verdict else ""
         show_line(
             f"trained {run.name} for {count_noun(len(run.epochs), 'epoch')} in "
             f"{run.times['total_s']:.1f} s: {run.last_epoch.score}{verdict}"
