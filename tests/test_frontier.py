@@ -189,6 +189,23 @@ def test_seeds_that_a_trial_used_are_refused(tmp_path: Path) -> None:
             records.read_trials(file, [0])
 
 
+def test_the_trials_of_a_folder_are_those_of_all_its_files(tmp_path: Path) -> None:
+    with pytest.raises(RecordError, match="holds no trials; name the file"):
+        records.read_trials(tmp_path, [0])
+    lines = {"b.jsonl": b'{"seed": 3}\n{"seed": 9}\n', "a.jsonl": b'{"seed": 7}\n'}
+    lines |= {"none.jsonl": b"", "notes.txt": b"no trials"}
+    for name, content in lines.items():
+        (tmp_path / name).write_bytes(content)
+    found = records.read_trials(tmp_path, range(10, 12))
+    assert (found.file, found.number) == (tmp_path.as_posix(), 3)
+    assert found.sha256 == hashlib.sha256(lines["a.jsonl"] + lines["b.jsonl"]).hexdigest()
+    with pytest.raises(RecordError, match="a trial used seed 7 already; start from seed 10"):
+        records.read_trials(tmp_path, range(5, 9))
+    (tmp_path / "a.jsonl").write_text("{}\n")
+    with pytest.raises(RecordError, match=r"a.jsonl, line 1: is not a trial with a seed"):
+        records.read_trials(tmp_path, [0])
+
+
 @pytest.mark.slow
 def test_a_study_records_the_trials_that_led_to_it(
     netlet: Netlet, digits_file: Path, tmp_path: Path

@@ -77,8 +77,9 @@ def study(
         Path | None,
         typer.Option(
             "--chosen-by",
-            metavar="FILE",
-            help="Trials of 'netlet search' that chose this net; refuses seeds that they used.",
+            metavar="PATH",
+            help="Trials of 'netlet search' that chose this net, a file or a folder of files; "
+            "refuses seeds that they used.",
         ),
     ] = None,
     log: Log = None,

@@ -1,4 +1,4 @@
-"""The trials by which a net and a recipe were chosen: a file with one line of JSON for each."""
+"""The trials by which a net and a recipe were chosen: files with one line of JSON for each."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ MAX_TRIALS_BYTES = 1 << 26  # of a file of trials
 class Trials(Displayed):
     """Identifies the trials by which a choice was made."""
 
-    file: str  # path as the user typed it
+    file: str  # path as the user typed it, of a file or of a folder of files
     number: int
-    sha256: str  # of the file
+    sha256: str  # of the file, or of all files of the folder one after the other
 
     def to_dict(self) -> TrialsValues:
         """Return the fields as JSON stores them."""
@@ -32,19 +32,24 @@ class Trials(Displayed):
 
 
 def read_trials(path: Path, new_seeds: Sequence[int]) -> Trials:
-    """Read a file of trials and check that none of them used certain seeds.
+    """Read trials and check that none of them used certain seeds.
 
     Args:
-        path: A file with one line of JSON for each trial; ``seed`` is its seed.
+        path: A file with one line of JSON for each trial, whose ``seed`` is its seed; or a folder,
+            all of whose ``.jsonl`` files are such files.
         new_seeds: The seeds that will be used to measure what the trials chose.
 
     Raises:
-        RecordError: The file cannot be read or holds no trials, or a trial used one of the seeds.
+        RecordError: A file cannot be read, there are no trials, or a trial used one of the seeds.
     """
     if not os.path.lexists(path):
         raise RecordError(f"{path}: no such file; name the file that 'netlet search' wrote")
-    content = read_regular(path, MAX_TRIALS_BYTES, RecordError)
-    used = [line["seed"] for line in parse_trials(content, path)]
+    files = sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
+    content, used = hashlib.sha256(), list[int]()
+    for file in files:
+        lines = read_regular(file, MAX_TRIALS_BYTES, RecordError)
+        content.update(lines)
+        used += [line["seed"] for line in parse_trials(lines, file)]
     if not used:
         raise RecordError(f"{path}: holds no trials; name the file that 'netlet search' wrote")
     if reused := sorted(set(used) & set(new_seeds)):
@@ -52,7 +57,7 @@ def read_trials(path: Path, new_seeds: Sequence[int]) -> Trials:
             f"{path}: a trial used seed {reused[0]} already;"
             f" start from seed {max(used) + 1} with --first-seed"
         )
-    return Trials(path.as_posix(), len(used), hashlib.sha256(content).hexdigest())
+    return Trials(path.as_posix(), len(used), content.hexdigest())
 
 
 def parse_trials(content: bytes, path: Path) -> list[dict[str, Any]]:
