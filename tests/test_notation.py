@@ -42,6 +42,7 @@ LINES: dict[str, tuple[str, int]] = {
         "4l d4pbl*2 P m5l",
         (72 + 8) + (36 + 16 + 2 * 4) + (36 + 8 + 20 + 10) + 50,
     ),
+    "Mish": ("4m d4pbm*2 P m5m", (72 + 8) + (36 + 16 + 2 * 4) + (36 + 8 + 20 + 10) + 50),
     "CReLU": ("c3 P d6p c4k2s2b", 3 * 2 * 9 + 6 + (54 + 36 + 12) + (4 * 6 * 4 + 4) + 80),
     "input joined to the output": (
         "3 d4+ P 2p+ x5b*1 d5pb*2+",
@@ -131,6 +132,16 @@ def test_the_example_of_the_page_has_as_many_parameters() -> None:
         re.MULTILINE,
     )[0]
     assert f"{count_parameters(line):,}" == stated
+
+
+def test_mish_takes_the_place_of_relu() -> None:
+    net = build("3m 3pbm")
+    first, second = list(net)[:2]
+    x = images()
+    for padding, layer in enumerate((first, second)):
+        y = normalize(F.conv2d(x, layer[0].weight, padding=padding), layer[1])
+        x = y * torch.tanh(torch.log1p(torch.exp(y)))
+    torch.testing.assert_close(net(images()), classify(x, net), rtol=1e-4, atol=1e-5)
 
 
 def test_leaky_relu_keeps_a_fifth_of_what_is_below_zero() -> None:
@@ -274,7 +285,8 @@ def test_weights_of_places_that_are_not_trained_are_not_compiled() -> None:
         ("4 6p*2", "so that it cannot read what it makes; write 6p 6p"),
         ("4 4k5*4", r"layer 2 of '4 4k5\*4', 4k5\*4, has an empty feature map; add padding"),
         ("c2 c2*3", r"'c2\*3' in 'c2 c2\*3': a layer with CReLU is used once; write c2"),
-        ("c2l 2", r"'c2l' in 'c2l 2': a layer has CReLU or leaky ReLU; drop the c or the l"),
+        ("c2l 2", r"'c2l' in 'c2l 2': CReLU, of c, is its activation .*; drop the c or the l"),
+        ("c2m 2", r"'c2m' in 'c2m 2': CReLU, of c, is its activation .*; drop the c or the m"),
         ("4 W 6", r"'W' in '4 W 6' is not a layer; .*; the last words may be W and S"),
         ("4 S W", r"'S' in '4 S W' is not a layer; .*; the last words may be W and S"),
         ("4 6p S", r"'6p' in '4 6p S' has padding, whose zeros .*; drop the p or the S"),
@@ -341,6 +353,7 @@ SHAPES = {
     "norm without scale": "1b P m1.5pb 2b",
     "convolutions used several times": "1 d1.7 P d1.7p*4 2 2pb*2",
     "leaky ReLU": "1l P d1.5bl 2l",
+    "Mish": "1m P m1.5bm 2m",
     "CReLU": "c1 d2p*2 P 2.5 c1.5",
     "input joined to the output": "1 d0.5+ P 1.5p*2+ 2",
     "weighted pooling": "1 P m1.5p W",

@@ -8,7 +8,8 @@
 - ``c8`` is a 3x3 convolution to 8 channels with batch norm; the ReLU of them and the ReLU of their
   negatives are 16 channels (CReLU).
 - ``b`` after any of these: batch norm has a bias and no scale.
-- ``l`` after that: leaky ReLU, with a slope of 0.2 below zero, takes the place of ReLU.
+- ``l`` or ``m`` after that: leaky ReLU, with a slope of 0.2 below zero, or Mish takes the place of
+  ReLU.
 - ``*4`` after that: the convolutions are used four times, each time with norms of their own.
 - ``+`` after that: the layer's input is joined to its output along the channels; the center of it
   if the output is smaller.
@@ -23,7 +24,7 @@ shifts of the image.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import TypeVar
@@ -49,9 +50,13 @@ _Number = TypeVar("_Number", int, float)
 
 _LAYER = re.compile(
     r"(?P<kind>[xdmc]?)(?P<out>[1-9]\d{0,8})(?:k(?P<kernel>[1-9]\d?))?(?:s(?P<stride>[1-9]))?(?P<padded>p?)"
-    r"(?P<unscaled>b?)(?P<leaky>l?)(?:\*(?P<uses>[1-9]\d?))?(?P<joined>\+?)"
+    r"(?P<unscaled>b?)(?P<function>[lm]?)(?:\*(?P<uses>[1-9]\d?))?(?P<joined>\+?)"
 )
-_SLOPE = 0.2  # of leaky ReLU below zero
+_FUNCTIONS: Mapping[str, Callable[[], nn.Module]] = {
+    "": nn.ReLU,
+    "l": lambda: nn.LeakyReLU(0.2),
+    "m": nn.Mish,
+}
 _MAX_LAYERS = 200
 _MAX_VALUES = 1 << 24  # of a feature map
 _MAX_WEIGHTS = 1 << 24  # of the kernels' pairs of channels
@@ -70,7 +75,7 @@ class Layer:
         stride: From one window to the next.
         padding: On each side.
         unscaled: Whether its norms have no scale.
-        leaky: Whether leaky ReLU takes the place of ReLU.
+        function: The letter of its activation function; empty for ReLU.
         uses: How often its convolutions are used.
         joined: Whether its input is joined to its output.
     """
@@ -82,7 +87,7 @@ class Layer:
     stride: int
     padding: int
     unscaled: bool
-    leaky: bool
+    function: str
     uses: int
     joined: bool
 
@@ -119,9 +124,7 @@ class Layer:
         return nn.Sequential(*modules)
 
     def _make_function(self) -> nn.Module:
-        if self.kind == "c":
-            return CReLU()
-        return nn.LeakyReLU(_SLOPE) if self.leaky else nn.ReLU()
+        return CReLU() if self.kind == "c" else _FUNCTIONS[self.function]()
 
     def _list_convolutions(self, channels: int) -> list[list[nn.Conv2d]]:
         """Return the convolutions, in groups that a norm follows."""
@@ -153,7 +156,7 @@ def parse_layer(word: str) -> Layer | None:
         int(found["stride"] or 1),
         kernel // 2 if found["padded"] else 0,
         bool(found["unscaled"]),
-        bool(found["leaky"]),
+        found["function"],
         int(found["uses"] or 1),
         bool(found["joined"]),
     )
@@ -231,8 +234,10 @@ def _check_options(layer: Layer, where: str) -> None:
     if layer.kind == "c" and layer.uses > 1:
         once = layer.word.partition("*")[0]
         raise NetError(f"{where}: a layer with CReLU is used once; write {once}")
-    if layer.kind == "c" and layer.leaky:
-        raise NetError(f"{where}: a layer has CReLU or leaky ReLU; drop the c or the l")
+    if layer.kind == "c" and layer.function:
+        raise NetError(
+            f"{where}: CReLU, of c, is its activation function; drop the c or the {layer.function}"
+        )
     if layer.joined and layer.stride > 1:
         raise NetError(
             f"{where}: a stride makes the map smaller than the input that + joins to it; drop the "
