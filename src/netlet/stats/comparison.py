@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from statistics import NormalDist
 from typing import Literal
 
 from netlet.display import Displayed, Plotted
@@ -154,8 +155,6 @@ def compare(a: Study, b: Study) -> Comparison:
 
 def _over_seeds(a: Study, b: Study) -> SignificanceTest:
     """Return a t test of the seeds' accuracies: paired for equal seeds, else Welch's."""
-    from scipy import stats  # slow to import
-
     paired = [seed.seed for seed in a.seeds] == [seed.seed for seed in b.seeds]
     name = "paired t test over seeds" if paired else "Welch's t test over seeds"
     labels = zip((a, b), _label_pair(a, b), strict=True)
@@ -170,6 +169,8 @@ def _over_seeds(a: Study, b: Study) -> SignificanceTest:
     )
     if max(changing) - min(changing) < ALIKE:
         return SignificanceTest(name, None, None, "the seeds do not vary")
+    from scipy import stats  # slow to import
+
     result = stats.ttest_rel(x, y) if paired else stats.ttest_ind(x, y, equal_var=False)
     low, high = result.confidence_interval(0.95)
     about = f"{len(x)} pairs of seeds" if paired else f"{len(y)} and {len(x)} seeds"
@@ -185,11 +186,9 @@ def _over_images(a: Study, b: Study) -> SignificanceTest:
     chi-square distributed with one degree of freedom; for one seed each this is McNemar's
     statistic. If few images differ, an exact permutation test of the signs replaces it.
     """
-    from scipy import stats
-
     differences = error_rates(a) - error_rates(b)  # positive: b is right more often
     gained, lost = int((differences > 0).sum()), int((differences < 0).sum())
-    half = float(stats.norm.ppf(0.975)) * float(differences.std()) / math.sqrt(a.total)
+    half = NormalDist().inv_cdf(0.975) * float(differences.std()) / math.sqrt(a.total)
     mean = float(differences.mean())
     # The normal approximation is invalid for a handful of images.
     interval = (100 * (mean - half), 100 * (mean + half)) if gained + lost > _FEW else None
@@ -197,12 +196,16 @@ def _over_images(a: Study, b: Study) -> SignificanceTest:
     if not gained + lost:
         return SignificanceTest("McNemar test over images", 1.0, interval, "no image differs")
     if len(a.seeds) == len(b.seeds) == 1:
+        from scipy import stats
+
         p = float(stats.binomtest(gained, gained + lost).pvalue)
         return SignificanceTest("exact McNemar test over images", p, interval, about)
     if gained + lost <= _FEW:
         differing = differences[differences != 0]
         if len(differing) == 1:  # either sign is as far from zero; scipy refuses a single value
             return SignificanceTest("exact permutation test over images", 1.0, None, about)
+        from scipy import stats
+
         signs = stats.permutation_test(
             (differing,),
             lambda x, axis: x.sum(axis),
@@ -214,7 +217,9 @@ def _over_images(a: Study, b: Study) -> SignificanceTest:
             "exact permutation test over images", float(signs.pvalue), None, about
         )
     statistic = float(differences.sum() ** 2 / (differences**2).sum())
-    p = float(stats.chi2.sf(statistic, 1))
+    from scipy.special import chdtrc  # the upper tail of the chi-square distribution
+
+    p = float(chdtrc(1, statistic))
     return SignificanceTest("clustered McNemar test over images", p, interval, about)
 
 
