@@ -192,6 +192,8 @@ def test_what_is_wrong_is_named_with_its_line(
     [
         (b"params_below = = 3", "is not valid TOML: Invalid value (at line 1, column 16)"),
         (b"params_below = 3\nparams_below = 4", "is not valid TOML: Cannot overwrite a value (at"),
+        (b"params_below = 3\nparams_below = 4", "the key stands above, too; keep one of them"),
+        (b"[budget]\nparams_below = 3", "leave out the line [budget], limits have no heading"),
         (b"a = \xff", "is not UTF-8 text; save it as UTF-8"),
         (b"#" * 100_000, "at most 65,536"),
         (b"a = " + b"[" * 30_000, "is nested too deeply|is not valid TOML"),

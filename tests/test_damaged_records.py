@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from helpers import FIXTURES, ROOT, Netlet, few_fast, linux_only
 from record_checks import record_runs, try_edits
+from torch import nn
 
 from netlet import nets, records
 from netlet.analysis import (
@@ -22,10 +23,14 @@ from netlet.analysis import (
     summary_from_trace,
     trace,
 )
-from netlet.errors import DamagedRecordError, RecordError
+from netlet.data import Dataset
+from netlet.errors import DamagedRecordError, NetError, RecordError
+from netlet.nets.origins import find_net_of_run
+from netlet.recipes import Recipe
 from netlet.records import RECORD, STUDY, to_json_value
 from netlet.records.json_file import MAX_BYTES, MAX_DEPTH, load_json, parse_json
 from netlet.records.net_contradictions import contradictions_of_net
+from netlet.training import fit
 
 Record = dict[str, Any]
 COMMITTED = [
@@ -343,3 +348,22 @@ def test_other_weights_than_the_records_are_refused(
         "evaluate", "run", "--weights", "run/weights.safetensors", "--dataset", str(digits_file)
     )
     assert code == 0, err  # a person may name any weights
+
+
+def test_code_in_place_of_a_record_is_named(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("import torch\n")
+    why = (
+        r"mine.py: is Python code, not the JSON record of a run; .* such as runs/mine.py_Net-seed0"
+    )
+    with pytest.raises(RecordError, match=why):
+        records.load_run(tmp_path / "mine.py")
+
+
+def test_a_run_whose_net_has_no_address_says_how_to_give_it_one(few: Dataset) -> None:
+    class Mine(nn.Sequential):
+        def __init__(self) -> None:
+            super().__init__(nn.Flatten(), nn.Linear(784, 10))
+
+    run = fit(nets.build(Mine, 0), few, Recipe(epochs=1))
+    with pytest.raises(NetError, match=r"runs/x: its net is Mine, of a file .*'file.py:Mine'"):
+        find_net_of_run(run, "runs/x", trusted=True)

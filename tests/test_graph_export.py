@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -30,7 +31,9 @@ from netlet.export import (
     build_inference_graph,
     build_onnx,
     compare_with_pytorch,
+    export_c,
     export_onnx,
+    export_page,
     fold_graph,
     quantize_onnx,
     reference,
@@ -711,6 +714,12 @@ def stated_sizes(precision: str) -> dict[str, set[int]]:
     for name, size in pairs:
         found.setdefault(name, set()).add(int(size.replace(",", "")))
     return found
+
+
+@pytest.mark.parametrize("export", [export_c, export_onnx, export_page])
+def test_a_net_in_place_of_a_model_is_refused(export: Any, tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match=r"the model is of the type Linear; pass what netlet\.exp"):
+        export(nn.Linear(2, 3), str(tmp_path / "x"), None)
 
 
 def test_pages_state_the_sizes_of_onnx_files(tmp_path: Path) -> None:

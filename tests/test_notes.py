@@ -108,10 +108,25 @@ def notes(net: nn.Module | type[nn.Module]) -> list[str]:
                 ],
             ),
             (
+                slips.NormMadeInForward,
+                [
+                    "note: batch_norm normalizes by the batch in evaluation too, so the scores of "
+                    "an image depend on the other images; create an nn.BatchNorm2d in __init__, "
+                    "with running statistics"
+                ],
+            ),
+            (
+                slips.LayerMadeInForward,
+                [
+                    "note: random numbers made in forward: not a parameter of the net, neither "
+                    "trained nor saved; create their layer in __init__, or use nn.Parameter"
+                ],
+            ),
+            (
                 slips.DropsInEvaluation,
                 [
-                    "note: dropout is active in evaluation too, so results vary; pass "
-                    "training=self.training"
+                    "note: dropout is active in evaluation too, so results vary; create an "
+                    "nn.Dropout in __init__, or pass training=self.training to F.dropout"
                 ],
             ),
         ],

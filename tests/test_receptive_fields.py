@@ -345,3 +345,27 @@ def test_padding_of_any_kind_continues_the_grid(mode: str) -> None:
     assert found.size == expected.size == (43, 43)
     assert [row.r_out for row in found.rows] == [row.r_out for row in expected.rows]
     assert [row.j_out for row in found.rows] == [row.j_out for row in expected.rows]
+
+
+def test_branches_with_different_fields_are_one_position_of_a_dense_layer() -> None:
+    class Branches(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem = nn.Conv2d(1, 4, 3, stride=2, padding=1)
+            self.branch = nn.Conv2d(4, 4, 3, padding=1)
+            self.head, self.whole = nn.Linear(8, 10), nn.Linear(8 * 196, 10)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = self.stem(x)
+            x = torch.cat([x, self.branch(x)], 1)
+            return self.head(x.mean((2, 3))) + self.whole(x.flatten(1))
+
+    rows = {row.name: row for row in receptive_field(Branches()).rows}
+    assert (rows["head"].n_in, rows["head"].k, rows["head"].n_out) == ((1, 1), (1, 1), (1, 1))
+    assert rows["whole"].k == (14, 14)
+    for row in rows.values():
+        assert row.r_in is not None
+        assert row.j_in is not None
+        assert row.r_out == tuple(
+            r + (k - 1) * j for r, k, j in zip(row.r_in, row.k, row.j_in, strict=True)
+        )

@@ -653,6 +653,8 @@ def test_both_training_and_evaluation_have_to_obey() -> None:
         ("x" * 300, "a rule has 300 characters; write one like"),
         ("GAP |", "a word is missing; write one like 'GAP | Linear'"),
         ("Conv2d >=", "a limit is written like 'Conv2d >= 3'"),
+        ("Conv2d => 2", "'=>' is no comparison; write 'Conv2d >= 2'"),
+        ("Linear =< 1", "'=<' is no comparison; write 'Linear <= 1'"),
         ("Conv2d >= three", "a limit is written like 'Conv2d >= 3'"),
         ("receptive field at least 28 after lunch", "a limit is written like 'receptive field"),
         ("receptive field of 22", "write it like 'receptive field at least 28"),

@@ -7,6 +7,7 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -27,6 +28,7 @@ from netlet.nets.blocks import conv_bn, stack_layers
 from netlet.nets.weights import load_weights, weights_digest
 from netlet.recipes import AUGMENTS, QUICK, Recipe, Warp
 from netlet.records import Epoch, Run
+from netlet.report import study_page, write
 from netlet.training import Callback, Checkpoint, Plan, Progress, Recorder, fit
 from netlet.training.averaging import WeightAverage
 from netlet.training.optimizers import make_optimizer
@@ -95,12 +97,52 @@ def test_a_net_whose_weights_the_seed_does_not_give_is_told(
     )
     for other, begins in (
         (Own(), r"not those of netlet\.build"),
-        (net, r"not those of netlet\.build"),  # it has been trained
         (restored, r"not those of netlet\.build"),
         (netlet.build(Own, seed=0), "those of seed 0"),
     ):
         with pytest.warns(NetletWarning, match=f"begins with are {begins}, {repeat}"):
             fit(other, blob_data, recipe, seed=1)
+    with pytest.warns(
+        NetletWarning, match=r"has been trained before.*netlet\.build\(Own, seed=1\)"
+    ):
+        fit(net, blob_data, recipe, seed=1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"seed": "0"}, "the seed is of the type str; pass a whole number like 0"),
+        ({"seed": None}, "the seed is of the type NoneType; pass a whole number like 0"),
+        ({"seed": -1}, "seed=-1 is out of range; give one from 0 to"),
+        ({"callbacks": Callback()}, r"callbacks is of the type Callback; pass a list, like \["),
+    ],
+)
+def test_arguments_of_another_type_are_refused(
+    blob_data: Dataset, arguments: dict[str, Any], message: str
+) -> None:
+    with pytest.raises((TypeError, NetError), match=message):
+        fit(netlet.build(small, 0), blob_data, FAST, **arguments)
+
+
+def test_a_mean_of_gray_levels_up_to_255_is_noticed(few: Dataset) -> None:
+    recipe = FAST.replace(epochs=1, mean=33.3, std=78.6)
+    with pytest.warns(NetletWarning, match=r"mean=33.3, but gray levels are from 0 to 1 here; div"):
+        fit(netlet.build(small, 0), few, recipe)
+
+
+@pytest.mark.parametrize("net", [slips.LayerMadeInForward, slips.LayersInAList])
+def test_a_run_of_a_net_with_weights_outside_of_it_can_be_read_and_reported(
+    few: Dataset, tmp_path: Path, net: type[nn.Module]
+) -> None:
+    recipe = FAST.replace(epochs=1, backend="eager")
+    fit(netlet.build(net, 0), few, recipe, callbacks=[Recorder(str(tmp_path / "run"))])
+    found = netlet.load_run(tmp_path / "run")
+    outside = [name for name, _ in found.cost["spending"]["weights outside the net"]]
+    assert outside
+    assert len({*outside}) == len(outside)
+    page = study_page(netlet.Study.from_runs([found]))
+    assert ">conv 3×3<" in page.pictures["net.svg"]
+    assert [path.name for path in write(page, str(tmp_path / "page.html"))] == ["page.html"]
 
 
 def test_training_preserves_the_global_random_state(blob_data: Dataset) -> None:

@@ -90,6 +90,7 @@ _ARGUMENTS = {
         "the net",
         "a trained net, like netlet.experiments.TrainedNet.from_run(run, net)",
     ),
+    "TracedModel": ("the model", "what netlet.export.trace_model(trained) returns"),
 }
 # How to get a value from its name.
 _FROM_NAME = {
@@ -116,7 +117,8 @@ def check_argument(value: object, kind: type, *, optional: bool = False) -> None
     Args:
         value: The argument.
         kind: One of the types that netlet's functions take most: ``torch.nn.Module``, ``Budget``,
-            ``Recipe``, ``Dataset``, ``Split``, ``RunConfig``, ``Run``, ``Study``, ``TrainedNet``.
+            ``Recipe``, ``Dataset``, ``Split``, ``RunConfig``, ``Run``, ``Study``, ``TrainedNet``,
+            ``TracedModel``.
         optional: Whether it may be None.
 
     Raises:

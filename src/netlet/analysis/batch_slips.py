@@ -18,25 +18,36 @@ from netlet.budgets import (
     one_image_remedy,
 )
 from netlet.graph import Graph
-from netlet.graph.operations import Dropout
+from netlet.graph.operations import BatchNorm, Dropout, Operation
 from netlet.nets.code_state import CodeState
 from netlet.nets.eval_mode import eval_mode
 from netlet.nets.isolation import Isolation
 from netlet.nets.outputs import extract_logits
 
 
-def write_dropout_notes(graph: Graph) -> list[str]:
-    """Return a note for each dropout that is active in evaluation, of the graph of such a run."""
+def write_evaluation_notes(graph: Graph) -> list[str]:
+    """Return notes on layers that do in evaluation what they should do in training only.
+
+    Args:
+        graph: Of a run in evaluation mode.
+    """
     nodes = [graph.nodes[number - 1] for number in sorted(graph.needed())]
-    names = [
-        describe_node(node)
-        for node in nodes
-        if isinstance(node.operation, Dropout) and node.operation.active and node.operation.rate
-    ]
-    return [
-        f"note: {name} is active in evaluation too, so results vary; pass training=self.training"
-        for name in dict.fromkeys(names)
-    ]
+    slips = [(describe_node(node), _find_slip(node.operation)) for node in nodes]
+    return [f"note: {name} {slip}" for name, slip in dict.fromkeys(slips) if slip]
+
+
+def _find_slip(operation: Operation) -> str:
+    if isinstance(operation, Dropout) and operation.active and operation.rate:
+        return (
+            "is active in evaluation too, so results vary; create an nn.Dropout in __init__, or "
+            "pass training=self.training to F.dropout"
+        )
+    if isinstance(operation, BatchNorm) and operation.by_batch:
+        return (
+            "normalizes by the batch in evaluation too, so the scores of an image depend on the "
+            "other images; create an nn.BatchNorm2d in __init__, with running statistics"
+        )
+    return ""
 
 
 def find_one_image_output(

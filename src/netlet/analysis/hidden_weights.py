@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import types
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -72,12 +73,21 @@ def find_hidden_weights(net: nn.Module, provenance: Provenance) -> tuple[HiddenW
         (found if strict or numbers > FEW_NUMBERS else few).append(weights)
     if sum(weights.numbers for weights in few) > FEW_NUMBERS:
         found += few
-    found.sort(key=lambda weights: -weights.numbers)
+    found = sorted(_merge(found), key=lambda weights: -weights.numbers)
     found += [
         HiddenWeights(reason, 0, "compute with PyTorch's operations")
         for reason in provenance.outside.reasons
     ]
     return tuple(found)
+
+
+def _merge(found: Sequence[HiddenWeights]) -> Iterator[HiddenWeights]:
+    """Yield one entry for those of one name, such as weight and bias of a layer made in forward."""
+    numbers = Counter[HiddenWeights]()
+    for weights in found:
+        numbers[replace(weights, numbers=0)] += weights.numbers
+    for weights, sum_of_all in numbers.items():
+        yield replace(weights, numbers=sum_of_all)
 
 
 def _group(readings: Sequence[Reading]) -> dict[Source, list[Reading]]:
@@ -114,6 +124,7 @@ def _describe(
         return HiddenWeights("Python numbers in forward", numbers, "use nn.Parameter")
     remedy = "use nn.Parameter" if source.tensor is None else _remedy(source.tensor)
     if source.kind == "random":
+        remedy = f"create their layer in __init__, or {remedy}"
         return HiddenWeights(f"random numbers made in forward{where}", numbers, remedy)
     if place is not None:
         return HiddenWeights(place.name, numbers, place.remedy)

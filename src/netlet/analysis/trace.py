@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from netlet.analysis.batch_slips import find_one_image_output, write_dropout_notes
+from netlet.analysis.batch_slips import find_one_image_output, write_evaluation_notes
 from netlet.analysis.failures import RETURNS_NOTHING, describe_failure
 from netlet.analysis.field_rules import follow_fields
 from netlet.analysis.hidden_weights import HiddenWeights, find_hidden_weights
@@ -111,7 +111,7 @@ def _trace(net: nn.Module, shape: Sequence[int]) -> Trace:
             *write_unused_result_notes(net, graph, execution.returned),
             *write_left_out_notes(graph, effects),
             *_confirm_end_notes(graph, training),
-            *write_dropout_notes(graph),
+            *write_evaluation_notes(graph),
         ),
         outputs=count_outputs(tuple(output.shape[1:])),
         one_image=find_one_image_output(net, images, output, code),

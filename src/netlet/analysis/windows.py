@@ -106,11 +106,27 @@ def cover_vector(field: Field, dim: int, after: Field) -> Window | None:
         dim: The dimension of its features.
         after: The field of its output.
     """
-    if field is None:
+    if field is None or after is None:
         return None
-    n = tuple(axis.count_intervals(dim) for axis in field)
+    n = tuple(_count_positions(*axes, dim) for axes in zip(field, after, strict=True))
     ones = (1,) * len(n)
     return Window(n, n, (0,) * len(n), ones, n, ones, field, after)
+
+
+def _count_positions(axis: Axis, covered: Axis, dim: int) -> int:
+    """Return how many positions the features of a dense layer come from.
+
+    Args:
+        axis: The field of the features.
+        covered: The field of the output, which covers them all.
+        dim: The dimension of the features.
+    """
+    intervals = axis.count_intervals(dim)
+    if not axis.jump:
+        return intervals
+    # Features of branches with different fields have several intervals at one position.
+    steps = (covered.extent - axis.extent) / axis.jump
+    return min(intervals, int(steps) + 1) if steps.denominator == 1 and steps >= 0 else intervals
 
 
 def transposed_mask(

@@ -160,6 +160,9 @@ def parse_rule(text: str) -> Rule:
     if not words or len(words) > MAX_RULE_LENGTH:
         what = f"has {len(words)} characters" if words else "is empty"
         raise BudgetError(f"a rule {what}; write one like 'BatchNorm' or 'Conv2d >= 3'")
+    if turned := re.search(r"=([<>])", words):
+        meant = words.replace(turned[0], f"{turned[1]}=")
+        raise BudgetError(f"rule {words!r}: {turned[0]!r} is no comparison; write {meant!r}")
     read = _SPACED_KERNEL.sub("x", _LIMIT_IN_WORDS.sub(_write_digits, words))
     for form, parse in _FORMS:
         match = re.fullmatch(form, read, re.I)

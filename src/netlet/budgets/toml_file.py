@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +127,17 @@ def load_budget(path: Path | str) -> Budget:
         return read_budget_table(file.values, safe_name(path.stem) or "budget")
 
 
+def _explain_heading(values: Mapping[str, Any]) -> Callable[[str], str]:
+    """Return what explains an unknown key, if it is the heading of a table of limits."""
+
+    def explain(key: str) -> str:
+        table = values[key]
+        is_heading = isinstance(table, dict) and not table.keys().isdisjoint(_KEYS)
+        return f"leave out the line [{key}], limits have no heading; " if is_heading else ""
+
+    return explain
+
+
 def read_budget_table(values: Mapping[str, Any], name: str) -> Budget:
     """Return the budget in a table of TOML.
 
@@ -138,7 +149,7 @@ def read_budget_table(values: Mapping[str, Any], name: str) -> Budget:
         WrongValueError: A key is unknown, a value is not valid, or two of them contradict each
             other.
     """
-    check_keys(values, _KEYS, "a budget", meant=_MEANT)
+    check_keys(values, _KEYS, "a budget", meant=_MEANT, explain=_explain_heading(values))
     for key in _TEXTS:
         if key in values:
             _check_text(key, values[key])

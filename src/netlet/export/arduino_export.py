@@ -9,6 +9,7 @@ import dataclasses
 from pathlib import Path
 
 from netlet.data import Dataset
+from netlet.errors import check_argument
 from netlet.export.c_example import fill_template
 from netlet.export.c_export import make_program, write_program
 from netlet.export.c_options import COptions
@@ -24,7 +25,7 @@ _EXAMPLE = "examples/classify"
 
 def export_arduino(
     model: TracedModel,
-    folder: Path,
+    folder: Path | str,
     dataset: Dataset | None,
     *,
     int8: bool = False,
@@ -49,6 +50,8 @@ def export_arduino(
             verification fails.
         OutputError: A file cannot be written.
     """
+    check_argument(model, TracedModel)
+    folder = Path(folder)
     made = make_program(
         model,
         dataset,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from netlet.backends.cpu.errors import NoCompilerError
 from netlet.data import Dataset, Split
+from netlet.errors import check_argument
 from netlet.export.c_build import library_predictor, load_library, try_predictor
 from netlet.export.c_example import list_example_files, write_example
 from netlet.export.c_options import DEFAULT_OPTIONS, COptions
@@ -58,7 +59,7 @@ class VerifiedProgram:
 
 def export_c(
     model: TracedModel,
-    folder: Path,
+    folder: Path | str,
     dataset: Dataset | None,
     *,
     int8: bool = False,
@@ -85,6 +86,8 @@ def export_c(
             verification fails.
         OutputError: A file cannot be written.
     """
+    check_argument(model, TracedModel)
+    folder = Path(folder)
     made = make_program(
         model,
         dataset,

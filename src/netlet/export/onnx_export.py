@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from netlet.data import Dataset
-from netlet.errors import ExportError
+from netlet.errors import ExportError, check_argument
 from netlet.export.image_selection import select_calibration_images, select_verification_images
 from netlet.export.onnx_model import InputType, build_onnx
 from netlet.export.onnx_runtime import OnnxPredictor, quantize_onnx
@@ -24,7 +24,7 @@ from netlet.text import format_shape
 
 def export_onnx(
     model: TracedModel,
-    path: Path,
+    path: Path | str,
     dataset: Dataset | None,
     *,
     input_type: InputType = "uint8",
@@ -48,6 +48,8 @@ def export_onnx(
         ExportError: The verification fails, or a package is missing.
         OutputError: The file cannot be written.
     """
+    check_argument(model, TracedModel)
+    path = Path(path)
     if int8 and input_type != "uint8":
         raise ExportError("an int8 model takes gray levels 0 to 255; drop --input-type float")
     on_progress("building the ONNX model")

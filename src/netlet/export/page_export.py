@@ -17,6 +17,7 @@ from string import Template
 
 from netlet.data import Dataset
 from netlet.display import Displayed
+from netlet.errors import check_argument
 from netlet.export import reference
 from netlet.export.card_html import card_section
 from netlet.export.image_selection import select_verification_images
@@ -55,7 +56,7 @@ class WebPage(str, Displayed):
 
 def export_page(
     model: TracedModel,
-    path: Path,
+    path: Path | str,
     dataset: Dataset | None,
     *,
     confidence: Confidence | None = None,
@@ -77,6 +78,8 @@ def export_page(
         ExportError: The verification fails.
         OutputError: The file cannot be written.
     """
+    check_argument(model, TracedModel)
+    path = Path(path)
     image_set, split = select_verification_images(model, dataset)
     predict = functools.partial(reference.compute_logits, model.graph)
     verification = compare_with_pytorch(model, predict, image_set, split, on_progress)
@@ -103,6 +106,7 @@ def build_page(
         confidence: The calibration of the net's confidence; None: the page is never unsure.
         card: The net's model card in Markdown, as ``netlet card`` prints it; None: there is none.
     """
+    check_argument(model, TracedModel)
     words = words_of_page(model, whole=sees_whole_pictures(model))
     folder = resources.files(__package__) / "page"
     style = (folder / "page.css").read_text("utf-8")

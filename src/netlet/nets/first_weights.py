@@ -1,4 +1,4 @@
-"""Remember how nets were built whose weights are still those that a seed gave them."""
+"""Remember how nets got their weights: from a seed, or by a training."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ class Origin(NamedTuple):
 
 # By the ids of nets: the net, its origin, and how often its parameters had been changed by then.
 _origins: dict[int, tuple[weakref.ref[nn.Module], Origin, int]] = {}
+_trained: dict[int, weakref.ref[nn.Module]] = {}  # by the ids of nets
 
 
 def remember_origin(net: nn.Module, origin: Origin) -> None:
@@ -43,9 +44,17 @@ def find_origin(net: nn.Module) -> Origin | None:
     return found[1]
 
 
-def forget_origin(net: nn.Module) -> None:
-    """Note that a net has other weights now."""
-    _origins.pop(id(net), None)
+def remember_training(net: nn.Module) -> None:
+    """Note that a net has been trained, so its weights are no longer those of a seed."""
+    key = id(net)
+    _origins.pop(key, None)
+    _trained[key] = weakref.ref(net, lambda _: _trained.pop(key, None))
+
+
+def was_trained(net: nn.Module) -> bool:
+    """Return whether netlet has trained a net in this process."""
+    found = _trained.get(id(net))
+    return found is not None and found() is net
 
 
 def _count_changes(net: nn.Module) -> int:

@@ -13,8 +13,9 @@ from pathlib import Path
 from netlet.errors import NetError
 from netlet.nets.addresses import is_user_code
 from netlet.nets.net_code import find_code, is_file_address
+from netlet.nets.notation import is_notation
 from netlet.nets.one_line import find_net_by_name
-from netlet.nets.registry import NetEntry
+from netlet.nets.registry import NETS, NetEntry
 from netlet.records import WEIGHTS, Run, RunConfig
 from netlet.text import quote_shell, relative_path
 
@@ -52,6 +53,12 @@ def find_net_of_run(run: Run, folder: str, *, trusted: bool) -> NetEntry:
                 f"{folder}: its net came from {there}, and there is no such file; put it back, or "
                 f"name the net with --weights {quote_shell(Path(folder) / WEIGHTS)}"
             )
+    if not is_user_code(address) and address not in NETS and not is_notation(address):
+        weights = quote_shell(Path(folder) / WEIGHTS)
+        raise NetError(
+            f"{folder}: its net is {address}, of a file that the run does not name; pass "
+            f"net_name='file.py:{address}' to netlet.fit, or name the net with --weights {weights}"
+        )
     return find_net_by_name(address, trusted=trusted)
 
 

@@ -162,6 +162,19 @@ def _check_names(net: nn.Module) -> None:
             )
 
 
+def check_seed(seed: object) -> None:
+    """Check a seed.
+
+    Raises:
+        TypeError: It is not a whole number.
+        NetError: It is out of range.
+    """
+    check_type(seed, int, "the seed", "a whole number like 0")
+    assert isinstance(seed, int)
+    if not 0 <= seed < 2**63:
+        raise NetError(f"seed={seed} is out of range; give one from 0 to 2**63 - 1")
+
+
 def _check_build(builder: Any, seed: Any, shape: Any, classes: Any) -> None:
     """Check the arguments of :func:`build`.
 
@@ -181,9 +194,7 @@ def _check_build(builder: Any, seed: Any, shape: Any, classes: Any) -> None:
             f"netlet.nets.find_net({name}).builder"
         )
     if seed is not None:
-        check_type(seed, int, "the seed", "a whole number like 0")
-        if not 0 <= seed < 2**63:
-            raise NetError(f"seed={seed} is out of range; give one from 0 to 2**63 - 1")
+        check_seed(seed)
     if classes is not None:
         check_type(classes, int, "the number of classes", "a whole number like 10")
         if classes < 1:

@@ -224,6 +224,11 @@ class Recipe(Displayed):
                 "nesterov=True needs optimizer='sgd' and momentum above 0;"
                 f" found {self.optimizer!r} and {self.momentum}"
             )
+        if self.augment is None or isinstance(self.augment, str):
+            raise RecipeError(
+                f"augment is {self.augment!r}; give () for none, or Warp(...) values, such as "
+                "netlet.recipes.AUGMENTS['light']"
+            )
         for warp in self.augment:
             if not isinstance(warp, Warp):
                 raise RecipeError(f"augment holds {warp!r}; give Warp(...) values")

@@ -76,6 +76,11 @@ def parse_json(text: str, path: Path | str, what: str = "the JSON of a record") 
             parse_int=_parse_int,
         )
     except json.JSONDecodeError as error:
+        if str(path).endswith(".py"):
+            example = f"runs/{Path(path).name}_Net-seed0"
+            raise DamagedRecordError(
+                f"{path}: is Python code, not {what}; name the folder of a run, such as {example}"
+            ) from error
         raise DamagedRecordError(
             f"{path}: expected {what}, found broken JSON (line {error.lineno}, column"
             f" {error.colno}: {error.msg[:1].lower()}{error.msg[1:]}); {_RESTORE}"

@@ -84,6 +84,8 @@ def _list_stages(rows: Sequence[Mapping[str, Any]], shape: Sequence[int]) -> lis
     for row in rows:
         last = stages[-1]
         output = list(row["output"])
+        if not output:  # weights outside of the net, or a layer that never ran
+            continue
         if row["kernel"] is None and math.prod(output) == math.prod(last.shape):
             if row["kind"][0].isupper():  # not a reshape, which is a function
                 last.then.append(_ABBREVIATIONS.get(row["kind"], row["kind"]))

@@ -269,7 +269,7 @@ def check_suffix(path: Path, option: str = "--out") -> None:
         )
 
 
-def write(page: Page, path: Path) -> list[Path]:
+def write(page: Page, path: Path | str) -> list[Path]:
     """Write a page, or its figures or tables alone, as the file's suffix says.
 
     * ``.html``: the page as one file.
@@ -288,6 +288,7 @@ def write(page: Page, path: Path) -> list[Path]:
             or table.
         OutputError: A file cannot be written.
     """
+    path = Path(path)
     check_suffix(path)
     contents: dict[Path, bytes | str]
     if path.suffix == ".html":

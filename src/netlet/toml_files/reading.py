@@ -121,10 +121,14 @@ def parse_toml(
         raise error(f"{shown}: is nested too deeply; {remedy}") from caught
     except tomllib.TOMLDecodeError as caught:
         reason = escape_controls(str(caught))
+        place = re.search(r"\(at line (\d+), ", reason)
+        line = text.split("\n")[int(place[1]) - 1].rstrip("\r") if place else ""
         if "overwrite a value" in reason:
-            reason += ": the table here has the name of a key above; keep one of them"
-        elif place := re.search(r"\(at line (\d+), ", reason):
-            remedy = suggest_instead(text.split("\n")[int(place[1]) - 1].rstrip("\r")) or remedy
+            is_table = line.lstrip().startswith("[")
+            what = "table here has the name of a key above" if is_table else "key stands above, too"
+            reason += f": the {what}; keep one of them"
+        elif line:
+            remedy = suggest_instead(line) or remedy
         raise error(f"{shown}: is not valid TOML: {reason}; {escape_controls(remedy)}") from caught
     except ValueError as caught:  # of thousands of digits
         raise error(f"{shown}: is not valid TOML: a number is too long; {remedy}") from caught

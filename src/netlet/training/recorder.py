@@ -52,7 +52,7 @@ class Recorder(Callback):
 
     def __init__(
         self,
-        folder: Path,
+        folder: Path | str,
         config: Mapping[str, Any] | None = None,
         *,
         resumed: bool = False,
@@ -60,7 +60,7 @@ class Recorder(Callback):
     ) -> None:
         self._config, self._resumed = dict(config or {}), resumed
         self._run_folder = RunFolder(
-            folder, self._config, resumed=resumed, next_free_name=next_free_name
+            Path(folder), self._config, resumed=resumed, next_free_name=next_free_name
         )
         self._files: EpochFiles | None = None
 

@@ -15,13 +15,14 @@ from netlet.analysis import cost_from_trace, refuse_unknown_names
 from netlet.backends import find_device, use_repeatable_kernels
 from netlet.budgets import Budget
 from netlet.data import Dataset, count_steps
-from netlet.errors import NetletWarning, check_argument
+from netlet.errors import NetletWarning, check_argument, check_type
 from netlet.nets.compiled_nets import unwrap
 from netlet.nets.device_errors import explain_device_errors
-from netlet.nets.first_weights import find_origin, forget_origin
+from netlet.nets.first_weights import find_origin, remember_training, was_trained
 from netlet.nets.isolation import guard_net
 from netlet.nets.net_code import NetCode
 from netlet.nets.registered import find_device as find_net_device
+from netlet.nets.registry import check_seed
 from netlet.progress import shows_progress
 from netlet.recipes import Recipe
 from netlet.records import Run
@@ -115,9 +116,16 @@ def fit(
         RecipeError: There is no such teacher as the recipe names, or the recipe has random starts
             and the net does not come from ``netlet.build``.
     """
-    _check_arguments(net, data, recipe, budget)
+    _check_arguments(net, data, recipe, budget, seed, callbacks)
     if resume is None and not initial_weights_digest:
         _note_first_weights(net, seed)
+    if not 0 <= recipe.mean <= 1:
+        warnings.warn(
+            f"mean={recipe.mean:g}, but gray levels are from 0 to 1 here; divide a mean and a std "
+            "of gray levels up to 255 by 255",
+            NetletWarning,
+            stacklevel=2,
+        )
     if log:
         recorder = next((one for one in callbacks if isinstance(one, Recorder)), None)
         callbacks = (*callbacks, LogCallback(log, recorder))
@@ -141,11 +149,15 @@ def fit(
     )
 
 
-def _check_arguments(net: object, data: object, recipe: object, budget: object) -> None:
+def _check_arguments(
+    net: object, data: object, recipe: object, budget: object, seed: object, callbacks: object
+) -> None:
     check_argument(unwrap(net), nn.Module)
     check_argument(data, Dataset)
     check_argument(recipe, Recipe)
     check_argument(budget, Budget, optional=True)
+    check_seed(seed)
+    check_type(callbacks, (list, tuple), "callbacks", "a list, like [Recorder('runs/mine')]")
 
 
 def _note_first_weights(net: nn.Module, seed: int) -> None:
@@ -154,6 +166,14 @@ def _note_first_weights(net: nn.Module, seed: int) -> None:
     if origin and origin.seed == seed:
         return
     kind = "builder" if cls.__module__.startswith("torch.") else ascii(cls.__name__)[1:-1]
+    if was_trained(unwrap(net)):
+        warnings.warn(
+            "the net has been trained before, and the epochs of that training count for no budget; "
+            f"to begin anew, build the net again with netlet.build({kind}, seed={seed})",
+            NetletWarning,
+            stacklevel=3,
+        )
+        return
     which = f"those of seed {origin.seed}" if origin else "not those of netlet.build"
     warnings.warn(
         f"the weights that the net begins with are {which}, so seed={seed} alone does not repeat "
@@ -189,7 +209,7 @@ def iterate_fit(
     Returns:
         The record of the run.
     """
-    _check_arguments(net, data, recipe, budget)
+    _check_arguments(net, data, recipe, budget, seed, callbacks)
     net = unwrap(net)
     name = name or type(net).__name__
     recipe = recipe.for_net(in_catalog=False)
@@ -254,7 +274,7 @@ def iterate_fit(
         for callback in callbacks:
             callback.on_finish(run, net)
     finally:
-        forget_origin(net)
+        remember_training(unwrap(net))
         net.to(home)
         for callback in callbacks:
             callback.on_end()
