@@ -59,7 +59,9 @@ def test_a_missing_import_is_reported(tmp_path: Path, package: str, remedy: str)
     path = tmp_path / "needs.py"
     path.write_text(f"import {package} as lib\nclass Net(lib.Module): pass\n")
     named = re.escape(package.partition(".")[0])
-    failed = rf"importing it failed: ModuleNotFoundError: No module named '{named}'; {remedy}"
+    failed = (
+        rf"importing it failed in line 1: ModuleNotFoundError: No module named '{named}'; {remedy}"
+    )
     with pytest.raises(NetError, match=failed):
         find_net(f"{path}:Net")
 

@@ -305,11 +305,11 @@ NET = "class Net(nn.Flatten):\n    def __init__(self):\n        super().__init__
     [
         (
             f"{HEAD}{NET}",
-            "building it failed: 'rate' is not defined in the file mine.py; define or import it there",
+            "building it failed in line 4: 'rate' is not defined in the file mine.py; define or import it there",
         ),
         (
             f"{HEAD}class Net(base): pass\n",
-            "importing it failed: 'base' is not defined in the file mine.py; define or import it there",
+            "importing it failed in line 2: 'base' is not defined in the file mine.py; define or import it there",
         ),
         (
             f"{HEAD}{NET}if __name__ == '__main__':\n    rate = 1\n",
@@ -322,7 +322,7 @@ NET = "class Net(nn.Flatten):\n    def __init__(self):\n        super().__init__
         ),
         (
             f"{HEAD}class Net(nn.Flatten):\n    def __init__(self):\n        rate += 1\n",
-            "building it failed: UnboundLocalError: ",
+            "building it failed in line 4: UnboundLocalError: ",
         ),
     ],
     ids=["nothing", "base", "guarded", "global", "local"],

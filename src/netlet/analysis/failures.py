@@ -45,7 +45,7 @@ def describe_failure(error: Exception, last: ModuleRun, shape: Sequence[int]) ->
     """Return a message for a net that failed to run.
 
     If the reason is about shapes, the message also says how to change the input shape. Of a net in
-    a notebook, it begins with the cell and the line.
+    a file, it begins with the line, in a notebook with the cell, too.
 
     Args:
         error: What it raised.

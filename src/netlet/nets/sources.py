@@ -85,13 +85,13 @@ def find_source(filename: str) -> Source | None:
 
 
 def locate_error(error: BaseException) -> str:
-    """Return the cell and the line where an error comes from: ``cell 3 (In [12]), line 4``.
+    """Return where an error comes from: ``cell 3 (In [12]), line 4``, or ``net.py, line 4``.
 
     Args:
         error: What a user's code raised.
 
     Returns:
-        The innermost place in a file with cells; empty if there is none.
+        The innermost place in a file with nets; empty if there is none.
     """
     places = []
     if isinstance(error, SyntaxError) and error.filename:
@@ -100,7 +100,9 @@ def locate_error(error: BaseException) -> str:
         places.append((frame.f_code.co_filename, line))
     found = ""
     for filename, line in places:
-        if (source := find_source(filename)) is not None:
+        if (source := _registered.get(filename)) is not None:
             cells = [c for c in source.cells if c.filename == filename and c.first_line <= line]
             found = cells[-1].locate(line) if cells else found
+            if cells and not source.has_cells:
+                found = f"{source.path.name}, {found}"
     return found

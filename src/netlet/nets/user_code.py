@@ -130,7 +130,7 @@ def _resolve_target(place: str, attribute: str, address: str) -> tuple[object, S
         except NetError as error:
             if str(error).startswith(f"{place}: "):
                 raise
-            where = locate_error(error)
+            where = locate_error(error).removeprefix(f"{Path(place).name}, ")
             raise NetError(f"{address}: {f'{where}: ' if where else ''}{error}") from error
     try:
         with imports_of_module():
@@ -196,7 +196,8 @@ def _one_line_errors(
 
 
 def _describe_failure(address: str, what: str, error: BaseException, reason: str) -> str:
-    where = locate_error(error)
+    file = Path(address.rpartition(":")[0]).name
+    where = locate_error(error).removeprefix(f"{file}, ")  # the address names the file already
     return f"{address}: {what}{f' in {where}' if where else ''}: {reason}"
 
 
