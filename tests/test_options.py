@@ -185,6 +185,8 @@ def test_what_is_no_file_is_refused_and_never_waited_for(
         place = f"device{suffix}" if name == "/dev/zero" else f"{name}{suffix}"
         if name == "folder" and "--dataset" in command:
             message = "contains no class folders"
+        if name == "folder" and "--chosen-by" in command:
+            message = "holds no trials; name the file"
         assert message in check_refused(netlet(*command, place))
 
 
@@ -217,6 +219,10 @@ def test_pictures_that_are_no_files_are_refused(netlet: Netlet, tmp_path: Path) 
         lambda: netlet_package.Budget(params_below="8000"),
         lambda: netlet_package.Recipe(nesterov=1),
         lambda: netlet_package.Recipe(epochs=float("nan")),
+        lambda: netlet_package.Recipe(augment=None),
+        lambda: netlet_package.Recipe(augment="light"),
+        lambda: netlet_package.receptive_field(flat_net(), 28),
+        lambda: netlet_package.check(flat_net(), netlet_package.Budget(params_below=9), 28),
     ],
 )
 def test_the_python_api_names_a_wrong_type(call: Callable[[], object]) -> None:

@@ -38,6 +38,7 @@ from netlet.nets.eval_mode import eval_mode
 from netlet.nets.isolation import Isolation
 from netlet.nets.outputs import first_tensor
 from netlet.nets.registered import find_device, list_modules
+from netlet.nets.registry import check_shape
 
 
 def trace(net: nn.Module, shape: Sequence[int] = (1, 28, 28)) -> Trace:
@@ -51,11 +52,13 @@ def trace(net: nn.Module, shape: Sequence[int] = (1, 28, 28)) -> Trace:
         shape: The shape of one image, ``C H W``.
 
     Raises:
+        TypeError: The net or the shape is of another type.
         NetError: The net does not run on such an image (with the layer and its input shape), or its
             output contains no tensor.
     """
     net = unwrap(net)
     check_argument(net, nn.Module)
+    check_shape(shape)
     twin = copy_in_float32(net)
     if twin is None:
         return _trace(net, shape)

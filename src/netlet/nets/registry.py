@@ -175,6 +175,19 @@ def check_seed(seed: object) -> None:
         raise NetError(f"seed={seed} is out of range; give one from 0 to 2**63 - 1")
 
 
+def check_shape(shape: object) -> None:
+    """Check that the shape of an image is a tuple or list of whole numbers.
+
+    Raises:
+        TypeError: It is something else.
+    """
+    what, remedy = "the shape of an image", "channels, height, width: (1, 28, 28)"
+    check_type(shape, (tuple, list), what, remedy)
+    assert isinstance(shape, tuple | list)
+    for size in shape:
+        check_type(size, int, "a size of the shape", "whole numbers: (1, 28, 28)")
+
+
 def _check_build(builder: Any, seed: Any, shape: Any, classes: Any) -> None:
     """Check the arguments of :func:`build`.
 
@@ -199,11 +212,7 @@ def _check_build(builder: Any, seed: Any, shape: Any, classes: Any) -> None:
         check_type(classes, int, "the number of classes", "a whole number like 10")
         if classes < 1:
             raise NetError(f"classes={classes} is out of range; give at least 1")
-    check_type(
-        shape, (tuple, list), "the shape of an image", "channels, height, width: (1, 28, 28)"
-    )
-    for size in shape:
-        check_type(size, int, "a size of the shape", "whole numbers: (1, 28, 28)")
+    check_shape(shape)
     if not shape or min(shape) < 1:
         raise NetError(
             f"the shape {tuple(shape)} is not that of an image; "
