@@ -136,8 +136,8 @@ Nets with the same recipe, smallest first. The recipes are listed below the tabl
 
 Squeeze-and-excitation, blurred pooling, activations other than ReLU, residual connections. Shared
 blocks, weighted pooling, dense connections, CReLU, leaky ReLU and training in a wider net are
-compared in [Techniques](techniques.md), as are other activation functions, nets without norms and
-training as branches; distillation has not been compared yet. Nothing here averages several nets,
+compared in [Techniques](techniques.md), as are other activation functions, nets without norms,
+training as branches and distillation. Nothing here averages several nets,
 and no image is classified more than once (no test-time augmentation)."""
 
 
