@@ -78,7 +78,7 @@ def test_a_net_may_be_in_an_importable_module() -> None:
             r"Needy: has required arguments \(width, depth, act\); give them defaults, or add a function",
         ),
         ("{file}:no_net", r"no_net: expected a torch\.nn\.Module, got a int"),
-        ("{file}:breaks", r"breaks: building it failed: RuntimeError: out of"),
+        ("{file}:breaks", r"breaks: building it failed in line 33: RuntimeError: out of"),
         ("{file}:number", r"number: is a int; name a class, a function or a net"),
         ("{folder}/absent.py:Net", r"no file .*absent\.py"),
         ("{folder}/syntax.py:Net", r"syntax\.py:Net: importing it failed: SyntaxError: "),
