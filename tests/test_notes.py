@@ -143,6 +143,7 @@ def test_slips_are_noted(net: type[nn.Module], expected: list[str]) -> None:
     few_fast(
         [
             slips.Sound,
+            slips.InstanceNormInside,
             slips.LogSoftmaxEnd,
             slips.LogOfSoftmax,
             slips.CappedLogits,

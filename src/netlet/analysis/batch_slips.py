@@ -17,8 +17,8 @@ from netlet.budgets import (
     drops_the_batch,
     one_image_remedy,
 )
-from netlet.graph import Graph
-from netlet.graph.operations import BatchNorm, Dropout, Operation
+from netlet.graph import Graph, Node
+from netlet.graph.operations import BatchNorm, Dropout
 from netlet.nets.code_state import CodeState
 from netlet.nets.eval_mode import eval_mode
 from netlet.nets.isolation import Isolation
@@ -32,17 +32,19 @@ def write_evaluation_notes(graph: Graph) -> list[str]:
         graph: Of a run in evaluation mode.
     """
     nodes = [graph.nodes[number - 1] for number in sorted(graph.needed())]
-    slips = [(describe_node(node), _find_slip(node.operation)) for node in nodes]
+    slips = [(describe_node(node), _find_slip(node)) for node in nodes]
     return [f"note: {name} {slip}" for name, slip in dict.fromkeys(slips) if slip]
 
 
-def _find_slip(operation: Operation) -> str:
+def _find_slip(node: Node) -> str:
+    operation = node.operation
     if isinstance(operation, Dropout) and operation.active and operation.rate:
         return (
             "is active in evaluation too, so results vary; create an nn.Dropout in __init__, or "
             "pass training=self.training to F.dropout"
         )
-    if isinstance(operation, BatchNorm) and operation.by_batch:
+    # Instance norm is one, too, of the maps of each image: there, no dimension is the batch.
+    if isinstance(operation, BatchNorm) and operation.by_batch and node.batched:
         return (
             "normalizes by the batch in evaluation too, so the scores of an image depend on the "
             "other images; create an nn.BatchNorm2d in __init__, with running statistics"
