@@ -69,8 +69,8 @@ def notes(net: nn.Module | type[nn.Module]) -> list[str]:
             (
                 slips.DropoutBeforeAverage,
                 [
-                    "note: drop (dropout2d) drops the maps that are pooled to the logits; leave it "
-                    "out, or move it up"
+                    "note: drop (dropout2d) is applied to the maps that are pooled to the logits; "
+                    "remove it, or move it before the last layer with weights"
                 ],
             ),
             (
