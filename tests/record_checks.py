@@ -96,7 +96,9 @@ def check_list(folder: Path, name: str, edit: Edit, *, refused: bool) -> None:
 
 def check_refusal(edit: Edit, err: str) -> None:
     """Check that an edit was refused in one line for people."""
-    lines = [line for line in err.splitlines() if not line.startswith("no studies found; ")]
+    # Lines of the command frontier, about other studies.
+    others = ("no studies found; ", "left out: ")
+    lines = [line for line in err.splitlines() if not line.startswith(others)]
     assert len(lines) == 1, f"{edit.what}: {err}"
     assert len(err) < 1_000, f"{edit.what}: {err}"
     assert not _EXCEPTION.search(err), f"{edit.what}: {err}"
