@@ -38,8 +38,9 @@ def draw_frontier() -> Page:
     ours = [study for name, study in all_studies().items() if name in EXPERIMENTS]
     drawn = frontier_page([*stats.measured_points(ours), *stats.PUBLISHED_POINTS])
     text = f"""\
-Each accuracy is a mean over seeds of the test accuracy after the last epoch, on MNIST's 10,000
-test images: a single net, no test-time augmentation. `netlet frontier` prints this comparison for
+The accuracies of netlet's studies are means over seeds of the test accuracy after the last epoch,
+on MNIST's 10,000 test images: a single net, no test-time augmentation. Those of published nets are
+as their sources state them. `netlet frontier` prints this comparison for
 your own records, too (without those of ladders).
 
 ## Results
