@@ -1,4 +1,4 @@
-"""The tables of docs/techniques.md, from the comparisons under results/trials/ascent/."""
+"""The tables of docs/techniques.md, from the recorded comparisons under results/trials/."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ from netlet.stats.seeds import confidence_half_width
 from netlet.text import count_noun
 from tools.records import RESULTS, ROOT
 
-FOLDER = RESULTS / "trials" / "ascent"
+# Each is complete once it has led to a choice: the studies of what was chosen record its digest.
+FOLDERS = (RESULTS / "trials" / "ascent", RESULTS / "trials" / "ascent_large")
 _MNIST = Images((1, 28, 28), 10)
 _FEWEST_RUNS = 6  # of an arm, for its interval to say something
 
@@ -67,7 +68,7 @@ def _read_comparisons() -> Iterator[Compared]:
 
 def iterate_comparisons() -> Iterator[tuple[Path, Comparison]]:
     """Yield the file of each comparison that has trials, and its arms."""
-    for path in FOLDER.glob("*.toml"):
+    for path in (path for folder in FOLDERS for path in folder.glob("*.toml")):
         if path.with_suffix(".jsonl").exists():
             comparison = load_search(path)
             assert isinstance(comparison, Comparison), path
@@ -96,7 +97,7 @@ def _sort_by_limit(found: tuple[Path, Comparison]) -> tuple[int, Path]:
 
 def count_trials() -> int:
     """Return how many trials the comparisons have recorded."""
-    return sum(len(read_results(path)) for path in FOLDER.glob("*.jsonl"))
+    return sum(len(read_results(path)) for folder in FOLDERS for path in folder.glob("*.jsonl"))
 
 
 def draw_comparisons() -> str:
