@@ -111,6 +111,52 @@ _OURS = (
             accuracy_at_least=99,
         ),
     ),
+    # The frontier below 4,000 parameters: norms without scale, weighted pooling, and shift average
+    # in training, too. docs/techniques.md has the comparisons that led to them.
+    Definition(
+        name="pebble",
+        net="10b d16b d19b P d23b d28b d29b W S",
+        about="The most accurate net of at most 3,762 parameters.",
+        recipe=FRONTIER_TINY,
+        budget=DOCUMENT_000.replace(
+            name="pebble",
+            about="for pebble: as accurate as possible with at most 3,762 parameters",
+            params_below=3_763,
+            accuracy_at_least=99.5,
+        ),
+    ),
+    Definition(
+        name="grain",
+        net="6b d11b d13b P d15b d18b d19b W S",
+        about="The most accurate net of at most 1,936 parameters.",
+        recipe=FRONTIER_TINY,
+        budget=DOCUMENT_000.replace(
+            name="grain",
+            about="for grain: as accurate as possible with at most 1,936 parameters",
+            params_below=1_937,
+            accuracy_at_least=99.25,
+        ),
+    ),
+    Definition(
+        name="mote",
+        net="4bm d6bm d7bm P d8bm d9bm d10bm W S",
+        about="The smallest net: fewer than 800 parameters.",
+        recipe=FRONTIER_TINY.replace(
+            name="mote",
+            about="for mote: Muon, 40 epochs without augmentation",
+            epochs=40,
+            optimizer="muon",
+            peak_lr=0.02,
+            augment=(),
+        ),
+        budget=DOCUMENT_000.replace(
+            name="mote",
+            about="for mote: as accurate as possible with fewer than 800 parameters",
+            params_below=800,
+            epochs_at_most=40,
+            accuracy_at_least=98.9,
+        ),
+    ),
 )
 
 
