@@ -26,8 +26,9 @@ from netlet.stats import (
     median_seed,
     pareto_front,
 )
-from tools.frontier import TRIALS, chosen_by_search
-from tools.frontier import trials as recorded_trials
+from tools.first_search import TRIALS
+from tools.first_search import trials as recorded_trials
+from tools.frontier import chosen_by_search
 from tools.records import recorded_study
 
 SHIPPED = nets.list_shipped_weights()
