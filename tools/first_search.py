@@ -12,9 +12,10 @@ from netlet.experiments.search.trials import read_results
 from netlet.recipes import AUGMENTS, STEADY, complete_recipe
 from netlet.records import to_json_value
 from netlet.report.markdown import inline_code, markdown_table
-from tools.records import RESULTS
+from tools.records import ROOT
 
-TRIALS = RESULTS / "trials" / "frontier.jsonl"
+FIRST_SEARCH = "results/trials/frontier.jsonl"  # as studies record it
+TRIALS = ROOT / FIRST_SEARCH
 _FIELDS = (
     "optimizer",
     "peak_lr",
@@ -29,21 +30,26 @@ _FIELDS = (
 )
 
 
-def draw_first_search() -> str:
-    """Return the last section of the page: what the trials show."""
+def draw_first_search(chosen: Sequence[str]) -> str:
+    """Return the last section of the page: what the trials show.
+
+    Args:
+        chosen: The names of the nets that these trials led to.
+    """
     tried = trials()
     uncommitted = sum(line["commit"] is None for line in tried)
     return f"""\
 ## The first search
 
-The nets above were chosen from a first search of {len(tried):,} trials, of all sizes together:
+{", ".join(map(inline_code, chosen))} were chosen from a first search of {len(tried):,} trials, of
+all sizes together:
 {_count_sizes(tried)}. Each trained on 50,000 images of `train` and was scored on the 10,000 images
-held out (`results/trials/frontier.jsonl`). How the nets were chosen among the best ones was not
+held out (`{FIRST_SEARCH}`). How the nets were chosen among the best ones was not
 written down. Later trials compare nets and recipes over the same seeds:
 [Techniques](techniques.md). To run a trial of the first search again:
 
 ```sh
-netlet search mnistnet_2 --out results/trials/frontier.jsonl --repeat LINE
+netlet search mnistnet_2 --out {FIRST_SEARCH} --repeat LINE
 ```
 
 (Any search space can stand in place of `mnistnet_2`: net and recipe are those of the line. These
