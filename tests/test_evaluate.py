@@ -163,6 +163,9 @@ def test_evaluate_reproduces_the_score_of_a_run(
         assert json.loads(out)["score"] == found["score"]
     other = json.loads(netlet("evaluate", trained, "--mean", "0", "--std", "1", "--json")[1])
     assert other["loss"] != found["loss"]
+    _, out, _ = netlet("evaluate", trained, "--mean", "0", "--std", "1")
+    assert "normalized with mean 0, std 1 instead of the run's mean 0.1307, std 0.3081" in out
+    assert "instead of" not in netlet("evaluate", trained)[1]
 
 
 def test_evaluate_marks_disputed_labels(

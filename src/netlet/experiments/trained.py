@@ -76,8 +76,12 @@ class TrainedNet(Displayed):
 
     @property
     def normalization(self) -> str:
-        """How images are normalized, in words."""
-        return f"mean {self.mean:g}, std {self.std:g}"
+        """How images are normalized, in words, and how in training if that differs."""
+        used = f"mean {self.mean:g}, std {self.std:g}"
+        own = self.run.recipe if self.run else {"mean": self.mean, "std": self.std}
+        if (own["mean"], own["std"]) == (self.mean, self.std):
+            return used
+        return f"{used} instead of the run's mean {own['mean']:g}, std {own['std']:g}"
 
     def _facts(self) -> Mapping[str, object]:
         return {
