@@ -154,6 +154,6 @@ def test_a_deviation_of_zero_is_refused_in_one_line(netlet: Netlet, command: str
     options = ("--to", "c") if command == "export" else ("--no-open",) if command == "play" else ()
     code, out, err = netlet(command, "net.py", "--weights", "w.pt", "--std", "0", *options)
     assert (code, out) == (2, "")
-    assert "std=0.0 is out of range; give above 0" in err
+    assert "std=0.0 is out of range; give a number above 0" in err
     with pytest.raises(RecipeError, match="std=0 is out of range"):
         load_trained_net("net.py", Path("w.pt"), std=0)

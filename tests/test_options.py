@@ -83,13 +83,16 @@ def test_every_number_is_checked_in_plain_words(netlet: Netlet) -> None:
             ),
             (("train", "--threads", "0"), "'0' is out of range; give a whole number from 1"),
             (("train", "--epochs", TOO_LARGE), "is out of range; give a whole number from 1"),
-            (("train", "--set", f"epochs={TOO_LARGE}"), "give at least 1 and at most 100,000"),
+            (("train", "--set", f"epochs={TOO_LARGE}"), "give a whole number from 1 to 100,000"),
             (
                 ("train", "--set", f"batch_size={TOO_LARGE}"),
-                "give at least 1 and at most 1,000,000",
+                "give a whole number from 1 to 1,000,000",
             ),
             (("train", "--set", "peak_lr=nan"), "peak_lr=nan is not a number"),
-            (("train", "--set", "peak_lr=inf"), "peak_lr=inf is out of range; give above 0"),
+            (
+                ("train", "--set", "peak_lr=inf"),
+                "peak_lr=inf is out of range; give a number above 0",
+            ),
             (("train", "--accuracy-at-least", "nan"), "nan is not a percentage"),
             (
                 ("train", "--channels", "1000000"),

@@ -16,8 +16,18 @@ def check_range(
     *,
     open_low: bool = False,
     open_high: bool = False,
+    integer: bool = False,
 ) -> None:
-    """Check that a field is a number from ``low`` to ``high``; an open end is not allowed itself.
+    """Check that a field is a number from ``low`` to ``high``.
+
+    Args:
+        value: The recipe or the warp.
+        name: The field.
+        low: The lowest number.
+        high: The highest number, or ``math.inf``.
+        open_low: Whether ``low`` itself is not allowed.
+        open_high: Whether ``high`` itself is not allowed.
+        integer: Whether the message asks for a whole number.
 
     Raises:
         RecipeError: It is not.
@@ -31,10 +41,13 @@ def check_range(
         or (open_low and number == low)
         or (open_high and number == high)
     ):
-        bounds = f"{'above' if open_low else 'at least'} {low:,.10g}"
-        if high != math.inf:
-            bounds += f" and {'below' if open_high else 'at most'} {high:,.10g}"
-        raise RecipeError(f"{name}={number!r} is out of range; give {bounds}")
+        numbers = "whole number" if integer else "number"
+        least = f"{'above' if open_low else 'of at least'} {low:,.10g}"
+        most = f" and {'below' if open_high else 'at most'} {high:,.10g}"
+        bounds = least if high == math.inf else f"{least}{most}"
+        if not (open_low or open_high or high == math.inf):
+            bounds = f"from {low:,.10g} to {high:,.10g}"
+        raise RecipeError(f"{name}={number!r} is out of range; give a {numbers} {bounds}")
 
 
 def check_float(value: object, name: str, low: float, high: float, **bounds: bool) -> None:
@@ -49,7 +62,7 @@ def check_integer(value: object, name: str, low: float, high: float) -> None:
     Raises:
         RecipeError: It is not.
     """
-    check_range(value, name, low, high)
+    check_range(value, name, low, high, integer=True)
     if not isinstance(getattr(value, name), int):
         raise RecipeError(f"{name}={getattr(value, name)!r} is not a whole number; give one like 5")
 
