@@ -165,7 +165,7 @@ def test_foreign_nets_everywhere(netlet: Netlet) -> None:
                 "cannot be combined; pass only one",
             ),
             (("check",), "no NET is named; name one, like model.py:Net, or write netlet.toml"),
-            (("frobnicate",), "No such command 'frobnicate'"),
+            (("frobnicate",), "no command 'frobnicate'"),
             (("train", "--set", "epochs"), "has no '='; write key=value, like epochs=5"),
             (("train", "--set", "epochs=many"), "epochs='many' is not a whole number"),
             (
@@ -180,7 +180,7 @@ def test_foreign_nets_everywhere(netlet: Netlet) -> None:
             (("train", "--set", "augment.turn=3"), "augment has no field 'turn'"),
             (("train", "--set", "peak_lr=-1"), "peak_lr=-1.0 is out of range"),
             (("train", "--recipe", "slow"), "no recipe 'slow'"),
-            (("train", "--seed", "x"), "Invalid value for '--seed'"),
+            (("train", "--seed", "x"), "invalid value for '--seed'"),
             (("train", "--val", "7"), "val=7 of 600 training images is out of range"),
             (("train", "--weights", "none.pt"), "no such weights file"),
             (("train", "--data-dir", "/nonexistent"), "mnist not found in /nonexistent"),
@@ -639,7 +639,7 @@ def test_runs_says_where_the_studies_are(
         (("--num-classes=5",), "--dataset names it, such as a folder of your own images, and --ch"),
         (("--device", "cuda"), "a CUDA GPU is used if PyTorch finds one"),
         (("--set", "lr=0.1"), "did you mean 'peak_lr'?"),
-        (("--epochz", "3"), "No such option: --epochz (Possible options: --epochs)"),
+        (("--epochz", "3"), "no option --epochz; did you mean --epochs? see 'netlet"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )

@@ -52,7 +52,7 @@ def test_every_number_is_checked_in_plain_words(netlet: Netlet) -> None:
         err = check_refused(netlet(*command, option, " "))
         assert f"{option} is empty; give it a value, or leave it out" in err
         err = check_refused(netlet(*command, f"{option}=1e☃"))
-        assert f"Invalid value for '{option}'" in err
+        assert f"invalid value for '{option}'" in err
         assert "'1e☃' is not a" in err, err
 
 

@@ -55,9 +55,24 @@ def _describe_usage_error(error: Exception) -> str:
     )
     if number := _describe_number(error, message):
         message = f"{message.partition(': ')[0]}: {number}"
+    message = _rephrase_unknown(message)
+    message = message[:1].lower() + message[1:]
     context = getattr(error, "ctx", None)
     hint = f"see '{context.command_path if context else 'netlet'} --help'"
-    return f"{message}; {hint}" if message else hint
+    if not message:
+        return hint
+    return f"{message} {hint}" if message.endswith("?") else f"{message}; {hint}"
+
+
+def _rephrase_unknown(message: str) -> str:
+    """Return click's message on a command or an option that does not exist in netlet's words."""
+    found = re.match(r"No such (command|option):? ('[^']*'|\"[^\"]*\"|\S+)", message)
+    if not found:
+        return message
+    similar = re.findall(r"'[^']+'|--?[\w-]+", message[found.end() :])
+    return f"no {found[1]} {found[2]}" + (
+        f"; did you mean {' or '.join(similar)}?" if similar else ""
+    )
 
 
 def _takes_net(error: Exception) -> bool:
