@@ -170,14 +170,14 @@ def test_foreign_nets_everywhere(netlet: Netlet) -> None:
             (("train", "--set", "epochs=many"), "epochs='many' is not a whole number"),
             (
                 ("train", "--set", "epoch=3"),
-                "a recipe has no field 'epoch'; did you mean 'epochs'?",
+                "a recipe has no setting 'epoch'; did you mean 'epochs'?",
             ),
             (("train", "--set", "nesterov=yes"), "nesterov='yes' is not true or false"),
             (
                 ("train", "--set", "augment=wild"),
                 "augment='wild' is unknown; choose one of none, light",
             ),
-            (("train", "--set", "augment.turn=3"), "augment has no field 'turn'"),
+            (("train", "--set", "augment.turn=3"), "augment has no setting 'turn'"),
             (("train", "--set", "peak_lr=-1"), "peak_lr=-1.0 is out of range"),
             (("train", "--recipe", "slow"), "no recipe 'slow'"),
             (("train", "--seed", "x"), "invalid value for '--seed'"),

@@ -69,7 +69,7 @@ def test_every_number_is_checked_in_plain_words(netlet: Netlet) -> None:
             (("train", "--seed=" + "9" * 5_000), "..."),
             (
                 ("train", "--epochs", "3", "--set", "epochs = 2"),
-                "--epochs 3 and --set epochs=... exclude each other",
+                "--epochs 3 and --set epochs=... cannot be combined",
             ),
             (
                 ("study", "swift", "--on", "local,gpus=1"),

@@ -43,7 +43,7 @@ ROOT = Path(__file__).parent.parent
         ({"nesterov": True}, "nesterov=True needs optimizer='sgd'"),
         ({"dropout": 1.0}, "dropout=1.0 is out of range"),
         ({"augment": ("rotate",)}, r"augment holds 'rotate'; give Warp\(...\) values"),
-        ({"epoch": 3}, "a recipe has no field 'epoch'; did you mean 'epochs'"),
+        ({"epoch": 3}, "a recipe has no setting 'epoch'; did you mean 'epochs'"),
         ({"weight_decay": "much"}, "weight_decay='much' is not a number"),
         ({"tail_share": 0}, "tail_share=0 is out of range; give a number above 0 and at most 1"),
         ({"augment_end": 1.5}, "augment_end=1.5 is out of range; give a number from 0 to 1"),

@@ -284,7 +284,7 @@ def test_a_comparison_of_a_file_is_trained_recorded_and_drawn(
         ('recipe = "stedy"', 'recipe = "steady"', "line 21: no recipe 'stedy'; did you mean"),
         ("epochs = -2", "epochs = 2\n", "line 22: epochs is -2; write a whole number"),
         ("peak_lr = [1, 2]", "peak_lr = 1e-9", "line 23: peak_lr: an arm has one value; write one"),
-        ("peak_rl = 1", "peak_lr = 1e-9", "line 23: a recipe has no field 'peak_rl'; did you"),
+        ("peak_rl = 1", "peak_lr = 1e-9", "line 23: a recipe has no setting 'peak_rl'; did you"),
     ],
 )
 def test_a_mistake_in_an_arm_is_named_with_its_line(

@@ -292,7 +292,7 @@ WRONG = [
     (
         "batch_sise = [32]",
         "batch_size = [32, 64]",
-        "line 12: a recipe has no field 'batch_sise'; d",
+        "line 12: a recipe has no setting 'batch_sise'; d",
     ),
     ("batch_size = { uniform = [1, 2] }", "batch_size = [32, 64]", "line 12: batch_size=1.0 is no"),
     ("batch_size = { integers = [2, 1] }", "batch_size = [32, 64]", "is empty; write the lower"),
@@ -300,7 +300,11 @@ WRONG = [
     ("epochs = [1, 2]", "batch_size = [32, 64]", "line 12: epochs cannot vary; write epochs = 15"),
     ('optimizer = ["adam"]', 'optimizer = ["adamw", "soap"]', "line 11: optimizer='adam' is not k"),
     ('start = ["fool"]', 'start = ["none", "full"]', "line 16: augment='fool' is unknown; choose"),
-    ("rotate = 3", "rotate_deg = { uniform = [0, 10] }", "line 17: augment has no field 'rotate'"),
+    (
+        "rotate = 3",
+        "rotate_deg = { uniform = [0, 10] }",
+        "line 17: augment has no setting 'rotate'",
+    ),
     ("log_uniform = [0, 2]", "log_uniform = [0.5, 2]", "line 20: peak_lr: log_uniform = [0, 2] s"),
     (
         "log_uniform = [2]",

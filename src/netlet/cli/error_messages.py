@@ -69,10 +69,9 @@ def _rephrase_unknown(message: str) -> str:
     found = re.match(r"No such (command|option):? ('[^']*'|\"[^\"]*\"|\S+)", message)
     if not found:
         return message
-    similar = re.findall(r"'[^']+'|--?[\w-]+", message[found.end() :])
-    return f"no {found[1]} {found[2]}" + (
-        f"; did you mean {' or '.join(similar)}?" if similar else ""
-    )
+    similar = ", ".join(re.findall(r"'[^']+'|--?[\w-]+", message[found.end() :]))
+    hint = f"; did you mean {' or '.join(similar.rsplit(', ', 1))}?" if similar else ""
+    return f"no {found[1]} {found[2]}{hint}"
 
 
 def _takes_net(error: Exception) -> bool:

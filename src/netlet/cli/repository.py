@@ -87,7 +87,7 @@ def apply_repository(given: Choice, *uses: str, quiet: bool = False) -> Choice:
     """
     if given.epochs and _sets_epochs(given):
         raise RecipeError(
-            f"--epochs {given.epochs} and --set epochs=... exclude each other; pass one of them"
+            f"--epochs {given.epochs} and --set epochs=... cannot be combined; pass only one"
         )
     own = find_settings()
     if own is None:

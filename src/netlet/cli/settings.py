@@ -126,7 +126,7 @@ def _apply(recipe: Recipe, key: str, text: str) -> Recipe:
 def _parse(owner: type, name: str, text: str) -> Any:
     hints = typing.get_type_hints(owner)
     if name not in hints:
-        raise RecipeError(f"augment has no field {name!r}; it has: {', '.join(hints)}")
+        raise RecipeError(f"augment has no setting {name!r}; choose one of {', '.join(hints)}")
     hint = hints[name]
     options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     if type(None) in options and text.lower() == "none":

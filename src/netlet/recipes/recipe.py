@@ -256,8 +256,8 @@ class Recipe(Displayed):
             if name not in known:
                 similar = did_you_mean(_OTHER_NAMES.get(name, name), known)
                 raise RecipeError(
-                    f"a recipe has no field {name!r}; {similar}"
-                    f"the fields are: {', '.join(name for name in known if name != 'about')}"
+                    f"a recipe has no setting {name!r}; {similar}"
+                    f"the settings are: {', '.join(name for name in known if name != 'about')}"
                 )
         if isinstance(rate := changes.get("dropout"), CatalogRate):
             changes["dropout"] = float(rate)  # now it is asked for

@@ -67,7 +67,7 @@ def _change_warps(warps: tuple[Warp, ...], name: str, value: Value) -> tuple[War
     known = [one.name for one in dataclasses.fields(Warp)]
     if field not in known:
         raise RecipeError(
-            f"augment has no field {field!r}; {did_you_mean(field, known)}it has: "
+            f"augment has no setting {field!r}; {did_you_mean(field, known)}choose one of "
             f"{', '.join(known)}"
         )
     changes: dict[str, Any] = {field: value}

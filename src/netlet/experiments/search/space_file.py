@@ -122,7 +122,7 @@ def _read_fields(values: Mapping[str, Any], recipe: Recipe) -> tuple[Field, ...]
     """Return the fields under ``[vary]``, after the recipe has accepted their values."""
     table = values.get("vary", {})
     if not isinstance(table, dict):
-        fail(f"vary is {show_value(table)}; write a table [vary] of fields of the recipe", "vary")
+        fail(f"vary is {show_value(table)}; write a table [vary] of settings of the recipe", "vary")
     if "epochs" in table:
         fail("epochs cannot vary; write epochs = 15 at the top of the file", "vary", "epochs")
     fields: list[Field] = []
@@ -155,7 +155,7 @@ def _find_field(message: str, fields: list[Field]) -> Field | None:
     """Return the field that the error of a recipe names, if it does."""
     for field in fields:
         name = field.name.rpartition(".")[2]
-        if message.startswith(f"{name}=") or f"no field {name!r}" in message:
+        if message.startswith(f"{name}=") or f"no setting {name!r}" in message:
             return field
     return None
 
