@@ -192,7 +192,7 @@ def test_what_is_wrong_is_named_with_its_line(
     [
         (b"params_below = = 3", "is not valid TOML: Invalid value (at line 1, column 16)"),
         (b"params_below = 3\nparams_below = 4", "is not valid TOML: Cannot overwrite a value (at"),
-        (b"params_below = 3\nparams_below = 4", "the key stands above, too; keep one of them"),
+        (b"params_below = 3\nparams_below = 4", "the key is also set above; keep one of them"),
         (b"[budget]\nparams_below = 3", "leave out the line [budget], limits have no heading"),
         (b"a = \xff", "is not UTF-8 text; save it as UTF-8"),
         (b"#" * 100_000, "at most 65,536"),
@@ -426,9 +426,7 @@ def test_the_table_of_grading_is_checked_without_grading(netlet: Netlet, tmp_pat
 def test_a_limit_below_the_table_of_grading_is_named(tmp_path: Path) -> None:
     """It belongs to that table in TOML, so nothing would judge it."""
     file = write(tmp_path, "params_below = 8_000\n[grade]\npoints = 20\nrequires = ['GAP']\n")
-    with pytest.raises(
-        BudgetError, match=r"line 4: requires stands below \[grade\]; move its line"
-    ):
+    with pytest.raises(BudgetError, match=r"line 4: requires is below \[grade\]; move its line"):
         load_budget(file)
 
 

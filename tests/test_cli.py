@@ -144,7 +144,7 @@ def test_foreign_nets_everywhere(netlet: Netlet) -> None:
             ),
             (
                 ("show", "8 8", "--input", "1,2"),
-                "'8 8' takes images, found the shape 1,2; give channels, height, width, like 1,28,28",
+                "'8 8': the shape 1,2 is not that of an image; give channels, height, width, like 1,28,28",
             ),
             (("show", "swift", "--input", "1,4,4"), "conv2.0 (Conv2d) with input 8x1x1: "),
             (

@@ -70,7 +70,7 @@ def indent(text: str, spaces: int) -> str:
         (
             FORWARD,
             "\n" + "".join(line[4:] for line in FORWARD.splitlines(keepends=True)),
-            "Net: forward() stands outside of the class; indent it",
+            "Net: forward() is outside the class; indent it",
         ),
         ("return self.fc", "x = self.fc", "Net: its forward() returns nothing; end it with return"),
         ("forward(self, x)", "forward(x)", "forward() has no self; write def forward(self, x)"),
@@ -88,7 +88,7 @@ def indent(text: str, spaces: int) -> str:
         ("self.conv(x)", "self.con(x)", "Net: has no attribute 'con'; did you mean 'conv'?"),
         ("(nn.ReLU())", "([nn.ReLU()])", "not a list; write nn.Sequential(*...)"),
         ("nn.Conv2d(1, 8, 3)", "nn.Conv2d(1, 8, 3),", "conv is a tuple; remove the comma after"),
-        ("nn.Conv2d(1, 8, 3)", "nn.Conv2d", "conv is the class Conv2d and no layer; create one"),
+        ("nn.Conv2d(1, 8, 3)", "nn.Conv2d", "conv is the class Conv2d, not a layer; create one"),
         (
             "self.more(self.conv(x))",
             "nn.ReLU(self.conv(x))",

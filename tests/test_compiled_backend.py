@@ -341,7 +341,7 @@ def conv_then(*layers: nn.Module) -> nn.Module:
         (conv_then(nn.GroupNorm(2, 4)), r"1 \(group_norm\) is not supported"),
         (conv_then(nn.PReLU()), r"1 \(prelu\) is not supported"),
         (conv_then(nn.Threshold(0.1, 0)), r"1 \(threshold\) is not supported"),
-        (conv_then(Cube()), r"1 \(pow\) has another exponent than 2"),
+        (conv_then(Cube()), r"1 \(pow\) has an exponent other than 2"),
         (conv_then(nn.AlphaDropout(0.1)), r"1 \(alpha_dropout\) is not supported"),
         (conv_then(nn.Dropout(1.0)), r"1 \(dropout\) has a rate of 1"),
         (

@@ -303,7 +303,7 @@ def test_the_options_of_a_class_are_read_from_its_budget_file(tmp_path: Path) ->
         ("point = 20", "'point' is not a key of [grade]; did you mean 'points'? the keys are: "),
         ("points = 0", "points is 0 in [grade]; write points = 100, for example"),
         ("time_limit = 2", "write time_limit = 120, for example (a whole number from 5 to 86,400)"),
-        ("epochs_below = 2", "line 3: epochs_below stands below [grade]; move its line above"),
+        ("epochs_below = 2", "line 3: epochs_below is below [grade]; move its line above"),
         ("seeds = true", "seeds is True in [grade]; write seeds = 3, for example"),
         ("net = 3", 'net is 3 in [grade]; write net = "model.py:Net", for example'),
         ("seeds = 3", "class.toml: seeds in [grade] is for retrain; add retrain = 'quick'"),
@@ -361,7 +361,7 @@ def test_a_pipe_and_a_rarely_compressed_zip_file_are_refused(tmp_path: Path) -> 
     os.mkfifo(tmp_path / "pipe.py")
     with zipfile.ZipFile(tmp_path / "s.zip", "w", zipfile.ZIP_LZMA) as archive:
         archive.writestr("m.py", "x = 1")
-    for name, problem in (("pipe.py", "no regular file"), ("s.zip", "in a rare way")):
+    for name, problem in (("pipe.py", "not a regular file"), ("s.zip", "in a rare way")):
         with pytest.raises(GradingError, match=problem):
             copy_submission(Submission("s", tmp_path / name), tmp_path / "target")
 
@@ -706,7 +706,7 @@ def test_roster_and_claims_are_read_and_checked(tmp_path: Path) -> None:
         (f"accuracy = 1{'0' * 400}", "the claim accuracy=10000"),
         ("recipe = 'magic'", "no recipe 'magic'"),
         ("recipe = {epochs = -1}", "the claimed recipe is invalid"),
-        ("points = 100", "has no key 'points'"),
+        ("points = 100", "'points' is not a key of a claim"),
         ("[" * 5_000, "is not valid TOML"),
         ("a." * 5_000 + "a = 1", "line 1 has too many dots"),
     ):

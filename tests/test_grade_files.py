@@ -293,9 +293,11 @@ def test_an_unknown_key_in_a_claim_is_named_and_the_rest_of_it_counts(tmp_path: 
     found = grade(folder, GradingSettings(budget=BUDGET))
     assert (found.state, found.claim.accuracy) == ("PASS", 100)
     (warning,) = found.warnings
-    assert warning.startswith("claim.toml: has no key 'epoch'; the keys are: accuracy, ")
+    assert warning.startswith(
+        "claim.toml: 'epoch' is not a key of a claim; the keys are: accuracy, "
+    )
     _, page, _ = written_for(found)
-    assert "**Please note:** claim.toml: has no key" in page.replace("\\", "")
+    assert "**Please note:** claim.toml: 'epoch' is not a key" in page.replace("\\", "")
 
 
 def test_a_claim_without_a_recipe_is_not_retrained_but_judged(tmp_path: Path) -> None:

@@ -166,7 +166,7 @@ def test_a_changed_rung_is_refused_before_anything_is_lost(netlet: Netlet, there
     (there / "two.toml").write_text(RUNGS.replace('augment = "light"', 'augment = "full"'))
     code, _, err = netlet(*CLIMB)
     assert code == 2
-    assert "ladders/two/norms: holds a run with another recipe (augment.rotate_deg " in err
+    assert "ladders/two/norms: holds a run with a different recipe (augment.rotate_deg " in err
     assert (there / "ladders" / "two" / "ladder.toml").read_text() == RUNGS
     (there / "two.toml").write_text(RUNGS.replace('experiment = "code_2"', 'experiment = "code_4"'))
     code, _, err = netlet(*CLIMB)
@@ -254,7 +254,7 @@ def test_own_images_without_a_test_set_can_be_climbed_twice(
             (
                 "seeds = 1",
                 "sed = 1",
-                "rung 1 has no key 'sed'; did you mean 'seeds'? the keys are: experiment",
+                "rung 1: 'sed' is not a key; did you mean 'seeds'? the keys are: experiment",
             ),
             (
                 "seeds = 1",
@@ -270,7 +270,7 @@ def test_own_images_without_a_test_set_can_be_climbed_twice(
             (
                 "parameters = 4991",
                 "params = 4991",
-                "a claim has no key 'params'; did you mean 'parameters'?",
+                "claim: 'params' is not a key; did you mean 'parameters'?",
             ),
             (
                 "claim = { parameters = 4991, best_train = 90.5, best_test = 91 }",

@@ -69,7 +69,7 @@ def test_bytes_that_are_no_utf8_are_kept(tmp_path: Path) -> None:
         b"caf\xe9\n<!-- netlet:summary -->\n\nx\n\n<!-- /netlet -->\n\xff\xfe"
     )
     path.write_text("# a", encoding="utf-16")
-    with pytest.raises(ReportError, match="is UTF-16 or no text; save it as UTF-8"):
+    with pytest.raises(ReportError, match="is UTF-16 or not text; save it as UTF-8"):
         read_marked(path, KNOWN)
 
 

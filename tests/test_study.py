@@ -200,7 +200,7 @@ def test_parallel_seeds_give_the_same_weights_as_single_runs(
         code, _, err = netlet(*arguments, *change)
         assert code == 2
         assert (
-            f"code_2-digits.npz: holds a run with another {what}; name another folder with --out"
+            f"code_2-digits.npz: holds a run with a different {what}; name another folder with --out"
             in err
         )
         assert len(err.splitlines()) == 1

@@ -153,7 +153,7 @@ def _describe_wrong_layer(reason: str, net: nn.Module) -> str:
                     return f"{above}{name} is a tuple; remove the comma after the layer"
         name, kind = find_class_as_layer(module)
         if name and reason.startswith(f"{kind}.__init__()"):
-            return f"{above}{name} is the class {kind} and no layer; create one: {kind}(...)"
+            return f"{above}{name} is the class {kind}, not a layer; create one: {kind}(...)"
     return ""
 
 

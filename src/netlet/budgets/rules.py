@@ -162,7 +162,7 @@ def parse_rule(text: str) -> Rule:
         raise BudgetError(f"a rule {what}; write one like 'BatchNorm' or 'Conv2d >= 3'")
     if turned := re.search(r"=([<>])", words):
         meant = words.replace(turned[0], f"{turned[1]}=")
-        raise BudgetError(f"rule {words!r}: {turned[0]!r} is no comparison; write {meant!r}")
+        raise BudgetError(f"rule {words!r}: {turned[0]!r} is not a comparison; write {meant!r}")
     read = _SPACED_KERNEL.sub("x", _LIMIT_IN_WORDS.sub(_write_digits, words))
     for form, parse in _FORMS:
         match = re.fullmatch(form, read, re.I)

@@ -170,7 +170,7 @@ def read_budget_table(values: Mapping[str, Any], name: str) -> Budget:
         )
     for key in values.get("grade", {}):
         if key in _KEYS:  # TOML counts every line below [grade] to it, also a forgotten limit
-            fail(f"{key} stands below [grade]; move its line above the first [table]", "grade", key)
+            fail(f"{key} is below [grade]; move its line above the first [table]", "grade", key)
     if wrong := explain_dataset(values.get("dataset")):
         fail(wrong, "dataset")
     fields = {key: values[key] for key in _LIMITS if key in values}

@@ -149,7 +149,9 @@ def read_claim(folder: Path, row: Mapping[str, str]) -> tuple[Claim, ClaimProble
     problems: dict[str, str] = {}
     for key in [key for key in values if key not in Claim.__dataclass_fields__]:
         known = ", ".join(Claim.__dataclass_fields__)
-        problems[key] = f"{files[0].name}: has no key {key[:60]!r}; the keys are: {known}"
+        problems[key] = (
+            f"{files[0].name}: {key[:60]!r} is not a key of a claim; the keys are: {known}"
+        )
         del values[key]
     kept = _keep_valid(values, problems)
     of_weights = [problems[key] for key in ("weights", "mean", "std") if key in problems]

@@ -184,7 +184,7 @@ def copy_submission(submission: Submission, target: Path) -> None:
             if not any(inside.suffix.lower() in SOURCES for _, inside in files):
                 _extract_only_zip([file for file, _ in files], copied)
         elif not path.is_file():  # opening a pipe would wait
-            raise GradingError("no regular file; hand in a file, a folder or a zip file")
+            raise GradingError("not a regular file; hand in a file, a folder or a zip file")
         elif path.suffix.lower() == ".zip":
             _extract(path, copied)
         else:

@@ -90,7 +90,7 @@ COMMANDS = (
     Entry(
         "study",
         TRAIN,
-        "Train an experiment with several seeds and sum up.",
+        "Train an experiment with several seeds and summarize the results.",
         ("netlet study swift --seeds 5", "netlet study swift --val 10000 -o studies/on-val"),
     ),
     Entry(

@@ -151,7 +151,7 @@ def grade(
             "--on",
             metavar="WHERE",
             help="Where to run the submissions: local (this machine; the default), or ray or "
-            "ray://HOST:PORT for a Ray cluster whose nodes have a sandbox, too (docs/grading.md).",
+            "ray://HOST:PORT for a Ray cluster whose nodes also have a sandbox (docs/grading.md).",
         ),
     ] = None,
     dataset: DatasetOfBudget = None,
@@ -164,7 +164,7 @@ def grade(
         ),
     ] = False,
     again: Annotated[
-        bool, typer.Option("--again", help="Grade unchanged submissions again, too.")
+        bool, typer.Option("--again", help="Also regrade unchanged submissions.")
     ] = False,
     skip_slow: Annotated[
         bool,

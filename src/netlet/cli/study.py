@@ -85,7 +85,7 @@ def study(
     log: Log = None,
     json: Json = False,
 ) -> None:
-    """Train an experiment with several seeds and sum up.
+    """Train an experiment with several seeds and summarize the results.
 
     Exit code 1 if a seed misses the budget. Seeds that are finished in the same folder are not
     trained again; interrupted ones are resumed. In a folder with netlet.toml, options that are not

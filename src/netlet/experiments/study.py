@@ -310,7 +310,7 @@ def _check_same_experiment(config: RunConfig, found: ExperimentConfig, place: Pa
     if what:
         detail = f" ({list_changes(found.recipe, config.recipe)})" if what == "recipe" else ""
         raise RecordError(
-            f"{place}: holds a run with another {what}{detail}; name another folder with --out"
+            f"{place}: holds a run with a different {what}{detail}; name another folder with --out"
         )
 
 

@@ -93,7 +93,7 @@ def explain_missing_forward(cls: type) -> str:
             "like def __init__"
         )
     if isinstance(init, FunctionType) and _defines(init.__code__.co_filename, "forward"):
-        return f"{cls.__name__}: forward() stands outside of the class; indent it"
+        return f"{cls.__name__}: forward() is outside the class; indent it"
     return ""
 
 

@@ -191,7 +191,7 @@ def parse_notation(notation: str) -> NetEntry:
         if len(shape) != 3:
             found = ",".join(map(str, shape))
             raise NetError(
-                f"{notation!r} takes images, found the shape {found};"
+                f"{notation!r}: the shape {found} is not that of an image;"
                 " give channels, height, width, like 1,28,28"
             )
         net, weights = Net(), 0

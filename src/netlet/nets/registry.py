@@ -110,7 +110,7 @@ def build(
     own = next((entry.name for entry in NETS.values() if entry.builder is builder), "")
     if own and len(shape) != 3 and builder.__module__.startswith(_OWN_PACKAGE):
         raise NetError(
-            f"{own} takes images, found the shape {','.join(map(str, shape))};"
+            f"{own}: the shape {','.join(map(str, shape))} is not that of an image;"
             " give channels, height, width, like 1,28,28"
         )
     settings = _builder_arguments(builder, shape, classes)
@@ -211,7 +211,7 @@ def _check_build(builder: Any, seed: Any, shape: Any, classes: Any) -> None:
     if classes is not None:
         check_type(classes, int, "the number of classes", "a whole number like 10")
         if classes < 1:
-            raise NetError(f"classes={classes} is out of range; give at least 1")
+            raise NetError(f"classes={classes} is out of range; give a whole number of at least 1")
     check_shape(shape)
     if not shape or min(shape) < 1:
         raise NetError(

@@ -195,7 +195,7 @@ def refuse_other_weights(path: Path, digest: str, record: Path) -> None:
     if found != digest:
         raise NetError(
             f"{path}: has weights with the digest {found[:16]}..., but {record} is about those with"
-            f" {digest[:16]}...; restore the file, or pass it with --weights to use it nevertheless"
+            f" {digest[:16]}...; restore the file, or pass it with --weights to use it anyway"
         )
 
 

@@ -201,10 +201,10 @@ def _contradictions_of_verdict(run: Run) -> Iterator[str]:
         Outcome(scores, run.data["name"]),
         batch_size=run.recipe["batch_size"],
     )
-    yield from _differ("verdict", found.state, "the budget, judged anew,", judged.state)
+    yield from _differ("verdict", found.state, "the budget, judged again,", judged.state)
     yield from _differ("verdict.budget", found.budget, "budget.name", judged.budget)
     yield from _differ(
-        "verdict.withheld", found.withheld, "the budget, judged anew,", judged.withheld
+        "verdict.withheld", found.withheld, "the budget, judged again,", judged.withheld
     )
     rules = [rule.rule for rule in judged.results]
     yield from _differ("verdict.results", [r.rule for r in found.results], "the budget", rules)
@@ -215,7 +215,7 @@ def _contradictions_of_verdict(run: Run) -> Iterator[str]:
             if name in ("limit", "found"):  # version 0.1 wrote 99.4 %
                 both = [text.replace(" %", "%") for text in both]
             where = f"verdict on {mine.rule}: {name}"
-            yield from _differ(where, both[0], "the budget, judged anew,", both[1])
+            yield from _differ(where, both[0], "the budget, judged again,", both[1])
 
 
 def _contradictions_of_process(run: Run) -> Iterator[str]:
@@ -301,7 +301,7 @@ def _contradictions_of_seed(seed: SeedResult, study: Study) -> Iterator[str]:
         budget = budget_from_json(study.budget)
         state = budget.judge(cost, outcome, batch_size=batch_size).state
     if seed.verdict != state:
-        yield f"has verdict {seed.verdict!r}, but its budget, judged anew, gives {state!r}"
+        yield f"has verdict {seed.verdict!r}, but its budget, judged again, gives {state!r}"
 
 
 def _contradictions_of_digest(name: str, digest: str) -> Iterator[str]:

@@ -251,7 +251,7 @@ def _check_keys(values: Any, known: tuple[str, ...], where: str) -> None:
     for key in values:
         if key not in known:
             raise LadderError(
-                f"{where} has no key {key!r}; {did_you_mean(key, known)}"
+                f"{where}: {key!r} is not a key; {did_you_mean(key, known)}"
                 f"the keys are: {', '.join(known)}"
             )
 

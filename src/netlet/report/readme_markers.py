@@ -234,7 +234,7 @@ def read_marked(path: Path, known: Collection[str]) -> MarkedText:
     content = read_regular(path, MAX_BYTES, ReportError)
     if b"\0" in content:
         raise ReportError(
-            f"{path}: is UTF-16 or no text; save it as UTF-8, which your editor calls the encoding"
+            f"{path}: is UTF-16 or not text; save it as UTF-8, which your editor calls the encoding"
         )
     return MarkedText(content.decode("utf-8", "surrogateescape"), path, known)
 

@@ -125,7 +125,7 @@ def parse_toml(
         line = text.split("\n")[int(place[1]) - 1].rstrip("\r") if place else ""
         if "overwrite a value" in reason:
             is_table = line.lstrip().startswith("[")
-            what = "table here has the name of a key above" if is_table else "key stands above, too"
+            what = "table here has the name of a key above" if is_table else "key is also set above"
             reason += f": the {what}; keep one of them"
         elif line:
             remedy = suggest_instead(line) or remedy

@@ -65,8 +65,8 @@ def choose_start(
         start = origin.rebuild(origin.seed if number == 1 else drawn)
         if number == 1 and not _is_same(start, net):
             raise RecipeError(
-                f"random_starts={count} builds the net anew, without what was changed after it had "
-                f"been built; {remedy}"
+                f"random_starts={count} builds the net again, without what was changed after it "
+                f"had been built; {remedy}"
             )
 
         def tell(

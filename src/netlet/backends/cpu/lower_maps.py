@@ -87,7 +87,7 @@ def _lower_reduction(builder: Builder, node: Node, operation: Reduction) -> Valu
         builder.refuse("is not supported")
     reduced = set("".join(axes[dim - 1] for dim in operation.dims))
     if not reduced <= {"H", "W"}:
-        builder.refuse("reduces other dimensions than height and width")
+        builder.refuse("reduces dimensions other than height and width")
     size = (
         value.shape.h if "H" in reduced else 1,
         value.shape.w if "W" in reduced else 1,

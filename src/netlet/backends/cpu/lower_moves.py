@@ -21,7 +21,7 @@ from netlet.graph.rare_operations import EdgePadding, Interpolation
 def _lower_padding(builder: Builder, node: Node, operation: Padding) -> Value:
     sizes = (*operation.sizes, 0, 0, 0, 0)
     if operation.value or any(sizes[4:]):
-        builder.refuse("pads with other numbers than zeros, or other dimensions")
+        builder.refuse("pads with values other than zero, or other dimensions")
     value = builder.whole_map()
     return builder.result(
         maps.Pad(

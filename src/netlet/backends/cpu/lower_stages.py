@@ -180,7 +180,7 @@ def _lower_activation(builder: Builder, node: Node, operation: Activation | Elem
     if name not in FUNCTIONS or len(node.inputs) != 1 or name == "prelu":
         builder.refuse("is not supported")
     if name == "pow" and parameters != (2.0,):
-        builder.refuse("has another exponent than 2")
+        builder.refuse("has an exponent other than 2")
     value = builder.map()
     stage = builder.open_stage(value)
     if stage and name == "relu":
