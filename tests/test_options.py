@@ -187,7 +187,7 @@ def test_what_is_no_file_is_refused_and_never_waited_for(
     for name, message in PLACES.items():
         place = f"device{suffix}" if name == "/dev/zero" else f"{name}{suffix}"
         if name == "folder" and "--dataset" in command:
-            message = "contains no class folders"
+            message = "has no subfolders of images"
         if name == "folder" and "--chosen-by" in command:
             message = "holds no trials; name the file"
         assert message in check_refused(netlet(*command, place))

@@ -189,14 +189,19 @@ def test_an_eps_named_png_is_refused_since_ghostscript_would_run_it(tmp_path: Pa
 
 def test_a_path_without_class_folders_is_reported(tmp_path: Path) -> None:
     (tmp_path / "bare").mkdir()
-    with pytest.raises(DataError, match="bare: contains no class folders; make one for each class"):
+    with pytest.raises(
+        DataError, match="bare: has no subfolders of images; make one for each class"
+    ):
         load_user_images(tmp_path / "bare")
     with pytest.raises(
         DataError, match="nowhere: no such folder or file; public data sets are: mnist"
     ):
         load(tmp_path / "nowhere")
     (tmp_path / "x.zip").write_bytes(b"PK")
-    with pytest.raises(DataError, match=r"x\.zip: expected a folder of class folders, or an \.npz"):
+    with pytest.raises(
+        DataError,
+        match=r"x\.zip: expected a folder with one subfolder of images per class, or an \.npz",
+    ):
         load(tmp_path / "x.zip")
 
 

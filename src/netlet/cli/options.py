@@ -92,7 +92,8 @@ def weights_names() -> list[str]:
 FORMATS = ".html or .md (page), .svg, .pdf or .png (figures), .csv or .tex (tables)"
 NET = (
     "A name from 'netlet list', a net in one line like '8 8 P 16' (docs/notation.md), "
-    "file.py:Name, notebook.ipynb:Name or package.module:Name; the file alone if it has one net."
+    "file.py:Name, notebook.ipynb:Name or package.module:Name; or just the file if it defines only "
+    "one net."
 )
 NET_WITH_WEIGHTS = (
     "A name whose weights come with netlet, the folder of a run or study, or a net and --weights."
@@ -107,7 +108,7 @@ Nets = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="NET",
-        help=f"{NET} You can name several; without any, the net of netlet.toml.",
+        help=f"{NET} Several nets may be given; if none is, the net of netlet.toml.",
         autocompletion=net_names,
     ),
 ]
@@ -148,7 +149,7 @@ Std = Annotated[
 Raw = Annotated[
     bool,
     typer.Option(
-        "--raw", help="Use the files as they are: 28x28 pixels, light ink on black, as MNIST."
+        "--raw", help="Use the files as they are: 28x28 pixels, light ink on black, like MNIST."
     ),
 ]
 Sandboxed = Annotated[
@@ -245,8 +246,8 @@ RecipeName = Annotated[
     typer.Option(
         "--recipe",
         metavar="NAME",
-        help="Train by this recipe ('netlet list --recipes'); if not given, the experiment's own, "
-        "or steady for a net of yours.",
+        help="Train with this recipe ('netlet list --recipes'); if not given, the experiment's "
+        "own, or steady for your own net.",
         autocompletion=recipe_names,
     ),
 ]
@@ -256,7 +257,7 @@ BudgetName = Annotated[
         "--budget",
         metavar="NAME|FILE",
         help="Judge by this budget: a name ('netlet list --budgets') or a TOML file; if not given, "
-        "the experiment's own, or twenty_k for a net of yours.",
+        "the experiment's own, or twenty_k for your own net.",
         autocompletion=budget_names,
     ),
 ]
@@ -294,8 +295,8 @@ def _dataset(default: str) -> Any:
     return typer.Option(
         "--dataset",
         metavar="NAME|PATH",
-        help="Data set: a name from 'netlet data list', a folder of class folders, or an .npz; if "
-        f"not given, {default}.",
+        help="Data set: a name from 'netlet data list', a folder with one subfolder of images per "
+        f"class, or an .npz; if not given, {default}.",
         autocompletion=dataset_names,
     )
 

@@ -99,7 +99,7 @@ def _class_names(path: Path, folders: Iterable[Path]) -> list[str]:
     names = sorted({child.name for child in found}, key=_natural_key)
     if not names:
         raise DataError(
-            f"{path}: contains no class folders; make one for each class and put its images in"
+            f"{path}: has no subfolders of images; make one for each class and put its images in"
         )
     if len(names) > MAX_CLASSES:
         raise DataError(

@@ -96,5 +96,5 @@ def check_name(name: str | Path) -> None:
     raise DataError(
         f"no data set {known!r}; {did_you_mean(known, DATASET_NAMES)}"
         f"choose one of {', '.join(DATASET_NAMES)}, "
-        "or give the path of a folder of class folders or of an .npz"
+        "or give the path of a folder with one subfolder of images per class, or of an .npz"
     )

@@ -44,12 +44,15 @@ def load_user_images(path: Path | str, *, read_test: bool = True) -> Dataset:
         dataset = load_npz(path, read_test=read_test)
     elif path.is_file():
         raise DataError(
-            f"{path}: expected a folder of class folders, or an .npz with images and labels; "
-            "name one of these"
+            f"{path}: expected a folder with one subfolder of images per class, or an .npz with "
+            "images and labels; name one of these"
         )
     else:
         open_regular(path, 0, DataError).close()  # says what it is instead
-        raise DataError(f"{path}: is not a file; name a folder of class folders, or an .npz")
+        raise DataError(
+            f"{path}: is not a file; name a folder with one subfolder of images per class, or an "
+            ".npz"
+        )
     if dataset.classes < 2:
         raise DataError(f"{path}: found {dataset.classes} class; a classifier needs at least 2")
     if dataset.classes > MAX_CLASSES:

@@ -167,5 +167,5 @@ def resolve_dataset(dataset: str, folder: Path) -> str:
     raise SearchError(
         f"dataset {dataset!r} is neither the name of a data set nor a path; "
         f"{did_you_mean(dataset, DATASET_NAMES)}choose one of {', '.join(DATASET_NAMES)}, or name "
-        "a folder of class folders or an .npz"
+        "a folder with one subfolder of images per class, or an .npz"
     )
