@@ -260,6 +260,13 @@ def test_the_validation_split_is_stratified_reproducible_and_removed_from_train(
     assert counts.min() >= 5
     assert counts.max() <= 6
     assert torch.equal(held.held_out.images, blob_data.hold_out(55).held_out.images)
+    assert [held.split(name) for name in ("train", "val", "test")] == [
+        held.train,
+        held.held_out,
+        blob_data.held_out,
+    ]
+    with pytest.raises(DataError, match="no split 'tset'; it has train, val and test"):
+        held.split("tset")
     other = blob_data.hold_out(55, draw=1)
     assert not torch.equal(held.held_out.images, other.held_out.images)
     assert torch.equal(other.held_out.images, held.hold_out(55, draw=1).held_out.images)

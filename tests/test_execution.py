@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from multiprocessing import forkserver
 from multiprocessing.connection import Client, Connection
 from pathlib import Path
@@ -31,6 +31,7 @@ from netlet.experiments.execution import (
     open_channel,
     open_executor,
 )
+from netlet.experiments.execution import channel as channel_module
 from netlet.experiments.execution.runner import TaskRunner
 from netlet.files import process_exists
 from netlet.worker_server import own_server_socket, worker_context
@@ -320,6 +321,16 @@ def test_messages_of_a_worker_arrive_in_order(executor: LocalExecutor) -> None:
     assert second.content == {"checkpoint": content, "weights": b""}
     # A closed channel costs no task its result.
     assert executor.submit(send_twice, channel.sender, content).result()
+
+
+def test_a_closed_channel_leaves_no_connection_of_tasks_in_this_process() -> None:
+    with ThreadPoolExecutor(1) as executor, open_channel(executor) as channel:
+        assert isinstance(channel, SocketChannel)
+        executor.submit(send_twice, channel.sender, b"x").result()
+        connection = channel_module._connections[channel.sender.key]
+        assert connection is not None
+    assert channel.sender.key not in channel_module._connections
+    assert connection.closed
 
 
 def test_only_who_has_the_key_is_heard() -> None:

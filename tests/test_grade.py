@@ -331,7 +331,7 @@ def test_only_plain_files_of_known_kinds_are_copied(tmp_path: Path) -> None:
     os.mkfifo(folder / "pipe.py")
     copy_submission(Submission("s", folder), target)
     files = {path.relative_to(target).as_posix() for path in target.rglob("*") if path.is_file()}
-    assert files == {"a.py", "sub/b.ipynb", "w.PT"}
+    assert files == {"a.py", "sub/b.ipynb", "w.pt"}  # suffixes in small letters
 
 
 @pytest.mark.parametrize(
@@ -355,6 +355,13 @@ def test_a_zip_file_writes_only_within_its_folder_and_limits(
         return
     copy_submission(submission, target)
     assert [path.name for path in tmp_path.rglob("*.py")] == ["ok.py"]
+
+
+def test_a_suffix_in_capitals_is_written_in_small_letters(tmp_path: Path) -> None:
+    (tmp_path / "s.zip").write_bytes(zip_of({"NET.PY": "x = 1", "b/M.IPYNB": "", "m.py": ""}))
+    copy_submission(Submission("s", tmp_path / "s.zip"), tmp_path / "target")
+    found = {path.name for path in (tmp_path / "target").rglob("*") if path.is_file()}
+    assert found == {"NET.py", "M.ipynb", "m.py"}
 
 
 def test_a_pipe_and_a_rarely_compressed_zip_file_are_refused(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ import netlet
 from netlet.budgets import Budget
 from netlet.classroom.own_files import fill_claim
 from netlet.classroom.roster import Claim
-from netlet.data import Dataset
+from netlet.data import Dataset, Split
 from netlet.errors import NetletWarning, RecipeError, SearchError, TrainingError
 from netlet.experiments.search.space_file import load_search
 from netlet.nets import find_net
@@ -344,3 +344,21 @@ def test_the_command_line_shows_the_starts(
     assert "1 epoch after 2 random starts of 1 epoch each of" in shown
     assert "training 2 random starts of 2k5s3 P 4: 1 epoch each" in shown
     assert shown.index("random start 1/2, epoch 1/1") < shown.index("random start 2/2, epoch 1/1")
+
+
+def test_callbacks_hear_of_the_end_if_the_net_cannot_be_moved(
+    few: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = []
+
+    class Hears(Callback):
+        def on_end(self) -> None:
+            ended.append(True)
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("no memory")
+
+    monkeypatch.setattr(Split, "to", fail)
+    with pytest.raises(RuntimeError, match="no memory"):
+        train(few, STARTS, callbacks=[Hears()])
+    assert ended == [True]

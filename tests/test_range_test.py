@@ -177,6 +177,16 @@ def test_netlet_lr_prints_plots_and_records_nothing(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["found", "lr.svg"]
 
 
+def test_netlet_lr_advises_a_command_with_its_own_options(
+    netlet: Netlet, blobs_for_mnist: Path
+) -> None:
+    words = ("--data-dir", str(blobs_for_mnist), "--channels", "3", "--set", "batch_size=20")
+    code, out, err = netlet("lr", "4k5s2 P 4", "--set", "backend=eager", *words)
+    assert code == 0, err
+    (advice,) = [line for line in out.splitlines() if line.startswith("train with one of them: ")]
+    assert f" --data-dir {blobs_for_mnist} --channels 3 " in advice
+
+
 def test_netlet_lr_takes_from_netlet_toml_what_netlet_train_takes(
     netlet: Netlet, blobs_for_mnist: Path, tmp_path: Path
 ) -> None:

@@ -118,6 +118,11 @@ def test_a_trial_is_a_line_that_can_be_run_again(blobs_for_mnist: Path, tmp_path
     assert other["loss"] != first["loss"]
     append_result(first | {"weights_digest": "0" * 64}, file)
     assert not repeat_trial(file, 2).identical
+    append_result({k: v for k, v in first.items() if k not in ("correct_by_epoch", "epochs")}, file)
+    with pytest.raises(
+        RecordError, match="line 3: does not say how many epochs were trained; choose"
+    ):
+        repeat_trial(file, 3)
 
 
 def test_a_trial_of_an_earlier_version_can_be_run_again(

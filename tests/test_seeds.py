@@ -20,7 +20,15 @@ from netlet import data, records
 from netlet.data import Dataset
 from netlet.errors import NetError, NetletWarning, TrainingError
 from netlet.experiments import configure_run, find_experiment, run_study
-from netlet.experiments.execution import Message, Sender, WorkerDiedError, runner, task
+from netlet.experiments.execution import (
+    Message,
+    Sender,
+    SocketChannel,
+    WorkerDiedError,
+    open_channel,
+    runner,
+    task,
+)
 from netlet.experiments.execution.channel import SocketSender
 from netlet.experiments.execution.net_files import pack_net, unpack_net
 from netlet.experiments.execution.runner import checkpoint_interval
@@ -486,6 +494,15 @@ def test_runs_that_take_turns_have_the_weights_of_runs_alone(
     ]
 
 
+def test_a_study_without_seeds_is_refused(
+    images: Dataset, digits_file: Path, tmp_path: Path
+) -> None:
+    config = configure(images, digits_file, "16 P 8", epochs=1)
+    with pytest.raises(TrainingError, match="there are no seeds to train; name some, like range"):
+        run_study(config, range(0), tmp_path / "none", 1)
+    assert not (tmp_path / "none").exists()
+
+
 def test_a_group_of_runs_says_which_failed_and_what_happened_to_its_process(
     images: Dataset, digits_file: Path
 ) -> None:
@@ -501,6 +518,9 @@ def test_a_group_of_runs_says_which_failed_and_what_happened_to_its_process(
             with pytest.raises(TrainingError, match="try a lower peak_lr"):
                 future.result()
     executor = TurnsExecutor(4)
+    with open_channel(executor) as channel:
+        assert isinstance(channel, SocketChannel)
+        assert channel._listener.address[0] == "127.0.0.1"  # all of its tasks run here
     waiting = executor.submit(run_task, RunTask(0, config.to_dict()))
     executor.shutdown(cancel_futures=True)
     assert waiting.cancelled()

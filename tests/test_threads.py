@@ -160,6 +160,16 @@ def test_a_study_uses_all_threads_in_one_process_if_that_is_faster(
     assert len(measured) == 4
 
 
+def test_a_measurement_in_which_a_worker_failed_is_not_kept(
+    quick_config: RunConfig, blob_data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for failed in ((0.0, 120.0), (100.0, 0.0)):
+        monkeypatch.setattr(parallelism, "_measure", lambda *_, f=failed: f)
+        assert choose(quick_config, blob_data) == (2, 1)
+    monkeypatch.setattr(parallelism, "_measure", lambda *_: (100.0, 120.0))
+    assert choose(quick_config, blob_data) == (1, 2)
+
+
 @pytest.mark.slow
 def test_both_ways_to_use_the_processors_are_measured_in_workers(
     quick_config: RunConfig, blob_data: Dataset, monkeypatch: pytest.MonkeyPatch

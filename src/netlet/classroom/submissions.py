@@ -219,7 +219,8 @@ class _Copier:
         self._files += 1
         if self._files > _MAX_FILES:
             raise GradingError(f"more than {_MAX_FILES:,} files; hand in only the net's")
-        path = self._target.joinpath(*inside.parts)
+        # What grades a submission knows ".py", and a student may hand in NET.PY.
+        path = self._target.joinpath(*inside.with_suffix(inside.suffix.lower()).parts)
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(path, "xb") as file:
             written = 0

@@ -104,22 +104,29 @@ def lr(
         print_json("lr", values)
     else:
         text = _format(name, images.name, found, trained_by)
-        print_result(f"{text}\n{_advise(found, _repeat(given), len(images.train))}", lines=True)
+        print_result(
+            f"{text}\n{_advise(found, _repeat(given, data_dir, channels), len(images.train))}",
+            lines=True,
+        )
     if out:
         _write(out, values, found)
         say(f"written to {out}")
 
 
-def _repeat(given: Choice) -> str:
+def _repeat(given: Choice, data_dir: Path | None, channels: int | None) -> str:
     """Return the command that trains the net as the test did, without the learning rate.
 
     Args:
         given: The options of the test; 'netlet train' takes the same others from netlet.toml.
+        data_dir: The option ``--data-dir`` of the test.
+        channels: The option ``--channels`` of the test.
     """
     words = ["netlet", "train"]
     words += [given.net] if given.net else []
     words += ["--recipe", given.recipe] if given.recipe else []
     words += ["--dataset", given.dataset] if given.dataset else []
+    words += ["--data-dir", str(data_dir)] if data_dir else []
+    words += ["--channels", str(channels)] if channels else []
     for setting in given.settings or ():
         if setting.partition("=")[0].strip() != "peak_lr":
             words += ["--set", setting]

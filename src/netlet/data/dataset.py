@@ -146,17 +146,18 @@ class Dataset(Displayed):
         }
 
     def split(self, name: str) -> Split:
-        """Return the split with this name.
+        """Return the split with this name; ``test`` too, where images are held out of ``train``.
 
         Raises:
             DataError: There is none.
         """
-        for split in (self.train, self.held_out):
+        splits = [self.train, self.held_out]
+        splits += [self.before_hold_out.held_out] if self.before_hold_out else []
+        for split in splits:
             if split.name == name:
                 return split
-        raise DataError(
-            f"{self.name} has no split {name!r}; it has {self.train.name} and {self.held_out.name}"
-        )
+        *others, last = (split.name for split in splits)
+        raise DataError(f"{self.name} has no split {name!r}; it has {', '.join(others)} and {last}")
 
     def with_channels(self, channels: int) -> Dataset:
         """Repeat gray images for a net with color input.

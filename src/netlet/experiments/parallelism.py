@@ -120,6 +120,8 @@ def choose_parallelism(
         key, known = _key(config, data, cores), _read()
         if key not in known:
             known[key] = [*_measure(config, data, cores)]
+            if 0 in known[key]:  # a worker failed, perhaps in passing: keep nothing
+                return usual
             _write(known)
     except NetletError:  # the training fails in the same way, and explains it
         return usual

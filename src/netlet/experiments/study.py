@@ -101,12 +101,14 @@ def run_study(
         TypeError: The configuration, the seeds or the data set are of another type.
         RecordError: The folder holds runs of another experiment.
         LockedError: Another process trains some of these seeds.
-        TrainingError: Some seeds could not be finished. The others are kept, and the same call
-            trains only the rest.
+        TrainingError: There are no seeds, or some could not be finished. The others are kept, and
+            the same call trains only the rest.
     """
     check_argument(config, RunConfig)
     check_argument(data, Dataset, optional=True)
     check_type(seeds, (range, list, tuple), "the seeds", "whole numbers, like range(5)")
+    if not seeds:
+        raise TrainingError("there are no seeds to train; name some, like range(5)")
     folder = Path(folder)
     with _claim_seeds(config, list_unfinished_seeds(config, seeds, folder), folder):
         # Again, since another process may have finished some of them in the meantime.

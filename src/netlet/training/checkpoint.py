@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import io
 import itertools
@@ -61,7 +60,10 @@ class Checkpoint(Displayed):
             average=_copy_tensors(state.average.averaged_model),
             optimizer={
                 "steps": state.optimizer.steps,
-                "state": copy.deepcopy(state.optimizer.state),
+                "state": [
+                    [tensor.detach().cpu().clone() for tensor in tensors]
+                    for tensors in state.optimizer.state
+                ],
             },
             elapsed_s=elapsed_s,
             resumed_after=resumed_after,

@@ -235,17 +235,18 @@ def iterate_fit(
         layers = RandomStreams(seed).make_layers_generator()
         form = make_training_form(net, data.shape, recipe, layers)
         teacher = prepare_teacher(data, recipe, device, callbacks) if recipe.teacher else None
+        with explain_device_errors():
+            net.to(device)
+            if form.trained is not net:
+                form.trained.to(device)
+            data = dataclasses.replace(
+                data, train=data.train.to(device), held_out=data.held_out.to(device)
+            )
     except BaseException:
+        net.to(home)
         for callback in callbacks:
             callback.on_end()
         raise
-    with explain_device_errors():
-        net.to(device)
-        if form.trained is not net:
-            form.trained.to(device)
-        data = dataclasses.replace(
-            data, train=data.train.to(device), held_out=data.held_out.to(device)
-        )
     plan = Plan(
         name=name,
         recipe=recipe,

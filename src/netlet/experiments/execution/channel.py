@@ -163,6 +163,10 @@ class SocketChannel(QueueChannel):
         self._closed = True
         for connection in list(self._connections):
             _hang_up(connection)
+        with _lock:  # tasks may have run in this process
+            own = _connections.pop(self.sender.key, None)
+        if own is not None:
+            own.close()
         # Closing a socket does not wake a thread that waits for a connection; connecting does.
         with contextlib.suppress(OSError):
             socket.create_connection(("127.0.0.1", self.sender.port), timeout=1).close()

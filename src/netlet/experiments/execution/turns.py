@@ -12,6 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import CancelledError, Executor, Future
 from typing import Any, ParamSpec, TypeVar
 
+from netlet.experiments.execution.channel import SocketChannel
 from netlet.experiments.execution.local import LocalExecutor
 from netlet.experiments.execution.task import RunTask, TaskResult, run_task, run_tasks
 
@@ -58,6 +59,10 @@ class TurnsExecutor(Executor):
             else:
                 self._wait_for_more()
         return future
+
+    def open_channel(self) -> SocketChannel:
+        """Return a channel for the tasks, all of which run on this machine."""
+        return SocketChannel(local=True)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more tasks; see ``LocalExecutor``."""

@@ -65,6 +65,10 @@ def repeat_trial(
     if trust and (digest := recorded.get("source_digest")):
         refuse_changed_code(where, recorded["net"], digest)
     until = len(recorded.get("correct_by_epoch", ())) or recorded.get("epochs", 0)
+    if not until:
+        raise RecordError(
+            f"{where}: does not say how many epochs were trained; choose another line"
+        )
     folder = str(data_folder) if data_folder else None
     digest = recorded.get("data_digest", "")
     result = run_leg(
