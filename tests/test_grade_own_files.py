@@ -16,7 +16,7 @@ from netlet.classroom.examine import Examiner
 from netlet.classroom.own_files import fill_claim
 from netlet.classroom.roster import Claim
 from netlet.classroom.submissions import copy_submission
-from netlet.recipes import AUGMENTS
+from netlet.recipes import AUGMENTS, Warp
 from netlet.records import Run, to_json_value
 
 RECORD = (Path(__file__).parent / "fixtures" / "records" / "run_schema_1.json").read_text()
@@ -50,6 +50,12 @@ def test_net_recipe_and_epochs_come_from_netlet_toml(tmp_path: Path) -> None:
     assert recipe is not None
     steady = catalog.find_recipe("steady").replace(augment=AUGMENTS["light"])
     assert recipe.replace(name="steady") == steady
+    # As netlet train reads them: text is a number, and plain gets an augmentation.
+    turned = 'recipe = "plain"\n[settings]\npeak_lr = "0.02"\naugment.rotate_deg = 5\n'
+    write(tmp_path, netlet_toml=turned)
+    recipe = fill_claim(Claim(), tmp_path, None)[0].recipe
+    assert recipe is not None
+    assert (recipe.peak_lr, recipe.augment) == (0.02, (Warp(rotate_deg=5),))
 
 
 def test_a_claim_takes_precedence_over_own_files(tmp_path: Path) -> None:
@@ -105,7 +111,11 @@ def test_code_cannot_read_these_files(tmp_path: Path) -> None:
         ("netlet_toml", 'recipe = "qick"', "did you mean 'quick'"),
         ("netlet_toml", "epochs = -1", "netlet.toml: epochs"),
         ("netlet_toml", "settings = 3", "netlet.toml: its recipe is not valid"),
-        ("netlet_toml", '[settings]\naugment = "lite"', "netlet.toml: its recipe is not valid"),
+        (
+            "netlet_toml",
+            '[settings]\naugment = "lite"',
+            "netlet.toml: augment='lite' is unknown; did you mean 'light'?",
+        ),
         ("netlet_toml", "recipe = [1]", "netlet.toml: its recipe is not valid"),
         ("runs__a__run_json", "{", "runs/a/run.json: "),
         ("runs__a__run_json", RECORD.replace('"schema": 1', '"schema": 99'), "found 99"),

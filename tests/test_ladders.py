@@ -244,7 +244,7 @@ def test_own_images_without_a_test_set_can_be_climbed_twice(
             (
                 'augment = "light"',
                 'augment = ["light"]',
-                "rung norms: augment=['light'] is not known",
+                "rung norms: augment=['light'] is unknown; choose one of none, light",
             ),
             (
                 'set = { epochs = 2, batch_size = 50, precision = "float32" }',
@@ -281,7 +281,7 @@ def test_own_images_without_a_test_set_can_be_climbed_twice(
             (
                 'augment = "light"',
                 'augment = "heavy"',
-                "rung norms: augment='heavy' is not known; choose one of none, light",
+                "rung norms: augment='heavy' is unknown; choose one of none, light",
             ),
             ('recipe = "plain"', 'recipe = "plane"', "no recipe 'plane'; did you mean 'plain'?"),
             (

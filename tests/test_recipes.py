@@ -289,3 +289,41 @@ def test_a_whole_catalog_rate_stays_one() -> None:
     recipe = Recipe(dropout=CatalogRate(0))
     assert recipe.for_net(in_catalog=False).dropout is None
     assert json.dumps(recipe.to_dict()) == json.dumps(Recipe(dropout=0).to_dict())
+
+
+def test_settings_mean_the_same_as_text_as_values_and_as_tables() -> None:
+    turned = {"rotate_deg": 5, "fill": 1}
+    as_text = {"augment.fill": "1", "augment.rotate_deg": "5", "peak_lr": "0.02", "dropout": "none"}
+    as_values = {"augment": {"rotate_deg": 5, "fill": 1}, "peak_lr": 0.02, "dropout": None}
+    for base in (recipes.QUICK, recipes.PLAIN):  # with augmentation and without
+        changed = recipes.change_settings(base, as_text)
+        assert changed == recipes.change_settings(base, as_values)
+        assert (changed.peak_lr, changed.dropout) == (0.02, None)
+        warps = base.augment or (Warp(),)
+        assert changed.augment == tuple(dataclasses.replace(warp, **turned) for warp in warps)
+    light = recipes.change_settings(recipes.PLAIN, {"augment.fill": 1, "augment": "light"})
+    assert light.augment == tuple(
+        dataclasses.replace(warp, fill=1) for warp in recipes.AUGMENTS["light"]
+    )
+    assert light == recipes.change_settings(
+        recipes.PLAIN, {"augment": {"start": "light", "fill": "1"}}
+    )
+    words = ["augment.fill=1", "augment=light"]
+    assert apply_settings(recipes.PLAIN, words).replace(name="plain") == light
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"augment": {"turn": 3}}, "augment has no setting 'turn'; choose one of rotate_deg"),
+        ({"augment.turn": 3}, "augment has no setting 'turn'"),
+        ({"augment": 3}, "augment=3 is unknown; choose one of none, light"),
+        ({"augment": {"rotate_deg": "far"}}, "rotate_deg='far' is not a number; give one like"),
+        ({"nesterov": "maybe"}, "nesterov='maybe' is not true or false"),
+        ({"epochs": "2.5"}, "epochs='2.5' is not a whole number"),
+        ({"epoch": "3"}, "a recipe has no setting 'epoch'; did you mean 'epochs'"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_refused(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(RecipeError, match=re.escape(message)):
+        recipes.change_settings(Recipe(), settings)

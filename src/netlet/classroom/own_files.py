@@ -17,7 +17,7 @@ from netlet.classroom.submitted_weights import find_weights
 from netlet.errors import GradingError, NetletError
 from netlet.files import read_regular
 from netlet.nets import is_user_code
-from netlet.recipes import AUGMENTS, Recipe
+from netlet.recipes import Recipe
 from netlet.records import WEIGHTS, Run
 from netlet.toml_files import parse_toml
 
@@ -138,15 +138,9 @@ def _find_recipe(values: Mapping[str, Any]) -> Recipe:
     try:
         base = catalog.find_recipe(values.get("recipe", recipes.STEADY.name))
         settings = dict(values.get("settings", {}))
-        augment = settings.get("augment")
-        if isinstance(augment, str):
-            settings["augment"] = AUGMENTS[augment]
-        elif isinstance(augment, dict):
-            warps = (dataclasses.replace(warp, **augment) for warp in base.augment)
-            settings["augment"] = tuple(warps)
         if "epochs" in values:
             settings["epochs"] = values["epochs"]
-        changed = base.replace(**recipes.upgrade_recipe(settings))
+        changed = recipes.change_settings(base, recipes.upgrade_recipe(settings))
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise GradingError(f"{REPOSITORY}: its recipe is not valid: {error}") from error
     except NetletError as error:

@@ -15,7 +15,7 @@ from netlet.classroom.submissions import CLAIMS, compose
 from netlet.display import Displayed
 from netlet.errors import GradingError, NetletError
 from netlet.files import read_regular
-from netlet.recipes import AUGMENTS, Recipe
+from netlet.recipes import Recipe
 from netlet.toml_files import parse_toml
 
 _MAX_BYTES = 1 << 20
@@ -197,9 +197,7 @@ def _find_recipe(value: Any) -> Recipe:
         if isinstance(value, dict):
             settings = dict(value)
             base = catalog.find_recipe(settings.pop("base", "steady"))
-            if isinstance(settings.get("augment"), str):
-                settings["augment"] = AUGMENTS[settings["augment"]]
-            changed = base.replace(**recipes.upgrade_recipe(settings))
+            changed = recipes.change_settings(base, recipes.upgrade_recipe(settings))
             return changed.replace(name=f"{base.name}, as claimed")
     except (NetletError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise GradingError(f"the claimed recipe is invalid: {error}") from error

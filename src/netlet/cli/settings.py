@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import types
-import typing
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +9,7 @@ from netlet import catalog, recipes
 from netlet.budgets import Budget
 from netlet.errors import BudgetError, NetError, RecipeError
 from netlet.files import safe_name
-from netlet.recipes import AUGMENTS, Recipe, Warp
+from netlet.recipes import Recipe
 from netlet.worker_server import worker_context
 
 if TYPE_CHECKING:
@@ -84,65 +81,20 @@ def apply_settings(recipe: Recipe, settings: list[str]) -> Recipe:
         RecipeError: A setting has no ``=``, names no field, or its value has the wrong type or is
             out of range.
     """
-    changed, values = recipe, dict[str, str]()
+    values = dict[str, str]()
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals:
             raise RecipeError(f"--set {setting!r} has no '='; write key=value, like epochs=5")
-        changed = _apply(changed, key.strip(), text.strip())
-        (key,) = recipes.upgrade_recipe({key.strip(): text})
-        values[key] = (
-            text.strip() if key.partition(".")[0] == "augment" else str(getattr(changed, key))
-        )
-    if not settings:
+        values[key.strip()] = text.strip()
+    if not values:
         return recipe
-    listed = ", ".join(f"{key}={value}" for key, value in values.items())
+    changed = recipes.change_settings(recipe, values)
+    listed = ", ".join(
+        f"{key}={text if key.partition('.')[0] == recipes.AUGMENT else getattr(changed, key)}"
+        for key, text in recipes.upgrade_recipe(values).items()
+    )
     return changed.replace(name=f"{recipe.name} with {listed}")
-
-
-def _apply(recipe: Recipe, key: str, text: str) -> Recipe:
-    if key == "augment":
-        if text not in AUGMENTS:
-            raise RecipeError(f"augment={text!r} is unknown; choose one of {', '.join(AUGMENTS)}")
-        return recipe.replace(augment=AUGMENTS[text])
-    if key.startswith("augment."):
-        if not recipe.augment:
-            raise RecipeError(
-                f"{key}: recipe {recipe.name} has no augmentation to change; "
-                "set augment=light first"
-            )
-        field = key.removeprefix("augment.")
-        value = _parse(Warp, field, text)
-        return recipe.replace(
-            augment=tuple(dataclasses.replace(op, **{field: value}) for op in recipe.augment)
-        )
-    recipes.warn_of_old_names([key])
-    (key,) = recipes.upgrade_recipe({key: text})
-    if key not in {field.name for field in dataclasses.fields(Recipe)}:
-        recipe.replace(**{key: text})  # raises, and names the fields that there are
-    return recipe.replace(**{key: _parse(Recipe, key, text)})
-
-
-def _parse(owner: type, name: str, text: str) -> Any:
-    hints = typing.get_type_hints(owner)
-    if name not in hints:
-        raise RecipeError(f"augment has no setting {name!r}; choose one of {', '.join(hints)}")
-    hint = hints[name]
-    options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-    if type(None) in options and text.lower() == "none":
-        return None
-    kind = next(option for option in options if option is not type(None))
-    if kind is bool:
-        if text.lower() not in ("true", "false"):
-            raise RecipeError(f"{name}={text!r} is not true or false; give one of them")
-        return text.lower() == "true"
-    if kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError as error:
-            whole, example = ("a whole number", 5) if kind is int else ("a number", 0.5)
-            raise RecipeError(f"{name}={text!r} is not {whole}; give one like {example}") from error
-    return text
 
 
 def prepare_workers(on: str | None) -> None:

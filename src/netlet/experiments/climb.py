@@ -19,7 +19,7 @@ from netlet.experiments.named import find_experiment
 from netlet.experiments.study import load_finished_seeds, run_study
 from netlet.locks import lock_folder
 from netlet.outputs import write_output
-from netlet.recipes import AUGMENTS, Recipe
+from netlet.recipes import Recipe, change_settings
 from netlet.records import Ladder, LadderResult, RunConfig, Rung
 
 _FOLDER = Path(__file__).parent / "ladders"
@@ -135,12 +135,8 @@ def climb(
 
 
 def _change_recipe(recipe: Recipe, rung: Rung) -> Recipe:
-    changes = dict(rung.changes)
-    if "augment" in changes:
-        if not isinstance(changes["augment"], str) or changes["augment"] not in AUGMENTS:
-            raise RecipeError(
-                f"rung {rung.name}: augment={changes['augment']!r} is not known;"
-                f" choose one of {', '.join(AUGMENTS)}"
-            )
-        changes["augment"] = AUGMENTS[changes["augment"]]
-    return recipe.replace(**changes).replace(name=f"{recipe.name} (changed)")
+    try:
+        changed = change_settings(recipe, rung.changes)
+    except RecipeError as error:
+        raise RecipeError(f"rung {rung.name}: {error}") from error
+    return changed.replace(name=f"{recipe.name} (changed)")

@@ -28,9 +28,11 @@ from netlet.recipes.recipe import (
     drop_defaults,
     recipe_from_json,
 )
+from netlet.recipes.settings import AUGMENT, change_settings
 from netlet.recipes.warp import Interpolation, Warp
 
 __all__ = [
+    "AUGMENT",
     "AUGMENTS",
     "FRONTIER",
     "FRONTIER_TINY",
@@ -52,6 +54,7 @@ __all__ = [
     "Schedule",
     "TrainAs",
     "Warp",
+    "change_settings",
     "complete_recipe",
     "count_epochs",
     "describe_epochs",

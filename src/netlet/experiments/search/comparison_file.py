@@ -21,10 +21,10 @@ from netlet.experiments.search.file_settings import (
 )
 from netlet.experiments.search.file_values import check_keys, read_text, read_whole
 from netlet.experiments.search.ranges import Choices, parse_field
-from netlet.experiments.search.recipe_fields import AUGMENT, change_recipe
+from netlet.experiments.search.recipe_fields import change_recipe
 from netlet.experiments.search.space import FOLDS
 from netlet.files import safe_name
-from netlet.recipes import Recipe, recipe_from_json
+from netlet.recipes import AUGMENT, Recipe, recipe_from_json
 from netlet.records import to_json_value
 from netlet.toml_files import fail, show_value
 

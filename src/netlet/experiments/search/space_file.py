@@ -27,10 +27,10 @@ from netlet.experiments.search.file_values import (
     read_whole,
 )
 from netlet.experiments.search.ranges import Field, Value, parse_field
-from netlet.experiments.search.recipe_fields import AUGMENT, change_recipe
+from netlet.experiments.search.recipe_fields import change_recipe
 from netlet.experiments.search.space import FOLDS, KEEP, Space, default_rungs
 from netlet.files import safe_name
-from netlet.recipes import Recipe
+from netlet.recipes import AUGMENT, Recipe
 from netlet.toml_files import fail, read_toml, show_value
 
 _FOLDER = Path(__file__).parent / "spaces"
