@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 LONGEST_REPR = 500  # characters
 _WIDTHS = (240, 120, 60, 30, 12)  # of one value, tried in this order until the whole is short
-# The rooms above all values. The only imports of netlet that point upward; see architecture.md.
+# The packages above all values. The only imports of netlet that point upward; see architecture.md.
 _HTML, _PLOTS = "netlet.report.notebook", "netlet.report.plots"
 
 

@@ -34,8 +34,7 @@ def install_hint(extra: str) -> str:
     """Return how to install an optional group of packages (netlet is not on the package index).
 
     Args:
-        extra: A key of ``optional-dependencies`` in pyproject.toml: ``report``, ``export``,
-            ``search``.
+        extra: A key of ``optional-dependencies`` in pyproject.toml, such as ``report``.
     """
     import importlib.metadata  # takes as long to import as everything else here
     import re

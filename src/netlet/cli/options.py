@@ -103,7 +103,6 @@ NET_WITH_A_RECORD = "A name whose weights come with netlet, or the folder of a r
 
 STUDY = "Folder of a study or run, its record, or the name of a study that comes with netlet."
 
-Net = Annotated[str, typer.Argument(metavar="NET", help=NET, autocompletion=net_names)]
 Nets = Annotated[
     list[str] | None,
     typer.Argument(

@@ -23,7 +23,7 @@ _PACKING_BYTES = 65_536  # gzip makes random bytes longer, but by less than this
 
 
 def cache_folder() -> Path:
-    """Return the user's cache folder for data sets, by the platform's conventions."""
+    """Return netlet's cache folder of the user, by the platform's conventions."""
     return Path(platformdirs.user_cache_dir("netlet", appauthor=False))
 
 
