@@ -287,9 +287,9 @@ def test_own_images_without_a_test_set_can_be_climbed_twice(
             (
                 "batch_size = 50",
                 "batchsize = 50",
-                "no field 'batchsize'; did you mean 'batch_size'?",
+                "no setting 'batchsize'; did you mean 'batch_size'?",
             ),
-            ("batch_size = 50", 'batch_size = "50"', "batch_size='50' is not a number"),
+            ("batch_size = 50", 'batch_size = "many"', "batch_size='many' is not a whole number"),
         ],
         14,
     ),
