@@ -196,9 +196,12 @@ def test_a_run_is_calibrated_once_on_its_own_val_images(
 ) -> None:
     code, out, err = netlet("predict", "digit.png", "--net", "run", "--json")
     assert code == 0
-    assert "confidence is not calibrated: mine.npz is not a public data set; say where" in err
+    refused = "confidence is not calibrated: mine.npz is not a public data set"
+    assert f"{refused}; pass --dataset PATH" in err
     assert json.loads(out)["calibration"] is None
     assert json.loads(out)["predictions"][0]["unsure"] is None
+    _, _, err = netlet("play", "run", "-o", "page.html", "--no-open")
+    assert f"{refused}; write the page with 'netlet export NET --to page --dataset PATH'" in err
     assert not (run / "confidence.json").exists()
 
     code, out, err = netlet(
@@ -232,7 +235,7 @@ def test_a_run_is_calibrated_once_on_its_own_val_images(
 def test_a_calibration_of_other_weights_or_a_damaged_one_is_not_used(
     netlet: Netlet, run: Path
 ) -> None:
-    netlet("predict", "digit.png", "--net", "run", "--dataset", "mine.npz")
+    netlet("export", "run", "--to", "page", "--dataset", "mine.npz")
     file = run / "confidence.json"
     trained = load_trained_net(str(run))
     good = load_confidence(trained)
@@ -270,7 +273,7 @@ def test_data_that_cannot_calibrate_a_net_is_refused(scribble: Dataset) -> None:
     with pytest.raises(DataError, match="has images of 1x32x32, but the net takes 1x28x28"):
         calibrate_confidence(crest, dataclasses.replace(scribble, train=wide))
     narrow = dataclasses.replace(crest, net=nn.Sequential(nn.Flatten(), nn.Linear(784, 5)))
-    with pytest.raises(DataError, match="has 10 classes, but the net 5 outputs"):
+    with pytest.raises(DataError, match="has 10 classes, but the net has 5 outputs"):
         calibrate_confidence(narrow, scribble)
 
 

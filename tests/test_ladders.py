@@ -305,6 +305,17 @@ def test_a_bad_ladder_is_one_line_and_nothing_is_run(
     assert not (tmp_path / "ladders").exists()
 
 
+def test_an_error_in_the_toml_names_a_page_whose_example_is_a_ladder(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text("[[rung]\n")
+    with pytest.raises(LadderError, match=r"is not valid TOML: .*; see docs/results\.md for an"):
+        records.load_ladder(file)
+    page = (Path(__file__).parents[1] / "docs" / "results.md").read_text()
+    file.write_text(page.partition("```toml\n")[2].partition("```")[0])
+    for rung in records.load_ladder(file).rungs:
+        assert build_experiment(rung).name
+
+
 def test_step_tables_of_version_0_1_still_work_with_a_warning(tmp_path: Path) -> None:
     (tmp_path / "old.toml").write_text(RUNGS.replace("[[rung]]", "[[step]]"))
     (tmp_path / "new.toml").write_text(RUNGS)

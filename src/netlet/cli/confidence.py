@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 
 def find_confidence(
-    trained: TrainedNet, dataset: str | None = None, data_dir: Path | None = None
+    trained: TrainedNet,
+    dataset: str | None = None,
+    data_dir: Path | None = None,
+    remedy: str = "pass --dataset PATH",
 ) -> Confidence | None:
     """Return the calibration of a net's confidence; if there is none, say why on stderr.
 
@@ -26,18 +29,22 @@ def find_confidence(
         dataset: Name or path of the data set to calibrate with if no calibration lies beside the
             weights; None: the one that the net was trained on, if it is on this machine.
         data_dir: Folder with the files of a public data set.
+        remedy: How to name a data set that is not public, for the message.
     """
     from netlet.experiments import load_confidence
 
     try:
-        return load_confidence(trained) or calibrate_on(trained, dataset, data_dir)
+        return load_confidence(trained) or calibrate_on(trained, dataset, data_dir, remedy)
     except DataError as error:
         say(f"netlet: the confidence is not calibrated: {error}")
         return None
 
 
 def calibrate_on(
-    trained: TrainedNet, dataset: str | None, data_dir: Path | None = None
+    trained: TrainedNet,
+    dataset: str | None,
+    data_dir: Path | None = None,
+    remedy: str = "pass --dataset PATH",
 ) -> Confidence:
     """Calibrate a net's confidence with a data set; see :func:`find_confidence`.
 
@@ -47,13 +54,13 @@ def calibrate_on(
     from netlet.experiments import calibrate_confidence
 
     name = dataset or (trained.run.data["name"] if trained.run else "mnist")
-    images = load_dataset(name, data_dir) if dataset or data_dir else _load_local(name)
+    images = load_dataset(name, data_dir) if dataset or data_dir else _load_local(name, remedy)
     with show_phases() as on_progress:
         on_progress(f"calibrating the confidence on {images.name}")
         return calibrate_confidence(trained, images)
 
 
-def _load_local(name: str) -> Dataset:
+def _load_local(name: str, remedy: str) -> Dataset:
     """Load a public data set that is on this machine.
 
     Raises:
@@ -62,9 +69,7 @@ def _load_local(name: str) -> Dataset:
     from netlet.data import DATASET_NAMES, load
 
     if name not in DATASET_NAMES:
-        raise DataError(
-            f"{name} is not a public data set; say where it is with 'netlet predict --dataset PATH'"
-        )
+        raise DataError(f"{name} is not a public data set; {remedy}")
     try:
         return load(name, download=False)
     except MissingDataError as error:

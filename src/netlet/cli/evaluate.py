@@ -108,8 +108,7 @@ def load_images_of_run(
     name = run.data["name"]
     if not dataset and name not in DATASET_NAMES:
         raise NetError(
-            f"this run was trained on {name}, which is not a public data set; say where it is with "
-            "--dataset PATH"
+            f"this run was trained on {name}, which is not a public data set; pass --dataset PATH"
         )
     images = load_dataset(dataset or name, data_dir, channels)
     if not channels and images.shape[0] == 1:

@@ -15,6 +15,8 @@ from netlet.cli.options import Json, TrainedNet
 from netlet.cli.results import print_json, print_result, say
 from netlet.outputs import check_output
 
+_CALIBRATE = "write the page with 'netlet export NET --to page --dataset PATH'"
+
 
 def play(
     net: TrainedNet = "crest",
@@ -51,7 +53,7 @@ def play(
     path = (out or cache_folder() / "play" / f"{model.stem}.html").absolute()
     page = build_page(
         model,
-        confidence=find_confidence(model.source),
+        confidence=find_confidence(model.source, remedy=_CALIBRATE),
         card=find_card(net, is_recorded=using.weights is None and trained.file is not None),
     )
     write_files({path: page})

@@ -25,6 +25,9 @@ _MIN_IMAGES = 200  # fewer do not show what 1% of them are
 _NON_DIGITS = 400  # of each kind
 _SEED = 1
 _DIGITS = frozenset("0123456789")
+_TRAINED_ON = (
+    "calibrate with the data set that it was trained on (--dataset in predict, export and publish)"
+)
 
 
 def load_confidence(trained: TrainedNet) -> Confidence | None:
@@ -57,8 +60,8 @@ def calibrate_confidence(trained: TrainedNet, dataset: Dataset) -> Confidence:
     scores = _compute_scores(trained, split.images)
     if scores.shape[1] < dataset.classes:
         raise DataError(
-            f"{dataset.name} has {dataset.classes} classes, but the net {scores.shape[1]} outputs; "
-            "name the data set that it was trained on with --dataset"
+            f"{dataset.name} has {dataset.classes} classes, but the net has {scores.shape[1]} "
+            f"outputs; {_TRAINED_ON}"
         )
     temperature = evaluation.fit_temperature(scores, split.labels)
     digits = _compute_confidences(trained, split.images, scores, temperature)
@@ -135,8 +138,7 @@ def _select_images(trained: TrainedNet, dataset: Dataset) -> Split:
     if dataset.shape != tuple(trained.shape):
         raise DataError(
             f"{dataset.name} has images of {format_shape(dataset.shape)}, but the net takes "
-            f"{format_shape(trained.shape)}; name the data set that it was trained on with "
-            "--dataset"
+            f"{format_shape(trained.shape)}; {_TRAINED_ON}"
         )
     if run:
         dataset = dataset.with_classes(run.data["class_names"])
