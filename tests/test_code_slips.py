@@ -130,20 +130,26 @@ def indent(text: str, spaces: int) -> str:
         (
             "self.conv(x)",
             "self.conv(x) + x",
-            "after conv (Conv2d), which returned 8x26x26: two values are combined whose width "
-            "differs, 26 and 28; padding=1 keeps",
+            "after conv (Conv2d), which returned 8x26x26: two values with different widths (26 and "
+            "28) are combined; give both the same size: padding=1 keeps it in a 3x3 convolution",
+        ),
+        (
+            "self.conv(x)",
+            "self.conv(x) + self.conv(x).repeat(1, 2, 1, 1)",
+            "two values with different numbers of channels (8 and 16) are combined; give both the "
+            "same number of output channels",
         ),
         (
             "self.conv(x)",
             "torch.cat([self.conv(x), x], 1)",
-            "two values are joined whose size differs, 26 and 28; padding=1 keeps",
+            "two values with different sizes (26 and 28) are joined; give both the same size: padding",
         ),
         (
             "x.mean((2, 3))",
             "x.view(-1, 400)",
             "which returned 8x26x26: view or reshape asks for 400 values of each image, which has "
             "5,408 there; write x.flatten(1), and let the layer after it take 5,408 features (input "
-            "1x28x28; set another with --input C,H,W in show and check)",
+            "1x28x28; set another with --input C,H,W in show and check, with shape=(C, H, W) in Python)",
         ),
         (
             "x.mean((2, 3))",
@@ -176,11 +182,16 @@ def indent(text: str, spaces: int) -> str:
             "the window is larger than the map of 26x26; for the mean of all of it, write 26 or "
             "nn.AdaptiveAvgPool2d(1)",
         ),
-        ("nn.ReLU()", "nn.AvgPool2d(26), nn.MaxPool2d(2)", "map of 1x1; leave out a pooling or a"),
+        (
+            "nn.ReLU()",
+            "nn.AvgPool2d(26), nn.MaxPool2d(2)",
+            "map of 1x1; remove a pooling or stride",
+        ),
         (
             "nn.ReLU()",
             "nn.AvgPool2d(13), nn.Conv2d(8, 8, 3)",
-            "Kernel size can't be greater than actual input size; leave out a pooling or a stride",
+            "the kernel of 3x3 is larger than the map of 2x2 (with padding); use a smaller kernel or "
+            "more padding, or remove a pooling or stride before it (input 1x28x28",
         ),
     ],
 )
@@ -191,6 +202,20 @@ def test_a_slip_is_named_with_what_to_write(
     assert right in CLASS
     path.write_text(IMPORTS + CLASS.replace(right, wrong))
     assert message in fail(path)
+
+
+def test_a_net_that_could_be_built_for_other_images_is_not_to_be_rewritten(tmp_path: Path) -> None:
+    path = tmp_path / "net.py"
+    path.write_text(IMPORTS + CLASS)
+    for name, remedy in (
+        ("swift", "takes 1; build the net with shape=(3, 32, 32) (input 3x32x32"),
+        (f"{path}:Net", "takes 1; write in_channels=3 (input 3x32x32"),
+    ):
+        net = build(find_net(name).builder, seed=0)
+        with pytest.raises(NetError) as caught:
+            summary(net, (3, 32, 32))
+        assert remedy in str(caught.value)
+    assert summary(build(find_net("swift").builder, 0, (3, 32, 32)), (3, 32, 32)).parameters
 
 
 def test_a_part_that_returns_nothing_is_named(tmp_path: Path) -> None:

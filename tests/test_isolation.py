@@ -135,9 +135,9 @@ class CountsItsOwnMistakes(Linear):
 @pytest.mark.parametrize(
     ("net", "problem"),
     [
-        (ExitsInTraining, r"ExitsInTraining: it exits \(code 0\); remove that"),
-        (EndsTheProcessInTraining, r"it ends the process \(code 0\); remove that"),
-        (RaisesItsOwnInTraining, "it raises Nothing; remove that"),
+        (ExitsInTraining, r"ExitsInTraining: its code calls sys\.exit\(0\); remove that call"),
+        (EndsTheProcessInTraining, r"its code calls os\._exit\(0\); remove that call"),
+        (RaisesItsOwnInTraining, "its code raises Nothing; remove that"),
         (JudgesItself, r"replaces netlet\.budgets\.budget\.Budget\.judge while it runs"),
         (CountsItsOwnMistakes, r"replaces netlet\.evaluation\.evaluate\._list_mistakes while it"),
     ],

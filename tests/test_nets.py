@@ -84,7 +84,8 @@ def test_a_net_may_be_in_an_importable_module() -> None:
         ("{folder}/syntax.py:Net", r"syntax\.py:Net: importing it failed: SyntaxError: "),
         (
             "{folder}/exits.py:Net",
-            r"exits\.py:Net: importing it failed: it exits \(code 3\); guard that with __main__",
+            r"exits\.py:Net: importing it failed in line 4: its code calls sys\.exit\(3\); remove that "
+            r"call, or put it below if __name__ == \"__main__\"$",
         ),
         (
             "no_such_package.module:Net",

@@ -23,6 +23,8 @@ from netlet.nets.class_slips import (
     suggest_attribute,
 )
 from netlet.nets.device_errors import describe_device_error
+from netlet.nets.first_weights import is_built_for_others
+from netlet.nets.isolation import UserExitError
 from netlet.nets.name_errors import explain_name_error
 from netlet.nets.registered import list_modules
 from netlet.nets.sources import locate_error
@@ -65,20 +67,24 @@ def _describe_run(error: Exception, last: ModuleRun, shape: Sequence[int]) -> st
     shown = shown_run(last)
     fails_by_shape = isinstance(error, _SHAPE_ERRORS) and not device_error
     sizes = explain_sizes(shown, shape) if fails_by_shape else ""
+    depends, is_image = depends_on_image(shown, shape), len(shape) == 3
+    if sizes and depends and is_image and is_built_for_others(_root(last).module, shape):
+        sizes = f"{sizes.partition('; ')[0]}; build the net with shape={tuple(shape)}"
     operation = explain_operation(reason, _count_images(last)) if fails_by_shape else ""
     message = f"{_describe(shown)}: {sizes or operation or reason}"
     text = str(error)
     if (
         not fails_by_shape
-        or (sizes and not depends_on_image(shown, shape))
+        or (sizes and not depends)
         or joins_values(reason)
         or not _SHAPE_WORDS.search(text)
         or _OTHER_WORDS.search(text)
     ):
         return message
-    remedy = "set another with --input C,H,W in show and check"
+    remedy = "set another with --input C,H,W in show and check, with shape=(C, H, W) in Python"
     if len(shape) == 2:
-        remedy = f"write --input 1,{shape[0]},{shape[1]} for gray images"
+        h, w = shape
+        remedy = f"for gray images, pass --input 1,{h},{w}, in Python shape=(1, {h}, {w})"
     elif (
         shape[0] == 1 < getattr(shown.module, "in_channels", 0)
         and shown.output is None
@@ -95,6 +101,8 @@ def _count_images(last: ModuleRun) -> int:
 
 def _describe_code(error: Exception, last: ModuleRun) -> str:
     """Return a message if the net's code is the reason, and not the image; else nothing."""
+    if isinstance(error, UserExitError):
+        return f"{_root(last).kind}: {error}"
     if isinstance(error, NameError):
         return f"{_root(last).kind}: {explain_name_error(error)}"
     lines = str(error).strip().splitlines() or [""]

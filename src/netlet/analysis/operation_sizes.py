@@ -8,12 +8,19 @@ _VIEW = re.compile(r"shape '\[([-\d, ]+)\]' is invalid for input of size (\d+)")
 _WINDOW = re.compile(
     r"Given input size: \(\d+x(\d+)x(\d+)\)\. Calculated output size: .* too small"
 )
-_KERNEL = re.compile(r"Kernel size can't be greater than actual input size")
+_KERNEL = re.compile(
+    r"input size per channel: \(([\d x]+)\)\. Kernel size: \(([\d x]+)\)\. "
+    r"Kernel size can't be greater"
+)
 _SUM = re.compile(r"size of tensor a \((\d+)\) must match .* b \((\d+)\) at .* dimension (\d)")
 _JOINED = re.compile(r"must match except in dimension 1\. Expected size (\d+) but got size (\d+)")
-_AXES = {1: "number of channels", 2: "height", 3: "width"}
+_AXES = {1: "numbers of channels", 2: "heights", 3: "widths"}
 _ROW = 2  # axes: N, features
-_KEEP_SIZE = "padding=1 keeps the size in a 3x3 convolution"
+_SAME_SIZE = (
+    "give both the same size: padding=1 keeps it in a 3x3 convolution, and a pooling or stride "
+    "reduces it"
+)
+_WIDER = "remove a pooling or stride before it"
 
 
 def explain_operation(reason: str, batch: int) -> str:
@@ -27,12 +34,16 @@ def explain_operation(reason: str, batch: int) -> str:
         return _explain_view(found[1], int(found[2]), batch)
     if found := _WINDOW.search(reason):
         return _explain_window(int(found[1]), int(found[2]))
-    if _KERNEL.search(reason):
-        return f"{reason}; leave out a pooling or a stride before it, or pad"
+    if found := _KERNEL.search(reason):
+        there, kernel = (sizes.replace(" ", "") for sizes in found.groups())
+        return (
+            f"the kernel of {kernel} is larger than the map of {there} (with padding); use a "
+            f"smaller kernel or more padding, or {_WIDER}"
+        )
     if found := _SUM.search(reason):
-        return _explain_pair("combined", _AXES.get(int(found[3]), "size"), found[1], found[2])
+        return _explain_pair("combined", _AXES.get(int(found[3]), "sizes"), found[1], found[2])
     if found := _JOINED.search(reason):
-        return _explain_pair("joined", "size", found[1], found[2])
+        return _explain_pair("joined", "sizes", found[1], found[2])
     return ""
 
 
@@ -62,11 +73,11 @@ def _explain_view(shape: str, values: int, batch: int) -> str:
 def _explain_window(height: int, width: int) -> str:
     text = f"the window is larger than the map of {height}x{width}; "
     if height == width == 1:
-        return f"{text}leave out a pooling or a stride before it"
+        return f"{text}{_WIDER}"
     side = f"{height}" if height == width else f"({height}, {width})"
     return f"{text}for the mean of all of it, write {side} or nn.AdaptiveAvgPool2d(1)"
 
 
-def _explain_pair(verb: str, axis: str, one: str, other: str) -> str:
-    remedy = "let both layers make as many" if axis == _AXES[1] else _KEEP_SIZE
-    return f"two values are {verb} whose {axis} differs, {one} and {other}; {remedy}"
+def _explain_pair(verb: str, axes: str, one: str, other: str) -> str:
+    remedy = "give both the same number of output channels" if axes == _AXES[1] else _SAME_SIZE
+    return f"two values with different {axes} ({one} and {other}) are {verb}; {remedy}"

@@ -87,7 +87,9 @@ def reserve_stdout(command: Callable[_P, _R]) -> Callable[_P, _R]:
                 warnings.showwarning = _show_warning(warnings.showwarning)
                 return command(*args, **kwargs)
         except (SystemExit, GeneratorExit) as error:  # no command of netlet's ends like this
-            raise NetError(f"the net ends the process ({error!r}); remove that") from error
+            from netlet.nets.isolation import describe_exit
+
+            raise NetError(f"the net: {describe_exit(error)}") from error
         finally:
             _stdout.reset(token)
             _noted.reset(noted)

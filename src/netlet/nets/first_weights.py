@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from torch import nn
@@ -18,10 +18,13 @@ class Origin(NamedTuple):
         seed: The seed that determined its weights.
         rebuild: Returns the same net with the weights that another seed gives it; None if its
             builder makes no new net at each call, or might keep the net alive.
+        shape: The shape of the images that its builder was told, or told the channels of; None if
+            it takes neither.
     """
 
     seed: int
     rebuild: Callable[[int], nn.Module] | None
+    shape: tuple[int, ...] | None = None
 
 
 # By the ids of nets: the net, its origin, and how often its parameters had been changed by then.
@@ -42,6 +45,19 @@ def find_origin(net: nn.Module) -> Origin | None:
     if found is None or found[0]() is not net or found[2] != _count_changes(net):
         return None
     return found[1]
+
+
+def is_built_for_others(net: nn.Module, shape: Sequence[int]) -> bool:
+    """Return whether a net was built for images of another shape, and could be built for these.
+
+    Args:
+        net: The net; if netlet has trained it, nothing is known about it.
+        shape: The shape of the images, ``C H W``.
+    """
+    found = _origins.get(id(net))
+    if found is None or found[0]() is not net:
+        return False
+    return found[1].shape not in (None, tuple(shape))
 
 
 def remember_training(net: nn.Module) -> None:

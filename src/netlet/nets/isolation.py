@@ -30,6 +30,7 @@ _SIGNALS = [
     for name in ("SIGINT", "SIGTERM", "SIGALRM", "SIGHUP", "SIGPIPE", "SIGCHLD")
     if hasattr(signal, name)
 ]
+_MAX_LETTERS = 80  # of an exit code that a message repeats
 _exit = os._exit
 user_code_has_run = False  # threads and exit handlers of a user's code may be left
 
@@ -91,7 +92,8 @@ class Isolation:
         if error is not None and not isinstance(error, Exception):
             if isinstance(error, KeyboardInterrupt) and self._interrupted:
                 return
-            raise UserExitError(describe_exit(error)) from error
+            # With the user's lines, which a message names.
+            raise UserExitError(describe_exit(error)).with_traceback(error.__traceback__) from error
         if self._strict:
             _refuse_replaced(replaced)
         if replaced and error is None:
@@ -182,7 +184,7 @@ def guard_net(what: str) -> Iterator[None]:
         # click and typer: the command line's own way to end, which no part of netlet below it uses.
         ends = not isinstance(error, Exception) or isinstance(error, UserExitError)
         if ends or type(error).__module__.partition(".")[0] in ("click", "typer"):
-            raise NetError(f"{what}: {describe_exit(error)}; remove that") from error
+            raise NetError(f"{what}: {describe_exit(error)}") from error
         raise
     finally:
         os._exit = _exit
@@ -191,12 +193,22 @@ def guard_net(what: str) -> Iterator[None]:
 
 
 def describe_exit(error: BaseException) -> str:
-    """Return what a user's code did, like ``it exits (code 3)``."""
+    """Return what a user's code did, with the remedy.
+
+    For instance ``its code calls sys.exit(3); remove that call``.
+    """
     if isinstance(error, UserExitError):
         return str(error)
     if isinstance(error, SystemExit):
-        return f"it exits (code {error.code})"
-    return f"it raises {type(error).__name__}"
+        return _describe_call("sys.exit", error.code)
+    return f"its code raises {type(error).__name__}; remove that"
+
+
+def _describe_call(function: str, code: object) -> str:
+    shown = "" if code is None else "..."  # code of the user's would write other types
+    if type(code) is int or type(code) is str:
+        shown = repr(code)[:_MAX_LETTERS]
+    return f"its code calls {function}({shown}); remove that call"
 
 
 def _refuse_replaced(names: list[str]) -> None:
@@ -208,7 +220,7 @@ def _refuse_replaced(names: list[str]) -> None:
 
 
 def _refuse_exit(code: int = 0) -> None:
-    raise UserExitError(f"it ends the process (code {code})")
+    raise UserExitError(_describe_call("os._exit", code))
 
 
 def _restore_path(before: list[str]) -> None:

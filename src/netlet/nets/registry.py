@@ -132,7 +132,9 @@ def build(
             ):
                 net(torch.zeros(2, *shape))
         again = partial(_rebuild, builder, tuple(shape), classes)
-        remember_origin(net, Origin(seed, None if _holds_a_net(builder) else again))
+        told = any(recognize_parameter(name) in ("channels", "shape") for name in settings)
+        rebuild = None if _holds_a_net(builder) else again
+        remember_origin(net, Origin(seed, rebuild, tuple(shape) if told else None))
         return net
 
 

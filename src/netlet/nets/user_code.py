@@ -173,7 +173,9 @@ def _one_line_errors(
     except NetError:
         raise
     except UserExitError as error:
-        reason = f"{error}; guard that with __main__"
+        reason = str(error)
+        if target is None:  # it is being imported
+            reason += ', or put it below if __name__ == "__main__"'
         raise NetError(_describe_failure(address, what, error, reason)) from error
     except NameError as error:
         reason = explain_name_error(error)
