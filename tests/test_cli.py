@@ -191,7 +191,7 @@ def test_foreign_nets_everywhere(netlet: Netlet) -> None:
             ),
             (
                 ("train", "--dataset", "scribble", "--data-dir", "x"),
-                "scribble is generated, not read from a folder; leave out x",
+                "scribble is generated, not read from a folder; leave out --data-dir x (folder in",
             ),
             (
                 ("train", "--resume", "nowhere"),
@@ -637,7 +637,7 @@ def test_runs_says_where_the_studies_are(
         (("--params-below", "8000"), "--params-below is an option of 'netlet check'; here, name a"),
         (("--input", "3,32,32"), "no option --input: the data set has the shape of the images and"),
         (("--num-classes=5",), "--dataset names it, such as a folder of your own images, and --ch"),
-        (("--device", "cuda"), "a CUDA GPU is used if PyTorch finds one"),
+        (("--device", "cuda"), "finds one, else the CPU; set CUDA_VISIBLE_DEVICES= to run"),
         (("--set", "lr=0.1"), "did you mean 'peak_lr'?"),
         (("--epochz", "3"), "no option --epochz; did you mean --epochs? see 'netlet"),
     ],

@@ -199,9 +199,9 @@ def test_evaluate_rejects_wrong_arguments_with_one_line(
     for arguments, message in (
         (
             ("code_3",),
-            "code_3: netlet has no trained weights for it; pass --weights FILE, name the folder of",
+            "code_3: netlet has no trained weights for it; pass --weights FILE (weights in Python)",
         ),
-        (("empty",), "empty: holds no run.json; name the folder of a finished run"),
+        (("empty",), "empty: holds no run.json; pass the folder of a finished run"),
         (
             ("code_2", "--weights", f"{trained}/weights.safetensors"),
             "these weights belong to another net; ",

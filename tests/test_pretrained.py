@@ -115,8 +115,8 @@ def test_a_loaded_net_can_be_evaluated_and_trained_further(blob_data: Dataset) -
     ("name", "message"),
     [
         ("crust", r"no net 'crust'; did you mean 'crest'\?"),
-        ("sprint", "sprint: netlet has no trained weights for it; pass --weights FILE, name the"),
-        ("docs", r"docs: holds no run\.json; name the folder of a finished run"),
+        ("sprint", "sprint: netlet has no trained weights for it; pass --weights FILE"),
+        ("docs", r"docs: holds no run\.json; pass the folder of a finished run"),
     ],
 )
 def test_names_without_weights_are_refused(

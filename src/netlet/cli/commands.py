@@ -179,7 +179,10 @@ def _explain_unknown(option: str, known: set[str]) -> str:
         instead = "; here, name a budget with --budget ('netlet list --budgets')"
         return f"{option} is an option of 'netlet check'{instead if '--budget' in known else ''}"
     if option in ("--device", "--gpu", "--cuda", "--cpu"):
-        return f"no option {option}: a CUDA GPU is used if PyTorch finds one, else the CPU"
+        return (
+            f"no option {option}: a CUDA GPU is used if PyTorch finds one, else the CPU; set "
+            "CUDA_VISIBLE_DEVICES= to run on the CPU"
+        )
     return ""
 
 

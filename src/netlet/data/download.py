@@ -110,7 +110,7 @@ def _not_saved(source: Source, into: Path, reason: object) -> MissingDataError:
     return MissingDataError(
         f"{source.name} cannot be saved in {into} ({reason}); "
         f"download it elsewhere with 'netlet data get {source.name} --out DIR' and name "
-        "that folder with --data-dir DIR or NETLET_DATA"
+        "that folder with --data-dir DIR (in Python folder=DIR) or NETLET_DATA"
     )
 
 

@@ -51,11 +51,14 @@ def load(
     known = str(name)
     if known not in DATASET_NAMES:
         if folder is not None:
-            raise DataError(f"{name}: is already a path; leave out --data-dir {folder}")
+            raise DataError(f"{name}: is a path; leave out --data-dir {folder} (folder in Python)")
         return load_user_images(Path(name), read_test=read_test)
     if known == SCRIBBLE:
         if folder is not None:
-            raise DataError(f"{SCRIBBLE} is generated, not read from a folder; leave out {folder}")
+            raise DataError(
+                f"{SCRIBBLE} is generated, not read from a folder; leave out --data-dir {folder} "
+                "(folder in Python)"
+            )
         return load_scribble(cache_folder(), on_draw, read_test=read_test)
     source = SOURCES[known]
     try:
@@ -66,7 +69,7 @@ def load(
         if str(folder) in DATASET_NAMES:
             raise MissingDataError(
                 f"{known} not found in the folder {folder}; for the data set {folder}, pass "
-                f"--dataset {folder}"
+                f"--dataset {folder} (netlet.data.load('{folder}') in Python)"
             ) from error
         if folder is not None or not download:
             raise

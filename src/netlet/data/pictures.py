@@ -66,7 +66,7 @@ def read_raw_picture(path: Path | str) -> NDArray[np.uint8]:
     Raises:
         DataError: The file is missing, not an image, damaged, or an image of another form.
     """
-    remedy = "drop --raw to have it prepared"
+    remedy = "drop --raw to have it prepared (read_digits in Python)"
     with _open_picture(Path(path)) as opened:
         if opened.size != (SIZE, SIZE):
             w, h = opened.size

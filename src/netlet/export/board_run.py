@@ -118,7 +118,7 @@ def run_program(
         except (OSError, StoppedProcessError) as reason:
             raise ExportError(
                 f"{target.name}: {target.emulator[0]} {escape_controls(str(reason))}; try it on "
-                "fewer images, or drop --target"
+                "fewer images, or leave out --target (target in Python)"
             ) from reason
     return _read_output(program, target, len(images), code, output.decode(errors="replace"))
 
@@ -171,7 +171,9 @@ def _build_folder(
         "probe.h": probe,
     }
     with (
-        explain_errors(f"built for {target.name}", "check --flags, or drop --target"),
+        explain_errors(
+            f"built for {target.name}", "check --flags (flags in Python), or leave out --target"
+        ),
         folder_of_sources(texts) as folder,
     ):
         yield folder, find_compiler(target.compiler)

@@ -67,8 +67,8 @@ def select_calibration_images(
     if dataset is None and not was_trained_on_digits(model):
         raise ExportError(
             f"{model.source.name}: int8 needs images of the data set that the net was trained on, "
-            "for calibration and verification, and they are not on this machine; name them with "
-            "--dataset"
+            "for calibration and verification, and they are not on this machine; pass --dataset "
+            "PATH (dataset in Python)"
         )
     if dataset is None:
         return "scribble train", _make_digits(model, seed=1).images
@@ -93,7 +93,8 @@ def _check_dataset(model: TracedModel, dataset: Dataset) -> None:
         raise ExportError(
             f"{dataset.name} has images of {format_shape(dataset.shape)} in {dataset.classes} "
             f"classes, but {model.source.name} takes {format_shape(graph.shape)} and has "
-            f"{graph.classes} outputs; name the data set that it was trained on with --dataset"
+            f"{graph.classes} outputs; pass the data set that it was trained on with --dataset "
+            "(dataset in Python)"
         )
 
 

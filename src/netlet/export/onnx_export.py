@@ -51,7 +51,7 @@ def export_onnx(
     check_argument(model, TracedModel)
     path = Path(path)
     if int8 and input_type != "uint8":
-        raise ExportError("an int8 model takes gray levels 0 to 255; drop --input-type float")
+        raise ExportError("an int8 model takes gray levels 0 to 255; leave out input_type='float'")
     on_progress("building the ONNX model")
     proto = build_onnx(model, input_type)
     notes = [

@@ -223,7 +223,7 @@ def _to_multipliers(ratios: list[float], bits: int = _MULTIPLIER_BITS) -> Multip
     if np.abs(values).max() >= 2**31:
         raise ExportError(
             "the values of one feature map are too small beside those of the next for int8; "
-            "export without --int8"
+            "export without --int8 (int8 in Python)"
         )
     return Multipliers(values.astype(np.int32), shift)
 

@@ -62,7 +62,8 @@ def quantize_norm(layer: Normalization, scale: float, output_scale: float) -> Qu
     )
     if bits < 0 or shift < 1:
         raise ExportError(
-            f"{layer.name}: a norm of {count:,} values does not fit 64 bits; export without --int8"
+            f"{layer.name}: a norm of {count:,} values does not fit 64 bits; export without --int8 "
+            "(int8 in Python)"
         )
     shift = min(shift, 40)
     return QuantizedNorm(count, eps, bits, round(2.0 ** (bits + shift) / output_scale), shift)
@@ -84,7 +85,8 @@ def quantize_taps(layer: Resampling) -> tuple[Taps, int]:
     too_large = (largest * QMAX).bit_length() > _MOST_BITS - _FEWEST_MULTIPLIER_BITS
     if too_large or max(np.abs(down).max(), np.abs(across).max()) > _LARGEST_TAP:
         raise ExportError(
-            f"{layer.name}: its sums are too large for int8; export without --int8, or use means"
+            f"{layer.name}: its sums are too large for int8; export without --int8 (int8 in "
+            "Python), or use means"
         )
     return (down.astype(np.int16), across.astype(np.int16)), largest
 

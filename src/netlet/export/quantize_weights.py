@@ -172,8 +172,8 @@ def check_sums(
     sums = np.abs(bias) + QMAX * np.abs(weight.astype(np.int64)).sum((1, 2, 3))
     if sums.max() >= 2**31:
         raise ExportError(
-            f"{layer.name}: its sums do not fit 32 bits; export without --int8, or use a smaller "
-            "window"
+            f"{layer.name}: its sums do not fit 32 bits; export without --int8 (int8 in Python), "
+            "or use a smaller window"
         )
     return np.rint(bias).astype(np.int32)
 

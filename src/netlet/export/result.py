@@ -88,7 +88,7 @@ def check_int8(verification: Verification, max_accuracy_drop: float) -> None:
             f"int8 loses {verification.accuracy_drop:.2f} points of accuracy on "
             f"{verification.image_set} ({verification.pytorch.percent:.2f}% before, "
             f"{verification.export.percent:.2f}% after), more than {max_accuracy_drop:g}; nothing "
-            "was written; raise --max-loss or pass --force"
+            "was written; raise --max-loss or pass --force (max_accuracy_drop in Python)"
         )
 
 

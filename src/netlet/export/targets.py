@@ -129,6 +129,6 @@ def find_target(name: str) -> Target:
     if shutil.which(target.compiler) is None:
         raise ExportError(
             f"{name} needs {target.compiler}, which was not found; install it (on Debian and "
-            f"Ubuntu, apt-get install {target.packages}), or drop --target"
+            f"Ubuntu, apt-get install {target.packages}), or leave out --target (target in Python)"
         )
     return target

@@ -51,13 +51,15 @@ def find_net_of_run(run: Run, folder: str, *, trusted: bool) -> NetEntry:
             there = relative_path(run.source_path)
             raise NetError(
                 f"{folder}: its net came from {there}, and there is no such file; put it back, or "
-                f"name the net with --weights {quote_shell(Path(folder) / WEIGHTS)}"
+                "pass the net itself and its weights: NET --weights "
+                f"{quote_shell(Path(folder) / WEIGHTS)}"
             )
     if not is_user_code(address) and address not in NETS and not is_notation(address):
         weights = quote_shell(Path(folder) / WEIGHTS)
         raise NetError(
             f"{folder}: its net is {address}, of a file that the run does not name; pass "
-            f"net_name='file.py:{address}' to netlet.fit, or name the net with --weights {weights}"
+            f"net_name='file.py:{address}' to netlet.fit, or use the net itself with its weights: "
+            f"file.py:{address} --weights {weights}"
         )
     return find_net_by_name(address, trusted=trusted)
 

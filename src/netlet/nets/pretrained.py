@@ -179,8 +179,8 @@ def find_run(name: str) -> Run | None:
         return load_run(name)
     if Path(name).is_dir() and find_experiments_net(name) is None:
         raise NetError(
-            f"{name}: holds no {RECORD}; name the folder of a finished run, or a net with"
-            " --weights FILE"
+            f"{name}: holds no {RECORD}; pass the folder of a finished run, or a net and --weights"
+            " FILE (weights in Python)"
         )
     return None
 
@@ -210,8 +210,8 @@ def find_weights(
     file = weights or (Path(name) / WEIGHTS if run else find_shipped_weights(name))
     if file is None and any(True for _ in (net or build(entry.builder, 0)).parameters()):
         raise NetError(
-            f"{name}: netlet has no trained weights for it; pass --weights FILE, name the folder of"
-            f" a run, or use one of {', '.join(list_shipped_weights())}"
+            f"{name}: netlet has no trained weights for it; pass --weights FILE (weights in Python)"
+            f" or the folder of a run, or use one of {', '.join(list_shipped_weights())}"
         )
     return file
 

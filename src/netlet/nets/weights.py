@@ -195,7 +195,8 @@ def refuse_other_weights(path: Path, digest: str, record: Path) -> None:
     if found != digest:
         raise NetError(
             f"{path}: has weights with the digest {found[:16]}..., but {record} is about those with"
-            f" {digest[:16]}...; restore the file, or pass it with --weights to use it anyway"
+            f" {digest[:16]}...; restore the file, or pass it with --weights (weights in Python) to"
+            " use it anyway"
         )
 
 

@@ -55,7 +55,7 @@ def read_trials(path: Path, new_seeds: Sequence[int]) -> Trials:
     if reused := sorted(set(used) & set(new_seeds)):
         raise RecordError(
             f"{path}: a trial used seed {reused[0]} already;"
-            f" start from seed {max(used) + 1} with --first-seed"
+            f" start from seed {max(used) + 1} with --first-seed (new_seeds in Python)"
         )
     return Trials(path.as_posix(), len(used), content.hexdigest())
 

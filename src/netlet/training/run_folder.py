@@ -157,7 +157,8 @@ class RunFolder:
                         f"{folder}: already exists; choose another folder"
                     ) from error
                 raise TrainingError(
-                    f"{folder}: cannot be created ({error.strerror}); choose another with --out"
+                    f"{folder}: cannot be created ({error.strerror}); choose another with --out "
+                    "(folder in Python)"
                 ) from error
             self.path, self._exists = folder, True
             self._enter_lock()
