@@ -69,7 +69,10 @@ def test_an_unsupported_type_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"\x00\x00", r"bad: expected an IDX header of at least 4 bytes, found 2"),
+        (
+            b"\x00\x00",
+            r"bad: expected an IDX header of at least 4 bytes, found 2 bytes; the file is cut short, download",
+        ),
         (
             b"PK\x03\x04rubbish",
             r"bad: expected an IDX magic number such as 0x00000803, found 0x504b0304",
@@ -140,7 +143,7 @@ def test_a_data_set_has_images_labels_and_checksums(blob_data: Dataset) -> None:
         (
             "t10k-labels-idx1-ubyte",
             np.full(100, 10, np.uint8),
-            r"expected labels 0 to 9, found 10 at index 0",
+            r"expected labels 0 to 9, found 10 at index 0; download it again",
         ),
         (
             "t10k-labels-idx1-ubyte",
@@ -160,7 +163,9 @@ def test_a_wrong_file_is_named_and_nothing_is_loaded(
 
 
 def test_different_numbers_of_images_and_labels_are_refused() -> None:
-    with pytest.raises(DataError, match=r"labels: expected 3 labels for 3 images, found 2"):
+    with pytest.raises(
+        DataError, match=r"labels: expected 3 labels for 3 images, found 2; download"
+    ):
         source_files.make_split(
             "train", np.zeros((3, 2, 2), np.uint8), np.zeros(2, np.uint8), 10, Path("labels")
         )
@@ -232,12 +237,13 @@ def test_a_missing_data_set_is_reported_with_the_remedy(
 def test_an_incomplete_data_set_is_refused(folder: Path, blob_source: Source) -> None:
     (folder / "t10k-labels-idx1-ubyte").unlink()
     with pytest.raises(
-        DataError, match=r"contains only part of mnist; missing: t10k-labels-idx1-ubyte"
+        DataError,
+        match=r"contains only part of mnist; add the missing files: t10k-labels-idx1-ubyte",
     ):
         find_source(blob_source, folder)
     assert find_source(blob_source, folder, read_test=False) == folder
     (folder / "train-labels-idx1-ubyte").unlink()
-    with pytest.raises(DataError, match=r"missing: train-labels-idx1-ubyte \("):
+    with pytest.raises(DataError, match=r"missing files: train-labels-idx1-ubyte \("):
         find_source(blob_source, folder, read_test=False)
 
 
@@ -284,9 +290,11 @@ def test_a_validation_split_of_the_wrong_size_is_refused(blob_data: Dataset, ima
 
 def test_a_split_checks_types_and_shapes() -> None:
     images, labels = torch.zeros(3, 1, 4, 4, dtype=torch.uint8), torch.zeros(3, dtype=torch.int64)
-    with pytest.raises(DataError, match="expected uint8 N C H W"):
+    with pytest.raises(
+        DataError, match=r"expected uint8 N C H W, .*; pass gray levels 0 to 255 as uint8"
+    ):
         Split("train", images.float(), labels)
-    with pytest.raises(DataError, match="expected 3 of int64"):
+    with pytest.raises(DataError, match=r"expected 3 of int64, .*; pass one for each image"):
         Split("train", images, labels[:2])
 
 

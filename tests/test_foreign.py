@@ -186,7 +186,7 @@ def test_a_net_without_parameters_is_analyzed_but_not_trained(blob_data: Dataset
     assert netlet.summary(net).parameters == 0
     assert netlet.check(net, netlet.budgets.TWENTY_K, epochs=5).state == "NOT YET"
     assert 0 <= evaluate(net, blob_data.held_out, FAST, 10).score.correct <= 100
-    with pytest.raises(TrainingError, match="no trainable parameters; nothing to fit"):
+    with pytest.raises(TrainingError, match="has no parameters; add a layer with weights"):
         fit(net, blob_data, FAST)
 
 

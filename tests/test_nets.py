@@ -47,7 +47,7 @@ def test_notation_builds_the_same_net_as_its_named_counterpart() -> None:
 @pytest.mark.parametrize(
     ("notation", "why"),
     [
-        ("8 8q P", "'8q' in '8 8q P' is not a layer; a layer is 16"),
+        ("8 8q P", r"'8q' in '8 8q P' is not a layer; write a number of channels \(16\), x16"),
         ("8 P P P 8 8", "layer 6 .* 8, has an empty feature map; add padding or remove a pooling"),
         ("8 0", "'0' in"),
     ],
@@ -123,7 +123,8 @@ def test_a_net_is_registered_under_its_functions_name() -> None:
         return nn.Identity()
 
     with pytest.raises(
-        NetError, match="net 'bare' needs a docstring and parameters classes and shape"
+        NetError,
+        match=r"needs a docstring and .*; write def bare\(classes=10, shape=\(1, 28, 28\)\)",
     ):
         net(source="test")(bare)
 

@@ -285,7 +285,7 @@ def test_arrays_may_have_the_names_of_keras_or_medmnist(
         ),
         (
             {"images": arrays(shape=(5, 10, 12))["images"]},
-            r"expected N H W, N H W C or N C H W with one or three channels, found 24x5x10x12",
+            r"expected N H W, N H W C or N C H W with one or three channels, found 24x5x10x12; save it",
         ),
         (
             {"images": arrays(shape=(70, 60))["images"]},
@@ -306,7 +306,7 @@ def test_arrays_may_have_the_names_of_keras_or_medmnist(
         ),
         (
             {"test_images": arrays()["images"], "test_labels": arrays()["labels"] + 1},
-            r"\['test_labels'\]: 4 is not a class of the training images",
+            r"\['test_labels'\]: 4 is not a class of the training images; add training images",
         ),
         (
             {"test_images": arrays(shape=(9, 9))["images"], "test_labels": arrays()["labels"]},

@@ -138,10 +138,20 @@ class Nan(nn.Module):
     ("net", "options", "message"),
     [
         (flat_net, {"batch_size": 100}, r"has 6 steps of 100 .* at least 20; use batch_size=30"),
-        (flat_net, {"lowest": 1.0, "highest": 0.1}, r"from 1 to 0\.1 is not possible; give two"),
-        (flat_net, {"highest": math.inf}, "is not possible"),
+        (
+            flat_net,
+            {"lowest": 1.0, "highest": 0.1},
+            r"rate \(1\) must be above 0 and below a finite highest one \(0\.1\); pass, for example, "
+            "--lowest 1e-06 --highest 10",
+        ),
+        (flat_net, {"highest": math.inf}, r"below a finite highest one \(inf\)"),
         (Nan, {}, r"not finite at a learning rate of 1e-06; start with"),
-        (nn.Flatten, {}, "nothing to fit"),
+        (nn.Flatten, {}, "Flatten has no parameters; add a layer with weights"),
+        (
+            lambda: flat_net().requires_grad_(False),
+            {},
+            "has no trainable parameters; set requires_",
+        ),
     ],
 )
 def test_what_cannot_be_tested_is_refused(

@@ -121,7 +121,9 @@ def test_a_ray_that_does_not_start_is_one_line(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setattr(ray, "init", fail)
-    with pytest.raises(TrainingError, match=r"^Ray cannot be started here: .* during startup$"):
+    with pytest.raises(
+        TrainingError, match=r"^Ray cannot be started here: .* during startup; run without"
+    ):
         RayExecutor(RayOptions())
 
 
@@ -330,7 +332,7 @@ def test_a_worker_that_dies_is_tried_again_then_reported(
     common = ("--dataset", digits, "--on", "ray", "--seeds", "1", *FAST)
     code, out, err = netlet("study", "slow.py:Doomed", *common, "--out", "s")
     assert (code, out) == (2, "")
-    assert "1 of 1 seeds are not finished (seed 0: " in err.splitlines()[-1]
+    assert "1 of 1 seed is not finished (seed 0: " in err.splitlines()[-1]
     assert "died" in err.splitlines()[-1]
     assert "run the same command for them" in err.splitlines()[-1]
     # Each attempt keeps the epoch of 6 steps that it completes, and the third is the last.

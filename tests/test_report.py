@@ -630,7 +630,7 @@ def test_report_compare_and_runs_from_the_command_line(netlet: Netlet, trained: 
     code, out, err = netlet("report", one, "-o", "one.html")
     assert (code, out.strip()) == (0, "one.html")
     assert (
-        "without pictures of mistakes; name the data set it was scored on with --dataset PATH"
+        "without pictures of mistakes; pass the data set that it was scored on with --dataset PATH"
         in err
     )
     code, out, err = netlet("report", one, other, "-o", "both.html", "--dataset", "digits.npz")
@@ -834,7 +834,7 @@ def test_what_does_not_belong_together_is_refused(netlet: Netlet, trained: Path)
     # The images have changed since: figures stay, pictures are left out.
     code, out, err = netlet("report", "elsewhere", "-o", "x.md", "--dataset", "digits.npz")
     assert code == 0
-    assert "digits.npz is not the data set that code_3 was scored on" in err
+    assert "digits.npz is not the data set that code_3 was scored on; pass that" in err
     assert "The images were not available" in Path("x.md").read_text()
 
 

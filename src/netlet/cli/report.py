@@ -195,14 +195,17 @@ def _load_images(study: Study, dataset: str | None, data_dir: Path | None) -> Da
     name = dataset or study.data["name"]
     if dataset is None and name not in DATASET_NAMES:
         say(
-            f"{study.name}: without pictures of mistakes; name the data set it was scored on with "
-            "--dataset PATH"
+            f"{study.name}: without pictures of mistakes; pass the data set that it was scored on "
+            "with --dataset PATH"
         )
         return None
     try:
         images = load(name, data_dir, download=False).with_channels(study.data["shape"][0])
         if images.digest != study.data["digest"]:
-            raise DataError(f"{name} is not the data set that {study.name} was scored on")
+            raise DataError(
+                f"{name} is not the data set that {study.name} was scored on; pass that one with "
+                "--dataset"
+            )
         if study.split == "val" and images.held_out.name != "val":
             images = images.hold_out(study.total)
         return images

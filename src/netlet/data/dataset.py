@@ -40,12 +40,14 @@ class Split(Displayed):
         if self.images.dtype != torch.uint8 or self.images.dim() != 4:
             raise DataError(
                 f"{self.name} images: expected uint8 N C H W, "
-                f"found {self.images.dtype} {tuple(self.images.shape)}"
+                f"found {self.images.dtype} {tuple(self.images.shape)}; pass gray levels 0 to 255 "
+                "as uint8, with an axis for the channels"
             )
         if self.labels.dtype != torch.int64 or self.labels.shape != self.images.shape[:1]:
             raise DataError(
                 f"{self.name} labels: expected {len(self.images)} of int64, "
-                f"found {self.labels.dtype} {tuple(self.labels.shape)}"
+                f"found {self.labels.dtype} {tuple(self.labels.shape)}; pass one for each image, "
+                "converted with labels.long()"
             )
 
     def __len__(self) -> int:
@@ -113,7 +115,8 @@ class Dataset(Displayed):
             ):
                 raise DataError(
                     f"{self.name}, {split.name}: expected labels 0 to {self.classes - 1}, "
-                    f"found {int(split.labels.min())} to {int(split.labels.max())}"
+                    f"found {int(split.labels.min())} to {int(split.labels.max())}; number the "
+                    "classes from 0, and name each in class_names"
                 )
 
     @property

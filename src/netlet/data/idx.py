@@ -26,6 +26,9 @@ _MAX_MEMBERS = 2_000
 _MAX_BYTES = 1 << 30  # of a file, and of an array
 _SMALL_BYTES = 1 << 20
 _MAX_RANK = 8  # more dimensions mean that it is another file
+_CUT_SHORT = "the file is cut short, download it again"
+_TOO_LONG = "there are trailing bytes, download it again"
+_OTHER_FILE = "this is not an IDX file, check its name or download it again"
 _CODES = {np.dtype(text).newbyteorder("="): code for code, text in _TYPES.items()}
 
 
@@ -87,26 +90,26 @@ def parse_header(content: bytes, path: Path) -> tuple[tuple[int, ...], np.dtype[
     """
     if len(content) < 4:
         raise DataError(
-            f"{path}: expected an IDX header of at least 4 bytes, found {len(content)} bytes"
+            f"{path}: expected an IDX header of at least 4 bytes, found {len(content)} bytes; "
+            f"{_CUT_SHORT}"
         )
     zero, code, rank = struct.unpack(">HBB", content[:4])
     if zero != 0 or code not in _TYPES or not 0 < rank <= _MAX_RANK:
         raise DataError(
             f"{path}: expected an IDX magic number such as 0x00000803, "
-            f"found 0x{content[:4].hex()}; this is not an IDX file"
+            f"found 0x{content[:4].hex()}; {_OTHER_FILE}"
         )
     start = _header_bytes(rank)
     if len(content) < start:
         raise DataError(
-            f"{path}: expected a header of {start} bytes, found {len(content)} bytes; "
-            "the file is cut short"
+            f"{path}: expected a header of {start} bytes, found {len(content)} bytes; {_CUT_SHORT}"
         )
     shape = struct.unpack(f">{rank}I", content[4:start])
     dtype = np.dtype(_TYPES[code])
     if prod(max(count, 1) for count in shape) * dtype.itemsize > _MAX_BYTES:
         raise DataError(
             f"{path}: announces {format_shape(shape)} values of {dtype}, more than "
-            f"{_MAX_BYTES:,} bytes; this is not an IDX file of images or labels"
+            f"{_MAX_BYTES:,} bytes; {_OTHER_FILE}"
         )
     return shape, dtype
 
@@ -129,10 +132,10 @@ def parse_idx(content: bytes, path: Path) -> NDArray[np.generic]:
     start = _header_bytes(len(shape))
     expected = start + prod(shape) * dtype.itemsize
     if len(content) != expected:
-        what = "the file is cut short" if len(content) < expected else "there are trailing bytes"
+        remedy = _CUT_SHORT if len(content) < expected else _TOO_LONG
         raise DataError(
             f"{path}: expected {expected:,} bytes for {format_shape(shape)}, "
-            f"found {len(content):,}; {what}"
+            f"found {len(content):,}; {remedy}"
         )
     values = np.frombuffer(content, dtype, offset=start).reshape(shape)
     return values.astype(dtype.newbyteorder("="))

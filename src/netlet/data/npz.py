@@ -69,7 +69,8 @@ def load_npz(path: Path, *, read_test: bool = True) -> Dataset:
         more = f" and {len(names) - _LISTED:,} more" if len(names) > _LISTED else ""
         found = ", ".join(names[:_LISTED]) + more or "nothing"
         raise DataError(
-            f"{path}: expected 'images' and 'labels' (or x_train and y_train), found {found}"
+            f"{path}: expected 'images' and 'labels' (or x_train and y_train), found {found}; save "
+            "the arrays under these names"
         )
     classes = np.unique(train.labels)
     first = _convert_arrays("train", train, classes)
@@ -176,13 +177,14 @@ def _convert_arrays(name: str, arrays: _Arrays, classes: NDArray[np.generic]) ->
     elif images.ndim != 4 or images.shape[1] not in (1, 3):
         raise DataError(
             f"{arrays.images_at}: expected N H W, N H W C or N C H W with one or three channels, "
-            f"found {format_shape(images.shape)}"
+            f"found {format_shape(images.shape)}; save it in one of these shapes"
         )
     labels = labels.reshape(-1) if labels.ndim == 2 and labels.shape[1] == 1 else labels
     if labels.ndim != 1 or labels.dtype.kind not in "iuUb" or len(labels) != len(images):
         raise DataError(
             f"{arrays.labels_at}: expected one whole number or word for each of "
-            f"{len(images):,} images, found {labels.dtype} {format_shape(labels.shape)}"
+            f"{len(images):,} images, found {labels.dtype} {format_shape(labels.shape)}; save one "
+            "for each"
         )
     if labels.dtype.kind == "U" and labels.dtype.itemsize > 4 * _MAX_LETTERS:
         raise DataError(
@@ -190,9 +192,12 @@ def _convert_arrays(name: str, arrays: _Arrays, classes: NDArray[np.generic]) ->
             f"give the classes names of at most {_MAX_LETTERS}"
         )
     if not len(images):
-        raise DataError(f"{arrays.images_at}: contains no images")
+        raise DataError(f"{arrays.images_at}: contains no images; add some")
     if unknown := sorted(set(labels.tolist()) - set(classes.tolist())):
-        raise DataError(f"{arrays.labels_at}: {unknown[0]!r} is not a class of the training images")
+        raise DataError(
+            f"{arrays.labels_at}: {unknown[0]!r} is not a class of the training images; add "
+            "training images of it, or remove its test images"
+        )
     numbers = torch.from_numpy(np.searchsorted(classes, labels).astype(np.int64))
     return Split(name, torch.from_numpy(np.ascontiguousarray(images, np.uint8)), numbers)
 

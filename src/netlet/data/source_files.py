@@ -60,7 +60,7 @@ def find_source(source: Source, folder: Path | None = None, *, read_test: bool =
         if 0 < len(missing) < len(needed) and not is_cache:
             raise DataError(
                 f"{place}: contains only part of {source.name}; "
-                f"missing: {', '.join(missing)} (plain or .gz)"
+                f"add the missing files: {', '.join(missing)} (plain or .gz)"
             )
     searched = ", ".join(str(root) for root in roots)
     raise MissingDataError(
@@ -149,13 +149,14 @@ def make_split(
     if len(images) != len(labels):
         raise DataError(
             f"{path}: expected {len(images):,} labels for {len(images):,} images, "
-            f"found {len(labels):,}"
+            f"found {len(labels):,}; download it again"
         )
     numbers = labels.astype(np.int64)
     if len(numbers) and (numbers.max() >= classes or numbers.min() < 0):
         at = int(((numbers >= classes) | (numbers < 0)).argmax())
         raise DataError(
-            f"{path}: expected labels 0 to {classes - 1}, found {numbers[at]} at index {at}"
+            f"{path}: expected labels 0 to {classes - 1}, found {numbers[at]} at index {at}; "
+            "download it again"
         )
     return Split(name, torch.from_numpy(images).unsqueeze(1), torch.from_numpy(numbers))
 
@@ -221,7 +222,7 @@ def _parse_array(
     if dtype != kind or len(shape) != len(expected):
         raise DataError(
             f"{path}: expected {np.dtype(kind)} of {len(expected)} dimensions, "
-            f"found {dtype} of {len(shape)}; is this another file under its name?"
+            f"found {dtype} of {len(shape)}; download it again"
         )
     if shape != expected:
         raise DataError(

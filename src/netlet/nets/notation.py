@@ -60,7 +60,10 @@ _FUNCTIONS: Mapping[str, Callable[[], nn.Module]] = {
 _MAX_LAYERS = 200
 _MAX_VALUES = 1 << 24  # of a feature map
 _MAX_WEIGHTS = 1 << 24  # of the kernels' pairs of channels
-_GRAMMAR = "a layer is 16, 16k5s2pb, x16l, d16p*4, m16b+, c8 or P; the last words may be W and S"
+_GRAMMAR = (
+    "write a number of channels (16), x16 (1x1), d16 (depthwise separable) or P (max pooling); "
+    "docs/notation.md lists all words"
+)
 
 
 @dataclass(frozen=True)
@@ -222,6 +225,10 @@ def _parse_word(word: str, notation: str) -> Layer | None:
         NetError: It is neither.
     """
     layer = parse_layer(word)
+    if word in ("W", "S"):
+        raise NetError(
+            f"{word!r} in {notation!r} is not at the end; write W and S last, in this order"
+        )
     if layer is None and word != "P":
         raise NetError(f"{word!r} in {notation!r} is not a layer; {_GRAMMAR}")
     if layer:

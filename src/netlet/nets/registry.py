@@ -73,7 +73,8 @@ def net(*, source: str) -> Callable[[_B], _B]:
         # Python drops docstrings with -OO.
         if not {"classes", "shape"} <= optional or not (about or sys.flags.optimize > 1):
             raise NetError(
-                f"net {name!r} needs a docstring and parameters classes and shape with defaults"
+                f"net {name!r} needs a docstring and parameters with defaults; write "
+                f"def {name}(classes=10, shape={MNIST_SHAPE})"
             )
         NETS[name] = NetEntry(name, builder, source, about.partition("\n")[0])
         return builder

@@ -91,7 +91,7 @@ class Study(ExperimentConfig, Plotted):
                 seed and different results.
         """
         if not runs:
-            raise RecordError("a study needs at least one run")
+            raise RecordError("a study needs at least one run; pass what netlet.fit returned")
         for run in runs:
             refuse_contradictions(contradictions_of_run(run), f"{run.name}, seed {run.seed}")
         return functools.reduce(Study.merge, map(_study_of_run, runs))

@@ -60,7 +60,10 @@ def plot(value: object, what: str | None = None, ax: Axes | None = None) -> Axes
 @singledispatch
 def list_plots(value: object) -> Mapping[str, Draw]:
     """Return the plots of a value: name -> function that draws on axes, the usual one first."""
-    raise TypeError(f"{type(value).__name__} cannot be plotted")
+    raise TypeError(
+        f"{type(value).__name__} cannot be plotted; pass a run, a study, a comparison, a frontier "
+        "or a range test"
+    )
 
 
 @list_plots.register

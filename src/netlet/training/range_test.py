@@ -31,6 +31,7 @@ from netlet.nets.copying import copy_net
 from netlet.nets.device_errors import explain_device_errors
 from netlet.nets.isolation import guard_net
 from netlet.recipes import Recipe
+from netlet.text import count_noun
 from netlet.training.dropout import override_dropout
 from netlet.training.environment import resolve_precision
 from netlet.training.rng import RandomStreams
@@ -139,16 +140,17 @@ def run_range_test(
     check_argument(recipe, Recipe)
     if not 0 < lowest < highest < math.inf:
         raise TrainingError(
-            f"a range test from {lowest:g} to {highest:g} is not possible; give two positive "
-            f"learning rates, the lower one first, like {LOWEST_RATE:g} and {HIGHEST_RATE:g}"
+            f"the lowest learning rate ({lowest:g}) must be above 0 and below a finite highest one "
+            f"({highest:g}); pass, for example, --lowest {LOWEST_RATE:g} --highest "
+            f"{HIGHEST_RATE:g} (lowest and highest in Python)"
         )
     recipe = recipe.for_net(in_catalog=False).replace(epochs=1, averaging="none", teacher="")
     steps = count_steps(len(data.train), recipe.batch_size)
     if steps < MIN_STEPS:
         remedy = len(data.train) // MIN_STEPS
         raise TrainingError(
-            f"an epoch has {steps} steps of {recipe.batch_size} images, but a range test needs at "
-            f"least {MIN_STEPS}; "
+            f"an epoch has {count_noun(steps, 'step')} of {recipe.batch_size} images, but a range "
+            f"test needs at least {MIN_STEPS}; "
             + (f"use batch_size={remedy} or less" if remedy else "use more training images")
         )
     trace_trainable(net, data.shape)

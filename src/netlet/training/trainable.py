@@ -30,6 +30,12 @@ def trace_trainable(net: nn.Module, shape: tuple[int, ...]) -> Trace:
                 f"{idle.name} ({idle.kind}) never ran, so its parameters have no shapes and cannot "
                 "be trained; use it in forward or remove it"
             )
-    if not any(p.requires_grad for p in net.parameters()):
-        raise TrainingError(f"{type(net).__name__} has no trainable parameters; nothing to fit")
+    trainable = [parameter.requires_grad for parameter in net.parameters()]
+    if not trainable:
+        raise TrainingError(f"{type(net).__name__} has no parameters; add a layer with weights")
+    if not any(trainable):
+        raise TrainingError(
+            f"{type(net).__name__} has no trainable parameters; set requires_grad=True for those "
+            "that are to be trained"
+        )
     return traced

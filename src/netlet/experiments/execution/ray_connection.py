@@ -73,7 +73,10 @@ def connect(options: RayOptions, workers: int | None, threads: int) -> Callable[
     except Exception as error:  # Ray raises what it likes, a bare Exception if a start takes long
         _let_sigterm_interrupt(handler)()
         if address == "local":
-            raise TrainingError(f"Ray cannot be started here: {first_line(error)}") from error
+            raise TrainingError(
+                f"Ray cannot be started here: {first_line(error)}; run without --on ray (on in "
+                "Python)"
+            ) from error
         raise TrainingError(
             f"the Ray cluster at {address} cannot be used: {first_line(error)}; see that it runs "
             "('ray start --head' on its first node), and that it has this version of Ray and Python"
